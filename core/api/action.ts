@@ -1,0 +1,48 @@
+/** HTTP API: the guard's client. A service (or the agent itself) asks for a decision and reports the outcome. */
+import { z } from "zod";
+
+const envelope = z.string().min(1).max(65_535);
+
+/** `POST /v1/decisions` (socket: the verifier named in the intent's `aud`, or the agent itself for `self`) */
+export const decisionRequest = z.strictObject({
+  intent: envelope,
+  svid_chain: z
+    .array(z.string().max(8192))
+    .min(1)
+    .max(4)
+    .describe("the agent's certificates, base64url DER, leaf first"),
+});
+export type DecisionRequest = z.infer<typeof decisionRequest>;
+
+/** A decision and the ledger's promise. A deny is HTTP 200 with `allow: false`. */
+export const decisionAnswer = z.object({
+  allow: z.boolean(),
+  reasons: z.array(z.string()),
+  class: z.enum(["A", "B", "C"]),
+  epoch: z.number().int(),
+  enforcement: z.enum(["gateway", "service", "self"]),
+  agent: z.object({
+    spiffe_id: z.string(),
+    agent_id: z.string(),
+    instance_id: z.string(),
+    owner_id: z.string(),
+    chain: z.array(z.string()),
+    chain_instances: z
+      .array(z.string())
+      .describe("instance ids from the root down; what a revocation may name"),
+  }),
+  receipt: z.object({
+    event_id: z.string(),
+    intent_sha256: z.string(),
+    decision: z.string().describe("DSSE decision record, exactly as logged"),
+    decision_index: z.number().int(),
+    acknowledgement: z.string().describe("signed note: the ledger's promise for decision_index"),
+  }),
+});
+export type DecisionAnswer = z.infer<typeof decisionAnswer>;
+export type Receipt = DecisionAnswer["receipt"];
+
+/** `POST /v1/outcomes` (the verifier named in `aud`; the agent itself for `self`) */
+export const outcomeRequest = z.strictObject({ outcome: envelope });
+export const outcomeAnswer = z.object({ index: z.number().int(), acknowledgement: z.string() });
+export type OutcomeAnswer = z.infer<typeof outcomeAnswer>;

@@ -1,0 +1,77 @@
+/**
+ * HTTP API: enrolment, renewal and JWT-SVIDs. The one contract between server, SDK and CLI.
+ *
+ * Wire members are snake_case, like the records. Binary values are unpadded base64url unless said otherwise.
+ */
+import { z } from "zod";
+
+/** Text limits: one envelope of the ledger's maximum size. */
+const envelope = z.string().min(1).max(65_535);
+const base64url = z
+  .string()
+  .regex(/^[A-Za-z0-9_-]+$/)
+  .max(8192);
+
+/** `GET /v1/nonce` */
+export const nonceAnswer = z.object({
+  nonce: base64url.describe("32 random bytes, single use"),
+  expires_at: z.number().int().describe("Unix seconds"),
+});
+export type NonceAnswer = z.infer<typeof nonceAnswer>;
+
+/** `POST /v1/instances`: a ticket or grant, and a proof of possession of the new key. Nothing else is read. */
+export const instanceRequest = z.strictObject({
+  enrolment: envelope.describe("DSSE ticket or grant"),
+  possession: envelope.describe("DSSE proof of possession over nonce, key and enrolment"),
+  spki: base64url.describe("SubjectPublicKeyInfo DER of the new P-256 key"),
+});
+export type InstanceRequest = z.infer<typeof instanceRequest>;
+
+/** Answer of enrolment and renewal. */
+export const identityAnswer = z.object({
+  spiffe_id: z.string(),
+  agent_id: z.string().nullable().describe("null for a verifier"),
+  instance_id: z.string(),
+  owner_id: z.string().nullable(),
+  name: z.string(),
+  path: z.string().describe("segments joined by /, empty for none"),
+  scope: z.array(z.string()),
+  limits: z.object({
+    depth: z.number().int(),
+    fan_out: z.number().int(),
+    budget: z.number().int().nullable(),
+  }),
+  chain: z.array(z.string()).describe("owner:<id>, then agent ids from the root down"),
+  svid_chain: z.array(base64url).describe("DER certificates, leaf first, without the root"),
+  svid_expires_at: z.number().int().describe("Unix seconds; renew at half life"),
+  instance_expires_at: z.number().int().describe("Unix seconds; no renewal goes beyond"),
+  ttl_shortened: z.boolean().describe("true when the lifetime was cut to the parent's remaining one"),
+  event_id: z.string(),
+  acknowledgement: z.string().describe("signed promise of the ledger"),
+});
+export type IdentityAnswer = z.infer<typeof identityAnswer>;
+
+/** `POST /v1/svids/renew` (agent: mTLS and intent; verifier: mTLS) */
+export const renewRequest = z.strictObject({ possession: envelope, spki: base64url });
+export type RenewRequest = z.infer<typeof renewRequest>;
+
+/** `POST /v1/jwt-svids` (agent) */
+export const jwtSvidRequest = z.strictObject({ audience: z.string().min(1).max(2048) });
+export const jwtSvidAnswer = z.object({ svid: z.string(), expires_at: z.number().int() });
+export type JwtSvidAnswer = z.infer<typeof jwtSvidAnswer>;
+
+/** `POST /v1/owners` (operator) */
+export const ownerRequest = z.strictObject({
+  name: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,62}$/),
+  spki: base64url,
+});
+export const ownerAnswer = z.object({ owner_id: z.string(), name: z.string() });
+export type OwnerAnswer = z.infer<typeof ownerAnswer>;
+
+/** `POST /v1/verifier-tickets` (operator) */
+export const verifierTicketRequest = z.strictObject({
+  name: z.string().regex(/^[a-z0-9][a-z0-9_-]{0,62}$/),
+  ttl_seconds: z.number().int().min(60).max(31_536_000),
+});
+export const ticketAnswer = z.object({ ticket: z.string().describe("a TRUSTWARDEN_TICKET value") });
+export type TicketAnswer = z.infer<typeof ticketAnswer>;

@@ -1,0 +1,142 @@
+/** HTTP API: questions to the ledger and to the registry. */
+import { z } from "zod";
+
+/** `GET /v1/events` (owner and agent: their own subtree; operator: all) */
+export const eventQuery = z.strictObject({
+  agent: z.string().max(2048).optional().describe("agt_…, inst-… or a SPIFFE ID"),
+  owner: z.string().max(64).optional(),
+  action: z.string().max(256).optional(),
+  resource: z.string().max(2048).optional(),
+  since: z.string().max(32).optional().describe("RFC 3339"),
+  until: z.string().max(32).optional().describe("RFC 3339"),
+  outcome: z.enum(["success", "failure", "aborted", "denied", "pending"]).optional(),
+  kind: z.string().max(32).optional().describe("action, or a control kind such as issue or revoke"),
+  cursor: z.string().max(128).optional(),
+  limit: z.coerce.number().int().min(1).max(500).default(50),
+});
+export type EventQuery = z.input<typeof eventQuery>;
+
+/** The founding essay's event: the export view of intent, decision and outcome (or of one control record). */
+export const eventView = z.object({
+  event_id: z.string(),
+  kind: z.string().describe("action, or the control kind"),
+  agent_id: z.string().nullable(),
+  agent_identity: z.string().nullable(),
+  parent_agent_id: z.string().nullable(),
+  owner_id: z.string().nullable(),
+  chain: z.array(z.string()),
+  action: z.string().nullable(),
+  resource: z.string().nullable(),
+  timestamp: z.string(),
+  outcome: z.enum(["success", "failure", "aborted", "denied", "pending"]),
+  reasons: z.array(z.string()),
+  class: z.enum(["A", "B", "C"]).nullable(),
+  enforcement: z.string().nullable(),
+  authorized_by: z.string().describe("policy:<name>@<digest>, or the principal of a control event"),
+  signature: z.string().describe("base64 signature of the agent's intent, or of the control record"),
+  indexes: z.array(z.number().int()).describe("ledger indexes of its records, in order"),
+});
+export type EventView = z.infer<typeof eventView>;
+
+export const eventPage = z.object({ events: z.array(eventView), next_cursor: z.string().nullable() });
+export type EventPage = z.infer<typeof eventPage>;
+
+/** `GET /v1/events/:event_id`: the joined view, the raw records and a proof of each. */
+export const eventAnswer = z.object({
+  event: eventView,
+  records: z.array(
+    z.object({
+      index: z.number().int(),
+      entry: z.string().describe("the DSSE envelope exactly as logged"),
+      inclusion_proof: z.array(z.string()).describe("base64 hashes"),
+    }),
+  ),
+  checkpoint: z.string().describe("signed note that the proofs lead to"),
+  witnessed: z.boolean(),
+});
+export type EventAnswer = z.infer<typeof eventAnswer>;
+
+/** One row of `GET /v1/agents` (owner: its own; operator: all). */
+export const agentView = z.object({
+  agent_id: z.string(),
+  path: z.string(),
+  name: z.string(),
+  owner_id: z.string(),
+  parent_agent_id: z.string().nullable(),
+  status: z.enum(["live", "revoked", "expired"]),
+  instances: z.array(
+    z.object({
+      instance_id: z.string(),
+      spiffe_id: z.string(),
+      parent_instance_id: z.string().nullable(),
+      scope: z.array(z.string()),
+      effective_scope: z.array(z.string()).describe("atoms of its scope that every ancestor covers"),
+      status: z.enum(["live", "revoked", "expired"]),
+      created_at: z.number().int(),
+      expires_at: z.number().int(),
+    }),
+  ),
+});
+export type AgentView = z.infer<typeof agentView>;
+export const agentList = z.object({ agents: z.array(agentView), next_cursor: z.string().nullable() });
+export type AgentList = z.infer<typeof agentList>;
+export const agentQuery = z.strictObject({
+  owner: z.string().max(64).optional(),
+  name: z.string().max(128).optional(),
+  cursor: z.string().max(128).optional(),
+  limit: z.coerce.number().int().min(1).max(500).default(100),
+});
+
+/** `GET /v1/owners` (operator) */
+export const ownerList = z.object({
+  owners: z.array(
+    z.object({
+      owner_id: z.string(),
+      name: z.string(),
+      status: z.enum(["live", "revoked"]),
+      agents: z.number().int(),
+    }),
+  ),
+});
+export type OwnerList = z.infer<typeof ownerList>;
+
+/** `GET /.well-known/trustwarden` (public) */
+export const discovery = z.object({
+  trust_domain: z.string(),
+  server_id: z.string().describe("SPIFFE ID of the server, the `aud` of control-plane intents"),
+  authorities_sha256: z.string().describe("digest that tickets pin"),
+  log_origin: z.string(),
+  log_vkey: z.string(),
+  stop_url: z.string().describe("https URL of the listener for revocation, leases and health"),
+  epoch: z.number().int(),
+});
+export type Discovery = z.infer<typeof discovery>;
+
+/** `GET /v1/ledger/consistency?from=&to=` (public proof material is tiles; this is a convenience for clients) */
+export const consistencyQuery = z.strictObject({
+  from: z.coerce.number().int().min(0),
+  to: z.coerce.number().int().min(0).optional(),
+});
+export const consistencyAnswer = z.object({ proof: z.array(z.string()), checkpoint: z.string() });
+export type ConsistencyAnswer = z.infer<typeof consistencyAnswer>;
+/** `GET /v1/status` (operator) */
+export const statusAnswer = z.object({
+  version: z.string(),
+  trust_domain: z.string(),
+  uptime_seconds: z.number().int(),
+  epoch: z.number().int(),
+  owners: z.number().int(),
+  agents: z.number().int(),
+  live_instances: z.number().int(),
+  verifiers: z.number().int().describe("live leases"),
+  ledger: z.object({ origin: z.string(), vkey: z.string(), size: z.number().int(), witnessed: z.boolean() }),
+  policy: z.object({ name: z.string(), bundle_sha256: z.string() }),
+  server_url: z.string(),
+  stop_url: z.string(),
+  authorities_sha256: z.string(),
+});
+export type StatusAnswer = z.infer<typeof statusAnswer>;
+
+export const errorAnswer = z.object({
+  error: z.object({ code: z.string(), message: z.string(), counterexample: z.string().optional() }),
+});

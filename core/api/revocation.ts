@@ -1,0 +1,40 @@
+/** HTTP API: stop and narrow. */
+import { z } from "zod";
+
+/** What can be revoked. `agent` and `instance` include their subtree. */
+export const revocationTarget = z.strictObject({
+  kind: z.enum(["instance", "agent", "owner"]),
+  id: z
+    .string()
+    .min(1)
+    .max(2048)
+    .describe("inst-…, agt_… or own_…; a full SPIFFE ID is taken for an instance"),
+});
+
+/** `POST /v1/revocations` (agent on itself and its subtree, owner, operator), on every listener */
+export const revocationRequest = z.strictObject({
+  target: revocationTarget,
+  reason: z.string().max(256).default(""),
+});
+export type RevocationRequest = z.input<typeof revocationRequest>;
+
+/** Returned when every live lease has acknowledged the epoch or expired: the caller knows. */
+export const revocationAnswer = z.object({
+  epoch: z.number().int(),
+  instances: z.number().int().describe("live instances that died by this"),
+  acked: z.number().int().describe("verifiers that acknowledged the epoch"),
+  expired: z.number().int().describe("verifiers whose lease ran out instead"),
+  elapsed_ms: z.number(),
+  stopped_by: z.string().describe("RFC 3339: no verifier allows after this instant"),
+  event_id: z.string(),
+});
+export type RevocationAnswer = z.infer<typeof revocationAnswer>;
+
+/** `POST /v1/narrowings` (owner, ancestor, operator): replaces an instance's scope by a subset; takes an epoch. */
+export const narrowingRequest = z.strictObject({
+  instance_id: z.string().min(1).max(256),
+  scope: z.array(z.string()).max(64),
+});
+export type NarrowingRequest = z.infer<typeof narrowingRequest>;
+export const narrowingAnswer = revocationAnswer.extend({ scope: z.array(z.string()) });
+export type NarrowingAnswer = z.infer<typeof narrowingAnswer>;

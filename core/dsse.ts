@@ -1,0 +1,118 @@
+/**
+ * DSSE envelopes: how every TrustWarden record, ticket, grant and proof is signed.
+ *
+ * The signature covers the exact payload bytes and their type (PAE), so nobody has to canonicalise to verify, and a
+ * document of one type can never be read as another. One signature an envelope, base64 as in the DSSE text.
+ *
+ * @see DSSE protocol v1.0.0, https://github.com/secure-systems-lab/dsse/blob/master/protocol.md
+ */
+import { concatBytes, encodeBase64, encodeUtf8, parseBase64, parseUtf8 } from "./bytes.ts";
+import { isP256Signature, type PublicKey } from "./crypto.ts";
+import { TrustWardenError } from "./error.ts";
+import { encodeCanonicalJson, formatCanonicalJson, type JsonObject, parseJsonObject } from "./json.ts";
+import type { Signer } from "./signer.ts";
+
+/** Largest envelope that we read; the ledger's own limit is lower (16 KiB by default). */
+const MAX_ENVELOPE_CHARS = 65_535;
+
+/** What a DSSE payload is; the type is under the signature. */
+export type PayloadType = `application/vnd.trustwarden.${PayloadName}.v1+json`;
+export type PayloadName =
+  | "intent"
+  | "decision"
+  | "outcome"
+  | "control"
+  | "ticket"
+  | "grant"
+  | "possession"
+  | "owner-request";
+
+/** A parsed envelope whose signature nobody has checked yet. */
+export interface UnverifiedEnvelope {
+  readonly payloadType: string;
+  /** Exact bytes under the signature. */
+  readonly payload: Uint8Array;
+  /** Who claims to have signed; only a hint for finding the key, never an identity. */
+  readonly unverifiedKeyid: string;
+  /** 64 bytes r||s. */
+  readonly signature: Uint8Array;
+}
+
+/** The payload type of a name. */
+export function payloadTypeOf(name: PayloadName): PayloadType {
+  return `application/vnd.trustwarden.${name}.v1+json`;
+}
+
+/** Pre-authentication encoding: the bytes that are signed. */
+export function encodePae(payloadType: string, payload: Uint8Array): Uint8Array {
+  const type = encodeUtf8(payloadType);
+  return concatBytes(encodeUtf8(`DSSEv1 ${type.length} `), type, encodeUtf8(` ${payload.length} `), payload);
+}
+
+/**
+ * Signs a payload (as JCS) and returns the envelope's JSON text, itself canonical.
+ *
+ * @param keyid - base64url SHA-256 of the signer's SVID (DER), or of its SPKI where there is no SVID (owners), or
+ *   the JWK thumbprint (proofs of possession).
+ */
+export function issueEnvelope(name: PayloadName, payload: JsonObject, signer: Signer, keyid: string): string {
+  const payloadType = payloadTypeOf(name);
+  const bytes = encodeCanonicalJson(payload);
+  const sig = encodeBase64(signer.sign(encodePae(payloadType, bytes)));
+  return formatCanonicalJson({ payload: encodeBase64(bytes), payloadType, signatures: [{ keyid, sig }] });
+}
+
+/**
+ * The envelope of untrusted text.
+ *
+ * @throws TrustWardenError `dsse_malformed` (and the JSON codes) unless it has exactly our members, one signature of
+ *   64 bytes, strict base64, and is written canonically: one envelope, one spelling, one digest.
+ */
+export function parseEnvelope(text: string): UnverifiedEnvelope {
+  const json = parseJsonObject(text, MAX_ENVELOPE_CHARS);
+  if (formatCanonicalJson(json) !== text)
+    throw new TrustWardenError("dsse_malformed", { reason: "not canonical" });
+  const { payload, payloadType, signatures, ...rest } = json;
+  if (typeof payload !== "string" || typeof payloadType !== "string" || Object.keys(rest).length > 0) {
+    throw new TrustWardenError("dsse_malformed", { reason: "members" });
+  }
+  if (!Array.isArray(signatures) || signatures.length !== 1) {
+    throw new TrustWardenError("dsse_malformed", { reason: "one signature expected" });
+  }
+  const { keyid, sig, ...more } = signatures[0];
+  if (typeof keyid !== "string" || typeof sig !== "string" || Object.keys(more).length > 0) {
+    throw new TrustWardenError("dsse_malformed", { reason: "signature members" });
+  }
+  const signature = parseBase64(sig);
+  if (signature.length !== 64) throw new TrustWardenError("dsse_malformed", { reason: "signature length" });
+  return { payloadType, payload: parseBase64(payload), unverifiedKeyid: keyid, signature };
+}
+
+/**
+ * The payload of an envelope that `key` signed as a document of the named type.
+ *
+ * @throws TrustWardenError `signature_invalid` for another key, another type or altered bytes; the JSON codes when
+ *   the signed payload is not a canonical JSON object.
+ */
+export function verifyEnvelope(envelope: UnverifiedEnvelope, name: PayloadName, key: PublicKey): JsonObject {
+  if (envelope.payloadType !== payloadTypeOf(name)) {
+    throw new TrustWardenError("signature_invalid", { reason: "payload type", expected: name });
+  }
+  if (!isP256Signature(key, encodePae(envelope.payloadType, envelope.payload), envelope.signature)) {
+    throw new TrustWardenError("signature_invalid", { reason: "signature", type: name });
+  }
+  return parsePayload(envelope);
+}
+
+/** The payload's JSON before anyone has proven it; for finding out which key to check. */
+export function parseUnverifiedPayload(envelope: UnverifiedEnvelope): JsonObject {
+  return parsePayload(envelope);
+}
+
+function parsePayload(envelope: UnverifiedEnvelope): JsonObject {
+  const text = parseUtf8(envelope.payload);
+  const json = parseJsonObject(text, MAX_ENVELOPE_CHARS);
+  if (formatCanonicalJson(json) !== text)
+    throw new TrustWardenError("dsse_malformed", { reason: "payload not canonical" });
+  return json;
+}

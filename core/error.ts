@@ -1,0 +1,183 @@
+/**
+ * The one error class and the one table of stable codes.
+ *
+ * A denial is a value (`Decision`); everything else that stops a request is a `TrustWardenError`. The code and the
+ * details are exact and stay inside (ledger, log); a stranger gets only the table's sentence and status, so that a
+ * probe cannot learn which check stopped it.
+ */
+
+interface ErrorEntry {
+  /** HTTP status that this failure maps to. */
+  readonly status: number;
+  /** The sentence a stranger may read. */
+  readonly message: string;
+}
+
+const BAD_REQUEST = "The request is not well formed.";
+const NOT_AUTHENTICATED = "The caller could not be authenticated.";
+const NOT_ALLOWED = "The caller is not allowed to do this.";
+const UNAVAILABLE = "The service cannot answer safely right now; try again later.";
+
+/** Every code, once. Codes are stable and documented in `docs/errors.md`; sentences are not. */
+export const ERRORS = {
+  // bad input
+  request_malformed: { status: 400, message: BAD_REQUEST },
+  request_too_large: { status: 413, message: "The request is too large." },
+  json_malformed: { status: 400, message: BAD_REQUEST },
+  json_duplicate_key: { status: 400, message: BAD_REQUEST },
+  json_too_deep: { status: 400, message: BAD_REQUEST },
+  base64_malformed: { status: 400, message: BAD_REQUEST },
+  spiffe_id_malformed: { status: 400, message: BAD_REQUEST },
+  der_malformed: { status: 400, message: BAD_REQUEST },
+  public_key_refused: { status: 400, message: "The public key is not an acceptable P-256 key." },
+  scope_malformed: { status: 400, message: "A scope is not well formed; see the scope grammar." },
+  action_malformed: { status: 400, message: "The action is not well formed; see the scope grammar." },
+  ttl_malformed: {
+    status: 400,
+    message: "The time to live is not well formed; write it as 30s, 10m, 1h or 7d.",
+  },
+  name_malformed: { status: 400, message: "The name or path is not well formed." },
+  dsse_malformed: { status: 400, message: BAD_REQUEST },
+  record_malformed: { status: 400, message: BAD_REQUEST },
+  entry_too_large: { status: 413, message: "The ledger entry is too large." },
+  not_found: { status: 404, message: "There is no such thing here." },
+  method_not_allowed: { status: 405, message: "This method is not served here." },
+
+  // authenticate
+  no_svid: { status: 401, message: NOT_AUTHENTICATED },
+  svid_malformed: { status: 401, message: NOT_AUTHENTICATED },
+  svid_untrusted: { status: 401, message: NOT_AUTHENTICATED },
+  svid_expired: { status: 401, message: NOT_AUTHENTICATED },
+  svid_not_yet_valid: { status: 401, message: NOT_AUTHENTICATED },
+  svid_too_long_lived: { status: 401, message: NOT_AUTHENTICATED },
+  svid_mismatch: { status: 401, message: NOT_AUTHENTICATED },
+  svid_audience: { status: 401, message: NOT_AUTHENTICATED },
+  svid_bearer_refused: { status: 401, message: NOT_AUTHENTICATED },
+  trust_domain_unknown: { status: 401, message: NOT_AUTHENTICATED },
+  signature_invalid: { status: 401, message: NOT_AUTHENTICATED },
+  no_intent: { status: 401, message: NOT_AUTHENTICATED },
+  intent_expired: { status: 401, message: NOT_AUTHENTICATED },
+  intent_audience: { status: 401, message: NOT_AUTHENTICATED },
+  intent_mismatch: { status: 401, message: NOT_AUTHENTICATED },
+  intent_replayed: { status: 401, message: NOT_AUTHENTICATED },
+  instance_unknown: { status: 401, message: NOT_AUTHENTICATED },
+  identity_revoked: { status: 401, message: NOT_AUTHENTICATED },
+  identity_expired: { status: 401, message: NOT_AUTHENTICATED },
+  possession_invalid: { status: 401, message: NOT_AUTHENTICATED },
+  nonce_invalid: { status: 401, message: NOT_AUTHENTICATED },
+  ticket_invalid: { status: 401, message: NOT_AUTHENTICATED },
+  ticket_expired: { status: 401, message: NOT_AUTHENTICATED },
+  ticket_used: { status: 401, message: NOT_AUTHENTICATED },
+  grant_invalid: { status: 401, message: NOT_AUTHENTICATED },
+  grant_expired: { status: 401, message: NOT_AUTHENTICATED },
+  grant_used: { status: 401, message: NOT_AUTHENTICATED },
+  owner_unknown: { status: 401, message: NOT_AUTHENTICATED },
+  owner_request_invalid: { status: 401, message: NOT_AUTHENTICATED },
+  owner_request_replayed: { status: 401, message: NOT_AUTHENTICATED },
+  principal_refused: { status: 401, message: NOT_AUTHENTICATED },
+
+  // decide, delegation
+  denied: { status: 403, message: NOT_ALLOWED },
+  scope_not_subset: { status: 403, message: "A child's scope must be a strict subset of its parent's." },
+  scope_wildcard_too_long_lived: { status: 403, message: "A wildcard verb or type is limited to one hour." },
+  ttl_exceeds_limit: { status: 403, message: "The lifetime is longer than is allowed." },
+  depth_exceeded: { status: 403, message: "The delegation chain is as deep as its limit allows." },
+  fan_out_exceeded: { status: 403, message: "The parent has as many live children as its limit allows." },
+  budget_exceeded: { status: 403, message: "The parent's remaining budget does not cover the child's." },
+  limits_not_narrower: { status: 403, message: "A child's limits must not exceed its parent's." },
+  name_taken: { status: 409, message: "The name belongs to another owner or parent." },
+  ancestor_dead: { status: 403, message: "An ancestor is revoked or expired." },
+  quota_exceeded: { status: 429, message: "The owner's quota of agents is used up." },
+  key_reused: { status: 409, message: "The public key was used before; make a new one." },
+  self_enforcement_refused: { status: 403, message: "This class of action needs an enforcement point." },
+  owner_exists: { status: 409, message: "The owner exists already." },
+
+  // record
+  event_conflict: { status: 409, message: "Another record with this event id exists." },
+  ledger_unavailable: { status: 503, message: UNAVAILABLE },
+  outcome_refused: { status: 403, message: NOT_ALLOWED },
+
+  // revocation view, policy engine, store
+  lease_expired: { status: 503, message: UNAVAILABLE },
+  decision_stale: { status: 503, message: UNAVAILABLE },
+  policy_unavailable: { status: 503, message: UNAVAILABLE },
+  store_unavailable: { status: 503, message: UNAVAILABLE },
+  clock_rolled_back: { status: 503, message: UNAVAILABLE },
+  rate_limited: { status: 429, message: "Too many requests; wait and try again." },
+
+  // set-up and files
+  file_mode_too_open: { status: 500, message: "A secret file is readable by others." },
+  unseal_key_inside_data: { status: 500, message: "A secret key lies inside the data directory." },
+  seal_broken: { status: 500, message: "A sealed file could not be opened." },
+  config_invalid: { status: 500, message: "The configuration is not valid." },
+  bind_refused: { status: 500, message: "The server may not listen there." },
+  data_rolled_back: { status: 500, message: "The data directory is older than what was already signed." },
+  ledger_corrupt: { status: 500, message: "The ledger does not verify." },
+  data_locked: { status: 500, message: "Another process is using the data directory." },
+
+  // offline verification of the ledger and of receipts
+  checkpoint_malformed: { status: 400, message: BAD_REQUEST },
+  checkpoint_untrusted: { status: 400, message: "The checkpoint is not signed by the expected log." },
+  proof_malformed: { status: 400, message: BAD_REQUEST },
+  proof_invalid: { status: 400, message: "The proof does not verify." },
+  receipt_invalid: { status: 400, message: "The receipt does not verify." },
+
+  // client side (SDK and CLI)
+  ticket_missing: { status: 400, message: "No ticket was given." },
+  ticket_mismatch: { status: 400, message: "The request is not what the ticket allows." },
+  parent_proof_missing: { status: 400, message: "The parent is not a live identity of this process." },
+  server_untrusted: { status: 502, message: "The server did not prove its identity." },
+  peer_untrusted: { status: 502, message: "The peer did not prove its identity." },
+  route_unknown: { status: 400, message: "The peer's route table has no such route." },
+  server_unreachable: { status: 502, message: "The server cannot be reached." },
+  identity_closed: { status: 400, message: "The identity is closed." },
+  usage: { status: 400, message: "The command was not used correctly." },
+
+  internal: { status: 500, message: "Something went wrong inside." },
+} as const satisfies Record<string, ErrorEntry>;
+
+/** A stable machine-readable code. */
+export type ErrorCode = keyof typeof ERRORS;
+
+/** Facts about a failure for the ledger and the log; never a secret, never attacker-sized text. */
+export type ErrorDetails = Readonly<Record<string, string | number | boolean | null | readonly string[]>>;
+
+/** Every failure that TrustWarden raises on purpose. */
+export class TrustWardenError extends Error {
+  readonly code: ErrorCode;
+  readonly details: ErrorDetails;
+
+  /** @param details - exact facts, for the inside only; see `publicError` for what a caller may see. */
+  constructor(code: ErrorCode, details: ErrorDetails = {}, options?: { readonly cause?: unknown }) {
+    super(`${code}: ${ERRORS[code].message}`, options);
+    this.name = "TrustWardenError";
+    this.code = code;
+    this.details = details;
+  }
+
+  /** HTTP status of the code. */
+  get status(): number {
+    return ERRORS[this.code].status;
+  }
+}
+
+/** Whether text is a code of the table; used when a code comes back over the wire. */
+export function isErrorCode(text: string): text is ErrorCode {
+  return Object.hasOwn(ERRORS, text);
+}
+
+/** Body of every error answer. */
+export interface PublicError {
+  readonly error: { readonly code: ErrorCode; readonly message: string; readonly counterexample?: string };
+}
+
+/**
+ * What the outside may see of a failure: 401 collapses to one code and one sentence; delegation refusals keep their
+ * code and their counter-example, since the caller proved who it is and needs them to go on.
+ */
+export function publicError(error: TrustWardenError): PublicError {
+  const code: ErrorCode = error.status === 401 ? "principal_refused" : error.code;
+  const { counterexample } = error.details;
+  const shown = { code, message: ERRORS[code].message };
+  return { error: typeof counterexample === "string" ? { ...shown, counterexample } : shown };
+}

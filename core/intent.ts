@@ -1,0 +1,118 @@
+/**
+ * The intent: one agent's signed wish to do one thing, bound to one request, for one enforcement point.
+ *
+ * Issuing is the agent's side, verifying everybody else's. Whether the intent is new (`intent_replayed`) and whether
+ * the instance is alive is state, and so the business of the server.
+ *
+ * @see docs/path.md, "The intent"
+ */
+import { encodeBase64url, encodeUtf8 } from "./bytes.ts";
+import { hmacSha256, isEqualSecret, type PublicKey, sha256 } from "./crypto.ts";
+import { issueEnvelope, parseEnvelope, verifyEnvelope } from "./dsse.ts";
+import { TrustWardenError } from "./error.ts";
+import { type Intent, MAX_INTENT_SECONDS, parseIntent } from "./event.ts";
+import { encodeCanonicalJson, type JsonObject } from "./json.ts";
+import type { Signer } from "./signer.ts";
+
+/** How far two honest clocks may disagree. */
+const CLOCK_SKEW_SECONDS = 30;
+
+/** The leaf of the agent's SVID, as far as an intent needs it. */
+export interface SigningLeaf {
+  /** base64url SHA-256 of the DER. */
+  readonly sha256: string;
+  readonly publicKey: PublicKey;
+}
+
+/** An intent whose signature, time and audience are proven. */
+export interface VerifiedIntent {
+  readonly intent: Intent;
+  /** Exact envelope text; logged byte for byte. */
+  readonly envelope: string;
+  /** base64url SHA-256 of the envelope's UTF-8 bytes. */
+  readonly sha256: string;
+  /** base64url SHA-256 of the payload bytes: what the next intent's `prev` must be. */
+  readonly payloadSha256: string;
+}
+
+/** The request that an intent is bound to. */
+export interface BoundRequest {
+  readonly method: string;
+  /** Request target as sent: path and query. */
+  readonly target: string;
+  readonly body: Uint8Array;
+}
+
+/** base64url commitment to a request under a fresh 32-byte salt; without the salt it says nothing. */
+export function formatRequestCommitment(request: BoundRequest, salt: Uint8Array): string {
+  const { method, target, body } = request;
+  const body_sha256 = encodeBase64url(sha256(body));
+  return encodeBase64url(hmacSha256(salt, encodeCanonicalJson({ body_sha256, method, target })));
+}
+
+/** base64url commitment to an action's parameters under a fresh 32-byte salt. */
+export function formatParamsCommitment(params: JsonObject, salt: Uint8Array): string {
+  return encodeBase64url(hmacSha256(salt, encodeCanonicalJson(params)));
+}
+
+/** Signs an intent with the instance's SVID key. */
+export function issueIntent(intent: Intent, signer: Signer): VerifiedIntent {
+  const envelope = issueEnvelope(
+    "intent",
+    { ...intent, agent: { ...intent.agent }, seen: intent.seen && { ...intent.seen } },
+    signer,
+    intent.agent.svid_sha256,
+  );
+  return { intent, envelope, ...digestsOf(envelope) };
+}
+
+/**
+ * An intent that the holder of `leaf` signed, for this audience, just now.
+ *
+ * @param now - Unix seconds.
+ * @throws TrustWardenError `dsse_malformed`, `record_malformed`, `signature_invalid`, `svid_mismatch`,
+ *   `intent_audience` or `intent_expired`.
+ */
+export function verifyIntent(
+  envelope: string,
+  { leaf, audience, now }: { readonly leaf: SigningLeaf; readonly audience: string; readonly now: number },
+): VerifiedIntent {
+  const parsed = parseEnvelope(envelope);
+  const intent = parseIntent(verifyEnvelope(parsed, "intent", leaf.publicKey));
+  // A key may be certified twice: the certificate counts, not only the key.
+  if (intent.agent.svid_sha256 !== leaf.sha256 || parsed.unverifiedKeyid !== leaf.sha256) {
+    throw new TrustWardenError("svid_mismatch");
+  }
+  if (intent.aud !== audience) throw new TrustWardenError("intent_audience", { audience: intent.aud });
+  requireNow(intent, now);
+  return { intent, envelope, ...digestsOf(envelope) };
+}
+
+/**
+ * Refuses an intent that was made for another request: a read's intent sent with a delete, a changed body.
+ *
+ * @throws TrustWardenError `intent_mismatch`.
+ */
+export function requireSameRequest(intent: Intent, request: BoundRequest, salt: Uint8Array): void {
+  const expected = encodeUtf8(formatRequestCommitment(request, salt));
+  if (intent.request === null || !isEqualSecret(encodeUtf8(intent.request), expected)) {
+    throw new TrustWardenError("intent_mismatch", { reason: "request" });
+  }
+}
+
+function requireNow({ exp, time }: Intent, now: number): void {
+  const issuedAt = Math.floor(Date.parse(time) / 1000);
+  if (now >= exp + CLOCK_SKEW_SECONDS) throw new TrustWardenError("intent_expired", { exp, now });
+  if (issuedAt > now + CLOCK_SKEW_SECONDS)
+    throw new TrustWardenError("intent_expired", { reason: "from the future" });
+  if (exp - issuedAt > MAX_INTENT_SECONDS)
+    throw new TrustWardenError("intent_expired", { reason: "too long-lived" });
+}
+
+function digestsOf(envelope: string): { readonly sha256: string; readonly payloadSha256: string } {
+  const { payload } = parseEnvelope(envelope);
+  return {
+    sha256: encodeBase64url(sha256(encodeUtf8(envelope))),
+    payloadSha256: encodeBase64url(sha256(payload)),
+  };
+}

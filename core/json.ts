@@ -1,0 +1,118 @@
+/**
+ * JSON at a trust boundary: parse once, strictly, with limits; write canonically (RFC 8785).
+ *
+ * `JSON.parse` silently keeps the last of two equal keys, so two readers can see two different documents in the same
+ * bytes. `parseJson` refuses duplicates, depth and size before anything looks at the value.
+ */
+import canonicalize from "canonicalize";
+import { encodeUtf8 } from "./bytes.ts";
+import { TrustWardenError } from "./error.ts";
+
+/** Deeper documents than any of our formats. */
+const MAX_DEPTH = 32;
+/** Larger than any body we accept anywhere. */
+const DEFAULT_MAX_CHARS = 1_048_576;
+
+/** Any JSON value. */
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+
+/** A JSON object. */
+export type JsonObject = { readonly [key: string]: Json };
+
+/**
+ * A JSON value from untrusted text.
+ *
+ * @throws TrustWardenError `request_too_large`, `json_malformed`, `json_duplicate_key` or `json_too_deep`.
+ */
+export function parseJson(text: string, maxChars: number = DEFAULT_MAX_CHARS): Json {
+  if (text.length > maxChars)
+    throw new TrustWardenError("request_too_large", { chars: text.length, maxChars });
+  requireUniqueKeysAndDepth(text);
+  try {
+    // The one cast of this parser: JSON.parse yields exactly the `Json` type.
+    return JSON.parse(text) as Json;
+  } catch (cause) {
+    throw new TrustWardenError("json_malformed", {}, { cause });
+  }
+}
+
+/**
+ * A JSON object from untrusted text.
+ *
+ * @throws TrustWardenError as `parseJson`, and `json_malformed` for any other value.
+ */
+export function parseJsonObject(text: string, maxChars: number = DEFAULT_MAX_CHARS): JsonObject {
+  const value = parseJson(text, maxChars);
+  if (!isJsonObject(value)) throw new TrustWardenError("json_malformed", { reason: "not an object" });
+  return value;
+}
+
+/** Whether a JSON value is an object (not an array, not null). */
+export function isJsonObject(value: Json | undefined): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** The RFC 8785 (JCS) text of a value; equal values give equal bytes in every language. */
+export function formatCanonicalJson(value: Json): string {
+  const text = canonicalize(value);
+  if (text === undefined) throw new Error("a JSON value always has a canonical form");
+  return text;
+}
+
+/** UTF-8 bytes of `formatCanonicalJson`. */
+export function encodeCanonicalJson(value: Json): Uint8Array {
+  return encodeUtf8(formatCanonicalJson(value));
+}
+
+/** Scans the text once for duplicate keys (compared after unescaping) and for depth; grammar is left to JSON.parse. */
+function requireUniqueKeysAndDepth(text: string): void {
+  /** Keys seen in each open object; null for an array. */
+  const open: (Set<string> | null)[] = [];
+  let index = 0;
+  while (index < text.length) {
+    if (text[index] === '"') {
+      const end = endOfString(text, index);
+      const keys = open.at(-1);
+      if (keys && isFollowedByColon(text, end)) addKey(keys, text.slice(index, end));
+      index = end;
+    } else {
+      trackDepth(open, text[index]);
+      index += 1;
+    }
+  }
+}
+
+function trackDepth(open: (Set<string> | null)[], char: string | undefined): void {
+  if (char === "{") open.push(new Set());
+  else if (char === "[") open.push(null);
+  else if (char === "}" || char === "]") open.pop();
+  if (open.length > MAX_DEPTH) throw new TrustWardenError("json_too_deep", { maxDepth: MAX_DEPTH });
+}
+
+/** Index just after the closing quote of the string that starts at `start`. */
+function endOfString(text: string, start: number): number {
+  let index = start + 1;
+  while (index < text.length) {
+    if (text[index] === "\\") index += 2;
+    else if (text[index] === '"') return index + 1;
+    else index += 1;
+  }
+  throw new TrustWardenError("json_malformed", { reason: "unterminated string" });
+}
+
+function isFollowedByColon(text: string, from: number): boolean {
+  let index = from;
+  while (index < text.length && /[ \t\r\n]/.test(text[index] ?? "")) index += 1;
+  return text[index] === ":";
+}
+
+function addKey(keys: Set<string>, quoted: string): void {
+  let key: string;
+  try {
+    key = String(JSON.parse(quoted));
+  } catch (cause) {
+    throw new TrustWardenError("json_malformed", { reason: "bad key" }, { cause });
+  }
+  if (keys.has(key)) throw new TrustWardenError("json_duplicate_key");
+  keys.add(key);
+}

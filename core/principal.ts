@@ -1,0 +1,94 @@
+/**
+ * Who is asking, proven: the result of `authenticate`, the first step of the path.
+ *
+ * A closed union. Every member was verified by its own proof before it was built; nothing here is a claim.
+ */
+import type { Scope } from "./scope.ts";
+
+/** Who holds the agent's private key (DESIGN "Key custody"). */
+export type Custody = "agent" | "delivered" | "sidecar";
+/** Where a decision binds: at a gateway, at a service that the agent visits, or only in the agent itself. */
+export type Enforcement = "gateway" | "service" | "self";
+
+/** One instance in a delegation chain. */
+export interface ChainLink {
+  /** `agt_<ulid>` */
+  readonly agentId: string;
+  /** `inst-<ulid>`, the last segment of the SPIFFE ID. */
+  readonly instanceId: string;
+  readonly spiffeId: string;
+  /** The scope granted to this instance, as narrowed since. */
+  readonly scope: Scope;
+}
+
+/** An agent instance that proved possession of its live SVID by a signed intent. */
+export interface AgentPrincipal {
+  readonly kind: "agent";
+  readonly spiffeId: string;
+  readonly agentId: string;
+  readonly instanceId: string;
+  readonly ownerId: string;
+  /** base64url SHA-256 of the SVID's leaf. */
+  readonly svidSha256: string;
+  readonly custody: Custody;
+  /** From the root instance (created by the owner's ticket) to this instance, inclusive; never empty. */
+  readonly chain: readonly ChainLink[];
+}
+
+/** Somebody who holds a ticket or grant and the new key it is for, but has no identity yet. */
+export interface EnrolleePrincipal {
+  readonly kind: "enrollee";
+  readonly via: "ticket" | "grant" | "verifier-ticket";
+  /** `jti` of the ticket or grant. */
+  readonly enrolmentId: string;
+  /** RFC 7638 thumbprint of the key whose possession was proven. */
+  readonly thumbprint: string;
+}
+
+/** A human's key, by a signed request. */
+export interface OwnerPrincipal {
+  readonly kind: "owner";
+  /** `own_<ulid>`; opaque, never an address. */
+  readonly ownerId: string;
+}
+
+/** A peer of the admin socket. */
+export interface OperatorPrincipal {
+  readonly kind: "operator";
+}
+
+/** A service that agents visit, by the SVID of its socket. */
+export interface VerifierPrincipal {
+  readonly kind: "verifier";
+  readonly spiffeId: string;
+  readonly instanceId: string;
+  readonly name: string;
+  readonly svidSha256: string;
+}
+
+export type Principal =
+  | AgentPrincipal
+  | EnrolleePrincipal
+  | OwnerPrincipal
+  | OperatorPrincipal
+  | VerifierPrincipal;
+
+/** The stable identifier of a principal, as records and logs show it. */
+export function formatPrincipal(principal: Principal): string {
+  switch (principal.kind) {
+    case "agent":
+    case "verifier":
+      return principal.spiffeId;
+    case "enrollee":
+      return `enrollee:${principal.enrolmentId}`;
+    case "owner":
+      return `owner:${principal.ownerId}`;
+    case "operator":
+      return "operator";
+  }
+}
+
+/** The chain as records show it: `owner:<id>`, then the agent ids from the root down. */
+export function formatChain(agent: AgentPrincipal): readonly string[] {
+  return [`owner:${agent.ownerId}`, ...agent.chain.map((link) => link.agentId)];
+}

@@ -1,0 +1,234 @@
+/**
+ * The state store as the server sees it: whole commands that run synchronously in the writer, and plain reads.
+ *
+ * A command checks and writes in one transaction, together with the ledger entries that tell of it (the outbox): a
+ * certificate, a revocation or an owner never exists without its durable event. When a command's promise resolves the
+ * transaction is on disk; its `entries` still have to be sequenced, after which `markSequenced` empties the outbox.
+ * After a crash `pendingEntries` gives what was committed but perhaps not sequenced; sequencing again is idempotent.
+ *
+ * Every command throws the codes of its checks and then has written nothing.
+ */
+import type { ControlRecord } from "@trustwarden/core/event.ts";
+import type { Scope } from "@trustwarden/core/scope.ts";
+
+/** Result of a command, and what it owes the ledger. */
+export interface Committed<T> {
+  readonly value: T;
+  /** Envelope bytes in order (for an agent's command: its intent, then the control record). */
+  readonly entries: readonly Uint8Array[];
+  /** Outbox row; pass to `markSequenced` once the entries are acknowledged. */
+  readonly outboxId: number;
+  readonly eventId: string;
+  /** Epoch after the commit. */
+  readonly epoch: number;
+}
+
+/** Where a command comes from; goes into its event. */
+export interface CommandContext {
+  /** Unix milliseconds, read by the caller at the edge. */
+  readonly nowMs: number;
+  /** `formatPrincipal` of the caller. */
+  readonly principal: string;
+  /** Peer address. */
+  readonly peer: string;
+  /** The agent's intent, when the caller is an agent: logged directly before the event. */
+  readonly intent: { readonly envelope: string; readonly sha256: string; readonly eventId: string } | null;
+}
+
+export interface Limits {
+  readonly depth: number;
+  readonly fanOut: number;
+  readonly budget: number | null;
+}
+
+/** An owner-signed ticket, a verifier ticket or a parent-signed grant, verified, as a request to issue. */
+export interface IssueCommand {
+  readonly context: CommandContext;
+  readonly via: "ticket" | "verifier-ticket" | "grant";
+  /** Single use; claimed in the transaction. */
+  readonly jti: string;
+  /** Unix seconds; the claim is kept until then. */
+  readonly enrolmentExpiresAt: number;
+  /** Unix seconds when the ticket or grant was signed; a later revocation of the agent voids it. */
+  readonly enrolmentIssuedAt: number;
+  readonly ownerId: string | null;
+  /** Instance id of the parent whose live key signed the grant, and that SVID's digest. */
+  readonly parent: { readonly instanceId: string; readonly svidSha256: string } | null;
+  readonly path: string;
+  readonly name: string;
+  readonly scope: Scope;
+  readonly ttlSeconds: number;
+  readonly limits: Limits;
+  readonly spki: Uint8Array;
+  readonly thumbprint: string;
+  /** Envelope texts that the `issue` event embeds. */
+  readonly enrolment: string;
+  readonly possession: string;
+}
+
+export interface IssuedIdentity {
+  readonly spiffeId: string;
+  readonly agentId: string | null;
+  readonly instanceId: string;
+  readonly ownerId: string | null;
+  readonly path: string;
+  readonly name: string;
+  readonly scope: Scope;
+  readonly limits: Limits;
+  /** `owner:<id>`, then agent ids from the root down; empty for a verifier. */
+  readonly chain: readonly string[];
+  /** DER, leaf first. */
+  readonly svidChain: readonly Uint8Array[];
+  readonly svidExpiresAt: number;
+  readonly instanceExpiresAt: number;
+  readonly ttlShortened: boolean;
+}
+
+export interface RenewCommand {
+  readonly context: CommandContext;
+  readonly instanceId: string;
+  /** Digest of the SVID that the socket and the intent proved; must be one of the instance's live ones. */
+  readonly svidSha256: string;
+  readonly spki: Uint8Array;
+  readonly thumbprint: string;
+  readonly possession: string;
+}
+
+export interface RevokeCommand {
+  readonly context: CommandContext;
+  readonly target: { readonly kind: "instance" | "agent" | "owner"; readonly id: string };
+  readonly reason: string;
+}
+
+export interface Revoked {
+  /** Live instances that died by this. */
+  readonly instances: number;
+}
+
+export interface NarrowCommand {
+  readonly context: CommandContext;
+  readonly instanceId: string;
+  readonly scope: Scope;
+}
+
+export interface JwtCommand {
+  readonly context: CommandContext;
+  readonly instanceId: string;
+  readonly audience: string;
+}
+
+/** The commands. Each resolves after commit; many that wait are committed as one group. */
+export interface StoreCommands {
+  /** @throws TrustWardenError `owner_exists`. */
+  createOwner(command: {
+    readonly context: CommandContext;
+    readonly name: string;
+    readonly spki: Uint8Array;
+  }): Promise<Committed<{ readonly ownerId: string; readonly name: string }>>;
+  /** Signs a single-use verifier ticket with the server's SVID and records it. Value: the envelope text. */
+  createVerifierTicket(command: {
+    readonly context: CommandContext;
+    readonly name: string;
+    readonly ttlSeconds: number;
+  }): Promise<Committed<{ readonly ticket: string }>>;
+  /** @throws TrustWardenError the delegation codes, `ticket_used`, `grant_used`, `name_taken`, `quota_exceeded`,
+   *   `key_reused`, `identity_revoked`, `ancestor_dead`. */
+  issue(command: IssueCommand): Promise<Committed<IssuedIdentity>>;
+  /** @throws TrustWardenError `identity_revoked`, `identity_expired`, `ancestor_dead`, `key_reused`. */
+  renew(command: RenewCommand): Promise<Committed<IssuedIdentity>>;
+  issueJwt(command: JwtCommand): Promise<Committed<{ readonly svid: string; readonly expiresAt: number }>>;
+  /** @throws TrustWardenError `not_found`. Idempotent: revoking the dead takes an epoch and says 0 instances. */
+  revoke(command: RevokeCommand): Promise<Committed<Revoked>>;
+  /** @throws TrustWardenError `not_found`, `scope_not_subset` (must be covered by the present scope; equal is allowed). */
+  narrow(command: NarrowCommand): Promise<Committed<{ readonly scope: Scope }>>;
+  /** Makes or renews the server's own SVID for the key both threads hold. */
+  issueServerSvid(command: {
+    readonly context: CommandContext;
+    readonly reason: "start" | "renew";
+  }): Promise<Committed<ServerSvid>>;
+  markSequenced(outboxIds: readonly number[]): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface ServerSvid {
+  readonly spiffeId: string;
+  readonly svidChain: readonly Uint8Array[];
+  readonly svidSha256: string;
+  readonly expiresAt: number;
+}
+
+/** One instance with its liveness, as reads give it. */
+export interface InstanceState {
+  readonly instanceId: string;
+  readonly kind: "agent" | "verifier";
+  readonly spiffeId: string;
+  readonly agentId: string | null;
+  readonly ownerId: string | null;
+  readonly parentInstanceId: string | null;
+  readonly path: string;
+  readonly name: string;
+  readonly scope: Scope;
+  readonly limits: Limits;
+  readonly createdAt: number;
+  readonly expiresAt: number;
+  readonly isRevoked: boolean;
+}
+
+export interface OwnerState {
+  readonly ownerId: string;
+  readonly name: string;
+  readonly spki: Uint8Array;
+  readonly isRevoked: boolean;
+  readonly agents: number;
+}
+
+export interface AgentState {
+  readonly agentId: string;
+  readonly path: string;
+  readonly name: string;
+  readonly ownerId: string;
+  readonly parentAgentId: string | null;
+  readonly isRevoked: boolean;
+  readonly instances: readonly InstanceState[];
+}
+
+/** Reads; synchronous, on a read-only connection, never inside a transaction that writes. */
+export interface StoreReads {
+  epoch(): number;
+  findOwner(ownerId: string): OwnerState | undefined;
+  findOwnerByName(name: string): OwnerState | undefined;
+  listOwners(): readonly OwnerState[];
+  /** From the root instance down to the named one, inclusive; empty when unknown. */
+  chainOf(instanceId: string): readonly InstanceState[];
+  findInstance(instanceId: string): InstanceState | undefined;
+  /** Whether the SVID was issued to the instance and not superseded by a revocation. */
+  findSvid(svidSha256: string): { readonly instanceId: string; readonly notAfter: number } | undefined;
+  findAgent(agentId: string): AgentState | undefined;
+  listAgents(query: {
+    readonly ownerId?: string;
+    readonly name?: string;
+    readonly after?: string;
+    readonly limit: number;
+  }): readonly AgentState[];
+  /** Whether `ancestor` is the instance itself or above it. */
+  isDescendant(query: { readonly instanceId: string; readonly ancestorInstanceId: string }): boolean;
+  counts(): { readonly owners: number; readonly agents: number; readonly liveInstances: number };
+  /** Committed, not yet marked as sequenced, in order. */
+  pendingEntries(): readonly { readonly outboxId: number; readonly entries: readonly Uint8Array[] }[];
+  /** Revocations and narrowings after an epoch, in order, for the feed. */
+  targetsSince(epoch: number): readonly FeedTarget[];
+  close(): void;
+}
+
+/** One line of the revocation feed. */
+export interface FeedTarget {
+  readonly epoch: number;
+  readonly kind: "instance" | "agent" | "owner" | "narrowed" | "policy";
+  readonly id: string;
+}
+
+/** What a control record needs beyond its context; used by commands and by the guard alike. */
+export type ControlDraft = Pick<
+  ControlRecord,
+  "kind" | "allow" | "reasons" | "subject" | "chain" | "details"
+>;
