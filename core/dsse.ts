@@ -9,7 +9,13 @@
 import { concatBytes, encodeBase64, encodeUtf8, parseBase64, parseUtf8 } from "./bytes.ts";
 import { isP256Signature, type PublicKey } from "./crypto.ts";
 import { TrustWardenError } from "./error.ts";
-import { encodeCanonicalJson, formatCanonicalJson, type JsonObject, parseJsonObject } from "./json.ts";
+import {
+  encodeCanonicalJson,
+  formatCanonicalJson,
+  isJsonObject,
+  type JsonObject,
+  parseJsonObject,
+} from "./json.ts";
 import type { Signer } from "./signer.ts";
 
 /** Largest envelope that we read; the ledger's own limit is lower (16 KiB by default). */
@@ -79,7 +85,9 @@ export function parseEnvelope(text: string): UnverifiedEnvelope {
   if (!Array.isArray(signatures) || signatures.length !== 1) {
     throw new TrustWardenError("dsse_malformed", { reason: "one signature expected" });
   }
-  const { keyid, sig, ...more } = signatures[0];
+  const [only] = signatures;
+  if (!isJsonObject(only)) throw new TrustWardenError("dsse_malformed", { reason: "signature members" });
+  const { keyid, sig, ...more } = only;
   if (typeof keyid !== "string" || typeof sig !== "string" || Object.keys(more).length > 0) {
     throw new TrustWardenError("dsse_malformed", { reason: "signature members" });
   }

@@ -1,0 +1,87 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { TrustWardenError } from "./error.ts";
+import { formatCanonicalJson, type Json, parseJson, parseJsonObject } from "./json.ts";
+
+function codeOf(run: () => unknown): string {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof TrustWardenError) return error.code;
+    throw error;
+  }
+  return "accepted";
+}
+
+describe("JSON at the edge", () => {
+  it.each([
+    ['{"a":1,"a":2}', "json_duplicate_key"],
+    ['{"a":1,"\\u0061":2}', "json_duplicate_key"],
+    ['{"x":{"b":1,"b" :2}}', "json_duplicate_key"],
+    ['{"__proto__":1,"__proto__":2}', "json_duplicate_key"],
+    ["{", "json_malformed"],
+    ['"open', "json_malformed"],
+    ["[1,]", "json_malformed"],
+    ["", "json_malformed"],
+    ['{"a\\x":1}', "json_malformed"],
+  ])("refuses %s", (text, code) => {
+    expect(codeOf(() => parseJson(text))).toBe(code);
+  });
+
+  it("accepts equal keys in different objects and equal strings in arrays", () => {
+    expect(parseJson('{"a":{"a":["a","a"]},"b":{"a":1}}')).toEqual({ a: { a: ["a", "a"] }, b: { a: 1 } });
+  });
+
+  it("accepts 32 levels and refuses 33", () => {
+    expect(codeOf(() => parseJson("[".repeat(32) + "]".repeat(32)))).toBe("accepted");
+    expect(codeOf(() => parseJson("[".repeat(33) + "]".repeat(33)))).toBe("json_too_deep");
+  });
+
+  it("accepts a text of exactly the limit and refuses one more character", () => {
+    expect(codeOf(() => parseJson("[1]", 3))).toBe("accepted");
+    expect(codeOf(() => parseJson("[1]", 2))).toBe("request_too_large");
+  });
+
+  it("takes only objects where an object is expected", () => {
+    expect(codeOf(() => parseJsonObject("[]"))).toBe("json_malformed");
+    expect(codeOf(() => parseJsonObject("null"))).toBe("json_malformed");
+  });
+
+  it("never throws anything but its own error, whatever the text", () => {
+    fc.assert(
+      fc.property(
+        fc.oneof(fc.string(), fc.json(), fc.string({ unit: fc.constantFrom(...'{}[]",:\\ua1 ') })),
+        (text) => {
+          expect(typeof codeOf(() => parseJson(text))).toBe("string");
+        },
+      ),
+    );
+  });
+
+  it("reads back what it writes canonically, and agrees with JSON.parse on every document without duplicates", () => {
+    fc.assert(
+      fc.property(fc.jsonValue({ maxDepth: 6 }), (value) => {
+        // The cast names what fast-check generates: JSON values.
+        const text = formatCanonicalJson(value as Json);
+        expect(formatCanonicalJson(parseJson(text))).toBe(text);
+        expect(JSON.stringify(parseJson(JSON.stringify(value)))).toBe(
+          JSON.stringify(JSON.parse(JSON.stringify(value))),
+        );
+      }),
+    );
+  });
+
+  it("36 follows the RFC 8785 examples for numbers and for UTF-16 key order", () => {
+    expect(
+      formatCanonicalJson({
+        numbers: JSON.parse("[333333333.33333329,1E30,4.50,2e-3,0.000000000000000000000000001]"),
+      }),
+    ).toBe('{"numbers":[333333333.3333333,1e+30,4.5,0.002,1e-27]}');
+    const keys = JSON.parse(
+      '{"\\u20ac":1,"\\r":2,"\\ufb33":3,"1":4,"\\ud83d\\ude00":5,"\\u0080":6,"\\u00f6":7}',
+    );
+    expect([...formatCanonicalJson(keys).matchAll(/:(\d)/g)].map(([, value]) => Number(value))).toEqual([
+      2, 4, 6, 7, 1, 5, 3,
+    ]);
+  });
+});
