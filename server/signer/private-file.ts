@@ -4,7 +4,6 @@
  * The check and the read use one descriptor, so that a file swapped between them is not read unchecked. Symbolic
  * links are followed to a file that is then checked itself, because that is how mounted secrets arrive.
  */
-import { randomBytes } from "node:crypto";
 import {
   closeSync,
   constants,
@@ -12,6 +11,7 @@ import {
   fsyncSync,
   linkSync,
   mkdirSync,
+  mkdtempSync,
   openSync,
   readFileSync,
   realpathSync,
@@ -21,7 +21,7 @@ import {
   statSync,
   writeSync,
 } from "node:fs";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 
 /** Any right of the group or of others. */
@@ -94,8 +94,9 @@ export function createPrivateFile(path: string, bytes: Uint8Array): void {
 
 /** Writes a temporary file beside the target, makes it durable, publishes it, and makes its name durable. */
 function writeThrough(path: string, bytes: Uint8Array, publish: (temporary: string) => void): void {
-  const temporary = `${path}.${randomBytes(8).toString("hex")}.tmp`;
+  const folder = mkdtempSync(`${path}.tmp-`);
   try {
+    const temporary = join(folder, "new");
     const descriptor = openSync(temporary, "wx", FILE_MODE);
     try {
       writeAll(descriptor, bytes);
@@ -106,7 +107,7 @@ function writeThrough(path: string, bytes: Uint8Array, publish: (temporary: stri
     publish(temporary);
     fsyncDirectory(dirname(path));
   } finally {
-    rmSync(temporary, { force: true });
+    rmSync(folder, { recursive: true, force: true });
   }
 }
 

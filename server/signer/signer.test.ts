@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from "node:crypto";
+import { generateKeyPairSync, randomBytes } from "node:crypto";
 import {
   chmodSync,
   existsSync,
@@ -26,7 +26,7 @@ import { openUnsealKey, UnsealKey } from "./unseal-key.ts";
 const code = (name: string) => expect.objectContaining({ code: name });
 const data = encodeUtf8("to be signed");
 let root = "";
-let dirs = { configDir: "", dataDir: "", trustDomain: "acme.test", create: true };
+let dirs = { configDir: "", dataDir: "", trustDomain: "acme.test", create: true, random: randomBytes };
 
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), "tw-signer-"));
@@ -186,7 +186,9 @@ describe("sealed files", () => {
     const file = sealedAt("jwt.sealed");
     writeSealedFile(file, secret);
     const refused = code("seal_broken");
-    expect(() => readSealedFile({ ...file, unsealKey: new UnsealKey(new Uint8Array(32)) })).toThrow(refused);
+    expect(() =>
+      readSealedFile({ ...file, unsealKey: new UnsealKey(new Uint8Array(32), randomBytes) }),
+    ).toThrow(refused);
     expect(() => readSealedFile({ ...file, purpose: "root-key" })).toThrow(refused);
     renameSync(file.path, join(dirs.dataDir, "root.sealed"));
     expect(() => readSealedFile({ ...file, path: join(dirs.dataDir, "root.sealed") })).toThrow(refused);

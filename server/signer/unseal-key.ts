@@ -4,12 +4,13 @@
  * A stolen disk image or backup of the data directory then holds no usable key (attack L1). The key lives in a 0600
  * file of a 0700 directory outside the data directory; start-up refuses anything looser.
  */
-import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
+import { createCipheriv, createDecipheriv } from "node:crypto";
 import { realpathSync } from "node:fs";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { inspect } from "node:util";
 import { encodeBase64url, encodeUtf8, parseBase64url, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { Random } from "@trustwarden/core/id.ts";
 import { createPrivateDirectory, createPrivateFile, readPrivateFile } from "./private-file.ts";
 
 const CIPHER = "aes-256-gcm";
@@ -27,16 +28,22 @@ export interface Sealing {
 /** Seals and opens; the key itself cannot be read back, printed or serialised. */
 export class UnsealKey {
   readonly #key: Uint8Array;
+  readonly #random: Random;
 
-  /** @param key - 32 bytes. @throws TrustWardenError `seal_broken` for another length. */
-  constructor(key: Uint8Array) {
+  /**
+   * @param key - 32 bytes.
+   * @param random - makes the nonces: a repeated one would give the key stream away, so it is the system's generator.
+   * @throws TrustWardenError `seal_broken` for another length.
+   */
+  constructor(key: Uint8Array, random: Random) {
     if (key.length !== KEY_BYTES) throw new TrustWardenError("seal_broken", { reason: "unseal key length" });
     this.#key = Uint8Array.from(key);
+    this.#random = random;
   }
 
   /** Nonce, ciphertext and tag (AES-256-GCM, random 96-bit nonce: a few files, so a repetition is out of reach). */
   seal({ plaintext, context }: Sealing): Uint8Array {
-    const nonce = randomBytes(NONCE_BYTES);
+    const nonce = this.#random(NONCE_BYTES);
     const cipher = createCipheriv(CIPHER, this.#key, nonce, { authTagLength: TAG_BYTES }).setAAD(context);
     return Buffer.concat([nonce, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]);
   }
@@ -84,18 +91,19 @@ export function openUnsealKey(options: {
   readonly dataDir: string;
   readonly trustDomain: string;
   readonly create: boolean;
+  readonly random: Random;
 }): UnsealKey {
-  const { configDir, dataDir, trustDomain, create } = options;
+  const { configDir, dataDir, trustDomain, create, random } = options;
   const path = join(configDir, `${trustDomain}.unseal`);
   requireOutside(path, dataDir);
-  if (create) createIfMissing(path);
-  return new UnsealKey(parseKeyFile(readKeyFile(path)));
+  if (create) createIfMissing(path, random);
+  return new UnsealKey(parseKeyFile(readKeyFile(path)), random);
 }
 
-function createIfMissing(path: string): void {
+function createIfMissing(path: string, random: Random): void {
   createPrivateDirectory(dirname(path));
   try {
-    createPrivateFile(path, encodeUtf8(`${encodeBase64url(randomBytes(KEY_BYTES))}\n`));
+    createPrivateFile(path, encodeUtf8(`${encodeBase64url(random(KEY_BYTES))}\n`));
   } catch (cause) {
     // Somebody's key is there already, and that one is the key.
     if (!isFileError(cause, "EEXIST")) throw cause;
