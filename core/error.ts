@@ -29,6 +29,7 @@ export const ERRORS = {
   base64_malformed: { status: 400, message: BAD_REQUEST },
   spiffe_id_malformed: { status: 400, message: BAD_REQUEST },
   der_malformed: { status: 400, message: BAD_REQUEST },
+  bundle_malformed: { status: 400, message: BAD_REQUEST },
   public_key_refused: { status: 400, message: "The public key is not an acceptable P-256 key." },
   scope_malformed: { status: 400, message: "A scope is not well formed; see the scope grammar." },
   action_malformed: { status: 400, message: "The action is not well formed; see the scope grammar." },
@@ -78,6 +79,7 @@ export const ERRORS = {
 
   // decide, delegation
   denied: { status: 403, message: NOT_ALLOWED },
+  policy_input_malformed: { status: 403, message: NOT_ALLOWED },
   scope_not_subset: { status: 403, message: "A child's scope must be a strict subset of its parent's." },
   scope_wildcard_too_long_lived: { status: 403, message: "A wildcard verb or type is limited to one hour." },
   ttl_exceeds_limit: { status: 403, message: "The lifetime is longer than is allowed." },
@@ -102,6 +104,7 @@ export const ERRORS = {
   decision_stale: { status: 503, message: UNAVAILABLE },
   policy_unavailable: { status: 503, message: UNAVAILABLE },
   store_unavailable: { status: 503, message: UNAVAILABLE },
+  authority_expired: { status: 503, message: UNAVAILABLE },
   clock_rolled_back: { status: 503, message: UNAVAILABLE },
   rate_limited: { status: 429, message: "Too many requests; wait and try again." },
 
@@ -109,6 +112,8 @@ export const ERRORS = {
   file_mode_too_open: { status: 500, message: "A secret file is readable by others." },
   unseal_key_inside_data: { status: 500, message: "A secret key lies inside the data directory." },
   seal_broken: { status: 500, message: "A sealed file could not be opened." },
+  policy_data_malformed: { status: 500, message: "The policy data is not valid." },
+  policy_tampered: { status: 500, message: "The policy is not the one that was built." },
   config_invalid: { status: 500, message: "The configuration is not valid." },
   bind_refused: { status: 500, message: "The server may not listen there." },
   data_rolled_back: { status: 500, message: "The data directory is older than what was already signed." },
