@@ -1,0 +1,96 @@
+/**
+ * The data that the built-in policy reads (`policies/trustwarden/data.json`), parsed.
+ *
+ * The guard takes the classes of actions from the same document as the policy, so that the two cannot disagree.
+ */
+import type { ActionClass, ActionClasses } from "../action.ts";
+import { parseActionName } from "../action.ts";
+import { TrustWardenError } from "../error.ts";
+import { isJsonObject, type Json, type JsonObject } from "../json.ts";
+
+/** More than anybody lists by hand; keeps one evaluation bounded. */
+const MAX_ENTRIES = 4096;
+const VERB = /^[a-z][a-z0-9_-]*$/;
+const NAME = /^[a-z][a-z0-9-]{0,63}$/;
+const VERSION = /^v[0-9]+(?:\.[0-9]+){0,2}$/;
+
+export interface PolicyData {
+  readonly name: string;
+  /** Such as `v2` or `v2.3`. */
+  readonly version: string;
+  readonly classes: ActionClasses;
+  /** Exact action names, or `verb:type` for all of a type; denied to everybody. */
+  readonly forbidden: readonly string[];
+  /** Verbs of the control plane that operators may use. */
+  readonly operatorVerbs: readonly string[];
+}
+
+/**
+ * Policy data from untrusted JSON. Closed, like every document here: a misspelt `forbiden` must not forbid nothing.
+ *
+ * @throws TrustWardenError `policy_data_malformed`.
+ */
+export function parsePolicyData(document: Json): PolicyData {
+  const { policy } = members(document, "document", ["policy"]);
+  const data = members(policy, "policy", ["name", "version", "classes", "forbidden", "operator_verbs"]);
+  return {
+    name: matching(data.name, NAME, "name"),
+    version: matching(data.version, VERSION, "version"),
+    classes: parseClasses(data.classes),
+    forbidden: list(data.forbidden, "forbidden").map(parsePattern),
+    operatorVerbs: list(data.operator_verbs, "operator_verbs").map((verb) =>
+      matching(verb, VERB, "operator_verbs"),
+    ),
+  };
+}
+
+/** The name that decisions and records carry, such as `trustwarden-builtin-v1`. */
+export function formatPolicyName({ name, version }: Pick<PolicyData, "name" | "version">): string {
+  return `${name}-${version}`;
+}
+
+function parseClasses(value: Json | undefined): ActionClasses {
+  if (!isJsonObject(value)) return refuse("classes");
+  const entries = Object.entries(value);
+  if (entries.length === 0 || entries.length > MAX_ENTRIES) refuse("classes");
+  return Object.freeze(
+    Object.fromEntries(entries.map(([key, name]) => [parseClassKey(key), parseClass(name)])),
+  );
+}
+
+function parseClassKey(key: string): string {
+  if (VERB.test(key)) return key;
+  const pattern = parsePattern(key);
+  return pattern.split(":").length === 2 ? pattern : refuse("classes");
+}
+
+function parseClass(value: Json): ActionClass {
+  return value === "A" || value === "B" || value === "C" ? value : refuse("classes");
+}
+
+function parsePattern(value: Json): string {
+  try {
+    return typeof value === "string" ? parseActionName(value) : refuse("pattern");
+  } catch (cause) {
+    throw new TrustWardenError("policy_data_malformed", { field: "pattern" }, { cause });
+  }
+}
+
+function matching(value: Json | undefined, pattern: RegExp, field: string): string {
+  return typeof value === "string" && pattern.test(value) ? value : refuse(field);
+}
+
+function list(value: Json | undefined, field: string): readonly Json[] {
+  return Array.isArray(value) && value.length <= MAX_ENTRIES ? value : refuse(field);
+}
+
+function members(value: Json | undefined, field: string, names: readonly string[]): JsonObject {
+  if (!isJsonObject(value)) return refuse(field);
+  const isExact =
+    Object.keys(value).length === names.length && names.every((name) => Object.hasOwn(value, name));
+  return isExact ? value : refuse(field);
+}
+
+function refuse(field: string): never {
+  throw new TrustWardenError("policy_data_malformed", { field });
+}

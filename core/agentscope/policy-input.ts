@@ -1,0 +1,168 @@
+/**
+ * What a policy sees: one closed, bounded JSON document for each question.
+ *
+ * A member that is missing makes a Rego deny undefined, and an unknown one may mean something to somebody else's
+ * policy, so both are refused before any engine is asked. Text from outside is only ever a value in here; it is never
+ * put into a policy's source, a query or a path (E3).
+ *
+ * The members are named as policies read them.
+ *
+ * @see policies/README.md, "The input".
+ */
+import { type ActionClass, parseActionName, partsOf } from "../action.ts";
+import { TrustWardenError } from "../error.ts";
+
+/** As long as a SPIFFE ID may be; longer than any name of ours. */
+const MAX_TEXT_CHARS = 2048;
+/** Deeper than any delegation limit that can be granted. */
+const MAX_CHAIN = 64;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused.
+const CONTROL_CHARACTER = /[\u0000-\u001f\u007f]/;
+
+export const PRINCIPAL_KINDS = ["agent", "enrollee", "owner", "operator", "verifier"] as const;
+export const CLASSES = ["A", "B", "C"] as const satisfies readonly ActionClass[];
+export const PLANES = ["data", "control"] as const;
+export const SUBJECTS = ["self", "descendant", "other", "none"] as const;
+export const ENFORCEMENTS = ["gateway", "service", "self"] as const;
+export const CUSTODIES = ["agent", "delivered", "sidecar", "none"] as const;
+
+/** Data: what agents do to the world. Control: what anybody does to identities. */
+export type Plane = (typeof PLANES)[number];
+/** Who is acted on, seen from the principal; `none` where an action has no subject. */
+export type Subject = (typeof SUBJECTS)[number];
+
+export interface PolicyInput {
+  readonly action: {
+    readonly name: string;
+    readonly verb: string;
+    readonly type: string;
+    readonly path: string;
+  };
+  readonly resource: string;
+  readonly class: ActionClass;
+  readonly plane: Plane;
+  readonly subject: Subject;
+  readonly enforcement: (typeof ENFORCEMENTS)[number];
+  readonly principal: {
+    readonly kind: (typeof PRINCIPAL_KINDS)[number];
+    /** SPIFFE ID, `owner:<id>`, `enrollee:<id>` or `operator`. */
+    readonly id: string;
+    /** The SPIFFE ID without its instance; empty for who has none. */
+    readonly class_id: string;
+    /** Empty for who has none. */
+    readonly owner_id: string;
+    readonly custody: (typeof CUSTODIES)[number];
+  };
+  /** Agent ids from the root down; empty for anyone but an agent. */
+  readonly chain: readonly string[];
+  /** Whether every link's scope covers the action, and how many links there are. */
+  readonly scope: { readonly covered: boolean; readonly links: number };
+  readonly view: { readonly fresh: boolean; readonly epoch: number };
+}
+
+/**
+ * A policy input from any value.
+ *
+ * @throws TrustWardenError `policy_input_malformed` for a member that is missing, unknown, of another type or too long.
+ */
+export function parsePolicyInput(value: unknown): PolicyInput {
+  const root = members(value, "input", [
+    "action",
+    "resource",
+    "class",
+    "plane",
+    "subject",
+    "enforcement",
+    "principal",
+    "chain",
+    "scope",
+    "view",
+  ]);
+  const scope = members(root.scope, "scope", ["covered", "links"]);
+  const view = members(root.view, "view", ["fresh", "epoch"]);
+  const chain = parseChain(root.chain);
+  const links = integer(scope.links, "scope.links");
+  if (links !== chain.length) refuse("scope.links");
+  return {
+    action: parseAction(root.action),
+    resource: text(root.resource, "resource"),
+    class: oneOf(root.class, CLASSES, "class"),
+    plane: oneOf(root.plane, PLANES, "plane"),
+    subject: oneOf(root.subject, SUBJECTS, "subject"),
+    enforcement: oneOf(root.enforcement, ENFORCEMENTS, "enforcement"),
+    principal: parsePrincipal(root.principal),
+    chain,
+    scope: { covered: boolean(scope.covered, "scope.covered"), links },
+    view: { fresh: boolean(view.fresh, "view.fresh"), epoch: integer(view.epoch, "view.epoch") },
+  };
+}
+
+function parseAction(value: unknown): PolicyInput["action"] {
+  const action = members(value, "action", ["name", "verb", "type", "path"]);
+  const name = parseActionName(text(action.name, "action.name"));
+  const parts = partsOf(name);
+  if (action.verb !== parts.verb || action.type !== parts.type || action.path !== parts.path)
+    refuse("action");
+  return { name, ...parts };
+}
+
+function parsePrincipal(value: unknown): PolicyInput["principal"] {
+  const principal = members(value, "principal", ["kind", "id", "class_id", "owner_id", "custody"]);
+  return {
+    kind: oneOf(principal.kind, PRINCIPAL_KINDS, "principal.kind"),
+    id: text(principal.id, "principal.id"),
+    class_id: text(principal.class_id, "principal.class_id"),
+    owner_id: text(principal.owner_id, "principal.owner_id"),
+    custody: oneOf(principal.custody, CUSTODIES, "principal.custody"),
+  };
+}
+
+function parseChain(value: unknown): readonly string[] {
+  if (!Array.isArray(value) || value.length > MAX_CHAIN) return refuse("chain");
+  return Array.from(value, (link: unknown) => text(link, "chain"));
+}
+
+/** The value's own members, when they are exactly the named ones. */
+function members<Name extends string>(
+  value: unknown,
+  field: string,
+  names: readonly Name[],
+): Record<Name, unknown> {
+  if (!isObject(value)) return refuse(field);
+  const isExact =
+    Object.keys(value).length === names.length && names.every((name) => Object.hasOwn(value, name));
+  return isExact && hasMembers(value, names) ? value : refuse(field);
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function hasMembers<Name extends string>(
+  value: object,
+  names: readonly Name[],
+): value is Record<Name, unknown> {
+  return names.every((name) => name in value);
+}
+
+/** Bounded text without control characters or broken surrogates, which JSON readers disagree about. */
+function text(value: unknown, field: string): string {
+  if (typeof value !== "string" || value.length > MAX_TEXT_CHARS) return refuse(field);
+  return value.isWellFormed() && !CONTROL_CHARACTER.test(value) ? value : refuse(field);
+}
+
+function boolean(value: unknown, field: string): boolean {
+  return typeof value === "boolean" ? value : refuse(field);
+}
+
+function integer(value: unknown, field: string): number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : refuse(field);
+}
+
+function oneOf<T extends string>(value: unknown, allowed: readonly T[], field: string): T {
+  return allowed.find((item) => item === value) ?? refuse(field);
+}
+
+function refuse(field: string): never {
+  throw new TrustWardenError("policy_input_malformed", { field });
+}

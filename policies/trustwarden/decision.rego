@@ -1,0 +1,180 @@
+# METADATA
+# title: The built-in decision
+# description: |
+#   May this principal do this action? Scope coverage, freshness of the revocation view and the class are facts of the
+#   input, decided before by the guard; this policy demands them again, so that it denies on its own.
+#
+#   A deny whose field is missing is undefined in Rego and would let the action through. So every reason to deny is
+#   written as `not <positive helper>`: what is not proven is denied, and a missing field proves nothing.
+package trustwarden.decision
+
+# METADATA
+# title: The answer
+# description: Undefined, and so a deny for every caller, when the policy data has no name.
+# entrypoint: true
+result := {
+	"allow": allow,
+	"reasons": reasons,
+	"policy": concat("-", [data.policy.name, data.policy.version]),
+}
+
+default allow := false
+
+allow if count(reasons) == 0
+
+reasons contains "policy_input_malformed" if not well_formed
+
+reasons contains "class_too_lax" if not class_holds
+
+reasons contains "action_forbidden" if not forbidden_by_nothing
+
+reasons contains "view_stale" if not view_holds
+
+reasons contains "self_enforcement_refused" if not enforcement_holds
+
+reasons contains "scope_not_covered" if not scope_holds
+
+reasons contains "principal_not_permitted" if not permitted
+
+# Every member is named here, so that leaving any of them out denies.
+well_formed if {
+	action_is_one_name
+	is_string(input.resource)
+	is_number(input.view.epoch)
+	input.subject in {"self", "descendant", "other", "none"}
+	input.enforcement in {"gateway", "service", "self"}
+	input.principal.custody in {"agent", "delivered", "sidecar", "none"}
+	is_string(input.principal.id)
+	is_string(input.principal.class_id)
+	is_string(input.principal.owner_id)
+	count(input.chain) == input.scope.links
+	every agent_id in input.chain {
+		is_string(agent_id)
+	}
+}
+
+action_is_one_name if {
+	input.action.path == ""
+	input.action.name == verb_and_type
+}
+
+action_is_one_name if {
+	input.action.path != ""
+	input.action.name == concat(":", [verb_and_type, input.action.path])
+}
+
+verb_and_type := concat(":", [input.action.verb, input.action.type])
+
+# A is the strictest. A caller may treat an action more strictly than the data asks, never less.
+class_holds if {
+	rank := {"A": 3, "B": 2, "C": 1}
+	rank[input.class] >= rank[least_class]
+}
+
+# What the data does not name is class A.
+least_class := object.get(
+	data.policy.classes,
+	verb_and_type,
+	object.get(data.policy.classes, input.action.verb, "A"),
+)
+
+# The list itself is demanded: an absent list would otherwise forbid nothing.
+forbidden_by_nothing if {
+	every pattern in data.policy.forbidden {
+		pattern != input.action.name
+		pattern != verb_and_type
+	}
+}
+
+view_holds if input.view.fresh == true
+
+# Stopping is never held up by a stale view: here the unsafe answer would be "wait".
+view_holds if {
+	input.plane == "control"
+	input.action.verb in {"revoke", "stop"}
+}
+
+# Class A needs an enforcement point that is not the agent itself.
+enforcement_holds if input.class in {"B", "C"}
+
+enforcement_holds if input.enforcement in {"gateway", "service"}
+
+scope_holds if {
+	input.scope.covered == true
+	input.scope.links > 0
+}
+
+# Actions of the control plane are not in any agent's scope; `permitted` names who may do which.
+scope_holds if {
+	input.plane == "control"
+	is_boolean(input.scope.covered)
+}
+
+permitted if {
+	input.plane == "data"
+	input.principal.kind == "agent"
+}
+
+permitted if {
+	input.plane == "control"
+	input.principal.kind == "enrollee"
+	input.action.name == "issue:instance"
+	input.subject in {"self", "none"}
+}
+
+permitted if {
+	input.plane == "control"
+	input.principal.kind == "agent"
+	input.action.name in {"renew:svid", "issue:jwt-svid"}
+	input.subject == "self"
+}
+
+permitted if {
+	input.plane == "control"
+	input.principal.kind == "agent"
+	input.action.name in {"revoke:instance", "read:ledger"}
+	input.subject in {"self", "descendant"}
+}
+
+permitted if {
+	input.plane == "control"
+	input.principal.kind == "agent"
+	input.action.name == "narrow:instance"
+	input.subject == "descendant"
+}
+
+permitted if {
+	input.plane == "control"
+	input.principal.kind == "agent"
+	input.action.name == "act:outcome"
+	input.subject in {"self", "none"}
+}
+
+# An owner is the root of its own subtree.
+permitted if {
+	input.plane == "control"
+	input.principal.kind == "owner"
+	input.action.name in {
+		"revoke:instance",
+		"revoke:agent",
+		"revoke:owner",
+		"narrow:instance",
+		"read:agents",
+		"read:ledger",
+	}
+	input.subject in {"self", "descendant"}
+}
+
+permitted if {
+	input.plane == "control"
+	input.principal.kind == "verifier"
+	input.action.name in {"hold:lease", "ask:decision", "record:outcome", "renew:svid"}
+	input.subject in {"self", "none"}
+}
+
+# What only an agent, an enrollee or a verifier can do for itself is not on the operators' list.
+permitted if {
+	input.plane == "control"
+	input.principal.kind == "operator"
+	input.action.verb in data.policy.operator_verbs
+}

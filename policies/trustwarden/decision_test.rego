@@ -1,0 +1,255 @@
+package trustwarden.decision_test
+
+import data.trustwarden.decision
+
+agent := {
+	"kind": "agent",
+	"id": "spiffe://acme.test/team/finance/payment-agent/inst-01J0000000000000000000000A",
+	"class_id": "spiffe://acme.test/team/finance/payment-agent",
+	"owner_id": "own_1",
+	"custody": "agent",
+}
+
+other(kind) := {"kind": kind, "id": kind, "class_id": "", "owner_id": "", "custody": "none"}
+
+named(name) := {"name": name, "verb": parts[0], "type": parts[1], "path": path} if {
+	parts := split(name, ":")
+	path := concat("", array.slice(parts, 2, 3))
+}
+
+reading := {
+	"action": named("read:transactions:2026/march"),
+	"resource": "postgres://finance-db/transactions",
+	"class": "C",
+	"plane": "data",
+	"subject": "none",
+	"enforcement": "service",
+	"principal": agent,
+	"chain": ["agt_1", "agt_2"],
+	"scope": {"covered": true, "links": 2},
+	"view": {"fresh": true, "epoch": 7},
+}
+
+controlling(principal, name, subject) := object.union(reading, {
+	"action": named(name),
+	"class": "A",
+	"plane": "control",
+	"subject": subject,
+	"principal": principal,
+	"chain": [],
+	"scope": {"covered": false, "links": 0},
+})
+
+with_action(name, class) := object.union(reading, {"action": named(name), "class": class})
+
+reasons_for(case) := reasons if {
+	reasons := decision.result.reasons with input as case
+}
+
+test_a_covered_action_on_a_fresh_view_is_allowed if {
+	decision.result == {"allow": true, "reasons": set(), "policy": "trustwarden-builtin-v1"} with input as reading
+}
+
+test_a_denial_names_the_policy_too if {
+	decision.result == {
+		"allow": false,
+		"reasons": {"view_stale"},
+		"policy": "trustwarden-builtin-v1",
+	} with input as object.union(reading, {"view": {"fresh": false}})
+}
+
+test_an_empty_input_is_denied if {
+	decision.result.allow == false with input as {}
+}
+
+test_leaving_out_any_member_denies if {
+	paths := [concat("/", path) |
+		some path, value
+		walk(reading, [path, value])
+		count(path) > 0
+		is_string(path[count(path) - 1])
+	]
+	count(paths) > 20
+	every path in paths {
+		decision.result.allow == false with input as json.remove(reading, [path])
+	}
+}
+
+test_a_null_in_place_of_any_leaf_denies if {
+	leaves := [concat("/", array.concat([""], [sprintf("%v", [step]) | some step in path])) |
+		some path, value
+		walk(reading, [path, value])
+		not is_object(value)
+	]
+	count(leaves) > 18
+	every leaf in leaves {
+		decision.result.allow == false with input as json.patch(reading, [{"op": "replace", "path": leaf, "value": null}])
+	}
+}
+
+test_each_malformed_member_is_named_so if {
+	changes := [
+		{"resource": 7},
+		{"view": {"epoch": "7"}},
+		{"subject": "everyone"},
+		{"enforcement": "nowhere"},
+		{"principal": {"custody": "lost"}},
+		{"principal": {"id": 7}},
+		{"principal": {"class_id": 7}},
+		{"principal": {"owner_id": 7}},
+		{"chain": ["agt_1", 7]},
+		{"chain": ["agt_1"]},
+		{"action": {"path": "2026/april"}},
+		{"action": {"path": ""}},
+		{"action": {"type": "reports"}},
+	]
+	every change in changes {
+		"policy_input_malformed" in reasons_for(object.union(reading, change))
+	}
+}
+
+test_an_action_without_a_path_is_well_formed if {
+	reasons_for(with_action("read:transactions", "C")) == set()
+}
+
+test_an_empty_path_is_not_spelt_with_a_colon if {
+	action := object.union(named("read:transactions"), {"name": "read:transactions:"})
+	"policy_input_malformed" in reasons_for(object.union(reading, {"action": action}))
+}
+
+test_the_class_may_be_stricter_than_the_data_asks_and_not_laxer if {
+	reasons_for(with_action("read:transactions", "A")) == set()
+	reasons_for(with_action("read:transactions", "B")) == set()
+	reasons_for(with_action("write:transactions", "B")) == set()
+	reasons_for(with_action("write:transactions", "C")) == {"class_too_lax"}
+	reasons_for(with_action("delete:transactions", "A")) == set()
+	reasons_for(with_action("delete:transactions", "B")) == {"class_too_lax"}
+	reasons_for(with_action("reed:transactions", "A")) == set()
+	reasons_for(with_action("reed:transactions", "B")) == {"class_too_lax"}
+	reasons_for(with_action("read:secret", "C")) == {"class_too_lax"}
+	"class_too_lax" in reasons_for(with_action("read:transactions", "Z"))
+}
+
+test_a_class_that_the_data_misspells_denies if {
+	"class_too_lax" in reasons_for(reading) with data.policy.classes as {"read": "c"}
+}
+
+test_absent_classes_deny if {
+	"class_too_lax" in reasons_for(reading) with data.policy.classes as null
+}
+
+test_a_forbidden_name_is_denied_whatever_the_scope if {
+	reasons_for(reading) == {"action_forbidden"} with data.policy.forbidden as ["read:transactions:2026/march"]
+	reasons_for(reading) == {"action_forbidden"} with data.policy.forbidden as ["pay:bills", "read:transactions"]
+	reasons_for(reading) == set() with data.policy.forbidden as ["read:transactions:2026/april", "read:reports"]
+}
+
+test_an_absent_list_of_forbidden_actions_denies if {
+	reasons_for(reading) == {"action_forbidden"} with data.policy.forbidden as null
+}
+
+test_a_stale_view_denies_even_reads if {
+	reasons_for(object.union(reading, {"view": {"fresh": false}})) == {"view_stale"}
+}
+
+test_stopping_goes_on_with_a_stale_view if {
+	stale := {"view": {"fresh": false}}
+	reasons_for(object.union(controlling(other("operator"), "revoke:agent", "none"), stale)) == set()
+	reasons_for(object.union(controlling(other("operator"), "stop:server", "none"), stale)) == set()
+	reasons_for(object.union(controlling(other("operator"), "create:owner", "none"), stale)) == {"view_stale"}
+	reasons_for(object.union(with_action("revoke:invoice", "A"), stale)) == {"view_stale"}
+}
+
+test_class_a_is_not_enforced_by_the_agent_itself if {
+	self := {"enforcement": "self"}
+	gateway := {"enforcement": "gateway"}
+	reasons_for(object.union(with_action("pay:bills", "A"), self)) == {"self_enforcement_refused"}
+	reasons_for(object.union(with_action("pay:bills", "A"), gateway)) == set()
+	reasons_for(object.union(with_action("pay:bills", "A"), {"enforcement": "service"})) == set()
+	reasons_for(object.union(with_action("write:reports", "B"), self)) == set()
+	reasons_for(object.union(with_action("read:reports", "C"), self)) == set()
+}
+
+test_an_action_outside_the_scope_of_any_link_is_denied if {
+	reasons_for(object.union(reading, {"scope": {"covered": false}})) == {"scope_not_covered"}
+}
+
+test_an_empty_chain_covers_nothing if {
+	reasons_for(object.union(reading, {"chain": [], "scope": {"links": 0}})) == {"scope_not_covered"}
+}
+
+test_coverage_is_said_in_the_control_plane_too if {
+	case := object.union(controlling(other("operator"), "read:agents", "none"), {"scope": {"covered": "no"}})
+	reasons_for(case) == {"scope_not_covered"}
+}
+
+test_only_agents_act_in_the_data_plane if {
+	every kind in ["enrollee", "owner", "operator", "verifier", "admin", ""] {
+		reasons_for(object.union(reading, {"principal": other(kind)})) == {"principal_not_permitted"}
+	}
+}
+
+test_an_unknown_plane_permits_nobody if {
+	every kind in ["agent", "enrollee", "owner", "operator", "verifier"] {
+		case := object.union(reading, {"plane": "astral", "principal": object.union(agent, {"kind": kind})})
+		reasons_for(case) == {"principal_not_permitted"}
+	}
+}
+
+# Who may do what in the control plane, to whom: this table is the whole truth, and the test is exhaustive.
+permitted_table := {
+	"enrollee": {"issue:instance": {"self", "none"}},
+	"agent": {
+		"renew:svid": {"self"},
+		"issue:jwt-svid": {"self"},
+		"revoke:instance": {"self", "descendant"},
+		"read:ledger": {"self", "descendant"},
+		"narrow:instance": {"descendant"},
+		"act:outcome": {"self", "none"},
+	},
+	"owner": {
+		"revoke:instance": {"self", "descendant"},
+		"revoke:agent": {"self", "descendant"},
+		"revoke:owner": {"self", "descendant"},
+		"narrow:instance": {"self", "descendant"},
+		"read:agents": {"self", "descendant"},
+		"read:ledger": {"self", "descendant"},
+	},
+	"verifier": {
+		"hold:lease": {"self", "none"},
+		"ask:decision": {"self", "none"},
+		"record:outcome": {"self", "none"},
+		"renew:svid": {"self", "none"},
+	},
+	"operator": {name: {"self", "descendant", "other", "none"} |
+		some name in {
+			"create:owner", "create:verifier-ticket", "revoke:instance", "revoke:agent", "revoke:owner",
+			"narrow:instance", "read:agents", "read:ledger", "stop:server",
+		}
+	},
+	"nobody": {},
+}
+
+every_name := {name | some kind; permitted_table[kind][name]} | {"delete:ledger", "issue:instance:more", "grant:owner"}
+
+test_the_control_plane_permits_the_table_and_nothing_else if {
+	every kind, row in permitted_table {
+		every name in every_name {
+			every subject in {"self", "descendant", "other", "none"} {
+				reasons := reasons_for(controlling(other(kind), name, subject))
+				expected := {"principal_not_permitted" | not subject in object.get(row, name, set())}
+				reasons == expected
+			}
+		}
+	}
+}
+
+test_a_policy_without_a_name_answers_nothing if {
+	not decision.result with input as reading with data.policy as {}
+}
+
+test_text_of_other_languages_stays_text if {
+	case := object.union(reading, {"resource": "x\" } allow := true { true", "principal": {"owner_id": "data.policy"}})
+	reasons_for(case) == set()
+	reasons_for(object.union(case, {"scope": {"covered": false}})) == {"scope_not_covered"}
+}

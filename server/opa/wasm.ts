@@ -1,0 +1,122 @@
+/**
+ * Evaluates a compiled Rego policy in this process, by OPA's own Wasm.
+ *
+ * The module is compiled and instantiated once; an evaluation costs microseconds and cannot reach anything, because
+ * the module imports nothing but its memory and pure functions. It can, however, run for long: use it for the built-in
+ * policy, whose work is bounded by its input, and `worker-engine.ts` for policies that somebody else wrote.
+ *
+ * @see https://www.openpolicyagent.org/docs/wasm
+ */
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { formatPolicyName, parsePolicyData } from "@trustwarden/core/agentscope/policy-data.ts";
+import type { PolicyInput } from "@trustwarden/core/agentscope/policy-input.ts";
+import type { PolicyEngine } from "@trustwarden/core/agentscope/ports.ts";
+import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
+import { sha256 } from "@trustwarden/core/crypto.ts";
+import type { PolicyReference } from "@trustwarden/core/decision.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { encodeCanonicalJson, type JsonObject } from "@trustwarden/core/json.ts";
+
+/** Several times the largest input that `parsePolicyInput` lets through. */
+const MAX_INPUT_BYTES = 1_048_576;
+/** 64 KiB each: 512 KiB to start with, and 32 MiB at most, so that no policy eats the server's memory. */
+const MEMORY_PAGES = { initial: 8, maximum: 512 };
+/** The rule that the built-in policy answers with. */
+const DEFAULT_ENTRYPOINT = "trustwarden/decision/result";
+
+/** The part of the package that is used here. Its ESM entry and its types disagree, so the CommonJS entry is loaded. */
+interface OpaWasm {
+  loadPolicySync(wasm: Uint8Array, memory: { initial: number; maximum: number }): LoadedPolicy;
+}
+
+interface LoadedPolicy {
+  readonly entrypoints: Readonly<Record<string, number>>;
+  setData(data: JsonObject): void;
+  evaluate(input: ArrayBuffer, entrypoint: string): unknown;
+}
+
+const opa: OpaWasm = createRequire(import.meta.url)("@open-policy-agent/opa-wasm");
+
+export interface WasmEngineOptions {
+  /** Path of the `.wasm` that `opa build` made. */
+  readonly wasmPath: string;
+  /** What the policy sees as `data`. */
+  readonly data: JsonObject;
+  /** Path of the rule that answers `{ allow, reasons, policy }`. */
+  readonly entrypoint?: string;
+  /** What the policy answers as `policy`; by default the name and version in the built-in policy's data. */
+  readonly name?: string;
+}
+
+/**
+ * An engine with the policy loaded; changes of the file on disk do not reach it.
+ *
+ * @throws TrustWardenError `policy_unavailable` when the module cannot be read, compiled or started, or has no such
+ *   entrypoint; `policy_data_malformed` when the name has to come from the data and is not there.
+ */
+export function createWasmEngine(options: WasmEngineOptions): PolicyEngine {
+  const { wasmPath, data, entrypoint = DEFAULT_ENTRYPOINT } = options;
+  const name = options.name ?? formatPolicyName(parsePolicyData(data));
+  const bytes = readModule(wasmPath);
+  let evaluateOnce = instantiate(bytes, data, entrypoint);
+  return {
+    policy: { name, bundleSha256: digestOf(bytes, data) },
+    evaluate(input) {
+      const text = encodeInput(input);
+      try {
+        return evaluateOnce(text);
+      } catch (cause) {
+        // A trap may leave the instance's memory half written; the next question gets a new one.
+        evaluateOnce = instantiate(bytes, data, entrypoint);
+        throw new TrustWardenError("policy_unavailable", { reason: "trap" }, { cause });
+      }
+    },
+  };
+}
+
+/** base64url SHA-256 over the digests of code and data, in this order. */
+function digestOf(wasm: Uint8Array, data: JsonObject): PolicyReference["bundleSha256"] {
+  const parts = [sha256(wasm), sha256(encodeCanonicalJson(data))];
+  return encodeBase64url(sha256(Buffer.concat(parts)));
+}
+
+function readModule(wasmPath: string): Uint8Array {
+  try {
+    return readFileSync(wasmPath);
+  } catch (cause) {
+    throw new TrustWardenError("policy_unavailable", { reason: "not readable", wasmPath }, { cause });
+  }
+}
+
+/** A function that answers one encoded input with the entrypoint's value, or undefined when it has none. */
+function instantiate(
+  wasm: Uint8Array,
+  data: JsonObject,
+  entrypoint: string,
+): (input: ArrayBuffer) => unknown {
+  try {
+    const policy = opa.loadPolicySync(wasm, { ...MEMORY_PAGES });
+    if (!Object.hasOwn(policy.entrypoints, entrypoint)) throw new Error("no such entrypoint");
+    policy.setData(data);
+    return (input) => resultOf(policy.evaluate(input, entrypoint));
+  } catch (cause) {
+    throw new TrustWardenError("policy_unavailable", { reason: "not loadable", entrypoint }, { cause });
+  }
+}
+
+/** OPA answers with a result set: one member when the rule is defined, none when it is not. */
+function resultOf(answer: unknown): unknown {
+  if (!Array.isArray(answer) || answer.length !== 1) return undefined;
+  const [only]: unknown[] = answer;
+  return typeof only === "object" && only !== null && "result" in only ? only.result : undefined;
+}
+
+function encodeInput(input: PolicyInput): ArrayBuffer {
+  const bytes = encodeUtf8(JSON.stringify(input));
+  if (bytes.length > MAX_INPUT_BYTES)
+    throw new TrustWardenError("request_too_large", { bytes: bytes.length });
+  const copy = new ArrayBuffer(bytes.length);
+  new Uint8Array(copy).set(bytes);
+  return copy;
+}
