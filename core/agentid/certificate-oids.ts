@@ -1,0 +1,18 @@
+/** The object identifiers of our certificate profile (RFC 5280, RFC 5480, RFC 5758), dotted. */
+export const OID = {
+  ecdsaWithSha256: "1.2.840.10045.4.3.2",
+  organizationName: "2.5.4.10",
+  commonName: "2.5.4.3",
+  serialNumber: "2.5.4.5",
+  subjectKeyIdentifier: "2.5.29.14",
+  keyUsage: "2.5.29.15",
+  subjectAltName: "2.5.29.17",
+  basicConstraints: "2.5.29.19",
+  authorityKeyIdentifier: "2.5.29.35",
+  extKeyUsage: "2.5.29.37",
+  serverAuth: "1.3.6.1.5.5.7.3.1",
+  clientAuth: "1.3.6.1.5.5.7.3.2",
+} as const;
+
+/** Bit positions of KeyUsage (RFC 5280 §4.2.1.3) that the SPIFFE profile speaks of. */
+export const KEY_USAGE = { digitalSignature: 0, keyCertSign: 5, cRLSign: 6 } as const;

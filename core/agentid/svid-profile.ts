@@ -1,0 +1,240 @@
+/**
+ * Issues the three certificates of a trust domain: root, intermediate and leaf, each with one fixed profile.
+ *
+ * Nothing comes from a request but the public key: no CSR is read, so there is no attacker-chosen name, usage or
+ * lifetime to filter (CVE-2021-27098). Every certificate is parsed and proven again before it is returned.
+ *
+ * @see X509-SVID §2 to §4 and appendix A; RFC 5280 §4
+ */
+import { encodeHex, isEqualBytes } from "../bytes.ts";
+import { encodeSpki, parseP256PublicKey } from "../crypto.ts";
+import { TrustWardenError } from "../error.ts";
+import type { Random } from "../id.ts";
+import type { Signer } from "../signer.ts";
+import { type Certificate, parseCertificate } from "./certificate.ts";
+import { KEY_USAGE, OID } from "./certificate-oids.ts";
+import { encodeDerSignature } from "./certificate-signature.ts";
+import { encodeInteger, encodeSequence, encodeTrue } from "./der-writer.ts";
+import { formatSpiffeId, pathOf, type SpiffeId, type TrustDomain, trustDomainOf } from "./spiffe-id.ts";
+import { requireAuthorityProfile, requireIssuedBy, requireLeafProfile } from "./svid-profile-check.ts";
+import {
+  authorityName,
+  EMPTY_NAME,
+  encodeCertificate,
+  encodeTbs,
+  keyIdentifierOf,
+  type Template,
+} from "./svid-profile-template.ts";
+
+/** A verifier whose clock is a little behind still accepts a fresh certificate (SPIRE uses the same cushion). */
+const NOT_BEFORE_CUSHION_SECONDS = 10;
+/** Random bits in a serial are what keeps a chosen-prefix collision from being planned; RFC 5280 caps the length. */
+const MIN_SERIAL_BYTES = 16;
+const MAX_SERIAL_BYTES = 20;
+/** Below the root: one intermediate. */
+const ROOT_PATH_LEN = 1;
+/** Below the intermediate: leaves only. */
+const INTERMEDIATE_PATH_LEN = 0;
+
+/** An authority's certificate that is known to be one of ours: it can sign and says who for. */
+export type CaCertificate = Certificate & { readonly isCa: true; readonly ski: Uint8Array };
+
+/** Serial and times of a new certificate. */
+interface Issuance {
+  /** From `createSerial`. */
+  readonly serial: Uint8Array;
+  /** Unix seconds. */
+  readonly now: number;
+  /** Unix seconds; shortened to the issuer's own `notAfter`. */
+  readonly notAfter: number;
+}
+
+/** A fresh serial: 17 bytes, positive, 134 of its bits random, and the same in DER and in hex. */
+export function createSerial(random: Random): Uint8Array {
+  const serial = random(MIN_SERIAL_BYTES + 1).slice();
+  serial[0] = 0x40 | ((serial[0] ?? 0) & 0x3f);
+  return serial;
+}
+
+/**
+ * The certificate of one of our authorities, from DER.
+ *
+ * @throws TrustWardenError `svid_malformed` or, when it may not issue for the trust domain, `svid_untrusted`.
+ */
+export function parseCaCertificate(der: Uint8Array, trustDomain: TrustDomain): CaCertificate {
+  const certificate = parseCertificate(der);
+  requireAuthorityProfile(certificate, trustDomain, 0);
+  const { ski } = certificate;
+  if (certificate.uris.length !== 1 || ski === undefined) {
+    throw new TrustWardenError("svid_untrusted", { reason: "not an authority of ours" });
+  }
+  return { ...certificate, isCa: true, ski };
+}
+
+/**
+ * A self-signed root of a trust domain.
+ *
+ * @returns DER.
+ * @throws TrustWardenError `ttl_malformed` when it would not be valid for even a second.
+ */
+export function issueRoot(
+  options: Issuance & { readonly trustDomain: TrustDomain; readonly signer: Signer },
+): Uint8Array {
+  const { trustDomain, signer } = options;
+  requireSerial(options.serial);
+  requireLater(options.notAfter, options.now);
+  const spki = encodeSpki(signer.publicKey);
+  const subject = authorityName("root", options.serial);
+  return issue(
+    {
+      ...authorityTemplate({ trustDomain, spki, subject, pathLen: ROOT_PATH_LEN }),
+      serial: options.serial,
+      issuer: subject,
+      authorityKeyIdentifier: keyIdentifierOf(spki),
+      notBefore: options.now - NOT_BEFORE_CUSHION_SECONDS,
+      notAfter: options.notAfter,
+    },
+    signer,
+    (root) => {
+      requireAuthorityProfile(root, trustDomain, ROOT_PATH_LEN);
+      requireIssuedBy(root, root);
+    },
+  );
+}
+
+/**
+ * An intermediate of a trust domain, which can issue leaves only.
+ *
+ * @param options.signer - the root's key.
+ * @returns DER.
+ * @throws TrustWardenError `public_key_refused`, `ttl_malformed` or `authority_expired`.
+ */
+export function issueIntermediate(
+  options: Issuance & {
+    readonly trustDomain: TrustDomain;
+    readonly spki: Uint8Array;
+    readonly ca: CaCertificate;
+    readonly signer: Signer;
+  },
+): Uint8Array {
+  const { trustDomain, spki, ca, signer } = options;
+  parseP256PublicKey(spki);
+  requireAuthorityProfile(ca, trustDomain, 1);
+  const subject = authorityName("intermediate", options.serial);
+  return issue(
+    {
+      ...authorityTemplate({ trustDomain, spki, subject, pathLen: INTERMEDIATE_PATH_LEN }),
+      ...under(ca, options),
+    },
+    signer,
+    (intermediate) => {
+      requireAuthorityProfile(intermediate, trustDomain, INTERMEDIATE_PATH_LEN);
+      requireIssuedBy(intermediate, ca);
+    },
+  );
+}
+
+/**
+ * The X.509-SVID of a workload.
+ *
+ * @param options.signer - the key of `ca`.
+ * @returns DER.
+ * @throws TrustWardenError `public_key_refused`, `ttl_malformed`, `spiffe_id_malformed` for an id without a path or
+ *   of another trust domain, or `authority_expired`.
+ */
+export function issueLeafCertificate(
+  options: Issuance & {
+    readonly id: SpiffeId;
+    readonly spki: Uint8Array;
+    readonly ca: CaCertificate;
+    readonly signer: Signer;
+  },
+): Uint8Array {
+  const { id, spki, ca, signer } = options;
+  parseP256PublicKey(spki);
+  if (pathOf(id) === "" || !ca.uris.includes(formatSpiffeId(trustDomainOf(id), []))) {
+    throw new TrustWardenError("spiffe_id_malformed", { reason: "not a workload of this trust domain" });
+  }
+  return issue(
+    {
+      subject: EMPTY_NAME,
+      spki,
+      uri: id,
+      // cA FALSE is the default and so not written, but the extension is: py-spiffe refuses a leaf without it.
+      basicConstraints: encodeSequence(),
+      keyUsage: [KEY_USAGE.digitalSignature],
+      extKeyUsage: [OID.serverAuth, OID.clientAuth],
+      ...under(ca, options),
+    },
+    signer,
+    (leaf) => {
+      requireLeafProfile(leaf);
+      requireIssuedBy(leaf, ca);
+    },
+  );
+}
+
+function authorityTemplate(options: {
+  readonly trustDomain: TrustDomain;
+  readonly spki: Uint8Array;
+  readonly subject: Uint8Array;
+  readonly pathLen: number;
+}): Pick<Template, "subject" | "spki" | "uri" | "basicConstraints" | "keyUsage" | "extKeyUsage"> {
+  return {
+    subject: options.subject,
+    spki: options.spki,
+    uri: formatSpiffeId(options.trustDomain, []),
+    basicConstraints: encodeSequence(encodeTrue(), encodeInteger(Uint8Array.of(options.pathLen))),
+    keyUsage: [KEY_USAGE.keyCertSign, KEY_USAGE.cRLSign],
+    extKeyUsage: [],
+  };
+}
+
+/** What a certificate takes from its issuer: name, key identifier, and a validity inside the issuer's own. */
+function under(
+  ca: CaCertificate,
+  { serial, now, notAfter }: Issuance,
+): Pick<Template, "serial" | "issuer" | "authorityKeyIdentifier" | "notBefore" | "notAfter"> {
+  requireSerial(serial);
+  requireLater(notAfter, now);
+  if (ca.notAfter <= now) throw new TrustWardenError("authority_expired", { notAfter: ca.notAfter, now });
+  return {
+    serial,
+    issuer: ca.subject,
+    authorityKeyIdentifier: ca.ski,
+    notBefore: Math.max(now - NOT_BEFORE_CUSHION_SECONDS, ca.notBefore),
+    notAfter: Math.min(notAfter, ca.notAfter),
+  };
+}
+
+/** Signs the template, reads the result back, and returns it only when it is exactly what was asked for. */
+function issue(template: Template, signer: Signer, requireProfile: (made: Certificate) => void): Uint8Array {
+  if (signer.algorithm !== "ES256") throw new Error("certificates are signed with ES256");
+  const tbs = encodeTbs(template);
+  const der = encodeCertificate(tbs, encodeDerSignature(signer.sign(tbs)));
+  const made = parseCertificate(der);
+  requireProfile(made);
+  const isExact =
+    isEqualBytes(made.tbs, tbs) &&
+    isEqualBytes(made.spki, template.spki) &&
+    made.serialHex === encodeHex(template.serial) &&
+    made.notBefore === template.notBefore &&
+    made.notAfter === template.notAfter &&
+    made.uris.length === 1 &&
+    made.uris[0] === template.uri;
+  if (!isExact) throw new Error("the certificate made is not the one asked for");
+  return der;
+}
+
+function requireSerial(serial: Uint8Array): void {
+  const [first = 0] = serial;
+  const isLengthGood = serial.length >= MIN_SERIAL_BYTES && serial.length <= MAX_SERIAL_BYTES;
+  if (!isLengthGood || first === 0 || first >= 0x80)
+    throw new Error("the serial does not come from createSerial");
+}
+
+function requireLater(notAfter: number, now: number): void {
+  if (!Number.isSafeInteger(now) || !Number.isSafeInteger(notAfter) || notAfter <= now) {
+    throw new TrustWardenError("ttl_malformed", { reason: "no lifetime in whole seconds", notAfter, now });
+  }
+}
