@@ -1,0 +1,202 @@
+/**
+ * The frames of the revocation feed: JSON lines, closed schemas, hard limits, both directions.
+ *
+ * Deliberately strict: an unknown member, a duplicate key or a second spelling of a nonce is refused, so that both ends
+ * can never read two different frames in the same bytes. Who sent a frame is the business of the connection.
+ *
+ * @see CONTRACT.md, "Lease"
+ */
+import { encodeUtf8, parseBase64url } from "../bytes.ts";
+import { TrustWardenError } from "../error.ts";
+import { isJsonObject, type Json, type JsonObject, parseJsonObject } from "../json.ts";
+
+/** HTTP/1.1 `Upgrade` token of the connection that carries the frames. */
+export const LEASE_PROTOCOL = "trustwarden-lease/1";
+
+/** How long one echoed nonce lets a verifier go on. A server may grant less, never more: "within one second". */
+export const LEASE_MS = 700;
+
+/** How often a verifier sends a nonce; three may be lost before the lease ends. */
+export const BEAT_MS = 200;
+
+/** Longest line from the server. */
+export const MAX_SERVER_LINE_BYTES = 65_536;
+/** Longest line from a verifier; a beat needs about 60. */
+export const MAX_BEAT_BYTES = 256;
+/** More in one push says "everything": one line must stay short enough to be built, sent and read at once. */
+const MAX_PUSH_TARGETS = 256;
+/** A SPIFFE ID's own limit; our ids are shorter. */
+const MAX_TARGET_ID_CHARS = 2048;
+const NONCE_BYTES = 16;
+
+const TARGET_KINDS = ["instance", "agent", "owner", "narrowed", "policy"] as const;
+
+/** What an epoch did: somebody died (`instance`, `agent`, `owner`), was narrowed, or the policy became tighter. */
+export interface RevocationTarget {
+  readonly kind: (typeof TARGET_KINDS)[number];
+  readonly id: string;
+}
+
+/** The target that voids every older decision; used where the exact targets are not known or too many. */
+export const EVERYTHING: RevocationTarget = { kind: "policy", id: "*" };
+
+/** Verifier to server: asks for an echo, and says which epoch its view has applied. */
+export interface Beat {
+  /** base64url of 16 random bytes. */
+  readonly nonce: string;
+  readonly ack: number;
+}
+
+/** First frame of a connection: where its view starts. */
+export interface HelloFrame {
+  readonly kind: "hello";
+  readonly epoch: number;
+  readonly leaseMs: number;
+  /** `seq` of the last push before this connection. */
+  readonly seq: number;
+}
+
+/** Answer to a beat; extends the lease to `leaseMs` after the beat was sent. */
+export interface EchoFrame {
+  readonly kind: "echo";
+  readonly nonce: string;
+  readonly epoch: number;
+  /** `seq` of the last push on this connection. */
+  readonly seq: number;
+}
+
+/** One step of the epoch. */
+export interface PushFrame {
+  readonly kind: "push";
+  /** One more than the push before. */
+  readonly seq: number;
+  readonly epoch: number;
+  readonly targets: readonly RevocationTarget[];
+}
+
+export type ServerFrame = HelloFrame | EchoFrame | PushFrame;
+
+/**
+ * A beat from an untrusted line.
+ *
+ * @throws TrustWardenError `request_malformed`, `request_too_large`, `base64_malformed` or a `json_…` code.
+ */
+export function parseBeat(line: string): Beat {
+  const frame = parseJsonObject(line, MAX_BEAT_BYTES);
+  requireMembers(frame, ["ack", "nonce"]);
+  return { nonce: parseNonce(frame.nonce), ack: parseCount(frame.ack) };
+}
+
+/** The line of a beat, with its end. */
+export function encodeBeat({ nonce, ack }: Beat): Uint8Array {
+  return encodeLine({ nonce, ack });
+}
+
+/**
+ * A server's frame from an untrusted line.
+ *
+ * @throws TrustWardenError `request_malformed`, `request_too_large`, `base64_malformed` or a `json_…` code.
+ */
+export function parseServerFrame(line: string): ServerFrame {
+  const frame = parseJsonObject(line, MAX_SERVER_LINE_BYTES);
+  if (Object.hasOwn(frame, "hello")) return parseHello(frame);
+  if (Object.hasOwn(frame, "echo")) return parseEcho(frame);
+  return parsePush(frame);
+}
+
+/**
+ * The line of a server's frame, with its end. A push with more targets than one line holds becomes `EVERYTHING`, which
+ * voids more decisions and never fewer.
+ */
+export function encodeServerFrame(frame: ServerFrame): Uint8Array {
+  switch (frame.kind) {
+    case "hello":
+      return encodeLine({ hello: { epoch: frame.epoch, lease_ms: frame.leaseMs, seq: frame.seq } });
+    case "echo":
+      return encodeLine({ echo: frame.nonce, epoch: frame.epoch, seq: frame.seq });
+    case "push":
+      return encodePush(frame);
+  }
+}
+
+function parseHello(frame: JsonObject): HelloFrame {
+  requireMembers(frame, ["hello"]);
+  const hello = frame.hello;
+  if (!isJsonObject(hello)) throw malformed("hello");
+  requireMembers(hello, ["epoch", "lease_ms", "seq"]);
+  const leaseMs = parseCount(hello.lease_ms);
+  if (leaseMs < 1 || leaseMs > LEASE_MS) throw malformed("lease_ms");
+  return { kind: "hello", epoch: parseCount(hello.epoch), leaseMs, seq: parseCount(hello.seq) };
+}
+
+function parseEcho(frame: JsonObject): EchoFrame {
+  requireMembers(frame, ["echo", "epoch", "seq"]);
+  return {
+    kind: "echo",
+    nonce: parseNonce(frame.echo),
+    epoch: parseCount(frame.epoch),
+    seq: parseCount(frame.seq),
+  };
+}
+
+function parsePush(frame: JsonObject): PushFrame {
+  requireMembers(frame, ["epoch", "seq", "targets"]);
+  const targets = frame.targets;
+  if (!Array.isArray(targets) || targets.length < 1 || targets.length > MAX_PUSH_TARGETS) {
+    throw malformed("targets");
+  }
+  return {
+    kind: "push",
+    seq: parseCount(frame.seq),
+    epoch: parseCount(frame.epoch),
+    targets: targets.map(parseTarget),
+  };
+}
+
+function parseTarget(value: Json): RevocationTarget {
+  if (!isJsonObject(value)) throw malformed("target");
+  requireMembers(value, ["id", "kind"]);
+  const { id } = value;
+  const kind = TARGET_KINDS.find((known) => known === value.kind);
+  if (kind === undefined) throw malformed("kind");
+  if (typeof id !== "string" || id.length < 1 || id.length > MAX_TARGET_ID_CHARS) throw malformed("id");
+  return { kind, id };
+}
+
+function encodePush({ seq, epoch, targets }: PushFrame): Uint8Array {
+  const listed = targets.map(({ kind, id }) => ({ kind, id }));
+  const line = encodeLine({ seq, epoch, targets: listed });
+  const fits =
+    listed.length > 0 &&
+    listed.length <= MAX_PUSH_TARGETS &&
+    line.length <= MAX_SERVER_LINE_BYTES &&
+    listed.every(({ id }) => id.length > 0 && id.length <= MAX_TARGET_ID_CHARS);
+  return fits ? line : encodeLine({ seq, epoch, targets: [{ ...EVERYTHING }] });
+}
+
+/** One spelling for a nonce, so that an echo is compared as text. */
+function parseNonce(value: Json | undefined): string {
+  if (typeof value !== "string" || parseBase64url(value).length !== NONCE_BYTES) throw malformed("nonce");
+  return value;
+}
+
+function parseCount(value: Json | undefined): number {
+  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) throw malformed("number");
+  return value;
+}
+
+/** @param sortedNames - the exact members, sorted. */
+function requireMembers(frame: JsonObject, sortedNames: readonly string[]): void {
+  const names = Object.keys(frame).sort();
+  if (names.length !== sortedNames.length || names.some((name, index) => name !== sortedNames[index])) {
+    throw malformed("members");
+  }
+}
+
+function encodeLine(frame: JsonObject): Uint8Array {
+  return encodeUtf8(`${JSON.stringify(frame)}\n`);
+}
+
+function malformed(reason: string): TrustWardenError {
+  return new TrustWardenError("request_malformed", { frame: "lease", reason });
+}
