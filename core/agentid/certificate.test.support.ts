@@ -50,17 +50,17 @@ export function createTestDomain(name = "acme.test"): TestDomain {
 }
 
 /** A proper leaf of the domain and its key. */
-export function issueTestLeaf(domain: TestDomain, segments: readonly string[] = ["team", "pay", "inst-1"]) {
+export function issueTestLeaf(domain: TestDomain, now = NOW) {
   const signer = createTestSigner();
-  const id = formatSpiffeId(domain.trustDomain, segments);
+  const id = formatSpiffeId(domain.trustDomain, ["team", "pay", "inst-1"]);
   const der = issueLeafCertificate({
     id,
     spki: encodeSpki(signer.publicKey),
     ca: domain.intermediate,
     signer: domain.signers.intermediate,
     serial: createSerial(randomBytes),
-    now: NOW,
-    notAfter: NOW + 3600,
+    now,
+    notAfter: now + 3600,
   });
   return { id, der, signer };
 }

@@ -94,6 +94,9 @@ describe("the leaf profile", () => {
     expect(parseCertificate(leafOf({ notAfter: end + 1 })).notAfter).toBe(end);
     expect(parseCertificate(leafOf({ now: end - 1, notAfter: end + 600 })).notAfter).toBe(end);
     expect(() => leafOf({ now: end, notAfter: end + 600 })).toThrow(code("authority_expired"));
+    const begin = domain.intermediate.notBefore;
+    expect(parseCertificate(leafOf({ now: begin })).notBefore).toBe(begin);
+    expect(() => leafOf({ now: begin - 1 })).toThrow(code("clock_rolled_back"));
   });
 
   it("X-18 has a positive serial of 17 bytes that no other certificate has", () => {

@@ -107,7 +107,7 @@ export function issueRoot(
  *
  * @param options.signer - the root's key.
  * @returns DER.
- * @throws TrustWardenError `public_key_refused`, `ttl_malformed` or `authority_expired`.
+ * @throws TrustWardenError `public_key_refused`, `ttl_malformed`, `authority_expired` or `clock_rolled_back`.
  */
 export function issueIntermediate(
   options: Issuance & {
@@ -140,7 +140,7 @@ export function issueIntermediate(
  * @param options.signer - the key of `ca`.
  * @returns DER.
  * @throws TrustWardenError `public_key_refused`, `ttl_malformed`, `spiffe_id_malformed` for an id without a path or
- *   of another trust domain, or `authority_expired`.
+ *   of another trust domain, `authority_expired`, or `clock_rolled_back` before the authority's own beginning.
  */
 export function issueLeafCertificate(
   options: Issuance & {
@@ -198,6 +198,7 @@ function under(
   requireSerial(serial);
   requireLater(notAfter, now);
   if (ca.notAfter <= now) throw new TrustWardenError("authority_expired", { notAfter: ca.notAfter, now });
+  if (ca.notBefore > now) throw new TrustWardenError("clock_rolled_back", { notBefore: ca.notBefore, now });
   return {
     serial,
     issuer: ca.subject,
