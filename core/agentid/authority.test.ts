@@ -2,7 +2,14 @@ import { randomBytes } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { createTestSigner } from "../../test/support/keys.ts";
 import { createAuthority, issueOnlineIntermediate, verifyAuthority } from "./authority.ts";
-import { createTestDomain, issueTestLeaf, NOW } from "./certificate.test.support.ts";
+import {
+  authorityExtensions,
+  createTestDomain,
+  forge,
+  issueTestLeaf,
+  NOW,
+} from "./certificate.test.support.ts";
+import { parseCertificate } from "./certificate.ts";
 import { formatTrustBundle, parseTrustBundle } from "./trust-bundle.ts";
 import { verifyX509Svid } from "./x509-svid.ts";
 
@@ -78,6 +85,19 @@ describe("verifyAuthority", () => {
     expect(() => verifyAuthority({ ...parts, intermediateDer: new Uint8Array(1) })).toThrow(
       code("svid_malformed"),
     );
+  });
+
+  it("X-19 refuses a bundle whose root has the right name and key but has expired", () => {
+    const expired = forge({
+      signer: domain.signers.root,
+      issuer: domain.root.subject,
+      subject: domain.root.subject,
+      spki: domain.root.spki,
+      notAfter: NOW,
+      extensions: Object.values(authorityExtensions(["spiffe://acme.test"])),
+    });
+    const bundle = { ...domain.bundle, x509Authorities: [parseCertificate(expired)] };
+    expect(() => verifyAuthority({ ...parts, bundle })).toThrow(code("svid_expired"));
   });
 
   it("refuses to go on once the intermediate has expired", () => {

@@ -6,7 +6,6 @@
  *
  * @see X509-SVID §3.2; SPIFFE Trust Domain and Bundle §4
  */
-import { isEqualBytes } from "../bytes.ts";
 import { encodeSpki, formatThumbprint, type PublicKey } from "../crypto.ts";
 import { TrustWardenError } from "../error.ts";
 import type { Random } from "../id.ts";
@@ -22,7 +21,7 @@ import {
   parseCaCertificate,
 } from "./svid-profile.ts";
 import type { TrustBundle } from "./trust-bundle.ts";
-import { verifyX509Svid } from "./x509-svid.ts";
+import { findAnchor, verifyX509Svid } from "./x509-svid.ts";
 
 const DAY_SECONDS = 86_400;
 /** Five years: a root is replaced by publishing its successor long before, not by waiting for its end. */
@@ -115,8 +114,8 @@ export function issueOnlineIntermediate(options: {
  * an SVID issued for the purpose, and thrown away, verifies against the bundle.
  *
  * @param options.now - Unix seconds.
- * @throws TrustWardenError `svid_untrusted` when the parts do not belong together, `svid_malformed`, or
- *   `authority_expired`.
+ * @throws TrustWardenError `svid_untrusted` when the parts do not belong together, `svid_malformed`,
+ *   `svid_expired` for the root, or `authority_expired` for the intermediate.
  */
 export function verifyAuthority(options: {
   readonly bundle: TrustBundle;
@@ -130,7 +129,6 @@ export function verifyAuthority(options: {
   const { trustDomain } = bundle;
   const intermediate = parseCaCertificate(options.intermediateDer, trustDomain);
   const jwtKid = formatThumbprint(jwtSigner.publicKey);
-  requireSameKey(intermediate.publicKey, intermediateSigner.publicKey);
   requireSameKey(bundle.jwtAuthorities.get(jwtKid), jwtSigner.publicKey);
   const trial = issueLeafCertificate({
     id: formatSpiffeId(trustDomain, ["trustwarden", "self-check"]),
@@ -141,13 +139,14 @@ export function verifyAuthority(options: {
     now: options.now,
     notAfter: options.now + 1,
   });
+  // The signer of the intermediate's key is proven by the trial too: it could not have been issued otherwise.
   verifyX509Svid([trial, intermediate.der], new Map([[trustDomain, bundle]]), options.now);
   const root = parseCaCertificate(rootOf(intermediate, bundle).der, trustDomain);
   return { trustDomain, root, intermediate, jwtKid, bundle };
 }
 
 function rootOf(intermediate: CaCertificate, bundle: TrustBundle): Certificate {
-  const root = bundle.x509Authorities.find(({ subject }) => isEqualBytes(subject, intermediate.issuer));
+  const root = findAnchor(intermediate, bundle);
   if (root === undefined) throw new TrustWardenError("svid_untrusted", { reason: "root not in the bundle" });
   return root;
 }

@@ -200,6 +200,21 @@ describe("verifyX509Svid", () => {
     expect(verify([signedLeaf({ replace: aki(domain.intermediate.ski) }), intermediateDer]).id).toBe(URI);
   });
 
+  it("X-12 refuses a forged signature directly under an authority of the bundle, at every place of the chain", () => {
+    const untrusted = code("svid_untrusted");
+    const forgedLeaf = signedLeaf({ signer: createTestSigner() });
+    expect(() => verifyX509Svid([forgedLeaf], bundleOf([intermediateDer]), NOW)).toThrow(untrusted);
+    const stranger = createTestSigner();
+    const forgedIntermediate = forge({
+      signer: stranger,
+      issuer: domain.root.subject,
+      subject: domain.intermediate.subject,
+      spki: encodeSpki(stranger.publicKey),
+      extensions: Object.values(authorityExtensions(["spiffe://acme.test"], 0)),
+    });
+    expect(() => verify([signedLeaf({ signer: stranger }), forgedIntermediate])).toThrow(untrusted);
+  });
+
   it("X-12 refuses another issuer's name over the right signature", () => {
     expect(() => verify([signedLeaf({ issuer: domain.root.subject }), intermediateDer])).toThrow(
       code("svid_untrusted"),
@@ -236,6 +251,16 @@ describe("verifyX509Svid", () => {
     expect(() => verify([evil, leafDer, intermediateDer])).toThrow(untrusted);
     expect(() => verify([evil, leafDer])).toThrow(untrusted);
     expect(() => verify([evil])).toThrow(untrusted);
+    // Nothing but the issuer's profile stands in the way where no path length does.
+    const unlimited = forgeAuthority({});
+    const signer = createTestSigner();
+    const subject = nameOf("leaf");
+    const extensions = Object.values(leafExtensions([URI]));
+    const spki = encodeSpki(signer.publicKey);
+    const leaf = forge({ signer: unlimited.signer, issuer: unlimited.subject, subject, spki, extensions });
+    expect(verifyX509Svid([leaf], bundleOf([unlimited.der]), NOW).id).toBe(URI);
+    const below = under({ der: leaf, signer, subject });
+    expect(() => verifyX509Svid([below, leaf], bundleOf([unlimited.der]), NOW)).toThrow(untrusted);
     // Even a careless operator who put a leaf into the bundle does not make it an authority.
     expect(() => verifyX509Svid([evil, leafDer], bundleOf([leafDer]), NOW)).toThrow(untrusted);
   });
@@ -245,6 +270,7 @@ describe("verifyX509Svid", () => {
     const bad: readonly Forgery["extensions"][] = [
       [keyUsage],
       [basicConstraints],
+      [{ ...basicConstraints, value: encodeSequence() }, keyUsage],
       [{ ...basicConstraints, critical: false }, keyUsage],
       [basicConstraints, { ...keyUsage, critical: false }],
       [basicConstraints, { ...keyUsage, value: encodeNamedBits(0) }],

@@ -80,7 +80,8 @@ function requireAnchored(chain: readonly Certificate[], bundle: TrustBundle): An
   throw new TrustWardenError("svid_untrusted", { reason: "no authority of the bundle signed the chain" });
 }
 
-function findAnchor(certificate: Certificate, bundle: TrustBundle): Certificate | undefined {
+/** The authority of the bundle that signed a certificate, by name, key identifier and signature. */
+export function findAnchor(certificate: Certificate, bundle: TrustBundle): Certificate | undefined {
   return bundle.x509Authorities.find(
     (authority) => isNamedIssuer(certificate, authority) && isSignedBy(certificate, authority),
   );
