@@ -1,0 +1,66 @@
+/**
+ * Acknowledgements: the log's signed promise that an entry is durable at an index and will be in every later tree.
+ *
+ * A promise that the log does not keep is evidence against it, so it is signed with the same key as checkpoints.
+ * Signed note over four lines: `<origin>/ack`, index, base64 leaf hash, Unix time. The first line differs from every
+ * checkpoint's origin (which has no such suffix for this key), so that neither can be read as the other.
+ */
+import { encodeBase64 } from "../bytes.ts";
+import { TrustWardenError } from "../error.ts";
+import type { Signer } from "../signer.ts";
+import { parseHash, requireOrigin } from "./checkpoint.ts";
+import { HASH_BYTES } from "./merkle.ts";
+import { issueNote, parseVkey, verifyNote } from "./signed-note.ts";
+
+/** What the log promises. */
+export interface Acknowledgement {
+  readonly origin: string;
+  readonly index: number;
+  readonly leafHash: Uint8Array;
+  /** When the entry was durable, Unix seconds. */
+  readonly acknowledgedAt: number;
+}
+
+const SUFFIX = "/ack";
+const DECIMAL = /^(?:0|[1-9]\d{0,15})$/;
+
+/** Signs the promise; only for an entry that is durable in the write-ahead log. */
+export function issueAcknowledgement(acknowledgement: Acknowledgement, signer: Signer): string {
+  const { origin, index, leafHash, acknowledgedAt } = acknowledgement;
+  requireOrigin(origin);
+  if (leafHash.length !== HASH_BYTES) throw new Error("not a leaf hash");
+  const text = `${origin}${SUFFIX}\n${index}\n${encodeBase64(leafHash)}\n${acknowledgedAt}\n`;
+  return issueNote(text, { name: origin, signer });
+}
+
+/**
+ * The promise that the log's key signed.
+ *
+ * @throws TrustWardenError `receipt_invalid`.
+ */
+export function verifyAcknowledgement(note: string, vkey: string): Acknowledgement {
+  try {
+    const { name: origin } = parseVkey(vkey);
+    const [first, index = "", hash = "", time = "", end, ...extra] = verifyNote(note, vkey).split("\n");
+    if (first !== `${origin}${SUFFIX}` || end !== "" || extra.length > 0) {
+      throw new TrustWardenError("receipt_invalid", { reason: "not an acknowledgement of this log" });
+    }
+    return {
+      origin,
+      index: parseNumber(index),
+      leafHash: parseHash(hash),
+      acknowledgedAt: parseNumber(time),
+    };
+  } catch (cause) {
+    if (!(cause instanceof TrustWardenError)) throw cause;
+    throw new TrustWardenError("receipt_invalid", { reason: cause.code }, { cause });
+  }
+}
+
+function parseNumber(text: string): number {
+  const value = Number(text);
+  if (!DECIMAL.test(text) || !Number.isSafeInteger(value)) {
+    throw new TrustWardenError("receipt_invalid", { reason: "number" });
+  }
+  return value;
+}
