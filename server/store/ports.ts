@@ -8,6 +8,7 @@
  *
  * Every command throws the codes of its checks and then has written nothing.
  */
+import type { Limits } from "@trustwarden/core/agentid/delegation.ts";
 import type { ControlRecord } from "@trustwarden/core/event.ts";
 import type { Scope } from "@trustwarden/core/scope.ts";
 
@@ -33,12 +34,6 @@ export interface CommandContext {
   readonly peer: string;
   /** The agent's intent, when the caller is an agent: logged directly before the event. */
   readonly intent: { readonly envelope: string; readonly sha256: string; readonly eventId: string } | null;
-}
-
-export interface Limits {
-  readonly depth: number;
-  readonly fanOut: number;
-  readonly budget: number | null;
 }
 
 /** An owner-signed ticket, a verifier ticket or a parent-signed grant, verified, as a request to issue. */
@@ -174,6 +169,14 @@ export interface InstanceState {
   readonly isRevoked: boolean;
 }
 
+/** One X.509-SVID; the key is what a grant signed under it is checked with. */
+export interface SvidState {
+  readonly instanceId: string;
+  /** Unix seconds. */
+  readonly notAfter: number;
+  readonly spki: Uint8Array;
+}
+
 export interface OwnerState {
   readonly ownerId: string;
   readonly name: string;
@@ -201,8 +204,8 @@ export interface StoreReads {
   /** From the root instance down to the named one, inclusive; empty when unknown. */
   chainOf(instanceId: string): readonly InstanceState[];
   findInstance(instanceId: string): InstanceState | undefined;
-  /** Whether the SVID was issued to the instance and not superseded by a revocation. */
-  findSvid(svidSha256: string): { readonly instanceId: string; readonly notAfter: number } | undefined;
+  /** An agent's or verifier's SVID that no revocation has superseded; gone some time after it expired. */
+  findSvid(svidSha256: string): SvidState | undefined;
   findAgent(agentId: string): AgentState | undefined;
   listAgents(query: {
     readonly ownerId?: string;

@@ -1,0 +1,101 @@
+/** What the commands work with: keys, limits and rules, made once by the writer. */
+
+import type { ActionClasses } from "@trustwarden/core/action.ts";
+import type { DelegationMode } from "@trustwarden/core/agentid/delegation.ts";
+import { parseTrustDomain, type TrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
+import { type CaCertificate, parseCaCertificate } from "@trustwarden/core/agentid/svid-profile.ts";
+import { encodeBase64url } from "@trustwarden/core/bytes.ts";
+import { encodeSpki, formatThumbprint, sha256 } from "@trustwarden/core/crypto.ts";
+import type { Random } from "@trustwarden/core/id.ts";
+import type { Signer } from "@trustwarden/core/signer.ts";
+import { createSoftwareSigner } from "../../signer/software.ts";
+import type { ControlDraft } from "../ports.ts";
+
+/** How much one owner may have; counted in the transaction that adds to it. */
+export interface Quotas {
+  /** Registered agents that are not revoked. */
+  readonly agentsPerOwner: number;
+  /** Instances that are neither revoked nor expired. */
+  readonly liveInstancesPerOwner: number;
+  /** New instances within any 60 minutes: what bounds a loop of create and revoke. */
+  readonly issuesPerOwnerPerHour: number;
+}
+
+/** The rules of issuance that an operator sets. */
+export interface IssuingRules {
+  readonly quotas: Quotas;
+  readonly delegationMode: DelegationMode;
+  /** From the policy data; decides who gets the shorter SVIDs. */
+  readonly classes: ActionClasses;
+  /** Largest ledger entry; a command whose event would be larger is refused before it commits. */
+  readonly maxEntryBytes: number;
+}
+
+/** Keys and names as they cross into the writer's thread. Private keys are unencrypted PKCS#8: memory only. */
+export interface IssuingKeys {
+  readonly trustDomain: string;
+  /** DER of the online intermediate. */
+  readonly intermediateDer: Uint8Array;
+  readonly intermediateKeyPkcs8: Uint8Array;
+  readonly jwtKeyPkcs8: Uint8Array;
+  /** `iss` of JWT-SVIDs. */
+  readonly jwtIssuer: string;
+  readonly serverKeyPkcs8: Uint8Array;
+}
+
+/** Everything a command needs besides its transaction. */
+export interface CommandDeps {
+  readonly trustDomain: TrustDomain;
+  readonly intermediate: CaCertificate;
+  readonly intermediateSigner: Signer;
+  readonly jwtSigner: Signer;
+  readonly jwtKid: string;
+  readonly jwtIssuer: string;
+  readonly serverSigner: Signer;
+  readonly serverSpki: Uint8Array;
+  /** base64url SHA-256 of `serverSpki`. */
+  readonly serverKeySha256: string;
+  readonly random: Random;
+  readonly rules: IssuingRules;
+}
+
+/** What a command gives back: its value, and what the ledger is to be told. */
+export interface CommandResult<T> {
+  readonly value: T;
+  readonly draft: ControlDraft;
+}
+
+/**
+ * The dependencies of the commands, keys opened.
+ *
+ * @throws TrustWardenError `spiffe_id_malformed`, `svid_malformed`, `svid_untrusted` or `config_invalid`.
+ */
+export function createCommandDeps(options: {
+  readonly keys: IssuingKeys;
+  readonly rules: IssuingRules;
+  readonly random: Random;
+}): CommandDeps {
+  const { keys, rules, random } = options;
+  const trustDomain = parseTrustDomain(keys.trustDomain);
+  const jwtSigner = createSoftwareSigner(keys.jwtKeyPkcs8);
+  const serverSigner = createSoftwareSigner(keys.serverKeyPkcs8);
+  const serverSpki = encodeSpki(serverSigner.publicKey);
+  return {
+    trustDomain,
+    intermediate: parseCaCertificate(keys.intermediateDer, trustDomain),
+    intermediateSigner: createSoftwareSigner(keys.intermediateKeyPkcs8),
+    jwtSigner,
+    jwtKid: formatThumbprint(jwtSigner.publicKey),
+    jwtIssuer: keys.jwtIssuer,
+    serverSigner,
+    serverSpki,
+    serverKeySha256: encodeBase64url(sha256(serverSpki)),
+    random,
+    rules,
+  };
+}
+
+/** Unix seconds of a context's time. */
+export function secondsOf(context: { readonly nowMs: number }): number {
+  return Math.floor(context.nowMs / 1000);
+}

@@ -1,0 +1,64 @@
+/** Issues a JWT-SVID of a live agent for one audience outside. The event names its `jti`, never the token. */
+import { issueJwtSvid } from "@trustwarden/core/agentid/jwt-svid.ts";
+import { parseSpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
+import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
+import { sha256 } from "@trustwarden/core/crypto.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { formatUlid } from "@trustwarden/core/id.ts";
+import { formatCanonicalJson } from "@trustwarden/core/json.ts";
+import type { JwtCommand } from "../ports.ts";
+import type { SqliteDatabase } from "../sqlite-database.ts";
+import { formatLine } from "../sqlite-instance.ts";
+import { type CommandDeps, type CommandResult, secondsOf } from "./deps.ts";
+import { verifyLiveInstance } from "./live-instance.ts";
+
+/** A bearer token outside our reach must die soon (JWT-SVID §3.3; SPIRE's default). */
+const JWT_TTL_SECONDS = 300;
+/** Collision-resistant by its domain (JWT-SVID §3); a digest, so that the token does not tell the family tree. */
+const CHAIN_CLAIM = "https://trustwarden.dev/claims/chain_sha256";
+
+/**
+ * @throws TrustWardenError the codes of `verifyLiveInstance`; `instance_unknown` for a verifier.
+ */
+export function issueJwt(
+  database: SqliteDatabase,
+  command: JwtCommand,
+  deps: CommandDeps,
+): CommandResult<{ readonly svid: string; readonly expiresAt: number }> {
+  const { context, instanceId, audience } = command;
+  const now = secondsOf(context);
+  const { instance, line } = verifyLiveInstance(database, instanceId, now);
+  if (instance.kind !== "agent") throw new TrustWardenError("instance_unknown", { instanceId });
+  const chain = formatLine(line);
+  const jti = formatUlid(context.nowMs, deps.random);
+  const expiresAt = Math.min(now + JWT_TTL_SECONDS, instance.expiresAt);
+  const svid = issueJwtSvid({
+    id: parseSpiffeId(instance.spiffeId),
+    audience,
+    issuer: deps.jwtIssuer,
+    kid: deps.jwtKid,
+    jti,
+    now,
+    ttlSeconds: expiresAt - now,
+    signer: deps.jwtSigner,
+    claims: { [CHAIN_CLAIM]: encodeBase64url(sha256(encodeUtf8(formatCanonicalJson(chain)))) },
+  });
+  return {
+    value: { svid, expiresAt },
+    draft: {
+      kind: "jwt",
+      allow: true,
+      reasons: [],
+      subject: instance.spiffeId,
+      chain,
+      details: {
+        agent_id: instance.agentId,
+        instance_id: instanceId,
+        audience,
+        jti,
+        kid: deps.jwtKid,
+        expires_at: expiresAt,
+      },
+    },
+  };
+}

@@ -1,0 +1,52 @@
+/** Whether an instance and its SVID are alive, asked inside the transaction that acts on the answer. */
+import { requireLivingLine } from "@trustwarden/core/agentid/delegation.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { InstanceState } from "../ports.ts";
+import type { SqliteDatabase } from "../sqlite-database.ts";
+import { lineOf } from "../sqlite-instance.ts";
+
+const FIND_SVID = `
+  SELECT svids.instance_id, svids.not_after, instances.revoked_epoch, instances.expires_at
+  FROM svids JOIN instances ON instances.instance_id = svids.instance_id WHERE svids.svid_sha256 = ?`;
+
+/** A live instance with the line it stands in. */
+export interface LiveInstance {
+  readonly instance: InstanceState;
+  /** From the root down to the instance. */
+  readonly line: readonly InstanceState[];
+}
+
+/**
+ * The instance, alive, with every ancestor alive.
+ *
+ * @param now - Unix seconds.
+ * @throws TrustWardenError `instance_unknown`, `identity_revoked`, `identity_expired` or `ancestor_dead`.
+ */
+export function verifyLiveInstance(database: SqliteDatabase, instanceId: string, now: number): LiveInstance {
+  const line = lineOf(database, instanceId);
+  const instance = line.at(-1);
+  if (instance === undefined) throw new TrustWardenError("instance_unknown", { instanceId });
+  if (instance.isRevoked) throw new TrustWardenError("identity_revoked", { instanceId });
+  if (instance.expiresAt <= now) throw new TrustWardenError("identity_expired", { instanceId });
+  requireLivingLine(line, now);
+  return { instance, line };
+}
+
+/**
+ * Refuses an SVID that is unknown, expired, another instance's, or of a dead instance.
+ *
+ * @throws TrustWardenError `svid_mismatch`, `svid_expired`, `identity_revoked` or `identity_expired`.
+ */
+export function requireLiveSvid(
+  database: SqliteDatabase,
+  svid: { readonly svidSha256: string; readonly now: number; readonly instanceId?: string },
+): void {
+  const row = database.get(FIND_SVID, svid.svidSha256);
+  if (row === undefined) throw new TrustWardenError("svid_mismatch", { reason: "unknown" });
+  if (svid.instanceId !== undefined && row.text("instance_id") !== svid.instanceId) {
+    throw new TrustWardenError("svid_mismatch", { reason: "another instance's" });
+  }
+  if (row.integerOrNull("revoked_epoch") !== null) throw new TrustWardenError("identity_revoked");
+  if (row.integer("expires_at") <= svid.now) throw new TrustWardenError("identity_expired");
+  if (row.integer("not_after") <= svid.now) throw new TrustWardenError("svid_expired");
+}

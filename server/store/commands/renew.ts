@@ -1,0 +1,47 @@
+/**
+ * Renews the SVID of a live instance for a fresh key; the instance's own end does not move.
+ *
+ * Serialised with revocations by the one writer: after a revocation is acknowledged no renewal commits (B18).
+ */
+import type { IssuedIdentity, RenewCommand } from "../ports.ts";
+import type { SqliteDatabase } from "../sqlite-database.ts";
+import { formatLine } from "../sqlite-instance.ts";
+import { type CommandDeps, type CommandResult, secondsOf } from "./deps.ts";
+import { formatIdentity } from "./identity.ts";
+import { requireLiveSvid, verifyLiveInstance } from "./live-instance.ts";
+import { formatSvid, issueInstanceSvid } from "./svid.ts";
+
+/**
+ * @throws TrustWardenError `key_reused`, and the codes of `verifyLiveInstance` and `requireLiveSvid`.
+ */
+export function renew(
+  database: SqliteDatabase,
+  command: RenewCommand,
+  deps: CommandDeps,
+): CommandResult<IssuedIdentity> {
+  const { instanceId, svidSha256, spki, possession } = command;
+  const now = secondsOf(command.context);
+  const { instance, line } = verifyLiveInstance(database, instanceId, now);
+  requireLiveSvid(database, { svidSha256, instanceId, now });
+  const svid = issueInstanceSvid(database, deps, { instance, spki, now });
+  const chain = formatLine(line);
+  return {
+    value: formatIdentity({ instance, svid, chain, isShortened: false }),
+    draft: {
+      kind: "renew",
+      allow: true,
+      reasons: [],
+      subject: instance.spiffeId,
+      chain,
+      details: {
+        agent_id: instance.agentId,
+        instance_id: instanceId,
+        spiffe_id: instance.spiffeId,
+        expires_at: instance.expiresAt,
+        renewed_svid_sha256: svidSha256,
+        ...formatSvid(svid),
+        possession,
+      },
+    },
+  };
+}

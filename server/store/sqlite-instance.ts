@@ -1,0 +1,69 @@
+/** Instances as rows: read alike by the commands (in their transaction) and by the plain reads. */
+import { parseScope, type Scope } from "@trustwarden/core/scope.ts";
+import type { InstanceState } from "./ports.ts";
+import type { Row, SqliteDatabase } from "./sqlite-database.ts";
+
+/** Columns that `parseInstanceRow` reads. */
+export const INSTANCE_COLUMNS = `instances.instance_id, instances.kind, instances.spiffe_id, instances.agent_id,
+  instances.owner_id, instances.parent_instance_id, instances.path, instances.name, instances.scope, instances.depth,
+  instances.fan_out, instances.budget, instances.created_at, instances.expires_at, instances.revoked_epoch`;
+
+const FIND = `SELECT ${INSTANCE_COLUMNS} FROM instances WHERE instance_id = ?`;
+
+/** Walks up from an instance; ends at the root, since a parent is always older than its child. */
+const LINE = `
+  WITH RECURSIVE line (id, level) AS (
+    VALUES (?, 0)
+    UNION ALL
+    SELECT instances.parent_instance_id, level + 1 FROM instances JOIN line ON instances.instance_id = line.id
+    WHERE instances.parent_instance_id IS NOT NULL
+  )
+  SELECT ${INSTANCE_COLUMNS} FROM line JOIN instances ON instances.instance_id = line.id ORDER BY level DESC`;
+
+export function findInstance(database: SqliteDatabase, instanceId: string): InstanceState | undefined {
+  const row = database.get(FIND, instanceId);
+  return row === undefined ? undefined : parseInstanceRow(row);
+}
+
+/** From the root instance down to the named one, inclusive; empty when it is unknown. */
+export function lineOf(database: SqliteDatabase, instanceId: string): readonly InstanceState[] {
+  return database.all(LINE, instanceId).map(parseInstanceRow);
+}
+
+/** The chain as records show it: `owner:<id>`, then the agent ids from the root down; empty for a verifier. */
+export function formatLine(line: readonly InstanceState[]): readonly string[] {
+  const ownerId = line.at(0)?.ownerId ?? null;
+  if (ownerId === null) return [];
+  return [`owner:${ownerId}`, ...line.flatMap(({ agentId }) => (agentId === null ? [] : [agentId]))];
+}
+
+export function parseInstanceRow(row: Row): InstanceState {
+  return {
+    instanceId: row.text("instance_id"),
+    kind: row.text("kind") === "verifier" ? "verifier" : "agent",
+    spiffeId: row.text("spiffe_id"),
+    agentId: row.textOrNull("agent_id"),
+    ownerId: row.textOrNull("owner_id"),
+    parentInstanceId: row.textOrNull("parent_instance_id"),
+    path: row.text("path"),
+    name: row.text("name"),
+    scope: parseScopeColumn(row.text("scope")),
+    limits: {
+      depth: row.integer("depth"),
+      fanOut: row.integer("fan_out"),
+      budget: row.integerOrNull("budget"),
+    },
+    createdAt: row.integer("created_at"),
+    expiresAt: row.integer("expires_at"),
+    isRevoked: row.integerOrNull("revoked_epoch") !== null,
+  };
+}
+
+/** Atoms have no spaces, so a space separates them. */
+export function formatScopeColumn(scope: Scope): string {
+  return scope.join(" ");
+}
+
+function parseScopeColumn(text: string): Scope {
+  return parseScope(text === "" ? [] : text.split(" "));
+}

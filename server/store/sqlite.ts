@@ -1,0 +1,172 @@
+/**
+ * The embedded state store: one SQLite file, one writer thread for the commands, plain reads in the caller's thread.
+ *
+ * Owns the worker: a command is pending until its group is committed or the worker is gone, and then it fails.
+ */
+import { extname } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Worker } from "node:worker_threads";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { IssuingKeys, IssuingRules } from "./commands/deps.ts";
+import type { Committed, IssuedIdentity, Revoked, ServerSvid, StoreCommands, StoreReads } from "./ports.ts";
+import { createReads } from "./reads.ts";
+import { openForReading } from "./schema.ts";
+import type { FromWriter, ToWriter, WriterCommand, WriterData, WriterReply } from "./writer-protocol.ts";
+
+export interface SqliteStoreOptions {
+  /** 0700; the file in it is made 0600. */
+  readonly dataDir: string;
+  readonly keys: IssuingKeys;
+  readonly rules: IssuingRules;
+  /** Unix milliseconds; for counts only, commands carry their own time. */
+  readonly nowMs: () => number;
+  /** Called once when the writer failed in an unknown state or died: the process must stop. */
+  readonly onFatal: () => void;
+}
+
+export interface SqliteStore {
+  readonly commands: StoreCommands;
+  readonly reads: StoreReads;
+  /** Finishes what waits, then closes both connections. */
+  close(): Promise<void>;
+}
+
+/** A command on its way; the writer answers each with its own type of value. */
+interface Waiting {
+  settle(reply: WriterReply): void;
+}
+
+/**
+ * Opens the store, and makes it when there is none.
+ *
+ * @throws TrustWardenError `store_unavailable`, or what the keys are refused with.
+ */
+export async function createSqliteStore(options: SqliteStoreOptions): Promise<SqliteStore> {
+  const { dataDir, keys, rules, nowMs, onFatal } = options;
+  const writer = new WriterClient({ dataDir, keys, rules }, onFatal);
+  await writer.ready;
+  const reads = createReads(openForReading(dataDir), () => Math.floor(nowMs() / 1000));
+  return {
+    commands: createCommands(writer),
+    reads,
+    close: async () => {
+      await writer.close();
+      reads.close();
+    },
+  };
+}
+
+function createCommands(writer: WriterClient): StoreCommands {
+  return {
+    createOwner: (command) =>
+      writer.run<Committed<{ readonly ownerId: string; readonly name: string }>>({
+        kind: "createOwner",
+        command,
+      }),
+    createVerifierTicket: (command) =>
+      writer.run<Committed<{ readonly ticket: string }>>({ kind: "createVerifierTicket", command }),
+    issue: (command) => writer.run<Committed<IssuedIdentity>>({ kind: "issue", command }),
+    renew: (command) => writer.run<Committed<IssuedIdentity>>({ kind: "renew", command }),
+    issueJwt: (command) =>
+      writer.run<Committed<{ readonly svid: string; readonly expiresAt: number }>>({
+        kind: "issueJwt",
+        command,
+      }),
+    revoke: (command) => writer.run<Committed<Revoked>>({ kind: "revoke", command }),
+    narrow: (command) =>
+      writer.run<Committed<{ readonly scope: IssuedIdentity["scope"] }>>({ kind: "narrow", command }),
+    issueServerSvid: (command) => writer.run<Committed<ServerSvid>>({ kind: "issueServerSvid", command }),
+    markSequenced: async (outboxIds) => {
+      await writer.run<null>({ kind: "markSequenced", outboxIds });
+    },
+    close: () => writer.close(),
+  };
+}
+
+/** The caller's end of the writer thread. Every pending command is in `#waiting` and is settled exactly once. */
+class WriterClient {
+  readonly ready: Promise<void>;
+  readonly #worker: Worker;
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #exited: Promise<void>;
+  readonly #onFatal: () => void;
+  #nextId = 1;
+  #isClosed = false;
+  #isFatal = false;
+
+  constructor(data: WriterData, onFatal: () => void) {
+    const file = `./writer${extname(fileURLToPath(import.meta.url))}`;
+    this.#onFatal = onFatal;
+    this.#worker = new Worker(new URL(file, import.meta.url), { workerData: data, env: {} });
+    const ready = Promise.withResolvers<void>();
+    const exited = Promise.withResolvers<void>();
+    this.ready = ready.promise;
+    this.#exited = exited.promise;
+    this.#worker.on("message", (message: FromWriter) => {
+      if (message.kind === "ready") ready.resolve();
+      else if (message.kind === "refused") ready.reject(new TrustWardenError(message.code, message.details));
+      else this.#receive(message.replies, message.isFatal);
+    });
+    // Every exit is preceded by `error` or by our own close; pending commands fail in either case.
+    this.#worker.on("error", (cause) => ready.reject(unavailable("the writer died", cause)));
+    this.#worker.on("exit", () => {
+      this.#abandon();
+      ready.reject(unavailable("the writer is gone"));
+      exited.resolve();
+    });
+  }
+
+  run<T>(command: WriterCommand): Promise<T> {
+    if (this.#isClosed || this.#isFatal) return Promise.reject(unavailable("the store is closed"));
+    const id = this.#nextId;
+    this.#nextId += 1;
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    const waiting = {
+      settle(reply: WriterReply<T>): void {
+        if (reply.isDone) resolve(reply.value);
+        else reject(new TrustWardenError(reply.code, reply.details));
+      },
+    };
+    this.#waiting.set(id, waiting);
+    this.#send({ ...command, id });
+    return promise;
+  }
+
+  close(): Promise<void> {
+    if (!this.#isClosed) this.#send({ kind: "close" });
+    this.#isClosed = true;
+    return this.#exited;
+  }
+
+  #receive(replies: readonly WriterReply[], isFatal: boolean): void {
+    for (const reply of replies) {
+      this.#waiting.get(reply.id)?.settle(reply);
+      this.#waiting.delete(reply.id);
+    }
+    if (isFatal) this.#fail();
+  }
+
+  /** The thread is gone: what it had not answered is in an unknown state, and so refused. */
+  #abandon(): void {
+    const details = { reason: "the writer is gone" };
+    for (const [id, waiting] of this.#waiting) {
+      waiting.settle({ id, isDone: false, code: "store_unavailable", details });
+    }
+    this.#waiting.clear();
+    if (!this.#isClosed) this.#fail();
+  }
+
+  #fail(): void {
+    if (this.#isFatal) return;
+    this.#isFatal = true;
+    this.#onFatal();
+  }
+
+  #send(message: ToWriter): void {
+    this.#worker.postMessage(message);
+  }
+}
+
+function unavailable(reason: string, cause?: unknown): TrustWardenError {
+  return new TrustWardenError("store_unavailable", { reason }, { cause });
+}

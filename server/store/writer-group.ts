@@ -1,0 +1,149 @@
+/**
+ * Runs the commands that wait as one transaction, each in a savepoint of its own: one disk flush for all of them, and
+ * a refused command leaves nothing behind.
+ *
+ * Replies are given out only after the commit. When the commit fails nobody knows what is on disk, so every command of
+ * the group fails and the writer must not go on.
+ */
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { claimIntent, removeEnded } from "./commands/claims.ts";
+import { raiseClockFloor, requireClock } from "./commands/clock.ts";
+import { recordControl } from "./commands/control-record.ts";
+import { createOwner } from "./commands/create-owner.ts";
+import { createVerifierTicket } from "./commands/create-verifier-ticket.ts";
+import { type CommandDeps, type CommandResult, secondsOf } from "./commands/deps.ts";
+import { issue } from "./commands/issue.ts";
+import { issueJwt } from "./commands/issue-jwt.ts";
+import { issueServerSvid } from "./commands/issue-server-svid.ts";
+import { narrow } from "./commands/narrow.ts";
+import { renew } from "./commands/renew.ts";
+import { revoke } from "./commands/revoke.ts";
+import type { CommandContext, Committed } from "./ports.ts";
+import type { SqliteDatabase } from "./sqlite-database.ts";
+import type { WriterCommand, WriterReply, WriterRequest } from "./writer-protocol.ts";
+
+const MARK_SEQUENCED = "DELETE FROM outbox WHERE outbox_id = ?";
+const MAX_MESSAGE_CHARS = 200;
+
+export interface GroupResult {
+  readonly replies: readonly WriterReply[];
+  /** True when the commit failed: what is on disk is unknown. */
+  readonly isFatal: boolean;
+}
+
+/** Runs a group in the given order and answers each command; never throws. */
+export function runGroup(
+  database: SqliteDatabase,
+  deps: CommandDeps,
+  requests: readonly WriterRequest[],
+): GroupResult {
+  try {
+    database.exec("BEGIN IMMEDIATE");
+  } catch (error) {
+    // Nothing was begun, so nothing is in doubt: another process holds the file, or the disk is gone.
+    return { replies: requests.map(({ id }) => unavailable(id, error)), isFatal: false };
+  }
+  try {
+    const replies = requests.map((request) => runInSavepoint(database, deps, request));
+    keepHouse(database, requests, replies);
+    database.exec("COMMIT");
+    return { replies, isFatal: false };
+  } catch (error) {
+    return { replies: requests.map(({ id }) => unavailable(id, error)), isFatal: true };
+  }
+}
+
+/** Runs one command of the agents' and operators' kind, with all that belongs to each of them. */
+export function runCommand(
+  database: SqliteDatabase,
+  deps: CommandDeps,
+  request: WriterCommand,
+): Committed<unknown> | null {
+  switch (request.kind) {
+    case "createOwner":
+      return commit(database, deps, request.command, () => createOwner(database, request.command, deps));
+    case "createVerifierTicket":
+      return commit(database, deps, request.command, () =>
+        createVerifierTicket(database, request.command, deps),
+      );
+    case "issue":
+      return commit(database, deps, request.command, () => issue(database, request.command, deps));
+    case "renew":
+      return commit(database, deps, request.command, () => renew(database, request.command, deps));
+    case "issueJwt":
+      return commit(database, deps, request.command, () => issueJwt(database, request.command, deps));
+    case "narrow":
+      return commit(database, deps, request.command, () => narrow(database, request.command));
+    case "issueServerSvid":
+      return commit(database, deps, request.command, () => issueServerSvid(database, request.command, deps));
+    case "revoke":
+      // No clock check: stopping must work whatever the clock says.
+      return commitAtAnyTime(database, deps, request.command, () => revoke(database, request.command));
+    case "markSequenced":
+      for (const outboxId of request.outboxIds) database.run(MARK_SEQUENCED, outboxId);
+      return null;
+  }
+}
+
+function commit<T>(
+  database: SqliteDatabase,
+  deps: CommandDeps,
+  { context }: { readonly context: CommandContext },
+  run: () => CommandResult<T>,
+): Committed<T> {
+  requireClock(database, context.nowMs);
+  return commitAtAnyTime(database, deps, { context }, run);
+}
+
+function commitAtAnyTime<T>(
+  database: SqliteDatabase,
+  deps: CommandDeps,
+  { context }: { readonly context: CommandContext },
+  run: () => CommandResult<T>,
+): Committed<T> {
+  claimIntent(database, context);
+  const { value, draft } = run();
+  return recordControl(database, deps, { context, draft, value });
+}
+
+function runInSavepoint(database: SqliteDatabase, deps: CommandDeps, request: WriterRequest): WriterReply {
+  database.exec("SAVEPOINT command");
+  try {
+    const value = runCommand(database, deps, request);
+    database.exec("RELEASE command");
+    return { id: request.id, isDone: true, value };
+  } catch (error) {
+    // Throws when SQLite has given up the whole transaction; then the group fails as one.
+    database.exec("ROLLBACK TO command; RELEASE command");
+    return formatRefusal(request.id, error);
+  }
+}
+
+/** Raises the clock's floor to the latest command that succeeded, and removes some of what ended. */
+function keepHouse(
+  database: SqliteDatabase,
+  requests: readonly WriterRequest[],
+  replies: readonly WriterReply[],
+): void {
+  const contexts = requests.flatMap((request, index) =>
+    request.kind !== "markSequenced" && replies[index]?.isDone === true ? [request.command.context] : [],
+  );
+  const latest = contexts.reduce((max, { nowMs }) => Math.max(max, nowMs), 0);
+  if (latest === 0) return;
+  raiseClockFloor(database, latest);
+  removeEnded(database, secondsOf({ nowMs: latest }));
+}
+
+function formatRefusal(id: number, error: unknown): WriterReply {
+  if (error instanceof TrustWardenError)
+    return { id, isDone: false, code: error.code, details: error.details };
+  return { id, isDone: false, code: "internal", details: { message: messageOf(error) } };
+}
+
+function unavailable(id: number, error: unknown): WriterReply {
+  return { id, isDone: false, code: "store_unavailable", details: { message: messageOf(error) } };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message.slice(0, MAX_MESSAGE_CHARS) : "unknown";
+}

@@ -1,0 +1,41 @@
+/** What crosses between the caller's thread and the writer's: commands one way, results or codes the other. */
+import type { ErrorCode, ErrorDetails } from "@trustwarden/core/error.ts";
+import type { CreateOwnerCommand } from "./commands/create-owner.ts";
+import type { CreateVerifierTicketCommand } from "./commands/create-verifier-ticket.ts";
+import type { IssuingKeys, IssuingRules } from "./commands/deps.ts";
+import type { IssueServerSvidCommand } from "./commands/issue-server-svid.ts";
+import type { IssueCommand, JwtCommand, NarrowCommand, RenewCommand, RevokeCommand } from "./ports.ts";
+
+/** `workerData` of the writer. Holds private keys: never logged. */
+export interface WriterData {
+  readonly dataDir: string;
+  readonly keys: IssuingKeys;
+  readonly rules: IssuingRules;
+}
+
+export type WriterCommand =
+  | { readonly kind: "createOwner"; readonly command: CreateOwnerCommand }
+  | { readonly kind: "createVerifierTicket"; readonly command: CreateVerifierTicketCommand }
+  | { readonly kind: "issue"; readonly command: IssueCommand }
+  | { readonly kind: "renew"; readonly command: RenewCommand }
+  | { readonly kind: "issueJwt"; readonly command: JwtCommand }
+  | { readonly kind: "revoke"; readonly command: RevokeCommand }
+  | { readonly kind: "narrow"; readonly command: NarrowCommand }
+  | { readonly kind: "issueServerSvid"; readonly command: IssueServerSvidCommand }
+  | { readonly kind: "markSequenced"; readonly outboxIds: readonly number[] };
+
+/** One command on its way; the id joins it to its reply. */
+export type WriterRequest = WriterCommand & { readonly id: number };
+
+export type WriterReply<T = unknown> =
+  | { readonly id: number; readonly isDone: true; readonly value: T }
+  | { readonly id: number; readonly isDone: false; readonly code: ErrorCode; readonly details: ErrorDetails };
+
+/** To the writer: a command, or the order to finish and go. */
+export type ToWriter = WriterRequest | { readonly kind: "close" };
+
+/** From the writer. `fatal`: a commit failed in an unknown state; nothing is written any more. */
+export type FromWriter =
+  | { readonly kind: "ready" }
+  | { readonly kind: "refused"; readonly code: ErrorCode; readonly details: ErrorDetails }
+  | { readonly kind: "replies"; readonly replies: readonly WriterReply[]; readonly isFatal: boolean };

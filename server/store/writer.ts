@@ -1,0 +1,98 @@
+/**
+ * The writer: the one thread that changes the state store, and the one that holds the keys which sign what it issues.
+ *
+ * Takes commands by message; all that wait are committed together, without a timer. Revocations and narrowings go
+ * first, so that a flood of other commands never delays a stop (J11). Randomness is made here because functions do
+ * not cross threads; time comes with each command.
+ */
+import { randomBytes } from "node:crypto";
+import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { type CommandDeps, createCommandDeps } from "./commands/deps.ts";
+import { openForWriting } from "./schema.ts";
+import type { SqliteDatabase } from "./sqlite-database.ts";
+import { runGroup } from "./writer-group.ts";
+import type { FromWriter, ToWriter, WriterData, WriterRequest } from "./writer-protocol.ts";
+
+/** More in one transaction would delay the replies of the first by more than a flush costs. */
+const MAX_GROUP = 64;
+
+const port = requirePort();
+
+/** What waits. Lives in this thread; a command is in exactly one queue until it is answered. */
+const urgent: WriterRequest[] = [];
+const ordinary: WriterRequest[] = [];
+let isClosing = false;
+let isFatal = false;
+
+start(workerData);
+
+function start({ dataDir, keys, rules }: WriterData): void {
+  try {
+    const deps = createCommandDeps({ keys, rules, random: randomBytes });
+    const database = openForWriting(dataDir);
+    port.on("message", (message: ToWriter) => {
+      enqueue(message);
+      work(database, deps);
+    });
+    send({ kind: "ready" });
+  } catch (error) {
+    const isOurs = error instanceof TrustWardenError;
+    const details = isOurs ? error.details : { message: error instanceof Error ? error.message : "unknown" };
+    send({ kind: "refused", code: isOurs ? error.code : "store_unavailable", details });
+    port.close();
+  }
+}
+
+function enqueue(message: ToWriter): void {
+  if (message.kind === "close") isClosing = true;
+  else (isUrgent(message) ? urgent : ordinary).push(message);
+}
+
+function isUrgent({ kind }: WriterRequest): boolean {
+  return kind === "revoke" || kind === "narrow";
+}
+
+/** Works until nothing waits. Messages that arrive meanwhile join the next group. */
+function work(database: SqliteDatabase, deps: CommandDeps): void {
+  receiveWaiting();
+  while (urgent.length + ordinary.length > 0) {
+    const group = [...urgent.splice(0, MAX_GROUP), ...ordinary.splice(0, MAX_GROUP)];
+    answer(database, deps, group);
+    receiveWaiting();
+  }
+  if (!isClosing) return;
+  database.close();
+  port.close();
+}
+
+function answer(database: SqliteDatabase, deps: CommandDeps, group: readonly WriterRequest[]): void {
+  if (isFatal) {
+    const details = { reason: "a commit failed before" };
+    const replies = group.map(
+      ({ id }) => ({ id, isDone: false, code: "store_unavailable", details }) as const,
+    );
+    send({ kind: "replies", replies, isFatal });
+    return;
+  }
+  const result = runGroup(database, deps, group);
+  isFatal = result.isFatal;
+  send({ kind: "replies", ...result });
+}
+
+function receiveWaiting(): void {
+  for (;;) {
+    const received = receiveMessageOnPort(port);
+    if (received === undefined) return;
+    enqueue(received.message);
+  }
+}
+
+function send(message: FromWriter): void {
+  port.postMessage(message);
+}
+
+function requirePort(): NonNullable<typeof parentPort> {
+  if (parentPort === null) throw new Error("the writer runs in a worker thread");
+  return parentPort;
+}
