@@ -17,7 +17,7 @@ const OWNER_COLUMNS = `owners.owner_id, owners.name, owners.spki, owners.revoked
   (SELECT COUNT(*) FROM agents WHERE agents.owner_id = owners.owner_id) AS agents`;
 const FIND_OWNER = `SELECT ${OWNER_COLUMNS} FROM owners WHERE owner_id = ?`;
 const FIND_OWNER_BY_NAME = `SELECT ${OWNER_COLUMNS} FROM owners WHERE name = ?`;
-const LIST_OWNERS = `SELECT ${OWNER_COLUMNS} FROM owners ORDER BY owner_id`;
+const LIST_OWNERS = `SELECT ${OWNER_COLUMNS} FROM owners ORDER BY name`;
 
 const FIND_SVID = `
   SELECT svids.instance_id, svids.not_after, svids.spki FROM svids

@@ -4,6 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { createAuthority } from "@trustwarden/core/agentid/authority.ts";
+import type { Limits } from "@trustwarden/core/agentid/delegation.ts";
 import { parseTrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import type { TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { encodeBase64url } from "@trustwarden/core/bytes.ts";
@@ -15,14 +16,7 @@ import { issueIntent } from "@trustwarden/core/intent.ts";
 import { parseScope } from "@trustwarden/core/scope.ts";
 import type { Signer } from "@trustwarden/core/signer.ts";
 import { createPrivateKeyPkcs8, createSoftwareSigner } from "../../signer/software.ts";
-import type {
-  CommandContext,
-  Committed,
-  IssueCommand,
-  IssuedIdentity,
-  Limits,
-  RenewCommand,
-} from "../ports.ts";
+import type { CommandContext, Committed, IssueCommand, IssuedIdentity, RenewCommand } from "../ports.ts";
 import { openInMemory } from "../schema.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
 import { runGroup } from "../writer-group.ts";
