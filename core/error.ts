@@ -133,7 +133,7 @@ export const ERRORS = {
   parent_proof_missing: { status: 400, message: "The parent is not a live identity of this process." },
   server_untrusted: { status: 502, message: "The server did not prove its identity." },
   peer_untrusted: { status: 502, message: "The peer did not prove its identity." },
-  route_unknown: { status: 400, message: "The peer's route table has no such route." },
+  route_unknown: { status: 404, message: "The service's route table has no such route." },
   server_unreachable: { status: 502, message: "The server cannot be reached." },
   identity_closed: { status: 400, message: "The identity is closed." },
   usage: { status: 400, message: "The command was not used correctly." },

@@ -1,0 +1,199 @@
+/**
+ * `fetch` for agents: one request, one signed intent, over a connection to a proven service.
+ *
+ * No redirects (an intent is for one target) and no retries (an intent acts once); who wants another try calls again
+ * and gets a new intent. An answer that claims success without a receipt that holds is not passed on.
+ */
+import type { IncomingMessage } from "node:http";
+import type { Agent } from "node:https";
+import { Readable } from "node:stream";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { JsonObject } from "@trustwarden/core/json.ts";
+import { type AgentSession, type Asked, RECEIPT_HEADER, type SignedAction } from "./agent-session.ts";
+import { openHttps } from "./https-request.ts";
+import type { PeerRoutes, PeerRoutesCache } from "./peer-routes.ts";
+import { parseReceiptHeader } from "./receipt.ts";
+import { parseRequestTarget } from "./request-target.ts";
+import { matchRoute } from "./route-table.ts";
+
+const DEFAULT_TIMEOUT_MS = 30_000;
+/** As services limit it. */
+const MAX_BODY_BYTES = 1_048_576;
+/** Set by the connection or by us; what a caller says of them is dropped. */
+const OWN_HEADERS: readonly string[] = [
+  "connection",
+  "content-length",
+  "expect",
+  "host",
+  "keep-alive",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+];
+const NULL_BODY_STATUSES: readonly number[] = [204, 205, 304];
+
+/** Options of `agent.fetch`: those of `fetch` that make sense for one bound request, and what the request means. */
+export interface AgentFetchInit {
+  readonly method?: string;
+  readonly headers?: NonNullable<RequestInit["headers"]>;
+  readonly body?: NonNullable<RequestInit["body"]>;
+  readonly signal?: AbortSignal;
+  /** Such as `read:transactions`; from the service's route table when absent. */
+  readonly action?: string;
+  /** Such as `postgres://finance-db/transactions`; from the service's route table when absent. */
+  readonly resource?: string;
+  /** What the agent wants to be able to show later; only a salted commitment leaves the process. */
+  readonly params?: JsonObject;
+  /** Until the answer's headers are here. */
+  readonly timeoutMs?: number;
+}
+
+interface Outgoing {
+  readonly url: URL;
+  readonly method: string;
+  readonly target: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Uint8Array;
+  readonly init: AgentFetchInit;
+}
+
+/**
+ * Visits a service.
+ *
+ * @returns the service's answer, allowed or denied (403), with its body still to be read.
+ * @throws TrustWardenError `peer_untrusted`, `server_unreachable`, `route_unknown`, `receipt_invalid`,
+ *   `request_too_large`, `identity_expired`, `identity_closed`.
+ */
+export async function agentFetch(
+  { session, routes }: { readonly session: AgentSession; readonly routes: PeerRoutesCache },
+  url: string | URL,
+  init: AgentFetchInit = {},
+): Promise<Response> {
+  const outgoing = await createOutgoing(new URL(url), init);
+  if (session.server.isOwnOrigin(outgoing.url)) return visitServer(session, outgoing);
+  const peer = await routes.get(outgoing.url);
+  try {
+    return await visit(session, outgoing, peer);
+  } catch (error) {
+    if (!(error instanceof TrustWardenError) || error.code !== "peer_untrusted") throw error;
+    // The service has another identity than before; the handshake ended there, so no intent has left this process.
+    routes.forget(outgoing.url);
+    return visit(session, outgoing, await routes.get(outgoing.url));
+  }
+}
+
+/** The server's own API: its guard decides on the same path, and its answer needs no receipt beside its own events. */
+async function visitServer(session: AgentSession, outgoing: Outgoing): Promise<Response> {
+  const { url, method, target, body, init } = outgoing;
+  const path = parseRequestTarget(target).path;
+  const action = init.action ?? serverActionOf(method, path);
+  const resource = init.resource ?? `trustwarden://${session.server.trustDomain}${path}`;
+  const audience = session.server.discovery.server_id;
+  const request = { method, target, body };
+  const signed = session.sign({ action, resource, params: init.params ?? null, audience, request });
+  return createResponse(await send(outgoing, { signed, agent: signed.credential.serverAgent, origin: url }));
+}
+
+/** What an agent may read of the ledger needs no explanation; anything else is named by who asks. */
+function serverActionOf(method: string, path: string): string {
+  if (method === "GET" && (path.startsWith("/v1/events") || path === "/v1/ledger/consistency"))
+    return "read:ledger";
+  throw new TrustWardenError("route_unknown", { method, path });
+}
+
+async function visit(session: AgentSession, outgoing: Outgoing, peer: PeerRoutes): Promise<Response> {
+  const { url, method, target, body, init } = outgoing;
+  const meaning = meaningOf(outgoing, peer);
+  const request = { method, target, body };
+  const signed = session.sign({ ...meaning, params: init.params ?? null, audience: peer.verifier, request });
+  const agent = signed.credential.agentFor(peer.verifier);
+  const message = await send(outgoing, { signed, agent, origin: url });
+  await requireReceipt(session, message, signed);
+  return createResponse(message);
+}
+
+function send(
+  { method, target, headers, body, init }: Outgoing,
+  { signed, agent, origin }: { readonly signed: SignedAction; readonly agent: Agent; readonly origin: URL },
+): Promise<IncomingMessage> {
+  return openHttps({
+    agent,
+    origin,
+    method,
+    target,
+    headers: { ...headers, ...signed.headers },
+    body: body.length > 0 || init.body != null ? body : undefined,
+    timeoutMs: init.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+    signal: init.signal,
+  });
+}
+
+function meaningOf(
+  { method, target, init }: Outgoing,
+  { table }: PeerRoutes,
+): Pick<Asked, "action" | "resource"> {
+  const { action, resource } = init;
+  if (action !== undefined && resource !== undefined) return { action, resource };
+  const match = matchRoute(table, method, parseRequestTarget(target));
+  return { action: action ?? match.action, resource: resource ?? match.resource };
+}
+
+/** `Request` gives body, headers and method the meaning that `fetch` gives them. */
+async function createOutgoing(url: URL, init: AgentFetchInit): Promise<Outgoing> {
+  if (url.protocol !== "https:") throw new TrustWardenError("peer_untrusted", { reason: "not https" });
+  const { method = "GET", headers, body } = init;
+  const request = new Request(url.origin, {
+    method,
+    ...(headers === undefined ? {} : { headers }),
+    ...(body == null ? {} : { body, duplex: "half" }),
+  });
+  const bytes = new Uint8Array(await request.arrayBuffer());
+  if (bytes.length > MAX_BODY_BYTES)
+    throw new TrustWardenError("request_too_large", { maxBytes: MAX_BODY_BYTES });
+  const kept = [...request.headers].filter(([name]) => !isOwnHeader(name));
+  return {
+    url,
+    method: request.method,
+    target: `${url.pathname}${url.search}`,
+    headers: Object.fromEntries(kept),
+    body: bytes,
+    init,
+  };
+}
+
+function isOwnHeader(name: string): boolean {
+  return OWN_HEADERS.includes(name) || name.startsWith("trustwarden-");
+}
+
+/** A success must come with a receipt that allows it; a deny comes with one that says so. */
+async function requireReceipt(
+  session: AgentSession,
+  message: IncomingMessage,
+  signed: SignedAction,
+): Promise<void> {
+  const header = message.headers[RECEIPT_HEADER];
+  const isSuccess = (message.statusCode ?? 0) < 400;
+  if (header === undefined && !isSuccess) return;
+  try {
+    if (typeof header !== "string") throw new TrustWardenError("receipt_invalid", { reason: "no receipt" });
+    const receipt = parseReceiptHeader(header);
+    const { decision } = await session.keepReceipt(receipt, { signed, enforcement: "service" });
+    if (isSuccess && !decision.allow) throw new TrustWardenError("receipt_invalid", { reason: "denied" });
+  } catch (error) {
+    message.destroy();
+    throw error;
+  }
+}
+
+function createResponse(message: IncomingMessage): Response {
+  const headers = new Headers();
+  for (let index = 0; index + 1 < message.rawHeaders.length; index += 2) {
+    headers.append(message.rawHeaders[index] ?? "", message.rawHeaders[index + 1] ?? "");
+  }
+  const status = message.statusCode ?? 0;
+  const isEmpty = NULL_BODY_STATUSES.includes(status);
+  if (isEmpty) message.resume();
+  const body = isEmpty ? null : Readable.toWeb(message);
+  return new Response(body, { status, statusText: message.statusMessage ?? "", headers });
+}

@@ -1,0 +1,218 @@
+/**
+ * What a live agent works with: its credential, its intents, its server, and the receipts it keeps.
+ *
+ * Shared by everything an identity can do (`fetch`, `act`, `spawn`, `revoke`, `jwt`), none of which keeps state of its
+ * own.
+ */
+import type { Receipt } from "@trustwarden/core/api/action.ts";
+import { outcomeAnswer } from "@trustwarden/core/api/action.ts";
+import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
+import type { DecisionRecord } from "@trustwarden/core/event.ts";
+import {
+  formatParamsCommitment,
+  formatRequestCommitment,
+  type VerifiedIntent,
+} from "@trustwarden/core/intent.ts";
+import type { JsonObject } from "@trustwarden/core/json.ts";
+import type { Credential } from "./credential.ts";
+import { type Enrolled, renewCredential } from "./enrol.ts";
+import { IntentWriter } from "./intent-writer.ts";
+import { LatestCheckpoint } from "./latest-checkpoint.ts";
+import { OutcomeSpool } from "./outcome-spool.ts";
+import { unverifiedSignerOf, type VerifiedReceipt, verifyReceipt } from "./receipt.ts";
+import type { Runtime } from "./runtime.ts";
+import { SvidHolder } from "./svid-holder.ts";
+import { encodeBody, type ServerCall, type TrustServer } from "./trust-server.ts";
+
+/** The most recent ones; who needs all of them asks the ledger. */
+const MAX_KEPT_RECEIPTS = 256;
+const SALT_BYTES = 32;
+
+/** Header of the intent's envelope, base64url. */
+export const INTENT_HEADER = "trustwarden-intent";
+/** Header of the 32-byte salt that opens the intent's request commitment, base64url. */
+export const SALT_HEADER = "trustwarden-salt";
+/** Header of the receipt, base64url. */
+export const RECEIPT_HEADER = "trustwarden-receipt";
+
+/** A proven receipt with what the agent needs to show later what it was about. */
+export interface KeptReceipt {
+  readonly receipt: Receipt;
+  readonly allow: boolean;
+  readonly reasons: readonly string[];
+  readonly action: string;
+  readonly resource: string;
+  readonly params: JsonObject | null;
+  /** base64url; opens the intent's commitment to `params`. Null without parameters. */
+  readonly paramsSalt: string | null;
+}
+
+/** An action that the agent is about to ask for. */
+export interface Asked {
+  readonly action: string;
+  readonly resource: string;
+  readonly params: JsonObject | null;
+  /** SPIFFE ID of the enforcement point. */
+  readonly audience: string;
+  /** Null for an act in this process. */
+  readonly request: { readonly method: string; readonly target: string; readonly body: Uint8Array } | null;
+}
+
+/** A signed action and the credential that must carry it. */
+export interface SignedAction {
+  readonly asked: Asked;
+  readonly credential: Credential;
+  readonly intent: VerifiedIntent;
+  readonly paramsSalt: string | null;
+  /** Empty for an act in this process. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** One call to the server's own API in the agent's name. */
+export interface AgentCall<T> extends Omit<ServerCall<T>, "agent" | "headers"> {
+  /** The control action of the route, such as `revoke:instance`. */
+  readonly action: string;
+}
+
+/** State of one live instance. */
+export class AgentSession {
+  readonly server: TrustServer;
+  readonly runtime: Runtime;
+  readonly holder: SvidHolder;
+  readonly outcomes: OutcomeSpool;
+  readonly #writer: IntentWriter;
+  readonly #receipts: KeptReceipt[] = [];
+
+  constructor(options: {
+    readonly enrolled: Enrolled;
+    readonly agentId: string;
+    readonly server: TrustServer;
+    readonly runtime: Runtime;
+  }) {
+    const { enrolled, server, runtime } = options;
+    const checkpoint = new LatestCheckpoint({
+      read: () => server.readText("/ledger/checkpoint"),
+      vkey: () => server.discovery.log_vkey,
+      runtime,
+    });
+    this.server = server;
+    this.runtime = runtime;
+    this.#writer = new IntentWriter({ agentId: options.agentId, runtime, seen: () => checkpoint.seen() });
+    this.outcomes = new OutcomeSpool({ send: (outcome) => this.#sendOutcome(outcome), runtime });
+    this.holder = new SvidHolder({
+      first: enrolled.credential,
+      renew: (current) => this.#renew(current),
+      instanceExpiresAt: enrolled.answer.instance_expires_at,
+      runtime,
+    });
+    server.retain();
+  }
+
+  /** The receipts kept, oldest first. */
+  get receipts(): readonly KeptReceipt[] {
+    return [...this.#receipts];
+  }
+
+  /** Signs the next intent with the current credential. @throws TrustWardenError `identity_closed`, `identity_expired`. */
+  sign(asked: Asked, credential: Credential = this.holder.current()): SignedAction {
+    const { request, params, action, resource, audience } = asked;
+    const salt = this.runtime.random(SALT_BYTES);
+    const paramsSalt = this.runtime.random(SALT_BYTES);
+    const { id, leaf } = credential.svid;
+    const intent = this.#writer.sign(
+      {
+        action,
+        resource,
+        audience,
+        request: request && formatRequestCommitment(request, salt),
+        params: params && formatParamsCommitment(params, paramsSalt),
+      },
+      { spiffeId: id, svidSha256: leaf.sha256, signer: credential.key.signer },
+    );
+    const headers = request === null ? {} : formatIntentHeaders(intent.envelope, salt);
+    return { asked, credential, intent, headers, paramsSalt: params && encodeBase64url(paramsSalt) };
+  }
+
+  /** Calls a route of the server's API with an intent bound to exactly this call. */
+  call<T>(call: AgentCall<T>): Promise<T> {
+    const { action, ...rest } = call;
+    return this.server.withServerId((audience) => {
+      const credential = this.holder.current();
+      const { headers } = this.#signCall(call, { credential, audience });
+      return this.server.call({ ...rest, agent: credential.serverAgent, headers });
+    });
+  }
+
+  /**
+   * Proves a receipt about an action of ours and keeps it.
+   *
+   * @throws TrustWardenError `receipt_invalid`.
+   */
+  async keepReceipt(
+    receipt: Receipt,
+    {
+      signed,
+      enforcement,
+    }: { readonly signed: SignedAction; readonly enforcement: DecisionRecord["enforcement"] },
+  ): Promise<VerifiedReceipt> {
+    const verified = verifyReceipt(receipt, {
+      server: await this.server.findServerSvid(unverifiedSignerOf(receipt)),
+      logVkey: this.server.discovery.log_vkey,
+      intentSha256: signed.intent.sha256,
+      enforcement,
+    });
+    const { action, resource, params } = signed.asked;
+    const { allow, reasons } = verified.decision;
+    this.#receipts.push({ receipt, allow, reasons, action, resource, params, paramsSalt: signed.paramsSalt });
+    if (this.#receipts.length > MAX_KEPT_RECEIPTS) this.#receipts.shift();
+    return verified;
+  }
+
+  /** Reports what waits, and lets go of keys and connections. */
+  async close(): Promise<void> {
+    await this.outcomes.close();
+    this.holder.close();
+    this.server.release();
+  }
+
+  #signCall(
+    call: Pick<AgentCall<unknown>, "action" | "method" | "target" | "body">,
+    { credential, audience }: { readonly credential: Credential; readonly audience: string },
+  ): SignedAction {
+    const { action, method, target, body = new Uint8Array() } = call;
+    const path = target.split("?", 1)[0] ?? target;
+    const resource = `trustwarden://${this.server.trustDomain}${path}`;
+    return this.sign(
+      { action, resource, audience, params: null, request: { method, target, body } },
+      credential,
+    );
+  }
+
+  #renew(current: Credential): Promise<Credential> {
+    const { server, runtime } = this;
+    const route = { action: "renew:svid", method: "POST", target: "/v1/svids/renew" } as const;
+    return renewCredential({
+      server,
+      current,
+      runtime,
+      sign: (body) => {
+        const audience = server.discovery.server_id;
+        return this.#signCall({ ...route, body }, { credential: current, audience }).headers;
+      },
+    });
+  }
+
+  async #sendOutcome(outcome: string): Promise<void> {
+    await this.server.call({
+      agent: this.holder.current().serverAgent,
+      method: "POST",
+      target: "/v1/outcomes",
+      body: encodeBody({ outcome }),
+      schema: outcomeAnswer,
+    });
+  }
+}
+
+function formatIntentHeaders(envelope: string, salt: Uint8Array): Readonly<Record<string, string>> {
+  return { [INTENT_HEADER]: encodeBase64url(encodeUtf8(envelope)), [SALT_HEADER]: encodeBase64url(salt) };
+}

@@ -1,0 +1,136 @@
+/**
+ * From a ticket or a grant to an identity: nonce, proof of possession, SVID.
+ *
+ * Also reads what a ticket or grant says, for the holder's own convenience; whether that is true is proven by the
+ * server, which has the keys to check it.
+ */
+import { digestOfEnrolment } from "@trustwarden/core/agentid/enrolment.ts";
+import {
+  parseGrantValue,
+  parseTicketValue,
+  type ServerReference,
+} from "@trustwarden/core/agentid/enrolment-value.ts";
+import { issuePossession } from "@trustwarden/core/agentid/possession.ts";
+import { parseSpiffeId, type TrustDomain, trustDomainOf } from "@trustwarden/core/agentid/spiffe-id.ts";
+import { type IdentityAnswer, identityAnswer, nonceAnswer } from "@trustwarden/core/api/identity.ts";
+import { encodeBase64url } from "@trustwarden/core/bytes.ts";
+import { parseEnvelope, parseUnverifiedPayload } from "@trustwarden/core/dsse.ts";
+import { type ErrorCode, TrustWardenError } from "@trustwarden/core/error.ts";
+import type { JsonObject } from "@trustwarden/core/json.ts";
+import { type Credential, createCredential } from "./credential.ts";
+import type { ServerAddress } from "./first-contact.ts";
+import { createInstanceKey, type InstanceKey } from "./instance-key.ts";
+import type { Runtime } from "./runtime.ts";
+import { encodeBody, type TrustServer } from "./trust-server.ts";
+
+/** Enrolment waits for durable writes. */
+const ENROL_TIMEOUT_MS = 15_000;
+
+/** A ticket or grant as its holder reads it. */
+export interface HeldEnrolment {
+  readonly address: ServerAddress;
+  /** Envelope text, sent as it is. */
+  readonly envelope: string;
+  /** What it says; nobody here has proven it. */
+  readonly unverified: JsonObject;
+}
+
+/** A new identity and its first credential. */
+export interface Enrolled {
+  readonly answer: IdentityAnswer;
+  readonly credential: Credential;
+}
+
+/** Headers of a renewal, which for agents carry an intent bound to exactly this body. */
+export type SignRenewal = (body: Uint8Array) => Readonly<Record<string, string>>;
+
+/** @throws TrustWardenError `ticket_missing`, `ticket_invalid`. */
+export function readTicket(text: string | undefined): HeldEnrolment {
+  if (text === undefined || text === "") throw new TrustWardenError("ticket_missing");
+  const value = parseTicketValue(text.trim().replace(/^TRUSTWARDEN_TICKET=/, ""));
+  return readEnrolment(value, value.ticket, "ticket_invalid");
+}
+
+/** @throws TrustWardenError `grant_invalid`. */
+export function readGrant(text: string): HeldEnrolment {
+  const value = parseGrantValue(text);
+  return readEnrolment(value, value.grant, "grant_invalid");
+}
+
+/**
+ * Enrols a new key.
+ *
+ * @throws TrustWardenError the server's refusal, `server_untrusted`, `server_unreachable`.
+ */
+export async function enrol(options: {
+  readonly server: TrustServer;
+  readonly key: InstanceKey;
+  readonly envelope: string;
+  readonly runtime: Runtime;
+}): Promise<Enrolled> {
+  const { server, key, envelope, runtime } = options;
+  const body = await proveKey(server, key, digestOfEnrolment(envelope), { enrolment: envelope });
+  const answer = await server.call({
+    method: "POST",
+    target: "/v1/instances",
+    body,
+    schema: identityAnswer,
+    timeoutMs: ENROL_TIMEOUT_MS,
+  });
+  return { answer, credential: createCredential({ answer, key, server, runtime }) };
+}
+
+/**
+ * The next credential, under a new key, asked for with the current one.
+ *
+ * @throws TrustWardenError the server's refusal.
+ */
+export async function renewCredential(options: {
+  readonly server: TrustServer;
+  readonly current: Credential;
+  readonly sign: SignRenewal;
+  readonly runtime: Runtime;
+}): Promise<Credential> {
+  const { server, current, sign, runtime } = options;
+  const key = createInstanceKey();
+  await server.refresh();
+  const body = await proveKey(server, key, current.svid.leaf.sha256, {});
+  const answer = await server.call({
+    agent: current.serverAgent,
+    method: "POST",
+    target: "/v1/svids/renew",
+    headers: sign(body),
+    body,
+    schema: identityAnswer,
+    timeoutMs: ENROL_TIMEOUT_MS,
+  });
+  if (answer.spiffe_id !== current.svid.id)
+    throw new TrustWardenError("server_untrusted", { reason: "other id" });
+  return createCredential({ answer, key, server, runtime });
+}
+
+async function proveKey(
+  server: TrustServer,
+  key: InstanceKey,
+  enrolmentSha256: string,
+  rest: JsonObject,
+): Promise<Uint8Array> {
+  const { nonce } = await server.call({ method: "GET", target: "/v1/nonce", schema: nonceAnswer });
+  const possession = issuePossession({ nonce, enrolmentSha256 }, key.signer);
+  return encodeBody({ ...rest, possession, spki: encodeBase64url(key.spki) });
+}
+
+function readEnrolment(reference: ServerReference, envelope: string, code: ErrorCode): HeldEnrolment {
+  const unverified = parseUnverifiedPayload(parseEnvelope(envelope));
+  const { server: url, authoritiesSha256 } = reference;
+  return {
+    address: { url, authoritiesSha256, trustDomain: trustDomainIn(unverified, code) },
+    envelope,
+    unverified,
+  };
+}
+
+function trustDomainIn({ aud }: JsonObject, code: ErrorCode): TrustDomain {
+  if (typeof aud !== "string") throw new TrustWardenError(code, { field: "aud" });
+  return trustDomainOf(parseSpiffeId(aud));
+}

@@ -1,0 +1,104 @@
+/**
+ * First contact with a server: nothing is trusted but the digest in the ticket.
+ *
+ * The trust bundle is read from a peer that nobody has proven yet; it counts only when its authorities are those that
+ * the ticket pins, and the peer only when its SVID chains to them. Nothing else is sent before that, so an impostor
+ * learns neither the ticket nor the new key.
+ */
+import { Agent } from "node:https";
+import {
+  pathOf,
+  type SpiffeId,
+  type TrustDomain,
+  trustDomainOf,
+} from "@trustwarden/core/agentid/spiffe-id.ts";
+import {
+  digestOfAuthorities,
+  parseTrustBundle,
+  type TrustBundle,
+} from "@trustwarden/core/agentid/trust-bundle.ts";
+import { verifyX509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
+import { parseUtf8 } from "@trustwarden/core/bytes.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { openHttps, readBody } from "./https-request.ts";
+import { nowSeconds, type Runtime } from "./runtime.ts";
+import { peerChainOfMessage } from "./tls.ts";
+
+/** Where every server publishes its trust bundle. */
+export const BUNDLE_PATH = "/v1/bundle";
+const MAX_BUNDLE_BYTES = 262_144;
+const TIMEOUT_MS = 10_000;
+
+/** Where the server is and what proves it; from a ticket or a grant. */
+export interface ServerAddress {
+  /** Origin, such as `https://127.0.0.1:7443`. */
+  readonly url: string;
+  readonly trustDomain: TrustDomain;
+  readonly authoritiesSha256: string;
+}
+
+/** Whether an id is a server of the trust domain. */
+export function isServerId(id: SpiffeId, trustDomain: TrustDomain): boolean {
+  return trustDomainOf(id) === trustDomain && pathOf(id).startsWith("/trustwarden/server/");
+}
+
+/**
+ * The trust bundle that the ticket pins, from a peer that it proves.
+ *
+ * @throws TrustWardenError `server_untrusted`, `server_unreachable`.
+ */
+export async function readPinnedBundle(
+  origin: URL,
+  address: ServerAddress,
+  runtime: Runtime,
+): Promise<TrustBundle> {
+  // Unverified on purpose and used for this one public document: the pin below decides.
+  const agent = new Agent({ rejectUnauthorized: false, minVersion: "TLSv1.3", maxCachedSessions: 0 });
+  try {
+    const call = {
+      agent,
+      origin,
+      method: "GET",
+      target: BUNDLE_PATH,
+      headers: {},
+      timeoutMs: TIMEOUT_MS,
+    };
+    const message = await openHttps(call);
+    const peerChain = peerChainOfMessage(message);
+    const body = await readBody(message, { maxBytes: MAX_BUNDLE_BYTES, timeoutMs: TIMEOUT_MS });
+    return requirePinned({ body, peerChain, address, now: nowSeconds(runtime) });
+  } finally {
+    agent.destroy();
+  }
+}
+
+function requirePinned(options: {
+  readonly body: Uint8Array;
+  readonly peerChain: readonly Uint8Array[];
+  readonly address: ServerAddress;
+  readonly now: number;
+}): TrustBundle {
+  const { trustDomain, authoritiesSha256 } = options.address;
+  let bundle: TrustBundle;
+  let peer: SpiffeId;
+  try {
+    bundle = parseTrustBundle(parseUtf8(options.body), trustDomain);
+    peer = verifyX509Svid(options.peerChain, new Map([[trustDomain, bundle]]), options.now).id;
+  } catch (cause) {
+    throw new TrustWardenError("server_untrusted", { reason: "bundle or chain" }, { cause });
+  }
+  if (digestOfAuthorities(bundle) !== authoritiesSha256)
+    throw new TrustWardenError("server_untrusted", { reason: "pin" });
+  if (!isServerId(peer, trustDomain))
+    throw new TrustWardenError("server_untrusted", { reason: "not a server", peer });
+  return bundle;
+}
+
+/** @throws TrustWardenError `server_untrusted` unless the text is an https origin and nothing else. */
+export function parseOrigin(text: string): URL {
+  const url = URL.parse(text);
+  if (url?.protocol !== "https:" || url.pathname !== "/" || url.search !== "" || url.username !== "") {
+    throw new TrustWardenError("server_untrusted", { reason: "not an https origin" });
+  }
+  return url;
+}

@@ -1,0 +1,25 @@
+/**
+ * The public names of `trustwarden`, one by one: identities for agents, and the guard for services that they visit.
+ */
+
+export type { Limits } from "@trustwarden/core/agentid/delegation.ts";
+export type { RevocationAnswer } from "@trustwarden/core/api/revocation.ts";
+export { type ErrorCode, TrustWardenError } from "@trustwarden/core/error.ts";
+export type { AgentFetchInit } from "./agent-fetch.ts";
+export { AgentIdentity, type CreateOptions, type IdentityRequest } from "./agent-identity.ts";
+export type { KeptReceipt } from "./agent-session.ts";
+export type { Peer, VisitFetch } from "./fetch-handler.ts";
+export type { ChildOptions } from "./grant.ts";
+export type { OnRefusal, VisitListener } from "./node-handler.ts";
+export {
+  parseReceiptHeader,
+  type Receipt,
+  type ReceiptExpectations,
+  type VerifiedReceipt,
+  verifyReceipt,
+} from "./receipt.ts";
+export type { Route } from "./route-table.ts";
+export { type Notice, type Runtime, systemRuntime } from "./runtime.ts";
+export { createPeerCheckedAgent, peerChainOf } from "./tls.ts";
+export { type GuardAgents, type VerifyAgentOptions, verifyAgent } from "./verify-agent.ts";
+export type { Visit } from "./visit.ts";

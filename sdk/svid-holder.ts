@@ -1,0 +1,118 @@
+/**
+ * Keeps an instance's credential fresh: a new key and SVID at half life, long before the old one ends.
+ *
+ * An SVID that cannot be renewed is used until it ends and not a second longer; every failed try is reported.
+ */
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { Credential } from "./credential.ts";
+import { jitter, nowSeconds, type Runtime } from "./runtime.ts";
+import type { CurrentSvid } from "./tls.ts";
+
+const MIN_RETRY_MS = 1000;
+const MAX_RETRY_MS = 30_000;
+
+/** Owns the current credential and the timer of its renewal. */
+export class SvidHolder {
+  readonly #renew: (current: Credential) => Promise<Credential>;
+  readonly #instanceExpiresAt: number;
+  readonly #onRenewed: (credential: Credential) => void;
+  readonly #runtime: Runtime;
+  #credential: Credential;
+  #timer: NodeJS.Timeout | undefined;
+  /** The one renewal under way. */
+  #renewing: Promise<void> | undefined;
+  #isClosed = false;
+
+  constructor(options: {
+    readonly first: Credential;
+    /** Gets the next credential with the current one. */
+    readonly renew: (current: Credential) => Promise<Credential>;
+    /** Unix seconds; an SVID that lasts as long is the last one. */
+    readonly instanceExpiresAt: number;
+    readonly onRenewed?: (credential: Credential) => void;
+    readonly runtime: Runtime;
+  }) {
+    this.#credential = options.first;
+    this.#renew = options.renew;
+    this.#instanceExpiresAt = options.instanceExpiresAt;
+    this.#onRenewed = options.onRenewed ?? (() => undefined);
+    this.#runtime = options.runtime;
+    this.#scheduleAtHalfLife();
+  }
+
+  /**
+   * The credential to act with now.
+   *
+   * @throws TrustWardenError `identity_closed`, `identity_expired`.
+   */
+  current(): Credential {
+    if (this.#isClosed) throw new TrustWardenError("identity_closed");
+    const { expiresAt } = this.#credential;
+    if (nowSeconds(this.#runtime) >= expiresAt) throw new TrustWardenError("identity_expired", { expiresAt });
+    return this.#credential;
+  }
+
+  /** What connections present, also when it has ended: the other side refuses it then. */
+  get presented(): CurrentSvid {
+    return this.#credential.tls;
+  }
+
+  /** Renews now, or joins the renewal under way. @throws TrustWardenError the server's refusal. */
+  renew(): Promise<void> {
+    this.#renewing ??= this.#renewOnce().finally(() => {
+      this.#renewing = undefined;
+    });
+    return this.#renewing;
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+    this.#credential.retire();
+  }
+
+  async #renewOnce(): Promise<void> {
+    clearTimeout(this.#timer);
+    const next = await this.#renew(this.current());
+    if (this.#isClosed) {
+      next.retire();
+      return;
+    }
+    this.#credential.retire();
+    this.#credential = next;
+    this.#scheduleAtHalfLife();
+    this.#onRenewed(next);
+  }
+
+  #scheduleAtHalfLife(): void {
+    const { expiresAt } = this.#credential;
+    if (expiresAt >= this.#instanceExpiresAt) return;
+    const halfLifeMs = (expiresAt * 1000 - this.#runtime.nowMs()) / 2;
+    // Early by up to a tenth, so that a thousand instances of one start do not come back at once.
+    this.#scheduleIn(halfLifeMs * (1 - 0.1 * jitter(this.#runtime)));
+  }
+
+  #scheduleIn(delayMs: number): void {
+    if (this.#isClosed) return;
+    this.#timer = setTimeout(() => void this.#renewInBackground(), Math.max(delayMs, 0));
+    this.#timer.unref();
+  }
+
+  async #renewInBackground(): Promise<void> {
+    try {
+      await this.renew();
+    } catch (error) {
+      // Safe to go on: the SVID at hand ends by itself, and `current` refuses from then on.
+      if (this.#isClosed) return;
+      const code = error instanceof TrustWardenError ? error.code : "internal";
+      const { expiresAt, svid } = this.#credential;
+      this.#runtime.notify({
+        code,
+        what: "An SVID could not be renewed.",
+        details: { id: svid.id, expiresAt },
+      });
+      const leftMs = expiresAt * 1000 - this.#runtime.nowMs();
+      if (leftMs > 0) this.#scheduleIn(Math.min(Math.max(leftMs / 4, MIN_RETRY_MS), MAX_RETRY_MS));
+    }
+  }
+}

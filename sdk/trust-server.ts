@@ -1,0 +1,254 @@
+/**
+ * The TrustWarden server as a client sees it: proven on first contact (`first-contact.ts`), asked over checked
+ * connections ever after.
+ */
+
+import type { IncomingMessage } from "node:http";
+import type { Agent } from "node:https";
+import type { Socket } from "node:net";
+import type { BundleSource } from "@trustwarden/core/agentid/ports.ts";
+import { parseSpiffeId, type SpiffeId, type TrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
+import { parseTrustBundle, type TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
+import { verifyX509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
+import { type Discovery, discovery as discoverySchema } from "@trustwarden/core/api/ledger.ts";
+import { encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { SigningLeaf } from "@trustwarden/core/intent.ts";
+import { formatCanonicalJson, type JsonObject } from "@trustwarden/core/json.ts";
+import {
+  BUNDLE_PATH,
+  isServerId,
+  parseOrigin,
+  readPinnedBundle,
+  type ServerAddress,
+} from "./first-contact.ts";
+import { openHttps, readBody } from "./https-request.ts";
+import { jitter, nowSeconds, type Runtime } from "./runtime.ts";
+import { type AnswerSchema, parseAnswer, parseRefusal } from "./server-answer.ts";
+import { type CurrentSvid, createPeerCheckedAgent, peerChainOfMessage } from "./tls.ts";
+
+/** Answers are one record or one page of them. */
+const MAX_ANSWER_BYTES = 4_194_304;
+const DEFAULT_TIMEOUT_MS = 10_000;
+const READ_ATTEMPTS = 3;
+const RETRY_MS = 100;
+/** Server SVIDs live an hour and are renewed at half life: more than this are of no use. */
+const MAX_SERVER_SVIDS = 16;
+const DISCOVERY_PATH = "/.well-known/trustwarden";
+
+/** One call with JSON in and out. */
+export interface ServerCall<T> {
+  /** Whose connection: the caller's own SVID, or nobody's when absent. */
+  readonly agent?: Agent | undefined;
+  readonly listener?: "main" | "stop";
+  readonly method: "GET" | "POST";
+  readonly target: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Exact bytes that an intent is bound to. */
+  readonly body?: Uint8Array | undefined;
+  readonly schema: AnswerSchema<T>;
+  readonly timeoutMs?: number;
+}
+
+/** JSON bytes of a request body, canonical, so that what is signed is what is sent. */
+export function encodeBody(body: JsonObject): Uint8Array {
+  return encodeUtf8(formatCanonicalJson(body));
+}
+
+/**
+ * Makes first contact.
+ *
+ * @throws TrustWardenError `server_untrusted` when the peer is not the one that the ticket pins, `server_unreachable`.
+ */
+export async function connectServer(address: ServerAddress, runtime: Runtime): Promise<TrustServer> {
+  const origin = parseOrigin(address.url);
+  const bundle = await readPinnedBundle(origin, address, runtime);
+  const server = new TrustServer({ origin, bundle, address, runtime });
+  await server.refresh();
+  return server;
+}
+
+/** Owns the anonymous connections and what is known of the server; shared by the identities of one process. */
+export class TrustServer {
+  readonly address: ServerAddress;
+  readonly trustDomain: TrustDomain;
+  readonly bundles: BundleSource;
+  readonly #origin: URL;
+  readonly #runtime: Runtime;
+  readonly #anonymous: Agent;
+  /** Proven server SVIDs by the digest of their leaf, oldest first. */
+  readonly #svids = new Map<string, SigningLeaf>();
+  readonly #learned = new WeakSet<Socket>();
+  #bundle: TrustBundle;
+  #discovery: Discovery | undefined;
+  #holders = 0;
+
+  constructor(options: {
+    readonly origin: URL;
+    readonly bundle: TrustBundle;
+    readonly address: ServerAddress;
+    readonly runtime: Runtime;
+  }) {
+    this.address = options.address;
+    this.trustDomain = options.address.trustDomain;
+    this.#origin = options.origin;
+    this.#bundle = options.bundle;
+    this.#runtime = options.runtime;
+    this.bundles = { get: (domain) => (domain === this.trustDomain ? this.#bundle : undefined) };
+    this.#anonymous = this.createAgent();
+  }
+
+  /** The trust bundle, refreshed with each renewal. */
+  get bundle(): TrustBundle {
+    return this.#bundle;
+  }
+
+  /** What the server says of itself; known since first contact. */
+  get discovery(): Discovery {
+    if (this.#discovery === undefined) throw new Error("discovery is read on first contact");
+    return this.#discovery;
+  }
+
+  /** Whether a peer is this server. */
+  readonly acceptServer = (id: SpiffeId): boolean => isServerId(id, this.trustDomain);
+
+  /** Connections to this server only, anonymous or with an SVID. */
+  createAgent(svid?: () => CurrentSvid): Agent {
+    return createPeerCheckedAgent({
+      svid,
+      bundle: () => this.#bundle,
+      acceptPeer: this.acceptServer,
+      refusal: "server_untrusted",
+      runtime: this.#runtime,
+    });
+  }
+
+  /** Whether a URL is one of this server's two listeners. */
+  isOwnOrigin({ origin }: URL): boolean {
+    return origin === this.#origin.origin || origin === new URL(this.discovery.stop_url).origin;
+  }
+
+  /** Reads bundle and discovery again; the bundle's sequence never falls. */
+  async refresh(): Promise<void> {
+    const bundle = parseTrustBundle(await this.readText(BUNDLE_PATH), this.trustDomain);
+    if (bundle.sequence >= this.#bundle.sequence) this.#bundle = bundle;
+    const discovery = await this.call({ method: "GET", target: DISCOVERY_PATH, schema: discoverySchema });
+    requireOwn(discovery, this.trustDomain);
+    this.#discovery = discovery;
+  }
+
+  /** One call. Reads are tried again, anything that acts is not. @throws TrustWardenError the server's code. */
+  async call<T>(call: ServerCall<T>): Promise<T> {
+    return parseAnswer(await this.#exchange(call), call.schema);
+  }
+
+  /** Text of a public route. */
+  async readText(target: string): Promise<string> {
+    const answer = await this.#exchange({ method: "GET", target });
+    if (answer.status !== 200) throw parseRefusal(answer);
+    return parseUtf8(answer.body);
+  }
+
+  /**
+   * The server's SVID with a digest; looks at a new connection when it is not known yet, since the server renews its
+   * SVID while old connections stay.
+   *
+   * @throws TrustWardenError `receipt_invalid` when the server does not have it.
+   */
+  async findServerSvid(sha256: string): Promise<SigningLeaf> {
+    if (!this.#svids.has(sha256)) await this.#learnFromNewConnection();
+    const leaf = this.#svids.get(sha256);
+    if (leaf === undefined) throw new TrustWardenError("receipt_invalid", { reason: "unknown signer" });
+    return leaf;
+  }
+
+  /**
+   * Runs a call that names the server in a signed intent, and once more with a new intent when it was refused and the
+   * server turns out to have another id than before: it was started anew. A refused call has done nothing.
+   */
+  async withServerId<T>(call: (serverId: string) => Promise<T>): Promise<T> {
+    const serverId = this.discovery.server_id;
+    try {
+      return await call(serverId);
+    } catch (error) {
+      if (!(error instanceof TrustWardenError) || error.details.status !== 401) throw error;
+      await this.refresh();
+      if (this.discovery.server_id === serverId) throw error;
+      return call(this.discovery.server_id);
+    }
+  }
+
+  /** Counts an identity that uses this server. */
+  retain(): void {
+    this.#holders += 1;
+  }
+
+  /** Closes the connections with the last identity. */
+  release(): void {
+    this.#holders -= 1;
+    if (this.#holders <= 0) this.#anonymous.destroy();
+  }
+
+  async #exchange(call: Omit<ServerCall<unknown>, "schema">): Promise<{ status: number; body: Uint8Array }> {
+    // What carries an intent is sent once, also when it only reads.
+    const attempts = call.method === "GET" && call.headers === undefined ? READ_ATTEMPTS : 1;
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#exchangeOnce(call);
+      } catch (error) {
+        if (attempt >= attempts || !isTransient(error)) throw error;
+        await sleep(RETRY_MS * 2 ** attempt * (0.5 + jitter(this.#runtime)));
+      }
+    }
+  }
+
+  async #exchangeOnce(
+    call: Omit<ServerCall<unknown>, "schema">,
+  ): Promise<{ status: number; body: Uint8Array }> {
+    const { listener = "main", method, target, body, timeoutMs = DEFAULT_TIMEOUT_MS } = call;
+    const origin = listener === "main" ? this.#origin : new URL(this.discovery.stop_url);
+    const type = body === undefined ? {} : { "content-type": "application/json" };
+    const headers = { accept: "application/json", ...type, ...call.headers };
+    const agent = call.agent ?? this.#anonymous;
+    const message = await openHttps({ agent, origin, method, target, headers, body, timeoutMs });
+    this.#learn(message);
+    const answer = await readBody(message, { maxBytes: MAX_ANSWER_BYTES, timeoutMs });
+    return { status: message.statusCode ?? 0, body: answer };
+  }
+
+  /** Notes the server's SVID, once a connection. */
+  #learn(message: IncomingMessage): void {
+    if (this.#learned.has(message.socket)) return;
+    this.#learned.add(message.socket);
+    const { leaf } = verifyX509Svid(peerChainOfMessage(message), this.bundles, nowSeconds(this.#runtime));
+    if (this.#svids.has(leaf.sha256)) return;
+    this.#svids.set(leaf.sha256, { sha256: leaf.sha256, publicKey: leaf.publicKey });
+    const [oldest] = this.#svids.keys();
+    if (this.#svids.size > MAX_SERVER_SVIDS && oldest !== undefined) this.#svids.delete(oldest);
+  }
+
+  async #learnFromNewConnection(): Promise<void> {
+    const agent = this.createAgent();
+    try {
+      await this.#exchange({ agent, method: "GET", target: "/healthz" });
+    } finally {
+      agent.destroy();
+    }
+  }
+}
+
+function requireOwn(discovery: Discovery, trustDomain: TrustDomain): void {
+  const isOwn =
+    discovery.trust_domain === trustDomain && isServerId(parseSpiffeId(discovery.server_id), trustDomain);
+  if (!isOwn) throw new TrustWardenError("server_untrusted", { reason: "discovery" });
+  parseOrigin(discovery.stop_url);
+}
+
+/** Connections that break and overload pass; a refusal does not. */
+function isTransient(error: unknown): boolean {
+  return error instanceof TrustWardenError && error.code === "server_unreachable";
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

@@ -1,0 +1,169 @@
+/**
+ * `verifyAgent`: for a service that agents visit. Enrols the service as a verifier, holds its lease, and puts the one
+ * path (`core/guard.ts`) around its handlers.
+ *
+ * Nothing but the published route table is answered to anybody who does not walk the whole path.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { createServer, type Server, type ServerOptions } from "node:https";
+import { parseSpiffeId, pathOf } from "@trustwarden/core/agentid/spiffe-id.ts";
+import { outcomeAnswer } from "@trustwarden/core/api/action.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { enrol, readTicket, renewCredential } from "./enrol.ts";
+import { ticketFromEnvironment } from "./environment.ts";
+import { fetchVisit, type Peer, type VisitFetch } from "./fetch-handler.ts";
+import { FreshServers } from "./fresh-servers.ts";
+import { createInstanceKey } from "./instance-key.ts";
+import { createLease } from "./lease.ts";
+import { handleVisit, type OnRefusal, type VisitListener } from "./node-handler.ts";
+import { OutcomeSpool } from "./outcome-spool.ts";
+import { createRouteTable, type Route, type RouteTable } from "./route-table.ts";
+import { type Runtime, systemRuntime } from "./runtime.ts";
+import { SvidHolder } from "./svid-holder.ts";
+import { SERVER_TLS_OPTIONS } from "./tls.ts";
+import { connectServer, encodeBody, type TrustServer } from "./trust-server.ts";
+import type { Reception } from "./visit-ports.ts";
+
+/** Limits of the listener: slow or huge requests end before anybody looks at them. */
+const SERVER_LIMITS = {
+  headersTimeout: 10_000,
+  requestTimeout: 30_000,
+  handshakeTimeout: 10_000,
+  maxHeaderSize: 65_536,
+  insecureHTTPParser: false,
+  joinDuplicateHeaders: false,
+} as const;
+
+/** How a service wants to be visited. */
+export interface VerifyAgentOptions {
+  /** What each request means; nothing else is served. */
+  readonly routes: readonly Route[];
+  /** Must be the ticket's, when given: a check against a mixed-up ticket. */
+  readonly name?: string;
+  /** A verifier's `TRUSTWARDEN_TICKET` value; the variable itself when absent. */
+  readonly ticket?: string;
+  /** Hears exactly what stopped a visit; the visitor is told less. */
+  readonly onRefusal?: OnRefusal;
+  readonly runtime?: Runtime;
+}
+
+/** A service's guard. */
+export interface GuardAgents {
+  /** SPIFFE ID of the service: the `aud` of intents for it. */
+  readonly id: string;
+  /** Options for `https.createServer`: TLS 1.3, the service's SVID, our own check of the visitor. */
+  readonly tlsOptions: () => ServerOptions;
+  /** A `node:http` request listener that calls yours for allowed visits only. */
+  readonly handler: (
+    listener: VisitListener,
+  ) => (this: unknown, request: IncomingMessage, response: ServerResponse) => void;
+  /** The same in fetch style; whoever owns the socket hands over the peer's chain. */
+  readonly fetchHandler: (handler: VisitFetch) => (request: Request, peer: Peer) => Promise<Response>;
+  /** Gives the server each renewed SVID. `handler` does so by itself from the first visit on. */
+  readonly keepFresh: (server: Server) => void;
+  /** `https.createServer` with `tlsOptions`, `handler` and `keepFresh`. */
+  readonly createServer: (listener: VisitListener) => Server;
+  /** Takes a new key and SVID now, as happens by itself at half life. */
+  readonly renew: () => Promise<void>;
+  /** Ends the lease, after which every visit is refused, and reports what waits. Close the server first. */
+  readonly close: () => Promise<void>;
+}
+
+interface Opened {
+  readonly reception: Reception;
+  readonly fresh: FreshServers;
+}
+
+/**
+ * Enrols the service and waits for its lease.
+ *
+ * @throws TrustWardenError `config_invalid` for the route table, `ticket_missing`, `ticket_mismatch`,
+ *   `server_untrusted`, `server_unreachable`, and the server's refusals.
+ */
+export async function verifyAgent(options: VerifyAgentOptions): Promise<GuardAgents> {
+  const { runtime = systemRuntime } = options;
+  const table = createRouteTable(options.routes);
+  const ticket = readTicket(options.ticket ?? ticketFromEnvironment());
+  const { kind, name } = ticket.unverified;
+  if (kind !== "verifier") throw new TrustWardenError("ticket_mismatch", { field: "kind" });
+  if (options.name !== undefined && options.name !== name)
+    throw new TrustWardenError("ticket_mismatch", { field: "name" });
+  const server = await connectServer(ticket.address, runtime);
+  const opened = await open({ server, envelope: ticket.envelope, runtime });
+  return createGuardAgents({ ...opened, table, onRefusal: options.onRefusal ?? (() => undefined) });
+}
+
+async function open(options: {
+  readonly server: TrustServer;
+  readonly envelope: string;
+  readonly runtime: Runtime;
+}): Promise<Opened> {
+  const { server, envelope, runtime } = options;
+  const { answer, credential } = await enrol({ server, key: createInstanceKey(), envelope, runtime });
+  const fresh = new FreshServers(credential.key.createTlsOptions(credential.svidChain));
+  const id = parseSpiffeId(answer.spiffe_id);
+  if (!pathOf(id).startsWith("/trustwarden/verifier/"))
+    throw new TrustWardenError("server_untrusted", { reason: "id" });
+  const holder = new SvidHolder({
+    first: credential,
+    renew: (current) => renewCredential({ server, current, sign: () => ({}), runtime }),
+    instanceExpiresAt: answer.instance_expires_at,
+    onRenewed: ({ svidChain, key }) => fresh.update(key.createTlsOptions(svidChain)),
+    runtime,
+  });
+  const outcomes = new OutcomeSpool({ send: (outcome) => sendOutcome(server, holder, outcome), runtime });
+  const peer = {
+    svid: () => holder.presented,
+    bundle: () => server.bundle,
+    acceptPeer: server.acceptServer,
+    refusal: "server_untrusted",
+  } as const;
+  const lease = createLease({ stopUrl: server.discovery.stop_url, peer, runtime });
+  server.retain();
+  await lease.ready();
+  return { reception: { id, server, holder, lease, outcomes, runtime }, fresh };
+}
+
+async function sendOutcome(server: TrustServer, holder: SvidHolder, outcome: string): Promise<void> {
+  await server.call({
+    agent: holder.current().serverAgent,
+    method: "POST",
+    target: "/v1/outcomes",
+    body: encodeBody({ outcome }),
+    schema: outcomeAnswer,
+  });
+}
+
+function createGuardAgents(
+  options: Opened & { readonly table: RouteTable; readonly onRefusal: OnRefusal },
+): GuardAgents {
+  const { reception, fresh, table, onRefusal } = options;
+  const tlsOptions = () => ({ ...SERVER_TLS_OPTIONS, ...SERVER_LIMITS, ...fresh.current });
+  const handler = (listener: VisitListener) =>
+    function onRequest(this: unknown, request: IncomingMessage, response: ServerResponse): void {
+      fresh.learn(this);
+      void handleVisit({ reception, table, listener, onRefusal }, request, response);
+    };
+  return {
+    id: reception.id,
+    tlsOptions,
+    handler,
+    fetchHandler: (own) => (request, peer) =>
+      fetchVisit({ reception, table, handler: own, onRefusal }, request, peer),
+    keepFresh: (server) => fresh.learn(server),
+    createServer: (listener) => {
+      const server = createServer(tlsOptions(), handler(listener));
+      fresh.learn(server);
+      return server;
+    },
+    renew: () => reception.holder.renew(),
+    close: () => closeReception(reception),
+  };
+}
+
+async function closeReception({ lease, outcomes, holder, server }: Reception): Promise<void> {
+  lease.close();
+  await outcomes.close();
+  holder.close();
+  server.release();
+}

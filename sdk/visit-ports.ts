@@ -1,0 +1,195 @@
+/**
+ * The path, as a service that agents visit walks it: the ports of `guard` for one visit.
+ *
+ * The server decides and records in one round trip; the service proves the answer, looks at its own lease immediately
+ * before it acts, and reports what came of it. Whatever is missing, late or odd is a deny.
+ */
+import type { SpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
+import type { DecisionAnswer } from "@trustwarden/core/api/action.ts";
+import type { OutcomeRecord } from "@trustwarden/core/event.ts";
+import { type GuardPorts, guard, type Outcome, type Permit } from "@trustwarden/core/guard.ts";
+import { askForDecision, decisionOf, requireProven } from "./decision-answer.ts";
+import type { Lease } from "./lease.ts";
+import { issueOutcome } from "./outcome.ts";
+import type { OutcomeSpool } from "./outcome-spool.ts";
+import { unverifiedSignerOf, type VerifiedReceipt, verifyReceipt } from "./receipt.ts";
+import { nowSeconds, type Runtime } from "./runtime.ts";
+import type { SvidHolder } from "./svid-holder.ts";
+import type { TrustServer } from "./trust-server.ts";
+import { authenticateVisit, type Visit, type VisitArrival, type Visitor } from "./visit.ts";
+
+/** What a service needs to receive visits. */
+export interface Reception {
+  readonly id: SpiffeId;
+  readonly server: TrustServer;
+  readonly holder: SvidHolder;
+  readonly lease: Lease;
+  readonly outcomes: OutcomeSpool;
+  readonly runtime: Runtime;
+}
+
+/** How the answer ended. */
+export interface Ending {
+  readonly status: OutcomeRecord["status"];
+  /** Bytes of the answer. */
+  readonly bytes: number;
+}
+
+/** The service's own work on one visit, with what it says about its end. */
+export interface VisitAct<T> {
+  /** Does the work; `end` is called once, by the end of it or, for a stream, at the stream's. */
+  run(visit: Visit, receive: EndOfVisit): Promise<T>;
+  /** Told the receipt of the decision, allow or deny, before anything else happens. */
+  onReceipt(verified: VerifiedReceipt): void;
+}
+
+/** Reports the end of a visit. */
+export interface EndOfVisit {
+  /** For work that is over when `run` resolves. */
+  ended(ending: Ending): void;
+  /** For a stream: takes the report over; the returned function makes it, once, when the stream is over. */
+  deferred(): (ending: Ending) => Promise<void>;
+}
+
+type VisitPermit = Permit<VisitArrival, Visitor, VerifiedReceipt>;
+type VisitPorts = GuardPorts<VisitArrival, Visitor, VerifiedReceipt>;
+
+/**
+ * Walks the path for one visit.
+ *
+ * @throws TrustWardenError what stopped it; nothing has been done then, unless `run` itself threw.
+ */
+export async function receiveVisit<T>(
+  reception: Reception,
+  arrival: VisitArrival,
+  act: VisitAct<T>,
+): Promise<T> {
+  const release = reception.outcomes.reserve();
+  const state = new VisitState(reception, act);
+  try {
+    return await guard(state.ports, arrival, (permit) => act.run(state.visitOf(permit), state));
+  } finally {
+    release();
+  }
+}
+
+/** What is known of one visit between the steps. */
+class VisitState<T> implements EndOfVisit {
+  readonly ports: VisitPorts;
+  readonly #reception: Reception;
+  readonly #startedAtMs: number;
+  #answer: DecisionAnswer | undefined;
+  #ending: Ending = { status: "success", bytes: 0 };
+  #isDeferred = false;
+  #permit: VisitPermit | undefined;
+
+  constructor(reception: Reception, act: VisitAct<T>) {
+    this.#reception = reception;
+    this.#startedAtMs = reception.runtime.monotonicMs();
+    this.ports = {
+      authenticate: async (arrival) => this.#authenticate(arrival),
+      decide: async (_, visitor) => decisionOf(await this.#ask(visitor)),
+      record: async (_, visitor) => {
+        const verified = await this.#prove(visitor);
+        act.onReceipt(verified);
+        return verified;
+      },
+      requireLive: (_, { epoch }) => this.#requireLive(epoch),
+      recordOutcome: (permit, outcome) => this.#recordOutcome(permit, outcome),
+    };
+  }
+
+  ended(ending: Ending): void {
+    this.#ending = ending;
+  }
+
+  deferred(): (ending: Ending) => Promise<void> {
+    this.#isDeferred = true;
+    return async (ending) => {
+      if (this.#permit !== undefined) await this.#report(this.#permit, ending);
+    };
+  }
+
+  visitOf(permit: VisitPermit): Visit {
+    this.#permit = permit;
+    const { match, body } = permit.arrival;
+    const { agent } = this.#decided();
+    return {
+      agent: {
+        spiffeId: permit.principal.svid.id,
+        agentId: agent.agent_id,
+        instanceId: agent.instance_id,
+        ownerId: agent.owner_id,
+        chain: agent.chain,
+      },
+      action: match.action,
+      resource: match.resource,
+      params: match.params,
+      body,
+      receipt: permit.receipt.receipt,
+    };
+  }
+
+  #authenticate(arrival: VisitArrival): Visitor {
+    const { id, server, lease, runtime } = this.#reception;
+    lease.requireFresh();
+    return authenticateVisit(arrival, { id, bundles: server.bundles, now: nowSeconds(runtime) });
+  }
+
+  async #ask({ svid, intent }: Visitor): Promise<DecisionAnswer> {
+    const { server, holder } = this.#reception;
+    this.#answer = await askForDecision(server, {
+      agent: holder.current().serverAgent,
+      intent: intent.envelope,
+      svidChain: svid.chain.map(({ der }) => der),
+    });
+    return this.#answer;
+  }
+
+  async #prove({ intent, svid }: Visitor): Promise<VerifiedReceipt> {
+    const { server } = this.#reception;
+    const answer = this.#decided();
+    const verified = verifyReceipt(answer.receipt, {
+      server: await server.findServerSvid(unverifiedSignerOf(answer.receipt)),
+      logVkey: server.discovery.log_vkey,
+      intentSha256: intent.sha256,
+      enforcement: "service",
+    });
+    requireProven(answer, { record: verified.decision, spiffeId: svid.id });
+    return verified;
+  }
+
+  #requireLive(epoch: number): void {
+    const { lease } = this.#reception;
+    const { agent } = this.#decided();
+    const owner = agent.chain.map((id) => id.replace(/^owner:/, ""));
+    lease.requireFresh();
+    lease.requireUntouched({
+      epoch,
+      ids: [...owner, agent.owner_id, agent.agent_id, agent.instance_id, ...agent.chain_instances],
+    });
+  }
+
+  async #recordOutcome(permit: VisitPermit, { status }: Outcome): Promise<void> {
+    if (status !== "success") await this.#report(permit, { ...this.#ending, status });
+    else if (!this.#isDeferred) await this.#report(permit, this.#ending);
+  }
+
+  #report({ receipt }: VisitPermit, { status, bytes }: Ending): Promise<void> {
+    const { holder, outcomes, runtime } = this.#reception;
+    const { key, svid } = holder.current();
+    const finished = {
+      receipt: receipt.receipt,
+      status,
+      bytes,
+      durationMs: runtime.monotonicMs() - this.#startedAtMs,
+      nowMs: runtime.nowMs(),
+    };
+    return outcomes.report(issueOutcome(finished, key.signer, svid.leaf.sha256));
+  }
+
+  #decided(): DecisionAnswer {
+    if (this.#answer === undefined) throw new Error("the path decides before it records");
+    return this.#answer;
+  }
+}

@@ -1,0 +1,109 @@
+/**
+ * A visit: an agent's request to a service, and the proof of who makes it and that it means this very request.
+ *
+ * Pure checks of one arrival; asking the server, the lease and the act are in `visit-ports.ts`.
+ */
+import type { BundleSource } from "@trustwarden/core/agentid/ports.ts";
+import { instanceIdOf, pathOf, type SpiffeId, trustDomainOf } from "@trustwarden/core/agentid/spiffe-id.ts";
+import { verifyX509Svid, type X509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
+import type { Receipt } from "@trustwarden/core/api/action.ts";
+import { parseBase64url, parseUtf8 } from "@trustwarden/core/bytes.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { requireSameRequest, type VerifiedIntent, verifyIntent } from "@trustwarden/core/intent.ts";
+import type { RequestTarget } from "./request-target.ts";
+import type { RouteMatch } from "./route-table.ts";
+
+const SALT_BYTES = 32;
+
+/** One request as it arrived, matched to a row of the route table. */
+export interface VisitArrival {
+  readonly method: string;
+  readonly target: RequestTarget;
+  readonly match: RouteMatch;
+  readonly body: Uint8Array;
+  /** DER, leaf first, as the socket's peer presented it. */
+  readonly peerChain: readonly Uint8Array[];
+  /** Header texts; undefined when absent. */
+  readonly intent: string | undefined;
+  readonly salt: string | undefined;
+}
+
+/** An agent that proved possession of the socket's SVID by an intent for this request. */
+export interface Visitor {
+  readonly svid: X509Svid;
+  readonly intent: VerifiedIntent;
+}
+
+/** What the service's own code gets to see of an allowed visit. */
+export interface Visit {
+  readonly agent: {
+    readonly spiffeId: string;
+    readonly agentId: string;
+    readonly instanceId: string;
+    readonly ownerId: string;
+    /** `owner:<id>`, then agent ids from the root down. */
+    readonly chain: readonly string[];
+  };
+  readonly action: string;
+  readonly resource: string;
+  /** The parameters of the route's path. */
+  readonly params: Readonly<Record<string, string>>;
+  /** Exactly the bytes that the agent signed for. */
+  readonly body: Uint8Array;
+  readonly receipt: Receipt;
+}
+
+/** Who receives the visit. */
+export interface Receiver {
+  readonly id: SpiffeId;
+  readonly bundles: BundleSource;
+  /** Unix seconds. */
+  readonly now: number;
+}
+
+/**
+ * Proves who visits and that the intent is for this request.
+ *
+ * @throws TrustWardenError `no_svid`, the codes of `verifyX509Svid`, `svid_bearer_refused` for an SVID that is no
+ *   agent instance's, `no_intent`, the codes of `verifyIntent`, and `intent_mismatch` for an intent about anything
+ *   else: another action, another resource, another method, target or body.
+ */
+export function authenticateVisit(arrival: VisitArrival, { id, bundles, now }: Receiver): Visitor {
+  const svid = verifyX509Svid(arrival.peerChain, bundles, now);
+  requireAgentInstance(svid.id, id);
+  const { envelope, salt } = parseHeaders(arrival);
+  const intent = verifyIntent(envelope, { leaf: svid.leaf, audience: id, now });
+  const { agent, action, resource } = intent.intent;
+  if (agent.spiffe_id !== svid.id) throw new TrustWardenError("svid_mismatch", { reason: "SPIFFE ID" });
+  // The table of the service decides what a request is; a read's intent cannot buy a delete.
+  if (action !== arrival.match.action) throw mismatch("action");
+  if (resource !== arrival.match.resource) throw mismatch("resource");
+  requireSameRequest(
+    intent.intent,
+    { method: arrival.method, target: arrival.target.text, body: arrival.body },
+    salt,
+  );
+  return { svid, intent };
+}
+
+function requireAgentInstance(visitor: SpiffeId, receiver: SpiffeId): void {
+  const isAgent =
+    trustDomainOf(visitor) === trustDomainOf(receiver) &&
+    instanceIdOf(visitor) !== undefined &&
+    !pathOf(visitor).startsWith("/trustwarden/");
+  if (!isAgent) throw new TrustWardenError("svid_bearer_refused", { id: visitor });
+}
+
+function parseHeaders({ intent, salt }: VisitArrival): {
+  readonly envelope: string;
+  readonly salt: Uint8Array;
+} {
+  if (intent === undefined || salt === undefined) throw new TrustWardenError("no_intent");
+  const bytes = parseBase64url(salt);
+  if (bytes.length !== SALT_BYTES) throw new TrustWardenError("no_intent", { reason: "salt" });
+  return { envelope: parseUtf8(parseBase64url(intent)), salt: bytes };
+}
+
+function mismatch(reason: string): TrustWardenError {
+  return new TrustWardenError("intent_mismatch", { reason });
+}
