@@ -87,6 +87,12 @@ describe("completion", () => {
     expect(registry.completion(barrier, 1000 + WAIT_MS).state).toBe("complete");
   });
 
+  test("what was revoked before the start is complete one lease after it", () => {
+    const registry = new LeaseRegistry({ nowMs: 1000, epoch: 5 });
+    expect(registry.completion(registry.started, 1000 + WAIT_MS - 1).state).toBe("pending");
+    expect(registry.completion(registry.started, 1000 + WAIT_MS).state).toBe("complete");
+  });
+
   test("one acknowledgement serves every revocation up to its epoch", () => {
     const registry = settled();
     const id = registry.open();

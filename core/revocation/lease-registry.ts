@@ -54,6 +54,8 @@ export type Completion =
  * barrier's waiting set holds each lease that was live below its epoch, until it acknowledged or ran out.
  */
 export class LeaseRegistry {
+  /** What was revoked before this process started: complete as soon as no lease of the time before is left. */
+  readonly started: Barrier;
   readonly #startedAtMs: number;
   readonly #waitMs: number;
   #epoch: number;
@@ -70,6 +72,7 @@ export class LeaseRegistry {
   constructor(options: { readonly nowMs: number; readonly epoch: number; readonly leaseMs?: number }) {
     this.#startedAtMs = options.nowMs;
     this.#epoch = options.epoch;
+    this.started = createBarrier(options.epoch, new Map());
     this.#waitMs = (options.leaseMs ?? LEASE_MS) * DRIFT_FACTOR;
   }
 
@@ -137,7 +140,7 @@ export class LeaseRegistry {
       .map(([id, { echoedAtMs }]) => ({ id, endsAtMs: echoedAtMs + this.#waitMs }))
       .filter(({ endsAtMs }) => endsAtMs > nowMs);
     const waiting = new Map(live.map(({ id, endsAtMs }) => [id, endsAtMs]));
-    const barrier: Barrier = { epoch, waiting, expired: [], acked: 0, checkAtMs: earliest(waiting) };
+    const barrier = createBarrier(epoch, waiting);
     this.#barriers.add(barrier);
     return barrier;
   }
@@ -160,6 +163,10 @@ export class LeaseRegistry {
     if (lease === undefined) throw new Error("a lease is open as long as its connection");
     return lease;
   }
+}
+
+function createBarrier(epoch: number, waiting: Map<LeaseId, number>): Barrier {
+  return { epoch, waiting, expired: [], acked: 0, checkAtMs: earliest(waiting) };
 }
 
 /** Called at every acknowledgement, so it looks at each lease only when one may have run out. */
