@@ -27,6 +27,8 @@ const WILDCARD_VERB_OR_TYPE = /^(?:\*:|[^:]*:\*(?::|$))/;
 const COLON = 0x3a;
 const SLASH = 0x2f;
 const STAR = 0x2a;
+/** Where there is no word to match. */
+const NO_WORD = -1;
 
 declare const scopeBrand: unique symbol;
 
@@ -57,7 +59,7 @@ export function parseScope(atoms: readonly string[]): Scope {
   return Object.freeze(kept) as readonly string[] as Scope;
 }
 
-/** Whether the scope permits the action. Costs one walk over at most 64 atoms and allocates nothing. */
+/** Whether the scope permits the action: one walk over at most 64 atoms of 256 characters, without allocating. */
 export function isCovered(scope: Scope, action: ActionName): boolean {
   return scope.some((atom) => coversAtom(atom, action));
 }
@@ -116,51 +118,32 @@ function isAtomCovered(scope: Scope, atom: string): boolean {
 }
 
 /**
- * Whether one atom covers another atom or an action, by walking both word by word.
+ * Whether one canonical atom covers another, or an action, by walking both at once.
  *
  * An atom without a path covers everything below it; an action without a path has no segments. Both readings agree
- * here: whatever has no path is covered only by what has none, or only `**`.
+ * here: what has no path is covered only by what has none.
  */
 function coversAtom(parent: string, child: string): boolean {
-  let parentAt = 0;
   let childAt = 0;
-  for (let words = 0; ; words += 1) {
-    const isParentDone = parentAt > parent.length;
-    if (isParentDone && words === 2) return true;
-    if (!isParentDone && isDoubleStar(parent, parentAt)) return true;
-    const isChildDone = childAt > child.length;
-    if (isParentDone || isChildDone) return isParentDone && isChildDone;
-    const parentEnd = endOfWord(parent, parentAt);
-    const childEnd = endOfWord(child, childAt);
-    if (!coversWord({ parent, parentAt, parentEnd, child, childAt, childEnd })) return false;
-    parentAt = parentEnd + 1;
-    childAt = childEnd + 1;
+  for (let parentAt = 0; parentAt < parent.length; parentAt += 1) {
+    const unit = parent.charCodeAt(parentAt);
+    if (unit === STAR) {
+      if (isDoubleStar(parent, parentAt)) return true;
+      childAt = endOfWord(child, childAt);
+      if (childAt === NO_WORD) return false;
+    } else if (unit === child.charCodeAt(childAt)) {
+      childAt += 1;
+    } else {
+      return childAt === child.length && isOpenEnd(parent, parentAt);
+    }
   }
+  // A second colon here is the child's path below a parent without one; nowhere else can a colon be left over.
+  return childAt === child.length || child.charCodeAt(childAt) === COLON;
 }
 
-/** Where a word stands in each of two atoms; ends are exclusive. */
-interface WordPair {
-  readonly parent: string;
-  readonly parentAt: number;
-  readonly parentEnd: number;
-  readonly child: string;
-  readonly childAt: number;
-  readonly childEnd: number;
-}
-
-/** Whether `*` or an equal word; `*` covers one segment and so never the open end of a child. */
-function coversWord({ parent, parentAt, parentEnd, child, childAt, childEnd }: WordPair): boolean {
-  const length = parentEnd - parentAt;
-  if (length === 1 && parent.charCodeAt(parentAt) === STAR) return !isDoubleStar(child, childAt);
-  if (length !== childEnd - childAt) return false;
-  for (let index = 0; index < length; index += 1) {
-    if (parent.charCodeAt(parentAt + index) !== child.charCodeAt(childAt + index)) return false;
-  }
-  return true;
-}
-
-/** Index of the next separator, or the length. */
+/** Index after the word that starts here; `NO_WORD` at the end of the text, and for an open end, which is no word. */
 function endOfWord(text: string, from: number): number {
+  if (from >= text.length || isDoubleStar(text, from)) return NO_WORD;
   let index = from;
   while (index < text.length) {
     const unit = text.charCodeAt(index);
@@ -172,6 +155,11 @@ function endOfWord(text: string, from: number): number {
 
 function isDoubleStar(text: string, at: number): boolean {
   return text.charCodeAt(at) === STAR && text.charCodeAt(at + 1) === STAR;
+}
+
+/** Whether only a slash and two stars are left: zero segments more, or any number of them. */
+function isOpenEnd(text: string, at: number): boolean {
+  return text.charCodeAt(at) === SLASH && isDoubleStar(text, at + 1);
 }
 
 /** A word that no atom of the scope contains; short, since a counter-example must fit into an action. */

@@ -40,7 +40,9 @@ reasons contains "principal_not_permitted" if not permitted
 well_formed if {
 	action_is_one_name
 	is_string(input.resource)
+	is_boolean(input.view.fresh)
 	is_number(input.view.epoch)
+	is_boolean(input.scope.covered)
 	input.subject in {"self", "descendant", "other", "none"}
 	input.enforcement in {"gateway", "service", "self"}
 	input.principal.custody in {"agent", "delivered", "sidecar", "none"}
@@ -105,10 +107,7 @@ scope_holds if {
 }
 
 # Actions of the control plane are not in any agent's scope; `permitted` names who may do which.
-scope_holds if {
-	input.plane == "control"
-	is_boolean(input.scope.covered)
-}
+scope_holds if input.plane == "control"
 
 permitted if {
 	input.plane == "data"

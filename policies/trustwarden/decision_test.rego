@@ -102,9 +102,16 @@ test_each_malformed_member_is_named_so if {
 		{"action": {"path": "2026/april"}},
 		{"action": {"path": ""}},
 		{"action": {"type": "reports"}},
+		{"action": {"name": "read:transactions"}},
 	]
 	every change in changes {
 		"policy_input_malformed" in reasons_for(object.union(reading, change))
+	}
+}
+
+test_every_custody_is_known if {
+	every custody in ["agent", "delivered", "sidecar", "none"] {
+		reasons_for(object.union(reading, {"principal": {"custody": custody}})) == set()
 	}
 }
 
@@ -178,9 +185,16 @@ test_an_empty_chain_covers_nothing if {
 	reasons_for(object.union(reading, {"chain": [], "scope": {"links": 0}})) == {"scope_not_covered"}
 }
 
-test_coverage_is_said_in_the_control_plane_too if {
-	case := object.union(controlling(other("operator"), "read:agents", "none"), {"scope": {"covered": "no"}})
-	reasons_for(case) == {"scope_not_covered"}
+test_coverage_and_freshness_are_said_even_where_neither_is_needed if {
+	stop := controlling(other("operator"), "stop:server", "none")
+	every change in [
+		{"scope": {"covered": "no"}},
+		{"scope": {"covered": null}},
+		{"view": {"fresh": "no"}},
+		{"view": {"fresh": null}},
+	] {
+		reasons_for(object.union(stop, change)) == {"policy_input_malformed"}
+	}
 }
 
 test_only_agents_act_in_the_data_plane if {
@@ -236,10 +250,19 @@ test_the_control_plane_permits_the_table_and_nothing_else if {
 	every kind, row in permitted_table {
 		every name in every_name {
 			every subject in {"self", "descendant", "other", "none"} {
-				reasons := reasons_for(controlling(other(kind), name, subject))
 				expected := {"principal_not_permitted" | not subject in object.get(row, name, set())}
-				reasons == expected
+				reasons_for(controlling(other(kind), name, subject)) == expected
 			}
+		}
+	}
+}
+
+test_what_the_control_plane_permits_is_permitted_in_no_other_plane if {
+	every kind, row in permitted_table {
+		every name, subjects in row {
+			some subject in subjects
+			case := object.union(controlling(other(kind), name, subject), {"plane": "astral"})
+			not decision.permitted with input as case
 		}
 	}
 }

@@ -4,15 +4,16 @@
  * The asking side writes while the state is IDLE and ends with ASKED; the worker writes while it is ASKED and ends
  * with ANSWERED or FAILED; the asking side reads and ends with IDLE.
  */
+import { TrustWardenError } from "@trustwarden/core/error.ts";
 
 /** Room for one question or one answer; larger ones are refused on either side. */
-export const CHANNEL_BYTES = 1_048_576;
+const CHANNEL_BYTES = 1_048_576;
 /** The control words before the text. */
-export const HEADER_BYTES = 8;
+const HEADER_BYTES = 8;
 /** Slot of the state. */
 export const STATE = 0;
 /** Slot of the text's length in bytes. */
-export const LENGTH = 1;
+const LENGTH = 1;
 
 export const IDLE = 0;
 export const ASKED = 1;
@@ -32,9 +33,10 @@ export function controlOf(channel: SharedArrayBuffer): Int32Array {
 /**
  * Writes the text and hands the channel to the other side.
  *
- * @throws RangeError when the text is longer than `CHANNEL_BYTES`.
+ * @throws TrustWardenError `request_too_large`; nothing is handed over then.
  */
 export function writeText(channel: SharedArrayBuffer, bytes: Uint8Array, state: number): void {
+  if (bytes.length > CHANNEL_BYTES) throw new TrustWardenError("request_too_large", { bytes: bytes.length });
   new Uint8Array(channel, HEADER_BYTES).set(bytes);
   const control = controlOf(channel);
   Atomics.store(control, LENGTH, bytes.length);
