@@ -1,0 +1,162 @@
+/**
+ * TLS between SPIFFE identities: who we are, who they are, and not one byte before both are settled.
+ *
+ * The peer's chain is verified by our own code after the handshake and before the socket is handed to anybody:
+ * TLS libraries pool all roots and accept a leaf with two URI names. No session is ever resumed, since a resumed one
+ * skips the chain check. Host names prove nothing here and are not looked at.
+ *
+ * @see X509-SVID section 5
+ */
+import { constants, type X509Certificate } from "node:crypto";
+import type { IncomingMessage } from "node:http";
+import { Agent, type RequestOptions } from "node:https";
+import { isIP, type Socket } from "node:net";
+import { type ConnectionOptions, connect, type SecureContext, TLSSocket } from "node:tls";
+import type { SpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
+import type { TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
+import { verifyX509Svid, type X509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { nowSeconds, type Runtime, systemRuntime } from "./runtime.ts";
+
+/** TCP and TLS handshake together. */
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** How long an idle connection is kept; short, so that a renewed SVID or a changed bundle soon counts everywhere. */
+const IDLE_TIMEOUT_MS = 15_000;
+/** Leaf, intermediates, and one to spare; a longer chain is an attempt to make us work. */
+const MAX_CHAIN = 4;
+
+/** Options of every TLS server of the SDK: our own check decides about the client, and no session is resumed. */
+export const SERVER_TLS_OPTIONS = {
+  requestCert: true,
+  // A refusal is our recorded answer, not a reset by the TLS library.
+  rejectUnauthorized: false,
+  minVersion: "TLSv1.3",
+  secureOptions: constants.SSL_OP_NO_TICKET,
+  ALPNProtocols: ["http/1.1"],
+} as const;
+
+/** What a process presents to its peers. */
+export interface CurrentSvid {
+  /** base64url SHA-256 of the leaf; connections of one SVID are never used for another. */
+  readonly sha256: string;
+  /** Key and chain (leaf, intermediates, no root), TLS 1.3. */
+  readonly secureContext: SecureContext;
+}
+
+/** Who we are and whom we accept. Read anew for each connection, so that renewals need no new agent. */
+export interface PeerCheck {
+  /** Our SVID; without one the connection is anonymous. */
+  readonly svid?: (() => CurrentSvid) | undefined;
+  readonly bundle: () => TrustBundle;
+  readonly acceptPeer: (id: SpiffeId) => boolean;
+  /** What a peer that is not accepted is called; `peer_untrusted` unless given. */
+  readonly refusal?: "peer_untrusted" | "server_untrusted";
+  readonly runtime?: Runtime;
+}
+
+const chains = new WeakMap<Socket, readonly Uint8Array[]>();
+
+/**
+ * DER certificates that the peer of a TLS socket presented, leaf first; nothing is verified yet.
+ *
+ * @throws TrustWardenError `no_svid` without TLS or a certificate, or on a resumed session; `svid_malformed` for a
+ *   chain that is too long.
+ */
+export function peerChainOf(socket: Socket): readonly Uint8Array[] {
+  const known = chains.get(socket);
+  if (known !== undefined) return known;
+  const chain = readPeerChain(socket);
+  chains.set(socket, chain);
+  return chain;
+}
+
+/** `peerChainOf` the connection that a request or an answer arrived on. @throws TrustWardenError as it does. */
+export function peerChainOfMessage(message: IncomingMessage): readonly Uint8Array[] {
+  return peerChainOf(message.socket);
+}
+
+/**
+ * An agent whose connections carry our SVID and lead only to accepted peers. A request to anybody else fails with the
+ * refusal before a byte of it was written.
+ */
+export function createPeerCheckedAgent(check: PeerCheck): Agent {
+  const agent = new Agent({ keepAlive: true, timeout: IDLE_TIMEOUT_MS, maxCachedSessions: 0 });
+  const { getName } = agent;
+  // A pooled connection keeps the certificate of its handshake: it must not serve a renewed SVID.
+  agent.getName = (options) => `${getName.call(agent, options)}:${check.svid?.().sha256 ?? "anonymous"}`;
+  agent.createConnection = (options, callback) => {
+    const socket = connect(connectOptions(options, check));
+    settleHandshake(socket, check, (error) => callback?.(error, socket));
+    return undefined;
+  };
+  return agent;
+}
+
+function readPeerChain(socket: Socket): readonly Uint8Array[] {
+  if (!(socket instanceof TLSSocket)) throw new TrustWardenError("no_svid", { reason: "no TLS" });
+  // A resumed session would carry the chain of an earlier handshake, perhaps expired since.
+  if (socket.isSessionReused()) throw new TrustWardenError("no_svid", { reason: "resumed session" });
+  const chain: Uint8Array[] = [];
+  // Not getPeerCertificate(true), which appends our own root to what the peer sent.
+  let certificate: X509Certificate | undefined = socket.getPeerX509Certificate();
+  while (certificate !== undefined && chain.length < MAX_CHAIN) {
+    chain.push(certificate.raw);
+    certificate = certificate.issuerCertificate;
+  }
+  if (chain.length === 0) throw new TrustWardenError("no_svid", { reason: "no certificate" });
+  if (certificate !== undefined) throw new TrustWardenError("svid_malformed", { reason: "chain too long" });
+  return chain;
+}
+
+function connectOptions({ host, port }: RequestOptions, { svid }: PeerCheck): ConnectionOptions {
+  const name = host ?? "localhost";
+  return {
+    host: name,
+    port: Number(port ?? 443),
+    ...(isIP(name) === 0 ? { servername: name } : {}),
+    ...(svid === undefined ? {} : { secureContext: svid().secureContext }),
+    // Our own check below decides.
+    rejectUnauthorized: false,
+    minVersion: "TLSv1.3",
+    ALPNProtocols: ["http/1.1"],
+  };
+}
+
+/** Calls back once: without an error when the peer is proven, else with the reason, and then the socket is gone. */
+function settleHandshake(socket: TLSSocket, check: PeerCheck, done: (error: Error | null) => void): void {
+  const timer = setTimeout(() => socket.destroy(unreachable("handshake timeout")), HANDSHAKE_TIMEOUT_MS);
+  let isSettled = false;
+  const settle = (error: Error | null): void => {
+    if (isSettled) return;
+    isSettled = true;
+    clearTimeout(timer);
+    done(error);
+  };
+  socket.on("error", settle);
+  socket.once("close", () => settle(unreachable("closed in the handshake")));
+  socket.once("secureConnect", () => {
+    const refusal = findRefusal(socket, check);
+    if (refusal === undefined) settle(null);
+    else socket.destroy(refusal);
+  });
+}
+
+/** Why the peer is not the one we want, or undefined when it proved to be. */
+function findRefusal(socket: TLSSocket, check: PeerCheck): TrustWardenError | undefined {
+  const { bundle, acceptPeer, refusal = "peer_untrusted", runtime = systemRuntime } = check;
+  try {
+    const { id } = verifyPeer(socket, bundle(), nowSeconds(runtime));
+    return acceptPeer(id) ? undefined : new TrustWardenError(refusal, { reason: "not accepted", peer: id });
+  } catch (cause) {
+    const reason = cause instanceof TrustWardenError ? cause.code : "internal";
+    return new TrustWardenError(refusal, { reason }, { cause });
+  }
+}
+
+function verifyPeer(socket: TLSSocket, bundle: TrustBundle, now: number): X509Svid {
+  return verifyX509Svid(peerChainOf(socket), new Map([[bundle.trustDomain, bundle]]), now);
+}
+
+function unreachable(reason: string): TrustWardenError {
+  return new TrustWardenError("server_unreachable", { reason });
+}
