@@ -1,0 +1,83 @@
+/** Outcomes that cannot be reported are kept, and when there is no room nothing new is done. */
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { describe, expect, it } from "vitest";
+import { OutcomeSpool } from "./outcome-spool.ts";
+import { createTestRuntime } from "./support.test.helpers.ts";
+
+const PLACES = 1024;
+
+function createSpool() {
+  const runtime = createTestRuntime();
+  const sent: string[] = [];
+  const state: { failure: TrustWardenError | undefined } = { failure: undefined };
+  const send = async (outcome: string) => {
+    if (state.failure) throw state.failure;
+    sent.push(outcome);
+  };
+  return { spool: new OutcomeSpool({ send, runtime }), runtime, sent, state };
+}
+
+describe("the spool of outcomes", () => {
+  it("sends at once when it can", async () => {
+    const { spool, sent, runtime } = createSpool();
+    await spool.report("one");
+    expect(sent).toEqual(["one"]);
+    expect(runtime.notices).toEqual([]);
+  });
+
+  it("keeps what cannot be sent, says so, and sends it in order when it can", async () => {
+    const { spool, sent, state, runtime } = createSpool();
+    state.failure = new TrustWardenError("server_unreachable");
+    await spool.report("one");
+    await spool.report("two");
+    expect(spool.waiting).toBe(2);
+    expect(runtime.notices.map(({ code }) => code)).toContain("server_unreachable");
+    state.failure = undefined;
+    await spool.close();
+    expect(sent).toEqual(["one", "two"]);
+    expect(spool.waiting).toBe(0);
+  });
+
+  it("tries again by itself", async () => {
+    const { spool, sent, state } = createSpool();
+    state.failure = new TrustWardenError("server_unreachable");
+    await spool.report("one");
+    state.failure = undefined;
+    await expect.poll(() => sent, { timeout: 5000 }).toEqual(["one"]);
+  });
+
+  it("does not repeat what the server refused for good, and says so", async () => {
+    const { spool, state, runtime } = createSpool();
+    state.failure = new TrustWardenError("outcome_refused", { status: 403, from: "server" });
+    await spool.report("one");
+    expect(spool.waiting).toBe(0);
+    expect(runtime.notices.at(-1)?.details.final).toBe(true);
+  });
+
+  it("repeats what an overloaded server refused for now", async () => {
+    const { spool, state } = createSpool();
+    state.failure = new TrustWardenError("ledger_unavailable", { status: 503, from: "server" });
+    await spool.report("one");
+    expect(spool.waiting).toBe(1);
+  });
+
+  it("lets nobody in for whom there is no place (I10), and counts visits under way", async () => {
+    const { spool, state } = createSpool();
+    state.failure = new TrustWardenError("server_unreachable");
+    for (let count = 0; count < PLACES - 1; count += 1) await spool.report(`outcome ${count}`);
+    const release = spool.reserve();
+    expect(() => spool.reserve()).toThrow(expect.objectContaining({ code: "ledger_unavailable" }));
+    release();
+    release();
+    spool.reserve();
+    expect(() => spool.reserve()).toThrow(expect.objectContaining({ code: "ledger_unavailable" }));
+  });
+
+  it("says how many are lost when it closes without having sent them", async () => {
+    const { spool, state, runtime } = createSpool();
+    state.failure = new TrustWardenError("server_unreachable");
+    await spool.report("one");
+    await spool.close();
+    expect(runtime.notices.at(-1)).toMatchObject({ code: "ledger_unavailable", details: { lost: 1 } });
+  });
+});
