@@ -6,9 +6,9 @@
  * so members are named as they are signed. Parsing is closed: an unknown member is refused, so that nothing rides
  * along unseen under a signature. Verification of the signatures is in `dsse.ts` and `intent.ts`.
  */
-import { TrustWardenError } from "./error.ts";
+import { Fields } from "./fields.ts";
 import { parseEventId } from "./id.ts";
-import { isJsonObject, type Json, type JsonObject } from "./json.ts";
+import type { JsonObject } from "./json.ts";
 
 /** An intent lives at most this long. */
 export const MAX_INTENT_SECONDS = 60;
@@ -118,7 +118,7 @@ export function formatTime(nowMs: number): string {
 
 /** @throws TrustWardenError `record_malformed`. */
 export function parseIntent(json: JsonObject): Intent {
-  const fields = new Fields(json, "intent");
+  const fields = new Fields(json, "record_malformed");
   const agent = fields.object("agent");
   const seen = json.seen === null ? fields.null("seen") : parseSeen(fields.object("seen"));
   const intent: Intent = {
@@ -148,7 +148,7 @@ export function parseIntent(json: JsonObject): Intent {
 
 /** @throws TrustWardenError `record_malformed`. */
 export function parseDecisionRecord(json: JsonObject): DecisionRecord {
-  const fields = new Fields(json, "decision");
+  const fields = new Fields(json, "record_malformed");
   const policy = fields.object("policy");
   const from = fields.object("from");
   const record: DecisionRecord = {
@@ -175,7 +175,7 @@ export function parseDecisionRecord(json: JsonObject): DecisionRecord {
 
 /** @throws TrustWardenError `record_malformed`. */
 export function parseOutcomeRecord(json: JsonObject): OutcomeRecord {
-  const fields = new Fields(json, "outcome");
+  const fields = new Fields(json, "record_malformed");
   const record: OutcomeRecord = {
     v: fields.version(),
     event_id: parseEventId(fields.text("event_id")),
@@ -193,7 +193,7 @@ export function parseOutcomeRecord(json: JsonObject): OutcomeRecord {
 
 /** @throws TrustWardenError `record_malformed`. */
 export function parseControlRecord(json: JsonObject): ControlRecord {
-  const fields = new Fields(json, "control");
+  const fields = new Fields(json, "record_malformed");
   const from = fields.object("from");
   const record: ControlRecord = {
     v: fields.version(),
@@ -219,101 +219,4 @@ function parseSeen(seen: Fields): NonNullable<Intent["seen"]> {
   const value = { origin: seen.text("origin"), size: seen.integer("size"), root: seen.text("root") };
   seen.end();
   return value;
-}
-
-const MAX_TEXT_CHARS = 2048;
-const MAX_ITEMS = 256;
-const DIGEST = /^[A-Za-z0-9_-]{43}$/;
-const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
-
-/** Reads the members of one object once each; `end` refuses whatever was not read. Lives for one parse. */
-class Fields {
-  readonly #json: JsonObject;
-  readonly #type: string;
-  readonly #read = new Set<string>();
-
-  constructor(json: JsonObject, type: string) {
-    this.#json = json;
-    this.#type = type;
-  }
-
-  version(): 1 {
-    if (this.#take("v") !== 1) this.#refuse("v");
-    return 1;
-  }
-
-  text(name: string): string {
-    const value = this.#take(name);
-    if (typeof value !== "string" || value === "" || value.length > MAX_TEXT_CHARS) return this.#refuse(name);
-    return value;
-  }
-
-  textOrNull(name: string): string | null {
-    return this.#json[name] === null ? this.null(name) : this.text(name);
-  }
-
-  texts(name: string): readonly string[] {
-    const value = this.#take(name);
-    if (!Array.isArray(value) || value.length > MAX_ITEMS) return this.#refuse(name);
-    return value.map((item: Json) =>
-      typeof item === "string" && item.length <= MAX_TEXT_CHARS ? item : this.#refuse(name),
-    );
-  }
-
-  digest(name: string): string {
-    const value = this.text(name);
-    return DIGEST.test(value) ? value : this.#refuse(name);
-  }
-
-  digestOrNull(name: string): string | null {
-    return this.#json[name] === null ? this.null(name) : this.digest(name);
-  }
-
-  time(name: string): string {
-    const value = this.text(name);
-    return TIME.test(value) && !Number.isNaN(Date.parse(value)) ? value : this.#refuse(name);
-  }
-
-  integer(name: string): number {
-    const value = this.#take(name);
-    if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) return this.#refuse(name);
-    return value;
-  }
-
-  boolean(name: string): boolean {
-    const value = this.#take(name);
-    return typeof value === "boolean" ? value : this.#refuse(name);
-  }
-
-  null(name: string): null {
-    return this.#take(name) === null ? null : this.#refuse(name);
-  }
-
-  oneOf<T extends string>(name: string, allowed: readonly T[]): T {
-    const value = this.text(name);
-    return allowed.find((item) => item === value) ?? this.#refuse(name);
-  }
-
-  object(name: string): Fields {
-    return new Fields(this.json(name), `${this.#type}.${name}`);
-  }
-
-  json(name: string): JsonObject {
-    const value = this.#take(name);
-    return isJsonObject(value) ? value : this.#refuse(name);
-  }
-
-  end(): void {
-    const unknown = Object.keys(this.#json).find((name) => !this.#read.has(name));
-    if (unknown !== undefined) this.#refuse(unknown.slice(0, 64));
-  }
-
-  #take(name: string): Json | undefined {
-    this.#read.add(name);
-    return Object.hasOwn(this.#json, name) ? this.#json[name] : undefined;
-  }
-
-  #refuse(field: string): never {
-    throw new TrustWardenError("record_malformed", { type: this.#type, field });
-  }
 }

@@ -7,11 +7,12 @@
  */
 import { encodeBase64url, encodeUtf8, parseBase64url, parseUtf8 } from "../bytes.ts";
 import { TrustWardenError } from "../error.ts";
+import { Fields } from "../fields.ts";
 import { formatCanonicalJson, type JsonObject, parseJsonObject } from "../json.ts";
 import type { Scope } from "../scope.ts";
 import type { Limits } from "./delegation.ts";
 import { formatLimits, limitsOf } from "./enrolment.ts";
-import { type MalformedCode, Members } from "./enrolment-members.ts";
+import { type MalformedCode, readLimits, readScope, readTtlSeconds } from "./enrolment-members.ts";
 import { parseAgentName } from "./names.ts";
 
 const TICKET_PREFIX = "tw1.";
@@ -61,7 +62,7 @@ export function formatTicketValue({ authoritiesSha256, server, ticket }: TicketV
 
 /** @throws TrustWardenError `ticket_invalid`. */
 export function parseTicketValue(text: string): TicketValue {
-  const members = new Members(parseValue(text, TICKET_PREFIX, "ticket_invalid"), "ticket_invalid");
+  const members = new Fields(parseValue(text, TICKET_PREFIX, "ticket_invalid"), "ticket_invalid");
   const reference = parseReference(members, "ticket_invalid");
   const value = { ...reference, ticket: members.text("ticket", { maxChars: MAX_DOCUMENT_CHARS }) };
   members.end();
@@ -75,7 +76,7 @@ export function formatGrantValue({ authoritiesSha256, server, grant }: GrantValu
 
 /** @throws TrustWardenError `grant_invalid`. */
 export function parseGrantValue(text: string): GrantValue {
-  const members = new Members(parseValue(text, GRANT_PREFIX, "grant_invalid"), "grant_invalid");
+  const members = new Fields(parseValue(text, GRANT_PREFIX, "grant_invalid"), "grant_invalid");
   const reference = parseReference(members, "grant_invalid");
   const value = { ...reference, grant: members.text("grant", { maxChars: MAX_DOCUMENT_CHARS }) };
   members.end();
@@ -95,12 +96,12 @@ export function formatRequestValue(request: RequestValue): string {
 
 /** @throws TrustWardenError `request_malformed`, `name_malformed`, `scope_malformed` or `ttl_malformed`. */
 export function parseRequestValue(text: string): RequestValue {
-  const members = new Members(parseValue(text, REQUEST_PREFIX, "request_malformed"), "request_malformed");
+  const members = new Fields(parseValue(text, REQUEST_PREFIX, "request_malformed"), "request_malformed");
   const value: RequestValue = {
     name: parseAgentName(members.text("name")),
-    scope: members.scope("scope"),
-    ttlSeconds: members.ttlSeconds("ttl_seconds"),
-    limits: limitsOf(members.limits("limits")),
+    scope: readScope(members, "scope"),
+    ttlSeconds: readTtlSeconds(members, "ttl_seconds"),
+    limits: limitsOf(readLimits(members, "limits")),
     thumbprint: members.digest("thumbprint"),
   };
   members.end();
@@ -122,7 +123,7 @@ function parseValue(text: string, prefix: string, code: MalformedCode): JsonObje
   }
 }
 
-function parseReference(members: Members, code: MalformedCode): ServerReference {
+function parseReference(members: Fields, code: MalformedCode): ServerReference {
   const authoritiesSha256 = members.digest("authorities_sha256");
   const server = members.text("server");
   if (!SERVER_URL.test(server)) throw new TrustWardenError(code, { field: "server" });

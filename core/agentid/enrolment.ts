@@ -18,11 +18,21 @@ import {
   verifyEnvelope,
 } from "../dsse.ts";
 import { TrustWardenError } from "../error.ts";
+import { Fields } from "../fields.ts";
 import type { JsonObject } from "../json.ts";
 import type { Scope } from "../scope.ts";
 import type { Signer } from "../signer.ts";
 import type { Limits } from "./delegation.ts";
-import { type MalformedCode, Members, type SignedLimits } from "./enrolment-members.ts";
+import {
+  type MalformedCode,
+  readLimits,
+  readOwnerId,
+  readScope,
+  readSpiffeId,
+  readTtlSeconds,
+  readUlid,
+  type SignedLimits,
+} from "./enrolment-members.ts";
 import { parseAgentLabel, parseVerifierName } from "./names.ts";
 import { formatSpiffeId, instanceIdOf, type SpiffeId, type TrustDomain } from "./spiffe-id.ts";
 
@@ -231,12 +241,12 @@ export function verifyGrant(envelope: string, check: EnrolmentCheck): Grant {
 }
 
 function parseTicket(json: JsonObject): Ticket {
-  const members = new Members(json, "ticket_invalid");
+  const members = new Fields(json, "ticket_invalid");
   const ticket: Ticket = {
     v: members.version(),
     kind: members.literal("kind", "agent"),
     ...parseCommon(members),
-    owner: members.ownerId("owner"),
+    owner: readOwnerId(members, "owner"),
     ...parseAgent(members),
   };
   members.end();
@@ -244,26 +254,26 @@ function parseTicket(json: JsonObject): Ticket {
 }
 
 function parseVerifierTicket(json: JsonObject): VerifierTicket {
-  const members = new Members(json, "ticket_invalid");
+  const members = new Fields(json, "ticket_invalid");
   const ticket: VerifierTicket = {
     v: members.version(),
     kind: members.literal("kind", "verifier"),
     ...parseCommon(members),
     name: parseVerifierName(members.text("name")),
-    ttl_seconds: members.ttlSeconds("ttl_seconds"),
+    ttl_seconds: readTtlSeconds(members, "ttl_seconds"),
   };
   members.end();
   return ticket;
 }
 
 function parseGrant(json: JsonObject): Grant {
-  const members = new Members(json, "grant_invalid");
+  const members = new Fields(json, "grant_invalid");
   const grant: Grant = {
     v: members.version(),
     ...parseCommon(members),
     ...parseAgent(members),
     child_thumbprint: members.digest("child_thumbprint"),
-    parent: members.spiffeId("parent"),
+    parent: readSpiffeId(members, "parent"),
     svid_sha256: members.digest("svid_sha256"),
   };
   members.end();
@@ -271,22 +281,22 @@ function parseGrant(json: JsonObject): Grant {
   return grant;
 }
 
-function parseCommon(members: Members): Pick<Ticket, "jti" | "aud" | "iat" | "exp"> {
+function parseCommon(members: Fields): Pick<Ticket, "jti" | "aud" | "iat" | "exp"> {
   return {
-    jti: members.ulid("jti"),
-    aud: members.spiffeId("aud"),
+    jti: readUlid(members, "jti"),
+    aud: readSpiffeId(members, "aud"),
     iat: members.integer("iat"),
     exp: members.integer("exp"),
   };
 }
 
-function parseAgent(members: Members): Pick<Ticket, "path" | "name" | "scope" | "ttl_seconds" | "limits"> {
+function parseAgent(members: Fields): Pick<Ticket, "path" | "name" | "scope" | "ttl_seconds" | "limits"> {
   const label = { path: members.text("path", { allowEmpty: true }), name: members.text("name") };
   return {
     ...parseAgentLabel(label),
-    scope: members.scope("scope"),
-    ttl_seconds: members.ttlSeconds("ttl_seconds"),
-    limits: members.limits("limits"),
+    scope: readScope(members, "scope"),
+    ttl_seconds: readTtlSeconds(members, "ttl_seconds"),
+    limits: readLimits(members, "limits"),
   };
 }
 

@@ -8,8 +8,8 @@
 import { formatThumbprint, type PublicKey, parseP256PublicKey } from "../crypto.ts";
 import { issueEnvelope, parseEnvelope, verifyEnvelope } from "../dsse.ts";
 import { TrustWardenError } from "../error.ts";
+import { Fields } from "../fields.ts";
 import type { Signer } from "../signer.ts";
-import { Members } from "./enrolment-members.ts";
 
 /** What a proof is bound to. */
 export interface PossessionClaim {
@@ -51,7 +51,7 @@ export function verifyPossession(options: {
   const publicKey = parseP256PublicKey(options.spki);
   const thumbprint = formatThumbprint(publicKey);
   const parsed = parseEnvelope(options.envelope);
-  const members = new Members(verifyEnvelope(parsed, "possession", publicKey), "possession_invalid");
+  const members = new Fields(verifyEnvelope(parsed, "possession", publicKey), "possession_invalid");
   members.version();
   const nonce = members.digest("nonce");
   const claimed = { thumbprint: members.digest("thumbprint"), enrolment: members.digest("enrolment_sha256") };
