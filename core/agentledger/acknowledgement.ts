@@ -8,9 +8,9 @@
 import { encodeBase64 } from "../bytes.ts";
 import { TrustWardenError } from "../error.ts";
 import type { Signer } from "../signer.ts";
-import { parseHash, requireOrigin } from "./checkpoint.ts";
+import { parseHash } from "./checkpoint.ts";
 import { HASH_BYTES } from "./merkle.ts";
-import { issueNote, parseVkey, verifyNote } from "./signed-note.ts";
+import { createNoteSigner, issueNote, type NoteSigner, parseVkey, verifyNote } from "./signed-note.ts";
 
 /** What the log promises. */
 export interface Acknowledgement {
@@ -26,11 +26,15 @@ const DECIMAL = /^(?:0|[1-9]\d{0,15})$/;
 
 /** Signs the promise; only for an entry that is durable in the write-ahead log. */
 export function issueAcknowledgement(acknowledgement: Acknowledgement, signer: Signer): string {
+  return issueAcknowledgementAs(acknowledgement, createNoteSigner({ name: acknowledgement.origin, signer }));
+}
+
+/** `issueAcknowledgement` with a signer that is at hand already: twice as fast. */
+export function issueAcknowledgementAs(acknowledgement: Acknowledgement, signer: NoteSigner): string {
   const { origin, index, leafHash, acknowledgedAt } = acknowledgement;
-  requireOrigin(origin);
+  if (origin !== signer.name) throw new Error("a log promises under its own name");
   if (leafHash.length !== HASH_BYTES) throw new Error("not a leaf hash");
-  const text = `${origin}${SUFFIX}\n${index}\n${encodeBase64(leafHash)}\n${acknowledgedAt}\n`;
-  return issueNote(text, { name: origin, signer });
+  return issueNote(`${origin}${SUFFIX}\n${index}\n${encodeBase64(leafHash)}\n${acknowledgedAt}\n`, signer);
 }
 
 /**
@@ -40,8 +44,9 @@ export function issueAcknowledgement(acknowledgement: Acknowledgement, signer: S
  */
 export function verifyAcknowledgement(note: string, vkey: string): Acknowledgement {
   try {
-    const { name: origin } = parseVkey(vkey);
-    const [first, index = "", hash = "", time = "", end, ...extra] = verifyNote(note, vkey).split("\n");
+    const key = parseVkey(vkey);
+    const origin = key.name;
+    const [first, index = "", hash = "", time = "", end, ...extra] = verifyNote(note, key).split("\n");
     if (first !== `${origin}${SUFFIX}` || end !== "" || extra.length > 0) {
       throw new TrustWardenError("receipt_invalid", { reason: "not an acknowledgement of this log" });
     }

@@ -7,7 +7,7 @@ import { encodeBase64, parseBase64 } from "../bytes.ts";
 import { TrustWardenError } from "../error.ts";
 import type { Signer } from "../signer.ts";
 import { HASH_BYTES } from "./merkle.ts";
-import { issueNote, parseVkey, requireKeyName, verifyNote } from "./signed-note.ts";
+import { createNoteSigner, issueNote, parseVkey, requireKeyName, verifyNote } from "./signed-note.ts";
 
 /** What the log commits to. */
 export interface Checkpoint {
@@ -42,7 +42,7 @@ export function issueCheckpoint({ origin, size, root }: Checkpoint, signer: Sign
   requireOrigin(origin);
   if (!Number.isSafeInteger(size) || size < 0 || root.length !== HASH_BYTES)
     throw new Error("not a tree head");
-  return issueNote(`${origin}\n${size}\n${encodeBase64(root)}\n`, { name: origin, signer });
+  return issueNote(`${origin}\n${size}\n${encodeBase64(root)}\n`, createNoteSigner({ name: origin, signer }));
 }
 
 /**
@@ -51,9 +51,10 @@ export function issueCheckpoint({ origin, size, root }: Checkpoint, signer: Sign
  * @throws TrustWardenError `checkpoint_malformed`, or `checkpoint_untrusted` for another key or origin.
  */
 export function verifyCheckpoint(note: string, vkey: string): Checkpoint {
-  const checkpoint = parseCheckpointText(verifyNote(note, vkey));
+  const key = parseVkey(vkey);
+  const checkpoint = parseCheckpointText(verifyNote(note, key));
   // One key could serve two logs; a checkpoint of the other one proves nothing here.
-  if (checkpoint.origin !== parseVkey(vkey).name) {
+  if (checkpoint.origin !== key.name) {
     throw new TrustWardenError("checkpoint_untrusted", { reason: "other origin" });
   }
   return checkpoint;

@@ -1,17 +1,17 @@
 /**
  * What `append` returns for one entry: its place, and the log's signed promise of it.
  */
-import type { Signer } from "../signer.ts";
-import { type Acknowledgement, issueAcknowledgement } from "./acknowledgement.ts";
+import { type Acknowledgement, issueAcknowledgementAs } from "./acknowledgement.ts";
 import type { Appended } from "./sequencer.ts";
+import type { NoteSigner } from "./signed-note.ts";
 
 /** An entry in its place. The promise is signed when it is first read: most entries are only ever counted. */
 export class SequencedEntry implements Appended {
   readonly #promise: Acknowledgement;
-  readonly #signer: Signer;
+  readonly #signer: NoteSigner;
   #note: string | null = null;
 
-  constructor(promise: Acknowledgement, signer: Signer) {
+  constructor(promise: Acknowledgement, signer: NoteSigner) {
     this.#promise = promise;
     this.#signer = signer;
   }
@@ -25,7 +25,7 @@ export class SequencedEntry implements Appended {
   }
 
   get acknowledgement(): string {
-    this.#note ??= issueAcknowledgement(this.#promise, this.#signer);
+    this.#note ??= issueAcknowledgementAs(this.#promise, this.#signer);
     return this.#note;
   }
 }

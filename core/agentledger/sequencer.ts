@@ -19,7 +19,7 @@ import { leafHash } from "./merkle.ts";
 import { proveConsistency, proveInclusion, readEntry } from "./prover.ts";
 import { recoverLog } from "./recovery.ts";
 import { SequencedEntry } from "./sequenced-entry.ts";
-import { formatVkey, rawEd25519Key } from "./signed-note.ts";
+import { createNoteSigner, formatVkey, type NoteSigner, rawEd25519Key } from "./signed-note.ts";
 import { MAX_ENTRY_BYTES } from "./tile.ts";
 import type { TreeLeaf } from "./tree-edge.ts";
 import { encodeWalRecord } from "./wal.ts";
@@ -72,6 +72,7 @@ interface Coverage {
 export class Sequencer {
   readonly #options: SequencerOptions;
   readonly #tree: Integrator;
+  readonly #noteSigner: NoteSigner;
   readonly #maxEntryBytes: number;
   #phase: "new" | "running" | "stopping" | "stopped" = "new";
   #fatal: TrustWardenError | null = null;
@@ -93,6 +94,7 @@ export class Sequencer {
       throw new TrustWardenError("config_invalid", { maxEntryBytes });
     this.#options = options;
     this.#tree = new Integrator(options);
+    this.#noteSigner = createNoteSigner({ name: options.origin, signer: options.signer });
     this.#maxEntryBytes = maxEntryBytes;
   }
 
@@ -251,7 +253,7 @@ export class Sequencer {
     group: readonly Request[],
     { first, leaves }: { readonly first: number; readonly leaves: readonly TreeLeaf[] },
   ): void {
-    const { origin, signer, now } = this.#options;
+    const { origin, now } = this.#options;
     const acknowledgedAt = now();
     let offset = 0;
     for (const { entries, resolve } of group) {
@@ -261,7 +263,7 @@ export class Sequencer {
         own.map((leaf, position) => {
           return new SequencedEntry(
             { origin, index: start + position, leafHash: leaf.leafHash, acknowledgedAt },
-            signer,
+            this.#noteSigner,
           );
         }),
       );

@@ -7,10 +7,18 @@ import { issueAcknowledgement, verifyAcknowledgement } from "./acknowledgement.t
 import { type Checkpoint, issueCheckpoint, requireOrigin, verifyCheckpoint } from "./checkpoint.ts";
 import { createTestLogSigner } from "./ledger-testing.ts";
 import { EMPTY_ROOT, leafHash } from "./merkle.ts";
-import { formatVkey, issueNote, parseVkey, rawEd25519Key, verifyNote } from "./signed-note.ts";
+import {
+  createNoteSigner,
+  formatVkey,
+  issueNote,
+  parseVkey,
+  rawEd25519Key,
+  verifyNote,
+} from "./signed-note.ts";
 
 const signer = createTestLogSigner();
 const origin = "ledger.acme.test/2026q4";
+const noteSigner = createNoteSigner({ name: origin, signer });
 const vkey = formatVkey(origin, rawEd25519Key(signer.publicKey));
 const head: Checkpoint = { origin, size: 20_852_163, root: leafHash(Uint8Array.of(1)) };
 const malformed = expect.objectContaining({ code: "checkpoint_malformed" });
@@ -21,12 +29,12 @@ describe("signed notes", () => {
     const specNote =
       "This is an example message.\n\n\u2014 example.com/foo Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM=\n";
     const specVkey = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k";
-    expect(verifyNote(specNote, specVkey)).toBe("This is an example message.\n");
+    expect(verifyNote(specNote, parseVkey(specVkey))).toBe("This is an example message.\n");
     const goNote =
       "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n\n\u2014 PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n";
     const goVkey = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
-    expect(verifyNote(goNote, goVkey)).toContain("answer to your problem");
-    expect(() => verifyNote(goNote, specVkey)).toThrow(untrusted);
+    expect(verifyNote(goNote, parseVkey(goVkey))).toContain("answer to your problem");
+    expect(() => verifyNote(goNote, parseVkey(specVkey))).toThrow(untrusted);
   });
 
   it("have signature lines of em dash, space, name, space, padded base64 (17)", () => {
@@ -42,7 +50,7 @@ describe("signed notes", () => {
       line.replace("=\n", "= \n"),
     ];
     for (const bad of wrong) {
-      expect(() => verifyNote(note.replace(line, bad), vkey)).toThrow(malformed);
+      expect(() => verifyNote(note.replace(line, bad), parseVkey(vkey))).toThrow(malformed);
     }
   });
 
@@ -65,7 +73,10 @@ describe("signed notes", () => {
   it("ignore unknown signatures, reject a bad one of the known key, and take sixteen and more (20)", () => {
     const note = issueCheckpoint(head, signer);
     const others = Array.from({ length: 20 }, (_, seed) => {
-      const other = issueNote("x\n", { name: `witness${seed}.test`, signer: createTestLogSigner(seed + 2) });
+      const other = issueNote(
+        "x\n",
+        createNoteSigner({ name: `witness${seed}.test`, signer: createTestLogSigner(seed + 2) }),
+      );
       return other.slice(other.indexOf("\u2014"));
     });
     expect(verifyCheckpoint(note + others.join(""), vkey).size).toBe(head.size);
@@ -82,7 +93,7 @@ describe("signed notes", () => {
   it("reject control characters and text that is not well-formed (20)", () => {
     const note = issueCheckpoint(head, signer);
     for (const bad of ["\u0000", "\t", "\r", "\u001f", "\ud800"]) {
-      expect(() => verifyNote(note.replace("ledger", `led${bad}ger`), vkey)).toThrow(malformed);
+      expect(() => verifyNote(note.replace("ledger", `led${bad}ger`), parseVkey(vkey))).toThrow(malformed);
     }
   });
 
@@ -110,14 +121,14 @@ describe("signed notes", () => {
       signature.subarray(0, 32),
       Buffer.from(s.toString(16).padStart(64, "0"), "hex").reverse(),
     ]);
-    const note = issueNote(text, { name: origin, signer });
+    const note = issueNote(text, createNoteSigner({ name: origin, signer }));
     const blob = Buffer.from(note.split(" ").at(-1) ?? "", "base64");
     const forged = note.replace(
       blob.toString("base64"),
       Buffer.concat([blob.subarray(0, 4), twin]).toString("base64"),
     );
-    expect(verifyNote(note, vkey)).toBe(text);
-    expect(() => verifyNote(forged, vkey)).toThrow(untrusted);
+    expect(verifyNote(note, parseVkey(vkey))).toBe(text);
+    expect(() => verifyNote(forged, parseVkey(vkey))).toThrow(untrusted);
   });
 
   it("never make the parser do anything but answer or refuse", () => {
@@ -129,7 +140,7 @@ describe("signed notes", () => {
         ),
         (text) => {
           for (const parse of [
-            () => verifyNote(text, vkey),
+            () => verifyNote(text, parseVkey(vkey)),
             () => parseVkey(text),
             () => verifyAcknowledgement(text, vkey),
           ]) {
@@ -173,9 +184,11 @@ describe("checkpoints", () => {
       `${origin}\n1\n${root}=\n`,
     ];
     for (const text of texts) {
-      expect(() => verifyCheckpoint(issueNote(text, { name: origin, signer }), vkey)).toThrow(malformed);
+      expect(() =>
+        verifyCheckpoint(issueNote(text, createNoteSigner({ name: origin, signer })), vkey),
+      ).toThrow(malformed);
     }
-    const other = issueNote(`other.test/log\n1\n${root}\n`, { name: origin, signer });
+    const other = issueNote(`other.test/log\n1\n${root}\n`, createNoteSigner({ name: origin, signer }));
     expect(() => verifyCheckpoint(other, vkey)).toThrow(untrusted);
   });
 

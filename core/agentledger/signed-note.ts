@@ -49,6 +49,13 @@ export interface NoteKey {
   readonly publicKey: PublicKey;
 }
 
+/** A key that signs notes, under its name. */
+export interface NoteSigner {
+  readonly name: string;
+  readonly keyId: Uint8Array;
+  readonly signer: Signer;
+}
+
 /** The vkey text of an Ed25519 log key: `<name>+<hex key id>+<base64(0x01 || key)>`. */
 export function formatVkey(origin: string, publicKeyRaw: Uint8Array): string {
   const typed = concatBytes(Uint8Array.of(ALGORITHM_ED25519), publicKeyRaw);
@@ -83,18 +90,26 @@ export function rawEd25519Key(publicKey: PublicKey): Uint8Array {
   return encodeSpki(publicKey).slice(-ED25519_KEY_BYTES);
 }
 
-/** Signs a text that ends in a newline; the note has this one signature. */
-export function issueNote(
-  text: string,
-  { name, signer }: { readonly name: string; readonly signer: Signer },
-): string {
+/** The signing side of a note key. Finding the key id costs as much as a signature: make it once. */
+export function createNoteSigner({
+  name,
+  signer,
+}: {
+  readonly name: string;
+  readonly signer: Signer;
+}): NoteSigner {
   requireKeyName(name);
   if (signer.algorithm !== "Ed25519") throw new Error("notes are signed with Ed25519");
+  const typed = concatBytes(Uint8Array.of(ALGORITHM_ED25519), rawEd25519Key(signer.publicKey));
+  return { name, keyId: keyIdOf(name, typed), signer };
+}
+
+/** Signs a text that ends in a newline; the note has this one signature. */
+export function issueNote(text: string, { name, keyId, signer }: NoteSigner): string {
   if (!text.endsWith("\n") || CONTROL.test(text))
     throw new Error("a note's text ends in a newline and has no controls");
-  const typed = concatBytes(Uint8Array.of(ALGORITHM_ED25519), rawEd25519Key(signer.publicKey));
-  const signature = signer.sign(encodeUtf8(text));
-  return `${text}\n${SIGNATURE_PREFIX}${name} ${encodeBase64(concatBytes(keyIdOf(name, typed), signature))}\n`;
+  const blob = concatBytes(keyId, signer.sign(encodeUtf8(text)));
+  return `${text}\n${SIGNATURE_PREFIX}${name} ${encodeBase64(blob)}\n`;
 }
 
 /**
@@ -113,12 +128,11 @@ export function parseNote(note: string): UnverifiedNote {
 }
 
 /**
- * The text of a note that the vkey's key signed.
+ * The text of a note that the key signed.
  *
  * @throws TrustWardenError `checkpoint_malformed`, or `checkpoint_untrusted` when the key did not sign it.
  */
-export function verifyNote(note: string, vkey: string): string {
-  const key = parseVkey(vkey);
+export function verifyNote(note: string, key: NoteKey): string {
   if (key.algorithm !== ALGORITHM_ED25519) throw malformed("vkey algorithm");
   const { unverifiedText, signatures } = parseNote(note);
   const own = signaturesOf(signatures, key);

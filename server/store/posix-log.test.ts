@@ -1,0 +1,267 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
+import {
+  createTestLogSigner,
+  type Fault,
+  FaultyLogStorage,
+} from "@trustwarden/core/agentledger/ledger-testing.ts";
+import { describeLogStorageContract } from "@trustwarden/core/agentledger/log-storage-contract.ts";
+import { EMPTY_ROOT, leafHash } from "@trustwarden/core/agentledger/merkle.ts";
+import type { LogStorage } from "@trustwarden/core/agentledger/ports.ts";
+import { Sequencer } from "@trustwarden/core/agentledger/sequencer.ts";
+import { encodeHex, encodeUtf8 } from "@trustwarden/core/bytes.ts";
+import { afterAll, describe, expect, it } from "vitest";
+import { PosixLogStorage } from "./posix-log.ts";
+import { createPosixHighWater } from "./posix-log-high-water.ts";
+
+const root = mkdtempSync(join(tmpdir(), "posix-log-"));
+let places = 0;
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+interface Place {
+  readonly directory: string;
+  readonly mark: string;
+}
+
+function freshPlace(): Place {
+  places += 1;
+  return { directory: join(root, `log${places}`), mark: join(root, `mark${places}`) };
+}
+
+function create(
+  { directory, mark }: Place,
+  wrap: (storage: LogStorage) => LogStorage = (storage) => storage,
+): Sequencer {
+  return new Sequencer({
+    origin: "ledger.acme.test/2026q4",
+    signer: createTestLogSigner(),
+    storage: wrap(new PosixLogStorage(directory)),
+    highWater: createPosixHighWater({ path: mark, dataDirectory: directory }),
+    now: () => 1_795_000_000,
+    onFatal: () => undefined,
+  });
+}
+
+describeLogStorageContract("PosixLogStorage", () => {
+  const { directory } = freshPlace();
+  return { connect: () => new PosixLogStorage(directory) };
+});
+
+describe("a log directory", () => {
+  it("is the tlog-tiles layout beside the writer's own files, readable by its user only", async () => {
+    const place = freshPlace();
+    const sequencer = create(place);
+    await sequencer.start();
+    await sequencer.append(Array.from({ length: 300 }, (_, at) => encodeUtf8(`entry ${at}`)));
+    await sequencer.stop();
+    expect(readdirSync(place.directory).sort()).toEqual([
+      "checkpoint",
+      "lock",
+      "state.json",
+      "tile",
+      "tmp",
+      "wal",
+    ]);
+    expect(readdirSync(join(place.directory, "tile/0")).sort()).toEqual(["000", "001.p"]);
+    expect(statSync(join(place.directory, "tile/0/000")).size).toBe(8192);
+    expect(statSync(join(place.directory, "tile/0/000")).mode & 0o077).toBe(0);
+    expect(statSync(join(place.directory, "tile")).mode & 0o077).toBe(0);
+    expect(readdirSync(join(place.directory, "tmp"))).toEqual([]);
+  });
+
+  it("gives nothing but tiles to a path from outside", async () => {
+    const place = freshPlace();
+    const storage = new PosixLogStorage(place.directory);
+    await storage.open();
+    for (const path of [
+      "state.json",
+      "../mark",
+      "tile/../state.json",
+      "/etc/passwd",
+      "tile/0/000\u0000",
+      "lock",
+    ]) {
+      await expect(storage.readObject(path)).rejects.toMatchObject({ code: "not_found" });
+    }
+    await storage.close();
+  });
+
+  it("stays locked against another process and is free again when that one is killed (44)", async () => {
+    const place = freshPlace();
+    const { child } = await startChild(place, "lock");
+    await expect(create(place).start()).rejects.toMatchObject({ code: "data_locked" });
+    child.kill("SIGKILL");
+    await once(child, "exit");
+    const again = create(place);
+    await again.start();
+    await again.stop();
+  });
+
+  it("accepts no write after one that failed", async () => {
+    const storage = new PosixLogStorage(freshPlace().directory);
+    await storage.open();
+    await storage.writeObjects([{ path: "tile/0/000", bytes: Uint8Array.of(1) }]);
+    await expect(
+      storage.writeObjects([{ path: "tile/0/000", bytes: Uint8Array.of(2) }]),
+    ).rejects.toMatchObject({ code: "ledger_corrupt" });
+    await expect(storage.appendWal(Uint8Array.of(1))).rejects.toMatchObject({ code: "store_unavailable" });
+    await storage.close();
+  });
+});
+
+describe("the high-water mark", () => {
+  it("only rises, size and epoch apart, and survives", async () => {
+    const { directory, mark } = freshPlace();
+    const origin = "ledger.acme.test/2026q4";
+    const highWater = createPosixHighWater({ path: mark, dataDirectory: directory });
+    expect(await highWater.read()).toBeNull();
+    const leaf = leafHash(Uint8Array.of(1));
+    await Promise.all([
+      highWater.raise({ origin, tree: { size: 5, root: leaf } }),
+      highWater.raise({ origin, epoch: 9 }),
+      highWater.raise({ origin, tree: { size: 3, root: EMPTY_ROOT }, epoch: 2 }),
+    ]);
+    const read = await createPosixHighWater({ path: mark, dataDirectory: directory }).read();
+    expect(read).toMatchObject({ origin, size: 5, epoch: 9 });
+    await expect(highWater.raise({ origin, tree: { size: 5, root: EMPTY_ROOT } })).rejects.toMatchObject({
+      code: "data_rolled_back",
+    });
+    await expect(highWater.raise({ origin: "other.test/log", epoch: 10 })).rejects.toMatchObject({
+      code: "data_rolled_back",
+    });
+    writeFileSync(mark, "{}");
+    await expect(highWater.read()).rejects.toMatchObject({ code: "data_rolled_back" });
+  });
+
+  it("is refused inside the data directory", () => {
+    const refused = expect.objectContaining({ code: "config_invalid" });
+    for (const path of ["/data/log/mark", "/data/log/a/../mark", "/data/log"]) {
+      expect(() => createPosixHighWater({ path, dataDirectory: "/data/log" })).toThrow(refused);
+    }
+    for (const path of ["/data/mark", "/data/log-mark", "/data/..log"])
+      createPosixHighWater({ path, dataDirectory: "/data/log" });
+  });
+
+  it("is refused inside the data directory also by another name of it", () => {
+    const alias = `${root}-alias`;
+    symlinkSync(root, alias);
+    expect(() => createPosixHighWater({ path: join(alias, "mark"), dataDirectory: root })).toThrow(
+      expect.objectContaining({ code: "config_invalid" }),
+    );
+    rmSync(alias);
+  });
+});
+
+describe("a crash of a log on disk", () => {
+  it("at any write keeps every acknowledged entry and nothing half (42, 46)", async () => {
+    const run = async (place: Place, failAt: number, fault: Fault) => {
+      let faulty: FaultyLogStorage | null = null;
+      const acknowledged = new Map<number, string>();
+      const sequencer = create(place, (storage) => {
+        faulty = new FaultyLogStorage(storage, { failAt, fault });
+        return faulty;
+      });
+      try {
+        await sequencer.start();
+        for (const count of [2, 254, 2, 2]) {
+          const appended = await sequencer.append(
+            Array.from({ length: count }, (_, at) => encodeUtf8(`${count}.${at}`)),
+          );
+          for (const { index, leafHash: leaf } of appended) acknowledged.set(index, encodeHex(leaf));
+          await sequencer.waitForCheckpoint(sequencer.size);
+        }
+      } catch {
+        // The fault. What matters is what the next start finds.
+      }
+      await sequencer.stop().catch(() => undefined);
+      return { acknowledged, writes: faulty === null ? 0 : (faulty as FaultyLogStorage).writes };
+    };
+    const { writes } = await run(freshPlace(), Number.POSITIVE_INFINITY, "before");
+    expect(writes).toBeGreaterThan(20);
+    for (let failAt = 1; failAt <= writes; failAt += 1) {
+      for (const fault of ["half", "after"] as const) {
+        const place = freshPlace();
+        const { acknowledged } = await run(place, failAt, fault);
+        const again = create(place);
+        await again.start();
+        for (const [index, leaf] of acknowledged)
+          expect(encodeHex(leafHash(await again.readEntry(index)))).toBe(leaf);
+        expect([0, 2, 256, 258, 260]).toContain(again.size);
+        expect(verifyCheckpoint(again.checkpoint(), again.vkey).size).toBe(again.size);
+        await again.stop();
+      }
+    }
+  });
+
+  it("by kill -9 at random moments loses no acknowledged entry, and the log goes on (42)", async () => {
+    const place = freshPlace();
+    const acknowledged = new Map<number, string>();
+    for (let round = 0; round < 12; round += 1) {
+      const { child, lines } = await startChild(place, String(round));
+      await new Promise((resolve) => setTimeout(resolve, 3 + ((round * 37) % 120)));
+      child.kill("SIGKILL");
+      await once(child, "close");
+      for (const line of lines().slice(0, -1)) {
+        const [index, leaf] = line.split(" ");
+        if (leaf !== undefined) acknowledged.set(Number(index), leaf);
+      }
+    }
+    expect(acknowledged.size).toBeGreaterThan(20);
+    const again = create(place);
+    await again.start();
+    for (const [index, leaf] of acknowledged)
+      expect(encodeHex(leafHash(await again.readEntry(index)))).toBe(leaf);
+    for (let index = 0; index < again.size; index += 2) {
+      const pair = [await again.readEntry(index), await again.readEntry(index + 1)].map((entry) =>
+        Buffer.from(entry).toString(),
+      );
+      expect(pair[1]).toBe(pair[0]?.replace("part 0", "part 1"));
+    }
+    expect(verifyCheckpoint(again.checkpoint(), again.vkey).size).toBe(again.size);
+    await again.stop();
+  });
+
+  it("is noticed after an old copy of the directory is put back (45)", async () => {
+    const place = freshPlace();
+    const one = create(place);
+    await one.start();
+    await one.append([encodeUtf8("a")]);
+    await one.stop();
+    const [state, checkpoint] = ["state.json", "checkpoint"].map((name) =>
+      readFileSync(join(place.directory, name)),
+    );
+    const two = create(place);
+    await two.start();
+    await two.append([encodeUtf8("b")]);
+    await two.stop();
+    writeFileSync(join(place.directory, "state.json"), state ?? "");
+    writeFileSync(join(place.directory, "checkpoint"), checkpoint ?? "");
+    await expect(create(place).start()).rejects.toMatchObject({ code: "data_rolled_back" });
+  });
+});
+
+async function startChild({ directory, mark }: Place, run: string) {
+  const script = join(import.meta.dirname, "posix-log-crash-child.ts");
+  const child = spawn(process.execPath, [script, directory, mark, run], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  let output = "";
+  child.stdout.on("data", (chunk) => {
+    output += String(chunk);
+  });
+  while (!output.startsWith("started\n"))
+    await Promise.race([once(child.stdout, "data"), once(child, "exit")]);
+  return { child, lines: () => output.split("\n").slice(1) };
+}
