@@ -8,7 +8,7 @@ import { createSerial, issueLeafCertificate } from "@trustwarden/core/agentid/sv
 import { verifyX509Svid, type X509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
 import { issueAcknowledgement } from "@trustwarden/core/agentledger/acknowledgement.ts";
 import { leafHash } from "@trustwarden/core/agentledger/merkle.ts";
-import { formatVkey, rawEd25519Key } from "@trustwarden/core/agentledger/signed-note.ts";
+import { createNoteSigner, formatVkey, rawEd25519Key } from "@trustwarden/core/agentledger/signed-note.ts";
 import type { Receipt } from "@trustwarden/core/api/action.ts";
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { issueEnvelope } from "@trustwarden/core/dsse.ts";
@@ -23,7 +23,7 @@ export const TRUST_DOMAIN = parseTrustDomain("acme.test");
 export const SERVER_ID = "spiffe://acme.test/trustwarden/server/01JXXXXXXXXXXXXXXXXXXXXXXX";
 export const SERVICE_ID = parseSpiffeId("spiffe://acme.test/trustwarden/verifier/finance/inst-01JSERVICE");
 export const AGENT_ID = "spiffe://acme.test/team/finance/payment-agent/inst-01JAGENT";
-const LOG_ORIGIN = "ledger.acme.test";
+export const LOG_ORIGIN = "ledger.acme.test";
 
 /** A clock that a test moves, and the notices it provoked. */
 export interface TestRuntime extends Runtime {
@@ -128,6 +128,6 @@ export function issueReceipt(
 export function acknowledge(entry: string, index: number): string {
   return issueAcknowledgement(
     { origin: LOG_ORIGIN, index, leafHash: leafHash(encodeUtf8(entry)), acknowledgedAt: NOW },
-    logSigner,
+    createNoteSigner({ name: LOG_ORIGIN, signer: logSigner }),
   );
 }

@@ -1,0 +1,138 @@
+/** First contact over real sockets: the pinned server is believed, an impostor is told nothing. */
+import { createServer, type Server } from "node:https";
+import { createAuthority } from "@trustwarden/core/agentid/authority.ts";
+import { digestOfAuthorities, formatTrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
+import { afterEach, describe, expect, it } from "vitest";
+import { createInstanceKey } from "./instance-key.ts";
+import { systemRuntime } from "./runtime.ts";
+import {
+  bundle,
+  createTestRuntime,
+  issueIdentity,
+  LOG_ORIGIN,
+  logVkey,
+  NOW,
+  SERVER_ID,
+  SERVICE_ID,
+  TRUST_DOMAIN,
+} from "./support.test.helpers.ts";
+import { SERVER_TLS_OPTIONS } from "./tls.ts";
+import { connectServer } from "./trust-server.ts";
+
+const PIN = digestOfAuthorities(bundle);
+const servers: Server[] = [];
+
+afterEach(() => {
+  for (const server of servers.splice(0)) {
+    server.closeAllConnections();
+    server.close();
+  }
+});
+
+/** A listener that shows an SVID and serves a bundle; what it was asked is in `asked`. */
+async function listen(
+  options: { readonly id?: string; readonly document?: string; readonly discovery?: object } = {},
+) {
+  const { id = SERVER_ID, document = formatTrustBundle(bundle), discovery = {} } = options;
+  const { key, chain } = issueIdentity(id);
+  const asked: string[] = [];
+  const server = createServer(
+    { ...SERVER_TLS_OPTIONS, ...key.createTlsOptions(chain) },
+    (request, response) => {
+      asked.push(`${request.method} ${request.url}`);
+      response.setHeader("content-type", "application/json");
+      response.end(
+        request.url === "/v1/bundle" ? document : JSON.stringify({ ...discoveryOf(id), ...discovery }),
+      );
+    },
+  );
+  servers.push(server);
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const listening = server.address();
+  const port = typeof listening === "object" ? (listening?.port ?? 0) : 0;
+  return { url: `https://127.0.0.1:${port}`, asked };
+}
+
+function discoveryOf(id: string): object {
+  return {
+    trust_domain: TRUST_DOMAIN,
+    server_id: id,
+    authorities_sha256: PIN,
+    log_origin: LOG_ORIGIN,
+    log_vkey: logVkey,
+    stop_url: "https://127.0.0.1:7444",
+    epoch: 3,
+  };
+}
+
+const contact = (url: string, authoritiesSha256 = PIN) =>
+  connectServer({ url, trustDomain: TRUST_DOMAIN, authoritiesSha256 }, createTestRuntime());
+const untrusted = expect.objectContaining({ code: "server_untrusted" });
+
+describe("first contact", () => {
+  it("believes the server whose chain leads to the pinned authorities", async () => {
+    const { url } = await listen();
+    const server = await contact(url);
+    expect(server.discovery.server_id).toBe(SERVER_ID);
+    await expect(server.findServerSvid("unknown")).rejects.toThrow(
+      expect.objectContaining({ code: "receipt_invalid" }),
+    );
+    server.release();
+  });
+
+  it("refuses other authorities than the pinned ones and asks nothing else", async () => {
+    const { url, asked } = await listen();
+    await expect(contact(url, "A".repeat(43))).rejects.toThrow(untrusted);
+    expect(asked).toEqual(["GET /v1/bundle"]);
+  });
+
+  it("refuses a peer that shows the genuine bundle but has no chain to it", async () => {
+    const { url, asked } = await listen();
+    const foreign = createAuthority({
+      trustDomain: TRUST_DOMAIN,
+      rootSigner: createInstanceKey().signer,
+      intermediateSigner: createInstanceKey().signer,
+      jwtSigner: createInstanceKey().signer,
+      random: systemRuntime.random,
+      now: NOW - 60,
+    });
+    const impostor = await listen({ document: formatTrustBundle(foreign.bundle) });
+    await expect(contact(impostor.url, digestOfAuthorities(foreign.bundle))).rejects.toThrow(untrusted);
+    expect(impostor.asked).toEqual(["GET /v1/bundle"]);
+    expect(url).not.toBe(impostor.url);
+    expect(asked).toEqual([]);
+  });
+
+  it("refuses a verifier or an agent of the same trust domain that plays the server", async () => {
+    for (const id of [SERVICE_ID, "spiffe://acme.test/team/agent/inst-1"]) {
+      const { url, asked } = await listen({ id });
+      await expect(contact(url)).rejects.toThrow(untrusted);
+      expect(asked).toEqual(["GET /v1/bundle"]);
+    }
+  });
+
+  it("refuses discovery about another server, trust domain or scheme", async () => {
+    const wrong = [
+      { trust_domain: "other.test" },
+      { server_id: SERVICE_ID },
+      { stop_url: "http://127.0.0.1:7444" },
+      { stop_url: "https://user@127.0.0.1:7444" },
+    ];
+    for (const discovery of wrong) {
+      const { url } = await listen({ discovery });
+      await expect(contact(url)).rejects.toThrow(untrusted);
+    }
+  });
+
+  it("refuses an address that is no https origin, before connecting", async () => {
+    for (const url of ["http://127.0.0.1:7443", "https://127.0.0.1:7443/path", "nonsense"]) {
+      await expect(contact(url)).rejects.toThrow(untrusted);
+    }
+  });
+
+  it("says that nobody answers when nobody does", async () => {
+    await expect(contact("https://127.0.0.1:1")).rejects.toThrow(
+      expect.objectContaining({ code: "server_unreachable" }),
+    );
+  });
+});
