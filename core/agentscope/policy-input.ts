@@ -19,12 +19,12 @@ const MAX_CHAIN = 64;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused.
 const CONTROL_CHARACTER = /[\u0000-\u001f\u007f]/;
 
-export const PRINCIPAL_KINDS = ["agent", "enrollee", "owner", "operator", "verifier"] as const;
-export const CLASSES = ["A", "B", "C"] as const satisfies readonly ActionClass[];
-export const PLANES = ["data", "control"] as const;
-export const SUBJECTS = ["self", "descendant", "other", "none"] as const;
-export const ENFORCEMENTS = ["gateway", "service", "self"] as const;
-export const CUSTODIES = ["agent", "delivered", "sidecar", "none"] as const;
+const PRINCIPAL_KINDS = ["agent", "enrollee", "owner", "operator", "verifier"] as const;
+const CLASSES = ["A", "B", "C"] as const satisfies readonly ActionClass[];
+const PLANES = ["data", "control"] as const;
+const SUBJECTS = ["self", "descendant", "other", "none"] as const;
+const ENFORCEMENTS = ["gateway", "service", "self"] as const;
+const CUSTODIES = ["agent", "delivered", "sidecar", "none"] as const;
 
 /** Data: what agents do to the world. Control: what anybody does to identities. */
 export type Plane = (typeof PLANES)[number];
