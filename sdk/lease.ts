@@ -1,0 +1,278 @@
+/**
+ * A verifier's lease: one connection to the server that carries every revocation here, and proves that it does.
+ *
+ * Sends a nonce every 200 ms and reconnects for ever, with jitter. Decides nothing: what the frames mean is the
+ * business of `RevocationView`, and while nothing arrives, the lease runs out there by itself. So a suspended process,
+ * a blocked event loop or a cut network all end the same way: refused, until the server has been heard again.
+ *
+ * @see DESIGN section 8; CONTRACT.md, "Lease"
+ */
+import { type Agent, request } from "node:https";
+import type { Duplex } from "node:stream";
+import { encodeBase64url } from "@trustwarden/core/bytes.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import {
+  BEAT_MS,
+  encodeBeat,
+  LEASE_MS,
+  LEASE_PROTOCOL,
+  MAX_SERVER_LINE_BYTES,
+  parseServerFrame,
+} from "@trustwarden/core/revocation/frames.ts";
+import { LineSplitter } from "@trustwarden/core/revocation/line-splitter.ts";
+import type { Instant } from "@trustwarden/core/revocation/ports.ts";
+import { type PendingAct, RevocationView } from "@trustwarden/core/revocation/view.ts";
+import { jitter, type Runtime } from "./runtime.ts";
+import { createPeerCheckedAgent, type PeerCheck } from "./tls.ts";
+
+const LEASE_PATH = "/v1/lease";
+const NONCE_BYTES = 16;
+/** Nothing from the server for this long means that the connection is dead, whatever TCP thinks. */
+const MAX_SILENCE_MS = 2 * LEASE_MS;
+/** From connecting to the answer to the upgrade. */
+const UPGRADE_TIMEOUT_MS = 5_000;
+/** An acknowledgement goes out at once after a push, but a burst of pushes shares one. */
+const MIN_BEAT_GAP_MS = 10;
+/** The first retry comes soon, since the lease of before may still bridge it; 10,000 verifiers must not come at once. */
+const FIRST_RETRY_MS = 100;
+const MAX_RETRY_MS = 2_000;
+const READY_TIMEOUT_MS = 10_000;
+
+/** What a lease needs. */
+export interface LeaseOptions {
+  /** Origin of the server's stop listener. */
+  readonly stopUrl: string;
+  /** Our verifier SVID, and how the server proves itself. */
+  readonly peer: PeerCheck;
+  readonly runtime: Runtime;
+  /** How long `ready` waits; ten seconds unless given. */
+  readonly readyTimeoutMs?: number;
+}
+
+/** A lease that keeps itself. */
+export interface Lease {
+  /** The epoch that the view has applied. */
+  readonly epoch: number;
+  /** @throws TrustWardenError `lease_expired` unless the view is live at this very moment. */
+  requireFresh(): void;
+  /**
+   * @throws TrustWardenError `identity_revoked` or `decision_stale` when something touched the decision since it was
+   *   made. Says nothing without `requireFresh` beside it.
+   */
+  requireUntouched(act: PendingAct): void;
+  /**
+   * Resolves when there is a lease.
+   *
+   * @throws TrustWardenError `server_unreachable` after `readyTimeoutMs`, or what the server's peer check said of it;
+   *   `identity_closed` after `close`.
+   */
+  ready(): Promise<void>;
+  /** Ends the connection and the lease. */
+  close(): void;
+}
+
+/** Opens a lease and keeps it until `close`. Does not keep the process alive. */
+export function createLease(options: LeaseOptions): Lease {
+  return new KeptLease(options);
+}
+
+/** Owns the connection, its timers and the view. At most one connection or one retry is under way. */
+class KeptLease implements Lease {
+  readonly #url: URL;
+  readonly #runtime: Runtime;
+  readonly #agent: Agent;
+  readonly #view = new RevocationView();
+  readonly #readyTimeoutMs: number;
+  readonly #waiting = new Set<PromiseWithResolvers<void>>();
+  #socket: Duplex | undefined;
+  #beatTimer: NodeJS.Timeout | undefined;
+  #retryTimer: NodeJS.Timeout | undefined;
+  #failures = 0;
+  /** Why the last try failed. */
+  #lastFailure: unknown;
+  #lastBeatMs = Number.NEGATIVE_INFINITY;
+  #lastFrameMs = 0;
+  #isClosed = false;
+
+  constructor({ stopUrl, peer, runtime, readyTimeoutMs }: LeaseOptions) {
+    this.#readyTimeoutMs = readyTimeoutMs ?? READY_TIMEOUT_MS;
+    this.#url = new URL(LEASE_PATH, stopUrl);
+    this.#runtime = runtime;
+    this.#agent = createPeerCheckedAgent({ ...peer, runtime });
+    this.#connect();
+  }
+
+  get epoch(): number {
+    return this.#view.epoch;
+  }
+
+  requireFresh(): void {
+    if (this.#isClosed) throw new TrustWardenError("lease_expired", { reason: "closed" });
+    this.#view.requireFresh(this.#now());
+  }
+
+  requireUntouched(act: PendingAct): void {
+    this.#view.requireUntouched(act);
+  }
+
+  async ready(): Promise<void> {
+    if (this.#isClosed) throw new TrustWardenError("identity_closed");
+    if (this.#isFresh()) return;
+    const waiting = Promise.withResolvers<void>();
+    this.#waiting.add(waiting);
+    const timer = setTimeout(() => waiting.reject(this.#whyNotReady()), this.#readyTimeoutMs);
+    try {
+      await waiting.promise;
+    } finally {
+      clearTimeout(timer);
+      this.#waiting.delete(waiting);
+    }
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    clearTimeout(this.#retryTimer);
+    clearTimeout(this.#beatTimer);
+    this.#socket?.destroy();
+    this.#agent.destroy();
+    for (const { reject } of this.#waiting) reject(new TrustWardenError("identity_closed"));
+  }
+
+  #connect(): void {
+    const upgrade = request(this.#url, {
+      agent: this.#agent,
+      timeout: UPGRADE_TIMEOUT_MS,
+      headers: { connection: "Upgrade", upgrade: LEASE_PROTOCOL },
+    });
+    let failure: unknown;
+    let isUpgraded = false;
+    upgrade.once("timeout", () => upgrade.destroy(unreachable("upgrade timeout")));
+    upgrade.once("response", (answer) => upgrade.destroy(unreachable(`status ${answer.statusCode}`)));
+    upgrade.once("error", (error) => {
+      failure = error;
+    });
+    upgrade.once("upgrade", (_answer, socket, head) => {
+      isUpgraded = true;
+      this.#follow(socket, head);
+    });
+    // Emitted in every case; after an upgrade only the end of the socket counts.
+    upgrade.once("close", () => {
+      if (!isUpgraded) this.#retry(failure);
+    });
+    upgrade.end();
+  }
+
+  #follow(socket: Duplex, head: Uint8Array): void {
+    if (this.#isClosed) {
+      socket.destroy();
+      return;
+    }
+    this.#socket = socket;
+    const lines = new LineSplitter(MAX_SERVER_LINE_BYTES);
+    this.#view.onConnect();
+    this.#lastFrameMs = this.#runtime.monotonicMs();
+    let failure: unknown;
+    socket.on("data", (chunk: Uint8Array) => this.#onData(lines, chunk));
+    socket.on("error", (error) => {
+      failure = error;
+    });
+    socket.on("end", () => socket.destroy());
+    socket.on("close", () => {
+      this.#socket = undefined;
+      clearTimeout(this.#beatTimer);
+      this.#retry(failure);
+    });
+    if ("unref" in socket && typeof socket.unref === "function") socket.unref();
+    if (head.length > 0) this.#onData(lines, head);
+    this.#scheduleBeat(BEAT_MS);
+  }
+
+  #onData(lines: LineSplitter, chunk: Uint8Array): void {
+    const before = this.#view.epoch;
+    const wasFollowing = this.#view.isFollowing;
+    try {
+      for (const line of lines.push(chunk)) this.#view.onFrame(parseServerFrame(line));
+    } catch (error) {
+      this.#drop(error);
+      return;
+    }
+    if (this.#view.isStale) {
+      this.#drop(unreachable("the feed has a gap or went back"));
+      return;
+    }
+    this.#lastFrameMs = this.#runtime.monotonicMs();
+    if (this.#view.isFollowing && (!wasFollowing || this.#view.epoch !== before)) this.#beatSoon();
+    this.#settleReady();
+  }
+
+  /** The first beat of a connection, and each acknowledgement, does not wait for its turn. */
+  #beatSoon(): void {
+    const sinceMs = this.#runtime.monotonicMs() - this.#lastBeatMs;
+    if (sinceMs >= MIN_BEAT_GAP_MS) this.#beat();
+    else this.#scheduleBeat(MIN_BEAT_GAP_MS - sinceMs);
+  }
+
+  #beat(): void {
+    const now = this.#now();
+    this.#scheduleBeat(BEAT_MS);
+    if (now.monotonicMs - this.#lastFrameMs > MAX_SILENCE_MS) {
+      this.#drop(unreachable("no answer"));
+      return;
+    }
+    if (!this.#view.isFollowing) return;
+    const nonce = encodeBase64url(this.#runtime.random(NONCE_BYTES));
+    this.#lastBeatMs = now.monotonicMs;
+    // Noted before it is written: the lease counts from sending.
+    this.#view.onSent(nonce, now);
+    this.#socket?.write(encodeBeat({ nonce, ack: this.#view.epoch }));
+  }
+
+  #scheduleBeat(delayMs: number): void {
+    clearTimeout(this.#beatTimer);
+    this.#beatTimer = setTimeout(() => this.#beat(), delayMs);
+    this.#beatTimer.unref();
+  }
+
+  #drop(failure: unknown): void {
+    this.#socket?.destroy(failure instanceof Error ? failure : undefined);
+  }
+
+  #retry(failure: unknown): void {
+    if (this.#isClosed) return;
+    this.#lastFailure = failure;
+    const ceilingMs = Math.min(FIRST_RETRY_MS * 2 ** this.#failures, MAX_RETRY_MS);
+    this.#failures += 1;
+    this.#retryTimer = setTimeout(() => this.#connect(), ceilingMs * jitter(this.#runtime));
+    this.#retryTimer.unref();
+  }
+
+  #settleReady(): void {
+    if (!this.#isFresh()) return;
+    this.#failures = 0;
+    for (const { resolve } of this.#waiting) resolve();
+  }
+
+  #isFresh(): boolean {
+    try {
+      this.requireFresh();
+      return true;
+    } catch {
+      // Not a failure here: whoever asks waits for the next echo.
+      return false;
+    }
+  }
+
+  #whyNotReady(): TrustWardenError {
+    const cause = this.#lastFailure;
+    return cause instanceof TrustWardenError ? cause : unreachable("no lease yet", cause);
+  }
+
+  #now(): Instant {
+    return { monotonicMs: this.#runtime.monotonicMs(), wallMs: this.#runtime.nowMs() };
+  }
+}
+
+function unreachable(reason: string, cause?: unknown): TrustWardenError {
+  return new TrustWardenError("server_unreachable", { reason }, { cause });
+}

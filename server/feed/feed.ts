@@ -1,0 +1,234 @@
+/**
+ * The revocation feed: carries each epoch to every connected verifier, and knows when the last of them has stopped.
+ *
+ * One upgraded connection per verifier carries pushes and lease alike, so an echo proves that everything pushed before
+ * it arrived. A push and the rise of the epoch are one synchronous step: no echo can name an epoch whose push is not
+ * already on its way. Who may connect is decided by the guard before `accept`; what is revoked, by the store.
+ *
+ * @see DESIGN section 8; CONTRACT.md, "Lease"
+ */
+import type { Duplex } from "node:stream";
+import {
+  type Beat,
+  EVERYTHING,
+  encodeServerFrame,
+  LEASE_MS,
+  type RevocationTarget,
+} from "@trustwarden/core/revocation/frames.ts";
+import { type Barrier, type LeaseId, LeaseRegistry } from "@trustwarden/core/revocation/lease-registry.ts";
+import type { RevocationSource } from "@trustwarden/core/revocation/ports.ts";
+import { type EndReason, type FeedClock, FeedConnection, type FeedVerifier } from "./connection.ts";
+
+/** How a revocation ended at the verifiers. */
+export interface Published {
+  /** Leases that acknowledged the epoch. */
+  readonly acked: number;
+  /** Leases that ran out instead. */
+  readonly expired: number;
+  /** From the call of `publish`. */
+  readonly elapsedMs: number;
+}
+
+/** What happens at the feed, for the log. */
+export type FeedEvent =
+  | { readonly kind: "opened"; readonly spiffeId: string }
+  | { readonly kind: "ended"; readonly spiffeId: string; readonly reason: EndReason }
+  /** The store could not say what an epoch did, so every older decision was voided instead. */
+  | { readonly kind: "targets_unknown"; readonly epoch: number };
+
+/** The server's side of revocation. */
+export interface Feed {
+  /** Connected verifiers. */
+  readonly leases: number;
+  /**
+   * Takes over a socket on which `101 Switching Protocols` was just answered; speaks first.
+   *
+   * @param verifier - as the guard authenticated it.
+   */
+  accept(socket: Duplex, verifier: FeedVerifier): void;
+  /**
+   * Carries a committed revocation to every verifier. Resolves when each lease that was live has acknowledged it or has
+   * run out for certain: from then on no verifier acts on a decision that it touched.
+   *
+   * @param epoch - the epoch that the commit took.
+   */
+  publish(targets: readonly RevocationTarget[], epoch: number): Promise<Published>;
+  /** Waits for what is being published, then ends every connection. */
+  close(): Promise<void>;
+}
+
+interface FeedOptions {
+  readonly store: RevocationSource;
+  readonly clock: FeedClock;
+  readonly onEvent?: (event: FeedEvent) => void;
+}
+
+interface Counts {
+  readonly acked: number;
+  readonly expired: number;
+}
+
+interface Publication {
+  readonly barrier: Barrier;
+  readonly done: PromiseWithResolvers<Counts>;
+  timer: NodeJS.Timeout | undefined;
+}
+
+/** The feed of one server process, starting at the store's epoch. Start only one per store. */
+export function createFeed(options: FeedOptions): Feed {
+  return new LeaseFeed(options);
+}
+
+/**
+ * Owns the connections. Between calls: each connection was sent hello and every push after it, in order; the
+ * registry's epoch is the epoch of the last push.
+ */
+class LeaseFeed implements Feed {
+  readonly #store: RevocationSource;
+  readonly #clock: FeedClock;
+  readonly #onEvent: (event: FeedEvent) => void;
+  readonly #registry: LeaseRegistry;
+  readonly #connections = new Map<
+    LeaseId,
+    { readonly link: FeedConnection; readonly verifier: FeedVerifier }
+  >();
+  readonly #publications = new Set<Publication>();
+  /** Completion of the last push; it includes every earlier one. */
+  #latest: Promise<Counts> | undefined;
+  /** Number of the last push, the same for all connections, so that a push is encoded once. */
+  #seq = 0;
+  #isClosing = false;
+
+  constructor({ store, clock, onEvent }: FeedOptions) {
+    this.#store = store;
+    this.#clock = clock;
+    this.#onEvent = onEvent ?? (() => undefined);
+    this.#registry = new LeaseRegistry({ nowMs: clock.monoMs(), epoch: store.epoch() });
+  }
+
+  get leases(): number {
+    return this.#connections.size;
+  }
+
+  accept(socket: Duplex, verifier: FeedVerifier): void {
+    if (this.#isClosing) {
+      socket.destroy();
+      return;
+    }
+    const lease = this.#registry.open();
+    const link = new FeedConnection({
+      socket,
+      clock: this.#clock,
+      onBeat: (beat) => this.#onBeat(lease, beat),
+      onEnd: (reason) => this.#onEnd(lease, reason),
+    });
+    this.#connections.set(lease, { link, verifier });
+    this.#onEvent({ kind: "opened", spiffeId: verifier.spiffeId });
+    const { epoch } = this.#registry;
+    link.send(encodeServerFrame({ kind: "hello", epoch, leaseMs: LEASE_MS, seq: this.#seq }));
+  }
+
+  async publish(targets: readonly RevocationTarget[], epoch: number): Promise<Published> {
+    const startedMs = this.#clock.monoMs();
+    if (epoch > this.#registry.epoch) this.#latest = this.#push(targets, epoch);
+    // Another publish may have carried this epoch already; its completion is ours.
+    this.#latest ??= this.#complete(this.#registry.started);
+    const { acked, expired } = await this.#latest;
+    return { acked, expired, elapsedMs: this.#clock.monoMs() - startedMs };
+  }
+
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    await Promise.all([...this.#publications].map(({ done }) => done.promise));
+    for (const { link } of this.#connections.values()) link.end("shutdown");
+  }
+
+  /** Raises the epoch and sends its push in one step; a verifier that is itself revoked is cut instead. */
+  #push(given: readonly RevocationTarget[], epoch: number): Promise<Counts> {
+    const step = this.#readStep(given, epoch);
+    const barrier = this.#registry.advance(step.epoch, this.#clock.monoMs());
+    this.#seq += 1;
+    const line = encodeServerFrame({ kind: "push", seq: this.#seq, ...step });
+    for (const { link, verifier } of [...this.#connections.values()]) {
+      if (step.targets.some((target) => isAimedAt(target, verifier))) link.end("revoked");
+      else link.send(line);
+    }
+    return this.#complete(barrier);
+  }
+
+  /**
+   * Everything since the last push: commits may be published out of order, and an epoch must never be announced
+   * without what the ones below it did.
+   */
+  #readStep(
+    given: readonly RevocationTarget[],
+    epoch: number,
+  ): { readonly epoch: number; readonly targets: readonly RevocationTarget[] } {
+    const from = this.#registry.epoch;
+    try {
+      const since = this.#store.targetsSince(from);
+      const known = new Set([epoch, ...since.map((target) => target.epoch)]);
+      const last = Math.max(...known);
+      const isComplete = known.size === last - from;
+      if (!isComplete) this.#onEvent({ kind: "targets_unknown", epoch: last });
+      return { epoch: last, targets: [...given, ...since, ...(isComplete ? [] : [EVERYTHING])] };
+    } catch {
+      // Stopping must work when the store does not: void every older decision rather than none.
+      this.#onEvent({ kind: "targets_unknown", epoch });
+      return { epoch, targets: [...given, EVERYTHING] };
+    }
+  }
+
+  #onBeat(lease: LeaseId, { nonce, ack }: Beat): void {
+    const connection = this.#connections.get(lease);
+    if (connection === undefined) return;
+    if (connection.verifier.isLive?.() === false) {
+      connection.link.end("revoked");
+      return;
+    }
+    this.#registry.ack(lease, ack);
+    const nowMs = this.#clock.monoMs();
+    const epoch = this.#registry.echo(lease, nowMs);
+    connection.link.send(encodeServerFrame({ kind: "echo", nonce, epoch, seq: this.#seq }));
+    for (const publication of this.#publications) this.#check(publication);
+  }
+
+  #onEnd(lease: LeaseId, reason: EndReason): void {
+    const connection = this.#connections.get(lease);
+    if (connection === undefined) return;
+    this.#connections.delete(lease);
+    this.#registry.close(lease, this.#clock.monoMs());
+    this.#onEvent({ kind: "ended", spiffeId: connection.verifier.spiffeId, reason });
+  }
+
+  #complete(barrier: Barrier): Promise<Counts> {
+    const publication: Publication = { barrier, done: Promise.withResolvers(), timer: undefined };
+    this.#publications.add(publication);
+    this.#check(publication);
+    return publication.done.promise;
+  }
+
+  #check(publication: Publication): void {
+    const nowMs = this.#clock.monoMs();
+    const completion = this.#registry.completion(publication.barrier, nowMs);
+    if (completion.state === "pending") {
+      publication.timer ??= setTimeout(
+        () => {
+          publication.timer = undefined;
+          this.#check(publication);
+        },
+        Math.ceil(completion.checkAtMs - nowMs),
+      );
+      return;
+    }
+    clearTimeout(publication.timer);
+    this.#publications.delete(publication);
+    // A reader that stands still would make every revocation wait for its lease: it has to connect anew.
+    for (const lease of completion.expired) this.#connections.get(lease)?.link.end("lagging");
+    publication.done.resolve({ acked: completion.acked, expired: completion.expired.length });
+  }
+}
+
+function isAimedAt({ kind, id }: RevocationTarget, { instanceId, spiffeId }: FeedVerifier): boolean {
+  return kind === "instance" && (id === instanceId || id === spiffeId);
+}
