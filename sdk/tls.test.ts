@@ -1,8 +1,10 @@
-import { X509Certificate } from "node:crypto";
+import "@trustwarden/core/agentid/reflect.test.support.ts";
+import { type webcrypto, X509Certificate } from "node:crypto";
 import { type Agent, request } from "node:https";
 import type { AddressInfo } from "node:net";
 import { createServer as createPlainServer, Socket } from "node:net";
-import { connect, TLSSocket } from "node:tls";
+import { connect, createSecureContext, type SecureContext, TLSSocket } from "node:tls";
+import * as x509 from "@peculiar/x509";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { createTestDomain, startTestServer, type TestSvid } from "./tls.test.support.ts";
 import { createPeerCheckedAgent, type PeerCheck, peerChainOf } from "./tls.ts";
@@ -190,6 +192,24 @@ describe("peerChainOf", () => {
     expect(peerChainOf(socket)).toHaveLength(3);
   });
 
+  test("takes four certificates and refuses five", async () => {
+    const codes: string[] = [];
+    const { server, url } = await startTestServer(serverSvid, (incoming, answer) => {
+      try {
+        codes.push(String(peerChainOf(incoming.socket).length));
+      } catch (error) {
+        codes.push(String(error));
+      }
+      answer.end();
+    });
+    stops.push(() => server.close());
+    for (const length of [4, 5]) {
+      const current = { sha256: `chain of ${length}`, secureContext: await createLongChain(length) };
+      await get(url, agentWith({ svid: () => current }));
+    }
+    expect(codes).toEqual(["4", expect.stringContaining("svid_malformed")]);
+  });
+
   test("refuses a peer without a certificate", async () => {
     const codes: string[] = [];
     const { server, url: strict } = await startTestServer(serverSvid, (incoming, answer) => {
@@ -208,4 +228,34 @@ describe("peerChainOf", () => {
 
 function fingerprintOf({ chain }: TestSvid): string {
   return new X509Certificate(chain[0] ?? new Uint8Array()).fingerprint256;
+}
+
+/** Credentials of a leaf under `length - 1` authorities, all of which are sent. */
+async function createLongChain(length: number): Promise<SecureContext> {
+  const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
+  const certificates: x509.X509Certificate[] = [];
+  let issuer: { readonly name: string; readonly keys: webcrypto.CryptoKeyPair } | undefined;
+  for (let depth = 0; depth < length; depth += 1) {
+    const keys = await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
+    const name = `CN=depth ${depth}`;
+    const certificate = await x509.X509CertificateGenerator.create({
+      subject: name,
+      issuer: issuer?.name ?? name,
+      publicKey: keys.publicKey,
+      signingKey: (issuer ?? { keys }).keys.privateKey,
+      signingAlgorithm: algorithm,
+      extensions: [new x509.BasicConstraintsExtension(depth < length - 1)],
+    });
+    certificates.unshift(certificate);
+    issuer = { name, keys };
+  }
+  if (issuer === undefined) throw new Error("a chain has a leaf");
+  const pkcs8 = Buffer.from(await crypto.subtle.exportKey("pkcs8", issuer.keys.privateKey)).toString(
+    "base64",
+  );
+  return createSecureContext({
+    cert: certificates.map((certificate) => certificate.toString("pem")).join("\n"),
+    key: `-----BEGIN PRIVATE KEY-----\n${pkcs8}\n-----END PRIVATE KEY-----\n`,
+    minVersion: "TLSv1.3",
+  });
 }
