@@ -249,6 +249,36 @@ describe("the policy", () => {
     expect(reasonsOf({}, engineOf(answer))).toEqual(["policy_unavailable"]);
   });
 
+  it("still stops what is one's own when it is dead, and nothing else", () => {
+    const dead = engineOf(undefined);
+    const control = { plane: "control", class: "A", chainScopes: [], enforcement: "service" } as const;
+    const owner: Principal = { kind: "owner", ownerId: "own_1" };
+    const enrollee: Principal = { kind: "enrollee", via: "ticket", enrolmentId: "01J", thumbprint: "t" };
+    const stop = { ...control, action: action("revoke:agent") };
+    const served: readonly Partial<DecideInput>[] = [
+      { ...stop, principal: { kind: "operator" } },
+      { ...stop, principal: owner, subject: "descendant" },
+      { ...stop, subject: "self" },
+      { ...stop, subject: "descendant", view: { fresh: false, epoch: 7 } },
+    ];
+    for (const change of served) expect(reasonsOf(change, dead)).toEqual([]);
+    const denied: readonly Partial<DecideInput>[] = [
+      { ...stop, principal: owner, subject: "other" },
+      { ...stop, subject: "other" },
+      { ...stop, subject: "none" },
+      { ...stop, principal: enrollee, subject: "self" },
+      {
+        ...stop,
+        plane: "data",
+        chainScopes: reading.chainScopes,
+        subject: "self",
+        action: action("read:transactions:2026"),
+      },
+      { ...control, action: action("narrow:instance"), principal: { kind: "operator" } },
+    ];
+    for (const change of denied) expect(reasonsOf(change, dead)).toEqual(["policy_unavailable"]);
+  });
+
   it("denies as unavailable when it cannot say which policy it is", () => {
     const nameless: PolicyEngine = {
       get policy(): never {

@@ -47,7 +47,8 @@ export function decide(input: DecideInput, engine: PolicyEngine): Decision {
   if (question === undefined) {
     return { effect: "deny", reasons: ["policy_input_malformed"], class: "A", policy, epoch: 0 };
   }
-  const reasons = new Set([...reasonsBeforePolicy(question), ...reasonsOfPolicy(question, engine, policy)]);
+  const policyReasons = reasonsOfPolicy(question, engine, policy) ?? reasonsWithoutPolicy(question);
+  const reasons = new Set([...reasonsBeforePolicy(question), ...policyReasons]);
   return {
     effect: reasons.size === 0 ? "allow" : "deny",
     reasons: [...reasons].sort(),
@@ -146,19 +147,30 @@ function reasonsBeforePolicy({
   return reasons;
 }
 
-/** The policy's reasons; `policy_unavailable` for every answer that is not exactly one. */
+/** The policy's reasons; undefined when there is no policy that gives exactly one well-formed answer. */
 function reasonsOfPolicy(
   input: PolicyInput,
   engine: PolicyEngine,
   policy: PolicyReference,
-): readonly string[] {
-  if (policy === NO_POLICY) return ["policy_unavailable"];
+): readonly string[] | undefined {
+  if (policy === NO_POLICY) return undefined;
   try {
-    return parseAnswer(engine.evaluate(input), policy) ?? ["policy_unavailable"];
+    return parseAnswer(engine.evaluate(input), policy);
   } catch {
-    // Safe to go on: an engine that throws, traps or runs out of time denies.
-    return ["policy_unavailable"];
+    // Safe to go on: an engine that throws, traps or runs out of time gives no answer, and that denies.
+    return undefined;
   }
+}
+
+/**
+ * Without a policy everything is denied, except to stop what is one's own: revocation is served when the engine is
+ * dead (class R), because there the unsafe answer would be "no". The rule is the built-in policy's, fixed here.
+ */
+function reasonsWithoutPolicy({ plane, action, principal, subject }: PolicyInput): readonly string[] {
+  const isOwn = subject === "self" || subject === "descendant";
+  const mayStop =
+    principal.kind === "operator" || ((principal.kind === "owner" || principal.kind === "agent") && isOwn);
+  return plane === "control" && action.verb === "revoke" && mayStop ? [] : ["policy_unavailable"];
 }
 
 /** Empty for an allow, not empty for a deny, undefined for anything else. */
