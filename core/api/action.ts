@@ -44,5 +44,8 @@ export type Receipt = DecisionAnswer["receipt"];
 
 /** `POST /v1/outcomes` (the verifier named in `aud`; the agent itself for `self`) */
 export const outcomeRequest = z.strictObject({ outcome: envelope });
-export const outcomeAnswer = z.object({ index: z.number().int(), acknowledgement: z.string() });
+export const outcomeAnswer = z.object({
+  index: z.number().int(),
+  acknowledgement: z.string().nullable().describe("null when this very outcome was recorded long before"),
+});
 export type OutcomeAnswer = z.infer<typeof outcomeAnswer>;

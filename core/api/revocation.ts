@@ -27,6 +27,7 @@ export const revocationAnswer = z.object({
   elapsed_ms: z.number(),
   stopped_by: z.string().describe("RFC 3339: no verifier allows after this instant"),
   event_id: z.string(),
+  recorded: z.boolean().describe("false: in force, but the ledger could not record it yet"),
 });
 export type RevocationAnswer = z.infer<typeof revocationAnswer>;
 

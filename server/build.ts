@@ -1,0 +1,209 @@
+/**
+ * Puts the server together: the only place where clock and randomness are made, and where the opened parts become the
+ * services that routes work with.
+ *
+ * Starting is one order, each step relying on the one before: lock, keys, policy, log, state (`parts.ts`), what a crash
+ * left in the outbox, the server's own SVID, listeners. Whatever cannot be proven stops the start.
+ */
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import { digestOfAuthorities } from "@trustwarden/core/agentid/trust-bundle.ts";
+import { type Clock, createSystemClock, FlooredClock } from "./clock.ts";
+import type { ServerConfig } from "./config.ts";
+import { createFeed } from "./feed/feed.ts";
+import { formatUrl, type Listeners, openListeners, type TlsMaterial } from "./http/listeners.ts";
+import { Nonces } from "./http/nonces.ts";
+import { formatOpenApi } from "./http/openapi.ts";
+import { OwnerRequests } from "./http/owner-requests.ts";
+import { ROUTES } from "./http/routes.ts";
+import type { Services } from "./http/services.ts";
+import { formatPem } from "./keys.ts";
+import { Ledger } from "./ledger/ledger.ts";
+import { Outcomes } from "./ledger/outcomes.ts";
+import { LedgerQueries } from "./ledger/queries.ts";
+import { RecordedDecisions } from "./ledger/recorded-decisions.ts";
+import { type Refusal, Refusals } from "./ledger/refusals.ts";
+import { createServerRecords } from "./ledger/server-records.ts";
+import { createLog } from "./log.ts";
+import { type Cleanup, openParts, type Parts } from "./parts.ts";
+import { createServerIdentity, type ServerIdentity } from "./server-identity.ts";
+import type { ServerSvid } from "./store/ports.ts";
+import { SERVER_VERSION } from "./version.ts";
+
+/** A server that is listening. */
+export interface BuiltServer {
+  readonly url: string;
+  readonly stopUrl: string;
+  readonly adminSocket: string;
+  /** Resolves with the reason when nothing more can be recorded: the process must end. */
+  readonly failed: Promise<unknown>;
+  /** Stops accepting, finishes what is in flight, and releases the data directory. */
+  close(): Promise<void>;
+}
+
+/** What the parts become before the server listens. */
+interface Core {
+  readonly parts: Parts;
+  readonly ledger: Ledger;
+  readonly identity: ServerIdentity;
+}
+
+/**
+ * Starts a server; on any failure everything that was opened is closed again.
+ *
+ * @param clock - another clock than the machine's, for tests that move time.
+ * @throws TrustWardenError any code of the set-up section of `core/error.ts`, and `clock_rolled_back`.
+ */
+export async function buildServer(
+  config: ServerConfig,
+  clock: Clock = createSystemClock(),
+): Promise<BuiltServer> {
+  const cleanups: Cleanup[] = [];
+  const close = once(() => closeAll(cleanups));
+  try {
+    const parts = await openParts({
+      config,
+      log: createLog(config.logLevel),
+      random: (length) => new Uint8Array(randomBytes(length)),
+      clock: new FlooredClock(clock),
+      cleanups,
+    });
+    return await startServing(parts, { cleanups, close });
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function startServing(
+  parts: Parts,
+  { cleanups, close }: { readonly cleanups: Cleanup[]; readonly close: () => Promise<void> },
+): Promise<BuiltServer> {
+  const { config, log, clock, store } = parts;
+  let listeners: Listeners | undefined;
+  const core = await createCore(parts, (svid) => listeners?.renewTls(tlsMaterialOf(parts, svid)));
+  cleanups.push(() => core.identity.close());
+  const feed = createFeed({ store: store.reads, clock, onEvent: (event) => log.info(event, "lease") });
+  const urls = () => ({
+    server: formatUrl(config.host, listeners?.port ?? 0),
+    stop: formatUrl(config.host, listeners?.stopPort ?? 0),
+  });
+  const services = createServices(core, { feed, urls });
+  cleanups.push(async () => {
+    await services.refusals.close();
+    await core.ledger.drain();
+  });
+  cleanups.push(() => feed.close());
+  const adminSocket = join(config.dataDir, "admin.sock");
+  const opened = await openListeners({
+    services,
+    routes: ROUTES,
+    listen: { ...config, adminSocket },
+    tls: tlsMaterialOf(parts, core.identity.current()),
+  });
+  listeners = opened;
+  cleanups.push(() => opened.close());
+  const { server: url, stop: stopUrl } = urls();
+  log.info({ url, stop_url: stopUrl, trust_domain: config.trustDomain }, "listening");
+  return { url, stopUrl, adminSocket, failed: parts.failed, close };
+}
+
+async function createCore(parts: Parts, onRenewed: (svid: ServerSvid) => void): Promise<Core> {
+  const { keys, random, clock, store, log } = parts;
+  let identity: ServerIdentity | undefined;
+  const serverSvid = () => {
+    if (identity === undefined) throw new Error("the server signs nothing before it has its SVID");
+    return identity.current();
+  };
+  const ledger = new Ledger({
+    origin: parts.origin,
+    log: parts.sequencer,
+    reader: parts.reader,
+    records: createServerRecords({ signer: keys.serverSigner, serverSvid, random }),
+    index: parts.index,
+    clock,
+    markSequenced: store.commands.markSequenced,
+    onUnmarked: () => log.warn({ code: "store_unavailable" }, "recorded events could not be marked"),
+  });
+  void parts.failed.then(() => ledger.fail());
+  identity = await createServerIdentity({
+    commands: store.commands,
+    settle: (committed) => ledger.settle(committed),
+    nowMs: () => clock.nowMs(),
+    onRenewed,
+    onFailed: () => log.error({ code: "store_unavailable" }, "the server's SVID could not be renewed"),
+  });
+  return { parts, ledger, identity };
+}
+
+function createServices(core: Core, made: Pick<Services, "feed" | "urls">): Services {
+  const { parts, ledger, identity } = core;
+  const { clock, random, keys, store, policy, highWater, origin, index } = parts;
+  const { reads, commands } = store;
+  const { bundle } = keys.authority;
+  return {
+    ...made,
+    version: SERVER_VERSION,
+    clock,
+    random,
+    bundle,
+    authoritiesSha256: digestOfAuthorities(bundle),
+    serverSvid: () => identity.current(),
+    serverKey: keys.serverSigner.publicKey,
+    commands,
+    reads,
+    ledger,
+    decisions: new RecordedDecisions(parts.sequencer),
+    outcomes: new Outcomes({ ledger, index }),
+    events: new LedgerQueries({ log: parts.sequencer, index }),
+    seen: parts.seen,
+    refusals: new Refusals({
+      monoMs: () => clock.monoMs(),
+      write: (refusal) => writeRefusal(core, refusal),
+    }),
+    policy: { engine: policy.engine, classes: policy.data.classes },
+    nonces: new Nonces(random),
+    ownerRequests: new OwnerRequests({ reads, startedAt: Math.floor(clock.nowMs() / 1000) }),
+    raiseEpoch: (epoch) => highWater.raise({ origin, epoch }),
+    startedMonoMs: clock.monoMs(),
+    log: parts.log,
+    openApi: () => formatOpenApi(ROUTES, SERVER_VERSION),
+  };
+}
+
+async function writeRefusal({ parts, ledger }: Core, refusal: Refusal): Promise<void> {
+  const { principal, peer, code, details } = refusal;
+  const draft = { kind: "refuse", allow: false, reasons: [code], subject: null, chain: [], details } as const;
+  const epoch = parts.store.reads.epoch();
+  await ledger.recordControl(draft, { nowMs: parts.clock.nowMs(), principal, peer, intent: null, epoch });
+}
+
+/** The TLS key is the key of the server's SVID; the chain goes out without the root, which clients pin. */
+function tlsMaterialOf({ keys }: Parts, { svidChain }: ServerSvid): TlsMaterial {
+  return {
+    key: formatPem("PRIVATE KEY", keys.pkcs8.server),
+    cert: svidChain.map((der) => formatPem("CERTIFICATE", der)).join(""),
+    ca: formatPem("CERTIFICATE", keys.authority.root.der),
+  };
+}
+
+/** Closes what was opened, last first, all of it; the first failure is thrown at the end. */
+async function closeAll(cleanups: Cleanup[]): Promise<void> {
+  const errors: unknown[] = [];
+  for (let cleanup = cleanups.pop(); cleanup !== undefined; cleanup = cleanups.pop()) {
+    try {
+      await cleanup();
+    } catch (error) {
+      errors.push(error);
+    }
+  }
+  if (errors.length > 0) throw errors[0];
+}
+
+function once(run: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | undefined;
+  return () => {
+    running ??= run();
+    return running;
+  };
+}

@@ -1,0 +1,171 @@
+/**
+ * The configuration of the server: flags, then environment, then one JSON file, then defaults.
+ *
+ * The only file of the server that reads the environment. Nothing here is executed: the file is JSON, parsed as
+ * strictly as a request. TLS and authentication cannot be switched off, so there is no setting for them.
+ */
+import { readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { isAbsolute, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseTrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
+import { z } from "zod";
+
+/** A configuration file is a page, not a book. */
+const MAX_FILE_CHARS = 65_536;
+const DEFAULT_TRUST_DOMAIN = "trustwarden.localhost";
+const LOOPBACK: readonly string[] = ["127.0.0.1", "::1", "localhost"];
+const POLICIES = fileURLToPath(new URL("../policies/", import.meta.url));
+
+const port = z.coerce.number().int().min(0).max(65_535);
+const count = z.coerce.number().int().min(1).max(10_000_000);
+const flag = z.union([z.boolean(), z.enum(["true", "false"]).transform((text) => text === "true")]);
+const directory = z.string().min(1).max(4096);
+
+const settings = z.strictObject({
+  dataDir: directory,
+  configDir: directory,
+  trustDomain: z.string().min(1).max(255).default(DEFAULT_TRUST_DOMAIN),
+  host: z.string().min(1).max(255).default("127.0.0.1"),
+  port: port.default(7443),
+  stopPort: port.default(7444),
+  allowExternal: flag.default(false),
+  /** Further names by which clients may call this server; the Host header is checked against the list. */
+  hosts: z.array(z.string().min(1).max(255)).max(32).default([]),
+  logLevel: z.enum(["fatal", "error", "warn", "info", "debug", "silent"]).default("info"),
+  delegationMode: z.enum(["strict", "narrowing"]).default("strict"),
+  quotas: z
+    .strictObject({
+      agentsPerOwner: count.default(1000),
+      liveInstancesPerOwner: count.default(10_000),
+      issuesPerOwnerPerHour: count.default(100_000),
+    })
+    .prefault({}),
+  /** Holds the compiled policy, its manifest and its data. */
+  policyDir: directory.default(POLICIES),
+});
+
+/** Everything that a server needs to be told; immutable after loading. */
+export type ServerConfig = Readonly<z.output<typeof settings>>;
+/** What may be given; everything has a default. */
+export type ServerSettings = Partial<z.input<typeof settings>>;
+
+/** Environment variable of each setting that has one. */
+const ENVIRONMENT = {
+  TRUSTWARDEN_DATA_DIR: "dataDir",
+  TRUSTWARDEN_CONFIG_DIR: "configDir",
+  TRUSTWARDEN_TRUST_DOMAIN: "trustDomain",
+  TRUSTWARDEN_HOST: "host",
+  TRUSTWARDEN_PORT: "port",
+  TRUSTWARDEN_STOP_PORT: "stopPort",
+  TRUSTWARDEN_ALLOW_EXTERNAL: "allowExternal",
+  TRUSTWARDEN_LOG_LEVEL: "logLevel",
+  TRUSTWARDEN_DELEGATION_MODE: "delegationMode",
+  TRUSTWARDEN_POLICY_DIR: "policyDir",
+} as const;
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/**
+ * The configuration from all its sources.
+ *
+ * @param options.flags - strongest; what the command line said.
+ * @param options.file - path of the JSON file; without it, `server.json` in the configuration directory, if there.
+ * @throws TrustWardenError `config_invalid` with the setting's name, or `bind_refused`.
+ */
+export function loadConfig(
+  options: {
+    readonly flags?: ServerSettings;
+    readonly file?: string;
+    readonly environment?: Environment;
+  } = {},
+): ServerConfig {
+  const environment = options.environment ?? process.env;
+  const flags = withoutUndefined(options.flags ?? {});
+  const named = { ...fromEnvironment(environment), ...flags };
+  const configDir = String(named.configDir ?? defaultConfigDir(environment));
+  const file = readSettings(options.file ?? join(configDir, "server.json"), {
+    isRequired: options.file !== undefined,
+  });
+  const dataDir = String(named.dataDir ?? file.dataDir ?? defaultDataDir(environment));
+  return parseConfig({ ...file, ...named, configDir: resolve(configDir), dataDir: resolve(dataDir) });
+}
+
+/**
+ * A valid configuration of loose settings.
+ *
+ * @throws TrustWardenError `config_invalid` or `bind_refused`.
+ */
+export function parseConfig(input: unknown): ServerConfig {
+  const parsed = settings.safeParse(input);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    throw new TrustWardenError("config_invalid", {
+      setting: issue?.path.join(".") ?? "",
+      reason: issue?.message ?? "",
+    });
+  }
+  requireTrustDomain(parsed.data.trustDomain);
+  requireAllowedHost(parsed.data);
+  return parsed.data;
+}
+
+/** Where the unseal key and the owner keys live by default. */
+export function defaultConfigDir(environment: Environment): string {
+  return join(xdg(environment, "XDG_CONFIG_HOME", ".config"), "trustwarden");
+}
+
+/** Where the state and the ledger live by default. */
+export function defaultDataDir(environment: Environment): string {
+  return join(xdg(environment, "XDG_DATA_HOME", join(".local", "share")), "trustwarden");
+}
+
+/** The XDG rule: a relative path in the variable is ignored. */
+function xdg(environment: Environment, variable: string, fallback: string): string {
+  const given = environment[variable];
+  return given !== undefined && isAbsolute(given) ? given : join(environment.HOME ?? homedir(), fallback);
+}
+
+function fromEnvironment(environment: Environment): Record<string, unknown> {
+  const found = Object.entries(ENVIRONMENT).map(([variable, setting]) => [setting, environment[variable]]);
+  return withoutUndefined(Object.fromEntries(found));
+}
+
+function withoutUndefined(input: object): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined));
+}
+
+function readSettings(path: string, { isRequired }: { readonly isRequired: boolean }): JsonObject {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (cause) {
+    // The default file may be absent; a file that somebody named may not.
+    if (!isRequired && isMissing(cause)) return {};
+    throw new TrustWardenError("config_invalid", { setting: "file", reason: "cannot be read" }, { cause });
+  }
+  try {
+    return parseJsonObject(text, MAX_FILE_CHARS);
+  } catch (cause) {
+    throw new TrustWardenError("config_invalid", { setting: "file", reason: "not strict JSON" }, { cause });
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ENOENT";
+}
+
+function requireTrustDomain(trustDomain: string): void {
+  try {
+    parseTrustDomain(trustDomain);
+  } catch (cause) {
+    throw new TrustWardenError("config_invalid", { setting: "trustDomain" }, { cause });
+  }
+}
+
+/** A server that somebody starts without thought answers to this machine only. */
+function requireAllowedHost({ host, allowExternal }: ServerConfig): void {
+  if (!LOOPBACK.includes(host) && !allowExternal) throw new TrustWardenError("bind_refused", { host });
+}

@@ -1,0 +1,44 @@
+/** The answer of the data plane: the decision, whom it is about, and the receipt. */
+import type { DecisionAnswer } from "@trustwarden/core/api/action.ts";
+import { authorize } from "@trustwarden/core/guard.ts";
+import { formatChain } from "@trustwarden/core/principal.ts";
+import type { Arrival } from "../arrival.ts";
+import { createDecisionPorts } from "../decision-ports.ts";
+import type { GuardedRoute } from "../route.ts";
+import type { Services } from "../services.ts";
+
+/**
+ * Authenticates, decides and records; a deny is an answer like any other.
+ *
+ * @throws TrustWardenError any 401 code, or `ledger_unavailable`: then nothing may act.
+ */
+export async function answerDecision(
+  services: Services,
+  route: GuardedRoute,
+  arrival: Arrival,
+): Promise<DecisionAnswer> {
+  const { principal, decision, receipt } = await authorize(createDecisionPorts(services, route), arrival);
+  const { agent, intent, enforcement } = principal;
+  return {
+    allow: decision.effect === "allow",
+    reasons: [...decision.reasons],
+    class: decision.class,
+    epoch: decision.epoch,
+    enforcement,
+    agent: {
+      spiffe_id: agent.spiffeId,
+      agent_id: agent.agentId,
+      instance_id: agent.instanceId,
+      owner_id: agent.ownerId,
+      chain: [...formatChain(agent)],
+      chain_instances: agent.chain.map(({ instanceId }) => instanceId),
+    },
+    receipt: {
+      event_id: intent.intent.event_id,
+      intent_sha256: intent.sha256,
+      decision: receipt.decision,
+      decision_index: receipt.index,
+      acknowledgement: receipt.acknowledgement,
+    },
+  };
+}

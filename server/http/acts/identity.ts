@@ -1,0 +1,81 @@
+/**
+ * Enrolment, renewal and JWT-SVIDs: each is one command, whose event commits with it.
+ */
+import { verifyPossession } from "@trustwarden/core/agentid/possession.ts";
+import type {
+  IdentityAnswer,
+  InstanceRequest,
+  JwtSvidAnswer,
+  RenewRequest,
+} from "@trustwarden/core/api/identity.ts";
+import { encodeBase64url, parseBase64url } from "@trustwarden/core/bytes.ts";
+import type { Appended } from "../../ledger/ledger.ts";
+import type { Committed, IssuedIdentity } from "../../store/ports.ts";
+import { enrolmentOf, instanceOf } from "../caller.ts";
+import { contextOf } from "../command-context.ts";
+import type { Visit } from "../route.ts";
+import type { Services } from "../services.ts";
+
+/** A new instance for an enrollee. @throws TrustWardenError the codes of `issue`. */
+export async function enrol(services: Services, visit: Visit<InstanceRequest>): Promise<IdentityAnswer> {
+  const context = contextOf(services, visit);
+  return settleIdentity(services, await services.commands.issue({ context, ...enrolmentOf(visit.caller) }));
+}
+
+/** A further SVID for a live instance, for a new key. @throws TrustWardenError the codes of `renew`. */
+export async function renew(services: Services, visit: Visit<RenewRequest>): Promise<IdentityAnswer> {
+  const { instanceId, svidSha256 } = instanceOf(visit.caller);
+  const spki = parseBase64url(visit.body.spki);
+  const { possession } = visit.body;
+  // For a renewal the proof names the SVID that it follows.
+  const proof = verifyPossession({ envelope: possession, spki, enrolmentSha256: svidSha256 });
+  services.nonces.spend(proof.nonce, services.clock.trustedSeconds());
+  const context = contextOf(services, visit);
+  const { thumbprint } = proof;
+  return settleIdentity(
+    services,
+    await services.commands.renew({ context, instanceId, svidSha256, spki, thumbprint, possession }),
+  );
+}
+
+/** A JWT-SVID of the calling instance, for one audience. */
+export async function issueJwt(
+  services: Services,
+  visit: Visit<{ readonly audience: string }>,
+): Promise<JwtSvidAnswer> {
+  const { instanceId } = instanceOf(visit.caller);
+  const context = contextOf(services, visit);
+  const { audience } = visit.body;
+  const committed = await services.commands.issueJwt({ context, instanceId, audience });
+  await services.ledger.settle(committed);
+  return { svid: committed.value.svid, expires_at: committed.value.expiresAt };
+}
+
+/** The certificate leaves only after its event is durable in the ledger. */
+async function settleIdentity(
+  services: Services,
+  committed: Committed<IssuedIdentity>,
+): Promise<IdentityAnswer> {
+  return formatIdentity(committed.value, await services.ledger.settle(committed));
+}
+
+function formatIdentity(identity: IssuedIdentity, appended: Appended): IdentityAnswer {
+  const { depth, fanOut, budget } = identity.limits;
+  return {
+    spiffe_id: identity.spiffeId,
+    agent_id: identity.agentId,
+    instance_id: identity.instanceId,
+    owner_id: identity.ownerId,
+    name: identity.name,
+    path: identity.path,
+    scope: [...identity.scope],
+    limits: { depth, fan_out: fanOut, budget },
+    chain: [...identity.chain],
+    svid_chain: identity.svidChain.map(encodeBase64url),
+    svid_expires_at: identity.svidExpiresAt,
+    instance_expires_at: identity.instanceExpiresAt,
+    ttl_shortened: identity.ttlShortened,
+    event_id: appended.eventId,
+    acknowledgement: appended.acknowledgement,
+  };
+}

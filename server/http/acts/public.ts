@@ -1,0 +1,79 @@
+/**
+ * The closed public list: what a stranger may read, because it is public by nature and needed before any identity.
+ */
+
+import { formatJwks, formatTrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
+import { parseTilePath } from "@trustwarden/core/agentledger/tile.ts";
+import type { NonceAnswer } from "@trustwarden/core/api/identity.ts";
+import type { Discovery } from "@trustwarden/core/api/ledger.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { RawAnswer } from "../route.ts";
+import type { Services } from "../services.ts";
+
+const JSON_TYPE = "application/json; charset=utf-8";
+/** A full tile never changes; a partial one may be replaced by the full one. */
+const IMMUTABLE = "public, max-age=31536000, immutable";
+const SHORT = "public, max-age=5";
+
+export async function health(): Promise<{ readonly status: "ok" }> {
+  return { status: "ok" };
+}
+
+export async function readBundle({ bundle }: Services): Promise<RawAnswer> {
+  const cacheControl = `public, max-age=${bundle.refreshHintSeconds}`;
+  return { isRaw: true, contentType: JSON_TYPE, cacheControl, content: formatTrustBundle(bundle) };
+}
+
+export async function readJwks({ bundle }: Services): Promise<RawAnswer> {
+  const cacheControl = `public, max-age=${bundle.refreshHintSeconds}`;
+  return { isRaw: true, contentType: JSON_TYPE, cacheControl, content: formatJwks(bundle) };
+}
+
+export async function discover(services: Services): Promise<Discovery> {
+  return {
+    trust_domain: services.bundle.trustDomain,
+    server_id: services.serverSvid().spiffeId,
+    authorities_sha256: services.authoritiesSha256,
+    log_origin: services.ledger.origin,
+    log_vkey: services.ledger.log.vkey,
+    stop_url: services.urls().stop,
+    epoch: services.reads.epoch(),
+  };
+}
+
+/** @throws TrustWardenError `clock_rolled_back`. */
+export async function issueNonce({ nonces, clock }: Services): Promise<NonceAnswer> {
+  const { nonce, expiresAt } = nonces.issue(clock.trustedSeconds());
+  return { nonce, expires_at: expiresAt };
+}
+
+export async function readCheckpoint({ ledger }: Services): Promise<RawAnswer> {
+  return {
+    isRaw: true,
+    contentType: "text/plain; charset=utf-8",
+    cacheControl: "no-cache",
+    content: ledger.log.checkpoint(),
+  };
+}
+
+/** A hash tile. @throws TrustWardenError `not_found` for entries, which are not public, and for what is not there. */
+export async function readHashTile(services: Services, params: { readonly "*": string }): Promise<RawAnswer> {
+  return readTile(services, params["*"], { isEntries: false });
+}
+
+/**
+ * A tile of the wanted sort; the path is parsed before it gets near a file system.
+ *
+ * @throws TrustWardenError `not_found`.
+ */
+export async function readTile(
+  { ledger }: Services,
+  path: string,
+  { isEntries }: { readonly isEntries: boolean },
+): Promise<RawAnswer> {
+  const name = parseTilePath(`tile/${path}`);
+  if ((name.level === "entries") !== isEntries) throw new TrustWardenError("not_found");
+  const content = await ledger.reader.readObject(`tile/${path}`);
+  const cacheControl = isEntries ? "no-store" : name.width === 256 ? IMMUTABLE : SHORT;
+  return { isRaw: true, contentType: "application/octet-stream", cacheControl, content };
+}

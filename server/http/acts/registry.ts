@@ -1,0 +1,135 @@
+/** Owners, verifier tickets, and who there is. */
+import { formatTicketValue } from "@trustwarden/core/agentid/enrolment-value.ts";
+import type { OwnerAnswer, TicketAnswer } from "@trustwarden/core/api/identity.ts";
+import type { AgentList, AgentView, OwnerList } from "@trustwarden/core/api/ledger.ts";
+import { parseBase64url } from "@trustwarden/core/bytes.ts";
+import { encodeSpki, parseP256PublicKey } from "@trustwarden/core/crypto.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { isSubset, parseScope } from "@trustwarden/core/scope.ts";
+import type { AgentState, InstanceState } from "../../store/ports.ts";
+import type { Caller } from "../caller.ts";
+import { contextOf } from "../command-context.ts";
+import type { Visit } from "../route.ts";
+import type { Services } from "../services.ts";
+
+interface AgentQuery {
+  readonly owner?: string | undefined;
+  readonly name?: string | undefined;
+  readonly cursor?: string | undefined;
+  readonly limit: number;
+}
+
+/** @throws TrustWardenError `owner_exists`, `public_key_refused`, `key_reused`. */
+export async function createOwner(
+  services: Services,
+  visit: Visit<{ readonly name: string; readonly spki: string }>,
+): Promise<OwnerAnswer> {
+  const spki = encodeSpki(parseP256PublicKey(parseBase64url(visit.body.spki)));
+  const context = contextOf(services, visit);
+  const committed = await services.commands.createOwner({ context, name: visit.body.name, spki });
+  await services.ledger.settle(committed);
+  return { owner_id: committed.value.ownerId, name: committed.value.name };
+}
+
+export async function listOwners({ reads }: Services): Promise<OwnerList> {
+  const owners = reads.listOwners().map(({ ownerId, name, isRevoked, agents }) => ({
+    owner_id: ownerId,
+    name,
+    status: isRevoked ? ("revoked" as const) : ("live" as const),
+    agents,
+  }));
+  return { owners };
+}
+
+/** A `TRUSTWARDEN_TICKET` value for one service. */
+export async function createVerifierTicket(
+  services: Services,
+  visit: Visit<{ readonly name: string; readonly ttl_seconds: number }>,
+): Promise<TicketAnswer> {
+  const context = contextOf(services, visit);
+  const { name, ttl_seconds: ttlSeconds } = visit.body;
+  const committed = await services.commands.createVerifierTicket({ context, name, ttlSeconds });
+  await services.ledger.settle(committed);
+  const { authoritiesSha256 } = services;
+  const { server } = services.urls();
+  return { ticket: formatTicketValue({ authoritiesSha256, server, ticket: committed.value.ticket }) };
+}
+
+/** An owner sees its own agents, an operator all. @throws TrustWardenError `clock_rolled_back`. */
+export async function listAgents(services: Services, visit: Visit<unknown, AgentQuery>): Promise<AgentList> {
+  const { owner, name, cursor, limit } = visit.query;
+  const ownerId = ownOnly(visit.caller, owner);
+  const found = services.reads.listAgents({
+    ...(ownerId === undefined ? {} : { ownerId }),
+    ...(name === undefined ? {} : { name }),
+    ...(cursor === undefined ? {} : { after: cursor }),
+    limit: limit + 1,
+  });
+  const page = found.slice(0, limit);
+  const now = services.clock.trustedSeconds();
+  return {
+    agents: page.map((agent) => formatAgent(services, agent, now)),
+    next_cursor: found.length > limit ? (page.at(-1)?.agentId ?? null) : null,
+  };
+}
+
+/** @throws TrustWardenError `not_found`, also for another owner's agent. */
+export async function showAgent(
+  services: Services,
+  visit: Visit<unknown, unknown, { readonly id: string }>,
+): Promise<AgentView> {
+  const agent = services.reads.findAgent(visit.params.id);
+  if (agent === undefined || ownOnly(visit.caller, agent.ownerId) !== agent.ownerId) {
+    throw new TrustWardenError("not_found");
+  }
+  return formatAgent(services, agent, services.clock.trustedSeconds());
+}
+
+/** The owner whose agents may be shown: whichever was asked for, unless the caller is an owner. */
+function ownOnly({ principal }: Caller, asked: string | undefined): string | undefined {
+  return principal.kind === "owner" ? principal.ownerId : asked;
+}
+
+function formatAgent({ reads }: Services, agent: AgentState, now: number): AgentView {
+  const instances = agent.instances.map((instance) =>
+    formatInstance(reads.chainOf(instance.instanceId), instance, now),
+  );
+  return {
+    agent_id: agent.agentId,
+    path: agent.path,
+    name: agent.name,
+    owner_id: agent.ownerId,
+    parent_agent_id: agent.parentAgentId,
+    status: agent.isRevoked
+      ? "revoked"
+      : instances.some(({ status }) => status === "live")
+        ? "live"
+        : "expired",
+    instances,
+  };
+}
+
+function formatInstance(
+  chain: readonly InstanceState[],
+  instance: InstanceState,
+  now: number,
+): AgentView["instances"][number] {
+  const isCoveredByAll = (atom: string) =>
+    chain.every(({ scope }) => isSubset({ parent: scope, child: parseScope([atom]) }));
+  return {
+    instance_id: instance.instanceId,
+    spiffe_id: instance.spiffeId,
+    parent_instance_id: instance.parentInstanceId,
+    scope: [...instance.scope],
+    effective_scope: instance.scope.filter(isCoveredByAll),
+    status: statusOf(chain, now),
+    created_at: instance.createdAt,
+    expires_at: instance.expiresAt,
+  };
+}
+
+/** An instance is as dead as any of its ancestors. */
+function statusOf(chain: readonly InstanceState[], now: number): "live" | "revoked" | "expired" {
+  if (chain.some(({ isRevoked }) => isRevoked)) return "revoked";
+  return chain.some(({ expiresAt }) => now >= expiresAt) ? "expired" : "live";
+}

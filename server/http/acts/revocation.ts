@@ -1,0 +1,101 @@
+/**
+ * Stop and narrow. The revocation takes effect first: as soon as it is committed it is pushed to every verifier,
+ * while the ledger sequences its event beside it. A ledger that cannot record does not hold up a stop; the event
+ * stays in the outbox and is logged at the next start, and the answer says so.
+ */
+
+import { instanceIdOf, parseSpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
+import type {
+  NarrowingAnswer,
+  NarrowingRequest,
+  RevocationAnswer,
+  revocationRequest,
+} from "@trustwarden/core/api/revocation.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { formatTime } from "@trustwarden/core/event.ts";
+import { parseScope } from "@trustwarden/core/scope.ts";
+import type { z } from "zod";
+import type { Committed, FeedTarget } from "../../store/ports.ts";
+import { contextOf } from "../command-context.ts";
+import type { Visit } from "../route.ts";
+import type { Services } from "../services.ts";
+
+type Revocation = z.output<typeof revocationRequest>;
+type Stopped = Omit<RevocationAnswer, "instances">;
+
+/** Revokes; returns when every live lease has acknowledged the epoch or run out. @throws TrustWardenError `not_found`. */
+export async function revoke(services: Services, visit: Visit<Revocation>): Promise<RevocationAnswer> {
+  const startedMs = services.clock.monoMs();
+  const { reason } = visit.body;
+  const target = normalTarget(visit.body.target);
+  const context = contextOf(services, visit);
+  const committed = await services.commands.revoke({ context, target, reason });
+  const stopped = await spread(services, { committed, targets: [target], startedMs });
+  return { ...stopped, instances: committed.value.instances };
+}
+
+/** Replaces an instance's scope by a part of it. @throws TrustWardenError `not_found`, `scope_not_subset`. */
+export async function narrow(services: Services, visit: Visit<NarrowingRequest>): Promise<NarrowingAnswer> {
+  const startedMs = services.clock.monoMs();
+  const instanceId = visit.body.instance_id;
+  const scope = parseScope(visit.body.scope);
+  const context = contextOf(services, visit);
+  const committed = await services.commands.narrow({ context, instanceId, scope });
+  const targets = [{ kind: "narrowed", id: instanceId }] as const;
+  const stopped = await spread(services, { committed, targets, startedMs });
+  return { ...stopped, instances: 0, scope: [...committed.value.scope] };
+}
+
+/** A full SPIFFE ID is taken for the instance that it names. @throws TrustWardenError `not_found`. */
+export function normalTarget(target: Revocation["target"]): Revocation["target"] {
+  if (target.kind !== "instance" || !target.id.startsWith("spiffe://")) return target;
+  const id = instanceIdOf(parseSpiffeId(target.id));
+  if (id === undefined) throw new TrustWardenError("not_found");
+  return { kind: "instance", id };
+}
+
+async function spread(
+  services: Services,
+  options: {
+    readonly committed: Committed<unknown>;
+    readonly targets: readonly Pick<FeedTarget, "kind" | "id">[];
+    readonly startedMs: number;
+  },
+): Promise<Stopped> {
+  const { committed, targets, startedMs } = options;
+  const [published, isRecorded] = await Promise.all([
+    services.feed.publish(targets, committed.epoch),
+    recordOrKeep(services, committed),
+    raiseEpoch(services, committed.epoch),
+  ]);
+  return {
+    epoch: committed.epoch,
+    acked: published.acked,
+    expired: published.expired,
+    elapsed_ms: services.clock.monoMs() - startedMs,
+    stopped_by: formatTime(services.clock.nowMs()),
+    event_id: committed.eventId,
+    recorded: isRecorded,
+  };
+}
+
+async function raiseEpoch({ raiseEpoch: raise, log }: Services, epoch: number): Promise<void> {
+  try {
+    await raise(epoch);
+  } catch {
+    // Safe to go on: the mark only serves to notice a restored backup, and the next revocation raises it too.
+    log.error({ epoch }, "the epoch could not be kept outside the data directory");
+  }
+}
+
+async function recordOrKeep(services: Services, committed: Committed<unknown>): Promise<boolean> {
+  try {
+    await services.ledger.settle(committed);
+    return true;
+  } catch (error) {
+    // Safe to go on: the event is committed in the outbox, and a stop must not wait for the ledger.
+    if (!(error instanceof TrustWardenError) || error.code !== "ledger_unavailable") throw error;
+    services.log.error({ event_id: committed.eventId }, "revocation is in force and will be recorded late");
+    return false;
+  }
+}

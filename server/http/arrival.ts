@@ -1,0 +1,93 @@
+/**
+ * An arrival: one request as it came, before anybody has proven anything, and the checks that need no identity.
+ *
+ * What a proxy may have added (`Forwarded`, `X-Forwarded-*`, client-certificate headers) is never read: the peer is
+ * the socket (ATTACKS D12). A browser is no client of this API, so a request with an `Origin` is refused, and so is
+ * one for a host name that is not ours, which is how a rebound DNS name shows itself (D17).
+ */
+import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { ListenerName, Route } from "./route.ts";
+
+/** Largest body of any route: an envelope, a few certificates, and room to spare. */
+export const MAX_BODY_BYTES = 131_072;
+/** Largest head: an intent of a few kilobytes in a header, twice over. */
+export const MAX_HEADER_BYTES = 16_384;
+/** Path and query; every route of ours is shorter. */
+const MAX_TARGET_CHARS = 2048;
+/** No percent, no semicolon, no backslash: a target has one reading, for us and for whoever stands before us (E2). */
+const PLAIN_PATH = /^(?:\/[A-Za-z0-9._~:-]+)+$/;
+
+/** One request, unproven. */
+export interface Arrival {
+  readonly route: Route;
+  readonly listener: ListenerName;
+  readonly socket: Socket;
+  /** Address of the socket's peer; `unix` on the admin socket. */
+  readonly peer: string;
+  readonly method: string;
+  /** Path and query as sent. */
+  readonly target: string;
+  readonly headers: IncomingMessage["headers"];
+  /** Exact bytes of the body; empty without one. */
+  readonly rawBody: Uint8Array;
+  /** Parsed by the route's schemas. */
+  readonly body: unknown;
+  readonly query: unknown;
+  readonly params: unknown;
+}
+
+/** The path of a target, without its query. */
+export function pathOfTarget(target: string): string {
+  const end = target.indexOf("?");
+  return end === -1 ? target : target.slice(0, end);
+}
+
+/** Address of the peer of a socket; local sockets have none. */
+export function formatPeer(socket: Socket): string {
+  return socket.remoteAddress ?? "unix";
+}
+
+/** What a head must satisfy before its body is read. */
+export interface HeadRules {
+  /** Host names, lower case and without port, that clients may call us by. */
+  readonly hosts: ReadonlySet<string>;
+  readonly allowsUpgrade: boolean;
+}
+
+/**
+ * Refuses heads that no client of ours sends.
+ *
+ * @throws TrustWardenError `method_not_allowed`, `request_malformed` or `request_too_large`.
+ */
+export function requireCleanHead(request: IncomingMessage, rules: HeadRules): void {
+  if (request.method !== "GET" && request.method !== "POST") throw new TrustWardenError("method_not_allowed");
+  requirePlainTarget(request.url ?? "");
+  requireKnownHost(request.headers.host, rules.hosts);
+  for (const header of ["origin", "content-encoding", "expect"]) {
+    if (request.headers[header] !== undefined) refuse(header);
+  }
+  if (request.headers.upgrade !== undefined && !rules.allowsUpgrade) refuse("upgrade");
+  if (request.method === "GET" && hasBody(request)) refuse("body");
+}
+
+function requirePlainTarget(target: string): void {
+  if (target.length > MAX_TARGET_CHARS) throw new TrustWardenError("request_too_large");
+  const path = pathOfTarget(target);
+  const segments = path.split("/");
+  if (!PLAIN_PATH.test(path) || segments.includes(".") || segments.includes("..")) refuse("target");
+}
+
+function requireKnownHost(host: string | undefined, hosts: ReadonlySet<string>): void {
+  const name = /^(\[[0-9a-f:.]+\]|[^:]+)(?::\d{1,5})?$/i.exec(host ?? "")?.[1]?.toLowerCase();
+  if (name === undefined || !hosts.has(name)) refuse("host");
+}
+
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0";
+}
+
+function refuse(reason: string): never {
+  throw new TrustWardenError("request_malformed", { reason });
+}

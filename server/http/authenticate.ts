@@ -1,0 +1,97 @@
+/**
+ * The first step of the path on this server: from an arrival to a proven caller.
+ *
+ * Which proof is asked for depends on the listener, the route and the headers that are there, and each leads to
+ * exactly one kind of principal; a refusal never falls through to a weaker proof. Bearer tokens are none of them.
+ */
+import { pathOf } from "@trustwarden/core/agentid/spiffe-id.ts";
+import { instanceRequest } from "@trustwarden/core/api/identity.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { Arrival } from "./arrival.ts";
+import type { Caller } from "./caller.ts";
+import { verifyEnrollee } from "./enrolment-credentials.ts";
+import { formatControlResource, requireIntentOf, verifyControlIntent } from "./intent-credentials.ts";
+import { agentOf, requireLivePeer, verifierOf, verifyPeerSvid } from "./peer.ts";
+import { formatRoute, type GuardedRoute } from "./route.ts";
+import type { Services } from "./services.ts";
+
+const VERIFIERS = "/trustwarden/verifier/";
+
+/** What is known of a caller even when the rest of its proof fails. */
+export interface Evidence {
+  /** SPIFFE ID that the socket proved. */
+  spiffeId?: string;
+}
+
+/**
+ * The caller of a guarded route of the control plane.
+ *
+ * @param evidence - filled in on the way, for the record of a refusal.
+ * @throws TrustWardenError any 401 code; 400 codes for credentials that do not parse; `clock_rolled_back`.
+ */
+export function authenticateCaller(
+  services: Services,
+  visit: { readonly arrival: Arrival; readonly route: GuardedRoute },
+  evidence: Evidence,
+): Caller {
+  const { arrival, route } = visit;
+  // Whoever holds a bearer token can be anybody who has seen it (D2).
+  if (arrival.headers.authorization !== undefined) throw new TrustWardenError("svid_bearer_refused");
+  const caller = proveCaller(services, visit, evidence);
+  if (!route.access.includes(caller.principal.kind)) {
+    throw new TrustWardenError("principal_refused", {
+      kind: caller.principal.kind,
+      route: formatRoute(route),
+    });
+  }
+  return caller;
+}
+
+function proveCaller(
+  services: Services,
+  { arrival, route }: { readonly arrival: Arrival; readonly route: GuardedRoute },
+  evidence: Evidence,
+): Caller {
+  if (route.access.includes("enrollee")) {
+    return verifyEnrollee(services, instanceRequest.parse(arrival.body), services.clock.trustedSeconds());
+  }
+  const ownerHeader = arrival.headers["trustwarden-owner"];
+  if (ownerHeader !== undefined) return proveOwner(services, arrival, String(ownerHeader));
+  if (arrival.listener === "admin") return { principal: { kind: "operator" }, intent: null };
+  return provePeer(services, { arrival, route }, evidence);
+}
+
+function proveOwner(services: Services, arrival: Arrival, header: string): Caller {
+  const { method, target, rawBody } = arrival;
+  const principal = services.ownerRequests.verify(header, {
+    request: { method, target, body: rawBody },
+    audience: services.serverSvid().spiffeId,
+    now: services.clock.trustedSeconds(),
+  });
+  return { principal, intent: null };
+}
+
+function provePeer(
+  services: Services,
+  { arrival, route }: { readonly arrival: Arrival; readonly route: GuardedRoute },
+  evidence: Evidence,
+): Caller {
+  const now = services.clock.trustedSeconds();
+  const svid = verifyPeerSvid(services, arrival.socket, now);
+  evidence.spiffeId = svid.id;
+  const peer = requireLivePeer(services, svid, now);
+  if (pathOf(svid.id).startsWith(VERIFIERS)) return { principal: verifierOf(peer), intent: null };
+  const principal = agentOf(peer);
+  // The outcome in the body is itself signed by the agent; an intent to report would need a report of its own.
+  if (route.recording === "outcome") return { principal, intent: null };
+  const audience = services.serverSvid().spiffeId;
+  const intent = verifyControlIntent(arrival, { peer, audience, now });
+  const caller = { principal, intent };
+  const { body, query, params, target } = arrival;
+  requireIntentOf(intent, principal, {
+    action: route.action({ arrival, caller, body, query, params }),
+    resource: formatControlResource(services.bundle.trustDomain, target),
+  });
+  services.seen.claim(intent, now);
+  return caller;
+}

@@ -1,0 +1,200 @@
+/**
+ * The path's ports for the control plane: what `guard` calls around every guarded route but the decision itself.
+ *
+ * Each mutating visit leaves exactly one event: the command's own, the signed outcome, or a `refuse`. An agent's
+ * intent is logged directly before its event.
+ */
+import { classOf, parseActionName } from "@trustwarden/core/action.ts";
+import { decide } from "@trustwarden/core/agentscope/decide.ts";
+import type { Decision } from "@trustwarden/core/decision.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { GuardPorts } from "@trustwarden/core/guard.ts";
+import { formatChain, formatPrincipal } from "@trustwarden/core/principal.ts";
+import type { Appended } from "../ledger/ledger.ts";
+import type { ControlDraft } from "../store/ports.ts";
+import type { Arrival } from "./arrival.ts";
+import { authenticateCaller, type Evidence } from "./authenticate.ts";
+import type { Caller } from "./caller.ts";
+import { formatControlResource } from "./intent-credentials.ts";
+import { requireLiveChain } from "./peer.ts";
+import { formatRoute, type GuardedRoute, type Question } from "./route.ts";
+import type { Services } from "./services.ts";
+
+/** Where the decision went: an entry of its own, or nothing yet because the act's own event will say it. */
+export type ControlReceipt = Appended | null;
+
+/** The ports for one guarded route. */
+export function createControlPorts(
+  services: Services,
+  route: GuardedRoute,
+): GuardPorts<Arrival, Caller, ControlReceipt> {
+  return {
+    authenticate: (arrival) => authenticate(services, { arrival, route }),
+    decide: async (arrival, caller) => decideControl(services, route, questionOf(arrival, caller)),
+    record: (arrival, caller, decision) => record(services, { arrival, route, caller, decision }),
+    requireLive: (caller) => requireStillLive(services, caller),
+    recordOutcome: async (permit, outcome) => {
+      if (outcome.status === "success") return;
+      await recordFailure(services, {
+        arrival: permit.arrival,
+        route,
+        caller: permit.principal,
+        reason: outcome.reason ?? "internal",
+      });
+    },
+  };
+}
+
+/** What is asked about an arrival of a caller. */
+export function questionOf(arrival: Arrival, caller: Caller): Question {
+  const { body, query, params } = arrival;
+  return { arrival, caller, body, query, params };
+}
+
+/** Whether a failed visit must leave an event: it could have changed something. */
+function isMutating({ method, answer }: GuardedRoute): boolean {
+  return method !== "GET" || answer === "upgrade";
+}
+
+async function authenticate(
+  services: Services,
+  visit: { readonly arrival: Arrival; readonly route: GuardedRoute },
+): Promise<Caller> {
+  const evidence: Evidence = {};
+  try {
+    return authenticateCaller(services, visit, evidence);
+  } catch (error) {
+    if (error instanceof TrustWardenError) await recordRefusal(services, { ...visit, evidence, error });
+    throw error;
+  }
+}
+
+/** Evidence of a caller who could not prove itself; also used for the decision route. */
+export async function recordRefusal(
+  services: Services,
+  refused: {
+    readonly arrival: Arrival;
+    readonly route: GuardedRoute;
+    readonly evidence: Evidence;
+    readonly error: TrustWardenError;
+  },
+): Promise<void> {
+  const { arrival, route, evidence, error } = refused;
+  // What does not even parse is no attempt by anybody in particular.
+  if (!isMutating(route) || error.status !== 401) return;
+  await services.refusals.record({
+    principal: evidence.spiffeId ?? "unauthenticated",
+    peer: arrival.peer,
+    code: error.code,
+    details: { route: formatRoute(route) },
+  });
+}
+
+function decideControl(services: Services, route: GuardedRoute, question: Question): Decision {
+  const { principal } = question.caller;
+  const action = parseActionName(route.action(question));
+  return decide(
+    {
+      principal,
+      action,
+      resource: formatControlResource(services.bundle.trustDomain, question.arrival.target),
+      class: classOf(action, services.policy.classes),
+      plane: "control",
+      chainScopes: principal.kind === "agent" ? principal.chain.map(({ scope }) => scope) : [],
+      // The server is where revocations are decided: its own view is never behind.
+      view: { fresh: true, epoch: services.reads.epoch() },
+      enforcement: "service",
+      subject: route.subject(services, question),
+    },
+    services.policy.engine,
+  );
+}
+
+async function record(
+  services: Services,
+  visit: {
+    readonly arrival: Arrival;
+    readonly route: GuardedRoute;
+    readonly caller: Caller;
+    readonly decision: Decision;
+  },
+): Promise<ControlReceipt> {
+  const { arrival, route, caller, decision } = visit;
+  const isAllowed = decision.effect === "allow";
+  if (!isAllowed || route.recording === "single") {
+    return append(
+      services,
+      { arrival, caller },
+      {
+        kind: isAllowed ? route.kind : "refuse",
+        allow: isAllowed,
+        reasons: decision.reasons,
+        subject: arrival.target,
+        chain: chainOf(caller),
+        details: { route: formatRoute(route), class: decision.class, policy: decision.policy.name },
+      },
+    );
+  }
+  // The act writes its own event, so nothing may begin that could not be recorded; except stopping.
+  if (!route.isStopLane) services.ledger.requireAvailable();
+  return null;
+}
+
+async function recordFailure(
+  services: Services,
+  failed: {
+    readonly arrival: Arrival;
+    readonly route: GuardedRoute;
+    readonly caller: Caller;
+    readonly reason: string;
+  },
+): Promise<void> {
+  const { arrival, route, caller, reason } = failed;
+  // A log that could not take the event will not take the news of it either; what committed is in the outbox.
+  if (!isMutating(route) || route.recording === "single" || reason === "ledger_unavailable") return;
+  await append(
+    services,
+    { arrival, caller },
+    {
+      kind: "refuse",
+      allow: false,
+      reasons: [reason],
+      subject: arrival.target,
+      chain: chainOf(caller),
+      details: { route: formatRoute(route) },
+    },
+  );
+}
+
+function append(
+  services: Services,
+  { arrival, caller }: { readonly arrival: Arrival; readonly caller: Caller },
+  draft: ControlDraft,
+): Promise<Appended> {
+  return services.ledger.recordControl(draft, {
+    nowMs: services.clock.nowMs(),
+    principal: formatPrincipal(caller.principal),
+    peer: arrival.peer,
+    intent: caller.intent,
+    epoch: services.reads.epoch(),
+  });
+}
+
+function chainOf({ principal }: Caller): readonly string[] {
+  switch (principal.kind) {
+    case "agent":
+      return formatChain(principal);
+    case "owner":
+      return [`owner:${principal.ownerId}`];
+    case "verifier":
+    case "enrollee":
+    case "operator":
+      return [];
+  }
+}
+
+/** Asks the store again, immediately before acting: a revocation may have come between. */
+function requireStillLive(services: Services, { principal }: Caller): void {
+  if (principal.kind !== "agent" && principal.kind !== "verifier") return;
+  requireLiveChain(services.reads, principal.instanceId, services.clock.trustedSeconds());
+}

@@ -1,0 +1,161 @@
+/**
+ * The path's ports for the data plane: how an agent's intent, brought by the service it visits or by the agent itself,
+ * becomes a decision in the ledger.
+ *
+ * The agent is proven by its intent's signature and its SVID chain, never by what the service says; the service is
+ * proven by its socket and must be the one that the intent names. Intent and decision are neighbours in the ledger.
+ */
+import { type ActionName, classOf, parseActionName } from "@trustwarden/core/action.ts";
+import { decide } from "@trustwarden/core/agentscope/decide.ts";
+import { decisionRequest } from "@trustwarden/core/api/action.ts";
+import { encodeUtf8, parseBase64url } from "@trustwarden/core/bytes.ts";
+import type { Decision } from "@trustwarden/core/decision.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { GuardPorts } from "@trustwarden/core/guard.ts";
+import { type VerifiedIntent, verifyIntent } from "@trustwarden/core/intent.ts";
+import type { AgentPrincipal, Enforcement } from "@trustwarden/core/principal.ts";
+import type { Arrival } from "./arrival.ts";
+import type { Evidence } from "./authenticate.ts";
+import { recordRefusal } from "./control-ports.ts";
+import { requireSigner } from "./intent-credentials.ts";
+import { agentOf, type LivePeer, requireLivePeer, verifyChain, verifyPeerSvid } from "./peer.ts";
+import type { GuardedRoute } from "./route.ts";
+import type { Services } from "./services.ts";
+
+/** An agent, its intent, and where the decision will bind. */
+export interface DecisionCaller {
+  readonly agent: AgentPrincipal;
+  readonly intent: VerifiedIntent;
+  readonly enforcement: Enforcement;
+  readonly action: ActionName;
+  /**
+   * Read before the liveness of the chain. The other way round, a revocation between the two would give an allow that
+   * claims to know of it, and the enforcement point would believe that.
+   */
+  readonly epoch: number;
+}
+
+/** The decision's place in the ledger. */
+export interface DecisionReceipt {
+  /** Envelope text, exactly as logged. */
+  readonly decision: string;
+  readonly index: number;
+  readonly acknowledgement: string;
+}
+
+/** The ports for `POST /v1/decisions`. */
+export function createDecisionPorts(
+  services: Services,
+  route: GuardedRoute,
+): GuardPorts<Arrival, DecisionCaller, DecisionReceipt> {
+  return {
+    authenticate: (arrival) => authenticate(services, { arrival, route }),
+    decide: async (_arrival, caller) => decideVisit(services, caller),
+    record: (arrival, caller, decision) => record(services, { arrival, caller, decision }),
+    // `authorize` walks only the first half: the enforcement point re-checks, acts and reports.
+    requireLive: () => refuseToAct(),
+    recordOutcome: () => refuseToAct(),
+  };
+}
+
+function refuseToAct(): never {
+  throw new Error("the decision route decides and never acts");
+}
+
+async function authenticate(
+  services: Services,
+  visit: { readonly arrival: Arrival; readonly route: GuardedRoute },
+): Promise<DecisionCaller> {
+  const evidence: Evidence = {};
+  try {
+    return authenticateAgent(services, visit.arrival, evidence);
+  } catch (error) {
+    if (error instanceof TrustWardenError) await recordRefusal(services, { ...visit, evidence, error });
+    throw error;
+  }
+}
+
+function authenticateAgent(services: Services, arrival: Arrival, evidence: Evidence): DecisionCaller {
+  const now = services.clock.trustedSeconds();
+  if (arrival.headers.authorization !== undefined) throw new TrustWardenError("svid_bearer_refused");
+  const epoch = services.reads.epoch();
+  const socketSvid = verifyPeerSvid(services, arrival.socket, now);
+  evidence.spiffeId = socketSvid.id;
+  const peer = requireLivePeer(services, socketSvid, now);
+  const { intent: envelope, svid_chain } = decisionRequest.parse(arrival.body);
+  const svid = verifyChain(services, svid_chain.map(parseBase64url), now);
+  const audience = audienceOf(services, peer);
+  const intent = verifyIntent(envelope, { leaf: svid.leaf, audience, now });
+  const agent = agentOf(requireLivePeer(services, svid, now));
+  requireSigner(intent, agent);
+  const enforcement = requireEnforcement(peer, { agent, intent });
+  const action = parseActionName(intent.intent.action);
+  services.seen.claim(intent, now);
+  return { agent, intent, enforcement, action, epoch };
+}
+
+/** A service may only bring what names it; an agent may only bring what names the server. */
+function audienceOf(services: Services, { instance }: LivePeer): string {
+  return instance.kind === "verifier" ? instance.spiffeId : services.serverSvid().spiffeId;
+}
+
+function requireEnforcement(
+  { instance }: LivePeer,
+  { agent, intent }: { readonly agent: AgentPrincipal; readonly intent: VerifiedIntent },
+): Enforcement {
+  if (instance.kind === "verifier") {
+    // A service acts on a request; an intent that is bound to none could be shown for any.
+    if (intent.intent.request === null)
+      throw new TrustWardenError("intent_mismatch", { reason: "no request" });
+    return "service";
+  }
+  if (instance.instanceId !== agent.instanceId) {
+    throw new TrustWardenError("principal_refused", { reason: "another agent's intent" });
+  }
+  return "self";
+}
+
+function decideVisit(services: Services, caller: DecisionCaller): Decision {
+  const { agent, intent, enforcement, action, epoch } = caller;
+  return decide(
+    {
+      principal: agent,
+      action,
+      resource: intent.intent.resource,
+      class: classOf(action, services.policy.classes),
+      plane: "data",
+      chainScopes: agent.chain.map(({ scope }) => scope),
+      view: { fresh: true, epoch },
+      enforcement,
+    },
+    services.policy.engine,
+  );
+}
+
+async function record(
+  services: Services,
+  visit: { readonly arrival: Arrival; readonly caller: DecisionCaller; readonly decision: Decision },
+): Promise<DecisionReceipt> {
+  const { agent, intent, enforcement } = visit.caller;
+  const decision = services.ledger.issueDecision({
+    agent,
+    intent,
+    decision: visit.decision,
+    enforcement,
+    peer: visit.arrival.peer,
+    nowMs: services.clock.nowMs(),
+  });
+  const appended = await services.ledger.append([encodeUtf8(intent.envelope), encodeUtf8(decision)]);
+  const last = appended[1];
+  if (last === undefined) throw new Error("two entries went in");
+  services.decisions.remember(last.index, {
+    eventId: intent.intent.event_id,
+    intentSha256: intent.sha256,
+    isAllowed: visit.decision.effect === "allow",
+    enforcement,
+    audience: intent.intent.aud,
+    agent: agent.spiffeId,
+    isReadBack: false,
+  });
+  return { decision, index: last.index, acknowledgement: last.acknowledgement };
+}

@@ -1,0 +1,183 @@
+/**
+ * What an enrollee brings: a ticket or a grant, the new key, and the proof that it holds it.
+ *
+ * Everything that the certificate will say comes from the signed document; the body adds the key and nothing else.
+ */
+
+import {
+  digestOfEnrolment,
+  type EnrolmentCheck,
+  limitsOf,
+  parseUnverifiedEnrolment,
+  verifyGrant,
+  verifyTicket,
+  verifyVerifierTicket,
+} from "@trustwarden/core/agentid/enrolment.ts";
+import { verifyPossession } from "@trustwarden/core/agentid/possession.ts";
+import { parseTrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
+import type { InstanceRequest } from "@trustwarden/core/api/identity.ts";
+import { parseBase64url } from "@trustwarden/core/bytes.ts";
+import { type PublicKey, parseP256PublicKey } from "@trustwarden/core/crypto.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { parseScope } from "@trustwarden/core/scope.ts";
+import type { IssueCommand } from "../store/ports.ts";
+import type { EnrolleeCaller } from "./caller.ts";
+import type { Services } from "./services.ts";
+
+type Document = Omit<IssueCommand, "context" | "spki" | "thumbprint" | "enrolment" | "possession">;
+type EnrolmentServices = Pick<Services, "bundle" | "reads" | "nonces" | "serverKey">;
+
+/** A verifier is named by its operator and holds no scope: it acts for nobody. */
+const NO_SCOPE = parseScope([]);
+const NO_LIMITS = { depth: 0, fanOut: 0, budget: 0 } as const;
+
+/**
+ * The enrollee who brought these documents; its nonce is spent.
+ *
+ * @param now - Unix seconds.
+ * @throws TrustWardenError the `ticket_`, `grant_` and `possession_` codes, `nonce_invalid`, `owner_unknown`,
+ *   `identity_revoked`, `ancestor_dead`, `public_key_refused`.
+ */
+export function verifyEnrollee(
+  services: EnrolmentServices,
+  request: InstanceRequest,
+  now: number,
+): EnrolleeCaller {
+  const document = verifyDocument(services, request.enrolment, now);
+  const spki = parseBase64url(request.spki);
+  const possession = verifyPossession({
+    envelope: request.possession,
+    spki,
+    enrolmentSha256: digestOfEnrolment(request.enrolment),
+  });
+  if (document.childThumbprint !== null && document.childThumbprint !== possession.thumbprint) {
+    throw new TrustWardenError("grant_invalid", { reason: "made for another key" });
+  }
+  services.nonces.spend(possession.nonce, now);
+  const { thumbprint } = possession;
+  const { via, jti } = document.command;
+  return {
+    principal: { kind: "enrollee", via, enrolmentId: jti, thumbprint },
+    intent: null,
+    enrolment: {
+      ...document.command,
+      spki,
+      thumbprint,
+      enrolment: request.enrolment,
+      possession: request.possession,
+    },
+  };
+}
+
+interface VerifiedDocument {
+  readonly command: Document;
+  /** The key that a grant was made for; a ticket fits any. */
+  readonly childThumbprint: string | null;
+}
+
+function verifyDocument(services: EnrolmentServices, envelope: string, now: number): VerifiedDocument {
+  const unverified = parseUnverifiedEnrolment(envelope);
+  const audience = parseTrustDomain(services.bundle.trustDomain);
+  const check = (publicKey: PublicKey): EnrolmentCheck => ({ publicKey, audience, now });
+  switch (unverified.via) {
+    case "ticket":
+      return fromTicket(envelope, check(ownerKey(services, unverified.unverifiedOwnerId)));
+    case "verifier-ticket":
+      return fromVerifierTicket(envelope, check(services.serverKey));
+    case "grant":
+      return fromGrant(services, envelope, { unverified, check });
+  }
+}
+
+function ownerKey({ reads }: EnrolmentServices, ownerId: string): PublicKey {
+  const owner = reads.findOwner(ownerId);
+  if (owner === undefined) throw new TrustWardenError("owner_unknown");
+  return parseP256PublicKey(owner.spki);
+}
+
+function fromTicket(envelope: string, check: EnrolmentCheck): VerifiedDocument {
+  const ticket = verifyTicket(envelope, check);
+  return {
+    childThumbprint: null,
+    command: {
+      via: "ticket",
+      jti: ticket.jti,
+      enrolmentIssuedAt: ticket.iat,
+      enrolmentExpiresAt: ticket.exp,
+      ownerId: ticket.owner,
+      parent: null,
+      path: ticket.path,
+      name: ticket.name,
+      scope: ticket.scope,
+      ttlSeconds: ticket.ttl_seconds,
+      limits: limitsOf(ticket.limits),
+    },
+  };
+}
+
+function fromVerifierTicket(envelope: string, check: EnrolmentCheck): VerifiedDocument {
+  const ticket = verifyVerifierTicket(envelope, check);
+  return {
+    childThumbprint: null,
+    command: {
+      via: "verifier-ticket",
+      jti: ticket.jti,
+      enrolmentIssuedAt: ticket.iat,
+      enrolmentExpiresAt: ticket.exp,
+      ownerId: null,
+      parent: null,
+      path: "",
+      name: ticket.name,
+      scope: NO_SCOPE,
+      ttlSeconds: ticket.ttl_seconds,
+      limits: NO_LIMITS,
+    },
+  };
+}
+
+function fromGrant(
+  services: EnrolmentServices,
+  envelope: string,
+  options: {
+    readonly unverified: {
+      readonly unverifiedParentInstanceId: string;
+      readonly unverifiedSvidSha256: string;
+    };
+    readonly check: (publicKey: PublicKey) => EnrolmentCheck;
+  },
+): VerifiedDocument {
+  const { unverifiedParentInstanceId: instanceId, unverifiedSvidSha256: svidSha256 } = options.unverified;
+  const grant = verifyGrant(envelope, options.check(parentKey(services, { instanceId, svidSha256 })));
+  const parent = services.reads.findInstance(instanceId);
+  if (parent?.spiffeId !== grant.parent || parent.kind !== "agent") {
+    throw new TrustWardenError("grant_invalid", { reason: "parent" });
+  }
+  return {
+    childThumbprint: grant.child_thumbprint,
+    command: {
+      via: "grant",
+      jti: grant.jti,
+      enrolmentIssuedAt: grant.iat,
+      enrolmentExpiresAt: grant.exp,
+      ownerId: parent.ownerId,
+      parent: { instanceId, svidSha256 },
+      path: grant.path,
+      name: grant.name,
+      scope: grant.scope,
+      ttlSeconds: grant.ttl_seconds,
+      limits: limitsOf(grant.limits),
+    },
+  };
+}
+
+/** Whether the parent and its SVID are alive is decided where it counts: in the transaction that issues. */
+function parentKey(
+  { reads }: EnrolmentServices,
+  { instanceId, svidSha256 }: { readonly instanceId: string; readonly svidSha256: string },
+): PublicKey {
+  const issued = reads.findSvid(svidSha256);
+  if (issued?.instanceId !== instanceId) {
+    throw new TrustWardenError("grant_invalid", { reason: "parent's SVID is not known" });
+  }
+  return parseP256PublicKey(issued.spki);
+}

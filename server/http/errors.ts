@@ -1,0 +1,50 @@
+/**
+ * From any failure to what a stranger may read of it: the table's status and sentence, never a message of a library.
+ */
+import { type PublicError, publicError, TrustWardenError } from "@trustwarden/core/error.ts";
+import { z } from "zod";
+import type { EventLog } from "./services.ts";
+
+/** An HTTP answer to a failure. */
+export interface ErrorAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: PublicError;
+}
+
+/** The failure in our own words; whatever is not known is `internal`. */
+export function toTrustWardenError(error: unknown): TrustWardenError {
+  if (error instanceof TrustWardenError) return error;
+  if (error instanceof z.ZodError) return new TrustWardenError("request_malformed", {}, { cause: error });
+  const status = error instanceof Error && "statusCode" in error ? error.statusCode : undefined;
+  if (status === 413) return new TrustWardenError("request_too_large", {}, { cause: error });
+  // Fastify's own refusals: media type, empty or malformed body, schema.
+  if (typeof status === "number" && status >= 400 && status < 500) {
+    return new TrustWardenError("request_malformed", {}, { cause: error });
+  }
+  return new TrustWardenError("internal", {}, { cause: error });
+}
+
+/** What is sent for a failure. */
+export function formatErrorAnswer(error: TrustWardenError): ErrorAnswer {
+  const mayRetry = error.status === 429 || error.status === 503;
+  return {
+    status: error.status,
+    headers: { "cache-control": "no-store", ...(mayRetry ? { "retry-after": "1" } : {}) },
+    body: publicError(error),
+  };
+}
+
+/** Logs a failure by code; of a bug also where it happened, but not its message, which may hold anything (D16). */
+export function logFailure(log: EventLog, route: string, error: TrustWardenError): void {
+  const facts = { route, code: error.code, status: error.status };
+  if (error.code === "internal") log.error({ ...facts, at: framesOf(error.cause) }, "request failed");
+  else if (error.status >= 500) log.warn(facts, "request failed");
+  else log.info(facts, "request refused");
+}
+
+function framesOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return "not an error";
+  const frames = (cause.stack ?? "").split("\n").filter((line) => /^\s+at /.test(line));
+  return [cause.name, ...frames.slice(0, 8).map((line) => line.trim())].join(" | ");
+}

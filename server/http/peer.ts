@@ -1,0 +1,141 @@
+/**
+ * Who is at the other end of a TLS socket: the SVID it proved in the handshake, and whether that instance still lives.
+ *
+ * The chain is proven once per socket, against the bundle of this trust domain; whether it has expired and whether
+ * the instance, each of its ancestors and its owner are alive is asked for every request, so that an open connection
+ * outlives nobody.
+ */
+import type { Socket } from "node:net";
+import { instanceIdOf, pathOf } from "@trustwarden/core/agentid/spiffe-id.ts";
+import { verifyX509Svid, type X509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { AgentPrincipal, VerifierPrincipal } from "@trustwarden/core/principal.ts";
+import type { InstanceState, StoreReads } from "../store/ports.ts";
+import { peerChainOf } from "./peer-chain.ts";
+import type { Services } from "./services.ts";
+
+type PeerServices = Pick<Services, "bundle" | "reads">;
+
+/** An SVID that belongs to a live instance of this deployment. */
+export interface LivePeer {
+  readonly svid: X509Svid;
+  readonly instance: InstanceState;
+  /** From the root instance down to this one; only itself for a verifier. */
+  readonly chain: readonly InstanceState[];
+}
+
+interface ProvenSvid {
+  readonly svid: X509Svid;
+  /** Unix seconds between which every certificate of the chain is valid. */
+  readonly validFrom: number;
+  readonly validUntil: number;
+}
+
+const proven = new WeakMap<Socket, ProvenSvid>();
+
+/**
+ * The SVID of a socket's peer.
+ *
+ * @param now - Unix seconds.
+ * @throws TrustWardenError `no_svid` and the `svid_` codes.
+ */
+export function verifyPeerSvid(services: PeerServices, socket: Socket, now: number): X509Svid {
+  const known = proven.get(socket);
+  if (known !== undefined && now >= known.validFrom && now < known.validUntil) return known.svid;
+  const svid = verifyChain(services, peerChainOf(socket), now);
+  proven.set(socket, {
+    svid,
+    validFrom: Math.max(...svid.chain.map(({ notBefore }) => notBefore)),
+    validUntil: Math.min(...svid.chain.map(({ notAfter }) => notAfter)),
+  });
+  return svid;
+}
+
+/** As `verifyPeerSvid`, for a chain that came in a body. */
+export function verifyChain(
+  { bundle }: PeerServices,
+  chainDer: readonly Uint8Array[],
+  now: number,
+): X509Svid {
+  return verifyX509Svid(chainDer, new Map([[bundle.trustDomain, bundle]]), now);
+}
+
+/**
+ * The live instance of a proven SVID.
+ *
+ * @param now - Unix seconds.
+ * @throws TrustWardenError `svid_bearer_refused` for an SVID that names no instance, `principal_refused` for the
+ *   server's own, `instance_unknown`, `identity_revoked` or `identity_expired`.
+ */
+export function requireLivePeer(services: PeerServices, svid: X509Svid, now: number): LivePeer {
+  if (pathOf(svid.id).startsWith("/trustwarden/server/")) throw new TrustWardenError("principal_refused");
+  const instanceId = instanceIdOf(svid.id);
+  // A class SVID names many instances: nobody could say which of them did it.
+  if (instanceId === undefined) throw new TrustWardenError("svid_bearer_refused", { spiffe_id: svid.id });
+  const chain = requireLiveChain(services.reads, instanceId, now);
+  const instance = chain.at(-1);
+  const issued = services.reads.findSvid(svid.leaf.sha256);
+  // A certificate of the right name that the store never issued would be one that somebody else made.
+  if (issued?.instanceId !== instanceId || instance?.spiffeId !== svid.id) {
+    throw new TrustWardenError("instance_unknown", { spiffe_id: svid.id });
+  }
+  return { svid, instance, chain };
+}
+
+/**
+ * The chain of an instance, every link and the owner alive.
+ *
+ * @throws TrustWardenError `instance_unknown`, `identity_revoked` or `identity_expired`.
+ */
+export function requireLiveChain(
+  reads: Pick<StoreReads, "chainOf" | "findOwner">,
+  instanceId: string,
+  now: number,
+): readonly InstanceState[] {
+  const chain = reads.chainOf(instanceId);
+  if (chain.at(-1)?.instanceId !== instanceId) throw new TrustWardenError("instance_unknown");
+  for (const { instanceId: id, isRevoked, expiresAt } of chain) {
+    if (isRevoked) throw new TrustWardenError("identity_revoked", { instance_id: id });
+    if (now >= expiresAt) throw new TrustWardenError("identity_expired", { instance_id: id, expiresAt, now });
+  }
+  const ownerId = chain[0]?.ownerId ?? null;
+  if (ownerId !== null && reads.findOwner(ownerId)?.isRevoked !== false) {
+    throw new TrustWardenError("identity_revoked", { owner_id: ownerId });
+  }
+  return chain;
+}
+
+/** The principal of a live agent. @throws TrustWardenError `principal_refused` when it is no agent. */
+export function agentOf({ svid, instance, chain }: LivePeer): AgentPrincipal {
+  const { agentId, ownerId } = instance;
+  if (instance.kind !== "agent" || agentId === null || ownerId === null) {
+    throw new TrustWardenError("principal_refused", { kind: instance.kind });
+  }
+  return {
+    kind: "agent",
+    spiffeId: instance.spiffeId,
+    agentId,
+    instanceId: instance.instanceId,
+    ownerId,
+    svidSha256: svid.leaf.sha256,
+    custody: "agent",
+    chain: chain.map((link) => ({
+      agentId: link.agentId ?? "",
+      instanceId: link.instanceId,
+      spiffeId: link.spiffeId,
+      scope: link.scope,
+    })),
+  };
+}
+
+/** The principal of a live verifier. @throws TrustWardenError `principal_refused` when it is none. */
+export function verifierOf({ svid, instance }: LivePeer): VerifierPrincipal {
+  if (instance.kind !== "verifier") throw new TrustWardenError("principal_refused", { kind: instance.kind });
+  return {
+    kind: "verifier",
+    spiffeId: instance.spiffeId,
+    instanceId: instance.instanceId,
+    name: instance.name,
+    svidSha256: svid.leaf.sha256,
+  };
+}

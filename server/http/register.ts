@@ -1,0 +1,124 @@
+/**
+ * Puts the rows of the route table on one Fastify server: strict JSON in, schema-shaped JSON out, nothing else.
+ */
+
+import { errorAnswer } from "@trustwarden/core/api/ledger.ts";
+import { parseUtf8 } from "@trustwarden/core/bytes.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { parseJson } from "@trustwarden/core/json.ts";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { serializerCompiler, validatorCompiler } from "fastify-type-provider-zod";
+import { z } from "zod";
+import { type Arrival, formatPeer, type HeadRules, MAX_BODY_BYTES, requireCleanHead } from "./arrival.ts";
+import { formatErrorAnswer, logFailure, toTrustWardenError } from "./errors.ts";
+import { isRawAnswer, type ListenerName, type Route } from "./route.ts";
+import type { EventLog } from "./services.ts";
+
+const EMPTY = new Uint8Array(0);
+/** A query that no row asked for is a mistake or a probe. */
+const NO_QUERY = z.strictObject({});
+
+/** Exact bytes of bodies by request: commitments and signatures cover bytes, not values. */
+const rawBodies = new WeakMap<object, Uint8Array>();
+
+/** What a listener is made of. */
+export interface ServeOptions {
+  readonly routes: readonly Route[];
+  readonly listener: ListenerName;
+  readonly rules: HeadRules;
+  /** Answers an arrival; the guarded ones through the path. */
+  readonly serve: (route: Route, arrival: Arrival) => Promise<unknown>;
+  readonly log: EventLog;
+}
+
+/** Serves the rows of one listener. */
+export function registerRoutes(app: FastifyInstance, options: ServeOptions): void {
+  const { listener, serve } = options;
+  prepareServer(app, options);
+  for (const route of options.routes) {
+    if (route.answer === "upgrade" || !route.listeners.includes(listener)) continue;
+    app.route({
+      method: route.method,
+      url: route.path,
+      schema: schemaOf(route),
+      handler: async (request, reply) => {
+        const arrival = arrivalOf(request, { route, listener });
+        return answer(reply, await serve(route, arrival));
+      },
+    });
+  }
+}
+
+/** Body, query, path and answer of a row, as Fastify and the OpenAPI generator read them. */
+export function schemaOf(route: Route): Record<string, unknown> {
+  return {
+    summary: route.summary,
+    ...(route.body === undefined ? {} : { body: route.body }),
+    ...(route.params === undefined ? {} : { params: route.params }),
+    querystring: route.query ?? NO_QUERY,
+    response: {
+      ...(typeof route.answer === "string" ? {} : { 200: route.answer }),
+      "4xx": errorAnswer,
+      "5xx": errorAnswer,
+    },
+  };
+}
+
+function prepareServer(app: FastifyInstance, { rules, log }: ServeOptions): void {
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(serializerCompiler);
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser(
+    "application/json",
+    { parseAs: "buffer" },
+    async (request: FastifyRequest, body: Buffer) => {
+      rawBodies.set(request.raw, body);
+      return parseJson(parseUtf8(body), MAX_BODY_BYTES);
+    },
+  );
+  app.addHook("onRequest", async (request) => requireCleanHead(request.raw, rules));
+  app.setNotFoundHandler(async () => {
+    throw new TrustWardenError("not_found");
+  });
+  app.setErrorHandler(async (error, request, reply) => {
+    const failure = toTrustWardenError(error);
+    logFailure(log, routeNameOf(request), failure);
+    const { status, headers, body } = formatErrorAnswer(failure);
+    return reply.code(status).headers(headers).send(body);
+  });
+}
+
+/** The table's name of the route, never the target: that is the caller's text. */
+function routeNameOf(request: FastifyRequest): string {
+  const { url } = request.routeOptions;
+  return url === undefined ? "none" : `${request.method} ${url}`;
+}
+
+function arrivalOf(
+  request: FastifyRequest,
+  { route, listener }: { readonly route: Route; readonly listener: ListenerName },
+): Arrival {
+  const { raw } = request;
+  return {
+    route,
+    listener,
+    socket: raw.socket,
+    peer: formatPeer(raw.socket),
+    method: request.method,
+    target: raw.url ?? "",
+    headers: raw.headers,
+    rawBody: rawBodies.get(raw) ?? EMPTY,
+    body: request.body,
+    query: request.query,
+    params: request.params,
+  };
+}
+
+function answer(reply: FastifyReply, value: unknown): FastifyReply {
+  reply.header("x-content-type-options", "nosniff");
+  if (!isRawAnswer(value)) return reply.header("cache-control", "no-store").send(value);
+  return reply
+    .header("cache-control", value.cacheControl)
+    .header("content-type", value.contentType)
+    .send(typeof value.content === "string" ? value.content : Buffer.from(value.content));
+}

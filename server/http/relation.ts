@@ -1,0 +1,44 @@
+/**
+ * Who is acted on, seen from the caller: the word that the control-plane policy decides by.
+ *
+ * What does not exist is `other`, exactly as what belongs to somebody else, so that nobody learns which it was.
+ */
+import type { Subject } from "@trustwarden/core/agentscope/policy-input.ts";
+import type { Principal } from "@trustwarden/core/principal.ts";
+import type { StoreReads } from "../store/ports.ts";
+
+/** Something that can be named in the control plane. */
+export type Target =
+  | { readonly kind: "instance"; readonly id: string }
+  | { readonly kind: "agent"; readonly id: string }
+  | { readonly kind: "owner"; readonly id: string };
+
+type Reads = Pick<StoreReads, "findInstance" | "findAgent" | "isDescendant">;
+
+/** The relation of a target to a principal. */
+export function relationOf(reads: Reads, principal: Principal, target: Target): Subject {
+  switch (principal.kind) {
+    case "agent":
+      return relationToAgent(reads, principal.instanceId, target);
+    case "owner":
+      return relationToOwner(reads, principal.ownerId, target);
+    case "verifier":
+      return target.kind === "instance" && target.id === principal.instanceId ? "self" : "other";
+    case "enrollee":
+    case "operator":
+      return "none";
+  }
+}
+
+function relationToAgent(reads: Reads, instanceId: string, target: Target): Subject {
+  if (target.kind !== "instance") return "other";
+  if (target.id === instanceId) return "self";
+  const isBelow = reads.isDescendant({ instanceId: target.id, ancestorInstanceId: instanceId });
+  return isBelow ? "descendant" : "other";
+}
+
+function relationToOwner(reads: Reads, ownerId: string, target: Target): Subject {
+  if (target.kind === "owner") return target.id === ownerId ? "self" : "other";
+  const found = target.kind === "agent" ? reads.findAgent(target.id) : reads.findInstance(target.id);
+  return found?.ownerId === ownerId ? "descendant" : "other";
+}

@@ -1,0 +1,130 @@
+/**
+ * What a route is: a row of data. Everything that Fastify serves, and every upgrade, is made from such a row, so that
+ * nothing can be served that is not on the table.
+ */
+import type { Subject } from "@trustwarden/core/agentscope/policy-input.ts";
+import type { Decision } from "@trustwarden/core/decision.ts";
+import type { ControlKind } from "@trustwarden/core/event.ts";
+import type { Principal } from "@trustwarden/core/principal.ts";
+import type { z } from "zod";
+import type { Arrival } from "./arrival.ts";
+import type { Caller } from "./caller.ts";
+import type { Services } from "./services.ts";
+
+/** `main` serves agents and services, `stop` only what must work when everything else is busy, `admin` operators. */
+export type ListenerName = "main" | "stop" | "admin";
+
+export const EVERYWHERE: readonly ListenerName[] = ["main", "stop", "admin"];
+export const MAIN_AND_ADMIN: readonly ListenerName[] = ["main", "admin"];
+export const ADMIN_ONLY: readonly ListenerName[] = ["admin"];
+
+/**
+ * How an allowed visit enters the ledger.
+ *
+ * - `single`: one control record before the act.
+ * - `with_state`: the act is a command; its event commits with the state.
+ * - `decision`: the data plane; intent and decision side by side.
+ * - `outcome`: the signed record in the body is the entry.
+ */
+export type Recording = "single" | "with_state" | "decision" | "outcome";
+
+/** One guarded visit, after authentication and decision. */
+export interface Visit<Body = unknown, Query = unknown, Params = unknown> {
+  readonly arrival: Arrival;
+  readonly caller: Caller;
+  readonly decision: Decision;
+  readonly body: Body;
+  readonly query: Query;
+  readonly params: Params;
+}
+
+/** A question that is asked before the decision: which action, on whom. */
+export type Question<Body = unknown, Query = unknown, Params = unknown> = Pick<
+  Visit<Body, Query, Params>,
+  "arrival" | "caller" | "body" | "query" | "params"
+>;
+
+/** Text or bytes that go out as they are. */
+export interface RawAnswer {
+  readonly isRaw: true;
+  readonly contentType: string;
+  readonly cacheControl: string;
+  readonly content: string | Uint8Array;
+}
+
+interface RouteBase {
+  readonly method: "GET" | "POST";
+  /** Fastify's spelling of the path. */
+  readonly path: string;
+  readonly listeners: readonly ListenerName[];
+  readonly summary: string;
+}
+
+interface Schemas<Body extends z.ZodType, Query extends z.ZodType, Params extends z.ZodType> {
+  readonly body?: Body;
+  readonly query?: Query;
+  readonly params?: Params;
+  /** JSON answers are cut down to this schema; `raw` and upgraded routes have none. */
+  readonly answer: z.ZodType | "raw" | "upgrade";
+}
+
+/** A row of the closed public list: no identity, no record, nothing secret. */
+export interface PublicRoute<Params extends z.ZodType = z.ZodType>
+  extends RouteBase,
+    Schemas<z.ZodType, z.ZodType, Params> {
+  readonly access: "public";
+  // A method, because methods are compared bivariantly: a row typed by its own schemas fits the table of all rows.
+  act(services: Services, params: z.output<Params>): Promise<unknown>;
+}
+
+/** A guarded row. */
+export interface GuardedRoute<
+  Body extends z.ZodType = z.ZodType,
+  Query extends z.ZodType = z.ZodType,
+  Params extends z.ZodType = z.ZodType,
+> extends RouteBase,
+    Schemas<Body, Query, Params> {
+  /** Kinds of principal that may come; everybody else is refused before any policy is asked. */
+  readonly access: readonly Principal["kind"][];
+  readonly recording: Recording;
+  /** Kind of the control record of a `single` recording. */
+  readonly kind: ControlKind;
+  /** Stopping goes on when the ledger cannot record. */
+  readonly isStopLane: boolean;
+  /** Control action, such as `revoke:instance`. */
+  action(question: Question<z.output<Body>, z.output<Query>, z.output<Params>>): string;
+  /** Who is acted on, seen from the caller. */
+  subject(services: Services, question: Question<z.output<Body>, z.output<Query>, z.output<Params>>): Subject;
+  act(services: Services, visit: Visit<z.output<Body>, z.output<Query>, z.output<Params>>): Promise<unknown>;
+}
+
+export type Route = PublicRoute | GuardedRoute;
+
+/** A public row, typed by its own schemas. */
+export function definePublic<Params extends z.ZodType>(
+  route: Omit<PublicRoute<Params>, "access">,
+): PublicRoute {
+  return { ...route, access: "public" };
+}
+
+/** A guarded row, typed by its own schemas; most are not of the stop lane and leave a `read` or `admin` record. */
+export function defineGuarded<
+  Body extends z.ZodType = z.ZodType,
+  Query extends z.ZodType = z.ZodType,
+  Params extends z.ZodType = z.ZodType,
+>(
+  route: Omit<GuardedRoute<Body, Query, Params>, "kind" | "isStopLane"> &
+    Partial<Pick<GuardedRoute, "kind" | "isStopLane">>,
+): GuardedRoute {
+  return { kind: "read", isStopLane: false, ...route };
+}
+
+/** Whether an act's answer goes out as it is. */
+export function isRawAnswer(value: unknown): value is RawAnswer {
+  return typeof value === "object" && value !== null && "isRaw" in value && value.isRaw === true;
+}
+
+/** How a route is named in records, logs and tests. */
+export function formatRoute({ method, path }: Pick<RouteBase, "method" | "path">): string {
+  return `${method} ${path}`;
+}

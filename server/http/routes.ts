@@ -1,0 +1,34 @@
+/**
+ * The route table: everything that this server answers, on which listener, to whom, as which action, and how it is
+ * recorded. `register.ts` serves exactly these rows; `routes.test.ts` fails when anything else is served.
+ */
+import type { Route } from "./route.ts";
+import { ACTIONS_ROUTES } from "./table/actions.ts";
+import { IDENTITY_ROUTES } from "./table/identity.ts";
+import { LEDGER_ROUTES } from "./table/ledger.ts";
+import { OPERATION_ROUTES } from "./table/operation.ts";
+import { PUBLIC_ROUTES } from "./table/public.ts";
+import { REGISTRY_ROUTES } from "./table/registry.ts";
+import { STOPPING_ROUTES } from "./table/stopping.ts";
+
+/** Every route of this server. */
+export const ROUTES: readonly Route[] = [
+  ...PUBLIC_ROUTES,
+  ...IDENTITY_ROUTES,
+  ...ACTIONS_ROUTES,
+  ...STOPPING_ROUTES,
+  ...REGISTRY_ROUTES,
+  ...LEDGER_ROUTES,
+  ...OPERATION_ROUTES,
+];
+
+/** The closed public list: what needs no identity. A row that is public and not here is a bug. */
+export const PUBLIC_PATHS: readonly string[] = [
+  "/healthz",
+  "/v1/bundle",
+  "/v1/jwks",
+  "/.well-known/trustwarden",
+  "/v1/nonce",
+  "/ledger/checkpoint",
+  "/ledger/tile/*",
+];

@@ -1,0 +1,78 @@
+/**
+ * Everything that the routes work with, as ports. `build.ts` puts the adapters in.
+ */
+import type { Duplex } from "node:stream";
+import type { ActionClasses } from "@trustwarden/core/action.ts";
+import type { TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
+import type { PolicyEngine } from "@trustwarden/core/agentscope/ports.ts";
+import type { PublicKey } from "@trustwarden/core/crypto.ts";
+import type { Random } from "@trustwarden/core/id.ts";
+import type { FlooredClock } from "../clock.ts";
+import type { Ledger } from "../ledger/ledger.ts";
+import type { Outcomes } from "../ledger/outcomes.ts";
+import type { LedgerQueries } from "../ledger/queries.ts";
+import type { RecordedDecisions } from "../ledger/recorded-decisions.ts";
+import type { Refusals } from "../ledger/refusals.ts";
+import type { SeenIntents } from "../ledger/seen-intents.ts";
+import type { FeedTarget, ServerSvid, StoreCommands, StoreReads } from "../store/ports.ts";
+import type { Nonces } from "./nonces.ts";
+import type { OwnerRequests } from "./owner-requests.ts";
+
+/** The revocation feed, as the HTTP side uses it. */
+export interface RevocationFeed {
+  /** Takes over an upgraded connection of an authenticated verifier. */
+  accept(
+    socket: Duplex,
+    verifier: {
+      readonly spiffeId: string;
+      readonly instanceId: string;
+      /** Asked at each beat; false cuts the connection. */
+      readonly isLive: () => boolean;
+    },
+  ): void;
+  /** Pushes and waits until every lease of the moment has acknowledged or run out. */
+  publish(
+    targets: readonly Pick<FeedTarget, "kind" | "id">[],
+    epoch: number,
+  ): Promise<{ readonly acked: number; readonly expired: number; readonly elapsedMs: number }>;
+  /** Live leases. */
+  readonly leases: number;
+}
+
+/** What the server logs; ids and codes only, never headers, bodies or credentials. */
+export interface EventLog {
+  info(facts: Readonly<Record<string, string | number | boolean>>, message: string): void;
+  warn(facts: Readonly<Record<string, string | number | boolean>>, message: string): void;
+  error(facts: Readonly<Record<string, string | number | boolean>>, message: string): void;
+}
+
+export interface Services {
+  readonly version: string;
+  readonly clock: FlooredClock;
+  readonly random: Random;
+  readonly bundle: TrustBundle;
+  readonly authoritiesSha256: string;
+  /** The current server SVID; replaced at half life, its SPIFFE ID stays. */
+  readonly serverSvid: () => ServerSvid;
+  readonly serverKey: PublicKey;
+  readonly commands: StoreCommands;
+  readonly reads: StoreReads;
+  readonly ledger: Ledger;
+  readonly decisions: RecordedDecisions;
+  readonly outcomes: Outcomes;
+  readonly events: LedgerQueries;
+  readonly seen: SeenIntents;
+  readonly refusals: Refusals;
+  readonly feed: RevocationFeed;
+  readonly policy: { readonly engine: PolicyEngine; readonly classes: ActionClasses };
+  readonly nonces: Nonces;
+  readonly ownerRequests: OwnerRequests;
+  /** Keeps the epoch outside the data directory, so that an older copy of the state is noticed. Durable on return. */
+  readonly raiseEpoch: (epoch: number) => Promise<void>;
+  readonly urls: () => { readonly server: string; readonly stop: string };
+  /** Monotonic milliseconds of the start. */
+  readonly startedMonoMs: number;
+  readonly log: EventLog;
+  /** The OpenAPI document, as JSON text. */
+  readonly openApi: () => Promise<string>;
+}

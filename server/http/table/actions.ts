@@ -1,0 +1,40 @@
+/** Rows of the data plane: the decision before an action, and what came of it. */
+import {
+  decisionAnswer,
+  decisionRequest,
+  outcomeAnswer,
+  outcomeRequest,
+} from "@trustwarden/core/api/action.ts";
+import { recordOutcome } from "../acts/outcomes.ts";
+import { defineGuarded, MAIN_AND_ADMIN, type Route } from "../route.ts";
+
+/** Put on the table by `routes.ts`. */
+export const ACTIONS_ROUTES: readonly Route[] = [
+  defineGuarded({
+    method: "POST",
+    path: "/v1/decisions",
+    listeners: MAIN_AND_ADMIN,
+    summary: "Decide and record an agent's intent",
+    access: ["agent"],
+    recording: "decision",
+    body: decisionRequest,
+    answer: decisionAnswer,
+    // The data plane takes action and subject from the intent itself; see decision-ports.ts.
+    action: () => "ask:decision",
+    subject: () => "none",
+    act: () => Promise.reject(new Error("the decision route walks the first half of the path only")),
+  }),
+  defineGuarded({
+    method: "POST",
+    path: "/v1/outcomes",
+    listeners: MAIN_AND_ADMIN,
+    summary: "Record what came of an action",
+    access: ["verifier", "agent"],
+    recording: "outcome",
+    body: outcomeRequest,
+    answer: outcomeAnswer,
+    action: ({ caller }) => (caller.principal.kind === "agent" ? "act:outcome" : "record:outcome"),
+    subject: () => "self",
+    act: recordOutcome,
+  }),
+];

@@ -1,0 +1,78 @@
+/** The closed public list: rows that need no identity and leave no record. */
+import { nonceAnswer } from "@trustwarden/core/api/identity.ts";
+import { discovery } from "@trustwarden/core/api/ledger.ts";
+import { z } from "zod";
+import {
+  discover,
+  health,
+  issueNonce,
+  readBundle,
+  readCheckpoint,
+  readHashTile,
+  readJwks,
+} from "../acts/public.ts";
+import { definePublic, EVERYWHERE, MAIN_AND_ADMIN, type Route } from "../route.ts";
+
+const ok = z.object({ status: z.literal("ok") });
+const tilePath = z.object({ "*": z.string().max(128) });
+
+/** Put on the table by `routes.ts`. */
+export const PUBLIC_ROUTES: readonly Route[] = [
+  definePublic({
+    method: "GET",
+    path: "/healthz",
+    listeners: EVERYWHERE,
+    summary: "Whether the server answers",
+    answer: ok,
+    act: health,
+  }),
+  definePublic({
+    method: "GET",
+    path: "/v1/bundle",
+    listeners: MAIN_AND_ADMIN,
+    summary: "SPIFFE trust bundle",
+    answer: "raw",
+    act: readBundle,
+  }),
+  definePublic({
+    method: "GET",
+    path: "/v1/jwks",
+    listeners: MAIN_AND_ADMIN,
+    summary: "Keys of JWT-SVIDs",
+    answer: "raw",
+    act: readJwks,
+  }),
+  definePublic({
+    method: "GET",
+    path: "/.well-known/trustwarden",
+    listeners: MAIN_AND_ADMIN,
+    summary: "Discovery",
+    answer: discovery,
+    act: discover,
+  }),
+  definePublic({
+    method: "GET",
+    path: "/v1/nonce",
+    listeners: EVERYWHERE,
+    summary: "A nonce for one proof of possession",
+    answer: nonceAnswer,
+    act: issueNonce,
+  }),
+  definePublic({
+    method: "GET",
+    path: "/ledger/checkpoint",
+    listeners: MAIN_AND_ADMIN,
+    summary: "Latest signed tree head",
+    answer: "raw",
+    act: readCheckpoint,
+  }),
+  definePublic({
+    method: "GET",
+    path: "/ledger/tile/*",
+    listeners: MAIN_AND_ADMIN,
+    summary: "Hash tiles",
+    params: tilePath,
+    answer: "raw",
+    act: readHashTile,
+  }),
+];

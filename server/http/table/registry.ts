@@ -1,0 +1,87 @@
+/** Rows about owners, services and agents. */
+import {
+  ownerAnswer,
+  ownerRequest,
+  ticketAnswer,
+  verifierTicketRequest,
+} from "@trustwarden/core/api/identity.ts";
+import { agentList, agentQuery, agentView, ownerList } from "@trustwarden/core/api/ledger.ts";
+import { z } from "zod";
+import { createOwner, createVerifierTicket, listAgents, listOwners, showAgent } from "../acts/registry.ts";
+import { relationOf } from "../relation.ts";
+import { ADMIN_ONLY, defineGuarded, MAIN_AND_ADMIN, type Route } from "../route.ts";
+
+const agentPath = z.object({ id: z.string().min(1).max(64) });
+
+/** Put on the table by `routes.ts`. */
+export const REGISTRY_ROUTES: readonly Route[] = [
+  defineGuarded({
+    method: "POST",
+    path: "/v1/owners",
+    listeners: ADMIN_ONLY,
+    summary: "Register an owner's key",
+    access: ["operator"],
+    recording: "with_state",
+    body: ownerRequest,
+    answer: ownerAnswer,
+    action: () => "create:owner",
+    subject: () => "none",
+    act: createOwner,
+  }),
+  defineGuarded({
+    method: "GET",
+    path: "/v1/owners",
+    listeners: ADMIN_ONLY,
+    summary: "All owners",
+    access: ["operator"],
+    recording: "single",
+    answer: ownerList,
+    action: () => "read:owners",
+    subject: () => "none",
+    act: listOwners,
+  }),
+  defineGuarded({
+    method: "POST",
+    path: "/v1/verifier-tickets",
+    listeners: ADMIN_ONLY,
+    summary: "A ticket for one service",
+    access: ["operator"],
+    recording: "with_state",
+    body: verifierTicketRequest,
+    answer: ticketAnswer,
+    action: () => "create:verifier-ticket",
+    subject: () => "none",
+    act: createVerifierTicket,
+  }),
+  defineGuarded({
+    method: "GET",
+    path: "/v1/agents",
+    listeners: MAIN_AND_ADMIN,
+    summary: "Agents and their instances",
+    access: ["owner", "operator"],
+    recording: "single",
+    query: agentQuery,
+    answer: agentList,
+    action: () => "read:agents",
+    // An owner's list is cut to its own agents; naming another owner is refused, not silently replaced.
+    subject: ({ reads }, { caller: { principal }, query }) =>
+      principal.kind === "owner" && query.owner === undefined
+        ? "self"
+        : relationOf(reads, principal, { kind: "owner", id: query.owner ?? "" }),
+    act: listAgents,
+  }),
+  defineGuarded({
+    method: "GET",
+    path: "/v1/agents/:id",
+    listeners: MAIN_AND_ADMIN,
+    summary: "One agent and its instances",
+    access: ["owner", "operator"],
+    recording: "single",
+    params: agentPath,
+    answer: agentView,
+    action: () => "read:agents",
+    subject: ({ reads }, { caller, params }) =>
+      relationOf(reads, caller.principal, { kind: "agent", id: params.id }),
+    act: showAgent,
+  }),
+];

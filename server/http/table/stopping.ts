@@ -1,0 +1,57 @@
+/** Rows of the stop lane: they work when everything else is busy, or broken. */
+import {
+  narrowingAnswer,
+  narrowingRequest,
+  revocationAnswer,
+  revocationRequest,
+} from "@trustwarden/core/api/revocation.ts";
+import { LEASE_PROTOCOL } from "@trustwarden/core/revocation/frames.ts";
+import { narrow, normalTarget, revoke } from "../acts/revocation.ts";
+import { relationOf } from "../relation.ts";
+import { defineGuarded, EVERYWHERE, type Route } from "../route.ts";
+
+/** Put on the table by `routes.ts`. */
+export const STOPPING_ROUTES: readonly Route[] = [
+  defineGuarded({
+    method: "POST",
+    path: "/v1/revocations",
+    listeners: EVERYWHERE,
+    summary: "Stop an instance, an agent with its subtree, or an owner",
+    access: ["agent", "owner", "operator"],
+    recording: "with_state",
+    isStopLane: true,
+    body: revocationRequest,
+    answer: revocationAnswer,
+    action: ({ body }) => `revoke:${body.target.kind}`,
+    subject: ({ reads }, { caller, body }) => relationOf(reads, caller.principal, normalTarget(body.target)),
+    act: revoke,
+  }),
+  defineGuarded({
+    method: "POST",
+    path: "/v1/narrowings",
+    listeners: EVERYWHERE,
+    summary: "Replace an instance's scope by a part of it",
+    access: ["agent", "owner", "operator"],
+    recording: "with_state",
+    isStopLane: true,
+    body: narrowingRequest,
+    answer: narrowingAnswer,
+    action: () => "narrow:instance",
+    subject: ({ reads }, { caller, body }) =>
+      relationOf(reads, caller.principal, { kind: "instance", id: body.instance_id }),
+    act: narrow,
+  }),
+  defineGuarded({
+    method: "GET",
+    path: "/v1/lease",
+    listeners: ["stop"],
+    summary: `Upgrade to ${LEASE_PROTOCOL}`,
+    access: ["verifier"],
+    recording: "single",
+    kind: "admin",
+    answer: "upgrade",
+    action: () => "hold:lease",
+    subject: () => "self",
+    act: () => Promise.resolve(),
+  }),
+];

@@ -1,0 +1,133 @@
+/**
+ * The ledger as the server uses it: signs the server's records, appends, and settles what commands owe.
+ *
+ * Whatever `append` returns is durable and has its place. When the log has failed nothing more is promised: every
+ * later call throws `ledger_unavailable`, and the process stops; what commands committed waits in the outbox.
+ */
+import type { LogReader } from "@trustwarden/core/agentledger/ports.ts";
+import type { QueryIndex } from "@trustwarden/core/agentledger/query-index.ts";
+import type { Appended as SequencedEntry } from "@trustwarden/core/agentledger/sequencer.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { FlooredClock } from "../clock.ts";
+import type { Committed, ControlDraft, StoreCommands } from "../store/ports.ts";
+import type { DecisionFacts, EventContext, ServerRecords } from "./server-records.ts";
+
+/** The sequencer, as far as the server needs it. */
+export interface LogWriter {
+  readonly vkey: string;
+  readonly size: number;
+  append(entries: readonly Uint8Array[]): Promise<readonly SequencedEntry[]>;
+  checkpoint(): string;
+  waitForCheckpoint(size: number): Promise<void>;
+  readEntry(index: number): Promise<Uint8Array>;
+  proveInclusion(index: number, size: number): Promise<readonly Uint8Array[]>;
+  proveConsistency(oldSize: number, newSize: number): Promise<readonly Uint8Array[]>;
+}
+
+/** An entry in its place. */
+export interface Appended {
+  readonly eventId: string;
+  readonly index: number;
+  readonly acknowledgement: string;
+}
+
+export interface LedgerOptions {
+  readonly origin: string;
+  readonly log: LogWriter;
+  readonly reader: LogReader;
+  readonly records: ServerRecords;
+  readonly index: Pick<QueryIndex, "observe">;
+  readonly clock: FlooredClock;
+  readonly markSequenced: StoreCommands["markSequenced"];
+  /** Told when outbox rows could not be marked; they are in the ledger and will be found there at the next start. */
+  readonly onUnmarked: (error: unknown) => void;
+}
+
+/** Owns the batch of outbox rows that are sequenced but not yet marked; losing it only means marking them again. */
+export class Ledger {
+  readonly origin: string;
+  readonly log: LogWriter;
+  readonly reader: LogReader;
+  readonly #options: LedgerOptions;
+  #isFailed = false;
+  #sequenced: number[] = [];
+  #marking: Promise<void> | null = null;
+
+  constructor(options: LedgerOptions) {
+    this.origin = options.origin;
+    this.log = options.log;
+    this.reader = options.reader;
+    this.#options = options;
+  }
+
+  /** Refuses to begin what could not be recorded. @throws TrustWardenError `ledger_unavailable`. */
+  requireAvailable(): void {
+    if (this.#isFailed) throw new TrustWardenError("ledger_unavailable");
+  }
+
+  /** Notes that the log is done for; called by whoever learns of it first. */
+  fail(): void {
+    this.#isFailed = true;
+  }
+
+  /** Appends entries as neighbours. @throws TrustWardenError `ledger_unavailable` or `entry_too_large`. */
+  async append(entries: readonly Uint8Array[]): Promise<readonly SequencedEntry[]> {
+    this.requireAvailable();
+    // The instant under these signatures is history from now on; a clock behind it is wrong.
+    this.#options.clock.raise(this.#options.clock.nowMs());
+    const appended = await this.#options.log.append(entries);
+    entries.forEach((entry, offset) => {
+      const place = appended[offset];
+      if (place !== undefined) this.#options.index.observe(place.index, entry);
+    });
+    return appended;
+  }
+
+  /** Signs and appends a control event, with the agent's intent before it. @throws TrustWardenError `ledger_unavailable`. */
+  async recordControl(draft: ControlDraft, context: EventContext): Promise<Appended> {
+    const { eventId, entries } = this.#options.records.issueControl(draft, context);
+    return { eventId, ...lastOf(await this.append(entries)) };
+  }
+
+  /** Signs a decision record; the caller appends it behind its intent. */
+  issueDecision(facts: DecisionFacts): string {
+    return this.#options.records.issueDecision(facts);
+  }
+
+  /** Sequences what a command committed. @throws TrustWardenError `ledger_unavailable`: it stays in the outbox then. */
+  async settle(committed: Pick<Committed<unknown>, "entries" | "outboxId" | "eventId">): Promise<Appended> {
+    const appended = await this.append(committed.entries);
+    this.#sequenced.push(committed.outboxId);
+    this.#marking ??= this.#markLoop();
+    return { eventId: committed.eventId, ...lastOf(appended) };
+  }
+
+  /** Returns when every settled outbox row is marked. */
+  async drain(): Promise<void> {
+    await this.#marking;
+  }
+
+  async #markLoop(): Promise<void> {
+    try {
+      while (this.#sequenced.length > 0) {
+        const ids = this.#sequenced;
+        this.#sequenced = [];
+        await this.#options.markSequenced(ids);
+      }
+    } catch (error) {
+      // Safe to go on: marking is housekeeping, and draining the outbox at the next start is idempotent.
+      this.#options.onUnmarked(error);
+    } finally {
+      this.#marking = null;
+    }
+  }
+}
+
+function lastOf(appended: readonly SequencedEntry[]): {
+  readonly index: number;
+  readonly acknowledgement: string;
+} {
+  const last = appended.at(-1);
+  if (last === undefined) throw new Error("an event has at least one entry");
+  return { index: last.index, acknowledgement: last.acknowledgement };
+}

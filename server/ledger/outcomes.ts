@@ -1,0 +1,70 @@
+/**
+ * One outcome a decision: the first that is recorded counts, sending it again changes nothing, and another one is a
+ * conflict.
+ */
+import type { QueryIndex } from "@trustwarden/core/agentledger/query-index.ts";
+import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
+import { sha256 } from "@trustwarden/core/crypto.ts";
+import { parseEnvelope } from "@trustwarden/core/dsse.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { Ledger } from "./ledger.ts";
+import type { RecordedDecision } from "./recorded-decisions.ts";
+
+/** An outcome in the ledger. */
+export interface RecordedOutcome {
+  readonly index: number;
+  readonly payloadSha256: string;
+  /** Null for an outcome that an earlier run recorded. */
+  readonly acknowledgement: string | null;
+}
+
+/** Owns the outcomes, those in flight included, of the decisions that are in memory. */
+export class Outcomes {
+  readonly #ledger: Pick<Ledger, "append">;
+  readonly #index: Pick<QueryIndex, "findOutcome">;
+  readonly #recordings = new WeakMap<RecordedDecision, Promise<RecordedOutcome>>();
+
+  constructor(options: {
+    readonly ledger: Pick<Ledger, "append">;
+    readonly index: Pick<QueryIndex, "findOutcome">;
+  }) {
+    this.#ledger = options.ledger;
+    this.#index = options.index;
+  }
+
+  /**
+   * Records a verified outcome of a decision, at most once.
+   *
+   * @throws TrustWardenError `event_conflict` or `ledger_unavailable`.
+   */
+  async record(decision: RecordedDecision, envelope: string): Promise<RecordedOutcome> {
+    // The payload, not the envelope: a signature has a second spelling.
+    const payloadSha256 = encodeBase64url(sha256(parseEnvelope(envelope).payload));
+    const recorded = await (this.#recordings.get(decision) ??
+      this.#begin(decision, { envelope, payloadSha256 }));
+    if (recorded.payloadSha256 === payloadSha256) return recorded;
+    throw new TrustWardenError("event_conflict", { event_id: decision.eventId });
+  }
+
+  /** A recording that fails is forgotten, so that it can be tried again. */
+  #begin(
+    decision: RecordedDecision,
+    outcome: { readonly envelope: string; readonly payloadSha256: string },
+  ): Promise<RecordedOutcome> {
+    const recording = this.#findOrAppend(decision, outcome);
+    this.#recordings.set(decision, recording);
+    recording.catch(() => this.#recordings.delete(decision));
+    return recording;
+  }
+
+  async #findOrAppend(
+    decision: RecordedDecision,
+    { envelope, payloadSha256 }: { readonly envelope: string; readonly payloadSha256: string },
+  ): Promise<RecordedOutcome> {
+    const earlier = decision.isReadBack ? await this.#index.findOutcome(decision.intentSha256) : undefined;
+    if (earlier !== undefined) return { ...earlier, acknowledgement: null };
+    const [appended] = await this.#ledger.append([encodeUtf8(envelope)]);
+    if (appended === undefined) throw new Error("one entry went in");
+    return { index: appended.index, payloadSha256, acknowledgement: appended.acknowledgement };
+  }
+}

@@ -1,0 +1,91 @@
+/**
+ * Questions to the ledger: the index finds, the log answers and proves.
+ *
+ * The index is never trusted. What is shown of one event is read from the log and comes with a proof of each record,
+ * so that whoever asks can check it without believing this server.
+ */
+import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
+import type { JoinedEvent } from "@trustwarden/core/agentledger/join.ts";
+import type { EventFilter, EventPage, QueryIndex } from "@trustwarden/core/agentledger/query-index.ts";
+import { encodeBase64, parseUtf8 } from "@trustwarden/core/bytes.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { LogWriter } from "./ledger.ts";
+
+/** Events that may share an id; agents choose theirs, and one may copy another's. */
+const MAX_NAMESAKES = 500;
+
+/** One event with its records, each provable. */
+export interface ProvenEvent {
+  readonly event: JoinedEvent;
+  readonly records: readonly {
+    readonly index: number;
+    readonly entry: string;
+    /** base64 */
+    readonly inclusionProof: readonly string[];
+  }[];
+  /** The signed tree head that the proofs lead to. */
+  readonly checkpoint: string;
+}
+
+/** Reads the ledger for whoever may. */
+export class LedgerQueries {
+  readonly #log: LogWriter;
+  readonly #index: Pick<QueryIndex, "query">;
+
+  constructor(options: { readonly log: LogWriter; readonly index: Pick<QueryIndex, "query"> }) {
+    this.#log = options.log;
+    this.#index = options.index;
+  }
+
+  /** A page of events, newest first. @throws TrustWardenError `request_malformed` for a foreign cursor. */
+  search(
+    filter: EventFilter,
+    page: { readonly limit: number; readonly cursor?: string | undefined },
+  ): EventPage {
+    return this.#index.query(filter, page);
+  }
+
+  /**
+   * One event and its proofs. Of several with the same id the oldest, since ids are unguessable until they are used.
+   *
+   * @param options.within - owner or agent id: only events in its subtree are found.
+   * @throws TrustWardenError `not_found`, `ledger_unavailable`, `ledger_corrupt`.
+   */
+  async show(options: {
+    readonly eventId: string;
+    readonly within?: string | undefined;
+  }): Promise<ProvenEvent> {
+    const event = this.#index.query(options, { limit: MAX_NAMESAKES }).events.at(-1);
+    if (event === undefined) throw new TrustWardenError("not_found");
+    await this.#log.waitForCheckpoint(Math.max(...event.indexes) + 1);
+    const { note, size } = this.#head();
+    const records = await Promise.all(event.indexes.map((index) => this.#prove(index, size)));
+    return { event, records, checkpoint: note };
+  }
+
+  /**
+   * Proof that the tree of one size is the beginning of another.
+   *
+   * @param options.to - the published size unless given.
+   * @throws TrustWardenError `not_found` for sizes beyond the published one, or in the wrong order.
+   */
+  async proveConsistency(options: { readonly from: number; readonly to?: number | undefined }): Promise<{
+    readonly proof: readonly string[];
+    readonly checkpoint: string;
+  }> {
+    const { note, size } = this.#head();
+    const proof = await this.#log.proveConsistency(options.from, options.to ?? size);
+    return { proof: proof.map(encodeBase64), checkpoint: note };
+  }
+
+  #head(): { readonly note: string; readonly size: number } {
+    const note = this.#log.checkpoint();
+    return { note, size: verifyCheckpoint(note, this.#log.vkey).size };
+  }
+
+  async #prove(index: number, size: number): Promise<ProvenEvent["records"][number]> {
+    const entry = parseUtf8(await this.#log.readEntry(index));
+    const proof = await this.#log.proveInclusion(index, size);
+    return { index, entry, inclusionProof: proof.map(encodeBase64) };
+  }
+}

@@ -1,0 +1,124 @@
+/**
+ * The records that the server itself signs: decisions, and control events that change no state.
+ *
+ * Events of commands are signed inside the store's transaction. Everything is signed by the server's SVID key, and
+ * the `keyid` names that SVID; on renewal the next record names the next one.
+ */
+import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
+import type { Decision } from "@trustwarden/core/decision.ts";
+import { issueEnvelope } from "@trustwarden/core/dsse.ts";
+import { type ControlRecord, type DecisionRecord, formatTime } from "@trustwarden/core/event.ts";
+import { formatUuidV7, type Random } from "@trustwarden/core/id.ts";
+import type { VerifiedIntent } from "@trustwarden/core/intent.ts";
+import { type AgentPrincipal, type Enforcement, formatChain } from "@trustwarden/core/principal.ts";
+import type { Signer } from "@trustwarden/core/signer.ts";
+import type { ControlDraft, ServerSvid } from "../store/ports.ts";
+
+/** Where and when an event happened, and who caused it. */
+export interface EventContext {
+  /** Unix milliseconds. */
+  readonly nowMs: number;
+  /** As `formatPrincipal` gives it. */
+  readonly principal: string;
+  readonly peer: string;
+  /** The agent's intent, logged directly before. */
+  readonly intent: VerifiedIntent | null;
+  readonly epoch: number;
+}
+
+/** Entries of one event, in the order in which they are logged. */
+export interface SignedEvent {
+  readonly eventId: string;
+  readonly entries: readonly Uint8Array[];
+}
+
+/** What a decision record says besides the decision. */
+export interface DecisionFacts {
+  readonly agent: AgentPrincipal;
+  readonly intent: VerifiedIntent;
+  readonly decision: Decision;
+  readonly enforcement: Enforcement;
+  readonly peer: string;
+  /** Unix milliseconds. */
+  readonly nowMs: number;
+}
+
+/** Signs with the server's current SVID. */
+export interface ServerRecords {
+  /** The intent, if there is one, and the control record. */
+  issueControl(draft: ControlDraft, context: EventContext): SignedEvent;
+  /** The decision record's envelope text; the caller logs the intent before it. */
+  issueDecision(facts: DecisionFacts): string;
+}
+
+/** Signer of the server's records. */
+export function createServerRecords(options: {
+  readonly signer: Signer;
+  readonly serverSvid: () => ServerSvid;
+  readonly random: Random;
+}): ServerRecords {
+  const { signer, serverSvid, random } = options;
+  return {
+    issueControl(draft, context) {
+      const eventId = context.intent?.intent.event_id ?? formatUuidV7(context.nowMs, random);
+      const record = formatControl(draft, context, eventId);
+      const control = issueEnvelope(
+        "control",
+        { ...record, from: { ...record.from } },
+        signer,
+        serverSvid().svidSha256,
+      );
+      const texts = context.intent === null ? [control] : [context.intent.envelope, control];
+      return { eventId, entries: texts.map(encodeUtf8) };
+    },
+    issueDecision(facts) {
+      const record = formatDecision(facts);
+      const payload = { ...record, policy: { ...record.policy }, from: { ...record.from } };
+      return issueEnvelope("decision", payload, signer, serverSvid().svidSha256);
+    },
+  };
+}
+
+function formatControl(draft: ControlDraft, context: EventContext, eventId: string): ControlRecord {
+  return {
+    v: 1,
+    event_id: eventId,
+    kind: draft.kind,
+    allow: draft.allow,
+    reasons: draft.reasons,
+    principal: context.principal,
+    subject: draft.subject,
+    chain: draft.chain,
+    intent_sha256: context.intent?.sha256 ?? null,
+    epoch: context.epoch,
+    from: { peer: context.peer },
+    details: draft.details,
+    time: formatTime(context.nowMs),
+  };
+}
+
+function formatDecision({
+  agent,
+  intent,
+  decision,
+  enforcement,
+  peer,
+  nowMs,
+}: DecisionFacts): DecisionRecord {
+  return {
+    v: 1,
+    event_id: intent.intent.event_id,
+    intent_sha256: intent.sha256,
+    allow: decision.effect === "allow",
+    reasons: decision.reasons,
+    class: decision.class,
+    chain: formatChain(agent),
+    policy: { name: decision.policy.name, bundle_sha256: decision.policy.bundleSha256 },
+    approval: null,
+    from: { peer },
+    custody: agent.custody,
+    enforcement,
+    lease_epoch: decision.epoch,
+    time: formatTime(nowMs),
+  };
+}

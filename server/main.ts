@@ -1,0 +1,56 @@
+/**
+ * Entry point of the server: `startServer` for whoever runs it in its own process, and `node main.ts`.
+ */
+import { isErrorCode, TrustWardenError } from "@trustwarden/core/error.ts";
+import { type BuiltServer, buildServer } from "./build.ts";
+import type { Clock } from "./clock.ts";
+import { loadConfig, type ServerConfig } from "./config.ts";
+
+/** After the ledger has failed, requests in flight get their 503 and stops still go out; then the process ends. */
+const FATAL_GRACE_MS = 1500;
+/** The exit code of a shell for a process that was ended by SIGINT. */
+const INTERRUPTED = 130;
+
+/** A server that is listening. */
+export type RunningServer = BuiltServer;
+
+/**
+ * Starts a server in this process. The caller decides what happens on signals and when `failed` resolves.
+ *
+ * @param clock - another clock than the machine's, for tests that move time.
+ * @throws TrustWardenError any code of the set-up section of `core/error.ts`, and `clock_rolled_back`.
+ */
+export function startServer(config: ServerConfig, clock?: Clock): Promise<RunningServer> {
+  return buildServer(config, clock);
+}
+
+/** Runs until a signal or a fatal failure; a second signal does not wait. */
+async function run(): Promise<void> {
+  const server = await startServer(loadConfig());
+  const { url, stopUrl, adminSocket } = server;
+  process.stdout.write(
+    `${JSON.stringify({ ready: true, url, stop_url: stopUrl, admin_socket: adminSocket })}\n`,
+  );
+  let isStopping = false;
+  const stop = (): void => {
+    if (isStopping) process.exit(INTERRUPTED);
+    isStopping = true;
+    server.close().catch(fail);
+  };
+  process.on("SIGTERM", stop);
+  process.on("SIGINT", stop);
+  await server.failed;
+  setTimeout(() => process.exit(1), FATAL_GRACE_MS);
+}
+
+function fail(error: unknown): void {
+  const code = error instanceof TrustWardenError && isErrorCode(error.code) ? error.code : "internal";
+  process.stderr.write(`${JSON.stringify({ ready: false, code, ...detailsOf(error) })}\n`);
+  process.exitCode = 1;
+}
+
+function detailsOf(error: unknown): { readonly details?: TrustWardenError["details"] } {
+  return error instanceof TrustWardenError ? { details: error.details } : {};
+}
+
+if (import.meta.main) run().catch(fail);

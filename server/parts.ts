@@ -1,0 +1,178 @@
+/**
+ * Opens what a server stands on: lock, keys, policy, log, state, index; and brings log and state together, as a crash
+ * or a restored backup may have left them. With `build.ts` the only place that knows the adapters.
+ */
+import { join } from "node:path";
+import type { HighWater } from "@trustwarden/core/agentledger/ports.ts";
+import { Sequencer } from "@trustwarden/core/agentledger/sequencer.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { Random } from "@trustwarden/core/id.ts";
+import type { FlooredClock } from "./clock.ts";
+import type { ServerConfig } from "./config.ts";
+import type { EventLog } from "./http/services.ts";
+import { openServerKeys, type ServerKeys } from "./keys.ts";
+import { drainOutbox, oldestPendingMs } from "./ledger/outbox.ts";
+import { SeenIntents } from "./ledger/seen-intents.ts";
+import { readTail } from "./ledger/tail.ts";
+import { type BuiltinPolicy, createBuiltinPolicy } from "./opa/builtin.ts";
+import { createPrivateDirectory } from "./signer/private-file.ts";
+import { createLedgerIndex, type LedgerIndex } from "./store/ledger-index.ts";
+import { acquirePosixLock } from "./store/posix-lock.ts";
+import { PosixLogReader, PosixLogStorage } from "./store/posix-log.ts";
+import { createPosixHighWater } from "./store/posix-log-high-water.ts";
+import { createSqliteStore, type SqliteStore } from "./store/sqlite.ts";
+
+/** Largest record; the state store refuses a command whose event would be larger. */
+const MAX_ENTRY_BYTES = 16_384;
+
+/** What is opened before anything listens. */
+export interface Parts {
+  readonly config: ServerConfig;
+  readonly log: EventLog;
+  readonly random: Random;
+  readonly clock: FlooredClock;
+  readonly keys: ServerKeys;
+  readonly policy: BuiltinPolicy;
+  /** Name of the log. */
+  readonly origin: string;
+  readonly sequencer: Sequencer;
+  readonly reader: PosixLogReader;
+  readonly highWater: HighWater;
+  readonly store: SqliteStore;
+  readonly index: LedgerIndex;
+  /** Intents that the ledger says were used. */
+  readonly seen: SeenIntents;
+  /** Resolves with the reason when log or state is in doubt. */
+  readonly failed: Promise<unknown>;
+}
+
+/** Undoes one step of the start; run last first. */
+export type Cleanup = () => Promise<void> | void;
+
+/** What the parts are opened with. */
+export interface PartsOptions extends Pick<Parts, "config" | "log" | "random" | "clock"> {
+  /** Each opened part adds how to close it, also when a later one fails. */
+  readonly cleanups: Cleanup[];
+}
+
+type OnFatal = (error: unknown) => void;
+
+/**
+ * Opens all parts of a data directory, and makes them at the first start.
+ *
+ * @throws TrustWardenError any code of the set-up section of `core/error.ts`, and `clock_rolled_back`.
+ */
+export async function openParts(options: PartsOptions): Promise<Parts> {
+  const { config, log, random, clock, cleanups } = options;
+  createPrivateDirectory(config.dataDir);
+  const lock = acquirePosixLock(join(config.dataDir, "server.lock"));
+  cleanups.push(() => lock.release());
+  const keys = openServerKeys({ config, random, now: Math.floor(clock.nowMs() / 1000) });
+  const policy = createBuiltinPolicy(config.policyDir);
+  const failure = Promise.withResolvers<unknown>();
+  const onFatal: OnFatal = (error) => failure.resolve(error);
+  const origin = `ledger.${config.trustDomain}`;
+  const { sequencer, reader, highWater } = await openLog(options, { keys, origin, onFatal });
+  const store = await openStore(options, { keys, policy, onFatal });
+  const index = createLedgerIndex(join(config.dataDir, "index.db"));
+  cleanups.push(() => index.close());
+  const seen = new SeenIntents();
+  await reconcile({ sequencer, store, highWater, clock, log, seen });
+  await index.catchUp(sequencer);
+  const failed = failure.promise;
+  return {
+    config,
+    log,
+    random,
+    clock,
+    keys,
+    policy,
+    origin,
+    sequencer,
+    reader,
+    highWater,
+    store,
+    index,
+    seen,
+    failed,
+  };
+}
+
+async function openLog(
+  { config, clock, cleanups }: PartsOptions,
+  {
+    keys,
+    origin,
+    onFatal,
+  }: { readonly keys: ServerKeys; readonly origin: string; readonly onFatal: OnFatal },
+): Promise<Pick<Parts, "sequencer" | "reader" | "highWater">> {
+  const directory = join(config.dataDir, "ledger");
+  const highWater = createPosixHighWater({
+    path: join(config.configDir, `${config.trustDomain}.high-water`),
+    dataDirectory: config.dataDir,
+  });
+  const sequencer = new Sequencer({
+    origin,
+    signer: keys.logSigner,
+    storage: new PosixLogStorage(directory),
+    highWater,
+    now: () => Math.floor(clock.nowMs() / 1000),
+    onFatal,
+    maxEntryBytes: MAX_ENTRY_BYTES,
+  });
+  await sequencer.start();
+  cleanups.push(() => sequencer.stop());
+  return { sequencer, reader: new PosixLogReader(directory), highWater };
+}
+
+async function openStore(
+  { config, clock, cleanups }: PartsOptions,
+  {
+    keys,
+    policy,
+    onFatal,
+  }: { readonly keys: ServerKeys; readonly policy: BuiltinPolicy; readonly onFatal: OnFatal },
+): Promise<SqliteStore> {
+  const store = await createSqliteStore({
+    dataDir: config.dataDir,
+    keys: {
+      trustDomain: config.trustDomain,
+      intermediateDer: keys.authority.intermediate.der,
+      intermediateKeyPkcs8: keys.pkcs8.intermediate,
+      jwtKeyPkcs8: keys.pkcs8.jwt,
+      jwtIssuer: `https://${config.trustDomain}`,
+      serverKeyPkcs8: keys.pkcs8.server,
+    },
+    rules: {
+      quotas: config.quotas,
+      delegationMode: config.delegationMode,
+      classes: policy.data.classes,
+      maxEntryBytes: MAX_ENTRY_BYTES,
+    },
+    nowMs: () => clock.nowMs(),
+    onFatal: () => onFatal(new TrustWardenError("store_unavailable")),
+  });
+  cleanups.push(() => store.close());
+  return store;
+}
+
+async function reconcile(
+  parts: Pick<Parts, "sequencer" | "store" | "highWater" | "clock" | "log" | "seen">,
+): Promise<void> {
+  const { sequencer, store, clock, highWater, log, seen } = parts;
+  const mark = await highWater.read();
+  const epoch = store.reads.epoch();
+  // An older state database beside a current ledger would bring the revoked back.
+  if (mark !== null && mark.epoch > epoch) {
+    throw new TrustWardenError("data_rolled_back", { reason: "epoch", epoch, mark: mark.epoch });
+  }
+  const tail = await readTail({ log: sequencer, seen, sinceMs: oldestPendingMs(store.reads) });
+  clock.raise(tail.signedMs);
+  const drained = await drainOutbox({
+    reads: store.reads,
+    markSequenced: store.commands.markSequenced,
+    log: sequencer,
+    known: tail.indexes,
+  });
+  if (drained > 0) log.warn({ drained }, "events of an interrupted run were recorded late");
+}
