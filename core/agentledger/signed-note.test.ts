@@ -18,7 +18,6 @@ import {
 
 const signer = createTestLogSigner();
 const origin = "ledger.acme.test/2026q4";
-const noteSigner = createNoteSigner({ name: origin, signer });
 const vkey = formatVkey(origin, rawEd25519Key(signer.publicKey));
 const head: Checkpoint = { origin, size: 20_852_163, root: leafHash(Uint8Array.of(1)) };
 const malformed = expect.objectContaining({ code: "checkpoint_malformed" });

@@ -1,0 +1,280 @@
+/**
+ * Checks every record of a log: who signed it, whether that one may, and whether the records of one action agree.
+ *
+ * Signatures are judged as of the record's own time, so that a record stays good after its signer's SVID expired or
+ * was revoked. What only the whole log shows (gaps, missing outcomes) is reported by `finish`.
+ */
+import { TrustWardenError } from "../error.ts";
+import type { ControlRecord, DecisionRecord, Intent, OutcomeRecord } from "../event.ts";
+import { auditSequences, type SequencedIntent } from "./audit-sequences.ts";
+import type { FindingCode, Report } from "./finding.ts";
+import {
+  formatRecordKey,
+  isResend,
+  parseRecord,
+  type RecordBody,
+  type UnverifiedRecord,
+  verifyRecord,
+} from "./record.ts";
+import type { SvidDirectory } from "./svid-directory.ts";
+
+/** An intent and what came of it so far. */
+interface Action {
+  readonly index: number;
+  readonly intent: Intent;
+  readonly svidSha256: string;
+  decision: DecisionRecord | null;
+  control: ControlRecord | null;
+  outcome: OutcomeRecord | null;
+}
+
+const SERVER_ID = /^spiffe:\/\/[^/]+\/trustwarden\/server\/[^/]+$/;
+
+/** Owns what later records are checked against; lives for one audit. */
+export class RecordAuditor {
+  readonly #svids: SvidDirectory;
+  readonly #report: Report;
+  readonly #actions = new Map<string, Action>();
+  readonly #payloads = new Map<string, { readonly payloadSha256: string }>();
+  /** Epoch at which an owner, agent or instance was revoked, by its name. */
+  readonly #revoked = new Map<string, number>();
+  readonly #instances = new Map<string, SequencedIntent[]>();
+  #previousSha256: string | null = null;
+  #signatures = 0;
+
+  constructor(options: { readonly svids: SvidDirectory; readonly report: Report }) {
+    this.#svids = options.svids;
+    this.#report = options.report;
+  }
+
+  /** Signatures that verified. */
+  get signatures(): number {
+    return this.#signatures;
+  }
+
+  /** Checks one entry; call in the order of the log. Gives the record when it could be read. */
+  add(index: number, entry: Uint8Array): UnverifiedRecord | null {
+    const before = this.#previousSha256;
+    this.#previousSha256 = null;
+    const record = this.#parse(index, entry);
+    if (record === null) return null;
+    this.#previousSha256 = record.entrySha256;
+    if (record.unverified.kind === "control") this.#collect(index, record.unverified.value);
+    const signerId = this.#verify(index, record);
+    if (signerId === null || this.#isRepeated(index, record)) return record;
+    this.#join({ index, record, signerId, before });
+    return record;
+  }
+
+  /** Reports what is missing now that the log has ended. */
+  finish(): void {
+    for (const { index, decision, control, outcome } of this.#actions.values()) {
+      if (decision === null && control === null) {
+        this.#finding("intent_without_decision", index, "nobody decided about this intent");
+      }
+      if (decision?.allow === true && outcome === null) {
+        this.#finding("decision_without_outcome", index, "allowed, but how it ended was never recorded");
+      }
+    }
+    for (const [instance, intents] of this.#instances) auditSequences(instance, intents, this.#report);
+  }
+
+  #parse(index: number, entry: Uint8Array): UnverifiedRecord | null {
+    try {
+      return parseRecord(entry);
+    } catch (error) {
+      this.#finding("record_unreadable", index, codeOf(error));
+      return null;
+    }
+  }
+
+  #collect(index: number, control: ControlRecord): void {
+    try {
+      this.#svids.collect(control);
+    } catch (error) {
+      this.#finding("record_unreadable", index, `svid_chain: ${codeOf(error)}`);
+    }
+  }
+
+  /** SPIFFE ID of the proven signer, or null after a report. */
+  #verify(index: number, record: UnverifiedRecord): string | null {
+    const { unverified, envelope } = record;
+    const at = Math.floor(Date.parse(unverified.value.time) / 1000);
+    try {
+      const svid = this.#svids.verify(envelope.unverifiedKeyid, at);
+      verifyRecord(record, svid);
+      this.#signatures += 1;
+      return svid.spiffeId;
+    } catch (error) {
+      this.#finding(findingOf(codeOf(error)), index, codeOf(error));
+      return null;
+    }
+  }
+
+  #isRepeated(index: number, record: UnverifiedRecord): boolean {
+    const { unverified } = record;
+    const intentSha256 = unverified.kind === "intent" ? null : unverified.value.intent_sha256;
+    const svid = intentSha256 === null ? null : (this.#actions.get(intentSha256)?.svidSha256 ?? null);
+    const key = formatRecordKey(record, svid);
+    try {
+      const isKnown = isResend(record, this.#payloads.get(key));
+      if (isKnown) this.#finding("record_repeated", index, "this record is in the log already");
+      this.#payloads.set(key, { payloadSha256: record.payloadSha256 });
+      return isKnown;
+    } catch (error) {
+      this.#finding("record_conflict", index, codeOf(error));
+      return true;
+    }
+  }
+
+  #join({
+    index,
+    record,
+    signerId,
+    before,
+  }: {
+    readonly index: number;
+    readonly record: UnverifiedRecord;
+    readonly signerId: string;
+    readonly before: string | null;
+  }): void {
+    const body: RecordBody = record.unverified;
+    switch (body.kind) {
+      case "intent":
+        this.#joinIntent(index, { intent: body.value, record, signerId });
+        return;
+      case "decision":
+        this.#joinDecision(index, { decision: body.value, signerId, before });
+        return;
+      case "outcome":
+        this.#joinOutcome(index, { outcome: body.value, signerId });
+        return;
+      case "control":
+        this.#joinControl(index, { control: body.value, signerId, before });
+        return;
+    }
+  }
+
+  #joinIntent(
+    index: number,
+    {
+      intent,
+      record,
+      signerId,
+    }: { readonly intent: Intent; readonly record: UnverifiedRecord; readonly signerId: string },
+  ): void {
+    if (signerId !== intent.agent.spiffe_id)
+      this.#finding("signer_not_allowed", index, "the intent names another agent than signed it");
+    const svidSha256 = intent.agent.svid_sha256;
+    this.#actions.set(record.entrySha256, {
+      index,
+      intent,
+      svidSha256,
+      decision: null,
+      control: null,
+      outcome: null,
+    });
+    const intents = this.#instances.get(signerId) ?? [];
+    this.#instances.set(signerId, intents);
+    intents.push({ index, seq: intent.seq, prev: intent.prev, payloadSha256: record.payloadSha256 });
+  }
+
+  #joinDecision(
+    index: number,
+    {
+      decision,
+      signerId,
+      before,
+    }: { readonly decision: DecisionRecord; readonly signerId: string; readonly before: string | null },
+  ): void {
+    if (!SERVER_ID.test(signerId))
+      this.#finding("signer_not_allowed", index, "a decision that no server signed");
+    const action = this.#actions.get(decision.intent_sha256);
+    if (action === undefined || before !== decision.intent_sha256) {
+      this.#finding("decision_without_intent", index, "its intent is not the entry before it");
+    }
+    if (action === undefined) return;
+    const { intent } = action;
+    if (intent.event_id !== decision.event_id || decision.chain.at(-1) !== intent.agent.id) {
+      this.#finding("decision_mismatch", index, "event or agent is not the intent's");
+    }
+    action.decision = decision;
+    if (decision.allow) this.#requireUnrevoked(index, { decision, intent });
+  }
+
+  /** A decision made on an epoch that includes a revocation must not allow what was revoked. */
+  #requireUnrevoked(
+    index: number,
+    { decision, intent }: { readonly decision: DecisionRecord; readonly intent: Intent },
+  ): void {
+    const instanceId = intent.agent.spiffe_id.slice(intent.agent.spiffe_id.lastIndexOf("/") + 1);
+    const names = [
+      ...decision.chain.map((link) => link.replace(/^owner:/, "")),
+      intent.agent.spiffe_id,
+      instanceId,
+    ];
+    for (const name of names) {
+      const epoch = this.#revoked.get(name);
+      if (epoch !== undefined && decision.lease_epoch >= epoch) {
+        this.#finding("allowed_after_revocation", index, `${name} was revoked at epoch ${epoch}`);
+      }
+    }
+  }
+
+  #joinOutcome(
+    index: number,
+    { outcome, signerId }: { readonly outcome: OutcomeRecord; readonly signerId: string },
+  ): void {
+    const action = this.#actions.get(outcome.intent_sha256);
+    if (action?.decision?.allow !== true) {
+      this.#finding("outcome_without_decision", index, "nothing allowed what it reports");
+      return;
+    }
+    const { intent, decision } = action;
+    const enforcer = decision.enforcement === "self" ? intent.agent.spiffe_id : intent.aud;
+    if (signerId !== enforcer)
+      this.#finding("signer_not_allowed", index, "the outcome is not the enforcement point's");
+    if (outcome.event_id !== intent.event_id || outcome.decision_index !== action.index + 1) {
+      this.#finding("outcome_mismatch", index, "event or decision is not the intent's");
+    }
+    action.outcome = outcome;
+  }
+
+  #joinControl(
+    index: number,
+    {
+      control,
+      signerId,
+      before,
+    }: { readonly control: ControlRecord; readonly signerId: string; readonly before: string | null },
+  ): void {
+    if (!SERVER_ID.test(signerId))
+      this.#finding("signer_not_allowed", index, "a control record that no server signed");
+    if (control.intent_sha256 !== null) {
+      const action = this.#actions.get(control.intent_sha256);
+      if (action === undefined || before !== control.intent_sha256) {
+        this.#finding("control_mismatch", index, "its intent is not the entry before it");
+      }
+      if (action !== undefined) action.control = control;
+    }
+    if (control.kind !== "revoke" || !control.allow || control.subject === null) return;
+    this.#revoked.set(
+      control.subject,
+      Math.min(control.epoch, this.#revoked.get(control.subject) ?? control.epoch),
+    );
+  }
+
+  #finding(code: FindingCode, index: number, detail: string): void {
+    this.#report({ code, place: `entry ${index}`, detail });
+  }
+}
+
+function codeOf(error: unknown): string {
+  if (!(error instanceof TrustWardenError)) throw error;
+  return error.code;
+}
+
+function findingOf(code: string): FindingCode {
+  if (code === "not_found") return "svid_unknown";
+  return code === "signature_invalid" || code === "svid_mismatch" ? "signature_bad" : "svid_refused";
+}

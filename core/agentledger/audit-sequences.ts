@@ -1,0 +1,33 @@
+/**
+ * Checks one instance's count of its own intents: what the log does not hold, the next intent gives away.
+ *
+ * Instances act in parallel, so the order of the log is not the order of `seq`; the count is judged when the whole
+ * log is known. The end of a count cannot be judged: a log cannot prove an action that nobody reported.
+ */
+import type { Report } from "./finding.ts";
+
+/** An intent, as far as counting goes. */
+export interface SequencedIntent {
+  readonly index: number;
+  readonly seq: number;
+  readonly prev: string | null;
+  readonly payloadSha256: string;
+}
+
+/** Reports gaps, repeats and broken links, each by its own code. @param instance - SPIFFE ID. */
+export function auditSequences(instance: string, intents: readonly SequencedIntent[], report: Report): void {
+  const ordered = intents.toSorted((left, right) => left.seq - right.seq || left.index - right.index);
+  let last: SequencedIntent | null = null;
+  for (const intent of ordered) {
+    const expected: number = (last?.seq ?? 0) + 1;
+    const detail = `seq ${intent.seq} at entry ${intent.index}`;
+    if (intent.seq === last?.seq) {
+      report({ code: "sequence_repeated", place: instance, detail });
+    } else if (intent.seq !== expected) {
+      report({ code: "sequence_gap", place: instance, detail: `${detail}, expected ${expected}` });
+    } else if (intent.prev !== (last?.payloadSha256 ?? null)) {
+      report({ code: "previous_mismatch", place: instance, detail });
+    }
+    last = intent;
+  }
+}

@@ -1,0 +1,210 @@
+/**
+ * Helpers for tests of records: parties with keys, certificates without X.509, and the records of one action.
+ */
+import { createPrivateKey, createPublicKey, sign } from "node:crypto";
+import { encodeBase64, encodeBase64url, encodeUtf8, parseUtf8 } from "../bytes.ts";
+import { encodeSpki, parseP256PublicKey, sha256 } from "../crypto.ts";
+import { issueEnvelope } from "../dsse.ts";
+import { TrustWardenError } from "../error.ts";
+import type { ControlRecord, DecisionRecord, Intent, OutcomeRecord } from "../event.ts";
+import type { JsonObject } from "../json.ts";
+import type { Signer } from "../signer.ts";
+import type { CertificateVerifier } from "./ports.ts";
+
+/** SEC1 DER of a P-256 private key without its public half: header, scalar, curve. */
+const SEC1 = {
+  head: Buffer.from("30310201010420", "hex"),
+  tail: Buffer.from("a00a06082a8648ce3d030107", "hex"),
+};
+
+/** Instant of all test records, Unix seconds. */
+export const TEST_NOW = 1_795_000_000;
+
+/** Somebody with a key and a certificate. */
+export interface TestParty {
+  readonly spiffeId: string;
+  readonly signer: Signer;
+  /** Stand-in for a DER certificate. */
+  readonly leaf: Uint8Array;
+  /** base64url digest of the leaf. */
+  readonly sha256: string;
+}
+
+/** A party whose key is a fixed function of its name. */
+export function createTestParty(
+  spiffeId: string,
+  { trusted = true, expiresAt = TEST_NOW + 3600 } = {},
+): TestParty {
+  const scalar = sha256(encodeUtf8(spiffeId));
+  const privateKey = createPrivateKey({
+    key: Buffer.concat([SEC1.head, scalar, SEC1.tail]),
+    format: "der",
+    type: "sec1",
+  });
+  const publicKey = createPublicKey(privateKey);
+  const certificate = {
+    spiffeId,
+    spki: encodeBase64(encodeSpki(publicKey)),
+    trusted,
+    notBefore: TEST_NOW - 60,
+    expiresAt,
+  };
+  const leaf = encodeUtf8(JSON.stringify(certificate));
+  return {
+    spiffeId,
+    signer: {
+      algorithm: "ES256",
+      publicKey,
+      sign: (data) => sign("sha256", data, { key: privateKey, dsaEncoding: "ieee-p1363" }),
+    },
+    leaf,
+    sha256: encodeBase64url(sha256(leaf)),
+  };
+}
+
+/** Verifies the stand-in certificates of `createTestParty`. */
+export const testCertificates: CertificateVerifier = {
+  verifyChain([leaf], at) {
+    if (leaf === undefined) throw new TrustWardenError("no_svid");
+    const { spiffeId, spki, trusted, notBefore, expiresAt } = JSON.parse(parseUtf8(leaf));
+    if (trusted !== true) throw new TrustWardenError("svid_untrusted");
+    if (at < notBefore) throw new TrustWardenError("svid_not_yet_valid");
+    if (at >= expiresAt) throw new TrustWardenError("svid_expired");
+    const publicKey = parseP256PublicKey(Buffer.from(spki, "base64"));
+    return { spiffeId, sha256: encodeBase64url(sha256(leaf)), publicKey, notBefore, expiresAt };
+  },
+};
+
+export const testServer: TestParty = createTestParty("spiffe://acme.test/trustwarden/server/01J");
+export const testGateway: TestParty = createTestParty(
+  "spiffe://acme.test/trustwarden/verifier/bank/inst-01J",
+);
+export const testAgent: TestParty = createTestParty("spiffe://acme.test/team/finance/payment-agent/inst-01A");
+
+const TIME = new Date(TEST_NOW * 1000).toISOString();
+const DIGEST = encodeBase64url(sha256(encodeUtf8("digest")));
+
+/** A UUIDv7 that ends in a number. */
+export function formatTestEventId(number: number): string {
+  return `01990000-0000-7000-8000-${String(number).padStart(12, "0")}`;
+}
+
+/** Entry of an intent by `testAgent`, unless another signs. */
+export function issueTestIntent(changes: Partial<Intent> & { readonly by?: TestParty } = {}): Uint8Array {
+  const { by = testAgent, ...fields } = changes;
+  const intent: Intent = {
+    v: 1,
+    event_id: formatTestEventId(1),
+    agent: { id: "agt_payment", spiffe_id: by.spiffeId, svid_sha256: by.sha256 },
+    action: "write:transactions",
+    resource: "postgres://finance-db/transactions",
+    request: DIGEST,
+    params: null,
+    aud: testGateway.spiffeId,
+    job: null,
+    time: TIME,
+    exp: TEST_NOW + 30,
+    seq: 1,
+    prev: null,
+    seen: null,
+    ...fields,
+  };
+  return issueEntry("intent", intent, by);
+}
+
+/** Entry of the server's decision about an intent. */
+export function issueTestDecision(
+  intent: Uint8Array,
+  changes: Partial<DecisionRecord> & { readonly by?: TestParty } = {},
+): Uint8Array {
+  const { by = testServer, ...fields } = changes;
+  const decision: DecisionRecord = {
+    v: 1,
+    event_id: formatTestEventId(1),
+    intent_sha256: encodeBase64url(sha256(intent)),
+    allow: true,
+    reasons: [],
+    class: "B",
+    chain: ["owner:own_1", "agt_orchestrator", "agt_payment"],
+    policy: { name: "finance-prod-v2.3", bundle_sha256: DIGEST },
+    approval: null,
+    from: { peer: "127.0.0.1" },
+    custody: "agent",
+    enforcement: "service",
+    lease_epoch: 7,
+    time: TIME,
+    ...fields,
+  };
+  return issueEntry("decision", decision, by);
+}
+
+/** Entry of the gateway's outcome of an intent. */
+export function issueTestOutcome(
+  intent: Uint8Array,
+  changes: Partial<OutcomeRecord> & { readonly by?: TestParty } = {},
+): Uint8Array {
+  const { by = testGateway, ...fields } = changes;
+  const outcome: OutcomeRecord = {
+    v: 1,
+    event_id: formatTestEventId(1),
+    intent_sha256: encodeBase64url(sha256(intent)),
+    decision_index: 1,
+    status: "success",
+    result: null,
+    bytes: 12,
+    duration_ms: 3,
+    time: TIME,
+    ...fields,
+  };
+  return issueEntry("outcome", outcome, by);
+}
+
+/** Entry of a control record of the server. */
+export function issueTestControl(
+  changes: Partial<ControlRecord> & { readonly by?: TestParty } = {},
+): Uint8Array {
+  const { by = testServer, ...fields } = changes;
+  const control: ControlRecord = {
+    v: 1,
+    event_id: formatTestEventId(900),
+    kind: "start",
+    allow: true,
+    reasons: [],
+    principal: "operator",
+    subject: null,
+    chain: [],
+    intent_sha256: null,
+    epoch: 1,
+    from: { peer: "admin" },
+    details: {},
+    time: TIME,
+    ...fields,
+  };
+  return issueEntry("control", control, by);
+}
+
+/** Entry of the issue event that carries a party's certificate. */
+export function issueTestSvid(party: TestParty, number: number): Uint8Array {
+  return issueTestControl({
+    event_id: formatTestEventId(1000 + number),
+    kind: "issue",
+    subject: party.spiffeId,
+    chain: ["owner:own_1", "agt_orchestrator", "agt_payment"],
+    details: {
+      agent_id: "agt_payment",
+      spiffe_id: party.spiffeId,
+      svid_sha256: party.sha256,
+      svid_chain: [encodeBase64(party.leaf)],
+    },
+  });
+}
+
+function issueEntry(
+  name: "intent" | "decision" | "outcome" | "control",
+  value: object,
+  by: TestParty,
+): Uint8Array {
+  // A record's members are JSON by construction; its interface type cannot say so.
+  const payload: JsonObject = JSON.parse(JSON.stringify(value));
+  return encodeUtf8(issueEnvelope(name, payload, by.signer, by.sha256));
+}

@@ -1,0 +1,210 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { formatRecordKey, parseRecord } from "@trustwarden/core/agentledger/record.ts";
+import {
+  formatTestEventId,
+  issueTestControl,
+  issueTestDecision,
+  issueTestIntent,
+  issueTestOutcome,
+  issueTestSvid,
+  TEST_NOW,
+  testAgent,
+} from "@trustwarden/core/agentledger/record-testing.ts";
+import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
+import { afterAll, describe, expect, it } from "vitest";
+import { createLedgerIndex, type LedgerIndex } from "./ledger-index.ts";
+
+const root = mkdtempSync(join(tmpdir(), "ledger-index-"));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+/** Twenty actions, every fourth denied, every fifth without an outcome, after one issue event. */
+function history(): readonly Uint8Array[] {
+  const entries = [issueTestSvid(testAgent, 1)];
+  for (let number = 1; number <= 20; number += 1) {
+    const event_id = formatTestEventId(number);
+    const time = new Date((TEST_NOW + number) * 1000).toISOString();
+    const intent = issueTestIntent({
+      event_id,
+      time,
+      seq: number,
+      action: number % 2 === 0 ? "read:transactions" : "write:transactions",
+    });
+    const allow = number % 4 !== 0;
+    entries.push(intent, issueTestDecision(intent, { event_id, allow, reasons: allow ? [] : ["scope"] }));
+    if (allow && number % 5 !== 0)
+      entries.push(issueTestOutcome(intent, { event_id, decision_index: entries.length - 1 }));
+  }
+  return entries;
+}
+
+const entries = history();
+
+function sourceOf(list: readonly Uint8Array[]) {
+  return {
+    size: list.length,
+    readEntry: async (index: number) => list[index] ?? Promise.reject(new Error("no entry")),
+  };
+}
+
+async function filled(list: readonly Uint8Array[] = entries): Promise<LedgerIndex> {
+  const index = createLedgerIndex(":memory:");
+  await index.catchUp(sourceOf(list));
+  return index;
+}
+
+const idsOf = (index: LedgerIndex, filter: Parameters<LedgerIndex["query"]>[0]) =>
+  index.query(filter, { limit: 500 }).events.map(({ event_id }) => Number(event_id.slice(-12)));
+
+describe("the ledger index", () => {
+  it("finds events by each of their properties, newest first, and only those", async () => {
+    const index = await filled();
+    const all = Array.from({ length: 20 }, (_, number) => 20 - number);
+    expect(idsOf(index, {})).toEqual([...all, 1001]);
+    expect(idsOf(index, { kind: "action" })).toEqual(all);
+    expect(idsOf(index, { kind: "issue" })).toEqual([1001]);
+    for (const agent of ["agt_payment", testAgent.spiffeId, "inst-01A", "agt_orchestrator"]) {
+      expect(idsOf(index, { agent })).toEqual([...all, 1001]);
+    }
+    expect(idsOf(index, { agent: "agt_other" })).toEqual([]);
+    expect(idsOf(index, { owner: "own_1" })).toEqual([...all, 1001]);
+    expect(idsOf(index, { owner: "own_2" })).toEqual([]);
+    expect(idsOf(index, { action: "read:transactions" })).toEqual(all.filter((number) => number % 2 === 0));
+    expect(idsOf(index, { resource: "postgres://finance-db/transactions", kind: "action" })).toEqual(all);
+    expect(idsOf(index, { outcome: "denied" })).toEqual([20, 16, 12, 8, 4]);
+    expect(idsOf(index, { outcome: "pending" })).toEqual([15, 10, 5]);
+    expect(idsOf(index, { eventId: formatTestEventId(7) })).toEqual([7]);
+    const [sinceMs, untilMs] = [(TEST_NOW + 5) * 1000, (TEST_NOW + 8) * 1000];
+    expect(idsOf(index, { sinceMs, untilMs, kind: "action" })).toEqual([7, 6, 5]);
+    expect(idsOf(index, { action: "read:transactions", outcome: "success", sinceMs })).toEqual([18, 14, 6]);
+    index.close();
+  });
+
+  it("shows to a subtree only what lies in it", async () => {
+    const index = await filled([
+      ...entries,
+      issueTestControl({ subject: testAgent.spiffeId, chain: ["owner:own_9"] }),
+    ]);
+    expect(idsOf(index, { within: "own_1" })).toHaveLength(21);
+    expect(idsOf(index, { within: "agt_orchestrator" })).toHaveLength(21);
+    expect(idsOf(index, { within: "own_9" })).toEqual([900]);
+    expect(idsOf(index, { within: "own_2" })).toEqual([]);
+    // The event is about the agent, but lies in another owner's subtree.
+    expect(idsOf(index, { agent: testAgent.spiffeId, within: "own_9" })).toEqual([900]);
+    index.close();
+  });
+
+  it("pages without losing or repeating, also while the log grows", async () => {
+    const index = await filled();
+    const seen: string[] = [];
+    let cursor: string | undefined;
+    for (let page = 0; ; page += 1) {
+      const { events, nextCursor } = index.query({ kind: "action" }, { limit: 7, cursor });
+      seen.push(...events.map(({ event_id }) => event_id));
+      if (page === 0) index.observe(entries.length, issueTestIntent({ event_id: formatTestEventId(99) }));
+      if (nextCursor === null) break;
+      cursor = nextCursor;
+    }
+    expect(seen).toHaveLength(20);
+    expect(new Set(seen).size).toBe(20);
+    for (const bad of ["", "5", "e-1", "e1 OR 1=1", "e01"]) {
+      expect(() => index.query({}, { limit: 1, cursor: bad })).toThrow(
+        expect.objectContaining({ code: "request_malformed" }),
+      );
+    }
+    index.close();
+  });
+
+  it("takes values as values, whatever they say", async () => {
+    const index = await filled();
+    for (const text of ["' OR 1=1 --", "%", "x'; DROP TABLE events; --"]) {
+      for (const filter of [
+        { agent: text },
+        { owner: text },
+        { action: text },
+        { resource: text },
+        { eventId: text },
+        { within: text },
+      ]) {
+        expect(idsOf(index, filter)).toEqual([]);
+      }
+    }
+    expect(idsOf(index, {})).toHaveLength(21);
+    index.close();
+  });
+
+  it("answers with everything observed before, in whatever order it came", async () => {
+    const index = createLedgerIndex(":memory:");
+    await index.catchUp(sourceOf([]));
+    const order = entries.map((_, at) => at).sort((left, right) => (left % 7) - (right % 7));
+    for (const at of order) index.observe(at, entries[at] ?? new Uint8Array(0));
+    for (const at of [0, 3]) index.observe(at, entries[at] ?? new Uint8Array(0));
+    expect(index.size).toBe(entries.length);
+    const whole = await filled();
+    expect(index.query({}, { limit: 500 })).toEqual(whole.query({}, { limit: 500 }));
+    index.close();
+    whole.close();
+  });
+
+  it("finds records by their key, and the first outcome of an intent (40)", async () => {
+    const intent = issueTestIntent();
+    const outcome = issueTestOutcome(intent);
+    const other = issueTestOutcome(intent, { status: "failure" });
+    const index = await filled([intent, issueTestDecision(intent), outcome, other]);
+    const record = parseRecord(outcome);
+    const expected = { index: 2, payloadSha256: record.payloadSha256 };
+    expect(index.findRecord(formatRecordKey(record, testAgent.sha256))).toEqual(expected);
+    expect(index.findRecord(formatRecordKey(parseRecord(intent), null))?.index).toBe(0);
+    expect(index.findRecord("outcome x y z")).toBeUndefined();
+    const { entrySha256 } = parseRecord(intent);
+    expect(await index.findOutcome(entrySha256)).toEqual(expected);
+    expect(await index.findOutcome("unknown")).toBeUndefined();
+    index.close();
+  });
+
+  it("passes over entries that are no records", async () => {
+    const index = await filled([encodeUtf8("no record"), ...entries.slice(0, 1)]);
+    expect(index.size).toBe(2);
+    expect(idsOf(index, {})).toEqual([1001]);
+    index.close();
+  });
+
+  it("goes on after a restart, and begins anew on another log, a shorter log or another version", async () => {
+    const path = join(root, "index.db");
+    const first = createLedgerIndex(path);
+    await first.catchUp(sourceOf(entries.slice(0, 10)));
+    first.close();
+    const reads: number[] = [];
+    const second = createLedgerIndex(path);
+    await second.catchUp({
+      size: entries.length,
+      readEntry: async (at) => {
+        reads.push(at);
+        return entries[at] ?? new Uint8Array(0);
+      },
+    });
+    expect(reads.slice(0, 2)).toEqual([9, 10]);
+    expect(idsOf(second, {})).toHaveLength(21);
+    second.close();
+    const other = [issueTestControl()];
+    const third = createLedgerIndex(path);
+    await third.catchUp(sourceOf(other));
+    expect(idsOf(third, {})).toEqual([900]);
+    third.close();
+    const replaced = history();
+    const fourth = createLedgerIndex(path);
+    await fourth.catchUp(sourceOf(replaced));
+    expect(idsOf(fourth, {})).toHaveLength(21);
+    fourth.close();
+  });
+
+  it("begins anew when its file is no database", async () => {
+    const path = join(root, "damaged.db");
+    writeFileSync(path, "this is no database, whatever its name says".repeat(100));
+    const index = createLedgerIndex(path);
+    await index.catchUp(sourceOf(entries));
+    expect(idsOf(index, {})).toHaveLength(21);
+    index.close();
+  });
+});
