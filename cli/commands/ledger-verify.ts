@@ -1,0 +1,99 @@
+/**
+ * `warden ledger verify`: checks a whole log on this side: an exported directory, or the running server's, exported
+ * for the purpose.
+ */
+import { readFileSync } from "node:fs";
+import type { LogReport } from "@trustwarden/core/agentledger/verify-log.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { Command } from "commander";
+import { examples, type Runtime, runCommand, type Session } from "../command.ts";
+import { EXIT_FAILED } from "../failure.ts";
+import { printable } from "../output.ts";
+import { createTemporaryExport } from "../temporary-export.ts";
+import { auditDirectory } from "../verify-directory.ts";
+
+/** A ruined log has thousands of findings; the first ones say where to look, and `--json` has them all. */
+const MAX_SHOWN = 20;
+
+interface VerifyOptions {
+  readonly vkey?: string;
+  readonly olderCheckpoint?: string;
+}
+
+export function addVerifyCommand(ledger: Command, runtime: Runtime): void {
+  ledger
+    .command("verify")
+    .description("verify every entry, signature and join; offline for an exported directory")
+    .argument("[dir]", "an export; without one, the running server's log")
+    .option("--vkey <vkey>", "the log's key, from a place other than the export")
+    .option("--older-checkpoint <file>", "a checkpoint kept earlier: the log must continue it")
+    .addHelpText(
+      "after",
+      examples(
+        "warden ledger verify",
+        "warden ledger verify ./evidence --vkey ledger.acme.test+1a2b3c4d+AZ…",
+        "warden ledger verify ./evidence --older-checkpoint ./kept/checkpoint",
+      ),
+    )
+    .action((directory: string | undefined, options: VerifyOptions, command: Command) =>
+      runCommand({
+        runtime,
+        command,
+        refusal: "The ledger is not verified.",
+        run: async (session) => {
+          const report = await audit(session, directory, options);
+          const isWhole = show(session, report);
+          if (!isWhole) runtime.setExitCode(EXIT_FAILED);
+        },
+      }),
+    );
+}
+
+async function audit(
+  { client }: Session,
+  directory: string | undefined,
+  options: VerifyOptions,
+): Promise<LogReport> {
+  const olderCheckpoint =
+    options.olderCheckpoint === undefined ? undefined : readKept(options.olderCheckpoint);
+  const { vkey } = options;
+  if (directory !== undefined) return auditDirectory({ directory, vkey, olderCheckpoint });
+  const temporary = await createTemporaryExport(client);
+  try {
+    return await auditDirectory({ directory: temporary.directory, vkey, olderCheckpoint });
+  } finally {
+    temporary.remove();
+  }
+}
+
+/** @returns whether nothing is damaged; alarms are shown and leave the log whole. */
+function show({ output }: Session, { checkpoint, records, signatures, findings }: LogReport): boolean {
+  const { origin, size } = checkpoint;
+  const damage = findings.filter((finding) => finding.severity === "damage").length;
+  const isWhole = damage === 0;
+  const { intent, decision, outcome, control } = records;
+  const lines = findings
+    .slice(0, MAX_SHOWN)
+    .map(
+      ({ severity, code, place, detail }) =>
+        `  ${severity}  ${code} at ${printable(place)}: ${printable(detail)}`,
+    );
+  const facts = { origin, size, records: { ...records }, signatures, witnessed: false, verified: isWhole };
+  output.show({ ...facts, findings: findings.map((finding) => ({ ...finding })) }, [
+    isWhole
+      ? `${origin} verifies: ${size} entries, ${signatures} signatures (${intent} intents, ${decision} decisions, ${outcome} outcomes, ${control} control events).`
+      : `${origin} does NOT verify: ${damage} damaged place(s) in ${size} entries.`,
+    ...lines,
+    ...(findings.length > MAX_SHOWN ? [`  and ${findings.length - MAX_SHOWN} more; --json shows all`] : []),
+    "It is unwitnessed: keep this checkpoint, and give it with --older-checkpoint next time.",
+  ]);
+  return isWhole;
+}
+
+function readKept(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (cause) {
+    throw new TrustWardenError("not_found", { why: `${path} cannot be read` }, { cause });
+  }
+}

@@ -1,0 +1,227 @@
+/**
+ * `warden ledger`: search the record, and prove or export it. Verification happens on this side, never by asking the
+ * server whether it is right.
+ */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type EventAnswer, type EventView, eventPage } from "@trustwarden/core/api/ledger.ts";
+import { encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
+import { parseEnvelope } from "@trustwarden/core/dsse.ts";
+import { parseTtl } from "@trustwarden/core/ttl.ts";
+import type { Command } from "commander";
+import { formatTarget } from "../client.ts";
+import { examples, type Runtime, runCommand, type Session, wholeNumber } from "../command.ts";
+import { createEventProver, formatProof } from "../evidence-session.ts";
+import { exportLog } from "../log-directory.ts";
+import { formatTable, printable } from "../output.ts";
+import { addVerifyCommand } from "./ledger-verify.ts";
+
+interface QueryOptions {
+  readonly agent?: string;
+  readonly owner?: string;
+  readonly action?: string;
+  readonly resource?: string;
+  readonly since?: string;
+  readonly until?: string;
+  readonly outcome?: string;
+  readonly kind?: string;
+  readonly cursor?: string;
+  readonly limit: number;
+}
+
+export function addLedgerCommands(program: Command, runtime: Runtime): void {
+  const ledger = program
+    .command("ledger")
+    .description("the record: query, show, verify, prove, export")
+    .addHelpText(
+      "after",
+      examples(
+        "warden ledger query --outcome denied --since 1h",
+        "warden ledger export ./evidence && warden ledger verify ./evidence",
+      ),
+    );
+  addQueryCommand(ledger, runtime);
+  addShowCommand(ledger, runtime);
+  addVerifyCommand(ledger, runtime);
+  addProveCommand(ledger, runtime);
+  addExportCommand(ledger, runtime);
+}
+
+function addQueryCommand(ledger: Command, runtime: Runtime): void {
+  ledger
+    .command("query")
+    .description("events by agent, owner, action, resource, time or outcome, newest first")
+    .option("--agent <id>", "agt_…, inst-… or SPIFFE ID")
+    .option("--owner <id>", "own_…")
+    .option("--action <name>", "such as write:transactions")
+    .option("--resource <uri>", "exactly as recorded")
+    .option("--since <time>", "RFC 3339, or how long ago: 30s, 10m, 1h, 7d")
+    .option("--until <time>", "RFC 3339, or how long ago")
+    .option("--outcome <outcome>", "success, failure, aborted, denied or pending")
+    .option("--kind <kind>", "action, or a control kind: issue, renew, revoke, refuse, owner, read, …")
+    .option("--cursor <cursor>", "go on where the page before ended")
+    .option("--limit <n>", "rows", wholeNumber(1, 500), 50)
+    .addHelpText(
+      "after",
+      examples(
+        "warden ledger query --agent agt_01J… --since 1h",
+        "warden ledger query --kind refuse --json",
+        "warden ledger query --action write:transactions --outcome denied",
+      ),
+    )
+    .action((options: QueryOptions, command: Command) =>
+      runCommand({
+        runtime,
+        command,
+        refusal: "The ledger could not be queried.",
+        run: (session) => queryEvents(session, options),
+      }),
+    );
+}
+
+function addShowCommand(ledger: Command, runtime: Runtime): void {
+  ledger
+    .command("show")
+    .description("one event with its signed records as they lie in the ledger")
+    .argument("<event>", "event id")
+    .addHelpText("after", examples("warden ledger show 0192f3a0-…", "warden ledger show 0192f3a0-… --json"))
+    .action((eventId: string, _options: unknown, command: Command) =>
+      runCommand({
+        runtime,
+        command,
+        refusal: `The event ${eventId} could not be shown.`,
+        run: async ({ client, output }) => {
+          const { answer, evidence } = await (await createEventProver(client)).prove(eventId);
+          const lines = [...formatRecords(answer), "", formatProof(evidence.proof)];
+          output.show({ event: { ...answer.event }, records: decodeRecords(answer) }, lines);
+        },
+      }),
+    );
+}
+
+function addProveCommand(ledger: Command, runtime: Runtime): void {
+  ledger
+    .command("prove")
+    .description("prove one event, and print or keep the proofs (C2SP tlog-proof)")
+    .argument("<event>", "event id")
+    .option("--out <dir>", "write each entry and its proof there, for anybody's verifier")
+    .addHelpText(
+      "after",
+      examples("warden ledger prove 0192f3a0-…", "warden ledger prove 0192f3a0-… --out ./proof"),
+    )
+    .action((eventId: string, options: { readonly out?: string }, command: Command) =>
+      runCommand({
+        runtime,
+        command,
+        refusal: `The event ${eventId} is not proven.`,
+        run: (session) => proveEvent(session, { eventId, out: options.out }),
+      }),
+    );
+}
+
+function addExportCommand(ledger: Command, runtime: Runtime): void {
+  ledger
+    .command("export")
+    .description("write the whole log as tlog-tiles, with the trust bundle and the log's key")
+    .argument("<dir>", "a new or empty directory")
+    .addHelpText("after", examples("warden ledger export ./evidence"))
+    .action((directory: string, _options: unknown, command: Command) =>
+      runCommand({
+        runtime,
+        command,
+        refusal: "The ledger was not exported.",
+        run: async ({ client, output }) => {
+          const { checkpoint, vkey, files } = await exportLog(client, directory);
+          const { origin, size } = checkpoint;
+          output.show({ directory, origin, size, vkey, files }, [
+            `Exported ${size} entries of ${origin} to ${directory} (${files} files).`,
+            "Verify it anywhere with `warden ledger verify` or any tlog-tiles tool. The log's key:",
+            vkey,
+          ]);
+        },
+      }),
+    );
+}
+
+async function queryEvents({ client, output, io }: Session, options: QueryOptions): Promise<void> {
+  const since = options.since === undefined ? undefined : parseInstant(options.since, io.nowMs());
+  const until = options.until === undefined ? undefined : parseInstant(options.until, io.nowMs());
+  const page = await client.get(formatTarget("/v1/events", { ...options, since, until }), eventPage);
+  const lines = formatTable(
+    ["TIME", "OUTCOME", "WHAT", "RESOURCE", "WHO", "EVENT"],
+    page.events.map(formatEvent),
+    "No event matches.",
+  );
+  const more = page.next_cursor === null ? [] : ["", `More: add --cursor ${page.next_cursor}`];
+  output.show({ events: page.events.map((event) => ({ ...event })), next_cursor: page.next_cursor }, [
+    ...lines,
+    ...more,
+  ]);
+}
+
+async function proveEvent(
+  { client, output }: Session,
+  { eventId, out }: { readonly eventId: string; readonly out: string | undefined },
+): Promise<void> {
+  const { answer, evidence } = await (await createEventProver(client)).prove(eventId);
+  const proofs = answer.records.map((record) => ({
+    index: record.index,
+    entry: record.entry,
+    proof: formatTlogProof(record, answer.checkpoint),
+  }));
+  if (out !== undefined) {
+    mkdirSync(out, { recursive: true, mode: 0o700 });
+    for (const { index, entry, proof } of proofs) {
+      writeFileSync(join(out, `${index}.entry.json`), entry, { mode: 0o600 });
+      writeFileSync(join(out, `${index}.tlog-proof`), proof, { mode: 0o600 });
+    }
+  }
+  const { origin, size, indexes, isWitnessed } = evidence.proof;
+  const status = { verified: true, witnessed: isWitnessed, origin, size, indexes: [...indexes] };
+  const shown = out === undefined ? proofs.map(({ proof }) => proof) : [`Written to ${out}.`];
+  output.show({ event_id: eventId, ...status, proofs }, [formatProof(evidence.proof), "", ...shown]);
+}
+
+/** @see C2SP tlog-proof */
+function formatTlogProof(record: EventAnswer["records"][number], checkpoint: string): string {
+  const hashes = record.inclusion_proof.map((hash) => `${hash}\n`).join("");
+  return `c2sp.org/tlog-proof@v1\nindex ${record.index}\n${hashes}\n${checkpoint}`;
+}
+
+function formatEvent(event: EventView): readonly string[] {
+  return [
+    event.timestamp,
+    event.outcome,
+    event.kind === "action" ? (event.action ?? "-") : event.kind,
+    event.resource ?? "-",
+    event.agent_id ?? event.authorized_by,
+    event.event_id,
+  ];
+}
+
+function formatRecords({ records }: EventAnswer): readonly string[] {
+  return records.flatMap(({ index, entry }) => {
+    const { payload, payloadType, unverifiedKeyid } = parseEnvelope(entry);
+    const pretty = JSON.stringify(JSON.parse(parseUtf8(payload)), null, 2);
+    return [
+      `entry ${index}: ${payloadType}, signed by SVID ${printable(unverifiedKeyid)}`,
+      ...pretty.split("\n").map(printable),
+    ];
+  });
+}
+
+function decodeRecords({ records }: EventAnswer) {
+  return records.map(({ index, entry, inclusion_proof }) => ({
+    index,
+    entry,
+    entry_bytes: encodeUtf8(entry).length,
+    payload: parseUtf8(parseEnvelope(entry).payload),
+    inclusion_proof: [...inclusion_proof],
+  }));
+}
+
+/** An RFC 3339 instant, from one or from a lifetime counted back. */
+function parseInstant(text: string, nowMs: number): string {
+  if (/^\d{4}-\d\d-\d\dT/.test(text)) return text;
+  return new Date(nowMs - parseTtl(text) * 1000).toISOString();
+}

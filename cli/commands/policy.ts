@@ -1,0 +1,86 @@
+/**
+ * `warden policy`: run the tests of the policies, and explain what would be decided and why.
+ */
+import { parseActionName } from "@trustwarden/core/action.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { Command } from "commander";
+import { examples, type Runtime, runCommand, type Session } from "../command.ts";
+import { POLICIES_DIR, requireOpa, runOpa } from "../opa.ts";
+import { explainDecision, formatExplanation } from "../policy-explain.ts";
+
+interface ExplainOptions {
+  readonly agent: string;
+  readonly action: string;
+  readonly resource: string;
+}
+
+export function addPolicyCommands(program: Command, runtime: Runtime): void {
+  const policy = program
+    .command("policy")
+    .description("policies: test them, explain a decision")
+    .addHelpText(
+      "after",
+      examples(
+        "warden policy test",
+        "warden policy explain --agent payment-agent --action delete:transactions",
+      ),
+    );
+  policy
+    .command("test")
+    .description("run the Rego tests with opa (OPA_BIN, or on PATH)")
+    .argument("[dir]", "policies to test", POLICIES_DIR)
+    .addHelpText(
+      "after",
+      examples("warden policy test", "OPA_BIN=~/bin/opa warden policy test ./my-policies"),
+    )
+    .action((directory: string, _options: unknown, command: Command) =>
+      runCommand({
+        runtime,
+        command,
+        refusal: "The policy tests did not pass.",
+        run: (session) => testPolicies(session, directory),
+      }),
+    );
+  policy
+    .command("explain")
+    .description(
+      "what would be decided for an agent's action: which link covers it, its class, which rule denies",
+    )
+    .requiredOption("--agent <agent>", "name, path/name, agt_…, inst-… or SPIFFE ID")
+    .requiredOption("--action <name>", "verb:type or verb:type:path")
+    .option("--resource <uri>", "what it would act on", "about:blank")
+    .addHelpText(
+      "after",
+      examples(
+        "warden policy explain --agent payment-agent --action write:transactions",
+        "warden policy explain --agent payment-agent --action delete:transactions --json",
+      ),
+    )
+    .action((options: ExplainOptions, command: Command) =>
+      runCommand({
+        runtime,
+        command,
+        refusal: "The decision could not be explained.",
+        run: async ({ client, io, output }) => {
+          const action = parseActionName(options.action);
+          const { agent, resource } = options;
+          const explanation = await explainDecision({ client, io, agent, action, resource });
+          output.show(explanation, formatExplanation(explanation));
+        },
+      }),
+    );
+}
+
+async function testPolicies({ io, output }: Session, directory: string): Promise<void> {
+  const opa = requireOpa(io.env);
+  const { exitCode, stdout, stderr } = runOpa(opa, ["test", directory, "--ignore", ".*", "--verbose"]);
+  const summary = stdout.trim().split("\n").at(-1) ?? "";
+  // A run that found no test has shown nothing, whatever its exit code.
+  if (exitCode !== 0 || !/^PASS: [1-9]/.test(summary)) {
+    throw new TrustWardenError("denied", {
+      why: [stdout, stderr].join("\n").trim().slice(-2000) || "opa found no tests",
+      next: "Run the same with `opa test --verbose` and mend the rule or the test that failed.",
+    });
+  }
+  output.show({ passed: true, summary, opa, directory }, [`${summary} (${directory})`]);
+}

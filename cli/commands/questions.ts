@@ -1,0 +1,99 @@
+/**
+ * The three questions: `warden who <event>`, `warden why <event>`, `warden stop <agent>`; in plain sentences, each
+ * with the status of its proof.
+ */
+import type { Command } from "commander";
+import { findAgent } from "../agents.ts";
+import { describeAuthority, describeDoer } from "../answers.ts";
+import { proveAuthority } from "../authority.ts";
+import { examples, type Runtime, runCommand, type Session } from "../command.ts";
+import type { ProofStatus } from "../evidence.ts";
+import { createEventProver, formatProof } from "../evidence-session.ts";
+import { formatStopped, type RevocationTarget, revoke, stoppedJson } from "../revocation.ts";
+
+export function addQuestionCommands(program: Command, runtime: Runtime): void {
+  program
+    .command("who")
+    .description("which agent did this? Answered from the ledger, with proof")
+    .argument("<event>", "event id, from a receipt or `warden ledger query`")
+    .addHelpText("after", examples("warden who 0192f3a0-…", "warden who 0192f3a0-… --json"))
+    .action((eventId: string, _options: unknown, command: Command) =>
+      runCommand({
+        runtime,
+        command,
+        refusal: `Who did ${eventId} is not proven.`,
+        run: (session) => answerWho(session, eventId),
+      }),
+    );
+  program
+    .command("why")
+    .description("who authorized it? The chain from its owner down and the policy, with proof")
+    .argument("<event>", "event id, from a receipt or `warden ledger query`")
+    .addHelpText("after", examples("warden why 0192f3a0-…", "warden why 0192f3a0-… --as alice"))
+    .action((eventId: string, _options: unknown, command: Command) =>
+      runCommand({
+        runtime,
+        command,
+        refusal: `Who authorized ${eventId} is not proven.`,
+        run: (session) => answerWhy(session, eventId),
+      }),
+    );
+  addStopCommand(program, runtime);
+}
+
+function addStopCommand(program: Command, runtime: Runtime): void {
+  program
+    .command("stop")
+    .description("stop an agent and everything below it, now, without stopping the rest")
+    .argument("<agent>", "name, path/name, agt_…, inst-… (only that instance) or SPIFFE ID")
+    .option("--reason <text>", "kept in the ledger", "")
+    .addHelpText(
+      "after",
+      examples(
+        "warden stop payment-agent",
+        'warden stop team/finance/payment-agent --reason "pays twice"',
+        "warden stop payment-agent --as alice     # from another machine",
+      ),
+    )
+    .action((text: string, options: { readonly reason: string }, command: Command) =>
+      runCommand({
+        runtime,
+        command,
+        refusal: `${text} was not stopped, as far as this command knows.`,
+        run: async ({ client, io, output }) => {
+          const { agent, instance } = await findAgent(client, text);
+          const target: RevocationTarget =
+            instance === undefined
+              ? { kind: "agent", id: agent.agent_id }
+              : { kind: "instance", id: instance.instance_id };
+          const stopped = await revoke(client, { target, reason: options.reason, io });
+          const lines = formatStopped(`${agent.name} (${target.id})`, stopped);
+          output.show({ target: { ...target }, name: agent.name, ...stoppedJson(stopped) }, lines);
+        },
+      }),
+    );
+}
+
+async function answerWho({ client, output }: Session, eventId: string): Promise<void> {
+  const { evidence } = await (await createEventProver(client)).prove(eventId);
+  const doer = describeDoer(evidence);
+  output.show({ event_id: eventId, ...doer.facts, proof: proofJson(evidence.proof) }, [
+    ...doer.lines,
+    formatProof(evidence.proof),
+  ]);
+}
+
+async function answerWhy({ client, output }: Session, eventId: string): Promise<void> {
+  const prover = await createEventProver(client);
+  const { evidence } = await prover.prove(eventId);
+  const links = await proveAuthority({ client, prover }, evidence);
+  const authority = describeAuthority(evidence, links);
+  output.show({ event_id: eventId, ...authority.facts, proof: proofJson(evidence.proof) }, [
+    ...authority.lines,
+    formatProof(evidence.proof),
+  ]);
+}
+
+function proofJson({ origin, size, indexes, isWitnessed }: ProofStatus) {
+  return { verified: true, witnessed: isWitnessed, origin, size, indexes: [...indexes] };
+}

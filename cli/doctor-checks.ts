@@ -1,0 +1,159 @@
+/**
+ * The checks of `warden doctor`. Each looks at one thing and never changes anything.
+ */
+import { lstatSync, readdirSync, statfsSync } from "node:fs";
+import { join } from "node:path";
+import { nonceAnswer } from "@trustwarden/core/api/identity.ts";
+import { statusAnswer } from "@trustwarden/core/api/ledger.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { Session } from "./command.ts";
+import { explainFailure } from "./failure.ts";
+import { requireOutsideData } from "./paths.ts";
+import { createTemporaryExport } from "./temporary-export.ts";
+import { auditDirectory } from "./verify-directory.ts";
+import { CLI_VERSION } from "./version.ts";
+
+/** Below this an embedded deployment will soon be unable to record, and then denies. */
+const MIN_FREE_BYTES = 256 * 1024 * 1024;
+/** The server and this command read the same clock; more apart means that one of them was suspended or moved. */
+const MAX_CLOCK_APART_MS = 5_000;
+/** Lifetime of a nonce, from the API. */
+const NONCE_SECONDS = 60;
+const OTHERS = 0o077;
+
+/** What one check found. */
+export interface Check {
+  readonly name: string;
+  readonly state: "good" | "bad" | "unknown";
+  readonly found: string;
+  /** Empty when there is nothing to do. */
+  readonly next: string;
+}
+
+/** All checks, those on files first, since they need no server. */
+export async function runChecks(session: Session): Promise<readonly Check[]> {
+  return [
+    checkVersions(),
+    checkSeparation(session),
+    checkPrivate("data directory", session.paths.dataDir),
+    checkPrivate("configuration directory", session.paths.configDir),
+    ...checkOwnerKeys(session.paths.ownersDir),
+    checkDisk(session.paths.dataDir),
+    await attempt("socket", () => checkServer(session)),
+    await attempt("clock", () => checkClock(session)),
+    await attempt("ledger", () => checkLedger(session)),
+  ];
+}
+
+function checkVersions(): Check {
+  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+  const isSupported = major >= 26 || (major === 24 && minor >= 15);
+  const found = `warden ${CLI_VERSION}, Node ${process.versions.node}, ${process.platform} ${process.arch}`;
+  return isSupported
+    ? good("versions", found)
+    : bad("versions", found, "Use Node 24.15 or newer, or 26; `./dev` brings it along.");
+}
+
+function checkSeparation({ paths }: Session): Check {
+  try {
+    requireOutsideData(paths);
+    return good("separation", "the keys are kept outside the data directory");
+  } catch (error) {
+    const { why, next } = explainFailure(error, "");
+    return bad("separation", why, next);
+  }
+}
+
+function checkPrivate(name: string, path: string): Check {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return unknown(name, `${path} does not exist yet`, "`warden up` makes it.");
+  const mode = (found.mode & 0o777).toString(8);
+  return (found.mode & OTHERS) === 0
+    ? good(name, `${path} (${mode})`)
+    : bad(name, `${path} has mode ${mode}; others can reach in`, `chmod go-rwx ${path}`);
+}
+
+function checkOwnerKeys(ownersDir: string): readonly Check[] {
+  if (lstatSync(ownersDir, { throwIfNoEntry: false }) === undefined) return [];
+  return readdirSync(ownersDir)
+    .filter((name) => name.endsWith(".pem"))
+    .map((name) => checkPrivate(`owner key ${name.slice(0, -".pem".length)}`, join(ownersDir, name)));
+}
+
+function checkDisk(dataDir: string): Check {
+  if (lstatSync(dataDir, { throwIfNoEntry: false }) === undefined)
+    return unknown("disk", `${dataDir} does not exist yet`, "");
+  const { bavail, bsize } = statfsSync(dataDir);
+  const free = bavail * bsize;
+  const found = `${Math.floor(free / 1024 / 1024)} MiB free for ${dataDir}`;
+  return free >= MIN_FREE_BYTES
+    ? good("disk", found)
+    : bad("disk", found, "Make room: a full disk stops recording, and what cannot be recorded is denied.");
+}
+
+async function checkServer({ client }: Session): Promise<Check> {
+  const status = await client.get("/v1/status", statusAnswer);
+  const { trust_domain, live_instances, verifiers, epoch, uptime_seconds, version } = status;
+  return good(
+    "socket",
+    `${trust_domain} answers: version ${version}, up ${uptime_seconds} s, ${live_instances} live instance(s), ` +
+      `${verifiers} lease(s), epoch ${epoch}`,
+  );
+}
+
+/** The time that a new nonce carries, against ours. */
+async function checkClock({ client, io }: Session): Promise<Check> {
+  const before = io.nowMs();
+  const { expires_at } = await client.get("/v1/nonce", nonceAnswer);
+  const apartMs = Math.abs(expires_at * 1000 - NONCE_SECONDS * 1000 - before);
+  const found = `the server's clock and this one agree within ${Math.ceil(apartMs / 1000)} s`;
+  return apartMs <= MAX_CLOCK_APART_MS
+    ? good("clock", found)
+    : bad(
+        "clock",
+        `the server's clock is ${Math.round(apartMs / 1000)} s apart`,
+        "Set the clock (NTP); what expires is decided by it.",
+      );
+}
+
+async function checkLedger({ client }: Session): Promise<Check> {
+  const temporary = await createTemporaryExport(client);
+  try {
+    const { directory } = temporary;
+    const report = await auditDirectory({ directory, vkey: undefined, olderCheckpoint: undefined });
+    const damage = report.findings.filter((finding) => finding.severity === "damage");
+    const alarms = report.findings.length - damage.length;
+    return damage.length === 0
+      ? good("ledger", `${report.checkpoint.size} entries verify, ${alarms} alarm(s); unwitnessed`)
+      : bad(
+          "ledger",
+          `${damage.length} damaged place(s), first at ${damage[0]?.place ?? ""}`,
+          "Run `warden ledger verify`.",
+        );
+  } finally {
+    temporary.remove();
+  }
+}
+
+/** A check that needs the server; without one the answer is unknown, not bad. */
+async function attempt(name: string, check: () => Promise<Check>): Promise<Check> {
+  try {
+    return await check();
+  } catch (error) {
+    const { why, next } = explainFailure(error, "");
+    const isAbsent = error instanceof TrustWardenError && error.code === "server_unreachable";
+    return isAbsent ? unknown(name, why, next) : bad(name, why, next);
+  }
+}
+
+function good(name: string, found: string): Check {
+  return { name, state: "good", found, next: "" };
+}
+
+function bad(name: string, found: string, next: string): Check {
+  return { name, state: "bad", found, next };
+}
+
+function unknown(name: string, found: string, next: string): Check {
+  return { name, state: "unknown", found, next };
+}

@@ -1,0 +1,45 @@
+/**
+ * Fetching one event together with what its proof needs: the log's key and the trust bundle.
+ */
+import { parseTrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
+import { parseTrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
+import { discovery, type EventAnswer, eventAnswer } from "@trustwarden/core/api/ledger.ts";
+import type { Client } from "./client.ts";
+import { type Evidence, type ProofStatus, verifyEvidence } from "./evidence.ts";
+import { SvidFinder } from "./svid-finder.ts";
+
+/** An event as served, and as proven; and the finder, warm, for related events. */
+export interface ProvenEvent {
+  readonly answer: EventAnswer;
+  readonly evidence: Evidence;
+}
+
+/** Proves events of one server; made once a command. */
+export interface EventProver {
+  /** Knows the SVIDs that the proofs so far have used. */
+  readonly svids: SvidFinder;
+  prove(eventId: string): Promise<ProvenEvent>;
+}
+
+export async function createEventProver(client: Client): Promise<EventProver> {
+  const found = await client.get("/.well-known/trustwarden", discovery);
+  const { trust_domain, log_vkey: vkey, server_id: serverId } = found;
+  const bundle = parseTrustBundle(await client.getText("/v1/bundle"), parseTrustDomain(trust_domain));
+  const svids = new SvidFinder({ client, bundle, serverId });
+  return {
+    svids,
+    prove: async (eventId) => {
+      const answer = await client.get(`/v1/events/${encodeURIComponent(eventId)}`, eventAnswer);
+      return { answer, evidence: await verifyEvidence(answer, { vkey, svids }) };
+    },
+  };
+}
+
+/** What the proof shows and where it ends, in one honest sentence. */
+export function formatProof({ origin, size, indexes, isWitnessed }: ProofStatus): string {
+  const entries = `${indexes.length === 1 ? "entry" : "entries"} ${indexes.join(", ")}`;
+  const witness = isWitnessed
+    ? "witnessed: others have countersigned this tree"
+    : "unwitnessed: nobody else has countersigned this tree, so it shows tampering only to who kept an earlier checkpoint";
+  return `Proof: verified here. ${entries} of ${size} in ${origin}, with every signature; ${witness}.`;
+}

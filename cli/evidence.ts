@@ -1,0 +1,169 @@
+/**
+ * One event, proven on this side: every record of it is in the tree that the log signed, and every signature verifies
+ * with an SVID that chains to the trust bundle. What the server says about the event besides its records is not used.
+ *
+ * Proves what the log says, not that everybody is shown the same log; that takes a witness.
+ */
+import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
+import { verifyInclusion } from "@trustwarden/core/agentledger/inclusion-proof.ts";
+import { leafHash } from "@trustwarden/core/agentledger/merkle.ts";
+import type { EventAnswer } from "@trustwarden/core/api/ledger.ts";
+import { encodeUtf8, parseBase64 } from "@trustwarden/core/bytes.ts";
+import {
+  type PayloadName,
+  parseEnvelope,
+  parseUnverifiedPayload,
+  payloadTypeOf,
+  verifyEnvelope,
+} from "@trustwarden/core/dsse.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import {
+  type ControlRecord,
+  type DecisionRecord,
+  type Intent,
+  type OutcomeRecord,
+  parseControlRecord,
+  parseDecisionRecord,
+  parseIntent,
+  parseOutcomeRecord,
+} from "@trustwarden/core/event.ts";
+import type { JsonObject } from "@trustwarden/core/json.ts";
+import type { ProvenSvid, SvidFinder } from "./svid-finder.ts";
+
+/** A record with its place in the log and who proved to have signed it. */
+export interface Proven<R> {
+  readonly index: number;
+  readonly record: R;
+  readonly signer: ProvenSvid;
+}
+
+/** Everything that the log holds about one event. */
+export interface Evidence {
+  readonly eventId: string;
+  readonly intent: Proven<Intent> | undefined;
+  readonly decision: Proven<DecisionRecord> | undefined;
+  readonly outcome: Proven<OutcomeRecord> | undefined;
+  readonly control: Proven<ControlRecord> | undefined;
+  readonly proof: ProofStatus;
+}
+
+/** How far the proof reaches. */
+export interface ProofStatus {
+  readonly origin: string;
+  readonly size: number;
+  readonly indexes: readonly number[];
+  readonly isWitnessed: boolean;
+}
+
+/** What all records have. */
+interface AnyRecord {
+  readonly event_id: string;
+  readonly time: string;
+}
+
+/** How one type of record is read, and under which SPIFFE IDs its signer's SVID is looked for. */
+interface RecordKind<R> {
+  readonly name: PayloadName;
+  readonly parse: (json: JsonObject) => R;
+  readonly hints: (unverified: R) => readonly string[];
+}
+
+/**
+ * Verifies the answer to `GET /v1/events/:event_id`.
+ *
+ * @param options.vkey - of the log, from a place other than the answer.
+ * @throws TrustWardenError `checkpoint_untrusted`, `proof_invalid`, `signature_invalid`, `record_malformed`, the
+ *   `svid_` codes, or `event_conflict` when a record belongs to another event.
+ */
+export async function verifyEvidence(
+  answer: EventAnswer,
+  { vkey, svids }: { readonly vkey: string; readonly svids: SvidFinder },
+): Promise<Evidence> {
+  const { origin, size, root } = verifyCheckpoint(answer.checkpoint, vkey);
+  for (const { index, entry, inclusion_proof } of answer.records) {
+    verifyInclusion({
+      index,
+      size,
+      leaf: leafHash(encodeUtf8(entry)),
+      proof: inclusion_proof.map(parseBase64),
+      root,
+    });
+  }
+  const prove = <R extends AnyRecord>(kind: RecordKind<R>): Promise<Proven<R> | undefined> =>
+    proveRecord({ answer, kind, svids });
+  const none = (): readonly string[] => [];
+  const intent = await prove({ name: "intent", parse: parseIntent, hints: ({ agent }) => [agent.spiffe_id] });
+  const enforcers = intent === undefined ? [] : [intent.record.aud, intent.record.agent.spiffe_id];
+  const evidence: Evidence = {
+    eventId: answer.event.event_id,
+    intent,
+    decision: await prove({ name: "decision", parse: parseDecisionRecord, hints: none }),
+    outcome: await prove({ name: "outcome", parse: parseOutcomeRecord, hints: () => enforcers }),
+    control: await prove({ name: "control", parse: parseControlRecord, hints: none }),
+    proof: {
+      origin,
+      size,
+      indexes: answer.records.map((record) => record.index),
+      isWitnessed: answer.witnessed,
+    },
+  };
+  requireSomething(evidence);
+  requireRoles(evidence);
+  return evidence;
+}
+
+/** The record of one kind, its signature checked with the SVID that its keyid names, as of its own time. */
+async function proveRecord<R extends AnyRecord>({
+  answer,
+  kind: { name, parse, hints },
+  svids,
+}: {
+  readonly answer: EventAnswer;
+  readonly kind: RecordKind<R>;
+  readonly svids: SvidFinder;
+}): Promise<Proven<R> | undefined> {
+  for (const { index, entry } of answer.records) {
+    const envelope = parseEnvelope(entry);
+    if (envelope.payloadType !== payloadTypeOf(name)) continue;
+    const unverified = parse(parseUnverifiedPayload(envelope));
+    const at = Math.floor(Date.parse(unverified.time) / 1000);
+    const signer = await svids.find({ sha256: envelope.unverifiedKeyid, hints: hints(unverified), at });
+    const record = parse(verifyEnvelope(envelope, name, signer.publicKey));
+    if (record.event_id !== answer.event.event_id) throw new TrustWardenError("event_conflict", { index });
+    return { index, record, signer };
+  }
+  return undefined;
+}
+
+function requireSomething({ eventId, intent, control }: Evidence): void {
+  if (intent === undefined && control === undefined) {
+    throw new TrustWardenError("not_found", { why: `the ledger has no record of ${eventId}` });
+  }
+}
+
+/**
+ * Each record must be signed by who may sign it: the intent by the agent it names, decisions and control records by a
+ * server, the outcome by the enforcement point that the intent named.
+ */
+function requireRoles({ intent, decision, outcome, control }: Evidence): void {
+  if (intent !== undefined && intent.signer.spiffeId !== intent.record.agent.spiffe_id) {
+    throw new TrustWardenError("svid_mismatch", { why: "the intent is signed by another agent" });
+  }
+  for (const record of [decision, control]) {
+    if (record !== undefined && !isServer(record.signer.spiffeId)) {
+      throw new TrustWardenError("svid_mismatch", {
+        why: "a decision or control record is not signed by a server",
+      });
+    }
+  }
+  const enforcers = [intent?.record.aud, intent?.record.agent.spiffe_id];
+  if (outcome !== undefined && !enforcers.includes(outcome.signer.spiffeId)) {
+    throw new TrustWardenError("svid_mismatch", {
+      why: "the outcome is not signed by the enforcement point",
+    });
+  }
+}
+
+function isServer(spiffeId: string): boolean {
+  return /^spiffe:\/\/[^/]+\/trustwarden\/server\/[^/]+$/.test(spiffeId);
+}

@@ -1,0 +1,107 @@
+/**
+ * Errors as a person reads them: what happened, why, what to do next.
+ *
+ * The code is the stable name; the three sentences may change. Nothing here is a secret: details of errors never are.
+ */
+import { ERRORS, type ErrorCode, TrustWardenError } from "@trustwarden/core/error.ts";
+import type { Json } from "@trustwarden/core/json.ts";
+import { printable } from "./output.ts";
+
+/** Exit codes: 0 done, 1 refused or failed, 2 the command was written wrongly. */
+export const EXIT_FAILED = 1;
+export const EXIT_USAGE = 2;
+
+/** One failure in three parts. */
+export interface Failure {
+  readonly code: ErrorCode;
+  readonly what: string;
+  readonly why: string;
+  readonly next: string;
+  readonly exitCode: number;
+}
+
+/** What to do next, for the codes that a person at a terminal meets; the others get the general advice. */
+const NEXT: Partial<Record<ErrorCode, string>> = {
+  usage: "See `warden --help`, or `--help` after any command; each shows examples.",
+  server_unreachable:
+    "Start the server with `warden up`, or name its directory with --data. A remote server needs --as <owner>.",
+  server_untrusted:
+    "Do not go on. If the server was set up anew, register the owner again with `warden owner create`.",
+  file_mode_too_open:
+    "Make it private: `chmod 600` the file and `chmod 700` its directory, then replace the key if others could read it.",
+  unseal_key_inside_data: "Choose a configuration directory outside the data directory with --config-dir.",
+  owner_exists: "Choose another name; `warden owner list` shows those that are taken.",
+  owner_unknown: "See `warden owner list`; make an owner with `warden owner create <name>`.",
+  not_found: "Look it up with `warden agent list` or `warden ledger query`.",
+  scope_malformed: "Write each scope as verb:type or verb:type:path, such as read:transactions.",
+  action_malformed: "Write the action as verb:type or verb:type:path, without wildcards.",
+  ttl_malformed: "Write the lifetime as 30s, 10m, 1h or 7d.",
+  name_malformed:
+    "Use lower-case letters, digits, dot, dash and underscore; segments never start with inst-.",
+  scope_not_subset: "Ask for less than the parent has, or have its owner widen the parent first.",
+  principal_refused:
+    "The exact reason is in the ledger, not in the answer: an operator sees it with `warden ledger query --kind refuse`.",
+  data_locked: "Stop the other server first; `warden doctor` shows who holds the lock.",
+  data_rolled_back: "Restore the newest copy of the data directory; an older one would forget revocations.",
+  ledger_corrupt: "Keep the directory as it is and run `warden ledger verify`: it names the place.",
+  checkpoint_untrusted:
+    "Check that the vkey belongs to this log; `warden ledger export` writes it beside the log.",
+  proof_invalid: "Keep the file and compare with another copy of the log: something was altered.",
+  signature_invalid: "Keep the file and compare with another copy of the log: something was altered.",
+  seal_broken: "Check that the configuration directory belongs to this data directory.",
+  rate_limited: "Wait a few seconds and try again.",
+};
+
+const GENERAL_NEXT = "Run `warden doctor`; it checks the set-up and says what is wrong.";
+
+/**
+ * The three parts of any error that a command threw.
+ *
+ * @param refusal - what did not happen, in the command's own words.
+ */
+export function explainFailure(error: unknown, refusal: string): Failure {
+  if (!(error instanceof TrustWardenError)) {
+    const why = error instanceof Error ? error.message : String(error);
+    return {
+      code: "internal",
+      what: refusal,
+      why: printable(why),
+      next: "This is a bug or a broken set-up: run `warden doctor`, and report it with the command that you ran.",
+      exitCode: EXIT_FAILED,
+    };
+  }
+  const { next } = error.details;
+  return {
+    code: error.code,
+    what: refusal,
+    why: formatWhy(error),
+    next: typeof next === "string" ? next : (NEXT[error.code] ?? GENERAL_NEXT),
+    exitCode: error.code === "usage" ? EXIT_USAGE : EXIT_FAILED,
+  };
+}
+
+/** The failure as lines for a terminal. */
+export function formatFailure(failure: Failure): string {
+  return [
+    `warden: ${failure.what}`,
+    `  why:  ${failure.why} (${failure.code})`,
+    `  next: ${failure.next}`,
+    "",
+  ].join("\n");
+}
+
+/** The failure as the `--json` form shows it. */
+export function failureJson(failure: Failure): Json {
+  const { code, what, why, next } = failure;
+  return { error: { code, what, why, next } };
+}
+
+/** The facts of an error in one line; the counter-example of a delegation refusal is said in words. */
+function formatWhy(error: TrustWardenError): string {
+  const { next: _next, why, counterexample, ...facts } = error.details;
+  const parts = [typeof why === "string" ? why : ERRORS[error.code].message];
+  if (typeof counterexample === "string")
+    parts.push(`the child could do ${counterexample} and its parent could not`);
+  for (const [name, value] of Object.entries(facts)) parts.push(`${name}: ${String(value)}`);
+  return printable(parts.join("; "));
+}

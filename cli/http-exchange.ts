@@ -1,0 +1,74 @@
+/**
+ * One HTTP/1.1 request, over the admin socket or over TLS to a peer that the agent has proven.
+ */
+import { request as httpRequest, type IncomingMessage, type RequestOptions } from "node:http";
+import { type Agent, request as httpsRequest } from "node:https";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { type ApiAnswer, type ApiRequest, MAX_ANSWER_BYTES } from "./client.ts";
+
+/** A revoke waits for one lease (700 ms); nothing else takes long. */
+const TIMEOUT_MS = 15_000;
+
+/** @throws TrustWardenError `server_unreachable` with the reason, or `request_too_large` for a giant answer. */
+export function exchange(request: ApiRequest, options: RequestOptions): Promise<ApiAnswer> {
+  return send(httpRequest, request, { ...options, agent: false });
+}
+
+/**
+ * The same over TLS; who may be at the other end is the agent's business.
+ *
+ * @throws TrustWardenError as `exchange`, and whatever the agent refuses with.
+ */
+export function exchangeTls({
+  origin,
+  request,
+  agent,
+  headers,
+}: {
+  readonly origin: string;
+  readonly request: ApiRequest;
+  readonly agent: Agent;
+  readonly headers: Readonly<Record<string, string>>;
+}): Promise<ApiAnswer> {
+  const { hostname, port, host } = new URL(origin);
+  // Node takes IPv6 addresses without their brackets.
+  const address = hostname.replace(/^\[|\]$/g, "");
+  return send(httpsRequest, request, { host: address, port, agent, headers: { ...headers, host } });
+}
+
+function send(
+  makeRequest: typeof httpRequest,
+  { method, target, body }: ApiRequest,
+  options: RequestOptions,
+): Promise<ApiAnswer> {
+  const headers = {
+    ...options.headers,
+    ...(method === "POST" ? { "content-type": "application/json", "content-length": body.length } : {}),
+  };
+  return new Promise((resolve, reject) => {
+    const sent = makeRequest({ ...options, method, path: target, headers }, (answer) => {
+      readAnswer(answer).then(resolve, reject);
+    });
+    sent.setTimeout(TIMEOUT_MS, () => sent.destroy(new Error(`no answer within ${TIMEOUT_MS} ms`)));
+    sent.on("error", (cause) => reject(cause instanceof TrustWardenError ? cause : unreachable(cause)));
+    sent.end(body);
+  });
+}
+
+/** The error of a connection that could not be made or broke. */
+function unreachable(cause: Error): TrustWardenError {
+  return new TrustWardenError("server_unreachable", { why: cause.message }, { cause });
+}
+
+async function readAnswer(answer: IncomingMessage): Promise<ApiAnswer> {
+  const parts: Buffer[] = [];
+  let size = 0;
+  for await (const part of answer) {
+    const bytes = Buffer.from(part);
+    size += bytes.length;
+    if (size > MAX_ANSWER_BYTES)
+      throw new TrustWardenError("request_too_large", { maxBytes: MAX_ANSWER_BYTES });
+    parts.push(bytes);
+  }
+  return { status: answer.statusCode ?? 0, body: Buffer.concat(parts) };
+}

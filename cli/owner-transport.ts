@@ -1,0 +1,120 @@
+/**
+ * HTTPS with requests that an owner's key signs: how an owner works from a machine that is not the server's.
+ *
+ * The server is proven before a byte of the request is written: its bundle must hash to the digest that the owner's
+ * profile pins, and its certificate must chain to that bundle and name `/trustwarden/server/`. Only the bundle itself
+ * is fetched from a peer that nobody has verified yet, and then it is compared with the pin.
+ */
+import { Agent } from "node:https";
+import { parseTrustDomain, pathOf } from "@trustwarden/core/agentid/spiffe-id.ts";
+import {
+  digestOfAuthorities,
+  parseTrustBundle,
+  type TrustBundle,
+} from "@trustwarden/core/agentid/trust-bundle.ts";
+import { discovery } from "@trustwarden/core/api/ledger.ts";
+import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
+import { sha256 } from "@trustwarden/core/crypto.ts";
+import { issueEnvelope } from "@trustwarden/core/dsse.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { formatUlid } from "@trustwarden/core/id.ts";
+import { createPeerCheckedAgent } from "trustwarden";
+import { type ApiRequest, createClient, type Transport } from "./client.ts";
+import { exchangeTls } from "./http-exchange.ts";
+import type { Io } from "./io.ts";
+import type { LocalOwner } from "./owner-keys.ts";
+
+/** An owner-signed request is good for this long. */
+const REQUEST_SECONDS = 60;
+const SERVER_PATH = "/trustwarden/server/";
+
+/** What the pin proved: connections that lead only to the server, and whom requests are for. */
+interface ProvenServer {
+  readonly agent: Agent;
+  readonly serverId: string;
+}
+
+/** A transport that signs each request as `owner`; contacts the server on first use. */
+export function createOwnerTransport(owner: LocalOwner, io: Pick<Io, "nowMs" | "random">): Transport {
+  let proven: Promise<ProvenServer> | undefined;
+  return {
+    send: async (request) => {
+      proven ??= proveServer(owner);
+      const { agent, serverId } = await proven;
+      const header = issueOwnerRequest({ owner, serverId, request, io });
+      const { serverUrl, stopUrl } = owner.profile;
+      const origin = request.lane === "stop" ? stopUrl : serverUrl;
+      return exchangeTls({ origin, request, agent, headers: { "trustwarden-owner": header } });
+    },
+    close: () =>
+      void proven?.then(
+        ({ agent }) => agent.destroy(),
+        () => undefined,
+      ),
+  };
+}
+
+/**
+ * The `TrustWarden-Owner` header: a DSSE owner request over exactly this method, target and body.
+ *
+ * @see CONTRACT "Credentials on a request"
+ */
+export function issueOwnerRequest({
+  owner,
+  serverId,
+  request,
+  io,
+}: {
+  readonly owner: LocalOwner;
+  readonly serverId: string;
+  readonly request: ApiRequest;
+  readonly io: Pick<Io, "nowMs" | "random">;
+}): string {
+  const nowMs = io.nowMs();
+  const iat = Math.floor(nowMs / 1000);
+  const payload = {
+    v: 1,
+    jti: formatUlid(nowMs, io.random),
+    aud: serverId,
+    owner: owner.profile.ownerId,
+    method: request.method,
+    target: request.target,
+    body_sha256: encodeBase64url(sha256(request.body)),
+    iat,
+    exp: iat + REQUEST_SECONDS,
+  };
+  return encodeBase64url(encodeUtf8(issueEnvelope("owner-request", payload, owner.signer, owner.keyid)));
+}
+
+async function proveServer({ profile }: LocalOwner): Promise<ProvenServer> {
+  const bundle = await fetchPinnedBundle(profile);
+  const agent = createPeerCheckedAgent({
+    bundle: () => bundle,
+    acceptPeer: (id) => pathOf(id).startsWith(SERVER_PATH),
+    refusal: "server_untrusted",
+  });
+  const client = createClient(createAnonymousTransport(profile.serverUrl, agent));
+  return { agent, serverId: (await client.get("/.well-known/trustwarden", discovery)).server_id };
+}
+
+/** The one exchange with a peer that is not proven yet: what it gives is worth only what the pin says. */
+async function fetchPinnedBundle(profile: LocalOwner["profile"]): Promise<TrustBundle> {
+  const agent = new Agent({ rejectUnauthorized: false, minVersion: "TLSv1.3" });
+  const client = createClient(createAnonymousTransport(profile.serverUrl, agent));
+  try {
+    const bundle = parseTrustBundle(
+      await client.getText("/v1/bundle"),
+      parseTrustDomain(profile.trustDomain),
+    );
+    if (digestOfAuthorities(bundle) === profile.authoritiesSha256) return bundle;
+    throw new TrustWardenError("server_untrusted", {
+      why: "its trust bundle is not the one that was pinned",
+    });
+  } finally {
+    agent.destroy();
+  }
+}
+
+function createAnonymousTransport(origin: string, agent: Agent): Transport {
+  return { send: (request) => exchangeTls({ origin, request, agent, headers: {} }), close: () => undefined };
+}

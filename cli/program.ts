@@ -1,0 +1,83 @@
+/**
+ * The command tree of `warden`: one file a group of commands, put together here.
+ */
+import { Command, CommanderError } from "commander";
+import { addGlobalOptions, examples, type Runtime } from "./command.ts";
+import { addAgentCommands } from "./commands/agent.ts";
+import { addDoctorCommand } from "./commands/doctor.ts";
+import { addLedgerCommands } from "./commands/ledger.ts";
+import { addOwnerCommands } from "./commands/owner.ts";
+import { addPolicyCommands } from "./commands/policy.ts";
+import { addQuestionCommands } from "./commands/questions.ts";
+import { addRevokeCommand } from "./commands/revoke.ts";
+import { addUpCommand } from "./commands/up.ts";
+import { addVerifierCommands } from "./commands/verifier.ts";
+import { EXIT_USAGE } from "./failure.ts";
+import type { Io } from "./io.ts";
+import { CLI_VERSION } from "./version.ts";
+
+const HELP_EPILOGUE = `
+The three questions, at any time, with proof:
+  warden who <event>     which agent did this?
+  warden why <event>     who authorized it?
+  warden stop <agent>    stop it now, without stopping the rest
+${examples(
+  "warden up                                      start the server",
+  "warden owner create alice                      make an owner and its key",
+  "warden agent ticket --owner alice --path team/finance --name orchestrator --scope read:transactions --ttl 8h",
+  "warden ledger query --agent payment-agent      what it did",
+  "warden doctor                                  check the set-up",
+)}
+Exit codes: 0 done, 1 refused or failed, 2 the command was written wrongly.
+`;
+
+/**
+ * Runs one command line.
+ *
+ * @param args - the arguments after the program's name.
+ * @returns the exit code.
+ */
+export async function runProgram(args: readonly string[], io: Io): Promise<number> {
+  let exitCode = 0;
+  const setExitCode = (code: number): void => {
+    exitCode = code;
+  };
+  const program = createProgram({ io, setExitCode });
+  try {
+    await program.parseAsync([...args], { from: "user" });
+  } catch (error) {
+    // Commander throws for help (exit code 0) and for usage errors, which it has already explained.
+    if (!(error instanceof CommanderError)) throw error;
+    return error.exitCode === 0 ? 0 : EXIT_USAGE;
+  }
+  return exitCode;
+}
+
+/** The whole tree, without running anything; the tests of the help texts walk it. */
+export function createProgram(runtime: Runtime): Command {
+  const program = new Command("warden")
+    .description("TrustWarden: identity, permission, record and stop for AI agents")
+    .version(CLI_VERSION)
+    .addHelpText("after", HELP_EPILOGUE);
+  addGlobalOptions(program);
+  addUpCommand(program, runtime);
+  addOwnerCommands(program, runtime);
+  addAgentCommands(program, runtime);
+  addVerifierCommands(program, runtime);
+  addRevokeCommand(program, runtime);
+  addLedgerCommands(program, runtime);
+  addQuestionCommands(program, runtime);
+  addPolicyCommands(program, runtime);
+  addDoctorCommand(program, runtime);
+  makeStrict(program, runtime.io);
+  return program;
+}
+
+/** Errors of usage are thrown, explained with the way to the help, and written through `io`; in every command alike. */
+function makeStrict(command: Command, io: Io): void {
+  command
+    .exitOverride()
+    .showHelpAfterError("(add --help to see what is expected, with examples)")
+    .configureOutput({ writeOut: io.stdout, writeErr: io.stderr });
+  for (const child of command.commands) makeStrict(child, io);
+}

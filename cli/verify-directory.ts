@@ -1,0 +1,50 @@
+/**
+ * Verifying an exported log on this side: every file, record, signature and join, with the core's own auditor, and
+ * certificates by AgentID against the trust bundle of the export.
+ */
+import { parseTrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
+import { parseTrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
+import { verifyX509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
+import type { CertificateVerifier } from "@trustwarden/core/agentledger/ports.ts";
+import { auditLog, type LogReport } from "@trustwarden/core/agentledger/verify-log.ts";
+import { openLogDirectory } from "./log-directory.ts";
+
+/** What to hold an export against; what is not given is taken from the export itself, which then only proves itself. */
+export interface DirectoryAudit {
+  readonly directory: string;
+  readonly vkey: string | undefined;
+  /** Text of a checkpoint that was kept earlier. */
+  readonly olderCheckpoint: string | undefined;
+}
+
+/**
+ * The report on an exported log; damage and alarms are in its findings.
+ *
+ * @throws TrustWardenError `not_found`, `checkpoint_malformed`, `checkpoint_untrusted`, and the codes of the bundle.
+ */
+export async function auditDirectory({
+  directory,
+  vkey,
+  olderCheckpoint,
+}: DirectoryAudit): Promise<LogReport> {
+  const log = openLogDirectory(directory);
+  return auditLog({
+    reader: log.reader,
+    vkey: vkey ?? log.vkey,
+    certificates: createCertificateVerifier(log.bundleText, log.trustDomain),
+    ...(olderCheckpoint === undefined ? {} : { olderCheckpoint }),
+  });
+}
+
+/** Chains SVIDs to the roots of a trust bundle. */
+function createCertificateVerifier(bundleText: string, trustDomain: string): CertificateVerifier {
+  const bundle = parseTrustBundle(bundleText, parseTrustDomain(trustDomain));
+  const bundles = new Map([[bundle.trustDomain, bundle]]);
+  return {
+    verifyChain: (chain, at) => {
+      const { id, leaf } = verifyX509Svid(chain, bundles, at);
+      const { sha256, publicKey, notBefore, notAfter } = leaf;
+      return { spiffeId: id, sha256, publicKey, notBefore, expiresAt: notAfter };
+    },
+  };
+}
