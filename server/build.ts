@@ -160,6 +160,7 @@ function createServices(core: Core, made: Pick<Services, "feed" | "urls">): Serv
     refusals: new Refusals({
       monoMs: () => clock.monoMs(),
       write: (refusal) => writeRefusal(core, refusal),
+      onError: () => parts.log.error({ code: "ledger_unavailable" }, "dropped refusals could not be counted"),
     }),
     policy: { engine: policy.engine, classes: policy.data.classes },
     nonces: new Nonces(random),

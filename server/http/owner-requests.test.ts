@@ -1,0 +1,104 @@
+/** An owner's signature covers one request, once, now. */
+import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
+import { encodeSpki, sha256 } from "@trustwarden/core/crypto.ts";
+import { issueEnvelope } from "@trustwarden/core/dsse.ts";
+import { describe, expect, it } from "vitest";
+import { expectCode } from "../../test/support/expect-code.ts";
+import { createTestSigner } from "../../test/support/keys.ts";
+import { OwnerRequests } from "./owner-requests.ts";
+
+const NOW = 1_780_000_000;
+const AUDIENCE = "spiffe://acme.test/trustwarden/server/1";
+const BODY = encodeUtf8('{"x":1}');
+const signer = createTestSigner();
+const spki = encodeSpki(signer.publicKey);
+const request = { method: "POST", target: "/v1/revocations", body: BODY };
+
+function create(isRevoked = false): OwnerRequests {
+  const owner = { ownerId: "own_1", name: "alice", spki, isRevoked, agents: 0 };
+  return new OwnerRequests({
+    reads: { findOwner: (id) => (id === "own_1" ? owner : undefined) },
+    startedAt: NOW - 10,
+  });
+}
+
+function header(
+  overrides: Record<string, string | number> = {},
+  keyid = encodeBase64url(sha256(spki)),
+): string {
+  const payload = {
+    v: 1,
+    jti: "jti-000001",
+    aud: AUDIENCE,
+    owner: "own_1",
+    method: request.method,
+    target: request.target,
+    body_sha256: encodeBase64url(sha256(BODY)),
+    iat: NOW,
+    exp: NOW + 60,
+    ...overrides,
+  };
+  return encodeBase64url(encodeUtf8(issueEnvelope("owner-request", payload, signer, keyid)));
+}
+
+const check = { request, audience: AUDIENCE, now: NOW };
+
+describe("an owner's request", () => {
+  it("proves the owner", () => {
+    expect(create().verify(header(), check)).toEqual({ kind: "owner", ownerId: "own_1" });
+  });
+
+  it("counts once", () => {
+    const requests = create();
+    requests.verify(header(), check);
+    expectCode(() => requests.verify(header(), { ...check, now: NOW + 89 }), "owner_request_replayed");
+    requests.verify(header({ jti: "jti-000002" }), check);
+  });
+
+  it("is for exactly this request and this server", () => {
+    const changes: Record<string, string | number>[] = [
+      { method: "GET" },
+      { target: "/v1/revocations?x=1" },
+      { body_sha256: encodeBase64url(sha256(encodeUtf8("{}"))) },
+      { aud: "spiffe://other.test/trustwarden/server/1" },
+      { v: 2 },
+      { jti: "short" },
+      { extra: "member" },
+    ];
+    for (const change of changes) {
+      expectCode(() => create().verify(header(change), check), "owner_request_invalid");
+    }
+  });
+
+  it("is signed now: not before, not long ago, not for longer than a minute", () => {
+    create().verify(header(), { ...check, now: NOW + 89 });
+    create().verify(header(), { ...check, now: NOW - 30 });
+    expectCode(() => create().verify(header(), { ...check, now: NOW + 90 }), "owner_request_invalid");
+    expectCode(() => create().verify(header(), { ...check, now: NOW - 31 }), "owner_request_invalid");
+    expectCode(() => create().verify(header({ exp: NOW + 61 }), check), "owner_request_invalid");
+    expectCode(() => create().verify(header({ exp: NOW }), check), "owner_request_invalid");
+  });
+
+  it("signed before this process started is refused, since it may have been used then", () => {
+    create().verify(header({ iat: NOW - 10, exp: NOW + 50 }), check);
+    expectCode(
+      () => create().verify(header({ iat: NOW - 11, exp: NOW + 49 }), check),
+      "owner_request_invalid",
+    );
+  });
+
+  it("is refused from an unknown owner, another key, or a revoked owner", () => {
+    expectCode(() => create().verify(header({ owner: "own_2" }), check), "owner_unknown");
+    expectCode(() => create().verify(header({}, "other-keyid"), check), "owner_request_invalid");
+    expectCode(() => create(true).verify(header(), check), "identity_revoked");
+    const forger = createTestSigner();
+    const payload = { v: 1, owner: "own_1" };
+    const forged = issueEnvelope("owner-request", payload, forger, encodeBase64url(sha256(spki)));
+    expectCode(() => create().verify(encodeBase64url(encodeUtf8(forged)), check), "signature_invalid");
+  });
+
+  it("of another document type is refused", () => {
+    const other = issueEnvelope("ticket", { v: 1, owner: "own_1" }, signer, encodeBase64url(sha256(spki)));
+    expectCode(() => create().verify(encodeBase64url(encodeUtf8(other)), check), "signature_invalid");
+  });
+});

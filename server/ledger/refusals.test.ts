@@ -1,0 +1,64 @@
+/** Refusals are evidence, and a flood of them is a count. */
+import { describe, expect, it } from "vitest";
+import { type Refusal, Refusals } from "./refusals.ts";
+
+function createCase() {
+  const written: Refusal[] = [];
+  const state = { nowMs: 0 };
+  const refusals = new Refusals({
+    write: async (refusal) => void written.push(refusal),
+    monoMs: () => state.nowMs,
+    onError: (error) => {
+      throw error;
+    },
+  });
+  const refuse = (peer: string, times: number) =>
+    Promise.all(
+      Array.from({ length: times }, () =>
+        refusals.record({ principal: "unauthenticated", peer, code: "no_svid", details: {} }),
+      ),
+    );
+  return { written, state, refusals, refuse };
+}
+
+describe("refusals", () => {
+  it("are all recorded while a peer stays below its allowance", async () => {
+    const { written, refuse } = createCase();
+    await refuse("10.0.0.1", 60);
+    expect(written).toHaveLength(60);
+  });
+
+  it("beyond the allowance are counted, and the count is recorded", async () => {
+    const { written, refuse, refusals } = createCase();
+    await refuse("10.0.0.1", 100_000);
+    expect(written).toHaveLength(60);
+    await refusals.close();
+    expect(written.at(-1)).toEqual({
+      principal: "unauthenticated",
+      peer: "many",
+      code: "rate_limited",
+      details: { dropped: 99_940 },
+    });
+  });
+
+  it("of one flooding peer do not use up another's allowance", async () => {
+    const { written, refuse } = createCase();
+    await refuse("10.0.0.1", 1000);
+    await refuse("10.0.0.2", 5);
+    expect(written.filter(({ peer }) => peer === "10.0.0.2")).toHaveLength(5);
+  });
+
+  it("of all peers together stay below a total", async () => {
+    const { written, refuse } = createCase();
+    for (let peer = 0; peer < 1000; peer += 1) await refuse(`10.0.0.${peer}`, 1);
+    expect(written).toHaveLength(300);
+  });
+
+  it("get five more a second", async () => {
+    const { written, state, refuse } = createCase();
+    await refuse("10.0.0.1", 100);
+    state.nowMs += 2000;
+    await refuse("10.0.0.1", 100);
+    expect(written).toHaveLength(70);
+  });
+});
