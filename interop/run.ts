@@ -1,0 +1,70 @@
+/**
+ * `./dev interop`: programs that nobody on this project wrote judge what it makes.
+ *
+ *   node interop/run.ts [--only NAME] [--seed N]
+ *
+ * One line a judge, and `N passed, N failed` at the end. Exits with 1 on a failure. A judge that cannot be had is a
+ * failure in CI and a loud skip elsewhere; a judge that accepted nothing or refused nothing is a failure everywhere.
+ */
+import { randomInt } from "node:crypto";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { closeLab, createLab, type Findings, type Judge, JudgeUnavailable, type Lab } from "./judge.ts";
+import { opensslJudge } from "./openssl-judge.ts";
+import { profileJudge } from "./profile-judge.ts";
+import { createRandom } from "./random.ts";
+import { spiffeJudge } from "./spiffe-judge.ts";
+
+const JUDGES: readonly Judge[] = [spiffeJudge, opensslJudge, profileJudge];
+/** Lines of what went wrong that are shown of one judge. */
+const MAX_WRONG_LINES = 20;
+
+type Outcome = "passed" | "failed" | "skipped";
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: { only: { type: "string" }, seed: { type: "string" } } });
+  const seed = Number(values.seed ?? randomInt(2 ** 31));
+  const judges = JUDGES.filter(({ name }) => name.includes(values.only ?? ""));
+  const lab = createLab(join(import.meta.dirname, ".."), createRandom(seed));
+  console.log(`interop: seed ${seed}`);
+  try {
+    const outcomes: Outcome[] = [];
+    for (const judge of judges) outcomes.push(await hear(judge, lab));
+    const count = (wanted: Outcome) => outcomes.filter((outcome) => outcome === wanted).length;
+    const skipped = count("skipped") === 0 ? "" : `, ${count("skipped")} skipped`;
+    console.log(`\n${count("passed")} passed, ${count("failed")} failed${skipped}`);
+    process.exitCode = count("failed") > 0 || count("passed") === 0 ? 1 : 0;
+  } finally {
+    closeLab(lab);
+  }
+}
+
+async function hear(judge: Judge, lab: Lab): Promise<Outcome> {
+  const startedAt = performance.now();
+  try {
+    return report(judge, await judge.run(lab), (performance.now() - startedAt) / 1000);
+  } catch (error) {
+    const said = error instanceof Error ? error.message : String(error);
+    if (error instanceof JudgeUnavailable && !process.env.CI) {
+      console.log(`SKIP ${judge.name}: NOT JUDGED, ${said}`);
+      return "skipped";
+    }
+    console.log(
+      `FAIL ${judge.name}: ${error instanceof JudgeUnavailable ? said : (error instanceof Error && error.stack) || said}`,
+    );
+    return "failed";
+  }
+}
+
+function report({ name }: Judge, { accepted, refused, wrong, note }: Findings, seconds: number): Outcome {
+  const hasLooked = accepted > 0 && refused > 0;
+  const isGood = hasLooked && wrong.length === 0;
+  const remark = note === undefined ? "" : `; ${note}`;
+  const counts = `${accepted} accepted, ${refused} refused, ${wrong.length} wrong${remark}`;
+  console.log(`${isGood ? "ok  " : "FAIL"} ${name}: ${counts} (${seconds.toFixed(1)} s)`);
+  if (!hasLooked) console.log("       looked at nothing");
+  for (const line of wrong.slice(0, MAX_WRONG_LINES)) console.log(`       ${line}`);
+  return isGood ? "passed" : "failed";
+}
+
+await main();

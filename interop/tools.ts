@@ -1,0 +1,98 @@
+/**
+ * Puts the judges where they can be run: built or installed into `.cache/interop`, each by the digest of its content
+ * (`go/go.sum`, `pkilint.txt`), never by a name alone.
+ */
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { requireOutput, runCommand } from "./command.ts";
+import { JudgeUnavailable, type Lab } from "./judge.ts";
+
+/** Cold, with the modules still to be fetched. */
+const INSTALL_TIMEOUT_MS = 300_000;
+const VERSION_TIMEOUT_MS = 10_000;
+
+/** The Go programs that judge us. */
+export interface GoTools {
+  /** SPIFFE's own library on identities. */
+  readonly spiffejudge: string;
+  /** The Go project's log library on ledgers and proofs. */
+  readonly logjudge: string;
+  /** Tessera's log checker. */
+  readonly fsck: string;
+}
+
+let goTools: Promise<GoTools> | undefined;
+
+/** Builds the Go programs; the compiler's own cache makes a second time cheap. @throws JudgeUnavailable */
+export function requireGoTools(lab: Lab): Promise<GoTools> {
+  goTools ??= buildGoTools(lab);
+  return goTools;
+}
+
+async function buildGoTools({ root, cache }: Lab): Promise<GoTools> {
+  await requireProgram("go", ["version"], "install Go 1.26 or newer");
+  const bin = join(cache, "bin");
+  mkdirSync(bin, { recursive: true });
+  const packages = ["./spiffejudge", "./logjudge", "github.com/transparency-dev/tessera/cmd/fsck"];
+  await install("go", ["build", "-mod=readonly", "-buildvcs=false", "-o", `${bin}/`, ...packages], {
+    cwd: join(root, "interop", "go"),
+  });
+  return {
+    spiffejudge: join(bin, "spiffejudge"),
+    logjudge: join(bin, "logjudge"),
+    fsck: join(bin, "fsck"),
+  };
+}
+
+/** Path of real `opa`, of the version that compiles our policy. @throws JudgeUnavailable */
+export async function requireOpa({ root }: Lab): Promise<string> {
+  if (process.env.OPA_BIN !== undefined) return process.env.OPA_BIN;
+  await requireProgram("go", ["version"], "install Go 1.26 or newer, or set OPA_BIN");
+  const output = await install("sh", [join(root, "policies", "tools.sh")], {});
+  return join(output.trim().split("\n").at(-1) ?? "", "opa");
+}
+
+/** Folder with pkilint's programs, in a Python environment of their own. @throws JudgeUnavailable */
+export async function requirePkilint({ root, cache }: Lab): Promise<string> {
+  await requireProgram("python3", ["--version"], "install Python 3.9 or newer with venv");
+  const requirements = join(root, "interop", "pkilint.txt");
+  const digest = createHash("sha256").update(readFileSync(requirements)).digest("hex").slice(0, 16);
+  const folder = join(cache, `pkilint-${digest}`);
+  const stamp = join(folder, "complete");
+  if (!existsSync(stamp)) {
+    rmSync(folder, { recursive: true, force: true });
+    await install("python3", ["-m", "venv", folder], {});
+    const pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    await install(join(folder, "bin", "python"), [...pip, "--require-hashes", "-r", requirements], {});
+    writeFileSync(stamp, "");
+  }
+  return join(folder, "bin");
+}
+
+/** @throws JudgeUnavailable unless the program answers. */
+export async function requireProgram(
+  program: string,
+  args: readonly string[],
+  remedy: string,
+): Promise<string> {
+  try {
+    return await requireOutput(program, args, { timeoutMs: VERSION_TIMEOUT_MS });
+  } catch (cause) {
+    throw new JudgeUnavailable(`${program} is missing: ${remedy}`, { cause });
+  }
+}
+
+async function install(
+  program: string,
+  args: readonly string[],
+  options: { readonly cwd?: string },
+): Promise<string> {
+  const { code, stdout, stderr } = await runCommand(program, args, {
+    ...options,
+    timeoutMs: INSTALL_TIMEOUT_MS,
+  });
+  if (code !== 0)
+    throw new JudgeUnavailable(`${program} ${args.join(" ")}: ${stderr.trim() || stdout.trim()}`);
+  return stdout;
+}
