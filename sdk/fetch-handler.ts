@@ -23,8 +23,8 @@ export type VisitFetch = (request: Request, visit: Visit) => Promise<Response> |
 
 /** The other end of the connection. */
 export interface Peer {
-  /** DER certificates that the TLS peer presented, leaf first; `peerChainOf(socket)` reads them. */
-  readonly chain: readonly Uint8Array[];
+  /** DER certificates that the TLS peer presented, leaf first: `() => peerChainOf(socket)`. Throws without any. */
+  readonly chain: () => readonly Uint8Array[];
 }
 
 /** Handles one request. Never rejects; what stops it becomes the answer. */
@@ -47,7 +47,7 @@ export async function fetchVisit(
     if (method === "GET" && target.path === ROUTES_PATH)
       return createRoutes(formatRoutesDocument(reception.id, table));
     const match = matchRoute(table, method, target);
-    const arrival = await readArrival(request, { method, target, match, peerChain: peer.chain });
+    const arrival = await readArrival(request, { method, target, match, peerChain: peer.chain() });
     return await receiveVisit(reception, arrival, {
       onReceipt: (verified) => {
         receipt = verified.receipt;

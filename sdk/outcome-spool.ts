@@ -27,6 +27,8 @@ export class OutcomeSpool {
   /** Visits that were let in and have not reported: each has a place. */
   #reserved = 0;
   #retry: NodeJS.Timeout | undefined;
+  /** First tries under way. */
+  readonly #reporting = new Set<Promise<void>>();
   #failures = 0;
   #closed = false;
   /** The one walk over `#waiting`; a second one beside it would drop what the first is sending. */
@@ -67,6 +69,26 @@ export class OutcomeSpool {
 
   /** Sends an outcome; resolves when it is confirmed, or kept for another try. */
   async report(outcome: SignedOutcome): Promise<void> {
+    const reporting = this.#reportOnce(outcome);
+    this.#reporting.add(reporting);
+    await reporting;
+    this.#reporting.delete(reporting);
+  }
+
+  /** Waits for what is under way, tries everything once more, oldest first, and gives up what is left, loudly. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#retry);
+    await Promise.all(this.#reporting);
+    await this.#draining;
+    await this.#drain();
+    if (this.#waiting.length === 0) return;
+    const details = { lost: this.#waiting.length };
+    this.#runtime.notify({ code: "ledger_unavailable", what: "Outcomes could not be reported.", details });
+  }
+
+  /** Never rejects: what fails is kept or reported. */
+  async #reportOnce(outcome: SignedOutcome): Promise<void> {
     try {
       await this.#send(outcome);
     } catch (error) {
@@ -75,17 +97,6 @@ export class OutcomeSpool {
       this.#waiting.push(outcome);
       this.#schedule();
     }
-  }
-
-  /** Tries everything once more, oldest first, and gives up what is left, loudly. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    clearTimeout(this.#retry);
-    await this.#draining;
-    await this.#drain();
-    if (this.#waiting.length === 0) return;
-    const details = { lost: this.#waiting.length };
-    this.#runtime.notify({ code: "ledger_unavailable", what: "Outcomes could not be reported.", details });
   }
 
   #schedule(): void {

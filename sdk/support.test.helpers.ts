@@ -8,7 +8,7 @@ import { createSerial, issueLeafCertificate } from "@trustwarden/core/agentid/sv
 import { verifyX509Svid, type X509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
 import { issueAcknowledgement } from "@trustwarden/core/agentledger/acknowledgement.ts";
 import { leafHash } from "@trustwarden/core/agentledger/merkle.ts";
-import { createNoteSigner, formatVkey, rawEd25519Key } from "@trustwarden/core/agentledger/signed-note.ts";
+import { formatVkey, rawEd25519Key } from "@trustwarden/core/agentledger/signed-note.ts";
 import type { Receipt } from "@trustwarden/core/api/action.ts";
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { issueEnvelope } from "@trustwarden/core/dsse.ts";
@@ -128,6 +128,6 @@ export function issueReceipt(
 export function acknowledge(entry: string, index: number): string {
   return issueAcknowledgement(
     { origin: LOG_ORIGIN, index, leafHash: leafHash(encodeUtf8(entry)), acknowledgedAt: NOW },
-    createNoteSigner({ name: LOG_ORIGIN, signer: logSigner }),
+    logSigner,
   );
 }

@@ -1,0 +1,205 @@
+/**
+ * A real server in a temporary directory, with an owner, for the SDK's tests: nothing here stands in for anything.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { request } from "node:http";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { formatOwnerKeyid, issueTicket } from "@trustwarden/core/agentid/enrolment.ts";
+import { formatTicketValue } from "@trustwarden/core/agentid/enrolment-value.ts";
+import { ownerAnswer, ticketAnswer } from "@trustwarden/core/api/identity.ts";
+import { encodeBase64url } from "@trustwarden/core/bytes.ts";
+import { encodeSpki } from "@trustwarden/core/crypto.ts";
+import { formatUlid } from "@trustwarden/core/id.ts";
+import { parseScope } from "@trustwarden/core/scope.ts";
+import { parseConfig } from "../server/config.ts";
+import { startServer } from "../server/main.ts";
+import type { VisitFetch } from "./fetch-handler.ts";
+import { createInstanceKey } from "./instance-key.ts";
+import type { VisitListener } from "./node-handler.ts";
+import type { Route } from "./route-table.ts";
+import { systemRuntime } from "./runtime.ts";
+import { peerChainOf } from "./tls.ts";
+import { type GuardAgents, verifyAgent } from "./verify-agent.ts";
+
+export const TRUST_DOMAIN = "acme.test";
+
+/** What a ticket says, where a test does not care. */
+interface TicketOptions {
+  readonly name: string;
+  readonly scope: readonly string[];
+  readonly ttlSeconds?: number;
+  readonly limits?: { readonly depth: number; readonly fan_out: number; readonly budget: number | null };
+}
+
+/** A running server and the right to enrol with it. */
+export interface LiveServer {
+  readonly url: string;
+  readonly dataDir: string;
+  readonly ticket: (options: TicketOptions) => string;
+  readonly verifierTicket: (name: string) => Promise<string>;
+  readonly admin: (method: string, path: string, body?: object) => Promise<unknown>;
+  readonly close: () => Promise<void>;
+}
+
+export async function startLiveServer(): Promise<LiveServer> {
+  const directory = mkdtempSync(join(tmpdir(), "trustwarden-sdk-"));
+  const dataDir = join(directory, "data");
+  const config = parseConfig({
+    dataDir,
+    configDir: join(directory, "config"),
+    trustDomain: TRUST_DOMAIN,
+    port: 0,
+    stopPort: 0,
+    logLevel: "silent",
+  });
+  const server = await startServer(config);
+  const admin = (method: string, path: string, body?: object) =>
+    callAdmin({ socketPath: server.adminSocket, method, path, body });
+  const key = createInstanceKey();
+  const owner = ownerAnswer.parse(
+    await admin("POST", "/v1/owners", {
+      name: "alice",
+      spki: encodeBase64url(encodeSpki(key.signer.publicKey)),
+    }),
+  );
+  const { authorities_sha256 } = Object(await admin("GET", "/.well-known/trustwarden"));
+  const ticket = ({ name, scope, ttlSeconds = 3600, limits }: TicketOptions): string => {
+    const now = Math.floor(Date.now() / 1000);
+    const document = {
+      v: 1 as const,
+      kind: "agent" as const,
+      jti: formatUlid(Date.now(), systemRuntime.random),
+      aud: `spiffe://${TRUST_DOMAIN}`,
+      iat: now,
+      exp: now + 600,
+      owner: owner.owner_id,
+      path: "team/finance",
+      name,
+      scope: parseScope(scope),
+      ttl_seconds: ttlSeconds,
+      limits: limits ?? { depth: 3, fan_out: 16, budget: null },
+    };
+    const envelope = issueTicket(document, key.signer, formatOwnerKeyid(key.signer.publicKey));
+    return formatTicketValue({ authoritiesSha256: authorities_sha256, server: server.url, ticket: envelope });
+  };
+  return {
+    url: server.url,
+    dataDir,
+    admin,
+    ticket,
+    verifierTicket: async (name) =>
+      ticketAnswer.parse(await admin("POST", "/v1/verifier-tickets", { name, ttl_seconds: 3600 })).ticket,
+    close: async () => {
+      await server.close();
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** A service behind `verifyAgent`, listening on loopback. */
+export interface LiveService {
+  readonly url: string;
+  readonly port: number;
+  readonly guardAgents: GuardAgents;
+  /** Codes of refused visits, latest last. */
+  readonly refusals: string[];
+  readonly close: () => Promise<void>;
+}
+
+export async function startLiveService(
+  live: LiveServer,
+  options: {
+    readonly name: string;
+    readonly routes: readonly Route[];
+    readonly listener: VisitListener;
+    readonly port?: number;
+  },
+): Promise<LiveService> {
+  const { name, routes, listener, port: wanted = 0 } = options;
+  const refusals: string[] = [];
+  const guardAgents = await verifyAgent({
+    name,
+    routes,
+    ticket: await live.verifierTicket(name),
+    onRefusal: (error) => refusals.push(Object(error).code ?? String(error)),
+  });
+  const server = guardAgents.createServer(listener);
+  await new Promise<void>((resolve) => server.listen(wanted, "127.0.0.1", resolve));
+  const { port } = Object(server.address()) as AddressInfo; // the one cast: a TCP server's address
+  return {
+    url: `https://127.0.0.1:${port}`,
+    port,
+    guardAgents,
+    refusals,
+    close: async () => {
+      server.closeAllConnections();
+      server.close();
+      await guardAgents.close();
+    },
+  };
+}
+
+/** The same behind `fetchHandler`, with the smallest bridge from `node:http` to the web's types. */
+export async function startFetchService(
+  live: LiveServer,
+  routes: readonly Route[],
+  handler: VisitFetch,
+): Promise<Pick<LiveService, "url" | "close">> {
+  const guardAgents = await verifyAgent({ routes, ticket: await live.verifierTicket("fetching") });
+  const visit = guardAgents.fetchHandler(handler);
+  const server = createServer(guardAgents.tlsOptions(), async (request, response) => {
+    const headers = Object.entries(request.headers).map(([name, value]): [string, string] => [
+      name,
+      String(value),
+    ]);
+    const { method = "GET" } = request;
+    const asked = new Request(`https://service.test${request.url}`, { method, headers });
+    const answer = await visit(asked, { chain: () => peerChainOf(request.socket) });
+    response.writeHead(answer.status, Object.fromEntries(answer.headers));
+    try {
+      for await (const part of answer.body ?? []) response.write(part);
+      response.end();
+    } catch {
+      response.destroy();
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = Object(server.address()) as AddressInfo; // the one cast: a TCP server's address
+  return {
+    url: `https://127.0.0.1:${port}`,
+    close: async () => {
+      server.closeAllConnections();
+      server.close();
+      await guardAgents.close();
+    },
+  };
+}
+
+function callAdmin(options: {
+  readonly socketPath: string;
+  readonly method: string;
+  readonly path: string;
+  readonly body: object | undefined;
+}): Promise<unknown> {
+  const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+  const text = options.body === undefined ? undefined : JSON.stringify(options.body);
+  const { socketPath, method, path } = options;
+  const headers =
+    text === undefined ? {} : { "content-type": "application/json", "content-length": text.length };
+  const outgoing = request(
+    { socketPath, method, path, headers: { host: "localhost", ...headers } },
+    async (answer) => {
+      const parts: Uint8Array[] = [];
+      for await (const part of answer) parts.push(part);
+      const content = Buffer.concat(parts).toString();
+      if (answer.statusCode !== 200) reject(new Error(`${method} ${path}: ${answer.statusCode} ${content}`));
+      else resolve(JSON.parse(content));
+    },
+  );
+  outgoing.on("error", reject);
+  outgoing.end(text);
+  return promise;
+}
