@@ -27,7 +27,7 @@ export interface Peer {
   readonly chain: () => readonly Uint8Array[];
 }
 
-/** Handles one request. Never rejects; what stops it becomes the answer. */
+/** Handles one request; what stops it becomes the answer. Rejects only with what `onRefusal` throws. */
 export async function fetchVisit(
   options: {
     readonly reception: Reception;

@@ -24,7 +24,7 @@ import { systemRuntime } from "./runtime.ts";
 import { peerChainOf } from "./tls.ts";
 import { type GuardAgents, verifyAgent } from "./verify-agent.ts";
 
-export const TRUST_DOMAIN = "acme.test";
+const TRUST_DOMAIN = "acme.test";
 
 /** What a ticket says, where a test does not care. */
 interface TicketOptions {
@@ -41,6 +41,8 @@ export interface LiveServer {
   readonly ticket: (options: TicketOptions) => string;
   readonly verifierTicket: (name: string) => Promise<string>;
   readonly admin: (method: string, path: string, body?: object) => Promise<unknown>;
+  /** Ends the process's server and starts another on the same data and ports. Leases must be closed before. */
+  readonly restart: () => Promise<void>;
   readonly close: () => Promise<void>;
 }
 
@@ -55,7 +57,7 @@ export async function startLiveServer(): Promise<LiveServer> {
     stopPort: 0,
     logLevel: "silent",
   });
-  const server = await startServer(config);
+  let server = await startServer(config);
   const admin = (method: string, path: string, body?: object) =>
     callAdmin({ socketPath: server.adminSocket, method, path, body });
   const key = createInstanceKey();
@@ -92,6 +94,14 @@ export async function startLiveServer(): Promise<LiveServer> {
     ticket,
     verifierTicket: async (name) =>
       ticketAnswer.parse(await admin("POST", "/v1/verifier-tickets", { name, ttl_seconds: 3600 })).ticket,
+    restart: async () => {
+      const ports = {
+        port: Number(new URL(server.url).port),
+        stopPort: Number(new URL(server.stopUrl).port),
+      };
+      await server.close();
+      server = await startServer({ ...config, ...ports });
+    },
     close: async () => {
       await server.close();
       rmSync(directory, { recursive: true, force: true });

@@ -383,3 +383,20 @@ describe("a service", () => {
     await expect(agent.fetch("http://127.0.0.1:1/")).rejects.toThrow(code("peer_untrusted"));
   });
 });
+
+describe("a restarted server", () => {
+  it("has another id, and agents go on with it: acting, renewing, spawning, stopping", async () => {
+    const own = await startLiveServer();
+    const ticket = own.ticket({ name: "survivor", scope: ["write:report", "write:ledger"] });
+    const survivor = await AgentIdentity.create({ name: "survivor", ticket });
+    await survivor.act("write:report", "file://before", null, async () => undefined);
+    await own.restart();
+    await survivor.act("write:report", "file://after", null, async () => undefined);
+    await survivor.renew();
+    const child = await survivor.spawn({ name: "child", scope: ["write:report"] });
+    await own.restart();
+    expect(await survivor.revoke({ child })).toMatchObject({ instances: 1 });
+    await Promise.all([child.close(), survivor.close()]);
+    await own.close();
+  });
+});

@@ -29,7 +29,7 @@ export type VisitListener = (
 /** What stopped a visit, exactly; for the service's own log. */
 export type OnRefusal = (error: unknown, request: { readonly method: string; readonly path: string }) => void;
 
-/** Handles one request from arrival to the end of its answer. Never rejects. */
+/** Handles one request from arrival to the end of its answer; rejects only with what `onRefusal` throws. */
 export async function handleVisit(
   options: {
     readonly reception: Reception;
@@ -64,8 +64,8 @@ export async function handleVisit(
       },
     });
   } catch (error) {
-    options.onRefusal(error, { method, path: (request.url ?? "").slice(0, 256) });
     writeRefusal(request, response, createRefusal(error, receipt));
+    options.onRefusal(error, { method, path: (request.url ?? "").slice(0, 256) });
   }
 }
 

@@ -13,7 +13,7 @@ const MAX_TARGET_CHARS = 4096;
 const MAX_SEGMENTS = 32;
 
 /** Spelling of one path segment; no percent sign, so nothing is ever decoded. */
-export const SEGMENT = /^[A-Za-z0-9_.~-]+$/;
+const SEGMENT = /^[A-Za-z0-9_.~-]+$/;
 /** Visible ASCII; the query takes no part in choosing the route and is bound by the intent's commitment. */
 const QUERY = /^[\x21-\x7e]*$/;
 

@@ -138,6 +138,7 @@ function createGuardAgents(
   options: Opened & { readonly table: RouteTable; readonly onRefusal: OnRefusal },
 ): GuardAgents {
   const { reception, fresh, table, onRefusal } = options;
+  let closing: Promise<void> | undefined;
   const tlsOptions = () => ({ ...SERVER_TLS_OPTIONS, ...SERVER_LIMITS, ...fresh.current });
   const handler = (listener: VisitListener) =>
     function onRequest(this: unknown, request: IncomingMessage, response: ServerResponse): void {
@@ -157,7 +158,10 @@ function createGuardAgents(
       return server;
     },
     renew: () => reception.holder.renew(),
-    close: () => closeReception(reception),
+    close: () => {
+      closing ??= closeReception(reception);
+      return closing;
+    },
   };
 }
 
