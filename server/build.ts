@@ -93,7 +93,6 @@ async function startServing(
     await services.refusals.close();
     await core.ledger.drain();
   });
-  cleanups.push(() => feed.close());
   const adminSocket = join(config.dataDir, "admin.sock");
   const opened = await openListeners({
     services,
@@ -102,7 +101,10 @@ async function startServing(
     tls: tlsMaterialOf(parts, core.identity.current()),
   });
   listeners = opened;
-  cleanups.push(() => opened.close());
+  // Together: a listener is closed only when its last connection is, and the leases' are the feed's to end.
+  cleanups.push(async () => {
+    await Promise.all([opened.close(), feed.close()]);
+  });
   const { server: url, stop: stopUrl } = urls();
   log.info({ url, stop_url: stopUrl, trust_domain: config.trustDomain }, "listening");
   return { url, stopUrl, adminSocket, failed: parts.failed, close };
