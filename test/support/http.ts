@@ -23,13 +23,20 @@ export interface RawAnswer {
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
   readonly text: string;
   readonly bytes: Buffer;
+  /** Of the connection that was used. */
+  readonly localPort: number | undefined;
 }
 
 /** Sends one request over TLS on a connection of its own. @param tls - without it the client is anonymous. */
 export function send(url: string, request: RawRequest, tls?: ClientTls): Promise<RawAnswer> {
-  const { hostname, port } = new URL(url);
   const agent = new Agent({ rejectUnauthorized: false, maxCachedSessions: 0, ...tls });
-  return exchange({ host: hostname, port, agent }, request).finally(() => agent.destroy());
+  return sendOver(url, request, agent).finally(() => agent.destroy());
+}
+
+/** Sends one request over connections that the caller owns. */
+export function sendOver(url: string, request: RawRequest, agent: Agent): Promise<RawAnswer> {
+  const { hostname, port } = new URL(url);
+  return exchange({ host: hostname, port, agent }, request);
 }
 
 /** Sends one request over the admin socket. */
@@ -59,6 +66,7 @@ function exchange(
   const outgoing = send(
     { ...options, method, path: target, headers: defaultHeaders(headers, body) },
     (answer) => {
+      const { localPort } = answer.socket;
       const chunks: Buffer[] = [];
       answer.on("data", (chunk: Buffer) => chunks.push(chunk));
       answer.on("error", reject);
@@ -68,6 +76,7 @@ function exchange(
           status: answer.statusCode ?? 0,
           headers: answer.headers,
           text: bytes.toString("utf8"),
+          localPort,
           bytes,
         });
       });

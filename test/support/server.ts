@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseConfig, type ServerSettings } from "@trustwarden/server/config.ts";
 import { type RunningServer, startServer } from "@trustwarden/server/main.ts";
+import type { Clock } from "../../server/clock.ts";
 
 export const TRUST_DOMAIN = "acme.test";
 
@@ -31,6 +32,7 @@ export function createHome(): TestHome {
 export async function startTestServer(
   settings: ServerSettings = {},
   home: TestHome = createHome(),
+  clock?: Clock,
 ): Promise<TestServer> {
   const { dataDir, configDir } = home;
   const server = await startServer(
@@ -43,6 +45,7 @@ export async function startTestServer(
       configDir,
       ...settings,
     }),
+    clock,
   );
   return { ...server, home };
 }

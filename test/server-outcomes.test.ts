@@ -1,0 +1,145 @@
+/** What came of an action: one outcome a decision, from the enforcement point that the intent names. */
+
+import type { DecisionAnswer } from "@trustwarden/core/api/action.ts";
+import { outcomeAnswer } from "@trustwarden/core/api/action.ts";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import {
+  askDecision,
+  createOwner,
+  enrolAgent,
+  enrolVerifier,
+  intentOf,
+  outcomeOf,
+  parseAnswer,
+  parseDecision,
+  serverIdOf,
+  type TestInstance,
+  visitIntent,
+} from "./support/actors.ts";
+import { codeOf, type RawAnswer, send } from "./support/http.ts";
+import { eventsOf, expectRefused } from "./support/refusals.ts";
+import { createHome, startTestServer, type TestServer } from "./support/server.ts";
+
+const home = createHome();
+let server: TestServer;
+let agent: TestInstance;
+let verifier: TestInstance;
+
+beforeAll(async () => {
+  server = await startTestServer({}, home);
+  agent = await enrolAgent(server, await createOwner(server));
+  verifier = await enrolVerifier(server);
+});
+afterAll(async () => {
+  await server.close();
+  home.remove();
+});
+
+async function visit(action = "read:transactions"): Promise<DecisionAnswer> {
+  const intent = visitIntent(agent, verifier, { action });
+  return parseDecision(await askDecision(server, { caller: verifier, agent, intent }));
+}
+
+function report(outcome: string, caller: TestInstance): Promise<RawAnswer> {
+  const body = JSON.stringify({ outcome });
+  return send(server.url, { method: "POST", target: "/v1/outcomes", body }, caller.tls);
+}
+
+/** A refusal by the act: said to the caller by its code, and one event more. */
+async function expectTurnedDown(ask: () => Promise<RawAnswer>, status: number, code: string): Promise<void> {
+  const before = await eventsOf(server, "refuse");
+  const answer = await ask();
+  const after = await eventsOf(server, "refuse");
+  expect([answer.status, codeOf(answer)]).toEqual([status, code]);
+  expect([after.length - before.length, after[0]?.reasons]).toEqual([1, [code]]);
+}
+
+describe("an outcome", () => {
+  it("is recorded once; sending it again gives the same answer, also at the same time", async () => {
+    const { receipt } = await visit();
+    const outcome = outcomeOf(verifier, receipt);
+    const answers = await Promise.all(Array.from({ length: 5 }, () => report(outcome, verifier)));
+    const indexes = answers.map((answer) => parseAnswer(outcomeAnswer, answer).index);
+    expect(new Set(indexes).size).toBe(1);
+    const [event] = await eventsOf(server, "action");
+    expect(event).toMatchObject({ event_id: receipt.event_id, outcome: "success" });
+    expect(event?.indexes).toEqual([receipt.decision_index - 1, receipt.decision_index, indexes[0]]);
+  });
+
+  it("that differs from the recorded one is a conflict", async () => {
+    const { receipt } = await visit();
+    await report(outcomeOf(verifier, receipt), verifier);
+    const other = outcomeOf(verifier, receipt, { status: "failure" });
+    await expectTurnedDown(() => report(other, verifier), 409, "event_conflict");
+  });
+
+  it("is refused from anybody but the service that the intent names", async () => {
+    const { receipt } = await visit();
+    const second = await enrolVerifier(server, "second");
+    await expectTurnedDown(() => report(outcomeOf(second, receipt), second), 403, "outcome_refused");
+    await expectTurnedDown(() => report(outcomeOf(agent, receipt), agent), 403, "outcome_refused");
+    // Its own socket, but the rightful service's signature.
+    await expectTurnedDown(() => report(outcomeOf(verifier, receipt), second), 403, "outcome_refused");
+    expect((await report(outcomeOf(verifier, receipt), verifier)).status).toBe(200);
+  });
+
+  it("is refused for a denied decision", async () => {
+    const { receipt, allow } = await visit("delete:transactions");
+    expect(allow).toBe(false);
+    await expectTurnedDown(() => report(outcomeOf(verifier, receipt), verifier), 403, "outcome_refused");
+  });
+
+  it("is refused for another event, another intent, or where no decision is", async () => {
+    const first = await visit();
+    const second = await visit();
+    const changes = [
+      { event_id: second.receipt.event_id },
+      { intent_sha256: second.receipt.intent_sha256 },
+      { decision_index: second.receipt.decision_index },
+      { decision_index: first.receipt.decision_index - 1 },
+      { decision_index: 0 },
+      { decision_index: 9_999_999 },
+    ];
+    for (const change of changes) {
+      await expectTurnedDown(
+        () => report(outcomeOf(verifier, first.receipt, change), verifier),
+        403,
+        "outcome_refused",
+      );
+    }
+  });
+
+  it("is refused without a certificate, and with an altered signature", async () => {
+    const { receipt } = await visit();
+    const outcome = outcomeOf(verifier, receipt);
+    const body = JSON.stringify({ outcome });
+    await expectRefused(
+      server,
+      () => send(server.url, { method: "POST", target: "/v1/outcomes", body }),
+      "no_svid",
+    );
+    const altered = outcomeOf({ ...verifier, signer: agent.signer }, receipt);
+    await expectRefused(server, () => report(altered, verifier), "signature_invalid");
+  });
+
+  it("of an act in the agent's own process is signed by that agent", async () => {
+    const intent = intentOf(agent, { aud: await serverIdOf(server), action: "write:reports" });
+    const { receipt } = parseDecision(await askDecision(server, { caller: agent, agent, intent }));
+    await expectTurnedDown(() => report(outcomeOf(verifier, receipt), verifier), 403, "outcome_refused");
+    expect((await report(outcomeOf(agent, receipt), agent)).status).toBe(200);
+  });
+
+  it("sent again after a restart is known, and a late one is taken", async () => {
+    const early = await visit();
+    const late = await visit();
+    const outcome = outcomeOf(verifier, early.receipt);
+    const recorded = parseAnswer(outcomeAnswer, await report(outcome, verifier));
+    await server.close();
+    server = await startTestServer({}, home);
+    const again = parseAnswer(outcomeAnswer, await report(outcome, verifier));
+    expect(again).toEqual({ index: recorded.index, acknowledgement: null });
+    const other = outcomeOf(verifier, early.receipt, { status: "aborted" });
+    await expectTurnedDown(() => report(other, verifier), 409, "event_conflict");
+    expect((await report(outcomeOf(verifier, late.receipt), verifier)).status).toBe(200);
+  });
+});
