@@ -48,7 +48,7 @@ const NEXT: Partial<Record<ErrorCode, string>> = {
     "Check that the vkey belongs to this log; `warden ledger export` writes it beside the log.",
   proof_invalid: "Keep the file and compare with another copy of the log: something was altered.",
   signature_invalid: "Keep the file and compare with another copy of the log: something was altered.",
-  seal_broken: "Check that the configuration directory belongs to this data directory.",
+  seal_broken: "Check that --config-dir and --trust-domain are those that the data directory was made with.",
   rate_limited: "Wait a few seconds and try again.",
 };
 

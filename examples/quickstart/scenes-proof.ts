@@ -50,6 +50,8 @@ export async function letThiefIn({
   expect((await countState(stage)) === before, "nothing was minted");
   const control = await payment.player.ask("read", { url: finance });
   expect(control.status === 200, "the rightful call still succeeds");
+  const recorded = await stage.warden("ledger", "query", "--kind", "refuse", "--limit", "1");
+  expect(listOf(recorded.events).length > 0, "the ledger records that somebody was refused");
   const attempts = Number(replay.each_role) + Number(replay.each_route) + Number(forging.attempts);
   return {
     detail:

@@ -21,7 +21,7 @@ import {
   parseCaCertificate,
 } from "@trustwarden/core/agentid/svid-profile.ts";
 import { encodeBase64url } from "@trustwarden/core/bytes.ts";
-import { encodeSpki } from "@trustwarden/core/crypto.ts";
+import { encodeSpki, sha256 } from "@trustwarden/core/crypto.ts";
 import { issueEnvelope } from "@trustwarden/core/dsse.ts";
 import { formatUlid } from "@trustwarden/core/id.ts";
 import type { Signer } from "@trustwarden/core/signer.ts";
@@ -32,8 +32,10 @@ const random = (length: number): Uint8Array => new Uint8Array(randomBytes(length
 export interface ForgedIdentity {
   readonly label: string;
   readonly context: SecureContext;
-  /** base64url DER, leaf first. */
-  readonly chain: readonly string[];
+  /** Whom it pretends to be. */
+  readonly spiffeId: string;
+  /** base64url SHA-256 of the leaf. */
+  readonly svidSha256: string;
   readonly signer: Signer;
 }
 
@@ -74,7 +76,7 @@ export function forgeWithOwnAuthority(spiffeId: string, trustDomain: string): Fo
     now,
     notAfter: now + 3600,
   });
-  return present(`own authority for ${spiffeId}`, [Buffer.from(leaf), Buffer.from(root)], leafKey);
+  return present("own authority", { spiffeId, chain: [Buffer.from(leaf), Buffer.from(root)], key: leafKey });
 }
 
 /**
@@ -97,7 +99,11 @@ export function forgeWithStolen(
       now,
       notAfter: now + 3600,
     });
-    return present(`stolen authority for ${spiffeId}`, [Buffer.from(leaf), certificate.raw], leafKey);
+    return present("stolen authority", {
+      spiffeId,
+      chain: [Buffer.from(leaf), certificate.raw],
+      key: leafKey,
+    });
   } catch {
     // The key does not belong to the certificate: there is nothing to present.
     return undefined;
@@ -107,7 +113,8 @@ export function forgeWithStolen(
 /** A stolen certificate with a key; undefined when TLS itself finds that they do not belong together. */
 export function presentStolen(certificate: X509Certificate, key: KeyObject): ForgedIdentity | undefined {
   try {
-    return present("stolen certificate", [certificate.raw], key);
+    const spiffeId = certificate.subjectAltName?.replace("URI:", "") ?? "";
+    return present("stolen certificate", { spiffeId, chain: [certificate.raw], key });
   } catch {
     // OpenSSL: key values mismatch. A certificate without its key cannot be presented at all.
     return undefined;
@@ -146,7 +153,14 @@ export function forgeTicket(owner: string, trustDomain: string): string {
   return issueEnvelope("ticket", payload, signer, encodeBase64url(random(32)));
 }
 
-function present(label: string, chain: readonly Buffer[], key: KeyObject): ForgedIdentity {
+function present(
+  how: string,
+  {
+    spiffeId,
+    chain,
+    key,
+  }: { readonly spiffeId: string; readonly chain: readonly Buffer[]; readonly key: KeyObject },
+): ForgedIdentity {
   const pem = chain.map(
     (der) => `-----BEGIN CERTIFICATE-----\n${der.toString("base64")}\n-----END CERTIFICATE-----\n`,
   );
@@ -155,5 +169,6 @@ function present(label: string, chain: readonly Buffer[], key: KeyObject): Forge
     key: key.export({ type: "pkcs8", format: "pem" }),
     minVersion: "TLSv1.3",
   });
-  return { label, context, chain: chain.map(encodeBase64url), signer: signerOf(key) };
+  const svidSha256 = encodeBase64url(sha256(chain[0] ?? Buffer.of()));
+  return { label: `${how}, as ${spiffeId}`, context, spiffeId, svidSha256, signer: signerOf(key) };
 }

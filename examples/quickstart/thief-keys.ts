@@ -33,11 +33,11 @@ export function findKeys({ blobs, strings }: Loot): KeyLoot {
   const certificates = new Map<string, X509Certificate>();
   const privateKeys = new Map<string, KeyObject>();
   const publicKeys = new Set<string>();
-  for (const blob of [...blobs, ...pemBlocks(strings)]) {
+  for (const blob of [...blobs, ...pemBlocks(blobs, strings)]) {
     for (const candidate of derCandidates(blob)) {
       const certificate = attempt(() => new X509Certificate(candidate));
       if (certificate !== undefined) certificates.set(certificate.fingerprint256, certificate);
-      const key = attempt(() => createPrivateKey({ key: candidate, format: "der", type: "pkcs8" }));
+      const key = parsePrivateKey(candidate);
       if (key !== undefined) privateKeys.set(fingerprint(key), key);
       const spki = attempt(() => createPublicKey({ key: candidate, format: "der", type: "spki" }));
       if (spki !== undefined) publicKeys.add(fingerprint(spki));
@@ -53,10 +53,19 @@ export function findKeys({ blobs, strings }: Loot): KeyLoot {
   };
 }
 
-/** DER bytes of every PEM block in the strings. */
-function pemBlocks(strings: ReadonlySet<string>): readonly Buffer[] {
-  return [...strings].flatMap((text) =>
+/** DER bytes of every PEM block in the bytes and in the strings. */
+function pemBlocks(blobs: readonly Buffer[], strings: ReadonlySet<string>): readonly Buffer[] {
+  const texts = [...blobs.map((blob) => blob.toString("latin1")), ...strings];
+  return texts.flatMap((text) =>
     [...text.matchAll(PEM)].map(([block]) => Buffer.from(block.replace(/-----[A-Z ]+-----/g, ""), "base64")),
+  );
+}
+
+/** A private key in either of the two encodings that are in use. */
+function parsePrivateKey(key: Buffer): KeyObject | undefined {
+  return (
+    attempt(() => createPrivateKey({ key, format: "der", type: "pkcs8" })) ??
+    attempt(() => createPrivateKey({ key, format: "der", type: "sec1" }))
   );
 }
 

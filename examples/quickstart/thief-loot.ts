@@ -33,12 +33,10 @@ export function searchDirectory(directory: string): Loot {
   const blobs = new Map<string, Buffer>();
   const search = new Search(strings, blobs);
   const paths = listFiles(directory);
-  for (const path of paths) {
-    const bytes = readFileSync(path);
-    search.takeBytes(bytes, 0);
-    if (bytes.subarray(0, SQLITE_MAGIC.length).toString("latin1") === SQLITE_MAGIC)
-      searchTables(path, search);
-  }
+  // All bytes first: opening a database folds its write-ahead file into it.
+  const contents = paths.map((path) => ({ path, bytes: readFileSync(path) }));
+  for (const { bytes } of contents) search.takeBytes(bytes, 0);
+  for (const { path, bytes } of contents) if (isDatabase(bytes)) searchTables(path, search);
   return { files: paths.length, strings, blobs: [...blobs.values()] };
 }
 
@@ -91,6 +89,10 @@ class Search {
     // Node decodes both base64 alphabets.
     if (BASE64.test(text)) this.takeBytes(Buffer.from(text, "base64"), depth);
   }
+}
+
+function isDatabase(bytes: Buffer): boolean {
+  return bytes.subarray(0, SQLITE_MAGIC.length).toString("latin1") === SQLITE_MAGIC;
 }
 
 function listFiles(directory: string): readonly string[] {

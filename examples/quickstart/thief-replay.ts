@@ -9,6 +9,8 @@ import type { Attempt } from "./thief-http.ts";
 const MAX_HEADER_CHARS = 8_000;
 /** Three copies and the rest fit into the same limit. */
 const MAX_SHARED_CHARS = 3_500;
+/** Passes for a digest, a key and an envelope in a schema. */
+const FILLER = "A".repeat(43);
 const KINDS = ["bearer", "intent", "owner", "ticket"] as const;
 type Kind = (typeof KINDS)[number];
 
@@ -71,6 +73,15 @@ export function* formatEachRole(
   }
 }
 
+/** Each string as the enrolment document of a new identity: tickets and grants are read from the body. */
+export function* formatEnrolments(strings: readonly string[], origin: string): Generator<Attempt> {
+  for (const text of strings) {
+    if (text.length > MAX_HEADER_CHARS) continue;
+    const body = JSON.stringify({ enrolment: text, possession: FILLER, spki: FILLER });
+    yield toAttempt({ origin, method: "POST", target: "/v1/instances", body }, {});
+  }
+}
+
 /** Each string in all roles at once against every route: no route is left out. */
 export function* formatEachRoute(
   strings: readonly string[],
@@ -101,8 +112,9 @@ function toAttempt(route: GuardedRoute, headers: Readonly<Record<string, string>
 }
 
 function headersOf(kind: Kind, text: string): Readonly<Record<string, string>> {
-  // Envelopes travel as base64url; anything else is sent as it was found.
-  const value = text.startsWith("{") ? Buffer.from(text).toString("base64url") : text;
+  // Envelopes, and what no header can hold, travel as base64url; anything else is sent as it was found.
+  const isPlain = /^[\x21-\x7e][\x20-\x7e]*$/.test(text) && !text.startsWith("{");
+  const value = isPlain ? text : Buffer.from(text).toString("base64url");
   switch (kind) {
     case "bearer":
       return { authorization: `Bearer ${value}` };
@@ -117,17 +129,16 @@ function headersOf(kind: Kind, text: string): Readonly<Record<string, string>> {
 
 /** A body that passes the schema, so that what refuses is the authentication. */
 function bodyFor(path: string, { owner, instance }: Aim): object {
-  const filler = "A".repeat(43);
   const bodies: Readonly<Record<string, object>> = {
     "/v1/revocations": { target: { kind: "owner", id: owner }, reason: "thief" },
     "/v1/narrowings": { instance_id: instance, scope: [] },
-    "/v1/owners": { name: "thief", spki: filler },
+    "/v1/owners": { name: "thief", spki: FILLER },
     "/v1/verifier-tickets": { name: "thief", ttl_seconds: 3600 },
     "/v1/jwt-svids": { audience: "thief" },
-    "/v1/svids/renew": { possession: filler, spki: filler },
-    "/v1/instances": { enrolment: filler, possession: filler, spki: filler },
-    "/v1/decisions": { intent: filler, svid_chain: [filler] },
-    "/v1/outcomes": { outcome: filler },
+    "/v1/svids/renew": { possession: FILLER, spki: FILLER },
+    "/v1/instances": { enrolment: FILLER, possession: FILLER, spki: FILLER },
+    "/v1/decisions": { intent: FILLER, svid_chain: [FILLER] },
+    "/v1/outcomes": { outcome: FILLER },
   };
   return bodies[path] ?? {};
 }
@@ -136,7 +147,8 @@ function fillPath(path: string, { agent }: Aim): string {
   return path
     .replace("{id}", agent)
     .replace("{event_id}", "019a0000-0000-7000-8000-000000000000")
-    .replace("{*}", "000");
+    .replace("{*}", "000")
+    .replace(/consistency$/, "consistency?from=0");
 }
 
 function entriesOf(value: unknown): readonly (readonly [string, unknown])[] {

@@ -20,6 +20,7 @@ import {
   presentStolen,
 } from "./thief-forge.ts";
 import { type Attempt, Raid } from "./thief-http.ts";
+import { forgeVisit, type Meaning } from "./thief-intent.ts";
 import { findKeys, type KeyLoot } from "./thief-keys.ts";
 import { type Loot, searchDirectory } from "./thief-loot.ts";
 import {
@@ -27,6 +28,7 @@ import {
   formatBare,
   formatEachRole,
   formatEachRoute,
+  formatEnrolments,
   type GuardedRoute,
   readRoutes,
 } from "./thief-replay.ts";
@@ -77,10 +79,11 @@ async function replayAll({ strings }: Loot, guarded: readonly GuardedRoute[]) {
   const shuffled = [...strings].sort((left, right) => left.length - right.length);
   const deadlineMs = Date.now() + plan.seconds * 1000;
   const eachRole = await raid.run(formatEachRole(shuffled, guarded));
+  const enrolments = await raid.run(formatEnrolments(shuffled, plan.main));
   const eachRoute = await raid.run(formatEachRoute(shuffled, guarded), deadlineMs);
   raid.close();
   return {
-    each_role: eachRole,
+    each_role: eachRole + enrolments,
     each_route: eachRoute,
     of_routes: shuffled.length * guarded.length,
     ...report(raid),
@@ -105,7 +108,8 @@ async function impersonate(
   const forged = victims.map((spiffeId) => forgeWithOwnAuthority(spiffeId, plan.trust_domain));
   const identities = [...stolen, ...forged].filter((identity) => identity !== undefined).slice(0, MAX_FORGED);
   const results = [];
-  for (const identity of identities) results.push(await tryIdentity(identity, guarded));
+  const meanings = await readMeanings();
+  for (const identity of identities) results.push(await tryIdentity(identity, guarded, meanings));
   return {
     pairs_tried: stolen.length,
     identities: identities.length,
@@ -114,11 +118,45 @@ async function impersonate(
   };
 }
 
-async function tryIdentity(identity: ForgedIdentity, guarded: readonly GuardedRoute[]) {
+/** All routes with the TLS identity alone, as a verifier comes; then with intents, as an agent comes. */
+async function tryIdentity(
+  identity: ForgedIdentity,
+  guarded: readonly GuardedRoute[],
+  meanings: readonly Meaning[],
+) {
   const raid = new Raid(identity.context);
   const attempts = await raid.run(formatBare(guarded));
+  const visits = await raid.run(meanings.map((meaning) => forgeVisit(identity, meaning, aim.agent)));
   raid.close();
-  return { attempts, successes: raid.successes.map((success) => `${identity.label}: ${success}`) };
+  return {
+    attempts: attempts + visits,
+    successes: raid.successes.map((success) => `${identity.label}: ${success}`),
+  };
+}
+
+/** Two visits that are right in everything but the visitor: to the finance API, and to the ledger. */
+async function readMeanings(): Promise<readonly Meaning[]> {
+  const raid = new Raid();
+  const at = (origin: string, target: string): Attempt => ({ origin, method: "GET", target, headers: {} });
+  const service = JSON.parse((await raid.make(at(plan.finance, "/.well-known/trustwarden-routes"))).text);
+  const server = JSON.parse((await raid.make(get("/.well-known/trustwarden"))).text);
+  raid.close();
+  return [
+    {
+      origin: plan.finance,
+      target: "/transactions",
+      action: "read:transactions",
+      resource: "sqlite://finance-db/transactions",
+      audience: String(service.verifier),
+    },
+    {
+      origin: plan.main,
+      target: "/v1/events",
+      action: "read:ledger",
+      resource: `trustwarden://${plan.trust_domain}/v1/events`,
+      audience: String(server.server_id),
+    },
+  ];
 }
 
 /** Enrols a key of its own with every ticket and grant found, and with tickets that it signs itself. */
