@@ -86,15 +86,18 @@ export function withoutEachMember(question: Question): readonly Question[] {
   });
 }
 
-/** What `opa` answers to all of them, in order. */
-function answersOfOpa(opa: string, asked: readonly Question[]): unknown {
+/** What `opa` answers to all of them, in order. @param policy - Folder of the policy's source and data. */
+export function answersOfOpa(
+  opa: string,
+  asked: readonly Question[],
+  policy = join(import.meta.dirname, "trustwarden"),
+): unknown {
   const folder = mkdtempSync(join(tmpdir(), "agreement-"));
   try {
     const inputPath = join(folder, "input.json");
     writeFileSync(inputPath, JSON.stringify({ questions: asked }));
     const query =
       "[answer | some question in input.questions; answer := data.trustwarden.decision.result with input as question]";
-    const policy = join(import.meta.dirname, "trustwarden");
     const output = execFileSync(
       opa,
       ["eval", "--bundle", policy, "--input", inputPath, "--format", "raw", query],
@@ -110,7 +113,7 @@ function answersOfOpa(opa: string, asked: readonly Question[]): unknown {
 }
 
 /** Reasons are a set: OPA sorts them, the Wasm does not. */
-function sorted(answer: unknown): unknown {
+export function sorted(answer: unknown): unknown {
   if (typeof answer !== "object" || answer === null || !("reasons" in answer)) return answer;
   return { ...answer, reasons: Array.isArray(answer.reasons) ? answer.reasons.toSorted() : answer.reasons };
 }
