@@ -2,7 +2,7 @@
  * What the ledger needs from the outside: storage, a mark kept elsewhere, and certificates.
  *
  * Each method says what is durable when it returns; the sequencer's promises are built on exactly that. Adapters run
- * one contract test (`log-storage-contract.ts`), the in-memory one included.
+ * one contract test (`log-storage.test.support.ts`), the in-memory one included.
  */
 import type { PublicKey } from "../crypto.ts";
 

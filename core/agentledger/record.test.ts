@@ -4,7 +4,6 @@ import { encodeBase64, encodeUtf8, parseUtf8 } from "../bytes.ts";
 import { encodePae, parseEnvelope } from "../dsse.ts";
 import { TrustWardenError } from "../error.ts";
 import { formatEventGroup, type JoinedEvent, joinRecord, linksOf, subtreesOf } from "./join.ts";
-import { formatRecordKey, intentDigestOf, isResend, parseRecord, verifyRecord } from "./record.ts";
 import {
   createTestParty,
   formatTestEventId,
@@ -15,7 +14,8 @@ import {
   issueTestSvid,
   testAgent,
   testServer,
-} from "./record-testing.ts";
+} from "./record.test.support.ts";
+import { formatRecordKey, intentDigestOf, isResend, parseRecord, verifyRecord } from "./record.ts";
 
 const intent = issueTestIntent();
 const P256_ORDER = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;

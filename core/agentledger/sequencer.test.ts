@@ -5,8 +5,8 @@ import { verifyAcknowledgement } from "./acknowledgement.ts";
 import { issueCheckpoint, verifyCheckpoint } from "./checkpoint.ts";
 import { verifyConsistency } from "./consistency-proof.ts";
 import { verifyInclusion } from "./inclusion-proof.ts";
-import { createTestLogSigner, type Fault, FaultyLogStorage } from "./ledger-testing.ts";
-import { describeLogStorageContract } from "./log-storage-contract.ts";
+import { createTestLogSigner, type Fault, FaultyLogStorage } from "./ledger.test.support.ts";
+import { describeLogStorageContract } from "./log-storage.test.support.ts";
 import {
   createMemoryMedium,
   MemoryHighWater,

@@ -5,7 +5,7 @@ import { encodeBase64, encodeUtf8 } from "../bytes.ts";
 import { TrustWardenError } from "../error.ts";
 import { issueAcknowledgement, verifyAcknowledgement } from "./acknowledgement.ts";
 import { type Checkpoint, issueCheckpoint, requireOrigin, verifyCheckpoint } from "./checkpoint.ts";
-import { createTestLogSigner } from "./ledger-testing.ts";
+import { createTestLogSigner } from "./ledger.test.support.ts";
 import { EMPTY_ROOT, leafHash } from "./merkle.ts";
 import {
   createNoteSigner,

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { concatBytes, encodeBase64, encodeHex, encodeUtf8 } from "../bytes.ts";
 import { sha256 } from "../crypto.ts";
 import { TrustWardenError } from "../error.ts";
-import { createTestLogSigner } from "./ledger-testing.ts";
+import { createTestLogSigner } from "./ledger.test.support.ts";
 import { MemoryHighWater, MemoryLogStorage } from "./memory-log-storage.ts";
 import { Sequencer } from "./sequencer.ts";
 import { rawEd25519Key } from "./signed-note.ts";

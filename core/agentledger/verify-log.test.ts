@@ -3,7 +3,7 @@ import { encodeBase64, encodeBase64url, encodeUtf8, parseUtf8 } from "../bytes.t
 import { sha256 } from "../crypto.ts";
 import { parseEnvelope } from "../dsse.ts";
 import { verifyCheckpoint } from "./checkpoint.ts";
-import { createTestLogSigner } from "./ledger-testing.ts";
+import { createTestLogSigner } from "./ledger.test.support.ts";
 import {
   createMemoryMedium,
   MemoryHighWater,
@@ -23,7 +23,7 @@ import {
   testCertificates,
   testGateway,
   testServer,
-} from "./record-testing.ts";
+} from "./record.test.support.ts";
 import { Sequencer } from "./sequencer.ts";
 import { auditLog, type LogReport, verifyLog } from "./verify-log.ts";
 

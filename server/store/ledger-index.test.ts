@@ -1,7 +1,6 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { formatRecordKey, parseRecord } from "@trustwarden/core/agentledger/record.ts";
 import {
   formatTestEventId,
   issueTestControl,
@@ -11,7 +10,8 @@ import {
   issueTestSvid,
   TEST_NOW,
   testAgent,
-} from "@trustwarden/core/agentledger/record-testing.ts";
+} from "@trustwarden/core/agentledger/record.test.support.ts";
+import { formatRecordKey, parseRecord } from "@trustwarden/core/agentledger/record.ts";
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { afterAll, describe, expect, it } from "vitest";
 import { createLedgerIndex, type LedgerIndex } from "./ledger-index.ts";

@@ -16,7 +16,7 @@ import { issuePossession } from "@trustwarden/core/agentid/possession.ts";
 import { parseSpiffeId, parseTrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { formatTrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { verifyX509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
-import { createTestLogSigner } from "@trustwarden/core/agentledger/ledger-testing.ts";
+import { createTestLogSigner } from "@trustwarden/core/agentledger/ledger.test.support.ts";
 import type { CertificateVerifier } from "@trustwarden/core/agentledger/ports.ts";
 import { Sequencer } from "@trustwarden/core/agentledger/sequencer.ts";
 import { auditLog } from "@trustwarden/core/agentledger/verify-log.ts";

@@ -16,8 +16,8 @@ import {
   createTestLogSigner,
   type Fault,
   FaultyLogStorage,
-} from "@trustwarden/core/agentledger/ledger-testing.ts";
-import { describeLogStorageContract } from "@trustwarden/core/agentledger/log-storage-contract.ts";
+} from "@trustwarden/core/agentledger/ledger.test.support.ts";
+import { describeLogStorageContract } from "@trustwarden/core/agentledger/log-storage.test.support.ts";
 import { EMPTY_ROOT, leafHash } from "@trustwarden/core/agentledger/merkle.ts";
 import type { LogStorage } from "@trustwarden/core/agentledger/ports.ts";
 import { Sequencer } from "@trustwarden/core/agentledger/sequencer.ts";
@@ -253,7 +253,7 @@ describe("a crash of a log on disk", () => {
 });
 
 async function startChild({ directory, mark }: Place, run: string) {
-  const script = join(import.meta.dirname, "posix-log-crash-child.ts");
+  const script = join(import.meta.dirname, "posix-log-crash.test.support.ts");
   const child = spawn(process.execPath, [script, directory, mark, run], {
     stdio: ["ignore", "pipe", "inherit"],
   });

@@ -3,7 +3,7 @@
  * hash on standard output.
  */
 import { writeSync } from "node:fs";
-import { createTestLogSigner } from "@trustwarden/core/agentledger/ledger-testing.ts";
+import { createTestLogSigner } from "@trustwarden/core/agentledger/ledger.test.support.ts";
 import { Sequencer } from "@trustwarden/core/agentledger/sequencer.ts";
 import { encodeHex, encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { PosixLogStorage } from "./posix-log.ts";

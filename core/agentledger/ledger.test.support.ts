@@ -1,0 +1,111 @@
+/**
+ * Helpers for tests of the ledger, here and in the server: a log key and a storage that breaks on command.
+ */
+import { createPrivateKey, createPublicKey, sign } from "node:crypto";
+import type { Signer } from "../signer.ts";
+import type { LogObject, LogState, LogStorage } from "./ports.ts";
+
+/** PKCS#8 header of an Ed25519 seed. */
+const ED25519_PREFIX = Buffer.from("302e020100300506032b657004220420", "hex");
+
+/** A log signer whose key is a fixed function of a number. */
+export function createTestLogSigner(seed = 1): Signer {
+  const der = Buffer.concat([ED25519_PREFIX, Buffer.alloc(32, seed)]);
+  const privateKey = createPrivateKey({ key: der, format: "der", type: "pkcs8" });
+  return {
+    algorithm: "Ed25519",
+    publicKey: createPublicKey(privateKey),
+    sign: (data) => sign(null, data, privateKey),
+  };
+}
+
+/** How a write ends at the chosen point. */
+export type Fault = "before" | "half" | "after";
+
+/** Passes everything on until its `failAt`-th write, which fails; then nothing works any more, as after a crash. */
+export class FaultyLogStorage implements LogStorage {
+  readonly #inner: LogStorage;
+  readonly #failAt: number;
+  readonly #fault: Fault;
+  #writes = 0;
+
+  constructor(inner: LogStorage, { failAt, fault }: { readonly failAt: number; readonly fault: Fault }) {
+    this.#inner = inner;
+    this.#failAt = failAt;
+    this.#fault = fault;
+  }
+
+  /** Writes asked for so far. */
+  get writes(): number {
+    return this.#writes;
+  }
+
+  open(): Promise<void> {
+    return this.#inner.open();
+  }
+
+  close(): Promise<void> {
+    return this.#inner.close();
+  }
+
+  readObject(path: string): Promise<Uint8Array> {
+    return this.#inner.readObject(path);
+  }
+
+  readCheckpoint(): Promise<string | null> {
+    return this.#inner.readCheckpoint();
+  }
+
+  readWal(): Promise<readonly Uint8Array[]> {
+    return this.#inner.readWal();
+  }
+
+  readState(): Promise<LogState | null> {
+    return this.#inner.readState();
+  }
+
+  appendWal(record: Uint8Array): Promise<void> {
+    return this.#write(
+      () => this.#inner.appendWal(record),
+      () => this.#inner.appendWal(record.subarray(0, Math.floor(record.length / 2))),
+    );
+  }
+
+  rotateWal(): Promise<void> {
+    return this.#write(() => this.#inner.rotateWal());
+  }
+
+  trimWal(): Promise<void> {
+    return this.#write(() => this.#inner.trimWal());
+  }
+
+  writeObjects(objects: readonly LogObject[]): Promise<void> {
+    return this.#write(
+      () => this.#inner.writeObjects(objects),
+      () => this.#inner.writeObjects(objects.slice(0, Math.floor(objects.length / 2))),
+    );
+  }
+
+  removePartials(paths: readonly string[]): Promise<void> {
+    return this.#write(
+      () => this.#inner.removePartials(paths),
+      () => this.#inner.removePartials(paths.slice(0, Math.floor(paths.length / 2))),
+    );
+  }
+
+  swapState(expected: LogState | null, next: LogState): Promise<void> {
+    return this.#write(() => this.#inner.swapState(expected, next));
+  }
+
+  publishCheckpoint(note: string): Promise<void> {
+    return this.#write(() => this.#inner.publishCheckpoint(note));
+  }
+
+  async #write(whole: () => Promise<void>, half?: () => Promise<void>): Promise<void> {
+    this.#writes += 1;
+    if (this.#writes < this.#failAt) return whole();
+    if (this.#writes === this.#failAt && this.#fault === "after") await whole();
+    if (this.#writes === this.#failAt && this.#fault === "half") await half?.();
+    throw new Error("EIO");
+  }
+}
