@@ -1,7 +1,7 @@
 /**
  * Entry point of the server: `startServer` for whoever runs it in its own process, and `node main.ts`.
  */
-import { isErrorCode, TrustWardenError } from "@trustwarden/core/error.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { type BuiltServer, buildServer } from "./build.ts";
 import type { Clock } from "./clock.ts";
 import { loadConfig, type ServerConfig } from "./config.ts";
@@ -44,7 +44,7 @@ async function run(): Promise<void> {
 }
 
 function fail(error: unknown): void {
-  const code = error instanceof TrustWardenError && isErrorCode(error.code) ? error.code : "internal";
+  const code = error instanceof TrustWardenError ? error.code : "internal";
   process.stderr.write(`${JSON.stringify({ ready: false, code, ...detailsOf(error) })}\n`);
   process.exitCode = 1;
 }

@@ -22,7 +22,7 @@ import {
 } from "./support/actors.ts";
 import { forgeSvid, forgeTwoUris } from "./support/forger.ts";
 import { codeOf, type RawRequest, send } from "./support/http.ts";
-import { expectRefused } from "./support/refusals.ts";
+import { eventsOf, expectRefused } from "./support/refusals.ts";
 import { createHome, startTestServer, type TestServer, TRUST_DOMAIN } from "./support/server.ts";
 
 let server: TestServer;
@@ -165,6 +165,7 @@ describe("an agent at the control plane", () => {
     expect((await send(server.url, jwtRequest({ intent: { event_id } }), agent.tls)).status).toBe(200);
     const conflict = await send(server.url, jwtRequest({ intent: { event_id, seq: 2 } }), agent.tls);
     expect([conflict.status, codeOf(conflict)]).toEqual([409, "event_conflict"]);
+    expect((await eventsOf(server, "refuse"))[0]?.reasons).toEqual(["event_conflict"]);
   });
 
   it("is refused where only others may come", async () => {

@@ -12,7 +12,7 @@ import type { GuardPorts } from "@trustwarden/core/guard.ts";
 import { formatChain, formatPrincipal } from "@trustwarden/core/principal.ts";
 import type { Appended } from "../ledger/ledger.ts";
 import type { ControlDraft } from "../store/ports.ts";
-import type { Arrival } from "./arrival.ts";
+import { type Arrival, pathOfTarget } from "./arrival.ts";
 import { authenticateCaller, type Evidence } from "./authenticate.ts";
 import type { Caller } from "./caller.ts";
 import { formatControlResource } from "./intent-credentials.ts";
@@ -80,8 +80,9 @@ export async function recordRefusal(
   },
 ): Promise<void> {
   const { arrival, route, evidence, error } = refused;
-  // What does not even parse is no attempt by anybody in particular.
-  if (!isMutating(route) || error.status !== 401) return;
+  // What does not even parse is no attempt by anybody in particular; what fails inside is not the caller's doing.
+  const isRefusal = error.status !== 400 && error.status !== 413 && error.status < 500;
+  if (!isMutating(route) || !isRefusal) return;
   await services.refusals.record({
     principal: evidence.spiffeId ?? "unauthenticated",
     peer: arrival.peer,
@@ -129,7 +130,7 @@ async function record(
         kind: isAllowed ? route.kind : "refuse",
         allow: isAllowed,
         reasons: decision.reasons,
-        subject: arrival.target,
+        subject: pathOfTarget(arrival.target),
         chain: chainOf(caller),
         details: { route: formatRoute(route), class: decision.class, policy: decision.policy.name },
       },
@@ -159,7 +160,7 @@ async function recordFailure(
       kind: "refuse",
       allow: false,
       reasons: [reason],
-      subject: arrival.target,
+      subject: pathOfTarget(arrival.target),
       chain: chainOf(caller),
       details: { route: formatRoute(route) },
     },

@@ -30,7 +30,11 @@ export function formatErrorAnswer(error: TrustWardenError): ErrorAnswer {
   const mayRetry = error.status === 429 || error.status === 503;
   return {
     status: error.status,
-    headers: { "cache-control": "no-store", ...(mayRetry ? { "retry-after": "1" } : {}) },
+    headers: {
+      "cache-control": "no-store",
+      "x-content-type-options": "nosniff",
+      ...(mayRetry ? { "retry-after": "1" } : {}),
+    },
     body: publicError(error),
   };
 }

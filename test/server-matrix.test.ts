@@ -1,0 +1,128 @@
+/** Every guarded route against every kind of caller: the answers equal the table (K5). */
+
+import { parseActionName } from "@trustwarden/core/action.ts";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ROUTES } from "../server/http/routes.ts";
+import {
+  createOwner,
+  enrolAgent,
+  enrolVerifier,
+  ownerRequest,
+  serverIdOf,
+  signedRequest,
+  type TestInstance,
+  type TestOwner,
+} from "./support/actors.ts";
+import { codeOf, type RawAnswer, type RawRequest, send, sendAdmin } from "./support/http.ts";
+import { startTestServer, type TestServer } from "./support/server.ts";
+
+let server: TestServer;
+let owner: TestOwner;
+let agent: TestInstance;
+let verifier: TestInstance;
+let aud: string;
+
+beforeAll(async () => {
+  server = await startTestServer();
+  owner = await createOwner(server);
+  agent = await enrolAgent(server, owner);
+  verifier = await enrolVerifier(server);
+  aud = await serverIdOf(server);
+});
+afterAll(async () => {
+  await server.close();
+  server.home.remove();
+});
+
+/** A body of the right shape that does nothing, for each route that takes one; the action its intent must name. */
+const BODIES: Readonly<Record<string, { readonly body: object; readonly action: string }>> = {
+  "/v1/svids/renew": { body: { possession: "x", spki: "AA" }, action: "renew:svid" },
+  "/v1/jwt-svids": { body: { audience: "https://api.test" }, action: "issue:jwt-svid" },
+  "/v1/outcomes": { body: { outcome: "x" }, action: "act:outcome" },
+  "/v1/revocations": { body: { target: { kind: "instance", id: "inst-none" } }, action: "revoke:instance" },
+  "/v1/narrowings": { body: { instance_id: "inst-none", scope: [] }, action: "narrow:instance" },
+  "/v1/owners": { body: { name: "carol", spki: "AA" }, action: "create:owner" },
+  "/v1/verifier-tickets": { body: { name: "x", ttl_seconds: 60 }, action: "create:verifier-ticket" },
+};
+const READS: Readonly<Record<string, string>> = {
+  "/v1/owners": "read:owners",
+  "/v1/agents": "read:agents",
+  "/v1/agents/:id": "read:agents",
+  "/v1/events": "read:ledger",
+  "/v1/events/:event_id": "read:ledger",
+  "/v1/ledger/consistency": "read:ledger",
+  "/ledger/tile/entries/*": "read:ledger",
+  "/v1/status": "read:status",
+  "/v1/openapi.json": "read:status",
+};
+
+/** Rows whose credential is in the body have tests of their own, and so has the upgrade. */
+const ROWS = ROUTES.filter(
+  (route) =>
+    route.access !== "public" &&
+    route.answer !== "upgrade" &&
+    route.recording !== "decision" &&
+    !route.access.includes("enrollee"),
+);
+
+function requestOf(method: string, path: string): RawRequest & { readonly action: string } {
+  const target = `${path.replace("*", "000").replaceAll(":", "")}${path.endsWith("consistency") ? "?from=0" : ""}`;
+  if (method === "GET") return { method, target, action: READS[path] ?? "missing" };
+  const { body, action } = BODIES[path] ?? { body: {}, action: "missing" };
+  return { method, target, action, body: JSON.stringify(body) };
+}
+
+type Kind = "anonymous" | "agent" | "verifier" | "owner" | "operator";
+
+function ask(
+  kind: Kind,
+  { action, ...request }: ReturnType<typeof requestOf>,
+  onAdmin: boolean,
+): Promise<RawAnswer> {
+  const over = (made: RawRequest) => (onAdmin ? sendAdmin(server.adminSocket, made) : send(server.url, made));
+  switch (kind) {
+    case "anonymous":
+      return send(server.url, request);
+    case "agent":
+      return send(server.url, signedRequest(agent, { ...request, action, aud }), agent.tls);
+    case "verifier":
+      return send(server.url, request, verifier.tls);
+    case "owner":
+      return over(ownerRequest(owner, { ...request, aud }));
+    case "operator":
+      return sendAdmin(server.adminSocket, request);
+  }
+}
+
+describe("the access matrix", () => {
+  it("covers the table", () => {
+    expect(ROWS.length).toBeGreaterThan(14);
+    for (const { method, path } of ROWS) {
+      const { action } = requestOf(method, path);
+      expect(parseActionName(action)).toBe(action);
+    }
+  });
+
+  it("is what the table says, for every route and every kind of caller", async () => {
+    for (const route of ROWS) {
+      if (route.access === "public") continue;
+      const { method, path, access, listeners } = route;
+      const request = requestOf(method, path);
+      const isOnMain = listeners.includes("main");
+      for (const kind of ["anonymous", "agent", "verifier", "owner", "operator"] as const) {
+        const answer = await ask(kind, request, !isOnMain);
+        if (!isOnMain && kind !== "owner" && kind !== "operator") {
+          expect([method, path, kind, answer.status]).toEqual([method, path, kind, 404]);
+          continue;
+        }
+        const expected = kind !== "anonymous" && access.includes(kind) ? "admitted" : "refused";
+        expect([method, path, kind, verdictOf(answer)]).toEqual([method, path, kind, expected]);
+      }
+    }
+  });
+});
+
+/** Whoever is admitted may still be told that what it named is not there, or that it may not do this to it. */
+function verdictOf(answer: RawAnswer): string {
+  return answer.status === 401 && codeOf(answer) === "principal_refused" ? "refused" : "admitted";
+}
