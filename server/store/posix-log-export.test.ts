@@ -38,7 +38,7 @@ import {
   type TestStore,
   ticketCommand,
   verifierCommand,
-} from "./commands/test-fixture.ts";
+} from "./commands/fixture.test.support.ts";
 import type { IssuedIdentity } from "./ports.ts";
 import { PosixLogReader, PosixLogStorage } from "./posix-log.ts";
 import { createPosixHighWater } from "./posix-log-high-water.ts";

@@ -6,7 +6,13 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { contextAt, createTestAuthority, createTestKey, NOW_MS, RULES } from "./commands/test-fixture.ts";
+import {
+  contextAt,
+  createTestAuthority,
+  createTestKey,
+  NOW_MS,
+  RULES,
+} from "./commands/fixture.test.support.ts";
 import { createSqliteStore, type SqliteStore } from "./sqlite.ts";
 
 const KILLS = 5;
@@ -28,7 +34,7 @@ import { readFileSync, writeSync } from "node:fs";
 import { deserialize } from "node:v8";
 const [file, base] = process.argv.slice(2);
 const { createSqliteStore } = await import(base + "/sqlite.ts");
-const { ticketCommand } = await import(base + "/commands/test-fixture.ts");
+const { ticketCommand } = await import(base + "/commands/fixture.test.support.ts");
 const { options, ownerId, prefix } = deserialize(readFileSync(file));
 const store = await createSqliteStore({ ...options, nowMs: () => 0, onFatal: () => process.exit(1) });
 const worker = async (lane) => {

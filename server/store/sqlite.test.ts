@@ -15,7 +15,7 @@ import {
   renewCommand,
   type TestAuthority,
   ticketCommand,
-} from "./commands/test-fixture.ts";
+} from "./commands/fixture.test.support.ts";
 import type { IssuedIdentity } from "./ports.ts";
 import { openForReading } from "./schema.ts";
 import { createSqliteStore, type SqliteStore, type SqliteStoreOptions } from "./sqlite.ts";

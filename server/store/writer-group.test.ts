@@ -1,6 +1,6 @@
 /** Faults at each write: a group is on disk whole, or it is answered as failed and nothing goes on. */
 import { describe, expect, test } from "vitest";
-import { contextAt, createTestStore, NOW_MS, ticketCommand } from "./commands/test-fixture.ts";
+import { contextAt, createTestStore, NOW_MS, ticketCommand } from "./commands/fixture.test.support.ts";
 import { SqliteDatabase, type SqlValue } from "./sqlite-database.ts";
 import { runGroup } from "./writer-group.ts";
 

@@ -2,12 +2,13 @@
  * The writer: the one thread that changes the state store, and the one that holds the keys which sign what it issues.
  *
  * Takes commands by message; all that wait are committed together, without a timer. Revocations and narrowings go
- * first, so that a flood of other commands never delays a stop (J11). Randomness is made here because functions do
- * not cross threads; time comes with each command.
+ * first, so that a flood of other commands never delays a stop (J11). Functions do not cross threads, so this file is
+ * for its thread what `build.ts` is for the other: randomness and signers are made here. Time comes with each command.
  */
 import { randomBytes } from "node:crypto";
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { createSoftwareSigner } from "../signer/software.ts";
 import { type CommandDeps, createCommandDeps } from "./commands/deps.ts";
 import { openForWriting } from "./schema.ts";
 import type { SqliteDatabase } from "./sqlite-database.ts";
@@ -29,7 +30,7 @@ start(workerData);
 
 function start({ dataDir, keys, rules }: WriterData): void {
   try {
-    const deps = createCommandDeps({ keys, rules, random: randomBytes });
+    const deps = createCommandDeps({ keys, rules, random: randomBytes, openSigner: createSoftwareSigner });
     const database = openForWriting(dataDir);
     port.on("message", (message: ToWriter) => {
       enqueue(message);

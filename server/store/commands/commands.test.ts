@@ -23,7 +23,7 @@ import {
   renewCommand,
   type TestStore,
   ticketCommand,
-} from "./test-fixture.ts";
+} from "./fixture.test.support.ts";
 
 const trustDomain = parseTrustDomain("acme.test");
 const LEAF = { scope: [], limits: { depth: 0, fanOut: 0, budget: 0 }, name: "leaf" } as const;

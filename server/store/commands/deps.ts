@@ -8,7 +8,6 @@ import { encodeBase64url } from "@trustwarden/core/bytes.ts";
 import { encodeSpki, formatThumbprint, sha256 } from "@trustwarden/core/crypto.ts";
 import type { Random } from "@trustwarden/core/id.ts";
 import type { Signer } from "@trustwarden/core/signer.ts";
-import { createSoftwareSigner } from "../../signer/software.ts";
 import type { ControlDraft } from "../ports.ts";
 
 /** How much one owner may have; counted in the transaction that adds to it. */
@@ -74,16 +73,18 @@ export function createCommandDeps(options: {
   readonly keys: IssuingKeys;
   readonly rules: IssuingRules;
   readonly random: Random;
+  /** A signer of a private key in PKCS#8. */
+  readonly openSigner: (pkcs8: Uint8Array) => Signer;
 }): CommandDeps {
-  const { keys, rules, random } = options;
+  const { keys, rules, random, openSigner } = options;
   const trustDomain = parseTrustDomain(keys.trustDomain);
-  const jwtSigner = createSoftwareSigner(keys.jwtKeyPkcs8);
-  const serverSigner = createSoftwareSigner(keys.serverKeyPkcs8);
+  const jwtSigner = openSigner(keys.jwtKeyPkcs8);
+  const serverSigner = openSigner(keys.serverKeyPkcs8);
   const serverSpki = encodeSpki(serverSigner.publicKey);
   return {
     trustDomain,
     intermediate: parseCaCertificate(keys.intermediateDer, trustDomain),
-    intermediateSigner: createSoftwareSigner(keys.intermediateKeyPkcs8),
+    intermediateSigner: openSigner(keys.intermediateKeyPkcs8),
     jwtSigner,
     jwtKid: formatThumbprint(jwtSigner.publicKey),
     jwtIssuer: keys.jwtIssuer,

@@ -20,7 +20,7 @@ import {
   type TestStore,
   ticketCommand,
   verifierCommand,
-} from "./test-fixture.ts";
+} from "./fixture.test.support.ts";
 
 /** Asserts the code, and that not one row of any table is another than before. */
 function expectRefused(store: TestStore, command: IssueCommand, code: string): void {

@@ -225,6 +225,7 @@ export function createTestStore(
 ): TestStore {
   const database = openInMemory();
   const deps = createCommandDeps({
+    openSigner: createSoftwareSigner,
     keys: authority.keys,
     rules: { ...RULES, ...rules },
     random: randomBytes,
