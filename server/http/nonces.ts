@@ -11,7 +11,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Random } from "@trustwarden/core/id.ts";
 
 /** Long enough to make a key and sign, short enough that a recorded proof is stale. */
-export const NONCE_SECONDS = 60;
+const NONCE_SECONDS = 60;
 const RANDOM_BYTES = 12;
 const EXPIRY_BYTES = 4;
 const MAC_BYTES = 16;

@@ -65,7 +65,7 @@ export function readPrivateFile(path: string): Uint8Array {
  *
  * @throws TrustWardenError `file_mode_too_open`.
  */
-export function requirePrivateDirectory(path: string): void {
+function requirePrivateDirectory(path: string): void {
   const stats = statSync(path);
   requirePrivate(stats, path);
   if (!stats.isDirectory())

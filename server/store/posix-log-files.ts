@@ -36,7 +36,7 @@ export async function makeDirectory(path: string): Promise<void> {
 }
 
 /** Writes a new file and syncs its content; its name is not durable yet. */
-export async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {
+async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {
   const handle = await open(path, "wx", FILE_MODE);
   try {
     await handle.writeFile(bytes);

@@ -54,7 +54,7 @@ export function runGroup(
 }
 
 /** Runs one command of the agents' and operators' kind, with all that belongs to each of them. */
-export function runCommand(
+function runCommand(
   database: SqliteDatabase,
   deps: CommandDeps,
   request: WriterCommand,

@@ -92,7 +92,7 @@ export function formatSvid(svid: LeafSvid): {
 }
 
 /** How long an SVID of this scope lives: short when any action of class A is in reach. */
-export function svidTtlSeconds(scope: Scope, classes: ActionClasses): number {
+function svidTtlSeconds(scope: Scope, classes: ActionClasses): number {
   const isClassA = scope.some((atom) => reachesClassA(atom, classes));
   return isClassA ? CLASS_A_SVID_TTL_SECONDS : SVID_TTL_SECONDS;
 }
