@@ -12,7 +12,7 @@ import type {
 } from "@trustwarden/core/principal.ts";
 import type { IssueCommand } from "../store/ports.ts";
 
-export interface AgentCaller {
+interface AgentCaller {
   readonly principal: AgentPrincipal;
   /** Null only where the signed document in the body is the proof (outcomes). */
   readonly intent: VerifiedIntent | null;
@@ -25,17 +25,17 @@ export interface EnrolleeCaller {
   readonly enrolment: Omit<IssueCommand, "context">;
 }
 
-export interface OwnerCaller {
+interface OwnerCaller {
   readonly principal: OwnerPrincipal;
   readonly intent: null;
 }
 
-export interface OperatorCaller {
+interface OperatorCaller {
   readonly principal: OperatorPrincipal;
   readonly intent: null;
 }
 
-export interface VerifierCaller {
+interface VerifierCaller {
   readonly principal: VerifierPrincipal;
   readonly intent: null;
 }

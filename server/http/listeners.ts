@@ -48,7 +48,7 @@ export interface TlsMaterial {
 }
 
 /** Where to listen. */
-export interface ListenOptions {
+interface ListenOptions {
   readonly host: string;
   readonly port: number;
   readonly stopPort: number;

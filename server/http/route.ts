@@ -26,7 +26,7 @@ export const ADMIN_ONLY: readonly ListenerName[] = ["admin"];
  * - `decision`: the data plane; intent and decision side by side.
  * - `outcome`: the signed record in the body is the entry.
  */
-export type Recording = "single" | "with_state" | "decision" | "outcome";
+type Recording = "single" | "with_state" | "decision" | "outcome";
 
 /** One guarded visit, after authentication and decision. */
 export interface Visit<Body = unknown, Query = unknown, Params = unknown> {

@@ -19,7 +19,7 @@ import type { Nonces } from "./nonces.ts";
 import type { OwnerRequests } from "./owner-requests.ts";
 
 /** The revocation feed, as the HTTP side uses it. */
-export interface RevocationFeed {
+interface RevocationFeed {
   /** Takes over an upgraded connection of an authenticated verifier. */
   accept(
     socket: Duplex,

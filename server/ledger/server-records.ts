@@ -27,7 +27,7 @@ export interface EventContext {
 }
 
 /** Entries of one event, in the order in which they are logged. */
-export interface SignedEvent {
+interface SignedEvent {
   readonly eventId: string;
   readonly entries: readonly Uint8Array[];
 }

@@ -27,7 +27,6 @@ import { formatTime, type Intent } from "@trustwarden/core/event.ts";
 import { formatUlid, formatUuidV7, type Random } from "@trustwarden/core/id.ts";
 import { formatRequestCommitment, issueIntent, type VerifiedIntent } from "@trustwarden/core/intent.ts";
 import { parseScope } from "@trustwarden/core/scope.ts";
-import type { z } from "zod";
 import { type ClientTls, jsonOf, type RawAnswer, type RawRequest, send, sendAdmin } from "./http.ts";
 import { createTestSigner } from "./keys.ts";
 import { type TestServer, TRUST_DOMAIN } from "./server.ts";
@@ -36,7 +35,7 @@ const random: Random = (length) => new Uint8Array(randomBytes(length));
 const nowSeconds = () => Math.floor(Date.now() / 1000);
 const AUDIENCE = `spiffe://${TRUST_DOMAIN}`;
 
-export const NO_BUDGET = { depth: 3, fan_out: 16, budget: null } as const;
+const NO_BUDGET = { depth: 3, fan_out: 16, budget: null } as const;
 
 export interface TestOwner {
   readonly ownerId: string;
@@ -312,7 +311,7 @@ export function visitIntent(
 export const parseDecision = (answer: RawAnswer) => parseAnswer(decisionAnswer, answer);
 
 /** An answer of the expected shape; an error answer fails the test with its text. */
-export function parseAnswer<T extends z.ZodType>(schema: T, answer: RawAnswer): z.output<T> {
+export function parseAnswer<T>(schema: { parse(value: unknown): T }, answer: RawAnswer): T {
   if (answer.status !== 200) throw new Error(`${answer.status} ${answer.text}`);
   return schema.parse(jsonOf(answer));
 }
