@@ -25,12 +25,13 @@ export interface ExportedLedger {
   /** Holds `checkpoint` and `tile/`, nothing else. */
   readonly directory: string;
   readonly vkey: string;
+  readonly size: number;
   /** Files of earlier checkpoints. */
   readonly oldCheckpoints: readonly string[];
   /** Files of signed promises. */
   readonly acknowledgements: readonly string[];
-  /** File of a checkpoint that the log's own key signed over another history. */
-  readonly forkedCheckpoint: string;
+  /** Files of checkpoints that the log's own key signed over another history. */
+  readonly forkedCheckpoints: readonly string[];
 }
 
 /** Writes a ledger of `LEDGER_SIZE` entries below `folder` and exports it. */
@@ -57,8 +58,15 @@ export async function createLedger(folder: string, random: Random): Promise<Expo
   cpSync(join(data, "checkpoint"), join(directory, "checkpoint"));
   cpSync(join(data, "tile"), join(directory, "tile"), { recursive: true });
   const fork = issueCheckpoint({ origin: ORIGIN, size: 1000, root: leafHash(new Uint8Array(1)) }, signer);
-  const forkedCheckpoint = keep(folder, "checkpoint-forked", fork);
-  return { directory, vkey: log.vkey, oldCheckpoints, acknowledgements, forkedCheckpoint };
+  const forkedCheckpoints = [keep(folder, "checkpoint-forked", fork)];
+  return {
+    directory,
+    vkey: log.vkey,
+    size: LEDGER_SIZE,
+    oldCheckpoints,
+    acknowledgements,
+    forkedCheckpoints,
+  };
 }
 
 async function fill(

@@ -10,19 +10,22 @@ import { randomInt } from "node:crypto";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { closeLab, createLab, type Findings, type Judge, JudgeUnavailable, type Lab } from "./judge.ts";
-import { ledgerJudge } from "./ledger-judge.ts";
+import { largeLedgerJudge, quickstartLedgerJudge } from "./ledger-judge.ts";
 import { opensslJudge } from "./openssl-judge.ts";
 import { policyJudge } from "./policy-judge.ts";
 import { profileJudge } from "./profile-judge.ts";
 import { proofJudge } from "./proof-judge.ts";
 import { createRandom } from "./random.ts";
 import { spiffeJudge } from "./spiffe-judge.ts";
+import { wycheproofJudge } from "./wycheproof-judge.ts";
 
 const JUDGES: readonly Judge[] = [
   spiffeJudge,
   opensslJudge,
   profileJudge,
-  ledgerJudge,
+  wycheproofJudge,
+  largeLedgerJudge,
+  quickstartLedgerJudge,
   proofJudge,
   policyJudge,
 ];

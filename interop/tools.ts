@@ -47,7 +47,7 @@ async function buildGoTools({ root, cache }: Lab): Promise<GoTools> {
 
 /** Path of real `opa`, of the version that compiles our policy. @throws JudgeUnavailable */
 export async function requireOpa({ root }: Lab): Promise<string> {
-  if (process.env.OPA_BIN !== undefined) return process.env.OPA_BIN;
+  if (process.env.OPA_BIN) return process.env.OPA_BIN;
   await requireProgram("go", ["version"], "install Go 1.26 or newer, or set OPA_BIN");
   const output = await install("sh", [join(root, "policies", "tools.sh")], {});
   return join(output.trim().split("\n").at(-1) ?? "", "opa");
