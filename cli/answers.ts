@@ -37,7 +37,7 @@ export function describeAuthority(evidence: Evidence, links: readonly AuthorityL
 }
 
 /** The agent's own name: the segment before the instance in its SPIFFE ID. */
-export function nameIn(spiffeId: string): string {
+function nameIn(spiffeId: string): string {
   return pathOf(parseSpiffeId(spiffeId)).split("/").at(-2) ?? spiffeId;
 }
 

@@ -9,7 +9,7 @@ import { type Evidence, type ProofStatus, verifyEvidence } from "./evidence.ts";
 import { SvidFinder } from "./svid-finder.ts";
 
 /** An event as served, and as proven; and the finder, warm, for related events. */
-export interface ProvenEvent {
+interface ProvenEvent {
   readonly answer: EventAnswer;
   readonly evidence: Evidence;
 }

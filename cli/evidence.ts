@@ -31,7 +31,7 @@ import type { JsonObject } from "@trustwarden/core/json.ts";
 import type { ProvenSvid, SvidFinder } from "./svid-finder.ts";
 
 /** A record with its place in the log and who proved to have signed it. */
-export interface Proven<R> {
+interface Proven<R> {
   readonly index: number;
   readonly record: R;
   readonly signer: ProvenSvid;

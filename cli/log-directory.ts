@@ -47,7 +47,7 @@ export interface LogDirectory {
 }
 
 /** Reads a log through the HTTP API. */
-export function createRemoteReader(client: Client): LogReader {
+function createRemoteReader(client: Client): LogReader {
   return {
     readObject: (path) => client.getBytes(`/ledger/${path}`),
     readCheckpoint: () => client.getText(`/ledger/${CHECKPOINT_PATH}`),

@@ -95,7 +95,7 @@ export function openOwner(paths: Paths, name: string): LocalOwner {
  *
  * @throws TrustWardenError `file_mode_too_open`, or `owner_unknown` when it is not there.
  */
-export function requirePrivate(path: string): void {
+function requirePrivate(path: string): void {
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found === undefined) throw new TrustWardenError("owner_unknown", { why: `${path} does not exist` });
   if (found.isSymbolicLink() || (found.mode & OTHERS) !== 0) {

@@ -26,7 +26,7 @@ import { findOpa, POLICIES_DIR, runOpa } from "./opa.ts";
 const QUERY = "data.trustwarden.decision.result";
 
 /** One link of the chain and what it says to the action. */
-export type LinkExplanation = {
+type LinkExplanation = {
   readonly name: string;
   readonly agent_id: string;
   readonly instance_id: string;

@@ -1,12 +1,16 @@
 /**
  * `warden policy`: run the tests of the policies, and explain what would be decided and why.
  */
+import { join } from "node:path";
 import { parseActionName } from "@trustwarden/core/action.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Command } from "commander";
 import { examples, type Runtime, runCommand, type Session } from "../command.ts";
 import { POLICIES_DIR, requireOpa, runOpa } from "../opa.ts";
 import { explainDecision, formatExplanation } from "../policy-explain.ts";
+
+/** The built-in policy and the examples, with their tests. */
+const BUILT_IN = [join(POLICIES_DIR, "trustwarden"), join(POLICIES_DIR, "examples")];
 
 interface ExplainOptions {
   readonly agent: string;
@@ -28,17 +32,17 @@ export function addPolicyCommands(program: Command, runtime: Runtime): void {
   policy
     .command("test")
     .description("run the Rego tests with opa (OPA_BIN, or on PATH)")
-    .argument("[dir]", "policies to test", POLICIES_DIR)
+    .argument("[dirs...]", "policies to test; each is a root of `data`", BUILT_IN)
     .addHelpText(
       "after",
       examples("warden policy test", "OPA_BIN=~/bin/opa warden policy test ./my-policies"),
     )
-    .action((directory: string, _options: unknown, command: Command) =>
+    .action((directories: readonly string[], _options: unknown, command: Command) =>
       runCommand({
         runtime,
         command,
         refusal: "The policy tests did not pass.",
-        run: (session) => testPolicies(session, directory),
+        run: (session) => testPolicies(session, directories),
       }),
     );
   policy
@@ -71,9 +75,9 @@ export function addPolicyCommands(program: Command, runtime: Runtime): void {
     );
 }
 
-async function testPolicies({ io, output }: Session, directory: string): Promise<void> {
+async function testPolicies({ io, output }: Session, directories: readonly string[]): Promise<void> {
   const opa = requireOpa(io.env);
-  const { exitCode, stdout, stderr } = runOpa(opa, ["test", directory, "--ignore", ".*", "--verbose"]);
+  const { exitCode, stdout, stderr } = runOpa(opa, ["test", ...directories]);
   const summary = stdout.trim().split("\n").at(-1) ?? "";
   // A run that found no test has shown nothing, whatever its exit code.
   if (exitCode !== 0 || !/^PASS: [1-9]/.test(summary)) {
@@ -82,5 +86,7 @@ async function testPolicies({ io, output }: Session, directory: string): Promise
       next: "Run the same with `opa test --verbose` and mend the rule or the test that failed.",
     });
   }
-  output.show({ passed: true, summary, opa, directory }, [`${summary} (${directory})`]);
+  output.show({ passed: true, summary, opa, directories: [...directories] }, [
+    `${summary} (${directories.join(", ")})`,
+  ]);
 }

@@ -29,7 +29,7 @@ export function addQuestionCommands(program: Command, runtime: Runtime): void {
     .command("why")
     .description("who authorized it? The chain from its owner down and the policy, with proof")
     .argument("<event>", "event id, from a receipt or `warden ledger query`")
-    .addHelpText("after", examples("warden why 0192f3a0-…", "warden why 0192f3a0-… --as alice"))
+    .addHelpText("after", examples("warden why 0192f3a0-…", "warden why 0192f3a0-… --json"))
     .action((eventId: string, _options: unknown, command: Command) =>
       runCommand({
         runtime,

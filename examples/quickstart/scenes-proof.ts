@@ -53,10 +53,11 @@ export async function letThiefIn({
   const recorded = await stage.warden("ledger", "query", "--kind", "refuse", "--limit", "1");
   expect(listOf(recorded.events).length > 0, "the ledger records that somebody was refused");
   const attempts = Number(replay.each_role) + Number(replay.each_route) + Number(forging.attempts);
+  const coverage = Math.floor((100 * Number(replay.each_route)) / Number(replay.of_routes));
   return {
     detail:
       `copied ${report.files} files; replayed ${report.strings} strings in 4 roles, ${report.certificates} certificates, ` +
-      `${minting.tickets_and_grants} used tickets:\n${attempts} attempts on ${report.routes} routes, 0 let in, nothing minted; the rightful call succeeds`,
+      `${minting.tickets_and_grants} used tickets:\n${attempts} attempts (every string in every role, ${coverage} % of all strings on all ${report.routes} routes), 0 let in, nothing minted;\nthe rightful call succeeds`,
     row: ["A stolen data directory is worthless", `0 of ${attempts} attempts let in, 0 usable keys`],
     value: undefined,
   };
