@@ -15,6 +15,7 @@ import { formatUrl, type Listeners, openListeners, type TlsMaterial } from "./ht
 import { Nonces } from "./http/nonces.ts";
 import { formatOpenApi } from "./http/openapi.ts";
 import { OwnerRequests } from "./http/owner-requests.ts";
+import { ProvenChains } from "./http/proven-chains.ts";
 import { ROUTES } from "./http/routes.ts";
 import type { Services } from "./http/services.ts";
 import { formatPem } from "./keys.ts";
@@ -150,6 +151,7 @@ function createServices(core: Core, made: Pick<Services, "feed" | "urls">): Serv
     random,
     bundle,
     authoritiesSha256: digestOfAuthorities(bundle),
+    chains: new ProvenChains(bundle),
     serverSvid: () => identity.current(),
     serverKey: keys.serverSigner.publicKey,
     commands,

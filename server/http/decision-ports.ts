@@ -18,7 +18,7 @@ import type { Arrival } from "./arrival.ts";
 import type { Evidence } from "./authenticate.ts";
 import { recordRefusal } from "./control-ports.ts";
 import { requireSigner } from "./intent-credentials.ts";
-import { agentOf, type LivePeer, requireLivePeer, verifyChain, verifyPeerSvid } from "./peer.ts";
+import { agentOf, type LivePeer, requireLivePeer, verifyPeerSvid } from "./peer.ts";
 import type { GuardedRoute } from "./route.ts";
 import type { Services } from "./services.ts";
 
@@ -83,7 +83,7 @@ function authenticateAgent(services: Services, arrival: Arrival, evidence: Evide
   evidence.spiffeId = socketSvid.id;
   const peer = requireLivePeer(services, socketSvid, now);
   const { intent: envelope, svid_chain } = decisionRequest.parse(arrival.body);
-  const svid = verifyChain(services, svid_chain.map(parseBase64url), now);
+  const svid = services.chains.verify(svid_chain.map(parseBase64url), now);
   const audience = audienceOf(services, peer);
   const intent = verifyIntent(envelope, { leaf: svid.leaf, audience, now });
   const agent = agentOf(requireLivePeer(services, svid, now));

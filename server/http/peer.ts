@@ -1,20 +1,19 @@
 /**
  * Who is at the other end of a TLS socket: the SVID it proved in the handshake, and whether that instance still lives.
  *
- * The chain is proven once per socket, against the bundle of this trust domain; whether it has expired and whether
- * the instance, each of its ancestors and its owner are alive is asked for every request, so that an open connection
- * outlives nobody.
+ * The chain is proven against the bundle of this trust domain; whether it has expired and whether the instance, each of
+ * its ancestors and its owner are alive is asked for every request, so that an open connection outlives nobody.
  */
 import type { Socket } from "node:net";
 import { instanceIdOf, pathOf } from "@trustwarden/core/agentid/spiffe-id.ts";
-import { verifyX509Svid, type X509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
+import type { X509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { AgentPrincipal, VerifierPrincipal } from "@trustwarden/core/principal.ts";
 import type { InstanceState, StoreReads } from "../store/ports.ts";
 import { peerChainOf } from "./peer-chain.ts";
 import type { Services } from "./services.ts";
 
-type PeerServices = Pick<Services, "bundle" | "reads">;
+type PeerServices = Pick<Services, "chains" | "reads">;
 
 /** An SVID that belongs to a live instance of this deployment. */
 export interface LivePeer {
@@ -24,40 +23,14 @@ export interface LivePeer {
   readonly chain: readonly InstanceState[];
 }
 
-interface ProvenSvid {
-  readonly svid: X509Svid;
-  /** Unix seconds between which every certificate of the chain is valid. */
-  readonly validFrom: number;
-  readonly validUntil: number;
-}
-
-const proven = new WeakMap<Socket, ProvenSvid>();
-
 /**
  * The SVID of a socket's peer.
  *
  * @param now - Unix seconds.
  * @throws TrustWardenError `no_svid` and the `svid_` codes.
  */
-export function verifyPeerSvid(services: PeerServices, socket: Socket, now: number): X509Svid {
-  const known = proven.get(socket);
-  if (known !== undefined && now >= known.validFrom && now < known.validUntil) return known.svid;
-  const svid = verifyChain(services, peerChainOf(socket), now);
-  proven.set(socket, {
-    svid,
-    validFrom: Math.max(...svid.chain.map(({ notBefore }) => notBefore)),
-    validUntil: Math.min(...svid.chain.map(({ notAfter }) => notAfter)),
-  });
-  return svid;
-}
-
-/** As `verifyPeerSvid`, for a chain that came in a body. */
-export function verifyChain(
-  { bundle }: PeerServices,
-  chainDer: readonly Uint8Array[],
-  now: number,
-): X509Svid {
-  return verifyX509Svid(chainDer, new Map([[bundle.trustDomain, bundle]]), now);
+export function verifyPeerSvid({ chains }: PeerServices, socket: Socket, now: number): X509Svid {
+  return chains.verify(peerChainOf(socket), now);
 }
 
 /**

@@ -17,6 +17,7 @@ import type { SeenIntents } from "../ledger/seen-intents.ts";
 import type { FeedTarget, ServerSvid, StoreCommands, StoreReads } from "../store/ports.ts";
 import type { Nonces } from "./nonces.ts";
 import type { OwnerRequests } from "./owner-requests.ts";
+import type { ProvenChains } from "./proven-chains.ts";
 
 /** The revocation feed, as the HTTP side uses it. */
 interface RevocationFeed {
@@ -52,6 +53,7 @@ export interface Services {
   readonly random: Random;
   readonly bundle: TrustBundle;
   readonly authoritiesSha256: string;
+  readonly chains: ProvenChains;
   /** The current server SVID; replaced at half life, its SPIFFE ID stays. */
   readonly serverSvid: () => ServerSvid;
   readonly serverKey: PublicKey;
