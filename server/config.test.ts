@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { expectCode } from "../test/support/expect-code.ts";
-import { defaultConfigDir, defaultDataDir, loadConfig, parseConfig } from "./config.ts";
+import { defaultConfigDir, defaultDataDir, loadConfig, parseConfig, trustDomainFile } from "./config.ts";
 
 let folder: string;
 beforeEach(() => {
@@ -34,6 +34,19 @@ describe("the configuration", () => {
     const environment = { HOME: folder, TRUSTWARDEN_PORT: "2", TRUSTWARDEN_STOP_PORT: "2" };
     const config = loadConfig({ flags: { port: 3 }, environment, file });
     expect(config).toMatchObject({ port: 3, stopPort: 2, trustDomain: "file.test" });
+  });
+
+  it("remembers the trust domain of a data directory, and refuses to call it another", () => {
+    const flags = { dataDir: folder, configDir: folder };
+    writeFileSync(trustDomainFile(folder), "acme.test\n");
+    expect(loadConfig({ flags, environment: {} }).trustDomain).toBe("acme.test");
+    expect(loadConfig({ flags: { ...flags, trustDomain: "acme.test" }, environment: {} }).trustDomain).toBe(
+      "acme.test",
+    );
+    expectCode(
+      () => loadConfig({ flags: { ...flags, trustDomain: "other.test" }, environment: {} }),
+      "config_invalid",
+    );
   });
 
   it("reads server.json of the configuration directory, if there is one", () => {

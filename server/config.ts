@@ -89,8 +89,16 @@ export function loadConfig(
   const file = readSettings(options.file ?? join(configDir, "server.json"), {
     isRequired: options.file !== undefined,
   });
-  const dataDir = String(named.dataDir ?? file.dataDir ?? defaultDataDir(environment));
-  return parseConfig({ ...file, ...named, configDir: resolve(configDir), dataDir: resolve(dataDir) });
+  const dataDir = resolve(String(named.dataDir ?? file.dataDir ?? defaultDataDir(environment)));
+  const config = parseConfig({
+    ...rememberedTrustDomain(dataDir),
+    ...file,
+    ...named,
+    configDir: resolve(configDir),
+    dataDir,
+  });
+  requireSameTrustDomain(config);
+  return config;
 }
 
 /**
@@ -110,6 +118,11 @@ export function parseConfig(input: unknown): ServerConfig {
   requireTrustDomain(parsed.data.trustDomain);
   requireAllowedHost(parsed.data);
   return parsed.data;
+}
+
+/** The file in which a data directory says whose it is; written once, with its keys. */
+export function trustDomainFile(dataDir: string): string {
+  return join(dataDir, "trust-domain");
 }
 
 /** Where the unseal key and the owner keys live by default. */
@@ -151,6 +164,26 @@ function readSettings(path: string, { isRequired }: { readonly isRequired: boole
   } catch (cause) {
     throw new TrustWardenError("config_invalid", { setting: "file", reason: "not strict JSON" }, { cause });
   }
+}
+
+/** The trust domain of a data directory that was used before, so that nobody has to say it twice. */
+function rememberedTrustDomain(dataDir: string): { readonly trustDomain?: string } {
+  try {
+    return { trustDomain: readFileSync(trustDomainFile(dataDir), "utf8").trim() };
+  } catch (cause) {
+    if (isMissing(cause)) return {};
+    throw new TrustWardenError("config_invalid", { setting: "dataDir", reason: "cannot be read" }, { cause });
+  }
+}
+
+/** A data directory belongs to one trust domain for ever: its keys certify no other. */
+function requireSameTrustDomain({ dataDir, trustDomain }: ServerConfig): void {
+  const remembered = rememberedTrustDomain(dataDir).trustDomain ?? trustDomain;
+  if (remembered === trustDomain) return;
+  throw new TrustWardenError("config_invalid", {
+    setting: "trustDomain",
+    reason: `the data directory is of ${remembered}`,
+  });
 }
 
 function isMissing(error: unknown): boolean {

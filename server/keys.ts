@@ -23,7 +23,7 @@ import { encodeBase64, encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts"
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Random } from "@trustwarden/core/id.ts";
 import type { Signer } from "@trustwarden/core/signer.ts";
-import type { ServerConfig } from "./config.ts";
+import { type ServerConfig, trustDomainFile } from "./config.ts";
 import { createPrivateDirectory, readPrivateFile, writePrivateFile } from "./signer/private-file.ts";
 import { readSealedFile, writeSealedFile } from "./signer/sealed-file.ts";
 import { createPrivateKeyPkcs8, createSoftwareSigner } from "./signer/software.ts";
@@ -80,7 +80,11 @@ export function openServerKeys(options: {
   const unsealKey = openUnsealKey({ ...config, create: isFirstStart, random });
   const trustDomain = parseTrustDomain(config.trustDomain);
   const place = { directory, unsealKey, trustDomain, random, now };
-  if (isFirstStart) createKeys(place);
+  if (isFirstStart) {
+    // First, so that a directory with keys always says whose they are.
+    writePrivateFile(trustDomainFile(config.dataDir), encodeUtf8(`${trustDomain}\n`));
+    createKeys(place);
+  }
   return openKeys(place);
 }
 
