@@ -152,6 +152,17 @@ describe("the first two questions", () => {
     ]);
   });
 
+  test("an owner asks them over HTTPS too, and can prove the answer", async () => {
+    expect(await facts("who", eventId, "--as", "alice")).toMatchObject({
+      name: "worker",
+      proof: { verified: true },
+    });
+    expect(await facts("why", eventId, "--as", "alice")).toMatchObject({
+      allow: true,
+      proof: { verified: true },
+    });
+  });
+
   test("a denied action names who asked, and that nobody authorized it", async () => {
     expect(await facts("who", deniedId)).toMatchObject({ outcome: "denied", action: "read:files" });
     const { stdout } = await warden("why", deniedId);

@@ -89,17 +89,30 @@ export function linksOf({ unverified }: UnverifiedRecord): readonly string[] {
   }
 }
 
-/** Owner and agents in whose subtree a record lies: each of them may see it. */
+/** Stands for every owner and agent in `subtreesOf`. */
+export const EVERYONE = "*";
+
+/**
+ * Owner and agents in whose subtree a record lies: each of them may see it. The certificates of the server and of
+ * services are everybody's, since nobody could check a signature of theirs without.
+ */
 export function subtreesOf({ unverified }: UnverifiedRecord): readonly string[] {
   switch (unverified.kind) {
     case "intent":
       return [unverified.value.agent.id];
     case "decision":
-    case "control":
       return unique(unverified.value.chain.map(stripOwner));
+    case "control":
+      return isServiceSvid(unverified.value) ? [EVERYONE] : unique(unverified.value.chain.map(stripOwner));
     case "outcome":
       return [];
   }
+}
+
+function isServiceSvid({ kind, allow, chain, subject, details }: ControlRecord): boolean {
+  const isIssued = allow && chain.length === 0 && details.svid_chain !== undefined;
+  const isOfService = subject?.split("/").at(3) === "trustwarden";
+  return isIssued && isOfService && (kind === "start" || kind === "issue" || kind === "renew");
 }
 
 function beginEvent({ event_id, time }: { readonly event_id: string; readonly time: string }): JoinedEvent {

@@ -2,7 +2,7 @@
  * Questions to the ledger index as SQL: every value is a bound parameter, never a part of the statement.
  */
 import type { DatabaseSync, SQLInputValue, SQLOutputValue } from "node:sqlite";
-import type { JoinedEvent } from "@trustwarden/core/agentledger/join.ts";
+import { EVERYONE, type JoinedEvent } from "@trustwarden/core/agentledger/join.ts";
 import type { EventFilter, EventPage } from "@trustwarden/core/agentledger/query-index.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 
@@ -49,7 +49,10 @@ function conditionsOf(filter: EventFilter, cursor: string | undefined): readonly
   return [
     { sql: "id < ?", value: cursor === undefined ? undefined : parseCursor(cursor) },
     { sql: "id IN (SELECT event FROM links WHERE role = 'about' AND name = ?)", value: filter.agent },
-    { sql: "id IN (SELECT event FROM links WHERE role = 'within' AND name = ?)", value: filter.within },
+    {
+      sql: `id IN (SELECT event FROM links WHERE role = 'within' AND name IN (?, '${EVERYONE}'))`,
+      value: filter.within,
+    },
     { sql: "owner = ?", value: filter.owner },
     { sql: "action = ?", value: filter.action },
     { sql: "resource = ?", value: filter.resource },

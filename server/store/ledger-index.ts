@@ -26,7 +26,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { eventOfRow, selectEvents } from "./ledger-index-query.ts";
 
 /** Another number makes old files be rebuilt. */
-const SCHEMA_VERSION = 1;
+const SCHEMA_VERSION = 2;
 /** Entries written in one transaction; also how many wait at most. */
 const MAX_BATCH = 2_000;
 
