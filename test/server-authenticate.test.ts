@@ -21,7 +21,7 @@ import {
   visitIntent,
 } from "./support/actors.ts";
 import { forgeSvid, forgeTwoUris } from "./support/forger.ts";
-import { codeOf, type RawRequest, send } from "./support/http.ts";
+import { codeOf, type RawRequest, send, sendAdmin } from "./support/http.ts";
 import { eventsOf, expectRefused } from "./support/refusals.ts";
 import { createHome, startTestServer, type TestServer, TRUST_DOMAIN } from "./support/server.ts";
 
@@ -101,6 +101,22 @@ describe("an agent at the control plane", () => {
       const tls = forgeSvid(server.home, id);
       await expectRefused(server, () => send(server.url, jwtRequest(), tls), code);
     }
+  });
+
+  it("is refused under an SVID that was revoked, and that is recorded (38)", async () => {
+    const stopped = await enrolAgent(server, owner, { name: "stopped" });
+    const target = "/v1/jwt-svids";
+    const body = JSON.stringify({ audience: "https://api.test" });
+    const ask = () =>
+      send(
+        server.url,
+        signedRequest(stopped, { method: "POST", target, body, action: "issue:jwt-svid", aud }),
+        stopped.tls,
+      );
+    expect((await ask()).status).toBe(200);
+    const revocation = JSON.stringify({ target: { kind: "instance", id: stopped.answer.instance_id } });
+    await sendAdmin(server.adminSocket, { method: "POST", target: "/v1/revocations", body: revocation });
+    await expectRefused(server, ask, "identity_revoked");
   });
 
   it("is refused without an intent or without its salt", async () => {

@@ -271,3 +271,37 @@ function revokeByAgent(agent: TestInstance, target: TestInstance): Promise<RawAn
   const request = { method: "POST", target: "/v1/revocations", body, action: "revoke:instance", aud };
   return send(server.url, signedRequest(agent, request), agent.tls);
 }
+
+describe("what a reader may keep", () => {
+  it("is a full tile for ever, and a partial tile or the checkpoint for seconds (14)", async () => {
+    const full = formatTilePath({ level: 0, index: 0, width: 256 });
+    while ((await sizeOf(server)) < 257) {
+      await Promise.all(Array.from({ length: 32 }, () => asOperator("/v1/status")));
+    }
+    const size = await sizeOf(server);
+    const partial = tilesOf(size).find(({ level, width }) => level === 1 && width < 256);
+    if (partial === undefined) throw new Error("the second level is not full yet");
+    const cacheControlOf = async (path: string) =>
+      (await send(server.url, { target: `/ledger/${path}` })).headers["cache-control"];
+    expect(await cacheControlOf(full)).toBe("public, max-age=31536000, immutable");
+    expect(await cacheControlOf(formatTilePath(partial))).toBe("public, max-age=5");
+    const checkpoint = await send(server.url, { target: "/ledger/checkpoint" });
+    expect(checkpoint.headers["cache-control"]).toBe("no-cache");
+    expect(checkpoint.headers["content-type"]).toBe("text/plain; charset=utf-8");
+  });
+
+  it("comes as it is, also to a client that would take it compressed (15)", async () => {
+    const target = `/ledger/${formatTilePath({ level: 0, index: 0, width: 256 })}`;
+    const plain = await send(server.url, { target });
+    const asked = await send(server.url, { target, headers: { "accept-encoding": "gzip" } });
+    expect(asked.status).toBe(200);
+    expect(asked.headers["content-encoding"]).toBeUndefined();
+    expect(asked.bytes).toEqual(plain.bytes);
+    expect(asked.bytes).toHaveLength(8192);
+  });
+});
+
+async function sizeOf({ url }: TestServer): Promise<number> {
+  const { log_vkey } = discovery.parse(jsonOf(await send(url, { target: "/.well-known/trustwarden" })));
+  return verifyCheckpoint((await send(url, { target: "/ledger/checkpoint" })).text, log_vkey).size;
+}

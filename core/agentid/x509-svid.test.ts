@@ -200,6 +200,22 @@ describe("verifyX509Svid", () => {
     expect(verify([signedLeaf({ replace: aki(domain.intermediate.ski) }), intermediateDer]).id).toBe(URI);
   });
 
+  it("ID-17 signs the id and the public key: no bit of either can be changed", () => {
+    const { spki } = parseCertificate(leafDer);
+    const der = Buffer.from(leafDer);
+    for (const part of [encodeUtf8(id), spki.subarray(-64)]) {
+      const start = der.indexOf(part);
+      expect(start).toBeGreaterThan(0);
+      for (let offset = 0; offset < part.length; offset += 1) {
+        const altered = leafDer.slice();
+        altered[start + offset] = (altered[start + offset] ?? 0) ^ 1;
+        expect(() => verify([altered, intermediateDer]), `byte ${offset}`).toThrow(
+          expect.objectContaining({ code: expect.stringMatching(/^svid_|^trust_domain_unknown$/) }),
+        );
+      }
+    }
+  });
+
   it("X-12 refuses a forged signature directly under an authority of the bundle, at every place of the chain", () => {
     const untrusted = code("svid_untrusted");
     const forgedLeaf = signedLeaf({ signer: createTestSigner() });
