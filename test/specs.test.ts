@@ -1,0 +1,81 @@
+/**
+ * `docs/specs.md` is true: every requirement that it has to list is there, and every test that it names exists.
+ *
+ * By text: it reads the named files and looks for the names. That the tests pass is what running them shows.
+ */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+
+const ROOT = join(import.meta.dirname, "..");
+/** Behind it stands a case of a test that is written once for many. */
+const CASE = " › ";
+const NONE = "none: ";
+/** A reason is a sentence, not a shrug. */
+const MIN_REASON_CHARS = 40;
+
+interface Row {
+  readonly id: string;
+  readonly file: string;
+  readonly test: string;
+}
+
+const rows: readonly Row[] = readFileSync(join(ROOT, "docs", "specs.md"), "utf8")
+  .split("\n")
+  .filter((line) => line.startsWith("| ") && !line.startsWith("| row |") && !line.startsWith("| --- |"))
+  .map((line) => {
+    const [id = "", , file = "", test = ""] = line.slice(2, -2).split(" | ");
+    return { id, file: file.trim(), test };
+  });
+const tested = rows.filter(({ test }) => !test.startsWith(NONE));
+
+const numbers = (first: number, last: number) =>
+  Array.from({ length: last - first + 1 }, (_, index) => first + index);
+const prefixed = (prefix: string, wanted: readonly number[]) => wanted.map((number) => `${prefix}${number}`);
+
+/** What the standards mark as MUST, wholly or in part, the ledger's checklist, and the pitfalls of scopes. */
+const REQUIRED: readonly string[] = [
+  ...prefixed("ID-", [...numbers(1, 14), 16, 17]),
+  ...prefixed("X-", [...numbers(1, 10), ...numbers(12, 16)]),
+  ...prefixed("J-", [1, 2, 3, ...numbers(5, 10), 13]),
+  ...prefixed("B-", [...numbers(1, 4), 6, 7, 8]),
+  ...prefixed("", [...numbers(1, 21), ...numbers(36, 40)]),
+  ...["wildcards", "confusables", "empty", "proto", "duplicates", "caps"].map((pitfall) => `S-${pitfall}`),
+  ...["der", "id", "jwt", "dsse", "checkpoint", "json"].map((parser) => `P-${parser}`),
+];
+
+/** Whether a file has a test of that name, written out or as the title of a table of cases that holds the case. */
+function hasTest(text: string, test: string): boolean {
+  const [name = "", ...cases] = test.split(CASE);
+  const calls = text.replaceAll(/\(\s+"/g, '("');
+  const isWritten = calls.includes(`it("${name}"`) || calls.includes(`)("${name}"`);
+  return isWritten && cases.every((one) => text.includes(one));
+}
+
+describe("docs/specs.md", () => {
+  it("lists every requirement that it has to", () => {
+    const listed = new Set(rows.map(({ id }) => id));
+    expect(REQUIRED.filter((id) => !listed.has(id))).toEqual([]);
+    expect(listed.size).toBeGreaterThanOrEqual(REQUIRED.length);
+  });
+
+  it("names only tests that are there", () => {
+    expect(tested.length).toBeGreaterThan(REQUIRED.length);
+    const missing = tested.filter(({ file, test }) => {
+      const path = join(ROOT, file);
+      return !existsSync(path) || test === "" || !hasTest(readFileSync(path, "utf8"), test);
+    });
+    expect(missing).toEqual([]);
+  });
+
+  it("says why where there is no test, and nearly everywhere there is one", () => {
+    const without = rows.filter(({ test }) => test.startsWith(NONE));
+    expect(without.filter(({ test }) => test.length < MIN_REASON_CHARS)).toEqual([]);
+    expect(without.map(({ id }) => id)).toEqual(["B-8"]);
+  });
+
+  it("names each test of a row once", () => {
+    const lines = rows.map(({ id, file, test }) => `${id} ${file} ${test}`);
+    expect(lines.filter((line, index) => lines.indexOf(line) !== index)).toEqual([]);
+  });
+});
