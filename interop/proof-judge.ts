@@ -4,7 +4,7 @@
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { createTestLogSigner } from "@trustwarden/core/agentledger/ledger-testing.ts";
+import { createTestLogSigner } from "@trustwarden/core/agentledger/ledger.test.support.ts";
 import { MemoryHighWater, MemoryLogStorage } from "@trustwarden/core/agentledger/memory-log-storage.ts";
 import { leafHash, rootOf } from "@trustwarden/core/agentledger/merkle.ts";
 import { Sequencer } from "@trustwarden/core/agentledger/sequencer.ts";

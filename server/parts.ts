@@ -3,6 +3,7 @@
  * or a restored backup may have left them. With `build.ts` the only place that knows the adapters.
  */
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import type { HighWater } from "@trustwarden/core/agentledger/ports.ts";
 import { Sequencer } from "@trustwarden/core/agentledger/sequencer.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
@@ -24,6 +25,8 @@ import { createSqliteStore, type SqliteStore } from "./store/sqlite.ts";
 
 /** Largest record; the state store refuses a command whose event would be larger. */
 const MAX_ENTRY_BYTES = 16_384;
+/** Acknowledged entries wait this long for the tree, so that a busy log makes few, large checkpoints. */
+const CHECKPOINT_PACE_MS = 50;
 
 /** What is opened before anything listens. */
 export interface Parts {
@@ -118,6 +121,7 @@ async function openLog(
     highWater,
     now: () => Math.floor(clock.nowMs() / 1000),
     onFatal,
+    pace: () => setTimeout(CHECKPOINT_PACE_MS),
     maxEntryBytes: MAX_ENTRY_BYTES,
   });
   await sequencer.start();
