@@ -1,0 +1,40 @@
+/**
+ * `guard`: a whole guarded read of class C, one after the other, through a real service and a real server in processes
+ * of their own, against the same service without `verifyAgent` on the same TLS.
+ */
+import { Agent } from "node:https";
+import { AgentIdentity } from "trustwarden";
+import { callBare, createClientTls } from "./bare-call.ts";
+import type { Bench } from "./bench.ts";
+import { openLab } from "./lab.ts";
+
+export const guardBench: Bench = {
+  id: "guard",
+  what: "one guarded call of class C: intent, decision, durable record, re-check, answer, receipt proven",
+  reference: "the same service without verifyAgent, kept connection, same TLS",
+  unit: "ms",
+  open: async ({ createDirectory }) => {
+    const lab = await openLab(createDirectory());
+    const { guarded, bare } = await lab.startService();
+    const identity = await AgentIdentity.create({
+      name: "payment-agent",
+      ticket: lab.ticket("payment-agent"),
+    });
+    const agent = new Agent({ ...createClientTls(), keepAlive: true });
+    return {
+      product: { run: () => callGuarded(identity, `${guarded}/transactions`) },
+      reference: { run: () => callBare(`${bare}/transactions`, { agent }) },
+      close: async () => {
+        agent.destroy();
+        await identity.close();
+        await lab.close();
+      },
+    };
+  },
+};
+
+async function callGuarded(identity: AgentIdentity, url: string): Promise<void> {
+  const answer = await identity.fetch(url);
+  const text = await answer.text();
+  if (answer.status !== 200) throw new Error(`the guarded service answered ${answer.status}: ${text}`);
+}
