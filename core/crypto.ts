@@ -44,7 +44,7 @@ export function parseP256PublicKey(spki: Uint8Array): PublicKey {
     throw new TrustWardenError("public_key_refused", { reason: "not P-256" });
   }
   // One spelling a key: compressed points and odd parameters re-encode differently.
-  if (!Buffer.from(encodeSpki(key)).equals(spki)) {
+  if (!Buffer.from(reencode(key)).equals(spki)) {
     throw new TrustWardenError("public_key_refused", { reason: "not the canonical encoding" });
   }
   return key;
@@ -121,6 +121,15 @@ function importSpki(spki: Uint8Array): PublicKey {
     return createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
   } catch (cause) {
     throw new TrustWardenError("public_key_refused", { reason: "not a public key" }, { cause });
+  }
+}
+
+/** OpenSSL imports the point at infinity as a key, and fails when it is to write it down. */
+function reencode(key: PublicKey): Uint8Array {
+  try {
+    return encodeSpki(key);
+  } catch (cause) {
+    throw new TrustWardenError("public_key_refused", { reason: "not a point" }, { cause });
   }
 }
 
