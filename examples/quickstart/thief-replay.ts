@@ -5,10 +5,10 @@
 import { randomBytes } from "node:crypto";
 import type { Attempt } from "./thief-http.ts";
 
-/** A header line of this size passes the server's own limit of 16 KiB. */
+/** A header line of this size passes the server's own limit of 16 KiB, also in base64; nothing longer can be shown. */
 const MAX_HEADER_CHARS = 8_000;
-/** Three copies and the rest fit into the same limit. */
-const MAX_SHARED_CHARS = 3_500;
+/** The largest enrolment document that the schema takes. */
+const MAX_DOCUMENT_CHARS = 65_535;
 /** Passes for a digest, a key and an envelope in a schema. */
 const FILLER = "A".repeat(43);
 const KINDS = ["bearer", "intent", "owner", "ticket"] as const;
@@ -57,7 +57,12 @@ export function readRoutes(document: unknown, origins: Origins, aim: Aim): reado
   ];
 }
 
-/** Each string in each role once, the routes taken in turn: no string is left out. */
+/** Those that fit into a request's head. */
+export function headerSized(strings: readonly string[]): readonly string[] {
+  return strings.filter((text) => text.length <= MAX_HEADER_CHARS);
+}
+
+/** Each string in each role once, the routes taken in turn: no role is left out. */
 export function* formatEachRole(
   strings: readonly string[],
   routes: readonly GuardedRoute[],
@@ -67,8 +72,7 @@ export function* formatEachRole(
     for (const kind of KINDS) {
       const route = routes[turn % routes.length];
       turn += 1;
-      if (route !== undefined && text.length <= MAX_HEADER_CHARS)
-        yield toAttempt(route, headersOf(kind, text));
+      if (route !== undefined) yield toAttempt(route, headersOf(kind, text));
     }
   }
 }
@@ -76,21 +80,27 @@ export function* formatEachRole(
 /** Each string as the enrolment document of a new identity: tickets and grants are read from the body. */
 export function* formatEnrolments(strings: readonly string[], origin: string): Generator<Attempt> {
   for (const text of strings) {
-    if (text.length > MAX_HEADER_CHARS) continue;
+    if (text.length > MAX_DOCUMENT_CHARS) continue;
     const body = JSON.stringify({ enrolment: text, possession: FILLER, spki: FILLER });
     yield toAttempt({ origin, method: "POST", target: "/v1/instances", body }, {});
   }
 }
 
-/** Each string in all roles at once against every route: no route is left out. */
+/**
+ * Each string against every route: no route is left out. The roles are taken in turn, one at a time, since a server
+ * that refuses the first credential it sees would never look at the others.
+ */
 export function* formatEachRoute(
   strings: readonly string[],
   routes: readonly GuardedRoute[],
 ): Generator<Attempt> {
+  let turn = 0;
   for (const text of strings) {
-    if (text.length > MAX_SHARED_CHARS) continue;
-    const headers = Object.assign({}, ...KINDS.map((kind) => headersOf(kind, text)));
-    for (const route of routes) yield toAttempt(route, headers);
+    turn += 1;
+    for (const [position, route] of routes.entries()) {
+      const kind = KINDS[(turn + position) % KINDS.length];
+      if (kind !== undefined) yield toAttempt(route, headersOf(kind, text));
+    }
   }
 }
 

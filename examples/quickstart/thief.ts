@@ -30,6 +30,7 @@ import {
   formatEachRoute,
   formatEnrolments,
   type GuardedRoute,
+  headerSized,
   readRoutes,
 } from "./thief-replay.ts";
 
@@ -73,19 +74,20 @@ process.stdout.write(
   })}\n`,
 );
 
-/** Every string in every role, then every string against every route while there is time. */
+/** Every string in every role, then every string against every route; the deadline only ends a hopeless run. */
 async function replayAll({ strings }: Loot, guarded: readonly GuardedRoute[]) {
   const raid = new Raid();
   const deadlineMs = Date.now() + plan.seconds * 1000;
   const shortFirst = [...strings].sort((left, right) => left.length - right.length);
-  const eachRole = await raid.run(formatEachRole(shortFirst, guarded));
+  const shown = headerSized(shortFirst);
+  const eachRole = await raid.run(formatEachRole(shown, guarded));
   const enrolments = await raid.run(formatEnrolments(shortFirst, plan.main));
-  const eachRoute = await raid.run(formatEachRoute(shortFirst, guarded), deadlineMs);
+  const eachRoute = await raid.run(formatEachRoute(shown, guarded), deadlineMs);
   raid.close();
   return {
     each_role: eachRole + enrolments,
     each_route: eachRoute,
-    of_routes: shortFirst.length * guarded.length,
+    of_routes: shown.length * guarded.length,
     ...report(raid),
   };
 }
