@@ -20,12 +20,15 @@ describe("a P-256 public key", () => {
     expect(encodeSpki(parseP256PublicKey(spkiOf(point)))).toEqual(encodeSpki(publicKey));
   });
 
-  it("is refused off the curve, at infinity, compressed, and with anything behind", () => {
-    const compressed = Buffer.concat([Uint8Array.of(2 + ((point[64] ?? 0) & 1)), point.subarray(1, 33)]);
+  it("is refused off the curve, at infinity, compressed, hybrid, of another curve, and with anything behind", () => {
+    const sign = (point[64] ?? 0) & 1;
     const refused = [
       spkiOf(Buffer.concat([Uint8Array.of(4), Buffer.alloc(64, 7)])),
+      spkiOf(Buffer.concat([Uint8Array.of(4), Buffer.alloc(64, 255)])),
       spkiOf(Uint8Array.of(0)),
-      spkiOf(compressed),
+      spkiOf(Buffer.concat([Uint8Array.of(2 + sign), point.subarray(1, 33)])),
+      spkiOf(Buffer.concat([Uint8Array.of(6 + sign), point.subarray(1)])),
+      encodeSpki(generateKeyPairSync("ec", { namedCurve: "secp256k1" }).publicKey),
       Buffer.concat([spkiOf(point), Uint8Array.of(0)]),
     ];
     for (const spki of refused) expectCode(() => parseP256PublicKey(spki), "public_key_refused");
