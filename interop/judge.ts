@@ -63,17 +63,6 @@ export function countVerdicts(verdicts: readonly Verdict[], note?: string): Find
   };
 }
 
-/** Several findings as one. */
-export function addFindings(all: readonly Findings[]): Findings {
-  const notes = all.flatMap(({ note }) => (note === undefined ? [] : [note]));
-  return {
-    accepted: all.reduce((sum, { accepted }) => sum + accepted, 0),
-    refused: all.reduce((sum, { refused }) => sum + refused, 0),
-    wrong: all.flatMap(({ wrong }) => wrong),
-    ...(notes.length === 0 ? {} : { note: notes.join("; ") }),
-  };
-}
-
 /** A lab for one run; the caller removes its scratch folder with `closeLab`. */
 export function createLab(root: string, random: Random): Lab {
   const cache = join(root, ".cache", "interop");

@@ -46,7 +46,7 @@ export const quickstartLedgerJudge: Judge = {
 };
 
 /** One judge's question about a directory. */
-export interface Asker {
+interface Asker {
   readonly name: string;
   readonly ask: () => Promise<{ readonly isAccepted: boolean; readonly said: string }>;
 }

@@ -8,8 +8,8 @@ import { join } from "node:path";
 import { requireOutput, runCommand } from "./command.ts";
 import { JudgeUnavailable, type Lab } from "./judge.ts";
 
-/** Cold, with the modules still to be fetched. */
-const INSTALL_TIMEOUT_MS = 300_000;
+/** Cold, on a busy machine, with every module of `opa` still to be fetched and compiled. */
+const INSTALL_TIMEOUT_MS = 900_000;
 const VERSION_TIMEOUT_MS = 10_000;
 
 /** The Go programs that judge us. */
