@@ -24,8 +24,16 @@ describe("JSON at the edge", () => {
     ["[1,]", "json_malformed"],
     ["", "json_malformed"],
     ['{"a\\x":1}', "json_malformed"],
+    ["1e309", "json_malformed"],
+    ['{"a":[-1e400]}', "json_malformed"],
+    ['{"a":"\\ud800"}', "json_malformed"],
+    ['{"\\udc00":1}', "json_malformed"],
   ])("refuses %s", (text, code) => {
     expect(codeOf(() => parseJson(text))).toBe(code);
+  });
+
+  it("accepts the largest number, and a pair of surrogates", () => {
+    expect(parseJson('[1.7976931348623157e308,"\\ud83d\\ude00"]')).toEqual([Number.MAX_VALUE, "\u{1f600}"]);
   });
 
   it("accepts equal keys in different objects and equal strings in arrays", () => {

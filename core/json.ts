@@ -28,12 +28,9 @@ export function parseJson(text: string, maxChars: number = DEFAULT_MAX_CHARS): J
   if (text.length > maxChars)
     throw new TrustWardenError("request_too_large", { chars: text.length, maxChars });
   requireUniqueKeysAndDepth(text);
-  try {
-    // The one cast of this parser: JSON.parse yields exactly the `Json` type.
-    return JSON.parse(text) as Json;
-  } catch (cause) {
-    throw new TrustWardenError("json_malformed", {}, { cause });
-  }
+  const value = parseText(text);
+  requireWritable(value);
+  return value;
 }
 
 /**
@@ -62,6 +59,30 @@ export function formatCanonicalJson(value: Json): string {
 /** UTF-8 bytes of `formatCanonicalJson`. */
 export function encodeCanonicalJson(value: Json): Uint8Array {
   return encodeUtf8(formatCanonicalJson(value));
+}
+
+function parseText(text: string): Json {
+  try {
+    // The one cast of this parser: JSON.parse yields exactly the `Json` type.
+    return JSON.parse(text) as Json;
+  } catch (cause) {
+    throw new TrustWardenError("json_malformed", {}, { cause });
+  }
+}
+
+/** Refuses what has no canonical form: a number that reads as infinite, half a surrogate pair (RFC 7493 §2.1, §2.2). */
+function requireWritable(value: Json): void {
+  if (typeof value === "number" && !Number.isFinite(value)) {
+    throw new TrustWardenError("json_malformed", { reason: "number too large" });
+  }
+  if (typeof value === "string" && !value.isWellFormed()) {
+    throw new TrustWardenError("json_malformed", { reason: "lone surrogate" });
+  }
+  if (typeof value !== "object" || value === null) return;
+  for (const [key, member] of Object.entries(value)) {
+    requireWritable(key);
+    requireWritable(member);
+  }
 }
 
 /** Scans the text once for duplicate keys (compared after unescaping) and for depth; grammar is left to JSON.parse. */
