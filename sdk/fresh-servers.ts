@@ -2,7 +2,7 @@
  * Gives each renewed SVID to the HTTPS servers that present it.
  *
  * A server keeps the certificate it was created with until it is told of another; without this, visitors would be
- * shown an expired one after an hour.
+ * shown an expired one after an hour. Also takes the key's text off the server, once its TLS context is made.
  */
 import { Server } from "node:https";
 import type { TlsKeyOptions } from "./instance-key.ts";
@@ -38,5 +38,7 @@ export class FreshServers {
 
   #refresh(server: Server): void {
     server.setSecureContext({ ...SERVER_TLS_OPTIONS, ...this.#options });
+    // Node keeps the key's text on the server, which every request leads to: a logged request would print it.
+    Object.assign(server, { key: undefined });
   }
 }

@@ -8,6 +8,9 @@ import { type Agent, request } from "node:https";
 import { concatBytes } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 
+/** The highest that the web knows; a `Response` takes no other. */
+const MAX_STATUS = 599;
+
 /** What to send, and through which proven connection. */
 export interface HttpsCall {
   readonly agent: Agent;
@@ -39,10 +42,14 @@ export function openHttps(call: HttpsCall): Promise<IncomingMessage> {
   outgoing.once("close", () => {
     clearTimeout(timer);
     call.signal?.removeEventListener("abort", abort);
+    // An upgrade that nobody asked for ends without an answer and without an error.
+    reject(unreachable(call, "no answer"));
   });
   outgoing.once("response", (message: IncomingMessage) => {
     clearTimeout(timer);
-    resolve(message);
+    if ((message.statusCode ?? 0) <= MAX_STATUS) return resolve(message);
+    message.destroy();
+    reject(unreachable(call, "status"));
   });
   outgoing.on("error", (cause: Error) => reject(asRefusal(call, cause)));
   outgoing.end(call.body);

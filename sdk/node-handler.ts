@@ -56,6 +56,8 @@ export async function handleVisit(
         receipt = verified.receipt;
       },
       run: async (visit, end) => {
+        // Whoever left while it was decided about gets nothing done; its answer would never be over.
+        if (response.closed) return end.ended({ status: "aborted", bytes: 0 });
         for (const [name, value] of Object.entries(receiptHeader(visit.receipt)))
           response.setHeader(name, value);
         const ending = watchEnding(response);

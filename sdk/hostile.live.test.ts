@@ -1,0 +1,125 @@
+/** Hostile peers of the SDK, with real identities: visitors that leave, services that answer nonsense, nosy loggers. */
+import { createServer } from "node:https";
+import type { AddressInfo, Socket } from "node:net";
+import { inspect } from "node:util";
+import { eventPage } from "@trustwarden/core/api/ledger.ts";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { AgentIdentity } from "./agent-identity.ts";
+import { type LiveServer, startLiveServer } from "./live.test.support.ts";
+import { ROUTES_PATH } from "./route-table.ts";
+import { type GuardAgents, verifyAgent } from "./verify-agent.ts";
+
+const ROUTES = [
+  { method: "GET", path: "/rows", action: "read:rows", resource: "postgres://db/rows" },
+  { method: "GET", path: "/left", action: "read:left", resource: "postgres://db/left" },
+];
+const KEY = /PRIVATE KEY/;
+
+let live: LiveServer;
+let guardAgents: GuardAgents;
+let agent: AgentIdentity;
+const sockets = new Set<Socket>();
+/** What the service's own code was called for, and what a logger in it would have written. */
+const handled: string[] = [];
+const logged: string[] = [];
+/** How the next answer of the hostile service looks, raw. */
+let raw = "";
+
+const listenOn = async (server: ReturnType<typeof createServer>): Promise<string> => {
+  server.on("secureConnection", (socket) => sockets.add(socket));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = Object(server.address()) as AddressInfo; // the one cast: a TCP server's address
+  closing.push(() => server.close());
+  return `https://127.0.0.1:${port}`;
+};
+const closing: (() => void)[] = [];
+let honest: string;
+let hostile: string;
+
+beforeAll(async () => {
+  live = await startLiveServer();
+  guardAgents = await verifyAgent({ routes: ROUTES, ticket: await live.verifierTicket("finance") });
+  const handler = guardAgents.handler((request, response, visit) => {
+    handled.push(visit.action);
+    logged.push(inspect(request, { depth: 6, showHidden: true }), inspect(response, { depth: 6 }));
+    response.end("[]");
+  });
+  const server = createServer(guardAgents.tlsOptions(), (request, response) => {
+    if (request.url === "/left") request.once("end", () => request.socket.destroy());
+    handler.call(server, request, response);
+  });
+  honest = await listenOn(server);
+  hostile = await listenOn(
+    createServer(guardAgents.tlsOptions(), (request, response) => {
+      if (request.url === ROUTES_PATH) handler(request, response);
+      else request.socket.end(raw);
+    }),
+  );
+  agent = await AgentIdentity.create({
+    name: "payment-agent",
+    ticket: live.ticket({ name: "payment-agent", scope: ["read:rows", "read:left"] }),
+  });
+});
+
+afterAll(async () => {
+  for (const socket of sockets) socket.destroy();
+  for (const close of closing) close();
+  await agent?.close();
+  await guardAgents?.close();
+  await live?.close();
+});
+
+describe("a logger in a service", () => {
+  it("sees no private key in the request, the response or the server that it holds", async () => {
+    expect((await agent.fetch(`${honest}/rows`)).status).toBe(200);
+    expect(logged).toHaveLength(2);
+    for (const text of logged) expect(text).not.toMatch(KEY);
+    const own = guardAgents.createServer(() => undefined);
+    expect(inspect(own, { depth: 6, showHidden: true })).not.toMatch(KEY);
+    await guardAgents.renew();
+    expect(inspect(own, { depth: 6, showHidden: true })).not.toMatch(KEY);
+    expect((await agent.fetch(`${honest}/rows`)).status).toBe(200);
+  });
+
+  it("sees none in an identity, a guard or what they hold", () => {
+    for (const value of [agent, guardAgents, guardAgents.tlsOptions()]) {
+      expect(inspect(value, { depth: 8, showHidden: true })).not.toMatch(KEY);
+      expect(JSON.stringify(value)).not.toMatch(KEY);
+    }
+  });
+});
+
+describe("a visitor that leaves while it is decided about", () => {
+  it("gets nothing done, and the ledger says that it broke off", async () => {
+    await expect(agent.fetch(`${honest}/left`)).rejects.toMatchObject({ code: "server_unreachable" });
+    const find = async () => {
+      const answer = await agent.fetch(`${live.url}/v1/events?action=read:left`);
+      return eventPage.parse(await answer.json()).events[0]?.outcome;
+    };
+    await expect.poll(find, { timeout: 5000 }).toBe("aborted");
+    expect(handled).not.toContain("read:left");
+  });
+});
+
+describe("a service that answers nonsense", () => {
+  it.each([
+    [
+      "an upgrade that nobody asked for",
+      "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n",
+    ],
+    ["a status that is none", "HTTP/1.1 999 Nine\r\nContent-Length: 0\r\n\r\n"],
+    ["a status beyond the web's", "HTTP/1.1 600 Six\r\nContent-Length: 0\r\n\r\n"],
+    ["nothing", ""],
+    ["bytes that are no HTTP", "\0\0\0\r\n\r\n"],
+  ])("is unreachable for the agent: %s", async (_case, answer) => {
+    raw = answer;
+    await expect(agent.fetch(`${hostile}/rows`)).rejects.toMatchObject({ code: "server_unreachable" });
+  });
+
+  it("cannot pass a success or a redirect without a receipt", async () => {
+    for (const status of ["200 OK", "302 Found\r\nLocation: https://127.0.0.1:1/", "304 Not Modified"]) {
+      raw = `HTTP/1.1 ${status}\r\nContent-Length: 0\r\n\r\n`;
+      await expect(agent.fetch(`${hostile}/rows`)).rejects.toMatchObject({ code: "receipt_invalid" });
+    }
+  });
+});
