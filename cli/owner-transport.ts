@@ -57,7 +57,7 @@ export function createOwnerTransport(owner: LocalOwner, io: Pick<Io, "nowMs" | "
 /**
  * The `TrustWarden-Owner` header: a DSSE owner request over exactly this method, target and body.
  *
- * @see CONTRACT "Credentials on a request"
+ * @see docs/path.md, "Who is asking"
  */
 export function issueOwnerRequest({
   owner,

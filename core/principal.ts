@@ -5,7 +5,7 @@
  */
 import type { Scope } from "./scope.ts";
 
-/** Who holds the agent's private key (DESIGN "Key custody"). */
+/** Who holds the agent's private key. */
 export type Custody = "agent" | "delivered" | "sidecar";
 /** Where a decision binds: at a gateway, at a service that the agent visits, or only in the agent itself. */
 export type Enforcement = "gateway" | "service" | "self";

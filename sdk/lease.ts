@@ -5,7 +5,7 @@
  * business of `RevocationView`, and while nothing arrives, the lease runs out there by itself. So a suspended process,
  * a blocked event loop or a cut network all end the same way: refused, until the server has been heard again.
  *
- * @see DESIGN section 8; CONTRACT.md, "Lease"
+ * @see docs/path.md, "The lease"
  */
 import { type Agent, request } from "node:https";
 import type { Duplex } from "node:stream";

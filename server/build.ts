@@ -7,6 +7,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
+import { ProvenChains } from "@trustwarden/core/agentid/proven-chains.ts";
 import { digestOfAuthorities } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { type Clock, createSystemClock, FlooredClock } from "./clock.ts";
 import type { ServerConfig } from "./config.ts";
@@ -15,7 +16,6 @@ import { formatUrl, type Listeners, openListeners, type TlsMaterial } from "./ht
 import { Nonces } from "./http/nonces.ts";
 import { formatOpenApi } from "./http/openapi.ts";
 import { OwnerRequests } from "./http/owner-requests.ts";
-import { ProvenChains } from "./http/proven-chains.ts";
 import { ROUTES } from "./http/routes.ts";
 import type { Services } from "./http/services.ts";
 import { formatPem } from "./keys.ts";

@@ -1,7 +1,7 @@
 /**
  * The clock of the server, and the floor under it.
  *
- * Wall time decides what has expired, so setting it back would bring the dead to life (ATTACKS D13). The floor is the
+ * Wall time decides what has expired, so setting it back would bring the dead to life. The floor is the
  * latest instant that this deployment has signed; a wall clock clearly behind it is not believed for any decision.
  * Revocation and health never ask the floor: stopping works with any clock.
  */

@@ -2,7 +2,7 @@
  * The keys of a deployment, and where they lie: sealed files in the data directory, under a key outside it.
  *
  * Made together at the first start, in a folder that appears whole or not at all. Whoever copies the data directory
- * has nothing that signs (ATTACKS L1, D1).
+ * has nothing that signs.
  */
 import { existsSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";

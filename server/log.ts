@@ -2,7 +2,7 @@
  * The log of the server: JSON lines on standard error, by pino.
  *
  * Only ids, codes, counts and route names are ever handed to it; the type of `EventLog` admits no objects, so that no
- * header, body, key or token can slip in with one (ATTACKS D16).
+ * header, body, key or token can slip in with one.
  */
 import pino from "pino";
 import type { EventLog } from "./http/services.ts";

@@ -4,7 +4,7 @@
  * Deliberately strict: an unknown member, a duplicate key or a second spelling of a nonce is refused, so that both ends
  * can never read two different frames in the same bytes. Who sent a frame is the business of the connection.
  *
- * @see CONTRACT.md, "Lease"
+ * @see docs/path.md, "The lease"
  */
 import { encodeUtf8, parseBase64url } from "../bytes.ts";
 import { TrustWardenError } from "../error.ts";

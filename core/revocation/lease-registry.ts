@@ -6,7 +6,7 @@
  * (for clocks that run apart), and on after a connection closed, since the verifier keeps its lease then. Pure: times
  * are arguments; the sockets are `server/feed/`.
  *
- * @see DESIGN section 8
+ * @see docs/path.md, "The lease"
  */
 import { TrustWardenError } from "../error.ts";
 import { LEASE_MS } from "./frames.ts";

@@ -5,7 +5,7 @@
  * decision was made (the targets). Both fail closed. Pure: every time is an argument; the connection that feeds the
  * view is `sdk/lease.ts`.
  *
- * @see DESIGN section 8; CONTRACT.md, "Lease"
+ * @see docs/path.md, "The lease"
  */
 import { TrustWardenError } from "../error.ts";
 import type { EchoFrame, HelloFrame, PushFrame, RevocationTarget, ServerFrame } from "./frames.ts";

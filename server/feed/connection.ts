@@ -3,7 +3,7 @@
  *
  * Knows nothing of leases: what a beat means is the business of `feed.ts`.
  *
- * @see CONTRACT.md, "Lease"
+ * @see docs/path.md, "The lease"
  */
 import type { Duplex } from "node:stream";
 import { type Beat, LEASE_MS, MAX_BEAT_BYTES, parseBeat } from "@trustwarden/core/revocation/frames.ts";

@@ -5,7 +5,7 @@
  * it arrived. A push and the rise of the epoch are one synchronous step: no echo can name an epoch whose push is not
  * already on its way. Who may connect is decided by the guard before `accept`; what is revoked, by the store.
  *
- * @see DESIGN section 8; CONTRACT.md, "Lease"
+ * @see docs/path.md, "The lease"
  */
 import type { Duplex } from "node:stream";
 import {

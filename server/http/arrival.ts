@@ -2,7 +2,7 @@
  * An arrival: one request as it came, before anybody has proven anything, and the checks that need no identity.
  *
  * What a proxy may have added (`Forwarded`, `X-Forwarded-*`, client-certificate headers) is never read: the peer is
- * the socket (ATTACKS D12). A browser is no client of this API, so a request with an `Origin` is refused, and so is
+ * the socket. A browser is no client of this API, so a request with an `Origin` is refused, and so is
  * one for a host name that is not ours, which is how a rebound DNS name shows itself (D17).
  */
 import type { IncomingMessage } from "node:http";

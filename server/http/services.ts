@@ -3,6 +3,7 @@
  */
 import type { Duplex } from "node:stream";
 import type { ActionClasses } from "@trustwarden/core/action.ts";
+import type { ProvenChains } from "@trustwarden/core/agentid/proven-chains.ts";
 import type { TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
 import type { PolicyEngine } from "@trustwarden/core/agentscope/ports.ts";
 import type { PublicKey } from "@trustwarden/core/crypto.ts";
@@ -17,7 +18,6 @@ import type { SeenIntents } from "../ledger/seen-intents.ts";
 import type { FeedTarget, ServerSvid, StoreCommands, StoreReads } from "../store/ports.ts";
 import type { Nonces } from "./nonces.ts";
 import type { OwnerRequests } from "./owner-requests.ts";
-import type { ProvenChains } from "./proven-chains.ts";
 
 /** The revocation feed, as the HTTP side uses it. */
 interface RevocationFeed {
