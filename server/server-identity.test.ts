@@ -18,7 +18,12 @@ function createCase(options: { readonly lifetimeSeconds: number; readonly failur
           throw new Error("the store is away");
         }
         const expiresAt = Math.floor(context.nowMs / 1000) + options.lifetimeSeconds;
-        const value = { spiffeId: "spiffe://acme.test/s", svidChain: [], svidSha256: `${reasons.length}`, expiresAt };
+        const value = {
+          spiffeId: "spiffe://acme.test/s",
+          svidChain: [],
+          svidSha256: `${reasons.length}`,
+          expiresAt,
+        };
         return { value, entries: [], outboxId: reasons.length, eventId: "", epoch: 0 };
       },
     },
