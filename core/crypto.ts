@@ -4,14 +4,7 @@
  * Deliberately small, so that a browser build can replace this one file. Making signatures is the business of a
  * `Signer`; nothing here holds a private key. P-256 signatures are 64 bytes r||s everywhere except inside X.509.
  */
-import {
-  createHash,
-  createHmac,
-  createPublicKey,
-  type KeyObject,
-  timingSafeEqual,
-  verify,
-} from "node:crypto";
+import { createHmac, createPublicKey, hash, type KeyObject, timingSafeEqual, verify } from "node:crypto";
 import { encodeBase64url, encodeUtf8 } from "./bytes.ts";
 import { TrustWardenError } from "./error.ts";
 
@@ -24,7 +17,7 @@ export type PublicKey = KeyObject;
 
 /** SHA-256 digest, 32 bytes. */
 export function sha256(data: Uint8Array): Uint8Array {
-  return createHash("sha256").update(data).digest();
+  return hash("sha256", data, "buffer");
 }
 
 /** HMAC-SHA-256, 32 bytes; our salted commitments (`docs/threat-model.md`, privacy). */

@@ -63,7 +63,7 @@ export function issueIntent(intent: Intent, signer: Signer): VerifiedIntent {
     signer,
     intent.agent.svid_sha256,
   );
-  return { intent, envelope, ...digestsOf(envelope) };
+  return { intent, envelope, ...digestsOf(envelope, parseEnvelope(envelope).payload) };
 }
 
 /**
@@ -85,7 +85,7 @@ export function verifyIntent(
   }
   if (intent.aud !== audience) throw new TrustWardenError("intent_audience", { audience: intent.aud });
   requireNow(intent, now);
-  return { intent, envelope, ...digestsOf(envelope) };
+  return { intent, envelope, ...digestsOf(envelope, parsed.payload) };
 }
 
 /**
@@ -109,8 +109,10 @@ function requireNow({ exp, time }: Intent, now: number): void {
     throw new TrustWardenError("intent_expired", { reason: "too long-lived" });
 }
 
-function digestsOf(envelope: string): { readonly sha256: string; readonly payloadSha256: string } {
-  const { payload } = parseEnvelope(envelope);
+function digestsOf(
+  envelope: string,
+  payload: Uint8Array,
+): { readonly sha256: string; readonly payloadSha256: string } {
   return {
     sha256: encodeBase64url(sha256(encodeUtf8(envelope))),
     payloadSha256: encodeBase64url(sha256(payload)),
