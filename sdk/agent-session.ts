@@ -157,7 +157,7 @@ export class AgentSession {
   ): Promise<VerifiedReceipt> {
     const verified = verifyReceipt(receipt, {
       server: await this.server.findServerSvid(unverifiedSignerOf(receipt)),
-      logVkey: this.server.discovery.log_vkey,
+      logVkey: this.server.logKey,
       intentSha256: signed.intent.sha256,
       enforcement,
     });

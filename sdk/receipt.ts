@@ -12,6 +12,7 @@ import {
   verifyAcknowledgement,
 } from "@trustwarden/core/agentledger/acknowledgement.ts";
 import { leafHash } from "@trustwarden/core/agentledger/merkle.ts";
+import type { NoteKey } from "@trustwarden/core/agentledger/signed-note.ts";
 import type { Receipt } from "@trustwarden/core/api/action.ts";
 import {
   encodeBase64url,
@@ -36,8 +37,8 @@ export type { Receipt };
 export interface ReceiptExpectations {
   /** The server's SVID that the decision names, proven against the trust bundle. */
   readonly server: SigningLeaf;
-  /** Verifier key of the log, as discovery gives it. */
-  readonly logVkey: string;
+  /** Verifier key of the log, as discovery gives it, or parsed already. */
+  readonly logVkey: string | NoteKey;
   /** base64url SHA-256 of the intent's envelope: the action this is about. */
   readonly intentSha256: string;
   /** Where the decision must bind; a service passes `service`, so that a `self` receipt is no permission. */

@@ -7,9 +7,11 @@ import type { IncomingMessage } from "node:http";
 import type { Agent } from "node:https";
 import type { Socket } from "node:net";
 import type { BundleSource } from "@trustwarden/core/agentid/ports.ts";
+import { ProvenChains } from "@trustwarden/core/agentid/proven-chains.ts";
 import { parseSpiffeId, type SpiffeId, type TrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { parseTrustBundle, type TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { verifyX509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
+import { type NoteKey, parseVkey } from "@trustwarden/core/agentledger/signed-note.ts";
 import { type Discovery, discovery as discoverySchema } from "@trustwarden/core/api/ledger.ts";
 import { encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
@@ -80,6 +82,9 @@ export class TrustServer {
   readonly #svids = new Map<string, SigningLeaf>();
   readonly #learned = new WeakSet<Socket>();
   #bundle: TrustBundle;
+  /** Proven against `#bundle`, and against no other. */
+  #chains: ProvenChains;
+  #logKey: NoteKey | undefined;
   #discovery: Discovery | undefined;
   #holders = 0;
 
@@ -93,6 +98,7 @@ export class TrustServer {
     this.trustDomain = options.address.trustDomain;
     this.#origin = options.origin;
     this.#bundle = options.bundle;
+    this.#chains = new ProvenChains(options.bundle);
     this.#runtime = options.runtime;
     this.bundles = { get: (domain) => (domain === this.trustDomain ? this.#bundle : undefined) };
     this.#anonymous = this.createAgent();
@@ -101,6 +107,17 @@ export class TrustServer {
   /** The trust bundle, refreshed with each renewal. */
   get bundle(): TrustBundle {
     return this.#bundle;
+  }
+
+  /** Chains of visitors, proven against the trust bundle at hand. */
+  get chains(): ProvenChains {
+    return this.#chains;
+  }
+
+  /** Verifier key of the ledger; known since first contact. */
+  get logKey(): NoteKey {
+    if (this.#logKey === undefined) throw new Error("discovery is read on first contact");
+    return this.#logKey;
   }
 
   /** What the server says of itself; known since first contact. */
@@ -131,9 +148,13 @@ export class TrustServer {
   /** Reads bundle and discovery again; the bundle's sequence never falls. */
   async refresh(): Promise<void> {
     const bundle = parseTrustBundle(await this.readText(BUNDLE_PATH), this.trustDomain);
-    if (bundle.sequence >= this.#bundle.sequence) this.#bundle = bundle;
+    if (bundle.sequence >= this.#bundle.sequence) {
+      this.#bundle = bundle;
+      this.#chains = new ProvenChains(bundle);
+    }
     const discovery = await this.call({ method: "GET", target: DISCOVERY_PATH, schema: discoverySchema });
     requireOwn(discovery, this.trustDomain);
+    this.#logKey = parseVkey(discovery.log_vkey);
     this.#discovery = discovery;
   }
 

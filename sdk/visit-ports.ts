@@ -133,7 +133,7 @@ class VisitState<T> implements EndOfVisit {
   #authenticate(arrival: VisitArrival): Visitor {
     const { id, server, lease, runtime } = this.#reception;
     lease.requireFresh();
-    return authenticateVisit(arrival, { id, bundles: server.bundles, now: nowSeconds(runtime) });
+    return authenticateVisit(arrival, { id, chains: server.chains, now: nowSeconds(runtime) });
   }
 
   async #ask({ svid, intent }: Visitor): Promise<DecisionAnswer> {
@@ -151,7 +151,7 @@ class VisitState<T> implements EndOfVisit {
     const answer = this.#decided();
     const verified = verifyReceipt(answer.receipt, {
       server: await server.findServerSvid(unverifiedSignerOf(answer.receipt)),
-      logVkey: server.discovery.log_vkey,
+      logVkey: server.logKey,
       intentSha256: intent.sha256,
       enforcement: "service",
     });

@@ -1,4 +1,5 @@
 /** Who visits, and whether the intent is for this very request. */
+import { ProvenChains } from "@trustwarden/core/agentid/proven-chains.ts";
 import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { formatRequestCommitment } from "@trustwarden/core/intent.ts";
 import { describe, expect, it } from "vitest";
@@ -8,7 +9,7 @@ import { parseRequestTarget } from "./request-target.ts";
 import { createRouteTable, matchRoute } from "./route-table.ts";
 import {
   AGENT_ID,
-  bundles,
+  bundle,
   createTestRuntime,
   issueIdentity,
   NOW,
@@ -23,7 +24,7 @@ const table = createRouteTable([
   { method: "DELETE", path: "/t/{id}", action: "delete:transactions", resource: "postgres://db/t" },
 ]);
 const agent = issueIdentity(AGENT_ID);
-const receiver = { id: SERVICE_ID, bundles, now: NOW };
+const receiver = { id: SERVICE_ID, chains: new ProvenChains(bundle), now: NOW };
 const salt = new Uint8Array(32).fill(9);
 const body = encodeUtf8('{"amount":1}');
 

