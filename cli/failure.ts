@@ -80,6 +80,21 @@ export function explainFailure(error: unknown, refusal: string): Failure {
   };
 }
 
+/**
+ * The three parts of a command line that no command could read.
+ *
+ * @param usage.command - as far as it was understood, such as `warden agent ticket`.
+ */
+export function explainUsage({ command, why }: { readonly command: string; readonly why: string }): Failure {
+  return {
+    code: "usage",
+    what: "The command is written wrongly; nothing was done.",
+    why: printable(why.replaceAll("\n", " ")),
+    next: `See \`${command} --help\`; it shows what is expected, with examples.`,
+    exitCode: EXIT_USAGE,
+  };
+}
+
 /** The failure as lines for a terminal. */
 export function formatFailure(failure: Failure): string {
   return [

@@ -93,7 +93,36 @@ describe("a command that is written wrongly", () => {
   ])("exits 2 for %s and shows the way to the help", async (_case, args) => {
     const { exitCode, stderr } = await runWarden(home, args);
     expect(exitCode).toBe(2);
-    expect(stderr).toMatch(/--help|warden stop/);
+    expect(stderr).toMatch(/^warden: .+\n {2}why: {2}.+ \(usage\)\n {2}next: .*(--help|warden stop)/);
+  });
+
+  test.each([
+    ["an unknown command", ["nonsense"], "warden"],
+    ["a group without its command", ["owner"], "warden owner"],
+    ["no command at all", [], "warden"],
+    ["an unknown option", ["owner", "list", "--nonsense"], "warden owner list"],
+    ["a missing option", ["agent", "ticket", "--owner", "alice"], "warden agent ticket"],
+    ["one argument too many", ["owner", "create", "alice", "bob"], "warden owner create"],
+    ["an option without its value", ["ledger", "query", "--limit"], "warden ledger query"],
+  ])("says so in one JSON document for %s, naming the help to read", async (_case, args, place) => {
+    const { exitCode, stdout, stderr } = await runWarden(home, [...args, "--json"]);
+    expect(exitCode).toBe(2);
+    expect(stderr).toBe("");
+    expect(JSON.parse(stdout)).toEqual({
+      error: {
+        code: "usage",
+        what: "The command is written wrongly; nothing was done.",
+        why: expect.not.stringMatching(/^error|\n|^$/),
+        next: expect.stringContaining(`\`${place} --help\``),
+      },
+    });
+  });
+
+  test("shows the help of a group that was called without its command", async () => {
+    const { exitCode, stdout, stderr } = await runWarden(home, ["owner"]);
+    expect(exitCode).toBe(2);
+    expect(stdout).toBe("");
+    expect(stderr).toMatch(/^Usage: warden owner .*\n[\s\S]*\nwarden: The command is written wrongly/);
   });
 });
 

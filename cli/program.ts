@@ -12,7 +12,7 @@ import { addQuestionCommands } from "./commands/questions.ts";
 import { addRevokeCommand } from "./commands/revoke.ts";
 import { addUpCommand } from "./commands/up.ts";
 import { addVerifierCommands } from "./commands/verifier.ts";
-import { EXIT_USAGE } from "./failure.ts";
+import { explainUsage, failureJson, formatFailure } from "./failure.ts";
 import type { Io } from "./io.ts";
 import { CLI_VERSION } from "./version.ts";
 
@@ -42,19 +42,45 @@ export async function runProgram(args: readonly string[], io: Io): Promise<numbe
   const setExitCode = (code: number): void => {
     exitCode = code;
   };
-  const program = createProgram({ io, setExitCode });
+  const usage: Usage = { command: "warden", text: "" };
+  const program = createProgram({ io, setExitCode }, usage);
   try {
     await program.parseAsync([...args], { from: "user" });
   } catch (error) {
-    // Commander throws for help (exit code 0) and for usage errors, which it has already explained.
+    // Commander throws for help that was asked for (exit code 0) and for usage errors.
     if (!(error instanceof CommanderError)) throw error;
-    return error.exitCode === 0 ? 0 : EXIT_USAGE;
+    return error.exitCode === 0 ? 0 : reportUsage({ error, usage, isJson: args.includes("--json"), io });
   }
   return exitCode;
 }
 
+/** What commander says of a command line that is written wrongly: where it stopped, and the help that it would show. */
+interface Usage {
+  command: string;
+  text: string;
+}
+
+function reportUsage({
+  error,
+  usage,
+  isJson,
+  io,
+}: {
+  readonly error: CommanderError;
+  readonly usage: Usage;
+  readonly isJson: boolean;
+  readonly io: Io;
+}): number {
+  const isIncomplete = error.code === "commander.help";
+  const why = isIncomplete ? "it names no command to run" : error.message.replace(/^error: /, "");
+  const failure = explainUsage({ command: usage.command, why });
+  if (isJson) io.stdout(`${JSON.stringify(failureJson(failure), null, 2)}\n`);
+  else io.stderr(isIncomplete ? `${usage.text}\n${formatFailure(failure)}` : formatFailure(failure));
+  return failure.exitCode;
+}
+
 /** The whole tree, without running anything; the tests of the help texts walk it. */
-export function createProgram(runtime: Runtime): Command {
+export function createProgram(runtime: Runtime, usage: Usage = { command: "warden", text: "" }): Command {
   const program = new Command("warden")
     .description("TrustWarden: identity, permission, record and stop for AI agents")
     .version(CLI_VERSION)
@@ -69,15 +95,27 @@ export function createProgram(runtime: Runtime): Command {
   addQuestionCommands(program, runtime);
   addPolicyCommands(program, runtime);
   addDoctorCommand(program, runtime);
-  makeStrict(program, runtime.io);
+  makeStrict(program, runtime.io, usage);
   return program;
 }
 
-/** Errors of usage are thrown, explained with the way to the help, and written through `io`; in every command alike. */
-function makeStrict(command: Command, io: Io): void {
+/** Errors of usage are thrown, with the place noted, and nothing is printed of them yet; in every command alike. */
+function makeStrict(command: Command, io: Io, usage: Usage): void {
   command
-    .exitOverride()
-    .showHelpAfterError("(add --help to see what is expected, with examples)")
-    .configureOutput({ writeOut: io.stdout, writeErr: io.stderr });
-  for (const child of command.commands) makeStrict(child, io);
+    .exitOverride((error) => {
+      usage.command = pathOf(command);
+      throw error;
+    })
+    .configureOutput({
+      writeOut: io.stdout,
+      writeErr: (text) => {
+        usage.text += text;
+      },
+      outputError: () => undefined,
+    });
+  for (const child of command.commands) makeStrict(child, io, usage);
+}
+
+function pathOf(command: Command): string {
+  return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
 }
