@@ -28,6 +28,7 @@ import type { Client } from "./client.ts";
 const BUNDLE_FILE = "bundle.json";
 const VKEY_FILE = "vkey";
 const TRUST_DOMAIN_FILE = "trust-domain";
+const CHECK_DIRECTORY = "Name a directory that `warden ledger export` wrote, and check that it is all there.";
 
 /** What was fetched. */
 export interface ExportedLog {
@@ -124,6 +125,10 @@ function readBytes(path: string): Buffer {
   try {
     return readFileSync(path);
   } catch (cause) {
-    throw new TrustWardenError("not_found", { why: `${path} cannot be read` }, { cause });
+    throw new TrustWardenError(
+      "not_found",
+      { why: `${path} cannot be read`, next: CHECK_DIRECTORY },
+      { cause },
+    );
   }
 }

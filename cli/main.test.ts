@@ -198,6 +198,20 @@ describe("the ledger", () => {
     expect((await facts("ledger", "query", "--agent", worker.agentId, "--until", "1h")).events).toEqual([]);
   });
 
+  test("is queried by names too, and never answers a name that nobody has with an empty page", async () => {
+    const byName = await facts("ledger", "query", "--agent", "worker", "--kind", "action");
+    expect(byName.events).toHaveLength(2);
+    expect((await facts("ledger", "query", "--owner", "alice", "--kind", "action")).events).toHaveLength(2);
+    for (const [flag, code] of [
+      ["--agent", "not_found"],
+      ["--owner", "owner_unknown"],
+    ] as const) {
+      const { exitCode, stderr } = await warden("ledger", "query", flag, "nobody");
+      expect(exitCode).toBe(1);
+      expect(stderr).toContain(`(${code})`);
+    }
+  });
+
   test("shows and proves one event in the form that other verifiers read", async () => {
     expect((await facts("ledger", "show", eventId)).records).toHaveLength(3);
     const { proofs, verified } = await facts("ledger", "prove", eventId, "--out", join(home, "proof"));
@@ -211,7 +225,8 @@ describe("the ledger", () => {
     const { vkey, size } = await facts("ledger", "export", out);
     expect((await warden("ledger", "export", out)).exitCode).toBe(2);
     const report = await facts("ledger", "verify", out, "--vkey", vkey);
-    expect(report).toMatchObject({ verified: true, witnessed: false, size, findings: [] });
+    expect(report).toMatchObject({ verified: true, witnessed: false, key_given: true, size, findings: [] });
+    expect((await warden("ledger", "verify", out)).stdout).toContain("The log's key is the export's own");
     const [bundle = ""] = readdirSync(join(out, "tile", "entries"), { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile())
       .map((entry) => join(entry.parentPath, entry.name));

@@ -15,6 +15,9 @@ import { auditDirectory } from "../verify-directory.ts";
 /** A ruined log has thousands of findings; the first ones say where to look, and `--json` has them all. */
 const MAX_SHOWN = 20;
 
+const OWN_KEY =
+  "The log's key is the export's own, so this shows no more than that it fits itself; give the key that you trust with --vkey.";
+
 interface VerifyOptions {
   readonly vkey?: string;
   readonly olderCheckpoint?: string;
@@ -42,7 +45,7 @@ export function addVerifyCommand(ledger: Command, runtime: Runtime): void {
         refusal: "The ledger is not verified.",
         run: async (session) => {
           const report = await audit(session, directory, options);
-          const isWhole = show(session, report);
+          const isWhole = show(session, report, { isKeyGiven: options.vkey !== undefined });
           if (!isWhole) runtime.setExitCode(EXIT_FAILED);
         },
       }),
@@ -67,7 +70,11 @@ async function audit(
 }
 
 /** @returns whether nothing is damaged; alarms are shown and leave the log whole. */
-function show({ output }: Session, { checkpoint, records, signatures, findings }: LogReport): boolean {
+function show(
+  { output }: Session,
+  { checkpoint, records, signatures, findings }: LogReport,
+  { isKeyGiven }: { readonly isKeyGiven: boolean },
+): boolean {
   const { origin, size } = checkpoint;
   const damage = findings.filter((finding) => finding.severity === "damage").length;
   const isWhole = damage === 0;
@@ -78,13 +85,22 @@ function show({ output }: Session, { checkpoint, records, signatures, findings }
       ({ severity, code, place, detail }) =>
         `  ${severity}  ${code} at ${printable(place)}: ${printable(detail)}`,
     );
-  const facts = { origin, size, records: { ...records }, signatures, witnessed: false, verified: isWhole };
+  const facts = {
+    origin,
+    size,
+    records: { ...records },
+    signatures,
+    witnessed: false,
+    verified: isWhole,
+    key_given: isKeyGiven,
+  };
   output.show({ ...facts, findings: findings.map((finding) => ({ ...finding })) }, [
     isWhole
       ? `${origin} verifies: ${size} entries, ${signatures} signatures (${intent} intents, ${decision} decisions, ${outcome} outcomes, ${control} control events).`
       : `${origin} does NOT verify: ${damage} damaged place(s) in ${size} entries.`,
     ...lines,
     ...(findings.length > MAX_SHOWN ? [`  and ${findings.length - MAX_SHOWN} more; --json shows all`] : []),
+    ...(isKeyGiven ? [] : [OWN_KEY]),
     "It is unwitnessed: keep this checkpoint, and give it with --older-checkpoint next time.",
   ]);
   return isWhole;

@@ -4,12 +4,14 @@
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type EventAnswer, type EventView, eventPage } from "@trustwarden/core/api/ledger.ts";
+import { type EventAnswer, type EventView, eventPage, ownerList } from "@trustwarden/core/api/ledger.ts";
 import { encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { parseEnvelope } from "@trustwarden/core/dsse.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { parseTtl } from "@trustwarden/core/ttl.ts";
 import type { Command } from "commander";
-import { formatTarget } from "../client.ts";
+import { findAgent, instanceIdIn } from "../agents.ts";
+import { type Client, formatTarget } from "../client.ts";
 import { examples, type Runtime, runCommand, type Session, wholeNumber } from "../command.ts";
 import { createEventProver, formatProof } from "../evidence-session.ts";
 import { exportLog } from "../log-directory.ts";
@@ -51,8 +53,8 @@ function addQueryCommand(ledger: Command, runtime: Runtime): void {
   ledger
     .command("query")
     .description("events by agent, owner, action, resource, time or outcome, newest first")
-    .option("--agent <id>", "agt_…, inst-… or SPIFFE ID")
-    .option("--owner <id>", "own_…")
+    .option("--agent <agent>", "name, path/name, agt_…, inst-… or SPIFFE ID")
+    .option("--owner <owner>", "name or own_…")
     .option("--action <name>", "such as write:transactions")
     .option("--resource <uri>", "exactly as recorded")
     .option("--since <time>", "RFC 3339, or how long ago: 30s, 10m, 1h, 7d")
@@ -64,7 +66,7 @@ function addQueryCommand(ledger: Command, runtime: Runtime): void {
     .addHelpText(
       "after",
       examples(
-        "warden ledger query --agent agt_01J… --since 1h",
+        "warden ledger query --agent payment-agent --since 1h",
         "warden ledger query --kind refuse --json",
         "warden ledger query --action write:transactions --outcome denied",
       ),
@@ -146,7 +148,10 @@ function addExportCommand(ledger: Command, runtime: Runtime): void {
 async function queryEvents({ client, output, io }: Session, options: QueryOptions): Promise<void> {
   const since = options.since === undefined ? undefined : parseInstant(options.since, io.nowMs());
   const until = options.until === undefined ? undefined : parseInstant(options.until, io.nowMs());
-  const page = await client.get(formatTarget("/v1/events", { ...options, since, until }), eventPage);
+  const agent = options.agent === undefined ? undefined : await agentIdOf(client, options.agent);
+  const owner = options.owner === undefined ? undefined : await ownerIdOf(client, options.owner);
+  const query = { ...options, agent, owner, since, until };
+  const page = await client.get(formatTarget("/v1/events", query), eventPage);
   const lines = formatTable(
     ["TIME", "OUTCOME", "WHAT", "RESOURCE", "WHO", "EVENT"],
     page.events.map(formatEvent),
@@ -157,6 +162,20 @@ async function queryEvents({ client, output, io }: Session, options: QueryOption
     ...lines,
     ...more,
   ]);
+}
+
+/** Ids as they are; a name must be one that exists, or the empty answer would read as innocence. */
+async function agentIdOf(client: Client, text: string): Promise<string> {
+  const isId = text.startsWith("agt_") || instanceIdIn(text) !== undefined;
+  return isId ? text : (await findAgent(client, text)).agent.agent_id;
+}
+
+async function ownerIdOf(client: Client, text: string): Promise<string> {
+  if (text.startsWith("own_")) return text;
+  const { owners } = await client.get("/v1/owners", ownerList);
+  const found = owners.find(({ name }) => name === text);
+  if (found === undefined) throw new TrustWardenError("owner_unknown", { why: `no owner is called ${text}` });
+  return found.owner_id;
 }
 
 async function proveEvent(
