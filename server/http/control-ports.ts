@@ -153,6 +153,13 @@ async function recordFailure(
   const { arrival, route, caller, reason } = failed;
   // A log that could not take the event will not take the news of it either; what committed is in the outbox.
   if (!isMutating(route) || route.recording === "single" || reason === "ledger_unavailable") return;
+  const details = { route: formatRoute(route) };
+  if (caller.principal.kind === "enrollee") {
+    // A used ticket stands in the ledger and proves nobody: whoever reads it could otherwise fill the disk with it.
+    const principal = formatPrincipal(caller.principal);
+    await services.refusals.record({ principal, peer: arrival.peer, code: reason, details });
+    return;
+  }
   await append(
     services,
     { arrival, caller },
@@ -162,7 +169,7 @@ async function recordFailure(
       reasons: [reason],
       subject: pathOfTarget(arrival.target),
       chain: chainOf(caller),
-      details: { route: formatRoute(route) },
+      details,
     },
   );
 }

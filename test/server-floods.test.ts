@@ -1,0 +1,47 @@
+/** What a caller may repeat as often as it likes: none of it may fill the disk, or hold up the thread that stops agents. */
+import { statusAnswer } from "@trustwarden/core/api/ledger.ts";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createOwner, parseAnswer, postEnrolment, type TestOwner, ticketOf } from "./support/actors.ts";
+import { sendAdmin } from "./support/http.ts";
+import { createTestSigner } from "./support/keys.ts";
+import { eventsOf } from "./support/refusals.ts";
+import { startTestServer, type TestServer } from "./support/server.ts";
+
+let server: TestServer;
+let owner: TestOwner;
+
+beforeAll(async () => {
+  server = await startTestServer();
+  owner = await createOwner(server);
+});
+afterAll(async () => {
+  await server.close();
+  server.home.remove();
+});
+
+const asOperator = (target: string) => sendAdmin(server.adminSocket, { target });
+
+async function ledgerSize(): Promise<number> {
+  return parseAnswer(statusAnswer, await asOperator("/v1/status")).ledger.size;
+}
+
+describe("a used ticket, which anybody may have read in the ledger", () => {
+  it("does not fill the ledger, however often it is brought", async () => {
+    const ticket = ticketOf(owner, { name: "once" });
+    expect((await postEnrolment(server, ticket, createTestSigner())).status).toBe(200);
+    const thief = createTestSigner();
+    const before = await ledgerSize();
+    const startedMs = performance.now();
+    for (let round = 0; round < 10; round += 1) {
+      const tries = Array.from({ length: 20 }, () => postEnrolment(server, ticket, thief));
+      expect(new Set((await Promise.all(tries)).map(({ status }) => status))).toEqual(new Set([401]));
+    }
+    const seconds = (performance.now() - startedMs) / 1000;
+    const refusals = (await ledgerSize()) - before - 1;
+    // The allowance of one peer, and the counts of what was beyond it.
+    expect(refusals).toBeGreaterThanOrEqual(60);
+    expect(refusals).toBeLessThanOrEqual(60 + 5 * seconds + seconds + 1);
+    const [latest] = (await eventsOf(server, "refuse")).filter(({ reasons }) => reasons[0] === "ticket_used");
+    expect(latest).toBeDefined();
+  });
+});
