@@ -1,5 +1,5 @@
 /** What a caller may repeat as often as it likes: none of it may fill the disk, or hold up the thread that stops agents. */
-import { statusAnswer } from "@trustwarden/core/api/ledger.ts";
+import { agentList, statusAnswer } from "@trustwarden/core/api/ledger.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createOwner, parseAnswer, postEnrolment, type TestOwner, ticketOf } from "./support/actors.ts";
 import { sendAdmin } from "./support/http.ts";
@@ -43,5 +43,41 @@ describe("a used ticket, which anybody may have read in the ledger", () => {
     expect(refusals).toBeLessThanOrEqual(60 + 5 * seconds + seconds + 1);
     const [latest] = (await eventsOf(server, "refuse")).filter(({ reasons }) => reasons[0] === "ticket_used");
     expect(latest).toBeDefined();
+  });
+});
+
+describe("a list of agents", () => {
+  it("ends its page early where agents have many instances, and goes on behind it", async () => {
+    const carol = await createOwner(server, "carol");
+    const enrol = (name: string) =>
+      postEnrolment(server, ticketOf(carol, { name, path: "fleet" }), createTestSigner());
+    for (const [name, copies] of [
+      ["few", 2],
+      ["many", 200],
+      ["last", 1],
+    ] as const) {
+      expect((await enrol(name)).status).toBe(200);
+      await Promise.all(Array.from({ length: copies - 1 }, () => enrol(name)));
+    }
+    const pages: string[][] = [];
+    let cursor = "";
+    for (;;) {
+      const target = `/v1/agents?owner=${carol.ownerId}&limit=100${cursor}`;
+      const page = parseAnswer(agentList, await asOperator(target));
+      pages.push(page.agents.map(({ name, instances }) => `${name} ${instances.length}`));
+      if (page.next_cursor === null) break;
+      cursor = `&cursor=${page.next_cursor}`;
+    }
+    expect(pages).toEqual([["few 2", "many 200"], ["last 1"]]);
+  });
+
+  it("keeps to the limit that was asked for", async () => {
+    const { agents, next_cursor } = parseAnswer(agentList, await asOperator("/v1/agents?limit=2"));
+    expect([agents.length, next_cursor]).toEqual([2, agents[1]?.agent_id]);
+    const { agents: all, next_cursor: end } = parseAnswer(
+      agentList,
+      await asOperator("/v1/agents?name=once&limit=1"),
+    );
+    expect([all.length, end]).toEqual([1, null]);
   });
 });

@@ -12,6 +12,12 @@ import { contextOf } from "../command-context.ts";
 import type { Visit } from "../route.ts";
 import type { Services } from "../services.ts";
 
+/**
+ * A page ends after the agent that reaches this many instances. Pages are made on the thread that keeps the leases
+ * alive: one of a hundred thousand instances would hold up every stop for half a minute.
+ */
+const MAX_LISTED_INSTANCES = 200;
+
 interface AgentQuery {
   readonly owner?: string | undefined;
   readonly name?: string | undefined;
@@ -59,18 +65,25 @@ export async function createVerifierTicket(
 export async function listAgents(services: Services, visit: Visit<unknown, AgentQuery>): Promise<AgentList> {
   const { owner, name, cursor, limit } = visit.query;
   const ownerId = ownOnly(visit.caller, owner);
-  const found = services.reads.listAgents({
-    ...(ownerId === undefined ? {} : { ownerId }),
-    ...(name === undefined ? {} : { name }),
-    ...(cursor === undefined ? {} : { after: cursor }),
-    limit: limit + 1,
-  });
-  const page = found.slice(0, limit);
   const now = services.clock.trustedSeconds();
-  return {
-    agents: page.map((agent) => formatAgent(services, agent, now)),
-    next_cursor: found.length > limit ? (page.at(-1)?.agentId ?? null) : null,
-  };
+  const agents: AgentView[] = [];
+  let after = cursor;
+  let listed = 0;
+  for (;;) {
+    const [agent] = services.reads.listAgents({
+      ...(ownerId === undefined ? {} : { ownerId }),
+      ...(name === undefined ? {} : { name }),
+      ...(after === undefined ? {} : { after }),
+      limit: 1,
+    });
+    if (agent === undefined) return { agents, next_cursor: null };
+    if (agents.length === limit || listed >= MAX_LISTED_INSTANCES) {
+      return { agents, next_cursor: after ?? null };
+    }
+    agents.push(formatAgent(services, agent, now));
+    after = agent.agentId;
+    listed += agent.instances.length;
+  }
 }
 
 /** @throws TrustWardenError `not_found`, also for another owner's agent. */
@@ -92,7 +105,12 @@ function ownOnly({ principal }: Caller, asked: string | undefined): string | und
 
 function formatAgent({ reads }: Services, agent: AgentState, now: number): AgentView {
   const instances = agent.instances.map((instance) =>
-    formatInstance(reads.chainOf(instance.instanceId), instance, now),
+    // A root is its own chain, and most instances are roots.
+    formatInstance(
+      instance.parentInstanceId === null ? [instance] : reads.chainOf(instance.instanceId),
+      instance,
+      now,
+    ),
   );
   return {
     agent_id: agent.agentId,
@@ -114,8 +132,9 @@ function formatInstance(
   instance: InstanceState,
   now: number,
 ): AgentView["instances"][number] {
+  const ancestors = chain.slice(0, -1);
   const isCoveredByAll = (atom: string) =>
-    chain.every(({ scope }) => isSubset({ parent: scope, child: parseScope([atom]) }));
+    ancestors.every(({ scope }) => isSubset({ parent: scope, child: parseScope([atom]) }));
   return {
     instance_id: instance.instanceId,
     spiffe_id: instance.spiffeId,
