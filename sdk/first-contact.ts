@@ -22,7 +22,7 @@ import { parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { openHttps, readBody } from "./https-request.ts";
 import { nowSeconds, type Runtime } from "./runtime.ts";
-import { peerChainOfMessage } from "./tls.ts";
+import { ANONYMOUS_CONTEXT, peerChainOfMessage } from "./tls.ts";
 
 /** Where every server publishes its trust bundle. */
 export const BUNDLE_PATH = "/v1/bundle";
@@ -53,7 +53,11 @@ export async function readPinnedBundle(
   runtime: Runtime,
 ): Promise<TrustBundle> {
   // Unverified on purpose and used for this one public document: the pin below decides.
-  const agent = new Agent({ rejectUnauthorized: false, minVersion: "TLSv1.3", maxCachedSessions: 0 });
+  const agent = new Agent({
+    rejectUnauthorized: false,
+    secureContext: ANONYMOUS_CONTEXT,
+    maxCachedSessions: 0,
+  });
   try {
     const call = {
       agent,

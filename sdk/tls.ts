@@ -11,7 +11,13 @@ import { constants, type X509Certificate } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { Agent, type RequestOptions } from "node:https";
 import { isIP, type Socket } from "node:net";
-import { type ConnectionOptions, connect, type SecureContext, TLSSocket } from "node:tls";
+import {
+  type ConnectionOptions,
+  connect,
+  createSecureContext,
+  type SecureContext,
+  TLSSocket,
+} from "node:tls";
 import type { SpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
 import type { TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { verifyX509Svid, type X509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
@@ -53,6 +59,9 @@ export interface PeerCheck {
   readonly refusal?: "peer_untrusted" | "server_untrusted";
   readonly runtime?: Runtime;
 }
+
+/** What a client without an SVID presents: nothing. Made once, since making it costs as much as a handshake's signature. */
+export const ANONYMOUS_CONTEXT: SecureContext = createSecureContext({ minVersion: "TLSv1.3" });
 
 const chains = new WeakMap<Socket, readonly Uint8Array[]>();
 
@@ -114,7 +123,7 @@ function connectOptions({ host, port }: RequestOptions, { svid }: PeerCheck): Co
     host: name,
     port: Number(port ?? 443),
     ...(isIP(name) === 0 ? { servername: name } : {}),
-    ...(svid === undefined ? {} : { secureContext: svid().secureContext }),
+    secureContext: svid?.().secureContext ?? ANONYMOUS_CONTEXT,
     // Our own check below decides.
     rejectUnauthorized: false,
     minVersion: "TLSv1.3",

@@ -10,7 +10,6 @@ import type { BundleSource } from "@trustwarden/core/agentid/ports.ts";
 import { ProvenChains } from "@trustwarden/core/agentid/proven-chains.ts";
 import { parseSpiffeId, type SpiffeId, type TrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { parseTrustBundle, type TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
-import { verifyX509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
 import { type NoteKey, parseVkey } from "@trustwarden/core/agentledger/signed-note.ts";
 import { type Discovery, discovery as discoverySchema } from "@trustwarden/core/api/ledger.ts";
 import { encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
@@ -66,7 +65,7 @@ export async function connectServer(address: ServerAddress, runtime: Runtime): P
   const origin = parseOrigin(address.url);
   const bundle = await readPinnedBundle(origin, address, runtime);
   const server = new TrustServer({ origin, bundle, address, runtime });
-  await server.refresh();
+  await server.discover();
   return server;
 }
 
@@ -152,6 +151,11 @@ export class TrustServer {
       this.#bundle = bundle;
       this.#chains = new ProvenChains(bundle);
     }
+    await this.discover();
+  }
+
+  /** Reads what the server says of itself. @throws TrustWardenError `server_untrusted` when that is another server. */
+  async discover(): Promise<void> {
     const discovery = await this.call({ method: "GET", target: DISCOVERY_PATH, schema: discoverySchema });
     requireOwn(discovery, this.trustDomain);
     this.#logKey = parseVkey(discovery.log_vkey);
@@ -241,7 +245,7 @@ export class TrustServer {
   #learn(message: IncomingMessage): void {
     if (this.#learned.has(message.socket)) return;
     this.#learned.add(message.socket);
-    const { leaf } = verifyX509Svid(peerChainOfMessage(message), this.bundles, nowSeconds(this.#runtime));
+    const { leaf } = this.#chains.verify(peerChainOfMessage(message), nowSeconds(this.#runtime));
     if (this.#svids.has(leaf.sha256)) return;
     this.#svids.set(leaf.sha256, { sha256: leaf.sha256, publicKey: leaf.publicKey });
     const [oldest] = this.#svids.keys();
