@@ -27,6 +27,8 @@ import { createSqliteStore, type SqliteStore } from "./store/sqlite.ts";
 const MAX_ENTRY_BYTES = 16_384;
 /** Acknowledged entries wait this long for the tree, so that a busy log makes few, large checkpoints. */
 const CHECKPOINT_PACE_MS = 50;
+/** Events of commands that nobody but the server dates; each command also raises the clock floor of the state. */
+const COMMAND_KINDS = ["start", "owner", "ticket", "issue"] as const;
 
 /** What is opened before anything listens. */
 export interface Parts {
@@ -82,6 +84,7 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
   const seen = new SeenIntents();
   await reconcile({ sequencer, store, highWater, clock, log, seen });
   await index.catchUp(sequencer);
+  requireCurrentState(store, index);
   const failed = failure.promise;
   return {
     config,
@@ -179,4 +182,20 @@ async function reconcile(
     known: tail.indexes,
   });
   if (drained > 0) log.warn({ drained }, "events of an interrupted run were recorded late");
+}
+
+/**
+ * Refuses a state that does not know a command which the ledger does: in an older copy, used tickets and keys would be
+ * fresh again. Where only revocations are missing, the epoch kept outside has said so already.
+ *
+ * @throws TrustWardenError `data_rolled_back`.
+ */
+function requireCurrentState({ reads }: SqliteStore, index: LedgerIndex): void {
+  const floorMs = reads.clockFloorMs();
+  for (const kind of COMMAND_KINDS) {
+    const [latest] = index.query({ kind }, { limit: 1 }).events;
+    if (latest !== undefined && Date.parse(latest.timestamp) > floorMs) {
+      throw new TrustWardenError("data_rolled_back", { reason: "state", kind, floorMs });
+    }
+  }
 }

@@ -127,6 +127,19 @@ describe("a start is refused", () => {
     await expectRejection(startTestServer({}, home), "data_rolled_back");
   });
 
+  it("on an older copy of the state in which a used ticket would be fresh again", async () => {
+    const owner = await createOwner(server);
+    await stop();
+    // A graceful end leaves one file, so that this is how a person makes a copy.
+    expect(readdirSync(home.dataDir)).not.toContain("state.db-wal");
+    cpSync(join(home.dataDir, "state.db"), join(home.dataDir, "..", "old.db"));
+    server = await start();
+    await enrolAgent(server, owner);
+    await stop();
+    cpSync(join(home.dataDir, "..", "old.db"), join(home.dataDir, "state.db"));
+    await expectRejection(startTestServer({}, home), "data_rolled_back");
+  });
+
   it("on an older copy of the whole data directory", async () => {
     await createOwner(server, "alice");
     await stop();

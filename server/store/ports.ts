@@ -198,6 +198,8 @@ export interface AgentState {
 /** Reads; synchronous, on a read-only connection, never inside a transaction that writes. */
 export interface StoreReads {
   epoch(): number;
+  /** Unix milliseconds of the latest committed command; 0 before the first. */
+  clockFloorMs(): number;
   findOwner(ownerId: string): OwnerState | undefined;
   findOwnerByName(name: string): OwnerState | undefined;
   listOwners(): readonly OwnerState[];

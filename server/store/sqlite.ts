@@ -50,8 +50,9 @@ export async function createSqliteStore(options: SqliteStoreOptions): Promise<Sq
     commands: createCommands(writer),
     reads,
     close: async () => {
-      await writer.close();
+      // The writer last: only the last connection, if it may write, folds the write-ahead log into the one file.
       reads.close();
+      await writer.close();
     },
   };
 }
