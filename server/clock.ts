@@ -3,7 +3,8 @@
  *
  * Wall time decides what has expired, so setting it back would bring the dead to life. The floor is the
  * latest instant that this deployment has signed; a wall clock clearly behind it is not believed for any decision.
- * Revocation and health never ask the floor: stopping works with any clock.
+ * Health and an operator's revocation never ask the floor: stopping works with any clock, from the admin socket. What an
+ * owner or an agent signs has a time of its own, and nobody can check that with a clock that is wrong.
  */
 import { performance } from "node:perf_hooks";
 import { TrustWardenError } from "@trustwarden/core/error.ts";

@@ -2,7 +2,8 @@
  * Requests that an owner's key signs: one header, one signature, over exactly this request, once.
  *
  * There are no owner sessions and no cookies, so nothing ambient can be stolen or ridden on. A restart forgets which
- * requests were used, so requests signed before it are refused.
+ * requests were used, so requests signed before it are refused; the limit of that is a signer's clock that runs ahead,
+ * by at most the allowed skew, whose requests can look newer than the restart.
  */
 import { encodeBase64url, parseBase64url, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { parseP256PublicKey, sha256 } from "@trustwarden/core/crypto.ts";
