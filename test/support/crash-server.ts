@@ -1,0 +1,100 @@
+/** A server in a process of its own, on the directories of a test, that dies when and where it is told to. */
+import { spawn } from "node:child_process";
+import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { parseJsonObject } from "@trustwarden/core/json.ts";
+import type { CrashPoint, Weakening } from "./crash-points.ts";
+import { type TestHome, type TestServer, TRUST_DOMAIN } from "./server.ts";
+
+const MAIN = fileURLToPath(new URL("../../server/main.ts", import.meta.url));
+const HOOK = new URL("./crash-hook.ts", import.meta.url);
+/** A campaign enrols far more than one owner normally does. */
+const QUOTAS = {
+  agentsPerOwner: 1_000_000,
+  liveInstancesPerOwner: 1_000_000,
+  issuesPerOwnerPerHour: 1_000_000,
+};
+
+/** Where and on which occasion the process kills itself. */
+export interface PlannedCrash {
+  readonly point: CrashPoint;
+  /** The occasion, from 1. */
+  readonly hit: number;
+}
+
+/** A started process, whether it gets as far as listening or not. */
+export interface Starting {
+  /** Undefined when the process died before it was ready. */
+  readonly ready: Promise<TestServer | undefined>;
+  /** Resolves when the process is gone, with the signal that ended it. */
+  readonly gone: Promise<string | null>;
+  /** What it wrote to standard error. */
+  errors(): string;
+  kill(): void;
+}
+
+/** Makes the configuration directory with its settings. */
+export function configureHome({ configDir }: TestHome): void {
+  mkdirSync(configDir, { recursive: true, mode: 0o700 });
+  writeFileSync(join(configDir, "server.json"), JSON.stringify({ quotas: QUOTAS }), { mode: 0o600 });
+}
+
+/** From now on the process of this home dies at a point. */
+export function planCrash(home: TestHome, { point, hit }: PlannedCrash): void {
+  const file = planFileOf(home);
+  writeFileSync(`${file}.new`, JSON.stringify({ point: point.name, hit }));
+  renameSync(`${file}.new`, file);
+}
+
+/** From now on no process of this home has to die. */
+export function cancelCrash(home: TestHome): void {
+  rmSync(planFileOf(home), { force: true });
+}
+
+/** Starts `server/main.ts`; it runs until it is killed or a plan says so. */
+export function startProcess(home: TestHome, weakening?: Weakening): Starting {
+  const child = spawn(process.execPath, ["--import", formatHook(home, weakening), MAIN], {
+    env: {
+      TRUSTWARDEN_DATA_DIR: home.dataDir,
+      TRUSTWARDEN_CONFIG_DIR: home.configDir,
+      TRUSTWARDEN_TRUST_DOMAIN: TRUST_DOMAIN,
+      TRUSTWARDEN_PORT: "0",
+      TRUSTWARDEN_STOP_PORT: "0",
+      TRUSTWARDEN_LOG_LEVEL: "error",
+    },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const errors: string[] = [];
+  child.stderr.on("data", (chunk) => errors.push(String(chunk)));
+  const gone = Promise.withResolvers<string | null>();
+  child.once("close", (_code, signal) => gone.resolve(signal));
+  const kill = () => child.kill("SIGKILL");
+  const close = async () => {
+    kill();
+    await gone.promise;
+  };
+  const ready = Promise.withResolvers<TestServer | undefined>();
+  createInterface(child.stdout).once("line", (line) => {
+    ready.resolve({ ...addressesOf(line), failed: gone.promise, close, home });
+  });
+  void gone.promise.then(() => ready.resolve(undefined));
+  return { ready: ready.promise, gone: gone.promise, errors: () => errors.join(""), kill };
+}
+
+function formatHook(home: TestHome, weakening: Weakening | undefined): string {
+  const hook = new URL(HOOK);
+  hook.searchParams.set("plan", planFileOf(home));
+  if (weakening !== undefined) hook.searchParams.set("weakening", weakening.name);
+  return hook.href;
+}
+
+function planFileOf({ configDir }: TestHome): string {
+  return join(configDir, "crash-plan.json");
+}
+
+function addressesOf(line: string): Pick<TestServer, "url" | "stopUrl" | "adminSocket"> {
+  const { url, stop_url, admin_socket } = parseJsonObject(line);
+  return { url: String(url), stopUrl: String(stop_url), adminSocket: String(admin_socket) };
+}
