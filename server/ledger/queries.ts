@@ -4,6 +4,7 @@
  * The index is never trusted. What is shown of one event is read from the log and comes with a proof of each record,
  * so that whoever asks can check it without believing this server.
  */
+import { setImmediate } from "node:timers/promises";
 import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import type { JoinedEvent } from "@trustwarden/core/agentledger/join.ts";
 import type { EventFilter, EventPage, QueryIndex } from "@trustwarden/core/agentledger/query-index.ts";
@@ -27,10 +28,11 @@ export interface ProvenEvent {
   readonly checkpoint: string;
 }
 
-/** Reads the ledger for whoever may. */
+/** Reads the ledger for whoever may. Owns the order of its searches: one in each turn of the event loop. */
 export class LedgerQueries {
   readonly #log: LogWriter;
   readonly #index: Pick<QueryIndex, "query">;
+  #turn: Promise<void> = Promise.resolve();
 
   constructor(options: { readonly log: LogWriter; readonly index: Pick<QueryIndex, "query"> }) {
     this.#log = options.log;
@@ -38,10 +40,11 @@ export class LedgerQueries {
   }
 
   /** A page of events, newest first. @throws TrustWardenError `request_malformed` for a foreign cursor. */
-  search(
+  async search(
     filter: EventFilter,
     page: { readonly limit: number; readonly cursor?: string | undefined },
-  ): EventPage {
+  ): Promise<EventPage> {
+    await this.#nextTurn();
     return this.#index.query(filter, page);
   }
 
@@ -55,7 +58,8 @@ export class LedgerQueries {
     readonly eventId: string;
     readonly within?: string | undefined;
   }): Promise<ProvenEvent> {
-    const event = this.#index.query(options, { limit: MAX_NAMESAKES }).events.at(-1);
+    const { events } = await this.search(options, { limit: MAX_NAMESAKES });
+    const event = events.at(-1);
     if (event === undefined) throw new TrustWardenError("not_found");
     await this.#log.waitForCheckpoint(Math.max(...event.indexes) + 1);
     const { note, size } = this.#head();
@@ -76,6 +80,15 @@ export class LedgerQueries {
     const { note, size } = this.#head();
     const proof = await this.#log.proveConsistency(options.from, options.to ?? size);
     return { proof: proof.map(encodeBase64), checkpoint: note };
+  }
+
+  /**
+   * A search holds the thread that also keeps the leases alive. However many arrive together, beats and stops have
+   * their turn between any two of them.
+   */
+  #nextTurn(): Promise<void> {
+    this.#turn = this.#turn.then(() => setImmediate());
+    return this.#turn;
   }
 
   #head(): { readonly note: string; readonly size: number } {

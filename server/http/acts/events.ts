@@ -25,7 +25,7 @@ export async function searchEvents(
   visit: Visit<unknown, z.output<typeof eventQuery>>,
 ): Promise<EventPage> {
   const { since, until, cursor, limit, ...filter } = visit.query;
-  const { events, nextCursor } = services.events.search(
+  const { events, nextCursor } = await services.events.search(
     { ...filter, sinceMs: parseTime(since), untilMs: parseTime(until), within: subtreeOf(visit.caller) },
     { limit, cursor },
   );
