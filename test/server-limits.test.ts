@@ -54,6 +54,12 @@ function exchangeRaw(text: string | Buffer, options: ConnectionOptions = {}): Pr
 }
 
 describe("the edge", () => {
+  it("gives a stranger who says nothing no place on the stop listener for long", async () => {
+    const silent = connectPlain({ host: "127.0.0.1", port: Number(new URL(server.stopUrl).port) });
+    silent.on("error", () => undefined);
+    await new Promise((resolve) => silent.once("close", resolve));
+  }, 8000);
+
   it("answers health without an identity on both TLS listeners", async () => {
     for (const url of [server.url, server.stopUrl]) {
       expect(await send(url, { target: "/healthz" })).toMatchObject({ status: 200, text: '{"status":"ok"}' });

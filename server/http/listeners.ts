@@ -29,6 +29,8 @@ const REQUEST_TIMEOUT_MS = 30_000;
 /** Agents keep their connection between actions. */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** Strangers who connect and say nothing must not hold the places of those who come to stop something. */
+const STOP_HANDSHAKE_TIMEOUT_MS = 2000;
 const MAX_CONNECTIONS = 8192;
 /** Longest path of a unix socket that every system takes. */
 const MAX_SOCKET_PATH_BYTES = 103;
@@ -122,12 +124,13 @@ function createListeners({ services, routes, listen, tls }: OpenOptions): Record
   const rules: HeadRules = { hosts: knownHosts(listen), allowsUpgrade: false };
   const serveRoute: ServeOptions["serve"] = (route, arrival) => serve(services, route, arrival);
   const options = { routes, rules, serve: serveRoute, log: services.log };
-  const makeTls = (handler: RequestListener) => createServer(tlsOptions(tls), handler);
+  const makeTls = (handshakeTimeout: number) => (handler: RequestListener) =>
+    createServer({ ...tlsOptions(tls), handshakeTimeout }, handler);
   const makePlain = (handler: RequestListener) => createPlainServer(HTTP_OPTIONS, handler);
-  const stop = createListener({ ...options, listener: "stop" }, makeTls);
+  const stop = createListener({ ...options, listener: "stop" }, makeTls(STOP_HANDSHAKE_TIMEOUT_MS));
   stop.server.on("upgrade", createUpgradeListener({ services, routes, rules }));
   return {
-    main: createListener({ ...options, listener: "main" }, makeTls),
+    main: createListener({ ...options, listener: "main" }, makeTls(HANDSHAKE_TIMEOUT_MS)),
     stop,
     admin: createListener({ ...options, listener: "admin" }, makePlain),
   };
@@ -153,7 +156,6 @@ function tlsOptions(material: TlsMaterial) {
     ...contextOptions(material),
     requestCert: true,
     rejectUnauthorized: false,
-    handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
     ALPNProtocols: ["http/1.1"],
   };
 }
