@@ -3,7 +3,8 @@
  *
  * Peers are asked for a certificate but never refused by the TLS library: our own code verifies the chain, so that a
  * refusal is a recorded 401. There is no session resumption, since a resumed session would skip that check (D9).
- * The stop listener shares nothing with the main one but the process, so that a flood there does not delay a stop.
+ * The stop listener has connections and limits of its own, so that a flood on the main one does not shut it; what they
+ * share is the event loop, which is why nothing here may hold it for long.
  */
 import { constants } from "node:crypto";
 import { chmod, rm } from "node:fs/promises";
