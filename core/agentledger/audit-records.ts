@@ -6,6 +6,7 @@
  */
 import { TrustWardenError } from "../error.ts";
 import type { ControlRecord, DecisionRecord, Intent, OutcomeRecord } from "../event.ts";
+import { EnrolmentAuditor } from "./audit-enrolments.ts";
 import { auditSequences, type SequencedIntent } from "./audit-sequences.ts";
 import type { FindingCode, Report } from "./finding.ts";
 import {
@@ -34,6 +35,7 @@ const SERVER_ID = /^spiffe:\/\/[^/]+\/trustwarden\/server\/[^/]+$/;
 export class RecordAuditor {
   readonly #svids: SvidDirectory;
   readonly #report: Report;
+  readonly #enrolments: EnrolmentAuditor;
   readonly #actions = new Map<string, Action>();
   readonly #payloads = new Map<string, { readonly payloadSha256: string }>();
   /** Epoch at which an owner, agent or instance was revoked, by its name. */
@@ -45,6 +47,7 @@ export class RecordAuditor {
   constructor(options: { readonly svids: SvidDirectory; readonly report: Report }) {
     this.#svids = options.svids;
     this.#report = options.report;
+    this.#enrolments = new EnrolmentAuditor(options.svids);
   }
 
   /** Signatures that verified. */
@@ -197,6 +200,8 @@ export class RecordAuditor {
     const { intent } = action;
     if (intent.event_id !== decision.event_id || decision.chain.at(-1) !== intent.agent.id) {
       this.#finding("decision_mismatch", index, "event or agent is not the intent's");
+    } else if (this.#enrolments.chainOf(intent.agent.spiffe_id)?.join() !== decision.chain.join()) {
+      this.#finding("decision_mismatch", index, "its chain is not the one that the instance was issued with");
     }
     action.decision = decision;
     if (decision.allow) this.#requireUnrevoked(index, { decision, intent });
@@ -250,6 +255,7 @@ export class RecordAuditor {
   ): void {
     if (!SERVER_ID.test(signerId))
       this.#finding("signer_not_allowed", index, "a control record that no server signed");
+    else this.#auditEnrolment(index, control);
     if (control.intent_sha256 !== null) {
       const action = this.#actions.get(control.intent_sha256);
       if (action === undefined || before !== control.intent_sha256) {
@@ -262,6 +268,15 @@ export class RecordAuditor {
       control.subject,
       Math.min(control.epoch, this.#revoked.get(control.subject) ?? control.epoch),
     );
+  }
+
+  #auditEnrolment(index: number, control: ControlRecord): void {
+    try {
+      this.#enrolments.add(control);
+    } catch (error) {
+      const reason = error instanceof TrustWardenError ? error.details.reason : undefined;
+      this.#finding("enrolment_unproven", index, String(reason ?? codeOf(error)));
+    }
   }
 
   #finding(code: FindingCode, index: number, detail: string): void {

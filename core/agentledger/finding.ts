@@ -23,6 +23,7 @@ export const FINDINGS = {
   decision_mismatch: "damage",
   outcome_mismatch: "damage",
   control_mismatch: "damage",
+  enrolment_unproven: "damage",
   seen_mismatch: "damage",
   record_repeated: "alarm",
   intent_without_decision: "alarm",

@@ -79,6 +79,10 @@ export const testServer: TestParty = createTestParty("spiffe://acme.test/trustwa
 export const testGateway: TestParty = createTestParty(
   "spiffe://acme.test/trustwarden/verifier/bank/inst-01J",
 );
+export const testOwner: TestParty = createTestParty("own_1");
+export const testOrchestrator: TestParty = createTestParty(
+  "spiffe://acme.test/team/finance/orchestrator/inst-01O",
+);
 export const testAgent: TestParty = createTestParty("spiffe://acme.test/team/finance/payment-agent/inst-01A");
 
 const TIME = new Date(TEST_NOW * 1000).toISOString();
@@ -183,20 +187,57 @@ export function issueTestControl(
   return issueEntry("control", control, by);
 }
 
-/** Entry of the issue event that carries a party's certificate. */
-export function issueTestSvid(party: TestParty, number: number): Uint8Array {
+/** Entry that registers the owner of all test agents. */
+export function issueTestOwner(): Uint8Array {
+  const spki = encodeBase64(encodeSpki(testOwner.signer.publicKey));
+  return issueTestControl({
+    event_id: formatTestEventId(999),
+    kind: "owner",
+    subject: "own_1",
+    chain: ["owner:own_1"],
+    details: { owner: "own_1", spki },
+  });
+}
+
+/**
+ * Entry of the event that carries a party's certificate: a server starts, a verifier has the server's ticket, the
+ * orchestrator its owner's, and everybody else the orchestrator's grant.
+ *
+ * @param details - replace the honest ones.
+ */
+export function issueTestSvid(party: TestParty, number: number, details: JsonObject = {}): Uint8Array {
+  const enrolment = issueTestEnrolment(party);
+  const proof = { enrolment_sha256: encodeBase64url(sha256(encodeUtf8(enrolment))) };
+  const agentId = party === testOrchestrator ? "agt_orchestrator" : "agt_payment";
+  const above = party === testOrchestrator ? [] : ["agt_orchestrator"];
   return issueTestControl({
     event_id: formatTestEventId(1000 + number),
-    kind: "issue",
+    kind: party === testServer ? "start" : "issue",
     subject: party.spiffeId,
-    chain: ["owner:own_1", "agt_orchestrator", "agt_payment"],
+    chain: ["owner:own_1", ...above, agentId],
     details: {
-      agent_id: "agt_payment",
+      agent_id: agentId,
       spiffe_id: party.spiffeId,
+      scope: ["write:transactions"],
       svid_sha256: party.sha256,
       svid_chain: [encodeBase64(party.leaf)],
+      enrolment,
+      possession: issueEnvelope("possession", proof, party.signer, party.sha256),
+      ...details,
     },
   });
+}
+
+/** The document that lets a party be, signed by whoever may; or by another, for a forgery. */
+export function issueTestEnrolment(party: TestParty, by?: TestParty): string {
+  const scope = ["write:transactions"];
+  const issued = (name: "ticket" | "grant", payload: JsonObject, signer: TestParty) =>
+    issueEnvelope(name, payload, (by ?? signer).signer, (by ?? signer).sha256);
+  if (party.spiffeId.includes("/trustwarden/")) return issued("ticket", { kind: "verifier" }, testServer);
+  if (party === testOrchestrator)
+    return issued("ticket", { kind: "agent", owner: "own_1", scope }, testOwner);
+  const { spiffeId: parent, sha256: svid_sha256 } = testOrchestrator;
+  return issued("grant", { parent, svid_sha256, scope }, testOrchestrator);
 }
 
 function issueEntry(

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { encodeBase64, encodeBase64url, encodeUtf8, parseUtf8 } from "../bytes.ts";
 import { sha256 } from "../crypto.ts";
 import { parseEnvelope } from "../dsse.ts";
+import type { JsonObject } from "../json.ts";
 import { verifyCheckpoint } from "./checkpoint.ts";
 import { createTestLogSigner } from "./ledger.test.support.ts";
 import {
@@ -15,21 +16,30 @@ import {
   formatTestEventId,
   issueTestControl,
   issueTestDecision,
+  issueTestEnrolment,
   issueTestIntent,
   issueTestOutcome,
+  issueTestOwner,
   issueTestSvid,
   TEST_NOW,
+  type TestParty,
   testAgent,
   testCertificates,
   testGateway,
+  testOrchestrator,
   testServer,
 } from "./record.test.support.ts";
+import { parseRecord } from "./record.ts";
 import { Sequencer } from "./sequencer.ts";
 import { auditLog, type LogReport, verifyLog } from "./verify-log.ts";
 
 const origin = "ledger.acme.test/2026q4";
-/** Certificates of everybody, as the first entries of any log. */
-const birth = [testServer, testGateway, testAgent].map(issueTestSvid);
+/** The owner and the certificates of everybody, as the first entries of any log. */
+const birth = [
+  issueTestSvid(testServer, 0),
+  issueTestOwner(),
+  ...[testGateway, testOrchestrator, testAgent].map((party, index) => issueTestSvid(party, index + 1)),
+];
 const at = birth.length;
 
 async function logOf(
@@ -55,6 +65,11 @@ async function logOf(
 
 const auditOf = async (medium: MemoryMedium, vkey: string) =>
   auditLog({ reader: new MemoryLogStorage(medium), vkey, certificates: testCertificates });
+
+function parseTestDetails(entry: Uint8Array): JsonObject {
+  const { unverified } = parseRecord(entry);
+  return unverified.kind === "control" ? unverified.value.details : {};
+}
 
 async function audit(entries: readonly Uint8Array[]): Promise<LogReport> {
   const { medium, vkey } = await logOf(entries);
@@ -98,9 +113,9 @@ describe("the audit of a log", () => {
   it("finds nothing in an honest one, and counts what it checked", async () => {
     const report = await audit(history(20));
     expect(report.findings).toEqual([]);
-    expect(report.records).toEqual({ intent: 20, decision: 20, outcome: 20, control: 3 });
-    expect(report.signatures).toBe(63);
-    expect(report.checkpoint.size).toBe(63);
+    expect(report.records).toEqual({ intent: 20, decision: 20, outcome: 20, control: 5 });
+    expect(report.signatures).toBe(65);
+    expect(report.checkpoint.size).toBe(65);
   });
 
   it("refuses to begin without a checkpoint of the expected log", async () => {
@@ -120,11 +135,11 @@ describe("the audit of a log", () => {
       "checkpoint",
       "tile/0/000",
       "tile/0/001",
-      "tile/0/002.p/61",
+      "tile/0/002.p/63",
       "tile/1/000.p/2",
       "tile/entries/000",
       "tile/entries/001",
-      "tile/entries/002.p/61",
+      "tile/entries/002.p/63",
     ]);
     let state = 12345;
     const random = (limit: number) => {
@@ -154,7 +169,7 @@ describe("the audit of a log", () => {
 
   it("names a missing file", async () => {
     const { medium, vkey } = await logOf(history(90));
-    for (const path of ["tile/0/000", "tile/entries/000", "tile/1/000.p/1", "tile/entries/001.p/17"]) {
+    for (const path of ["tile/0/000", "tile/entries/000", "tile/1/000.p/1", "tile/entries/001.p/19"]) {
       const bytes = medium.files.get(path) ?? new Uint8Array(0);
       medium.files.delete(path);
       expect((await auditOf(medium, vkey)).findings).toContainEqual(
@@ -192,9 +207,11 @@ describe("the audit of a log", () => {
     const alive = createTestParty("spiffe://acme.test/w/inst-01W", { expiresAt: TEST_NOW + 1 });
     expect(codes(await audit([issueTestIntent({ by: stranger })]))).toEqual(["svid_unknown"]);
     expect(codes(await audit([issueTestSvid(untrusted, 9), issueTestIntent({ by: untrusted })]))).toEqual([
+      "enrolment_unproven",
       "svid_refused",
     ]);
     expect(codes(await audit([issueTestSvid(expired, 9), issueTestIntent({ by: expired })]))).toEqual([
+      "enrolment_unproven",
       "svid_refused",
     ]);
     expect(codes(await audit([issueTestSvid(alive, 9), issueTestIntent({ by: alive })]))).toEqual([
@@ -237,6 +254,32 @@ describe("the audit of a log", () => {
       "decision_without_intent",
     );
     expect(codes(await audit([outcome]))).toEqual(["outcome_without_decision"]);
+  });
+
+  it("finds an instance that nobody signed for, or for whom somebody else did", async () => {
+    const child = createTestParty("spiffe://acme.test/team/child/inst-01C");
+    const other = createTestParty("spiffe://acme.test/team/other/inst-01D");
+    const run = async (party: TestParty, details: JsonObject) =>
+      codes(await audit([issueTestSvid(party, 9, details)]));
+    expect(await run(child, {})).toEqual([]);
+    const forged = [
+      { enrolment: null },
+      { possession: null },
+      { enrolment: issueTestEnrolment(child, testServer) },
+      { enrolment: issueTestEnrolment(child, testAgent) },
+      { enrolment: issueTestEnrolment(testGateway) },
+      { enrolment: issueTestEnrolment(testOrchestrator) },
+      { scope: ["write:transactions", "delete:transactions"] },
+      { svid_sha256: testAgent.sha256 },
+      { possession: parseTestDetails(issueTestSvid(other, 8)).possession ?? null },
+    ];
+    for (const details of forged) expect(await run(child, details)).toEqual(["enrolment_unproven"]);
+    expect(codes(await audit([issueTestOwner()]))).toEqual(["record_repeated"]);
+  });
+
+  it("finds a decision that names another chain than the instance was issued with", async () => {
+    const stolen = issueTestDecision(intent, { chain: ["owner:own_2", "agt_orchestrator", "agt_payment"] });
+    expect(codes(await audit([intent, stolen, outcome]))).toEqual(["decision_mismatch"]);
   });
 
   it("finds records of one action that contradict one another", async () => {
@@ -332,7 +375,7 @@ describe("the audit of a log", () => {
       onRecord: (index, record) => seen.push(`${index} ${record.unverified.kind}`),
     });
     expect(seen).toEqual(
-      ["control", "control", "control", ...Array(3).fill(["intent", "decision", "outcome"]).flat()].map(
+      [...Array(5).fill("control"), ...Array(3).fill(["intent", "decision", "outcome"]).flat()].map(
         (kind, index) => `${index} ${kind}`,
       ),
     );

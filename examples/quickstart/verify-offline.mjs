@@ -204,7 +204,7 @@ function collect({ kind, details, subject, epoch, time, chain }, { issues, owner
 }
 
 // ---- 4. Actions: intent, decision and outcome must tell one story ----
-function checkActions({ records, revocations }) {
+function checkActions({ records, revocations, issues }) {
   const actions = new Map();
   const payloads = new Map();
   for (const record of records) {
@@ -215,13 +215,13 @@ function checkActions({ records, revocations }) {
     if (payloads.get(key)?.equals(raw) === false) problem(`entry ${index}`, "a second record of its kind");
     payloads.set(key, raw);
     if (kind === "intent") actions.set(intentSha256, { intent: record });
-    else if (action) checkPart(action, record, revocations);
+    else if (action) checkPart(action, record, { revocations, issues });
     else if (intentSha256 !== null) problem(`entry ${index}`, `a ${kind} without its intent`);
   }
   return actions;
 }
 
-function checkPart(action, record, revocations) {
+function checkPart(action, record, { revocations, issues }) {
   const { kind, value, index } = record;
   const { intent } = action;
   const place = `entry ${index}`;
@@ -232,6 +232,9 @@ function checkPart(action, record, revocations) {
   if (kind !== "decision") return;
   const { id, spiffe_id } = intent.value.agent;
   if (value.chain.at(-1) !== id) problem(place, "decided about another agent");
+  const issued = issues.get(spiffe_id)?.chain ?? [];
+  if (canonical(value.chain) !== canonical(issued))
+    problem(place, "decided about another chain than was issued");
   const names = [...value.chain.map((link) => link.replace("owner:", "")), spiffe_id];
   const isDead = ({ subject, epoch }) => names.includes(subject) && value.lease_epoch >= epoch;
   if (value.allow && revocations.some(isDead)) problem(place, "allowed although it was revoked");
@@ -272,6 +275,31 @@ function delegationOf(spiffeId, chain, log) {
   const isParents = id === parent && enrolment.keyid === svid_sha256 && isSignedBy(key, enrolment);
   need(isParents && enrolment.kind === "grant", `not so: ${parent} ${granted}`);
   return [...delegationOf(parent, chain.slice(0, -1), log), `${parent} ${granted}`];
+}
+
+/** Nobody is made by the server's word alone: an owner or a parent signed for each agent. */
+function checkIssues(log) {
+  for (const [spiffeId, issue] of log.issues) {
+    try {
+      if (issue.agent_id) delegationOf(spiffeId, issue.chain, log);
+      else requireServiceTicket(spiffeId, issue, log);
+    } catch (error) {
+      problem(spiffeId, error.message);
+    }
+  }
+}
+
+/** A service's ticket is the server's, for an operator, who has no key. */
+function requireServiceTicket(spiffeId, issue, log) {
+  const ticket = parseEnvelope(Buffer.from(issue.enrolment));
+  const { id, key } = verifySvid(ticket.keyid, log, issue.time);
+  const isServers = /^spiffe:\/\/[^/]+\/trustwarden\/server\/[^/]+$/.test(id) && isSignedBy(key, ticket);
+  const isService = spiffeId.split("/")[3] === "trustwarden" && ticket.value.kind === "verifier";
+  need(
+    isServers && isService && ticket.kind === "ticket",
+    `the server did not sign the ticket of ${spiffeId}`,
+  );
+  requirePossession(spiffeId, issue, log);
 }
 
 function requirePossession(spiffeId, { enrolment, possession, svid_sha256, time }, log) {
@@ -319,6 +347,8 @@ function check(directory, { vkey, bundle, event }) {
   const log = checkRecords(entries, readRoots(bundle));
   const counts = `${log.records.length} of ${entries.length} signatures good, ${log.chains.size} certificates`;
   console.log(`records     ${counts} under ${log.roots.length} trust root(s)`);
+  checkIssues(log);
+  console.log(`issues      ${log.issues.size} instances compared with what their owners and parents signed`);
   const actions = checkActions(log);
   console.log(`actions     ${actions.size} intents joined with their decisions and outcomes`);
   for (const note of [...actions.values()].flatMap(notesOf)) console.log(`note        ${note}`);

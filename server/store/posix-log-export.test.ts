@@ -11,6 +11,7 @@ import {
   formatOwnerKeyid,
   issueGrant,
   issueTicket,
+  issueVerifierTicket,
 } from "@trustwarden/core/agentid/enrolment.ts";
 import { issuePossession } from "@trustwarden/core/agentid/possession.ts";
 import { parseSpiffeId, parseTrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
@@ -25,6 +26,7 @@ import { issueEnvelope } from "@trustwarden/core/dsse.ts";
 import { formatTime } from "@trustwarden/core/event.ts";
 import { formatUuidV7 } from "@trustwarden/core/id.ts";
 import { issueIntent } from "@trustwarden/core/intent.ts";
+import type { Signer } from "@trustwarden/core/signer.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
   contextAt,
@@ -76,12 +78,12 @@ class World {
     this.#ownerId = this.#run<{ readonly ownerId: string }>({ kind: "createOwner", command }).ownerId;
   }
 
-  orchestrator(): Party {
+  /** @param signer - of its ticket; another than its owner's for a forgery. */
+  orchestrator(signer: Signer = this.#ownerKey.signer): Party {
     const key = createTestKey();
     const command = ticketCommand(this.#ownerId, { key });
     const { jti, scope, path, name, ttlSeconds, limits } = command;
     const signed = { depth: limits.depth, fan_out: limits.fanOut, budget: limits.budget };
-    const owner = this.#ownerKey.signer;
     const enrolment = issueTicket(
       {
         v: 1,
@@ -97,8 +99,8 @@ class World {
         ttl_seconds: ttlSeconds,
         limits: signed,
       },
-      owner,
-      formatOwnerKeyid(owner.publicKey),
+      signer,
+      formatOwnerKeyid(signer.publicKey),
     );
     return this.#born({ ...command, enrolment, possession: possessionOf(key, enrolment) }, key);
   }
@@ -134,7 +136,14 @@ class World {
 
   verifier(): Party {
     const key = createTestKey();
-    return this.#born(verifierCommand({ key }), key);
+    const command = verifierCommand({ key });
+    const { jti, name, ttlSeconds: ttl_seconds } = command;
+    const enrolment = issueVerifierTicket(
+      { v: 1, kind: "verifier", jti, aud: "spiffe://acme.test", iat: NOW, exp: NOW + 60, name, ttl_seconds },
+      this.#serverSigner(),
+      this.#server.svidSha256,
+    );
+    return this.#born({ ...command, enrolment, possession: possessionOf(key, enrolment) }, key);
   }
 
   revoke(id: string): void {
@@ -394,6 +403,27 @@ describe("an exported ledger", () => {
     forged.act({ agent: { ...parent, key: bank.key }, service: bank, seq: 2, prev: payloadSha256 });
     const byOther = await writeLog("by-other", forged);
     expect(verifyOffline(byOther.directory, ...honestArgs).stdout).toContain("the signature is bad");
+  });
+
+  it("is refused when an agent is in it that its owner never signed for", async () => {
+    const lying = new World();
+    lying.orchestrator(createTestKey().signer);
+    const written = await writeLog("unwanted", lying);
+    const { status, stdout } = verifyOffline(
+      written.directory,
+      "--vkey",
+      written.vkey,
+      "--bundle",
+      written.bundle,
+    );
+    expect(status).toBe(1);
+    expect(stdout).toMatch(/PROBLEM {5}\S+: not so: own_\w+ signed the ticket/);
+    const report = await auditLog({
+      reader: new PosixLogReader(written.directory),
+      vkey: written.vkey,
+      certificates: certificatesOf(lying),
+    });
+    expect(report.findings.map(({ code }) => code)).toEqual(["enrolment_unproven"]);
   });
 
   it("is refused when something was allowed on an epoch that had revoked it", async () => {

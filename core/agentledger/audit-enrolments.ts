@@ -1,0 +1,113 @@
+/**
+ * Who let each instance be: the document behind every issue event, and the proof of the new key.
+ *
+ * The server signs what it issued; that an owner or a parent wanted it is their own signature, which the event
+ * carries. Without this check a lying server could make agents in any owner's name and the log would still add up.
+ */
+import { encodeBase64url, encodeUtf8, parseBase64 } from "../bytes.ts";
+import { type PublicKey, parseP256PublicKey, sha256 } from "../crypto.ts";
+import { parseEnvelope, parseUnverifiedPayload, type UnverifiedEnvelope, verifyEnvelope } from "../dsse.ts";
+import { TrustWardenError } from "../error.ts";
+import type { ControlRecord } from "../event.ts";
+import type { JsonObject } from "../json.ts";
+import type { SvidDirectory } from "./svid-directory.ts";
+
+const SERVER_ID = /^spiffe:\/\/[^/]+\/trustwarden\/server\/[^/]+$/;
+
+/** Owns the owners' keys and the chains of instances, as the log registers them; lives for one audit. */
+export class EnrolmentAuditor {
+  readonly #svids: SvidDirectory;
+  readonly #owners = new Map<string, PublicKey>();
+  readonly #chains = new Map<string, readonly string[]>();
+
+  constructor(svids: SvidDirectory) {
+    this.#svids = svids;
+  }
+
+  /** `owner:<id>` and agent ids that an instance was issued with; undefined when the log does not say. */
+  chainOf(spiffeId: string): readonly string[] | undefined {
+    return this.#chains.get(spiffeId);
+  }
+
+  /**
+   * Checks an allowed event that registers an owner or issues an instance; call in the order of the log.
+   *
+   * @throws TrustWardenError `record_malformed`, or what parsing, signatures and certificates are refused with.
+   */
+  add(control: ControlRecord): void {
+    const { kind, allow, subject, chain } = control;
+    if (!allow || subject === null) return;
+    if (kind === "owner") this.#addOwner(subject, control.details);
+    if (kind !== "issue") return;
+    this.#chains.set(subject, chain);
+    this.#requireWanted(subject, control);
+    this.#requirePossession(subject, control);
+  }
+
+  #addOwner(owner: string, { spki }: JsonObject): void {
+    if (this.#owners.has(owner)) throw invalid("an owner registered twice");
+    this.#owners.set(owner, parseP256PublicKey(parseBase64(textOf(spki))));
+  }
+
+  #requireWanted(subject: string, control: ControlRecord): void {
+    const { details, chain } = control;
+    const envelope = parseEnvelope(textOf(details.enrolment));
+    const document = parseUnverifiedPayload(envelope);
+    if (document.kind === "verifier") {
+      this.#requireServer(envelope, control);
+      if (subject.split("/")[3] !== "trustwarden") throw invalid("a verifier's ticket for an agent");
+      return;
+    }
+    if (String(document.scope) !== String(details.scope)) throw invalid("another scope than was signed");
+    if (document.kind === "agent") this.#requireOwner(envelope, { owner: document.owner, chain });
+    else this.#requireParent(envelope, { document, control });
+  }
+
+  #requireServer(envelope: UnverifiedEnvelope, { time }: ControlRecord): void {
+    const { spiffeId, publicKey } = this.#svids.verify(envelope.unverifiedKeyid, secondsOf(time));
+    if (!SERVER_ID.test(spiffeId)) throw invalid("a verifier's ticket that no server signed");
+    verifyEnvelope(envelope, "ticket", publicKey);
+  }
+
+  #requireOwner(
+    envelope: UnverifiedEnvelope,
+    { owner, chain }: { readonly owner: unknown; readonly chain: readonly string[] },
+  ): void {
+    const key = this.#owners.get(String(owner));
+    if (key === undefined) throw invalid("a ticket of an owner whom nobody registered");
+    if (chain.length !== 2 || chain[0] !== `owner:${owner}`) throw invalid("a ticket of another owner");
+    verifyEnvelope(envelope, "ticket", key);
+  }
+
+  #requireParent(
+    envelope: UnverifiedEnvelope,
+    { document, control }: { readonly document: JsonObject; readonly control: ControlRecord },
+  ): void {
+    const { spiffeId, publicKey } = this.#svids.verify(textOf(document.svid_sha256), secondsOf(control.time));
+    const above = this.#chains.get(spiffeId);
+    const isParents = spiffeId === document.parent && above?.join() === control.chain.slice(0, -1).join();
+    if (!isParents) throw invalid("a grant of another parent");
+    verifyEnvelope(envelope, "grant", publicKey);
+  }
+
+  /** The new key signed for this very document, so that one document cannot serve a key of somebody else. */
+  #requirePossession(subject: string, { details, time }: ControlRecord): void {
+    const { spiffeId, publicKey } = this.#svids.verify(textOf(details.svid_sha256), secondsOf(time));
+    const proof = verifyEnvelope(parseEnvelope(textOf(details.possession)), "possession", publicKey);
+    const digest = encodeBase64url(sha256(encodeUtf8(textOf(details.enrolment))));
+    if (spiffeId !== subject || proof.enrolment_sha256 !== digest) throw invalid("a proof of another key");
+  }
+}
+
+function secondsOf(time: string): number {
+  return Math.floor(Date.parse(time) / 1000);
+}
+
+function textOf(value: unknown): string {
+  if (typeof value !== "string") throw invalid("a document or proof is missing");
+  return value;
+}
+
+function invalid(reason: string): TrustWardenError {
+  return new TrustWardenError("record_malformed", { reason });
+}
