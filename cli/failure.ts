@@ -9,7 +9,7 @@ import { printable } from "./output.ts";
 
 /** Exit codes: 0 done, 1 refused or failed, 2 the command was written wrongly. */
 export const EXIT_FAILED = 1;
-export const EXIT_USAGE = 2;
+const EXIT_USAGE = 2;
 
 /** One failure in three parts. */
 export interface Failure {

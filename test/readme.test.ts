@@ -12,7 +12,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import type { Command } from "commander";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createProgram } from "../cli/program.ts";
 import { runWarden } from "../cli/testing.ts";
@@ -222,9 +221,11 @@ const silent = {
   random: (length: number) => new Uint8Array(length),
 };
 
-function helpOf(command: Command): readonly (readonly string[])[] {
+type Program = ReturnType<typeof createProgram>;
+
+function helpOf(command: Program): readonly (readonly string[])[] {
   const path: string[] = [];
-  for (let at: Command | null = command; at?.parent; at = at.parent) path.unshift(at.name());
+  for (let at: Program | null = command; at?.parent; at = at.parent) path.unshift(at.name());
   return [path, ...command.commands.flatMap(helpOf)];
 }
 
