@@ -15,6 +15,11 @@ export interface Setting {
 export interface Contest {
   readonly product: Work;
   readonly reference: Work;
+  /**
+   * Untimed: makes every process run what is measured until its compiler has seen it. One round of each side, which
+   * comes before the rounds that count in any case, is too little for what is slow.
+   */
+  readonly warmUp?: () => Promise<void>;
   /** Ends what was started. */
   readonly close?: () => Promise<void>;
 }

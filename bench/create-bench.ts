@@ -7,10 +7,11 @@ import { AgentIdentity } from "trustwarden";
 import { callBare, createClientTls } from "./bare-call.ts";
 import type { Bench, Setting } from "./bench.ts";
 import { openLab } from "./lab.ts";
-import type { Work } from "./measure.ts";
+import { repeat, type Work } from "./measure.ts";
 
 /** About as much as an enrolment sends. */
 const BODY = JSON.stringify({ enrolment: "x".repeat(2000) });
+const WARM_UP = { full: { runs: 150, atOnce: 4 }, quick: { runs: 40, atOnce: 4 } };
 const REFERENCE = "one new mTLS connection and one bare POST";
 
 export const createBench: Bench = {
@@ -18,12 +19,15 @@ export const createBench: Bench = {
   what: "AgentIdentity.create with a ticket: first contact, proof of possession, SVID, ledger",
   reference: REFERENCE,
   unit: "ms",
-  open: async ({ createDirectory }) => {
+  open: async ({ createDirectory, isQuick }) => {
     const lab = await openLab(createDirectory());
     const { bare } = await lab.startService();
     let ticket = "";
     const fresh = createFresh(() => AgentIdentity.create({ name: "payment-agent", ticket }));
+    const createOne = () =>
+      AgentIdentity.create({ name: "payment-agent", ticket: lab.ticket("payment-agent") });
     return {
+      warmUp: () => warmUp(createOne, isQuick),
       product: {
         run: fresh.run,
         prepare: async () => {
@@ -45,14 +49,16 @@ export const createChildBench: Bench = {
   what: "AgentIdentity.create with a live parent: grant, proof of possession, SVID, ledger",
   reference: REFERENCE,
   unit: "ms",
-  open: async ({ createDirectory }: Setting) => {
+  open: async ({ createDirectory, isQuick }: Setting) => {
     const lab = await openLab(createDirectory());
     const { bare } = await lab.startService();
     const parent = await AgentIdentity.create({ name: "orchestrator", ticket: lab.ticket("orchestrator") });
     const limits = { fan_out: 0, depth: 0 };
     const scope = ["read:transactions"];
-    const fresh = createFresh(() => AgentIdentity.create({ name: "helper", scope, parent, limits }));
+    const createOne = () => AgentIdentity.create({ name: "helper", scope, parent, limits });
+    const fresh = createFresh(createOne);
     return {
+      warmUp: () => warmUp(createOne, isQuick),
       product: fresh,
       reference: bareWork(bare),
       close: async () => {
@@ -63,6 +69,10 @@ export const createChildBench: Bench = {
     };
   },
 };
+
+function warmUp(create: () => Promise<AgentIdentity>, isQuick: boolean): Promise<void> {
+  return repeat(async () => (await create()).close(), isQuick ? WARM_UP.quick : WARM_UP.full);
+}
 
 /** Makes one identity a run; the one before is closed while nobody measures. */
 function createFresh(create: () => Promise<AgentIdentity>): Required<Pick<Work, "run" | "prepare">> {

@@ -7,13 +7,16 @@ import { AgentIdentity } from "trustwarden";
 import { callBare, createClientTls } from "./bare-call.ts";
 import type { Bench } from "./bench.ts";
 import { openLab } from "./lab.ts";
+import { repeat } from "./measure.ts";
+
+const WARM_UP = { full: { runs: 2000, atOnce: 8 }, quick: { runs: 400, atOnce: 8 } };
 
 export const guardBench: Bench = {
   id: "guard",
   what: "one guarded call of class C: intent, decision, durable record, re-check, answer, receipt proven",
   reference: "the same service without verifyAgent, kept connection, same TLS",
   unit: "ms",
-  open: async ({ createDirectory }) => {
+  open: async ({ createDirectory, isQuick }) => {
     const lab = await openLab(createDirectory());
     const { guarded, bare } = await lab.startService();
     const identity = await AgentIdentity.create({
@@ -21,8 +24,10 @@ export const guardBench: Bench = {
       ticket: lab.ticket("payment-agent"),
     });
     const agent = new Agent({ ...createClientTls(), keepAlive: true });
+    const call = () => callGuarded(identity, `${guarded}/transactions`);
     return {
-      product: { run: () => callGuarded(identity, `${guarded}/transactions`) },
+      warmUp: () => repeat(call, isQuick ? WARM_UP.quick : WARM_UP.full),
+      product: { run: call },
       reference: { run: () => callBare(`${bare}/transactions`, { agent }) },
       close: async () => {
         agent.destroy();

@@ -71,6 +71,21 @@ export function percentile(values: readonly number[], percent: number): number {
   return value;
 }
 
+/** Runs a work `runs` times, several at once. */
+export async function repeat(
+  run: () => Promise<unknown>,
+  { runs, atOnce }: { readonly runs: number; readonly atOnce: number },
+): Promise<void> {
+  let started = 0;
+  const worker = async (): Promise<void> => {
+    while (started < runs) {
+      started += 1;
+      await run();
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, worker));
+}
+
 async function runRound({ run, prepare, operations = 1 }: Work, roundMs: number): Promise<Round> {
   const runsMs: number[] = [];
   let spentMs = 0;

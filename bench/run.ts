@@ -76,8 +76,9 @@ async function measureAll(benches: readonly Bench[], isQuick: boolean): Promise<
 
 async function measureOne(bench: Bench, setting: Setting): Promise<Result> {
   console.error(`bench: ${bench.id}`);
-  const { product, reference, close } = await bench.open(setting);
+  const { product, reference, warmUp, close } = await bench.open(setting);
   try {
+    await warmUp?.();
     return formatResult(bench, await compare({ product, reference }, setting.effort));
   } finally {
     await close?.();
