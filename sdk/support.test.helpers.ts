@@ -57,7 +57,7 @@ const authority = createAuthority({
 });
 
 export const bundle = authority.bundle;
-export const bundles = new Map([[TRUST_DOMAIN, bundle]]);
+const bundles = new Map([[TRUST_DOMAIN, bundle]]);
 
 /** An SVID with its key. */
 export interface TestIdentity {
