@@ -74,6 +74,12 @@ describe("the configuration", () => {
     expect(parseConfig({ ...directories, port: 65_535 }).port).toBe(65_535);
   });
 
+  it("refuses to start where an attack suite asked for a weakness: no shipped file has one", () => {
+    for (const TW_WEAKEN of ["any-scope-spelling", ""]) {
+      expectCode(() => loadConfig({ environment: { HOME: folder, TW_WEAKEN } }), "config_invalid");
+    }
+  });
+
   it("listens on this machine only, unless told otherwise in so many words", () => {
     for (const host of ["127.0.0.1", "::1", "localhost"])
       expect(parseConfig({ ...directories, host }).host).toBe(host);

@@ -66,6 +66,8 @@ const ENVIRONMENT = {
   TRUSTWARDEN_POLICY_DIR: "policyDir",
 } as const;
 
+const WEAKEN = "TW_WEAKEN";
+
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
@@ -83,6 +85,7 @@ export function loadConfig(
   } = {},
 ): ServerConfig {
   const environment = options.environment ?? process.env;
+  requireUnweakened(environment);
   const flags = withoutUndefined(options.flags ?? {});
   const named = { ...fromEnvironment(environment), ...flags };
   const configDir = String(named.configDir ?? defaultConfigDir(environment));
@@ -196,6 +199,15 @@ function requireTrustDomain(trustDomain: string): void {
   } catch (cause) {
     throw new TrustWardenError("config_invalid", { setting: "trustDomain" }, { cause });
   }
+}
+
+/** Only the loader of the attack suite, which deletes the variable, knows weakenings: whoever set it expects one. */
+function requireUnweakened(environment: Environment): void {
+  if (environment[WEAKEN] === undefined) return;
+  throw new TrustWardenError("config_invalid", {
+    setting: WEAKEN,
+    reason: "only the attack suite has weakenings",
+  });
 }
 
 /** A server that somebody starts without thought answers to this machine only. */
