@@ -1,0 +1,47 @@
+/**
+ * The attack suite: `node attacks/run.ts [--only ID[,ID]] [--json] [--no-teeth] [--full] [--jobs N]`.
+ *
+ * Plays every scenario below `attacks/<stage>/` against real server processes, then once more against a server with
+ * the scenario's own weakening, where it must notice that the attack gets through. Prints one line a scenario and a
+ * last line `N passed, N failed` (one JSON document with `--json`); fails when there was nothing to play.
+ */
+import { parseArgs } from "node:util";
+import { requireFit } from "./runner/fit.ts";
+import { playAll } from "./runner/play.ts";
+import { printResult, writeReport } from "./runner/report.ts";
+import { findScenarios } from "./runner/scenarios.ts";
+
+const DEFAULT_JOBS = 2;
+
+const { values: options } = parseArgs({
+  options: {
+    only: { type: "string" },
+    json: { type: "boolean", default: false },
+    "no-teeth": { type: "boolean", default: false },
+    full: { type: "boolean", default: false },
+    jobs: { type: "string", default: String(DEFAULT_JOBS) },
+  },
+});
+if (options.full) process.env.TW_ATTACK_FULL = "1";
+
+const all = await findScenarios();
+requireFit(all);
+const ids = options.only?.toLowerCase().split(",");
+const wanted = all.filter(({ id }) => ids === undefined || ids.includes(id.toLowerCase()));
+const startedMs = Date.now();
+const results = await playAll(wanted, {
+  jobs: Number(options.jobs),
+  hasTeeth: !options["no-teeth"],
+  onResult: (result) => (options.json ? undefined : printResult(result)),
+});
+const failed = results.filter(({ failure }) => failure !== undefined).length;
+const passed = results.length - failed;
+const report = writeReport(results, {
+  seconds: (Date.now() - startedMs) / 1000,
+  hasTeeth: !options["no-teeth"],
+});
+const summary = `${passed} passed, ${failed} failed`;
+if (wanted.length === 0) console.error("attack: there was no scenario to play");
+if (options.json) console.log(JSON.stringify({ passed, failed, results }, null, 2));
+else console.log(`\nReport: ${report}\n${summary}`);
+process.exitCode = failed > 0 || wanted.length === 0 ? 1 : 0;

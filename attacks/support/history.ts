@@ -1,0 +1,59 @@
+/** A ledger with something in it, and an operator's ways to it. */
+import { join } from "node:path";
+import { Sequencer } from "@trustwarden/core/agentledger/sequencer.ts";
+import { PosixLogStorage } from "../../server/store/posix-log.ts";
+import { createPosixHighWater } from "../../server/store/posix-log-high-water.ts";
+import {
+  askDecision,
+  outcomeOf,
+  parseDecision,
+  type TestInstance,
+  visitIntent,
+} from "../../test/support/actors.ts";
+import { TRUST_DOMAIN } from "../../test/support/server.ts";
+import { call } from "./client.ts";
+import { openAuthority } from "./forged.ts";
+import type { World } from "./world.ts";
+
+const MAX_ENTRY_BYTES = 16_384;
+
+/** Who acted in a history. */
+export interface History {
+  readonly agent: TestInstance;
+  readonly verifier: TestInstance;
+}
+
+/** Some actions, with their outcomes. */
+export async function writeHistory(world: World, actions: number): Promise<History> {
+  const agent = await world.enrol(["read:transactions"]);
+  const verifier = await world.enrolVerifier();
+  for (let made = 0; made < actions; made += 1) {
+    const intent = visitIntent(agent, verifier);
+    const { receipt } = parseDecision(await askDecision(world.server, { caller: verifier, agent, intent }));
+    const body = JSON.stringify({ outcome: outcomeOf(verifier, receipt) });
+    await call(world.server.url, { method: "POST", target: "/v1/outcomes", body }, { tls: verifier.tls });
+  }
+  return { agent, verifier };
+}
+
+/** Appends entries with the log's own key, past the server, as only its operator could. */
+export async function appendAsOperator(world: World, entries: readonly Uint8Array[]): Promise<void> {
+  const { dataDir, configDir } = world.home;
+  const log = new Sequencer({
+    origin: `ledger.${TRUST_DOMAIN}`,
+    signer: openAuthority(world.home).logSigner,
+    storage: new PosixLogStorage(join(dataDir, "ledger")),
+    highWater: createPosixHighWater({
+      path: join(configDir, `${TRUST_DOMAIN}.high-water`),
+      dataDirectory: dataDir,
+    }),
+    now: () => Math.floor(Date.now() / 1000),
+    onFatal: (error) => {
+      throw error;
+    },
+    maxEntryBytes: MAX_ENTRY_BYTES,
+  });
+  await log.start();
+  await log.append(entries);
+  await log.stop();
+}

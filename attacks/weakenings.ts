@@ -1,0 +1,35 @@
+/**
+ * The named edits of the source under which attacks get through (weakenings), and those that make a machine fail at a
+ * chosen point (faults). They exist only here: no shipped file holds a switch for them.
+ *
+ * Each edit must fit its file exactly once; the suite refuses to run when one does not.
+ */
+import type { SourceEdit } from "./source-edit.ts";
+import { CREDENTIALS_WEAKENINGS } from "./weakenings/credentials.ts";
+import { DECISIONS_WEAKENINGS } from "./weakenings/decisions.ts";
+import { FAULTS } from "./weakenings/faults.ts";
+import { ISSUANCE_WEAKENINGS } from "./weakenings/issuance.ts";
+
+const WEAKENINGS = { ...ISSUANCE_WEAKENINGS, ...CREDENTIALS_WEAKENINGS, ...DECISIONS_WEAKENINGS };
+
+/** Name of an edit that switches a check off. */
+export type WeakeningName = keyof typeof WEAKENINGS;
+/** Name of an edit that makes a machine fail. */
+export type FaultName = keyof typeof FAULTS;
+
+export const WEAKENING_NAMES = Object.keys(WEAKENINGS);
+export const FAULT_NAMES = Object.keys(FAULTS);
+
+const ALL: ReadonlyMap<string, readonly SourceEdit[]> = new Map([
+  ...Object.entries<readonly SourceEdit[]>(WEAKENINGS),
+  ...Object.entries<readonly SourceEdit[]>(FAULTS),
+]);
+
+/** The edits of these names. @throws Error for a name that nobody knows. */
+export function editsOf(names: readonly string[]): readonly SourceEdit[] {
+  return names.flatMap((name) => {
+    const edits = ALL.get(name);
+    if (edits === undefined) throw new Error(`there is no weakening called ${name}`);
+    return edits;
+  });
+}

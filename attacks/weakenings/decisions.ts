@@ -1,0 +1,127 @@
+/** Weakenings of decisions, of the ledger and of the protocol between agent, service and server. */
+import type { SourceEdit } from "../source-edit.ts";
+
+const CONTROL_PORTS = "server/http/control-ports.ts";
+const DECISION_PORTS = "server/http/decision-ports.ts";
+const SEEN = "server/ledger/seen-intents.ts";
+const VISIT = "sdk/visit.ts";
+
+/** Edits by name. */
+export const DECISIONS_WEAKENINGS = {
+  "envelope-signature-unchecked": [
+    {
+      file: "core/dsse.ts",
+      find: "if (!isP256Signature(key, encodePae(envelope.payloadType, envelope.payload), envelope.signature)) {",
+      replace: "if (key === undefined) {",
+    },
+  ],
+  "no-policy-allows": [
+    {
+      file: "core/agentscope/decide.ts",
+      find: "?? reasonsWithoutPolicy(question);",
+      replace: "?? [];",
+    },
+  ],
+  "any-target": [
+    {
+      file: "sdk/request-target.ts",
+      find: 'if (!segments.every(isPlainSegment)) throw malformed("segment");',
+      replace: "",
+    },
+  ],
+  "any-action-text": [
+    {
+      file: "core/action.ts",
+      find: "text.length > MAX_ACTION_CHARS || !ACTION.test(text)",
+      replace: "text.length > MAX_ACTION_CHARS",
+    },
+  ],
+  "allow-is-cached": [
+    {
+      file: DECISION_PORTS,
+      find: "decide: async (_arrival, caller) => decideVisit(services, caller),",
+      replace:
+        "decide: async (_arrival, caller) => ({ ...((globalThis.decided ??= new Map()).getOrInsertComputed(caller.agent.instanceId + caller.action, () => decideVisit(services, caller))), epoch: caller.epoch }),",
+    },
+  ],
+  "damage-overlooked": [
+    {
+      file: "core/agentledger/recovery.ts",
+      find: 'if (!isEqualBytes(rootOfEdge(edge), state.root)) throw corrupt("tiles at the edge do not give the root");',
+      replace: "",
+    },
+    {
+      file: "core/agentledger/recovery.ts",
+      find: "    if (hash === undefined || !isEqualBytes(leafHash(entry), hash)) {",
+      replace: "    if (hash === undefined) {",
+    },
+    {
+      file: "core/agentledger/recovery.ts",
+      find: "if (!isEqualBytes(await existing(tree.readRoot(size)), root))",
+      replace: "if ((await existing(tree.readRoot(size))).length !== root.length)",
+    },
+    {
+      file: "core/agentledger/recovery.ts",
+      find: "if (!isEqualBytes(await existing(tree.readRoot(mark.size)), mark.root)) {",
+      replace: "if (mark.size < 0) {",
+    },
+    {
+      file: "core/agentledger/prover.ts",
+      find: "if (!isEqualBytes(leafHash(entry), await tree.readLeafHash(index))) {",
+      replace: "if (index < 0) {",
+    },
+  ],
+  "record-signature-unchecked": [
+    {
+      file: "core/agentledger/audit-records.ts",
+      find: "      verifyRecord(record, svid);\n",
+      replace: "",
+    },
+  ],
+  "rollback-overlooked": [
+    {
+      file: "core/agentledger/recovery.ts",
+      find: "  if (mark.size > checkpoint.size) {",
+      replace: "  if (mark.size > checkpoint.size) return;\n  if (mark.size < 0) {",
+    },
+    {
+      file: "server/parts.ts",
+      find: "if (mark !== null && mark.epoch > epoch) {",
+      replace: "if (mark !== null && mark.epoch < 0) {",
+    },
+  ],
+  "refusals-unrecorded": [
+    {
+      file: CONTROL_PORTS,
+      find: "if (!isMutating(route) || !isRefusal) return;",
+      replace: "if (error !== undefined) return;",
+    },
+  ],
+  "intent-for-any-request": [
+    { file: VISIT, find: 'if (action !== arrival.match.action) throw mismatch("action");', replace: "" },
+    {
+      file: VISIT,
+      find: 'if (resource !== arrival.match.resource) throw mismatch("resource");',
+      replace: "",
+    },
+    {
+      file: "core/intent.ts",
+      find: "if (intent.request === null || !isEqualSecret(encodeUtf8(intent.request), expected)) {",
+      replace: "if (intent.request === null || expected.length === 0) {",
+    },
+  ],
+  "event-id-used-again": [
+    {
+      file: SEEN,
+      find: "    if (seen !== undefined) {\n",
+      replace: "    if (seen?.payloadSha256 === intent.payloadSha256) {\n",
+    },
+  ],
+  "any-audience": [
+    {
+      file: "core/intent.ts",
+      find: 'if (intent.aud !== audience) throw new TrustWardenError("intent_audience", { audience: intent.aud });',
+      replace: "void audience;",
+    },
+  ],
+} as const satisfies Readonly<Record<string, readonly SourceEdit[]>>;
