@@ -25,8 +25,6 @@ export interface Domain {
 export interface Party {
   readonly id: SpiffeId;
   readonly signer: Signer;
-  /** DER, leaf first. */
-  readonly chain: readonly Uint8Array[];
   readonly leaf: SigningLeaf;
 }
 
@@ -77,5 +75,5 @@ function createParty(domain: Domain, path: readonly string[]): Party {
   const id = formatSpiffeId(domain.authority.trustDomain, path);
   const der = issueSvid(domain, id, encodeSpki(signer.publicKey));
   const { sha256, publicKey } = parseCertificate(der);
-  return { id, signer, chain: [der, domain.authority.intermediate.der], leaf: { sha256, publicKey } };
+  return { id, signer, leaf: { sha256, publicKey } };
 }

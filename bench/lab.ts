@@ -4,11 +4,12 @@
  * The server is `warden up`. The service (`guard-service.ts`) answers the same question twice: behind `verifyAgent`,
  * and bare, over the same TLS. Everything lies in one directory that the caller removes.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { request } from "node:http";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { promisify } from "node:util";
 import { formatOwnerKeyid, issueTicket } from "@trustwarden/core/agentid/enrolment.ts";
 import { formatTicketValue } from "@trustwarden/core/agentid/enrolment-value.ts";
 import { ownerAnswer, ticketAnswer } from "@trustwarden/core/api/identity.ts";
@@ -22,6 +23,7 @@ import type { Signer } from "@trustwarden/core/signer.ts";
 import { systemRuntime } from "../sdk/runtime.ts";
 import { createSigner } from "./domain.ts";
 
+const run = promisify(execFile);
 const TRUST_DOMAIN = "bench.test";
 const READY_TIMEOUT_MS = 20_000;
 const WARDEN = join(import.meta.dirname, "..", "cli", "main.ts");
@@ -42,6 +44,8 @@ export interface Lab {
   /** A fresh ticket for an instance of an agent. */
   readonly ticket: (name: string) => string;
   readonly startService: () => Promise<ServiceAddress>;
+  /** Copies the ledger as it is now. @param directory - new or empty. */
+  readonly exportLedger: (directory: string) => Promise<void>;
   readonly close: () => Promise<void>;
 }
 
@@ -66,6 +70,9 @@ export async function openLab(directory: string): Promise<Lab> {
       const { ticket } = ticketAnswer.parse(await ask("POST", "/v1/verifier-tickets", body));
       const { guarded, bare } = await start(children, [SERVICE], { TRUSTWARDEN_TICKET: ticket });
       return { guarded: String(guarded), bare: String(bare) };
+    },
+    exportLedger: async (target) => {
+      await run(process.execPath, [WARDEN, "ledger", "export", target, ...places]);
     },
     close: async () => {
       // The server last: the service still reports what came of its visits.

@@ -1,16 +1,19 @@
-/** `verify-offline`: the audit of an exported ledger, against checking as many raw signatures. */
-import { writeFileSync } from "node:fs";
+/**
+ * `verify-offline`: the audit of an exported ledger, against checking as many raw signatures.
+ *
+ * The ledger is a real one: a server, a service and an agent write it, and `warden ledger export` copies it.
+ */
 import { join } from "node:path";
-import { formatTrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
+import { AgentIdentity } from "trustwarden";
 import { auditDirectory } from "../cli/verify-directory.ts";
-import type { Bench } from "./bench.ts";
-import { createDomain } from "./domain.ts";
-import { startDurableLog } from "./log.ts";
+import type { Bench, Setting } from "./bench.ts";
+import { callGuarded } from "./guard-bench.ts";
+import { openLab } from "./lab.ts";
+import { repeat } from "./measure.ts";
 import { createRawVerification } from "./raw-key.ts";
-import { RecordWriter } from "./records.ts";
 
-/** Three records each. */
-const ACTIONS = { full: 2000, quick: 300 };
+/** Guarded calls in the ledger, three records each. */
+const CALLS = { full: { runs: 1000, atOnce: 16 }, quick: { runs: 200, atOnce: 16 } };
 /** Bytes under the signature of a middling record. */
 const SIGNED_BYTES = 700;
 
@@ -19,46 +22,42 @@ export const verifyBench: Bench = {
   what: "audit of a whole ledger: tiles, records, signatures, joins; p50 of one audit",
   reference: "one raw P-256 verification for each record, one thread",
   unit: "ms",
-  open: async ({ createDirectory, isQuick }) => {
-    const directory = createDirectory();
-    const records = await writeLedger(directory, isQuick ? ACTIONS.quick : ACTIONS.full);
+  open: async (setting) => {
+    const directory = await exportLedger(setting);
+    const records = await audit(directory);
     return {
-      product: { operations: records, run: () => audit(join(directory, "log"), records) },
+      product: { operations: records, run: () => audit(directory) },
       reference: { operations: records, run: createRawVerification(records, SIGNED_BYTES) },
     };
   },
 };
 
-/** A ledger of actions and the files of an export beside it; returns the number of records. */
-async function writeLedger(directory: string, actions: number): Promise<number> {
-  const domain = createDomain();
-  const writer = new RecordWriter(domain);
-  const sequencer = await startDurableLog(directory);
-  const introductions = writer.introductions();
-  await sequencer.append(introductions);
-  for (let action = 0; action < actions; action += 1)
-    await sequencer.append(writer.nextAction(introductions.length + 3 * action + 1));
-  await sequencer.stop();
-  const { trustDomain, bundle } = domain.authority;
-  for (const [name, text] of [
-    ["bundle.json", formatTrustBundle(bundle)],
-    ["trust-domain", trustDomain],
-    ["vkey", sequencer.vkey],
-  ] as const) {
-    writeFileSync(join(directory, "log", name), text);
+/** The export of a ledger that was written for the purpose. */
+async function exportLedger({ createDirectory, isQuick }: Setting): Promise<string> {
+  const directory = join(createDirectory(), "export");
+  const lab = await openLab(createDirectory());
+  try {
+    const { guarded } = await lab.startService();
+    const identity = await AgentIdentity.create({
+      name: "payment-agent",
+      ticket: lab.ticket("payment-agent"),
+    });
+    await repeat(() => callGuarded(identity, guarded), isQuick ? CALLS.quick : CALLS.full);
+    await identity.close();
+    await lab.exportLedger(directory);
+  } finally {
+    await lab.close();
   }
-  return sequencer.size;
+  return directory;
 }
 
-/** An audit that finds fault, or that looked at less than everything, proves no rate. */
-async function audit(directory: string, records: number): Promise<void> {
-  const { signatures, findings } = await auditDirectory({
-    directory,
-    vkey: undefined,
-    olderCheckpoint: undefined,
-  });
-  const [first] = findings;
-  if (first !== undefined)
-    throw new Error(`the audit found ${first.code} at ${first.place}: ${first.detail}`);
-  if (signatures !== records) throw new Error(`${signatures} of ${records} signatures were checked`);
+/** Audits; returns the number of records. An audit that finds fault, or looks at less than all, proves no rate. */
+async function audit(directory: string): Promise<number> {
+  const report = await auditDirectory({ directory, vkey: undefined, olderCheckpoint: undefined });
+  const damage = report.findings.find(({ severity }) => severity === "damage");
+  if (damage !== undefined)
+    throw new Error(`the audit found ${damage.code} at ${damage.place}: ${damage.detail}`);
+  const records = Object.values(report.records).reduce((sum, count) => sum + count, 0);
+  if (report.signatures !== records) throw new Error(`${report.signatures} of ${records} signatures checked`);
+  return records;
 }
