@@ -6,32 +6,31 @@ import { defineScenario, expect, expectSame } from "../scenario.ts";
 import { call, expectRefusal, UNPROVEN } from "../support/client.ts";
 import { type ForgedCertificate, type Forgery, forgeCertificate } from "../support/forged.ts";
 
-const ID = "spiffe://acme.test/trustwarden/verifier/finance-api/inst-01K00000000000000000000000";
 const OUTCOME = { method: "POST", target: "/v1/outcomes", body: JSON.stringify({ outcome: "x" }) };
 
 /** Names that some parser somewhere reads as another's. */
-const FORGERIES: Readonly<Record<string, Forgery>> = {
-  "two URIs": { uris: [ID, "spiffe://acme.test/admin"] },
-  "two URIs, ours second": { uris: ["https://evil.test", ID] },
-  "the same URI twice": { uris: [ID, ID] },
-  "the id in the common name": { uris: [], subject: `CN=${ID}` },
+const forgeriesOf = (id: string): Readonly<Record<string, Forgery>> => ({
+  "two URIs": { uris: [id, "spiffe://acme.test/admin"] },
+  "two URIs, ours second": { uris: ["https://evil.test", id] },
+  "the same URI twice": { uris: [id, id] },
+  "the id in the common name": { uris: [], subject: `CN=${id}` },
   "no name at all": { uris: [], subject: "CN=nobody" },
-  "a NUL": { uris: [`${ID}\u0000.evil.test`] },
-  "an upper-case scheme": { uris: [ID.replace("spiffe", "SPIFFE")] },
-  "an upper-case trust domain": { uris: [ID.replace("acme", "ACME")] },
-  "a percent": { uris: [ID.replace("finance", "f%69nance")] },
-  "a trailing slash": { uris: [`${ID}/`] },
-  "an empty segment": { uris: [ID.replace("/verifier", "//verifier")] },
-  "a dotted segment": { uris: [ID.replace("/verifier", "/x/../verifier")] },
-  "a query": { uris: [`${ID}?x=1`] },
-  "a fragment": { uris: [`${ID}#x`] },
-  "a port": { uris: [ID.replace("acme.test", "acme.test:443")] },
-  "a user": { uris: [ID.replace("acme.test", "me@acme.test")] },
-  "2,049 bytes": { uris: [ID.padEnd(2049, "a")] },
+  "a NUL": { uris: [`${id}\u0000.evil.test`] },
+  "an upper-case scheme": { uris: [id.replace("spiffe", "SPIFFE")] },
+  "an upper-case trust domain": { uris: [id.replace("acme", "ACME")] },
+  "a percent": { uris: [id.replace("verifier", "ver%69fier")] },
+  "a trailing slash": { uris: [`${id}/`] },
+  "an empty segment": { uris: [id.replace("/verifier", "//verifier")] },
+  "a dotted segment": { uris: [id.replace("/verifier", "/x/../verifier")] },
+  "a query": { uris: [`${id}?x=1`] },
+  "a fragment": { uris: [`${id}#x`] },
+  "a port": { uris: [id.replace("acme.test", "acme.test:443")] },
+  "a user": { uris: [id.replace("acme.test", "me@acme.test")] },
+  "2,049 bytes": { uris: [id.padEnd(2049, "a")] },
   "the trust domain alone": { uris: ["spiffe://acme.test"] },
-  "an authority": { isCa: true, uris: [ID] },
-  "another trust domain": { uris: [ID.replace("acme.test", "other.test")] },
-};
+  "an authority": { isCa: true, uris: [id] },
+  "another trust domain": { uris: [id.replace("acme.test", "other.test")] },
+});
 
 /** Whether OpenSSL, at the attacker's end, is willing to show the certificate at all. */
 function isShowable({ tls }: ForgedCertificate): boolean {
@@ -59,7 +58,8 @@ export const scenario = defineScenario({
   expected: "refused by their form, before anybody asks who it is",
   weakening: "several-names-in-a-certificate",
   prepare: async (world) => {
-    const forged = Object.entries(FORGERIES).map(async ([what, forgery]) => {
+    const victim = await world.enrolVerifier();
+    const forged = Object.entries(forgeriesOf(victim.answer.spiffe_id)).map(async ([what, forgery]) => {
       const certificate = await forgeCertificate(world.home, forgery);
       return { what, certificate, isShowable: isShowable(certificate) };
     });

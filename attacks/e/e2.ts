@@ -6,11 +6,11 @@ import { ROW, visit } from "../support/visits.ts";
 
 /** Targets that two readers may take for two paths. */
 const TARGETS: readonly string[] = [
+  "/a/../transactions",
   "//transactions",
   "/transactions//1",
   "/transactions/",
   "/./transactions",
-  "/a/../transactions",
   "/transactions/..",
   "/transactions/.",
   "/transactions/1;x=1",
@@ -31,6 +31,13 @@ const TARGETS: readonly string[] = [
   "http://127.0.0.1/transactions/1",
 ];
 
+/** What a reader who resolves the target takes it for: the attacker signs exactly that. */
+function meaningOf(method: string, target: string): object {
+  const action = method === "GET" ? "read:transactions" : "delete:transactions";
+  const resolved = URL.parse(target, "https://here")?.pathname.replaceAll(/\/{2,}/g, "/") ?? target;
+  return { action, resource: `sqlite://finance-db${resolved.replace(/\/$/, "")}` };
+}
+
 /** Played by the runner. */
 export const scenario = defineScenario({
   id: "E2",
@@ -38,7 +45,7 @@ export const scenario = defineScenario({
     "//, /../, %2f, ;x, \\, trailing dots and whole URLs as targets, each with a rightly signed intent for it",
   expected:
     "refused as ambiguous, at the service and at the server; engine and handler only ever see one path",
-  weakening: "any-target",
+  weakening: "targets-resolved",
   mayChange: [],
   prepare: async (world) => {
     await world.finance();
@@ -61,7 +68,9 @@ export const scenario = defineScenario({
   attack: async (world, { agent, from }) => {
     for (const target of TARGETS) {
       for (const method of ["GET", "DELETE"]) {
-        const answer = await visit(world, { agent, method, target }).catch(() => undefined);
+        const answer = await visit(world, { agent, method, target, intent: meaningOf(method, target) }).catch(
+          () => undefined,
+        );
         // What Node's client itself cannot send never arrives, and is no attack.
         if (answer === undefined) continue;
         const isPlain = answer.text.startsWith("{");

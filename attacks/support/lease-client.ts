@@ -50,7 +50,9 @@ function follow(socket: Duplex): HeldLease {
   const timer = setInterval(() => {
     beats += 1;
     const nonce = Buffer.alloc(16, beats).toString("base64url");
-    socket.write(`${JSON.stringify({ nonce, ack: 0 })}\n`);
+    // An honest acknowledgement of whatever came, so that nothing but a revocation is a reason to cut the link.
+    const ack = Math.max(0, ...[...text.matchAll(/"epoch":(\d+)/g)].map(([, epoch]) => Number(epoch)));
+    socket.write(`${JSON.stringify({ nonce, ack })}\n`);
   }, BEAT_MS);
   const closed = once(socket, "close").then(() => {
     isOpen = false;

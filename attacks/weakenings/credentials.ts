@@ -38,12 +38,22 @@ export const CREDENTIALS_WEAKENINGS = {
   ],
   "several-names-in-a-certificate": [
     {
+      file: "server/http/peer.ts",
+      find: "if (issued?.instanceId !== instanceId || instance?.spiffeId !== svid.id) {",
+      replace: "if (issued === null || instance?.spiffeId !== svid.id) {",
+    },
+    {
       file: PROFILE,
       find: 'if (uri === undefined || others.length > 0) throw malformed("exactly one URI expected");',
       replace: 'if (uri === undefined) throw malformed("a URI expected");',
     },
   ],
   "any-issuer": [
+    {
+      file: "server/http/peer.ts",
+      find: "if (issued?.instanceId !== instanceId || instance?.spiffeId !== svid.id) {",
+      replace: "if (issued === null || instance?.spiffeId !== svid.id) {",
+    },
     {
       file: PROFILE,
       find: '  if (!authority.isCa) throw untrusted("issuer is not an authority");\n',
@@ -59,6 +69,11 @@ export const CREDENTIALS_WEAKENINGS = {
     },
   ],
   "open-connections-live-on": [
+    {
+      file: "server/store/reads.ts",
+      find: "WHERE svids.svid_sha256 = ? AND instances.revoked_epoch IS NULL",
+      replace: "WHERE svids.svid_sha256 = ?",
+    },
     {
       file: "server/http/peer.ts",
       find: "  const chain = requireLiveChain(services.reads, instanceId, now);\n",

@@ -22,11 +22,12 @@ export const DECISIONS_WEAKENINGS = {
       replace: "?? [];",
     },
   ],
-  "any-target": [
+  "targets-resolved": [
     {
       file: "sdk/request-target.ts",
-      find: 'if (!segments.every(isPlainSegment)) throw malformed("segment");',
-      replace: "",
+      find: 'const segments = path === "/" ? [] : path.slice(1).split("/");',
+      replace:
+        'const segments = decodeURIComponent(new URL(path, "https://here").pathname).slice(1).split("/").filter((segment) => segment !== "");',
     },
   ],
   "any-action-text": [

@@ -81,6 +81,11 @@ export const ISSUANCE_WEAKENINGS = {
   ],
   "renewal-of-the-revoked": [
     {
+      file: "server/store/reads.ts",
+      find: "WHERE svids.svid_sha256 = ? AND instances.revoked_epoch IS NULL",
+      replace: "WHERE svids.svid_sha256 = ?",
+    },
+    {
       file: "server/http/peer.ts",
       find: 'if (isRevoked) throw new TrustWardenError("identity_revoked", { instance_id: id });',
       replace: "void isRevoked;",
@@ -113,6 +118,11 @@ export const ISSUANCE_WEAKENINGS = {
     { file: DELEGATION, find: "if (!isNarrower({ parent, child }))", replace: "if (child === undefined)" },
   ],
   "any-scope-spelling": [
+    {
+      file: "core/action.ts",
+      find: "text.length > MAX_ACTION_CHARS || !ACTION.test(text)",
+      replace: "text.length > 100_000",
+    },
     {
       file: "core/scope.ts",
       find: "text.length > MAX_ATOM_CHARS || !ATOM.test(text)",
@@ -165,6 +175,11 @@ export const ISSUANCE_WEAKENINGS = {
     },
   ],
   "dead-parents": [
+    {
+      file: "server/store/reads.ts",
+      find: "WHERE svids.svid_sha256 = ? AND instances.revoked_epoch IS NULL",
+      replace: "WHERE svids.svid_sha256 = ?",
+    },
     { file: ISSUE, find: "  requireLivingLine(parentLine, now);\n", replace: "" },
     {
       file: DELEGATION,
