@@ -84,14 +84,14 @@ byte lease[NV];                  /* until the lease ends */
 byte sent[NV];                   /* nonces that are not echoed yet */
 byte life[NV * K];               /* until each of them would end, oldest first */
 bit asleep[NV];
-bit sasleep = 0;
+bit sasleep = 0;                 /* the server's process stands still, and with it its clock */
 
 /* ---- the network: lines arrive in order within a connection, or never ---- */
 chan beats[NV * SLOTS] = [K] of { byte };                     /* ack */
 chan lines[NV * SLOTS] = [K + NE + 1] of { mtype, byte, byte, byte }; /* kind, epoch, seq, set of agents */
 
 /* ---- scratch, used within one step only ---- */
-hidden byte i, j, x, y, ack, e, n, set;
+hidden byte i, j, x, ack, e, n, set;
 hidden mtype kind;
 
 /* ---- ghosts: what the world knows ---- */
@@ -249,6 +249,13 @@ inline on_hello(v) {
 #define PUSH_FITS(v) (phase[v] == FOLLOWING && n == vseq[v] + 1 && e > vepoch[v])
 #endif
 
+inline notice_gap(v) {
+#ifdef REACH_STALE
+  assert(false);
+#endif
+  go_stale(v)
+}
+
 /* RevocationView.#onEcho: echoes come in the order of their nonces, so this one is of the oldest. */
 inline on_echo(v) {
   if
@@ -263,7 +270,7 @@ inline on_echo(v) {
      }
      life[v * K + K - 1] = 0;
      sent[v]--
-  :: else -> go_stale(v)
+  :: else -> notice_gap(v)
   fi
 }
 
@@ -290,7 +297,7 @@ inline on_push(v) {
      :: else
      fi
 #endif
-  :: else -> go_stale(v)
+  :: else -> notice_gap(v)
   fi
 }
 
@@ -363,7 +370,9 @@ proctype Decide(byte agent) {
 proctype Feed(byte v; byte s) {
   do
   :: d_step { SERVING && sopen[LINK(v, s)] && len(beats[LINK(v, s)]) > 0 -> answer_beat(v, s) }
+#ifndef STEADY
   :: d_step { SERVING && sopen[LINK(v, s)] -> close_lease(v, s); skip }
+#endif
   od
 }
 
@@ -371,7 +380,9 @@ proctype Feed(byte v; byte s) {
 proctype Verifier(byte v) {
   do
   :: d_step { SERVING && AWAKE(v) && cur[v] == NONE && !sopen[LINK(v, 0)] -> connect(v, 0) }
+#ifndef ONE_SLOT
   :: d_step { SERVING && AWAKE(v) && cur[v] == NONE && sopen[LINK(v, 0)] && !sopen[LINK(v, 1)] -> connect(v, 1) }
+#endif
   :: d_step { AWAKE(v) && READABLE(v) ->
        lines[LINK(v, cur[v])]?kind, e, n, set;
        if
@@ -387,6 +398,7 @@ proctype Verifier(byte v) {
        :: sopen[LINK(v, cur[v])] -> beats[LINK(v, cur[v])]!vepoch[v]
        :: else
        fi }
+#ifndef STEADY
   :: d_step { AWAKE(v) && cur[v] != NONE -> leave(v); skip }
   :: d_step { cur[v] != NONE || vfloor[v] != UNKNOWN ->
        go_stale(v);
@@ -395,6 +407,7 @@ proctype Verifier(byte v) {
          touched[v * NA + i] = 0
        };
        skip }
+#endif
 #ifdef SLEEP
   :: d_step { asleep[v] = 1 - asleep[v] }
 #endif
@@ -406,10 +419,11 @@ proctype Server() {
   do
   :: d_step { !up ->
        up = 1; reg = stored; seq = 0;
-#ifndef NO_RESTART_RULE
+#if !defined(NO_RESTART_RULE) && !defined(STEADY)
        settle = S_WAIT
 #endif
      }
+#ifndef STEADY
   :: d_step { up ->
        up = 0; reg = 0; seq = 0; settle = 0; sasleep = 0; deciding = 0; depoch = 0;
        for (x : 0 .. NV - 1) {
@@ -429,6 +443,7 @@ proctype Server() {
          fi
        };
        skip }
+#endif
 #ifdef SLEEP
   :: d_step { up -> sasleep = 1 - sasleep }
 #endif
@@ -472,8 +487,21 @@ proctype Clock() {
   od
 }
 
-/* The promise; and, with REACH, a question whether the model does anything at all, which must be answered yes. */
+/* The promise. With REACH_*, instead, a question whether something happens at all, which must be answered yes. */
 #define BROKEN(v, a) (HAS(stopped, a) && ALLOWS(v, a))
+
+#ifdef REACH_LATE
+#define REACH (ALLOWS(0, 0) && HAS(revoked, 0))   /* an allow between the commit and the end of a revocation */
+#endif
+#ifdef REACH_ACKED
+#define REACH (HAS(stopped, 0) && granted[0] > 0 && lease[0] == V_LIFE && echoed[OF(0, CLOSED)] == 0) /* a lease survives it */
+#endif
+#ifdef REACH_CROSSED
+#define REACH (phase[0] == FOLLOWING && cur[0] == 1 && lease[0] > 0 && len(beats[LINK(0, 0)]) > 0 && len(beats[LINK(0, 1)]) > 0)
+#endif
+#ifdef REACH_RESTART
+#define REACH (up && settle > 0 && task[1] == OVER && !HAS(stopped, 0) && ALLOWS(0, 0)) /* of a crash in the middle */
+#endif
 
 proctype Judge() {
   do

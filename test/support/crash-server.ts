@@ -70,6 +70,7 @@ export function startProcess(home: TestHome, weakening?: Weakening): Starting {
   child.stderr.on("data", (chunk) => errors.push(String(chunk)));
   const gone = Promise.withResolvers<string | null>();
   child.once("close", (_code, signal) => gone.resolve(signal));
+  child.once("error", (error) => errors.push(error.message));
   const kill = () => child.kill("SIGKILL");
   const close = async () => {
     kill();
