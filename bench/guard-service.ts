@@ -20,7 +20,7 @@ const guardAgents = await verifyAgent({
       resource: "postgres://finance-db/transactions",
     },
   ],
-  onRefusal: (error) => console.error(error),
+  onRefusal: (error) => console.error(`refused: ${error instanceof Error ? error.message : error}`),
 });
 const guarded = guardAgents.createServer((_request, response) => {
   response.writeHead(200, HEADERS);
