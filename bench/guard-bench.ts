@@ -10,7 +10,7 @@ import type { Bench } from "./bench.ts";
 import { openLab } from "./lab.ts";
 import { repeat } from "./measure.ts";
 
-/** A lease comes back within a beat or two of the machine going on. */
+/** A lease comes back within a beat or two once both ends run again. */
 const PATIENCE_MS = 10_000;
 const RETRY_MS = 20;
 const WARM_UP = { full: { runs: 2000, atOnce: 8 }, quick: { runs: 400, atOnce: 8 } };
@@ -43,7 +43,7 @@ export const guardBench: Bench = {
 };
 
 /**
- * One guarded read, its answer read to the end. A service whose lease ran out, because the machine stood still, says
+ * One guarded read, its answer read to the end. A service whose lease ran out, as on a machine that stalls, says
  * 503: the call is then made again until it is answered, and all of that is its time.
  *
  * @param origin - of the guarded service.
