@@ -62,9 +62,11 @@ describe("parseTrustBundle", () => {
     expect(parse({ keys: [], spiffe_sequence: Number.MAX_SAFE_INTEGER }).sequence).toBe(
       Number.MAX_SAFE_INTEGER,
     );
-    for (const value of ["9007199254740993", "-1", "1.5", '"1"', "null", "1e400"]) {
+    for (const value of ["9007199254740993", "-1", "1.5", '"1"', "null"]) {
       expect(() => parse(`{"keys":[],"spiffe_sequence":${value}}`), value).toThrow(malformed);
     }
+    const notANumber = expect.objectContaining({ code: "json_malformed" });
+    expect(() => parse('{"keys":[],"spiffe_sequence":1e400}')).toThrow(notANumber);
   });
 
   it("B-3 reads a refresh hint in whole seconds, five minutes by default", () => {
