@@ -1,0 +1,114 @@
+/** A server in a process of its own (`warden up`), with an owner, for the revocation run; everything on loopback. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { request } from "node:http";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { formatOwnerKeyid, issueTicket } from "@trustwarden/core/agentid/enrolment.ts";
+import { formatTicketValue } from "@trustwarden/core/agentid/enrolment-value.ts";
+import { ownerAnswer, ticketAnswer } from "@trustwarden/core/api/identity.ts";
+import { discovery } from "@trustwarden/core/api/ledger.ts";
+import { type RevocationAnswer, revocationAnswer } from "@trustwarden/core/api/revocation.ts";
+import { encodeBase64url } from "@trustwarden/core/bytes.ts";
+import { encodeSpki } from "@trustwarden/core/crypto.ts";
+import { formatUlid } from "@trustwarden/core/id.ts";
+import { type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
+import { parseScope } from "@trustwarden/core/scope.ts";
+import type { Signer } from "@trustwarden/core/signer.ts";
+import { systemRuntime } from "../../sdk/runtime.ts";
+import { createSigner } from "../domain.ts";
+
+const WARDEN = join(import.meta.dirname, "..", "..", "cli", "main.ts");
+const TRUST_DOMAIN = "bench.test";
+const TICKET_SECONDS = 600;
+const INSTANCE_SECONDS = 3600;
+
+/** What the run needs of a server. */
+export interface Deployment {
+  /** A ticket for one instance of an agent. */
+  agentTicket(name: string): string;
+  verifierTicket(name: string): Promise<string>;
+  /** As an operator; returns when the server says that everybody stopped. */
+  revoke(instanceId: string): Promise<RevocationAnswer>;
+  close(): Promise<void>;
+}
+
+/** Starts a server below an empty directory. */
+export async function openDeployment(directory: string): Promise<Deployment> {
+  const places = ["--data", join(directory, "data"), "--config-dir", join(directory, "config")];
+  const listen = ["--trust-domain", TRUST_DOMAIN, "--port", "0", "--stop-port", "0", "--log-level", "error"];
+  const child = spawn(process.execPath, [WARDEN, "up", ...listen, ...places], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const [line] = await once(createInterface({ input: child.stdout }), "line");
+  const ready = parseJsonObject(String(line));
+  const ask = (method: string, path: string, body?: JsonObject) =>
+    askOperator(String(ready.admin_socket), { method, path, ...(body === undefined ? {} : { body }) });
+  const signer = createSigner();
+  const spki = encodeBase64url(encodeSpki(signer.publicKey));
+  const owner = ownerAnswer.parse(await ask("POST", "/v1/owners", { name: "bench", spki }));
+  const { authorities_sha256 } = discovery.parse(await ask("GET", "/.well-known/trustwarden"));
+  return {
+    agentTicket: (name) =>
+      formatTicketValue({
+        authoritiesSha256: authorities_sha256,
+        server: String(ready.url),
+        ticket: issueAgentTicket(signer, owner.owner_id, name),
+      }),
+    verifierTicket: async (name) => {
+      const body = { name, ttl_seconds: INSTANCE_SECONDS };
+      return ticketAnswer.parse(await ask("POST", "/v1/verifier-tickets", body)).ticket;
+    },
+    revoke: async (id) =>
+      revocationAnswer.parse(await ask("POST", "/v1/revocations", { target: { kind: "instance", id } })),
+    close: () => end(child),
+  };
+}
+
+/** Asks a process to end and waits until it has. */
+export async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exited = once(child, "exit");
+  child.kill("SIGTERM");
+  await exited;
+}
+
+function issueAgentTicket(signer: Signer, owner: string, name: string): string {
+  const now = Math.floor(Date.now() / 1000);
+  const ticket = {
+    v: 1,
+    kind: "agent",
+    jti: formatUlid(Date.now(), systemRuntime.random),
+    aud: `spiffe://${TRUST_DOMAIN}`,
+    iat: now,
+    exp: now + TICKET_SECONDS,
+    owner,
+    path: "team/finance",
+    name,
+    scope: parseScope(["read:transactions"]),
+    ttl_seconds: INSTANCE_SECONDS,
+    limits: { depth: 0, fan_out: 0, budget: null },
+  } as const;
+  return issueTicket(ticket, signer, formatOwnerKeyid(signer.publicKey));
+}
+
+function askOperator(
+  socketPath: string,
+  { method, path, body }: { readonly method: string; readonly path: string; readonly body?: JsonObject },
+): Promise<unknown> {
+  const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+  const type = body === undefined ? {} : { "content-type": "application/json" };
+  const sent = request(
+    { socketPath, method, path, headers: { host: "localhost", ...type } },
+    async (answer) => {
+      const parts: Buffer[] = [];
+      for await (const part of answer) parts.push(part);
+      const text = Buffer.concat(parts).toString();
+      if (answer.statusCode === 200) resolve(JSON.parse(text));
+      else reject(new Error(`${method} ${path}: ${answer.statusCode} ${text}`));
+    },
+  );
+  sent.once("error", reject);
+  sent.end(JSON.stringify(body));
+  return promise;
+}

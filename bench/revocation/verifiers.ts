@@ -1,0 +1,154 @@
+/**
+ * A process with many verifiers, each with its own identity and lease, and a guarded service that is visited all the
+ * time, so that beats and pushes compete with real work. Started by `run.ts`, which tells it what to watch.
+ *
+ * What is watched is the last check before an act, on a decision made just before the revocation: the decision that
+ * passes longest.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { PendingAct } from "@trustwarden/core/revocation/view.ts";
+import { AgentIdentity, systemRuntime, verifyAgent } from "trustwarden";
+import { enrol, readTicket } from "../../sdk/enrol.ts";
+import { createInstanceKey } from "../../sdk/instance-key.ts";
+import { createLease, type Lease } from "../../sdk/lease.ts";
+import { connectServer } from "../../sdk/trust-server.ts";
+import { type Answer, type Order, order } from "./messages.ts";
+
+/** Between two tries of one verifier: how exactly the last allow is known. */
+const WATCH_EVERY_MS = 1;
+/** Once refused, a verifier is tried less often: it only has to be seen that it stays so. */
+const RELAXED_EVERY = 8;
+
+interface Watched {
+  readonly act: PendingAct;
+  last: { readonly before: bigint; readonly after: bigint } | null;
+  refusals: number;
+}
+
+// Refusals are thrown a thousand times a second here; nobody reads where.
+Error.stackTraceLimit = 0;
+
+const leases: Lease[] = [];
+let watched: readonly Watched[] = [];
+let timer: NodeJS.Timeout | undefined;
+let visits = 0;
+let refusedVisits = 0;
+
+process.on("message", (message) => {
+  obey(order.parse(message)).catch((error: unknown) => {
+    console.error(error);
+    process.exit(1);
+  });
+});
+process.on("disconnect", () => process.exit(0));
+
+async function obey(given: Order): Promise<void> {
+  switch (given.kind) {
+    case "open":
+      for (const ticket of given.tickets) leases.push(await openLease(ticket));
+      void visitForEver(given);
+      tell({ kind: "opened" });
+      break;
+    case "watch":
+      watched = leases.map(({ epoch }) => ({ act: { epoch, ids: given.ids }, last: null, refusals: 0 }));
+      timer = setInterval(tryAll, WATCH_EVERY_MS);
+      tell({ kind: "watching" });
+      break;
+    case "report":
+      clearInterval(timer);
+      tell({
+        kind: "report",
+        lastAllows: watched.map(({ last }) =>
+          last === null ? null : { before: String(last.before), after: String(last.after) },
+        ),
+        visits,
+        refusedVisits,
+      });
+      break;
+  }
+}
+
+async function openLease(ticketText: string): Promise<Lease> {
+  const runtime = systemRuntime;
+  const ticket = readTicket(ticketText);
+  const server = await connectServer(ticket.address, runtime);
+  const { credential } = await enrol({
+    server,
+    key: createInstanceKey(),
+    envelope: ticket.envelope,
+    runtime,
+  });
+  const lease = createLease({
+    stopUrl: server.discovery.stop_url,
+    peer: {
+      svid: () => credential.tls,
+      bundle: () => server.bundle,
+      acceptPeer: server.acceptServer,
+      refusal: "server_untrusted",
+    },
+    runtime,
+  });
+  await lease.ready();
+  return lease;
+}
+
+function tryAll(): void {
+  for (const [index, one] of watched.entries()) {
+    if (one.refusals > 0 && one.refusals % RELAXED_EVERY !== 0) {
+      one.refusals += 1;
+      continue;
+    }
+    const before = process.hrtime.bigint();
+    if (isAllowed(leases[index], one.act)) one.last = { before, after: process.hrtime.bigint() };
+    else one.refusals += 1;
+  }
+}
+
+function isAllowed(lease: Lease | undefined, act: PendingAct): boolean {
+  if (lease === undefined) throw new Error("each watched verifier has a lease");
+  try {
+    lease.requireFresh();
+    lease.requireUntouched(act);
+    return true;
+  } catch {
+    // A refusal is what is measured here.
+    return false;
+  }
+}
+
+async function visitForEver(tickets: {
+  readonly serviceTicket: string;
+  readonly visitorTicket: string;
+}): Promise<void> {
+  const route = {
+    method: "GET",
+    path: "/transactions",
+    action: "read:transactions",
+    resource: "postgres://finance-db/transactions",
+  } as const;
+  const service = await verifyAgent({ ticket: tickets.serviceTicket, routes: [route] });
+  const server = service.createServer((_visit, response) => {
+    response.end("[]");
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = Object(server.address());
+  const visitor = await AgentIdentity.create({ name: readName(), ticket: tickets.visitorTicket });
+  for (;;) {
+    const answer = await visitor.fetch(`https://127.0.0.1:${port}/transactions`);
+    await answer.arrayBuffer();
+    if (answer.status === 200) visits += 1;
+    else refusedVisits += 1;
+    // Lets messages and timers in between two visits, as a service with more than one caller would.
+    await sleep(0);
+  }
+}
+
+function readName(): string {
+  const name = process.argv[2];
+  if (name === undefined) throw new Error("the process is started with its visitor's name");
+  return name;
+}
+
+function tell(said: Answer): void {
+  process.send?.(said);
+}
