@@ -73,7 +73,7 @@ expect() {
     return
   fi
   count FAIL "$2" "$verdict, expected: $1"
-  [ "$verdict" = broken ] && spin -t -g -DMARGIN="$margin" $3 "$here/lease.pml" 2>/dev/null | tail -n 60
+  [ "$verdict" = broken ] && spin -k lease.pml.trail -g -DMARGIN="$margin" $3 "$here/lease.pml" 2>/dev/null | tail -n 60
 }
 
 # The promise holds in every state.
