@@ -20,7 +20,7 @@ import { type Notice, type Runtime, systemRuntime } from "./runtime.ts";
 
 export const NOW = 1_800_000_000;
 export const TRUST_DOMAIN = parseTrustDomain("acme.test");
-export const SERVER_ID = "spiffe://acme.test/trustwarden/server/01JXXXXXXXXXXXXXXXXXXXXXXX";
+export const SERVER_ID = "spiffe://acme.test/trustwarden/server/01J00000000000000000000000";
 export const SERVICE_ID = parseSpiffeId("spiffe://acme.test/trustwarden/verifier/finance/inst-01JSERVICE");
 export const AGENT_ID = "spiffe://acme.test/team/finance/payment-agent/inst-01JAGENT";
 export const LOG_ORIGIN = "ledger.acme.test";
