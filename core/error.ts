@@ -38,6 +38,11 @@ export const ERRORS = {
     message: "The time to live is not well formed; write it as 30s, 10m, 1h or 7d.",
   },
   name_malformed: { status: 400, message: "The name or path is not well formed." },
+  selector_malformed: { status: 400, message: "A selector is not well formed; write it as type:value." },
+  selectors_too_weak: {
+    status: 400,
+    message: "The selectors would also match workloads that are not meant.",
+  },
   dsse_malformed: { status: 400, message: BAD_REQUEST },
   record_malformed: { status: 400, message: BAD_REQUEST },
   entry_too_large: { status: 413, message: "The ledger entry is too large." },
