@@ -3,7 +3,7 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
-    include: ["{core,server,sdk,cli,examples,test,bench}/**/*.test.ts"],
+    include: ["{core,server,sdk,node,cli,examples,test,bench}/**/*.test.ts"],
     pool: "forks",
     testTimeout: 30_000,
     hookTimeout: 30_000,

@@ -29,6 +29,7 @@ export type PayloadName =
   | "outcome"
   | "control"
   | "ticket"
+  | "entry"
   | "grant"
   | "possession"
   | "owner-request";

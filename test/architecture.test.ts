@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
-const PACKAGES = ["core", "server", "sdk", "cli", "examples"];
+const PACKAGES = ["core", "server", "sdk", "node", "cli", "examples"];
 const PRIMITIVES = ["agentid", "agentscope", "agentledger", "revocation"];
 const ADAPTERS = ["store", "signer", "opa", "feed", "attest"];
 const MAX_LINES = 400;
@@ -46,9 +46,10 @@ function readSource(absolute: string): SourceFile {
 
 function resolveImport(from: string, name: string): string {
   if (name.startsWith(".")) return normalize(join(dirname(from), name)).replaceAll("\\", "/");
-  const scoped = /^@trustwarden\/(core|server|cli)\/(.+)$/.exec(name);
+  const scoped = /^@trustwarden\/(core|server|node|cli)\/(.+)$/.exec(name);
   if (scoped) return `${scoped[1]}/${scoped[2]}`;
-  return name === "trustwarden" ? "sdk/index.ts" : name;
+  if (name === "trustwarden") return "sdk/index.ts";
+  return name.startsWith("trustwarden/") ? name.replace("trustwarden/", "sdk/") : name;
 }
 
 const inFolder = (folder: string) => (file: SourceFile) => file.path.startsWith(`${folder}/`);
@@ -118,12 +119,13 @@ describe("architecture", () => {
     }
   });
 
-  it("points imports one way: console, cli, examples -> sdk -> core <- server", () => {
+  it("points imports one way: console, cli, examples -> node -> sdk -> core <- server", () => {
     const allowed: Readonly<Record<string, readonly string[]>> = {
       core: ["core"],
       server: ["server", "core"],
       sdk: ["sdk", "core"],
-      cli: ["cli", "sdk", "core"],
+      node: ["node", "sdk", "core"],
+      cli: ["cli", "node", "sdk", "core"],
       examples: ["examples", "sdk", "core"],
     };
     for (const [folder, targets] of Object.entries(allowed)) {
@@ -198,6 +200,10 @@ describe("architecture", () => {
   it("installs nothing that runs a script", () => {
     const lock = readFileSync(join(ROOT, "package-lock.json"), "utf8");
     expect(lock).toContain('"lockfileVersion"');
-    expect(lock).not.toContain("hasInstallScript");
+    const packages: Readonly<Record<string, { readonly hasInstallScript?: boolean }>> =
+      JSON.parse(lock).packages;
+    const scripted = Object.entries(packages).filter(([, { hasInstallScript }]) => hasInstallScript === true);
+    // Neither needs it: koffi only builds itself where no prebuilt binary fits, protobufjs only warns of old versions.
+    expect(scripted.map(([path]) => path)).toEqual(["node_modules/koffi", "node_modules/protobufjs"]);
   });
 });

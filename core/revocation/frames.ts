@@ -29,9 +29,19 @@ const MAX_PUSH_TARGETS = 256;
 const MAX_TARGET_ID_CHARS = 2048;
 const NONCE_BYTES = 16;
 
-const TARGET_KINDS = ["instance", "agent", "owner", "narrowed", "policy"] as const;
+const TARGET_KINDS = [
+  "instance",
+  "agent",
+  "owner",
+  "narrowed",
+  "policy",
+  "entry",
+  "authority",
+  "federation",
+] as const;
 
-/** What an epoch did: somebody died (`instance`, `agent`, `owner`), was narrowed, or the policy became tighter. */
+/** What an epoch did: somebody died (`instance`, `agent`, `owner`), was narrowed, the policy became tighter, or
+ * something that nodes and verifiers keep a copy of changed (`entry`, `authority`, `federation`): fetch it again. */
 export interface RevocationTarget {
   readonly kind: (typeof TARGET_KINDS)[number];
   readonly id: string;

@@ -188,6 +188,8 @@ export class RevocationView {
   }
 
   #touch({ kind, id }: RevocationTarget, epoch: number): void {
+    // Whoever keeps a copy of these fetches it again; no decision is void by them.
+    if (kind === "entry" || kind === "authority" || kind === "federation") return;
     if (kind === "policy") {
       this.#policyEpoch = epoch;
       return;

@@ -228,7 +228,15 @@ export interface StoreReads {
 /** One line of the revocation feed. */
 export interface FeedTarget {
   readonly epoch: number;
-  readonly kind: "instance" | "agent" | "owner" | "narrowed" | "policy";
+  readonly kind:
+    | "instance"
+    | "agent"
+    | "owner"
+    | "narrowed"
+    | "policy"
+    | "entry"
+    | "authority"
+    | "federation";
   readonly id: string;
 }
 

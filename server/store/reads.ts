@@ -132,7 +132,16 @@ function parseTarget(row: Row): FeedTarget {
 }
 
 function parseKind(text: string): FeedTarget["kind"] {
-  const kinds = ["instance", "agent", "owner", "narrowed", "policy"] as const;
+  const kinds = [
+    "instance",
+    "agent",
+    "owner",
+    "narrowed",
+    "policy",
+    "entry",
+    "authority",
+    "federation",
+  ] as const;
   const kind = kinds.find((known) => known === text);
   if (kind === undefined) throw new Error("the feed holds an unknown kind");
   return kind;

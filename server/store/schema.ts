@@ -103,7 +103,8 @@ const TABLES = `
   CREATE INDEX claims_by_end ON claims (expires_at);
   CREATE TABLE feed (
     epoch INTEGER NOT NULL PRIMARY KEY,
-    kind TEXT NOT NULL CHECK (kind IN ('instance', 'agent', 'owner', 'narrowed', 'policy')),
+    kind TEXT NOT NULL CHECK (kind IN
+      ('instance', 'agent', 'owner', 'narrowed', 'policy', 'entry', 'authority', 'federation')),
     id TEXT NOT NULL
   ) STRICT;
   CREATE TABLE outbox (
