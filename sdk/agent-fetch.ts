@@ -11,7 +11,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
 import { type AgentSession, type Asked, RECEIPT_HEADER, type SignedAction } from "./agent-session.ts";
 import { openHttps } from "./https-request.ts";
-import type { PeerRoutes, PeerRoutesCache } from "./peer-routes.ts";
+import { type PeerRoutes, type PeerRoutesCache, verifierNameOf } from "./peer-routes.ts";
 import { parseReceiptHeader } from "./receipt.ts";
 import { parseRequestTarget } from "./request-target.ts";
 import { matchRoute } from "./route-table.ts";
@@ -45,6 +45,11 @@ export interface AgentFetchInit {
   readonly resource?: string;
   /** What the agent wants to be able to show later; only a salted commitment leaves the process. */
   readonly params?: JsonObject;
+  /**
+   * The verifier's name as the operator approved it, such as `finance`. Without it any verifier of the trust domain that
+   * answers at the URL is spoken to; with it, a service of another name learns nothing.
+   */
+  readonly verifier?: string;
   /** Until the answer's headers are here. */
   readonly timeoutMs?: number;
 }
@@ -104,6 +109,7 @@ function serverActionOf(method: string, path: string): string {
 
 async function visit(session: AgentSession, outgoing: Outgoing, peer: PeerRoutes): Promise<Response> {
   const { url, method, target, body, init } = outgoing;
+  requireNamed(peer, init.verifier);
   const meaning = meaningOf(outgoing, peer);
   const request = { method, target, body };
   const signed = session.sign({ ...meaning, params: init.params ?? null, audience: peer.verifier, request });
@@ -111,6 +117,12 @@ async function visit(session: AgentSession, outgoing: Outgoing, peer: PeerRoutes
   const message = await send(outgoing, { signed, agent, origin: url });
   await requireReceipt(session, message, signed);
   return createResponse(message);
+}
+
+/** A misled name service or a moved address must not hand one service's requests to another. */
+function requireNamed({ verifier }: PeerRoutes, name: string | undefined): void {
+  const isNamed = name === undefined || verifierNameOf(verifier) === name;
+  if (!isNamed) throw new TrustWardenError("peer_untrusted", { reason: "another verifier", peer: verifier });
 }
 
 function send(

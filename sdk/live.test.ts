@@ -357,6 +357,15 @@ describe("a service", () => {
     await fetching.close();
   });
 
+  it("of another name than the agent pinned gets no request, and the pinned one does", async () => {
+    const before = handled.length;
+    const url = `${service.url}/transactions/42`;
+    await expect(agent.fetch(url, { verifier: "payroll" })).rejects.toThrow(code("peer_untrusted"));
+    expect(handled.length).toBe(before);
+    expect((await agent.fetch(url, { verifier: "finance" })).status).toBe(200);
+    expect(handled.length).toBe(before + 1);
+  });
+
   it("that is none is told nothing: no intent leaves for a peer without a verifier's SVID", async () => {
     const impostors = [
       "spiffe://acme.test/trustwarden/verifier/finance/inst-1",

@@ -88,6 +88,11 @@ export class PeerRoutesCache {
   }
 }
 
+/** The name in a verifier's id, `/trustwarden/verifier/<name>/inst-<id>`. */
+export function verifierNameOf(id: SpiffeId): string | undefined {
+  return pathOf(id).split("/")[3];
+}
+
 function requireAbout(peer: SpiffeId, { verifier, table }: RoutesDocument): PeerRoutes {
   if (parseSpiffeId(verifier) !== peer) {
     throw new TrustWardenError("peer_untrusted", { reason: "routes of another service", peer });
