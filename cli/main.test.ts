@@ -227,6 +227,14 @@ describe("the ledger", () => {
     const report = await facts("ledger", "verify", out, "--vkey", vkey);
     expect(report).toMatchObject({ verified: true, witnessed: false, key_given: true, size, findings: [] });
     expect((await warden("ledger", "verify", out)).stdout).toContain("The log's key is the export's own");
+    const kept = join(home, "kept-bundle.json");
+    writeFileSync(kept, readFileSync(join(out, "bundle.json")));
+    expect(await facts("ledger", "verify", out, "--vkey", vkey, "--bundle", kept)).toMatchObject({
+      verified: true,
+      bundle_given: true,
+    });
+    writeFileSync(kept, '{"keys":[]}');
+    expect((await warden("ledger", "verify", out, "--bundle", kept)).exitCode).toBe(1);
     const [bundle = ""] = readdirSync(join(out, "tile", "entries"), { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile())
       .map((entry) => join(entry.parentPath, entry.name));

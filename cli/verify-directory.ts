@@ -13,6 +13,8 @@ import { openLogDirectory } from "./log-directory.ts";
 export interface DirectoryAudit {
   readonly directory: string;
   readonly vkey: string | undefined;
+  /** Text of a trust bundle that was kept or fetched elsewhere. */
+  readonly bundle?: string | undefined;
   /** Text of a checkpoint that was kept earlier. */
   readonly olderCheckpoint: string | undefined;
 }
@@ -25,13 +27,14 @@ export interface DirectoryAudit {
 export async function auditDirectory({
   directory,
   vkey,
+  bundle,
   olderCheckpoint,
 }: DirectoryAudit): Promise<LogReport> {
   const log = openLogDirectory(directory);
   return auditLog({
     reader: log.reader,
     vkey: vkey ?? log.vkey,
-    certificates: createCertificateVerifier(log.bundleText, log.trustDomain),
+    certificates: createCertificateVerifier(bundle ?? log.bundleText, log.trustDomain),
     ...(olderCheckpoint === undefined ? {} : { olderCheckpoint }),
   });
 }

@@ -17,9 +17,12 @@ const MAX_SHOWN = 20;
 
 const OWN_KEY =
   "The log's key is the export's own, so this shows no more than that it fits itself; give the key that you trust with --vkey.";
+const OWN_ROOTS =
+  "The certificates are held against the export's own trust bundle; give the bundle that you trust with --bundle.";
 
 interface VerifyOptions {
   readonly vkey?: string;
+  readonly bundle?: string;
   readonly olderCheckpoint?: string;
 }
 
@@ -29,12 +32,13 @@ export function addVerifyCommand(ledger: Command, runtime: Runtime): void {
     .description("verify every entry, signature and join; offline for an exported directory")
     .argument("[dir]", "an export; without one, the running server's log")
     .option("--vkey <vkey>", "the log's key, from a place other than the export")
+    .option("--bundle <file>", "the trust bundle, from a place other than the export")
     .option("--older-checkpoint <file>", "a checkpoint kept earlier: the log must continue it")
     .addHelpText(
       "after",
       examples(
         "warden ledger verify",
-        "warden ledger verify ./evidence --vkey ledger.acme.test+1a2b3c4d+AZ…",
+        "warden ledger verify ./evidence --vkey ledger.acme.test+1a2b3c4d+AZ… --bundle ./kept/bundle.json",
         "warden ledger verify ./evidence --older-checkpoint ./kept/checkpoint",
       ),
     )
@@ -45,7 +49,10 @@ export function addVerifyCommand(ledger: Command, runtime: Runtime): void {
         refusal: "The ledger is not verified.",
         run: async (session) => {
           const report = await audit(session, directory, options);
-          const isWhole = show(session, report, { isKeyGiven: options.vkey !== undefined });
+          const isWhole = show(session, report, {
+            isKeyGiven: options.vkey !== undefined,
+            isBundleGiven: options.bundle !== undefined,
+          });
           if (!isWhole) runtime.setExitCode(EXIT_FAILED);
         },
       }),
@@ -59,11 +66,12 @@ async function audit(
 ): Promise<LogReport> {
   const olderCheckpoint =
     options.olderCheckpoint === undefined ? undefined : readKept(options.olderCheckpoint);
-  const { vkey } = options;
-  if (directory !== undefined) return auditDirectory({ directory, vkey, olderCheckpoint });
+  const bundle = options.bundle === undefined ? undefined : readKept(options.bundle);
+  const given = { vkey: options.vkey, bundle, olderCheckpoint };
+  if (directory !== undefined) return auditDirectory({ directory, ...given });
   const temporary = await createTemporaryExport(client);
   try {
-    return await auditDirectory({ directory: temporary.directory, vkey, olderCheckpoint });
+    return await auditDirectory({ directory: temporary.directory, ...given });
   } finally {
     temporary.remove();
   }
@@ -73,7 +81,7 @@ async function audit(
 function show(
   { output }: Session,
   { checkpoint, records, signatures, findings }: LogReport,
-  { isKeyGiven }: { readonly isKeyGiven: boolean },
+  { isKeyGiven, isBundleGiven }: { readonly isKeyGiven: boolean; readonly isBundleGiven: boolean },
 ): boolean {
   const { origin, size } = checkpoint;
   const damage = findings.filter((finding) => finding.severity === "damage").length;
@@ -93,6 +101,7 @@ function show(
     witnessed: false,
     verified: isWhole,
     key_given: isKeyGiven,
+    bundle_given: isBundleGiven,
   };
   output.show({ ...facts, findings: findings.map((finding) => ({ ...finding })) }, [
     isWhole
@@ -101,6 +110,7 @@ function show(
     ...lines,
     ...(findings.length > MAX_SHOWN ? [`  and ${findings.length - MAX_SHOWN} more; --json shows all`] : []),
     ...(isKeyGiven ? [] : [OWN_KEY]),
+    ...(isBundleGiven ? [] : [OWN_ROOTS]),
     "It is unwitnessed: keep this checkpoint, and give it with --older-checkpoint next time.",
   ]);
   return isWhole;
