@@ -80,9 +80,8 @@ export class TrustServer {
   /** Proven server SVIDs by the digest of their leaf, oldest first. */
   readonly #svids = new Map<string, SigningLeaf>();
   readonly #learned = new WeakSet<Socket>();
+  readonly #chains: ProvenChains;
   #bundle: TrustBundle;
-  /** Proven against `#bundle`, and against no other. */
-  #chains: ProvenChains;
   #logKey: NoteKey | undefined;
   #discovery: Discovery | undefined;
   #holders = 0;
@@ -97,9 +96,9 @@ export class TrustServer {
     this.trustDomain = options.address.trustDomain;
     this.#origin = options.origin;
     this.#bundle = options.bundle;
-    this.#chains = new ProvenChains(options.bundle);
     this.#runtime = options.runtime;
     this.bundles = { get: (domain) => (domain === this.trustDomain ? this.#bundle : undefined) };
+    this.#chains = new ProvenChains(this.bundles);
     this.#anonymous = this.createAgent();
   }
 
@@ -147,10 +146,7 @@ export class TrustServer {
   /** Reads bundle and discovery again; the bundle's sequence never falls. */
   async refresh(): Promise<void> {
     const bundle = parseTrustBundle(await this.readText(BUNDLE_PATH), this.trustDomain);
-    if (bundle.sequence >= this.#bundle.sequence) {
-      this.#bundle = bundle;
-      this.#chains = new ProvenChains(bundle);
-    }
+    if (bundle.sequence >= this.#bundle.sequence) this.#bundle = bundle;
     await this.discover();
   }
 

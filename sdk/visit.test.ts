@@ -24,7 +24,11 @@ const table = createRouteTable([
   { method: "DELETE", path: "/t/{id}", action: "delete:transactions", resource: "postgres://db/t" },
 ]);
 const agent = issueIdentity(AGENT_ID);
-const receiver = { id: SERVICE_ID, chains: new ProvenChains(bundle), now: NOW };
+const receiver = {
+  id: SERVICE_ID,
+  chains: new ProvenChains(new Map([[bundle.trustDomain, bundle]])),
+  now: NOW,
+};
 const salt = new Uint8Array(32).fill(9);
 const body = encodeUtf8('{"amount":1}');
 

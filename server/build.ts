@@ -151,7 +151,7 @@ function createServices(core: Core, made: Pick<Services, "feed" | "urls">): Serv
     random,
     bundle,
     authoritiesSha256: digestOfAuthorities(bundle),
-    chains: new ProvenChains(bundle),
+    chains: new ProvenChains(new Map([[bundle.trustDomain, bundle]])),
     serverSvid: () => identity.current(),
     serverKey: keys.serverSigner.publicKey,
     commands,

@@ -10,14 +10,14 @@ const code = (name: string) => expect.objectContaining({ code: name });
 
 describe("chains that were proven before", () => {
   it("are the same proof again", () => {
-    const chains = new ProvenChains(domain.bundle);
+    const chains = new ProvenChains(new Map([[domain.trustDomain, domain.bundle]]));
     const first = chains.verify(chain, NOW);
     expect(first.id).toBe(id);
     expect(chains.verify([...chain], NOW + 1)).toBe(first);
   });
 
   it("expire, and are not valid before their time, as if never proven", () => {
-    const chains = new ProvenChains(domain.bundle);
+    const chains = new ProvenChains(new Map([[domain.trustDomain, domain.bundle]]));
     const { notBefore, notAfter } = parseCertificate(der);
     const proven = chains.verify(chain, NOW);
     expect(chains.verify(chain, notAfter - 1)).toBe(proven);
@@ -27,7 +27,7 @@ describe("chains that were proven before", () => {
   });
 
   it("lend nothing to another chain with the same leaf, nor to a leaf with one bit changed", () => {
-    const chains = new ProvenChains(domain.bundle);
+    const chains = new ProvenChains(new Map([[domain.trustDomain, domain.bundle]]));
     chains.verify(chain, NOW);
     expect(() => chains.verify([der], NOW)).toThrow(code("svid_untrusted"));
     const altered = Uint8Array.from(der);
@@ -36,9 +36,22 @@ describe("chains that were proven before", () => {
   });
 
   it("are refused again when they were refused", () => {
-    const chains = new ProvenChains(createTestDomain().bundle);
+    const { trustDomain, bundle } = createTestDomain();
+    const chains = new ProvenChains(new Map([[trustDomain, bundle]]));
     for (let round = 0; round < 2; round += 1) {
       expect(() => chains.verify(chain, NOW)).toThrow(code("svid_untrusted"));
     }
+  });
+
+  it("are proven again when the bundle has changed, and refused when it is gone", () => {
+    const bundles = new Map([[domain.trustDomain, domain.bundle]]);
+    const chains = new ProvenChains(bundles);
+    const first = chains.verify(chain, NOW);
+    bundles.set(domain.trustDomain, { ...domain.bundle, sequence: 2 });
+    expect(chains.verify(chain, NOW)).not.toBe(first);
+    bundles.set(domain.trustDomain, { ...domain.bundle, sequence: 3, x509Authorities: [] });
+    expect(() => chains.verify(chain, NOW)).toThrow(code("svid_untrusted"));
+    bundles.clear();
+    expect(() => chains.verify(chain, NOW)).toThrow(code("trust_domain_unknown"));
   });
 });

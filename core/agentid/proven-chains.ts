@@ -6,6 +6,8 @@
  */
 import { concatBytes, encodeBase64url } from "../bytes.ts";
 import { sha256 } from "../crypto.ts";
+import type { BundleSource } from "./ports.ts";
+import { trustDomainOf } from "./spiffe-id.ts";
 import type { TrustBundle } from "./trust-bundle.ts";
 import { verifyX509Svid, type X509Svid } from "./x509-svid.ts";
 
@@ -14,18 +16,21 @@ const MAX_CHAINS = 10_000;
 
 interface Proven {
   readonly svid: X509Svid;
+  /** What it was proven against; a bundle that has changed since proves nothing. */
+  readonly bundle: TrustBundle | undefined;
   /** Unix seconds between which every certificate shown is valid. */
   readonly validFrom: number;
   readonly validUntil: number;
 }
 
-/** Owns the memory of one bundle; what it holds was proven against exactly that bundle. */
+/** Owns the memory; an entry counts only while the source hands out the very bundle that it was proven against. */
 export class ProvenChains {
-  readonly #bundles: ReadonlyMap<TrustBundle["trustDomain"], TrustBundle>;
+  readonly #bundles: BundleSource;
   readonly #proven = new Map<string, Proven>();
 
-  constructor(bundle: TrustBundle) {
-    this.#bundles = new Map([[bundle.trustDomain, bundle]]);
+  /** @param bundles - a trust domain's bundle must be the same object until it changes. */
+  constructor(bundles: BundleSource) {
+    this.#bundles = bundles;
   }
 
   /**
@@ -38,15 +43,20 @@ export class ProvenChains {
   verify(chainDer: readonly Uint8Array[], now: number): X509Svid {
     const key = encodeBase64url(sha256(concatBytes(...chainDer.map(sha256))));
     const known = this.#proven.get(key);
-    if (known !== undefined && now >= known.validFrom && now < known.validUntil) return known.svid;
+    if (known !== undefined && this.#isStillProven(known, now)) return known.svid;
     const svid = verifyX509Svid(chainDer, this.#bundles, now);
     this.#remember(key, svid);
     return svid;
   }
 
+  #isStillProven({ svid, bundle, validFrom, validUntil }: Proven, now: number): boolean {
+    return now >= validFrom && now < validUntil && this.#bundles.get(trustDomainOf(svid.id)) === bundle;
+  }
+
   #remember(key: string, svid: X509Svid): void {
     this.#proven.set(key, {
       svid,
+      bundle: this.#bundles.get(trustDomainOf(svid.id)),
       validFrom: Math.max(...svid.chain.map(({ notBefore }) => notBefore)),
       validUntil: Math.min(...svid.chain.map(({ notAfter }) => notAfter)),
     });

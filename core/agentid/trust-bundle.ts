@@ -49,7 +49,16 @@ export interface TrustBundle {
  * @see SPIFFE Trust Domain and Bundle §4.1, §4.2
  */
 export function parseTrustBundle(text: string, trustDomain: TrustDomain): TrustBundle {
-  const { keys, spiffe_sequence, spiffe_refresh_hint } = parseJsonObject(text, MAX_BUNDLE_CHARS);
+  return parseTrustBundleJson(parseJsonObject(text, MAX_BUNDLE_CHARS), trustDomain);
+}
+
+/**
+ * As `parseTrustBundle`, for a document that was already read as strict JSON: a member of a bundle map.
+ *
+ * @throws TrustWardenError `bundle_malformed`.
+ */
+export function parseTrustBundleJson(document: JsonObject, trustDomain: TrustDomain): TrustBundle {
+  const { keys, spiffe_sequence, spiffe_refresh_hint } = document;
   if (!Array.isArray(keys)) throw malformed("keys");
   if (keys.length > MAX_KEYS) throw malformed("too many keys");
   const x509Authorities: Certificate[] = [];
