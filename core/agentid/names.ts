@@ -14,8 +14,10 @@ const MAX_PATH_SEGMENTS = 8;
 const MAX_PATH_CHARS = 255;
 const SEGMENT = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 const VERIFIER_NAME = /^[a-z0-9][a-z0-9_-]{0,62}$/;
-const INSTANCE_PREFIX = "inst-";
 const RESERVED_PREFIX = "trustwarden";
+
+/** Begins the last segment of an instance's id, and no other segment. */
+export const INSTANCE_PREFIX = "inst-";
 
 /** An agent's place and name; together they are the agent's class. */
 export interface AgentLabel {

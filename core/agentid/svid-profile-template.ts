@@ -22,17 +22,19 @@ import {
   encodeTrue,
   encodeUtf8String,
 } from "./der-writer.ts";
-import type { SpiffeId } from "./spiffe-id.ts";
+import { INSTANCE_PREFIX } from "./names.ts";
+import { pathOf, type SpiffeId, trustDomainOf } from "./spiffe-id.ts";
 
 /** RFC 7093 §2 method 1: the leftmost 160 bits of SHA-256 over the key. */
 const KEY_IDENTIFIER_BYTES = 20;
 /** Bytes of an uncompressed P-256 point at the end of its SubjectPublicKeyInfo. */
 const POINT_BYTES = 65;
+/** RFC 5280 appendix A, `ub-common-name` and `ub-organization-name`. */
+const MAX_ATTRIBUTE_CHARS = 64;
 const SIGNATURE_ALGORITHM = encodeSequence(encodeOid(OID.ecdsaWithSha256));
 const VERSION_3 = encodeExplicit(0, encodeInteger(Uint8Array.of(2)));
 
-/** DER of the empty name. */
-export const EMPTY_NAME: Uint8Array = encodeSequence();
+const EMPTY_NAME: Uint8Array = encodeSequence();
 
 /** Everything that differs between two certificates of ours. */
 export interface Template {
@@ -78,6 +80,26 @@ export function authorityName(role: "root" | "intermediate", serial: Uint8Array)
     attribute(OID.organizationName, encodeUtf8String("TrustWarden")),
     attribute(OID.commonName, encodeUtf8String(`TrustWarden ${role}`)),
     attribute(OID.serialNumber, encodePrintableString(digits)),
+  );
+}
+
+/**
+ * The name of a workload, for programs that read nothing else: `O=<trust domain>, CN=<path>/<name>`, the class of the
+ * instance, which belongs to one owner. Never cut: what does not fit leaves the name empty, because half a path would be
+ * another agent's. Without a path it is empty too: a common name without a slash could be read as a host's.
+ *
+ * @see docs/decisions/0012-a-leaf-has-a-subject.md
+ */
+export function workloadName(id: SpiffeId): Uint8Array {
+  const trustDomain = trustDomainOf(id);
+  const segments = pathOf(id).slice(1).split("/");
+  const classSegments = segments.at(-1)?.startsWith(INSTANCE_PREFIX) ? segments.slice(0, -1) : segments;
+  const commonName = classSegments.join("/");
+  const isWhole = trustDomain.length <= MAX_ATTRIBUTE_CHARS && commonName.length <= MAX_ATTRIBUTE_CHARS;
+  if (!isWhole || classSegments.length < 2) return EMPTY_NAME;
+  return encodeSequence(
+    attribute(OID.organizationName, encodeUtf8String(trustDomain)),
+    attribute(OID.commonName, encodeUtf8String(commonName)),
   );
 }
 

@@ -44,10 +44,36 @@ const leaf = parseCertificate(leafOf());
 const authorities = [domain.root, domain.intermediate];
 
 describe("the leaf profile", () => {
-  it("X-1 has exactly one URI and X-3 a critical one, because its subject is empty", () => {
+  it("X-1 has exactly one URI", () => {
     expect(leaf.uris).toEqual(["spiffe://acme.test/team/pay/inst-1"]);
-    expect(leaf.subject).toHaveLength(2);
-    expect(leaf.isSanCritical).toBe(true);
+  });
+
+  it("X-3 has a critical URI where its subject is empty, and only there", () => {
+    expect(leaf.isSanCritical).toBe(false);
+    const nameless = parseCertificate(leafOf({ id: parseSpiffeId("spiffe://acme.test/pay/inst-1") }));
+    expect(nameless.subject).toHaveLength(2);
+    expect(nameless.isSanCritical).toBe(true);
+  });
+
+  it.each([
+    ["/team/pay/inst-1", "O=acme.test\nCN=team/pay"],
+    ["/team/pay", "O=acme.test\nCN=team/pay"],
+    ["/trustwarden/server/01K9", "O=acme.test\nCN=trustwarden/server/01K9"],
+    [`/team/${"a".repeat(59)}/inst-1`, `O=acme.test\nCN=team/${"a".repeat(59)}`],
+    [`/team/${"a".repeat(60)}/inst-1`, undefined],
+    // Without a slash it could be taken for the name of a host.
+    ["/pay.example/inst-1", undefined],
+    ["/pay.example", undefined],
+  ])("names the class of %s whole or not at all", (path, subject) => {
+    const der = leafOf({ id: parseSpiffeId(`spiffe://acme.test${path}`) });
+    expect(new X509Certificate(der).subject || undefined).toBe(subject);
+  });
+
+  it("has no subject where its trust domain does not fit in one", () => {
+    const longest = createTestDomain(`${"a".repeat(59)}.test`);
+    const tooLong = createTestDomain(`${"a".repeat(60)}.test`);
+    const subjectIn = (home: typeof domain) => parseCertificate(issueTestLeaf(home).der).subject.length > 2;
+    expect([subjectIn(longest), subjectIn(tooLong)]).toEqual([true, false]);
   });
 
   it("X-2 is refused for an id without a path, and for another trust domain", () => {
@@ -251,7 +277,7 @@ describe("independent judges", () => {
     );
     if (!theirLeaf || !intermediate || !root) throw new Error("three certificates");
     expect(theirLeaf.serialNumber).toBe(parseCertificate(der).serialHex);
-    expect(theirLeaf.subject).toBe("");
+    expect(theirLeaf.subject).toBe("O=acme.test, CN=team/pay");
     expect(await theirLeaf.verify({ publicKey: intermediate, signatureOnly: true })).toBe(true);
     expect(await intermediate.verify({ publicKey: root, signatureOnly: true })).toBe(true);
     const chain = await new X509ChainBuilder({ certificates: [intermediate, root] }).build(theirLeaf);

@@ -19,11 +19,11 @@ import { formatSpiffeId, pathOf, type SpiffeId, type TrustDomain, trustDomainOf 
 import { requireAuthorityProfile, requireIssuedBy, requireLeafProfile } from "./svid-profile-check.ts";
 import {
   authorityName,
-  EMPTY_NAME,
   encodeCertificate,
   encodeTbs,
   keyIdentifierOf,
   type Template,
+  workloadName,
 } from "./svid-profile-template.ts";
 
 /** A verifier whose clock is a little behind still accepts a fresh certificate (SPIRE uses the same cushion). */
@@ -157,7 +157,7 @@ export function issueLeafCertificate(
   }
   return issue(
     {
-      subject: EMPTY_NAME,
+      subject: workloadName(id),
       spki,
       uri: id,
       // cA FALSE is the default and so not written, but the extension is: py-spiffe refuses a leaf without it.
