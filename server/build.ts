@@ -8,7 +8,7 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { ProvenChains } from "@trustwarden/core/agentid/proven-chains.ts";
-import { digestOfAuthorities } from "@trustwarden/core/agentid/trust-bundle.ts";
+import { AuthorityView } from "./authority/current.ts";
 import { type Clock, createSystemClock, FlooredClock } from "./clock.ts";
 import type { ServerConfig } from "./config.ts";
 import { createFeed } from "./feed/feed.ts";
@@ -143,15 +143,16 @@ function createServices(core: Core, made: Pick<Services, "feed" | "urls">): Serv
   const { parts, ledger, identity } = core;
   const { clock, random, keys, store, policy, highWater, origin, index } = parts;
   const { reads, commands } = store;
-  const { bundle } = keys.authority;
+  const { bundle, intermediate, trustDomain } = keys.authority;
+  const authority = new AuthorityView({ bundle, intermediate, renew: [] });
   return {
     ...made,
     version: SERVER_VERSION,
     clock,
     random,
-    bundle,
-    authoritiesSha256: digestOfAuthorities(bundle),
-    chains: new ProvenChains(new Map([[bundle.trustDomain, bundle]])),
+    trustDomain,
+    authority: () => authority.current(),
+    chains: new ProvenChains(authority.bundles),
     serverSvid: () => identity.current(),
     serverKey: keys.serverSigner.publicKey,
     commands,

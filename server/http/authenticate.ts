@@ -90,7 +90,7 @@ function provePeer(
   const { body, query, params, target } = arrival;
   requireIntentOf(intent, principal, {
     action: route.action({ arrival, caller, body, query, params }),
-    resource: formatControlResource(services.bundle.trustDomain, target),
+    resource: formatControlResource(services.trustDomain, target),
   });
   services.seen.claim(intent, now);
   return caller;

@@ -98,7 +98,7 @@ function decideControl(services: Services, route: GuardedRoute, question: Questi
     {
       principal,
       action,
-      resource: formatControlResource(services.bundle.trustDomain, question.arrival.target),
+      resource: formatControlResource(services.trustDomain, question.arrival.target),
       class: classOf(action, services.policy.classes),
       plane: "control",
       chainScopes: principal.kind === "agent" ? principal.chain.map(({ scope }) => scope) : [],

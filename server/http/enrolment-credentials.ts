@@ -14,7 +14,6 @@ import {
   verifyVerifierTicket,
 } from "@trustwarden/core/agentid/enrolment.ts";
 import { verifyPossession } from "@trustwarden/core/agentid/possession.ts";
-import { parseTrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import type { InstanceRequest } from "@trustwarden/core/api/identity.ts";
 import { parseBase64url } from "@trustwarden/core/bytes.ts";
 import { type PublicKey, parseP256PublicKey } from "@trustwarden/core/crypto.ts";
@@ -25,7 +24,7 @@ import type { EnrolleeCaller } from "./caller.ts";
 import type { Services } from "./services.ts";
 
 type Document = Omit<IssueCommand, "context" | "spki" | "thumbprint" | "enrolment" | "possession">;
-type EnrolmentServices = Pick<Services, "bundle" | "reads" | "nonces" | "serverKey">;
+type EnrolmentServices = Pick<Services, "trustDomain" | "reads" | "nonces" | "serverKey">;
 
 /** A verifier is named by its operator and holds no scope: it acts for nobody. */
 const NO_SCOPE = parseScope([]);
@@ -77,7 +76,7 @@ interface VerifiedDocument {
 
 function verifyDocument(services: EnrolmentServices, envelope: string, now: number): VerifiedDocument {
   const unverified = parseUnverifiedEnrolment(envelope);
-  const audience = parseTrustDomain(services.bundle.trustDomain);
+  const audience = services.trustDomain;
   const check = (publicKey: PublicKey): EnrolmentCheck => ({ publicKey, audience, now });
   switch (unverified.via) {
     case "ticket":

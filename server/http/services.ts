@@ -4,10 +4,11 @@
 import type { Duplex } from "node:stream";
 import type { ActionClasses } from "@trustwarden/core/action.ts";
 import type { ProvenChains } from "@trustwarden/core/agentid/proven-chains.ts";
-import type { TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
+import type { TrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import type { PolicyEngine } from "@trustwarden/core/agentscope/ports.ts";
 import type { PublicKey } from "@trustwarden/core/crypto.ts";
 import type { Random } from "@trustwarden/core/id.ts";
+import type { CurrentAuthority } from "../authority/current.ts";
 import type { FlooredClock } from "../clock.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { Outcomes } from "../ledger/outcomes.ts";
@@ -51,8 +52,9 @@ export interface Services {
   readonly version: string;
   readonly clock: FlooredClock;
   readonly random: Random;
-  readonly bundle: TrustBundle;
-  readonly authoritiesSha256: string;
+  readonly trustDomain: TrustDomain;
+  /** The authority of this moment; ask each time, since it changes while the server runs. */
+  readonly authority: () => CurrentAuthority;
   readonly chains: ProvenChains;
   /** The current server SVID; replaced at half life, its SPIFFE ID stays. */
   readonly serverSvid: () => ServerSvid;

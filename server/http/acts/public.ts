@@ -19,21 +19,23 @@ export async function health(): Promise<{ readonly status: "ok" }> {
   return { status: "ok" };
 }
 
-export async function readBundle({ bundle }: Services): Promise<RawAnswer> {
+export async function readBundle({ authority }: Services): Promise<RawAnswer> {
+  const { bundle } = authority();
   const cacheControl = `public, max-age=${bundle.refreshHintSeconds}`;
   return { isRaw: true, contentType: JSON_TYPE, cacheControl, content: formatTrustBundle(bundle) };
 }
 
-export async function readJwks({ bundle }: Services): Promise<RawAnswer> {
+export async function readJwks({ authority }: Services): Promise<RawAnswer> {
+  const { bundle } = authority();
   const cacheControl = `public, max-age=${bundle.refreshHintSeconds}`;
   return { isRaw: true, contentType: JSON_TYPE, cacheControl, content: formatJwks(bundle) };
 }
 
 export async function discover(services: Services): Promise<Discovery> {
   return {
-    trust_domain: services.bundle.trustDomain,
+    trust_domain: services.trustDomain,
     server_id: services.serverSvid().spiffeId,
-    authorities_sha256: services.authoritiesSha256,
+    authorities_sha256: services.authority().authoritiesSha256,
     log_origin: services.ledger.origin,
     log_vkey: services.ledger.log.vkey,
     stop_url: services.urls().stop,

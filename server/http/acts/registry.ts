@@ -56,7 +56,7 @@ export async function createVerifierTicket(
   const { name, ttl_seconds: ttlSeconds } = visit.body;
   const committed = await services.commands.createVerifierTicket({ context, name, ttlSeconds });
   await services.ledger.settle(committed);
-  const { authoritiesSha256 } = services;
+  const { authoritiesSha256 } = services.authority();
   const { server } = services.urls();
   return { ticket: formatTicketValue({ authoritiesSha256, server, ticket: committed.value.ticket }) };
 }

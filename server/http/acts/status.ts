@@ -9,7 +9,7 @@ export async function readStatus(services: Services): Promise<StatusAnswer> {
   const urls = services.urls();
   return {
     version: services.version,
-    trust_domain: services.bundle.trustDomain,
+    trust_domain: services.trustDomain,
     uptime_seconds: Math.floor((services.clock.monoMs() - services.startedMonoMs) / 1000),
     epoch: reads.epoch(),
     owners: counts.owners,
@@ -21,7 +21,7 @@ export async function readStatus(services: Services): Promise<StatusAnswer> {
     policy: { name: policy.engine.policy.name, bundle_sha256: policy.engine.policy.bundleSha256 },
     server_url: urls.server,
     stop_url: urls.stop,
-    authorities_sha256: services.authoritiesSha256,
+    authorities_sha256: services.authority().authoritiesSha256,
   };
 }
 
