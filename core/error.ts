@@ -77,6 +77,11 @@ export const ERRORS = {
   grant_invalid: { status: 401, message: NOT_AUTHENTICATED },
   grant_expired: { status: 401, message: NOT_AUTHENTICATED },
   grant_used: { status: 401, message: NOT_AUTHENTICATED },
+  entry_invalid: { status: 401, message: NOT_AUTHENTICATED },
+  entry_expired: { status: 401, message: NOT_AUTHENTICATED },
+  join_token_invalid: { status: 401, message: NOT_AUTHENTICATED },
+  join_token_expired: { status: 401, message: NOT_AUTHENTICATED },
+  join_token_used: { status: 401, message: NOT_AUTHENTICATED },
   owner_unknown: { status: 401, message: NOT_AUTHENTICATED },
   owner_request_invalid: { status: 401, message: NOT_AUTHENTICATED },
   owner_request_replayed: { status: 401, message: NOT_AUTHENTICATED },
@@ -98,6 +103,18 @@ export const ERRORS = {
   key_reused: { status: 409, message: "The public key was used before; make a new one." },
   self_enforcement_refused: { status: 403, message: "This class of action needs an enforcement point." },
   owner_exists: { status: 409, message: "The owner exists already." },
+  entry_exists: { status: 409, message: "The registration entry exists already." },
+  entry_unknown: { status: 403, message: NOT_ALLOWED },
+  entry_removed: { status: 403, message: NOT_ALLOWED },
+  entry_not_for_node: { status: 403, message: NOT_ALLOWED },
+  entry_not_matched: { status: 403, message: NOT_ALLOWED },
+  entry_ambiguous: { status: 409, message: "More than one registration entry matches; name one." },
+  selector_not_vouched: { status: 403, message: NOT_ALLOWED },
+  composition_changed: {
+    status: 403,
+    message:
+      "The agent is composed of other parts than its identity says; attest it again as a new instance.",
+  },
 
   // record
   event_conflict: { status: 409, message: "Another record with this event id exists." },

@@ -25,7 +25,12 @@ export interface SignedLimits {
 }
 
 /** The codes that a malformed document is refused with. */
-export type MalformedCode = "ticket_invalid" | "grant_invalid" | "possession_invalid" | "request_malformed";
+export type MalformedCode =
+  | "ticket_invalid"
+  | "grant_invalid"
+  | "possession_invalid"
+  | "join_token_invalid"
+  | "request_malformed";
 
 /** A ULID in its one spelling. */
 export function readUlid(fields: Fields, name: string): string {

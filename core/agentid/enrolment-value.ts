@@ -1,6 +1,6 @@
 /**
- * The text values that carry enrolment between processes: `tw1.` a ticket with the server to use it at, `twr1.` a
- * child's request to its parent, `twg1.` the parent's grant. Each is a prefix and the base64url of canonical JSON.
+ * The text values that carry enrolment between processes: `tw1.` a ticket with the server to use it at, `twj1.` a join
+ * token of a node with the same, `twr1.` a child's request to its parent, `twg1.` the parent's grant. Each is a prefix and the base64url of canonical JSON.
  *
  * A ticket and a grant pin the trust domain's authorities: the holder speaks to nobody who cannot show a chain to
  * them. Nothing here is proven; the documents inside are verified by the server (`enrolment.ts`).
@@ -16,6 +16,7 @@ import { type MalformedCode, readLimits, readScope, readTtlSeconds } from "./enr
 import { parseAgentName } from "./names.ts";
 
 const TICKET_PREFIX = "tw1.";
+const JOIN_PREFIX = "twj1.";
 const REQUEST_PREFIX = "twr1.";
 const GRANT_PREFIX = "twg1.";
 /** One envelope of the largest size, and its surroundings. */
@@ -37,6 +38,12 @@ export interface ServerReference {
 export interface TicketValue extends ServerReference {
   /** Envelope text of a ticket or verifier ticket. */
   readonly ticket: string;
+}
+
+/** What `warden node --join-token` is given. */
+export interface JoinTokenValue extends ServerReference {
+  /** base64url of 32 random bytes; the server keeps only its digest. */
+  readonly token: string;
 }
 
 /** What a parent hands to its child. */
@@ -65,6 +72,19 @@ export function parseTicketValue(text: string): TicketValue {
   const members = new Fields(parseValue(text, TICKET_PREFIX, "ticket_invalid"), "ticket_invalid");
   const reference = parseReference(members, "ticket_invalid");
   const value = { ...reference, ticket: members.text("ticket", { maxChars: MAX_DOCUMENT_CHARS }) };
+  members.end();
+  return value;
+}
+
+/** The `twj1.` text of a join token. */
+export function formatJoinTokenValue({ authoritiesSha256, server, token }: JoinTokenValue): string {
+  return formatValue(JOIN_PREFIX, { authorities_sha256: authoritiesSha256, server, token });
+}
+
+/** @throws TrustWardenError `join_token_invalid`. */
+export function parseJoinTokenValue(text: string): JoinTokenValue {
+  const members = new Fields(parseValue(text, JOIN_PREFIX, "join_token_invalid"), "join_token_invalid");
+  const value = { ...parseReference(members, "join_token_invalid"), token: members.digest("token") };
   members.end();
   return value;
 }

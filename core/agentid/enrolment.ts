@@ -19,7 +19,7 @@ import {
 } from "../dsse.ts";
 import { TrustWardenError } from "../error.ts";
 import { Fields } from "../fields.ts";
-import type { JsonObject } from "../json.ts";
+import { encodeCanonicalJson, type JsonObject } from "../json.ts";
 import type { Scope } from "../scope.ts";
 import type { Signer } from "../signer.ts";
 import type { Limits } from "./delegation.ts";
@@ -131,6 +131,11 @@ export function formatLimits({ depth, fanOut, budget }: Limits): SignedLimits {
 /** base64url SHA-256 of a document's text: what a proof of possession binds itself to. */
 export function digestOfEnrolment(envelope: string): string {
   return encodeBase64url(sha256(encodeUtf8(envelope)));
+}
+
+/** base64url SHA-256 of evidence as JCS: what the proof of possession of an attested key binds itself to. */
+export function digestOfEvidence(evidence: JsonObject): string {
+  return encodeBase64url(sha256(encodeCanonicalJson(evidence)));
 }
 
 /** `keyid` of an owner's signatures: base64url SHA-256 of the SubjectPublicKeyInfo. */

@@ -60,6 +60,16 @@ export function parseVerifierName(text: string): string {
   return text;
 }
 
+/**
+ * A host's name from untrusted text, unchanged.
+ *
+ * @throws TrustWardenError `name_malformed`.
+ */
+export function parseNodeName(text: string): string {
+  if (!VERIFIER_NAME.test(text) || text.startsWith(INSTANCE_PREFIX)) throw malformed("node name");
+  return text;
+}
+
 /** The path segments of an agent's class id, in order. */
 export function segmentsOf({ path, name }: AgentLabel): readonly string[] {
   return path === "" ? [name] : [...path.split("/"), name];
