@@ -61,8 +61,8 @@ function itKeepsTheWal(create: () => StorageUnderTest): void {
     await storage.appendWal(Uint8Array.of(4));
     await storage.close();
     const again = await opened(under);
-    const segments = (await again.readWal()).filter((segment) => segment.length > 0);
-    expect(segments.map((segment) => [...segment])).toEqual([[1, 2, 3], [4]]);
+    const segments = (await again.readWal()).map(writtenPart).filter((segment) => segment.length > 0);
+    expect(segments).toEqual([[1, 2, 3], [4]]);
     await again.close();
   });
 
@@ -77,9 +77,14 @@ function itKeepsTheWal(create: () => StorageUnderTest): void {
     await again.appendWal(Uint8Array.of(2));
     await again.trimWal();
     await again.appendWal(Uint8Array.of(3));
-    expect((await again.readWal()).map((segment) => [...segment])).toEqual([[2, 3]]);
+    expect((await again.readWal()).map(writtenPart)).toEqual([[2, 3]]);
     await again.close();
   });
+}
+
+/** Without prepared space; what these tests write has no zeros. */
+function writtenPart(segment: Uint8Array): readonly number[] {
+  return [...segment.subarray(0, segment.findLastIndex((byte) => byte !== 0) + 1)];
 }
 
 function itKeepsTiles(create: () => StorageUnderTest): void {

@@ -44,9 +44,12 @@ export interface LogStorage extends LogReader {
   open(): Promise<void>;
   /** Stops being the writer. Nothing needs to be flushed: every other method is durable when it returns. */
   close(): Promise<void>;
-  /** Appends bytes to the write-ahead log. Durable on return (fdatasync), behind everything appended before. */
+  /** Appends bytes to the write-ahead log, one call at a time. Durable on return, behind everything appended before. */
   appendWal(record: Uint8Array): Promise<void>;
-  /** Segments of the write-ahead log in order; an append that never returned may be torn or missing. */
+  /**
+   * Segments of the write-ahead log in order; an append that never returned may be torn or missing. Space that was
+   * prepared and not written yet follows as zeros.
+   */
   readWal(): Promise<readonly Uint8Array[]>;
   /** Later appends begin a new segment of the write-ahead log. Durable on return. */
   rotateWal(): Promise<void>;

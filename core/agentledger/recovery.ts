@@ -13,7 +13,7 @@ import type { HighWaterMark, LogState, LogStorage } from "./ports.ts";
 import { TILE_WIDTH } from "./tile.ts";
 import { rootOfEdge, type TreeEdge, type TreeLeaf } from "./tree-edge.ts";
 import { TreeReader } from "./tree-reader.ts";
-import { parseWal } from "./wal.ts";
+import { isUnwritten, parseWal } from "./wal.ts";
 
 /** What a log was found to be. */
 export interface RecoveredLog {
@@ -38,7 +38,7 @@ export async function recoverLog(
   const published = await storage.readCheckpoint();
   const segments = await storage.readWal();
   if (state === null) {
-    requireNew({ published, mark, walBytes: segments.reduce((sum, { length }) => sum + length, 0) });
+    requireNew({ published, mark, hasWal: segments.some((segment) => !isUnwritten(segment)) });
     return null;
   }
   const checkpoint = verifyOwn(state.checkpoint, vkey, "state");
@@ -54,16 +54,16 @@ export async function recoverLog(
 function requireNew({
   published,
   mark,
-  walBytes,
+  hasWal,
 }: {
   readonly published: string | null;
   readonly mark: HighWaterMark | null;
-  readonly walBytes: number;
+  readonly hasWal: boolean;
 }): void {
   if (mark !== null && mark.size > 0) {
     throw new TrustWardenError("data_rolled_back", { reason: "no log where one was", size: mark.size });
   }
-  if (published !== null || walBytes > 0) {
+  if (published !== null || hasWal) {
     throw new TrustWardenError("data_rolled_back", { reason: "state is missing" });
   }
 }

@@ -429,6 +429,70 @@ describe("a start", () => {
     }
   });
 
+  it("is refused for a damaged record before prepared space too, whatever its place in a sector", async () => {
+    const medium = createMemoryMedium();
+    const highWater = new MemoryHighWater();
+    const sequencer = await started(medium, highWater, { pace: () => new Promise(() => undefined) });
+    for (let at = 0; at < 9; at += 1) await sequencer.append([entryOf("x".repeat(at * 29))]);
+    const written = medium.wal.at(-1) ?? new Uint8Array(0);
+    expect(written.length).toBeGreaterThan(1024);
+    const wal = Buffer.concat([written, new Uint8Array(4096)]);
+    for (let at = 0; at < written.length; at += 1) {
+      const flipped = { ...backup(medium), wal: [wal.with(at, (wal[at] ?? 0) ^ 16)] };
+      await expect(started(flipped, highWater)).rejects.toMatchObject({ code: "ledger_corrupt" });
+    }
+  });
+
+  it("is refused when a sector is gone that a later record says was durable", async () => {
+    const medium = createMemoryMedium();
+    const highWater = new MemoryHighWater();
+    const sequencer = await started(medium, highWater, { pace: () => new Promise(() => undefined) });
+    for (let at = 0; at < 4; at += 1) await sequencer.append([entryOf("x".repeat(600))]);
+    const wal = medium.wal.at(-1) ?? new Uint8Array(0);
+    const perRecord = wal.length / 4;
+    const withoutSector = (at: number) => [Uint8Array.from(wal).fill(0, at, Math.min(at + 512, wal.length))];
+    for (const at of [0, 512, 1024]) {
+      expect(at).toBeLessThan(3 * perRecord);
+      const start = started({ ...backup(medium), wal: withoutSector(at) }, highWater);
+      await expect(start).rejects.toMatchObject({ code: "ledger_corrupt" });
+    }
+    // The last record alone may have been torn by a crash before it was acknowledged.
+    await expectSize({ ...backup(medium), wal: withoutSector(2048) }, 3);
+  });
+
+  it("drops whichever sectors of the last record a crash left unwritten", async () => {
+    const medium = createMemoryMedium();
+    const highWater = new MemoryHighWater();
+    const sequencer = await started(medium, highWater, { pace: () => new Promise(() => undefined) });
+    await sequencer.append([entryOf("y".repeat(430))]);
+    const before = (medium.wal.at(-1) ?? new Uint8Array(0)).length;
+    await sequencer.append([entryOf("x".repeat(1300))]);
+    const wal = Buffer.concat([medium.wal.at(-1) ?? new Uint8Array(0), new Uint8Array(4096)]);
+    // Its header straddles the first two of four sectors.
+    expect(before).toBeLessThan(512);
+    expect(before + 36).toBeGreaterThan(512);
+    for (let lost = 1; lost < 16; lost += 1) {
+      const torn = Uint8Array.from(wal);
+      for (const sector of [0, 1, 2, 3].filter((bit) => (lost & (1 << bit)) !== 0)) {
+        torn.fill(0, Math.max(before, sector * 512), (sector + 1) * 512);
+      }
+      await expectSize({ ...backup(medium), wal: [torn] }, 1);
+    }
+    // A write may also be cut off between any two bytes; only its last few could be an honest record's zeros.
+    for (let length = before; length < before + 1300; length += 1) {
+      const cut = Buffer.concat([wal.subarray(0, length), new Uint8Array(6000 - length)]);
+      await expectSize({ ...backup(medium), wal: [cut] }, 1);
+    }
+  });
+
+  async function expectSize(copy: MemoryMedium, size: number): Promise<void> {
+    const mark = new MemoryHighWater();
+    await mark.raise({ origin, tree: { size: 0, root: EMPTY_ROOT } });
+    const again = await started(copy, mark);
+    expect(again.size).toBe(size);
+    await again.stop();
+  }
+
   it("drops an unwritten end of the write-ahead log, which reads as zeros", async () => {
     const medium = createMemoryMedium();
     const highWater = new MemoryHighWater();

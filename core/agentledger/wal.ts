@@ -3,15 +3,17 @@
  *
  * A record holds the entries of one group commit. Its header and its whole are each under a digest, so that three
  * cases stay apart: a good record; a torn last one, which was never acknowledged and is dropped; and a damaged one,
- * which may have been acknowledged and stops the start.
+ * which may have been acknowledged and stops the start. Storage may prepare space ahead of the records: it reads as
+ * zeros, and a log ends where nothing but zeros follows.
  */
 import { isEqualBytes } from "../bytes.ts";
 import { sha256 } from "../crypto.ts";
 import { TrustWardenError } from "../error.ts";
 import { encodeBundle } from "./tile.ts";
 
-/** "TWL1" */
+/** "TWL1"; none of its bytes is zero, so that prepared space is never taken for a header. */
 const MAGIC = 0x54574c31;
+const MAGIC_FIRST_BYTE = 0x54;
 const DIGEST_BYTES = 16;
 /** magic u32, body length u32, first index u64, count u32, then the digest of these. */
 const HEADER_FIELDS_BYTES = 20;
@@ -44,14 +46,14 @@ export function encodeWalRecord({ first, entries }: WalRecord): Uint8Array {
 }
 
 /**
- * The good records of one write-ahead log, without a torn end.
+ * The good records of one segment of the write-ahead log, without a torn end and without prepared space.
  *
  * @throws TrustWardenError `ledger_corrupt` for a damaged record.
  */
 export function parseWal(bytes: Uint8Array): readonly WalRecord[] {
   const records: WalRecord[] = [];
   let offset = 0;
-  while (offset < bytes.length) {
+  while (!isUnwritten(bytes, offset)) {
     const record = parseRecord(bytes, offset);
     if (record === "torn") break;
     records.push({ first: record.first, entries: record.entries });
@@ -60,25 +62,35 @@ export function parseWal(bytes: Uint8Array): readonly WalRecord[] {
   return records;
 }
 
+/** Whether nothing was ever written from an offset on: the end, or prepared space. */
+export function isUnwritten(bytes: Uint8Array, offset = 0): boolean {
+  return bytes.subarray(offset).every((byte) => byte === 0);
+}
+
 function parseRecord(bytes: Uint8Array, start: number): (WalRecord & { readonly end: number }) | "torn" {
-  if (start + HEADER_BYTES > bytes.length) return "torn";
-  const view = new DataView(bytes.buffer, bytes.byteOffset + start);
-  const header = bytes.subarray(start, start + HEADER_FIELDS_BYTES);
-  if (!isEqualBytes(digest(header), bytes.subarray(start + HEADER_FIELDS_BYTES, start + HEADER_BYTES))) {
-    return requireTorn(bytes, start, bytes.length);
+  const bodyStart = start + HEADER_BYTES;
+  if (bodyStart > bytes.length) return "torn";
+  if (!hasGoodHeader(bytes, start)) {
+    return requireTorn(bytes, { start, end: bodyStart, isCutOff: isUnwritten(bytes, bodyStart) });
   }
+  const view = new DataView(bytes.buffer, bytes.byteOffset + start);
   if (view.getUint32(0) !== MAGIC)
     throw new TrustWardenError("ledger_corrupt", { reason: "wal magic", offset: start });
-  const bodyEnd = start + HEADER_BYTES + view.getUint32(4);
+  const bodyEnd = bodyStart + view.getUint32(4);
   const end = bodyEnd + DIGEST_BYTES;
   if (end > bytes.length) return "torn";
   if (!isEqualBytes(digest(bytes.subarray(start, bodyEnd)), bytes.subarray(bodyEnd, end))) {
-    return requireTorn(bytes, start, end);
+    return requireTorn(bytes, { start, end, isCutOff: isUnwritten(bytes.subarray(bodyEnd, end)) });
   }
-  const entries = splitEntries(bytes.subarray(start + HEADER_BYTES, bodyEnd));
+  const entries = splitEntries(bytes.subarray(bodyStart, bodyEnd));
   if (entries.length !== view.getUint32(16))
     throw new TrustWardenError("ledger_corrupt", { reason: "wal count", offset: start });
   return { first: Number(view.getBigUint64(8)), entries, end };
+}
+
+function hasGoodHeader(bytes: Uint8Array, start: number): boolean {
+  const fields = bytes.subarray(start, start + HEADER_FIELDS_BYTES);
+  return isEqualBytes(digest(fields), bytes.subarray(start + HEADER_FIELDS_BYTES, start + HEADER_BYTES));
 }
 
 function splitEntries(body: Uint8Array): readonly Uint8Array[] {
@@ -92,15 +104,44 @@ function splitEntries(body: Uint8Array): readonly Uint8Array[] {
   return entries;
 }
 
-/** Bad bytes are only torn, and not damaged, when some sector of them was never written. */
-function requireTorn(bytes: Uint8Array, from: number, to: number): "torn" {
+/**
+ * Bad bytes are only torn, and not damaged, when some of them were never written and no record follows: a record is
+ * written when the one before it is durable. Never written is what lies behind the point where the write was cut off,
+ * or any whole sector: those reach the disk in any order.
+ */
+function requireTorn(
+  bytes: Uint8Array,
+  { start, end, isCutOff }: { readonly start: number; readonly end: number; readonly isCutOff: boolean },
+): "torn" {
+  if ((isCutOff || hasUnwrittenSector(bytes, start, end)) && !hasRecordBehind(bytes, start)) return "torn";
+  throw new TrustWardenError("ledger_corrupt", { reason: "wal record damaged", offset: start });
+}
+
+/** Looks at whole sectors, also behind `to`: what shares a sector with an unwritten end is unwritten too. */
+function hasUnwrittenSector(bytes: Uint8Array, from: number, to: number): boolean {
   for (let start = from; start < to; ) {
-    const end = Math.min(to, (Math.floor(start / SECTOR_BYTES) + 1) * SECTOR_BYTES);
+    const end = Math.min(bytes.length, (Math.floor(start / SECTOR_BYTES) + 1) * SECTOR_BYTES);
     const sector = bytes.subarray(start, end);
-    if (sector.length >= MIN_UNWRITTEN_BYTES && sector.every((byte) => byte === 0)) return "torn";
+    // A record begins with bytes that are not zero, so there even a few zeros say that it was not written.
+    const isTelling = start === from || sector.length >= MIN_UNWRITTEN_BYTES;
+    if (isTelling && isUnwritten(sector)) return true;
     start = end;
   }
-  throw new TrustWardenError("ledger_corrupt", { reason: "wal record damaged", offset: from });
+  return false;
+}
+
+function hasRecordBehind(bytes: Uint8Array, from: number): boolean {
+  const last = bytes.length - HEADER_BYTES;
+  let start = bytes.indexOf(MAGIC_FIRST_BYTE, from + 1);
+  while (start !== -1 && start <= last) {
+    if (
+      new DataView(bytes.buffer, bytes.byteOffset + start).getUint32(0) === MAGIC &&
+      hasGoodHeader(bytes, start)
+    )
+      return true;
+    start = bytes.indexOf(MAGIC_FIRST_BYTE, start + 1);
+  }
+  return false;
 }
 
 function digest(bytes: Uint8Array): Uint8Array {

@@ -21,6 +21,7 @@ import { describeLogStorageContract } from "@trustwarden/core/agentledger/log-st
 import { EMPTY_ROOT, leafHash } from "@trustwarden/core/agentledger/merkle.ts";
 import type { LogStorage } from "@trustwarden/core/agentledger/ports.ts";
 import { Sequencer } from "@trustwarden/core/agentledger/sequencer.ts";
+import { encodeWalRecord, parseWal } from "@trustwarden/core/agentledger/wal.ts";
 import { encodeHex, encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { afterAll, describe, expect, it } from "vitest";
 import { PosixLogStorage } from "./posix-log.ts";
@@ -107,6 +108,23 @@ describe("a log directory", () => {
     const again = create(place);
     await again.start();
     await again.stop();
+  });
+
+  it("keeps records in order and whole, across prepared space and beyond a single preparation", async () => {
+    const storage = new PosixLogStorage(freshPlace().directory);
+    await storage.open();
+    const sizes = [1, 60_000, 3_000_000, ...Array.from({ length: 80 }, (_, at) => 9_000 + at)];
+    for (const [first, size] of sizes.entries()) {
+      const parts = Array.from({ length: Math.ceil(size / 60_000) }, () => new Uint8Array(60_000).fill(7));
+      await storage.appendWal(
+        encodeWalRecord({ first, entries: [new Uint8Array(size % 60_000).fill(9), ...parts] }),
+      );
+    }
+    const [segment = new Uint8Array(0)] = await storage.readWal();
+    const records = parseWal(segment);
+    expect(records.map(({ first }) => first)).toEqual([...sizes.keys()]);
+    expect(records.map(({ entries }) => entries[0]?.length)).toEqual(sizes.map((size) => size % 60_000));
+    await storage.close();
   });
 
   it("accepts no write after one that failed", async () => {

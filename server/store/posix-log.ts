@@ -6,7 +6,7 @@
  * content and name. The first failed write is the last: a second fsync after a failed one may report success for
  * pages that the kernel has already dropped.
  */
-import { type FileHandle, open, readdir, rm } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { encodeLogState, parseLogState } from "@trustwarden/core/agentledger/log-state.ts";
 import type { LogObject, LogReader, LogState, LogStorage } from "@trustwarden/core/agentledger/ports.ts";
@@ -22,6 +22,7 @@ import {
   syncDirectory,
   writeOnce,
 } from "./posix-log-files.ts";
+import { PosixWalSegment } from "./posix-wal-segment.ts";
 
 /** Files written at once; more than the thread pool has threads only queue. */
 const PARALLEL_WRITES = 8;
@@ -60,7 +61,7 @@ export class PosixLogStorage implements LogStorage {
   readonly #directory: string;
   readonly #reader: PosixLogReader;
   #held: Held | null = null;
-  #segment: { readonly handle: FileHandle; readonly name: string } | null = null;
+  #segment: { readonly file: PosixWalSegment; readonly name: string } | null = null;
   #hasFailed = false;
   #temporaries = 0;
   /** Directories known to exist durably. */
@@ -85,7 +86,7 @@ export class PosixLogStorage implements LogStorage {
   }
 
   async close(): Promise<void> {
-    await this.#segment?.handle.close();
+    await this.#segment?.file.close();
     this.#segment = null;
     this.#held?.lock.release();
     this.#held = null;
@@ -101,9 +102,8 @@ export class PosixLogStorage implements LogStorage {
 
   async appendWal(record: Uint8Array): Promise<void> {
     await this.#write(async () => {
-      const { handle } = this.#segment ?? (await this.#beginSegment());
-      await handle.appendFile(record);
-      await handle.datasync();
+      const { file } = this.#segment ?? (await this.#beginSegment());
+      await file.append(record);
     });
   }
 
@@ -201,15 +201,14 @@ export class PosixLogStorage implements LogStorage {
     this.#directories.add(path);
   }
 
-  async #beginSegment(): Promise<{ readonly handle: FileHandle; readonly name: string }> {
+  async #beginSegment(): Promise<{ readonly file: PosixWalSegment; readonly name: string }> {
     const last = (await this.#segmentNames()).at(-1);
     const name = `${String(Number(last?.slice(0, 12) ?? 0) + 1).padStart(12, "0")}.wal`;
-    const handle = await open(this.#walPath(name), "ax", 0o600);
+    const file = await PosixWalSegment.create(this.#walPath(name));
     const previous = this.#segment;
-    this.#segment = { handle, name };
-    await handle.sync();
+    this.#segment = { file, name };
     await syncDirectory(join(this.#directory, "wal"));
-    await previous?.handle.close();
+    await previous?.file.close();
     return this.#segment;
   }
 
