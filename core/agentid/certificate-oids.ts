@@ -1,4 +1,4 @@
-/** The object identifiers of our certificate profile (RFC 5280, RFC 5480, RFC 5758), dotted. */
+/** The object identifiers of our certificate and CRL profiles (RFC 5280, RFC 5480, RFC 5758), dotted. */
 export const OID = {
   ecdsaWithSha256: "1.2.840.10045.4.3.2",
   organizationName: "2.5.4.10",
@@ -8,6 +8,8 @@ export const OID = {
   keyUsage: "2.5.29.15",
   subjectAltName: "2.5.29.17",
   basicConstraints: "2.5.29.19",
+  cRLNumber: "2.5.29.20",
+  reasonCode: "2.5.29.21",
   authorityKeyIdentifier: "2.5.29.35",
   extKeyUsage: "2.5.29.37",
   serverAuth: "1.3.6.1.5.5.7.3.1",

@@ -9,10 +9,12 @@
  */
 import { TrustWardenError } from "../error.ts";
 
-/** Several times our largest certificate; also keeps every length within two bytes. */
+/** Several times our largest certificate. */
 const MAX_DER_BYTES = 16_384;
 /** More than any sequence in a certificate that we accept. */
 const MAX_ELEMENTS = 64;
+/** Bytes of the longest length that is read: 16 MiB, more than any caller allows. */
+const MAX_LENGTH_BYTES = 3;
 /** Longer arcs occur in no algorithm or extension that we know. */
 const MAX_OID_BYTES = 32;
 const UTC_TIME = /^(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})Z$/;
@@ -25,6 +27,7 @@ export const DER_TAG = {
   bitString: 0x03,
   octetString: 0x04,
   oid: 0x06,
+  enumerated: 0x0a,
   utf8String: 0x0c,
   printableString: 0x13,
   utcTime: 0x17,
@@ -43,26 +46,41 @@ export interface DerElement {
 /**
  * The single element that fills the bytes.
  *
- * @throws TrustWardenError `der_malformed`, also for more than 16 KiB.
+ * @param maxBytes - 16 KiB unless given.
+ * @throws TrustWardenError `der_malformed`, also for more bytes than allowed.
  */
-export function parseDer(bytes: Uint8Array): DerElement {
-  if (bytes.length > MAX_DER_BYTES) throw derMalformed("too long");
+export function parseDer(bytes: Uint8Array, maxBytes = MAX_DER_BYTES): DerElement {
+  if (bytes.length > maxBytes) throw derMalformed("too long");
   const element = readElement(bytes, 0);
   if (element.raw.length !== bytes.length) throw derMalformed("trailing bytes");
   return element;
 }
 
 /**
- * The members of a constructed element of the given tag, not descending further.
+ * The element that the bytes begin with.
  *
  * @throws TrustWardenError `der_malformed`.
  */
-export function parseMembers(element: DerElement | undefined, tag: number): readonly DerElement[] {
+export function parseFirst(bytes: Uint8Array): DerElement {
+  return readElement(bytes, 0);
+}
+
+/**
+ * The members of a constructed element of the given tag, not descending further.
+ *
+ * @param maxElements - 64 unless given.
+ * @throws TrustWardenError `der_malformed`.
+ */
+export function parseMembers(
+  element: DerElement | undefined,
+  tag: number,
+  maxElements = MAX_ELEMENTS,
+): readonly DerElement[] {
   const content = parseContent(element, tag);
   const members: DerElement[] = [];
   let offset = 0;
   while (offset < content.length) {
-    if (members.length === MAX_ELEMENTS) throw derMalformed("too many elements");
+    if (members.length === maxElements) throw derMalformed("too many elements");
     const member = readElement(content, offset);
     members.push(member);
     offset += member.raw.length;
@@ -225,7 +243,7 @@ function readElement(bytes: Uint8Array, start: number): DerElement {
   if (tag === undefined || first === undefined) throw derMalformed("truncated");
   if ((tag & 0x1f) === 0x1f) throw derMalformed("high tag number");
   const lengthBytes = first < 0x80 ? 0 : first & 0x7f;
-  if (first === 0x80 || lengthBytes > 2) throw derMalformed("length form");
+  if (first === 0x80 || lengthBytes > MAX_LENGTH_BYTES) throw derMalformed("length form");
   const contentStart = start + 2 + lengthBytes;
   const length =
     lengthBytes === 0 ? first : readLongLength(bytes.subarray(start + 2, contentStart), lengthBytes);
@@ -237,6 +255,6 @@ function readElement(bytes: Uint8Array, start: number): DerElement {
 function readLongLength(bytes: Uint8Array, count: number): number {
   if (bytes.length !== count) throw derMalformed("truncated");
   const length = bytes.reduce((value, byte) => value * 256 + byte, 0);
-  if (length < (count === 1 ? 0x80 : 0x100)) throw derMalformed("length not minimal");
+  if (length < (count === 1 ? 0x80 : 256 ** (count - 1))) throw derMalformed("length not minimal");
   return length;
 }

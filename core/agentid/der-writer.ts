@@ -95,7 +95,8 @@ function lengthBytes(length: number): readonly number[] {
   if (length < 0x80) return [length];
   if (length < 0x100) return [0x81, length];
   if (length < 0x10000) return [0x82, length >> 8, length & 0xff];
-  throw new Error("no certificate of ours is longer than 64 KiB");
+  if (length < 0x1000000) return [0x83, length >> 16, (length >> 8) & 0xff, length & 0xff];
+  throw new Error("nothing of ours is longer than 16 MiB");
 }
 
 function base128(arc: number): readonly number[] {
