@@ -10,7 +10,7 @@ import { encodeBase64url, encodeHex } from "../bytes.ts";
 import { isP256Signature, type PublicKey, parseP256PublicKey, sha256 } from "../crypto.ts";
 import { TrustWardenError } from "../error.ts";
 import { type KeyUsage, parseExtensions } from "./certificate-extensions.ts";
-import { OID } from "./certificate-oids.ts";
+import { OID, OTHER_ALGORITHMS } from "./certificate-oids.ts";
 import { parseDerSignature } from "./certificate-signature.ts";
 import {
   DER_TAG,
@@ -68,8 +68,8 @@ export interface Certificate {
 /**
  * The certificate in untrusted DER.
  *
- * @throws TrustWardenError `svid_malformed` for anything but strict DER of our one algorithm, above 16 KiB, for a
- *   repeated extension or an unknown critical one.
+ * @throws TrustWardenError `svid_key_refused` for a good key or signature of a kind that we do not use, `svid_malformed`
+ *   for anything but strict DER, above 16 KiB, for a repeated extension or an unknown critical one.
  */
 export function parseCertificate(der: Uint8Array): Certificate {
   try {
@@ -77,6 +77,7 @@ export function parseCertificate(der: Uint8Array): Certificate {
     return parseFields(Uint8Array.from(der));
   } catch (cause) {
     if (!(cause instanceof TrustWardenError)) throw cause;
+    if (cause.code === "svid_key_refused") throw cause;
     throw new TrustWardenError("svid_malformed", { reason: cause.details.reason ?? cause.code }, { cause });
   }
 }
@@ -100,6 +101,7 @@ function parseFields(der: Uint8Array): Certificate {
   requireVersion3(version);
   requireEcdsaWithSha256(innerAlgorithm);
   requireEcdsaWithSha256(algorithm);
+  requireOurKind(spki);
   const { subjectAltName, basicConstraints, ...profile } = parseExtensions(extensions);
   return {
     der,
@@ -128,8 +130,21 @@ function requireVersion3(explicit: DerElement | undefined): void {
 
 function requireEcdsaWithSha256(algorithm: DerElement | undefined): void {
   const [oid, ...parameters] = parseMembers(algorithm, DER_TAG.sequence);
-  if (parseOid(oid) !== OID.ecdsaWithSha256 || parameters.length > 0)
-    throw derMalformed("signature algorithm");
+  const name = parseOid(oid);
+  refuseOther(name);
+  if (name !== OID.ecdsaWithSha256 || parameters.length > 0) throw derMalformed("signature algorithm");
+}
+
+/** Tells an issuer that is set up otherwise from a broken certificate; `parseP256PublicKey` judges what is left. */
+function requireOurKind(spki: DerElement): void {
+  const [algorithm] = parseMembers(spki, DER_TAG.sequence);
+  const [oid, curve] = parseMembers(algorithm, DER_TAG.sequence);
+  refuseOther(parseOid(oid));
+  if (curve?.tag === DER_TAG.oid) refuseOther(parseOid(curve));
+}
+
+function refuseOther(algorithm: string): void {
+  if (OTHER_ALGORITHMS.includes(algorithm)) throw new TrustWardenError("svid_key_refused", { algorithm });
 }
 
 function parseSerial(serial: DerElement | undefined): string {
