@@ -176,6 +176,13 @@ export const ERRORS = {
   identity_closed: { status: 400, message: "The identity is closed." },
   usage: { status: 400, message: "The command was not used correctly." },
 
+  // node daemon
+  workload_unattested: { status: 403, message: "The workload could not be attested." },
+  workload_gone: { status: 401, message: NOT_AUTHENTICATED },
+  no_identity: { status: 403, message: "There is no identity for this workload." },
+  endpoint_malformed: { status: 400, message: "The socket address is not well formed." },
+  attestor_unavailable: { status: 500, message: "This system cannot attest its processes." },
+
   internal: { status: 500, message: "Something went wrong inside." },
 } as const satisfies Record<string, ErrorEntry>;
 

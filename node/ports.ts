@@ -44,6 +44,25 @@ export interface WorkloadSubscription {
   close(): void;
 }
 
+/** One identity as its holder may read it. */
+export interface InstanceDescription {
+  readonly spiffeId: SpiffeId;
+  readonly instanceId: string;
+  readonly agentId: string;
+  /** base64url SHA-256 of the canonical JSON of the chain. */
+  readonly chainSha256: string;
+  /** `owner:<id>`, then agent ids from the root down. */
+  readonly chain: readonly string[];
+  readonly scope: readonly string[];
+  /** How strongly the process was attested. */
+  readonly strength: "unix" | "launcher" | "same_uid";
+  /** Unix seconds. */
+  readonly svidExpiresAt: number;
+  /** Unix seconds. */
+  readonly instanceExpiresAt: number;
+  readonly hint: string;
+}
+
 /** Where identities come from. */
 export interface WorkloadSource {
   /**
@@ -69,4 +88,10 @@ export interface WorkloadSource {
   ): Promise<readonly { readonly spiffeId: SpiffeId; readonly svid: string; readonly hint: string }[]>;
   /** Bundles for validating what others bring; the own trust domain's is always there. */
   bundles(): readonly TrustBundle[];
+  /**
+   * What the peer has, for `trustwarden.node.v1.AgentApi`; Unimplemented where a source has none.
+   *
+   * @throws TrustWardenError as `subscribe`.
+   */
+  describe?(peer: WorkloadPeer): Promise<readonly InstanceDescription[]>;
 }
