@@ -94,6 +94,12 @@ export const ERRORS = {
   owner_unknown: { status: 401, message: NOT_AUTHENTICATED },
   owner_request_invalid: { status: 401, message: NOT_AUTHENTICATED },
   owner_request_replayed: { status: 401, message: NOT_AUTHENTICATED },
+  attestation_malformed: { status: 401, message: NOT_AUTHENTICATED },
+  attestation_refused: { status: 401, message: NOT_AUTHENTICATED },
+  attestation_expired: { status: 401, message: NOT_AUTHENTICATED },
+  attestation_replayed: { status: 401, message: NOT_AUTHENTICATED },
+  attestation_untrusted_issuer: { status: 401, message: NOT_AUTHENTICATED },
+  attestation_unavailable: { status: 503, message: UNAVAILABLE },
   principal_refused: { status: 401, message: NOT_AUTHENTICATED },
 
   // decide, delegation

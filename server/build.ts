@@ -8,6 +8,7 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { ProvenChains } from "@trustwarden/core/agentid/proven-chains.ts";
+import { createAttestors } from "./attest/attestors.ts";
 import { AuthorityView } from "./authority/current.ts";
 import { type Clock, createSystemClock, FlooredClock } from "./clock.ts";
 import type { ServerConfig } from "./config.ts";
@@ -169,6 +170,7 @@ function createServices(core: Core, made: Pick<Services, "feed" | "urls">): Serv
     }),
     policy: { engine: policy.engine, classes: policy.data.classes },
     nonces: new Nonces(random),
+    attestors: createAttestors(parts.config.attestation),
     ownerRequests: new OwnerRequests({ reads, startedAt: Math.floor(clock.nowMs() / 1000) }),
     raiseEpoch: (epoch) => highWater.raise({ origin, epoch }),
     startedMonoMs: clock.monoMs(),

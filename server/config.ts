@@ -12,9 +12,10 @@ import { parseTrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
 import { z } from "zod";
+import { attestationSettings } from "./attest/config.ts";
 
-/** A configuration file is a page, not a book. */
-const MAX_FILE_CHARS = 65_536;
+/** Room for the certificates of every region of a cloud. */
+const MAX_FILE_CHARS = 262_144;
 const DEFAULT_TRUST_DOMAIN = "trustwarden.localhost";
 const LOOPBACK: readonly string[] = ["127.0.0.1", "::1", "localhost"];
 const POLICIES = fileURLToPath(new URL("../policies/", import.meta.url));
@@ -43,6 +44,8 @@ const settings = z.strictObject({
       issuesPerOwnerPerHour: count.default(100_000),
     })
     .prefault({}),
+  /** Which evidence of platforms is accepted; nothing by default. See docs/guides/attestation.md. */
+  attestation: attestationSettings.prefault({}),
   /** Holds the compiled policy, its manifest and its data. */
   policyDir: directory.default(POLICIES),
 });

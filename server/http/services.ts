@@ -8,6 +8,7 @@ import type { TrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import type { PolicyEngine } from "@trustwarden/core/agentscope/ports.ts";
 import type { PublicKey } from "@trustwarden/core/crypto.ts";
 import type { Random } from "@trustwarden/core/id.ts";
+import type { Attestors } from "../attest/ports.ts";
 import type { CurrentAuthority } from "../authority/current.ts";
 import type { FlooredClock } from "../clock.ts";
 import type { Ledger } from "../ledger/ledger.ts";
@@ -70,6 +71,7 @@ export interface Services {
   readonly feed: RevocationFeed;
   readonly policy: { readonly engine: PolicyEngine; readonly classes: ActionClasses };
   readonly nonces: Nonces;
+  readonly attestors: Attestors;
   readonly ownerRequests: OwnerRequests;
   /** Keeps the epoch outside the data directory, so that an older copy of the state is noticed. Durable on return. */
   readonly raiseEpoch: (epoch: number) => Promise<void>;

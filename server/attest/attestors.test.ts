@@ -1,0 +1,215 @@
+import { formatSelectors } from "@trustwarden/core/agentid/selector.ts";
+import { evidence as evidenceSchema } from "@trustwarden/core/api/attestation.ts";
+import { describe, expect, it } from "vitest";
+import { createAttestors } from "./attestors.ts";
+import { attestationSettings } from "./config.ts";
+import { AUDIENCE, CONTEXT, NOW, TestKey } from "./issuer.test.support.ts";
+import { SeenEvidence } from "./seen-evidence.ts";
+
+const UNTRUSTED = expect.objectContaining({ code: "attestation_untrusted_issuer" });
+const key = new TestKey("key-1");
+const inline = { inline: [key.jwk] };
+const ISSUER = "https://issuer.test";
+const claims = { iss: ISSUER, aud: AUDIENCE, sub: "workload", iat: NOW - 10, exp: NOW + 600 };
+
+const attestorsOf = (config: unknown) => createAttestors(attestationSettings.parse(config));
+
+describe("evidence", () => {
+  it("is a closed union: no type, an empty one, a wrong case and neighbours of each are no evidence (B1)", () => {
+    const token = "a.b.c";
+    const known = [
+      "k8s",
+      "github",
+      "oidc",
+      "aws_pkcs7",
+      "aws_signature",
+      "gcp",
+      "azure_token",
+      "azure_document",
+    ];
+    const neighbours = known.flatMap((type) => [
+      type.toUpperCase(),
+      `${type}s`,
+      ` ${type}`,
+      `${type}\0`,
+      type.slice(0, -1),
+      String.fromCharCode(type.charCodeAt(0) + 1) + type.slice(1),
+    ]);
+    for (const type of [
+      ...neighbours,
+      "",
+      undefined,
+      null,
+      0,
+      1,
+      -1,
+      ["k8s"],
+      "constructor",
+      "__proto__",
+      "none",
+    ]) {
+      const parsed = evidenceSchema.safeParse({
+        type,
+        token,
+        cluster: "prod",
+        provider: "corp",
+        pkcs7: "AAAA",
+      });
+      expect(parsed.success, JSON.stringify(type)).toBe(false);
+    }
+    for (const empty of [{}, [], null, "", "k8s", { type: "gcp" }, { type: "gcp", token: "" }]) {
+      expect(evidenceSchema.safeParse(empty).success).toBe(false);
+    }
+    expect(evidenceSchema.safeParse({ type: "gcp", token }).success).toBe(true);
+  });
+
+  it("has no member beside what is signed (B3)", () => {
+    for (const extra of ["selectors", "subject", "account", "document", "cluster"]) {
+      expect(evidenceSchema.safeParse({ type: "gcp", token: "a.b.c", [extra]: "x" }).success).toBe(false);
+    }
+  });
+});
+
+describe("attestors", () => {
+  it("do not exist unless they are configured: nothing configured, nothing accepted", async () => {
+    const attestors = attestorsOf({});
+    expect(attestors.types).toEqual([]);
+    const token = key.token(claims);
+    for (const evidence of [
+      { type: "k8s", cluster: "prod", token },
+      { type: "github", token },
+      { type: "oidc", provider: "corp", token },
+      { type: "aws_pkcs7", pkcs7: "AAAA" },
+      { type: "aws_signature", document: "{}", signature: "AAAA" },
+      { type: "gcp", token },
+      { type: "azure_token", token },
+      { type: "azure_document", pkcs7: "AAAA" },
+    ] as const) {
+      await expect(attestors.attest(evidence, CONTEXT), evidence.type).rejects.toEqual(UNTRUSTED);
+    }
+  });
+
+  it("refuse a type that came around the schema", async () => {
+    const attestors = attestorsOf({ oidc: [{ name: "corp", issuer: ISSUER, keys: inline }] });
+    for (const type of ["OIDC", "constructor", "", "toString"]) {
+      const odd = JSON.parse(JSON.stringify({ type, provider: "corp", token: key.token(claims) }));
+      await expect(attestors.attest(odd, CONTEXT)).rejects.toEqual(UNTRUSTED);
+    }
+  });
+
+  it("are found by their configured name only", async () => {
+    const attestors = attestorsOf({ oidc: [{ name: "corp", issuer: ISSUER, keys: inline }] });
+    expect(attestors.types).toEqual(["oidc"]);
+    for (const provider of ["Corp", "corp2", "constructor", ""]) {
+      const evidence = { type: "oidc", provider, token: key.token(claims) } as const;
+      await expect(attestors.attest(evidence, CONTEXT)).rejects.toEqual(UNTRUSTED);
+    }
+  });
+
+  it("take evidence once, however its signature is spelt, and again only where they are configured to", async () => {
+    const ec = new TestKey("key-1", "ES256");
+    const config = { name: "corp", issuer: ISSUER, keys: { inline: [ec.jwk] } };
+    const once = attestorsOf({ oidc: [config] });
+    const evidence = () => ({ type: "oidc", provider: "corp", token: ec.token(claims) }) as const;
+    const { singleUse } = await once.attest(evidence(), CONTEXT);
+    expect(singleUse).toMatchObject({ expiresAt: NOW + 600 });
+    await expect(once.attest(evidence(), CONTEXT)).rejects.toMatchObject({ code: "attestation_replayed" });
+    const often = attestorsOf({ oidc: [{ ...config, singleUse: false }] });
+    expect((await often.attest(evidence(), CONTEXT)).singleUse).toBeNull();
+    await expect(often.attest(evidence(), CONTEXT)).resolves.toBeDefined();
+  });
+
+  it("let one of fifty at the same time through (B2)", async () => {
+    const attestors = attestorsOf({ oidc: [{ name: "corp", issuer: ISSUER, keys: inline }] });
+    const evidence = { type: "oidc", provider: "corp", token: key.token(claims) } as const;
+    const all = await Promise.allSettled(
+      Array.from({ length: 50 }, () => attestors.attest(evidence, CONTEXT)),
+    );
+    expect(all.filter(({ status }) => status === "fulfilled")).toHaveLength(1);
+  });
+
+  it("are configured strictly", () => {
+    const parse = (config: unknown) => attestationSettings.safeParse(config).success;
+    expect(
+      parse({ oidc: [{ name: "corp", issuer: ISSUER, keys: { ...inline, jwks: { url: ISSUER } } }] }),
+    ).toBe(false);
+    expect(parse({ oidc: [{ name: "corp", issuer: ISSUER, keys: {} }] })).toBe(false);
+    expect(parse({ oidc: [{ name: "corp", issuer: ISSUER, keys: inline, algorithms: ["HS256"] }] })).toBe(
+      false,
+    );
+    expect(parse({ oidc: [{ name: "corp", issuer: ISSUER, keys: inline, algorithms: ["none"] }] })).toBe(
+      false,
+    );
+    expect(parse({ gitlab: {} })).toBe(false);
+    const twice = { name: "corp", issuer: ISSUER, keys: inline };
+    expect(() => attestorsOf({ oidc: [twice, twice] })).toThrow(
+      expect.objectContaining({ code: "config_invalid" }),
+    );
+    expect(() =>
+      attestorsOf({ aws: { certificates: { "eu-central-1": "-----BEGIN CERTIFICATE-----" } } }),
+    ).toThrow(expect.objectContaining({ code: "config_invalid" }));
+  });
+});
+
+describe("any OIDC issuer", () => {
+  const config = {
+    name: "corp",
+    issuer: ISSUER,
+    keys: inline,
+    selectors: { "https://corp.test/team": "team", verified: "verified", level: "level", group: "group" },
+  };
+  const attest = (extra: object) =>
+    attestorsOf({ oidc: [config] }).attest(
+      { type: "oidc", provider: "corp", token: key.token({ ...claims, ...extra }) },
+      CONTEXT,
+    );
+
+  it("proves the claims that are configured, under its own name", async () => {
+    const attested = await attest({
+      "https://corp.test/team": "pay:eu",
+      verified: true,
+      level: 3,
+      other: "x",
+    });
+    expect(formatSelectors(attested.selectors)).toEqual([
+      "oidc:corp:level:3",
+      "oidc:corp:sub:workload",
+      "oidc:corp:team:pay:eu",
+      "oidc:corp:verified:true",
+    ]);
+    expect(attested).toMatchObject({
+      subject: "oidc:corp:workload",
+      claims: { provider: "corp", level: "3" },
+    });
+  });
+
+  it("proves no claim that has no single text, and none without a subject", async () => {
+    const refused = expect.objectContaining({ code: "attestation_refused" });
+    for (const extra of [
+      { group: ["a", "b"] },
+      { group: { a: 1 } },
+      { group: 1.5 },
+      { group: "a\nb" },
+      { group: "x".repeat(1001) },
+      { sub: undefined },
+      { sub: "" },
+      { sub: 7 },
+      { sub: "a\u202eb" },
+    ]) {
+      await expect(attest(extra), JSON.stringify(extra).slice(0, 40)).rejects.toEqual(refused);
+    }
+  });
+});
+
+describe("evidence that was used", () => {
+  it("is remembered until it expires, and never forgotten for lack of room", () => {
+    const seen = new SeenEvidence(2);
+    const use = (id: string, expiresAt: number, now: number) => () => seen.use({ id, expiresAt }, now);
+    use("a", NOW + 10, NOW)();
+    use("b", NOW + 20, NOW)();
+    expect(use("a", NOW + 10, NOW)).toThrow(expect.objectContaining({ code: "attestation_replayed" }));
+    expect(use("c", NOW + 30, NOW + 9)).toThrow(expect.objectContaining({ code: "attestation_unavailable" }));
+    expect(use("c", NOW + 30, NOW + 10)).not.toThrow();
+    expect(use("b", NOW + 20, NOW + 10)).toThrow(expect.objectContaining({ code: "attestation_replayed" }));
+  });
+});
