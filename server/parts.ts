@@ -5,6 +5,7 @@
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import type { HighWater } from "@trustwarden/core/agentledger/ports.ts";
+import type { QueryIndex } from "@trustwarden/core/agentledger/query-index.ts";
 import { Sequencer } from "@trustwarden/core/agentledger/sequencer.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Random } from "@trustwarden/core/id.ts";
@@ -17,11 +18,11 @@ import { SeenIntents } from "./ledger/seen-intents.ts";
 import { readTail } from "./ledger/tail.ts";
 import { type BuiltinPolicy, createBuiltinPolicy } from "./opa/builtin.ts";
 import { createPrivateDirectory } from "./signer/private-file.ts";
-import { createLedgerIndex, type LedgerIndex } from "./store/ledger-index.ts";
 import { acquirePosixLock } from "./store/posix-lock.ts";
 import { PosixLogReader, PosixLogStorage } from "./store/posix-log.ts";
 import { createPosixHighWater } from "./store/posix-log-high-water.ts";
 import { createSqliteStore, type SqliteStore } from "./store/sqlite.ts";
+import { ThreadedLedgerIndex } from "./store/threaded-ledger-index.ts";
 
 /** Largest record; the state store refuses a command whose event would be larger. */
 const MAX_ENTRY_BYTES = 16_384;
@@ -44,7 +45,7 @@ export interface Parts {
   readonly reader: PosixLogReader;
   readonly highWater: HighWater;
   readonly store: SqliteStore;
-  readonly index: LedgerIndex;
+  readonly index: QueryIndex;
   /** Intents that the ledger says were used. */
   readonly seen: SeenIntents;
   /** Resolves with the reason when log or state is in doubt. */
@@ -79,12 +80,16 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
   const origin = `ledger.${config.trustDomain}`;
   const { sequencer, reader, highWater } = await openLog(options, { keys, origin, onFatal });
   const store = await openStore(options, { keys, policy, onFatal });
-  const index = createLedgerIndex(join(config.dataDir, "index.db"));
+  const index = new ThreadedLedgerIndex({
+    path: join(config.dataDir, "index.db"),
+    onLost: () =>
+      log.error({ code: "store_unavailable" }, "the ledger cannot be searched until the next start"),
+  });
   cleanups.push(() => index.close());
   const seen = new SeenIntents();
   await reconcile({ sequencer, store, highWater, clock, log, seen });
   await index.catchUp(sequencer);
-  requireCurrentState(store, index);
+  await requireCurrentState(store, index);
   const failed = failure.promise;
   return {
     config,
@@ -190,10 +195,11 @@ async function reconcile(
  *
  * @throws TrustWardenError `data_rolled_back`.
  */
-function requireCurrentState({ reads }: SqliteStore, index: LedgerIndex): void {
+async function requireCurrentState({ reads }: SqliteStore, index: Pick<QueryIndex, "query">): Promise<void> {
   const floorMs = reads.clockFloorMs();
   for (const kind of COMMAND_KINDS) {
-    const [latest] = index.query({ kind }, { limit: 1 }).events;
+    const { events } = await index.query({ kind }, { limit: 1 });
+    const [latest] = events;
     if (latest !== undefined && Date.parse(latest.timestamp) > floorMs) {
       throw new TrustWardenError("data_rolled_back", { reason: "state", kind, floorMs });
     }

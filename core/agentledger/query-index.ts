@@ -33,6 +33,12 @@ export interface EventPage {
   readonly nextCursor: string | null;
 }
 
+/** Which page of the answer. */
+export interface EventPageRequest {
+  readonly limit: number;
+  readonly cursor?: string | undefined;
+}
+
 /** A record's place and its payload. */
 export interface IndexedRecord {
   readonly index: number;
@@ -46,23 +52,24 @@ export interface EntrySource {
   readEntry(index: number): Promise<Uint8Array>;
 }
 
-/** Answers questions; everything observed before a question is in its answer. */
+/**
+ * Answers questions; everything observed before a question is in its answer.
+ *
+ * A question is rejected with `store_unavailable` when the index is lost; the log goes on without it.
+ */
 export interface QueryIndex {
   /** Entries are known up to here without a gap. */
   readonly size: number;
   /** Brings the index up to the log; begins anew when it is not of this log. Call once, before anything else. */
   catchUp(source: EntrySource): Promise<void>;
-  /** Takes note of an entry. In any order: what comes early waits for what comes before it. */
+  /** Takes note of an entry, at once. In any order: what comes early waits for what comes before it. */
   observe(index: number, entry: Uint8Array): void;
   /**
-   * @throws TrustWardenError `request_malformed` for a cursor that it did not give.
+   * @throws TrustWardenError `request_malformed` for a cursor that it did not give; `rate_limited`.
    */
-  query(
-    filter: EventFilter,
-    page: { readonly limit: number; readonly cursor?: string | undefined },
-  ): EventPage;
+  query(filter: EventFilter, page: EventPageRequest): Promise<EventPage>;
   /** The record with this key; see `formatRecordKey`. */
-  findRecord(key: string): IndexedRecord | undefined;
+  findRecord(key: string): Promise<IndexedRecord | undefined>;
   /** The outcome recorded for an intent. @param intentSha256 - base64url digest of the intent's entry. */
   findOutcome(intentSha256: string): Promise<IndexedRecord | undefined>;
 }

@@ -4,10 +4,14 @@
  * The index is never trusted. What is shown of one event is read from the log and comes with a proof of each record,
  * so that whoever asks can check it without believing this server.
  */
-import { setImmediate } from "node:timers/promises";
 import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import type { JoinedEvent } from "@trustwarden/core/agentledger/join.ts";
-import type { EventFilter, EventPage, QueryIndex } from "@trustwarden/core/agentledger/query-index.ts";
+import type {
+  EventFilter,
+  EventPage,
+  EventPageRequest,
+  QueryIndex,
+} from "@trustwarden/core/agentledger/query-index.ts";
 import { encodeBase64, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { LogWriter } from "./ledger.ts";
@@ -28,23 +32,22 @@ export interface ProvenEvent {
   readonly checkpoint: string;
 }
 
-/** Reads the ledger for whoever may. Owns the order of its searches: one in each turn of the event loop. */
+/** Reads the ledger for whoever may. */
 export class LedgerQueries {
   readonly #log: LogWriter;
   readonly #index: Pick<QueryIndex, "query">;
-  #turn: Promise<void> = Promise.resolve();
 
   constructor(options: { readonly log: LogWriter; readonly index: Pick<QueryIndex, "query"> }) {
     this.#log = options.log;
     this.#index = options.index;
   }
 
-  /** A page of events, newest first. @throws TrustWardenError `request_malformed` for a foreign cursor. */
-  async search(
-    filter: EventFilter,
-    page: { readonly limit: number; readonly cursor?: string | undefined },
-  ): Promise<EventPage> {
-    await this.#nextTurn();
+  /**
+   * A page of events, newest first.
+   *
+   * @throws TrustWardenError `request_malformed` for a foreign cursor, `rate_limited` when too many search at once.
+   */
+  search(filter: EventFilter, page: EventPageRequest): Promise<EventPage> {
     return this.#index.query(filter, page);
   }
 
@@ -80,15 +83,6 @@ export class LedgerQueries {
     const { note, size } = this.#head();
     const proof = await this.#log.proveConsistency(options.from, options.to ?? size);
     return { proof: proof.map(encodeBase64), checkpoint: note };
-  }
-
-  /**
-   * A search holds the thread that also keeps the leases alive. However many arrive together, beats and stops have
-   * their turn between any two of them.
-   */
-  #nextTurn(): Promise<void> {
-    this.#turn = this.#turn.then(() => setImmediate());
-    return this.#turn;
   }
 
   #head(): { readonly note: string; readonly size: number } {

@@ -3,7 +3,7 @@
  */
 import type { DatabaseSync, SQLInputValue, SQLOutputValue } from "node:sqlite";
 import { EVERYONE, type JoinedEvent } from "@trustwarden/core/agentledger/join.ts";
-import type { EventFilter, EventPage } from "@trustwarden/core/agentledger/query-index.ts";
+import type { EventFilter, EventPage, EventPageRequest } from "@trustwarden/core/agentledger/query-index.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 
 /** What the API asks for at most. */
@@ -25,7 +25,7 @@ interface Condition {
 export function selectEvents(
   database: DatabaseSync,
   filter: EventFilter,
-  { limit, cursor }: { readonly limit: number; readonly cursor?: string | undefined },
+  { limit, cursor }: EventPageRequest,
 ): EventPage {
   const wanted = Math.max(1, Math.min(limit, MAX_LIMIT));
   const conditions = conditionsOf(filter, cursor).filter(({ value }) => value !== undefined);

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { EventFilter } from "@trustwarden/core/agentledger/query-index.ts";
 import {
   formatTestEventId,
   issueTestControl,
@@ -14,7 +15,7 @@ import {
 import { formatRecordKey, parseRecord } from "@trustwarden/core/agentledger/record.ts";
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { afterAll, describe, expect, it } from "vitest";
-import { createLedgerIndex, type LedgerIndex } from "./ledger-index.ts";
+import { ThreadedLedgerIndex } from "./threaded-ledger-index.ts";
 
 const root = mkdtempSync(join(tmpdir(), "ledger-index-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -48,37 +49,47 @@ function sourceOf(list: readonly Uint8Array[]) {
   };
 }
 
-async function filled(list: readonly Uint8Array[] = entries): Promise<LedgerIndex> {
-  const index = createLedgerIndex(":memory:");
+function openIndex(path: string): ThreadedLedgerIndex {
+  return new ThreadedLedgerIndex({ path, onLost: () => undefined });
+}
+
+async function filled(list: readonly Uint8Array[] = entries): Promise<ThreadedLedgerIndex> {
+  const index = openIndex(":memory:");
   await index.catchUp(sourceOf(list));
   return index;
 }
 
-const idsOf = (index: LedgerIndex, filter: Parameters<LedgerIndex["query"]>[0]) =>
-  index.query(filter, { limit: 500 }).events.map(({ event_id }) => Number(event_id.slice(-12)));
+const idsOf = async (index: ThreadedLedgerIndex, filter: EventFilter) =>
+  (await index.query(filter, { limit: 500 })).events.map(({ event_id }) => Number(event_id.slice(-12)));
 
 describe("the ledger index", () => {
   it("finds events by each of their properties, newest first, and only those", async () => {
     const index = await filled();
     const all = Array.from({ length: 20 }, (_, number) => 20 - number);
-    expect(idsOf(index, {})).toEqual([...all, 1001]);
-    expect(idsOf(index, { kind: "action" })).toEqual(all);
-    expect(idsOf(index, { kind: "issue" })).toEqual([1001]);
+    expect(await idsOf(index, {})).toEqual([...all, 1001]);
+    expect(await idsOf(index, { kind: "action" })).toEqual(all);
+    expect(await idsOf(index, { kind: "issue" })).toEqual([1001]);
     for (const agent of ["agt_payment", testAgent.spiffeId, "inst-01A", "agt_orchestrator"]) {
-      expect(idsOf(index, { agent })).toEqual([...all, 1001]);
+      expect(await idsOf(index, { agent })).toEqual([...all, 1001]);
     }
-    expect(idsOf(index, { agent: "agt_other" })).toEqual([]);
-    expect(idsOf(index, { owner: "own_1" })).toEqual([...all, 1001]);
-    expect(idsOf(index, { owner: "own_2" })).toEqual([]);
-    expect(idsOf(index, { action: "read:transactions" })).toEqual(all.filter((number) => number % 2 === 0));
-    expect(idsOf(index, { resource: "postgres://finance-db/transactions", kind: "action" })).toEqual(all);
-    expect(idsOf(index, { outcome: "denied" })).toEqual([20, 16, 12, 8, 4]);
-    expect(idsOf(index, { outcome: "pending" })).toEqual([15, 10, 5]);
-    expect(idsOf(index, { eventId: formatTestEventId(7) })).toEqual([7]);
+    expect(await idsOf(index, { agent: "agt_other" })).toEqual([]);
+    expect(await idsOf(index, { owner: "own_1" })).toEqual([...all, 1001]);
+    expect(await idsOf(index, { owner: "own_2" })).toEqual([]);
+    expect(await idsOf(index, { action: "read:transactions" })).toEqual(
+      all.filter((number) => number % 2 === 0),
+    );
+    expect(await idsOf(index, { resource: "postgres://finance-db/transactions", kind: "action" })).toEqual(
+      all,
+    );
+    expect(await idsOf(index, { outcome: "denied" })).toEqual([20, 16, 12, 8, 4]);
+    expect(await idsOf(index, { outcome: "pending" })).toEqual([15, 10, 5]);
+    expect(await idsOf(index, { eventId: formatTestEventId(7) })).toEqual([7]);
     const [sinceMs, untilMs] = [(TEST_NOW + 5) * 1000, (TEST_NOW + 8) * 1000];
-    expect(idsOf(index, { sinceMs, untilMs, kind: "action" })).toEqual([7, 6, 5]);
-    expect(idsOf(index, { action: "read:transactions", outcome: "success", sinceMs })).toEqual([18, 14, 6]);
-    index.close();
+    expect(await idsOf(index, { sinceMs, untilMs, kind: "action" })).toEqual([7, 6, 5]);
+    expect(await idsOf(index, { action: "read:transactions", outcome: "success", sinceMs })).toEqual([
+      18, 14, 6,
+    ]);
+    await index.close();
   });
 
   it("shows to a subtree only what lies in it", async () => {
@@ -86,13 +97,13 @@ describe("the ledger index", () => {
       ...entries,
       issueTestControl({ subject: testAgent.spiffeId, chain: ["owner:own_9"] }),
     ]);
-    expect(idsOf(index, { within: "own_1" })).toHaveLength(21);
-    expect(idsOf(index, { within: "agt_orchestrator" })).toHaveLength(21);
-    expect(idsOf(index, { within: "own_9" })).toEqual([900]);
-    expect(idsOf(index, { within: "own_2" })).toEqual([]);
+    expect(await idsOf(index, { within: "own_1" })).toHaveLength(21);
+    expect(await idsOf(index, { within: "agt_orchestrator" })).toHaveLength(21);
+    expect(await idsOf(index, { within: "own_9" })).toEqual([900]);
+    expect(await idsOf(index, { within: "own_2" })).toEqual([]);
     // The event is about the agent, but lies in another owner's subtree.
-    expect(idsOf(index, { agent: testAgent.spiffeId, within: "own_9" })).toEqual([900]);
-    index.close();
+    expect(await idsOf(index, { agent: testAgent.spiffeId, within: "own_9" })).toEqual([900]);
+    await index.close();
   });
 
   it("pages without losing or repeating, also while the log grows", async () => {
@@ -100,7 +111,7 @@ describe("the ledger index", () => {
     const seen: string[] = [];
     let cursor: string | undefined;
     for (let page = 0; ; page += 1) {
-      const { events, nextCursor } = index.query({ kind: "action" }, { limit: 7, cursor });
+      const { events, nextCursor } = await index.query({ kind: "action" }, { limit: 7, cursor });
       seen.push(...events.map(({ event_id }) => event_id));
       if (page === 0) index.observe(entries.length, issueTestIntent({ event_id: formatTestEventId(99) }));
       if (nextCursor === null) break;
@@ -109,11 +120,11 @@ describe("the ledger index", () => {
     expect(seen).toHaveLength(20);
     expect(new Set(seen).size).toBe(20);
     for (const bad of ["", "5", "e-1", "e1 OR 1=1", "e01"]) {
-      expect(() => index.query({}, { limit: 1, cursor: bad })).toThrow(
-        expect.objectContaining({ code: "request_malformed" }),
-      );
+      await expect(index.query({}, { limit: 1, cursor: bad })).rejects.toMatchObject({
+        code: "request_malformed",
+      });
     }
-    index.close();
+    await index.close();
   });
 
   it("takes values as values, whatever they say", async () => {
@@ -127,24 +138,24 @@ describe("the ledger index", () => {
         { eventId: text },
         { within: text },
       ]) {
-        expect(idsOf(index, filter)).toEqual([]);
+        expect(await idsOf(index, filter)).toEqual([]);
       }
     }
-    expect(idsOf(index, {})).toHaveLength(21);
-    index.close();
+    expect(await idsOf(index, {})).toHaveLength(21);
+    await index.close();
   });
 
   it("answers with everything observed before, in whatever order it came", async () => {
-    const index = createLedgerIndex(":memory:");
+    const index = openIndex(":memory:");
     await index.catchUp(sourceOf([]));
     const order = entries.map((_, at) => at).sort((left, right) => (left % 7) - (right % 7));
     for (const at of order) index.observe(at, entries[at] ?? new Uint8Array(0));
     for (const at of [0, 3]) index.observe(at, entries[at] ?? new Uint8Array(0));
     expect(index.size).toBe(entries.length);
     const whole = await filled();
-    expect(index.query({}, { limit: 500 })).toEqual(whole.query({}, { limit: 500 }));
-    index.close();
-    whole.close();
+    expect(await index.query({}, { limit: 500 })).toEqual(await whole.query({}, { limit: 500 }));
+    await index.close();
+    await whole.close();
   });
 
   it("finds records by their key, and the first outcome of an intent (40)", async () => {
@@ -154,29 +165,29 @@ describe("the ledger index", () => {
     const index = await filled([intent, issueTestDecision(intent), outcome, other]);
     const record = parseRecord(outcome);
     const expected = { index: 2, payloadSha256: record.payloadSha256 };
-    expect(index.findRecord(formatRecordKey(record, testAgent.sha256))).toEqual(expected);
-    expect(index.findRecord(formatRecordKey(parseRecord(intent), null))?.index).toBe(0);
-    expect(index.findRecord("outcome x y z")).toBeUndefined();
+    expect(await index.findRecord(formatRecordKey(record, testAgent.sha256))).toEqual(expected);
+    expect(await index.findRecord(formatRecordKey(parseRecord(intent), null))).toMatchObject({ index: 0 });
+    expect(await index.findRecord("outcome x y z")).toBeUndefined();
     const { entrySha256 } = parseRecord(intent);
     expect(await index.findOutcome(entrySha256)).toEqual(expected);
     expect(await index.findOutcome("unknown")).toBeUndefined();
-    index.close();
+    await index.close();
   });
 
   it("passes over entries that are no records", async () => {
     const index = await filled([encodeUtf8("no record"), ...entries.slice(0, 1)]);
     expect(index.size).toBe(2);
-    expect(idsOf(index, {})).toEqual([1001]);
-    index.close();
+    expect(await idsOf(index, {})).toEqual([1001]);
+    await index.close();
   });
 
   it("goes on after a restart, and begins anew on another log, a shorter log or another version", async () => {
     const path = join(root, "index.db");
-    const first = createLedgerIndex(path);
+    const first = openIndex(path);
     await first.catchUp(sourceOf(entries.slice(0, 10)));
-    first.close();
+    await first.close();
     const reads: number[] = [];
-    const second = createLedgerIndex(path);
+    const second = openIndex(path);
     await second.catchUp({
       size: entries.length,
       readEntry: async (at) => {
@@ -185,26 +196,73 @@ describe("the ledger index", () => {
       },
     });
     expect(reads.slice(0, 2)).toEqual([9, 10]);
-    expect(idsOf(second, {})).toHaveLength(21);
-    second.close();
+    expect(await idsOf(second, {})).toHaveLength(21);
+    await second.close();
     const other = [issueTestControl()];
-    const third = createLedgerIndex(path);
+    const third = openIndex(path);
     await third.catchUp(sourceOf(other));
-    expect(idsOf(third, {})).toEqual([900]);
-    third.close();
+    expect(await idsOf(third, {})).toEqual([900]);
+    await third.close();
     const replaced = history();
-    const fourth = createLedgerIndex(path);
+    const fourth = openIndex(path);
     await fourth.catchUp(sourceOf(replaced));
-    expect(idsOf(fourth, {})).toHaveLength(21);
-    fourth.close();
+    expect(await idsOf(fourth, {})).toHaveLength(21);
+    await fourth.close();
   });
 
   it("begins anew when its file is no database", async () => {
     const path = join(root, "damaged.db");
     writeFileSync(path, "this is no database, whatever its name says".repeat(100));
-    const index = createLedgerIndex(path);
+    const index = openIndex(path);
     await index.catchUp(sourceOf(entries));
-    expect(idsOf(index, {})).toHaveLength(21);
-    index.close();
+    expect(await idsOf(index, {})).toHaveLength(21);
+    await index.close();
+  });
+
+  it("reads from the log again what it had no room to keep, and stays in order", async () => {
+    const log = Array.from({ length: 18_000 }, (_, at) => encodeUtf8(`no record ${at}`));
+    log.push(...entries);
+    const known: Uint8Array[] = [];
+    const reads: number[] = [];
+    const index = openIndex(":memory:");
+    await index.catchUp({
+      size: 0,
+      readEntry: async (at) => {
+        reads.push(at);
+        return known[at] ?? Promise.reject(new Error("not in the log"));
+      },
+    });
+    for (const [at, entry] of log.entries()) {
+      known.push(entry);
+      index.observe(at, entry);
+    }
+    expect(await idsOf(index, {})).toHaveLength(21);
+    expect(index.size).toBe(log.length);
+    expect(reads[0]).toBe(16_384);
+    expect(reads).toHaveLength(log.length - 16_384);
+    index.observe(log.length, issueTestControl());
+    expect(await idsOf(index, {})).toHaveLength(22);
+    await index.close();
+  });
+
+  it("refuses searches beyond those that may wait", async () => {
+    const index = await filled();
+    const searches = Array.from({ length: 257 }, () => index.query({}, { limit: 1 }));
+    const answers = await Promise.allSettled(searches);
+    expect(answers.filter(({ status }) => status === "fulfilled")).toHaveLength(256);
+    expect(answers[256]).toMatchObject({ reason: { code: "rate_limited" } });
+    expect(await idsOf(index, {})).toHaveLength(21);
+    await index.close();
+  });
+
+  it("answers nothing once its thread is gone, and says so once", async () => {
+    const lost: unknown[] = [];
+    const path = join(root, "nowhere", "index.db");
+    const index = new ThreadedLedgerIndex({ path, onLost: (error) => lost.push(error) });
+    await expect(index.catchUp(sourceOf(entries))).rejects.toMatchObject({ code: "store_unavailable" });
+    index.observe(0, entries[0] ?? new Uint8Array(0));
+    await expect(index.query({}, { limit: 1 })).rejects.toMatchObject({ code: "store_unavailable" });
+    await index.close();
+    expect(lost).toHaveLength(1);
   });
 });

@@ -1,8 +1,8 @@
 /**
- * `QueryIndex` in one SQLite file: made from the log, rebuilt when it does not fit the log, never trusted.
+ * The ledger index in one SQLite file: made from the log, rebuilt when it does not fit the log, never trusted.
  *
- * Entries are collected and written in one transaction just before the next question, or when many wait, so that
- * appending never waits for the index. A crash loses at most what `catchUp` reads again.
+ * Writing and searching block for as long as they take, so it lives in a thread of its own (`ledger-index-thread.ts`);
+ * everybody else asks it through `threaded-ledger-index.ts`.
  */
 import { createHash } from "node:crypto";
 import { rmSync } from "node:fs";
@@ -15,11 +15,10 @@ import {
   subtreesOf,
 } from "@trustwarden/core/agentledger/join.ts";
 import type {
-  EntrySource,
   EventFilter,
   EventPage,
+  EventPageRequest,
   IndexedRecord,
-  QueryIndex,
 } from "@trustwarden/core/agentledger/query-index.ts";
 import { formatRecordKey, parseRecord, type UnverifiedRecord } from "@trustwarden/core/agentledger/record.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
@@ -27,8 +26,6 @@ import { eventOfRow, selectEvents } from "./ledger-index-query.ts";
 
 /** Another number makes old files be rebuilt. */
 const SCHEMA_VERSION = 2;
-/** Entries written in one transaction; also how many wait at most. */
-const MAX_BATCH = 2_000;
 
 const SCHEMA = `
   CREATE TABLE events (
@@ -92,94 +89,76 @@ function openDatabase(path: string): DatabaseSync {
   }
 }
 
-/** Owns the database and the entries that wait to be written. */
-export class LedgerIndex implements QueryIndex {
+/** How far a file has come, and the entry that it came to. */
+export interface IndexProgress {
+  /** Entries written, from the first on. */
+  readonly size: number;
+  /** base64url SHA-256 of the last of them; empty at size 0. */
+  readonly lastSha256: string;
+}
+
+/** Owns the database. Every call is finished when it returns, and may take as long as a disk does. */
+export class LedgerIndex {
   readonly #database: DatabaseSync;
   #statements: Statements;
-  /** Entries from `#size` on without a gap that are not written yet. */
-  #waiting: Uint8Array[] = [];
-  /** Entries that came before their predecessors. */
-  readonly #early = new Map<number, Uint8Array>();
-  #size: number;
+  #progress: IndexProgress;
 
   constructor(database: DatabaseSync) {
     this.#database = database;
     this.#statements = prepare(database);
-    this.#size = readProgress(database).size;
+    this.#progress = readProgress(database);
   }
 
-  get size(): number {
-    return this.#size + this.#waiting.length;
+  get progress(): IndexProgress {
+    return this.#progress;
   }
 
-  async catchUp(source: EntrySource): Promise<void> {
-    if (!(await this.#isOf(source))) {
-      beginAnew(this.#database);
-      this.#statements = prepare(this.#database);
-      this.#size = 0;
+  /** Forgets everything. */
+  beginAnew(): void {
+    beginAnew(this.#database);
+    this.#statements = prepare(this.#database);
+    this.#progress = readProgress(this.#database);
+  }
+
+  /** Writes the entries that come next, all or none. */
+  add(entries: readonly Uint8Array[]): void {
+    const last = entries.at(-1);
+    if (last === undefined) return;
+    const { size } = this.#progress;
+    const progress = { size: size + entries.length, lastSha256: digestOf(last) };
+    this.#database.exec("BEGIN");
+    try {
+      for (const [offset, entry] of entries.entries()) this.#write(size + offset, entry);
+      this.#statements.setProgress.run(progress.size, progress.lastSha256);
+      this.#database.exec("COMMIT");
+    } catch (error) {
+      this.#database.exec("ROLLBACK");
+      throw error;
     }
-    while (this.size < source.size) this.observe(this.size, await source.readEntry(this.size));
-    this.#flush();
+    this.#progress = progress;
   }
 
-  observe(index: number, entry: Uint8Array): void {
-    if (index >= this.size) this.#early.set(index, entry);
-    for (let next = this.#early.get(this.size); next !== undefined; next = this.#early.get(this.size)) {
-      this.#early.delete(this.size);
-      this.#waiting.push(next);
-    }
-    if (this.#waiting.length >= MAX_BATCH) this.#flush();
-  }
-
-  query(
-    filter: EventFilter,
-    page: { readonly limit: number; readonly cursor?: string | undefined },
-  ): EventPage {
-    this.#flush();
+  /** As `QueryIndex` says. */
+  query(filter: EventFilter, page: EventPageRequest): EventPage {
     return selectEvents(this.#database, filter, page);
   }
 
+  /** As `QueryIndex` says. */
   findRecord(key: string): IndexedRecord | undefined {
-    this.#flush();
     const row = this.#statements.findRecord.get(key);
     return row === undefined
       ? undefined
       : { index: Number(row.position), payloadSha256: String(row.payload_sha256) };
   }
 
-  async findOutcome(intentSha256: string): Promise<IndexedRecord | undefined> {
-    this.#flush();
+  /** As `QueryIndex` says. */
+  findOutcome(intentSha256: string): IndexedRecord | undefined {
     const { outcome = null, outcome_payload: payload } = this.#statements.findIntent.get(intentSha256) ?? {};
     return outcome === null ? undefined : { index: Number(outcome), payloadSha256: String(payload) };
   }
 
   close(): void {
-    this.#flush();
     this.#database.close();
-  }
-
-  /** Whether what the file knows is a prefix of this log. */
-  async #isOf(source: EntrySource): Promise<boolean> {
-    const { size, lastSha256 } = readProgress(this.#database);
-    if (size === 0) return true;
-    return size <= source.size && digestOf(await source.readEntry(size - 1)) === lastSha256;
-  }
-
-  #flush(): void {
-    const entries = this.#waiting;
-    const last = entries.at(-1);
-    if (last === undefined) return;
-    this.#database.exec("BEGIN");
-    try {
-      for (const [offset, entry] of entries.entries()) this.#write(this.#size + offset, entry);
-      this.#statements.setProgress.run(this.#size + entries.length, digestOf(last));
-      this.#database.exec("COMMIT");
-    } catch (error) {
-      this.#database.exec("ROLLBACK");
-      throw error;
-    }
-    this.#size += entries.length;
-    this.#waiting = [];
   }
 
   #write(index: number, entry: Uint8Array): void {
@@ -244,7 +223,7 @@ function beginAnew(database: DatabaseSync): void {
   database.exec(`${SCHEMA} INSERT INTO progress VALUES (0, ''); PRAGMA user_version = ${SCHEMA_VERSION};`);
 }
 
-function readProgress(database: DatabaseSync): { readonly size: number; readonly lastSha256: string } {
+function readProgress(database: DatabaseSync): IndexProgress {
   const row = database.prepare("SELECT size, last_sha256 FROM progress").get();
   return { size: Number(row?.size ?? 0), lastSha256: String(row?.last_sha256 ?? "") };
 }
@@ -273,6 +252,7 @@ function readable(entry: Uint8Array): UnverifiedRecord | null {
   }
 }
 
-function digestOf(entry: Uint8Array): string {
+/** base64url SHA-256 of an entry. */
+export function digestOf(entry: Uint8Array): string {
   return createHash("sha256").update(entry).digest("base64url");
 }

@@ -1,0 +1,34 @@
+/** What crosses between the server's thread and the index's: entries and questions one way, answers the other. */
+import type { EventFilter, EventPageRequest } from "@trustwarden/core/agentledger/query-index.ts";
+import type { ErrorCode, ErrorDetails } from "@trustwarden/core/error.ts";
+import type { IndexProgress } from "./ledger-index.ts";
+
+/** `workerData` of the index's thread. */
+export interface IndexThreadData {
+  /** Of the file, or `:memory:`. */
+  readonly path: string;
+}
+
+/** One thing to do; what is posted first is done first. */
+export type IndexTask =
+  | { readonly kind: "add"; readonly entries: readonly Uint8Array[] }
+  | { readonly kind: "beginAnew" }
+  | { readonly kind: "query"; readonly filter: EventFilter; readonly page: EventPageRequest }
+  | { readonly kind: "findRecord"; readonly key: string }
+  | { readonly kind: "findOutcome"; readonly intentSha256: string }
+  | { readonly kind: "close" };
+
+/** A task on its way; the id joins it to its reply. */
+export type IndexRequest = IndexTask & { readonly id: number };
+
+export type IndexReply<T = unknown> =
+  | { readonly kind: "done"; readonly id: number; readonly value: T }
+  | {
+      readonly kind: "refused";
+      readonly id: number;
+      readonly code: ErrorCode;
+      readonly details: ErrorDetails;
+    };
+
+/** From the thread: how far the file has come, once, and then one reply a task. */
+export type FromIndex = { readonly kind: "ready"; readonly progress: IndexProgress } | IndexReply;
