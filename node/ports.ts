@@ -18,6 +18,8 @@ export interface WorkloadPeer {
   readonly groups: readonly number[];
   /** Whether the very process that connected still runs; asked again before every message. */
   readonly isAlive: () => boolean;
+  /** Keeps `isAlive` answerable after the connection has closed. @returns what lets go, once. */
+  readonly hold: () => () => void;
 }
 
 /** One X.509-SVID with its key, as the Workload API delivers it. */

@@ -6,17 +6,20 @@
  *
  * @see standards: "Workload attestation from Node", A and B
  */
-import { closeSync, readFileSync, statSync } from "node:fs";
+import { closeSync, readFileSync } from "node:fs";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Kernel, PeerCredentials } from "./kernel.ts";
+import { parseProcessOwner } from "./proc-files.ts";
 import { type ProcessStat, parseProcessStat } from "./process-stat.ts";
 
-/** A process that connected. Holds one descriptor until `close`. */
+/** A process that connected. Holds one descriptor until `close` and the end of every `hold`. */
 export interface PeerProcess extends PeerCredentials {
   /** Supplementary groups at connect time. */
   readonly groups: readonly number[];
   /** Whether it still runs, and is still the one that connected. */
   readonly isAlive: () => boolean;
+  /** Keeps `isAlive` answerable after `close`. @returns what lets go, once. */
+  readonly hold: () => () => void;
   readonly close: () => void;
 }
 
@@ -38,15 +41,20 @@ export function readPeerProcess(kernel: Kernel, fd: number): PeerProcess {
 type Identified = PeerCredentials & Pick<PeerProcess, "groups">;
 
 function followByPidfd(kernel: Kernel, peer: Identified, pidfd: number): PeerProcess {
-  let isClosed = false;
-  const close = () => {
-    if (isClosed) return;
-    isClosed = true;
-    closeSync(pidfd);
+  let holders = 0;
+  // After the last holder the number may belong to another descriptor, so it is not asked any more.
+  const isAlive = () => holders > 0 && kernel.ended([pidfd]).length === 0 && pidOfPidfd(pidfd) === peer.pid;
+  const hold = () => {
+    holders += 1;
+    let isHeld = true;
+    return () => {
+      if (!isHeld) return;
+      isHeld = false;
+      holders -= 1;
+      if (holders === 0) closeSync(pidfd);
+    };
   };
-  // After close the number may belong to another descriptor, so it is not asked any more.
-  const isAlive = () => !isClosed && kernel.ended([pidfd]).length === 0 && pidOfPidfd(pidfd) === peer.pid;
-  return { ...peer, isAlive, close };
+  return { ...peer, isAlive, hold, close: hold() };
 }
 
 /** The kernel's own word for which process a pidfd names; -1 when it has been collected. */
@@ -63,13 +71,13 @@ export function followByStartTime(peer: Identified): PeerProcess {
     const now = findStat(peer);
     return now !== undefined && now.startTime === first.startTime && now.state !== "Z" && now.state !== "X";
   };
-  return { ...peer, isAlive, close: () => {} };
+  return { ...peer, isAlive, hold: () => () => {}, close: () => {} };
 }
 
 /** Undefined when there is no such process, or it belongs to somebody else than whoever connected. */
 function findStat({ pid, uid, gid }: PeerCredentials): ProcessStat | undefined {
   try {
-    const owner = statSync(`/proc/${pid}`);
+    const owner = parseProcessOwner(readFileSync(`/proc/${pid}/status`, "utf8"));
     if (owner.uid !== uid || owner.gid !== gid) return undefined;
     return parseProcessStat(readFileSync(`/proc/${pid}/stat`, "utf8"));
   } catch {

@@ -66,8 +66,8 @@ export class Connections {
     this.#next += 1;
     // Unix peers have no address: without one, every call of every process would come from "unknown".
     Object.defineProperty(socket, "remoteAddress", { value: connectionId });
-    const { pid, uid, gid, groups, isAlive } = process;
-    const peer = { connectionId, pid, uid, gid, groups, isAlive };
+    const { pid, uid, gid, groups, isAlive, hold } = process;
+    const peer = { connectionId, pid, uid, gid, groups, isAlive, hold };
     this.byId.set(connectionId, { socket, process, peer, calls: new Set() });
     socket.once("close", () => this.byId.delete(connectionId));
   }
