@@ -8,6 +8,7 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { ProvenChains } from "@trustwarden/core/agentid/proven-chains.ts";
+import { formatPem } from "@trustwarden/core/pem.ts";
 import { createAttestors } from "./attest/attestors.ts";
 import { AuthorityView } from "./authority/current.ts";
 import { type Clock, createSystemClock, FlooredClock } from "./clock.ts";
@@ -17,9 +18,9 @@ import { formatUrl, type Listeners, openListeners, type TlsMaterial } from "./ht
 import { Nonces } from "./http/nonces.ts";
 import { formatOpenApi } from "./http/openapi.ts";
 import { OwnerRequests } from "./http/owner-requests.ts";
+import { PublishedLists } from "./http/published-lists.ts";
 import { ROUTES } from "./http/routes.ts";
 import type { Services } from "./http/services.ts";
-import { formatPem } from "./keys.ts";
 import { Ledger } from "./ledger/ledger.ts";
 import { Outcomes } from "./ledger/outcomes.ts";
 import { LedgerQueries } from "./ledger/queries.ts";
@@ -154,6 +155,8 @@ function createServices(core: Core, made: Pick<Services, "feed" | "urls">): Serv
     trustDomain,
     authority: () => authority.current(),
     chains: new ProvenChains(authority.bundles),
+    lists: new PublishedLists({ commands, reads, clock }),
+    rootCrl: () => keys.rootCrl,
     serverSvid: () => identity.current(),
     serverKey: keys.serverSigner.publicKey,
     commands,

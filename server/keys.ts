@@ -19,10 +19,11 @@ import {
   parseTrustBundle,
   type TrustBundle,
 } from "@trustwarden/core/agentid/trust-bundle.ts";
-import { encodeBase64, encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
+import { encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Random } from "@trustwarden/core/id.ts";
 import type { Signer } from "@trustwarden/core/signer.ts";
+import { renewRootCrl } from "./authority/root-crl.ts";
 import { type ServerConfig, trustDomainFile } from "./config.ts";
 import { createPrivateDirectory, readPrivateFile, writePrivateFile } from "./signer/private-file.ts";
 import { readSealedFile, writeSealedFile } from "./signer/sealed-file.ts";
@@ -44,6 +45,8 @@ type Role = keyof typeof ROLES;
 /** Everything that signs, in memory. */
 export interface ServerKeys {
   readonly authority: Authority;
+  /** DER. */
+  readonly rootCrl: Uint8Array;
   /** Unencrypted PKCS#8, for the writer's thread and for TLS; memory only. */
   readonly pkcs8: Readonly<Record<"intermediate" | "jwt" | "server", Uint8Array>>;
   readonly serverSigner: Signer;
@@ -88,12 +91,6 @@ export function openServerKeys(options: {
   return openKeys(place);
 }
 
-/** PEM of DER bytes. */
-export function formatPem(label: "CERTIFICATE" | "PRIVATE KEY", der: Uint8Array): string {
-  const lines = encodeBase64(der).match(/.{1,64}/g) ?? [];
-  return `-----BEGIN ${label}-----\n${lines.join("\n")}\n-----END ${label}-----\n`;
-}
-
 function createKeys(place: KeyPlace): void {
   const fresh = { ...place, directory: `${place.directory}.new` };
   // What an interrupted first start left behind was never used.
@@ -121,14 +118,23 @@ function openKeys(place: KeyPlace): ServerKeys {
     place.trustDomain,
   );
   renewIntermediate(place, bundle);
+  const authority = verifyAuthority({
+    bundle,
+    intermediateDer: readPrivateFile(join(place.directory, "intermediate.der")),
+    intermediateSigner: signerOf(place, "intermediate"),
+    jwtSigner: signerOf(place, "jwt"),
+    random: place.random,
+    now: place.now,
+  });
   return {
-    authority: verifyAuthority({
-      bundle,
-      intermediateDer: readPrivateFile(join(place.directory, "intermediate.der")),
-      intermediateSigner: signerOf(place, "intermediate"),
-      jwtSigner: signerOf(place, "jwt"),
-      random: place.random,
+    authority,
+    rootCrl: renewRootCrl({
+      path: join(place.directory, "root-crl.der"),
+      root: authority.root,
+      rootSigner: signerOf(place, "root"),
+      revoked: [],
       now: place.now,
+      until: authority.intermediate.notAfter,
     }),
     pkcs8: {
       intermediate: readSealedFile(sealedFile(place, "intermediate")),

@@ -26,7 +26,11 @@ export const ROUTES: readonly Route[] = [
 export const PUBLIC_PATHS: readonly string[] = [
   "/healthz",
   "/v1/bundle",
+  "/v1/bundle.pem",
   "/v1/jwks",
+  "/v1/crl",
+  "/v1/crl.pem",
+  "/v1/crl/root",
   "/.well-known/trustwarden",
   "/v1/nonce",
   "/ledger/checkpoint",

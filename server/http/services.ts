@@ -20,6 +20,7 @@ import type { SeenIntents } from "../ledger/seen-intents.ts";
 import type { FeedTarget, ServerSvid, StoreCommands, StoreReads } from "../store/ports.ts";
 import type { Nonces } from "./nonces.ts";
 import type { OwnerRequests } from "./owner-requests.ts";
+import type { PublishedLists } from "./published-lists.ts";
 
 /** The revocation feed, as the HTTP side uses it. */
 interface RevocationFeed {
@@ -57,6 +58,10 @@ export interface Services {
   /** The authority of this moment; ask each time, since it changes while the server runs. */
   readonly authority: () => CurrentAuthority;
   readonly chains: ProvenChains;
+  /** Revocation lists of the online authorities. */
+  readonly lists: PublishedLists;
+  /** Revocation list of the root, DER. */
+  readonly rootCrl: () => Uint8Array;
   /** The current server SVID; replaced at half life, its SPIFFE ID stays. */
   readonly serverSvid: () => ServerSvid;
   readonly serverKey: PublicKey;

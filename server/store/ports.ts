@@ -141,8 +141,22 @@ export interface StoreCommands {
     readonly context: CommandContext;
     readonly reason: "start" | "renew";
   }): Promise<Committed<ServerSvid>>;
+  /** Fresh revocation lists of the online authorities; leaves nothing in the ledger. */
+  issueCrls(command: { readonly nowMs: number }): Promise<IssuedCrls>;
   markSequenced(outboxIds: readonly number[]): Promise<void>;
   close(): Promise<void>;
+}
+
+/** The revocation lists of the online authorities at one moment. */
+export interface IssuedCrls {
+  /** What was revoked up to this epoch is on them. */
+  readonly epoch: number;
+  /** Unix seconds. */
+  readonly issuedAt: number;
+  /** Until their next update. */
+  readonly ttlSeconds: number;
+  /** DER; that of the authority that issues now comes first. */
+  readonly lists: readonly Uint8Array[];
 }
 
 export interface ServerSvid {

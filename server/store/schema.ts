@@ -12,7 +12,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { SqliteDatabase } from "./sqlite-database.ts";
 
 const FILE_NAME = "state.db";
-const SCHEMA_VERSION = 1;
+const SCHEMA_VERSION = 2;
 /** Longer than any transaction of ours; another process at the file is a mistake that must not hang us. */
 const BUSY_TIMEOUT_MS = 2000;
 
@@ -27,6 +27,7 @@ const PRAGMAS = `
 /**
  * `keys` holds every key that was ever certified or registered, for ever: a key is never used twice. `claims` holds
  * what is single use until it expires. `feed` is the epoch: its largest key. `outbox` is what the ledger is owed.
+ * `revocations` dates the epochs that revoked somebody; `issuers` are the certificates that issued SVIDs, by serial.
  */
 const TABLES = `
   CREATE TABLE meta (
@@ -76,14 +77,21 @@ const TABLES = `
   CREATE INDEX instances_by_owner ON instances (owner_id, revoked_epoch, expires_at);
   CREATE INDEX instances_by_owner_age ON instances (owner_id, created_at);
   CREATE INDEX instances_by_agent ON instances (agent_id);
+  CREATE INDEX instances_by_revocation ON instances (revoked_epoch) WHERE revoked_epoch IS NOT NULL;
+  CREATE TABLE issuers (
+    serial TEXT NOT NULL PRIMARY KEY,
+    der BLOB NOT NULL
+  ) STRICT, WITHOUT ROWID;
   CREATE TABLE svids (
     svid_sha256 TEXT NOT NULL PRIMARY KEY,
     instance_id TEXT NOT NULL REFERENCES instances (instance_id),
     serial TEXT NOT NULL UNIQUE,
     spki BLOB NOT NULL,
-    not_after INTEGER NOT NULL
+    not_after INTEGER NOT NULL,
+    issuer TEXT NOT NULL REFERENCES issuers (serial)
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX svids_by_end ON svids (not_after);
+  CREATE INDEX svids_by_instance ON svids (instance_id);
   CREATE TABLE server_svids (
     svid_sha256 TEXT NOT NULL PRIMARY KEY,
     spki_sha256 TEXT NOT NULL,
@@ -107,6 +115,11 @@ const TABLES = `
       ('instance', 'agent', 'owner', 'narrowed', 'policy', 'entry', 'authority', 'federation')),
     id TEXT NOT NULL
   ) STRICT;
+  CREATE TABLE revocations (
+    epoch INTEGER NOT NULL PRIMARY KEY REFERENCES feed (epoch),
+    revoked_at INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX revocations_by_date ON revocations (revoked_at);
   CREATE TABLE outbox (
     outbox_id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     intent TEXT,

@@ -8,7 +8,15 @@ import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { IssuingKeys, IssuingRules } from "./commands/deps.ts";
-import type { Committed, IssuedIdentity, Revoked, ServerSvid, StoreCommands, StoreReads } from "./ports.ts";
+import type {
+  Committed,
+  IssuedCrls,
+  IssuedIdentity,
+  Revoked,
+  ServerSvid,
+  StoreCommands,
+  StoreReads,
+} from "./ports.ts";
 import { createReads } from "./reads.ts";
 import { openForReading } from "./schema.ts";
 import type { FromWriter, ToWriter, WriterCommand, WriterData, WriterReply } from "./writer-protocol.ts";
@@ -77,6 +85,7 @@ function createCommands(writer: WriterClient): StoreCommands {
     narrow: (command) =>
       writer.run<Committed<{ readonly scope: IssuedIdentity["scope"] }>>({ kind: "narrow", command }),
     issueServerSvid: (command) => writer.run<Committed<ServerSvid>>({ kind: "issueServerSvid", command }),
+    issueCrls: (command) => writer.run<IssuedCrls>({ kind: "issueCrls", command }),
     markSequenced: async (outboxIds) => {
       await writer.run<null>({ kind: "markSequenced", outboxIds });
     },

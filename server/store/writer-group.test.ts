@@ -53,8 +53,8 @@ describe("a group", () => {
       expect(replies[0]?.code).toBe(isFatal ? "store_unavailable" : "internal");
       expect(store.dump()).toEqual(before);
     }
-    // Claim, agent, instance, key, SVID, outbox; then clock and two clean-ups.
-    expect(writes).toBe(10);
+    // Claim, agent, instance, key, authority, SVID, outbox; then clock and two clean-ups.
+    expect(writes).toBe(11);
     expect(store.dump()).not.toEqual(before);
   });
 

@@ -17,8 +17,9 @@ import { issueJwt } from "./commands/issue-jwt.ts";
 import { issueServerSvid } from "./commands/issue-server-svid.ts";
 import { narrow } from "./commands/narrow.ts";
 import { renew } from "./commands/renew.ts";
+import { issueCrls } from "./commands/revocation-lists.ts";
 import { revoke } from "./commands/revoke.ts";
-import type { CommandContext, Committed } from "./ports.ts";
+import type { CommandContext, Committed, IssuedCrls } from "./ports.ts";
 import type { SqliteDatabase } from "./sqlite-database.ts";
 import type { WriterCommand, WriterReply, WriterRequest } from "./writer-protocol.ts";
 
@@ -53,12 +54,12 @@ export function runGroup(
   }
 }
 
-/** Runs one command of the agents' and operators' kind, with all that belongs to each of them. */
+/** Runs one command; those of agents and operators with all that belongs to each of them. */
 function runCommand(
   database: SqliteDatabase,
   deps: CommandDeps,
   request: WriterCommand,
-): Committed<unknown> | null {
+): Committed<unknown> | IssuedCrls | null {
   switch (request.kind) {
     case "createOwner":
       return commit(database, deps, request.command, () => createOwner(database, request.command, deps));
@@ -79,6 +80,8 @@ function runCommand(
     case "revoke":
       // No clock check: stopping must work whatever the clock says.
       return commitAtAnyTime(database, deps, request.command, () => revoke(database, request.command));
+    case "issueCrls":
+      return issueCrls(database, request.command, deps);
     case "markSequenced":
       for (const outboxId of request.outboxIds) database.run(MARK_SEQUENCED, outboxId);
       return null;
@@ -126,7 +129,9 @@ function keepHouse(
   replies: readonly WriterReply[],
 ): void {
   const contexts = requests.flatMap((request, index) =>
-    request.kind !== "markSequenced" && replies[index]?.isDone === true ? [request.command.context] : [],
+    replies[index]?.isDone === true && "command" in request && "context" in request.command
+      ? [request.command.context]
+      : [],
   );
   const latest = contexts.reduce((max, { nowMs }) => Math.max(max, nowMs), 0);
   if (latest === 0) return;

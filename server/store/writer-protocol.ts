@@ -4,6 +4,7 @@ import type { CreateOwnerCommand } from "./commands/create-owner.ts";
 import type { CreateVerifierTicketCommand } from "./commands/create-verifier-ticket.ts";
 import type { IssuingKeys, IssuingRules } from "./commands/deps.ts";
 import type { IssueServerSvidCommand } from "./commands/issue-server-svid.ts";
+import type { IssueCrlsCommand } from "./commands/revocation-lists.ts";
 import type { IssueCommand, JwtCommand, NarrowCommand, RenewCommand, RevokeCommand } from "./ports.ts";
 
 /** `workerData` of the writer. Holds private keys: never logged. */
@@ -22,6 +23,7 @@ export type WriterCommand =
   | { readonly kind: "revoke"; readonly command: RevokeCommand }
   | { readonly kind: "narrow"; readonly command: NarrowCommand }
   | { readonly kind: "issueServerSvid"; readonly command: IssueServerSvidCommand }
+  | { readonly kind: "issueCrls"; readonly command: IssueCrlsCommand }
   | { readonly kind: "markSequenced"; readonly outboxIds: readonly number[] };
 
 /** One command on its way; the id joins it to its reply. */

@@ -7,9 +7,11 @@ import { parseTilePath } from "@trustwarden/core/agentledger/tile.ts";
 import type { NonceAnswer } from "@trustwarden/core/api/identity.ts";
 import type { Discovery } from "@trustwarden/core/api/ledger.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { formatPem } from "@trustwarden/core/pem.ts";
 import type { RawAnswer } from "../route.ts";
 import type { Services } from "../services.ts";
 
+const PEM_TYPE = "application/pem-certificate-chain";
 const JSON_TYPE = "application/json; charset=utf-8";
 /** A full tile never changes; a partial one may be replaced by the full one. */
 const IMMUTABLE = "public, max-age=31536000, immutable";
@@ -23,6 +25,14 @@ export async function readBundle({ authority }: Services): Promise<RawAnswer> {
   const { bundle } = authority();
   const cacheControl = `public, max-age=${bundle.refreshHintSeconds}`;
   return { isRaw: true, contentType: JSON_TYPE, cacheControl, content: formatTrustBundle(bundle) };
+}
+
+/** The X.509 authorities alone, for programs that take a file of roots. */
+export async function readBundlePem({ authority }: Services): Promise<RawAnswer> {
+  const { bundle } = authority();
+  const cacheControl = `public, max-age=${bundle.refreshHintSeconds}`;
+  const content = bundle.x509Authorities.map(({ der }) => formatPem("CERTIFICATE", der)).join("");
+  return { isRaw: true, contentType: PEM_TYPE, cacheControl, content };
 }
 
 export async function readJwks({ authority }: Services): Promise<RawAnswer> {

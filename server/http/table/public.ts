@@ -7,10 +7,12 @@ import {
   health,
   issueNonce,
   readBundle,
+  readBundlePem,
   readCheckpoint,
   readHashTile,
   readJwks,
 } from "../acts/public.ts";
+import { readCrl, readCrlPem, readRootCrl } from "../acts/revocation-lists.ts";
 import { definePublic, EVERYWHERE, MAIN_AND_ADMIN, type Route } from "../route.ts";
 
 const ok = z.object({ status: z.literal("ok") });
@@ -36,11 +38,43 @@ export const PUBLIC_ROUTES: readonly Route[] = [
   }),
   definePublic({
     method: "GET",
+    path: "/v1/bundle.pem",
+    listeners: MAIN_AND_ADMIN,
+    summary: "Root certificates of the trust bundle, PEM",
+    answer: "raw",
+    act: readBundlePem,
+  }),
+  definePublic({
+    method: "GET",
     path: "/v1/jwks",
     listeners: MAIN_AND_ADMIN,
     summary: "Keys of JWT-SVIDs",
     answer: "raw",
     act: readJwks,
+  }),
+  definePublic({
+    method: "GET",
+    path: "/v1/crl",
+    listeners: MAIN_AND_ADMIN,
+    summary: "Revocation list of the online authority, DER",
+    answer: "raw",
+    act: readCrl,
+  }),
+  definePublic({
+    method: "GET",
+    path: "/v1/crl.pem",
+    listeners: MAIN_AND_ADMIN,
+    summary: "Revocation lists of every authority, PEM",
+    answer: "raw",
+    act: readCrlPem,
+  }),
+  definePublic({
+    method: "GET",
+    path: "/v1/crl/root",
+    listeners: MAIN_AND_ADMIN,
+    summary: "Revocation list of the root, DER",
+    answer: "raw",
+    act: readRootCrl,
   }),
   definePublic({
     method: "GET",

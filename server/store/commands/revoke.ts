@@ -37,6 +37,7 @@ const KILL_OWNER_INSTANCES = `
 const KILL_OWNER_AGENTS = `
   UPDATE agents SET is_revoked = 1, revoked_at = MAX(COALESCE(revoked_at, 0), ?) WHERE owner_id = ?`;
 const KILL_OWNER = "UPDATE owners SET revoked_epoch = COALESCE(revoked_epoch, ?) WHERE owner_id = ?";
+const DATE = "INSERT INTO revocations (epoch, revoked_at) VALUES (?, ?)";
 const FIND_OWNER = "SELECT owner_id FROM owners WHERE owner_id = ?";
 const FIND_AGENT_LINE = `
   WITH RECURSIVE line (id, level) AS (
@@ -66,6 +67,7 @@ export function revoke(database: SqliteDatabase, command: RevokeCommand): Comman
   const { subject, chain } = findTarget(database, target);
   const nowMs = Math.max(context.nowMs, readClockFloorMs(database));
   const death = { epoch: advanceEpoch(database, target), at: Math.floor(nowMs / 1000) };
+  database.run(DATE, death.epoch, death.at);
   const endings = kill(database, target, death);
   const instances = endings.filter((expiresAt) => expiresAt > death.at).length;
   return {

@@ -10,12 +10,14 @@ import type { InstanceState } from "../ports.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
 import { claimKey } from "./claims.ts";
 import type { CommandDeps } from "./deps.ts";
+import { keepIssuer } from "./issuers.ts";
 
 /** An hour, or ten minutes for whoever may do what cannot be undone. */
-const SVID_TTL_SECONDS = 3600;
+export const SVID_TTL_SECONDS = 3600;
 const CLASS_A_SVID_TTL_SECONDS = 600;
 
-const INSERT = "INSERT INTO svids (svid_sha256, instance_id, serial, spki, not_after) VALUES (?, ?, ?, ?, ?)";
+const INSERT =
+  "INSERT INTO svids (svid_sha256, instance_id, serial, spki, not_after, issuer) VALUES (?, ?, ?, ?, ?, ?)";
 
 /** An issued X.509-SVID. */
 export interface LeafSvid {
@@ -46,7 +48,10 @@ export function issueInstanceSvid(
   const notAfter = Math.min(now + ttlSeconds, instance.expiresAt);
   if (notAfter <= now) throw new TrustWardenError("identity_expired", { instanceId: instance.instanceId });
   const svid = issueSvid(deps, { spiffeId: instance.spiffeId, spki, now, notAfter });
-  database.run(INSERT, svid.sha256, instance.instanceId, svid.serial, spki, svid.expiresAt);
+  const { intermediate } = deps;
+  keepIssuer(database, intermediate);
+  const row = [svid.sha256, instance.instanceId, svid.serial, spki, svid.expiresAt, intermediate.serialHex];
+  database.run(INSERT, ...row);
   return svid;
 }
 

@@ -1,0 +1,33 @@
+/** What revoked certificates and tokens look like to verifiers that hold no lease: lists in the standards' forms. */
+
+import { formatPem } from "@trustwarden/core/pem.ts";
+import type { RawAnswer } from "../route.ts";
+import type { Services } from "../services.ts";
+
+/** A copy on the way would be older than the list says. */
+const FRESH = "no-cache";
+const CRL_TYPE = "application/pkix-crl";
+/** RFC 8555 §9.1 has the chain's; lists have no type of their own in this form. */
+const PEM_TYPE = "application/x-pem-file";
+
+/** The list of the authority that issues now. @throws TrustWardenError `clock_rolled_back`, `authority_expired`. */
+export async function readCrl({ lists }: Services): Promise<RawAnswer> {
+  const [current = new Uint8Array()] = (await lists.crls()).lists;
+  return { isRaw: true, contentType: CRL_TYPE, cacheControl: FRESH, content: current };
+}
+
+/** The root's list: revoked intermediates. */
+export async function readRootCrl({ rootCrl }: Services): Promise<RawAnswer> {
+  return { isRaw: true, contentType: CRL_TYPE, cacheControl: FRESH, content: rootCrl() };
+}
+
+/**
+ * Every list that a chain of this trust domain may need, the root's too: one file for a program that checks them all.
+ *
+ * @throws TrustWardenError `clock_rolled_back`, `authority_expired`.
+ */
+export async function readCrlPem({ lists, rootCrl }: Services): Promise<RawAnswer> {
+  const all = [...(await lists.crls()).lists, rootCrl()];
+  const content = all.map((der) => formatPem("X509 CRL", der)).join("");
+  return { isRaw: true, contentType: PEM_TYPE, cacheControl: FRESH, content };
+}

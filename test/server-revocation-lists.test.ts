@@ -1,0 +1,115 @@
+/** What verifiers without a lease read: certificate revocation lists, as the server really serves them. */
+import { parseCertificate } from "@trustwarden/core/agentid/certificate.ts";
+import {
+  parseCertificateRevocationList,
+  verifyCertificateRevocationList,
+} from "@trustwarden/core/agentid/certificate-revocation-list.ts";
+import { parseBase64url } from "@trustwarden/core/bytes.ts";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import {
+  createOwner,
+  enrolAgent,
+  enrolVerifier,
+  type TestInstance,
+  type TestOwner,
+} from "./support/actors.ts";
+import { send, sendAdmin } from "./support/http.ts";
+import { startTestServer, type TestServer } from "./support/server.ts";
+
+let server: TestServer;
+let owner: TestOwner;
+
+beforeEach(async () => {
+  server = await startTestServer();
+  owner = await createOwner(server);
+});
+afterEach(async () => {
+  await server.close();
+  server.home.remove();
+});
+
+const certificatesOf = ({ answer }: TestInstance) =>
+  answer.svid_chain.map((der) => parseCertificate(parseBase64url(der)));
+
+async function revoke({ answer }: TestInstance): Promise<void> {
+  const body = JSON.stringify({ target: { kind: "instance", id: answer.instance_id } });
+  const { status } = await sendAdmin(server.adminSocket, { method: "POST", target: "/v1/revocations", body });
+  expect(status).toBe(200);
+}
+
+async function readList(target = "/v1/crl"): Promise<ReturnType<typeof parseCertificateRevocationList>> {
+  const answer = await send(server.url, { target });
+  expect([answer.status, answer.headers["content-type"]]).toEqual([200, "application/pkix-crl"]);
+  return parseCertificateRevocationList(answer.bytes);
+}
+
+const serialsOf = (list: { readonly revoked: readonly { readonly serialHex: string }[] }) =>
+  list.revoked.map(({ serialHex }) => serialHex);
+
+describe("GET /v1/crl", () => {
+  it("has a revoked agent and a revoked verifier as soon as the revocation is answered, and nobody else", async () => {
+    const agent = await enrolAgent(server, owner);
+    const verifier = await enrolVerifier(server);
+    await enrolAgent(server, owner, { name: "bystander" });
+    expect(serialsOf(await readList())).toEqual([]);
+    for (const [index, doomed] of [agent, verifier].entries()) {
+      await revoke(doomed);
+      const list = await readList();
+      expect(serialsOf(list)).toContain(certificatesOf(doomed)[0]?.serialHex);
+      expect(list.revoked).toHaveLength(index + 1);
+    }
+  });
+
+  it("is signed by the intermediate that agents present, for an hour", async () => {
+    const [, intermediate] = certificatesOf(await enrolAgent(server, owner));
+    if (intermediate === undefined) throw new Error("an agent presents its issuer");
+    const list = await readList();
+    const now = Math.floor(Date.now() / 1000);
+    expect(verifyCertificateRevocationList(list.der, intermediate, now).number).toBe(list.number);
+    expect(list.nextUpdate - list.thisUpdate).toBe(3600);
+  });
+
+  it("is signed once for all readers, until something is revoked; its number rises, also over a restart", async () => {
+    const agent = await enrolAgent(server, owner);
+    const [first, again] = await Promise.all([readList(), readList()]);
+    expect(Buffer.compare(again.der, first.der)).toBe(0);
+    await revoke(agent);
+    const next = await readList();
+    expect(next.number).toBeGreaterThan(first.number);
+    await server.close();
+    server = await startTestServer({}, server.home);
+    const later = await readList();
+    expect(later.number).toBeGreaterThan(next.number);
+    expect(serialsOf(later)).toEqual(serialsOf(next));
+  });
+});
+
+describe("the root's list", () => {
+  it("names no intermediate, holds as long as the present one, and has a new number after a start", async () => {
+    const [, intermediate] = certificatesOf(await enrolAgent(server, owner));
+    const first = await readList("/v1/crl/root");
+    expect([first.revoked, first.nextUpdate]).toEqual([[], intermediate?.notAfter]);
+    expect(Buffer.compare(first.issuer, intermediate?.issuer ?? Buffer.alloc(0))).toBe(0);
+    await server.close();
+    server = await startTestServer({}, server.home);
+    expect((await readList("/v1/crl/root")).number).toBe(first.number + 1);
+  });
+});
+
+describe("GET /v1/crl.pem and /v1/bundle.pem", () => {
+  it("are the files that other programs take: every list, and the roots", async () => {
+    const lists = await sendAdmin(server.adminSocket, { target: "/v1/crl.pem" });
+    const ders = [...lists.text.matchAll(/-----BEGIN X509 CRL-----\n([^-]+)-----END X509 CRL-----\n/g)].map(
+      ([, base64 = ""]) => Buffer.from(base64, "base64"),
+    );
+    const parsed = [await readList(), await readList("/v1/crl/root")];
+    expect(ders.map((der) => der.toString("hex"))).toEqual(
+      parsed.map(({ der }) => Buffer.from(der).toString("hex")),
+    );
+    expect(lists.headers["content-type"]).toBe("application/x-pem-file");
+    const roots = await send(server.url, { target: "/v1/bundle.pem" });
+    expect(roots.headers["content-type"]).toBe("application/pem-certificate-chain");
+    const root = parseCertificate(Buffer.from(roots.text.replaceAll(/-----[A-Z ]+-----|\n/g, ""), "base64"));
+    expect(Buffer.compare(root.subject, parsed[1]?.issuer ?? Buffer.alloc(0))).toBe(0);
+  });
+});
