@@ -32,7 +32,8 @@ export type PayloadName =
   | "entry"
   | "grant"
   | "possession"
-  | "owner-request";
+  | "owner-request"
+  | "succession";
 
 /** A parsed envelope whose signature nobody has checked yet. */
 export interface UnverifiedEnvelope {
@@ -63,10 +64,29 @@ export function encodePae(payloadType: string, payload: Uint8Array): Uint8Array 
  *   the JWK thumbprint (proofs of possession).
  */
 export function issueEnvelope(name: PayloadName, payload: JsonObject, signer: Signer, keyid: string): string {
+  const { pae, complete } = draftEnvelope(name, payload, keyid);
+  return complete(signer.sign(pae));
+}
+
+/** An envelope that only lacks its signature: for a key that signs elsewhere. */
+export interface EnvelopeDraft {
+  /** What is to be signed. */
+  readonly pae: Uint8Array;
+  /** The envelope's text. @param signature - 64 bytes r||s over `pae`. */
+  complete(signature: Uint8Array): string;
+}
+
+/** `issueEnvelope` for a key that signs elsewhere. */
+export function draftEnvelope(name: PayloadName, payload: JsonObject, keyid: string): EnvelopeDraft {
   const payloadType = payloadTypeOf(name);
   const bytes = encodeCanonicalJson(payload);
-  const sig = encodeBase64(signer.sign(encodePae(payloadType, bytes)));
-  return formatCanonicalJson({ payload: encodeBase64(bytes), payloadType, signatures: [{ keyid, sig }] });
+  const complete = (signature: Uint8Array): string =>
+    formatCanonicalJson({
+      payload: encodeBase64(bytes),
+      payloadType,
+      signatures: [{ keyid, sig: encodeBase64(signature) }],
+    });
+  return { pae: encodePae(payloadType, bytes), complete };
 }
 
 /**

@@ -10,6 +10,7 @@ import { encodeSpki, formatThumbprint, type PublicKey } from "../crypto.ts";
 import { TrustWardenError } from "../error.ts";
 import type { Random } from "../id.ts";
 import type { Signer } from "../signer.ts";
+import { REFRESH_HINT_SECONDS } from "./authority-slots.ts";
 import type { Certificate } from "./certificate.ts";
 import { formatSpiffeId, type TrustDomain } from "./spiffe-id.ts";
 import {
@@ -28,8 +29,6 @@ const DAY_SECONDS = 86_400;
 const ROOT_TTL_SECONDS = 5 * 365 * DAY_SECONDS;
 /** An online key is replaced at least every quarter. */
 const MAX_INTERMEDIATE_TTL_SECONDS = 90 * DAY_SECONDS;
-/** How often consumers of the bundle look again; SPIFFE's own default. */
-const REFRESH_HINT_SECONDS = 300;
 const FIRST_SEQUENCE = 1;
 
 /** Everything public that is needed to issue for a trust domain; the keys are with its signers. */
@@ -72,6 +71,7 @@ export function createAuthority(options: {
     refreshHintSeconds: REFRESH_HINT_SECONDS,
     x509Authorities: [root],
     jwtAuthorities: new Map([[formatThumbprint(jwtSigner.publicKey), jwtSigner.publicKey]]),
+    revokedAuthorities: new Set(),
   };
   return verifyAuthority({ bundle, intermediateDer, intermediateSigner, jwtSigner, random, now });
 }

@@ -19,6 +19,8 @@ import { OID } from "./certificate-oids.ts";
 import { formatSpiffeId, parseSpiffeId, parseTrustDomain } from "./spiffe-id.ts";
 import {
   createSerial,
+  draftIntermediate,
+  draftRoot,
   issueIntermediate,
   issueLeafCertificate,
   issueRoot,
@@ -347,4 +349,24 @@ describe("independent judges", () => {
       }
     },
   );
+});
+
+describe("a draft for a key that signs elsewhere", () => {
+  const signer = createTestSigner();
+  const times = { serial: createSerial(randomBytes), now: NOW, notAfter: NOW + 600 };
+  const { trustDomain } = domain;
+
+  it("is completed by the issuer's signature", () => {
+    const root = draftRoot({ ...times, trustDomain, spki: encodeSpki(signer.publicKey) });
+    const ca = parseCaCertificate(root.complete(signer.sign(root.tbs)), trustDomain);
+    const spki = encodeSpki(createTestSigner().publicKey);
+    const below = draftIntermediate({ ...times, trustDomain, spki, ca });
+    expect(parseCaCertificate(below.complete(signer.sign(below.tbs)), trustDomain).spki).toEqual(Uint8Array.from(spki));
+  });
+
+  it("refuses another key's signature, or one over other bytes", () => {
+    const root = draftRoot({ ...times, trustDomain, spki: encodeSpki(signer.publicKey) });
+    expect(() => root.complete(createTestSigner().sign(root.tbs))).toThrow(code("svid_untrusted"));
+    expect(() => root.complete(signer.sign(root.tbs.subarray(1)))).toThrow(code("svid_untrusted"));
+  });
 });

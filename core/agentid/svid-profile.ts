@@ -72,6 +72,22 @@ export function parseCaCertificate(der: Uint8Array, trustDomain: TrustDomain): C
 }
 
 /**
+ * A certificate that only lacks its signature: for a key that signs elsewhere, in a hardware token or a cloud KMS.
+ */
+export interface CertificateDraft {
+  /** What is to be signed. */
+  readonly tbs: Uint8Array;
+  /**
+   * The certificate, read back and proven to be exactly what was asked for.
+   *
+   * @param signature - 64 bytes r||s over `tbs`.
+   * @returns DER.
+   * @throws TrustWardenError `svid_untrusted` when the signature is not the issuer's.
+   */
+  complete(signature: Uint8Array): Uint8Array;
+}
+
+/**
  * A self-signed root of a trust domain.
  *
  * @returns DER.
@@ -80,12 +96,18 @@ export function parseCaCertificate(der: Uint8Array, trustDomain: TrustDomain): C
 export function issueRoot(
   options: Issuance & { readonly trustDomain: TrustDomain; readonly signer: Signer },
 ): Uint8Array {
-  const { trustDomain, signer } = options;
+  return signDraft(draftRoot({ ...options, spki: encodeSpki(options.signer.publicKey) }), options.signer);
+}
+
+/** `issueRoot` for a key that signs elsewhere. @throws TrustWardenError `ttl_malformed`. */
+export function draftRoot(
+  options: Issuance & { readonly trustDomain: TrustDomain; readonly spki: Uint8Array },
+): CertificateDraft {
+  const { trustDomain, spki } = options;
   requireSerial(options.serial);
   requireLater(options.notAfter, options.now);
-  const spki = encodeSpki(signer.publicKey);
   const subject = authorityName("root", options.serial);
-  return issue(
+  return draft(
     {
       ...authorityTemplate({ trustDomain, spki, subject, pathLen: ROOT_PATH_LEN }),
       serial: options.serial,
@@ -94,7 +116,6 @@ export function issueRoot(
       notBefore: options.now - NOT_BEFORE_CUSHION_SECONDS,
       notAfter: options.notAfter,
     },
-    signer,
     (root) => {
       requireAuthorityProfile(root, trustDomain, ROOT_PATH_LEN);
       requireIssuedBy(root, root);
@@ -117,16 +138,30 @@ export function issueIntermediate(
     readonly signer: Signer;
   },
 ): Uint8Array {
-  const { trustDomain, spki, ca, signer } = options;
+  return signDraft(draftIntermediate(options), options.signer);
+}
+
+/**
+ * `issueIntermediate` for a root's key that signs elsewhere.
+ *
+ * @throws TrustWardenError `public_key_refused`, `ttl_malformed`, `authority_expired` or `clock_rolled_back`.
+ */
+export function draftIntermediate(
+  options: Issuance & {
+    readonly trustDomain: TrustDomain;
+    readonly spki: Uint8Array;
+    readonly ca: CaCertificate;
+  },
+): CertificateDraft {
+  const { trustDomain, spki, ca } = options;
   parseP256PublicKey(spki);
   requireAuthorityProfile(ca, trustDomain, 1);
   const subject = authorityName("intermediate", options.serial);
-  return issue(
+  return draft(
     {
       ...authorityTemplate({ trustDomain, spki, subject, pathLen: INTERMEDIATE_PATH_LEN }),
       ...under(ca, options),
     },
-    signer,
     (intermediate) => {
       requireAuthorityProfile(intermediate, trustDomain, INTERMEDIATE_PATH_LEN);
       requireIssuedBy(intermediate, ca);
@@ -155,7 +190,7 @@ export function issueLeafCertificate(
   if (pathOf(id) === "" || !ca.uris.includes(formatSpiffeId(trustDomainOf(id), []))) {
     throw new TrustWardenError("spiffe_id_malformed", { reason: "not a workload of this trust domain" });
   }
-  return issue(
+  const made = draft(
     {
       subject: workloadName(id),
       spki,
@@ -166,12 +201,12 @@ export function issueLeafCertificate(
       extKeyUsage: [OID.serverAuth, OID.clientAuth],
       ...under(ca, options),
     },
-    signer,
     (leaf) => {
       requireLeafProfile(leaf);
       requireIssuedBy(leaf, ca);
     },
   );
+  return signDraft(made, signer);
 }
 
 function authorityTemplate(options: {
@@ -208,23 +243,34 @@ function under(
   };
 }
 
-/** Signs the template, reads the result back, and returns it only when it is exactly what was asked for. */
-function issue(template: Template, signer: Signer, requireProfile: (made: Certificate) => void): Uint8Array {
+function signDraft({ tbs, complete }: CertificateDraft, signer: Signer): Uint8Array {
   if (signer.algorithm !== "ES256") throw new Error("certificates are signed with ES256");
+  return complete(signer.sign(tbs));
+}
+
+/** The template as a draft, whose result is read back and given out only when it is exactly what was asked for. */
+function draft(template: Template, requireProfile: (made: Certificate) => void): CertificateDraft {
   const tbs = encodeTbs(template);
-  const der = encodeCertificate(tbs, encodeDerSignature(signer.sign(tbs)));
-  const made = parseCertificate(der);
-  requireProfile(made);
-  const isExact =
+  const complete = (signature: Uint8Array): Uint8Array => {
+    const der = encodeCertificate(tbs, encodeDerSignature(signature));
+    const made = parseCertificate(der);
+    requireProfile(made);
+    if (!isMadeFrom(made, template, tbs)) throw new Error("the certificate made is not the one asked for");
+    return der;
+  };
+  return { tbs, complete };
+}
+
+function isMadeFrom(made: Certificate, template: Template, tbs: Uint8Array): boolean {
+  return (
     isEqualBytes(made.tbs, tbs) &&
     isEqualBytes(made.spki, template.spki) &&
     made.serialHex === encodeHex(template.serial) &&
     made.notBefore === template.notBefore &&
     made.notAfter === template.notAfter &&
     made.uris.length === 1 &&
-    made.uris[0] === template.uri;
-  if (!isExact) throw new Error("the certificate made is not the one asked for");
-  return der;
+    made.uris[0] === template.uri
+  );
 }
 
 function requireSerial(serial: Uint8Array): void {

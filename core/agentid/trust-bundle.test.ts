@@ -215,6 +215,23 @@ describe("formatJwks", () => {
   });
 });
 
+describe("revoked intermediates in a bundle", () => {
+  it("survive the document, and are absent from one without any", () => {
+    const revokedAuthorities = new Set(["b".repeat(40), "a".repeat(40)]);
+    const text = formatTrustBundle({ ...bundle, revokedAuthorities });
+    expect([...parse(text).revokedAuthorities]).toEqual(["a".repeat(40), "b".repeat(40)]);
+    expect(formatTrustBundle(bundle)).not.toContain("trustwarden_revoked");
+    expect(parse(formatTrustBundle(bundle)).revokedAuthorities.size).toBe(0);
+  });
+
+  it("refuse the whole document when one entry is odd, or when there are more than 64", () => {
+    const many = (length: number) => Array.from({ length }, (_, index) => String(index).padStart(40, "0"));
+    expect(parse({ keys: [], trustwarden_revoked: many(64) }).revokedAuthorities.size).toBe(64);
+    for (const trustwarden_revoked of [many(65), "a", null, [1], ["A".repeat(40)], ["a".repeat(39)]])
+      expect(() => parse({ keys: [], trustwarden_revoked })).toThrow(malformed);
+  });
+});
+
 describe("digestOfAuthorities", () => {
   const both = { ...bundle, x509Authorities: [domain.root, next.root] };
 

@@ -26,6 +26,10 @@ import type { TrustDomain } from "./spiffe-id.ts";
 const MAX_KEYS = 64;
 const MAX_BUNDLE_CHARS = 262_144;
 const MAX_KID_CHARS = 256;
+/** Ours, beside the specification's members; consumers that do not know it ignore it (Trust Domain and Bundle §4.1). */
+const REVOKED_MEMBER = "trustwarden_revoked";
+const MAX_REVOKED = 64;
+const KEY_IDENTIFIER = /^[0-9a-f]{40}$/;
 /** What a consumer assumes where the document is silent (Federation §6.2). */
 const DEFAULT_REFRESH_HINT_SECONDS = 300;
 
@@ -39,6 +43,8 @@ export interface TrustBundle {
   readonly x509Authorities: readonly Certificate[];
   /** By `kid`. Empty means that no JWT-SVID of the trust domain is trusted. */
   readonly jwtAuthorities: ReadonlyMap<string, PublicKey>;
+  /** Key identifiers, lower-case hex, of intermediates whose SVIDs count no more although an authority signed them. */
+  readonly revokedAuthorities: ReadonlySet<string>;
 }
 
 /**
@@ -75,6 +81,7 @@ export function parseTrustBundleJson(document: JsonObject, trustDomain: TrustDom
     refreshHintSeconds: parseWholeNumber(spiffe_refresh_hint, DEFAULT_REFRESH_HINT_SECONDS),
     x509Authorities,
     jwtAuthorities,
+    revokedAuthorities: parseRevoked(document[REVOKED_MEMBER]),
   };
 }
 
@@ -86,10 +93,12 @@ export function formatTrustBundle(bundle: TrustBundle): string {
     x5c: [encodeBase64(der)],
   }));
   const jwt = jwtKeys(bundle).map((jwk) => ({ ...jwk, use: "jwt-svid" }));
+  const revoked = [...bundle.revokedAuthorities].sort();
   return formatCanonicalJson({
     keys: [...x509, ...jwt],
     spiffe_sequence: bundle.sequence,
     spiffe_refresh_hint: bundle.refreshHintSeconds,
+    ...(revoked.length === 0 ? {} : { [REVOKED_MEMBER]: revoked }),
   });
 }
 
@@ -108,7 +117,12 @@ export function formatJwks(bundle: TrustBundle): string {
  * four bytes. Order and the JWT keys do not matter; every root does.
  */
 export function digestOfAuthorities(bundle: TrustBundle): string {
-  const sorted = bundle.x509Authorities.map(({ der }) => encodeHex(der)).sort();
+  return digestOfRoots(bundle.x509Authorities);
+}
+
+/** `digestOfAuthorities` of roots that stand in no bundle. */
+export function digestOfRoots(roots: readonly Certificate[]): string {
+  const sorted = roots.map(({ der }) => encodeHex(der)).sort();
   return encodeBase64url(sha256(concatBytes(...sorted.flatMap(lengthPrefixed))));
 }
 
@@ -169,6 +183,15 @@ function parseWholeNumber(value: Json | undefined, fallback: number): number {
   if (value === undefined) return fallback;
   if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) throw malformed("number");
   return value;
+}
+
+/** Half a list would silently trust what was revoked, so an odd entry refuses the document. */
+function parseRevoked(value: Json | undefined): ReadonlySet<string> {
+  if (value === undefined) return new Set();
+  if (!Array.isArray(value) || value.length > MAX_REVOKED) throw malformed(REVOKED_MEMBER);
+  const ids = value.filter((id) => typeof id === "string").filter((id) => KEY_IDENTIFIER.test(id));
+  if (ids.length !== value.length) throw malformed(REVOKED_MEMBER);
+  return new Set(ids);
 }
 
 function jwtKeys(bundle: TrustBundle): readonly JsonObject[] {

@@ -6,7 +6,7 @@
  *
  * @see X509-SVID §5; RFC 5280 §6.1
  */
-import { isEqualBytes } from "../bytes.ts";
+import { encodeHex, isEqualBytes } from "../bytes.ts";
 import { TrustWardenError } from "../error.ts";
 import { type Certificate, isSignedBy, parseCertificate } from "./certificate.ts";
 import type { BundleSource } from "./ports.ts";
@@ -18,6 +18,7 @@ import {
   requireLeafProfile,
   requireValidAt,
 } from "./svid-profile-check.ts";
+import { keyIdentifierOf } from "./svid-profile-template.ts";
 import { findBundle, type TrustBundle } from "./trust-bundle.ts";
 
 /** Leaf, two intermediates and a root sent along; long chains cost CPU before anyone is authenticated. */
@@ -44,7 +45,7 @@ interface Anchored {
  * @param chainDer - leaf first, then each certificate's issuer; the root itself may be left out.
  * @param now - Unix seconds.
  * @throws TrustWardenError `no_svid` for an empty chain, `svid_malformed`, `trust_domain_unknown`, `svid_untrusted`,
- *   `svid_expired` or `svid_not_yet_valid`.
+ *   `authority_revoked`, `svid_expired` or `svid_not_yet_valid`.
  * @see X509-SVID §5.1, §5.2
  */
 export function verifyX509Svid(
@@ -60,6 +61,7 @@ export function verifyX509Svid(
   const bundle = findBundle(bundles, trustDomainOf(id));
   const { path, rest } = requireAnchored(chain, bundle);
   requireKnown(rest, bundle);
+  requireUnrevoked(path, bundle);
   for (const certificate of path) requireValidAt(certificate, now);
   return { id, leaf, chain };
 }
@@ -93,5 +95,14 @@ function requireKnown(rest: readonly Certificate[], bundle: TrustBundle): void {
     if (!bundle.x509Authorities.some(({ der }) => isEqualBytes(der, certificate.der))) {
       throw new TrustWardenError("svid_untrusted", { reason: "chain goes on behind its authority" });
     }
+  }
+}
+
+/** By the key itself, not by what a certificate says of it: a second certificate of a revoked key counts no more. */
+function requireUnrevoked(path: readonly Certificate[], { revokedAuthorities }: TrustBundle): void {
+  if (revokedAuthorities.size === 0) return;
+  for (const { spki } of path) {
+    const id = encodeHex(keyIdentifierOf(spki));
+    if (revokedAuthorities.has(id)) throw new TrustWardenError("authority_revoked", { id });
   }
 }
