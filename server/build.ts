@@ -8,11 +8,14 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { ProvenChains } from "@trustwarden/core/agentid/proven-chains.ts";
+import type { TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { formatPem } from "@trustwarden/core/pem.ts";
 import { createAttestors } from "./attest/attestors.ts";
 import { AuthorityView } from "./authority/current.ts";
 import { type Clock, createSystemClock, FlooredClock } from "./clock.ts";
-import type { ServerConfig } from "./config.ts";
+import { jwtIssuerOf, type ServerConfig } from "./config.ts";
+import { Federation } from "./federation/federation.ts";
+import { fetchBundle } from "./federation/fetch-bundle.ts";
 import { createFeed } from "./feed/feed.ts";
 import { formatUrl, type Listeners, openListeners, type TlsMaterial } from "./http/listeners.ts";
 import { Nonces } from "./http/nonces.ts";
@@ -21,6 +24,7 @@ import { OwnerRequests } from "./http/owner-requests.ts";
 import { PublishedLists } from "./http/published-lists.ts";
 import { ROUTES } from "./http/routes.ts";
 import type { Services } from "./http/services.ts";
+import { openWebListener } from "./http/web-listener.ts";
 import { Ledger } from "./ledger/ledger.ts";
 import { Outcomes } from "./ledger/outcomes.ts";
 import { LedgerQueries } from "./ledger/queries.ts";
@@ -38,6 +42,8 @@ export interface BuiltServer {
   readonly url: string;
   readonly stopUrl: string;
   readonly adminSocket: string;
+  /** https URL of the web listener; null without one. */
+  readonly webUrl: string | null;
   /** Resolves with the reason when nothing more can be recorded: the process must end. */
   readonly failed: Promise<unknown>;
   /** Stops accepting, finishes what is in flight, and releases the data directory. */
@@ -92,6 +98,7 @@ async function startServing(
     stop: formatUrl(config.host, listeners?.stopPort ?? 0),
   });
   const services = createServices(core, { feed, urls });
+  cleanups.push(() => services.federation.close());
   cleanups.push(async () => {
     await services.refusals.close();
     await core.ledger.drain();
@@ -108,9 +115,25 @@ async function startServing(
   cleanups.push(async () => {
     await Promise.all([opened.close(), feed.close()]);
   });
+  const web = await openWeb(services, config, cleanups);
+  services.federation.start();
   const { server: url, stop: stopUrl } = urls();
   log.info({ url, stop_url: stopUrl, trust_domain: config.trustDomain }, "listening");
-  return { url, stopUrl, adminSocket, failed: parts.failed, close };
+  return { url, stopUrl, adminSocket, webUrl: web, failed: parts.failed, close };
+}
+
+/** The URL of the web listener, when there is to be one. */
+async function openWeb(
+  services: Services,
+  config: ServerConfig,
+  cleanups: Cleanup[],
+): Promise<string | null> {
+  const { web } = config.federation;
+  if (web === undefined) return null;
+  const names = [...config.hosts, config.trustDomain, new URL(services.jwtIssuer).hostname];
+  const listener = await openWebListener({ services, routes: ROUTES, listen: { ...web, hosts: names } });
+  cleanups.push(() => listener.close());
+  return formatUrl(web.host, listener.port);
 }
 
 async function createCore(parts: Parts, onRenewed: (svid: ServerSvid) => void): Promise<Core> {
@@ -147,16 +170,19 @@ function createServices(core: Core, made: Pick<Services, "feed" | "urls">): Serv
   const { reads, commands } = store;
   const { bundle, intermediate, trustDomain } = keys.authority;
   const authority = new AuthorityView({ bundle, intermediate, renew: [] });
+  const federation = createFederation(core, { feed: made.feed, ownBundle: () => authority.current().bundle });
   return {
     ...made,
     version: SERVER_VERSION,
     clock,
     random,
     trustDomain,
+    jwtIssuer: jwtIssuerOf(parts.config),
     authority: () => authority.current(),
-    chains: new ProvenChains(authority.bundles),
     lists: new PublishedLists({ commands, reads, clock }),
     rootCrl: () => keys.rootCrl,
+    federation,
+    chains: new ProvenChains(federation.bundles),
     serverSvid: () => identity.current(),
     serverKey: keys.serverSigner.publicKey,
     commands,
@@ -180,6 +206,35 @@ function createServices(core: Core, made: Pick<Services, "feed" | "urls">): Serv
     log: parts.log,
     openApi: () => formatOpenApi(ROUTES, SERVER_VERSION),
   };
+}
+
+function createFederation(
+  { parts, ledger, identity }: Core,
+  { feed, ownBundle }: { readonly feed: Services["feed"]; readonly ownBundle: () => TrustBundle },
+): Federation {
+  const { clock, random, store, log, highWater, origin } = parts;
+  return new Federation({
+    ownBundle,
+    reads: store.reads,
+    commands: store.commands,
+    fetch: fetchBundle,
+    announce: async (committed, trustDomain) => {
+      await ledger.settle(committed);
+      await Promise.all([
+        feed.publish([{ kind: "federation", id: trustDomain }], committed.epoch),
+        highWater.raise({ origin, epoch: committed.epoch }),
+      ]);
+    },
+    context: () => ({
+      nowMs: clock.nowMs(),
+      principal: identity.current().spiffeId,
+      peer: "local",
+      intent: null,
+    }),
+    now: () => clock.trustedSeconds(),
+    jitter: () => (random(1)[0] ?? 0) / 256,
+    warn: (facts) => log.warn(facts, "a federated bundle could not be renewed; the last one stays in force"),
+  });
 }
 
 async function writeRefusal({ parts, ledger }: Core, refusal: Refusal): Promise<void> {

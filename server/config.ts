@@ -20,6 +20,9 @@ const DEFAULT_TRUST_DOMAIN = "trustwarden.localhost";
 const LOOPBACK: readonly string[] = ["127.0.0.1", "::1", "localhost"];
 const POLICIES = fileURLToPath(new URL("../policies/", import.meta.url));
 
+/** Lower case, without path or trailing slash: relying parties compare issuers as text. */
+const HTTPS_ORIGIN = /^https:\/\/[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?(?::[1-9][0-9]{0,4})?$/;
+
 const port = z.coerce.number().int().min(0).max(65_535);
 const count = z.coerce.number().int().min(1).max(10_000_000);
 const flag = z.union([z.boolean(), z.enum(["true", "false"]).transform((text) => text === "true")]);
@@ -46,6 +49,21 @@ const settings = z.strictObject({
     .prefault({}),
   /** Which evidence of platforms is accepted; nothing by default. See docs/guides/attestation.md. */
   attestation: attestationSettings.prefault({}),
+  /** `iss` of JWT-SVIDs; an https origin at which the web listener, or whoever copies from it, answers. */
+  jwtIssuer: z.string().max(512).regex(HTTPS_ORIGIN).optional(),
+  federation: z
+    .strictObject({
+      /** A listener with a certificate of the web, for what is public. */
+      web: z
+        .strictObject({
+          host: z.string().min(1).max(255).default("127.0.0.1"),
+          port: port.default(8443),
+          certFile: directory,
+          keyFile: directory,
+        })
+        .optional(),
+    })
+    .prefault({}),
   /** Holds the compiled policy, its manifest and its data. */
   policyDir: directory.default(POLICIES),
 });
@@ -67,6 +85,7 @@ const ENVIRONMENT = {
   TRUSTWARDEN_LOG_LEVEL: "logLevel",
   TRUSTWARDEN_DELEGATION_MODE: "delegationMode",
   TRUSTWARDEN_POLICY_DIR: "policyDir",
+  TRUSTWARDEN_JWT_ISSUER: "jwtIssuer",
 } as const;
 
 const WEAKEN = "TW_WEAKEN";
@@ -122,8 +141,18 @@ export function parseConfig(input: unknown): ServerConfig {
     });
   }
   requireTrustDomain(parsed.data.trustDomain);
-  requireAllowedHost(parsed.data);
+  requireAllowedHost(parsed.data.host, parsed.data);
+  if (parsed.data.federation.web !== undefined)
+    requireAllowedHost(parsed.data.federation.web.host, parsed.data);
   return parsed.data;
+}
+
+/** `iss` of JWT-SVIDs: where the web finds their keys. */
+export function jwtIssuerOf({
+  jwtIssuer,
+  trustDomain,
+}: Pick<ServerConfig, "jwtIssuer" | "trustDomain">): string {
+  return jwtIssuer ?? `https://${trustDomain}`;
 }
 
 /** The file in which a data directory says whose it is; written once, with its keys. */
@@ -214,6 +243,6 @@ function requireUnweakened(environment: Environment): void {
 }
 
 /** A server that somebody starts without thought answers to this machine only. */
-function requireAllowedHost({ host, allowExternal }: ServerConfig): void {
+function requireAllowedHost(host: string, { allowExternal }: Pick<ServerConfig, "allowExternal">): void {
   if (!LOOPBACK.includes(host) && !allowExternal) throw new TrustWardenError("bind_refused", { host });
 }

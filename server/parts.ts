@@ -10,7 +10,7 @@ import { Sequencer } from "@trustwarden/core/agentledger/sequencer.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Random } from "@trustwarden/core/id.ts";
 import type { FlooredClock } from "./clock.ts";
-import type { ServerConfig } from "./config.ts";
+import { jwtIssuerOf, type ServerConfig } from "./config.ts";
 import type { EventLog } from "./http/services.ts";
 import { openServerKeys, type ServerKeys } from "./keys.ts";
 import { drainOutbox, oldestPendingMs } from "./ledger/outbox.ts";
@@ -152,7 +152,7 @@ async function openStore(
       intermediateDer: keys.authority.intermediate.der,
       intermediateKeyPkcs8: keys.pkcs8.intermediate,
       jwtKeyPkcs8: keys.pkcs8.jwt,
-      jwtIssuer: `https://${config.trustDomain}`,
+      jwtIssuer: jwtIssuerOf(config),
       serverKeyPkcs8: keys.pkcs8.server,
     },
     rules: {

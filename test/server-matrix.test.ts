@@ -42,6 +42,10 @@ const BODIES: Readonly<Record<string, { readonly body: object; readonly action: 
   "/v1/revocations": { body: { target: { kind: "instance", id: "inst-none" } }, action: "revoke:instance" },
   "/v1/narrowings": { body: { instance_id: "inst-none", scope: [] }, action: "narrow:instance" },
   "/v1/owners": { body: { name: "carol", spki: "AA" }, action: "create:owner" },
+  "/v1/federations": { body: { trust_domain: "own.test", endpoint: null }, action: "create:federation" },
+  "/v1/federations/:trust_domain/bundle": { body: { bundle: "{}" }, action: "update:federation" },
+  "/v1/federations/:trust_domain/refresh": { body: {}, action: "update:federation" },
+  "/v1/federations/:trust_domain/removal": { body: {}, action: "revoke:federation" },
   "/v1/verifier-tickets": { body: { name: "x", ttl_seconds: 60 }, action: "create:verifier-ticket" },
 };
 const READS: Readonly<Record<string, string>> = {
@@ -52,6 +56,7 @@ const READS: Readonly<Record<string, string>> = {
   "/v1/events/:event_id": "read:ledger",
   "/v1/ledger/consistency": "read:ledger",
   "/ledger/tile/entries/*": "read:ledger",
+  "/v1/federations": "read:federations",
   "/v1/status": "read:status",
   "/v1/openapi.json": "read:status",
 };

@@ -115,6 +115,7 @@ export class World {
       url: String(url),
       stopUrl: String(stopUrl),
       adminSocket: String(adminSocket),
+      webUrl: null,
       failed: child.exited,
       close: () => child.stop(),
       home: this.home,

@@ -361,7 +361,9 @@ describe("a draft for a key that signs elsewhere", () => {
     const ca = parseCaCertificate(root.complete(signer.sign(root.tbs)), trustDomain);
     const spki = encodeSpki(createTestSigner().publicKey);
     const below = draftIntermediate({ ...times, trustDomain, spki, ca });
-    expect(parseCaCertificate(below.complete(signer.sign(below.tbs)), trustDomain).spki).toEqual(Uint8Array.from(spki));
+    expect(parseCaCertificate(below.complete(signer.sign(below.tbs)), trustDomain).spki).toEqual(
+      Uint8Array.from(spki),
+    );
   });
 
   it("refuses another key's signature, or one over other bytes", () => {

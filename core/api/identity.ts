@@ -60,6 +60,17 @@ export const jwtSvidRequest = z.strictObject({ audience: z.string().min(1).max(2
 export const jwtSvidAnswer = z.object({ svid: z.string(), expires_at: z.number().int() });
 export type JwtSvidAnswer = z.infer<typeof jwtSvidAnswer>;
 
+/** `GET /.well-known/openid-configuration` (public): what a relying party needs to verify our JWT-SVIDs. */
+export const openIdConfiguration = z.object({
+  issuer: z.string(),
+  jwks_uri: z.string(),
+  response_types_supported: z.array(z.string()),
+  subject_types_supported: z.array(z.string()),
+  id_token_signing_alg_values_supported: z.array(z.string()),
+  claims_supported: z.array(z.string()),
+});
+export type OpenIdConfiguration = z.infer<typeof openIdConfiguration>;
+
 /** `POST /v1/owners` (operator) */
 export const ownerRequest = z.strictObject({
   name: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,62}$/),

@@ -36,8 +36,8 @@ const MAX_CONNECTIONS = 8192;
 /** Longest path of a unix socket that every system takes. */
 const MAX_SOCKET_PATH_BYTES = 103;
 const SOCKET_MODE = 0o600;
-/** A route parameter: an agent id, an event id, a tile path. */
-const MAX_PARAM_CHARS = 128;
+/** A route parameter: an agent id, an event id, a tile path, a trust domain. */
+const MAX_PARAM_CHARS = 255;
 /** How long requests in flight may take when the server stops. */
 const CLOSE_GRACE_MS = 5000;
 
@@ -77,7 +77,8 @@ interface OpenOptions {
   readonly tls: TlsMaterial;
 }
 
-interface Listening {
+/** One listener. */
+export interface Listening {
   readonly app: FastifyInstance;
   readonly server: Server | PlainServer;
 }
@@ -121,7 +122,12 @@ export async function openListeners(options: OpenOptions): Promise<Listeners> {
   };
 }
 
-function createListeners({ services, routes, listen, tls }: OpenOptions): Record<ListenerName, Listening> {
+function createListeners({
+  services,
+  routes,
+  listen,
+  tls,
+}: OpenOptions): Record<Exclude<ListenerName, "web">, Listening> {
   const rules: HeadRules = { hosts: knownHosts(listen), allowsUpgrade: false };
   const serveRoute: ServeOptions["serve"] = (route, arrival) => serve(services, route, arrival);
   const options = { routes, rules, serve: serveRoute, log: services.log };
@@ -137,7 +143,8 @@ function createListeners({ services, routes, listen, tls }: OpenOptions): Record
   };
 }
 
-const HTTP_OPTIONS = {
+/** Limits of every listener. */
+export const HTTP_OPTIONS = {
   maxHeaderSize: MAX_HEADER_BYTES,
   headersTimeout: HEADERS_TIMEOUT_MS,
   requestTimeout: REQUEST_TIMEOUT_MS,
@@ -161,7 +168,8 @@ function tlsOptions(material: TlsMaterial) {
   };
 }
 
-function createListener(
+/** A listener of the table's rows, not yet listening. */
+export function createListener(
   options: ServeOptions,
   make: (handler: RequestListener) => Server | PlainServer,
 ): Listening {
@@ -184,12 +192,14 @@ function createListener(
   return { app, server };
 }
 
-function knownHosts({ host, hosts }: ListenOptions): ReadonlySet<string> {
+/** Host names, lower case, that requests may come for. */
+export function knownHosts({ host, hosts }: Pick<ListenOptions, "host" | "hosts">): ReadonlySet<string> {
   const names = [host, "localhost", "127.0.0.1", "::1", ...hosts].map((name) => name.toLowerCase());
   return new Set(names.map((name) => (isIPv6(name) ? `[${name}]` : name)));
 }
 
-async function listenOn(
+/** @throws TrustWardenError `bind_refused`. */
+export async function listenOn(
   { app }: Listening,
   { host, port }: { readonly host: string; readonly port: number },
 ): Promise<void> {
@@ -207,13 +217,15 @@ async function listenOnSocket({ app }: Listening, path: string): Promise<void> {
   await chmod(path, SOCKET_MODE);
 }
 
-function portOf({ server }: Listening): number {
+/** The port that a listener got. */
+export function portOf({ server }: Listening): number {
   const address = server.address();
   if (address === null || typeof address === "string") throw new Error("a TCP listener has a port");
   return address.port;
 }
 
-async function closeListener({ app, server }: Listening): Promise<void> {
+/** Stops accepting and waits for what is in flight, though not for ever. */
+export async function closeListener({ app, server }: Listening): Promise<void> {
   const deadline = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS);
   try {
     await app.close();

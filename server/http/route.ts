@@ -11,11 +11,14 @@ import type { Arrival } from "./arrival.ts";
 import type { Caller } from "./caller.ts";
 import type { Services } from "./services.ts";
 
-/** `main` serves agents and services, `stop` only what must work when everything else is busy, `admin` operators. */
-export type ListenerName = "main" | "stop" | "admin";
+/** `main` serves agents and services, `stop` only what must work when everything else is busy, `admin` operators,
+ * `web` strangers who know nothing but the web's certificates. */
+export type ListenerName = "main" | "stop" | "admin" | "web";
 
 export const EVERYWHERE: readonly ListenerName[] = ["main", "stop", "admin"];
 export const MAIN_AND_ADMIN: readonly ListenerName[] = ["main", "admin"];
+/** Public rows that other trust domains, clouds and model providers need. */
+export const MAIN_ADMIN_AND_WEB: readonly ListenerName[] = ["main", "admin", "web"];
 export const ADMIN_ONLY: readonly ListenerName[] = ["admin"];
 
 /**

@@ -9,7 +9,7 @@ import { registerRoutes } from "./register.ts";
 import { formatRoute, type ListenerName, type Route } from "./route.ts";
 import { PUBLIC_PATHS, ROUTES } from "./routes.ts";
 
-const LISTENERS: readonly ListenerName[] = ["main", "stop", "admin"];
+const LISTENERS: readonly ListenerName[] = ["main", "stop", "admin", "web"];
 const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
 async function servedBy(listener: ListenerName): Promise<readonly string[]> {
@@ -75,6 +75,22 @@ describe("the route table", () => {
       "POST /v1/narrowings",
       "POST /v1/revocations",
     ]);
+  });
+
+  it("serves on the web listener only public rows", () => {
+    expect(namesOn("web")).toEqual([
+      "GET /.well-known/openid-configuration",
+      "GET /healthz",
+      "GET /v1/bundle",
+      "GET /v1/bundle.pem",
+      "GET /v1/bundles",
+      "GET /v1/crl",
+      "GET /v1/crl.pem",
+      "GET /v1/crl/root",
+      "GET /v1/jwks",
+    ]);
+    const rows = ROUTES.filter(({ listeners }) => listeners.includes("web"));
+    expect(rows.every(({ access }) => access === "public")).toBe(true);
   });
 
   it("lets only stopping go on without a ledger", () => {

@@ -4,6 +4,7 @@
  */
 import type { Route } from "./route.ts";
 import { ACTIONS_ROUTES } from "./table/actions.ts";
+import { FEDERATION_ROUTES } from "./table/federation.ts";
 import { IDENTITY_ROUTES } from "./table/identity.ts";
 import { LEDGER_ROUTES } from "./table/ledger.ts";
 import { OPERATION_ROUTES } from "./table/operation.ts";
@@ -18,6 +19,7 @@ export const ROUTES: readonly Route[] = [
   ...ACTIONS_ROUTES,
   ...STOPPING_ROUTES,
   ...REGISTRY_ROUTES,
+  ...FEDERATION_ROUTES,
   ...LEDGER_ROUTES,
   ...OPERATION_ROUTES,
 ];
@@ -31,6 +33,8 @@ export const PUBLIC_PATHS: readonly string[] = [
   "/v1/crl",
   "/v1/crl.pem",
   "/v1/crl/root",
+  "/v1/bundles",
+  "/.well-known/openid-configuration",
   "/.well-known/trustwarden",
   "/v1/nonce",
   "/ledger/checkpoint",

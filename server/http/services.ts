@@ -11,6 +11,7 @@ import type { Random } from "@trustwarden/core/id.ts";
 import type { Attestors } from "../attest/ports.ts";
 import type { CurrentAuthority } from "../authority/current.ts";
 import type { FlooredClock } from "../clock.ts";
+import type { Federation } from "../federation/federation.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { Outcomes } from "../ledger/outcomes.ts";
 import type { LedgerQueries } from "../ledger/queries.ts";
@@ -55,8 +56,13 @@ export interface Services {
   readonly clock: FlooredClock;
   readonly random: Random;
   readonly trustDomain: TrustDomain;
+  /** `iss` of JWT-SVIDs, an https origin. */
+  readonly jwtIssuer: string;
   /** The authority of this moment; ask each time, since it changes while the server runs. */
   readonly authority: () => CurrentAuthority;
+  /** Relationships with other trust domains, and every bundle that we trust. */
+  readonly federation: Federation;
+  /** Proofs of chains, each against the bundle of its own trust domain. */
   readonly chains: ProvenChains;
   /** Revocation lists of the online authorities. */
   readonly lists: PublishedLists;

@@ -11,6 +11,13 @@
 import type { Limits } from "@trustwarden/core/agentid/delegation.ts";
 import type { ControlRecord } from "@trustwarden/core/event.ts";
 import type { Scope } from "@trustwarden/core/scope.ts";
+import type { FederationCommands, FederationReads } from "./federation-ports.ts";
+
+export type {
+  FederationChange,
+  FederationCommands,
+  FederationState,
+} from "./federation-ports.ts";
 
 /** Result of a command, and what it owes the ledger. */
 export interface Committed<T> {
@@ -113,7 +120,7 @@ export interface JwtCommand {
 }
 
 /** The commands. Each resolves after commit; many that wait are committed as one group. */
-export interface StoreCommands {
+export interface StoreCommands extends FederationCommands {
   /** @throws TrustWardenError `owner_exists`. */
   createOwner(command: {
     readonly context: CommandContext;
@@ -210,7 +217,7 @@ export interface AgentState {
 }
 
 /** Reads; synchronous, on a read-only connection, never inside a transaction that writes. */
-export interface StoreReads {
+export interface StoreReads extends FederationReads {
   epoch(): number;
   /** Unix milliseconds of the latest committed command; 0 before the first. */
   clockFloorMs(): number;

@@ -5,6 +5,7 @@
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { readClockFloorMs } from "./commands/clock.ts";
 import { readEpoch } from "./commands/epoch.ts";
+import { listFederations } from "./federation-rows.ts";
 import type { AgentState, FeedTarget, InstanceState, OwnerState, StoreReads, SvidState } from "./ports.ts";
 import type { Row, SqliteDatabase } from "./sqlite-database.ts";
 import { findInstance, INSTANCE_COLUMNS, lineOf, parseInstanceRow } from "./sqlite-instance.ts";
@@ -61,6 +62,7 @@ export function createReads(database: SqliteDatabase, nowSeconds: () => number):
     counts: () => readCounts(database, nowSeconds()),
     pendingEntries: () => database.all(PENDING).map(parsePending),
     targetsSince: (epoch) => database.all(TARGETS, epoch).map(parseTarget),
+    listFederations: () => listFederations(database),
     close: () => database.close(),
   };
 }

@@ -9,6 +9,7 @@
 import { chmodSync, closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { FEDERATION_TABLES } from "./federation-rows.ts";
 import { SqliteDatabase } from "./sqlite-database.ts";
 
 const FILE_NAME = "state.db";
@@ -125,6 +126,7 @@ const TABLES = `
     intent TEXT,
     control TEXT NOT NULL
   ) STRICT;
+  ${FEDERATION_TABLES}
 `;
 
 /** The writer's connection; makes the file (0600) and its tables when there are none. */

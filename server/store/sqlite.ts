@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { IssuingKeys, IssuingRules } from "./commands/deps.ts";
+import type { FederationState } from "./federation-ports.ts";
 import type {
   Committed,
   IssuedCrls,
@@ -86,6 +87,8 @@ function createCommands(writer: WriterClient): StoreCommands {
       writer.run<Committed<{ readonly scope: IssuedIdentity["scope"] }>>({ kind: "narrow", command }),
     issueServerSvid: (command) => writer.run<Committed<ServerSvid>>({ kind: "issueServerSvid", command }),
     issueCrls: (command) => writer.run<IssuedCrls>({ kind: "issueCrls", command }),
+    changeFederation: (command) =>
+      writer.run<Committed<FederationState | null>>({ kind: "changeFederation", command }),
     markSequenced: async (outboxIds) => {
       await writer.run<null>({ kind: "markSequenced", outboxIds });
     },

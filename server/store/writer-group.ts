@@ -6,6 +6,7 @@
  * the group fails and the writer must not go on.
  */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { changeFederation } from "./commands/change-federation.ts";
 import { claimIntent, removeEnded } from "./commands/claims.ts";
 import { raiseClockFloor, requireClock } from "./commands/clock.ts";
 import { recordControl } from "./commands/control-record.ts";
@@ -82,6 +83,8 @@ function runCommand(
       return commitAtAnyTime(database, deps, request.command, () => revoke(database, request.command));
     case "issueCrls":
       return issueCrls(database, request.command, deps);
+    case "changeFederation":
+      return commit(database, deps, request.command, () => changeFederation(database, request.command));
     case "markSequenced":
       for (const outboxId of request.outboxIds) database.run(MARK_SEQUENCED, outboxId);
       return null;

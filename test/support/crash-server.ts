@@ -95,7 +95,7 @@ function planFileOf({ configDir }: TestHome): string {
   return join(configDir, "crash-plan.json");
 }
 
-function addressesOf(line: string): Pick<TestServer, "url" | "stopUrl" | "adminSocket"> {
+function addressesOf(line: string): Pick<TestServer, "url" | "stopUrl" | "adminSocket" | "webUrl"> {
   const { url, stop_url, admin_socket } = parseJsonObject(line);
-  return { url: String(url), stopUrl: String(stop_url), adminSocket: String(admin_socket) };
+  return { url: String(url), stopUrl: String(stop_url), adminSocket: String(admin_socket), webUrl: null };
 }

@@ -4,7 +4,7 @@
 
 import { formatJwks, formatTrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { parseTilePath } from "@trustwarden/core/agentledger/tile.ts";
-import type { NonceAnswer } from "@trustwarden/core/api/identity.ts";
+import type { NonceAnswer, OpenIdConfiguration } from "@trustwarden/core/api/identity.ts";
 import type { Discovery } from "@trustwarden/core/api/ledger.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { formatPem } from "@trustwarden/core/pem.ts";
@@ -39,6 +39,23 @@ export async function readJwks({ authority }: Services): Promise<RawAnswer> {
   const { bundle } = authority();
   const cacheControl = `public, max-age=${bundle.refreshHintSeconds}`;
   return { isRaw: true, contentType: JSON_TYPE, cacheControl, content: formatJwks(bundle) };
+}
+
+/**
+ * Discovery for relying parties that take our JWT-SVIDs as OpenID Connect tokens. There is no authorization endpoint:
+ * nobody logs in here.
+ *
+ * @see OpenID Connect Discovery 1.0 §3
+ */
+export async function discoverOpenId({ jwtIssuer }: Services): Promise<OpenIdConfiguration> {
+  return {
+    issuer: jwtIssuer,
+    jwks_uri: `${jwtIssuer}/v1/jwks`,
+    response_types_supported: ["id_token"],
+    subject_types_supported: ["public"],
+    id_token_signing_alg_values_supported: ["ES256"],
+    claims_supported: ["aud", "exp", "iat", "iss", "jti", "sub"],
+  };
 }
 
 export async function discover(services: Services): Promise<Discovery> {

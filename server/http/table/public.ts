@@ -1,9 +1,10 @@
 /** The closed public list: rows that need no identity and leave no record. */
-import { nonceAnswer } from "@trustwarden/core/api/identity.ts";
+import { nonceAnswer, openIdConfiguration } from "@trustwarden/core/api/identity.ts";
 import { discovery } from "@trustwarden/core/api/ledger.ts";
 import { z } from "zod";
 import {
   discover,
+  discoverOpenId,
   health,
   issueNonce,
   readBundle,
@@ -13,7 +14,7 @@ import {
   readJwks,
 } from "../acts/public.ts";
 import { readCrl, readCrlPem, readRootCrl } from "../acts/revocation-lists.ts";
-import { definePublic, EVERYWHERE, MAIN_AND_ADMIN, type Route } from "../route.ts";
+import { definePublic, EVERYWHERE, MAIN_ADMIN_AND_WEB, MAIN_AND_ADMIN, type Route } from "../route.ts";
 
 const ok = z.object({ status: z.literal("ok") });
 const tilePath = z.object({ "*": z.string().max(128) });
@@ -23,7 +24,7 @@ export const PUBLIC_ROUTES: readonly Route[] = [
   definePublic({
     method: "GET",
     path: "/healthz",
-    listeners: EVERYWHERE,
+    listeners: [...EVERYWHERE, "web"],
     summary: "Whether the server answers",
     answer: ok,
     act: health,
@@ -31,7 +32,7 @@ export const PUBLIC_ROUTES: readonly Route[] = [
   definePublic({
     method: "GET",
     path: "/v1/bundle",
-    listeners: MAIN_AND_ADMIN,
+    listeners: MAIN_ADMIN_AND_WEB,
     summary: "SPIFFE trust bundle",
     answer: "raw",
     act: readBundle,
@@ -39,7 +40,7 @@ export const PUBLIC_ROUTES: readonly Route[] = [
   definePublic({
     method: "GET",
     path: "/v1/bundle.pem",
-    listeners: MAIN_AND_ADMIN,
+    listeners: MAIN_ADMIN_AND_WEB,
     summary: "Root certificates of the trust bundle, PEM",
     answer: "raw",
     act: readBundlePem,
@@ -47,7 +48,7 @@ export const PUBLIC_ROUTES: readonly Route[] = [
   definePublic({
     method: "GET",
     path: "/v1/jwks",
-    listeners: MAIN_AND_ADMIN,
+    listeners: MAIN_ADMIN_AND_WEB,
     summary: "Keys of JWT-SVIDs",
     answer: "raw",
     act: readJwks,
@@ -55,7 +56,7 @@ export const PUBLIC_ROUTES: readonly Route[] = [
   definePublic({
     method: "GET",
     path: "/v1/crl",
-    listeners: MAIN_AND_ADMIN,
+    listeners: MAIN_ADMIN_AND_WEB,
     summary: "Revocation list of the online authority, DER",
     answer: "raw",
     act: readCrl,
@@ -63,7 +64,7 @@ export const PUBLIC_ROUTES: readonly Route[] = [
   definePublic({
     method: "GET",
     path: "/v1/crl.pem",
-    listeners: MAIN_AND_ADMIN,
+    listeners: MAIN_ADMIN_AND_WEB,
     summary: "Revocation lists of every authority, PEM",
     answer: "raw",
     act: readCrlPem,
@@ -71,10 +72,18 @@ export const PUBLIC_ROUTES: readonly Route[] = [
   definePublic({
     method: "GET",
     path: "/v1/crl/root",
-    listeners: MAIN_AND_ADMIN,
+    listeners: MAIN_ADMIN_AND_WEB,
     summary: "Revocation list of the root, DER",
     answer: "raw",
     act: readRootCrl,
+  }),
+  definePublic({
+    method: "GET",
+    path: "/.well-known/openid-configuration",
+    listeners: MAIN_ADMIN_AND_WEB,
+    summary: "OpenID Connect discovery for JWT-SVIDs",
+    answer: openIdConfiguration,
+    act: discoverOpenId,
   }),
   definePublic({
     method: "GET",

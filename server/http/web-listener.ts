@@ -1,0 +1,163 @@
+/**
+ * The web listener: what is public, for those who know only the web's certificates. Other trust domains fetch our
+ * bundle here (`https_web`), clouds and model providers the keys of our JWT-SVIDs.
+ *
+ * It serves public rows alone, asks nobody for a certificate, and follows its certificate files: a renewed certificate
+ * counts within seconds, a broken pair is reported and the old one stays.
+ *
+ * @see SPIFFE Federation §5.1; Mozilla Server Side TLS, intermediate
+ */
+import { readFileSync, statSync } from "node:fs";
+import { createServer, Server } from "node:https";
+import { createSecureContext } from "node:tls";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { closeListener, createListener, HTTP_OPTIONS, knownHosts, listenOn, portOf } from "./listeners.ts";
+import type { Route } from "./route.ts";
+import { serve } from "./serve.ts";
+import type { Services } from "./services.ts";
+
+/** How often the certificate files are looked at. */
+const WATCH_MS = 5000;
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** For TLS 1.2; version 1.3 has only suites of this kind. */
+const CIPHERS = [
+  "ECDHE-ECDSA-AES128-GCM-SHA256",
+  "ECDHE-RSA-AES128-GCM-SHA256",
+  "ECDHE-ECDSA-AES256-GCM-SHA384",
+  "ECDHE-RSA-AES256-GCM-SHA384",
+  "ECDHE-ECDSA-CHACHA20-POLY1305",
+  "ECDHE-RSA-CHACHA20-POLY1305",
+  "TLS_AES_128_GCM_SHA256",
+  "TLS_AES_256_GCM_SHA384",
+  "TLS_CHACHA20_POLY1305_SHA256",
+].join(":");
+/** Any right of the group or of others. */
+const SHARED_BITS = 0o077;
+
+/** Where to listen, and with which certificate. */
+export interface WebListen {
+  readonly host: string;
+  readonly port: number;
+  /** Names by which clients may call, besides the host itself and the loopback names. */
+  readonly hosts: readonly string[];
+  /** PEM: leaf, then intermediates. */
+  readonly certFile: string;
+  /** PEM, readable by this user alone. */
+  readonly keyFile: string;
+}
+
+/** The listener, listening. */
+export interface WebListener {
+  readonly port: number;
+  /** Looks at the certificate files now, as happens by itself every few seconds. */
+  reload(): void;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the listener.
+ *
+ * @throws TrustWardenError `config_invalid` when the files are no certificate with its key, `file_mode_too_open`,
+ *   `bind_refused`.
+ */
+export async function openWebListener(options: {
+  readonly services: Services;
+  readonly routes: readonly Route[];
+  readonly listen: WebListen;
+}): Promise<WebListener> {
+  const { services, routes, listen } = options;
+  const files = new CertificateFiles(listen);
+  const tls = { minVersion: "TLSv1.2", ciphers: CIPHERS, handshakeTimeout: HANDSHAKE_TIMEOUT_MS } as const;
+  const opened = createListener(
+    {
+      routes,
+      listener: "web",
+      rules: { hosts: knownHosts(listen), allowsUpgrade: false },
+      serve: (route, arrival) => serve(services, route, arrival),
+      log: services.log,
+    },
+    (handler) => createServer({ ...HTTP_OPTIONS, ...tls, ...files.current }, handler),
+  );
+  try {
+    await listenOn(opened, listen);
+  } catch (error) {
+    await closeListener(opened);
+    throw error;
+  }
+  const reload = (): void => {
+    try {
+      const { server } = opened;
+      if (files.readChanged() && server instanceof Server) {
+        server.setSecureContext({ minVersion: tls.minVersion, ciphers: tls.ciphers, ...files.current });
+        services.log.info({ listener: "web" }, "the web certificate was replaced");
+      }
+    } catch (error) {
+      // Safe to go on: the certificate at hand stays, and clients refuse it by themselves once it has expired.
+      const code = error instanceof TrustWardenError ? error.code : "internal";
+      services.log.warn({ code }, "the web certificate files changed and cannot be used");
+    }
+  };
+  const timer = setInterval(reload, WATCH_MS).unref();
+  return {
+    port: portOf(opened),
+    reload,
+    close: () => {
+      clearInterval(timer);
+      return closeListener(opened);
+    },
+  };
+}
+
+/** Owns the pair at hand and how its files looked when it was read. */
+class CertificateFiles {
+  readonly #listen: WebListen;
+  #stamp: string;
+  #current: { readonly cert: string; readonly key: string };
+
+  constructor(listen: WebListen) {
+    this.#listen = listen;
+    this.#stamp = this.#look();
+    this.#current = this.#read();
+  }
+
+  get current(): { readonly cert: string; readonly key: string } {
+    return this.#current;
+  }
+
+  /** Whether there is a new pair; a pair that does not fit is not taken, and looked at again when it changes. */
+  readChanged(): boolean {
+    const stamp = this.#look();
+    if (stamp === this.#stamp) return false;
+    this.#stamp = stamp;
+    this.#current = this.#read();
+    return true;
+  }
+
+  #look(): string {
+    return [this.#listen.certFile, this.#listen.keyFile].map((path) => this.#stampOf(path)).join();
+  }
+
+  #stampOf(path: string): string {
+    const stats = statSync(path, { throwIfNoEntry: false });
+    if (stats === undefined) throw invalid("no such file");
+    if (path === this.#listen.keyFile && (stats.mode & SHARED_BITS) !== 0) {
+      throw new TrustWardenError("file_mode_too_open", { path, mode: (stats.mode & 0o777).toString(8) });
+    }
+    return `${stats.ino}:${stats.size}:${stats.mtimeMs}`;
+  }
+
+  #read(): { readonly cert: string; readonly key: string } {
+    const { certFile, keyFile } = this.#listen;
+    const pair = { cert: readFileSync(certFile, "utf8"), key: readFileSync(keyFile, "utf8") };
+    try {
+      createSecureContext(pair);
+    } catch (cause) {
+      throw invalid("not a certificate with its key", cause);
+    }
+    return pair;
+  }
+}
+
+function invalid(reason: string, cause?: unknown): TrustWardenError {
+  return new TrustWardenError("config_invalid", { setting: "federation.web", reason }, { cause });
+}

@@ -1,0 +1,46 @@
+/** Relationships with other trust domains as rows: read alike by the command and by the plain reads. */
+import type { FederationEndpoint } from "@trustwarden/core/agentid/federation.ts";
+import { parseSpiffeId, parseTrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
+import type { FederationState } from "./federation-ports.ts";
+import type { Row, SqliteDatabase } from "./sqlite-database.ts";
+
+/** The table of relationships; `bundle` is the latest document. */
+export const FEDERATION_TABLES = `
+  CREATE TABLE federations (
+    trust_domain TEXT NOT NULL PRIMARY KEY,
+    profile TEXT CHECK (profile IN ('https_web', 'https_spiffe')),
+    url TEXT,
+    endpoint_spiffe_id TEXT,
+    web_ca TEXT,
+    bundle TEXT,
+    created_at INTEGER NOT NULL,
+    changed_at INTEGER,
+    CHECK ((profile IS NULL) = (url IS NULL)),
+    CHECK ((bundle IS NULL) = (changed_at IS NULL))
+  ) STRICT, WITHOUT ROWID;
+`;
+
+const LIST = "SELECT * FROM federations ORDER BY trust_domain";
+
+/** Every relationship, by trust domain. */
+export function listFederations(database: SqliteDatabase): readonly FederationState[] {
+  return database.all(LIST).map(parseFederation);
+}
+
+function parseFederation(row: Row): FederationState {
+  return {
+    trustDomain: parseTrustDomain(row.text("trust_domain")),
+    endpoint: parseEndpoint(row),
+    bundle: row.textOrNull("bundle"),
+    createdAt: row.integer("created_at"),
+    changedAt: row.integerOrNull("changed_at"),
+  };
+}
+
+function parseEndpoint(row: Row): FederationEndpoint | null {
+  const url = row.textOrNull("url");
+  if (url === null) return null;
+  return row.text("profile") === "https_web"
+    ? { profile: "https_web", url, webCa: row.textOrNull("web_ca") }
+    : { profile: "https_spiffe", url, spiffeId: parseSpiffeId(row.text("endpoint_spiffe_id")) };
+}
