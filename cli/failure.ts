@@ -49,6 +49,9 @@ const NEXT: Partial<Record<ErrorCode, string>> = {
   proof_invalid: "Keep the file and compare with another copy of the log: something was altered.",
   signature_invalid: "Keep the file and compare with another copy of the log: something was altered.",
   seal_broken: "Check that --config-dir and --trust-domain are those that the data directory was made with.",
+  federation_untrusted:
+    "Check the endpoint's SPIFFE ID or web certificate and the bundle at hand; nothing of the answer was believed.",
+  federation_rollback: "Ask the other side. If it started anew, remove the relationship and create it again.",
   rate_limited: "Wait a few seconds and try again.",
 };
 

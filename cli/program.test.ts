@@ -39,6 +39,9 @@ describe("warden help", () => {
     for (const name of ["ticket", "list", "tree", "show", "narrow"]) expect(names).toContain(`agent ${name}`);
     for (const name of ["query", "show", "verify", "prove", "export"])
       expect(names).toContain(`ledger ${name}`);
+    for (const name of ["create", "list", "show", "refresh", "remove"])
+      expect(names).toContain(`federation ${name}`);
+    for (const name of ["show", "list", "set"]) expect(names).toContain(`bundle ${name}`);
     for (const name of ["test", "explain"]) expect(names).toContain(`policy ${name}`);
   });
 

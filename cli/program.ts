@@ -5,6 +5,7 @@ import { Command, CommanderError } from "commander";
 import { addGlobalOptions, examples, type Runtime } from "./command.ts";
 import { addAgentCommands } from "./commands/agent.ts";
 import { addDoctorCommand } from "./commands/doctor.ts";
+import { addBundleCommands, addFederationCommands } from "./commands/federation.ts";
 import { addLedgerCommands } from "./commands/ledger.ts";
 import { addOwnerCommands } from "./commands/owner.ts";
 import { addPolicyCommands } from "./commands/policy.ts";
@@ -90,6 +91,8 @@ export function createProgram(runtime: Runtime, usage: Usage = { command: "warde
   addOwnerCommands(program, runtime);
   addAgentCommands(program, runtime);
   addVerifierCommands(program, runtime);
+  addFederationCommands(program, runtime);
+  addBundleCommands(program, runtime);
   addRevokeCommand(program, runtime);
   addLedgerCommands(program, runtime);
   addQuestionCommands(program, runtime);
