@@ -217,6 +217,14 @@ describe("verifyJwtSvid", () => {
     expect(() => verify(withoutClaim("sub"))).toThrow(malformed);
   });
 
+  it("A-11 says all the audiences that were asked for, each of which may read it, and nobody else", () => {
+    const token = issueJwtSvid({ ...base, audience: [audience, "https://second.test"] });
+    expect(verify(token).audience).toEqual([audience, "https://second.test"]);
+    const asReader = (name: string) => verifyJwtSvid(token, { ...options, audience: name });
+    expect(asReader("https://second.test").id).toBe(id);
+    expect(() => asReader("https://third.test")).toThrow(code("svid_audience"));
+  });
+
   it("J-7 accepts a text or a list with us in it", () => {
     expect(verify(withClaims({ aud: [audience] })).audience).toEqual([audience]);
     expect(verify(withClaims({ aud: ["https://a.test", audience] })).audience).toHaveLength(2);

@@ -28,8 +28,9 @@ export interface JwtSvid extends JwtClaims {
 }
 
 /**
- * A JWT-SVID in compact form: ES256, one audience, always `kid`, `iat`, `jti` and `iss`.
+ * A JWT-SVID in compact form: ES256, always `kid`, `iat`, `jti` and `iss`.
  *
+ * @param options.audience - one audience, as it should be; or the several that a Workload API client asked for.
  * @param options.now - Unix seconds; `ttlSeconds` - at most one hour, five minutes is the usual.
  * @param options.claims - further claims; never one of the registered names.
  * @throws TrustWardenError `ttl_malformed`.
@@ -37,7 +38,7 @@ export interface JwtSvid extends JwtClaims {
  */
 export function issueJwtSvid(options: {
   readonly id: SpiffeId;
-  readonly audience: string;
+  readonly audience: string | readonly [string, ...string[]];
   readonly issuer: string;
   readonly kid: string;
   readonly jti: string;
@@ -54,7 +55,8 @@ export function issueJwtSvid(options: {
     throw new TrustWardenError("ttl_malformed", { ttlSeconds, maxTtlSeconds: MAX_TTL_SECONDS });
   }
   const iat = Math.floor(now);
-  const payload = { ...claims, sub: id, aud: audience, iss: issuer, jti, iat, exp: iat + ttlSeconds };
+  const aud = typeof audience === "string" ? audience : [...audience];
+  const payload = { ...claims, sub: id, aud, iss: issuer, jti, iat, exp: iat + ttlSeconds };
   const input = [{ alg: "ES256", kid, typ: "JWT" }, payload].map((part) =>
     encodeBase64url(encodeCanonicalJson(part)),
   );
