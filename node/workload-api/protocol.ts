@@ -6,6 +6,7 @@
 import { join } from "node:path";
 import type { Metadata, ServerUnaryCall, ServerWritableStream } from "@grpc/grpc-js";
 import { loadSync, type PackageDefinition, type ServiceDefinition } from "@grpc/proto-loader";
+import { requireStrictRequests } from "./strict-request.ts";
 
 /** As the specification names the fields; an absent field has its default, so that none is undefined. */
 const LOAD_OPTIONS = { keepCase: true, longs: Number, defaults: true, arrays: true, objects: true };
@@ -77,7 +78,7 @@ export type UnaryCall<Request, Response> = ServerUnaryCall<Request, Response>;
 function serviceOf(name: string): ServiceDefinition {
   const definition = PROTOCOL[name];
   if (definition === undefined || isMessage(definition)) throw new Error(`no service ${name}`);
-  return definition;
+  return requireStrictRequests(definition);
 }
 
 function isMessage(

@@ -9,7 +9,6 @@
 import { chmodSync, lstatSync, unlinkSync } from "node:fs";
 import { connect, createServer, type Server as SocketServer } from "node:net";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
-import { ReflectionService } from "@grpc/reflection";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { openKernel } from "../attest/kernel.ts";
 import { readPeerProcess } from "../attest/peer-process.ts";
@@ -19,7 +18,8 @@ import { Connections } from "./connections.ts";
 import { requireSocketPath } from "./endpoint-address.ts";
 import { Gate } from "./gate.ts";
 import { createWorkloadHandlers } from "./handlers.ts";
-import { AGENT_SERVICE, PROTOCOL, WORKLOAD_SERVICE } from "./protocol.ts";
+import { AGENT_SERVICE, WORKLOAD_SERVICE } from "./protocol.ts";
+import { addReflection } from "./reflection.ts";
 
 /** Requests hold at most one token and eight audiences. */
 const MAX_MESSAGE_BYTES = 65_536;
@@ -79,7 +79,7 @@ export async function createWorkloadApi(options: WorkloadApiOptions): Promise<Wo
   });
   grpc.addService(WORKLOAD_SERVICE, createWorkloadHandlers(context));
   grpc.addService(AGENT_SERVICE, createAgentHandlers(context));
-  new ReflectionService(PROTOCOL).addToServer(grpc);
+  addReflection(grpc);
   const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
   const listener = createServer((socket) => connections.accept(socket, injector));
   try {
