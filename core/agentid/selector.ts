@@ -62,6 +62,7 @@ const NETWORK_ANCHORS: ReadonlySet<string> = new Set([
   "oidc:*",
   "aws:account",
   "aws:role",
+  "aws:role_id",
   "gcp:project_number",
   "gcp:instance_id",
   "gcp:service_account_id",

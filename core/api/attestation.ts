@@ -29,6 +29,15 @@ const awsDocument = z
 const awsSignature = z
   .strictObject({ type: z.literal("aws_signature"), document: signedData, signature: signedData })
   .describe("EC2 instance identity document, exactly as served, and its base64 RSA signature");
+const awsCaller = z
+  .strictObject({
+    type: z.literal("aws_caller"),
+    region: z.string().regex(/^[a-z]{2}[a-z0-9-]{3,30}$/),
+    authorization: z.string().min(1).max(1024),
+    amz_date: z.string().regex(/^\d{8}T\d{6}Z$/),
+    security_token: z.string().min(1).max(8192),
+  })
+  .describe("an STS GetCallerIdentity request, signed with the key of an assumed role");
 const gcp = z
   .strictObject({ type: z.literal("gcp"), token })
   .describe("a GCE instance identity token, format full");
@@ -46,6 +55,7 @@ export const evidence = z.discriminatedUnion("type", [
   oidc,
   awsDocument,
   awsSignature,
+  awsCaller,
   gcp,
   azureToken,
   azureDocument,

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { formatSelectors } from "@trustwarden/core/agentid/selector.ts";
 import { evidence as evidenceSchema } from "@trustwarden/core/api/attestation.ts";
 import { describe, expect, it } from "vitest";
@@ -23,6 +24,7 @@ describe("evidence", () => {
       "oidc",
       "aws_pkcs7",
       "aws_signature",
+      "aws_caller",
       "gcp",
       "azure_token",
       "azure_document",
@@ -211,5 +213,18 @@ describe("evidence that was used", () => {
     expect(use("c", NOW + 30, NOW + 9)).toThrow(expect.objectContaining({ code: "attestation_unavailable" }));
     expect(use("c", NOW + 30, NOW + 10)).not.toThrow();
     expect(use("b", NOW + 20, NOW + 10)).toThrow(expect.objectContaining({ code: "attestation_replayed" }));
+  });
+});
+
+describe("the guide to attestation", () => {
+  it("shows configurations that are valid", () => {
+    const guide = readFileSync(new URL("../../docs/guides/attestation.md", import.meta.url), "utf8");
+    const blocks = [...guide.matchAll(/```json\n([\s\S]*?)```/g)].map(([, text]) => JSON.parse(text ?? ""));
+    expect(blocks.length).toBeGreaterThan(5);
+    for (const { attestation } of blocks) {
+      expect(attestationSettings.safeParse(attestation), JSON.stringify(attestation)).toMatchObject({
+        success: true,
+      });
+    }
   });
 });

@@ -7,6 +7,7 @@
 import type { Evidence, EvidenceType } from "@trustwarden/core/api/attestation.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { createAwsAttestors } from "./aws.ts";
+import { createAwsCallerAttestor } from "./aws-caller.ts";
 import { createAzureDocumentAttestor } from "./azure-document.ts";
 import { createAzureTokenAttestor } from "./azure-token.ts";
 import type { AttestationConfig } from "./config.ts";
@@ -28,6 +29,7 @@ interface Configured {
   readonly github: Attest<"github"> | undefined;
   readonly awsPkcs7: Attest<"aws_pkcs7"> | undefined;
   readonly awsSignature: Attest<"aws_signature"> | undefined;
+  readonly awsCaller: Attest<"aws_caller"> | undefined;
   readonly gcp: Attest<"gcp"> | undefined;
   readonly azureToken: Attest<"azure_token"> | undefined;
   readonly azureDocument: Attest<"azure_document"> | undefined;
@@ -72,6 +74,7 @@ function configure(config: AttestationConfig, openFetch: OpenFetch): Configured 
     oidc: byName("oidc", config.oidc, (provider) => createOidcAttestor(provider, openFetch)),
     github: github === undefined ? undefined : createGithubAttestor(github, openFetch),
     awsPkcs7: awsAttestors?.pkcs7,
+    awsCaller: aws === undefined ? undefined : createAwsCallerAttestor(aws.callerEndpoints, openFetch),
     awsSignature: awsAttestors?.signature,
     gcp: gcp === undefined ? undefined : createGcpAttestor(gcp, openFetch),
     azureToken: tenants.length === 0 ? undefined : createAzureTokenAttestor(tenants, openFetch),
@@ -108,6 +111,8 @@ function dispatch(
       return requireConfigured(configured.awsPkcs7)(evidence, context);
     case "aws_signature":
       return requireConfigured(configured.awsSignature)(evidence, context);
+    case "aws_caller":
+      return requireConfigured(configured.awsCaller)(evidence, context);
     case "gcp":
       return requireConfigured(configured.gcp)(evidence, context);
     case "azure_token":
@@ -126,6 +131,7 @@ function requireConfigured<Found>(attest: Found | undefined): Found {
 
 function typesOf(configured: Configured): readonly EvidenceType[] {
   const present: Readonly<Record<EvidenceType, boolean>> = {
+    aws_caller: configured.awsCaller !== undefined,
     aws_pkcs7: configured.awsPkcs7 !== undefined,
     aws_signature: configured.awsSignature !== undefined,
     azure_document: configured.azureDocument !== undefined,
@@ -136,6 +142,7 @@ function typesOf(configured: Configured): readonly EvidenceType[] {
     oidc: configured.oidc.size > 0,
   };
   const types: readonly EvidenceType[] = [
+    "aws_caller",
     "aws_pkcs7",
     "aws_signature",
     "azure_document",

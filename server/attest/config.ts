@@ -86,14 +86,18 @@ const provider = z.strictObject({
   singleUse: flag.default(true),
 });
 
+const region = z.string().regex(/^[a-z]{2}[a-z0-9-]{3,30}$/);
+
 const aws = z.strictObject({
   /** Region to the certificate that signs its documents; both forms are checked with it. */
-  certificates: z.record(z.string().regex(/^[a-z]{2}[a-z0-9-]{3,30}$/), pem),
+  certificates: z.record(region, pem).default({}),
   /** How long after launch a document is accepted: it never expires by itself. */
   maxAgeSeconds: seconds.max(31_536_000).default(900),
   /** The RSA-1024 certificates of the plain signature form are accepted only when they are listed here. */
-  legacyCertificates: z.record(z.string().regex(/^[a-z]{2}[a-z0-9-]{3,30}$/), pem).default({}),
+  legacyCertificates: z.record(region, pem).default({}),
   singleUse: flag.default(true),
+  /** Region to the STS that says whose key signed a request, such as `https://sts.eu-central-1.amazonaws.com`. */
+  callerEndpoints: z.record(region, endpoint).default({}),
 });
 
 const gcp = z.strictObject({

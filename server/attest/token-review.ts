@@ -13,6 +13,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
 import { objectOf, optionalObjectOf, textOf } from "./claims.ts";
 import { parseCompactToken } from "./compact-token.ts";
+import { createLimit } from "./concurrency.ts";
 import type { ClusterReviewConfig } from "./config.ts";
 import { attestedPod, type PodIdentity } from "./kubernetes.ts";
 import type { Attest } from "./ports.ts";
@@ -23,8 +24,6 @@ import { type OpenFetch, singleUseOf } from "./token-source.ts";
 const REVIEWS_PATH = "/apis/authentication.k8s.io/v1/tokenreviews";
 const MAX_ANSWER_BYTES = 65_536;
 const MAX_OWN_TOKEN_CHARS = 16_384;
-/** Questions under way at once; more are refused, so that a flood of tokens is not passed on to the API server. */
-const MAX_CONCURRENT = 16;
 const USERNAME = /^system:serviceaccount:([a-z0-9-]{1,63}):([a-z0-9.-]{1,253})$/;
 const POD_NAME = "authentication.kubernetes.io/pod-name";
 const POD_UID = "authentication.kubernetes.io/pod-uid";
@@ -33,23 +32,17 @@ const NODE_NAME = "authentication.kubernetes.io/node-name";
 /** Has tokens reviewed by one cluster. */
 export function createTokenReviewAttestor(config: ClusterReviewConfig, openFetch: OpenFetch): Attest<"k8s"> {
   const fetch = openFetch(config.apiServer);
-  let running = 0;
+  const limit = createLimit();
   return async ({ token }, { nowSeconds, audience }) => {
     // The API server verifies; our strict reading only keeps out other spellings, and tells when the token ends.
     const { unverifiedClaims, digest } = parseCompactToken(token);
     const expiresAt = requireShortLife(unverifiedClaims, config.maxTokenSeconds, nowSeconds);
-    if (running >= MAX_CONCURRENT) throw unavailable("too many reviews under way");
-    running += 1;
-    try {
-      const status = await review(fetch, config, { token, audience: config.audience ?? audience });
-      return {
-        ...attestedPod(config.name, podIdentityOf(status)),
-        expiresAt,
-        singleUse: singleUseOf({ claims: unverifiedClaims, expiresAt, digest }, config),
-      };
-    } finally {
-      running -= 1;
-    }
+    const status = await limit(() => review(fetch, config, { token, audience: config.audience ?? audience }));
+    return {
+      ...attestedPod(config.name, podIdentityOf(status)),
+      expiresAt,
+      singleUse: singleUseOf({ claims: unverifiedClaims, expiresAt, digest }, config),
+    };
   };
 }
 
