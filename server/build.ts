@@ -179,7 +179,12 @@ function createServices(core: Core, made: Pick<Services, "feed" | "urls">): Serv
     trustDomain,
     jwtIssuer: jwtIssuerOf(parts.config),
     authority: () => authority.current(),
-    lists: new PublishedLists({ commands, reads, clock }),
+    lists: new PublishedLists({
+      commands,
+      reads,
+      clock,
+      publicUrl: () => parts.config.jwtIssuer ?? made.urls().server,
+    }),
     rootCrl: () => keys.rootCrl,
     federation,
     chains: new ProvenChains(federation.bundles),

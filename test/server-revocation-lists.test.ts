@@ -1,20 +1,29 @@
 /** What verifiers without a lease read: certificate revocation lists, as the server really serves them. */
+
+import { getListFromStatusListJWT, getStatusListFromJWT } from "@sd-jwt/jwt-status-list";
 import { parseCertificate } from "@trustwarden/core/agentid/certificate.ts";
 import {
   parseCertificateRevocationList,
   verifyCertificateRevocationList,
 } from "@trustwarden/core/agentid/certificate-revocation-list.ts";
+import { jwtSvidAnswer } from "@trustwarden/core/api/identity.ts";
 import { parseBase64url } from "@trustwarden/core/bytes.ts";
+import { createLocalJWKSet, type JWK, jwtVerify } from "jose";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { z } from "zod";
 import {
   createOwner,
   enrolAgent,
   enrolVerifier,
+  serverIdOf,
+  signedRequest,
   type TestInstance,
   type TestOwner,
 } from "./support/actors.ts";
-import { send, sendAdmin } from "./support/http.ts";
+import { jsonOf, send, sendAdmin } from "./support/http.ts";
 import { startTestServer, type TestServer } from "./support/server.ts";
+
+const jwks = z.object({ keys: z.array(z.custom<JWK>((key) => typeof key === "object" && key !== null)) });
 
 let server: TestServer;
 let owner: TestOwner;
@@ -81,6 +90,44 @@ describe("GET /v1/crl", () => {
     const later = await readList();
     expect(later.number).toBeGreaterThan(next.number);
     expect(serialsOf(later)).toEqual(serialsOf(next));
+  });
+});
+
+describe("GET /v1/status-list/0", () => {
+  const AUDIENCE = "https://api.test";
+
+  async function jwtOf(agent: TestInstance): Promise<string> {
+    const body = JSON.stringify({ audience: AUDIENCE });
+    const aud = await serverIdOf(server);
+    const request = { method: "POST", target: "/v1/jwt-svids", body, action: "issue:jwt-svid", aud };
+    const answer = await send(server.url, signedRequest(agent, request), agent.tls);
+    return jwtSvidAnswer.parse(jsonOf(answer)).svid;
+  }
+
+  /** As a relying party asks that knows the discovery document's keys and nothing else of us. */
+  async function statusOf(svid: string): Promise<number> {
+    const { idx, uri } = getStatusListFromJWT(svid);
+    const answer = await send(server.url, { target: new URL(uri).pathname });
+    expect(answer.headers["content-type"]).toBe("application/statuslist+jwt");
+    const { keys } = jwks.parse(jsonOf(await send(server.url, { target: "/v1/jwks" })));
+    await jwtVerify(answer.text, createLocalJWKSet({ keys }), { typ: "statuslist+jwt", subject: uri });
+    return getListFromStatusListJWT(answer.text).getStatus(idx);
+  }
+
+  it("TSL-7 says that a token is void as soon as its agent is revoked, and the others are not", async () => {
+    const agent = await enrolAgent(server, owner);
+    const bystander = await enrolAgent(server, owner, { name: "bystander" });
+    const [doomed, again, other] = [await jwtOf(agent), await jwtOf(agent), await jwtOf(bystander)];
+    expect([await statusOf(doomed), await statusOf(again), await statusOf(other)]).toEqual([0, 0, 0]);
+    await revoke(agent);
+    expect([await statusOf(doomed), await statusOf(again), await statusOf(other)]).toEqual([1, 1, 0]);
+  });
+
+  it("is the only list while the first has room; what is no number is no list", async () => {
+    const statusAt = async (page: string) =>
+      (await send(server.url, { target: `/v1/status-list/${page}` })).status;
+    expect(await Promise.all(["0", "1", "64", "99"].map(statusAt))).toEqual([200, 404, 404, 404]);
+    expect(await Promise.all(["00", "x", "100", "-1"].map(statusAt))).toEqual([400, 400, 400, 400]);
   });
 });
 

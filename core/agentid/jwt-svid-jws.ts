@@ -6,15 +6,36 @@
  *
  * @see JWT-SVID §1, §2 and §5.1; RFC 7515 §5.2
  */
-import { encodeUtf8, parseBase64url, parseUtf8 } from "../bytes.ts";
+import { encodeBase64url, encodeUtf8, parseBase64url, parseUtf8 } from "../bytes.ts";
+import { isP256Signature } from "../crypto.ts";
 import { TrustWardenError } from "../error.ts";
-import { type JsonObject, parseJsonObject } from "../json.ts";
+import { encodeCanonicalJson, type JsonObject, parseJsonObject } from "../json.ts";
+import type { Signer } from "../signer.ts";
 
 /** Fits every HTTP header and leaves no room for a bomb. */
 const MAX_TOKEN_CHARS = 8192;
 const MAX_KID_CHARS = 256;
 /** JWT-SVID §2: "Any header not described here ... MUST NOT be included"; keeps out jwk, jku, x5c, crit and b64. */
 const HEADERS: ReadonlySet<string> = new Set(["alg", "kid", "typ"]);
+
+/**
+ * A compact JWS: canonical JSON in both parts, signed with ES256 and proven before it leaves.
+ *
+ * @see RFC 7515 §7.1
+ */
+export function issueCompactJws(options: {
+  readonly header: { readonly alg: "ES256"; readonly kid: string; readonly typ: string };
+  readonly payload: JsonObject;
+  readonly signer: Signer;
+}): string {
+  const { header, payload, signer } = options;
+  if (signer.algorithm !== "ES256") throw new Error("JWTs are signed with ES256");
+  const input = [header, payload].map((part) => encodeBase64url(encodeCanonicalJson(part))).join(".");
+  const signature = signer.sign(encodeUtf8(input));
+  if (!isP256Signature(signer.publicKey, encodeUtf8(input), signature))
+    throw new Error("the signer is broken");
+  return `${input}.${encodeBase64url(signature)}`;
+}
 
 /** A parsed token whose signature nobody has checked yet. */
 export interface UnverifiedJws {

@@ -4,7 +4,7 @@
  * has it; a crowd of readers costs one signature.
  */
 import type { FlooredClock } from "../clock.ts";
-import type { IssuedCrls, StoreCommands, StoreReads } from "../store/ports.ts";
+import type { IssuedCrls, IssuedStatusList, StoreCommands, StoreReads } from "../store/ports.ts";
 
 /** Something signed that holds for a while. */
 interface Published {
@@ -16,27 +16,62 @@ interface Published {
 
 /** What the lists are made with. */
 export interface PublishedListsDeps {
-  readonly commands: Pick<StoreCommands, "issueCrls">;
+  readonly commands: Pick<StoreCommands, "issueCrls" | "issueStatusList">;
   readonly reads: Pick<StoreReads, "epoch">;
   readonly clock: FlooredClock;
+  /** Origin at which relying parties read the lists; known once the server listens. */
+  readonly publicUrl: () => string;
 }
 
 /** Owns the latest list of each kind. */
 export class PublishedLists {
+  readonly #deps: PublishedListsDeps;
   readonly #crls: Fresh<IssuedCrls>;
+  /** By page; there are few pages, and only one that exists gets an entry. */
+  readonly #statusLists = new Map<number, Fresh<IssuedStatusList>>();
 
-  constructor({ commands, reads, clock }: PublishedListsDeps) {
-    const now = () => clock.trustedSeconds();
+  constructor(deps: PublishedListsDeps) {
+    const { commands, clock } = deps;
+    this.#deps = deps;
     this.#crls = new Fresh({
-      reads,
-      now,
-      make: () => commands.issueCrls({ nowMs: now() * 1000 }),
+      ...this.#basics(),
+      make: () => commands.issueCrls({ nowMs: clock.trustedSeconds() * 1000 }),
     });
   }
 
   /** @throws TrustWardenError `clock_rolled_back`, `authority_expired` or `store_unavailable`. */
   crls(): Promise<IssuedCrls> {
     return this.#crls.get();
+  }
+
+  /** What the URIs of the token status lists begin with. */
+  get statusLists(): string {
+    return `${this.#deps.publicUrl()}/v1/status-list`;
+  }
+
+  /** A JWT. @throws TrustWardenError `not_found`, `clock_rolled_back` or `store_unavailable`. */
+  async statusList(page: number): Promise<string> {
+    const { commands, clock } = this.#deps;
+    const known = this.#statusLists.get(page);
+    const list =
+      known ??
+      new Fresh({
+        ...this.#basics(),
+        make: () =>
+          commands.issueStatusList({
+            nowMs: clock.trustedSeconds() * 1000,
+            page,
+            uri: `${this.statusLists}/${page}`,
+          }),
+      });
+    const { token } = await list.get();
+    this.#statusLists.set(page, list);
+    return token;
+  }
+
+  #basics(): { readonly reads: PublishedListsDeps["reads"]; readonly now: () => number } {
+    const { reads, clock } = this.#deps;
+    return { reads, now: () => clock.trustedSeconds() };
   }
 }
 

@@ -88,6 +88,7 @@ describe("the route table", () => {
       "GET /v1/crl.pem",
       "GET /v1/crl/root",
       "GET /v1/jwks",
+      "GET /v1/status-list/:page",
     ]);
     const rows = ROUTES.filter(({ listeners }) => listeners.includes("web"));
     expect(rows.every(({ access }) => access === "public")).toBe(true);

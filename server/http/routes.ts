@@ -35,6 +35,7 @@ export const PUBLIC_PATHS: readonly string[] = [
   "/v1/crl/root",
   "/v1/bundles",
   "/.well-known/openid-configuration",
+  "/v1/status-list/:page",
   "/.well-known/trustwarden",
   "/v1/nonce",
   "/ledger/checkpoint",

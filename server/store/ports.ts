@@ -117,6 +117,8 @@ export interface JwtCommand {
   readonly context: CommandContext;
   readonly instanceId: string;
   readonly audience: string;
+  /** Where the status lists are read; the token's is this, a slash and a number. */
+  readonly statusLists: string;
 }
 
 /** The commands. Each resolves after commit; many that wait are committed as one group. */
@@ -150,6 +152,12 @@ export interface StoreCommands extends FederationCommands {
   }): Promise<Committed<ServerSvid>>;
   /** Fresh revocation lists of the online authorities; leaves nothing in the ledger. */
   issueCrls(command: { readonly nowMs: number }): Promise<IssuedCrls>;
+  /** A fresh token status list; leaves nothing in the ledger. @throws TrustWardenError `not_found`. */
+  issueStatusList(command: {
+    readonly nowMs: number;
+    readonly page: number;
+    readonly uri: string;
+  }): Promise<IssuedStatusList>;
   markSequenced(outboxIds: readonly number[]): Promise<void>;
   close(): Promise<void>;
 }
@@ -164,6 +172,17 @@ export interface IssuedCrls {
   readonly ttlSeconds: number;
   /** DER; that of the authority that issues now comes first. */
   readonly lists: readonly Uint8Array[];
+}
+
+/** One token status list at one moment. */
+export interface IssuedStatusList {
+  /** What was revoked up to this epoch is on it. */
+  readonly epoch: number;
+  /** Unix seconds. */
+  readonly issuedAt: number;
+  readonly ttlSeconds: number;
+  /** A JWT. */
+  readonly token: string;
 }
 
 export interface ServerSvid {

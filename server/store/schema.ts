@@ -28,7 +28,8 @@ const PRAGMAS = `
 /**
  * `keys` holds every key that was ever certified or registered, for ever: a key is never used twice. `claims` holds
  * what is single use until it expires. `feed` is the epoch: its largest key. `outbox` is what the ledger is owed.
- * `revocations` dates the epochs that revoked somebody; `issuers` are the certificates that issued SVIDs, by serial.
+ * `revocations` dates the epochs that revoked somebody; `issuers` are the certificates that issued SVIDs, by serial;
+ * `status_slots` are the places of JWT-SVIDs in the token status lists.
  */
 const TABLES = `
   CREATE TABLE meta (
@@ -93,6 +94,15 @@ const TABLES = `
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX svids_by_end ON svids (not_after);
   CREATE INDEX svids_by_instance ON svids (instance_id);
+  CREATE TABLE status_slots (
+    page INTEGER NOT NULL,
+    slot INTEGER NOT NULL,
+    instance_id TEXT NOT NULL REFERENCES instances (instance_id),
+    expires_at INTEGER NOT NULL,
+    PRIMARY KEY (page, slot)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX status_slots_by_end ON status_slots (expires_at);
+  CREATE INDEX status_slots_by_instance ON status_slots (instance_id);
   CREATE TABLE server_svids (
     svid_sha256 TEXT NOT NULL PRIMARY KEY,
     spki_sha256 TEXT NOT NULL,

@@ -13,6 +13,7 @@ import type {
   Committed,
   IssuedCrls,
   IssuedIdentity,
+  IssuedStatusList,
   Revoked,
   ServerSvid,
   StoreCommands,
@@ -89,6 +90,7 @@ function createCommands(writer: WriterClient): StoreCommands {
     issueCrls: (command) => writer.run<IssuedCrls>({ kind: "issueCrls", command }),
     changeFederation: (command) =>
       writer.run<Committed<FederationState | null>>({ kind: "changeFederation", command }),
+    issueStatusList: (command) => writer.run<IssuedStatusList>({ kind: "issueStatusList", command }),
     markSequenced: async (outboxIds) => {
       await writer.run<null>({ kind: "markSequenced", outboxIds });
     },

@@ -20,7 +20,8 @@ import { narrow } from "./commands/narrow.ts";
 import { renew } from "./commands/renew.ts";
 import { issueCrls } from "./commands/revocation-lists.ts";
 import { revoke } from "./commands/revoke.ts";
-import type { CommandContext, Committed, IssuedCrls } from "./ports.ts";
+import { issueStatusList } from "./commands/status-slots.ts";
+import type { CommandContext, Committed, IssuedCrls, IssuedStatusList } from "./ports.ts";
 import type { SqliteDatabase } from "./sqlite-database.ts";
 import type { WriterCommand, WriterReply, WriterRequest } from "./writer-protocol.ts";
 
@@ -60,7 +61,7 @@ function runCommand(
   database: SqliteDatabase,
   deps: CommandDeps,
   request: WriterCommand,
-): Committed<unknown> | IssuedCrls | null {
+): Committed<unknown> | IssuedCrls | IssuedStatusList | null {
   switch (request.kind) {
     case "createOwner":
       return commit(database, deps, request.command, () => createOwner(database, request.command, deps));
@@ -85,6 +86,8 @@ function runCommand(
       return issueCrls(database, request.command, deps);
     case "changeFederation":
       return commit(database, deps, request.command, () => changeFederation(database, request.command));
+    case "issueStatusList":
+      return issueStatusList(database, request.command, deps);
     case "markSequenced":
       for (const outboxId of request.outboxIds) database.run(MARK_SEQUENCED, outboxId);
       return null;

@@ -5,6 +5,7 @@ import type { CreateVerifierTicketCommand } from "./commands/create-verifier-tic
 import type { IssuingKeys, IssuingRules } from "./commands/deps.ts";
 import type { IssueServerSvidCommand } from "./commands/issue-server-svid.ts";
 import type { IssueCrlsCommand } from "./commands/revocation-lists.ts";
+import type { IssueStatusListCommand } from "./commands/status-slots.ts";
 import type { FederationCommand } from "./federation-ports.ts";
 import type { IssueCommand, JwtCommand, NarrowCommand, RenewCommand, RevokeCommand } from "./ports.ts";
 
@@ -26,6 +27,7 @@ export type WriterCommand =
   | { readonly kind: "issueServerSvid"; readonly command: IssueServerSvidCommand }
   | { readonly kind: "issueCrls"; readonly command: IssueCrlsCommand }
   | { readonly kind: "changeFederation"; readonly command: FederationCommand }
+  | { readonly kind: "issueStatusList"; readonly command: IssueStatusListCommand }
   | { readonly kind: "markSequenced"; readonly outboxIds: readonly number[] };
 
 /** One command on its way; the id joins it to its reply. */

@@ -46,7 +46,8 @@ export async function issueJwt(
   const { instanceId } = instanceOf(visit.caller);
   const context = contextOf(services, visit);
   const { audience } = visit.body;
-  const committed = await services.commands.issueJwt({ context, instanceId, audience });
+  const { statusLists } = services.lists;
+  const committed = await services.commands.issueJwt({ context, instanceId, audience, statusLists });
   await services.ledger.settle(committed);
   return { svid: committed.value.svid, expires_at: committed.value.expiresAt };
 }

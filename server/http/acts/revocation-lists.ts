@@ -31,3 +31,16 @@ export async function readCrlPem({ lists, rootCrl }: Services): Promise<RawAnswe
   const content = all.map((der) => formatPem("X509 CRL", der)).join("");
   return { isRaw: true, contentType: PEM_TYPE, cacheControl: FRESH, content };
 }
+
+/**
+ * One token status list.
+ *
+ * @throws TrustWardenError `not_found`, `clock_rolled_back`.
+ */
+export async function readStatusList(
+  { lists }: Services,
+  { page }: { readonly page: string },
+): Promise<RawAnswer> {
+  const content = await lists.statusList(Number(page));
+  return { isRaw: true, contentType: "application/statuslist+jwt", cacheControl: FRESH, content };
+}

@@ -13,10 +13,11 @@ import {
   readHashTile,
   readJwks,
 } from "../acts/public.ts";
-import { readCrl, readCrlPem, readRootCrl } from "../acts/revocation-lists.ts";
+import { readCrl, readCrlPem, readRootCrl, readStatusList } from "../acts/revocation-lists.ts";
 import { definePublic, EVERYWHERE, MAIN_ADMIN_AND_WEB, MAIN_AND_ADMIN, type Route } from "../route.ts";
 
 const ok = z.object({ status: z.literal("ok") });
+const statusPage = z.object({ page: z.string().regex(/^(?:0|[1-9]\d?)$/) });
 const tilePath = z.object({ "*": z.string().max(128) });
 
 /** Put on the table by `routes.ts`. */
@@ -84,6 +85,15 @@ export const PUBLIC_ROUTES: readonly Route[] = [
     summary: "OpenID Connect discovery for JWT-SVIDs",
     answer: openIdConfiguration,
     act: discoverOpenId,
+  }),
+  definePublic({
+    method: "GET",
+    path: "/v1/status-list/:page",
+    listeners: MAIN_ADMIN_AND_WEB,
+    summary: "Token status list of JWT-SVIDs",
+    params: statusPage,
+    answer: "raw",
+    act: readStatusList,
   }),
   definePublic({
     method: "GET",

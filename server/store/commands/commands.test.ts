@@ -373,7 +373,12 @@ describe("verifier tickets", () => {
 describe("JWT-SVIDs", () => {
   const asking = (instanceId: string, nowMs = NOW_MS): WriterCommand => ({
     kind: "issueJwt",
-    command: { context: contextAt(nowMs), instanceId, audience: "https://bank.test" },
+    command: {
+      context: contextAt(nowMs),
+      instanceId,
+      audience: "https://bank.test",
+      statusLists: "https://warden.acme.test/v1/status-list",
+    },
   });
 
   test("are for one audience and five minutes, and are not kept", () => {

@@ -1,6 +1,7 @@
 /** Issues a JWT-SVID of a live agent for one audience outside. The event names its `jti`, never the token. */
 import { issueJwtSvid } from "@trustwarden/core/agentid/jwt-svid.ts";
 import { parseSpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
+import { formatStatusClaim } from "@trustwarden/core/agentid/status-list.ts";
 import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { sha256 } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
@@ -11,6 +12,7 @@ import type { SqliteDatabase } from "../sqlite-database.ts";
 import { formatLine } from "../sqlite-instance.ts";
 import { type CommandDeps, type CommandResult, secondsOf } from "./deps.ts";
 import { verifyLiveInstance } from "./live-instance.ts";
+import { claimStatusSlot } from "./status-slots.ts";
 
 /** A bearer token outside our reach must die soon (JWT-SVID §3.3; SPIRE's default). */
 const JWT_TTL_SECONDS = 300;
@@ -18,20 +20,23 @@ const JWT_TTL_SECONDS = 300;
 const CHAIN_CLAIM = "https://trustwarden.dev/claims/chain_sha256";
 
 /**
- * @throws TrustWardenError the codes of `verifyLiveInstance`; `instance_unknown` for a verifier.
+ * @throws TrustWardenError the codes of `verifyLiveInstance`; `instance_unknown` for a verifier; `quota_exceeded` when no
+ *   status list has room.
  */
 export function issueJwt(
   database: SqliteDatabase,
   command: JwtCommand,
   deps: CommandDeps,
 ): CommandResult<{ readonly svid: string; readonly expiresAt: number }> {
-  const { context, instanceId, audience } = command;
+  const { context, instanceId, audience, statusLists } = command;
   const now = secondsOf(context);
   const { instance, line } = verifyLiveInstance(database, instanceId, now);
   if (instance.kind !== "agent") throw new TrustWardenError("instance_unknown", { instanceId });
   const chain = formatLine(line);
   const jti = formatUlid(context.nowMs, deps.random);
   const expiresAt = Math.min(now + JWT_TTL_SECONDS, instance.expiresAt);
+  const { page, index } = claimStatusSlot(database, deps, { instanceId, expiresAt, now });
+  const uri = `${statusLists}/${page}`;
   const svid = issueJwtSvid({
     id: parseSpiffeId(instance.spiffeId),
     audience,
@@ -41,7 +46,10 @@ export function issueJwt(
     now,
     ttlSeconds: expiresAt - now,
     signer: deps.jwtSigner,
-    claims: { [CHAIN_CLAIM]: encodeBase64url(sha256(encodeUtf8(formatCanonicalJson(chain)))) },
+    claims: {
+      [CHAIN_CLAIM]: encodeBase64url(sha256(encodeUtf8(formatCanonicalJson(chain)))),
+      status: formatStatusClaim({ uri, index }),
+    },
   });
   return {
     value: { svid, expiresAt },
@@ -58,6 +66,7 @@ export function issueJwt(
         jti,
         kid: deps.jwtKid,
         expires_at: expiresAt,
+        status: `${uri}#${index}`,
       },
     },
   };
