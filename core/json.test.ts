@@ -1,3 +1,4 @@
+import canonicalize from "canonicalize";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { TrustWardenError } from "./error.ts";
@@ -75,6 +76,45 @@ describe("JSON at the edge", () => {
         expect(JSON.stringify(parseJson(JSON.stringify(value)))).toBe(
           JSON.stringify(JSON.parse(JSON.stringify(value))),
         );
+      }),
+    );
+  });
+
+  it("writes members that are in order already as it writes all others", () => {
+    // Keys that an engine enumerates as numbers, and those whose order differs by code unit and by code point.
+    const key = fc.constantFrom("1", "9", "10", "a", "B", "\u20ac", "\ufb33", "\u{1f600}", "__proto__", "");
+    const value = fc.letrec<{ readonly any: unknown }>((tie) => ({
+      any: fc.oneof(
+        fc.double({ noNaN: true, noDefaultInfinity: true }),
+        fc.string(),
+        fc.boolean(),
+        tie("object"),
+      ),
+      object: fc.dictionary(key, tie("any"), { maxKeys: 4 }),
+    })).any;
+    fc.assert(
+      fc.property(value, (generated) => {
+        const text = JSON.stringify(generated);
+        // The cast names what comes of a JSON text.
+        const parsed = JSON.parse(text) as Json;
+        expect(formatCanonicalJson(parsed)).toBe(canonicalize(parsed));
+        expect(formatCanonicalJson(JSON.parse(formatCanonicalJson(parsed)) as Json)).toBe(
+          canonicalize(parsed),
+        );
+      }),
+    );
+    for (const bad of ["\ud800", Number.POSITIVE_INFINITY, { "\udc00": 1 }, ["\ud800"]]) {
+      expect(() => formatCanonicalJson(bad)).toThrow();
+    }
+  });
+
+  it("finds the end of a text and equal keys behind any run of backslashes", () => {
+    const part = fc.constantFrom("\\", '"', "a", ":", ",");
+    fc.assert(
+      fc.property(fc.array(part), fc.array(part), (left, right) => {
+        const [one, two] = [left.join(""), right.join("")];
+        const text = `{${JSON.stringify(one)}:1,${JSON.stringify(two)}:{${JSON.stringify(one)}:2}}`;
+        expect(codeOf(() => parseJson(text))).toBe(one === two ? "json_duplicate_key" : "accepted");
       }),
     );
   });

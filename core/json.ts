@@ -51,7 +51,8 @@ export function isJsonObject(value: Json | undefined): value is JsonObject {
 
 /** The RFC 8785 (JCS) text of a value; equal values give equal bytes in every language. */
 export function formatCanonicalJson(value: Json): string {
-  const text = canonicalize(value);
+  // What was parsed from canonical text is in order already; then the engine's own writer does it, ten times as fast.
+  const text = isInCanonicalOrder(value) ? JSON.stringify(value) : canonicalize(value);
   if (text === undefined) throw new Error("a JSON value always has a canonical form");
   return text;
 }
@@ -59,6 +60,24 @@ export function formatCanonicalJson(value: Json): string {
 /** UTF-8 bytes of `formatCanonicalJson`. */
 export function encodeCanonicalJson(value: Json): Uint8Array {
   return encodeUtf8(formatCanonicalJson(value));
+}
+
+/**
+ * Whether `JSON.stringify` writes the canonical form: members in the order of their UTF-16 code units, as they will be
+ * enumerated, and nothing in it that has no canonical form.
+ */
+function isInCanonicalOrder(value: Json): boolean {
+  if (typeof value === "string") return value.isWellFormed();
+  if (typeof value === "number") return Number.isFinite(value);
+  if (typeof value !== "object" || value === null) return typeof value === "boolean" || value === null;
+  if (Array.isArray(value)) return value.every(isInCanonicalOrder);
+  let previous: string | undefined;
+  for (const [key, member] of Object.entries(value)) {
+    if ((previous !== undefined && previous >= key) || !key.isWellFormed() || !isInCanonicalOrder(member))
+      return false;
+    previous = key;
+  }
+  return true;
 }
 
 function parseText(text: string): Json {
@@ -112,13 +131,17 @@ function trackDepth(open: (Set<string> | null)[], char: string | undefined): voi
 
 /** Index just after the closing quote of the string that starts at `start`. */
 function endOfString(text: string, start: number): number {
-  let index = start + 1;
-  while (index < text.length) {
-    if (text[index] === "\\") index += 2;
-    else if (text[index] === '"') return index + 1;
-    else index += 1;
-  }
-  throw new TrustWardenError("json_malformed", { reason: "unterminated string" });
+  let quote = text.indexOf('"', start + 1);
+  while (quote !== -1 && isEscaped(text, quote)) quote = text.indexOf('"', quote + 1);
+  if (quote === -1) throw new TrustWardenError("json_malformed", { reason: "unterminated string" });
+  return quote + 1;
+}
+
+/** Whether an odd number of backslashes stands before a quote; the one that opened the string ends the count. */
+function isEscaped(text: string, quote: number): boolean {
+  let index = quote - 1;
+  while (text[index] === "\\") index -= 1;
+  return (quote - index) % 2 === 0;
 }
 
 function isFollowedByColon(text: string, from: number): boolean {
@@ -128,12 +151,15 @@ function isFollowedByColon(text: string, from: number): boolean {
 }
 
 function addKey(keys: Set<string>, quoted: string): void {
-  let key: string;
+  const key = quoted.includes("\\") ? unescapeText(quoted) : quoted.slice(1, -1);
+  if (keys.has(key)) throw new TrustWardenError("json_duplicate_key");
+  keys.add(key);
+}
+
+function unescapeText(quoted: string): string {
   try {
-    key = String(JSON.parse(quoted));
+    return String(JSON.parse(quoted));
   } catch (cause) {
     throw new TrustWardenError("json_malformed", { reason: "bad key" }, { cause });
   }
-  if (keys.has(key)) throw new TrustWardenError("json_duplicate_key");
-  keys.add(key);
 }
