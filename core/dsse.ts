@@ -124,13 +124,22 @@ export function parseEnvelope(text: string): UnverifiedEnvelope {
  *   the signed payload is not a canonical JSON object.
  */
 export function verifyEnvelope(envelope: UnverifiedEnvelope, name: PayloadName, key: PublicKey): JsonObject {
+  requireSigned(envelope, name, key);
+  return parsePayload(envelope);
+}
+
+/**
+ * Proves an envelope whose payload was parsed already: what was read from exactly these bytes may now be believed.
+ *
+ * @throws TrustWardenError `signature_invalid` for another key, another type or altered bytes.
+ */
+export function requireSigned(envelope: UnverifiedEnvelope, name: PayloadName, key: PublicKey): void {
   if (envelope.payloadType !== payloadTypeOf(name)) {
     throw new TrustWardenError("signature_invalid", { reason: "payload type", expected: name });
   }
   if (!isP256Signature(key, encodePae(envelope.payloadType, envelope.payload), envelope.signature)) {
     throw new TrustWardenError("signature_invalid", { reason: "signature", type: name });
   }
-  return parsePayload(envelope);
 }
 
 /** The payload's JSON before anyone has proven it; for finding out which key to check. */

@@ -10,7 +10,7 @@ import { type GuardPorts, guard, type Outcome } from "@trustwarden/core/guard.ts
 import type { AgentSession, Asked, SignedAction } from "./agent-session.ts";
 import { askForDecision, decisionOf, requireProven } from "./decision-answer.ts";
 import { issueOutcome } from "./outcome.ts";
-import type { VerifiedReceipt } from "./receipt.ts";
+import { type OpenedReceipt, openReceipt, type VerifiedReceipt } from "./receipt.ts";
 
 /** The process holds no lease of its own; a decision is worth as long as one lease, counted from asking. */
 const DECISION_LASTS_MS = 700;
@@ -22,6 +22,7 @@ export type SelfAction = Pick<Asked, "action" | "resource" | "params">;
 interface Asking {
   readonly signed: SignedAction;
   readonly answer: DecisionAnswer;
+  readonly opened: OpenedReceipt;
 }
 
 /**
@@ -56,9 +57,9 @@ function createSelfPorts(session: AgentSession): GuardPorts<SelfAction, Asking, 
         askedAtMs = runtime.monotonicMs();
         return askInTime(session, session.sign({ ...action, audience, request: null }));
       }),
-    decide: async (_, { answer }) => decisionOf(answer),
-    record: async (_, { signed, answer }) => {
-      const verified = await session.keepReceipt(answer.receipt, { signed, enforcement: "self" });
+    decide: async (_, { opened }) => decisionOf(opened),
+    record: async (_, { signed, answer, opened }) => {
+      const verified = await session.keepReceipt(opened, { signed, enforcement: "self" });
       requireProven(answer, { record: verified.decision, spiffeId: signed.credential.svid.id });
       return verified;
     },
@@ -80,7 +81,7 @@ async function askInTime(session: AgentSession, signed: SignedAction): Promise<A
       svidChain: credential.svidChain,
       timeoutMs: DECISION_LASTS_MS,
     });
-    return { signed, answer };
+    return { signed, answer, opened: openReceipt(answer.receipt) };
   } catch (cause) {
     const isLate = cause instanceof TrustWardenError && String(cause.details.reason).endsWith("timeout");
     throw isLate

@@ -12,7 +12,7 @@ import type { JsonObject } from "@trustwarden/core/json.ts";
 import { type AgentSession, type Asked, RECEIPT_HEADER, type SignedAction } from "./agent-session.ts";
 import { openHttps } from "./https-request.ts";
 import { type PeerRoutes, type PeerRoutesCache, verifierNameOf } from "./peer-routes.ts";
-import { parseReceiptHeader } from "./receipt.ts";
+import { openReceipt, parseReceiptHeader } from "./receipt.ts";
 import { parseRequestTarget } from "./request-target.ts";
 import { matchRoute } from "./route-table.ts";
 
@@ -189,8 +189,8 @@ async function requireReceipt(
   if (header === undefined && !isSuccess) return;
   try {
     if (typeof header !== "string") throw new TrustWardenError("receipt_invalid", { reason: "no receipt" });
-    const receipt = parseReceiptHeader(header);
-    const { decision } = await session.keepReceipt(receipt, { signed, enforcement: "service" });
+    const opened = openReceipt(parseReceiptHeader(header));
+    const { decision } = await session.keepReceipt(opened, { signed, enforcement: "service" });
     if (isSuccess && !decision.allow) throw new TrustWardenError("receipt_invalid", { reason: "denied" });
   } catch (error) {
     message.destroy();

@@ -19,7 +19,7 @@ import { type Enrolled, renewCredential } from "./enrol.ts";
 import { IntentWriter } from "./intent-writer.ts";
 import { LatestCheckpoint } from "./latest-checkpoint.ts";
 import { OutcomeSpool } from "./outcome-spool.ts";
-import { unverifiedSignerOf, type VerifiedReceipt, verifyReceipt } from "./receipt.ts";
+import { type OpenedReceipt, type VerifiedReceipt, verifyOpenedReceipt } from "./receipt.ts";
 import type { Runtime } from "./runtime.ts";
 import { SvidHolder } from "./svid-holder.ts";
 import { encodeBody, type ServerCall, type TrustServer } from "./trust-server.ts";
@@ -149,14 +149,15 @@ export class AgentSession {
    * @throws TrustWardenError `receipt_invalid`.
    */
   async keepReceipt(
-    receipt: Receipt,
+    opened: OpenedReceipt,
     {
       signed,
       enforcement,
     }: { readonly signed: SignedAction; readonly enforcement: DecisionRecord["enforcement"] },
   ): Promise<VerifiedReceipt> {
-    const verified = verifyReceipt(receipt, {
-      server: await this.server.findServerSvid(unverifiedSignerOf(receipt)),
+    const { receipt } = opened;
+    const verified = verifyOpenedReceipt(opened, {
+      server: await this.server.findServerSvid(opened.envelope.unverifiedKeyid),
       logVkey: this.server.logKey,
       intentSha256: signed.intent.sha256,
       enforcement,

@@ -8,9 +8,9 @@ import type { Agent } from "node:https";
 import { type DecisionAnswer, decisionAnswer } from "@trustwarden/core/api/action.ts";
 import { encodeBase64url } from "@trustwarden/core/bytes.ts";
 import type { Decision } from "@trustwarden/core/decision.ts";
-import { parseEnvelope, parseUnverifiedPayload } from "@trustwarden/core/dsse.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { type DecisionRecord, parseDecisionRecord } from "@trustwarden/core/event.ts";
+import type { DecisionRecord } from "@trustwarden/core/event.ts";
+import type { OpenedReceipt } from "./receipt.ts";
 import { encodeBody, type TrustServer } from "./trust-server.ts";
 
 /** One round trip to the server and its durable write. */
@@ -44,8 +44,7 @@ export function askForDecision(
 }
 
 /** The decision of an answer; still to be proven by `requireProven`. */
-export function decisionOf({ receipt }: DecisionAnswer): Decision {
-  const record = parseDecisionRecord(parseUnverifiedPayload(parseEnvelope(receipt.decision)));
+export function decisionOf({ unverifiedDecision: record }: OpenedReceipt): Decision {
   return {
     effect: record.allow ? "allow" : "deny",
     reasons: record.reasons,

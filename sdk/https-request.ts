@@ -39,13 +39,15 @@ export function openHttps(call: HttpsCall): Promise<IncomingMessage> {
   const abort = () => outgoing.destroy(abortReason(call.signal));
   if (call.signal?.aborted) abort();
   call.signal?.addEventListener("abort", abort, { once: true });
+  let hasAnswer = false;
   outgoing.once("close", () => {
     clearTimeout(timer);
     call.signal?.removeEventListener("abort", abort);
     // An upgrade that nobody asked for ends without an answer and without an error.
-    reject(unreachable(call, "no answer"));
+    if (!hasAnswer) reject(unreachable(call, "no answer"));
   });
   outgoing.once("response", (message: IncomingMessage) => {
+    hasAnswer = true;
     clearTimeout(timer);
     if ((message.statusCode ?? 0) <= MAX_STATUS) return resolve(message);
     message.destroy();

@@ -21,7 +21,12 @@ import {
   parseBase64url,
   parseUtf8,
 } from "@trustwarden/core/bytes.ts";
-import { parseEnvelope, verifyEnvelope } from "@trustwarden/core/dsse.ts";
+import {
+  parseEnvelope,
+  parseUnverifiedPayload,
+  requireSigned,
+  type UnverifiedEnvelope,
+} from "@trustwarden/core/dsse.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { type DecisionRecord, parseDecisionRecord } from "@trustwarden/core/event.ts";
 import type { SigningLeaf } from "@trustwarden/core/intent.ts";
@@ -45,6 +50,14 @@ export interface ReceiptExpectations {
   readonly enforcement: DecisionRecord["enforcement"];
 }
 
+/** A receipt that was read and of which nothing is proven. */
+export interface OpenedReceipt {
+  readonly receipt: Receipt;
+  readonly envelope: UnverifiedEnvelope;
+  /** What `envelope` says; `verifyOpenedReceipt` makes it a fact. */
+  readonly unverifiedDecision: DecisionRecord;
+}
+
 /** A receipt that holds. */
 export interface VerifiedReceipt {
   readonly receipt: Receipt;
@@ -60,21 +73,30 @@ export interface VerifiedReceipt {
  * @throws TrustWardenError `receipt_invalid`.
  */
 export function verifyReceipt(receipt: Receipt, expected: ReceiptExpectations): VerifiedReceipt {
+  return verifyOpenedReceipt(openReceipt(receipt), expected);
+}
+
+/** Reads a receipt, once for everybody who looks at it. @throws TrustWardenError `receipt_invalid`. */
+export function openReceipt(receipt: Receipt): OpenedReceipt {
   try {
-    const decision = verifyDecision(receipt, expected);
+    const envelope = parseEnvelope(receipt.decision);
+    return { receipt, envelope, unverifiedDecision: parseDecisionRecord(parseUnverifiedPayload(envelope)) };
+  } catch (cause) {
+    throw asInvalid(cause);
+  }
+}
+
+/** `verifyReceipt` of a receipt that was read before. @throws TrustWardenError `receipt_invalid`. */
+export function verifyOpenedReceipt(opened: OpenedReceipt, expected: ReceiptExpectations): VerifiedReceipt {
+  const { receipt } = opened;
+  try {
+    const decision = verifyDecision(opened, expected);
     const acknowledgement = verifyAcknowledgement(receipt.acknowledgement, expected.logVkey);
     requirePromised(receipt, acknowledgement);
     return { receipt, decision, acknowledgement };
   } catch (cause) {
-    if (cause instanceof TrustWardenError && cause.code === "receipt_invalid") throw cause;
-    const reason = cause instanceof TrustWardenError ? cause.code : "malformed";
-    throw new TrustWardenError("receipt_invalid", { reason }, { cause });
+    throw asInvalid(cause);
   }
-}
-
-/** Digest of the server SVID that claims to have signed the decision: a hint for finding it. */
-export function unverifiedSignerOf(receipt: Receipt): string {
-  return parseEnvelope(receipt.decision).unverifiedKeyid;
 }
 
 /** Value of the `TrustWarden-Receipt` header. */
@@ -108,12 +130,11 @@ export function parseReceiptHeader(header: string): Receipt {
 }
 
 function verifyDecision(
-  receipt: Receipt,
+  { receipt, envelope, unverifiedDecision: decision }: OpenedReceipt,
   { server, intentSha256, enforcement }: ReceiptExpectations,
 ): DecisionRecord {
-  const envelope = parseEnvelope(receipt.decision);
   if (envelope.unverifiedKeyid !== server.sha256) throw invalid("signer");
-  const decision = parseDecisionRecord(verifyEnvelope(envelope, "decision", server.publicKey));
+  requireSigned(envelope, "decision", server.publicKey);
   if (decision.intent_sha256 !== intentSha256 || receipt.intent_sha256 !== intentSha256)
     throw invalid("intent");
   if (decision.event_id !== receipt.event_id) throw invalid("event");
@@ -125,6 +146,12 @@ function verifyDecision(
 function requirePromised(receipt: Receipt, { index, leafHash: promised }: Acknowledgement): void {
   if (index !== receipt.decision_index) throw invalid("index");
   if (!isEqualBytes(promised, leafHash(encodeUtf8(receipt.decision)))) throw invalid("leaf");
+}
+
+function asInvalid(cause: unknown): TrustWardenError {
+  if (cause instanceof TrustWardenError && cause.code === "receipt_invalid") return cause;
+  const reason = cause instanceof TrustWardenError ? cause.code : "malformed";
+  return new TrustWardenError("receipt_invalid", { reason }, { cause });
 }
 
 function invalid(reason: string): TrustWardenError {

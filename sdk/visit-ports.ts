@@ -12,7 +12,7 @@ import { askForDecision, decisionOf, requireProven } from "./decision-answer.ts"
 import type { Lease } from "./lease.ts";
 import { issueOutcome } from "./outcome.ts";
 import type { OutcomeSpool } from "./outcome-spool.ts";
-import { unverifiedSignerOf, type VerifiedReceipt, verifyReceipt } from "./receipt.ts";
+import { type OpenedReceipt, openReceipt, type VerifiedReceipt, verifyOpenedReceipt } from "./receipt.ts";
 import { nowSeconds, type Runtime } from "./runtime.ts";
 import type { SvidHolder } from "./svid-holder.ts";
 import type { TrustServer } from "./trust-server.ts";
@@ -73,12 +73,18 @@ export async function receiveVisit<T>(
   }
 }
 
+/** What the server said, and its receipt, read once and not proven yet. */
+interface Answered {
+  readonly answer: DecisionAnswer;
+  readonly opened: OpenedReceipt;
+}
+
 /** What is known of one visit between the steps. */
 class VisitState<T> implements EndOfVisit {
   readonly ports: VisitPorts;
   readonly #reception: Reception;
   readonly #startedAtMs: number;
-  #answer: DecisionAnswer | undefined;
+  #answered: Answered | undefined;
   #ending: Ending = { status: "success", bytes: 0 };
   #isDeferred = false;
   #permit: VisitPermit | undefined;
@@ -88,7 +94,7 @@ class VisitState<T> implements EndOfVisit {
     this.#startedAtMs = reception.runtime.monotonicMs();
     this.ports = {
       authenticate: async (arrival) => this.#authenticate(arrival),
-      decide: async (_, visitor) => decisionOf(await this.#ask(visitor)),
+      decide: async (_, visitor) => decisionOf((await this.#ask(visitor)).opened),
       record: async (_, visitor) => {
         const verified = await this.#prove(visitor);
         act.onReceipt(verified);
@@ -113,7 +119,7 @@ class VisitState<T> implements EndOfVisit {
   visitOf(permit: VisitPermit): Visit {
     this.#permit = permit;
     const { match, body } = permit.arrival;
-    const { agent } = this.#decided();
+    const { agent } = this.#decided().answer;
     return {
       agent: {
         spiffeId: permit.principal.svid.id,
@@ -136,21 +142,22 @@ class VisitState<T> implements EndOfVisit {
     return authenticateVisit(arrival, { id, chains: server.chains, now: nowSeconds(runtime) });
   }
 
-  async #ask({ svid, intent }: Visitor): Promise<DecisionAnswer> {
+  async #ask({ svid, intent }: Visitor): Promise<Answered> {
     const { server, holder } = this.#reception;
-    this.#answer = await askForDecision(server, {
+    const answer = await askForDecision(server, {
       agent: holder.current().serverAgent,
       intent: intent.envelope,
       svidChain: svid.chain.map(({ der }) => der),
     });
-    return this.#answer;
+    this.#answered = { answer, opened: openReceipt(answer.receipt) };
+    return this.#answered;
   }
 
   async #prove({ intent, svid }: Visitor): Promise<VerifiedReceipt> {
     const { server } = this.#reception;
-    const answer = this.#decided();
-    const verified = verifyReceipt(answer.receipt, {
-      server: await server.findServerSvid(unverifiedSignerOf(answer.receipt)),
+    const { answer, opened } = this.#decided();
+    const verified = verifyOpenedReceipt(opened, {
+      server: await server.findServerSvid(opened.envelope.unverifiedKeyid),
       logVkey: server.logKey,
       intentSha256: intent.sha256,
       enforcement: "service",
@@ -161,7 +168,7 @@ class VisitState<T> implements EndOfVisit {
 
   #requireLive(epoch: number): void {
     const { lease } = this.#reception;
-    const { agent } = this.#decided();
+    const { agent } = this.#decided().answer;
     const owner = agent.chain.map((id) => id.replace(/^owner:/, ""));
     lease.requireFresh();
     lease.requireUntouched({
@@ -188,8 +195,8 @@ class VisitState<T> implements EndOfVisit {
     return outcomes.report(issueOutcome(finished, key.signer, svid.leaf.sha256));
   }
 
-  #decided(): DecisionAnswer {
-    if (this.#answer === undefined) throw new Error("the path decides before it records");
-    return this.#answer;
+  #decided(): Answered {
+    if (this.#answered === undefined) throw new Error("the path decides before it records");
+    return this.#answered;
   }
 }
