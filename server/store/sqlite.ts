@@ -20,6 +20,7 @@ import type {
   StoreReads,
 } from "./ports.ts";
 import { createReads } from "./reads.ts";
+import { rememberReads } from "./remembered-reads.ts";
 import { openForReading } from "./schema.ts";
 import type { FromWriter, ToWriter, WriterCommand, WriterData, WriterReply } from "./writer-protocol.ts";
 
@@ -55,7 +56,11 @@ export async function createSqliteStore(options: SqliteStoreOptions): Promise<Sq
   const { dataDir, keys, rules, nowMs, onFatal } = options;
   const writer = new WriterClient({ dataDir, keys, rules }, onFatal);
   await writer.ready;
-  const reads = createReads(openForReading(dataDir), () => Math.floor(nowMs() / 1000));
+  const database = openForReading(dataDir);
+  const reads = rememberReads(
+    database,
+    createReads(database, () => Math.floor(nowMs() / 1000)),
+  );
   return {
     commands: createCommands(writer),
     reads,

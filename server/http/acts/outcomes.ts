@@ -2,7 +2,7 @@
  * What came of an action, signed by the enforcement point that the intent names, or by the agent for its own process.
  */
 import type { OutcomeAnswer } from "@trustwarden/core/api/action.ts";
-import { parseP256PublicKey } from "@trustwarden/core/crypto.ts";
+import { type PublicKey, parseP256PublicKey } from "@trustwarden/core/crypto.ts";
 import { parseEnvelope, verifyEnvelope } from "@trustwarden/core/dsse.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { type OutcomeRecord, parseOutcomeRecord } from "@trustwarden/core/event.ts";
@@ -11,6 +11,9 @@ import type { RecordedDecision } from "../../ledger/recorded-decisions.ts";
 import { instanceOf } from "../caller.ts";
 import type { Visit } from "../route.ts";
 import type { Services } from "../services.ts";
+
+/** Keys by the bytes that the store's reads hand out, which stay the same object until something is committed. */
+const keys = new WeakMap<Uint8Array, PublicKey>();
 
 /**
  * Records an outcome; sending the same one again gives the same answer.
@@ -35,7 +38,16 @@ function verifyOutcome({ reads }: Services, envelope: string, principal: Princip
   const parsed = parseEnvelope(envelope);
   const svid = reads.findSvid(parsed.unverifiedKeyid);
   if (svid?.instanceId !== instanceOf({ principal }).instanceId) throw refused("not the caller's signature");
-  return parseOutcomeRecord(verifyEnvelope(parsed, "outcome", parseP256PublicKey(svid.spki)));
+  return parseOutcomeRecord(verifyEnvelope(parsed, "outcome", importOnce(svid.spki)));
+}
+
+/** Importing a key costs as much as checking a signature with it. */
+function importOnce(spki: Uint8Array): PublicKey {
+  const known = keys.get(spki);
+  if (known !== undefined) return known;
+  const key = parseP256PublicKey(spki);
+  keys.set(spki, key);
+  return key;
 }
 
 function requireBelonging(outcome: OutcomeRecord, decision: RecordedDecision): void {

@@ -1,0 +1,83 @@
+/** What is remembered is never older than the latest commit. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { createReads } from "./reads.ts";
+import { rememberReads } from "./remembered-reads.ts";
+import { openForReading, openForWriting } from "./schema.ts";
+
+const root = mkdtempSync(join(tmpdir(), "remembered-reads-"));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+const INSERT = "INSERT INTO owners (owner_id, name, spki, created_at) VALUES (?, ?, ?, 0)";
+
+function open() {
+  const directory = mkdtempSync(join(root, "d"));
+  const writer = openForWriting(directory);
+  const database = openForReading(directory);
+  const plain = createReads(database, () => 0);
+  let asked = 0;
+  const counted = {
+    ...plain,
+    findOwner: (ownerId: string) => {
+      asked += 1;
+      return plain.findOwner(ownerId);
+    },
+  };
+  const addOwner = (id: string) => writer.run(INSERT, id, id, new TextEncoder().encode(id));
+  return {
+    writer,
+    addOwner,
+    reads: rememberReads(database, counted),
+    asked: () => asked,
+    close: () => {
+      database.close();
+      writer.close();
+    },
+  };
+}
+
+describe("remembered reads", () => {
+  it("ask the database once until something is committed, also for what is not there", () => {
+    const { reads, addOwner, asked, close } = open();
+    addOwner("own_1");
+    for (let turn = 0; turn < 3; turn += 1) {
+      expect(reads.findOwner("own_1")?.name).toBe("own_1");
+      expect(reads.findOwner("own_2")).toBeUndefined();
+    }
+    expect(asked()).toBe(2);
+    addOwner("own_2");
+    expect(reads.findOwner("own_2")?.name).toBe("own_2");
+    expect(reads.findOwner("own_1")?.name).toBe("own_1");
+    expect(asked()).toBe(4);
+    close();
+  });
+
+  it("show a revocation to the first read after its commit, and nothing before it", () => {
+    const { reads, addOwner, writer, close } = open();
+    addOwner("own_1");
+    for (let epoch = 1; epoch <= 200; epoch += 1) {
+      expect(reads.findOwner("own_1")?.isRevoked).toBe(false);
+      writer.exec("BEGIN IMMEDIATE");
+      writer.run("UPDATE owners SET revoked_epoch = ? WHERE owner_id = ?", epoch, "own_1");
+      expect(reads.findOwner("own_1")?.isRevoked).toBe(false);
+      writer.exec("COMMIT");
+      expect(reads.findOwner("own_1")?.isRevoked).toBe(true);
+      writer.run("UPDATE owners SET revoked_epoch = NULL WHERE owner_id = ?", "own_1");
+    }
+    close();
+  });
+
+  it("keep a bounded number of answers", () => {
+    const { reads, asked, close } = open();
+    for (let turn = 0; turn < 2; turn += 1) {
+      for (let owner = 0; owner < 4096; owner += 1) reads.findOwner(`own_${owner}`);
+    }
+    expect(asked()).toBe(4096);
+    reads.findOwner("own_more");
+    reads.findOwner("own_0");
+    expect(asked()).toBe(4098);
+    close();
+  });
+});
