@@ -26,8 +26,11 @@ import { ThreadedLedgerIndex } from "./store/threaded-ledger-index.ts";
 
 /** Largest record; the state store refuses a command whose event would be larger. */
 const MAX_ENTRY_BYTES = 16_384;
-/** Acknowledged entries wait this long for the tree, so that a busy log makes few, large checkpoints. */
-const CHECKPOINT_PACE_MS = 50;
+/**
+ * Acknowledged entries wait at most this long for the tree, unless somebody asks for their proof: a checkpoint takes a
+ * dozen syncs one after the other, about 50 ms, in which decisions wait longer for their own.
+ */
+const CHECKPOINT_PACE_MS = 250;
 /** Events of commands that nobody but the server dates; each command also raises the clock floor of the state. */
 const COMMAND_KINDS = ["start", "owner", "ticket", "issue"] as const;
 
@@ -129,7 +132,7 @@ async function openLog(
     highWater,
     now: () => Math.floor(clock.nowMs() / 1000),
     onFatal,
-    pace: () => setTimeout(CHECKPOINT_PACE_MS),
+    pace: () => setTimeout(CHECKPOINT_PACE_MS, undefined, { ref: false }),
     maxEntryBytes: MAX_ENTRY_BYTES,
   });
   await sequencer.start();

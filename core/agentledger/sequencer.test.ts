@@ -126,6 +126,18 @@ describe("the sequencer", () => {
     await sequencer.stop();
   });
 
+  it("does not pause before a tree for which somebody waits, nor when it stops", async () => {
+    const never = () => new Promise<void>(() => undefined);
+    const sequencer = await started(createMemoryMedium(), new MemoryHighWater(), { pace: never });
+    await sequencer.append([entryOf(1)]);
+    expect(verifyCheckpoint(sequencer.checkpoint(), sequencer.vkey).size).toBe(0);
+    await sequencer.waitForCheckpoint(1);
+    await sequencer.append([entryOf(2)]);
+    expect(verifyCheckpoint(sequencer.checkpoint(), sequencer.vkey).size).toBe(1);
+    await sequencer.stop();
+    expect(verifyCheckpoint(sequencer.checkpoint(), sequencer.vkey).size).toBe(2);
+  });
+
   it("takes an entry of exactly the limit and refuses a longer one before sequencing (11)", async () => {
     const sequencer = await started(createMemoryMedium(), new MemoryHighWater());
     await sequencer.append([new Uint8Array(16_384)]);

@@ -39,7 +39,10 @@ export interface SequencerOptions extends IntegratorOptions {
   readonly now: () => number;
   /** Called once, when the state of the storage is not known any more: the process must stop. */
   readonly onFatal: (error: unknown) => void;
-  /** Resolves when the next tree may be built; spares small checkpoints. At once when absent. */
+  /**
+   * Resolves when the next tree may be built; spares small checkpoints, whose many syncs hold up the write-ahead log. At
+   * once when absent. Cut short when somebody waits for a checkpoint.
+   */
   readonly pace?: () => Promise<void>;
   /** Default 16 KiB, at most 65,535. */
   readonly maxEntryBytes?: number;
@@ -86,6 +89,8 @@ export class Sequencer {
   #committing: Promise<void> | null = null;
   #integrating: Promise<void> | null = null;
   #coverages: readonly Coverage[] = [];
+  /** Ends the pause before the next tree. */
+  #endPause: (() => void) | null = null;
 
   constructor(options: SequencerOptions) {
     requireOrigin(options.origin);
@@ -135,6 +140,7 @@ export class Sequencer {
   async stop(): Promise<void> {
     if (this.#phase !== "running") return;
     this.#phase = "stopping";
+    this.#endPause?.();
     while (this.#committing !== null || this.#integrating !== null) {
       await this.#committing;
       await this.#integrating;
@@ -171,6 +177,7 @@ export class Sequencer {
     if (size <= this.#published().head.size) return;
     await new Promise<void>((resolve, reject) => {
       this.#coverages = [...this.#coverages, { size, resolve, reject }];
+      this.#endPause?.();
     });
   }
 
@@ -275,7 +282,7 @@ export class Sequencer {
   async #integrateLoop(): Promise<void> {
     try {
       while (this.#tree.sequencedSize > this.#tree.size && this.#fatal === null) {
-        if (this.#phase === "running") await this.#options.pace?.();
+        if (this.#phase === "running" && this.#coverages.length === 0) await this.#pause();
         this.#backlogBytes -= await this.#tree.integrate();
         this.#announce();
         await this.#trimWal(); // 8
@@ -285,6 +292,15 @@ export class Sequencer {
     } finally {
       this.#integrating = null;
     }
+  }
+
+  async #pause(): Promise<void> {
+    const { pace } = this.#options;
+    if (pace === undefined) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#endPause = resolve;
+    await Promise.race([pace(), promise]);
+    this.#endPause = null;
   }
 
   #announce(): void {

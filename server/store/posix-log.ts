@@ -24,8 +24,8 @@ import {
 } from "./posix-log-files.ts";
 import { PosixWalSegment } from "./posix-wal-segment.ts";
 
-/** Files written at once; more than the thread pool has threads only queue. */
-const PARALLEL_WRITES = 8;
+/** Files written at once; one thread of the pool's four is left to the write-ahead log, for which decisions wait. */
+const PARALLEL_WRITES = 3;
 const SEGMENT_NAME = /^\d{12}\.wal$/;
 
 /** Reads a log directory: a live one, or an export of one. */
