@@ -4,6 +4,7 @@
 import { Command, CommanderError } from "commander";
 import { addGlobalOptions, examples, type Runtime } from "./command.ts";
 import { addAgentCommands } from "./commands/agent.ts";
+import { addCrlCommand } from "./commands/crl.ts";
 import { addDoctorCommand } from "./commands/doctor.ts";
 import { addBundleCommands, addFederationCommands } from "./commands/federation.ts";
 import { addLedgerCommands } from "./commands/ledger.ts";
@@ -94,6 +95,7 @@ export function createProgram(runtime: Runtime, usage: Usage = { command: "warde
   addFederationCommands(program, runtime);
   addBundleCommands(program, runtime);
   addRevokeCommand(program, runtime);
+  addCrlCommand(program, runtime);
   addLedgerCommands(program, runtime);
   addQuestionCommands(program, runtime);
   addPolicyCommands(program, runtime);

@@ -9,8 +9,10 @@ import {
   federationList,
   federationRemoval,
 } from "@trustwarden/core/api/federation.ts";
+import { parseBase64 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { isJsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
+import { isJsonObject, type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
+import { formatPem } from "@trustwarden/core/pem.ts";
 import { type Command, Option } from "commander";
 import { examples, type Runtime, runCommand, type Session } from "../command.ts";
 import { formatTable, printable } from "../output.ts";
@@ -57,14 +59,16 @@ export function addBundleCommands(program: Command, runtime: Runtime): void {
     .command("show")
     .description("the SPIFFE bundle document of a trust domain, ours when none is named")
     .argument("[trust-domain]", "a federated one")
-    .addHelpText("after", examples("warden bundle show > acme.json", "warden bundle show partner.test"))
-    .action((trustDomain: string | undefined, _options: unknown, command: Command) =>
-      runCommand({
-        runtime,
-        command,
-        refusal: "The bundle could not be shown.",
-        run: (session) => showBundle(session, trustDomain),
-      }),
+    .option("--pem", "its root certificates alone, for programs that take a file of them")
+    .addHelpText("after", examples("warden bundle show > acme.json", "warden bundle show --pem > roots.pem"))
+    .action(
+      (trustDomain: string | undefined, { pem = false }: { readonly pem?: boolean }, command: Command) =>
+        runCommand({
+          runtime,
+          command,
+          refusal: "The bundle could not be shown.",
+          run: (session) => showBundle(session, { trustDomain, isPem: pem }),
+        }),
     );
   bundle
     .command("list")
@@ -191,11 +195,24 @@ const removeOne: Run<unknown> = async ({ client, output }, trustDomain) => {
   output.show(answer, [`Nothing of ${answer.trust_domain} is believed any more (epoch ${answer.epoch}).`]);
 };
 
-async function showBundle({ client, output }: Session, trustDomain: string | undefined): Promise<void> {
+async function showBundle(
+  { client, output }: Session,
+  { trustDomain, isPem }: { readonly trustDomain: string | undefined; readonly isPem: boolean },
+): Promise<void> {
   const text = trustDomain === undefined ? await client.getText("/v1/bundle") : undefined;
   const document = text === undefined ? (await readMap(client))[trustDomain ?? ""] : parseJsonObject(text);
   if (!isJsonObject(document)) throw new TrustWardenError("not_found", { trustDomain: trustDomain ?? "" });
-  output.show(document, [JSON.stringify(document, null, 2)]);
+  output.show(document, isPem ? pemOf(document) : [JSON.stringify(document, null, 2)]);
+}
+
+/** The roots of a bundle document, one block each. */
+function pemOf({ keys }: JsonObject): readonly string[] {
+  const certificates = Array.isArray(keys)
+    ? keys.map((key) => (isJsonObject(key) && Array.isArray(key.x5c) ? key.x5c[0] : undefined))
+    : [];
+  return certificates.flatMap((base64) =>
+    typeof base64 === "string" ? [formatPem("CERTIFICATE", parseBase64(base64)).trimEnd()] : [],
+  );
 }
 
 async function listBundles({ client, output }: Session): Promise<void> {
