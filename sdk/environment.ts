@@ -4,3 +4,8 @@
 export function ticketFromEnvironment(): string | undefined {
   return process.env.TRUSTWARDEN_TICKET;
 }
+
+/** Where the Workload API of this host is, if the process was told. @see SPIFFE_Workload_Endpoint.md §4 */
+export function endpointSocketFromEnvironment(): string | undefined {
+  return process.env.SPIFFE_ENDPOINT_SOCKET;
+}

@@ -1,0 +1,158 @@
+/**
+ * What a workload may believe of the Workload API's answers: each SVID is proven against the bundle of its own trust
+ * domain that came with it, and its key is its leaf's. An answer of which one part is wrong is refused as a whole.
+ *
+ * @see SPIFFE_Workload_API.md §5, §6; X509-SVID §5; JWT-SVID §5
+ */
+import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
+import { type Certificate, parseCertificate } from "@trustwarden/core/agentid/certificate.ts";
+import { parseFirst } from "@trustwarden/core/agentid/der-reader.ts";
+import {
+  parseSpiffeId,
+  parseTrustDomain,
+  type SpiffeId,
+  type TrustDomain,
+  trustDomainOf,
+} from "@trustwarden/core/agentid/spiffe-id.ts";
+import { parseTrustBundleJson, type TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
+import { verifyX509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { isJsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
+import { decodeText, refused, type UnverifiedX509State, type UnverifiedX509Svid } from "./messages.ts";
+
+const MAX_SVIDS = 64;
+const MAX_BUNDLES = 256;
+const MAX_CERTIFICATES = 64;
+const MAX_JWKS_CHARS = 262_144;
+const TRUST_DOMAIN_ID = /^spiffe:\/\/([^/]+)$/;
+/** What a bundle without a hint is asked for again; the Workload API pushes, so nobody asks. */
+const REFRESH_HINT_SECONDS = 300;
+
+/** A proven X.509-SVID with its key. */
+export interface WorkloadX509Svid {
+  readonly spiffeId: SpiffeId;
+  /** DER, leaf first, as a peer gets it. */
+  readonly chain: readonly Uint8Array[];
+  readonly privateKey: KeyObject;
+  readonly hint: string;
+  /** Unix seconds. */
+  readonly expiresAt: number;
+}
+
+/** Everything that the workload has now; what is not here any more is withdrawn. */
+export interface WorkloadX509State {
+  /** At least one; the first is the default. */
+  readonly svids: readonly [WorkloadX509Svid, ...WorkloadX509Svid[]];
+  /** Each SVID's own trust domain and the federated ones; X.509 authorities only. */
+  readonly bundles: ReadonlyMap<TrustDomain, TrustBundle>;
+}
+
+/**
+ * @param now - Unix seconds.
+ * @throws TrustWardenError `workload_answer_refused`; its cause says which rule was broken.
+ */
+export function verifyX509State(
+  { svids, federatedBundles }: UnverifiedX509State,
+  now: number,
+): WorkloadX509State {
+  return believe(() => {
+    if (svids.length > MAX_SVIDS) throw refused("too many SVIDs");
+    const bundles = new Map(parseX509Bundles(federatedBundles));
+    for (const { spiffeId, bundle } of svids) {
+      const trustDomain = trustDomainOf(parseSpiffeId(spiffeId));
+      bundles.set(trustDomain, x509BundleOf(trustDomain, bundle));
+    }
+    const [first, ...others] = svids.map((svid) => verifySvid(svid, bundles, now));
+    if (first === undefined) throw refused("no SVID");
+    requireDistinctHints([first, ...others]);
+    return { svids: [first, ...others], bundles };
+  });
+}
+
+/** X.509 authorities by trust domain. @throws TrustWardenError `workload_answer_refused`. */
+export function parseX509Bundles(
+  bundles: ReadonlyMap<string, Uint8Array>,
+): ReadonlyMap<TrustDomain, TrustBundle> {
+  return parseBundles(bundles, x509BundleOf);
+}
+
+/** JWT authorities by trust domain. @throws TrustWardenError `workload_answer_refused`. */
+export function parseJwtBundles(
+  bundles: ReadonlyMap<string, Uint8Array>,
+): ReadonlyMap<TrustDomain, TrustBundle> {
+  return parseBundles(bundles, (trustDomain, bytes) => {
+    const { keys } = parseJsonObject(decodeText(bytes), MAX_JWKS_CHARS);
+    if (!Array.isArray(keys)) throw refused("a JWK Set without keys");
+    // Here the keys stand without `use`: the call says what they are for.
+    const named = keys.filter(isJsonObject).map((key) => ({ ...key, use: "jwt-svid" }));
+    return parseTrustBundleJson({ keys: named }, trustDomain);
+  });
+}
+
+function parseBundles(
+  bundles: ReadonlyMap<string, Uint8Array>,
+  parse: (trustDomain: TrustDomain, bytes: Uint8Array) => TrustBundle,
+): ReadonlyMap<TrustDomain, TrustBundle> {
+  return believe(() => {
+    if (bundles.size > MAX_BUNDLES) throw refused("too many bundles");
+    return new Map(
+      Array.from(bundles, ([key, bytes]) => {
+        const trustDomain = parseTrustDomain(TRUST_DOMAIN_ID.exec(key)?.[1] ?? "");
+        return [trustDomain, parse(trustDomain, bytes)];
+      }),
+    );
+  });
+}
+
+function x509BundleOf(trustDomain: TrustDomain, bytes: Uint8Array): TrustBundle {
+  return {
+    trustDomain,
+    sequence: 0,
+    refreshHintSeconds: REFRESH_HINT_SECONDS,
+    x509Authorities: parseCertificates(bytes),
+    jwtAuthorities: new Map(),
+    revokedAuthorities: new Set(),
+  };
+}
+
+function verifySvid(
+  { spiffeId, chain, keyPkcs8, hint }: UnverifiedX509Svid,
+  bundles: ReadonlyMap<TrustDomain, TrustBundle>,
+  now: number,
+): WorkloadX509Svid {
+  const certificates = parseCertificates(chain).map(({ der }) => der);
+  const { id, leaf } = verifyX509Svid(certificates, bundles, now);
+  if (id !== spiffeId) throw refused("the leaf names another");
+  const privateKey = createPrivateKey({ key: Buffer.from(keyPkcs8), format: "der", type: "pkcs8" });
+  if (!createPublicKey(privateKey).equals(leaf.publicKey)) throw refused("the key is not the leaf's");
+  return { spiffeId: id, chain: certificates, privateKey, hint, expiresAt: leaf.notAfter };
+}
+
+/** A hint picks one SVID; if two had it, each reader might pick another. */
+function requireDistinctHints(svids: readonly WorkloadX509Svid[]): void {
+  const hints = svids.map(({ hint }) => hint).filter((hint) => hint !== "");
+  if (new Set(hints).size !== hints.length) throw refused("a hint comes twice");
+}
+
+/** Certificates of concatenated DER. */
+function parseCertificates(bytes: Uint8Array): readonly Certificate[] {
+  const certificates: Certificate[] = [];
+  let rest = bytes;
+  while (rest.length > 0) {
+    if (certificates.length === MAX_CERTIFICATES) throw refused("too many certificates");
+    const { raw: der } = parseFirst(rest);
+    certificates.push(parseCertificate(der));
+    rest = rest.subarray(der.length);
+  }
+  return certificates;
+}
+
+/** Every broken rule of an answer is one refusal of the answer. */
+function believe<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    if (cause instanceof TrustWardenError && cause.code === "workload_answer_refused") throw cause;
+    throw refused(cause instanceof TrustWardenError ? cause.code : "not a key", cause);
+  }
+}

@@ -1,0 +1,218 @@
+/**
+ * A client of the SPIFFE Workload API, of ours or anybody's: fetches and watches identities without holding a ticket.
+ *
+ * Strict: every SVID, token and bundle is proven before the caller sees it (`answers.ts`). A watch keeps itself alive and
+ * tells when the identity is gone; what it said before then no longer counts.
+ *
+ * @see SPIFFE_Workload_API.md §4 to §6
+ */
+import { verifyJwtSvid } from "@trustwarden/core/agentid/jwt-svid.ts";
+import { parseSpiffeId, type SpiffeId, type TrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
+import type { TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { endpointSocketFromEnvironment } from "../environment.ts";
+import { jitter, nowSeconds, type Runtime, systemRuntime } from "../runtime.ts";
+import { parseJwtBundles, parseX509Bundles, verifyX509State, type WorkloadX509State } from "./answers.ts";
+import { parseEndpointAddress } from "./endpoint-address.ts";
+import { createTransport, type Transport } from "./grpc-transport.ts";
+import {
+  encodeJwtSvidRequest,
+  encodeValidateRequest,
+  parseJwtBundlesResponse,
+  parseJwtSvidResponse,
+  parseValidateResponse,
+  parseX509BundlesResponse,
+  parseX509Response,
+  refused,
+} from "./messages.ts";
+
+const DEFAULT_TIMEOUT_MS = 10_000;
+/** Between attempts of a watch; doubled each time, with jitter, up to the longest. */
+const FIRST_DELAY_MS = 500;
+const LONGEST_DELAY_MS = 30_000;
+const NOTHING = new Uint8Array();
+
+export interface WorkloadApiOptions {
+  /** `unix:///path` or `tcp://IP:port`; `SPIFFE_ENDPOINT_SOCKET` unless given. */
+  readonly socket?: string;
+  /** For a first answer; 10 s unless given. */
+  readonly timeoutMs?: number;
+  readonly runtime?: Runtime;
+}
+
+/** A proven token for the audiences that were asked for. */
+export interface WorkloadJwtSvid {
+  readonly spiffeId: SpiffeId;
+  readonly svid: string;
+  readonly hint: string;
+  /** Unix seconds. */
+  readonly expiresAt: number;
+}
+
+/** Who hears of changes. */
+export interface X509Watcher {
+  /** The whole state, at once and at each change. */
+  readonly onState: (state: WorkloadX509State) => void;
+  /** The watch was interrupted and goes on by itself. With `no_identity` the last state is withdrawn: stop using it. */
+  readonly onError: (error: TrustWardenError) => void;
+}
+
+export interface WorkloadApiClient {
+  /** @throws TrustWardenError `no_identity`, `server_unreachable`, `workload_gone`, `workload_answer_refused`; so do all. */
+  fetchX509(): Promise<WorkloadX509State>;
+  /** Returns what ends the watch. */
+  watchX509(watcher: X509Watcher): { readonly close: () => void };
+  /** One token for each identity, or for the named one. @throws TrustWardenError also `request_malformed`. */
+  fetchJwtSvids(request: {
+    readonly audience: readonly [string, ...string[]];
+    readonly spiffeId?: SpiffeId;
+  }): Promise<readonly WorkloadJwtSvid[]>;
+  fetchX509Bundles(): Promise<ReadonlyMap<TrustDomain, TrustBundle>>;
+  fetchJwtBundles(): Promise<ReadonlyMap<TrustDomain, TrustBundle>>;
+  /**
+   * Asks the endpoint whose token this is. To check tokens without a call each, keep `fetchJwtBundles()`.
+   *
+   * @throws TrustWardenError also `request_malformed` for a token that is not valid for the audience.
+   */
+  validateJwtSvid(request: { readonly audience: string; readonly svid: string }): Promise<SpiffeId>;
+  close(): void;
+}
+
+/**
+ * Connects when the first call is made.
+ *
+ * @throws TrustWardenError `endpoint_malformed`, also when neither the option nor the variable says where it is.
+ */
+export function createWorkloadApiClient({
+  socket = endpointSocketFromEnvironment(),
+  timeoutMs = DEFAULT_TIMEOUT_MS,
+  runtime = systemRuntime,
+}: WorkloadApiOptions = {}): WorkloadApiClient {
+  if (socket === undefined)
+    throw new TrustWardenError("endpoint_malformed", { reason: "no endpoint is given" });
+  const transport = createTransport(parseEndpointAddress(socket));
+  const ask = (method: string, request: Uint8Array = NOTHING) =>
+    firstMessage(transport, method, { request, timeoutMs });
+  const fetchJwtBundles = async () => parseJwtBundles(parseJwtBundlesResponse(await ask("FetchJWTBundles")));
+  return {
+    fetchX509: async () =>
+      verifyX509State(parseX509Response(await ask("FetchX509SVID")), nowSeconds(runtime)),
+    watchX509: (watcher) => watchX509(transport, runtime, watcher),
+    fetchJwtSvids: async ({ audience, spiffeId = "" }) => {
+      const answer = await ask("FetchJWTSVID", encodeJwtSvidRequest(audience, spiffeId));
+      const bundles = await fetchJwtBundles();
+      const svids = parseJwtSvidResponse(answer).map(({ spiffeId: id, svid, hint }) => {
+        const proven = proveToken(svid, { audience, bundles, now: nowSeconds(runtime) });
+        if (proven.id !== id || (spiffeId !== "" && id !== spiffeId))
+          throw refused("the token names another");
+        return { spiffeId: proven.id, svid, hint, expiresAt: proven.expiresAt };
+      });
+      if (svids.length === 0) throw refused("no token");
+      return svids;
+    },
+    fetchX509Bundles: async () => parseX509Bundles(parseX509BundlesResponse(await ask("FetchX509Bundles"))),
+    fetchJwtBundles,
+    validateJwtSvid: async ({ audience, svid }) => {
+      const answer = await ask("ValidateJWTSVID", encodeValidateRequest(audience, svid));
+      try {
+        return parseSpiffeId(parseValidateResponse(answer));
+      } catch (cause) {
+        throw refused("no SPIFFE ID", cause);
+      }
+    },
+    close: () => transport.close(),
+  };
+}
+
+/** @throws TrustWardenError `workload_answer_refused` unless the token is proven for every audience. */
+function proveToken(
+  svid: string,
+  {
+    audience,
+    ...options
+  }: {
+    readonly audience: readonly [string, ...string[]];
+    readonly bundles: ReadonlyMap<TrustDomain, TrustBundle>;
+    readonly now: number;
+  },
+) {
+  try {
+    const proven = verifyJwtSvid(svid, { ...options, audience: audience[0] });
+    if (!audience.every((one) => proven.audience.includes(one))) throw new TrustWardenError("svid_audience");
+    return proven;
+  } catch (cause) {
+    throw refused(cause instanceof TrustWardenError ? cause.code : "token", cause);
+  }
+}
+
+/** The first message of a call, which is then ended. @throws TrustWardenError `server_unreachable` when none comes in time. */
+async function firstMessage(
+  transport: Transport,
+  method: string,
+  { request, timeoutMs }: { readonly request: Uint8Array; readonly timeoutMs: number },
+): Promise<Uint8Array> {
+  const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
+  const call = transport.open(pathOf(method), request, resolve);
+  call.ended.then(() => reject(refused("no message")), reject);
+  const timer = setTimeout(() => {
+    reject(new TrustWardenError("server_unreachable", { reason: "no answer in time", timeoutMs }));
+  }, timeoutMs);
+  try {
+    return await promise;
+  } finally {
+    clearTimeout(timer);
+    call.cancel();
+  }
+}
+
+function watchX509(
+  transport: Transport,
+  runtime: Runtime,
+  { onState, onError }: X509Watcher,
+): { readonly close: () => void } {
+  const ending = new AbortController();
+  const run = async (): Promise<void> => {
+    let delayMs = FIRST_DELAY_MS;
+    while (!ending.signal.aborted) {
+      const call = transport.open(pathOf("FetchX509SVID"), NOTHING, (message) => {
+        onState(verifyX509State(parseX509Response(message), nowSeconds(runtime)));
+        delayMs = FIRST_DELAY_MS;
+      });
+      ending.signal.addEventListener("abort", call.cancel, { once: true });
+      const error = await call.ended.then(
+        () => new TrustWardenError("server_unreachable", { status: "0" }),
+        asOurs,
+      );
+      ending.signal.removeEventListener("abort", call.cancel);
+      if (ending.signal.aborted) return;
+      onError(error);
+      await pause(delayMs * (0.5 + jitter(runtime)), ending.signal);
+      delayMs = Math.min(2 * delayMs, LONGEST_DELAY_MS);
+    }
+  };
+  // What the watcher itself throws is a bug of the caller's, and ends the process like any other.
+  void run();
+  return { close: () => ending.abort() };
+}
+
+/** What a message handler threw is ours or a bug; a bug is thrown on. */
+function asOurs(error: unknown): TrustWardenError {
+  if (error instanceof TrustWardenError) return error;
+  throw error;
+}
+
+function pause(timeMs: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(done, timeMs);
+    function done(): void {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    }
+    signal.addEventListener("abort", done, { once: true });
+  });
+}
+
+function pathOf(method: string): string {
+  return `/SpiffeWorkloadAPI/${method}`;
+}
