@@ -4,6 +4,7 @@ import { classOf, parseActionName } from "@trustwarden/core/action.ts";
 import { type DecideInput, decide } from "@trustwarden/core/agentscope/decide.ts";
 import type { PolicyInput } from "@trustwarden/core/agentscope/policy-input.ts";
 import type { PolicyEngine } from "@trustwarden/core/agentscope/ports.ts";
+import { NOTHING_ATTESTED } from "@trustwarden/core/attestation.ts";
 import type { ChainLink } from "@trustwarden/core/principal.ts";
 import { parseScope } from "@trustwarden/core/scope.ts";
 import { createBuiltinPolicy } from "../server/opa/builtin.ts";
@@ -36,6 +37,7 @@ export const decideBench: Bench = {
         ownerId: OWNER,
         svidSha256: "A".repeat(43),
         custody: "agent",
+        attested: NOTHING_ATTESTED,
         chain,
       },
       action,

@@ -72,6 +72,7 @@ export class RecordWriter {
       approval: null,
       from: { peer: "127.0.0.1" },
       custody: "agent",
+      attested: { type: "none", strength: "none", composition_sha256: null },
       enforcement: "service",
       lease_epoch: 1,
       time: formatTime(this.#domain.now * 1000),

@@ -184,7 +184,11 @@ function formatInput({
       id,
       class_id: id.slice(0, -(instanceId.length + 1)),
       owner_id: leaf.agent.owner_id,
-      custody: "agent",
+      custody: leaf.instance.custody,
+    },
+    agent: {
+      attested: leaf.instance.attested,
+      composition_sha256: leaf.instance.composition_sha256 ?? "",
     },
     chain: chain.map((link) => link.agent.agent_id),
     scope: { covered: links.every((link) => link.covers), links: links.length },

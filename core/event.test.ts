@@ -26,6 +26,7 @@ const decision = {
   approval: null,
   from: { peer: "127.0.0.1" },
   custody: "agent",
+  attested: { type: "none", strength: "none", composition_sha256: null },
   enforcement: "service",
   lease_epoch: 4,
   time: TIME,

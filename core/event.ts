@@ -6,6 +6,7 @@
  * so members are named as they are signed. Parsing is closed: an unknown member is refused, so that nothing rides
  * along unseen under a signature. Verification of the signatures is in `dsse.ts` and `intent.ts`.
  */
+import { STRENGTHS, type Strength } from "./attestation.ts";
 import { Fields } from "./fields.ts";
 import { parseEventId } from "./id.ts";
 import type { JsonObject } from "./json.ts";
@@ -54,6 +55,12 @@ export interface DecisionRecord {
   readonly approval: null;
   readonly from: { readonly peer: string };
   readonly custody: "agent" | "delivered" | "sidecar";
+  /** What was verified of the agent when its identity was issued; the selectors are in its issue event. */
+  readonly attested: {
+    readonly type: string;
+    readonly strength: Strength;
+    readonly composition_sha256: string | null;
+  };
   readonly enforcement: "gateway" | "service" | "self";
   readonly lease_epoch: number;
   readonly time: string;
@@ -155,6 +162,7 @@ export function parseDecisionRecord(json: JsonObject): DecisionRecord {
   const fields = new Fields(json, "record_malformed");
   const policy = fields.object("policy");
   const from = fields.object("from");
+  const attested = fields.object("attested");
   const record: DecisionRecord = {
     v: fields.version(),
     event_id: parseEventId(fields.text("event_id")),
@@ -167,12 +175,18 @@ export function parseDecisionRecord(json: JsonObject): DecisionRecord {
     approval: fields.null("approval"),
     from: { peer: from.text("peer") },
     custody: fields.oneOf("custody", ["agent", "delivered", "sidecar"]),
+    attested: {
+      type: attested.text("type"),
+      strength: attested.oneOf("strength", STRENGTHS),
+      composition_sha256: attested.digestOrNull("composition_sha256"),
+    },
     enforcement: fields.oneOf("enforcement", ["gateway", "service", "self"]),
     lease_epoch: fields.integer("lease_epoch"),
     time: fields.time("time"),
   };
   policy.end();
   from.end();
+  attested.end();
   fields.end();
   return record;
 }

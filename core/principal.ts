@@ -3,10 +3,12 @@
  *
  * A closed union. Every member was verified by its own proof before it was built; nothing here is a claim.
  */
+import type { AttestationFacts } from "./attestation.ts";
 import type { Scope } from "./scope.ts";
 
-/** Who holds the agent's private key. */
-export type Custody = "agent" | "delivered" | "sidecar";
+/** Who holds the agent's private key: itself alone, whoever delivered it too, or a process beside it. */
+export const CUSTODIES = ["agent", "delivered", "sidecar"] as const;
+export type Custody = (typeof CUSTODIES)[number];
 /** Where a decision binds: at a gateway, at a service that the agent visits, or only in the agent itself. */
 export type Enforcement = "gateway" | "service" | "self";
 
@@ -31,15 +33,17 @@ export interface AgentPrincipal {
   /** base64url SHA-256 of the SVID's leaf. */
   readonly svidSha256: string;
   readonly custody: Custody;
+  /** What was verified about it when its identity was issued. */
+  readonly attested: AttestationFacts;
   /** From the root instance (created by the owner's ticket) to this instance, inclusive; never empty. */
   readonly chain: readonly ChainLink[];
 }
 
-/** Somebody who holds a ticket or grant and the new key it is for, but has no identity yet. */
+/** Somebody who holds a document or evidence and the new key it is for, but has no identity yet. */
 export interface EnrolleePrincipal {
   readonly kind: "enrollee";
-  readonly via: "ticket" | "grant" | "verifier-ticket";
-  /** `jti` of the ticket or grant. */
+  readonly via: "ticket" | "grant" | "verifier-ticket" | "join-token" | "attestation";
+  /** `jti` of the ticket or grant; digest of the join token or evidence. */
   readonly enrolmentId: string;
   /** RFC 7638 thumbprint of the key whose possession was proven. */
   readonly thumbprint: string;
@@ -66,18 +70,29 @@ export interface VerifierPrincipal {
   readonly svidSha256: string;
 }
 
+/** The daemon of one host, which attests the workloads there. */
+export interface NodePrincipal {
+  readonly kind: "node";
+  readonly spiffeId: string;
+  readonly instanceId: string;
+  readonly name: string;
+  readonly svidSha256: string;
+}
+
 export type Principal =
   | AgentPrincipal
   | EnrolleePrincipal
   | OwnerPrincipal
   | OperatorPrincipal
-  | VerifierPrincipal;
+  | VerifierPrincipal
+  | NodePrincipal;
 
 /** The stable identifier of a principal, as records and logs show it. */
 export function formatPrincipal(principal: Principal): string {
   switch (principal.kind) {
     case "agent":
     case "verifier":
+    case "node":
       return principal.spiffeId;
     case "enrollee":
       return `enrollee:${principal.enrolmentId}`;

@@ -68,6 +68,7 @@ function questionOf({ kind, action, subject, plane }: Choice, turn: number): Que
       owner_id: "own_1",
       custody: "agent",
     },
+    agent: { attested: { type: "none", strength: "none", selectors: [] }, composition_sha256: "" },
     chain,
     scope: { covered: turn % 4 !== 0, links: chain.length },
     view: { fresh: turn % 11 !== 0, epoch: turn },

@@ -108,12 +108,18 @@ export function issueReceipt(
     approval: null,
     from: { peer: "127.0.0.1" },
     custody: "agent",
+    attested: { type: "none", strength: "none", composition_sha256: null },
     enforcement: "service",
     lease_epoch: 7,
     time: formatTime(NOW * 1000),
     ...changes,
   };
-  const json = { ...record, policy: { ...record.policy }, from: { ...record.from } };
+  const json = {
+    ...record,
+    policy: { ...record.policy },
+    from: { ...record.from },
+    attested: { ...record.attested },
+  };
   const decision = issueEnvelope("decision", json, signer.key.signer, signer.svid.leaf.sha256);
   const index = 41;
   return {

@@ -32,7 +32,7 @@ const MAX_ENTRY_BYTES = 16_384;
  */
 const CHECKPOINT_PACE_MS = 250;
 /** Events of commands that nobody but the server dates; each command also raises the clock floor of the state. */
-const COMMAND_KINDS = ["start", "owner", "ticket", "issue"] as const;
+const COMMAND_KINDS = ["start", "owner", "ticket", "issue", "node", "entry"] as const;
 
 /** What is opened before anything listens. */
 export interface Parts {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { classOf, parseActionName } from "@trustwarden/core/action.ts";
 import { type DecideInput, decide } from "@trustwarden/core/agentscope/decide.ts";
 import { parsePolicyData } from "@trustwarden/core/agentscope/policy-data.ts";
+import { NOTHING_ATTESTED } from "@trustwarden/core/attestation.ts";
 import { parseJsonObject } from "@trustwarden/core/json.ts";
 import type { AgentPrincipal, Principal } from "@trustwarden/core/principal.ts";
 import { parseScope } from "@trustwarden/core/scope.ts";
@@ -33,7 +34,8 @@ function agentWith(scopes: readonly (readonly string[])[]): AgentPrincipal {
   }));
   const leaf = chain.at(-1);
   if (leaf === undefined) throw new Error("a chain has a leaf");
-  return { ...leaf, kind: "agent", ownerId: "own_1", svidSha256: "A".repeat(43), custody: "agent", chain };
+  const held = { ownerId: "own_1", svidSha256: "A".repeat(43), custody: "agent" } as const;
+  return { ...leaf, kind: "agent", ...held, attested: NOTHING_ATTESTED, chain };
 }
 
 function ask(

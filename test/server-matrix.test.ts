@@ -14,12 +14,14 @@ import {
   type TestOwner,
 } from "./support/actors.ts";
 import { codeOf, type RawAnswer, type RawRequest, send, sendAdmin } from "./support/http.ts";
+import { joinNode } from "./support/nodes.ts";
 import { startTestServer, type TestServer } from "./support/server.ts";
 
 let server: TestServer;
 let owner: TestOwner;
 let agent: TestInstance;
 let verifier: TestInstance;
+let node: TestInstance;
 let aud: string;
 
 beforeAll(async () => {
@@ -27,12 +29,25 @@ beforeAll(async () => {
   owner = await createOwner(server);
   agent = await enrolAgent(server, owner);
   verifier = await enrolVerifier(server);
+  node = await joinNode(server);
   aud = await serverIdOf(server);
 });
 afterAll(async () => {
   await server.close();
   server.home.remove();
 });
+
+const NO_ULID = "01J0000000000000000000000A";
+const NO_INSTANCE = `inst-${NO_ULID}`;
+const NODE_INSTANCE = {
+  entry_id: `ent_${NO_ULID}`,
+  selectors: ["unix:uid:1"],
+  facts: { pid: 1, uid: 1, exe: "", strength: "unix" },
+  spki: "AA",
+  possession: "x",
+  class: null,
+  custody: "delivered",
+};
 
 /** A body of the right shape that does nothing, for each route that takes one; the action its intent must name. */
 const BODIES: Readonly<Record<string, { readonly body: object; readonly action: string }>> = {
@@ -41,6 +56,19 @@ const BODIES: Readonly<Record<string, { readonly body: object; readonly action: 
   "/v1/outcomes": { body: { outcome: "x" }, action: "act:outcome" },
   "/v1/revocations": { body: { target: { kind: "instance", id: "inst-none" } }, action: "revoke:instance" },
   "/v1/narrowings": { body: { instance_id: "inst-none", scope: [] }, action: "narrow:instance" },
+  "/v1/entries": { body: { node_entry: { name: "x", selectors: ["x"] } }, action: "create:entry" },
+  "/v1/entries/:id/removal": { body: {}, action: "remove:entry" },
+  "/v1/join-tokens": { body: { name: "x" }, action: "create:join-token" },
+  "/v1/node/instances": { body: NODE_INSTANCE, action: "issue:instance" },
+  "/v1/node/renewals": {
+    body: { instance_id: NO_INSTANCE, spki: "AA", possession: "x", class: null },
+    action: "renew:svid",
+  },
+  "/v1/node/jwt-svids": {
+    body: { instance_id: NO_INSTANCE, audiences: ["x"], identity: "class" },
+    action: "issue:jwt-svid",
+  },
+  "/v1/node/endings": { body: { instance_id: NO_INSTANCE }, action: "revoke:instance" },
   "/v1/owners": { body: { name: "carol", spki: "AA" }, action: "create:owner" },
   "/v1/federations": { body: { trust_domain: "own.test", endpoint: null }, action: "create:federation" },
   "/v1/federations/:trust_domain/bundle": { body: { bundle: "{}" }, action: "update:federation" },
@@ -50,6 +78,8 @@ const BODIES: Readonly<Record<string, { readonly body: object; readonly action: 
 };
 const READS: Readonly<Record<string, string>> = {
   "/v1/owners": "read:owners",
+  "/v1/entries": "read:entries",
+  "/v1/node/entries": "read:entries",
   "/v1/agents": "read:agents",
   "/v1/agents/:id": "read:agents",
   "/v1/events": "read:ledger",
@@ -77,7 +107,7 @@ function requestOf(method: string, path: string): RawRequest & { readonly action
   return { method, target, action, body: JSON.stringify(body) };
 }
 
-type Kind = "anonymous" | "agent" | "verifier" | "owner" | "operator";
+type Kind = "anonymous" | "agent" | "verifier" | "node" | "owner" | "operator";
 
 function ask(
   kind: Kind,
@@ -92,6 +122,8 @@ function ask(
       return send(server.url, signedRequest(agent, { ...request, action, aud }), agent.tls);
     case "verifier":
       return send(server.url, request, verifier.tls);
+    case "node":
+      return send(server.url, request, node.tls);
     case "owner":
       return over(ownerRequest(owner, { ...request, aud }));
     case "operator":
@@ -114,7 +146,7 @@ describe("the access matrix", () => {
       const { method, path, access, listeners } = route;
       const request = requestOf(method, path);
       const isOnMain = listeners.includes("main");
-      for (const kind of ["anonymous", "agent", "verifier", "owner", "operator"] as const) {
+      for (const kind of ["anonymous", "agent", "verifier", "node", "owner", "operator"] as const) {
         const answer = await ask(kind, request, !isOnMain);
         if (!isOnMain && kind !== "owner" && kind !== "operator") {
           expect([method, path, kind, answer.status]).toEqual([method, path, kind, 404]);

@@ -28,7 +28,8 @@ function seedDescendants(dataDir: string, parent: TestInstance, count: number): 
   );
   const instances = database.prepare(
     `INSERT INTO instances (instance_id, kind, spiffe_id, agent_id, owner_id, parent_instance_id, path, name, scope,
-       depth, fan_out, budget, created_at, expires_at) VALUES (?, 'agent', ?, ?, ?, ?, ?, ?, 'read:transactions', 9, 999, NULL, ?, ?)`,
+       depth, fan_out, budget, custody, created_at, expires_at)
+     VALUES (?, 'agent', ?, ?, ?, ?, ?, ?, 'read:transactions', 9, 999, NULL, 'agent', ?, ?)`,
   );
   const { owner_id: owner, path, agent_id: agentId, instance_id: instanceId } = parent.answer;
   const now = Math.floor(Date.now() / 1000);

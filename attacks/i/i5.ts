@@ -33,6 +33,7 @@ function forgeAction(world: World, { agent, verifier }: History): readonly Uint8
     approval: null,
     from: { peer: "127.0.0.1" },
     custody: "agent",
+    attested: { type: "none", strength: "none", composition_sha256: null },
     enforcement: "service",
     lease_epoch: 0,
     time: formatTime(Date.now()),

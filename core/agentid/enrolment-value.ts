@@ -6,6 +6,7 @@
  * them. Nothing here is proven; the documents inside are verified by the server (`enrolment.ts`).
  */
 import { encodeBase64url, encodeUtf8, parseBase64url, parseUtf8 } from "../bytes.ts";
+import { sha256 } from "../crypto.ts";
 import { TrustWardenError } from "../error.ts";
 import { Fields } from "../fields.ts";
 import { formatCanonicalJson, type JsonObject, parseJsonObject } from "../json.ts";
@@ -87,6 +88,11 @@ export function parseJoinTokenValue(text: string): JoinTokenValue {
   const value = { ...parseReference(members, "join_token_invalid"), token: members.digest("token") };
   members.end();
   return value;
+}
+
+/** What a server keeps of a join token: base64url SHA-256 of its bytes. @throws TrustWardenError `base64_malformed`. */
+export function digestOfJoinToken(token: string): string {
+  return encodeBase64url(sha256(parseBase64url(token)));
 }
 
 /** The `twg1.` text of a grant. */

@@ -6,7 +6,7 @@
  * is one that the server gave and nobody used is the caller's check.
  */
 import { formatThumbprint, type PublicKey, parseP256PublicKey } from "../crypto.ts";
-import { issueEnvelope, parseEnvelope, verifyEnvelope } from "../dsse.ts";
+import { issueEnvelope, parseEnvelope, parseUnverifiedPayload, verifyEnvelope } from "../dsse.ts";
 import { TrustWardenError } from "../error.ts";
 import { Fields } from "../fields.ts";
 import type { Signer } from "../signer.ts";
@@ -61,6 +61,17 @@ export function verifyPossession(options: {
   if (claimed.enrolment !== options.enrolmentSha256) throw invalid("enrolment_sha256");
   if (options.nonce !== undefined && nonce !== options.nonce) throw new TrustWardenError("nonce_invalid");
   return { nonce, thumbprint, publicKey };
+}
+
+/**
+ * What a proof claims to be bound to; only for finding what it follows, which `verifyPossession` then demands.
+ *
+ * @throws TrustWardenError `possession_invalid`, and the DSSE and JSON codes.
+ */
+export function parseUnverifiedEnrolmentDigest(envelope: string): string {
+  return new Fields(parseUnverifiedPayload(parseEnvelope(envelope)), "possession_invalid").digest(
+    "enrolment_sha256",
+  );
 }
 
 function invalid(field: string): TrustWardenError {

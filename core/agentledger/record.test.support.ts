@@ -134,6 +134,7 @@ export function issueTestDecision(
     approval: null,
     from: { peer: "127.0.0.1" },
     custody: "agent",
+    attested: { type: "none", strength: "none", composition_sha256: null },
     enforcement: "service",
     lease_epoch: 7,
     time: TIME,

@@ -9,6 +9,7 @@
  */
 import type { ActionClass, ActionName } from "../action.ts";
 import { partsOf } from "../action.ts";
+import { NOTHING_ATTESTED } from "../attestation.ts";
 import type { Decision, PolicyReference } from "../decision.ts";
 import { type AgentPrincipal, type Enforcement, formatPrincipal, type Principal } from "../principal.ts";
 import { isCovered, type Scope } from "../scope.ts";
@@ -72,6 +73,7 @@ function ask(input: DecideInput): PolicyInput | undefined {
       subject: input.subject ?? "none",
       enforcement: input.enforcement,
       principal: describe(principal),
+      agent: describeAgent(principal),
       chain,
       scope: { covered: isChainCovering(input, chain.length), links: chain.length },
       view: input.view,
@@ -103,6 +105,7 @@ function describe(principal: Principal): PolicyInput["principal"] {
         custody: principal.custody,
       };
     case "verifier":
+    case "node":
       return { kind, id, class_id: classIdOf(principal), owner_id: "", custody: "none" };
     case "owner":
       return { kind, id, class_id: "", owner_id: principal.ownerId, custody: "none" };
@@ -110,6 +113,16 @@ function describe(principal: Principal): PolicyInput["principal"] {
     case "operator":
       return { kind, id, class_id: "", owner_id: "", custody: "none" };
   }
+}
+
+/** What was verified of an agent; nobody else is one. */
+function describeAgent(principal: Principal): PolicyInput["agent"] {
+  const facts = principal.kind === "agent" ? principal.attested : NOTHING_ATTESTED;
+  const { type, strength, selectors, compositionSha256 } = facts;
+  return {
+    attested: { type, strength, selectors },
+    composition_sha256: compositionSha256 === null ? "" : compositionSha256,
+  };
 }
 
 /** The SPIFFE ID without its last segment, which has to be the instance. */

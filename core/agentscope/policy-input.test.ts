@@ -27,6 +27,7 @@ const input = {
     owner_id: "own_1",
     custody: "agent",
   },
+  agent: { attested: { type: "none", strength: "none", selectors: [] }, composition_sha256: "" },
   chain: ["agt_1"],
   scope: { covered: true, links: 1 },
   view: { fresh: true, epoch: 7 },
@@ -52,6 +53,22 @@ describe("a policy input", () => {
     ["an unknown enforcement", { ...input, enforcement: "hope" }],
     ["an unknown principal", { ...input, principal: { ...input.principal, kind: "admin" } }],
     ["an unknown custody", { ...input, principal: { ...input.principal, custody: "lost" } }],
+    ["no strength", { ...input, agent: { ...input.agent, attested: { type: "none", selectors: [] } } }],
+    [
+      "an unknown strength",
+      { ...input, agent: { ...input.agent, attested: { ...input.agent.attested, strength: "sure" } } },
+    ],
+    [
+      "more selectors than a workload has",
+      {
+        ...input,
+        agent: {
+          ...input.agent,
+          attested: { ...input.agent.attested, selectors: Array(129).fill("unix:uid:1") },
+        },
+      },
+    ],
+    ["a composition that is null", { ...input, agent: { ...input.agent, composition_sha256: null } }],
     ["more links than the chain has", { ...input, scope: { covered: true, links: 2 } }],
     ["fewer links than the chain has", { ...input, scope: { covered: true, links: 0 } }],
     ["coverage that is text", { ...input, scope: { covered: "true", links: 1 } }],

@@ -10,16 +10,19 @@
  * @see policies/README.md, "The input".
  */
 import { type ActionClass, parseActionName, partsOf } from "../action.ts";
+import { STRENGTHS } from "../attestation.ts";
 import { TrustWardenError } from "../error.ts";
 
 /** As long as a SPIFFE ID may be; longer than any name of ours. */
 const MAX_TEXT_CHARS = 2048;
+/** As many as a workload can have. */
+const MAX_SELECTORS = 128;
 /** Deeper than any delegation limit that can be granted. */
 const MAX_CHAIN = 64;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused.
 const CONTROL_CHARACTER = /[\u0000-\u001f\u007f]/;
 
-const PRINCIPAL_KINDS = ["agent", "enrollee", "owner", "operator", "verifier"] as const;
+const PRINCIPAL_KINDS = ["agent", "enrollee", "owner", "operator", "verifier", "node"] as const;
 const CLASSES = ["A", "B", "C"] as const satisfies readonly ActionClass[];
 const PLANES = ["data", "control"] as const;
 const SUBJECTS = ["self", "descendant", "other", "none"] as const;
@@ -53,6 +56,16 @@ export interface PolicyInput {
     readonly owner_id: string;
     readonly custody: (typeof CUSTODIES)[number];
   };
+  /** What was verified when an agent's identity was issued; `none` and empty for anyone but an agent. */
+  readonly agent: {
+    readonly attested: {
+      readonly type: string;
+      readonly strength: (typeof STRENGTHS)[number];
+      readonly selectors: readonly string[];
+    };
+    /** base64url; empty when none was declared. */
+    readonly composition_sha256: string;
+  };
   /** Agent ids from the root down; empty for anyone but an agent. */
   readonly chain: readonly string[];
   /** Whether every link's scope covers the action, and how many links there are. */
@@ -74,6 +87,7 @@ export function parsePolicyInput(value: unknown): PolicyInput {
     "subject",
     "enforcement",
     "principal",
+    "agent",
     "chain",
     "scope",
     "view",
@@ -91,6 +105,7 @@ export function parsePolicyInput(value: unknown): PolicyInput {
     subject: oneOf(root.subject, SUBJECTS, "subject"),
     enforcement: oneOf(root.enforcement, ENFORCEMENTS, "enforcement"),
     principal: parsePrincipal(root.principal),
+    agent: parseAgent(root.agent),
     chain,
     scope: { covered: boolean(scope.covered, "scope.covered"), links },
     view: { fresh: boolean(view.fresh, "view.fresh"), epoch: integer(view.epoch, "view.epoch") },
@@ -117,9 +132,26 @@ function parsePrincipal(value: unknown): PolicyInput["principal"] {
   };
 }
 
+function parseAgent(value: unknown): PolicyInput["agent"] {
+  const agent = members(value, "agent", ["attested", "composition_sha256"]);
+  const attested = members(agent.attested, "agent.attested", ["type", "strength", "selectors"]);
+  return {
+    attested: {
+      type: text(attested.type, "agent.attested.type"),
+      strength: oneOf(attested.strength, STRENGTHS, "agent.attested.strength"),
+      selectors: texts(attested.selectors, "agent.attested.selectors", MAX_SELECTORS),
+    },
+    composition_sha256: text(agent.composition_sha256, "agent.composition_sha256"),
+  };
+}
+
 function parseChain(value: unknown): readonly string[] {
-  if (!Array.isArray(value) || value.length > MAX_CHAIN) return refuse("chain");
-  return Array.from(value, (link: unknown) => text(link, "chain"));
+  return texts(value, "chain", MAX_CHAIN);
+}
+
+function texts(value: unknown, field: string, maxItems: number): readonly string[] {
+  if (!Array.isArray(value) || value.length > maxItems) return refuse(field);
+  return Array.from(value, (item: unknown) => text(item, field));
 }
 
 /** The value's own members, when they are exactly the named ones. */

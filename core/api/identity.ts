@@ -19,18 +19,34 @@ export const nonceAnswer = z.object({
 });
 export type NonceAnswer = z.infer<typeof nonceAnswer>;
 
+const digest = z.string().regex(/^[A-Za-z0-9_-]{43}$/);
+/** What an agent is made of, by digest. Bound to the instance at its birth; drift asks for a new instance. */
+export const composition = z
+  .strictObject({
+    model: digest.optional(),
+    prompts: digest.optional(),
+    skills: digest.optional(),
+    tools: digest.optional(),
+  })
+  .refine((value) => Object.values(value).some((member) => member !== undefined), "empty");
+
 /** `POST /v1/instances`: a ticket or grant, and a proof of possession of the new key. Nothing else is read. */
 export const instanceRequest = z.strictObject({
   enrolment: envelope.describe("DSSE ticket or grant"),
   possession: envelope.describe("DSSE proof of possession over nonce, key and enrolment"),
   spki: base64url.describe("SubjectPublicKeyInfo DER of the new P-256 key"),
+  custody: z
+    .enum(["agent", "delivered", "sidecar"])
+    .default("agent")
+    .describe("who holds the key; anything but agent only weakens the claim"),
+  composition: composition.nullable().default(null),
 });
-export type InstanceRequest = z.infer<typeof instanceRequest>;
+export type InstanceRequest = z.output<typeof instanceRequest>;
 
 /** Answer of enrolment and renewal. */
 export const identityAnswer = z.object({
   spiffe_id: z.string(),
-  agent_id: z.string().nullable().describe("null for a verifier"),
+  agent_id: z.string().nullable().describe("null for a verifier or node"),
   instance_id: z.string(),
   owner_id: z.string().nullable(),
   name: z.string(),
@@ -52,8 +68,12 @@ export const identityAnswer = z.object({
 export type IdentityAnswer = z.infer<typeof identityAnswer>;
 
 /** `POST /v1/svids/renew` (agent: mTLS and intent; verifier: mTLS) */
-export const renewRequest = z.strictObject({ possession: envelope, spki: base64url });
-export type RenewRequest = z.infer<typeof renewRequest>;
+export const renewRequest = z.strictObject({
+  possession: envelope,
+  spki: base64url,
+  composition: composition.nullable().default(null).describe("another than at birth is refused"),
+});
+export type RenewRequest = z.output<typeof renewRequest>;
 
 /** `POST /v1/jwt-svids` (agent) */
 export const jwtSvidRequest = z.strictObject({ audience: z.string().min(1).max(2048) });

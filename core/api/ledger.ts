@@ -1,5 +1,6 @@
 /** HTTP API: questions to the ledger and to the registry. */
 import { z } from "zod";
+import { STRENGTHS } from "../attestation.ts";
 
 /** `GET /v1/events` (owner and agent: their own subtree; operator: all) */
 export const eventQuery = z.strictObject({
@@ -72,6 +73,13 @@ export const agentView = z.object({
       scope: z.array(z.string()),
       effective_scope: z.array(z.string()).describe("atoms of its scope that every ancestor covers"),
       status: z.enum(["live", "revoked", "expired"]),
+      custody: z.enum(["agent", "delivered", "sidecar"]).describe("who holds its key"),
+      attested: z
+        .object({ type: z.string(), strength: z.enum(STRENGTHS), selectors: z.array(z.string()) })
+        .describe("what was verified when its identity was issued"),
+      composition_sha256: z.string().nullable(),
+      entry_id: z.string().nullable().describe("registration entry that it was born of"),
+      node_instance_id: z.string().nullable().describe("node that asked for it"),
       created_at: z.number().int(),
       expires_at: z.number().int(),
     }),

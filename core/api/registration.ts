@@ -4,7 +4,8 @@
  * Wire members are snake_case, like the records. Binary values are unpadded base64url unless said otherwise.
  */
 import { z } from "zod";
-import { identityAnswer } from "./identity.ts";
+import { evidence } from "./attestation.ts";
+import { composition, identityAnswer } from "./identity.ts";
 
 const envelope = z.string().min(1).max(65_535);
 const base64url = z
@@ -18,17 +19,6 @@ const entryId = z.string().regex(/^ent_[0-7][0-9A-HJKMNP-TV-Z]{25}$/);
 const instanceId = z.string().regex(/^inst-[0-7][0-9A-HJKMNP-TV-Z]{25}$/);
 /** Parsed and bounded again by `core/agentid/selector.ts`. */
 const selectors = z.array(z.string().min(1).max(1024)).max(64).describe("type:value, as SPIRE writes them");
-
-/** What an agent is made of, by digest. Bound to the instance at its birth; drift asks for a new instance. */
-export const composition = z
-  .strictObject({
-    model: digest.optional(),
-    prompts: digest.optional(),
-    skills: digest.optional(),
-    tools: digest.optional(),
-  })
-  .refine((value) => Object.values(value).some((member) => member !== undefined), "empty");
-export type CompositionRequest = z.infer<typeof composition>;
 
 /** A new key and the proof that the caller holds it. */
 const keyProof = z.strictObject({ spki: base64url, possession: envelope });
@@ -82,7 +72,7 @@ export const joinTokenEvidence = z
   .strictObject({ type: z.literal("join_token"), token: digest })
   .describe("the token inside a twj1. value");
 /** What a node shows to be admitted. */
-export const nodeEvidence = z.discriminatedUnion("type", [joinTokenEvidence]);
+export const nodeEvidence = z.discriminatedUnion("type", [joinTokenEvidence, ...evidence.options]);
 export type NodeEvidence = z.infer<typeof nodeEvidence>;
 
 /** `POST /v1/nodes` (enrollee); the possession's `enrolment_sha256` is the digest of JCS(evidence). */
@@ -93,6 +83,19 @@ export const nodeRequest = z.strictObject({
   possession: envelope,
 });
 export type NodeRequest = z.infer<typeof nodeRequest>;
+
+/**
+ * `POST /v1/attested-instances` (enrollee): a workload with evidence of its own, such as a job or a pod. The possession's
+ * `enrolment_sha256` is the digest of JCS(evidence).
+ */
+export const attestedInstanceRequest = z.strictObject({
+  entry_id: entryId.nullable().describe("null: the one entry that matches"),
+  evidence,
+  composition: composition.nullable().default(null),
+  spki: base64url,
+  possession: envelope,
+});
+export type AttestedInstanceRequest = z.output<typeof attestedInstanceRequest>;
 
 /** `GET /v1/node/entries` (node): the entries that it may ask for, a page at a time. */
 export const nodeEntriesQuery = z.strictObject({ cursor: z.string().max(64).optional() });
@@ -132,13 +135,13 @@ export const nodeInstanceRequest = z.strictObject({
   entry_id: entryId,
   selectors,
   facts: workloadFacts,
-  composition: composition.nullable(),
+  composition: composition.nullable().default(null),
   spki: base64url,
   possession: envelope,
   class: keyProof.nullable().describe("the key of a class SVID, or null for none"),
   custody: z.enum(["delivered", "sidecar"]),
 });
-export type NodeInstanceRequest = z.infer<typeof nodeInstanceRequest>;
+export type NodeInstanceRequest = z.output<typeof nodeInstanceRequest>;
 export const nodeIdentityAnswer = identityAnswer.extend({
   class_svid_chain: z.array(base64url).nullable().describe("DER, leaf first; null when none was asked for"),
   hint: z.string(),
@@ -155,9 +158,9 @@ export const nodeRenewalRequest = z.strictObject({
   spki: base64url,
   possession: envelope,
   class: keyProof.nullable(),
-  composition: composition.nullable().optional().describe("another than at birth is refused"),
+  composition: composition.nullable().default(null).describe("another than at birth is refused"),
 });
-export type NodeRenewalRequest = z.infer<typeof nodeRenewalRequest>;
+export type NodeRenewalRequest = z.output<typeof nodeRenewalRequest>;
 
 /** `POST /v1/node/jwt-svids` (node) */
 export const nodeJwtRequest = z.strictObject({

@@ -45,6 +45,7 @@ well_formed if {
 	is_boolean(input.scope.covered)
 	input.subject in {"self", "descendant", "other", "none"}
 	input.enforcement in {"gateway", "service", "self"}
+	agent_is_described
 	input.principal.custody in {"agent", "delivered", "sidecar", "none"}
 	is_string(input.principal.id)
 	is_string(input.principal.class_id)
@@ -53,6 +54,17 @@ well_formed if {
 	every agent_id in input.chain {
 		is_string(agent_id)
 	}
+}
+
+# A policy of one's own may ask for more than that it is there, such as a strength of at least `unix`.
+agent_is_described if {
+	is_string(input.agent.attested.type)
+	input.agent.attested.strength in {"none", "same_uid", "unix", "launcher", "network"}
+	is_array(input.agent.attested.selectors)
+	every selector in input.agent.attested.selectors {
+		is_string(selector)
+	}
+	is_string(input.agent.composition_sha256)
 }
 
 action_is_one_name if {
@@ -117,7 +129,7 @@ permitted if {
 permitted if {
 	input.plane == "control"
 	input.principal.kind == "enrollee"
-	input.action.name == "issue:instance"
+	input.action.name in {"issue:instance", "issue:node"}
 	input.subject in {"self", "none"}
 }
 
@@ -160,6 +172,9 @@ permitted if {
 		"narrow:instance",
 		"read:agents",
 		"read:ledger",
+		"create:entry",
+		"read:entries",
+		"remove:entry",
 	}
 	input.subject in {"self", "descendant"}
 }
@@ -169,6 +184,21 @@ permitted if {
 	input.principal.kind == "verifier"
 	input.action.name in {"hold:lease", "ask:decision", "record:outcome", "renew:svid"}
 	input.subject in {"self", "none"}
+}
+
+permitted if {
+	input.plane == "control"
+	input.principal.kind == "node"
+	input.action.name in {"hold:lease", "read:entries", "renew:svid"}
+	input.subject in {"self", "none"}
+}
+
+# Below a node are the entries that name it and the instances that it asked for.
+permitted if {
+	input.plane == "control"
+	input.principal.kind == "node"
+	input.action.name in {"issue:instance", "renew:svid", "issue:jwt-svid", "revoke:instance"}
+	input.subject == "descendant"
 }
 
 # What only an agent, an enrollee or a verifier can do for itself is not on the operators' list.

@@ -25,6 +25,10 @@ reading := {
 	"subject": "none",
 	"enforcement": "service",
 	"principal": agent,
+	"agent": {
+		"attested": {"type": "node", "strength": "unix", "selectors": ["node:host-1", "unix:uid:1000"]},
+		"composition_sha256": "",
+	},
 	"chain": ["agt_1", "agt_2"],
 	"scope": {"covered": true, "links": 2},
 	"view": {"fresh": true, "epoch": 7},
@@ -97,6 +101,11 @@ test_each_malformed_member_is_named_so if {
 		{"principal": {"id": 7}},
 		{"principal": {"class_id": 7}},
 		{"principal": {"owner_id": 7}},
+		{"agent": {"attested": {"type": 7}}},
+		{"agent": {"attested": {"strength": "sure"}}},
+		{"agent": {"attested": {"selectors": "unix:uid:1000"}}},
+		{"agent": {"attested": {"selectors": ["unix:uid:1000", 7]}}},
+		{"agent": {"composition_sha256": 7}},
 		{"chain": ["agt_1", 7]},
 		{"chain": ["agt_1"]},
 		{"action": {"path": "2026/april"}},
@@ -112,6 +121,12 @@ test_each_malformed_member_is_named_so if {
 test_every_custody_is_known if {
 	every custody in ["agent", "delivered", "sidecar", "none"] {
 		reasons_for(object.union(reading, {"principal": {"custody": custody}})) == set()
+	}
+}
+
+test_every_strength_is_known if {
+	every strength in ["none", "same_uid", "unix", "launcher", "network"] {
+		reasons_for(object.union(reading, {"agent": {"attested": {"strength": strength}}})) == set()
 	}
 }
 
@@ -198,13 +213,13 @@ test_coverage_and_freshness_are_said_even_where_neither_is_needed if {
 }
 
 test_only_agents_act_in_the_data_plane if {
-	every kind in ["enrollee", "owner", "operator", "verifier", "admin", ""] {
+	every kind in ["enrollee", "owner", "operator", "verifier", "node", "admin", ""] {
 		reasons_for(object.union(reading, {"principal": other(kind)})) == {"principal_not_permitted"}
 	}
 }
 
 test_an_unknown_plane_permits_nobody if {
-	every kind in ["agent", "enrollee", "owner", "operator", "verifier"] {
+	every kind in ["agent", "enrollee", "owner", "operator", "verifier", "node"] {
 		case := object.union(reading, {"plane": "astral", "principal": object.union(agent, {"kind": kind})})
 		reasons_for(case) == {"principal_not_permitted"}
 	}
@@ -212,7 +227,7 @@ test_an_unknown_plane_permits_nobody if {
 
 # Who may do what in the control plane, to whom: this table is the whole truth, and the test is exhaustive.
 permitted_table := {
-	"enrollee": {"issue:instance": {"self", "none"}},
+	"enrollee": {"issue:instance": {"self", "none"}, "issue:node": {"self", "none"}},
 	"agent": {
 		"renew:svid": {"self"},
 		"issue:jwt-svid": {"self"},
@@ -228,6 +243,17 @@ permitted_table := {
 		"narrow:instance": {"self", "descendant"},
 		"read:agents": {"self", "descendant"},
 		"read:ledger": {"self", "descendant"},
+		"create:entry": {"self", "descendant"},
+		"read:entries": {"self", "descendant"},
+		"remove:entry": {"self", "descendant"},
+	},
+	"node": {
+		"hold:lease": {"self", "none"},
+		"read:entries": {"self", "none"},
+		"renew:svid": {"self", "none", "descendant"},
+		"issue:instance": {"descendant"},
+		"issue:jwt-svid": {"descendant"},
+		"revoke:instance": {"descendant"},
 	},
 	"verifier": {
 		"hold:lease": {"self", "none"},
@@ -237,7 +263,8 @@ permitted_table := {
 	},
 	"operator": {name: {"self", "descendant", "other", "none"} |
 		some name in {
-			"create:owner", "create:verifier-ticket", "revoke:instance", "revoke:agent", "revoke:owner",
+			"create:owner", "create:verifier-ticket", "create:join-token", "create:entry", "remove:entry",
+			"read:entries", "revoke:instance", "revoke:agent", "revoke:owner",
 			"narrow:instance", "read:agents", "read:ledger", "stop:server",
 		}
 	},

@@ -6,16 +6,19 @@
  */
 import { pathOf } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { instanceRequest } from "@trustwarden/core/api/identity.ts";
+import { attestedInstanceRequest, nodeRequest } from "@trustwarden/core/api/registration.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Arrival } from "./arrival.ts";
-import type { Caller } from "./caller.ts";
+import type { Caller, Enrolments } from "./caller.ts";
 import { verifyEnrollee } from "./enrolment-credentials.ts";
+import { verifyAttestedWorkload, verifyJoiningNode } from "./evidence-credentials.ts";
 import { formatControlResource, requireIntentOf, verifyControlIntent } from "./intent-credentials.ts";
-import { agentOf, requireLivePeer, verifierOf, verifyPeerSvid } from "./peer.ts";
+import { agentOf, nodeOf, requireLivePeer, verifierOf, verifyPeerSvid } from "./peer.ts";
 import { formatRoute, type GuardedRoute } from "./route.ts";
 import type { Services } from "./services.ts";
 
 const VERIFIERS = "/trustwarden/verifier/";
+const NODES = "/trustwarden/node/";
 
 /** What is known of a caller even when the rest of its proof fails. */
 export interface Evidence {
@@ -29,15 +32,15 @@ export interface Evidence {
  * @param evidence - filled in on the way, for the record of a refusal.
  * @throws TrustWardenError any 401 code; 400 codes for credentials that do not parse; `clock_rolled_back`.
  */
-export function authenticateCaller(
+export async function authenticateCaller(
   services: Services,
   visit: { readonly arrival: Arrival; readonly route: GuardedRoute },
   evidence: Evidence,
-): Caller {
+): Promise<Caller> {
   const { arrival, route } = visit;
   // Whoever holds a bearer token can be anybody who has seen it (D2).
   if (arrival.headers.authorization !== undefined) throw new TrustWardenError("svid_bearer_refused");
-  const caller = proveCaller(services, visit, evidence);
+  const caller = await proveCaller(services, visit, evidence);
   if (!route.access.includes(caller.principal.kind)) {
     throw new TrustWardenError("principal_refused", {
       kind: caller.principal.kind,
@@ -51,14 +54,28 @@ function proveCaller(
   services: Services,
   { arrival, route }: { readonly arrival: Arrival; readonly route: GuardedRoute },
   evidence: Evidence,
-): Caller {
-  if (route.access.includes("enrollee")) {
-    return verifyEnrollee(services, instanceRequest.parse(arrival.body), services.clock.trustedSeconds());
-  }
+): Caller | Promise<Caller> {
+  if (route.access.includes("enrollee")) return proveEnrollee(services, route.enrolment, arrival.body);
   const ownerHeader = arrival.headers["trustwarden-owner"];
   if (ownerHeader !== undefined) return proveOwner(services, arrival, String(ownerHeader));
   if (arrival.listener === "admin") return { principal: { kind: "operator" }, intent: null };
   return provePeer(services, { arrival, route }, evidence);
+}
+
+function proveEnrollee(
+  services: Services,
+  enrolment: keyof Enrolments,
+  body: unknown,
+): Caller | Promise<Caller> {
+  const now = services.clock.trustedSeconds();
+  switch (enrolment) {
+    case "document":
+      return verifyEnrollee(services, instanceRequest.parse(body), now);
+    case "node":
+      return verifyJoiningNode(services, nodeRequest.parse(body), now);
+    case "workload":
+      return verifyAttestedWorkload(services, attestedInstanceRequest.parse(body), now);
+  }
 }
 
 function proveOwner(services: Services, arrival: Arrival, header: string): Caller {
@@ -81,6 +98,7 @@ function provePeer(
   evidence.spiffeId = svid.id;
   const peer = requireLivePeer(services, svid, now);
   if (pathOf(svid.id).startsWith(VERIFIERS)) return { principal: verifierOf(peer), intent: null };
+  if (pathOf(svid.id).startsWith(NODES)) return { principal: nodeOf(peer), intent: null };
   const principal = agentOf(peer);
   // The outcome in the body is itself signed by the agent; an intent to report would need a report of its own.
   if (route.recording === "outcome") return { principal, intent: null };

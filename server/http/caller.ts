@@ -5,12 +5,14 @@ import type { VerifiedIntent } from "@trustwarden/core/intent.ts";
 import type {
   AgentPrincipal,
   EnrolleePrincipal,
+  NodePrincipal,
   OperatorPrincipal,
   OwnerPrincipal,
   Principal,
   VerifierPrincipal,
 } from "@trustwarden/core/principal.ts";
 import type { IssueCommand } from "../store/ports.ts";
+import type { AdmitNodeCommand, EntryIssueCommand } from "../store/registration-ports.ts";
 
 interface AgentCaller {
   readonly principal: AgentPrincipal;
@@ -21,8 +23,15 @@ interface AgentCaller {
 export interface EnrolleeCaller {
   readonly principal: EnrolleePrincipal;
   readonly intent: null;
-  /** The verified ticket or grant, as the command that it allows. */
-  readonly enrolment: Omit<IssueCommand, "context">;
+  /** The verified document or evidence, as the one command that it allows. */
+  readonly enrolment: Partial<Enrolments>;
+}
+
+/** What an enrollee may become, by what it has proven. */
+export interface Enrolments {
+  readonly document: Omit<IssueCommand, "context">;
+  readonly node: Omit<AdmitNodeCommand, "context">;
+  readonly workload: Omit<EntryIssueCommand, "context">;
 }
 
 interface OwnerCaller {
@@ -35,25 +44,49 @@ interface OperatorCaller {
   readonly intent: null;
 }
 
+interface NodeCaller {
+  readonly principal: NodePrincipal;
+  readonly intent: null;
+}
+
 interface VerifierCaller {
   readonly principal: VerifierPrincipal;
   readonly intent: null;
 }
 
-export type Caller = AgentCaller | EnrolleeCaller | OwnerCaller | OperatorCaller | VerifierCaller;
+export type Caller =
+  | AgentCaller
+  | EnrolleeCaller
+  | OwnerCaller
+  | OperatorCaller
+  | VerifierCaller
+  | NodeCaller;
 
-/** The enrolment that a caller proved; only routes that admit enrollees alone ask. */
-export function enrolmentOf(caller: Caller): Omit<IssueCommand, "context"> {
-  if (!("enrolment" in caller)) throw new Error("only enrollees come here");
-  return caller.enrolment;
+/** The enrolment that a caller proved; only routes that admit enrollees alone ask, each for its own kind. */
+export function enrolmentOf<Kind extends keyof Enrolments>(caller: Caller, kind: Kind): Enrolments[Kind] {
+  const command = "enrolment" in caller ? caller.enrolment[kind] : undefined;
+  if (command === undefined) throw new Error("only enrollees of one kind come here");
+  return command;
 }
 
-/** The instance behind a caller: an agent's or a verifier's. */
+/** Whether a principal is an instance, with an SVID of its own. */
+export function isInstance(
+  principal: Principal,
+): principal is AgentPrincipal | VerifierPrincipal | NodePrincipal {
+  return principal.kind === "agent" || principal.kind === "verifier" || principal.kind === "node";
+}
+
+/** The node that calls; only routes that admit nodes alone ask. */
+export function nodeOf({ principal }: Caller): NodePrincipal {
+  if (principal.kind !== "node") throw new Error("only nodes come here");
+  return principal;
+}
+
+/** The instance behind a caller. */
 export function instanceOf({ principal }: { readonly principal: Principal }): {
   readonly instanceId: string;
   readonly svidSha256: string;
 } {
-  if (principal.kind !== "agent" && principal.kind !== "verifier")
-    throw new Error("only instances come here");
+  if (!isInstance(principal)) throw new Error("only instances come here");
   return { instanceId: principal.instanceId, svidSha256: principal.svidSha256 };
 }

@@ -14,7 +14,7 @@ import type { Appended } from "../ledger/ledger.ts";
 import type { ControlDraft } from "../store/ports.ts";
 import { type Arrival, pathOfTarget } from "./arrival.ts";
 import { authenticateCaller, type Evidence } from "./authenticate.ts";
-import type { Caller } from "./caller.ts";
+import { type Caller, isInstance } from "./caller.ts";
 import { formatControlResource } from "./intent-credentials.ts";
 import { requireLiveChain } from "./peer.ts";
 import { formatRoute, type GuardedRoute, type Question } from "./route.ts";
@@ -62,7 +62,7 @@ async function authenticate(
 ): Promise<Caller> {
   const evidence: Evidence = {};
   try {
-    return authenticateCaller(services, visit, evidence);
+    return await authenticateCaller(services, visit, evidence);
   } catch (error) {
     if (error instanceof TrustWardenError) await recordRefusal(services, { ...visit, evidence, error });
     throw error;
@@ -195,6 +195,7 @@ function chainOf({ principal }: Caller): readonly string[] {
     case "owner":
       return [`owner:${principal.ownerId}`];
     case "verifier":
+    case "node":
     case "enrollee":
     case "operator":
       return [];
@@ -203,6 +204,6 @@ function chainOf({ principal }: Caller): readonly string[] {
 
 /** Asks the store again, immediately before acting: a revocation may have come between. */
 function requireStillLive(services: Services, { principal }: Caller): void {
-  if (principal.kind !== "agent" && principal.kind !== "verifier") return;
+  if (!isInstance(principal)) return;
   requireLiveChain(services.reads, principal.instanceId, services.clock.trustedSeconds());
 }

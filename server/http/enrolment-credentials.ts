@@ -1,7 +1,8 @@
 /**
  * What an enrollee brings: a ticket or a grant, the new key, and the proof that it holds it.
  *
- * Everything that the certificate will say comes from the signed document; the body adds the key and nothing else.
+ * Everything that the certificate will say comes from the signed document; the body adds the key, and what the holder
+ * says of itself: who else has the key, and what it is composed of.
  */
 
 import {
@@ -21,9 +22,13 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { parseScope } from "@trustwarden/core/scope.ts";
 import type { IssueCommand } from "../store/ports.ts";
 import type { EnrolleeCaller } from "./caller.ts";
+import { digestOrNull } from "./composition-request.ts";
 import type { Services } from "./services.ts";
 
-type Document = Omit<IssueCommand, "context" | "spki" | "thumbprint" | "enrolment" | "possession">;
+type Document = Omit<
+  IssueCommand,
+  "context" | "spki" | "thumbprint" | "enrolment" | "possession" | "custody" | "compositionSha256"
+>;
 type EnrolmentServices = Pick<Services, "trustDomain" | "reads" | "nonces" | "serverKey">;
 
 /** A verifier is named by its operator and holds no scope: it acts for nobody. */
@@ -59,11 +64,15 @@ export function verifyEnrollee(
     principal: { kind: "enrollee", via, enrolmentId: jti, thumbprint },
     intent: null,
     enrolment: {
-      ...document.command,
-      spki,
-      thumbprint,
-      enrolment: request.enrolment,
-      possession: request.possession,
+      document: {
+        ...document.command,
+        custody: request.custody,
+        compositionSha256: digestOrNull(request.composition),
+        spki,
+        thumbprint,
+        enrolment: request.enrolment,
+        possession: request.possession,
+      },
     },
   };
 }

@@ -1,5 +1,5 @@
 /**
- * The one upgrade that is served: a verifier's lease, on the stop listener. It walks the same path as every request;
+ * The one upgrade that is served: a verifier's or node's lease, on the stop listener. It walks the same path as every request;
  * when the guard lets it through, the revocation feed takes the socket over.
  */
 import type { IncomingMessage } from "node:http";
@@ -59,7 +59,7 @@ async function upgrade(
       socket.setTimeout(0);
       socket.write(SWITCHING);
       services.feed.accept(socket, {
-        ...verifierOf(caller),
+        ...holderOf(caller),
         isLive: () => isLive(services, arrival, caller),
       });
     },
@@ -96,8 +96,9 @@ function arrivalOf(
   };
 }
 
-function verifierOf({ principal }: Caller): { readonly spiffeId: string; readonly instanceId: string } {
-  if (principal.kind !== "verifier") throw new Error("only verifiers hold leases");
+function holderOf({ principal }: Caller): { readonly spiffeId: string; readonly instanceId: string } {
+  if (principal.kind !== "verifier" && principal.kind !== "node")
+    throw new Error("only verifiers and nodes hold leases");
   return { spiffeId: principal.spiffeId, instanceId: principal.instanceId };
 }
 
@@ -106,7 +107,7 @@ function isLive(services: Services, { socket }: Arrival, caller: Caller): boolea
   try {
     const now = services.clock.trustedSeconds();
     verifyPeerSvid(services, socket, now);
-    requireLiveChain(services.reads, verifierOf(caller).instanceId, now);
+    requireLiveChain(services.reads, holderOf(caller).instanceId, now);
     return true;
   } catch {
     // Safe: any doubt cuts the stream, and the verifier has to come back through the guard.

@@ -8,7 +8,7 @@ import type { Socket } from "node:net";
 import { instanceIdOf, pathOf } from "@trustwarden/core/agentid/spiffe-id.ts";
 import type { X509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import type { AgentPrincipal, VerifierPrincipal } from "@trustwarden/core/principal.ts";
+import type { AgentPrincipal, NodePrincipal, VerifierPrincipal } from "@trustwarden/core/principal.ts";
 import type { InstanceState, StoreReads } from "../store/ports.ts";
 import { peerChainOf } from "./peer-chain.ts";
 import type { Services } from "./services.ts";
@@ -91,7 +91,8 @@ export function agentOf({ svid, instance, chain }: LivePeer): AgentPrincipal {
     instanceId: instance.instanceId,
     ownerId,
     svidSha256: svid.leaf.sha256,
-    custody: "agent",
+    custody: instance.custody,
+    attested: instance.attested,
     chain: chain.map((link) => ({
       agentId: link.agentId ?? "",
       instanceId: link.instanceId,
@@ -106,6 +107,18 @@ export function verifierOf({ svid, instance }: LivePeer): VerifierPrincipal {
   if (instance.kind !== "verifier") throw new TrustWardenError("principal_refused", { kind: instance.kind });
   return {
     kind: "verifier",
+    spiffeId: instance.spiffeId,
+    instanceId: instance.instanceId,
+    name: instance.name,
+    svidSha256: svid.leaf.sha256,
+  };
+}
+
+/** The principal of a live node. @throws TrustWardenError `principal_refused` when it is none. */
+export function nodeOf({ svid, instance }: LivePeer): NodePrincipal {
+  if (instance.kind !== "node") throw new TrustWardenError("principal_refused", { kind: instance.kind });
+  return {
+    kind: "node",
     spiffeId: instance.spiffeId,
     instanceId: instance.instanceId,
     name: instance.name,

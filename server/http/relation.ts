@@ -3,17 +3,19 @@
  *
  * What does not exist is `other`, exactly as what belongs to somebody else, so that nobody learns which it was.
  */
+import { isForNode } from "@trustwarden/core/agentid/registration-entry.ts";
 import type { Subject } from "@trustwarden/core/agentscope/policy-input.ts";
-import type { Principal } from "@trustwarden/core/principal.ts";
+import type { NodePrincipal, Principal } from "@trustwarden/core/principal.ts";
 import type { StoreReads } from "../store/ports.ts";
 
 /** Something that can be named in the control plane. */
 export type Target =
   | { readonly kind: "instance"; readonly id: string }
   | { readonly kind: "agent"; readonly id: string }
-  | { readonly kind: "owner"; readonly id: string };
+  | { readonly kind: "owner"; readonly id: string }
+  | { readonly kind: "entry"; readonly id: string };
 
-type Reads = Pick<StoreReads, "findInstance" | "findAgent" | "isDescendant">;
+type Reads = Pick<StoreReads, "findInstance" | "findAgent" | "findEntry" | "isDescendant">;
 
 /** The relation of a target to a principal. */
 export function relationOf(reads: Reads, principal: Principal, target: Target): Subject {
@@ -24,6 +26,8 @@ export function relationOf(reads: Reads, principal: Principal, target: Target): 
       return relationToOwner(reads, principal.ownerId, target);
     case "verifier":
       return target.kind === "instance" && target.id === principal.instanceId ? "self" : "other";
+    case "node":
+      return relationToNode(reads, principal, target);
     case "enrollee":
     case "operator":
       return "none";
@@ -37,8 +41,23 @@ function relationToAgent(reads: Reads, instanceId: string, target: Target): Subj
   return isBelow ? "descendant" : "other";
 }
 
+/** Below a node are the entries that name its host and the instances that it asked for. */
+function relationToNode(reads: Reads, node: NodePrincipal, target: Target): Subject {
+  if (target.kind === "entry") {
+    const entry = reads.findEntry(target.id);
+    return entry?.kind === "agent" && isForNode(entry.document, node.name) ? "descendant" : "other";
+  }
+  if (target.kind !== "instance") return "other";
+  if (target.id === node.instanceId) return "self";
+  return reads.findInstance(target.id)?.nodeInstanceId === node.instanceId ? "descendant" : "other";
+}
+
 function relationToOwner(reads: Reads, ownerId: string, target: Target): Subject {
   if (target.kind === "owner") return target.id === ownerId ? "self" : "other";
+  if (target.kind === "entry") {
+    const entry = reads.findEntry(target.id);
+    return entry?.kind === "agent" && entry.document.owner === ownerId ? "descendant" : "other";
+  }
   const found = target.kind === "agent" ? reads.findAgent(target.id) : reads.findInstance(target.id);
   return found?.ownerId === ownerId ? "descendant" : "other";
 }

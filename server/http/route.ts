@@ -8,7 +8,7 @@ import type { ControlKind } from "@trustwarden/core/event.ts";
 import type { Principal } from "@trustwarden/core/principal.ts";
 import type { z } from "zod";
 import type { Arrival } from "./arrival.ts";
-import type { Caller } from "./caller.ts";
+import type { Caller, Enrolments } from "./caller.ts";
 import type { Services } from "./services.ts";
 
 /** `main` serves agents and services, `stop` only what must work when everything else is busy, `admin` operators,
@@ -92,6 +92,8 @@ export interface GuardedRoute<
   readonly recording: Recording;
   /** Kind of the control record of a `single` recording. */
   readonly kind: ControlKind;
+  /** What the enrollees of this route prove themselves with. */
+  readonly enrolment: keyof Enrolments;
   /** Stopping goes on when the ledger cannot record. */
   readonly isStopLane: boolean;
   /** Control action, such as `revoke:instance`. */
@@ -116,10 +118,10 @@ export function defineGuarded<
   Query extends z.ZodType = z.ZodType,
   Params extends z.ZodType = z.ZodType,
 >(
-  route: Omit<GuardedRoute<Body, Query, Params>, "kind" | "isStopLane"> &
-    Partial<Pick<GuardedRoute, "kind" | "isStopLane">>,
+  route: Omit<GuardedRoute<Body, Query, Params>, "kind" | "isStopLane" | "enrolment"> &
+    Partial<Pick<GuardedRoute, "kind" | "isStopLane" | "enrolment">>,
 ): GuardedRoute {
-  return { kind: "read", isStopLane: false, ...route };
+  return { kind: "read", isStopLane: false, enrolment: "document", ...route };
 }
 
 /** Whether an act's answer goes out as it is. */

@@ -58,7 +58,7 @@ describe("the route table", () => {
   it("has one upgrade: the lease, for verifiers, on the stop listener", () => {
     const upgrades = ROUTES.filter(({ answer }) => answer === "upgrade");
     expect(upgrades.map(({ path, access, listeners }) => ({ path, access, listeners }))).toEqual([
-      { path: "/v1/lease", access: ["verifier"], listeners: ["stop"] },
+      { path: "/v1/lease", access: ["verifier", "node"], listeners: ["stop"] },
     ]);
   });
 

@@ -4,9 +4,11 @@
  */
 import type { Route } from "./route.ts";
 import { ACTIONS_ROUTES } from "./table/actions.ts";
+import { ENTRIES_ROUTES } from "./table/entries.ts";
 import { FEDERATION_ROUTES } from "./table/federation.ts";
 import { IDENTITY_ROUTES } from "./table/identity.ts";
 import { LEDGER_ROUTES } from "./table/ledger.ts";
+import { NODES_ROUTES } from "./table/nodes.ts";
 import { OPERATION_ROUTES } from "./table/operation.ts";
 import { PUBLIC_ROUTES } from "./table/public.ts";
 import { REGISTRY_ROUTES } from "./table/registry.ts";
@@ -20,6 +22,8 @@ export const ROUTES: readonly Route[] = [
   ...STOPPING_ROUTES,
   ...REGISTRY_ROUTES,
   ...FEDERATION_ROUTES,
+  ...ENTRIES_ROUTES,
+  ...NODES_ROUTES,
   ...LEDGER_ROUTES,
   ...OPERATION_ROUTES,
 ];

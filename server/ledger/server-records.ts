@@ -117,6 +117,11 @@ function formatDecision({
     approval: null,
     from: { peer },
     custody: agent.custody,
+    attested: {
+      type: agent.attested.type,
+      strength: agent.attested.strength,
+      composition_sha256: agent.attested.compositionSha256,
+    },
     enforcement,
     lease_epoch: decision.epoch,
     time: formatTime(nowMs),

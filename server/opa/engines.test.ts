@@ -49,6 +49,7 @@ const reading: PolicyInput = parsePolicyInput({
     owner_id: "own_1",
     custody: "agent",
   },
+  agent: { attested: { type: "none", strength: "none", selectors: [] }, composition_sha256: "" },
   chain: ["agt_1"],
   scope: { covered: true, links: 1 },
   view: { fresh: true, epoch: 7 },

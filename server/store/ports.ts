@@ -9,9 +9,12 @@
  * Every command throws the codes of its checks and then has written nothing.
  */
 import type { Limits } from "@trustwarden/core/agentid/delegation.ts";
+import type { AttestationFacts } from "@trustwarden/core/attestation.ts";
 import type { ControlRecord } from "@trustwarden/core/event.ts";
+import type { Custody } from "@trustwarden/core/principal.ts";
 import type { Scope } from "@trustwarden/core/scope.ts";
 import type { FederationCommands, FederationReads } from "./federation-ports.ts";
+import type { RegistrationCommands, RegistrationReads } from "./registration-ports.ts";
 
 export type {
   FederationChange,
@@ -61,6 +64,9 @@ export interface IssueCommand {
   readonly scope: Scope;
   readonly ttlSeconds: number;
   readonly limits: Limits;
+  readonly custody: Custody;
+  /** Of the composition that the holder declared; null for none. */
+  readonly compositionSha256: string | null;
   readonly spki: Uint8Array;
   readonly thumbprint: string;
   /** Envelope texts that the `issue` event embeds. */
@@ -94,6 +100,8 @@ export interface RenewCommand {
   readonly spki: Uint8Array;
   readonly thumbprint: string;
   readonly possession: string;
+  /** When it is declared again; another than at birth is refused. */
+  readonly compositionSha256: string | null;
 }
 
 export interface RevokeCommand {
@@ -105,6 +113,8 @@ export interface RevokeCommand {
 export interface Revoked {
   /** Live instances that died by this. */
   readonly instances: number;
+  /** What verifiers are told; more than the target itself where others die with it. */
+  readonly targets: readonly Pick<FeedTarget, "kind" | "id">[];
 }
 
 export interface NarrowCommand {
@@ -122,7 +132,7 @@ export interface JwtCommand {
 }
 
 /** The commands. Each resolves after commit; many that wait are committed as one group. */
-export interface StoreCommands extends FederationCommands {
+export interface StoreCommands extends FederationCommands, RegistrationCommands {
   /** @throws TrustWardenError `owner_exists`. */
   createOwner(command: {
     readonly context: CommandContext;
@@ -138,7 +148,8 @@ export interface StoreCommands extends FederationCommands {
   /** @throws TrustWardenError the delegation codes, `ticket_used`, `grant_used`, `name_taken`, `quota_exceeded`,
    *   `key_reused`, `identity_revoked`, `ancestor_dead`. */
   issue(command: IssueCommand): Promise<Committed<IssuedIdentity>>;
-  /** @throws TrustWardenError `identity_revoked`, `identity_expired`, `ancestor_dead`, `key_reused`. */
+  /** @throws TrustWardenError `identity_revoked`, `identity_expired`, `ancestor_dead`, `key_reused`,
+   *   `composition_changed`. */
   renew(command: RenewCommand): Promise<Committed<IssuedIdentity>>;
   issueJwt(command: JwtCommand): Promise<Committed<{ readonly svid: string; readonly expiresAt: number }>>;
   /** @throws TrustWardenError `not_found`. Idempotent: revoking the dead takes an epoch and says 0 instances. */
@@ -192,10 +203,13 @@ export interface ServerSvid {
   readonly expiresAt: number;
 }
 
+export const INSTANCE_KINDS = ["agent", "verifier", "node"] as const;
+export type InstanceKind = (typeof INSTANCE_KINDS)[number];
+
 /** One instance with its liveness, as reads give it. */
 export interface InstanceState {
   readonly instanceId: string;
-  readonly kind: "agent" | "verifier";
+  readonly kind: InstanceKind;
   readonly spiffeId: string;
   readonly agentId: string | null;
   readonly ownerId: string | null;
@@ -204,6 +218,12 @@ export interface InstanceState {
   readonly name: string;
   readonly scope: Scope;
   readonly limits: Limits;
+  readonly custody: Custody;
+  readonly attested: AttestationFacts;
+  /** The node that asked for it; null for whoever enrolled itself. */
+  readonly nodeInstanceId: string | null;
+  /** The registration entry that it was born of, or null. */
+  readonly entryId: string | null;
   readonly createdAt: number;
   readonly expiresAt: number;
   readonly isRevoked: boolean;
@@ -236,7 +256,7 @@ export interface AgentState {
 }
 
 /** Reads; synchronous, on a read-only connection, never inside a transaction that writes. */
-export interface StoreReads extends FederationReads {
+export interface StoreReads extends FederationReads, RegistrationReads {
   epoch(): number;
   /** Unix milliseconds of the latest committed command; 0 before the first. */
   clockFloorMs(): number;
@@ -246,7 +266,7 @@ export interface StoreReads extends FederationReads {
   /** From the root instance down to the named one, inclusive; empty when unknown. */
   chainOf(instanceId: string): readonly InstanceState[];
   findInstance(instanceId: string): InstanceState | undefined;
-  /** An agent's or verifier's SVID that no revocation has superseded; gone some time after it expired. */
+  /** An instance's SVID, never a class's, that no revocation has superseded; gone some time after it expired. */
   findSvid(svidSha256: string): SvidState | undefined;
   findAgent(agentId: string): AgentState | undefined;
   listAgents(query: {

@@ -203,6 +203,7 @@ class World {
       approval: null,
       from: { peer: "127.0.0.1" },
       custody: "agent",
+      attested: { type: "none", strength: "none", composition_sha256: null },
       enforcement: "service",
       lease_epoch: epoch,
       time,

@@ -8,6 +8,7 @@ import { readEpoch } from "./commands/epoch.ts";
 import { listFederations } from "./federation-rows.ts";
 import type { AgentState, FeedTarget, InstanceState, OwnerState, StoreReads, SvidState } from "./ports.ts";
 import type { Row, SqliteDatabase } from "./sqlite-database.ts";
+import { entriesOfNode, findEntry, listEntries } from "./sqlite-entry.ts";
 import { findInstance, INSTANCE_COLUMNS, lineOf, parseInstanceRow } from "./sqlite-instance.ts";
 
 /** Newest instances shown of one agent; a fleet may have had a hundred thousand. */
@@ -24,7 +25,7 @@ const LIST_OWNERS = `SELECT ${OWNER_COLUMNS} FROM owners ORDER BY name`;
 const FIND_SVID = `
   SELECT svids.instance_id, svids.not_after, svids.spki FROM svids
   JOIN instances ON instances.instance_id = svids.instance_id
-  WHERE svids.svid_sha256 = ? AND instances.revoked_epoch IS NULL`;
+  WHERE svids.svid_sha256 = ? AND instances.revoked_epoch IS NULL AND svids.is_class = 0`;
 
 const AGENT_COLUMNS = "agent_id, path, name, owner_id, parent_agent_id, is_revoked";
 const FIND_AGENT = `SELECT ${AGENT_COLUMNS} FROM agents WHERE agent_id = ?`;
@@ -63,6 +64,9 @@ export function createReads(database: SqliteDatabase, nowSeconds: () => number):
     pendingEntries: () => database.all(PENDING).map(parsePending),
     targetsSince: (epoch) => database.all(TARGETS, epoch).map(parseTarget),
     listFederations: () => listFederations(database),
+    findEntry: (entryId) => findEntry(database, entryId),
+    listEntries: (query) => listEntries(database, query),
+    entriesOfNode: (query) => entriesOfNode(database, query),
     close: () => database.close(),
   };
 }

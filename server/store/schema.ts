@@ -27,9 +27,10 @@ const PRAGMAS = `
 
 /**
  * `keys` holds every key that was ever certified or registered, for ever: a key is never used twice. `claims` holds
- * what is single use until it expires. `feed` is the epoch: its largest key. `outbox` is what the ledger is owed.
- * `revocations` dates the epochs that revoked somebody; `issuers` are the certificates that issued SVIDs, by serial;
- * `status_slots` are the places of JWT-SVIDs in the token status lists.
+ * what is single use until it expires. `entries` holds removed ones too, so that none is registered again. `feed` is
+ * the epoch: its largest key. `outbox` is what the ledger is owed. `revocations` dates the epochs that revoked
+ * somebody; `issuers` are the certificates that issued SVIDs, by serial; `status_slots` are the places of JWT-SVIDs in
+ * the token status lists.
  */
 const TABLES = `
   CREATE TABLE meta (
@@ -56,9 +57,37 @@ const TABLES = `
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX agents_by_owner ON agents (owner_id, is_revoked);
   CREATE INDEX agents_by_parent ON agents (parent_agent_id);
+  CREATE TABLE entries (
+    entry_id TEXT NOT NULL PRIMARY KEY,
+    kind TEXT NOT NULL CHECK (kind IN ('agent', 'node')),
+    owner_id TEXT REFERENCES owners (owner_id),
+    document TEXT NOT NULL,
+    envelope TEXT,
+    first_selector TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    removed_epoch INTEGER,
+    CHECK ((kind = 'agent') = (owner_id IS NOT NULL)),
+    CHECK ((kind = 'agent') = (envelope IS NOT NULL)),
+    CHECK ((kind = 'agent') = (expires_at IS NOT NULL))
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX entries_by_owner ON entries (owner_id, entry_id);
+  CREATE INDEX entries_by_selector ON entries (kind, first_selector);
+  CREATE TABLE entry_nodes (
+    node TEXT NOT NULL,
+    entry_id TEXT NOT NULL REFERENCES entries (entry_id),
+    PRIMARY KEY (node, entry_id)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE join_tokens (
+    token_sha256 TEXT NOT NULL PRIMARY KEY,
+    name TEXT NOT NULL,
+    expires_at INTEGER NOT NULL,
+    used_at INTEGER
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX join_tokens_by_end ON join_tokens (expires_at);
   CREATE TABLE instances (
     instance_id TEXT NOT NULL PRIMARY KEY,
-    kind TEXT NOT NULL CHECK (kind IN ('agent', 'verifier')),
+    kind TEXT NOT NULL CHECK (kind IN ('agent', 'verifier', 'node')),
     spiffe_id TEXT NOT NULL,
     agent_id TEXT REFERENCES agents (agent_id),
     owner_id TEXT REFERENCES owners (owner_id),
@@ -69,11 +98,17 @@ const TABLES = `
     depth INTEGER NOT NULL CHECK (depth >= 0),
     fan_out INTEGER NOT NULL CHECK (fan_out >= 0),
     budget INTEGER CHECK (budget >= 0),
+    custody TEXT NOT NULL CHECK (custody IN ('agent', 'delivered', 'sidecar')),
+    attested TEXT,
+    composition_sha256 TEXT,
+    node_instance_id TEXT REFERENCES instances (instance_id),
+    entry_id TEXT REFERENCES entries (entry_id),
     created_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
     revoked_epoch INTEGER,
     CHECK ((kind = 'agent') = (agent_id IS NOT NULL)),
-    CHECK ((agent_id IS NULL) = (owner_id IS NULL))
+    CHECK ((agent_id IS NULL) = (owner_id IS NULL)),
+    CHECK (node_instance_id IS NULL OR kind = 'agent')
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX instances_by_parent ON instances (parent_instance_id, revoked_epoch, expires_at, budget);
   CREATE INDEX instances_by_owner ON instances (owner_id, revoked_epoch, expires_at);
@@ -84,13 +119,15 @@ const TABLES = `
     serial TEXT NOT NULL PRIMARY KEY,
     der BLOB NOT NULL
   ) STRICT, WITHOUT ROWID;
+  CREATE INDEX instances_by_node ON instances (node_instance_id) WHERE node_instance_id IS NOT NULL;
   CREATE TABLE svids (
     svid_sha256 TEXT NOT NULL PRIMARY KEY,
     instance_id TEXT NOT NULL REFERENCES instances (instance_id),
     serial TEXT NOT NULL UNIQUE,
     spki BLOB NOT NULL,
     not_after INTEGER NOT NULL,
-    issuer TEXT NOT NULL REFERENCES issuers (serial)
+    issuer TEXT NOT NULL REFERENCES issuers (serial),
+    is_class INTEGER NOT NULL CHECK (is_class IN (0, 1))
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX svids_by_end ON svids (not_after);
   CREATE INDEX svids_by_instance ON svids (instance_id);

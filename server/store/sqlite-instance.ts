@@ -1,12 +1,17 @@
 /** Instances as rows: read alike by the commands (in their transaction) and by the plain reads. */
+import { type AttestationFacts, NOTHING_ATTESTED, STRENGTHS } from "@trustwarden/core/attestation.ts";
+import { Fields } from "@trustwarden/core/fields.ts";
+import { formatCanonicalJson, parseJsonObject } from "@trustwarden/core/json.ts";
+import { CUSTODIES } from "@trustwarden/core/principal.ts";
 import { parseScope, type Scope } from "@trustwarden/core/scope.ts";
-import type { InstanceState } from "./ports.ts";
+import { INSTANCE_KINDS, type InstanceState } from "./ports.ts";
 import type { Row, SqliteDatabase } from "./sqlite-database.ts";
 
 /** Columns that `parseInstanceRow` reads. */
 export const INSTANCE_COLUMNS = `instances.instance_id, instances.kind, instances.spiffe_id, instances.agent_id,
   instances.owner_id, instances.parent_instance_id, instances.path, instances.name, instances.scope, instances.depth,
-  instances.fan_out, instances.budget, instances.created_at, instances.expires_at, instances.revoked_epoch`;
+  instances.fan_out, instances.budget, instances.custody, instances.attested, instances.composition_sha256,
+  instances.node_instance_id, instances.entry_id, instances.created_at, instances.expires_at, instances.revoked_epoch`;
 
 const FIND = `SELECT ${INSTANCE_COLUMNS} FROM instances WHERE instance_id = ?`;
 
@@ -30,7 +35,7 @@ export function lineOf(database: SqliteDatabase, instanceId: string): readonly I
   return database.all(LINE, instanceId).map(parseInstanceRow);
 }
 
-/** The chain as records show it: `owner:<id>`, then the agent ids from the root down; empty for a verifier. */
+/** The chain as records show it: `owner:<id>`, then the agent ids from the root down; empty for who is no agent. */
 export function formatLine(line: readonly InstanceState[]): readonly string[] {
   const ownerId = line.at(0)?.ownerId ?? null;
   if (ownerId === null) return [];
@@ -40,7 +45,7 @@ export function formatLine(line: readonly InstanceState[]): readonly string[] {
 export function parseInstanceRow(row: Row): InstanceState {
   return {
     instanceId: row.text("instance_id"),
-    kind: row.text("kind") === "verifier" ? "verifier" : "agent",
+    kind: oneOf(INSTANCE_KINDS, row.text("kind")),
     spiffeId: row.text("spiffe_id"),
     agentId: row.textOrNull("agent_id"),
     ownerId: row.textOrNull("owner_id"),
@@ -53,10 +58,37 @@ export function parseInstanceRow(row: Row): InstanceState {
       fanOut: row.integer("fan_out"),
       budget: row.integerOrNull("budget"),
     },
+    custody: oneOf(CUSTODIES, row.text("custody")),
+    attested: parseAttested(row.textOrNull("attested"), row.textOrNull("composition_sha256")),
+    nodeInstanceId: row.textOrNull("node_instance_id"),
+    entryId: row.textOrNull("entry_id"),
     createdAt: row.integer("created_at"),
     expiresAt: row.integer("expires_at"),
     isRevoked: row.integerOrNull("revoked_epoch") !== null,
   };
+}
+
+/** Null when nothing was attested; the composition has a column of its own. */
+export function formatAttestedColumn({ type, strength, selectors }: AttestationFacts): string | null {
+  if (strength === "none") return null;
+  return formatCanonicalJson({ type, strength, selectors: [...selectors] });
+}
+
+function parseAttested(text: string | null, compositionSha256: string | null): AttestationFacts {
+  if (text === null) return { ...NOTHING_ATTESTED, compositionSha256 };
+  const members = new Fields(parseJsonObject(text), "internal");
+  return {
+    type: members.text("type"),
+    strength: members.oneOf("strength", STRENGTHS),
+    selectors: members.texts("selectors"),
+    compositionSha256,
+  };
+}
+
+function oneOf<T extends string>(known: readonly T[], text: string): T {
+  const found = known.find((item) => item === text);
+  if (found === undefined) throw new Error("a row holds an unknown word");
+  return found;
 }
 
 /** Atoms have no spaces, so a space separates them. */

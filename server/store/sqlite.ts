@@ -20,6 +20,7 @@ import type {
   StoreReads,
 } from "./ports.ts";
 import { createReads } from "./reads.ts";
+import type { RegistrationCommands } from "./registration-ports.ts";
 import { rememberReads } from "./remembered-reads.ts";
 import { openForReading } from "./schema.ts";
 import type { FromWriter, ToWriter, WriterCommand, WriterData, WriterReply } from "./writer-protocol.ts";
@@ -99,7 +100,21 @@ function createCommands(writer: WriterClient): StoreCommands {
     markSequenced: async (outboxIds) => {
       await writer.run<null>({ kind: "markSequenced", outboxIds });
     },
+    ...createRegistrationCommands(writer),
     close: () => writer.close(),
+  };
+}
+
+function createRegistrationCommands(writer: WriterClient): RegistrationCommands {
+  return {
+    createJoinToken: (command) => writer.run({ kind: "createJoinToken", command }),
+    admitNode: (command) => writer.run({ kind: "admitNode", command }),
+    createEntry: (command) => writer.run({ kind: "createEntry", command }),
+    removeEntry: (command) => writer.run({ kind: "removeEntry", command }),
+    issueByEntry: (command) => writer.run({ kind: "issueByEntry", command }),
+    renewByNode: (command) => writer.run({ kind: "renewByNode", command }),
+    issueJwtByNode: (command) => writer.run({ kind: "issueJwtByNode", command }),
+    endByNode: (command) => writer.run({ kind: "endByNode", command }),
   };
 }
 

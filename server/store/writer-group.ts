@@ -6,6 +6,8 @@
  * the group fails and the writer must not go on.
  */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { admitNode } from "./commands/admit-node.ts";
+import { endByNode, issueJwtByNode, renewByNode } from "./commands/by-node.ts";
 import { changeFederation } from "./commands/change-federation.ts";
 import { claimIntent, removeEnded } from "./commands/claims.ts";
 import { raiseClockFloor, requireClock } from "./commands/clock.ts";
@@ -13,15 +15,19 @@ import { recordControl } from "./commands/control-record.ts";
 import { createOwner } from "./commands/create-owner.ts";
 import { createVerifierTicket } from "./commands/create-verifier-ticket.ts";
 import { type CommandDeps, type CommandResult, secondsOf } from "./commands/deps.ts";
+import { createEntry, removeEntry } from "./commands/entries.ts";
 import { issue } from "./commands/issue.ts";
+import { issueByEntry } from "./commands/issue-by-entry.ts";
 import { issueJwt } from "./commands/issue-jwt.ts";
 import { issueServerSvid } from "./commands/issue-server-svid.ts";
+import { createJoinToken } from "./commands/join-token.ts";
 import { narrow } from "./commands/narrow.ts";
 import { renew } from "./commands/renew.ts";
 import { issueCrls } from "./commands/revocation-lists.ts";
 import { revoke } from "./commands/revoke.ts";
 import { issueStatusList } from "./commands/status-slots.ts";
 import type { CommandContext, Committed, IssuedCrls, IssuedStatusList } from "./ports.ts";
+import type { RegistrationCommands } from "./registration-ports.ts";
 import type { SqliteDatabase } from "./sqlite-database.ts";
 import type { WriterCommand, WriterReply, WriterRequest } from "./writer-protocol.ts";
 
@@ -79,6 +85,15 @@ function runCommand(
       return commit(database, deps, request.command, () => narrow(database, request.command));
     case "issueServerSvid":
       return commit(database, deps, request.command, () => issueServerSvid(database, request.command, deps));
+    case "createJoinToken":
+    case "admitNode":
+    case "createEntry":
+    case "removeEntry":
+    case "issueByEntry":
+    case "renewByNode":
+    case "issueJwtByNode":
+    case "endByNode":
+      return commit<unknown>(database, deps, request.command, () => runRegistration(database, deps, request));
     case "revoke":
       // No clock check: stopping must work whatever the clock says.
       return commitAtAnyTime(database, deps, request.command, () => revoke(database, request.command));
@@ -91,6 +106,32 @@ function runCommand(
     case "markSequenced":
       for (const outboxId of request.outboxIds) database.run(MARK_SEQUENCED, outboxId);
       return null;
+  }
+}
+
+/** Runs one command of nodes and entries. */
+function runRegistration(
+  database: SqliteDatabase,
+  deps: CommandDeps,
+  request: Extract<WriterCommand, { readonly kind: keyof RegistrationCommands }>,
+): CommandResult<unknown> {
+  switch (request.kind) {
+    case "createJoinToken":
+      return createJoinToken(database, request.command, deps);
+    case "admitNode":
+      return admitNode(database, request.command, deps);
+    case "createEntry":
+      return createEntry(database, request.command, deps);
+    case "removeEntry":
+      return removeEntry(database, request.command);
+    case "issueByEntry":
+      return issueByEntry(database, request.command, deps);
+    case "renewByNode":
+      return renewByNode(database, request.command, deps);
+    case "issueJwtByNode":
+      return issueJwtByNode(database, request.command, deps);
+    case "endByNode":
+      return endByNode(database, request.command);
   }
 }
 

@@ -7,7 +7,23 @@ import type { IssueServerSvidCommand } from "./commands/issue-server-svid.ts";
 import type { IssueCrlsCommand } from "./commands/revocation-lists.ts";
 import type { IssueStatusListCommand } from "./commands/status-slots.ts";
 import type { FederationCommand } from "./federation-ports.ts";
-import type { IssueCommand, JwtCommand, NarrowCommand, RenewCommand, RevokeCommand } from "./ports.ts";
+import type {
+  CommandContext,
+  IssueCommand,
+  JwtCommand,
+  NarrowCommand,
+  RenewCommand,
+  RevokeCommand,
+} from "./ports.ts";
+import type {
+  AdmitNodeCommand,
+  CreateEntryCommand,
+  EntryIssueCommand,
+  JoinTokenCommand,
+  NodeEndCommand,
+  NodeJwtCommand,
+  NodeRenewCommand,
+} from "./registration-ports.ts";
 
 /** `workerData` of the writer. Holds private keys: never logged. */
 export interface WriterData {
@@ -22,6 +38,17 @@ export type WriterCommand =
   | { readonly kind: "issue"; readonly command: IssueCommand }
   | { readonly kind: "renew"; readonly command: RenewCommand }
   | { readonly kind: "issueJwt"; readonly command: JwtCommand }
+  | { readonly kind: "createJoinToken"; readonly command: JoinTokenCommand }
+  | { readonly kind: "admitNode"; readonly command: AdmitNodeCommand }
+  | { readonly kind: "createEntry"; readonly command: CreateEntryCommand }
+  | {
+      readonly kind: "removeEntry";
+      readonly command: { readonly context: CommandContext; readonly entryId: string };
+    }
+  | { readonly kind: "issueByEntry"; readonly command: EntryIssueCommand }
+  | { readonly kind: "renewByNode"; readonly command: NodeRenewCommand }
+  | { readonly kind: "issueJwtByNode"; readonly command: NodeJwtCommand }
+  | { readonly kind: "endByNode"; readonly command: NodeEndCommand }
   | { readonly kind: "revoke"; readonly command: RevokeCommand }
   | { readonly kind: "narrow"; readonly command: NarrowCommand }
   | { readonly kind: "issueServerSvid"; readonly command: IssueServerSvidCommand }

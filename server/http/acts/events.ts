@@ -72,6 +72,7 @@ function subtreeOf({ principal }: Caller): string | undefined {
     case "agent":
       return principal.agentId;
     case "verifier":
+    case "node":
     case "enrollee":
       throw new Error("they do not read the ledger");
   }

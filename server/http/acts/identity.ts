@@ -13,13 +13,17 @@ import type { Appended } from "../../ledger/ledger.ts";
 import type { Committed, IssuedIdentity } from "../../store/ports.ts";
 import { enrolmentOf, instanceOf } from "../caller.ts";
 import { contextOf } from "../command-context.ts";
+import { digestOrNull } from "../composition-request.ts";
 import type { Visit } from "../route.ts";
 import type { Services } from "../services.ts";
 
 /** A new instance for an enrollee. @throws TrustWardenError the codes of `issue`. */
 export async function enrol(services: Services, visit: Visit<InstanceRequest>): Promise<IdentityAnswer> {
   const context = contextOf(services, visit);
-  return settleIdentity(services, await services.commands.issue({ context, ...enrolmentOf(visit.caller) }));
+  return settleIdentity(
+    services,
+    await services.commands.issue({ context, ...enrolmentOf(visit.caller, "document") }),
+  );
 }
 
 /** A further SVID for a live instance, for a new key. @throws TrustWardenError the codes of `renew`. */
@@ -34,7 +38,15 @@ export async function renew(services: Services, visit: Visit<RenewRequest>): Pro
   const { thumbprint } = proof;
   return settleIdentity(
     services,
-    await services.commands.renew({ context, instanceId, svidSha256, spki, thumbprint, possession }),
+    await services.commands.renew({
+      context,
+      instanceId,
+      svidSha256,
+      spki,
+      thumbprint,
+      possession,
+      compositionSha256: digestOrNull(visit.body.composition),
+    }),
   );
 }
 
@@ -53,7 +65,7 @@ export async function issueJwt(
 }
 
 /** The certificate leaves only after its event is durable in the ledger. */
-async function settleIdentity(
+export async function settleIdentity(
   services: Services,
   committed: Committed<IssuedIdentity>,
 ): Promise<IdentityAnswer> {

@@ -142,6 +142,15 @@ function formatInstance(
     scope: [...instance.scope],
     effective_scope: instance.scope.filter(isCoveredByAll),
     status: statusOf(chain, now),
+    custody: instance.custody,
+    attested: {
+      type: instance.attested.type,
+      strength: instance.attested.strength,
+      selectors: [...instance.attested.selectors],
+    },
+    composition_sha256: instance.attested.compositionSha256,
+    entry_id: instance.entryId,
+    node_instance_id: instance.nodeInstanceId,
     created_at: instance.createdAt,
     expires_at: instance.expiresAt,
   };

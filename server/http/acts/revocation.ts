@@ -30,7 +30,7 @@ export async function revoke(services: Services, visit: Visit<Revocation>): Prom
   const target = normalTarget(visit.body.target);
   const context = contextOf(services, visit);
   const committed = await services.commands.revoke({ context, target, reason });
-  const stopped = await spread(services, { committed, targets: [target], startedMs });
+  const stopped = await spread(services, { committed, targets: committed.value.targets, startedMs });
   return { ...stopped, instances: committed.value.instances };
 }
 
@@ -54,7 +54,8 @@ export function normalTarget(target: Revocation["target"]): Revocation["target"]
   return { kind: "instance", id };
 }
 
-async function spread(
+/** Puts a committed change into force at every verifier, and records it beside that. */
+export async function spread(
   services: Services,
   options: {
     readonly committed: Committed<unknown>;
@@ -77,6 +78,23 @@ async function spread(
     event_id: committed.eventId,
     recorded: isRecorded,
   };
+}
+
+/**
+ * Tells every lease of a change that stops nobody, without waiting until they know, and records it.
+ *
+ * @throws TrustWardenError `ledger_unavailable`; the change stands and is recorded at the next start.
+ */
+export async function announce(
+  services: Services,
+  committed: Committed<unknown>,
+  targets: readonly Pick<FeedTarget, "kind" | "id">[],
+): Promise<void> {
+  const { feed, ledger, log } = services;
+  const { epoch } = committed;
+  // Handed to the feed, which waits for its publications when it closes.
+  feed.publish(targets, epoch).catch(() => log.error({ epoch }, "a change was not announced"));
+  await Promise.all([ledger.settle(committed), raiseEpoch(services, epoch)]);
 }
 
 async function raiseEpoch({ raiseEpoch: raise, log }: Services, epoch: number): Promise<void> {

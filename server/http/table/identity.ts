@@ -29,7 +29,7 @@ export const IDENTITY_ROUTES: readonly Route[] = [
     path: "/v1/svids/renew",
     listeners: MAIN_AND_ADMIN,
     summary: "A further SVID for the calling instance",
-    access: ["agent", "verifier"],
+    access: ["agent", "verifier", "node"],
     recording: "with_state",
     body: renewRequest,
     answer: identityAnswer,

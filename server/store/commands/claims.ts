@@ -10,6 +10,7 @@ import { sha256 } from "@trustwarden/core/crypto.ts";
 import { parseEnvelope } from "@trustwarden/core/dsse.ts";
 import { type ErrorCode, TrustWardenError } from "@trustwarden/core/error.ts";
 import type { CommandContext, IssueCommand } from "../ports.ts";
+import type { NetworkAttestation } from "../registration-ports.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
 import { secondsOf } from "./deps.ts";
 import { requireLiveSvid } from "./live-instance.ts";
@@ -46,6 +47,20 @@ export function claimEnrolment(database: SqliteDatabase, command: IssueCommand, 
   const { via, jti, enrolmentExpiresAt } = command;
   const { changes } = database.run(CLAIM, via, issuer, jti, enrolmentExpiresAt);
   if (changes === 0) throw new TrustWardenError(ENROLMENT_CODES[via], { jti });
+}
+
+/**
+ * Uses up evidence that may be shown once; the process that verified it may have forgotten it in a restart.
+ *
+ * @throws TrustWardenError `attestation_replayed`.
+ */
+export function claimEvidence(
+  database: SqliteDatabase,
+  { type, singleUse }: Pick<NetworkAttestation, "type" | "singleUse">,
+): void {
+  if (singleUse === null) return;
+  const { changes } = database.run(CLAIM, "evidence", type, singleUse.id, singleUse.expiresAt);
+  if (changes === 0) throw new TrustWardenError("attestation_replayed", { type });
 }
 
 /**

@@ -214,7 +214,7 @@ describe("revoke", () => {
       `WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 10000)
        INSERT INTO instances SELECT 'inst-' || i, kind, spiffe_id || i, agent_id, owner_id,
          CASE WHEN i < 100 THEN ? ELSE 'inst-' || (i / 10) END, path, name, scope, depth, fan_out, budget,
-         created_at, expires_at, NULL FROM n, instances WHERE instance_id = ?`,
+         custody, attested, composition_sha256, node_instance_id, entry_id, created_at, expires_at, NULL FROM n, instances WHERE instance_id = ?`,
       root.instanceId,
       root.instanceId,
     );

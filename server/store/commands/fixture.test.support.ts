@@ -142,6 +142,8 @@ function commandOf(options: IssueOptions): Omit<IssueCommand, "via" | "ownerId" 
     scope: parseScope(options.scope ?? ["read:tx", "write:reports"]),
     ttlSeconds: options.ttlSeconds ?? 3600,
     limits: options.limits ?? { depth: 2, fanOut: 4, budget: 100 },
+    custody: "agent",
+    compositionSha256: null,
     spki: key.spki,
     thumbprint: key.thumbprint,
     enrolment: '{"the":"ticket"}',
@@ -162,6 +164,7 @@ export function renewCommand(
     spki,
     thumbprint,
     possession: '{"the":"proof"}',
+    compositionSha256: null,
   };
 }
 

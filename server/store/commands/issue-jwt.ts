@@ -11,7 +11,7 @@ import type { JwtCommand } from "../ports.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
 import { formatLine } from "../sqlite-instance.ts";
 import { type CommandDeps, type CommandResult, secondsOf } from "./deps.ts";
-import { verifyLiveInstance } from "./live-instance.ts";
+import { type LiveInstance, verifyLiveInstance } from "./live-instance.ts";
 import { claimStatusSlot } from "./status-slots.ts";
 
 /** A bearer token outside our reach must die soon (JWT-SVID §3.3; SPIRE's default). */
@@ -29,8 +29,28 @@ export function issueJwt(
   deps: CommandDeps,
 ): CommandResult<{ readonly svid: string; readonly expiresAt: number }> {
   const { context, instanceId, audience, statusLists } = command;
+  const { instance, line } = verifyLiveInstance(database, instanceId, secondsOf(context));
+  const { spiffeId } = instance;
+  return issueJwtOf(database, deps, { context, instance, line, spiffeId, audience, statusLists });
+}
+
+/**
+ * A JWT-SVID of an instance that was found alive in this transaction, in its own name or its class's.
+ *
+ * @throws TrustWardenError `instance_unknown` for who is no agent.
+ */
+export function issueJwtOf(
+  database: SqliteDatabase,
+  deps: CommandDeps,
+  options: LiveInstance &
+    Pick<JwtCommand, "context" | "statusLists"> & {
+      readonly spiffeId: string;
+      readonly audience: string | readonly [string, ...string[]];
+    },
+): CommandResult<{ readonly svid: string; readonly expiresAt: number }> {
+  const { context, instance, line, spiffeId, audience, statusLists } = options;
+  const { instanceId } = instance;
   const now = secondsOf(context);
-  const { instance, line } = verifyLiveInstance(database, instanceId, now);
   if (instance.kind !== "agent") throw new TrustWardenError("instance_unknown", { instanceId });
   const chain = formatLine(line);
   const jti = formatUlid(context.nowMs, deps.random);
@@ -38,7 +58,7 @@ export function issueJwt(
   const { page, index } = claimStatusSlot(database, deps, { instanceId, expiresAt, now });
   const uri = `${statusLists}/${page}`;
   const svid = issueJwtSvid({
-    id: parseSpiffeId(instance.spiffeId),
+    id: parseSpiffeId(spiffeId),
     audience,
     issuer: deps.jwtIssuer,
     kid: deps.jwtKid,
@@ -57,12 +77,12 @@ export function issueJwt(
       kind: "jwt",
       allow: true,
       reasons: [],
-      subject: instance.spiffeId,
+      subject: spiffeId,
       chain,
       details: {
         agent_id: instance.agentId,
         instance_id: instanceId,
-        audience,
+        audience: typeof audience === "string" ? audience : [...audience],
         jti,
         kid: deps.jwtKid,
         expires_at: expiresAt,

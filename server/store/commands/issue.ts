@@ -13,36 +13,26 @@ import {
   requireShortWildcard,
   shortenLifetime,
 } from "@trustwarden/core/agentid/delegation.ts";
-import { parseAgentLabel, parseVerifierName, segmentsOf } from "@trustwarden/core/agentid/names.ts";
+import { parseVerifierName } from "@trustwarden/core/agentid/names.ts";
+import { NOTHING_ATTESTED } from "@trustwarden/core/attestation.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { parseScope } from "@trustwarden/core/scope.ts";
-import type { InstanceState, IssueCommand, IssuedIdentity } from "../ports.ts";
+import type { IssueCommand, IssuedIdentity } from "../ports.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
-import { formatLine, lineOf } from "../sqlite-instance.ts";
+import { lineOf } from "../sqlite-instance.ts";
+import { type Admission, type AgentApplication, admitAgent, bear, requireLiveOwner } from "./admission.ts";
 import { claimEnrolment } from "./claims.ts";
 import { type CommandDeps, type CommandResult, secondsOf } from "./deps.ts";
-import { formatIdentity } from "./identity.ts";
 import { requireLiveSvid } from "./live-instance.ts";
-import { claimName, createInstance, type InstanceDraft, requireInstanceQuota } from "./registry.ts";
-import { formatSvid, issueInstanceSvid } from "./svid.ts";
 
-const NO_PARENT_EXPIRY = Number.MAX_SAFE_INTEGER;
+/** The end of a parent that there is none of. */
+export const NO_PARENT_EXPIRY = Number.MAX_SAFE_INTEGER;
 const VERIFIER_LIMITS = { depth: 0, fanOut: 0, budget: null } as const;
 const VERIFIER_SEGMENTS = ["trustwarden", "verifier"] as const;
 
-const FIND_OWNER = "SELECT revoked_epoch FROM owners WHERE owner_id = ?";
 const SUM_LIVE_CHILDREN = `
   SELECT COUNT(*) AS live, total(budget) AS budget FROM instances
   WHERE parent_instance_id = ? AND revoked_epoch IS NULL AND expires_at > ?`;
-
-/** A checked instance, ready to be born. */
-interface Admission {
-  readonly draft: InstanceDraft;
-  readonly segments: readonly string[];
-  /** From the root down to the parent; empty without one. */
-  readonly parentLine: readonly InstanceState[];
-  readonly isShortened: boolean;
-}
 
 /**
  * @throws TrustWardenError `ticket_used`, `grant_used`, `owner_unknown`, `identity_revoked`, `instance_unknown`,
@@ -54,37 +44,11 @@ export function issue(
   command: IssueCommand,
   deps: CommandDeps,
 ): CommandResult<IssuedIdentity> {
-  const { context, spki } = command;
+  const { context, spki, via, enrolment, possession } = command;
   const admission = admit(database, command, deps);
-  const { draft, segments, parentLine, isShortened } = admission;
-  const instance = createInstance(database, deps, { draft, segments, nowMs: context.nowMs });
-  const svid = issueInstanceSvid(database, deps, { instance, spki, now: secondsOf(context) });
-  const chain = formatLine([...parentLine, instance]);
-  return {
-    value: formatIdentity({ instance, svid, chain, isShortened }),
-    draft: {
-      kind: "issue",
-      allow: true,
-      reasons: [],
-      subject: instance.spiffeId,
-      chain,
-      details: {
-        agent_id: instance.agentId,
-        instance_id: instance.instanceId,
-        spiffe_id: instance.spiffeId,
-        owner: instance.ownerId,
-        parent: parentLine.at(-1)?.spiffeId ?? null,
-        scope: [...instance.scope],
-        limits: { depth: draft.limits.depth, fan_out: draft.limits.fanOut, budget: draft.limits.budget },
-        expires_at: instance.expiresAt,
-        custody: "agent",
-        via: command.via,
-        ...formatSvid(svid),
-        enrolment: command.enrolment,
-        possession: command.possession,
-      },
-    },
-  };
+  const details = { via, enrolment, possession };
+  const { identity, event } = bear(database, deps, { context, admission, spki, details });
+  return { value: identity, draft: { kind: "issue", ...event } };
 }
 
 function admit(database: SqliteDatabase, command: IssueCommand, deps: CommandDeps): Admission {
@@ -102,19 +66,20 @@ function admitByTicket(database: SqliteDatabase, command: IssueCommand, deps: Co
   const now = secondsOf(command.context);
   const { ownerId } = command;
   if (ownerId === null) throw new TrustWardenError("ticket_invalid", { field: "owner" });
-  const owner = database.get(FIND_OWNER, ownerId);
-  if (owner === undefined) throw new TrustWardenError("owner_unknown", { ownerId });
-  if (owner.integerOrNull("revoked_epoch") !== null)
-    throw new TrustWardenError("identity_revoked", { ownerId });
+  requireLiveOwner(database, ownerId);
   claimEnrolment(database, command, ownerId);
   const lifetime = shortenLifetime({
     ttlSeconds: command.ttlSeconds,
     now,
     parentExpiresAt: NO_PARENT_EXPIRY,
   });
-  const child = childOf(command, lifetime.expiresAt);
-  requireShortWildcard(child, now);
-  return admitAgent(database, deps, { command, child, ownerId, parentLine: [], isShortened: false });
+  requireShortWildcard({ scope: parseScope(command.scope), expiresAt: lifetime.expiresAt }, now);
+  return admitAgent(database, deps, {
+    ...applicationOf(command, ownerId),
+    expiresAt: lifetime.expiresAt,
+    parentLine: [],
+    isShortened: false,
+  });
 }
 
 function admitByGrant(database: SqliteDatabase, command: IssueCommand, deps: CommandDeps): Admission {
@@ -133,7 +98,7 @@ function admitByGrant(database: SqliteDatabase, command: IssueCommand, deps: Com
     now,
     parentExpiresAt: parent.expiresAt,
   });
-  const child = childOf(command, lifetime.expiresAt);
+  const child = { scope: parseScope(command.scope), limits: command.limits, expiresAt: lifetime.expiresAt };
   const children = database.get(SUM_LIVE_CHILDREN, parent.instanceId, now);
   requireDelegable({
     parent: { ...parent, line: parentLine },
@@ -142,43 +107,23 @@ function admitByGrant(database: SqliteDatabase, command: IssueCommand, deps: Com
     now,
     mode: deps.rules.delegationMode,
   });
-  const { ownerId } = parent;
   return admitAgent(database, deps, {
-    command,
-    child,
-    ownerId,
+    ...applicationOf(command, parent.ownerId),
+    expiresAt: lifetime.expiresAt,
     parentLine,
     isShortened: lifetime.isShortened,
   });
 }
 
-/** What both ways to an agent have in common: its name and its owner's quotas. */
-function admitAgent(
-  database: SqliteDatabase,
-  deps: CommandDeps,
-  options: {
-    readonly command: IssueCommand;
-    readonly child: Pick<InstanceDraft, "scope" | "limits" | "expiresAt">;
-    readonly ownerId: string;
-    readonly parentLine: readonly InstanceState[];
-    readonly isShortened: boolean;
-  },
-): Admission {
-  const { command, child, ownerId, parentLine, isShortened } = options;
-  const { nowMs } = command.context;
-  const label = parseAgentLabel({ path: command.path, name: command.name });
-  const parent = parentLine.at(-1);
-  const { enrolmentIssuedAt } = command;
-  const name = { ...label, ownerId, parentAgentId: parent?.agentId ?? null, enrolmentIssuedAt, nowMs };
-  const agentId = claimName(database, deps, name);
-  requireInstanceQuota(database, deps, { ownerId, now: secondsOf(command.context) });
-  const parentInstanceId = parent?.instanceId ?? null;
-  return {
-    draft: { kind: "agent", agentId, ownerId, parentInstanceId, ...label, ...child },
-    segments: segmentsOf(label),
-    parentLine,
-    isShortened,
-  };
+/** Whoever enrols by a document of its own is attested by nobody. */
+function applicationOf(
+  command: IssueCommand,
+  ownerId: string,
+): Omit<AgentApplication, "expiresAt" | "parentLine" | "isShortened"> {
+  const { context, enrolmentIssuedAt, path, name, scope, limits, custody, compositionSha256 } = command;
+  const attested = { ...NOTHING_ATTESTED, compositionSha256 };
+  const origin = { custody, attested, nodeInstanceId: null, entryId: null };
+  return { context, enrolmentIssuedAt, path, name, scope, limits, ownerId, origin };
 }
 
 function admitVerifier(database: SqliteDatabase, command: IssueCommand): Admission {
@@ -197,18 +142,14 @@ function admitVerifier(database: SqliteDatabase, command: IssueCommand): Admissi
       name,
       scope: parseScope([]),
       limits: VERIFIER_LIMITS,
+      custody: "agent",
+      attested: NOTHING_ATTESTED,
+      nodeInstanceId: null,
+      entryId: null,
       expiresAt,
     },
     segments: [...VERIFIER_SEGMENTS, name],
     parentLine: [],
     isShortened: false,
   };
-}
-
-function childOf(
-  { scope, limits }: IssueCommand,
-  expiresAt: number,
-): Pick<InstanceDraft, "scope" | "limits" | "expiresAt"> {
-  // Parsed again after crossing the thread boundary: what is stored is canonical because this line says so.
-  return { scope: parseScope(scope), limits, expiresAt };
 }

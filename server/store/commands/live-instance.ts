@@ -7,7 +7,8 @@ import { lineOf } from "../sqlite-instance.ts";
 
 const FIND_SVID = `
   SELECT svids.instance_id, svids.not_after, instances.revoked_epoch, instances.expires_at
-  FROM svids JOIN instances ON instances.instance_id = svids.instance_id WHERE svids.svid_sha256 = ?`;
+  FROM svids JOIN instances ON instances.instance_id = svids.instance_id 
+  WHERE svids.svid_sha256 = ? AND svids.is_class = 0`;
 
 /** A live instance with the line it stands in. */
 export interface LiveInstance {
@@ -30,6 +31,38 @@ export function verifyLiveInstance(database: SqliteDatabase, instanceId: string,
   if (instance.expiresAt <= now) throw new TrustWardenError("identity_expired", { instanceId });
   requireLivingLine(line, now);
   return { instance, line };
+}
+
+/**
+ * A live node, by the SVID that its socket proved; what a node asks for is decided in the transaction that does it.
+ *
+ * @param node.now - Unix seconds.
+ * @throws TrustWardenError `principal_refused` when it is no node, and the codes of `verifyLiveInstance` and
+ *   `requireLiveSvid`.
+ */
+export function verifyLiveNode(
+  database: SqliteDatabase,
+  node: { readonly nodeInstanceId: string; readonly nodeSvidSha256: string; readonly now: number },
+): InstanceState {
+  const { nodeInstanceId: instanceId, nodeSvidSha256: svidSha256, now } = node;
+  const { instance } = verifyLiveInstance(database, instanceId, now);
+  if (instance.kind !== "node") throw new TrustWardenError("principal_refused", { kind: instance.kind });
+  requireLiveSvid(database, { svidSha256, instanceId, now });
+  return instance;
+}
+
+/**
+ * Refuses a composition that is declared again and is not the one that the instance was born with.
+ *
+ * @throws TrustWardenError `composition_changed`.
+ */
+export function requireSameComposition(
+  { instanceId, attested }: InstanceState,
+  compositionSha256: string | null,
+): void {
+  if (compositionSha256 !== null && compositionSha256 !== attested.compositionSha256) {
+    throw new TrustWardenError("composition_changed", { instanceId });
+  }
 }
 
 /**

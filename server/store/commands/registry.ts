@@ -9,7 +9,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { formatUlid } from "@trustwarden/core/id.ts";
 import type { InstanceState } from "../ports.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
-import { formatScopeColumn } from "../sqlite-instance.ts";
+import { formatAttestedColumn, formatScopeColumn } from "../sqlite-instance.ts";
 import type { CommandDeps, Quotas } from "./deps.ts";
 
 const HOUR_SECONDS = 3600;
@@ -26,8 +26,8 @@ const COUNT_LIVE = `
 const COUNT_RECENT = "SELECT COUNT(*) AS count FROM instances WHERE owner_id = ? AND created_at > ?";
 const INSERT_INSTANCE = `
   INSERT INTO instances (instance_id, kind, spiffe_id, agent_id, owner_id, parent_instance_id, path, name, scope,
-    depth, fan_out, budget, created_at, expires_at)
-  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
+    depth, fan_out, budget, custody, attested, composition_sha256, node_instance_id, entry_id, created_at, expires_at)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
 
 /** Who asks for a name. */
 export interface NameClaim {
@@ -110,6 +110,11 @@ export function createInstance(
     draft.limits.depth,
     draft.limits.fanOut,
     draft.limits.budget,
+    draft.custody,
+    formatAttestedColumn(draft.attested),
+    draft.attested.compositionSha256,
+    draft.nodeInstanceId,
+    draft.entryId,
     createdAt,
     draft.expiresAt,
   );

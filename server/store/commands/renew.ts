@@ -8,11 +8,11 @@ import type { SqliteDatabase } from "../sqlite-database.ts";
 import { formatLine } from "../sqlite-instance.ts";
 import { type CommandDeps, type CommandResult, secondsOf } from "./deps.ts";
 import { formatIdentity } from "./identity.ts";
-import { requireLiveSvid, verifyLiveInstance } from "./live-instance.ts";
+import { requireLiveSvid, requireSameComposition, verifyLiveInstance } from "./live-instance.ts";
 import { formatSvid, issueInstanceSvid } from "./svid.ts";
 
 /**
- * @throws TrustWardenError `key_reused`, and the codes of `verifyLiveInstance` and `requireLiveSvid`.
+ * @throws TrustWardenError `key_reused`, `composition_changed`, and the codes of `verifyLiveInstance` and `requireLiveSvid`.
  */
 export function renew(
   database: SqliteDatabase,
@@ -23,6 +23,7 @@ export function renew(
   const now = secondsOf(command.context);
   const { instance, line } = verifyLiveInstance(database, instanceId, now);
   requireLiveSvid(database, { svidSha256, instanceId, now });
+  requireSameComposition(instance, command.compositionSha256);
   const svid = issueInstanceSvid(database, deps, { instance, spki, now });
   const chain = formatLine(line);
   return {

@@ -1,6 +1,9 @@
 /**
  * Revokes an instance, an agent or an owner, each with everything below: one epoch, one transaction.
  *
+ * A node dies with every instance that it asked for, since it may have kept their keys. Who those are no verifier could
+ * know from the node's name, so every decision of before is void.
+ *
  * Dead stay dead: a mark is never taken off an instance. An agent's name may live again by a ticket or grant that is
  * signed after the revocation; an owner's revocation is final.
  */
@@ -23,6 +26,8 @@ const KILL_INSTANCE_TREE = `
     SELECT instance_id FROM instances WHERE instance_id = ?
     UNION
     SELECT instances.instance_id FROM instances JOIN tree ON instances.parent_instance_id = tree.id
+    UNION
+    SELECT instances.instance_id FROM instances JOIN tree ON instances.node_instance_id = tree.id
   )
   UPDATE instances SET revoked_epoch = ?
   WHERE revoked_epoch IS NULL AND instance_id IN (SELECT id FROM tree) RETURNING expires_at`;
@@ -48,10 +53,14 @@ const FIND_AGENT_LINE = `
   )
   SELECT agents.agent_id, agents.owner_id FROM line JOIN agents ON agents.agent_id = line.id ORDER BY level DESC`;
 
+/** Makes every verifier ask again. */
+const EVERY_DECISION = { kind: "policy", id: "*" } as const;
+
 /** What is revoked, as its event names it. */
 interface Target {
   readonly subject: string;
   readonly chain: readonly string[];
+  readonly isNode: boolean;
 }
 
 /** When and under which epoch. */
@@ -64,14 +73,16 @@ interface Death {
 /** @throws TrustWardenError `not_found`. */
 export function revoke(database: SqliteDatabase, command: RevokeCommand): CommandResult<Revoked> {
   const { target, context, reason } = command;
-  const { subject, chain } = findTarget(database, target);
+  const { subject, chain, isNode } = findTarget(database, target);
   const nowMs = Math.max(context.nowMs, readClockFloorMs(database));
   const death = { epoch: advanceEpoch(database, target), at: Math.floor(nowMs / 1000) };
   database.run(DATE, death.epoch, death.at);
+  const targets = isNode ? [target, EVERY_DECISION] : [target];
+  if (isNode) advanceEpoch(database, EVERY_DECISION);
   const endings = kill(database, target, death);
   const instances = endings.filter((expiresAt) => expiresAt > death.at).length;
   return {
-    value: { instances },
+    value: { instances, targets },
     draft: {
       kind: "revoke",
       allow: true,
@@ -87,16 +98,18 @@ function findTarget(database: SqliteDatabase, { kind, id }: RevokeCommand["targe
   switch (kind) {
     case "instance": {
       const line = lineOf(database, id);
-      return { subject: line.at(-1)?.spiffeId ?? notFound(kind), chain: formatLine(line) };
+      const instance = line.at(-1) ?? notFound(kind);
+      return { subject: instance.spiffeId, chain: formatLine(line), isNode: instance.kind === "node" };
     }
     case "agent": {
       const line = database.all(FIND_AGENT_LINE, id);
       const ownerId = line.at(0)?.text("owner_id") ?? notFound(kind);
-      return { subject: id, chain: [`owner:${ownerId}`, ...line.map((row) => row.text("agent_id"))] };
+      const chain = [`owner:${ownerId}`, ...line.map((row) => row.text("agent_id"))];
+      return { subject: id, chain, isNode: false };
     }
     case "owner":
       if (database.get(FIND_OWNER, id) === undefined) notFound(kind);
-      return { subject: id, chain: [`owner:${id}`] };
+      return { subject: id, chain: [`owner:${id}`], isNode: false };
   }
 }
 

@@ -16,8 +16,9 @@ import { keepIssuer } from "./issuers.ts";
 export const SVID_TTL_SECONDS = 3600;
 const CLASS_A_SVID_TTL_SECONDS = 600;
 
-const INSERT =
-  "INSERT INTO svids (svid_sha256, instance_id, serial, spki, not_after, issuer) VALUES (?, ?, ?, ?, ?, ?)";
+const INSERT = `
+  INSERT INTO svids (svid_sha256, instance_id, serial, spki, not_after, issuer, is_class)
+  VALUES (?, ?, ?, ?, ?, ?, ?)`;
 
 /** An issued X.509-SVID. */
 export interface LeafSvid {
@@ -42,16 +43,50 @@ export function issueInstanceSvid(
   deps: CommandDeps,
   options: { readonly instance: InstanceState; readonly spki: Uint8Array; readonly now: number },
 ): LeafSvid {
-  const { instance, spki, now } = options;
+  return issueOf(database, deps, { ...options, spiffeId: options.instance.spiffeId, isClass: 0 });
+}
+
+/**
+ * A class SVID of an instance: the agent's name without the instance, for services that know agents by their class.
+ * It has a key and serial of its own and dies with the instance; our own guard takes it from nobody.
+ *
+ * @param options.now - Unix seconds.
+ * @throws TrustWardenError as `issueInstanceSvid`.
+ */
+export function issueClassSvid(
+  database: SqliteDatabase,
+  deps: CommandDeps,
+  options: { readonly instance: InstanceState; readonly spki: Uint8Array; readonly now: number },
+): LeafSvid {
+  return issueOf(database, deps, { ...options, spiffeId: classIdOf(options.instance), isClass: 1 });
+}
+
+/** The SPIFFE ID of an instance without its last segment. */
+export function classIdOf({ spiffeId, instanceId }: InstanceState): string {
+  return spiffeId.slice(0, -`/${instanceId}`.length);
+}
+
+function issueOf(
+  database: SqliteDatabase,
+  deps: CommandDeps,
+  options: {
+    readonly instance: InstanceState;
+    readonly spiffeId: string;
+    readonly spki: Uint8Array;
+    readonly now: number;
+    readonly isClass: 0 | 1;
+  },
+): LeafSvid {
+  const { instance, spiffeId, spki, now, isClass } = options;
   claimKey(database, spki, instance.instanceId);
   const ttlSeconds = svidTtlSeconds(instance.scope, deps.rules.classes);
   const notAfter = Math.min(now + ttlSeconds, instance.expiresAt);
   if (notAfter <= now) throw new TrustWardenError("identity_expired", { instanceId: instance.instanceId });
-  const svid = issueSvid(deps, { spiffeId: instance.spiffeId, spki, now, notAfter });
+  const svid = issueSvid(deps, { spiffeId, spki, now, notAfter });
   const { intermediate } = deps;
   keepIssuer(database, intermediate);
   const row = [svid.sha256, instance.instanceId, svid.serial, spki, svid.expiresAt, intermediate.serialHex];
-  database.run(INSERT, ...row);
+  database.run(INSERT, ...row, isClass);
   return svid;
 }
 
