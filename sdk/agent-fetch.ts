@@ -160,7 +160,7 @@ async function createOutgoing(url: URL, init: AgentFetchInit): Promise<Outgoing>
     ...(headers === undefined ? {} : { headers }),
     ...(body == null ? {} : { body, duplex: "half" }),
   });
-  const bytes = new Uint8Array(await request.arrayBuffer());
+  const bytes = body == null ? new Uint8Array() : new Uint8Array(await request.arrayBuffer());
   if (bytes.length > MAX_BODY_BYTES)
     throw new TrustWardenError("request_too_large", { maxBytes: MAX_BODY_BYTES });
   const kept = [...request.headers].filter(([name]) => !isOwnHeader(name));

@@ -26,6 +26,7 @@ import { encodeBody, type ServerCall, type TrustServer } from "./trust-server.ts
 
 /** The most recent ones; who needs all of them asks the ledger. */
 const MAX_KEPT_RECEIPTS = 256;
+const NO_PARAMS = { params: null, salt: null };
 const SALT_BYTES = 32;
 
 /** Header of the intent's envelope, base64url. */
@@ -117,7 +118,7 @@ export class AgentSession {
   sign(asked: Asked, credential: Credential = this.holder.current()): SignedAction {
     const { request, params, action, resource, audience } = asked;
     const salt = this.runtime.random(SALT_BYTES);
-    const paramsSalt = this.runtime.random(SALT_BYTES);
+    const committed = params === null ? NO_PARAMS : commitTo(params, this.runtime.random(SALT_BYTES));
     const { id, leaf } = credential.svid;
     const intent = this.#writer.sign(
       {
@@ -125,12 +126,12 @@ export class AgentSession {
         resource,
         audience,
         request: request && formatRequestCommitment(request, salt),
-        params: params && formatParamsCommitment(params, paramsSalt),
+        params: committed.params,
       },
       { spiffeId: id, svidSha256: leaf.sha256, signer: credential.key.signer },
     );
     const headers = request === null ? {} : formatIntentHeaders(intent.envelope, salt);
-    return { asked, credential, intent, headers, paramsSalt: params && encodeBase64url(paramsSalt) };
+    return { asked, credential, intent, headers, paramsSalt: committed.salt };
   }
 
   /** Calls a route of the server's API with an intent bound to exactly this call. */
@@ -212,6 +213,10 @@ export class AgentSession {
       schema: outcomeAnswer,
     });
   }
+}
+
+function commitTo(params: JsonObject, salt: Uint8Array): { readonly params: string; readonly salt: string } {
+  return { params: formatParamsCommitment(params, salt), salt: encodeBase64url(salt) };
 }
 
 function formatIntentHeaders(envelope: string, salt: Uint8Array): Readonly<Record<string, string>> {

@@ -38,8 +38,11 @@ function open() {
   };
 }
 
+/** What any answer of the writer's thread takes at least. */
+const nextStretch = () => new Promise((resolve) => setImmediate(resolve));
+
 describe("remembered reads", () => {
-  it("ask the database once until something is committed, also for what is not there", () => {
+  it("ask the database once until something is committed, also for what is not there", async () => {
     const { reads, addOwner, asked, close } = open();
     addOwner("own_1");
     for (let turn = 0; turn < 3; turn += 1) {
@@ -48,23 +51,28 @@ describe("remembered reads", () => {
     }
     expect(asked()).toBe(2);
     addOwner("own_2");
+    await nextStretch();
     expect(reads.findOwner("own_2")?.name).toBe("own_2");
     expect(reads.findOwner("own_1")?.name).toBe("own_1");
     expect(asked()).toBe(4);
     close();
   });
 
-  it("show a revocation to the first read after its commit, and nothing before it", () => {
+  it("show a revocation to the first read after its commit, and nothing before it", async () => {
     const { reads, addOwner, writer, close } = open();
     addOwner("own_1");
+    await nextStretch();
     for (let epoch = 1; epoch <= 200; epoch += 1) {
       expect(reads.findOwner("own_1")?.isRevoked).toBe(false);
       writer.exec("BEGIN IMMEDIATE");
       writer.run("UPDATE owners SET revoked_epoch = ? WHERE owner_id = ?", epoch, "own_1");
+      await nextStretch();
       expect(reads.findOwner("own_1")?.isRevoked).toBe(false);
       writer.exec("COMMIT");
+      await nextStretch();
       expect(reads.findOwner("own_1")?.isRevoked).toBe(true);
       writer.run("UPDATE owners SET revoked_epoch = NULL WHERE owner_id = ?", "own_1");
+      await nextStretch();
     }
     close();
   });

@@ -2,8 +2,8 @@
  * Reads that every request repeats, remembered until anything is committed.
  *
  * SQLite itself says whether anybody committed since the last look (`PRAGMA data_version`), so a remembered answer is
- * the one that a query would give now. It is asked before each answer: nothing is ever older than the latest commit,
- * a revocation least of all.
+ * the one that a query would give. It is asked once in each synchronous stretch of work: no answer of the writer can
+ * arrive within one, so whoever knows of a commit, a revocation least of all, also reads its effect.
  *
  * @see https://www.sqlite.org/pragma.html#pragma_data_version
  */
@@ -29,6 +29,8 @@ class Memory {
   readonly #database: SqliteDatabase;
   readonly #forgets: (() => void)[] = [];
   #version = 0;
+  /** Until the stretch of work that asked for the version is over. */
+  #isCurrent = false;
 
   constructor(database: SqliteDatabase) {
     this.#database = database;
@@ -50,10 +52,14 @@ class Memory {
   }
 
   #forgetAfterCommit(): void {
+    if (this.#isCurrent) return;
     const version = this.#database.get(DATA_VERSION)?.integer("data_version");
     if (version === undefined) throw new Error("a connection always knows its data version");
-    if (version === this.#version) return;
-    for (const forget of this.#forgets) forget();
+    if (version !== this.#version) for (const forget of this.#forgets) forget();
     this.#version = version;
+    this.#isCurrent = true;
+    queueMicrotask(() => {
+      this.#isCurrent = false;
+    });
   }
 }
