@@ -5,12 +5,18 @@
  * Each edit must fit its file exactly once; the suite refuses to run when one does not.
  */
 import type { SourceEdit } from "./source-edit.ts";
+import { ATTESTATION_WEAKENINGS } from "./weakenings/attestation.ts";
 import { CREDENTIALS_WEAKENINGS } from "./weakenings/credentials.ts";
 import { DECISIONS_WEAKENINGS } from "./weakenings/decisions.ts";
 import { FAULTS } from "./weakenings/faults.ts";
 import { ISSUANCE_WEAKENINGS } from "./weakenings/issuance.ts";
 
-const WEAKENINGS = { ...ISSUANCE_WEAKENINGS, ...CREDENTIALS_WEAKENINGS, ...DECISIONS_WEAKENINGS };
+const WEAKENINGS = {
+  ...ISSUANCE_WEAKENINGS,
+  ...ATTESTATION_WEAKENINGS,
+  ...CREDENTIALS_WEAKENINGS,
+  ...DECISIONS_WEAKENINGS,
+};
 
 /** Name of an edit that switches a check off. */
 export type WeakeningName = keyof typeof WEAKENINGS;

@@ -8,9 +8,11 @@ import { instanceOf, type TestOwner } from "../../test/support/actors.ts";
 import { createTestSigner } from "../../test/support/keys.ts";
 import { TRUST_DOMAIN } from "../../test/support/server.ts";
 import { defineScenario, expectSame } from "../scenario.ts";
+import { enrolByEvidence } from "../support/attested.ts";
 import { expectRefusal, MALFORMED, UNPROVEN } from "../support/client.ts";
 import { signTicket, ticketPayload } from "../support/documents.ts";
 import { enrolWith, postInstance } from "../support/visits.ts";
+import type { World } from "../support/world.ts";
 
 /** What a verifier's ticket says, as an owner would sign it to become a service. */
 function verifierTicketOf(owner: TestOwner): string {
@@ -26,6 +28,54 @@ function verifierTicketOf(owner: TestOwner): string {
     ttl_seconds: 3600,
   };
   return issueEnvelope("ticket", payload, owner.signer, "A".repeat(43));
+}
+
+/** Evidence of every type that exists, of which this server accepts none: none is configured. */
+const KNOWN = [
+  { type: "k8s", cluster: "prod", token: "a.b.c" },
+  { type: "github", token: "a.b.c" },
+  { type: "oidc", provider: "corp", token: "a.b.c" },
+  { type: "aws_pkcs7", pkcs7: "AAAA" },
+  { type: "aws_signature", document: "{}", signature: "AAAA" },
+  {
+    type: "aws_caller",
+    region: "eu-central-1",
+    authorization: "x",
+    amz_date: "20261122T000000Z",
+    security_token: "x",
+  },
+  { type: "gcp", token: "a.b.c" },
+  { type: "azure_token", token: "a.b.c" },
+  { type: "azure_document", pkcs7: "AAAA" },
+] as const;
+
+/** Evidence without a type, with an empty one, and with every neighbour of a real one. */
+async function attackTypes(world: World, from: string | undefined): Promise<void> {
+  const neighbours = KNOWN.flatMap(({ type, ...rest }) =>
+    [type.toUpperCase(), `${type}s`, ` ${type}`, type.slice(0, -1), `${type}\0`].map((odd) => ({
+      ...rest,
+      type: odd,
+    })),
+  );
+  const odd = [
+    undefined,
+    null,
+    "",
+    "gcp",
+    [],
+    {},
+    { token: "a.b.c" },
+    { type: "constructor", token: "a.b.c" },
+  ];
+  const empty = KNOWN.map(({ type }) => ({ type }));
+  for (const evidence of [...neighbours, ...odd, ...empty]) {
+    const answer = await enrolByEvidence(world, evidence, { from });
+    expectRefusal(answer, MALFORMED, `the evidence ${JSON.stringify(evidence)}`);
+  }
+  for (const evidence of KNOWN) {
+    const answer = await enrolByEvidence(world, evidence, { from });
+    expectRefusal(answer, UNPROVEN, `evidence of the type ${evidence.type}, which nobody configured`);
+  }
 }
 
 /** Played by the runner. */
@@ -77,6 +127,7 @@ export const scenario = defineScenario({
     expectRefusal(selfSigned, UNPROVEN, "a ticket that nobody registered signed");
     const shadow = await enrolWith(world, verifierTicketOf(owner), { signer, from });
     expectRefusal(shadow, UNPROVEN, "a verifier's ticket that an owner signed");
+    await attackTypes(world, from);
   },
   evidence: async (ledger) => {
     await ledger.expect(
@@ -84,6 +135,12 @@ export const scenario = defineScenario({
       { atLeast: 10 },
     );
     await ledger.expect({ kind: "refuse", principal: "unauthenticated", reason: "signature_invalid" }, 2);
+    const untrusted = {
+      kind: "refuse",
+      principal: "unauthenticated",
+      reason: "attestation_untrusted_issuer",
+    };
+    await ledger.expect(untrusted, KNOWN.length);
     await ledger.expect({ kind: "issue" }, 0);
   },
 });

@@ -6,9 +6,12 @@ import { encodeSpki } from "@trustwarden/core/crypto.ts";
 import { nonceOf } from "../../test/support/actors.ts";
 import { createTestSigner } from "../../test/support/keys.ts";
 import { defineScenario, expectSame } from "../scenario.ts";
+import { enrolByEvidence, registerEntry } from "../support/attested.ts";
+import { ACCOUNT, awsDocument, certificates, configureAws, plainEvidence } from "../support/aws-documents.ts";
 import { call, expectRefusal, MALFORMED, UNPROVEN } from "../support/client.ts";
 import { signTicket } from "../support/documents.ts";
 import { enrolWith, postInstance } from "../support/visits.ts";
+import type { World } from "../support/world.ts";
 
 /** Played by the runner. */
 export const scenario = defineScenario({
@@ -17,11 +20,17 @@ export const scenario = defineScenario({
     "signs one document, and puts another identity in an outer field, the query, or beside a proof for another",
   expected: "refused, or the identity of the signed document; never the outer one",
   weakening: "possession-for-any-document",
-  prepare: async (world) => ({ owner: await world.owner(), from: world.source() }),
+  world: { configure: configureAws },
+  prepare: async (world) => {
+    await registerEntry(world, [`aws:account:${ACCOUNT}`]);
+    return { owner: await world.owner(), from: world.source() };
+  },
   control: async (world, { owner }) => {
     const name = world.name("honest");
     const answer = await enrolWith(world, signTicket(owner, { name }), { signer: createTestSigner() });
     expectSame([answer.status, JSON.parse(answer.text).name], [200, name], "the signed name is the name");
+    const attested = await enrolByEvidence(world, plainEvidence(certificates().genuine));
+    expectSame(attested.status, 200, "an instance of the account enrols by its signed document");
   },
   attack: async (world, { owner, from }) => {
     const signer = createTestSigner();
@@ -54,9 +63,29 @@ export const scenario = defineScenario({
     const spki = encodeBase64url(encodeSpki(signer.publicKey));
     const swapped = await postInstance(world, JSON.stringify({ enrolment: other, possession, spki }), from);
     expectRefusal(swapped, UNPROVEN, "a proof that was made for another ticket");
+    await attackEvidence(world, from);
   },
   evidence: async (ledger) => {
-    await ledger.expect({ kind: "refuse", principal: "unauthenticated", reason: "possession_invalid" }, 1);
+    await ledger.expect({ kind: "refuse", principal: "unauthenticated", reason: "possession_invalid" }, 2);
+    const refused = { kind: "refuse", principal: "unauthenticated", reason: "attestation_refused" };
+    await ledger.expect(refused, { atLeast: 1 });
     await ledger.expect({ kind: "issue" }, 0);
   },
 });
+
+/** The attacker's own machine signs for its account, and the victim's account is said somewhere else. */
+async function attackEvidence(world: World, from: string | undefined): Promise<void> {
+  const { genuine } = certificates();
+  const mine = plainEvidence(genuine, awsDocument({ accountId: "999999999999" }));
+  for (const field of ["account", "accountId", "selectors", "document2", "subject", "identity"]) {
+    const outside = { evidence: mine, [field]: [`aws:account:${ACCOUNT}`] };
+    const answer = await enrolByEvidence(world, mine, { from, body: outside });
+    expectRefusal(answer, MALFORMED, `an outer ${field} beside the evidence`);
+    const inside = await enrolByEvidence(world, { ...mine, [field]: ACCOUNT }, { from });
+    expectRefusal(inside, MALFORMED, `a field ${field} inside the evidence`);
+  }
+  const theirs = { ...mine, document: awsDocument() };
+  expectRefusal(await enrolByEvidence(world, theirs, { from }), UNPROVEN, "a document that nobody signed");
+  const shown = await enrolByEvidence(world, plainEvidence(genuine), { from, body: { evidence: mine } });
+  expectRefusal(shown, UNPROVEN, "evidence that the proof is not for");
+}

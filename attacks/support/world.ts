@@ -2,7 +2,7 @@
  * The world of some scenarios: one server process on fresh directories, its owner, and the finance API as a process of
  * its own when a scenario asks for it. Owns every process and directory in it.
  */
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ticketAnswer } from "@trustwarden/core/api/identity.ts";
 import {
@@ -30,6 +30,8 @@ export interface WorldSettings {
   readonly env?: Readonly<Record<string, string>>;
   /** Modules that are loaded before the server, from the root of the repository. */
   readonly imports?: readonly string[];
+  /** Makes the content of the server's configuration file, before its first start. */
+  readonly configure?: () => Promise<object> | object;
 }
 
 /** How a child is to be made. */
@@ -94,7 +96,8 @@ export class World {
 
   /** Starts the server, or starts it again on the same directories. */
   async start(extra: WorldSettings = {}): Promise<void> {
-    const { env, imports } = { ...this.#settings, ...extra };
+    const { env, imports, configure } = { ...this.#settings, ...extra };
+    if (configure !== undefined) this.#writeConfig(await configure());
     const child = await this.launch({
       args: ["server/main.ts"],
       env: {
@@ -232,6 +235,11 @@ export class World {
   async close(): Promise<void> {
     await this.#stopAll();
     this.#removeAll();
+  }
+
+  #writeConfig(config: object): void {
+    mkdirSync(this.home.configDir, { recursive: true, mode: 0o700 });
+    writeFileSync(join(this.home.configDir, "server.json"), JSON.stringify(config), { mode: 0o600 });
   }
 
   async #stopAll(): Promise<void> {

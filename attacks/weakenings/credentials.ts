@@ -86,7 +86,7 @@ export const CREDENTIALS_WEAKENINGS = {
     },
     {
       file: "server/http/lease-upgrade.ts",
-      find: "    requireLiveChain(services.reads, verifierOf(caller).instanceId, now);\n",
+      find: "    requireLiveChain(services.reads, holderOf(caller).instanceId, now);\n",
       replace: "",
     },
     {

@@ -117,6 +117,13 @@ describe("an EC2 instance identity document in PKCS #7", () => {
     await expect(attest(document(), { bag: [stranger] })).rejects.toEqual(REFUSED);
   });
 
+  it("is refused when its content was exchanged under a genuine signature (B3)", async () => {
+    const [mine, theirs] = [document({ accountId: "999999999999" }), document()];
+    const bytes = Buffer.from(pkcs7(mine).pkcs7, "base64").toString("latin1");
+    const moved = Buffer.from(bytes.replace(mine, theirs), "latin1").toString("base64");
+    await expect(configured.attest({ type: "aws_pkcs7", pkcs7: moved }, context)).rejects.toEqual(REFUSED);
+  });
+
   it("is refused when another region's certificate signed it, or none is configured", async () => {
     await expect(attest(document(), { signer: otherRegion })).rejects.toEqual(REFUSED);
     await expect(attest(document({ region: "us-east-1" }))).rejects.toEqual(REFUSED);

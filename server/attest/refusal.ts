@@ -29,12 +29,12 @@ export function unavailable(reason: string, cause?: unknown): TrustWardenError {
   return failure("attestation_unavailable", reason, cause);
 }
 
-/** Runs a parser of core on evidence; what is a bad request elsewhere is bad evidence here. */
+/** Runs a parser of core on evidence; what is a bad request elsewhere is bad evidence here. Our own refusals stay. */
 export function asMalformed<Value>(reason: string, parse: () => Value): Value {
   try {
     return parse();
   } catch (cause) {
-    if (!(cause instanceof TrustWardenError)) throw cause;
+    if (!(cause instanceof TrustWardenError) || cause.code.startsWith("attestation_")) throw cause;
     throw malformed(reason, cause);
   }
 }
