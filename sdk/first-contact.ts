@@ -7,6 +7,8 @@
  */
 import { Agent } from "node:https";
 import {
+  parseSpiffeId,
+  parseTrustDomain,
   pathOf,
   type SpiffeId,
   type TrustDomain,
@@ -52,7 +54,36 @@ export async function readPinnedBundle(
   address: ServerAddress,
   runtime: Runtime,
 ): Promise<TrustBundle> {
-  // Unverified on purpose and used for this one public document: the pin below decides.
+  const { body, peerChain } = await readUnprovenBundle(origin);
+  return requirePinned({ body, peerChain, address, now: nowSeconds(runtime) });
+}
+
+/**
+ * Which trust domain has the authorities that a join token pins: a join token names no trust domain, and its roots do.
+ * Proves nothing about the peer; `readPinnedBundle` comes next.
+ *
+ * @throws TrustWardenError `server_untrusted`, `server_unreachable`.
+ */
+export async function readPinnedTrustDomain(
+  origin: URL,
+  { authoritiesSha256 }: Pick<ServerAddress, "authoritiesSha256">,
+): Promise<TrustDomain> {
+  const { body } = await readUnprovenBundle(origin);
+  try {
+    const unproven = parseTrustBundle(parseUtf8(body), parseTrustDomain("unproven"));
+    const [id] = unproven.x509Authorities[0]?.uris ?? [];
+    if (id !== undefined && digestOfAuthorities(unproven) === authoritiesSha256)
+      return trustDomainOf(parseSpiffeId(id));
+  } catch (cause) {
+    throw new TrustWardenError("server_untrusted", { reason: "bundle" }, { cause });
+  }
+  throw new TrustWardenError("server_untrusted", { reason: "pin" });
+}
+
+async function readUnprovenBundle(
+  origin: URL,
+): Promise<{ readonly body: Uint8Array; readonly peerChain: readonly Uint8Array[] }> {
+  // Unverified on purpose and used for this one public document: the pin decides.
   const agent = new Agent({
     rejectUnauthorized: false,
     secureContext: ANONYMOUS_CONTEXT,
@@ -69,8 +100,10 @@ export async function readPinnedBundle(
     };
     const message = await openHttps(call);
     const peerChain = peerChainOfMessage(message);
-    const body = await readBody(message, { maxBytes: MAX_BUNDLE_BYTES, timeoutMs: TIMEOUT_MS });
-    return requirePinned({ body, peerChain, address, now: nowSeconds(runtime) });
+    return {
+      peerChain,
+      body: await readBody(message, { maxBytes: MAX_BUNDLE_BYTES, timeoutMs: TIMEOUT_MS }),
+    };
   } finally {
     agent.destroy();
   }

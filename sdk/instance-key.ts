@@ -5,7 +5,7 @@
  * an `InstanceKey` is its public thumbprint. Node's TLS accepts no handle, so its clients get a
  * `SecureContext` and its servers, which take no context, an options object that hides the text from `inspect` and JSON.
  */
-import { generateKeyPairSync, type KeyObject, sign } from "node:crypto";
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import { createSecureContext, type SecureContext } from "node:tls";
 import { inspect } from "node:util";
 import { encodeBase64 } from "@trustwarden/core/bytes.ts";
@@ -33,7 +33,30 @@ export interface TlsKeyOptions {
 
 /** Makes a new key. Costs about 0.1 ms. */
 export function createInstanceKey(): InstanceKey {
-  const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  return wrapKey(generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey);
+}
+
+/** A key that its maker hands on, as the Workload API has to, with its text beside it. */
+export interface DeliveredKey {
+  readonly key: InstanceKey;
+  /** PKCS#8 DER, unencrypted: for the workload, or for a file of mode 0600. */
+  readonly pkcs8: Uint8Array;
+}
+
+/** Makes a new key for somebody else; its custody is `delivered`. */
+export function createDeliveredKey(): DeliveredKey {
+  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  return { key: wrapKey(privateKey), pkcs8: privateKey.export({ type: "pkcs8", format: "der" }) };
+}
+
+/** The key of PKCS#8 DER that this machine kept. */
+export function openDeliveredKey(pkcs8: Uint8Array): DeliveredKey {
+  const privateKey = createPrivateKey({ key: Buffer.from(pkcs8), format: "der", type: "pkcs8" });
+  return { key: wrapKey(privateKey), pkcs8 };
+}
+
+function wrapKey(privateKey: KeyObject): InstanceKey {
+  const publicKey = createPublicKey(privateKey);
   const thumbprint = formatThumbprint(publicKey);
   const shown = `InstanceKey(${thumbprint})`;
   const key = {

@@ -18,6 +18,8 @@ import {
   LEASE_PROTOCOL,
   MAX_SERVER_LINE_BYTES,
   parseServerFrame,
+  type RevocationTarget,
+  type ServerFrame,
 } from "@trustwarden/core/revocation/frames.ts";
 import { LineSplitter } from "@trustwarden/core/revocation/line-splitter.ts";
 import type { Instant } from "@trustwarden/core/revocation/ports.ts";
@@ -47,6 +49,16 @@ export interface LeaseOptions {
   readonly runtime: Runtime;
   /** How long `ready` waits; ten seconds unless given. */
   readonly readyTimeoutMs?: number;
+  /** For whoever keeps copies of what the feed tells of. */
+  readonly follower?: LeaseFollower;
+}
+
+/** Hears the feed; must not throw. */
+export interface LeaseFollower {
+  /** What an epoch did, as soon as it is applied. */
+  readonly onTargets: (targets: readonly RevocationTarget[]) => void;
+  /** A new connection, whose view starts at this epoch: what happened since the last one was not told. */
+  readonly onConnected: (epoch: number) => void;
 }
 
 /** A lease that keeps itself. */
@@ -84,6 +96,7 @@ class KeptLease implements Lease {
   readonly #view = new RevocationView();
   readonly #readyTimeoutMs: number;
   readonly #waiting = new Set<PromiseWithResolvers<void>>();
+  readonly #follower: LeaseFollower | undefined;
   #socket: Duplex | undefined;
   #beatTimer: NodeJS.Timeout | undefined;
   #retryTimer: NodeJS.Timeout | undefined;
@@ -94,7 +107,8 @@ class KeptLease implements Lease {
   #lastFrameMs = 0;
   #isClosed = false;
 
-  constructor({ stopUrl, peer, runtime, readyTimeoutMs }: LeaseOptions) {
+  constructor({ stopUrl, peer, runtime, readyTimeoutMs, follower }: LeaseOptions) {
+    this.#follower = follower;
     this.#readyTimeoutMs = readyTimeoutMs ?? READY_TIMEOUT_MS;
     this.#url = new URL(LEASE_PATH, stopUrl);
     this.#runtime = runtime;
@@ -191,8 +205,13 @@ class KeptLease implements Lease {
   #onData(lines: LineSplitter, chunk: Uint8Array): void {
     const before = this.#view.epoch;
     const wasFollowing = this.#view.isFollowing;
+    const heard: ServerFrame[] = [];
     try {
-      for (const line of lines.push(chunk)) this.#view.onFrame(parseServerFrame(line));
+      for (const line of lines.push(chunk)) {
+        const frame = parseServerFrame(line);
+        this.#view.onFrame(frame);
+        heard.push(frame);
+      }
     } catch (error) {
       this.#drop(error);
       return;
@@ -204,6 +223,15 @@ class KeptLease implements Lease {
     this.#lastFrameMs = this.#runtime.monotonicMs();
     if (this.#view.isFollowing && (!wasFollowing || this.#view.epoch !== before)) this.#beatSoon();
     this.#settleReady();
+    this.#tell(heard);
+  }
+
+  /** After the acknowledgement is on its way: a follower's work must not make a revocation wait. */
+  #tell(frames: readonly ServerFrame[]): void {
+    for (const frame of frames) {
+      if (frame.kind === "push") this.#follower?.onTargets(frame.targets);
+      if (frame.kind === "hello") this.#follower?.onConnected(frame.epoch);
+    }
   }
 
   /** The first beat of a connection, and each acknowledgement, does not wait for its turn. */

@@ -3,7 +3,11 @@
  * with any release; applications use `index.ts`.
  */
 
-export { readPinnedBundle, type ServerAddress } from "./first-contact.ts";
-export { createLease, type Lease } from "./lease.ts";
+export { type Credential, createCredential } from "./credential.ts";
+export { parseOrigin, readPinnedTrustDomain, type ServerAddress } from "./first-contact.ts";
+export { createDeliveredKey, type DeliveredKey, openDeliveredKey } from "./instance-key.ts";
+export { createLease, type Lease, type LeaseFollower } from "./lease.ts";
+export { jitter, nowSeconds, type Runtime, systemRuntime } from "./runtime.ts";
+export { SvidHolder } from "./svid-holder.ts";
 export { type CurrentSvid, createPeerCheckedAgent, type PeerCheck } from "./tls.ts";
-export { encodeBody, type ServerCall, TrustServer } from "./trust-server.ts";
+export { connectServer, encodeBody, type ServerCall, TrustServer } from "./trust-server.ts";

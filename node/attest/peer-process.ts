@@ -43,7 +43,7 @@ type Identified = PeerCredentials & Pick<PeerProcess, "groups">;
 function followByPidfd(kernel: Kernel, peer: Identified, pidfd: number): PeerProcess {
   let holders = 0;
   // After the last holder the number may belong to another descriptor, so it is not asked any more.
-  const isAlive = () => holders > 0 && kernel.ended([pidfd]).length === 0 && pidOfPidfd(pidfd) === peer.pid;
+  const isAlive = () => holders > 0 && kernel.ended([pidfd]).length === 0;
   const hold = () => {
     holders += 1;
     let isHeld = true;
@@ -54,7 +54,11 @@ function followByPidfd(kernel: Kernel, peer: Identified, pidfd: number): PeerPro
       if (holders === 0) closeSync(pidfd);
     };
   };
-  return { ...peer, isAlive, hold, close: hold() };
+  const close = hold();
+  // A pidfd names one process for ever, so once is enough.
+  if (pidOfPidfd(pidfd) === peer.pid) return { ...peer, isAlive, hold, close };
+  close();
+  throw new TrustWardenError("workload_gone", { pid: peer.pid });
 }
 
 /** The kernel's own word for which process a pidfd names; -1 when it has been collected. */

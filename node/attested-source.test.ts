@@ -1,0 +1,267 @@
+/** The daemon's logic with real processes of other accounts on a real socket; only the server is in memory. */
+import { chmodSync } from "node:fs";
+import { join } from "node:path";
+import { status } from "@grpc/grpc-js";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { createAccounts } from "./attest/accounts.ts";
+import { isRoot, NOBODY } from "./attest/attest.test.support.ts";
+import { ExecutableDigests } from "./attest/executable-digest.ts";
+import { createUnixAttestor } from "./attest/unix-attestor.ts";
+import { AttestedSource } from "./attested-source.ts";
+import { type Caller, startCaller } from "./caller.test.support.ts";
+import { createMemoryRegistry, type MemoryRegistry, testEntry } from "./registry.test.support.ts";
+import { createTestClient, otherDomain, temporaryDirectory } from "./workload-api/endpoint.test.support.ts";
+import { createWorkloadApi, type WorkloadApi } from "./workload-api/workload-api.ts";
+
+const UID = isRoot ? NOBODY : (process.getuid?.() ?? 0);
+const OTHER_UID = 65_533;
+const NO_IDENTITY = { status: status.PERMISSION_DENIED, text: "no identity issued" };
+const AWAY = new TrustWardenError("server_unreachable");
+
+let registry: MemoryRegistry;
+let source: AttestedSource;
+let api: WorkloadApi;
+let isHeard: boolean;
+let callers: Caller[];
+let directory: ReturnType<typeof temporaryDirectory>;
+
+const call = (uid = UID): Caller => {
+  const caller = startCaller(api.socketPath, uid);
+  callers.push(caller);
+  return caller;
+};
+const setEntries = async (...entries: readonly ReturnType<typeof testEntry>[]) => {
+  registry.entryList = entries;
+  await source.refresh();
+};
+const target = (kind: "instance" | "agent" | "owner" | "narrowed", id: string) => ({ kind, id });
+
+beforeEach(async () => {
+  registry = createMemoryRegistry();
+  isHeard = true;
+  callers = [];
+  directory = temporaryDirectory();
+  chmodSync(directory.path, 0o755);
+  source = new AttestedSource({
+    registry,
+    attestor: createUnixAttestor({ accounts: createAccounts(), digests: new ExecutableDigests() }),
+    nodeName: "host-1",
+    isServerHeard: () => isHeard,
+    runtime: registry.runtime,
+  });
+  api = await createWorkloadApi({
+    source,
+    socketPath: join(directory.path, "a.sock"),
+    now: () => registry.now,
+  });
+});
+afterEach(async () => {
+  await Promise.all(callers.map((caller) => caller.end()));
+  await api.close();
+  await source.close(new TrustWardenError("server_unreachable"));
+  directory.remove();
+});
+
+describe("who gets an identity", () => {
+  it("a process that has every selector of an entry, its class second, with a hint for each", async () => {
+    await setEntries(testEntry(1, [`unix:uid:${UID}`, "node:host-1"], "bank"));
+    expect(await call().next()).toMatchObject({
+      ids: ["spiffe://acme.test/team/agent-1/inst-1", "spiffe://acme.test/team/agent-1"],
+      hints: ["bank", "bank-class"],
+    });
+  });
+
+  it.runIf(isRoot)(
+    "not a process of another account, of another node, or without an entry at all",
+    async () => {
+      const caller = call();
+      expect(await caller.next()).toEqual(NO_IDENTITY);
+      await setEntries(
+        testEntry(1, [`unix:uid:${OTHER_UID}`]),
+        testEntry(2, [`unix:uid:${UID}`, "node:host-2"]),
+      );
+      expect(await call().next()).toEqual(NO_IDENTITY);
+      expect((await call(OTHER_UID).next()).ids?.[0]).toBe("spiffe://acme.test/team/agent-1/inst-1");
+      expect(source.workloadCount).toBe(1);
+    },
+  );
+
+  it("nobody by an entry that strangers could match, whatever the server says", async () => {
+    await setEntries(testEntry(1, [`unix:path:${process.execPath}`]));
+    expect(await call().next()).toEqual(NO_IDENTITY);
+    expect(registry.created).toEqual([]);
+  });
+
+  it("every process its own instance, and one process one instance, however many streams it has", async () => {
+    await setEntries(testEntry(1, [`unix:uid:${UID}`]), testEntry(2, [`unix:uid:${process.getuid?.()}`]));
+    const [one, two] = [call(), call()];
+    const heard = await Promise.all([one.next(), two.next()]);
+    expect(new Set(heard.map(({ ids }) => ids?.[0])).size).toBe(2);
+    const mine = createTestClient(api.socketPath);
+    const streams = Array.from({ length: 5 }, () => mine.stream("FetchX509SVID"));
+    await Promise.all(streams.map((stream) => stream.have(1)));
+    const ids = streams.map(({ messages }) => Object(messages[0]).svids[0].spiffe_id);
+    expect(new Set(ids).size).toBe(1);
+    expect(Object(await mine.unary("Describe", {})).instances[0]).toMatchObject({
+      spiffe_id: ids[0],
+      strength: "unix",
+    });
+    mine.close();
+  });
+
+  it("an instance for each entry that matches, the oldest first", async () => {
+    await setEntries(testEntry(2, [`unix:uid:${UID}`], "same"), testEntry(1, [`unix:uid:${UID}`], "same"));
+    const { ids, hints } = await call().next();
+    expect(ids?.map((id) => id.split("/")[4])).toEqual(["agent-1", "agent-1", "agent-2", "agent-2"]);
+    expect(hints).toEqual(["same", "same-class", "", ""]);
+  });
+});
+
+describe("changes reach an open stream", () => {
+  it("a new entry, one that is gone, and another trust domain's bundle", async () => {
+    await setEntries(testEntry(1, [`unix:uid:${UID}`]));
+    const caller = call();
+    expect((await caller.next()).ids).toHaveLength(2);
+    await setEntries(testEntry(1, [`unix:uid:${UID}`]), testEntry(2, [`unix:uid:${UID}`]));
+    expect((await caller.next()).ids).toHaveLength(4);
+    registry.federated = [otherDomain().bundle];
+    await source.refresh();
+    expect(Object.keys(Object((await caller.next()).message).federated_bundles)).toEqual([
+      "spiffe://other.test",
+    ]);
+    await setEntries(testEntry(2, [`unix:uid:${UID}`]));
+    expect((await caller.next()).ids?.[0]).toContain("agent-2");
+    await expect
+      .poll(() => registry.ended)
+      .toEqual([{ instanceId: "inst-1", reason: "the entry no longer matches" }]);
+  });
+
+  const TARGETS = [
+    ["the instance", target("instance", "inst-1")],
+    ["its agent", target("agent", "agt_inst-1")],
+    ["an ancestor", target("agent", "agt_parent")],
+    ["its owner", target("owner", "own_1")],
+  ] as const;
+  it.each(TARGETS)(
+    "a revocation of %s ends it at once, and asking again does not undo it",
+    async (_name, revoked) => {
+      await setEntries(testEntry(1, [`unix:uid:${UID}`]));
+      const caller = call();
+      await caller.next();
+      source.onTargets([target("narrowed", "inst-1"), target("instance", "inst-999")]);
+      source.onTargets([revoked]);
+      expect(await caller.next()).toEqual(NO_IDENTITY);
+      await source.refresh();
+      expect(registry.created).toHaveLength(1);
+    },
+  );
+
+  it("a renewal at half life, under new keys, for as long as somebody listens", async () => {
+    await setEntries(testEntry(1, [`unix:uid:${UID}`]));
+    const caller = call();
+    const first = Object((await caller.next()).message).svids;
+    registry.now += 1801;
+    await source.refresh();
+    const second = Object((await caller.next()).message).svids;
+    expect(second.map((svid: { spiffe_id: string }) => svid.spiffe_id)).toEqual(
+      first.map((svid: { spiffe_id: string }) => svid.spiffe_id),
+    );
+    for (const index of [0, 1])
+      expect(second[index].x509_svid_key.equals(first[index].x509_svid_key)).toBe(false);
+    expect(registry.renewed).toHaveLength(1);
+  });
+
+  it("a renewal that the server refuses while it hears the node ends the instance", async () => {
+    await setEntries(testEntry(1, [`unix:uid:${UID}`]));
+    const caller = call();
+    await caller.next();
+    Object.assign(registry, {
+      renewInstance: async () => {
+        throw new TrustWardenError("principal_refused");
+      },
+    });
+    await source.renewAll(() => true);
+    expect(await caller.next()).toEqual(NO_IDENTITY);
+  });
+});
+
+describe("when the process ends", () => {
+  it("its stream, its instance and its place end, and the server is told", async () => {
+    await setEntries(testEntry(1, [`unix:uid:${UID}`]));
+    const caller = call();
+    await caller.next();
+    expect(source.workloadCount).toBe(1);
+    await caller.end();
+    await expect.poll(() => source.workloadCount).toBe(0);
+    await expect.poll(() => registry.ended).toEqual([{ instanceId: "inst-1", reason: "the process ended" }]);
+    await expect.poll(() => api.connectionCount()).toBe(0);
+  });
+
+  it("the server is told again until it has heard it", async () => {
+    await setEntries(testEntry(1, [`unix:uid:${UID}`]));
+    const caller = call();
+    await caller.next();
+    registry.failure = AWAY;
+    await caller.end();
+    await expect.poll(() => source.workloadCount).toBe(0);
+    registry.failure = undefined;
+    await expect.poll(() => registry.ended, { timeout: 5000 }).toHaveLength(1);
+  });
+});
+
+describe("while the server is away", () => {
+  it("what is at hand is served to the processes that had it, and nothing new is issued", async () => {
+    await setEntries(testEntry(1, [`unix:uid:${UID}`]), testEntry(2, [`unix:uid:${process.getuid?.()}`]));
+    const mine = createTestClient(api.socketPath);
+    const before = mine.stream("FetchX509SVID");
+    await before.have(1);
+    isHeard = false;
+    registry.failure = AWAY;
+    registry.now += 590;
+    const again = mine.stream("FetchX509SVID");
+    await again.have(1);
+    expect(again.messages[0]).toEqual(before.messages[0]);
+    expect(await call().next()).toMatchObject(
+      isRoot
+        ? { status: status.UNAVAILABLE, text: "identities are not available now" }
+        : { ids: expect.anything() },
+    );
+    await expect(mine.unary("FetchJWTSVID", { audience: ["a"] })).rejects.toMatchObject({
+      code: status.UNAVAILABLE,
+    });
+    mine.close();
+  });
+
+  it("new streams are refused after ten minutes of silence, and served again when the server is heard", async () => {
+    await setEntries(testEntry(1, [`unix:uid:${process.getuid?.()}`]));
+    const mine = createTestClient(api.socketPath);
+    const open = mine.stream("FetchX509SVID");
+    await open.have(1);
+    isHeard = false;
+    registry.now += 601;
+    expect(await mine.stream("FetchX509SVID").ended).toMatchObject({ code: status.UNAVAILABLE });
+    isHeard = true;
+    const later = mine.stream("FetchX509SVID");
+    await later.have(1);
+    mine.close();
+  });
+
+  it("an SVID that ends without a successor ends its stream with Unavailable", async () => {
+    await setEntries(testEntry(1, [`unix:uid:${UID}`]));
+    const caller = call();
+    await caller.next();
+    registry.failure = AWAY;
+    registry.now += 3600;
+    await source.renewAll(() => true);
+    registry.failure = undefined;
+    isHeard = false;
+    Object.assign(registry, {
+      renewInstance: async () => {
+        throw AWAY;
+      },
+    });
+    await source.refresh();
+    expect(await caller.next()).toMatchObject({ status: status.UNAVAILABLE });
+  });
+});

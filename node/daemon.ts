@@ -1,0 +1,186 @@
+/**
+ * `warden node`: joins the trust domain, keeps its SVID, its lease and its copy of the entries, and serves the Workload
+ * API of this host.
+ *
+ * Put together here and nowhere else. What is on disk is the node's own identity; everything about workloads is in
+ * memory and ends with the process.
+ *
+ * @see docs/decisions/0011-the-node-is-a-client.md
+ */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { RevocationTarget } from "@trustwarden/core/revocation/frames.ts";
+import {
+  createLease,
+  type Lease,
+  nowSeconds,
+  type Runtime,
+  SvidHolder,
+  systemRuntime,
+} from "trustwarden/peer.ts";
+import { createNodeAdmin } from "./admin.ts";
+import { createAccounts } from "./attest/accounts.ts";
+import { ExecutableDigests } from "./attest/executable-digest.ts";
+import { createUnixAttestor } from "./attest/unix-attestor.ts";
+import { AttestedSource } from "./attested-source.ts";
+import {
+  joinWithToken,
+  type NodeIdentity,
+  openNodeIdentity,
+  renewNodeIdentity,
+  saveNodeIdentity,
+} from "./node-identity.ts";
+import { Refresher } from "./refresher.ts";
+import { ServerRegistry } from "./server-registry.ts";
+import { createWorkloadApi } from "./workload-api/workload-api.ts";
+
+/** Beside the node's identity, for `warden explain`. */
+export const ADMIN_SOCKET = "node.sock";
+
+/** How a node is started. */
+export interface NodeOptions {
+  /** 0700; holds the node's identity and its admin socket. */
+  readonly dataDir: string;
+  /** Of the Workload API; absolute. */
+  readonly socketPath: string;
+  /** Needed unless the data directory holds an identity that is still alive. Asked for only then. */
+  readonly joinToken?: () => Promise<string>;
+  /** Must be the join token's name when given. */
+  readonly name?: string;
+  readonly runtime?: Runtime;
+}
+
+/** A running node. */
+export interface RunningNode {
+  readonly name: string;
+  readonly spiffeId: string;
+  readonly socketPath: string;
+  readonly adminSocket: string;
+  /** Ends every stream, tells the server, and removes the sockets. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts a node, and returns when it serves.
+ *
+ * @throws TrustWardenError `join_token_invalid`, `server_untrusted`, `server_unreachable`, `bind_refused`,
+ *   `endpoint_malformed`, `attestor_unavailable`, and the server's refusals.
+ */
+export async function startNode(options: NodeOptions): Promise<RunningNode> {
+  const { dataDir, socketPath, runtime = systemRuntime } = options;
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  const identity = await identify(options, runtime);
+  const holder = keepIdentity(identity, dataDir, runtime);
+  const { registry } = new ServerRegistry({ server: identity.server, holder, runtime });
+  const attestor = createUnixAttestor({ accounts: createAccounts(), digests: new ExecutableDigests() });
+  let lease: Lease | undefined;
+  const source = new AttestedSource({
+    registry,
+    attestor,
+    nodeName: identity.name,
+    isServerHeard: () => isFresh(lease),
+    runtime,
+  });
+  const refresher = new Refresher({ refresh: () => source.refresh(), runtime });
+  const opened: (() => Promise<void> | void)[] = [];
+  const close = async (): Promise<void> => {
+    refresher.close();
+    for (const end of opened.toReversed()) await end();
+    await source.close(new TrustWardenError("server_unreachable", { reason: "the node stops" }));
+    lease?.close();
+    holder.close();
+    identity.server.release();
+  };
+  identity.server.retain();
+  try {
+    lease = followFeed({ identity, holder, source, refresher, runtime });
+    await lease.ready();
+    await refresher.run();
+    const api = await createWorkloadApi({ source, socketPath, now: () => nowSeconds(runtime) });
+    opened.push(() => api.close());
+    const adminSocket = join(dataDir, ADMIN_SOCKET);
+    const admin = await createNodeAdmin({ adminSocket, attestor, source, nodeName: identity.name });
+    opened.push(() => admin.close());
+    return { name: identity.name, spiffeId: identity.answer.spiffe_id, socketPath, adminSocket, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function identify({ dataDir, joinToken, name }: NodeOptions, runtime: Runtime): Promise<NodeIdentity> {
+  const kept = await openNodeIdentity(dataDir, runtime);
+  if (kept !== undefined && (name === undefined || name === kept.name)) return kept;
+  if (joinToken === undefined) throw new TrustWardenError("join_token_invalid", { reason: "none was given" });
+  const joined = await joinWithToken({ token: await joinToken(), name, runtime });
+  saveNodeIdentity(dataDir, joined);
+  return joined;
+}
+
+function keepIdentity(identity: NodeIdentity, dataDir: string, runtime: Runtime): SvidHolder {
+  return new SvidHolder({
+    first: identity.credential,
+    renew: async (current) => {
+      const next = await renewNodeIdentity(identity, current, runtime);
+      saveNodeIdentity(dataDir, next);
+      return next.credential;
+    },
+    instanceExpiresAt: identity.answer.instance_expires_at,
+    runtime,
+  });
+}
+
+/** The node's lease: revocations withdraw at once, and whatever the node has copies of is fetched again. */
+function followFeed(options: {
+  readonly identity: NodeIdentity;
+  readonly holder: SvidHolder;
+  readonly source: AttestedSource;
+  readonly refresher: Refresher;
+  readonly runtime: Runtime;
+}): Lease {
+  const { identity, holder, source, refresher, runtime } = options;
+  const { server } = identity;
+  let epoch: number | undefined;
+  return createLease({
+    stopUrl: server.discovery.stop_url,
+    peer: {
+      svid: () => holder.presented,
+      bundle: () => server.bundle,
+      acceptPeer: server.acceptServer,
+      refusal: "server_untrusted",
+    },
+    runtime,
+    follower: {
+      onTargets: (targets) => {
+        source.onTargets(targets);
+        if (targets.some(asksForRefresh)) refresher.soon();
+      },
+      onConnected: (now) => {
+        // What was revoked in between was not told: the renewal of it will be refused.
+        if (epoch !== undefined && epoch !== now) refresher.soonThen(() => source.renewAll(() => true));
+        epoch = now;
+      },
+    },
+  });
+}
+
+function asksForRefresh({ kind }: RevocationTarget): boolean {
+  return (
+    kind === "entry" ||
+    kind === "authority" ||
+    kind === "federation" ||
+    kind === "policy" ||
+    kind === "narrowed"
+  );
+}
+
+function isFresh(lease: Lease | undefined): boolean {
+  try {
+    lease?.requireFresh();
+    return lease !== undefined;
+  } catch {
+    // Safe: not hearing the server is an answer here, and it only takes rights away.
+    return false;
+  }
+}

@@ -1,0 +1,214 @@
+/**
+ * The node's registry over its kept mTLS connection to the server.
+ *
+ * Makes the workloads' keys, proves their possession, and checks every SVID that comes back before anybody gets it: an
+ * answer for another key, another id or another trust domain never leaves this file.
+ */
+import { parseBundleMap } from "@trustwarden/core/agentid/bundle-map.ts";
+import { issuePossession } from "@trustwarden/core/agentid/possession.ts";
+import { formatSelectors } from "@trustwarden/core/agentid/selector.ts";
+import { classIdOf, parseSpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
+import type { TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
+import { verifyX509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
+import { nonceAnswer } from "@trustwarden/core/api/identity.ts";
+import {
+  type NodeEntriesAnswer,
+  type NodeIdentityAnswer,
+  nodeEntriesAnswer,
+  nodeIdentityAnswer,
+  nodeJwtAnswer,
+} from "@trustwarden/core/api/registration.ts";
+import { revocationAnswer } from "@trustwarden/core/api/revocation.ts";
+import { encodeBase64url, isEqualBytes, parseBase64url } from "@trustwarden/core/bytes.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { JsonObject } from "@trustwarden/core/json.ts";
+import {
+  createDeliveredKey,
+  type DeliveredKey,
+  encodeBody,
+  nowSeconds,
+  type Runtime,
+  type SvidHolder,
+  type TrustServer,
+} from "trustwarden/peer.ts";
+import { parseNodeEntries } from "./entries.ts";
+import type { IssuedInstance, IssuedSvid, Registry } from "./registry.ts";
+
+/** Issuing waits for durable writes. */
+const ISSUE_TIMEOUT_MS = 15_000;
+/** A page has at least one entry; more pages than this is a server that never ends. */
+const MAX_PAGES = 1000;
+
+/** What the adapter works with. */
+export interface ServerRegistryOptions {
+  readonly server: TrustServer;
+  /** The node's own SVID. */
+  readonly holder: SvidHolder;
+  readonly runtime: Runtime;
+}
+
+/** Keys of one issuance: the class's own key beside the instance's. */
+interface KeyPair {
+  readonly instance: DeliveredKey;
+  readonly class: DeliveredKey;
+}
+
+/** Owns what was last read of federated bundles. */
+export class ServerRegistry {
+  readonly #options: ServerRegistryOptions;
+  #federated: readonly TrustBundle[] = [];
+
+  constructor(options: ServerRegistryOptions) {
+    this.#options = options;
+  }
+
+  /** The port. */
+  get registry(): Registry {
+    return {
+      entries: () => this.#entries(),
+      createInstance: (entry, { selectors, facts }) =>
+        this.#issue({
+          target: "/v1/node/instances",
+          enrolmentSha256: entry.enrolmentSha256,
+          request: {
+            entry_id: entry.entryId,
+            selectors: [...formatSelectors(selectors)],
+            facts: { ...facts },
+            composition: null,
+            custody: "delivered",
+          },
+        }),
+      renewInstance: ({ instanceId, svid }) =>
+        this.#issue({
+          target: "/v1/node/renewals",
+          enrolmentSha256: svid.svidSha256,
+          request: { instance_id: instanceId },
+        }),
+      issueJwt: async ({ instanceId }, { audience, identity }) => {
+        const body = { instance_id: instanceId, audiences: [...audience], identity };
+        return (await this.#post("/v1/node/jwt-svids", body, nodeJwtAnswer)).svid;
+      },
+      endInstance: async (instanceId, reason) => {
+        await this.#post("/v1/node/endings", { instance_id: instanceId, reason }, revocationAnswer);
+      },
+      refresh: () => this.#refresh(),
+      bundles: () => [this.#options.server.bundle, ...this.#federated],
+      mustRenew: (instance) => this.#mustRenew(instance),
+    };
+  }
+
+  async #entries() {
+    const entries: NodeEntriesAnswer["entries"][number][] = [];
+    let cursor: string | null = null;
+    for (let page = 0; page < MAX_PAGES; page += 1) {
+      const query: string = cursor === null ? "" : `?cursor=${encodeURIComponent(cursor)}`;
+      const answer: NodeEntriesAnswer = await this.#options.server.call({
+        agent: this.#options.holder.current().serverAgent,
+        method: "GET",
+        target: `/v1/node/entries${query}`,
+        schema: nodeEntriesAnswer,
+      });
+      entries.push(...answer.entries);
+      cursor = answer.next_cursor;
+      if (cursor === null) return parseNodeEntries(entries);
+    }
+    throw new TrustWardenError("server_untrusted", { reason: "the list of entries does not end" });
+  }
+
+  async #issue(options: {
+    readonly target: string;
+    readonly enrolmentSha256: string;
+    readonly request: JsonObject;
+  }): Promise<IssuedInstance> {
+    const { server, runtime } = this.#options;
+    const keys = { instance: createDeliveredKey(), class: createDeliveredKey() };
+    const { nonce } = await server.call({ method: "GET", target: "/v1/nonce", schema: nonceAnswer });
+    const prove = ({ key }: DeliveredKey) => ({
+      spki: encodeBase64url(key.spki),
+      possession: issuePossession({ nonce, enrolmentSha256: options.enrolmentSha256 }, key.signer),
+    });
+    const body = { ...options.request, ...prove(keys.instance), class: prove(keys.class) };
+    const answer = await this.#post(options.target, body, nodeIdentityAnswer);
+    return readIssued({ answer, keys, server, now: nowSeconds(runtime) });
+  }
+
+  async #post<T>(target: string, body: JsonObject, schema: { parse(value: unknown): T }): Promise<T> {
+    const { server, holder } = this.#options;
+    const agent = holder.current().serverAgent;
+    return server.call({
+      agent,
+      method: "POST",
+      target,
+      body: encodeBody(body),
+      schema,
+      timeoutMs: ISSUE_TIMEOUT_MS,
+    });
+  }
+
+  async #refresh(): Promise<void> {
+    const { server } = this.#options;
+    await server.refresh();
+    const bundles = parseBundleMap(await server.readText("/v1/bundles"));
+    this.#federated = [...bundles.values()].filter(({ trustDomain }) => trustDomain !== server.trustDomain);
+  }
+
+  /** Whether the chain no longer leads to an authority of the bundle. */
+  #mustRenew({ svid }: IssuedInstance): boolean {
+    const { server, runtime } = this.#options;
+    try {
+      verifyX509Svid(svid.chain, server.bundles, nowSeconds(runtime));
+      return false;
+    } catch (error) {
+      if (!(error instanceof TrustWardenError)) throw error;
+      return true;
+    }
+  }
+}
+
+function readIssued(options: {
+  readonly answer: NodeIdentityAnswer;
+  readonly keys: KeyPair;
+  readonly server: TrustServer;
+  readonly now: number;
+}): IssuedInstance {
+  const { answer, keys, server, now } = options;
+  const { agent_id, owner_id, class_svid_chain } = answer;
+  if (agent_id === null || owner_id === null) throw untrusted("no agent");
+  const svid = readSvid({ chain: answer.svid_chain, key: keys.instance, server, now });
+  if (svid.spiffeId !== answer.spiffe_id) throw untrusted("other id");
+  const classSvid =
+    class_svid_chain === null
+      ? undefined
+      : readSvid({ chain: class_svid_chain, key: keys.class, server, now });
+  if (classSvid !== undefined && classSvid.spiffeId !== classIdOf(svid.spiffeId))
+    throw untrusted("other class");
+  return {
+    instanceId: answer.instance_id,
+    agentId: agent_id,
+    ownerId: owner_id,
+    chain: answer.chain,
+    scope: answer.scope,
+    svid,
+    classSvid,
+    issuedAt: now,
+    svidExpiresAt: answer.svid_expires_at,
+    instanceExpiresAt: answer.instance_expires_at,
+  };
+}
+
+function readSvid(options: {
+  readonly chain: readonly string[];
+  readonly key: DeliveredKey;
+  readonly server: TrustServer;
+  readonly now: number;
+}): IssuedSvid {
+  const { key, server, now } = options;
+  const chain = options.chain.map(parseBase64url);
+  const { id, leaf } = verifyX509Svid(chain, server.bundles, now);
+  if (!isEqualBytes(leaf.spki, key.key.spki)) throw untrusted("other key");
+  return { spiffeId: parseSpiffeId(id), chain, keyPkcs8: key.pkcs8, svidSha256: leaf.sha256 };
+}
+
+function untrusted(reason: string): TrustWardenError {
+  return new TrustWardenError("server_untrusted", { reason });
+}
