@@ -3,6 +3,7 @@
  * found, its signature checked with the owner's registered key or the parent's proven SVID, up to the owner.
  */
 import { parseUnverifiedEnrolment, verifyGrant, verifyTicket } from "@trustwarden/core/agentid/enrolment.ts";
+import { verifyForeignAgent } from "@trustwarden/core/agentid/foreign-agent.ts";
 import { parseSpiffeId, trustDomainOf } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { eventPage } from "@trustwarden/core/api/ledger.ts";
 import { parseBase64 } from "@trustwarden/core/bytes.ts";
@@ -79,6 +80,14 @@ async function proveLink(source: Source, { record, index }: Issue, spiffeId: str
     return formatLink({ record, index, by: `granted by ${grant.parent}`, document: grant });
   }
   const publicKey = await findOwnerKey(source, String(record.details.owner));
+  if (via === "foreign") {
+    const agent = verifyForeignAgent(enrolment, {
+      publicKey,
+      audience: source.prover.svids.trustDomain,
+      now,
+    });
+    return formatLink({ record, index, by: `registered by owner ${agent.owner}`, document: agent });
+  }
   const ticket = verifyTicket(enrolment, { publicKey, audience, now });
   return formatLink({ record, index, by: `ticket signed by owner ${ticket.owner}`, document: ticket });
 }

@@ -1,6 +1,7 @@
 /**
  * Fetching one event together with what its proof needs: the log's key and the trust bundle.
  */
+import { parseBundleMap } from "@trustwarden/core/agentid/bundle-map.ts";
 import { parseTrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { parseTrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { discovery, type EventAnswer, eventAnswer } from "@trustwarden/core/api/ledger.ts";
@@ -24,8 +25,10 @@ export interface EventProver {
 export async function createEventProver(client: Client): Promise<EventProver> {
   const found = await client.get("/.well-known/trustwarden", discovery);
   const { trust_domain, log_vkey: vkey, server_id: serverId } = found;
-  const bundle = parseTrustBundle(await client.getText("/v1/bundle"), parseTrustDomain(trust_domain));
-  const svids = new SvidFinder({ client, bundle, serverId });
+  const own = parseTrustBundle(await client.getText("/v1/bundle"), parseTrustDomain(trust_domain));
+  const federated = parseBundleMap(await client.getText("/v1/bundles"));
+  const bundles = new Map([...federated, [own.trustDomain, own]]);
+  const svids = new SvidFinder({ client, bundles, serverId });
   return {
     svids,
     prove: async (eventId) => {

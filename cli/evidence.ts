@@ -108,7 +108,7 @@ export async function verifyEvidence(
     },
   };
   requireSomething(evidence);
-  requireRoles(evidence);
+  requireRoles(evidence, svids.trustDomain);
   return evidence;
 }
 
@@ -145,12 +145,12 @@ function requireSomething({ eventId, intent, control }: Evidence): void {
  * Each record must be signed by who may sign it: the intent by the agent it names, decisions and control records by a
  * server, the outcome by the enforcement point that the intent named.
  */
-function requireRoles({ intent, decision, outcome, control }: Evidence): void {
+function requireRoles({ intent, decision, outcome, control }: Evidence, trustDomain: string): void {
   if (intent !== undefined && intent.signer.spiffeId !== intent.record.agent.spiffe_id) {
     throw new TrustWardenError("svid_mismatch", { why: "the intent is signed by another agent" });
   }
   for (const record of [decision, control]) {
-    if (record !== undefined && !isServer(record.signer.spiffeId)) {
+    if (record !== undefined && !isServer(record.signer.spiffeId, trustDomain)) {
       throw new TrustWardenError("svid_mismatch", {
         why: "a decision or control record is not signed by a server",
       });
@@ -164,6 +164,8 @@ function requireRoles({ intent, decision, outcome, control }: Evidence): void {
   }
 }
 
-function isServer(spiffeId: string): boolean {
-  return /^spiffe:\/\/[^/]+\/trustwarden\/server\/[^/]+$/.test(spiffeId);
+/** A server of this deployment; one of a federated trust domain decides nothing here. */
+function isServer(spiffeId: string, trustDomain: string): boolean {
+  const prefix = `spiffe://${trustDomain}/trustwarden/server/`;
+  return spiffeId.startsWith(prefix) && /^[^/]+$/.test(spiffeId.slice(prefix.length));
 }

@@ -4,6 +4,7 @@
  *
  * The event that carries a certificate needs no proof of its own here: the certificate chain is the proof.
  */
+import { parseSpiffeId, type TrustDomain, trustDomainOf } from "@trustwarden/core/agentid/spiffe-id.ts";
 import type { TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { verifyX509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
 import { eventAnswer, eventPage } from "@trustwarden/core/api/ledger.ts";
@@ -37,17 +38,29 @@ export interface SvidQuestion {
 /** Owns a cache of the chains seen; lives for one command. */
 export class SvidFinder {
   readonly #client: Client;
-  readonly #bundle: TrustBundle;
+  readonly #bundles: ReadonlyMap<TrustDomain, TrustBundle>;
   readonly #serverId: string;
   /** Unverified chains by the digest of their leaf. */
   readonly #chains = new Map<string, readonly Uint8Array[]>();
   readonly #looked = new Set<string>();
 
-  /** @param options.serverId - SPIFFE ID of the server; it keeps it over restarts. */
-  constructor(options: { readonly client: Client; readonly bundle: TrustBundle; readonly serverId: string }) {
+  /**
+   * @param options.bundles - of our trust domain, and of the federated ones whose agents act here.
+   * @param options.serverId - SPIFFE ID of the server; it keeps it over restarts.
+   */
+  constructor(options: {
+    readonly client: Client;
+    readonly bundles: ReadonlyMap<TrustDomain, TrustBundle>;
+    readonly serverId: string;
+  }) {
     this.#client = options.client;
-    this.#bundle = options.bundle;
+    this.#bundles = options.bundles;
     this.#serverId = options.serverId;
+  }
+
+  /** Our trust domain: only its servers speak for this deployment. */
+  get trustDomain(): TrustDomain {
+    return trustDomainOf(parseSpiffeId(this.#serverId));
   }
 
   /**
@@ -70,7 +83,7 @@ export class SvidFinder {
         why: "the ledger does not hold the signer's SVID",
         sha256,
       });
-    const { id, leaf } = verifyX509Svid(chain, new Map([[this.#bundle.trustDomain, this.#bundle]]), at);
+    const { id, leaf } = verifyX509Svid(chain, this.#bundles, at);
     return { spiffeId: id, sha256: leaf.sha256, publicKey: leaf.publicKey };
   }
 

@@ -77,6 +77,7 @@ export const ERRORS = {
   intent_audience: { status: 401, message: NOT_AUTHENTICATED },
   intent_mismatch: { status: 401, message: NOT_AUTHENTICATED },
   intent_replayed: { status: 401, message: NOT_AUTHENTICATED },
+  foreign_agent_unknown: { status: 401, message: NOT_AUTHENTICATED },
   instance_unknown: { status: 401, message: NOT_AUTHENTICATED },
   identity_revoked: { status: 401, message: NOT_AUTHENTICATED },
   identity_expired: { status: 401, message: NOT_AUTHENTICATED },

@@ -35,6 +35,8 @@ export interface AgentPrincipal {
   readonly custody: Custody;
   /** What was verified about it when its identity was issued. */
   readonly attested: AttestationFacts;
+  /** A workload of a federated trust domain, whose SPIFFE ID is not ours and names no instance. */
+  readonly isForeign?: true;
   /** From the root instance (created by the owner's ticket) to this instance, inclusive; never empty. */
   readonly chain: readonly ChainLink[];
 }

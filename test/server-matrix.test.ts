@@ -74,6 +74,7 @@ const BODIES: Readonly<Record<string, { readonly body: object; readonly action: 
   "/v1/federations/:trust_domain/bundle": { body: { bundle: "{}" }, action: "update:federation" },
   "/v1/federations/:trust_domain/refresh": { body: {}, action: "update:federation" },
   "/v1/federations/:trust_domain/removal": { body: {}, action: "revoke:federation" },
+  "/v1/foreign-agents": { body: { registration: "x" }, action: "create:entry" },
   "/v1/verifier-tickets": { body: { name: "x", ttl_seconds: 60 }, action: "create:verifier-ticket" },
 };
 const READS: Readonly<Record<string, string>> = {

@@ -19,6 +19,8 @@ export class EnrolmentAuditor {
   readonly #svids: SvidDirectory;
   readonly #owners = new Map<string, PublicKey>();
   readonly #chains = new Map<string, readonly string[]>();
+  /** SPIFFE IDs of other trust domains that owners registered. */
+  readonly #foreign = new Set<string>();
 
   constructor(svids: SvidDirectory) {
     this.#svids = svids;
@@ -27,6 +29,11 @@ export class EnrolmentAuditor {
   /** `owner:<id>` and agent ids that an instance was issued with; undefined when the log does not say. */
   chainOf(spiffeId: string): readonly string[] | undefined {
     return this.#chains.get(spiffeId);
+  }
+
+  /** Whether a SPIFFE ID is a registered one of another trust domain. */
+  isForeign(spiffeId: string | null): boolean {
+    return spiffeId !== null && this.#foreign.has(spiffeId);
   }
 
   /**
@@ -40,6 +47,10 @@ export class EnrolmentAuditor {
     if (kind === "owner") this.#addOwner(subject, control.details);
     if (kind !== "issue") return;
     this.#chains.set(subject, chain);
+    if (control.details.via === "foreign") {
+      this.#requireRegistered(subject, control);
+      return;
+    }
     this.#requireWanted(subject, control);
     this.#requirePossession(subject, control);
   }
@@ -59,8 +70,19 @@ export class EnrolmentAuditor {
       return;
     }
     if (String(document.scope) !== String(details.scope)) throw invalid("another scope than was signed");
-    if (document.kind === "agent") this.#requireOwner(envelope, { owner: document.owner, chain });
+    if (document.kind === "agent")
+      this.#requireOwner(envelope, { name: "ticket", owner: document.owner, chain });
     else this.#requireParent(envelope, { document, control });
+  }
+
+  /** Nothing was issued: the owner's document names the SPIFFE ID, and each intent proves who holds it. */
+  #requireRegistered(subject: string, { details, chain }: ControlRecord): void {
+    const envelope = parseEnvelope(textOf(details.enrolment));
+    const { kind, owner, scope, spiffe_id: spiffeId } = parseUnverifiedPayload(envelope);
+    if (kind !== "foreign" || spiffeId !== subject) throw invalid("a registration of another workload");
+    if (String(scope) !== String(details.scope)) throw invalid("another scope than was signed");
+    this.#requireOwner(envelope, { name: "entry", owner, chain });
+    this.#foreign.add(subject);
   }
 
   #requireServer(envelope: UnverifiedEnvelope, { time }: ControlRecord): void {
@@ -71,12 +93,16 @@ export class EnrolmentAuditor {
 
   #requireOwner(
     envelope: UnverifiedEnvelope,
-    { owner, chain }: { readonly owner: unknown; readonly chain: readonly string[] },
+    {
+      name,
+      owner,
+      chain,
+    }: { readonly name: "ticket" | "entry"; readonly owner: unknown; readonly chain: readonly string[] },
   ): void {
     const key = this.#owners.get(String(owner));
     if (key === undefined) throw invalid("a ticket of an owner whom nobody registered");
     if (chain.length !== 2 || chain[0] !== `owner:${owner}`) throw invalid("a ticket of another owner");
-    verifyEnvelope(envelope, "ticket", key);
+    verifyEnvelope(envelope, name, key);
   }
 
   #requireParent(

@@ -107,6 +107,10 @@ export class RecordAuditor {
       const svid = this.#svids.verify(envelope.unverifiedKeyid, at);
       verifyRecord(record, svid);
       this.#signatures += 1;
+      if (svid.isForeign && (unverified.kind === "decision" || unverified.kind === "control")) {
+        this.#finding("signer_not_allowed", index, `a ${unverified.kind} of another trust domain`);
+        return null;
+      }
       return svid.spiffeId;
     } catch (error) {
       this.#finding(findingOf(codeOf(error)), index, codeOf(error));
@@ -177,6 +181,8 @@ export class RecordAuditor {
       control: null,
       outcome: null,
     });
+    // Many processes may hold one foreign identity, each with a count of its own.
+    if (this.#enrolments.isForeign(signerId)) return;
     const intents = this.#instances.get(signerId) ?? [];
     this.#instances.set(signerId, intents);
     intents.push({ index, seq: intent.seq, prev: intent.prev, payloadSha256: record.payloadSha256 });
@@ -273,6 +279,11 @@ export class RecordAuditor {
   #auditEnrolment(index: number, control: ControlRecord): void {
     try {
       this.#enrolments.add(control);
+      if (control.kind === "federation" && control.allow) this.#svids.learn(control);
+      // A foreign SPIFFE ID may be registered again after it was stopped; what it does then is another instance's.
+      if (this.#enrolments.isForeign(control.subject) && control.kind === "issue") {
+        this.#revoked.delete(control.subject ?? "");
+      }
     } catch (error) {
       const reason = error instanceof TrustWardenError ? error.details.reason : undefined;
       this.#finding("enrolment_unproven", index, String(reason ?? codeOf(error)));

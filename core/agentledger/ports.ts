@@ -106,6 +106,8 @@ export interface VerifiedCertificate {
   /** base64url SHA-256 of the leaf's DER: the `keyid` of what it signs. */
   readonly sha256: string;
   readonly publicKey: PublicKey;
+  /** Of a federated trust domain: it speaks for itself, never for this deployment. */
+  readonly isForeign: boolean;
   /** Unix seconds. */
   readonly notBefore: number;
   /** Unix seconds. */
@@ -120,4 +122,12 @@ export interface CertificateVerifier {
    * @throws TrustWardenError any `svid_` code.
    */
   verifyChain(chain: readonly Uint8Array[], at: number): VerifiedCertificate;
+  /**
+   * Takes the authorities of a federated trust domain that the log tells of, in place of those before; none once the
+   * relationship is over. A verifier of one trust domain has no use for it.
+   *
+   * @param authorities - DER certificates.
+   * @throws TrustWardenError `federation_bundle_refused` for our own trust domain, or what a certificate is refused with.
+   */
+  learnAuthorities?(trustDomain: string, authorities: readonly Uint8Array[]): void;
 }

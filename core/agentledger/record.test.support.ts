@@ -71,7 +71,14 @@ export const testCertificates: CertificateVerifier = {
     if (at < notBefore) throw new TrustWardenError("svid_not_yet_valid");
     if (at >= expiresAt) throw new TrustWardenError("svid_expired");
     const publicKey = parseP256PublicKey(Buffer.from(spki, "base64"));
-    return { spiffeId, sha256: encodeBase64url(sha256(leaf)), publicKey, notBefore, expiresAt };
+    return {
+      spiffeId,
+      sha256: encodeBase64url(sha256(leaf)),
+      publicKey,
+      isForeign: false,
+      notBefore,
+      expiresAt,
+    };
   },
 };
 

@@ -8,6 +8,7 @@ import { encodeBase64url, parseBase64 } from "../bytes.ts";
 import { sha256 } from "../crypto.ts";
 import { TrustWardenError } from "../error.ts";
 import type { ControlRecord } from "../event.ts";
+import type { Json } from "../json.ts";
 import type { CertificateVerifier, VerifiedCertificate } from "./ports.ts";
 
 /** Owns the chains seen so far and what was proven of them. */
@@ -24,10 +25,24 @@ export class SvidDirectory {
   /** Takes note of the chain that a control record carries, if it does. */
   collect({ details }: ControlRecord): void {
     const { svid_chain: chain } = details;
-    if (!Array.isArray(chain) || !chain.every((item) => typeof item === "string")) return;
-    const certificates = chain.map((item) => parseBase64(item));
+    if (!isTexts(chain)) return;
+    const certificates = chain.map(parseBase64);
     const [leaf] = certificates;
     if (leaf !== undefined) this.#chains.set(encodeBase64url(sha256(leaf)), certificates);
+  }
+
+  /**
+   * Takes note of a federated trust domain's authorities, from a record that a server of ours signed.
+   *
+   * @throws TrustWardenError `record_malformed`, or as `CertificateVerifier.learnAuthorities`.
+   */
+  learn({ details }: ControlRecord): void {
+    const { trust_domain: trustDomain, x509_authorities: authorities = [], change } = details;
+    if (typeof trustDomain !== "string" || !isTexts(authorities)) {
+      throw new TrustWardenError("record_malformed", { reason: "federation" });
+    }
+    const isAboutKeys = change === "removal" || details.x509_authorities !== undefined;
+    if (isAboutKeys) this.#verifier.learnAuthorities?.(trustDomain, authorities.map(parseBase64));
   }
 
   /**
@@ -46,4 +61,8 @@ export class SvidDirectory {
     this.#verified.set(keyid, verified);
     return verified;
   }
+}
+
+function isTexts(value: Json | undefined): value is readonly string[] {
+  return Array.isArray(value) && value.every((item) => typeof item === "string");
 }

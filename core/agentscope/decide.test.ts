@@ -399,6 +399,12 @@ describe("a question with a part missing or odd", () => {
     expect(reasonsOf({ principal })).toEqual(["policy_input_malformed"]);
   });
 
+  it("takes the whole SPIFFE ID of a foreign agent for its class", () => {
+    const odd = { ...leaf, spiffeId: "spiffe://partner.test/ns/prod/sa/worker" };
+    const principal = { ...agent, spiffeId: odd.spiffeId, isForeign: true, chain: [root, odd] } as const;
+    expect(reasonsOf({ principal })).toEqual([]);
+  });
+
   it("denies scopes that come with somebody who is no agent", () => {
     const scopes: readonly Scope[] = [leaf.scope];
     const owner: Principal = { kind: "owner", ownerId: "own_1" };

@@ -100,7 +100,8 @@ function describe(principal: Principal): PolicyInput["principal"] {
       return {
         kind,
         id,
-        class_id: classIdOf(principal),
+        // The SPIFFE ID of a foreign workload names no instance; it is the class as it stands.
+        class_id: principal.isForeign === true ? principal.spiffeId : classIdOf(principal),
         owner_id: principal.ownerId,
         custody: principal.custody,
       };

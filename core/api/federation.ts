@@ -59,3 +59,26 @@ export type FederationList = z.infer<typeof federationList>;
 /** `POST /v1/federations/:trust_domain/removal` (operator) */
 export const federationRemoval = z.object({ trust_domain: z.string(), epoch: z.number().int() });
 export type FederationRemoval = z.infer<typeof federationRemoval>;
+
+/** `POST /v1/foreign-agents` (owner) */
+export const foreignAgentRequest = z.strictObject({
+  registration: z
+    .string()
+    .min(1)
+    .max(65_535)
+    .describe("DSSE entry of kind foreign, signed by the owner's key"),
+});
+export type ForeignAgentRequest = z.infer<typeof foreignAgentRequest>;
+
+/** The foreign workload as an agent of ours. */
+export const foreignAgentAnswer = z.object({
+  agent_id: z.string(),
+  instance_id: z.string(),
+  owner_id: z.string(),
+  spiffe_id: z.string(),
+  scope: z.array(z.string()),
+  chain: z.array(z.string()),
+  expires_at: z.number().int().describe("Unix seconds"),
+  value: z.string().describe("twf1.: what the workload needs to act here; holds no secret"),
+});
+export type ForeignAgentAnswer = z.infer<typeof foreignAgentAnswer>;

@@ -34,6 +34,11 @@ export class KnownBundles implements BundleSource {
     return own.trustDomain === trustDomain ? own : this.#federated.get(trustDomain)?.bundle;
   }
 
+  /** Whether there is any trust domain but ours. */
+  get isFederated(): boolean {
+    return this.#federated.size > 0;
+  }
+
   /** All of them, our own first. */
   list(): readonly TrustBundle[] {
     return [this.#own(), ...Array.from(this.#federated.values(), ({ bundle }) => bundle)];

@@ -15,6 +15,7 @@ import type { ControlDraft } from "../store/ports.ts";
 import { type Arrival, pathOfTarget } from "./arrival.ts";
 import { authenticateCaller, type Evidence } from "./authenticate.ts";
 import { type Caller, isInstance } from "./caller.ts";
+import { admitForeignPeer } from "./foreign.ts";
 import { formatControlResource } from "./intent-credentials.ts";
 import { requireLiveChain } from "./peer.ts";
 import { formatRoute, type GuardedRoute, type Question } from "./route.ts";
@@ -62,6 +63,7 @@ async function authenticate(
 ): Promise<Caller> {
   const evidence: Evidence = {};
   try {
+    await admitForeignPeer(services, visit.arrival);
     return await authenticateCaller(services, visit, evidence);
   } catch (error) {
     if (error instanceof TrustWardenError) await recordRefusal(services, { ...visit, evidence, error });

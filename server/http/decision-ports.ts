@@ -17,6 +17,7 @@ import type { AgentPrincipal, Enforcement } from "@trustwarden/core/principal.ts
 import type { Arrival } from "./arrival.ts";
 import type { Evidence } from "./authenticate.ts";
 import { recordRefusal } from "./control-ports.ts";
+import { admitForeignPeer, admitForeignVisitor } from "./foreign.ts";
 import { requireSigner } from "./intent-credentials.ts";
 import { agentOf, type LivePeer, requireLivePeer, verifyPeerSvid } from "./peer.ts";
 import type { GuardedRoute } from "./route.ts";
@@ -68,6 +69,8 @@ async function authenticate(
 ): Promise<DecisionCaller> {
   const evidence: Evidence = {};
   try {
+    await admitForeignPeer(services, visit.arrival);
+    await admitForeignVisitor(services, visit.arrival, decisionRequest.parse(visit.arrival.body));
     return authenticateAgent(services, visit.arrival, evidence);
   } catch (error) {
     if (error instanceof TrustWardenError) await recordRefusal(services, { ...visit, evidence, error });

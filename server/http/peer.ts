@@ -5,7 +5,7 @@
  * its ancestors and its owner are alive is asked for every request, so that an open connection outlives nobody.
  */
 import type { Socket } from "node:net";
-import { instanceIdOf, pathOf } from "@trustwarden/core/agentid/spiffe-id.ts";
+import { instanceIdOf, pathOf, trustDomainOf } from "@trustwarden/core/agentid/spiffe-id.ts";
 import type { X509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { AgentPrincipal, NodePrincipal, VerifierPrincipal } from "@trustwarden/core/principal.ts";
@@ -13,7 +13,7 @@ import type { InstanceState, StoreReads } from "../store/ports.ts";
 import { peerChainOf } from "./peer-chain.ts";
 import type { Services } from "./services.ts";
 
-type PeerServices = Pick<Services, "chains" | "reads">;
+type PeerServices = Pick<Services, "chains" | "reads" | "trustDomain">;
 
 /** An SVID that belongs to a live instance of this deployment. */
 export interface LivePeer {
@@ -38,13 +38,11 @@ export function verifyPeerSvid({ chains }: PeerServices, socket: Socket, now: nu
  *
  * @param now - Unix seconds.
  * @throws TrustWardenError `svid_bearer_refused` for an SVID that names no instance, `principal_refused` for the
- *   server's own, `instance_unknown`, `identity_revoked` or `identity_expired`.
+ *   server's own, `foreign_agent_unknown`, `instance_unknown`, `identity_revoked` or `identity_expired`.
  */
 export function requireLivePeer(services: PeerServices, svid: X509Svid, now: number): LivePeer {
   if (pathOf(svid.id).startsWith("/trustwarden/server/")) throw new TrustWardenError("principal_refused");
-  const instanceId = instanceIdOf(svid.id);
-  // A class SVID names many instances: nobody could say which of them did it.
-  if (instanceId === undefined) throw new TrustWardenError("svid_bearer_refused", { spiffe_id: svid.id });
+  const instanceId = instanceOf(services, svid);
   const chain = requireLiveChain(services.reads, instanceId, now);
   const instance = chain.at(-1);
   const issued = services.reads.findSvid(svid.leaf.sha256);
@@ -53,6 +51,19 @@ export function requireLivePeer(services: PeerServices, svid: X509Svid, now: num
     throw new TrustWardenError("instance_unknown", { spiffe_id: svid.id });
   }
   return { svid, instance, chain };
+}
+
+/** The instance that an SVID names, or that a foreign one was registered as. */
+function instanceOf({ reads, trustDomain }: PeerServices, { id }: X509Svid): string {
+  if (trustDomainOf(id) !== trustDomain) {
+    const registered = reads.findForeignInstance(id);
+    if (registered === undefined) throw new TrustWardenError("foreign_agent_unknown", { spiffe_id: id });
+    return registered;
+  }
+  const instanceId = instanceIdOf(id);
+  // A class SVID names many instances: nobody could say which of them did it.
+  if (instanceId === undefined) throw new TrustWardenError("svid_bearer_refused", { spiffe_id: id });
+  return instanceId;
 }
 
 /**
@@ -93,6 +104,7 @@ export function agentOf({ svid, instance, chain }: LivePeer): AgentPrincipal {
     svidSha256: svid.leaf.sha256,
     custody: instance.custody,
     attested: instance.attested,
+    ...(instanceIdOf(svid.id) === undefined ? ({ isForeign: true } as const) : {}),
     chain: chain.map((link) => ({
       agentId: link.agentId ?? "",
       instanceId: link.instanceId,

@@ -4,7 +4,7 @@ import { parseSpiffeId, parseTrustDomain } from "@trustwarden/core/agentid/spiff
 import type { FederationState } from "./federation-ports.ts";
 import type { Row, SqliteDatabase } from "./sqlite-database.ts";
 
-/** The table of relationships; `bundle` is the latest document. */
+/** `bundle` is the latest document; a foreign agent is the instance that its SPIFFE ID was registered as last. */
 export const FEDERATION_TABLES = `
   CREATE TABLE federations (
     trust_domain TEXT NOT NULL PRIMARY KEY,
@@ -18,13 +18,23 @@ export const FEDERATION_TABLES = `
     CHECK ((profile IS NULL) = (url IS NULL)),
     CHECK ((bundle IS NULL) = (changed_at IS NULL))
   ) STRICT, WITHOUT ROWID;
+  CREATE TABLE foreign_agents (
+    spiffe_id TEXT NOT NULL PRIMARY KEY,
+    instance_id TEXT NOT NULL REFERENCES instances (instance_id)
+  ) STRICT, WITHOUT ROWID;
 `;
 
+const FIND_FOREIGN = "SELECT instance_id FROM foreign_agents WHERE spiffe_id = ?";
 const LIST = "SELECT * FROM federations ORDER BY trust_domain";
 
 /** Every relationship, by trust domain. */
 export function listFederations(database: SqliteDatabase): readonly FederationState[] {
   return database.all(LIST).map(parseFederation);
+}
+
+/** The instance that a foreign SPIFFE ID was registered as last, alive or not. */
+export function findForeignInstance(database: SqliteDatabase, spiffeId: string): string | undefined {
+  return database.get(FIND_FOREIGN, spiffeId)?.text("instance_id");
 }
 
 function parseFederation(row: Row): FederationState {

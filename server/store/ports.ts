@@ -13,7 +13,12 @@ import type { AttestationFacts } from "@trustwarden/core/attestation.ts";
 import type { ControlRecord } from "@trustwarden/core/event.ts";
 import type { Custody } from "@trustwarden/core/principal.ts";
 import type { Scope } from "@trustwarden/core/scope.ts";
-import type { FederationCommands, FederationReads } from "./federation-ports.ts";
+import type {
+  FederationCommands,
+  FederationReads,
+  ForeignCommands,
+  ForeignReads,
+} from "./federation-ports.ts";
 import type { RegistrationCommands, RegistrationReads } from "./registration-ports.ts";
 
 export type {
@@ -132,7 +137,7 @@ export interface JwtCommand {
 }
 
 /** The commands. Each resolves after commit; many that wait are committed as one group. */
-export interface StoreCommands extends FederationCommands, RegistrationCommands {
+export interface StoreCommands extends FederationCommands, ForeignCommands, RegistrationCommands {
   /** @throws TrustWardenError `owner_exists`. */
   createOwner(command: {
     readonly context: CommandContext;
@@ -256,7 +261,7 @@ export interface AgentState {
 }
 
 /** Reads; synchronous, on a read-only connection, never inside a transaction that writes. */
-export interface StoreReads extends FederationReads, RegistrationReads {
+export interface StoreReads extends FederationReads, ForeignReads, RegistrationReads {
   epoch(): number;
   /** Unix milliseconds of the latest committed command; 0 before the first. */
   clockFloorMs(): number;

@@ -289,6 +289,7 @@ function certificatesOf(world: World): CertificateVerifier {
         spiffeId: id,
         sha256: leaf.sha256,
         publicKey: leaf.publicKey,
+        isForeign: false,
         notBefore: leaf.notBefore,
         expiresAt: leaf.notAfter,
       };

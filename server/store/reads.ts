@@ -5,7 +5,7 @@
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { readClockFloorMs } from "./commands/clock.ts";
 import { readEpoch } from "./commands/epoch.ts";
-import { listFederations } from "./federation-rows.ts";
+import { findForeignInstance, listFederations } from "./federation-rows.ts";
 import type { AgentState, FeedTarget, InstanceState, OwnerState, StoreReads, SvidState } from "./ports.ts";
 import type { Row, SqliteDatabase } from "./sqlite-database.ts";
 import { entriesOfNode, findEntry, listEntries } from "./sqlite-entry.ts";
@@ -63,6 +63,7 @@ export function createReads(database: SqliteDatabase, nowSeconds: () => number):
     counts: () => readCounts(database, nowSeconds()),
     pendingEntries: () => database.all(PENDING).map(parsePending),
     targetsSince: (epoch) => database.all(TARGETS, epoch).map(parseTarget),
+    findForeignInstance: (spiffeId) => findForeignInstance(database, spiffeId),
     listFederations: () => listFederations(database),
     findEntry: (entryId) => findEntry(database, entryId),
     listEntries: (query) => listEntries(database, query),

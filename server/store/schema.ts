@@ -30,7 +30,7 @@ const PRAGMAS = `
  * what is single use until it expires. `entries` holds removed ones too, so that none is registered again. `feed` is
  * the epoch: its largest key. `outbox` is what the ledger is owed. `revocations` dates the epochs that revoked
  * somebody; `issuers` are the certificates that issued SVIDs, by serial; `status_slots` are the places of JWT-SVIDs in
- * the token status lists.
+ * the token status lists. An SVID that a foreign issuer made has no row in `issuers`.
  */
 const TABLES = `
   CREATE TABLE meta (
@@ -126,7 +126,7 @@ const TABLES = `
     serial TEXT NOT NULL UNIQUE,
     spki BLOB NOT NULL,
     not_after INTEGER NOT NULL,
-    issuer TEXT NOT NULL REFERENCES issuers (serial),
+    issuer TEXT REFERENCES issuers (serial),
     is_class INTEGER NOT NULL CHECK (is_class IN (0, 1))
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX svids_by_end ON svids (not_after);

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { IssuingKeys, IssuingRules } from "./commands/deps.ts";
-import type { FederationState } from "./federation-ports.ts";
+import type { FederationState, RegisteredForeign } from "./federation-ports.ts";
 import type {
   Committed,
   IssuedCrls,
@@ -97,6 +97,9 @@ function createCommands(writer: WriterClient): StoreCommands {
     changeFederation: (command) =>
       writer.run<Committed<FederationState | null>>({ kind: "changeFederation", command }),
     issueStatusList: (command) => writer.run<IssuedStatusList>({ kind: "issueStatusList", command }),
+    registerForeign: (command) =>
+      writer.run<Committed<RegisteredForeign>>({ kind: "registerForeign", command }),
+    admitSvid: (command) => writer.run<Committed<null>>({ kind: "admitSvid", command }),
     markSequenced: async (outboxIds) => {
       await writer.run<null>({ kind: "markSequenced", outboxIds });
     },

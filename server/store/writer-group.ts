@@ -22,6 +22,7 @@ import { issueJwt } from "./commands/issue-jwt.ts";
 import { issueServerSvid } from "./commands/issue-server-svid.ts";
 import { createJoinToken } from "./commands/join-token.ts";
 import { narrow } from "./commands/narrow.ts";
+import { admitSvid, registerForeign } from "./commands/register-foreign.ts";
 import { renew } from "./commands/renew.ts";
 import { issueCrls } from "./commands/revocation-lists.ts";
 import { revoke } from "./commands/revoke.ts";
@@ -103,6 +104,10 @@ function runCommand(
       return commit(database, deps, request.command, () => changeFederation(database, request.command));
     case "issueStatusList":
       return issueStatusList(database, request.command, deps);
+    case "registerForeign":
+      return commit(database, deps, request.command, () => registerForeign(database, request.command, deps));
+    case "admitSvid":
+      return commit(database, deps, request.command, () => admitSvid(database, request.command));
     case "markSequenced":
       for (const outboxId of request.outboxIds) database.run(MARK_SEQUENCED, outboxId);
       return null;

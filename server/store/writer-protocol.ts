@@ -6,7 +6,7 @@ import type { IssuingKeys, IssuingRules } from "./commands/deps.ts";
 import type { IssueServerSvidCommand } from "./commands/issue-server-svid.ts";
 import type { IssueCrlsCommand } from "./commands/revocation-lists.ts";
 import type { IssueStatusListCommand } from "./commands/status-slots.ts";
-import type { FederationCommand } from "./federation-ports.ts";
+import type { AdmitSvidCommand, FederationCommand, RegisterForeignCommand } from "./federation-ports.ts";
 import type {
   CommandContext,
   IssueCommand,
@@ -55,6 +55,8 @@ export type WriterCommand =
   | { readonly kind: "issueCrls"; readonly command: IssueCrlsCommand }
   | { readonly kind: "changeFederation"; readonly command: FederationCommand }
   | { readonly kind: "issueStatusList"; readonly command: IssueStatusListCommand }
+  | { readonly kind: "registerForeign"; readonly command: RegisterForeignCommand }
+  | { readonly kind: "admitSvid"; readonly command: AdmitSvidCommand }
   | { readonly kind: "markSequenced"; readonly outboxIds: readonly number[] };
 
 /** One command on its way; the id joins it to its reply. */

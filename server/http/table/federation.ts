@@ -6,6 +6,8 @@ import {
   federationPath,
   federationRemoval,
   federationRequest,
+  foreignAgentAnswer,
+  foreignAgentRequest,
 } from "@trustwarden/core/api/federation.ts";
 import {
   createFederation,
@@ -15,7 +17,15 @@ import {
   removeFederation,
   setFederatedBundle,
 } from "../acts/federation.ts";
-import { ADMIN_ONLY, defineGuarded, definePublic, MAIN_ADMIN_AND_WEB, type Route } from "../route.ts";
+import { registerForeignAgent } from "../acts/foreign-agents.ts";
+import {
+  ADMIN_ONLY,
+  defineGuarded,
+  definePublic,
+  MAIN_ADMIN_AND_WEB,
+  MAIN_AND_ADMIN,
+  type Route,
+} from "../route.ts";
 
 /** Put on the table by `routes.ts`. */
 export const FEDERATION_ROUTES: readonly Route[] = [
@@ -91,5 +101,19 @@ export const FEDERATION_ROUTES: readonly Route[] = [
     action: () => "revoke:federation",
     subject: () => "none",
     act: removeFederation,
+  }),
+  defineGuarded({
+    method: "POST",
+    path: "/v1/foreign-agents",
+    listeners: MAIN_AND_ADMIN,
+    summary: "Register a workload of a federated trust domain as an agent",
+    access: ["owner"],
+    recording: "with_state",
+    body: foreignAgentRequest,
+    answer: foreignAgentAnswer,
+    action: () => "create:entry",
+    // The document is the owner's own, or it is refused.
+    subject: () => "self",
+    act: registerForeignAgent,
   }),
 ];

@@ -11,7 +11,7 @@ import type { JwtCommand } from "../ports.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
 import { formatLine } from "../sqlite-instance.ts";
 import { type CommandDeps, type CommandResult, secondsOf } from "./deps.ts";
-import { type LiveInstance, verifyLiveInstance } from "./live-instance.ts";
+import { type LiveInstance, requireOurs, verifyLiveInstance } from "./live-instance.ts";
 import { claimStatusSlot } from "./status-slots.ts";
 
 /** A bearer token outside our reach must die soon (JWT-SVID §3.3; SPIRE's default). */
@@ -52,6 +52,7 @@ export function issueJwtOf(
   const { instanceId } = instance;
   const now = secondsOf(context);
   if (instance.kind !== "agent") throw new TrustWardenError("instance_unknown", { instanceId });
+  requireOurs(instance, deps.trustDomain);
   const chain = formatLine(line);
   const jti = formatUlid(context.nowMs, deps.random);
   const expiresAt = Math.min(now + JWT_TTL_SECONDS, instance.expiresAt);

@@ -1,5 +1,6 @@
 /** Whether an instance and its SVID are alive, asked inside the transaction that acts on the answer. */
 import { requireLivingLine } from "@trustwarden/core/agentid/delegation.ts";
+import { parseSpiffeId, type TrustDomain, trustDomainOf } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { InstanceState } from "../ports.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
@@ -62,6 +63,17 @@ export function requireSameComposition(
 ): void {
   if (compositionSha256 !== null && compositionSha256 !== attested.compositionSha256) {
     throw new TrustWardenError("composition_changed", { instanceId });
+  }
+}
+
+/**
+ * Refuses a foreign agent: its identities come from its own issuer, and we sign none in its name.
+ *
+ * @throws TrustWardenError `principal_refused`.
+ */
+export function requireOurs({ spiffeId }: InstanceState, trustDomain: TrustDomain): void {
+  if (trustDomainOf(parseSpiffeId(spiffeId)) !== trustDomain) {
+    throw new TrustWardenError("principal_refused", { reason: "foreign" });
   }
 }
 

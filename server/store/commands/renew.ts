@@ -8,7 +8,7 @@ import type { SqliteDatabase } from "../sqlite-database.ts";
 import { formatLine } from "../sqlite-instance.ts";
 import { type CommandDeps, type CommandResult, secondsOf } from "./deps.ts";
 import { formatIdentity } from "./identity.ts";
-import { requireLiveSvid, requireSameComposition, verifyLiveInstance } from "./live-instance.ts";
+import { requireLiveSvid, requireOurs, requireSameComposition, verifyLiveInstance } from "./live-instance.ts";
 import { formatSvid, issueInstanceSvid } from "./svid.ts";
 
 /**
@@ -22,6 +22,7 @@ export function renew(
   const { instanceId, svidSha256, spki, possession } = command;
   const now = secondsOf(command.context);
   const { instance, line } = verifyLiveInstance(database, instanceId, now);
+  requireOurs(instance, deps.trustDomain);
   requireLiveSvid(database, { svidSha256, instanceId, now });
   requireSameComposition(instance, command.compositionSha256);
   const svid = issueInstanceSvid(database, deps, { instance, spki, now });
