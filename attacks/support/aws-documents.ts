@@ -24,7 +24,7 @@ export function certificates(): { readonly genuine: TestCertificate; readonly do
 }
 
 /** The server's configuration: the genuine certificate is trusted. */
-export function configureAws(): object {
+export function configureAws() {
   return { attestation: { aws: { certificates: { [REGION]: certificates().genuine.pem } } } };
 }
 

@@ -18,7 +18,6 @@ import { createOidcAttestor } from "./oidc.ts";
 import type { Attest, AttestationContext, Attested, Attestors } from "./ports.ts";
 import { untrustedIssuer } from "./refusal.ts";
 import { createSafeFetch, type Lookup } from "./safe-fetch.ts";
-import { SeenEvidence } from "./seen-evidence.ts";
 import { createTokenReviewAttestor } from "./token-review.ts";
 import type { OpenFetch } from "./token-source.ts";
 
@@ -47,17 +46,9 @@ export function createAttestors(
 ): Attestors {
   const openFetch: OpenFetch = (endpoint) => createSafeFetch([endpoint], options.lookup);
   const configured = configure(config, openFetch);
-  const seen = new SeenEvidence();
   return {
     types: typesOf(configured),
-    attest: async (evidence, context) => {
-      const attested = await dispatch(configured, evidence, context);
-      if (attested.singleUse !== null) {
-        const { id, expiresAt } = attested.singleUse;
-        seen.use({ id, expiresAt }, context.nowSeconds);
-      }
-      return attested;
-    },
+    attest: async (evidence, context) => dispatch(configured, evidence, context),
   };
 }
 

@@ -30,8 +30,8 @@ export interface Attested {
   /** Unix seconds; the evidence proves nothing from then on. */
   readonly expiresAt: number;
   /**
-   * Names the evidence where it may be used only once, whatever its spelling. The attestors remember it for as long as
-   * the process lives; whoever issues claims it in the transaction that issues, which outlives the process.
+   * Names the evidence where it may be used only once, the same in each of its forms. Whoever issues claims it in the
+   * transaction that issues.
    */
   readonly singleUse: { readonly id: string; readonly expiresAt: number } | null;
 }
@@ -54,7 +54,7 @@ export interface Attestors {
    * What the evidence proves.
    *
    * @throws TrustWardenError `attestation_malformed`, `attestation_refused`, `attestation_expired`,
-   *   `attestation_replayed`, `attestation_untrusted_issuer` (also for a type that is not configured) or
+   *   `attestation_untrusted_issuer` (also for a type that is not configured) or
    *   `attestation_unavailable`.
    */
   attest(evidence: Evidence, context: AttestationContext): Promise<Attested>;

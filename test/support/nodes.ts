@@ -61,6 +61,18 @@ export async function postNode(
   return send(server.url, { method: "POST", target: "/v1/nodes", body });
 }
 
+/** Shows evidence to get an instance of the one entry that matches. */
+export async function postEvidence(
+  server: TestServer,
+  evidence: JsonObject,
+  signer: TestSigner = createTestSigner(),
+): Promise<RawAnswer> {
+  const nonce = await nonceOf(server);
+  const possession = issuePossession({ nonce, enrolmentSha256: digestOfEvidence(evidence) }, signer);
+  const body = JSON.stringify({ entry_id: null, evidence, spki: spkiOf(signer), possession });
+  return send(server.url, { method: "POST", target: "/v1/attested-instances", body });
+}
+
 /** A node by a fresh join token. */
 export async function joinNode(server: TestServer, name = "host-1"): Promise<TestInstance> {
   const signer = createTestSigner();

@@ -49,8 +49,11 @@ export function claimEnrolment(database: SqliteDatabase, command: IssueCommand, 
   if (changes === 0) throw new TrustWardenError(ENROLMENT_CODES[via], { jti });
 }
 
+/** Evidence is named by a digest of what was signed, the same in each of its forms and types. */
+const ANY_ISSUER = "";
+
 /**
- * Uses up evidence that may be shown once; the process that verified it may have forgotten it in a restart.
+ * Uses up evidence that may be shown once.
  *
  * @throws TrustWardenError `attestation_replayed`.
  */
@@ -59,7 +62,7 @@ export function claimEvidence(
   { type, singleUse }: Pick<NetworkAttestation, "type" | "singleUse">,
 ): void {
   if (singleUse === null) return;
-  const { changes } = database.run(CLAIM, "evidence", type, singleUse.id, singleUse.expiresAt);
+  const { changes } = database.run(CLAIM, "evidence", ANY_ISSUER, singleUse.id, singleUse.expiresAt);
   if (changes === 0) throw new TrustWardenError("attestation_replayed", { type });
 }
 
