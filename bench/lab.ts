@@ -54,7 +54,7 @@ export async function openLab(directory: string): Promise<Lab> {
   const children: ChildProcess[] = [];
   const places = ["--data", join(directory, "data"), "--config-dir", join(directory, "config")];
   const listen = ["--trust-domain", TRUST_DOMAIN, "--port", "0", "--stop-port", "0", "--log-level", "error"];
-  const ready = await start(children, [WARDEN, "up", ...listen, ...places], {});
+  const ready = await start(children, [WARDEN, "up", "--no-node", ...listen, ...places], {});
   const socketPath = String(ready.admin_socket);
   const ask = (method: string, path: string, body?: JsonObject) =>
     askOperator(socketPath, { method, path, body });

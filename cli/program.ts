@@ -8,6 +8,7 @@ import { addCrlCommand } from "./commands/crl.ts";
 import { addDoctorCommand } from "./commands/doctor.ts";
 import { addBundleCommands, addFederationCommands } from "./commands/federation.ts";
 import { addLedgerCommands } from "./commands/ledger.ts";
+import { addNodeCommands } from "./commands/node.ts";
 import { addOwnerCommands } from "./commands/owner.ts";
 import { addPolicyCommands } from "./commands/policy.ts";
 import { addQuestionCommands } from "./commands/questions.ts";
@@ -92,6 +93,7 @@ export function createProgram(runtime: Runtime, usage: Usage = { command: "warde
   addOwnerCommands(program, runtime);
   addAgentCommands(program, runtime);
   addVerifierCommands(program, runtime);
+  addNodeCommands(program, runtime);
   addFederationCommands(program, runtime);
   addBundleCommands(program, runtime);
   addRevokeCommand(program, runtime);

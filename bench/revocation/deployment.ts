@@ -37,7 +37,7 @@ export interface Deployment {
 export async function openDeployment(directory: string): Promise<Deployment> {
   const places = ["--data", join(directory, "data"), "--config-dir", join(directory, "config")];
   const listen = ["--trust-domain", TRUST_DOMAIN, "--port", "0", "--stop-port", "0", "--log-level", "error"];
-  const child = spawn(process.execPath, [WARDEN, "up", ...listen, ...places], {
+  const child = spawn(process.execPath, [WARDEN, "up", "--no-node", ...listen, ...places], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   const [line] = await once(createInterface({ input: child.stdout }), "line");

@@ -5,11 +5,15 @@
  */
 import { once } from "node:events";
 import { setTimeout } from "node:timers/promises";
+import type { RunningNode } from "@trustwarden/node/daemon.ts";
+import { parseEndpointAddress } from "@trustwarden/node/workload-api/endpoint-address.ts";
 import type { ServerSettings } from "@trustwarden/server/config.ts";
 import type { Command } from "commander";
 import { examples, type GlobalOptions, type Runtime, runCommand, wholeNumber } from "../command.ts";
-import { EXIT_FAILED } from "../failure.ts";
-import { requireOutsideData, resolvePaths } from "../paths.ts";
+import { EXIT_FAILED, explainFailure, formatFailure } from "../failure.ts";
+import type { Io } from "../io.ts";
+import { startLocalNode } from "../node-run.ts";
+import { type Paths, requireOutsideData, resolvePaths } from "../paths.ts";
 
 /** After the ledger has failed, requests in flight get their refusal and stops still go out; then the process ends. */
 const FATAL_GRACE_MS = 1500;
@@ -19,6 +23,9 @@ const INTERRUPTED = 130;
 type UpOptions = Pick<ServerSettings, "trustDomain" | "host" | "port" | "stopPort" | "logLevel"> & {
   readonly allowExternal?: true;
   readonly config?: string;
+  /** False for `--no-node`. */
+  readonly node?: boolean;
+  readonly agentSocket?: string;
 };
 
 export function addUpCommand(program: Command, runtime: Runtime): void {
@@ -31,6 +38,8 @@ export function addUpCommand(program: Command, runtime: Runtime): void {
     .option("--stop-port <n>", "listener for stopping and health, 0 for any free one", wholeNumber(0, 65_535))
     .option("--allow-external", "permit an address beyond loopback")
     .option("--log-level <level>", "fatal, error, warn, info, debug or silent")
+    .option("--no-node", "without the node that serves this host's processes the SPIFFE Workload API")
+    .option("--agent-socket <path>", "of that API; agent.sock in the data directory unless given")
     .option("--config <file>", "JSON settings; flags and environment go before it")
     .addHelpText(
       "after",
@@ -59,7 +68,8 @@ async function serve(options: UpOptions, command: Command, { io, setExitCode }: 
     import("@trustwarden/server/config.ts"),
     import("@trustwarden/server/main.ts"),
   ]);
-  const { config: file, ...flags } = options;
+  const { config: file, node: isNodeWanted = true, agentSocket, ...flags } = options;
+  const socketPath = agentSocket === undefined ? undefined : parseEndpointAddress(agentSocket);
   const config = loadConfig({
     flags: { ...flags, dataDir: paths.dataDir, configDir: paths.configDir },
     environment: io.env,
@@ -67,7 +77,10 @@ async function serve(options: UpOptions, command: Command, { io, setExitCode }: 
   });
   const server = await startServer(config);
   const { url, stopUrl, adminSocket } = server;
-  io.stdout(`${JSON.stringify({ ready: true, url, stop_url: stopUrl, admin_socket: adminSocket })}\n`);
+  const local = isNodeWanted ? await openNode({ paths, socketPath, io, server }) : undefined;
+  const ready = { ready: true, url, stop_url: stopUrl, admin_socket: adminSocket };
+  const node = isNodeWanted ? { agent_socket: local?.socketPath ?? null } : {};
+  io.stdout(`${JSON.stringify({ ...ready, ...node })}\n`);
   const ending = await Promise.race([
     once(process, "SIGTERM").then(() => "asked"),
     once(process, "SIGINT").then(() => "asked"),
@@ -79,5 +92,24 @@ async function serve(options: UpOptions, command: Command, { io, setExitCode }: 
     setExitCode(EXIT_FAILED);
     await setTimeout(FATAL_GRACE_MS);
   }
+  await local?.close();
   await server.close();
+}
+
+/** The node of this host; without a named socket its failure is told, and the server goes on alone. */
+async function openNode(options: {
+  readonly paths: Paths;
+  readonly socketPath: string | undefined;
+  readonly io: Io;
+  readonly server: { readonly close: () => Promise<void> };
+}): Promise<RunningNode | undefined> {
+  const { paths, socketPath, io, server } = options;
+  try {
+    const { node, why } = await startLocalNode(paths, socketPath);
+    if (why !== undefined) io.stderr(formatFailure(explainFailure(why, "The server runs without a node.")));
+    return node;
+  } catch (error) {
+    await server.close();
+    throw error;
+  }
 }

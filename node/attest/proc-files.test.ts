@@ -46,7 +46,11 @@ describe("status", () => {
 
 describe("cgroup", () => {
   const CASES = [
-    ["a service", "0::/system.slice/bank.service", { unit: "bank.service", containerId: undefined }],
+    [
+      "a service",
+      "0::/system.slice/bank.service",
+      { path: "/system.slice/bank.service", unit: "bank.service", containerId: undefined },
+    ],
     ["docker", `0::/system.slice/docker-${HEX}.scope`, { unit: `docker-${HEX}.scope`, containerId: HEX }],
     ["docker without systemd", `0::/docker/${HEX}`, { unit: undefined, containerId: HEX }],
     ["kubernetes", `0::/kubepods/besteffort/pod1234/${HEX}`, { unit: undefined, containerId: HEX }],
@@ -66,7 +70,11 @@ describe("cgroup", () => {
       `0::/system.slice/bank.service/docker-${HEX}.scope`,
       { unit: "bank.service", containerId: undefined },
     ],
-    ["the root", "0::/", { unit: undefined, containerId: undefined }],
+    [
+      "no group at the root, where anybody may be",
+      "0::/",
+      { path: undefined, unit: undefined, containerId: undefined },
+    ],
     ["63 digits", `0::/docker/${HEX.slice(1)}`, { unit: undefined, containerId: undefined }],
     ["65 digits", `0::/docker/${HEX}0`, { unit: undefined, containerId: undefined }],
     ["upper case", `0::/docker/${HEX.toUpperCase()}`, { unit: undefined, containerId: undefined }],

@@ -26,7 +26,7 @@ export interface ProcessOwner {
 
 /** Where a process runs, as its control group tells. */
 export interface ControlGroup {
-  /** Of the unified hierarchy; undefined without one, or when it lies outside our view. */
+  /** Of the unified hierarchy; undefined without one, outside our view, and at the root, where anybody may be. */
   readonly path: string | undefined;
   /** The system manager's unit. */
   readonly unit: string | undefined;
@@ -67,7 +67,8 @@ export function parseControlGroup(text: string): ControlGroup {
     controllers === "" || controllers === "name=systemd" ? [places[index]?.unit] : [],
   );
   return {
-    path: unified === undefined ? undefined : `/${unified.segments.join("/")}`,
+    path:
+      unified === undefined || unified.segments.length === 0 ? undefined : `/${unified.segments.join("/")}`,
     unit: only(units),
     containerId: only(places.map(({ containerId }) => containerId)),
   };
