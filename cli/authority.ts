@@ -1,9 +1,10 @@
 /**
- * The chain of permission behind one action, from the ledger's own issue events: each instance's ticket or grant is
+ * The chain of permission behind one action, from the ledger's own issue events: each instance's ticket, grant or entry is
  * found, its signature checked with the owner's registered key or the parent's proven SVID, up to the owner.
  */
 import { parseUnverifiedEnrolment, verifyGrant, verifyTicket } from "@trustwarden/core/agentid/enrolment.ts";
 import { verifyForeignAgent } from "@trustwarden/core/agentid/foreign-agent.ts";
+import { entryIdOf, verifyRegistrationEntry } from "@trustwarden/core/agentid/registration-entry.ts";
 import { parseSpiffeId, trustDomainOf } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { eventPage } from "@trustwarden/core/api/ledger.ts";
 import { parseBase64 } from "@trustwarden/core/bytes.ts";
@@ -87,6 +88,11 @@ async function proveLink(source: Source, { record, index }: Issue, spiffeId: str
       now,
     });
     return formatLink({ record, index, by: `registered by owner ${agent.owner}`, document: agent });
+  }
+  if (via === "entry") {
+    const entry = verifyRegistrationEntry(enrolment, { publicKey, audience, now });
+    const by = `registration entry ${entryIdOf(entry)} signed by owner ${entry.owner}`;
+    return formatLink({ record, index, by, document: entry });
   }
   const ticket = verifyTicket(enrolment, { publicKey, audience, now });
   return formatLink({ record, index, by: `ticket signed by owner ${ticket.owner}`, document: ticket });

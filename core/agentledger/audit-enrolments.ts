@@ -4,12 +4,13 @@
  * The server signs what it issued; that an owner or a parent wanted it is their own signature, which the event
  * carries. Without this check a lying server could make agents in any owner's name and the log would still add up.
  */
-import { encodeBase64url, encodeUtf8, parseBase64 } from "../bytes.ts";
-import { type PublicKey, parseP256PublicKey, sha256 } from "../crypto.ts";
+import { parseBase64 } from "../bytes.ts";
+import { type PublicKey, parseP256PublicKey } from "../crypto.ts";
 import { parseEnvelope, parseUnverifiedPayload, type UnverifiedEnvelope, verifyEnvelope } from "../dsse.ts";
 import { TrustWardenError } from "../error.ts";
 import type { ControlRecord } from "../event.ts";
 import type { JsonObject } from "../json.ts";
+import { boundDigestOf, EntryAuditor } from "./audit-entries.ts";
 import type { SvidDirectory } from "./svid-directory.ts";
 
 const SERVER_ID = /^spiffe:\/\/[^/]+\/trustwarden\/server\/[^/]+$/;
@@ -21,6 +22,7 @@ export class EnrolmentAuditor {
   readonly #chains = new Map<string, readonly string[]>();
   /** SPIFFE IDs of other trust domains that owners registered. */
   readonly #foreign = new Set<string>();
+  readonly #entries = new EntryAuditor();
 
   constructor(svids: SvidDirectory) {
     this.#svids = svids;
@@ -37,27 +39,45 @@ export class EnrolmentAuditor {
   }
 
   /**
-   * Checks an allowed event that registers an owner or issues an instance; call in the order of the log.
+   * Checks an allowed event that registers an owner or entry, admits a node or issues an instance; call in the order of
+   * the log.
    *
    * @throws TrustWardenError `record_malformed`, or what parsing, signatures and certificates are refused with.
    */
   add(control: ControlRecord): void {
     const { kind, allow, subject, chain } = control;
     if (!allow || subject === null) return;
-    if (kind === "owner") this.#addOwner(subject, control.details);
-    if (kind !== "issue") return;
-    this.#chains.set(subject, chain);
+    switch (kind) {
+      case "owner":
+        this.#addOwner(subject, control.details);
+        return;
+      case "entry":
+        this.#addEntry(control);
+        return;
+      case "node":
+        this.#entries.addNode(control);
+        this.#requirePossession(subject, control);
+        return;
+      case "issue":
+        this.#chains.set(subject, chain);
+        this.#addInstance(subject, control);
+        return;
+      default:
+    }
+  }
+
+  #addOwner(owner: string, { spki }: JsonObject): void {
+    if (this.#owners.has(owner)) throw invalid("an owner registered twice");
+    this.#owners.set(owner, parseP256PublicKey(parseBase64(textOf(spki))));
+  }
+
+  #addInstance(subject: string, control: ControlRecord): void {
     if (control.details.via === "foreign") {
       this.#requireRegistered(subject, control);
       return;
     }
     this.#requireWanted(subject, control);
     this.#requirePossession(subject, control);
-  }
-
-  #addOwner(owner: string, { spki }: JsonObject): void {
-    if (this.#owners.has(owner)) throw invalid("an owner registered twice");
-    this.#owners.set(owner, parseP256PublicKey(parseBase64(textOf(spki))));
   }
 
   #requireWanted(subject: string, control: ControlRecord): void {
@@ -70,9 +90,12 @@ export class EnrolmentAuditor {
       return;
     }
     if (String(document.scope) !== String(details.scope)) throw invalid("another scope than was signed");
-    if (document.kind === "agent")
-      this.#requireOwner(envelope, { name: "ticket", owner: document.owner, chain });
-    else this.#requireParent(envelope, { document, control });
+    if (details.via === "entry") {
+      this.#requireOwner(envelope, { type: "entry", owner: document.owner, chain });
+      this.#entries.requireMatch(document, control);
+    } else if (document.kind === "agent") {
+      this.#requireOwner(envelope, { type: "ticket", owner: document.owner, chain });
+    } else this.#requireParent(envelope, { document, control });
   }
 
   /** Nothing was issued: the owner's document names the SPIFFE ID, and each intent proves who holds it. */
@@ -81,7 +104,7 @@ export class EnrolmentAuditor {
     const { kind, owner, scope, spiffe_id: spiffeId } = parseUnverifiedPayload(envelope);
     if (kind !== "foreign" || spiffeId !== subject) throw invalid("a registration of another workload");
     if (String(scope) !== String(details.scope)) throw invalid("another scope than was signed");
-    this.#requireOwner(envelope, { name: "entry", owner, chain });
+    this.#requireOwner(envelope, { type: "entry", owner, chain });
     this.#foreign.add(subject);
   }
 
@@ -91,18 +114,35 @@ export class EnrolmentAuditor {
     verifyEnvelope(envelope, "ticket", publicKey);
   }
 
+  /** A registered entry is its owner's, before any instance of it; what operators admit is only their word. */
+  #addEntry(control: ControlRecord): void {
+    const { details, subject } = control;
+    this.#entries.addChange(control);
+    if (details.change !== "create" || details.entry_kind !== "agent") return;
+    const envelope = parseEnvelope(textOf(details.entry));
+    const { owner, jti } = parseUnverifiedPayload(envelope);
+    if (subject !== `ent_${jti}`) throw invalid("an entry under another id");
+    verifyEnvelope(envelope, "entry", this.#ownerKey(owner));
+  }
+
   #requireOwner(
     envelope: UnverifiedEnvelope,
-    {
-      name,
-      owner,
-      chain,
-    }: { readonly name: "ticket" | "entry"; readonly owner: unknown; readonly chain: readonly string[] },
+    permit: {
+      readonly type: "ticket" | "entry";
+      readonly owner: unknown;
+      readonly chain: readonly string[];
+    },
   ): void {
+    const { type, owner, chain } = permit;
+    const key = this.#ownerKey(owner);
+    if (chain.length !== 2 || chain[0] !== `owner:${owner}`) throw invalid(`a ${type} of another owner`);
+    verifyEnvelope(envelope, type, key);
+  }
+
+  #ownerKey(owner: unknown): PublicKey {
     const key = this.#owners.get(String(owner));
-    if (key === undefined) throw invalid("a ticket of an owner whom nobody registered");
-    if (chain.length !== 2 || chain[0] !== `owner:${owner}`) throw invalid("a ticket of another owner");
-    verifyEnvelope(envelope, name, key);
+    if (key === undefined) throw invalid("a document of an owner whom nobody registered");
+    return key;
   }
 
   #requireParent(
@@ -117,11 +157,12 @@ export class EnrolmentAuditor {
   }
 
   /** The new key signed for this very document, so that one document cannot serve a key of somebody else. */
-  #requirePossession(subject: string, { details, time }: ControlRecord): void {
+  #requirePossession(subject: string, control: ControlRecord): void {
+    const { details, time } = control;
     const { spiffeId, publicKey } = this.#svids.verify(textOf(details.svid_sha256), secondsOf(time));
     const proof = verifyEnvelope(parseEnvelope(textOf(details.possession)), "possession", publicKey);
-    const digest = encodeBase64url(sha256(encodeUtf8(textOf(details.enrolment))));
-    if (spiffeId !== subject || proof.enrolment_sha256 !== digest) throw invalid("a proof of another key");
+    if (spiffeId !== subject || proof.enrolment_sha256 !== boundDigestOf(control))
+      throw invalid("a proof of another key");
   }
 }
 

@@ -26,6 +26,10 @@ import { encodeSpki } from "@trustwarden/core/crypto.ts";
 import { formatUlid } from "@trustwarden/core/id.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
 import { parseScope } from "@trustwarden/core/scope.ts";
+import { createAdminTransport } from "../../cli/admin-transport.ts";
+import { createClient } from "../../cli/client.ts";
+import { createTemporaryExport } from "../../cli/temporary-export.ts";
+import { auditDirectory } from "../../cli/verify-directory.ts";
 import {
   instanceOf,
   nonceOf,
@@ -59,18 +63,6 @@ export async function postNode(
   const possession = issuePossession({ nonce, enrolmentSha256: digestOfEvidence(evidence) }, signer);
   const body = JSON.stringify({ evidence, spki: spkiOf(signer), possession, ...members });
   return send(server.url, { method: "POST", target: "/v1/nodes", body });
-}
-
-/** Shows evidence to get an instance of the one entry that matches. */
-export async function postEvidence(
-  server: TestServer,
-  evidence: JsonObject,
-  signer: TestSigner = createTestSigner(),
-): Promise<RawAnswer> {
-  const nonce = await nonceOf(server);
-  const possession = issuePossession({ nonce, enrolmentSha256: digestOfEvidence(evidence) }, signer);
-  const body = JSON.stringify({ entry_id: null, evidence, spki: spkiOf(signer), possession });
-  return send(server.url, { method: "POST", target: "/v1/attested-instances", body });
 }
 
 /** A node by a fresh join token. */
@@ -173,6 +165,32 @@ export async function askRenewal(
   const keys = await keysOf(server, ask, enrolmentSha256);
   const body = { instance_id: instance.answer.instance_id, ...keys, ...ask.members };
   return post(server, node, "/v1/node/renewals", body);
+}
+
+/** Asks with evidence of its own for an instance. */
+export async function postEvidence(
+  server: TestServer,
+  evidence: JsonObject,
+  {
+    signer = createTestSigner(),
+    members = {},
+  }: { readonly signer?: TestSigner; readonly members?: object } = {},
+): Promise<RawAnswer> {
+  const nonce = await nonceOf(server);
+  const possession = issuePossession({ nonce, enrolmentSha256: digestOfEvidence(evidence) }, signer);
+  const body = JSON.stringify({ entry_id: null, evidence, spki: spkiOf(signer), possession, ...members });
+  return send(server.url, { method: "POST", target: "/v1/attested-instances", body });
+}
+
+/** What an offline audit of everything that the server has recorded finds. */
+export async function findingsOf(server: TestServer): Promise<readonly unknown[]> {
+  const exported = await createTemporaryExport(createClient(createAdminTransport(server.adminSocket)));
+  try {
+    const { directory } = exported;
+    return (await auditDirectory({ directory, vkey: undefined, olderCheckpoint: undefined })).findings;
+  } finally {
+    exported.remove();
+  }
 }
 
 /** A request of a node with a JSON body. */
