@@ -62,6 +62,7 @@ function discoveryOf(id: string): object {
     log_vkey: logVkey,
     stop_url: "https://127.0.0.1:7444",
     epoch: 3,
+    authority: { sequence: 1, intermediate_sha256: PIN, renew: [] },
   };
 }
 

@@ -7,16 +7,20 @@
  */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
+import type { AuthorityStep } from "@trustwarden/core/agentid/authority-steps.ts";
 import { ProvenChains } from "@trustwarden/core/agentid/proven-chains.ts";
 import type { TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
+import { encodeBase64, encodeHex } from "@trustwarden/core/bytes.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { formatPem } from "@trustwarden/core/pem.ts";
 import { createAttestors } from "./attest/attestors.ts";
-import { AuthorityView } from "./authority/current.ts";
+import { AuthorityKeeper } from "./authority/keeper.ts";
 import { type Clock, createSystemClock, FlooredClock } from "./clock.ts";
 import { jwtIssuerOf, type ServerConfig } from "./config.ts";
 import { Federation } from "./federation/federation.ts";
 import { fetchBundle } from "./federation/fetch-bundle.ts";
 import { createFeed } from "./feed/feed.ts";
+import { announceStep } from "./http/acts/authority.ts";
 import { formatUrl, type Listeners, openListeners, type TlsMaterial } from "./http/listeners.ts";
 import { Nonces } from "./http/nonces.ts";
 import { formatOpenApi } from "./http/openapi.ts";
@@ -34,7 +38,6 @@ import { createServerRecords } from "./ledger/server-records.ts";
 import { createLog } from "./log.ts";
 import { type Cleanup, openParts, type Parts } from "./parts.ts";
 import { createServerIdentity, type ServerIdentity } from "./server-identity.ts";
-import type { ServerSvid } from "./store/ports.ts";
 import { SERVER_VERSION } from "./version.ts";
 
 /** A server that is listening. */
@@ -53,6 +56,7 @@ export interface BuiltServer {
 /** What the parts become before the server listens. */
 interface Core {
   readonly parts: Parts;
+  readonly keeper: AuthorityKeeper;
   readonly ledger: Ledger;
   readonly identity: ServerIdentity;
 }
@@ -90,7 +94,7 @@ async function startServing(
 ): Promise<BuiltServer> {
   const { config, log, clock, store } = parts;
   let listeners: Listeners | undefined;
-  const core = await createCore(parts, (svid) => listeners?.renewTls(tlsMaterialOf(parts, svid)));
+  const core = await createCore(parts, (core) => listeners?.renewTls(tlsMaterialOf(core)));
   cleanups.push(() => core.identity.close());
   const feed = createFeed({ store: store.reads, clock, onEvent: (event) => log.info(event, "lease") });
   const urls = () => ({
@@ -108,7 +112,7 @@ async function startServing(
     services,
     routes: ROUTES,
     listen: { ...config, adminSocket },
-    tls: tlsMaterialOf(parts, core.identity.current()),
+    tls: tlsMaterialOf(core),
   });
   listeners = opened;
   // Together: a listener is closed only when its last connection is, and the leases' are the feed's to end.
@@ -117,9 +121,26 @@ async function startServing(
   });
   const web = await openWeb(services, config, cleanups);
   services.federation.start();
+  tendAuthority(core, services);
+  cleanups.push(() => core.keeper.close());
   const { server: url, stop: stopUrl } = urls();
   log.info({ url, stop_url: stopUrl, trust_domain: config.trustDomain }, "listening");
   return { url, stopUrl, adminSocket, webUrl: web, failed: parts.failed, close };
+}
+
+/** Rotation by age, without a restart. */
+function tendAuthority({ keeper }: Core, services: Services): void {
+  keeper.tend(
+    () => ({
+      context: { nowMs: services.clock.nowMs(), principal: "operator", peer: "local", intent: null },
+      reason: "by age",
+    }),
+    async (committed, step) => void (await announceStep(services, committed, step)),
+    (error) => {
+      const code = error instanceof TrustWardenError ? error.code : "internal";
+      services.log.error({ code }, "a planned step of the authority failed; it is tried again in a minute");
+    },
+  );
 }
 
 /** The URL of the web listener, when there is to be one. */
@@ -136,7 +157,7 @@ async function openWeb(
   return formatUrl(web.host, listener.port);
 }
 
-async function createCore(parts: Parts, onRenewed: (svid: ServerSvid) => void): Promise<Core> {
+async function createCore(parts: Parts, onRenewed: (core: Core) => void): Promise<Core> {
   const { keys, random, clock, store, log } = parts;
   let identity: ServerIdentity | undefined;
   const serverSvid = () => {
@@ -154,38 +175,75 @@ async function createCore(parts: Parts, onRenewed: (svid: ServerSvid) => void): 
     onUnmarked: () => log.warn({ code: "store_unavailable" }, "recorded events could not be marked"),
   });
   void parts.failed.then(() => ledger.fail());
+  const keeper = new AuthorityKeeper({
+    keys,
+    commands: store.commands,
+    reads: store.reads,
+    random,
+    nowMs: () => clock.nowMs(),
+  });
+  const mended = await keeper.open();
+  const core = (made: ServerIdentity): Core => ({ parts, keeper, ledger, identity: made });
   identity = await createServerIdentity({
     commands: store.commands,
     settle: (committed) => ledger.settle(committed),
     nowMs: () => clock.nowMs(),
-    onRenewed,
+    onRenewed: () => identity && onRenewed(core(identity)),
     onFailed: () => log.error({ code: "store_unavailable" }, "the server's SVID could not be renewed"),
   });
-  return { parts, ledger, identity };
+  await recordMended(core(identity), mended);
+  return core(identity);
+}
+
+/** The events of steps that were taken while the server could sign none. */
+async function recordMended({ parts, keeper, ledger }: Core, steps: readonly AuthorityStep[]): Promise<void> {
+  for (const { step } of steps) {
+    const details = {
+      step,
+      authority_kind: "intermediate",
+      key_id: encodeHex(keeper.current().intermediate.ski),
+      forced: false,
+      reason: "the intermediate had ended while the server was down",
+      sequence: keeper.state().sequence,
+      authorities_sha256: keeper.current().authoritiesSha256,
+      certificate: encodeBase64(keeper.current().intermediate.der),
+    };
+    const draft = {
+      kind: "authority",
+      allow: true,
+      reasons: [],
+      subject: details.key_id,
+      chain: [],
+    } as const;
+    const epoch = parts.store.reads.epoch();
+    const context = { nowMs: parts.clock.nowMs(), principal: "operator", peer: "local", intent: null, epoch };
+    await ledger.recordControl({ ...draft, details }, context);
+  }
 }
 
 function createServices(core: Core, made: Pick<Services, "feed" | "urls">): Services {
   const { parts, ledger, identity } = core;
   const { clock, random, keys, store, policy, highWater, origin, index } = parts;
   const { reads, commands } = store;
-  const { bundle, intermediate, trustDomain } = keys.authority;
-  const authority = new AuthorityView({ bundle, intermediate, renew: [] });
-  const federation = createFederation(core, { feed: made.feed, ownBundle: () => authority.current().bundle });
+  const { keeper } = core;
+  const federation = createFederation(core, { feed: made.feed, ownBundle: () => keeper.current().bundle });
   return {
     ...made,
     version: SERVER_VERSION,
     clock,
     random,
-    trustDomain,
+    trustDomain: keys.trustDomain,
     jwtIssuer: jwtIssuerOf(parts.config),
-    authority: () => authority.current(),
+    authority: () => keeper.current(),
+    keeper,
+    onAuthorityStep: () => identity.renew(),
     lists: new PublishedLists({
       commands,
       reads,
       clock,
       publicUrl: () => parts.config.jwtIssuer ?? made.urls().server,
     }),
-    rootCrl: () => keys.rootCrl,
+    rootCrls: () => keeper.rootCrls(),
     federation,
     chains: new ProvenChains(federation.bundles),
     serverSvid: () => identity.current(),
@@ -250,11 +308,15 @@ async function writeRefusal({ parts, ledger }: Core, refusal: Refusal): Promise<
 }
 
 /** The TLS key is the key of the server's SVID; the chain goes out without the root, which clients pin. */
-function tlsMaterialOf({ keys }: Parts, { svidChain }: ServerSvid): TlsMaterial {
+function tlsMaterialOf({ parts, identity, keeper }: Core): TlsMaterial {
+  const roots = keeper.current().bundle.x509Authorities;
   return {
-    key: formatPem("PRIVATE KEY", keys.pkcs8.server),
-    cert: svidChain.map((der) => formatPem("CERTIFICATE", der)).join(""),
-    ca: formatPem("CERTIFICATE", keys.authority.root.der),
+    key: formatPem("PRIVATE KEY", parts.keys.serverPkcs8),
+    cert: identity
+      .current()
+      .svidChain.map((der) => formatPem("CERTIFICATE", der))
+      .join(""),
+    ca: roots.map(({ der }) => formatPem("CERTIFICATE", der)).join(""),
   };
 }
 

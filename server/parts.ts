@@ -76,7 +76,7 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
   createPrivateDirectory(config.dataDir);
   const lock = acquirePosixLock(join(config.dataDir, "server.lock"));
   cleanups.push(() => lock.release());
-  const keys = openServerKeys({ config, random, now: Math.floor(clock.nowMs() / 1000) });
+  const keys = await openServerKeys({ config, random, now: Math.floor(clock.nowMs() / 1000) });
   const policy = createBuiltinPolicy(config.policyDir);
   const failure = Promise.withResolvers<unknown>();
   const onFatal: OnFatal = (error) => failure.resolve(error);
@@ -152,11 +152,10 @@ async function openStore(
     dataDir: config.dataDir,
     keys: {
       trustDomain: config.trustDomain,
-      intermediateDer: keys.authority.intermediate.der,
-      intermediateKeyPkcs8: keys.pkcs8.intermediate,
-      jwtKeyPkcs8: keys.pkcs8.jwt,
+      firstAuthority: keys.firstAuthority,
+      signingKeys: keys.ring.signingKeys(),
       jwtIssuer: jwtIssuerOf(config),
-      serverKeyPkcs8: keys.pkcs8.server,
+      serverKeyPkcs8: keys.serverPkcs8,
     },
     rules: {
       quotas: config.quotas,

@@ -13,6 +13,8 @@ const PEER = "local";
 /** Holds the current SVID. */
 export interface ServerIdentity {
   current(): ServerSvid;
+  /** Renews at once, for a new intermediate. @throws TrustWardenError as the first SVID. */
+  renew(): Promise<void>;
   /** Stops renewing. */
   close(): void;
 }
@@ -41,14 +43,18 @@ export async function createServerIdentity(options: {
   let svid = await issue("start");
   let timer: NodeJS.Timeout | undefined;
   const renewAfter = (delayMs: number): void => {
-    timer = setTimeout(() => void renew(), Math.min(delayMs, MAX_DELAY_MS)).unref();
+    timer = setTimeout(() => void renewInBackground(), Math.min(delayMs, MAX_DELAY_MS)).unref();
   };
   const halfLifeMs = (): number => Math.max(0, (svid.expiresAt * 1000 - nowMs()) / 2);
   const renew = async (): Promise<void> => {
+    clearTimeout(timer);
+    svid = await issue("renew");
+    onRenewed(svid);
+    renewAfter(halfLifeMs());
+  };
+  const renewInBackground = async (): Promise<void> => {
     try {
-      svid = await issue("renew");
-      onRenewed(svid);
-      renewAfter(halfLifeMs());
+      await renew();
     } catch (error) {
       // Safe to go on: the present SVID is good for half its life, and the owner of the log decides what is fatal.
       onFailed(error);
@@ -56,5 +62,5 @@ export async function createServerIdentity(options: {
     }
   };
   renewAfter(halfLifeMs());
-  return { current: () => svid, close: () => clearTimeout(timer) };
+  return { current: () => svid, renew, close: () => clearTimeout(timer) };
 }

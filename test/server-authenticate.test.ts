@@ -75,7 +75,7 @@ describe("an agent at the control plane", () => {
   it("is refused with a certificate of another authority, even of the right name", async () => {
     const foreign = await startTestServer();
     try {
-      const tls = forgeSvid(foreign.home, agent.answer.spiffe_id);
+      const tls = await forgeSvid(foreign.home, agent.answer.spiffe_id);
       await expectRefused(server, () => send(server.url, jwtRequest(), tls), "svid_untrusted");
     } finally {
       await foreign.close();
@@ -98,7 +98,7 @@ describe("an agent at the control plane", () => {
       [agent.answer.spiffe_id, "instance_unknown"],
     ] as const;
     for (const [id, code] of cases) {
-      const tls = forgeSvid(server.home, id);
+      const tls = await forgeSvid(server.home, id);
       await expectRefused(server, () => send(server.url, jwtRequest(), tls), code);
     }
   });
@@ -290,7 +290,7 @@ describe("two fresh installations", () => {
     const home = createHome();
     const second = await startTestServer({}, home);
     try {
-      const tls = forgeSvid(home, agent.answer.spiffe_id);
+      const tls = await forgeSvid(home, agent.answer.spiffe_id);
       await expectRefused(server, () => send(server.url, jwtRequest(), tls), "svid_untrusted");
       expect(await serverIdOf(second)).not.toBe(aud);
     } finally {

@@ -75,6 +75,7 @@ const BODIES: Readonly<Record<string, { readonly body: object; readonly action: 
   "/v1/federations/:trust_domain/refresh": { body: {}, action: "update:federation" },
   "/v1/federations/:trust_domain/removal": { body: {}, action: "revoke:federation" },
   "/v1/foreign-agents": { body: { registration: "x" }, action: "create:entry" },
+  "/v1/authority/steps": { body: { step: "taint", id: "0".repeat(40) }, action: "rotate:authority" },
   "/v1/verifier-tickets": { body: { name: "x", ttl_seconds: 60 }, action: "create:verifier-ticket" },
 };
 const READS: Readonly<Record<string, string>> = {
@@ -88,6 +89,7 @@ const READS: Readonly<Record<string, string>> = {
   "/v1/ledger/consistency": "read:ledger",
   "/ledger/tile/entries/*": "read:ledger",
   "/v1/federations": "read:federations",
+  "/v1/authority": "read:authority",
   "/v1/status": "read:status",
   "/v1/openapi.json": "read:status",
 };

@@ -7,15 +7,15 @@ import { sha256 } from "@trustwarden/core/crypto.ts";
 import { issueEnvelope } from "@trustwarden/core/dsse.ts";
 import { formatTime } from "@trustwarden/core/event.ts";
 import { instanceOf, visitIntent } from "../../test/support/actors.ts";
+import { openKeys } from "../../test/support/authority-keys.ts";
 import { jsonOf, send } from "../../test/support/http.ts";
 import { createTestSigner } from "../../test/support/keys.ts";
 import { defineScenario, expect, expectSame } from "../scenario.ts";
-import { openAuthority } from "../support/forged.ts";
 import { appendAsOperator, type History, writeHistory } from "../support/history.ts";
 import type { World } from "../support/world.ts";
 
 /** An action of the agent's that never was: the decision is rightly signed, the intent cannot be. */
-function forgeAction(world: World, { agent, verifier }: History): readonly Uint8Array[] {
+async function forgeAction(world: World, { agent, verifier }: History): Promise<readonly Uint8Array[]> {
   const puppet = instanceOf(agent.answer, createTestSigner());
   const { intent, envelope } = visitIntent(puppet, verifier);
   const database = new DatabaseSync(join(world.home.dataDir, "state.db"), { readOnly: true });
@@ -38,7 +38,7 @@ function forgeAction(world: World, { agent, verifier }: History): readonly Uint8
     lease_epoch: 0,
     time: formatTime(Date.now()),
   };
-  const { serverSigner } = openAuthority(world.home);
+  const { serverSigner } = await openKeys(world.home);
   const signed = issueEnvelope("decision", decision, serverSigner, String(row?.svid_sha256));
   return [encodeUtf8(envelope), encodeUtf8(signed)];
 }
@@ -62,7 +62,7 @@ export const scenario = defineScenario({
   },
   attack: async (_world, { other, history, vkey }) => {
     await other.child.stop();
-    await appendAsOperator(other, forgeAction(other, history));
+    await appendAsOperator(other, await forgeAction(other, history));
     await other.start();
     const { exitCode, output } = await other.warden("ledger", "verify", "--json", "--vkey", vkey);
     expect(exitCode !== 0, "the log with the invented action does not verify");

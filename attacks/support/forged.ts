@@ -5,7 +5,7 @@
 import { randomBytes, webcrypto } from "node:crypto";
 import "@trustwarden/core/agentid/reflect.test.support.ts";
 import * as x509 from "@peculiar/x509";
-import { openServerKeys } from "../../server/keys.ts";
+import { openAuthority } from "../../test/support/authority-keys.ts";
 import type { ClientTls } from "../../test/support/http.ts";
 import { type TestHome, TRUST_DOMAIN } from "../../test/support/server.ts";
 
@@ -28,16 +28,9 @@ export interface ForgedCertificate {
   readonly tls: ClientTls;
 }
 
-/** The authority's own keys, as only the server's process holds them. */
-export function openAuthority(home: TestHome): ReturnType<typeof openServerKeys> {
-  const random = (length: number) => new Uint8Array(randomBytes(length));
-  const now = Math.floor(Date.now() / 1000);
-  return openServerKeys({ config: { ...home, trustDomain: TRUST_DOMAIN }, random, now });
-}
-
 /** A leaf under the server's own intermediate. */
 export async function forgeCertificate(home: TestHome, forgery: Forgery): Promise<ForgedCertificate> {
-  const { authority, pkcs8 } = openAuthority(home);
+  const { authority, pkcs8 } = await openAuthority(home);
   const signingKey = await importKey(pkcs8.intermediate);
   const { der } = authority.intermediate;
   return sign(forgery, { signingKey, issuer: new x509.X509Certificate(Uint8Array.from(der)), above: [der] });

@@ -10,9 +10,9 @@ import {
   type TestInstance,
   visitIntent,
 } from "../../test/support/actors.ts";
+import { openKeys } from "../../test/support/authority-keys.ts";
 import { TRUST_DOMAIN } from "../../test/support/server.ts";
 import { call } from "./client.ts";
-import { openAuthority } from "./forged.ts";
 import type { World } from "./world.ts";
 
 const MAX_ENTRY_BYTES = 16_384;
@@ -41,7 +41,7 @@ export async function appendAsOperator(world: World, entries: readonly Uint8Arra
   const { dataDir, configDir } = world.home;
   const log = new Sequencer({
     origin: `ledger.${TRUST_DOMAIN}`,
-    signer: openAuthority(world.home).logSigner,
+    signer: (await openKeys(world.home)).logSigner,
     storage: new PosixLogStorage(join(dataDir, "ledger")),
     highWater: createPosixHighWater({
       path: join(configDir, `${TRUST_DOMAIN}.high-water`),

@@ -5,12 +5,12 @@ import { jwtSvidAnswer } from "@trustwarden/core/api/identity.ts";
 import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { createSoftwareSigner } from "../../server/signer/software.ts";
 import type { TestInstance } from "../../test/support/actors.ts";
+import { openAuthority } from "../../test/support/authority-keys.ts";
 import { type RawAnswer, send, sendAdmin } from "../../test/support/http.ts";
 import { createTestSigner } from "../../test/support/keys.ts";
 import { TRUST_DOMAIN } from "../../test/support/server.ts";
 import { expectSame } from "../scenario.ts";
 import { call, expectRefusal, UNPROVEN } from "./client.ts";
-import { openAuthority } from "./forged.ts";
 import { callAsAgent } from "./visits.ts";
 import type { World } from "./world.ts";
 
@@ -48,7 +48,7 @@ export async function prepareTokens(world: World): Promise<TokenScene> {
   const token = await issueToken(world, agent, AUDIENCE);
   const [header = ""] = token.split(".");
   const { kid } = JSON.parse(Buffer.from(header, "base64url").toString("utf8"));
-  const issuer = createSoftwareSigner(openAuthority(world.home).pkcs8.jwt);
+  const issuer = createSoftwareSigner((await openAuthority(world.home)).pkcs8.jwt);
   return {
     agent,
     url: String(child.ready.url),

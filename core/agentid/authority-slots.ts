@@ -19,6 +19,8 @@ export const REFRESH_HINT_SECONDS = 300;
 
 /** What a key of the authority is for. */
 export type AuthorityKind = "root" | "intermediate" | "jwt";
+/** Where a private key is: in a sealed file, in a hardware token, or in a cloud KMS. */
+export type KeyCustody = "sealed" | "pkcs11" | "aws-kms";
 export type SlotState = "prepared" | "active" | "superseded" | "retired" | "tainted" | "revoked";
 
 /** One key of the authority. Times are Unix seconds, null until then. */
@@ -28,6 +30,9 @@ export interface AuthoritySlot {
   readonly kind: AuthorityKind;
   readonly state: SlotState;
   readonly spki: Uint8Array;
+  readonly custody: KeyCustody;
+  /** The key's name in its custody, where the id is not its name. */
+  readonly keyRef: string | null;
   /** DER; null for a JWT key. */
   readonly certificate: Uint8Array | null;
   /** The root that certified an intermediate; null for the others. */
@@ -43,6 +48,42 @@ export interface AuthoritySlot {
 export interface AuthorityState {
   readonly sequence: number;
   readonly slots: readonly AuthoritySlot[];
+}
+
+/** A new key as its maker describes it; the state and its times come with the step. */
+export type NewSlot = Omit<AuthoritySlot, "state" | "preparedAt" | "activatedAt" | "supersededAt">;
+
+/** A new root, or a new intermediate under `issuer`. */
+export function newCertificateSlot(
+  { spki, der, ski, notAfter }: CaCertificate,
+  place: Pick<AuthoritySlot, "custody" | "keyRef"> & { readonly issuer: CaCertificate | null },
+): NewSlot {
+  const { custody, keyRef, issuer } = place;
+  return {
+    id: encodeHex(ski),
+    kind: issuer === null ? "root" : "intermediate",
+    spki,
+    custody,
+    keyRef,
+    certificate: der,
+    issuerId: issuer && encodeHex(issuer.ski),
+    expiresAt: notAfter,
+  };
+}
+
+/** A new key for JWT-SVIDs. */
+export function newJwtSlot(
+  spki: Uint8Array,
+  { custody, keyRef }: Pick<AuthoritySlot, "custody" | "keyRef">,
+): NewSlot {
+  const id = slotIdOf(spki);
+  return { id, kind: "jwt", spki, custody, keyRef, certificate: null, issuerId: null, expiresAt: null };
+}
+
+/** The slots of a new trust domain, all active. @param now - Unix seconds. */
+export function foundSlots(slots: readonly NewSlot[], now: number): readonly AuthoritySlot[] {
+  const times = { preparedAt: now, activatedAt: now, supersededAt: null };
+  return slots.map((slot) => ({ ...slot, ...times, state: "active" }));
 }
 
 /** The id of a key. */

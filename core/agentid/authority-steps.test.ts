@@ -10,16 +10,14 @@ import {
   activeSlotOf,
   bundleOfState,
   certificateOf,
+  foundSlots,
+  type NewSlot,
+  newCertificateSlot,
+  newJwtSlot,
   renewalsOfState,
   slotIdOf,
 } from "./authority-slots.ts";
-import {
-  type AuthorityStep,
-  applyStep,
-  KEEP_SECONDS,
-  type NewSlot,
-  PUBLISH_SECONDS,
-} from "./authority-steps.ts";
+import { type AuthorityStep, applyStep, KEEP_SECONDS, PUBLISH_SECONDS } from "./authority-steps.ts";
 import { createTestDomain, issueTestLeaf, NOW } from "./certificate.test.support.ts";
 import { createSerial, issueIntermediate, issueRoot, parseCaCertificate } from "./svid-profile.ts";
 import { verifyX509Svid } from "./x509-svid.ts";
@@ -30,50 +28,33 @@ const code = (name: string) => expect.objectContaining({ code: name });
 const ROOT_ID = slotIdOf(domain.root.spki);
 const INTERMEDIATE_ID = slotIdOf(domain.intermediate.spki);
 
+const place = { custody: "sealed", keyRef: null } as const;
+
 function slotOf(kind: AuthorityKind, issuerId = ROOT_ID): NewSlot {
   const signer = createTestSigner();
   const spki = encodeSpki(signer.publicKey);
   const options = { trustDomain, serial: createSerial(randomBytes), now: NOW, notAfter: NOW + 86_400 };
-  const certificate =
-    kind === "jwt"
-      ? null
-      : kind === "root"
-        ? issueRoot({ ...options, signer })
-        : issueIntermediate({ ...options, spki, ca: domain.root, signer: domain.signers.root });
-  return {
-    id: slotIdOf(spki),
-    kind,
-    spki,
-    certificate,
-    issuerId: kind === "intermediate" ? issuerId : null,
-    expiresAt: certificate === null ? null : NOW + 86_400,
-  };
+  if (kind === "jwt") return newJwtSlot(spki, place);
+  if (kind === "root") {
+    const root = parseCaCertificate(issueRoot({ ...options, signer }), trustDomain);
+    return newCertificateSlot(root, { ...place, issuer: null });
+  }
+  const der = issueIntermediate({ ...options, spki, ca: domain.root, signer: domain.signers.root });
+  const made = newCertificateSlot(parseCaCertificate(der, trustDomain), { ...place, issuer: domain.root });
+  return { ...made, issuerId };
 }
 
-function firstState(): AuthorityState {
-  const slots: readonly NewSlot[] = [
-    { ...slotOf("root"), id: ROOT_ID, spki: domain.root.spki, certificate: domain.root.der },
-    {
-      ...slotOf("intermediate"),
-      id: INTERMEDIATE_ID,
-      spki: domain.intermediate.spki,
-      certificate: domain.intermediate.der,
-    },
-    slotOf("jwt"),
-  ];
-  return {
-    sequence: 1,
-    slots: slots.map((slot) => ({
-      ...slot,
-      state: "active",
-      preparedAt: NOW,
-      activatedAt: NOW,
-      supersededAt: null,
-    })),
-  };
-}
-
-const first = firstState();
+const first: AuthorityState = {
+  sequence: 1,
+  slots: foundSlots(
+    [
+      newCertificateSlot(domain.root, { ...place, issuer: null }),
+      newCertificateSlot(domain.intermediate, { ...place, issuer: domain.root }),
+      newJwtSlot(encodeSpki(domain.signers.jwt.publicKey), place),
+    ],
+    NOW,
+  ),
+};
 const forced = { isForced: true } as const;
 const planned = { isForced: false } as const;
 
@@ -208,7 +189,7 @@ describe("a compromised key", () => {
     expect(() => verifyX509Svid(chain, new Map([[trustDomain, bundle]]), NOW)).toThrow(
       code("authority_revoked"),
     );
-    expect(bundleOfState(revoked, trustDomain, NOW + 86_400).revokedAuthorities.size).toBe(0);
+    expect(bundleOfState(revoked, trustDomain, domain.intermediate.notAfter).revokedAuthorities.size).toBe(0);
     expect(() => applyStep(revoked, { step: "revoke", id: INTERMEDIATE_ID }, NOW)).toThrow(
       code("authority_conflict"),
     );

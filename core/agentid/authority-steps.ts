@@ -13,6 +13,7 @@ import {
   type AuthorityKind,
   type AuthoritySlot,
   type AuthorityState,
+  type NewSlot,
   REFRESH_HINT_SECONDS,
   type SlotState,
 } from "./authority-slots.ts";
@@ -21,9 +22,6 @@ import {
 export const PUBLISH_SECONDS = 3 * REFRESH_HINT_SECONDS;
 /** Longest SVID, an hour, and the disagreement of two clocks. */
 export const KEEP_SECONDS = 3600 + 300;
-
-/** A new key as its maker describes it. */
-export type NewSlot = Pick<AuthoritySlot, "id" | "kind" | "spki" | "certificate" | "issuerId" | "expiresAt">;
 
 /** One thing done to an authority. `isForced` waives the waiting times and nothing else. */
 export type AuthorityStep =

@@ -22,7 +22,7 @@ import {
 } from "./certificate-revocation-list-der.ts";
 import { encodeDerSignature, parseDerSignature } from "./certificate-signature.ts";
 import { DER_TAG, derMalformed, parseBitString, parseDer, parseMembers } from "./der-reader.ts";
-import type { CaCertificate } from "./svid-profile.ts";
+import type { CaCertificate, CertificateDraft } from "./svid-profile.ts";
 
 /** A well-formed list; nobody has checked its signature yet. */
 export interface CertificateRevocationList extends CrlContent {
@@ -52,8 +52,25 @@ export function issueCertificateRevocationList(options: {
   readonly ttlSeconds: number;
   readonly revoked: readonly RevokedCertificate[];
 }): Uint8Array {
-  const { ca, signer, number, now, ttlSeconds, revoked } = options;
+  const { signer } = options;
   if (signer.algorithm !== "ES256") throw new Error("lists are signed with ES256");
+  const { tbs, complete } = draftCertificateRevocationList(options);
+  return complete(signer.sign(tbs));
+}
+
+/**
+ * `issueCertificateRevocationList` for a key that signs elsewhere.
+ *
+ * @throws TrustWardenError `authority_expired`; completing it, `crl_untrusted` for another key's signature.
+ */
+export function draftCertificateRevocationList(options: {
+  readonly ca: CaCertificate;
+  readonly number: number;
+  readonly now: number;
+  readonly ttlSeconds: number;
+  readonly revoked: readonly RevokedCertificate[];
+}): CertificateDraft {
+  const { ca, number, now, ttlSeconds, revoked } = options;
   if (ca.notAfter <= now) throw new TrustWardenError("authority_expired", { notAfter: ca.notAfter, now });
   const nextUpdate = Math.min(now + ttlSeconds, ca.notAfter);
   const tbs = encodeTbsCrl({
@@ -64,13 +81,16 @@ export function issueCertificateRevocationList(options: {
     nextUpdate,
     revoked,
   });
-  const der = encodeCrl(tbs, encodeDerSignature(signer.sign(tbs)));
-  // Nothing leaves that a strict reader would refuse, or read differently.
-  const made = verifyCertificateRevocationList(der, ca, now);
-  const isExact =
-    made.number === number && made.nextUpdate === nextUpdate && made.revoked.length === revoked.length;
-  if (!isExact) throw new Error("the list made is not the one asked for");
-  return der;
+  const complete = (signature: Uint8Array): Uint8Array => {
+    const der = encodeCrl(tbs, encodeDerSignature(signature));
+    // Nothing leaves that a strict reader would refuse, or read differently.
+    const made = verifyCertificateRevocationList(der, ca, now);
+    const isExact =
+      made.number === number && made.nextUpdate === nextUpdate && made.revoked.length === revoked.length;
+    if (!isExact) throw new Error("the list made is not the one asked for");
+    return der;
+  };
+  return { tbs, complete };
 }
 
 /**

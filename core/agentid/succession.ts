@@ -18,6 +18,7 @@ import {
 } from "../dsse.ts";
 import { TrustWardenError } from "../error.ts";
 import { Fields } from "../fields.ts";
+import type { Certificate } from "./certificate.ts";
 import { formatSpiffeId, type TrustDomain } from "./spiffe-id.ts";
 import { type CaCertificate, parseCaCertificate } from "./svid-profile.ts";
 import { digestOfRoots } from "./trust-bundle.ts";
@@ -46,7 +47,7 @@ interface Succession {
 export function draftSuccession(options: {
   readonly trustDomain: TrustDomain;
   readonly sequence: number;
-  readonly from: readonly CaCertificate[];
+  readonly from: readonly Certificate[];
   readonly to: string;
   readonly signer: CaCertificate;
 }): EnvelopeDraft {

@@ -72,13 +72,14 @@ export function parseCaCertificate(der: Uint8Array, trustDomain: TrustDomain): C
 }
 
 /**
- * A certificate that only lacks its signature: for a key that signs elsewhere, in a hardware token or a cloud KMS.
+ * A certificate (or a revocation list) that only lacks its signature: for a key that signs elsewhere, in a hardware
+ * token or a cloud KMS.
  */
 export interface CertificateDraft {
   /** What is to be signed. */
   readonly tbs: Uint8Array;
   /**
-   * The certificate, read back and proven to be exactly what was asked for.
+   * The whole, read back and proven to be exactly what was asked for.
    *
    * @param signature - 64 bytes r||s over `tbs`.
    * @returns DER.

@@ -117,6 +117,14 @@ export const discovery = z.object({
   log_vkey: z.string(),
   stop_url: z.string().describe("https URL of the listener for revocation, leases and health"),
   epoch: z.number().int(),
+  authority: z.object({
+    sequence: z.number().int().describe("of the bundle; fetch it again when it rose"),
+    intermediate_sha256: z.string().describe("base64url, of the certificate that issues now"),
+    renew: z
+      .array(z.string())
+      .max(64)
+      .describe("key identifiers (hex) of intermediates whose SVIDs must be renewed now"),
+  }),
 });
 export type Discovery = z.infer<typeof discovery>;
 

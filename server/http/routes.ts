@@ -4,6 +4,7 @@
  */
 import type { Route } from "./route.ts";
 import { ACTIONS_ROUTES } from "./table/actions.ts";
+import { AUTHORITY_ROUTES } from "./table/authority.ts";
 import { ENTRIES_ROUTES } from "./table/entries.ts";
 import { FEDERATION_ROUTES } from "./table/federation.ts";
 import { IDENTITY_ROUTES } from "./table/identity.ts";
@@ -25,6 +26,7 @@ export const ROUTES: readonly Route[] = [
   ...ENTRIES_ROUTES,
   ...NODES_ROUTES,
   ...LEDGER_ROUTES,
+  ...AUTHORITY_ROUTES,
   ...OPERATION_ROUTES,
 ];
 
@@ -41,6 +43,7 @@ export const PUBLIC_PATHS: readonly string[] = [
   "/.well-known/openid-configuration",
   "/v1/status-list/:page",
   "/.well-known/trustwarden",
+  "/v1/successions",
   "/v1/nonce",
   "/ledger/checkpoint",
   "/ledger/tile/*",

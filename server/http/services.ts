@@ -3,6 +3,7 @@
  */
 import type { Duplex } from "node:stream";
 import type { ActionClasses } from "@trustwarden/core/action.ts";
+import type { AuthorityStep } from "@trustwarden/core/agentid/authority-steps.ts";
 import type { ProvenChains } from "@trustwarden/core/agentid/proven-chains.ts";
 import type { TrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import type { PolicyEngine } from "@trustwarden/core/agentscope/ports.ts";
@@ -10,6 +11,7 @@ import type { PublicKey } from "@trustwarden/core/crypto.ts";
 import type { Random } from "@trustwarden/core/id.ts";
 import type { Attestors } from "../attest/ports.ts";
 import type { CurrentAuthority } from "../authority/current.ts";
+import type { AuthorityKeeper } from "../authority/keeper.ts";
 import type { FlooredClock } from "../clock.ts";
 import type { Federation } from "../federation/federation.ts";
 import type { Ledger } from "../ledger/ledger.ts";
@@ -60,6 +62,10 @@ export interface Services {
   readonly jwtIssuer: string;
   /** The authority of this moment; ask each time, since it changes while the server runs. */
   readonly authority: () => CurrentAuthority;
+  /** Takes the operator's steps. */
+  readonly keeper: AuthorityKeeper;
+  /** Has the server's own SVID and its listeners follow a step that was announced. */
+  readonly onAuthorityStep: (step: AuthorityStep) => Promise<void>;
   /** Relationships with other trust domains, and every bundle that we trust. */
   readonly federation: Federation;
   /** Proofs of chains, each against the bundle of its own trust domain. */
@@ -67,7 +73,7 @@ export interface Services {
   /** Revocation lists of the online authorities. */
   readonly lists: PublishedLists;
   /** Revocation list of the root, DER. */
-  readonly rootCrl: () => Uint8Array;
+  readonly rootCrls: () => readonly Uint8Array[];
   /** The current server SVID; replaced at half life, its SPIFFE ID stays. */
   readonly serverSvid: () => ServerSvid;
   readonly serverKey: PublicKey;

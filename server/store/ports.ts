@@ -8,6 +8,8 @@
  *
  * Every command throws the codes of its checks and then has written nothing.
  */
+import type { AuthorityState } from "@trustwarden/core/agentid/authority-slots.ts";
+import type { AuthorityStep } from "@trustwarden/core/agentid/authority-steps.ts";
 import type { Limits } from "@trustwarden/core/agentid/delegation.ts";
 import type { AttestationFacts } from "@trustwarden/core/attestation.ts";
 import type { ControlRecord } from "@trustwarden/core/event.ts";
@@ -109,6 +111,32 @@ export interface RenewCommand {
   readonly compositionSha256: string | null;
 }
 
+/** A private key on its way to the thread that signs with it; memory only, never logged. */
+export type SigningKey = { readonly kind: "sealed"; readonly pkcs8: Uint8Array };
+
+/** The authority with the successions that its roots signed, latest first. */
+export interface StoredAuthority extends AuthorityState {
+  readonly successions: readonly string[];
+}
+
+/** One step of the authority. */
+export interface ChangeAuthorityCommand {
+  readonly context: CommandContext;
+  readonly step: AuthorityStep;
+  /** Of a prepared intermediate or JWT key; null for every other step. */
+  readonly key: SigningKey | null;
+  /** Where the set of published roots changes. */
+  readonly succession: { readonly signerId: string; readonly envelope: string } | null;
+  /** The operator's words. */
+  readonly reason: string;
+}
+
+/** Steps that cannot be recorded yet; see `mendAuthority`. */
+export interface MendAuthorityCommand extends Pick<ChangeAuthorityCommand, "key" | "succession"> {
+  readonly nowMs: number;
+  readonly steps: readonly AuthorityStep[];
+}
+
 export interface RevokeCommand {
   readonly context: CommandContext;
   readonly target: { readonly kind: "instance" | "agent" | "owner"; readonly id: string };
@@ -174,6 +202,10 @@ export interface StoreCommands extends FederationCommands, ForeignCommands, Regi
     readonly page: number;
     readonly uri: string;
   }): Promise<IssuedStatusList>;
+  /** @throws TrustWardenError `authority_conflict`, `authority_not_published`, `authority_in_use`, `not_found`. */
+  changeAuthority(command: ChangeAuthorityCommand): Promise<Committed<StoredAuthority>>;
+  /** The same without an event, for a server whose own SVID and intermediate have ended. */
+  mendAuthority(command: MendAuthorityCommand): Promise<StoredAuthority>;
   markSequenced(outboxIds: readonly number[]): Promise<void>;
   close(): Promise<void>;
 }
@@ -263,6 +295,7 @@ export interface AgentState {
 /** Reads; synchronous, on a read-only connection, never inside a transaction that writes. */
 export interface StoreReads extends FederationReads, ForeignReads, RegistrationReads {
   epoch(): number;
+  authority(): StoredAuthority;
   /** Unix milliseconds of the latest committed command; 0 before the first. */
   clockFloorMs(): number;
   findOwner(ownerId: string): OwnerState | undefined;

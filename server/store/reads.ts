@@ -3,6 +3,7 @@
  * it began, so whoever has the answer of a command also reads its effect.
  */
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
+import { readAuthority } from "./authority-rows.ts";
 import { readClockFloorMs } from "./commands/clock.ts";
 import { readEpoch } from "./commands/epoch.ts";
 import { findForeignInstance, listFederations } from "./federation-rows.ts";
@@ -49,6 +50,7 @@ const TARGETS = "SELECT epoch, kind, id FROM feed WHERE epoch > ? ORDER BY epoch
 export function createReads(database: SqliteDatabase, nowSeconds: () => number): StoreReads {
   return {
     epoch: () => readEpoch(database),
+    authority: () => readAuthority(database),
     clockFloorMs: () => readClockFloorMs(database),
     findOwner: (ownerId) => mapRow(database.get(FIND_OWNER, ownerId), parseOwner),
     findOwnerByName: (name) => mapRow(database.get(FIND_OWNER_BY_NAME, name), parseOwner),

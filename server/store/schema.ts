@@ -168,6 +168,27 @@ const TABLES = `
     revoked_at INTEGER NOT NULL
   ) STRICT;
   CREATE INDEX revocations_by_date ON revocations (revoked_at);
+  CREATE TABLE authority_slots (
+    slot_id TEXT NOT NULL PRIMARY KEY,
+    kind TEXT NOT NULL CHECK (kind IN ('root', 'intermediate', 'jwt')),
+    state TEXT NOT NULL CHECK (state IN ('prepared', 'active', 'superseded', 'retired', 'tainted', 'revoked')),
+    spki BLOB NOT NULL UNIQUE,
+    custody TEXT NOT NULL CHECK (custody IN ('sealed', 'pkcs11', 'aws-kms')),
+    key_ref TEXT,
+    certificate BLOB,
+    issuer_id TEXT REFERENCES authority_slots (slot_id),
+    expires_at INTEGER,
+    prepared_at INTEGER NOT NULL,
+    activated_at INTEGER,
+    superseded_at INTEGER,
+    CHECK ((kind = 'jwt') = (certificate IS NULL)),
+    CHECK ((kind = 'intermediate') = (issuer_id IS NOT NULL))
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE successions (
+    sequence INTEGER NOT NULL PRIMARY KEY,
+    signer_id TEXT NOT NULL REFERENCES authority_slots (slot_id),
+    envelope TEXT NOT NULL
+  ) STRICT;
   CREATE TABLE outbox (
     outbox_id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     intent TEXT,

@@ -34,6 +34,10 @@ export class Row {
     return this.#values[column] === null ? null : this.integer(column);
   }
 
+  bytesOrNull(column: string): Uint8Array | null {
+    return this.#values[column] === null ? null : this.bytes(column);
+  }
+
   bytes(column: string): Uint8Array {
     const value = this.#values[column];
     return value instanceof Uint8Array ? value : mismatch(column);

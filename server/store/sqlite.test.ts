@@ -205,10 +205,10 @@ describe("the file", () => {
     await store.commands.issue(ticketCommand(await createOwner()));
     const files = readdirSync(dataDir).map((name) => join(dataDir, name));
     expect(files.length).toBeGreaterThan(0);
-    const { intermediateKeyPkcs8, jwtKeyPkcs8, serverKeyPkcs8 } = authority.keys;
+    const { serverKeyPkcs8 } = authority.keys;
     for (const file of files) {
       expect(statSync(file).mode & 0o077).toBe(0);
-      for (const key of [intermediateKeyPkcs8, jwtKeyPkcs8, serverKeyPkcs8]) {
+      for (const key of [...authority.privateKeys, serverKeyPkcs8]) {
         // The private scalar of a P-256 PKCS#8 key.
         expect(readFileSync(file).includes(key.subarray(36, 68))).toBe(false);
       }
@@ -234,10 +234,10 @@ describe("an ending", () => {
   });
 
   test("a key that is not the authority's keeps the store shut", async () => {
-    const keys = { ...authority.keys, intermediateDer: new Uint8Array(3) };
+    const keys = { ...authority.keys, signingKeys: createTestAuthority().keys.signingKeys };
     const other = mkdtempSync(join(tmpdir(), "tw-store-"));
     await expect(createSqliteStore(optionsWith({ keys, dataDir: other }))).rejects.toMatchObject({
-      code: "svid_malformed",
+      code: "svid_untrusted",
     });
     rmSync(other, { recursive: true });
   });

@@ -17,6 +17,7 @@ import type {
   Revoked,
   ServerSvid,
   StoreCommands,
+  StoredAuthority,
   StoreReads,
 } from "./ports.ts";
 import { createReads } from "./reads.ts";
@@ -93,6 +94,9 @@ function createCommands(writer: WriterClient): StoreCommands {
     narrow: (command) =>
       writer.run<Committed<{ readonly scope: IssuedIdentity["scope"] }>>({ kind: "narrow", command }),
     issueServerSvid: (command) => writer.run<Committed<ServerSvid>>({ kind: "issueServerSvid", command }),
+    changeAuthority: (command) =>
+      writer.run<Committed<StoredAuthority>>({ kind: "changeAuthority", command }),
+    mendAuthority: (command) => writer.run<StoredAuthority>({ kind: "mendAuthority", command }),
     issueCrls: (command) => writer.run<IssuedCrls>({ kind: "issueCrls", command }),
     changeFederation: (command) =>
       writer.run<Committed<FederationState | null>>({ kind: "changeFederation", command }),

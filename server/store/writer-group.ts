@@ -8,6 +8,7 @@
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { admitNode } from "./commands/admit-node.ts";
 import { endByNode, issueJwtByNode, renewByNode } from "./commands/by-node.ts";
+import { changeAuthority, mendAuthority } from "./commands/change-authority.ts";
 import { changeFederation } from "./commands/change-federation.ts";
 import { claimIntent, removeEnded } from "./commands/claims.ts";
 import { raiseClockFloor, requireClock } from "./commands/clock.ts";
@@ -26,8 +27,16 @@ import { admitSvid, registerForeign } from "./commands/register-foreign.ts";
 import { renew } from "./commands/renew.ts";
 import { issueCrls } from "./commands/revocation-lists.ts";
 import { revoke } from "./commands/revoke.ts";
+
 import { issueStatusList } from "./commands/status-slots.ts";
-import type { CommandContext, Committed, IssuedCrls, IssuedStatusList } from "./ports.ts";
+import type {
+  ChangeAuthorityCommand,
+  CommandContext,
+  Committed,
+  IssuedCrls,
+  IssuedStatusList,
+  StoredAuthority,
+} from "./ports.ts";
 import type { RegistrationCommands } from "./registration-ports.ts";
 import type { SqliteDatabase } from "./sqlite-database.ts";
 import type { WriterCommand, WriterReply, WriterRequest } from "./writer-protocol.ts";
@@ -68,7 +77,7 @@ function runCommand(
   database: SqliteDatabase,
   deps: CommandDeps,
   request: WriterCommand,
-): Committed<unknown> | IssuedCrls | IssuedStatusList | null {
+): Committed<unknown> | StoredAuthority | IssuedCrls | IssuedStatusList | null {
   switch (request.kind) {
     case "createOwner":
       return commit(database, deps, request.command, () => createOwner(database, request.command, deps));
@@ -98,6 +107,10 @@ function runCommand(
     case "revoke":
       // No clock check: stopping must work whatever the clock says.
       return commitAtAnyTime(database, deps, request.command, () => revoke(database, request.command));
+    case "changeAuthority":
+      return commitAuthority(database, deps, request.command);
+    case "mendAuthority":
+      return mendAuthority(database, request.command, deps);
     case "issueCrls":
       return issueCrls(database, request.command, deps);
     case "changeFederation":
@@ -138,6 +151,21 @@ function runRegistration(
     case "endByNode":
       return endByNode(database, request.command);
   }
+}
+
+/** The signers change last, when nothing of the command can fail any more but the commit, which ends the writer. */
+function commitAuthority(
+  database: SqliteDatabase,
+  deps: CommandDeps,
+  command: ChangeAuthorityCommand,
+): Committed<StoredAuthority> {
+  const isStop = command.step.step === "taint" || command.step.step === "revoke";
+  const run = () => changeAuthority(database, command, deps);
+  const committed = isStop
+    ? commitAtAnyTime(database, deps, command, run)
+    : commit(database, deps, command, run);
+  deps.authority.use(committed.value.slots);
+  return committed;
 }
 
 function commit<T>(

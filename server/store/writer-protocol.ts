@@ -8,9 +8,11 @@ import type { IssueCrlsCommand } from "./commands/revocation-lists.ts";
 import type { IssueStatusListCommand } from "./commands/status-slots.ts";
 import type { AdmitSvidCommand, FederationCommand, RegisterForeignCommand } from "./federation-ports.ts";
 import type {
+  ChangeAuthorityCommand,
   CommandContext,
   IssueCommand,
   JwtCommand,
+  MendAuthorityCommand,
   NarrowCommand,
   RenewCommand,
   RevokeCommand,
@@ -57,6 +59,8 @@ export type WriterCommand =
   | { readonly kind: "issueStatusList"; readonly command: IssueStatusListCommand }
   | { readonly kind: "registerForeign"; readonly command: RegisterForeignCommand }
   | { readonly kind: "admitSvid"; readonly command: AdmitSvidCommand }
+  | { readonly kind: "changeAuthority"; readonly command: ChangeAuthorityCommand }
+  | { readonly kind: "mendAuthority"; readonly command: MendAuthorityCommand }
   | { readonly kind: "markSequenced"; readonly outboxIds: readonly number[] };
 
 /** One command on its way; the id joins it to its reply. */

@@ -8,7 +8,8 @@
 import { randomBytes } from "node:crypto";
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { createSoftwareSigner } from "../signer/software.ts";
+import { openSigningKey } from "../signer/signing-key.ts";
+import { loadAuthority } from "./commands/change-authority.ts";
 import { type CommandDeps, createCommandDeps } from "./commands/deps.ts";
 import { openForWriting } from "./schema.ts";
 import type { SqliteDatabase } from "./sqlite-database.ts";
@@ -30,8 +31,9 @@ start(workerData);
 
 function start({ dataDir, keys, rules }: WriterData): void {
   try {
-    const deps = createCommandDeps({ keys, rules, random: randomBytes, openSigner: createSoftwareSigner });
+    const deps = createCommandDeps({ keys, rules, random: randomBytes, openSigner: openSigningKey });
     const database = openForWriting(dataDir);
+    loadAuthority(database, deps, keys.firstAuthority);
     port.on("message", (message: ToWriter) => {
       enqueue(message);
       work(database, deps);

@@ -5,24 +5,18 @@ import * as x509 from "@peculiar/x509";
 import { parseSpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { createSerial, issueLeafCertificate } from "@trustwarden/core/agentid/svid-profile.ts";
 import { encodeSpki } from "@trustwarden/core/crypto.ts";
-import { openServerKeys } from "../../server/keys.ts";
 import { createSoftwareSigner } from "../../server/signer/software.ts";
 import { tlsOf } from "./actors.ts";
+import { openAuthority } from "./authority-keys.ts";
 import type { ClientTls } from "./http.ts";
 import { createTestSigner } from "./keys.ts";
-import { type TestHome, TRUST_DOMAIN } from "./server.ts";
+import type { TestHome } from "./server.ts";
 
 const nowSeconds = () => Math.floor(Date.now() / 1000);
 
-/** The authority's own keys, as only the server's process holds them. */
-function openAuthority(home: TestHome) {
-  const random = (length: number) => new Uint8Array(randomBytes(length));
-  return openServerKeys({ config: { ...home, trustDomain: TRUST_DOMAIN }, random, now: nowSeconds() });
-}
-
 /** A correct SVID of any id, with its key. */
-export function forgeSvid(home: TestHome, spiffeId: string): ClientTls {
-  const { authority, pkcs8 } = openAuthority(home);
+export async function forgeSvid(home: TestHome, spiffeId: string): Promise<ClientTls> {
+  const { authority, pkcs8 } = await openAuthority(home);
   const signer = createTestSigner();
   const now = nowSeconds();
   const leaf = issueLeafCertificate({
@@ -39,7 +33,7 @@ export function forgeSvid(home: TestHome, spiffeId: string): ClientTls {
 
 /** A leaf with two URI names, signed by the server's intermediate: OpenSSL and Node accept it. */
 export async function forgeTwoUris(home: TestHome, uris: readonly string[]): Promise<ClientTls> {
-  const { authority, pkcs8 } = openAuthority(home);
+  const { authority, pkcs8 } = await openAuthority(home);
   const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
   const signingKey = await webcrypto.subtle.importKey(
     "pkcs8",

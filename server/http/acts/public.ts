@@ -6,6 +6,8 @@ import { formatJwks, formatTrustBundle } from "@trustwarden/core/agentid/trust-b
 import { parseTilePath } from "@trustwarden/core/agentledger/tile.ts";
 import type { NonceAnswer, OpenIdConfiguration } from "@trustwarden/core/api/identity.ts";
 import type { Discovery } from "@trustwarden/core/api/ledger.ts";
+import { encodeBase64url } from "@trustwarden/core/bytes.ts";
+import { sha256 } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { formatPem } from "@trustwarden/core/pem.ts";
 import type { RawAnswer } from "../route.ts";
@@ -59,14 +61,20 @@ export async function discoverOpenId({ jwtIssuer }: Services): Promise<OpenIdCon
 }
 
 export async function discover(services: Services): Promise<Discovery> {
+  const { bundle, authoritiesSha256, intermediate, renew } = services.authority();
   return {
     trust_domain: services.trustDomain,
     server_id: services.serverSvid().spiffeId,
-    authorities_sha256: services.authority().authoritiesSha256,
+    authorities_sha256: authoritiesSha256,
     log_origin: services.ledger.origin,
     log_vkey: services.ledger.log.vkey,
     stop_url: services.urls().stop,
     epoch: services.reads.epoch(),
+    authority: {
+      sequence: bundle.sequence,
+      intermediate_sha256: encodeBase64url(sha256(intermediate.der)),
+      renew: [...renew],
+    },
   };
 }
 

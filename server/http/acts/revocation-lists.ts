@@ -17,8 +17,9 @@ export async function readCrl({ lists }: Services): Promise<RawAnswer> {
 }
 
 /** The root's list: revoked intermediates. */
-export async function readRootCrl({ rootCrl }: Services): Promise<RawAnswer> {
-  return { isRaw: true, contentType: CRL_TYPE, cacheControl: FRESH, content: rootCrl() };
+export async function readRootCrl({ rootCrls }: Services): Promise<RawAnswer> {
+  const [active = new Uint8Array()] = rootCrls();
+  return { isRaw: true, contentType: CRL_TYPE, cacheControl: FRESH, content: active };
 }
 
 /**
@@ -26,8 +27,8 @@ export async function readRootCrl({ rootCrl }: Services): Promise<RawAnswer> {
  *
  * @throws TrustWardenError `clock_rolled_back`, `authority_expired`.
  */
-export async function readCrlPem({ lists, rootCrl }: Services): Promise<RawAnswer> {
-  const all = [...(await lists.crls()).lists, rootCrl()];
+export async function readCrlPem({ lists, rootCrls }: Services): Promise<RawAnswer> {
+  const all = [...(await lists.crls()).lists, ...rootCrls()];
   const content = all.map((der) => formatPem("X509 CRL", der)).join("");
   return { isRaw: true, contentType: PEM_TYPE, cacheControl: FRESH, content };
 }

@@ -21,7 +21,8 @@ import type { Visit } from "../route.ts";
 import type { Services } from "../services.ts";
 
 type Revocation = z.output<typeof revocationRequest>;
-type Stopped = Omit<RevocationAnswer, "instances">;
+/** How a change of the state spread to the leases and the ledger. */
+export type Stopped = Omit<RevocationAnswer, "instances">;
 
 /** Revokes; returns when every live lease has acknowledged the epoch or run out. @throws TrustWardenError `not_found`. */
 export async function revoke(services: Services, visit: Visit<Revocation>): Promise<RevocationAnswer> {
@@ -54,7 +55,7 @@ export function normalTarget(target: Revocation["target"]): Revocation["target"]
   return { kind: "instance", id };
 }
 
-/** Puts a committed change into force at every verifier, and records it beside that. */
+/** Pushes a committed change, records it and raises the mark outside; returns when every lease has it or ran out. */
 export async function spread(
   services: Services,
   options: {

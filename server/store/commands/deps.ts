@@ -1,14 +1,16 @@
 /** What the commands work with: keys, limits and rules, made once by the writer. */
 
 import type { ActionClasses } from "@trustwarden/core/action.ts";
+import type { AuthoritySlot } from "@trustwarden/core/agentid/authority-slots.ts";
 import type { DelegationMode } from "@trustwarden/core/agentid/delegation.ts";
 import { parseTrustDomain, type TrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
-import { type CaCertificate, parseCaCertificate } from "@trustwarden/core/agentid/svid-profile.ts";
+import type { CaCertificate } from "@trustwarden/core/agentid/svid-profile.ts";
 import { encodeBase64url } from "@trustwarden/core/bytes.ts";
-import { encodeSpki, formatThumbprint, sha256 } from "@trustwarden/core/crypto.ts";
+import { encodeSpki, sha256 } from "@trustwarden/core/crypto.ts";
 import type { Random } from "@trustwarden/core/id.ts";
 import type { Signer } from "@trustwarden/core/signer.ts";
-import type { ControlDraft } from "../ports.ts";
+import type { ControlDraft, SigningKey } from "../ports.ts";
+import { SigningAuthority } from "./signing-authority.ts";
 
 /** How much one owner may have; counted in the transaction that adds to it. */
 export interface Quotas {
@@ -33,10 +35,10 @@ export interface IssuingRules {
 /** Keys and names as they cross into the writer's thread. Private keys are unencrypted PKCS#8: memory only. */
 export interface IssuingKeys {
   readonly trustDomain: string;
-  /** DER of the online intermediate. */
-  readonly intermediateDer: Uint8Array;
-  readonly intermediateKeyPkcs8: Uint8Array;
-  readonly jwtKeyPkcs8: Uint8Array;
+  /** Founds the trust domain when the state has no authority yet. */
+  readonly firstAuthority: readonly AuthoritySlot[];
+  /** By the id of their slot: every key that signs here or may come to. */
+  readonly signingKeys: Readonly<Record<string, SigningKey>>;
   /** `iss` of JWT-SVIDs. */
   readonly jwtIssuer: string;
   readonly serverKeyPkcs8: Uint8Array;
@@ -45,6 +47,8 @@ export interface IssuingKeys {
 /** Everything a command needs besides its transaction. */
 export interface CommandDeps {
   readonly trustDomain: TrustDomain;
+  readonly authority: SigningAuthority;
+  /** The four of this moment; they change with the authority. */
   readonly intermediate: CaCertificate;
   readonly intermediateSigner: Signer;
   readonly jwtSigner: Signer;
@@ -73,20 +77,29 @@ export function createCommandDeps(options: {
   readonly keys: IssuingKeys;
   readonly rules: IssuingRules;
   readonly random: Random;
-  /** A signer of a private key in PKCS#8. */
-  readonly openSigner: (pkcs8: Uint8Array) => Signer;
+  readonly openSigner: (key: SigningKey) => Signer;
 }): CommandDeps {
   const { keys, rules, random, openSigner } = options;
   const trustDomain = parseTrustDomain(keys.trustDomain);
-  const jwtSigner = openSigner(keys.jwtKeyPkcs8);
-  const serverSigner = openSigner(keys.serverKeyPkcs8);
+  const serverSigner = openSigner({ kind: "sealed", pkcs8: keys.serverKeyPkcs8 });
   const serverSpki = encodeSpki(serverSigner.publicKey);
+  const authority = new SigningAuthority(trustDomain, openSigner);
+  for (const [id, key] of Object.entries(keys.signingKeys)) authority.learn(id, key);
   return {
     trustDomain,
-    intermediate: parseCaCertificate(keys.intermediateDer, trustDomain),
-    intermediateSigner: openSigner(keys.intermediateKeyPkcs8),
-    jwtSigner,
-    jwtKid: formatThumbprint(jwtSigner.publicKey),
+    authority,
+    get intermediate() {
+      return authority.inUse.intermediate;
+    },
+    get intermediateSigner() {
+      return authority.inUse.intermediateSigner;
+    },
+    get jwtSigner() {
+      return authority.inUse.jwtSigner;
+    },
+    get jwtKid() {
+      return authority.inUse.jwtKid;
+    },
     jwtIssuer: keys.jwtIssuer,
     serverSigner,
     serverSpki,

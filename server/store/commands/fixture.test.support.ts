@@ -4,6 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { createAuthority } from "@trustwarden/core/agentid/authority.ts";
+import { foundSlots, newCertificateSlot, newJwtSlot } from "@trustwarden/core/agentid/authority-slots.ts";
 import type { Limits } from "@trustwarden/core/agentid/delegation.ts";
 import { parseTrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import type { TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
@@ -15,12 +16,14 @@ import { formatUlid, formatUuidV7 } from "@trustwarden/core/id.ts";
 import { issueIntent } from "@trustwarden/core/intent.ts";
 import { parseScope } from "@trustwarden/core/scope.ts";
 import type { Signer } from "@trustwarden/core/signer.ts";
+import { openSigningKey } from "../../signer/signing-key.ts";
 import { createPrivateKeyPkcs8, createSoftwareSigner } from "../../signer/software.ts";
 import type { CommandContext, Committed, IssueCommand, IssuedIdentity, RenewCommand } from "../ports.ts";
 import { openInMemory } from "../schema.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
 import { runGroup } from "../writer-group.ts";
 import type { WriterCommand } from "../writer-protocol.ts";
+import { loadAuthority } from "./change-authority.ts";
 import { type CommandDeps, createCommandDeps, type IssuingKeys, type IssuingRules } from "./deps.ts";
 
 /** 2027-01-15; a fixed clock that the tests move. */
@@ -38,6 +41,8 @@ export const RULES: IssuingRules = {
 export interface TestAuthority {
   readonly keys: IssuingKeys;
   readonly bundle: TrustBundle;
+  /** Of the intermediate and of the JWT key. */
+  readonly privateKeys: readonly Uint8Array[];
 }
 
 export function createTestAuthority({
@@ -46,24 +51,32 @@ export function createTestAuthority({
 } = {}): TestAuthority {
   const intermediateKeyPkcs8 = createPrivateKeyPkcs8("ES256");
   const jwtKeyPkcs8 = createPrivateKeyPkcs8("ES256");
+  const jwtSigner = createSoftwareSigner(jwtKeyPkcs8);
+  const now = Math.floor(nowMs / 1000) - 1;
   const authority = createAuthority({
     trustDomain: parseTrustDomain("acme.test"),
     rootSigner: createSoftwareSigner(createPrivateKeyPkcs8("ES256")),
     intermediateSigner: createSoftwareSigner(intermediateKeyPkcs8),
-    jwtSigner: createSoftwareSigner(jwtKeyPkcs8),
+    jwtSigner,
     random: randomBytes,
-    now: Math.floor(nowMs / 1000) - 1,
+    now,
     intermediateTtlSeconds,
   });
-  const keys = {
+  const place = { custody: "sealed", keyRef: null } as const;
+  const intermediate = newCertificateSlot(authority.intermediate, { ...place, issuer: authority.root });
+  const jwt = newJwtSlot(encodeSpki(jwtSigner.publicKey), place);
+  const root = newCertificateSlot(authority.root, { ...place, issuer: null });
+  const keys: IssuingKeys = {
     trustDomain: "acme.test",
-    intermediateDer: authority.intermediate.der,
-    intermediateKeyPkcs8,
-    jwtKeyPkcs8,
+    firstAuthority: foundSlots([root, intermediate, jwt], now),
+    signingKeys: {
+      [intermediate.id]: { kind: "sealed", pkcs8: intermediateKeyPkcs8 },
+      [jwt.id]: { kind: "sealed", pkcs8: jwtKeyPkcs8 },
+    },
     jwtIssuer: "https://warden.acme.test",
     serverKeyPkcs8: createPrivateKeyPkcs8("ES256"),
   };
-  return { keys, bundle: authority.bundle };
+  return { keys, bundle: authority.bundle, privateKeys: [intermediateKeyPkcs8, jwtKeyPkcs8] };
 }
 
 /** A key pair of an agent, a verifier or an owner. */
@@ -228,11 +241,12 @@ export function createTestStore(
 ): TestStore {
   const database = openInMemory();
   const deps = createCommandDeps({
-    openSigner: createSoftwareSigner,
+    openSigner: openSigningKey,
     keys: authority.keys,
     rules: { ...RULES, ...rules },
     random: randomBytes,
   });
+  loadAuthority(database, deps, authority.keys.firstAuthority);
   function run<T>(command: WriterCommand): Committed<T> {
     const [reply] = runGroup(database, deps, [{ ...command, id: 1 }]).replies;
     if (reply === undefined) throw new Error("no reply");

@@ -9,7 +9,7 @@
 import { issueCertificateRevocationList } from "@trustwarden/core/agentid/certificate-revocation-list.ts";
 import type { RevokedCertificate } from "@trustwarden/core/agentid/certificate-revocation-list-der.ts";
 import { type CaCertificate, parseCaCertificate } from "@trustwarden/core/agentid/svid-profile.ts";
-import { isEqualBytes } from "@trustwarden/core/bytes.ts";
+import { encodeHex } from "@trustwarden/core/bytes.ts";
 import type { Signer } from "@trustwarden/core/signer.ts";
 import type { IssuedCrls } from "../ports.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
@@ -84,7 +84,7 @@ function listRevoked(
   }));
 }
 
-/** An authority that was renewed under its old key has two certificates, and the one key signs the lists of both. */
+/** A superseded or tainted authority signs its lists for as long as its key is here. */
 function signerOf(deps: CommandDeps, { ski }: CaCertificate): Signer | undefined {
-  return isEqualBytes(ski, deps.intermediate.ski) ? deps.intermediateSigner : undefined;
+  return deps.authority.signerOfIntermediate(encodeHex(ski));
 }

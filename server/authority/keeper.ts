@@ -1,0 +1,347 @@
+/**
+ * Keeps the authority while the server runs: takes the operator's steps, one at a time, and the planned ones by age.
+ *
+ * The order of a step: the new key is durable, the state and its event commit together, then this process, its TLS and
+ * every lease learn of it. A crash in between leaves the state of before or of after, never one without its event.
+ */
+import { join } from "node:path";
+import {
+  type AuthorityKind,
+  type AuthoritySlot,
+  activeSlotOf,
+  bundleOfState,
+  certificateOf,
+  renewalsOfState,
+} from "@trustwarden/core/agentid/authority-slots.ts";
+import {
+  type AuthorityStep,
+  applyStep,
+  endedAt,
+  publishedAt,
+} from "@trustwarden/core/agentid/authority-steps.ts";
+import { draftSuccession } from "@trustwarden/core/agentid/succession.ts";
+import { digestOfAuthorities } from "@trustwarden/core/agentid/trust-bundle.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { Random } from "@trustwarden/core/id.ts";
+import type { ServerKeys } from "../keys.ts";
+import type {
+  ChangeAuthorityCommand,
+  CommandContext,
+  Committed,
+  StoreCommands,
+  StoredAuthority,
+  StoreReads,
+} from "../store/ports.ts";
+import { type Issuer, makeSlot } from "./certificates.ts";
+import type { CurrentAuthority } from "./current.ts";
+import { renewRootCrl } from "./root-crl.ts";
+
+const DAY_SECONDS = 86_400;
+/** A third of the intermediate's 90 days: room for a server that is down for a while. */
+const RENEW_INTERMEDIATE_BEFORE_SECONDS = 30 * DAY_SECONDS;
+/** A JWT key signs this long before its successor is prepared. */
+const JWT_AGE_SECONDS = 60 * DAY_SECONDS;
+/** How often the ages are looked at. */
+const TEND_MS = 60_000;
+
+/** Who asked for a step, and why. */
+export interface StepOrder {
+  readonly context: CommandContext;
+  readonly reason: string;
+}
+
+/** Spreads a committed step: listeners and leases learn of it, and the ledger has it. Returns when they have. */
+export type Announce = (committed: Committed<StoredAuthority>, step: AuthorityStep) => Promise<void>;
+
+interface KeeperOptions {
+  readonly keys: ServerKeys;
+  readonly commands: Pick<StoreCommands, "changeAuthority" | "mendAuthority">;
+  readonly reads: Pick<StoreReads, "authority">;
+  readonly random: Random;
+  /** Unix milliseconds. */
+  readonly nowMs: () => number;
+}
+
+/** Owns the authority's state in this process: what `current` gives is what the store committed last. */
+export class AuthorityKeeper {
+  readonly #options: KeeperOptions;
+  #current: CurrentAuthority | undefined;
+  #state: StoredAuthority;
+  #rootCrls: readonly Uint8Array[] = [];
+  /** Steps run one after the other: each is checked against the state that the one before left. */
+  #last: Promise<unknown> = Promise.resolve();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: KeeperOptions) {
+    this.#options = options;
+    this.#state = options.reads.authority();
+  }
+
+  /** The same object until the authority changes. */
+  current(): CurrentAuthority {
+    this.#current ??= this.#publish();
+    return this.#current;
+  }
+
+  state(): StoredAuthority {
+    return this.#state;
+  }
+
+  /** The lists of the roots in use, the active one's first. DER. */
+  rootCrls(): readonly Uint8Array[] {
+    return this.#rootCrls;
+  }
+
+  /**
+   * Brings keys, state and lists together, as a crash or a long absence may have left them.
+   *
+   * @returns the steps that were taken without an event, because the intermediate had ended: record them.
+   */
+  async open(): Promise<readonly AuthorityStep[]> {
+    const { keys } = this.#options;
+    keys.ring.removeUnknown(this.#state.slots);
+    for (const slot of this.#state.slots.filter(isDone)) keys.ring.destroy(slot);
+    const steps = await this.#mend();
+    await this.#renewLists();
+    return steps;
+  }
+
+  /** Makes a key of a kind and publishes it. @throws TrustWardenError `authority_conflict`. */
+  prepare(kind: AuthorityKind, order: StepOrder, announce: Announce): Promise<StoredAuthority> {
+    return this.#inTurn(async () => {
+      if (this.#find(kind, "prepared") !== undefined) {
+        throw new TrustWardenError("authority_conflict", { kind, reason: "one is prepared already" });
+      }
+      return this.#prepare(kind, order, announce);
+    });
+  }
+
+  /** Any other step. @throws TrustWardenError as `applyStep`. */
+  take(
+    step: Exclude<AuthorityStep, { readonly step: "prepare" }>,
+    order: StepOrder,
+    announce: Announce,
+  ): Promise<StoredAuthority> {
+    return this.#inTurn(() => this.#take(step, order, announce));
+  }
+
+  /**
+   * Prepares, unless there is a prepared key, and activates. By force, the old key is tainted too: everybody renews
+   * now.
+   *
+   * @throws TrustWardenError `authority_not_published` without force for a root or a JWT key, which stay prepared.
+   */
+  rotate(
+    { kind, isForced }: { readonly kind: AuthorityKind; readonly isForced: boolean },
+    order: StepOrder,
+    announce: Announce,
+  ): Promise<StoredAuthority> {
+    return this.#inTurn(async () => {
+      const old = activeSlotOf(this.#state, kind);
+      if (this.#find(kind, "prepared") === undefined) await this.#prepare(kind, order, announce);
+      await this.#take({ step: "activate", kind, isForced }, order, announce);
+      if (isForced) await this.#take({ step: "taint", id: old.id }, order, announce);
+      return this.#state;
+    });
+  }
+
+  /** Takes the planned steps by age from now on. */
+  tend(order: () => StepOrder, announce: Announce, onError: (error: unknown) => void): void {
+    this.#timer = setInterval(() => {
+      this.takePlanned(order(), announce).catch(onError);
+    }, TEND_MS).unref();
+  }
+
+  /** The steps that are due: rotation of the online keys by age, and the end of what was superseded. */
+  async takePlanned(order: StepOrder, announce: Announce): Promise<void> {
+    await this.#inTurn(async () => {
+      const now = this.#now();
+      if (this.#isIntermediateDue(now)) {
+        if (this.#find("intermediate", "prepared") === undefined) {
+          await this.#prepare("intermediate", order, announce);
+        }
+        await this.#take({ step: "activate", kind: "intermediate", isForced: false }, order, announce);
+      }
+      await this.#rotateJwt(now, order, announce);
+      for (const { id } of this.#state.slots.filter((slot) => isOver(slot, now))) {
+        await this.#take({ step: "retire", id, isForced: false }, order, announce);
+      }
+    });
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#last.catch(() => undefined);
+  }
+
+  async #rotateJwt(now: number, order: StepOrder, announce: Announce): Promise<void> {
+    const { activatedAt } = activeSlotOf(this.#state, "jwt");
+    if (now < (activatedAt ?? 0) + JWT_AGE_SECONDS) return;
+    const prepared = this.#find("jwt", "prepared");
+    if (prepared === undefined) await this.#prepare("jwt", order, announce);
+    else if (now >= publishedAt(prepared)) {
+      await this.#take({ step: "activate", kind: "jwt", isForced: false }, order, announce);
+    }
+  }
+
+  #isIntermediateDue(now: number): boolean {
+    const { expiresAt } = activeSlotOf(this.#state, "intermediate");
+    return (expiresAt ?? 0) - now <= RENEW_INTERMEDIATE_BEFORE_SECONDS;
+  }
+
+  async #prepare(kind: AuthorityKind, order: StepOrder, announce: Announce): Promise<StoredAuthority> {
+    const { step, key } = await this.#makeStep(kind);
+    return this.#run({ ...order, step, key, succession: await this.#succession(step) }, announce);
+  }
+
+  async #take(
+    step: Exclude<AuthorityStep, { readonly step: "prepare" }>,
+    order: StepOrder,
+    announce: Announce,
+  ): Promise<StoredAuthority> {
+    return this.#run({ ...order, step, key: null, succession: await this.#succession(step) }, announce);
+  }
+
+  async #run(command: ChangeAuthorityCommand, announce: Announce): Promise<StoredAuthority> {
+    const committed = await this.#options.commands.changeAuthority(command);
+    this.#state = committed.value;
+    this.#current = this.#publish();
+    for (const slot of this.#state.slots.filter(isDone)) this.#options.keys.ring.destroy(slot);
+    await announce(committed, command.step);
+    await this.#renewLists();
+    return this.#state;
+  }
+
+  async #makeStep(
+    kind: AuthorityKind,
+  ): Promise<
+    Pick<ChangeAuthorityCommand, "key"> & { readonly step: Extract<AuthorityStep, { step: "prepare" }> }
+  > {
+    const { keys, random } = this.#options;
+    const making = { ring: keys.ring, trustDomain: keys.trustDomain, random, now: this.#now() };
+    const slot = await makeSlot(making, kind, () => this.#issuer());
+    const key = kind === "root" ? null : keys.ring.signingKey(slot);
+    return { step: { step: "prepare", slot }, key };
+  }
+
+  /** The active root's word on the roots after a step that changes which of them are published. */
+  async #succession(step: AuthorityStep): Promise<ChangeAuthorityCommand["succession"]> {
+    const { trustDomain } = this.#options.keys;
+    const now = this.#now();
+    const { sequence, slots } = applyStep(this.#state, step, now);
+    const from = this.current().bundle.x509Authorities;
+    const to = digestOfAuthorities(bundleOfState({ sequence, slots }, trustDomain, now));
+    if (to === this.current().authoritiesSha256) return null;
+    const root = this.#issuer();
+    const draft = draftSuccession({
+      trustDomain,
+      sequence,
+      from,
+      to,
+      signer: root.certificate,
+    });
+    const signer = await root.signer();
+    const envelope = draft.complete(await signer.sign(draft.pae));
+    return { signerId: activeSlotOf(this.#state, "root").id, envelope };
+  }
+
+  /** An intermediate that ended while nobody was here signs no event either, so its successor comes without one. */
+  async #mend(): Promise<readonly AuthorityStep[]> {
+    const { commands, nowMs } = this.#options;
+    const { expiresAt } = activeSlotOf(this.#state, "intermediate");
+    if ((expiresAt ?? 0) > this.#now()) return [];
+    const steps: AuthorityStep[] = [];
+    let key = null;
+    if (this.#find("intermediate", "prepared") === undefined) {
+      const made = await this.#makeStep("intermediate");
+      steps.push(made.step);
+      key = made.key;
+    }
+    steps.push({ step: "activate", kind: "intermediate", isForced: false });
+    this.#state = await commands.mendAuthority({ nowMs: nowMs(), steps, key, succession: null });
+    this.#current = this.#publish();
+    return steps;
+  }
+
+  async #renewLists(): Promise<void> {
+    const { keys } = this.#options;
+    const now = this.#now();
+    const intermediate = activeSlotOf(this.#state, "intermediate");
+    const roots = this.#state.slots.filter(
+      ({ kind, state }) =>
+        kind === "root" && state !== "prepared" && state !== "retired" && state !== "revoked",
+    );
+    const lists = roots
+      .toSorted((left, right) => Number(right.state === "active") - Number(left.state === "active"))
+      .map((root) =>
+        renewRootCrl({
+          path: join(keys.directory, `root-crl-${root.id}.der`),
+          root: certificateOf(root, keys.trustDomain),
+          rootSigner: () => keys.ring.rootSigner(root),
+          revoked: this.#revokedUnder(root, now),
+          now,
+          until: intermediate.expiresAt ?? now,
+        }),
+      );
+    this.#rootCrls = await Promise.all(lists);
+  }
+
+  #revokedUnder(root: AuthoritySlot, now: number) {
+    const { trustDomain } = this.#options.keys;
+    return this.#state.slots
+      .filter(
+        ({ issuerId, state, expiresAt }) =>
+          issuerId === root.id && state === "revoked" && now < (expiresAt ?? 0),
+      )
+      .map((slot) => ({
+        serialHex: certificateOf(slot, trustDomain).serialHex,
+        revokedAt: slot.supersededAt ?? now,
+        reason: "ca_compromise" as const,
+      }));
+  }
+
+  #issuer(): Issuer {
+    const { keys } = this.#options;
+    const root = activeSlotOf(this.#state, "root");
+    const certificate = certificateOf(root, keys.trustDomain);
+    return { certificate, signer: () => keys.ring.rootSigner(root) };
+  }
+
+  #publish(): CurrentAuthority {
+    const { trustDomain } = this.#options.keys;
+    const now = this.#now();
+    const bundle = bundleOfState(this.#state, trustDomain, now);
+    return {
+      bundle,
+      authoritiesSha256: digestOfAuthorities(bundle),
+      intermediate: certificateOf(activeSlotOf(this.#state, "intermediate"), trustDomain),
+      renew: renewalsOfState(this.#state, now),
+      successions: this.#state.successions,
+    };
+  }
+
+  #find(kind: AuthorityKind, state: AuthoritySlot["state"]): AuthoritySlot | undefined {
+    return this.#state.slots.find((slot) => slot.kind === kind && slot.state === state);
+  }
+
+  #inTurn<T>(run: () => Promise<T>): Promise<T> {
+    const turn = this.#last.then(run, run);
+    this.#last = turn;
+    return turn;
+  }
+
+  #now(): number {
+    return Math.floor(this.#options.nowMs() / 1000);
+  }
+}
+
+/** What a retired or revoked key signed is over, so the key is of use to thieves only. */
+function isDone({ state }: AuthoritySlot): boolean {
+  return state === "retired" || state === "revoked";
+}
+
+/** A root is retired by its operator: only they know who still pins it. */
+function isOver(slot: AuthoritySlot, now: number): boolean {
+  const isWaiting = slot.state === "superseded" || slot.state === "tainted";
+  return slot.kind !== "root" && isWaiting && now >= endedAt(slot);
+}

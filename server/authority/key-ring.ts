@@ -1,0 +1,97 @@
+/**
+ * The private keys of the authority: makes them, hands them to who signs, and destroys them when they are done with.
+ *
+ * A key is durable before any state names it. A key that no state names was left by an interrupted step and is removed
+ * at the next start; nothing was ever signed with it.
+ */
+import { existsSync, readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import {
+  type AuthorityKind,
+  type AuthoritySlot,
+  slotIdOf,
+} from "@trustwarden/core/agentid/authority-slots.ts";
+import { encodeSpki } from "@trustwarden/core/crypto.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { RootSigner } from "@trustwarden/core/signer.ts";
+import { readSealedFile, type SealedFile, writeSealedFile } from "../signer/sealed-file.ts";
+import { createPrivateKeyPkcs8, createSoftwareSigner } from "../signer/software.ts";
+import type { UnsealKey } from "../signer/unseal-key.ts";
+import type { SigningKey } from "../store/ports.ts";
+
+const KEY_FILE = /^(root|intermediate|jwt)-([0-9a-f]{40})\.key$/;
+
+/** What names a key: its slot, or as much of one as there is before the slot. */
+type KeyName = Pick<AuthoritySlot, "id" | "kind" | "custody" | "keyRef">;
+
+/** A key that was just made. */
+export type MadeKey = Pick<AuthoritySlot, "spki" | "custody" | "keyRef">;
+
+/** Owns the key files of one directory. */
+export class KeyRing {
+  readonly #directory: string;
+  readonly #unsealKey: UnsealKey;
+
+  constructor(options: { readonly directory: string; readonly unsealKey: UnsealKey }) {
+    this.#directory = options.directory;
+    this.#unsealKey = options.unsealKey;
+  }
+
+  /** A new key, durable when this resolves. */
+  async create(kind: AuthorityKind): Promise<MadeKey> {
+    const pkcs8 = createPrivateKeyPkcs8("ES256");
+    const spki = encodeSpki(createSoftwareSigner(pkcs8).publicKey);
+    writeSealedFile(this.#fileOf({ kind, id: slotIdOf(spki) }), pkcs8);
+    return { spki, custody: "sealed", keyRef: null };
+  }
+
+  /** An online key, for the thread that signs with it. @throws TrustWardenError `seal_broken`, `file_mode_too_open`. */
+  signingKey(name: KeyName): SigningKey {
+    return { kind: "sealed", pkcs8: readSealedFile(this.#fileOf(name)) };
+  }
+
+  /** Every online key that is here, by the id of its slot. */
+  signingKeys(): Readonly<Record<string, SigningKey>> {
+    const names = this.#names().filter(({ kind }) => kind !== "root");
+    return Object.fromEntries(names.map((name) => [name.id, this.signingKey(name)]));
+  }
+
+  /** @throws TrustWardenError `authority_conflict` for a key that is not here. */
+  async rootSigner(name: KeyName): Promise<RootSigner> {
+    const file = this.#fileOf(name);
+    if (!existsSync(file.path)) {
+      throw new TrustWardenError("authority_conflict", { id: name.id, reason: "the root's key is not here" });
+    }
+    const { publicKey, sign } = createSoftwareSigner(readSealedFile(file));
+    return { publicKey, sign: async (data) => sign(data) };
+  }
+
+  /** Whether the key is in this ring, and not kept offline or destroyed. */
+  has(name: KeyName): boolean {
+    return existsSync(this.#fileOf(name).path);
+  }
+
+  destroy(name: KeyName): void {
+    rmSync(this.#fileOf(name).path, { force: true });
+  }
+
+  /** Removes the keys that no slot names. @returns how many there were. */
+  removeUnknown(slots: readonly AuthoritySlot[]): number {
+    const unknown = this.#names().filter(({ id }) => !slots.some((slot) => slot.id === id));
+    for (const name of unknown) this.destroy(name);
+    return unknown.length;
+  }
+
+  #names(): readonly KeyName[] {
+    return readdirSync(this.#directory).flatMap((file) => {
+      const [, kind, id] = KEY_FILE.exec(file) ?? [];
+      if (id === undefined || (kind !== "root" && kind !== "intermediate" && kind !== "jwt")) return [];
+      return [{ id, kind, custody: "sealed", keyRef: null } as const];
+    });
+  }
+
+  #fileOf({ kind, id }: Pick<KeyName, "id" | "kind">): SealedFile {
+    const path = join(this.#directory, `${kind}-${id}.key`);
+    return { path, purpose: `${kind}-key`, unsealKey: this.#unsealKey };
+  }
+}

@@ -1,0 +1,86 @@
+/**
+ * What the writer signs SVIDs with: the active intermediate and the active JWT key, and the keys that may become so.
+ *
+ * Commands read it at each use, never keep it: a step of the authority in the same group of commands counts for the
+ * next one.
+ */
+import {
+  type AuthoritySlot,
+  activeSlotOf,
+  certificateOf,
+} from "@trustwarden/core/agentid/authority-slots.ts";
+import type { TrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
+import type { CaCertificate } from "@trustwarden/core/agentid/svid-profile.ts";
+import { isEqualBytes } from "@trustwarden/core/bytes.ts";
+import { encodeSpki, formatThumbprint } from "@trustwarden/core/crypto.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { Signer } from "@trustwarden/core/signer.ts";
+import type { SigningKey } from "../ports.ts";
+
+/** The keys in use. */
+interface InUse {
+  readonly intermediate: CaCertificate;
+  readonly intermediateSigner: Signer;
+  readonly jwtSigner: Signer;
+  readonly jwtKid: string;
+}
+
+/** Owns the signers of this thread, by the id of their slot. */
+export class SigningAuthority {
+  readonly #trustDomain: TrustDomain;
+  readonly #openSigner: (key: SigningKey) => Signer;
+  readonly #signers = new Map<string, Signer>();
+  #inUse: InUse | undefined;
+
+  constructor(trustDomain: TrustDomain, openSigner: (key: SigningKey) => Signer) {
+    this.#trustDomain = trustDomain;
+    this.#openSigner = openSigner;
+  }
+
+  /** @throws TrustWardenError `authority_conflict` before the state was read. */
+  get inUse(): InUse {
+    if (this.#inUse === undefined)
+      throw new TrustWardenError("authority_conflict", { reason: "not read yet" });
+    return this.#inUse;
+  }
+
+  /** Takes a key in. It signs nothing before its slot is active. @throws TrustWardenError the opener's refusal. */
+  learn(id: string, key: SigningKey): void {
+    this.#signers.set(id, this.#openSigner(key));
+  }
+
+  /**
+   * Signs with the active slots from now on.
+   *
+   * @throws TrustWardenError `svid_untrusted` when a key is missing or another than its slot says.
+   */
+  use(slots: readonly AuthoritySlot[]): void {
+    const intermediate = activeSlotOf({ slots }, "intermediate");
+    const jwtSigner = this.#signerOf(activeSlotOf({ slots }, "jwt"));
+    this.#inUse = {
+      intermediate: certificateOf(intermediate, this.#trustDomain),
+      intermediateSigner: this.#signerOf(intermediate),
+      jwtSigner,
+      jwtKid: formatThumbprint(jwtSigner.publicKey),
+    };
+    const isKept = (id: string) =>
+      slots.some((slot) => slot.id === id && slot.state !== "retired" && slot.state !== "revoked");
+    for (const id of this.#signers.keys()) if (!isKept(id)) this.#signers.delete(id);
+  }
+
+  /** The signer of an intermediate whose key is still here; its revocation list may have to go on. */
+  signerOfIntermediate(id: string): Signer | undefined {
+    return this.#signers.get(id);
+  }
+
+  #signerOf({ id, spki }: AuthoritySlot): Signer {
+    const signer = this.#signers.get(id);
+    if (signer === undefined || !isEqualBytes(encodeSpki(signer.publicKey), spki)) {
+      throw new TrustWardenError("svid_untrusted", {
+        reason: "a signer does not hold the authority's key",
+        id,
+      });
+    }
+    return signer;
+  }
+}
