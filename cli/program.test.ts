@@ -41,6 +41,7 @@ describe("warden help", () => {
       expect(names).toContain(`ledger ${name}`);
     for (const name of ["create", "list", "show", "refresh", "remove"])
       expect(names).toContain(`federation ${name}`);
+    expect(names).toContain("foreign create");
     for (const name of ["show", "list", "set"]) expect(names).toContain(`bundle ${name}`);
     for (const name of ["test", "explain"]) expect(names).toContain(`policy ${name}`);
   });

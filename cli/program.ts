@@ -7,6 +7,7 @@ import { addAgentCommands } from "./commands/agent.ts";
 import { addCrlCommand } from "./commands/crl.ts";
 import { addDoctorCommand } from "./commands/doctor.ts";
 import { addBundleCommands, addFederationCommands } from "./commands/federation.ts";
+import { addForeignCommands } from "./commands/foreign.ts";
 import { addLedgerCommands } from "./commands/ledger.ts";
 import { addNodeCommands } from "./commands/node.ts";
 import { addOwnerCommands } from "./commands/owner.ts";
@@ -96,6 +97,7 @@ export function createProgram(runtime: Runtime, usage: Usage = { command: "warde
   addNodeCommands(program, runtime);
   addFederationCommands(program, runtime);
   addBundleCommands(program, runtime);
+  addForeignCommands(program, runtime);
   addRevokeCommand(program, runtime);
   addCrlCommand(program, runtime);
   addLedgerCommands(program, runtime);

@@ -12,8 +12,15 @@ import type { JsonObject } from "@trustwarden/core/json.ts";
 import { agentAct } from "./agent-act.ts";
 import { type AgentFetchInit, agentFetch } from "./agent-fetch.ts";
 import { AgentSession, type KeptReceipt } from "./agent-session.ts";
+import type { Credential } from "./credential.ts";
 import { type Enrolled, enrol, type HeldEnrolment, readGrant, readTicket } from "./enrol.ts";
 import { ticketFromEnvironment } from "./environment.ts";
+import {
+  enrolForeign,
+  type FromSvidOptions,
+  nextForeignCredential,
+  readRegistration,
+} from "./foreign-identity.ts";
 import {
   type ChildOptions,
   formatRequest,
@@ -67,10 +74,16 @@ export class AgentIdentity {
   readonly #place: Place;
   #closing: Promise<void> | undefined;
 
-  private constructor(enrolled: Enrolled, agentId: string, place: Place) {
+  private constructor(
+    enrolled: Enrolled,
+    agentId: string,
+    place: Place,
+    renew?: (current: Credential) => Promise<Credential>,
+  ) {
     this.#enrolled = enrolled;
     this.#place = place;
-    this.#session = new AgentSession({ enrolled, agentId, server: place.server, runtime: place.runtime });
+    const { server, runtime } = place;
+    this.#session = new AgentSession({ enrolled, agentId, server, runtime, ...(renew && { renew }) });
     live.add(this, nowSeconds(place.runtime));
   }
 
@@ -105,6 +118,26 @@ export class AgentIdentity {
       return AgentIdentity.#enrol({ place, key, envelope: grant.envelope, expected });
     };
     return { text, complete };
+  }
+
+  /**
+   * The identity of a workload of a federated trust domain that its owner registered here: acts with the SVID that its
+   * own issuer gives it. It has no children, and gets no SVID or token from this server.
+   *
+   * @throws TrustWardenError `entry_invalid` for the registration, `svid_mismatch`, `svid_key_refused`,
+   *   `trust_domain_unknown` and the other codes of a chain, `server_untrusted`, `server_unreachable`; and whatever
+   *   the source of SVIDs throws.
+   */
+  static async fromSvid(options: FromSvidOptions): Promise<AgentIdentity> {
+    const { registration, svid: source, runtime = systemRuntime } = options;
+    const registered = readRegistration(registration);
+    const place = await placeOf(registered, runtime);
+    const { server } = place;
+    const enrolled = await enrolForeign(registered, source, { server, runtime });
+    const { answer } = enrolled;
+    return new AgentIdentity(enrolled, registered.value.agentId, place, () =>
+      nextForeignCredential({ answer, source, server, runtime }),
+    );
   }
 
   static async #enrol(options: {
@@ -272,7 +305,7 @@ export class AgentIdentity {
   }
 }
 
-async function placeOf({ address }: HeldEnrolment, runtime: Runtime): Promise<Place> {
+async function placeOf({ address }: Pick<HeldEnrolment, "address">, runtime: Runtime): Promise<Place> {
   const server = await connectServer(address, runtime);
   return { server, routes: new PeerRoutesCache({ server, runtime }), runtime };
 }

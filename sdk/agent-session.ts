@@ -89,6 +89,8 @@ export class AgentSession {
     readonly agentId: string;
     readonly server: TrustServer;
     readonly runtime: Runtime;
+    /** Where the next credential comes from; the server unless given. */
+    readonly renew?: (current: Credential) => Promise<Credential>;
   }) {
     const { enrolled, server, runtime } = options;
     const checkpoint = new LatestCheckpoint({
@@ -102,7 +104,7 @@ export class AgentSession {
     this.outcomes = new OutcomeSpool({ send: (outcome) => this.#sendOutcome(outcome), runtime });
     this.holder = new SvidHolder({
       first: enrolled.credential,
-      renew: (current) => this.#renew(current),
+      renew: options.renew ?? ((current) => this.#renew(current)),
       instanceExpiresAt: enrolled.answer.instance_expires_at,
       runtime,
     });

@@ -9,6 +9,7 @@ export type { AgentFetchInit } from "./agent-fetch.ts";
 export { AgentIdentity, type CreateOptions, type IdentityRequest } from "./agent-identity.ts";
 export type { KeptReceipt } from "./agent-session.ts";
 export type { Peer, VisitFetch } from "./fetch-handler.ts";
+export type { ForeignSvid, FromSvidOptions } from "./foreign-identity.ts";
 export type { ChildOptions } from "./grant.ts";
 export type { OnRefusal, VisitListener } from "./node-handler.ts";
 export {

@@ -6,6 +6,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Agent } from "node:https";
 import type { Socket } from "node:net";
+import { parseBundleMap } from "@trustwarden/core/agentid/bundle-map.ts";
 import type { BundleSource } from "@trustwarden/core/agentid/ports.ts";
 import { ProvenChains } from "@trustwarden/core/agentid/proven-chains.ts";
 import { parseSpiffeId, type SpiffeId, type TrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
@@ -35,6 +36,7 @@ const READ_ATTEMPTS = 3;
 const RETRY_MS = 100;
 /** Server SVIDs live an hour and are renewed at half life: more than this are of no use. */
 const MAX_SERVER_SVIDS = 16;
+const BUNDLES_PATH = "/v1/bundles";
 const DISCOVERY_PATH = "/.well-known/trustwarden";
 
 /** One call with JSON in and out. */
@@ -82,6 +84,8 @@ export class TrustServer {
   readonly #learned = new WeakSet<Socket>();
   readonly #chains: ProvenChains;
   #bundle: TrustBundle;
+  /** Of federated trust domains; empty for who receives no visits. Never our own. */
+  #federated: ReadonlyMap<TrustDomain, TrustBundle> = new Map();
   #logKey: NoteKey | undefined;
   #discovery: Discovery | undefined;
   #holders = 0;
@@ -97,7 +101,9 @@ export class TrustServer {
     this.#origin = options.origin;
     this.#bundle = options.bundle;
     this.#runtime = options.runtime;
-    this.bundles = { get: (domain) => (domain === this.trustDomain ? this.#bundle : undefined) };
+    this.bundles = {
+      get: (domain) => (domain === this.trustDomain ? this.#bundle : this.#federated.get(domain)),
+    };
     this.#chains = new ProvenChains(this.bundles);
     this.#anonymous = this.createAgent();
   }
@@ -148,6 +154,15 @@ export class TrustServer {
     const bundle = parseTrustBundle(await this.readText(BUNDLE_PATH), this.trustDomain);
     if (bundle.sequence >= this.#bundle.sequence) this.#bundle = bundle;
     await this.discover();
+  }
+
+  /**
+   * Reads the bundles of federated trust domains, in place of those before: what the server trusts no more is gone.
+   *
+   * @throws TrustWardenError `server_unreachable`, `bundle_malformed`.
+   */
+  async refreshFederated(): Promise<void> {
+    this.#federated = parseBundleMap(await this.readText(BUNDLES_PATH));
   }
 
   /** Reads what the server says of itself. @throws TrustWardenError `server_untrusted` when that is another server. */

@@ -9,6 +9,7 @@ import { createServer, type Server, type ServerOptions } from "node:https";
 import { parseSpiffeId, pathOf } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { outcomeAnswer } from "@trustwarden/core/api/action.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { RevocationTarget } from "@trustwarden/core/revocation/frames.ts";
 import { enrol, readTicket, renewCredential } from "./enrol.ts";
 import { ticketFromEnvironment } from "./environment.ts";
 import { fetchVisit, type Peer, type VisitFetch } from "./fetch-handler.ts";
@@ -118,10 +119,28 @@ async function open(options: {
     acceptPeer: server.acceptServer,
     refusal: "server_untrusted",
   } as const;
-  const lease = createLease({ stopUrl: server.discovery.stop_url, peer, runtime });
+  const followFederation = () => void refreshFederated(server, runtime);
+  const follower = {
+    onConnected: followFederation,
+    onTargets: (targets: readonly RevocationTarget[]) => {
+      if (targets.some(({ kind }) => kind === "federation")) followFederation();
+    },
+  };
+  const lease = createLease({ stopUrl: server.discovery.stop_url, peer, runtime, follower });
   server.retain();
-  await lease.ready();
+  await Promise.all([lease.ready(), refreshFederated(server, runtime)]);
   return { reception: { id, server, holder, lease, outcomes, runtime }, fresh };
+}
+
+/** Whom a federated issuer may speak for is told anew at each connection and change. */
+async function refreshFederated(server: TrustServer, runtime: Runtime): Promise<void> {
+  try {
+    await server.refreshFederated();
+  } catch (error) {
+    // Safe to go on: the bundles at hand only say whose chain is a good one; the server decides with its own.
+    const code = error instanceof TrustWardenError ? error.code : "internal";
+    runtime.notify({ code, what: "The bundles of federated trust domains could not be read.", details: {} });
+  }
 }
 
 async function sendOutcome(server: TrustServer, holder: SvidHolder, outcome: string): Promise<void> {

@@ -87,11 +87,11 @@ export function authenticateVisit(arrival: VisitArrival, { id, chains, now }: Re
   return { svid, intent };
 }
 
+/** One of ours names its instance; which agent a workload of a federated trust domain is, the server knows. */
 function requireAgentInstance(visitor: SpiffeId, receiver: SpiffeId): void {
+  const isForeign = trustDomainOf(visitor) !== trustDomainOf(receiver);
   const isAgent =
-    trustDomainOf(visitor) === trustDomainOf(receiver) &&
-    instanceIdOf(visitor) !== undefined &&
-    !pathOf(visitor).startsWith("/trustwarden/");
+    (isForeign || instanceIdOf(visitor) !== undefined) && !pathOf(visitor).startsWith("/trustwarden/");
   if (!isAgent) throw new TrustWardenError("svid_bearer_refused", { id: visitor });
 }
 
