@@ -9,6 +9,7 @@
 import { randomInt } from "node:crypto";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { crlJudge } from "./crl-judge.ts";
 import { closeLab, createLab, type Findings, type Judge, JudgeUnavailable, type Lab } from "./judge.ts";
 import { largeLedgerJudge, quickstartLedgerJudge } from "./ledger-judge.ts";
 import { opensslJudge } from "./openssl-judge.ts";
@@ -17,6 +18,10 @@ import { profileJudge } from "./profile-judge.ts";
 import { proofJudge } from "./proof-judge.ts";
 import { createRandom } from "./random.ts";
 import { spiffeJudge } from "./spiffe-judge.ts";
+import { curlJudge } from "./wild/curl-judge.ts";
+import { nginxJudge } from "./wild/nginx-judge.ts";
+import { postgresqlJudge } from "./wild/postgresql-judge.ts";
+import { redisJudge } from "./wild/redis-judge.ts";
 import { wycheproofJudge } from "./wycheproof-judge.ts";
 
 const JUDGES: readonly Judge[] = [
@@ -28,6 +33,11 @@ const JUDGES: readonly Judge[] = [
   quickstartLedgerJudge,
   proofJudge,
   policyJudge,
+  crlJudge,
+  nginxJudge,
+  postgresqlJudge,
+  redisJudge,
+  curlJudge,
 ];
 /** Lines of what went wrong that are shown of one judge. */
 const MAX_WRONG_LINES = 20;
