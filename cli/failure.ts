@@ -38,6 +38,12 @@ const NEXT: Partial<Record<ErrorCode, string>> = {
   ttl_malformed: "Write the lifetime as 30s, 10m, 1h or 7d.",
   name_malformed:
     "Use lower-case letters, digits, dot, dash and underscore; segments never start with inst-.",
+  entry_invalid:
+    "Sign a new one with `warden entry create`; `warden owner list` shows whose key is registered.",
+  entry_exists: "Sign a new one with `warden entry create`; a removed entry never comes back.",
+  selector_malformed: "Write each selector as type:value, such as unix:uid:1000 or github:repository_id:7.",
+  selectors_too_weak:
+    "Add whose workload it is: unix:uid, unix:user, systemd or container for processes, an account or repository id elsewhere.",
   scope_not_subset: "Ask for less than the parent has, or have its owner widen the parent first.",
   principal_refused:
     "The exact reason is in the ledger, not in the answer: an operator sees it with `warden ledger query --kind refuse`.",

@@ -37,6 +37,7 @@ describe("warden help", () => {
     ])
       expect(names).toContain(name);
     for (const name of ["ticket", "list", "tree", "show", "narrow"]) expect(names).toContain(`agent ${name}`);
+    for (const name of ["create", "list", "show", "remove"]) expect(names).toContain(`entry ${name}`);
     for (const name of ["query", "show", "verify", "prove", "export"])
       expect(names).toContain(`ledger ${name}`);
     for (const name of ["create", "list", "show", "refresh", "remove"])

@@ -6,6 +6,7 @@ import { addGlobalOptions, examples, type Runtime } from "./command.ts";
 import { addAgentCommands } from "./commands/agent.ts";
 import { addCrlCommand } from "./commands/crl.ts";
 import { addDoctorCommand } from "./commands/doctor.ts";
+import { addEntryCommands } from "./commands/entry.ts";
 import { addBundleCommands, addFederationCommands } from "./commands/federation.ts";
 import { addForeignCommands } from "./commands/foreign.ts";
 import { addLedgerCommands } from "./commands/ledger.ts";
@@ -93,6 +94,7 @@ export function createProgram(runtime: Runtime, usage: Usage = { command: "warde
   addUpCommand(program, runtime);
   addOwnerCommands(program, runtime);
   addAgentCommands(program, runtime);
+  addEntryCommands(program, runtime);
   addVerifierCommands(program, runtime);
   addNodeCommands(program, runtime);
   addFederationCommands(program, runtime);
