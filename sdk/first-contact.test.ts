@@ -31,11 +31,17 @@ afterEach(() => {
 
 /** A listener that shows an SVID and serves a bundle; what it was asked is in `asked`. */
 async function listen(
-  options: { readonly id?: string; readonly document?: string; readonly discovery?: object } = {},
+  options: {
+    readonly id?: string;
+    readonly document?: string;
+    readonly discovery?: object;
+    readonly port?: number;
+  } = {},
 ) {
-  const { id = SERVER_ID, document = formatTrustBundle(bundle), discovery = {} } = options;
+  const { id = SERVER_ID, document = formatTrustBundle(bundle), discovery = {}, port: wanted = 0 } = options;
   const { key, chain } = issueIdentity(id);
   const asked: string[] = [];
+  let connections = 0;
   const server = createServer(
     { ...SERVER_TLS_OPTIONS, ...key.createTlsOptions(chain) },
     (request, response) => {
@@ -47,10 +53,17 @@ async function listen(
     },
   );
   servers.push(server);
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  server.on("connection", () => {
+    connections += 1;
+  });
+  await new Promise<void>((resolve) => server.listen(wanted, "127.0.0.1", resolve));
   const listening = server.address();
   const port = typeof listening === "object" ? (listening?.port ?? 0) : 0;
-  return { url: `https://127.0.0.1:${port}`, asked };
+  const close = async () => {
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  };
+  return { url: `https://127.0.0.1:${port}`, port, asked, connections: () => connections, close };
 }
 
 function discoveryOf(id: string): object {
@@ -78,6 +91,26 @@ describe("first contact", () => {
     await expect(server.findServerSvid("unknown")).rejects.toThrow(
       expect.objectContaining({ code: "receipt_invalid" }),
     );
+    server.release();
+  });
+
+  it("goes on with the connection that it proved, and asks for the bundle before anything else", async () => {
+    const { url, asked, connections } = await listen();
+    const server = await contact(url);
+    await server.readText("/healthz");
+    expect(asked).toEqual(["GET /v1/bundle", "GET /.well-known/trustwarden", "GET /healthz"]);
+    expect(connections()).toBe(1);
+    server.release();
+  });
+
+  it("checks every later connection, also to the same address", async () => {
+    const { url, port, close } = await listen();
+    const server = await contact(url);
+    await close();
+    const impostor = await listen({ id: SERVICE_ID, port });
+    await expect(server.readText("/healthz")).rejects.toThrow(untrusted);
+    expect(impostor.connections()).toBe(1);
+    expect(impostor.asked).toEqual([]);
     server.release();
   });
 

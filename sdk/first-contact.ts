@@ -5,7 +5,7 @@
  * the ticket pins, and the peer only when its SVID chains to them. Nothing else is sent before that, so an impostor
  * learns neither the ticket nor the new key.
  */
-import { Agent } from "node:https";
+import type { Socket } from "node:net";
 import {
   parseSpiffeId,
   parseTrustDomain,
@@ -19,12 +19,12 @@ import {
   parseTrustBundle,
   type TrustBundle,
 } from "@trustwarden/core/agentid/trust-bundle.ts";
-import { verifyX509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
+import { verifyX509Svid, type X509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
 import { parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { openHttps, readBody } from "./https-request.ts";
 import { nowSeconds, type Runtime } from "./runtime.ts";
-import { ANONYMOUS_CONTEXT, peerChainOfMessage } from "./tls.ts";
+import { createUnprovenPeer, peerChainOf, type UnprovenPeer } from "./tls.ts";
 
 /** Where every server publishes its trust bundle. */
 export const BUNDLE_PATH = "/v1/bundle";
@@ -37,6 +37,17 @@ export interface ServerAddress {
   readonly url: string;
   readonly trustDomain: TrustDomain;
   readonly authoritiesSha256: string;
+}
+
+/** A server that first contact proved. */
+export interface Contact {
+  readonly bundle: TrustBundle;
+  /** The server's, proven against `bundle`. */
+  readonly svid: X509Svid;
+  /** The connection on which it was shown. */
+  readonly socket: Socket;
+  /** Goes on with that connection; `prove` is still to be called, before it is used again. */
+  readonly peer: UnprovenPeer;
 }
 
 /** Whether an id is a server of the trust domain. */
@@ -54,8 +65,26 @@ export async function readPinnedBundle(
   address: ServerAddress,
   runtime: Runtime,
 ): Promise<TrustBundle> {
-  const { body, peerChain } = await readUnprovenBundle(origin);
-  return requirePinned({ body, peerChain, address, now: nowSeconds(runtime) });
+  const { bundle, peer } = await makeContact(origin, address, runtime);
+  peer.agent.destroy();
+  return bundle;
+}
+
+/**
+ * Reads the trust bundle that the ticket pins, and keeps the connection to the peer that it proves: a second handshake
+ * would cost more than everything else here.
+ *
+ * @throws TrustWardenError `server_untrusted`, `server_unreachable`; nothing stays open then.
+ */
+export async function makeContact(origin: URL, address: ServerAddress, runtime: Runtime): Promise<Contact> {
+  const { peer, socket, body } = await readUnprovenBundle(origin);
+  try {
+    const peerChain = peerChainOf(socket);
+    return { ...requirePinned({ body, peerChain, address, now: nowSeconds(runtime) }), socket, peer };
+  } catch (error) {
+    peer.agent.destroy();
+    throw error;
+  }
 }
 
 /**
@@ -68,7 +97,8 @@ export async function readPinnedTrustDomain(
   origin: URL,
   { authoritiesSha256 }: Pick<ServerAddress, "authoritiesSha256">,
 ): Promise<TrustDomain> {
-  const { body } = await readUnprovenBundle(origin);
+  const { body, peer } = await readUnprovenBundle(origin);
+  peer.agent.destroy();
   try {
     const unproven = parseTrustBundle(parseUtf8(body), parseTrustDomain("unproven"));
     const [id] = unproven.x509Authorities[0]?.uris ?? [];
@@ -80,18 +110,14 @@ export async function readPinnedTrustDomain(
   throw new TrustWardenError("server_untrusted", { reason: "pin" });
 }
 
+/** Asks for this one public document and leaves the connection open; the caller proves the peer or destroys it. */
 async function readUnprovenBundle(
   origin: URL,
-): Promise<{ readonly body: Uint8Array; readonly peerChain: readonly Uint8Array[] }> {
-  // Unverified on purpose and used for this one public document: the pin decides.
-  const agent = new Agent({
-    rejectUnauthorized: false,
-    secureContext: ANONYMOUS_CONTEXT,
-    maxCachedSessions: 0,
-  });
+): Promise<{ readonly peer: UnprovenPeer; readonly socket: Socket; readonly body: Uint8Array }> {
+  const peer = createUnprovenPeer();
   try {
     const call = {
-      agent,
+      agent: peer.agent,
       origin,
       method: "GET",
       target: BUNDLE_PATH,
@@ -99,13 +125,18 @@ async function readUnprovenBundle(
       timeoutMs: TIMEOUT_MS,
     };
     const message = await openHttps(call);
-    const peerChain = peerChainOfMessage(message);
+    // Both now: with its body read, the answer has given its connection back, and that may be closed. The chain is
+    // remembered for the proof.
+    const { socket } = message;
+    peerChainOf(socket);
     return {
-      peerChain,
+      peer,
+      socket,
       body: await readBody(message, { maxBytes: MAX_BUNDLE_BYTES, timeoutMs: TIMEOUT_MS }),
     };
-  } finally {
-    agent.destroy();
+  } catch (error) {
+    peer.agent.destroy();
+    throw error;
   }
 }
 
@@ -114,21 +145,21 @@ function requirePinned(options: {
   readonly peerChain: readonly Uint8Array[];
   readonly address: ServerAddress;
   readonly now: number;
-}): TrustBundle {
+}): Pick<Contact, "bundle" | "svid"> {
   const { trustDomain, authoritiesSha256 } = options.address;
   let bundle: TrustBundle;
-  let peer: SpiffeId;
+  let svid: X509Svid;
   try {
     bundle = parseTrustBundle(parseUtf8(options.body), trustDomain);
-    peer = verifyX509Svid(options.peerChain, new Map([[trustDomain, bundle]]), options.now).id;
+    svid = verifyX509Svid(options.peerChain, new Map([[trustDomain, bundle]]), options.now);
   } catch (cause) {
     throw new TrustWardenError("server_untrusted", { reason: "bundle or chain" }, { cause });
   }
   if (digestOfAuthorities(bundle) !== authoritiesSha256)
     throw new TrustWardenError("server_untrusted", { reason: "pin" });
-  if (!isServerId(peer, trustDomain))
-    throw new TrustWardenError("server_untrusted", { reason: "not a server", peer });
-  return bundle;
+  if (!isServerId(svid.id, trustDomain))
+    throw new TrustWardenError("server_untrusted", { reason: "not a server", peer: svid.id });
+  return { bundle, svid };
 }
 
 /** @throws TrustWardenError `server_untrusted` unless the text is an https origin and nothing else. */

@@ -89,12 +89,40 @@ export function peerChainOfMessage(message: IncomingMessage): readonly Uint8Arra
  * refusal before a byte of it was written.
  */
 export function createPeerCheckedAgent(check: PeerCheck): Agent {
+  return createCheckingAgent(() => check);
+}
+
+/** A peer that nobody can prove yet, asked anonymously. */
+export interface UnprovenPeer {
+  /** One connection at most, to anybody, until `prove`; nothing but a public document may be asked for on it. */
+  readonly agent: Agent;
+  /** Keeps the connection, whose chain the caller has proven, and checks every later one. */
+  readonly prove: (check: Omit<PeerCheck, "svid">) => void;
+}
+
+/** For first contact, where what proves the peer is read from the peer. Whoever does not prove it destroys the agent. */
+export function createUnprovenPeer(): UnprovenPeer {
+  let check: PeerCheck | null = null;
+  const agent = createCheckingAgent(() => check);
+  agent.maxSockets = 1;
+  return {
+    agent,
+    prove: (proven) => {
+      check = proven;
+      agent.maxSockets = Number.POSITIVE_INFINITY;
+    },
+  };
+}
+
+/** @param checkOf - null while there is nothing to check against. */
+function createCheckingAgent(checkOf: () => PeerCheck | null): Agent {
   const agent = new Agent({ keepAlive: true, timeout: IDLE_TIMEOUT_MS, maxCachedSessions: 0 });
   const { getName } = agent;
   // A pooled connection keeps the certificate of its handshake: it must not serve a renewed SVID.
-  agent.getName = (options) => `${getName.call(agent, options)}:${check.svid?.().sha256 ?? "anonymous"}`;
+  agent.getName = (options) => `${getName.call(agent, options)}:${checkOf()?.svid?.().sha256 ?? "anonymous"}`;
   agent.createConnection = (options, callback) => {
-    const socket = connect(connectOptions(options, check));
+    const check = checkOf();
+    const socket = connect(connectOptions(options, check?.svid));
     settleHandshake(socket, check, (error) => callback?.(error, socket));
     return undefined;
   };
@@ -117,7 +145,7 @@ function readPeerChain(socket: Socket): readonly Uint8Array[] {
   return chain;
 }
 
-function connectOptions({ host, port }: RequestOptions, { svid }: PeerCheck): ConnectionOptions {
+function connectOptions({ host, port }: RequestOptions, svid: PeerCheck["svid"]): ConnectionOptions {
   const name = host ?? "localhost";
   return {
     host: name,
@@ -131,8 +159,15 @@ function connectOptions({ host, port }: RequestOptions, { svid }: PeerCheck): Co
   };
 }
 
-/** Calls back once: without an error when the peer is proven, else with the reason, and then the socket is gone. */
-function settleHandshake(socket: TLSSocket, check: PeerCheck, done: (error: Error | null) => void): void {
+/**
+ * Calls back once: without an error when the peer is proven, or nobody can prove it yet; else with the reason, and then
+ * the socket is gone.
+ */
+function settleHandshake(
+  socket: TLSSocket,
+  check: PeerCheck | null,
+  done: (error: Error | null) => void,
+): void {
   const timer = setTimeout(() => socket.destroy(unreachable("handshake timeout")), HANDSHAKE_TIMEOUT_MS);
   let isSettled = false;
   const settle = (error: Error | null): void => {
@@ -144,7 +179,7 @@ function settleHandshake(socket: TLSSocket, check: PeerCheck, done: (error: Erro
   socket.on("error", settle);
   socket.once("close", () => settle(unreachable("closed in the handshake")));
   socket.once("secureConnect", () => {
-    const refusal = findRefusal(socket, check);
+    const refusal = check === null ? undefined : findRefusal(socket, check);
     if (refusal === undefined) settle(null);
     else socket.destroy(refusal);
   });

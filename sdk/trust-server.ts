@@ -11,6 +11,7 @@ import type { BundleSource } from "@trustwarden/core/agentid/ports.ts";
 import { ProvenChains } from "@trustwarden/core/agentid/proven-chains.ts";
 import { parseSpiffeId, type SpiffeId, type TrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { parseTrustBundle, type TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
+import type { X509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
 import { type NoteKey, parseVkey } from "@trustwarden/core/agentledger/signed-note.ts";
 import { type Discovery, discovery as discoverySchema } from "@trustwarden/core/api/ledger.ts";
 import { encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
@@ -19,15 +20,16 @@ import type { SigningLeaf } from "@trustwarden/core/intent.ts";
 import { formatCanonicalJson, type JsonObject } from "@trustwarden/core/json.ts";
 import {
   BUNDLE_PATH,
+  type Contact,
   isServerId,
+  makeContact,
   parseOrigin,
-  readPinnedBundle,
   type ServerAddress,
 } from "./first-contact.ts";
 import { openHttps, readBody } from "./https-request.ts";
 import { jitter, nowSeconds, type Runtime } from "./runtime.ts";
 import { type AnswerSchema, parseAnswer, parseRefusal } from "./server-answer.ts";
-import { type CurrentSvid, createPeerCheckedAgent, peerChainOfMessage } from "./tls.ts";
+import { type CurrentSvid, createPeerCheckedAgent, type PeerCheck, peerChainOfMessage } from "./tls.ts";
 
 /** Answers are one record or one page of them. */
 const MAX_ANSWER_BYTES = 4_194_304;
@@ -65,8 +67,8 @@ export function encodeBody(body: JsonObject): Uint8Array {
  */
 export async function connectServer(address: ServerAddress, runtime: Runtime): Promise<TrustServer> {
   const origin = parseOrigin(address.url);
-  const bundle = await readPinnedBundle(origin, address, runtime);
-  const server = new TrustServer({ origin, bundle, address, runtime });
+  const contact = await makeContact(origin, address, runtime);
+  const server = new TrustServer({ origin, bundle: contact.bundle, contact, address, runtime });
   await server.discover();
   return server;
 }
@@ -93,6 +95,8 @@ export class TrustServer {
   constructor(options: {
     readonly origin: URL;
     readonly bundle: TrustBundle;
+    /** First contact, when it was made just now: its connection and its proof are gone on with. */
+    readonly contact?: Contact;
     readonly address: ServerAddress;
     readonly runtime: Runtime;
   }) {
@@ -105,7 +109,12 @@ export class TrustServer {
       get: (domain) => (domain === this.trustDomain ? this.#bundle : this.#federated.get(domain)),
     };
     this.#chains = new ProvenChains(this.bundles);
-    this.#anonymous = this.createAgent();
+    const { contact } = options;
+    contact?.peer.prove(this.#check());
+    this.#anonymous = contact?.peer.agent ?? this.createAgent();
+    if (contact === undefined) return;
+    this.#learned.add(contact.socket);
+    this.#keepSvid(contact.svid);
   }
 
   /** The trust bundle, refreshed with each renewal. */
@@ -135,13 +144,7 @@ export class TrustServer {
 
   /** Connections to this server only, anonymous or with an SVID. */
   createAgent(svid?: () => CurrentSvid): Agent {
-    return createPeerCheckedAgent({
-      svid,
-      bundle: () => this.#bundle,
-      acceptPeer: this.acceptServer,
-      refusal: "server_untrusted",
-      runtime: this.#runtime,
-    });
+    return createPeerCheckedAgent({ ...this.#check(), svid });
   }
 
   /** Whether a URL is one of this server's two listeners. */
@@ -225,6 +228,15 @@ export class TrustServer {
     if (this.#holders <= 0) this.#anonymous.destroy();
   }
 
+  #check(): Omit<PeerCheck, "svid"> {
+    return {
+      bundle: () => this.#bundle,
+      acceptPeer: this.acceptServer,
+      refusal: "server_untrusted",
+      runtime: this.#runtime,
+    };
+  }
+
   async #exchange(call: Omit<ServerCall<unknown>, "schema">): Promise<{ status: number; body: Uint8Array }> {
     // What carries an intent is sent once, also when it only reads.
     const attempts = call.method === "GET" && call.headers === undefined ? READ_ATTEMPTS : 1;
@@ -256,7 +268,10 @@ export class TrustServer {
   #learn(message: IncomingMessage): void {
     if (this.#learned.has(message.socket)) return;
     this.#learned.add(message.socket);
-    const { leaf } = this.#chains.verify(peerChainOfMessage(message), nowSeconds(this.#runtime));
+    this.#keepSvid(this.#chains.verify(peerChainOfMessage(message), nowSeconds(this.#runtime)));
+  }
+
+  #keepSvid({ leaf }: X509Svid): void {
     if (this.#svids.has(leaf.sha256)) return;
     this.#svids.set(leaf.sha256, { sha256: leaf.sha256, publicKey: leaf.publicKey });
     const [oldest] = this.#svids.keys();
