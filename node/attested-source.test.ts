@@ -1,11 +1,12 @@
 /** The daemon's logic with real processes of other accounts on a real socket; only the server is in memory. */
 import { chmodSync } from "node:fs";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { status } from "@grpc/grpc-js";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createAccounts } from "./attest/accounts.ts";
-import { isRoot, NOBODY } from "./attest/attest.test.support.ts";
+import { isRoot, NOBODY, spawnAs } from "./attest/attest.test.support.ts";
 import { ExecutableDigests } from "./attest/executable-digest.ts";
 import { createUnixAttestor } from "./attest/unix-attestor.ts";
 import { AttestedSource } from "./attested-source.ts";
@@ -18,6 +19,16 @@ const UID = isRoot ? NOBODY : (process.getuid?.() ?? 0);
 const OTHER_UID = 65_533;
 const NO_IDENTITY = { status: status.PERMISSION_DENIED, text: "no identity issued" };
 const AWAY = new TrustWardenError("server_unreachable");
+
+/** Follows its SVIDs, and when it has them hands the socket to a child that lives on, and ends. */
+const ASK_THEN_HAND_OVER = `
+const http2=require("http2"),net=require("net");const socket=net.connect(process.argv[1]);
+const session=http2.connect("http://localhost",{createConnection:()=>socket});session.on("error",()=>{});
+const call=session.request({":method":"POST",":path":"/SpiffeWorkloadAPI/FetchX509SVID","content-type":"application/grpc","te":"trailers","workload.spiffe.io":"true"});
+call.end(Buffer.alloc(5));call.on("error",()=>{});
+call.once("data",()=>{console.log("served");
+  const child=require("child_process").spawn(process.execPath,["-e","setInterval(()=>{},1000)"],{detached:true,stdio:["ignore","ignore","ignore",socket._handle.fd]});
+  console.log(child.pid);setTimeout(()=>process.exit(),100)});`;
 
 let registry: MemoryRegistry;
 let source: AttestedSource;
@@ -196,6 +207,20 @@ describe("when the process ends", () => {
     await expect.poll(() => source.workloadCount).toBe(0);
     await expect.poll(() => registry.ended).toEqual([{ instanceId: "inst-1", reason: "the process ended" }]);
     await expect.poll(() => api.connectionCount()).toBe(0);
+  });
+
+  it("B10: a child that kept its socket gets nothing: the connection ends although the child holds it", async () => {
+    await setEntries(testEntry(1, [`unix:uid:${UID}`]));
+    const parent = spawnAs(UID, ASK_THEN_HAND_OVER, { args: [api.socketPath] });
+    if (parent.stdout === null) throw new Error("its output is piped");
+    const lines = createInterface({ input: parent.stdout })[Symbol.asyncIterator]();
+    expect((await lines.next()).value).toBe("served");
+    const heir = Number((await lines.next()).value);
+    await expect.poll(() => registry.ended, { timeout: 5000 }).toHaveLength(1);
+    await expect.poll(() => api.connectionCount()).toBe(0);
+    // Still there, and still holding the descriptor: it was the node that ended the connection.
+    expect(process.kill(heir, 0)).toBe(true);
+    process.kill(heir, "SIGKILL");
   });
 
   it("the server is told again until it has heard it", async () => {
