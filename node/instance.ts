@@ -86,8 +86,6 @@ export class WorkloadInstance {
 
   async #renew(): Promise<void> {
     clearTimeout(this.#timer);
-    const { svidExpiresAt, instanceExpiresAt } = this.#issued;
-    if (svidExpiresAt >= instanceExpiresAt) return;
     try {
       const next = await this.#registry.renewInstance(this.#issued);
       if (this.#isClosed) return;
@@ -118,15 +116,21 @@ export class WorkloadInstance {
     if (leftMs > 0) this.#renewIn(Math.min(Math.max(leftMs / 4, MIN_RETRY_MS), MAX_RETRY_MS));
   }
 
+  /** An SVID that lasts as long as its instance is the last one, unless its authority is replaced. */
+  #isLast(): boolean {
+    return this.#issued.svidExpiresAt >= this.#issued.instanceExpiresAt;
+  }
+
   #isHalfOver(): boolean {
     const { issuedAt, svidExpiresAt } = this.#issued;
+    if (this.#isLast()) return false;
     return this.#runtime.nowMs() / 1000 >= issuedAt + (svidExpiresAt - issuedAt) / 2;
   }
 
   #schedule(): void {
     const leftMs = this.#issued.svidExpiresAt * 1000 - this.#runtime.nowMs();
-    // Early by up to a tenth, so that the workloads of one start do not renew at once.
-    this.#renewIn((leftMs / 2) * (1 + 0.1 * jitter(this.#runtime)));
+    // Later by up to a tenth, so that the workloads of one start do not renew at once.
+    if (!this.#isLast()) this.#renewIn((leftMs / 2) * (1 + 0.1 * jitter(this.#runtime)));
     clearTimeout(this.#expiry);
     this.#expiry = setTimeout(
       () => this.#events.onChange(),

@@ -5,6 +5,7 @@
  * answer for another key, another id or another trust domain never leaves this file.
  */
 import { parseBundleMap } from "@trustwarden/core/agentid/bundle-map.ts";
+import type { Certificate } from "@trustwarden/core/agentid/certificate.ts";
 import { issuePossession } from "@trustwarden/core/agentid/possession.ts";
 import { formatSelectors } from "@trustwarden/core/agentid/selector.ts";
 import { classIdOf, parseSpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
@@ -19,7 +20,7 @@ import {
   nodeJwtAnswer,
 } from "@trustwarden/core/api/registration.ts";
 import { revocationAnswer } from "@trustwarden/core/api/revocation.ts";
-import { encodeBase64url, isEqualBytes, parseBase64url } from "@trustwarden/core/bytes.ts";
+import { encodeBase64url, encodeHex, isEqualBytes, parseBase64url } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
 import {
@@ -146,22 +147,26 @@ export class ServerRegistry {
   }
 
   async #refresh(): Promise<void> {
-    const { server } = this.#options;
+    const { server, holder } = this.#options;
     await server.refresh();
+    if (this.#isBeingReplaced(holder.current().svid.leaf)) await holder.renew();
     const bundles = parseBundleMap(await server.readText("/v1/bundles"));
     this.#federated = [...bundles.values()].filter(({ trustDomain }) => trustDomain !== server.trustDomain);
   }
 
-  /** Whether the chain no longer leads to an authority of the bundle. */
+  /** Also when the chain no longer leads to an authority of the bundle. */
   #mustRenew({ svid }: IssuedInstance): boolean {
     const { server, runtime } = this.#options;
     try {
-      verifyX509Svid(svid.chain, server.bundles, nowSeconds(runtime));
-      return false;
+      return this.#isBeingReplaced(verifyX509Svid(svid.chain, server.bundles, nowSeconds(runtime)).leaf);
     } catch (error) {
       if (!(error instanceof TrustWardenError)) throw error;
       return true;
     }
+  }
+
+  #isBeingReplaced({ aki }: Pick<Certificate, "aki">): boolean {
+    return aki !== undefined && this.#options.server.discovery.authority.renew.includes(encodeHex(aki));
   }
 }
 

@@ -136,10 +136,18 @@ async function runNode(options: NodeOptions, paths: Paths, { io }: Runtime): Pro
 function readToken({ joinToken, joinTokenFile }: NodeOptions): string | undefined {
   if (joinTokenFile === undefined) return joinToken;
   if (joinToken !== undefined) throw new TrustWardenError("usage", { why: "two join tokens were given" });
-  const text = readFileSync(joinTokenFile);
+  const text = readTokenFile(joinTokenFile);
   if (text.length > MAX_TOKEN_FILE_BYTES)
     throw new TrustWardenError("join_token_invalid", { reason: "too long" });
   return text.toString().trim();
+}
+
+function readTokenFile(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    throw new TrustWardenError("join_token_invalid", { why: `${path} cannot be read` }, { cause });
+  }
 }
 
 function formatExplanation({
