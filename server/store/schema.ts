@@ -131,6 +131,7 @@ const TABLES = `
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX svids_by_end ON svids (not_after);
   CREATE INDEX svids_by_instance ON svids (instance_id);
+  CREATE INDEX svids_by_issuer ON svids (issuer, not_after);
   CREATE TABLE status_slots (
     page INTEGER NOT NULL,
     slot INTEGER NOT NULL,

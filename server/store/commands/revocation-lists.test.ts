@@ -6,6 +6,7 @@ import { parseCaCertificate } from "@trustwarden/core/agentid/svid-profile.ts";
 import { parseScope } from "@trustwarden/core/scope.ts";
 import { describe, expect, it } from "vitest";
 import type { IssuedIdentity, RevokeCommand } from "../ports.ts";
+import { findInstance } from "../sqlite-instance.ts";
 import {
   contextAt,
   createTestKey,
@@ -17,6 +18,7 @@ import {
   type TestStore,
 } from "./fixture.test.support.ts";
 import { issueCrls } from "./revocation-lists.ts";
+import { issueClassSvid } from "./svid.ts";
 
 const code = (name: string) => expect.objectContaining({ code: name });
 
@@ -83,6 +85,18 @@ describe("the revocation lists", () => {
     expect(listedAt(store)).toEqual([...alice, verifier].map(serialOf).sort());
     revoke(store, { kind: "owner", id: stranger.identity.ownerId ?? "" });
     expect(listedAt(store)).toEqual([...alice, verifier, stranger].map(serialOf).sort());
+  });
+
+  it("name the class SVID of a revoked instance, which dies with it", () => {
+    const store = createTestStore();
+    const agent = store.root(store.owner());
+    const instance = findInstance(store.database, agent.instanceId);
+    if (instance === undefined) throw new Error("the agent was just made");
+    const { spki } = createTestKey();
+    const { serial } = issueClassSvid(store.database, store.deps, { instance, spki, now: NOW });
+    expect(listedAt(store)).toEqual([]);
+    revoke(store, { kind: "instance", id: agent.instanceId });
+    expect(listedAt(store)).toEqual([serial, serialOf(agent)].sort());
   });
 
   it("do not name an instance that was only narrowed", () => {
