@@ -184,6 +184,7 @@ export const ERRORS = {
     message: "The other trust domain's endpoint did not prove to be the configured one.",
   },
   server_unreachable: { status: 502, message: "The server cannot be reached." },
+  evidence_unavailable: { status: 502, message: "The platform gave no evidence." },
   identity_closed: { status: 400, message: "The identity is closed." },
   workload_answer_refused: { status: 502, message: "The Workload API gave an answer that is not proven." },
   usage: { status: 400, message: "The command was not used correctly." },

@@ -12,9 +12,11 @@ import type { JsonObject } from "@trustwarden/core/json.ts";
 import { agentAct } from "./agent-act.ts";
 import { type AgentFetchInit, agentFetch } from "./agent-fetch.ts";
 import { AgentSession, type KeptReceipt } from "./agent-session.ts";
+import { type AttestOptions, enrolByEvidence } from "./attest.ts";
 import type { Credential } from "./credential.ts";
 import { type Enrolled, enrol, type HeldEnrolment, readGrant, readTicket } from "./enrol.ts";
 import { ticketFromEnvironment } from "./environment.ts";
+import { parseOrigin, readPinnedTrustDomain } from "./first-contact.ts";
 import {
   enrolForeign,
   type FromSvidOptions,
@@ -138,6 +140,26 @@ export class AgentIdentity {
     return new AgentIdentity(enrolled, registered.value.agentId, place, () =>
       nextForeignCredential({ answer, source, server, runtime }),
     );
+  }
+
+  /**
+   * Creates an instance of the agent that a registration entry makes of this process, by evidence of its platform.
+   *
+   * @throws TrustWardenError `evidence_unavailable`, `entry_not_matched` and the server's other refusals,
+   *   `server_untrusted`, `server_unreachable`.
+   */
+  static async attest(options: AttestOptions): Promise<AgentIdentity> {
+    const { server: url, authoritiesSha256, runtime = systemRuntime } = options;
+    const trustDomain = await readPinnedTrustDomain(parseOrigin(url), { authoritiesSha256 });
+    const place = await placeOf({ address: { url, authoritiesSha256, trustDomain } }, runtime);
+    const key = createInstanceKey();
+    const { enrolled, agentId } = await enrolByEvidence({
+      server: place.server,
+      key,
+      wanted: options,
+      runtime,
+    });
+    return new AgentIdentity(enrolled, agentId, place);
   }
 
   static async #enrol(options: {

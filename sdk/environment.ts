@@ -9,3 +9,11 @@ export function ticketFromEnvironment(): string | undefined {
 export function endpointSocketFromEnvironment(): string | undefined {
   return process.env.SPIFFE_ENDPOINT_SOCKET;
 }
+
+/** Where a job of GitHub Actions gets its OIDC token; undefined outside of one, or without the permission. */
+export function githubTokenRequestFromEnvironment():
+  | { readonly url: string; readonly token: string }
+  | undefined {
+  const { ACTIONS_ID_TOKEN_REQUEST_URL: url, ACTIONS_ID_TOKEN_REQUEST_TOKEN: token } = process.env;
+  return url === undefined || token === undefined ? undefined : { url, token };
+}

@@ -8,6 +8,16 @@ export { type ErrorCode, TrustWardenError } from "@trustwarden/core/error.ts";
 export type { AgentFetchInit } from "./agent-fetch.ts";
 export { AgentIdentity, type CreateOptions, type IdentityRequest } from "./agent-identity.ts";
 export type { KeptReceipt } from "./agent-session.ts";
+export type { AttestOptions, EvidenceSource, Exchange } from "./attest.ts";
+export {
+  fromAzureIdentity,
+  fromAzureMachine,
+  fromEc2,
+  fromGce,
+  fromGithubActions,
+  fromKubernetes,
+  fromOidc,
+} from "./evidence.ts";
 export type { Peer, VisitFetch } from "./fetch-handler.ts";
 export type { ForeignSvid, FromSvidOptions } from "./foreign-identity.ts";
 export type { ChildOptions } from "./grant.ts";
