@@ -22,6 +22,7 @@ import { curlJudge } from "./wild/curl-judge.ts";
 import { nginxJudge } from "./wild/nginx-judge.ts";
 import { postgresqlJudge } from "./wild/postgresql-judge.ts";
 import { redisJudge } from "./wild/redis-judge.ts";
+import { workloadJudges } from "./workload/judges.ts";
 import { wycheproofJudge } from "./wycheproof-judge.ts";
 
 const JUDGES: readonly Judge[] = [
@@ -38,6 +39,7 @@ const JUDGES: readonly Judge[] = [
   postgresqlJudge,
   redisJudge,
   curlJudge,
+  ...workloadJudges,
 ];
 /** Lines of what went wrong that are shown of one judge. */
 const MAX_WRONG_LINES = 20;

@@ -18,6 +18,8 @@ export interface GoTools {
   readonly spiffejudge: string;
   /** The Go project's log library on ledgers and proofs. */
   readonly logjudge: string;
+  /** SPIFFE's own library on a Workload API. */
+  readonly workloadjudge: string;
   /** Tessera's log checker. */
   readonly fsck: string;
 }
@@ -34,12 +36,18 @@ async function buildGoTools({ root, cache }: Lab): Promise<GoTools> {
   await requireProgram("go", ["version"], "install Go 1.26 or newer");
   const bin = join(cache, "bin");
   mkdirSync(bin, { recursive: true });
-  const packages = ["./spiffejudge", "./logjudge", "github.com/transparency-dev/tessera/cmd/fsck"];
+  const packages = [
+    "./spiffejudge",
+    "./workloadjudge",
+    "./logjudge",
+    "github.com/transparency-dev/tessera/cmd/fsck",
+  ];
   await install("go", ["build", "-mod=readonly", "-buildvcs=false", "-o", `${bin}/`, ...packages], {
     cwd: join(root, "interop", "go"),
   });
   return {
     spiffejudge: join(bin, "spiffejudge"),
+    workloadjudge: join(bin, "workloadjudge"),
     logjudge: join(bin, "logjudge"),
     fsck: join(bin, "fsck"),
   };

@@ -8,7 +8,7 @@ import {
   type Faults,
   openTestEndpoint,
   type TestEndpoint,
-} from "./workload-api-conformance/endpoint.test.support.ts";
+} from "./workload-api-conformance/memory-endpoint.test.support.ts";
 
 const code = (expected: string) => expect.objectContaining({ code: expected });
 const closers: (() => void | Promise<void>)[] = [];

@@ -3,8 +3,13 @@ import { afterEach, describe, expect, it } from "vitest";
 import { breakChains } from "../../interop/broken-chains.ts";
 import { createDomain, encodePkcs8, issueSvid } from "../../interop/domain.ts";
 import type { X509Svid } from "./api.ts";
-import { type Faults, openTestEndpoint, type TestEndpoint } from "./endpoint.test.support.ts";
 import { parseTarget } from "./grpc.ts";
+import {
+  type Faults,
+  openTestEndpoint,
+  STRANGER_UID,
+  type TestEndpoint,
+} from "./memory-endpoint.test.support.ts";
 import { createBench, judgeRow, type RowVerdict } from "./row.ts";
 import { runSuite } from "./suite.ts";
 import { x509Rows } from "./x509-rows.ts";
@@ -65,7 +70,7 @@ describe("the conformance suite", () => {
     endpoint = running;
     const rotation = setTimeout(() => running.rotate(), 500);
     const verdicts = await runSuite({
-      ...{ socket: running.socket, watchSeconds: 2, strangerUid: 65_534 },
+      ...{ socket: running.socket, watchSeconds: 2, strangerUid: STRANGER_UID },
       withdraw: async () => running.withdraw(),
     });
     clearTimeout(rotation);

@@ -1,4 +1,4 @@
-/** For tests: our endpoint over identities in memory, which root has and nobody else, and what may be wrong with them. */
+/** For tests and judges: our endpoint over identities in memory, one for each of two users, and what may be wrong with them. */
 import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,6 +11,11 @@ import { createWorkloadApi } from "../../node/workload-api/workload-api.ts";
 
 const now = () => Math.floor(Date.now() / 1000);
 
+/** A user that has an identity of its own, team/audit; every other one has team/pay. */
+export const AUDITOR_UID = 65_533;
+/** A user without an identity. */
+export const STRANGER_UID = 65_534;
+
 /** What an endpoint would do wrong. */
 export interface Faults {
   readonly state?: (state: WorkloadState, domain: Domain) => WorkloadState;
@@ -19,13 +24,14 @@ export interface Faults {
 
 export interface TestEndpoint {
   readonly socket: string;
+  readonly trustDomains: readonly string[];
   /** New certificates and keys for the same ids. */
   rotate(): void;
   withdraw(): void;
   close(): Promise<void>;
 }
 
-/** Starts an endpoint; uid 65534 has no identity there. */
+/** Starts an endpoint. */
 export async function openTestEndpoint({
   state: change = (state) => state,
   token: changeToken = (token) => token,
@@ -34,23 +40,25 @@ export async function openTestEndpoint({
   chmodSync(directory, 0o755);
   const domain = createDomain("ours.test", now());
   const foreign = createDomain("other.test", now());
-  const listeners = new Set<(state: WorkloadState) => void>();
-  const fresh = () => change(issueState(domain, foreign), domain);
-  let state = fresh();
-  const tell = (next: WorkloadState) => {
-    state = next;
-    for (const listener of listeners) listener(state);
+  const listeners = new Set<() => void>();
+  const fresh = (name: string) => change(issueState({ domain, foreign, name }), domain);
+  let states = { pay: fresh("pay"), audit: fresh("audit") };
+  const stateOf = ({ uid }: WorkloadPeer) => (uid === AUDITOR_UID ? states.audit : states.pay);
+  const tell = (next: typeof states) => {
+    states = next;
+    for (const listener of listeners) listener();
   };
   const source: WorkloadSource = {
     subscribe: async (peer, onState) => {
       requireEntitled(peer);
-      onState(state);
-      listeners.add(onState);
-      return { close: () => void listeners.delete(onState) };
+      const listener = () => onState(stateOf(peer));
+      listener();
+      listeners.add(listener);
+      return { close: () => void listeners.delete(listener) };
     },
     issueJwtSvids: async (peer, { audience, spiffeId }) => {
       requireEntitled(peer);
-      const wanted = state.svids.filter((svid) => spiffeId === null || svid.spiffeId === spiffeId);
+      const wanted = stateOf(peer).svids.filter((svid) => spiffeId === null || svid.spiffeId === spiffeId);
       if (wanted.length === 0) throw new TrustWardenError("no_identity");
       return wanted.map(({ spiffeId: id, hint }) => ({
         spiffeId: id,
@@ -58,14 +66,18 @@ export async function openTestEndpoint({
         svid: changeToken(issueToken(domain, id, audience)),
       }));
     },
-    bundles: () => state.bundles,
+    bundles: () => states.pay.bundles,
   };
   const socketPath = join(directory, "agent.sock");
   const api = await createWorkloadApi({ source, socketPath, now });
   return {
     socket: `unix://${socketPath}`,
-    rotate: () => tell(fresh()),
-    withdraw: () => tell({ svids: [], bundles: state.bundles }),
+    trustDomains: [domain.trustDomain, foreign.trustDomain],
+    rotate: () => tell({ pay: fresh("pay"), audit: fresh("audit") }),
+    withdraw: () => {
+      const { bundles } = states.pay;
+      tell({ pay: { svids: [], bundles }, audit: { svids: [], bundles } });
+    },
     close: async () => {
       await api.close();
       rmSync(directory, { recursive: true, force: true });
@@ -73,10 +85,18 @@ export async function openTestEndpoint({
   };
 }
 
-function issueState(domain: Domain, foreign: Domain): WorkloadState {
+function issueState({
+  domain,
+  foreign,
+  name,
+}: {
+  readonly domain: Domain;
+  readonly foreign: Domain;
+  readonly name: string;
+}): WorkloadState {
   const svids = [
-    ["team", "pay", "inst-1"],
-    ["team", "pay"],
+    ["team", name, "inst-1"],
+    ["team", name],
   ].map((path, index): DeliveredSvid => {
     const { id, chain, signer } = issueSvid(domain, path, now());
     const hint = index === 0 ? "instance" : "class";
@@ -102,5 +122,5 @@ function issueToken({ bundle, signers }: Domain, id: SpiffeId, requested: readon
 }
 
 function requireEntitled({ uid }: WorkloadPeer): void {
-  if (uid === 65_534) throw new TrustWardenError("no_identity");
+  if (uid === STRANGER_UID) throw new TrustWardenError("no_identity");
 }
