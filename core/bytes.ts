@@ -76,5 +76,5 @@ export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
 
 /** Whether two byte strings are the same; not constant time, for public values only. */
 export function isEqualBytes(left: Uint8Array, right: Uint8Array): boolean {
-  return left.length === right.length && left.every((byte, index) => byte === right[index]);
+  return left.length === right.length && Buffer.compare(left, right) === 0;
 }

@@ -35,6 +35,10 @@ const SIGNATURE_ALGORITHM = encodeSequence(encodeOid(OID.ecdsaWithSha256));
 const VERSION_3 = encodeExplicit(0, encodeInteger(Uint8Array.of(2)));
 
 const EMPTY_NAME: Uint8Array = encodeSequence();
+/** The identifiers of our profiles, encoded once. */
+const ENCODED_OIDS: ReadonlyMap<string, Uint8Array> = new Map(
+  Object.values(OID).map((dotted) => [dotted, encodeOid(dotted)]),
+);
 
 /** Everything that differs between two certificates of ours. */
 export interface Template {
@@ -111,7 +115,7 @@ export function keyIdentifierOf(spki: Uint8Array): Uint8Array {
 function encodeExtensions(template: Template): Uint8Array {
   const isSanCritical = isEmptyName(template.subject);
   const uri = encodeImplicit(6, encodeUtf8(template.uri));
-  const purposes = template.extKeyUsage.map(encodeOid);
+  const purposes = template.extKeyUsage.map(oidOf);
   return encodeSequence(
     critical(OID.basicConstraints, template.basicConstraints),
     critical(OID.keyUsage, encodeNamedBits(...template.keyUsage)),
@@ -123,13 +127,17 @@ function encodeExtensions(template: Template): Uint8Array {
 }
 
 function critical(oid: string, value: Uint8Array): Uint8Array {
-  return encodeSequence(encodeOid(oid), encodeTrue(), encodeOctetString(value));
+  return encodeSequence(oidOf(oid), encodeTrue(), encodeOctetString(value));
 }
 
 function extension(oid: string, value: Uint8Array): Uint8Array {
-  return encodeSequence(encodeOid(oid), encodeOctetString(value));
+  return encodeSequence(oidOf(oid), encodeOctetString(value));
 }
 
 function attribute(oid: string, value: Uint8Array): Uint8Array {
-  return encodeSetOfOne(encodeSequence(encodeOid(oid), value));
+  return encodeSetOfOne(encodeSequence(oidOf(oid), value));
+}
+
+function oidOf(dotted: string): Uint8Array {
+  return ENCODED_OIDS.get(dotted) ?? encodeOid(dotted);
 }

@@ -11,7 +11,7 @@ import { encodeSpki, parseP256PublicKey } from "../crypto.ts";
 import { TrustWardenError } from "../error.ts";
 import type { Random } from "../id.ts";
 import type { Signer } from "../signer.ts";
-import { type Certificate, parseCertificate } from "./certificate.ts";
+import { type Certificate, type KnownKey, parseCertificate, parseCertificateOf } from "./certificate.ts";
 import { KEY_USAGE, OID } from "./certificate-oids.ts";
 import { encodeDerSignature } from "./certificate-signature.ts";
 import { encodeInteger, encodeSequence, encodeTrue } from "./der-writer.ts";
@@ -187,7 +187,7 @@ export function issueLeafCertificate(
   },
 ): Uint8Array {
   const { id, spki, ca, signer } = options;
-  parseP256PublicKey(spki);
+  const publicKey = parseP256PublicKey(spki);
   if (pathOf(id) === "" || !ca.uris.includes(formatSpiffeId(trustDomainOf(id), []))) {
     throw new TrustWardenError("spiffe_id_malformed", { reason: "not a workload of this trust domain" });
   }
@@ -206,6 +206,7 @@ export function issueLeafCertificate(
       requireLeafProfile(leaf);
       requireIssuedBy(leaf, ca);
     },
+    { spki, publicKey },
   );
   return signDraft(made, signer);
 }
@@ -250,11 +251,15 @@ function signDraft({ tbs, complete }: CertificateDraft, signer: Signer): Uint8Ar
 }
 
 /** The template as a draft, whose result is read back and given out only when it is exactly what was asked for. */
-function draft(template: Template, requireProfile: (made: Certificate) => void): CertificateDraft {
+function draft(
+  template: Template,
+  requireProfile: (made: Certificate) => void,
+  known?: KnownKey,
+): CertificateDraft {
   const tbs = encodeTbs(template);
   const complete = (signature: Uint8Array): Uint8Array => {
     const der = encodeCertificate(tbs, encodeDerSignature(signature));
-    const made = parseCertificate(der);
+    const made = parseCertificateOf(der, known);
     requireProfile(made);
     if (!isMadeFrom(made, template, tbs)) throw new Error("the certificate made is not the one asked for");
     return der;
