@@ -12,6 +12,7 @@ import { createOwner, parseAnswer, type TestOwner } from "../test/support/actors
 import { send, sendAdmin } from "../test/support/http.ts";
 import { createEntry, removeEntry } from "../test/support/nodes.ts";
 import { createHome, startTestServer, type TestServer, TRUST_DOMAIN } from "../test/support/server.ts";
+import { runSuite } from "../test/workload-api-conformance/suite.ts";
 import { isRoot, NOBODY } from "./attest/attest.test.support.ts";
 import { type Caller, startCaller } from "./caller.test.support.ts";
 import { type RunningNode, startNode } from "./daemon.ts";
@@ -168,6 +169,19 @@ describe("warden node", () => {
     await expect.poll(keys, { timeout: 10_000 }).toBe(2);
     client.close();
   });
+
+  it("E-6 and the conformance suite: every row that applies passes, reflection among them", async () => {
+    const { socketPath } = await start();
+    await register([`unix:uid:${OWN_UID}`]);
+    const client = createTestClient(socketPath);
+    await expect.poll(() => isServed(client), { timeout: 5000 }).toBe(true);
+    client.close();
+    const strangerUid = isRoot ? NOBODY : null;
+    const verdicts = await runSuite({ socket: `unix://${socketPath}`, strangerUid });
+    expect(verdicts.filter(({ verdict }) => verdict === "fail")).toEqual([]);
+    expect(verdicts.find(({ id }) => id === "E-6")).toMatchObject({ verdict: "pass" });
+    expect(verdicts.filter(({ verdict }) => verdict === "pass").length).toBeGreaterThan(70);
+  }, 120_000);
 
   it("keeps its own key in a file that only it can read, and starts again with it", async () => {
     const first = await start();

@@ -141,8 +141,9 @@ function followFeed(options: {
 }): Lease {
   const { identity, holder, source, refresher, runtime } = options;
   const { server } = identity;
+  // What the node has acted upon; undefined before the first connection.
   let epoch: number | undefined;
-  return createLease({
+  const lease = createLease({
     stopUrl: server.discovery.stop_url,
     peer: {
       svid: () => holder.presented,
@@ -154,6 +155,7 @@ function followFeed(options: {
     follower: {
       onTargets: (targets) => {
         source.onTargets(targets);
+        epoch = lease.epoch;
         if (targets.some(asksForRefresh)) refresher.soon();
       },
       onConnected: (now) => {
@@ -163,6 +165,7 @@ function followFeed(options: {
       },
     },
   });
+  return lease;
 }
 
 function asksForRefresh({ kind }: RevocationTarget): boolean {
