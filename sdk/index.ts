@@ -18,6 +18,23 @@ export {
   fromKubernetes,
   fromOidc,
 } from "./evidence.ts";
+export {
+  type AwsCredentials,
+  type AwsOptions,
+  awsCredentials,
+} from "./exchange/aws.ts";
+export type { ProviderCredentials, TokenSource } from "./exchange/exchange.ts";
+export { type GcpAccessToken, type GcpOptions, gcpCredentials } from "./exchange/gcp.ts";
+export {
+  type AccessToken,
+  type AnthropicOptions,
+  type AzureOptions,
+  anthropicCredentials,
+  azureCredentials,
+  type OpenAiOptions,
+  openAiCredentials,
+} from "./exchange/oauth.ts";
+export { Secret } from "./exchange/secret.ts";
 export type { Peer, VisitFetch } from "./fetch-handler.ts";
 export type { ForeignSvid, FromSvidOptions } from "./foreign-identity.ts";
 export type { ChildOptions } from "./grant.ts";
