@@ -15,6 +15,7 @@ import { addOwnerCommands } from "./commands/owner.ts";
 import { addPolicyCommands } from "./commands/policy.ts";
 import { addQuestionCommands } from "./commands/questions.ts";
 import { addRevokeCommand } from "./commands/revoke.ts";
+import { addSvidCommands } from "./commands/svid.ts";
 import { addUpCommand } from "./commands/up.ts";
 import { addVerifierCommands } from "./commands/verifier.ts";
 import { explainUsage, failureJson, formatFailure } from "./failure.ts";
@@ -105,6 +106,7 @@ export function createProgram(runtime: Runtime, usage: Usage = { command: "warde
   addLedgerCommands(program, runtime);
   addQuestionCommands(program, runtime);
   addPolicyCommands(program, runtime);
+  addSvidCommands(program, runtime);
   addDoctorCommand(program, runtime);
   makeStrict(program, runtime.io, usage);
   return program;

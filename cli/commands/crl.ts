@@ -3,12 +3,11 @@
  *
  * Meant to run every minute: a file is replaced whole, so that a program which reads it meanwhile never sees half a list.
  */
-import { renameSync, rmSync, writeFileSync } from "node:fs";
 import { parseCertificateRevocationList } from "@trustwarden/core/agentid/certificate-revocation-list.ts";
-import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { formatTime } from "@trustwarden/core/event.ts";
 import type { Command } from "commander";
 import { examples, type Runtime, runCommand, type Session } from "../command.ts";
+import { replaceFile } from "../identity-files.ts";
 import { formatTable } from "../output.ts";
 
 interface CrlOptions {
@@ -64,21 +63,4 @@ async function showCrl({ client, output }: Session, { pem = false, out }: CrlOpt
     ...formatTable(["SERIAL", "REVOKED", "REASON"], rows, "No certificate in use is revoked."),
     ...(out === undefined ? [] : [`Written to ${out}.`]),
   ]);
-}
-
-/** What is on the lists is public, so anybody may read the file. */
-function replaceFile(path: string, content: string | Uint8Array): void {
-  const next = `${path}.new`;
-  try {
-    writeFileSync(next, content, { mode: 0o644 });
-    renameSync(next, path);
-  } catch (cause) {
-    rmSync(next, { force: true });
-    const why = `${path} cannot be written`;
-    throw new TrustWardenError(
-      "usage",
-      { why, next: "Name a file in a directory that you may write to." },
-      { cause },
-    );
-  }
 }
