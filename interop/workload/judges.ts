@@ -1,24 +1,17 @@
 /** Three libraries and SPIRE's own command, each a client of our Workload API that nobody on this project wrote. */
 import { once } from "node:events";
-import {
-  AUDITOR_UID,
-  openTestEndpoint,
-  type TestEndpoint,
-} from "../../test/workload-api-conformance/memory-endpoint.test.support.ts";
 import { countVerdicts, type Findings, type Judge, type Lab, type Verdict } from "../judge.ts";
+import { AUDITOR_UID, openWarden, type WardenServer } from "./server.ts";
 import { judgeClient, type Session, type Step, startSession } from "./session.ts";
 import { judgeWithSpireAgent } from "./spire-agent.ts";
 import { requireGoClient, requirePythonClient, requireRustClient, type WorkloadClient } from "./tools.ts";
-
-const PAY = "spiffe://ours.test/team/pay/inst-1";
-const AUDIT = "spiffe://ours.test/team/audit/inst-1";
 
 /** Of `./dev interop`. */
 export const workloadJudges: readonly Judge[] = [
   judgeOf("go-spiffe-workload 2.8.1", requireGoClient, converse),
   {
     name: "spire-agent-api 1.15.3",
-    run: (lab) => atEndpoint((endpoint) => judgeWithSpireAgent(lab, endpoint)),
+    run: (lab) => atServer((server) => judgeWithSpireAgent(lab, server)),
   },
   judgeOf("py-spiffe 0.3.2", requirePythonClient),
   judgeOf("rust-spiffe 0.16.1", requireRustClient),
@@ -27,46 +20,50 @@ export const workloadJudges: readonly Judge[] = [
 function judgeOf(
   name: string,
   install: (lab: Lab) => Promise<WorkloadClient>,
-  more: (client: WorkloadClient, endpoint: TestEndpoint) => Promise<readonly Verdict[]> = async () => [],
+  more: (client: WorkloadClient, server: WardenServer) => Promise<readonly Verdict[]> = async () => [],
 ): Judge {
   return {
     name,
     run: async (lab) => {
       const client = await install(lab);
-      return atEndpoint(async (endpoint) => [
+      return atServer(async (server) => [
         // First, because the other ends with the identity gone.
-        ...(await more(client, endpoint)),
-        ...(await judgeClient(client, endpoint)),
+        ...(await more(client, server)),
+        ...(await judgeClient(client, server)),
       ]);
     },
   };
 }
 
-async function atEndpoint(judge: (endpoint: TestEndpoint) => Promise<readonly Verdict[]>): Promise<Findings> {
-  const endpoint = await openTestEndpoint();
+async function atServer(judge: (server: WardenServer) => Promise<readonly Verdict[]>): Promise<Findings> {
+  const server = await openWarden();
   try {
-    return countVerdicts(await judge(endpoint));
+    return countVerdicts(await judge(server));
   } finally {
-    await endpoint.close();
+    await server.close();
   }
 }
 
 /** Mutual TLS between two agents, each of its own user, whose sources are the Workload API; only root can be both. */
-async function converse(client: WorkloadClient, { socket }: TestEndpoint): Promise<readonly Verdict[]> {
+async function converse(
+  client: WorkloadClient,
+  { socket, pay, audit }: WardenServer,
+): Promise<readonly Verdict[]> {
   if (process.getuid?.() !== 0) return [];
-  const server = startSession(client, { words: ["serve", socket, PAY], uid: AUDITOR_UID });
+  const server = startSession(client, { words: ["serve", socket, pay], uid: AUDITOR_UID });
   try {
     const { address = "" } = await firstStep(server);
     const dial = async (expected: string, uid?: number) =>
       (await startSession(client, { words: ["dial", socket, expected, address], uid }).ended).at(-1);
-    const answered = (found: Step | undefined) => found?.step === "answered" && found.said === `hello ${PAY}`;
+    const answered = (found: Step | undefined) =>
+      found?.step === "answered" && found.said?.startsWith(`hello ${pay}/inst-`) === true;
     const verdict = (name: string, expected: "accept" | "refuse", found: Step | undefined): Verdict => ({
       ...{ name, expected, isAccepted: answered(found), said: found?.said },
     });
     return [
-      verdict("mutual TLS between two agents", "accept", await dial(AUDIT)),
-      verdict("a server that is another agent", "refuse", await dial(PAY)),
-      verdict("a caller that is another agent", "refuse", await dial(AUDIT, AUDITOR_UID)),
+      verdict("mutual TLS between two agents", "accept", await dial(audit)),
+      verdict("a server that is another agent", "refuse", await dial(pay)),
+      verdict("a caller that is another agent", "refuse", await dial(audit, AUDITOR_UID)),
     ];
   } finally {
     server.child.kill("SIGKILL");

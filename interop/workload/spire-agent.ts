@@ -2,12 +2,9 @@
 
 import { spawn } from "node:child_process";
 import { z } from "zod";
-import {
-  STRANGER_UID,
-  type TestEndpoint,
-} from "../../test/workload-api-conformance/memory-endpoint.test.support.ts";
 import type { Lab, Verdict } from "../judge.ts";
 import { requireSpire } from "../spire/tools.ts";
+import { STRANGER_UID, type WardenServer } from "./server.ts";
 import { AUDIENCE } from "./session.ts";
 
 const COMMAND_MS = 15_000;
@@ -23,12 +20,9 @@ interface Said {
   readonly text: string;
 }
 
-export async function judgeWithSpireAgent(
-  { root }: Lab,
-  endpoint: TestEndpoint,
-): Promise<readonly Verdict[]> {
+export async function judgeWithSpireAgent({ root }: Lab, server: WardenServer): Promise<readonly Verdict[]> {
   const { agent } = await requireSpire(root);
-  const place = ["-socketPath", endpoint.socket.replace("unix://", "")];
+  const place = ["-socketPath", server.socket.replace("unix://", "")];
   const api = (args: readonly string[], uid?: number) =>
     runAs(agent, ["api", ...args, ...place], { timeMs: COMMAND_MS, uid });
   const x509 = await api(["fetch", "x509", "-output", "json"]);
@@ -39,7 +33,7 @@ export async function judgeWithSpireAgent(
   const good = await validate(AUDIENCE);
   const foreign = await validate("https://other.test");
   const stranger = process.getuid?.() === 0 ? await api(["fetch", "x509"], STRANGER_UID) : null;
-  const watched = await watch(agent, place, endpoint);
+  const watched = await watch(agent, place, server);
   const gone = await api(["fetch", "jwt", "-audience", AUDIENCE]);
   const accept = (name: string, isAccepted: boolean, said: Said): Verdict => ({
     ...{ name, expected: "accept", isAccepted, said: said.text.slice(-300) },
@@ -76,7 +70,7 @@ function tokensOf(text: string): readonly string[] {
 }
 
 /** Watches until the stranger says that the identity is gone, or its time is over. */
-function watch(agent: string, place: readonly string[], endpoint: TestEndpoint): Promise<Said> {
+function watch(agent: string, place: readonly string[], server: WardenServer): Promise<Said> {
   let rotations = 0;
   return runAs(agent, ["api", "watch", ...place], {
     timeMs: WATCH_MS,
@@ -84,11 +78,11 @@ function watch(agent: string, place: readonly string[], endpoint: TestEndpoint):
       const received = text.match(/Received 2 svid/g)?.length ?? 0;
       if (received === 1 && rotations === 0) {
         rotations += 1;
-        endpoint.rotate();
+        server.rotate().catch(end);
       }
       if (received === 2 && rotations === 1) {
         rotations += 1;
-        endpoint.withdraw();
+        server.withdraw().catch(end);
       }
       if (text.includes("no identity issued")) end();
     },

@@ -126,7 +126,7 @@ function errorOf(headers: IncomingHttpHeaders, cause: unknown): TrustWardenError
   const { "grpc-status": status, "grpc-message": message = "" } = headers;
   if (status === undefined)
     return new TrustWardenError("server_unreachable", { reason: "no status" }, { cause });
-  const details = { status: String(status), said: String(message).slice(0, MAX_DETAIL_CHARS) };
+  const details = { status: String(status), said: decodeMessage(String(message)).slice(0, MAX_DETAIL_CHARS) };
   switch (Number(status)) {
     case STATUS.ok:
       return null;
@@ -138,5 +138,15 @@ function errorOf(headers: IncomingHttpHeaders, cause: unknown): TrustWardenError
       return new TrustWardenError("workload_gone", details);
     default:
       return new TrustWardenError("server_unreachable", details);
+  }
+}
+
+/** `grpc-message` is percent-encoded; what is not is shown as it came. */
+function decodeMessage(message: string): string {
+  try {
+    return decodeURIComponent(message);
+  } catch {
+    // Safe: the text is only shown.
+    return message;
   }
 }

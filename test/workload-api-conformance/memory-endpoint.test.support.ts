@@ -1,4 +1,4 @@
-/** For tests and judges: our endpoint over identities in memory, one for each of two users, and what may be wrong with them. */
+/** For tests: our endpoint over identities in memory, one for each of two users, and what may be wrong with them. */
 import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

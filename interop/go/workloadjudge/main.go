@@ -1,8 +1,8 @@
 // Command workloadjudge asks a Workload API with SPIFFE's own Go library and writes what it saw, one JSON object a line.
 //
 //	workloadjudge live SOCKET AUDIENCE      fetch, JWT, bundles; then watches a rotation and the withdrawal
-//	workloadjudge serve SOCKET CALLER       mutual TLS as a server that lets only CALLER in; prints its address
-//	workloadjudge dial SOCKET SERVER ADDR   mutual TLS as a client that speaks only to SERVER
+//	workloadjudge serve SOCKET CALLER       mutual TLS as a server that lets only instances of CALLER in; prints its address
+//	workloadjudge dial SOCKET SERVER ADDR   mutual TLS as a client that speaks only to instances of SERVER
 //
 // It holds no opinion of its own: what to expect is the caller's business.
 package main
@@ -14,6 +14,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -167,12 +168,8 @@ func serve(ctx context.Context, client *workloadapi.Client, caller string) error
 	if err != nil {
 		return err
 	}
-	id, err := spiffeid.FromString(caller)
-	if err != nil {
-		return err
-	}
 	listener, err := spiffetls.ListenWithMode(ctx, "tcp", "127.0.0.1:0",
-		spiffetls.MTLSServerWithSource(tlsconfig.AuthorizeID(id), source))
+		spiffetls.MTLSServerWithSource(instancesOf(caller), source))
 	if err != nil {
 		return err
 	}
@@ -184,6 +181,15 @@ func serve(ctx context.Context, client *workloadapi.Client, caller string) error
 		}
 		go greet(conn)
 	}
+}
+
+func instancesOf(class string) tlsconfig.Authorizer {
+	return tlsconfig.AdaptMatcher(func(id spiffeid.ID) error {
+		if !strings.HasPrefix(id.String(), class+"/") {
+			return fmt.Errorf("%s is no instance of %s", id, class)
+		}
+		return nil
+	})
 }
 
 func greet(conn net.Conn) {
@@ -210,12 +216,8 @@ func dial(ctx context.Context, client *workloadapi.Client, server, address strin
 	if err != nil {
 		return err
 	}
-	id, err := spiffeid.FromString(server)
-	if err != nil {
-		return err
-	}
 	conn, err := spiffetls.DialWithMode(short, "tcp", address,
-		spiffetls.MTLSClientWithSource(tlsconfig.AuthorizeID(id), source))
+		spiffetls.MTLSClientWithSource(instancesOf(server), source))
 	if err != nil {
 		refused("server-refused", err)
 		return nil
