@@ -10,12 +10,14 @@ import { CREDENTIALS_WEAKENINGS } from "./weakenings/credentials.ts";
 import { DECISIONS_WEAKENINGS } from "./weakenings/decisions.ts";
 import { FAULTS } from "./weakenings/faults.ts";
 import { ISSUANCE_WEAKENINGS } from "./weakenings/issuance.ts";
+import { LISTS_WEAKENINGS } from "./weakenings/lists.ts";
 import { NODES_WEAKENINGS } from "./weakenings/nodes.ts";
 
 const WEAKENINGS = {
   ...ISSUANCE_WEAKENINGS,
   ...ATTESTATION_WEAKENINGS,
   ...NODES_WEAKENINGS,
+  ...LISTS_WEAKENINGS,
   ...CREDENTIALS_WEAKENINGS,
   ...DECISIONS_WEAKENINGS,
 };
