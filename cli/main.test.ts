@@ -277,6 +277,39 @@ describe("policy and doctor", () => {
   });
 });
 
+describe("warden ca", () => {
+  test("shows the keys, rotates by force, and takes the old one back", async () => {
+    const before = await facts("ca", "status");
+    expect(before.keys.map(({ kind, state }: Record<string, string>) => `${kind} ${state}`).sort()).toEqual([
+      "intermediate active",
+      "jwt active",
+      "root active",
+    ]);
+    const [old] = before.keys.filter(({ kind }: Record<string, string>) => kind === "intermediate");
+    const forced = await warden("ca", "rotate", "--force", "--reason", "drill");
+    expect(forced.stdout).toContain("Agents renew now");
+    expect(forced.stdout).toContain("tainted");
+    await Promise.all([orchestrator.renew(), worker.renew()]);
+    const revoked = await facts("ca", "revoke", old.id.slice(0, 10), "--reason", "drill");
+    expect(revoked.keys.find(({ id }: Record<string, string>) => id === old.id).state).toBe("revoked");
+    await worker.act("write:reports", "file://reports/q4", null, async () => undefined);
+  });
+
+  test("says what is in the way: a key in use, an unknown key, a key that was not published yet", async () => {
+    const { keys } = await facts("ca", "status");
+    const [jwt] = keys.filter(({ kind }: Record<string, string>) => kind === "jwt");
+    const inUse = await warden("ca", "revoke", jwt.id);
+    expect([inUse.exitCode, inUse.stderr]).toEqual([1, expect.stringContaining("authority_in_use")]);
+    expect((await warden("ca", "taint", "nothing")).stderr).toContain("no key begins with nothing");
+    const early = await warden("ca", "rotate", "--kind", "jwt");
+    expect(early.stderr).toContain("authority_not_published");
+    const [prepared] = (await facts("ca", "status")).keys.filter(
+      ({ state }: Record<string, string>) => state === "prepared",
+    );
+    expect((await warden("ca", "retire", prepared.id)).exitCode).toBe(0);
+  });
+});
+
 describe("the third question", () => {
   test("narrowing takes a right away and nothing else", async () => {
     const wide = await orchestrator.spawn({ name: "wide", scope: ["read:files"] });

@@ -2,23 +2,18 @@
  * HTTPS with requests that an owner's key signs: how an owner works from a machine that is not the server's.
  *
  * The server is proven before a byte of the request is written: its bundle must hash to the digest that the owner's
- * profile pins, and its certificate must chain to that bundle and name `/trustwarden/server/`. Only the bundle itself
+ * profile pins, or be the successor of the one that did, and its certificate must chain to that bundle and name `/trustwarden/server/`. Only the bundle itself
  * is fetched from a peer that nobody has verified yet, and then it is compared with the pin.
  */
-import { Agent } from "node:https";
+import type { Agent } from "node:https";
 import { parseTrustDomain, pathOf } from "@trustwarden/core/agentid/spiffe-id.ts";
-import {
-  digestOfAuthorities,
-  parseTrustBundle,
-  type TrustBundle,
-} from "@trustwarden/core/agentid/trust-bundle.ts";
 import { discovery } from "@trustwarden/core/api/ledger.ts";
 import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { sha256 } from "@trustwarden/core/crypto.ts";
 import { issueEnvelope } from "@trustwarden/core/dsse.ts";
-import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { formatUlid } from "@trustwarden/core/id.ts";
 import { createPeerCheckedAgent } from "trustwarden";
+import { parseOrigin, readPinnedBundle, systemRuntime } from "trustwarden/peer.ts";
 import { type ApiRequest, createClient, type Transport } from "./client.ts";
 import { exchangeTls } from "./http-exchange.ts";
 import type { Io } from "./io.ts";
@@ -87,7 +82,9 @@ export function issueOwnerRequest({
 }
 
 async function proveServer({ profile }: LocalOwner): Promise<ProvenServer> {
-  const bundle = await fetchPinnedBundle(profile);
+  const { serverUrl: url, authoritiesSha256 } = profile;
+  const address = { url, trustDomain: parseTrustDomain(profile.trustDomain), authoritiesSha256 };
+  const bundle = await readPinnedBundle(parseOrigin(url), address, systemRuntime);
   const agent = createPeerCheckedAgent({
     bundle: () => bundle,
     acceptPeer: (id) => pathOf(id).startsWith(SERVER_PATH),
@@ -95,24 +92,6 @@ async function proveServer({ profile }: LocalOwner): Promise<ProvenServer> {
   });
   const client = createClient(createAnonymousTransport(profile.serverUrl, agent));
   return { agent, serverId: (await client.get("/.well-known/trustwarden", discovery)).server_id };
-}
-
-/** The one exchange with a peer that is not proven yet: what it gives is worth only what the pin says. */
-async function fetchPinnedBundle(profile: LocalOwner["profile"]): Promise<TrustBundle> {
-  const agent = new Agent({ rejectUnauthorized: false, minVersion: "TLSv1.3" });
-  const client = createClient(createAnonymousTransport(profile.serverUrl, agent));
-  try {
-    const bundle = parseTrustBundle(
-      await client.getText("/v1/bundle"),
-      parseTrustDomain(profile.trustDomain),
-    );
-    if (digestOfAuthorities(bundle) === profile.authoritiesSha256) return bundle;
-    throw new TrustWardenError("server_untrusted", {
-      why: "its trust bundle is not the one that was pinned",
-    });
-  } finally {
-    agent.destroy();
-  }
 }
 
 function createAnonymousTransport(origin: string, agent: Agent): Transport {

@@ -4,6 +4,7 @@
 import { Command, CommanderError } from "commander";
 import { addGlobalOptions, examples, type Runtime } from "./command.ts";
 import { addAgentCommands } from "./commands/agent.ts";
+import { addCaCommands } from "./commands/ca.ts";
 import { addCrlCommand } from "./commands/crl.ts";
 import { addDoctorCommand } from "./commands/doctor.ts";
 import { addEntryCommands } from "./commands/entry.ts";
@@ -102,6 +103,7 @@ export function createProgram(runtime: Runtime, usage: Usage = { command: "warde
   addBundleCommands(program, runtime);
   addForeignCommands(program, runtime);
   addRevokeCommand(program, runtime);
+  addCaCommands(program, runtime);
   addCrlCommand(program, runtime);
   addLedgerCommands(program, runtime);
   addQuestionCommands(program, runtime);

@@ -83,6 +83,7 @@ export class AgentSession {
   readonly outcomes: OutcomeSpool;
   readonly #writer: IntentWriter;
   readonly #receipts: KeptReceipt[] = [];
+  readonly #unfollow: () => void;
 
   constructor(options: {
     readonly enrolled: Enrolled;
@@ -109,6 +110,9 @@ export class AgentSession {
       runtime,
     });
     server.retain();
+    this.#unfollow = server.onAuthority(() => {
+      if (server.mustRenew(this.holder.leaf)) this.holder.renewSoon();
+    });
   }
 
   /** The receipts kept, oldest first. */
@@ -174,6 +178,7 @@ export class AgentSession {
 
   /** Reports what waits, and lets go of keys and connections. */
   async close(): Promise<void> {
+    this.#unfollow();
     await this.outcomes.close();
     this.holder.close();
     this.server.release();

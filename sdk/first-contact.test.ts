@@ -114,10 +114,10 @@ describe("first contact", () => {
     server.release();
   });
 
-  it("refuses other authorities than the pinned ones and asks nothing else", async () => {
+  it("refuses other authorities than the pinned ones, without a succession, and asks nothing else", async () => {
     const { url, asked } = await listen();
     await expect(contact(url, "A".repeat(43))).rejects.toThrow(untrusted);
-    expect(asked).toEqual(["GET /v1/bundle"]);
+    expect(asked).toEqual(["GET /v1/bundle", "GET /v1/successions"]);
   });
 
   it("refuses a peer that shows the genuine bundle but has no chain to it", async () => {

@@ -2,7 +2,7 @@
  * First contact with a server: nothing is trusted but the digest in the ticket.
  *
  * The trust bundle is read from a peer that nobody has proven yet; it counts only when its authorities are those that
- * the ticket pins, and the peer only when its SVID chains to them. Nothing else is sent before that, so an impostor
+ * the ticket pins, or follow from those by successions that they signed, and the peer only when its SVID chains to them. Nothing else is sent before that, so an impostor
  * learns neither the ticket nor the new key.
  */
 import type { Socket } from "node:net";
@@ -14,20 +14,25 @@ import {
   type TrustDomain,
   trustDomainOf,
 } from "@trustwarden/core/agentid/spiffe-id.ts";
+import { requireSuccession } from "@trustwarden/core/agentid/succession.ts";
 import {
   digestOfAuthorities,
   parseTrustBundle,
   type TrustBundle,
 } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { verifyX509Svid, type X509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
+import { successionList } from "@trustwarden/core/api/authority.ts";
 import { parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { parseJsonObject } from "@trustwarden/core/json.ts";
 import { openHttps, readBody } from "./https-request.ts";
 import { nowSeconds, type Runtime } from "./runtime.ts";
 import { createUnprovenPeer, peerChainOf, type UnprovenPeer } from "./tls.ts";
 
 /** Where every server publishes its trust bundle. */
 export const BUNDLE_PATH = "/v1/bundle";
+const SUCCESSIONS_PATH = "/v1/successions";
+/** Also of the successions: a few roots each. */
 const MAX_BUNDLE_BYTES = 262_144;
 const TIMEOUT_MS = 10_000;
 
@@ -80,7 +85,10 @@ export async function makeContact(origin: URL, address: ServerAddress, runtime: 
   const { peer, socket, body } = await readUnprovenBundle(origin);
   try {
     const peerChain = peerChainOf(socket);
-    return { ...requirePinned({ body, peerChain, address, now: nowSeconds(runtime) }), socket, peer };
+    const { trustDomain } = address;
+    const proven = requireProven({ body, peerChain, trustDomain, now: nowSeconds(runtime) });
+    await requirePinned(origin, { address, bundle: proven.bundle, peer });
+    return { ...proven, socket, peer };
   } catch (error) {
     peer.agent.destroy();
     throw error;
@@ -140,13 +148,40 @@ async function readUnprovenBundle(
   }
 }
 
-function requirePinned(options: {
+/**
+ * The roots are those that were pinned, or they were rotated since: then only the word of the pinned ones leads to those
+ * of today.
+ */
+async function requirePinned(
+  origin: URL,
+  {
+    address,
+    bundle,
+    peer,
+  }: { readonly address: ServerAddress; readonly bundle: TrustBundle; readonly peer: UnprovenPeer },
+): Promise<void> {
+  const { trustDomain, authoritiesSha256: pin } = address;
+  const target = digestOfAuthorities(bundle);
+  if (target === pin) return;
+  const call = { agent: peer.agent, origin, method: "GET", target: SUCCESSIONS_PATH, headers: {} };
+  const message = await openHttps({ ...call, timeoutMs: TIMEOUT_MS });
+  const body = await readBody(message, { maxBytes: MAX_BUNDLE_BYTES, timeoutMs: TIMEOUT_MS });
+  try {
+    const { successions } = successionList.parse(parseJsonObject(parseUtf8(body), MAX_BUNDLE_BYTES));
+    requireSuccession(successions, { trustDomain, pin, target });
+  } catch (cause) {
+    throw new TrustWardenError("server_untrusted", { reason: "pin" }, { cause });
+  }
+}
+
+/** That the peer has an SVID of a server under the bundle it shows; whether the bundle is the right one comes next. */
+function requireProven(options: {
   readonly body: Uint8Array;
   readonly peerChain: readonly Uint8Array[];
-  readonly address: ServerAddress;
+  readonly trustDomain: TrustDomain;
   readonly now: number;
 }): Pick<Contact, "bundle" | "svid"> {
-  const { trustDomain, authoritiesSha256 } = options.address;
+  const { trustDomain } = options;
   let bundle: TrustBundle;
   let svid: X509Svid;
   try {
@@ -155,8 +190,6 @@ function requirePinned(options: {
   } catch (cause) {
     throw new TrustWardenError("server_untrusted", { reason: "bundle or chain" }, { cause });
   }
-  if (digestOfAuthorities(bundle) !== authoritiesSha256)
-    throw new TrustWardenError("server_untrusted", { reason: "pin" });
   if (!isServerId(svid.id, trustDomain))
     throw new TrustWardenError("server_untrusted", { reason: "not a server", peer: svid.id });
   return { bundle, svid };

@@ -1,6 +1,7 @@
 /** What a child asks for, what its parent signs, and tickets that are for somebody else. */
 import { verifyGrant } from "@trustwarden/core/agentid/enrolment.ts";
 import { parseGrantValue } from "@trustwarden/core/agentid/enrolment-value.ts";
+import { digestOfAuthorities } from "@trustwarden/core/agentid/trust-bundle.ts";
 import type { IdentityAnswer } from "@trustwarden/core/api/identity.ts";
 import { describe, expect, it } from "vitest";
 import { AgentIdentity } from "./agent-identity.ts";
@@ -21,7 +22,7 @@ const withCode = (code: string) => expect.objectContaining({ code });
 const address = {
   url: "https://127.0.0.1:7443",
   trustDomain: TRUST_DOMAIN,
-  authoritiesSha256: "A".repeat(43),
+  authoritiesSha256: digestOfAuthorities(bundle),
 };
 const server = new TrustServer({ origin: new URL(address.url), bundle, address, runtime });
 const parent = issueIdentity(AGENT_ID);

@@ -13,6 +13,7 @@ import {
 } from "@trustwarden/core/agentid/enrolment-value.ts";
 import { parseAgentName } from "@trustwarden/core/agentid/names.ts";
 import { formatSpiffeId, parseSpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
+import { digestOfAuthorities } from "@trustwarden/core/agentid/trust-bundle.ts";
 import type { IdentityAnswer } from "@trustwarden/core/api/identity.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { formatUlid } from "@trustwarden/core/id.ts";
@@ -104,7 +105,9 @@ export function issueGrantFor(options: {
     svid_sha256: credential.svid.leaf.sha256,
   };
   const envelope = issueGrant(grant, credential.key.signer);
-  const { url, authoritiesSha256 } = server.address;
+  const { url } = server.address;
+  // Of today, not of the parent's own ticket: the roots may have been rotated since.
+  const authoritiesSha256 = digestOfAuthorities(server.bundle);
   return { envelope, text: formatGrantValue({ authoritiesSha256, server: url, grant: envelope }), expected };
 }
 

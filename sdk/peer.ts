@@ -4,7 +4,7 @@
  */
 
 export { type Credential, createCredential } from "./credential.ts";
-export { parseOrigin, readPinnedTrustDomain, type ServerAddress } from "./first-contact.ts";
+export { parseOrigin, readPinnedBundle, readPinnedTrustDomain, type ServerAddress } from "./first-contact.ts";
 export { createDeliveredKey, type DeliveredKey, openDeliveredKey } from "./instance-key.ts";
 export { createLease, type Lease, type LeaseFollower } from "./lease.ts";
 export { jitter, nowSeconds, type Runtime, systemRuntime } from "./runtime.ts";

@@ -3,6 +3,7 @@
  *
  * An SVID that cannot be renewed is used until it ends and not a second longer; every failed try is reported.
  */
+import type { Certificate } from "@trustwarden/core/agentid/certificate.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Credential } from "./credential.ts";
 import { jitter, nowSeconds, type Runtime } from "./runtime.ts";
@@ -55,6 +56,16 @@ export class SvidHolder {
   /** What connections present, also when it has ended: the other side refuses it then. */
   get presented(): CurrentSvid {
     return this.#credential.tls;
+  }
+
+  /** The certificate at hand, also when it has ended. */
+  get leaf(): Certificate {
+    return this.#credential.svid.leaf;
+  }
+
+  /** Renews now, without anybody waiting: a failure is reported and tried again, as at half life. */
+  renewSoon(): void {
+    if (!this.#isClosed) void this.#renewInBackground();
   }
 
   /** Renews now, or joins the renewal under way. @throws TrustWardenError the server's refusal. */

@@ -7,23 +7,30 @@ import type { IncomingMessage } from "node:http";
 import type { Agent } from "node:https";
 import type { Socket } from "node:net";
 import { parseBundleMap } from "@trustwarden/core/agentid/bundle-map.ts";
+import type { Certificate } from "@trustwarden/core/agentid/certificate.ts";
 import type { BundleSource } from "@trustwarden/core/agentid/ports.ts";
 import { ProvenChains } from "@trustwarden/core/agentid/proven-chains.ts";
 import { parseSpiffeId, type SpiffeId, type TrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
-import { parseTrustBundle, type TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
+import {
+  digestOfAuthorities,
+  parseTrustBundle,
+  type TrustBundle,
+} from "@trustwarden/core/agentid/trust-bundle.ts";
 import type { X509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
 import { type NoteKey, parseVkey } from "@trustwarden/core/agentledger/signed-note.ts";
 import { type Discovery, discovery as discoverySchema } from "@trustwarden/core/api/ledger.ts";
-import { encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
+import { encodeHex, encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { SigningLeaf } from "@trustwarden/core/intent.ts";
 import { formatCanonicalJson, type JsonObject } from "@trustwarden/core/json.ts";
+import { unwatch, type Watched, watch } from "./authority-watch.ts";
 import {
   BUNDLE_PATH,
   type Contact,
   isServerId,
   makeContact,
   parseOrigin,
+  readPinnedBundle,
   type ServerAddress,
 } from "./first-contact.ts";
 import { openHttps, readBody } from "./https-request.ts";
@@ -74,12 +81,14 @@ export async function connectServer(address: ServerAddress, runtime: Runtime): P
 }
 
 /** Owns the anonymous connections and what is known of the server; shared by the identities of one process. */
-export class TrustServer {
+export class TrustServer implements Watched {
   readonly address: ServerAddress;
   readonly trustDomain: TrustDomain;
   readonly bundles: BundleSource;
+  readonly watchKey: string;
+  readonly runtime: Runtime;
   readonly #origin: URL;
-  readonly #runtime: Runtime;
+  readonly #listeners = new Set<() => void>();
   readonly #anonymous: Agent;
   /** Proven server SVIDs by the digest of their leaf, oldest first. */
   readonly #svids = new Map<string, SigningLeaf>();
@@ -104,7 +113,8 @@ export class TrustServer {
     this.trustDomain = options.address.trustDomain;
     this.#origin = options.origin;
     this.#bundle = options.bundle;
-    this.#runtime = options.runtime;
+    this.runtime = options.runtime;
+    this.watchKey = [options.origin.origin, this.trustDomain, this.address.authoritiesSha256].join(" ");
     this.bundles = {
       get: (domain) => (domain === this.trustDomain ? this.#bundle : this.#federated.get(domain)),
     };
@@ -117,7 +127,7 @@ export class TrustServer {
     this.#keepSvid(contact.svid);
   }
 
-  /** The trust bundle, refreshed with each renewal. */
+  /** The trust bundle, refreshed with each renewal and whenever the authority changes. */
   get bundle(): TrustBundle {
     return this.#bundle;
   }
@@ -154,9 +164,35 @@ export class TrustServer {
 
   /** Reads bundle and discovery again; the bundle's sequence never falls. */
   async refresh(): Promise<void> {
-    const bundle = parseTrustBundle(await this.readText(BUNDLE_PATH), this.trustDomain);
-    if (bundle.sequence >= this.#bundle.sequence) this.#bundle = bundle;
+    this.#keepBundle(await this.#readBundle());
     await this.discover();
+  }
+
+  /** Reads discovery, and the bundle too when the authority changed; tells the listeners. */
+  async readAuthority(): Promise<void> {
+    const before = this.#bundle.sequence;
+    await this.discover().catch((error: unknown) => this.#recover(error));
+    if (this.discovery.authority.sequence > this.#bundle.sequence) this.#keepBundle(await this.#readBundle());
+    if (this.#bundle.sequence !== before) this.#tell();
+  }
+
+  /** Takes over what another instance for the same server and pin has read. */
+  adoptAuthority(other: TrustServer): void {
+    if (other.#bundle.sequence <= this.#bundle.sequence) return;
+    this.#bundle = other.#bundle;
+    this.#discovery = other.#discovery;
+    this.#tell();
+  }
+
+  /** Hears of each change of the authority. @returns ends it. */
+  onAuthority(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** Whether the server asks for this SVID to be renewed now, because the key that signed it is being replaced. */
+  mustRenew({ aki }: Pick<Certificate, "aki">): boolean {
+    return aki !== undefined && this.discovery.authority.renew.includes(encodeHex(aki));
   }
 
   /**
@@ -220,12 +256,40 @@ export class TrustServer {
   /** Counts an identity that uses this server. */
   retain(): void {
     this.#holders += 1;
+    if (this.#holders === 1) watch(this);
   }
 
   /** Closes the connections with the last identity. */
   release(): void {
     this.#holders -= 1;
-    if (this.#holders <= 0) this.#anonymous.destroy();
+    if (this.#holders > 0) return;
+    unwatch(this);
+    this.#anonymous.destroy();
+  }
+
+  async #readBundle(): Promise<TrustBundle> {
+    return parseTrustBundle(await this.readText(BUNDLE_PATH), this.trustDomain);
+  }
+
+  #keepBundle(bundle: TrustBundle): void {
+    if (bundle.sequence >= this.#bundle.sequence) this.#bundle = bundle;
+  }
+
+  /**
+   * A server whose root was replaced by force cannot be proven with the roots of before: the successions lead on from
+   * them, as from a pin.
+   */
+  async #recover(error: unknown): Promise<void> {
+    if (!(error instanceof TrustWardenError) || error.code !== "server_untrusted") throw error;
+    const authoritiesSha256 = digestOfAuthorities(this.#bundle);
+    this.#keepBundle(
+      await readPinnedBundle(this.#origin, { ...this.address, authoritiesSha256 }, this.runtime),
+    );
+    await this.discover();
+  }
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener();
   }
 
   #check(): Omit<PeerCheck, "svid"> {
@@ -233,7 +297,7 @@ export class TrustServer {
       bundle: () => this.#bundle,
       acceptPeer: this.acceptServer,
       refusal: "server_untrusted",
-      runtime: this.#runtime,
+      runtime: this.runtime,
     };
   }
 
@@ -245,7 +309,7 @@ export class TrustServer {
         return await this.#exchangeOnce(call);
       } catch (error) {
         if (attempt >= attempts || !isTransient(error)) throw error;
-        await sleep(RETRY_MS * 2 ** attempt * (0.5 + jitter(this.#runtime)));
+        await sleep(RETRY_MS * 2 ** attempt * (0.5 + jitter(this.runtime)));
       }
     }
   }
@@ -268,7 +332,7 @@ export class TrustServer {
   #learn(message: IncomingMessage): void {
     if (this.#learned.has(message.socket)) return;
     this.#learned.add(message.socket);
-    this.#keepSvid(this.#chains.verify(peerChainOfMessage(message), nowSeconds(this.#runtime)));
+    this.#keepSvid(this.#chains.verify(peerChainOfMessage(message), nowSeconds(this.runtime)));
   }
 
   #keepSvid({ leaf }: X509Svid): void {

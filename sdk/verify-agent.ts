@@ -10,6 +10,7 @@ import { parseSpiffeId, pathOf } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { outcomeAnswer } from "@trustwarden/core/api/action.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { RevocationTarget } from "@trustwarden/core/revocation/frames.ts";
+import { askNow } from "./authority-watch.ts";
 import { enrol, readTicket, renewCredential } from "./enrol.ts";
 import { ticketFromEnvironment } from "./environment.ts";
 import { fetchVisit, type Peer, type VisitFetch } from "./fetch-handler.ts";
@@ -121,15 +122,23 @@ async function open(options: {
   } as const;
   const followFederation = () => void refreshFederated(server, runtime);
   const follower = {
-    onConnected: followFederation,
+    // What happened while nobody listened was not told.
+    onConnected: () => {
+      followFederation();
+      void askNow(server);
+    },
     onTargets: (targets: readonly RevocationTarget[]) => {
       if (targets.some(({ kind }) => kind === "federation")) followFederation();
+      if (targets.some(({ kind }) => kind === "authority")) void askNow(server);
     },
   };
   const lease = createLease({ stopUrl: server.discovery.stop_url, peer, runtime, follower });
   server.retain();
+  const unfollow = server.onAuthority(() => {
+    if (server.mustRenew(holder.leaf)) holder.renewSoon();
+  });
   await Promise.all([lease.ready(), refreshFederated(server, runtime)]);
-  return { reception: { id, server, holder, lease, outcomes, runtime }, fresh };
+  return { reception: { id, server, holder, lease, outcomes, runtime, unfollow }, fresh };
 }
 
 /** Whom a federated issuer may speak for is told anew at each connection and change. */
@@ -184,7 +193,8 @@ function createGuardAgents(
   };
 }
 
-async function closeReception({ lease, outcomes, holder, server }: Reception): Promise<void> {
+async function closeReception({ lease, outcomes, holder, server, unfollow }: Reception): Promise<void> {
+  unfollow();
   lease.close();
   await outcomes.close();
   holder.close();

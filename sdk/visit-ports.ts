@@ -26,6 +26,8 @@ export interface Reception {
   readonly lease: Lease;
   readonly outcomes: OutcomeSpool;
   readonly runtime: Runtime;
+  /** Ends the renewal that a changed authority asks for. */
+  readonly unfollow: () => void;
 }
 
 /** How the answer ended. */
