@@ -1,10 +1,12 @@
 /** `warden up` with its node, and `warden explain`, as processes of their own. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { TestKey } from "../server/attest/issuer.test.support.ts";
+import { jsonOf, sendAdmin } from "../test/support/http.ts";
 import { createHome, runWarden } from "./testing.ts";
 
 const MAIN = join(import.meta.dirname, "main.ts");
@@ -129,5 +131,50 @@ describe("a node", () => {
       "on host-1",
     );
     expect(await stop(children.at(-1) ?? Object())).toBe(0);
+  });
+
+  test("joins by its platform's evidence, as `warden node --attest`", async () => {
+    const key = new TestKey("cluster-1");
+    const keys = { inline: [{ ...key.bareJwk, kid: key.kid }] };
+    const k8s = [{ name: "prod", mode: "jwks", issuer: "https://prod.test", keys }];
+    mkdirSync(join(home, "config"), { mode: 0o700 });
+    writeFileSync(join(home, "config", "server.json"), JSON.stringify({ attestation: { k8s } }));
+    const { url, admin_socket } = await up("--no-node");
+    const selectors = ["k8s:cluster:prod", "k8s:ns:infra", "k8s:sa:node"];
+    const admission = { node_entry: { name: "host-1", selectors } };
+    const request = { method: "POST", target: "/v1/entries", body: JSON.stringify(admission) };
+    expect((await sendAdmin(String(admin_socket), request)).status).toBe(200);
+    const discovery = await sendAdmin(String(admin_socket), { target: "/.well-known/trustwarden" });
+    const authorities = String(jsonOf(discovery).authorities_sha256);
+    const tokenFile = join(home, "token");
+    const now = Math.floor(Date.now() / 1000);
+    const claims = {
+      iss: "https://prod.test",
+      aud: ["spiffe://acme.test"],
+      sub: "system:serviceaccount:infra:node",
+      iat: now,
+      exp: now + 600,
+      "kubernetes.io": { namespace: "infra", serviceaccount: { name: "node", uid: "1" } },
+    };
+    writeFileSync(tokenFile, key.token(claims));
+    const options = ["node", "--attest", "kubernetes", "--cluster", "prod", "--token-file", tokenFile];
+    const ready = await start([
+      ...options,
+      "--server",
+      String(url),
+      "--authorities",
+      authorities,
+      ...places("node"),
+    ]);
+    expect(ready).toMatchObject({ ready: true, name: "host-1" });
+    expect(ready.spiffe_id).toMatch(/^spiffe:\/\/acme\.test\/trustwarden\/node\/host-1\/inst-/);
+    for (const wrong of [
+      options,
+      ["node", "--attest", "vmware", "--server", String(url), "--authorities", authorities],
+      ["node", "--attest", "kubernetes", "--server", String(url), "--authorities", authorities],
+      [...options, "--server", String(url), "--authorities", authorities, "--join-token", "twj1.x"],
+    ]) {
+      expect((await runWarden(home, [...wrong, ...places("other")])).exitCode).toBe(2);
+    }
   });
 });

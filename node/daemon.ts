@@ -25,6 +25,8 @@ import { ExecutableDigests } from "./attest/executable-digest.ts";
 import { createUnixAttestor } from "./attest/unix-attestor.ts";
 import { AttestedSource } from "./attested-source.ts";
 import {
+  type HostEvidence,
+  joinWithEvidence,
   joinWithToken,
   type NodeIdentity,
   openNodeIdentity,
@@ -46,7 +48,9 @@ export interface NodeOptions {
   readonly socketPath: string;
   /** Needed unless the data directory holds an identity that is still alive. Asked for only then. */
   readonly joinToken?: () => Promise<string>;
-  /** Must be the join token's name when given. */
+  /** Instead of a token: what the platform says of this host. */
+  readonly host?: HostEvidence;
+  /** Must be the name that the operator gave, when given. */
   readonly name?: string;
   readonly runtime?: Runtime;
 }
@@ -64,7 +68,7 @@ export interface RunningNode {
 /**
  * Starts a node, and returns when it serves.
  *
- * @throws TrustWardenError `join_token_invalid`, `server_untrusted`, `server_unreachable`, `bind_refused`,
+ * @throws TrustWardenError `join_token_invalid`, `evidence_unavailable`, `server_untrusted`, `server_unreachable`, `bind_refused`,
  *   `endpoint_malformed`, `attestor_unavailable`, and the server's refusals.
  */
 export async function startNode(options: NodeOptions): Promise<RunningNode> {
@@ -109,13 +113,19 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   }
 }
 
-async function identify({ dataDir, joinToken, name }: NodeOptions, runtime: Runtime): Promise<NodeIdentity> {
+async function identify(options: NodeOptions, runtime: Runtime): Promise<NodeIdentity> {
+  const { dataDir, name } = options;
   const kept = await openNodeIdentity(dataDir, runtime);
   if (kept !== undefined && (name === undefined || name === kept.name)) return kept;
-  if (joinToken === undefined) throw new TrustWardenError("join_token_invalid", { reason: "none was given" });
-  const joined = await joinWithToken({ token: await joinToken(), name, runtime });
+  const joined = await joinServer(options, runtime);
   saveNodeIdentity(dataDir, joined);
   return joined;
+}
+
+async function joinServer({ joinToken, host, name }: NodeOptions, runtime: Runtime): Promise<NodeIdentity> {
+  if (host !== undefined) return joinWithEvidence({ ...host, name, runtime });
+  if (joinToken === undefined) throw new TrustWardenError("join_token_invalid", { reason: "none was given" });
+  return joinWithToken({ token: await joinToken(), name, runtime });
 }
 
 function keepIdentity(identity: NodeIdentity, dataDir: string, runtime: Runtime): SvidHolder {

@@ -1,5 +1,5 @@
 /**
- * The node's own identity: got once with a join token, renewed while it runs, and kept in one file for the next start.
+ * The node's own identity: got once with a join token or its platform's evidence, renewed while it runs, and kept in one file for the next start.
  *
  * The file (mode 0600 in a 0700 directory) holds the node's key in the clear: whoever reads it is root or the node's
  * account on this host, and could ask the node for anything anyway. Workloads' keys are never written.
@@ -10,6 +10,7 @@ import { digestOfEvidence } from "@trustwarden/core/agentid/enrolment.ts";
 import { parseJoinTokenValue } from "@trustwarden/core/agentid/enrolment-value.ts";
 import { issuePossession } from "@trustwarden/core/agentid/possession.ts";
 import {
+  formatSpiffeId,
   parseSpiffeId,
   parseTrustDomain,
   pathOf,
@@ -27,6 +28,8 @@ import {
   createCredential,
   createDeliveredKey,
   type DeliveredKey,
+  type EvidenceSource,
+  type Exchange,
   encodeBody,
   openDeliveredKey,
   parseOrigin,
@@ -61,13 +64,47 @@ export async function joinWithToken(options: {
   readonly name?: string | undefined;
   readonly runtime: Runtime;
 }): Promise<NodeIdentity> {
-  const { runtime, name } = options;
-  const { server: url, authoritiesSha256, token } = parseJoinTokenValue(options.token.trim());
+  const { server, authoritiesSha256, token } = parseJoinTokenValue(options.token.trim());
+  const evidence = async () => ({ type: "join_token", token });
+  const { name, runtime } = options;
+  return joinServer({ server, authoritiesSha256, evidence, name, runtime });
+}
+
+/** How a host proves itself where its platform says what it is. */
+export interface HostEvidence {
+  /** https origin of the server. */
+  readonly server: string;
+  /** Pins the trust domain's authorities. */
+  readonly authoritiesSha256: string;
+  readonly evidence: EvidenceSource;
+}
+
+/**
+ * Joins by the evidence of the platform that runs this host, as an operator's node entry admits it.
+ *
+ * @param options.name - must be the entry's when given.
+ * @throws TrustWardenError `evidence_unavailable`, `server_untrusted`, `server_unreachable`, and the server's refusal.
+ */
+export function joinWithEvidence(
+  options: HostEvidence & { readonly name?: string | undefined; readonly runtime: Runtime },
+): Promise<NodeIdentity> {
+  return joinServer(options);
+}
+
+/** The evidence is asked for only after the server has shown the pinned authorities. */
+async function joinServer(options: {
+  readonly server: string;
+  readonly authoritiesSha256: string;
+  readonly evidence: (exchange: Exchange) => Promise<JsonObject>;
+  readonly name?: string | undefined;
+  readonly runtime: Runtime;
+}): Promise<NodeIdentity> {
+  const { server: url, authoritiesSha256, name, runtime } = options;
   const trustDomain = await readPinnedTrustDomain(parseOrigin(url), { authoritiesSha256 });
   const server = await connectServer({ url, authoritiesSha256, trustDomain }, runtime);
-  const evidence = { type: "join_token", token };
   const key = createDeliveredKey();
   const { nonce } = await server.call({ method: "GET", target: "/v1/nonce", schema: nonceAnswer });
+  const evidence = await options.evidence({ nonce, audience: formatSpiffeId(trustDomain, []) });
   const enrolmentSha256 = digestOfEvidence(evidence);
   const body = encodeBody({
     evidence,

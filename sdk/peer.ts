@@ -3,6 +3,7 @@
  * with any release; applications use `index.ts`.
  */
 
+export type { EvidenceSource, Exchange } from "./attest.ts";
 export { type Credential, createCredential } from "./credential.ts";
 export { parseOrigin, readPinnedBundle, readPinnedTrustDomain, type ServerAddress } from "./first-contact.ts";
 export { createDeliveredKey, type DeliveredKey, openDeliveredKey } from "./instance-key.ts";

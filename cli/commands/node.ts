@@ -15,6 +15,7 @@ import type { Command } from "commander";
 import { createAdminTransport } from "../admin-transport.ts";
 import { createClient } from "../client.ts";
 import { examples, type Runtime, runCommand } from "../command.ts";
+import type { PlatformOptions } from "../host-evidence.ts";
 import { defaultAgentSocket, nodeDirOf } from "../node-run.ts";
 import { printable } from "../output.ts";
 import type { Paths } from "../paths.ts";
@@ -23,7 +24,7 @@ const MAX_TOKEN_FILE_BYTES = 8192;
 /** The exit code of a shell for a process that was ended by SIGINT. */
 const INTERRUPTED = 130;
 
-interface NodeOptions {
+interface NodeOptions extends PlatformOptions {
   readonly server?: string;
   readonly joinToken?: string;
   readonly joinTokenFile?: string;
@@ -37,12 +38,17 @@ export function addNodeCommands(program: Command, runtime: Runtime): void {
     .option("--server <url>", "must be the join token's server when given")
     .option("--join-token <token>", "a twj1. value; needed for the first start only")
     .option("--join-token-file <file>", "the same from a file, which keeps it out of the list of processes")
+    .option("--attest <platform>", "join by evidence instead: ec2, gce, azure-machine or kubernetes")
+    .option("--authorities <digest>", "with --attest: authorities_sha256 of the server's trust domain")
+    .option("--cluster <name>", "with --attest kubernetes: as the server calls it")
+    .option("--token-file <file>", "with --attest kubernetes: a service-account token for our audience")
     .option("--socket <path>", "of the Workload API; agent.sock in the data directory unless given")
     .addHelpText(
       "after",
       examples(
         "warden node token --name host-1                         # where the server runs",
         "warden node --join-token-file token --socket /run/trustwarden/agent.sock --data /var/lib/trustwarden-node",
+        "warden node --attest ec2 --server https://trustwarden.example:7443 --authorities <authorities_sha256>",
         "SPIFFE_ENDPOINT_SOCKET=unix:///run/trustwarden/agent.sock    # for the workloads",
       ),
     )
@@ -107,6 +113,10 @@ function addExplainCommand(program: Command, runtime: Runtime): void {
 
 async function runNode(options: NodeOptions, paths: Paths, { io }: Runtime): Promise<void> {
   const token = readToken(options);
+  const { hostEvidenceOf } = await import("../host-evidence.ts");
+  const host = hostEvidenceOf(options);
+  if (host !== undefined && token !== undefined)
+    throw new TrustWardenError("usage", { why: "give a join token or --attest, not both" });
   if (
     token !== undefined &&
     options.server !== undefined &&
@@ -119,6 +129,7 @@ async function runNode(options: NodeOptions, paths: Paths, { io }: Runtime): Pro
     dataDir: nodeDirOf(paths),
     socketPath: socket === undefined ? defaultAgentSocket(paths) : parseEndpointAddress(socket),
     ...(token === undefined ? {} : { joinToken: async () => token }),
+    ...(host === undefined ? {} : { host }),
   });
   const { spiffeId, socketPath } = node;
   io.stdout(
