@@ -61,7 +61,7 @@ export interface PeerCheck {
 }
 
 /** What a client without an SVID presents: nothing. Made once, since making it costs as much as a handshake's signature. */
-export const ANONYMOUS_CONTEXT: SecureContext = createSecureContext({ minVersion: "TLSv1.3" });
+const ANONYMOUS_CONTEXT: SecureContext = createSecureContext({ minVersion: "TLSv1.3" });
 
 const chains = new WeakMap<Socket, readonly Uint8Array[]>();
 

@@ -12,7 +12,7 @@ import { createWorkloadApi } from "../../node/workload-api/workload-api.ts";
 const now = () => Math.floor(Date.now() / 1000);
 
 /** A user that has an identity of its own, team/audit; every other one has team/pay. */
-export const AUDITOR_UID = 65_533;
+const AUDITOR_UID = 65_533;
 /** A user without an identity. */
 export const STRANGER_UID = 65_534;
 
