@@ -101,8 +101,11 @@ export class AgentIdentity {
     if (parent !== undefined) return live.get(parent, nowSeconds(runtime)).spawn(requestedFrom(options));
     const ticket = readTicket(options.ticket ?? ticketFromEnvironment());
     const expected = requireTicketFor(options, ticket.unverified);
-    const place = await placeOf(ticket, runtime);
-    return AgentIdentity.#enrol({ place, key: createInstanceKey(), envelope: ticket.envelope, expected });
+    const connecting = placeOf(ticket, runtime);
+    // Made while the handshake is under way.
+    const key = createInstanceKey();
+    const place = await connecting;
+    return AgentIdentity.#enrol({ place, key, envelope: ticket.envelope, expected });
   }
 
   /**

@@ -12,7 +12,7 @@ import {
 } from "@trustwarden/core/agentid/enrolment-value.ts";
 import { issuePossession } from "@trustwarden/core/agentid/possession.ts";
 import { parseSpiffeId, type TrustDomain, trustDomainOf } from "@trustwarden/core/agentid/spiffe-id.ts";
-import { type IdentityAnswer, identityAnswer, nonceAnswer } from "@trustwarden/core/api/identity.ts";
+import { type IdentityAnswer, identityAnswer } from "@trustwarden/core/api/identity.ts";
 import { encodeBase64url } from "@trustwarden/core/bytes.ts";
 import { parseEnvelope, parseUnverifiedPayload } from "@trustwarden/core/dsse.ts";
 import { type ErrorCode, TrustWardenError } from "@trustwarden/core/error.ts";
@@ -115,8 +115,7 @@ async function proveKey(
   enrolmentSha256: string,
   rest: JsonObject,
 ): Promise<Uint8Array> {
-  const { nonce } = await server.call({ method: "GET", target: "/v1/nonce", schema: nonceAnswer });
-  const possession = issuePossession({ nonce, enrolmentSha256 }, key.signer);
+  const possession = issuePossession({ nonce: await server.takeNonce(), enrolmentSha256 }, key.signer);
   return encodeBody({ ...rest, possession, spki: encodeBase64url(key.spki) });
 }
 

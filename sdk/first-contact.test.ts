@@ -47,9 +47,9 @@ async function listen(
     (request, response) => {
       asked.push(`${request.method} ${request.url}`);
       response.setHeader("content-type", "application/json");
-      response.end(
-        request.url === "/v1/bundle" ? document : JSON.stringify({ ...discoveryOf(id), ...discovery }),
-      );
+      const nonce = { nonce: "from-nonce", expires_at: NOW + 60 };
+      const other = request.url === "/v1/nonce" ? nonce : { ...discoveryOf(id), ...discovery };
+      response.end(request.url === "/v1/bundle" ? document : JSON.stringify(other));
     },
   );
   servers.push(server);
@@ -100,6 +100,22 @@ describe("first contact", () => {
     await server.readText("/healthz");
     expect(asked).toEqual(["GET /v1/bundle", "GET /.well-known/trustwarden", "GET /healthz"]);
     expect(connections()).toBe(1);
+    server.release();
+  });
+
+  it("takes the nonce that discovery brought, once and while it is fresh", async () => {
+    const { url, asked } = await listen({ discovery: { nonce: "from-discovery" } });
+    const runtime = createTestRuntime();
+    const server = await connectServer({ url, trustDomain: TRUST_DOMAIN, authoritiesSha256: PIN }, runtime);
+    expect(await server.takeNonce()).toBe("from-discovery");
+    expect(asked).not.toContain("GET /v1/nonce");
+    await expect(server.takeNonce()).resolves.toBe("from-nonce");
+    await server.discover();
+    runtime.advance(999);
+    expect(await server.takeNonce()).toBe("from-discovery");
+    await server.discover();
+    runtime.advance(1000);
+    expect(await server.takeNonce()).toBe("from-nonce");
     server.release();
   });
 

@@ -18,6 +18,7 @@ import {
 } from "@trustwarden/core/agentid/trust-bundle.ts";
 import type { X509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
 import { type NoteKey, parseVkey } from "@trustwarden/core/agentledger/signed-note.ts";
+import { nonceAnswer } from "@trustwarden/core/api/identity.ts";
 import { type Discovery, discovery as discoverySchema } from "@trustwarden/core/api/ledger.ts";
 import { encodeHex, encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
@@ -46,6 +47,8 @@ const RETRY_MS = 100;
 /** Server SVIDs live an hour and are renewed at half life: more than this are of no use. */
 const MAX_SERVER_SVIDS = 16;
 const BUNDLES_PATH = "/v1/bundles";
+/** Nonces last a minute, but not longer than the process of the server: after this another one is asked for. */
+const NONCE_FRESH_MS = 1000;
 const DISCOVERY_PATH = "/.well-known/trustwarden";
 
 /** One call with JSON in and out. */
@@ -99,6 +102,8 @@ export class TrustServer implements Watched {
   #federated: ReadonlyMap<TrustDomain, TrustBundle> = new Map();
   #logKey: NoteKey | undefined;
   #discovery: Discovery | undefined;
+  /** From the latest discovery, until somebody takes it. */
+  #nonce: { readonly text: string; readonly atMs: number } | undefined;
   #holders = 0;
 
   constructor(options: {
@@ -206,10 +211,21 @@ export class TrustServer implements Watched {
 
   /** Reads what the server says of itself. @throws TrustWardenError `server_untrusted` when that is another server. */
   async discover(): Promise<void> {
+    const atMs = this.#runtime.monotonicMs();
     const discovery = await this.call({ method: "GET", target: DISCOVERY_PATH, schema: discoverySchema });
     requireOwn(discovery, this.trustDomain);
+    this.#nonce = discovery.nonce === undefined ? undefined : { text: discovery.nonce, atMs };
     this.#logKey = parseVkey(discovery.log_vkey);
     this.#discovery = discovery;
+  }
+
+  /** A nonce for one proof of possession: the one that discovery brought just now, or another. */
+  async takeNonce(): Promise<string> {
+    const held = this.#nonce;
+    this.#nonce = undefined;
+    if (held !== undefined && this.#runtime.monotonicMs() - held.atMs < NONCE_FRESH_MS) return held.text;
+    const { nonce } = await this.call({ method: "GET", target: "/v1/nonce", schema: nonceAnswer });
+    return nonce;
   }
 
   /** One call. Reads are tried again, anything that acts is not. @throws TrustWardenError the server's code. */

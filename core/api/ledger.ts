@@ -125,6 +125,11 @@ export const discovery = z.object({
       .max(64)
       .describe("key identifiers (hex) of intermediates whose SVIDs must be renewed now"),
   }),
+  nonce: z
+    .string()
+    .max(128)
+    .optional()
+    .describe("a fresh one, as `/v1/nonce` gives; spares whoever is about to enrol a round trip"),
 });
 export type Discovery = z.infer<typeof discovery>;
 
