@@ -65,7 +65,7 @@ export function isServerId(id: SpiffeId, trustDomain: TrustDomain): boolean {
  *
  * @throws TrustWardenError `server_untrusted`, `server_unreachable`.
  */
-async function readPinnedBundle(
+export async function readPinnedBundle(
   origin: URL,
   address: ServerAddress,
   runtime: Runtime,
