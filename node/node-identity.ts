@@ -103,7 +103,7 @@ async function joinServer(options: {
   const trustDomain = await readPinnedTrustDomain(parseOrigin(url), { authoritiesSha256 });
   const server = await connectServer({ url, authoritiesSha256, trustDomain }, runtime);
   const key = createDeliveredKey();
-  const { nonce } = await server.call({ method: "GET", target: "/v1/nonce", schema: nonceAnswer });
+  const nonce = await server.takeNonce();
   const evidence = await options.evidence({ nonce, audience: formatSpiffeId(trustDomain, []) });
   const enrolmentSha256 = digestOfEvidence(evidence);
   const body = encodeBody({

@@ -8,7 +8,7 @@ import { digestOfEvidence } from "@trustwarden/core/agentid/enrolment.ts";
 import { issuePossession } from "@trustwarden/core/agentid/possession.ts";
 import { formatSpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
 import type { Evidence } from "@trustwarden/core/api/attestation.ts";
-import { identityAnswer, nonceAnswer } from "@trustwarden/core/api/identity.ts";
+import { identityAnswer } from "@trustwarden/core/api/identity.ts";
 import { encodeBase64url } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { createCredential } from "./credential.ts";
@@ -57,7 +57,7 @@ export async function enrolByEvidence(options: {
   readonly runtime: Runtime;
 }): Promise<{ readonly enrolled: Enrolled; readonly agentId: string }> {
   const { server, key, wanted, runtime } = options;
-  const { nonce } = await server.call({ method: "GET", target: "/v1/nonce", schema: nonceAnswer });
+  const nonce = await server.takeNonce();
   const evidence = await wanted.evidence({ nonce, audience: formatSpiffeId(server.trustDomain, []) });
   const enrolmentSha256 = digestOfEvidence({ ...evidence });
   const answer = await server.call({

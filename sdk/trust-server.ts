@@ -211,7 +211,7 @@ export class TrustServer implements Watched {
 
   /** Reads what the server says of itself. @throws TrustWardenError `server_untrusted` when that is another server. */
   async discover(): Promise<void> {
-    const atMs = this.#runtime.monotonicMs();
+    const atMs = this.runtime.monotonicMs();
     const discovery = await this.call({ method: "GET", target: DISCOVERY_PATH, schema: discoverySchema });
     requireOwn(discovery, this.trustDomain);
     this.#nonce = discovery.nonce === undefined ? undefined : { text: discovery.nonce, atMs };
@@ -223,7 +223,7 @@ export class TrustServer implements Watched {
   async takeNonce(): Promise<string> {
     const held = this.#nonce;
     this.#nonce = undefined;
-    if (held !== undefined && this.#runtime.monotonicMs() - held.atMs < NONCE_FRESH_MS) return held.text;
+    if (held !== undefined && this.runtime.monotonicMs() - held.atMs < NONCE_FRESH_MS) return held.text;
     const { nonce } = await this.call({ method: "GET", target: "/v1/nonce", schema: nonceAnswer });
     return nonce;
   }
