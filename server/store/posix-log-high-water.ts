@@ -47,10 +47,21 @@ function realPathOf(path: string): string {
   }
 }
 
-/** Owns the file; raises one at a time, since ledger and revocation both raise. */
+/** One call that waits for the file. */
+interface Waiting {
+  readonly raised: Parameters<HighWater["raise"]>[0];
+  resolve(): void;
+  reject(error: unknown): void;
+}
+
+/**
+ * Owns the file; one write at a time, since ledger and revocation both raise. Whatever comes while one is on its way to
+ * the disk goes with the next, so that a hundred changes at once do not queue up behind a hundred writes.
+ */
 class PosixHighWater implements HighWater {
   readonly #path: string;
-  #last: Promise<unknown> = Promise.resolve();
+  #waiting: Waiting[] = [];
+  #working: Promise<void> | undefined;
 
   constructor(path: string) {
     this.#path = path;
@@ -61,16 +72,49 @@ class PosixHighWater implements HighWater {
     return bytes === null ? null : parseHighWaterMark(bytes);
   }
 
-  raise(raised: Parameters<HighWater["raise"]>[0]): Promise<void> {
-    const done = this.#last.then(() => this.#raise(raised));
-    // A failed raise is its caller's to handle; the next one reads the file afresh.
-    this.#last = done.catch(() => undefined);
-    return done;
+  raise(raised: Waiting["raised"]): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#waiting.push({ raised, resolve, reject });
+    this.#working ??= this.#work();
+    return promise;
   }
 
-  async #raise(raised: Parameters<HighWater["raise"]>[0]): Promise<void> {
+  /** Never rejects: whoever waits is told. */
+  async #work(): Promise<void> {
+    for (;;) {
+      const together = this.#waiting;
+      this.#waiting = [];
+      try {
+        await this.#raise(together);
+      } catch (error) {
+        // A failed write is its callers' to handle; the next one reads the file afresh.
+        for (const { reject } of together) reject(error);
+      }
+      if (this.#waiting.length > 0) continue;
+      this.#working = undefined;
+      return;
+    }
+  }
+
+  async #raise(together: readonly Waiting[]): Promise<void> {
     const old = await this.read();
-    const bytes = encodeHighWaterMark(raiseMark(old, raised));
+    let mark = old;
+    const done: Waiting[] = [];
+    for (const waiting of together) {
+      try {
+        mark = raiseMark(mark, waiting.raised);
+        done.push(waiting);
+      } catch (error) {
+        // What contradicts the mark is refused by itself; what came with it is not to blame.
+        waiting.reject(error);
+      }
+    }
+    if (mark !== null) await this.#write(old, mark);
+    for (const { resolve } of done) resolve();
+  }
+
+  async #write(old: HighWaterMark | null, mark: HighWaterMark): Promise<void> {
+    const bytes = encodeHighWaterMark(mark);
     if (old !== null && isEqualBytes(encodeHighWaterMark(old), bytes)) return;
     await makeDirectory(dirname(this.#path));
     await replaceFile({ path: this.#path, temporary: `${this.#path}.tmp`, bytes });

@@ -140,6 +140,20 @@ describe("a log directory", () => {
 });
 
 describe("the high-water mark", () => {
+  it("takes many raises together, each with an answer of its own", async () => {
+    const { directory, mark } = freshPlace();
+    const origin = "ledger.acme.test/2026q4";
+    const highWater = createPosixHighWater({ path: mark, dataDirectory: directory });
+    const raises = Array.from({ length: 100 }, (_, epoch) => highWater.raise({ origin, epoch }));
+    const contradiction = highWater.raise({ origin: "other.test/log", epoch: 200 });
+    const last = highWater.raise({ origin, epoch: 100 });
+    await expect(contradiction).rejects.toMatchObject({ code: "data_rolled_back" });
+    await Promise.all([...raises, last]);
+    expect(await highWater.read()).toMatchObject({ origin, epoch: 100 });
+    await highWater.raise({ origin, epoch: 101 });
+    expect(await highWater.read()).toMatchObject({ epoch: 101 });
+  });
+
   it("only rises, size and epoch apart, and survives", async () => {
     const { directory, mark } = freshPlace();
     const origin = "ledger.acme.test/2026q4";
