@@ -72,6 +72,7 @@ const TABLES = `
     CHECK ((kind = 'agent') = (expires_at IS NOT NULL))
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX entries_by_owner ON entries (owner_id, entry_id);
+  CREATE INDEX entries_by_owner_end ON entries (owner_id, removed_epoch, expires_at);
   CREATE INDEX entries_by_selector ON entries (kind, first_selector);
   CREATE TABLE entry_nodes (
     node TEXT NOT NULL,
