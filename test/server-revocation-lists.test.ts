@@ -55,6 +55,11 @@ async function readList(target = "/v1/crl"): Promise<ReturnType<typeof parseCert
 const serialsOf = (list: { readonly revoked: readonly { readonly serialHex: string }[] }) =>
   list.revoked.map(({ serialHex }) => serialHex);
 
+const dersOf = (pem: string) =>
+  [...pem.matchAll(/-----BEGIN X509 CRL-----\n([^-]+)-----END X509 CRL-----\n/g)].map(([, base64 = ""]) =>
+    Buffer.from(base64, "base64"),
+  );
+
 describe("GET /v1/crl", () => {
   it("has a revoked agent and a revoked verifier as soon as the revocation is answered, and nobody else", async () => {
     const agent = await enrolAgent(server, owner);
@@ -132,23 +137,41 @@ describe("GET /v1/status-list/0", () => {
 });
 
 describe("the root's list", () => {
-  it("names no intermediate, holds as long as the present one, and has a new number after a start", async () => {
+  it("names no intermediate, holds as long as the present one, and is kept over a start", async () => {
     const [, intermediate] = certificatesOf(await enrolAgent(server, owner));
     const first = await readList("/v1/crl/root");
     expect([first.revoked, first.nextUpdate]).toEqual([[], intermediate?.notAfter]);
     expect(Buffer.compare(first.issuer, intermediate?.issuer ?? Buffer.alloc(0))).toBe(0);
     await server.close();
     server = await startTestServer({}, server.home);
-    expect((await readList("/v1/crl/root")).number).toBe(first.number + 1);
+    expect(await readList("/v1/crl/root")).toEqual(first);
   });
 });
 
 describe("GET /v1/crl.pem and /v1/bundle.pem", () => {
+  it("have a list for the issuer of every SVID in use, before and after a rotation", async () => {
+    const before = await enrolAgent(server, owner, { name: "early" });
+    await readList();
+    const body = JSON.stringify({ step: "rotate", kind: "intermediate" });
+    const target = "/v1/authority/steps";
+    const rotated = await sendAdmin(server.adminSocket, { method: "POST", target, body });
+    expect(rotated.status).toBe(200);
+    const after = await enrolAgent(server, owner, { name: "late" });
+    await revoke(before);
+    const lists = dersOf((await send(server.url, { target: "/v1/crl.pem" })).text);
+    const now = Math.floor(Date.now() / 1000);
+    const revokedBy = [after, before].map((agent, index) => {
+      const [, issuer] = certificatesOf(agent);
+      if (issuer === undefined) throw new Error("an agent presents its issuer");
+      return serialsOf(verifyCertificateRevocationList(lists[index] ?? Buffer.alloc(0), issuer, now));
+    });
+    expect(revokedBy).toEqual([[], [certificatesOf(before)[0]?.serialHex]]);
+    expect(lists).toHaveLength(3);
+  });
+
   it("are the files that other programs take: every list, and the roots", async () => {
     const lists = await sendAdmin(server.adminSocket, { target: "/v1/crl.pem" });
-    const ders = [...lists.text.matchAll(/-----BEGIN X509 CRL-----\n([^-]+)-----END X509 CRL-----\n/g)].map(
-      ([, base64 = ""]) => Buffer.from(base64, "base64"),
-    );
+    const ders = dersOf(lists.text);
     const parsed = [await readList(), await readList("/v1/crl/root")];
     expect(ders.map((der) => der.toString("hex"))).toEqual(
       parsed.map(({ der }) => Buffer.from(der).toString("hex")),
