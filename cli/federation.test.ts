@@ -76,11 +76,10 @@ describe("warden federation", () => {
   });
 
   test("refuses words that are no trust domain, and a file that is not there", async () => {
-    for (const args of [
-      ["federation", "refresh", "../owners"],
-      ["bundle", "set", "partner.test", "--file", join(home, "missing.json")],
-    ]) {
-      expect((await facts(...args)).answer.error.code).toBe("usage");
-    }
+    const codeOf = async (...args: readonly string[]) => (await facts(...args)).answer.error.code;
+    expect(await codeOf("federation", "refresh", "../owners")).toBe("usage");
+    expect(await codeOf("bundle", "set", "partner.test", "--file", join(home, "missing.json"))).toBe(
+      "not_found",
+    );
   });
 });

@@ -60,7 +60,7 @@ export function addBundleCommands(program: Command, runtime: Runtime): void {
     .description("the SPIFFE bundle document of a trust domain, ours when none is named")
     .argument("[trust-domain]", "a federated one")
     .option("--pem", "its root certificates alone, for programs that take a file of them")
-    .addHelpText("after", examples("warden bundle show > acme.json", "warden bundle show --pem > roots.pem"))
+    .addHelpText("after", examples("warden bundle show", "warden bundle show --pem"))
     .action(
       (trustDomain: string | undefined, { pem = false }: { readonly pem?: boolean }, command: Command) =>
         runCommand({
@@ -264,6 +264,6 @@ function readText(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (cause) {
-    throw new TrustWardenError("usage", { file: path, reason: "cannot be read" }, { cause });
+    throw new TrustWardenError("not_found", { why: `${path} cannot be read` }, { cause });
   }
 }
