@@ -5,7 +5,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -60,7 +60,9 @@ const joinToken = z.object({ value: z.string() });
 /** Starts both, and returns when the agent serves. */
 export async function openSpire(tools: SpireTools, folder: string, options: SpireOptions): Promise<SpireLab> {
   const places = { folder, server: join(folder, "server.sock"), agent: join(folder, "agent.sock") };
-  for (const name of ["server", "agent"]) mkdirSync(join(folder, name), { recursive: true });
+  for (const name of ["server", "agent"]) mkdirSync(join(folder, name), { recursive: true, mode: 0o700 });
+  // Every user may ask the agent; what is secret lies in the two folders.
+  chmodSync(folder, 0o755);
   const port = await freePort();
   const bundlePort = options.hasBundleEndpoint ? await freePort() : null;
   const configuration = [

@@ -1,6 +1,7 @@
 /** Three libraries and SPIRE's own command, each a client of our Workload API that nobody on this project wrote. */
 import { once } from "node:events";
 import { countVerdicts, type Findings, type Judge, type Lab, type Verdict } from "../judge.ts";
+import { federationJudge } from "./federation-judge.ts";
 import { AUDITOR_UID, openWarden, type WardenServer } from "./server.ts";
 import { judgeClient, type Session, type Step, startSession } from "./session.ts";
 import { judgeWithSpireAgent } from "./spire-agent.ts";
@@ -15,6 +16,7 @@ export const workloadJudges: readonly Judge[] = [
   },
   judgeOf("py-spiffe 0.3.2", requirePythonClient),
   judgeOf("rust-spiffe 0.16.1", requireRustClient),
+  federationJudge,
 ];
 
 function judgeOf(

@@ -34,6 +34,8 @@ export interface WardenServer {
   readonly audit: string;
   /** A new intermediate, and every SVID of the old one renewed. */
   rotate(): Promise<void>;
+  /** Another key of that kind, published and not used yet. */
+  prepare(kind: "jwt" | "root"): Promise<void>;
   /** No more instances of this user's agent, and those that live are stopped. */
   withdraw(): Promise<void>;
   /** Runs `warden` with the server's places. @throws Error when it fails. */
@@ -74,6 +76,7 @@ export async function openWarden(...flags: readonly string[]): Promise<WardenSer
     audit: `spiffe://${TRUST_DOMAIN}/team/audit`,
     rotate: () =>
       askOperator(admin_socket, { step: "rotate", kind: "intermediate", force: true, reason: "judged" }),
+    prepare: (kind) => askOperator(admin_socket, { step: "prepare", kind, reason: "judged" }),
     withdraw: async () => {
       await warden("entry", "remove", entry);
       await warden("stop", "team/pay");

@@ -1,4 +1,4 @@
-/** For tests: our endpoint over identities in memory, one for each of two users, and what may be wrong with them. */
+/** For tests: our endpoint over identities in memory, for everybody but one user, and what may be wrong with them. */
 import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,8 +11,6 @@ import { createWorkloadApi } from "../../node/workload-api/workload-api.ts";
 
 const now = () => Math.floor(Date.now() / 1000);
 
-/** A user that has an identity of its own, team/audit; every other one has team/pay. */
-const AUDITOR_UID = 65_533;
 /** A user without an identity. */
 export const STRANGER_UID = 65_534;
 
@@ -24,7 +22,6 @@ export interface Faults {
 
 export interface TestEndpoint {
   readonly socket: string;
-  readonly trustDomains: readonly string[];
   /** New certificates and keys for the same ids. */
   rotate(): void;
   withdraw(): void;
@@ -41,24 +38,23 @@ export async function openTestEndpoint({
   const domain = createDomain("ours.test", now());
   const foreign = createDomain("other.test", now());
   const listeners = new Set<() => void>();
-  const fresh = (name: string) => change(issueState({ domain, foreign, name }), domain);
-  let states = { pay: fresh("pay"), audit: fresh("audit") };
-  const stateOf = ({ uid }: WorkloadPeer) => (uid === AUDITOR_UID ? states.audit : states.pay);
-  const tell = (next: typeof states) => {
-    states = next;
+  const fresh = () => change(issueState(domain, foreign), domain);
+  let state = fresh();
+  const tell = (next: WorkloadState) => {
+    state = next;
     for (const listener of listeners) listener();
   };
   const source: WorkloadSource = {
     subscribe: async (peer, onState) => {
       requireEntitled(peer);
-      const listener = () => onState(stateOf(peer));
+      const listener = () => onState(state);
       listener();
       listeners.add(listener);
       return { close: () => void listeners.delete(listener) };
     },
     issueJwtSvids: async (peer, { audience, spiffeId }) => {
       requireEntitled(peer);
-      const wanted = stateOf(peer).svids.filter((svid) => spiffeId === null || svid.spiffeId === spiffeId);
+      const wanted = state.svids.filter((svid) => spiffeId === null || svid.spiffeId === spiffeId);
       if (wanted.length === 0) throw new TrustWardenError("no_identity");
       return wanted.map(({ spiffeId: id, hint }) => ({
         spiffeId: id,
@@ -66,18 +62,14 @@ export async function openTestEndpoint({
         svid: changeToken(issueToken(domain, id, audience)),
       }));
     },
-    bundles: () => states.pay.bundles,
+    bundles: () => state.bundles,
   };
   const socketPath = join(directory, "agent.sock");
   const api = await createWorkloadApi({ source, socketPath, now });
   return {
     socket: `unix://${socketPath}`,
-    trustDomains: [domain.trustDomain, foreign.trustDomain],
-    rotate: () => tell({ pay: fresh("pay"), audit: fresh("audit") }),
-    withdraw: () => {
-      const { bundles } = states.pay;
-      tell({ pay: { svids: [], bundles }, audit: { svids: [], bundles } });
-    },
+    rotate: () => tell(fresh()),
+    withdraw: () => tell({ svids: [], bundles: state.bundles }),
     close: async () => {
       await api.close();
       rmSync(directory, { recursive: true, force: true });
@@ -85,18 +77,10 @@ export async function openTestEndpoint({
   };
 }
 
-function issueState({
-  domain,
-  foreign,
-  name,
-}: {
-  readonly domain: Domain;
-  readonly foreign: Domain;
-  readonly name: string;
-}): WorkloadState {
+function issueState(domain: Domain, foreign: Domain): WorkloadState {
   const svids = [
-    ["team", name, "inst-1"],
-    ["team", name],
+    ["team", "pay", "inst-1"],
+    ["team", "pay"],
   ].map((path, index): DeliveredSvid => {
     const { id, chain, signer } = issueSvid(domain, path, now());
     const hint = index === 0 ? "instance" : "class";

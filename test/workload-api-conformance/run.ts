@@ -30,7 +30,7 @@ const verdicts = await runSuite({
   watchSeconds: Number(values.watch ?? 0),
   strangerUid: values["stranger-uid"] === undefined ? null : Number(values["stranger-uid"]),
   withdraw: withdrawal === undefined ? null : async () => void execFileSync("sh", ["-c", withdrawal]),
-  only: values.only ?? "",
+  selects: (id) => id.startsWith(values.only ?? ""),
 });
 const count = (wanted: string) => verdicts.filter(({ verdict }) => verdict === wanted).length;
 if (values.json) console.log(JSON.stringify(verdicts, null, 2));
