@@ -10,6 +10,7 @@ import { createAwsAttestors } from "./aws.ts";
 import { createAwsCallerAttestor } from "./aws-caller.ts";
 import { createAzureDocumentAttestor } from "./azure-document.ts";
 import { createAzureTokenAttestor } from "./azure-token.ts";
+import { readCertificateFile } from "./certificates.ts";
 import type { AttestationConfig } from "./config.ts";
 import { createGcpAttestor } from "./gcp.ts";
 import { createGithubAttestor } from "./github.ts";
@@ -44,7 +45,10 @@ export function createAttestors(
   config: AttestationConfig,
   options: { readonly lookup?: Lookup } = {},
 ): Attestors {
-  const openFetch: OpenFetch = (endpoint) => createSafeFetch([endpoint], options.lookup);
+  const openFetch: OpenFetch = ({ url, allowPrivate, ca, caFile }) => {
+    const trusted = caFile === undefined ? ca : readCertificateFile(caFile, "attestation caFile");
+    return createSafeFetch([{ url, allowPrivate, ca: trusted }], options.lookup);
+  };
   const configured = configure(config, openFetch);
   return {
     types: typesOf(configured),

@@ -1,5 +1,6 @@
 /** Certificates that the configuration names: read once at the start, so that a typing error stops it there. */
 import { X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 
 /** @throws TrustWardenError `config_invalid`. */
@@ -19,6 +20,18 @@ export function readCertificates(
   return new Map(
     Object.entries(pems).map(([region, pem]) => [region, readCertificate(pem, `${setting}.${region}`)]),
   );
+}
+
+/** The certificates of a file as they are. @throws TrustWardenError `config_invalid`. */
+export function readCertificateFile(path: string, setting: string): string {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (cause) {
+    throw new TrustWardenError("config_invalid", { setting, reason: "cannot be read" }, { cause });
+  }
+  readCertificate(text, setting);
+  return text;
 }
 
 /** Whether the instant lies in the certificate's time. @param nowSeconds - Unix seconds. */

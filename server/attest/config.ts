@@ -22,6 +22,8 @@ const endpoint = z.strictObject({
   allowPrivate: flag.default(false),
   /** Certificates that the peer's must lead to, instead of the system's. */
   ca: pem.optional(),
+  /** The same in a file, such as the one in every pod; read at the start. */
+  caFile: z.string().min(1).max(4096).optional(),
 });
 export type Endpoint = z.output<typeof endpoint>;
 

@@ -267,6 +267,22 @@ describe("a projected service-account token, by review", () => {
     expect(reviews).toEqual([]);
   });
 
+  it("may have the cluster's certificates in a file, which is read at the start", async () => {
+    const caFile = join(folder, "ca.crt");
+    writeFileSync(caFile, ca.pem);
+    const { port } = server.address() as AddressInfo; // cast: a TCP server that listens has a port
+    const create = (file: string) => {
+      const apiServer = { url: `https://127.0.0.1:${port}`, allowPrivate: true, caFile: file };
+      return createAttestors(
+        attestationSettings.parse({ k8s: [{ name: "prod", mode: "token_review", apiServer, tokenFile }] }),
+      );
+    };
+    await expect(create(caFile).attest(evidence(token), CONTEXT)).resolves.toBeDefined();
+    const invalid = expect.objectContaining({ code: "config_invalid" });
+    expect(() => create(join(folder, "missing"))).toThrow(invalid);
+    expect(() => create(tokenFile)).toThrow(invalid);
+  });
+
   it("needs a token of the server's own, read anew each time", async () => {
     const missing = attestors({ file: join(folder, "missing") });
     await expect(missing.attest(evidence(token), CONTEXT)).rejects.toEqual(UNAVAILABLE);

@@ -3,7 +3,7 @@
 import type { Endpoint, KeysConfig } from "./config.ts";
 import { createDiscoveredKeys, createInlineKeys, createPublishedKeys, type KeySource } from "./key-source.ts";
 import type { AttestationContext, Attested } from "./ports.ts";
-import type { AllowedOrigin, SafeFetch } from "./safe-fetch.ts";
+import type { SafeFetch } from "./safe-fetch.ts";
 import type { Algorithm } from "./verification-key.ts";
 import type { TokenRules, VerifiedToken } from "./verify-token.ts";
 
@@ -17,7 +17,7 @@ interface IssuerConfig {
 }
 
 /** Opens a way out to one endpoint, and to nothing else. */
-export type OpenFetch = (endpoint: AllowedOrigin) => SafeFetch;
+export type OpenFetch = (endpoint: Endpoint) => SafeFetch;
 
 /** The rules for the tokens of one issuer; only the audience may depend on the exchange. */
 export function createTokenRules(
