@@ -4,7 +4,9 @@
  * The private keys behind it never leave the process and are not shown: what a log, a serialiser or an inspector sees
  * of an identity is its id. What it can do is in the files named after it (`agent-fetch.ts`, `agent-act.ts`).
  */
+
 import { inspect } from "node:util";
+import type { Composition } from "@trustwarden/core/agentid/composition.ts";
 import type { Limits } from "@trustwarden/core/agentid/delegation.ts";
 import { jwtSvidAnswer } from "@trustwarden/core/api/identity.ts";
 import { type RevocationAnswer, revocationAnswer } from "@trustwarden/core/api/revocation.ts";
@@ -46,6 +48,8 @@ export interface CreateOptions {
   /** Lifetime of the instance, such as `1h`; SVIDs are renewed within it. */
   readonly ttl?: string;
   readonly limits?: Partial<Limits>;
+  /** SHA-256 digests (base64url) of what the agent is made of; bound to the instance for its life. */
+  readonly composition?: Composition;
   /** A live identity of this process, or its id. */
   readonly parent?: string | AgentIdentity;
   /** A `TRUSTWARDEN_TICKET` value; the variable itself when absent. */
@@ -105,7 +109,8 @@ export class AgentIdentity {
     // Made while the handshake is under way.
     const key = createInstanceKey();
     const place = await connecting;
-    return AgentIdentity.#enrol({ place, key, envelope: ticket.envelope, expected });
+    const { composition } = options;
+    return AgentIdentity.#enrol({ place, key, envelope: ticket.envelope, expected, composition });
   }
 
   /**
@@ -114,13 +119,13 @@ export class AgentIdentity {
    * @throws TrustWardenError `name_malformed`, `scope_malformed`, `ttl_malformed`.
    */
   static request(options: ChildOptions & { readonly runtime?: Runtime }): IdentityRequest {
-    const { runtime = systemRuntime } = options;
+    const { runtime = systemRuntime, composition } = options;
     const key = createInstanceKey();
     const { text, expected } = formatRequest(options, key.thumbprint);
     const complete = async (grantText: string): Promise<AgentIdentity> => {
       const grant = readGrant(grantText);
       const place = await placeOf(grant, runtime);
-      return AgentIdentity.#enrol({ place, key, envelope: grant.envelope, expected });
+      return AgentIdentity.#enrol({ place, key, envelope: grant.envelope, expected, composition });
     };
     return { text, complete };
   }
@@ -170,9 +175,11 @@ export class AgentIdentity {
     readonly key: InstanceKey;
     readonly envelope: string;
     readonly expected: Parameters<typeof requireIssuedAs>[1];
+    readonly composition: Composition | undefined;
   }): Promise<AgentIdentity> {
-    const { place, key, envelope, expected } = options;
-    const enrolled = await enrol({ server: place.server, key, envelope, runtime: place.runtime });
+    const { place, key, envelope, expected, composition } = options;
+    const { server, runtime } = place;
+    const enrolled = await enrol({ server, key, envelope, composition, runtime });
     const agentId = requireIssuedAs(enrolled.answer, expected);
     return new AgentIdentity(enrolled, agentId, place);
   }
@@ -230,7 +237,8 @@ export class AgentIdentity {
   async spawn(child: ChildOptions): Promise<AgentIdentity> {
     const key = createInstanceKey();
     const { envelope, expected } = this.#issueGrant(child, key.thumbprint);
-    return AgentIdentity.#enrol({ place: this.#place, key, envelope, expected });
+    const { composition } = child;
+    return AgentIdentity.#enrol({ place: this.#place, key, envelope, expected, composition });
   }
 
   /**

@@ -4,6 +4,7 @@
  * The evidence is asked for only after the server has proven itself, and for its nonce and its trust domain: nobody else
  * sees it or can use it.
  */
+import { type Composition, formatComposition } from "@trustwarden/core/agentid/composition.ts";
 import { digestOfEvidence } from "@trustwarden/core/agentid/enrolment.ts";
 import { issuePossession } from "@trustwarden/core/agentid/possession.ts";
 import { formatSpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
@@ -42,6 +43,8 @@ export interface AttestOptions {
   readonly entryId?: string;
   /** The agent that the entry must make of this process. */
   readonly name?: string;
+  /** SHA-256 digests (base64url) of what the agent is made of; an entry may ask for them. */
+  readonly composition?: Composition;
   readonly runtime?: Runtime;
 }
 
@@ -53,7 +56,7 @@ export interface AttestOptions {
 export async function enrolByEvidence(options: {
   readonly server: TrustServer;
   readonly key: InstanceKey;
-  readonly wanted: Pick<AttestOptions, "evidence" | "entryId" | "name">;
+  readonly wanted: Pick<AttestOptions, "evidence" | "entryId" | "name" | "composition">;
   readonly runtime: Runtime;
 }): Promise<{ readonly enrolled: Enrolled; readonly agentId: string }> {
   const { server, key, wanted, runtime } = options;
@@ -66,6 +69,7 @@ export async function enrolByEvidence(options: {
     body: encodeBody({
       entry_id: wanted.entryId ?? null,
       evidence: { ...evidence },
+      composition: wanted.composition === undefined ? null : formatComposition(wanted.composition),
       spki: encodeBase64url(key.spki),
       possession: issuePossession({ nonce, enrolmentSha256 }, key.signer),
     }),

@@ -4,6 +4,7 @@
  * Also reads what a ticket or grant says, for the holder's own convenience; whether that is true is proven by the
  * server, which has the keys to check it.
  */
+import { type Composition, formatComposition } from "@trustwarden/core/agentid/composition.ts";
 import { digestOfEnrolment } from "@trustwarden/core/agentid/enrolment.ts";
 import {
   parseGrantValue,
@@ -66,10 +67,13 @@ export async function enrol(options: {
   readonly server: TrustServer;
   readonly key: InstanceKey;
   readonly envelope: string;
+  readonly composition?: Composition | undefined;
   readonly runtime: Runtime;
 }): Promise<Enrolled> {
-  const { server, key, envelope, runtime } = options;
-  const body = await proveKey(server, key, digestOfEnrolment(envelope), { enrolment: envelope });
+  const { server, key, envelope, composition, runtime } = options;
+  const declared = composition === undefined ? {} : { composition: formatComposition(composition) };
+  const rest = { enrolment: envelope, ...declared };
+  const body = await proveKey(server, key, digestOfEnrolment(envelope), rest);
   const answer = await server.call({
     method: "POST",
     target: "/v1/instances",

@@ -4,6 +4,7 @@
  * The holder of a ticket or grant also checks here that it says what was asked for, and that what was issued is what
  * it says: a mistaken ticket is a clear error at the start and not a missing permission later.
  */
+import type { Composition } from "@trustwarden/core/agentid/composition.ts";
 import type { Limits } from "@trustwarden/core/agentid/delegation.ts";
 import { formatLimits, issueGrant, MAX_GRANT_SECONDS } from "@trustwarden/core/agentid/enrolment.ts";
 import {
@@ -34,6 +35,8 @@ export interface ChildOptions {
   readonly ttl?: string;
   /** What the child may hand on; in the same process one generation less than the parent, across processes nothing. */
   readonly limits?: Partial<Limits>;
+  /** SHA-256 digests (base64url) of what the child is made of; bound to the instance for its life. */
+  readonly composition?: Composition;
 }
 
 /** What the server must have issued. */
@@ -51,10 +54,16 @@ export interface SignedGrant {
 
 /** The child that `create` with a parent asks for. @throws TrustWardenError `scope_malformed` without a scope. */
 export function requestedFrom(options: Partial<ChildOptions> & { readonly name: string }): ChildOptions {
-  const { name, scope, ttl, limits } = options;
+  const { name, scope, ttl, limits, composition } = options;
   // A child without a named scope would have to get its parent's, which is never right.
   if (scope === undefined) throw new TrustWardenError("scope_malformed", { reason: "a child needs a scope" });
-  return { name, scope, ...(ttl === undefined ? {} : { ttl }), ...(limits === undefined ? {} : { limits }) };
+  return {
+    name,
+    scope,
+    ...(ttl === undefined ? {} : { ttl }),
+    ...(limits === undefined ? {} : { limits }),
+    ...(composition === undefined ? {} : { composition }),
+  };
 }
 
 /** The `twr1.` text of a child's request. */

@@ -1,8 +1,9 @@
 /** Nodes and registration entries against a real server: who joins, who is issued what, and what is refused. */
 import { digestOfComposition } from "@trustwarden/core/agentid/composition.ts";
+import { formatTicketValue } from "@trustwarden/core/agentid/enrolment-value.ts";
 import { issuePossession } from "@trustwarden/core/agentid/possession.ts";
 import { identityAnswer } from "@trustwarden/core/api/identity.ts";
-import { agentView } from "@trustwarden/core/api/ledger.ts";
+import { agentView, statusAnswer } from "@trustwarden/core/api/ledger.ts";
 import {
   entryList,
   nodeEntriesAnswer,
@@ -12,12 +13,14 @@ import {
 import { revocationAnswer } from "@trustwarden/core/api/revocation.ts";
 import { encodeBase64url, parseBase64url } from "@trustwarden/core/bytes.ts";
 import { encodeSpki } from "@trustwarden/core/crypto.ts";
+import { AgentIdentity } from "trustwarden";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { holdLease } from "../attacks/support/lease-client.ts";
 import {
   askDecision,
   createOwner,
   enrolAgent,
+  enrolmentBody,
   enrolVerifier,
   instanceOf,
   nonceOf,
@@ -27,6 +30,7 @@ import {
   serverIdOf,
   type TestInstance,
   type TestOwner,
+  ticketOf,
   tlsOf,
   visitIntent,
 } from "./support/actors.ts";
@@ -83,7 +87,7 @@ async function expectTurnedDown(ask: () => Promise<RawAnswer>, status: number, c
   expect([answer.status, codeOf(answer), event?.reasons]).toEqual([status, code, [code]]);
 }
 
-async function viewOf(instance: TestInstance) {
+async function viewOf(instance: ViewedInstance) {
   const target = `/v1/agents/${instance.answer.agent_id}`;
   const view = parseAnswer(agentView, await sendAdmin(server.adminSocket, { target }));
   return view.instances.find(({ instance_id }) => instance_id === instance.answer.instance_id);
@@ -392,6 +396,34 @@ describe("an instance by a node", () => {
 });
 
 describe("custody and composition of an enrolment by ticket", () => {
+  it("are what the holder declares, for itself and its children, once and for all", async () => {
+    const composition = { model: "A".repeat(43) };
+    const ticket = formatTicketValue({
+      ...(await pinOf(server)),
+      ticket: ticketOf(owner, { name: "made-of" }),
+    });
+    const agent = await AgentIdentity.create({ name: "made-of", ticket, composition });
+    const child = await agent.spawn({ name: "part", scope: ["read:transactions"], composition });
+    const composition_sha256 = digestOfComposition(composition);
+    for (const { agentId: agent_id, instanceId: instance_id } of [agent, child]) {
+      const view = await viewOf({ answer: { agent_id, instance_id } });
+      expect(view).toMatchObject({ custody: "agent", composition_sha256 });
+    }
+    await agent.close();
+  });
+
+  it("may only weaken the claim", async () => {
+    const signer = createTestSigner();
+    const enrolment = await enrolmentBody(server, ticketOf(owner, { name: "beside" }), signer);
+    const post = (custody: string) => {
+      const body = JSON.stringify({ ...enrolment, custody });
+      return send(server.url, { method: "POST", target: "/v1/instances", body });
+    };
+    expect((await post("nobody")).status).toBe(400);
+    const beside = instanceOf(parseAnswer(identityAnswer, await post("sidecar")), signer);
+    expect((await viewOf(beside))?.custody).toBe("sidecar");
+  });
+
   it("is the agent's unless it says otherwise, which goes into the record", async () => {
     expect(await viewOf(await enrolAgent(server, owner))).toMatchObject({
       custody: "agent",
@@ -400,6 +432,15 @@ describe("custody and composition of an enrolment by ticket", () => {
     });
   });
 });
+
+type ViewedInstance = {
+  readonly answer: Pick<TestInstance["answer"], "agent_id" | "instance_id">;
+};
+
+async function pinOf({ adminSocket, url }: TestServer) {
+  const status = parseAnswer(statusAnswer, await sendAdmin(adminSocket, { target: "/v1/status" }));
+  return { authoritiesSha256: status.authorities_sha256, server: url };
+}
 
 const RENEWAL = JSON.stringify({ possession: "x", spki: "AA" });
 
