@@ -17,8 +17,8 @@ import { cancelCrash, configureHome, planCrash, startProcess } from "./crash-ser
 import { codeOf, jsonOf, send } from "./http.ts";
 import { createHome, type TestHome, type TestServer } from "./server.ts";
 
-/** A process that was told to die and has not is a finding. */
-const DEATH_TIMEOUT_MS = 15_000;
+/** A process that was told to die and has not is a finding; a dozen checkpoints on a busy disk take a while. */
+const DEATH_TIMEOUT_MS = 45_000;
 /** From a start that is hardly over to one whose first revocations are answered. */
 const MAX_RANDOM_MS = 1200;
 /** Refusals are recorded up to an allowance a peer, so that only so many can be looked up. */
