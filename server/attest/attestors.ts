@@ -4,7 +4,7 @@
  * A type, cluster or issuer that is not configured does not exist. Each attestor gets a way out to its own endpoint and
  * to nothing else.
  */
-import type { Evidence, EvidenceType } from "@trustwarden/core/api/attestation.ts";
+import type { Evidence } from "@trustwarden/core/api/attestation.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { createAwsAttestors } from "./aws.ts";
 import { createAwsCallerAttestor } from "./aws-caller.ts";
@@ -51,7 +51,6 @@ export function createAttestors(
   };
   const configured = configure(config, openFetch);
   return {
-    types: typesOf(configured),
     attest: async (evidence, context) => dispatch(configured, evidence, context),
   };
 }
@@ -122,30 +121,4 @@ function dispatch(
 function requireConfigured<Found>(attest: Found | undefined): Found {
   if (attest === undefined) throw untrustedIssuer("not configured");
   return attest;
-}
-
-function typesOf(configured: Configured): readonly EvidenceType[] {
-  const present: Readonly<Record<EvidenceType, boolean>> = {
-    aws_caller: configured.awsCaller !== undefined,
-    aws_pkcs7: configured.awsPkcs7 !== undefined,
-    aws_signature: configured.awsSignature !== undefined,
-    azure_document: configured.azureDocument !== undefined,
-    azure_token: configured.azureToken !== undefined,
-    gcp: configured.gcp !== undefined,
-    github: configured.github !== undefined,
-    k8s: configured.k8s.size > 0,
-    oidc: configured.oidc.size > 0,
-  };
-  const types: readonly EvidenceType[] = [
-    "aws_caller",
-    "aws_pkcs7",
-    "aws_signature",
-    "azure_document",
-    "azure_token",
-    "gcp",
-    "github",
-    "k8s",
-    "oidc",
-  ];
-  return types.filter((type) => present[type]);
 }

@@ -48,8 +48,6 @@ export type Attest<Kind extends EvidenceType> = (
 
 /** All configured attestors. */
 export interface Attestors {
-  /** Configured types, sorted. */
-  readonly types: readonly EvidenceType[];
   /**
    * What the evidence proves.
    *
