@@ -197,6 +197,22 @@ describe("changes reach an open stream", () => {
   });
 });
 
+describe("what an account may have issued", () => {
+  it("is bounded: token after token is refused at last with ResourceExhausted, and streams go on", async () => {
+    await setEntries(testEntry(1, [`unix:uid:${process.getuid?.()}`]));
+    const mine = createTestClient(api.socketPath);
+    const stream = mine.stream("FetchX509SVID");
+    await stream.have(1);
+    const asked = await Promise.allSettled(
+      Array.from({ length: 120 }, () => mine.unary("FetchJWTSVID", { audience: ["a"] })),
+    );
+    const codes = asked.map((one) => (one.status === "rejected" ? one.reason.code : status.OK));
+    expect(new Set(codes)).toEqual(new Set([status.OK, status.RESOURCE_EXHAUSTED]));
+    await mine.stream("FetchX509SVID").have(1);
+    mine.close();
+  });
+});
+
 describe("when the process ends", () => {
   it("its stream, its instance and its place end, and the server is told", async () => {
     await setEntries(testEntry(1, [`unix:uid:${UID}`]));

@@ -11,6 +11,7 @@ import type { SpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { RevocationTarget } from "@trustwarden/core/revocation/frames.ts";
 import { nowSeconds, type Runtime } from "trustwarden/peer.ts";
+import { AccountRates } from "./account-rates.ts";
 import type { UnixAttestor } from "./attest/unix-attestor.ts";
 import { Endings } from "./endings.ts";
 import type { NodeEntry } from "./entries.ts";
@@ -60,6 +61,7 @@ export class AttestedSource implements WorkloadSource {
       nodeName,
       isServerHeard,
       entries: () => this.#entries,
+      rates: new AccountRates(runtime.monotonicMs),
       endInstance: (instanceId, reason) => this.#endings.add(instanceId, reason),
     };
     this.#timer = setInterval(() => this.#watch(), WATCH_MS);

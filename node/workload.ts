@@ -10,6 +10,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { encodeCanonicalJson } from "@trustwarden/core/json.ts";
 import type { RevocationTarget } from "@trustwarden/core/revocation/frames.ts";
 import type { Runtime } from "trustwarden/peer.ts";
+import type { AccountRates } from "./account-rates.ts";
 import type { Attestation } from "./attest/unix-attestor.ts";
 import { matchEntries, type NodeEntry } from "./entries.ts";
 import { WorkloadInstance } from "./instance.ts";
@@ -28,6 +29,7 @@ export interface WorkloadContext {
   readonly runtime: Runtime;
   readonly nodeName: string;
   readonly entries: () => readonly NodeEntry[];
+  readonly rates: AccountRates;
   readonly isServerHeard: () => boolean;
   /** Tells the server, now or when it can be reached again. */
   readonly endInstance: (instanceId: string, reason: string) => void;
@@ -140,17 +142,19 @@ export class Workload {
   }
 
   async issueJwts(audience: readonly string[], wanted: string | null) {
-    const { registry } = this.#context;
-    const requests = this.#usable().flatMap(({ issued, entry }) =>
+    const { registry, rates } = this.#context;
+    const identities = this.#usable().flatMap(({ issued, entry }) =>
       identitiesOf(issued)
         .filter(({ svid }) => wanted === null || svid.spiffeId === wanted)
-        .map(async ({ svid, identity }) => ({
-          spiffeId: svid.spiffeId,
-          svid: await registry.issueJwt(issued, { audience, identity }),
-          hint: hintOf(entry, identity),
-        })),
+        .map((one) => ({ ...one, issued, entry })),
     );
-    if (requests.length === 0) throw new TrustWardenError("no_identity");
+    if (identities.length === 0) throw new TrustWardenError("no_identity");
+    rates.take(this.#peer.uid, identities.length);
+    const requests = identities.map(async ({ svid, identity, issued, entry }) => ({
+      spiffeId: svid.spiffeId,
+      svid: await registry.issueJwt(issued, { audience, identity }),
+      hint: hintOf(entry, identity),
+    }));
     return Promise.all(requests);
   }
 
@@ -212,7 +216,8 @@ export class Workload {
   }
 
   async #issue(entry: NodeEntry): Promise<void> {
-    const { registry, runtime, isServerHeard, endInstance } = this.#context;
+    const { registry, runtime, rates, isServerHeard, endInstance } = this.#context;
+    rates.take(this.#peer.uid, 1);
     const issued = await registry.createInstance(entry, this.#attestation);
     if (!this.isAlive) {
       endInstance(issued.instanceId, "the process ended");
