@@ -18,6 +18,7 @@ import { profileJudge } from "./profile-judge.ts";
 import { proofJudge } from "./proof-judge.ts";
 import { createRandom } from "./random.ts";
 import { spiffeJudge } from "./spiffe-judge.ts";
+import { spireFederationJudge } from "./spire/federation-judge.ts";
 import { curlJudge } from "./wild/curl-judge.ts";
 import { nginxJudge } from "./wild/nginx-judge.ts";
 import { postgresqlJudge } from "./wild/postgresql-judge.ts";
@@ -40,6 +41,7 @@ const JUDGES: readonly Judge[] = [
   redisJudge,
   curlJudge,
   ...workloadJudges,
+  spireFederationJudge,
 ];
 /** Lines of what went wrong that are shown of one judge. */
 const MAX_WRONG_LINES = 20;

@@ -21,8 +21,9 @@ export interface SpireOptions {
   readonly trustDomain: string;
   /** Whether the limit of 500 signings a second and address is kept; a benchmark lifts it and says so. */
   readonly isRateLimited: boolean;
-  /** Serves the bundle as `https_spiffe` on a free port of 127.0.0.1. */
+  /** Serves the bundle as `https_spiffe` on a free port of 127.0.0.1; as `https_web` with a certificate of the web. */
   readonly hasBundleEndpoint?: boolean;
+  readonly webCertificate?: { readonly certFile: string; readonly keyFile: string };
   /** How often the agent asks its server what changed; SPIRE's default is 5 s. */
   readonly syncInterval?: string;
 }
@@ -79,7 +80,12 @@ export async function openSpire(tools: SpireTools, folder: string, options: Spir
     "-joinToken",
     joinToken.parse(JSON.parse(token)).value,
   ]);
-  await untilHealthy(tools.agent, places.agent, { child: agentProcess, log: join(folder, "agent.log") });
+  try {
+    await untilHealthy(tools.agent, places.agent, { child: agentProcess, log: join(folder, "agent.log") });
+  } catch (error) {
+    await end(serverProcess);
+    throw error;
+  }
   return {
     socket: `unix://${places.agent}`,
     bundleUrl: bundlePort === null ? null : `https://127.0.0.1:${bundlePort}`,
@@ -143,7 +149,17 @@ interface Settings extends SpireOptions {
 }
 
 function serverConfiguration(settings: Settings & { readonly bundlePort: number | null }): string {
-  const { folder, server, trustDomain, port, isRateLimited, bundlePort } = settings;
+  const { folder, server, trustDomain, port, isRateLimited, bundlePort, webCertificate: web } = settings;
+  const profile =
+    web === undefined
+      ? 'profile "https_spiffe" {}'
+      : `profile "https_web" {
+        serving_cert_file {
+          cert_file_path = "${web.certFile}"
+          key_file_path = "${web.keyFile}"
+          file_sync_interval = "1m"
+        }
+      }`;
   const endpoint =
     bundlePort === null
       ? ""
@@ -152,7 +168,7 @@ function serverConfiguration(settings: Settings & { readonly bundlePort: number 
       address = "127.0.0.1"
       port = ${bundlePort}
       refresh_hint = "10s"
-      profile "https_spiffe" {}
+      ${profile}
     }
   }
 `;
@@ -233,6 +249,8 @@ async function untilHealthy(
     });
     if (code === 0) return;
   }
+  // Nobody waits for a judge whose processes are still there.
+  child.kill("SIGKILL");
   throw new Error(`${program} did not start: ${readFileSync(log, "utf8").slice(-2000)}`);
 }
 
