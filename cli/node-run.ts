@@ -3,10 +3,10 @@
  *
  * Loaded only when a node is wanted, since gRPC and the attestors are of no use to any other command.
  */
-import { rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { joinTokenAnswer } from "@trustwarden/core/api/registration.ts";
-import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { type ErrorCode, TrustWardenError } from "@trustwarden/core/error.ts";
 import type { RunningNode } from "@trustwarden/node/daemon.ts";
 import { createAdminTransport } from "./admin-transport.ts";
 import { createClient } from "./client.ts";
@@ -16,6 +16,15 @@ import type { Paths } from "./paths.ts";
 const LOCAL_NODE = "local";
 /** Under the data directory, with the node's own identity. */
 const NODE_DIR = "node";
+
+/** How a kept identity that is no longer good shows itself. */
+const HELPED_BY_JOINING: ReadonlySet<ErrorCode> = new Set([
+  "config_invalid",
+  "principal_refused",
+  "server_unreachable",
+  "server_untrusted",
+  "svid_untrusted",
+]);
 
 /** Directory of the node's identity and admin socket. */
 export function nodeDirOf({ dataDir }: Pick<Paths, "dataDir">): string {
@@ -51,15 +60,20 @@ export async function startLocalNode(paths: Paths, agentSocket: string | undefin
     joinToken: () => issueJoinToken(paths),
   };
   try {
-    return { node: await startNode(options).catch(() => startAnew(options, startNode)), why: undefined };
+    const node = await startNode(options).catch((error: unknown) => startAnew(error, options, startNode));
+    return { node, why: undefined };
   } catch (error) {
     if (!(error instanceof TrustWardenError) || agentSocket !== undefined) throw error;
     return { node: undefined, why: error };
   }
 }
 
-/** A kept identity that the server no longer takes (revoked, or of other data) gives way to a new one. */
+/**
+ * A kept identity that the server no longer takes (revoked, or of other data) gives way to a new one; what is wrong with
+ * the socket or the host is not helped by joining again.
+ */
 async function startAnew(
+  error: unknown,
   options: {
     readonly dataDir: string;
     readonly socketPath: string;
@@ -67,7 +81,10 @@ async function startAnew(
   },
   startNode: typeof import("@trustwarden/node/daemon.ts")["startNode"],
 ): Promise<RunningNode> {
-  rmSync(join(options.dataDir, "node.json"), { force: true });
+  const identity = join(options.dataDir, "node.json");
+  const isHelped = error instanceof TrustWardenError && HELPED_BY_JOINING.has(error.code);
+  if (!isHelped || !existsSync(identity)) throw error;
+  rmSync(identity);
   return startNode(options);
 }
 

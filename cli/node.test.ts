@@ -70,6 +70,14 @@ describe("a node", () => {
     expect(again.agent_socket).toBe(join(home, "other.sock"));
   });
 
+  test("joins anew beside its server when the identity that it kept is no longer taken", async () => {
+    await up();
+    for (const child of children) await stop(child);
+    const file = join(home, "data", "node", "node.json");
+    writeFileSync(file, "{}", { mode: 0o600 });
+    expect((await up()).agent_socket).toBe(join(home, "data", "agent.sock"));
+  });
+
   test("is left out by --no-node, and a bad socket that was asked for stops the start", async () => {
     expect(Object.keys(await up("--no-node")).sort()).toEqual(["admin_socket", "ready", "stop_url", "url"]);
     for (const child of children) await stop(child);
