@@ -29,6 +29,8 @@ export interface WardenServer {
   readonly url: string;
   readonly pid: number;
   readonly trustDomain: string;
+  readonly dataDir: string;
+  readonly configDir: string;
   /** Classes of this user's agent and of the auditor's. */
   readonly pay: string;
   readonly audit: string;
@@ -51,7 +53,8 @@ export async function openWarden(...flags: readonly string[]): Promise<WardenSer
   const folder = mkdtempSync(join(tmpdir(), "judged-"));
   // Other users have to reach the socket; what is secret lies in folders of its own.
   chmodSync(folder, 0o755);
-  const places = ["--data", join(folder, "data"), "--config-dir", join(folder, "config")];
+  const [dataDir, configDir] = [join(folder, "data"), join(folder, "config")];
+  const places = ["--data", dataDir, "--config-dir", configDir];
   const listen = ["--port", "0", "--stop-port", "0", "--agent-socket", join(folder, "agent.sock")];
   const quiet = ["--log-level", "error", "--trust-domain", TRUST_DOMAIN];
   const child = spawn(process.execPath, [WARDEN, "up", ...places, ...listen, ...quiet, ...flags], {
@@ -72,6 +75,8 @@ export async function openWarden(...flags: readonly string[]): Promise<WardenSer
     url,
     pid: child.pid ?? 0,
     trustDomain: TRUST_DOMAIN,
+    dataDir,
+    configDir,
     pay: `spiffe://${TRUST_DOMAIN}/team/pay`,
     audit: `spiffe://${TRUST_DOMAIN}/team/audit`,
     rotate: () =>
