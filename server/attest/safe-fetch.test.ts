@@ -1,8 +1,12 @@
+import { readFileSync } from "node:fs";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { isLoopbackHost, isPrivateAddress, isPublicAddress } from "./addresses.ts";
 import { serve, type TestHttp } from "./issuer.test.support.ts";
 import { createSafeFetch, type Lookup } from "./safe-fetch.ts";
+import { createCertificate } from "./signed-documents.test.support.ts";
 
 const UNAVAILABLE = expect.objectContaining({ code: "attestation_unavailable" });
 const SECRET = "SECRET-BODY";
@@ -150,6 +154,35 @@ describe("the way out", () => {
       await expect(fetchFrom(target.url)({ url: `${target.url}/`, maxBytes: 1000 })).resolves.toBeDefined();
     } finally {
       process.env = before;
+    }
+  });
+
+  it("checks the certificate against the name that was configured, at the address that was looked up", async () => {
+    const ca = createCertificate({ name: "ca", isCa: true });
+    const certificate = createCertificate({ name: "x", issuer: ca, san: "DNS:issuer.test" });
+    const names: (string | false | null | undefined)[] = [];
+    const tls = { cert: certificate.pem, key: readFileSync(certificate.keyFile) };
+    const peer = createServer(tls, (request, response) => {
+      names.push(Object(request.socket).servername);
+      response.end("keys");
+    });
+    await new Promise<void>((resolve) => peer.listen(0, "127.0.0.1", resolve));
+    const { port: peerPort } = peer.address() as AddressInfo; // cast: a TCP server that listens has a port
+    const call = (host: string, trusted: string) => {
+      const url = `https://${host}:${peerPort}/keys`;
+      const origin = { url, allowPrivate: true, ca: trusted };
+      return createSafeFetch([origin], async () => ["127.0.0.1"])({ url, maxBytes: 100 });
+    };
+    try {
+      await expect(call("issuer.test", ca.pem)).resolves.toMatchObject({ status: 200 });
+      await expect(call("other.test", ca.pem)).rejects.toEqual(UNAVAILABLE);
+      await expect(call("127.0.0.1", ca.pem)).rejects.toEqual(UNAVAILABLE);
+      const stranger = createCertificate({ name: "ca", isCa: true });
+      await expect(call("issuer.test", stranger.pem)).rejects.toEqual(UNAVAILABLE);
+      expect(names).toEqual(["issuer.test"]);
+    } finally {
+      peer.closeAllConnections();
+      peer.close();
     }
   });
 
