@@ -9,6 +9,7 @@ import { ATTESTATION_WEAKENINGS } from "./weakenings/attestation.ts";
 import { CREDENTIALS_WEAKENINGS } from "./weakenings/credentials.ts";
 import { DECISIONS_WEAKENINGS } from "./weakenings/decisions.ts";
 import { FAULTS } from "./weakenings/faults.ts";
+import { FEDERATION_WEAKENINGS } from "./weakenings/federation.ts";
 import { ISSUANCE_WEAKENINGS } from "./weakenings/issuance.ts";
 import { LISTS_WEAKENINGS } from "./weakenings/lists.ts";
 import { NODES_WEAKENINGS } from "./weakenings/nodes.ts";
@@ -20,6 +21,7 @@ const WEAKENINGS = {
   ...LISTS_WEAKENINGS,
   ...CREDENTIALS_WEAKENINGS,
   ...DECISIONS_WEAKENINGS,
+  ...FEDERATION_WEAKENINGS,
 };
 
 /** Name of an edit that switches a check off. */
