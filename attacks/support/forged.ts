@@ -93,5 +93,7 @@ function certificatePem(der: Uint8Array): string {
 }
 
 function pem(label: string, base64: string): string {
-  return `-----BEGIN ${label}-----\n${base64.replaceAll(/.{64}/g, "$&\n")}\n-----END ${label}-----\n`;
+  // An empty line before the end is refused by OpenSSL.
+  const lines = base64.match(/.{1,64}/g) ?? [];
+  return `-----BEGIN ${label}-----\n${lines.join("\n")}\n-----END ${label}-----\n`;
 }
