@@ -78,7 +78,7 @@ test("says what is missing: an endpoint, and an identity of that hint", async ()
   expect([other.exitCode, other.stderr]).toEqual([2, expect.stringContaining("no identity has this hint")]);
   expect(existsSync(file("svid.key"))).toBe(false);
   const none = await runWarden(home, ["svid", "write", "--dir", directory]);
-  expect([none.exitCode, none.stderr]).toEqual([2, expect.stringContaining("no Workload API is named")]);
+  expect([none.exitCode, none.stderr]).toEqual([1, expect.stringContaining("no Workload API is named")]);
 });
 
 test("takes the files away when the agent is stopped", async () => {

@@ -54,7 +54,7 @@ export function addSvidCommands(program: Command, runtime: Runtime): void {
 async function keepFiles({ io, output }: Session, { dir, socket, hint }: WriteOptions): Promise<void> {
   const endpoint = socket ?? io.env.SPIFFE_ENDPOINT_SOCKET;
   if (endpoint === undefined) {
-    throw new TrustWardenError("usage", {
+    throw new TrustWardenError("endpoint_malformed", {
       why: "no Workload API is named",
       next: "Set SPIFFE_ENDPOINT_SOCKET, or give --socket.",
     });
