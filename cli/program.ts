@@ -16,6 +16,7 @@ import { addOwnerCommands } from "./commands/owner.ts";
 import { addPolicyCommands } from "./commands/policy.ts";
 import { addQuestionCommands } from "./commands/questions.ts";
 import { addRevokeCommand } from "./commands/revoke.ts";
+import { addRunCommand } from "./commands/run.ts";
 import { addSvidCommands } from "./commands/svid.ts";
 import { addUpCommand } from "./commands/up.ts";
 import { addVerifierCommands } from "./commands/verifier.ts";
@@ -94,6 +95,7 @@ export function createProgram(runtime: Runtime, usage: Usage = { command: "warde
     .addHelpText("after", HELP_EPILOGUE);
   addGlobalOptions(program);
   addUpCommand(program, runtime);
+  addRunCommand(program, runtime);
   addOwnerCommands(program, runtime);
   addAgentCommands(program, runtime);
   addEntryCommands(program, runtime);

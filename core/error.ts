@@ -196,6 +196,8 @@ export const ERRORS = {
   workload_unattested: { status: 403, message: "The workload could not be attested." },
   workload_gone: { status: 401, message: NOT_AUTHENTICATED },
   no_identity: { status: 403, message: "There is no identity for this workload." },
+  launch_failed: { status: 500, message: "The process could not be started." },
+  sandbox_unavailable: { status: 501, message: "This machine cannot build the sandbox." },
   endpoint_malformed: { status: 400, message: "The socket address is not well formed." },
   attestor_unavailable: { status: 500, message: "This system cannot attest its processes." },
 

@@ -96,4 +96,11 @@ export interface WorkloadSource {
    * @throws TrustWardenError as `subscribe`.
    */
   describe?(peer: WorkloadPeer): Promise<readonly InstanceDescription[]>;
+  /**
+   * A grant for the text of a child's request, signed with the peer's key, for `trustwarden.node.v1.AgentApi`; Unimplemented
+   * where the holder of the key does not grant.
+   *
+   * @throws TrustWardenError as `subscribe`, and the codes of the request.
+   */
+  grant?(peer: WorkloadPeer, request: string): Promise<string>;
 }

@@ -16,8 +16,10 @@ import {
 import type { JsonObject } from "@trustwarden/core/json.ts";
 import type { Credential } from "./credential.ts";
 import { type Enrolled, renewCredential } from "./enrol.ts";
+import { createInstanceKey, type InstanceKey } from "./instance-key.ts";
 import { IntentWriter } from "./intent-writer.ts";
 import { LatestCheckpoint } from "./latest-checkpoint.ts";
+import { LEASE_PATH } from "./lease.ts";
 import { OutcomeSpool } from "./outcome-spool.ts";
 import { type OpenedReceipt, type VerifiedReceipt, verifyOpenedReceipt } from "./receipt.ts";
 import type { Runtime } from "./runtime.ts";
@@ -82,6 +84,7 @@ export class AgentSession {
   readonly holder: SvidHolder;
   readonly outcomes: OutcomeSpool;
   readonly #writer: IntentWriter;
+  readonly #createKey: () => InstanceKey;
   readonly #receipts: KeptReceipt[] = [];
   readonly #unfollow: () => void;
 
@@ -92,6 +95,9 @@ export class AgentSession {
     readonly runtime: Runtime;
     /** Where the next credential comes from; the server unless given. */
     readonly renew?: (current: Credential) => Promise<Credential>;
+    /** Makes the key of each renewal; one that nobody can read unless given. */
+    readonly createKey?: () => InstanceKey;
+    readonly onRenewed?: (credential: Credential) => void;
   }) {
     const { enrolled, server, runtime } = options;
     const checkpoint = new LatestCheckpoint({
@@ -101,12 +107,14 @@ export class AgentSession {
     });
     this.server = server;
     this.runtime = runtime;
+    this.#createKey = options.createKey ?? createInstanceKey;
     this.#writer = new IntentWriter({ agentId: options.agentId, runtime, seen: () => checkpoint.seen() });
     this.outcomes = new OutcomeSpool({ send: (outcome) => this.#sendOutcome(outcome), runtime });
     this.holder = new SvidHolder({
       first: enrolled.credential,
       renew: options.renew ?? ((current) => this.#renew(current)),
       instanceExpiresAt: enrolled.answer.instance_expires_at,
+      ...(options.onRenewed && { onRenewed: options.onRenewed }),
       runtime,
     });
     server.retain();
@@ -148,6 +156,13 @@ export class AgentSession {
       const { headers } = this.#signCall(call, { credential, audience });
       return this.server.call({ ...rest, agent: credential.serverAgent, headers });
     });
+  }
+
+  /** Headers that open this instance's own lease: an intent for exactly that upgrade. */
+  leaseHeaders(): Readonly<Record<string, string>> {
+    const call = { action: "hold:lease", method: "GET", target: LEASE_PATH } as const;
+    const audience = this.server.discovery.server_id;
+    return this.#signCall(call, { credential: this.holder.current(), audience }).headers;
   }
 
   /**
@@ -203,6 +218,7 @@ export class AgentSession {
     return renewCredential({
       server,
       current,
+      key: this.#createKey(),
       runtime,
       sign: (body) => {
         const audience = server.discovery.server_id;

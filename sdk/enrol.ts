@@ -20,7 +20,7 @@ import { type ErrorCode, TrustWardenError } from "@trustwarden/core/error.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
 import { type Credential, createCredential } from "./credential.ts";
 import type { ServerAddress } from "./first-contact.ts";
-import { createInstanceKey, type InstanceKey } from "./instance-key.ts";
+import type { InstanceKey } from "./instance-key.ts";
 import type { Runtime } from "./runtime.ts";
 import { encodeBody, type TrustServer } from "./trust-server.ts";
 
@@ -69,11 +69,13 @@ export async function enrol(options: {
   readonly envelope: string;
   readonly composition?: Composition | undefined;
   readonly runtime: Runtime;
+  /** Who else will hold the key; only the agent unless given. */
+  readonly custody?: "delivered";
 }): Promise<Enrolled> {
-  const { server, key, envelope, composition, runtime } = options;
+  const { server, key, envelope, composition, runtime, custody } = options;
   const declared = composition === undefined ? {} : { composition: formatComposition(composition) };
-  const rest = { enrolment: envelope, ...declared };
-  const body = await proveKey(server, key, digestOfEnrolment(envelope), rest);
+  const request = { enrolment: envelope, ...declared, ...(custody && { custody }) };
+  const body = await proveKey(server, key, digestOfEnrolment(envelope), request);
   const answer = await server.call({
     method: "POST",
     target: "/v1/instances",
@@ -93,10 +95,10 @@ export async function renewCredential(options: {
   readonly server: TrustServer;
   readonly current: Credential;
   readonly sign: SignRenewal;
+  readonly key: InstanceKey;
   readonly runtime: Runtime;
 }): Promise<Credential> {
-  const { server, current, sign, runtime } = options;
-  const key = createInstanceKey();
+  const { server, current, sign, key, runtime } = options;
   await server.refresh();
   const body = await proveKey(server, key, current.svid.leaf.sha256, {});
   const answer = await server.call({

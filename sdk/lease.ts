@@ -27,7 +27,8 @@ import { type PendingAct, RevocationView } from "@trustwarden/core/revocation/vi
 import { jitter, type Runtime } from "./runtime.ts";
 import { createPeerCheckedAgent, type PeerCheck } from "./tls.ts";
 
-const LEASE_PATH = "/v1/lease";
+/** Where the stop listener takes leases. */
+export const LEASE_PATH = "/v1/lease";
 const NONCE_BYTES = 16;
 /** Nothing from the server for this long means that the connection is dead, whatever TCP thinks. */
 const MAX_SILENCE_MS = 2 * LEASE_MS;
@@ -49,6 +50,8 @@ export interface LeaseOptions {
   readonly runtime: Runtime;
   /** How long `ready` waits; ten seconds unless given. */
   readonly readyTimeoutMs?: number;
+  /** Headers of each upgrade request: an agent's intent. Verifiers and nodes need none. */
+  readonly headers?: () => Readonly<Record<string, string>>;
   /** For whoever keeps copies of what the feed tells of. */
   readonly follower?: LeaseFollower;
 }
@@ -59,6 +62,8 @@ export interface LeaseFollower {
   readonly onTargets: (targets: readonly RevocationTarget[]) => void;
   /** A new connection, whose view starts at this epoch: what happened since the last one was not told. */
   readonly onConnected: (epoch: number) => void;
+  /** The server will not have us on this connection: revoked, expired, or asked for wrongly. It is tried again. */
+  readonly onRefused?: (status: number) => void;
 }
 
 /** A lease that keeps itself. */
@@ -97,6 +102,7 @@ class KeptLease implements Lease {
   readonly #readyTimeoutMs: number;
   readonly #waiting = new Set<PromiseWithResolvers<void>>();
   readonly #follower: LeaseFollower | undefined;
+  readonly #headers: () => Readonly<Record<string, string>>;
   #socket: Duplex | undefined;
   #beatTimer: NodeJS.Timeout | undefined;
   #retryTimer: NodeJS.Timeout | undefined;
@@ -107,7 +113,8 @@ class KeptLease implements Lease {
   #lastFrameMs = 0;
   #isClosed = false;
 
-  constructor({ stopUrl, peer, runtime, readyTimeoutMs, follower }: LeaseOptions) {
+  constructor({ stopUrl, peer, runtime, readyTimeoutMs, follower, headers }: LeaseOptions) {
+    this.#headers = headers ?? (() => ({}));
     this.#follower = follower;
     this.#readyTimeoutMs = readyTimeoutMs ?? READY_TIMEOUT_MS;
     this.#url = new URL(LEASE_PATH, stopUrl);
@@ -157,12 +164,15 @@ class KeptLease implements Lease {
     const upgrade = request(this.#url, {
       agent: this.#agent,
       timeout: UPGRADE_TIMEOUT_MS,
-      headers: { connection: "Upgrade", upgrade: LEASE_PROTOCOL },
+      headers: { ...this.#headers(), connection: "Upgrade", upgrade: LEASE_PROTOCOL },
     });
     let failure: unknown;
     let isUpgraded = false;
     upgrade.once("timeout", () => upgrade.destroy(unreachable("upgrade timeout")));
-    upgrade.once("response", (answer) => upgrade.destroy(unreachable(`status ${answer.statusCode}`)));
+    upgrade.once("response", ({ statusCode = 0 }) => {
+      upgrade.destroy(unreachable(`status ${statusCode}`));
+      if (statusCode === 401 || statusCode === 403) this.#follower?.onRefused?.(statusCode);
+    });
     upgrade.once("error", (error) => {
       failure = error;
     });

@@ -209,6 +209,11 @@ export class TrustServer implements Watched {
     this.#federated = parseBundleMap(await this.readText(BUNDLES_PATH));
   }
 
+  /** The own trust domain's bundle, then those of federated ones as they were last read. */
+  knownBundles(): readonly TrustBundle[] {
+    return [this.#bundle, ...this.#federated.values()];
+  }
+
   /** Reads what the server says of itself. @throws TrustWardenError `server_untrusted` when that is another server. */
   async discover(): Promise<void> {
     const atMs = this.runtime.monotonicMs();

@@ -108,7 +108,8 @@ async function open(options: {
     throw new TrustWardenError("server_untrusted", { reason: "id" });
   const holder = new SvidHolder({
     first: credential,
-    renew: (current) => renewCredential({ server, current, sign: () => ({}), runtime }),
+    renew: (current) =>
+      renewCredential({ server, current, key: createInstanceKey(), sign: () => ({}), runtime }),
     instanceExpiresAt: answer.instance_expires_at,
     onRenewed: ({ svidChain, key }) => fresh.update(key.createTlsOptions(svidChain)),
     runtime,

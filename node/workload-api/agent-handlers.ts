@@ -6,11 +6,11 @@
 import { status } from "@grpc/grpc-js";
 import { grpcFailure } from "./grpc-status.ts";
 import { answerWith, type HandlerContext } from "./handlers.ts";
-import type { DescribeResponse, UnaryCall } from "./protocol.ts";
+import type { DescribeResponse, GrantRequest, GrantResponse, UnaryCall } from "./protocol.ts";
 
 /** What `grpc-js` takes for `AgentApi`. */
 export function createAgentHandlers(context: HandlerContext) {
-  return { Describe: answerWith(context, describe) };
+  return { Describe: answerWith(context, describe), Grant: answerWith(context, grant) };
 }
 
 async function describe(
@@ -34,4 +34,12 @@ async function describe(
       hint: instance.hint,
     })),
   };
+}
+
+async function grant(
+  call: UnaryCall<GrantRequest, GrantResponse>,
+  { source, gate }: HandlerContext,
+): Promise<GrantResponse> {
+  if (source.grant === undefined) throw grpcFailure(status.UNIMPLEMENTED, "this endpoint grants nothing");
+  return { grant: await source.grant(gate.peerOf(call), call.request.request) };
 }

@@ -72,6 +72,14 @@ export interface DescribeResponse {
   readonly instances: readonly Readonly<Record<string, string | number | readonly string[]>>[];
 }
 
+export interface GrantRequest {
+  readonly request: string;
+}
+
+export interface GrantResponse {
+  readonly grant: string;
+}
+
 export type StreamCall<Response> = ServerWritableStream<object, Response>;
 export type UnaryCall<Request, Response> = ServerUnaryCall<Request, Response>;
 

@@ -136,7 +136,7 @@ permitted if {
 permitted if {
 	input.plane == "control"
 	input.principal.kind == "agent"
-	input.action.name in {"renew:svid", "issue:jwt-svid"}
+	input.action.name in {"renew:svid", "issue:jwt-svid", "hold:lease"}
 	input.subject == "self"
 }
 

@@ -231,6 +231,7 @@ permitted_table := {
 	"agent": {
 		"renew:svid": {"self"},
 		"issue:jwt-svid": {"self"},
+		"hold:lease": {"self"},
 		"revoke:instance": {"self", "descendant"},
 		"read:ledger": {"self", "descendant"},
 		"narrow:instance": {"descendant"},

@@ -1,5 +1,5 @@
 /**
- * The one upgrade that is served: a verifier's or node's lease, on the stop listener. It walks the same path as every request;
+ * The one upgrade that is served: the lease of a verifier, a node or an agent's launcher, on the stop listener. It walks the same path as every request;
  * when the guard lets it through, the revocation feed takes the socket over.
  */
 import type { IncomingMessage } from "node:http";
@@ -97,8 +97,8 @@ function arrivalOf(
 }
 
 function holderOf({ principal }: Caller): { readonly spiffeId: string; readonly instanceId: string } {
-  if (principal.kind !== "verifier" && principal.kind !== "node")
-    throw new Error("only verifiers and nodes hold leases");
+  if (principal.kind !== "verifier" && principal.kind !== "node" && principal.kind !== "agent")
+    throw new Error("only instances hold leases");
   return { spiffeId: principal.spiffeId, instanceId: principal.instanceId };
 }
 

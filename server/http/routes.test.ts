@@ -55,10 +55,10 @@ describe("the route table", () => {
     expect(rows.every(({ method }) => method === "GET")).toBe(true);
   });
 
-  it("has one upgrade: the lease, for verifiers, on the stop listener", () => {
+  it("has one upgrade: the lease, for instances, on the stop listener", () => {
     const upgrades = ROUTES.filter(({ answer }) => answer === "upgrade");
     expect(upgrades.map(({ path, access, listeners }) => ({ path, access, listeners }))).toEqual([
-      { path: "/v1/lease", access: ["verifier", "node"], listeners: ["stop"] },
+      { path: "/v1/lease", access: ["verifier", "node", "agent"], listeners: ["stop"] },
     ]);
   });
 

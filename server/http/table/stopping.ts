@@ -46,7 +46,7 @@ export const STOPPING_ROUTES: readonly Route[] = [
     path: "/v1/lease",
     listeners: ["stop"],
     summary: `Upgrade to ${LEASE_PROTOCOL}`,
-    access: ["verifier", "node"],
+    access: ["verifier", "node", "agent"],
     recording: "single",
     kind: "admin",
     answer: "upgrade",

@@ -1,0 +1,217 @@
+/**
+ * `warden run`: gives an unmodified program an identity of its own, takes the secrets out of its environment, and ends the
+ * identity with the program.
+ *
+ * Everything that is said goes to standard error: standard output is the program's.
+ */
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { LaunchIdentity, RunReport, SandboxPlan } from "@trustwarden/node/launcher/run.ts";
+import type { Command } from "commander";
+import { examples, type Runtime, repeatable, runCommand, type Session, wholeNumber } from "../command.ts";
+import { formatSeconds } from "../output.ts";
+import { issueOwnerTicket } from "../owner-ticket.ts";
+
+const TICKET_VALID_FOR = "1m";
+const MAX_ID = 4_294_967_294;
+/** Of a home directory, what holds credentials by custom: hidden from a sandbox even when it sees the home. */
+const PRIVATE_PLACES = [
+  ".ssh",
+  ".gnupg",
+  ".aws",
+  ".azure",
+  ".kube",
+  ".docker",
+  ".config",
+  ".netrc",
+  ".npmrc",
+  ".pypirc",
+  ".local/share",
+] as const;
+
+interface RunCommandOptions {
+  readonly agent?: string;
+  readonly path: string;
+  readonly scope?: readonly string[];
+  readonly ttl: string;
+  readonly owner?: string;
+  readonly parent?: true;
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly sandbox?: true;
+  readonly allow?: readonly string[];
+  readonly readOnly?: readonly string[];
+  readonly envKeep?: readonly string[];
+  readonly endOnRevoke: boolean;
+  readonly report: boolean;
+}
+
+export function addRunCommand(program: Command, runtime: Runtime): void {
+  program
+    .command("run")
+    .description(
+      "run a program with an identity of its own: SVID by the Workload API, no secrets in its environment",
+    )
+    .argument("<command...>", "the program and its arguments, after --")
+    .option("--agent <name>", "of the agent; needed with --owner and --parent")
+    .option("--path <path>", "its place, such as team/finance", "")
+    .addOption(repeatable("--scope <atom>", "what it may do, verb:type[:path]; repeat for each"))
+    .option("--ttl <time>", "lifetime of the instance", "8h")
+    .option("--owner <name>", "whose key on this machine permits it; else TRUSTWARDEN_TICKET does")
+    .option("--parent", "as a child of the agent that this command runs in (SPIFFE_ENDPOINT_SOCKET)")
+    .option(
+      "--uid <n>",
+      "run it as this account, which then is what binds the identity; needs root",
+      wholeNumber(1, MAX_ID),
+    )
+    .option("--gid <n>", "with --uid; the same number unless given", wholeNumber(1, MAX_ID))
+    .option("--sandbox", "Linux: own processes, files and network; the only way out is --allow")
+    .addOption(
+      repeatable("--allow <host:port>", "with --sandbox: a place that HTTPS may reach; repeat for each"),
+    )
+    .addOption(repeatable("--read-only <path>", "with --sandbox: a path that it may read; repeat for each"))
+    .addOption(
+      repeatable(
+        "--env-keep <name>",
+        "pass this variable on although it looks like a secret; repeat for each",
+      ),
+    )
+    .option(
+      "--no-end-on-revoke",
+      "when the identity is revoked, cut the streams and leave the program running",
+    )
+    .option("--no-report", "say nothing about what was given and removed")
+    .addHelpText(
+      "after",
+      examples(
+        "warden run --owner alice --agent crawler --scope fetch:web --ttl 1h -- python crawler.py",
+        "TRUSTWARDEN_TICKET=tw1.… warden run -- ./agent",
+        "warden run --owner alice --agent crawler --scope fetch:web --sandbox --allow api.example:443 -- node crawler.js",
+        "warden run --parent --agent helper --scope fetch:web:docs --ttl 10m -- ./helper     # inside another run",
+      ),
+    )
+    .action((words: readonly string[], options: RunCommandOptions, command: Command) =>
+      runCommand({
+        runtime,
+        command,
+        refusal: "The program was not run.",
+        run: async (session) => {
+          runtime.setExitCode(await run(session, words, options));
+        },
+      }),
+    );
+}
+
+async function run(
+  session: Session,
+  command: readonly string[],
+  options: RunCommandOptions,
+): Promise<number> {
+  const { io, output } = session;
+  const identity = await identityOf(session, options);
+  const [{ runLaunched }, { systemRuntime }] = await Promise.all([
+    import("@trustwarden/node/launcher/run.ts"),
+    import("trustwarden"),
+  ]);
+  const result = await runLaunched({
+    identity,
+    command,
+    environment: io.env,
+    keep: options.envKeep ?? [],
+    account: accountOf(options),
+    sandbox: await sandboxOf(session, options),
+    endsOnRevoke: options.endOnRevoke,
+    isOnTerminal: process.stdin.isTTY === true,
+    runtime: systemRuntime,
+    onReady: (report) => {
+      if (options.report) for (const line of formatReport(report)) output.note(line);
+    },
+    signals: process,
+  });
+  if (result.isRevoked) output.note("warden: the identity was revoked while the program ran.");
+  for (const place of result.refusedPlaces) output.note(`warden: the sandbox refused ${place}`);
+  return result.exitCode;
+}
+
+async function identityOf(session: Session, options: RunCommandOptions): Promise<LaunchIdentity> {
+  const { env } = session.io;
+  const { owner, agent, scope, ttl, path } = options;
+  if (options.parent === true) {
+    const socketPath = env.SPIFFE_ENDPOINT_SOCKET;
+    if (agent === undefined || scope === undefined)
+      throw new TrustWardenError("usage", { why: "--parent needs --agent and --scope" });
+    if (socketPath === undefined)
+      throw new TrustWardenError("parent_proof_missing", { reason: "SPIFFE_ENDPOINT_SOCKET" });
+    return { kind: "parent", socketPath, child: { name: agent, scope, ttl } };
+  }
+  if (owner !== undefined) {
+    if (agent === undefined || scope === undefined)
+      throw new TrustWardenError("usage", { why: "--owner needs --agent and --scope" });
+    const made = await issueOwnerTicket(session, {
+      owner,
+      path,
+      name: agent,
+      scope,
+      ttl,
+      validFor: TICKET_VALID_FOR,
+      depth: 3,
+      fanOut: 16,
+    });
+    return { kind: "ticket", ticket: made.value };
+  }
+  const ticket = env.TRUSTWARDEN_TICKET;
+  if (ticket === undefined || ticket === "") throw new TrustWardenError("ticket_missing");
+  return { kind: "ticket", ticket };
+}
+
+function accountOf({
+  uid,
+  gid,
+}: RunCommandOptions): { readonly uid: number; readonly gid: number } | undefined {
+  if (uid === undefined) {
+    if (gid !== undefined) throw new TrustWardenError("usage", { why: "--gid goes with --uid" });
+    return undefined;
+  }
+  return { uid, gid: gid ?? uid };
+}
+
+async function sandboxOf({ paths }: Session, options: RunCommandOptions): Promise<SandboxPlan | undefined> {
+  const { allow = [], readOnly = [] } = options;
+  if (options.sandbox !== true) {
+    if (allow.length + readOnly.length > 0)
+      throw new TrustWardenError("usage", { why: "--allow and --read-only go with --sandbox" });
+    return undefined;
+  }
+  if (options.uid !== undefined)
+    throw new TrustWardenError("usage", { why: "--sandbox has an account of its own" });
+  const { parsePlace } = await import("@trustwarden/node/launcher/way-out.ts");
+  const home = homedir();
+  return {
+    workingDirectory: process.cwd(),
+    readOnly,
+    hidden: [paths.dataDir, paths.configDir, ...PRIVATE_PLACES.map((name) => join(home, name))],
+    allowed: allow.map(parsePlace),
+  };
+}
+
+function formatReport({
+  spiffeId,
+  scope,
+  expiresAt,
+  strength,
+  boundBy,
+  environment,
+}: RunReport): readonly string[] {
+  const { removed, kept } = environment;
+  const names = removed.map(({ name, reason }) => `${name} (${reason})`).join(", ");
+  return [
+    `warden: ${spiffeId}`,
+    `warden: scope ${scope.join(" ")}, until ${formatSeconds(expiresAt)}`,
+    `warden: bound to ${boundBy}: ${strength === "launcher" ? "launcher" : "same_uid, so any process of that account can use it; --uid or --sandbox is stronger"}`,
+    removed.length === 0
+      ? "warden: nothing in the environment looked like a secret"
+      : `warden: not passed on: ${names}`,
+    ...(kept.length === 0 ? [] : [`warden: passed on although it looks like a secret: ${kept.join(", ")}`]),
+  ];
+}

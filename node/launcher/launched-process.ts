@@ -1,0 +1,111 @@
+/**
+ * The launched process: started inside its binding, signalled as its launcher is, and never outliving it.
+ *
+ * A shell line joins the control group before the program begins, so that nothing of the program runs outside it; a pipe
+ * to that shell would be no use, since exec keeps the process. `setpriv` takes the account and asks the kernel to end the
+ * process when its launcher dies.
+ *
+ * @see setpriv(1), prctl(2) PR_SET_PDEATHSIG
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { constants } from "node:os";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+
+/** As shells say it. */
+const NOT_FOUND = 127;
+const NOT_EXECUTABLE = 126;
+const SIGNAL_BASE = 128;
+/** From asking to ending by force. */
+const KILL_AFTER_MS = 5_000;
+const FORWARDED = ["SIGHUP", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGCONT"] as const;
+const SETPRIV = ["/usr/bin/setpriv", "/bin/setpriv"] as const;
+/** Joins a group, then becomes the program; the group's file is the first argument. */
+const JOIN = 'echo $$ > "$0" && exec "$@"';
+
+/** What is started. */
+export interface LaunchOptions {
+  readonly command: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
+  /** A control group's `cgroup.procs`. */
+  readonly joinFile?: string | undefined;
+  /** Another account; needs root. */
+  readonly account?: { readonly uid: number; readonly gid: number } | undefined;
+  /** Whether a terminal tells the process of an interrupt by itself. */
+  readonly isOnTerminal: boolean;
+}
+
+/** A process that runs. */
+export interface LaunchedProcess {
+  readonly pid: number;
+  /** The exit code as a shell would give it. */
+  readonly ended: Promise<number>;
+  /** Asks it to end, and insists after five seconds. */
+  readonly stop: () => void;
+  /** Passes the launcher's signals on until it has ended. */
+  readonly forwardSignals: (signals: NodeJS.EventEmitter) => void;
+}
+
+/**
+ * Starts the process.
+ *
+ * @throws TrustWardenError `launch_failed` when the program cannot be started, or the account cannot be taken.
+ */
+export async function launchProcess(options: LaunchOptions): Promise<LaunchedProcess> {
+  const [program = "", ...rest] = formatCommand(options);
+  const child = spawn(program, rest, { stdio: "inherit", env: { ...options.environment } });
+  const ended = endOf(child);
+  const started = Promise.withResolvers<void>();
+  child.once("spawn", started.resolve);
+  child.once("error", (cause) =>
+    started.reject(new TrustWardenError("launch_failed", { program: program.slice(0, 256) }, { cause })),
+  );
+  await started.promise;
+  const { pid } = child;
+  if (pid === undefined) throw new TrustWardenError("launch_failed", { program });
+  return {
+    pid,
+    ended,
+    stop: () => stop(child),
+    forwardSignals: (signals) => forward(child, signals, options.isOnTerminal),
+  };
+}
+
+function formatCommand({ command, joinFile, account }: LaunchOptions): readonly string[] {
+  const setpriv = SETPRIV.find((path) => existsSync(path));
+  if (setpriv === undefined && account !== undefined)
+    throw new TrustWardenError("launch_failed", {
+      reason: "setpriv (util-linux) is needed to change the account",
+    });
+  const identity =
+    account === undefined ? [] : ["--reuid", `${account.uid}`, "--regid", `${account.gid}`, "--clear-groups"];
+  const bound =
+    setpriv === undefined ? command : [setpriv, ...identity, "--pdeathsig", "KILL", "--", ...command];
+  // The group is joined first, with the launcher's rights.
+  return joinFile === undefined ? bound : ["/bin/sh", "-c", JOIN, joinFile, ...bound];
+}
+
+async function endOf(child: ChildProcess): Promise<number> {
+  const { promise, resolve } = Promise.withResolvers<number>();
+  child.once("error", (error) =>
+    resolve("code" in error && error.code === "EACCES" ? NOT_EXECUTABLE : NOT_FOUND),
+  );
+  child.once("exit", (code, signal) =>
+    resolve(code ?? SIGNAL_BASE + (signal === null ? 0 : constants.signals[signal])),
+  );
+  return promise;
+}
+
+function stop(child: ChildProcess): void {
+  child.kill("SIGTERM");
+  const timer = setTimeout(() => child.kill("SIGKILL"), KILL_AFTER_MS);
+  child.once("exit", () => clearTimeout(timer));
+}
+
+/** The terminal sends its interrupt to the whole foreground group; passing it on as well would make it two. */
+function forward(child: ChildProcess, signals: NodeJS.EventEmitter, isOnTerminal: boolean): void {
+  for (const signal of FORWARDED) signals.on(signal, () => child.kill(signal));
+  signals.on("SIGINT", () => {
+    if (!isOnTerminal) child.kill("SIGINT");
+  });
+}

@@ -1,0 +1,260 @@
+/**
+ * `warden run`, without its command line: an identity, a socket that only the launched process can use, the process, and
+ * the end of all three together.
+ *
+ * The order: identity first (a process that cannot have one is not started), then the socket, then the process inside its
+ * binding. Nobody belongs to the socket until the process runs. When the process ends, its instance is ended everywhere;
+ * when the instance is revoked, the streams end and, unless told otherwise, the process is asked to end.
+ *
+ * @see docs/guides/warden-run.md
+ */
+import { chmodSync, chownSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { type ChildOptions, DeliveredIdentity, nowSeconds, type Runtime } from "trustwarden/peer.ts";
+import { createWorkloadApi } from "../workload-api/workload-api.ts";
+import {
+  type Binding,
+  bindToAccount,
+  bindToControlGroup,
+  bindToNamespaceBelow,
+  bindToSameAccount,
+} from "./binding.ts";
+import { type ControlGroupHandle, createControlGroup } from "./control-group.ts";
+import { type CleanEnvironment, cleanEnvironment } from "./environment.ts";
+import { type LaunchedProcess, launchProcess } from "./launched-process.ts";
+import { LaunchedSource } from "./launched-source.ts";
+import { requestParentGrant } from "./parent-grant.ts";
+import { formatSandboxArguments, requireSandbox, SANDBOX_PROGRAM } from "./sandbox.ts";
+import { openWayOut, type Place, type WayOut } from "./way-out.ts";
+
+const SOCKET = "agent.sock";
+const WAY_OUT_SOCKET = "out.sock";
+/** For telling the server that the instance is over. */
+const END_TIMEOUT_MS = 5_000;
+
+/** Where the identity comes from. */
+export type LaunchIdentity =
+  | { readonly kind: "ticket"; readonly ticket: string }
+  /** A child of the process that asks; `socketPath` is that process's own endpoint. */
+  | { readonly kind: "parent"; readonly socketPath: string; readonly child: ChildOptions };
+
+/** What is run, and how. */
+export interface RunOptions {
+  readonly identity: LaunchIdentity;
+  readonly command: readonly string[];
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly keep: readonly string[];
+  readonly account?: { readonly uid: number; readonly gid: number } | undefined;
+  readonly sandbox?: SandboxPlan | undefined;
+  /** Whether a revoked process is ended, not only cut off. */
+  readonly endsOnRevoke: boolean;
+  readonly isOnTerminal: boolean;
+  readonly runtime: Runtime;
+  /** Told once, before the process starts. */
+  readonly onReady: (report: RunReport) => void;
+  readonly signals: NodeJS.EventEmitter;
+}
+
+/** The walls, as an operator wants them. */
+export interface SandboxPlan {
+  readonly workingDirectory: string;
+  readonly readOnly: readonly string[];
+  readonly hidden: readonly string[];
+  readonly allowed: readonly Place[];
+}
+
+/** What the launched process gets. */
+export interface RunReport {
+  readonly spiffeId: string;
+  readonly scope: readonly string[];
+  /** Unix seconds. */
+  readonly expiresAt: number;
+  readonly socketPath: string;
+  readonly strength: Binding["strength"];
+  readonly boundBy: string;
+  readonly environment: Pick<CleanEnvironment, "removed" | "kept">;
+}
+
+/** What came of it. */
+export interface RunResult {
+  readonly exitCode: number;
+  readonly isRevoked: boolean;
+  /** Places that the sandbox asked for and was refused. */
+  readonly refusedPlaces: readonly string[];
+}
+
+/**
+ * Runs a command with an identity of its own.
+ *
+ * @throws TrustWardenError `sandbox_unavailable`, `launch_failed`, `endpoint_malformed`, and the codes of enrolment.
+ */
+export async function runLaunched(options: RunOptions): Promise<RunResult> {
+  if (options.sandbox !== undefined) requireSandbox();
+  const events = new LaunchEvents();
+  const identity = await enrolIdentity(options, events);
+  const cleanups: (() => Promise<void> | void)[] = [() => identity.close()];
+  try {
+    await identity.ready();
+    return await serveAndRun({ options, identity, events, cleanups });
+  } finally {
+    for (const clean of cleanups.toReversed()) await clean();
+  }
+}
+
+/** What the identity tells, before there is anybody to tell. */
+class LaunchEvents {
+  onChange: () => void = () => {};
+  onRevoked: () => void = () => {
+    this.isRevoked = true;
+  };
+  isRevoked = false;
+}
+
+function enrolIdentity({ identity, runtime }: RunOptions, events: LaunchEvents): Promise<DeliveredIdentity> {
+  const given = {
+    runtime,
+    events: { onChange: () => events.onChange(), onRevoked: () => events.onRevoked() },
+  };
+  switch (identity.kind) {
+    case "ticket":
+      return DeliveredIdentity.fromTicket({ ticket: identity.ticket, ...given });
+    case "parent": {
+      const { child, socketPath } = identity;
+      return DeliveredIdentity.fromParent({
+        child,
+        grant: (request) => requestParentGrant(socketPath, request),
+        ...given,
+      });
+    }
+  }
+}
+
+async function serveAndRun(parts: {
+  readonly options: RunOptions;
+  readonly identity: DeliveredIdentity;
+  readonly events: LaunchEvents;
+  readonly cleanups: (() => Promise<void> | void)[];
+}): Promise<RunResult> {
+  const { options, identity, events, cleanups } = parts;
+  const { runtime, account, sandbox } = options;
+  const directory = createRunDirectory(account);
+  cleanups.push(() => rmSync(directory, { recursive: true, force: true }));
+  let binding: Binding | undefined;
+  const source = new LaunchedSource({ identity, binding: () => binding });
+  const socketPath = join(directory, SOCKET);
+  const api = await createWorkloadApi({ source, socketPath, now: () => nowSeconds(runtime) });
+  cleanups.push(() => api.close());
+  const wayOut = await openWayOutFor(sandbox, directory);
+  if (wayOut !== undefined) cleanups.push(() => wayOut.close());
+  const group =
+    sandbox === undefined && account === undefined
+      ? createControlGroup(`trustwarden-${process.pid}`)
+      : undefined;
+  if (group !== undefined) cleanups.push(() => group.remove());
+  const environment = cleanEnvironment(options.environment, options);
+  const planned = planBinding(options, group);
+  options.onReady(formatReport({ identity, socketPath, binding: planned, environment }));
+  const launched = await launchProcess({
+    command: formatCommand(options, { directory, wayOut }),
+    environment: { ...environment.variables, SPIFFE_ENDPOINT_SOCKET: `unix://${socketPath}` },
+    joinFile: group?.joinFile,
+    account,
+    isOnTerminal: options.isOnTerminal,
+  });
+  binding = sandbox === undefined ? planned : bindToNamespaceBelow(launched.pid);
+  launched.forwardSignals(options.signals);
+  follow({ launched, source, events, group, endsOnRevoke: options.endsOnRevoke });
+  const exitCode = await launched.ended;
+  const { isRevoked } = events;
+  group?.kill();
+  source.end(new TrustWardenError("workload_gone"));
+  if (!isRevoked) await endInstance(identity);
+  return { exitCode, isRevoked, refusedPlaces: wayOut?.refused ?? [] };
+}
+
+/** A private directory that the launched account can enter and nobody else. */
+function createRunDirectory(account: RunOptions["account"]): string {
+  const directory = mkdtempSync(join(tmpdir(), "warden-run-"));
+  chmodSync(directory, 0o700);
+  if (account !== undefined) chownSync(directory, account.uid, account.gid);
+  return directory;
+}
+
+function openWayOutFor(sandbox: SandboxPlan | undefined, directory: string): Promise<WayOut | undefined> {
+  if (sandbox === undefined) return Promise.resolve(undefined);
+  return openWayOut({ socketPath: join(directory, WAY_OUT_SOCKET), allowed: sandbox.allowed });
+}
+
+function planBinding({ account, sandbox }: RunOptions, group: ControlGroupHandle | undefined): Binding {
+  if (sandbox !== undefined)
+    return { strength: "launcher", by: "process namespace of the sandbox", belongs: () => false };
+  const own = process.getuid?.() ?? 0;
+  if (account !== undefined && account.uid !== own) return bindToAccount(account.uid);
+  if (group !== undefined) return bindToControlGroup(group.path);
+  return bindToSameAccount(own);
+}
+
+function formatReport(parts: {
+  readonly identity: DeliveredIdentity;
+  readonly socketPath: string;
+  readonly binding: Binding;
+  readonly environment: CleanEnvironment;
+}): RunReport {
+  const { identity, socketPath, binding, environment } = parts;
+  const { spiffe_id, scope, instance_expires_at } = identity.answer;
+  const { removed, kept } = environment;
+  return {
+    spiffeId: spiffe_id,
+    scope,
+    expiresAt: instance_expires_at,
+    socketPath,
+    strength: binding.strength,
+    boundBy: binding.by,
+    environment: { removed, kept },
+  };
+}
+
+function formatCommand(
+  { command, sandbox }: RunOptions,
+  { directory, wayOut }: { readonly directory: string; readonly wayOut: WayOut | undefined },
+): readonly string[] {
+  if (sandbox === undefined || wayOut === undefined) return command;
+  // The forwarder is a program of this package, run by the same Node: both must be visible inside.
+  const forwarder = join(import.meta.dirname, "inside.ts");
+  const { workingDirectory, readOnly, hidden } = sandbox;
+  const visible = [...readOnly, dirname(process.execPath), import.meta.dirname];
+  const inside = [process.execPath, forwarder, wayOut.socketPath, ...command];
+  const walls = { runDirectory: directory, workingDirectory, readOnly: visible, hidden };
+  return [SANDBOX_PROGRAM, ...formatSandboxArguments(walls, inside)];
+}
+
+function follow(parts: {
+  readonly launched: LaunchedProcess;
+  readonly source: LaunchedSource;
+  readonly events: LaunchEvents;
+  readonly group: ControlGroupHandle | undefined;
+  readonly endsOnRevoke: boolean;
+}): void {
+  const { launched, source, events, endsOnRevoke } = parts;
+  const onRevoked = (): void => {
+    events.isRevoked = true;
+    source.end(new TrustWardenError("no_identity"));
+    if (endsOnRevoke) launched.stop();
+  };
+  events.onChange = () => source.publish();
+  events.onRevoked = onRevoked;
+  if (events.isRevoked) onRevoked();
+}
+
+/** The process is gone, and its instance with it; a server that cannot be reached lets it run out instead. */
+async function endInstance(identity: DeliveredIdentity): Promise<void> {
+  const limit = new Promise<void>((resolve) => setTimeout(resolve, END_TIMEOUT_MS).unref());
+  await Promise.race([identity.revoke("the launched process ended").catch(ignoreRefusal), limit]);
+}
+
+/** Safe: what could not be ended ends by itself within its SVID's life, and nobody has its key any more. */
+function ignoreRefusal(error: unknown): void {
+  if (!(error instanceof TrustWardenError)) throw error;
+}
