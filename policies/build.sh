@@ -66,7 +66,7 @@ check() {
   "$OPA" fmt --fail --diff trustwarden examples
   "$OPA" check --strict trustwarden examples
   "$OPA" check --strict --capabilities capabilities.json --ignore '*_test.rego' trustwarden examples
-  "$OPA" test trustwarden examples
+  "$OPA" test --timeout 120s trustwarden examples
   "$REGAL" lint --config-file .regal/config.yaml trustwarden examples
   refuse_dangerous_builtins
   OPA_BIN=$OPA node mutation.ts
