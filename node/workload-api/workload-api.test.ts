@@ -1,6 +1,8 @@
 /** The endpoint on a real socket, called by a real process through real gRPC; only the identities are made up here. */
 import { createPrivateKey, createPublicKey, X509Certificate } from "node:crypto";
-import { chmodSync, existsSync, statSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { chmodSync, existsSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import { createTestDomain } from "@trustwarden/core/agentid/certificate.test.support.ts";
@@ -9,6 +11,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
   createMemorySource,
+  createTestClient,
   deliverSvid,
   issueTestJwt,
   NOW,
@@ -201,7 +204,6 @@ describe("what goes wrong", () => {
 
   it("refuses a process its 129th stream with ResourceExhausted, and serves it again when one has ended", async () => {
     const { source, client } = endpoint;
-    const { createTestClient } = await import("./endpoint.test.support.ts");
     const clients = [
       client,
       createTestClient(endpoint.api.socketPath),
@@ -382,6 +384,25 @@ describe("profiles and services", () => {
 });
 
 describe("the socket", () => {
+  it("holds no descriptor of a connection that has gone, served or not", async () => {
+    const touch = async (count: number) => {
+      for (let number = 0; number < count; number += 1) {
+        const client = createTestClient(endpoint.api.socketPath);
+        if (number % 10 === 0) await client.unary("Describe", {});
+        client.close();
+        const socket = connect(endpoint.api.socketPath);
+        await once(socket, "connect");
+        socket.destroy();
+      }
+      await expect.poll(() => endpoint.api.connectionCount(), { timeout: 5000 }).toBe(0);
+    };
+    const descriptors = () => readdirSync("/proc/self/fd").length;
+    await touch(20);
+    const before = descriptors();
+    await touch(300);
+    await expect.poll(descriptors, { timeout: 5000 }).toBeLessThanOrEqual(before);
+  });
+
   const start = (socketPath: string) =>
     createWorkloadApi({ source: createMemorySource(createTestDomain()), socketPath, now: () => NOW });
 
