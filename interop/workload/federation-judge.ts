@@ -1,6 +1,6 @@
 /**
  * A real SPIRE server and ours, federated both ways by `https_spiffe`: each fetches the other's bundle and its next one,
- * each side's Workload API then proves the other's tokens, and neither believes an endpoint that is not the named one.
+ * each side's Workload API then proves the other's workloads, and neither believes an endpoint that is not the named one.
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -22,7 +22,7 @@ const AUDIENCE = "https://federated.test";
 const PATIENCE_MS = 45_000;
 const POLL_MS = 500;
 
-export const federationJudge: Judge = { name: "spire-federation 1.15.3", run: judgeFederation };
+export const federationJudge: Judge = { name: "spire-federation-workloads 1.15.3", run: judgeFederation };
 
 interface Sides {
   readonly lab: Lab;
