@@ -130,6 +130,13 @@ export const CREDENTIALS_WEAKENINGS = {
       replace: "",
     },
   ],
+  "revoked-authority-believed": [
+    {
+      file: "core/agentid/x509-svid.ts",
+      find: "  requireUnrevoked(path, bundle);\n",
+      replace: "",
+    },
+  ],
   "any-head-size": [
     {
       file: "server/http/arrival.ts",
