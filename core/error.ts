@@ -148,6 +148,7 @@ export const ERRORS = {
   decision_stale: { status: 503, message: UNAVAILABLE },
   policy_unavailable: { status: 503, message: UNAVAILABLE },
   store_unavailable: { status: 503, message: UNAVAILABLE },
+  signer_unavailable: { status: 503, message: UNAVAILABLE },
   authority_expired: { status: 503, message: UNAVAILABLE },
   clock_rolled_back: { status: 503, message: UNAVAILABLE },
   rate_limited: { status: 429, message: "Too many requests; wait and try again." },

@@ -30,6 +30,8 @@ import { encodeBody, type ServerCall, type TrustServer } from "./trust-server.ts
 const MAX_KEPT_RECEIPTS = 256;
 const NO_PARAMS = { params: null, salt: null };
 const SALT_BYTES = 32;
+/** With the question every 20 seconds, everybody has renewed well within a minute. */
+const RENEWAL_SPREAD_MS = 15_000;
 
 /** Header of the intent's envelope, base64url. */
 export const INTENT_HEADER = "trustwarden-intent";
@@ -119,7 +121,7 @@ export class AgentSession {
     });
     server.retain();
     this.#unfollow = server.onAuthority(() => {
-      if (server.mustRenew(this.holder.leaf)) this.holder.renewSoon();
+      if (server.mustRenew(this.holder.leaf)) this.holder.renewSoon({ spreadMs: RENEWAL_SPREAD_MS });
     });
   }
 

@@ -23,6 +23,9 @@ export class SvidHolder {
   /** The one renewal under way. */
   #renewing: Promise<void> | undefined;
   #isClosed = false;
+  /** The server asks for a renewal that has not come yet. */
+  #isAsked = false;
+  #spreadMs = 0;
 
   constructor(options: {
     readonly first: Credential;
@@ -63,9 +66,16 @@ export class SvidHolder {
     return this.#credential.svid.leaf;
   }
 
-  /** Renews now, without anybody waiting: a failure is reported and tried again, as at half life. */
-  renewSoon(): void {
-    if (!this.#isClosed) void this.#renewInBackground();
+  /**
+   * Renews within `spreadMs`, without anybody waiting: what a thousand hear at one moment must not bring them all back
+   * at one moment. A failure is reported, and tried again after as long.
+   */
+  renewSoon({ spreadMs }: { readonly spreadMs: number }): void {
+    if (this.#isAsked) return;
+    this.#isAsked = true;
+    this.#spreadMs = spreadMs;
+    clearTimeout(this.#timer);
+    this.#scheduleIn(spreadMs * jitter(this.#runtime));
   }
 
   /** Renews now, or joins the renewal under way. @throws TrustWardenError the server's refusal. */
@@ -91,6 +101,7 @@ export class SvidHolder {
     }
     this.#credential.retire();
     this.#credential = next;
+    this.#isAsked = false;
     this.#scheduleAtHalfLife();
     this.#onRenewed(next);
   }
@@ -109,6 +120,11 @@ export class SvidHolder {
     this.#timer.unref();
   }
 
+  #retryMs(leftMs: number): number {
+    if (this.#isAsked) return MIN_RETRY_MS + this.#spreadMs * jitter(this.#runtime);
+    return Math.min(Math.max(leftMs / 4, MIN_RETRY_MS), MAX_RETRY_MS);
+  }
+
   async #renewInBackground(): Promise<void> {
     try {
       await this.renew();
@@ -123,7 +139,7 @@ export class SvidHolder {
         details: { id: svid.id, expiresAt },
       });
       const leftMs = expiresAt * 1000 - this.#runtime.nowMs();
-      if (leftMs > 0) this.#scheduleIn(Math.min(Math.max(leftMs / 4, MIN_RETRY_MS), MAX_RETRY_MS));
+      if (leftMs > 0) this.#scheduleIn(this.#retryMs(leftMs));
     }
   }
 }

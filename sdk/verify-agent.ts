@@ -36,6 +36,9 @@ const SERVER_LIMITS = {
   joinDuplicateHeaders: false,
 } as const;
 
+/** Services are fewer than agents, and agents find the way to a peer only while its chain counts. */
+const RENEWAL_SPREAD_MS = 2_000;
+
 /** How a service wants to be visited. */
 export interface VerifyAgentOptions {
   /** What each request means; nothing else is served. */
@@ -136,7 +139,7 @@ async function open(options: {
   const lease = createLease({ stopUrl: server.discovery.stop_url, peer, runtime, follower });
   server.retain();
   const unfollow = server.onAuthority(() => {
-    if (server.mustRenew(holder.leaf)) holder.renewSoon();
+    if (server.mustRenew(holder.leaf)) holder.renewSoon({ spreadMs: RENEWAL_SPREAD_MS });
   });
   await Promise.all([lease.ready(), refreshFederated(server, runtime)]);
   return { reception: { id, server, holder, lease, outcomes, runtime, unfollow }, fresh };

@@ -64,6 +64,18 @@ const settings = z.strictObject({
         .optional(),
     })
     .prefault({}),
+  /** Where the authority's keys are made and sign; keys of before stay where they are. */
+  signer: z
+    .discriminatedUnion("kind", [
+      z.strictObject({ kind: z.literal("sealed") }),
+      z.strictObject({
+        kind: z.literal("pkcs11"),
+        module: directory.describe("path of the token's library"),
+        token: z.string().min(1).max(32).describe("the token's label"),
+        pinFile: directory,
+      }),
+    ])
+    .prefault({ kind: "sealed" }),
   /** Holds the compiled policy, its manifest and its data. */
   policyDir: directory.default(POLICIES),
 });

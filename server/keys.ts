@@ -8,7 +8,7 @@ import { existsSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { AuthoritySlot } from "@trustwarden/core/agentid/authority-slots.ts";
 import { parseTrustDomain, type TrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
-import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
+import { encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Random } from "@trustwarden/core/id.ts";
 import type { Signer } from "@trustwarden/core/signer.ts";
@@ -23,6 +23,7 @@ import { createPrivateDirectory, readPrivateFile, writePrivateFile } from "./sig
 import { readSealedFile, writeSealedFile } from "./signer/sealed-file.ts";
 import { createPrivateKeyPkcs8, createSoftwareSigner } from "./signer/software.ts";
 import { openUnsealKey, type UnsealKey } from "./signer/unseal-key.ts";
+import type { TokenAccess } from "./store/ports.ts";
 
 /** Keys of the server itself, which are no authority's. */
 const ROLES = { server: "ES256", log: "Ed25519" } as const satisfies Record<string, Signer["algorithm"]>;
@@ -49,6 +50,7 @@ interface KeyPlace {
   readonly unsealKey: UnsealKey;
   readonly trustDomain: TrustDomain;
   readonly random: Random;
+  readonly token: TokenAccess | null;
   /** Unix seconds. */
   readonly now: number;
 }
@@ -61,7 +63,8 @@ interface KeyPlace {
  *   `config_invalid` when the directory holds state but no keys.
  */
 export async function openServerKeys(options: {
-  readonly config: Pick<ServerConfig, "dataDir" | "configDir" | "trustDomain">;
+  readonly config: Pick<ServerConfig, "dataDir" | "configDir" | "trustDomain"> &
+    Partial<Pick<ServerConfig, "signer">>;
   readonly random: Random;
   readonly now: number;
 }): Promise<ServerKeys> {
@@ -73,7 +76,8 @@ export async function openServerKeys(options: {
   }
   const unsealKey = openUnsealKey({ ...config, create: isFirstStart, random });
   const trustDomain = parseTrustDomain(config.trustDomain);
-  const place = { directory, unsealKey, trustDomain, random, now };
+  const token = openToken(config.signer);
+  const place = { directory, unsealKey, trustDomain, random, now, token };
   if (isFirstStart) {
     // First, so that a directory with keys always says whose they are.
     writePrivateFile(trustDomainFile(config.dataDir), encodeUtf8(`${trustDomain}\n`));
@@ -107,6 +111,13 @@ function openKeys(place: KeyPlace): ServerKeys {
     serverSigner: createSoftwareSigner(serverPkcs8),
     logSigner: createSoftwareSigner(readSealedFile(sealedFile(place, "log"))),
   };
+}
+
+/** The PIN is a secret file like any other, and never a setting. @throws TrustWardenError `file_mode_too_open`. */
+function openToken(signer: ServerConfig["signer"] | undefined): TokenAccess | null {
+  if (signer?.kind !== "pkcs11") return null;
+  const { module, token, pinFile } = signer;
+  return { module, token, pin: parseUtf8(readPrivateFile(pinFile)).trim() };
 }
 
 function sealedFile({ directory, unsealKey }: KeyPlace, role: Role) {

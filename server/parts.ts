@@ -154,6 +154,7 @@ async function openStore(
       trustDomain: config.trustDomain,
       firstAuthority: keys.firstAuthority,
       signingKeys: keys.ring.signingKeys(),
+      token: keys.ring.token,
       jwtIssuer: jwtIssuerOf(config),
       serverKeyPkcs8: keys.serverPkcs8,
     },

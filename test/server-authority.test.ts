@@ -162,7 +162,7 @@ describe("a rotation of the JWT key", () => {
     await step({ step: "prepare", kind: "jwt" });
     expect((await bundleOf()).jwtAuthorities.size).toBe(2);
     expect(await refused({ step: "activate", kind: "jwt" })).toBe("authority_not_published");
-    skewMs = 899_000;
+    skewMs = 840_000;
     expect(await refused({ step: "activate", kind: "jwt" })).toBe("authority_not_published");
     skewMs = 901_000;
     await step({ step: "activate", kind: "jwt" });

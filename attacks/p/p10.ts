@@ -1,81 +1,61 @@
-/** P10: an intermediate that leaked. */
-import { randomBytes } from "node:crypto";
-import { slotIdOf } from "@trustwarden/core/agentid/authority-slots.ts";
-import { parseCertificate } from "@trustwarden/core/agentid/certificate.ts";
-import { authorityStepAnswer } from "@trustwarden/core/api/authority.ts";
-import { parseBase64url } from "@trustwarden/core/bytes.ts";
-import { jsonOf, sendAdmin } from "../../test/support/http.ts";
-import { defineScenario, expect, expectSame } from "../scenario.ts";
-import { call, expectRefusal, UNPROVEN } from "../support/client.ts";
-import { forgeCertificate } from "../support/forged.ts";
-import { callAsAgent, visit } from "../support/visits.ts";
-import type { World } from "../support/world.ts";
+/** P10: a federated trust domain claims ours. */
+import { createTestDomain } from "@trustwarden/core/agentid/certificate.test.support.ts";
+import { parseTrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
+import { formatTrustBundle, parseTrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
+import { codeOf, send } from "../../test/support/http.ts";
+import { TRUST_DOMAIN } from "../../test/support/server.ts";
+import { defineScenario, expectSame } from "../scenario.ts";
+import { askFederation, openPartnerEndpoint } from "../support/partner.ts";
 
-const BUDGET_MS = 1000;
-
-async function step(world: World, body: object) {
-  const { adminSocket } = world.server;
-  const target = "/v1/authority/steps";
-  const answer = await sendAdmin(adminSocket, { method: "POST", target, body: JSON.stringify(body) });
-  expectSame(answer.status, 200, `the operator's step ${JSON.stringify(body)}`);
-  return authorityStepAnswer.parse(jsonOf(answer));
-}
-
-const issueJwt = (world: World, agent: Parameters<typeof callAsAgent>[1]) =>
-  callAsAgent(world, agent, {
-    method: "POST",
-    target: "/v1/jwt-svids",
-    body: JSON.stringify({ audience: "https://api.test" }),
-    headers: { "content-type": "application/json" },
-    action: "issue:jwt-svid",
-  });
+const PARTNER = "partner.test";
 
 /** Played by the runner. */
 export const scenario = defineScenario({
   id: "P10",
   title:
-    "an SVID of an intermediate that leaked and was revoked: an agent's own, and one that the thief makes",
-  expected: "refused by the server and by every service, within a second of the revocation",
-  weakening: "revoked-authority-believed",
+    "as the operator of a federated trust domain, publishes authorities in our name, our own keys, and asks for a relationship under our name",
+  expected: "refused: a bundle speaks for its own trust domain alone; the last good one stays",
+  weakening: "bundles-claim-anything",
   world: {},
-  mayChange: ["epoch"],
+  mayChange: [],
   prepare: async (world) => {
-    await world.finance();
-    const agent = await world.enrol(["read:transactions"]);
-    // The key is destroyed with its revocation, so the thief takes it now.
-    const forged = await forgeCertificate(world.home, {
-      uris: [`spiffe://acme.test/team/finance/thief/inst-${randomBytes(8).toString("hex")}`],
-    });
-    return { agent, forged };
+    const partner = createTestDomain(PARTNER);
+    const endpoint = await openPartnerEndpoint();
+    endpoint.publish({ body: formatTrustBundle(partner.bundle) });
+    const { url, ca } = endpoint;
+    const place = { profile: "https_web", url, web_ca: ca };
+    await askFederation(world, "", { trust_domain: PARTNER, endpoint: place });
+    const text = (await send(world.server.url, { target: "/v1/bundle" })).text;
+    return { endpoint, partner, ours: parseTrustBundle(text, parseTrustDomain(TRUST_DOMAIN)) };
   },
-  control: async (world, { agent }) => {
-    expectSame((await visit(world, { agent })).status, 200, "a visit before");
-    expectSame((await issueJwt(world, agent)).status, 200, "a call before");
-    const { renew } = await step(world, { step: "rotate", kind: "intermediate", force: true });
-    const [, issuer = ""] = agent.answer.svid_chain;
-    expectSame(renew, [slotIdOf(parseCertificate(parseBase64url(issuer)).spki)], "who is to renew");
-    expectSame((await visit(world, { agent })).status, 200, "a visit while the old one is only tainted");
+  control: async (world, { endpoint, partner }) => {
+    endpoint.publish({ body: formatTrustBundle({ ...partner.bundle, sequence: 2 }) });
+    const answer = await askFederation(world, `/${PARTNER}/refresh`, {});
+    expectSame(answer.status, 200, "the partner's next bundle is taken");
   },
-  attack: async (world, { agent, forged }) => {
-    const [, issuer = ""] = agent.answer.svid_chain;
-    const id = slotIdOf(parseCertificate(parseBase64url(issuer)).spki);
-    const { elapsed_ms } = await step(world, { step: "revoke", id });
-    expect(elapsed_ms < BUDGET_MS, `every service had heard of it after ${elapsed_ms} ms`);
-    expectRefusal(await issueJwt(world, agent), UNPROVEN, "the old SVID at the server");
-    const visited = await visit(world, { agent });
-    expectSame(visited.status, 401, "the old SVID at a service");
-    const thief = await call(
-      world.server.url,
-      { method: "POST", target: "/v1/svids/renew", body: "{}" },
-      { tls: forged.tls },
-    );
-    expect(
-      thief.status === 401 || thief.status === 400,
-      `the thief's SVID is refused, and not ${thief.status}`,
-    );
+  attack: async (world, { endpoint, ours }) => {
+    const before = await mapOf(world.server.url);
+    const claims = {
+      "authorities of its own in our name": createTestDomain(TRUST_DOMAIN).bundle,
+      "our own authorities": ours,
+    };
+    for (const [claim, bundle] of Object.entries(claims)) {
+      endpoint.publish({ body: formatTrustBundle({ ...bundle, sequence: 9 }) });
+      const answer = await askFederation(world, `/${PARTNER}/refresh`, {});
+      expectSame(codeOf(answer), "federation_bundle_refused", claim);
+    }
+    const bundle = formatTrustBundle(createTestDomain(TRUST_DOMAIN).bundle);
+    const direct = await askFederation(world, "", { trust_domain: TRUST_DOMAIN, endpoint: null, bundle });
+    expectSame(codeOf(direct), "federation_malformed", "a relationship under our own name");
+    expectSame(await mapOf(world.server.url), before, "the published bundles are as they were");
+    endpoint.close();
   },
   evidence: async (ledger) => {
-    await ledger.expect({ kind: "authority" }, 1);
-    await ledger.expect({ kind: "refuse", reason: "authority_revoked" }, { atLeast: 1 });
+    await ledger.expect({ kind: "refuse", principal: "operator", reason: "federation_bundle_refused" }, 2);
+    await ledger.expect({ kind: "federation" }, 0);
   },
 });
+
+async function mapOf(url: string): Promise<string> {
+  return (await send(url, { target: "/v1/bundles" })).text;
+}

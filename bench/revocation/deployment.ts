@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { formatOwnerKeyid, issueTicket } from "@trustwarden/core/agentid/enrolment.ts";
 import { formatTicketValue } from "@trustwarden/core/agentid/enrolment-value.ts";
+import { type AuthorityStepAnswer, authorityStepAnswer } from "@trustwarden/core/api/authority.ts";
 import { ownerAnswer, ticketAnswer } from "@trustwarden/core/api/identity.ts";
 import { discovery } from "@trustwarden/core/api/ledger.ts";
 import { type RevocationAnswer, revocationAnswer } from "@trustwarden/core/api/revocation.ts";
@@ -26,10 +27,12 @@ const INSTANCE_SECONDS = 3600;
 /** What the run needs of a server. */
 export interface Deployment {
   /** A ticket for one instance of an agent. */
-  agentTicket(name: string): string;
+  agentTicket(name: string, ttlSeconds?: number): string;
   verifierTicket(name: string): Promise<string>;
   /** As an operator; returns when the server says that everybody stopped. */
   revoke(instanceId: string): Promise<RevocationAnswer>;
+  /** A step of the authority, as an operator. */
+  stepAuthority(body: JsonObject): Promise<AuthorityStepAnswer>;
   close(): Promise<void>;
 }
 
@@ -49,11 +52,11 @@ export async function openDeployment(directory: string): Promise<Deployment> {
   const owner = ownerAnswer.parse(await ask("POST", "/v1/owners", { name: "bench", spki }));
   const { authorities_sha256 } = discovery.parse(await ask("GET", "/.well-known/trustwarden"));
   return {
-    agentTicket: (name) =>
+    agentTicket: (name, ttlSeconds = INSTANCE_SECONDS) =>
       formatTicketValue({
         authoritiesSha256: authorities_sha256,
         server: String(ready.url),
-        ticket: issueAgentTicket(signer, owner.owner_id, name),
+        ticket: issueAgentTicket(signer, owner.owner_id, { name, ttlSeconds }),
       }),
     verifierTicket: async (name) => {
       const body = { name, ttl_seconds: INSTANCE_SECONDS };
@@ -61,6 +64,7 @@ export async function openDeployment(directory: string): Promise<Deployment> {
     },
     revoke: async (id) =>
       revocationAnswer.parse(await ask("POST", "/v1/revocations", { target: { kind: "instance", id } })),
+    stepAuthority: async (body) => authorityStepAnswer.parse(await ask("POST", "/v1/authority/steps", body)),
     close: () => end(child),
   };
 }
@@ -73,7 +77,11 @@ export async function end(child: ChildProcess): Promise<void> {
   await exited;
 }
 
-function issueAgentTicket(signer: Signer, owner: string, name: string): string {
+function issueAgentTicket(
+  signer: Signer,
+  owner: string,
+  { name, ttlSeconds }: { readonly name: string; readonly ttlSeconds: number },
+): string {
   const now = Math.floor(Date.now() / 1000);
   const ticket = {
     v: 1,
@@ -86,7 +94,7 @@ function issueAgentTicket(signer: Signer, owner: string, name: string): string {
     path: "team/finance",
     name,
     scope: parseScope(["read:transactions"]),
-    ttl_seconds: INSTANCE_SECONDS,
+    ttl_seconds: ttlSeconds,
     limits: { depth: 0, fan_out: 0, budget: null },
   } as const;
   return issueTicket(ticket, signer, formatOwnerKeyid(signer.publicKey));

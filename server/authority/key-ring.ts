@@ -2,7 +2,7 @@
  * The private keys of the authority: makes them, hands them to who signs, and destroys them when they are done with.
  *
  * A key is durable before any state names it. A key that no state names was left by an interrupted step and is removed
- * at the next start; nothing was ever signed with it.
+ * at the next start; nothing was ever signed with it. One that was left in a token stays there, and signs nothing either.
  */
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -13,11 +13,13 @@ import {
 } from "@trustwarden/core/agentid/authority-slots.ts";
 import { encodeSpki } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { Random } from "@trustwarden/core/id.ts";
 import type { RootSigner } from "@trustwarden/core/signer.ts";
+import { createTokenKey, destroyTokenKey, openTokenSigner } from "../signer/pkcs11.ts";
 import { readSealedFile, type SealedFile, writeSealedFile } from "../signer/sealed-file.ts";
 import { createPrivateKeyPkcs8, createSoftwareSigner } from "../signer/software.ts";
 import type { UnsealKey } from "../signer/unseal-key.ts";
-import type { SigningKey } from "../store/ports.ts";
+import type { SigningKey, TokenAccess } from "../store/ports.ts";
 
 const KEY_FILE = /^(root|intermediate|jwt)-([0-9a-f]{40})\.key$/;
 
@@ -31,14 +33,28 @@ export type MadeKey = Pick<AuthoritySlot, "spki" | "custody" | "keyRef">;
 export class KeyRing {
   readonly #directory: string;
   readonly #unsealKey: UnsealKey;
+  readonly #random: Random;
+  /** Where new keys are made, when they are not made in files. */
+  readonly token: TokenAccess | null;
 
-  constructor(options: { readonly directory: string; readonly unsealKey: UnsealKey }) {
+  constructor(options: {
+    readonly directory: string;
+    readonly unsealKey: UnsealKey;
+    readonly random: Random;
+    readonly token: TokenAccess | null;
+  }) {
     this.#directory = options.directory;
     this.#unsealKey = options.unsealKey;
+    this.#random = options.random;
+    this.token = options.token;
   }
 
-  /** A new key, durable when this resolves. */
+  /** A new key, durable when this resolves. @throws TrustWardenError `signer_unavailable`. */
   async create(kind: AuthorityKind): Promise<MadeKey> {
+    if (this.token !== null) {
+      const { id, spki } = createTokenKey(this.token, this.#random);
+      return { spki, custody: "pkcs11", keyRef: id };
+    }
     const pkcs8 = createPrivateKeyPkcs8("ES256");
     const spki = encodeSpki(createSoftwareSigner(pkcs8).publicKey);
     writeSealedFile(this.#fileOf({ kind, id: slotIdOf(spki) }), pkcs8);
@@ -47,10 +63,11 @@ export class KeyRing {
 
   /** An online key, for the thread that signs with it. @throws TrustWardenError `seal_broken`, `file_mode_too_open`. */
   signingKey(name: KeyName): SigningKey {
+    if (name.custody === "pkcs11") return { kind: "pkcs11", ...this.#inToken(name) };
     return { kind: "sealed", pkcs8: readSealedFile(this.#fileOf(name)) };
   }
 
-  /** Every online key that is here, by the id of its slot. */
+  /** Every online key that is in a file, by the id of its slot. */
   signingKeys(): Readonly<Record<string, SigningKey>> {
     const names = this.#names().filter(({ kind }) => kind !== "root");
     return Object.fromEntries(names.map((name) => [name.id, this.signingKey(name)]));
@@ -58,6 +75,11 @@ export class KeyRing {
 
   /** @throws TrustWardenError `authority_conflict` for a key that is not here. */
   async rootSigner(name: KeyName): Promise<RootSigner> {
+    if (name.custody === "pkcs11") {
+      const { place, id } = this.#inToken(name);
+      const { publicKey, sign } = openTokenSigner(place, id);
+      return { publicKey, sign: async (data) => sign(data) };
+    }
     const file = this.#fileOf(name);
     if (!existsSync(file.path)) {
       throw new TrustWardenError("authority_conflict", { id: name.id, reason: "the root's key is not here" });
@@ -66,12 +88,12 @@ export class KeyRing {
     return { publicKey, sign: async (data) => sign(data) };
   }
 
-  /** Whether the key is in this ring, and not kept offline or destroyed. */
-  has(name: KeyName): boolean {
-    return existsSync(this.#fileOf(name).path);
-  }
-
   destroy(name: KeyName): void {
+    if (name.custody === "pkcs11") {
+      const { place, id } = this.#inToken(name);
+      destroyTokenKey(place, id);
+      return;
+    }
     rmSync(this.#fileOf(name).path, { force: true });
   }
 
@@ -80,6 +102,13 @@ export class KeyRing {
     const unknown = this.#names().filter(({ id }) => !slots.some((slot) => slot.id === id));
     for (const name of unknown) this.destroy(name);
     return unknown.length;
+  }
+
+  #inToken({ id, keyRef }: KeyName): { readonly place: TokenAccess; readonly id: string } {
+    if (this.token === null || keyRef === null) {
+      throw new TrustWardenError("signer_unavailable", { id, reason: "no token is configured" });
+    }
+    return { place: this.token, id: keyRef };
   }
 
   #names(): readonly KeyName[] {

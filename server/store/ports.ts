@@ -112,7 +112,17 @@ export interface RenewCommand {
 }
 
 /** A private key on its way to the thread that signs with it; memory only, never logged. */
-export type SigningKey = { readonly kind: "sealed"; readonly pkcs8: Uint8Array };
+export type SigningKey =
+  | { readonly kind: "sealed"; readonly pkcs8: Uint8Array }
+  | { readonly kind: "pkcs11"; readonly place: TokenAccess; readonly id: string };
+
+/** A hardware token and what opens it. Holds a secret: never logged. */
+export interface TokenAccess {
+  /** Path of the token's PKCS#11 library. */
+  readonly module: string;
+  readonly token: string;
+  readonly pin: string;
+}
 
 /** The authority with the successions that its roots signed, latest first. */
 export interface StoredAuthority extends AuthorityState {

@@ -17,7 +17,11 @@ export async function openAuthority(home: TestHome) {
   try {
     const state = readAuthority(database);
     const intermediate = activeSlotOf(state, "intermediate");
-    const pkcs8Of = (slot: typeof intermediate) => keys.ring.signingKey(slot).pkcs8;
+    const pkcs8Of = (slot: typeof intermediate) => {
+      const key = keys.ring.signingKey(slot);
+      if (key.kind !== "sealed") throw new Error("a key in a token cannot be read");
+      return key.pkcs8;
+    };
     return {
       authority: {
         trustDomain: keys.trustDomain,

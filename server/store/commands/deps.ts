@@ -9,7 +9,7 @@ import { encodeBase64url } from "@trustwarden/core/bytes.ts";
 import { encodeSpki, sha256 } from "@trustwarden/core/crypto.ts";
 import type { Random } from "@trustwarden/core/id.ts";
 import type { Signer } from "@trustwarden/core/signer.ts";
-import type { ControlDraft, SigningKey } from "../ports.ts";
+import type { ControlDraft, SigningKey, TokenAccess } from "../ports.ts";
 import { SigningAuthority } from "./signing-authority.ts";
 
 /** How much one owner may have; counted in the transaction that adds to it. */
@@ -39,6 +39,8 @@ export interface IssuingKeys {
   readonly firstAuthority: readonly AuthoritySlot[];
   /** By the id of their slot: every key that signs here or may come to. */
   readonly signingKeys: Readonly<Record<string, SigningKey>>;
+  /** The hardware token that holds keys which are in no file; null without one. */
+  readonly token: TokenAccess | null;
   /** `iss` of JWT-SVIDs. */
   readonly jwtIssuer: string;
   readonly serverKeyPkcs8: Uint8Array;
@@ -83,7 +85,7 @@ export function createCommandDeps(options: {
   const trustDomain = parseTrustDomain(keys.trustDomain);
   const serverSigner = openSigner({ kind: "sealed", pkcs8: keys.serverKeyPkcs8 });
   const serverSpki = encodeSpki(serverSigner.publicKey);
-  const authority = new SigningAuthority(trustDomain, openSigner);
+  const authority = new SigningAuthority({ trustDomain, openSigner, token: keys.token });
   for (const [id, key] of Object.entries(keys.signingKeys)) authority.learn(id, key);
   return {
     trustDomain,

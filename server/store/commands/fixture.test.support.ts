@@ -73,6 +73,7 @@ export function createTestAuthority({
       [intermediate.id]: { kind: "sealed", pkcs8: intermediateKeyPkcs8 },
       [jwt.id]: { kind: "sealed", pkcs8: jwtKeyPkcs8 },
     },
+    token: null,
     jwtIssuer: "https://warden.acme.test",
     serverKeyPkcs8: createPrivateKeyPkcs8("ES256"),
   };

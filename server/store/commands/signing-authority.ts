@@ -15,7 +15,7 @@ import { isEqualBytes } from "@trustwarden/core/bytes.ts";
 import { encodeSpki, formatThumbprint } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Signer } from "@trustwarden/core/signer.ts";
-import type { SigningKey } from "../ports.ts";
+import type { SigningKey, TokenAccess } from "../ports.ts";
 
 /** The keys in use. */
 interface InUse {
@@ -29,12 +29,18 @@ interface InUse {
 export class SigningAuthority {
   readonly #trustDomain: TrustDomain;
   readonly #openSigner: (key: SigningKey) => Signer;
+  readonly #token: TokenAccess | null;
   readonly #signers = new Map<string, Signer>();
   #inUse: InUse | undefined;
 
-  constructor(trustDomain: TrustDomain, openSigner: (key: SigningKey) => Signer) {
-    this.#trustDomain = trustDomain;
-    this.#openSigner = openSigner;
+  constructor(options: {
+    readonly trustDomain: TrustDomain;
+    readonly openSigner: (key: SigningKey) => Signer;
+    readonly token: TokenAccess | null;
+  }) {
+    this.#trustDomain = options.trustDomain;
+    this.#openSigner = options.openSigner;
+    this.#token = options.token;
   }
 
   /** @throws TrustWardenError `authority_conflict` before the state was read. */
@@ -73,8 +79,9 @@ export class SigningAuthority {
     return this.#signers.get(id);
   }
 
-  #signerOf({ id, spki }: AuthoritySlot): Signer {
-    const signer = this.#signers.get(id);
+  #signerOf(slot: AuthoritySlot): Signer {
+    const { id, spki } = slot;
+    const signer = this.#signers.get(id) ?? this.#fromToken(slot);
     if (signer === undefined || !isEqualBytes(encodeSpki(signer.publicKey), spki)) {
       throw new TrustWardenError("svid_untrusted", {
         reason: "a signer does not hold the authority's key",
@@ -82,5 +89,12 @@ export class SigningAuthority {
       });
     }
     return signer;
+  }
+
+  /** A key that is in no file; the token is asked once, when its slot begins to sign. */
+  #fromToken({ id, custody, keyRef }: AuthoritySlot): Signer | undefined {
+    if (custody !== "pkcs11" || keyRef === null || this.#token === null) return undefined;
+    this.learn(id, { kind: "pkcs11", place: this.#token, id: keyRef });
+    return this.#signers.get(id);
   }
 }
