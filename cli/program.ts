@@ -18,6 +18,7 @@ import { addQuestionCommands } from "./commands/questions.ts";
 import { addRevokeCommand } from "./commands/revoke.ts";
 import { addRunCommand } from "./commands/run.ts";
 import { addSvidCommands } from "./commands/svid.ts";
+import { addTokenCommand } from "./commands/token.ts";
 import { addUpCommand } from "./commands/up.ts";
 import { addVerifierCommands } from "./commands/verifier.ts";
 import { explainUsage, failureJson, formatFailure } from "./failure.ts";
@@ -111,6 +112,7 @@ export function createProgram(runtime: Runtime, usage: Usage = { command: "warde
   addQuestionCommands(program, runtime);
   addPolicyCommands(program, runtime);
   addSvidCommands(program, runtime);
+  addTokenCommand(program, runtime);
   addDoctorCommand(program, runtime);
   makeStrict(program, runtime.io, usage);
   return program;
