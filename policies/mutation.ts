@@ -96,7 +96,7 @@ function withoutEachMember(rule: readonly string[]): readonly (readonly string[]
 function judge(opa: string, folder: string, mutant: Mutant): "caught" | "survived" | "invalid" {
   writeFileSync(join(folder, "decision.rego"), mutant.source);
   try {
-    execFileSync(opa, ["test", folder], { stdio: "pipe" });
+    execFileSync(opa, ["test", "--timeout", "60s", folder], { stdio: "pipe" });
     return "survived";
   } catch (error) {
     const status = error instanceof Error && "status" in error ? error.status : undefined;

@@ -61,10 +61,10 @@ agent_is_described if {
 	is_string(input.agent.attested.type)
 	input.agent.attested.strength in {"none", "same_uid", "unix", "launcher", "network"}
 	is_array(input.agent.attested.selectors)
+	is_string(input.agent.composition_sha256)
 	every selector in input.agent.attested.selectors {
 		is_string(selector)
 	}
-	is_string(input.agent.composition_sha256)
 }
 
 action_is_one_name if {
