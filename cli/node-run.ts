@@ -3,10 +3,9 @@
  *
  * Loaded only when a node is wanted, since gRPC and the attestors are of no use to any other command.
  */
-import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { joinTokenAnswer } from "@trustwarden/core/api/registration.ts";
-import { type ErrorCode, TrustWardenError } from "@trustwarden/core/error.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { RunningNode } from "@trustwarden/node/daemon.ts";
 import { createAdminTransport } from "./admin-transport.ts";
 import { createClient } from "./client.ts";
@@ -14,19 +13,10 @@ import type { Paths } from "./paths.ts";
 
 /** What the node beside a server is called. */
 const LOCAL_NODE = "local";
-/** Under the data directory, with the node's own identity. */
+/** Under the data directory. */
 const NODE_DIR = "node";
 
-/** How a kept identity that is no longer good shows itself. */
-const HELPED_BY_JOINING: ReadonlySet<ErrorCode> = new Set([
-  "config_invalid",
-  "principal_refused",
-  "server_unreachable",
-  "server_untrusted",
-  "svid_untrusted",
-]);
-
-/** Directory of the node's identity and admin socket. */
+/** Directory of the node's admin socket. */
 export function nodeDirOf({ dataDir }: Pick<Paths, "dataDir">): string {
   return join(dataDir, NODE_DIR);
 }
@@ -60,32 +50,11 @@ export async function startLocalNode(paths: Paths, agentSocket: string | undefin
     joinToken: () => issueJoinToken(paths),
   };
   try {
-    const node = await startNode(options).catch((error: unknown) => startAnew(error, options, startNode));
-    return { node, why: undefined };
+    return { node: await startNode(options), why: undefined };
   } catch (error) {
     if (!(error instanceof TrustWardenError) || agentSocket !== undefined) throw error;
     return { node: undefined, why: error };
   }
-}
-
-/**
- * A kept identity that the server no longer takes (revoked, or of other data) gives way to a new one; what is wrong with
- * the socket or the host is not helped by joining again.
- */
-async function startAnew(
-  error: unknown,
-  options: {
-    readonly dataDir: string;
-    readonly socketPath: string;
-    readonly joinToken: () => Promise<string>;
-  },
-  startNode: typeof import("@trustwarden/node/daemon.ts")["startNode"],
-): Promise<RunningNode> {
-  const identity = join(options.dataDir, "node.json");
-  const isHelped = error instanceof TrustWardenError && HELPED_BY_JOINING.has(error.code);
-  if (!isHelped || !existsSync(identity)) throw error;
-  rmSync(identity);
-  return startNode(options);
 }
 
 async function issueJoinToken({ adminSocket }: Paths): Promise<string> {

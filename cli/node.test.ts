@@ -1,7 +1,7 @@
 /** `warden up` with its node, and `warden explain`, as processes of their own. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -70,12 +70,12 @@ describe("a node", () => {
     expect(again.agent_socket).toBe(join(home, "other.sock"));
   });
 
-  test("joins anew beside its server when the identity that it kept is no longer taken", async () => {
-    await up();
+  test("keeps no key in its server's data directory, and joins anew at each start", async () => {
+    const first = await up();
+    const names = readdirSync(join(home, "data"), { recursive: true }).map(String);
+    expect(names.some((name) => name.includes("node.json"))).toBe(false);
     for (const child of children) await stop(child);
-    const file = join(home, "data", "node", "node.json");
-    writeFileSync(file, "{}", { mode: 0o600 });
-    expect((await up()).agent_socket).toBe(join(home, "data", "agent.sock"));
+    expect((await up()).agent_socket).toBe(first.agent_socket);
   });
 
   test("is left out by --no-node, and a bad socket that was asked for stops the start", async () => {

@@ -36,6 +36,7 @@ const joinToken = async () =>
 const start = async () => {
   node = await startNode({
     dataDir: join(directory.path, "node"),
+    identityDir: join(directory.path, "node"),
     socketPath: join(directory.path, "agent.sock"),
     joinToken,
     runtime: quiet,
@@ -193,6 +194,7 @@ describe("warden node", () => {
     expect([existsSync(first.socketPath), existsSync(first.adminSocket)]).toEqual([false, false]);
     const again = await startNode({
       dataDir: join(directory.path, "node"),
+      identityDir: join(directory.path, "node"),
       socketPath: first.socketPath,
       runtime: quiet,
     });

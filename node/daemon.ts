@@ -2,8 +2,8 @@
  * `warden node`: joins the trust domain, keeps its SVID, its lease and its copy of the entries, and serves the Workload
  * API of this host.
  *
- * Put together here and nowhere else. What is on disk is the node's own identity; everything about workloads is in
- * memory and ends with the process.
+ * Put together here and nowhere else. What may be on disk is the node's own identity; everything about workloads is
+ * in memory and ends with the process.
  *
  * @see docs/decisions/0011-the-node-is-a-client.md
  */
@@ -42,11 +42,16 @@ export const ADMIN_SOCKET = "node.sock";
 
 /** How a node is started. */
 export interface NodeOptions {
-  /** 0700; holds the node's identity and its admin socket. */
+  /** 0700; holds the node's admin socket. */
   readonly dataDir: string;
+  /**
+   * 0700; where the node's identity is kept for the next start. Without one it is in memory, and each start joins anew: a
+   * server's data directory must hold no key that is not sealed, so the node beside a server keeps none.
+   */
+  readonly identityDir?: string;
   /** Of the Workload API; absolute. */
   readonly socketPath: string;
-  /** Needed unless the data directory holds an identity that is still alive. Asked for only then. */
+  /** Needed unless an identity was kept that is still alive. Asked for only then. */
   readonly joinToken?: () => Promise<string>;
   /** Instead of a token: what the platform says of this host. */
   readonly host?: HostEvidence;
@@ -75,7 +80,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const { dataDir, socketPath, runtime = systemRuntime } = options;
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   const identity = await identify(options, runtime);
-  const holder = keepIdentity(identity, dataDir, runtime);
+  const holder = keepIdentity(identity, options, runtime);
   const { registry } = new ServerRegistry({ server: identity.server, holder, runtime });
   const attestor = createUnixAttestor({ accounts: createAccounts(), digests: new ExecutableDigests() });
   let lease: Lease | undefined;
@@ -114,11 +119,12 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
 }
 
 async function identify(options: NodeOptions, runtime: Runtime): Promise<NodeIdentity> {
-  const { dataDir, name } = options;
-  const kept = await openNodeIdentity(dataDir, runtime);
+  const { identityDir, name } = options;
+  if (identityDir === undefined) return joinServer(options, runtime);
+  const kept = await openNodeIdentity(identityDir, runtime);
   if (kept !== undefined && (name === undefined || name === kept.name)) return kept;
   const joined = await joinServer(options, runtime);
-  saveNodeIdentity(dataDir, joined);
+  saveNodeIdentity(identityDir, joined);
   return joined;
 }
 
@@ -128,12 +134,12 @@ async function joinServer({ joinToken, host, name }: NodeOptions, runtime: Runti
   return joinWithToken({ token: await joinToken(), name, runtime });
 }
 
-function keepIdentity(identity: NodeIdentity, dataDir: string, runtime: Runtime): SvidHolder {
+function keepIdentity(identity: NodeIdentity, { identityDir }: NodeOptions, runtime: Runtime): SvidHolder {
   return new SvidHolder({
     first: identity.credential,
     renew: async (current) => {
       const next = await renewNodeIdentity(identity, current, runtime);
-      saveNodeIdentity(dataDir, next);
+      if (identityDir !== undefined) saveNodeIdentity(identityDir, next);
       return next.credential;
     },
     instanceExpiresAt: identity.answer.instance_expires_at,

@@ -127,6 +127,7 @@ async function runNode(options: NodeOptions, paths: Paths, { io }: Runtime): Pro
   const { socket } = options;
   const node = await startNode({
     dataDir: nodeDirOf(paths),
+    identityDir: join(paths.configDir, "node"),
     socketPath: socket === undefined ? defaultAgentSocket(paths) : parseEndpointAddress(socket),
     ...(token === undefined ? {} : { joinToken: async () => token }),
     ...(host === undefined ? {} : { host }),
