@@ -15,12 +15,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs, promisify } from "node:util";
 import { requireSpire, SPIRE_VERSION } from "../../interop/spire/tools.ts";
 import { AUDITOR_UID } from "../../interop/workload/server.ts";
-import {
-  firstMessage,
-  jwtSvidRequest,
-  parseX509State,
-  startMethod,
-} from "../../test/workload-api-conformance/api.ts";
+import { firstMessage, parseX509State, startMethod } from "../../test/workload-api-conformance/api.ts";
 import { openConnection, parseTarget } from "../../test/workload-api-conformance/grpc.ts";
 import { describeMachine, describeVersions } from "../machine.ts";
 import { summarise } from "../revocation/statistics.ts";
@@ -85,19 +80,6 @@ async function rateOf(run: (caller: number) => Promise<unknown>, timeMs: number)
   return (done * 1000) / (performance.now() - startedAt);
 }
 
-/** A token for an audience that nobody asked for before, so that no cache has it. */
-function fetchToken({ socket }: Side): () => Promise<void> {
-  const connection = openConnection(parseTarget(socket));
-  let number = 0;
-  return async () => {
-    number += 1;
-    const audience = `https://${process.hrtime.bigint()}-${number}.test`;
-    const call = startMethod(connection, "FetchJWTSVID", { request: jwtSvidRequest([audience]) });
-    const { message, ending } = await firstMessage(call, PATIENCE_MS);
-    if (message === null) throw new Error(`no token: ${ending?.message}`);
-  };
-}
-
 /** From the request that registers a workload to the answer that has its SVID, asked for all the time. */
 async function registrationTimes(side: Side, count: number): Promise<readonly number[]> {
   const timesMs: number[] = [];
@@ -158,8 +140,8 @@ async function measure(sides: Sides, effort: Effort): Promise<readonly Figure[]>
       ...(await ratesOf(sides, effort, (side) => (caller) => side.issue(caller))),
     },
     {
-      ...{ what: "JWT-SVIDs through the Workload API, 8 at once", unit: "1/s" },
-      ...(await ratesOf(sides, effort, fetchToken)),
+      ...{ what: "JWT-SVIDs issued by the server, 8 at once", unit: "1/s" },
+      ...(await ratesOf(sides, effort, (side) => (caller) => side.issueToken(caller))),
     },
   ];
   for (const connections of CONNECTIONS) {

@@ -34,6 +34,8 @@ export interface Side {
   readonly configuration: readonly string[];
   /** Has one X.509-SVID issued by the server; the number says which of eight callers asks. */
   issue(caller: number): Promise<void>;
+  /** Has one JWT-SVID issued by the server, for an audience that nobody asked for before. */
+  issueToken(caller: number): Promise<void>;
   /** Registers a workload of this user as another agent; its SPIFFE ID begins with the answer's `prefix`. */
   register(name: string): Promise<{ readonly prefix: string; readonly remove: () => Promise<void> }>;
   /** Resident memory of all its processes, in MiB. */
@@ -55,6 +57,7 @@ export async function openOurs(): Promise<Side> {
     socket: server.socket,
     configuration: ["warden up --port 0 --stop-port 0: everything else as it comes"],
     issue: async (caller) => identities[caller % IDENTITIES]?.renew(),
+    issueToken: async (caller) => void (await identities[caller % IDENTITIES]?.jwt(newAudience())),
     register: async (name) => {
       const nowSeconds = Math.floor(Date.now() / 1000);
       const document: RegistrationEntry = {
@@ -117,6 +120,10 @@ export async function openTheirs(tools: SpireTools, folder: string): Promise<Sid
     socket: spire.socket,
     configuration: spire.configuration,
     issue: () => call("/spire.api.server.svid.v1.SVID/MintX509SVID", encodeField(1, csr)),
+    issueToken: () => {
+      const request = Buffer.concat([encodeField(1, encodeId("/minted")), encodeField(2, newAudience())]);
+      return call("/spire.api.server.svid.v1.SVID/MintJWTSVID", request);
+    },
     register: async (name) => {
       const selector = Buffer.concat([encodeField(1, "unix"), encodeField(2, "uid:0")]);
       const id = `bench-${name}`;
@@ -131,6 +138,10 @@ export async function openTheirs(tools: SpireTools, folder: string): Promise<Sid
       await spire.close();
     },
   };
+}
+
+function newAudience(): string {
+  return `https://${randomBytes(8).toString("hex")}.test`;
 }
 
 /** `spire.api.types.SPIFFEID`. */
