@@ -25,7 +25,9 @@ export interface EventProver {
 export async function createEventProver(client: Client): Promise<EventProver> {
   const found = await client.get("/.well-known/trustwarden", discovery);
   const { trust_domain, log_vkey: vkey, server_id: serverId } = found;
-  const own = parseTrustBundle(await client.getText("/v1/bundle"), parseTrustDomain(trust_domain));
+  const parsed = parseTrustBundle(await client.getText("/v1/bundle"), parseTrustDomain(trust_domain));
+  // An intermediate that was revoked since was good when its records were logged: their place in the log says when.
+  const own = { ...parsed, revokedAuthorities: new Set<string>() };
   const federated = parseBundleMap(await client.getText("/v1/bundles"));
   const bundles = new Map([...federated, [own.trustDomain, own]]);
   const svids = new SvidFinder({ client, bundles, serverId });
