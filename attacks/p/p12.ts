@@ -1,17 +1,22 @@
 /** P12: an intermediate that leaked. */
 import { randomBytes } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import { slotIdOf } from "@trustwarden/core/agentid/authority-slots.ts";
 import { parseCertificate } from "@trustwarden/core/agentid/certificate.ts";
 import { authorityStepAnswer } from "@trustwarden/core/api/authority.ts";
+import { eventPage } from "@trustwarden/core/api/ledger.ts";
 import { parseBase64url } from "@trustwarden/core/bytes.ts";
 import { jsonOf, sendAdmin } from "../../test/support/http.ts";
 import { defineScenario, expect, expectSame } from "../scenario.ts";
 import { call, expectRefusal, UNPROVEN } from "../support/client.ts";
 import { forgeCertificate } from "../support/forged.ts";
+import { readAsOperator } from "../support/operator.ts";
 import { callAsAgent, visit } from "../support/visits.ts";
 import type { World } from "../support/world.ts";
 
 const BUDGET_MS = 1000;
+const RENEWAL_MS = 20_000;
+const LOOK_MS = 50;
 
 async function step(world: World, body: object) {
   const { adminSocket } = world.server;
@@ -19,6 +24,18 @@ async function step(world: World, body: object) {
   const answer = await sendAdmin(adminSocket, { method: "POST", target, body: JSON.stringify(body) });
   expectSame(answer.status, 200, `the operator's step ${JSON.stringify(body)}`);
   return authorityStepAnswer.parse(jsonOf(answer));
+}
+
+/** A service that is asked to renew does so within seconds; one that did not would be outside with the revocation. */
+async function untilRenewed(world: World, spiffeId: string): Promise<void> {
+  const target = `/v1/events?kind=renew&agent=${encodeURIComponent(spiffeId)}`;
+  const deadline = performance.now() + RENEWAL_MS;
+  while (performance.now() < deadline) {
+    const { events } = eventPage.parse(await readAsOperator(world.server.adminSocket, target));
+    if (events.length > 0) return;
+    await sleep(LOOK_MS);
+  }
+  throw new Error("the service did not renew its SVID");
 }
 
 const issueJwt = (world: World, agent: Parameters<typeof callAsAgent>[1]) =>
@@ -54,6 +71,7 @@ export const scenario = defineScenario({
     const { renew } = await step(world, { step: "rotate", kind: "intermediate", force: true });
     const [, issuer = ""] = agent.answer.svid_chain;
     expectSame(renew, [slotIdOf(parseCertificate(parseBase64url(issuer)).spki)], "who is to renew");
+    await untilRenewed(world, (await world.finance()).id);
     expectSame((await visit(world, { agent })).status, 200, "a visit while the old one is only tainted");
   },
   attack: async (world, { agent, forged }) => {
