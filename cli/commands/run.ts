@@ -190,7 +190,8 @@ async function sandboxOf({ paths }: Session, options: RunCommandOptions): Promis
   return {
     workingDirectory: process.cwd(),
     readOnly,
-    hidden: [paths.dataDir, paths.configDir, ...PRIVATE_PLACES.map((name) => join(home, name))],
+    hidden: PRIVATE_PLACES.map((name) => join(home, name)),
+    never: [paths.dataDir, paths.configDir],
     allowed: allow.map(parsePlace),
   };
 }

@@ -62,6 +62,7 @@ export interface SandboxPlan {
   readonly workingDirectory: string;
   readonly readOnly: readonly string[];
   readonly hidden: readonly string[];
+  readonly never: readonly string[];
   readonly allowed: readonly Place[];
 }
 
@@ -223,10 +224,10 @@ function formatCommand(
   if (sandbox === undefined || wayOut === undefined) return command;
   // The forwarder is a program of this package, run by the same Node: both must be visible inside.
   const forwarder = join(import.meta.dirname, "inside.ts");
-  const { workingDirectory, readOnly, hidden } = sandbox;
+  const { workingDirectory, readOnly, hidden, never } = sandbox;
   const visible = [...readOnly, dirname(process.execPath), import.meta.dirname];
   const inside = [process.execPath, forwarder, wayOut.socketPath, ...command];
-  const walls = { runDirectory: directory, workingDirectory, readOnly: visible, hidden };
+  const walls = { runDirectory: directory, workingDirectory, readOnly: visible, hidden, never };
   return [SANDBOX_PROGRAM, ...formatSandboxArguments(walls, inside)];
 }
 
