@@ -46,21 +46,26 @@ async function eventually(check: () => Promise<boolean>): Promise<void> {
 
 describe("a planned rotation of the intermediate", () => {
   it("fails no visit, before, between or after", async () => {
-    const agent = await agentOf("planned");
+    const agents = await Promise.all(["one", "two", "three"].map((name) => agentOf(`planned-${name}`)));
     const answers: number[] = [];
-    for (const body of [
-      { step: "prepare", kind: "intermediate" },
-      { step: "activate", kind: "intermediate" },
-      { step: "prepare", kind: "jwt" },
-    ]) {
-      answers.push(await visit(agent));
-      await step(body);
-      answers.push(await visit(agent));
-    }
+    let isOver = false;
+    const visits = agents.map(async (agent) => {
+      while (!isOver) answers.push(await visit(agent));
+    });
+    const { keys } = await step({ step: "prepare", kind: "intermediate" });
+    const old = keys.find(({ kind, state }) => kind === "intermediate" && state === "active");
+    await step({ step: "activate", kind: "intermediate" });
+    await step({ step: "prepare", kind: "jwt" });
+    await Promise.all([...agents.map((agent) => agent.renew()), service.guardAgents.renew()]);
+    await step({ step: "retire", id: old?.id, force: true });
+    const enough = answers.length + 3 * agents.length;
+    await eventually(async () => answers.length > enough);
+    isOver = true;
+    await Promise.all(visits);
     const late = await agentOf("late");
     answers.push(await visit(late));
     expect(answers).toEqual(answers.map(() => 200));
-    await Promise.all([agent.close(), late.close()]);
+    await Promise.all([...agents, late].map((agent) => agent.close()));
   });
 });
 
