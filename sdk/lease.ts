@@ -161,10 +161,22 @@ class KeptLease implements Lease {
   }
 
   #connect(): void {
+    let headers: Readonly<Record<string, string>>;
+    try {
+      headers = this.#headers();
+    } catch (error) {
+      // An identity that ran out while the server was away; thrown in a timer, this would end the process.
+      this.#retry(error);
+      return;
+    }
+    this.#upgrade(headers);
+  }
+
+  #upgrade(headers: Readonly<Record<string, string>>): void {
     const upgrade = request(this.#url, {
       agent: this.#agent,
       timeout: UPGRADE_TIMEOUT_MS,
-      headers: { ...this.#headers(), connection: "Upgrade", upgrade: LEASE_PROTOCOL },
+      headers: { ...headers, connection: "Upgrade", upgrade: LEASE_PROTOCOL },
     });
     let failure: unknown;
     let isUpgraded = false;

@@ -16,7 +16,10 @@ const MAX_BEATS_PER_SECOND = 200;
 /** A verifier that is silent for three leases is gone, whatever TCP thinks. */
 const MAX_SILENCE_MS = 3 * LEASE_MS;
 
-/** Why a connection ended. `lagging`: its lease ran out before it acknowledged a revocation. */
+/**
+ * Why a connection ended. `lagging`: its lease ran out before it acknowledged a revocation. `replaced`: its instance follows
+ * the feed over newer ones.
+ */
 export type EndReason =
   | "closed"
   | "malformed"
@@ -24,6 +27,7 @@ export type EndReason =
   | "too_slow"
   | "silent"
   | "lagging"
+  | "replaced"
   | "revoked"
   | "shutdown";
 
@@ -33,6 +37,8 @@ export interface FeedVerifier {
   readonly instanceId: string;
   /** Asked at every beat, since a stream outlives the check at its start; false cuts it. */
   readonly isLive?: () => boolean;
+  /** An agent: it is told and decides nothing by it, so no revocation waits for it, and few connections are enough. */
+  readonly isFollower?: boolean;
 }
 
 /** The clock of the server: milliseconds that only rise. */

@@ -94,7 +94,9 @@ async function openHouse(): Promise<House> {
       house.sockets.push(socket);
       socket.write(ANSWER_101);
       const uri = socket.getPeerX509Certificate()?.subjectAltName?.slice("URI:".length) ?? "";
-      const verifier = { spiffeId: uri, instanceId: uri.split("/").at(-1) ?? "", isLive: () => house.live };
+      const isFollower = uri.includes("/agent-of-a-launcher/");
+      const instanceId = uri.split("/").at(-1) ?? "";
+      const verifier = { spiffeId: uri, instanceId, isFollower, isLive: () => house.live };
       house.feed.accept(socket, verifier);
     });
   }
@@ -115,7 +117,7 @@ function verifierSvid(name: string): TestSvid {
 
 function openLease(
   url: string,
-  { svid = verifierSvid("A"), runtime = systemRuntime, readyTimeoutMs = 20_000 } = {},
+  { svid = verifierSvid("A"), runtime = systemRuntime, readyTimeoutMs = 20_000, headers = () => ({}) } = {},
 ): Lease {
   const lease = createLease({
     stopUrl: url,
@@ -127,6 +129,7 @@ function openLease(
     },
     runtime,
     readyTimeoutMs,
+    headers,
   });
   cleanups.push(() => lease.close());
   return lease;
@@ -406,6 +409,19 @@ describe("a lease", () => {
     await expect(lease.ready()).rejects.toMatchObject({ code: "server_unreachable" });
   });
 
+  test("goes on when there is no identity to ask with, and is there again when there is", async () => {
+    const house = await openHouse();
+    let hasIdentity = false;
+    const headers = () => {
+      if (!hasIdentity) throw new TrustWardenError("identity_expired");
+      return {};
+    };
+    const waiting = openLease(house.url, { readyTimeoutMs: 300, headers });
+    await expect(waiting.ready()).rejects.toMatchObject({ code: "identity_expired" });
+    hasIdentity = true;
+    await until(() => house.feed.leases === 1);
+  });
+
   test("ends with close", async () => {
     const house = await openHouse();
     const lease = openLease(house.url);
@@ -437,6 +453,21 @@ describe("the feed", () => {
     socket.write(encodeBeat({ nonce: Buffer.alloc(16).toString("base64url"), ack: 99 }));
     await until(() => house.events.some((event) => event.kind === "ended" && event.reason === "malformed"));
     expect(house.feed.leases).toBe(0);
+  });
+
+  test("tells an agent what is revoked and waits for none, and keeps two connections of one", async () => {
+    const house = await openHouse();
+    const svid = domain.issue(["agent-of-a-launcher", "inst-L"]);
+    const silent = await openRaw(house.port, svid);
+    const told: string[] = [];
+    silent.on("data", (chunk) => told.push(String(chunk)));
+    silent.write(encodeBeat({ nonce: Buffer.alloc(16).toString("base64url"), ack: 10 }));
+    await until(() => told.some((line) => line.includes("echo")));
+    expect(await house.revoke({ kind: "agent", id: "agt_1" })).toMatchObject({ acked: 0, expired: 0 });
+    await until(() => told.some((line) => line.includes("agt_1")));
+    for (const _ of [1, 2, 3]) await openRaw(house.port, svid);
+    expect(house.feed.leases).toBe(2);
+    expect(house.events).toContainEqual({ kind: "ended", spiffeId: svid.id, reason: "replaced" });
   });
 
   test("finishes what is being published before it closes, and then takes nobody", async () => {

@@ -19,6 +19,9 @@ import { type Barrier, type LeaseId, LeaseRegistry } from "@trustwarden/core/rev
 import type { RevocationSource } from "@trustwarden/core/revocation/ports.ts";
 import { type EndReason, type FeedClock, FeedConnection, type FeedVerifier } from "./connection.ts";
 
+/** One in use, and the next while an agent connects again. */
+const MAX_CONNECTIONS_PER_FOLLOWER = 2;
+
 /** How a revocation ended at the verifiers. */
 export interface Published {
   /** Leases that acknowledged the epoch. */
@@ -115,6 +118,7 @@ class LeaseFeed implements Feed {
       socket.destroy();
       return;
     }
+    if (verifier.isFollower === true) this.#endOldest(verifier);
     const lease = this.#registry.open();
     const link = new FeedConnection({
       socket,
@@ -187,10 +191,17 @@ class LeaseFeed implements Feed {
       return;
     }
     this.#registry.ack(lease, ack);
-    const nowMs = this.#clock.monoMs();
-    const epoch = this.#registry.echo(lease, nowMs);
+    const { isFollower } = connection.verifier;
+    // Without a noted echo there is no lease that a revocation could wait for.
+    const epoch = isFollower ? this.#registry.epoch : this.#registry.echo(lease, this.#clock.monoMs());
     connection.link.send(encodeServerFrame({ kind: "echo", nonce, epoch, seq: this.#seq }));
     for (const publication of this.#publications) this.#check(publication);
+  }
+
+  /** An agent that opens one connection after another costs no more than its own. */
+  #endOldest({ instanceId }: FeedVerifier): void {
+    const own = [...this.#connections.values()].filter(({ verifier }) => verifier.instanceId === instanceId);
+    for (const { link } of own.slice(0, 1 - MAX_CONNECTIONS_PER_FOLLOWER)) link.end("replaced");
   }
 
   #onEnd(lease: LeaseId, reason: EndReason): void {

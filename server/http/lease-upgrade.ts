@@ -96,10 +96,15 @@ function arrivalOf(
   };
 }
 
-function holderOf({ principal }: Caller): { readonly spiffeId: string; readonly instanceId: string } {
+function holderOf({ principal }: Caller): {
+  readonly spiffeId: string;
+  readonly instanceId: string;
+  readonly isFollower: boolean;
+} {
   if (principal.kind !== "verifier" && principal.kind !== "node" && principal.kind !== "agent")
     throw new Error("only instances hold leases");
-  return { spiffeId: principal.spiffeId, instanceId: principal.instanceId };
+  const { spiffeId, instanceId, kind } = principal;
+  return { spiffeId, instanceId, isFollower: kind === "agent" };
 }
 
 /** Asked at each beat: an open stream must outlive neither the instance nor the certificate it was opened with. */
