@@ -1,6 +1,6 @@
 /** The edge: what is refused before anybody is asked who they are, and what no client can talk the server into. */
 import { randomBytes } from "node:crypto";
-import { statSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import { Agent } from "node:https";
 import { connect as connectPlain } from "node:net";
 import { join } from "node:path";
@@ -210,15 +210,18 @@ describe("the edge", () => {
   it("keeps the admin socket and the data directory to its own user", () => {
     expect(statSync(server.adminSocket).mode & 0o777).toBe(0o600);
     expect(statSync(server.home.dataDir).mode & 0o777).toBe(0o700);
-    for (const name of ["root", "intermediate", "jwt", "server", "log"]) {
-      expect(statSync(join(server.home.dataDir, "keys", `${name}.key`)).mode & 0o777).toBe(0o600);
-    }
+    const keys = readdirSync(join(server.home.dataDir, "keys")).filter((name) => name.endsWith(".key"));
+    const kinds = keys.map((name) => name.split(/[-.]/)[0] ?? "").sort();
+    expect(kinds).toEqual(["intermediate", "jwt", "log", "root", "server"]);
+    for (const name of keys)
+      expect(statSync(join(server.home.dataDir, "keys", name)).mode & 0o777).toBe(0o600);
   });
 });
 
 describe("random bodies", () => {
   it("on every route get a 4xx, write nothing, and leave the process alive", async () => {
-    const routes = ROUTES.filter(({ method }) => method === "POST");
+    // A route without a body reads none: what it is asked stands in its path.
+    const routes = ROUTES.filter(({ method, body }) => method === "POST" && body !== undefined);
     expect(routes.length).toBeGreaterThan(8);
     const before = await ledgerSize();
     const connection = new Agent({ keepAlive: true, maxSockets: 4, rejectUnauthorized: false });
