@@ -1,7 +1,7 @@
 /** `warden run` with real processes: what an unmodified program gets, what it does not, and how it ends. Linux only. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, existsSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,6 +9,7 @@ import { createInterface, type Interface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { runWarden } from "../cli/testing.ts";
+import { findUnifiedMount } from "../node/launcher/control-group.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const MAIN = join(ROOT, "cli/main.ts");
@@ -136,6 +137,14 @@ describe.skipIf(process.platform !== "linux")("warden run", () => {
     expect(listed.stdout).not.toContain('"live"');
   });
 
+  test("leaves no instance behind when the start fails", async () => {
+    const failed = await shell(as("stillborn", "fetch:web"), "true", { TMPDIR: join(home, "not-there") });
+    expect(failed.exitCode).toBe(1);
+    const listed = await runWarden(home, ["agent", "show", "stillborn", "--json"]);
+    expect(listed.stdout).toContain("stillborn");
+    expect(listed.stdout).not.toContain('"live"');
+  });
+
   test("leaves secrets behind, and says which by name only", async () => {
     const secret = `ghp_${"A1b2".repeat(9)}`;
     const env = { GITHUB_TOKEN: secret, PLAIN: "word", DB: "postgres://app:hunter2@db/app" };
@@ -196,7 +205,15 @@ describe.skipIf(process.platform !== "linux")("warden run", () => {
       env: { PATH: process.env.PATH, SPIFFE_ENDPOINT_SOCKET: String(socket) },
     });
     expect(JSON.parse(thief.stdout.toString())).toEqual({ ids: [], code: "no_identity" });
-    expect(running.report()).toMatch(/bound to (control group|uid)/);
+    const group = /bound to control group (\S+): same_uid/.exec(running.report())?.[1];
+    const mount = findUnifiedMount(readFileSync("/proc/self/mountinfo", "utf8"));
+    if (group === undefined || mount === undefined) throw new Error(running.report());
+    // Why no more is claimed: whoever may make the group may join it.
+    const line = `echo $$ > "${mount}${group}/cgroup.procs" && exec "${process.execPath}" "${CLIENT}" --once`;
+    const joined = spawnSync("sh", ["-c", line], {
+      env: { PATH: process.env.PATH, SPIFFE_ENDPOINT_SOCKET: String(socket) },
+    });
+    expect(joined.stdout.toString()).toContain("/bound/inst-");
     running.process.kill("SIGTERM");
     await running.ended;
   });
@@ -205,10 +222,11 @@ describe.skipIf(process.platform !== "linux")("warden run", () => {
     chmodSync(home, 0o755);
     const { stdout, report, exitCode } = await shell(
       [...as("other", "fetch:web"), "--uid", "54321"],
-      "id -u",
+      'id -u; stat -c "%u %a" "$(dirname "$(echo "$SPIFFE_ENDPOINT_SOCKET" | cut -c8-)")"; set -- $(cat /proc/$$/stat); test "$6" = $$ && echo own session',
     );
-    expect([stdout.trim(), exitCode]).toEqual(["54321", 0]);
-    expect(report).toContain("bound to uid 54321: launcher");
+    // Root changes files in that directory, so the account must not.
+    expect([stdout.trim(), exitCode]).toEqual(["54321\n0 710\nown session", 0]);
+    expect(report).toMatch(/bound to uid 54321( and control group \S+)?: launcher/);
   });
 
   test.skipIf(!hasWalls)(

@@ -62,7 +62,7 @@ export function addRunCommand(program: Command, runtime: Runtime): void {
     .option("--parent", "as a child of the agent that this command runs in (SPIFFE_ENDPOINT_SOCKET)")
     .option(
       "--uid <n>",
-      "run it as this account, which then is what binds the identity; needs root",
+      "run it as this account, which then is what binds the identity; needs root, and an account that nothing else uses",
       wholeNumber(1, MAX_ID),
     )
     .option("--gid <n>", "with --uid; the same number unless given", wholeNumber(1, MAX_ID))
@@ -209,7 +209,7 @@ function formatReport({
   return [
     `warden: ${spiffeId}`,
     `warden: scope ${scope.join(" ")}, until ${formatSeconds(expiresAt)}`,
-    `warden: bound to ${boundBy}: ${strength === "launcher" ? "launcher" : "same_uid, so any process of that account can use it; --uid or --sandbox is stronger"}`,
+    `warden: bound to ${boundBy}: ${strength === "launcher" ? "launcher" : "same_uid, so a process of that account that sets out to can use it; --uid or --sandbox is stronger"}`,
     removed.length === 0
       ? "warden: nothing in the environment looked like a secret"
       : `warden: not passed on: ${names}`,

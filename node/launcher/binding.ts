@@ -5,6 +5,9 @@
  * to the launched process and its children is something that only the launcher could give them: an account of their own,
  * a control group, or a process namespace. Whatever cannot be read belongs to nobody.
  *
+ * A control group alone keeps out whoever is not meant to be there, not whoever sets out to be: a process of the group's own
+ * account can move itself in. Together with another account it cannot.
+ *
  * @see ARCHITECTURE.md, "Attestation"; spiffe.md, "Workload attestation from Node", C
  */
 import { readFileSync, readlinkSync } from "node:fs";
@@ -25,21 +28,26 @@ export function bindToSameAccount(uid: number): Binding {
   return { strength: "same_uid", by: `uid ${uid}, which is the launcher's own`, belongs: isOf(uid) };
 }
 
-/** Every process of an account that is nobody else's. */
-export function bindToAccount(uid: number): Binding {
-  return { strength: "launcher", by: `uid ${uid}`, belongs: isOf(uid) };
+/**
+ * Every process of another account; of those only the launched ones, where there is a control group that the account may not
+ * change.
+ *
+ * @param group - as `/proc/<pid>/cgroup` shows it.
+ */
+export function bindToAccount(uid: number, group: string | undefined): Binding {
+  const isOfAccount = isOf(uid);
+  if (group === undefined) return { strength: "launcher", by: `uid ${uid}`, belongs: isOfAccount };
+  const isInGroup = isIn(group);
+  return {
+    strength: "launcher",
+    by: `uid ${uid} and control group ${group}`,
+    belongs: (peer) => isInGroup(peer) && isOfAccount(peer),
+  };
 }
 
 /** Every process of a control group and those below it. @param path - as `/proc/<pid>/cgroup` shows it. */
 export function bindToControlGroup(path: string): Binding {
-  return {
-    strength: "launcher",
-    by: `control group ${path}`,
-    belongs: (peer) => {
-      const found = controlGroupOf(peer.pid);
-      return (found === path || found?.startsWith(`${path}/`) === true) && peer.isAlive();
-    },
-  };
+  return { strength: "same_uid", by: `control group ${path}`, belongs: isIn(path) };
 }
 
 /**
@@ -83,6 +91,13 @@ function childrenOf(pid: number): readonly number[] {
 /** The account as it was when the connection was made. */
 function isOf(uid: number): Binding["belongs"] {
   return (peer) => peer.uid === uid && peer.isAlive();
+}
+
+function isIn(group: string): Binding["belongs"] {
+  return (peer) => {
+    const found = controlGroupOf(peer.pid);
+    return (found === group || found?.startsWith(`${group}/`) === true) && peer.isAlive();
+  };
 }
 
 function controlGroupOf(pid: number): string | undefined {

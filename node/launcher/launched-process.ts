@@ -53,7 +53,12 @@ export interface LaunchedProcess {
  */
 export async function launchProcess(options: LaunchOptions): Promise<LaunchedProcess> {
   const [program = "", ...rest] = formatCommand(options);
-  const child = spawn(program, rest, { stdio: "inherit", env: { ...options.environment } });
+  const child = spawn(program, rest, {
+    stdio: "inherit",
+    env: { ...options.environment },
+    // Another account must not type into the terminal of whoever started it: a session of its own has none.
+    detached: options.account !== undefined,
+  });
   const ended = endOf(child);
   const started = Promise.withResolvers<void>();
   child.once("spawn", started.resolve);
@@ -67,7 +72,8 @@ export async function launchProcess(options: LaunchOptions): Promise<LaunchedPro
     pid,
     ended,
     stop: () => stop(child),
-    forwardSignals: (signals) => forward(child, signals, options.isOnTerminal),
+    forwardSignals: (signals) =>
+      forward(child, signals, options.isOnTerminal && options.account === undefined),
   };
 }
 

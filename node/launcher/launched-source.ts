@@ -31,6 +31,7 @@ export class LaunchedSource implements WorkloadSource {
   readonly #identity: DeliveredIdentity;
   readonly #binding: () => Binding | undefined;
   readonly #subscribers = new Set<Subscriber>();
+  #isEnded = false;
 
   /** @param options.binding - undefined until the process runs; nobody belongs before. */
   constructor(options: {
@@ -110,8 +111,9 @@ export class LaunchedSource implements WorkloadSource {
     }
   }
 
-  /** Ends every stream: nothing more will come. */
+  /** Ends every stream; whoever comes after, such as a child that was left behind, gets nothing. */
   end(error: TrustWardenError): void {
+    this.#isEnded = true;
     for (const { onEnd } of [...this.#subscribers]) onEnd(error);
     this.#subscribers.clear();
   }
@@ -133,7 +135,8 @@ export class LaunchedSource implements WorkloadSource {
 
   #requireBelongs(peer: WorkloadPeer): Binding {
     const binding = this.#binding();
-    if (binding?.belongs(peer) !== true) throw new TrustWardenError("no_identity", { pid: peer.pid });
+    if (this.#isEnded || binding?.belongs(peer) !== true)
+      throw new TrustWardenError("no_identity", { pid: peer.pid });
     return binding;
   }
 }

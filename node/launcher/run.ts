@@ -93,12 +93,18 @@ export interface RunResult {
  */
 export async function runLaunched(options: RunOptions): Promise<RunResult> {
   if (options.sandbox !== undefined) requireSandbox();
+  if (options.account !== undefined && process.getuid?.() !== 0)
+    throw new TrustWardenError("launch_failed", { reason: "another account needs root" });
   const events = new LaunchEvents();
   const identity = await enrolIdentity(options, events);
   const cleanups: (() => Promise<void> | void)[] = [() => identity.close()];
   try {
     await identity.ready();
     return await serveAndRun({ options, identity, events, cleanups });
+  } catch (error) {
+    // A start that failed leaves no instance behind.
+    await endInstance(identity);
+    throw error;
   } finally {
     for (const clean of cleanups.toReversed()) await clean();
   }
@@ -149,10 +155,7 @@ async function serveAndRun(parts: {
   cleanups.push(() => api.close());
   const wayOut = await openWayOutFor(sandbox, directory);
   if (wayOut !== undefined) cleanups.push(() => wayOut.close());
-  const group =
-    sandbox === undefined && account === undefined
-      ? createControlGroup(`trustwarden-${process.pid}`)
-      : undefined;
+  const group = sandbox === undefined ? createControlGroup(`trustwarden-${process.pid}`) : undefined;
   if (group !== undefined) cleanups.push(() => group.remove());
   const environment = cleanEnvironment(options.environment, options);
   const planned = planBinding(options, group);
@@ -175,11 +178,14 @@ async function serveAndRun(parts: {
   return { exitCode, isRevoked, refusedPlaces: wayOut?.refused ?? [] };
 }
 
-/** A private directory that the launched account can enter and nobody else. */
+/**
+ * A private directory. Another account can enter it by its group and change nothing there: root sets modes and removes files
+ * in it, which a link in the right moment would turn on files elsewhere.
+ */
 function createRunDirectory(account: RunOptions["account"]): string {
   const directory = mkdtempSync(join(tmpdir(), "warden-run-"));
-  chmodSync(directory, 0o700);
-  if (account !== undefined) chownSync(directory, account.uid, account.gid);
+  if (account !== undefined) chownSync(directory, 0, account.gid);
+  chmodSync(directory, account === undefined ? 0o700 : 0o710);
   return directory;
 }
 
@@ -192,7 +198,7 @@ function planBinding({ account, sandbox }: RunOptions, group: ControlGroupHandle
   if (sandbox !== undefined)
     return { strength: "launcher", by: "process namespace of the sandbox", belongs: () => false };
   const own = process.getuid?.() ?? 0;
-  if (account !== undefined && account.uid !== own) return bindToAccount(account.uid);
+  if (account !== undefined && account.uid !== own) return bindToAccount(account.uid, group?.path);
   if (group !== undefined) return bindToControlGroup(group.path);
   return bindToSameAccount(own);
 }
