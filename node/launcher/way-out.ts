@@ -2,13 +2,16 @@
  * The one way out of a sandbox: an HTTP proxy on a unix socket that opens tunnels to the places an operator named.
  *
  * CONNECT only: the tunnel's ends speak TLS with each other, and nothing is read here. Names are resolved on this side,
- * once, and every refusal is the same sentence.
+ * once, and every refusal is the same sentence. Who owns a name decides where it leads, so one that leads to this machine or
+ * its link is not followed: services there trust whoever reaches them.
  *
  * @see RFC 9110 §9.3.6
  */
+
+import { lookup as lookUp } from "node:dns";
 import { chmodSync, rmSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server } from "node:http";
-import { connect, type Socket } from "node:net";
+import { BlockList, connect, type LookupFunction, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 
@@ -19,6 +22,15 @@ const MAX_TUNNELS = 256;
 const PLACE =
   /^(?<host>[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\]):(?<port>[1-9][0-9]{0,4})$/;
 const MAX_PORT = 65_535;
+
+/** Where a name must not lead. */
+const HERE = new BlockList();
+HERE.addSubnet("0.0.0.0", 8);
+HERE.addSubnet("127.0.0.0", 8);
+HERE.addSubnet("169.254.0.0", 16);
+HERE.addAddress("::", "ipv6");
+HERE.addAddress("::1", "ipv6");
+HERE.addSubnet("fe80::", 10, "ipv6");
 
 /** A host and port that may be reached. */
 export interface Place {
@@ -46,14 +58,18 @@ export function parsePlace(text: string): Place {
 export async function openWayOut(options: {
   readonly socketPath: string;
   readonly allowed: readonly Place[];
+  /** The system's unless given. */
+  readonly lookup?: LookupFunction;
 }): Promise<WayOut> {
-  const { socketPath, allowed } = options;
+  const { socketPath, allowed, lookup = lookUp } = options;
   const refused: string[] = [];
   const tunnels = new Set<Duplex>();
   const server = createServer(
     { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: HEADERS_TIMEOUT_MS },
     (_request, response) => response.writeHead(405).end("Only CONNECT is served here.\n"),
   );
+  // Open ones without a request count as well.
+  server.maxConnections = MAX_TUNNELS;
   server.on("connect", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on("error", () => socket.destroy());
     const place = findAllowed(allowed, request.url ?? "");
@@ -64,7 +80,7 @@ export async function openWayOut(options: {
     }
     tunnels.add(socket);
     socket.once("close", () => tunnels.delete(socket));
-    openTunnel(place, socket, head);
+    openTunnel({ place, lookup }, socket, head);
   });
   await listen(server, socketPath);
   return {
@@ -89,8 +105,13 @@ function findAllowed(allowed: readonly Place[], target: string): Place | undefin
   }
 }
 
-function openTunnel({ host, port }: Place, socket: Duplex, head: Buffer): void {
-  const upstream: Socket = connect({ host, port });
+function openTunnel(
+  { place, lookup }: { readonly place: Place; readonly lookup: LookupFunction },
+  socket: Duplex,
+  head: Buffer,
+): void {
+  const { host, port } = place;
+  const upstream: Socket = connect({ host, port, lookup: host === "localhost" ? lookup : elsewhere(lookup) });
   upstream.setTimeout(CONNECT_TIMEOUT_MS, () => upstream.destroy(new Error("timeout")));
   let isOpen = false;
   upstream.once("connect", () => {
@@ -107,6 +128,21 @@ function openTunnel({ host, port }: Place, socket: Duplex, head: Buffer): void {
   });
   socket.once("close", () => upstream.destroy());
   upstream.once("close", () => socket.end());
+}
+
+/** Addresses of a name that are not of this machine or its link; none is an error, as for a name that is not there. */
+function elsewhere(lookup: LookupFunction): LookupFunction {
+  return (name, options, done) =>
+    lookup(name, { ...options, all: true }, (error, found) => {
+      const addresses = typeof found === "string" ? [] : found;
+      const isHere = addresses.some(({ address, family }) =>
+        HERE.check(address, family === 6 ? "ipv6" : "ipv4"),
+      );
+      if (error !== null) done(error, []);
+      else if (isHere) done(new Error("the name leads to this machine"), []);
+      else if (options.all === true) done(null, addresses);
+      else done(null, addresses[0]?.address ?? "", addresses[0]?.family);
+    });
 }
 
 async function listen(server: Server, socketPath: string): Promise<void> {
