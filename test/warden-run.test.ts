@@ -229,6 +229,14 @@ describe.skipIf(process.platform !== "linux")("warden run", () => {
     expect(report).toMatch(/bound to uid 54321( and control group \S+)?: launcher/);
   });
 
+  test.skipIf(!hasWalls)("in a sandbox is asked to end before it is made to", async () => {
+    const line = 'trap "exit 5" TERM; echo {}; while :; do sleep 0.1; done';
+    const running = start([...as("polite", "fetch:web"), "--sandbox"], ["sh", "-c", line]);
+    await running.next();
+    running.process.kill("SIGTERM");
+    expect(await running.ended).toBe(5);
+  });
+
   test.skipIf(!hasWalls)(
     "in a sandbox has its identity, and sees no key, no other process and no network but what is allowed",
     async () => {

@@ -68,6 +68,16 @@ export function bindToNamespaceBelow(pid: number): Binding {
   };
 }
 
+/**
+ * The program inside a sandbox, which is the child of the namespace's first process. Undefined until it is there.
+ *
+ * @param pid - of the program that makes the namespace.
+ */
+export function findInside(pid: number): number | undefined {
+  const [first] = childrenOf(pid);
+  return first === undefined ? undefined : childrenOf(first)[0];
+}
+
 /** The first child's namespace, when it is another one than the program's own. */
 function findNamespaceBelow(pid: number): string | undefined {
   const [child] = childrenOf(pid);

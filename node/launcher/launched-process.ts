@@ -31,6 +31,8 @@ export interface LaunchOptions {
   readonly joinFile?: string | undefined;
   /** Another account; needs root. */
   readonly account?: { readonly uid: number; readonly gid: number } | undefined;
+  /** Whom signals are for, when it is not the process itself: walls end at once and tell nobody inside. */
+  readonly findTarget?: ((pid: number) => number | undefined) | undefined;
   /** Whether a terminal tells the process of an interrupt by itself. */
   readonly isOnTerminal: boolean;
 }
@@ -71,9 +73,13 @@ export async function launchProcess(options: LaunchOptions): Promise<LaunchedPro
   return {
     pid,
     ended,
-    stop: () => stop(child),
+    stop: () => stop(child, options),
     forwardSignals: (signals) =>
-      forward(child, signals, options.isOnTerminal && options.account === undefined),
+      forward(
+        (signal) => tell(child, signal, options),
+        signals,
+        options.isOnTerminal && options.account === undefined,
+      ),
   };
 }
 
@@ -102,16 +108,36 @@ async function endOf(child: ChildProcess): Promise<number> {
   return promise;
 }
 
-function stop(child: ChildProcess): void {
-  child.kill("SIGTERM");
+/** Falls back to the process itself, which never means that less ends. */
+function tell(child: ChildProcess, signal: NodeJS.Signals, { findTarget }: LaunchOptions): void {
+  const isRunning = child.pid !== undefined && child.exitCode === null && child.signalCode === null;
+  const target = isRunning && child.pid !== undefined ? findTarget?.(child.pid) : undefined;
+  if (target === undefined) {
+    child.kill(signal);
+    return;
+  }
+  try {
+    process.kill(target, signal);
+  } catch {
+    // Safe: the program inside has just ended, and so its walls may.
+    child.kill(signal);
+  }
+}
+
+function stop(child: ChildProcess, options: LaunchOptions): void {
+  tell(child, "SIGTERM", options);
   const timer = setTimeout(() => child.kill("SIGKILL"), KILL_AFTER_MS);
   child.once("exit", () => clearTimeout(timer));
 }
 
 /** The terminal sends its interrupt to the whole foreground group; passing it on as well would make it two. */
-function forward(child: ChildProcess, signals: NodeJS.EventEmitter, isOnTerminal: boolean): void {
-  for (const signal of FORWARDED) signals.on(signal, () => child.kill(signal));
+function forward(
+  pass: (signal: NodeJS.Signals) => void,
+  signals: NodeJS.EventEmitter,
+  isOnTerminal: boolean,
+): void {
+  for (const signal of FORWARDED) signals.on(signal, () => pass(signal));
   signals.on("SIGINT", () => {
-    if (!isOnTerminal) child.kill("SIGINT");
+    if (!isOnTerminal) pass("SIGINT");
   });
 }

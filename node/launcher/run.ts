@@ -20,6 +20,7 @@ import {
   bindToControlGroup,
   bindToNamespaceBelow,
   bindToSameAccount,
+  findInside,
 } from "./binding.ts";
 import { type ControlGroupHandle, createControlGroup } from "./control-group.ts";
 import { type CleanEnvironment, cleanEnvironment } from "./environment.ts";
@@ -165,6 +166,7 @@ async function serveAndRun(parts: {
     environment: { ...environment.variables, SPIFFE_ENDPOINT_SOCKET: `unix://${socketPath}` },
     joinFile: group?.joinFile,
     account,
+    findTarget: sandbox === undefined ? undefined : findInside,
     isOnTerminal: options.isOnTerminal,
   });
   binding = sandbox === undefined ? planned : bindToNamespaceBelow(launched.pid);
