@@ -104,6 +104,7 @@ test_each_malformed_member_is_named_so if {
 		{"agent": {"attested": {"type": 7}}},
 		{"agent": {"attested": {"strength": "sure"}}},
 		{"agent": {"attested": {"selectors": "unix:uid:1000"}}},
+		{"agent": {"attested": {"selectors": {"a": "unix:uid:1000"}}}},
 		{"agent": {"attested": {"selectors": ["unix:uid:1000", 7]}}},
 		{"agent": {"composition_sha256": 7}},
 		{"chain": ["agt_1", 7]},
