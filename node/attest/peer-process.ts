@@ -63,8 +63,13 @@ function followByPidfd(kernel: Kernel, peer: Identified, pidfd: number): PeerPro
 
 /** The kernel's own word for which process a pidfd names; -1 when it has been collected. */
 function pidOfPidfd(pidfd: number): number | undefined {
-  const line = /^Pid:\t(-?\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${pidfd}`, "utf8"));
-  return line?.[1] === undefined ? undefined : Number(line[1]);
+  try {
+    const line = /^Pid:\t(-?\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${pidfd}`, "utf8"));
+    return line?.[1] === undefined ? undefined : Number(line[1]);
+  } catch {
+    // Safe: the peer is refused. Thrown past here, as when descriptors run out, it would keep the pidfd open for ever.
+    return undefined;
+  }
 }
 
 /** For kernels before 6.5; exported for its test. @throws TrustWardenError `workload_gone`. */
