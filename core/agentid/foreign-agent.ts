@@ -9,7 +9,7 @@
  */
 
 import { encodeBase64url, encodeUtf8, parseBase64url, parseUtf8 } from "../bytes.ts";
-import { issueEnvelope, parseEnvelope, parseUnverifiedPayload, verifyEnvelope } from "../dsse.ts";
+import { issueEnvelope, parseEnvelope, parseUnverifiedPayload } from "../dsse.ts";
 import { TrustWardenError } from "../error.ts";
 import { Fields } from "../fields.ts";
 import { formatCanonicalJson, type JsonObject, parseJsonObject } from "../json.ts";
@@ -18,18 +18,9 @@ import type { Signer } from "../signer.ts";
 import { type EnrolmentCheck, formatOwnerKeyid } from "./enrolment.ts";
 import { readOwnerId, readScope, readSpiffeId, readUlid } from "./enrolment-members.ts";
 import { parseAgentLabel } from "./names.ts";
-import { MAX_ENTRY_ENVELOPE_CHARS, MAX_ENTRY_SECONDS } from "./registration-entry.ts";
-import {
-  formatSpiffeId,
-  instanceIdOf,
-  parseSpiffeId,
-  pathOf,
-  type SpiffeId,
-  trustDomainOf,
-} from "./spiffe-id.ts";
+import { MAX_ENTRY_SECONDS, verifyStandingDocument } from "./registration-entry.ts";
+import { instanceIdOf, parseSpiffeId, pathOf, type SpiffeId, trustDomainOf } from "./spiffe-id.ts";
 
-/** How far the owner's clock may run ahead of ours. */
-const CLOCK_SKEW_SECONDS = 30;
 const VALUE_PREFIX = "twf1.";
 const MAX_VALUE_CHARS = 65_536;
 /** A last segment that the path would take for an instance of ours. */
@@ -101,15 +92,7 @@ export function parseUnverifiedForeignOwner(envelope: string): string {
  *   its members.
  */
 export function verifyForeignAgent(envelope: string, check: EnrolmentCheck): ForeignAgent {
-  if (envelope.length > MAX_ENTRY_ENVELOPE_CHARS)
-    throw new TrustWardenError("entry_too_large", { chars: envelope.length });
-  const parsed = parseEnvelope(envelope);
-  const agent = parseForeignAgent(verifyEnvelope(parsed, "entry", check.publicKey));
-  if (parsed.unverifiedKeyid !== formatOwnerKeyid(check.publicKey)) throw invalid("keyid");
-  if (agent.aud !== formatSpiffeId(check.audience, [])) throw invalid("aud");
-  if (agent.iat > check.now + CLOCK_SKEW_SECONDS) throw invalid("iat");
-  if (check.now >= agent.exp) throw new TrustWardenError("entry_expired", { exp: agent.exp, now: check.now });
-  return agent;
+  return verifyStandingDocument(envelope, check, parseForeignAgent);
 }
 
 /**

@@ -110,15 +110,31 @@ export function parseUnverifiedEntryOwner(envelope: string): string {
  *   `selector_malformed`, `selectors_too_weak`, and the codes of its members.
  */
 export function verifyRegistrationEntry(envelope: string, check: EnrolmentCheck): RegistrationEntry {
+  return verifyStandingDocument(envelope, check, parseRegistrationEntry);
+}
+
+/**
+ * What every standing document of an owner has to be: signed by that key, small enough to be embedded in events, for this
+ * trust domain, and within its time.
+ *
+ * @param parse - its members; throws for what it refuses.
+ * @throws TrustWardenError as `verifyRegistrationEntry`.
+ */
+export function verifyStandingDocument<T extends Pick<RegistrationEntry, "aud" | "iat" | "exp">>(
+  envelope: string,
+  check: EnrolmentCheck,
+  parse: (json: JsonObject) => T,
+): T {
   if (envelope.length > MAX_ENTRY_ENVELOPE_CHARS)
     throw new TrustWardenError("entry_too_large", { chars: envelope.length });
   const parsed = parseEnvelope(envelope);
-  const entry = parseRegistrationEntry(verifyEnvelope(parsed, "entry", check.publicKey));
+  const document = parse(verifyEnvelope(parsed, "entry", check.publicKey));
   if (parsed.unverifiedKeyid !== formatOwnerKeyid(check.publicKey)) throw invalid("keyid");
-  if (entry.aud !== formatSpiffeId(check.audience, [])) throw invalid("aud");
-  if (entry.iat > check.now + CLOCK_SKEW_SECONDS) throw invalid("iat");
-  if (check.now >= entry.exp) throw new TrustWardenError("entry_expired", { exp: entry.exp, now: check.now });
-  return entry;
+  if (document.aud !== formatSpiffeId(check.audience, [])) throw invalid("aud");
+  if (document.iat > check.now + CLOCK_SKEW_SECONDS) throw invalid("iat");
+  if (check.now >= document.exp)
+    throw new TrustWardenError("entry_expired", { exp: document.exp, now: check.now });
+  return document;
 }
 
 /**
