@@ -11,7 +11,6 @@ import type { AuthorityStep } from "@trustwarden/core/agentid/authority-steps.ts
 import { ProvenChains } from "@trustwarden/core/agentid/proven-chains.ts";
 import type { TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { encodeBase64, encodeHex } from "@trustwarden/core/bytes.ts";
-import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { formatPem } from "@trustwarden/core/pem.ts";
 import { createAttestors } from "./attest/attestors.ts";
 import { AuthorityKeeper } from "./authority/keeper.ts";
@@ -21,6 +20,7 @@ import { Federation } from "./federation/federation.ts";
 import { fetchBundle } from "./federation/fetch-bundle.ts";
 import { createFeed } from "./feed/feed.ts";
 import { announceStep } from "./http/acts/authority.ts";
+import { reasonOfSigner, toTrustWardenError } from "./http/errors.ts";
 import { formatUrl, type Listeners, openListeners, type TlsMaterial } from "./http/listeners.ts";
 import { Nonces } from "./http/nonces.ts";
 import { formatOpenApi } from "./http/openapi.ts";
@@ -137,8 +137,9 @@ function tendAuthority({ keeper }: Core, services: Services): void {
     }),
     async (committed, step) => void (await announceStep(services, committed, step)),
     (error) => {
-      const code = error instanceof TrustWardenError ? error.code : "internal";
-      services.log.error({ code }, "a planned step of the authority failed; it is tried again in a minute");
+      const failure = toTrustWardenError(error);
+      const facts = { code: failure.code, ...reasonOfSigner(failure) };
+      services.log.error(facts, "a planned step of the authority failed; it is tried again in a minute");
     },
   );
 }

@@ -28,6 +28,25 @@ const count = z.coerce.number().int().min(1).max(10_000_000);
 const flag = z.union([z.boolean(), z.enum(["true", "false"]).transform((text) => text === "true")]);
 const directory = z.string().min(1).max(4096);
 
+/** An origin other than AWS's own, such as a private endpoint; without TLS on this machine only, where tests serve. */
+const KMS_ENDPOINT =
+  /^(?:https:\/\/[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?|http:\/\/127\.0\.0\.1)(?::[1-9][0-9]{0,4})?$/;
+
+/** The root's key in a cloud, where the online keys cannot be (docs/decisions/0004). */
+const rootSigner = z
+  .strictObject({
+    kind: z.literal("aws-kms"),
+    region: z.string().regex(/^[a-z]{2,4}(?:-[a-z]{1,16}){1,3}-[0-9]{1,2}$/),
+    keyId: z
+      .string()
+      .regex(/^[A-Za-z0-9:/_-]{1,512}$/)
+      .describe("id, ARN or alias of an ECC_NIST_P256 key"),
+    credentialsFile: directory.optional().describe("else AWS_ACCESS_KEY_ID and its companions"),
+    endpoint: z.string().regex(KMS_ENDPOINT).optional(),
+    timeoutMs: z.number().int().min(100).max(60_000).default(10_000),
+  })
+  .optional();
+
 const settings = z.strictObject({
   dataDir: directory,
   configDir: directory,
@@ -67,12 +86,13 @@ const settings = z.strictObject({
   /** Where the authority's keys are made and sign; keys of before stay where they are. */
   signer: z
     .discriminatedUnion("kind", [
-      z.strictObject({ kind: z.literal("sealed") }),
+      z.strictObject({ kind: z.literal("sealed"), root: rootSigner }),
       z.strictObject({
         kind: z.literal("pkcs11"),
         module: directory.describe("path of the token's library"),
         token: z.string().min(1).max(32).describe("the token's label"),
         pinFile: directory,
+        root: rootSigner,
       }),
     ])
     .prefault({ kind: "sealed" }),
@@ -165,6 +185,15 @@ export function jwtIssuerOf({
   trustDomain,
 }: Pick<ServerConfig, "jwtIssuer" | "trustDomain">): string {
   return jwtIssuer ?? `https://${trustDomain}`;
+}
+
+/** AWS's own variables, for a root's key in KMS without a file of credentials. Secret: read when asked, kept nowhere. */
+export function readAwsEnvironment(environment: Environment = process.env) {
+  return {
+    accessKeyId: environment.AWS_ACCESS_KEY_ID,
+    secretAccessKey: environment.AWS_SECRET_ACCESS_KEY,
+    sessionToken: environment.AWS_SESSION_TOKEN,
+  };
 }
 
 /** The file in which a data directory says whose it is; written once, with its keys. */

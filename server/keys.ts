@@ -18,7 +18,9 @@ import {
   parseFirstAuthority,
 } from "./authority/first-authority.ts";
 import { KeyRing } from "./authority/key-ring.ts";
-import { type ServerConfig, trustDomainFile } from "./config.ts";
+import { readAwsEnvironment, type ServerConfig, trustDomainFile } from "./config.ts";
+import { parseAwsCredentials, readAwsCredentials } from "./signer/aws-credentials.ts";
+import type { KmsPlace } from "./signer/aws-kms.ts";
 import { createPrivateDirectory, readPrivateFile, writePrivateFile } from "./signer/private-file.ts";
 import { readSealedFile, writeSealedFile } from "./signer/sealed-file.ts";
 import { createPrivateKeyPkcs8, createSoftwareSigner } from "./signer/software.ts";
@@ -51,6 +53,7 @@ interface KeyPlace {
   readonly trustDomain: TrustDomain;
   readonly random: Random;
   readonly token: TokenAccess | null;
+  readonly kms: KmsPlace | null;
   /** Unix seconds. */
   readonly now: number;
 }
@@ -58,17 +61,17 @@ interface KeyPlace {
 /**
  * Opens the keys of the data directory, and makes them at the first start.
  *
- * @param options.now - Unix seconds.
+ * @param options.nowMs - Unix milliseconds.
  * @throws TrustWardenError `seal_broken`, `file_mode_too_open`, `unseal_key_inside_data`, `svid_untrusted`, or
- *   `config_invalid` when the directory holds state but no keys.
+ *   `config_invalid` when the directory holds state but no keys; at the first start `signer_unavailable`.
  */
 export async function openServerKeys(options: {
   readonly config: Pick<ServerConfig, "dataDir" | "configDir" | "trustDomain"> &
     Partial<Pick<ServerConfig, "signer">>;
   readonly random: Random;
-  readonly now: number;
+  readonly nowMs: () => number;
 }): Promise<ServerKeys> {
-  const { config, random, now } = options;
+  const { config, random, nowMs } = options;
   const directory = join(config.dataDir, "keys");
   const isFirstStart = !existsSync(directory);
   if (isFirstStart && existsSync(join(config.dataDir, "state.db"))) {
@@ -77,7 +80,9 @@ export async function openServerKeys(options: {
   const unsealKey = openUnsealKey({ ...config, create: isFirstStart, random });
   const trustDomain = parseTrustDomain(config.trustDomain);
   const token = openToken(config.signer);
-  const place = { directory, unsealKey, trustDomain, random, now, token };
+  const kms = openKms(config.signer, nowMs);
+  const now = Math.floor(nowMs() / 1000);
+  const place = { directory, unsealKey, trustDomain, random, now, token, kms };
   if (isFirstStart) {
     // First, so that a directory with keys always says whose they are.
     writePrivateFile(trustDomainFile(config.dataDir), encodeUtf8(`${trustDomain}\n`));
@@ -118,6 +123,15 @@ function openToken(signer: ServerConfig["signer"] | undefined): TokenAccess | nu
   if (signer?.kind !== "pkcs11") return null;
   const { module, token, pinFile } = signer;
   return { module, token, pin: parseUtf8(readPrivateFile(pinFile)).trim() };
+}
+
+/** Nothing is asked yet: a server with its keys starts and serves also while KMS is away. */
+function openKms(signer: ServerConfig["signer"] | undefined, nowMs: () => number): KmsPlace | null {
+  if (signer?.root === undefined) return null;
+  const { region, keyId, endpoint, timeoutMs, credentialsFile: file } = signer.root;
+  const credentials = () =>
+    file === undefined ? parseAwsCredentials(readAwsEnvironment()) : readAwsCredentials(file);
+  return { region, keyId, endpoint, timeoutMs, credentials, nowMs };
 }
 
 function sealedFile({ directory, unsealKey }: KeyPlace, role: Role) {

@@ -76,7 +76,7 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
   createPrivateDirectory(config.dataDir);
   const lock = acquirePosixLock(join(config.dataDir, "server.lock"));
   cleanups.push(() => lock.release());
-  const keys = await openServerKeys({ config, random, now: Math.floor(clock.nowMs() / 1000) });
+  const keys = await openServerKeys({ config, random, nowMs: () => clock.nowMs() });
   const policy = createBuiltinPolicy(config.policyDir);
   const failure = Promise.withResolvers<unknown>();
   const onFatal: OnFatal = (error) => failure.resolve(error);

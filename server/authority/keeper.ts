@@ -68,6 +68,8 @@ export class AuthorityKeeper {
   #current: CurrentAuthority | undefined;
   #state: StoredAuthority;
   #rootCrls: readonly Uint8Array[] = [];
+  /** Whether the lists say less than the state, because a root's key was away when a step had committed. */
+  #isListDue = false;
   /** Steps run one after the other: each is checked against the state that the one before left. */
   #last: Promise<unknown> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
@@ -166,6 +168,7 @@ export class AuthorityKeeper {
       for (const { id } of this.#state.slots.filter((slot) => isOver(slot, now))) {
         await this.#take({ step: "retire", id, isForced: false }, order, announce);
       }
+      if (this.#isListDue) await this.#renewLists();
     });
   }
 
@@ -208,7 +211,7 @@ export class AuthorityKeeper {
     this.#current = this.#publish();
     for (const slot of this.#state.slots.filter(isDone)) this.#options.keys.ring.destroy(slot);
     await announce(committed, command.step);
-    await this.#renewLists();
+    await this.#tryLists();
     return this.#state;
   }
 
@@ -284,6 +287,18 @@ export class AuthorityKeeper {
         }),
       );
     this.#rootCrls = await Promise.all(lists);
+    this.#isListDue = false;
+  }
+
+  /** A root's key that is away delays its list; a step that has committed is not undone, and stopping never waits. */
+  async #tryLists(): Promise<void> {
+    this.#isListDue = true;
+    try {
+      await this.#renewLists();
+    } catch (error) {
+      // Safe: our own checks read the state, and every minute the list is tried again, and its failure logged.
+      if (!(error instanceof TrustWardenError) || error.code !== "signer_unavailable") throw error;
+    }
   }
 
   #revokedUnder(root: AuthoritySlot, now: number) {

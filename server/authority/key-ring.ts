@@ -3,6 +3,7 @@
  *
  * A key is durable before any state names it. A key that no state names was left by an interrupted step and is removed
  * at the next start; nothing was ever signed with it. One that was left in a token stays there, and signs nothing either.
+ * A root's key in a cloud KMS is made and destroyed by its operator: here it is only found and asked.
  */
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -15,6 +16,7 @@ import { encodeSpki } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Random } from "@trustwarden/core/id.ts";
 import type { RootSigner } from "@trustwarden/core/signer.ts";
+import { findKmsKey, type KmsPlace, openKmsSigner } from "../signer/aws-kms.ts";
 import { createTokenKey, destroyTokenKey, openTokenSigner } from "../signer/pkcs11.ts";
 import { readSealedFile, type SealedFile, writeSealedFile } from "../signer/sealed-file.ts";
 import { createPrivateKeyPkcs8, createSoftwareSigner } from "../signer/software.ts";
@@ -36,21 +38,29 @@ export class KeyRing {
   readonly #random: Random;
   /** Where new keys are made, when they are not made in files. */
   readonly token: TokenAccess | null;
+  readonly #kms: KmsPlace | null;
 
   constructor(options: {
     readonly directory: string;
     readonly unsealKey: UnsealKey;
     readonly random: Random;
     readonly token: TokenAccess | null;
+    /** Where new roots have their key, and those of before theirs. */
+    readonly kms: KmsPlace | null;
   }) {
     this.#directory = options.directory;
     this.#unsealKey = options.unsealKey;
     this.#random = options.random;
     this.token = options.token;
+    this.#kms = options.kms;
   }
 
-  /** A new key, durable when this resolves. @throws TrustWardenError `signer_unavailable`. */
+  /** A new key, durable when this resolves. @throws TrustWardenError `signer_unavailable`, `config_invalid`. */
   async create(kind: AuthorityKind): Promise<MadeKey> {
+    if (kind === "root" && this.#kms !== null) {
+      const { arn, spki } = await findKmsKey(this.#kms, this.#kms.keyId);
+      return { spki, custody: "aws-kms", keyRef: arn };
+    }
     if (this.token !== null) {
       const { id, spki } = createTokenKey(this.token, this.#random);
       return { spki, custody: "pkcs11", keyRef: id };
@@ -73,8 +83,9 @@ export class KeyRing {
     return Object.fromEntries(names.map((name) => [name.id, this.signingKey(name)]));
   }
 
-  /** @throws TrustWardenError `authority_conflict` for a key that is not here. */
+  /** @throws TrustWardenError `authority_conflict` for a key that is not here, `signer_unavailable`. */
   async rootSigner(name: KeyName): Promise<RootSigner> {
+    if (name.custody === "aws-kms") return this.#inKms(name);
     if (name.custody === "pkcs11") {
       const { place, id } = this.#inToken(name);
       const { publicKey, sign } = openTokenSigner(place, id);
@@ -89,6 +100,7 @@ export class KeyRing {
   }
 
   destroy(name: KeyName): void {
+    if (name.custody === "aws-kms") return;
     if (name.custody === "pkcs11") {
       const { place, id } = this.#inToken(name);
       destroyTokenKey(place, id);
@@ -109,6 +121,17 @@ export class KeyRing {
       throw new TrustWardenError("signer_unavailable", { id, reason: "no token is configured" });
     }
     return { place: this.token, id: keyRef };
+  }
+
+  async #inKms({ id, keyRef }: KeyName): Promise<RootSigner> {
+    if (this.#kms === null || keyRef === null) {
+      throw new TrustWardenError("signer_unavailable", { id, reason: "no KMS is configured" });
+    }
+    const signer = await openKmsSigner(this.#kms, keyRef);
+    if (slotIdOf(encodeSpki(signer.publicKey)) !== id) {
+      throw new TrustWardenError("signer_unavailable", { id, reason: "KMS has another key under this name" });
+    }
+    return signer;
   }
 
   #names(): readonly KeyName[] {

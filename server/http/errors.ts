@@ -43,8 +43,14 @@ export function formatErrorAnswer(error: TrustWardenError): ErrorAnswer {
 export function logFailure(log: EventLog, route: string, error: TrustWardenError): void {
   const facts = { route, code: error.code, status: error.status };
   if (error.code === "internal") log.error({ ...facts, at: framesOf(error.cause) }, "request failed");
-  else if (error.status >= 500) log.warn(facts, "request failed");
+  else if (error.status >= 500) log.warn({ ...facts, ...reasonOfSigner(error) }, "request failed");
   else log.info(facts, "request refused");
+}
+
+/** Why a key of the authority could not be used, in a sentence of ours; nothing for any other failure. */
+export function reasonOfSigner({ code, details }: TrustWardenError): Readonly<Record<string, string>> {
+  const isSigners = code === "signer_unavailable" || code === "config_invalid";
+  return isSigners && typeof details.reason === "string" ? { reason: details.reason } : {};
 }
 
 function framesOf(cause: unknown): string {

@@ -2,7 +2,7 @@
  * Signers whose private key is in this process's memory.
  *
  * The key is held in a closure as an OpenSSL handle: it is no property of the signer, so that printing, logging or
- * serialising a signer shows nothing. Other custodies (PKCS#11, cloud KMS) are other files beside this one.
+ * serialising a signer shows nothing. Other custodies (PKCS#11, AWS KMS) are other files beside this one.
  */
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import { TrustWardenError } from "@trustwarden/core/error.ts";

@@ -39,6 +39,5 @@ export async function openAuthority(home: TestHome) {
 /** Every key of the directory. */
 export function openKeys(home: TestHome): Promise<ServerKeys> {
   const random = (length: number) => new Uint8Array(randomBytes(length));
-  const now = Math.floor(Date.now() / 1000);
-  return openServerKeys({ config: { ...home, trustDomain: TRUST_DOMAIN }, random, now });
+  return openServerKeys({ config: { ...home, trustDomain: TRUST_DOMAIN }, random, nowMs: Date.now });
 }
