@@ -19,17 +19,14 @@ import { call } from "../support/client.ts";
 import { openEvidence, readLedgerSize } from "../support/evidence.ts";
 import { holdLease } from "../support/lease-client.ts";
 import { readAsOperator } from "../support/operator.ts";
+import {
+  type Attempt,
+  admissionAttempts,
+  issuanceAttempts,
+  operatorsAttempts,
+} from "../support/registry-attempts.ts";
 import { enrolWith } from "../support/visits.ts";
 import type { World } from "../support/world.ts";
-
-/** One call of a route, and the one event that it must leave. */
-interface Attempt {
-  readonly route: string;
-  readonly what: string;
-  readonly status: number;
-  readonly kind: string;
-  ask(): Promise<RawAnswer>;
-}
 
 const post = (target: string, body: object): RawRequest => ({
   method: "POST",
@@ -179,6 +176,9 @@ async function listAttempts(world: World): Promise<readonly Attempt[]> {
     ...(await actionAttempts(cast)),
     ...stoppingAttempts(cast),
     ...operatorAttempts(world),
+    ...(await admissionAttempts(world, cast.owner)),
+    ...(await issuanceAttempts(world, cast.owner)),
+    ...operatorsAttempts(world, cast.owner),
     leaseAttempt(world, cast.verifier),
   ];
 }
