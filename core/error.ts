@@ -138,6 +138,20 @@ export const ERRORS = {
       "The agent is composed of other parts than its identity says; attest it again as a new instance.",
   },
 
+  // broker
+  secret_malformed: { status: 400, message: "The secret is not well formed." },
+  secret_exists: { status: 409, message: "There is a secret of this name already." },
+  secret_conflict: {
+    status: 409,
+    message: "The secret was changed meanwhile, or is not in a state that allows this.",
+  },
+  secret_unknown: { status: 403, message: NOT_ALLOWED },
+  secret_not_allowed: { status: 403, message: NOT_ALLOWED },
+  secret_disabled: { status: 403, message: NOT_ALLOWED },
+  secret_unavailable: { status: 503, message: UNAVAILABLE },
+  canary_found: { status: 403, message: NOT_ALLOWED },
+  upstream_answer_refused: { status: 502, message: "The upstream's answer cannot be passed on." },
+
   // record
   event_conflict: { status: 409, message: "Another record with this event id exists." },
   ledger_unavailable: { status: 503, message: UNAVAILABLE },
