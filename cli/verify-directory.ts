@@ -46,6 +46,7 @@ const NO_BUNDLE = {
   sequence: 0,
   refreshHintSeconds: 0,
   jwtAuthorities: new Map(),
+  witAuthorities: new Map(),
   revokedAuthorities: new Set<string>(),
 } as const;
 

@@ -41,7 +41,7 @@ const REQUIRED: readonly string[] = [
   ...prefixed("B-", [...numbers(1, 4), 6, 7, 8]),
   ...prefixed("E-", numbers(1, 8)),
   ...prefixed("A-", numbers(1, 15)),
-  "W-9",
+  ...prefixed("W-", [1, 2, 3, 5, 7, 8, 9]),
   ...prefixed("", [...numbers(1, 21), ...numbers(36, 40)]),
   ...["wildcards", "confusables", "empty", "proto", "duplicates", "caps"].map((pitfall) => `S-${pitfall}`),
   ...["der", "id", "jwt", "dsse", "checkpoint", "json"].map((parser) => `P-${parser}`),

@@ -22,7 +22,7 @@ interface StepOptions {
   readonly reason: string;
 }
 
-const KINDS: readonly Kind[] = ["root", "intermediate", "jwt"];
+const KINDS: readonly Kind[] = ["root", "intermediate", "jwt", "wit"];
 /** Shown in a table; the whole id is in `--json`, and any unambiguous beginning of it names the key. */
 const SHORT_ID_CHARS = 12;
 

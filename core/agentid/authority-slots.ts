@@ -1,5 +1,5 @@
 /**
- * The slots of an authority: every root, intermediate and JWT key of a trust domain, with the state it is in.
+ * The slots of an authority: every root, intermediate, JWT and WIT key of a trust domain, with the state it is in.
  *
  * A key is *prepared* (made, and published where others must know it first), *active* (signs), *superseded* (a
  * successor signs; what it signed is still good), *retired* (all that it signed has ended), *tainted* (what it signed
@@ -18,14 +18,16 @@ import type { TrustBundle } from "./trust-bundle.ts";
 export const REFRESH_HINT_SECONDS = 300;
 
 /** What a key of the authority is for. */
-export type AuthorityKind = "root" | "intermediate" | "jwt";
+export type AuthorityKind = "root" | "intermediate" | TokenKind;
+/** Keys that sign tokens: bare ones, known by the bundle alone. */
+export type TokenKind = "jwt" | "wit";
 /** Where a private key is: in a sealed file, in a hardware token, or in a cloud KMS. */
 export type KeyCustody = "sealed" | "pkcs11" | "aws-kms";
 export type SlotState = "prepared" | "active" | "superseded" | "retired" | "tainted" | "revoked";
 
 /** One key of the authority. Times are Unix seconds, null until then. */
 export interface AuthoritySlot {
-  /** Key identifier, lower-case hex: the certificate's, and computed the same way for a JWT key. */
+  /** Key identifier, lower-case hex: the certificate's, and computed the same way for a bare key. */
   readonly id: string;
   readonly kind: AuthorityKind;
   readonly state: SlotState;
@@ -33,11 +35,11 @@ export interface AuthoritySlot {
   readonly custody: KeyCustody;
   /** The key's name in its custody, where the id is not its name. */
   readonly keyRef: string | null;
-  /** DER; null for a JWT key. */
+  /** DER; null for the key of tokens. */
   readonly certificate: Uint8Array | null;
   /** The root that certified an intermediate; null for the others. */
   readonly issuerId: string | null;
-  /** End of the certificate; null for a JWT key. */
+  /** End of the certificate; null for the key of tokens. */
   readonly expiresAt: number | null;
   readonly preparedAt: number;
   readonly activatedAt: number | null;
@@ -71,13 +73,14 @@ export function newCertificateSlot(
   };
 }
 
-/** A new key for JWT-SVIDs. */
-export function newJwtSlot(
+/** A new key for JWT-SVIDs or WIT-SVIDs. */
+export function newTokenSlot(
+  kind: TokenKind,
   spki: Uint8Array,
   { custody, keyRef }: Pick<AuthoritySlot, "custody" | "keyRef">,
 ): NewSlot {
   const id = slotIdOf(spki);
-  return { id, kind: "jwt", spki, custody, keyRef, certificate: null, issuerId: null, expiresAt: null };
+  return { id, kind, spki, custody, keyRef, certificate: null, issuerId: null, expiresAt: null };
 }
 
 /** The slots of a new trust domain, all active. @param now - Unix seconds. */
@@ -92,7 +95,7 @@ export function slotIdOf(spki: Uint8Array): string {
 }
 
 /**
- * The bundle that a state publishes: roots and JWT keys from prepared on, until they are retired or revoked, and the
+ * The bundle that a state publishes: roots and the keys of tokens from prepared on, until they are retired or revoked, and the
  * intermediates that were revoked before their end.
  *
  * @param now - Unix seconds.
@@ -100,7 +103,6 @@ export function slotIdOf(spki: Uint8Array): string {
  */
 export function bundleOfState(state: AuthorityState, trustDomain: TrustDomain, now: number): TrustBundle {
   const published = state.slots.filter(isPublished);
-  const jwtKeys = published.filter(({ kind }) => kind === "jwt").map(({ spki }) => parseP256PublicKey(spki));
   return {
     trustDomain,
     sequence: state.sequence,
@@ -108,7 +110,8 @@ export function bundleOfState(state: AuthorityState, trustDomain: TrustDomain, n
     x509Authorities: published
       .filter(({ kind }) => kind === "root")
       .map((slot) => certificateOf(slot, trustDomain)),
-    jwtAuthorities: new Map(jwtKeys.map((key) => [formatThumbprint(key), key])),
+    jwtAuthorities: tokenKeysOf(published, "jwt"),
+    witAuthorities: tokenKeysOf(published, "wit"),
     revokedAuthorities: new Set(
       state.slots.filter((slot) => isLiveIntermediate(slot, now, ["revoked"])).map(({ id }) => id),
     ),
@@ -137,6 +140,11 @@ export function certificateOf(
   const parsed = parseCaCertificate(certificate, trustDomain);
   if (encodeHex(parsed.ski) !== id) throw new TrustWardenError("svid_untrusted", { reason: "another key" });
   return parsed;
+}
+
+function tokenKeysOf(slots: readonly AuthoritySlot[], kind: TokenKind): TrustBundle["jwtAuthorities"] {
+  const keys = slots.filter((slot) => slot.kind === kind).map(({ spki }) => parseP256PublicKey(spki));
+  return new Map(keys.map((key) => [formatThumbprint(key), key]));
 }
 
 function isPublished({ state }: AuthoritySlot): boolean {

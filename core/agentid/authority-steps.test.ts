@@ -13,7 +13,7 @@ import {
   foundSlots,
   type NewSlot,
   newCertificateSlot,
-  newJwtSlot,
+  newTokenSlot,
   renewalsOfState,
   slotIdOf,
 } from "./authority-slots.ts";
@@ -34,7 +34,7 @@ function slotOf(kind: AuthorityKind, issuerId = ROOT_ID): NewSlot {
   const signer = createTestSigner();
   const spki = encodeSpki(signer.publicKey);
   const options = { trustDomain, serial: createSerial(randomBytes), now: NOW, notAfter: NOW + 86_400 };
-  if (kind === "jwt") return newJwtSlot(spki, place);
+  if (kind === "jwt" || kind === "wit") return newTokenSlot(kind, spki, place);
   if (kind === "root") {
     const root = parseCaCertificate(issueRoot({ ...options, signer }), trustDomain);
     return newCertificateSlot(root, { ...place, issuer: null });
@@ -50,7 +50,7 @@ const first: AuthorityState = {
     [
       newCertificateSlot(domain.root, { ...place, issuer: null }),
       newCertificateSlot(domain.intermediate, { ...place, issuer: domain.root }),
-      newJwtSlot(encodeSpki(domain.signers.jwt.publicKey), place),
+      newTokenSlot("jwt", encodeSpki(domain.signers.jwt.publicKey), place),
     ],
     NOW,
   ),

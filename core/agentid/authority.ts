@@ -71,6 +71,7 @@ export function createAuthority(options: {
     refreshHintSeconds: REFRESH_HINT_SECONDS,
     x509Authorities: [root],
     jwtAuthorities: new Map([[formatThumbprint(jwtSigner.publicKey), jwtSigner.publicKey]]),
+    witAuthorities: new Map(),
     revokedAuthorities: new Set(),
   };
   return verifyAuthority({ bundle, intermediateDer, intermediateSigner, jwtSigner, random, now });

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { createTestSigner } from "../../test/support/keys.ts";
 import { encodeUtf8 } from "../bytes.ts";
-import { encodeSpki } from "../crypto.ts";
+import { encodeSpki, formatThumbprint } from "../crypto.ts";
 import type { Signer } from "../signer.ts";
 import { type Authority, createAuthority } from "./authority.ts";
 import { OID } from "./certificate-oids.ts";
@@ -30,13 +30,24 @@ import type { TrustBundle } from "./trust-bundle.ts";
 export const NOW = 1_794_694_400;
 
 export interface TestDomain extends Authority {
-  readonly signers: { readonly root: Signer; readonly intermediate: Signer; readonly jwt: Signer };
+  readonly signers: {
+    readonly root: Signer;
+    readonly intermediate: Signer;
+    readonly jwt: Signer;
+    readonly wit: Signer;
+  };
+  readonly witKid: string;
   readonly bundles: ReadonlyMap<Authority["trustDomain"], TrustBundle>;
 }
 
 /** A fresh trust domain with its keys. */
 export function createTestDomain(name = "acme.test"): TestDomain {
-  const signers = { root: createTestSigner(), intermediate: createTestSigner(), jwt: createTestSigner() };
+  const signers = {
+    root: createTestSigner(),
+    intermediate: createTestSigner(),
+    jwt: createTestSigner(),
+    wit: createTestSigner(),
+  };
   const trustDomain = parseTrustDomain(name);
   const authority = createAuthority({
     trustDomain,
@@ -46,7 +57,9 @@ export function createTestDomain(name = "acme.test"): TestDomain {
     random: randomBytes,
     now: NOW,
   });
-  return { ...authority, signers, bundles: new Map([[trustDomain, authority.bundle]]) };
+  const witKid = formatThumbprint(signers.wit.publicKey);
+  const bundle = { ...authority.bundle, witAuthorities: new Map([[witKid, signers.wit.publicKey]]) };
+  return { ...authority, bundle, witKid, signers, bundles: new Map([[trustDomain, bundle]]) };
 }
 
 /** A proper leaf of the domain and its key. */

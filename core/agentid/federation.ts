@@ -129,17 +129,20 @@ function parseEndpointUrl(text: string): string {
   return url.href;
 }
 
-function keysOf({ x509Authorities, jwtAuthorities }: TrustBundle): readonly string[] {
-  const keys = [...x509Authorities.map(({ publicKey }) => publicKey), ...jwtAuthorities.values()];
+function keysOf({ x509Authorities, jwtAuthorities, witAuthorities }: TrustBundle): readonly string[] {
+  const tokenKeys = [...jwtAuthorities.values(), ...witAuthorities.values()];
+  const keys = [...x509Authorities.map(({ publicKey }) => publicKey), ...tokenKeys];
   return keys.map((key) => encodeBase64url(sha256(encodeSpki(key))));
 }
 
 /** The authorities alone, in one order. */
 function formatContents(bundle: TrustBundle): string {
-  const { x509Authorities, jwtAuthorities } = bundle;
+  const { x509Authorities, jwtAuthorities, witAuthorities } = bundle;
   const x509 = x509Authorities.map(({ sha256: digest }) => digest).sort();
-  const jwt = [...jwtAuthorities].map(([kid, key]) => `${kid} ${encodeBase64url(encodeSpki(key))}`).sort();
-  return formatCanonicalJson([x509, jwt]);
+  const tokens = [jwtAuthorities, witAuthorities].map((keys) =>
+    Array.from(keys, ([kid, key]) => `${kid} ${encodeBase64url(encodeSpki(key))}`).sort(),
+  );
+  return formatCanonicalJson([x509, ...tokens]);
 }
 
 function rollback({ sequence }: TrustBundle, current: TrustBundle): TrustWardenError {

@@ -81,7 +81,8 @@ export function requireWithinLifetime({ expiresAt, issuedAt, notBeforeAt }: JwtC
   }
 }
 
-function parseSubject(sub: Json | undefined): SpiffeId {
+/** `sub` of a JWT-SVID or WIT-SVID. @throws TrustWardenError `svid_malformed`. */
+export function parseSubject(sub: Json | undefined): SpiffeId {
   if (typeof sub !== "string") throw malformed("sub");
   let id: SpiffeId;
   try {
@@ -103,14 +104,15 @@ function parseAudience(aud: Json | undefined): readonly string[] {
   });
 }
 
-/** Whole seconds only: 1e400 is infinite and a text is not a time. */
-function parseInstant(value: Json | undefined): number | undefined {
+/** Whole seconds only: 1e400 is infinite and a text is not a time. @throws TrustWardenError `svid_malformed`. */
+export function parseInstant(value: Json | undefined): number | undefined {
   if (value === undefined) return undefined;
   if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) throw malformed("time");
   return value;
 }
 
-function parseOptionalText(value: Json | undefined): string | undefined {
+/** @throws TrustWardenError `svid_malformed`. */
+export function parseOptionalText(value: Json | undefined): string | undefined {
   if (value === undefined) return undefined;
   if (typeof value !== "string") throw malformed("text");
   return value;

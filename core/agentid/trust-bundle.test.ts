@@ -82,7 +82,7 @@ describe("parseTrustBundle", () => {
       { ...jwtKey, kty: "ec" },
       { ...jwtKey, kty: undefined },
       { ...jwtKey, crv: "P-384" },
-      { ...jwtKey, use: "wit-svid" },
+      { ...jwtKey, use: "WIT-SVID" },
       { ...jwtKey, use: "JWT-SVID" },
       { ...jwtKey, use: "sig" },
       { ...jwtKey, use: undefined },

@@ -5,7 +5,7 @@
  * P-384, unknown uses) are left out, as the specification asks; a key of ours that is malformed refuses the whole
  * document, because half a bundle would silently drop an authority.
  *
- * @see SPIFFE Trust Domain and Bundle §4; X509-SVID §6; JWT-SVID §6
+ * @see SPIFFE Trust Domain and Bundle §4; X509-SVID §6; JWT-SVID §6; WIT-SVID §6
  */
 import {
   concatBytes,
@@ -43,6 +43,8 @@ export interface TrustBundle {
   readonly x509Authorities: readonly Certificate[];
   /** By `kid`. Empty means that no JWT-SVID of the trust domain is trusted. */
   readonly jwtAuthorities: ReadonlyMap<string, PublicKey>;
+  /** By `kid`, which no JWT key has too. Empty means that no WIT-SVID of the trust domain is trusted. */
+  readonly witAuthorities: ReadonlyMap<string, PublicKey>;
   /** Key identifiers, lower-case hex, of intermediates whose SVIDs count no more although an authority signed them. */
   readonly revokedAuthorities: ReadonlySet<string>;
 }
@@ -69,10 +71,12 @@ export function parseTrustBundleJson(document: JsonObject, trustDomain: TrustDom
   if (keys.length > MAX_KEYS) throw malformed("too many keys");
   const x509Authorities: Certificate[] = [];
   const jwtAuthorities = new Map<string, PublicKey>();
+  const witAuthorities = new Map<string, PublicKey>();
   for (const jwk of keys) {
     if (!isJsonObject(jwk) || !isUsable(jwk)) continue;
     if (jwk.d !== undefined) throw malformed("private key");
-    if (jwk.use === "jwt-svid") addJwtAuthority(jwtAuthorities, jwk);
+    if (jwk.use === "jwt-svid") addTokenAuthority(jwtAuthorities, jwk, witAuthorities);
+    else if (jwk.use === "wit-svid") addTokenAuthority(witAuthorities, jwk, jwtAuthorities);
     else addX509Authority(x509Authorities, jwk);
   }
   return {
@@ -81,6 +85,7 @@ export function parseTrustBundleJson(document: JsonObject, trustDomain: TrustDom
     refreshHintSeconds: parseWholeNumber(spiffe_refresh_hint, DEFAULT_REFRESH_HINT_SECONDS),
     x509Authorities,
     jwtAuthorities,
+    witAuthorities,
     revokedAuthorities: parseRevoked(document[REVOKED_MEMBER]),
   };
 }
@@ -92,10 +97,11 @@ export function formatTrustBundle(bundle: TrustBundle): string {
     use: "x509-svid",
     x5c: [encodeBase64(der)],
   }));
-  const jwt = jwtKeys(bundle).map((jwk) => ({ ...jwk, use: "jwt-svid" }));
+  const jwt = formatKeys(bundle.jwtAuthorities).map((jwk) => ({ ...jwk, use: "jwt-svid" }));
+  const wit = formatKeys(bundle.witAuthorities).map((jwk) => ({ ...jwk, use: "wit-svid" }));
   const revoked = [...bundle.revokedAuthorities].sort();
   return formatCanonicalJson({
-    keys: [...x509, ...jwt],
+    keys: [...x509, ...jwt, ...wit],
     spiffe_sequence: bundle.sequence,
     spiffe_refresh_hint: bundle.refreshHintSeconds,
     ...(revoked.length === 0 ? {} : { [REVOKED_MEMBER]: revoked }),
@@ -109,7 +115,12 @@ export function formatTrustBundle(bundle: TrustBundle): string {
  * @see Workload API §6.2.2
  */
 export function formatJwks(bundle: TrustBundle): string {
-  return formatCanonicalJson({ keys: jwtKeys(bundle) });
+  return formatCanonicalJson({ keys: formatKeys(bundle.jwtAuthorities) });
+}
+
+/** The same of the WIT keys, for the Workload API. @see Workload API §7 */
+export function formatWitJwks(bundle: TrustBundle): string {
+  return formatCanonicalJson({ keys: formatKeys(bundle.witAuthorities) });
 }
 
 /**
@@ -144,13 +155,18 @@ function isUsable({ kty, crv, use, alg, key_ops, x5c }: JsonObject): boolean {
   if (kty !== "EC" || crv !== "P-256") return false;
   if (alg !== undefined && alg !== "ES256") return false;
   if (Array.isArray(key_ops) && !key_ops.includes("verify")) return false;
-  return use === "jwt-svid" || (use === "x509-svid" && x5c !== undefined);
+  return use === "jwt-svid" || use === "wit-svid" || (use === "x509-svid" && x5c !== undefined);
 }
 
-function addJwtAuthority(authorities: Map<string, PublicKey>, jwk: JsonObject): void {
+/** A `kid` names one key of the document, whichever kind of token it signs (WIT-SVID §6.1). */
+function addTokenAuthority(
+  authorities: Map<string, PublicKey>,
+  jwk: JsonObject,
+  others: ReadonlyMap<string, PublicKey>,
+): void {
   const { kid } = jwk;
   if (typeof kid !== "string" || kid === "" || kid.length > MAX_KID_CHARS) throw malformed("kid");
-  if (authorities.has(kid)) throw malformed("repeated kid");
+  if (authorities.has(kid) || others.has(kid)) throw malformed("repeated kid");
   authorities.set(kid, parseKey(jwk));
 }
 
@@ -194,8 +210,8 @@ function parseRevoked(value: Json | undefined): ReadonlySet<string> {
   return new Set(ids);
 }
 
-function jwtKeys(bundle: TrustBundle): readonly JsonObject[] {
-  return Array.from(bundle.jwtAuthorities, ([kid, key]) => ({ ...formatP256Jwk(key), kid }));
+function formatKeys(authorities: ReadonlyMap<string, PublicKey>): readonly JsonObject[] {
+  return Array.from(authorities, ([kid, key]) => ({ ...formatP256Jwk(key), kid }));
 }
 
 function lengthPrefixed(hex: string): readonly Uint8Array[] {

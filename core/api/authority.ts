@@ -1,7 +1,7 @@
 /** HTTP API: the keys of the authority, and what an operator does to them. */
 import { z } from "zod";
 
-const kind = z.enum(["root", "intermediate", "jwt"]);
+const kind = z.enum(["root", "intermediate", "jwt", "wit"]);
 const keyId = z.string().regex(/^[0-9a-f]{40}$/);
 const reason = z.string().max(512).default("");
 

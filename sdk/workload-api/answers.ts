@@ -111,6 +111,7 @@ function x509BundleOf(trustDomain: TrustDomain, bytes: Uint8Array): TrustBundle 
     refreshHintSeconds: REFRESH_HINT_SECONDS,
     x509Authorities: parseCertificates(bytes),
     jwtAuthorities: new Map(),
+    witAuthorities: new Map(),
     revokedAuthorities: new Set(),
   };
 }

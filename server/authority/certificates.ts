@@ -3,7 +3,7 @@ import {
   type AuthorityKind,
   type NewSlot,
   newCertificateSlot,
-  newJwtSlot,
+  newTokenSlot,
 } from "@trustwarden/core/agentid/authority-slots.ts";
 import type { TrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import {
@@ -15,7 +15,7 @@ import {
 } from "@trustwarden/core/agentid/svid-profile.ts";
 import type { Random } from "@trustwarden/core/id.ts";
 import type { RootSigner } from "@trustwarden/core/signer.ts";
-import type { KeyRing } from "./key-ring.ts";
+import type { KeyRing, MadeKey } from "./key-ring.ts";
 
 const DAY_SECONDS = 86_400;
 /** Five years: a root is replaced by publishing its successor long before, not by waiting for its end. */
@@ -50,9 +50,10 @@ export async function makeSlot(making: Making, kind: AuthorityKind, issuer: () =
       return makeRootSlot(making);
     case "intermediate":
       return makeIntermediateSlot(making, issuer());
-    case "jwt": {
-      const made = await making.ring.create("jwt");
-      return newJwtSlot(made.spki, made);
+    case "jwt":
+    case "wit": {
+      const made = await making.ring.create(kind);
+      return newTokenSlot(kind, made.spki, made);
     }
   }
 }
@@ -88,6 +89,6 @@ export async function makeIntermediateSlot(
   return newCertificateSlot(certificate, { ...made, issuer: ca });
 }
 
-function newRootName(made: Parameters<typeof newJwtSlot>[1] & { readonly spki: Uint8Array }): NewSlot {
-  return { ...newJwtSlot(made.spki, made), kind: "root" };
+function newRootName(made: MadeKey): NewSlot {
+  return { ...newTokenSlot("jwt", made.spki, made), kind: "root" };
 }

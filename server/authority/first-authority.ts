@@ -7,7 +7,7 @@ import {
   foundSlots,
   type NewSlot,
   newCertificateSlot,
-  newJwtSlot,
+  newTokenSlot,
 } from "@trustwarden/core/agentid/authority-slots.ts";
 import type { TrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { parseCaCertificate } from "@trustwarden/core/agentid/svid-profile.ts";
@@ -54,7 +54,7 @@ export function parseFirstAuthority(bytes: Uint8Array, trustDomain: TrustDomain)
   const slots: readonly NewSlot[] = [
     newCertificateSlot(ca, { ...placeIn(root), issuer: null }),
     newCertificateSlot(below, { ...placeIn(intermediate), issuer: ca }),
-    newJwtSlot(parseBase64(jwt.text("der")), placeIn(jwt)),
+    newTokenSlot("jwt", parseBase64(jwt.text("der")), placeIn(jwt)),
   ];
   for (const each of [root, intermediate, jwt]) each.end();
   return foundSlots(slots, foundedAt);

@@ -23,7 +23,8 @@ import { createPrivateKeyPkcs8, createSoftwareSigner } from "../signer/software.
 import type { UnsealKey } from "../signer/unseal-key.ts";
 import type { SigningKey, TokenAccess } from "../store/ports.ts";
 
-const KEY_FILE = /^(root|intermediate|jwt)-([0-9a-f]{40})\.key$/;
+const KEY_FILE = /^(root|intermediate|jwt|wit)-([0-9a-f]{40})\.key$/;
+const KINDS: readonly AuthorityKind[] = ["root", "intermediate", "jwt", "wit"];
 
 /** What names a key: its slot, or as much of one as there is before the slot. */
 type KeyName = Pick<AuthoritySlot, "id" | "kind" | "custody" | "keyRef">;
@@ -136,9 +137,11 @@ export class KeyRing {
 
   #names(): readonly KeyName[] {
     return readdirSync(this.#directory).flatMap((file) => {
-      const [, kind, id] = KEY_FILE.exec(file) ?? [];
-      if (id === undefined || (kind !== "root" && kind !== "intermediate" && kind !== "jwt")) return [];
-      return [{ id, kind, custody: "sealed", keyRef: null } as const];
+      const [, found, id] = KEY_FILE.exec(file) ?? [];
+      const kind = KINDS.find((known) => known === found);
+      return id === undefined || kind === undefined
+        ? []
+        : [{ id, kind, custody: "sealed", keyRef: null } as const];
     });
   }
 

@@ -30,7 +30,7 @@ const READ_SUCCESSIONS = `
   SELECT envelope FROM successions JOIN authority_slots ON slot_id = signer_id
   WHERE authority_slots.state <> 'revoked' ORDER BY sequence DESC LIMIT ${MAX_SUCCESSIONS}`;
 
-const KINDS: readonly AuthorityKind[] = ["root", "intermediate", "jwt"];
+const KINDS: readonly AuthorityKind[] = ["root", "intermediate", "jwt", "wit"];
 const STATES: readonly SlotState[] = ["prepared", "active", "superseded", "retired", "tainted", "revoked"];
 const CUSTODIES: readonly KeyCustody[] = ["sealed", "pkcs11", "aws-kms"];
 

@@ -13,7 +13,7 @@ import { FEDERATION_TABLES } from "./federation-rows.ts";
 import { SqliteDatabase } from "./sqlite-database.ts";
 
 const FILE_NAME = "state.db";
-const SCHEMA_VERSION = 2;
+const SCHEMA_VERSION = 3;
 /** Longer than any transaction of ours; another process at the file is a mistake that must not hang us. */
 const BUSY_TIMEOUT_MS = 2000;
 
@@ -172,7 +172,7 @@ const TABLES = `
   CREATE INDEX revocations_by_date ON revocations (revoked_at);
   CREATE TABLE authority_slots (
     slot_id TEXT NOT NULL PRIMARY KEY,
-    kind TEXT NOT NULL CHECK (kind IN ('root', 'intermediate', 'jwt')),
+    kind TEXT NOT NULL CHECK (kind IN ('root', 'intermediate', 'jwt', 'wit')),
     state TEXT NOT NULL CHECK (state IN ('prepared', 'active', 'superseded', 'retired', 'tainted', 'revoked')),
     spki BLOB NOT NULL UNIQUE,
     custody TEXT NOT NULL CHECK (custody IN ('sealed', 'pkcs11', 'aws-kms')),
@@ -183,7 +183,7 @@ const TABLES = `
     prepared_at INTEGER NOT NULL,
     activated_at INTEGER,
     superseded_at INTEGER,
-    CHECK ((kind = 'jwt') = (certificate IS NULL)),
+    CHECK ((kind IN ('jwt', 'wit')) = (certificate IS NULL)),
     CHECK ((kind = 'intermediate') = (issuer_id IS NOT NULL))
   ) STRICT, WITHOUT ROWID;
   CREATE TABLE successions (

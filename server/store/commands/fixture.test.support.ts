@@ -4,7 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { createAuthority } from "@trustwarden/core/agentid/authority.ts";
-import { foundSlots, newCertificateSlot, newJwtSlot } from "@trustwarden/core/agentid/authority-slots.ts";
+import { foundSlots, newCertificateSlot, newTokenSlot } from "@trustwarden/core/agentid/authority-slots.ts";
 import type { Limits } from "@trustwarden/core/agentid/delegation.ts";
 import { parseTrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import type { TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
@@ -64,7 +64,7 @@ export function createTestAuthority({
   });
   const place = { custody: "sealed", keyRef: null } as const;
   const intermediate = newCertificateSlot(authority.intermediate, { ...place, issuer: authority.root });
-  const jwt = newJwtSlot(encodeSpki(jwtSigner.publicKey), place);
+  const jwt = newTokenSlot("jwt", encodeSpki(jwtSigner.publicKey), place);
   const root = newCertificateSlot(authority.root, { ...place, issuer: null });
   const keys: IssuingKeys = {
     trustDomain: "acme.test",
