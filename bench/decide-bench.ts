@@ -1,7 +1,7 @@
 /** `decide`: one decision in process, against the bare policy engine on the same question. */
 import { join } from "node:path";
 import { classOf, parseActionName } from "@trustwarden/core/action.ts";
-import { type DecideInput, decide } from "@trustwarden/core/agentscope/decide.ts";
+import { type DecideInput, decide, NO_CONTEXT } from "@trustwarden/core/agentscope/decide.ts";
 import type { PolicyInput } from "@trustwarden/core/agentscope/policy-input.ts";
 import type { PolicyEngine } from "@trustwarden/core/agentscope/ports.ts";
 import { NOTHING_ATTESTED } from "@trustwarden/core/attestation.ts";
@@ -47,6 +47,7 @@ export const decideBench: Bench = {
       chainScopes: chain.map(({ scope }) => scope),
       view: { fresh: true, epoch: 7 },
       enforcement: "service",
+      context: NO_CONTEXT,
     };
     const input = captureInput(question, engine);
     return {
@@ -76,6 +77,6 @@ function captureInput(question: DecideInput, { policy }: PolicyEngine): PolicyIn
 }
 
 /** A benchmark of refusals would be quick and worthless. */
-function requireAllow(effect: "allow" | "deny"): void {
+function requireAllow(effect: "allow" | "deny" | "ask"): void {
   if (effect !== "allow") throw new Error("the decision must be an allow");
 }

@@ -8,7 +8,9 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type ActionName, classOf, partsOf } from "@trustwarden/core/action.ts";
+import { NO_CONTEXT } from "@trustwarden/core/agentscope/decide.ts";
 import {
+  askOf,
   formatPolicyName,
   type PolicyData,
   parsePolicyData,
@@ -45,6 +47,8 @@ export type Explanation = {
   readonly policy: string;
   readonly links: LinkExplanation[];
   readonly rules_asked: boolean;
+  /** Where a human is asked first, and why; null where nobody is. */
+  readonly asks: { readonly at: string[]; readonly why: string } | null;
 };
 
 interface Link {
@@ -73,6 +77,7 @@ export async function explainDecision({
   const links = chain.map((link) => explainLink(link, action));
   const input = formatInput({ chain, links, action, resource, data });
   const asked = askOpa(io, input);
+  const ask = askOf(action, data);
   const reasons = new Set([...reasonsOf(links, action, data), ...(asked ?? [])]);
   return {
     action,
@@ -83,6 +88,7 @@ export async function explainDecision({
     policy: formatPolicyName(data),
     links,
     rules_asked: asked !== undefined,
+    asks: ask === undefined ? null : { at: [...ask.at], why: ask.why },
   };
 }
 
@@ -94,6 +100,11 @@ export function formatExplanation(explanation: Explanation): readonly string[] {
       ? `${action} would be allowed at a service or gateway.`
       : `${action} would be denied: ${reasons.join(", ")}.`,
     `Class ${explanation.class}: ${CLASS_MEANING[explanation.class]}.`,
+    ...(explanation.asks === null
+      ? []
+      : [
+          `A human is asked first where it goes through a ${explanation.asks.at.join(" or ")}: ${explanation.asks.why}`,
+        ]),
     "Scope has to cover it in every link, from the owner's first agent down:",
     ...links.map(
       ({ name, covers, scope, status }) =>
@@ -193,6 +204,7 @@ function formatInput({
     chain: chain.map((link) => link.agent.agent_id),
     scope: { covered: links.every((link) => link.covers), links: links.length },
     view: { fresh: true, epoch: 0 },
+    ...NO_CONTEXT,
   };
 }
 

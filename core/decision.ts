@@ -11,12 +11,22 @@ export interface PolicyReference {
   readonly bundleSha256: string;
 }
 
+/** What a human may lift for one call. A decision with any other reason against it is a deny. */
+const LIFTABLE: readonly string[] = ["approval_required", "tainted"];
+
 export interface Decision {
-  readonly effect: "allow" | "deny";
-  /** Stable codes that say why; empty for a plain allow, never empty for a deny. */
+  /** `ask` waits for a human and is no permission: only the answer to another intent, with an approval, can be. */
+  readonly effect: "allow" | "deny" | "ask";
+  /** Stable codes that say why; empty for an allow, never empty otherwise. */
   readonly reasons: readonly string[];
   readonly class: ActionClass;
   readonly policy: PolicyReference;
   /** Epoch of the revocation view that the decision was made on. */
   readonly epoch: number;
+}
+
+/** What the reasons against an action make of it; the same for whoever reads them in a record later. */
+export function effectOf(reasons: readonly string[]): Decision["effect"] {
+  if (reasons.length === 0) return "allow";
+  return reasons.every((reason) => LIFTABLE.includes(reason)) ? "ask" : "deny";
 }

@@ -105,6 +105,7 @@ export const ERRORS = {
 
   // decide, delegation
   denied: { status: 403, message: NOT_ALLOWED },
+  approval_required: { status: 403, message: "A human has to approve this call first." },
   policy_input_malformed: { status: 403, message: NOT_ALLOWED },
   scope_not_subset: { status: 403, message: "A child's scope must be a strict subset of its parent's." },
   scope_wildcard_too_long_lived: { status: 403, message: "A wildcard verb or type is limited to one hour." },

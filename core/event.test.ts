@@ -23,7 +23,7 @@ const decision = {
   class: "B",
   chain: ["owner:own_1", "agt_1"],
   policy: { name: "trustwarden-builtin-v1", bundle_sha256: DIGEST },
-  approval: null,
+  approval: { id: "01890a5d-ac96-774b-bcce-b302099a8057", owner: "own_1", envelope_sha256: DIGEST },
   from: { peer: "127.0.0.1" },
   custody: "agent",
   attested: { type: "none", strength: "none", composition_sha256: null },

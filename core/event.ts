@@ -40,6 +40,16 @@ export interface Intent {
   readonly seen: { readonly origin: string; readonly size: number; readonly root: string } | null;
 }
 
+/** The approval that a decision used up. */
+export interface ApprovalReference {
+  /** The `event_id` of the action that asked. */
+  readonly id: string;
+  /** `own_<ulid>` */
+  readonly owner: string;
+  /** base64url SHA-256 of the approval's envelope, which the ledger holds. */
+  readonly envelope_sha256: string;
+}
+
 /** Signed by the guard's SVID; logged directly after its intent. */
 export interface DecisionRecord {
   readonly v: 1;
@@ -52,7 +62,8 @@ export interface DecisionRecord {
   /** `owner:<id>`, then agent ids from the root down. */
   readonly chain: readonly string[];
   readonly policy: { readonly name: string; readonly bundle_sha256: string };
-  readonly approval: null;
+  /** Whose approval lifted what the policy asked for; null when nothing was asked. */
+  readonly approval: ApprovalReference | null;
   readonly from: { readonly peer: string };
   readonly custody: "agent" | "delivered" | "sidecar";
   /** What was verified of the agent when its identity was issued; the selectors are in its issue event. */
@@ -117,6 +128,7 @@ export const CONTROL_KINDS = [
   "authority",
   "federation",
   "policy",
+  "approval",
   "read",
   "admin",
 ] as const;
@@ -172,7 +184,7 @@ export function parseDecisionRecord(json: JsonObject): DecisionRecord {
     class: fields.oneOf("class", ["A", "B", "C"]),
     chain: fields.texts("chain"),
     policy: { name: policy.text("name"), bundle_sha256: policy.digest("bundle_sha256") },
-    approval: fields.null("approval"),
+    approval: json.approval === null ? fields.null("approval") : parseApproval(fields.object("approval")),
     from: { peer: from.text("peer") },
     custody: fields.oneOf("custody", ["agent", "delivered", "sidecar"]),
     attested: {
@@ -231,6 +243,16 @@ export function parseControlRecord(json: JsonObject): ControlRecord {
   from.end();
   fields.end();
   return record;
+}
+
+function parseApproval(approval: Fields): ApprovalReference {
+  const value = {
+    id: parseEventId(approval.text("id")),
+    owner: approval.text("owner"),
+    envelope_sha256: approval.digest("envelope_sha256"),
+  };
+  approval.end();
+  return value;
 }
 
 function parseSeen(seen: Fields): NonNullable<Intent["seen"]> {

@@ -48,6 +48,16 @@ describe("the path", () => {
     expect(trace).toEqual(["authenticate", "decide", "record"]);
   });
 
+  it("records what waits for a human, and does not act", async () => {
+    const reasons = ["approval_required"];
+    const { ports, trace, act } = tracedPorts({ ...allow, effect: "ask", reasons });
+    await expect(guard(ports, "call", act)).rejects.toMatchObject({
+      code: "approval_required",
+      details: { reasons },
+    });
+    expect(trace).toEqual(["authenticate", "decide", "record"]);
+  });
+
   it.each(["authenticate", "decide", "record"])("does nothing after a failure in %s", async (step) => {
     const error = new TrustWardenError("ledger_unavailable");
     const { ports, trace, act } = tracedPorts(allow, { step, error });

@@ -53,7 +53,7 @@ export async function authorize<Arrival, Principal, Receipt>(
 /**
  * The whole path around one act.
  *
- * @throws TrustWardenError a 401 code from authenticate, `denied` from decide, `ledger_unavailable` from record,
+ * @throws TrustWardenError a 401 code from authenticate, `denied` or `approval_required` from decide, `ledger_unavailable` from record,
  *   `lease_expired` or `identity_revoked` from the re-check; and whatever `act` throws.
  */
 export async function guard<Arrival, Principal, Receipt, Answer>(
@@ -83,7 +83,8 @@ async function actOnce<Arrival, Principal, Receipt, Answer>(
   }
 }
 
-function requireAllowed(decision: Decision): void {
-  if (decision.effect === "allow") return;
-  throw new TrustWardenError("denied", { reasons: decision.reasons });
+/** What asks for a human is refused like a deny, by a code that says what would help. */
+function requireAllowed({ effect, reasons }: Decision): void {
+  if (effect === "allow") return;
+  throw new TrustWardenError(effect === "ask" ? "approval_required" : "denied", { reasons });
 }

@@ -29,6 +29,7 @@ const ACTIONS = [
 const KINDS = ["agent", "enrollee", "owner", "verifier", "operator"];
 const SUBJECTS = ["self", "descendant", "other", "none"];
 const CLASSES = ["A", "B", "C"];
+const LABELS = [[], ["private"], ["private", "untrusted"]];
 const ENFORCEMENTS = ["service", "gateway", "self"];
 
 type Question = Readonly<Record<string, unknown>>;
@@ -72,6 +73,11 @@ function questionOf({ kind, action, subject, plane }: Choice, turn: number): Que
     chain,
     scope: { covered: turn % 4 !== 0, links: chain.length },
     view: { fresh: turn % 11 !== 0, epoch: turn },
+    arguments: { table: "reports", rows: [turn, null, "\u00e9"] },
+    labels: LABELS[turn % LABELS.length],
+    outside: turn % 2 === 0,
+    frozen: turn % 13 === 0,
+    approved: turn % 3 === 0,
   };
 }
 
@@ -79,7 +85,9 @@ function questionOf({ kind, action, subject, plane }: Choice, turn: number): Que
 export function withoutEachMember(question: Question): readonly Question[] {
   return Object.entries(question).flatMap(([key, value]) => {
     const { [key]: _, ...rest } = question;
-    const isNested = typeof value === "object" && value !== null && !Array.isArray(value);
+    // The members of `arguments` are the caller's: none of them is demanded.
+    const isNested =
+      key !== "arguments" && typeof value === "object" && value !== null && !Array.isArray(value);
     return [
       rest,
       ...(isNested ? withoutEachMember({ ...value }).map((inner) => ({ ...question, [key]: inner })) : []),

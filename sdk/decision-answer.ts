@@ -7,7 +7,7 @@
 import type { Agent } from "node:https";
 import { type DecisionAnswer, decisionAnswer } from "@trustwarden/core/api/action.ts";
 import { encodeBase64url } from "@trustwarden/core/bytes.ts";
-import type { Decision } from "@trustwarden/core/decision.ts";
+import { type Decision, effectOf } from "@trustwarden/core/decision.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { DecisionRecord } from "@trustwarden/core/event.ts";
 import type { OpenedReceipt } from "./receipt.ts";
@@ -46,7 +46,7 @@ export function askForDecision(
 /** The decision of an answer; still to be proven by `requireProven`. */
 export function decisionOf({ unverifiedDecision: record }: OpenedReceipt): Decision {
   return {
-    effect: record.allow ? "allow" : "deny",
+    effect: record.allow ? "allow" : record.reasons.length === 0 ? "deny" : effectOf(record.reasons),
     reasons: record.reasons,
     class: record.class,
     policy: { name: record.policy.name, bundleSha256: record.policy.bundle_sha256 },

@@ -119,6 +119,7 @@ export function issueReceipt(
     policy: { ...record.policy },
     from: { ...record.from },
     attested: { ...record.attested },
+    approval: record.approval && { ...record.approval },
   };
   const decision = issueEnvelope("decision", json, signer.key.signer, signer.svid.leaf.sha256);
   const index = 41;

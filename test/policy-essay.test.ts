@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { classOf, parseActionName } from "@trustwarden/core/action.ts";
-import { type DecideInput, decide } from "@trustwarden/core/agentscope/decide.ts";
+import { type DecideInput, decide, NO_CONTEXT } from "@trustwarden/core/agentscope/decide.ts";
 import { parsePolicyData } from "@trustwarden/core/agentscope/policy-data.ts";
 import { NOTHING_ATTESTED } from "@trustwarden/core/attestation.ts";
 import { parseJsonObject } from "@trustwarden/core/json.ts";
@@ -55,6 +55,7 @@ function ask(
       chainScopes,
       view: { fresh: true, epoch: 1 },
       enforcement: "service",
+      context: NO_CONTEXT,
       ...change,
     },
     engine,

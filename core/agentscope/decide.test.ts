@@ -3,7 +3,7 @@ import { type ActionName, parseActionName } from "../action.ts";
 import { NOTHING_ATTESTED } from "../attestation.ts";
 import type { AgentPrincipal, ChainLink, Principal } from "../principal.ts";
 import { parseScope, type Scope } from "../scope.ts";
-import { type DecideInput, decide } from "./decide.ts";
+import { type DecideInput, decide, NO_CONTEXT } from "./decide.ts";
 import type { PolicyInput } from "./policy-input.ts";
 import type { PolicyEngine } from "./ports.ts";
 
@@ -59,6 +59,7 @@ const reading: DecideInput = {
   chainScopes: [root.scope, leaf.scope],
   view: { fresh: true, epoch: 7 },
   enforcement: "service",
+  context: NO_CONTEXT,
 };
 
 function reasonsOf(change: Partial<DecideInput>, engine: PolicyEngine = yes): readonly string[] {
@@ -105,6 +106,7 @@ describe("an allow", () => {
         chain: ["agt_orchestrator", "agt_fetcher"],
         scope: { covered: true, links: 2 },
         view: { fresh: true, epoch: 7 },
+        ...NO_CONTEXT,
       },
     ]);
   });
@@ -175,6 +177,72 @@ describe("self enforcement", () => {
     expect(reasonsOf({ class: "B", enforcement: "self" })).toEqual([]);
     expect(reasonsOf({ class: "C", enforcement: "self" })).toEqual([]);
     expect(reasonsOf({ class: "A", enforcement: "gateway" })).toEqual([]);
+  });
+});
+
+describe("what waits for a human", () => {
+  const asking = engineOf({ allow: false, reasons: ["approval_required"], policy: "test-v1" });
+  const tainted = engineOf({ allow: false, reasons: ["tainted", "approval_required"], policy: "test-v1" });
+  const approved = { ...NO_CONTEXT, approved: true };
+
+  it("is asked for when the policy has no other reason, and is no permission", () => {
+    expect(decide(reading, asking)).toMatchObject({ effect: "ask", reasons: ["approval_required"] });
+    expect(decide(reading, tainted)).toMatchObject({
+      effect: "ask",
+      reasons: ["approval_required", "tainted"],
+    });
+  });
+
+  it("is denied when anything else stands against it", () => {
+    const stale = { view: { fresh: false, epoch: 7 } };
+    expect(decide({ ...reading, ...stale }, asking).effect).toBe("deny");
+    expect(decide({ ...reading, action: action("pay:bills") }, asking).effect).toBe("deny");
+    expect(decide({ ...reading, class: "A", enforcement: "self" }, asking).effect).toBe("deny");
+  });
+
+  it("is not asked for again when the policy does not take the approval", () => {
+    expect(decide({ ...reading, context: approved }, asking)).toMatchObject({
+      effect: "deny",
+      reasons: ["approval_not_taken", "approval_required"],
+    });
+  });
+
+  it("is only ever an agent's action: nobody is asked about the control plane", () => {
+    const stop = {
+      action: action("revoke:instance"),
+      class: "A",
+      plane: "control",
+      subject: "self",
+    } as const;
+    expect(decide({ ...reading, ...stop }, asking)).toMatchObject({
+      effect: "deny",
+      reasons: ["approval_not_taken", "approval_required"],
+    });
+  });
+
+  it("tells the policy of the parameters, the labels and the approval", () => {
+    const engine = engineOf({ allow: true, reasons: [], policy: "test-v1" });
+    const context = { ...approved, arguments: { rows: 7 }, labels: ["private"], outside: true };
+    expect(decide({ ...reading, context }, engine).effect).toBe("allow");
+    expect(engine.asked[0]).toMatchObject(context);
+  });
+});
+
+describe("a freeze", () => {
+  const frozen = { ...NO_CONTEXT, frozen: true };
+
+  it("denies what changes the world, whatever the policy and an approval say", () => {
+    for (const approved of [false, true]) {
+      const context = { ...frozen, approved };
+      expect(reasonsOf({ class: "A", context })).toEqual(["frozen"]);
+      expect(reasonsOf({ class: "B", context })).toEqual(["frozen"]);
+      expect(reasonsOf({ class: "C", context })).toEqual([]);
+    }
+  });
+
+  it("is of the data plane: what it is lifted by goes on", () => {
+    const thaw = { action: action("update:policy"), class: "A", plane: "control", subject: "self" } as const;
+    expect(reasonsOf({ ...thaw, context: frozen })).toEqual([]);
   });
 });
 
@@ -338,6 +406,9 @@ describe("a question with a part missing or odd", () => {
   const wellFormed = new Set([
     'principal.attested.selectors = ["x"]',
     "principal.attested.compositionSha256 = null",
+    // So are other labels and arguments.
+    'context.labels = ["x"]',
+    "context.arguments = {}",
   ]);
 
   it("denies, whichever member is left out", () => {

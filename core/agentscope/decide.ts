@@ -10,7 +10,8 @@
 import type { ActionClass, ActionName } from "../action.ts";
 import { partsOf } from "../action.ts";
 import { NOTHING_ATTESTED } from "../attestation.ts";
-import type { Decision, PolicyReference } from "../decision.ts";
+import { type Decision, effectOf, type PolicyReference } from "../decision.ts";
+import type { JsonObject } from "../json.ts";
 import { type AgentPrincipal, type Enforcement, formatPrincipal, type Principal } from "../principal.ts";
 import { isCovered, type Scope } from "../scope.ts";
 import { type Plane, type PolicyInput, parsePolicyInput, type Subject } from "./policy-input.ts";
@@ -23,6 +24,29 @@ const REASON = /^[a-z][a-z0-9_]{0,63}$/;
 const NO_POLICY: PolicyReference = { name: "none", bundleSha256: "A".repeat(43) };
 /** Stopping is never held up by a stale view: here the unsafe answer would be "wait". */
 const STOPPING_VERBS: readonly string[] = ["revoke", "stop"];
+
+/** What the enforcement point and the server know of one action beside its name. */
+export interface DecideContext {
+  /** Parameters as policies may see them: bounded, no secrets. */
+  readonly arguments: JsonObject;
+  /** What the job has read so far, such as `untrusted`; sorted. */
+  readonly labels: readonly string[];
+  /** Whether the action carries anything to where others read it. */
+  readonly outside: boolean;
+  /** Whether a freeze covers the action. */
+  readonly frozen: boolean;
+  /** Whether a valid approval of exactly this action and these parameters is at hand. */
+  readonly approved: boolean;
+}
+
+/** For the control plane, where none of it means anything. */
+export const NO_CONTEXT: DecideContext = {
+  arguments: {},
+  labels: [],
+  outside: false,
+  frozen: false,
+  approved: false,
+};
 
 /** One question. */
 export interface DecideInput {
@@ -37,11 +61,12 @@ export interface DecideInput {
   readonly chainScopes: readonly Scope[];
   readonly view: { readonly fresh: boolean; readonly epoch: number };
   readonly enforcement: Enforcement;
+  readonly context: DecideContext;
   /** Who is acted on in the control plane, seen from the principal. */
   readonly subject?: Subject;
 }
 
-/** The answer, with every reason to deny; never throws. */
+/** The answer, with every reason against it; never throws. */
 export function decide(input: DecideInput, engine: PolicyEngine): Decision {
   const policy = policyOf(engine);
   const question = ask(input);
@@ -49,14 +74,21 @@ export function decide(input: DecideInput, engine: PolicyEngine): Decision {
     return { effect: "deny", reasons: ["policy_input_malformed"], class: "A", policy, epoch: 0 };
   }
   const policyReasons = reasonsOfPolicy(question, engine, policy) ?? reasonsWithoutPolicy(question);
-  const reasons = new Set([...reasonsBeforePolicy(question), ...policyReasons]);
+  const reasons = finish(question, new Set([...reasonsBeforePolicy(question), ...policyReasons]));
   return {
-    effect: reasons.size === 0 ? "allow" : "deny",
-    reasons: [...reasons].sort(),
+    effect: effectOf(reasons),
+    reasons,
     class: question.class,
     policy,
     epoch: question.view.epoch,
   };
+}
+
+/** Only an agent's action waits for a human; an approval that the policy does not take is no reason to ask again. */
+function finish({ plane, approved }: PolicyInput, reasons: ReadonlySet<string>): readonly string[] {
+  const mayAsk = plane === "data" && !approved;
+  const isFinal = mayAsk || effectOf([...reasons]) !== "ask";
+  return [...reasons, ...(isFinal ? [] : ["approval_not_taken"])].sort();
 }
 
 /** The question as policies see it, or undefined when any part of it is missing, odd or contradicts another. */
@@ -77,6 +109,7 @@ function ask(input: DecideInput): PolicyInput | undefined {
       chain,
       scope: { covered: isChainCovering(input, chain.length), links: chain.length },
       view: input.view,
+      ...input.context,
     });
   } catch {
     // Safe to go on: no question means a deny. The caller records the reason.
@@ -152,12 +185,14 @@ function reasonsBeforePolicy({
   action,
   class: actionClass,
   enforcement,
+  frozen,
 }: PolicyInput): readonly string[] {
   const isStopping = plane === "control" && STOPPING_VERBS.includes(action.verb);
   const reasons: string[] = [];
   if (plane === "data" && !scope.covered) reasons.push("scope_not_covered");
   if (!view.fresh && !isStopping) reasons.push("view_stale");
   if (actionClass === "A" && enforcement === "self") reasons.push("self_enforcement_refused");
+  if (plane === "data" && actionClass !== "C" && frozen) reasons.push("frozen");
   return reasons;
 }
 

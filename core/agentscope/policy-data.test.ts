@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
+import { parseActionName } from "../action.ts";
 import { TrustWardenError } from "../error.ts";
 import type { Json } from "../json.ts";
-import { formatPolicyName, parsePolicyData } from "./policy-data.ts";
+import { askOf, formatPolicyName, parsePolicyData } from "./policy-data.ts";
 
 function codeOf(document: Json): string {
   try {
@@ -18,6 +19,11 @@ const policy = {
   version: "v2.3",
   classes: { read: "C", "read:secret": "A" },
   forbidden: ["delete:transactions", "pay:bills:large"],
+  asks: {
+    delete: { at: ["gateway"], why: "It is gone then." },
+    "delete:cache": { at: [], why: "It fills again." },
+  },
+  taint: ["private", "untrusted"],
   operator_verbs: ["read", "stop"],
 };
 
@@ -29,6 +35,8 @@ describe("policy data", () => {
       version: "v2.3",
       classes: { read: "C", "read:secret": "A" },
       forbidden: ["delete:transactions", "pay:bills:large"],
+      asks: policy.asks,
+      taint: ["private", "untrusted"],
       operatorVerbs: ["read", "stop"],
     });
     expect(formatPolicyName(data)).toBe("finance-prod-v2.3");
@@ -53,10 +61,35 @@ describe("policy data", () => {
       "4,097 forbidden actions",
       { policy: { ...policy, forbidden: Array.from({ length: 4097 }, () => "a:b") } },
     ],
+    ["no list of what asks", { policy: { ...policy, asks: [] } }],
+    [
+      "a question at nowhere that is known",
+      { policy: { ...policy, asks: { delete: { at: ["moon"], why: "x" } } } },
+    ],
+    [
+      "a question without its reason",
+      { policy: { ...policy, asks: { delete: { at: ["gateway"], why: "" } } } },
+    ],
+    [
+      "a question with an escape sequence",
+      { policy: { ...policy, asks: { delete: { at: [], why: "\u001b[2J" } } } },
+    ],
+    ["a question about a path", { policy: { ...policy, asks: { "delete:a:b": { at: [], why: "x" } } } }],
+    ["no taint", { policy: { ...policy, taint: [] } }],
+    ["a taint that is no label", { policy: { ...policy, taint: ["Private data"] } }],
     ["a list", []],
     ["nothing", null],
   ])("with %s is refused", (_, document) => {
     expect(codeOf(document)).toBe("policy_data_malformed");
+  });
+
+  it("says where an action asks a human, the more exact name first", () => {
+    const data = parsePolicyData({ policy });
+    const at = (name: string) => askOf(parseActionName(name), data)?.at;
+    expect(at("delete:rows:a")).toEqual(["gateway"]);
+    expect(at("delete:cache:a")).toBeUndefined();
+    expect(at("write:rows")).toBeUndefined();
+    expect(at("constructor:rows")).toBeUndefined();
   });
 
   it("may forbid 4,096 actions", () => {

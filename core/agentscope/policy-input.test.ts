@@ -31,6 +31,11 @@ const input = {
   chain: ["agt_1"],
   scope: { covered: true, links: 1 },
   view: { fresh: true, epoch: 7 },
+  arguments: { table: "reports", rows: [1, 2.5, true, null], where: { year: 2026 } },
+  labels: ["private", "untrusted"],
+  outside: true,
+  frozen: false,
+  approved: false,
 };
 
 describe("a policy input", () => {
@@ -85,6 +90,21 @@ describe("a policy input", () => {
     ["a link that is no text", { ...input, chain: [7] }],
     ["a hole in the chain", { ...input, chain: new Array(1) }],
     ["a chain that is text", { ...input, chain: "a" }],
+    ["arguments that are a list", { ...input, arguments: [] }],
+    ["arguments that hold no JSON", { ...input, arguments: { at: new Date(0) } }],
+    ["arguments that hold a function", { ...input, arguments: { at: () => 1 } }],
+    ["arguments with half a character", { ...input, arguments: { "\ud800": 1 } }],
+    ["an infinite argument", { ...input, arguments: { n: Number.POSITIVE_INFINITY } }],
+    ["labels out of order", { ...input, labels: ["untrusted", "private"] }],
+    ["a label twice", { ...input, labels: ["private", "private"] }],
+    ["a label that is prose", { ...input, labels: ["Private data"] }],
+    [
+      "17 labels",
+      { ...input, labels: Array.from({ length: 17 }, (_, n) => `l${String(n).padStart(2, "0")}`) },
+    ],
+    ["an outside that is text", { ...input, outside: "no" }],
+    ["a freeze that is null", { ...input, frozen: null }],
+    ["an approval that is its id", { ...input, approved: "01890a5d-ac96-774b-bcce-b302099a8057" }],
     ["a list", [input]],
     ["nothing", undefined],
   ])("refuses %s", (_, value) => {
@@ -100,6 +120,18 @@ describe("a policy input", () => {
   it("takes a resource of 2,048 characters and refuses one of 2,049", () => {
     expect(codeOf({ ...input, resource: "x".repeat(2048) })).toBe("nothing was thrown");
     expect(codeOf({ ...input, resource: "x".repeat(2049) })).toBe("policy_input_malformed");
+  });
+
+  it("takes arguments to a depth of 12, with 4,096 values and 131,072 characters, and no more", () => {
+    const nested = (depth: number): unknown => (depth === 0 ? {} : { a: nested(depth - 1) });
+    const given = (value: unknown): string => codeOf({ ...input, arguments: value });
+    expect(given(nested(12))).toBe("nothing was thrown");
+    expect(given(nested(13))).toBe("policy_input_malformed");
+    const list = (items: number): unknown => ({ a: Array(items).fill("") });
+    expect(given(list(4094))).toBe("nothing was thrown");
+    expect(given(list(4095))).toBe("policy_input_malformed");
+    expect(given({ a: "x".repeat(131_071) })).toBe("nothing was thrown");
+    expect(given({ a: "x".repeat(131_072) })).toBe("policy_input_malformed");
   });
 
   it("takes any other text as text, whatever language it is written in", () => {

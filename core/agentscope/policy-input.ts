@@ -12,6 +12,8 @@
 import { type ActionClass, parseActionName, partsOf } from "../action.ts";
 import { STRENGTHS } from "../attestation.ts";
 import { TrustWardenError } from "../error.ts";
+import type { JsonObject } from "../json.ts";
+import { isBoundedObject } from "./arguments.ts";
 
 /** As long as a SPIFFE ID may be; longer than any name of ours. */
 const MAX_TEXT_CHARS = 2048;
@@ -19,6 +21,9 @@ const MAX_TEXT_CHARS = 2048;
 const MAX_SELECTORS = 128;
 /** Deeper than any delegation limit that can be granted. */
 const MAX_CHAIN = 64;
+/** More kinds of content than a policy tells apart. */
+const MAX_LABELS = 16;
+const LABEL = /^[a-z][a-z0-9_-]{0,31}$/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused.
 const CONTROL_CHARACTER = /[\u0000-\u001f\u007f]/;
 
@@ -71,6 +76,21 @@ export interface PolicyInput {
   /** Whether every link's scope covers the action, and how many links there are. */
   readonly scope: { readonly covered: boolean; readonly links: number };
   readonly view: { readonly fresh: boolean; readonly epoch: number };
+  /** Parameters of the action; `{}` when none are shown. */
+  readonly arguments: JsonObject;
+  /** What the job has read so far, such as `untrusted` and `private`; sorted, each once. */
+  readonly labels: readonly string[];
+  /** Whether the action carries anything to where others read it. */
+  readonly outside: boolean;
+  /** Whether a freeze covers the action. */
+  readonly frozen: boolean;
+  /** Whether a valid approval of exactly this action and these parameters is at hand. */
+  readonly approved: boolean;
+}
+
+/** Whether a text names a kind of content, as route tables and adapters declare it. */
+export function isLabel(text: string): boolean {
+  return LABEL.test(text);
 }
 
 /**
@@ -91,6 +111,11 @@ export function parsePolicyInput(value: unknown): PolicyInput {
     "chain",
     "scope",
     "view",
+    "arguments",
+    "labels",
+    "outside",
+    "frozen",
+    "approved",
   ]);
   const scope = members(root.scope, "scope", ["covered", "links"]);
   const view = members(root.view, "view", ["fresh", "epoch"]);
@@ -109,6 +134,11 @@ export function parsePolicyInput(value: unknown): PolicyInput {
     chain,
     scope: { covered: boolean(scope.covered, "scope.covered"), links },
     view: { fresh: boolean(view.fresh, "view.fresh"), epoch: integer(view.epoch, "view.epoch") },
+    arguments: isBoundedObject(root.arguments) ? root.arguments : refuse("arguments"),
+    labels: parseLabels(root.labels),
+    outside: boolean(root.outside, "outside"),
+    frozen: boolean(root.frozen, "frozen"),
+    approved: boolean(root.approved, "approved"),
   };
 }
 
@@ -147,6 +177,13 @@ function parseAgent(value: unknown): PolicyInput["agent"] {
 
 function parseChain(value: unknown): readonly string[] {
   return texts(value, "chain", MAX_CHAIN);
+}
+
+/** Sorted and each once, so that one set has one spelling. */
+function parseLabels(value: unknown): readonly string[] {
+  const labels = texts(value, "labels", MAX_LABELS);
+  const isSet = labels.every((label, at) => isLabel(label) && (at === 0 || (labels[at - 1] ?? "") < label));
+  return isSet ? labels : refuse("labels");
 }
 
 function texts(value: unknown, field: string, maxItems: number): readonly string[] {

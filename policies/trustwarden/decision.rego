@@ -36,6 +36,12 @@ reasons contains "scope_not_covered" if not scope_holds
 
 reasons contains "principal_not_permitted" if not permitted
 
+reasons contains "frozen" if not freeze_holds
+
+reasons contains "tainted" if not taint_holds
+
+reasons contains "approval_required" if not approval_holds
+
 # Every member is named here, so that leaving any of them out denies.
 well_formed if {
 	action_is_one_name
@@ -46,6 +52,7 @@ well_formed if {
 	input.subject in {"self", "descendant", "other", "none"}
 	input.enforcement in {"gateway", "service", "self"}
 	agent_is_described
+	context_is_described
 	input.principal.custody in {"agent", "delivered", "sidecar", "none"}
 	is_string(input.principal.id)
 	is_string(input.principal.class_id)
@@ -64,6 +71,18 @@ agent_is_described if {
 	is_string(input.agent.composition_sha256)
 	every selector in input.agent.attested.selectors {
 		is_string(selector)
+	}
+}
+
+# Labels of one's own are for policies of one's own; what the data names is what the taint rule looks at.
+context_is_described if {
+	is_object(input.arguments)
+	is_boolean(input.outside)
+	is_boolean(input.frozen)
+	is_boolean(input.approved)
+	is_array(input.labels)
+	every label in input.labels {
+		is_string(label)
 	}
 }
 
@@ -112,6 +131,34 @@ view_holds if {
 enforcement_holds if input.class in {"B", "C"}
 
 enforcement_holds if input.enforcement in {"gateway", "service"}
+
+# A freeze stops what changes the world; reading goes on, and nobody's approval lifts it.
+freeze_holds if input.frozen == false
+
+freeze_holds if input.class == "C"
+
+# A job that has read both what strangers wrote and what is private carries nothing outside, in whatever order it read.
+taint_holds if input.outside == false
+
+taint_holds if input.approved == true
+
+taint_holds if {
+	some label in data.policy.taint
+	not label in input.labels
+}
+
+# An action that the data asks a human about waits for one, at the enforcement points that the data names.
+approval_holds if input.approved == true
+
+approval_holds if input.plane == "control"
+
+approval_holds if {
+	asking := object.get(data.policy.asks, input.action.verb, {"at": []})
+	asked_at := object.get(data.policy.asks, verb_and_type, asking).at
+	every place in asked_at {
+		place != input.enforcement
+	}
+}
 
 scope_holds if {
 	input.scope.covered == true

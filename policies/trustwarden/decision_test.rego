@@ -32,6 +32,11 @@ reading := {
 	"chain": ["agt_1", "agt_2"],
 	"scope": {"covered": true, "links": 2},
 	"view": {"fresh": true, "epoch": 7},
+	"arguments": {},
+	"labels": [],
+	"outside": false,
+	"frozen": false,
+	"approved": false,
 }
 
 controlling(principal, name, subject) := object.union(reading, {
@@ -45,6 +50,8 @@ controlling(principal, name, subject) := object.union(reading, {
 })
 
 with_action(name, class) := object.union(reading, {"action": named(name), "class": class})
+
+at_place(name, place) := object.union(with_action(name, "B"), {"enforcement": place})
 
 reasons_for(case) := reasons if {
 	reasons := decision.result.reasons with input as case
@@ -107,6 +114,12 @@ test_each_malformed_member_is_named_so if {
 		{"agent": {"attested": {"selectors": {"a": "unix:uid:1000"}}}},
 		{"agent": {"attested": {"selectors": ["unix:uid:1000", 7]}}},
 		{"agent": {"composition_sha256": 7}},
+		{"arguments": []},
+		{"labels": {"a": "private"}},
+		{"labels": ["private", 7]},
+		{"outside": "no"},
+		{"frozen": "no"},
+		{"approved": "no"},
 		{"chain": ["agt_1", 7]},
 		{"chain": ["agt_1"]},
 		{"action": {"path": "2026/april"}},
@@ -191,6 +204,66 @@ test_class_a_is_not_enforced_by_the_agent_itself if {
 	reasons_for(object.union(with_action("pay:bills", "A"), {"enforcement": "service"})) == set()
 	reasons_for(object.union(with_action("write:reports", "B"), self)) == set()
 	reasons_for(object.union(with_action("read:reports", "C"), self)) == set()
+}
+
+test_a_freeze_denies_what_changes_the_world_and_no_approval_lifts_it if {
+	frozen := {"frozen": true}
+	reasons_for(object.union(with_action("read:reports", "C"), frozen)) == set()
+	reasons_for(object.union(with_action("write:reports", "B"), frozen)) == {"frozen"}
+	reasons_for(object.union(with_action("pay:bills", "A"), frozen)) == {"frozen"}
+	reasons_for(object.union(with_action("pay:bills", "A"), {"frozen": true, "approved": true})) == {"frozen"}
+	reasons_for(object.union(with_action("pay:bills", "A"), {"frozen": false})) == set()
+}
+
+test_a_job_that_read_what_is_untrusted_and_what_is_private_carries_nothing_outside if {
+	outside := object.union(with_action("send:mail", "B"), {"outside": true})
+	reasons_for(outside) == set()
+	reasons_for(object.union(outside, {"labels": ["untrusted"]})) == set()
+	reasons_for(object.union(outside, {"labels": ["private"]})) == set()
+	reasons_for(object.union(outside, {"labels": ["other", "private"]})) == set()
+	reasons_for(object.union(outside, {"labels": ["private", "untrusted"]})) == {"tainted"}
+	reasons_for(object.union(outside, {"labels": ["other", "private", "untrusted"]})) == {"tainted"}
+	reasons_for(object.union(outside, {"labels": ["private", "untrusted"], "outside": false})) == set()
+	reasons_for(object.union(outside, {"labels": ["private", "untrusted"], "approved": true})) == set()
+	reading_outside := object.union(with_action("fetch:page", "C"), {"outside": true})
+	reasons_for(object.union(reading_outside, {"labels": ["private", "untrusted"]})) == {"tainted"}
+}
+
+test_absent_taint_data_carries_nothing_outside if {
+	outside := object.union(with_action("send:mail", "B"), {"outside": true})
+	reasons_for(outside) == {"tainted"} with data.policy.taint as null
+	reasons_for(outside) == {"tainted"} with data.policy.taint as []
+	reasons_for(reading) == set() with data.policy.taint as null
+}
+
+test_what_destroys_waits_for_a_human_at_the_gateway if {
+	gateway := {"enforcement": "gateway"}
+	every name in ["delete:rows", "drop:table:reports", "destroy:volume"] {
+		reasons_for(object.union(with_action(name, "A"), gateway)) == {"approval_required"}
+		reasons_for(object.union(with_action(name, "A"), {"enforcement": "gateway", "approved": true})) == set()
+		reasons_for(with_action(name, "A")) == set()
+	}
+	reasons_for(object.union(with_action("write:rows", "B"), gateway)) == set()
+}
+
+test_the_data_says_who_asks_where_and_the_more_exact_name_wins if {
+	asks := {"write": {"at": ["service", "self"], "why": "x"}, "write:cache": {"at": [], "why": "x"}}
+	reasons_for(at_place("write:rows", "service")) == {"approval_required"} with data.policy.asks as asks
+	reasons_for(at_place("write:rows", "self")) == {"approval_required"} with data.policy.asks as asks
+	reasons_for(at_place("write:rows", "gateway")) == set() with data.policy.asks as asks
+	reasons_for(at_place("write:cache", "service")) == set() with data.policy.asks as asks
+	reasons_for(at_place("send:rows", "service")) == set() with data.policy.asks as asks
+}
+
+test_absent_or_odd_data_about_asking_asks if {
+	reasons_for(reading) == {"approval_required"} with data.policy.asks as null
+	reasons_for(reading) == {"approval_required"} with data.policy.asks as {"read": {"why": "x"}}
+	reasons_for(reading) == {"approval_required"} with data.policy.asks as {"read": "gateway"}
+}
+
+test_nobody_is_asked_about_the_control_plane if {
+	asks := {"create": {"at": ["service"], "why": "x"}}
+	reasons_for(controlling(other("operator"), "create:owner", "none")) == set() with data.policy.asks as asks
 }
 
 test_an_action_outside_the_scope_of_any_link_is_denied if {

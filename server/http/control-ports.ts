@@ -5,7 +5,7 @@
  * intent is logged directly before its event.
  */
 import { classOf, parseActionName } from "@trustwarden/core/action.ts";
-import { decide } from "@trustwarden/core/agentscope/decide.ts";
+import { decide, NO_CONTEXT } from "@trustwarden/core/agentscope/decide.ts";
 import type { Decision } from "@trustwarden/core/decision.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { GuardPorts } from "@trustwarden/core/guard.ts";
@@ -107,6 +107,7 @@ function decideControl(services: Services, route: GuardedRoute, question: Questi
       // The server is where revocations are decided: its own view is never behind.
       view: { fresh: true, epoch: services.reads.epoch() },
       enforcement: "service",
+      context: NO_CONTEXT,
       subject: route.subject(services, question),
     },
     services.policy.engine,

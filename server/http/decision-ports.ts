@@ -6,7 +6,7 @@
  * proven by its socket and must be the one that the intent names. Intent and decision are neighbours in the ledger.
  */
 import { type ActionName, classOf, parseActionName } from "@trustwarden/core/action.ts";
-import { decide } from "@trustwarden/core/agentscope/decide.ts";
+import { decide, NO_CONTEXT } from "@trustwarden/core/agentscope/decide.ts";
 import { decisionRequest } from "@trustwarden/core/api/action.ts";
 import { encodeUtf8, parseBase64url } from "@trustwarden/core/bytes.ts";
 import type { Decision } from "@trustwarden/core/decision.ts";
@@ -130,6 +130,7 @@ function decideVisit(services: Services, caller: DecisionCaller): Decision {
       chainScopes: agent.chain.map(({ scope }) => scope),
       view: { fresh: true, epoch },
       enforcement,
+      context: NO_CONTEXT,
     },
     services.policy.engine,
   );

@@ -7,7 +7,12 @@
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import type { Decision } from "@trustwarden/core/decision.ts";
 import { issueEnvelope } from "@trustwarden/core/dsse.ts";
-import { type ControlRecord, type DecisionRecord, formatTime } from "@trustwarden/core/event.ts";
+import {
+  type ApprovalReference,
+  type ControlRecord,
+  type DecisionRecord,
+  formatTime,
+} from "@trustwarden/core/event.ts";
 import { formatUuidV7, type Random } from "@trustwarden/core/id.ts";
 import type { VerifiedIntent } from "@trustwarden/core/intent.ts";
 import { type AgentPrincipal, type Enforcement, formatChain } from "@trustwarden/core/principal.ts";
@@ -39,6 +44,8 @@ export interface DecisionFacts {
   readonly decision: Decision;
   readonly enforcement: Enforcement;
   readonly peer: string;
+  /** The approval that this decision used up. */
+  readonly approval?: ApprovalReference | null;
   /** Unix milliseconds. */
   readonly nowMs: number;
 }
@@ -73,7 +80,9 @@ export function createServerRecords(options: {
     },
     issueDecision(facts) {
       const record = formatDecision(facts);
-      const payload = { ...record, policy: { ...record.policy }, from: { ...record.from } };
+      const { policy, from, approval } = record;
+      const parts = { policy: { ...policy }, from: { ...from }, approval: approval && { ...approval } };
+      const payload = { ...record, ...parts };
       return issueEnvelope("decision", payload, signer, serverSvid().svidSha256);
     },
   };
@@ -103,6 +112,7 @@ function formatDecision({
   decision,
   enforcement,
   peer,
+  approval = null,
   nowMs,
 }: DecisionFacts): DecisionRecord {
   return {
@@ -114,7 +124,7 @@ function formatDecision({
     class: decision.class,
     chain: formatChain(agent),
     policy: { name: decision.policy.name, bundle_sha256: decision.policy.bundleSha256 },
-    approval: null,
+    approval,
     from: { peer },
     custody: agent.custody,
     attested: {

@@ -3,7 +3,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseActionName } from "@trustwarden/core/action.ts";
-import { type DecideInput, decide } from "@trustwarden/core/agentscope/decide.ts";
+import { type DecideInput, decide, NO_CONTEXT } from "@trustwarden/core/agentscope/decide.ts";
 import { type PolicyInput, parsePolicyInput } from "@trustwarden/core/agentscope/policy-input.ts";
 import type { PolicyEngine } from "@trustwarden/core/agentscope/ports.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
@@ -53,6 +53,7 @@ const reading: PolicyInput = parsePolicyInput({
   chain: ["agt_1"],
   scope: { covered: true, links: 1 },
   view: { fresh: true, epoch: 7 },
+  ...NO_CONTEXT,
 });
 
 const operation: DecideInput = {
@@ -64,6 +65,7 @@ const operation: DecideInput = {
   chainScopes: [],
   view: { fresh: true, epoch: 7 },
   enforcement: "service",
+  context: NO_CONTEXT,
 };
 
 /** What `opa_eval` of a hand-made policy does. */
