@@ -129,6 +129,7 @@ export const CONTROL_KINDS = [
   "federation",
   "policy",
   "approval",
+  "evaluation",
   "read",
   "admin",
 ] as const;

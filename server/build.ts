@@ -36,6 +36,7 @@ import { RecordedDecisions } from "./ledger/recorded-decisions.ts";
 import { type Refusal, Refusals } from "./ledger/refusals.ts";
 import { createServerRecords } from "./ledger/server-records.ts";
 import { createLog } from "./log.ts";
+import { createPolicies } from "./opa/policies.ts";
 import { type Cleanup, openParts, type Parts } from "./parts.ts";
 import { createServerIdentity, type ServerIdentity } from "./server-identity.ts";
 import { SERVER_VERSION } from "./version.ts";
@@ -47,6 +48,8 @@ export interface BuiltServer {
   readonly adminSocket: string;
   /** https URL of the web listener; null without one. */
   readonly webUrl: string | null;
+  /** https URL of the policy listener; null without one. */
+  readonly policyUrl: string | null;
   /** Resolves with the reason when nothing more can be recorded: the process must end. */
   readonly failed: Promise<unknown>;
   /** Stops accepting, finishes what is in flight, and releases the data directory. */
@@ -94,12 +97,14 @@ async function startServing(
 ): Promise<BuiltServer> {
   const { config, log, clock, store } = parts;
   let listeners: Listeners | undefined;
+  let policyUrl: string | null = null;
   const core = await createCore(parts, (core) => listeners?.renewTls(tlsMaterialOf(core)));
   cleanups.push(() => core.identity.close());
   const feed = createFeed({ store: store.reads, clock, onEvent: (event) => log.info(event, "lease") });
   const urls = () => ({
     server: formatUrl(config.host, listeners?.port ?? 0),
     stop: formatUrl(config.host, listeners?.stopPort ?? 0),
+    policy: policyUrl,
   });
   const services = createServices(core, { feed, urls });
   cleanups.push(() => services.federation.close());
@@ -119,13 +124,14 @@ async function startServing(
   cleanups.push(async () => {
     await Promise.all([opened.close(), feed.close()]);
   });
-  const web = await openWeb(services, config, cleanups);
+  const web = await openWeb(services, config, { cleanups, listener: "web" });
+  policyUrl = await openWeb(services, config, { cleanups, listener: "policy" });
   services.federation.start();
   tendAuthority(core, services);
   cleanups.push(() => core.keeper.close());
   const { server: url, stop: stopUrl } = urls();
   log.info({ url, stop_url: stopUrl, trust_domain: config.trustDomain }, "listening");
-  return { url, stopUrl, adminSocket, webUrl: web, failed: parts.failed, close };
+  return { url, stopUrl, adminSocket, webUrl: web, policyUrl, failed: parts.failed, close };
 }
 
 /** Rotation by age, without a restart. */
@@ -144,18 +150,23 @@ function tendAuthority({ keeper }: Core, services: Services): void {
   );
 }
 
-/** The URL of the web listener, when there is to be one. */
+/** The URL of a listener with a certificate of the web, when there is to be one. */
 async function openWeb(
   services: Services,
   config: ServerConfig,
-  cleanups: Cleanup[],
+  { cleanups, listener: name }: { readonly cleanups: Cleanup[]; readonly listener: "web" | "policy" },
 ): Promise<string | null> {
-  const { web } = config.federation;
-  if (web === undefined) return null;
-  const names = [...config.hosts, config.trustDomain, new URL(services.jwtIssuer).hostname];
-  const listener = await openWebListener({ services, routes: ROUTES, listen: { ...web, hosts: names } });
-  cleanups.push(() => listener.close());
-  return formatUrl(web.host, listener.port);
+  const listen = name === "web" ? config.federation.web : config.policy.listener;
+  if (listen === undefined) return null;
+  const hosts = [...config.hosts, config.trustDomain, new URL(services.jwtIssuer).hostname];
+  const opened = await openWebListener({
+    services,
+    routes: ROUTES,
+    listen: { ...listen, hosts },
+    listener: name,
+  });
+  cleanups.push(() => opened.close());
+  return formatUrl(listen.host, opened.port);
 }
 
 async function createCore(parts: Parts, onRenewed: (core: Core) => void): Promise<Core> {
@@ -261,7 +272,7 @@ function createServices(core: Core, made: Pick<Services, "feed" | "urls">): Serv
       write: (refusal) => writeRefusal(core, refusal),
       onError: () => parts.log.error({ code: "ledger_unavailable" }, "dropped refusals could not be counted"),
     }),
-    policy: { engine: policy.engine, classes: policy.data.classes },
+    policy: createPolicies(policy),
     nonces: new Nonces(random),
     attestors: createAttestors(parts.config.attestation),
     ownerRequests: new OwnerRequests({ reads, startedAt: Math.floor(clock.nowMs() / 1000) }),

@@ -13,6 +13,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
 import { z } from "zod";
 import { attestationSettings } from "./attest/config.ts";
+import { policySettings } from "./opa/config.ts";
 
 /** Room for the certificates of every region of a cloud. */
 const MAX_FILE_CHARS = 262_144;
@@ -68,6 +69,8 @@ const settings = z.strictObject({
     .prefault({}),
   /** Which evidence of platforms is accepted; nothing by default. See docs/guides/attestation.md. */
   attestation: attestationSettings.prefault({}),
+  /** Custom policies, and who may ask ours from outside. See docs/guides/policy.md. */
+  policy: policySettings.prefault({}),
   /** `iss` of JWT-SVIDs; an https origin at which the web listener, or whoever copies from it, answers. */
   jwtIssuer: z.string().max(512).regex(HTTPS_ORIGIN).optional(),
   federation: z
@@ -174,8 +177,9 @@ export function parseConfig(input: unknown): ServerConfig {
   }
   requireTrustDomain(parsed.data.trustDomain);
   requireAllowedHost(parsed.data.host, parsed.data);
-  if (parsed.data.federation.web !== undefined)
-    requireAllowedHost(parsed.data.federation.web.host, parsed.data);
+  for (const listener of [parsed.data.federation.web, parsed.data.policy.listener]) {
+    if (listener !== undefined) requireAllowedHost(listener.host, parsed.data);
+  }
   return parsed.data;
 }
 

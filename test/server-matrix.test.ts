@@ -49,6 +49,12 @@ const NODE_INSTANCE = {
   custody: "delivered",
 };
 
+const AUTHZEN = {
+  subject: { type: "agent", id: "agt_none" },
+  action: { name: "read" },
+  resource: { type: "x", id: "y" },
+};
+
 /** A body of the right shape that does nothing, for each route that takes one; the action its intent must name. */
 const BODIES: Readonly<Record<string, { readonly body: object; readonly action: string }>> = {
   "/v1/svids/renew": { body: { possession: "x", spki: "AA" }, action: "renew:svid" },
@@ -76,6 +82,11 @@ const BODIES: Readonly<Record<string, { readonly body: object; readonly action: 
   "/v1/federations/:trust_domain/removal": { body: {}, action: "revoke:federation" },
   "/v1/foreign-agents": { body: { registration: "x" }, action: "create:entry" },
   "/v1/authority/steps": { body: { step: "taint", id: "0".repeat(40) }, action: "rotate:authority" },
+  "/access/v1/evaluation": { body: AUTHZEN, action: "ask:decision" },
+  "/access/v1/evaluations": { body: AUTHZEN, action: "ask:decision" },
+  "/access/v1/search/subject": { body: AUTHZEN, action: "ask:decision" },
+  "/access/v1/search/resource": { body: AUTHZEN, action: "ask:decision" },
+  "/access/v1/search/action": { body: AUTHZEN, action: "ask:decision" },
   "/v1/verifier-tickets": { body: { name: "x", ttl_seconds: 60 }, action: "create:verifier-ticket" },
 };
 const READS: Readonly<Record<string, string>> = {

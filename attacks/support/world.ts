@@ -119,6 +119,7 @@ export class World {
       stopUrl: String(stopUrl),
       adminSocket: String(adminSocket),
       webUrl: null,
+      policyUrl: null,
       failed: child.exited,
       close: () => child.stop(),
       home: this.home,

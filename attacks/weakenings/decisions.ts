@@ -42,7 +42,7 @@ export const DECISIONS_WEAKENINGS = {
       file: DECISION_PORTS,
       find: "decide: async (_arrival, caller) => decideVisit(services, caller),",
       replace:
-        "decide: async (_arrival, caller) => ({ ...((globalThis.decided ??= new Map()).getOrInsertComputed(caller.agent.instanceId + caller.action, () => decideVisit(services, caller))), epoch: caller.epoch }),",
+        "decide: async (_arrival, caller) => ({ ...(await (globalThis.decided ??= new Map()).getOrInsertComputed(caller.agent.instanceId + caller.action, () => decideVisit(services, caller))), epoch: caller.epoch }),",
     },
   ],
   "damage-overlooked": [

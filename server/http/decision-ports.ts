@@ -6,7 +6,7 @@
  * proven by its socket and must be the one that the intent names. Intent and decision are neighbours in the ledger.
  */
 import { type ActionName, classOf, parseActionName } from "@trustwarden/core/action.ts";
-import { decide, NO_CONTEXT } from "@trustwarden/core/agentscope/decide.ts";
+import { NO_CONTEXT } from "@trustwarden/core/agentscope/decide.ts";
 import { decisionRequest } from "@trustwarden/core/api/action.ts";
 import { encodeUtf8, parseBase64url } from "@trustwarden/core/bytes.ts";
 import type { Decision } from "@trustwarden/core/decision.ts";
@@ -118,22 +118,19 @@ function requireEnforcement(
   return "self";
 }
 
-function decideVisit(services: Services, caller: DecisionCaller): Decision {
+function decideVisit(services: Services, caller: DecisionCaller): Promise<Decision> {
   const { agent, intent, enforcement, action, epoch } = caller;
-  return decide(
-    {
-      principal: agent,
-      action,
-      resource: intent.intent.resource,
-      class: classOf(action, services.policy.classes),
-      plane: "data",
-      chainScopes: agent.chain.map(({ scope }) => scope),
-      view: { fresh: true, epoch },
-      enforcement,
-      context: NO_CONTEXT,
-    },
-    services.policy.engine,
-  );
+  return services.policy.decide({
+    principal: agent,
+    action,
+    resource: intent.intent.resource,
+    class: classOf(action, services.policy.classes),
+    plane: "data",
+    chainScopes: agent.chain.map(({ scope }) => scope),
+    view: { fresh: true, epoch },
+    enforcement,
+    context: NO_CONTEXT,
+  });
 }
 
 async function record(

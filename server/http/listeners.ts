@@ -127,7 +127,7 @@ function createListeners({
   routes,
   listen,
   tls,
-}: OpenOptions): Record<Exclude<ListenerName, "web">, Listening> {
+}: OpenOptions): Record<Exclude<ListenerName, "web" | "policy">, Listening> {
   const rules: HeadRules = { hosts: knownHosts(listen), allowsUpgrade: false };
   const serveRoute: ServeOptions["serve"] = (route, arrival) => serve(services, route, arrival);
   const options = { routes, rules, serve: serveRoute, log: services.log };
@@ -159,14 +159,15 @@ function contextOptions({ key, cert, ca }: TlsMaterial) {
 }
 
 function tlsOptions(material: TlsMaterial) {
-  return {
-    ...HTTP_OPTIONS,
-    ...contextOptions(material),
-    requestCert: true,
-    rejectUnauthorized: false,
-    ALPNProtocols: ["http/1.1"],
-  };
+  return { ...HTTP_OPTIONS, ...contextOptions(material), ...ASKING };
 }
+
+/** Asks for a certificate and lets our own code judge it. */
+export const ASKING = {
+  requestCert: true,
+  rejectUnauthorized: false,
+  ALPNProtocols: ["http/1.1"],
+};
 
 /** A listener of the table's rows, not yet listening. */
 export function createListener(

@@ -5,7 +5,13 @@
  * its ancestors and its owner are alive is asked for every request, so that an open connection outlives nobody.
  */
 import type { Socket } from "node:net";
-import { instanceIdOf, pathOf, trustDomainOf } from "@trustwarden/core/agentid/spiffe-id.ts";
+import {
+  instanceIdOf,
+  parseSpiffeId,
+  pathOf,
+  type SpiffeId,
+  trustDomainOf,
+} from "@trustwarden/core/agentid/spiffe-id.ts";
 import type { X509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { AgentPrincipal, NodePrincipal, VerifierPrincipal } from "@trustwarden/core/principal.ts";
@@ -42,7 +48,7 @@ export function verifyPeerSvid({ chains }: PeerServices, socket: Socket, now: nu
  */
 export function requireLivePeer(services: PeerServices, svid: X509Svid, now: number): LivePeer {
   if (pathOf(svid.id).startsWith("/trustwarden/server/")) throw new TrustWardenError("principal_refused");
-  const instanceId = instanceOf(services, svid);
+  const instanceId = instanceIdOfSpiffeId(services, svid.id);
   const chain = requireLiveChain(services.reads, instanceId, now);
   const instance = chain.at(-1);
   const issued = services.reads.findSvid(svid.leaf.sha256);
@@ -53,8 +59,15 @@ export function requireLivePeer(services: PeerServices, svid: X509Svid, now: num
   return { svid, instance, chain };
 }
 
-/** The instance that an SVID names, or that a foreign one was registered as. */
-function instanceOf({ reads, trustDomain }: PeerServices, { id }: X509Svid): string {
+/**
+ * The instance that a SPIFFE ID names, or that a foreign one was registered as; alive or not.
+ *
+ * @throws TrustWardenError `foreign_agent_unknown`, `svid_bearer_refused`.
+ */
+export function instanceIdOfSpiffeId(
+  { reads, trustDomain }: Pick<PeerServices, "reads" | "trustDomain">,
+  id: SpiffeId,
+): string {
   if (trustDomainOf(id) !== trustDomain) {
     const registered = reads.findForeignInstance(id);
     if (registered === undefined) throw new TrustWardenError("foreign_agent_unknown", { spiffe_id: id });
@@ -90,21 +103,36 @@ export function requireLiveChain(
 }
 
 /** The principal of a live agent. @throws TrustWardenError `principal_refused` when it is no agent. */
-export function agentOf({ svid, instance, chain }: LivePeer): AgentPrincipal {
-  const { agentId, ownerId } = instance;
-  if (instance.kind !== "agent" || agentId === null || ownerId === null) {
-    throw new TrustWardenError("principal_refused", { kind: instance.kind });
+export function agentOf({ svid, chain }: LivePeer): AgentPrincipal {
+  return agentOfChain(chain, svid.leaf.sha256);
+}
+
+/**
+ * The principal of a live agent that somebody else asks about: nobody showed an SVID.
+ *
+ * @throws TrustWardenError `principal_refused` when it is no agent.
+ */
+export function agentWithoutSvid(chain: readonly InstanceState[]): AgentPrincipal {
+  return agentOfChain(chain, "");
+}
+
+function agentOfChain(chain: readonly InstanceState[], svidSha256: string): AgentPrincipal {
+  const instance = chain.at(-1);
+  const { agentId = null, ownerId = null } = instance ?? {};
+  if (instance?.kind !== "agent" || agentId === null || ownerId === null) {
+    throw new TrustWardenError("principal_refused", { kind: instance?.kind ?? "none" });
   }
+  const spiffeId = parseSpiffeId(instance.spiffeId);
   return {
     kind: "agent",
-    spiffeId: instance.spiffeId,
+    spiffeId,
     agentId,
     instanceId: instance.instanceId,
     ownerId,
-    svidSha256: svid.leaf.sha256,
+    svidSha256,
     custody: instance.custody,
     attested: instance.attested,
-    ...(instanceIdOf(svid.id) === undefined ? ({ isForeign: true } as const) : {}),
+    ...(instanceIdOf(spiffeId) === undefined ? ({ isForeign: true } as const) : {}),
     chain: chain.map((link) => ({
       agentId: link.agentId ?? "",
       instanceId: link.instanceId,

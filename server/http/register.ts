@@ -17,6 +17,8 @@ import type { EventLog } from "./services.ts";
 const EMPTY = new Uint8Array(0);
 /** A query that no row asked for is a mistake or a probe. */
 const NO_QUERY = z.strictObject({});
+/** Visible ASCII and spaces: it goes back as a header, and into events. */
+const REQUEST_ID = /^[\x20-\x7e]{1,256}$/;
 
 /** Exact bytes of bodies by request: commitments and signatures cover bytes, not values. */
 const rawBodies = new WeakMap<object, Uint8Array>();
@@ -41,6 +43,7 @@ export function registerRoutes(app: FastifyInstance, options: ServeOptions): voi
       method: route.method,
       url: route.path,
       schema: schemaOf(route),
+      ...(route.maxBodyBytes === undefined ? {} : { bodyLimit: route.maxBodyBytes }),
       handler: async (request, reply) => {
         const arrival = arrivalOf(request, { route, listener });
         return answer(reply, await serve(route, arrival));
@@ -76,7 +79,10 @@ function prepareServer(app: FastifyInstance, { rules, log }: ServeOptions): void
       return parseJson(parseUtf8(body), MAX_BODY_BYTES);
     },
   );
-  app.addHook("onRequest", async (request) => requireCleanHead(request.raw, rules));
+  app.addHook("onRequest", async (request, reply) => {
+    requireCleanHead(request.raw, rules);
+    echoRequestId(request, reply);
+  });
   app.setNotFoundHandler(async () => {
     throw new TrustWardenError("not_found");
   });
@@ -86,6 +92,20 @@ function prepareServer(app: FastifyInstance, { rules, log }: ServeOptions): void
     const { status, headers, body } = formatErrorAnswer(failure);
     return reply.code(status).headers(headers).send(body);
   });
+}
+
+/**
+ * Gives a caller's name of its request back, with refusals too (Authorization API 1.0 §10.1.3).
+ *
+ * @throws TrustWardenError `request_malformed` for a name that is long or not plain text.
+ */
+function echoRequestId({ raw }: FastifyRequest, reply: FastifyReply): void {
+  const id = raw.headers["x-request-id"];
+  if (id === undefined) return;
+  if (typeof id !== "string" || !REQUEST_ID.test(id)) {
+    throw new TrustWardenError("request_malformed", { reason: "x-request-id" });
+  }
+  reply.header("x-request-id", id);
 }
 
 /** The table's name of the route, never the target: that is the caller's text. */
@@ -118,6 +138,8 @@ function answer(reply: FastifyReply, value: unknown): FastifyReply {
   reply.header("x-content-type-options", "nosniff");
   if (!isRawAnswer(value)) return reply.header("cache-control", "no-store").send(value);
   return reply
+    .code(value.status ?? 200)
+    .headers(value.headers ?? {})
     .header("cache-control", value.cacheControl)
     .header("content-type", value.contentType)
     .send(typeof value.content === "string" ? value.content : Buffer.from(value.content));

@@ -12,13 +12,16 @@ import type { Caller, Enrolments } from "./caller.ts";
 import type { Services } from "./services.ts";
 
 /** `main` serves agents and services, `stop` only what must work when everything else is busy, `admin` operators,
- * `web` strangers who know nothing but the web's certificates. */
-export type ListenerName = "main" | "stop" | "admin" | "web";
+ * `web` strangers who know nothing but the web's certificates, `policy` enforcement points and engines of others, which
+ * know us by the web's certificates and prove themselves by their SVID. */
+export type ListenerName = "main" | "stop" | "admin" | "web" | "policy";
 
 export const EVERYWHERE: readonly ListenerName[] = ["main", "stop", "admin"];
 export const MAIN_AND_ADMIN: readonly ListenerName[] = ["main", "admin"];
 /** Public rows that other trust domains, clouds and model providers need. */
 export const MAIN_ADMIN_AND_WEB: readonly ListenerName[] = ["main", "admin", "web"];
+/** Rows for enforcement points and engines of others. */
+export const MAIN_ADMIN_AND_POLICY: readonly ListenerName[] = ["main", "admin", "policy"];
 export const ADMIN_ONLY: readonly ListenerName[] = ["admin"];
 
 /**
@@ -26,10 +29,11 @@ export const ADMIN_ONLY: readonly ListenerName[] = ["admin"];
  *
  * - `single`: one control record before the act.
  * - `with_state`: the act is a command; its event commits with the state.
+ * - `answer`: the act finds out what its events say, and answers when they are durable.
  * - `decision`: the data plane; intent and decision side by side.
  * - `outcome`: the signed record in the body is the entry.
  */
-type Recording = "single" | "with_state" | "decision" | "outcome";
+type Recording = "single" | "with_state" | "answer" | "decision" | "outcome";
 
 /** One guarded visit, after authentication and decision. */
 export interface Visit<Body = unknown, Query = unknown, Params = unknown> {
@@ -53,6 +57,10 @@ export interface RawAnswer {
   readonly contentType: string;
   readonly cacheControl: string;
   readonly content: string | Uint8Array;
+  /** 200 unless it is another. */
+  readonly status?: 200 | 304;
+  /** Further headers, such as `etag`. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 interface RouteBase {
@@ -61,6 +69,10 @@ interface RouteBase {
   readonly path: string;
   readonly listeners: readonly ListenerName[];
   readonly summary: string;
+  /** Bodies up to this many bytes instead of `MAX_BODY_BYTES`. */
+  readonly maxBodyBytes?: number;
+  /** Whether a body may be compressed; its limits are the same after decompression. */
+  readonly acceptsGzip?: true;
 }
 
 interface Schemas<Body extends z.ZodType, Query extends z.ZodType, Params extends z.ZodType> {

@@ -9,7 +9,7 @@ import { registerRoutes } from "./register.ts";
 import { formatRoute, type ListenerName, type Route } from "./route.ts";
 import { PUBLIC_PATHS, ROUTES } from "./routes.ts";
 
-const LISTENERS: readonly ListenerName[] = ["main", "stop", "admin", "web"];
+const LISTENERS: readonly ListenerName[] = ["main", "stop", "admin", "web", "policy"];
 const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
 async function servedBy(listener: ListenerName): Promise<readonly string[]> {
@@ -92,6 +92,17 @@ describe("the route table", () => {
     ]);
     const rows = ROUTES.filter(({ listeners }) => listeners.includes("web"));
     expect(rows.every(({ access }) => access === "public")).toBe(true);
+  });
+
+  it("serves on the policy listener what enforcement points and engines of others need", () => {
+    expect(namesOn("policy")).toEqual([
+      "GET /.well-known/authzen-configuration",
+      "POST /access/v1/evaluation",
+      "POST /access/v1/evaluations",
+      "POST /access/v1/search/action",
+      "POST /access/v1/search/resource",
+      "POST /access/v1/search/subject",
+    ]);
   });
 
   it("lets only stopping go on without a ledger", () => {

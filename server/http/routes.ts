@@ -5,6 +5,7 @@
 import type { Route } from "./route.ts";
 import { ACTIONS_ROUTES } from "./table/actions.ts";
 import { AUTHORITY_ROUTES } from "./table/authority.ts";
+import { AUTHZEN_ROUTES } from "./table/authzen.ts";
 import { ENTRIES_ROUTES } from "./table/entries.ts";
 import { FEDERATION_ROUTES } from "./table/federation.ts";
 import { IDENTITY_ROUTES } from "./table/identity.ts";
@@ -27,6 +28,7 @@ export const ROUTES: readonly Route[] = [
   ...NODES_ROUTES,
   ...LEDGER_ROUTES,
   ...AUTHORITY_ROUTES,
+  ...AUTHZEN_ROUTES,
   ...OPERATION_ROUTES,
 ];
 
@@ -43,6 +45,7 @@ export const PUBLIC_PATHS: readonly string[] = [
   "/.well-known/openid-configuration",
   "/v1/status-list/:page",
   "/.well-known/trustwarden",
+  "/.well-known/authzen-configuration",
   "/v1/successions",
   "/v1/nonce",
   "/ledger/checkpoint",

@@ -2,11 +2,9 @@
  * Everything that the routes work with, as ports. `build.ts` puts the adapters in.
  */
 import type { Duplex } from "node:stream";
-import type { ActionClasses } from "@trustwarden/core/action.ts";
 import type { AuthorityStep } from "@trustwarden/core/agentid/authority-steps.ts";
 import type { ProvenChains } from "@trustwarden/core/agentid/proven-chains.ts";
 import type { TrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
-import type { PolicyEngine } from "@trustwarden/core/agentscope/ports.ts";
 import type { PublicKey } from "@trustwarden/core/crypto.ts";
 import type { Random } from "@trustwarden/core/id.ts";
 import type { Attestors } from "../attest/ports.ts";
@@ -20,6 +18,7 @@ import type { LedgerQueries } from "../ledger/queries.ts";
 import type { RecordedDecisions } from "../ledger/recorded-decisions.ts";
 import type { Refusals } from "../ledger/refusals.ts";
 import type { SeenIntents } from "../ledger/seen-intents.ts";
+import type { Policy } from "../opa/ports.ts";
 import type { FeedTarget, ServerSvid, StoreCommands, StoreReads } from "../store/ports.ts";
 import type { Nonces } from "./nonces.ts";
 import type { OwnerRequests } from "./owner-requests.ts";
@@ -86,13 +85,14 @@ export interface Services {
   readonly seen: SeenIntents;
   readonly refusals: Refusals;
   readonly feed: RevocationFeed;
-  readonly policy: { readonly engine: PolicyEngine; readonly classes: ActionClasses };
+  readonly policy: Policy;
   readonly nonces: Nonces;
   readonly attestors: Attestors;
   readonly ownerRequests: OwnerRequests;
   /** Keeps the epoch outside the data directory, so that an older copy of the state is noticed. Durable on return. */
   readonly raiseEpoch: (epoch: number) => Promise<void>;
-  readonly urls: () => { readonly server: string; readonly stop: string };
+  /** `policy` is null without that listener. */
+  readonly urls: () => { readonly server: string; readonly stop: string; readonly policy: string | null };
   /** Monotonic milliseconds of the start. */
   readonly startedMonoMs: number;
   readonly log: EventLog;

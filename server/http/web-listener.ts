@@ -1,17 +1,29 @@
 /**
- * The web listener: what is public, for those who know only the web's certificates. Other trust domains fetch our
- * bundle here (`https_web`), clouds and model providers the keys of our JWT-SVIDs.
+ * The listeners for those who know only the web's certificates.
  *
- * It serves public rows alone, asks nobody for a certificate, and follows its certificate files: a renewed certificate
- * counts within seconds, a broken pair is reported and the old one stays.
+ * `web` is public: other trust domains fetch our bundle here (`https_web`), clouds and model providers the keys of our
+ * JWT-SVIDs. It serves public rows alone and asks nobody for a certificate. `policy` is for enforcement points and
+ * engines that others wrote, which cannot check a SPIFFE ID: they know us by a name, and prove themselves by their SVID.
+ *
+ * Both follow their certificate files: a renewed certificate counts within seconds, a broken pair is reported and the
+ * old one stays.
  *
  * @see SPIFFE Federation §5.1; Mozilla Server Side TLS, intermediate
  */
+import { constants } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { createServer, Server } from "node:https";
 import { createSecureContext } from "node:tls";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { closeListener, createListener, HTTP_OPTIONS, knownHosts, listenOn, portOf } from "./listeners.ts";
+import {
+  ASKING,
+  closeListener,
+  createListener,
+  HTTP_OPTIONS,
+  knownHosts,
+  listenOn,
+  portOf,
+} from "./listeners.ts";
 import type { Route } from "./route.ts";
 import { serve } from "./serve.ts";
 import type { Services } from "./services.ts";
@@ -31,6 +43,13 @@ const CIPHERS = [
   "TLS_AES_256_GCM_SHA384",
   "TLS_CHACHA20_POLY1305_SHA256",
 ].join(":");
+/** A resumed session would skip the check of the peer's chain (D9). */
+const TLS = {
+  web: { minVersion: "TLSv1.2", ciphers: CIPHERS },
+  policy: { minVersion: "TLSv1.3", secureOptions: constants.SSL_OP_NO_TICKET },
+} as const;
+/** Where each is configured. */
+const SETTINGS = { web: "federation.web", policy: "policy.listener" } as const;
 /** Any right of the group or of others. */
 const SHARED_BITS = 0o077;
 
@@ -64,19 +83,30 @@ export async function openWebListener(options: {
   readonly services: Services;
   readonly routes: readonly Route[];
   readonly listen: WebListen;
+  readonly listener: keyof typeof TLS;
 }): Promise<WebListener> {
-  const { services, routes, listen } = options;
-  const files = new CertificateFiles(listen);
-  const tls = { minVersion: "TLSv1.2", ciphers: CIPHERS, handshakeTimeout: HANDSHAKE_TIMEOUT_MS } as const;
+  const { services, routes, listen, listener } = options;
+  const files = new CertificateFiles(listen, SETTINGS[listener]);
+  const tls = TLS[listener];
   const opened = createListener(
     {
       routes,
-      listener: "web",
+      listener,
       rules: { hosts: knownHosts(listen), allowsUpgrade: false },
       serve: (route, arrival) => serve(services, route, arrival),
       log: services.log,
     },
-    (handler) => createServer({ ...HTTP_OPTIONS, ...tls, ...files.current }, handler),
+    (handler) =>
+      createServer(
+        {
+          ...HTTP_OPTIONS,
+          ...tls,
+          ...(listener === "policy" ? ASKING : {}),
+          ...files.current,
+          handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+        },
+        handler,
+      ),
   );
   try {
     await listenOn(opened, listen);
@@ -88,8 +118,8 @@ export async function openWebListener(options: {
     try {
       const { server } = opened;
       if (files.readChanged() && server instanceof Server) {
-        server.setSecureContext({ minVersion: tls.minVersion, ciphers: tls.ciphers, ...files.current });
-        services.log.info({ listener: "web" }, "the web certificate was replaced");
+        server.setSecureContext({ ...tls, ...files.current });
+        services.log.info({ listener }, "the web certificate was replaced");
       }
     } catch (error) {
       // Safe to go on: the certificate at hand stays, and clients refuse it by themselves once it has expired.
@@ -111,11 +141,13 @@ export async function openWebListener(options: {
 /** Owns the pair at hand and how its files looked when it was read. */
 class CertificateFiles {
   readonly #listen: WebListen;
+  readonly #setting: string;
   #stamp: string;
   #current: { readonly cert: string; readonly key: string };
 
-  constructor(listen: WebListen) {
+  constructor(listen: WebListen, setting: string) {
     this.#listen = listen;
+    this.#setting = setting;
     this.#stamp = this.#look();
     this.#current = this.#read();
   }
@@ -139,7 +171,7 @@ class CertificateFiles {
 
   #stampOf(path: string): string {
     const stats = statSync(path, { throwIfNoEntry: false });
-    if (stats === undefined) throw invalid("no such file");
+    if (stats === undefined) throw this.#invalid("no such file");
     if (path === this.#listen.keyFile && (stats.mode & SHARED_BITS) !== 0) {
       throw new TrustWardenError("file_mode_too_open", { path, mode: (stats.mode & 0o777).toString(8) });
     }
@@ -152,12 +184,12 @@ class CertificateFiles {
     try {
       createSecureContext(pair);
     } catch (cause) {
-      throw invalid("not a certificate with its key", cause);
+      throw this.#invalid("not a certificate with its key", cause);
     }
     return pair;
   }
-}
 
-function invalid(reason: string, cause?: unknown): TrustWardenError {
-  return new TrustWardenError("config_invalid", { setting: "federation.web", reason }, { cause });
+  #invalid(reason: string, cause?: unknown): TrustWardenError {
+    return new TrustWardenError("config_invalid", { setting: this.#setting, reason }, { cause });
+  }
 }

@@ -89,6 +89,17 @@ export class Ledger {
     return { eventId, ...lastOf(await this.append(entries)) };
   }
 
+  /**
+   * Signs and appends several control events as neighbours, durable together; their event ids, in order.
+   *
+   * @throws TrustWardenError `ledger_unavailable`: then none of them is recorded.
+   */
+  async recordControls(drafts: readonly ControlDraft[], context: EventContext): Promise<readonly string[]> {
+    const signed = drafts.map((draft) => this.#options.records.issueControl(draft, context));
+    await this.append(signed.flatMap(({ entries }) => entries));
+    return signed.map(({ eventId }) => eventId);
+  }
+
   /** Signs a decision record; the caller appends it behind its intent. */
   issueDecision(facts: DecisionFacts): string {
     return this.#options.records.issueDecision(facts);

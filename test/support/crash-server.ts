@@ -95,7 +95,10 @@ function planFileOf({ configDir }: TestHome): string {
   return join(configDir, "crash-plan.json");
 }
 
-function addressesOf(line: string): Pick<TestServer, "url" | "stopUrl" | "adminSocket" | "webUrl"> {
+function addressesOf(
+  line: string,
+): Pick<TestServer, "url" | "stopUrl" | "adminSocket" | "webUrl" | "policyUrl"> {
   const { url, stop_url, admin_socket } = parseJsonObject(line);
-  return { url: String(url), stopUrl: String(stop_url), adminSocket: String(admin_socket), webUrl: null };
+  const none = { webUrl: null, policyUrl: null };
+  return { url: String(url), stopUrl: String(stop_url), adminSocket: String(admin_socket), ...none };
 }
