@@ -4,6 +4,7 @@
 import { Command, CommanderError } from "commander";
 import { addGlobalOptions, examples, type Runtime } from "./command.ts";
 import { addAgentCommands } from "./commands/agent.ts";
+import { addBudgetCommands } from "./commands/budget.ts";
 import { addCaCommands } from "./commands/ca.ts";
 import { addCrlCommand } from "./commands/crl.ts";
 import { addDoctorCommand } from "./commands/doctor.ts";
@@ -106,6 +107,7 @@ export function createProgram(runtime: Runtime, usage: Usage = { command: "warde
   addBundleCommands(program, runtime);
   addForeignCommands(program, runtime);
   addRevokeCommand(program, runtime);
+  addBudgetCommands(program, runtime);
   addCaCommands(program, runtime);
   addCrlCommand(program, runtime);
   addLedgerCommands(program, runtime);

@@ -116,6 +116,12 @@ export const ERRORS = {
   limits_not_narrower: { status: 403, message: "A child's limits must not exceed its parent's." },
   name_taken: { status: 409, message: "The name belongs to another owner or parent." },
   ancestor_dead: { status: 403, message: "An ancestor is revoked or expired." },
+  budget_exhausted: { status: 429, message: "A budget is used up." },
+  price_unknown: { status: 403, message: "The model has no price, and a budget in money is in force." },
+  model_feature_refused: {
+    status: 403,
+    message: "The operator does not allow this feature of the model API.",
+  },
   quota_exceeded: { status: 429, message: "The owner's quota of agents is used up." },
   key_reused: { status: 409, message: "The public key was used before; make a new one." },
   self_enforcement_refused: { status: 403, message: "This class of action needs an enforcement point." },

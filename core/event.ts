@@ -127,6 +127,7 @@ export const CONTROL_KINDS = [
   "node",
   "authority",
   "federation",
+  "budget",
   "policy",
   "approval",
   "evaluation",

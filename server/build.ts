@@ -19,6 +19,7 @@ import { jwtIssuerOf, type ServerConfig } from "./config.ts";
 import { Federation } from "./federation/federation.ts";
 import { fetchBundle } from "./federation/fetch-bundle.ts";
 import { createFeed } from "./feed/feed.ts";
+import { createBudgets } from "./gateway/create-budgets.ts";
 import { announceStep } from "./http/acts/authority.ts";
 import { reasonOfSigner, toTrustWardenError } from "./http/errors.ts";
 import { formatUrl, type Listeners, openListeners, type TlsMaterial } from "./http/listeners.ts";
@@ -108,6 +109,7 @@ async function startServing(
   });
   const services = createServices(core, { feed, urls });
   cleanups.push(() => services.federation.close());
+  cleanups.push(() => services.budgets.close());
   cleanups.push(async () => {
     await services.refusals.close();
     await core.ledger.drain();
@@ -273,6 +275,7 @@ function createServices(core: Core, made: Pick<Services, "feed" | "urls">): Serv
       onError: () => parts.log.error({ code: "ledger_unavailable" }, "dropped refusals could not be counted"),
     }),
     policy: createPolicies(policy),
+    budgets: createBudgets(parts),
     nonces: new Nonces(random),
     attestors: createAttestors(parts.config.attestation),
     ownerRequests: new OwnerRequests({ reads, startedAt: Math.floor(clock.nowMs() / 1000) }),

@@ -87,7 +87,19 @@ const BODIES: Readonly<Record<string, { readonly body: object; readonly action: 
   "/access/v1/search/subject": { body: AUTHZEN, action: "ask:decision" },
   "/access/v1/search/resource": { body: AUTHZEN, action: "ask:decision" },
   "/access/v1/search/action": { body: AUTHZEN, action: "ask:decision" },
+  "/v1/budgets": {
+    body: {
+      subject: `agt_${NO_ULID}`,
+      window: "day",
+      limits: { calls: 1, tokens: null, micro_usd: null },
+    },
+    action: "update:budget",
+  },
   "/v1/verifier-tickets": { body: { name: "x", ttl_seconds: 60 }, action: "create:verifier-ticket" },
+};
+const QUERIES: Readonly<Record<string, string>> = {
+  "/v1/ledger/consistency": "?from=0",
+  "/v1/budgets": `?subject=agt_${NO_ULID}`,
 };
 const READS: Readonly<Record<string, string>> = {
   "/v1/owners": "read:owners",
@@ -95,6 +107,7 @@ const READS: Readonly<Record<string, string>> = {
   "/v1/node/entries": "read:entries",
   "/v1/agents": "read:agents",
   "/v1/agents/:id": "read:agents",
+  "/v1/budgets": "read:agents",
   "/v1/events": "read:ledger",
   "/v1/events/:event_id": "read:ledger",
   "/v1/ledger/consistency": "read:ledger",
@@ -115,7 +128,7 @@ const ROWS = ROUTES.filter(
 );
 
 function requestOf(method: string, path: string): RawRequest & { readonly action: string } {
-  const target = `${path.replace("*", "000").replaceAll(":", "")}${path.endsWith("consistency") ? "?from=0" : ""}`;
+  const target = `${path.replace("*", "000").replaceAll(":", "")}${(method === "GET" && QUERIES[path]) || ""}`;
   if (method === "GET") return { method, target, action: READS[path] ?? "missing" };
   const { body, action } = BODIES[path] ?? { body: {}, action: "missing" };
   return { method, target, action, body: JSON.stringify(body) };

@@ -6,6 +6,7 @@ import type { Route } from "./route.ts";
 import { ACTIONS_ROUTES } from "./table/actions.ts";
 import { AUTHORITY_ROUTES } from "./table/authority.ts";
 import { AUTHZEN_ROUTES } from "./table/authzen.ts";
+import { BUDGETS_ROUTES } from "./table/budgets.ts";
 import { ENTRIES_ROUTES } from "./table/entries.ts";
 import { FEDERATION_ROUTES } from "./table/federation.ts";
 import { IDENTITY_ROUTES } from "./table/identity.ts";
@@ -25,6 +26,7 @@ export const ROUTES: readonly Route[] = [
   ...REGISTRY_ROUTES,
   ...FEDERATION_ROUTES,
   ...ENTRIES_ROUTES,
+  ...BUDGETS_ROUTES,
   ...NODES_ROUTES,
   ...LEDGER_ROUTES,
   ...AUTHORITY_ROUTES,

@@ -12,6 +12,7 @@ import type { CurrentAuthority } from "../authority/current.ts";
 import type { AuthorityKeeper } from "../authority/keeper.ts";
 import type { FlooredClock } from "../clock.ts";
 import type { Federation } from "../federation/federation.ts";
+import type { Budgets } from "../gateway/budgets.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { Outcomes } from "../ledger/outcomes.ts";
 import type { LedgerQueries } from "../ledger/queries.ts";
@@ -86,6 +87,8 @@ export interface Services {
   readonly refusals: Refusals;
   readonly feed: RevocationFeed;
   readonly policy: Policy;
+  /** What agents may use through the gateway, and have used. */
+  readonly budgets: Budgets;
   readonly nonces: Nonces;
   readonly attestors: Attestors;
   readonly ownerRequests: OwnerRequests;

@@ -15,6 +15,7 @@ import type { AttestationFacts } from "@trustwarden/core/attestation.ts";
 import type { ControlRecord } from "@trustwarden/core/event.ts";
 import type { Custody } from "@trustwarden/core/principal.ts";
 import type { Scope } from "@trustwarden/core/scope.ts";
+import type { BudgetCommands, BudgetReads } from "./budget-ports.ts";
 import type {
   FederationCommands,
   FederationReads,
@@ -175,7 +176,11 @@ export interface JwtCommand {
 }
 
 /** The commands. Each resolves after commit; many that wait are committed as one group. */
-export interface StoreCommands extends FederationCommands, ForeignCommands, RegistrationCommands {
+export interface StoreCommands
+  extends BudgetCommands,
+    FederationCommands,
+    ForeignCommands,
+    RegistrationCommands {
   /** @throws TrustWardenError `owner_exists`. */
   createOwner(command: {
     readonly context: CommandContext;
@@ -303,7 +308,7 @@ export interface AgentState {
 }
 
 /** Reads; synchronous, on a read-only connection, never inside a transaction that writes. */
-export interface StoreReads extends FederationReads, ForeignReads, RegistrationReads {
+export interface StoreReads extends BudgetReads, FederationReads, ForeignReads, RegistrationReads {
   epoch(): number;
   authority(): StoredAuthority;
   /** Unix milliseconds of the latest committed command; 0 before the first. */

@@ -4,6 +4,7 @@
  */
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { readAuthority } from "./authority-rows.ts";
+import { listBudgets, listBudgetUse } from "./budget-rows.ts";
 import { readClockFloorMs } from "./commands/clock.ts";
 import { readEpoch } from "./commands/epoch.ts";
 import { findForeignInstance, listFederations } from "./federation-rows.ts";
@@ -67,6 +68,8 @@ export function createReads(database: SqliteDatabase, nowSeconds: () => number):
     targetsSince: (epoch) => database.all(TARGETS, epoch).map(parseTarget),
     findForeignInstance: (spiffeId) => findForeignInstance(database, spiffeId),
     listFederations: () => listFederations(database),
+    listBudgets: () => listBudgets(database),
+    listBudgetUse: () => listBudgetUse(database),
     findEntry: (entryId) => findEntry(database, entryId),
     listEntries: (query) => listEntries(database, query),
     entriesOfNode: (query) => entriesOfNode(database, query),

@@ -9,6 +9,7 @@
 import { chmodSync, closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { BUDGET_TABLES } from "./budget-rows.ts";
 import { FEDERATION_TABLES } from "./federation-rows.ts";
 import { SqliteDatabase } from "./sqlite-database.ts";
 
@@ -197,6 +198,7 @@ const TABLES = `
     control TEXT NOT NULL
   ) STRICT;
   ${FEDERATION_TABLES}
+  ${BUDGET_TABLES}
 `;
 
 /** The writer's connection; makes the file (0600) and its tables when there are none. */

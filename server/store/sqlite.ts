@@ -7,6 +7,7 @@ import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { BudgetState } from "./budget-ports.ts";
 import type { IssuingKeys, IssuingRules } from "./commands/deps.ts";
 import type { FederationState, RegisteredForeign } from "./federation-ports.ts";
 import type {
@@ -104,6 +105,10 @@ function createCommands(writer: WriterClient): StoreCommands {
     registerForeign: (command) =>
       writer.run<Committed<RegisteredForeign>>({ kind: "registerForeign", command }),
     admitSvid: (command) => writer.run<Committed<null>>({ kind: "admitSvid", command }),
+    setBudget: (command) => writer.run<Committed<BudgetState>>({ kind: "setBudget", command }),
+    saveBudgetUse: async (rows) => {
+      await writer.run<null>({ kind: "saveBudgetUse", rows });
+    },
     markSequenced: async (outboxIds) => {
       await writer.run<null>({ kind: "markSequenced", outboxIds });
     },

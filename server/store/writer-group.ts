@@ -27,6 +27,7 @@ import { admitSvid, registerForeign } from "./commands/register-foreign.ts";
 import { renew } from "./commands/renew.ts";
 import { issueCrls } from "./commands/revocation-lists.ts";
 import { revoke } from "./commands/revoke.ts";
+import { saveBudgetUse, setBudget } from "./commands/set-budget.ts";
 
 import { issueStatusList } from "./commands/status-slots.ts";
 import type {
@@ -121,6 +122,11 @@ function runCommand(
       return commit(database, deps, request.command, () => registerForeign(database, request.command, deps));
     case "admitSvid":
       return commit(database, deps, request.command, () => admitSvid(database, request.command));
+    case "setBudget":
+      return commit(database, deps, request.command, () => setBudget(database, request.command));
+    case "saveBudgetUse":
+      saveBudgetUse(database, request.rows);
+      return null;
     case "markSequenced":
       for (const outboxId of request.outboxIds) database.run(MARK_SEQUENCED, outboxId);
       return null;

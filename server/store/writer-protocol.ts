@@ -1,5 +1,6 @@
 /** What crosses between the caller's thread and the writer's: commands one way, results or codes the other. */
 import type { ErrorCode, ErrorDetails } from "@trustwarden/core/error.ts";
+import type { BudgetUseRow, SetBudgetCommand } from "./budget-ports.ts";
 import type { CreateOwnerCommand } from "./commands/create-owner.ts";
 import type { CreateVerifierTicketCommand } from "./commands/create-verifier-ticket.ts";
 import type { IssuingKeys, IssuingRules } from "./commands/deps.ts";
@@ -61,6 +62,8 @@ export type WriterCommand =
   | { readonly kind: "admitSvid"; readonly command: AdmitSvidCommand }
   | { readonly kind: "changeAuthority"; readonly command: ChangeAuthorityCommand }
   | { readonly kind: "mendAuthority"; readonly command: MendAuthorityCommand }
+  | { readonly kind: "setBudget"; readonly command: SetBudgetCommand }
+  | { readonly kind: "saveBudgetUse"; readonly rows: readonly BudgetUseRow[] }
   | { readonly kind: "markSequenced"; readonly outboxIds: readonly number[] };
 
 /** One command on its way; the id joins it to its reply. */
