@@ -23,6 +23,8 @@ export interface Scenario<Scene = unknown> {
   readonly expected: string;
   /** The edit of the source under which the attack gets through. */
   readonly weakening: WeakeningName;
+  /** What this machine lacks for the scenario; undefined when it can be played. In CI it must be. */
+  readonly missing?: () => string | undefined;
   /** What the scenario needs of its server; with it, a server of its own. */
   readonly world?: WorldSettings;
   /** What the rightful parties change while the attack runs; anything else must stay as it is. */

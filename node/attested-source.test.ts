@@ -1,12 +1,13 @@
 /** The daemon's logic with real processes of other accounts on a real socket; only the server is in memory. */
-import { chmodSync } from "node:fs";
+import { once } from "node:events";
+import { chmodSync, readFileSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { status } from "@grpc/grpc-js";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createAccounts } from "./attest/accounts.ts";
-import { isRoot, NOBODY, spawnAs } from "./attest/attest.test.support.ts";
+import { end, isRoot, NOBODY, spawnAs } from "./attest/attest.test.support.ts";
 import { ExecutableDigests } from "./attest/executable-digest.ts";
 import { createUnixAttestor } from "./attest/unix-attestor.ts";
 import { AttestedSource } from "./attested-source.ts";
@@ -29,6 +30,16 @@ call.end(Buffer.alloc(5));call.on("error",()=>{});
 call.once("data",()=>{console.log("served");
   const child=require("child_process").spawn(process.execPath,["-e","setInterval(()=>{},1000)"],{detached:true,stdio:["ignore","ignore","ignore",socket._handle.fd]});
   console.log(child.pid);setTimeout(()=>process.exit(),100)});`;
+
+/** Follows its SVIDs, hands the socket to a child when it has them, and goes on as another program. */
+const ASK_THEN_EXECUTE = `
+const http2=require("http2"),net=require("net");const socket=net.connect(process.argv[1]);
+const session=http2.connect("http://localhost",{createConnection:()=>socket});session.on("error",()=>{});
+const call=session.request({":method":"POST",":path":"/SpiffeWorkloadAPI/FetchX509SVID","content-type":"application/grpc","te":"trailers","workload.spiffe.io":"true"});
+call.end(Buffer.alloc(5));call.on("error",()=>{});
+call.once("data",()=>{
+  const child=require("child_process").spawn(process.execPath,["-e","setInterval(()=>{},1000)"],{detached:true,stdio:["ignore","ignore","ignore",socket._handle.fd]});
+  console.log(child.pid);setTimeout(()=>process.execve("/usr/bin/sleep",["sleep","30"],process.env),100)});`;
 
 let registry: MemoryRegistry;
 let source: AttestedSource;
@@ -181,6 +192,27 @@ describe("changes reach an open stream", () => {
     for (const index of [0, 1])
       expect(second[index].x509_svid_key.equals(first[index].x509_svid_key)).toBe(false);
     expect(registry.renewed).toHaveLength(1);
+  });
+
+  it("no renewal to a process that has become another program, over a stream that stayed open", async () => {
+    await setEntries(
+      testEntry(1, [`unix:uid:${UID}`, `unix:path:${realpathSync(process.execPath)}`]),
+      testEntry(2, [`unix:uid:${UID}`]),
+    );
+    const changed = spawnAs(UID, ASK_THEN_EXECUTE, { args: [api.socketPath] });
+    if (changed.stdout === null) throw new Error("its output is piped");
+    const [heir] = await once(createInterface({ input: changed.stdout }), "line");
+    await expect
+      .poll(() => readFileSync(`/proc/${changed.pid}/comm`, "utf8"), { timeout: 5000 })
+      .toBe("sleep\n");
+    await source.renewAll(() => true);
+    const [first, second] = registry.created;
+    expect(registry.renewed.map(({ instanceId }) => instanceId)).toEqual([second?.instanceId]);
+    await expect
+      .poll(() => registry.ended)
+      .toEqual([{ instanceId: first?.instanceId, reason: "the entry no longer matches" }]);
+    process.kill(Number(heir), "SIGKILL");
+    await end(changed);
   });
 
   it("a renewal that the server refuses while it hears the node ends the instance", async () => {

@@ -52,11 +52,12 @@ export class AttestedSource implements WorkloadSource {
   #heardAt = 0;
 
   constructor(options: AttestedSourceOptions) {
-    const { registry, runtime, nodeName, isServerHeard } = options;
+    const { registry, attestor, runtime, nodeName, isServerHeard } = options;
     this.#options = options;
     this.#endings = new Endings({ registry, runtime });
     this.#context = {
       registry,
+      attestor,
       runtime,
       nodeName,
       isServerHeard,

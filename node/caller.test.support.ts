@@ -4,10 +4,14 @@ import { createInterface } from "node:readline";
 import { end, spawnAs } from "./attest/attest.test.support.ts";
 import { WORKLOAD_SERVICE } from "./workload-api/protocol.ts";
 
-/** Speaks gRPC without any library: one server stream, each message and the final status as a line of JSON. */
-const FOLLOW = `
+/**
+ * Speaks gRPC without any library: one server stream, each message and the final status as a line of JSON.
+ *
+ * @param connection - JavaScript that gives the socket.
+ */
+export const formatFollower = (connection = "net.connect(process.argv[1])") => `
 const http2=require("http2"),net=require("net");
-const session=http2.connect("http://localhost",{createConnection:()=>net.connect(process.argv[1])});
+const session=http2.connect("http://localhost",{createConnection:()=>${connection}});
 session.on("error",e=>console.log(JSON.stringify({lost:e.message})));
 session.on("close",()=>console.log(JSON.stringify({closed:true})));
 const call=session.request({":method":"POST",":path":"/SpiffeWorkloadAPI/FetchX509SVID","content-type":"application/grpc","te":"trailers","workload.spiffe.io":"true"});
@@ -40,8 +44,12 @@ export interface Caller {
 }
 
 /** Starts a process that follows its X.509-SVIDs. */
-export function startCaller(socketPath: string, uid: number): Caller {
-  const child = spawnAs(uid, FOLLOW, { args: [socketPath] });
+export function startCaller(socketPath: string, uid: number, program = process.execPath): Caller {
+  return hearCaller(spawnAs(uid, formatFollower(), { args: [socketPath], program }));
+}
+
+/** What a follower hears, which tells it on the standard output of the child. */
+export function hearCaller(child: ChildProcess): Caller {
   if (child.stdout === null) throw new Error("its output is piped");
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   return {

@@ -20,6 +20,13 @@ export interface InstanceEvents {
   readonly onChange: () => void;
   /** The server says that there is no such live instance any more. */
   readonly onRefused: () => void;
+  /**
+   * Before every renewal: attests the process anew, since it may run another program by now, and closes this instance when
+   * it may not have it any more.
+   *
+   * @throws TrustWardenError `workload_gone`, `workload_unattested`.
+   */
+  readonly attestAgain: () => Promise<void>;
   /** Whether somebody listens, and the server has been heard just now. */
   readonly isWanted: () => boolean;
   readonly isServerHeard: () => boolean;
@@ -87,6 +94,14 @@ export class WorkloadInstance {
   async #renew(): Promise<void> {
     clearTimeout(this.#timer);
     try {
+      await this.#events.attestAgain();
+    } catch (error) {
+      // No refusal of the server: a process that cannot be looked at now may be looked at later, and has nothing new until then.
+      this.#retryLater(error);
+      return;
+    }
+    if (this.#isClosed) return;
+    try {
       const next = await this.#registry.renewInstance(this.#issued);
       if (this.#isClosed) return;
       this.#issued = next;
@@ -105,6 +120,11 @@ export class WorkloadInstance {
       this.#events.onRefused();
       return;
     }
+    this.#retryLater(error);
+  }
+
+  #retryLater(error: unknown): void {
+    if (this.#isClosed) return;
     const code = error instanceof TrustWardenError ? error.code : "internal";
     const { svid, svidExpiresAt } = this.#issued;
     this.#runtime.notify({

@@ -11,7 +11,7 @@ import { encodeCanonicalJson } from "@trustwarden/core/json.ts";
 import type { RevocationTarget } from "@trustwarden/core/revocation/frames.ts";
 import type { Runtime } from "trustwarden/peer.ts";
 import type { AccountRates } from "./account-rates.ts";
-import type { Attestation } from "./attest/unix-attestor.ts";
+import type { Attestation, UnixAttestor } from "./attest/unix-attestor.ts";
 import { matchEntries, type NodeEntry } from "./entries.ts";
 import { WorkloadInstance } from "./instance.ts";
 import type {
@@ -26,6 +26,7 @@ import type { IssuedInstance, Registry } from "./registry.ts";
 /** What all workloads of a node share. */
 export interface WorkloadContext {
   readonly registry: Registry;
+  readonly attestor: UnixAttestor;
   readonly runtime: Runtime;
   readonly nodeName: string;
   readonly entries: () => readonly NodeEntry[];
@@ -234,11 +235,20 @@ export class Workload {
           this.#revoke(instance);
           this.publish();
         },
+        attestAgain: () => this.#attestAgain(),
         isWanted: () => this.#subscribers.size > 0,
         isServerHeard,
       },
     });
     this.#instances.set(entry.entryId, instance);
+  }
+
+  /** The same process may run another program than when it asked: an open stream must not carry the identity over. */
+  async #attestAgain(): Promise<void> {
+    this.#attestation = await this.#context.attestor.attest(this.#peer);
+    const count = this.#instances.size;
+    this.#endUnmatched();
+    if (this.#instances.size < count) this.publish();
   }
 
   async #onChange(instance: WorkloadInstance): Promise<void> {

@@ -2,6 +2,7 @@
  * The world of some scenarios: one server process on fresh directories, its owner, and the finance API as a process of
  * its own when a scenario asks for it. Owns every process and directory in it.
  */
+import type { ChildProcess } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ticketAnswer } from "@trustwarden/core/api/identity.ts";
@@ -51,6 +52,7 @@ export class World {
   readonly weaken: readonly string[];
   readonly #settings: WorldSettings;
   readonly #children: RunningChild[] = [];
+  readonly #adopted: ChildProcess[] = [];
   readonly #others: World[] = [];
   readonly #finished: string[] = [];
   #server: TestServer | undefined;
@@ -145,6 +147,12 @@ export class World {
     const { dataDir, configDir } = this.home;
     const places = ["--data", dataDir, "--config-dir", configDir];
     return this.run({ args: ["cli/main.ts", ...args, ...places], env: { HOME: join(dataDir, "..") } });
+  }
+
+  /** Ends with this world a process that a scenario started by itself, also when the scenario fails. */
+  adopt<Adopted extends ChildProcess>(child: Adopted): Adopted {
+    this.#adopted.push(child);
+    return child;
   }
 
   /** How a program is started in this world. */
@@ -245,6 +253,7 @@ export class World {
 
   async #stopAll(): Promise<void> {
     await Promise.all(this.#others.map((other) => other.#stopAll()));
+    for (const child of this.#adopted) child.kill("SIGKILL");
     for (const child of this.#children.toReversed()) await child.stop();
   }
 

@@ -22,4 +22,35 @@ export const NODES_WEAKENINGS = {
       replace: "void nodeInstanceId;",
     },
   ],
+  "a-number-is-a-process": [
+    {
+      file: "node/attest/peer-process.ts",
+      find: "const isAlive = () => holders > 0 && kernel.ended([pidfd]).length === 0;",
+      replace: "const isAlive = () => holders > 0;",
+    },
+    {
+      file: "node/attest/peer-process.ts",
+      find: 'return now !== undefined && now.startTime === first.startTime && now.state !== "Z" && now.state !== "X";',
+      replace: "return now !== undefined || first.state !== undefined;",
+    },
+  ],
+  "renewed-without-a-look": [
+    {
+      file: "node/workload.ts",
+      find: "attestAgain: () => this.#attestAgain(),",
+      replace: "attestAgain: async () => {},",
+    },
+  ],
+  "anybody-belongs": [
+    {
+      file: "node/launcher/binding.ts",
+      find: "return namespace !== undefined && namespaceOf(peer.pid) === namespace && peer.isAlive();",
+      replace: "return peer.isAlive();",
+    },
+    {
+      file: "node/launcher/binding.ts",
+      find: "return (peer) => peer.uid === uid && peer.isAlive();",
+      replace: "return (peer) => uid >= 0 && peer.isAlive();",
+    },
+  ],
 } as const satisfies Readonly<Record<string, readonly SourceEdit[]>>;

@@ -1,6 +1,7 @@
 /** For tests: processes of other accounts that connect to a socket, and live as long as the test wants. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { writeFileSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { openKernel } from "./kernel.ts";
 import { type PeerProcess, readPeerProcess } from "./peer-process.ts";
@@ -14,14 +15,36 @@ export const isRoot = process.getuid?.() === 0;
 export function spawnAs(
   uid: number,
   script: string,
-  { gid = uid, args = [] }: { readonly gid?: number; readonly args?: readonly string[] } = {},
+  {
+    gid = uid,
+    args = [],
+    program = process.execPath,
+  }: { readonly gid?: number; readonly args?: readonly string[]; readonly program?: string } = {},
 ): ChildProcess {
   const account = isRoot ? { uid, gid } : {};
-  return spawn(process.execPath, ["-e", script, ...args], {
+  return spawn(program, ["-e", script, ...args], {
     ...account,
     stdio: ["ignore", "pipe", "inherit"],
     cwd: "/",
   });
+}
+
+/** Starts programs that idle until one has the number; the kernel's counter is set back before each. Needs root. */
+export async function spawnWithPid(
+  pid: number,
+  {
+    program,
+    args,
+    uid,
+  }: { readonly program: string; readonly args: readonly string[]; readonly uid: number },
+): Promise<ChildProcess> {
+  for (let attempt = 0; attempt < 50; attempt += 1) {
+    writeFileSync("/proc/sys/kernel/ns_last_pid", String(pid - 1));
+    const child = spawn(program, args, { uid, gid: uid, stdio: "ignore", cwd: "/" });
+    if (child.pid === pid) return child;
+    await end(child);
+  }
+  throw new Error("the number was not given again");
 }
 
 /** Ends a child for good and waits until it was collected. */

@@ -22,6 +22,7 @@ import {
   NOBODY,
   type PeerListener,
   spawnAs,
+  spawnWithPid,
 } from "./attest.test.support.ts";
 import { ExecutableDigests } from "./executable-digest.ts";
 import { followByStartTime } from "./peer-process.ts";
@@ -153,7 +154,11 @@ describe("B10: the process that connected is gone", () => {
       const older = followByStartTime(peer);
       expect([peer.isAlive(), older.isAlive()]).toEqual([true, true]);
       await end(first);
-      const second = await spawnWithPid(Number(first.pid));
+      const second = await spawnWithPid(Number(first.pid), {
+        program: "/usr/bin/sleep",
+        args: ["30"],
+        uid: NOBODY,
+      });
       expect([peer.isAlive(), older.isAlive()]).toEqual([false, false]);
       await expect(attestor.attest(peer)).rejects.toMatchObject({ code: "workload_gone" });
       await expect(attestor.attest(older)).rejects.toMatchObject({ code: "workload_gone" });
@@ -198,14 +203,3 @@ describe("the exec race", () => {
     await end(child);
   });
 });
-
-/** Starts processes until one has the number; the kernel's counter is set back before each. */
-async function spawnWithPid(pid: number) {
-  for (let attempt = 0; attempt < 50; attempt += 1) {
-    writeFileSync("/proc/sys/kernel/ns_last_pid", String(pid - 1));
-    const child = spawn("/usr/bin/sleep", ["30"], { uid: NOBODY, gid: NOBODY, stdio: "ignore" });
-    if (child.pid === pid) return child;
-    await end(child);
-  }
-  throw new Error("the number was not given again");
-}
