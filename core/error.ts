@@ -53,6 +53,7 @@ export const ERRORS = {
   dsse_malformed: { status: 400, message: BAD_REQUEST },
   record_malformed: { status: 400, message: BAD_REQUEST },
   entry_too_large: { status: 413, message: "The ledger entry is too large." },
+  upstream_malformed: { status: 400, message: "The upstream is not well formed." },
   not_found: { status: 404, message: "There is no such thing here." },
   method_not_allowed: { status: 405, message: "This method is not served here." },
 
@@ -158,6 +159,13 @@ export const ERRORS = {
   secret_unavailable: { status: 503, message: UNAVAILABLE },
   canary_found: { status: 403, message: NOT_ALLOWED },
   upstream_answer_refused: { status: 502, message: "The upstream's answer cannot be passed on." },
+
+  // gateway
+  upstream_unknown: { status: 404, message: "There is no such upstream." },
+  upstream_unreachable: { status: 502, message: "The upstream cannot be reached." },
+  upstream_refused: { status: 502, message: "The gateway may not connect to this upstream." },
+  call_aborted: { status: 499, message: "The caller went away before the answer was complete." },
+  call_cut: { status: 403, message: NOT_ALLOWED },
 
   // record
   event_conflict: { status: 409, message: "Another record with this event id exists." },

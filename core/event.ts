@@ -128,6 +128,7 @@ export const CONTROL_KINDS = [
   "authority",
   "federation",
   "budget",
+  "upstream",
   "policy",
   "approval",
   "evaluation",

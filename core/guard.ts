@@ -78,7 +78,9 @@ async function actOnce<Arrival, Principal, Receipt, Answer>(
     return await act(permit);
   } catch (error) {
     const reason = error instanceof TrustWardenError ? error.code : "internal";
-    await ports.recordOutcome(permit, { status: "failure", reason });
+    // Whoever went away, or was cut off, got a part of it: that is neither a success nor a refusal.
+    const isBrokenOff = reason === "call_aborted" || reason === "call_cut";
+    await ports.recordOutcome(permit, { status: isBrokenOff ? "aborted" : "failure", reason });
     throw error;
   }
 }

@@ -9,12 +9,12 @@ import type { Agent } from "node:https";
 import { Readable } from "node:stream";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
+import { parseRequestTarget } from "@trustwarden/core/request-target.ts";
+import { matchRoute } from "@trustwarden/core/route-table.ts";
 import { type AgentSession, type Asked, RECEIPT_HEADER, type SignedAction } from "./agent-session.ts";
 import { openHttps } from "./https-request.ts";
 import { type PeerRoutes, type PeerRoutesCache, verifierNameOf } from "./peer-routes.ts";
 import { openReceipt, parseReceiptHeader } from "./receipt.ts";
-import { parseRequestTarget } from "./request-target.ts";
-import { matchRoute } from "./route-table.ts";
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 /** As services limit it. */

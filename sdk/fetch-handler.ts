@@ -7,11 +7,16 @@
  */
 import { concatBytes } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { parseRequestTarget } from "@trustwarden/core/request-target.ts";
+import {
+  formatRoutesDocument,
+  matchRoute,
+  ROUTES_PATH,
+  type RouteTable,
+} from "@trustwarden/core/route-table.ts";
 import { INTENT_HEADER, SALT_HEADER } from "./agent-session.ts";
 import type { OnRefusal } from "./node-handler.ts";
 import type { Receipt } from "./receipt.ts";
-import { parseRequestTarget } from "./request-target.ts";
-import { formatRoutesDocument, matchRoute, ROUTES_PATH, type RouteTable } from "./route-table.ts";
 import type { Visit, VisitArrival } from "./visit.ts";
 import { createRefusal, receiptHeader } from "./visit-answer.ts";
 import { type Ending, type Reception, receiveVisit } from "./visit-ports.ts";

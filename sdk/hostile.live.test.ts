@@ -3,10 +3,10 @@ import { createServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import { inspect } from "node:util";
 import { eventPage } from "@trustwarden/core/api/ledger.ts";
+import { ROUTES_PATH } from "@trustwarden/core/route-table.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { AgentIdentity } from "./agent-identity.ts";
 import { type LiveServer, startLiveServer } from "./live.test.support.ts";
-import { ROUTES_PATH } from "./route-table.ts";
 import { type GuardAgents, verifyAgent } from "./verify-agent.ts";
 
 const ROUTES = [

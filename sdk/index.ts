@@ -5,6 +5,7 @@
 export type { Limits } from "@trustwarden/core/agentid/delegation.ts";
 export type { RevocationAnswer } from "@trustwarden/core/api/revocation.ts";
 export { type ErrorCode, TrustWardenError } from "@trustwarden/core/error.ts";
+export type { Route } from "@trustwarden/core/route-table.ts";
 export type { AgentFetchInit } from "./agent-fetch.ts";
 export { AgentIdentity, type CreateOptions, type IdentityRequest } from "./agent-identity.ts";
 export type { KeptReceipt } from "./agent-session.ts";
@@ -46,7 +47,6 @@ export {
   type VerifiedReceipt,
   verifyReceipt,
 } from "./receipt.ts";
-export type { Route } from "./route-table.ts";
 export { type Notice, type Runtime, systemRuntime } from "./runtime.ts";
 export { createPeerCheckedAgent, peerChainOf } from "./tls.ts";
 export { type GuardAgents, type VerifyAgentOptions, verifyAgent } from "./verify-agent.ts";

@@ -6,11 +6,16 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { parseRequestTarget } from "@trustwarden/core/request-target.ts";
+import {
+  formatRoutesDocument,
+  matchRoute,
+  ROUTES_PATH,
+  type RouteTable,
+} from "@trustwarden/core/route-table.ts";
 import { INTENT_HEADER, SALT_HEADER } from "./agent-session.ts";
 import { readBody } from "./https-request.ts";
 import type { Receipt } from "./receipt.ts";
-import { parseRequestTarget } from "./request-target.ts";
-import { formatRoutesDocument, matchRoute, ROUTES_PATH, type RouteTable } from "./route-table.ts";
 import { peerChainOfMessage } from "./tls.ts";
 import type { Visit, VisitArrival } from "./visit.ts";
 import { createRefusal, receiptHeader } from "./visit-answer.ts";

@@ -8,8 +8,13 @@ import { parseSpiffeId, pathOf, type SpiffeId, trustDomainOf } from "@trustwarde
 import { verifyX509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
 import { parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import {
+  parseRoutesDocument,
+  ROUTES_PATH,
+  type RoutesDocument,
+  type RouteTable,
+} from "@trustwarden/core/route-table.ts";
 import { openHttps, readBody } from "./https-request.ts";
-import { parseRoutesDocument, ROUTES_PATH, type RoutesDocument, type RouteTable } from "./route-table.ts";
 import { nowSeconds, type Runtime } from "./runtime.ts";
 import { createPeerCheckedAgent, peerChainOfMessage } from "./tls.ts";
 import type { TrustServer } from "./trust-server.ts";

@@ -2,11 +2,11 @@
 import { ProvenChains } from "@trustwarden/core/agentid/proven-chains.ts";
 import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { formatRequestCommitment } from "@trustwarden/core/intent.ts";
+import { parseRequestTarget } from "@trustwarden/core/request-target.ts";
+import { createRouteTable, matchRoute } from "@trustwarden/core/route-table.ts";
 import { describe, expect, it } from "vitest";
 import { createInstanceKey } from "./instance-key.ts";
 import { type IntentDraft, IntentWriter } from "./intent-writer.ts";
-import { parseRequestTarget } from "./request-target.ts";
-import { createRouteTable, matchRoute } from "./route-table.ts";
 import {
   AGENT_ID,
   bundle,

@@ -10,8 +10,8 @@ import type { Receipt } from "@trustwarden/core/api/action.ts";
 import { parseBase64url, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { requireSameRequest, type VerifiedIntent, verifyIntent } from "@trustwarden/core/intent.ts";
-import type { RequestTarget } from "./request-target.ts";
-import type { RouteMatch } from "./route-table.ts";
+import type { RequestTarget } from "@trustwarden/core/request-target.ts";
+import type { RouteMatch } from "@trustwarden/core/route-table.ts";
 
 const SALT_BYTES = 32;
 

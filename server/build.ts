@@ -19,7 +19,9 @@ import { jwtIssuerOf, type ServerConfig } from "./config.ts";
 import { Federation } from "./federation/federation.ts";
 import { fetchBundle } from "./federation/fetch-bundle.ts";
 import { createFeed } from "./feed/feed.ts";
+import { createGatewayParts, openConfiguredGateway } from "./gateway/build-gateway.ts";
 import { createBudgets } from "./gateway/create-budgets.ts";
+import type { Gateway } from "./gateway/gateway.ts";
 import { announceStep } from "./http/acts/authority.ts";
 import { reasonOfSigner, toTrustWardenError } from "./http/errors.ts";
 import { formatUrl, type Listeners, openListeners, type TlsMaterial } from "./http/listeners.ts";
@@ -51,6 +53,8 @@ export interface BuiltServer {
   readonly webUrl: string | null;
   /** https URL of the policy listener; null without one. */
   readonly policyUrl: string | null;
+  /** https origin of the gateway; null without one. */
+  readonly gatewayUrl: string | null;
   /** Resolves with the reason when nothing more can be recorded: the process must end. */
   readonly failed: Promise<unknown>;
   /** Stops accepting, finishes what is in flight, and releases the data directory. */
@@ -99,15 +103,28 @@ async function startServing(
   const { config, log, clock, store } = parts;
   let listeners: Listeners | undefined;
   let policyUrl: string | null = null;
-  const core = await createCore(parts, (core) => listeners?.renewTls(tlsMaterialOf(core)));
+  let gateway: Gateway | undefined;
+  const core = await createCore(parts, (core) => {
+    listeners?.renewTls(tlsMaterialOf(core));
+    gateway?.renewTls(tlsMaterialOf(core));
+  });
   cleanups.push(() => core.identity.close());
-  const feed = createFeed({ store: store.reads, clock, onEvent: (event) => log.info(event, "lease") });
+  const gatewayParts = createGatewayParts({
+    reads: store.reads,
+    url: () => (gateway === undefined ? null : formatUrl(config.gateway?.host ?? config.host, gateway.port)),
+  });
+  const feed = createFeed({
+    store: store.reads,
+    clock,
+    onEvent: (event) => log.info(event, "lease"),
+    onPush: (targets) => gatewayParts.calls.cut(targets),
+  });
   const urls = () => ({
     server: formatUrl(config.host, listeners?.port ?? 0),
     stop: formatUrl(config.host, listeners?.stopPort ?? 0),
     policy: policyUrl,
   });
-  const services = createServices(core, { feed, urls });
+  const services = createServices(core, { feed, urls, gateway: gatewayParts });
   cleanups.push(() => services.federation.close());
   cleanups.push(() => services.budgets.close());
   cleanups.push(async () => {
@@ -128,12 +145,22 @@ async function startServing(
   });
   const web = await openWeb(services, config, { cleanups, listener: "web" });
   policyUrl = await openWeb(services, config, { cleanups, listener: "policy" });
+  gateway = await openConfiguredGateway({ services, config, tls: tlsMaterialOf(core), cleanups });
   services.federation.start();
   tendAuthority(core, services);
   cleanups.push(() => core.keeper.close());
   const { server: url, stop: stopUrl } = urls();
   log.info({ url, stop_url: stopUrl, trust_domain: config.trustDomain }, "listening");
-  return { url, stopUrl, adminSocket, webUrl: web, policyUrl, failed: parts.failed, close };
+  return {
+    url,
+    stopUrl,
+    adminSocket,
+    webUrl: web,
+    policyUrl,
+    gatewayUrl: gatewayParts.url(),
+    failed: parts.failed,
+    close,
+  };
 }
 
 /** Rotation by age, without a restart. */
@@ -235,7 +262,7 @@ async function recordMended({ parts, keeper, ledger }: Core, steps: readonly Aut
   }
 }
 
-function createServices(core: Core, made: Pick<Services, "feed" | "urls">): Services {
+function createServices(core: Core, made: Pick<Services, "feed" | "urls" | "gateway">): Services {
   const { parts, ledger, identity } = core;
   const { clock, random, keys, store, policy, highWater, origin, index } = parts;
   const { reads, commands } = store;

@@ -86,6 +86,10 @@ const settings = z.strictObject({
         .optional(),
     })
     .prefault({}),
+  /** A listener for calls to upstreams; off unless it is set. */
+  gateway: z
+    .strictObject({ host: z.string().min(1).max(255).default("127.0.0.1"), port: port.default(7445) })
+    .optional(),
   /** Where the authority's keys are made and sign; keys of before stay where they are. */
   signer: z
     .discriminatedUnion("kind", [
@@ -177,7 +181,7 @@ export function parseConfig(input: unknown): ServerConfig {
   }
   requireTrustDomain(parsed.data.trustDomain);
   requireAllowedHost(parsed.data.host, parsed.data);
-  for (const listener of [parsed.data.federation.web, parsed.data.policy.listener]) {
+  for (const listener of [parsed.data.federation.web, parsed.data.policy.listener, parsed.data.gateway]) {
     if (listener !== undefined) requireAllowedHost(listener.host, parsed.data);
   }
   return parsed.data;

@@ -95,6 +95,8 @@ const BODIES: Readonly<Record<string, { readonly body: object; readonly action: 
     },
     action: "update:budget",
   },
+  "/v1/upstreams": { body: { name: "x", kind: "http", url: "none" }, action: "create:upstream" },
+  "/v1/upstreams/:name/removal": { body: {}, action: "revoke:upstream" },
   "/v1/verifier-tickets": { body: { name: "x", ttl_seconds: 60 }, action: "create:verifier-ticket" },
 };
 const QUERIES: Readonly<Record<string, string>> = {
@@ -113,6 +115,8 @@ const READS: Readonly<Record<string, string>> = {
   "/v1/ledger/consistency": "read:ledger",
   "/ledger/tile/entries/*": "read:ledger",
   "/v1/federations": "read:federations",
+  "/v1/upstreams": "read:upstreams",
+  "/v1/gateway": "read:gateway",
   "/v1/authority": "read:authority",
   "/v1/status": "read:status",
   "/v1/openapi.json": "read:status",

@@ -122,6 +122,7 @@ export class World {
       adminSocket: String(adminSocket),
       webUrl: null,
       policyUrl: null,
+      gatewayUrl: null,
       failed: child.exited,
       close: () => child.stop(),
       home: this.home,

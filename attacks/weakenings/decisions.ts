@@ -24,7 +24,7 @@ export const DECISIONS_WEAKENINGS = {
   ],
   "targets-resolved": [
     {
-      file: "sdk/request-target.ts",
+      file: "core/request-target.ts",
       find: 'const segments = path === "/" ? [] : path.slice(1).split("/");',
       replace:
         'const segments = decodeURIComponent(new URL(path, "https://here").pathname).slice(1).split("/").filter((segment) => segment !== "");',

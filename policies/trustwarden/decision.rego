@@ -183,7 +183,7 @@ permitted if {
 permitted if {
 	input.plane == "control"
 	input.principal.kind == "agent"
-	input.action.name in {"renew:svid", "issue:jwt-svid", "hold:lease"}
+	input.action.name in {"renew:svid", "issue:jwt-svid", "hold:lease", "read:gateway"}
 	input.subject == "self"
 }
 

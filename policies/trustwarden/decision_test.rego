@@ -306,6 +306,7 @@ permitted_table := {
 		"renew:svid": {"self"},
 		"issue:jwt-svid": {"self"},
 		"hold:lease": {"self"},
+		"read:gateway": {"self"},
 		"revoke:instance": {"self", "descendant"},
 		"read:ledger": {"self", "descendant"},
 		"narrow:instance": {"descendant"},
@@ -340,7 +341,7 @@ permitted_table := {
 		some name in {
 			"create:owner", "create:verifier-ticket", "create:join-token", "create:entry", "remove:entry",
 			"read:entries", "revoke:instance", "revoke:agent", "revoke:owner",
-			"narrow:instance", "read:agents", "read:ledger", "stop:server",
+			"narrow:instance", "read:agents", "read:ledger", "read:gateway", "stop:server",
 		}
 	},
 	"nobody": {},

@@ -64,6 +64,8 @@ interface FeedOptions {
   readonly store: RevocationSource;
   readonly clock: FeedClock;
   readonly onEvent?: (event: FeedEvent) => void;
+  /** Told of each push in the step that sends it: whoever acts in this process stops with the verifiers. */
+  readonly onPush?: (targets: readonly RevocationTarget[]) => void;
 }
 
 interface Counts {
@@ -90,6 +92,7 @@ class LeaseFeed implements Feed {
   readonly #store: RevocationSource;
   readonly #clock: FeedClock;
   readonly #onEvent: (event: FeedEvent) => void;
+  readonly #onPush: (targets: readonly RevocationTarget[]) => void;
   readonly #registry: LeaseRegistry;
   readonly #connections = new Map<
     LeaseId,
@@ -102,10 +105,11 @@ class LeaseFeed implements Feed {
   #seq = 0;
   #isClosing = false;
 
-  constructor({ store, clock, onEvent }: FeedOptions) {
+  constructor({ store, clock, onEvent, onPush }: FeedOptions) {
     this.#store = store;
     this.#clock = clock;
     this.#onEvent = onEvent ?? (() => undefined);
+    this.#onPush = onPush ?? (() => undefined);
     this.#registry = new LeaseRegistry({ nowMs: clock.monoMs(), epoch: store.epoch() });
   }
 
@@ -157,6 +161,7 @@ class LeaseFeed implements Feed {
       if (step.targets.some((target) => isAimedAt(target, verifier))) link.end("revoked");
       else link.send(line);
     }
+    this.#onPush(step.targets);
     return this.#complete(barrier);
   }
 

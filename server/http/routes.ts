@@ -9,6 +9,7 @@ import { AUTHZEN_ROUTES } from "./table/authzen.ts";
 import { BUDGETS_ROUTES } from "./table/budgets.ts";
 import { ENTRIES_ROUTES } from "./table/entries.ts";
 import { FEDERATION_ROUTES } from "./table/federation.ts";
+import { GATEWAY_ROUTES } from "./table/gateway.ts";
 import { IDENTITY_ROUTES } from "./table/identity.ts";
 import { LEDGER_ROUTES } from "./table/ledger.ts";
 import { NODES_ROUTES } from "./table/nodes.ts";
@@ -25,6 +26,7 @@ export const ROUTES: readonly Route[] = [
   ...STOPPING_ROUTES,
   ...REGISTRY_ROUTES,
   ...FEDERATION_ROUTES,
+  ...GATEWAY_ROUTES,
   ...ENTRIES_ROUTES,
   ...BUDGETS_ROUTES,
   ...NODES_ROUTES,

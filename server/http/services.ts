@@ -13,6 +13,7 @@ import type { AuthorityKeeper } from "../authority/keeper.ts";
 import type { FlooredClock } from "../clock.ts";
 import type { Federation } from "../federation/federation.ts";
 import type { Budgets } from "../gateway/budgets.ts";
+import type { GatewayParts } from "../gateway/gateway.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { Outcomes } from "../ledger/outcomes.ts";
 import type { LedgerQueries } from "../ledger/queries.ts";
@@ -89,6 +90,8 @@ export interface Services {
   readonly policy: Policy;
   /** What agents may use through the gateway, and have used. */
   readonly budgets: Budgets;
+  /** What is behind the gateway, and the calls that run; the listener itself may be off. */
+  readonly gateway: GatewayParts;
   readonly nonces: Nonces;
   readonly attestors: Attestors;
   readonly ownerRequests: OwnerRequests;

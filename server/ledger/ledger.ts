@@ -10,7 +10,7 @@ import type { Appended as SequencedEntry } from "@trustwarden/core/agentledger/s
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { FlooredClock } from "../clock.ts";
 import type { Committed, ControlDraft, StoreCommands } from "../store/ports.ts";
-import type { DecisionFacts, EventContext, ServerRecords } from "./server-records.ts";
+import type { DecisionFacts, EventContext, OutcomeFacts, ServerRecords } from "./server-records.ts";
 
 /** The sequencer, as far as the server needs it. */
 export interface LogWriter {
@@ -103,6 +103,11 @@ export class Ledger {
   /** Signs a decision record; the caller appends it behind its intent. */
   issueDecision(facts: DecisionFacts): string {
     return this.#options.records.issueDecision(facts);
+  }
+
+  /** Signs the outcome of a call at the gateway; the caller appends it. */
+  issueOutcome(facts: OutcomeFacts): string {
+    return this.#options.records.issueOutcome(facts);
   }
 
   /** Sequences what a command committed. @throws TrustWardenError `ledger_unavailable`: it stays in the outbox then. */

@@ -12,6 +12,7 @@ import {
   type ControlRecord,
   type DecisionRecord,
   formatTime,
+  type OutcomeRecord,
 } from "@trustwarden/core/event.ts";
 import { formatUuidV7, type Random } from "@trustwarden/core/id.ts";
 import type { VerifiedIntent } from "@trustwarden/core/intent.ts";
@@ -50,12 +51,28 @@ export interface DecisionFacts {
   readonly nowMs: number;
 }
 
+/** What came of an action that the server itself enforced. */
+export interface OutcomeFacts {
+  readonly eventId: string;
+  readonly intentSha256: string;
+  readonly decisionIndex: number;
+  readonly status: OutcomeRecord["status"];
+  /** base64url commitment to the answer, or null. */
+  readonly result: string | null;
+  readonly bytes: number;
+  readonly durationMs: number;
+  /** Unix milliseconds. */
+  readonly nowMs: number;
+}
+
 /** Signs with the server's current SVID. */
 export interface ServerRecords {
   /** The intent, if there is one, and the control record. */
   issueControl(draft: ControlDraft, context: EventContext): SignedEvent;
   /** The decision record's envelope text; the caller logs the intent before it. */
   issueDecision(facts: DecisionFacts): string;
+  /** The envelope text of an outcome at the gateway. */
+  issueOutcome(facts: OutcomeFacts): string;
 }
 
 /** Signer of the server's records. */
@@ -84,6 +101,9 @@ export function createServerRecords(options: {
       const parts = { policy: { ...policy }, from: { ...from }, approval: approval && { ...approval } };
       const payload = { ...record, ...parts };
       return issueEnvelope("decision", payload, signer, serverSvid().svidSha256);
+    },
+    issueOutcome(facts) {
+      return issueEnvelope("outcome", { ...formatOutcome(facts) }, signer, serverSvid().svidSha256);
     },
   };
 }
@@ -134,6 +154,21 @@ function formatDecision({
     },
     enforcement,
     lease_epoch: decision.epoch,
+    time: formatTime(nowMs),
+  };
+}
+
+function formatOutcome(facts: OutcomeFacts): OutcomeRecord {
+  const { eventId, intentSha256, decisionIndex, status, result, bytes, durationMs, nowMs } = facts;
+  return {
+    v: 1,
+    event_id: eventId,
+    intent_sha256: intentSha256,
+    decision_index: decisionIndex,
+    status,
+    result,
+    bytes,
+    duration_ms: Math.max(0, Math.round(durationMs)),
     time: formatTime(nowMs),
   };
 }

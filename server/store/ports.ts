@@ -22,6 +22,7 @@ import type {
   ForeignCommands,
   ForeignReads,
 } from "./federation-ports.ts";
+import type { GatewayCommands, GatewayReads } from "./gateway-ports.ts";
 import type { RegistrationCommands, RegistrationReads } from "./registration-ports.ts";
 
 export type {
@@ -180,6 +181,7 @@ export interface StoreCommands
   extends BudgetCommands,
     FederationCommands,
     ForeignCommands,
+    GatewayCommands,
     RegistrationCommands {
   /** @throws TrustWardenError `owner_exists`. */
   createOwner(command: {
@@ -308,7 +310,12 @@ export interface AgentState {
 }
 
 /** Reads; synchronous, on a read-only connection, never inside a transaction that writes. */
-export interface StoreReads extends BudgetReads, FederationReads, ForeignReads, RegistrationReads {
+export interface StoreReads
+  extends BudgetReads,
+    FederationReads,
+    ForeignReads,
+    GatewayReads,
+    RegistrationReads {
   epoch(): number;
   authority(): StoredAuthority;
   /** Unix milliseconds of the latest committed command; 0 before the first. */

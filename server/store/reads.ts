@@ -8,6 +8,7 @@ import { listBudgets, listBudgetUse } from "./budget-rows.ts";
 import { readClockFloorMs } from "./commands/clock.ts";
 import { readEpoch } from "./commands/epoch.ts";
 import { findForeignInstance, listFederations } from "./federation-rows.ts";
+import { listUpstreams } from "./gateway-rows.ts";
 import type { AgentState, FeedTarget, InstanceState, OwnerState, StoreReads, SvidState } from "./ports.ts";
 import type { Row, SqliteDatabase } from "./sqlite-database.ts";
 import { entriesOfNode, findEntry, listEntries } from "./sqlite-entry.ts";
@@ -70,6 +71,7 @@ export function createReads(database: SqliteDatabase, nowSeconds: () => number):
     listFederations: () => listFederations(database),
     listBudgets: () => listBudgets(database),
     listBudgetUse: () => listBudgetUse(database),
+    listUpstreams: () => listUpstreams(database),
     findEntry: (entryId) => findEntry(database, entryId),
     listEntries: (query) => listEntries(database, query),
     entriesOfNode: (query) => entriesOfNode(database, query),

@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { BUDGET_TABLES } from "./budget-rows.ts";
 import { FEDERATION_TABLES } from "./federation-rows.ts";
+import { GATEWAY_TABLES } from "./gateway-rows.ts";
 import { SqliteDatabase } from "./sqlite-database.ts";
 
 const FILE_NAME = "state.db";
@@ -199,6 +200,7 @@ const TABLES = `
   ) STRICT;
   ${FEDERATION_TABLES}
   ${BUDGET_TABLES}
+  ${GATEWAY_TABLES}
 `;
 
 /** The writer's connection; makes the file (0600) and its tables when there are none. */

@@ -10,6 +10,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { BudgetState } from "./budget-ports.ts";
 import type { IssuingKeys, IssuingRules } from "./commands/deps.ts";
 import type { FederationState, RegisteredForeign } from "./federation-ports.ts";
+import type { UpstreamState } from "./gateway-ports.ts";
 import type {
   Committed,
   IssuedCrls,
@@ -101,6 +102,8 @@ function createCommands(writer: WriterClient): StoreCommands {
     issueCrls: (command) => writer.run<IssuedCrls>({ kind: "issueCrls", command }),
     changeFederation: (command) =>
       writer.run<Committed<FederationState | null>>({ kind: "changeFederation", command }),
+    changeUpstream: (command) =>
+      writer.run<Committed<UpstreamState | null>>({ kind: "changeUpstream", command }),
     issueStatusList: (command) => writer.run<IssuedStatusList>({ kind: "issueStatusList", command }),
     registerForeign: (command) =>
       writer.run<Committed<RegisteredForeign>>({ kind: "registerForeign", command }),

@@ -10,6 +10,7 @@ import { admitNode } from "./commands/admit-node.ts";
 import { endByNode, issueJwtByNode, renewByNode } from "./commands/by-node.ts";
 import { changeAuthority, mendAuthority } from "./commands/change-authority.ts";
 import { changeFederation } from "./commands/change-federation.ts";
+import { changeUpstream } from "./commands/change-upstream.ts";
 import { claimIntent, removeEnded } from "./commands/claims.ts";
 import { raiseClockFloor, requireClock } from "./commands/clock.ts";
 import { recordControl } from "./commands/control-record.ts";
@@ -116,6 +117,8 @@ function runCommand(
       return issueCrls(database, request.command, deps);
     case "changeFederation":
       return commit(database, deps, request.command, () => changeFederation(database, request.command));
+    case "changeUpstream":
+      return commit(database, deps, request.command, () => changeUpstream(database, request.command));
     case "issueStatusList":
       return issueStatusList(database, request.command, deps);
     case "registerForeign":

@@ -8,6 +8,7 @@ import type { IssueServerSvidCommand } from "./commands/issue-server-svid.ts";
 import type { IssueCrlsCommand } from "./commands/revocation-lists.ts";
 import type { IssueStatusListCommand } from "./commands/status-slots.ts";
 import type { AdmitSvidCommand, FederationCommand, RegisterForeignCommand } from "./federation-ports.ts";
+import type { UpstreamCommand } from "./gateway-ports.ts";
 import type {
   ChangeAuthorityCommand,
   CommandContext,
@@ -57,6 +58,7 @@ export type WriterCommand =
   | { readonly kind: "issueServerSvid"; readonly command: IssueServerSvidCommand }
   | { readonly kind: "issueCrls"; readonly command: IssueCrlsCommand }
   | { readonly kind: "changeFederation"; readonly command: FederationCommand }
+  | { readonly kind: "changeUpstream"; readonly command: UpstreamCommand }
   | { readonly kind: "issueStatusList"; readonly command: IssueStatusListCommand }
   | { readonly kind: "registerForeign"; readonly command: RegisterForeignCommand }
   | { readonly kind: "admitSvid"; readonly command: AdmitSvidCommand }

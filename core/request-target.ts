@@ -6,7 +6,7 @@
  *
  * @see RFC 9112 section 3.2 (origin-form only)
  */
-import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { TrustWardenError } from "./error.ts";
 
 /** Longer than any target that our own routes use. */
 const MAX_TARGET_CHARS = 4096;

@@ -5,9 +5,9 @@
  * same table to sign the same words. Where two routes match, the one with the earlier literal segment wins, so that
  * the order of the table means nothing.
  */
-import { parseActionName } from "@trustwarden/core/action.ts";
-import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { isJsonObject, type Json, type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
+import { parseActionName } from "./action.ts";
+import { TrustWardenError } from "./error.ts";
+import { isJsonObject, type Json, type JsonObject, parseJsonObject } from "./json.ts";
 import { isPlainSegment, type RequestTarget } from "./request-target.ts";
 
 const MAX_ROUTES = 512;
@@ -105,7 +105,8 @@ export function parseRoutesDocument(text: string): RoutesDocument {
   return { verifier, table: createRouteTable(routes.map(parseRoute)) };
 }
 
-function parseRoute(json: Json): Route {
+/** One row of a table, as JSON. @throws TrustWardenError `json_malformed`. */
+export function parseRoute(json: Json): Route {
   if (!isJsonObject(json)) throw malformedDocument();
   return {
     method: textOf(json, "method"),

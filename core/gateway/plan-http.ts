@@ -1,0 +1,35 @@
+/** Calls to a plain HTTP service: what the rows of the operator's route table say they are. */
+import { parseActionName } from "../action.ts";
+import { isJsonObject, type Json } from "../json.ts";
+import { createRouteTable, matchRoute, parseRoute, type RouteTable } from "../route-table.ts";
+import { type CallPlan, NO_EFFECTS, type PlanRequest } from "./plan.ts";
+import type { UpstreamDescription } from "./upstream.ts";
+
+/** Tables by the settings that they were made of; settings are immutable once read. */
+const tables = new WeakMap<object, RouteTable>();
+
+/** @throws TrustWardenError `route_unknown`, `action_malformed`, `upstream_malformed`. */
+export function planHttp({ settings }: UpstreamDescription, { method, target }: PlanRequest): CallPlan {
+  const { action, resource, params } = matchRoute(tableOf(settings), method, target);
+  return {
+    action: parseActionName(action),
+    resource,
+    arguments: { ...params },
+    effects: NO_EFFECTS,
+    estimate: null,
+  };
+}
+
+/** @throws TrustWardenError `upstream_malformed` unless the settings hold a sound route table. */
+export function requireHttpSettings(settings: UpstreamDescription["settings"]): void {
+  tableOf(settings);
+}
+
+function tableOf(settings: UpstreamDescription["settings"]): RouteTable {
+  const known = tables.get(settings);
+  if (known !== undefined) return known;
+  const rows: readonly Json[] = Array.isArray(settings.routes) ? settings.routes : [];
+  const table = createRouteTable(rows.filter(isJsonObject).map(parseRoute));
+  tables.set(settings, table);
+  return table;
+}

@@ -1,0 +1,82 @@
+/**
+ * The answer of one call: nothing of it leaves before the decision is durable, and its end is known.
+ *
+ * Owns the response. Between calls either nothing was written, or head and receipt were; what was written is counted.
+ */
+import { once } from "node:events";
+import type { ServerResponse } from "node:http";
+import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { AllowedCall, CallProgress, CallReceipt, GatewayCaller } from "./ports.ts";
+
+const RECEIPT_HEADER = "trustwarden-receipt";
+/** A reader that takes nothing for this long is gone (F17). */
+const STALLED_MS = 30_000;
+
+/** Writes one answer. */
+export class CallAnswer implements Pick<AllowedCall, "begin" | "write" | "end"> {
+  readonly #response: ServerResponse;
+  readonly #progress: CallProgress;
+  readonly #receipt: CallReceipt;
+  readonly #caller: GatewayCaller;
+  readonly #signal: AbortSignal;
+
+  constructor(options: {
+    readonly response: ServerResponse;
+    readonly progress: CallProgress;
+    readonly receipt: CallReceipt;
+    readonly caller: GatewayCaller;
+    readonly signal: AbortSignal;
+  }) {
+    this.#response = options.response;
+    this.#progress = options.progress;
+    this.#receipt = options.receipt;
+    this.#caller = options.caller;
+    this.#signal = options.signal;
+  }
+
+  readonly begin = async (status: number, headers: Readonly<Record<string, string>>): Promise<void> => {
+    const receipt = await formatReceipt(this.#caller, this.#receipt);
+    this.#requireOpen();
+    this.#response.writeHead(status, { ...headers, [RECEIPT_HEADER]: receipt });
+    this.#response.flushHeaders();
+  };
+
+  readonly write = async (part: Uint8Array): Promise<void> => {
+    this.#requireOpen();
+    this.#progress.bytes += part.length;
+    if (this.#response.write(part)) return;
+    const stalled = AbortSignal.timeout(STALLED_MS);
+    try {
+      await once(this.#response, "drain", { signal: AbortSignal.any([this.#signal, stalled]) });
+    } catch {
+      // Safe: whatever stopped the wait, no more is written, and the outcome says that it was broken off.
+      throw new TrustWardenError("call_aborted", { reason: "the reader stands still" });
+    }
+  };
+
+  readonly end = async (): Promise<void> => {
+    this.#requireOpen();
+    this.#response.end();
+  };
+
+  #requireOpen(): void {
+    if (this.#signal.aborted || this.#response.destroyed) throw new TrustWardenError("call_aborted");
+  }
+}
+
+/** The receipt as a header, once it is one. @throws TrustWardenError `ledger_unavailable`. */
+export async function formatReceipt(
+  { intent }: Pick<GatewayCaller, "intent">,
+  { decision, recorded }: CallReceipt,
+): Promise<string> {
+  const { index, acknowledgement } = await recorded;
+  const receipt = {
+    event_id: intent.intent.event_id,
+    intent_sha256: intent.sha256,
+    decision,
+    decision_index: index,
+    acknowledgement,
+  };
+  return encodeBase64url(encodeUtf8(JSON.stringify(receipt)));
+}

@@ -1,0 +1,212 @@
+/**
+ * The path's ports for the gateway: the one way on which a call reaches anything behind it.
+ *
+ * The gateway is the server, so nobody is asked over a network: the agent is proven by its socket and its intent, the
+ * intent must say what the planner makes of these very bytes, the decision is made on the state of now. Classes A and B
+ * are durable before the upstream hears of them; class C is written while the upstream works, and no answer begins
+ * before it is durable.
+ */
+import { classOf } from "@trustwarden/core/action.ts";
+import { decide, NO_CONTEXT } from "@trustwarden/core/agentscope/decide.ts";
+import { encodeUtf8, parseBase64url, parseUtf8 } from "@trustwarden/core/bytes.ts";
+import type { Decision } from "@trustwarden/core/decision.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { planCall } from "@trustwarden/core/gateway/plan.ts";
+import type { GuardPorts, Outcome, Permit } from "@trustwarden/core/guard.ts";
+import { requireSameRequest, type VerifiedIntent, verifyIntent } from "@trustwarden/core/intent.ts";
+import type { AgentPrincipal } from "@trustwarden/core/principal.ts";
+import { requireSigner } from "../http/intent-credentials.ts";
+import { agentOf, type LivePeer, requireLiveChain, requireLivePeer, verifyPeerSvid } from "../http/peer.ts";
+import type { Services } from "../http/services.ts";
+import type { CallArrival, CallReceipt, GatewayCaller } from "./ports.ts";
+import { describeUpstream } from "./upstreams.ts";
+
+const SALT_BYTES = 32;
+
+export type CallPermit = Permit<CallArrival, GatewayCaller, CallReceipt>;
+
+/** The ports for every call through the gateway. */
+export function createGatewayPorts(services: Services): GuardPorts<CallArrival, GatewayCaller, CallReceipt> {
+  return {
+    authenticate: (arrival) => authenticate(services, arrival),
+    decide: async (_arrival, caller) => decideCall(services, caller),
+    record: (arrival, caller, decision) => record(services, { arrival, caller, decision }),
+    requireLive: (caller, decision) => requireStillAllowed(services, caller, decision),
+    recordOutcome: (permit, outcome) => recordOutcome(services, permit, outcome),
+  };
+}
+
+async function authenticate(services: Services, arrival: CallArrival): Promise<GatewayCaller> {
+  let spiffeId: string | undefined;
+  try {
+    const now = services.clock.trustedSeconds();
+    // Whoever holds a bearer token can be anybody who has seen it (D2, F11).
+    if (arrival.headers.authorization !== undefined) throw new TrustWardenError("svid_bearer_refused");
+    const epoch = services.reads.epoch();
+    const svid = verifyPeerSvid(services, arrival.socket, now);
+    spiffeId = svid.id;
+    const peer = requireLivePeer(services, svid, now);
+    const agent = agentOf(peer);
+    const intent = verifyCallIntent(services, { arrival, peer, now });
+    requireSigner(intent, agent);
+    const plan = planCall(describeUpstream(arrival.upstream), arrival.request);
+    requireMeaning(intent, plan);
+    services.seen.claim(intent, now);
+    return { agent, intent, plan, action: plan.action, epoch, expiresAt: endOf(peer) };
+  } catch (error) {
+    if (error instanceof TrustWardenError) await recordRefusal(services, { arrival, spiffeId, error });
+    throw error;
+  }
+}
+
+function verifyCallIntent(
+  services: Services,
+  { arrival, peer, now }: { readonly arrival: CallArrival; readonly peer: LivePeer; readonly now: number },
+): VerifiedIntent {
+  const envelope = parseUtf8(parseBase64url(headerOf(arrival, "trustwarden-intent")));
+  const salt = parseBase64url(headerOf(arrival, "trustwarden-salt"));
+  if (salt.length !== SALT_BYTES) throw new TrustWardenError("intent_mismatch", { reason: "salt" });
+  const audience = services.serverSvid().spiffeId;
+  const intent = verifyIntent(envelope, { leaf: peer.svid.leaf, audience, now });
+  const { method, target, body } = arrival;
+  requireSameRequest(intent.intent, { method, target: target.text, body }, salt);
+  return intent;
+}
+
+/** What the operator's settings make of the request is what must have been signed; a read's intent buys no delete. */
+function requireMeaning(
+  { intent }: VerifiedIntent,
+  { action, resource }: Pick<GatewayCaller["plan"], "action" | "resource">,
+): void {
+  if (intent.action !== action) throw new TrustWardenError("intent_mismatch", { reason: "action" });
+  if (intent.resource !== resource) throw new TrustWardenError("intent_mismatch", { reason: "resource" });
+}
+
+function headerOf({ headers }: CallArrival, name: string): string {
+  const value = headers[name];
+  if (typeof value !== "string" || value === "") throw new TrustWardenError("no_intent", { header: name });
+  return value;
+}
+
+/** Unix seconds when the certificate or the first of the chain ends. */
+function endOf({ svid, chain }: LivePeer): number {
+  return Math.min(svid.leaf.notAfter, ...chain.map(({ expiresAt }) => expiresAt));
+}
+
+async function recordRefusal(
+  services: Services,
+  {
+    arrival,
+    spiffeId,
+    error,
+  }: {
+    readonly arrival: CallArrival;
+    readonly spiffeId: string | undefined;
+    readonly error: TrustWardenError;
+  },
+): Promise<void> {
+  // What does not even parse is no attempt by anybody in particular; what fails inside is not the caller's doing.
+  if (error.status === 400 || error.status === 413 || error.status >= 500) return;
+  await services.refusals.record({
+    principal: spiffeId ?? "unauthenticated",
+    peer: arrival.peer,
+    code: error.code,
+    details: { route: `${arrival.method} gateway ${arrival.upstream.name}` },
+  });
+}
+
+function decideCall(services: Services, { agent, plan, action, epoch }: GatewayCaller): Decision {
+  return decide(
+    {
+      principal: agent,
+      action,
+      resource: plan.resource,
+      class: classOf(action, services.policy.classes),
+      plane: "data",
+      chainScopes: agent.chain.map(({ scope }) => scope),
+      view: { fresh: true, epoch },
+      enforcement: "gateway",
+      context: { ...NO_CONTEXT, arguments: plan.arguments, outside: plan.effects.writesOutside },
+    },
+    services.policy.engine,
+  );
+}
+
+async function record(
+  services: Services,
+  visit: { readonly arrival: CallArrival; readonly caller: GatewayCaller; readonly decision: Decision },
+): Promise<CallReceipt> {
+  const { agent, intent } = visit.caller;
+  services.ledger.requireAvailable();
+  const decision = services.ledger.issueDecision({
+    agent,
+    intent,
+    decision: visit.decision,
+    enforcement: "gateway",
+    peer: visit.arrival.peer,
+    nowMs: services.clock.nowMs(),
+  });
+  const recorded = append(services, [intent.envelope, decision]);
+  const isDurableFirst = visit.decision.class !== "C" || visit.decision.effect !== "allow";
+  if (isDurableFirst) await recorded;
+  // Awaited before the answer begins and again by the outcome; in between it must not count as unhandled.
+  else recorded.catch(() => undefined);
+  return { decision, recorded };
+}
+
+async function append(
+  services: Services,
+  envelopes: readonly string[],
+): Promise<Awaited<CallReceipt["recorded"]>> {
+  const appended = await services.ledger.append(envelopes.map(encodeUtf8));
+  const last = appended.at(-1);
+  if (last === undefined) throw new Error("entries went in");
+  return { index: last.index, acknowledgement: last.acknowledgement };
+}
+
+/**
+ * The chain of now must be alive and cover the action; nothing of it may have changed since the decision.
+ *
+ * @throws TrustWardenError the codes of a dead instance, or `decision_stale`.
+ */
+function requireStillAllowed(services: Services, caller: GatewayCaller, { epoch }: Decision): void {
+  const { agent } = caller;
+  requireLiveChain(services.reads, agent.instanceId, services.clock.trustedSeconds());
+  if (services.reads.epoch() === epoch) return;
+  if (!mayGoOn(services, caller)) throw new TrustWardenError("decision_stale", { epoch });
+}
+
+/** Whether a call would be allowed again, on the state of this moment. */
+export function mayGoOn(services: Services, caller: GatewayCaller): boolean {
+  const epoch = services.reads.epoch();
+  const now = services.clock.trustedSeconds();
+  const chain = requireLiveChain(services.reads, caller.agent.instanceId, now);
+  if (now >= caller.expiresAt) return false;
+  const agent: AgentPrincipal = {
+    ...caller.agent,
+    chain: chain.map((link) => ({
+      agentId: link.agentId ?? "",
+      instanceId: link.instanceId,
+      spiffeId: link.spiffeId,
+      scope: link.scope,
+    })),
+  };
+  return decideCall(services, { ...caller, agent, epoch }).effect === "allow";
+}
+
+async function recordOutcome(services: Services, permit: CallPermit, outcome: Outcome): Promise<void> {
+  const { arrival, principal, receipt } = permit;
+  const { startedMonoMs, bytes, result } = arrival.progress;
+  const { index } = await receipt.recorded;
+  const envelope = services.ledger.issueOutcome({
+    eventId: principal.intent.intent.event_id,
+    intentSha256: principal.intent.sha256,
+    decisionIndex: index,
+    status: outcome.status,
+    result,
+    bytes,
+    durationMs: services.clock.monoMs() - startedMonoMs,
+    nowMs: services.clock.nowMs(),
+  });
+  await append(services, [envelope]);
+}

@@ -1,0 +1,35 @@
+/** What performs a call of each kind. A protocol that needs more than passing on has a performer of its own. */
+import { forwardHeaders } from "./headers.ts";
+import type { AllowedCall, Performer } from "./ports.ts";
+
+/** @see `Performer` */
+export async function performCall(call: AllowedCall): Promise<void> {
+  return performerOf(call)(call);
+}
+
+function performerOf({ arrival }: AllowedCall): Performer {
+  switch (arrival.upstream.kind) {
+    case "http":
+      return passOn;
+    case "openai":
+    case "anthropic":
+    case "mcp":
+    case "a2a":
+      throw new Error("their planners refuse every call");
+  }
+}
+
+/** The same bytes to the upstream, and the same bytes back. */
+const passOn: Performer = async ({ arrival, client, begin, write, end }) => {
+  const { method, target, body } = arrival.request;
+  const hasBody = method !== "GET" && method !== "HEAD";
+  const answer = await client.request({
+    method,
+    path: target.text,
+    headers: forwardHeaders(arrival.headers),
+    body: hasBody ? body : null,
+  });
+  await begin(answer.status, answer.headers);
+  for await (const part of answer.body) await write(part);
+  await end();
+};

@@ -1,0 +1,107 @@
+/**
+ * The words of the gateway: a call on its way along the path, and what performs it.
+ *
+ * One choke point (`gateway.ts`, `gateway-ports.ts`) authenticates, decides, records and re-checks for every protocol;
+ * a protocol is a planner in core (what does this call mean?) and a performer here (do it).
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import type { ActionName } from "@trustwarden/core/action.ts";
+import type { CallPlan, PlanRequest } from "@trustwarden/core/gateway/plan.ts";
+import type { VerifiedIntent } from "@trustwarden/core/intent.ts";
+import type { AgentPrincipal } from "@trustwarden/core/principal.ts";
+import type { RequestTarget } from "@trustwarden/core/request-target.ts";
+import type { UpstreamState } from "../store/gateway-ports.ts";
+
+/** One request on the gateway's listener: its head is clean, its body is here, nobody is proven yet. */
+export interface CallArrival {
+  readonly socket: Socket;
+  /** Address of the socket's peer. */
+  readonly peer: string;
+  readonly method: string;
+  /** As sent: `/<upstream>/<rest>`. */
+  readonly target: RequestTarget;
+  readonly headers: IncomingMessage["headers"];
+  readonly body: Uint8Array;
+  readonly upstream: UpstreamState;
+  /** The call below the upstream's name, as planners read it. */
+  readonly request: PlanRequest;
+  readonly response: ServerResponse;
+  /** What is known of the call when it ends; the performer writes it. */
+  readonly progress: CallProgress;
+}
+
+/** Grows while the call runs; read when the outcome is recorded. */
+export interface CallProgress {
+  readonly startedMonoMs: number;
+  /** Bytes of the answer passed on so far. */
+  bytes: number;
+  /** base64url commitment to the answer, when the performer makes one. */
+  result: string | null;
+  usage: { readonly tokens: number; readonly microUsd: number } | null;
+}
+
+/** An agent, what it signed, and what its call means. */
+export interface GatewayCaller {
+  readonly agent: AgentPrincipal;
+  readonly intent: VerifiedIntent;
+  readonly plan: CallPlan;
+  readonly action: ActionName;
+  /** Read before the liveness of the chain; see `DecisionCaller`. */
+  readonly epoch: number;
+  /** Unix seconds when the SVID or the first instance of the chain ends. */
+  readonly expiresAt: number;
+}
+
+/** The decision's place in the ledger. For class C it is written while the upstream works, and awaited before the answer. */
+export interface CallReceipt {
+  /** Envelope text of the decision. */
+  readonly decision: string;
+  /** @throws TrustWardenError `ledger_unavailable`. */
+  readonly recorded: Promise<{ readonly index: number; readonly acknowledgement: string }>;
+}
+
+/** An allowed call, for its performer. */
+export interface AllowedCall {
+  readonly arrival: CallArrival;
+  readonly caller: GatewayCaller;
+  readonly client: UpstreamClient;
+  /** Fires when the caller goes away, or must be stopped. */
+  readonly signal: AbortSignal;
+  /**
+   * Starts the answer: waits until the decision is durable, then writes status, clean headers and the receipt.
+   *
+   * @throws TrustWardenError `ledger_unavailable`: nothing has been answered.
+   */
+  begin(status: number, headers: Readonly<Record<string, string>>): Promise<void>;
+  /** Writes a part of the answer, with backpressure. @throws TrustWardenError `call_aborted`, `call_cut`. */
+  write(part: Uint8Array): Promise<void>;
+  /** Ends the answer. */
+  end(): Promise<void>;
+}
+
+/** Does one allowed call, to the end of its answer. */
+export type Performer = (call: AllowedCall) => Promise<void>;
+
+/** A request to the upstream of a call. */
+export interface UpstreamRequest {
+  readonly method: string;
+  /** Below the upstream's base path; starts with a slash. */
+  readonly path: string;
+  /** Lower-case names; those of credentials and of the connection are the client's business and are dropped. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Uint8Array | null;
+}
+
+/** Its answer, with every form of the injected secret taken out. */
+export interface UpstreamAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: AsyncIterable<Uint8Array>;
+}
+
+/** Sends to the upstream of one call, with the broker's secret put in. */
+export interface UpstreamClient {
+  /** @throws TrustWardenError `upstream_unreachable`, `upstream_refused`, `upstream_answer_refused`, or the broker's codes. */
+  request(request: UpstreamRequest): Promise<UpstreamAnswer>;
+}

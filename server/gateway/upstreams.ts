@@ -1,0 +1,91 @@
+/**
+ * What is registered behind the gateway: checked when it comes, held ready for each call.
+ *
+ * Owns the list in memory; it is that of the store after each change made through here.
+ */
+import { isIP } from "node:net";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { requireHttpSettings } from "@trustwarden/core/gateway/plan-http.ts";
+import type { UpstreamDescription } from "@trustwarden/core/gateway/upstream.ts";
+import type { GatewayReads, UpstreamDocument, UpstreamState } from "../store/gateway-ports.ts";
+
+const MAX_URL_CHARS = 2048;
+/** Origin and a plain base path; no user, query, fragment or trailing slash. */
+const URL_FORM =
+  /^(?<scheme>https?):\/\/(?<host>[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\])(?::(?<port>[1-9][0-9]{0,4}))?(?<path>(?:\/[A-Za-z0-9._~-]+)*)$/;
+const MAX_PORT = 65_535;
+
+/** Registered upstreams by name. */
+export class Upstreams {
+  readonly #reads: GatewayReads;
+  #known = new Map<string, UpstreamState>();
+
+  constructor(reads: GatewayReads) {
+    this.#reads = reads;
+    this.reload();
+  }
+
+  /** Reads the store again; after each change. */
+  reload(): void {
+    this.#known = new Map(this.#reads.listUpstreams().map((upstream) => [upstream.name, upstream]));
+  }
+
+  list(): readonly UpstreamState[] {
+    return [...this.#known.values()];
+  }
+
+  /** @throws TrustWardenError `upstream_unknown`. */
+  find(name: string): UpstreamState {
+    const found = this.#known.get(name);
+    if (found === undefined) throw new TrustWardenError("upstream_unknown");
+    return found;
+  }
+
+  /** Whether the very registration that a call began with is still in force. */
+  isCurrent(upstream: UpstreamState): boolean {
+    return this.#known.get(upstream.name) === upstream;
+  }
+}
+
+/** What agents are told of an upstream. */
+export function describeUpstream({ name, kind, url, settings }: UpstreamState): UpstreamDescription {
+  const known = descriptions.get(settings);
+  if (known !== undefined) return known;
+  const description = { name, kind, resource: url, settings };
+  descriptions.set(settings, description);
+  return description;
+}
+const descriptions = new WeakMap<object, UpstreamDescription>();
+
+/**
+ * Refuses a registration that could never be called, or that would be read in two ways.
+ *
+ * @throws TrustWardenError `upstream_malformed`, `config_invalid` for a route table.
+ */
+export function requireSoundUpstream({ kind, url, allowPrivate, settings }: UpstreamDocument): void {
+  requireUrl(url, allowPrivate);
+  switch (kind) {
+    case "http":
+      requireHttpSettings(settings);
+      return;
+    case "openai":
+    case "anthropic":
+    case "mcp":
+    case "a2a":
+      return;
+  }
+}
+
+function requireUrl(url: string, allowPrivate: boolean): void {
+  const { scheme, host = "", port = "", path = "" } = URL_FORM.exec(url)?.groups ?? {};
+  if (scheme === undefined || url.length > MAX_URL_CHARS || Number(port) > MAX_PORT) refuse("url");
+  const isDotted = path.split("/").some((segment) => segment === "." || segment === "..");
+  if (isDotted) refuse("url");
+  // Without TLS only what no resolver can move elsewhere; secrets would go out in the clear otherwise.
+  const isLoopback = host === "[::1]" || (isIP(host) === 4 && host.startsWith("127."));
+  if (scheme === "http" && !(isLoopback && allowPrivate)) refuse("url: not https");
+}
+
+function refuse(field: string): never {
+  throw new TrustWardenError("upstream_malformed", { field });
+}

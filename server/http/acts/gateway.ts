@@ -1,0 +1,98 @@
+/** What is behind the gateway: registered by operators, read by agents. */
+import {
+  type GatewayAnswer,
+  settingsOf,
+  type UpstreamAnswer,
+  type UpstreamList,
+  type UpstreamPath,
+  type UpstreamRemoval,
+  type UpstreamRequest,
+  upstreamSettings,
+} from "@trustwarden/core/api/gateway.ts";
+import { parseUpstreamName } from "@trustwarden/core/gateway/upstream.ts";
+import { describeUpstream, requireSoundUpstream } from "../../gateway/upstreams.ts";
+import type { UpstreamChange, UpstreamDocument, UpstreamState } from "../../store/gateway-ports.ts";
+import { contextOf } from "../command-context.ts";
+import type { Visit } from "../route.ts";
+import type { Services } from "../services.ts";
+
+/** Registers or replaces. @throws TrustWardenError `upstream_malformed`, `config_invalid`, `quota_exceeded`. */
+export async function setUpstream(
+  services: Services,
+  visit: Visit<UpstreamRequest>,
+): Promise<UpstreamAnswer> {
+  const { name, kind, url, ca, allow_private, secret, settings } = visit.body;
+  const upstream: UpstreamDocument = {
+    name: parseUpstreamName(name),
+    kind,
+    url,
+    ca,
+    allowPrivate: allow_private,
+    secret,
+    settings: settingsOf(settings),
+  };
+  requireSoundUpstream(upstream);
+  await change(services, visit, { change: "set", upstream });
+  return formatUpstream(services.gateway.upstreams.find(name));
+}
+
+/** Takes an upstream away; calls to it that are running are cut. @throws TrustWardenError `not_found`. */
+export async function removeUpstream(
+  services: Services,
+  visit: Visit<unknown, unknown, UpstreamPath>,
+): Promise<UpstreamRemoval> {
+  const name = parseUpstreamName(visit.params.name);
+  const callsCut = await change(services, visit, { change: "removal", name });
+  return { name, calls_cut: callsCut };
+}
+
+/** Every upstream. */
+export async function listUpstreams(services: Services): Promise<UpstreamList> {
+  return { upstreams: services.gateway.upstreams.list().map(formatUpstream) };
+}
+
+/** What an agent needs to plan its calls. */
+export async function readGateway({ gateway }: Services): Promise<GatewayAnswer> {
+  const upstreams = gateway.upstreams.list().map(describeUpstream);
+  return {
+    url: gateway.url(),
+    upstreams: upstreams.map(({ name, kind, resource, settings }) => ({
+      name,
+      kind,
+      resource,
+      settings: upstreamSettings.parse(settings),
+    })),
+  };
+}
+
+/** @returns how many running calls were cut, since they began under the registration of before. */
+async function change(
+  services: Services,
+  visit: Pick<Visit, "caller" | "arrival">,
+  changed: UpstreamChange,
+): Promise<number> {
+  const { upstreams, calls, connections } = services.gateway;
+  const committed = await services.commands.changeUpstream({
+    context: contextOf(services, visit),
+    ...changed,
+  });
+  upstreams.reload();
+  const cut = calls.cutStale((upstream) => upstreams.isCurrent(upstream));
+  connections.drop((upstream) => upstreams.isCurrent(upstream));
+  await services.ledger.settle(committed);
+  return cut;
+}
+
+function formatUpstream(upstream: UpstreamState): UpstreamAnswer {
+  const { name, kind, url, ca, allowPrivate, secret, settings, changedAt } = upstream;
+  return {
+    name,
+    kind,
+    url,
+    ca,
+    allow_private: allowPrivate,
+    secret,
+    settings: upstreamSettings.parse(settings),
+    changed_at: changedAt,
+  };
+}
