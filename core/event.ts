@@ -120,6 +120,7 @@ export const CONTROL_KINDS = [
   "issue",
   "renew",
   "jwt",
+  "token",
   "refuse",
   "revoke",
   "narrow",

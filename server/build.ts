@@ -24,7 +24,7 @@ import { createBudgets } from "./gateway/create-budgets.ts";
 import type { Gateway } from "./gateway/gateway.ts";
 import { announceStep } from "./http/acts/authority.ts";
 import { reasonOfSigner, toTrustWardenError } from "./http/errors.ts";
-import { formatUrl, type Listeners, openListeners, type TlsMaterial } from "./http/listeners.ts";
+import { formatUrl, knownHosts, type Listeners, openListeners, type TlsMaterial } from "./http/listeners.ts";
 import { Nonces } from "./http/nonces.ts";
 import { formatOpenApi } from "./http/openapi.ts";
 import { OwnerRequests } from "./http/owner-requests.ts";
@@ -39,6 +39,7 @@ import { RecordedDecisions } from "./ledger/recorded-decisions.ts";
 import { type Refusal, Refusals } from "./ledger/refusals.ts";
 import { createServerRecords } from "./ledger/server-records.ts";
 import { createLog } from "./log.ts";
+import { createAuthorizationServer } from "./oauth/create.ts";
 import { createPolicies } from "./opa/policies.ts";
 import { type Cleanup, openParts, type Parts } from "./parts.ts";
 import { createServerIdentity, type ServerIdentity } from "./server-identity.ts";
@@ -304,6 +305,12 @@ function createServices(core: Core, made: Pick<Services, "feed" | "urls" | "gate
     policy: createPolicies(policy),
     budgets: createBudgets(parts),
     nonces: new Nonces(random),
+    oauth: createAuthorizationServer({
+      config: parts.config,
+      random,
+      urls: made.urls,
+      names: knownHosts(parts.config),
+    }),
     attestors: createAttestors(parts.config.attestation),
     ownerRequests: new OwnerRequests({ reads, startedAt: Math.floor(clock.nowMs() / 1000) }),
     raiseEpoch: (epoch) => highWater.raise({ origin, epoch }),

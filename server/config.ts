@@ -73,6 +73,12 @@ const settings = z.strictObject({
   policy: policySettings.prefault({}),
   /** `iss` of JWT-SVIDs; an https origin at which the web listener, or whoever copies from it, answers. */
   jwtIssuer: z.string().max(512).regex(HTTPS_ORIGIN).optional(),
+  oauth: z
+    .strictObject({
+      /** Origin at which clients reach the main listener, when it is not the one that the server listens at. */
+      url: z.string().max(512).regex(HTTPS_ORIGIN).optional(),
+    })
+    .prefault({}),
   federation: z
     .strictObject({
       /** A listener with a certificate of the web, for what is public. */

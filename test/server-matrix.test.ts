@@ -122,12 +122,13 @@ const READS: Readonly<Record<string, string>> = {
   "/v1/openapi.json": "read:status",
 };
 
-/** Rows whose credential is in the body have tests of their own, and so has the upgrade. */
+/** Rows whose credential is in the body have tests of their own, and so have OAuth clients and the upgrade. */
 const ROWS = ROUTES.filter(
   (route) =>
     route.access !== "public" &&
     route.answer !== "upgrade" &&
     route.recording !== "decision" &&
+    route.dialect !== "oauth" &&
     !route.access.includes("enrollee"),
 );
 

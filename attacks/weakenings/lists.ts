@@ -11,8 +11,8 @@ export const LISTS_WEAKENINGS = {
     },
     {
       file: "server/store/commands/status-slots.ts",
-      find: "database.all(LIST_INVALID, now - LIST_TTL_SECONDS, page, now)",
-      replace: "database.all(LIST_INVALID, now - LIST_TTL_SECONDS, -1, now)",
+      find: "database.all(LIST_INVALID, now - LIST_TTL_SECONDS, page, now, page, now)",
+      replace: "database.all(LIST_INVALID, now - LIST_TTL_SECONDS, -1, now, -1, now)",
     },
   ],
 } as const satisfies Readonly<Record<string, readonly SourceEdit[]>>;

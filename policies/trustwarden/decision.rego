@@ -183,7 +183,15 @@ permitted if {
 permitted if {
 	input.plane == "control"
 	input.principal.kind == "agent"
-	input.action.name in {"renew:svid", "issue:jwt-svid", "hold:lease", "read:gateway"}
+	input.action.name in {
+		"renew:svid",
+		"issue:jwt-svid",
+		"hold:lease",
+		"issue:access-token",
+		"read:access-token",
+		"revoke:access-token",
+		"read:gateway",
+	}
 	input.subject == "self"
 }
 
@@ -229,7 +237,7 @@ permitted if {
 permitted if {
 	input.plane == "control"
 	input.principal.kind == "verifier"
-	input.action.name in {"hold:lease", "ask:decision", "record:outcome", "renew:svid"}
+	input.action.name in {"hold:lease", "ask:decision", "record:outcome", "renew:svid", "read:access-token"}
 	input.subject in {"self", "none"}
 }
 

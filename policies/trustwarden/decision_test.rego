@@ -307,6 +307,9 @@ permitted_table := {
 		"issue:jwt-svid": {"self"},
 		"hold:lease": {"self"},
 		"read:gateway": {"self"},
+		"issue:access-token": {"self"},
+		"read:access-token": {"self"},
+		"revoke:access-token": {"self"},
 		"revoke:instance": {"self", "descendant"},
 		"read:ledger": {"self", "descendant"},
 		"narrow:instance": {"descendant"},
@@ -336,12 +339,14 @@ permitted_table := {
 		"ask:decision": {"self", "none"},
 		"record:outcome": {"self", "none"},
 		"renew:svid": {"self", "none"},
+		"read:access-token": {"self", "none"},
 	},
 	"operator": {name: {"self", "descendant", "other", "none"} |
 		some name in {
 			"create:owner", "create:verifier-ticket", "create:join-token", "create:entry", "remove:entry",
 			"read:entries", "revoke:instance", "revoke:agent", "revoke:owner",
 			"narrow:instance", "read:agents", "read:ledger", "read:gateway", "stop:server",
+			"read:access-token", "revoke:access-token",
 		}
 	},
 	"nobody": {},

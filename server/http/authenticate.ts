@@ -8,6 +8,7 @@ import { pathOf } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { instanceRequest } from "@trustwarden/core/api/identity.ts";
 import { attestedInstanceRequest, nodeRequest } from "@trustwarden/core/api/registration.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { authenticateClient } from "../oauth/client-authentication.ts";
 import type { Arrival } from "./arrival.ts";
 import type { Caller, Enrolments } from "./caller.ts";
 import { verifyEnrollee } from "./enrolment-credentials.ts";
@@ -55,6 +56,7 @@ function proveCaller(
   { arrival, route }: { readonly arrival: Arrival; readonly route: GuardedRoute },
   evidence: Evidence,
 ): Caller | Promise<Caller> {
+  if (route.dialect === "oauth") return authenticateClient(services, arrival, evidence);
   if (route.access.includes("enrollee")) return proveEnrollee(services, route.enrolment, arrival.body);
   const ownerHeader = arrival.headers["trustwarden-owner"];
   if (ownerHeader !== undefined) return proveOwner(services, arrival, String(ownerHeader));

@@ -11,6 +11,7 @@ import type {
   Principal,
   VerifierPrincipal,
 } from "@trustwarden/core/principal.ts";
+import type { OAuthCaller } from "../oauth/client-authentication.ts";
 import type { IssueCommand } from "../store/ports.ts";
 import type { AdmitNodeCommand, EntryIssueCommand } from "../store/registration-ports.ts";
 
@@ -60,7 +61,8 @@ export type Caller =
   | OwnerCaller
   | OperatorCaller
   | VerifierCaller
-  | NodeCaller;
+  | NodeCaller
+  | OAuthCaller;
 
 /** The enrolment that a caller proved; only routes that admit enrollees alone ask, each for its own kind. */
 export function enrolmentOf<Kind extends keyof Enrolments>(caller: Caller, kind: Kind): Enrolments[Kind] {

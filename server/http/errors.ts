@@ -1,15 +1,18 @@
 /**
  * From any failure to what a stranger may read of it: the table's status and sentence, never a message of a library.
  */
+import type { OAuthErrorAnswer } from "@trustwarden/core/api/oauth.ts";
 import { type PublicError, publicError, TrustWardenError } from "@trustwarden/core/error.ts";
 import { z } from "zod";
+import { formatOAuthFailure } from "../oauth/error-form.ts";
+import type { Dialect } from "./route.ts";
 import type { EventLog } from "./services.ts";
 
 /** An HTTP answer to a failure. */
 export interface ErrorAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: PublicError;
+  readonly body: PublicError | OAuthErrorAnswer;
 }
 
 /** The failure in our own words; whatever is not known is `internal`. */
@@ -25,17 +28,18 @@ export function toTrustWardenError(error: unknown): TrustWardenError {
   return new TrustWardenError("internal", {}, { cause: error });
 }
 
-/** What is sent for a failure. */
-export function formatErrorAnswer(error: TrustWardenError): ErrorAnswer {
+/** What is sent for a failure, in the words of the route. */
+export function formatErrorAnswer(error: TrustWardenError, dialect: Dialect = "json"): ErrorAnswer {
   const mayRetry = error.status === 429 || error.status === 503;
+  const answer =
+    dialect === "oauth" ? formatOAuthFailure(error) : { status: error.status, body: publicError(error) };
   return {
-    status: error.status,
+    ...answer,
     headers: {
       "cache-control": "no-store",
       "x-content-type-options": "nosniff",
       ...(mayRetry ? { "retry-after": "1" } : {}),
     },
-    body: publicError(error),
   };
 }
 

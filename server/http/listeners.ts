@@ -20,7 +20,7 @@ import Fastify, { type FastifyInstance } from "fastify";
 import { type HeadRules, MAX_BODY_BYTES, MAX_HEADER_BYTES } from "./arrival.ts";
 import { createUpgradeListener } from "./lease-upgrade.ts";
 import { registerRoutes, type ServeOptions } from "./register.ts";
-import type { ListenerName, Route } from "./route.ts";
+import { dialectOf, type ListenerName, type Route } from "./route.ts";
 import { serve } from "./serve.ts";
 import type { Services } from "./services.ts";
 
@@ -130,7 +130,8 @@ function createListeners({
 }: OpenOptions): Record<Exclude<ListenerName, "web" | "policy">, Listening> {
   const rules: HeadRules = { hosts: knownHosts(listen), allowsUpgrade: false };
   const serveRoute: ServeOptions["serve"] = (route, arrival) => serve(services, route, arrival);
-  const options = { routes, rules, serve: serveRoute, log: services.log };
+  const headersOf = (route: Route) => headersOfDialect(services, route);
+  const options = { routes, rules, serve: serveRoute, headersOf, log: services.log };
   const makeTls = (handshakeTimeout: number) => (handler: RequestListener) =>
     createServer({ ...tlsOptions(tls), handshakeTimeout }, handler);
   const makePlain = (handler: RequestListener) => createPlainServer(HTTP_OPTIONS, handler);
@@ -141,6 +142,12 @@ function createListeners({
     stop,
     admin: createListener({ ...options, listener: "admin" }, makePlain),
   };
+}
+
+/** Each answer of an OAuth endpoint tells the nonce for the next proof (RFC 9449 §8.2). */
+function headersOfDialect({ oauth, clock }: Services, route: Route): Readonly<Record<string, string>> {
+  if (dialectOf(route) !== "oauth") return {};
+  return { "dpop-nonce": oauth.nonce(Math.floor(clock.nowMs() / 1000)) };
 }
 
 /** Limits of every listener. */

@@ -47,15 +47,33 @@ export class Nonces {
    * @throws TrustWardenError `nonce_invalid`.
    */
   spend(nonce: string, now: number): void {
+    const expiresAt = this.#verify(nonce, now);
+    this.#forgetBefore(now);
+    if (this.#spent.has(nonce)) refuse("spent");
+    this.#spent.set(nonce, expiresAt);
+  }
+
+  /** Whether this process made a nonce within the last minute; for proofs that are told apart by their own names. */
+  isFresh(nonce: string, now: number): boolean {
+    try {
+      this.#verify(nonce, now);
+      return true;
+    } catch (error) {
+      // Safe to go on: no is the answer to whatever is not a nonce of ours.
+      if (error instanceof TrustWardenError) return false;
+      throw error;
+    }
+  }
+
+  /** When a nonce of ours ends, Unix seconds. */
+  #verify(nonce: string, now: number): number {
     const bytes = parseBase64url(nonce);
     if (bytes.length !== BODY_BYTES + MAC_BYTES) refuse("length");
     const body = bytes.slice(0, BODY_BYTES);
     if (!isEqualSecret(this.#macOf(body), bytes.slice(BODY_BYTES))) refuse("not ours");
     const expiresAt = new DataView(body.buffer).getUint32(RANDOM_BYTES);
     if (now >= expiresAt) refuse("expired");
-    this.#forgetBefore(now);
-    if (this.#spent.has(nonce)) refuse("spent");
-    this.#spent.set(nonce, expiresAt);
+    return expiresAt;
   }
 
   #macOf(body: Uint8Array): Uint8Array {

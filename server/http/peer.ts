@@ -116,6 +116,24 @@ export function agentWithoutSvid(chain: readonly InstanceState[]): AgentPrincipa
   return agentOfChain(chain, "");
 }
 
+/**
+ * The principal of a live chain's last instance, proven by an SVID of another form than X.509.
+ *
+ * @param proven.svidSha256 - of what the issuer signed.
+ * @throws TrustWardenError `principal_refused` when it is no agent, `instance_unknown` when it is not the SVID's.
+ */
+export function agentOfToken(proven: {
+  readonly spiffeId: SpiffeId;
+  readonly svidSha256: string;
+  readonly chain: readonly InstanceState[];
+}): AgentPrincipal {
+  const { spiffeId, svidSha256, chain } = proven;
+  if (chain.at(-1)?.spiffeId !== spiffeId) {
+    throw new TrustWardenError("instance_unknown", { spiffe_id: spiffeId });
+  }
+  return agentOfChain(chain, svidSha256);
+}
+
 function agentOfChain(chain: readonly InstanceState[], svidSha256: string): AgentPrincipal {
   const instance = chain.at(-1);
   const { agentId = null, ownerId = null } = instance ?? {};

@@ -28,7 +28,7 @@ export class PublishedLists {
   readonly #deps: PublishedListsDeps;
   readonly #crls: Fresh<IssuedCrls>;
   /** By page; there are few pages, and only one that exists gets an entry. */
-  readonly #statusLists = new Map<number, Fresh<IssuedStatusList>>();
+  #statusLists = new Map<number, Fresh<IssuedStatusList>>();
 
   constructor(deps: PublishedListsDeps) {
     const { commands, clock } = deps;
@@ -52,7 +52,9 @@ export class PublishedLists {
   /** A JWT. @throws TrustWardenError `not_found`, `clock_rolled_back` or `store_unavailable`. */
   async statusList(page: number): Promise<string> {
     const { commands, clock } = this.#deps;
-    const known = this.#statusLists.get(page);
+    // Kept in hand: what is forgotten meanwhile does not come back.
+    const lists = this.#statusLists;
+    const known = lists.get(page);
     const list =
       known ??
       new Fresh({
@@ -65,8 +67,13 @@ export class PublishedLists {
           }),
       });
     const { token } = await list.get();
-    this.#statusLists.set(page, list);
+    lists.set(page, list);
     return token;
+  }
+
+  /** Has every list made anew: a token was voided by itself, which takes no epoch. */
+  forgetStatusLists(): void {
+    this.#statusLists = new Map();
   }
 
   #basics(): { readonly reads: PublishedListsDeps["reads"]; readonly now: () => number } {

@@ -3,6 +3,7 @@
  */
 
 import { errorAnswer } from "@trustwarden/core/api/ledger.ts";
+import { oauthErrorAnswer } from "@trustwarden/core/api/oauth.ts";
 import { parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { parseJson } from "@trustwarden/core/json.ts";
@@ -11,7 +12,8 @@ import { serializerCompiler, validatorCompiler } from "fastify-type-provider-zod
 import { z } from "zod";
 import { type Arrival, formatPeer, type HeadRules, MAX_BODY_BYTES, requireCleanHead } from "./arrival.ts";
 import { formatErrorAnswer, logFailure, toTrustWardenError } from "./errors.ts";
-import { isRawAnswer, type ListenerName, type Route } from "./route.ts";
+import { parseForm } from "./form.ts";
+import { type Dialect, dialectOf, formatRoute, isRawAnswer, type ListenerName, type Route } from "./route.ts";
 import type { EventLog } from "./services.ts";
 
 const EMPTY = new Uint8Array(0);
@@ -30,12 +32,14 @@ export interface ServeOptions {
   readonly rules: HeadRules;
   /** Answers an arrival; the guarded ones through the path. */
   readonly serve: (route: Route, arrival: Arrival) => Promise<unknown>;
+  /** Headers of every answer of a row, whatever becomes of the request. */
+  readonly headersOf?: (route: Route) => Readonly<Record<string, string>>;
   readonly log: EventLog;
 }
 
 /** Serves the rows of one listener. */
 export function registerRoutes(app: FastifyInstance, options: ServeOptions): void {
-  const { listener, serve } = options;
+  const { listener, serve, headersOf = () => ({}) } = options;
   prepareServer(app, options);
   for (const route of options.routes) {
     if (route.answer === "upgrade" || !route.listeners.includes(listener)) continue;
@@ -44,6 +48,7 @@ export function registerRoutes(app: FastifyInstance, options: ServeOptions): voi
       url: route.path,
       schema: schemaOf(route),
       ...(route.maxBodyBytes === undefined ? {} : { bodyLimit: route.maxBodyBytes }),
+      onRequest: async (_request, reply) => void reply.headers(headersOf(route)),
       handler: async (request, reply) => {
         const arrival = arrivalOf(request, { route, listener });
         return answer(reply, await serve(route, arrival));
@@ -61,13 +66,14 @@ export function schemaOf(route: Route): Record<string, unknown> {
     querystring: route.query ?? NO_QUERY,
     response: {
       ...(typeof route.answer === "string" ? {} : { 200: route.answer }),
-      "4xx": errorAnswer,
-      "5xx": errorAnswer,
+      "4xx": dialectOf(route) === "oauth" ? oauthErrorAnswer : errorAnswer,
+      "5xx": dialectOf(route) === "oauth" ? oauthErrorAnswer : errorAnswer,
     },
   };
 }
 
-function prepareServer(app: FastifyInstance, { rules, log }: ServeOptions): void {
+function prepareServer(app: FastifyInstance, { rules, log, routes }: ServeOptions): void {
+  const dialects = new Map(routes.map((route) => [formatRoute(route), dialectOf(route)]));
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   app.removeAllContentTypeParsers();
@@ -75,6 +81,7 @@ function prepareServer(app: FastifyInstance, { rules, log }: ServeOptions): void
     "application/json",
     { parseAs: "buffer" },
     async (request: FastifyRequest, body: Buffer) => {
+      requireDialect(dialects, request, "json");
       rawBodies.set(request.raw, body);
       return parseJson(parseUtf8(body), MAX_BODY_BYTES);
     },
@@ -83,13 +90,23 @@ function prepareServer(app: FastifyInstance, { rules, log }: ServeOptions): void
     requireCleanHead(request.raw, rules);
     echoRequestId(request, reply);
   });
+  app.addContentTypeParser(
+    "application/x-www-form-urlencoded",
+    { parseAs: "buffer" },
+    async (request: FastifyRequest, body: Buffer) => {
+      requireDialect(dialects, request, "oauth");
+      rawBodies.set(request.raw, body);
+      return parseForm(parseUtf8(body));
+    },
+  );
   app.setNotFoundHandler(async () => {
     throw new TrustWardenError("not_found");
   });
   app.setErrorHandler(async (error, request, reply) => {
     const failure = toTrustWardenError(error);
     logFailure(log, routeNameOf(request), failure);
-    const { status, headers, body } = formatErrorAnswer(failure);
+    const dialect = dialects.get(routeNameOf(request));
+    const { status, headers, body } = formatErrorAnswer(failure, dialect);
     return reply.code(status).headers(headers).send(body);
   });
 }
@@ -106,6 +123,17 @@ function echoRequestId({ raw }: FastifyRequest, reply: FastifyReply): void {
     throw new TrustWardenError("request_malformed", { reason: "x-request-id" });
   }
   reply.header("x-request-id", id);
+}
+
+/** A body of the other kind is a bad request, as one of an unknown kind is. */
+function requireDialect(
+  dialects: ReadonlyMap<string, Dialect>,
+  request: FastifyRequest,
+  spoken: Dialect,
+): void {
+  if ((dialects.get(routeNameOf(request)) ?? "json") !== spoken) {
+    throw new TrustWardenError("request_malformed", { reason: "media type" });
+  }
 }
 
 /** The table's name of the route, never the target: that is the caller's text. */

@@ -63,6 +63,9 @@ export interface RawAnswer {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+/** `oauth`: the body is a form, failures are in the words of the RFCs, and each answer carries a DPoP nonce. */
+export type Dialect = "json" | "oauth";
+
 interface RouteBase {
   readonly method: "GET" | "POST";
   /** Fastify's spelling of the path. */
@@ -102,6 +105,7 @@ export interface GuardedRoute<
   /** Kinds of principal that may come; everybody else is refused before any policy is asked. */
   readonly access: readonly Principal["kind"][];
   readonly recording: Recording;
+  readonly dialect: Dialect;
   /** Kind of the control record of a `single` recording. */
   readonly kind: ControlKind;
   /** What the enrollees of this route prove themselves with. */
@@ -130,10 +134,15 @@ export function defineGuarded<
   Query extends z.ZodType = z.ZodType,
   Params extends z.ZodType = z.ZodType,
 >(
-  route: Omit<GuardedRoute<Body, Query, Params>, "kind" | "isStopLane" | "enrolment"> &
-    Partial<Pick<GuardedRoute, "kind" | "isStopLane" | "enrolment">>,
+  route: Omit<GuardedRoute<Body, Query, Params>, "kind" | "isStopLane" | "enrolment" | "dialect"> &
+    Partial<Pick<GuardedRoute, "kind" | "isStopLane" | "enrolment" | "dialect">>,
 ): GuardedRoute {
-  return { kind: "read", isStopLane: false, enrolment: "document", ...route };
+  return { kind: "read", isStopLane: false, enrolment: "document", dialect: "json", ...route };
+}
+
+/** What a route speaks; public rows have no body and only the table's failures. */
+export function dialectOf(route: Route): Dialect {
+  return route.access === "public" ? "json" : route.dialect;
 }
 
 /** Whether an act's answer goes out as it is. */

@@ -79,8 +79,10 @@ describe("the route table", () => {
 
   it("serves on the web listener only public rows", () => {
     expect(namesOn("web")).toEqual([
+      "GET /.well-known/oauth-authorization-server/oauth",
       "GET /.well-known/openid-configuration",
       "GET /healthz",
+      "GET /oauth/jwks",
       "GET /v1/bundle",
       "GET /v1/bundle.pem",
       "GET /v1/bundles",

@@ -13,6 +13,7 @@ import { GATEWAY_ROUTES } from "./table/gateway.ts";
 import { IDENTITY_ROUTES } from "./table/identity.ts";
 import { LEDGER_ROUTES } from "./table/ledger.ts";
 import { NODES_ROUTES } from "./table/nodes.ts";
+import { OAUTH_ROUTES } from "./table/oauth.ts";
 import { OPERATION_ROUTES } from "./table/operation.ts";
 import { PUBLIC_ROUTES } from "./table/public.ts";
 import { REGISTRY_ROUTES } from "./table/registry.ts";
@@ -33,6 +34,7 @@ export const ROUTES: readonly Route[] = [
   ...LEDGER_ROUTES,
   ...AUTHORITY_ROUTES,
   ...AUTHZEN_ROUTES,
+  ...OAUTH_ROUTES,
   ...OPERATION_ROUTES,
 ];
 
@@ -48,6 +50,8 @@ export const PUBLIC_PATHS: readonly string[] = [
   "/v1/bundles",
   "/.well-known/openid-configuration",
   "/v1/status-list/:page",
+  "/.well-known/oauth-authorization-server/oauth",
+  "/oauth/jwks",
   "/.well-known/trustwarden",
   "/.well-known/authzen-configuration",
   "/v1/successions",

@@ -20,6 +20,7 @@ import type { LedgerQueries } from "../ledger/queries.ts";
 import type { RecordedDecisions } from "../ledger/recorded-decisions.ts";
 import type { Refusals } from "../ledger/refusals.ts";
 import type { SeenIntents } from "../ledger/seen-intents.ts";
+import type { AuthorizationServer } from "../oauth/authorization-server.ts";
 import type { Policy } from "../opa/ports.ts";
 import type { FeedTarget, ServerSvid, StoreCommands, StoreReads } from "../store/ports.ts";
 import type { Nonces } from "./nonces.ts";
@@ -93,6 +94,7 @@ export interface Services {
   /** What is behind the gateway, and the calls that run; the listener itself may be off. */
   readonly gateway: GatewayParts;
   readonly nonces: Nonces;
+  readonly oauth: AuthorizationServer;
   readonly attestors: Attestors;
   readonly ownerRequests: OwnerRequests;
   /** Keeps the epoch outside the data directory, so that an older copy of the state is noticed. Durable on return. */

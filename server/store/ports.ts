@@ -23,6 +23,7 @@ import type {
   ForeignReads,
 } from "./federation-ports.ts";
 import type { GatewayCommands, GatewayReads } from "./gateway-ports.ts";
+import type { OAuthCommands, OAuthReads } from "./oauth-ports.ts";
 import type { RegistrationCommands, RegistrationReads } from "./registration-ports.ts";
 
 export type {
@@ -182,6 +183,7 @@ export interface StoreCommands
     FederationCommands,
     ForeignCommands,
     GatewayCommands,
+    OAuthCommands,
     RegistrationCommands {
   /** @throws TrustWardenError `owner_exists`. */
   createOwner(command: {
@@ -315,6 +317,7 @@ export interface StoreReads
     FederationReads,
     ForeignReads,
     GatewayReads,
+    OAuthReads,
     RegistrationReads {
   epoch(): number;
   authority(): StoredAuthority;

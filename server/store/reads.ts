@@ -9,6 +9,7 @@ import { readClockFloorMs } from "./commands/clock.ts";
 import { readEpoch } from "./commands/epoch.ts";
 import { findForeignInstance, listFederations } from "./federation-rows.ts";
 import { listUpstreams } from "./gateway-rows.ts";
+import { findAccessToken } from "./oauth-rows.ts";
 import type { AgentState, FeedTarget, InstanceState, OwnerState, StoreReads, SvidState } from "./ports.ts";
 import type { Row, SqliteDatabase } from "./sqlite-database.ts";
 import { entriesOfNode, findEntry, listEntries } from "./sqlite-entry.ts";
@@ -72,6 +73,7 @@ export function createReads(database: SqliteDatabase, nowSeconds: () => number):
     listBudgets: () => listBudgets(database),
     listBudgetUse: () => listBudgetUse(database),
     listUpstreams: () => listUpstreams(database),
+    findAccessToken: (jti) => findAccessToken(database, jti),
     findEntry: (entryId) => findEntry(database, entryId),
     listEntries: (query) => listEntries(database, query),
     entriesOfNode: (query) => entriesOfNode(database, query),

@@ -12,6 +12,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { BUDGET_TABLES } from "./budget-rows.ts";
 import { FEDERATION_TABLES } from "./federation-rows.ts";
 import { GATEWAY_TABLES } from "./gateway-rows.ts";
+import { OAUTH_TABLES } from "./oauth-rows.ts";
 import { SqliteDatabase } from "./sqlite-database.ts";
 
 const FILE_NAME = "state.db";
@@ -201,6 +202,7 @@ const TABLES = `
   ${FEDERATION_TABLES}
   ${BUDGET_TABLES}
   ${GATEWAY_TABLES}
+  ${OAUTH_TABLES}
 `;
 
 /** The writer's connection; makes the file (0600) and its tables when there are none. */

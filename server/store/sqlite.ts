@@ -115,6 +115,8 @@ function createCommands(writer: WriterClient): StoreCommands {
     markSequenced: async (outboxIds) => {
       await writer.run<null>({ kind: "markSequenced", outboxIds });
     },
+    issueAccessToken: (command) => writer.run({ kind: "issueAccessToken", command }),
+    revokeAccessToken: (command) => writer.run({ kind: "revokeAccessToken", command }),
     ...createRegistrationCommands(writer),
     close: () => writer.close(),
   };

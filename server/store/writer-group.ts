@@ -6,6 +6,7 @@
  * the group fails and the writer must not go on.
  */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { issueToken, revokeToken } from "./commands/access-tokens.ts";
 import { admitNode } from "./commands/admit-node.ts";
 import { endByNode, issueJwtByNode, renewByNode } from "./commands/by-node.ts";
 import { changeAuthority, mendAuthority } from "./commands/change-authority.ts";
@@ -93,6 +94,11 @@ function runCommand(
       return commit(database, deps, request.command, () => renew(database, request.command, deps));
     case "issueJwt":
       return commit(database, deps, request.command, () => issueJwt(database, request.command, deps));
+    case "issueAccessToken":
+      return commit(database, deps, request.command, () => issueToken(database, request.command, deps));
+    case "revokeAccessToken":
+      // No clock check: stopping must work whatever the clock says.
+      return commitAtAnyTime(database, deps, request.command, () => revokeToken(database, request.command));
     case "narrow":
       return commit(database, deps, request.command, () => narrow(database, request.command));
     case "issueServerSvid":

@@ -9,6 +9,7 @@ import type { IssueCrlsCommand } from "./commands/revocation-lists.ts";
 import type { IssueStatusListCommand } from "./commands/status-slots.ts";
 import type { AdmitSvidCommand, FederationCommand, RegisterForeignCommand } from "./federation-ports.ts";
 import type { UpstreamCommand } from "./gateway-ports.ts";
+import type { IssueAccessTokenCommand, RevokeAccessTokenCommand } from "./oauth-ports.ts";
 import type {
   ChangeAuthorityCommand,
   CommandContext,
@@ -42,6 +43,8 @@ export type WriterCommand =
   | { readonly kind: "issue"; readonly command: IssueCommand }
   | { readonly kind: "renew"; readonly command: RenewCommand }
   | { readonly kind: "issueJwt"; readonly command: JwtCommand }
+  | { readonly kind: "issueAccessToken"; readonly command: IssueAccessTokenCommand }
+  | { readonly kind: "revokeAccessToken"; readonly command: RevokeAccessTokenCommand }
   | { readonly kind: "createJoinToken"; readonly command: JoinTokenCommand }
   | { readonly kind: "admitNode"; readonly command: AdmitNodeCommand }
   | { readonly kind: "createEntry"; readonly command: CreateEntryCommand }

@@ -35,13 +35,21 @@ const REMOVE_ENDED = `
   DELETE FROM status_slots WHERE (page, slot) IN
     (SELECT page, slot FROM status_slots WHERE expires_at < ? ORDER BY expires_at LIMIT ${MAX_REMOVED})`;
 const HAS_PAGE = "SELECT 1 AS found FROM status_slots WHERE page = ? LIMIT 1";
-/** Starts from the latest revocations: a revoked instance gets no further token, so older ones have none in use. */
+/**
+ * Starts from the latest revocations: a revoked instance gets no further token, so older ones have none in use. An
+ * access token is also void by itself, and with the instance in whose name it acts.
+ */
 const LIST_INVALID = `
   SELECT status_slots.slot FROM revocations
   JOIN instances ON instances.revoked_epoch = revocations.epoch
   JOIN status_slots ON status_slots.instance_id = instances.instance_id
   WHERE revocations.revoked_at >= ? AND status_slots.page = ? AND status_slots.expires_at > ?
-  ORDER BY status_slots.slot`;
+  UNION
+  SELECT access_tokens.slot FROM access_tokens
+  JOIN instances ON instances.instance_id = access_tokens.subject_instance_id
+  WHERE access_tokens.page = ? AND access_tokens.expires_at > ?
+    AND (access_tokens.revoked_at IS NOT NULL OR instances.revoked_epoch IS NOT NULL)
+  ORDER BY 1`;
 
 /** A place in a list. */
 export interface StatusSlot {
@@ -95,7 +103,7 @@ export function issueStatusList(
   if (page !== 0 && database.get(HAS_PAGE, page) === undefined) {
     throw new TrustWardenError("not_found", { kind: "status list" });
   }
-  const rows = database.all(LIST_INVALID, now - LIST_TTL_SECONDS, page, now);
+  const rows = database.all(LIST_INVALID, now - LIST_TTL_SECONDS, page, now, page, now);
   const token = issueStatusListToken({
     uri,
     lst: deflateSync(encodeStatusBits(rows.map((row) => row.integer("slot"))), { level: 9 }),

@@ -1,0 +1,85 @@
+/**
+ * The OAuth authorization server of this deployment: its names, its endpoints, and what it remembers of DPoP proofs.
+ *
+ * The issuer is a path below the issuer of JWT-SVIDs, so that whoever trusts one of them does not take tokens of the
+ * other (docs/decisions/0019).
+ */
+import { type DpopProof, verifyDpopProof } from "@trustwarden/core/dpop.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { Random } from "@trustwarden/core/id.ts";
+import { Nonces } from "../http/nonces.ts";
+import { SeenProofs } from "./seen-proofs.ts";
+
+/** Path of each endpoint, on the main listener. */
+export const TOKEN_PATH = "/oauth/token";
+export const INTROSPECTION_PATH = "/oauth/introspect";
+export const REVOCATION_PATH = "/oauth/revoke";
+/** On the web listener too. */
+export const JWKS_PATH = "/oauth/jwks";
+/** RFC 8414 §3.1: the issuer's path comes behind. */
+export const METADATA_PATH = "/.well-known/oauth-authorization-server/oauth";
+const ISSUER_PATH = "/oauth";
+
+/** What it is made of. */
+export interface AuthorizationServerDeps {
+  /** `iss` of JWT-SVIDs, an https origin. */
+  readonly jwtIssuer: string;
+  /** Origin at which clients reach the main listener; known once it listens. */
+  readonly origin: () => string;
+  /** Every origin that is this server's main listener, as clients may spell it. */
+  readonly origins: () => readonly string[];
+  readonly random: Random;
+}
+
+/** Owns the nonces and the memory of proofs. */
+export class AuthorizationServer {
+  readonly #deps: AuthorizationServerDeps;
+  readonly #nonces: Nonces;
+  readonly #seen = new SeenProofs();
+
+  constructor(deps: AuthorizationServerDeps) {
+    this.#deps = deps;
+    this.#nonces = new Nonces(deps.random);
+  }
+
+  /** `iss` of access tokens, and the audience of client assertions. */
+  get issuer(): string {
+    return `${this.#deps.jwtIssuer}${ISSUER_PATH}`;
+  }
+
+  /** Where the keys and the metadata are read: with the issuer's other documents. */
+  get publicOrigin(): string {
+    return this.#deps.jwtIssuer;
+  }
+
+  /** URL of an endpoint. */
+  endpoint(path: string): string {
+    return `${this.#deps.origin()}${path}`;
+  }
+
+  /** A fresh value for the `DPoP-Nonce` header. @param now - Unix seconds. */
+  nonce(now: number): string {
+    return this.#nonces.issue(now).nonce;
+  }
+
+  /**
+   * The proof of a request to one of the endpoints: ours, fresh, and shown for the first time.
+   *
+   * @param request.now - Unix seconds.
+   * @throws TrustWardenError `dpop_invalid`, `dpop_nonce_missing` or `dpop_replayed`.
+   * @see RFC 9449 §4.3, §8 and §11.1
+   */
+  verifyProof(
+    text: string,
+    request: { readonly method: string; readonly path: string; readonly now: number },
+  ): DpopProof {
+    const { method, path, now } = request;
+    const urls = this.#deps.origins().map((origin) => `${origin}${path}`);
+    const proof = verifyDpopProof(text, { method, urls, accessToken: null, now });
+    if (proof.nonce === null || !this.#nonces.isFresh(proof.nonce, now)) {
+      throw new TrustWardenError("dpop_nonce_missing");
+    }
+    this.#seen.claim(proof, now);
+    return proof;
+  }
+}

@@ -1,0 +1,167 @@
+/**
+ * Who calls an OAuth endpoint: an agent, or a service that asks about a token, by its SVID.
+ *
+ * An X.509-SVID is proven by the socket. A JWT-SVID is a bearer assertion, so it is worth only what the DPoP proof
+ * beside it is: tokens are bound to that key, and the assertion belongs to the first key that it was shown with. There
+ * are no client secrets, and an `Authorization` header is refused before anybody comes here.
+ *
+ * @see draft-ietf-oauth-spiffe-client-auth-02 §3; RFC 8705 §2; RFC 9449 §5
+ */
+import type { Confirmation } from "@trustwarden/core/access-token.ts";
+import { type JwtSvid, verifyJwtSvid } from "@trustwarden/core/agentid/jwt-svid.ts";
+import { instanceIdOf, pathOf, trustDomainOf } from "@trustwarden/core/agentid/spiffe-id.ts";
+import { oauthClientForm } from "@trustwarden/core/api/oauth.ts";
+import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
+import { encodeSpki, sha256 } from "@trustwarden/core/crypto.ts";
+import type { DpopProof } from "@trustwarden/core/dpop.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { AgentPrincipal, VerifierPrincipal } from "@trustwarden/core/principal.ts";
+import { type Arrival, pathOfTarget } from "../http/arrival.ts";
+import type { Evidence } from "../http/authenticate.ts";
+import {
+  agentOf,
+  agentOfToken,
+  requireLiveChain,
+  requireLivePeer,
+  verifierOf,
+  verifyPeerSvid,
+} from "../http/peer.ts";
+import type { Services } from "../http/services.ts";
+
+const JWT_SPIFFE = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe";
+const VERIFIERS = "/trustwarden/verifier/";
+
+/** What a client proved itself with. */
+export interface OAuthClient {
+  readonly method: "spiffe_x509" | "spiffe_jwt";
+  /** Of the X.509-SVID; null for a JWT-SVID. */
+  readonly svidSha256: string | null;
+  /** Unix seconds; the end of the SVID. */
+  readonly notAfter: number;
+  readonly assertion: { readonly sha256: string; readonly expiresAt: number } | null;
+  /** The key that a token of this request is bound to; null when none was shown. */
+  readonly bound: { readonly confirmation: Confirmation; readonly keySha256: string | null } | null;
+}
+
+export interface OAuthCaller {
+  readonly principal: AgentPrincipal | VerifierPrincipal;
+  readonly intent: null;
+  readonly client: OAuthClient;
+}
+
+type Proven = Omit<OAuthCaller, "intent">;
+
+/**
+ * The client of a request to an OAuth endpoint.
+ *
+ * @param evidence - filled in on the way, for the record of a refusal.
+ * @throws TrustWardenError any 401 code, `request_malformed` or `dpop_nonce_missing`.
+ */
+export function authenticateClient(services: Services, arrival: Arrival, evidence: Evidence): OAuthCaller {
+  const form = oauthClientForm.parse(arrival.body);
+  const { client_id: clientId, client_assertion: assertion, client_assertion_type: type } = form;
+  if ((assertion === undefined) !== (type === undefined)) malformed("client_assertion");
+  const { principal, client } =
+    assertion === undefined
+      ? proveBySocket(services, arrival, evidence)
+      : proveByAssertion(services, { assertion, type }, evidence);
+  // RFC 8705 §2 wants it with a certificate; an assertion names its client by itself.
+  if (clientId !== undefined ? clientId !== principal.spiffeId : assertion === undefined) {
+    throw new TrustWardenError("principal_refused", { reason: "client_id" });
+  }
+  const proof = proofOf(services, arrival);
+  return { principal, intent: null, client: proof === null ? client : { ...client, bound: boundTo(proof) } };
+}
+
+function proveBySocket(services: Services, { socket }: Arrival, evidence: Evidence): Proven {
+  const now = services.clock.trustedSeconds();
+  const svid = verifyPeerSvid(services, socket, now);
+  evidence.spiffeId = svid.id;
+  const peer = requireLivePeer(services, svid, now);
+  const { sha256: svidSha256, notAfter } = svid.leaf;
+  const confirmation = { kind: "x5t#S256", digest: svidSha256 } as const;
+  return {
+    principal: pathOf(svid.id).startsWith(VERIFIERS) ? verifierOf(peer) : agentOf(peer),
+    client: {
+      method: "spiffe_x509",
+      svidSha256,
+      notAfter,
+      assertion: null,
+      bound: { confirmation, keySha256: null },
+    },
+  };
+}
+
+function proveByAssertion(
+  services: Services,
+  { assertion, type }: { readonly assertion: string; readonly type: string | undefined },
+  evidence: Evidence,
+): Proven {
+  if (type !== JWT_SPIFFE) malformed("client_assertion_type");
+  const now = services.clock.trustedSeconds();
+  const svid = verifyJwtSvid(assertion, {
+    bundles: services.federation.bundles,
+    audience: services.oauth.issuer,
+    now,
+  });
+  evidence.spiffeId = svid.id;
+  // With a second audience, whoever that is could come here in the client's name.
+  if (svid.audience.length !== 1) throw new TrustWardenError("svid_audience", { reason: "more than one" });
+  const digest = digestOfAssertion(assertion);
+  const principal = agentOfToken({
+    spiffeId: svid.id,
+    svidSha256: digest,
+    chain: requireLiveChain(services.reads, instanceOfJwt(services, svid), now),
+  });
+  const { expiresAt } = svid;
+  return {
+    principal,
+    client: {
+      method: "spiffe_jwt",
+      svidSha256: null,
+      notAfter: expiresAt,
+      assertion: { sha256: digest, expiresAt },
+      bound: null,
+    },
+  };
+}
+
+/**
+ * The instance that a JWT-SVID is of.
+ *
+ * @throws TrustWardenError `foreign_agent_unknown`, or `svid_bearer_refused` for an identity that names no instance.
+ */
+export function instanceOfJwt(
+  { reads, trustDomain }: Pick<Services, "reads" | "trustDomain">,
+  { id }: Pick<JwtSvid, "id">,
+): string {
+  const isOurs = trustDomainOf(id) === trustDomain;
+  const instanceId = isOurs ? instanceIdOf(id) : reads.findForeignInstance(id);
+  if (instanceId !== undefined) return instanceId;
+  throw new TrustWardenError(isOurs ? "svid_bearer_refused" : "foreign_agent_unknown", { spiffe_id: id });
+}
+
+/** Of header and payload alone: the signature has a second spelling, which must not be another assertion. */
+function digestOfAssertion(assertion: string): string {
+  return encodeBase64url(sha256(encodeUtf8(assertion.slice(0, assertion.lastIndexOf(".")))));
+}
+
+function proofOf(services: Services, arrival: Arrival): DpopProof | null {
+  const header = arrival.headers.dpop;
+  if (header === undefined) return null;
+  const { method, target } = arrival;
+  const now = services.clock.trustedSeconds();
+  // Node joins repeated headers with a comma, which never parses.
+  return services.oauth.verifyProof(String(header), { method, path: pathOfTarget(target), now });
+}
+
+function boundTo({ thumbprint, publicKey }: DpopProof): NonNullable<OAuthClient["bound"]> {
+  return {
+    confirmation: { kind: "jkt", digest: thumbprint },
+    keySha256: encodeBase64url(sha256(encodeSpki(publicKey))),
+  };
+}
+
+function malformed(reason: string): never {
+  throw new TrustWardenError("request_malformed", { reason });
+}

@@ -1,0 +1,28 @@
+/** Makes the authorization server of a configuration. */
+import type { Random } from "@trustwarden/core/id.ts";
+import { jwtIssuerOf, type ServerConfig } from "../config.ts";
+import type { Services } from "../http/services.ts";
+import { AuthorizationServer } from "./authorization-server.ts";
+
+/** @param options.names - host names of the main listener; IPv6 addresses in brackets. */
+export function createAuthorizationServer(options: {
+  readonly config: ServerConfig;
+  readonly random: Random;
+  readonly urls: Services["urls"];
+  readonly names: ReadonlySet<string>;
+}): AuthorizationServer {
+  const { config, random, urls, names } = options;
+  const origin = () => config.oauth.url ?? urls().server;
+  return new AuthorizationServer({
+    jwtIssuer: jwtIssuerOf(config),
+    origin,
+    // Another port of the same host is another server, whose proofs are not for us.
+    origins: () => [origin(), ...[...names].map((name) => withName(urls().server, name))],
+    random,
+  });
+}
+
+function withName(url: string, name: string): string {
+  const { port } = new URL(url);
+  return `https://${name}${port === "" ? "" : `:${port}`}`;
+}
