@@ -21,6 +21,7 @@ import { addRunCommand } from "./commands/run.ts";
 import { addSvidCommands } from "./commands/svid.ts";
 import { addTokenCommand } from "./commands/token.ts";
 import { addUpCommand } from "./commands/up.ts";
+import { addUpstreamCommands } from "./commands/upstream.ts";
 import { addVerifierCommands } from "./commands/verifier.ts";
 import { explainUsage, failureJson, formatFailure } from "./failure.ts";
 import type { Io } from "./io.ts";
@@ -107,6 +108,7 @@ export function createProgram(runtime: Runtime, usage: Usage = { command: "warde
   addBundleCommands(program, runtime);
   addForeignCommands(program, runtime);
   addRevokeCommand(program, runtime);
+  addUpstreamCommands(program, runtime);
   addBudgetCommands(program, runtime);
   addCaCommands(program, runtime);
   addCrlCommand(program, runtime);

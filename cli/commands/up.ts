@@ -26,6 +26,7 @@ type UpOptions = Pick<ServerSettings, "trustDomain" | "host" | "port" | "stopPor
   /** False for `--no-node`. */
   readonly node?: boolean;
   readonly agentSocket?: string;
+  readonly gatewayPort?: number;
 };
 
 export function addUpCommand(program: Command, runtime: Runtime): void {
@@ -40,12 +41,14 @@ export function addUpCommand(program: Command, runtime: Runtime): void {
     .option("--log-level <level>", "fatal, error, warn, info, debug or silent")
     .option("--no-node", "without the node that serves this host's processes the SPIFFE Workload API")
     .option("--agent-socket <path>", "of that API; agent.sock in the data directory unless given")
+    .option("--gateway-port <n>", "open the gateway there, 0 for any free one", wholeNumber(0, 65_535))
     .option("--config <file>", "JSON settings; flags and environment go before it")
     .addHelpText(
       "after",
       examples(
         "warden up",
         "warden up --trust-domain acme.test --data /var/lib/trustwarden --config-dir /etc/trustwarden",
+        "warden up --gateway-port 7445          # and the gateway, for what `warden upstream` registers",
         "warden up --port 0 --stop-port 0        # any free ports; the ready line says which",
       ),
     )
@@ -68,19 +71,21 @@ async function serve(options: UpOptions, command: Command, { io, setExitCode }: 
     import("@trustwarden/server/config.ts"),
     import("@trustwarden/server/main.ts"),
   ]);
-  const { config: file, node: isNodeWanted = true, agentSocket, ...flags } = options;
+  const { config: file, node: isNodeWanted = true, agentSocket, gatewayPort, ...flags } = options;
+  const gateway = gatewayPort === undefined ? {} : { gateway: { port: gatewayPort } };
   const socketPath = agentSocket === undefined ? undefined : parseEndpointAddress(agentSocket);
   const config = loadConfig({
-    flags: { ...flags, dataDir: paths.dataDir, configDir: paths.configDir },
+    flags: { ...flags, ...gateway, dataDir: paths.dataDir, configDir: paths.configDir },
     environment: io.env,
     ...(file === undefined ? {} : { file }),
   });
   const server = await startServer(config);
-  const { url, stopUrl, adminSocket } = server;
+  const { url, stopUrl, adminSocket, gatewayUrl } = server;
   const local = isNodeWanted ? await openNode({ paths, socketPath, io, server }) : undefined;
   const ready = { ready: true, url, stop_url: stopUrl, admin_socket: adminSocket };
+  const gatewayPart = gatewayUrl === null ? {} : { gateway_url: gatewayUrl };
   const node = isNodeWanted ? { agent_socket: local?.socketPath ?? null } : {};
-  io.stdout(`${JSON.stringify({ ...ready, ...node })}\n`);
+  io.stdout(`${JSON.stringify({ ...ready, ...gatewayPart, ...node })}\n`);
   const ending = await Promise.race([
     once(process, "SIGTERM").then(() => "asked"),
     once(process, "SIGINT").then(() => "asked"),
