@@ -130,6 +130,8 @@ export const CONTROL_KINDS = [
   "federation",
   "budget",
   "upstream",
+  "secret",
+  "alarm",
   "policy",
   "approval",
   "evaluation",

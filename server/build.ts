@@ -14,6 +14,7 @@ import { encodeBase64, encodeHex } from "@trustwarden/core/bytes.ts";
 import { formatPem } from "@trustwarden/core/pem.ts";
 import { createAttestors } from "./attest/attestors.ts";
 import { AuthorityKeeper } from "./authority/keeper.ts";
+import { createBroker } from "./broker/create-broker.ts";
 import { type Clock, createSystemClock, FlooredClock } from "./clock.ts";
 import { jwtIssuerOf, type ServerConfig } from "./config.ts";
 import { Federation } from "./federation/federation.ts";
@@ -128,6 +129,8 @@ async function startServing(
   const services = createServices(core, { feed, urls, gateway: gatewayParts });
   cleanups.push(() => services.federation.close());
   cleanups.push(() => services.budgets.close());
+  await services.broker.start();
+  cleanups.push(() => services.broker.close());
   cleanups.push(async () => {
     await services.refusals.close();
     await core.ledger.drain();
@@ -287,6 +290,7 @@ function createServices(core: Core, made: Pick<Services, "feed" | "urls" | "gate
     }),
     rootCrls: () => keeper.rootCrls(),
     federation,
+    broker: createBroker({ ...parts, ledger, identity }),
     chains: new ProvenChains(federation.bundles),
     serverSvid: () => identity.current(),
     serverKey: keys.serverSigner.publicKey,

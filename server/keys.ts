@@ -21,6 +21,7 @@ import { KeyRing } from "./authority/key-ring.ts";
 import { readAwsEnvironment, type ServerConfig, trustDomainFile } from "./config.ts";
 import { parseAwsCredentials, readAwsCredentials } from "./signer/aws-credentials.ts";
 import type { KmsPlace } from "./signer/aws-kms.ts";
+import { KeyEncryptionFiles } from "./signer/key-encryption.ts";
 import { createPrivateDirectory, readPrivateFile, writePrivateFile } from "./signer/private-file.ts";
 import { readSealedFile, writeSealedFile } from "./signer/sealed-file.ts";
 import { createPrivateKeyPkcs8, createSoftwareSigner } from "./signer/software.ts";
@@ -45,10 +46,14 @@ export interface ServerKeys {
   readonly serverPkcs8: Uint8Array;
   readonly serverSigner: Signer;
   readonly logSigner: Signer;
+  /** Key-encryption keys of the secrets broker. */
+  readonly secretKeys: KeyEncryptionFiles;
 }
 
 interface KeyPlace {
   readonly directory: string;
+  /** Of the broker's key-encryption keys, beside the unseal key. */
+  readonly secretKeys: string;
   readonly unsealKey: UnsealKey;
   readonly trustDomain: TrustDomain;
   readonly random: Random;
@@ -82,7 +87,8 @@ export async function openServerKeys(options: {
   const token = openToken(config.signer);
   const kms = openKms(config.signer, nowMs);
   const now = Math.floor(nowMs() / 1000);
-  const place = { directory, unsealKey, trustDomain, random, now, token, kms };
+  const secretKeys = join(config.configDir, `${trustDomain}.secret-keys`);
+  const place = { directory, secretKeys, unsealKey, trustDomain, random, now, token, kms };
   if (isFirstStart) {
     // First, so that a directory with keys always says whose they are.
     writePrivateFile(trustDomainFile(config.dataDir), encodeUtf8(`${trustDomain}\n`));
@@ -115,6 +121,7 @@ function openKeys(place: KeyPlace): ServerKeys {
     serverPkcs8,
     serverSigner: createSoftwareSigner(serverPkcs8),
     logSigner: createSoftwareSigner(readSealedFile(sealedFile(place, "log"))),
+    secretKeys: new KeyEncryptionFiles({ ...place, directory: place.secretKeys }),
   };
 }
 

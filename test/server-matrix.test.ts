@@ -97,6 +97,14 @@ const BODIES: Readonly<Record<string, { readonly body: object; readonly action: 
   },
   "/v1/upstreams": { body: { name: "x", kind: "http", url: "none" }, action: "create:upstream" },
   "/v1/upstreams/:name/removal": { body: {}, action: "revoke:upstream" },
+  "/v1/secrets": { body: { name: "x", value: "x" }, action: "create:secret" },
+  "/v1/secrets/:name/versions": { body: { value: "x" }, action: "rotate:secret" },
+  "/v1/secrets/:name/rollback": { body: {}, action: "rotate:secret" },
+  "/v1/secrets/:name/scope": { body: {}, action: "update:secret" },
+  "/v1/secrets/:name/disabling": { body: {}, action: "revoke:secret" },
+  "/v1/secrets/:name/enabling": { body: {}, action: "update:secret" },
+  "/v1/secrets/:name/removal": { body: {}, action: "revoke:secret" },
+  "/v1/secret-keys/rotation": { body: {}, action: "rotate:secret-key" },
   "/v1/verifier-tickets": { body: { name: "x", ttl_seconds: 60 }, action: "create:verifier-ticket" },
 };
 const QUERIES: Readonly<Record<string, string>> = {
@@ -118,6 +126,8 @@ const READS: Readonly<Record<string, string>> = {
   "/v1/upstreams": "read:upstreams",
   "/v1/gateway": "read:gateway",
   "/v1/authority": "read:authority",
+  "/v1/secrets": "read:secrets",
+  "/v1/secret-keys": "read:secrets",
   "/v1/status": "read:status",
   "/v1/openapi.json": "read:status",
 };

@@ -24,6 +24,7 @@ import {
   admissionAttempts,
   issuanceAttempts,
   operatorsAttempts,
+  secretAttempts,
 } from "../support/registry-attempts.ts";
 import { enrolWith } from "../support/visits.ts";
 import type { World } from "../support/world.ts";
@@ -179,6 +180,7 @@ async function listAttempts(world: World): Promise<readonly Attempt[]> {
     ...(await admissionAttempts(world, cast.owner)),
     ...(await issuanceAttempts(world, cast.owner)),
     ...operatorsAttempts(world, cast.owner),
+    ...secretAttempts(world),
     leaseAttempt(world, cast.verifier),
   ];
 }

@@ -143,3 +143,37 @@ export function operatorsAttempts(world: World, owner: TestOwner): readonly Atte
     },
   ];
 }
+
+/** Secrets of the broker, as they come and go. */
+export function secretAttempts(world: World): readonly Attempt[] {
+  const name = world.name("key");
+  const ask = (target: string, body: object) => () =>
+    sendAdmin(world.server.adminSocket, { method: "POST", target, body: JSON.stringify(body) });
+  const of = (rest: string, body: object, status = 200): Attempt => ({
+    route: `/v1/secrets/{name}/${rest}`,
+    what: rest,
+    status,
+    kind: status === 200 ? "secret" : "refuse",
+    ask: ask(`/v1/secrets/${name}/${rest}`, body),
+  });
+  const injection = { as: "header", name: "x-api-key", template: "{secret}" };
+  const put = ask("/v1/secrets", { name, value: "sk-covered-1", injection });
+  return [
+    { route: "/v1/secrets", what: "a secret", status: 200, kind: "secret", ask: put },
+    { route: "/v1/secrets", what: "the same", status: 409, kind: "refuse", ask: put },
+    of("versions", { value: "sk-covered-2", grace_seconds: 60 }),
+    of("rollback", {}),
+    of("scope", { agents: ["agent:team/**"] }),
+    of("disabling", {}),
+    of("enabling", {}),
+    {
+      route: "/v1/secret-keys/rotation",
+      what: "the next key",
+      status: 200,
+      kind: "secret",
+      ask: ask("/v1/secret-keys/rotation", { begin: true }),
+    },
+    of("removal", {}),
+    of("removal", {}, 404),
+  ];
+}

@@ -105,3 +105,20 @@ export interface Broker {
   /** Records the alarm of canaries that were found. @throws TrustWardenError `ledger_unavailable`. */
   reportCanary(finding: CanaryFinding): Promise<void>;
 }
+
+/**
+ * Key-encryption keys: wrap the data keys of secrets, and nothing else. Sealed files beside the unseal key
+ * (`server/signer/key-encryption.ts`); asynchronous for those that are in a cloud's KMS.
+ */
+export interface KeyEncryption {
+  /** From the oldest to the one in use; empty before the first. */
+  ids(): readonly string[];
+  /** Makes the next key, durably, which is in use from now on. @returns its id. */
+  create(): string;
+  /** Destroys a key: what is under it never opens again. */
+  remove(id: string): void;
+  /** @throws TrustWardenError `secret_unavailable` for a key that is not here. */
+  wrap(id: string, data: { readonly key: Uint8Array; readonly context: Uint8Array }): Promise<Uint8Array>;
+  /** @throws TrustWardenError `secret_unavailable` for a key that is not here, `seal_broken` for another context. */
+  unwrap(id: string, data: { readonly key: Uint8Array; readonly context: Uint8Array }): Promise<Uint8Array>;
+}

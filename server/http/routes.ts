@@ -17,6 +17,7 @@ import { OAUTH_ROUTES } from "./table/oauth.ts";
 import { OPERATION_ROUTES } from "./table/operation.ts";
 import { PUBLIC_ROUTES } from "./table/public.ts";
 import { REGISTRY_ROUTES } from "./table/registry.ts";
+import { SECRETS_ROUTES } from "./table/secrets.ts";
 import { STOPPING_ROUTES } from "./table/stopping.ts";
 
 /** Every route of this server. */
@@ -35,6 +36,7 @@ export const ROUTES: readonly Route[] = [
   ...AUTHORITY_ROUTES,
   ...AUTHZEN_ROUTES,
   ...OAUTH_ROUTES,
+  ...SECRETS_ROUTES,
   ...OPERATION_ROUTES,
 ];
 

@@ -10,6 +10,7 @@ import type { Random } from "@trustwarden/core/id.ts";
 import type { Attestors } from "../attest/ports.ts";
 import type { CurrentAuthority } from "../authority/current.ts";
 import type { AuthorityKeeper } from "../authority/keeper.ts";
+import type { SecretsBroker } from "../broker/broker.ts";
 import type { FlooredClock } from "../clock.ts";
 import type { Federation } from "../federation/federation.ts";
 import type { Budgets } from "../gateway/budgets.ts";
@@ -70,6 +71,8 @@ export interface Services {
   readonly onAuthorityStep: (step: AuthorityStep) => Promise<void>;
   /** Relationships with other trust domains, and every bundle that we trust. */
   readonly federation: Federation;
+  /** Secrets for upstreams, and canaries. */
+  readonly broker: SecretsBroker;
   /** Proofs of chains, each against the bundle of its own trust domain. */
   readonly chains: ProvenChains;
   /** Revocation lists of the online authorities. */

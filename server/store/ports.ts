@@ -15,6 +15,7 @@ import type { AttestationFacts } from "@trustwarden/core/attestation.ts";
 import type { ControlRecord } from "@trustwarden/core/event.ts";
 import type { Custody } from "@trustwarden/core/principal.ts";
 import type { Scope } from "@trustwarden/core/scope.ts";
+import type { SecretCommands, SecretReads } from "./broker-ports.ts";
 import type { BudgetCommands, BudgetReads } from "./budget-ports.ts";
 import type {
   FederationCommands,
@@ -184,7 +185,8 @@ export interface StoreCommands
     ForeignCommands,
     GatewayCommands,
     OAuthCommands,
-    RegistrationCommands {
+    RegistrationCommands,
+    SecretCommands {
   /** @throws TrustWardenError `owner_exists`. */
   createOwner(command: {
     readonly context: CommandContext;
@@ -318,7 +320,8 @@ export interface StoreReads
     ForeignReads,
     GatewayReads,
     OAuthReads,
-    RegistrationReads {
+    RegistrationReads,
+    SecretReads {
   epoch(): number;
   authority(): StoredAuthority;
   /** Unix milliseconds of the latest committed command; 0 before the first. */

@@ -4,6 +4,7 @@
  */
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { readAuthority } from "./authority-rows.ts";
+import { findSecret, listSecrets } from "./broker-rows.ts";
 import { listBudgets, listBudgetUse } from "./budget-rows.ts";
 import { readClockFloorMs } from "./commands/clock.ts";
 import { readEpoch } from "./commands/epoch.ts";
@@ -74,6 +75,8 @@ export function createReads(database: SqliteDatabase, nowSeconds: () => number):
     listBudgetUse: () => listBudgetUse(database),
     listUpstreams: () => listUpstreams(database),
     findAccessToken: (jti) => findAccessToken(database, jti),
+    findSecret: (name) => findSecret(database, name),
+    listSecrets: () => listSecrets(database),
     findEntry: (entryId) => findEntry(database, entryId),
     listEntries: (query) => listEntries(database, query),
     entriesOfNode: (query) => entriesOfNode(database, query),

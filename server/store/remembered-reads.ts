@@ -20,8 +20,9 @@ export function rememberReads(database: SqliteDatabase, reads: StoreReads): Stor
   const findOwner = memory.remember(reads.findOwner);
   const chainOf = memory.remember(reads.chainOf);
   const findSvid = memory.remember(reads.findSvid);
+  const findSecret = memory.remember(reads.findSecret);
   const epoch = memory.remember(reads.epoch);
-  return { ...reads, findOwner, chainOf, findSvid, epoch: () => epoch("") };
+  return { ...reads, findOwner, chainOf, findSvid, findSecret, epoch: () => epoch("") };
 }
 
 /** Owns what is remembered. All of it is of `#version`. */

@@ -1,14 +1,16 @@
 /**
  * The tables of the embedded state store, and how its file is opened.
  *
- * Every table is STRICT, so a value of the wrong type is refused by SQLite too. Nothing here is a secret: private keys
- * are in sealed files, tokens are never stored, tickets appear only once they are used up.
+ * Every table is STRICT, so a value of the wrong type is refused by SQLite too. Nothing here is a secret that opens: private
+ * keys are in sealed files, upstream secrets are sealed under keys from elsewhere, tokens are never stored, tickets
+ * appear only once they are used up.
  *
  * @see docs/storage.md
  */
 import { chmodSync, closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { BROKER_TABLES } from "./broker-rows.ts";
 import { BUDGET_TABLES } from "./budget-rows.ts";
 import { FEDERATION_TABLES } from "./federation-rows.ts";
 import { GATEWAY_TABLES } from "./gateway-rows.ts";
@@ -203,6 +205,7 @@ const TABLES = `
   ${BUDGET_TABLES}
   ${GATEWAY_TABLES}
   ${OAUTH_TABLES}
+  ${BROKER_TABLES}
 `;
 
 /** The writer's connection; makes the file (0600) and its tables when there are none. */

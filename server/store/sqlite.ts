@@ -7,6 +7,7 @@ import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { SecretState } from "./broker-ports.ts";
 import type { BudgetState } from "./budget-ports.ts";
 import type { IssuingKeys, IssuingRules } from "./commands/deps.ts";
 import type { FederationState, RegisteredForeign } from "./federation-ports.ts";
@@ -104,6 +105,7 @@ function createCommands(writer: WriterClient): StoreCommands {
       writer.run<Committed<FederationState | null>>({ kind: "changeFederation", command }),
     changeUpstream: (command) =>
       writer.run<Committed<UpstreamState | null>>({ kind: "changeUpstream", command }),
+    changeSecret: (command) => writer.run<Committed<SecretState | null>>({ kind: "changeSecret", command }),
     issueStatusList: (command) => writer.run<IssuedStatusList>({ kind: "issueStatusList", command }),
     registerForeign: (command) =>
       writer.run<Committed<RegisteredForeign>>({ kind: "registerForeign", command }),

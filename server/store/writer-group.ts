@@ -6,11 +6,13 @@
  * the group fails and the writer must not go on.
  */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { SecretCommand, SecretState } from "./broker-ports.ts";
 import { issueToken, revokeToken } from "./commands/access-tokens.ts";
 import { admitNode } from "./commands/admit-node.ts";
 import { endByNode, issueJwtByNode, renewByNode } from "./commands/by-node.ts";
 import { changeAuthority, mendAuthority } from "./commands/change-authority.ts";
 import { changeFederation } from "./commands/change-federation.ts";
+import { changeSecret } from "./commands/change-secret.ts";
 import { changeUpstream } from "./commands/change-upstream.ts";
 import { claimIntent, removeEnded } from "./commands/claims.ts";
 import { raiseClockFloor, requireClock } from "./commands/clock.ts";
@@ -125,6 +127,8 @@ function runCommand(
       return commit(database, deps, request.command, () => changeFederation(database, request.command));
     case "changeUpstream":
       return commit(database, deps, request.command, () => changeUpstream(database, request.command));
+    case "changeSecret":
+      return commitSecret(database, deps, request.command);
     case "issueStatusList":
       return issueStatusList(database, request.command, deps);
     case "registerForeign":
@@ -181,6 +185,17 @@ function commitAuthority(
     : commit(database, deps, command, run);
   deps.authority.use(committed.value.slots);
   return committed;
+}
+
+/** No clock check for what stops: a disabled secret must be out of use whatever the clock says. */
+function commitSecret(
+  database: SqliteDatabase,
+  deps: CommandDeps,
+  command: SecretCommand,
+): Committed<SecretState | null> {
+  const isStop = command.change === "disable" || command.change === "delete";
+  const run = () => changeSecret(database, command);
+  return isStop ? commitAtAnyTime(database, deps, command, run) : commit(database, deps, command, run);
 }
 
 function commit<T>(

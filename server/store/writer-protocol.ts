@@ -1,5 +1,6 @@
 /** What crosses between the caller's thread and the writer's: commands one way, results or codes the other. */
 import type { ErrorCode, ErrorDetails } from "@trustwarden/core/error.ts";
+import type { SecretCommand } from "./broker-ports.ts";
 import type { BudgetUseRow, SetBudgetCommand } from "./budget-ports.ts";
 import type { CreateOwnerCommand } from "./commands/create-owner.ts";
 import type { CreateVerifierTicketCommand } from "./commands/create-verifier-ticket.ts";
@@ -62,6 +63,7 @@ export type WriterCommand =
   | { readonly kind: "issueCrls"; readonly command: IssueCrlsCommand }
   | { readonly kind: "changeFederation"; readonly command: FederationCommand }
   | { readonly kind: "changeUpstream"; readonly command: UpstreamCommand }
+  | { readonly kind: "changeSecret"; readonly command: SecretCommand }
   | { readonly kind: "issueStatusList"; readonly command: IssueStatusListCommand }
   | { readonly kind: "registerForeign"; readonly command: RegisterForeignCommand }
   | { readonly kind: "admitSvid"; readonly command: AdmitSvidCommand }

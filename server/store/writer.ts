@@ -1,7 +1,7 @@
 /**
  * The writer: the one thread that changes the state store, and the one that holds the keys which sign what it issues.
  *
- * Takes commands by message; all that wait are committed together, without a timer. Revocations and narrowings go
+ * Takes commands by message; all that wait are committed together, without a timer. Revocations, narrowings and disabled secrets go
  * first, so that a flood of other commands never delays a stop (J11). Functions do not cross threads, so this file is
  * for its thread what `build.ts` is for the other: randomness and signers are made here. Time comes with each command.
  */
@@ -52,7 +52,9 @@ function enqueue(message: ToWriter): void {
   else (isUrgent(message) ? urgent : ordinary).push(message);
 }
 
-function isUrgent({ kind }: WriterRequest): boolean {
+function isUrgent(request: WriterRequest): boolean {
+  const { kind } = request;
+  if (kind === "changeSecret") return ["disable", "delete"].includes(request.command.change);
   return kind === "revoke" || kind === "narrow";
 }
 

@@ -1,0 +1,232 @@
+/**
+ * The secrets broker while the server runs: puts secrets on requests at the last moment, finds them in what comes
+ * back, ends calls whose secret is taken away, and watches for canaries.
+ *
+ * Every use asks the store anew, so a change counts from its commit on. What may not be used leaves a `secret` event;
+ * what is found where it may not be leaves an `alarm`.
+ */
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { type AgentPrincipal, formatChain } from "@trustwarden/core/principal.ts";
+import type { SecretChange, SecretState } from "../store/broker-ports.ts";
+import { SecretAdministration } from "./administration.ts";
+import type { BrokerDeps } from "./deps.ts";
+import { createCanaryWatch } from "./echo/canaries.ts";
+import { createRedactor } from "./echo/redactor.ts";
+import { injectSecret } from "./injection.ts";
+import { OpenedSecrets, openValues } from "./opened.ts";
+import type { Broker, CanaryFinding, CanaryWatch, EchoRedactor, Injection, SecretUse } from "./ports.ts";
+import { goesTo, isNamed, readSettings, type SecretSettings } from "./settings.ts";
+
+/** How often replaced versions are looked for whose grace is over. */
+const EXPIRE_EVERY_MS = 30_000;
+
+interface Usable {
+  readonly state: SecretState;
+  readonly settings: SecretSettings;
+}
+
+/** Owns what is open, the calls under way, and the watch. */
+export class SecretsBroker implements Broker {
+  readonly administration: SecretAdministration;
+  readonly #deps: BrokerDeps;
+  readonly #opened: OpenedSecrets;
+  /** Of the calls under way, by secret. */
+  readonly #live = new Map<string, Set<AbortController>>();
+  /** Parsed once for each state that the store remembers. */
+  readonly #settings = new WeakMap<SecretState, SecretSettings>();
+  /** Null while the canaries cannot be opened: then nothing goes through. */
+  #watch: CanaryWatch | null = null;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(deps: BrokerDeps) {
+    this.#deps = deps;
+    this.#opened = new OpenedSecrets(deps);
+    this.administration = new SecretAdministration(deps, (secret, change) => this.#follow(secret, change));
+  }
+
+  /** Loads the canaries, and begins to destroy versions whose time is over. */
+  async start(): Promise<void> {
+    await this.#loadCanaries();
+    this.#timer = setInterval(() => void this.#expire(), EXPIRE_EVERY_MS).unref();
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    this.#opened.close();
+    for (const calls of this.#live.values()) for (const call of calls) call.abort();
+  }
+
+  requireUsable(use: Pick<SecretUse, "secret" | "upstream" | "origin" | "agent">): void {
+    this.#findUsable(use);
+  }
+
+  async inject(use: SecretUse): Promise<Injection> {
+    try {
+      const usable = this.#findUsable(use);
+      const { injection: plan } = usable.settings;
+      if (plan === null) throw new TrustWardenError("secret_not_allowed", { name: use.secret });
+      const opened = await this.#opened.open(usable.state);
+      // It may have been taken away while it was opened.
+      this.#findUsable(use);
+      return this.#beginCall(use, usable.state, { plan, opened });
+    } catch (error) {
+      if (error instanceof TrustWardenError) await this.#recordRefusal(use, error);
+      throw error;
+    }
+  }
+
+  canaries(): CanaryWatch {
+    if (this.#watch === null) throw new TrustWardenError("secret_unavailable", { reason: "canaries" });
+    return this.#watch;
+  }
+
+  async reportCanary({ names, where, agent, eventId, peer }: CanaryFinding): Promise<void> {
+    const subject = `secret:${names[0] ?? ""}`;
+    const details = { event_id: eventId, canaries: [...names], where };
+    await this.#alarm("canary_found", { agent, peer, subject, details });
+  }
+
+  /** @throws TrustWardenError `secret_unknown`, `secret_disabled`, `secret_not_allowed`. */
+  #findUsable(use: Pick<SecretUse, "secret" | "upstream" | "origin" | "agent">): Usable {
+    const { secret: name, agent } = use;
+    const state = this.#deps.reads.findSecret(name);
+    if (state === undefined) throw new TrustWardenError("secret_unknown", { name });
+    const settings = this.#settingsOf(state);
+    if (!goesTo(settings, use))
+      throw new TrustWardenError("secret_not_allowed", { name, reason: "upstream" });
+    const chain = this.#deps.reads
+      .chainOf(agent.instanceId)
+      .map(({ path, name, ownerId }) => ({ path, name, ownerId: ownerId ?? "" }));
+    if (!isNamed(settings, chain))
+      throw new TrustWardenError("secret_not_allowed", { name, reason: "agent" });
+    if (state.isDisabled) throw new TrustWardenError("secret_disabled", { name });
+    return { state, settings };
+  }
+
+  #settingsOf(state: SecretState): SecretSettings {
+    const known = this.#settings.get(state);
+    if (known !== undefined) return known;
+    const settings = readSettings(state);
+    this.#settings.set(state, settings);
+    return settings;
+  }
+
+  #beginCall(
+    use: SecretUse,
+    { secretId }: SecretState,
+    {
+      plan,
+      opened,
+    }: {
+      readonly plan: Parameters<typeof injectSecret>[0];
+      readonly opened: Awaited<ReturnType<OpenedSecrets["open"]>>;
+    },
+  ): Injection {
+    const call = new AbortController();
+    const calls = this.#live.get(secretId) ?? new Set();
+    this.#live.set(secretId, calls.add(call));
+    const redactors: EchoRedactor[] = [];
+    return {
+      ...injectSecret(plan, opened.value),
+      signal: call.signal,
+      redactor: () => {
+        const redactor = createRedactor(opened.echoes);
+        redactors.push(redactor);
+        return redactor;
+      },
+      release: async (outcome) => {
+        calls.delete(call);
+        if (calls.size === 0 && this.#live.get(secretId) === calls) this.#live.delete(secretId);
+        const echoes = redactors.reduce((sum, redactor) => sum + redactor.echoes, 0);
+        redactors.length = 0;
+        if (echoes > 0) await this.#reportEcho(use, { echoes, outcome });
+      },
+    };
+  }
+
+  async #reportEcho(
+    use: SecretUse,
+    found: { readonly echoes: number; readonly outcome: string },
+  ): Promise<void> {
+    const { secret, upstream, origin, eventId, agent, peer } = use;
+    const details = { event_id: eventId, upstream, origin, ...found };
+    await this.#alarm("secret_echoed", { agent, peer, subject: `secret:${secret}`, details });
+  }
+
+  async #alarm(
+    reason: string,
+    {
+      agent,
+      peer,
+      subject,
+      details,
+    }: {
+      readonly agent: AgentPrincipal;
+      readonly peer: string;
+      readonly subject: string;
+      readonly details: Readonly<Record<string, string | number | readonly string[]>>;
+    },
+  ): Promise<void> {
+    this.#deps.warn({ reason, subject, agent: agent.spiffeId }, "alarm");
+    const chain = formatChain(agent);
+    const draft = { kind: "alarm", allow: false, reasons: [reason], subject, chain, details } as const;
+    await this.#deps.record(draft, { principal: agent.spiffeId, peer });
+  }
+
+  async #recordRefusal(use: SecretUse, { code, details }: TrustWardenError): Promise<void> {
+    const { agent, peer, secret, upstream, origin, eventId } = use;
+    const { reason = null } = details;
+    await this.#deps.record(
+      {
+        kind: "secret",
+        allow: false,
+        reasons: [code],
+        subject: `secret:${secret}`,
+        chain: formatChain(agent),
+        details: { change: "use", upstream, origin, event_id: eventId, reason },
+      },
+      { principal: agent.spiffeId, peer },
+    );
+  }
+
+  /** What a committed change means for what is under way. */
+  async #follow(
+    { secretId, kind }: Pick<SecretState, "secretId" | "kind">,
+    change: SecretChange["change"],
+  ): Promise<void> {
+    this.#opened.forget(secretId);
+    if (change === "disable" || change === "delete") {
+      for (const call of this.#live.get(secretId) ?? []) call.abort();
+    }
+    if (kind === "canary") await this.#loadCanaries();
+  }
+
+  async #loadCanaries(): Promise<void> {
+    const canaries = this.#deps.reads
+      .listSecrets()
+      .filter((state) => state.kind === "canary" && !state.isDisabled);
+    try {
+      const opened = await Promise.all(
+        canaries.map(async (state) =>
+          (await openValues(state, this.#deps)).map((value) => ({ name: state.name, value })),
+        ),
+      );
+      this.#watch = createCanaryWatch(opened.flat());
+    } catch (error) {
+      if (!(error instanceof TrustWardenError)) throw error;
+      // Safe: without its canaries the watch refuses everything; the operator deletes the one that does not open.
+      this.#watch = null;
+      this.#deps.warn({ code: error.code }, "a canary does not open: no call goes through the gateway");
+    }
+  }
+
+  async #expire(): Promise<void> {
+    try {
+      await this.administration.expire({ context: this.#deps.context(), reason: "grace is over" });
+    } catch (error) {
+      // Safe to go on: a version whose time is over is not opened any more, and destroying it is tried again.
+      const code = error instanceof TrustWardenError ? error.code : "internal";
+      this.#deps.warn({ code }, "a replaced version of a secret could not be destroyed yet");
+    }
+  }
+}

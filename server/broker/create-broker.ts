@@ -1,0 +1,56 @@
+/** The broker of what the server is made of. */
+import type { ControlDraft, StoreCommands, StoreReads } from "../store/ports.ts";
+import { SecretsBroker } from "./broker.ts";
+import type { BrokerDeps } from "./deps.ts";
+
+/** The parts of a server that the broker stands on. */
+export interface BrokerParts {
+  readonly keys: { readonly secretKeys: BrokerDeps["keys"]; readonly trustDomain: string };
+  readonly random: BrokerDeps["random"];
+  readonly clock: { nowMs(): number; monoMs(): number };
+  readonly store: { readonly reads: StoreReads; readonly commands: StoreCommands };
+  readonly log: { readonly warn: BrokerDeps["warn"] };
+  readonly ledger: {
+    settle: BrokerDeps["settle"];
+    recordControl(
+      draft: ControlDraft,
+      context: {
+        readonly nowMs: number;
+        readonly principal: string;
+        readonly peer: string;
+        readonly intent: null;
+        readonly epoch: number;
+      },
+    ): Promise<unknown>;
+  };
+  readonly identity: { current(): { readonly spiffeId: string } };
+}
+
+/** A broker that has not loaded its canaries yet; see `start`. */
+export function createBroker({
+  keys,
+  random,
+  clock,
+  store,
+  log,
+  ledger,
+  identity,
+}: BrokerParts): SecretsBroker {
+  const { reads, commands } = store;
+  const deployment = () => identity.current().spiffeId;
+  const at = () => ({ nowMs: clock.nowMs(), intent: null });
+  return new SecretsBroker({
+    reads,
+    commands,
+    keys: keys.secretKeys,
+    random,
+    trustDomain: keys.trustDomain,
+    deployment,
+    settle: (committed) => ledger.settle(committed),
+    record: (draft, by) => ledger.recordControl(draft, { ...at(), ...by, epoch: reads.epoch() }),
+    context: () => ({ ...at(), principal: deployment(), peer: "local" }),
+    nowMs: () => clock.nowMs(),
+    monoMs: () => clock.monoMs(),
+    warn: (facts, message) => log.warn(facts, message),
+  });
+}
