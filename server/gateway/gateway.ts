@@ -20,6 +20,7 @@ import { verifyPeerSvid } from "../http/peer.ts";
 import type { Services } from "../http/services.ts";
 import type { UpstreamState } from "../store/gateway-ports.ts";
 import { CallAnswer, formatReceipt } from "./answer.ts";
+import { BrokeredClient } from "./brokered-client.ts";
 import type { UpstreamConnections } from "./forward.ts";
 import { type CallPermit, createGatewayPorts, mayGoOn } from "./gateway-ports.ts";
 import type { LiveCalls } from "./live-calls.ts";
@@ -155,18 +156,21 @@ async function perform(
     await calls.run(live, async (cut) => {
       const signal = AbortSignal.any([gone.signal, cut]);
       const answer = new CallAnswer({ response, progress: arrival.progress, receipt, caller, signal });
+      const client = new BrokeredClient({ arrival, caller, signal, connections, broker: services.broker });
       const call: AllowedCall = {
         arrival,
         caller,
         signal,
-        client: { request: (sent) => connections.send(upstream, sent, signal) },
+        client,
         begin: answer.begin,
         write: answer.write,
         end: answer.end,
       };
       try {
         await performCall(call);
+        await client.release("success");
       } catch (error) {
+        await client.release(signal.aborted ? "aborted" : "failure");
         if (cut.aborted) throw new TrustWardenError("call_cut", {}, { cause: error });
         if (gone.signal.aborted) throw new TrustWardenError("call_aborted", {}, { cause: error });
         throw error;

@@ -1,0 +1,137 @@
+/**
+ * The upstream of one call, with its secret put in at the last moment and taken out of whatever comes back.
+ *
+ * What goes out is searched for canaries as it leaves, after every planner and performer has had its way with it; what
+ * comes back is searched for canaries and for every form of the secret. A secret that is taken away ends the call.
+ *
+ * @see ATTACKS.md F1, F2, F8, F12
+ */
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type {
+  Broker,
+  CanaryFinding,
+  CanaryWatch,
+  EchoRedactor,
+  Injection,
+  UseOutcome,
+} from "../broker/ports.ts";
+import type { UpstreamConnections } from "./forward.ts";
+import type { CallArrival, GatewayCaller, UpstreamAnswer, UpstreamClient, UpstreamRequest } from "./ports.ts";
+
+/** Whose call it is, and what it goes through. */
+export interface BrokeredCall {
+  readonly arrival: Pick<CallArrival, "upstream" | "peer">;
+  readonly caller: Pick<GatewayCaller, "agent" | "intent">;
+  readonly signal: AbortSignal;
+  readonly broker: Broker;
+  readonly connections: Pick<UpstreamConnections, "send">;
+}
+
+/** Owns the injections of one call, until `release`. */
+export class BrokeredClient implements UpstreamClient {
+  readonly #call: BrokeredCall;
+  readonly #injections: Injection[] = [];
+
+  constructor(call: BrokeredCall) {
+    this.#call = call;
+  }
+
+  async request(request: UpstreamRequest): Promise<UpstreamAnswer> {
+    const { arrival, connections, broker } = this.#call;
+    const canaries = broker.canaries();
+    await this.#requireNoCanary(canaries, request);
+    const injection = await this.#inject();
+    const signal =
+      injection === null ? this.#call.signal : AbortSignal.any([this.#call.signal, injection.signal]);
+    const answer = await connections
+      .send(arrival.upstream, withSecret(request, injection), signal)
+      .catch((error: unknown) => throwWhy(error, injection));
+    const redactor = injection?.redactor();
+    const headers = redactor === undefined ? answer.headers : redactor.headers(answer.headers);
+    await this.#refuseCanaries(canaries.find(JSON.stringify(answer.headers)), "answer head");
+    return {
+      status: answer.status,
+      headers,
+      body: this.#read(answer.body, { injection, redactor, canaries }),
+    };
+  }
+
+  /** Ends every use of a secret by this call; alarms of echoes are in the ledger when it resolves. */
+  async release(outcome: UseOutcome): Promise<void> {
+    await Promise.all(this.#injections.splice(0).map((injection) => injection.release(outcome)));
+  }
+
+  async #inject(): Promise<Injection | null> {
+    const { arrival, caller, broker } = this.#call;
+    const { upstream, peer } = arrival;
+    if (upstream.secret === null) return null;
+    const injection = await broker.inject({
+      secret: upstream.secret,
+      upstream: upstream.name,
+      origin: new URL(upstream.url).origin,
+      agent: caller.agent,
+      eventId: caller.intent.intent.event_id,
+      peer,
+    });
+    this.#injections.push(injection);
+    return injection;
+  }
+
+  async #requireNoCanary(canaries: CanaryWatch, { path, headers, body }: UpstreamRequest): Promise<void> {
+    await this.#refuseCanaries(canaries.find(path), "request target");
+    await this.#refuseCanaries(canaries.find(JSON.stringify(headers)), "request head");
+    if (body !== null) await this.#refuseCanaries(canaries.find(body), "request body");
+  }
+
+  async #refuseCanaries(names: readonly string[], where: CanaryFinding["where"]): Promise<void> {
+    if (names.length === 0) return;
+    const { arrival, caller, broker } = this.#call;
+    const eventId = caller.intent.intent.event_id;
+    await broker.reportCanary({ names, where, agent: caller.agent, eventId, peer: arrival.peer });
+    throw new TrustWardenError("canary_found", { where, canaries: [...names] });
+  }
+
+  async *#read(
+    body: AsyncIterable<Uint8Array>,
+    {
+      injection,
+      redactor,
+      canaries,
+    }: {
+      readonly injection: Injection | null;
+      readonly redactor: EchoRedactor | undefined;
+      readonly canaries: CanaryWatch;
+    },
+  ): AsyncGenerator<Uint8Array> {
+    const watch = canaries.stream();
+    try {
+      for await (const part of body) {
+        await this.#refuseCanaries(watch.push(part), "answer body");
+        const shown = redactor === undefined ? part : redactor.push(part);
+        if (shown.length > 0) yield shown;
+      }
+    } catch (error) {
+      throwWhy(error, injection);
+    }
+    const rest = redactor?.end();
+    if (rest !== undefined && rest.length > 0) yield rest;
+  }
+}
+
+/** A call that was ended because its secret was taken away says so. */
+function throwWhy(error: unknown, injection: Injection | null): never {
+  if (injection?.signal.aborted === true) throw new TrustWardenError("secret_disabled", {}, { cause: error });
+  throw error;
+}
+
+/** The agent's own header of the same name never goes along. */
+function withSecret(request: UpstreamRequest, injection: Injection | null): UpstreamRequest {
+  if (injection === null) return request;
+  const query = new URLSearchParams({ ...injection.query }).toString();
+  const joint = request.path.includes("?") ? "&" : "?";
+  return {
+    ...request,
+    path: query === "" ? request.path : `${request.path}${joint}${query}`,
+    headers: { ...request.headers, ...injection.headers },
+  };
+}
