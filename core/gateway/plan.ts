@@ -9,6 +9,7 @@ import type { ActionName } from "../action.ts";
 import { TrustWardenError } from "../error.ts";
 import type { JsonObject } from "../json.ts";
 import type { RequestTarget } from "../request-target.ts";
+import { planEgress } from "./plan-egress.ts";
 import { planHttp } from "./plan-http.ts";
 import type { UpstreamDescription } from "./upstream.ts";
 
@@ -65,6 +66,8 @@ export function planCall(upstream: UpstreamDescription, request: PlanRequest): C
   switch (upstream.kind) {
     case "http":
       return planHttp(upstream, request);
+    case "egress":
+      return planEgress(upstream, request);
     case "openai":
     case "anthropic":
     case "mcp":

@@ -8,7 +8,7 @@ import { TrustWardenError } from "../error.ts";
 import type { JsonObject } from "../json.ts";
 
 /** Protocols of the gateway; each has one planner and one performer. */
-export const UPSTREAM_KINDS = ["openai", "anthropic", "mcp", "http", "a2a"] as const;
+export const UPSTREAM_KINDS = ["openai", "anthropic", "mcp", "http", "a2a", "egress"] as const;
 export type UpstreamKind = (typeof UPSTREAM_KINDS)[number];
 
 /** First segment of a gateway path; no dot, so that it is never taken for a host or a file. */

@@ -10,10 +10,10 @@
 import { lookup as systemLookup } from "node:dns";
 import { isIP, type LookupFunction } from "node:net";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { answerHeaders } from "@trustwarden/core/gateway/headers.ts";
 import { Agent, type Dispatcher } from "undici";
 import { isPrivateAddress, isPublicAddress } from "../attest/addresses.ts";
 import type { UpstreamState } from "../store/gateway-ports.ts";
-import { answerHeaders } from "./headers.ts";
 import type { UpstreamAnswer, UpstreamRequest } from "./ports.ts";
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -73,6 +73,12 @@ export class UpstreamConnections {
     };
   }
 
+  /** The resolver of tunnels and upgrades, with the same rules. */
+  lookupFor(upstream: UpstreamState): LookupFunction {
+    requireLiteralAllowed(upstream);
+    return checkedLookup(this.#lookup, upstream);
+  }
+
   /** Forgets the connections of registrations that are no more. */
   drop(isCurrent: (upstream: UpstreamState) => boolean): void {
     for (const [upstream, agent] of this.#agents) {
@@ -115,18 +121,22 @@ export class UpstreamConnections {
 
 /** A literal address is never looked up, so it is checked here. */
 function requireLiteralAllowed(upstream: UpstreamState): void {
+  if (upstream.kind === "egress") return;
   const host = new URL(upstream.url).hostname.replace(/^\[|\]$/g, "");
-  if (isIP(host) !== 0 && !isAllowed(upstream, host)) throw refused();
+  if (isIP(host) !== 0 && !isAllowedAddress(upstream, host)) throw refused();
 }
 
-/** Gives only addresses that may be connected to; one forbidden among them means that somebody plays tricks. */
-function checkedLookup(lookup: LookupFunction, upstream: UpstreamState): LookupFunction {
+/** @see `UpstreamConnections`. Gives only addresses that may be connected to; one forbidden among them means that somebody plays tricks. */
+export function checkedLookup(
+  lookup: LookupFunction,
+  upstream: Pick<UpstreamState, "allowPrivate">,
+): LookupFunction {
   return (host, options, callback) => {
     lookup(host, { ...options, all: true }, (error, found, family) => {
       const all = typeof found === "string" ? [{ address: found, family: family ?? 0 }] : (found ?? []);
       if (error !== null) return callback(error, "", 0);
       const [first] = all;
-      if (first === undefined || !all.every(({ address }) => isAllowed(upstream, address)))
+      if (first === undefined || !all.every(({ address }) => isAllowedAddress(upstream, address)))
         return callback(refused(), "", 0);
       if (options.all === true) return callback(null, all);
       callback(null, first.address, first.family);
@@ -134,7 +144,11 @@ function checkedLookup(lookup: LookupFunction, upstream: UpstreamState): LookupF
   };
 }
 
-function isAllowed({ allowPrivate }: UpstreamState, address: string): boolean {
+/** Whether a connection on behalf of an upstream may go to this address. */
+export function isAllowedAddress(
+  { allowPrivate }: Pick<UpstreamState, "allowPrivate">,
+  address: string,
+): boolean {
   return isPublicAddress(address) || (allowPrivate && isPrivateAddress(address));
 }
 

@@ -18,6 +18,8 @@ import type { AgentPrincipal } from "@trustwarden/core/principal.ts";
 import { requireSigner } from "../http/intent-credentials.ts";
 import { agentOf, type LivePeer, requireLiveChain, requireLivePeer, verifyPeerSvid } from "../http/peer.ts";
 import type { Services } from "../http/services.ts";
+import type { UpstreamState } from "../store/gateway-ports.ts";
+import type { LiveCall } from "./live-calls.ts";
 import type { CallArrival, CallReceipt, GatewayCaller } from "./ports.ts";
 import { describeUpstream } from "./upstreams.ts";
 
@@ -69,7 +71,7 @@ function verifyCallIntent(
   const audience = services.serverSvid().spiffeId;
   const intent = verifyIntent(envelope, { leaf: peer.svid.leaf, audience, now });
   const { method, target, body } = arrival;
-  requireSameRequest(intent.intent, { method, target: target.text, body }, salt);
+  requireSameRequest(intent.intent, { method, target, body }, salt);
   return intent;
 }
 
@@ -111,8 +113,14 @@ async function recordRefusal(
     principal: spiffeId ?? "unauthenticated",
     peer: arrival.peer,
     code: error.code,
-    details: { route: `${arrival.method} gateway ${arrival.upstream.name}` },
+    details: detailsOf(arrival),
   });
+}
+
+/** The place that a tunnel was asked for is the alarm itself (F19); of other calls the path is the caller's text. */
+function detailsOf({ method, target, upstream }: CallArrival): Readonly<Record<string, string>> {
+  const route = `${method} gateway ${upstream.name}`;
+  return method === "CONNECT" ? { route, place: target } : { route };
 }
 
 function decideCall(services: Services, { agent, plan, action, epoch }: GatewayCaller): Decision {
@@ -176,8 +184,18 @@ function requireStillAllowed(services: Services, caller: GatewayCaller, { epoch 
   if (!mayGoOn(services, caller)) throw new TrustWardenError("decision_stale", { epoch });
 }
 
+/** A running call, as it is asked again while it runs. */
+export function liveCallOf(services: Services, caller: GatewayCaller, upstream: UpstreamState): LiveCall {
+  return {
+    agent: caller.agent,
+    upstream,
+    endsInMs: caller.expiresAt * 1000 - services.clock.nowMs(),
+    mayGoOn: () => mayGoOn(services, caller),
+  };
+}
+
 /** Whether a call would be allowed again, on the state of this moment. */
-export function mayGoOn(services: Services, caller: GatewayCaller): boolean {
+function mayGoOn(services: Services, caller: GatewayCaller): boolean {
   const epoch = services.reads.epoch();
   const now = services.clock.trustedSeconds();
   const chain = requireLiveChain(services.reads, caller.agent.instanceId, now);

@@ -12,28 +12,25 @@ import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { type GuardPorts, guard } from "@trustwarden/core/guard.ts";
-import { parseRequestTarget, type RequestTarget } from "@trustwarden/core/request-target.ts";
-import { formatPeer } from "../http/arrival.ts";
+import { parseRequestTarget } from "@trustwarden/core/request-target.ts";
 import { logFailure, toTrustWardenError } from "../http/errors.ts";
 import { knownHosts, type TlsMaterial } from "../http/listeners.ts";
-import { verifyPeerSvid } from "../http/peer.ts";
 import type { Services } from "../http/services.ts";
 import type { UpstreamState } from "../store/gateway-ports.ts";
 import { CallAnswer, formatReceipt } from "./answer.ts";
+import { BODY_TIMEOUT_MS, readArrival, requireCleanHead } from "./arrival.ts";
 import { BrokeredClient } from "./brokered-client.ts";
 import type { UpstreamConnections } from "./forward.ts";
-import { type CallPermit, createGatewayPorts, mayGoOn } from "./gateway-ports.ts";
+import { type CallPermit, createGatewayPorts, liveCallOf } from "./gateway-ports.ts";
 import type { LiveCalls } from "./live-calls.ts";
 import { performCall } from "./performers.ts";
 import type { AllowedCall, CallArrival, CallReceipt, GatewayCaller } from "./ports.ts";
 import { formatRefusal } from "./refusals.ts";
+import { serveConnect, serveUpgrade } from "./tunnel.ts";
 import type { Upstreams } from "./upstreams.ts";
 
-/** Pictures and long prompts. */
-const MAX_BODY_BYTES = 8 * 1024 * 1024;
 const MAX_HEADER_BYTES = 65_536;
 const HEADERS_TIMEOUT_MS = 10_000;
-const BODY_TIMEOUT_MS = 30_000;
 const KEEP_ALIVE_TIMEOUT_MS = 75_000;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 const MAX_CONNECTIONS = 8192;
@@ -65,6 +62,10 @@ export async function openGateway(options: {
   const hosts = knownHosts(listen);
   /** Until the outcome of each is recorded. */
   const running = new Set<Promise<void>>();
+  const track = (serving: Promise<void>): void => {
+    running.add(serving);
+    void serving.finally(() => running.delete(serving));
+  };
   const server = createServer(
     {
       ...contextOptions(tls),
@@ -79,14 +80,16 @@ export async function openGateway(options: {
       insecureHTTPParser: false,
       joinDuplicateHeaders: false,
     },
-    (request, response) => {
-      const serving = serveCall({ services, hosts }, request, response);
-      running.add(serving);
-      void serving.finally(() => running.delete(serving));
-    },
+    (request, response) => track(serveCall({ services, hosts }, request, response)),
   );
   server.maxConnections = MAX_CONNECTIONS;
   server.on("checkContinue", (_request, response: ServerResponse) => response.writeHead(417).end());
+  server.on("upgrade", (request, socket, head) =>
+    track(serveUpgrade({ services, hosts }, { request, socket, head })),
+  );
+  server.on("connect", (request, socket, head) =>
+    track(serveConnect({ services, hosts }, { request, socket, head })),
+  );
   await listening(server, listen);
   return {
     port: portOf(server),
@@ -105,13 +108,14 @@ async function serveCall(
   let upstream: UpstreamState | undefined;
   let authorized: { readonly caller: GatewayCaller; readonly receipt: CallReceipt } | undefined;
   try {
-    const target = requireCleanHead(request, context.hosts);
+    requireCleanHead(request, { hosts: context.hosts, allowsUpgrade: false });
+    const target = parseRequestTarget(request.url ?? "");
     upstream = services.gateway.upstreams.find(target.segments[0] ?? "");
-    const arrival = await readArrival(services, { request, response, target, upstream });
+    const arrival = await readArrival(services, { request, target, upstream });
     const ports = keepReceipt(createGatewayPorts(services), (caller, receipt) => {
       authorized = { caller, receipt };
     });
-    await guard(ports, arrival, (permit) => perform(services, permit));
+    await guard(ports, arrival, (permit) => perform(services, permit, response));
   } catch (error) {
     const failure = toTrustWardenError(error);
     logFailure(services.log, `gateway ${upstream?.name ?? "none"}`, failure);
@@ -137,23 +141,18 @@ function keepReceipt(
 async function perform(
   services: Services,
   { arrival, principal: caller, receipt }: CallPermit,
+  response: ServerResponse,
 ): Promise<void> {
   const { calls, connections } = services.gateway;
-  const { response, upstream } = arrival;
+  const { upstream } = arrival;
   const gone = new AbortController();
   const onClose = (): void => {
     if (!response.writableFinished) gone.abort();
   };
   response.once("close", onClose);
   if (response.destroyed) gone.abort();
-  const live = {
-    agent: caller.agent,
-    upstream,
-    endsInMs: caller.expiresAt * 1000 - services.clock.nowMs(),
-    mayGoOn: () => mayGoOn(services, caller),
-  };
   try {
-    await calls.run(live, async (cut) => {
+    await calls.run(liveCallOf(services, caller, upstream), async (cut) => {
       const signal = AbortSignal.any([gone.signal, cut]);
       const answer = new CallAnswer({ response, progress: arrival.progress, receipt, caller, signal });
       const client = new BrokeredClient({ arrival, caller, signal, connections, broker: services.broker });
@@ -179,93 +178,6 @@ async function perform(
   } finally {
     response.off("close", onClose);
   }
-}
-
-/** @throws TrustWardenError `request_malformed`: what no client of ours sends, or what two readers read differently. */
-function requireCleanHead(request: IncomingMessage, hosts: ReadonlySet<string>): RequestTarget {
-  const { headers } = request;
-  const host = /^(\[[0-9a-f:.]+\]|[^:]+)(?::\d{1,5})?$/i.exec(headers.host ?? "")?.[1]?.toLowerCase();
-  if (host === undefined || !hosts.has(host)) throw malformed("host");
-  // A browser is no client of the gateway; see ATTACKS.md D17.
-  for (const name of ["origin", "content-encoding", "expect", "upgrade"]) {
-    if (headers[name] !== undefined) throw malformed(name);
-  }
-  return parseRequestTarget(request.url ?? "");
-}
-
-async function readArrival(
-  services: Services,
-  parts: {
-    readonly request: IncomingMessage;
-    readonly response: ServerResponse;
-    readonly target: RequestTarget;
-    readonly upstream: UpstreamState;
-  },
-): Promise<CallArrival> {
-  const { request, response, target, upstream } = parts;
-  const startedMonoMs = services.clock.monoMs();
-  const method = request.method ?? "";
-  const body = isProven(services, request) ? await readBody(request) : new Uint8Array();
-  const below = target.text.slice(upstream.name.length + 1);
-  return {
-    socket: request.socket,
-    peer: formatPeer(request.socket),
-    method,
-    target,
-    headers: request.headers,
-    body,
-    upstream,
-    request: {
-      method,
-      target: parseRequestTarget(below.startsWith("/") ? below : `/${below}`),
-      headers: protocolHeaders(request),
-      body,
-    },
-    response,
-    progress: { startedMonoMs, bytes: 0, result: null, usage: null },
-  };
-}
-
-/** Strangers do not get to fill our memory; that they are none is proven by the path, a moment later. */
-function isProven(services: Services, request: IncomingMessage): boolean {
-  try {
-    verifyPeerSvid(services, request.socket, services.clock.trustedSeconds());
-    return true;
-  } catch {
-    // Safe to go on: the same check refuses the call on the path, and records it.
-    return false;
-  }
-}
-
-/** Headers that came exactly once; a repeated one has no single reading. */
-function protocolHeaders(request: IncomingMessage): Readonly<Record<string, string | undefined>> {
-  const single: Record<string, string> = Object.create(null);
-  for (const [name, values] of Object.entries(request.headersDistinct)) {
-    const [value] = values ?? [];
-    if (value !== undefined && values?.length === 1) single[name] = value;
-  }
-  return single;
-}
-
-async function readBody(request: IncomingMessage): Promise<Uint8Array> {
-  const parts: Buffer[] = [];
-  let length = 0;
-  const timer = setTimeout(() => request.destroy(malformed("the body is too slow")), BODY_TIMEOUT_MS);
-  try {
-    for await (const part of request) {
-      if (!Buffer.isBuffer(part)) throw new Error("a request without encoding yields buffers");
-      length += part.length;
-      if (length > MAX_BODY_BYTES)
-        throw new TrustWardenError("request_too_large", { maxBytes: MAX_BODY_BYTES });
-      parts.push(part);
-    }
-  } catch (cause) {
-    if (cause instanceof TrustWardenError) throw cause;
-    throw new TrustWardenError("call_aborted", { reason: "the body broke off" }, { cause });
-  } finally {
-    clearTimeout(timer);
-  }
-  return Buffer.concat(parts, length);
 }
 
 /** Before the answer began it is a refusal; after that only cutting it off tells the caller that it is not whole. */
@@ -339,8 +251,4 @@ async function close(
   await closed;
   await Promise.all(running);
   await connections.close();
-}
-
-function malformed(reason: string): TrustWardenError {
-  return new TrustWardenError("request_malformed", { reason });
 }

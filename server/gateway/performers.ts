@@ -1,5 +1,5 @@
 /** What performs a call of each kind. A protocol that needs more than passing on has a performer of its own. */
-import { forwardHeaders } from "./headers.ts";
+import { forwardHeaders } from "@trustwarden/core/gateway/headers.ts";
 import type { AllowedCall, Performer } from "./ports.ts";
 
 /** @see `Performer` */
@@ -15,7 +15,8 @@ function performerOf({ arrival }: AllowedCall): Performer {
     case "anthropic":
     case "mcp":
     case "a2a":
-      throw new Error("their planners refuse every call");
+    case "egress":
+      throw new Error("their planners refuse every call of this form");
   }
 }
 

@@ -4,13 +4,12 @@
  * One choke point (`gateway.ts`, `gateway-ports.ts`) authenticates, decides, records and re-checks for every protocol;
  * a protocol is a planner in core (what does this call mean?) and a performer here (do it).
  */
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { ActionName } from "@trustwarden/core/action.ts";
 import type { CallPlan, PlanRequest } from "@trustwarden/core/gateway/plan.ts";
 import type { VerifiedIntent } from "@trustwarden/core/intent.ts";
 import type { AgentPrincipal } from "@trustwarden/core/principal.ts";
-import type { RequestTarget } from "@trustwarden/core/request-target.ts";
 import type { UpstreamState } from "../store/gateway-ports.ts";
 
 /** One request on the gateway's listener: its head is clean, its body is here, nobody is proven yet. */
@@ -19,14 +18,13 @@ export interface CallArrival {
   /** Address of the socket's peer. */
   readonly peer: string;
   readonly method: string;
-  /** As sent: `/<upstream>/<rest>`. */
-  readonly target: RequestTarget;
+  /** As sent: `/<upstream>/<rest>`, or `host:port` of a tunnel. */
+  readonly target: string;
   readonly headers: IncomingMessage["headers"];
   readonly body: Uint8Array;
   readonly upstream: UpstreamState;
   /** The call below the upstream's name, as planners read it. */
   readonly request: PlanRequest;
-  readonly response: ServerResponse;
   /** What is known of the call when it ends; the performer writes it. */
   readonly progress: CallProgress;
 }

@@ -37,6 +37,7 @@ function bodyOf(
     case "anthropic":
     case "mcp":
     case "a2a":
+    case "egress":
       return { ...body };
   }
 }

@@ -5,11 +5,14 @@
  */
 import { isIP } from "node:net";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { requireEgressSettings } from "@trustwarden/core/gateway/plan-egress.ts";
 import { requireHttpSettings } from "@trustwarden/core/gateway/plan-http.ts";
 import type { UpstreamDescription } from "@trustwarden/core/gateway/upstream.ts";
 import type { GatewayReads, UpstreamDocument, UpstreamState } from "../store/gateway-ports.ts";
 
 const MAX_URL_CHARS = 2048;
+/** Of the upstream that stands for every tunnel; its places are its settings. */
+const EGRESS_URL = "egress:";
 /** Origin and a plain base path; no user, query, fragment or trailing slash. */
 const URL_FORM =
   /^(?<scheme>https?):\/\/(?<host>[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\])(?::(?<port>[1-9][0-9]{0,4}))?(?<path>(?:\/[A-Za-z0-9._~-]+)*)$/;
@@ -41,6 +44,13 @@ export class Upstreams {
     return found;
   }
 
+  /** The one that stands for tunnels. @throws TrustWardenError `upstream_unknown`: by default there is none. */
+  findEgress(): UpstreamState {
+    const found = this.list().find(({ kind }) => kind === "egress");
+    if (found === undefined) throw new TrustWardenError("upstream_unknown");
+    return found;
+  }
+
   /** Whether the very registration that a call began with is still in force. */
   isCurrent(upstream: UpstreamState): boolean {
     return this.#known.get(upstream.name) === upstream;
@@ -62,9 +72,14 @@ const descriptions = new WeakMap<object, UpstreamDescription>();
  *
  * @throws TrustWardenError `upstream_malformed`, `config_invalid` for a route table.
  */
-export function requireSoundUpstream({ kind, url, allowPrivate, settings }: UpstreamDocument): void {
-  requireUrl(url, allowPrivate);
+export function requireSoundUpstream({ kind, url, allowPrivate, settings, secret }: UpstreamDocument): void {
+  if (kind !== "egress") requireUrl(url, allowPrivate);
   switch (kind) {
+    case "egress":
+      // Nothing is seen inside a tunnel, so nothing can be put in or taken out.
+      if (url !== EGRESS_URL || secret !== null) refuse("url: egress:, and no secret");
+      requireEgressSettings(settings);
+      return;
     case "http":
       requireHttpSettings(settings);
       return;

@@ -6,7 +6,7 @@
  *
  * @see RFC 9110 §7.6.1; ATTACKS.md D12, F11
  */
-import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { TrustWardenError } from "../error.ts";
 
 const MAX_HEADERS = 100;
 const MAX_VALUE_CHARS = 8192;
