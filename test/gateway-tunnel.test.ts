@@ -17,6 +17,7 @@ import { codeOf, type RawAnswer, sendAdmin } from "./support/http.ts";
 import { eventsOf } from "./support/refusals.ts";
 import { startTestServer, type TestServer } from "./support/server.ts";
 
+const SECRET = "sk-upstream-4815162342";
 const ROUTES = [{ method: "GET", path: "/chat", action: "read:chat", resource: "shop://chat" }];
 
 let server: TestServer;
@@ -26,6 +27,7 @@ let agent: TestInstance;
 let echo: Server;
 let web: Server;
 let echoPort: number;
+let shop: { readonly url: string };
 
 beforeAll(async () => {
   server = await startTestServer({ gateway: { port: 0 } });
@@ -35,18 +37,20 @@ beforeAll(async () => {
   const http = createHttpServer((_request, response) => response.writeHead(404).end());
   http.on("upgrade", (request, socket: Duplex) => {
     socket.on("error", () => socket.destroy());
+    const { authorization = "none" } = request.headers;
     const extensions = request.headers["sec-websocket-extensions"] ?? "none";
     socket.write(
       `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: yes\r\nX-Asked: ${extensions}\r\n\r\n`,
     );
+    if (authorization !== "none") socket.write(`you are ${authorization}, I see;`);
     socket.pipe(socket);
   });
   web = http;
   echoPort = await listen(echo);
   const webPort = await listen(web);
   agent = await enrolAgent(server, owner, { scope: ["read:chat", "connect:net:127.0.0.1/**"] });
-  const url = `http://127.0.0.1:${webPort}`;
-  await register({ name: "shop", kind: "http", url, settings: { routes: ROUTES } });
+  shop = { url: `http://127.0.0.1:${webPort}` };
+  await register({ name: "shop", kind: "http", ...shop, settings: { routes: ROUTES } });
 });
 afterAll(async () => {
   await server.close();
@@ -164,6 +168,24 @@ describe("a WebSocket through the gateway", () => {
   it("is refused outside the scope before anything is dialled", async () => {
     const other = await enrolAgent(server, owner, { name: "other", scope: ["read:else"] });
     expect((await chat(other)).status).toBe(403);
+  });
+
+  it("takes the upstream's secret along, and the agent never sees it come back", async () => {
+    const { url } = shop;
+    const scope = { upstreams: [{ name: "guarded", origin: url }], agents: ["agent:**"] };
+    const injection = { as: "header", name: "authorization", template: "Bearer {secret}" };
+    const put = { name: "chat-key", value: SECRET, injection, ...scope };
+    const body = JSON.stringify(put);
+    expect(
+      (await sendAdmin(server.adminSocket, { method: "POST", target: "/v1/secrets", body })).status,
+    ).toBe(200);
+    await register({ name: "guarded", kind: "http", url, settings: { routes: ROUTES }, secret: "chat-key" });
+    const { socket } = await open("GET", "/guarded/chat", { action: "read:chat", resource: "shop://chat" });
+    const greeting = await new Promise<string>((resolve) =>
+      socket.once("data", (part: Buffer) => resolve(part.toString())),
+    );
+    expect(greeting).toMatch(/^you are Bearer \*+, I see;$/);
+    socket.destroy();
   });
 
   it("is cut when its agent is revoked", async () => {

@@ -125,7 +125,8 @@ function throwWhy(error: unknown, injection: Injection | null): never {
 }
 
 /** The agent's own header of the same name never goes along. */
-function withSecret(request: UpstreamRequest, injection: Injection | null): UpstreamRequest {
+/** A request with its secret, at the last moment. */
+export function withSecret(request: UpstreamRequest, injection: Injection | null): UpstreamRequest {
   if (injection === null) return request;
   const query = new URLSearchParams({ ...injection.query }).toString();
   const joint = request.path.includes("?") ? "&" : "?";

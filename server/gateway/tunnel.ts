@@ -9,18 +9,20 @@
 import { type IncomingMessage, request as requestPlain } from "node:http";
 import { type RequestOptions, request as requestTls } from "node:https";
 import { connect, isIP, Socket } from "node:net";
-import type { Duplex } from "node:stream";
+import { type Duplex, Transform } from "node:stream";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { answerHeaders, forwardHeaders } from "@trustwarden/core/gateway/headers.ts";
 import { parseAuthority, targetOfPlace } from "@trustwarden/core/gateway/plan-egress.ts";
 import { guard } from "@trustwarden/core/guard.ts";
 import { parseRequestTarget } from "@trustwarden/core/request-target.ts";
+import type { EchoRedactor, Injection } from "../broker/ports.ts";
 import { formatPeer } from "../http/arrival.ts";
 import { logFailure, toTrustWardenError } from "../http/errors.ts";
 import type { Services } from "../http/services.ts";
 import type { UpstreamState } from "../store/gateway-ports.ts";
 import { formatReceipt } from "./answer.ts";
 import { protocolHeaders, readArrival, requireCleanHead } from "./arrival.ts";
+import { withSecret } from "./brokered-client.ts";
 import { isAllowedAddress } from "./forward.ts";
 import { type CallPermit, createGatewayPorts, liveCallOf } from "./gateway-ports.ts";
 import type { CallArrival } from "./ports.ts";
@@ -51,6 +53,8 @@ interface Opened {
   readonly head: Buffer;
   /** Status line and headers without the receipt. */
   readonly lines: readonly string[];
+  /** Of the secret that went along with the handshake; null without one. */
+  readonly injection: Injection | null;
 }
 
 /** A WebSocket to an upstream; never rejects. */
@@ -64,7 +68,7 @@ export async function serveUpgrade({ services, hosts }: Context, taken: Taken): 
     const upstream = services.gateway.upstreams.find(target.segments[0] ?? "");
     if (upstream.kind !== "http") throw new TrustWardenError("route_unknown", { kind: upstream.kind });
     const arrival = await readArrival(services, { request, target, upstream });
-    return { arrival, open: (signal) => openWebSocket(services, arrival, signal) };
+    return { arrival, open: (permit, signal) => openWebSocket(services, permit, signal) };
   });
 }
 
@@ -90,7 +94,7 @@ export async function serveConnect({ services }: Context, taken: Taken): Promise
       },
       progress: { startedMonoMs: services.clock.monoMs(), bytes: 0, result: null, usage: null },
     };
-    return { arrival, open: (signal) => openPlace(services, { upstream, ...place }, signal) };
+    return { arrival, open: (_permit, signal) => openPlace(services, { upstream, ...place }, signal) };
   });
 }
 
@@ -99,7 +103,7 @@ async function serveTunnel(
   { request, socket, head }: Taken,
   arrive: () => Promise<{
     readonly arrival: CallArrival;
-    readonly open: (signal: AbortSignal) => Promise<Opened>;
+    readonly open: (permit: CallPermit, signal: AbortSignal) => Promise<Opened>;
   }>,
 ): Promise<void> {
   // Until somebody listens, a reset by the peer must not become an uncaught error.
@@ -109,13 +113,13 @@ async function serveTunnel(
     const { arrival, open } = await arrive();
     await guard(createGatewayPorts(services), arrival, (permit) =>
       runTunnel(services, permit, async (signal) => {
-        const { far, head: first, lines } = await open(signal);
+        const { far, head: first, lines, injection } = await open(permit, signal);
         const receipt = await formatReceipt(permit.principal, permit.receipt);
         if (head.length > 0) socket.unshift(head);
         if (first.length > 0) far.unshift(first);
         socket.write(`${[...lines, `TrustWarden-Receipt: ${receipt}`].join("\r\n")}\r\n\r\n`);
         isOpen = true;
-        await join({ near: socket, far, signal, arrival });
+        await join({ near: socket, far, signal, arrival, injection });
       }),
     );
     socket.destroy();
@@ -158,8 +162,10 @@ async function join(ends: {
   readonly far: Duplex;
   readonly signal: AbortSignal;
   readonly arrival: CallArrival;
+  readonly injection: Injection | null;
 }): Promise<void> {
-  const { near, far, signal, arrival } = ends;
+  const { near, far, arrival, injection } = ends;
+  const signal = injection === null ? ends.signal : AbortSignal.any([ends.signal, injection.signal]);
   const { promise, resolve } = Promise.withResolvers<void>();
   const end = (): void => {
     near.destroy();
@@ -177,12 +183,23 @@ async function join(ends: {
     if (socket instanceof Socket) socket.setTimeout(IDLE_TIMEOUT_MS, end);
   }
   near.pipe(far);
-  far.pipe(near);
+  const redactor = injection?.redactor();
+  if (redactor === undefined) far.pipe(near);
+  else far.pipe(masking(redactor)).pipe(near);
   try {
     await promise;
   } finally {
     signal.removeEventListener("abort", end);
+    await injection?.release(signal.aborted ? "aborted" : "success");
   }
+}
+
+/** Takes every form of the secret out; a mask is as long as what it hides, so frames stay frames. */
+function masking(redactor: EchoRedactor): Transform {
+  return new Transform({
+    transform: (part: Buffer, _encoding, done) => done(null, redactor.push(part)),
+    flush: (done) => done(null, redactor.end()),
+  });
 }
 
 /** @throws TrustWardenError `upstream_unreachable`, `upstream_refused`. */
@@ -205,24 +222,61 @@ function openPlace(
   far.once("connect", () => {
     far.setTimeout(0);
     signal.removeEventListener("abort", stop);
-    resolve({ far, head: Buffer.alloc(0), lines: ["HTTP/1.1 200 Connection Established"] });
+    resolve({ far, head: Buffer.alloc(0), lines: ["HTTP/1.1 200 Connection Established"], injection: null });
   });
   return promise;
 }
 
-/** @throws TrustWardenError `upstream_unreachable`, `upstream_refused`, `upstream_answer_refused`. */
-function openWebSocket({ gateway }: Services, arrival: CallArrival, signal: AbortSignal): Promise<Opened> {
+/** @throws TrustWardenError `upstream_unreachable`, `upstream_refused`, `upstream_answer_refused`, and the broker's codes. */
+async function openWebSocket(
+  services: Services,
+  { arrival, principal: caller }: CallPermit,
+  signal: AbortSignal,
+): Promise<Opened> {
+  const { upstream, peer } = arrival;
+  const injection =
+    upstream.secret === null
+      ? null
+      : await services.broker.inject({
+          secret: upstream.secret,
+          upstream: upstream.name,
+          origin: new URL(upstream.url).origin,
+          agent: caller.agent,
+          eventId: caller.intent.intent.event_id,
+          peer,
+        });
+  try {
+    return await shakeHands(services, { arrival, injection, signal });
+  } catch (error) {
+    await injection?.release("failure");
+    throw error;
+  }
+}
+
+function shakeHands(
+  { gateway }: Services,
+  {
+    arrival,
+    injection,
+    signal,
+  }: {
+    readonly arrival: CallArrival;
+    readonly injection: Injection | null;
+    readonly signal: AbortSignal;
+  },
+): Promise<Opened> {
   const { upstream, request } = arrival;
   const url = new URL(upstream.url);
   // Without extensions frames stay readable for whoever must look into them.
   const { "sec-websocket-extensions": _none, ...headers } = forwardHeaders(arrival.headers);
+  const sent = withSecret({ method: "GET", path: request.target.text, headers, body: null }, injection);
   const options: RequestOptions = {
     host: url.hostname.replace(/^\[|\]$/g, ""),
     port: url.port === "" ? undefined : Number(url.port),
-    path: `${url.pathname === "/" ? "" : url.pathname}${request.target.text}`,
+    path: `${url.pathname === "/" ? "" : url.pathname}${sent.path}`,
     method: "GET",
     headers: {
-      ...headers,
+      ...sent.headers,
       host: url.host,
       connection: "Upgrade",
       upgrade: "websocket",
@@ -237,7 +291,7 @@ function openWebSocket({ gateway }: Services, arrival: CallArrival, signal: Abor
   };
   const { promise, resolve, reject } = Promise.withResolvers<Opened>();
   const outgoing = (url.protocol === "https:" ? requestTls : requestPlain)(options);
-  outgoing.once("upgrade", (answer, far, head) => resolve({ far, head, lines: linesOf(answer) }));
+  outgoing.once("upgrade", (answer, far, head) => resolve({ far, head, lines: linesOf(answer), injection }));
   outgoing.once("response", (answer) => {
     answer.destroy();
     reject(new TrustWardenError("upstream_answer_refused", { status: answer.statusCode ?? 0 }));
