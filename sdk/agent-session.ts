@@ -22,6 +22,7 @@ import { LatestCheckpoint } from "./latest-checkpoint.ts";
 import { LEASE_PATH } from "./lease.ts";
 import { OutcomeSpool } from "./outcome-spool.ts";
 import { type OpenedReceipt, type VerifiedReceipt, verifyOpenedReceipt } from "./receipt.ts";
+import { inTurn } from "./renewal-turns.ts";
 import type { Runtime } from "./runtime.ts";
 import { SvidHolder } from "./svid-holder.ts";
 import { encodeBody, type ServerCall, type TrustServer } from "./trust-server.ts";
@@ -30,8 +31,8 @@ import { encodeBody, type ServerCall, type TrustServer } from "./trust-server.ts
 const MAX_KEPT_RECEIPTS = 256;
 const NO_PARAMS = { params: null, salt: null };
 const SALT_BYTES = 32;
-/** With the question every 20 seconds, everybody has renewed well within a minute. */
-const RENEWAL_SPREAD_MS = 15_000;
+/** With the question every 15 seconds, everybody has renewed well within a minute. */
+const RENEWAL_SPREAD_MS = 10_000;
 
 /** Header of the intent's envelope, base64url. */
 export const INTENT_HEADER = "trustwarden-intent";
@@ -217,16 +218,13 @@ export class AgentSession {
   #renew(current: Credential): Promise<Credential> {
     const { server, runtime } = this;
     const route = { action: "renew:svid", method: "POST", target: "/v1/svids/renew" } as const;
-    return renewCredential({
-      server,
-      current,
-      key: this.#createKey(),
-      runtime,
-      sign: (body) => {
-        const audience = server.discovery.server_id;
-        return this.#signCall({ ...route, body }, { credential: current, audience }).headers;
-      },
-    });
+    const sign = (body: Uint8Array) => {
+      const audience = server.discovery.server_id;
+      return this.#signCall({ ...route, body }, { credential: current, audience }).headers;
+    };
+    return inTurn(server.watchKey, () =>
+      renewCredential({ server, current, key: this.#createKey(), runtime, sign }),
+    );
   }
 
   async #sendOutcome(outcome: string): Promise<void> {

@@ -2,7 +2,6 @@
  * The TrustWarden server as a client sees it: proven on first contact (`first-contact.ts`), asked over checked
  * connections ever after.
  */
-
 import type { IncomingMessage } from "node:http";
 import type { Agent } from "node:https";
 import type { Socket } from "node:net";
@@ -173,11 +172,17 @@ export class TrustServer implements Watched {
     await this.discover();
   }
 
+  /** Reads discovery over a connection that is wanted anyway, and the bundle when the authority changed. */
+  async refreshOver(agent: Agent): Promise<void> {
+    await this.discover(agent);
+    await this.#keepUp();
+  }
+
   /** Reads discovery, and the bundle too when the authority changed; tells the listeners. */
   async readAuthority(): Promise<void> {
     const before = this.#bundle.sequence;
     await this.discover().catch((error: unknown) => this.#recover(error));
-    if (this.discovery.authority.sequence > this.#bundle.sequence) this.#keepBundle(await this.#readBundle());
+    await this.#keepUp();
     if (this.#bundle.sequence !== before) this.#tell();
   }
 
@@ -215,9 +220,10 @@ export class TrustServer implements Watched {
   }
 
   /** Reads what the server says of itself. @throws TrustWardenError `server_untrusted` when that is another server. */
-  async discover(): Promise<void> {
+  async discover(agent?: Agent): Promise<void> {
     const atMs = this.runtime.monotonicMs();
-    const discovery = await this.call({ method: "GET", target: DISCOVERY_PATH, schema: discoverySchema });
+    const call = { agent, method: "GET", target: DISCOVERY_PATH, schema: discoverySchema } as const;
+    const discovery = await this.call(call);
     requireOwn(discovery, this.trustDomain);
     this.#nonce = discovery.nonce === undefined ? undefined : { text: discovery.nonce, atMs };
     this.#logKey = parseVkey(discovery.log_vkey);
@@ -290,6 +296,10 @@ export class TrustServer implements Watched {
 
   async #readBundle(): Promise<TrustBundle> {
     return parseTrustBundle(await this.readText(BUNDLE_PATH), this.trustDomain);
+  }
+
+  async #keepUp(): Promise<void> {
+    if (this.discovery.authority.sequence > this.#bundle.sequence) this.#keepBundle(await this.#readBundle());
   }
 
   #keepBundle(bundle: TrustBundle): void {

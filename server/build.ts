@@ -281,7 +281,7 @@ function createServices(core: Core, made: Pick<Services, "feed" | "urls" | "gate
     jwtIssuer: jwtIssuerOf(parts.config),
     authority: () => keeper.current(),
     keeper,
-    onAuthorityStep: () => identity.renew(),
+    onAuthorityStep: () => identity.follow(keeper.current().intermediate.der),
     lists: new PublishedLists({
       commands,
       reads,

@@ -3,7 +3,11 @@ import { describe, expect, it } from "vitest";
 import { createServerIdentity } from "./server-identity.ts";
 import type { ServerSvid } from "./store/ports.ts";
 
-function createCase(options: { readonly lifetimeSeconds: number; readonly failures?: number }) {
+function createCase(options: {
+  readonly lifetimeSeconds: number;
+  readonly failures?: number;
+  readonly intermediate?: Uint8Array;
+}) {
   const renewed = Promise.withResolvers<ServerSvid>();
   const failed: unknown[] = [];
   const reasons: string[] = [];
@@ -20,7 +24,7 @@ function createCase(options: { readonly lifetimeSeconds: number; readonly failur
         const expiresAt = Math.floor(context.nowMs / 1000) + options.lifetimeSeconds;
         const value = {
           spiffeId: "spiffe://acme.test/s",
-          svidChain: [],
+          svidChain: [new Uint8Array([0]), options.intermediate ?? new Uint8Array([1])],
           svidSha256: `${reasons.length}`,
           expiresAt,
         };
@@ -54,5 +58,19 @@ describe("the server's identity", () => {
     close();
     expect(current().svidSha256).toBe("2");
     expect(reasons.slice(0, 2)).toEqual(["start", "renew"]);
+  });
+
+  it("follows another intermediate, and is left as it is by steps that keep the one it is under", async () => {
+    const options = { lifetimeSeconds: 3600, intermediate: new Uint8Array([1]) };
+    const { identity, reasons } = createCase(options);
+    const { current, follow, close } = await identity;
+    await follow(new Uint8Array([1]));
+    expect(current().svidSha256).toBe("1");
+    options.intermediate = new Uint8Array([2]);
+    await follow(new Uint8Array([2]));
+    await follow(new Uint8Array([2]));
+    close();
+    expect(current().svidSha256).toBe("2");
+    expect(reasons).toEqual(["start", "renew"]);
   });
 });

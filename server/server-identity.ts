@@ -1,6 +1,7 @@
 /**
  * The server's own SVID: issued at each start, renewed at half life, its SPIFFE ID unchanged while the process runs.
  */
+import { isEqualBytes } from "@trustwarden/core/bytes.ts";
 import type { Committed, ServerSvid, StoreCommands } from "./store/ports.ts";
 
 /** Longest delay that a timer takes; SVIDs live for an hour. */
@@ -13,8 +14,13 @@ const PEER = "local";
 /** Holds the current SVID. */
 export interface ServerIdentity {
   current(): ServerSvid;
-  /** Renews at once, for a new intermediate. @throws TrustWardenError as the first SVID. */
-  renew(): Promise<void>;
+  /**
+   * Renews at once when another intermediate signs than the one below which the current SVID is. Never without need: of two
+   * SVIDs in quick succession an agent may meet the signature of the first when it is shown only the second.
+   *
+   * @throws TrustWardenError as the first SVID.
+   */
+  follow(intermediate: Uint8Array): Promise<void>;
   /** Stops renewing. */
   close(): void;
 }
@@ -61,6 +67,10 @@ export async function createServerIdentity(options: {
       renewAfter(RETRY_MS);
     }
   };
+  const follow = async (intermediate: Uint8Array): Promise<void> => {
+    const [, issuer] = svid.svidChain;
+    if (issuer === undefined || !isEqualBytes(issuer, intermediate)) await renew();
+  };
   renewAfter(halfLifeMs());
-  return { current: () => svid, renew, close: () => clearTimeout(timer) };
+  return { current: () => svid, follow, close: () => clearTimeout(timer) };
 }

@@ -109,6 +109,30 @@ export const CRASH_POINTS: readonly CrashPoint[] = [
   { name: "step 8: write-ahead log trimmed", file: SEQUENCER, line: /\/\/ 8$/, place: "after" },
 ];
 
+const KEEPER = "server/authority/keeper.ts";
+
+/** Of each step of the authority; tried by `crash-rotation.test.ts`. */
+export const AUTHORITY_POINTS: readonly CrashPoint[] = [
+  {
+    name: "authority: key made, step not committed",
+    file: KEEPER,
+    line: /const committed = await this\.#options\.commands\.changeAuthority\(command\);/,
+    place: "before",
+  },
+  {
+    name: "authority: step committed, nobody told",
+    file: KEEPER,
+    line: /const committed = await this\.#options\.commands\.changeAuthority\(command\);/,
+    place: "after",
+  },
+  {
+    name: "authority: everybody told, lists not written",
+    file: KEEPER,
+    line: /await announce\(committed, command\.step\);/,
+    place: "after",
+  },
+];
+
 /** What a campaign must find out. */
 export const WEAKENINGS: readonly Weakening[] = [
   {
