@@ -60,6 +60,7 @@ export const ERRORS = {
   entry_too_large: { status: 413, message: "The ledger entry is too large." },
   upstream_malformed: { status: 400, message: "The upstream is not well formed." },
   not_found: { status: 404, message: "There is no such thing here." },
+  wit_disabled: { status: 404, message: "WIT-SVIDs are not issued here." },
   method_not_allowed: { status: 405, message: "This method is not served here." },
 
   // authenticate

@@ -121,6 +121,7 @@ export const CONTROL_KINDS = [
   "renew",
   "jwt",
   "token",
+  "wit",
   "refuse",
   "revoke",
   "narrow",

@@ -96,6 +96,14 @@ export class AttestedSource implements WorkloadSource {
     return workload.issueJwts(audience, spiffeId);
   }
 
+  isWitServed() {
+    return this.#options.registry.isWitServed();
+  }
+
+  async issueWitSvids(peer: WorkloadPeer, { spiffeId }: { readonly spiffeId: SpiffeId | null }) {
+    return (await this.#provide(peer)).issueWits(spiffeId);
+  }
+
   bundles() {
     return this.#options.registry.bundles();
   }

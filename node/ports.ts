@@ -33,6 +33,17 @@ export interface DeliveredSvid {
   readonly hint: string;
 }
 
+/** One WIT-SVID with the key that it is bound to, as the Workload API delivers it. */
+export interface DeliveredWit {
+  readonly spiffeId: SpiffeId;
+  readonly svid: string;
+  /** Private JWK, as text. */
+  readonly keyJwk: string;
+  readonly hint: string;
+  /** Unix seconds. */
+  readonly expiresAt: number;
+}
+
 /** Everything that one workload may know now. What is absent is withdrawn. */
 export interface WorkloadState {
   /** Instance first, then its class; the order never changes. Empty: no identity. */
@@ -88,6 +99,17 @@ export interface WorkloadSource {
     peer: WorkloadPeer,
     request: { readonly audience: readonly string[]; readonly spiffeId: SpiffeId | null },
   ): Promise<readonly { readonly spiffeId: SpiffeId; readonly svid: string; readonly hint: string }[]>;
+  /** Whether WIT-SVIDs are issued here; else both of their methods are Unimplemented. */
+  isWitServed(): boolean;
+  /**
+   * WIT-SVIDs of the peer, each with a key of its identity; of one identity when `spiffeId` is given, else of all it has.
+   *
+   * @throws TrustWardenError as `issueJwtSvids`; `wit_disabled`.
+   */
+  issueWitSvids(
+    peer: WorkloadPeer,
+    request: { readonly spiffeId: SpiffeId | null },
+  ): Promise<readonly DeliveredWit[]>;
   /** Bundles for validating what others bring; the own trust domain's is always there. */
   bundles(): readonly TrustBundle[];
   /**

@@ -9,6 +9,7 @@ import { parseSelectors } from "@trustwarden/core/agentid/selector.ts";
 import { classIdOf, formatSpiffeId, type SpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { createSerial, issueLeafCertificate } from "@trustwarden/core/agentid/svid-profile.ts";
 import type { TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
+import { issueWitSvid } from "@trustwarden/core/agentid/wit-svid.ts";
 import { createDeliveredKey, type Runtime } from "trustwarden/peer.ts";
 import type { NodeEntry } from "./entries.ts";
 import type { IssuedInstance, IssuedSvid, Registry } from "./registry.ts";
@@ -37,6 +38,8 @@ export interface MemoryRegistry extends Registry {
   failure: unknown;
   readonly created: IssuedInstance[];
   readonly renewed: IssuedInstance[];
+  /** Thumbprints of the keys that WIT-SVIDs were asked for. */
+  readonly wits: string[];
   readonly ended: { readonly instanceId: string; readonly reason: string }[];
   /** Unix seconds, for certificates and for the runtime. */
   now: number;
@@ -56,6 +59,7 @@ export function createMemoryRegistry(): MemoryRegistry {
     created: [],
     renewed: [],
     ended: [],
+    wits: [],
     now: NOW,
     runtime: {
       nowMs: () => registry.now * 1000,
@@ -85,6 +89,18 @@ export function createMemoryRegistry(): MemoryRegistry {
       fail();
       const id = identity === "class" && classSvid !== undefined ? classSvid.spiffeId : svid.spiffeId;
       return issueTestJwt(domain, { id, audience: audience[0] ?? "" });
+    },
+    isWitServed: () => true,
+    issueWit: async ({ svid, classSvid }, { identity, key: { key } }) => {
+      fail();
+      const id = identity === "class" && classSvid !== undefined ? classSvid.spiffeId : svid.spiffeId;
+      const expiresAt = registry.now + 300;
+      const token = issueWitSvid({
+        ...{ id, confirmationKey: key.signer.publicKey, kid: domain.witKid, jti: "j" },
+        ...{ now: registry.now, ttlSeconds: 300, signer: domain.signers.wit },
+      });
+      registry.wits.push(key.thumbprint);
+      return { svid: token, expiresAt };
     },
     endInstance: async (instanceId, reason) => {
       fail();

@@ -4,6 +4,7 @@
  */
 import type { SpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
 import type { TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
+import type { DeliveredKey } from "trustwarden/peer.ts";
 import type { Attestation } from "./attest/unix-attestor.ts";
 import type { NodeEntry } from "./entries.ts";
 
@@ -44,6 +45,13 @@ export interface Registry {
     instance: IssuedInstance,
     request: { readonly audience: readonly string[]; readonly identity: "instance" | "class" },
   ) => Promise<string>;
+  /** Whether the server issues WIT-SVIDs, as of the last `refresh`. */
+  readonly isWitServed: () => boolean;
+  /** A WIT-SVID for this key; proven to be for it. */
+  readonly issueWit: (
+    instance: IssuedInstance,
+    request: { readonly identity: "instance" | "class"; readonly key: DeliveredKey },
+  ) => Promise<{ readonly svid: string; readonly expiresAt: number }>;
   readonly endInstance: (instanceId: string, reason: string) => Promise<void>;
   /** Reads bundles and what the server says of its authorities again. */
   readonly refresh: () => Promise<void>;

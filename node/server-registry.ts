@@ -11,7 +11,7 @@ import { formatSelectors } from "@trustwarden/core/agentid/selector.ts";
 import { classIdOf, parseSpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
 import type { TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { verifyX509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
-import { nonceAnswer } from "@trustwarden/core/api/identity.ts";
+import { nonceAnswer, witSvidAnswer } from "@trustwarden/core/api/identity.ts";
 import {
   type NodeEntriesAnswer,
   type NodeIdentityAnswer,
@@ -28,9 +28,11 @@ import {
   type DeliveredKey,
   encodeBody,
   nowSeconds,
+  proveForSvid,
   type Runtime,
   type SvidHolder,
   type TrustServer,
+  verifyIssuedWit,
 } from "trustwarden/peer.ts";
 import { parseNodeEntries } from "./entries.ts";
 import type { IssuedInstance, IssuedSvid, Registry } from "./registry.ts";
@@ -89,6 +91,8 @@ export class ServerRegistry {
         const body = { instance_id: instanceId, audiences: [...audience], identity };
         return (await this.#post("/v1/node/jwt-svids", body, nodeJwtAnswer)).svid;
       },
+      isWitServed: () => this.#options.server.discovery.wit_svid,
+      issueWit: (instance, request) => this.#issueWit(instance, request),
       endInstance: async (instanceId, reason) => {
         await this.#post("/v1/node/endings", { instance_id: instanceId, reason }, revocationAnswer);
       },
@@ -131,6 +135,20 @@ export class ServerRegistry {
     const body = { ...options.request, ...prove(keys.instance), class: prove(keys.class) };
     const answer = await this.#post(options.target, body, nodeIdentityAnswer);
     return readIssued({ answer, keys, server, now: nowSeconds(runtime) });
+  }
+
+  async #issueWit(
+    { instanceId, svid, classSvid }: IssuedInstance,
+    { identity, key: { key } }: { readonly identity: "instance" | "class"; readonly key: DeliveredKey },
+  ) {
+    const { server, runtime } = this.#options;
+    const id = (identity === "class" ? classSvid : svid)?.spiffeId;
+    if (id === undefined) throw new TrustWardenError("no_identity");
+    const proof = await proveForSvid({ server, key, svidSha256: svid.svidSha256 });
+    const body = { instance_id: instanceId, identity, ...proof };
+    const answer = await this.#post("/v1/node/wit-svids", body, witSvidAnswer);
+    const proven = await verifyIssuedWit(answer, { server, key, id, runtime });
+    return { svid: proven.svid, expiresAt: proven.expires_at };
   }
 
   async #post<T>(target: string, body: JsonObject, schema: { parse(value: unknown): T }): Promise<T> {

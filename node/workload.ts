@@ -16,12 +16,14 @@ import { matchEntries, type NodeEntry } from "./entries.ts";
 import { WorkloadInstance } from "./instance.ts";
 import type {
   DeliveredSvid,
+  DeliveredWit,
   InstanceDescription,
   WorkloadPeer,
   WorkloadState,
   WorkloadSubscription,
 } from "./ports.ts";
 import type { IssuedInstance, Registry } from "./registry.ts";
+import { formatPrivateJwk, WitKeys } from "./wit-keys.ts";
 
 /** What all workloads of a node share. */
 export interface WorkloadContext {
@@ -50,6 +52,7 @@ export class Workload {
   readonly #barred = new Set<string>();
   readonly #issuing = new Map<string, Promise<void>>();
   readonly #subscribers = new Set<Subscriber>();
+  readonly #witKeys: WitKeys;
   #attestation: Attestation;
   #isClosed = false;
 
@@ -58,6 +61,7 @@ export class Workload {
     this.#peer = peer;
     this.#release = peer.hold();
     this.#attestation = attestation;
+    this.#witKeys = new WitKeys(context.runtime);
   }
 
   get attestation(): Attestation {
@@ -143,19 +147,23 @@ export class Workload {
   }
 
   async issueJwts(audience: readonly string[], wanted: string | null) {
-    const { registry, rates } = this.#context;
-    const identities = this.#usable().flatMap(({ issued, entry }) =>
-      identitiesOf(issued)
-        .filter(({ svid }) => wanted === null || svid.spiffeId === wanted)
-        .map((one) => ({ ...one, issued, entry })),
-    );
-    if (identities.length === 0) throw new TrustWardenError("no_identity");
-    rates.take(this.#peer.uid, identities.length);
-    const requests = identities.map(async ({ svid, identity, issued, entry }) => ({
+    const { registry } = this.#context;
+    const requests = this.#takeIdentities(wanted).map(async ({ svid, identity, issued, entry }) => ({
       spiffeId: svid.spiffeId,
       svid: await registry.issueJwt(issued, { audience, identity }),
       hint: hintOf(entry, identity),
     }));
+    return Promise.all(requests);
+  }
+
+  async issueWits(wanted: string | null): Promise<readonly DeliveredWit[]> {
+    const { registry } = this.#context;
+    const requests = this.#takeIdentities(wanted).map(async ({ svid, identity, issued, entry }) => {
+      const key = this.#witKeys.keyOf(svid.spiffeId);
+      const wit = await registry.issueWit(issued, { identity, key });
+      const hint = hintOf(entry, identity);
+      return { spiffeId: svid.spiffeId, ...wit, keyJwk: formatPrivateJwk(key), hint };
+    });
     return Promise.all(requests);
   }
 
@@ -182,6 +190,18 @@ export class Workload {
     for (const { onEnd } of [...this.#subscribers]) onEnd(error);
     this.#subscribers.clear();
     this.#release();
+  }
+
+  /** The identities that tokens are wanted of, counted against what the account may have issued. */
+  #takeIdentities(wanted: string | null) {
+    const identities = this.#usable().flatMap(({ issued, entry }) =>
+      identitiesOf(issued)
+        .filter(({ svid }) => wanted === null || svid.spiffeId === wanted)
+        .map((one) => ({ ...one, issued, entry })),
+    );
+    if (identities.length === 0) throw new TrustWardenError("no_identity");
+    this.#context.rates.take(this.#peer.uid, identities.length);
+    return identities;
   }
 
   #usable(): readonly WorkloadInstance[] {

@@ -39,6 +39,7 @@ import { LiveIdentities } from "./live-identities.ts";
 import { PeerRoutesCache } from "./peer-routes.ts";
 import { nowSeconds, type Runtime, systemRuntime } from "./runtime.ts";
 import { connectServer, encodeBody, type TrustServer } from "./trust-server.ts";
+import { type AgentWit, fetchWit } from "./wit.ts";
 
 /** What an agent is to be. */
 export interface CreateOptions {
@@ -302,6 +303,13 @@ export class AgentIdentity {
       schema: jwtSvidAnswer,
     });
     return svid;
+  }
+
+  /** A WIT-SVID with a new key: for services that ask for proof of possession. It lives for minutes; ask again. */
+  async wit(): Promise<AgentWit> {
+    const key = createInstanceKey();
+    const { svid: token, expires_at: expiresAt } = await fetchWit(this.#session, key);
+    return { token, signer: key.signer, thumbprint: key.thumbprint, expiresAt };
   }
 
   /** Takes a new key and SVID now, as happens by itself at half life. @throws TrustWardenError the server's refusal. */

@@ -4,7 +4,7 @@
  * Enrols with a ticket or a grant like any agent, says `custody: delivered`, renews at half life, and holds a lease of its
  * own, so that its end is known here at once and not at the next renewal.
  */
-import { type IdentityAnswer, jwtSvidAnswer } from "@trustwarden/core/api/identity.ts";
+import { type IdentityAnswer, jwtSvidAnswer, type WitSvidAnswer } from "@trustwarden/core/api/identity.ts";
 import { revocationAnswer } from "@trustwarden/core/api/revocation.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { RevocationTarget } from "@trustwarden/core/revocation/frames.ts";
@@ -23,6 +23,7 @@ import { createDeliveredKey, type DeliveredKey, type InstanceKey } from "./insta
 import { createLease, type Lease } from "./lease.ts";
 import type { Runtime } from "./runtime.ts";
 import { connectServer, encodeBody, type TrustServer } from "./trust-server.ts";
+import { fetchWit } from "./wit.ts";
 
 /** What a holder is told. */
 export interface DeliveredEvents {
@@ -132,6 +133,11 @@ export class DeliveredIdentity {
       schema: jwtSvidAnswer,
     } as const;
     return (await this.#session.call(call)).svid;
+  }
+
+  /** A WIT-SVID of the instance for a key of its holder. */
+  wit(key: InstanceKey): Promise<WitSvidAnswer> {
+    return fetchWit(this.#session, key);
   }
 
   /** Grants what a child requested, for the next minute and once. @throws TrustWardenError `request_malformed`. */

@@ -51,7 +51,8 @@ export { type Notice, type Runtime, systemRuntime } from "./runtime.ts";
 export { createPeerCheckedAgent, peerChainOf } from "./tls.ts";
 export { type GuardAgents, type VerifyAgentOptions, verifyAgent } from "./verify-agent.ts";
 export type { Visit } from "./visit.ts";
-export type { WorkloadX509State, WorkloadX509Svid } from "./workload-api/answers.ts";
+export type { AgentWit } from "./wit.ts";
+export type { WorkloadWitSvid, WorkloadX509State, WorkloadX509Svid } from "./workload-api/answers.ts";
 export {
   createWorkloadApiClient,
   type WorkloadApiClient,

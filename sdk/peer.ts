@@ -14,3 +14,4 @@ export { jitter, nowSeconds, type Runtime, systemRuntime } from "./runtime.ts";
 export { SvidHolder } from "./svid-holder.ts";
 export { type CurrentSvid, createPeerCheckedAgent, type PeerCheck } from "./tls.ts";
 export { connectServer, encodeBody, type ServerCall, TrustServer } from "./trust-server.ts";
+export { proveForSvid, verifyIssuedWit } from "./wit.ts";

@@ -23,8 +23,6 @@ import { createFeed } from "./feed/feed.ts";
 import { createGatewayParts, openConfiguredGateway } from "./gateway/build-gateway.ts";
 import { createBudgets } from "./gateway/create-budgets.ts";
 import type { Gateway } from "./gateway/gateway.ts";
-import { announceStep } from "./http/acts/authority.ts";
-import { reasonOfSigner, toTrustWardenError } from "./http/errors.ts";
 import { formatUrl, knownHosts, type Listeners, openListeners, type TlsMaterial } from "./http/listeners.ts";
 import { Nonces } from "./http/nonces.ts";
 import { formatOpenApi } from "./http/openapi.ts";
@@ -32,6 +30,7 @@ import { OwnerRequests } from "./http/owner-requests.ts";
 import { PublishedLists } from "./http/published-lists.ts";
 import { ROUTES } from "./http/routes.ts";
 import type { Services } from "./http/services.ts";
+import { foundTokenKey, tendAuthority } from "./http/tend-authority.ts";
 import { openWebListener } from "./http/web-listener.ts";
 import { Ledger } from "./ledger/ledger.ts";
 import { Outcomes } from "./ledger/outcomes.ts";
@@ -135,6 +134,7 @@ async function startServing(
     await services.refusals.close();
     await core.ledger.drain();
   });
+  if (config.workloadApi.witSvid) await foundTokenKey("wit", core.keeper, services);
   const adminSocket = join(config.dataDir, "admin.sock");
   const opened = await openListeners({
     services,
@@ -151,7 +151,7 @@ async function startServing(
   policyUrl = await openWeb(services, config, { cleanups, listener: "policy" });
   gateway = await openConfiguredGateway({ services, config, tls: tlsMaterialOf(core), cleanups });
   services.federation.start();
-  tendAuthority(core, services);
+  tendAuthority(core.keeper, services);
   cleanups.push(() => core.keeper.close());
   const { server: url, stop: stopUrl } = urls();
   log.info({ url, stop_url: stopUrl, trust_domain: config.trustDomain }, "listening");
@@ -165,22 +165,6 @@ async function startServing(
     failed: parts.failed,
     close,
   };
-}
-
-/** Rotation by age, without a restart. */
-function tendAuthority({ keeper }: Core, services: Services): void {
-  keeper.tend(
-    () => ({
-      context: { nowMs: services.clock.nowMs(), principal: "operator", peer: "local", intent: null },
-      reason: "by age",
-    }),
-    async (committed, step) => void (await announceStep(services, committed, step)),
-    (error) => {
-      const failure = toTrustWardenError(error);
-      const facts = { code: failure.code, ...reasonOfSigner(failure) };
-      services.log.error(facts, "a planned step of the authority failed; it is tried again in a minute");
-    },
-  );
 }
 
 /** The URL of a listener with a certificate of the web, when there is to be one. */
@@ -279,6 +263,7 @@ function createServices(core: Core, made: Pick<Services, "feed" | "urls" | "gate
     random,
     trustDomain: keys.trustDomain,
     jwtIssuer: jwtIssuerOf(parts.config),
+    witSvid: parts.config.workloadApi.witSvid,
     authority: () => keeper.current(),
     keeper,
     onAuthorityStep: () => identity.follow(keeper.current().intermediate.der),

@@ -71,6 +71,12 @@ const settings = z.strictObject({
   attestation: attestationSettings.prefault({}),
   /** Custom policies, and who may ask ours from outside. See docs/guides/policy.md. */
   policy: policySettings.prefault({}),
+  workloadApi: z
+    .strictObject({
+      /** Issues WIT-SVIDs too: SPIFFE's profile for proof of possession, which is still being written. */
+      witSvid: flag.default(false),
+    })
+    .prefault({}),
   /** `iss` of JWT-SVIDs; an https origin at which the web listener, or whoever copies from it, answers. */
   jwtIssuer: z.string().max(512).regex(HTTPS_ORIGIN).optional(),
   oauth: z

@@ -59,6 +59,7 @@ const AUTHZEN = {
 const BODIES: Readonly<Record<string, { readonly body: object; readonly action: string }>> = {
   "/v1/svids/renew": { body: { possession: "x", spki: "AA" }, action: "renew:svid" },
   "/v1/jwt-svids": { body: { audience: "https://api.test" }, action: "issue:jwt-svid" },
+  "/v1/wit-svids": { body: { possession: "x", spki: "AA" }, action: "issue:jwt-svid" },
   "/v1/outcomes": { body: { outcome: "x" }, action: "act:outcome" },
   "/v1/revocations": { body: { target: { kind: "instance", id: "inst-none" } }, action: "revoke:instance" },
   "/v1/narrowings": { body: { instance_id: "inst-none", scope: [] }, action: "narrow:instance" },
@@ -72,6 +73,10 @@ const BODIES: Readonly<Record<string, { readonly body: object; readonly action: 
   },
   "/v1/node/jwt-svids": {
     body: { instance_id: NO_INSTANCE, audiences: ["x"], identity: "class" },
+    action: "issue:jwt-svid",
+  },
+  "/v1/node/wit-svids": {
+    body: { instance_id: NO_INSTANCE, identity: "class", spki: "AA", possession: "x" },
     action: "issue:jwt-svid",
   },
   "/v1/node/endings": { body: { instance_id: NO_INSTANCE }, action: "revoke:instance" },

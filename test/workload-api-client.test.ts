@@ -1,4 +1,6 @@
 /** The SDK's client of the Workload API, against our endpoint and against what a dishonest one would say. */
+import { createPublicKey, generateKeyPairSync } from "node:crypto";
+import { verifyWitSvid } from "@trustwarden/core/agentid/wit-svid.ts";
 import { createWorkloadApiClient, type TrustWardenError, type WorkloadX509State } from "trustwarden";
 import { afterEach, describe, expect, it } from "vitest";
 import { createDomain, encodePkcs8, issueSvid } from "../interop/domain.ts";
@@ -58,6 +60,36 @@ describe("the SDK's client of the Workload API", () => {
       code("request_malformed"),
     );
     expect((await client.fetchJwtBundles()).size).toBe(2);
+  });
+
+  it("fetches WIT-SVIDs with the keys that they are bound to, of all identities or of one", async () => {
+    const { client } = await open({ wit: (wit) => wit });
+    const svids = await client.fetchWitSvids();
+    expect(svids.map(({ hint }) => hint)).toEqual(["instance", "class"]);
+    const [{ spiffeId, svid, privateKey }] = svids;
+    const bundles = await client.fetchWitBundles();
+    const { confirmationKey } = verifyWitSvid(svid, { bundles, now: Date.now() / 1000 });
+    expect(createPublicKey(privateKey).equals(confirmationKey)).toBe(true);
+    expect(await client.fetchWitSvids(spiffeId)).toHaveLength(1);
+  });
+
+  it("is told where WIT-SVIDs are not issued, and refuses one that is not proven or whose key is another", async () => {
+    const { client: without } = await open();
+    await expect(without.fetchWitSvids()).rejects.toThrow(code("wit_disabled"));
+    await expect(without.fetchWitBundles()).rejects.toThrow(code("wit_disabled"));
+    const other = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    const { kty, crv, x, y } = other.publicKey.export({ format: "jwk" });
+    for (const change of [
+      { keyJwk: JSON.stringify(other.privateKey.export({ format: "jwk" })) },
+      { keyJwk: JSON.stringify({ kty, crv, x, y }) },
+      { keyJwk: "no key" },
+      { svid: "a.b.c" },
+    ]) {
+      const { client } = await open({ wit: (wit) => ({ ...wit, ...change }) });
+      await expect(client.fetchWitSvids(), JSON.stringify(change)).rejects.toThrow(
+        code("workload_answer_refused"),
+      );
+    }
   });
 
   it("A-3 and A-4: a watch hears of rotation at once, and of the withdrawal of the identity", async () => {

@@ -75,6 +75,7 @@ async function identityAttempts(cast: Cast): Promise<readonly Attempt[]> {
   const enrol = () => enrolWith(world, ticket, { signer: createTestSigner() });
   const renewal = post("/v1/svids/renew", await renewalOf(cast));
   const token = post("/v1/jwt-svids", { audience: "x" });
+  const proof = post("/v1/wit-svids", { spki: "AA", possession: "x" });
   const renew = asAgent(cast, "renew:svid", renewal);
   const again = asAgent(cast, "renew:svid", renewal);
   return [
@@ -96,6 +97,15 @@ async function identityAttempts(cast: Cast): Promise<readonly Attempt[]> {
       kind: "jwt",
       ask: asAgent(cast, "issue:jwt-svid", token),
     },
+    // Refused for what is configured, before anything is read of them.
+    {
+      route: "/v1/wit-svids",
+      what: "a token that nobody issues here",
+      status: 404,
+      kind: "refuse",
+      ask: asAgent(cast, "issue:jwt-svid", proof),
+    },
+    { route: "/v1/wit-svids", what: "a stranger", status: 401, kind: "refuse", ask: send(cast, proof) },
     { route: "/v1/jwt-svids", what: "a stranger", status: 401, kind: "refuse", ask: send(cast, token) },
     {
       route: "/v1/jwt-svids",

@@ -64,6 +64,8 @@ export async function issuanceAttempts(world: World, owner: TestOwner): Promise<
   const identity = { instance_id: instance.answer.instance_id, identity: "instance" };
   const token = { ...identity, audiences: ["https://bank.test"] };
   const speak = () => post(server, node, "/v1/node/jwt-svids", token);
+  // WIT-SVIDs are issued where a setting says so, and here it does not.
+  const prove = () => post(server, node, "/v1/node/wit-svids", { ...identity, spki: "AA", possession: "x" });
   const end = () => post(server, node, "/v1/node/endings", { instance_id: ended.answer.instance_id });
   const renew = () => askRenewal(server, node, instance);
   const issue = () => askInstance(server, node, entry);
@@ -74,6 +76,7 @@ export async function issuanceAttempts(world: World, owner: TestOwner): Promise<
     { route: "/v1/node/instances", what: "another host's entry", status: 403, kind: "refuse", ask: take },
     { route: "/v1/node/renewals", what: "a renewal", status: 200, kind: "renew", ask: renew },
     { route: "/v1/node/jwt-svids", what: "a token", status: 200, kind: "jwt", ask: speak },
+    { route: "/v1/node/wit-svids", what: "a token", status: 404, kind: "refuse", ask: prove },
     { route: "/v1/node/endings", what: "an end", status: 200, kind: "revoke", ask: end },
     { route: "/v1/attested-instances", what: "evidence not taken", status: 401, kind: "refuse", ask: attest },
   ];

@@ -80,6 +80,24 @@ export const jwtSvidRequest = z.strictObject({ audience: z.string().min(1).max(2
 export const jwtSvidAnswer = z.object({ svid: z.string(), expires_at: z.number().int() });
 export type JwtSvidAnswer = z.infer<typeof jwtSvidAnswer>;
 
+/**
+ * `POST /v1/wit-svids` (agent): a token for a key. The possession's `enrolment_sha256` is the digest of the SVID that the
+ * caller acts with.
+ */
+export const witSvidRequest = z.strictObject({
+  spki: base64url.describe(
+    "SubjectPublicKeyInfo DER of a P-256 key; of the same instance before, or of nobody",
+  ),
+  possession: envelope,
+});
+export type WitSvidRequest = z.infer<typeof witSvidRequest>;
+export const witSvidAnswer = z.object({
+  svid: z.string(),
+  expires_at: z.number().int(),
+  spiffe_id: z.string(),
+});
+export type WitSvidAnswer = z.infer<typeof witSvidAnswer>;
+
 /** `GET /.well-known/openid-configuration` (public): what a relying party needs to verify our JWT-SVIDs. */
 export const openIdConfiguration = z.object({
   issuer: z.string(),

@@ -125,6 +125,7 @@ export const discovery = z.object({
       .max(64)
       .describe("key identifiers (hex) of intermediates whose SVIDs must be renewed now"),
   }),
+  wit_svid: z.boolean().default(false).describe("whether WIT-SVIDs are issued here"),
   nonce: z
     .string()
     .max(128)

@@ -176,6 +176,15 @@ export const nodeJwtAnswer = z.object({
 });
 export type NodeJwtAnswer = z.infer<typeof nodeJwtAnswer>;
 
+/** `POST /v1/node/wit-svids` (node): the possession's `enrolment_sha256` is the digest of a live SVID of the instance. */
+export const nodeWitRequest = z.strictObject({
+  instance_id: instanceId,
+  identity: z.enum(["instance", "class"]),
+  spki: base64url,
+  possession: envelope,
+});
+export type NodeWitRequest = z.infer<typeof nodeWitRequest>;
+
 /** `POST /v1/node/endings` (node): the workload is gone, and its instance with it. Answered like a revocation. */
 export const nodeEndingRequest = z.strictObject({
   instance_id: instanceId,

@@ -35,7 +35,7 @@ const strangerUid = process.getuid?.() === 0 ? STRANGER_UID : null;
 async function judgeOurs(): Promise<readonly RowVerdict[]> {
   const verdicts: RowVerdict[] = [];
   for (const selects of [isPeaceful, isHostile]) {
-    const server = await openWarden();
+    const server = await openWarden({ workloadApi: { witSvid: true } });
     try {
       const watchSeconds = selects === isPeaceful ? OUR_WATCH_SECONDS : 0;
       const rotation = watchSeconds === 0 ? null : sleep(ROTATE_AFTER_MS).then(() => server.rotate());

@@ -3,13 +3,14 @@ import { once } from "node:events";
 import { countVerdicts, type Findings, type Judge, type Lab, type Verdict } from "../judge.ts";
 import { federationJudge } from "./federation-judge.ts";
 import { AUDITOR_UID, openWarden, type WardenServer } from "./server.ts";
-import { judgeClient, type Session, type Step, startSession } from "./session.ts";
+import { areInstanceAndClass, judgeClient, type Session, type Step, startSession } from "./session.ts";
 import { judgeWithSpireAgent } from "./spire-agent.ts";
 import { requireGoClient, requirePythonClient, requireRustClient, type WorkloadClient } from "./tools.ts";
 
 /** Of `./dev interop`. */
 export const workloadJudges: readonly Judge[] = [
   judgeOf("go-spiffe-workload 2.8.1", requireGoClient, converse),
+  { name: "go-spiffe-wit 2.8.1", run: judgeWits },
   {
     name: "spire-agent-api 1.15.3",
     run: (lab) => atServer((server) => judgeWithSpireAgent(lab, server)),
@@ -37,13 +38,55 @@ function judgeOf(
   };
 }
 
-async function atServer(judge: (server: WardenServer) => Promise<readonly Verdict[]>): Promise<Findings> {
-  const server = await openWarden();
+async function atServer(
+  judge: (server: WardenServer) => Promise<readonly Verdict[]>,
+  settings: Readonly<Record<string, unknown>> = {},
+): Promise<Findings> {
+  const server = await openWarden(settings);
   try {
     return countVerdicts(await judge(server));
   } finally {
     await server.close();
   }
+}
+
+/** The one library that knows WIT-SVIDs: what it makes of ours, and of a server that issues none. */
+async function judgeWits(lab: Lab): Promise<Findings> {
+  const client = await requireGoClient(lab);
+  const ask = ({ socket }: WardenServer) =>
+    startSession(client, { words: ["wit", socket, "any"] }).ended.then((steps) => steps.at(-1));
+  return atServer(
+    async (server) => {
+      const before = await ask(server);
+      await server.force("wit");
+      const after = await ask(server);
+      const without = await openWarden();
+      const refused = await ask(without).finally(() => without.close());
+      const isOurs = (found: Step | undefined) =>
+        found?.step === "wit" && areInstanceAndClass(found.ids ?? [], server.pay);
+      return [
+        {
+          name: "WIT-SVIDs, instance first",
+          expected: "accept",
+          isAccepted: isOurs(before),
+          said: before?.said,
+        },
+        {
+          name: "WIT-SVIDs of another key",
+          expected: "accept",
+          isAccepted: isOurs(after),
+          said: after?.said,
+        },
+        {
+          name: "WIT-SVIDs where none are issued",
+          expected: "refuse",
+          isAccepted: refused?.step !== "wit-refused" || refused.said?.includes("Unimplemented") !== true,
+          said: refused?.said,
+        },
+      ];
+    },
+    { workloadApi: { witSvid: true } },
+  );
 }
 
 /** Mutual TLS between two agents, each of its own user, whose sources are the Workload API; only root can be both. */

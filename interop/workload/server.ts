@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -36,6 +36,8 @@ export interface WardenServer {
   readonly audit: string;
   /** A new intermediate, and every SVID of the old one renewed. */
   rotate(): Promise<void>;
+  /** Another key of that kind at once, published for no time at all. */
+  force(kind: "jwt" | "wit"): Promise<void>;
   /** Another key of that kind, published and not used yet. */
   prepare(kind: "jwt" | "root"): Promise<void>;
   /** No more instances of this user's agent, and those that live are stopped. */
@@ -48,16 +50,18 @@ export interface WardenServer {
 const ready = z.object({ url: z.string(), admin_socket: z.string(), agent_socket: z.string() });
 const created = z.object({ entry_id: z.string() });
 
-/** Starts a server below a new directory, which goes with it. */
-export async function openWarden(...flags: readonly string[]): Promise<WardenServer> {
+/** Starts a server below a new directory, which goes with it. @param settings - of its `server.json`. */
+export async function openWarden(settings: Readonly<Record<string, unknown>> = {}): Promise<WardenServer> {
   const folder = mkdtempSync(join(tmpdir(), "judged-"));
   // Other users have to reach the socket; what is secret lies in folders of its own.
   chmodSync(folder, 0o755);
   const [dataDir, configDir] = [join(folder, "data"), join(folder, "config")];
+  mkdirSync(configDir, { mode: 0o700 });
+  writeFileSync(join(configDir, "server.json"), JSON.stringify(settings), { mode: 0o600 });
   const places = ["--data", dataDir, "--config-dir", configDir];
   const listen = ["--port", "0", "--stop-port", "0", "--agent-socket", join(folder, "agent.sock")];
   const quiet = ["--log-level", "error", "--trust-domain", TRUST_DOMAIN];
-  const child = spawn(process.execPath, [WARDEN, "up", ...places, ...listen, ...quiet, ...flags], {
+  const child = spawn(process.execPath, [WARDEN, "up", ...places, ...listen, ...quiet], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   const [line] = await once(createInterface({ input: child.stdout }), "line");
@@ -81,6 +85,7 @@ export async function openWarden(...flags: readonly string[]): Promise<WardenSer
     audit: `spiffe://${TRUST_DOMAIN}/team/audit`,
     rotate: () =>
       askOperator(admin_socket, { step: "rotate", kind: "intermediate", force: true, reason: "judged" }),
+    force: (kind) => askOperator(admin_socket, { step: "rotate", kind, force: true, reason: "judged" }),
     prepare: (kind) => askOperator(admin_socket, { step: "prepare", kind, reason: "judged" }),
     withdraw: async () => {
       await warden("entry", "remove", entry);

@@ -75,6 +75,14 @@ export function startSession(
   return { child, steps, ended };
 }
 
+/** An instance of the class, and then the class. */
+export function areInstanceAndClass(
+  [instance = "", ...others]: readonly string[],
+  className: string,
+): boolean {
+  return instance.startsWith(`${className}/inst-`) && others.join() === className;
+}
+
 /** The whole story of one client at a fresh server. */
 export async function judgeClient(client: WorkloadClient, server: WardenServer): Promise<readonly Verdict[]> {
   const words = ["live", server.socket, AUDIENCE];
@@ -102,9 +110,7 @@ export async function judgeClient(client: WorkloadClient, server: WardenServer):
   const has = (name: string) => steps.some((found) => found.step === name);
   const idsOf = (name: string) =>
     steps.filter((found) => found.step === name).flatMap((found) => found.ids ?? []);
-  /** An instance of the class, and then the class. */
-  const areOurs = ([instance = "", ...others]: readonly string[]) =>
-    instance.startsWith(`${server.pay}/inst-`) && others.join() === server.pay;
+  const areOurs = (ids: readonly string[]) => areInstanceAndClass(ids, server.pay);
   const domains = steps.find((found) => found.step === "bundles")?.domains ?? [];
   const accept = (name: string, isAccepted: boolean): Verdict => ({
     name,

@@ -17,6 +17,7 @@ import type {
   WorkloadState,
   WorkloadSubscription,
 } from "../ports.ts";
+import { formatPrivateJwk, WitKeys } from "../wit-keys.ts";
 import type { Binding } from "./binding.ts";
 
 const HINT = "instance";
@@ -31,6 +32,7 @@ export class LaunchedSource implements WorkloadSource {
   readonly #identity: DeliveredIdentity;
   readonly #binding: () => Binding | undefined;
   readonly #subscribers = new Set<Subscriber>();
+  readonly #witKeys = new WitKeys({ monotonicMs: () => performance.now() });
   #isEnded = false;
 
   /** @param options.binding - undefined until the process runs; nobody belongs before. */
@@ -68,6 +70,20 @@ export class LaunchedSource implements WorkloadSource {
     if (first === undefined || more.length > 0)
       throw new TrustWardenError("request_malformed", { reason: "one audience" });
     return [{ spiffeId: id, svid: await this.#identity.jwt(first), hint: HINT }];
+  }
+
+  isWitServed() {
+    return this.#identity.server.discovery.wit_svid;
+  }
+
+  async issueWitSvids(peer: WorkloadPeer, { spiffeId }: { readonly spiffeId: SpiffeId | null }) {
+    this.#requireBelongs(peer);
+    const id = parseSpiffeId(this.#identity.answer.spiffe_id);
+    if (spiffeId !== null && spiffeId !== id) throw new TrustWardenError("no_identity");
+    this.#current();
+    const key = this.#witKeys.keyOf(id);
+    const { svid, expires_at: expiresAt } = await this.#identity.wit(key.key);
+    return [{ spiffeId: id, svid, expiresAt, keyJwk: formatPrivateJwk(key), hint: HINT }];
   }
 
   bundles() {

@@ -13,14 +13,18 @@ import {
 import { issueJwtSvid } from "@trustwarden/core/agentid/jwt-svid.ts";
 import { formatSpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { createSerial, issueLeafCertificate } from "@trustwarden/core/agentid/svid-profile.ts";
+import { issueWitSvid } from "@trustwarden/core/agentid/wit-svid.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { createDeliveredKey } from "trustwarden/peer.ts";
 import type {
   DeliveredSvid,
+  DeliveredWit,
   InstanceDescription,
   WorkloadPeer,
   WorkloadSource,
   WorkloadState,
 } from "../ports.ts";
+import { formatPrivateJwk } from "../wit-keys.ts";
 import { AGENT_SERVICE, WORKLOAD_SERVICE } from "./protocol.ts";
 import { createWorkloadApi, type WorkloadApi } from "./workload-api.ts";
 
@@ -60,6 +64,10 @@ export interface MemorySource extends WorkloadSource {
   state: WorkloadState;
   /** Thrown by every question until it is undefined again. */
   failure: unknown;
+  /** Whether the WIT profile is served. */
+  isWit: boolean;
+  /** How long a WIT-SVID of it lives, in seconds. */
+  witTtlSeconds: number;
   readonly push: (state: WorkloadState) => void;
   readonly end: (error: unknown) => void;
   readonly subscriberCount: () => number;
@@ -72,6 +80,8 @@ export function createMemorySource(domain = createTestDomain()): MemorySource {
     domain,
     peers: [],
     failure: undefined,
+    isWit: false,
+    witTtlSeconds: 300,
     state: {
       svids: [
         deliverSvid(domain, ["team", "pay", "inst-1"], "instance"),
@@ -105,6 +115,13 @@ export function createMemorySource(domain = createTestDomain()): MemorySource {
         svid: issueTestJwt(domain, { id, audience: audience[0] ?? "" }),
       }));
     },
+    isWitServed: () => source.isWit,
+    issueWitSvids: async (_peer, { spiffeId }) => {
+      if (source.failure !== undefined) throw source.failure;
+      const wanted = source.state.svids.filter((svid) => spiffeId === null || svid.spiffeId === spiffeId);
+      if (wanted.length === 0) throw new TrustWardenError("no_identity");
+      return wanted.map(({ spiffeId: id, hint }) => issueTestWit(source, { id, hint }));
+    },
     bundles: () => source.state.bundles,
     describe: async () => source.state.svids.map(describeSvid),
   };
@@ -129,6 +146,24 @@ export function issueTestJwt(
     signer: signers.jwt,
     claims,
   });
+}
+
+/** A token of the domain for a new key. */
+function issueTestWit(
+  { domain, witTtlSeconds }: Pick<MemorySource, "domain" | "witTtlSeconds">,
+  { id, hint }: { readonly id: DeliveredSvid["spiffeId"]; readonly hint: string },
+): DeliveredWit {
+  const key = createDeliveredKey();
+  const svid = issueWitSvid({
+    id,
+    confirmationKey: key.key.signer.publicKey,
+    kid: domain.witKid,
+    jti: key.key.thumbprint,
+    now: NOW,
+    ttlSeconds: witTtlSeconds,
+    signer: domain.signers.wit,
+  });
+  return { spiffeId: id, svid, keyJwk: formatPrivateJwk(key), hint, expiresAt: NOW + witTtlSeconds };
 }
 
 function describeSvid({ spiffeId, hint }: DeliveredSvid): InstanceDescription {

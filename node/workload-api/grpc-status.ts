@@ -30,6 +30,8 @@ export function grpcFailureOf(error: unknown): GrpcFailure {
       return grpcFailure(status.UNAUTHENTICATED, "could not verify existence of the original caller");
     case "no_identity":
       return grpcFailure(status.PERMISSION_DENIED, "no identity issued");
+    case "wit_disabled":
+      return grpcFailure(status.UNIMPLEMENTED, "WIT-SVIDs are not issued here");
     case "rate_limited":
       return grpcFailure(status.RESOURCE_EXHAUSTED, ERRORS.rate_limited.message);
     default:

@@ -1,8 +1,8 @@
 /**
  * The methods of the Workload API, over any source of identities.
  *
- * Each call passes the same gate first: header, limits, and a caller that still runs. WIT-SVIDs answer Unimplemented, as
- * the specification asks of whoever does not have them.
+ * Each call passes the same gate first: header, limits, and a caller that still runs. Where no WIT-SVIDs are issued, both
+ * of their methods answer Unimplemented, as the specification asks.
  *
  * @see Workload API §5 to §7
  */
@@ -11,7 +11,13 @@ import { verifyJwtSvid } from "@trustwarden/core/agentid/jwt-svid.ts";
 import { parseSpiffeId, type SpiffeId, trustDomainOf } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
-import type { WorkloadSource, WorkloadState } from "../ports.ts";
+import type {
+  DeliveredWit,
+  WorkloadPeer,
+  WorkloadSource,
+  WorkloadState,
+  WorkloadSubscription,
+} from "../ports.ts";
 import type { Gate } from "./gate.ts";
 import { grpcFailure, grpcFailureOf } from "./grpc-status.ts";
 import {
@@ -21,11 +27,21 @@ import {
   type UnaryCall,
   type ValidateRequest,
   type ValidateResponse,
+  type WitSvidRequest,
+  type WitSvidResponse,
   WORKLOAD_SERVICE,
 } from "./protocol.ts";
-import { formatJwtBundles, formatX509Bundles, formatX509Svids, uniqueHint } from "./state-messages.ts";
+import {
+  formatJwtBundles,
+  formatWitBundles,
+  formatWitSvids,
+  formatX509Bundles,
+  formatX509Svids,
+  uniqueHint,
+} from "./state-messages.ts";
 import { StateStream } from "./state-stream.ts";
 import { formatStruct } from "./struct.ts";
+import { WitFollower } from "./wit-follower.ts";
 
 /** As many as the server signs in one request. */
 const MAX_AUDIENCES = 8;
@@ -41,6 +57,17 @@ export interface HandlerContext {
   readonly now: () => number;
 }
 
+/** How a stream's state is followed, and what is said of it. */
+interface Followed<State, Response, Request> {
+  readonly format: (state: State) => Response;
+  readonly follow: (following: {
+    readonly call: StreamCall<Response, Request>;
+    readonly peer: WorkloadPeer;
+    readonly onState: (state: State) => void;
+    readonly onEnd: (error: unknown) => void;
+  }) => Promise<WorkloadSubscription>;
+}
+
 /** What `grpc-js` takes for `SpiffeWorkloadAPI`. */
 export function createWorkloadHandlers(context: HandlerContext) {
   return {
@@ -49,8 +76,8 @@ export function createWorkloadHandlers(context: HandlerContext) {
     FetchJWTBundles: followWith(context, "FetchJWTBundles", formatJwtBundles),
     FetchJWTSVID: answerWith(context, fetchJwtSvid),
     ValidateJWTSVID: answerWith(context, validateJwtSvid),
-    FetchWITSVID: refuseStream(context),
-    FetchWITBundles: refuseStream(context),
+    FetchWITSVID: followWits(context),
+    FetchWITBundles: followWith(context, "FetchWITBundles", formatWitBundles, requireWitServed),
   };
 }
 
@@ -84,21 +111,52 @@ export function answerWith<Request, Response>(
   };
 }
 
+/** A stream of what one method says of a workload's state. */
 function followWith<Response>(
-  { source, gate }: HandlerContext,
+  context: HandlerContext,
   method: string,
   format: (state: WorkloadState) => Response,
+  require: (context: HandlerContext) => void = () => {},
+) {
+  return followState(context, method, {
+    format,
+    follow: ({ peer, onState, onEnd }) => {
+      require(context);
+      return context.source.subscribe(peer, onState, onEnd);
+    },
+  });
+}
+
+function followWits(context: HandlerContext) {
+  const { source, now } = context;
+  return followState<readonly DeliveredWit[], WitSvidResponse, WitSvidRequest>(context, "FetchWITSVID", {
+    format: formatWitSvids,
+    follow: async ({ call, peer, onState: onWits, onEnd }) => {
+      requireWitServed(context);
+      const { spiffe_id } = call.request;
+      const spiffeId = spiffe_id === "" ? null : parseRequestedId(spiffe_id);
+      const follower = new WitFollower({ source, peer, spiffeId, now, onWits, onEnd });
+      await follower.start();
+      return follower;
+    },
+  });
+}
+
+function followState<State, Response, Request extends object = object>(
+  { gate }: HandlerContext,
+  method: string,
+  { format, follow }: Followed<State, Response, Request>,
 ) {
   const serialize = WORKLOAD_SERVICE[method]?.responseSerialize;
   if (serialize === undefined) throw new Error(`no method ${method}`);
-  return (call: StreamCall<Response>): void => {
-    let stream: StateStream<Response> | undefined;
+  return (call: StreamCall<Response, Request>): void => {
+    let stream: StateStream<State, Response> | undefined;
     try {
       const { peer, leave } = gate.enter(call, (error) => stream?.end(error));
       stream = new StateStream({
         call,
         peer,
-        source,
+        subscribe: async (onState, onEnd) => follow({ call, peer, onState, onEnd }),
         format,
         serialize: (message) => serialize(Object(message)),
         onClose: leave,
@@ -110,15 +168,9 @@ function followWith<Response>(
   };
 }
 
-function refuseStream({ gate }: HandlerContext) {
-  return (call: StreamCall<never>): void => {
-    try {
-      gate.enter(call, () => {}).leave();
-      call.emit("error", grpcFailure(status.UNIMPLEMENTED, "WIT-SVIDs are not issued here"));
-    } catch (error) {
-      call.emit("error", grpcFailureOf(error));
-    }
-  };
+/** @throws GrpcFailure Unimplemented, which asks clients not to try again. */
+function requireWitServed({ source }: HandlerContext): void {
+  if (!source.isWitServed()) throw grpcFailureOf(new TrustWardenError("wit_disabled"));
 }
 
 async function fetchJwtSvid(

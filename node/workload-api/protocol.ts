@@ -57,6 +57,23 @@ export interface JwtSvidResponse {
   readonly svids: readonly { readonly spiffe_id: string; readonly svid: string; readonly hint: string }[];
 }
 
+export interface WitSvidRequest {
+  readonly spiffe_id: string;
+}
+
+export interface WitSvidResponse {
+  readonly svids: readonly {
+    readonly spiffe_id: string;
+    readonly wit_svid: string;
+    readonly wit_svid_key: string;
+    readonly hint: string;
+  }[];
+}
+
+export interface WitBundlesResponse {
+  readonly bundles: Readonly<Record<string, string>>;
+}
+
 export interface ValidateRequest {
   readonly audience: string;
   readonly svid: string;
@@ -80,7 +97,7 @@ export interface GrantResponse {
   readonly grant: string;
 }
 
-export type StreamCall<Response> = ServerWritableStream<object, Response>;
+export type StreamCall<Response, Request = object> = ServerWritableStream<Request, Response>;
 export type UnaryCall<Request, Response> = ServerUnaryCall<Request, Response>;
 
 function serviceOf(name: string): ServiceDefinition {

@@ -7,10 +7,16 @@
  * @see Workload API §4.3, §5.2, §6.2
  */
 import { formatSpiffeId, type TrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
-import { formatJwks, type TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
+import { formatJwks, formatWitJwks, type TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import type { DeliveredSvid, WorkloadState } from "../ports.ts";
-import type { BundlesResponse, BytesByDomain, X509SvidMessage, X509SvidResponse } from "./protocol.ts";
+import type { DeliveredSvid, DeliveredWit, WorkloadState } from "../ports.ts";
+import type {
+  BundlesResponse,
+  WitBundlesResponse,
+  WitSvidResponse,
+  X509SvidMessage,
+  X509SvidResponse,
+} from "./protocol.ts";
 
 /** Workload API §8. */
 const MAX_HINT_BYTES = 1024;
@@ -39,6 +45,25 @@ export function formatJwtBundles(state: WorkloadState): BundlesResponse {
   return { bundles: byDomain(bundlesOf(state), (bundle) => Buffer.from(formatJwks(bundle))) };
 }
 
+/** @throws TrustWardenError `no_identity`: bundles are for those who have one. */
+export function formatWitBundles(state: WorkloadState): WitBundlesResponse {
+  requireIdentity(state);
+  return { bundles: byDomain(bundlesOf(state), formatWitJwks) };
+}
+
+/** The tokens, each with its key. */
+export function formatWitSvids(wits: readonly DeliveredWit[]): WitSvidResponse {
+  const hints = new Set<string>();
+  return {
+    svids: wits.map(({ spiffeId, svid, keyJwk, hint }) => ({
+      spiffe_id: spiffeId,
+      wit_svid: svid,
+      wit_svid_key: keyJwk,
+      hint: uniqueHint(hint, hints),
+    })),
+  };
+}
+
 /** Of equal hints the first keeps it: entries are in the order of their age. */
 export function uniqueHint(hint: string, seen: Set<string>): string {
   if (hint === "" || seen.has(hint) || Buffer.byteLength(hint) > MAX_HINT_BYTES) return "";
@@ -63,8 +88,11 @@ function formatX509Bundle({ x509Authorities }: TrustBundle): Buffer {
   return Buffer.concat(x509Authorities.map(({ der }) => der));
 }
 
-function byDomain(bundles: readonly TrustBundle[], format: (bundle: TrustBundle) => Buffer): BytesByDomain {
-  const entries = bundles.map((bundle): [string, Buffer] => [domainId(bundle.trustDomain), format(bundle)]);
+function byDomain<Value>(
+  bundles: readonly TrustBundle[],
+  format: (bundle: TrustBundle) => Value,
+): Readonly<Record<string, Value>> {
+  const entries = bundles.map((bundle): [string, Value] => [domainId(bundle.trustDomain), format(bundle)]);
   return Object.fromEntries(entries.toSorted(([left], [right]) => (left < right ? -1 : 1)));
 }
 

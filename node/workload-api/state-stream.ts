@@ -1,20 +1,24 @@
 /**
- * One server stream: the workload's state now, and again at each change, until either side ends it.
+ * One server stream: a state now, and again at each change, until either side ends it.
  *
  * While a message waits for a slow reader only the latest state is kept, which is enough because each is complete;
  * so a reader that never reads costs one message. Identical consecutive messages are sent once.
  */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import type { WorkloadPeer, WorkloadSource, WorkloadState, WorkloadSubscription } from "../ports.ts";
+import type { WorkloadPeer, WorkloadSubscription } from "../ports.ts";
 import { grpcFailureOf } from "./grpc-status.ts";
 import type { StreamCall } from "./protocol.ts";
 
 /** What a stream needs. */
-export interface StateStreamOptions<Response> {
-  readonly call: StreamCall<Response>;
+export interface StateStreamOptions<State, Response> {
+  readonly call: Pick<StreamCall<Response>, "once" | "emit" | "write">;
   readonly peer: WorkloadPeer;
-  readonly source: WorkloadSource;
-  readonly format: (state: WorkloadState) => Response;
+  /** Begins to follow the state. */
+  readonly subscribe: (
+    onState: (state: State) => void,
+    onEnd: (error: unknown) => void,
+  ) => Promise<WorkloadSubscription>;
+  readonly format: (state: State) => Response;
   /** Bytes of a message, to compare two. */
   readonly serialize: (message: Response) => Buffer;
   /** Called once, when the stream is over. */
@@ -22,25 +26,23 @@ export interface StateStreamOptions<Response> {
 }
 
 /** Owns one call. Nothing is written after `end`, and the subscription never outlives the call. */
-export class StateStream<Response> {
-  readonly #options: StateStreamOptions<Response>;
+export class StateStream<State, Response> {
+  readonly #options: StateStreamOptions<State, Response>;
   #subscription: WorkloadSubscription | undefined;
-  #waiting: WorkloadState | undefined;
+  #waiting: State | undefined;
   #last: Buffer | undefined;
   #isWriting = false;
   #isEnded = false;
 
-  constructor(options: StateStreamOptions<Response>) {
+  constructor(options: StateStreamOptions<State, Response>) {
     this.#options = options;
     for (const event of ["cancelled", "close"]) options.call.once(event, () => this.#close());
   }
 
   /** Subscribes; every failure ends the call with its status. */
   async start(): Promise<void> {
-    const { source, peer } = this.#options;
     try {
-      const subscription = await source.subscribe(
-        peer,
+      const subscription = await this.#options.subscribe(
         (state) => this.#onState(state),
         (error) => this.end(error),
       );
@@ -58,7 +60,7 @@ export class StateStream<Response> {
     this.#options.call.emit("error", grpcFailureOf(error));
   }
 
-  #onState(state: WorkloadState): void {
+  #onState(state: State): void {
     if (this.#isEnded) return;
     this.#waiting = state;
     if (!this.#isWriting) this.#writeWaiting();
@@ -75,7 +77,7 @@ export class StateStream<Response> {
     }
   }
 
-  #write(state: WorkloadState): void {
+  #write(state: State): void {
     const { call, peer, format, serialize } = this.#options;
     if (!peer.isAlive()) throw new TrustWardenError("workload_gone", { pid: peer.pid });
     const message = format(state);

@@ -15,15 +15,23 @@ import {
   trustDomainOf,
 } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { parseTrustBundleJson, type TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
+import { verifyWitSvid } from "@trustwarden/core/agentid/wit-svid.ts";
 import { verifyX509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { isJsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
-import { decodeText, refused, type UnverifiedX509State, type UnverifiedX509Svid } from "./messages.ts";
+import {
+  decodeText,
+  refused,
+  type UnverifiedWitSvid,
+  type UnverifiedX509State,
+  type UnverifiedX509Svid,
+} from "./messages.ts";
 
 const MAX_SVIDS = 64;
 const MAX_BUNDLES = 256;
 const MAX_CERTIFICATES = 64;
 const MAX_JWKS_CHARS = 262_144;
+const MAX_JWK_CHARS = 8192;
 const TRUST_DOMAIN_ID = /^spiffe:\/\/([^/]+)$/;
 /** What a bundle without a hint is asked for again; the Workload API pushes, so nobody asks. */
 const REFRESH_HINT_SECONDS = 300;
@@ -33,6 +41,17 @@ export interface WorkloadX509Svid {
   readonly spiffeId: SpiffeId;
   /** DER, leaf first, as a peer gets it. */
   readonly chain: readonly Uint8Array[];
+  readonly privateKey: KeyObject;
+  readonly hint: string;
+  /** Unix seconds. */
+  readonly expiresAt: number;
+}
+
+/** A proven WIT-SVID with its key: make a proof of possession with it for each request. */
+export interface WorkloadWitSvid {
+  readonly spiffeId: SpiffeId;
+  /** Compact JWS; never a bearer token. */
+  readonly svid: string;
   readonly privateKey: KeyObject;
   readonly hint: string;
   /** Unix seconds. */
@@ -80,11 +99,51 @@ export function parseX509Bundles(
 export function parseJwtBundles(
   bundles: ReadonlyMap<string, Uint8Array>,
 ): ReadonlyMap<TrustDomain, TrustBundle> {
+  return parseKeySets(bundles, "jwt-svid");
+}
+
+/** WIT authorities by trust domain. @throws TrustWardenError `workload_answer_refused`. */
+export function parseWitBundles(
+  bundles: ReadonlyMap<string, Uint8Array>,
+): ReadonlyMap<TrustDomain, TrustBundle> {
+  return parseKeySets(bundles, "wit-svid");
+}
+
+/**
+ * Tokens that are proven, each with the private key that it is bound to.
+ *
+ * @param now - Unix seconds.
+ * @throws TrustWardenError `workload_answer_refused`; its cause says which rule was broken.
+ */
+export function verifyWitState(
+  svids: readonly UnverifiedWitSvid[],
+  { bundles, now }: { readonly bundles: ReadonlyMap<TrustDomain, TrustBundle>; readonly now: number },
+): readonly [WorkloadWitSvid, ...WorkloadWitSvid[]] {
+  return believe(() => {
+    if (svids.length > MAX_SVIDS) throw refused("too many SVIDs");
+    const [first, ...others] = svids.map((unverified): WorkloadWitSvid => {
+      const { spiffeId, svid, keyJwk, hint } = unverified;
+      const { id, confirmationKey, expiresAt } = verifyWitSvid(svid, { bundles, now });
+      if (id !== spiffeId) throw refused("the token names another");
+      const privateKey = createPrivateKey({ key: parseJsonObject(keyJwk, MAX_JWK_CHARS), format: "jwk" });
+      if (!createPublicKey(privateKey).equals(confirmationKey)) throw refused("the key is not the token's");
+      return { spiffeId: id, svid, privateKey, hint, expiresAt };
+    });
+    if (first === undefined) throw refused("no SVID");
+    requireDistinctHints([first, ...others]);
+    return [first, ...others];
+  });
+}
+
+function parseKeySets(
+  bundles: ReadonlyMap<string, Uint8Array>,
+  use: "jwt-svid" | "wit-svid",
+): ReadonlyMap<TrustDomain, TrustBundle> {
   return parseBundles(bundles, (trustDomain, bytes) => {
     const { keys } = parseJsonObject(decodeText(bytes), MAX_JWKS_CHARS);
     if (!Array.isArray(keys)) throw refused("a JWK Set without keys");
     // Here the keys stand without `use`: the call says what they are for.
-    const named = keys.filter(isJsonObject).map((key) => ({ ...key, use: "jwt-svid" }));
+    const named = keys.filter(isJsonObject).map((key) => ({ ...key, use }));
     return parseTrustBundleJson({ keys: named }, trustDomain);
   });
 }
@@ -130,7 +189,7 @@ function verifySvid(
 }
 
 /** A hint picks one SVID; if two had it, each reader might pick another. */
-function requireDistinctHints(svids: readonly WorkloadX509Svid[]): void {
+function requireDistinctHints(svids: readonly { readonly hint: string }[]): void {
   const hints = svids.map(({ hint }) => hint).filter((hint) => hint !== "");
   if (new Set(hints).size !== hints.length) throw refused("a hint comes twice");
 }

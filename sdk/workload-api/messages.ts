@@ -41,6 +41,15 @@ export interface UnverifiedJwtSvid {
   readonly hint: string;
 }
 
+export interface UnverifiedWitSvid extends UnverifiedJwtSvid {
+  /** Private JWK, as text. */
+  readonly keyJwk: string;
+}
+
+export function encodeWitSvidRequest(spiffeId: string): Uint8Array {
+  return spiffeId === "" ? EMPTY : encodeText(1, spiffeId);
+}
+
 export function encodeJwtSvidRequest(audience: readonly string[], spiffeId: string): Uint8Array {
   const id = spiffeId === "" ? [] : [encodeText(2, spiffeId)];
   return Buffer.concat([...audience.map((one) => encodeText(1, one)), ...id]);
@@ -78,6 +87,18 @@ export function parseJwtSvidResponse(message: Uint8Array): readonly UnverifiedJw
 }
 
 export function parseJwtBundlesResponse(message: Uint8Array): ReadonlyMap<string, Uint8Array> {
+  return map(parseFields(message), 1);
+}
+
+export function parseWitSvidResponse(message: Uint8Array): readonly UnverifiedWitSvid[] {
+  return all(parseFields(message), 1).map((bytes) => {
+    const svid = parseFields(bytes);
+    return { spiffeId: text(svid, 1), svid: text(svid, 2), keyJwk: text(svid, 3), hint: text(svid, 4) };
+  });
+}
+
+/** On the wire a text is bytes that have to be UTF-8, which is checked where they are read. */
+export function parseWitBundlesResponse(message: Uint8Array): ReadonlyMap<string, Uint8Array> {
   return map(parseFields(message), 1);
 }
 

@@ -12,15 +12,26 @@ import type { TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { endpointSocketFromEnvironment } from "../environment.ts";
 import { jitter, nowSeconds, type Runtime, systemRuntime } from "../runtime.ts";
-import { parseJwtBundles, parseX509Bundles, verifyX509State, type WorkloadX509State } from "./answers.ts";
+import {
+  parseJwtBundles,
+  parseWitBundles,
+  parseX509Bundles,
+  verifyWitState,
+  verifyX509State,
+  type WorkloadWitSvid,
+  type WorkloadX509State,
+} from "./answers.ts";
 import { parseEndpointAddress } from "./endpoint-address.ts";
 import { createTransport, type Transport } from "./grpc-transport.ts";
 import {
   encodeJwtSvidRequest,
   encodeValidateRequest,
+  encodeWitSvidRequest,
   parseJwtBundlesResponse,
   parseJwtSvidResponse,
   parseValidateResponse,
+  parseWitBundlesResponse,
+  parseWitSvidResponse,
   parseX509BundlesResponse,
   parseX509Response,
   refused,
@@ -31,6 +42,8 @@ const DEFAULT_TIMEOUT_MS = 10_000;
 const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 30_000;
 const NOTHING = new Uint8Array();
+/** gRPC status. */
+const UNIMPLEMENTED = "12";
 
 export interface WorkloadApiOptions {
   /** `unix:///path` or `tcp://IP:port`; `SPIFFE_ENDPOINT_SOCKET` unless given. */
@@ -67,6 +80,14 @@ export interface WorkloadApiClient {
     readonly audience: readonly [string, ...string[]];
     readonly spiffeId?: SpiffeId;
   }): Promise<readonly WorkloadJwtSvid[]>;
+  /**
+   * WIT-SVIDs with their keys: of each identity, or of the named one. They live for minutes; ask again.
+   *
+   * @throws TrustWardenError also `request_malformed`; `wit_disabled` where the endpoint does not have them.
+   */
+  fetchWitSvids(spiffeId?: SpiffeId): Promise<readonly [WorkloadWitSvid, ...WorkloadWitSvid[]]>;
+  /** @throws TrustWardenError also `wit_disabled`. */
+  fetchWitBundles(): Promise<ReadonlyMap<TrustDomain, TrustBundle>>;
   fetchX509Bundles(): Promise<ReadonlyMap<TrustDomain, TrustBundle>>;
   fetchJwtBundles(): Promise<ReadonlyMap<TrustDomain, TrustBundle>>;
   /**
@@ -94,7 +115,18 @@ export function createWorkloadApiClient({
   const ask = (method: string, request: Uint8Array = NOTHING) =>
     firstMessage(transport, method, { request, timeoutMs });
   const fetchJwtBundles = async () => parseJwtBundles(parseJwtBundlesResponse(await ask("FetchJWTBundles")));
+  const fetchWitBundles = async () =>
+    parseWitBundles(parseWitBundlesResponse(await asWit(ask("FetchWITBundles"))));
   return {
+    fetchWitSvids: async (spiffeId) => {
+      const answer = await asWit(ask("FetchWITSVID", encodeWitSvidRequest(spiffeId ?? "")));
+      const bundles = await fetchWitBundles();
+      const svids = verifyWitState(parseWitSvidResponse(answer), { bundles, now: nowSeconds(runtime) });
+      if (spiffeId !== undefined && svids.some((svid) => svid.spiffeId !== spiffeId))
+        throw refused("the token names another");
+      return svids;
+    },
+    fetchWitBundles,
     fetchX509: async () =>
       verifyX509State(parseX509Response(await ask("FetchX509SVID")), nowSeconds(runtime)),
     watchX509: (watcher) => watchX509(transport, runtime, watcher),
@@ -142,6 +174,16 @@ function proveToken(
     return proven;
   } catch (cause) {
     throw refused(cause instanceof TrustWardenError ? cause.code : "token", cause);
+  }
+}
+
+/** Whoever has no WIT-SVIDs says Unimplemented, and trying again is of no use. */
+async function asWit<T>(asked: Promise<T>): Promise<T> {
+  try {
+    return await asked;
+  } catch (cause) {
+    if (!(cause instanceof TrustWardenError) || cause.details.status !== UNIMPLEMENTED) throw cause;
+    throw new TrustWardenError("wit_disabled", cause.details, { cause });
   }
 }
 

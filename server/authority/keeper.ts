@@ -12,6 +12,7 @@ import {
   bundleOfState,
   certificateOf,
   renewalsOfState,
+  type TokenKind,
 } from "@trustwarden/core/agentid/authority-slots.ts";
 import {
   type AuthorityStep,
@@ -39,8 +40,9 @@ import { renewRootCrl } from "./root-crl.ts";
 const DAY_SECONDS = 86_400;
 /** A third of the intermediate's 90 days: room for a server that is down for a while. */
 const RENEW_INTERMEDIATE_BEFORE_SECONDS = 30 * DAY_SECONDS;
-/** A JWT key signs this long before its successor is prepared. */
-const JWT_AGE_SECONDS = 60 * DAY_SECONDS;
+/** The key of a kind of tokens signs this long before its successor is prepared. */
+const TOKEN_KEY_AGE_SECONDS = 60 * DAY_SECONDS;
+const TOKEN_KINDS: readonly TokenKind[] = ["jwt", "wit"];
 /** How often the ages are looked at. */
 const TEND_MS = 60_000;
 
@@ -147,6 +149,15 @@ export class AuthorityKeeper {
     });
   }
 
+  /** Prepares and activates the first key of a kind that signs tokens; nothing when one signs already. */
+  found(kind: TokenKind, order: StepOrder, announce: Announce): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#find(kind, "active") !== undefined) return;
+      if (this.#find(kind, "prepared") === undefined) await this.#prepare(kind, order, announce);
+      await this.#take({ step: "activate", kind, isForced: true }, order, announce);
+    });
+  }
+
   /** Takes the planned steps by age from now on. */
   tend(order: () => StepOrder, announce: Announce, onError: (error: unknown) => void): void {
     this.#timer = setInterval(() => {
@@ -164,7 +175,7 @@ export class AuthorityKeeper {
         }
         await this.#take({ step: "activate", kind: "intermediate", isForced: false }, order, announce);
       }
-      await this.#rotateJwt(now, order, announce);
+      for (const kind of TOKEN_KINDS) await this.#rotateTokenKey(kind, order, announce);
       for (const { id } of this.#state.slots.filter((slot) => isOver(slot, now))) {
         await this.#take({ step: "retire", id, isForced: false }, order, announce);
       }
@@ -177,13 +188,14 @@ export class AuthorityKeeper {
     await this.#last.catch(() => undefined);
   }
 
-  async #rotateJwt(now: number, order: StepOrder, announce: Announce): Promise<void> {
-    const { activatedAt } = activeSlotOf(this.#state, "jwt");
-    if (now < (activatedAt ?? 0) + JWT_AGE_SECONDS) return;
-    const prepared = this.#find("jwt", "prepared");
-    if (prepared === undefined) await this.#prepare("jwt", order, announce);
+  async #rotateTokenKey(kind: TokenKind, order: StepOrder, announce: Announce): Promise<void> {
+    const active = this.#find(kind, "active");
+    const now = this.#now();
+    if (active === undefined || now < (active.activatedAt ?? 0) + TOKEN_KEY_AGE_SECONDS) return;
+    const prepared = this.#find(kind, "prepared");
+    if (prepared === undefined) await this.#prepare(kind, order, announce);
     else if (now >= publishedAt(prepared)) {
-      await this.#take({ step: "activate", kind: "jwt", isForced: false }, order, announce);
+      await this.#take({ step: "activate", kind, isForced: false }, order, announce);
     }
   }
 

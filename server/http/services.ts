@@ -63,6 +63,8 @@ export interface Services {
   readonly trustDomain: TrustDomain;
   /** `iss` of JWT-SVIDs, an https origin. */
   readonly jwtIssuer: string;
+  /** Whether WIT-SVIDs are issued; off unless configured. */
+  readonly witSvid: boolean;
   /** The authority of this moment; ask each time, since it changes while the server runs. */
   readonly authority: () => CurrentAuthority;
   /** Takes the operator's steps. */

@@ -33,6 +33,8 @@ export type {
   FederationState,
 } from "./federation-ports.ts";
 
+import type { WitCommands } from "./wit-ports.ts";
+
 /** Result of a command, and what it owes the ledger. */
 export interface Committed<T> {
   readonly value: T;
@@ -186,7 +188,8 @@ export interface StoreCommands
     GatewayCommands,
     OAuthCommands,
     RegistrationCommands,
-    SecretCommands {
+    SecretCommands,
+    WitCommands {
   /** @throws TrustWardenError `owner_exists`. */
   createOwner(command: {
     readonly context: CommandContext;

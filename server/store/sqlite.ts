@@ -119,6 +119,8 @@ function createCommands(writer: WriterClient): StoreCommands {
     },
     issueAccessToken: (command) => writer.run({ kind: "issueAccessToken", command }),
     revokeAccessToken: (command) => writer.run({ kind: "revokeAccessToken", command }),
+    issueWit: (command) => writer.run({ kind: "issueWit", command }),
+    issueWitByNode: (command) => writer.run({ kind: "issueWitByNode", command }),
     ...createRegistrationCommands(writer),
     close: () => writer.close(),
   };

@@ -9,7 +9,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { SecretCommand, SecretState } from "./broker-ports.ts";
 import { issueToken, revokeToken } from "./commands/access-tokens.ts";
 import { admitNode } from "./commands/admit-node.ts";
-import { endByNode, issueJwtByNode, renewByNode } from "./commands/by-node.ts";
+import { endByNode, issueJwtByNode, issueWitByNode, renewByNode } from "./commands/by-node.ts";
 import { changeAuthority, mendAuthority } from "./commands/change-authority.ts";
 import { changeFederation } from "./commands/change-federation.ts";
 import { changeSecret } from "./commands/change-secret.ts";
@@ -25,6 +25,7 @@ import { issue } from "./commands/issue.ts";
 import { issueByEntry } from "./commands/issue-by-entry.ts";
 import { issueJwt } from "./commands/issue-jwt.ts";
 import { issueServerSvid } from "./commands/issue-server-svid.ts";
+import { issueWit } from "./commands/issue-wit.ts";
 import { createJoinToken } from "./commands/join-token.ts";
 import { narrow } from "./commands/narrow.ts";
 import { admitSvid, registerForeign } from "./commands/register-foreign.ts";
@@ -44,6 +45,7 @@ import type {
 } from "./ports.ts";
 import type { RegistrationCommands } from "./registration-ports.ts";
 import type { SqliteDatabase } from "./sqlite-database.ts";
+import type { WitCommands } from "./wit-ports.ts";
 import type { WriterCommand, WriterReply, WriterRequest } from "./writer-protocol.ts";
 
 const MARK_SEQUENCED = "DELETE FROM outbox WHERE outbox_id = ?";
@@ -113,6 +115,8 @@ function runCommand(
     case "renewByNode":
     case "issueJwtByNode":
     case "endByNode":
+    case "issueWit":
+    case "issueWitByNode":
       return commit<unknown>(database, deps, request.command, () => runRegistration(database, deps, request));
     case "revoke":
       // No clock check: stopping must work whatever the clock says.
@@ -146,11 +150,11 @@ function runCommand(
   }
 }
 
-/** Runs one command of nodes and entries. */
+/** Runs one command of nodes, entries and WIT-SVIDs. */
 function runRegistration(
   database: SqliteDatabase,
   deps: CommandDeps,
-  request: Extract<WriterCommand, { readonly kind: keyof RegistrationCommands }>,
+  request: Extract<WriterCommand, { readonly kind: keyof (RegistrationCommands & WitCommands) }>,
 ): CommandResult<unknown> {
   switch (request.kind) {
     case "createJoinToken":
@@ -169,6 +173,10 @@ function runRegistration(
       return issueJwtByNode(database, request.command, deps);
     case "endByNode":
       return endByNode(database, request.command);
+    case "issueWit":
+      return issueWit(database, request.command, deps);
+    case "issueWitByNode":
+      return issueWitByNode(database, request.command, deps);
   }
 }
 

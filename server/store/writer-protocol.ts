@@ -30,6 +30,7 @@ import type {
   NodeJwtCommand,
   NodeRenewCommand,
 } from "./registration-ports.ts";
+import type { NodeWitCommand, WitCommand } from "./wit-ports.ts";
 
 /** `workerData` of the writer. Holds private keys: never logged. */
 export interface WriterData {
@@ -46,6 +47,8 @@ export type WriterCommand =
   | { readonly kind: "issueJwt"; readonly command: JwtCommand }
   | { readonly kind: "issueAccessToken"; readonly command: IssueAccessTokenCommand }
   | { readonly kind: "revokeAccessToken"; readonly command: RevokeAccessTokenCommand }
+  | { readonly kind: "issueWit"; readonly command: WitCommand }
+  | { readonly kind: "issueWitByNode"; readonly command: NodeWitCommand }
   | { readonly kind: "createJoinToken"; readonly command: JoinTokenCommand }
   | { readonly kind: "admitNode"; readonly command: AdmitNodeCommand }
   | { readonly kind: "createEntry"; readonly command: CreateEntryCommand }

@@ -1,22 +1,10 @@
-/** What depends on who asks and when: callers without an identity, the optional WIT profile, and state over time. */
+/** What depends on who asks and when: callers without an identity, and state over time. */
 import { spawn } from "node:child_process";
-import { createPublicKey, type webcrypto } from "node:crypto";
 import { join } from "node:path";
-import { decodeProtectedHeader, jwtVerify } from "jose";
-import { firstMessage, type Method, parseWitSvids, parseX509State, startMethod } from "./api.ts";
+import { firstMessage, type Method, parseX509State, startMethod } from "./api.ts";
 import { splitCertificates } from "./certificates.ts";
-import { type Ending, STATUS, type Target } from "./grpc.ts";
-import {
-  type Bench,
-  describeEnding,
-  Failed,
-  NotSeen,
-  type Row,
-  requireStatus,
-  requireThat,
-  type Watched,
-} from "./row.ts";
-import { decodeText, mapOf, parseFields } from "./wire.ts";
+import type { Ending, Target } from "./grpc.ts";
+import { type Bench, Failed, NotSeen, type Row, requireStatus, requireThat, type Watched } from "./row.ts";
 
 const REFUSAL_TEXT = "no identity issued";
 /** An agent may learn of it by asking its server every few seconds. */
@@ -71,69 +59,6 @@ const strangerRows: readonly Row[] = [
   refusesStranger("A-9c", "FetchX509Bundles", "B"),
   refusesStranger("A-9d", "FetchJWTBundles", "B"),
 ];
-
-/** The first message of a WIT call; NotSeen when the profile is not served. */
-async function witMessage(bench: Bench, method: "FetchWITSVID" | "FetchWITBundles"): Promise<Uint8Array> {
-  return bench.using(async (connection) => {
-    const { message, ending } = await firstMessage(startMethod(connection, method), bench.patienceMs);
-    if (ending?.status === STATUS.unimplemented) throw new NotSeen("the WIT profile is not served");
-    if (message === null) throw new Failed(ending ? describeEnding(ending) : "nothing came in time");
-    return message;
-  });
-}
-
-const witRows: readonly Row[] = [
-  {
-    id: "W-9",
-    level: "M",
-    text: "the WIT profile is served by both calls, or both answer Unimplemented",
-    check: (bench) =>
-      bench.using(async (connection) => {
-        const endings: string[] = [];
-        for (const method of ["FetchWITSVID", "FetchWITBundles"] as const) {
-          const { message, ending } = await firstMessage(startMethod(connection, method), bench.patienceMs);
-          requireThat(
-            message !== null || ending?.status === STATUS.unimplemented,
-            `${method}: ${ending ? describeEnding(ending) : "nothing came in time"}`,
-          );
-          endings.push(message === null ? "Unimplemented" : "served");
-        }
-        requireThat(new Set(endings).size === 1, `FetchWITSVID ${endings[0]}, FetchWITBundles ${endings[1]}`);
-        return `both ${endings[0]}`;
-      }),
-  },
-  {
-    id: "W-1",
-    level: "M",
-    text: "a WIT-SVID has `kid`, `typ` wit+jwt, an `exp`, a public key in `cnf`, no `aud`, and verifies (W-2, W-3)",
-    check: async (bench) => {
-      const bundles = mapOf(parseFields(await witMessage(bench, "FetchWITBundles")), 1);
-      const svids = parseWitSvids(await witMessage(bench, "FetchWITSVID"));
-      const set: { readonly keys: readonly (webcrypto.JsonWebKey & { readonly kid?: string })[] } =
-        JSON.parse(decodeText(bundles.get(bench.snapshot.ownDomain) ?? new Uint8Array()));
-      for (const { svid, spiffeId, key } of svids) {
-        const { kid, typ } = decodeProtectedHeader(svid);
-        requireThat(typ === "wit+jwt", `typ ${typ}`);
-        const jwk = set.keys.find((one) => one.kid === kid);
-        requireThat(jwk !== undefined, `no key ${kid}`);
-        const { payload } = await jwtVerify(svid, createPublicKey({ key: jwk, format: "jwk" }));
-        requireThat(payload.sub === spiffeId && payload.exp !== undefined, "sub or exp");
-        requireThat(payload.aud === undefined, "it has an audience");
-        const own = createPublicKey({ key: JSON.parse(key), format: "jwk" });
-        const { jwk: bound } = parseConfirmation(payload.cnf);
-        requireThat(own.equals(createPublicKey({ key: bound, format: "jwk" })), "cnf is another key");
-      }
-      requireThat(svids.length > 0, "no WIT-SVID");
-      return `${svids.length} WIT-SVID(s)`;
-    },
-  },
-];
-
-function parseConfirmation(value: unknown): { readonly jwk: Readonly<Record<string, unknown>> } {
-  const jwk = typeof value === "object" && value !== null && "jwk" in value ? value.jwk : undefined;
-  if (typeof jwk !== "object" || jwk === null) throw new Failed("no cnf.jwk");
-  return { jwk: { ...jwk } };
-}
 
 /** What the streams said while they were watched. */
 function requireWatched({ watched }: Bench): Watched {
@@ -237,4 +162,4 @@ export const withdrawalRows: readonly Row[] = [
   },
 ];
 
-export const callerRows: readonly Row[] = [...strangerRows, ...witRows, ...timeRows];
+export const callerRows: readonly Row[] = [...strangerRows, ...timeRows];

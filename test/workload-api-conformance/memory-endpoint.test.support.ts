@@ -4,9 +4,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { issueJwtSvid } from "@trustwarden/core/agentid/jwt-svid.ts";
 import type { SpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
+import { issueWitSvid } from "@trustwarden/core/agentid/wit-svid.ts";
+import { formatThumbprint } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { createDomain, type Domain, encodePkcs8, issueSvid } from "../../interop/domain.ts";
-import type { DeliveredSvid, WorkloadPeer, WorkloadSource, WorkloadState } from "../../node/ports.ts";
+import type { Signer } from "@trustwarden/core/signer.ts";
+import { createDomain, createSigner, type Domain, encodePkcs8, issueSvid } from "../../interop/domain.ts";
+import type {
+  DeliveredSvid,
+  DeliveredWit,
+  WorkloadPeer,
+  WorkloadSource,
+  WorkloadState,
+} from "../../node/ports.ts";
 import { createWorkloadApi } from "../../node/workload-api/workload-api.ts";
 
 const now = () => Math.floor(Date.now() / 1000);
@@ -18,6 +27,8 @@ export const STRANGER_UID = 65_534;
 export interface Faults {
   readonly state?: (state: WorkloadState, domain: Domain) => WorkloadState;
   readonly token?: (token: string) => string;
+  /** Serves the WIT profile; what is done to each token. */
+  readonly wit?: (wit: DeliveredWit) => DeliveredWit;
 }
 
 export interface TestEndpoint {
@@ -32,10 +43,11 @@ export interface TestEndpoint {
 export async function openTestEndpoint({
   state: change = (state) => state,
   token: changeToken = (token) => token,
+  wit: changeWit,
 }: Faults = {}): Promise<TestEndpoint> {
   const directory = mkdtempSync(join(tmpdir(), "conformance-"));
   chmodSync(directory, 0o755);
-  const domain = createDomain("ours.test", now());
+  const domain = withWitKey(createDomain("ours.test", now()));
   const foreign = createDomain("other.test", now());
   const listeners = new Set<() => void>();
   const fresh = () => change(issueState(domain, foreign), domain);
@@ -61,6 +73,13 @@ export async function openTestEndpoint({
         hint,
         svid: changeToken(issueToken(domain, id, audience)),
       }));
+    },
+    isWitServed: () => changeWit !== undefined,
+    issueWitSvids: async (peer, { spiffeId }) => {
+      requireEntitled(peer);
+      const wanted = state.svids.filter((svid) => spiffeId === null || svid.spiffeId === spiffeId);
+      if (wanted.length === 0 || changeWit === undefined) throw new TrustWardenError("no_identity");
+      return wanted.map((svid) => changeWit(issueWit(domain, svid)));
     },
     bundles: () => state.bundles,
   };
@@ -103,6 +122,26 @@ function issueToken({ bundle, signers }: Domain, id: SpiffeId, requested: readon
     ...lifetime,
     signer: signers.jwt,
   });
+}
+
+interface WitDomain extends Domain {
+  readonly witSigner: Signer;
+}
+
+function withWitKey(domain: Domain): WitDomain {
+  const witSigner = createSigner();
+  const witAuthorities = new Map([[formatThumbprint(witSigner.publicKey), witSigner.publicKey]]);
+  return { ...domain, witSigner, bundle: { ...domain.bundle, witAuthorities } };
+}
+
+function issueWit({ witSigner }: WitDomain, { spiffeId, hint }: DeliveredSvid): DeliveredWit {
+  const key = createSigner();
+  const svid = issueWitSvid({
+    ...{ id: spiffeId, confirmationKey: key.publicKey, kid: formatThumbprint(witSigner.publicKey) },
+    ...{ jti: "01J", now: now(), ttlSeconds: 300, signer: witSigner },
+  });
+  const keyJwk = JSON.stringify(key.privateKey.export({ format: "jwk" }));
+  return { spiffeId, svid, keyJwk, hint, expiresAt: now() + 300 };
 }
 
 function requireEntitled({ uid }: WorkloadPeer): void {

@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { breakChains } from "../../interop/broken-chains.ts";
 import { createDomain, encodePkcs8, issueSvid } from "../../interop/domain.ts";
+import type { DeliveredWit } from "../../node/ports.ts";
 import type { X509Svid } from "./api.ts";
 import { parseTarget } from "./grpc.ts";
 import {
@@ -76,7 +77,42 @@ describe("the conformance suite", () => {
     clearTimeout(rotation);
     expect(verdicts.filter(({ verdict }) => verdict === "fail")).toEqual([]);
     const unseen = verdicts.filter(({ verdict }) => verdict === "not seen").map(({ id }) => id);
-    expect(unseen).toEqual(["A-15", "W-1"]);
+    expect(unseen).toEqual(["A-15", "W-1", "W-2", "W-3", "W-6", "W-8", "A-14a", "A-14b", "A-14c", "A-14d"]);
+  });
+
+  it("passes our endpoint in every row about WIT-SVIDs, when they are issued", async () => {
+    endpoint = await openTestEndpoint({ wit: (wit) => wit });
+    const selects = (id: string) => id.startsWith("W-") || id.startsWith("A-14");
+    const verdicts = await runSuite({ socket: endpoint.socket, selects });
+    expect(verdicts.filter(({ verdict }) => verdict !== "pass")).toEqual([]);
+    expect(verdicts).toHaveLength(10);
+  });
+
+  const key = (change: object) => (wit: DeliveredWit) => ({
+    ...wit,
+    keyJwk: JSON.stringify({ ...JSON.parse(wit.keyJwk), ...change }),
+  });
+  it.each([
+    [
+      "a token that is altered",
+      "W-1",
+      (wit: DeliveredWit) => ({ ...wit, svid: `${wit.svid.slice(0, -8)}AAAAAAAA` }),
+    ],
+    ["another typ", "W-1", (wit: DeliveredWit) => ({ ...wit, svid: withHeader(wit.svid, { typ: "JWT" }) })],
+    ["an audience", "W-3", (wit: DeliveredWit) => ({ ...wit, svid: withPayload(wit.svid, { aud: "a" }) })],
+    [
+      "an issuer that is a web site",
+      "W-6",
+      (wit: DeliveredWit) => ({ ...wit, svid: withPayload(wit.svid, { iss: "https://a.test" }) }),
+    ],
+    [
+      "a token without an end",
+      "W-2",
+      (wit: DeliveredWit) => ({ ...wit, svid: withPayload(wit.svid, { exp: undefined }) }),
+    ],
+    ["a key that is public", "A-14a", key({ d: undefined })],
+  ])("finds %s in WIT-SVIDs", async (_name, row, wit) => {
+    expect((await runAgainst(row, { wit })).map(({ verdict }) => verdict)).toEqual(["fail"]);
   });
 
   it("accepts a sound SVID, and finds each broken chain in some row", async () => {
@@ -136,8 +172,19 @@ describe("the conformance suite", () => {
   });
 });
 
-function withHeader(token: string, change: Readonly<Record<string, string | undefined>>): string {
+type Change = Readonly<Record<string, string | undefined>>;
+
+function withHeader(token: string, change: Change): string {
   const [header = "", ...rest] = token.split(".");
-  const parsed = { ...JSON.parse(Buffer.from(header, "base64url").toString()), ...change };
-  return [Buffer.from(JSON.stringify(parsed)).toString("base64url"), ...rest].join(".");
+  return [withMembers(header, change), ...rest].join(".");
+}
+
+function withPayload(token: string, change: Change): string {
+  const [header = "", payload = "", ...rest] = token.split(".");
+  return [header, withMembers(payload, change), ...rest].join(".");
+}
+
+function withMembers(part: string, change: Change): string {
+  const parsed = { ...JSON.parse(Buffer.from(part, "base64url").toString()), ...change };
+  return Buffer.from(JSON.stringify(parsed)).toString("base64url");
 }

@@ -21,6 +21,7 @@ import {
   type Snapshot,
   type Watched,
 } from "./row.ts";
+import { witRows } from "./wit-rows.ts";
 import { domainOf, x509Rows } from "./x509-rows.ts";
 
 const PATIENCE_MS = 5_000;
@@ -31,6 +32,7 @@ const ROWS: readonly Row[] = [
   ...x509Rows,
   ...jwtRows,
   ...callerRows,
+  ...witRows,
   ...robustnessRows,
   ...withdrawalRows,
 ];

@@ -1,6 +1,7 @@
 // Command workloadjudge asks a Workload API with SPIFFE's own Go library and writes what it saw, one JSON object a line.
 //
-//	workloadjudge live SOCKET AUDIENCE      fetch, JWT, bundles; then watches a rotation and the withdrawal
+//	workloadjudge live SOCKET AUDIENCE      fetch, JWT, bundles, WIT; then watches a rotation and the withdrawal
+//	workloadjudge wit SOCKET AUDIENCE       WIT-SVIDs alone
 //	workloadjudge serve SOCKET CALLER       mutual TLS as a server that lets only instances of CALLER in; prints its address
 //	workloadjudge dial SOCKET SERVER ADDR   mutual TLS as a client that speaks only to instances of SERVER
 //
@@ -9,6 +10,7 @@ package main
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -18,6 +20,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/spiffe/go-spiffe/v2/exp/svid/witsvid"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"github.com/spiffe/go-spiffe/v2/spiffetls"
 	"github.com/spiffe/go-spiffe/v2/spiffetls/tlsconfig"
@@ -54,6 +57,10 @@ func main() {
 	switch os.Args[1] {
 	case "live":
 		live(ctx, client, os.Args[3])
+	case "wit":
+		short, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		wits(short, client)
 	case "serve":
 		err = serve(ctx, client, os.Args[3])
 	case "dial":
@@ -79,6 +86,7 @@ func live(ctx context.Context, client *workloadapi.Client, audience string) {
 	}
 	tokens(short, client, audience)
 	bundles(short, client)
+	wits(short, client)
 	if err != nil {
 		return
 	}
@@ -129,6 +137,35 @@ func bundles(ctx context.Context, client *workloadapi.Client) {
 		domains = append(domains, bundle.TrustDomain().Name())
 	}
 	say("bundles", map[string]any{"domains": domains})
+}
+
+// wits fetches WIT-SVIDs, proves them by the bundles, and sees that each has the private key that it is bound to.
+func wits(ctx context.Context, client *workloadapi.Client) {
+	svids, err := client.FetchWITSVIDs(ctx, "")
+	if err != nil {
+		refused("wit-refused", err)
+		return
+	}
+	set, err := client.FetchWITBundles(ctx)
+	if err != nil {
+		refused("wit-bundles-refused", err)
+		return
+	}
+	ids := []string{}
+	for _, svid := range svids {
+		proven, err := witsvid.ParseAndValidate(svid.Marshal(), set)
+		if err != nil {
+			refused("wit-untrusted", err)
+			return
+		}
+		key, ok := svid.PrivateKey.(*ecdsa.PrivateKey)
+		if !ok || !key.PublicKey.Equal(proven.PublicKey) {
+			say("wit-untrusted", map[string]any{"said": "the private key is not the one that the token names"})
+			return
+		}
+		ids = append(ids, proven.ID.String())
+	}
+	say("wit", map[string]any{"ids": ids})
 }
 
 // watch says what the stream brings: the first state, another one, and its end.

@@ -8,6 +8,7 @@ import type {
   AuthorityStepRequest,
   SuccessionList,
 } from "@trustwarden/core/api/authority.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Announce, StepOrder } from "../../authority/keeper.ts";
 import type { Committed } from "../../store/ports.ts";
 import { contextOf } from "../command-context.ts";
@@ -74,11 +75,14 @@ export async function announceStep(
 }
 
 function takeStep(
-  { keeper }: Services,
+  { keeper, witSvid }: Services,
   body: AuthorityStepRequest,
   order: StepOrder,
   announce: Announce,
 ): Promise<unknown> {
+  if ("kind" in body && body.kind === "wit" && !witSvid) {
+    throw new TrustWardenError("authority_conflict", { kind: "wit", reason: "no WIT-SVIDs are issued here" });
+  }
   switch (body.step) {
     case "prepare":
       return keeper.prepare(body.kind, order, announce);

@@ -75,6 +75,7 @@ export async function discover(services: Services): Promise<Discovery> {
       intermediate_sha256: encodeBase64url(sha256(intermediate.der)),
       renew: [...renew],
     },
+    wit_svid: services.witSvid,
     // By the plain clock: a clock that is wrong refuses the nonce when it is spent, not the whole document.
     nonce: services.nonces.issue(Math.floor(services.clock.nowMs() / 1000)).nonce,
   };

@@ -5,8 +5,11 @@ import {
   jwtSvidAnswer,
   jwtSvidRequest,
   renewRequest,
+  witSvidAnswer,
+  witSvidRequest,
 } from "@trustwarden/core/api/identity.ts";
 import { enrol, issueJwt, renew } from "../acts/identity.ts";
+import { issueWit } from "../acts/wit.ts";
 import { defineGuarded, MAIN_AND_ADMIN, type Route } from "../route.ts";
 
 /** Put on the table by `routes.ts`. */
@@ -49,5 +52,19 @@ export const IDENTITY_ROUTES: readonly Route[] = [
     action: () => "issue:jwt-svid",
     subject: () => "self",
     act: issueJwt,
+  }),
+  defineGuarded({
+    method: "POST",
+    path: "/v1/wit-svids",
+    listeners: MAIN_AND_ADMIN,
+    summary: "A WIT-SVID for a key of the calling instance",
+    access: ["agent"],
+    recording: "with_state",
+    body: witSvidRequest,
+    answer: witSvidAnswer,
+    // A token is a token: whoever may have one that works without a key may have one that does not.
+    action: () => "issue:jwt-svid",
+    subject: () => "self",
+    act: issueWit,
   }),
 ];

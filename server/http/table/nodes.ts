@@ -1,5 +1,5 @@
 /** Rows by which hosts join, and by which workloads get identities without a ticket. */
-import { identityAnswer } from "@trustwarden/core/api/identity.ts";
+import { identityAnswer, witSvidAnswer } from "@trustwarden/core/api/identity.ts";
 import {
   attestedInstanceRequest,
   joinTokenAnswer,
@@ -13,6 +13,7 @@ import {
   nodeJwtRequest,
   nodeRenewalRequest,
   nodeRequest,
+  nodeWitRequest,
 } from "@trustwarden/core/api/registration.ts";
 import { revocationAnswer } from "@trustwarden/core/api/revocation.ts";
 import {
@@ -25,6 +26,7 @@ import {
   listNodeEntries,
   renewForNode,
 } from "../acts/nodes.ts";
+import { issueWitForNode } from "../acts/wit.ts";
 import { relationOf } from "../relation.ts";
 import { ADMIN_ONLY, defineGuarded, MAIN_AND_ADMIN, type Question, type Route } from "../route.ts";
 import type { Services } from "../services.ts";
@@ -124,6 +126,19 @@ export const NODES_ROUTES: readonly Route[] = [
     action: () => "issue:jwt-svid",
     subject: relationToInstance,
     act: issueJwtForNode,
+  }),
+  defineGuarded({
+    method: "POST",
+    path: "/v1/node/wit-svids",
+    listeners: MAIN_AND_ADMIN,
+    summary: "A WIT-SVID for an instance of the calling node",
+    access: ["node"],
+    recording: "with_state",
+    body: nodeWitRequest,
+    answer: witSvidAnswer,
+    action: () => "issue:jwt-svid",
+    subject: relationToInstance,
+    act: issueWitForNode,
   }),
   defineGuarded({
     method: "POST",

@@ -1,5 +1,5 @@
 /**
- * What a node does for the instances that it asked for: further SVIDs, JWT-SVIDs, and their end.
+ * What a node does for the instances that it asked for: further SVIDs, JWT-SVIDs, WIT-SVIDs, and their end.
  *
  * A node may touch no other instance, not even of its own host; what is not its own does not exist for it.
  */
@@ -13,11 +13,13 @@ import type {
 } from "../registration-ports.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
 import { findInstance, formatLine } from "../sqlite-instance.ts";
+import type { IssuedWit, NodeWitCommand } from "../wit-ports.ts";
 import { type CommandDeps, type CommandResult, secondsOf } from "./deps.ts";
 import { requireLiveEntry } from "./entries.ts";
 import { formatIdentity } from "./identity.ts";
 import { issueClass } from "./issue-by-entry.ts";
 import { issueJwtOf } from "./issue-jwt.ts";
+import { issueWitOf } from "./issue-wit.ts";
 import {
   type LiveInstance,
   requireLiveSvid,
@@ -92,6 +94,18 @@ export function issueJwtByNode(
     statusLists,
   });
   return { value: { ...value, spiffeId }, draft };
+}
+
+/** @throws TrustWardenError as `issueWit`; `not_found`, and the codes of `requireLiveEntry`. */
+export function issueWitByNode(
+  database: SqliteDatabase,
+  command: NodeWitCommand,
+  deps: CommandDeps,
+): CommandResult<IssuedWit> {
+  const live = verifyOwn(database, command);
+  requireLiveEntry(database, live.instance.entryId ?? "", secondsOf(command.context));
+  const spiffeId = command.identity === "class" ? classIdOf(live.instance) : live.instance.spiffeId;
+  return issueWitOf(database, deps, { ...command, ...live, spiffeId });
 }
 
 /** The end of an instance whose workload is gone. @throws TrustWardenError `not_found`, and the codes of liveness. */

@@ -50,11 +50,13 @@ export interface IssuingKeys {
 export interface CommandDeps {
   readonly trustDomain: TrustDomain;
   readonly authority: SigningAuthority;
-  /** The four of this moment; they change with the authority. */
+  /** The five of this moment; they change with the authority. */
   readonly intermediate: CaCertificate;
   readonly intermediateSigner: Signer;
   readonly jwtSigner: Signer;
   readonly jwtKid: string;
+  /** Signs WIT-SVIDs; null where none are issued. */
+  readonly wit: { readonly signer: Signer; readonly kid: string } | null;
   readonly jwtIssuer: string;
   readonly serverSigner: Signer;
   readonly serverSpki: Uint8Array;
@@ -101,6 +103,9 @@ export function createCommandDeps(options: {
     },
     get jwtKid() {
       return authority.inUse.jwtKid;
+    },
+    get wit() {
+      return authority.inUse.wit;
     },
     jwtIssuer: keys.jwtIssuer,
     serverSigner,

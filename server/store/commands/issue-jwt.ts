@@ -17,7 +17,7 @@ import { claimStatusSlot } from "./status-slots.ts";
 /** A bearer token outside our reach must die soon (JWT-SVID §3.3; SPIRE's default). */
 const JWT_TTL_SECONDS = 300;
 /** Collision-resistant by its domain (JWT-SVID §3); a digest, so that the token does not tell the family tree. */
-const CHAIN_CLAIM = "https://trustwarden.dev/claims/chain_sha256";
+export const CHAIN_CLAIM = "https://trustwarden.dev/claims/chain_sha256";
 
 /**
  * @throws TrustWardenError the codes of `verifyLiveInstance`; `instance_unknown` for a verifier; `quota_exceeded` when no

@@ -1,5 +1,5 @@
 /**
- * What the writer signs SVIDs with: the active intermediate and the active JWT key, and the keys that may become so.
+ * What the writer signs SVIDs with: the active intermediate, JWT key and WIT key, and the keys that may become so.
  *
  * Commands read it at each use, never keep it: a step of the authority in the same group of commands counts for the
  * next one.
@@ -23,6 +23,8 @@ interface InUse {
   readonly intermediateSigner: Signer;
   readonly jwtSigner: Signer;
   readonly jwtKid: string;
+  /** Null until a trust domain issues WIT-SVIDs. */
+  readonly wit: { readonly signer: Signer; readonly kid: string } | null;
 }
 
 /** Owns the signers of this thread, by the id of their slot. */
@@ -68,6 +70,7 @@ export class SigningAuthority {
       intermediateSigner: this.#signerOf(intermediate),
       jwtSigner,
       jwtKid: formatThumbprint(jwtSigner.publicKey),
+      wit: this.#witOf(slots),
     };
     const isKept = (id: string) =>
       slots.some((slot) => slot.id === id && slot.state !== "retired" && slot.state !== "revoked");
@@ -77,6 +80,13 @@ export class SigningAuthority {
   /** The signer of an intermediate whose key is still here; its revocation list may have to go on. */
   signerOfIntermediate(id: string): Signer | undefined {
     return this.#signers.get(id);
+  }
+
+  #witOf(slots: readonly AuthoritySlot[]): InUse["wit"] {
+    const slot = slots.find(({ kind, state }) => kind === "wit" && state === "active");
+    if (slot === undefined) return null;
+    const signer = this.#signerOf(slot);
+    return { signer, kid: formatThumbprint(signer.publicKey) };
   }
 
   #signerOf(slot: AuthoritySlot): Signer {

@@ -1,0 +1,84 @@
+/**
+ * WIT-SVIDs from the server: a key is proven, a token comes back, and nobody gets one that is not for exactly this key and
+ * this identity.
+ *
+ * @see WIT-SVID §3, §5; docs/guides/workload-api.md, "WIT-SVIDs"
+ */
+import { issuePossession } from "@trustwarden/core/agentid/possession.ts";
+import { verifyWitSvid } from "@trustwarden/core/agentid/wit-svid.ts";
+import { type WitSvidAnswer, witSvidAnswer } from "@trustwarden/core/api/identity.ts";
+import { encodeBase64url } from "@trustwarden/core/bytes.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { JsonObject } from "@trustwarden/core/json.ts";
+import type { Signer } from "@trustwarden/core/signer.ts";
+import type { AgentSession } from "./agent-session.ts";
+import type { InstanceKey } from "./instance-key.ts";
+import { nowSeconds, type Runtime } from "./runtime.ts";
+import { encodeBody, type TrustServer } from "./trust-server.ts";
+
+/** A token and what proves possession of its key. */
+export interface AgentWit {
+  /** Compact JWS. Never a bearer token: without a proof made with `signer` it says nothing about who shows it. */
+  readonly token: string;
+  /** Makes ES256 proofs; the private key cannot be read. */
+  readonly signer: Signer;
+  /** RFC 7638 thumbprint of the key, base64url. */
+  readonly thumbprint: string;
+  /** Unix seconds. */
+  readonly expiresAt: number;
+}
+
+/** A token for a key of the calling instance. @throws TrustWardenError `wit_disabled`, the server's refusal, `server_untrusted`. */
+export async function fetchWit(session: AgentSession, key: InstanceKey): Promise<WitSvidAnswer> {
+  const { server, runtime } = session;
+  const { svid } = session.holder.current();
+  const answer = await session.call({
+    action: "issue:jwt-svid",
+    method: "POST",
+    target: "/v1/wit-svids",
+    body: encodeBody(await proveForSvid({ server, key, svidSha256: svid.leaf.sha256 })),
+    schema: witSvidAnswer,
+  });
+  return verifyIssuedWit(answer, { server, key, id: svid.id, runtime });
+}
+
+/** `spki` and `possession` of a request: the key, proven for one SVID. */
+export async function proveForSvid(options: {
+  readonly server: TrustServer;
+  readonly key: InstanceKey;
+  readonly svidSha256: string;
+}): Promise<JsonObject> {
+  const { server, key, svidSha256 } = options;
+  const nonce = await server.takeNonce();
+  const possession = issuePossession({ nonce, enrolmentSha256: svidSha256 }, key.signer);
+  return { possession, spki: encodeBase64url(key.spki) };
+}
+
+/** @throws TrustWardenError `server_untrusted` for a token of another key or id, or one that our bundle does not prove. */
+export async function verifyIssuedWit(
+  answer: WitSvidAnswer,
+  options: {
+    readonly server: TrustServer;
+    readonly key: InstanceKey;
+    readonly id: string;
+    readonly runtime: Runtime;
+  },
+): Promise<WitSvidAnswer> {
+  const { server, key, id, runtime } = options;
+  const proven = await proveWit(answer.svid, server, runtime);
+  const isOurs = proven.id === id && proven.confirmationThumbprint === key.thumbprint;
+  if (!isOurs) throw new TrustWardenError("server_untrusted", { reason: "a token of another key or id" });
+  return { ...answer, expires_at: proven.expiresAt };
+}
+
+/** The key that signs may be newer than our bundle; then the bundle is read again, once. */
+async function proveWit(token: string, server: TrustServer, runtime: Runtime) {
+  const prove = () => verifyWitSvid(token, { bundles: server.bundles, now: nowSeconds(runtime) });
+  try {
+    return prove();
+  } catch (error) {
+    if (!(error instanceof TrustWardenError) || error.code !== "svid_untrusted") throw error;
+    await server.refresh();
+    return prove();
+  }
+}
