@@ -181,6 +181,23 @@ export const ERRORS = {
   call_aborted: { status: 499, message: "The caller went away before the answer was complete." },
   call_cut: { status: 403, message: NOT_ALLOWED },
 
+  // MCP
+  mcp_malformed: { status: 400, message: BAD_REQUEST },
+  mcp_meta_missing: {
+    status: 400,
+    message: "The request lacks a field of _meta that its revision requires.",
+  },
+  mcp_header_mismatch: { status: 400, message: "The headers do not say what the body says." },
+  mcp_version_unsupported: { status: 400, message: "This protocol version is not served here." },
+  mcp_method_unknown: { status: 404, message: "This method is not served here." },
+  mcp_name_refused: { status: 400, message: "The name or URI is not plain." },
+  mcp_arguments_refused: { status: 400, message: "The arguments are not what the tool takes." },
+  mcp_not_approved: { status: 403, message: "Nobody has approved this for use through the gateway." },
+  mcp_definition_changed: { status: 403, message: "The definition changed since it was approved." },
+  mcp_question_refused: { status: 403, message: "The server asked what its settings do not allow." },
+  mcp_session_unknown: { status: 404, message: "There is no such session." },
+  mcp_launch_refused: { status: 503, message: UNAVAILABLE },
+
   // record
   event_conflict: { status: 409, message: "Another record with this event id exists." },
   ledger_unavailable: { status: 503, message: UNAVAILABLE },

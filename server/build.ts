@@ -23,6 +23,7 @@ import { createFeed } from "./feed/feed.ts";
 import { createGatewayParts, openConfiguredGateway } from "./gateway/build-gateway.ts";
 import { createBudgets } from "./gateway/create-budgets.ts";
 import type { Gateway } from "./gateway/gateway.ts";
+import { createMcpGateway } from "./gateway/mcp/create-mcp.ts";
 import { formatUrl, knownHosts, type Listeners, openListeners, type TlsMaterial } from "./http/listeners.ts";
 import { Nonces } from "./http/nonces.ts";
 import { formatOpenApi } from "./http/openapi.ts";
@@ -293,6 +294,7 @@ function createServices(core: Core, made: Pick<Services, "feed" | "urls" | "gate
     }),
     policy: createPolicies(policy),
     budgets: createBudgets(parts),
+    mcp: createMcpGateway({ ...parts, ...store, ledger, serverSvid: () => identity.current() }),
     nonces: new Nonces(random),
     oauth: createAuthorizationServer({
       config: parts.config,

@@ -11,6 +11,7 @@ import type { JsonObject } from "../json.ts";
 import type { RequestTarget } from "../request-target.ts";
 import { planEgress } from "./plan-egress.ts";
 import { planHttp } from "./plan-http.ts";
+import { planMcp } from "./plan-mcp.ts";
 import type { UpstreamDescription } from "./upstream.ts";
 
 /** A call as it is on the wire, below the upstream's name. */
@@ -68,9 +69,10 @@ export function planCall(upstream: UpstreamDescription, request: PlanRequest): C
       return planHttp(upstream, request);
     case "egress":
       return planEgress(upstream, request);
+    case "mcp":
+      return planMcp(upstream, request);
     case "openai":
     case "anthropic":
-    case "mcp":
     case "a2a":
       throw new TrustWardenError("route_unknown", { kind: upstream.kind });
   }

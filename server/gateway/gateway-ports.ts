@@ -196,10 +196,15 @@ export function liveCallOf(services: Services, caller: GatewayCaller, upstream: 
 
 /** Whether a call would be allowed again, on the state of this moment. */
 function mayGoOn(services: Services, caller: GatewayCaller): boolean {
+  return effectNow(services, caller) === "allow";
+}
+
+/** What would be decided of a call on the state of this moment. */
+export function effectNow(services: Services, caller: GatewayCaller): Decision["effect"] {
   const epoch = services.reads.epoch();
   const now = services.clock.trustedSeconds();
   const chain = requireLiveChain(services.reads, caller.agent.instanceId, now);
-  if (now >= caller.expiresAt) return false;
+  if (now >= caller.expiresAt) return "deny";
   const agent: AgentPrincipal = {
     ...caller.agent,
     chain: chain.map((link) => ({
@@ -209,7 +214,7 @@ function mayGoOn(services: Services, caller: GatewayCaller): boolean {
       scope: link.scope,
     })),
   };
-  return decideCall(services, { ...caller, agent, epoch }).effect === "allow";
+  return decideCall(services, { ...caller, agent, epoch }).effect;
 }
 
 async function recordOutcome(services: Services, permit: CallPermit, outcome: Outcome): Promise<void> {

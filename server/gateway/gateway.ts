@@ -166,7 +166,7 @@ async function perform(
         end: answer.end,
       };
       try {
-        await performCall(call);
+        await performCall(services, call);
         await client.release("success");
       } catch (error) {
         await client.release(signal.aborted ? "aborted" : "failure");

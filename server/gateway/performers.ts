@@ -1,19 +1,23 @@
 /** What performs a call of each kind. A protocol that needs more than passing on has a performer of its own. */
 import { forwardHeaders } from "@trustwarden/core/gateway/headers.ts";
+import type { Services } from "../http/services.ts";
+import { mcpPartsOf } from "./mcp/create-mcp.ts";
+import { createMcpPerformer } from "./mcp/perform.ts";
 import type { AllowedCall, Performer } from "./ports.ts";
 
 /** @see `Performer` */
-export async function performCall(call: AllowedCall): Promise<void> {
-  return performerOf(call)(call);
+export async function performCall(services: Services, call: AllowedCall): Promise<void> {
+  return performerOf(services, call)(call);
 }
 
-function performerOf({ arrival }: AllowedCall): Performer {
+function performerOf(services: Services, { arrival }: AllowedCall): Performer {
   switch (arrival.upstream.kind) {
     case "http":
       return passOn;
+    case "mcp":
+      return createMcpPerformer(mcpPartsOf(services));
     case "openai":
     case "anthropic":
-    case "mcp":
     case "a2a":
     case "egress":
       throw new Error("their planners refuse every call of this form");

@@ -1,6 +1,12 @@
 /** How a refusal looks to the clients of each protocol; what it says is the table's sentence and no more. */
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
-import type { TrustWardenError } from "@trustwarden/core/error.ts";
+import {
+  type ErrorCode,
+  type PublicError,
+  publicError,
+  type TrustWardenError,
+} from "@trustwarden/core/error.ts";
+import { RPC_ERRORS } from "@trustwarden/core/gateway/mcp/json-rpc.ts";
 import type { UpstreamKind } from "@trustwarden/core/gateway/upstream.ts";
 import { formatErrorAnswer } from "../http/errors.ts";
 
@@ -14,7 +20,7 @@ export interface RefusalAnswer {
 /** @param kind - undefined where no upstream was found. */
 export function formatRefusal(kind: UpstreamKind | undefined, error: TrustWardenError): RefusalAnswer {
   const { status, headers, body } = formatErrorAnswer(error);
-  const bytes = encodeUtf8(JSON.stringify(bodyOf(kind, body)));
+  const bytes = encodeUtf8(JSON.stringify(bodyOf(kind, body, error)));
   return {
     status,
     headers: {
@@ -29,15 +35,45 @@ export function formatRefusal(kind: UpstreamKind | undefined, error: TrustWarden
 function bodyOf(
   kind: UpstreamKind | undefined,
   body: ReturnType<typeof formatErrorAnswer>["body"],
+  error: TrustWardenError,
 ): Readonly<Record<string, unknown>> {
   switch (kind) {
     case undefined:
     case "http":
     case "openai":
     case "anthropic":
-    case "mcp":
     case "a2a":
     case "egress":
       return { ...body };
+    case "mcp":
+      return { jsonrpc: "2.0", error: rpcErrorOf(publicError(error).error) };
+  }
+}
+
+/** A JSON-RPC error without an id, since the request may not even have been read; our code is in its data. */
+function rpcErrorOf({ code, message }: PublicError["error"]): Readonly<Record<string, unknown>> {
+  return { code: rpcCodeOf(code), message, data: { code } };
+}
+
+function rpcCodeOf(code: ErrorCode): number {
+  switch (code) {
+    case "mcp_header_mismatch":
+      return RPC_ERRORS.headerMismatch;
+    case "mcp_version_unsupported":
+      return RPC_ERRORS.unsupportedVersion;
+    case "mcp_method_unknown":
+      return RPC_ERRORS.methodNotFound;
+    case "mcp_meta_missing":
+    case "mcp_name_refused":
+    case "mcp_arguments_refused":
+      return RPC_ERRORS.invalidParams;
+    case "mcp_malformed":
+      return RPC_ERRORS.invalidRequest;
+    case "json_malformed":
+    case "json_duplicate_key":
+    case "json_too_deep":
+      return RPC_ERRORS.parse;
+    default:
+      return RPC_ERRORS.internal;
   }
 }

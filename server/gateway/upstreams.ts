@@ -5,6 +5,7 @@
  */
 import { isIP } from "node:net";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { parseMcpSettings } from "@trustwarden/core/gateway/mcp/settings.ts";
 import { requireEgressSettings } from "@trustwarden/core/gateway/plan-egress.ts";
 import { requireHttpSettings } from "@trustwarden/core/gateway/plan-http.ts";
 import type { UpstreamDescription } from "@trustwarden/core/gateway/upstream.ts";
@@ -83,9 +84,11 @@ export function requireSoundUpstream({ kind, url, allowPrivate, settings, secret
     case "http":
       requireHttpSettings(settings);
       return;
+    case "mcp":
+      parseMcpSettings(settings);
+      return;
     case "openai":
     case "anthropic":
-    case "mcp":
     case "a2a":
       return;
   }

@@ -12,6 +12,7 @@ import { FEDERATION_ROUTES } from "./table/federation.ts";
 import { GATEWAY_ROUTES } from "./table/gateway.ts";
 import { IDENTITY_ROUTES } from "./table/identity.ts";
 import { LEDGER_ROUTES } from "./table/ledger.ts";
+import { MCP_ROUTES } from "./table/mcp.ts";
 import { NODES_ROUTES } from "./table/nodes.ts";
 import { OAUTH_ROUTES } from "./table/oauth.ts";
 import { OPERATION_ROUTES } from "./table/operation.ts";
@@ -29,6 +30,7 @@ export const ROUTES: readonly Route[] = [
   ...REGISTRY_ROUTES,
   ...FEDERATION_ROUTES,
   ...GATEWAY_ROUTES,
+  ...MCP_ROUTES,
   ...ENTRIES_ROUTES,
   ...BUDGETS_ROUTES,
   ...NODES_ROUTES,

@@ -15,6 +15,7 @@ import type { FlooredClock } from "../clock.ts";
 import type { Federation } from "../federation/federation.ts";
 import type { Budgets } from "../gateway/budgets.ts";
 import type { GatewayParts } from "../gateway/gateway.ts";
+import type { McpGateway } from "../gateway/mcp/create-mcp.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { Outcomes } from "../ledger/outcomes.ts";
 import type { LedgerQueries } from "../ledger/queries.ts";
@@ -98,6 +99,8 @@ export interface Services {
   readonly budgets: Budgets;
   /** What is behind the gateway, and the calls that run; the listener itself may be off. */
   readonly gateway: GatewayParts;
+  /** Catalogues and sessions of the MCP servers behind it. */
+  readonly mcp: McpGateway;
   readonly nonces: Nonces;
   readonly oauth: AuthorizationServer;
   readonly attestors: Attestors;

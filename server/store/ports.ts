@@ -24,6 +24,7 @@ import type {
   ForeignReads,
 } from "./federation-ports.ts";
 import type { GatewayCommands, GatewayReads } from "./gateway-ports.ts";
+import type { McpCommands, McpReads } from "./mcp-ports.ts";
 import type { OAuthCommands, OAuthReads } from "./oauth-ports.ts";
 import type { RegistrationCommands, RegistrationReads } from "./registration-ports.ts";
 
@@ -186,6 +187,7 @@ export interface StoreCommands
     FederationCommands,
     ForeignCommands,
     GatewayCommands,
+    McpCommands,
     OAuthCommands,
     RegistrationCommands,
     SecretCommands,
@@ -322,6 +324,7 @@ export interface StoreReads
     FederationReads,
     ForeignReads,
     GatewayReads,
+    McpReads,
     OAuthReads,
     RegistrationReads,
     SecretReads {

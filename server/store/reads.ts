@@ -10,6 +10,7 @@ import { readClockFloorMs } from "./commands/clock.ts";
 import { readEpoch } from "./commands/epoch.ts";
 import { findForeignInstance, listFederations } from "./federation-rows.ts";
 import { listUpstreams } from "./gateway-rows.ts";
+import { listPins } from "./mcp-rows.ts";
 import { findAccessToken } from "./oauth-rows.ts";
 import type { AgentState, FeedTarget, InstanceState, OwnerState, StoreReads, SvidState } from "./ports.ts";
 import type { Row, SqliteDatabase } from "./sqlite-database.ts";
@@ -77,6 +78,7 @@ export function createReads(database: SqliteDatabase, nowSeconds: () => number):
     findAccessToken: (jti) => findAccessToken(database, jti),
     findSecret: (name) => findSecret(database, name),
     listSecrets: () => listSecrets(database),
+    listPins: (upstream) => listPins(database, upstream),
     findEntry: (entryId) => findEntry(database, entryId),
     listEntries: (query) => listEntries(database, query),
     entriesOfNode: (query) => entriesOfNode(database, query),

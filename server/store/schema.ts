@@ -14,6 +14,7 @@ import { BROKER_TABLES } from "./broker-rows.ts";
 import { BUDGET_TABLES } from "./budget-rows.ts";
 import { FEDERATION_TABLES } from "./federation-rows.ts";
 import { GATEWAY_TABLES } from "./gateway-rows.ts";
+import { MCP_TABLES } from "./mcp-rows.ts";
 import { OAUTH_TABLES } from "./oauth-rows.ts";
 import { SqliteDatabase } from "./sqlite-database.ts";
 
@@ -206,6 +207,7 @@ const TABLES = `
   ${GATEWAY_TABLES}
   ${OAUTH_TABLES}
   ${BROKER_TABLES}
+  ${MCP_TABLES}
 `;
 
 /** The writer's connection; makes the file (0600) and its tables when there are none. */

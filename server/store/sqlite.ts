@@ -12,6 +12,7 @@ import type { BudgetState } from "./budget-ports.ts";
 import type { IssuingKeys, IssuingRules } from "./commands/deps.ts";
 import type { FederationState, RegisteredForeign } from "./federation-ports.ts";
 import type { UpstreamState } from "./gateway-ports.ts";
+import type { PinState } from "./mcp-ports.ts";
 import type {
   Committed,
   IssuedCrls,
@@ -106,6 +107,8 @@ function createCommands(writer: WriterClient): StoreCommands {
     changeUpstream: (command) =>
       writer.run<Committed<UpstreamState | null>>({ kind: "changeUpstream", command }),
     changeSecret: (command) => writer.run<Committed<SecretState | null>>({ kind: "changeSecret", command }),
+    observeMcp: (command) => writer.run<Committed<readonly PinState[]>>({ kind: "observeMcp", command }),
+    approveMcp: (command) => writer.run<Committed<readonly PinState[]>>({ kind: "approveMcp", command }),
     issueStatusList: (command) => writer.run<IssuedStatusList>({ kind: "issueStatusList", command }),
     registerForeign: (command) =>
       writer.run<Committed<RegisteredForeign>>({ kind: "registerForeign", command }),

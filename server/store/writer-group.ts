@@ -12,6 +12,7 @@ import { admitNode } from "./commands/admit-node.ts";
 import { endByNode, issueJwtByNode, issueWitByNode, renewByNode } from "./commands/by-node.ts";
 import { changeAuthority, mendAuthority } from "./commands/change-authority.ts";
 import { changeFederation } from "./commands/change-federation.ts";
+import { approveMcp, observeMcp } from "./commands/change-mcp.ts";
 import { changeSecret } from "./commands/change-secret.ts";
 import { changeUpstream } from "./commands/change-upstream.ts";
 import { claimIntent, removeEnded } from "./commands/claims.ts";
@@ -130,7 +131,9 @@ function runCommand(
     case "changeFederation":
       return commit(database, deps, request.command, () => changeFederation(database, request.command));
     case "changeUpstream":
-      return commit(database, deps, request.command, () => changeUpstream(database, request.command));
+    case "observeMcp":
+    case "approveMcp":
+      return commit<unknown>(database, deps, request.command, () => runUpstreams(database, request));
     case "changeSecret":
       return commitSecret(database, deps, request.command);
     case "issueStatusList":
@@ -147,6 +150,21 @@ function runCommand(
     case "markSequenced":
       for (const outboxId of request.outboxIds) database.run(MARK_SEQUENCED, outboxId);
       return null;
+  }
+}
+
+/** Runs one command about what is behind the gateway. */
+function runUpstreams(
+  database: SqliteDatabase,
+  request: Extract<WriterCommand, { readonly kind: "changeUpstream" | "observeMcp" | "approveMcp" }>,
+): CommandResult<unknown> {
+  switch (request.kind) {
+    case "changeUpstream":
+      return changeUpstream(database, request.command);
+    case "observeMcp":
+      return observeMcp(database, request.command);
+    case "approveMcp":
+      return approveMcp(database, request.command);
   }
 }
 

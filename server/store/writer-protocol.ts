@@ -10,6 +10,7 @@ import type { IssueCrlsCommand } from "./commands/revocation-lists.ts";
 import type { IssueStatusListCommand } from "./commands/status-slots.ts";
 import type { AdmitSvidCommand, FederationCommand, RegisterForeignCommand } from "./federation-ports.ts";
 import type { UpstreamCommand } from "./gateway-ports.ts";
+import type { ApproveCommand, ObserveCommand } from "./mcp-ports.ts";
 import type { IssueAccessTokenCommand, RevokeAccessTokenCommand } from "./oauth-ports.ts";
 import type {
   ChangeAuthorityCommand,
@@ -67,6 +68,8 @@ export type WriterCommand =
   | { readonly kind: "changeFederation"; readonly command: FederationCommand }
   | { readonly kind: "changeUpstream"; readonly command: UpstreamCommand }
   | { readonly kind: "changeSecret"; readonly command: SecretCommand }
+  | { readonly kind: "observeMcp"; readonly command: ObserveCommand }
+  | { readonly kind: "approveMcp"; readonly command: ApproveCommand }
   | { readonly kind: "issueStatusList"; readonly command: IssueStatusListCommand }
   | { readonly kind: "registerForeign"; readonly command: RegisterForeignCommand }
   | { readonly kind: "admitSvid"; readonly command: AdmitSvidCommand }

@@ -77,6 +77,7 @@ async function change(
     ...changed,
   });
   upstreams.reload();
+  services.mcp.catalogues.forget(changed.change === "set" ? changed.upstream.name : changed.name);
   const cut = calls.cutStale((upstream) => upstreams.isCurrent(upstream));
   connections.drop((upstream) => upstreams.isCurrent(upstream));
   await services.ledger.settle(committed);

@@ -1,0 +1,148 @@
+/**
+ * What is remembered between the requests of one agent to one upstream: sessions of the legacy era, calls that run, and
+ * questions of the server that wait for an answer.
+ *
+ * Every id that crosses the gateway is rewritten: the session that a client holds is ours, and so is each request id on
+ * either side. Two agents that count from 1 never meet, and a session id is worth nothing to another agent (F9, F23).
+ */
+import { encodeBase64url } from "@trustwarden/core/bytes.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { RpcId } from "@trustwarden/core/gateway/mcp/json-rpc.ts";
+import type { ClientFeature } from "@trustwarden/core/gateway/mcp/methods.ts";
+import type { Random } from "@trustwarden/core/id.ts";
+
+/** Sessions of one instance with one upstream; a client that opens more has lost count. */
+const MAX_SESSIONS = 16;
+const MAX_DIALOGUES = 65_536;
+const MAX_OPEN = 1024;
+const SESSION_BYTES = 24;
+/** A session that was not used for this long is over. */
+const IDLE_MS = 3_600_000;
+/** Between two sweeps; a dead instance is refused long before it is swept. */
+const SWEEP_MS = 1000;
+
+/** A question of the server, as it is known upstream. */
+export interface Question {
+  readonly id: RpcId;
+  readonly feature: ClientFeature;
+}
+
+/** One agent's talk with one upstream: in one session, or without any. */
+export interface Dialogue {
+  readonly upstream: string;
+  readonly instanceId: string;
+  /** What the client calls it; null without a session. */
+  readonly sessionId: string | null;
+  /** What the upstream calls it. */
+  readonly upstreamSessionId: string | null;
+  /** Protocol version that `initialize` settled. */
+  readonly version: string | null;
+  /** Ids of the client's running requests, with ours. */
+  readonly running: Map<RpcId, string>;
+  /** Our ids of the server's questions. */
+  readonly asked: Map<string, Question>;
+  usedMs: number;
+}
+
+/** Owns every dialogue of the gateway. */
+export class Dialogues {
+  readonly #random: Random;
+  readonly #monoMs: () => number;
+  readonly #known = new Map<string, Dialogue>();
+  #sweptMs = Number.NEGATIVE_INFINITY;
+
+  constructor(options: { readonly random: Random; readonly monoMs: () => number }) {
+    this.#random = options.random;
+    this.#monoMs = options.monoMs;
+  }
+
+  get size(): number {
+    return this.#known.size;
+  }
+
+  /**
+   * The dialogue of a request.
+   *
+   * @throws TrustWardenError `mcp_session_unknown` for a session that is over, never was, or is another agent's.
+   */
+  find(upstream: string, instanceId: string, sessionId: string | undefined): Dialogue {
+    const key = keyOf(upstream, instanceId, sessionId ?? null);
+    const known = this.#known.get(key);
+    if (known !== undefined) {
+      known.usedMs = this.#monoMs();
+      return known;
+    }
+    if (sessionId !== undefined) throw new TrustWardenError("mcp_session_unknown");
+    return this.#keep(
+      createDialogue({ upstream, instanceId, sessionId: null, upstreamSessionId: null, version: null }),
+    );
+  }
+
+  /** Opens a session for what the upstream assigned. @throws TrustWardenError `quota_exceeded`. */
+  open(
+    caller: { readonly upstream: string; readonly instanceId: string },
+    assigned: { readonly sessionId: string; readonly version: string },
+  ): Dialogue {
+    const own = [...this.#known.values()].filter(
+      ({ upstream, instanceId, sessionId }) =>
+        upstream === caller.upstream && instanceId === caller.instanceId && sessionId !== null,
+    );
+    if (own.length >= MAX_SESSIONS) throw new TrustWardenError("quota_exceeded", { limit: MAX_SESSIONS });
+    return this.#keep(
+      createDialogue({
+        ...caller,
+        sessionId: encodeBase64url(this.#random(SESSION_BYTES)),
+        upstreamSessionId: assigned.sessionId,
+        version: assigned.version,
+      }),
+    );
+  }
+
+  close({ upstream, instanceId, sessionId }: Dialogue): void {
+    this.#known.delete(keyOf(upstream, instanceId, sessionId));
+  }
+
+  /** Ends what is idle, and what belongs to instances that are dead. */
+  sweep(isAlive: (instanceId: string) => boolean): void {
+    const now = this.#monoMs();
+    if (now - this.#sweptMs < SWEEP_MS) return;
+    this.#sweptMs = now;
+    for (const [key, { usedMs, instanceId }] of this.#known) {
+      if (now - usedMs > IDLE_MS || !isAlive(instanceId)) this.#known.delete(key);
+    }
+  }
+
+  /** Takes note of a running request. Of two with one id, only the first can be cancelled by it. */
+  begin(dialogue: Dialogue, clientId: RpcId, ownId: string): void {
+    if (dialogue.running.has(clientId)) return;
+    if (dialogue.running.size >= MAX_OPEN) throw new TrustWardenError("quota_exceeded", { limit: MAX_OPEN });
+    dialogue.running.set(clientId, ownId);
+  }
+
+  /** Our id for a question of the server. */
+  ask(dialogue: Dialogue, question: Question): string {
+    if (dialogue.asked.size >= MAX_OPEN) throw new TrustWardenError("quota_exceeded", { limit: MAX_OPEN });
+    const id = encodeBase64url(this.#random(SESSION_BYTES));
+    dialogue.asked.set(id, question);
+    return id;
+  }
+
+  #keep(dialogue: Dialogue): Dialogue {
+    if (this.#known.size >= MAX_DIALOGUES)
+      throw new TrustWardenError("quota_exceeded", { limit: MAX_DIALOGUES });
+    dialogue.usedMs = this.#monoMs();
+    this.#known.set(keyOf(dialogue.upstream, dialogue.instanceId, dialogue.sessionId), dialogue);
+    return dialogue;
+  }
+}
+
+function createDialogue(
+  facts: Pick<Dialogue, "upstream" | "instanceId" | "sessionId" | "upstreamSessionId" | "version">,
+): Dialogue {
+  return { ...facts, running: new Map(), asked: new Map(), usedMs: 0 };
+}
+
+/** The instance is part of the key: another agent's session is not found, whatever it presents. */
+function keyOf(upstream: string, instanceId: string, sessionId: string | null): string {
+  return `${upstream} ${instanceId} ${sessionId ?? ""}`;
+}

@@ -1,0 +1,115 @@
+/**
+ * Arguments of a call against the tool's pinned input schema, in bounded time.
+ *
+ * The schema is the upstream's and the arguments are the agent's: between them they choose a regular expression and the
+ * text that makes it backtrack for years, or references that multiply (F21). So the validator interprets, never makes
+ * code, never fetches a reference, and runs under a watchdog that ends it whatever it is doing.
+ *
+ * @see JSON Schema 2020-12; MCP 2026-07-28 "JSON Schema usage".
+ */
+import { createContext, Script } from "node:vm";
+import { type Schema, type SchemaDraft, Validator } from "@cfworker/json-schema";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { isJsonObject, type Json, type JsonObject } from "@trustwarden/core/json.ts";
+
+/** An honest schema needs microseconds; this leaves room for a busy machine. */
+const BUDGET_MS = 100;
+/** For a schema whose patterns could backtrack: what an attacker gets of our time. */
+const RISKY_BUDGET_MS = 8;
+const MAX_SUBSCHEMAS = 4096;
+/** A group that is repeated, or a reference back: where backtracking can explode. */
+const RISKY_PATTERN = /\)[*+{?]|\\[1-9k]|\(\?[=!<]|[*+}][^|)]*[*+]/;
+const DRAFTS: Readonly<Record<string, SchemaDraft>> = {
+  "https://json-schema.org/draft/2020-12/schema": "2020-12",
+  "https://json-schema.org/draft/2019-09/schema": "2019-09",
+  "http://json-schema.org/draft-07/schema": "7",
+};
+const DEFAULT_DRAFT: SchemaDraft = "2020-12";
+
+const RUN = new Script("run()");
+
+interface Prepared {
+  readonly validator: Validator;
+  readonly budgetMs: number;
+}
+
+/**
+ * A schema made ready.
+ *
+ * @throws TrustWardenError `mcp_not_approved` for a schema that is too large, of an unknown dialect, or that names
+ *   something outside itself.
+ */
+export function prepareSchema(schema: JsonObject): Prepared {
+  const facts = surveyOf(schema);
+  if (facts.subschemas > MAX_SUBSCHEMAS) throw refused("schema too large");
+  if (facts.isRemote) throw refused("remote reference");
+  const dialect = typeof schema.$schema === "string" ? schema.$schema.replace(/#$/, "") : undefined;
+  const draft = dialect === undefined ? DEFAULT_DRAFT : DRAFTS[dialect];
+  if (draft === undefined) throw refused("dialect");
+  return {
+    validator: new Validator(schemaOf(schema), draft, true),
+    budgetMs: facts.isRisky ? RISKY_BUDGET_MS : BUDGET_MS,
+  };
+}
+
+/** @throws TrustWardenError `mcp_arguments_refused`. */
+export function requireValid({ validator, budgetMs }: Prepared, value: JsonObject): void {
+  let isValid = false;
+  const context = createContext({
+    run: () => {
+      isValid = validator.validate(value).valid;
+    },
+  });
+  try {
+    RUN.runInContext(context, { timeout: budgetMs });
+  } catch (cause) {
+    throw new TrustWardenError("mcp_arguments_refused", { reason: "not checked in time" }, { cause });
+  }
+  if (!isValid) throw new TrustWardenError("mcp_arguments_refused", { reason: "schema" });
+}
+
+interface Survey {
+  subschemas: number;
+  isRisky: boolean;
+  isRemote: boolean;
+}
+
+function surveyOf(schema: Json): Survey {
+  const survey: Survey = { subschemas: 0, isRisky: false, isRemote: false };
+  visit(schema, survey);
+  return survey;
+}
+
+/** Walks everything, also what only looks like a schema: too many is the safe mistake. */
+function visit(value: Json, survey: Survey): void {
+  if (Array.isArray(value)) {
+    for (const item of value) visit(item, survey);
+    return;
+  }
+  if (!isJsonObject(value)) return;
+  survey.subschemas += 1;
+  for (const [key, member] of Object.entries(value)) {
+    if (typeof member === "string") note(survey, key, member);
+    // The keys of patternProperties are patterns, and any key may be one.
+    if (RISKY_PATTERN.test(key)) survey.isRisky = true;
+    visit(member, survey);
+  }
+}
+
+function note(survey: Survey, key: string, text: string): void {
+  if (key === "pattern" && RISKY_PATTERN.test(text)) survey.isRisky = true;
+  // A self-reference that is followed for ever ends at the stack or at the watchdog.
+  if (key === "$ref" || key === "$dynamicRef") {
+    survey.isRisky = true;
+    if (!text.startsWith("#")) survey.isRemote = true;
+  }
+}
+
+/** The validator never writes to its schema, but its type does not say so: it gets a copy of its own. */
+function schemaOf(schema: JsonObject): Schema {
+  return structuredClone<Record<string, unknown>>({ ...schema });
+}
+
+function refused(reason: string): TrustWardenError {
+  return new TrustWardenError("mcp_not_approved", { reason });
+}
