@@ -129,11 +129,10 @@ function runCommand(
     case "issueCrls":
       return issueCrls(database, request.command, deps);
     case "changeFederation":
-      return commit(database, deps, request.command, () => changeFederation(database, request.command));
     case "changeUpstream":
     case "observeMcp":
     case "approveMcp":
-      return commit<unknown>(database, deps, request.command, () => runUpstreams(database, request));
+      return commit<unknown>(database, deps, request.command, () => runNeighbours(database, request));
     case "changeSecret":
       return commitSecret(database, deps, request.command);
     case "issueStatusList":
@@ -153,12 +152,17 @@ function runCommand(
   }
 }
 
-/** Runs one command about what is behind the gateway. */
-function runUpstreams(
+/** Runs one command about other trust domains and what is behind the gateway. */
+function runNeighbours(
   database: SqliteDatabase,
-  request: Extract<WriterCommand, { readonly kind: "changeUpstream" | "observeMcp" | "approveMcp" }>,
+  request: Extract<
+    WriterCommand,
+    { readonly kind: "changeFederation" | "changeUpstream" | "observeMcp" | "approveMcp" }
+  >,
 ): CommandResult<unknown> {
   switch (request.kind) {
+    case "changeFederation":
+      return changeFederation(database, request.command);
     case "changeUpstream":
       return changeUpstream(database, request.command);
     case "observeMcp":
