@@ -57,7 +57,7 @@ export async function fetchVisit(
       onReceipt: (verified) => {
         receipt = verified.receipt;
       },
-      run: async (visit, end) => watched(await handler(request, visit), visit.receipt, end.deferred()),
+      run: async (visit, end) => watched(await handler(request, visit), visit, end.deferred()),
     });
   } catch (error) {
     options.onRefusal(error, { method, path: url.pathname.slice(0, 256) });
@@ -90,7 +90,7 @@ async function readWhole(stream: ReadableStream<Uint8Array> | null): Promise<Uin
 /** The answer with its receipt; its end is reported before the visitor sees it, and when it breaks off. */
 async function watched(
   response: Response,
-  receipt: Receipt,
+  { receipt, signal }: Pick<Visit, "receipt" | "signal">,
   report: (ending: Ending) => Promise<void>,
 ): Promise<Response> {
   const headers = new Headers(response.headers);
@@ -101,20 +101,29 @@ async function watched(
     await report({ status: ended, bytes: 0 });
     return new Response(null, { status, statusText, headers });
   }
-  return new Response(watchStream(body, report, ended), { status, statusText, headers });
+  return new Response(watchStream(body, { report, ended, signal }), { status, statusText, headers });
 }
 
 function watchStream(
   source: ReadableStream<Uint8Array>,
-  report: (ending: Ending) => Promise<void>,
-  ended: Ending["status"],
+  watch: {
+    readonly report: (ending: Ending) => Promise<void>;
+    readonly ended: Ending["status"];
+    readonly signal: AbortSignal;
+  },
 ): ReadableStream<Uint8Array> {
+  const { report, ended, signal } = watch;
   const reader = source.getReader();
+  // A read that waits ends with it; what it says then is not the end of the answer.
+  signal.addEventListener("abort", () => void reader.cancel(signal.reason).catch(() => undefined), {
+    once: true,
+  });
   let bytes = 0;
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
       try {
         const { done, value } = await reader.read();
+        signal.throwIfAborted();
         if (done) {
           await report({ status: ended, bytes });
           controller.close();

@@ -66,6 +66,7 @@ export async function handleVisit(
         for (const [name, value] of Object.entries(receiptHeader(visit.receipt)))
           response.setHeader(name, value);
         const ending = watchEnding(response);
+        visit.signal.addEventListener("abort", () => response.destroy(), { once: true });
         await listener(request, response, visit);
         end.ended(await ending);
       },

@@ -18,6 +18,7 @@ import { fetchVisit, type Peer, type VisitFetch } from "./fetch-handler.ts";
 import { FreshServers } from "./fresh-servers.ts";
 import { createInstanceKey } from "./instance-key.ts";
 import { createLease } from "./lease.ts";
+import { LiveVisits } from "./live-visits.ts";
 import { handleVisit, type OnRefusal, type VisitListener } from "./node-handler.ts";
 import { OutcomeSpool } from "./outcome-spool.ts";
 import { type Runtime, systemRuntime } from "./runtime.ts";
@@ -142,7 +143,10 @@ async function open(options: {
     if (server.mustRenew(holder.leaf)) holder.renewSoon({ spreadMs: RENEWAL_SPREAD_MS });
   });
   await Promise.all([lease.ready(), refreshFederated(server, runtime)]);
-  return { reception: { id, server, holder, lease, outcomes, runtime, unfollow }, fresh };
+  return {
+    reception: { id, server, holder, lease, outcomes, visits: new LiveVisits(), runtime, unfollow },
+    fresh,
+  };
 }
 
 /** Whom a federated issuer may speak for is told anew at each connection and change. */

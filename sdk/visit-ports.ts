@@ -6,10 +6,12 @@
  */
 import type { SpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
 import type { DecisionAnswer } from "@trustwarden/core/api/action.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { OutcomeRecord } from "@trustwarden/core/event.ts";
 import { type GuardPorts, guard, type Outcome, type Permit } from "@trustwarden/core/guard.ts";
 import { askForDecision, decisionOf, requireProven } from "./decision-answer.ts";
 import type { Lease } from "./lease.ts";
+import type { LiveVisits } from "./live-visits.ts";
 import { issueOutcome } from "./outcome.ts";
 import type { OutcomeSpool } from "./outcome-spool.ts";
 import { type OpenedReceipt, openReceipt, type VerifiedReceipt, verifyOpenedReceipt } from "./receipt.ts";
@@ -25,6 +27,7 @@ export interface Reception {
   readonly holder: SvidHolder;
   readonly lease: Lease;
   readonly outcomes: OutcomeSpool;
+  readonly visits: LiveVisits;
   readonly runtime: Runtime;
   /** Ends the renewal that a changed authority asks for. */
   readonly unfollow: () => void;
@@ -71,6 +74,7 @@ export async function receiveVisit<T>(
   try {
     return await guard(state.ports, arrival, (permit) => act.run(state.visitOf(permit), state));
   } finally {
+    state.close();
     release();
   }
 }
@@ -90,6 +94,7 @@ class VisitState<T> implements EndOfVisit {
   #ending: Ending = { status: "success", bytes: 0 };
   #isDeferred = false;
   #permit: VisitPermit | undefined;
+  #watch: ReturnType<LiveVisits["watch"]> | undefined;
 
   constructor(reception: Reception, act: VisitAct<T>) {
     this.#reception = reception;
@@ -114,12 +119,24 @@ class VisitState<T> implements EndOfVisit {
   deferred(): (ending: Ending) => Promise<void> {
     this.#isDeferred = true;
     return async (ending) => {
+      this.#watch?.end();
       if (this.#permit !== undefined) await this.#report(this.#permit, ending);
     };
   }
 
+  /** The work is over, unless a stream took over the report of its end. */
+  close(): void {
+    if (!this.#isDeferred) this.#watch?.end();
+  }
+
   visitOf(permit: VisitPermit): Visit {
     this.#permit = permit;
+    const { visits, runtime } = this.#reception;
+    const { svid } = permit.principal;
+    this.#watch = visits.watch(() => {
+      this.#requireLive(permit.decision.epoch);
+      if (nowSeconds(runtime) >= svid.leaf.notAfter) throw new TrustWardenError("svid_expired");
+    });
     const { match, body } = permit.arrival;
     const { agent } = this.#decided().answer;
     return {
@@ -135,6 +152,7 @@ class VisitState<T> implements EndOfVisit {
       params: match.params,
       body,
       receipt: permit.receipt.receipt,
+      signal: this.#watch.signal,
     };
   }
 

@@ -51,6 +51,11 @@ export interface Visit {
   /** Exactly the bytes that the agent signed for. */
   readonly body: Uint8Array;
   readonly receipt: Receipt;
+  /**
+   * Fires when the answer must not go on: somebody of the chain was revoked or narrowed, the SVID ended, or the lease
+   * was lost. The answer is cut off by itself; work behind it should stop.
+   */
+  readonly signal: AbortSignal;
 }
 
 /** Who receives the visit. */
