@@ -9,8 +9,10 @@ import type { ActionName } from "../action.ts";
 import { TrustWardenError } from "../error.ts";
 import type { JsonObject } from "../json.ts";
 import type { RequestTarget } from "../request-target.ts";
+import type { CostBound } from "./budget.ts";
 import { planEgress } from "./plan-egress.ts";
 import { planHttp } from "./plan-http.ts";
+import { planLlm } from "./plan-llm.ts";
 import { planMcp } from "./plan-mcp.ts";
 import type { UpstreamDescription } from "./upstream.ts";
 
@@ -36,12 +38,6 @@ export interface CallEffects {
   readonly writesOutside: boolean;
 }
 
-/** What a call may cost at most, for the reservation before it. */
-export interface CallEstimate {
-  readonly tokens: number;
-  readonly microUsd: number;
-}
-
 /** The meaning of one call. */
 export interface CallPlan {
   readonly action: ActionName;
@@ -51,7 +47,7 @@ export interface CallPlan {
   readonly arguments: JsonObject;
   readonly effects: CallEffects;
   /** Null where a call costs a call and nothing else. */
-  readonly estimate: CallEstimate | null;
+  readonly estimate: CostBound | null;
 }
 
 /** Effects of a call that its settings say nothing about. */
@@ -73,6 +69,7 @@ export function planCall(upstream: UpstreamDescription, request: PlanRequest): C
       return planMcp(upstream, request);
     case "openai":
     case "anthropic":
+      return planLlm(upstream.kind, upstream, request);
     case "a2a":
       throw new TrustWardenError("route_unknown", { kind: upstream.kind });
   }

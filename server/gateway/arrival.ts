@@ -10,7 +10,7 @@ import { formatPeer } from "../http/arrival.ts";
 import { verifyPeerSvid } from "../http/peer.ts";
 import type { Services } from "../http/services.ts";
 import type { UpstreamState } from "../store/gateway-ports.ts";
-import type { CallArrival } from "./ports.ts";
+import type { CallArrival, CallProgress } from "./ports.ts";
 
 /** Pictures and long prompts. */
 const MAX_BODY_BYTES = 8 * 1024 * 1024;
@@ -58,7 +58,20 @@ export async function readArrival(
       headers: protocolHeaders(request),
       body,
     },
-    progress: { startedMonoMs, bytes: 0, result: null, usage: null },
+    progress: newProgress(startedMonoMs),
+  };
+}
+
+/** What is known of a call when it begins. */
+export function newProgress(startedMonoMs: number): CallProgress {
+  return {
+    startedMonoMs,
+    bytes: 0,
+    result: null,
+    usage: null,
+    isBegun: false,
+    reservation: undefined,
+    shortage: undefined,
   };
 }
 

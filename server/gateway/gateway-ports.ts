@@ -19,6 +19,7 @@ import { requireSigner } from "../http/intent-credentials.ts";
 import { agentOf, type LivePeer, requireLiveChain, requireLivePeer, verifyPeerSvid } from "../http/peer.ts";
 import type { Services } from "../http/services.ts";
 import type { UpstreamState } from "../store/gateway-ports.ts";
+import { decideWithinBudget, releaseBudget, settleBudget } from "./call-budget.ts";
 import type { LiveCall } from "./live-calls.ts";
 import type { CallArrival, CallReceipt, GatewayCaller } from "./ports.ts";
 import { describeUpstream } from "./upstreams.ts";
@@ -31,8 +32,9 @@ export type CallPermit = Permit<CallArrival, GatewayCaller, CallReceipt>;
 export function createGatewayPorts(services: Services): GuardPorts<CallArrival, GatewayCaller, CallReceipt> {
   return {
     authenticate: (arrival) => authenticate(services, arrival),
-    decide: async (_arrival, caller) => decideCall(services, caller),
-    record: (arrival, caller, decision) => record(services, { arrival, caller, decision }),
+    decide: (arrival, caller) =>
+      decideWithinBudget(services, arrival, { caller, decision: decideCall(services, caller) }),
+    record: (arrival, caller, decision) => recordOrRelease(services, { arrival, caller, decision }),
     requireLive: (caller, decision) => requireStillAllowed(services, caller, decision),
     recordOutcome: (permit, outcome) => recordOutcome(services, permit, outcome),
   };
@@ -140,6 +142,19 @@ function decideCall(services: Services, { agent, plan, action, epoch }: GatewayC
   );
 }
 
+/** A call that could not be recorded is not made, and costs nothing. */
+async function recordOrRelease(
+  services: Services,
+  visit: { readonly arrival: CallArrival; readonly caller: GatewayCaller; readonly decision: Decision },
+): Promise<CallReceipt> {
+  try {
+    return await record(services, visit);
+  } catch (error) {
+    releaseBudget(visit.arrival);
+    throw error;
+  }
+}
+
 async function record(
   services: Services,
   visit: { readonly arrival: CallArrival; readonly caller: GatewayCaller; readonly decision: Decision },
@@ -220,6 +235,7 @@ export function effectNow(services: Services, caller: GatewayCaller): Decision["
 async function recordOutcome(services: Services, permit: CallPermit, outcome: Outcome): Promise<void> {
   const { arrival, principal, receipt } = permit;
   const { startedMonoMs, bytes, result } = arrival.progress;
+  settleBudget(arrival);
   const { index } = await receipt.recorded;
   const envelope = services.ledger.issueOutcome({
     eventId: principal.intent.intent.event_id,

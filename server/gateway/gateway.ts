@@ -20,6 +20,7 @@ import type { UpstreamState } from "../store/gateway-ports.ts";
 import { CallAnswer, formatReceipt } from "./answer.ts";
 import { BODY_TIMEOUT_MS, readArrival, requireCleanHead } from "./arrival.ts";
 import { BrokeredClient } from "./brokered-client.ts";
+import { refusalOf } from "./call-budget.ts";
 import type { UpstreamConnections } from "./forward.ts";
 import { type CallPermit, createGatewayPorts, liveCallOf } from "./gateway-ports.ts";
 import type { LiveCalls } from "./live-calls.ts";
@@ -106,18 +107,20 @@ async function serveCall(
 ): Promise<void> {
   const { services } = context;
   let upstream: UpstreamState | undefined;
+  let arrival: CallArrival | undefined;
   let authorized: { readonly caller: GatewayCaller; readonly receipt: CallReceipt } | undefined;
   try {
     requireCleanHead(request, { hosts: context.hosts, allowsUpgrade: false });
     const target = parseRequestTarget(request.url ?? "");
     upstream = services.gateway.upstreams.find(target.segments[0] ?? "");
-    const arrival = await readArrival(services, { request, target, upstream });
+    arrival = await readArrival(services, { request, target, upstream });
     const ports = keepReceipt(createGatewayPorts(services), (caller, receipt) => {
       authorized = { caller, receipt };
     });
     await guard(ports, arrival, (permit) => perform(services, permit, response));
   } catch (error) {
-    const failure = toTrustWardenError(error);
+    const thrown = toTrustWardenError(error);
+    const failure = arrival === undefined ? thrown : refusalOf(arrival, thrown);
     logFailure(services.log, `gateway ${upstream?.name ?? "none"}`, failure);
     await refuse({ request, response, upstream, failure, authorized });
   }
@@ -165,6 +168,7 @@ async function perform(
         write: answer.write,
         end: answer.end,
       };
+      arrival.progress.isBegun = true;
       try {
         await performCall(services, call);
         await client.release("success");

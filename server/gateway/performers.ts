@@ -1,6 +1,7 @@
 /** What performs a call of each kind. A protocol that needs more than passing on has a performer of its own. */
 import { forwardHeaders } from "@trustwarden/core/gateway/headers.ts";
 import type { Services } from "../http/services.ts";
+import { performLlm } from "./llm/perform-llm.ts";
 import { mcpPartsOf } from "./mcp/create-mcp.ts";
 import { createMcpPerformer } from "./mcp/perform.ts";
 import type { AllowedCall, Performer } from "./ports.ts";
@@ -17,7 +18,10 @@ function performerOf(services: Services, { arrival }: AllowedCall): Performer {
     case "mcp":
       return createMcpPerformer(mcpPartsOf(services));
     case "openai":
-    case "anthropic":
+    case "anthropic": {
+      const { kind } = arrival.upstream;
+      return (call) => performLlm(kind, call);
+    }
     case "a2a":
     case "egress":
       throw new Error("their planners refuse every call of this form");

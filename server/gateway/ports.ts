@@ -7,10 +7,12 @@
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { ActionName } from "@trustwarden/core/action.ts";
+import type { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { CallPlan, PlanRequest } from "@trustwarden/core/gateway/plan.ts";
 import type { VerifiedIntent } from "@trustwarden/core/intent.ts";
 import type { AgentPrincipal } from "@trustwarden/core/principal.ts";
 import type { UpstreamState } from "../store/gateway-ports.ts";
+import type { Reservation } from "./budgets.ts";
 
 /** One request on the gateway's listener: its head is clean, its body is here, nobody is proven yet. */
 export interface CallArrival {
@@ -36,7 +38,14 @@ export interface CallProgress {
   bytes: number;
   /** base64url commitment to the answer, when the performer makes one. */
   result: string | null;
-  usage: { readonly tokens: number; readonly microUsd: number } | null;
+  /** What the call used; null for what nobody knows. */
+  usage: { readonly tokens: number; readonly microUsd: number | null } | null;
+  /** Whether its performer was started: before that nothing can have been used. */
+  isBegun: boolean;
+  /** Room in the budgets of the chain, until the call is over. */
+  reservation: Reservation | undefined;
+  /** Why there is none. */
+  shortage: TrustWardenError | undefined;
 }
 
 /** An agent, what it signed, and what its call means. */

@@ -9,6 +9,7 @@ import {
 import { RPC_ERRORS } from "@trustwarden/core/gateway/mcp/json-rpc.ts";
 import type { UpstreamKind } from "@trustwarden/core/gateway/upstream.ts";
 import { formatErrorAnswer } from "../http/errors.ts";
+import { anthropicRefusal, openaiRefusal } from "./llm/refusal.ts";
 
 /** An answer before it is written. */
 export interface RefusalAnswer {
@@ -19,12 +20,13 @@ export interface RefusalAnswer {
 
 /** @param kind - undefined where no upstream was found. */
 export function formatRefusal(kind: UpstreamKind | undefined, error: TrustWardenError): RefusalAnswer {
-  const { status, headers, body } = formatErrorAnswer(error);
-  const bytes = encodeUtf8(JSON.stringify(bodyOf(kind, body, error)));
+  const { status, headers } = formatErrorAnswer(error);
+  const bytes = encodeUtf8(JSON.stringify(bodyOf(kind, withShortage(error, publicError(error)), error)));
   return {
     status,
     headers: {
       ...headers,
+      ...waitOf(error),
       "content-type": "application/json; charset=utf-8",
       "content-length": String(bytes.length),
     },
@@ -32,21 +34,39 @@ export function formatRefusal(kind: UpstreamKind | undefined, error: TrustWarden
   };
 }
 
+/** Whose budget it is stays inside; what is short, and for how long, is what a caller needs to go on. */
+function withShortage({ code, details }: TrustWardenError, body: PublicError): PublicError {
+  if (code !== "budget_exhausted") return body;
+  const what = details.measure === "microUsd" ? "money" : String(details.measure);
+  const message = `${body.error.message.replace(/\.$/, "")}: ${what}, ${String(details.window)}.`;
+  return { error: { ...body.error, message } };
+}
+
+/** Trying again at once is of no use: the vendors' clients are told so in the way that they look for. */
+function waitOf({ code, details }: TrustWardenError): Readonly<Record<string, string>> {
+  if (code !== "budget_exhausted") return {};
+  const { retryAfterSeconds } = details;
+  const wait = typeof retryAfterSeconds === "number" ? { "retry-after": String(retryAfterSeconds) } : {};
+  return { "x-should-retry": "false", ...wait };
+}
+
 function bodyOf(
   kind: UpstreamKind | undefined,
-  body: ReturnType<typeof formatErrorAnswer>["body"],
+  body: PublicError,
   error: TrustWardenError,
 ): Readonly<Record<string, unknown>> {
   switch (kind) {
+    case "openai":
+      return openaiRefusal(error, body);
+    case "anthropic":
+      return anthropicRefusal(error, body);
     case undefined:
     case "http":
-    case "openai":
-    case "anthropic":
     case "a2a":
     case "egress":
       return { ...body };
     case "mcp":
-      return { jsonrpc: "2.0", error: rpcErrorOf(publicError(error).error) };
+      return { jsonrpc: "2.0", error: rpcErrorOf(body.error) };
   }
 }
 

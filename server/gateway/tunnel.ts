@@ -21,7 +21,7 @@ import { logFailure, toTrustWardenError } from "../http/errors.ts";
 import type { Services } from "../http/services.ts";
 import type { UpstreamState } from "../store/gateway-ports.ts";
 import { formatReceipt } from "./answer.ts";
-import { protocolHeaders, readArrival, requireCleanHead } from "./arrival.ts";
+import { newProgress, protocolHeaders, readArrival, requireCleanHead } from "./arrival.ts";
 import { withSecret } from "./brokered-client.ts";
 import { isAllowedAddress } from "./forward.ts";
 import { type CallPermit, createGatewayPorts, liveCallOf } from "./gateway-ports.ts";
@@ -92,7 +92,7 @@ export async function serveConnect({ services }: Context, taken: Taken): Promise
         headers: protocolHeaders(request),
         body: NO_BODY,
       },
-      progress: { startedMonoMs: services.clock.monoMs(), bytes: 0, result: null, usage: null },
+      progress: newProgress(services.clock.monoMs()),
     };
     return { arrival, open: (_permit, signal) => openPlace(services, { upstream, ...place }, signal) };
   });
@@ -142,6 +142,7 @@ async function runTunnel(
   if (arrival.socket.destroyed) gone.abort();
   try {
     await services.gateway.calls.run(liveCallOf(services, caller, arrival.upstream), async (cut) => {
+      arrival.progress.isBegun = true;
       try {
         await act(AbortSignal.any([gone.signal, cut]));
       } catch (error) {

@@ -5,6 +5,7 @@
  */
 import { isIP } from "node:net";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { parseLlmSettings } from "@trustwarden/core/gateway/llm-settings.ts";
 import { parseMcpSettings } from "@trustwarden/core/gateway/mcp/settings.ts";
 import { requireEgressSettings } from "@trustwarden/core/gateway/plan-egress.ts";
 import { requireHttpSettings } from "@trustwarden/core/gateway/plan-http.ts";
@@ -89,6 +90,8 @@ export function requireSoundUpstream({ kind, url, allowPrivate, settings, secret
       return;
     case "openai":
     case "anthropic":
+      parseLlmSettings(settings);
+      return;
     case "a2a":
       return;
   }

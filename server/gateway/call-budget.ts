@@ -1,0 +1,50 @@
+/**
+ * A call and its budgets: room is taken with the decision, and given back or charged when the call is over.
+ */
+import type { Decision } from "@trustwarden/core/decision.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { Services } from "../http/services.ts";
+import type { CallArrival, GatewayCaller } from "./ports.ts";
+
+/**
+ * The same decision while every budget of the chain has room; a deny that names the budget's code when one has none.
+ *
+ * @throws TrustWardenError `store_unavailable`
+ */
+export async function decideWithinBudget(
+  { budgets }: Pick<Services, "budgets">,
+  { progress }: CallArrival,
+  { caller, decision }: { readonly caller: GatewayCaller; readonly decision: Decision },
+): Promise<Decision> {
+  if (decision.effect !== "allow") return decision;
+  try {
+    progress.reservation = await budgets.reserve(caller.agent, caller.plan.estimate);
+    return decision;
+  } catch (error) {
+    if (!(error instanceof TrustWardenError) || !isShortage(error)) throw error;
+    progress.shortage = error;
+    return { ...decision, effect: "deny", reasons: [error.code] };
+  }
+}
+
+/** Nothing was done: what was reserved is free again. */
+export function releaseBudget({ progress }: CallArrival): void {
+  progress.reservation?.cancel();
+  progress.reservation = undefined;
+}
+
+/** The call is over: what it used is charged, or all that was reserved where nobody knows. */
+export function settleBudget({ progress }: CallArrival): void {
+  if (progress.isBegun) progress.reservation?.settle(progress.usage);
+  else progress.reservation?.cancel();
+  progress.reservation = undefined;
+}
+
+/** What the caller is told of a deny: which budget, where it was one. */
+export function refusalOf({ progress }: CallArrival, failure: TrustWardenError): TrustWardenError {
+  return failure.code === "denied" && progress.shortage !== undefined ? progress.shortage : failure;
+}
+
+function isShortage({ code }: TrustWardenError): boolean {
+  return code === "budget_exhausted" || code === "price_unknown";
+}

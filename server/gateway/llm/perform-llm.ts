@@ -1,0 +1,198 @@
+/**
+ * Does one call to a model: the request as the caller wrote it, the answer as the provider gives it, chunk by chunk, with the
+ * usage read on the way and the answer committed to.
+ *
+ * Neither prompt nor answer is kept. What the ledger gets of the answer is a commitment under the salt that the caller sent
+ * with its request: the caller can open it, and nobody else without it.
+ *
+ * @see docs/decisions/0022-model-calls.md
+ */
+import { createHash } from "node:crypto";
+import { concatBytes, encodeBase64url, parseBase64url } from "@trustwarden/core/bytes.ts";
+import { hmacSha256 } from "@trustwarden/core/crypto.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { forwardHeaders } from "@trustwarden/core/gateway/headers.ts";
+import type { LlmCall, LlmDialect } from "@trustwarden/core/gateway/llm-call.ts";
+import { boundCost, costOfUsage, type TokenUsage, tokensOf } from "@trustwarden/core/gateway/llm-cost.ts";
+import { type LlmSettings, parseLlmSettings } from "@trustwarden/core/gateway/llm-settings.ts";
+import { readLlmCall } from "@trustwarden/core/gateway/plan-llm.ts";
+import { encodeCanonicalJson, parseJson } from "@trustwarden/core/json.ts";
+import type { AllowedCall, UpstreamAnswer } from "../ports.ts";
+import { describeUpstream } from "../upstreams.ts";
+import { dataOfEvent, EventSplitter } from "./event-stream.ts";
+import { cutModelList } from "./list-models.ts";
+import { prepareBody } from "./request-body.ts";
+import { findUsage, joinUsage } from "./usage.ts";
+
+/** A whole answer that is larger passes, but its usage is not looked for: what was reserved is charged. */
+const MAX_READ_BYTES = 16_777_216;
+/** Whose account at the provider is used is the operator's business. */
+const ACCOUNT_HEADERS: ReadonlySet<string> = new Set(["openai-organization", "openai-project"]);
+
+/** What is learned of an answer while it passes. */
+interface Passing {
+  bytes: number;
+  usage: TokenUsage | undefined;
+  /** The usage is known to be the last word. */
+  isWhole: boolean;
+  readonly hash: ReturnType<typeof createHash>;
+}
+
+/** @throws TrustWardenError the codes of the upstream and of the call's end. */
+export async function performLlm(dialect: LlmDialect, call: AllowedCall): Promise<void> {
+  const { arrival, client, signal } = call;
+  const { request, upstream, progress } = arrival;
+  const settings = parseLlmSettings(upstream.settings);
+  const llm = readLlmCall(dialect, describeUpstream(upstream), request);
+  const { bytes, stripsUsage } = prepareBody(llm, request.body, settings);
+  const passing: Passing = { bytes: 0, usage: undefined, isWhole: false, hash: createHash("sha256") };
+  try {
+    const sent = { method: request.method, path: request.target.text, headers: headersOf(call), body: bytes };
+    const answer = await client.request(sent);
+    await passAnswer(call, { llm, answer, passing, stripsUsage });
+    passing.isWhole = true;
+  } catch (error) {
+    // A provider that was never reached has done nothing; one that was left waiting may have done all of it.
+    const isUnreached = error instanceof TrustWardenError && error.code === "upstream_unreachable";
+    if (isUnreached && passing.bytes === 0 && !signal.aborted) passing.usage = NO_USAGE;
+    throw error;
+  } finally {
+    progress.result = formatCommitment(passing.hash.digest(), saltOf(call));
+    progress.usage = chargeOf({ llm, settings, passing, requestBytes: request.body.length });
+  }
+}
+
+const NO_USAGE: TokenUsage = { input: 0, cachedInput: 0, cacheWrite: 0, output: 0 };
+
+function headersOf({ arrival }: AllowedCall): Readonly<Record<string, string>> {
+  const headers = Object.entries(forwardHeaders(arrival.headers));
+  return Object.fromEntries(headers.filter(([name]) => !ACCOUNT_HEADERS.has(name)));
+}
+
+async function passAnswer(
+  call: AllowedCall,
+  parts: {
+    readonly llm: LlmCall;
+    readonly answer: UpstreamAnswer;
+    readonly passing: Passing;
+    readonly stripsUsage: boolean;
+  },
+): Promise<void> {
+  const { llm, answer, passing, stripsUsage } = parts;
+  const isError = answer.status >= 400;
+  if (llm.operation.name === "models" && !isError) return passModels(call, answer, passing);
+  await call.begin(answer.status, answer.headers);
+  if (isError) passing.usage = NO_USAGE;
+  const isStream = answer.headers["content-type"]?.startsWith("text/event-stream") === true;
+  if (isStream) await passEvents(call, answer, { passing, stripsUsage });
+  else await passWhole(call, answer, { passing, isRead: !isError });
+  await call.end();
+}
+
+async function passEvents(
+  call: AllowedCall,
+  { body }: UpstreamAnswer,
+  { passing, stripsUsage }: { readonly passing: Passing; readonly stripsUsage: boolean },
+): Promise<void> {
+  const splitter = new EventSplitter();
+  for await (const part of body) {
+    const events = splitter.push(part);
+    const kept = events.filter((event) => !(noteEvent(event, passing) && stripsUsage));
+    // Whole events only: what is left over follows with its end.
+    if (kept.length > 0) await write(call, concatBytes(...kept), passing);
+  }
+  const rest = splitter.end();
+  if (rest.length > 0) await write(call, rest, passing);
+}
+
+/** Reads the usage of an event. @returns whether the event is there for its usage alone. */
+function noteEvent(event: Uint8Array, passing: Passing): boolean {
+  // Most events are a word of text; only those that speak of usage are worth reading.
+  if (!Buffer.from(event.buffer, event.byteOffset, event.length).includes('"usage"')) return false;
+  const data = dataOfEvent(event);
+  const value = data === undefined ? undefined : readJson(data);
+  if (value === undefined) return false;
+  const usage = findUsage(value);
+  if (usage === undefined) return false;
+  passing.usage = joinUsage(passing.usage, usage);
+  return JSON.stringify(value).includes('"choices":[]');
+}
+
+async function passWhole(
+  call: AllowedCall,
+  { body }: UpstreamAnswer,
+  { passing, isRead }: { readonly passing: Passing; readonly isRead: boolean },
+): Promise<void> {
+  const kept: Uint8Array[] = [];
+  for await (const part of body) {
+    if (isRead && passing.bytes <= MAX_READ_BYTES) kept.push(part);
+    await write(call, part, passing);
+  }
+  if (!isRead || passing.bytes > MAX_READ_BYTES) return;
+  const value = readJson(new TextDecoder().decode(concatBytes(...kept)));
+  if (value !== undefined) passing.usage = findUsage(value);
+}
+
+async function passModels(call: AllowedCall, answer: UpstreamAnswer, passing: Passing): Promise<void> {
+  const kept: Uint8Array[] = [];
+  let length = 0;
+  for await (const part of answer.body) {
+    length += part.length;
+    if (length > MAX_READ_BYTES)
+      throw new TrustWardenError("upstream_answer_refused", { reason: "too large" });
+    kept.push(part);
+  }
+  const { agent } = call.caller;
+  const cut = cutModelList(concatBytes(...kept), { agent, upstream: call.arrival.upstream.name });
+  await call.begin(answer.status, answer.headers);
+  await write(call, cut, passing);
+  await call.end();
+}
+
+async function write(call: AllowedCall, part: Uint8Array, passing: Passing): Promise<void> {
+  passing.bytes += part.length;
+  passing.hash.update(part);
+  await call.write(part);
+}
+
+/** What a provider writes is for the caller to judge; what does not parse says nothing of its usage. */
+function readJson(text: string) {
+  try {
+    return parseJson(text, MAX_READ_BYTES);
+  } catch (error) {
+    // Safe: without usage more is charged, not less.
+    if (error instanceof TrustWardenError) return undefined;
+    throw error;
+  }
+}
+
+/** Null: all that was reserved. */
+function chargeOf(parts: {
+  readonly llm: LlmCall;
+  readonly settings: LlmSettings;
+  readonly passing: Passing;
+  readonly requestBytes: number;
+}): { readonly tokens: number; readonly microUsd: number | null } | null {
+  const { llm, settings, passing, requestBytes } = parts;
+  if (llm.model === null || llm.body === null) return { tokens: 0, microUsd: 0 };
+  const price = settings.prices.get(llm.model);
+  const { usage } = passing;
+  const isCounted = usage !== undefined && (passing.isWhole || usage.output > 1 || usage === NO_USAGE);
+  if (isCounted) return { tokens: tokensOf(usage), microUsd: costOfUsage(usage, price) };
+  // Nothing came, or it is not known what: the reservation stands, unless it had no bound.
+  const bound = boundCost(llm, requestBytes, settings);
+  if (Number.isFinite(bound.tokens)) return null;
+  const seen = { ...NO_USAGE, input: requestBytes, output: passing.bytes };
+  return { tokens: tokensOf(seen), microUsd: costOfUsage(seen, price) };
+}
+
+function saltOf({ arrival }: AllowedCall): Uint8Array {
+  const salt = arrival.headers["trustwarden-salt"];
+  if (typeof salt !== "string") throw new Error("an authenticated call has a salt");
+  return parseBase64url(salt);
+}
+
+/** base64url HMAC-SHA-256(salt, JCS{answer_sha256}) over the bytes that the caller got. */
+function formatCommitment(digest: Uint8Array, salt: Uint8Array): string {
+  return encodeBase64url(hmacSha256(salt, encodeCanonicalJson({ answer_sha256: encodeBase64url(digest) })));
+}
