@@ -18,6 +18,7 @@ import { addPolicyCommands } from "./commands/policy.ts";
 import { addQuestionCommands } from "./commands/questions.ts";
 import { addRevokeCommand } from "./commands/revoke.ts";
 import { addRunCommand } from "./commands/run.ts";
+import { addSecretCommands } from "./commands/secret.ts";
 import { addSvidCommands } from "./commands/svid.ts";
 import { addTokenCommand } from "./commands/token.ts";
 import { addUpCommand } from "./commands/up.ts";
@@ -109,6 +110,7 @@ export function createProgram(runtime: Runtime, usage: Usage = { command: "warde
   addForeignCommands(program, runtime);
   addRevokeCommand(program, runtime);
   addUpstreamCommands(program, runtime);
+  addSecretCommands(program, runtime);
   addBudgetCommands(program, runtime);
   addCaCommands(program, runtime);
   addCrlCommand(program, runtime);

@@ -78,7 +78,7 @@ export const secretAnswer = z.object({
   upstreams,
   agents: z.array(z.string()),
   injection,
-  source: z.record(z.string(), z.unknown()),
+  source: z.record(z.string(), z.json()),
   created_at: z.number().int(),
   changed_at: z.number().int(),
   versions: z

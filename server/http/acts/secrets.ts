@@ -1,16 +1,17 @@
 /** Secrets of the broker: what operators do to them. No answer holds a value. */
-import type {
-  SecretAnswer,
-  SecretKeyAnswer,
-  SecretKeyRequest,
-  SecretList,
-  SecretPath,
-  SecretRemoval,
-  SecretRequest,
-  SecretRollbackRequest,
-  SecretScopeRequest,
-  SecretStateRequest,
-  SecretVersionRequest,
+import {
+  type SecretAnswer,
+  type SecretKeyAnswer,
+  type SecretKeyRequest,
+  type SecretList,
+  type SecretPath,
+  type SecretRemoval,
+  type SecretRequest,
+  type SecretRollbackRequest,
+  type SecretScopeRequest,
+  type SecretStateRequest,
+  type SecretVersionRequest,
+  secretAnswer,
 } from "@trustwarden/core/api/secrets.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { KeyProgress, SecretOrder } from "../../broker/administration.ts";
@@ -133,7 +134,7 @@ function formatSecret(state: SecretState): SecretAnswer {
     upstreams: [...upstreams],
     agents: [...agents],
     injection,
-    source: { ...source },
+    source: secretAnswer.shape.source.parse(source),
     created_at: state.createdAt,
     changed_at: state.changedAt,
     versions: state.versions.map(({ version, keyId, createdAt, endsAt }) => ({
