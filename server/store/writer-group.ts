@@ -129,18 +129,16 @@ function runCommand(
     case "issueCrls":
       return issueCrls(database, request.command, deps);
     case "changeFederation":
+    case "registerForeign":
+    case "admitSvid":
     case "changeUpstream":
     case "observeMcp":
     case "approveMcp":
-      return commit<unknown>(database, deps, request.command, () => runNeighbours(database, request));
+      return commit<unknown>(database, deps, request.command, () => runNeighbours(database, deps, request));
     case "changeSecret":
       return commitSecret(database, deps, request.command);
     case "issueStatusList":
       return issueStatusList(database, request.command, deps);
-    case "registerForeign":
-      return commit(database, deps, request.command, () => registerForeign(database, request.command, deps));
-    case "admitSvid":
-      return commit(database, deps, request.command, () => admitSvid(database, request.command));
     case "setBudget":
       return commit(database, deps, request.command, () => setBudget(database, request.command));
     case "saveBudgetUse":
@@ -155,14 +153,27 @@ function runCommand(
 /** Runs one command about other trust domains and what is behind the gateway. */
 function runNeighbours(
   database: SqliteDatabase,
+  deps: CommandDeps,
   request: Extract<
     WriterCommand,
-    { readonly kind: "changeFederation" | "changeUpstream" | "observeMcp" | "approveMcp" }
+    {
+      readonly kind:
+        | "changeFederation"
+        | "registerForeign"
+        | "admitSvid"
+        | "changeUpstream"
+        | "observeMcp"
+        | "approveMcp";
+    }
   >,
 ): CommandResult<unknown> {
   switch (request.kind) {
     case "changeFederation":
       return changeFederation(database, request.command);
+    case "registerForeign":
+      return registerForeign(database, request.command, deps);
+    case "admitSvid":
+      return admitSvid(database, request.command);
     case "changeUpstream":
       return changeUpstream(database, request.command);
     case "observeMcp":
