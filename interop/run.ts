@@ -10,6 +10,7 @@ import { randomInt } from "node:crypto";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { crlJudge } from "./crl-judge.ts";
+import { hsmJudge } from "./hsm-judge.ts";
 import { closeLab, createLab, type Findings, type Judge, JudgeUnavailable, type Lab } from "./judge.ts";
 import { largeLedgerJudge, quickstartLedgerJudge } from "./ledger-judge.ts";
 import { opensslJudge } from "./openssl-judge.ts";
@@ -36,6 +37,7 @@ const JUDGES: readonly Judge[] = [
   proofJudge,
   policyJudge,
   crlJudge,
+  hsmJudge,
   nginxJudge,
   postgresqlJudge,
   redisJudge,

@@ -51,7 +51,10 @@ const ready = z.object({ url: z.string(), admin_socket: z.string(), agent_socket
 const created = z.object({ entry_id: z.string() });
 
 /** Starts a server below a new directory, which goes with it. @param settings - of its `server.json`. */
-export async function openWarden(settings: Readonly<Record<string, unknown>> = {}): Promise<WardenServer> {
+export async function openWarden(
+  settings: Readonly<Record<string, unknown>> = {},
+  env: Readonly<Record<string, string>> = {},
+): Promise<WardenServer> {
   const folder = mkdtempSync(join(tmpdir(), "judged-"));
   // Other users have to reach the socket; what is secret lies in folders of its own.
   chmodSync(folder, 0o755);
@@ -63,8 +66,12 @@ export async function openWarden(settings: Readonly<Record<string, unknown>> = {
   const quiet = ["--log-level", "error", "--trust-domain", TRUST_DOMAIN];
   const child = spawn(process.execPath, [WARDEN, "up", ...places, ...listen, ...quiet], {
     stdio: ["ignore", "pipe", "inherit"],
+    env: { ...process.env, ...env },
   });
-  const [line] = await once(createInterface({ input: child.stdout }), "line");
+  const line = await Promise.race([
+    once(createInterface({ input: child.stdout }), "line").then(([first]) => first),
+    once(child, "exit").then(([code]) => Promise.reject(new Error(`warden up ended with ${code}`))),
+  ]);
   const { url, admin_socket, agent_socket } = ready.parse(JSON.parse(String(line)));
   const warden = (...args: readonly string[]) =>
     requireOutput(process.execPath, [WARDEN, ...args, ...places, "--json"], {
