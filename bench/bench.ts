@@ -26,5 +26,7 @@ export interface Contest {
 
 /** One benchmark. */
 export interface Bench extends Description {
+  /** Whether the machine has what it needs; always unless given. */
+  readonly isAvailable?: () => boolean;
   readonly open: (setting: Setting) => Promise<Contest>;
 }

@@ -20,10 +20,12 @@ import { compare, type Effort } from "./measure.ts";
 import { formatPage } from "./page.ts";
 import { type BenchReport, formatResult, formatTable, type Result } from "./report.ts";
 import { signBench } from "./sign-bench.ts";
+import { signTokenBench } from "./sign-token-bench.ts";
 import { verifyBench } from "./verify-bench.ts";
 
 const BENCHES: readonly Bench[] = [
   signBench,
+  signTokenBench,
   createBench,
   createChildBench,
   decideBench,
@@ -67,7 +69,11 @@ async function measureAll(benches: readonly Bench[], isQuick: boolean): Promise<
   const machine = describeMachine();
   try {
     const results: Result[] = [];
-    for (const bench of benches) results.push(await measureOne(bench, setting));
+    for (const bench of benches) {
+      if (bench.isAvailable?.() === false)
+        console.error(`bench: SKIP ${bench.id}: what it needs is not installed`);
+      else results.push(await measureOne(bench, setting));
+    }
     return { machine, versions: describeVersions(), results };
   } finally {
     rmSync(root, { recursive: true, force: true });
