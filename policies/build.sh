@@ -25,6 +25,9 @@ build() {
   "$OPA" build --target wasm --entrypoint "$ENTRYPOINT" --capabilities capabilities.json \
     --ignore '*_test.rego' --bundle trustwarden --output "$work/bundle.tar.gz"
   tar -xzPOf "$work/bundle.tar.gz" /policy.wasm > "$work/decision.wasm"
+  "$OPA" build --target wasm --entrypoint custom/result --capabilities capabilities.json \
+    --ignore '*_test.rego,*.wasm' --bundle examples/custom --output "$work/custom.tar.gz"
+  tar -xzPOf "$work/custom.tar.gz" /policy.wasm > "$work/custom.wasm"
   cat > "$work/decision.json" <<EOF
 {
   "source_sha256": "$(hash trustwarden/decision.rego)",
@@ -63,6 +66,7 @@ check() {
   for file in decision.wasm decision.json; do
     cmp "$file" "$work/$file" || fail "$file is not what its source builds to: run policies/build.sh"
   done
+  cmp examples/custom/policy.wasm "$work/custom.wasm" || fail "examples/custom/policy.wasm is not what its source builds to"
   "$OPA" fmt --fail --diff trustwarden examples
   "$OPA" check --strict trustwarden examples
   "$OPA" check --strict --capabilities capabilities.json --ignore '*_test.rego' trustwarden examples
@@ -77,6 +81,9 @@ check() {
 build
 case ${1-} in
   --check) check ;;
-  "") cp "$work/decision.wasm" "$work/decision.json" . ;;
+  "")
+    cp "$work/decision.wasm" "$work/decision.json" .
+    cp "$work/custom.wasm" examples/custom/policy.wasm
+    ;;
   *) fail "usage: build.sh [--check]" ;;
 esac

@@ -41,8 +41,8 @@ import { type Refusal, Refusals } from "./ledger/refusals.ts";
 import { createServerRecords } from "./ledger/server-records.ts";
 import { createLog } from "./log.ts";
 import { createAuthorizationServer } from "./oauth/create.ts";
-import { createPolicies } from "./opa/policies.ts";
 import { type Cleanup, openParts, type Parts } from "./parts.ts";
+import { type OpenedPolicies, openPolicies } from "./policies.ts";
 import { createServerIdentity, type ServerIdentity } from "./server-identity.ts";
 import { SERVER_VERSION } from "./version.ts";
 
@@ -126,7 +126,8 @@ async function startServing(
     stop: formatUrl(config.host, listeners?.stopPort ?? 0),
     policy: policyUrl,
   });
-  const services = createServices(core, { feed, urls, gateway: gatewayParts });
+  const inForce = await openPolicies(parts, cleanups);
+  const services = createServices(core, { feed, urls, gateway: gatewayParts, ...inForce });
   cleanups.push(() => services.federation.close());
   cleanups.push(() => services.budgets.close());
   await services.broker.start();
@@ -251,9 +252,12 @@ async function recordMended({ parts, keeper, ledger }: Core, steps: readonly Aut
   }
 }
 
-function createServices(core: Core, made: Pick<Services, "feed" | "urls" | "gateway">): Services {
+function createServices(
+  core: Core,
+  { policies, custom, ...made }: Pick<Services, "feed" | "urls" | "gateway"> & OpenedPolicies,
+): Services {
   const { parts, ledger, identity } = core;
-  const { clock, random, keys, store, policy, highWater, origin, index } = parts;
+  const { clock, random, keys, store, highWater, origin, index } = parts;
   const { reads, commands } = store;
   const { keeper } = core;
   const federation = createFederation(core, { feed: made.feed, ownBundle: () => keeper.current().bundle });
@@ -292,7 +296,8 @@ function createServices(core: Core, made: Pick<Services, "feed" | "urls" | "gate
       write: (refusal) => writeRefusal(core, refusal),
       onError: () => parts.log.error({ code: "ledger_unavailable" }, "dropped refusals could not be counted"),
     }),
-    policy: createPolicies(policy),
+    policy: policies,
+    customPolicies: custom,
     budgets: createBudgets(parts),
     mcp: createMcpGateway({ ...parts, ...store, ledger, serverSvid: () => identity.current() }),
     nonces: new Nonces(random),

@@ -87,6 +87,7 @@ const BODIES: Readonly<Record<string, { readonly body: object; readonly action: 
   "/v1/federations/:trust_domain/removal": { body: {}, action: "revoke:federation" },
   "/v1/foreign-agents": { body: { registration: "x" }, action: "create:entry" },
   "/v1/authority/steps": { body: { step: "taint", id: "0".repeat(40) }, action: "rotate:authority" },
+  "/v1/policy": { body: { bundle: "AA==" }, action: "update:policy" },
   "/access/v1/evaluation": { body: AUTHZEN, action: "ask:decision" },
   "/access/v1/evaluations": { body: AUTHZEN, action: "ask:decision" },
   "/access/v1/search/subject": { body: AUTHZEN, action: "ask:decision" },
@@ -136,6 +137,7 @@ const READS: Readonly<Record<string, string>> = {
   "/v1/authority": "read:authority",
   "/v1/secrets": "read:secrets",
   "/v1/secret-keys": "read:secrets",
+  "/v1/policy": "read:policy",
   "/v1/status": "read:status",
   "/v1/openapi.json": "read:status",
 };

@@ -30,14 +30,14 @@ export const FAULTS = {
   "policy-traps": [
     {
       file: "server/opa/wasm.ts",
-      find: "        return evaluateOnce(text);\n",
+      find: "      return evaluateOnce(text);\n",
       replace: '        throw new WebAssembly.RuntimeError("unreachable");\n',
     },
   ],
   "policy-undefined": [
     {
       file: "server/opa/wasm.ts",
-      find: "        return evaluateOnce(text);\n",
+      find: "      return evaluateOnce(text);\n",
       replace: "        return undefined;\n",
     },
   ],

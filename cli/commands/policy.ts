@@ -8,6 +8,7 @@ import type { Command } from "commander";
 import { examples, type Runtime, runCommand, type Session } from "../command.ts";
 import { POLICIES_DIR, requireOpa, runOpa } from "../opa.ts";
 import { explainDecision, formatExplanation } from "../policy-explain.ts";
+import { addPolicyBundleCommands } from "./policy-bundle.ts";
 
 /** The built-in policy and the examples, with their tests. */
 const BUILT_IN = [join(POLICIES_DIR, "trustwarden"), join(POLICIES_DIR, "examples")];
@@ -21,7 +22,7 @@ interface ExplainOptions {
 export function addPolicyCommands(program: Command, runtime: Runtime): void {
   const policy = program
     .command("policy")
-    .description("policies: test them, explain a decision")
+    .description("policies: test them, explain a decision, put one of your own in force")
     .addHelpText(
       "after",
       examples(
@@ -29,6 +30,7 @@ export function addPolicyCommands(program: Command, runtime: Runtime): void {
         "warden policy explain --agent payment-agent --action delete:transactions",
       ),
     );
+  addPolicyBundleCommands(policy, runtime);
   policy
     .command("test")
     .description("run the Rego tests with opa (OPA_BIN, or on PATH)")

@@ -14,7 +14,7 @@ import type { Visit } from "../http/route.ts";
 import type { Services } from "../http/services.ts";
 import type { ControlDraft } from "../store/ports.ts";
 import { type AgentDecision, decideForAgent } from "./agents.ts";
-import { type Asked, argumentsOf, isAgentType, parseAsked } from "./question.ts";
+import { type Asked, argumentsOf, inputOf, isAgentType, parseAsked } from "./question.ts";
 import { liveInstancesOf } from "./subjects.ts";
 
 /** One evaluation with what its event says of it. */
@@ -116,9 +116,19 @@ function strictestOf(evaluations: readonly Evaluation[]): Evaluation | undefined
   return evaluations.find(({ isAllowed }) => !isAllowed) ?? evaluations[0];
 }
 
-/** Subjects that are not ours are a matter of a custom policy; without one they are unknown. */
+/** Subjects that are not ours are a matter of the custom policy; without one that knows them they are unknown. */
 async function evaluateForeign(services: Services, request: EvaluationRequest): Promise<Evaluation> {
-  return denied(services, request, { reason: "subject_unknown" });
+  try {
+    const isAllowed = await services.policy.isAllowed(inputOf(request));
+    const reason = isAllowed === undefined ? "subject_unknown" : "denied_by_policy";
+    const evaluation = denied(services, request, { reason });
+    const policy = services.policy.references.at(-1) ?? evaluation.policy;
+    return isAllowed === true ? { ...evaluation, isAllowed, reasons: [], policy } : { ...evaluation, policy };
+  } catch (error) {
+    if (!(error instanceof TrustWardenError)) throw error;
+    // Safe to go on: a policy that gives no answer has not allowed anything.
+    return denied(services, request, { reason: error.code });
+  }
 }
 
 function denied(

@@ -38,16 +38,29 @@ export function parseAsked({ action, resource }: Pick<EvaluationRequest, "action
     : { action: parseActionName(""), resource: resource.id };
 }
 
-/** What policies see of the request's properties; never of the subject's, which are what the caller says of our agent. */
+/**
+ * What policies see as arguments: the action's properties, and beside them `resource` and `context` where there are any.
+ * Never the subject's, which are what the caller says of our agent.
+ */
 export function argumentsOf({
   action,
   resource,
   context,
 }: Pick<EvaluationRequest, "action" | "resource" | "context">): JsonObject {
   return {
-    ...member("action", action.properties),
+    ...action.properties,
     ...member("resource", resource.properties),
     ...member("context", context),
+  };
+}
+
+/** The whole tuple as a custom policy sees it: every member is there, so that no rule stumbles over a missing one. */
+export function inputOf({ subject, action, resource, context = {} }: Partial<EvaluationRequest>): JsonObject {
+  return {
+    subject: { type: subject?.type ?? "", id: subject?.id ?? "", properties: subject?.properties ?? {} },
+    action: { name: action?.name ?? "", properties: action?.properties ?? {} },
+    resource: { type: resource?.type ?? "", id: resource?.id ?? "", properties: resource?.properties ?? {} },
+    context,
   };
 }
 

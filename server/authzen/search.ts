@@ -13,7 +13,7 @@ import type {
 import type { Services } from "../http/services.ts";
 import { evaluate } from "./evaluate.ts";
 import { type FoundPage, formatToken, parseToken, type SearchCursor } from "./page.ts";
-import { type AgentType, isAgentType } from "./question.ts";
+import { type AgentType, inputOf, isAgentType } from "./question.ts";
 import { liveInstancesOf, liveOf, nameAs } from "./subjects.ts";
 
 /** Results of one page at most, and as many unless fewer are asked for. */
@@ -37,25 +37,35 @@ interface Entity {
 }
 
 /** Who may do this. @throws TrustWardenError `request_malformed` for a token of another search. */
-export function searchSubjects(services: Services, search: SubjectSearch): Promise<FoundPage<Entity>> {
+export async function searchSubjects(services: Services, search: SubjectSearch): Promise<FoundPage<Entity>> {
   const { subject, action, resource, context } = search;
   const cursor = parseToken(search);
-  const candidates = isAgentType(subject.type) ? agentsAfter(services, subject.type, cursor.after) : [];
+  const candidates = isAgentType(subject.type)
+    ? agentsAfter(services, subject.type, cursor.after)
+    : namesAfter(
+        await foreign(services, "subject", { ...search, subject: { ...subject, id: "" } }),
+        cursor.after,
+      ).map((id) => ({ id, after: id }));
   const made = mapped(candidates, ({ id, after }) => ({
     found: { type: subject.type, id },
     after,
-    request: { subject: { type: subject.type, id }, action, resource, context },
+    request: { subject: { ...subject, id }, action, resource, context },
   }));
   return takePage(services, made, { cursor, search });
 }
 
 /** On what the subject may do this, of what its scopes name. @throws TrustWardenError `request_malformed`. */
-export function searchResources(services: Services, search: ResourceSearch): Promise<FoundPage<Entity>> {
+export async function searchResources(
+  services: Services,
+  search: ResourceSearch,
+): Promise<FoundPage<Entity>> {
   const { subject, action, resource, context } = search;
   const cursor = parseToken(search);
-  const paths = atomsOf(services, subject)
-    .filter((atom) => atom.type === resource.type && atom.path !== "" && !atom.path.includes("*"))
-    .map(({ path }) => path);
+  const paths = isAgentType(subject.type)
+    ? atomsOf(services, subject)
+        .filter((atom) => atom.type === resource.type && atom.path !== "" && !atom.path.includes("*"))
+        .map(({ path }) => path)
+    : await foreign(services, "resource", { ...search, resource: { ...resource, id: "" } });
   const made = mapped(namesAfter(paths, cursor.after), (id) => ({
     found: { type: resource.type, id },
     after: id,
@@ -65,22 +75,33 @@ export function searchResources(services: Services, search: ResourceSearch): Pro
 }
 
 /** What the subject may do with this, of the verbs that its scopes and the policy data name. @throws TrustWardenError `request_malformed`. */
-export function searchActions(
+export async function searchActions(
   services: Services,
   search: ActionSearch,
 ): Promise<FoundPage<{ readonly name: string }>> {
   const { subject, resource, context } = search;
   const cursor = parseToken(search);
   const known = Object.keys(services.policy.classes).map((key) => key.split(":")[0] ?? "");
-  const verbs = atomsOf(services, subject)
-    .filter(({ type }) => type === resource.type || type === "*")
-    .flatMap(({ verb }) => (verb === "*" ? known : [verb]));
+  const verbs = isAgentType(subject.type)
+    ? atomsOf(services, subject)
+        .filter(({ type }) => type === resource.type || type === "*")
+        .flatMap(({ verb }) => (verb === "*" ? known : [verb]))
+    : await foreign(services, "action", search);
   const made = mapped(namesAfter(verbs, cursor.after), (name) => ({
     found: { name },
     after: name,
     request: { subject, action: { name }, resource, context },
   }));
   return takePage(services, made, { cursor, search });
+}
+
+/** What the custom policy would look at, for subjects that are not ours. @throws TrustWardenError `policy_unavailable`. */
+function foreign(
+  { policy }: Services,
+  looked: "subject" | "resource" | "action",
+  search: Partial<EvaluationRequest>,
+): Promise<readonly string[]> {
+  return policy.candidates({ search: looked, ...inputOf(search) });
 }
 
 async function takePage<Found>(

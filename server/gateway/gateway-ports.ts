@@ -7,7 +7,7 @@
  * before it is durable.
  */
 import { classOf } from "@trustwarden/core/action.ts";
-import { decide, NO_CONTEXT } from "@trustwarden/core/agentscope/decide.ts";
+import { type DecideInput, NO_CONTEXT } from "@trustwarden/core/agentscope/decide.ts";
 import { encodeUtf8, parseBase64url, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import type { Decision } from "@trustwarden/core/decision.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
@@ -32,8 +32,10 @@ export type CallPermit = Permit<CallArrival, GatewayCaller, CallReceipt>;
 export function createGatewayPorts(services: Services): GuardPorts<CallArrival, GatewayCaller, CallReceipt> {
   return {
     authenticate: (arrival) => authenticate(services, arrival),
-    decide: (arrival, caller) =>
-      decideWithinBudget(services, arrival, { caller, decision: decideCall(services, caller) }),
+    decide: async (arrival, caller) => {
+      const decision = await services.policy.decide(questionOf(services, caller));
+      return decideWithinBudget(services, arrival, { caller, decision });
+    },
     record: (arrival, caller, decision) => recordOrRelease(services, { arrival, caller, decision }),
     requireLive: (caller, decision) => requireStillAllowed(services, caller, decision),
     recordOutcome: (permit, outcome) => recordOutcome(services, permit, outcome),
@@ -125,21 +127,18 @@ function detailsOf({ method, target, upstream }: CallArrival): Readonly<Record<s
   return method === "CONNECT" ? { route, place: target } : { route };
 }
 
-function decideCall(services: Services, { agent, plan, action, epoch }: GatewayCaller): Decision {
-  return decide(
-    {
-      principal: agent,
-      action,
-      resource: plan.resource,
-      class: classOf(action, services.policy.classes),
-      plane: "data",
-      chainScopes: agent.chain.map(({ scope }) => scope),
-      view: { fresh: true, epoch },
-      enforcement: "gateway",
-      context: { ...NO_CONTEXT, arguments: plan.arguments, outside: plan.effects.writesOutside },
-    },
-    services.policy.engine,
-  );
+function questionOf(services: Services, { agent, plan, action, epoch }: GatewayCaller): DecideInput {
+  return {
+    principal: agent,
+    action,
+    resource: plan.resource,
+    class: classOf(action, services.policy.classes),
+    plane: "data",
+    chainScopes: agent.chain.map(({ scope }) => scope),
+    view: { fresh: true, epoch },
+    enforcement: "gateway",
+    context: { ...NO_CONTEXT, arguments: plan.arguments, outside: plan.effects.writesOutside },
+  };
 }
 
 /** A call that could not be recorded is not made, and costs nothing. */
@@ -229,7 +228,7 @@ export function effectNow(services: Services, caller: GatewayCaller): Decision["
       scope: link.scope,
     })),
   };
-  return decideCall(services, { ...caller, agent, epoch }).effect;
+  return services.policy.decideAgain(questionOf(services, { ...caller, agent, epoch })).effect;
 }
 
 async function recordOutcome(services: Services, permit: CallPermit, outcome: Outcome): Promise<void> {

@@ -10,7 +10,7 @@ import { parseJson } from "@trustwarden/core/json.ts";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { serializerCompiler, validatorCompiler } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { type Arrival, formatPeer, type HeadRules, MAX_BODY_BYTES, requireCleanHead } from "./arrival.ts";
+import { type Arrival, formatPeer, type HeadRules, requireCleanHead } from "./arrival.ts";
 import { formatErrorAnswer, logFailure, toTrustWardenError } from "./errors.ts";
 import { parseForm } from "./form.ts";
 import { type Dialect, dialectOf, formatRoute, isRawAnswer, type ListenerName, type Route } from "./route.ts";
@@ -83,7 +83,8 @@ function prepareServer(app: FastifyInstance, { rules, log, routes }: ServeOption
     async (request: FastifyRequest, body: Buffer) => {
       requireDialect(dialects, request, "json");
       rawBodies.set(request.raw, body);
-      return parseJson(parseUtf8(body), MAX_BODY_BYTES);
+      // The row has its own limit of bytes, which was held before.
+      return parseJson(parseUtf8(body), body.length);
     },
   );
   app.addHook("onRequest", async (request, reply) => {

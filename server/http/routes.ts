@@ -16,6 +16,7 @@ import { MCP_ROUTES } from "./table/mcp.ts";
 import { NODES_ROUTES } from "./table/nodes.ts";
 import { OAUTH_ROUTES } from "./table/oauth.ts";
 import { OPERATION_ROUTES } from "./table/operation.ts";
+import { POLICY_ROUTES } from "./table/policy.ts";
 import { PUBLIC_ROUTES } from "./table/public.ts";
 import { REGISTRY_ROUTES } from "./table/registry.ts";
 import { SECRETS_ROUTES } from "./table/secrets.ts";
@@ -39,6 +40,7 @@ export const ROUTES: readonly Route[] = [
   ...AUTHZEN_ROUTES,
   ...OAUTH_ROUTES,
   ...SECRETS_ROUTES,
+  ...POLICY_ROUTES,
   ...OPERATION_ROUTES,
 ];
 

@@ -23,7 +23,7 @@ import type { RecordedDecisions } from "../ledger/recorded-decisions.ts";
 import type { Refusals } from "../ledger/refusals.ts";
 import type { SeenIntents } from "../ledger/seen-intents.ts";
 import type { AuthorizationServer } from "../oauth/authorization-server.ts";
-import type { Policy } from "../opa/ports.ts";
+import type { CustomPolicies, Policy } from "../opa/ports.ts";
 import type { FeedTarget, ServerSvid, StoreCommands, StoreReads } from "../store/ports.ts";
 import type { Nonces } from "./nonces.ts";
 import type { OwnerRequests } from "./owner-requests.ts";
@@ -95,6 +95,7 @@ export interface Services {
   readonly refusals: Refusals;
   readonly feed: RevocationFeed;
   readonly policy: Policy;
+  readonly customPolicies: CustomPolicies;
   /** What agents may use through the gateway, and have used. */
   readonly budgets: Budgets;
   /** What is behind the gateway, and the calls that run; the listener itself may be off. */

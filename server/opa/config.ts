@@ -12,7 +12,24 @@ const listener = z.strictObject({
   keyFile: file.describe("PEM, readable by this user alone"),
 });
 
+/** A thread that gets no time on a busy machine needs longer than the evaluation, which takes microseconds. */
+const DEFAULT_DEADLINE_MS = 200;
+
 /** See docs/guides/policy.md. */
 export const policySettings = z.strictObject({
   listener: listener.optional(),
+  /** Without an answer of a custom policy by then, the action is denied. */
+  deadlineMs: z.number().int().min(10).max(5000).default(DEFAULT_DEADLINE_MS),
+  /** Keys that may sign custom policies; a key that is taken off the list is retired. */
+  signers: z
+    .array(
+      z.strictObject({
+        id: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/),
+        publicKeyFile: file.describe("PEM of a P-256 public key"),
+      }),
+    )
+    .max(16)
+    .refine((signers) => new Set(signers.map(({ id }) => id)).size === signers.length, "an id twice")
+    .default([]),
 });
+export type PolicyConfig = z.output<typeof policySettings>;

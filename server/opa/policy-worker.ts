@@ -4,12 +4,10 @@
  * It has no environment, no network use and no other message than the one that says it is ready.
  */
 import { parentPort, workerData } from "node:worker_threads";
-import { parsePolicyInput } from "@trustwarden/core/agentscope/policy-input.ts";
-import type { PolicyEngine } from "@trustwarden/core/agentscope/ports.ts";
 import { encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
-import { parseJson } from "@trustwarden/core/json.ts";
+import { parseJsonObject } from "@trustwarden/core/json.ts";
 import { ANSWERED, ASKED, controlOf, FAILED, readText, STATE, writeText } from "./policy-channel.ts";
-import { createWasmEngine } from "./wasm.ts";
+import { createWasmEngine, type WasmEngine } from "./wasm.ts";
 
 const channel: SharedArrayBuffer = workerData.channel;
 const control = controlOf(channel);
@@ -22,9 +20,10 @@ for (;;) {
   else Atomics.wait(control, STATE, state);
 }
 
-function answer({ evaluate }: PolicyEngine): void {
+function answer({ evaluateAt }: WasmEngine): void {
   try {
-    const value = evaluate(parsePolicyInput(parseJson(parseUtf8(readText(channel)))));
+    const { entrypoint, input = null } = parseJsonObject(parseUtf8(readText(channel)));
+    const value = evaluateAt(String(entrypoint), input);
     writeText(channel, encodeUtf8(JSON.stringify(value) ?? "null"), ANSWERED);
   } catch {
     // Safe to go on: the asking side turns FAILED into `policy_unavailable`, a deny.

@@ -12,18 +12,18 @@ import { createRequire } from "node:module";
 import { formatPolicyName, parsePolicyData } from "@trustwarden/core/agentscope/policy-data.ts";
 import type { PolicyInput } from "@trustwarden/core/agentscope/policy-input.ts";
 import type { PolicyEngine } from "@trustwarden/core/agentscope/ports.ts";
-import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
+import { encodeBase64url, encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { sha256 } from "@trustwarden/core/crypto.ts";
 import type { PolicyReference } from "@trustwarden/core/decision.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { encodeCanonicalJson, type JsonObject } from "@trustwarden/core/json.ts";
+import { encodeCanonicalJson, type Json, type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
 
 /** Several times the largest input that `parsePolicyInput` lets through. */
 const MAX_INPUT_BYTES = 1_048_576;
 /** 64 KiB each: 512 KiB to start with, and 32 MiB at most, so that no policy eats the server's memory. */
 const MEMORY_PAGES = { initial: 8, maximum: 512 };
 /** The rule that the built-in policy answers with. */
-const DEFAULT_ENTRYPOINT = "trustwarden/decision/result";
+export const DEFAULT_ENTRYPOINT = "trustwarden/decision/result";
 
 /** The part of the package that is used here. Its ESM entry and its types disagree, so the CommonJS entry is loaded. */
 interface OpaWasm {
@@ -32,6 +32,8 @@ interface OpaWasm {
 
 interface LoadedPolicy {
   readonly entrypoints: Readonly<Record<string, number>>;
+  readonly mem: { readonly buffer: ArrayBuffer };
+  readonly wasmInstance: { readonly exports: Readonly<Record<string, unknown>> };
   setData(data: JsonObject): void;
   evaluate(input: ArrayBuffer, entrypoint: string): unknown;
 }
@@ -39,14 +41,23 @@ interface LoadedPolicy {
 const opa: OpaWasm = createRequire(import.meta.url)("@open-policy-agent/opa-wasm");
 
 export interface WasmEngineOptions {
-  /** Path of the `.wasm` that `opa build` made. */
-  readonly wasmPath: string;
+  /** Path of the `.wasm` that `opa build` made, or its bytes. */
+  readonly wasmPath: string | Uint8Array;
   /** What the policy sees as `data`. */
   readonly data: JsonObject;
   /** Path of the rule that answers `{ allow, reasons, policy }`. */
   readonly entrypoint?: string;
   /** What the policy answers as `policy`; by default the name and version in the built-in policy's data. */
   readonly name?: string;
+  /** The only functions that the module may ask of its host; all unless given. */
+  readonly hostBuiltins?: readonly string[];
+}
+
+/** An engine that can be asked for its other entrypoints too. */
+export interface WasmEngine extends PolicyEngine {
+  readonly entrypoints: readonly string[];
+  /** The value of an entrypoint, or undefined when it has none. @throws TrustWardenError `policy_unavailable`. */
+  evaluateAt(entrypoint: string, input: Json): unknown;
 }
 
 /**
@@ -55,24 +66,45 @@ export interface WasmEngineOptions {
  * @throws TrustWardenError `policy_unavailable` when the module cannot be read, compiled or started, or has no such
  *   entrypoint; `policy_data_malformed` when the name has to come from the data and is not there.
  */
-export function createWasmEngine(options: WasmEngineOptions): PolicyEngine {
-  const { wasmPath, data, entrypoint = DEFAULT_ENTRYPOINT } = options;
+export function createWasmEngine(options: WasmEngineOptions): WasmEngine {
+  const { wasmPath, data, entrypoint = DEFAULT_ENTRYPOINT, hostBuiltins } = options;
   const name = options.name ?? formatPolicyName(parsePolicyData(data));
-  const bytes = readModule(wasmPath);
-  let evaluateOnce = instantiate(bytes, data, entrypoint);
+  const bytes = typeof wasmPath === "string" ? readModule(wasmPath) : wasmPath;
+  let instance = instantiate(bytes, data, entrypoint);
+  if (hostBuiltins !== undefined) requireKnownBuiltins(instance, hostBuiltins);
+  const evaluateAt = (at: string, input: Json | PolicyInput): unknown => {
+    const text = encodeInput(input);
+    const evaluateOnce = (encoded: ArrayBuffer): unknown => resultOf(instance.evaluate(encoded, at));
+    try {
+      return evaluateOnce(text);
+    } catch (cause) {
+      // A trap may leave the instance's memory half written; the next question gets a new one.
+      instance = instantiate(bytes, data, entrypoint);
+      throw new TrustWardenError("policy_unavailable", { reason: "trap" }, { cause });
+    }
+  };
   return {
     policy: { name, bundleSha256: digestOf(bytes, data) },
-    evaluate(input) {
-      const text = encodeInput(input);
-      try {
-        return evaluateOnce(text);
-      } catch (cause) {
-        // A trap may leave the instance's memory half written; the next question gets a new one.
-        evaluateOnce = instantiate(bytes, data, entrypoint);
-        throw new TrustWardenError("policy_unavailable", { reason: "trap" }, { cause });
-      }
-    },
+    entrypoints: Object.keys(instance.entrypoints),
+    evaluate: (input) => evaluateAt(entrypoint, input),
+    evaluateAt,
   };
+}
+
+/**
+ * Refuses a module that asks its host for more than it may: `opa build` with the capabilities of `policies/` makes
+ * none, but not everybody who signs has to have built that way (E9).
+ *
+ * @throws TrustWardenError `policy_refused`.
+ */
+function requireKnownBuiltins({ mem, wasmInstance }: LoadedPolicy, known: readonly string[]): void {
+  const { builtins, opa_json_dump: dump } = wasmInstance.exports;
+  if (typeof builtins !== "function" || typeof dump !== "function") throw new Error("no module of OPA");
+  const at = Number(dump(builtins()));
+  const memory = new Uint8Array(mem.buffer);
+  const asked = parseJsonObject(parseUtf8(memory.slice(at, memory.indexOf(0, at))));
+  const unknown = Object.keys(asked).filter((name) => !known.includes(name));
+  if (unknown.length > 0) throw new TrustWardenError("policy_refused", { builtins: unknown.slice(0, 8) });
 }
 
 /** base64url SHA-256 over the digests of code and data, in this order. */
@@ -89,17 +121,13 @@ function readModule(wasmPath: string): Uint8Array {
   }
 }
 
-/** A function that answers one encoded input with the entrypoint's value, or undefined when it has none. */
-function instantiate(
-  wasm: Uint8Array,
-  data: JsonObject,
-  entrypoint: string,
-): (input: ArrayBuffer) => unknown {
+/** A fresh instance of the module with its data. */
+function instantiate(wasm: Uint8Array, data: JsonObject, entrypoint: string): LoadedPolicy {
   try {
     const policy = opa.loadPolicySync(wasm, { ...MEMORY_PAGES });
     if (!Object.hasOwn(policy.entrypoints, entrypoint)) throw new Error("no such entrypoint");
     policy.setData(data);
-    return (input) => resultOf(policy.evaluate(input, entrypoint));
+    return policy;
   } catch (cause) {
     throw new TrustWardenError("policy_unavailable", { reason: "not loadable", entrypoint }, { cause });
   }
@@ -112,7 +140,7 @@ function resultOf(answer: unknown): unknown {
   return typeof only === "object" && only !== null && "result" in only ? only.result : undefined;
 }
 
-function encodeInput(input: PolicyInput): ArrayBuffer {
+function encodeInput(input: Json | PolicyInput): ArrayBuffer {
   const bytes = encodeUtf8(JSON.stringify(input));
   if (bytes.length > MAX_INPUT_BYTES)
     throw new TrustWardenError("request_too_large", { bytes: bytes.length });

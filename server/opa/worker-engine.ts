@@ -9,11 +9,10 @@
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import type { PolicyInput } from "@trustwarden/core/agentscope/policy-input.ts";
-import type { PolicyEngine } from "@trustwarden/core/agentscope/ports.ts";
 import { encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import type { PolicyReference } from "@trustwarden/core/decision.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { parseJson } from "@trustwarden/core/json.ts";
+import { type Json, parseJson } from "@trustwarden/core/json.ts";
 import {
   ANSWERED,
   ASKED,
@@ -24,7 +23,7 @@ import {
   STATE,
   writeText,
 } from "./policy-channel.ts";
-import { createWasmEngine, type WasmEngineOptions } from "./wasm.ts";
+import { createWasmEngine, DEFAULT_ENTRYPOINT, type WasmEngine, type WasmEngineOptions } from "./wasm.ts";
 
 /** Far above an honest evaluation (tens of microseconds), far below what a caller notices. */
 const DEFAULT_DEADLINE_MS = 50;
@@ -34,7 +33,7 @@ export interface WorkerEngineOptions extends WasmEngineOptions {
 }
 
 /** An engine that lives in a worker, and has to be closed. */
-export interface WorkerEngine extends PolicyEngine {
+export interface WorkerEngine extends WasmEngine {
   /** Ends the worker; every later question is `policy_unavailable`. */
   close(): Promise<void>;
 }
@@ -47,7 +46,7 @@ export interface WorkerEngine extends PolicyEngine {
 export async function createWorkerEngine(options: WorkerEngineOptions): Promise<WorkerEngine> {
   const { deadlineMs = DEFAULT_DEADLINE_MS, ...policy } = options;
   // Loading it here too reports a broken module as what it is, and gives the digest of what was loaded.
-  const engine = new TerminableEngine(createWasmEngine(policy).policy, policy, deadlineMs);
+  const engine = new TerminableEngine(createWasmEngine(policy), policy, deadlineMs);
   await engine.start();
   return engine;
 }
@@ -58,6 +57,7 @@ export async function createWorkerEngine(options: WorkerEngineOptions): Promise<
  */
 class TerminableEngine implements WorkerEngine {
   readonly policy: PolicyReference;
+  readonly entrypoints: readonly string[];
   readonly #options: WasmEngineOptions;
   readonly #deadlineMs: number;
   #channel = createChannel();
@@ -66,8 +66,13 @@ class TerminableEngine implements WorkerEngine {
   #starting: Promise<void> | undefined;
   #isClosed = false;
 
-  constructor(policy: PolicyReference, options: WasmEngineOptions, deadlineMs: number) {
-    this.policy = policy;
+  constructor(
+    loaded: Pick<WasmEngine, "policy" | "entrypoints">,
+    options: WasmEngineOptions,
+    deadlineMs: number,
+  ) {
+    this.policy = loaded.policy;
+    this.entrypoints = loaded.entrypoints;
     this.#options = options;
     this.#deadlineMs = deadlineMs;
   }
@@ -82,13 +87,17 @@ class TerminableEngine implements WorkerEngine {
   }
 
   evaluate(input: PolicyInput): unknown {
+    return this.evaluateAt(this.#options.entrypoint ?? DEFAULT_ENTRYPOINT, input);
+  }
+
+  evaluateAt(entrypoint: string, input: Json | PolicyInput): unknown {
     const worker = this.#worker;
     if (worker === undefined) {
       this.#restart();
       throw unavailable("no worker");
     }
     const control = controlOf(this.#channel);
-    writeText(this.#channel, encodeUtf8(JSON.stringify(input)), ASKED);
+    writeText(this.#channel, encodeUtf8(JSON.stringify({ entrypoint, input })), ASKED);
     Atomics.wait(control, STATE, ASKED, this.#deadlineMs);
     const state = Atomics.load(control, STATE);
     if (state === ASKED) {

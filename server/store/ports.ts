@@ -26,6 +26,7 @@ import type {
 import type { GatewayCommands, GatewayReads } from "./gateway-ports.ts";
 import type { McpCommands, McpReads } from "./mcp-ports.ts";
 import type { OAuthCommands, OAuthReads } from "./oauth-ports.ts";
+import type { PolicyCommands, PolicyReads } from "./policy-ports.ts";
 import type { RegistrationCommands, RegistrationReads } from "./registration-ports.ts";
 
 export type {
@@ -191,6 +192,7 @@ export interface StoreCommands
     OAuthCommands,
     RegistrationCommands,
     SecretCommands,
+    PolicyCommands,
     WitCommands {
   /** @throws TrustWardenError `owner_exists`. */
   createOwner(command: {
@@ -327,7 +329,8 @@ export interface StoreReads
     McpReads,
     OAuthReads,
     RegistrationReads,
-    SecretReads {
+    SecretReads,
+    PolicyReads {
   epoch(): number;
   authority(): StoredAuthority;
   /** Unix milliseconds of the latest committed command; 0 before the first. */

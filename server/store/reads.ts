@@ -12,6 +12,7 @@ import { findForeignInstance, listFederations } from "./federation-rows.ts";
 import { listUpstreams } from "./gateway-rows.ts";
 import { listPins } from "./mcp-rows.ts";
 import { findAccessToken } from "./oauth-rows.ts";
+import { findPolicy } from "./policy-rows.ts";
 import type { AgentState, FeedTarget, InstanceState, OwnerState, StoreReads, SvidState } from "./ports.ts";
 import type { Row, SqliteDatabase } from "./sqlite-database.ts";
 import { entriesOfNode, findEntry, listEntries } from "./sqlite-entry.ts";
@@ -71,6 +72,7 @@ export function createReads(database: SqliteDatabase, nowSeconds: () => number):
     pendingEntries: () => database.all(PENDING).map(parsePending),
     targetsSince: (epoch) => database.all(TARGETS, epoch).map(parseTarget),
     findForeignInstance: (spiffeId) => findForeignInstance(database, spiffeId),
+    findPolicy: () => findPolicy(database),
     listFederations: () => listFederations(database),
     listBudgets: () => listBudgets(database),
     listBudgetUse: () => listBudgetUse(database),

@@ -16,6 +16,7 @@ import { FEDERATION_TABLES } from "./federation-rows.ts";
 import { GATEWAY_TABLES } from "./gateway-rows.ts";
 import { MCP_TABLES } from "./mcp-rows.ts";
 import { OAUTH_TABLES } from "./oauth-rows.ts";
+import { POLICY_TABLES } from "./policy-rows.ts";
 import { SqliteDatabase } from "./sqlite-database.ts";
 
 const FILE_NAME = "state.db";
@@ -208,6 +209,7 @@ const TABLES = `
   ${OAUTH_TABLES}
   ${BROKER_TABLES}
   ${MCP_TABLES}
+  ${POLICY_TABLES}
 `;
 
 /** The writer's connection; makes the file (0600) and its tables when there are none. */

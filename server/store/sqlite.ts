@@ -95,6 +95,8 @@ function createCommands(writer: WriterClient): StoreCommands {
         command,
       }),
     revoke: (command) => writer.run<Committed<Revoked>>({ kind: "revoke", command }),
+    loadPolicy: (command) =>
+      writer.run<Committed<{ readonly version: number }>>({ kind: "loadPolicy", command }),
     narrow: (command) =>
       writer.run<Committed<{ readonly scope: IssuedIdentity["scope"] }>>({ kind: "narrow", command }),
     issueServerSvid: (command) => writer.run<Committed<ServerSvid>>({ kind: "issueServerSvid", command }),

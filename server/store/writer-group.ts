@@ -28,6 +28,7 @@ import { issueJwt } from "./commands/issue-jwt.ts";
 import { issueServerSvid } from "./commands/issue-server-svid.ts";
 import { issueWit } from "./commands/issue-wit.ts";
 import { createJoinToken } from "./commands/join-token.ts";
+import { loadPolicy } from "./commands/load-policy.ts";
 import { narrow } from "./commands/narrow.ts";
 import { admitSvid, registerForeign } from "./commands/register-foreign.ts";
 import { renew } from "./commands/renew.ts";
@@ -104,6 +105,8 @@ function runCommand(
     case "revokeAccessToken":
       // No clock check: stopping must work whatever the clock says.
       return commitAtAnyTime(database, deps, request.command, () => revokeToken(database, request.command));
+    case "loadPolicy":
+      return commit(database, deps, request.command, () => loadPolicy(database, request.command));
     case "narrow":
       return commit(database, deps, request.command, () => narrow(database, request.command));
     case "issueServerSvid":

@@ -12,6 +12,7 @@ import type { AdmitSvidCommand, FederationCommand, RegisterForeignCommand } from
 import type { UpstreamCommand } from "./gateway-ports.ts";
 import type { ApproveCommand, ObserveCommand } from "./mcp-ports.ts";
 import type { IssueAccessTokenCommand, RevokeAccessTokenCommand } from "./oauth-ports.ts";
+import type { LoadPolicyCommand } from "./policy-ports.ts";
 import type {
   ChangeAuthorityCommand,
   CommandContext,
@@ -77,6 +78,7 @@ export type WriterCommand =
   | { readonly kind: "mendAuthority"; readonly command: MendAuthorityCommand }
   | { readonly kind: "setBudget"; readonly command: SetBudgetCommand }
   | { readonly kind: "saveBudgetUse"; readonly rows: readonly BudgetUseRow[] }
+  | { readonly kind: "loadPolicy"; readonly command: LoadPolicyCommand }
   | { readonly kind: "markSequenced"; readonly outboxIds: readonly number[] };
 
 /** One command on its way; the id joins it to its reply. */

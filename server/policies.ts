@@ -1,0 +1,39 @@
+/** Brings the policies of a server together: the built-in one, and the custom one that was in force when it stopped. */
+import { toTrustWardenError } from "./http/errors.ts";
+import { createCustomPolicies } from "./opa/custom-policies.ts";
+import { Policies } from "./opa/policies.ts";
+import type { CustomPolicies, Policy } from "./opa/ports.ts";
+import type { Cleanup, Parts } from "./parts.ts";
+
+/** The policies in force, and how another is put there. */
+export interface OpenedPolicies {
+  readonly policies: Policy;
+  readonly custom: CustomPolicies;
+}
+
+/**
+ * The policies of the opened parts.
+ *
+ * A custom policy that cannot be used any more does not stop the start: an operator has to be able to load the next one.
+ *
+ * @throws TrustWardenError `config_invalid`.
+ */
+export async function openPolicies(
+  { config, policy, store, log }: Parts,
+  cleanups: Cleanup[],
+): Promise<OpenedPolicies> {
+  const policies = new Policies(policy);
+  cleanups.push(() => policies.close());
+  const { policy: settings, policyDir } = config;
+  const custom = createCustomPolicies({ policies, settings, policyDir });
+  const stored = store.reads.findPolicy();
+  if (stored === undefined) return { policies, custom };
+  try {
+    await custom.restore(stored.bundle);
+  } catch (error) {
+    // Safe to go on: what agents do is denied until a policy is loaded that can be used.
+    const { code } = toTrustWardenError(error);
+    log.error({ code, policy: stored.name }, "the custom policy cannot be used: agents may do nothing");
+  }
+  return { policies, custom };
+}
