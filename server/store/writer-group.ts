@@ -105,8 +105,6 @@ function runCommand(
     case "revokeAccessToken":
       // No clock check: stopping must work whatever the clock says.
       return commitAtAnyTime(database, deps, request.command, () => revokeToken(database, request.command));
-    case "loadPolicy":
-      return commit(database, deps, request.command, () => loadPolicy(database, request.command));
     case "narrow":
       return commit(database, deps, request.command, () => narrow(database, request.command));
     case "issueServerSvid":
@@ -137,6 +135,7 @@ function runCommand(
     case "changeUpstream":
     case "observeMcp":
     case "approveMcp":
+    case "loadPolicy":
       return commit<unknown>(database, deps, request.command, () => runNeighbours(database, deps, request));
     case "changeSecret":
       return commitSecret(database, deps, request.command);
@@ -166,7 +165,8 @@ function runNeighbours(
         | "admitSvid"
         | "changeUpstream"
         | "observeMcp"
-        | "approveMcp";
+        | "approveMcp"
+        | "loadPolicy";
     }
   >,
 ): CommandResult<unknown> {
@@ -183,6 +183,8 @@ function runNeighbours(
       return observeMcp(database, request.command);
     case "approveMcp":
       return approveMcp(database, request.command);
+    case "loadPolicy":
+      return loadPolicy(database, request.command);
   }
 }
 
