@@ -5,6 +5,7 @@
 import { parseSpiffeId, pathOf } from "@trustwarden/core/agentid/spiffe-id.ts";
 import type { ControlRecord, Intent } from "@trustwarden/core/event.ts";
 import type { Json } from "@trustwarden/core/json.ts";
+import type { PresentedIntent } from "@trustwarden/core/presented-intent.ts";
 import type { AuthorityLink } from "./authority.ts";
 import type { Evidence } from "./evidence.ts";
 import { printable } from "./output.ts";
@@ -17,9 +18,19 @@ export interface Answer {
 
 /** Which agent did this? */
 export function describeDoer(evidence: Evidence): Answer {
-  if (evidence.intent !== undefined) return describeAgent(evidence, evidence.intent.record);
+  if (evidence.intent !== undefined) {
+    const { record } = evidence.intent;
+    const how = `by that instance's key at the moment of action (SVID ${record.agent.svid_sha256})`;
+    return describeAgent(evidence, record, { how, facts: { svid_sha256: record.agent.svid_sha256 } });
+  }
+  if (evidence.presented !== undefined) {
+    const { record } = evidence.presented;
+    const { jti, jkt } = record.token;
+    const how = `by a DPoP proof of the key ${jkt} of access token ${jti}, as the server recorded it`;
+    return describeAgent(evidence, record, { how, facts: { token_jti: jti, key: jkt } });
+  }
   if (evidence.control !== undefined) return describePrincipal(evidence.control.record);
-  throw new Error("evidence has an intent or a control record");
+  throw new Error("evidence has an intent, a presented one or a control record");
 }
 
 /**
@@ -41,7 +52,11 @@ function nameIn(spiffeId: string): string {
   return pathOf(parseSpiffeId(spiffeId)).split("/").at(-2) ?? spiffeId;
 }
 
-function describeAgent(evidence: Evidence, intent: Intent): Answer {
+function describeAgent(
+  evidence: Evidence,
+  intent: Intent | PresentedIntent,
+  signed: { readonly how: string; readonly facts: Readonly<Record<string, string>> },
+): Answer {
   const { agent, action, resource, time } = intent;
   const result = resultOf(evidence);
   const name = nameIn(agent.spiffe_id);
@@ -50,13 +65,13 @@ function describeAgent(evidence: Evidence, intent: Intent): Answer {
       `${name} asked for ${printable(action)} on ${printable(resource)} at ${time}. ${result.sentence}`,
       `  agent     ${agent.id}`,
       `  identity  ${agent.spiffe_id}`,
-      `  signed    by that instance's key at the moment of action (SVID ${agent.svid_sha256})`,
+      `  signed    ${signed.how}`,
     ],
     facts: {
       name,
       agent_id: agent.id,
       agent_identity: agent.spiffe_id,
-      svid_sha256: agent.svid_sha256,
+      ...signed.facts,
       action,
       resource,
       timestamp: time,

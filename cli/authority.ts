@@ -46,7 +46,7 @@ interface Source {
  */
 export async function proveAuthority(source: Source, evidence: Evidence): Promise<readonly AuthorityLink[]> {
   const links: AuthorityLink[] = [];
-  let spiffeId = evidence.intent?.record.agent.spiffe_id;
+  let spiffeId = (evidence.intent ?? evidence.presented)?.record.agent.spiffe_id;
   while (spiffeId !== undefined && links.length < MAX_LINKS) {
     const issue = await findIssue(source, spiffeId);
     const parent = issue.record.details.parent;

@@ -28,6 +28,11 @@ import {
   parseOutcomeRecord,
 } from "@trustwarden/core/event.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
+import {
+  type PresentedIntent,
+  parsePresentedIntent,
+  requirePossession,
+} from "@trustwarden/core/presented-intent.ts";
 import type { ProvenSvid, SvidFinder } from "./svid-finder.ts";
 
 /** A record with its place in the log and who proved to have signed it. */
@@ -41,6 +46,8 @@ interface Proven<R> {
 export interface Evidence {
   readonly eventId: string;
   readonly intent: Proven<Intent> | undefined;
+  /** What the agent presented instead of an intent, under the server's signature. */
+  readonly presented: Proven<PresentedIntent> | undefined;
   readonly decision: Proven<DecisionRecord> | undefined;
   readonly outcome: Proven<OutcomeRecord> | undefined;
   readonly control: Proven<ControlRecord> | undefined;
@@ -93,10 +100,13 @@ export async function verifyEvidence(
     proveRecord({ answer, kind, svids });
   const none = (): readonly string[] => [];
   const intent = await prove({ name: "intent", parse: parseIntent, hints: ({ agent }) => [agent.spiffe_id] });
-  const enforcers = intent === undefined ? [] : [intent.record.aud, intent.record.agent.spiffe_id];
+  const presented = await prove({ name: "presented-intent", parse: parsePresentedIntent, hints: none });
+  const asked = intent ?? presented;
+  const enforcers = asked === undefined ? [] : [asked.record.aud, asked.record.agent.spiffe_id];
   const evidence: Evidence = {
     eventId: answer.event.event_id,
     intent,
+    presented,
     decision: await prove({ name: "decision", parse: parseDecisionRecord, hints: none }),
     outcome: await prove({ name: "outcome", parse: parseOutcomeRecord, hints: () => enforcers }),
     control: await prove({ name: "control", parse: parseControlRecord, hints: none }),
@@ -135,8 +145,8 @@ async function proveRecord<R extends AnyRecord>({
   return undefined;
 }
 
-function requireSomething({ eventId, intent, control }: Evidence): void {
-  if (intent === undefined && control === undefined) {
+function requireSomething({ eventId, intent, presented, control }: Evidence): void {
+  if (intent === undefined && presented === undefined && control === undefined) {
     throw new TrustWardenError("not_found", { why: `the ledger has no record of ${eventId}` });
   }
 }
@@ -145,18 +155,23 @@ function requireSomething({ eventId, intent, control }: Evidence): void {
  * Each record must be signed by who may sign it: the intent by the agent it names, decisions and control records by a
  * server, the outcome by the enforcement point that the intent named.
  */
-function requireRoles({ intent, decision, outcome, control }: Evidence, trustDomain: string): void {
+function requireRoles(
+  { intent, presented, decision, outcome, control }: Evidence,
+  trustDomain: string,
+): void {
+  if (presented !== undefined) requirePossession(presented.record);
   if (intent !== undefined && intent.signer.spiffeId !== intent.record.agent.spiffe_id) {
     throw new TrustWardenError("svid_mismatch", { why: "the intent is signed by another agent" });
   }
-  for (const record of [decision, control]) {
+  for (const record of [presented, decision, control]) {
     if (record !== undefined && !isServer(record.signer.spiffeId, trustDomain)) {
       throw new TrustWardenError("svid_mismatch", {
         why: "a decision or control record is not signed by a server",
       });
     }
   }
-  const enforcers = [intent?.record.aud, intent?.record.agent.spiffe_id];
+  const asked = (intent ?? presented)?.record;
+  const enforcers = [asked?.aud, asked?.agent.spiffe_id];
   if (outcome !== undefined && !enforcers.includes(outcome.signer.spiffeId)) {
     throw new TrustWardenError("svid_mismatch", {
       why: "the outcome is not signed by the enforcement point",

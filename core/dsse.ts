@@ -25,6 +25,7 @@ const MAX_ENVELOPE_CHARS = 65_535;
 export type PayloadType = `application/vnd.trustwarden.${PayloadName}.v1+json`;
 export type PayloadName =
   | "intent"
+  | "presented-intent"
   | "decision"
   | "outcome"
   | "control"

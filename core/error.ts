@@ -55,6 +55,11 @@ export const ERRORS = {
   dsse_malformed: { status: 400, message: BAD_REQUEST },
   record_malformed: { status: 400, message: BAD_REQUEST },
   dpop_nonce_missing: { status: 400, message: "The proof has to carry the nonce of this answer." },
+  message_signature_missing: {
+    status: 400,
+    message: "This action needs an HTTP message signature by the key of the token.",
+  },
+  message_signature_invalid: { status: 400, message: "The HTTP message signature does not hold." },
   grant_type_unsupported: { status: 400, message: "This grant type is not served here." },
   target_malformed: { status: 400, message: "Name one resource, by its https URL or its SPIFFE ID." },
   token_unbound: { status: 400, message: "A token is bound to a key; send a DPoP proof or a certificate." },

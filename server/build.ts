@@ -114,6 +114,7 @@ async function startServing(
   const gatewayParts = createGatewayParts({
     reads: store.reads,
     url: () => (gateway === undefined ? null : formatUrl(config.gateway?.host ?? config.host, gateway.port)),
+    names: knownHosts({ ...config, ...config.gateway }),
   });
   const feed = createFeed({
     store: store.reads,

@@ -6,11 +6,15 @@
  */
 import { TrustWardenError } from "../error.ts";
 import type { ControlRecord, DecisionRecord, Intent, OutcomeRecord } from "../event.ts";
+import type { PresentedIntent } from "../presented-intent.ts";
 import { EnrolmentAuditor } from "./audit-enrolments.ts";
+import { PresentedAuditor } from "./audit-presented.ts";
 import { auditSequences, type SequencedIntent } from "./audit-sequences.ts";
 import type { FindingCode, Report } from "./finding.ts";
 import {
+  credentialOf,
   formatRecordKey,
+  intentDigestOf,
   isResend,
   parseRecord,
   type RecordBody,
@@ -22,8 +26,9 @@ import type { SvidDirectory } from "./svid-directory.ts";
 /** An intent and what came of it so far. */
 interface Action {
   readonly index: number;
-  readonly intent: Intent;
-  readonly svidSha256: string;
+  readonly intent: Intent | PresentedIntent;
+  /** What it was made with. */
+  readonly credential: string;
   decision: DecisionRecord | null;
   control: ControlRecord | null;
   outcome: OutcomeRecord | null;
@@ -36,6 +41,7 @@ export class RecordAuditor {
   readonly #svids: SvidDirectory;
   readonly #report: Report;
   readonly #enrolments: EnrolmentAuditor;
+  readonly #presented = new PresentedAuditor();
   readonly #actions = new Map<string, Action>();
   readonly #payloads = new Map<string, { readonly payloadSha256: string }>();
   /** Epoch at which an owner, agent or instance was revoked, by its name. */
@@ -119,10 +125,9 @@ export class RecordAuditor {
   }
 
   #isRepeated(index: number, record: UnverifiedRecord): boolean {
-    const { unverified } = record;
-    const intentSha256 = unverified.kind === "intent" ? null : unverified.value.intent_sha256;
-    const svid = intentSha256 === null ? null : (this.#actions.get(intentSha256)?.svidSha256 ?? null);
-    const key = formatRecordKey(record, svid);
+    const intentSha256 = intentDigestOf(record);
+    const credential = intentSha256 === null ? null : (this.#actions.get(intentSha256)?.credential ?? null);
+    const key = formatRecordKey(record, credential);
     try {
       const isKnown = isResend(record, this.#payloads.get(key));
       if (isKnown) this.#finding("record_repeated", index, "this record is in the log already");
@@ -150,6 +155,9 @@ export class RecordAuditor {
       case "intent":
         this.#joinIntent(index, { intent: body.value, record, signerId });
         return;
+      case "presented-intent":
+        this.#joinPresented(index, { intent: body.value, record, signerId });
+        return;
       case "decision":
         this.#joinDecision(index, { decision: body.value, signerId, before });
         return;
@@ -172,20 +180,41 @@ export class RecordAuditor {
   ): void {
     if (signerId !== intent.agent.spiffe_id)
       this.#finding("signer_not_allowed", index, "the intent names another agent than signed it");
-    const svidSha256 = intent.agent.svid_sha256;
-    this.#actions.set(record.entrySha256, {
-      index,
-      intent,
-      svidSha256,
-      decision: null,
-      control: null,
-      outcome: null,
-    });
+    this.#begin(index, intent, record);
     // Many processes may hold one foreign identity, each with a count of its own.
     if (this.#enrolments.isForeign(signerId)) return;
     const intents = this.#instances.get(signerId) ?? [];
     this.#instances.set(signerId, intents);
     intents.push({ index, seq: intent.seq, prev: intent.prev, payloadSha256: record.payloadSha256 });
+  }
+
+  #joinPresented(
+    index: number,
+    {
+      intent,
+      record,
+      signerId,
+    }: {
+      readonly intent: PresentedIntent;
+      readonly record: UnverifiedRecord;
+      readonly signerId: string;
+    },
+  ): void {
+    if (!SERVER_ID.test(signerId))
+      this.#finding("signer_not_allowed", index, "a presented intent that no server signed");
+    try {
+      const fault = this.#presented.findFault(intent);
+      if (fault !== null) this.#finding("presented_unproven", index, fault);
+    } catch (error) {
+      this.#finding("presented_unproven", index, codeOf(error));
+    }
+    this.#begin(index, intent, record);
+  }
+
+  #begin(index: number, intent: Action["intent"], record: UnverifiedRecord): void {
+    const credential = credentialOf(record.unverified) ?? "";
+    const nothing = { decision: null, control: null, outcome: null };
+    this.#actions.set(record.entrySha256, { index, intent, credential, ...nothing });
   }
 
   #joinDecision(
@@ -209,6 +238,9 @@ export class RecordAuditor {
     } else if (this.#enrolments.chainOf(intent.agent.spiffe_id)?.join() !== decision.chain.join()) {
       this.#finding("decision_mismatch", index, "its chain is not the one that the instance was issued with");
     }
+    if ("proof" in intent && this.#presented.isUnsigned(intent, decision)) {
+      this.#finding("presented_unproven", index, "allowed, but nobody had signed its body");
+    }
     action.decision = decision;
     if (decision.allow) this.#requireUnrevoked(index, { decision, intent });
   }
@@ -216,7 +248,7 @@ export class RecordAuditor {
   /** A decision made on an epoch that includes a revocation must not allow what was revoked. */
   #requireUnrevoked(
     index: number,
-    { decision, intent }: { readonly decision: DecisionRecord; readonly intent: Intent },
+    { decision, intent }: { readonly decision: DecisionRecord; readonly intent: Action["intent"] },
   ): void {
     const instanceId = intent.agent.spiffe_id.slice(intent.agent.spiffe_id.lastIndexOf("/") + 1);
     const names = [
@@ -279,6 +311,7 @@ export class RecordAuditor {
   #auditEnrolment(index: number, control: ControlRecord): void {
     try {
       this.#enrolments.add(control);
+      this.#presented.learn(control);
       if (control.kind === "federation" && control.allow) this.#svids.learn(control);
       // A foreign SPIFFE ID may be registered again after it was stopped; what it does then is another instance's.
       if (this.#enrolments.isForeign(control.subject) && control.kind === "issue") {

@@ -7,6 +7,7 @@
 import { encodeBase64 } from "../bytes.ts";
 import type { ControlRecord, DecisionRecord, Intent, OutcomeRecord } from "../event.ts";
 import type { Json } from "../json.ts";
+import type { PresentedIntent } from "../presented-intent.ts";
 import { intentDigestOf, type UnverifiedRecord } from "./record.ts";
 
 /** Who did what, to what, when, allowed by whom, and how it ended. Members are named as they are exported. */
@@ -52,6 +53,7 @@ export function joinRecord(event: JoinedEvent | null, record: UnverifiedRecord, 
   const indexes = [...(event?.indexes ?? []), index];
   switch (unverified.kind) {
     case "intent":
+    case "presented-intent":
       return { ...withIntent(event ?? beginEvent(unverified.value), unverified.value), signature, indexes };
     case "decision":
       return { ...withDecision(event ?? beginEvent(unverified.value), unverified.value), indexes };
@@ -69,6 +71,7 @@ export function joinRecord(event: JoinedEvent | null, record: UnverifiedRecord, 
 export function linksOf({ unverified }: UnverifiedRecord): readonly string[] {
   switch (unverified.kind) {
     case "intent":
+    case "presented-intent":
       return unique([unverified.value.agent.id, ...instanceNames(unverified.value.agent.spiffe_id)]);
     case "decision":
       return unique(unverified.value.chain.map(stripOwner));
@@ -99,6 +102,7 @@ export const EVERYONE = "*";
 export function subtreesOf({ unverified }: UnverifiedRecord): readonly string[] {
   switch (unverified.kind) {
     case "intent":
+    case "presented-intent":
       return [unverified.value.agent.id];
     case "decision":
       return unique(unverified.value.chain.map(stripOwner));
@@ -137,7 +141,10 @@ function beginEvent({ event_id, time }: { readonly event_id: string; readonly ti
   };
 }
 
-function withIntent(event: JoinedEvent, { agent, action, resource, time }: Intent): JoinedEvent {
+function withIntent(
+  event: JoinedEvent,
+  { agent, action, resource, time }: Intent | PresentedIntent,
+): JoinedEvent {
   return { ...event, agent_id: agent.id, agent_identity: agent.spiffe_id, action, resource, timestamp: time };
 }
 

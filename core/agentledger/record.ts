@@ -25,10 +25,12 @@ import {
   parseOutcomeRecord,
 } from "../event.ts";
 import type { JsonObject } from "../json.ts";
+import { type PresentedIntent, parsePresentedIntent } from "../presented-intent.ts";
 
 /** What a record says, by its kind. */
 export type RecordBody =
   | { readonly kind: "intent"; readonly value: Intent }
+  | { readonly kind: "presented-intent"; readonly value: PresentedIntent }
   | { readonly kind: "decision"; readonly value: DecisionRecord }
   | { readonly kind: "outcome"; readonly value: OutcomeRecord }
   | { readonly kind: "control"; readonly value: ControlRecord };
@@ -45,7 +47,7 @@ export interface UnverifiedRecord {
   readonly payloadSha256: string;
 }
 
-const KINDS: readonly RecordKind[] = ["intent", "decision", "outcome", "control"];
+const KINDS: readonly RecordKind[] = ["intent", "presented-intent", "decision", "outcome", "control"];
 
 /**
  * The record of a log entry.
@@ -93,7 +95,7 @@ export function formatRecordKey(
   intentSvidSha256: string | null,
 ): string {
   const { kind, value } = unverified;
-  const svid = kind === "intent" ? value.agent.svid_sha256 : (intentSvidSha256 ?? "-");
+  const svid = credentialOf(unverified) ?? intentSvidSha256 ?? "-";
   return [kind, envelope.unverifiedKeyid, svid, value.event_id].join(" ");
 }
 
@@ -112,15 +114,24 @@ export function isResend(
   throw new TrustWardenError("event_conflict", { event_id: record.unverified.value.event_id });
 }
 
+/** What an intent was made with: the digest of its SVID, or the thumbprint of the presented key; null for the rest. */
+export function credentialOf(body: RecordBody): string | null {
+  if (body.kind === "intent") return body.value.agent.svid_sha256;
+  return body.kind === "presented-intent" ? body.value.token.jkt : null;
+}
+
 /** The intent that a record belongs to, by the digest of the intent's entry; an intent belongs to itself. */
 export function intentDigestOf({ unverified, entrySha256 }: UnverifiedRecord): string | null {
-  return unverified.kind === "intent" ? entrySha256 : unverified.value.intent_sha256;
+  const isIntent = unverified.kind === "intent" || unverified.kind === "presented-intent";
+  return isIntent ? entrySha256 : unverified.value.intent_sha256;
 }
 
 function parseBody(kind: RecordKind, json: JsonObject): RecordBody {
   switch (kind) {
     case "intent":
       return { kind, value: parseIntent(json) };
+    case "presented-intent":
+      return { kind, value: parsePresentedIntent(json) };
     case "decision":
       return { kind, value: parseDecisionRecord(json) };
     case "outcome":

@@ -113,7 +113,13 @@ describe("the audit of a log", () => {
   it("finds nothing in an honest one, and counts what it checked", async () => {
     const report = await audit(history(20));
     expect(report.findings).toEqual([]);
-    expect(report.records).toEqual({ intent: 20, decision: 20, outcome: 20, control: 5 });
+    expect(report.records).toEqual({
+      intent: 20,
+      "presented-intent": 0,
+      decision: 20,
+      outcome: 20,
+      control: 5,
+    });
     expect(report.signatures).toBe(65);
     expect(report.checkpoint.size).toBe(65);
   });

@@ -64,7 +64,7 @@ export async function auditLog({
   };
   const auditor = new RecordAuditor({ svids: new SvidDirectory(certificates), report });
   const seen = new SeenAuditor({ reader, checkpoint, report });
-  const records = { intent: 0, decision: 0, outcome: 0, control: 0 };
+  const records = { intent: 0, "presented-intent": 0, decision: 0, outcome: 0, control: 0 };
   for await (const { first, entries } of auditTiles(reader, { head: checkpoint, report })) {
     for (const [offset, entry] of entries.entries()) {
       const record = auditor.add(first + offset, entry);

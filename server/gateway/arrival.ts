@@ -1,7 +1,7 @@
 /**
  * From a request on the gateway's listener to an arrival: what is checked before anybody is proven.
  *
- * Bodies are read only of callers whose certificate is proven; that a stranger is none is found again on the path.
+ * Bodies are read only of callers whose certificate or token is proven; that a stranger is none is found again on the path.
  */
 import type { IncomingMessage } from "node:http";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
@@ -11,6 +11,7 @@ import { verifyPeerSvid } from "../http/peer.ts";
 import type { Services } from "../http/services.ts";
 import type { UpstreamState } from "../store/gateway-ports.ts";
 import type { CallArrival, CallProgress } from "./ports.ts";
+import { verifyShownToken } from "./presented-credentials.ts";
 
 /** Pictures and long prompts. */
 const MAX_BODY_BYTES = 8 * 1024 * 1024;
@@ -42,7 +43,8 @@ export async function readArrival(
   const { request, target, upstream } = parts;
   const startedMonoMs = services.clock.monoMs();
   const method = request.method ?? "";
-  const body = isProven(services, request) ? await readBody(request) : new Uint8Array();
+  const shown = { method, target: target.text, headers: request.headers, upstream };
+  const body = isProven(services, request, shown) ? await readBody(request) : new Uint8Array();
   const below = target.text.slice(upstream.name.length + 1);
   return {
     socket: request.socket,
@@ -76,9 +78,14 @@ export function newProgress(startedMonoMs: number): CallProgress {
 }
 
 /** Strangers do not get to fill our memory; that they are none is proven by the path, a moment later. */
-function isProven(services: Services, request: IncomingMessage): boolean {
+function isProven(
+  services: Services,
+  request: IncomingMessage,
+  shown: Parameters<typeof verifyShownToken>[1],
+): boolean {
   try {
-    verifyPeerSvid(services, request.socket, services.clock.trustedSeconds());
+    if (request.headers.authorization !== undefined) verifyShownToken(services, shown);
+    else verifyPeerSvid(services, request.socket, services.clock.trustedSeconds());
     return true;
   } catch {
     // Safe to go on: the same check refuses the call on the path, and records it.

@@ -12,14 +12,24 @@ import { Upstreams } from "./upstreams.ts";
 export function createGatewayParts(options: {
   readonly reads: GatewayReads;
   readonly url: () => string | null;
+  /** Host names of the listener; IPv6 addresses in brackets. */
+  readonly names: ReadonlySet<string>;
 }): GatewayParts {
-  const { reads, url } = options;
+  const { reads, url, names } = options;
   return {
     upstreams: new Upstreams(reads),
     calls: new LiveCalls(),
     connections: new UpstreamConnections(),
     url,
+    origins: () => originsOf(url(), names),
   };
+}
+
+/** Another port of the same host is another server, whose proofs are not for us. */
+function originsOf(url: string | null, names: ReadonlySet<string>): readonly string[] {
+  if (url === null) return [];
+  const { port } = new URL(url);
+  return [url, ...[...names].map((name) => `https://${name}${port === "" ? "" : `:${port}`}`)];
 }
 
 /** @throws TrustWardenError `bind_refused`. */

@@ -22,6 +22,7 @@ import type { UpstreamState } from "../store/gateway-ports.ts";
 import { decideWithinBudget, releaseBudget, settleBudget } from "./call-budget.ts";
 import type { LiveCall } from "./live-calls.ts";
 import type { CallArrival, CallReceipt, GatewayCaller } from "./ports.ts";
+import { authenticatePresented, scopesOf, watchedAgentOf } from "./presented-credentials.ts";
 import { describeUpstream } from "./upstreams.ts";
 
 const SALT_BYTES = 32;
@@ -46,8 +47,7 @@ async function authenticate(services: Services, arrival: CallArrival): Promise<G
   let spiffeId: string | undefined;
   try {
     const now = services.clock.trustedSeconds();
-    // Whoever holds a bearer token can be anybody who has seen it (D2, F11).
-    if (arrival.headers.authorization !== undefined) throw new TrustWardenError("svid_bearer_refused");
+    if (arrival.headers.authorization !== undefined) return authenticatePresented(services, arrival);
     const epoch = services.reads.epoch();
     const svid = verifyPeerSvid(services, arrival.socket, now);
     spiffeId = svid.id;
@@ -58,7 +58,7 @@ async function authenticate(services: Services, arrival: CallArrival): Promise<G
     const plan = planCall(describeUpstream(arrival.upstream), arrival.request);
     requireMeaning(intent, plan);
     services.seen.claim(intent, now);
-    return { agent, intent, plan, action: plan.action, epoch, expiresAt: endOf(peer) };
+    return { agent, intent, plan, action: plan.action, epoch, expiresAt: endOf(peer), presented: null };
   } catch (error) {
     if (error instanceof TrustWardenError) await recordRefusal(services, { arrival, spiffeId, error });
     throw error;
@@ -112,7 +112,15 @@ async function recordRefusal(
   },
 ): Promise<void> {
   // What does not even parse is no attempt by anybody in particular; what fails inside is not the caller's doing.
+  if (error.code === "message_signature_invalid") await note(services, { arrival, spiffeId, error });
   if (error.status === 400 || error.status === 413 || error.status >= 500) return;
+  await note(services, { arrival, spiffeId, error });
+}
+
+async function note(
+  services: Services,
+  { arrival, spiffeId, error }: Parameters<typeof recordRefusal>[1],
+): Promise<void> {
   await services.refusals.record({
     principal: spiffeId ?? "unauthenticated",
     peer: arrival.peer,
@@ -127,14 +135,15 @@ function detailsOf({ method, target, upstream }: CallArrival): Readonly<Record<s
   return method === "CONNECT" ? { route, place: target } : { route };
 }
 
-function questionOf(services: Services, { agent, plan, action, epoch }: GatewayCaller): DecideInput {
+function questionOf(services: Services, caller: GatewayCaller): DecideInput {
+  const { agent, plan, action, epoch } = caller;
   return {
     principal: agent,
     action,
     resource: plan.resource,
     class: classOf(action, services.policy.classes),
     plane: "data",
-    chainScopes: agent.chain.map(({ scope }) => scope),
+    chainScopes: scopesOf(services, caller),
     view: { fresh: true, epoch },
     enforcement: "gateway",
     context: { ...NO_CONTEXT, arguments: plan.arguments, outside: plan.effects.writesOutside },
@@ -201,7 +210,7 @@ function requireStillAllowed(services: Services, caller: GatewayCaller, { epoch 
 /** A running call, as it is asked again while it runs. */
 export function liveCallOf(services: Services, caller: GatewayCaller, upstream: UpstreamState): LiveCall {
   return {
-    agent: caller.agent,
+    agent: watchedAgentOf(services, caller),
     upstream,
     endsInMs: caller.expiresAt * 1000 - services.clock.nowMs(),
     mayGoOn: () => mayGoOn(services, caller),

@@ -21,6 +21,7 @@ import { CallAnswer, formatReceipt } from "./answer.ts";
 import { BODY_TIMEOUT_MS, readArrival, requireCleanHead } from "./arrival.ts";
 import { BrokeredClient } from "./brokered-client.ts";
 import { refusalOf } from "./call-budget.ts";
+import { answerMetadata, formatChallenge, isMetadata, nonceFor } from "./challenges.ts";
 import type { UpstreamConnections } from "./forward.ts";
 import { type CallPermit, createGatewayPorts, liveCallOf } from "./gateway-ports.ts";
 import type { LiveCalls } from "./live-calls.ts";
@@ -49,6 +50,8 @@ export interface GatewayParts {
   readonly upstreams: Upstreams;
   readonly calls: LiveCalls;
   readonly connections: UpstreamConnections;
+  /** Every origin that is this listener, as clients may spell it; none without one. */
+  readonly origins: () => readonly string[];
   /** https origin, or null without a listener. */
   readonly url: () => string | null;
 }
@@ -112,6 +115,7 @@ async function serveCall(
   try {
     requireCleanHead(request, { hosts: context.hosts, allowsUpgrade: false });
     const target = parseRequestTarget(request.url ?? "");
+    if (isMetadata(target)) return answerMetadata(services, { request, response, target });
     upstream = services.gateway.upstreams.find(target.segments[0] ?? "");
     arrival = await readArrival(services, { request, target, upstream });
     const ports = keepReceipt(createGatewayPorts(services), (caller, receipt) => {
@@ -122,7 +126,8 @@ async function serveCall(
     const thrown = toTrustWardenError(error);
     const failure = arrival === undefined ? thrown : refusalOf(arrival, thrown);
     logFailure(services.log, `gateway ${upstream?.name ?? "none"}`, failure);
-    await refuse({ request, response, upstream, failure, authorized });
+    const challenge = formatChallenge(services, { failure, request, upstream });
+    await refuse({ request, response, upstream, failure, authorized, challenge });
   }
 }
 
@@ -164,7 +169,7 @@ async function perform(
         caller,
         signal,
         client,
-        begin: answer.begin,
+        begin: (status, headers) => answer.begin(status, { ...headers, ...nonceFor(services, caller) }),
         write: answer.write,
         end: answer.end,
       };
@@ -191,8 +196,9 @@ async function refuse(parts: {
   readonly upstream: UpstreamState | undefined;
   readonly failure: TrustWardenError;
   readonly authorized: { readonly caller: GatewayCaller; readonly receipt: CallReceipt } | undefined;
+  readonly challenge: Readonly<Record<string, string>>;
 }): Promise<void> {
-  const { request, response, upstream, failure, authorized } = parts;
+  const { request, response, upstream, failure, authorized, challenge } = parts;
   if (response.headersSent || response.destroyed) {
     response.destroy();
     return;
@@ -201,7 +207,9 @@ async function refuse(parts: {
   const receipt = await receiptHeader(authorized);
   // What is left of a body that nobody read would be taken for the next request.
   const connection: Record<string, string> = request.complete ? {} : { connection: "close" };
-  response.writeHead(status, { ...headers, ...receipt, ...connection });
+  // A resource server asks for a nonce with 401, the token endpoint with 400 (RFC 9449 §8, §9).
+  const shown = failure.code === "dpop_nonce_missing" ? 401 : status;
+  response.writeHead(shown, { ...headers, ...challenge, ...receipt, ...connection });
   response.end(body);
 }
 

@@ -9,10 +9,11 @@ import type { Socket } from "node:net";
 import type { ActionName } from "@trustwarden/core/action.ts";
 import type { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { CallPlan, PlanRequest } from "@trustwarden/core/gateway/plan.ts";
-import type { VerifiedIntent } from "@trustwarden/core/intent.ts";
+import type { LoggedIntent } from "@trustwarden/core/presented-intent.ts";
 import type { AgentPrincipal } from "@trustwarden/core/principal.ts";
 import type { UpstreamState } from "../store/gateway-ports.ts";
 import type { Reservation } from "./budgets.ts";
+import type { PresentedCredential } from "./presented-credentials.ts";
 
 /** One request on the gateway's listener: its head is clean, its body is here, nobody is proven yet. */
 export interface CallArrival {
@@ -51,13 +52,16 @@ export interface CallProgress {
 /** An agent, what it signed, and what its call means. */
 export interface GatewayCaller {
   readonly agent: AgentPrincipal;
-  readonly intent: VerifiedIntent;
+  /** Of the agent's own, or what it presented instead. */
+  readonly intent: LoggedIntent;
   readonly plan: CallPlan;
   readonly action: ActionName;
   /** Read before the liveness of the chain; see `DecisionCaller`. */
   readonly epoch: number;
   /** Unix seconds when the SVID or the first instance of the chain ends. */
   readonly expiresAt: number;
+  /** Null for an agent with an intent. */
+  readonly presented: PresentedCredential | null;
 }
 
 /** The decision's place in the ledger. For class C it is written while the upstream works, and awaited before the answer. */

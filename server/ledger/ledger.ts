@@ -8,6 +8,7 @@ import type { LogReader } from "@trustwarden/core/agentledger/ports.ts";
 import type { QueryIndex } from "@trustwarden/core/agentledger/query-index.ts";
 import type { Appended as SequencedEntry } from "@trustwarden/core/agentledger/sequencer.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { LoggedIntent, PresentedIntent } from "@trustwarden/core/presented-intent.ts";
 import type { FlooredClock } from "../clock.ts";
 import type { Committed, ControlDraft, StoreCommands } from "../store/ports.ts";
 import type { DecisionFacts, EventContext, OutcomeFacts, ServerRecords } from "./server-records.ts";
@@ -103,6 +104,11 @@ export class Ledger {
   /** Signs a decision record; the caller appends it behind its intent. */
   issueDecision(facts: DecisionFacts): string {
     return this.#options.records.issueDecision(facts);
+  }
+
+  /** Signs what an agent presented instead of an intent; the caller appends it before its decision. */
+  issuePresented(intent: PresentedIntent): LoggedIntent {
+    return this.#options.records.issuePresented(intent);
   }
 
   /** Signs the outcome of a call at the gateway; the caller appends it. */

@@ -16,6 +16,11 @@ import {
 } from "@trustwarden/core/event.ts";
 import { formatUuidV7, type Random } from "@trustwarden/core/id.ts";
 import type { VerifiedIntent } from "@trustwarden/core/intent.ts";
+import {
+  issuePresentedIntent,
+  type LoggedIntent,
+  type PresentedIntent,
+} from "@trustwarden/core/presented-intent.ts";
 import { type AgentPrincipal, type Enforcement, formatChain } from "@trustwarden/core/principal.ts";
 import type { Signer } from "@trustwarden/core/signer.ts";
 import type { ControlDraft, ServerSvid } from "../store/ports.ts";
@@ -41,7 +46,7 @@ interface SignedEvent {
 /** What a decision record says besides the decision. */
 export interface DecisionFacts {
   readonly agent: AgentPrincipal;
-  readonly intent: VerifiedIntent;
+  readonly intent: LoggedIntent;
   readonly decision: Decision;
   readonly enforcement: Enforcement;
   readonly peer: string;
@@ -71,6 +76,8 @@ export interface ServerRecords {
   issueControl(draft: ControlDraft, context: EventContext): SignedEvent;
   /** The decision record's envelope text; the caller logs the intent before it. */
   issueDecision(facts: DecisionFacts): string;
+  /** What an agent presented instead of an intent of its own. */
+  issuePresented(intent: PresentedIntent): LoggedIntent;
   /** The envelope text of an outcome at the gateway. */
   issueOutcome(facts: OutcomeFacts): string;
 }
@@ -101,6 +108,9 @@ export function createServerRecords(options: {
       const parts = { policy: { ...policy }, from: { ...from }, approval: approval && { ...approval } };
       const payload = { ...record, ...parts };
       return issueEnvelope("decision", payload, signer, serverSvid().svidSha256);
+    },
+    issuePresented(intent) {
+      return issuePresentedIntent(intent, signer, serverSvid().svidSha256);
     },
     issueOutcome(facts) {
       return issueEnvelope("outcome", { ...formatOutcome(facts) }, signer, serverSvid().svidSha256);

@@ -59,8 +59,8 @@ function readOne(entry: Uint8Array, seen: SeenIntents): number | null {
     seen.remember({ intent: parseIntent(payload), payloadSha256: encodeBase64url(sha256(envelope.payload)) });
     return null;
   }
-  const isOurs = [payloadTypeOf("decision"), payloadTypeOf("control")].some(
-    (type) => type === envelope.payloadType,
-  );
+  const isOurs = (["presented-intent", "decision", "control"] as const)
+    .map(payloadTypeOf)
+    .some((type) => type === envelope.payloadType);
   return isOurs && typeof payload.time === "string" ? Date.parse(payload.time) : null;
 }

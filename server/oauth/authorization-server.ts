@@ -76,10 +76,18 @@ export class AuthorizationServer {
     const { method, path, now } = request;
     const urls = this.#deps.origins().map((origin) => `${origin}${path}`);
     const proof = verifyDpopProof(text, { method, urls, accessToken: null, now });
-    if (proof.nonce === null || !this.#nonces.isFresh(proof.nonce, now)) {
-      throw new TrustWardenError("dpop_nonce_missing");
-    }
-    this.#seen.claim(proof, now);
+    this.requireFreshNonce(proof.nonce, now);
+    this.claimProof(proof, now);
     return proof;
+  }
+
+  /** @throws TrustWardenError `dpop_nonce_missing`. */
+  requireFreshNonce(nonce: string | null, now: number): void {
+    if (nonce === null || !this.#nonces.isFresh(nonce, now)) throw new TrustWardenError("dpop_nonce_missing");
+  }
+
+  /** Uses up a proof. @throws TrustWardenError `dpop_replayed`, `rate_limited`. */
+  claimProof(proof: DpopProof, now: number): void {
+    this.#seen.claim(proof, now);
   }
 }

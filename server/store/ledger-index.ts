@@ -20,7 +20,13 @@ import type {
   EventPageRequest,
   IndexedRecord,
 } from "@trustwarden/core/agentledger/query-index.ts";
-import { formatRecordKey, parseRecord, type UnverifiedRecord } from "@trustwarden/core/agentledger/record.ts";
+import {
+  credentialOf,
+  formatRecordKey,
+  intentDigestOf,
+  parseRecord,
+  type UnverifiedRecord,
+} from "@trustwarden/core/agentledger/record.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { eventOfRow, selectEvents } from "./ledger-index-query.ts";
 
@@ -179,8 +185,9 @@ export class LedgerIndex {
   #writeRecord(index: number, record: UnverifiedRecord): void {
     const { unverified, entrySha256, payloadSha256 } = record;
     const { findIntent, insertIntent, insertRecord, setOutcome } = this.#statements;
-    if (unverified.kind === "intent") insertIntent.run(entrySha256, unverified.value.agent.svid_sha256);
-    const intentSha256 = unverified.kind === "intent" ? null : unverified.value.intent_sha256;
+    const credential = credentialOf(unverified);
+    if (credential !== null) insertIntent.run(entrySha256, credential);
+    const intentSha256 = credential === null ? intentDigestOf(record) : null;
     const intent = intentSha256 === null ? undefined : findIntent.get(intentSha256);
     const svid = intent === undefined ? null : String(intent.svid_sha256);
     insertRecord.run(formatRecordKey(record, svid), index, payloadSha256);
