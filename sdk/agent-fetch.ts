@@ -11,10 +11,11 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
 import { parseRequestTarget } from "@trustwarden/core/request-target.ts";
 import { matchRoute } from "@trustwarden/core/route-table.ts";
-import { type AgentSession, type Asked, RECEIPT_HEADER, type SignedAction } from "./agent-session.ts";
+import type { AgentSession, Asked, SignedAction } from "./agent-session.ts";
+import { requireReceipt } from "./answer-receipt.ts";
+import { MAX_GATEWAY_BODY_BYTES, openGatewayCall } from "./gateway-call.ts";
 import { openHttps } from "./https-request.ts";
 import { type PeerRoutes, type PeerRoutesCache, verifierNameOf } from "./peer-routes.ts";
-import { openReceipt, parseReceiptHeader } from "./receipt.ts";
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 /** As services limit it. */
@@ -35,10 +36,10 @@ const NULL_BODY_STATUSES: readonly number[] = [204, 205, 304];
 
 /** Options of `agent.fetch`: those of `fetch` that make sense for one bound request, and what the request means. */
 export interface AgentFetchInit {
-  readonly method?: string;
-  readonly headers?: NonNullable<RequestInit["headers"]>;
-  readonly body?: NonNullable<RequestInit["body"]>;
-  readonly signal?: AbortSignal;
+  readonly method?: string | undefined;
+  readonly headers?: RequestInit["headers"] | undefined;
+  readonly body?: RequestInit["body"] | undefined;
+  readonly signal?: AbortSignal | null | undefined;
   /** Such as `read:transactions`; from the service's route table when absent. */
   readonly action?: string;
   /** Such as `postgres://finance-db/transactions`; from the service's route table when absent. */
@@ -72,10 +73,12 @@ interface Outgoing {
  */
 export async function agentFetch(
   { session, routes }: { readonly session: AgentSession; readonly routes: PeerRoutesCache },
-  url: string | URL,
-  init: AgentFetchInit = {},
+  asked: string | URL | Request,
+  given: AgentFetchInit = {},
 ): Promise<Response> {
-  const outgoing = await createOutgoing(new URL(url), init);
+  const { url: place, init } = await readAsked(asked, given);
+  if (session.gateway.isGateway(place)) return visitGateway(session, place, init);
+  const outgoing = await createOutgoing(place, init, MAX_BODY_BYTES);
   if (session.server.isOwnOrigin(outgoing.url)) return visitServer(session, outgoing);
   const peer = await routes.get(outgoing.url);
   try {
@@ -86,6 +89,25 @@ export async function agentFetch(
     routes.forget(outgoing.url);
     return visit(session, outgoing, await routes.get(outgoing.url));
   }
+}
+
+/** A `Request` brings its own method, headers and body; what is given beside it wins, as with `fetch`. */
+async function readAsked(
+  asked: string | URL | Request,
+  given: AgentFetchInit,
+): Promise<{ readonly url: URL; readonly init: AgentFetchInit }> {
+  if (!(asked instanceof Request)) return { url: new URL(asked), init: given };
+  const { method, headers, signal } = asked;
+  const body = asked.body === null ? null : new Uint8Array(await asked.arrayBuffer());
+  return { url: new URL(asked.url), init: { method, headers, signal, body, ...given } };
+}
+
+/** The gateway plans every call itself, so nobody is asked what it means; a caller that names it anyway is not believed. */
+async function visitGateway(session: AgentSession, place: URL, init: AgentFetchInit): Promise<Response> {
+  const { method, target, headers, body } = await createOutgoing(place, init, MAX_GATEWAY_BODY_BYTES);
+  const { timeoutMs, signal } = init;
+  const call = { method, target, headers, body, timeoutMs, signal: signal ?? undefined };
+  return createResponse(await openGatewayCall(session, call));
 }
 
 /** The server's own API: its guard decides on the same path, and its answer needs no receipt beside its own events. */
@@ -115,7 +137,7 @@ async function visit(session: AgentSession, outgoing: Outgoing, peer: PeerRoutes
   const signed = session.sign({ ...meaning, params: init.params ?? null, audience: peer.verifier, request });
   const agent = signed.credential.agentFor(peer.verifier);
   const message = await send(outgoing, { signed, agent, origin: url });
-  await requireReceipt(session, message, signed);
+  await requireReceipt(session, message, { signed, enforcement: "service" });
   return createResponse(message);
 }
 
@@ -137,7 +159,7 @@ function send(
     headers: { ...headers, ...signed.headers },
     body: body.length > 0 || init.body != null ? body : undefined,
     timeoutMs: init.timeoutMs ?? DEFAULT_TIMEOUT_MS,
-    signal: init.signal,
+    signal: init.signal ?? undefined,
   });
 }
 
@@ -152,7 +174,7 @@ function meaningOf(
 }
 
 /** `Request` gives body, headers and method the meaning that `fetch` gives them. */
-async function createOutgoing(url: URL, init: AgentFetchInit): Promise<Outgoing> {
+async function createOutgoing(url: URL, init: AgentFetchInit, maxBytes: number): Promise<Outgoing> {
   if (url.protocol !== "https:") throw new TrustWardenError("peer_untrusted", { reason: "not https" });
   const { method = "GET", headers, body } = init;
   const request = new Request(url.origin, {
@@ -161,8 +183,7 @@ async function createOutgoing(url: URL, init: AgentFetchInit): Promise<Outgoing>
     ...(body == null ? {} : { body, duplex: "half" }),
   });
   const bytes = body == null ? new Uint8Array() : new Uint8Array(await request.arrayBuffer());
-  if (bytes.length > MAX_BODY_BYTES)
-    throw new TrustWardenError("request_too_large", { maxBytes: MAX_BODY_BYTES });
+  if (bytes.length > maxBytes) throw new TrustWardenError("request_too_large", { maxBytes });
   const kept = [...request.headers].filter(([name]) => !isOwnHeader(name));
   return {
     url,
@@ -176,26 +197,6 @@ async function createOutgoing(url: URL, init: AgentFetchInit): Promise<Outgoing>
 
 function isOwnHeader(name: string): boolean {
   return OWN_HEADERS.includes(name) || name.startsWith("trustwarden-");
-}
-
-/** A success must come with a receipt that allows it; a deny comes with one that says so. */
-async function requireReceipt(
-  session: AgentSession,
-  message: IncomingMessage,
-  signed: SignedAction,
-): Promise<void> {
-  const header = message.headers[RECEIPT_HEADER];
-  const isSuccess = (message.statusCode ?? 0) < 400;
-  if (header === undefined && !isSuccess) return;
-  try {
-    if (typeof header !== "string") throw new TrustWardenError("receipt_invalid", { reason: "no receipt" });
-    const opened = openReceipt(parseReceiptHeader(header));
-    const { decision } = await session.keepReceipt(opened, { signed, enforcement: "service" });
-    if (isSuccess && !decision.allow) throw new TrustWardenError("receipt_invalid", { reason: "denied" });
-  } catch (error) {
-    message.destroy();
-    throw error;
-  }
 }
 
 function createResponse(message: IncomingMessage): Response {

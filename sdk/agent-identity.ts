@@ -253,10 +253,14 @@ export class AgentIdentity {
     return this.#issueGrant(child, thumbprint).text;
   }
 
-  /** One request to a service, with a signed intent; see `AgentFetchInit`. @throws TrustWardenError as `agentFetch`. */
-  fetch(url: string | URL, init?: AgentFetchInit): Promise<Response> {
-    return agentFetch({ session: this.#session, routes: this.#place.routes }, url, init);
-  }
+  /**
+   * One request to a service or through the gateway, with a signed intent; see `AgentFetchInit`. Bound to this identity, so
+   * that it can be handed to a library that takes a `fetch`.
+   *
+   * @throws TrustWardenError as `agentFetch`.
+   */
+  readonly fetch = (url: string | URL | Request, init?: AgentFetchInit): Promise<Response> =>
+    agentFetch({ session: this.#session, routes: this.#place.routes }, url, init);
 
   /**
    * Does something in this process that no service guards: decided before, reported after (`enforcement: self`).

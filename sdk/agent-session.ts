@@ -16,6 +16,7 @@ import {
 import type { JsonObject } from "@trustwarden/core/json.ts";
 import type { Credential } from "./credential.ts";
 import { type Enrolled, renewCredential } from "./enrol.ts";
+import { GatewayCatalogue } from "./gateway-call.ts";
 import { createInstanceKey, type InstanceKey } from "./instance-key.ts";
 import { IntentWriter } from "./intent-writer.ts";
 import { LatestCheckpoint } from "./latest-checkpoint.ts";
@@ -86,6 +87,8 @@ export class AgentSession {
   readonly runtime: Runtime;
   readonly holder: SvidHolder;
   readonly outcomes: OutcomeSpool;
+  /** What this agent knows of the gateway. */
+  readonly gateway: GatewayCatalogue = new GatewayCatalogue(this);
   readonly #writer: IntentWriter;
   readonly #createKey: () => InstanceKey;
   readonly #receipts: KeptReceipt[] = [];

@@ -37,6 +37,8 @@ interface TicketOptions {
 /** A running server and the right to enrol with it. */
 export interface LiveServer {
   readonly url: string;
+  /** Empty without a gateway. */
+  readonly gatewayUrl: string;
   readonly dataDir: string;
   readonly ticket: (options: TicketOptions) => string;
   readonly verifierTicket: (name: string) => Promise<string>;
@@ -46,7 +48,7 @@ export interface LiveServer {
   readonly close: () => Promise<void>;
 }
 
-export async function startLiveServer(): Promise<LiveServer> {
+export async function startLiveServer({ hasGateway = false } = {}): Promise<LiveServer> {
   const directory = mkdtempSync(join(tmpdir(), "trustwarden-sdk-"));
   const dataDir = join(directory, "data");
   const config = parseConfig({
@@ -56,6 +58,7 @@ export async function startLiveServer(): Promise<LiveServer> {
     port: 0,
     stopPort: 0,
     logLevel: "silent",
+    ...(hasGateway && { gateway: { port: 0 } }),
   });
   let server = await startServer(config);
   const admin = (method: string, path: string, body?: object) =>
@@ -89,6 +92,7 @@ export async function startLiveServer(): Promise<LiveServer> {
   };
   return {
     url: server.url,
+    gatewayUrl: server.gatewayUrl ?? "",
     dataDir,
     admin,
     ticket,

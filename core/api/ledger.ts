@@ -116,6 +116,11 @@ export const discovery = z.object({
   log_origin: z.string(),
   log_vkey: z.string(),
   stop_url: z.string().describe("https URL of the listener for revocation, leases and health"),
+  gateway_url: z
+    .string()
+    .nullable()
+    .default(null)
+    .describe("https origin of the gateway to upstreams; null when there is none"),
   epoch: z.number().int(),
   authority: z.object({
     sequence: z.number().int().describe("of the bundle; fetch it again when it rose"),

@@ -69,6 +69,7 @@ export async function discover(services: Services): Promise<Discovery> {
     log_origin: services.ledger.origin,
     log_vkey: services.ledger.log.vkey,
     stop_url: services.urls().stop,
+    gateway_url: services.gateway.url(),
     epoch: services.reads.epoch(),
     authority: {
       sequence: bundle.sequence,
