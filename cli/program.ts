@@ -12,6 +12,7 @@ import { addEntryCommands } from "./commands/entry.ts";
 import { addBundleCommands, addFederationCommands } from "./commands/federation.ts";
 import { addForeignCommands } from "./commands/foreign.ts";
 import { addLedgerCommands } from "./commands/ledger.ts";
+import { addMcpCommands } from "./commands/mcp.ts";
 import { addNodeCommands } from "./commands/node.ts";
 import { addOwnerCommands } from "./commands/owner.ts";
 import { addPolicyCommands } from "./commands/policy.ts";
@@ -111,6 +112,7 @@ export function createProgram(runtime: Runtime, usage: Usage = { command: "warde
   addRevokeCommand(program, runtime);
   addUpstreamCommands(program, runtime);
   addSecretCommands(program, runtime);
+  addMcpCommands(program, runtime);
   addBudgetCommands(program, runtime);
   addCaCommands(program, runtime);
   addCrlCommand(program, runtime);

@@ -1,9 +1,10 @@
 /** Official MCP clients for tests, going through a gateway: each request planned, signed and sent as an agent's call. */
 import { request as tlsRequest } from "node:https";
 import { Readable } from "node:stream";
+import { eventAnswer, eventPage } from "@trustwarden/core/api/ledger.ts";
 import type { PinAnswer } from "@trustwarden/core/api/mcp.ts";
 import { catalogueAnswer } from "@trustwarden/core/api/mcp.ts";
-import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
+import { encodeUtf8, parseBase64, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { planCall } from "@trustwarden/core/gateway/plan.ts";
 import { parseUpstreamName } from "@trustwarden/core/gateway/upstream.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
@@ -134,4 +135,19 @@ export async function pinAll(
   const body = JSON.stringify({ approve });
   const approved = await sendAdmin(server.adminSocket, { method: "POST", target: `${path}/approvals`, body });
   return catalogueAnswer.parse(jsonOf(approved)).pins;
+}
+
+/** What the ledger holds of an upstream's catalogue: every change that was seen or approved, newest event first. */
+export async function changesOf(server: TestServer): Promise<readonly JsonObject[]> {
+  const page = await sendAdmin(server.adminSocket, { target: "/v1/events?kind=upstream&limit=500" });
+  const changes: JsonObject[] = [];
+  for (const { event_id } of eventPage.parse(jsonOf(page)).events) {
+    const answer = await sendAdmin(server.adminSocket, { target: `/v1/events/${event_id}` });
+    for (const { entry } of eventAnswer.parse(jsonOf(answer)).records) {
+      const payload = parseUtf8(parseBase64(JSON.parse(entry).payload));
+      const { changed = [] } = JSON.parse(payload).details ?? {};
+      changes.push(...changed);
+    }
+  }
+  return changes;
 }

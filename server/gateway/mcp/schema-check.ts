@@ -26,6 +26,8 @@ const DRAFTS: Readonly<Record<string, SchemaDraft>> = {
 };
 const DEFAULT_DRAFT: SchemaDraft = "2020-12";
 
+const turn: { run: () => void } = { run: () => undefined };
+const CONTEXT = createContext(turn);
 const RUN = new Script("run()");
 
 interface Prepared {
@@ -46,26 +48,41 @@ export function prepareSchema(schema: JsonObject): Prepared {
   const dialect = typeof schema.$schema === "string" ? schema.$schema.replace(/#$/, "") : undefined;
   const draft = dialect === undefined ? DEFAULT_DRAFT : DRAFTS[dialect];
   if (draft === undefined) throw refused("dialect");
-  return {
+  const prepared = {
     validator: new Validator(schemaOf(schema), draft, true),
     budgetMs: facts.isRisky ? RISKY_BUDGET_MS : BUDGET_MS,
   };
+  // The first run compiles; its answer does not matter, the next one must not pay for it.
+  runGuarded(prepared.validator, {}, BUDGET_MS);
+  return prepared;
 }
 
 /** @throws TrustWardenError `mcp_arguments_refused`. */
 export function requireValid({ validator, budgetMs }: Prepared, value: JsonObject): void {
+  const answer = runGuarded(validator, value, budgetMs);
+  if (answer !== "valid")
+    throw new TrustWardenError("mcp_arguments_refused", {
+      reason: answer === "invalid" ? "schema" : "not checked in time",
+    });
+}
+
+/** What the validator says, or that it did not come to an end; synchronous, so one place for its turn is enough. */
+function runGuarded(
+  validator: Validator,
+  value: JsonObject,
+  budgetMs: number,
+): "valid" | "invalid" | "unended" {
   let isValid = false;
-  const context = createContext({
-    run: () => {
-      isValid = validator.validate(value).valid;
-    },
-  });
+  turn.run = () => {
+    isValid = validator.validate(value).valid;
+  };
   try {
-    RUN.runInContext(context, { timeout: budgetMs });
-  } catch (cause) {
-    throw new TrustWardenError("mcp_arguments_refused", { reason: "not checked in time" }, { cause });
+    RUN.runInContext(CONTEXT, { timeout: budgetMs });
+    return isValid ? "valid" : "invalid";
+  } catch {
+    // Safe: whatever stopped it (time, stack, an unresolved reference), it is not an answer, and that refuses.
+    return "unended";
   }
-  if (!isValid) throw new TrustWardenError("mcp_arguments_refused", { reason: "schema" });
 }
 
 interface Survey {
@@ -98,11 +115,8 @@ function visit(value: Json, survey: Survey): void {
 
 function note(survey: Survey, key: string, text: string): void {
   if (key === "pattern" && RISKY_PATTERN.test(text)) survey.isRisky = true;
-  // A self-reference that is followed for ever ends at the stack or at the watchdog.
-  if (key === "$ref" || key === "$dynamicRef") {
-    survey.isRisky = true;
-    if (!text.startsWith("#")) survey.isRemote = true;
-  }
+  // A reference inside that is followed for ever ends at the stack or at the watchdog.
+  if ((key === "$ref" || key === "$dynamicRef") && !text.startsWith("#")) survey.isRemote = true;
 }
 
 /** The validator never writes to its schema, but its type does not say so: it gets a copy of its own. */
