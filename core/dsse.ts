@@ -33,6 +33,7 @@ export type PayloadName =
   | "entry"
   | "grant"
   | "possession"
+  | "approval"
   | "owner-request"
   | "succession";
 

@@ -46,7 +46,14 @@ export interface BoundRequest {
 /** base64url commitment to a request under a fresh 32-byte salt; without the salt it says nothing. */
 export function formatRequestCommitment(request: BoundRequest, salt: Uint8Array): string {
   const { method, target, body } = request;
-  const body_sha256 = encodeBase64url(sha256(body));
+  return commitToRequest({ method, target, body_sha256: encodeBase64url(sha256(body)) }, salt);
+}
+
+/** `formatRequestCommitment` for who knows the body's digest only. */
+export function commitToRequest(
+  { method, target, body_sha256 }: Omit<BoundRequest, "body"> & { readonly body_sha256: string },
+  salt: Uint8Array,
+): string {
   return encodeBase64url(hmacSha256(salt, encodeCanonicalJson({ body_sha256, method, target })));
 }
 

@@ -6,12 +6,15 @@
  * the order of the table means nothing.
  */
 import { parseActionName } from "./action.ts";
+import { isLabel } from "./agentscope/policy-input.ts";
 import { TrustWardenError } from "./error.ts";
 import { isJsonObject, type Json, type JsonObject, parseJsonObject } from "./json.ts";
 import { isPlainSegment, type RequestTarget } from "./request-target.ts";
 
 const MAX_ROUTES = 512;
 const MAX_TEXT_CHARS = 1024;
+const READING_METHODS: readonly string[] = ["GET", "HEAD"];
+const MAX_LABELS = 16;
 const METHODS: readonly string[] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 const PARAMETER = /^\{([a-z][a-z0-9_]*)\}$/;
 const PARAMETERS = /\{([^{}]*)\}/g;
@@ -30,6 +33,10 @@ export interface Route {
   readonly action: string;
   /** Such as `postgres://finance-db/transactions/{id}`. */
   readonly resource: string;
+  /** What an allowed answer holds, such as `untrusted` (strangers wrote it) or `private`; none unless given. */
+  readonly labels?: readonly string[];
+  /** Whether the request carries anything to where others read it; true for what is more than a read unless given. */
+  readonly outside?: boolean;
 }
 
 /** What a request means by the table. */
@@ -38,6 +45,8 @@ export interface RouteMatch {
   readonly resource: string;
   /** The path's parameters by name. */
   readonly params: Readonly<Record<string, string>>;
+  /** Undefined where the row says nothing; the server then takes the stricter view. */
+  readonly effects?: { readonly reads: readonly string[]; readonly outside: boolean };
 }
 
 /** A table whose rows are proven to be well formed. */
@@ -84,7 +93,8 @@ export function matchRoute(table: RouteTable, method: string, target: RequestTar
     const params = matchSegments(segments, target.segments);
     if (params === undefined) continue;
     const action = parseActionName(fill(route.action, params));
-    return { action, resource: fill(route.resource, params), params };
+    const effects = effectsOf(route);
+    return { action, resource: fill(route.resource, params), params, ...(effects && { effects }) };
   }
   throw new TrustWardenError("route_unknown", { method, path: target.path.slice(0, 256) });
 }
@@ -113,7 +123,21 @@ export function parseRoute(json: Json): Route {
     path: textOf(json, "path"),
     action: textOf(json, "action"),
     resource: textOf(json, "resource"),
+    ...labelsIn(json),
+    ...(typeof json.outside === "boolean" ? { outside: json.outside } : {}),
   };
+}
+
+function labelsIn({ labels }: JsonObject): Pick<Route, "labels"> {
+  if (labels === undefined) return {};
+  if (!Array.isArray(labels)) throw malformedDocument();
+  return { labels: labels.map((label: Json) => (typeof label === "string" ? label : "")) };
+}
+
+/** Whoever labels a row and says nothing of where it goes means a read; a read may go outside all the same. */
+function effectsOf({ method, labels, outside }: Route): RouteMatch["effects"] {
+  if (labels === undefined && outside === undefined) return undefined;
+  return { reads: labels ?? [], outside: outside ?? !READING_METHODS.includes(method) };
 }
 
 function textOf(json: JsonObject, name: string): string {
@@ -136,7 +160,12 @@ function parseRow(route: Route): Row {
   }
   if (!path.startsWith("/") || path === ROUTES_PATH) throw invalid("path", path);
   requireTemplates(route, names);
-  return { route: { method, path, action, resource }, segments };
+  requireLabels(route);
+  return { route: { ...route }, segments };
+}
+
+function requireLabels({ labels = [], path }: Route): void {
+  if (labels.length > MAX_LABELS || !labels.every(isLabel)) throw invalid("labels", path);
 }
 
 /** Tries each template with a harmless value, so that a bad row fails at start and not at the first visit. */

@@ -5,6 +5,7 @@
  * so (`enforcement: self`), class A is refused, and no service accepts such a receipt as permission.
  */
 import type { DecisionAnswer } from "@trustwarden/core/api/action.ts";
+import type { OpenedApproval } from "@trustwarden/core/approval.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { type GuardPorts, guard, type Outcome } from "@trustwarden/core/guard.ts";
 import type { AgentSession, Asked, SignedAction } from "./agent-session.ts";
@@ -16,7 +17,10 @@ import { type OpenedReceipt, openReceipt, type VerifiedReceipt } from "./receipt
 const DECISION_LASTS_MS = 700;
 
 /** What is to be done, in the words of the policy. */
-export type SelfAction = Pick<Asked, "action" | "resource" | "params">;
+export interface SelfAction extends Pick<Asked, "action" | "resource" | "params" | "job"> {
+  /** The approval that `waitForApproval` gave for exactly this; worth one act. */
+  readonly approval?: string | undefined;
+}
 
 /** The intent as it went out, and what came back. */
 interface Asking {
@@ -28,7 +32,7 @@ interface Asking {
 /**
  * Asks, acts, reports.
  *
- * @throws TrustWardenError `denied` with the reasons, `lease_expired` when the decision came too late, the server's
+ * @throws TrustWardenError `approval_required` with the request's id, `denied` with the reasons, `lease_expired` when the decision came too late, the server's
  *   refusal; and whatever `act` throws.
  */
 export async function agentAct<T>(
@@ -55,12 +59,13 @@ function createSelfPorts(session: AgentSession): GuardPorts<SelfAction, Asking, 
     authenticate: (action) =>
       session.server.withServerId((audience) => {
         askedAtMs = runtime.monotonicMs();
-        return askInTime(session, session.sign({ ...action, audience, request: null }));
+        return askInTime(session, session.sign({ ...action, audience, request: null }), action.approval);
       }),
     decide: async (_, { opened }) => decisionOf(opened),
     record: async (_, { signed, answer, opened }) => {
       const verified = await session.keepReceipt(opened, { signed, enforcement: "self" });
       requireProven(answer, { record: verified.decision, spiffeId: signed.credential.svid.id });
+      session.questions.requireAnswered(signed, verified);
       return verified;
     },
     requireLive: () => {
@@ -72,13 +77,18 @@ function createSelfPorts(session: AgentSession): GuardPorts<SelfAction, Asking, 
   };
 }
 
-async function askInTime(session: AgentSession, signed: SignedAction): Promise<Asking> {
+async function askInTime(
+  session: AgentSession,
+  signed: SignedAction,
+  approval: string | undefined,
+): Promise<Asking> {
   const { credential, intent } = signed;
   try {
     const answer = await askForDecision(session.server, {
       agent: credential.serverAgent,
       intent: intent.envelope,
       svidChain: credential.svidChain,
+      ...(approval === undefined ? {} : { approval: presentSelf(signed, approval) }),
       timeoutMs: DECISION_LASTS_MS,
     });
     return { signed, answer, opened: openReceipt(answer.receipt) };
@@ -88,6 +98,10 @@ async function askInTime(session: AgentSession, signed: SignedAction): Promise<A
       ? new TrustWardenError("lease_expired", { reason: "no decision in time" }, { cause })
       : cause;
   }
+}
+
+function presentSelf({ asked, paramsSalt }: SignedAction, id: string): OpenedApproval {
+  return { id, parameters: { kind: "params", params: asked.params }, salt: paramsSalt ?? "" };
 }
 
 function reportOutcome(

@@ -13,6 +13,7 @@ import { parseRequestTarget } from "@trustwarden/core/request-target.ts";
 import { matchRoute } from "@trustwarden/core/route-table.ts";
 import type { AgentSession, Asked, SignedAction } from "./agent-session.ts";
 import { requireReceipt } from "./answer-receipt.ts";
+import { approvalHeader } from "./approvals.ts";
 import { MAX_GATEWAY_BODY_BYTES, openGatewayCall } from "./gateway-call.ts";
 import { openHttps } from "./https-request.ts";
 import { type PeerRoutes, type PeerRoutesCache, verifierNameOf } from "./peer-routes.ts";
@@ -51,6 +52,10 @@ export interface AgentFetchInit {
    * answers at the URL is spoken to; with it, a service of another name learns nothing.
    */
   readonly verifier?: string;
+  /** The approval that `waitForApproval` gave for exactly this request; worth one call. */
+  readonly approval?: string;
+  /** What several instances work on together: what one of them reads counts for all of them. */
+  readonly job?: string;
   /** Until the answer's headers are here. */
   readonly timeoutMs?: number;
 }
@@ -68,7 +73,7 @@ interface Outgoing {
  * Visits a service.
  *
  * @returns the service's answer, allowed or denied (403), with its body still to be read.
- * @throws TrustWardenError `peer_untrusted`, `server_unreachable`, `route_unknown`, `receipt_invalid`,
+ * @throws TrustWardenError `approval_required` with the request's id in its details, `peer_untrusted`, `server_unreachable`, `route_unknown`, `receipt_invalid`,
  *   `request_too_large`, `identity_expired`, `identity_closed`.
  */
 export async function agentFetch(
@@ -105,8 +110,8 @@ async function readAsked(
 /** The gateway plans every call itself, so nobody is asked what it means; a caller that names it anyway is not believed. */
 async function visitGateway(session: AgentSession, place: URL, init: AgentFetchInit): Promise<Response> {
   const { method, target, headers, body } = await createOutgoing(place, init, MAX_GATEWAY_BODY_BYTES);
-  const { timeoutMs, signal } = init;
-  const call = { method, target, headers, body, timeoutMs, signal: signal ?? undefined };
+  const { timeoutMs, signal, approval, job } = init;
+  const call = { method, target, headers, body, approval, job, timeoutMs, signal: signal ?? undefined };
   return createResponse(await openGatewayCall(session, call));
 }
 
@@ -118,7 +123,8 @@ async function visitServer(session: AgentSession, outgoing: Outgoing): Promise<R
   const resource = init.resource ?? `trustwarden://${session.server.trustDomain}${path}`;
   const audience = session.server.discovery.server_id;
   const request = { method, target, body };
-  const signed = session.sign({ action, resource, params: init.params ?? null, audience, request });
+  const meaning = { action, resource, params: init.params ?? null, job: init.job ?? null };
+  const signed = session.sign({ ...meaning, audience, request });
   return createResponse(await send(outgoing, { signed, agent: signed.credential.serverAgent, origin: url }));
 }
 
@@ -134,7 +140,8 @@ async function visit(session: AgentSession, outgoing: Outgoing, peer: PeerRoutes
   requireNamed(peer, init.verifier);
   const meaning = meaningOf(outgoing, peer);
   const request = { method, target, body };
-  const signed = session.sign({ ...meaning, params: init.params ?? null, audience: peer.verifier, request });
+  const { params = null, job = null } = init;
+  const signed = session.sign({ ...meaning, params, job, audience: peer.verifier, request });
   const agent = signed.credential.agentFor(peer.verifier);
   const message = await send(outgoing, { signed, agent, origin: url });
   await requireReceipt(session, message, { signed, enforcement: "service" });
@@ -156,7 +163,7 @@ function send(
     origin,
     method,
     target,
-    headers: { ...headers, ...signed.headers },
+    headers: { ...headers, ...signed.headers, ...approvalHeader(init) },
     body: body.length > 0 || init.body != null ? body : undefined,
     timeoutMs: init.timeoutMs ?? DEFAULT_TIMEOUT_MS,
     signal: init.signal ?? undefined,

@@ -14,6 +14,7 @@ import type { JsonObject } from "@trustwarden/core/json.ts";
 import { agentAct } from "./agent-act.ts";
 import { type AgentFetchInit, agentFetch } from "./agent-fetch.ts";
 import { AgentSession, type KeptReceipt } from "./agent-session.ts";
+import type { WaitForApprovalOptions } from "./approvals.ts";
 import { type AttestOptions, enrolByEvidence } from "./attest.ts";
 import type { Credential } from "./credential.ts";
 import { type Enrolled, enrol, type HeldEnrolment, readGrant, readTicket } from "./enrol.ts";
@@ -268,8 +269,25 @@ export class AgentIdentity {
    * @param params - only a salted commitment of them leaves the process.
    * @throws TrustWardenError `denied`, `lease_expired`; and whatever `act` throws.
    */
-  act<T>(action: string, resource: string, params: JsonObject | null, act: () => Promise<T>): Promise<T> {
-    return agentAct(this.#session, { action, resource, params }, act);
+  act<T>(
+    action: string,
+    resource: string,
+    params: JsonObject | null,
+    act: () => Promise<T>,
+    { approval, job = null }: { readonly approval?: string; readonly job?: string | null } = {},
+  ): Promise<T> {
+    return agentAct(this.#session, { action, resource, params, approval, job }, act);
+  }
+
+  /**
+   * Asks the owner about a call that ended with `approval_required`, and waits for the answer. Then make exactly the same
+   * call again with `approval` set to what this resolves to.
+   *
+   * @param request - `details.request` of the error.
+   * @throws TrustWardenError `approval_denied`, `approval_expired`, `approvals_pending`, and the server's refusals.
+   */
+  waitForApproval(request: string, options?: WaitForApprovalOptions): Promise<string> {
+    return this.#session.questions.wait(this.#session, request, options);
   }
 
   /**

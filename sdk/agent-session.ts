@@ -14,6 +14,7 @@ import {
   type VerifiedIntent,
 } from "@trustwarden/core/intent.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
+import { OpenQuestions } from "./approvals.ts";
 import type { Credential } from "./credential.ts";
 import { type Enrolled, renewCredential } from "./enrol.ts";
 import { GatewayCatalogue } from "./gateway-call.ts";
@@ -61,6 +62,8 @@ export interface Asked {
   readonly params: JsonObject | null;
   /** SPIFFE ID of the enforcement point. */
   readonly audience: string;
+  /** What several instances work on together; what one of them reads counts for all. Null for none. */
+  readonly job: string | null;
   /** Null for an act in this process. */
   readonly request: { readonly method: string; readonly target: string; readonly body: Uint8Array } | null;
 }
@@ -71,6 +74,8 @@ export interface SignedAction {
   readonly credential: Credential;
   readonly intent: VerifiedIntent;
   readonly paramsSalt: string | null;
+  /** base64url; opens the intent's commitment to the request. Null for an act in this process. */
+  readonly requestSalt: string | null;
   /** Empty for an act in this process. */
   readonly headers: Readonly<Record<string, string>>;
 }
@@ -89,6 +94,8 @@ export class AgentSession {
   readonly outcomes: OutcomeSpool;
   /** What this agent knows of the gateway. */
   readonly gateway: GatewayCatalogue = new GatewayCatalogue(this);
+  /** What the policy wants this agent's owner to be asked. */
+  readonly questions = new OpenQuestions();
   readonly #writer: IntentWriter;
   readonly #createKey: () => InstanceKey;
   readonly #receipts: KeptReceipt[] = [];
@@ -147,11 +154,13 @@ export class AgentSession {
         audience,
         request: request && formatRequestCommitment(request, salt),
         params: committed.params,
+        job: asked.job,
       },
       { spiffeId: id, svidSha256: leaf.sha256, signer: credential.key.signer },
     );
     const headers = request === null ? {} : formatIntentHeaders(intent.envelope, salt);
-    return { asked, credential, intent, headers, paramsSalt: committed.salt };
+    const requestSalt = request === null ? null : encodeBase64url(salt);
+    return { asked, credential, intent, headers, paramsSalt: committed.salt, requestSalt };
   }
 
   /** Calls a route of the server's API with an intent bound to exactly this call. */
@@ -213,7 +222,7 @@ export class AgentSession {
     const path = target.split("?", 1)[0] ?? target;
     const resource = `trustwarden://${this.server.trustDomain}${path}`;
     return this.sign(
-      { action, resource, audience, params: null, request: { method, target, body } },
+      { action, resource, audience, params: null, job: null, request: { method, target, body } },
       credential,
     );
   }

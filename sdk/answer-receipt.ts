@@ -8,7 +8,7 @@ import { openReceipt, parseReceiptHeader } from "./receipt.ts";
 /**
  * A success must come with a receipt that allows it; a deny comes with one that says so.
  *
- * @throws TrustWardenError `receipt_invalid`; the answer is then thrown away.
+ * @throws TrustWardenError `approval_required`, or `receipt_invalid`; the answer is then thrown away.
  */
 export async function requireReceipt(
   session: AgentSession,
@@ -27,8 +27,10 @@ export async function requireReceipt(
   try {
     if (typeof header !== "string") throw new TrustWardenError("receipt_invalid", { reason: "no receipt" });
     const opened = openReceipt(parseReceiptHeader(header));
-    const { decision } = await session.keepReceipt(opened, { signed, enforcement });
-    if (isSuccess && !decision.allow) throw new TrustWardenError("receipt_invalid", { reason: "denied" });
+    const verified = await session.keepReceipt(opened, { signed, enforcement });
+    session.questions.requireAnswered(signed, verified);
+    if (isSuccess && !verified.decision.allow)
+      throw new TrustWardenError("receipt_invalid", { reason: "denied" });
   } catch (error) {
     message.destroy();
     throw error;

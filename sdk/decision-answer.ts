@@ -6,6 +6,7 @@
 
 import type { Agent } from "node:https";
 import { type DecisionAnswer, decisionAnswer } from "@trustwarden/core/api/action.ts";
+import type { OpenedApproval } from "@trustwarden/core/approval.ts";
 import { encodeBase64url } from "@trustwarden/core/bytes.ts";
 import { type Decision, effectOf } from "@trustwarden/core/decision.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
@@ -28,11 +29,19 @@ export function askForDecision(
     readonly agent: Agent;
     readonly intent: string;
     readonly svidChain: readonly Uint8Array[];
+    /** What the service's own table says that the action does. */
+    readonly effects?: { readonly reads: readonly string[]; readonly outside: boolean };
+    readonly approval?: OpenedApproval;
     readonly timeoutMs?: number;
   },
 ): Promise<DecisionAnswer> {
-  const { agent, intent, svidChain, timeoutMs = TIMEOUT_MS } = options;
-  const body = encodeBody({ intent, svid_chain: svidChain.map(encodeBase64url) });
+  const { agent, intent, svidChain, effects, approval, timeoutMs = TIMEOUT_MS } = options;
+  const body = encodeBody({
+    intent,
+    svid_chain: svidChain.map(encodeBase64url),
+    ...(effects && { effects: { ...effects, reads: [...effects.reads] } }),
+    ...(approval && { approval: { ...approval, parameters: { ...approval.parameters } } }),
+  });
   return server.call({
     agent,
     method: "POST",

@@ -15,6 +15,7 @@ import {
   type RouteTable,
 } from "@trustwarden/core/route-table.ts";
 import { INTENT_HEADER, SALT_HEADER } from "./agent-session.ts";
+import { APPROVAL_HEADER } from "./approvals.ts";
 import type { OnRefusal } from "./node-handler.ts";
 import type { Receipt } from "./receipt.ts";
 import type { Visit, VisitArrival } from "./visit.ts";
@@ -73,7 +74,8 @@ async function readArrival(
   const body = await readWhole(request.body);
   const intent = request.headers.get(INTENT_HEADER) ?? undefined;
   const salt = request.headers.get(SALT_HEADER) ?? undefined;
-  return { ...row, body, intent, salt };
+  const approval = request.headers.get(APPROVAL_HEADER) ?? undefined;
+  return { ...row, body, intent, salt, approval };
 }
 
 async function readWhole(stream: ReadableStream<Uint8Array> | null): Promise<Uint8Array> {

@@ -14,6 +14,7 @@ import { formatCanonicalJson } from "@trustwarden/core/json.ts";
 import { parseRequestTarget } from "@trustwarden/core/request-target.ts";
 import type { AgentSession, SignedAction } from "./agent-session.ts";
 import { requireReceipt } from "./answer-receipt.ts";
+import { approvalHeader } from "./approvals.ts";
 import { openHttps } from "./https-request.ts";
 
 /** As the gateway limits it. */
@@ -30,6 +31,10 @@ export interface GatewayCall {
   /** Lower-case names. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Uint8Array;
+  /** The approval for exactly this call. */
+  readonly approval?: string | undefined;
+  /** What several instances work on together. */
+  readonly job?: string | undefined;
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -132,7 +137,7 @@ async function sendOnce(
     origin: new URL(url),
     method,
     target,
-    headers: { ...forwardHeaders(headers), ...signed.headers },
+    headers: { ...forwardHeaders(headers), ...signed.headers, ...approvalHeader(call) },
     body: method === "GET" || method === "HEAD" ? undefined : body,
     timeoutMs: call.timeoutMs ?? DEFAULT_TIMEOUT_MS,
     signal: call.signal,
@@ -152,7 +157,8 @@ function signCall(session: AgentSession, call: GatewayCall, upstream: UpstreamDe
   };
   const { action, resource } = planCall(upstream, request);
   const audience = session.server.discovery.server_id;
-  return session.sign({ action, resource, params: null, audience, request: { method, target, body } });
+  const bound = { method, target, body };
+  return session.sign({ action, resource, params: null, job: call.job ?? null, audience, request: bound });
 }
 
 function formatText({ kind, resource, settings }: UpstreamDescription): string {

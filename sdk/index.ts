@@ -9,6 +9,7 @@ export type { Route } from "@trustwarden/core/route-table.ts";
 export type { AgentFetchInit } from "./agent-fetch.ts";
 export { AgentIdentity, type CreateOptions, type IdentityRequest } from "./agent-identity.ts";
 export type { KeptReceipt } from "./agent-session.ts";
+export type { WaitForApprovalOptions } from "./approvals.ts";
 export type { AttestOptions, EvidenceSource, Exchange } from "./attest.ts";
 export {
   fromAzureIdentity,

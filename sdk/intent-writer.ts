@@ -21,6 +21,8 @@ export interface IntentDraft {
   readonly params: string | null;
   /** SPIFFE ID of the enforcement point. */
   readonly audience: string;
+  /** What the instance works on, or null. */
+  readonly job?: string | null;
 }
 
 /** The SVID that signs. */
@@ -62,7 +64,7 @@ export class IntentWriter {
       request: draft.request,
       params: draft.params,
       aud: draft.audience,
-      job: null,
+      job: draft.job ?? null,
       time: formatTime(nowMs),
       exp: Math.floor(nowMs / 1000) + MAX_INTENT_SECONDS,
       seq: this.#seq + 1,

@@ -9,9 +9,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { formatOwnerKeyid, issueTicket } from "@trustwarden/core/agentid/enrolment.ts";
 import { formatTicketValue } from "@trustwarden/core/agentid/enrolment-value.ts";
+import { type ApprovalView, approvalView, questionOf } from "@trustwarden/core/api/approval.ts";
 import { ownerAnswer, ticketAnswer } from "@trustwarden/core/api/identity.ts";
-import { encodeBase64url } from "@trustwarden/core/bytes.ts";
-import { encodeSpki } from "@trustwarden/core/crypto.ts";
+import { issueApproval, requireShown } from "@trustwarden/core/approval.ts";
+import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
+import { encodeSpki, sha256 } from "@trustwarden/core/crypto.ts";
+import { issueEnvelope } from "@trustwarden/core/dsse.ts";
 import { formatUlid } from "@trustwarden/core/id.ts";
 import type { Route } from "@trustwarden/core/route-table.ts";
 import { parseScope } from "@trustwarden/core/scope.ts";
@@ -42,13 +45,21 @@ export interface LiveServer {
   readonly dataDir: string;
   readonly ticket: (options: TicketOptions) => string;
   readonly verifierTicket: (name: string) => Promise<string>;
+  /** The owner's signed answer to a request that waits. */
+  readonly answer: (id: string, answer: "approve" | "deny") => Promise<ApprovalView>;
   readonly admin: (method: string, path: string, body?: object) => Promise<unknown>;
   /** Ends the process's server and starts another on the same data and ports. Leases must be closed before. */
   readonly restart: () => Promise<void>;
   readonly close: () => Promise<void>;
 }
 
-export async function startLiveServer({ hasGateway = false } = {}): Promise<LiveServer> {
+export async function startLiveServer({
+  hasGateway = false,
+  ...settings
+}: {
+  readonly hasGateway?: boolean;
+  readonly policyDir?: string;
+} = {}): Promise<LiveServer> {
   const directory = mkdtempSync(join(tmpdir(), "trustwarden-sdk-"));
   const dataDir = join(directory, "data");
   const config = parseConfig({
@@ -59,6 +70,7 @@ export async function startLiveServer({ hasGateway = false } = {}): Promise<Live
     stopPort: 0,
     logLevel: "silent",
     ...(hasGateway && { gateway: { port: 0 } }),
+    ...settings,
   });
   let server = await startServer(config);
   const admin = (method: string, path: string, body?: object) =>
@@ -96,6 +108,8 @@ export async function startLiveServer({ hasGateway = false } = {}): Promise<Live
     dataDir,
     admin,
     ticket,
+    answer: (id, answer) =>
+      answerAs({ key, ownerId: owner.owner_id, admin, socketPath: server.adminSocket }, id, answer),
     verifierTicket: async (name) =>
       ticketAnswer.parse(await admin("POST", "/v1/verifier-tickets", { name, ttl_seconds: 3600 })).ticket,
     restart: async () => {
@@ -111,6 +125,41 @@ export async function startLiveServer({ hasGateway = false } = {}): Promise<Live
       rmSync(directory, { recursive: true, force: true });
     },
   };
+}
+
+async function answerAs(
+  by: {
+    readonly key: ReturnType<typeof createInstanceKey>;
+    readonly ownerId: string;
+    readonly admin: LiveServer["admin"];
+    readonly socketPath: string;
+  },
+  id: string,
+  answer: "approve" | "deny",
+): Promise<ApprovalView> {
+  const { key, admin, socketPath } = by;
+  const view = approvalView.parse(await admin("GET", `/v1/approvals/${id}`));
+  requireShown(view);
+  const iat = Math.floor(Date.now() / 1000);
+  const document = { v: 1, aud: `spiffe://${TRUST_DOMAIN}`, answer, iat, exp: iat + 900 } as const;
+  const keyid = formatOwnerKeyid(key.signer.publicKey);
+  const body = { approval: issueApproval({ ...document, ...questionOf(view) }, key.signer, keyid) };
+  const path = `/v1/approvals/${id}/answer`;
+  const { server_id: aud } = Object(await admin("GET", "/.well-known/trustwarden"));
+  const payload = {
+    v: 1,
+    jti: formatUlid(Date.now(), systemRuntime.random),
+    aud,
+    owner: by.ownerId,
+    method: "POST",
+    target: path,
+    body_sha256: encodeBase64url(sha256(encodeUtf8(JSON.stringify(body)))),
+    iat,
+    exp: iat + 60,
+  };
+  const header = encodeBase64url(encodeUtf8(issueEnvelope("owner-request", payload, key.signer, keyid)));
+  const headers = { "trustwarden-owner": header };
+  return approvalView.parse(await callAdmin({ socketPath, method: "POST", path, body, headers }));
 }
 
 /** A service behind `verifyAgent`, listening on loopback. */
@@ -197,6 +246,7 @@ function callAdmin(options: {
   readonly method: string;
   readonly path: string;
   readonly body: object | undefined;
+  readonly headers?: Readonly<Record<string, string>>;
 }): Promise<unknown> {
   const { promise, resolve, reject } = Promise.withResolvers<unknown>();
   const text = options.body === undefined ? undefined : JSON.stringify(options.body);
@@ -204,7 +254,7 @@ function callAdmin(options: {
   const headers =
     text === undefined ? {} : { "content-type": "application/json", "content-length": text.length };
   const outgoing = request(
-    { socketPath, method, path, headers: { host: "localhost", ...headers } },
+    { socketPath, method, path, headers: { host: "localhost", ...headers, ...options.headers } },
     async (answer) => {
       const parts: Uint8Array[] = [];
       for await (const part of answer) parts.push(part);

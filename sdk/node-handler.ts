@@ -14,6 +14,7 @@ import {
   type RouteTable,
 } from "@trustwarden/core/route-table.ts";
 import { INTENT_HEADER, SALT_HEADER } from "./agent-session.ts";
+import { APPROVAL_HEADER } from "./approvals.ts";
 import { readBody } from "./https-request.ts";
 import type { Receipt } from "./receipt.ts";
 import { peerChainOfMessage } from "./tls.ts";
@@ -89,6 +90,7 @@ async function readArrival(
     peerChain,
     intent: headerOf(request, INTENT_HEADER),
     salt: headerOf(request, SALT_HEADER),
+    approval: headerOf(request, APPROVAL_HEADER),
   };
 }
 

@@ -6,6 +6,9 @@
  */
 import type { SpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
 import type { DecisionAnswer } from "@trustwarden/core/api/action.ts";
+import type { OpenedApproval } from "@trustwarden/core/approval.ts";
+import { encodeBase64url } from "@trustwarden/core/bytes.ts";
+import { sha256 } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { OutcomeRecord } from "@trustwarden/core/event.ts";
 import { type GuardPorts, guard, type Outcome, type Permit } from "@trustwarden/core/guard.ts";
@@ -101,7 +104,7 @@ class VisitState<T> implements EndOfVisit {
     this.#startedAtMs = reception.runtime.monotonicMs();
     this.ports = {
       authenticate: async (arrival) => this.#authenticate(arrival),
-      decide: async (_, visitor) => decisionOf((await this.#ask(visitor)).opened),
+      decide: async (arrival, visitor) => decisionOf((await this.#ask(arrival, visitor)).opened),
       record: async (_, visitor) => {
         const verified = await this.#prove(visitor);
         act.onReceipt(verified);
@@ -162,12 +165,14 @@ class VisitState<T> implements EndOfVisit {
     return authenticateVisit(arrival, { id, chains: server.chains, now: nowSeconds(runtime) });
   }
 
-  async #ask({ svid, intent }: Visitor): Promise<Answered> {
+  async #ask(arrival: VisitArrival, { svid, intent }: Visitor): Promise<Answered> {
     const { server, holder } = this.#reception;
     const answer = await askForDecision(server, {
       agent: holder.current().serverAgent,
       intent: intent.envelope,
       svidChain: svid.chain.map(({ der }) => der),
+      ...(arrival.match.effects && { effects: arrival.match.effects }),
+      ...presentedBy(arrival),
     });
     this.#answered = { answer, opened: openReceipt(answer.receipt) };
     return this.#answered;
@@ -219,4 +224,15 @@ class VisitState<T> implements EndOfVisit {
     if (this.#answered === undefined) throw new Error("the path decides before it records");
     return this.#answered;
   }
+}
+
+/** What the visit really is, opened for the server: an approval counts for exactly this request. */
+function presentedBy({ approval: id, salt = "", method, target, body }: VisitArrival): {
+  readonly approval?: OpenedApproval;
+} {
+  if (id === undefined) return {};
+  const body_sha256 = encodeBase64url(sha256(body));
+  return {
+    approval: { id, salt, parameters: { kind: "request", method, target: target.text, body_sha256 } },
+  };
 }

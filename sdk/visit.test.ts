@@ -64,6 +64,7 @@ function arrive({ signer = agent, draft = {}, signedFor = {}, arrival = {} }: Ch
     peerChain: agent.chain,
     intent: encodeBase64url(encodeUtf8(envelope)),
     salt: encodeBase64url(salt),
+    approval: undefined,
     ...arrival,
   };
 }

@@ -26,6 +26,8 @@ export interface VisitArrival {
   /** Header texts; undefined when absent. */
   readonly intent: string | undefined;
   readonly salt: string | undefined;
+  /** The approval that the agent names. */
+  readonly approval: string | undefined;
 }
 
 /** An agent that proved possession of the socket's SVID by an intent for this request. */

@@ -12,6 +12,7 @@ import { ProvenChains } from "@trustwarden/core/agentid/proven-chains.ts";
 import type { TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { encodeBase64, encodeHex } from "@trustwarden/core/bytes.ts";
 import { formatPem } from "@trustwarden/core/pem.ts";
+import { ApprovalWaiters } from "./approvals/waiters.ts";
 import { createAttestors } from "./attest/attestors.ts";
 import { AuthorityKeeper } from "./authority/keeper.ts";
 import { createBroker } from "./broker/create-broker.ts";
@@ -301,6 +302,7 @@ function createServices(
     customPolicies: custom,
     budgets: createBudgets(parts),
     mcp: createMcpGateway({ ...parts, ...store, ledger, serverSvid: () => identity.current() }),
+    approvals: new ApprovalWaiters(),
     nonces: new Nonces(random),
     oauth: createAuthorizationServer({
       config: parts.config,

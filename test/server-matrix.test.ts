@@ -38,6 +38,7 @@ afterAll(async () => {
 });
 
 const NO_ULID = "01J0000000000000000000000A";
+const NO_EVENT = "01890a5d-ac96-774b-bcce-b302099a8057";
 const NO_INSTANCE = `inst-${NO_ULID}`;
 const NODE_INSTANCE = {
   entry_id: `ent_${NO_ULID}`,
@@ -80,6 +81,19 @@ const BODIES: Readonly<Record<string, { readonly body: object; readonly action: 
     action: "issue:jwt-svid",
   },
   "/v1/node/endings": { body: { instance_id: NO_INSTANCE }, action: "revoke:instance" },
+  "/v1/approvals": {
+    body: {
+      event_id: NO_EVENT,
+      decision_index: 1,
+      parameters: { kind: "params", params: null },
+      salt: "",
+      body: null,
+      expires_in: 1,
+    },
+    action: "create:approval",
+  },
+  "/v1/approvals/:id/answer": { body: { approval: "x" }, action: "answer:approval" },
+  "/v1/policy/freeze": { body: { freeze: null }, action: "update:policy" },
   "/v1/owners": { body: { name: "carol", spki: "AA" }, action: "create:owner" },
   "/v1/federations": { body: { trust_domain: "own.test", endpoint: null }, action: "create:federation" },
   "/v1/federations/:trust_domain/bundle": { body: { bundle: "{}" }, action: "update:federation" },
@@ -120,6 +134,9 @@ const QUERIES: Readonly<Record<string, string>> = {
   "/v1/budgets": `?subject=agt_${NO_ULID}`,
 };
 const READS: Readonly<Record<string, string>> = {
+  "/v1/approvals": "read:approvals",
+  "/v1/approvals/:id": "read:approvals",
+  "/v1/policy/freeze": "read:policy",
   "/v1/owners": "read:owners",
   "/v1/entries": "read:entries",
   "/v1/node/entries": "read:entries",

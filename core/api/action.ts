@@ -1,5 +1,6 @@
 /** HTTP API: the guard's client. A service (or the agent itself) asks for a decision and reports the outcome. */
 import { z } from "zod";
+import { presentedApproval } from "./approval.ts";
 
 const envelope = z.string().min(1).max(65_535);
 
@@ -11,6 +12,16 @@ export const decisionRequest = z.strictObject({
     .min(1)
     .max(4)
     .describe("the agent's certificates, base64url DER, leaf first"),
+  effects: z
+    .strictObject({
+      reads: z.array(z.string().min(1).max(32)).max(16).describe("labels that reading it puts on the job"),
+      outside: z.boolean().describe("whether it carries anything to where others read it"),
+    })
+    .optional()
+    .describe(
+      "what the enforcement point's own table says; without it, what is more than a read goes outside",
+    ),
+  approval: presentedApproval.optional(),
 });
 export type DecisionRequest = z.infer<typeof decisionRequest>;
 

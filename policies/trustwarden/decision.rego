@@ -191,6 +191,8 @@ permitted if {
 		"read:access-token",
 		"revoke:access-token",
 		"read:gateway",
+		"create:approval",
+		"read:approvals",
 	}
 	input.subject == "self"
 }
@@ -230,6 +232,8 @@ permitted if {
 		"create:entry",
 		"read:entries",
 		"remove:entry",
+		"read:approvals",
+		"answer:approval",
 	}
 	input.subject in {"self", "descendant"}
 }

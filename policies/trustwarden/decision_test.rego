@@ -310,6 +310,8 @@ permitted_table := {
 		"issue:access-token": {"self"},
 		"read:access-token": {"self"},
 		"revoke:access-token": {"self"},
+		"create:approval": {"self"},
+		"read:approvals": {"self"},
 		"revoke:instance": {"self", "descendant"},
 		"read:ledger": {"self", "descendant"},
 		"narrow:instance": {"descendant"},
@@ -325,6 +327,8 @@ permitted_table := {
 		"create:entry": {"self", "descendant"},
 		"read:entries": {"self", "descendant"},
 		"remove:entry": {"self", "descendant"},
+		"read:approvals": {"self", "descendant"},
+		"answer:approval": {"self", "descendant"},
 	},
 	"node": {
 		"hold:lease": {"self", "none"},
@@ -347,6 +351,7 @@ permitted_table := {
 			"read:entries", "revoke:instance", "revoke:agent", "revoke:owner",
 			"narrow:instance", "read:agents", "read:ledger", "read:gateway", "stop:server",
 			"read:access-token", "revoke:access-token",
+			"create:approval", "read:approvals", "update:policy",
 		}
 	},
 	"nobody": {},

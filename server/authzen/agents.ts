@@ -5,11 +5,11 @@
  * Such an answer says what the agent may do, not that the agent asked for it; it is no receipt, and no verifier of ours
  * takes it for a permission.
  */
-import { type ActionName, classOf } from "@trustwarden/core/action.ts";
-import { NO_CONTEXT } from "@trustwarden/core/agentscope/decide.ts";
+import type { ActionName } from "@trustwarden/core/action.ts";
 import type { Decision } from "@trustwarden/core/decision.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
 import type { AgentPrincipal, Enforcement } from "@trustwarden/core/principal.ts";
+import { previewAction } from "../approvals/decide-action.ts";
 import { agentWithoutSvid, requireLiveChain } from "../http/peer.ts";
 import type { Services } from "../http/services.ts";
 
@@ -43,16 +43,7 @@ export async function decideForAgent(services: Services, enquiry: AgentEnquiry):
   const epoch = services.reads.epoch();
   const chain = requireLiveChain(services.reads, enquiry.instanceId, services.clock.trustedSeconds());
   const agent = agentWithoutSvid(chain);
-  const decision = await services.policy.decide({
-    principal: agent,
-    action,
-    resource,
-    class: classOf(action, services.policy.classes),
-    plane: "data",
-    chainScopes: agent.chain.map(({ scope }) => scope),
-    view: { fresh: true, epoch },
-    enforcement,
-    context: { ...NO_CONTEXT, arguments: enquiry.arguments },
-  });
+  const asked = { agent, action, resource, enforcement, epoch, arguments: enquiry.arguments };
+  const decision = await previewAction(services, { ...asked, effects: null, job: null, peer: "local" });
   return { agent, decision };
 }

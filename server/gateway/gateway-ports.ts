@@ -6,15 +6,21 @@
  * are durable before the upstream hears of them; class C is written while the upstream works, and no answer begins
  * before it is durable.
  */
-import { classOf } from "@trustwarden/core/action.ts";
-import { type DecideInput, NO_CONTEXT } from "@trustwarden/core/agentscope/decide.ts";
-import { encodeUtf8, parseBase64url, parseUtf8 } from "@trustwarden/core/bytes.ts";
+import type { DecideInput } from "@trustwarden/core/agentscope/decide.ts";
+import { type Parameters as CallParameters, MAX_APPROVAL_SECONDS } from "@trustwarden/core/approval.ts";
+import { encodeBase64url, encodeUtf8, parseBase64url, parseUtf8 } from "@trustwarden/core/bytes.ts";
+import { sha256 } from "@trustwarden/core/crypto.ts";
 import type { Decision } from "@trustwarden/core/decision.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { ApprovalReference } from "@trustwarden/core/event.ts";
 import { planCall } from "@trustwarden/core/gateway/plan.ts";
 import type { GuardPorts, Outcome, Permit } from "@trustwarden/core/guard.ts";
 import { requireSameRequest, type VerifiedIntent, verifyIntent } from "@trustwarden/core/intent.ts";
-import type { AgentPrincipal } from "@trustwarden/core/principal.ts";
+import type { LoggedIntent } from "@trustwarden/core/presented-intent.ts";
+import { type AgentPrincipal, formatPrincipal } from "@trustwarden/core/principal.ts";
+import { decideAction, questionAbout } from "../approvals/decide-action.ts";
+import type { AskedAction, NamedApproval } from "../approvals/ports.ts";
+import { requestApproval, shownBody } from "../approvals/request-approval.ts";
 import { requireSigner } from "../http/intent-credentials.ts";
 import { agentOf, type LivePeer, requireLiveChain, requireLivePeer, verifyPeerSvid } from "../http/peer.ts";
 import type { Services } from "../http/services.ts";
@@ -27,16 +33,31 @@ import { describeUpstream } from "./upstreams.ts";
 
 const SALT_BYTES = 32;
 
+/** What a call was decided on, so that the same question can be asked again while it runs. */
+interface Begun {
+  readonly labels: readonly string[];
+  readonly approval: ApprovalReference | null;
+}
+
+interface DecidedCall {
+  readonly arrival: CallArrival;
+  readonly caller: GatewayCaller;
+  readonly decision: Decision;
+}
+
+const begun = new WeakMap<LoggedIntent, Begun>();
+
 export type CallPermit = Permit<CallArrival, GatewayCaller, CallReceipt>;
 
 /** The ports for every call through the gateway. */
 export function createGatewayPorts(services: Services): GuardPorts<CallArrival, GatewayCaller, CallReceipt> {
   return {
     authenticate: (arrival) => authenticate(services, arrival),
-    decide: async (arrival, caller) => {
-      const decision = await services.policy.decide(questionOf(services, caller));
-      return decideWithinBudget(services, arrival, { caller, decision });
-    },
+    decide: async (arrival, caller) =>
+      decideWithinBudget(services, arrival, {
+        caller,
+        decision: await decideCall(services, arrival, caller),
+      }),
     record: (arrival, caller, decision) => recordOrRelease(services, { arrival, caller, decision }),
     requireLive: (caller, decision) => requireStillAllowed(services, caller, decision),
     recordOutcome: (permit, outcome) => recordOutcome(services, permit, outcome),
@@ -135,26 +156,78 @@ function detailsOf({ method, target, upstream }: CallArrival): Readonly<Record<s
   return method === "CONNECT" ? { route, place: target } : { route };
 }
 
-function questionOf(services: Services, caller: GatewayCaller): DecideInput {
-  const { agent, plan, action, epoch } = caller;
+async function decideCall(
+  services: Services,
+  arrival: CallArrival,
+  caller: GatewayCaller,
+): Promise<Decision> {
+  const asked = askedBy(services, arrival, caller);
+  const { labels } = questionAbout(services, asked).context;
+  const { decision, approval } = await decideAction(services, asked, namedBy(arrival, caller));
+  begun.set(caller.intent, { labels, approval });
+  return decision;
+}
+
+/** A caller that knows only OAuth names no job. */
+function jobOf({ intent }: LoggedIntent): string | null {
+  return "job" in intent && typeof intent.job === "string" ? intent.job : null;
+}
+
+function askedBy(
+  services: Services,
+  { peer }: Pick<CallArrival, "peer">,
+  caller: GatewayCaller,
+): AskedAction {
+  const { agent, action, plan, epoch, intent } = caller;
+  const { reads, writesOutside: outside } = plan.effects;
+  const { resource, arguments: parameters } = plan;
+  const call = { agent, action, resource, enforcement: "gateway", epoch, arguments: parameters } as const;
   return {
-    principal: agent,
-    action,
-    resource: plan.resource,
-    class: classOf(action, services.policy.classes),
-    plane: "data",
+    ...call,
     chainScopes: scopesOf(services, caller),
-    view: { fresh: true, epoch },
-    enforcement: "gateway",
-    context: { ...NO_CONTEXT, arguments: plan.arguments, outside: plan.effects.writesOutside },
+    effects: { reads, outside },
+    job: jobOf(intent),
+    peer,
   };
 }
 
+/** What the gateway itself makes of the call is what an approval is compared with. */
+function namedBy(arrival: CallArrival, { intent, plan }: GatewayCaller): NamedApproval | null {
+  const id = arrival.headers["trustwarden-approval"];
+  return typeof id === "string" ? { id, intent, parameters: parametersOf(arrival, plan) } : null;
+}
+
+/** A request, byte for byte; a tool call by its arguments, since its envelope counts the calls. */
+function parametersOf(
+  { upstream, method, target, body }: CallArrival,
+  plan: GatewayCaller["plan"],
+): CallParameters {
+  if (upstream.kind === "mcp") return { kind: "arguments", arguments: plan.arguments };
+  return { kind: "request", method, target, body_sha256: encodeBase64url(sha256(body)) };
+}
+
+/** Puts the call before its owner; the refusal that follows names the request by the call's own event id. */
+async function askOwner(services: Services, { arrival, caller, decision }: DecidedCall): Promise<void> {
+  const { agent, intent, plan } = caller;
+  const { event_id: eventId, action, resource, aud: audience } = intent.intent;
+  const nowMs = services.clock.nowMs();
+  await requestApproval(services, {
+    asked: {
+      agent,
+      intent: { eventId, sha256: intent.sha256, action, resource, audience },
+      enforcement: "gateway",
+      reasons: decision.reasons,
+      policySha256: decision.policy.bundleSha256,
+      parameters: parametersOf(arrival, plan),
+      body: arrival.upstream.kind === "mcp" ? null : shownBody(arrival.body),
+      expiresInSeconds: MAX_APPROVAL_SECONDS,
+    },
+    context: { nowMs, principal: formatPrincipal(agent), peer: arrival.peer, intent: null },
+  });
+}
+
 /** A call that could not be recorded is not made, and costs nothing. */
-async function recordOrRelease(
-  services: Services,
-  visit: { readonly arrival: CallArrival; readonly caller: GatewayCaller; readonly decision: Decision },
-): Promise<CallReceipt> {
+async function recordOrRelease(services: Services, visit: DecidedCall): Promise<CallReceipt> {
   try {
     return await record(services, visit);
   } catch (error) {
@@ -163,16 +236,14 @@ async function recordOrRelease(
   }
 }
 
-async function record(
-  services: Services,
-  visit: { readonly arrival: CallArrival; readonly caller: GatewayCaller; readonly decision: Decision },
-): Promise<CallReceipt> {
+async function record(services: Services, visit: DecidedCall): Promise<CallReceipt> {
   const { agent, intent } = visit.caller;
   services.ledger.requireAvailable();
   const decision = services.ledger.issueDecision({
     agent,
     intent,
     decision: visit.decision,
+    approval: begun.get(intent)?.approval ?? null,
     enforcement: "gateway",
     peer: visit.arrival.peer,
     nowMs: services.clock.nowMs(),
@@ -182,6 +253,7 @@ async function record(
   if (isDurableFirst) await recorded;
   // Awaited before the answer begins and again by the outcome; in between it must not count as unhandled.
   else recorded.catch(() => undefined);
+  if (visit.decision.effect === "ask") await askOwner(services, visit);
   return { decision, recorded };
 }
 
@@ -237,7 +309,16 @@ export function effectNow(services: Services, caller: GatewayCaller): Decision["
       scope: link.scope,
     })),
   };
-  return services.policy.decideAgain(questionOf(services, { ...caller, agent, epoch })).effect;
+  return services.policy.decideAgain(questionAgain(services, { ...caller, agent, epoch })).effect;
+}
+
+/** What the call itself brought into its job, and the approval that it used up, do not stop it. */
+function questionAgain(services: Services, caller: GatewayCaller): DecideInput {
+  const { labels = [], approval = null } = begun.get(caller.intent) ?? {};
+  const question = questionAbout(services, askedBy(services, { peer: "" }, caller), {
+    isApproved: approval !== null,
+  });
+  return { ...question, context: { ...question.context, labels } };
 }
 
 async function recordOutcome(services: Services, permit: CallPermit, outcome: Outcome): Promise<void> {

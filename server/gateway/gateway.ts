@@ -205,12 +205,22 @@ async function refuse(parts: {
   }
   const { status, headers, body } = formatRefusal(upstream?.kind, failure);
   const receipt = await receiptHeader(authorized);
+  const waiting = requestHeader(failure, authorized?.caller);
   // What is left of a body that nobody read would be taken for the next request.
   const connection: Record<string, string> = request.complete ? {} : { connection: "close" };
   // A resource server asks for a nonce with 401, the token endpoint with 400 (RFC 9449 §8, §9).
   const shown = failure.code === "dpop_nonce_missing" ? 401 : status;
-  response.writeHead(shown, { ...headers, ...challenge, ...receipt, ...connection });
+  response.writeHead(shown, { ...headers, ...challenge, ...receipt, ...waiting, ...connection });
   response.end(body);
+}
+
+/** What waits for a human is named for callers that did not write the intent themselves. */
+function requestHeader(
+  { code }: TrustWardenError,
+  caller: GatewayCaller | undefined,
+): Readonly<Record<string, string>> {
+  if (code !== "approval_required" || caller === undefined) return {};
+  return { "trustwarden-approval-request": caller.intent.intent.event_id };
 }
 
 async function receiptHeader(

@@ -5,15 +5,19 @@
  * The agent is proven by its intent's signature and its SVID chain, never by what the service says; the service is
  * proven by its socket and must be the one that the intent names. Intent and decision are neighbours in the ledger.
  */
-import { type ActionName, classOf, parseActionName } from "@trustwarden/core/action.ts";
-import { NO_CONTEXT } from "@trustwarden/core/agentscope/decide.ts";
-import { decisionRequest } from "@trustwarden/core/api/action.ts";
+import { type ActionName, parseActionName } from "@trustwarden/core/action.ts";
+import { isLabel } from "@trustwarden/core/agentscope/policy-input.ts";
+import { type DecisionRequest, decisionRequest } from "@trustwarden/core/api/action.ts";
 import { encodeUtf8, parseBase64url } from "@trustwarden/core/bytes.ts";
 import type { Decision } from "@trustwarden/core/decision.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { ApprovalReference } from "@trustwarden/core/event.ts";
 import type { GuardPorts } from "@trustwarden/core/guard.ts";
 import { type VerifiedIntent, verifyIntent } from "@trustwarden/core/intent.ts";
 import type { AgentPrincipal, Enforcement } from "@trustwarden/core/principal.ts";
+import { decideAction } from "../approvals/decide-action.ts";
+import type { DecidedAction, Effects, NamedApproval } from "../approvals/ports.ts";
+import { verifyOpening } from "../approvals/present-approval.ts";
 import type { Arrival } from "./arrival.ts";
 import type { Evidence } from "./authenticate.ts";
 import { recordRefusal } from "./control-ports.ts";
@@ -29,6 +33,8 @@ export interface DecisionCaller {
   readonly intent: VerifiedIntent;
   readonly enforcement: Enforcement;
   readonly action: ActionName;
+  readonly effects: Effects | null;
+  readonly approval: NamedApproval | null;
   /**
    * Read before the liveness of the chain. The other way round, a revocation between the two would give an allow that
    * claims to know of it, and the enforcement point would believe that.
@@ -44,15 +50,21 @@ export interface DecisionReceipt {
   readonly acknowledgement: string;
 }
 
-/** The ports for `POST /v1/decisions`. */
+/** The ports for one visit of `POST /v1/decisions`. */
 export function createDecisionPorts(
   services: Services,
   route: GuardedRoute,
 ): GuardPorts<Arrival, DecisionCaller, DecisionReceipt> {
+  // One set of ports walks one path: what `decide` used up, `record` says.
+  let decided: DecidedAction | undefined;
   return {
     authenticate: (arrival) => authenticate(services, { arrival, route }),
-    decide: async (_arrival, caller) => decideVisit(services, caller),
-    record: (arrival, caller, decision) => record(services, { arrival, caller, decision }),
+    decide: async (arrival, caller) => {
+      decided = await decideVisit(services, arrival, caller);
+      return decided.decision;
+    },
+    record: (arrival, caller, decision) =>
+      record(services, { arrival, caller, decision, approval: decided?.approval ?? null }),
     // `authorize` walks only the first half: the enforcement point re-checks, acts and reports.
     requireLive: () => refuseToAct(),
     recordOutcome: () => refuseToAct(),
@@ -85,7 +97,8 @@ function authenticateAgent(services: Services, arrival: Arrival, evidence: Evide
   const socketSvid = verifyPeerSvid(services, arrival.socket, now);
   evidence.spiffeId = socketSvid.id;
   const peer = requireLivePeer(services, socketSvid, now);
-  const { intent: envelope, svid_chain } = decisionRequest.parse(arrival.body);
+  const request = decisionRequest.parse(arrival.body);
+  const { intent: envelope, svid_chain } = request;
   const svid = services.chains.verify(svid_chain.map(parseBase64url), now);
   const audience = audienceOf(services, peer);
   const intent = verifyIntent(envelope, { leaf: svid.leaf, audience, now });
@@ -93,8 +106,10 @@ function authenticateAgent(services: Services, arrival: Arrival, evidence: Evide
   requireSigner(intent, agent);
   const enforcement = requireEnforcement(peer, { agent, intent });
   const action = parseActionName(intent.intent.action);
+  const effects = effectsOf(request);
+  const approval = approvalOf(request, intent);
   services.seen.claim(intent, now);
-  return { agent, intent, enforcement, action, epoch };
+  return { agent, intent, enforcement, action, effects, approval, epoch };
 }
 
 /** A service may only bring what names it; an agent may only bring what names the server. */
@@ -118,30 +133,40 @@ function requireEnforcement(
   return "self";
 }
 
-function decideVisit(services: Services, caller: DecisionCaller): Promise<Decision> {
-  const { agent, intent, enforcement, action, epoch } = caller;
-  return services.policy.decide({
-    principal: agent,
-    action,
-    resource: intent.intent.resource,
-    class: classOf(action, services.policy.classes),
-    plane: "data",
-    chainScopes: agent.chain.map(({ scope }) => scope),
-    view: { fresh: true, epoch },
-    enforcement,
-    context: NO_CONTEXT,
-  });
+function effectsOf({ effects }: DecisionRequest): Effects | null {
+  if (effects === undefined) return null;
+  if (!effects.reads.every(isLabel)) throw new TrustWardenError("request_malformed", { reason: "label" });
+  return effects;
+}
+
+/** An approval counts for what the call's own intent commits to, whoever brings it. */
+function approvalOf({ approval }: DecisionRequest, intent: VerifiedIntent): NamedApproval | null {
+  if (approval === undefined) return null;
+  return { id: approval.id, parameters: verifyOpening(approval, intent.intent), intent };
+}
+
+function decideVisit(services: Services, arrival: Arrival, caller: DecisionCaller): Promise<DecidedAction> {
+  const { agent, intent, enforcement, action, effects, approval, epoch } = caller;
+  const { resource, job } = intent.intent;
+  const asked = { agent, action, resource, enforcement, epoch, effects, job, arguments: {} };
+  return decideAction(services, { ...asked, peer: arrival.peer }, approval);
 }
 
 async function record(
   services: Services,
-  visit: { readonly arrival: Arrival; readonly caller: DecisionCaller; readonly decision: Decision },
+  visit: {
+    readonly arrival: Arrival;
+    readonly caller: DecisionCaller;
+    readonly decision: Decision;
+    readonly approval: ApprovalReference | null;
+  },
 ): Promise<DecisionReceipt> {
   const { agent, intent, enforcement } = visit.caller;
   const decision = services.ledger.issueDecision({
     agent,
     intent,
     decision: visit.decision,
+    approval: visit.approval,
     enforcement,
     peer: visit.arrival.peer,
     nowMs: services.clock.nowMs(),

@@ -13,9 +13,10 @@ export type Target =
   | { readonly kind: "instance"; readonly id: string }
   | { readonly kind: "agent"; readonly id: string }
   | { readonly kind: "owner"; readonly id: string }
-  | { readonly kind: "entry"; readonly id: string };
+  | { readonly kind: "entry"; readonly id: string }
+  | { readonly kind: "approval"; readonly id: string };
 
-type Reads = Pick<StoreReads, "findInstance" | "findAgent" | "findEntry" | "isDescendant">;
+type Reads = Pick<StoreReads, "findInstance" | "findAgent" | "findEntry" | "findApproval" | "isDescendant">;
 
 /** The relation of a target to a principal. */
 export function relationOf(reads: Reads, principal: Principal, target: Target): Subject {
@@ -35,6 +36,8 @@ export function relationOf(reads: Reads, principal: Principal, target: Target): 
 }
 
 function relationToAgent(reads: Reads, instanceId: string, target: Target): Subject {
+  if (target.kind === "approval")
+    return reads.findApproval(target.id)?.instanceId === instanceId ? "self" : "other";
   if (target.kind !== "instance") return "other";
   if (target.id === instanceId) return "self";
   const isBelow = reads.isDescendant({ instanceId: target.id, ancestorInstanceId: instanceId });
@@ -53,6 +56,8 @@ function relationToNode(reads: Reads, node: NodePrincipal, target: Target): Subj
 }
 
 function relationToOwner(reads: Reads, ownerId: string, target: Target): Subject {
+  if (target.kind === "approval")
+    return reads.findApproval(target.id)?.owner === ownerId ? "descendant" : "other";
   if (target.kind === "owner") return target.id === ownerId ? "self" : "other";
   if (target.kind === "entry") {
     const entry = reads.findEntry(target.id);

@@ -4,6 +4,7 @@
  */
 import type { Route } from "./route.ts";
 import { ACTIONS_ROUTES } from "./table/actions.ts";
+import { APPROVALS_ROUTES } from "./table/approvals.ts";
 import { AUTHORITY_ROUTES } from "./table/authority.ts";
 import { AUTHZEN_ROUTES } from "./table/authzen.ts";
 import { BUDGETS_ROUTES } from "./table/budgets.ts";
@@ -27,6 +28,7 @@ export const ROUTES: readonly Route[] = [
   ...PUBLIC_ROUTES,
   ...IDENTITY_ROUTES,
   ...ACTIONS_ROUTES,
+  ...APPROVALS_ROUTES,
   ...STOPPING_ROUTES,
   ...REGISTRY_ROUTES,
   ...FEDERATION_ROUTES,

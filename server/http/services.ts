@@ -7,6 +7,7 @@ import type { ProvenChains } from "@trustwarden/core/agentid/proven-chains.ts";
 import type { TrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import type { PublicKey } from "@trustwarden/core/crypto.ts";
 import type { Random } from "@trustwarden/core/id.ts";
+import type { ApprovalWaiters } from "../approvals/waiters.ts";
 import type { Attestors } from "../attest/ports.ts";
 import type { CurrentAuthority } from "../authority/current.ts";
 import type { AuthorityKeeper } from "../authority/keeper.ts";
@@ -102,6 +103,8 @@ export interface Services {
   readonly gateway: GatewayParts;
   /** Catalogues and sessions of the MCP servers behind it. */
   readonly mcp: McpGateway;
+  /** Who waits for a human's answer. */
+  readonly approvals: ApprovalWaiters;
   readonly nonces: Nonces;
   readonly oauth: AuthorizationServer;
   readonly attestors: Attestors;

@@ -61,27 +61,37 @@ export class RecordedDecisions {
     return decision;
   }
 
-  async #read(index: number): Promise<RecordedDecision> {
+  /**
+   * What the ledger says at an index, whole: the decision and the intent before it.
+   *
+   * @throws TrustWardenError `outcome_refused` when there is no decision.
+   */
+  async read(index: number): Promise<{ readonly intent: Intent; readonly decision: DecisionRecord }> {
     if (index < 1 || !Number.isSafeInteger(index)) throw refused("index");
     try {
       const intentEntry = await this.#log.readEntry(index - 1);
       const decision = parseDecisionEntry(await this.#log.readEntry(index));
       const intent = parseIntentEntry(intentEntry);
       if (encodeBase64url(sha256(intentEntry)) !== decision.intent_sha256) throw refused("neighbours");
-      return {
-        eventId: decision.event_id,
-        intentSha256: decision.intent_sha256,
-        isAllowed: decision.allow,
-        enforcement: decision.enforcement,
-        audience: intent.aud,
-        agent: intent.agent.spiffe_id,
-        isReadBack: true,
-      };
+      return { intent, decision };
     } catch (cause) {
       // A damaged or failed ledger is not the caller's fault and keeps its own code.
       if (!(cause instanceof TrustWardenError) || cause.status >= 500) throw cause;
       throw new TrustWardenError("outcome_refused", { reason: "no decision there", index }, { cause });
     }
+  }
+
+  async #read(index: number): Promise<RecordedDecision> {
+    const { intent, decision } = await this.read(index);
+    return {
+      eventId: decision.event_id,
+      intentSha256: decision.intent_sha256,
+      isAllowed: decision.allow,
+      enforcement: decision.enforcement,
+      audience: intent.aud,
+      agent: intent.agent.spiffe_id,
+      isReadBack: true,
+    };
   }
 }
 

@@ -29,12 +29,14 @@ const UNUSABLE: CustomPolicy = {
 export class Policies implements Policy {
   readonly engine: PolicyEngine;
   readonly classes: Policy["classes"];
+  readonly asks: Policy["asks"];
   #custom: CustomPolicy | null = null;
   #changing: Promise<unknown> = Promise.resolve();
 
   constructor({ engine, data }: BuiltinPolicy) {
     this.engine = engine;
     this.classes = data.classes;
+    this.asks = data.asks;
   }
 
   get references(): readonly PolicyReference[] {

@@ -1,6 +1,7 @@
 /** The policies that are in force, as the rest of the server asks them. */
 import type { ActionClasses } from "@trustwarden/core/action.ts";
 import type { DecideInput } from "@trustwarden/core/agentscope/decide.ts";
+import type { PolicyData } from "@trustwarden/core/agentscope/policy-data.ts";
 import type { PolicyEngine } from "@trustwarden/core/agentscope/ports.ts";
 import type { Decision, PolicyReference } from "@trustwarden/core/decision.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
@@ -11,6 +12,8 @@ export interface Policy {
   readonly classes: ActionClasses;
   /** Every policy that has a say in what agents do; the built-in one first. */
   readonly references: readonly PolicyReference[];
+  /** Where a human is asked first, and why. */
+  readonly asks: PolicyData["asks"];
   /** What agents do: the built-in policy and every other that is in force; deny overrides. Never throws. */
   decide(input: DecideInput): Promise<Decision>;
   /** The same at once, for what was allowed and still runs: policies of this process only. Never throws. */

@@ -15,6 +15,7 @@ import type { AttestationFacts } from "@trustwarden/core/attestation.ts";
 import type { ControlRecord } from "@trustwarden/core/event.ts";
 import type { Custody } from "@trustwarden/core/principal.ts";
 import type { Scope } from "@trustwarden/core/scope.ts";
+import type { ApprovalCommands, ApprovalReads } from "./approval-ports.ts";
 import type { SecretCommands, SecretReads } from "./broker-ports.ts";
 import type { BudgetCommands, BudgetReads } from "./budget-ports.ts";
 import type {
@@ -184,7 +185,8 @@ export interface JwtCommand {
 
 /** The commands. Each resolves after commit; many that wait are committed as one group. */
 export interface StoreCommands
-  extends BudgetCommands,
+  extends ApprovalCommands,
+    BudgetCommands,
     FederationCommands,
     ForeignCommands,
     GatewayCommands,
@@ -322,7 +324,8 @@ export interface AgentState {
 
 /** Reads; synchronous, on a read-only connection, never inside a transaction that writes. */
 export interface StoreReads
-  extends BudgetReads,
+  extends ApprovalReads,
+    BudgetReads,
     FederationReads,
     ForeignReads,
     GatewayReads,

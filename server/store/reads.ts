@@ -3,6 +3,7 @@
  * it began, so whoever has the answer of a command also reads its effect.
  */
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
+import { createApprovalReads } from "./approval-rows.ts";
 import { readAuthority } from "./authority-rows.ts";
 import { findSecret, listSecrets } from "./broker-rows.ts";
 import { listBudgets, listBudgetUse } from "./budget-rows.ts";
@@ -84,6 +85,7 @@ export function createReads(database: SqliteDatabase, nowSeconds: () => number):
     findEntry: (entryId) => findEntry(database, entryId),
     listEntries: (query) => listEntries(database, query),
     entriesOfNode: (query) => entriesOfNode(database, query),
+    ...createApprovalReads(database),
     close: () => database.close(),
   };
 }

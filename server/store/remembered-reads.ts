@@ -22,7 +22,18 @@ export function rememberReads(database: SqliteDatabase, reads: StoreReads): Stor
   const findSvid = memory.remember(reads.findSvid);
   const findSecret = memory.remember(reads.findSecret);
   const epoch = memory.remember(reads.epoch);
-  return { ...reads, findOwner, chainOf, findSvid, findSecret, epoch: () => epoch("") };
+  const labelsOf = memory.remember(reads.labelsOf);
+  const freeze = memory.remember(reads.freeze);
+  return {
+    ...reads,
+    findOwner,
+    chainOf,
+    findSvid,
+    findSecret,
+    labelsOf,
+    epoch: () => epoch(""),
+    freeze: () => freeze(""),
+  };
 }
 
 /** Owns what is remembered. All of it is of `#version`. */

@@ -10,6 +10,7 @@
 import { chmodSync, closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { APPROVAL_TABLES } from "./approval-rows.ts";
 import { BROKER_TABLES } from "./broker-rows.ts";
 import { BUDGET_TABLES } from "./budget-rows.ts";
 import { FEDERATION_TABLES } from "./federation-rows.ts";
@@ -210,6 +211,7 @@ const TABLES = `
   ${BROKER_TABLES}
   ${MCP_TABLES}
   ${POLICY_TABLES}
+  ${APPROVAL_TABLES}
 `;
 
 /** The writer's connection; makes the file (0600) and its tables when there are none. */

@@ -7,6 +7,7 @@ import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { ApprovalCommands } from "./approval-ports.ts";
 import type { SecretState } from "./broker-ports.ts";
 import type { BudgetState } from "./budget-ports.ts";
 import type { IssuingKeys, IssuingRules } from "./commands/deps.ts";
@@ -127,7 +128,18 @@ function createCommands(writer: WriterClient): StoreCommands {
     issueWit: (command) => writer.run({ kind: "issueWit", command }),
     issueWitByNode: (command) => writer.run({ kind: "issueWitByNode", command }),
     ...createRegistrationCommands(writer),
+    ...createApprovalCommands(writer),
     close: () => writer.close(),
+  };
+}
+
+function createApprovalCommands(writer: WriterClient): ApprovalCommands {
+  return {
+    createApproval: (command) => writer.run({ kind: "createApproval", command }),
+    answerApproval: (command) => writer.run({ kind: "answerApproval", command }),
+    useApproval: (command) => writer.run({ kind: "useApproval", command }),
+    addLabels: (command) => writer.run({ kind: "addLabels", command }),
+    setFreeze: (command) => writer.run({ kind: "setFreeze", command }),
   };
 }
 

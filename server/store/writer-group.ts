@@ -6,9 +6,11 @@
  * the group fails and the writer must not go on.
  */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { ApprovalCommands } from "./approval-ports.ts";
 import type { SecretCommand, SecretState } from "./broker-ports.ts";
 import { issueToken, revokeToken } from "./commands/access-tokens.ts";
 import { admitNode } from "./commands/admit-node.ts";
+import { addLabels, answerApproval, createApproval, setFreeze, useApproval } from "./commands/approvals.ts";
 import { endByNode, issueJwtByNode, issueWitByNode, renewByNode } from "./commands/by-node.ts";
 import { changeAuthority, mendAuthority } from "./commands/change-authority.ts";
 import { changeFederation } from "./commands/change-federation.ts";
@@ -81,7 +83,10 @@ export function runGroup(
   }
 }
 
-/** Runs one command; those of agents and operators with all that belongs to each of them. */
+/**
+ * Runs one command; those of agents and operators with all that belongs to each of them. Revoking does not look at the
+ * clock: stopping must work whatever it says.
+ */
 function runCommand(
   database: SqliteDatabase,
   deps: CommandDeps,
@@ -89,11 +94,8 @@ function runCommand(
 ): Committed<unknown> | StoredAuthority | IssuedCrls | IssuedStatusList | null {
   switch (request.kind) {
     case "createOwner":
-      return commit(database, deps, request.command, () => createOwner(database, request.command, deps));
     case "createVerifierTicket":
-      return commit(database, deps, request.command, () =>
-        createVerifierTicket(database, request.command, deps),
-      );
+      return commit<unknown>(database, deps, request.command, () => runOperators(database, deps, request));
     case "issue":
       return commit(database, deps, request.command, () => issue(database, request.command, deps));
     case "renew":
@@ -102,9 +104,6 @@ function runCommand(
       return commit(database, deps, request.command, () => issueJwt(database, request.command, deps));
     case "issueAccessToken":
       return commit(database, deps, request.command, () => issueToken(database, request.command, deps));
-    case "revokeAccessToken":
-      // No clock check: stopping must work whatever the clock says.
-      return commitAtAnyTime(database, deps, request.command, () => revokeToken(database, request.command));
     case "narrow":
       return commit(database, deps, request.command, () => narrow(database, request.command));
     case "issueServerSvid":
@@ -120,8 +119,14 @@ function runCommand(
     case "issueWit":
     case "issueWitByNode":
       return commit<unknown>(database, deps, request.command, () => runRegistration(database, deps, request));
+    case "createApproval":
+    case "answerApproval":
+    case "useApproval":
+    case "setFreeze":
+      return commit<unknown>(database, deps, request.command, () => runApproval(database, request));
+    case "revokeAccessToken":
+      return commitAtAnyTime(database, deps, request.command, () => revokeToken(database, request.command));
     case "revoke":
-      // No clock check: stopping must work whatever the clock says.
       return commitAtAnyTime(database, deps, request.command, () => revoke(database, request.command));
     case "changeAuthority":
       return commitAuthority(database, deps, request.command);
@@ -143,12 +148,10 @@ function runCommand(
       return issueStatusList(database, request.command, deps);
     case "setBudget":
       return commit(database, deps, request.command, () => setBudget(database, request.command));
+    case "addLabels":
     case "saveBudgetUse":
-      saveBudgetUse(database, request.rows);
-      return null;
     case "markSequenced":
-      for (const outboxId of request.outboxIds) database.run(MARK_SEQUENCED, outboxId);
-      return null;
+      return keepBooks(database, request);
   }
 }
 
@@ -185,6 +188,51 @@ function runNeighbours(
       return approveMcp(database, request.command);
     case "loadPolicy":
       return loadPolicy(database, request.command);
+  }
+}
+
+/** Runs a command that the ledger is told nothing of: it only remembers what something else has recorded. */
+function keepBooks(
+  database: SqliteDatabase,
+  request: Extract<WriterCommand, { readonly kind: "addLabels" | "saveBudgetUse" | "markSequenced" }>,
+): null {
+  switch (request.kind) {
+    case "addLabels":
+      return addLabels(database, request.command);
+    case "saveBudgetUse":
+      saveBudgetUse(database, request.rows);
+      return null;
+    case "markSequenced":
+      for (const outboxId of request.outboxIds) database.run(MARK_SEQUENCED, outboxId);
+      return null;
+  }
+}
+
+/** Runs one command by which an operator lets somebody in. */
+function runOperators(
+  database: SqliteDatabase,
+  deps: CommandDeps,
+  request: Extract<WriterCommand, { readonly kind: "createOwner" | "createVerifierTicket" }>,
+): CommandResult<unknown> {
+  return request.kind === "createOwner"
+    ? createOwner(database, request.command, deps)
+    : createVerifierTicket(database, request.command, deps);
+}
+
+/** Runs one command of approvals and freezes. */
+function runApproval(
+  database: SqliteDatabase,
+  request: Extract<WriterCommand, { readonly kind: Exclude<keyof ApprovalCommands, "addLabels"> }>,
+): CommandResult<unknown> {
+  switch (request.kind) {
+    case "createApproval":
+      return createApproval(database, request.command);
+    case "answerApproval":
+      return answerApproval(database, request.command);
+    case "useApproval":
+      return useApproval(database, request.command);
+    case "setFreeze":
+      return setFreeze(database, request.command);
   }
 }
 

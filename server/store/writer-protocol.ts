@@ -1,5 +1,12 @@
 /** What crosses between the caller's thread and the writer's: commands one way, results or codes the other. */
 import type { ErrorCode, ErrorDetails } from "@trustwarden/core/error.ts";
+import type {
+  AddLabelsCommand,
+  AnswerApprovalCommand,
+  CreateApprovalCommand,
+  SetFreezeCommand,
+  UseApprovalCommand,
+} from "./approval-ports.ts";
 import type { SecretCommand } from "./broker-ports.ts";
 import type { BudgetUseRow, SetBudgetCommand } from "./budget-ports.ts";
 import type { CreateOwnerCommand } from "./commands/create-owner.ts";
@@ -62,6 +69,11 @@ export type WriterCommand =
   | { readonly kind: "renewByNode"; readonly command: NodeRenewCommand }
   | { readonly kind: "issueJwtByNode"; readonly command: NodeJwtCommand }
   | { readonly kind: "endByNode"; readonly command: NodeEndCommand }
+  | { readonly kind: "createApproval"; readonly command: CreateApprovalCommand }
+  | { readonly kind: "answerApproval"; readonly command: AnswerApprovalCommand }
+  | { readonly kind: "useApproval"; readonly command: UseApprovalCommand }
+  | { readonly kind: "addLabels"; readonly command: AddLabelsCommand }
+  | { readonly kind: "setFreeze"; readonly command: SetFreezeCommand }
   | { readonly kind: "revoke"; readonly command: RevokeCommand }
   | { readonly kind: "narrow"; readonly command: NarrowCommand }
   | { readonly kind: "issueServerSvid"; readonly command: IssueServerSvidCommand }
