@@ -6,6 +6,7 @@
  */
 import type { SourceEdit } from "./source-edit.ts";
 import { ATTESTATION_WEAKENINGS } from "./weakenings/attestation.ts";
+import { BROKER_WEAKENINGS } from "./weakenings/broker.ts";
 import { CREDENTIALS_WEAKENINGS } from "./weakenings/credentials.ts";
 import { DECISIONS_WEAKENINGS } from "./weakenings/decisions.ts";
 import { FAULTS } from "./weakenings/faults.ts";
@@ -22,6 +23,7 @@ const WEAKENINGS = {
   ...CREDENTIALS_WEAKENINGS,
   ...DECISIONS_WEAKENINGS,
   ...FEDERATION_WEAKENINGS,
+  ...BROKER_WEAKENINGS,
 };
 
 /** Name of an edit that switches a check off. */

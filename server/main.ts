@@ -27,9 +27,9 @@ export function startServer(config: ServerConfig, clock?: Clock): Promise<Runnin
 /** Runs until a signal or a fatal failure; a second signal does not wait. */
 async function run(): Promise<void> {
   const server = await startServer(loadConfig());
-  const { url, stopUrl, adminSocket } = server;
+  const { url, stopUrl, adminSocket, gatewayUrl } = server;
   process.stdout.write(
-    `${JSON.stringify({ ready: true, url, stop_url: stopUrl, admin_socket: adminSocket })}\n`,
+    `${JSON.stringify({ ready: true, url, stop_url: stopUrl, admin_socket: adminSocket, gateway_url: gatewayUrl })}\n`,
   );
   let isStopping = false;
   const stop = (): void => {

@@ -1,0 +1,34 @@
+/** Weakenings of the secrets broker: what lets an upstream's credential out. */
+import type { SourceEdit } from "../source-edit.ts";
+
+/** Edits by name. */
+export const BROKER_WEAKENINGS = {
+  "secret-kept-beside-its-settings": [
+    {
+      file: "server/broker/administration.ts",
+      find: "const settings = formatSettings(secret.settings);",
+      replace: "const settings = formatSettings({ ...secret.settings, source: { kept: secret.value } });",
+    },
+  ],
+  "echo-passed-on": [
+    {
+      file: "server/gateway/brokered-client.ts",
+      find: "const redactor = injection?.redactor();",
+      replace: "const redactor = undefined;",
+    },
+  ],
+  "canary-let-through": [
+    {
+      file: "server/gateway/brokered-client.ts",
+      find: "if (names.length === 0) return;",
+      replace: "if (names.length >= 0) return;",
+    },
+  ],
+  "ciphertext-bound-to-nothing": [
+    {
+      file: "server/broker/envelope.ts",
+      find: "encodeCanonicalJson({ ...binding, part })",
+      replace: "encodeCanonicalJson({ part })",
+    },
+  ],
+} as const satisfies Readonly<Record<string, readonly SourceEdit[]>>;
