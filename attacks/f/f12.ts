@@ -80,11 +80,23 @@ function unwraps({ wrapped, context }: Awaited<ReturnType<typeof stealRow>>, key
   }
 }
 
+/** A running server renames files under the copy; a thief tries again. */
+function copyDirectory(from: string, to: string): void {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      cpSync(from, to, { recursive: true, force: true, filter: (path) => !path.endsWith(".sock") });
+      return;
+    } catch (error) {
+      if (tries === 5) throw error;
+    }
+  }
+}
+
 /** The stolen data directory under a configuration directory of the thief's own. */
 async function startStolen(world: World): Promise<string> {
   const home = createHome();
   try {
-    cpSync(world.home.dataDir, home.dataDir, { recursive: true, filter: (path) => !path.endsWith(".sock") });
+    copyDirectory(world.home.dataDir, home.dataDir);
     const env = {
       TRUSTWARDEN_DATA_DIR: home.dataDir,
       TRUSTWARDEN_CONFIG_DIR: home.configDir,

@@ -50,11 +50,6 @@ export const ISSUANCE_WEAKENINGS = {
   ],
   "any-body-size": [
     { file: LISTENERS, find: "bodyLimit: MAX_BODY_BYTES,", replace: "bodyLimit: 1_000_000_000," },
-    {
-      file: "server/http/register.ts",
-      find: "return parseJson(parseUtf8(body), MAX_BODY_BYTES);",
-      replace: "return parseJson(parseUtf8(body), body.length + MAX_BODY_BYTES);",
-    },
   ],
   "malformed-takes-the-process": [
     {
