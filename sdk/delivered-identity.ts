@@ -4,13 +4,16 @@
  * Enrols with a ticket or a grant like any agent, says `custody: delivered`, renews at half life, and holds a lease of its
  * own, so that its end is known here at once and not at the next renewal.
  */
+import type { IncomingMessage } from "node:http";
 import { type IdentityAnswer, jwtSvidAnswer, type WitSvidAnswer } from "@trustwarden/core/api/identity.ts";
 import { revocationAnswer } from "@trustwarden/core/api/revocation.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { UpstreamDescription } from "@trustwarden/core/gateway/upstream.ts";
 import type { RevocationTarget } from "@trustwarden/core/revocation/frames.ts";
 import { AgentSession } from "./agent-session.ts";
 import type { Credential } from "./credential.ts";
 import { type Enrolled, enrol, type HeldEnrolment, readGrant, readTicket } from "./enrol.ts";
+import { type GatewayCall, openGatewayCall } from "./gateway-call.ts";
 import {
   type ChildOptions,
   formatRequest,
@@ -138,6 +141,17 @@ export class DeliveredIdentity {
   /** A WIT-SVID of the instance for a key of its holder. */
   wit(key: InstanceKey): Promise<WitSvidAnswer> {
     return fetchWit(this.#session, key);
+  }
+
+  /** One call through the gateway, signed with the delivered key. @throws TrustWardenError as `openGatewayCall`. */
+  callGateway(call: GatewayCall): Promise<IncomingMessage> {
+    if (this.#isEnded) return Promise.reject(new TrustWardenError("identity_revoked"));
+    return openGatewayCall(this.#session, call);
+  }
+
+  /** What is behind the gateway; undefined when the server has none. */
+  async gatewayUpstreams(): Promise<readonly UpstreamDescription[] | undefined> {
+    return this.server.discovery.gateway_url === null ? undefined : this.#session.gateway.list();
   }
 
   /** Grants what a child requested, for the next minute and once. @throws TrustWardenError `request_malformed`. */

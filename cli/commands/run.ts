@@ -203,6 +203,7 @@ function formatReport({
   strength,
   boundBy,
   environment,
+  gateway,
 }: RunReport): readonly string[] {
   const { removed, kept } = environment;
   const names = removed.map(({ name, reason }) => `${name} (${reason})`).join(", ");
@@ -213,6 +214,7 @@ function formatReport({
     removed.length === 0
       ? "warden: nothing in the environment looked like a secret"
       : `warden: not passed on: ${names}`,
+    ...(gateway === null || gateway.length === 0 ? [] : [`warden: to the gateway by ${gateway.join(", ")}`]),
     ...(kept.length === 0 ? [] : [`warden: passed on although it looks like a secret: ${kept.join(", ")}`]),
   ];
 }

@@ -3,7 +3,8 @@
  * The first process inside a sandbox: listens on the namespace's own loopback, carries every connection to the launcher's
  * socket, and runs the command with `HTTPS_PROXY` set to itself.
  *
- * Arguments: `<socket of the way out> <command> [arguments]`. Ends as the command ends. It has no authority of its own:
+ * Arguments: `<socket of the way out> <socket of the gateway's proxy, or -> <variables> <command> [arguments]`, where the
+ * variables are JSON of paths below that proxy by name. Ends as the command ends. It has no authority of its own:
  * what may be reached is decided at the other end of the socket.
  */
 import { spawn } from "node:child_process";
@@ -16,7 +17,30 @@ const NOT_FOUND = 127;
 const SIGNAL_BASE = 128;
 const HOST = "127.0.0.1";
 
-async function main([socketPath = "", program = "", ...rest]: readonly string[]): Promise<number> {
+async function main(given: readonly string[]): Promise<number> {
+  const [wayOut = "", gateway = "-", variables = "{}", program = "", ...rest] = given;
+  const proxy = await forwardTo(wayOut);
+  const assignments = [`HTTPS_PROXY=${proxy}`, `https_proxy=${proxy}`];
+  if (gateway !== "-") {
+    const base = await forwardTo(gateway);
+    const paths: unknown = JSON.parse(variables);
+    for (const [name, path] of Object.entries(Object(paths)))
+      assignments.push(`${name}=${base}${String(path)}`);
+    // What is on this machine is not reached through a proxy.
+    assignments.push(`NO_PROXY=${HOST}`, `no_proxy=${HOST}`);
+  }
+  const child = spawn("env", [...assignments, program, ...rest], { stdio: "inherit" });
+  for (const signal of FORWARDED) process.on(signal, () => child.kill(signal));
+  return new Promise((resolve) => {
+    child.once("error", () => resolve(NOT_FOUND));
+    child.once("exit", (code, signal) =>
+      resolve(code ?? SIGNAL_BASE + (signal === null ? 0 : constants.signals[signal])),
+    );
+  });
+}
+
+/** Carries connections to a port of loopback to a socket. @returns the port's URL. */
+async function forwardTo(socketPath: string): Promise<string> {
   const forwarder = createServer((socket) => {
     const upstream = connect(socketPath);
     socket.on("error", () => upstream.destroy());
@@ -27,17 +51,7 @@ async function main([socketPath = "", program = "", ...rest]: readonly string[])
   await once(forwarder, "listening");
   const address = forwarder.address();
   const port = typeof address === "object" && address !== null ? address.port : 0;
-  const proxy = `http://${HOST}:${port}`;
-  const child = spawn("env", [`HTTPS_PROXY=${proxy}`, `https_proxy=${proxy}`, program, ...rest], {
-    stdio: "inherit",
-  });
-  for (const signal of FORWARDED) process.on(signal, () => child.kill(signal));
-  return new Promise((resolve) => {
-    child.once("error", () => resolve(NOT_FOUND));
-    child.once("exit", (code, signal) =>
-      resolve(code ?? SIGNAL_BASE + (signal === null ? 0 : constants.signals[signal])),
-    );
-  });
+  return `http://${HOST}:${port}`;
 }
 
 process.exit(await main(process.argv.slice(2)));

@@ -24,14 +24,17 @@ import {
 } from "./binding.ts";
 import { type ControlGroupHandle, createControlGroup } from "./control-group.ts";
 import { type CleanEnvironment, cleanEnvironment } from "./environment.ts";
+import { formatGatewayVariables, type GatewayVariables, gatewayVariables } from "./gateway-variables.ts";
 import { type LaunchedProcess, launchProcess } from "./launched-process.ts";
 import { LaunchedSource } from "./launched-source.ts";
+import { type LocalProxy, openLocalProxy } from "./local-proxy.ts";
 import { requestParentGrant } from "./parent-grant.ts";
 import { formatSandboxArguments, requireSandbox, SANDBOX_PROGRAM } from "./sandbox.ts";
 import { openWayOut, type Place, type WayOut } from "./way-out.ts";
 
 const SOCKET = "agent.sock";
 const WAY_OUT_SOCKET = "out.sock";
+const GATEWAY_SOCKET = "gateway.sock";
 /** For telling the server that the instance is over. */
 const END_TIMEOUT_MS = 5_000;
 
@@ -77,6 +80,8 @@ export interface RunReport {
   readonly strength: Binding["strength"];
   readonly boundBy: string;
   readonly environment: Pick<CleanEnvironment, "removed" | "kept">;
+  /** Names of the variables that lead to the gateway; null when the server has none. */
+  readonly gateway: readonly string[] | null;
 }
 
 /** What came of it. */
@@ -156,14 +161,20 @@ async function serveAndRun(parts: {
   cleanups.push(() => api.close());
   const wayOut = await openWayOutFor(sandbox, directory);
   if (wayOut !== undefined) cleanups.push(() => wayOut.close());
+  const gateway = await openGatewayProxy({ identity, sandbox, directory, binding: () => binding });
+  if (gateway !== undefined) cleanups.push(() => gateway.proxy.close());
   const group = sandbox === undefined ? createControlGroup(`trustwarden-${process.pid}`) : undefined;
   if (group !== undefined) cleanups.push(() => group.remove());
   const environment = cleanEnvironment(options.environment, options);
   const planned = planBinding(options, group);
-  options.onReady(formatReport({ identity, socketPath, binding: planned, environment }));
+  options.onReady(formatReport({ identity, socketPath, binding: planned, environment, gateway }));
   const launched = await launchProcess({
-    command: formatCommand(options, { directory, wayOut }),
-    environment: { ...environment.variables, SPIFFE_ENDPOINT_SOCKET: `unix://${socketPath}` },
+    command: formatCommand(options, { directory, wayOut, gateway }),
+    environment: {
+      ...environment.variables,
+      ...variablesOf(gateway),
+      SPIFFE_ENDPOINT_SOCKET: `unix://${socketPath}`,
+    },
     joinFile: group?.joinFile,
     account,
     findTarget: sandbox === undefined ? undefined : findInside,
@@ -196,6 +207,37 @@ function openWayOutFor(sandbox: SandboxPlan | undefined, directory: string): Pro
   return openWayOut({ socketPath: join(directory, WAY_OUT_SOCKET), allowed: sandbox.allowed });
 }
 
+/** The way to the gateway, and how its clients find it. */
+interface RunGateway {
+  readonly proxy: LocalProxy;
+  readonly variables: GatewayVariables;
+}
+
+/** Undefined when the server has no gateway. */
+async function openGatewayProxy(parts: {
+  readonly identity: DeliveredIdentity;
+  readonly sandbox: SandboxPlan | undefined;
+  readonly directory: string;
+  readonly binding: () => Binding | undefined;
+}): Promise<RunGateway | undefined> {
+  const { identity, sandbox, directory, binding } = parts;
+  const upstreams = await identity.gatewayUpstreams();
+  if (upstreams === undefined) return undefined;
+  const proxy = await openLocalProxy({
+    call: (call) => identity.callGateway(call),
+    binding,
+    socketPath: sandbox === undefined ? undefined : join(directory, GATEWAY_SOCKET),
+  });
+  return { proxy, variables: gatewayVariables(upstreams) };
+}
+
+/** Inside walls the port is the forwarder's, which sets the rest. */
+function variablesOf(gateway: RunGateway | undefined): Readonly<Record<string, string>> {
+  if (gateway === undefined) return {};
+  const { proxy, variables } = gateway;
+  return proxy.port === null ? variables.values : formatGatewayVariables(variables, proxy.port);
+}
+
 function planBinding({ account, sandbox }: RunOptions, group: ControlGroupHandle | undefined): Binding {
   if (sandbox !== undefined)
     return { strength: "launcher", by: "process namespace of the sandbox", belongs: () => false };
@@ -210,8 +252,9 @@ function formatReport(parts: {
   readonly socketPath: string;
   readonly binding: Binding;
   readonly environment: CleanEnvironment;
+  readonly gateway: RunGateway | undefined;
 }): RunReport {
-  const { identity, socketPath, binding, environment } = parts;
+  const { identity, socketPath, binding, environment, gateway } = parts;
   const { spiffe_id, scope, instance_expires_at } = identity.answer;
   const { removed, kept } = environment;
   return {
@@ -222,19 +265,30 @@ function formatReport(parts: {
     strength: binding.strength,
     boundBy: binding.by,
     environment: { removed, kept },
+    gateway: gateway === undefined ? null : Object.keys(gateway.variables.paths),
   };
 }
 
 function formatCommand(
   { command, sandbox }: RunOptions,
-  { directory, wayOut }: { readonly directory: string; readonly wayOut: WayOut | undefined },
+  {
+    directory,
+    wayOut,
+    gateway,
+  }: {
+    readonly directory: string;
+    readonly wayOut: WayOut | undefined;
+    readonly gateway: RunGateway | undefined;
+  },
 ): readonly string[] {
   if (sandbox === undefined || wayOut === undefined) return command;
   // The forwarder is a program of this package, run by the same Node: both must be visible inside.
   const forwarder = join(import.meta.dirname, "inside.ts");
   const { workingDirectory, readOnly, hidden, never } = sandbox;
   const visible = [...readOnly, dirname(process.execPath), import.meta.dirname];
-  const inside = [process.execPath, forwarder, wayOut.socketPath, ...command];
+  const paths = JSON.stringify(gateway?.variables.paths ?? {});
+  const socket = gateway === undefined ? "-" : join(directory, GATEWAY_SOCKET);
+  const inside = [process.execPath, forwarder, wayOut.socketPath, socket, paths, ...command];
   const walls = { runDirectory: directory, workingDirectory, readOnly: visible, hidden, never };
   return [SANDBOX_PROGRAM, ...formatSandboxArguments(walls, inside)];
 }

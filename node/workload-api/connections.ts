@@ -96,7 +96,7 @@ function endCalls({ calls }: GatedConnection, error: unknown): void {
  *
  * @throws TrustWardenError `workload_unattested` when it is not there.
  */
-function descriptorOf(socket: Socket): number {
+export function descriptorOf(socket: Socket): number {
   const handle: unknown = "_handle" in socket ? socket._handle : undefined;
   const fd: unknown = typeof handle === "object" && handle !== null && "fd" in handle ? handle.fd : undefined;
   if (typeof fd !== "number" || !Number.isSafeInteger(fd) || fd < 0)
