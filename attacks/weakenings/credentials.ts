@@ -36,6 +36,13 @@ export const CREDENTIALS_WEAKENINGS = {
       replace: "    this.#seen.set(key, { payloadSha256: intent.payloadSha256, forgetAt: now + 300 });\n",
     },
   ],
+  "proofs-count-twice": [
+    {
+      file: "server/oauth/seen-proofs.ts",
+      find: 'if (this.#seen.has(key)) throw new TrustWardenError("dpop_replayed");',
+      replace: "",
+    },
+  ],
   "several-names-in-a-certificate": [
     {
       file: "server/http/peer.ts",
