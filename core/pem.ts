@@ -2,7 +2,7 @@
 import { encodeBase64 } from "./bytes.ts";
 
 /** What a block holds (RFC 7468). */
-export type PemLabel = "CERTIFICATE" | "PRIVATE KEY" | "X509 CRL";
+export type PemLabel = "CERTIFICATE" | "PRIVATE KEY" | "PUBLIC KEY" | "X509 CRL";
 
 /** One block, in lines of 64 characters. */
 export function formatPem(label: PemLabel, der: Uint8Array): string {

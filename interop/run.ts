@@ -20,6 +20,7 @@ import { proofJudge } from "./proof-judge.ts";
 import { createRandom } from "./random.ts";
 import { spiffeJudge } from "./spiffe-judge.ts";
 import { spireFederationJudge } from "./spire/federation-judge.ts";
+import { stockOpaJudge } from "./stock-opa-judge.ts";
 import { curlJudge } from "./wild/curl-judge.ts";
 import { nginxJudge } from "./wild/nginx-judge.ts";
 import { postgresqlJudge } from "./wild/postgresql-judge.ts";
@@ -36,6 +37,7 @@ const JUDGES: readonly Judge[] = [
   quickstartLedgerJudge,
   proofJudge,
   policyJudge,
+  stockOpaJudge,
   crlJudge,
   hsmJudge,
   nginxJudge,

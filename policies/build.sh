@@ -67,11 +67,11 @@ check() {
     cmp "$file" "$work/$file" || fail "$file is not what its source builds to: run policies/build.sh"
   done
   cmp examples/custom/policy.wasm "$work/custom.wasm" || fail "examples/custom/policy.wasm is not what its source builds to"
-  "$OPA" fmt --fail --diff trustwarden examples
-  "$OPA" check --strict trustwarden examples
+  "$OPA" fmt --fail --diff trustwarden examples opa
+  "$OPA" check --strict trustwarden examples opa
   "$OPA" check --strict --capabilities capabilities.json --ignore '*_test.rego' trustwarden examples
   "$OPA" test --timeout 120s trustwarden examples
-  "$REGAL" lint --config-file .regal/config.yaml trustwarden examples
+  "$REGAL" lint --config-file .regal/config.yaml trustwarden examples opa
   refuse_dangerous_builtins
   OPA_BIN=$OPA node mutation.ts
   OPA_BIN=$OPA node agreement.ts

@@ -30,6 +30,7 @@ import { Nonces } from "./http/nonces.ts";
 import { formatOpenApi } from "./http/openapi.ts";
 import { OwnerRequests } from "./http/owner-requests.ts";
 import { PublishedLists } from "./http/published-lists.ts";
+import { Recent } from "./http/recent.ts";
 import { ROUTES } from "./http/routes.ts";
 import type { Services } from "./http/services.ts";
 import { foundTokenKey, tendAuthority } from "./http/tend-authority.ts";
@@ -46,6 +47,9 @@ import { type Cleanup, openParts, type Parts } from "./parts.ts";
 import { type OpenedPolicies, openPolicies } from "./policies.ts";
 import { createServerIdentity, type ServerIdentity } from "./server-identity.ts";
 import { SERVER_VERSION } from "./version.ts";
+
+/** Enough for the uploads that every OPA of a deployment may repeat. */
+const MAX_RECENT_DECISIONS = 50_000;
 
 /** A server that is listening. */
 export interface BuiltServer {
@@ -256,7 +260,7 @@ async function recordMended({ parts, keeper, ledger }: Core, steps: readonly Aut
 
 function createServices(
   core: Core,
-  { policies, custom, ...made }: Pick<Services, "feed" | "urls" | "gateway"> & OpenedPolicies,
+  { policies, custom, opaBundles, ...made }: Pick<Services, "feed" | "urls" | "gateway"> & OpenedPolicies,
 ): Services {
   const { parts, ledger, identity } = core;
   const { clock, random, keys, store, highWater, origin, index } = parts;
@@ -300,6 +304,8 @@ function createServices(
     }),
     policy: policies,
     customPolicies: custom,
+    opaBundles,
+    opaDecisions: new Recent(MAX_RECENT_DECISIONS),
     budgets: createBudgets(parts),
     mcp: createMcpGateway({ ...parts, ...store, ledger, serverSvid: () => identity.current() }),
     approvals: new ApprovalWaiters(),

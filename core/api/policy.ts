@@ -39,5 +39,8 @@ export const policyAnswer = z.object({
     })
     .nullable()
     .describe("the custom policy that was loaded last"),
+  bundle_key: z
+    .object({ id: z.string(), pem: z.string() })
+    .describe("signs the built-in bundle and discovery for stock OPAs"),
 });
 export type PolicyAnswer = z.infer<typeof policyAnswer>;

@@ -54,6 +54,8 @@ export interface HeadRules {
   /** Host names, lower case and without port, that clients may call us by. */
   readonly hosts: ReadonlySet<string>;
   readonly allowsUpgrade: boolean;
+  /** Whether a body may be compressed with gzip. */
+  readonly acceptsGzip?: boolean;
 }
 
 /**
@@ -65,8 +67,12 @@ export function requireCleanHead(request: IncomingMessage, rules: HeadRules): vo
   if (request.method !== "GET" && request.method !== "POST") throw new TrustWardenError("method_not_allowed");
   requirePlainTarget(request.url ?? "");
   requireKnownHost(request.headers.host, rules.hosts);
-  for (const header of ["origin", "content-encoding", "expect"]) {
+  for (const header of ["origin", "expect"]) {
     if (request.headers[header] !== undefined) refuse(header);
+  }
+  const encoding = request.headers["content-encoding"];
+  if (encoding !== undefined && !(rules.acceptsGzip === true && encoding === "gzip")) {
+    refuse("content-encoding");
   }
   if (request.headers.upgrade !== undefined && !rules.allowsUpgrade) refuse("upgrade");
   if (request.method === "GET" && hasBody(request)) refuse("body");

@@ -1,7 +1,7 @@
 /**
  * Puts the rows of the route table on one Fastify server: strict JSON in, schema-shaped JSON out, nothing else.
  */
-
+import { gunzipSync } from "node:zlib";
 import { errorAnswer } from "@trustwarden/core/api/ledger.ts";
 import { oauthErrorAnswer } from "@trustwarden/core/api/oauth.ts";
 import { parseUtf8 } from "@trustwarden/core/bytes.ts";
@@ -10,7 +10,7 @@ import { parseJson } from "@trustwarden/core/json.ts";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { serializerCompiler, validatorCompiler } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { type Arrival, formatPeer, type HeadRules, requireCleanHead } from "./arrival.ts";
+import { type Arrival, formatPeer, type HeadRules, MAX_BODY_BYTES, requireCleanHead } from "./arrival.ts";
 import { formatErrorAnswer, logFailure, toTrustWardenError } from "./errors.ts";
 import { parseForm } from "./form.ts";
 import { type Dialect, dialectOf, formatRoute, isRawAnswer, type ListenerName, type Route } from "./route.ts";
@@ -74,21 +74,23 @@ export function schemaOf(route: Route): Record<string, unknown> {
 
 function prepareServer(app: FastifyInstance, { rules, log, routes }: ServeOptions): void {
   const dialects = new Map(routes.map((route) => [formatRoute(route), dialectOf(route)]));
+  const gzipped = new Set(routes.filter(({ acceptsGzip }) => acceptsGzip === true).map(formatRoute));
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   app.removeAllContentTypeParsers();
   app.addContentTypeParser(
     "application/json",
     { parseAs: "buffer" },
-    async (request: FastifyRequest, body: Buffer) => {
+    async (request: FastifyRequest, sent: Buffer) => {
       requireDialect(dialects, request, "json");
+      const body = plainBody(request, sent);
       rawBodies.set(request.raw, body);
       // The row has its own limit of bytes, which was held before.
       return parseJson(parseUtf8(body), body.length);
     },
   );
   app.addHook("onRequest", async (request, reply) => {
-    requireCleanHead(request.raw, rules);
+    requireCleanHead(request.raw, { ...rules, acceptsGzip: gzipped.has(routeNameOf(request)) });
     echoRequestId(request, reply);
   });
   app.addContentTypeParser(
@@ -110,6 +112,21 @@ function prepareServer(app: FastifyInstance, { rules, log, routes }: ServeOption
     const { status, headers, body } = formatErrorAnswer(failure, dialect);
     return reply.code(status).headers(headers).send(body);
   });
+}
+
+/**
+ * The body without its compression; what unpacks to more than the row takes is a bomb.
+ *
+ * @throws TrustWardenError `request_too_large`, `request_malformed`.
+ */
+function plainBody({ raw, routeOptions }: FastifyRequest, sent: Buffer): Buffer {
+  if (raw.headers["content-encoding"] === undefined) return sent;
+  try {
+    return gunzipSync(sent, { maxOutputLength: routeOptions.bodyLimit ?? MAX_BODY_BYTES });
+  } catch (cause) {
+    const isBomb = cause instanceof RangeError;
+    throw new TrustWardenError(isBomb ? "request_too_large" : "request_malformed", {}, { cause });
+  }
 }
 
 /**

@@ -99,11 +99,14 @@ describe("the route table", () => {
   it("serves on the policy listener what enforcement points and engines of others need", () => {
     expect(namesOn("policy")).toEqual([
       "GET /.well-known/authzen-configuration",
+      "GET /v1/opa/bundles/:name",
       "POST /access/v1/evaluation",
       "POST /access/v1/evaluations",
       "POST /access/v1/search/action",
       "POST /access/v1/search/resource",
       "POST /access/v1/search/subject",
+      "POST /v1/opa/logs",
+      "POST /v1/opa/status",
     ]);
   });
 

@@ -16,6 +16,7 @@ import { LEDGER_ROUTES } from "./table/ledger.ts";
 import { MCP_ROUTES } from "./table/mcp.ts";
 import { NODES_ROUTES } from "./table/nodes.ts";
 import { OAUTH_ROUTES } from "./table/oauth.ts";
+import { OPA_ROUTES } from "./table/opa.ts";
 import { OPERATION_ROUTES } from "./table/operation.ts";
 import { POLICY_ROUTES } from "./table/policy.ts";
 import { PUBLIC_ROUTES } from "./table/public.ts";
@@ -43,6 +44,7 @@ export const ROUTES: readonly Route[] = [
   ...OAUTH_ROUTES,
   ...SECRETS_ROUTES,
   ...POLICY_ROUTES,
+  ...OPA_ROUTES,
   ...OPERATION_ROUTES,
 ];
 

@@ -24,11 +24,12 @@ import type { RecordedDecisions } from "../ledger/recorded-decisions.ts";
 import type { Refusals } from "../ledger/refusals.ts";
 import type { SeenIntents } from "../ledger/seen-intents.ts";
 import type { AuthorizationServer } from "../oauth/authorization-server.ts";
-import type { CustomPolicies, Policy } from "../opa/ports.ts";
+import type { CustomPolicies, OpaBundles, Policy } from "../opa/ports.ts";
 import type { FeedTarget, ServerSvid, StoreCommands, StoreReads } from "../store/ports.ts";
 import type { Nonces } from "./nonces.ts";
 import type { OwnerRequests } from "./owner-requests.ts";
 import type { PublishedLists } from "./published-lists.ts";
+import type { Recent } from "./recent.ts";
 
 /** The revocation feed, as the HTTP side uses it. */
 interface RevocationFeed {
@@ -97,6 +98,9 @@ export interface Services {
   readonly feed: RevocationFeed;
   readonly policy: Policy;
   readonly customPolicies: CustomPolicies;
+  readonly opaBundles: OpaBundles;
+  /** Decisions and states of stock OPAs that were recorded lately. */
+  readonly opaDecisions: Recent;
   /** What agents may use through the gateway, and have used. */
   readonly budgets: Budgets;
   /** What is behind the gateway, and the calls that run; the listener itself may be off. */

@@ -54,3 +54,17 @@ export interface PreparedPolicy {
    */
   putInForce<T>(commit: () => Promise<T>): Promise<T>;
 }
+
+/** One bundle as it goes out. */
+export interface ServedBundle {
+  readonly bytes: Uint8Array;
+  readonly etag: string;
+}
+
+/** Bundles for a stock OPA. */
+export interface OpaBundles {
+  /** What the built-in bundle and discovery are signed with; an OPA has to be given it. */
+  readonly signingKey: { readonly id: string; readonly pem: string };
+  /** The bundle of that file name; undefined when there is none. @throws TrustWardenError `policy_unavailable`. */
+  find(name: string): ServedBundle | undefined;
+}

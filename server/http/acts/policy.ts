@@ -6,7 +6,7 @@ import type { Visit } from "../route.ts";
 import type { Services } from "../services.ts";
 import { spread } from "./revocation.ts";
 
-export async function readPolicy({ policy, reads }: Services): Promise<PolicyAnswer> {
+export async function readPolicy({ policy, reads, opaBundles }: Services): Promise<PolicyAnswer> {
   const stored = reads.findPolicy();
   return {
     in_force: policy.references.map(({ name, bundleSha256 }) => ({ name, bundle_sha256: bundleSha256 })),
@@ -20,6 +20,7 @@ export async function readPolicy({ policy, reads }: Services): Promise<PolicyAns
             bundle_sha256: stored.sha256,
             loaded_at: stored.loadedAt,
           },
+    bundle_key: opaBundles.signingKey,
   };
 }
 
