@@ -16,6 +16,7 @@ import { addMcpCommands } from "./commands/mcp.ts";
 import { addNodeCommands } from "./commands/node.ts";
 import { addOwnerCommands } from "./commands/owner.ts";
 import { addPolicyCommands } from "./commands/policy.ts";
+import { addProtectCommand } from "./commands/protect.ts";
 import { addQuestionCommands } from "./commands/questions.ts";
 import { addRevokeCommand } from "./commands/revoke.ts";
 import { addRunCommand } from "./commands/run.ts";
@@ -105,6 +106,7 @@ export function createProgram(runtime: Runtime, usage: Usage = { command: "warde
   addAgentCommands(program, runtime);
   addEntryCommands(program, runtime);
   addVerifierCommands(program, runtime);
+  addProtectCommand(program, runtime);
   addNodeCommands(program, runtime);
   addFederationCommands(program, runtime);
   addBundleCommands(program, runtime);

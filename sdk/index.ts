@@ -50,6 +50,7 @@ export {
 } from "./receipt.ts";
 export { type Notice, type Runtime, systemRuntime } from "./runtime.ts";
 export { createPeerCheckedAgent, peerChainOf } from "./tls.ts";
+export type { UpgradeListener } from "./upgrade-handler.ts";
 export { type GuardAgents, type VerifyAgentOptions, verifyAgent } from "./verify-agent.ts";
 export type { Visit } from "./visit.ts";
 export type { AgentWit } from "./wit.ts";

@@ -56,7 +56,7 @@ export async function handleVisit(
       return;
     }
     const match = matchRoute(table, method, target);
-    const arrival = await readArrival(request, { method, target, match });
+    const arrival = await readVisitArrival(request, { method, target, match });
     await receiveVisit(reception, arrival, {
       onReceipt: (verified) => {
         receipt = verified.receipt;
@@ -78,7 +78,8 @@ export async function handleVisit(
   }
 }
 
-async function readArrival(
+/** What came, with its whole body. @throws TrustWardenError `no_svid`, `no_intent`, `request_too_large`. */
+export async function readVisitArrival(
   request: IncomingMessage,
   row: Pick<VisitArrival, "method" | "target" | "match">,
 ): Promise<VisitArrival> {

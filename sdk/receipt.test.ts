@@ -1,12 +1,8 @@
 /** When a receipt is proof, and when it is not. */
+import { formatReceiptHeader } from "@trustwarden/core/api/action.ts";
 import { describe, expect, it } from "vitest";
 import { IntentWriter } from "./intent-writer.ts";
-import {
-  formatReceiptHeader,
-  parseReceiptHeader,
-  type ReceiptExpectations,
-  verifyReceipt,
-} from "./receipt.ts";
+import { parseReceiptHeader, type ReceiptExpectations, verifyReceipt } from "./receipt.ts";
 import {
   AGENT_ID,
   acknowledge,

@@ -14,13 +14,7 @@ import {
 import { leafHash } from "@trustwarden/core/agentledger/merkle.ts";
 import type { NoteKey } from "@trustwarden/core/agentledger/signed-note.ts";
 import type { Receipt } from "@trustwarden/core/api/action.ts";
-import {
-  encodeBase64url,
-  encodeUtf8,
-  isEqualBytes,
-  parseBase64url,
-  parseUtf8,
-} from "@trustwarden/core/bytes.ts";
+import { encodeUtf8, isEqualBytes, parseBase64url, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import {
   parseEnvelope,
   parseUnverifiedPayload,
@@ -97,11 +91,6 @@ export function verifyOpenedReceipt(opened: OpenedReceipt, expected: ReceiptExpe
   } catch (cause) {
     throw asInvalid(cause);
   }
-}
-
-/** Value of the `TrustWarden-Receipt` header. */
-export function formatReceiptHeader(receipt: Receipt): string {
-  return encodeBase64url(encodeUtf8(JSON.stringify(receipt)));
 }
 
 /**

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { Agent } from "node:https";
 import { createSecureContext } from "node:tls";
 import { parseSpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
+import { formatReceiptHeader } from "@trustwarden/core/api/action.ts";
 import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { type BoundRequest, formatRequestCommitment, issueIntent } from "@trustwarden/core/intent.ts";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -11,7 +12,6 @@ import { type Enrolled, enrol, readTicket } from "./enrol.ts";
 import { openHttps, readBody } from "./https-request.ts";
 import { createInstanceKey, formatPemChain } from "./instance-key.ts";
 import { type LiveServer, type LiveService, startLiveServer, startLiveService } from "./live.test.support.ts";
-import { formatReceiptHeader } from "./receipt.ts";
 import { systemRuntime } from "./runtime.ts";
 import { connectServer, type TrustServer } from "./trust-server.ts";
 

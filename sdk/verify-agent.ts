@@ -6,6 +6,7 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type Server, type ServerOptions } from "node:https";
+import type { Duplex } from "node:stream";
 import { parseSpiffeId, pathOf } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { outcomeAnswer } from "@trustwarden/core/api/action.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
@@ -25,6 +26,7 @@ import { type Runtime, systemRuntime } from "./runtime.ts";
 import { SvidHolder } from "./svid-holder.ts";
 import { SERVER_TLS_OPTIONS } from "./tls.ts";
 import { connectServer, encodeBody, type TrustServer } from "./trust-server.ts";
+import { handleUpgrade, type UpgradeListener } from "./upgrade-handler.ts";
 import type { Reception } from "./visit-ports.ts";
 
 /** Limits of the listener: slow or huge requests end before anybody looks at them. */
@@ -63,6 +65,10 @@ export interface GuardAgents {
   readonly handler: (
     listener: VisitListener,
   ) => (this: unknown, request: IncomingMessage, response: ServerResponse) => void;
+  /** An `upgrade` listener that calls yours for allowed visits only: WebSockets and the like. */
+  readonly upgradeHandler: (
+    listener: UpgradeListener,
+  ) => (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
   /** The same in fetch style; whoever owns the socket hands over the peer's chain. */
   readonly fetchHandler: (handler: VisitFetch) => (request: Request, peer: Peer) => Promise<Response>;
   /** Gives the server each renewed SVID. `handler` does so by itself from the first visit on. */
@@ -185,6 +191,8 @@ function createGuardAgents(
     id: reception.id,
     tlsOptions,
     handler,
+    upgradeHandler: (listener) => (request, socket, head) =>
+      void handleUpgrade({ reception, table, listener, onRefusal }, { request, socket, head }),
     fetchHandler: (own) => (request, peer) =>
       fetchVisit({ reception, table, handler: own, onRefusal }, request, peer),
     keepFresh: (server) => fresh.learn(server),

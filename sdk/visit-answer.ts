@@ -1,10 +1,11 @@
 /**
  * What a service answers when it does not act: exact for its own log, vague for the visitor.
  */
+
+import { formatReceiptHeader, type Receipt } from "@trustwarden/core/api/action.ts";
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { publicError, TrustWardenError } from "@trustwarden/core/error.ts";
 import { RECEIPT_HEADER } from "./agent-session.ts";
-import { formatReceiptHeader, type Receipt } from "./receipt.ts";
 
 /** An answer before it is written in one of the two styles. */
 export interface RefusalAnswer {

@@ -11,12 +11,14 @@ import { UPSTREAM_KINDS } from "@trustwarden/core/gateway/upstream.ts";
 import { type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
 import { type Command, Option } from "commander";
 import { examples, type Runtime, runCommand, type Session } from "../command.ts";
+import { readRoutes } from "../openapi-file.ts";
 import { formatTable, printable } from "../output.ts";
 
 interface SetOptions {
   readonly kind: string;
   readonly url: string;
   readonly settings?: string;
+  readonly openapi?: string;
   readonly caFile?: string;
   readonly secret?: string;
   readonly allowPrivate?: true;
@@ -71,6 +73,7 @@ function addSet(upstream: Command, runtime: Runtime): void {
     .addOption(new Option("--kind <kind>", "its protocol").choices(UPSTREAM_KINDS).makeOptionMandatory())
     .requiredOption("--url <url>", "https origin and base path")
     .option("--settings <file>", "JSON of the kind, such as the route table of an http upstream")
+    .option("--openapi <file>", "for http: the route table from an OpenAPI document, JSON or YAML")
     .option("--secret <name>", "the broker's secret that goes along; agents never see it")
     .option("--ca-file <file>", "PEM of the authorities to believe instead of the system's")
     .option("--allow-private", "its name may lead to this machine or the private network")
@@ -101,7 +104,7 @@ async function setOne({ client, output }: Session, name: string, options: SetOpt
       ca: options.caFile === undefined ? null : readText(options.caFile),
       allow_private: options.allowPrivate ?? false,
       secret: options.secret ?? null,
-      settings: options.settings === undefined ? {} : readSettings(options.settings),
+      settings: settingsOf(options),
     },
     schema: upstreamAnswer,
   });
@@ -132,6 +135,13 @@ async function removeOne({ client, output }: Session, name: string): Promise<voi
 function describe({ name, kind, url, secret }: UpstreamAnswer): readonly string[] {
   const along = secret === null ? "no secret goes along" : `the secret ${secret} goes along`;
   return [`/${name} at the gateway leads to ${url} (${kind}); ${along}.`];
+}
+
+function settingsOf({ settings, openapi, url }: SetOptions): JsonObject {
+  if (settings !== undefined && openapi !== undefined)
+    throw new TrustWardenError("usage", { why: "give either --settings or --openapi" });
+  if (openapi !== undefined) return { routes: readRoutes({ openapi }, url).map((route) => ({ ...route })) };
+  return settings === undefined ? {} : readSettings(settings);
 }
 
 function readSettings(path: string): JsonObject {

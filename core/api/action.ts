@@ -1,5 +1,6 @@
 /** HTTP API: the guard's client. A service (or the agent itself) asks for a decision and reports the outcome. */
 import { z } from "zod";
+import { encodeBase64url, encodeUtf8 } from "../bytes.ts";
 import { presentedApproval } from "./approval.ts";
 
 const envelope = z.string().min(1).max(65_535);
@@ -52,6 +53,11 @@ export const decisionAnswer = z.object({
 });
 export type DecisionAnswer = z.infer<typeof decisionAnswer>;
 export type Receipt = DecisionAnswer["receipt"];
+
+/** A receipt as the value of a `TrustWarden-Receipt` header. */
+export function formatReceiptHeader(receipt: Receipt): string {
+  return encodeBase64url(encodeUtf8(JSON.stringify(receipt)));
+}
 
 /** `POST /v1/outcomes` (the verifier named in `aud`; the agent itself for `self`) */
 export const outcomeRequest = z.strictObject({ outcome: envelope });

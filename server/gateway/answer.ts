@@ -5,7 +5,7 @@
  */
 import { once } from "node:events";
 import type { ServerResponse } from "node:http";
-import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
+import { formatReceiptHeader } from "@trustwarden/core/api/action.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { AllowedCall, CallProgress, CallReceipt, GatewayCaller } from "./ports.ts";
 
@@ -71,12 +71,11 @@ export async function formatReceipt(
   { decision, recorded }: CallReceipt,
 ): Promise<string> {
   const { index, acknowledgement } = await recorded;
-  const receipt = {
+  return formatReceiptHeader({
     event_id: intent.intent.event_id,
     intent_sha256: intent.sha256,
     decision,
     decision_index: index,
     acknowledgement,
-  };
-  return encodeBase64url(encodeUtf8(JSON.stringify(receipt)));
+  });
 }

@@ -127,7 +127,7 @@ function requireLiteralAllowed(upstream: UpstreamState): void {
 }
 
 /** @see `UpstreamConnections`. Gives only addresses that may be connected to; one forbidden among them means that somebody plays tricks. */
-export function checkedLookup(
+function checkedLookup(
   lookup: LookupFunction,
   upstream: Pick<UpstreamState, "allowPrivate">,
 ): LookupFunction {

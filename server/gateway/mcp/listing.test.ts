@@ -33,19 +33,17 @@ const version = fc
   .option(fc.constantFrom("1", "2"), { freq: 3 })
   .map((text) => (text === null ? null : { sha256: text, document: `{"v":${text}}` }));
 const pinsOf = (kind: PinState["kind"], names: readonly string[]) =>
-  fc
-    .tuple(...names.map(() => fc.record({ approved: version, seen: version })))
-    .map((states) =>
-      states.map(
-        (state, index): PinState => ({
-          upstream: "up",
-          kind,
-          name: names[index] ?? "",
-          changedAt: 0,
-          ...state,
-        }),
-      ),
-    );
+  fc.tuple(...names.map(() => fc.record({ approved: version, seen: version }))).map((states) =>
+    states.map(
+      (state, index): PinState => ({
+        upstream: "up",
+        kind,
+        name: names[index] ?? "",
+        changedAt: 0,
+        ...state,
+      }),
+    ),
+  );
 const catalogue = fc
   .tuple(pinsOf("tool", TOOLS), pinsOf("resource", URIS), pinsOf("prompt", PROMPTS))
   .map((parts) => parts.flat().filter(({ approved, seen }) => approved !== null || seen !== null));

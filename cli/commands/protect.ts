@@ -1,0 +1,123 @@
+/**
+ * `warden protect`: a reverse proxy that lets agents through to a service which asks nobody who they are, each request
+ * proven, decided and recorded.
+ */
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import type { AddressInfo } from "node:net";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { parsePlace } from "@trustwarden/node/launcher/way-out.ts";
+import type { Command } from "commander";
+import { examples, type Runtime, runCommand, type Session } from "../command.ts";
+import { readRoutes } from "../openapi-file.ts";
+import { formatTable } from "../output.ts";
+
+const LOOPBACK: readonly string[] = ["127.0.0.1", "::1", "localhost"];
+const DEFAULT_LISTEN = "127.0.0.1:8443";
+
+interface ProtectOptions {
+  readonly to: string;
+  readonly routes?: string;
+  readonly openapi?: string;
+  readonly listen: string;
+  readonly allowExternal?: true;
+  readonly caFile?: string;
+  readonly printRoutes?: true;
+}
+
+export function addProtectCommand(program: Command, runtime: Runtime): void {
+  program
+    .command("protect")
+    .description(
+      "put verified identity in front of a service: a reverse proxy that decides and records each request",
+    )
+    .requiredOption("--to <url>", "origin of the service: https, or http on this machine")
+    .option("--routes <file>", "what each request means: JSON, {routes: [{method, path, action, resource}]}")
+    .option("--openapi <file>", "the same from an OpenAPI document, JSON or YAML")
+    .option("--listen <host:port>", "where agents come; port 0 for any free one", DEFAULT_LISTEN)
+    .option("--allow-external", "permit an address beyond loopback")
+    .option("--ca-file <file>", "PEM of the authorities that the service's certificate is from")
+    .option("--print-routes", "show the table and stop")
+    .addHelpText(
+      "after",
+      examples(
+        "warden protect --to http://127.0.0.1:9000 --openapi orders.yaml --print-routes",
+        "env $(warden verifier ticket --name orders) warden protect --to http://127.0.0.1:9000 --openapi orders.yaml",
+      ),
+    )
+    .action((options: ProtectOptions, command: Command) =>
+      runCommand({
+        runtime,
+        command,
+        refusal: "The service is not protected.",
+        run: (session) => protect(session, options),
+      }),
+    );
+}
+
+async function protect(session: Session, options: ProtectOptions): Promise<void> {
+  const { io, output } = session;
+  const { createProtectServer, parseProtectedUrl } = await import("@trustwarden/node/protect/proxy.ts");
+  const url = parseProtectedUrl(options.to).origin;
+  const routes = readRoutes(options, url);
+  if (options.printRoutes === true) {
+    const rows = routes.map(({ method, path, action, resource }) => [method, path, action, resource]);
+    output.show(
+      { routes: routes.map((route) => ({ ...route })) },
+      formatTable(["METHOD", "PATH", "ACTION", "RESOURCE"], rows, "No routes."),
+    );
+    return;
+  }
+  const listen = parseListen(options);
+  const ticket = io.env.TRUSTWARDEN_TICKET;
+  if (ticket === undefined) throw new TrustWardenError("ticket_missing");
+  const { verifyAgent } = await import("trustwarden");
+  const guard = await verifyAgent({
+    routes,
+    ticket,
+    onRefusal: (error, { method, path }) => {
+      const code = error instanceof TrustWardenError ? error.code : "internal";
+      io.stderr(`${JSON.stringify({ refused: code, method, path })}\n`);
+    },
+  });
+  const server = createProtectServer(guard, { url, ca: readOptional(options.caFile) });
+  try {
+    server.listen(listen);
+    await once(server, "listening");
+    const { address, port }: AddressInfo = requireAddress(server.address());
+    const host = address.includes(":") ? `[${address}]` : address;
+    io.stdout(
+      `${JSON.stringify({ ready: true, url: `https://${host}:${port}`, id: guard.id, routes: routes.length })}\n`,
+    );
+    await Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);
+  } finally {
+    server.closeAllConnections();
+    server.close();
+    await guard.close();
+  }
+}
+
+function parseListen({ listen, allowExternal }: ProtectOptions): {
+  readonly host: string;
+  readonly port: number;
+} {
+  const isAnyPort = listen.endsWith(":0");
+  const { host, port } = parsePlace(isAnyPort ? `${listen.slice(0, -1)}1` : listen);
+  if (!LOOPBACK.includes(host) && allowExternal !== true)
+    throw new TrustWardenError("bind_refused", { host });
+  return { host, port: isAnyPort ? 0 : port };
+}
+
+function requireAddress(address: AddressInfo | string | null): AddressInfo {
+  if (address === null || typeof address === "string") throw new Error("a TCP server has a port");
+  return address;
+}
+
+function readOptional(path: string | undefined): string | undefined {
+  if (path === undefined) return undefined;
+  try {
+    return readFileSync(path, "utf8");
+  } catch (cause) {
+    throw new TrustWardenError("not_found", { why: `${path} cannot be read` }, { cause });
+  }
+}
