@@ -4,6 +4,7 @@
 import { Command, CommanderError } from "commander";
 import { addGlobalOptions, examples, type Runtime } from "./command.ts";
 import { addAgentCommands } from "./commands/agent.ts";
+import { addApprovalsCommands } from "./commands/approvals.ts";
 import { addBudgetCommands } from "./commands/budget.ts";
 import { addCaCommands } from "./commands/ca.ts";
 import { addCrlCommand } from "./commands/crl.ts";
@@ -115,6 +116,7 @@ export function createProgram(runtime: Runtime, usage: Usage = { command: "warde
   addUpstreamCommands(program, runtime);
   addSecretCommands(program, runtime);
   addMcpCommands(program, runtime);
+  addApprovalsCommands(program, runtime);
   addBudgetCommands(program, runtime);
   addCaCommands(program, runtime);
   addCrlCommand(program, runtime);

@@ -8,6 +8,7 @@ import type { Command } from "commander";
 import { examples, type Runtime, runCommand, type Session } from "../command.ts";
 import { POLICIES_DIR, requireOpa, runOpa } from "../opa.ts";
 import { explainDecision, formatExplanation } from "../policy-explain.ts";
+import { addFreezeCommands } from "./freeze.ts";
 import { addPolicyBundleCommands } from "./policy-bundle.ts";
 
 /** The built-in policy and the examples, with their tests. */
@@ -31,6 +32,7 @@ export function addPolicyCommands(program: Command, runtime: Runtime): void {
       ),
     );
   addPolicyBundleCommands(policy, runtime);
+  addFreezeCommands(policy, runtime);
   policy
     .command("test")
     .description("run the Rego tests with opa (OPA_BIN, or on PATH)")

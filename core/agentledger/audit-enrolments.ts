@@ -33,6 +33,11 @@ export class EnrolmentAuditor {
     return this.#chains.get(spiffeId);
   }
 
+  /** The key of an owner as the log registered it. @throws TrustWardenError `record_malformed`. */
+  ownerKey(owner: string): PublicKey {
+    return this.#ownerKey(owner);
+  }
+
   /** Whether a SPIFFE ID is a registered one of another trust domain. */
   isForeign(spiffeId: string | null): boolean {
     return spiffeId !== null && this.#foreign.has(spiffeId);

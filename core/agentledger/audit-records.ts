@@ -7,6 +7,7 @@
 import { TrustWardenError } from "../error.ts";
 import type { ControlRecord, DecisionRecord, Intent, OutcomeRecord } from "../event.ts";
 import type { PresentedIntent } from "../presented-intent.ts";
+import { ApprovalAuditor } from "./audit-approvals.ts";
 import { EnrolmentAuditor } from "./audit-enrolments.ts";
 import { PresentedAuditor } from "./audit-presented.ts";
 import { auditSequences, type SequencedIntent } from "./audit-sequences.ts";
@@ -42,6 +43,7 @@ export class RecordAuditor {
   readonly #report: Report;
   readonly #enrolments: EnrolmentAuditor;
   readonly #presented = new PresentedAuditor();
+  readonly #approvals = new ApprovalAuditor((owner) => this.#enrolments.ownerKey(owner));
   readonly #actions = new Map<string, Action>();
   readonly #payloads = new Map<string, { readonly payloadSha256: string }>();
   /** Epoch at which an owner, agent or instance was revoked, by its name. */
@@ -241,6 +243,7 @@ export class RecordAuditor {
     if ("proof" in intent && this.#presented.isUnsigned(intent, decision)) {
       this.#finding("presented_unproven", index, "allowed, but nobody had signed its body");
     }
+    this.#auditApproval(index, () => this.#approvals.requireApproved(decision, intent));
     action.decision = decision;
     if (decision.allow) this.#requireUnrevoked(index, { decision, intent });
   }
@@ -293,7 +296,10 @@ export class RecordAuditor {
   ): void {
     if (!SERVER_ID.test(signerId))
       this.#finding("signer_not_allowed", index, "a control record that no server signed");
-    else this.#auditEnrolment(index, control);
+    else {
+      this.#auditEnrolment(index, control);
+      this.#auditApproval(index, () => this.#approvals.add(control));
+    }
     if (control.intent_sha256 !== null) {
       const action = this.#actions.get(control.intent_sha256);
       if (action === undefined || before !== control.intent_sha256) {
@@ -306,6 +312,15 @@ export class RecordAuditor {
       control.subject,
       Math.min(control.epoch, this.#revoked.get(control.subject) ?? control.epoch),
     );
+  }
+
+  #auditApproval(index: number, check: () => void): void {
+    try {
+      check();
+    } catch (error) {
+      const reason = error instanceof TrustWardenError ? error.details.reason : undefined;
+      this.#finding("approval_unproven", index, String(reason ?? codeOf(error)));
+    }
   }
 
   #auditEnrolment(index: number, control: ControlRecord): void {

@@ -24,6 +24,7 @@ export const FINDINGS = {
   outcome_mismatch: "damage",
   control_mismatch: "damage",
   enrolment_unproven: "damage",
+  approval_unproven: "damage",
   presented_unproven: "damage",
   seen_mismatch: "damage",
   record_repeated: "alarm",

@@ -1,0 +1,75 @@
+/**
+ * Whose word lifted a decision: the owner's own signature, in the log before the decision, for this agent and this
+ * action, and once.
+ *
+ * That the parameters are the same is shown by commitments under salts which the log does not hold; whoever has the two
+ * receipts with their salts can compare them.
+ */
+import { formatApprovalReference, parseUnverifiedApproval, verifyApproval } from "../approval.ts";
+import type { PublicKey } from "../crypto.ts";
+import { TrustWardenError } from "../error.ts";
+import type { ControlRecord, DecisionRecord, Intent } from "../event.ts";
+
+/** Owns the approvals of one log and which of them were used; lives for one audit. */
+export class ApprovalAuditor {
+  readonly #ownerKey: (owner: string) => PublicKey;
+  /** By id: the envelope as it was signed. */
+  readonly #approved = new Map<string, string>();
+  readonly #used = new Set<string>();
+
+  constructor(ownerKey: (owner: string) => PublicKey) {
+    this.#ownerKey = ownerKey;
+  }
+
+  /**
+   * Takes an `approval` event; call in the order of the log.
+   *
+   * @throws TrustWardenError `record_malformed`, or what the signature and the members are refused with.
+   */
+  add({ kind, allow, subject, details, time }: ControlRecord): void {
+    if (kind !== "approval" || !allow || details.change !== "approve") return;
+    if (typeof details.approval !== "string") throw invalid("an approval without its envelope");
+    const claimed = parseUnverifiedApproval(details.approval);
+    if (claimed.id !== subject) throw invalid("an approval under another id");
+    verifyApproval(details.approval, claimed, {
+      publicKey: this.#ownerKey(claimed.owner),
+      audience: claimed.aud,
+      now: Math.floor(Date.parse(time) / 1000),
+    });
+    if (claimed.answer !== "approve") throw invalid("a no that was recorded as a yes");
+    this.#approved.set(claimed.id, details.approval);
+  }
+
+  /**
+   * Checks a decision that names an approval.
+   *
+   * @throws TrustWardenError `record_malformed`.
+   */
+  requireApproved(
+    { approval, chain, allow, time }: DecisionRecord,
+    intent: Pick<Intent, "agent" | "action" | "resource" | "aud">,
+  ): void {
+    if (approval === null) return;
+    const envelope = this.#approved.get(approval.id);
+    if (envelope === undefined) throw invalid("an approval that nobody gave");
+    const signed = parseUnverifiedApproval(envelope);
+    const reference = formatApprovalReference(signed, envelope);
+    const isNamed =
+      reference.envelope_sha256 === approval.envelope_sha256 &&
+      approval.owner === signed.owner &&
+      chain[0] === `owner:${signed.owner}`;
+    const isSame =
+      signed.agent === intent.agent.spiffe_id &&
+      signed.action === intent.action &&
+      signed.resource === intent.resource &&
+      signed.audience === intent.aud;
+    if (!isNamed || !isSame || !allow) throw invalid("an approval of something else");
+    if (Date.parse(time) >= signed.exp * 1000) throw invalid("an approval that had expired");
+    if (this.#used.has(approval.id)) throw invalid("an approval that was used before");
+    this.#used.add(approval.id);
+  }
+}
+
+function invalid(reason: string): TrustWardenError {
+  return new TrustWardenError("record_malformed", { reason });
+}
