@@ -10,6 +10,11 @@ import type { PublicKey } from "../crypto.ts";
 import { TrustWardenError } from "../error.ts";
 import type { ControlRecord, DecisionRecord, Intent } from "../event.ts";
 
+/** The part of an intent that an approval is compared with, whoever wrote the intent. */
+interface ApprovedCall extends Pick<Intent, "action" | "resource" | "aud"> {
+  readonly agent: { readonly spiffe_id: string };
+}
+
 /** Owns the approvals of one log and which of them were used; lives for one audit. */
 export class ApprovalAuditor {
   readonly #ownerKey: (owner: string) => PublicKey;
@@ -45,10 +50,7 @@ export class ApprovalAuditor {
    *
    * @throws TrustWardenError `record_malformed`.
    */
-  requireApproved(
-    { approval, chain, allow, time }: DecisionRecord,
-    intent: Pick<Intent, "agent" | "action" | "resource" | "aud">,
-  ): void {
+  requireApproved({ approval, chain, allow, time }: DecisionRecord, intent: ApprovedCall): void {
     if (approval === null) return;
     const envelope = this.#approved.get(approval.id);
     if (envelope === undefined) throw invalid("an approval that nobody gave");
