@@ -27,6 +27,8 @@ import { Workload, type WorkloadContext } from "./workload.ts";
 
 /** How long identities at hand are given to new streams without a word from the server. */
 const MAX_SILENCE_SECONDS = 600;
+/** Workloads that are looked after at once. */
+const LANES = 8;
 /** How soon the end of a process is noticed. */
 const WATCH_MS = 200;
 
@@ -181,7 +183,12 @@ export class AttestedSource implements WorkloadSource {
     workload.close(new TrustWardenError("workload_gone"), "the process ended");
   }
 
+  /** A few at once: a thousand workloads that renew in one moment keep the server from everybody else. */
   async #each(run: (workload: Workload) => Promise<void>): Promise<void> {
-    await Promise.all([...this.#workloads.values()].map(run));
+    const waiting = this.#workloads.values();
+    const lane = async (): Promise<void> => {
+      for (const workload of waiting) await run(workload);
+    };
+    await Promise.all(Array.from({ length: LANES }, lane));
   }
 }

@@ -24,9 +24,12 @@ import {
 } from "./grant.ts";
 import { createDeliveredKey, type DeliveredKey, type InstanceKey } from "./instance-key.ts";
 import { createLease, type Lease } from "./lease.ts";
-import type { Runtime } from "./runtime.ts";
+import { jitter, type Runtime } from "./runtime.ts";
 import { connectServer, encodeBody, type TrustServer } from "./trust-server.ts";
 import { fetchWit } from "./wit.ts";
+
+/** A revocation is heard by every launcher at one moment, and most are not touched by it: they ask within this time. */
+const CONFIRM_SPREAD_MS = 1000;
 
 /** What a holder is told. */
 export interface DeliveredEvents {
@@ -46,6 +49,8 @@ export class DeliveredIdentity {
   readonly #runtime: Runtime;
   readonly #lease: Lease;
   #epoch: number | undefined;
+  /** The question that waits for its moment; what is heard meanwhile is answered by it too. */
+  #confirming: NodeJS.Timeout | undefined;
   #isEnded = false;
 
   /** `fromTicket` and `fromParent` enrol what this takes over. */
@@ -194,6 +199,7 @@ export class DeliveredIdentity {
   }
 
   async close(): Promise<void> {
+    clearTimeout(this.#confirming);
     this.#lease.close();
     await this.#session.close();
   }
@@ -216,7 +222,7 @@ export class DeliveredIdentity {
           const isBehind = this.#epoch !== undefined && this.#epoch !== epoch;
           this.#epoch = epoch;
           // What was revoked in between was not told on any connection of ours.
-          if (isBehind) void this.#confirm();
+          if (isBehind) this.#confirmSoon();
         },
         onRefused: () => void this.#confirm(),
       },
@@ -229,8 +235,15 @@ export class DeliveredIdentity {
     const isDead = targets.some(({ kind, id }) => isDeath(kind) && ids.has(id));
     if (isDead) this.#end();
     // An ancestor's instance is not in our chain of agents: the server knows.
-    else if (targets.some(({ kind }) => kind === "instance")) void this.#confirm();
+    else if (targets.some(({ kind }) => kind === "instance")) this.#confirmSoon();
     if (targets.some(({ kind }) => kind === "authority" || kind === "federation")) void this.#refresh();
+  }
+
+  #confirmSoon(): void {
+    this.#confirming ??= setTimeout(() => {
+      this.#confirming = undefined;
+      void this.#confirm();
+    }, CONFIRM_SPREAD_MS * jitter(this.#runtime)).unref();
   }
 
   /** Asks the server whether the instance still lives. Silence is no answer: the SVID at hand ends by itself. */
@@ -266,6 +279,7 @@ export class DeliveredIdentity {
   #end(): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
+    clearTimeout(this.#confirming);
     this.#lease.close();
     this.#events.onRevoked();
   }

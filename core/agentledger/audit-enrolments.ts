@@ -4,33 +4,54 @@
  * The server signs what it issued; that an owner or a parent wanted it is their own signature, which the event
  * carries. Without this check a lying server could make agents in any owner's name and the log would still add up.
  */
-import { parseBase64 } from "../bytes.ts";
-import { type PublicKey, parseP256PublicKey } from "../crypto.ts";
+import { encodeBase64url, parseBase64 } from "../bytes.ts";
+import { type PublicKey, parseP256PublicKey, sha256 } from "../crypto.ts";
 import { parseEnvelope, parseUnverifiedPayload, type UnverifiedEnvelope, verifyEnvelope } from "../dsse.ts";
 import { TrustWardenError } from "../error.ts";
 import type { ControlRecord } from "../event.ts";
 import type { JsonObject } from "../json.ts";
+import { isSubset, parseScope } from "../scope.ts";
 import { boundDigestOf, EntryAuditor } from "./audit-entries.ts";
+import { namesOf, type Revocations } from "./audit-revocations.ts";
 import type { SvidDirectory } from "./svid-directory.ts";
 
 const SERVER_ID = /^spiffe:\/\/[^/]+\/trustwarden\/server\/[^/]+$/;
+
+/** What an instance was issued with. */
+interface Issued {
+  readonly chain: readonly string[];
+  /** Atoms, read when they are held against a child's. */
+  readonly scope: unknown;
+  readonly epoch: number;
+}
 
 /** Owns the owners' keys and the chains of instances, as the log registers them; lives for one audit. */
 export class EnrolmentAuditor {
   readonly #svids: SvidDirectory;
   readonly #owners = new Map<string, PublicKey>();
-  readonly #chains = new Map<string, readonly string[]>();
+  readonly #revocations: Revocations;
+  readonly #issued = new Map<string, Issued>();
+  /** Narrowed scopes, by SPIFFE ID. */
+  readonly #narrowed = new Map<string, Pick<Issued, "scope" | "epoch">[]>();
+  /** Digests of the tickets and grants that were used. */
+  readonly #used = new Set<string>();
   /** SPIFFE IDs of other trust domains that owners registered. */
   readonly #foreign = new Set<string>();
   readonly #entries = new EntryAuditor();
 
-  constructor(svids: SvidDirectory) {
+  constructor(svids: SvidDirectory, revocations: Revocations) {
     this.#svids = svids;
+    this.#revocations = revocations;
   }
 
   /** `owner:<id>` and agent ids that an instance was issued with; undefined when the log does not say. */
   chainOf(spiffeId: string): readonly string[] | undefined {
-    return this.#chains.get(spiffeId);
+    return this.#issued.get(spiffeId)?.chain;
+  }
+
+  /** Epoch at which an instance was issued; a foreign one when it was last registered. Undefined when the log does not say. */
+  issuedAt(spiffeId: string): number | undefined {
+    return this.#issued.get(spiffeId)?.epoch;
   }
 
   /** The key of an owner as the log registered it. @throws TrustWardenError `record_malformed`. */
@@ -44,8 +65,8 @@ export class EnrolmentAuditor {
   }
 
   /**
-   * Checks an allowed event that registers an owner or entry, admits a node or issues an instance; call in the order of
-   * the log.
+   * Checks an allowed event that registers an owner or entry, admits a node, issues an instance or narrows one; call in the
+   * order of the log.
    *
    * @throws TrustWardenError `record_malformed`, or what parsing, signatures and certificates are refused with.
    */
@@ -64,8 +85,11 @@ export class EnrolmentAuditor {
         this.#requirePossession(subject, control);
         return;
       case "issue":
-        this.#chains.set(subject, chain);
+        this.#issued.set(subject, { chain, scope: control.details.scope, epoch: control.epoch });
         this.#addInstance(subject, control);
+        return;
+      case "narrow":
+        this.#addNarrowed(subject, control);
         return;
       default:
     }
@@ -89,6 +113,8 @@ export class EnrolmentAuditor {
     const { details, chain } = control;
     const envelope = parseEnvelope(textOf(details.enrolment));
     const document = parseUnverifiedPayload(envelope);
+    this.#requireTimely(document, { subject, control });
+    if (details.via !== "entry") this.#requireUnused(envelope);
     if (document.kind === "verifier") {
       this.#requireServer(envelope, control);
       if (subject.split("/")[3] !== "trustwarden") throw invalid("a verifier's ticket for an agent");
@@ -155,10 +181,43 @@ export class EnrolmentAuditor {
     { document, control }: { readonly document: JsonObject; readonly control: ControlRecord },
   ): void {
     const { spiffeId, publicKey } = this.#svids.verify(textOf(document.svid_sha256), secondsOf(control.time));
-    const above = this.#chains.get(spiffeId);
-    const isParents = spiffeId === document.parent && above?.join() === control.chain.slice(0, -1).join();
-    if (!isParents) throw invalid("a grant of another parent");
+    const parent = this.#issued.get(spiffeId);
+    const isParents =
+      spiffeId === document.parent && parent?.chain.join() === control.chain.slice(0, -1).join();
+    if (parent === undefined || !isParents) throw invalid("a grant of another parent");
     verifyEnvelope(envelope, "grant", publicKey);
+    const { epoch } = control;
+    const names = namesOf(spiffeId, parent.chain);
+    if (this.#revocations.find(names, { after: parent.epoch, until: epoch }) !== undefined)
+      throw invalid("a grant of a parent that was revoked");
+    const child = parseScope(textsOf(control.details.scope));
+    const narrowed = this.#narrowed.get(spiffeId)?.filter((one) => one.epoch <= epoch) ?? [];
+    for (const { scope } of [parent, ...narrowed])
+      if (!isSubset({ parent: parseScope(textsOf(scope)), child }))
+        throw invalid("a grant of more than the parent had");
+  }
+
+  #addNarrowed(subject: string, { details, epoch }: ControlRecord): void {
+    const known = this.#narrowed.get(subject) ?? [];
+    this.#narrowed.set(subject, known);
+    known.push({ scope: details.scope, epoch });
+  }
+
+  /** Whoever revoked did not know of a document that was signed before, so it lets nobody be afterwards. */
+  #requireTimely(
+    document: JsonObject,
+    { subject, control }: { readonly subject: string; readonly control: ControlRecord },
+  ): void {
+    const revokedAt = this.#revocations.lastAt(namesOf(subject, control.chain), control.epoch);
+    const signedAt = typeof document.iat === "number" ? document.iat : 0;
+    if (revokedAt !== undefined && signedAt <= revokedAt) throw invalid("a document of before a revocation");
+  }
+
+  /** A ticket or grant lets one instance be; told by what was signed, since a signature has more than one form. */
+  #requireUnused({ payload }: UnverifiedEnvelope): void {
+    const digest = encodeBase64url(sha256(payload));
+    if (this.#used.has(digest)) throw invalid("a ticket or grant that was used before");
+    this.#used.add(digest);
   }
 
   /** The new key signed for this very document, so that one document cannot serve a key of somebody else. */
@@ -178,6 +237,11 @@ function secondsOf(time: string): number {
 function textOf(value: unknown): string {
   if (typeof value !== "string") throw invalid("a document or proof is missing");
   return value;
+}
+
+function textsOf(value: unknown): readonly string[] {
+  if (!Array.isArray(value)) throw invalid("a scope is missing");
+  return value.map(textOf);
 }
 
 function invalid(reason: string): TrustWardenError {

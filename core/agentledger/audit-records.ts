@@ -10,6 +10,7 @@ import type { PresentedIntent } from "../presented-intent.ts";
 import { ApprovalAuditor } from "./audit-approvals.ts";
 import { EnrolmentAuditor } from "./audit-enrolments.ts";
 import { PresentedAuditor } from "./audit-presented.ts";
+import { namesOf, Revocations } from "./audit-revocations.ts";
 import { auditSequences, type SequencedIntent } from "./audit-sequences.ts";
 import type { FindingCode, Report } from "./finding.ts";
 import {
@@ -46,8 +47,7 @@ export class RecordAuditor {
   readonly #approvals = new ApprovalAuditor((owner) => this.#enrolments.ownerKey(owner));
   readonly #actions = new Map<string, Action>();
   readonly #payloads = new Map<string, { readonly payloadSha256: string }>();
-  /** Epoch at which an owner, agent or instance was revoked, by its name. */
-  readonly #revoked = new Map<string, number>();
+  readonly #revocations = new Revocations();
   readonly #instances = new Map<string, SequencedIntent[]>();
   #previousSha256: string | null = null;
   #signatures = 0;
@@ -55,7 +55,7 @@ export class RecordAuditor {
   constructor(options: { readonly svids: SvidDirectory; readonly report: Report }) {
     this.#svids = options.svids;
     this.#report = options.report;
-    this.#enrolments = new EnrolmentAuditor(options.svids);
+    this.#enrolments = new EnrolmentAuditor(options.svids, this.#revocations);
   }
 
   /** Signatures that verified. */
@@ -248,23 +248,19 @@ export class RecordAuditor {
     if (decision.allow) this.#requireUnrevoked(index, { decision, intent });
   }
 
-  /** A decision made on an epoch that includes a revocation must not allow what was revoked. */
+  /** A decision made on an epoch that includes a revocation must not allow what was revoked: whoever was issued before it. */
   #requireUnrevoked(
     index: number,
     { decision, intent }: { readonly decision: DecisionRecord; readonly intent: Action["intent"] },
   ): void {
-    const instanceId = intent.agent.spiffe_id.slice(intent.agent.spiffe_id.lastIndexOf("/") + 1);
-    const names = [
-      ...decision.chain.map((link) => link.replace(/^owner:/, "")),
-      intent.agent.spiffe_id,
-      instanceId,
-    ];
-    for (const name of names) {
-      const epoch = this.#revoked.get(name);
-      if (epoch !== undefined && decision.lease_epoch >= epoch) {
-        this.#finding("allowed_after_revocation", index, `${name} was revoked at epoch ${epoch}`);
-      }
-    }
+    const { spiffe_id: spiffeId } = intent.agent;
+    const found = this.#revocations.find(namesOf(spiffeId, decision.chain), {
+      after: this.#enrolments.issuedAt(spiffeId) ?? -1,
+      until: decision.lease_epoch,
+    });
+    if (found === undefined) return;
+    const detail = `${found.name} was revoked at epoch ${found.epoch}`;
+    this.#finding("allowed_after_revocation", index, detail);
   }
 
   #joinOutcome(
@@ -307,11 +303,7 @@ export class RecordAuditor {
       }
       if (action !== undefined) action.control = control;
     }
-    if (control.kind !== "revoke" || !control.allow || control.subject === null) return;
-    this.#revoked.set(
-      control.subject,
-      Math.min(control.epoch, this.#revoked.get(control.subject) ?? control.epoch),
-    );
+    this.#revocations.add(control);
   }
 
   #auditApproval(index: number, check: () => void): void {
@@ -328,10 +320,6 @@ export class RecordAuditor {
       this.#enrolments.add(control);
       this.#presented.learn(control);
       if (control.kind === "federation" && control.allow) this.#svids.learn(control);
-      // A foreign SPIFFE ID may be registered again after it was stopped; what it does then is another instance's.
-      if (this.#enrolments.isForeign(control.subject) && control.kind === "issue") {
-        this.#revoked.delete(control.subject ?? "");
-      }
     } catch (error) {
       const reason = error instanceof TrustWardenError ? error.details.reason : undefined;
       this.#finding("enrolment_unproven", index, String(reason ?? codeOf(error)));

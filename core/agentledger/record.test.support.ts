@@ -213,7 +213,12 @@ export function issueTestOwner(): Uint8Array {
  *
  * @param details - replace the honest ones.
  */
-export function issueTestSvid(party: TestParty, number: number, details: JsonObject = {}): Uint8Array {
+export function issueTestSvid(
+  party: TestParty,
+  number: number,
+  details: JsonObject = {},
+  epoch = 1,
+): Uint8Array {
   const enrolment = issueTestEnrolment(party);
   const proof = { enrolment_sha256: encodeBase64url(sha256(encodeUtf8(enrolment))) };
   const agentId = party === testOrchestrator ? "agt_orchestrator" : "agt_payment";
@@ -222,6 +227,7 @@ export function issueTestSvid(party: TestParty, number: number, details: JsonObj
     event_id: formatTestEventId(1000 + number),
     kind: party === testServer ? "start" : "issue",
     subject: party.spiffeId,
+    epoch,
     chain: ["owner:own_1", ...above, agentId],
     details: {
       agent_id: agentId,
@@ -236,16 +242,28 @@ export function issueTestSvid(party: TestParty, number: number, details: JsonObj
   });
 }
 
+/** Members of an issue event for another document than the honest one, with its proof. */
+export function testEnrolmentDetails(
+  party: TestParty,
+  changes: JsonObject,
+  enrolment = issueTestEnrolment(party, undefined, changes),
+): JsonObject {
+  const proof = { enrolment_sha256: encodeBase64url(sha256(encodeUtf8(enrolment))) };
+  return { enrolment, possession: issueEnvelope("possession", proof, party.signer, party.sha256) };
+}
+
 /** The document that lets a party be, signed by whoever may; or by another, for a forgery. */
-export function issueTestEnrolment(party: TestParty, by?: TestParty): string {
+export function issueTestEnrolment(party: TestParty, by?: TestParty, changes: JsonObject = {}): string {
   const scope = ["write:transactions"];
   const issued = (name: "ticket" | "grant", payload: JsonObject, signer: TestParty) =>
     issueEnvelope(name, payload, (by ?? signer).signer, (by ?? signer).sha256);
-  if (party.spiffeId.includes("/trustwarden/")) return issued("ticket", { kind: "verifier" }, testServer);
+  const jti = party.spiffeId;
+  if (party.spiffeId.includes("/trustwarden/"))
+    return issued("ticket", { kind: "verifier", jti }, testServer);
   if (party === testOrchestrator)
-    return issued("ticket", { kind: "agent", owner: "own_1", scope }, testOwner);
+    return issued("ticket", { kind: "agent", jti, owner: "own_1", scope, ...changes }, testOwner);
   const { spiffeId: parent, sha256: svid_sha256 } = testOrchestrator;
-  return issued("grant", { parent, svid_sha256, scope }, testOrchestrator);
+  return issued("grant", { jti, parent, svid_sha256, scope, ...changes }, testOrchestrator);
 }
 
 function issueEntry(

@@ -25,6 +25,7 @@ import {
   type TestParty,
   testAgent,
   testCertificates,
+  testEnrolmentDetails,
   testGateway,
   testOrchestrator,
   testServer,
@@ -354,6 +355,72 @@ describe("the audit of a log", () => {
     expect(
       codes(await audit([refused, intent, decision, issueTestOutcome(intent, { decision_index: at + 2 })])),
     ).toEqual([]);
+  });
+
+  describe("after a revocation", () => {
+    const again = createTestParty("spiffe://acme.test/team/finance/payment-agent/inst-01B");
+    const revokedAt = TEST_NOW - 50;
+    const revoke = (subject: string, epoch = 8) =>
+      issueTestControl({
+        kind: "revoke",
+        subject,
+        epoch,
+        time: new Date(revokedAt * 1000).toISOString(),
+        event_id: formatTestEventId(500 + epoch),
+      });
+    const enrolled = (iat: number, epoch: number) =>
+      issueTestSvid(again, 9, testEnrolmentDetails(again, { iat }), epoch);
+    const acts = (by: typeof again, first: number) => {
+      const one = issueTestIntent({ by, event_id: formatTestEventId(700) });
+      const event_id = formatTestEventId(700);
+      return [
+        one,
+        issueTestDecision(one, { event_id, lease_epoch: 9 }),
+        issueTestOutcome(one, { event_id, decision_index: at + first + 1 }),
+      ];
+    };
+
+    it("an agent that was enrolled anew may act, its instance of before may not", async () => {
+      const log = [revoke("agt_payment"), enrolled(revokedAt + 1, 9)];
+      expect(codes(await audit([...log, ...acts(again, 2)]))).toEqual([]);
+      expect(codes(await audit([...log, ...acts(testAgent, 2)]))).toEqual(["allowed_after_revocation"]);
+    });
+
+    it("an event that reached the log late counts by its epoch", async () => {
+      const log = [revoke("agt_payment"), enrolled(revokedAt - 5, 7)];
+      expect(codes(await audit([...log, ...acts(again, 2)]))).toEqual(["allowed_after_revocation"]);
+    });
+
+    it("finds an instance by a document of before it, and by a grant of a parent that was revoked", async () => {
+      expect(codes(await audit([revoke("agt_payment"), enrolled(revokedAt, 9)]))).toEqual([
+        "enrolment_unproven",
+      ]);
+      expect(codes(await audit([revoke(testOrchestrator.spiffeId), enrolled(revokedAt + 1, 9)]))).toEqual([
+        "enrolment_unproven",
+      ]);
+    });
+  });
+
+  it("finds a grant that was used twice, and one of more than the parent had or was left with", async () => {
+    const child = createTestParty("spiffe://acme.test/team/child/inst-01C");
+    const twin = createTestParty("spiffe://acme.test/team/child/inst-01D");
+    const run = async (...entries: readonly Uint8Array[]) => codes(await audit(entries));
+    const shared = issueTestEnrolment(child);
+    const twice = issueTestSvid(twin, 10, testEnrolmentDetails(twin, {}, shared));
+    expect(await run(issueTestSvid(child, 9), twice)).toEqual(["enrolment_unproven"]);
+    const more = (scope: string[]) =>
+      issueTestSvid(child, 9, { ...testEnrolmentDetails(child, { scope }), scope });
+    expect(await run(more(["delete:transactions"]))).toEqual(["enrolment_unproven"]);
+    expect(await run(more(["write:transactions:eu"]))).toEqual([]);
+    const narrow = (epoch: number) =>
+      issueTestControl({
+        kind: "narrow",
+        subject: testOrchestrator.spiffeId,
+        epoch,
+        details: { scope: ["write:transactions:us"] },
+      });
+    expect(await run(narrow(1), more(["write:transactions:eu"]))).toEqual(["enrolment_unproven"]);
+    expect(await run(narrow(2), more(["write:transactions:eu"]))).toEqual([]);
   });
 
   it("finds an intent that saw a tree that never was (41)", async () => {

@@ -109,6 +109,22 @@ describe("attestation of a process", () => {
   });
 });
 
+describe("a shielded process", () => {
+  it("hides its environment from its own account, and not that of what it starts", async () => {
+    const script = `import(${JSON.stringify(import.meta.resolve("./kernel.ts"))}).then(async({openKernel})=>{
+      const {spawnSync}=require("child_process");const kernel=await openKernel();
+      const read=pid=>spawnSync("/bin/cat",["/proc/"+pid+"/environ"],{stdio:"ignore"}).status;
+      const before=read(process.pid);kernel.shield();
+      console.log(JSON.stringify({before,after:read(process.pid),started:read("self")}))})`;
+    // Root may look at anything by its capabilities; without them it is an account like others.
+    const program = isRoot ? ["/usr/bin/setpriv", "--bounding-set", "-all", "--inh-caps", "-all"] : ["env"];
+    const [command = "", ...args] = [...program, process.execPath, "-e", script];
+    const child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"] });
+    const [told] = await once(child.stdout, "data");
+    expect(JSON.parse(String(told))).toEqual({ before: 0, after: 1, started: 0 });
+  });
+});
+
 describe("names of accounts", () => {
   it("come from the files, the first of an id, and are read again when a file changes", () => {
     const [passwd, group] = [join(directory.path, "passwd"), join(directory.path, "group")];

@@ -1,5 +1,6 @@
 /**
- * The four questions that only the kernel can answer about the other end of a unix socket, by `koffi`.
+ * The four questions that only the kernel can answer about the other end of a unix socket, and one request about this
+ * process itself, by `koffi`.
  *
  * Node has no `getsockopt`, `poll` or pidfd. Numbers are the kernel's, since Debian 12's headers do not name the newer
  * ones. Nothing here decides anything.
@@ -19,6 +20,8 @@ const POLLIN = 1;
 const MAX_GROUPS = 1024;
 const POLL_ENTRY_BYTES = 8;
 const ENOPROTOOPT = 92;
+const PR_GET_DUMPABLE = 3;
+const PR_SET_DUMPABLE = 4;
 
 /** Who connected, as the kernel wrote it down at that moment. */
 export interface PeerCredentials {
@@ -37,6 +40,13 @@ export interface Kernel {
   readonly peerPidfd: (fd: number) => number | undefined;
   /** Which of these pidfds name a process that has ended. */
   readonly ended: (pidfds: readonly number[]) => readonly number[];
+  /**
+   * From now on other processes of the same account can neither read this process's environment and memory nor trace it;
+   * root still can. What it starts is not touched: `exec` gives that back.
+   *
+   * @throws TrustWardenError `attestor_unavailable` when the kernel did not do it.
+   */
+  readonly shield: () => void;
 }
 
 /**
@@ -52,7 +62,9 @@ export async function openKernel(): Promise<Kernel> {
     const libc = load(null);
     const getsockopt = libc.func("int getsockopt(int fd, int level, int name, void *value, void *length)");
     const poll = libc.func("int poll(void *entries, unsigned long count, int timeout)");
+    const prctl = libc.func("int prctl(int option, ulong value, ulong, ulong, ulong)");
     return createKernel({
+      prctl: (option, value) => Number(prctl(option, value, 0, 0, 0)),
       getsockopt: (fd, name, value, length) => Number(getsockopt(fd, SOL_SOCKET, name, value, length)),
       poll: (entries, count) => Number(poll(entries, count, 0)),
       errno: () => errno(),
@@ -63,6 +75,7 @@ export async function openKernel(): Promise<Kernel> {
 }
 
 interface Calls {
+  readonly prctl: (option: number, value: number) => number;
   readonly getsockopt: (fd: number, name: number, value: Buffer, length: Buffer) => number;
   readonly poll: (entries: Buffer, count: number) => number;
   readonly errno: () => number;
@@ -83,6 +96,10 @@ function createKernel(calls: Calls): Kernel {
       return value?.readInt32LE(0);
     },
     ended: (pidfds) => pollEnded(calls, pidfds),
+    shield: () => {
+      const isDone = calls.prctl(PR_SET_DUMPABLE, 0) === 0 && calls.prctl(PR_GET_DUMPABLE, 0) === 0;
+      if (!isDone) throw new TrustWardenError("attestor_unavailable", { reason: "not shielded" });
+    },
   };
 }
 

@@ -13,6 +13,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { type ChildOptions, DeliveredIdentity, nowSeconds, type Runtime } from "trustwarden/peer.ts";
+import { openKernel } from "../attest/kernel.ts";
 import { createWorkloadApi } from "../workload-api/workload-api.ts";
 import {
   type Binding,
@@ -95,12 +96,14 @@ export interface RunResult {
 /**
  * Runs a command with an identity of its own.
  *
- * @throws TrustWardenError `sandbox_unavailable`, `launch_failed`, `endpoint_malformed`, and the codes of enrolment.
+ * @throws TrustWardenError `sandbox_unavailable`, `attestor_unavailable`, `launch_failed`, `endpoint_malformed`, and the codes of enrolment.
  */
 export async function runLaunched(options: RunOptions): Promise<RunResult> {
   if (options.sandbox !== undefined) requireSandbox();
   if (options.account !== undefined && process.getuid?.() !== 0)
     throw new TrustWardenError("launch_failed", { reason: "another account needs root" });
+  // The secrets that the launched process does not get are in this one's environment, and its keys in this one's memory.
+  (await openKernel()).shield();
   const events = new LaunchEvents();
   const identity = await enrolIdentity(options, events);
   const cleanups: (() => Promise<void> | void)[] = [() => identity.close()];
