@@ -28,7 +28,6 @@ import { createMcpGateway } from "./gateway/mcp/create-mcp.ts";
 import { formatUrl, knownHosts, type Listeners, openListeners, type TlsMaterial } from "./http/listeners.ts";
 import { Nonces } from "./http/nonces.ts";
 import { formatOpenApi } from "./http/openapi.ts";
-import { OwnerRequests } from "./http/owner-requests.ts";
 import { PublishedLists } from "./http/published-lists.ts";
 import { Recent } from "./http/recent.ts";
 import { ROUTES } from "./http/routes.ts";
@@ -43,6 +42,7 @@ import { type Refusal, Refusals } from "./ledger/refusals.ts";
 import { createServerRecords } from "./ledger/server-records.ts";
 import { createLog } from "./log.ts";
 import { createAuthorizationServer } from "./oauth/create.ts";
+import { createOwnerRequests } from "./owner-request-floors.ts";
 import { type Cleanup, openParts, type Parts } from "./parts.ts";
 import { type OpenedPolicies, openPolicies } from "./policies.ts";
 import { createServerIdentity, type ServerIdentity } from "./server-identity.ts";
@@ -317,7 +317,7 @@ function createServices(
       names: knownHosts(parts.config),
     }),
     attestors: createAttestors(parts.config.attestation),
-    ownerRequests: new OwnerRequests({ reads, startedAt: Math.floor(clock.nowMs() / 1000) }),
+    ownerRequests: createOwnerRequests({ reads, clock, dataDir: parts.config.dataDir }),
     raiseEpoch: (epoch) => highWater.raise({ origin, epoch }),
     startedMonoMs: clock.monoMs(),
     log: parts.log,

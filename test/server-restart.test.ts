@@ -16,6 +16,7 @@ import {
   createOwner,
   enrolAgent,
   enrolVerifier,
+  ownerRequest,
   parseAnswer,
   parseDecision,
   serverIdOf,
@@ -68,6 +69,24 @@ async function stopInstance(instanceId: string): Promise<void> {
     await sendAdmin(server.adminSocket, { method: "POST", target: "/v1/revocations", body }),
   );
 }
+
+describe("an owner's request", () => {
+  it("does not count again after a restart, also when it was signed by a clock that runs ahead", async () => {
+    const owner = await createOwner(server);
+    const aud = await serverIdOf(server);
+    const now = Math.floor(Date.now() / 1000);
+    const ahead = { iat: now + 25, exp: now + 60 };
+    const request = ownerRequest(owner, { target: "/v1/events", aud, payload: ahead });
+    expect((await send(server.url, request)).status).toBe(200);
+    expect((await send(server.url, request)).status).toBe(401);
+    await stop();
+    server = await start();
+    expect((await send(server.url, request)).status).toBe(401);
+    const later = { iat: now + 26, exp: now + 60 };
+    const fresh = { target: "/v1/events", aud: await serverIdOf(server), payload: later };
+    expect((await send(server.url, ownerRequest(owner, fresh))).status).toBe(200);
+  });
+});
 
 describe("a restart", () => {
   it("keeps identities and revocations, and the server's own id", async () => {

@@ -1,10 +1,15 @@
 /** An owner's signature covers one request, once, now. */
+import { randomUUID } from "node:crypto";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { encodeSpki, sha256 } from "@trustwarden/core/crypto.ts";
 import { issueEnvelope } from "@trustwarden/core/dsse.ts";
-import { describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import { expectCode } from "../../test/support/expect-code.ts";
 import { createTestSigner } from "../../test/support/keys.ts";
+import { OwnerRequestFloors } from "../owner-request-floors.ts";
 import { OwnerRequests } from "./owner-requests.ts";
 
 const NOW = 1_780_000_000;
@@ -14,11 +19,15 @@ const signer = createTestSigner();
 const spki = encodeSpki(signer.publicKey);
 const request = { method: "POST", target: "/v1/revocations", body: BODY };
 
-function create(isRevoked = false): OwnerRequests {
+const directory = mkdtempSync(join(tmpdir(), "owner-requests-"));
+afterAll(() => rmSync(directory, { recursive: true }));
+
+function create(isRevoked = false, file: string = randomUUID()): OwnerRequests {
   const owner = { ownerId: "own_1", name: "alice", spki, isRevoked, agents: 0 };
   return new OwnerRequests({
     reads: { findOwner: (id) => (id === "own_1" ? owner : undefined) },
     startedAt: NOW - 10,
+    floors: new OwnerRequestFloors(join(directory, file)),
   });
 }
 
@@ -53,6 +62,19 @@ describe("an owner's request", () => {
     requests.verify(header(), check);
     expectCode(() => requests.verify(header(), { ...check, now: NOW + 89 }), "owner_request_replayed");
     requests.verify(header({ jti: "jti-000002" }), check);
+  });
+
+  it("counts once over a restart too, also when its signer's clock runs ahead", () => {
+    const file = randomUUID();
+    create(false, file).verify(header(), check);
+    expect(existsSync(join(directory, file))).toBe(false);
+    create(false, file).verify(header({ jti: "jti-000003", iat: NOW + 20, exp: NOW + 80 }), check);
+    const later = create(false, file);
+    const at = { ...check, now: NOW + 10 };
+    const signed = (iat: number) => header({ jti: `jti-at-${iat}`, iat, exp: iat + 60 });
+    for (const iat of [NOW + 10, NOW + 20])
+      expectCode(() => later.verify(signed(iat), at), "owner_request_invalid");
+    expect(later.verify(signed(NOW + 21), at)).toEqual({ kind: "owner", ownerId: "own_1" });
   });
 
   it("is for exactly this request and this server", () => {

@@ -1,9 +1,9 @@
 /**
  * Requests that an owner's key signs: one header, one signature, over exactly this request, once.
  *
- * There are no owner sessions and no cookies, so nothing ambient can be stolen or ridden on. A restart forgets which
- * requests were used, so requests signed before it are refused; the limit of that is a signer's clock that runs ahead,
- * by at most the allowed skew, whose requests can look newer than the restart.
+ * There are no owner sessions and no cookies, so nothing ambient can be stolen or ridden on. The set of used requests is in
+ * memory: after a restart, requests signed before it are refused, and of owners whose clock runs ahead those of up to the
+ * time that was seen (`Floors`).
  */
 import { encodeBase64url, parseBase64url, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { parseP256PublicKey, sha256 } from "@trustwarden/core/crypto.ts";
@@ -28,15 +28,29 @@ export interface OwnerRequestCheck {
   readonly now: number;
 }
 
+/** What a restart must not forget. */
+export interface Floors {
+  /** Whether a request of an owner may have been used before this start. @param iat - Unix seconds. */
+  isBelow(ownerId: string, iat: number): boolean;
+  /** Notes a request that is ahead of the clock; durable when this returns. @param now - Unix seconds. */
+  raise(ownerId: string, times: { readonly iat: number; readonly now: number }): void;
+}
+
 /** Owns the set of used requests; each stays until it has expired. */
 export class OwnerRequests {
   readonly #reads: Pick<StoreReads, "findOwner">;
   readonly #startedAt: number;
+  readonly #floors: Floors;
   readonly #used = new Map<string, number>();
 
   /** @param options.startedAt - Unix seconds of the start of this process. */
-  constructor(options: { readonly reads: Pick<StoreReads, "findOwner">; readonly startedAt: number }) {
+  constructor(options: {
+    readonly reads: Pick<StoreReads, "findOwner">;
+    readonly startedAt: number;
+    readonly floors: Floors;
+  }) {
     this.#reads = options.reads;
+    this.#floors = options.floors;
     this.#startedAt = options.startedAt;
   }
 
@@ -65,10 +79,13 @@ export class OwnerRequests {
     const exp = integer(payload, "exp");
     if (now >= exp + CLOCK_SKEW_SECONDS || iat > now + CLOCK_SKEW_SECONDS) refuse("time");
     if (exp - iat > MAX_REQUEST_SECONDS || exp <= iat) refuse("lifetime");
-    if (iat < this.#startedAt) refuse("signed before this server started");
-    const jti = `${text(payload, "owner")} ${text(payload, "jti")}`;
+    const owner = text(payload, "owner");
+    if (iat < this.#startedAt || this.#floors.isBelow(owner, iat))
+      refuse("signed before this server started");
+    const jti = `${owner} ${text(payload, "jti")}`;
     this.#forgetBefore(now);
     if (this.#used.has(jti)) throw new TrustWardenError("owner_request_replayed");
+    this.#floors.raise(owner, { iat, now });
     this.#used.set(jti, exp + CLOCK_SKEW_SECONDS);
   }
 
