@@ -8,12 +8,14 @@ import type { IncomingMessage } from "node:http";
 import { type IdentityAnswer, jwtSvidAnswer, type WitSvidAnswer } from "@trustwarden/core/api/identity.ts";
 import { revocationAnswer } from "@trustwarden/core/api/revocation.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { Place } from "@trustwarden/core/gateway/plan-egress.ts";
 import type { UpstreamDescription } from "@trustwarden/core/gateway/upstream.ts";
 import type { RevocationTarget } from "@trustwarden/core/revocation/frames.ts";
 import { AgentSession } from "./agent-session.ts";
 import type { Credential } from "./credential.ts";
 import { type Enrolled, enrol, type HeldEnrolment, readGrant, readTicket } from "./enrol.ts";
 import { type GatewayCall, openGatewayCall } from "./gateway-call.ts";
+import { type GatewayTunnel, openGatewayTunnel } from "./gateway-tunnel.ts";
 import {
   type ChildOptions,
   formatRequest,
@@ -152,6 +154,12 @@ export class DeliveredIdentity {
   callGateway(call: GatewayCall): Promise<IncomingMessage> {
     if (this.#isEnded) return Promise.reject(new TrustWardenError("identity_revoked"));
     return openGatewayCall(this.#session, call);
+  }
+
+  /** A tunnel to a place outside. @throws TrustWardenError as `openGatewayTunnel`. */
+  openTunnel(place: Place): Promise<GatewayTunnel> {
+    if (this.#isEnded) return Promise.reject(new TrustWardenError("identity_revoked"));
+    return openGatewayTunnel(this.#session, place);
   }
 
   /** What is behind the gateway; undefined when the server has none. */

@@ -8,6 +8,7 @@ export { type Credential, createCredential } from "./credential.ts";
 export { type DeliveredEvents, DeliveredIdentity } from "./delivered-identity.ts";
 export { parseOrigin, readPinnedBundle, readPinnedTrustDomain, type ServerAddress } from "./first-contact.ts";
 export type { GatewayCall } from "./gateway-call.ts";
+export type { GatewayTunnel } from "./gateway-tunnel.ts";
 export type { ChildOptions } from "./grant.ts";
 export { createDeliveredKey, type DeliveredKey, openDeliveredKey } from "./instance-key.ts";
 export { createLease, type Lease, type LeaseFollower } from "./lease.ts";

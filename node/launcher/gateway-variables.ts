@@ -8,6 +8,9 @@ import type { UpstreamDescription } from "@trustwarden/core/gateway/upstream.ts"
 
 const PLACEHOLDER = "held-by-the-gateway";
 
+/** By custom both spellings are read, each by other programs. */
+export const PROXY_NAMES = ["HTTPS_PROXY", "https_proxy"] as const;
+
 /** Values below the proxy's address begin with a slash; the others are whole. */
 export interface GatewayVariables {
   readonly paths: Readonly<Record<string, string>>;
@@ -20,6 +23,12 @@ export function gatewayVariables(upstreams: readonly UpstreamDescription[]): Gat
   const values: Record<string, string> = {};
   for (const { name, kind } of upstreams) {
     if (kind !== "egress") paths[`${name.toUpperCase().replaceAll("-", "_")}_BASE_URL`] = `/${name}`;
+  }
+  // Whatever speaks HTTPS goes out through the gateway, to the places that it lets this agent reach.
+  if (upstreams.some(({ kind }) => kind === "egress")) {
+    for (const name of PROXY_NAMES) paths[name] = "";
+    values.NO_PROXY = "127.0.0.1,localhost";
+    values.no_proxy = values.NO_PROXY;
   }
   const openai = findVendor(upstreams, "openai");
   if (openai !== undefined) {

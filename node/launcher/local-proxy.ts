@@ -11,10 +11,12 @@
 import { chmodSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { ERRORS, TrustWardenError } from "@trustwarden/core/error.ts";
 import { answerHeaders } from "@trustwarden/core/gateway/headers.ts";
-import type { GatewayCall } from "trustwarden/peer.ts";
+import { type Place, parseAuthority } from "@trustwarden/core/gateway/plan-egress.ts";
+import type { GatewayCall, GatewayTunnel } from "trustwarden/peer.ts";
 import { type Kernel, openKernel } from "../attest/kernel.ts";
 import { readLocalProcess } from "../attest/local-process.ts";
 import { readPeerProcess } from "../attest/peer-process.ts";
@@ -43,11 +45,13 @@ export interface LocalProxy {
 export async function openLocalProxy(options: {
   /** Calls the gateway in the instance's name. */
   readonly call: (call: GatewayCall) => Promise<IncomingMessage>;
+  /** Opens a tunnel through the gateway in the instance's name. */
+  readonly tunnel: (place: Place) => Promise<GatewayTunnel>;
   readonly binding: () => Binding | undefined;
   /** A socket file for a forwarder inside walls; a port of loopback otherwise. */
   readonly socketPath?: string | undefined;
 }): Promise<LocalProxy> {
-  const { call, binding, socketPath } = options;
+  const { call, tunnel, binding, socketPath } = options;
   const peers = new Peers(await openKernel(), binding);
   const gone = new AbortController();
   const server = createServer(
@@ -61,6 +65,11 @@ export async function openLocalProxy(options: {
   );
   server.maxConnections = MAX_CONNECTIONS;
   server.on("connection", (socket) => peers.open(socket));
+  server.on(
+    "connect",
+    (request, socket, head) =>
+      void serveConnect({ peers, tunnel, signal: gone.signal }, { request, socket, head }),
+  );
   server.on("clientError", (_error, socket) => socket.destroy());
   await listen(server, socketPath);
   const address = server.address();
@@ -142,6 +151,38 @@ async function serve(serving: Serving, request: IncomingMessage, response: Serve
     await pipeline(answer, response, { signal });
   } catch (error) {
     refuse(response, error);
+  }
+}
+
+/** A tunnel for whoever belongs; where it may lead is decided at the gateway. Never rejects. */
+async function serveConnect(
+  serving: Pick<Serving, "peers" | "signal"> & { readonly tunnel: (place: Place) => Promise<GatewayTunnel> },
+  {
+    request,
+    socket,
+    head,
+  }: { readonly request: IncomingMessage; readonly socket: Duplex; readonly head: Buffer },
+): Promise<void> {
+  const { peers, tunnel, signal } = serving;
+  socket.on("error", () => socket.destroy());
+  const end = (): void => void socket.destroy();
+  signal.addEventListener("abort", end, { once: true });
+  socket.once("close", () => signal.removeEventListener("abort", end));
+  try {
+    peers.requireBelongs(request.socket);
+    const opened = await tunnel(parseAuthority((request.url ?? "").toLowerCase()));
+    const far = opened.socket;
+    far.on("error", () => socket.destroy());
+    far.once("close", () => socket.destroy());
+    socket.once("close", () => far.destroy());
+    if (socket.destroyed) return void far.destroy();
+    socket.write("HTTP/1.1 200 Connection Established\r\n\r\n");
+    if (head.length > 0) socket.unshift(head);
+    if (opened.head.length > 0) far.unshift(opened.head);
+    socket.pipe(far).pipe(socket);
+  } catch (error) {
+    const status = error instanceof TrustWardenError ? error.status : 500;
+    socket.end(`HTTP/1.1 ${status} Refused\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`);
   }
 }
 

@@ -228,10 +228,14 @@ async function openGatewayProxy(parts: {
   if (upstreams === undefined) return undefined;
   const proxy = await openLocalProxy({
     call: (call) => identity.callGateway(call),
+    tunnel: (place) => identity.openTunnel(place),
     binding,
     socketPath: sandbox === undefined ? undefined : join(directory, GATEWAY_SOCKET),
   });
-  return { proxy, variables: gatewayVariables(upstreams) };
+  // Places that the operator of this machine named go out past the gateway, by the sandbox's own way.
+  const hasOwnWay = sandbox !== undefined && sandbox.allowed.length > 0;
+  const reachable = hasOwnWay ? upstreams.filter(({ kind }) => kind !== "egress") : upstreams;
+  return { proxy, variables: gatewayVariables(reachable) };
 }
 
 /** Inside walls the port is the forwarder's, which sets the rest. */
