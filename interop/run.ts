@@ -13,6 +13,7 @@ import { crlJudge } from "./crl-judge.ts";
 import { hsmJudge } from "./hsm-judge.ts";
 import { closeLab, createLab, type Findings, type Judge, JudgeUnavailable, type Lab } from "./judge.ts";
 import { largeLedgerJudge, quickstartLedgerJudge } from "./ledger-judge.ts";
+import { mcpServerJudge } from "./mcp/mcp-judge.ts";
 import { opensslJudge } from "./openssl-judge.ts";
 import { policyJudge } from "./policy-judge.ts";
 import { profileJudge } from "./profile-judge.ts";
@@ -38,6 +39,7 @@ const JUDGES: readonly Judge[] = [
   proofJudge,
   policyJudge,
   stockOpaJudge,
+  mcpServerJudge,
   crlJudge,
   hsmJudge,
   nginxJudge,

@@ -127,7 +127,8 @@ async function serveCall(
     const failure = arrival === undefined ? thrown : refusalOf(arrival, thrown);
     logFailure(services.log, `gateway ${upstream?.name ?? "none"}`, failure);
     const challenge = formatChallenge(services, { failure, request, upstream });
-    await refuse({ request, response, upstream, failure, authorized, challenge });
+    const sent = arrival?.body ?? new Uint8Array();
+    await refuse({ request, response, upstream, failure, authorized, challenge, sent });
   }
 }
 
@@ -197,13 +198,14 @@ async function refuse(parts: {
   readonly failure: TrustWardenError;
   readonly authorized: { readonly caller: GatewayCaller; readonly receipt: CallReceipt } | undefined;
   readonly challenge: Readonly<Record<string, string>>;
+  readonly sent: Uint8Array;
 }): Promise<void> {
-  const { request, response, upstream, failure, authorized, challenge } = parts;
+  const { request, response, upstream, failure, authorized, challenge, sent } = parts;
   if (response.headersSent || response.destroyed) {
     response.destroy();
     return;
   }
-  const { status, headers, body } = formatRefusal(upstream?.kind, failure);
+  const { status, headers, body } = formatRefusal(upstream?.kind, failure, sent);
   const receipt = await receiptHeader(authorized);
   const waiting = requestHeader(failure, authorized?.caller);
   // What is left of a body that nobody read would be taken for the next request.

@@ -1,12 +1,7 @@
 /** How a refusal looks to the clients of each protocol; what it says is the table's sentence and no more. */
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
-import {
-  type ErrorCode,
-  type PublicError,
-  publicError,
-  type TrustWardenError,
-} from "@trustwarden/core/error.ts";
-import { RPC_ERRORS } from "@trustwarden/core/gateway/mcp/json-rpc.ts";
+import { type PublicError, publicError, type TrustWardenError } from "@trustwarden/core/error.ts";
+import { formatMcpRefusal } from "@trustwarden/core/gateway/mcp/refusal.ts";
 import type { UpstreamKind } from "@trustwarden/core/gateway/upstream.ts";
 import { formatErrorAnswer } from "../http/errors.ts";
 import { anthropicRefusal, openaiRefusal } from "./llm/refusal.ts";
@@ -18,10 +13,19 @@ export interface RefusalAnswer {
   readonly body: Uint8Array;
 }
 
-/** @param kind - undefined where no upstream was found. */
-export function formatRefusal(kind: UpstreamKind | undefined, error: TrustWardenError): RefusalAnswer {
+/**
+ * @param kind - undefined where no upstream was found.
+ * @param sent - body of the refused request; empty when none was read.
+ */
+export function formatRefusal(
+  kind: UpstreamKind | undefined,
+  error: TrustWardenError,
+  sent: Uint8Array,
+): RefusalAnswer {
   const { status, headers } = formatErrorAnswer(error);
-  const bytes = encodeUtf8(JSON.stringify(bodyOf(kind, withShortage(error, publicError(error)), error)));
+  const bytes = encodeUtf8(
+    JSON.stringify(bodyOf(kind, withShortage(error, publicError(error)), { error, sent })),
+  );
   return {
     status,
     headers: {
@@ -53,7 +57,7 @@ function waitOf({ code, details }: TrustWardenError): Readonly<Record<string, st
 function bodyOf(
   kind: UpstreamKind | undefined,
   body: PublicError,
-  error: TrustWardenError,
+  { error, sent }: { readonly error: TrustWardenError; readonly sent: Uint8Array },
 ): Readonly<Record<string, unknown>> {
   switch (kind) {
     case "openai":
@@ -66,34 +70,6 @@ function bodyOf(
     case "egress":
       return { ...body };
     case "mcp":
-      return { jsonrpc: "2.0", error: rpcErrorOf(body.error) };
-  }
-}
-
-/** A JSON-RPC error without an id, since the request may not even have been read; our code is in its data. */
-function rpcErrorOf({ code, message }: PublicError["error"]): Readonly<Record<string, unknown>> {
-  return { code: rpcCodeOf(code), message, data: { code } };
-}
-
-function rpcCodeOf(code: ErrorCode): number {
-  switch (code) {
-    case "mcp_header_mismatch":
-      return RPC_ERRORS.headerMismatch;
-    case "mcp_version_unsupported":
-      return RPC_ERRORS.unsupportedVersion;
-    case "mcp_method_unknown":
-      return RPC_ERRORS.methodNotFound;
-    case "mcp_meta_missing":
-    case "mcp_name_refused":
-    case "mcp_arguments_refused":
-      return RPC_ERRORS.invalidParams;
-    case "mcp_malformed":
-      return RPC_ERRORS.invalidRequest;
-    case "json_malformed":
-    case "json_duplicate_key":
-    case "json_too_deep":
-      return RPC_ERRORS.parse;
-    default:
-      return RPC_ERRORS.internal;
+      return formatMcpRefusal(body, sent);
   }
 }

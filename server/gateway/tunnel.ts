@@ -312,7 +312,7 @@ function linesOf(answer: IncomingMessage): readonly string[] {
 }
 
 function refuse(socket: Duplex, failure: TrustWardenError): void {
-  const { status, headers, body } = formatRefusal(undefined, failure);
+  const { status, headers, body } = formatRefusal(undefined, failure, new Uint8Array());
   const lines = Object.entries({ ...headers, connection: "close" }).map(
     ([name, value]) => `${name}: ${value}`,
   );
