@@ -40,9 +40,38 @@ export const DECISIONS_WEAKENINGS = {
   "allow-is-cached": [
     {
       file: DECISION_PORTS,
-      find: "decide: async (_arrival, caller) => decideVisit(services, caller),",
+      find: "decided = await decideVisit(services, arrival, caller);",
       replace:
-        "decide: async (_arrival, caller) => ({ ...(await (globalThis.decided ??= new Map()).getOrInsertComputed(caller.agent.instanceId + caller.action, () => decideVisit(services, caller))), epoch: caller.epoch }),",
+        "decided = await (globalThis.decided ??= new Map()).getOrInsertComputed(caller.agent.instanceId + caller.action, () => decideVisit(services, arrival, caller)); decided = { ...decided, decision: { ...decided.decision, epoch: caller.epoch } };",
+    },
+  ],
+  "approval-used-again": [
+    {
+      file: "server/store/commands/approvals.ts",
+      find: "if (database.run(USE, command.usedBy, command.id).changes === 0)",
+      replace: "if (database.run(USE, command.usedBy, command.id).changes === 2)",
+    },
+  ],
+  "destruction-asks-nobody": [
+    {
+      file: "server/gateway/gateway-ports.ts",
+      find: "const { decision, approval } = await decideAction(services, asked, namedBy(arrival, caller));",
+      replace:
+        'const { decision, approval } = await decideAction(services, { ...asked, enforcement: "service" }, namedBy(arrival, caller));',
+    },
+  ],
+  "labels-forgotten": [
+    {
+      file: "server/approvals/decide-action.ts",
+      find: "  if (labels.length === 0) return;",
+      replace: "  if (labels.length >= 0) return;",
+    },
+  ],
+  "freeze-ignored": [
+    {
+      file: "server/approvals/decide-action.ts",
+      find: "  return freeze !== undefined && (freeze.until === null || clock.trustedSeconds() < freeze.until);",
+      replace: "  return freeze === null || clock === null;",
     },
   ],
   "damage-overlooked": [

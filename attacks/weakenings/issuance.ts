@@ -1,7 +1,6 @@
 /** Weakenings of issuance and delegation: who gets an identity, and with what. */
 import type { SourceEdit } from "../source-edit.ts";
 
-const DECISION_PORTS = "server/http/decision-ports.ts";
 const ENROLMENT = "server/http/enrolment-credentials.ts";
 const LISTENERS = "server/http/listeners.ts";
 const CLAIMS = "server/store/commands/claims.ts";
@@ -163,10 +162,9 @@ export const ISSUANCE_WEAKENINGS = {
   ],
   "scope-by-hearsay": [
     {
-      file: DECISION_PORTS,
-      find: "chainScopes: agent.chain.map(({ scope }) => scope),",
-      replace:
-        "chainScopes: agent.chain.map(({ scope }) => (intent.intent.job === null ? scope : [intent.intent.job])),",
+      file: "server/approvals/decide-action.ts",
+      find: "chainScopes: asked.chainScopes ?? agent.chain.map(({ scope }) => scope),",
+      replace: "chainScopes: agent.chain.map(({ scope }) => (asked.job === null ? scope : [asked.job])),",
     },
   ],
   "dead-parents": [

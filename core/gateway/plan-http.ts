@@ -1,23 +1,37 @@
 /** Calls to a plain HTTP service: what the rows of the operator's route table say they are. */
 import { parseActionName } from "../action.ts";
 import { isJsonObject, type Json } from "../json.ts";
-import { createRouteTable, matchRoute, parseRoute, type RouteTable } from "../route-table.ts";
-import { type CallPlan, NO_EFFECTS, type PlanRequest } from "./plan.ts";
+import {
+  createRouteTable,
+  matchRoute,
+  parseRoute,
+  type RouteMatch,
+  type RouteTable,
+} from "../route-table.ts";
+import { type CallEffects, type CallPlan, type PlanRequest, TAINT_LABELS } from "./plan.ts";
 import type { UpstreamDescription } from "./upstream.ts";
+
+const READING_METHODS: readonly string[] = ["GET", "HEAD", "OPTIONS"];
 
 /** Tables by the settings that they were made of; settings are immutable once read. */
 const tables = new WeakMap<object, RouteTable>();
 
 /** @throws TrustWardenError `route_unknown`, `action_malformed`, `upstream_malformed`. */
 export function planHttp({ settings }: UpstreamDescription, { method, target }: PlanRequest): CallPlan {
-  const { action, resource, params } = matchRoute(tableOf(settings), method, target);
+  const { action, resource, params, effects } = matchRoute(tableOf(settings), method, target);
   return {
     action: parseActionName(action),
     resource,
     arguments: { ...params },
-    effects: NO_EFFECTS,
+    effects: effectsOf(method, effects),
     estimate: null,
   };
+}
+
+/** What the operator's table says of a row; where it says nothing, whatever is more than a read goes outside. */
+function effectsOf(method: string, effects: RouteMatch["effects"]): CallEffects {
+  const reads = TAINT_LABELS.filter((label) => effects?.reads.includes(label) === true);
+  return { reads, writesOutside: effects?.outside ?? !READING_METHODS.includes(method) };
 }
 
 /** @throws TrustWardenError `upstream_malformed` unless the settings hold a sound route table. */
