@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { upstreamList } from "@trustwarden/core/api/gateway.ts";
 import { parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import type { JsonObject } from "@trustwarden/core/json.ts";
+import { type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
 import type { Client } from "./client.ts";
 
 /** Standard input. */
@@ -30,6 +30,16 @@ export function readValue(file: string): string {
   } catch (cause) {
     throw new TrustWardenError("usage", { argument: "--value-file", reason: "cannot be read" }, { cause });
   }
+}
+
+/** The JSON of a file that says where tokens come from. @throws TrustWardenError `usage`, `json_malformed`. */
+export function readSource(file: string): JsonObject {
+  return parseJsonObject(readValue(file));
+}
+
+/** Whether a source's value is a client's secret; the server holds it against the rest. */
+export function hasClientSecret({ client_auth: auth }: JsonObject): boolean {
+  return auth === "secret_basic" || auth === "secret_post";
 }
 
 /** @throws TrustWardenError `usage` for more than one way, or a header without a name. */

@@ -14,6 +14,7 @@ import { encodeBase64, encodeHex } from "@trustwarden/core/bytes.ts";
 import { formatPem } from "@trustwarden/core/pem.ts";
 import { ApprovalWaiters } from "./approvals/waiters.ts";
 import { createAttestors } from "./attest/attestors.ts";
+import { createSafeFetch } from "./attest/safe-fetch.ts";
 import { AuthorityKeeper } from "./authority/keeper.ts";
 import { createBroker } from "./broker/create-broker.ts";
 import { type Clock, createSystemClock, FlooredClock } from "./clock.ts";
@@ -267,6 +268,7 @@ function createServices(
   const { reads, commands } = store;
   const { keeper } = core;
   const federation = createFederation(core, { feed: made.feed, ownBundle: () => keeper.current().bundle });
+  const publicUrl = () => parts.config.jwtIssuer ?? made.urls().server;
   return {
     ...made,
     version: SERVER_VERSION,
@@ -278,15 +280,10 @@ function createServices(
     authority: () => keeper.current(),
     keeper,
     onAuthorityStep: () => identity.follow(keeper.current().intermediate.der),
-    lists: new PublishedLists({
-      commands,
-      reads,
-      clock,
-      publicUrl: () => parts.config.jwtIssuer ?? made.urls().server,
-    }),
+    lists: new PublishedLists({ commands, reads, clock, publicUrl }),
     rootCrls: () => keeper.rootCrls(),
     federation,
-    broker: createBroker({ ...parts, ledger, identity }),
+    broker: createBroker({ ...parts, ledger, identity, publicUrl, openFetch: createSafeFetch }),
     chains: new ProvenChains(federation.bundles),
     serverSvid: () => identity.current(),
     serverKey: keys.serverSigner.publicKey,

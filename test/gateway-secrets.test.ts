@@ -1,6 +1,9 @@
 /** Secrets through the gateway: they reach the upstream, never the agent, and end when they are taken away. */
+import type { IncomingMessage } from "node:http";
 import { request as tlsRequest } from "node:https";
+import { createLocalJWKSet, jwtVerify } from "jose";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openHttp } from "../attacks/support/canary.ts";
 import { createOwner, enrolAgent, serverIdOf, signedRequest, type TestInstance } from "./support/actors.ts";
 import { ECHO_ROUTES, ECHO_WAYS, type EchoUpstream, openEchoUpstream } from "./support/echo-upstream.ts";
 import { codeOf, type RawAnswer, type RawRequest, send, sendAdmin } from "./support/http.ts";
@@ -21,6 +24,7 @@ let gatewayUrl: string;
 let aud: string;
 let agent: TestInstance;
 let stranger: TestInstance;
+let neighbour: TestInstance;
 let upstream: EchoUpstream;
 let answerText = "ok";
 
@@ -31,6 +35,7 @@ beforeAll(async () => {
   const owner = await createOwner(server);
   const scope = ["read:echo", "write:notes"];
   agent = await enrolAgent(server, owner, { path: "team", name: "worker", scope });
+  neighbour = await enrolAgent(server, owner, { path: "team", name: "neighbour", scope });
   stranger = await enrolAgent(server, owner, { path: "other", name: "stranger", scope });
   upstream = await openEchoUpstream(() => answerText);
   await register("echo", "model-key");
@@ -160,6 +165,41 @@ describe("a secret", () => {
   });
 });
 
+describe("a token of an authorization server", () => {
+  it("is got with a JWT-SVID of the agent, whom the server knows by our published keys, and then put on its calls", async () => {
+    const keys = createLocalJWKSet(JSON.parse((await send(server.url, { target: "/v1/jwks" })).text));
+    const asked: string[] = [];
+    const provider = await openHttp(async (request, response) => {
+      const form = new URLSearchParams(await readText(request));
+      const { payload } = await jwtVerify(form.get("subject_token") ?? "", keys, {
+        audience: "https://sts.example.test",
+      });
+      asked.push(payload.sub ?? "");
+      response.end(
+        JSON.stringify({ access_token: `token-for-${asked.length}`, token_type: "Bearer", expires_in: 300 }),
+      );
+    });
+    const source = {
+      token_endpoint: `${provider}/token`,
+      grant: "token_exchange",
+      client_auth: "none",
+      audience: "https://sts.example.test",
+      allow_private: true,
+    };
+    await put("federated", { kind: "oauth", source });
+    await register("echo", "federated");
+    for (const by of [agent, agent, neighbour])
+      expect((await call("/echo/echo/body", { by })).text).toMatch(/^you sent \*+$/);
+    expect(upstream.seen.slice(-3).map(({ headers }) => headers.authorization)).toEqual([
+      "Bearer token-for-1",
+      "Bearer token-for-1",
+      "Bearer token-for-2",
+    ]);
+    expect(asked).toEqual([agent.answer.spiffe_id, neighbour.answer.spiffe_id]);
+    await register("echo", "model-key");
+  });
+});
+
 describe("a canary", () => {
   it.each([
     ["arguments", JSON.stringify({ note: CANARY })],
@@ -202,4 +242,10 @@ function openStream(target: string): { readonly begun: Promise<void>; readonly e
   });
   request.end();
   return { begun: begun.promise, ended: ended.promise };
+}
+
+async function readText(request: IncomingMessage): Promise<string> {
+  let body = "";
+  for await (const part of request) body += String(part);
+  return body;
 }

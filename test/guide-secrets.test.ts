@@ -1,6 +1,6 @@
 /** The shell blocks of `docs/guides/secrets.md`, in their order, against a real server. */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -12,7 +12,7 @@ const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const GUIDE = readFileSync(join(ROOT, "docs/guides/secrets.md"), "utf8");
 const BLOCKS = [...GUIDE.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map(([, block = ""]) => block);
 
-const FILES = ["key.txt", "next.txt", ".env"];
+const FILES = ["key.txt", "next.txt", "crm.json", ".env"];
 
 const home = mkdtempSync(join(tmpdir(), "warden-guide-"));
 let server: TestServer;
@@ -41,6 +41,9 @@ async function run(line: string): Promise<string> {
 
 test("every block of the guide does what it says, and shows no value", async () => {
   expect(BLOCKS.length).toBeGreaterThan(5);
+  for (const [, name = "", json = ""] of GUIDE.matchAll(/^```json file=(\S+)\n([\s\S]*?)^```$/gm)) {
+    writeFileSync(join(home, name), json);
+  }
   let shown = "";
   for (const line of BLOCKS.flatMap((block) => block.trim().split("\n"))) shown += await run(line);
   for (const value of ["sk-live-Zx81plk09", "sk-live-next-Ab34", "sk-proj-Ab12Cd34Ef56"])

@@ -19,10 +19,19 @@ import { parseTtl } from "@trustwarden/core/ttl.ts";
 import type { Command } from "commander";
 import { examples, type Runtime, repeatable, runCommand, type Session } from "../command.ts";
 import { formatSeconds, formatTable, printable } from "../output.ts";
-import { findUpstreams, type InjectionOptions, parseInjection, readValue } from "../secret-input.ts";
+import {
+  findUpstreams,
+  hasClientSecret,
+  type InjectionOptions,
+  parseInjection,
+  readSource,
+  readValue,
+} from "../secret-input.ts";
 import { addImport } from "./secret-import.ts";
 
 const CANARY_BYTES = 18;
+/** How tokens go out unless somebody says otherwise (RFC 6750 §2.1). */
+const BEARER = { as: "header", name: "authorization", template: "Bearer {secret}" } as const;
 
 interface ScopeOptions extends InjectionOptions {
   readonly upstream?: readonly string[];
@@ -32,6 +41,7 @@ interface ScopeOptions extends InjectionOptions {
 
 interface PutOptions extends ScopeOptions {
   readonly valueFile: string;
+  readonly source?: string;
 }
 
 interface RotateOptions {
@@ -62,31 +72,38 @@ function addPut(secret: Command, runtime: Runtime): void {
     .command("put")
     .description("keep a secret, for the upstreams and agents that are named and nobody else")
     .argument("<name>", "[a-z0-9][a-z0-9._-]*")
-    .option("--value-file <file>", "file with the value; - for standard input", "-");
+    .option("--value-file <file>", "file with the value; - for standard input", "-")
+    .option("--source <file>", "JSON: the authorization server that gives tokens for the upstream");
   withScope(put).addHelpText(
     "after",
     examples(
       "warden secret put model-key --upstream models --agent 'agent:team/**' --header 'Authorization: Bearer {secret}' < key.txt",
+      "warden secret put crm-token --upstream crm --agent 'agent:team/**' --source crm.json < client-secret.txt",
       "warden secret put shop-key --upstream shop=https://shop.example --agent owner:own_01J... --header 'x-api-key: {secret}'",
     ),
   );
-  act(put, runtime, "was not kept", async (session: Session, name, options: PutOptions) => {
-    const injection = parseInjection(options);
-    if (injection === undefined)
-      throw new TrustWardenError("usage", { reason: "say how it goes out: --header, --basic or --query" });
-    warnOfQuery(session, options);
-    const body = {
-      name,
-      value: readValue(options.valueFile),
-      upstreams: await findUpstreams(session.client, options.upstream ?? []),
-      agents: [...(options.agent ?? [])],
-      injection,
-      ...reasonOf(options),
-    };
-    const answer = await session.client.post({ target: "/v1/secrets", body, schema: secretAnswer });
-    session.output.show(answer, describe(answer));
-  });
+  act(put, runtime, "was not kept", putOne);
 }
+
+const putOne: Run<PutOptions> = async (session, name, options) => {
+  const source = options.source === undefined ? undefined : readSource(options.source);
+  const injection = parseInjection(options) ?? (source === undefined ? undefined : BEARER);
+  if (injection === undefined)
+    throw new TrustWardenError("usage", { reason: "say how it goes out: --header, --basic or --query" });
+  warnOfQuery(session, options);
+  const body: JsonObject = {
+    name,
+    ...(source === undefined ? {} : { kind: "oauth", source }),
+    // A source that shows a JWT-SVID of the agent has no secret of its own.
+    ...(source === undefined || hasClientSecret(source) ? { value: readValue(options.valueFile) } : {}),
+    upstreams: await findUpstreams(session.client, options.upstream ?? []),
+    agents: [...(options.agent ?? [])],
+    injection,
+    ...reasonOf(options),
+  };
+  const answer = await session.client.post({ target: "/v1/secrets", body, schema: secretAnswer });
+  session.output.show(answer, describe(answer));
+};
 
 function addRotations(secret: Command, runtime: Runtime): void {
   const rotate = secret

@@ -6,9 +6,9 @@ const MAX_VALUE_CHARS = 4096;
 const MAX_GRACE_SECONDS = 604_800;
 
 const name = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,62}$/);
-const value = z.string().min(1).max(MAX_VALUE_CHARS).describe("write-only");
+const value = z.string().max(MAX_VALUE_CHARS).describe("write-only");
 const reason = z.string().max(512).default("");
-const kind = z.enum(["static", "canary", "oauth", "postgresql"]);
+const kind = z.enum(["static", "canary", "oauth"]);
 const upstreams = z.array(z.strictObject({ name: z.string().max(63), origin: z.string().max(512) })).max(32);
 const agents = z
   .array(z.string().max(256))
@@ -30,7 +30,7 @@ const graceSeconds = z.number().int().min(0).max(MAX_GRACE_SECONDS).default(0);
 export const secretRequest = z.strictObject({
   name,
   kind: kind.default("static"),
-  value,
+  value: value.default("").describe("write-only; empty where the kind needs none"),
   upstreams: upstreams.default([]),
   agents: agents.default([]).describe("nobody by default"),
   injection: injection.default(null),

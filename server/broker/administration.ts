@@ -9,10 +9,15 @@ import { formatUlid } from "@trustwarden/core/id.ts";
 import type { SecretChange, SecretKind, SecretState } from "../store/broker-ports.ts";
 import type { CommandContext } from "../store/ports.ts";
 import type { BrokerDeps } from "./deps.ts";
-import { parseSecretValue } from "./echo/forms.ts";
 import { openVersion, rewrapVersion, sealVersion } from "./envelope.ts";
 import { bindingOf } from "./opened.ts";
-import { formatSettings, parseSecretName, type SecretSettings } from "./settings.ts";
+import {
+  formatSettings,
+  parseSecretName,
+  parseValueOf,
+  readSettings,
+  type SecretSettings,
+} from "./settings.ts";
 
 /** Versions under a new key in one command. */
 const REWRAP_BATCH = 200;
@@ -64,7 +69,7 @@ export class SecretAdministration {
   /** @throws TrustWardenError `secret_malformed`, `secret_exists`, `quota_exceeded`. */
   async put(secret: NewSecret, order: SecretOrder): Promise<SecretState> {
     const name = parseSecretName(secret.name);
-    const value = parseSecretValue(secret.value);
+    const value = parseValueOf(secret.value, secret.kind, secret.settings);
     this.#ensureKey();
     const secretId = `sec_${formatUlid(this.#deps.nowMs(), this.#deps.random)}`;
     const settings = formatSettings(secret.settings);
@@ -87,7 +92,7 @@ export class SecretAdministration {
     order: SecretOrder,
   ): Promise<SecretState> {
     const state = this.#get(name);
-    const sealed = await this.#sealNext(state, parseSecretValue(value));
+    const sealed = await this.#sealNext(state, parseValueOf(value, state.kind, readSettings(state)));
     return this.#change({ change: "rotate", name, revision: state.revision, sealed, graceSeconds }, order);
   }
 

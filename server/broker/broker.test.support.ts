@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { JsonObject } from "@trustwarden/core/json.ts";
 import type { AgentPrincipal } from "@trustwarden/core/principal.ts";
+import { createSafeFetch } from "../attest/safe-fetch.ts";
 import { KeyEncryptionFiles } from "../signer/key-encryption.ts";
 import { UnsealKey } from "../signer/unseal-key.ts";
 import type { SecretState } from "../store/broker-ports.ts";
@@ -66,6 +67,8 @@ export function createTestBroker() {
     context: () => contextAt(clock.nowMs),
     nowMs: () => clock.nowMs,
     monoMs: () => clock.nowMs,
+    issueJwt: async (instanceId: string, audience: string) => `jwt-svid.of.${instanceId}.for.${audience}`,
+    openFetch: createSafeFetch,
     warn: () => undefined,
   };
   const broker = new SecretsBroker(deps);

@@ -10,10 +10,14 @@ import { type AgentPrincipal, formatChain } from "@trustwarden/core/principal.ts
 import type { SecretChange, SecretState } from "../store/broker-ports.ts";
 import { SecretAdministration } from "./administration.ts";
 import type { BrokerDeps } from "./deps.ts";
+import { Automaton } from "./echo/automaton.ts";
 import { createCanaryWatch } from "./echo/canaries.ts";
+import { formsOf } from "./echo/forms.ts";
 import { createRedactor } from "./echo/redactor.ts";
 import { injectSecret } from "./injection.ts";
-import { OpenedSecrets, openValues } from "./opened.ts";
+import { parseTokenSource } from "./oauth/token-source.ts";
+import { type FetchedToken, UpstreamTokens } from "./oauth/tokens.ts";
+import { type OpenedSecret, OpenedSecrets, openValues } from "./opened.ts";
 import type { Broker, CanaryFinding, CanaryWatch, EchoRedactor, Injection, SecretUse } from "./ports.ts";
 import { goesTo, isNamed, readSettings, type SecretSettings } from "./settings.ts";
 
@@ -30,6 +34,9 @@ export class SecretsBroker implements Broker {
   readonly administration: SecretAdministration;
   readonly #deps: BrokerDeps;
   readonly #opened: OpenedSecrets;
+  readonly #tokens: UpstreamTokens;
+  /** What finds a token lives as long as the token is kept. */
+  readonly #openedTokens = new WeakMap<FetchedToken, OpenedSecret>();
   /** Of the calls under way, by secret. */
   readonly #live = new Map<string, Set<AbortController>>();
   /** Parsed once for each state that the store remembers. */
@@ -41,6 +48,7 @@ export class SecretsBroker implements Broker {
   constructor(deps: BrokerDeps) {
     this.#deps = deps;
     this.#opened = new OpenedSecrets(deps);
+    this.#tokens = new UpstreamTokens(deps);
     this.administration = new SecretAdministration(deps, (secret, change) => this.#follow(secret, change));
   }
 
@@ -65,7 +73,7 @@ export class SecretsBroker implements Broker {
       const usable = this.#findUsable(use);
       const { injection: plan } = usable.settings;
       if (plan === null) throw new TrustWardenError("secret_not_allowed", { name: use.secret });
-      const opened = await this.#opened.open(usable.state);
+      const opened = await this.#open(usable, use);
       // It may have been taken away while it was opened.
       this.#findUsable(use);
       return this.#beginCall(use, usable.state, { plan, opened });
@@ -101,6 +109,26 @@ export class SecretsBroker implements Broker {
       throw new TrustWardenError("secret_not_allowed", { name, reason: "agent" });
     if (state.isDisabled) throw new TrustWardenError("secret_disabled", { name });
     return { state, settings };
+  }
+
+  /** The credential that goes out, and what finds it: the value itself, or a token that was fetched with it. */
+  async #open({ state, settings }: Usable, { agent }: SecretUse): Promise<OpenedSecret> {
+    const opened = await this.#opened.open(state);
+    if (state.kind !== "oauth") return opened;
+    const fetched = await this.#tokens.get({
+      secretId: state.secretId,
+      revision: state.revision,
+      source: parseTokenSource(settings.source),
+      clientSecret: opened.value,
+      instanceId: agent.instanceId,
+    });
+    const known = this.#openedTokens.get(fetched);
+    if (known !== undefined) return known;
+    const secrets = opened.value === "" ? [fetched.token] : [fetched.token, opened.value];
+    const echoes = new Automaton(secrets.flatMap((secret) => formsOf(secret, 0)));
+    const made = { value: fetched.token, echoes };
+    this.#openedTokens.set(fetched, made);
+    return made;
   }
 
   #settingsOf(state: SecretState): SecretSettings {
@@ -195,6 +223,7 @@ export class SecretsBroker implements Broker {
     change: SecretChange["change"],
   ): Promise<void> {
     this.#opened.forget(secretId);
+    this.#tokens.forget(secretId);
     if (change === "disable" || change === "delete") {
       for (const call of this.#live.get(secretId) ?? []) call.abort();
     }

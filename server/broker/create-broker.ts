@@ -23,6 +23,9 @@ export interface BrokerParts {
       },
     ): Promise<unknown>;
   };
+  /** Where strangers read the token status lists. */
+  readonly publicUrl: () => string;
+  readonly openFetch: BrokerDeps["openFetch"];
   readonly identity: { current(): { readonly spiffeId: string } };
 }
 
@@ -35,10 +38,19 @@ export function createBroker({
   log,
   ledger,
   identity,
+  publicUrl,
+  openFetch,
 }: BrokerParts): SecretsBroker {
   const { reads, commands } = store;
   const deployment = () => identity.current().spiffeId;
   const at = () => ({ nowMs: clock.nowMs(), intent: null });
+  const context = () => ({ ...at(), principal: deployment(), peer: "local" });
+  const issueJwt = async (instanceId: string, audience: string): Promise<string> => {
+    const statusLists = `${publicUrl()}/v1/status-list`;
+    const committed = await commands.issueJwt({ context: context(), instanceId, audience, statusLists });
+    await ledger.settle(committed);
+    return committed.value.svid;
+  };
   return new SecretsBroker({
     reads,
     commands,
@@ -48,7 +60,9 @@ export function createBroker({
     deployment,
     settle: (committed) => ledger.settle(committed),
     record: (draft, by) => ledger.recordControl(draft, { ...at(), ...by, epoch: reads.epoch() }),
-    context: () => ({ ...at(), principal: deployment(), peer: "local" }),
+    context,
+    issueJwt,
+    openFetch,
     nowMs: () => clock.nowMs(),
     monoMs: () => clock.monoMs(),
     warn: (facts, message) => log.warn(facts, message),

@@ -2,6 +2,7 @@
 import type { Random } from "@trustwarden/core/id.ts";
 import type { SecretCommands, SecretReads } from "../store/broker-ports.ts";
 import type { CommandContext, Committed, ControlDraft, StoreReads } from "../store/ports.ts";
+import type { OpenFetch } from "./oauth/tokens.ts";
 import type { KeyEncryption } from "./ports.ts";
 
 export interface BrokerDeps {
@@ -23,6 +24,9 @@ export interface BrokerDeps {
   readonly context: () => CommandContext;
   readonly nowMs: () => number;
   readonly monoMs: () => number;
+  /** A JWT-SVID of a live agent, recorded. @throws TrustWardenError the codes of a dead instance. */
+  readonly issueJwt: (instanceId: string, audience: string) => Promise<string>;
+  readonly openFetch: OpenFetch;
   /** Ids and codes only. */
   readonly warn: (facts: Readonly<Record<string, string | number>>, message: string) => void;
 }

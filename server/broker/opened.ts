@@ -77,5 +77,8 @@ async function openAll(state: SecretState, deps: BrokerDeps): Promise<OpenedSecr
   const values = await openValues(state, deps);
   const [value] = values;
   if (value === undefined) throw new TrustWardenError("secret_unavailable", { name: state.name });
-  return { value, echoes: new Automaton(values.flatMap((one) => formsOf(one, 0))) };
+  return {
+    value,
+    echoes: new Automaton(values.filter((one) => one !== "").flatMap((one) => formsOf(one, 0))),
+  };
 }

@@ -17,6 +17,8 @@ import {
 } from "@trustwarden/core/json.ts";
 import { isCovered, parseScope, type Scope } from "@trustwarden/core/scope.ts";
 import type { SecretKind } from "../store/broker-ports.ts";
+import { parseSecretValue } from "./echo/forms.ts";
+import { hasClientSecret, parseTokenSource } from "./oauth/token-source.ts";
 
 const MAX_UPSTREAMS = 32;
 const NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
@@ -92,6 +94,8 @@ export function parseSettings(json: JsonObject, kind: SecretKind): SecretSetting
     source: source === undefined ? {} : fields.json("source"),
   };
   fields.end();
+  if (kind === "oauth") parseTokenSource(settings.source);
+  else if (Object.keys(settings.source).length > 0) malformed("source");
   const isInjected = kind === "static" || kind === "oauth";
   if (isInjected !== (settings.injection !== null)) malformed("injection");
   if (!isInjected && settings.upstreams.length > 0) malformed("upstreams");
@@ -117,6 +121,21 @@ export function readSettings({
   readonly kind: SecretKind;
 }): SecretSettings {
   return parseSettings(parseJsonObject(settings), kind);
+}
+
+/**
+ * A value that fits the kind: a client's secret or none for `oauth`, else one that can go out and be found again.
+ *
+ * @throws TrustWardenError `secret_malformed`.
+ */
+export function parseValueOf(
+  value: string,
+  kind: SecretKind,
+  { source }: Pick<SecretSettings, "source">,
+): string {
+  const hasValue = kind !== "oauth" || hasClientSecret(parseTokenSource(source));
+  if (hasValue) return parseSecretValue(value);
+  return value === "" ? value : malformed("value");
 }
 
 /** Whether every agent of a chain is named. An empty chain is nobody's. */

@@ -7,7 +7,7 @@
 import type { CommandContext, Committed } from "./ports.ts";
 
 /** What a secret is: a value that is put on requests, one that must never turn up, or the way to fetch one. */
-export const SECRET_KINDS = ["static", "canary", "oauth", "postgresql"] as const;
+export const SECRET_KINDS = ["static", "canary", "oauth"] as const;
 export type SecretKind = (typeof SECRET_KINDS)[number];
 
 /** One version of a value, under a data key of its own, which is under the key-encryption key. */

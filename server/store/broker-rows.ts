@@ -7,7 +7,7 @@ export const BROKER_TABLES = `
   CREATE TABLE secrets (
     name TEXT NOT NULL PRIMARY KEY,
     secret_id TEXT NOT NULL UNIQUE,
-    kind TEXT NOT NULL CHECK (kind IN ('static', 'canary', 'oauth', 'postgresql')),
+    kind TEXT NOT NULL CHECK (kind IN ('static', 'canary', 'oauth')),
     settings TEXT NOT NULL,
     is_disabled INTEGER NOT NULL CHECK (is_disabled IN (0, 1)),
     revision INTEGER NOT NULL,
