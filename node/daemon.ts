@@ -24,6 +24,7 @@ import { createAccounts } from "./attest/accounts.ts";
 import { ExecutableDigests } from "./attest/executable-digest.ts";
 import { createUnixAttestor } from "./attest/unix-attestor.ts";
 import { AttestedSource } from "./attested-source.ts";
+import type { Measure } from "./composition-file.ts";
 import {
   type HostEvidence,
   joinWithEvidence,
@@ -55,6 +56,8 @@ export interface NodeOptions {
   readonly joinToken?: () => Promise<string>;
   /** Instead of a token: what the platform says of this host. */
   readonly host?: HostEvidence;
+  /** What agents of this host are made of, by `path/name`. */
+  readonly compositions?: ReadonlyMap<string, Measure>;
   /** Must be the name that the operator gave, when given. */
   readonly name?: string;
   readonly runtime?: Runtime;
@@ -77,11 +80,11 @@ export interface RunningNode {
  *   `endpoint_malformed`, `attestor_unavailable`, and the server's refusals.
  */
 export async function startNode(options: NodeOptions): Promise<RunningNode> {
-  const { dataDir, socketPath, runtime = systemRuntime } = options;
+  const { dataDir, socketPath, compositions = new Map(), runtime = systemRuntime } = options;
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   const identity = await identify(options, runtime);
   const holder = keepIdentity(identity, options, runtime);
-  const { registry } = new ServerRegistry({ server: identity.server, holder, runtime });
+  const { registry } = new ServerRegistry({ server: identity.server, holder, compositions, runtime });
   const attestor = createUnixAttestor({ accounts: createAccounts(), digests: new ExecutableDigests() });
   let lease: Lease | undefined;
   const source = new AttestedSource({

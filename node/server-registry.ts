@@ -6,9 +6,10 @@
  */
 import { parseBundleMap } from "@trustwarden/core/agentid/bundle-map.ts";
 import type { Certificate } from "@trustwarden/core/agentid/certificate.ts";
+import { formatComposition } from "@trustwarden/core/agentid/composition.ts";
 import { issuePossession } from "@trustwarden/core/agentid/possession.ts";
 import { formatSelectors } from "@trustwarden/core/agentid/selector.ts";
-import { classIdOf, parseSpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
+import { classIdOf, parseSpiffeId, pathOf, type SpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
 import type { TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { verifyX509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
 import { nonceAnswer, witSvidAnswer } from "@trustwarden/core/api/identity.ts";
@@ -34,7 +35,8 @@ import {
   type TrustServer,
   verifyIssuedWit,
 } from "trustwarden/peer.ts";
-import { parseNodeEntries } from "./entries.ts";
+import type { Measure } from "./composition-file.ts";
+import { type NodeEntry, parseNodeEntries } from "./entries.ts";
 import type { IssuedInstance, IssuedSvid, Registry } from "./registry.ts";
 
 /** Issuing waits for durable writes. */
@@ -47,6 +49,8 @@ export interface ServerRegistryOptions {
   readonly server: TrustServer;
   /** The node's own SVID. */
   readonly holder: SvidHolder;
+  /** What agents of this host are made of, by `path/name`; asked at each issuance and renewal. */
+  readonly compositions: ReadonlyMap<string, Measure>;
   readonly runtime: Runtime;
 }
 
@@ -69,7 +73,7 @@ export class ServerRegistry {
   get registry(): Registry {
     return {
       entries: () => this.#entries(),
-      createInstance: (entry, { selectors, facts }) =>
+      createInstance: async (entry, { selectors, facts }) =>
         this.#issue({
           target: "/v1/node/instances",
           enrolmentSha256: entry.enrolmentSha256,
@@ -77,15 +81,15 @@ export class ServerRegistry {
             entry_id: entry.entryId,
             selectors: [...formatSelectors(selectors)],
             facts: { ...facts },
-            composition: null,
+            composition: this.#compositionOf(agentOf(entry)),
             custody: "delivered",
           },
         }),
-      renewInstance: ({ instanceId, svid }) =>
+      renewInstance: async ({ instanceId, svid }) =>
         this.#issue({
           target: "/v1/node/renewals",
           enrolmentSha256: svid.svidSha256,
-          request: { instance_id: instanceId },
+          request: { instance_id: instanceId, composition: this.#compositionOf(agentOfId(svid.spiffeId)) },
         }),
       issueJwt: async ({ instanceId }, { audience, identity }) => {
         const body = { instance_id: instanceId, audiences: [...audience], identity };
@@ -135,6 +139,11 @@ export class ServerRegistry {
     const body = { ...options.request, ...prove(keys.instance), class: prove(keys.class) };
     const answer = await this.#post(options.target, body, nodeIdentityAnswer);
     return readIssued({ answer, keys, server, now: nowSeconds(runtime) });
+  }
+
+  #compositionOf(agent: string): JsonObject | null {
+    const measure = this.#options.compositions.get(agent);
+    return measure === undefined ? null : formatComposition(measure());
   }
 
   async #issueWit(
@@ -217,6 +226,16 @@ function readIssued(options: {
     svidExpiresAt: answer.svid_expires_at,
     instanceExpiresAt: answer.instance_expires_at,
   };
+}
+
+/** `path/name`, as operators write an agent. */
+function agentOf({ path, name }: NodeEntry): string {
+  return path === "" ? name : `${path}/${name}`;
+}
+
+/** The same of an instance's id: its path without the instance. */
+function agentOfId(spiffeId: SpiffeId): string {
+  return pathOf(classIdOf(spiffeId)).slice(1);
 }
 
 function readSvid(options: {

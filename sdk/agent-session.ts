@@ -4,6 +4,7 @@
  * Shared by everything an identity can do (`fetch`, `act`, `spawn`, `revoke`, `jwt`), none of which keeps state of its
  * own.
  */
+import type { Composition } from "@trustwarden/core/agentid/composition.ts";
 import type { Receipt } from "@trustwarden/core/api/action.ts";
 import { outcomeAnswer } from "@trustwarden/core/api/action.ts";
 import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
@@ -98,6 +99,7 @@ export class AgentSession {
   readonly questions = new OpenQuestions();
   readonly #writer: IntentWriter;
   readonly #createKey: () => InstanceKey;
+  readonly #composition: (() => Composition) | undefined;
   readonly #receipts: KeptReceipt[] = [];
   readonly #unfollow: () => void;
 
@@ -110,6 +112,8 @@ export class AgentSession {
     readonly renew?: (current: Credential) => Promise<Credential>;
     /** Makes the key of each renewal; one that nobody can read unless given. */
     readonly createKey?: () => InstanceKey;
+    /** What the agent is made of now, declared again with each renewal. */
+    readonly composition?: (() => Composition) | undefined;
     readonly onRenewed?: (credential: Credential) => void;
   }) {
     const { enrolled, server, runtime } = options;
@@ -121,6 +125,7 @@ export class AgentSession {
     this.server = server;
     this.runtime = runtime;
     this.#createKey = options.createKey ?? createInstanceKey;
+    this.#composition = options.composition;
     this.#writer = new IntentWriter({ agentId: options.agentId, runtime, seen: () => checkpoint.seen() });
     this.outcomes = new OutcomeSpool({ send: (outcome) => this.#sendOutcome(outcome), runtime });
     this.holder = new SvidHolder({
@@ -235,7 +240,10 @@ export class AgentSession {
       return this.#signCall({ ...route, body }, { credential: current, audience }).headers;
     };
     return inTurn(server.watchKey, () =>
-      renewCredential({ server, current, key: this.#createKey(), runtime, sign }),
+      renewCredential({
+        ...{ server, current, key: this.#createKey(), runtime, sign },
+        composition: this.#composition?.(),
+      }),
     );
   }
 

@@ -5,6 +5,7 @@
  * own, so that its end is known here at once and not at the next renewal.
  */
 import type { IncomingMessage } from "node:http";
+import type { Composition } from "@trustwarden/core/agentid/composition.ts";
 import { type IdentityAnswer, jwtSvidAnswer, type WitSvidAnswer } from "@trustwarden/core/api/identity.ts";
 import { revocationAnswer } from "@trustwarden/core/api/revocation.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
@@ -62,6 +63,7 @@ export class DeliveredIdentity {
     readonly keys: KeyRing;
     readonly server: TrustServer;
     readonly events: DeliveredEvents;
+    readonly composition: (() => Composition) | undefined;
     readonly runtime: Runtime;
   }) {
     const { enrolled, agentId, keys, server, events, runtime } = options;
@@ -76,6 +78,7 @@ export class DeliveredIdentity {
       server,
       runtime,
       createKey: () => keys.create(),
+      composition: options.composition,
       onRenewed: ({ key }) => {
         keys.keepOnly(key.thumbprint);
         events.onChange();
@@ -93,6 +96,8 @@ export class DeliveredIdentity {
   static async fromTicket(options: {
     readonly ticket: string;
     readonly events: DeliveredEvents;
+    /** What the agent is made of, asked again at each renewal. */
+    readonly composition?: (() => Composition) | undefined;
     readonly runtime: Runtime;
   }): Promise<DeliveredIdentity> {
     const held = readTicket(options.ticket);
@@ -118,6 +123,7 @@ export class DeliveredIdentity {
     readonly child: ChildOptions;
     readonly grant: (request: string) => Promise<string>;
     readonly events: DeliveredEvents;
+    readonly composition?: (() => Composition) | undefined;
     readonly runtime: Runtime;
   }): Promise<DeliveredIdentity> {
     const keys = new KeyRing();
@@ -323,14 +329,16 @@ async function enrolDelivered(options: {
   readonly key: InstanceKey;
   readonly expected: Parameters<typeof requireIssuedAs>[1];
   readonly events: DeliveredEvents;
+  readonly composition?: (() => Composition) | undefined;
   readonly runtime: Runtime;
 }): Promise<DeliveredIdentity> {
-  const { held, keys, key, expected, events, runtime } = options;
+  const { held, keys, key, expected, events, composition, runtime } = options;
   const server = await connectServer(held.address, runtime);
   const { envelope } = held;
-  const enrolled = await enrol({ server, key, envelope, runtime, custody: "delivered" });
+  const declared = { composition: composition?.(), custody: "delivered" as const };
+  const enrolled = await enrol({ server, key, envelope, runtime, ...declared });
   const agentId = requireIssuedAs(enrolled.answer, expected);
-  return new DeliveredIdentity({ enrolled, agentId, keys, server, events, runtime });
+  return new DeliveredIdentity({ enrolled, agentId, keys, server, events, composition, runtime });
 }
 
 function isDeath(kind: RevocationTarget["kind"]): boolean {

@@ -96,12 +96,15 @@ export async function renewCredential(options: {
   readonly current: Credential;
   readonly sign: SignRenewal;
   readonly key: InstanceKey;
+  /** Declared again: another than at birth is refused. */
+  readonly composition?: Composition | undefined;
   readonly runtime: Runtime;
 }): Promise<Credential> {
-  const { server, current, sign, key, runtime } = options;
+  const { server, current, sign, key, composition, runtime } = options;
   // One connection for what is read and what is asked: a thousand that renew at one moment make half the handshakes.
   await server.refreshOver(current.serverAgent);
-  const body = await proveKey(server, key, current.svid.leaf.sha256, {});
+  const declared = composition === undefined ? {} : { composition: formatComposition(composition) };
+  const body = await proveKey(server, key, current.svid.leaf.sha256, declared);
   const answer = await server.call({
     agent: current.serverAgent,
     method: "POST",

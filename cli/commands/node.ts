@@ -29,6 +29,7 @@ interface NodeOptions extends PlatformOptions {
   readonly joinToken?: string;
   readonly joinTokenFile?: string;
   readonly socket?: string;
+  readonly compositions?: string;
 }
 
 export function addNodeCommands(program: Command, runtime: Runtime): void {
@@ -43,6 +44,7 @@ export function addNodeCommands(program: Command, runtime: Runtime): void {
     .option("--cluster <name>", "with --attest kubernetes: as the server calls it")
     .option("--token-file <file>", "with --attest kubernetes: a service-account token for our audience")
     .option("--socket <path>", "of the Workload API; agent.sock in the data directory unless given")
+    .option("--compositions <file>", "JSON: what the agents of this host are made of, by path/name")
     .addHelpText(
       "after",
       examples(
@@ -124,11 +126,13 @@ async function runNode(options: NodeOptions, paths: Paths, { io }: Runtime): Pro
   )
     throw new TrustWardenError("usage", { why: "the join token is for another server" });
   const { startNode } = await import("@trustwarden/node/daemon.ts");
-  const { socket } = options;
+  const { openCompositionsFile } = await import("@trustwarden/node/composition-file.ts");
+  const { socket, compositions } = options;
   const node = await startNode({
     dataDir: nodeDirOf(paths),
     identityDir: join(paths.configDir, "node"),
     socketPath: socket === undefined ? defaultAgentSocket(paths) : parseEndpointAddress(socket),
+    ...(compositions === undefined ? {} : { compositions: openCompositionsFile(compositions) }),
     ...(token === undefined ? {} : { joinToken: async () => token }),
     ...(host === undefined ? {} : { host }),
   });

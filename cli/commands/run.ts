@@ -43,6 +43,7 @@ interface RunCommandOptions {
   readonly allow?: readonly string[];
   readonly readOnly?: readonly string[];
   readonly envKeep?: readonly string[];
+  readonly composition?: string;
   readonly endOnRevoke: boolean;
   readonly report: boolean;
 }
@@ -78,6 +79,10 @@ export function addRunCommand(program: Command, runtime: Runtime): void {
       ),
     )
     .option(
+      "--composition <file>",
+      "JSON: digests of model, prompts, skills and tools, or files to take them from; bound to the identity",
+    )
+    .option(
       "--no-end-on-revoke",
       "when the identity is revoked, cut the streams and leave the program running",
     )
@@ -110,15 +115,18 @@ async function run(
 ): Promise<number> {
   const { io, output } = session;
   const identity = await identityOf(session, options);
-  const [{ runLaunched }, { systemRuntime }] = await Promise.all([
+  const [{ runLaunched }, { openCompositionFile }, { systemRuntime }] = await Promise.all([
     import("@trustwarden/node/launcher/run.ts"),
+    import("@trustwarden/node/composition-file.ts"),
     import("trustwarden"),
   ]);
+  const { composition } = options;
   const result = await runLaunched({
     identity,
     command,
     environment: io.env,
     keep: options.envKeep ?? [],
+    composition: composition === undefined ? undefined : openCompositionFile(composition),
     account: accountOf(options),
     sandbox: await sandboxOf(session, options),
     endsOnRevoke: options.endOnRevoke,

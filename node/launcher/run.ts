@@ -14,6 +14,7 @@ import { dirname, join } from "node:path";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { type ChildOptions, DeliveredIdentity, nowSeconds, type Runtime } from "trustwarden/peer.ts";
 import { openKernel } from "../attest/kernel.ts";
+import type { Measure } from "../composition-file.ts";
 import { createWorkloadApi } from "../workload-api/workload-api.ts";
 import {
   type Binding,
@@ -51,6 +52,8 @@ export interface RunOptions {
   readonly command: readonly string[];
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly keep: readonly string[];
+  /** What the program is made of, asked again at each renewal. */
+  readonly composition?: Measure | undefined;
   readonly account?: { readonly uid: number; readonly gid: number } | undefined;
   readonly sandbox?: SandboxPlan | undefined;
   /** Whether a revoked process is ended, not only cut off. */
@@ -128,9 +131,13 @@ class LaunchEvents {
   isRevoked = false;
 }
 
-function enrolIdentity({ identity, runtime }: RunOptions, events: LaunchEvents): Promise<DeliveredIdentity> {
+function enrolIdentity(
+  { identity, composition, runtime }: RunOptions,
+  events: LaunchEvents,
+): Promise<DeliveredIdentity> {
   const given = {
     runtime,
+    composition,
     events: { onChange: () => events.onChange(), onRevoked: () => events.onRevoked() },
   };
   switch (identity.kind) {
