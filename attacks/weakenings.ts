@@ -14,6 +14,7 @@ import { FEDERATION_WEAKENINGS } from "./weakenings/federation.ts";
 import { ISSUANCE_WEAKENINGS } from "./weakenings/issuance.ts";
 import { LISTS_WEAKENINGS } from "./weakenings/lists.ts";
 import { NODES_WEAKENINGS } from "./weakenings/nodes.ts";
+import { OAUTH_WEAKENINGS } from "./weakenings/oauth.ts";
 
 const WEAKENINGS = {
   ...ISSUANCE_WEAKENINGS,
@@ -24,6 +25,7 @@ const WEAKENINGS = {
   ...DECISIONS_WEAKENINGS,
   ...FEDERATION_WEAKENINGS,
   ...BROKER_WEAKENINGS,
+  ...OAUTH_WEAKENINGS,
 };
 
 /** Name of an edit that switches a check off. */

@@ -1,8 +1,5 @@
 /** Agents at the gateway that know only OAuth: a token, a proof of its key, and a signature over what they write. */
 import { randomUUID } from "node:crypto";
-import { createServer, type IncomingMessage, type Server } from "node:http";
-import { issueDpopProof } from "@trustwarden/core/dpop.ts";
-import { issueMessageSignature } from "@trustwarden/core/http-signature.ts";
 import * as oauth from "oauth4webapi";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createAdminTransport } from "../cli/admin-transport.ts";
@@ -10,31 +7,33 @@ import { createClient } from "../cli/client.ts";
 import { createTemporaryExport } from "../cli/temporary-export.ts";
 import { auditDirectory } from "../cli/verify-directory.ts";
 import { createOwner, enrolAgent, spawn, type TestInstance, type TestOwner } from "./support/actors.ts";
-import { codeOf, jsonOf, type RawAnswer, send, sendAdmin } from "./support/http.ts";
+import { codeOf, jsonOf, send, sendAdmin } from "./support/http.ts";
 import {
   ACCESS_TOKEN,
   createTestSigner,
   fetchOver,
   postForm,
   proofFor,
-  type TestKey,
   TOKEN_EXCHANGE,
   tokenOf,
 } from "./support/oauth.ts";
+import {
+  type Received,
+  type Shop,
+  type Shown,
+  show as showPresented,
+  startShop,
+  WRITE,
+} from "./support/presented.ts";
 import { eventsOf, expectRefused } from "./support/refusals.ts";
 import { startTestServer, type TestServer } from "./support/server.ts";
 
-const ROUTES = [
-  { method: "GET", path: "/items/{id}", action: "read:items:{id}", resource: "shop://items/{id}" },
-  { method: "POST", path: "/items", action: "write:items", resource: "shop://items" },
-];
 let server: TestServer;
 let gateway: string;
 let owner: TestOwner;
 let agent: TestInstance;
-let upstream: Server;
-let seen: { readonly url: string; readonly headers: IncomingMessage["headers"]; readonly body: string }[] =
-  [];
+let shopping: Shop;
+let seen: Received[] = [];
 const key = createTestSigner();
 
 beforeAll(async () => {
@@ -42,30 +41,12 @@ beforeAll(async () => {
   gateway = server.gatewayUrl ?? "";
   owner = await createOwner(server);
   agent = await enrolAgent(server, owner, { scope: ["read:items", "write:items"] });
-  upstream = createServer(async (request, response) => {
-    let body = "";
-    for await (const part of request) body += String(part);
-    seen.push({ url: request.url ?? "", headers: request.headers, body });
-    response.end("done");
-  });
-  await new Promise<void>((resolve) => upstream.listen(0, "127.0.0.1", resolve));
-  const address = upstream.address();
-  const port = typeof address === "object" ? address?.port : 0;
-  for (const name of ["shop", "mill"]) {
-    const url = `http://127.0.0.1:${port}`;
-    const body = JSON.stringify({
-      name,
-      kind: "http",
-      url,
-      allow_private: true,
-      settings: { routes: ROUTES },
-    });
-    await sendAdmin(server.adminSocket, { method: "POST", target: "/v1/upstreams", body });
-  }
+  shopping = await startShop(server);
+  seen = shopping.received;
 });
 afterAll(async () => {
   await server.close();
-  upstream.close();
+  shopping.close();
   server.home.remove();
 });
 
@@ -73,49 +54,8 @@ const shop = () => `${gateway}/shop`;
 const tokenFor = (by = agent, scope = "read:items write:items", bound = key) =>
   tokenOf(server, by, { resource: shop(), scope, key: bound });
 
-/** What a client without our SDK sends. */
-interface Shown {
-  readonly token: string;
-  readonly method?: string;
-  readonly target?: string;
-  readonly body?: string;
-  readonly signer?: TestKey;
-  readonly proof?: Partial<Parameters<typeof issueDpopProof>[0]>;
-  /** Signs the message with this key; null signs nothing. */
-  readonly message?: TestKey | null;
-  readonly headers?: Readonly<Record<string, string>>;
-}
-
-async function show(shown: Shown): Promise<RawAnswer> {
-  const { method = "GET", target = "/shop/items/1", body = "", token, message = null } = shown;
-  const metadata = await send(gateway, { target: "/.well-known/oauth-protected-resource/shop" });
-  const nonce = String(metadata.headers["dpop-nonce"]);
-  const now = Math.floor(Date.now() / 1000);
-  const [path = ""] = target.split("?");
-  const dpop = issueDpopProof({
-    method,
-    url: `${gateway}${path}`,
-    jti: randomUUID(),
-    now,
-    signer: shown.signer ?? key,
-    nonce,
-    accessToken: token,
-    ...shown.proof,
-  });
-  const authorization = `DPoP ${token}`;
-  const bytes = new TextEncoder().encode(body);
-  const signed =
-    message === null
-      ? {}
-      : issueMessageSignature(
-          { method, url: `${gateway}${target}`, headers: { authorization }, body: bytes },
-          { signer: message, now, nonce: randomUUID() },
-        );
-  const headers = { authorization, dpop, ...signed, ...shown.headers };
-  return send(gateway, { method, target, headers, ...(body === "" ? {} : { body }) });
-}
-
-const writing = { method: "POST", target: "/shop/items", body: '{"n":1}' } as const;
+const show = (shown: Omit<Shown, "signer"> & Partial<Shown>) =>
+  showPresented(gateway, { signer: key, ...shown });
 
 describe("a client that nobody here wrote", () => {
   it("finds the authorization server by the challenge, and reads with a DPoP-bound token", async () => {
@@ -162,7 +102,7 @@ describe("a client that nobody here wrote", () => {
       );
     const first = await read().catch((error: unknown) => error);
     expect(oauth.isDPoPNonceError(first)).toBe(true);
-    seen = [];
+    seen.length = 0;
     const answer = await read();
     expect([answer.status, await answer.text()]).toEqual([200, "done"]);
     // Its own credentials are not passed on (F11).
@@ -174,7 +114,7 @@ describe("a client that nobody here wrote", () => {
 
 describe("a presented proof", () => {
   it("is for this method, this URL, this token and this minute, once", async () => {
-    seen = [];
+    seen.length = 0;
     const token = await tokenFor();
     const other = await tokenFor();
     const now = Math.floor(Date.now() / 1000);
@@ -201,7 +141,7 @@ describe("a presented proof", () => {
   });
 
   it("is by the key of the token, and the token is for this upstream", async () => {
-    seen = [];
+    seen.length = 0;
     const token = await tokenFor();
     await expectRefused(server, () => show({ token, signer: createTestSigner() }), "access_token_unbound");
     await expectRefused(server, () => show({ token, target: "/mill/items/1" }), "access_token_audience");
@@ -257,11 +197,11 @@ describe("a presented proof", () => {
 
 describe("a write", () => {
   it("is signed as a whole by the key of the token, and left in the ledger as an intent would be", async () => {
-    seen = [];
+    seen.length = 0;
     const token = await tokenFor();
-    const answer = await show({ token, ...writing, message: key });
+    const answer = await show({ token, ...WRITE, message: key });
     expect([answer.status, answer.text]).toEqual([200, "done"]);
-    expect(seen.map(({ body }) => body)).toEqual([writing.body]);
+    expect(seen.map(({ body }) => body)).toEqual([WRITE.body]);
     const [event] = (await eventsOf(server, "action")).filter(({ action }) => action === "write:items");
     expect(event).toMatchObject({
       agent_identity: agent.answer.spiffe_id,
@@ -274,9 +214,9 @@ describe("a write", () => {
   });
 
   it("is refused unsigned, signed by another key, or changed on the way", async () => {
-    seen = [];
+    seen.length = 0;
     const token = await tokenFor();
-    const unsigned = await show({ token, ...writing });
+    const unsigned = await show({ token, ...WRITE });
     expect([unsigned.status, codeOf(unsigned)]).toEqual([400, "message_signature_missing"]);
     const changes: readonly Partial<Shown>[] = [
       { message: createTestSigner() },
@@ -287,7 +227,7 @@ describe("a write", () => {
       { message: key, headers: { signature: "sig=:AAAA:" } },
     ];
     for (const change of changes) {
-      const answer = await show({ token, ...writing, ...change });
+      const answer = await show({ token, ...WRITE, ...change });
       expect([answer.status, codeOf(answer)]).toEqual([400, "message_signature_invalid"]);
     }
     expect(seen).toEqual([]);

@@ -1,0 +1,47 @@
+/** Weakenings of OAuth: tokens, proofs and exchanges. */
+import type { SourceEdit } from "../source-edit.ts";
+
+const DPOP = "core/dpop.ts";
+const TOKEN = "core/access-token.ts";
+const PRESENTED = "server/gateway/presented-credentials.ts";
+const SUBJECT = "server/oauth/subject-token.ts";
+
+/** Edits by name. */
+export const OAUTH_WEAKENINGS = {
+  "proofs-for-anything": [
+    { file: DPOP, find: '  if (proof.method !== request.method) refuse("htm");\n', replace: "" },
+    { file: DPOP, find: '  if (!request.urls.includes(proof.url)) refuse("htu");\n', replace: "" },
+    {
+      file: DPOP,
+      find: '  if (proof.accessTokenSha256 !== expected) refuse("ath");\n',
+      replace: "  void expected;\n",
+    },
+    {
+      file: "server/oauth/seen-proofs.ts",
+      find: '    if (this.#seen.has(key)) throw new TrustWardenError("dpop_replayed");\n',
+      replace: "",
+    },
+  ],
+  "any-audience": [
+    {
+      file: PRESENTED,
+      find: '    throw new TrustWardenError("access_token_audience", { audience: token.audience });\n',
+      replace: "",
+    },
+    { file: SUBJECT, find: '  if (token.audience !== client) refuse("meant for another");\n', replace: "" },
+  ],
+  "access-token-signature-unchecked": [
+    {
+      file: TOKEN,
+      find: '  if (key === undefined || !isJwsOf(key, jws)) return refuse("signature");\n',
+      replace: '  if (key === undefined || jws.signature.length === 0) return refuse("signature");\n',
+    },
+  ],
+  "exchange-widens": [
+    {
+      file: "server/store/commands/access-tokens.ts",
+      find: "    if (isSubset({ parent, child })) continue;\n",
+      replace: "    if (parent.length > 0) continue;\n",
+    },
+  ],
+} as const satisfies Readonly<Record<string, readonly SourceEdit[]>>;
