@@ -167,7 +167,7 @@ describe("warden secret import", () => {
   });
 });
 
-/** Answers of OpenBao 2.7.2, as it gave them to these requests; recorded by `interop/openbao`. */
+/** Answers of OpenBao 2.7.2, as it gave them to these requests; `interop/openbao-judge.ts` asks a real one. */
 const RECORDED = join(import.meta.dirname, "recorded", "openbao-kv.json");
 
 interface Recorded {

@@ -62,11 +62,16 @@ export async function requireOpa({ root }: Lab): Promise<string> {
 }
 
 /** Folder with pkilint's programs, in a Python environment of their own. @throws JudgeUnavailable */
-export async function requirePkilint({ root, cache }: Lab): Promise<string> {
+export function requirePkilint(lab: Lab): Promise<string> {
+  return requirePythonTools(lab, "pkilint");
+}
+
+/** Folder of programs from `<name>.txt`, in a Python environment of their own. @throws JudgeUnavailable */
+export async function requirePythonTools({ root, cache }: Lab, name: string): Promise<string> {
   await requireProgram("python3", ["--version"], "install Python 3.9 or newer with venv");
-  const requirements = join(root, "interop", "pkilint.txt");
+  const requirements = join(root, "interop", `${name}.txt`);
   const digest = createHash("sha256").update(readFileSync(requirements)).digest("hex").slice(0, 16);
-  const folder = join(cache, `pkilint-${digest}`);
+  const folder = join(cache, `${name}-${digest}`);
   const stamp = join(folder, "complete");
   if (!existsSync(stamp)) {
     rmSync(folder, { recursive: true, force: true });
