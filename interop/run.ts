@@ -9,6 +9,7 @@
 import { randomInt } from "node:crypto";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { authzJudge } from "./authz-judge.ts";
 import { crlJudge } from "./crl-judge.ts";
 import { hsmJudge } from "./hsm-judge.ts";
 import { closeLab, createLab, type Findings, type Judge, JudgeUnavailable, type Lab } from "./judge.ts";
@@ -41,6 +42,7 @@ const JUDGES: readonly Judge[] = [
   policyJudge,
   stockOpaJudge,
   mcpServerJudge,
+  authzJudge,
   crlJudge,
   hsmJudge,
   nginxJudge,

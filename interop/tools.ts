@@ -18,6 +18,8 @@ export interface GoTools {
   readonly spiffejudge: string;
   /** The Go project's log library on ledgers and proofs. */
   readonly logjudge: string;
+  /** Envoy's published protos on external authorization. */
+  readonly authzjudge: string;
   /** SPIFFE's own library on a Workload API. */
   readonly workloadjudge: string;
   /** Tessera's log checker. */
@@ -40,6 +42,7 @@ async function buildGoTools({ root, cache }: Lab): Promise<GoTools> {
     "./spiffejudge",
     "./workloadjudge",
     "./logjudge",
+    "./authzjudge",
     "github.com/transparency-dev/tessera/cmd/fsck",
   ];
   await install("go", ["build", "-mod=readonly", "-buildvcs=false", "-o", `${bin}/`, ...packages], {
@@ -49,6 +52,7 @@ async function buildGoTools({ root, cache }: Lab): Promise<GoTools> {
     spiffejudge: join(bin, "spiffejudge"),
     workloadjudge: join(bin, "workloadjudge"),
     logjudge: join(bin, "logjudge"),
+    authzjudge: join(bin, "authzjudge"),
     fsck: join(bin, "fsck"),
   };
 }

@@ -34,7 +34,6 @@ import { Recent } from "./http/recent.ts";
 import { ROUTES } from "./http/routes.ts";
 import type { Services } from "./http/services.ts";
 import { foundTokenKey, tendAuthority } from "./http/tend-authority.ts";
-import { openWebListener } from "./http/web-listener.ts";
 import { Ledger } from "./ledger/ledger.ts";
 import { Outcomes } from "./ledger/outcomes.ts";
 import { LedgerQueries } from "./ledger/queries.ts";
@@ -43,6 +42,7 @@ import { type Refusal, Refusals } from "./ledger/refusals.ts";
 import { createServerRecords } from "./ledger/server-records.ts";
 import { createLog } from "./log.ts";
 import { createAuthorizationServer } from "./oauth/create.ts";
+import { type OutsideListeners, openOutsideListeners } from "./outside-listeners.ts";
 import { createOwnerRequests } from "./owner-request-floors.ts";
 import { type Cleanup, openParts, type Parts } from "./parts.ts";
 import { type OpenedPolicies, openPolicies } from "./policies.ts";
@@ -61,6 +61,8 @@ export interface BuiltServer {
   readonly webUrl: string | null;
   /** https URL of the policy listener; null without one. */
   readonly policyUrl: string | null;
+  /** Where proxies ask, gRPC over TLS; null without that listener. */
+  readonly envoyPort: number | null;
   /** https origin of the gateway; null without one. */
   readonly gatewayUrl: string | null;
   /** Resolves with the reason when nothing more can be recorded: the process must end. */
@@ -110,11 +112,12 @@ async function startServing(
 ): Promise<BuiltServer> {
   const { config, log, clock, store } = parts;
   let listeners: Listeners | undefined;
-  let policyUrl: string | null = null;
+  let outside: OutsideListeners | undefined;
   let gateway: Gateway | undefined;
   const core = await createCore(parts, (core) => {
     listeners?.renewTls(tlsMaterialOf(core));
     gateway?.renewTls(tlsMaterialOf(core));
+    outside?.renewTls(tlsMaterialOf(core));
   });
   cleanups.push(() => core.identity.close());
   const gatewayParts = createGatewayParts({
@@ -131,7 +134,7 @@ async function startServing(
   const urls = () => ({
     server: formatUrl(config.host, listeners?.port ?? 0),
     stop: formatUrl(config.host, listeners?.stopPort ?? 0),
-    policy: policyUrl,
+    policy: outside?.policyUrl ?? null,
   });
   const inForce = await openPolicies(parts, cleanups);
   const services = createServices(core, { feed, urls, gateway: gatewayParts, ...inForce });
@@ -156,8 +159,7 @@ async function startServing(
   cleanups.push(async () => {
     await Promise.all([opened.close(), feed.close()]);
   });
-  const web = await openWeb(services, config, { cleanups, listener: "web" });
-  policyUrl = await openWeb(services, config, { cleanups, listener: "policy" });
+  outside = await openOutsideListeners(services, { config, tls: tlsMaterialOf(core), cleanups });
   gateway = await openConfiguredGateway({ services, config, tls: tlsMaterialOf(core), cleanups });
   services.federation.start();
   tendAuthority(core.keeper, services);
@@ -168,31 +170,13 @@ async function startServing(
     url,
     stopUrl,
     adminSocket,
-    webUrl: web,
-    policyUrl,
+    webUrl: outside.webUrl,
+    policyUrl: outside.policyUrl,
     gatewayUrl: gatewayParts.url(),
+    envoyPort: outside.envoyPort,
     failed: parts.failed,
     close,
   };
-}
-
-/** The URL of a listener with a certificate of the web, when there is to be one. */
-async function openWeb(
-  services: Services,
-  config: ServerConfig,
-  { cleanups, listener: name }: { readonly cleanups: Cleanup[]; readonly listener: "web" | "policy" },
-): Promise<string | null> {
-  const listen = name === "web" ? config.federation.web : config.policy.listener;
-  if (listen === undefined) return null;
-  const hosts = [...config.hosts, config.trustDomain, new URL(services.jwtIssuer).hostname];
-  const opened = await openWebListener({
-    services,
-    routes: ROUTES,
-    listen: { ...listen, hosts },
-    listener: name,
-  });
-  cleanups.push(() => opened.close());
-  return formatUrl(listen.host, opened.port);
 }
 
 async function createCore(parts: Parts, onRenewed: (core: Core) => void): Promise<Core> {

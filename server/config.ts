@@ -193,7 +193,8 @@ export function parseConfig(input: unknown): ServerConfig {
   }
   requireTrustDomain(parsed.data.trustDomain);
   requireAllowedHost(parsed.data.host, parsed.data);
-  for (const listener of [parsed.data.federation.web, parsed.data.policy.listener, parsed.data.gateway]) {
+  const { federation, policy, gateway } = parsed.data;
+  for (const listener of [federation.web, policy.listener, policy.envoy, gateway]) {
     if (listener !== undefined) requireAllowedHost(listener.host, parsed.data);
   }
   return parsed.data;

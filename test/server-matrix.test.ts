@@ -167,6 +167,7 @@ const ROWS = ROUTES.filter(
   (route) =>
     route.access !== "public" &&
     route.answer !== "upgrade" &&
+    !route.listeners.includes("envoy") &&
     route.recording !== "decision" &&
     route.dialect !== "oauth" &&
     !route.access.includes("enrollee"),

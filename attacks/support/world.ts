@@ -122,6 +122,7 @@ export class World {
       adminSocket: String(adminSocket),
       webUrl: null,
       policyUrl: null,
+      envoyPort: null,
       gatewayUrl: child.ready.gateway_url == null ? null : String(child.ready.gateway_url),
       failed: child.exited,
       close: () => child.stop(),

@@ -81,7 +81,7 @@ export async function recordEvaluations(
 }
 
 /** The event of an evaluation. */
-function draftOf(evaluation: Evaluation, details: JsonObject): ControlDraft {
+export function draftOf(evaluation: Evaluation, details: JsonObject): ControlDraft {
   const { isAllowed, reasons, subject, chain, policy } = evaluation;
   return {
     kind: "evaluation",
@@ -98,7 +98,7 @@ function draftOf(evaluation: Evaluation, details: JsonObject): ControlDraft {
 }
 
 /** What a decision about one instance is as an evaluation. */
-function evaluationOf({ agent, decision }: AgentDecision): Evaluation {
+export function evaluationOf({ agent, decision }: AgentDecision): Evaluation {
   return {
     // An approval that is waited for is no permission yet.
     isAllowed: decision.effect === "allow",

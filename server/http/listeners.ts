@@ -127,7 +127,7 @@ function createListeners({
   routes,
   listen,
   tls,
-}: OpenOptions): Record<Exclude<ListenerName, "web" | "policy">, Listening> {
+}: OpenOptions): Record<Exclude<ListenerName, "web" | "policy" | "envoy">, Listening> {
   const rules: HeadRules = { hosts: knownHosts(listen), allowsUpgrade: false };
   const serveRoute: ServeOptions["serve"] = (route, arrival) => serve(services, route, arrival);
   const headersOf = (route: Route) => headersOfDialect(services, route);

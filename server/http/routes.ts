@@ -9,6 +9,7 @@ import { AUTHORITY_ROUTES } from "./table/authority.ts";
 import { AUTHZEN_ROUTES } from "./table/authzen.ts";
 import { BUDGETS_ROUTES } from "./table/budgets.ts";
 import { ENTRIES_ROUTES } from "./table/entries.ts";
+import { ENVOY_ROUTES } from "./table/envoy.ts";
 import { FEDERATION_ROUTES } from "./table/federation.ts";
 import { GATEWAY_ROUTES } from "./table/gateway.ts";
 import { IDENTITY_ROUTES } from "./table/identity.ts";
@@ -45,6 +46,7 @@ export const ROUTES: readonly Route[] = [
   ...SECRETS_ROUTES,
   ...POLICY_ROUTES,
   ...OPA_ROUTES,
+  ...ENVOY_ROUTES,
   ...OPERATION_ROUTES,
 ];
 

@@ -15,9 +15,26 @@ const listener = z.strictObject({
 /** A thread that gets no time on a busy machine needs longer than the evaluation, which takes microseconds. */
 const DEFAULT_DEADLINE_MS = 200;
 
+/** A row of a service's table, as `createRouteTable` takes it. */
+const route = z.strictObject({
+  method: z.string().max(16),
+  path: z.string().max(1024),
+  action: z.string().max(1024),
+  resource: z.string().max(1024),
+});
+
+/** Envoy's external authorization, and what requests mean at each service, by the name of its verifier ticket. */
+const envoy = z.strictObject({
+  host: z.string().min(1).max(255).default("127.0.0.1"),
+  port: port.default(8445),
+  services: z.record(z.string().max(128), z.array(route).min(1).max(512)),
+});
+export type EnvoyConfig = z.output<typeof envoy>;
+
 /** See docs/guides/policy.md. */
 export const policySettings = z.strictObject({
   listener: listener.optional(),
+  envoy: envoy.optional(),
   /** Without an answer of a custom policy by then, the action is denied. */
   deadlineMs: z.number().int().min(10).max(5000).default(DEFAULT_DEADLINE_MS),
   /** Keys that may sign custom policies; a key that is taken off the list is retired. */

@@ -1,0 +1,59 @@
+/**
+ * The listeners that stand open only where the configuration asks for them: the web's, the one for enforcement points
+ * and engines of others, and the one for proxies.
+ */
+import type { ServerConfig } from "./config.ts";
+import { type EnvoyListener, openEnvoyListener } from "./envoy/listener.ts";
+import { formatUrl, type TlsMaterial } from "./http/listeners.ts";
+import { ROUTES } from "./http/routes.ts";
+import type { Services } from "./http/services.ts";
+import { openWebListener } from "./http/web-listener.ts";
+import type { Cleanup } from "./parts.ts";
+
+/** What is open; null for what is not. */
+export interface OutsideListeners {
+  readonly webUrl: string | null;
+  readonly policyUrl: string | null;
+  readonly envoyPort: number | null;
+  /** New connections of proxies get the new certificate; the others follow their own files. */
+  renewTls(material: TlsMaterial): void;
+}
+
+interface Opening {
+  readonly config: ServerConfig;
+  readonly tls: TlsMaterial;
+  readonly cleanups: Cleanup[];
+}
+
+/** @throws TrustWardenError `bind_refused`, `config_invalid`, `file_mode_too_open`. */
+export async function openOutsideListeners(services: Services, opening: Opening): Promise<OutsideListeners> {
+  const webUrl = await openWeb(services, opening, "web");
+  const policyUrl = await openWeb(services, opening, "policy");
+  const envoy = await openEnvoy(services, opening);
+  return { webUrl, policyUrl, envoyPort: envoy?.port ?? null, renewTls: (tls) => envoy?.renewTls(tls) };
+}
+
+/** The URL of a listener with a certificate of the web. */
+async function openWeb(
+  services: Services,
+  { config, cleanups }: Opening,
+  listener: "web" | "policy",
+): Promise<string | null> {
+  const listen = listener === "web" ? config.federation.web : config.policy.listener;
+  if (listen === undefined) return null;
+  const hosts = [...config.hosts, config.trustDomain, new URL(services.jwtIssuer).hostname];
+  const opened = await openWebListener({ services, routes: ROUTES, listen: { ...listen, hosts }, listener });
+  cleanups.push(() => opened.close());
+  return formatUrl(listen.host, opened.port);
+}
+
+async function openEnvoy(
+  services: Services,
+  { config, tls, cleanups }: Opening,
+): Promise<EnvoyListener | undefined> {
+  const { envoy } = config.policy;
+  if (envoy === undefined) return undefined;
+  const listener = await openEnvoyListener({ services, listen: envoy, tls });
+  cleanups.push(() => listener.close());
+  return listener;
+}

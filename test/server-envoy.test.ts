@@ -1,0 +1,117 @@
+/** External authorization for proxies, on the wire: frames, refusals, and what stands in the ledger. */
+import { connect } from "node:http2";
+import { eventPage } from "@trustwarden/core/api/ledger.ts";
+import { concatBytes } from "@trustwarden/core/bytes.ts";
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { encodeField, parseMessage } from "../server/envoy/protobuf.ts";
+import { createOwner, enrolAgent, enrolVerifier, parseAnswer, type TestInstance } from "./support/actors.ts";
+import { type ClientTls, sendAdmin } from "./support/http.ts";
+import { startTestServer, type TestServer } from "./support/server.ts";
+
+const CHECK = "/envoy.service.auth.v3.Authorization/Check";
+const ROUTES = [
+  { method: "GET", path: "/rows", action: "read:transactions", resource: "sqlite://finance/rows" },
+];
+let server: TestServer;
+let agent: TestInstance;
+let edge: TestInstance;
+
+beforeAll(async () => {
+  server = await startTestServer({ policy: { envoy: { port: 0, services: { edge: ROUTES } } } });
+  agent = await enrolAgent(server, await createOwner(server));
+  edge = await enrolVerifier(server, "edge");
+});
+afterAll(async () => {
+  await server.close();
+  server.home.remove();
+});
+
+const requestFor = (principal: string, method: string, path: string) =>
+  encodeField(
+    1,
+    concatBytes(
+      encodeField(1, encodeField(4, principal)),
+      encodeField(4, encodeField(2, concatBytes(encodeField(2, method), encodeField(4, path)))),
+    ),
+  );
+const framed = (message: Uint8Array) => {
+  const prefix = new Uint8Array(5);
+  new DataView(prefix.buffer).setUint32(1, message.length);
+  return concatBytes(prefix, message);
+};
+
+/** One call; the status of gRPC, and the message when there is one. */
+async function call(bytes: Uint8Array, { path = CHECK, tls }: { path?: string; tls?: ClientTls } = {}) {
+  const session = connect(`https://127.0.0.1:${server.envoyPort}`, { rejectUnauthorized: false, ...tls });
+  const stream = session.request({ ":method": "POST", ":path": path, "content-type": "application/grpc" });
+  const parts: Buffer[] = [];
+  let status = "";
+  stream.on("response", (headers) => {
+    status = String(headers["grpc-status"] ?? status);
+  });
+  stream.on("trailers", (headers) => {
+    status = String(headers["grpc-status"] ?? status);
+  });
+  stream.on("data", (chunk: Buffer) => parts.push(chunk));
+  stream.end(bytes);
+  await new Promise((resolve) => stream.once("close", resolve));
+  session.close();
+  return { status, text: Buffer.concat(parts).toString("latin1") };
+}
+
+const evaluations = async () =>
+  parseAnswer(
+    eventPage,
+    await sendAdmin(server.adminSocket, { target: "/v1/events?kind=evaluation&limit=50" }),
+  ).events;
+
+describe("a check", () => {
+  it("is answered with the agent, or with a denial, and both are events first", async () => {
+    const allowed = await call(framed(requestFor(agent.answer.spiffe_id, "GET", "/rows")), { tls: edge.tls });
+    expect(allowed.status).toBe("0");
+    expect(allowed.text).toContain(String(agent.answer.agent_id));
+    const denied = await call(framed(requestFor(agent.answer.spiffe_id, "GET", "/other")), { tls: edge.tls });
+    expect([denied.status, denied.text.includes("route_unknown")]).toEqual(["0", true]);
+    const [latest, before] = await evaluations();
+    expect([latest?.outcome, latest?.reasons, before?.outcome]).toEqual([
+      "denied",
+      ["route_unknown"],
+      "success",
+    ]);
+    expect(before?.authorized_by).toBe(edge.answer.spiffe_id);
+  });
+
+  it("is refused without a proxy's SVID, for another method, cut, compressed or too large", async () => {
+    const request = framed(requestFor(agent.answer.spiffe_id, "GET", "/rows"));
+    expect((await call(request)).status).toBe("16");
+    expect((await call(request, { tls: agent.tls })).status).toBe("16");
+    expect((await call(request, { tls: edge.tls, path: "/grpc.health.v1.Health/Check" })).status).toBe("12");
+    expect((await call(request.subarray(0, 9), { tls: edge.tls })).status).toBe("3");
+    expect((await call(concatBytes(Uint8Array.of(1), request.subarray(1)), { tls: edge.tls })).status).toBe(
+      "3",
+    );
+    // The rest of it is not read, so that the call ends without an answer.
+    expect((await call(framed(new Uint8Array(140_000)), { tls: edge.tls })).status).not.toBe("0");
+    expect((await call(framed(Uint8Array.of(0xff)), { tls: edge.tls })).status).toBe("3");
+  });
+});
+
+describe("the wire format", () => {
+  it("gives fields back, and never crashes on other bytes", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 500 }), fc.uint8Array({ maxLength: 300 }), (field, content) => {
+        expect([...(parseMessage(encodeField(field, content)).get(field)?.[0] ?? [])]).toEqual([...content]);
+      }),
+    );
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => {
+        try {
+          parseMessage(bytes);
+        } catch (error) {
+          expect(String(error)).toContain("request_malformed");
+        }
+      }),
+    );
+  });
+});
