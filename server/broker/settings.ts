@@ -138,9 +138,13 @@ export function parseValueOf(
   return value === "" ? value : malformed("value");
 }
 
+/** Parsed once for each list of patterns; asked at every call. */
+const scopes = new WeakMap<readonly string[], Scope>();
+
 /** Whether every agent of a chain is named. An empty chain is nobody's. */
 export function isNamed({ agents }: Pick<SecretSettings, "agents">, chain: readonly NamedAgent[]): boolean {
-  const scope = scopeOf(agents);
+  const scope = scopes.get(agents) ?? scopeOf(agents);
+  scopes.set(agents, scope);
   return (
     chain.length > 0 &&
     chain.every(({ path, name, ownerId }) => {

@@ -135,11 +135,12 @@ function createReading(escapes: readonly Escape[], emit: Emit): Reading {
   };
 }
 
-/** Undoes one kind of escape. Between calls `#waiting` is the beginning of one, or empty. */
+/** Undoes one kind of escape. Between calls `#waiting` is the beginning of one, or empty, and `#text` its characters. */
 class Stage {
   readonly #escape: Escape;
   readonly #emit: Emit;
   #waiting: Placed[] = [];
+  #text = "";
 
   constructor(kind: Escape, emit: Emit) {
     this.#escape = kind;
@@ -156,30 +157,36 @@ class Stage {
       return;
     }
     this.#waiting.push(placed);
+    this.#text += String.fromCharCode(placed.byte);
     this.#settle();
   }
 
   end(): void {
     const rest = this.#waiting;
-    this.#waiting = [];
+    this.#forget();
     for (const placed of rest) this.#emit(placed);
   }
 
   /** An escape is at most eight bytes, so going over the rest again costs no more than a constant. */
   #settle(): void {
     for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
-      const read = this.#escape.triggers.includes(first.byte) ? this.#escape.read(this.#text()) : NO;
+      const read = this.#escape.triggers.includes(first.byte) ? this.#escape.read(this.#text) : NO;
       if (read === MORE) return;
-      const last = this.#waiting.at(-1) ?? first;
-      if (read === NO) this.#waiting.shift();
-      else this.#waiting = [];
-      if (read === NO) this.#emit(first);
-      else if (read !== NOTHING) this.#emit({ byte: read, start: first.start, end: last.end });
+      if (read === NO) {
+        this.#waiting.shift();
+        this.#text = this.#text.slice(1);
+        this.#emit(first);
+        continue;
+      }
+      const { end } = this.#waiting.at(-1) ?? first;
+      this.#forget();
+      if (read !== NOTHING) this.#emit({ byte: read, start: first.start, end });
     }
   }
 
-  #text(): string {
-    return String.fromCharCode(...this.#waiting.map(({ byte }) => byte));
+  #forget(): void {
+    this.#waiting = [];
+    this.#text = "";
   }
 }
 

@@ -88,10 +88,12 @@ export class Scanner {
   }
 
   #readBeside(lane: Lane, chunk: Uint8Array, states: Int32Array): void {
+    // Where each trigger stands next: looked for once for each place, however often the lane joins the stream again.
+    const next = lane.reading.triggers.map((byte) => ({ byte, at: -1 }));
     let index = 0;
     while (index < chunk.length) {
       if (lane.isAligned) {
-        index = findTrigger(chunk, index, lane.reading.triggers);
+        index = findTrigger(chunk, index, next);
         if (index === chunk.length) return;
         this.#leave(lane, states[index] ?? Automaton.ROOT, this.#position + index);
       }
@@ -141,11 +143,14 @@ function recall(lane: Lane, back: number): number {
 }
 
 /** The next byte at which a reading may differ, or the length. */
-function findTrigger(chunk: Uint8Array, from: number, triggers: readonly number[]): number {
+function findTrigger(chunk: Uint8Array, from: number, next: { readonly byte: number; at: number }[]): number {
   let found = chunk.length;
-  for (const trigger of triggers) {
-    const index = chunk.indexOf(trigger, from);
-    if (index !== -1 && index < found) found = index;
+  for (const trigger of next) {
+    if (trigger.at < from) {
+      const at = chunk.indexOf(trigger.byte, from);
+      trigger.at = at === -1 ? chunk.length : at;
+    }
+    if (trigger.at < found) found = trigger.at;
   }
   return found;
 }
