@@ -129,7 +129,10 @@ async function startServing(
     store: store.reads,
     clock,
     onEvent: (event) => log.info(event, "lease"),
-    onPush: (targets) => gatewayParts.calls.cut(targets),
+    onPush: (targets) => {
+      gatewayParts.calls.cut(targets);
+      services.mcp.sweep();
+    },
   });
   const urls = () => ({
     server: formatUrl(config.host, listeners?.port ?? 0),
@@ -140,6 +143,7 @@ async function startServing(
   const services = createServices(core, { feed, urls, gateway: gatewayParts, ...inForce });
   cleanups.push(() => services.federation.close());
   cleanups.push(() => services.budgets.close());
+  cleanups.push(() => services.mcp.stdio.end(() => false));
   await services.broker.start();
   cleanups.push(() => services.broker.close());
   cleanups.push(async () => {

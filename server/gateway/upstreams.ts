@@ -74,8 +74,9 @@ const descriptions = new WeakMap<object, UpstreamDescription>();
  *
  * @throws TrustWardenError `upstream_malformed`, `config_invalid` for a route table.
  */
-export function requireSoundUpstream({ kind, url, allowPrivate, settings, secret }: UpstreamDocument): void {
-  if (kind !== "egress") requireUrl(url, allowPrivate);
+export function requireSoundUpstream(upstream: UpstreamDocument): void {
+  const { kind, url, allowPrivate, settings, secret } = upstream;
+  if (kind !== "egress" && !isStarted(upstream)) requireUrl(url, allowPrivate);
   switch (kind) {
     case "egress":
       // Nothing is seen inside a tunnel, so nothing can be put in or taken out.
@@ -86,6 +87,8 @@ export function requireSoundUpstream({ kind, url, allowPrivate, settings, secret
       requireHttpSettings(settings);
       return;
     case "mcp":
+      // What stands in a settings file is read by agents, so no secret goes to a program that they could name.
+      if (isStarted(upstream) && secret !== null) refuse("secret");
       parseMcpSettings(settings);
       return;
     case "openai":
@@ -95,6 +98,13 @@ export function requireSoundUpstream({ kind, url, allowPrivate, settings, secret
     case "a2a":
       return;
   }
+}
+
+/** A program that the gateway starts has no address; its URL only says that. */
+function isStarted({ name, kind, url, settings }: UpstreamDocument): boolean {
+  if (kind !== "mcp" || parseMcpSettings(settings).launch === null) return false;
+  if (url !== `stdio://${name}`) refuse("url: not stdio://<name>");
+  return true;
 }
 
 function requireUrl(url: string, allowPrivate: boolean): void {

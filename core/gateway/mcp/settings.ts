@@ -9,6 +9,7 @@ import { Fields } from "../../fields.ts";
 import type { JsonObject } from "../../json.ts";
 import { TAINT_LABELS, type TaintLabel } from "../plan.ts";
 import { type ActionTemplate, parseActionTemplate } from "./action-template.ts";
+import { type LaunchManifest, parseLaunchManifest } from "./launch-manifest.ts";
 import { CLIENT_FEATURES, type ClientFeature } from "./methods.ts";
 import { parseName } from "./names.ts";
 
@@ -30,6 +31,8 @@ export interface ToolSettings {
 }
 
 export interface McpSettings {
+  /** How the server is started; null for one that is reached over HTTP. */
+  readonly launch: LaunchManifest | null;
   /** Path of the MCP endpoint below the upstream's URL. */
   readonly endpoint: string;
   readonly tools: ReadonlyMap<string, ToolSettings>;
@@ -59,6 +62,7 @@ export function parseMcpSettings(json: JsonObject): McpSettings {
   if (known !== undefined) return known;
   const fields = new Fields(withDefaults(json), CODE, "settings.");
   const settings: McpSettings = {
+    launch: json.stdio === undefined ? skip(fields, "stdio") : parseLaunchManifest(fields.object("stdio")),
     endpoint: fields.matching("endpoint", ENDPOINT),
     tools: parseTools(fields),
     resources: fields.oneOf("resources", ["pinned", "scoped"]),
@@ -76,6 +80,11 @@ export function parseMcpSettings(json: JsonObject): McpSettings {
 /** What a tool means, named or not. */
 export function toolSettingsOf(settings: McpSettings, tool: string): ToolSettings {
   return settings.tools.get(tool) ?? UNNAMED_TOOL;
+}
+
+function skip(fields: Fields, name: string): null {
+  fields.take(name);
+  return null;
 }
 
 function withDefaults(json: JsonObject): JsonObject {

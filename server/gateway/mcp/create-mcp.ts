@@ -12,13 +12,19 @@ import { Dialogues } from "./dialogues.ts";
 import { createHttpLink } from "./http-link.ts";
 import type { McpLink } from "./link.ts";
 import type { McpParts } from "./perform.ts";
+import { StdioServers } from "./stdio-servers.ts";
 
 const ID_BYTES = 16;
+/** Begins the name of an operator's look, where an instance would stand. */
+const LOOK = "look-";
 
 /** What the MCP side remembers. */
 export interface McpGateway {
   readonly catalogues: Catalogues;
   readonly dialogues: Dialogues;
+  readonly stdio: StdioServers;
+  /** Ends what belongs to instances that are dead; after each revocation, and now and then. */
+  sweep(): void;
 }
 
 /** Made once, beside the other services. */
@@ -26,7 +32,20 @@ export function createMcpGateway(
   made: Pick<Services, "commands" | "reads" | "ledger" | "clock" | "random" | "serverSvid" | "log">,
 ): McpGateway {
   const { commands, reads, ledger, clock, random, log } = made;
+  const dialogues = new Dialogues({ random, monoMs: () => clock.monoMs() });
+  const stdio = new StdioServers({
+    monoMs: () => clock.monoMs(),
+    nextId: () => encodeBase64url(random(ID_BYTES)),
+  });
   return {
+    dialogues,
+    stdio,
+    sweep: () => {
+      const now = clock.trustedSeconds();
+      const isKept = (instanceId: string) => isAlive(reads, instanceId, now);
+      dialogues.sweep(isKept);
+      stdio.end(({ instanceId }) => instanceId.startsWith(LOOK) || isKept(instanceId));
+    },
     catalogues: new Catalogues({
       commands,
       listPins: (upstream) => reads.listPins(upstream),
@@ -40,18 +59,22 @@ export function createMcpGateway(
       monoMs: () => clock.monoMs(),
       warn: (facts, message) => log.warn(facts, message),
     }),
-    dialogues: new Dialogues({ random, monoMs: () => clock.monoMs() }),
   };
 }
 
 /** What one call is performed with. */
 export function mcpPartsOf(services: Services): McpParts {
-  const { mcp, random, reads, clock } = services;
+  const { mcp, random } = services;
   return {
-    ...mcp,
+    catalogues: mcp.catalogues,
+    dialogues: mcp.dialogues,
     mayCall: (caller, plan) => effectNow(services, { ...caller, plan, action: plan.action }) !== "deny",
-    isAlive: (instanceId) => isAlive(reads, instanceId, clock.trustedSeconds()),
-    linkOf: async ({ client }, { endpoint }) => createHttpLink(client, endpoint),
+    sweep: () => mcp.sweep(),
+    linkOf: async ({ client, arrival, caller, signal }, { endpoint, launch }) => {
+      if (launch === null) return createHttpLink(client, endpoint);
+      const { instanceId } = caller.agent;
+      return mcp.stdio.linkFor({ upstream: arrival.upstream.name, instanceId, manifest: launch }, signal);
+    },
     nextId: () => encodeBase64url(random(ID_BYTES)),
   };
 }
@@ -69,10 +92,15 @@ function isAlive(reads: Services["reads"], instanceId: string, now: number): boo
 
 /** The way to an upstream for an operator's look, with no agent behind it. */
 export async function openOperatorLink(
-  { gateway, random }: Pick<Services, "gateway" | "random">,
+  { gateway, random, mcp }: Pick<Services, "gateway" | "random" | "mcp">,
   asked: { readonly upstream: UpstreamState; readonly settings: McpSettings; readonly signal: AbortSignal },
 ): Promise<{ readonly link: McpLink; readonly nextId: () => string }> {
   const { upstream, settings, signal } = asked;
   const client = { request: (sent: UpstreamRequest) => gateway.connections.send(upstream, sent, signal) };
-  return { link: createHttpLink(client, settings.endpoint), nextId: () => encodeBase64url(random(ID_BYTES)) };
+  const nextId = (): string => encodeBase64url(random(ID_BYTES));
+  if (settings.launch === null) return { link: createHttpLink(client, settings.endpoint), nextId };
+  const caller = { upstream: upstream.name, instanceId: `${LOOK}${nextId()}`, manifest: settings.launch };
+  // The process is there for this look alone.
+  signal.addEventListener("abort", () => mcp.stdio.end((other) => other.instanceId !== caller.instanceId));
+  return { link: mcp.stdio.linkFor(caller, signal), nextId };
 }

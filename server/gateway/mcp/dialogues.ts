@@ -18,7 +18,6 @@ const MAX_OPEN = 1024;
 const SESSION_BYTES = 24;
 /** A session that was not used for this long is over. */
 const IDLE_MS = 3_600_000;
-/** Between two sweeps; a dead instance is refused long before it is swept. */
 const SWEEP_MS = 1000;
 
 /** A question of the server, as it is known upstream. */
@@ -102,11 +101,16 @@ export class Dialogues {
     this.#known.delete(keyOf(upstream, instanceId, sessionId));
   }
 
+  /** Whether the last sweep was some time ago; a dead instance is refused long before it is swept. */
+  isSweepDue(): boolean {
+    const isDue = this.#monoMs() - this.#sweptMs >= SWEEP_MS;
+    if (isDue) this.#sweptMs = this.#monoMs();
+    return isDue;
+  }
+
   /** Ends what is idle, and what belongs to instances that are dead. */
   sweep(isAlive: (instanceId: string) => boolean): void {
     const now = this.#monoMs();
-    if (now - this.#sweptMs < SWEEP_MS) return;
-    this.#sweptMs = now;
     for (const [key, { usedMs, instanceId }] of this.#known) {
       if (now - usedMs > IDLE_MS || !isAlive(instanceId)) this.#known.delete(key);
     }

@@ -26,7 +26,7 @@ export interface McpParts {
   readonly dialogues: Dialogues;
   /** Whether a call would be allowed, or would ask a human, on the state of now. */
   readonly mayCall: (caller: GatewayCaller, plan: CallPlan) => boolean;
-  readonly isAlive: (instanceId: string) => boolean;
+  readonly sweep: () => void;
   /** The way to the upstream of a call. */
   readonly linkOf: (call: AllowedCall, settings: McpSettings) => Promise<McpLink>;
   readonly nextId: () => string;
@@ -52,7 +52,7 @@ export function createMcpPerformer(parts: McpParts): Performer {
     const settings = parseMcpSettings(arrival.upstream.settings);
     // The modern era has no sessions: whatever a client sends of one is left behind.
     const sessionId = parsed.era === "legacy" ? arrival.request.headers["mcp-session-id"] : undefined;
-    parts.dialogues.sweep(parts.isAlive);
+    if (parts.dialogues.isSweepDue()) parts.sweep();
     const dialogue = parts.dialogues.find(upstream, caller.agent.instanceId, sessionId);
     const link = await parts.linkOf(call, settings);
     const manner = { era: parsed.era, version: parsed.version, sessionId: dialogue.upstreamSessionId };

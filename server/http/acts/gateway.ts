@@ -77,7 +77,9 @@ async function change(
     ...changed,
   });
   upstreams.reload();
-  services.mcp.catalogues.forget(changed.change === "set" ? changed.upstream.name : changed.name);
+  const { name } = changed.change === "set" ? changed.upstream : changed;
+  services.mcp.catalogues.forget(name);
+  services.mcp.stdio.end((caller) => caller.upstream !== name);
   const cut = calls.cutStale((upstream) => upstreams.isCurrent(upstream));
   connections.drop((upstream) => upstreams.isCurrent(upstream));
   await services.ledger.settle(committed);

@@ -26,13 +26,14 @@ export async function readCatalogue(services: Services, visit: AboutOne): Promis
 /** Looks at the server now. @throws TrustWardenError `upstream_unknown`, `not_found`, and why it could not be seen. */
 export async function lookAtUpstream(services: Services, visit: AboutOne): Promise<CatalogueAnswer> {
   const upstream = findMcp(services, visit);
-  const signal = AbortSignal.timeout(LOOK_TIMEOUT_MS);
+  const done = new AbortController();
+  const signal = AbortSignal.any([AbortSignal.timeout(LOOK_TIMEOUT_MS), done.signal]);
   const { link, nextId } = await openOperatorLink(services, {
     upstream,
     settings: parseMcpSettings(upstream.settings),
     signal,
   });
-  const offers = await lookAround(link, nextId);
+  const offers = await lookAround(link, nextId).finally(() => done.abort());
   for (const [kind, list] of offers) await services.mcp.catalogues.observe(upstream.name, kind, list);
   return formatCatalogue(services, upstream);
 }
