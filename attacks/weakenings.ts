@@ -13,6 +13,7 @@ import { FAULTS } from "./weakenings/faults.ts";
 import { FEDERATION_WEAKENINGS } from "./weakenings/federation.ts";
 import { ISSUANCE_WEAKENINGS } from "./weakenings/issuance.ts";
 import { LISTS_WEAKENINGS } from "./weakenings/lists.ts";
+import { MODELS_WEAKENINGS } from "./weakenings/models.ts";
 import { NODES_WEAKENINGS } from "./weakenings/nodes.ts";
 import { OAUTH_WEAKENINGS } from "./weakenings/oauth.ts";
 
@@ -26,6 +27,7 @@ const WEAKENINGS = {
   ...FEDERATION_WEAKENINGS,
   ...BROKER_WEAKENINGS,
   ...OAUTH_WEAKENINGS,
+  ...MODELS_WEAKENINGS,
 };
 
 /** Name of an edit that switches a check off. */

@@ -1,7 +1,7 @@
 /** `warden run` and the gateway: an unmodified program reaches models by its base URL, and nobody else does. Linux only. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -113,6 +113,40 @@ describe.skipIf(process.platform !== "linux")("warden run with a gateway", () =>
     expect(await next()).toEqual({ cut: expect.any(String) });
     await once(child, "close");
     await expect(post()).rejects.toThrow();
+  });
+
+  test("does what its guide says", async () => {
+    const guide = readFileSync(join(ROOT, "docs/guides/llm-gateway.md"), "utf8");
+    const blocks = [...guide.matchAll(/```(sh|json)\n(.*?)```/gs)].map(([, kind, text = ""]) => ({
+      kind,
+      text,
+    }));
+    const settings = blocks.filter(({ kind }) => kind === "json").map(({ text }) => text);
+    expect(settings).toHaveLength(1);
+    const file = join(home, "openai.json");
+    writeFileSync(file, settings[0] ?? "");
+    const owners = JSON.parse((await runWarden(home, ["owner", "list", "--json"])).stdout);
+    const lines = blocks.filter(({ kind }) => kind === "sh").flatMap(({ text }) => text.trim().split("\n"));
+    expect(lines.length).toBeGreaterThan(5);
+    for (const line of lines) {
+      const [program, command = "", ...rest] = line
+        .replace(/https:\/\/api\.\S+/, `${model.url} --allow-private`)
+        .replace(/ --secret \S+/, "")
+        .replace("openai.json", file)
+        .replace(/own_\w+/, owners.owners[0].owner_id)
+        .replace("python3 research.py", "printenv OPENAI_BASE_URL ANTHROPIC_BASE_URL")
+        .replaceAll("'", "")
+        .split(" ");
+      expect(program).toBe("warden");
+      if (command === "run") {
+        const child = run([command, "--no-report", ...rest]);
+        await once(child, "close");
+        expect(child.exitCode).toBe(0);
+      } else {
+        const done = await runWarden(home, [command, ...rest]);
+        expect([line, done.exitCode, done.stderr]).toEqual([line, 0, ""]);
+      }
+    }
   });
 
   test.skipIf(!hasWalls)(
