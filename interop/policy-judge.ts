@@ -124,7 +124,7 @@ function replaceOnce(file: string, pattern: RegExp, change: string): void {
 }
 
 /** A whole question, with none to three members, at any depth, left out or replaced. */
-function generate(random: Random): Question {
+export function generate(random: Random): Question {
   let question: Question = random.pick(WHOLE);
   for (let changes = random.below(4); changes > 0; changes -= 1) question = spoil(question, random);
   return question;

@@ -12,7 +12,8 @@ import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { questions, sorted } from "../policies/agreement.ts";
 import { createBuiltinPolicy } from "../server/opa/builtin.ts";
-import { enrolVerifier, parseAnswer } from "../test/support/actors.ts";
+import { createExternalOpa } from "../server/opa/external.ts";
+import { createOwner, enrolAgent, enrolVerifier, parseAnswer } from "../test/support/actors.ts";
 import { jsonOf, sendAdmin } from "../test/support/http.ts";
 import { createPolicyKey, exampleFiles, loadBundle, packSigned } from "../test/support/policies.ts";
 import { startTestServer, type TestServer } from "../test/support/server.ts";
@@ -25,16 +26,20 @@ import {
   type Lab,
   type Verdict,
 } from "./judge.ts";
+import { generate } from "./policy-judge.ts";
 import { requireOpa } from "./tools.ts";
 
 /** Starting, discovery, download and the first upload; OPA polls every few seconds. */
 const PATIENCE_MS = 40_000;
 const ASKED = 40;
+/** Questions that nobody wrote down, beside those of the policy's own agreement. */
+const GENERATED = 2000;
 
 const policyView = z.object({ bundle_key: z.object({ id: z.string(), pem: z.string() }) });
 const page = z.object({
   events: z.array(z.object({ kind: z.string(), outcome: z.string(), reasons: z.array(z.string()) })),
 });
+const evaluated = z.object({ decision: z.boolean() });
 const answered = z.object({ result: z.json().optional() });
 
 export const stockOpaJudge: Judge = { name: "opa run 1.18.1, governed", run: judgeStockOpa };
@@ -109,6 +114,7 @@ async function judgeGoverned(server: TestServer, lab: Lab, setup: Setup): Promis
     const denied = (await eventsOf(server, "evaluation")).filter(
       ({ outcome }) => outcome === "denied",
     ).length;
+    const external = await judgeExternal(lab, setup, run);
     const hasStatus = await until(async () => (await eventsOf(server, "policy")).length >= 2);
     return [
       verdict("a stock OPA becomes ready with the bundles that discovery names", "accept", true),
@@ -117,9 +123,56 @@ async function judgeGoverned(server: TestServer, lab: Lab, setup: Setup): Promis
       verdict("every decision of it is in the ledger", "accept", hasLogs, run.said()),
       verdict("its denials are denials there", "accept", denied > 0),
       verdict("its state is in the ledger", "accept", hasStatus, run.said()),
+      ...external,
     ];
   } finally {
     await run.stop();
+  }
+}
+
+/** The same OPA as the engine of another server: asked by our adapter, and missed when it is gone. */
+async function judgeExternal(lab: Lab, { folder }: Setup, run: RunningOpa): Promise<readonly Verdict[]> {
+  const socket = join(folder, "governed.sock");
+  const { engine } = createBuiltinPolicy(join(lab.root, "policies"));
+  const adapter = createExternalOpa({ socket, deadlineMs: 5000 });
+  const asked = [...questions(), ...Array.from({ length: GENERATED }, () => generate(lab.random))];
+  let equal = 0;
+  for (const question of asked) {
+    const input = JSON.parse(JSON.stringify(question));
+    const [ours, theirs] = [sorted(engine.evaluate(input)), sorted(await adapter.evaluate(input))];
+    if (isDeepStrictEqual(ours, theirs)) equal += 1;
+  }
+  adapter.close();
+  const server = await startTestServer({ policy: { opa: { socket, deadlineMs: 2000 } } });
+  try {
+    const agent = await enrolAgent(server, await createOwner(server));
+    const ask = async () => {
+      const body = JSON.stringify({
+        subject: { type: "instance", id: agent.answer.instance_id },
+        action: { name: "read" },
+        resource: { type: "transactions", id: "1" },
+      });
+      const answer = await sendAdmin(server.adminSocket, {
+        method: "POST",
+        target: "/access/v1/evaluation",
+        body,
+      });
+      return evaluated.parse(jsonOf(answer)).decision;
+    };
+    const isAllowed = await ask();
+    await run.stop();
+    return [
+      verdict(
+        `it answers ${asked.length} questions of our adapter as the Wasm`,
+        "accept",
+        equal === asked.length,
+      ),
+      verdict("a server whose engine it is allows what it allows", "accept", isAllowed),
+      verdict("a decision after it is gone", "refuse", await ask()),
+    ];
+  } finally {
+    await server.close();
+    server.home.remove();
   }
 }
 

@@ -2,6 +2,7 @@
 import { toTrustWardenError } from "./http/errors.ts";
 import { createOpaBundles } from "./opa/bundles.ts";
 import { createCustomPolicies } from "./opa/custom-policies.ts";
+import { createExternalOpa } from "./opa/external.ts";
 import { Policies } from "./opa/policies.ts";
 import type { CustomPolicies, OpaBundles, Policy } from "./opa/ports.ts";
 import type { Cleanup, Parts } from "./parts.ts";
@@ -24,7 +25,8 @@ export async function openPolicies(
   { config, policy, store, keys, log }: Parts,
   cleanups: Cleanup[],
 ): Promise<OpenedPolicies> {
-  const policies = new Policies(policy);
+  const { opa } = config.policy;
+  const policies = new Policies(policy, opa === undefined ? undefined : createExternalOpa(opa));
   cleanups.push(() => policies.close());
   const { policy: settings, policyDir } = config;
   const custom = createCustomPolicies({ policies, settings, policyDir });

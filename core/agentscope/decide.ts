@@ -69,7 +69,7 @@ export interface DecideInput {
 /** The answer, with every reason against it; never throws. */
 export function decide(input: DecideInput, engine: PolicyEngine): Decision {
   const policy = policyOf(engine);
-  const question = ask(input);
+  const question = policyInputOf(input);
   if (question === undefined) {
     return { effect: "deny", reasons: ["policy_input_malformed"], class: "A", policy, epoch: 0 };
   }
@@ -92,7 +92,7 @@ function finish({ plane, approved }: PolicyInput, reasons: ReadonlySet<string>):
 }
 
 /** The question as policies see it, or undefined when any part of it is missing, odd or contradicts another. */
-function ask(input: DecideInput): PolicyInput | undefined {
+export function policyInputOf(input: DecideInput): PolicyInput | undefined {
   try {
     const { principal, action } = input;
     const chain = principal.kind === "agent" ? chainOf(principal) : [];

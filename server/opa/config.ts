@@ -35,6 +35,13 @@ export type EnvoyConfig = z.output<typeof envoy>;
 export const policySettings = z.strictObject({
   listener: listener.optional(),
   envoy: envoy.optional(),
+  /** An OPA on this machine that has its say beside the built-in policy, over its unix socket. */
+  opa: z
+    .strictObject({
+      socket: file,
+      deadlineMs: z.number().int().min(10).max(5000).default(DEFAULT_DEADLINE_MS),
+    })
+    .optional(),
   /** Without an answer of a custom policy by then, the action is denied. */
   deadlineMs: z.number().int().min(10).max(5000).default(DEFAULT_DEADLINE_MS),
   /** Keys that may sign custom policies; a key that is taken off the list is retired. */

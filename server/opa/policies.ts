@@ -2,10 +2,10 @@
  * The policies that are in force, as one answer: deny overrides, and what is missing denies.
  *
  * The built-in policy always has its say. A custom policy is asked beside it about what agents do, never about the
- * control plane: whoever locked everybody out could otherwise not be undone. While a policy is being changed decisions
+ * control plane: whoever locked everybody out could otherwise not be undone. So is an external engine. While a policy is being changed decisions
  * wait, so that none is made by the old policy and dated by the epoch of the new one.
  */
-import { type DecideInput, decide } from "@trustwarden/core/agentscope/decide.ts";
+import { type DecideInput, decide, policyInputOf } from "@trustwarden/core/agentscope/decide.ts";
 import type { PolicyEngine } from "@trustwarden/core/agentscope/ports.ts";
 import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { sha256 } from "@trustwarden/core/crypto.ts";
@@ -14,6 +14,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
 import type { BuiltinPolicy } from "./builtin.ts";
 import type { CustomPolicy } from "./custom.ts";
+import type { ExternalOpa } from "./external.ts";
 import type { Policy } from "./ports.ts";
 
 /** In the place of a custom policy that was loaded once and cannot be trusted or started now: nothing is allowed. */
@@ -30,11 +31,13 @@ export class Policies implements Policy {
   readonly engine: PolicyEngine;
   readonly classes: Policy["classes"];
   readonly asks: Policy["asks"];
+  readonly #external: ExternalOpa | undefined;
   #custom: CustomPolicy | null = null;
   #changing: Promise<unknown> = Promise.resolve();
 
-  constructor({ engine, data }: BuiltinPolicy) {
+  constructor({ engine, data }: BuiltinPolicy, external?: ExternalOpa) {
     this.engine = engine;
+    this.#external = external;
     this.classes = data.classes;
     this.asks = data.asks;
   }
@@ -45,7 +48,9 @@ export class Policies implements Policy {
 
   async decide(input: DecideInput): Promise<Decision> {
     await this.#changing;
-    return strictestOf(this.#engines().map((engine) => decide(input, engine)));
+    const decisions = this.#engines().map((engine) => decide(input, engine));
+    if (this.#external === undefined) return strictestOf(decisions);
+    return strictestOf([...decisions, decide(input, await this.#askExternal(this.#external, input))]);
   }
 
   decideAgain(input: DecideInput): Decision {
@@ -92,7 +97,25 @@ export class Policies implements Policy {
   }
 
   async close(): Promise<void> {
+    this.#external?.close();
     await this.#custom?.close();
+  }
+
+  /** What the external engine said of this one question, as an engine; it runs the built-in policy too. */
+  async #askExternal(external: ExternalOpa, input: DecideInput): Promise<PolicyEngine> {
+    const { policy } = this.engine;
+    try {
+      const question = policyInputOf(input);
+      const answer = question === undefined ? undefined : await external.evaluate(question);
+      return { policy, evaluate: () => answer };
+    } catch (error) {
+      return {
+        policy,
+        evaluate: () => {
+          throw error;
+        },
+      };
+    }
   }
 
   #engines(): readonly PolicyEngine[] {
@@ -118,7 +141,7 @@ function strictestOf(decisions: readonly Decision[]): Decision {
 function referenceOf(policies: readonly PolicyReference[]): PolicyReference {
   const digests = policies.map(({ bundleSha256 }) => bundleSha256).join(" ");
   return {
-    name: policies.map(({ name }) => name).join("+"),
+    name: [...new Set(policies.map(({ name }) => name))].join("+"),
     bundleSha256: encodeBase64url(sha256(encodeUtf8(digests))),
   };
 }
