@@ -12,6 +12,8 @@ import { addDoctorCommand } from "./commands/doctor.ts";
 import { addEntryCommands } from "./commands/entry.ts";
 import { addBundleCommands, addFederationCommands } from "./commands/federation.ts";
 import { addForeignCommands } from "./commands/foreign.ts";
+import { addGitHookCommands } from "./commands/git-hook.ts";
+import { addGitSignCommand } from "./commands/git-sign.ts";
 import { addLedgerCommands } from "./commands/ledger.ts";
 import { addMcpCommands } from "./commands/mcp.ts";
 import { addNodeCommands } from "./commands/node.ts";
@@ -123,6 +125,8 @@ export function createProgram(runtime: Runtime, usage: Usage = { command: "warde
   addLedgerCommands(program, runtime);
   addQuestionCommands(program, runtime);
   addPolicyCommands(program, runtime);
+  addGitSignCommand(program, runtime);
+  addGitHookCommands(program, runtime);
   addSvidCommands(program, runtime);
   addTokenCommand(program, runtime);
   addDoctorCommand(program, runtime);

@@ -1,0 +1,148 @@
+/**
+ * `warden git-hook`: a repository's own door. Every commit that a push brings has to be signed by a live agent instance
+ * whose whole chain may push to that ref; who leaves the signature out gains nothing.
+ *
+ * The server is asked for the trust bundle and for each signer, as the operator on its machine or as an owner (`--as`),
+ * which the ledger records. Without an answer nothing is taken.
+ */
+import { readFileSync } from "node:fs";
+import { type ActionName, parseActionName } from "@trustwarden/core/action.ts";
+import { parseTrustDomain, type TrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
+import { parseTrustBundle, type TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
+import { discovery } from "@trustwarden/core/api/ledger.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { isCovered, parseScope } from "@trustwarden/core/scope.ts";
+import type { Command } from "commander";
+import { type AgentInstance, findAgent } from "../agents.ts";
+import type { Client } from "../client.ts";
+import { examples, type Runtime, runCommand, type Session } from "../command.ts";
+import {
+  isDeletion,
+  kindOf,
+  newCommits,
+  parseRefUpdate,
+  type RefUpdate,
+  readObject,
+} from "../git/objects.ts";
+import { splitSigned } from "../git/signed-message.ts";
+import { verifyGitSignature } from "../git/verify.ts";
+
+/** Refs in one push. */
+const MAX_REFS = 100;
+const STDIN = 0;
+
+interface HookOptions {
+  readonly repo: string;
+}
+
+/** What one push is checked against; signers are asked about once. */
+interface Gate {
+  readonly repo: string;
+  readonly client: Client;
+  readonly bundles: ReadonlyMap<TrustDomain, TrustBundle>;
+  /** Unix seconds. */
+  readonly now: number;
+  readonly signers: Map<string, Promise<AgentInstance>>;
+}
+
+export function addGitHookCommands(program: Command, runtime: Runtime): void {
+  const hook = program
+    .command("git-hook")
+    .description("server-side hooks of git that refuse unsigned and out-of-scope pushes")
+    .addHelpText("after", examples("exec warden git-hook pre-receive --repo tools   # hooks/pre-receive"));
+  hook
+    .command("pre-receive")
+    .description("checks a whole push; git gives the refs on standard input")
+    .requiredOption("--repo <name>", "as scopes name it: push:git:<name>/refs/heads/main")
+    .addHelpText("after", examples("warden git-hook pre-receive --repo tools --as alice"))
+    .action((options: HookOptions, command: Command) =>
+      runCommand({
+        runtime,
+        command,
+        refusal: "The push is refused.",
+        run: async (session) => {
+          const lines = readFileSync(STDIN, "utf8").split("\n").filter(Boolean);
+          if (lines.length > MAX_REFS)
+            throw new TrustWardenError("request_too_large", { refs: lines.length });
+          const updates = lines.map((line) => parseRefUpdate(line.split(" ")));
+          await requireUpdates(session, options, updates);
+        },
+      }),
+    );
+  hook
+    .command("update")
+    .description("checks one ref")
+    .argument("<ref>")
+    .argument("<old>")
+    .argument("<new>")
+    .requiredOption("--repo <name>", "as scopes name it: push:git:<name>/refs/heads/main")
+    .addHelpText("after", examples('exec warden git-hook update --repo tools "$@"   # hooks/update'))
+    .action((ref: string, before: string, after: string, options: HookOptions, command: Command) =>
+      runCommand({
+        runtime,
+        command,
+        refusal: `The push to ${ref} is refused.`,
+        run: (session) => requireUpdates(session, options, [parseRefUpdate([before, after, ref])]),
+      }),
+    );
+}
+
+async function requireUpdates(
+  { client, io, output }: Session,
+  { repo }: HookOptions,
+  updates: readonly RefUpdate[],
+): Promise<void> {
+  const { trust_domain } = await client.get("/.well-known/trustwarden", discovery);
+  const trustDomain = parseTrustDomain(trust_domain);
+  const bundle = parseTrustBundle(await client.getText("/v1/bundle"), trustDomain);
+  const gate = {
+    repo,
+    client,
+    bundles: new Map([[trustDomain, bundle]]),
+    now: Math.floor(io.nowMs() / 1000),
+    signers: new Map(),
+  };
+  for (const update of updates) await requireUpdate(gate, update);
+  output.note(
+    `warden: ${updates.length} ref${updates.length === 1 ? "" : "s"} checked, every new commit is signed.`,
+  );
+}
+
+async function requireUpdate(gate: Gate, update: RefUpdate): Promise<void> {
+  const { ref, after } = update;
+  if (isDeletion(update)) throw refused("taking a ref away is signed by nobody", ref);
+  const action = parseActionName(`push:git:${gate.repo}/${ref}`);
+  const kind = kindOf(after);
+  if (kind === "tag") await requireSigned(gate, { kind, id: after, action });
+  else if (kind !== "commit") throw refused(`a ref that points to a ${kind}`, ref);
+  for (const id of newCommits(after)) await requireSigned(gate, { kind: "commit", id, action });
+}
+
+async function requireSigned(
+  gate: Gate,
+  { kind, id, action }: { readonly kind: "commit" | "tag"; readonly id: string; readonly action: ActionName },
+): Promise<void> {
+  const name = `${kind} ${id.slice(0, 12)}`;
+  const { payload, signature } = splitSigned(kind, readObject(kind, id));
+  if (signature === null) throw refused("it is not signed by an agent", name);
+  const { spiffeId, instanceId } = verifyGitSignature(signature, payload, gate);
+  const signer = gate.signers.get(instanceId) ?? findSigner(gate.client, spiffeId);
+  gate.signers.set(instanceId, signer);
+  const { status, effective_scope, spiffe_id } = await signer;
+  if (spiffe_id !== spiffeId) throw refused("its signer is another instance", name);
+  if (status !== "live") throw refused(`its signer is ${status}`, name);
+  if (!isCovered(parseScope(effective_scope), action)) throw refused(`its signer may not ${action}`, name);
+}
+
+async function findSigner(client: Client, spiffeId: string): Promise<AgentInstance> {
+  const { instance } = await findAgent(client, spiffeId);
+  if (instance === undefined) throw refused("the server knows no such signer", spiffeId);
+  return instance;
+}
+
+function refused(why: string, what: string): TrustWardenError {
+  return new TrustWardenError("push_refused", {
+    why: `${what}: ${why}`,
+    next: "Sign with `git commit -S` under the agent's identity; see docs/guides/git.md.",
+  });
+}

@@ -1,0 +1,166 @@
+/** `warden git-sign` and `warden git-hook` with real git and OpenSSL, against a running server. */
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { encodeBase64, parseBase64 } from "@trustwarden/core/bytes.ts";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createOwner, enrolAgent, type TestInstance, type TestOwner } from "../test/support/actors.ts";
+import { sendAdmin } from "../test/support/http.ts";
+import { startTestServer, type TestServer } from "../test/support/server.ts";
+import { splitSigned } from "./git/signed-message.ts";
+
+const MAIN = join(import.meta.dirname, "main.ts");
+const hasGit = spawnSync("git", ["--version"]).status === 0;
+if (!hasGit && process.env.CI === undefined)
+  console.warn("SKIPPED: git is not installed, so nothing of it was tested");
+
+let directory: string;
+let server: TestServer;
+let owner: TestOwner;
+let bare: string;
+
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), "git-"));
+  server = await startTestServer();
+  owner = await createOwner(server);
+  bare = join(directory, "tools.git");
+  execFileSync("git", ["init", "--quiet", "--bare", bare]);
+  const { dataDir, configDir } = server.home;
+  const node = `"${process.execPath}" "${MAIN}"`;
+  const place = `--data "${dataDir}" --config-dir "${configDir}"`;
+  script(join(bare, "hooks/pre-receive"), `exec ${node} git-hook pre-receive --repo tools ${place}`);
+  script(join(directory, "sign"), `exec ${node} git-sign "$@"`);
+});
+afterAll(async () => {
+  await server?.close();
+  server?.home.remove();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+function script(path: string, line: string): void {
+  writeFileSync(path, `#!/bin/sh\n${line}\n`, { mode: 0o755 });
+}
+
+/** A clone whose commits this instance signs. */
+async function cloneOf(agent: TestInstance, name: string): Promise<string> {
+  const svids = join(directory, `${name}-svid`);
+  mkdirSync(svids, { mode: 0o700 });
+  const pem = (der: string): string =>
+    `-----BEGIN CERTIFICATE-----\n${encodeBase64(Buffer.from(der, "base64url"))}\n-----END CERTIFICATE-----\n`;
+  writeFileSync(join(svids, "svid.pem"), agent.answer.svid_chain.map(pem).join(""));
+  writeFileSync(join(svids, "svid.key"), String(agent.tls.key), { mode: 0o600 });
+  const roots = await sendAdmin(server.adminSocket, { target: "/v1/bundle.pem" });
+  writeFileSync(join(svids, "roots.pem"), roots.text);
+  const clone = join(directory, name);
+  execFileSync("git", ["clone", "--quiet", bare, clone], { stdio: "ignore" });
+  for (const [key, value] of [
+    ["user.name", name],
+    ["user.email", `${name}@acme.test`],
+    ["gpg.format", "x509"],
+    ["gpg.x509.program", join(directory, "sign")],
+    ["user.signingkey", "ignored"],
+  ]) {
+    execFileSync("git", ["-C", clone, "config", String(key), String(value)]);
+  }
+  return clone;
+}
+
+/** In the background: the hooks that git starts ask the server of this very process. */
+async function git(clone: string, ...args: readonly string[]) {
+  const env = { ...process.env, TRUSTWARDEN_SVID_DIR: `${clone}-svid`, GIT_TERMINAL_PROMPT: "0" };
+  const child = spawn("git", ["-C", clone, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
+  const printed = { stdout: "", stderr: "" };
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    printed.stdout += text;
+  });
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    printed.stderr += text;
+  });
+  const [status] = await once(child, "close");
+  return { status: Number(status), ...printed };
+}
+
+async function commit(clone: string, message: string, ...args: readonly string[]): Promise<void> {
+  writeFileSync(join(clone, "file"), message);
+  await git(clone, "add", "file");
+  const made = await git(clone, "commit", "--quiet", "-m", message, ...args);
+  expect(made.stderr).toBe("");
+}
+
+const SCOPE = ["push:git:tools/refs/heads/main"];
+
+describe.skipIf(!hasGit)("a commit signed by an agent", () => {
+  test("verifies in git and in OpenSSL, and not after one changed byte", async () => {
+    const clone = await cloneOf(await enrolAgent(server, owner, { scope: SCOPE }), "signer");
+    await commit(clone, "first", "-S");
+    const checked = await git(clone, "verify-commit", "--raw", "HEAD");
+    expect([checked.status, checked.stderr.includes("GOODSIG")]).toEqual([0, true]);
+    expect((await git(clone, "log", "-1", "--format=%G?")).stdout.trim()).toBe("G");
+    const object = (await git(clone, "cat-file", "commit", "HEAD")).stdout;
+    const { payload, signature } = splitSigned("commit", object);
+    writeFileSync(join(directory, "payload"), payload);
+    const der = parseBase64((signature ?? "").trim().split("\n").slice(1, -1).join(""));
+    writeFileSync(join(directory, "cms.der"), der);
+    const verify = (content: string) =>
+      spawnSync("openssl", [
+        ...["cms", "-verify", "-inform", "DER", "-in", join(directory, "cms.der"), "-binary"],
+        ...[
+          "-content",
+          content,
+          "-CAfile",
+          `${clone}-svid/roots.pem`,
+          "-purpose",
+          "any",
+          "-out",
+          "/dev/null",
+        ],
+      ]).status;
+    expect(verify(join(directory, "payload"))).toBe(0);
+    writeFileSync(join(directory, "changed"), payload.replace("first", "fIrst"));
+    expect(verify(join(directory, "changed"))).not.toBe(0);
+    writeFileSync(join(directory, "forged"), object.replace("first", "fIrst"));
+    const forged = (
+      await git(clone, "hash-object", "-t", "commit", "-w", join(directory, "forged"))
+    ).stdout.trim();
+    expect((await git(clone, "verify-commit", forged)).status).not.toBe(0);
+  });
+});
+
+describe.skipIf(!hasGit)("a push", () => {
+  test("is taken when every commit is signed by an agent that may make it, and refused otherwise", async () => {
+    const clone = await cloneOf(await enrolAgent(server, owner, { scope: SCOPE }), "pusher");
+    const push = (...args: readonly string[]) => git(clone, "push", "--quiet", "origin", ...args);
+    await commit(clone, "unsigned", "--no-gpg-sign");
+    const unsigned = await push("HEAD:refs/heads/main");
+    expect([unsigned.status === 0, unsigned.stderr.includes("push_refused")]).toEqual([false, true]);
+    // A signed commit on top of an unsigned one brings both.
+    await commit(clone, "signed", "-S");
+    expect((await push("HEAD:refs/heads/main")).status).not.toBe(0);
+    await git(clone, "checkout", "--quiet", "--orphan", "clean");
+    await commit(clone, "clean", "-S");
+    const taken = await push("HEAD:refs/heads/main");
+    expect([taken.status, taken.stderr.includes("every new commit is signed")]).toEqual([0, true]);
+    await commit(clone, "more", "-S");
+    const outside = await push("HEAD:refs/heads/release");
+    expect(outside.stderr).toContain("may not push:git:tools/refs/heads/release");
+    expect((await push(":refs/heads/main")).stderr).toContain("signed by nobody");
+    expect(readFileSync(join(bare, "HEAD"), "utf8")).toContain("ref:");
+  });
+
+  test("of a revoked agent is refused, though its signature is good", async () => {
+    const agent = await enrolAgent(server, owner, { scope: SCOPE });
+    const clone = await cloneOf(agent, "revoked");
+    await git(clone, "checkout", "--quiet", "-B", "main", "origin/main");
+    await commit(clone, "late", "-S");
+    const body = JSON.stringify({
+      target: { kind: "instance", id: agent.answer.instance_id },
+      reason: "test",
+    });
+    await sendAdmin(server.adminSocket, { method: "POST", target: "/v1/revocations", body });
+    expect((await git(clone, "verify-commit", "HEAD")).status).toBe(0);
+    const late = await git(clone, "push", "--quiet", "origin", "HEAD:refs/heads/main");
+    expect([late.status === 0, late.stderr.includes("revoked")]).toEqual([false, true]);
+  });
+});
