@@ -40,7 +40,10 @@ beforeAll(async () => {
 });
 afterAll(() => place.close());
 
-const clientOf = (instance: TestInstance): oauth.Client => ({ client_id: instance.answer.spiffe_id });
+const clientOf = (instance: TestInstance, use_mtls_endpoint_aliases = false): oauth.Client => ({
+  client_id: instance.answer.spiffe_id,
+  use_mtls_endpoint_aliases,
+});
 const keys = () => createRemoteJWKSet(new URL(String(as.jwks_uri)), { [joseFetch]: fetchOver() });
 
 /** The assertion that the draft describes. */
@@ -54,7 +57,11 @@ const jwtSpiffe =
 
 describe("oauth4webapi", () => {
   it("discovers the server at its issuer, on the web", () => {
-    expect(as).toMatchObject({ issuer: place.issuer, token_endpoint: `${place.server.url}/oauth/token` });
+    expect(as).toMatchObject({
+      issuer: place.issuer,
+      token_endpoint: `${place.web}/oauth/token`,
+      mtls_endpoint_aliases: { token_endpoint: `${place.server.url}/oauth/token` },
+    });
     expect(as.grant_types_supported).toContain("client_credentials");
   });
 
@@ -86,7 +93,7 @@ describe("oauth4webapi", () => {
   });
 
   it("gets a token bound to its certificate, asks about it, and revokes it", async () => {
-    const who = clientOf(agent);
+    const who = clientOf(agent, true);
     const options = { [oauth.customFetch]: fetchOver(agent.tls) };
     const auth = oauth.TlsClientAuth();
     const answer = await oauth.clientCredentialsGrantRequest(as, who, auth, { resource: RESOURCE }, options);
@@ -106,7 +113,7 @@ describe("oauth4webapi", () => {
   });
 
   it("exchanges a token that was meant for it: sub is the delegator, act the client", async () => {
-    const who = clientOf(helper);
+    const who = clientOf(helper, true);
     const resource = helper.answer.spiffe_id;
     const subject_token = await tokenOf(place.server, agent, { resource, scope: "read:transactions" });
     const answer = await oauth.genericTokenEndpointRequest(
@@ -134,7 +141,7 @@ describe("openid-client", () => {
     const config = await client.discovery(
       new URL(place.issuer),
       agent.answer.spiffe_id,
-      {},
+      { use_mtls_endpoint_aliases: true },
       client.TlsClientAuth(),
       { algorithm: "oauth2", [client.customFetch]: fetchOver(agent.tls) },
     );
@@ -151,7 +158,7 @@ describe("openid-client", () => {
     const config = await client.discovery(
       new URL(place.issuer),
       helper.answer.spiffe_id,
-      {},
+      { use_mtls_endpoint_aliases: true },
       client.TlsClientAuth(),
       { algorithm: "oauth2", [client.customFetch]: fetchOver(helper.tls) },
     );

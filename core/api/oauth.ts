@@ -84,5 +84,13 @@ export const authorizationServerMetadata = z.object({
   revocation_endpoint_auth_signing_alg_values_supported: z.array(z.string()),
   dpop_signing_alg_values_supported: z.array(z.string()),
   tls_client_certificate_bound_access_tokens: z.boolean(),
+  mtls_endpoint_aliases: z
+    .object({
+      token_endpoint: z.string(),
+      introspection_endpoint: z.string(),
+      revocation_endpoint: z.string(),
+    })
+    .optional()
+    .describe("where a client shows its certificate, when the endpoints are on the web"),
 });
 export type AuthorizationServerMetadata = z.infer<typeof authorizationServerMetadata>;

@@ -145,7 +145,7 @@ function createListeners({
 }
 
 /** Each answer of an OAuth endpoint tells the nonce for the next proof (RFC 9449 §8.2). */
-function headersOfDialect({ oauth, clock }: Services, route: Route): Readonly<Record<string, string>> {
+export function headersOfDialect({ oauth, clock }: Services, route: Route): Readonly<Record<string, string>> {
   if (dialectOf(route) !== "oauth") return {};
   return { "dpop-nonce": oauth.nonce(Math.floor(clock.nowMs() / 1000)) };
 }

@@ -77,7 +77,7 @@ describe("the route table", () => {
     ]);
   });
 
-  it("serves on the web listener only public rows", () => {
+  it("serves on the web listener only public rows, and OAuth clients, who bring their own proof", () => {
     expect(namesOn("web")).toEqual([
       "GET /.well-known/oauth-authorization-server/oauth",
       "GET /.well-known/openid-configuration",
@@ -91,9 +91,12 @@ describe("the route table", () => {
       "GET /v1/crl/root",
       "GET /v1/jwks",
       "GET /v1/status-list/:page",
+      "POST /oauth/introspect",
+      "POST /oauth/revoke",
+      "POST /oauth/token",
     ]);
     const rows = ROUTES.filter(({ listeners }) => listeners.includes("web"));
-    expect(rows.every(({ access }) => access === "public")).toBe(true);
+    expect(rows.every(({ access, path }) => access === "public" || path.startsWith("/oauth/"))).toBe(true);
   });
 
   it("serves on the policy listener what enforcement points and engines of others need", () => {

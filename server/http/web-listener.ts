@@ -2,8 +2,9 @@
  * The listeners for those who know only the web's certificates.
  *
  * `web` is public: other trust domains fetch our bundle here (`https_web`), clouds and model providers the keys of our
- * JWT-SVIDs. It serves public rows alone and asks nobody for a certificate. `policy` is for enforcement points and
- * engines that others wrote, which cannot check a SPIFFE ID: they know us by a name, and prove themselves by their SVID.
+ * JWT-SVIDs. It serves public rows, and the OAuth endpoints to clients with an assertion; it asks nobody for a
+ * certificate. `policy` is for enforcement points and engines that others wrote, which cannot check a SPIFFE ID: they
+ * know us by a name, and prove themselves by their SVID.
  *
  * Both follow their certificate files: a renewed certificate counts within seconds, a broken pair is reported and the
  * old one stays.
@@ -20,6 +21,7 @@ import {
   closeListener,
   createListener,
   HTTP_OPTIONS,
+  headersOfDialect,
   knownHosts,
   listenOn,
   portOf,
@@ -94,6 +96,7 @@ export async function openWebListener(options: {
       listener,
       rules: { hosts: knownHosts(listen), allowsUpgrade: false },
       serve: (route, arrival) => serve(services, route, arrival),
+      headersOf: (route) => headersOfDialect(services, route),
       log: services.log,
     },
     (handler) =>

@@ -24,9 +24,11 @@ const ISSUER_PATH = "/oauth";
 export interface AuthorizationServerDeps {
   /** `iss` of JWT-SVIDs, an https origin. */
   readonly jwtIssuer: string;
+  /** Whether the endpoints are on the web too, at the issuer's origin. */
+  readonly isOnWeb: boolean;
   /** Origin at which clients reach the main listener; known once it listens. */
   readonly origin: () => string;
-  /** Every origin that is this server's main listener, as clients may spell it. */
+  /** Every origin at which the endpoints are, as clients may spell it. */
   readonly origins: () => readonly string[];
   readonly random: Random;
 }
@@ -52,7 +54,12 @@ export class AuthorizationServer {
     return this.#deps.jwtIssuer;
   }
 
-  /** URL of an endpoint. */
+  /** Whether clients without a certificate have the web listener. */
+  get isOnWeb(): boolean {
+    return this.#deps.isOnWeb;
+  }
+
+  /** URL of an endpoint on the main listener, where certificates are asked for. */
   endpoint(path: string): string {
     return `${this.#deps.origin()}${path}`;
   }

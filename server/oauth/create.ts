@@ -17,7 +17,12 @@ export function createAuthorizationServer(options: {
     jwtIssuer: jwtIssuerOf(config),
     origin,
     // Another port of the same host is another server, whose proofs are not for us.
-    origins: () => [origin(), ...[...names].map((name) => withName(urls().server, name))],
+    isOnWeb: config.federation.web !== undefined,
+    origins: () => [
+      origin(),
+      jwtIssuerOf(config),
+      ...[...names].map((name) => withName(urls().server, name)),
+    ],
     random,
   });
 }

@@ -20,12 +20,12 @@ const ALGORITHMS = ["ES256"];
 
 /** Endpoints, grants and proofs; there is no authorization endpoint, since nobody logs in here. */
 export async function discoverOAuth({ oauth }: Services): Promise<AuthorizationServerMetadata> {
+  const onMain = (path: string) => oauth.endpoint(path);
+  const onWeb = (path: string) => `${oauth.publicOrigin}${path}`;
   return {
     issuer: oauth.issuer,
-    token_endpoint: oauth.endpoint(TOKEN_PATH),
+    ...endpointsAt(oauth.isOnWeb ? onWeb : onMain),
     jwks_uri: `${oauth.publicOrigin}${JWKS_PATH}`,
-    introspection_endpoint: oauth.endpoint(INTROSPECTION_PATH),
-    revocation_endpoint: oauth.endpoint(REVOCATION_PATH),
     response_types_supported: [],
     grant_types_supported: [...GRANT_TYPES],
     token_endpoint_auth_methods_supported: CLIENT_METHODS,
@@ -36,6 +36,15 @@ export async function discoverOAuth({ oauth }: Services): Promise<AuthorizationS
     revocation_endpoint_auth_signing_alg_values_supported: ALGORITHMS,
     dpop_signing_alg_values_supported: ALGORITHMS,
     tls_client_certificate_bound_access_tokens: true,
+    ...(oauth.isOnWeb ? { mtls_endpoint_aliases: endpointsAt(onMain) } : {}),
+  };
+}
+
+function endpointsAt(urlOf: (path: string) => string) {
+  return {
+    token_endpoint: urlOf(TOKEN_PATH),
+    introspection_endpoint: urlOf(INTROSPECTION_PATH),
+    revocation_endpoint: urlOf(REVOCATION_PATH),
   };
 }
 

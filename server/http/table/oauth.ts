@@ -16,7 +16,10 @@ import {
 import { discoverOAuth, readOAuthJwks } from "../../oauth/metadata.ts";
 import { issueAccessToken } from "../../oauth/token-endpoint.ts";
 import { introspect, revokeAccessToken } from "../../oauth/token-status.ts";
-import { defineGuarded, definePublic, MAIN_ADMIN_AND_WEB, type Route } from "../route.ts";
+import { defineGuarded, definePublic, type ListenerName, MAIN_ADMIN_AND_WEB, type Route } from "../route.ts";
+
+/** On the web a client has no certificate to show and comes with an assertion. */
+const MAIN_AND_WEB: readonly ListenerName[] = ["main", "web"];
 
 /** Put on the table by `routes.ts`. */
 export const OAUTH_ROUTES: readonly Route[] = [
@@ -39,7 +42,7 @@ export const OAUTH_ROUTES: readonly Route[] = [
   defineGuarded({
     method: "POST",
     path: TOKEN_PATH,
-    listeners: ["main"],
+    listeners: MAIN_AND_WEB,
     dialect: "oauth",
     summary: "An access token for the calling client",
     access: ["agent"],
@@ -53,7 +56,7 @@ export const OAUTH_ROUTES: readonly Route[] = [
   defineGuarded({
     method: "POST",
     path: INTROSPECTION_PATH,
-    listeners: ["main"],
+    listeners: MAIN_AND_WEB,
     dialect: "oauth",
     summary: "Whether an access token counts, and what it says",
     access: ["agent", "verifier"],
@@ -67,7 +70,7 @@ export const OAUTH_ROUTES: readonly Route[] = [
   defineGuarded({
     method: "POST",
     path: REVOCATION_PATH,
-    listeners: ["main"],
+    listeners: MAIN_AND_WEB,
     dialect: "oauth",
     summary: "Void an access token of the calling client",
     access: ["agent"],
