@@ -1,0 +1,140 @@
+/**
+ * The processes of the gateway's benchmark and of its soak: a fake model, `warden up` with a gateway before it, and an
+ * agent whose calls are signed beforehand, so that its own work is not on the clock.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { parseJsonObject } from "@trustwarden/core/json.ts";
+import { createOwner, enrolAgent, type TestInstance } from "../../test/support/actors.ts";
+import type { RawRequest } from "../../test/support/http.ts";
+import { registerModel, signedModelCall } from "../../test/support/model/gateway-llm.ts";
+import { type TestServer, TRUST_DOMAIN } from "../../test/support/server.ts";
+
+const ROOT = join(import.meta.dirname, "..", "..");
+const WARDEN = join(ROOT, "cli", "main.ts");
+const MODEL = join(ROOT, "test", "support", "model", "serve.ts");
+const KIB_PER_MIB = 1024;
+
+/** A process under measurement. */
+export interface Measured {
+  readonly url: string;
+  /** Resident memory, MiB. */
+  residentMib(): number;
+  /** Open descriptors. */
+  descriptors(): number;
+  /** User and system time since its start, in clock ticks of 10 ms. */
+  cpuTicks(): number;
+}
+
+/** Everything that a run needs. */
+export interface GatewayLab {
+  readonly model: Measured;
+  readonly gateway: Measured;
+  readonly agent: TestInstance;
+  /** Signed calls of one kind, good for a minute. */
+  sign(count: number, body: object): Promise<readonly RawRequest[]>;
+  close(): Promise<void>;
+}
+
+/** @param directory - empty; removed by `close`. */
+export async function openGatewayLab(directory: string): Promise<GatewayLab> {
+  const children: ChildProcess[] = [];
+  const model = await start(children, [MODEL]);
+  const places = ["--data", join(directory, "data"), "--config-dir", join(directory, "config")];
+  const ports = ["--port", "0", "--stop-port", "0", "--gateway-port", "0", "--log-level", "error"];
+  const ready = await start(children, [
+    WARDEN,
+    "up",
+    "--no-node",
+    "--trust-domain",
+    TRUST_DOMAIN,
+    ...ports,
+    ...places,
+  ]);
+  const server = describe(ready.answer);
+  const modelUrl = String(model.answer.url);
+  const registered = await registerModel(server, { url: modelUrl }, "openai");
+  if (registered.status !== 200) throw new Error(`the model was not registered: ${registered.text}`);
+  const agent = await enrolAgent(server, await createOwner(server), { scope: ["infer:llm:openai/**"] });
+  const access = { server, model: { url: modelUrl }, kind: "openai" } as const;
+  return {
+    model: measure(model.child, modelUrl),
+    gateway: measure(ready.child, server.gatewayUrl ?? ""),
+    agent,
+    sign: async (count, body) => {
+      const signed: RawRequest[] = [];
+      for (let index = 0; index < count; index += 1)
+        signed.push(await signedModelCall(access, agent, { path: "/v1/chat/completions", body }));
+      return signed;
+    },
+    close: async () => {
+      for (const child of children.toReversed()) await end(child);
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Starts a program that says in one line of JSON when it is ready. */
+export async function start(
+  children: ChildProcess[],
+  args: readonly string[],
+): Promise<{ readonly child: ChildProcess; readonly answer: ReturnType<typeof parseJsonObject> }> {
+  const child = spawn(process.execPath, args, {
+    stdio: ["ignore", "pipe", "inherit"],
+    env: { PATH: process.env.PATH, HOME: "/nonexistent" },
+  });
+  children.push(child);
+  const lines = createInterface({ input: child.stdout });
+  const ended = once(child, "exit").then(() => {
+    throw new Error(`${args[0]} ended before it was ready`);
+  });
+  const [line] = await Promise.race([once(lines, "line"), ended]);
+  ended.catch(() => undefined);
+  return { child, answer: parseJsonObject(String(line)) };
+}
+
+/** Ends a process and waits for it. */
+export async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  child.kill("SIGTERM");
+  await once(child, "exit");
+}
+
+/** The running server, as the support of the tests knows one; it is ended with its process. */
+function describe(answer: ReturnType<typeof parseJsonObject>): TestServer {
+  return {
+    url: String(answer.url),
+    stopUrl: String(answer.stop_url),
+    adminSocket: String(answer.admin_socket),
+    gatewayUrl: String(answer.gateway_url),
+    webUrl: null,
+    policyUrl: null,
+    envoyPort: null,
+    failed: new Promise(() => undefined),
+    close: () => Promise.resolve(),
+    home: { dataDir: "", configDir: "", remove: () => undefined },
+  };
+}
+
+/** What Linux says of a process. */
+export function measure({ pid = 0 }: ChildProcess, url: string): Measured {
+  return {
+    url,
+    residentMib: () => {
+      const [, kib = "0"] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
+      return Math.round(Number(kib) / KIB_PER_MIB);
+    },
+    descriptors: () => readdirSync(`/proc/${pid}/fd`).length,
+    cpuTicks: () => {
+      const text = readFileSync(`/proc/${pid}/stat`, "utf8");
+      const [user = "0", system = "0"] = text
+        .slice(text.lastIndexOf(")") + 2)
+        .split(" ")
+        .slice(11, 13);
+      return Number(user) + Number(system);
+    },
+  };
+}
