@@ -3,6 +3,7 @@
  */
 import { Command, CommanderError } from "commander";
 import { addGlobalOptions, examples, type Runtime } from "./command.ts";
+import { addA2aCommands } from "./commands/a2a.ts";
 import { addAgentCommands } from "./commands/agent.ts";
 import { addApprovalsCommands } from "./commands/approvals.ts";
 import { addBudgetCommands } from "./commands/budget.ts";
@@ -118,6 +119,7 @@ export function createProgram(runtime: Runtime, usage: Usage = { command: "warde
   addUpstreamCommands(program, runtime);
   addSecretCommands(program, runtime);
   addMcpCommands(program, runtime);
+  addA2aCommands(program, runtime);
   addApprovalsCommands(program, runtime);
   addBudgetCommands(program, runtime);
   addCaCommands(program, runtime);

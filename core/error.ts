@@ -129,6 +129,7 @@ export const ERRORS = {
   denied: { status: 403, message: NOT_ALLOWED },
   push_refused: { status: 403, message: "The push is not signed by an agent that may make it." },
   approval_required: { status: 403, message: "A human has to approve this call first." },
+  agent_card_malformed: { status: 400, message: "The agent card is not well formed." },
   approval_invalid: { status: 400, message: "The approval is not as its owner has to sign it." },
   approval_unknown: { status: 403, message: NOT_ALLOWED },
   approval_mismatch: { status: 403, message: "The approval is for another call." },

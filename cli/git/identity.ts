@@ -37,7 +37,7 @@ export async function openGitIdentity(io: Io): Promise<GitIdentity> {
 }
 
 /** The certificates of a PEM text, DER. */
-export function parseCertificates(pem: string): readonly Uint8Array[] {
+function parseCertificates(pem: string): readonly Uint8Array[] {
   return [...pem.matchAll(CERTIFICATE)].map(([, body = ""]) => parseBase64(body.replaceAll("\n", "")));
 }
 
