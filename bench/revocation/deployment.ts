@@ -26,6 +26,7 @@ const INSTANCE_SECONDS = 3600;
 
 /** What the run needs of a server. */
 export interface Deployment {
+  readonly pid: number;
   /** A ticket for one instance of an agent. */
   agentTicket(name: string, ttlSeconds?: number): string;
   verifierTicket(name: string): Promise<string>;
@@ -52,6 +53,7 @@ export async function openDeployment(directory: string): Promise<Deployment> {
   const owner = ownerAnswer.parse(await ask("POST", "/v1/owners", { name: "bench", spki }));
   const { authorities_sha256 } = discovery.parse(await ask("GET", "/.well-known/trustwarden"));
   return {
+    pid: Number(child.pid),
     agentTicket: (name, ttlSeconds = INSTANCE_SECONDS) =>
       formatTicketValue({
         authoritiesSha256: authorities_sha256,

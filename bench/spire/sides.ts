@@ -24,6 +24,8 @@ import { encodeField } from "../../test/workload-api-conformance/wire.ts";
 
 const IDENTITIES = 8;
 const PATIENCE_MS = 30_000;
+/** Of SPIRE's administration. */
+export const CREATE_ENTRIES = "/spire.api.server.entry.v1.Entry/BatchCreateEntry";
 const random = (length: number) => new Uint8Array(randomBytes(length));
 
 /** One of the two. */
@@ -76,7 +78,10 @@ export async function openOurs(): Promise<Side> {
       await client.post({ target: "/v1/entries", body: { entry }, schema: entryAnswer });
       return {
         prefix: `spiffe://${server.trustDomain}/team/${name}/`,
-        remove: async () => void (await server.warden("entry", "remove", entryIdOf(document))),
+        remove: async () => {
+          const target = `/v1/entries/${entryIdOf(document)}/removal`;
+          await client.post({ target, body: {}, schema: entryAnswer });
+        },
       };
     },
     residentMib: () => residentMib(server.pid),
@@ -109,7 +114,6 @@ export async function openTheirs(tools: SpireTools, folder: string): Promise<Sid
     await started.ending;
   };
   const csr = await createRequest("spiffe://spire.test/minted");
-  const parent = encodeId("/node");
   for (const [path, uid] of [
     ["team/pay", 0],
     ["team/audit", AUDITOR_UID],
@@ -125,11 +129,8 @@ export async function openTheirs(tools: SpireTools, folder: string): Promise<Sid
       return call("/spire.api.server.svid.v1.SVID/MintJWTSVID", request);
     },
     register: async (name) => {
-      const selector = Buffer.concat([encodeField(1, "unix"), encodeField(2, "uid:0")]);
       const id = `bench-${name}`;
-      const fields = [encodeField(1, id), encodeField(2, encodeId(`/team/${name}`)), encodeField(3, parent)];
-      const entry = Buffer.concat([...fields, encodeField(4, selector)]);
-      await call("/spire.api.server.entry.v1.Entry/BatchCreateEntry", encodeField(1, entry));
+      await call(CREATE_ENTRIES, encodeEntry({ id, path: `/team/${name}`, selector: "uid:0" }));
       return { prefix: `spiffe://spire.test/team/${name}`, remove: () => spire.deleteEntry(id) };
     },
     residentMib: () => residentMib(spire.serverPid) + residentMib(spire.agentPid),
@@ -142,6 +143,22 @@ export async function openTheirs(tools: SpireTools, folder: string): Promise<Sid
 
 function newAudience(): string {
   return `https://${randomBytes(8).toString("hex")}.test`;
+}
+
+/** One entry of `BatchCreateEntryRequest`, below the agent's own id. */
+export function encodeEntry({
+  id,
+  path,
+  selector,
+}: {
+  readonly id: string;
+  readonly path: string;
+  /** Of the unix attestor, such as `uid:0`. */
+  readonly selector: string;
+}): Uint8Array {
+  const selected = Buffer.concat([encodeField(1, "unix"), encodeField(2, selector)]);
+  const fields = [encodeField(1, id), encodeField(2, encodeId(path)), encodeField(3, encodeId("/node"))];
+  return encodeField(1, Buffer.concat([...fields, encodeField(4, selected)]));
 }
 
 /** `spire.api.types.SPIFFEID`. */
@@ -160,7 +177,7 @@ async function createRequest(id: string): Promise<Uint8Array> {
   return new Uint8Array(request.rawData);
 }
 
-function residentMib(pid: number): number {
+export function residentMib(pid: number): number {
   const kib = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
   return Math.round(Number(kib) / 1024);
 }
