@@ -115,9 +115,7 @@ async function startServing(
   let outside: OutsideListeners | undefined;
   let gateway: Gateway | undefined;
   const core = await createCore(parts, (core) => {
-    listeners?.renewTls(tlsMaterialOf(core));
-    gateway?.renewTls(tlsMaterialOf(core));
-    outside?.renewTls(tlsMaterialOf(core));
+    for (const listener of [listeners, gateway, outside]) listener?.renewTls(tlsMaterialOf(core));
   });
   cleanups.push(() => core.identity.close());
   const gatewayParts = createGatewayParts({
