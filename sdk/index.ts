@@ -20,6 +20,7 @@ export {
   fromKubernetes,
   fromOidc,
 } from "./evidence.ts";
+export { fromAwsRole } from "./evidence-aws-caller.ts";
 export {
   type AwsCredentials,
   type AwsOptions,
