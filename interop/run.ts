@@ -14,6 +14,7 @@ import { crlJudge } from "./crl-judge.ts";
 import { hsmJudge } from "./hsm-judge.ts";
 import { closeLab, createLab, type Findings, type Judge, JudgeUnavailable, type Lab } from "./judge.ts";
 import { largeLedgerJudge, quickstartLedgerJudge } from "./ledger-judge.ts";
+import { modelClientsJudge } from "./llm/judge.ts";
 import { mcpServerJudge } from "./mcp/mcp-judge.ts";
 import { openbaoJudge } from "./openbao-judge.ts";
 import { opensslJudge } from "./openssl-judge.ts";
@@ -45,6 +46,7 @@ const JUDGES: readonly Judge[] = [
   authzJudge,
   crlJudge,
   hsmJudge,
+  modelClientsJudge,
   nginxJudge,
   postgresqlJudge,
   redisJudge,
