@@ -42,7 +42,7 @@ export function addProtectCommand(program: Command, runtime: Runtime): void {
       "after",
       examples(
         "warden protect --to http://127.0.0.1:9000 --openapi orders.yaml --print-routes",
-        "env $(warden verifier ticket --name orders) warden protect --to http://127.0.0.1:9000 --openapi orders.yaml",
+        "TRUSTWARDEN_TICKET=tw1.… warden protect --to http://127.0.0.1:9000 --openapi orders.yaml",
       ),
     )
     .action((options: ProtectOptions, command: Command) =>
