@@ -13,8 +13,8 @@ import { splitSigned } from "./git/signed-message.ts";
 
 const MAIN = join(import.meta.dirname, "main.ts");
 const hasGit = spawnSync("git", ["--version"]).status === 0;
-if (!hasGit && process.env.CI === undefined)
-  console.warn("SKIPPED: git is not installed, so nothing of it was tested");
+if (!hasGit && process.env.CI !== undefined) throw new Error("CI tests git, and there is none");
+if (!hasGit) console.warn("SKIPPED: git is not installed, so nothing of it was tested");
 
 let directory: string;
 let server: TestServer;
@@ -126,6 +126,18 @@ describe.skipIf(!hasGit)("a commit signed by an agent", () => {
     ).stdout.trim();
     expect((await git(clone, "verify-commit", forged)).status).not.toBe(0);
   });
+});
+
+test.skipIf(!hasGit)("the guide's lines make a repository whose commits are signed", async () => {
+  const guide = readFileSync(join(import.meta.dirname, "../docs/guides/git.md"), "utf8");
+  const lines = [...guide.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].flatMap(([, block = ""]) =>
+    block.trim().split("\n"),
+  );
+  expect(lines.length).toBeGreaterThan(3);
+  const clone = await cloneOf(await enrolAgent(server, owner, { scope: SCOPE }), "reader");
+  script(join(clone, "warden-git-sign"), `exec "${process.execPath}" "${MAIN}" git-sign "$@"`);
+  const env = { ...process.env, TRUSTWARDEN_SVID_DIR: `${clone}-svid` };
+  for (const line of lines) expect(spawnSync("sh", ["-c", line], { cwd: clone, env }).status, line).toBe(0);
 });
 
 describe.skipIf(!hasGit)("a push", () => {

@@ -30,7 +30,7 @@ export interface JoinedEvent {
   readonly reasons: readonly string[];
   readonly class: "A" | "B" | "C" | null;
   readonly enforcement: string | null;
-  /** `policy:<name>@<digest>`; for a control event its principal; `nobody` while undecided. */
+  /** `policy:<name>@<digest>`, with the approval that it took; for a control event its principal; `nobody` while undecided. */
   readonly authorized_by: string;
   /** base64 signature of the agent's intent; of the control record when there is none. */
   readonly signature: string;
@@ -157,8 +157,13 @@ function withDecision(event: JoinedEvent, decision: DecisionRecord): JoinedEvent
     reasons,
     class: decision.class,
     enforcement,
-    authorized_by: `policy:${policy.name}@${policy.bundle_sha256}`,
+    authorized_by: `policy:${policy.name}@${policy.bundle_sha256}${formatApprover(decision)}`,
   };
+}
+
+/** The human whose word lifted what the policy asked about. */
+function formatApprover({ approval }: DecisionRecord): string {
+  return approval === null ? "" : ` approved by owner:${approval.owner} (${approval.id})`;
 }
 
 function withOutcome(event: JoinedEvent, { status }: OutcomeRecord): JoinedEvent {
