@@ -115,6 +115,17 @@ describe.skipIf(process.platform !== "linux")("warden run with a gateway", () =>
     await expect(post()).rejects.toThrow();
   });
 
+  test.skipIf(!hasWalls)(
+    "reaches the same from inside a sandbox, where nothing else can be reached",
+    async () => {
+      const { child, next } = launch("walled", ["--sandbox", "--read-only", ROOT]);
+      await expectChat(next);
+      await once(child, "close");
+      expect(child.exitCode).toBe(0);
+    },
+  );
+
+  // The last one: what it sets stays, a budget in money of the owner among it.
   test("does what its guide says", async () => {
     const guide = readFileSync(join(ROOT, "docs/guides/llm-gateway.md"), "utf8");
     const blocks = [...guide.matchAll(/```(sh|json)\n(.*?)```/gs)].map(([, kind, text = ""]) => ({
@@ -148,14 +159,4 @@ describe.skipIf(process.platform !== "linux")("warden run with a gateway", () =>
       }
     }
   });
-
-  test.skipIf(!hasWalls)(
-    "reaches the same from inside a sandbox, where nothing else can be reached",
-    async () => {
-      const { child, next } = launch("walled", ["--sandbox", "--read-only", ROOT]);
-      await expectChat(next);
-      await once(child, "close");
-      expect(child.exitCode).toBe(0);
-    },
-  );
 });

@@ -112,6 +112,7 @@ class Peers {
   requireBelongs(socket: Socket): void {
     const binding = this.#binding();
     const peers = this.#known.get(socket) ?? this.#trace(socket);
+    this.#known.set(socket, peers);
     const isOne =
       peers.length > 0 && peers.every((peer) => peer.isAlive() && binding?.belongs(peer) === true);
     if (!isOne) throw new TrustWardenError("no_identity", { pid: peers[0]?.pid ?? 0 });
@@ -119,7 +120,8 @@ class Peers {
 
   #trace({ localPort = 0, remotePort = 0, remoteAddress }: Socket): readonly WorkloadPeer[] {
     if (remoteAddress !== HOST) return [];
-    // Asked again with each request: the connection may have been handed on.
+    // Once for each connection: a walk through every descriptor of the machine. Whoever a member hands its connection to acts
+    // by the member's own will; whether the members still run and belong is asked with each request.
     return findPeerProcesses({ localPort, remotePort }).map((pid) => ({
       ...readLocalProcess(pid),
       connectionId: "local-proxy",
