@@ -9,6 +9,11 @@ export const BROKER_WEAKENINGS = {
       find: "const settings = formatSettings(secret.settings);",
       replace: "const settings = formatSettings({ ...secret.settings, source: { kept: secret.value } });",
     },
+    {
+      file: "server/broker/settings.ts",
+      find: 'else if (Object.keys(settings.source).length > 0) malformed("source");',
+      replace: "",
+    },
   ],
   "echo-passed-on": [
     {
