@@ -249,10 +249,18 @@ describe("warden --help", () => {
     const elsewhere = join(home, "elsewhere");
     for (const example of examples) {
       if (/^up\b|^policy test/.test(example)) continue;
-      const words = [...example.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, word]) => quoted ?? word ?? "");
+      // As a shell reads it: quotes of both kinds, and what comes from a file or goes into one is no argument.
+      const words = [
+        ...example
+          .replace(/ [<>] \S+$/, "")
+          // What git gives a hook of this kind.
+          .replace('"$@"', "refs/heads/main 0000 1111")
+          .matchAll(/"([^"]*)"|'([^']*)'|(\S+)/g),
+      ].map(([, double, single, word]) => double ?? single ?? word ?? "");
       const args = words.map((word) => word.replace(/01J…|0192f3a0-…/, "01M80FGQWSA1AK5G58G8MV1CGP"));
-      const { exitCode, stderr } = await runWarden(elsewhere, args);
-      expect(exitCode, `warden ${example}: ${stderr}`).not.toBe(2);
+      const { stderr } = await runWarden(elsewhere, args);
+      // Files, tokens and servers of the examples are not here; what is asked is whether the words are understood.
+      expect(stderr, `warden ${example}`).not.toContain("written wrongly");
     }
   });
 });
