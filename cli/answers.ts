@@ -112,13 +112,14 @@ function resultOf({ decision, outcome, control }: Evidence): {
 
 function describeVerdict({ decision, control }: Evidence): Answer {
   if (decision !== undefined) {
-    const { allow, reasons, policy, enforcement, lease_epoch, chain } = decision.record;
+    const { allow, reasons, policy, enforcement, lease_epoch, chain, approval } = decision.record;
     const policyId = `policy:${policy.name}@${policy.bundle_sha256}`;
     const verdict = allow ? "allowed" : `denied (${reasons.join(", ")})`;
     return {
       lines: [
         `${allow ? "" : "Nobody did. "}${policy.name} ${verdict} it: class ${decision.record.class}, enforced by the ${enforcement}, on epoch ${lease_epoch}.`,
         `  policy    ${policyId}`,
+        ...(approval === null ? [] : [`  approval  by owner:${approval.owner}, for ${approval.id}`]),
         `  chain     ${chain.join(" → ")}`,
       ],
       facts: {
@@ -127,6 +128,7 @@ function describeVerdict({ decision, control }: Evidence): Answer {
         class: decision.record.class,
         enforcement,
         authorized_by: policyId,
+        approval: approval && { ...approval },
         chain: [...chain],
       },
     };

@@ -66,6 +66,8 @@ test("an owner sees what waits, exactly, and says yes with its key", async () =>
   expect([approved.exitCode, approved.stdout.includes("Approved")]).toEqual([0, true]);
   const approval = await done;
   expect(await agent.act("send:mail", "mailto:bob", params, async () => "sent", { approval })).toBe("sent");
+  const used = agent.receipts.at(-1)?.receipt.event_id ?? "";
+  expect((await warden("why", used)).stdout).toContain(`approval  by owner:`);
   expect((await warden("approvals", "list", "--all", "--json")).stdout).toContain('"used"');
   expect((await warden("approvals", "list")).stdout).toBe("Nothing waits.\n");
   const again = await warden("approvals", "deny", id, "--as", "alice");
