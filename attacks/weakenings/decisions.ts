@@ -22,6 +22,25 @@ export const DECISIONS_WEAKENINGS = {
       replace: "?? [];",
     },
   ],
+  "policies-unproven": [
+    {
+      file: "server/store/commands/load-policy.ts",
+      find: "  if (version <= current) throw",
+      replace: "  if (version < 0) throw",
+    },
+    {
+      file: "core/agentscope/policy-bundle.ts",
+      find: ', parseBase64url(signature))) {\n    throw untrusted("signature");\n',
+      replace: ", parseBase64url(signature))) {\n",
+    },
+  ],
+  "any-builtin": [
+    {
+      file: "server/opa/wasm.ts",
+      find: "  if (hostBuiltins !== undefined) requireKnownBuiltins(instance, hostBuiltins);\n",
+      replace: "",
+    },
+  ],
   "targets-resolved": [
     {
       file: "core/request-target.ts",

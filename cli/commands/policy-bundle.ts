@@ -10,6 +10,12 @@ import { buildBundle, readBundleFile, signBundleFile, writeBundleFile } from "..
 
 const MAX_VERSION = 999_999_999;
 
+interface BuildOptions {
+  readonly name: string;
+  readonly revision: number;
+  readonly output: string;
+}
+
 interface SignOptions {
   readonly key: string;
   readonly keyId: string;
@@ -27,19 +33,20 @@ function addMaking(policy: Command, runtime: Runtime): void {
     .description("compile a folder of Rego (package custom) into an unsigned bundle, with opa")
     .argument("<folder>", "holds the policy; custom.result answers { allow, reasons }")
     .requiredOption("--name <name>", "of the policy, such as payments")
-    .requiredOption("--version <number>", "only rises", wholeNumber(1, MAX_VERSION))
+    .requiredOption("--revision <number>", "its version; only rises", wholeNumber(1, MAX_VERSION))
     .requiredOption("--output <file>", "the bundle, a .tar.gz")
     .addHelpText(
       "after",
-      examples("warden policy build ./payments --name payments --version 1 --output payments.tar.gz"),
+      examples("warden policy build ./payments --name payments --revision 1 --output payments.tar.gz"),
     )
-    .action((folder: string, options: { name: string; version: number; output: string }, command: Command) =>
+    .action((folder: string, options: BuildOptions, command: Command) =>
       runCommand({
         runtime,
         command,
         refusal: "The policy was not built.",
         run: async ({ io, output }) => {
-          const { manifest, bytes } = buildBundle(requireOpa(io.env), folder, options);
+          const { name, revision: version } = options;
+          const { manifest, bytes } = buildBundle(requireOpa(io.env), folder, { name, version });
           writeBundleFile(options.output, bytes);
           output.show({ ...manifest, output: options.output, bytes: bytes.length }, [
             `${manifest.name} version ${manifest.version} is in ${options.output}, unsigned`,
