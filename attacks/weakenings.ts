@@ -9,6 +9,7 @@ import { ATTESTATION_WEAKENINGS } from "./weakenings/attestation.ts";
 import { BROKER_WEAKENINGS } from "./weakenings/broker.ts";
 import { CREDENTIALS_WEAKENINGS } from "./weakenings/credentials.ts";
 import { DECISIONS_WEAKENINGS } from "./weakenings/decisions.ts";
+import { EGRESS_WEAKENINGS } from "./weakenings/egress.ts";
 import { FAULTS } from "./weakenings/faults.ts";
 import { FEDERATION_WEAKENINGS } from "./weakenings/federation.ts";
 import { ISSUANCE_WEAKENINGS } from "./weakenings/issuance.ts";
@@ -28,6 +29,7 @@ const WEAKENINGS = {
   ...BROKER_WEAKENINGS,
   ...OAUTH_WEAKENINGS,
   ...MODELS_WEAKENINGS,
+  ...EGRESS_WEAKENINGS,
 };
 
 /** Name of an edit that switches a check off. */
