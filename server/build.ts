@@ -135,7 +135,7 @@ async function startServing(
   const urls = () => ({
     server: formatUrl(config.host, listeners?.port ?? 0),
     stop: formatUrl(config.host, listeners?.stopPort ?? 0),
-    policy: outside?.policyUrl ?? null,
+    policy: outside?.addresses.policyUrl ?? null,
   });
   const inForce = await openPolicies(parts, cleanups);
   const services = createServices(core, { feed, urls, gateway: gatewayParts, ...inForce });
@@ -172,10 +172,8 @@ async function startServing(
     url,
     stopUrl,
     adminSocket,
-    webUrl: outside.webUrl,
-    policyUrl: outside.policyUrl,
+    ...outside.addresses,
     gatewayUrl: gatewayParts.url(),
-    envoyPort: outside.envoyPort,
     failed: parts.failed,
     close,
   };

@@ -10,11 +10,14 @@ import type { Services } from "./http/services.ts";
 import { openWebListener } from "./http/web-listener.ts";
 import type { Cleanup } from "./parts.ts";
 
-/** What is open; null for what is not. */
+/** What is open. */
 export interface OutsideListeners {
-  readonly webUrl: string | null;
-  readonly policyUrl: string | null;
-  readonly envoyPort: number | null;
+  /** Where; null for what is not. */
+  readonly addresses: {
+    readonly webUrl: string | null;
+    readonly policyUrl: string | null;
+    readonly envoyPort: number | null;
+  };
   /** New connections of proxies get the new certificate; the others follow their own files. */
   renewTls(material: TlsMaterial): void;
 }
@@ -30,7 +33,8 @@ export async function openOutsideListeners(services: Services, opening: Opening)
   const webUrl = await openWeb(services, opening, "web");
   const policyUrl = await openWeb(services, opening, "policy");
   const envoy = await openEnvoy(services, opening);
-  return { webUrl, policyUrl, envoyPort: envoy?.port ?? null, renewTls: (tls) => envoy?.renewTls(tls) };
+  const addresses = { webUrl, policyUrl, envoyPort: envoy?.port ?? null };
+  return { addresses, renewTls: (tls) => envoy?.renewTls(tls) };
 }
 
 /** The URL of a listener with a certificate of the web. */
