@@ -159,6 +159,7 @@ async function startServing(
   listeners = opened;
   // Together: a listener is closed only when its last connection is, and the leases' are the feed's to end.
   cleanups.push(async () => {
+    services.approvals.close();
     await Promise.all([opened.close(), feed.close()]);
   });
   outside = await openOutsideListeners(services, { config, tls: tlsMaterialOf(core), cleanups });
