@@ -14,6 +14,7 @@ import { FAULTS } from "./weakenings/faults.ts";
 import { FEDERATION_WEAKENINGS } from "./weakenings/federation.ts";
 import { ISSUANCE_WEAKENINGS } from "./weakenings/issuance.ts";
 import { LISTS_WEAKENINGS } from "./weakenings/lists.ts";
+import { MCP_WEAKENINGS } from "./weakenings/mcp.ts";
 import { MODELS_WEAKENINGS } from "./weakenings/models.ts";
 import { NODES_WEAKENINGS } from "./weakenings/nodes.ts";
 import { OAUTH_WEAKENINGS } from "./weakenings/oauth.ts";
@@ -27,6 +28,7 @@ const WEAKENINGS = {
   ...DECISIONS_WEAKENINGS,
   ...FEDERATION_WEAKENINGS,
   ...BROKER_WEAKENINGS,
+  ...MCP_WEAKENINGS,
   ...OAUTH_WEAKENINGS,
   ...MODELS_WEAKENINGS,
   ...EGRESS_WEAKENINGS,

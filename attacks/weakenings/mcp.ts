@@ -1,0 +1,43 @@
+/** Weakenings of the MCP gateway. */
+import type { SourceEdit } from "../source-edit.ts";
+
+/** Edits by name. */
+export const MCP_WEAKENINGS = {
+  "changed-tools-usable": [
+    {
+      file: "server/gateway/mcp/catalogues.ts",
+      find: "return approved !== null && approved.sha256 === seen?.sha256;",
+      replace: "return approved !== null && seen !== undefined;",
+    },
+  ],
+  "tools-of-a-family": [
+    {
+      file: "core/gateway/plan-mcp.ts",
+      find: "export function toolAction(upstream: string, tool: string, readOnly: boolean): ActionName {",
+      replace:
+        'export function toolAction(upstream: string, tool: string, readOnly: boolean): ActionName { upstream = upstream.replace("-shadow", "");',
+    },
+  ],
+  "rpc-ids-as-they-come": [
+    {
+      file: "server/gateway/mcp/perform.ts",
+      find: "const ownId = call.caller.intent.intent.event_id;",
+      replace: "const ownId = String(message.id);",
+    },
+  ],
+  "climbing-names": [
+    {
+      file: "core/gateway/mcp/names.ts",
+      find: 'return !text.split(/[:/?#]/).some((part) => part === "." || part === "..");',
+      replace: "return true;",
+    },
+  ],
+  "sessions-for-everybody": [
+    {
+      file: "server/gateway/mcp/dialogues.ts",
+      find: "function keyOf(upstream: string, instanceId: string, sessionId: string | null): string {",
+      replace:
+        'function keyOf(upstream: string, instanceId: string, sessionId: string | null): string { instanceId = sessionId === null ? instanceId : "";',
+    },
+  ],
+} as const satisfies Readonly<Record<string, readonly SourceEdit[]>>;
