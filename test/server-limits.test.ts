@@ -220,8 +220,11 @@ describe("the edge", () => {
 
 describe("random bodies", () => {
   it("on every route get a 4xx, write nothing, and leave the process alive", async () => {
-    // A route without a body reads none: what it is asked stands in its path.
-    const routes = ROUTES.filter(({ method, body }) => method === "POST" && body !== undefined);
+    // A route without a body reads none: what it is asked stands in its path. One that takes any object (AuthZEN's batch,
+    // OPA's status) gets as far as asking who it is, which is recorded like every refusal.
+    const routes = ROUTES.filter(
+      ({ method, body }) => method === "POST" && body !== undefined && !body.safeParse({}).success,
+    );
     expect(routes.length).toBeGreaterThan(8);
     const before = await ledgerSize();
     const connection = new Agent({ keepAlive: true, maxSockets: 4, rejectUnauthorized: false });
