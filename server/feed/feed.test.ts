@@ -36,6 +36,7 @@ interface House {
   readonly sockets: TLSSocket[];
   live: boolean;
   isStoreBroken: boolean;
+  isListenerBroken: boolean;
   commit(target: RevocationTarget): { readonly targets: readonly RevocationTarget[]; readonly epoch: number };
   revoke(target: RevocationTarget): ReturnType<Feed["publish"]>;
   restart(): Promise<void>;
@@ -60,6 +61,7 @@ async function openHouse(): Promise<House> {
     sockets: [],
     live: true,
     isStoreBroken: false,
+    isListenerBroken: false,
     commit: (target) => {
       stored.push({ ...target, epoch: epochOf() + 1 });
       return { targets: [target], epoch: epochOf() };
@@ -86,6 +88,9 @@ async function openHouse(): Promise<House> {
       },
       clock: { monoMs: () => performance.now() },
       onEvent: (event) => house.events.push(event),
+      onPush: () => {
+        if (house.isListenerBroken) throw new Error("planted");
+      },
     });
   }
   function listen(): void {
@@ -420,6 +425,13 @@ describe("a lease", () => {
     await expect(waiting.ready()).rejects.toMatchObject({ code: "identity_expired" });
     hasIdentity = true;
     await until(() => house.feed.leases === 1);
+  });
+
+  test("stops verifiers although whoever listens in this process fails", async () => {
+    const house = await openHouse();
+    house.isListenerBroken = true;
+    await expect(house.revoke({ kind: "owner", id: "own_x" })).resolves.toMatchObject({ expired: 0 });
+    expect(house.events).toContainEqual({ kind: "push_unheard", epoch: 11 });
   });
 
   test("ends with close", async () => {

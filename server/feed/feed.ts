@@ -37,7 +37,9 @@ export type FeedEvent =
   | { readonly kind: "opened"; readonly spiffeId: string }
   | { readonly kind: "ended"; readonly spiffeId: string; readonly reason: EndReason }
   /** The store could not say what an epoch did, so every older decision was voided instead. */
-  | { readonly kind: "targets_unknown"; readonly epoch: number };
+  | { readonly kind: "targets_unknown"; readonly epoch: number }
+  /** Whoever acts in this process could not be told; what it does is refused at its next step. */
+  | { readonly kind: "push_unheard"; readonly epoch: number };
 
 /** The server's side of revocation. */
 export interface Feed {
@@ -161,8 +163,17 @@ class LeaseFeed implements Feed {
       if (step.targets.some((target) => isAimedAt(target, verifier))) link.end("revoked");
       else link.send(line);
     }
-    this.#onPush(step.targets);
+    this.#tell(step);
     return this.#complete(barrier);
+  }
+
+  /** A failure in here must not hold up a stop that verifiers have been told of already. */
+  #tell({ targets, epoch }: { readonly targets: readonly RevocationTarget[]; readonly epoch: number }): void {
+    try {
+      this.#onPush(targets);
+    } catch {
+      this.#onEvent({ kind: "push_unheard", epoch });
+    }
   }
 
   /**

@@ -41,8 +41,7 @@ export function createMcpGateway(
     dialogues,
     stdio,
     sweep: () => {
-      const now = clock.trustedSeconds();
-      const isKept = (instanceId: string) => isAlive(reads, instanceId, now);
+      const isKept = (instanceId: string) => isKnownAlive(reads, instanceId, () => clock.trustedSeconds());
       dialogues.sweep(isKept);
       stdio.end(({ instanceId }) => instanceId.startsWith(LOOK) || isKept(instanceId));
     },
@@ -79,9 +78,10 @@ export function mcpPartsOf(services: Services): McpParts {
   };
 }
 
-function isAlive(reads: Services["reads"], instanceId: string, now: number): boolean {
+/** @param now - throws where the clock cannot be trusted, which ends a session like every other doubt. */
+function isKnownAlive(reads: Services["reads"], instanceId: string, now: () => number): boolean {
   try {
-    requireLiveChain(reads, instanceId, now);
+    requireLiveChain(reads, instanceId, now());
     return true;
   } catch (error) {
     // Safe: who cannot be shown to be alive loses a session, and nothing more.
