@@ -85,13 +85,9 @@ async function collectTestInputs(opa: string, { root, scratch }: Lab): Promise<r
   cpSync(join(root, "policies", "trustwarden"), folder, { recursive: true });
   const telling = `result := answer if print("${MARK}", json.marshal(input))`;
   replaceOnce(join(folder, "decision.rego"), /^result := \{$/m, `${telling}\n\nanswer := {`);
-  const output = await requireOutput(
-    opa,
-    ["test", "--timeout", "60s", "--format", "json", "--verbose", folder],
-    {
-      timeoutMs: TIMEOUT_MS,
-    },
-  );
+  const output = await requireOutput(opa, ["test", "--timeout", "60s", "--format", "json", folder], {
+    timeoutMs: TIMEOUT_MS,
+  });
   const texts = testReport
     .parse(JSON.parse(output))
     .flatMap((test) =>
