@@ -40,6 +40,21 @@ export type WeakeningName = keyof typeof WEAKENINGS;
 export type FaultName = keyof typeof FAULTS;
 
 export const WEAKENING_NAMES = Object.keys(WEAKENINGS);
+requireDistinct([
+  ISSUANCE_WEAKENINGS,
+  ATTESTATION_WEAKENINGS,
+  NODES_WEAKENINGS,
+  LISTS_WEAKENINGS,
+  CREDENTIALS_WEAKENINGS,
+  DECISIONS_WEAKENINGS,
+  FEDERATION_WEAKENINGS,
+  BROKER_WEAKENINGS,
+  MCP_WEAKENINGS,
+  OAUTH_WEAKENINGS,
+  MODELS_WEAKENINGS,
+  EGRESS_WEAKENINGS,
+  FAULTS,
+]);
 export const FAULT_NAMES = Object.keys(FAULTS);
 
 const ALL: ReadonlyMap<string, readonly SourceEdit[]> = new Map([
@@ -54,4 +69,11 @@ export function editsOf(names: readonly string[]): readonly SourceEdit[] {
     if (edits === undefined) throw new Error(`there is no weakening called ${name}`);
     return edits;
   });
+}
+
+/** Of two edits of one name only one would be loaded, and the other's scenario would pass for the wrong reason. */
+function requireDistinct(groups: readonly object[]): void {
+  const names = groups.flatMap((group) => Object.keys(group));
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) throw new Error(`two weakenings are called ${twice}`);
 }

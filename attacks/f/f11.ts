@@ -16,7 +16,7 @@ export const scenario = defineScenario({
   id: "F11",
   title: "shows server B a token meant for A, exchanges a token meant for another, and has its own passed on",
   expected: "refused; no credential of a caller ever reaches an upstream",
-  weakening: "any-audience",
+  weakening: "any-token-audience",
   world: GATEWAY_WORLD,
   prepare: async (world) => ({ ...(await prepareShop(world)), thief: await world.enrol(["read:items"]) }),
   control: async (_world, scene) => {

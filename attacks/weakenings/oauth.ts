@@ -22,7 +22,7 @@ export const OAUTH_WEAKENINGS = {
       replace: "",
     },
   ],
-  "any-audience": [
+  "any-token-audience": [
     {
       file: PRESENTED,
       find: '    throw new TrustWardenError("access_token_audience", { audience: token.audience });\n',

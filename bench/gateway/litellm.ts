@@ -5,7 +5,7 @@ import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-export const LITELLM_VERSION = "1.94.0";
+export const LITELLM_VERSION = "1.106.2";
 const READY_MS = 90_000;
 const PLACE = join(import.meta.dirname, "..", "..", ".cache", "bench", `litellm-${LITELLM_VERSION}`);
 
