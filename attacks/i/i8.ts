@@ -47,7 +47,6 @@ export const scenario = defineScenario({
       "/ledger/tile/0/000",
       "/v1/ledger/consistency",
       "/v1/ledger",
-      "/v1/policy",
       "/v1/witnesses",
     ];
     const before = await readLedgerSize(adminSocket);
