@@ -7,8 +7,8 @@
 import type { Findings, Judge, Lab, Verdict } from "../judge.ts";
 import { countVerdicts } from "../judge.ts";
 import { runSuite } from "./conformance.ts";
-import { startEverything } from "./everything-server.ts";
 import { GatewayLab } from "./gateway-lab.ts";
+import { startEverything } from "./serve-everything.ts";
 
 const REVISIONS = ["2026-07-28", "2025-11-25"] as const;
 const SETTINGS = { client_features: ["elicitation", "sampling", "roots"] } as const;
