@@ -1,10 +1,10 @@
 /** Route tables from files: our own JSON, or an OpenAPI document in JSON or YAML. */
-import { readFileSync } from "node:fs";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { routesOfOpenapi } from "@trustwarden/core/gateway/openapi.ts";
 import { isJsonObject, type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
 import { createRouteTable, parseRoute, type Route } from "@trustwarden/core/route-table.ts";
 import { parse } from "yaml";
+import { readTextFile } from "./text-file.ts";
 
 /** Documents of large services; aliases are few, since each may stand for a lot. */
 const MAX_CHARS = 4_000_000;
@@ -47,11 +47,7 @@ function parseYaml(text: string, path: string): unknown {
 }
 
 function readText(path: string): string {
-  try {
-    const text = readFileSync(path, "utf8");
-    if (text.length <= MAX_CHARS) return text;
-  } catch (cause) {
-    throw new TrustWardenError("not_found", { why: `${path} cannot be read` }, { cause });
-  }
-  throw new TrustWardenError("config_invalid", { reason: "too large", path });
+  const text = readTextFile(path);
+  if (text.length > MAX_CHARS) throw new TrustWardenError("config_invalid", { reason: "too large", path });
+  return text;
 }

@@ -3,7 +3,7 @@ import { request as tlsRequest } from "node:https";
 import { signedRequest, type TestInstance } from "../../test/support/actors.ts";
 import { ECHO_ROUTES, type EchoUpstream, openEchoUpstream } from "../../test/support/echo-upstream.ts";
 import { type RawAnswer, type RawRequest, sendAdmin } from "../../test/support/http.ts";
-import { expect } from "../scenario.ts";
+import { expect, expectSame } from "../scenario.ts";
 import { call } from "./client.ts";
 import type { World } from "./world.ts";
 
@@ -126,4 +126,11 @@ async function signedEcho(
 function gatewayOf({ server }: World): string {
   if (server.gatewayUrl === null) throw new Error("the server has a gateway");
   return server.gatewayUrl;
+}
+
+/** The control of these attacks: a call that needs the key gets it, at the upstream and nowhere else. */
+export async function expectKeyInUse(scene: Brokered): Promise<void> {
+  expectSame((await askEcho(scene, "header")).status, 200, "a call that needs the key");
+  const got = scene.upstream.seen.at(-1)?.headers.authorization;
+  expectSame(got, `Bearer ${UPSTREAM_KEY}`, "what the upstream got");
 }

@@ -2,7 +2,6 @@
  * `warden federation` and `warden bundle`: other trust domains whose identities are believed here, and the bundles
  * that they are believed by.
  */
-import { readFileSync } from "node:fs";
 import {
   type FederationAnswer,
   federationAnswer,
@@ -16,6 +15,7 @@ import { formatPem } from "@trustwarden/core/pem.ts";
 import { type Command, Option } from "commander";
 import { examples, type Runtime, runCommand, type Session } from "../command.ts";
 import { formatTable, printable } from "../output.ts";
+import { readTextFile } from "../text-file.ts";
 
 interface CreateOptions {
   readonly profile: "https_web" | "https_spiffe";
@@ -154,9 +154,9 @@ const createOne: Run<CreateOptions> = async ({ client, output }, trustDomain, op
         profile: options.profile,
         url: options.url,
         endpoint_spiffe_id: options.endpointSpiffeId ?? null,
-        web_ca: options.caFile === undefined ? null : readText(options.caFile),
+        web_ca: options.caFile === undefined ? null : readTextFile(options.caFile),
       },
-      bundle: options.bundle === undefined ? null : readText(options.bundle),
+      bundle: options.bundle === undefined ? null : readTextFile(options.bundle),
     },
     schema: federationAnswer,
   });
@@ -225,7 +225,7 @@ async function listBundles({ client, output }: Session): Promise<void> {
 }
 
 async function setBundle({ client, output }: Session, trustDomain: string, file: string): Promise<void> {
-  const bundle = readText(file);
+  const bundle = readTextFile(file);
   const { federations } = await client.get("/v1/federations", federationList);
   const isKnown = federations.some((one) => one.trust_domain === trustDomain);
   const answer = await client.post({
@@ -258,12 +258,4 @@ function targetOf(trustDomain: string): string {
   if (!/^[a-z0-9._-]{1,255}$/.test(trustDomain))
     throw new TrustWardenError("usage", { argument: "trust-domain" });
   return `/v1/federations/${trustDomain}`;
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (cause) {
-    throw new TrustWardenError("not_found", { why: `${path} cannot be read` }, { cause });
-  }
 }

@@ -2,14 +2,13 @@
  * `warden ledger verify`: checks a whole log on this side: an exported directory, or the running server's, exported
  * for the purpose.
  */
-import { readFileSync } from "node:fs";
 import type { LogReport } from "@trustwarden/core/agentledger/verify-log.ts";
-import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Command } from "commander";
 import { examples, type Runtime, runCommand, type Session } from "../command.ts";
 import { EXIT_FAILED } from "../failure.ts";
 import { printable } from "../output.ts";
 import { createTemporaryExport } from "../temporary-export.ts";
+import { readTextFile } from "../text-file.ts";
 import { auditDirectory } from "../verify-directory.ts";
 
 /** A ruined log has thousands of findings; the first ones say where to look, and `--json` has them all. */
@@ -65,8 +64,8 @@ async function audit(
   options: VerifyOptions,
 ): Promise<LogReport> {
   const olderCheckpoint =
-    options.olderCheckpoint === undefined ? undefined : readKept(options.olderCheckpoint);
-  const bundle = options.bundle === undefined ? undefined : readKept(options.bundle);
+    options.olderCheckpoint === undefined ? undefined : readTextFile(options.olderCheckpoint);
+  const bundle = options.bundle === undefined ? undefined : readTextFile(options.bundle);
   const given = { vkey: options.vkey, bundle, olderCheckpoint };
   if (directory !== undefined) return auditDirectory({ directory, ...given });
   const temporary = await createTemporaryExport(client);
@@ -114,12 +113,4 @@ function show(
     "It is unwitnessed: keep this checkpoint, and give it with --older-checkpoint next time.",
   ]);
   return isWhole;
-}
-
-function readKept(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (cause) {
-    throw new TrustWardenError("not_found", { why: `${path} cannot be read` }, { cause });
-  }
 }

@@ -3,7 +3,6 @@
  * proven, decided and recorded.
  */
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { parsePlace } from "@trustwarden/node/launcher/way-out.ts";
@@ -11,6 +10,7 @@ import type { Command } from "commander";
 import { examples, type Runtime, runCommand, type Session } from "../command.ts";
 import { readRoutes } from "../openapi-file.ts";
 import { formatTable } from "../output.ts";
+import { readTextFile } from "../text-file.ts";
 
 const LOOPBACK: readonly string[] = ["127.0.0.1", "::1", "localhost"];
 const DEFAULT_LISTEN = "127.0.0.1:8443";
@@ -80,7 +80,10 @@ async function protect(session: Session, options: ProtectOptions): Promise<void>
       io.stderr(`${JSON.stringify({ refused: code, method, path })}\n`);
     },
   });
-  const server = createProtectServer(guard, { url, ca: readOptional(options.caFile) });
+  const server = createProtectServer(guard, {
+    url,
+    ca: options.caFile === undefined ? undefined : readTextFile(options.caFile),
+  });
   try {
     server.listen(listen);
     await once(server, "listening");
@@ -111,13 +114,4 @@ function parseListen({ listen, allowExternal }: ProtectOptions): {
 function requireAddress(address: AddressInfo | string | null): AddressInfo {
   if (address === null || typeof address === "string") throw new Error("a TCP server has a port");
   return address;
-}
-
-function readOptional(path: string | undefined): string | undefined {
-  if (path === undefined) return undefined;
-  try {
-    return readFileSync(path, "utf8");
-  } catch (cause) {
-    throw new TrustWardenError("not_found", { why: `${path} cannot be read` }, { cause });
-  }
 }

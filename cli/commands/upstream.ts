@@ -1,5 +1,4 @@
 /** `warden upstream`: what is behind the gateway. */
-import { readFileSync } from "node:fs";
 import {
   type UpstreamAnswer,
   upstreamAnswer,
@@ -13,6 +12,7 @@ import { type Command, Option } from "commander";
 import { examples, type Runtime, runCommand, type Session } from "../command.ts";
 import { readRoutes } from "../openapi-file.ts";
 import { formatTable, printable } from "../output.ts";
+import { readTextFile } from "../text-file.ts";
 
 interface SetOptions {
   readonly kind: string;
@@ -101,7 +101,7 @@ async function setOne({ client, output }: Session, name: string, options: SetOpt
       name,
       kind: options.kind,
       url: options.url,
-      ca: options.caFile === undefined ? null : readText(options.caFile),
+      ca: options.caFile === undefined ? null : readTextFile(options.caFile),
       allow_private: options.allowPrivate ?? false,
       secret: options.secret ?? null,
       settings: settingsOf(options),
@@ -145,13 +145,5 @@ function settingsOf({ settings, openapi, url }: SetOptions): JsonObject {
 }
 
 function readSettings(path: string): JsonObject {
-  return parseJsonObject(readText(path));
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (cause) {
-    throw new TrustWardenError("not_found", { why: `${path} cannot be read` }, { cause });
-  }
+  return parseJsonObject(readTextFile(path));
 }

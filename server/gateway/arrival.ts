@@ -6,7 +6,7 @@
 import type { IncomingMessage } from "node:http";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { parseRequestTarget, type RequestTarget } from "@trustwarden/core/request-target.ts";
-import { formatPeer } from "../http/arrival.ts";
+import { formatPeer, requireKnownHost } from "../http/arrival.ts";
 import { verifyPeerSvid } from "../http/peer.ts";
 import type { Services } from "../http/services.ts";
 import type { UpstreamState } from "../store/gateway-ports.ts";
@@ -25,8 +25,7 @@ export function requireCleanHead(
   { headers }: IncomingMessage,
   { hosts, allowsUpgrade }: { readonly hosts: ReadonlySet<string>; readonly allowsUpgrade: boolean },
 ): void {
-  const host = /^(\[[0-9a-f:.]+\]|[^:]+)(?::\d{1,5})?$/i.exec(headers.host ?? "")?.[1]?.toLowerCase();
-  if (host === undefined || !hosts.has(host)) throw malformed("host");
+  requireKnownHost(headers.host, hosts);
   for (const name of UNWELCOME) if (headers[name] !== undefined) throw malformed(name);
   if (headers.upgrade !== undefined && !allowsUpgrade) throw malformed("upgrade");
 }

@@ -114,12 +114,18 @@ async function serveTunnel(
     await guard(createGatewayPorts(services), arrival, (permit) =>
       runTunnel(services, permit, async (signal) => {
         const { far, head: first, lines, injection } = await open(permit, signal);
-        const receipt = await formatReceipt(permit.principal, permit.receipt);
-        if (head.length > 0) socket.unshift(head);
-        if (first.length > 0) far.unshift(first);
-        socket.write(`${[...lines, `TrustWarden-Receipt: ${receipt}`].join("\r\n")}\r\n\r\n`);
-        isOpen = true;
-        await join({ near: socket, far, signal, arrival, injection });
+        try {
+          const receipt = await formatReceipt(permit.principal, permit.receipt);
+          if (head.length > 0) socket.unshift(head);
+          if (first.length > 0) far.unshift(first);
+          socket.write(`${[...lines, `TrustWarden-Receipt: ${receipt}`].join("\r\n")}\r\n\r\n`);
+          isOpen = true;
+          await join({ near: socket, far, signal, arrival, injection });
+        } finally {
+          far.destroy();
+          const isBrokenOff = signal.aborted || injection?.signal.aborted === true || !isOpen;
+          await injection?.release(isBrokenOff ? "aborted" : "success");
+        }
       }),
     );
     socket.destroy();
@@ -191,7 +197,6 @@ async function join(ends: {
     await promise;
   } finally {
     signal.removeEventListener("abort", end);
-    await injection?.release(signal.aborted ? "aborted" : "success");
   }
 }
 

@@ -85,7 +85,8 @@ function requirePlainTarget(target: string): void {
   if (!PLAIN_PATH.test(path) || segments.includes(".") || segments.includes("..")) refuse("target");
 }
 
-function requireKnownHost(host: string | undefined, hosts: ReadonlySet<string>): void {
+/** Refuses a name that is not ours, which is how a rebound DNS name shows itself (D17). @throws TrustWardenError `request_malformed`. */
+export function requireKnownHost(host: string | undefined, hosts: ReadonlySet<string>): void {
   const name = /^(\[[0-9a-f:.]+\]|[^:]+)(?::\d{1,5})?$/i.exec(host ?? "")?.[1]?.toLowerCase();
   if (name === undefined || !hosts.has(name)) refuse("host");
 }

@@ -4,12 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseActionName } from "@trustwarden/core/action.ts";
 import { type DecideInput, decide, NO_CONTEXT } from "@trustwarden/core/agentscope/decide.ts";
-import { type PolicyInput, parsePolicyInput } from "@trustwarden/core/agentscope/policy-input.ts";
 import type { PolicyEngine } from "@trustwarden/core/agentscope/ports.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { createBuiltinPolicy } from "./builtin.ts";
+import { readingInput as reading } from "./reading-input.test.support.ts";
 import { createWasmEngine } from "./wasm.ts";
 import { createWorkerEngine, type WorkerEngine } from "./worker-engine.ts";
 
@@ -34,27 +34,6 @@ function codeOf(run: () => unknown): string {
   }
   return "nothing was thrown";
 }
-
-const reading: PolicyInput = parsePolicyInput({
-  action: { name: "read:transactions:2026", verb: "read", type: "transactions", path: "2026" },
-  resource: "postgres://finance-db/transactions",
-  class: "C",
-  plane: "data",
-  subject: "none",
-  enforcement: "service",
-  principal: {
-    kind: "agent",
-    id: "spiffe://acme.test/finance/payment-agent/inst-1",
-    class_id: "spiffe://acme.test/finance/payment-agent",
-    owner_id: "own_1",
-    custody: "agent",
-  },
-  agent: { attested: { type: "none", strength: "none", selectors: [] }, composition_sha256: "" },
-  chain: ["agt_1"],
-  scope: { covered: true, links: 1 },
-  view: { fresh: true, epoch: 7 },
-  ...NO_CONTEXT,
-});
 
 const operation: DecideInput = {
   principal: { kind: "operator" },

@@ -3,32 +3,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type RequestListener, type Server } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { NO_CONTEXT } from "@trustwarden/core/agentscope/decide.ts";
-import { parsePolicyInput } from "@trustwarden/core/agentscope/policy-input.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { afterEach, describe, expect, it } from "vitest";
 import { createExternalOpa } from "./external.ts";
-
-const readingInput = parsePolicyInput({
-  action: { name: "read:transactions:2026", verb: "read", type: "transactions", path: "2026" },
-  resource: "postgres://finance-db/transactions",
-  class: "C",
-  plane: "data",
-  subject: "none",
-  enforcement: "service",
-  principal: {
-    kind: "agent",
-    id: "spiffe://acme.test/finance/payment-agent/inst-1",
-    class_id: "spiffe://acme.test/finance/payment-agent",
-    owner_id: "own_1",
-    custody: "agent",
-  },
-  agent: { attested: { type: "none", strength: "none", selectors: [] }, composition_sha256: "" },
-  chain: ["agt_1"],
-  scope: { covered: true, links: 1 },
-  view: { fresh: true, epoch: 7 },
-  ...NO_CONTEXT,
-});
+import { readingInput } from "./reading-input.test.support.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tw-opa-"));
 const servers: Server[] = [];

@@ -1,23 +1,14 @@
 /** Issues a JWT-SVID of a live agent for one audience outside. The event names its `jti`, never the token. */
 import { issueJwtSvid } from "@trustwarden/core/agentid/jwt-svid.ts";
 import { parseSpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
-import { formatStatusClaim } from "@trustwarden/core/agentid/status-list.ts";
-import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
-import { sha256 } from "@trustwarden/core/crypto.ts";
-import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { formatUlid } from "@trustwarden/core/id.ts";
-import { formatCanonicalJson } from "@trustwarden/core/json.ts";
 import type { JwtCommand } from "../ports.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
-import { formatLine } from "../sqlite-instance.ts";
 import { type CommandDeps, type CommandResult, secondsOf } from "./deps.ts";
-import { type LiveInstance, requireOurs, verifyLiveInstance } from "./live-instance.ts";
-import { claimStatusSlot } from "./status-slots.ts";
+import { type LiveInstance, verifyLiveInstance } from "./live-instance.ts";
+import { prepareToken, requireTokenHolder } from "./svid-token.ts";
 
 /** A bearer token outside our reach must die soon (JWT-SVID §3.3; SPIRE's default). */
 const JWT_TTL_SECONDS = 300;
-/** Collision-resistant by its domain (JWT-SVID §3); a digest, so that the token does not tell the family tree. */
-export const CHAIN_CLAIM = "https://trustwarden.dev/claims/chain_sha256";
 
 /**
  * @throws TrustWardenError the codes of `verifyLiveInstance`; `instance_unknown` for a verifier; `quota_exceeded` when no
@@ -51,13 +42,15 @@ export function issueJwtOf(
   const { context, instance, line, spiffeId, audience, statusLists } = options;
   const { instanceId } = instance;
   const now = secondsOf(context);
-  if (instance.kind !== "agent") throw new TrustWardenError("instance_unknown", { instanceId });
-  requireOurs(instance, deps.trustDomain);
-  const chain = formatLine(line);
-  const jti = formatUlid(context.nowMs, deps.random);
-  const expiresAt = Math.min(now + JWT_TTL_SECONDS, instance.expiresAt);
-  const { page, index } = claimStatusSlot(database, deps, { instanceId, expiresAt, now });
-  const uri = `${statusLists}/${page}`;
+  requireTokenHolder({ instance }, deps);
+  const token = prepareToken(database, deps, {
+    context,
+    instance,
+    line,
+    statusLists,
+    ttlSeconds: JWT_TTL_SECONDS,
+  });
+  const { jti, expiresAt, chain, claims, status } = token;
   const svid = issueJwtSvid({
     id: parseSpiffeId(spiffeId),
     audience,
@@ -67,10 +60,7 @@ export function issueJwtOf(
     now,
     ttlSeconds: expiresAt - now,
     signer: deps.jwtSigner,
-    claims: {
-      [CHAIN_CLAIM]: encodeBase64url(sha256(encodeUtf8(formatCanonicalJson(chain)))),
-      status: formatStatusClaim({ uri, index }),
-    },
+    claims,
   });
   return {
     value: { svid, expiresAt },
@@ -87,7 +77,7 @@ export function issueJwtOf(
         jti,
         kid: deps.jwtKid,
         expires_at: expiresAt,
-        status: `${uri}#${index}`,
+        status,
       },
     },
   };

@@ -8,21 +8,16 @@
  * @see WIT-SVID §3; docs/decisions/0024-wit-svids.md
  */
 import { parseSpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
-import { formatStatusClaim } from "@trustwarden/core/agentid/status-list.ts";
 import { issueWitSvid } from "@trustwarden/core/agentid/wit-svid.ts";
-import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
+import { encodeBase64url } from "@trustwarden/core/bytes.ts";
 import { formatThumbprint, parseP256PublicKey, sha256 } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { formatUlid } from "@trustwarden/core/id.ts";
-import { formatCanonicalJson } from "@trustwarden/core/json.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
-import { formatLine } from "../sqlite-instance.ts";
 import type { IssuedWit, WitCommand, WitKeyCommand } from "../wit-ports.ts";
 import { claimOwnKey } from "./claims.ts";
 import { type CommandDeps, type CommandResult, secondsOf } from "./deps.ts";
-import { CHAIN_CLAIM } from "./issue-jwt.ts";
-import { type LiveInstance, requireLiveSvid, requireOurs, verifyLiveInstance } from "./live-instance.ts";
-import { claimStatusSlot } from "./status-slots.ts";
+import { type LiveInstance, requireLiveSvid, verifyLiveInstance } from "./live-instance.ts";
+import { prepareToken, requireTokenHolder } from "./svid-token.ts";
 
 /** As long as a status list may be believed: what is revoked is void everywhere within it. */
 const WIT_TTL_SECONDS = 300;
@@ -49,18 +44,20 @@ export function issueWitOf(
   const { context, instance, line, spiffeId, svidSha256, key, statusLists } = options;
   const { instanceId } = instance;
   const now = secondsOf(context);
-  if (instance.kind !== "agent") throw new TrustWardenError("instance_unknown", { instanceId });
-  requireOurs(instance, deps.trustDomain);
+  requireTokenHolder({ instance }, deps);
   requireLiveSvid(database, { svidSha256, instanceId, now });
   const { wit } = deps;
   if (wit === null) throw new TrustWardenError("wit_disabled");
   claimOwnKey(database, encodeBase64url(sha256(key.spki)), instanceId);
   const confirmationKey = parseP256PublicKey(key.spki);
-  const chain = formatLine(line);
-  const jti = formatUlid(context.nowMs, deps.random);
-  const expiresAt = Math.min(now + WIT_TTL_SECONDS, instance.expiresAt);
-  const { page, index } = claimStatusSlot(database, deps, { instanceId, expiresAt, now });
-  const uri = `${statusLists}/${page}`;
+  const token = prepareToken(database, deps, {
+    context,
+    instance,
+    line,
+    statusLists,
+    ttlSeconds: WIT_TTL_SECONDS,
+  });
+  const { jti, expiresAt, chain, claims, status } = token;
   const svid = issueWitSvid({
     id: parseSpiffeId(spiffeId),
     confirmationKey,
@@ -69,10 +66,7 @@ export function issueWitOf(
     now,
     ttlSeconds: expiresAt - now,
     signer: wit.signer,
-    claims: {
-      [CHAIN_CLAIM]: encodeBase64url(sha256(encodeUtf8(formatCanonicalJson(chain)))),
-      status: formatStatusClaim({ uri, index }),
-    },
+    claims,
   });
   return {
     value: { svid, expiresAt, spiffeId },
@@ -91,7 +85,7 @@ export function issueWitOf(
         jti,
         kid: wit.kid,
         expires_at: expiresAt,
-        status: `${uri}#${index}`,
+        status,
       },
     },
   };
