@@ -68,6 +68,28 @@ async function requestOf(call: Promise<unknown>): Promise<string> {
   return String(error.details.request);
 }
 
+/** The approval of a call that waits for one. */
+async function approved(agent: AgentIdentity, call: Promise<unknown>): Promise<string> {
+  const request = await requestOf(call);
+  const waiting = agent.waitForApproval(request);
+  await answerWhenAsked(request, "approve");
+  return waiting;
+}
+
+/** Answers as soon as the request is there. */
+async function answerWhenAsked(request: string, answer: "approve" | "deny"): Promise<void> {
+  await expect
+    .poll(
+      () =>
+        live.answer(request, answer).then(
+          () => "answered",
+          () => "not yet",
+        ),
+      { timeout: 5000 },
+    )
+    .toBe("answered");
+}
+
 const reasonsOf = (agent: AgentIdentity): readonly string[] => agent.receipts.at(-1)?.reasons ?? [];
 const refused = (code: string) => expect.objectContaining({ code });
 
@@ -152,6 +174,23 @@ describe("a call that waits for a human", () => {
     await agent.fetch(url, { method: "DELETE", approval: request });
     expect(reasonsOf(agent)).toContain("approval_expired");
     await expect(live.answer(request, "approve")).rejects.toThrow("approval_expired");
+    await agent.close();
+  });
+
+  it("lifts no reason that the owner has not seen", async () => {
+    const agent = await create();
+    const erase = (id: number, approval?: string) =>
+      agent.fetch(`${service.url}/rows/${id}`, {
+        method: "DELETE",
+        ...(approval === undefined ? {} : { approval }),
+      });
+    const early = await approved(agent, erase(1));
+    await agent.fetch(`${service.url}/web`);
+    await agent.fetch(`${service.url}/mail`);
+    expect((await erase(1, early)).status).toBe(403);
+    expect(reasonsOf(agent)).toEqual(["approval_mismatch", "approval_required", "tainted"]);
+    const late = await approved(agent, erase(1));
+    expect((await erase(1, late)).status).toBe(200);
     await agent.close();
   });
 

@@ -100,6 +100,7 @@ async function decideWithApproval(
       audience: named.intent.intent.aud,
       parametersText: formatParameters(named.parameters),
       policySha256: decision.policy.bundleSha256,
+      reasons: first.reasons,
     });
     await services.ledger.settle(committed);
     return { decision, approval: committed.value };

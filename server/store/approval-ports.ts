@@ -63,6 +63,8 @@ export interface UseApprovalCommand {
   /** Canonical JSON of the parameters. */
   readonly parametersText: string;
   readonly policySha256: string;
+  /** Why the call would wait now; the human has seen each of them. */
+  readonly reasons: readonly string[];
 }
 
 export interface AddLabelsCommand {

@@ -156,7 +156,8 @@ function requireSameCall(approval: ApprovalState, command: UseApprovalCommand): 
     approval.resource === command.resource &&
     approval.audience === command.audience &&
     approval.parametersText === command.parametersText &&
-    approval.policy_sha256 === command.policySha256;
+    approval.policy_sha256 === command.policySha256 &&
+    command.reasons.every((reason) => approval.reasons.includes(reason));
   if (!isSame) throw new TrustWardenError("approval_mismatch", { id: command.id });
 }
 
