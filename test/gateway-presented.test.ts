@@ -8,6 +8,8 @@ import { createTemporaryExport } from "../cli/temporary-export.ts";
 import { auditDirectory } from "../cli/verify-directory.ts";
 import { createOwner, enrolAgent, spawn, type TestInstance, type TestOwner } from "./support/actors.ts";
 import { codeOf, jsonOf, send, sendAdmin } from "./support/http.ts";
+import { startFakeModel } from "./support/model/fake-model.ts";
+import { registerModel } from "./support/model/gateway-llm.ts";
 import {
   ACCESS_TOKEN,
   createTestSigner,
@@ -56,6 +58,32 @@ const tokenFor = (by = agent, scope = "read:items write:items", bound = key) =>
 
 const show = (shown: Omit<Shown, "signer"> & Partial<Shown>) =>
   showPresented(gateway, { signer: key, ...shown });
+
+describe("a model behind the gateway", () => {
+  it("answers a caller with a token too; the outcome commits to nothing, since nobody made a salt", async () => {
+    const model = await startFakeModel();
+    try {
+      await registerModel(server, model, "openai");
+      const thinker = await enrolAgent(server, owner, {
+        name: "thinker",
+        scope: ["infer:llm:openai/**", "read:x"],
+      });
+      const resource = `${gateway}/openai`;
+      const token = await tokenOf(server, thinker, { resource, scope: "infer:llm:openai/**", key });
+      const body = JSON.stringify({ model: "gpt-test", messages: [{ role: "user", content: "hello" }] });
+      const target = "/openai/v1/chat/completions";
+      const headers = { "content-type": "application/json" };
+      const answer = await show({ token, method: "POST", target, body, headers });
+      expect(answer.status).toBe(200);
+      const calls = await eventsOf(server, "action");
+      expect(calls.find(({ action }) => action === "infer:llm:openai/gpt-test")).toMatchObject({
+        outcome: "success",
+      });
+    } finally {
+      await model.close();
+    }
+  });
+});
 
 describe("a client that nobody here wrote", () => {
   it("finds the authorization server by the challenge, and reads with a DPoP-bound token", async () => {

@@ -161,6 +161,9 @@ describe("a secret", () => {
     await register("echo", "query-key");
     await call("/echo/echo/body");
     expect(upstream.seen.at(-1)?.url).toBe("/echo/body?key=sk-in-the-query");
+    // A server that takes the first of two would otherwise use the agent's.
+    await call("/echo/echo/body?key=mine&a=1&%6bey=mine-too");
+    expect(upstream.seen.at(-1)?.url).toBe("/echo/body?a=1&key=sk-in-the-query");
     await register("echo", "model-key");
   });
 });

@@ -18,6 +18,7 @@ import { eventsOf } from "./support/refusals.ts";
 import { startTestServer, type TestServer } from "./support/server.ts";
 
 const SECRET = "sk-upstream-4815162342";
+const CANARY = "canary-2342-tunnel";
 const ROUTES = [{ method: "GET", path: "/chat", action: "read:chat", resource: "shop://chat" }];
 
 let server: TestServer;
@@ -40,7 +41,7 @@ beforeAll(async () => {
     const { authorization = "none" } = request.headers;
     const extensions = request.headers["sec-websocket-extensions"] ?? "none";
     socket.write(
-      `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: yes\r\nX-Asked: ${extensions}\r\n\r\n`,
+      `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: yes\r\nX-Asked: ${extensions}\r\nX-Echo: ${authorization}\r\n\r\n`,
     );
     if (authorization !== "none") socket.write(`you are ${authorization}, I see;`);
     socket.pipe(socket);
@@ -180,12 +181,50 @@ describe("a WebSocket through the gateway", () => {
       (await sendAdmin(server.adminSocket, { method: "POST", target: "/v1/secrets", body })).status,
     ).toBe(200);
     await register({ name: "guarded", kind: "http", url, settings: { routes: ROUTES }, secret: "chat-key" });
-    const { socket } = await open("GET", "/guarded/chat", { action: "read:chat", resource: "shop://chat" });
+    const { socket, headers } = await open("GET", "/guarded/chat", {
+      action: "read:chat",
+      resource: "shop://chat",
+    });
     const greeting = await new Promise<string>((resolve) =>
       socket.once("data", (part: Buffer) => resolve(part.toString())),
     );
     expect(greeting).toMatch(/^you are Bearer \*+, I see;$/);
+    expect(headers["x-echo"]).toMatch(/^Bearer \*+$/);
     socket.destroy();
+  });
+
+  it("ends when the secret is taken away, and that is no success", async () => {
+    const { socket, closed } = await open("GET", "/guarded/chat", {
+      action: "read:chat",
+      resource: "shop://chat",
+    });
+    socket.resume();
+    const disabling = {
+      method: "POST",
+      target: "/v1/secrets/chat-key/disabling",
+      body: '{"reason":"drill"}',
+    };
+    expect((await sendAdmin(server.adminSocket, disabling)).status).toBe(200);
+    await closed;
+    await expect.poll(() => lastCall("read:chat")).toMatchObject({ outcome: "failure" });
+  });
+
+  it("carries no planted string, neither in its target nor back", async () => {
+    const body = JSON.stringify({ name: "planted", kind: "canary", value: CANARY });
+    expect(
+      (await sendAdmin(server.adminSocket, { method: "POST", target: "/v1/secrets", body })).status,
+    ).toBe(200);
+    const asked = await open("GET", `/shop/chat?q=${CANARY}`, {
+      action: "read:chat",
+      resource: "shop://chat",
+    });
+    expect(asked.status).toBe(403);
+    const { socket, closed } = await chat();
+    socket.write(CANARY);
+    await closed;
+    await expect.poll(() => lastCall("read:chat")).toMatchObject({ outcome: "failure" });
+    const alarms = await eventsOf(server, "alarm");
+    expect(alarms.filter(({ reasons }) => reasons.includes("canary_found"))).toHaveLength(2);
   });
 
   it("is cut when its agent is revoked", async () => {

@@ -1,4 +1,6 @@
 /** The gateway's choke point, with a plain HTTP service behind it: what gets through, what does not, and what is kept. */
+
+import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { Agent, request as tlsRequest } from "node:https";
 import type { EventView } from "@trustwarden/core/api/ledger.ts";
@@ -239,6 +241,16 @@ describe("an open stream", () => {
     other.destroy();
   });
 
+  it("goes on when another upstream is registered, replaced or taken away", async () => {
+    const stream = await openStream(agent);
+    await register("other", { routes: ROUTES });
+    await register("other", { routes: ROUTES.slice(1) });
+    const removal = { method: "POST", target: "/v1/upstreams/other/removal", body: "{}" };
+    expect(jsonOf(await sendAdmin(server.adminSocket, removal))).toEqual({ name: "other", calls_cut: 0 });
+    expect(await stream.next()).toContain("tick");
+    stream.destroy();
+  });
+
   it("is cut when its upstream is taken away", async () => {
     await register("brief", { routes: ROUTES });
     const stream = await openStream(agent, "brief");
@@ -293,6 +305,8 @@ describe("registering an upstream", () => {
 
 interface OpenStream {
   readonly closed: Promise<void>;
+  /** What comes from now on; rejects when the stream is over. */
+  next(): Promise<string>;
   isOpen(): boolean;
   destroy(): void;
 }
@@ -310,7 +324,20 @@ function openStream(by: TestInstance, name = "shop"): Promise<OpenStream> {
     const closed = new Promise<void>((done) => message.once("close", done));
     message.on("error", () => undefined);
     message.once("data", () =>
-      resolve({ closed, isOpen: () => !message.closed, destroy: () => message.destroy() }),
+      resolve({
+        closed,
+        next: async () =>
+          String(
+            (
+              await Promise.race([
+                once(message, "data"),
+                closed.then(() => Promise.reject(new Error("over"))),
+              ])
+            )[0],
+          ),
+        isOpen: () => !message.closed,
+        destroy: () => message.destroy(),
+      }),
     );
   });
   outgoing.on("error", reject);

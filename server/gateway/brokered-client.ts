@@ -27,6 +27,21 @@ export interface BrokeredCall {
   readonly connections: Pick<UpstreamConnections, "send">;
 }
 
+/** A two-way connection with a secret in its opening; what comes back passes through here. */
+export interface BrokeredUpgrade {
+  readonly sent: UpstreamRequest;
+  /** Fires when the call must end, or when its secret was taken away. */
+  readonly signal: AbortSignal;
+  /** Headers of the answer, masked. */
+  head(headers: Readonly<Record<string, string>>): Promise<Readonly<Record<string, string>>>;
+  /** What may go on of a part; masks keep lengths, so frames stay frames. */
+  part(part: Uint8Array): Promise<Uint8Array>;
+  /** What was held back. */
+  rest(): Uint8Array;
+  /** @throws TrustWardenError `secret_disabled` when that is why the connection ended. */
+  requireEnabled(): void;
+}
+
 /** Owns the injections of one call, until `release`. */
 export class BrokeredClient implements UpstreamClient {
   readonly #call: BrokeredCall;
@@ -53,6 +68,36 @@ export class BrokeredClient implements UpstreamClient {
       status: answer.status,
       headers,
       body: this.#read(answer.body, { injection, redactor, canaries }),
+    };
+  }
+
+  /**
+   * The same care for a request that becomes a two-way connection. What the caller sends through it cannot be searched:
+   * its frames are masked.
+   *
+   * @throws TrustWardenError `canary_found`, or the broker's codes.
+   */
+  async upgrade(request: UpstreamRequest): Promise<BrokeredUpgrade> {
+    const canaries = this.#call.broker.canaries();
+    await this.#requireNoCanary(canaries, request);
+    const injection = await this.#inject();
+    const redactor = injection?.redactor();
+    const watch = canaries.stream();
+    return {
+      sent: withSecret(request, injection),
+      signal: injection === null ? this.#call.signal : AbortSignal.any([this.#call.signal, injection.signal]),
+      head: async (headers) => {
+        await this.#refuseCanaries(canaries.find(JSON.stringify(headers)), "answer head");
+        return redactor === undefined ? headers : redactor.headers(headers);
+      },
+      part: async (part) => {
+        await this.#refuseCanaries(watch.push(part), "answer body");
+        return redactor === undefined ? part : redactor.push(part);
+      },
+      rest: () => redactor?.end() ?? new Uint8Array(0),
+      requireEnabled: () => {
+        if (injection?.signal.aborted === true) throw new TrustWardenError("secret_disabled");
+      },
     };
   }
 
@@ -124,15 +169,25 @@ function throwWhy(error: unknown, injection: Injection | null): never {
   throw error;
 }
 
-/** The agent's own header of the same name never goes along. */
-/** A request with its secret, at the last moment. */
-export function withSecret(request: UpstreamRequest, injection: Injection | null): UpstreamRequest {
+/** A request with its secret, at the last moment; the agent's own header or parameter of that name does not go along. */
+function withSecret(request: UpstreamRequest, injection: Injection | null): UpstreamRequest {
   if (injection === null) return request;
-  const query = new URLSearchParams({ ...injection.query }).toString();
-  const joint = request.path.includes("?") ? "&" : "?";
   return {
     ...request,
-    path: query === "" ? request.path : `${request.path}${joint}${query}`,
+    path: withParameters(request.path, injection.query),
     headers: { ...request.headers, ...injection.headers },
   };
+}
+
+function withParameters(target: string, added: Readonly<Record<string, string>>): string {
+  if (Object.keys(added).length === 0) return target;
+  const mark = target.indexOf("?");
+  const path = mark === -1 ? target : target.slice(0, mark);
+  const own = mark === -1 ? [] : target.slice(mark + 1).split("&");
+  // Of two parameters of one name some servers take the first: it would be the agent's account that is used.
+  const kept = own.filter(
+    (part) =>
+      part !== "" && ![...new URLSearchParams(part).keys()].some((name) => Object.hasOwn(added, name)),
+  );
+  return `${path}?${[...kept, new URLSearchParams({ ...added }).toString()].join("&")}`;
 }

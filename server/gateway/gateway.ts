@@ -152,8 +152,9 @@ async function perform(
   { arrival, principal: caller, receipt }: CallPermit,
   response: ServerResponse,
 ): Promise<void> {
-  const { calls, connections } = services.gateway;
+  const { calls, connections, upstreams } = services.gateway;
   const { upstream } = arrival;
+  upstreams.requireCurrent(upstream);
   const gone = new AbortController();
   const onClose = (): void => {
     if (!response.writableFinished) gone.abort();
@@ -187,6 +188,8 @@ async function perform(
     });
   } finally {
     response.off("close", onClose);
+    // What an upstream still sends to a call that is over would hold its connection.
+    gone.abort();
   }
 }
 

@@ -15,17 +15,17 @@ import { answerHeaders, forwardHeaders } from "@trustwarden/core/gateway/headers
 import { parseAuthority, targetOfPlace } from "@trustwarden/core/gateway/plan-egress.ts";
 import { guard } from "@trustwarden/core/guard.ts";
 import { parseRequestTarget } from "@trustwarden/core/request-target.ts";
-import type { EchoRedactor, Injection } from "../broker/ports.ts";
 import { formatPeer } from "../http/arrival.ts";
 import { logFailure, toTrustWardenError } from "../http/errors.ts";
 import type { Services } from "../http/services.ts";
 import type { UpstreamState } from "../store/gateway-ports.ts";
 import { formatReceipt } from "./answer.ts";
 import { newProgress, protocolHeaders, readArrival, requireCleanHead } from "./arrival.ts";
-import { withSecret } from "./brokered-client.ts";
+import { BrokeredClient, type BrokeredUpgrade } from "./brokered-client.ts";
+import { refusalOf } from "./call-budget.ts";
 import { isAllowedAddress } from "./forward.ts";
 import { type CallPermit, createGatewayPorts, liveCallOf } from "./gateway-ports.ts";
-import type { CallArrival } from "./ports.ts";
+import type { CallArrival, CallProgress } from "./ports.ts";
 import { formatRefusal } from "./refusals.ts";
 
 const DIAL_TIMEOUT_MS = 10_000;
@@ -53,8 +53,8 @@ interface Opened {
   readonly head: Buffer;
   /** Status line and headers without the receipt. */
   readonly lines: readonly string[];
-  /** Of the secret that went along with the handshake; null without one. */
-  readonly injection: Injection | null;
+  /** What watches over what comes back; null inside a tunnel, where nothing is seen. */
+  readonly upgrade: BrokeredUpgrade | null;
 }
 
 /** A WebSocket to an upstream; never rejects. */
@@ -68,7 +68,7 @@ export async function serveUpgrade({ services, hosts }: Context, taken: Taken): 
     const upstream = services.gateway.upstreams.find(target.segments[0] ?? "");
     if (upstream.kind !== "http") throw new TrustWardenError("route_unknown", { kind: upstream.kind });
     const arrival = await readArrival(services, { request, target, upstream });
-    return { arrival, open: (permit, signal) => openWebSocket(services, permit, signal) };
+    return { arrival, open: (client) => openWebSocket(services, arrival, client) };
   });
 }
 
@@ -94,7 +94,7 @@ export async function serveConnect({ services }: Context, taken: Taken): Promise
       },
       progress: newProgress(services.clock.monoMs()),
     };
-    return { arrival, open: (_permit, signal) => openPlace(services, { upstream, ...place }, signal) };
+    return { arrival, open: (_client, signal) => openPlace(services, { upstream, ...place }, signal) };
   });
 }
 
@@ -103,34 +103,36 @@ async function serveTunnel(
   { request, socket, head }: Taken,
   arrive: () => Promise<{
     readonly arrival: CallArrival;
-    readonly open: (permit: CallPermit, signal: AbortSignal) => Promise<Opened>;
+    readonly open: (client: BrokeredClient, signal: AbortSignal) => Promise<Opened>;
   }>,
 ): Promise<void> {
   // Until somebody listens, a reset by the peer must not become an uncaught error.
   socket.on("error", () => socket.destroy());
   let isOpen = false;
+  let arrival: CallArrival | undefined;
   try {
-    const { arrival, open } = await arrive();
-    await guard(createGatewayPorts(services), arrival, (permit) =>
-      runTunnel(services, permit, async (signal) => {
-        const { far, head: first, lines, injection } = await open(permit, signal);
+    const arrived = await arrive();
+    arrival = arrived.arrival;
+    await guard(createGatewayPorts(services), arrived.arrival, (permit) =>
+      runTunnel(services, permit, async (client, signal) => {
+        const { far, head: first, lines, upgrade } = await arrived.open(client, signal);
         try {
           const receipt = await formatReceipt(permit.principal, permit.receipt);
           if (head.length > 0) socket.unshift(head);
           if (first.length > 0) far.unshift(first);
           socket.write(`${[...lines, `TrustWarden-Receipt: ${receipt}`].join("\r\n")}\r\n\r\n`);
           isOpen = true;
-          await join({ near: socket, far, signal, arrival, injection });
+          await join({ near: socket, far, signal, progress: arrived.arrival.progress, upgrade });
+          upgrade?.requireEnabled();
         } finally {
           far.destroy();
-          const isBrokenOff = signal.aborted || injection?.signal.aborted === true || !isOpen;
-          await injection?.release(isBrokenOff ? "aborted" : "success");
         }
       }),
     );
     socket.destroy();
   } catch (error) {
-    const failure = toTrustWardenError(error);
+    const thrown = toTrustWardenError(error);
+    const failure = arrival === undefined ? thrown : refusalOf(arrival, thrown);
     logFailure(services.log, `gateway ${request.method === "CONNECT" ? "tunnel" : "upgrade"}`, failure);
     if (isOpen) socket.destroy();
     else refuse(socket, failure);
@@ -140,18 +142,24 @@ async function serveTunnel(
 async function runTunnel(
   services: Services,
   { arrival, principal: caller }: CallPermit,
-  act: (signal: AbortSignal) => Promise<void>,
+  act: (client: BrokeredClient, signal: AbortSignal) => Promise<void>,
 ): Promise<void> {
+  services.gateway.upstreams.requireCurrent(arrival.upstream);
   const gone = new AbortController();
   const onClose = (): void => gone.abort();
   arrival.socket.once("close", onClose);
   if (arrival.socket.destroyed) gone.abort();
   try {
     await services.gateway.calls.run(liveCallOf(services, caller, arrival.upstream), async (cut) => {
+      const signal = AbortSignal.any([gone.signal, cut]);
+      const { connections } = services.gateway;
+      const client = new BrokeredClient({ arrival, caller, signal, connections, broker: services.broker });
       arrival.progress.isBegun = true;
       try {
-        await act(AbortSignal.any([gone.signal, cut]));
+        await act(client, signal);
+        await client.release(cut.aborted ? "aborted" : "success");
       } catch (error) {
+        await client.release(signal.aborted ? "aborted" : "failure");
         if (cut.aborted) throw new TrustWardenError("call_cut", {}, { cause: error });
         throw error;
       }
@@ -163,17 +171,17 @@ async function runTunnel(
   }
 }
 
-/** Carries bytes both ways until either side has ended, or the signal fires. */
+/** Carries bytes both ways until either side has ended, or the signal fires. @throws TrustWardenError `canary_found`. */
 async function join(ends: {
   readonly near: Duplex;
   readonly far: Duplex;
   readonly signal: AbortSignal;
-  readonly arrival: CallArrival;
-  readonly injection: Injection | null;
+  readonly progress: CallProgress;
+  readonly upgrade: BrokeredUpgrade | null;
 }): Promise<void> {
-  const { near, far, arrival, injection } = ends;
-  const signal = injection === null ? ends.signal : AbortSignal.any([ends.signal, injection.signal]);
-  const { promise, resolve } = Promise.withResolvers<void>();
+  const { near, far, progress, upgrade } = ends;
+  const signal = upgrade?.signal ?? ends.signal;
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
   const end = (): void => {
     near.destroy();
     far.destroy();
@@ -181,18 +189,24 @@ async function join(ends: {
   };
   if (signal.aborted) return end();
   signal.addEventListener("abort", end, { once: true });
-  far.on("data", (part: Buffer) => {
-    arrival.progress.bytes += part.length;
-  });
   for (const socket of [near, far]) {
     socket.on("error", end);
     socket.once("close", end);
     if (socket instanceof Socket) socket.setTimeout(IDLE_TIMEOUT_MS, end);
   }
+  far.on("data", (part: Buffer) => {
+    progress.bytes += part.length;
+  });
   near.pipe(far);
-  const redactor = injection?.redactor();
-  if (redactor === undefined) far.pipe(near);
-  else far.pipe(masking(redactor)).pipe(near);
+  if (upgrade === null) far.pipe(near);
+  else
+    far
+      .pipe(watching(upgrade))
+      .on("error", (error) => {
+        reject(error);
+        end();
+      })
+      .pipe(near);
   try {
     await promise;
   } finally {
@@ -200,16 +214,18 @@ async function join(ends: {
   }
 }
 
-/** Takes every form of the secret out; a mask is as long as what it hides, so frames stay frames. */
-function masking(redactor: EchoRedactor): Transform {
+/** What comes back, searched and masked on its way. */
+function watching(upgrade: BrokeredUpgrade): Transform {
   return new Transform({
-    transform: (part: Buffer, _encoding, done) => done(null, redactor.push(part)),
-    flush: (done) => done(null, redactor.end()),
+    transform: (part: Buffer, _encoding, done) => {
+      upgrade.part(part).then((shown) => done(null, shown), done);
+    },
+    flush: (done) => done(null, upgrade.rest()),
   });
 }
 
 /** @throws TrustWardenError `upstream_unreachable`, `upstream_refused`. */
-function openPlace(
+async function openPlace(
   { gateway }: Services,
   {
     upstream,
@@ -228,76 +244,66 @@ function openPlace(
   far.once("connect", () => {
     far.setTimeout(0);
     signal.removeEventListener("abort", stop);
-    resolve({ far, head: Buffer.alloc(0), lines: ["HTTP/1.1 200 Connection Established"], injection: null });
+    resolve({ far, head: Buffer.alloc(0), lines: ["HTTP/1.1 200 Connection Established"], upgrade: null });
   });
   return promise;
 }
 
 /** @throws TrustWardenError `upstream_unreachable`, `upstream_refused`, `upstream_answer_refused`, and the broker's codes. */
 async function openWebSocket(
-  services: Services,
-  { arrival, principal: caller }: CallPermit,
-  signal: AbortSignal,
+  { gateway }: Services,
+  { upstream, headers, request }: CallArrival,
+  client: BrokeredClient,
 ): Promise<Opened> {
-  const { upstream, peer } = arrival;
-  const injection =
-    upstream.secret === null
-      ? null
-      : await services.broker.inject({
-          secret: upstream.secret,
-          upstream: upstream.name,
-          origin: new URL(upstream.url).origin,
-          agent: caller.agent,
-          eventId: caller.intent.intent.event_id,
-          peer,
-        });
+  // Without extensions frames stay readable for whoever must look into them.
+  const { "sec-websocket-extensions": _none, ...forwarded } = forwardHeaders(headers);
+  const upgrade = await client.upgrade({
+    method: "GET",
+    path: request.target.text,
+    headers: forwarded,
+    body: null,
+  });
+  const url = new URL(upstream.url);
+  const opened = await shakeHands(url, {
+    host: url.hostname.replace(/^\[|\]$/g, ""),
+    port: url.port === "" ? undefined : Number(url.port),
+    path: `${url.pathname === "/" ? "" : url.pathname}${upgrade.sent.path}`,
+    headers: { ...upgrade.sent.headers, host: url.host, connection: "Upgrade", upgrade: "websocket" },
+    lookup: gateway.connections.lookupFor(upstream),
+    signal: upgrade.signal,
+    ...(upstream.ca === null ? {} : { ca: upstream.ca }),
+  });
+  const { answer, far, head } = opened;
   try {
-    return await shakeHands(services, { arrival, injection, signal });
+    return { far, head, lines: linesOf(await upgrade.head(answerHeaders(answer.headers))), upgrade };
   } catch (error) {
-    await injection?.release("failure");
+    far.destroy();
     throw error;
   }
 }
 
 function shakeHands(
-  { gateway }: Services,
-  {
-    arrival,
-    injection,
-    signal,
-  }: {
-    readonly arrival: CallArrival;
-    readonly injection: Injection | null;
-    readonly signal: AbortSignal;
-  },
-): Promise<Opened> {
-  const { upstream, request } = arrival;
-  const url = new URL(upstream.url);
-  // Without extensions frames stay readable for whoever must look into them.
-  const { "sec-websocket-extensions": _none, ...headers } = forwardHeaders(arrival.headers);
-  const sent = withSecret({ method: "GET", path: request.target.text, headers, body: null }, injection);
-  const options: RequestOptions = {
-    host: url.hostname.replace(/^\[|\]$/g, ""),
-    port: url.port === "" ? undefined : Number(url.port),
-    path: `${url.pathname === "/" ? "" : url.pathname}${sent.path}`,
+  { protocol }: URL,
+  options: RequestOptions,
+): Promise<{ readonly answer: IncomingMessage; readonly far: Duplex; readonly head: Buffer }> {
+  const { promise, resolve, reject } = Promise.withResolvers<{
+    readonly answer: IncomingMessage;
+    readonly far: Duplex;
+    readonly head: Buffer;
+  }>();
+  const outgoing = (protocol === "https:" ? requestTls : requestPlain)({
+    ...options,
     method: "GET",
-    headers: {
-      ...sent.headers,
-      host: url.host,
-      connection: "Upgrade",
-      upgrade: "websocket",
-    },
-    lookup: gateway.connections.lookupFor(upstream),
     timeout: DIAL_TIMEOUT_MS,
-    signal,
     agent: false,
     rejectUnauthorized: true,
     minVersion: "TLSv1.2",
-    ...(upstream.ca === null ? {} : { ca: upstream.ca }),
-  };
-  const { promise, resolve, reject } = Promise.withResolvers<Opened>();
-  const outgoing = (url.protocol === "https:" ? requestTls : requestPlain)(options);
-  outgoing.once("upgrade", (answer, far, head) => resolve({ far, head, lines: linesOf(answer), injection }));
+  });
+  outgoing.once("upgrade", (answer, far, head) => {
+    // The search of its head comes first: until then a reset must not become an uncaught error.
+    far.on("error", () => far.destroy());
+    resolve({ answer, far, head });
+  });
   outgoing.once("response", (answer) => {
     answer.destroy();
     reject(new TrustWardenError("upstream_answer_refused", { status: answer.statusCode ?? 0 }));
@@ -310,8 +316,8 @@ function shakeHands(
   return promise;
 }
 
-function linesOf(answer: IncomingMessage): readonly string[] {
-  const { "sec-websocket-extensions": _none, ...headers } = answerHeaders(answer.headers);
+function linesOf(answer: Readonly<Record<string, string>>): readonly string[] {
+  const { "sec-websocket-extensions": _none, ...headers } = answer;
   const kept = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
   return ["HTTP/1.1 101 Switching Protocols", "Connection: Upgrade", "Upgrade: websocket", ...kept];
 }

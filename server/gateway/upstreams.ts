@@ -4,6 +4,7 @@
  * Owns the list in memory; it is that of the store after each change made through here.
  */
 import { isIP } from "node:net";
+import { isDeepStrictEqual } from "node:util";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { parseLlmSettings } from "@trustwarden/core/gateway/llm-settings.ts";
 import { parseMcpSettings } from "@trustwarden/core/gateway/mcp/settings.ts";
@@ -30,9 +31,15 @@ export class Upstreams {
     this.reload();
   }
 
-  /** Reads the store again; after each change. */
+  /** Reads the store again; after each change. What has not changed stays the same object, so that its calls go on. */
   reload(): void {
-    this.#known = new Map(this.#reads.listUpstreams().map((upstream) => [upstream.name, upstream]));
+    const read = this.#reads.listUpstreams();
+    this.#known = new Map(read.map((upstream) => [upstream.name, this.#same(upstream)]));
+  }
+
+  #same(upstream: UpstreamState): UpstreamState {
+    const known = this.#known.get(upstream.name);
+    return known !== undefined && isDeepStrictEqual(known, upstream) ? known : upstream;
   }
 
   list(): readonly UpstreamState[] {
@@ -51,6 +58,15 @@ export class Upstreams {
     const found = this.list().find(({ kind }) => kind === "egress");
     if (found === undefined) throw new TrustWardenError("upstream_unknown");
     return found;
+  }
+
+  /**
+   * Asked in the step in which a call begins: from there on a change cuts it.
+   *
+   * @throws TrustWardenError `call_cut` for a registration that is no more, or another one by now.
+   */
+  requireCurrent(upstream: UpstreamState): void {
+    if (!this.isCurrent(upstream)) throw new TrustWardenError("call_cut", { upstream: upstream.name });
   }
 
   /** Whether the very registration that a call began with is still in force. */

@@ -57,8 +57,9 @@ export async function performLlm(dialect: LlmDialect, call: AllowedCall): Promis
     if (isUnreached && passing.bytes === 0 && !signal.aborted) passing.usage = NO_USAGE;
     throw error;
   } finally {
-    progress.result = formatCommitment(passing.hash.digest(), saltOf(call));
     progress.usage = chargeOf({ llm, settings, passing, requestBytes: request.body.length });
+    const salt = saltOf(call);
+    progress.result = salt === null ? null : formatCommitment(passing.hash.digest(), salt);
   }
 }
 
@@ -186,7 +187,9 @@ function chargeOf(parts: {
   return { tokens: tokensOf(seen), microUsd: costOfUsage(seen, price) };
 }
 
-function saltOf({ arrival }: AllowedCall): Uint8Array {
+/** Null for a caller that knows only OAuth: it made no salt, and a digest without one would say what was answered. */
+function saltOf({ arrival, caller }: AllowedCall): Uint8Array | null {
+  if (caller.presented !== null) return null;
   const salt = arrival.headers["trustwarden-salt"];
   if (typeof salt !== "string") throw new Error("an authenticated call has a salt");
   return parseBase64url(salt);

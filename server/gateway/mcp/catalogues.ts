@@ -94,8 +94,8 @@ export class Catalogues {
   /** Takes note of a whole list; writes only when something differs. */
   async observe(upstream: string, kind: DefinitionKind, list: DefinitionList): Promise<void> {
     const startedAt = this.#ports.monoMs();
-    const catalogue = this.#of(upstream);
-    while (this.#differs(catalogue, kind, list.definitions)) {
+    // Asked anew each time: an upstream that is registered again meanwhile has another catalogue.
+    while (this.#differs(this.#of(upstream), kind, list.definitions)) {
       const context = this.#ports.ownContext();
       const { definitions } = list;
       const committed = await this.#ports.commands.observeMcp({
@@ -109,7 +109,7 @@ export class Catalogues {
     for (const { reason } of list.refused) {
       this.#ports.warn({ upstream, kind, reason }, "a definition of an MCP server is not acceptable");
     }
-    catalogue.lookedAt.set(kind, startedAt);
+    this.#of(upstream).lookedAt.set(kind, startedAt);
   }
 
   /** @throws TrustWardenError `not_found`, `mcp_definition_changed`. */
