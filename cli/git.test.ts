@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createOwner, enrolAgent, type TestInstance, type TestOwner } from "../test/support/actors.ts";
 import { sendAdmin } from "../test/support/http.ts";
 import { startTestServer, type TestServer } from "../test/support/server.ts";
+import { ReceivedObjects } from "./git/objects.ts";
 import { splitSigned } from "./git/signed-message.ts";
 
 const MAIN = join(import.meta.dirname, "main.ts");
@@ -89,6 +90,17 @@ async function commit(clone: string, message: string, ...args: readonly string[]
   expect(made.stderr).toBe("");
 }
 
+/** What the repository itself says. */
+function tipOf(ref: string): string {
+  return execFileSync("git", ["-C", bare, "rev-parse", ref], { encoding: "utf8" }).trim();
+}
+
+async function revoke(agent: TestInstance): Promise<void> {
+  const target = { kind: "instance", id: agent.answer.instance_id };
+  const body = JSON.stringify({ target, reason: "test" });
+  await sendAdmin(server.adminSocket, { method: "POST", target: "/v1/revocations", body });
+}
+
 const SCOPE = ["push:git:tools/refs/heads/main"];
 
 describe.skipIf(!hasGit)("a commit signed by an agent", () => {
@@ -157,8 +169,9 @@ describe.skipIf(!hasGit)("a push", () => {
     await commit(clone, "more", "-S");
     const outside = await push("HEAD:refs/heads/release");
     expect(outside.stderr).toContain("may not push:git:tools/refs/heads/release");
+    const before = tipOf("refs/heads/main");
     expect((await push(":refs/heads/main")).stderr).toContain("signed by nobody");
-    expect(readFileSync(join(bare, "HEAD"), "utf8")).toContain("ref:");
+    expect([before, tipOf("refs/heads/main")]).toEqual([expect.stringMatching(/^[0-9a-f]{40}$/), before]);
   });
 
   test("of a revoked agent is refused, though its signature is good", async () => {
@@ -166,13 +179,131 @@ describe.skipIf(!hasGit)("a push", () => {
     const clone = await cloneOf(agent, "revoked");
     await git(clone, "checkout", "--quiet", "-B", "main", "origin/main");
     await commit(clone, "late", "-S");
-    const body = JSON.stringify({
-      target: { kind: "instance", id: agent.answer.instance_id },
-      reason: "test",
-    });
-    await sendAdmin(server.adminSocket, { method: "POST", target: "/v1/revocations", body });
+    await revoke(agent);
     expect((await git(clone, "verify-commit", "HEAD")).status).toBe(0);
     const late = await git(clone, "push", "--quiet", "origin", "HEAD:refs/heads/main");
     expect([late.status === 0, late.stderr.includes("revoked")]).toEqual([false, true]);
   });
+});
+
+describe.skipIf(!hasGit)("a commit that the repository has under another ref", () => {
+  const FEATURE = "refs/heads/feature";
+  const MAIN_REF = "refs/heads/main";
+  let merger: string;
+  const pushFrom = (clone: string, ...args: readonly string[]) =>
+    git(clone, "push", "--quiet", "origin", ...args);
+
+  /** On top of main. */
+  async function branch(clone: string, message: string): Promise<void> {
+    await git(clone, "fetch", "--quiet", "origin");
+    await git(clone, "checkout", "--quiet", "-B", "work", "origin/main");
+    await commit(clone, message, "-S");
+  }
+
+  beforeAll(async () => {
+    merger = await cloneOf(await enrolAgent(server, owner, { scope: SCOPE }), "merger");
+    const taken = await git(merger, "ls-remote", "origin", MAIN_REF);
+    if (taken.stdout !== "") return;
+    await commit(merger, "root", "-S");
+    expect((await pushFrom(merger, `HEAD:${MAIN_REF}`)).status).toBe(0);
+  });
+
+  test("is not taken to a ref that its signer may not push, and may be merged there by one who may", async () => {
+    const scope = [`push:git:tools/${FEATURE}`];
+    const clone = await cloneOf(await enrolAgent(server, owner, { scope }), "feature");
+    await branch(clone, "feature");
+    expect((await pushFrom(clone, `HEAD:${FEATURE}`)).status).toBe(0);
+    const before = tipOf(MAIN_REF);
+    const other = await pushFrom(clone, `HEAD:${MAIN_REF}`);
+    expect([other.status === 0, tipOf(MAIN_REF)]).toEqual([false, before]);
+    expect(other.stderr).toContain(`may not push:git:tools/${MAIN_REF}`);
+    const created = await pushFrom(clone, "HEAD:refs/heads/another");
+    expect(created.stderr).toContain("may not push:git:tools/refs/heads/another");
+    await git(merger, "fetch", "--quiet", "origin");
+    await git(merger, "checkout", "--quiet", "-B", "work", "origin/main");
+    const merged = await git(merger, "merge", "--quiet", "--no-ff", "-S", "-m", "merged", "origin/feature");
+    expect([merged.stderr, (await pushFrom(merger, `HEAD:${MAIN_REF}`)).status]).toEqual(["", 0]);
+  });
+
+  test("is not merged without a signature, however it got there", async () => {
+    await git(merger, "checkout", "--quiet", "-B", "work", "origin/main");
+    await commit(merger, "nobody", "--no-gpg-sign");
+    const unsigned = (await git(merger, "rev-parse", "HEAD")).stdout.trim();
+    await git(
+      merger,
+      "push",
+      "--quiet",
+      "--receive-pack=git -c core.hooksPath=/dev/null receive-pack",
+      "origin",
+      "HEAD:refs/heads/past",
+    );
+    expect(tipOf("refs/heads/past")).toBe(unsigned);
+    expect((await pushFrom(merger, "HEAD:refs/heads/main")).stderr).toContain("not signed by an agent");
+    await commit(merger, "on top", "-S");
+    expect((await pushFrom(merger, `HEAD:${MAIN_REF}`)).stderr).toContain("not signed by an agent");
+  });
+
+  test("is not taken to another ref once its signer is revoked", async () => {
+    const agent = await enrolAgent(server, owner, { scope: ["push:git:tools/refs/heads/**"] });
+    const clone = await cloneOf(agent, "both");
+    await branch(clone, "both");
+    expect((await pushFrom(clone, "HEAD:refs/heads/both")).status).toBe(0);
+    await revoke(agent);
+    const before = tipOf(MAIN_REF);
+    const late = await pushFrom(clone, `HEAD:${MAIN_REF}`);
+    expect([late.status === 0, late.stderr.includes("revoked"), tipOf(MAIN_REF)]).toEqual([
+      false,
+      true,
+      before,
+    ]);
+  });
+
+  test("does not take commits away from a ref", async () => {
+    await git(merger, "fetch", "--quiet", "origin");
+    await git(merger, "checkout", "--quiet", "-B", "work", "origin/main");
+    await commit(merger, "one more", "-S");
+    expect((await pushFrom(merger, `HEAD:${MAIN_REF}`)).status).toBe(0);
+    const before = tipOf(MAIN_REF);
+    const rewound = await pushFrom(merger, "--force", `HEAD~1:${MAIN_REF}`);
+    expect(rewound.stderr).toContain("takes commits away");
+    await git(merger, "checkout", "--quiet", "-B", "aside", "HEAD~1");
+    await commit(merger, "instead", "-S");
+    const replaced = await pushFrom(merger, "--force", `HEAD:${MAIN_REF}`);
+    expect(replaced.stderr).toContain("takes commits away");
+    expect(tipOf(MAIN_REF)).toBe(before);
+  });
+
+  test("is tagged by an agent that may, and every tag down to it is signed", async () => {
+    const scope = ["push:git:tools/refs/tags/**"];
+    const clone = await cloneOf(await enrolAgent(server, owner, { scope }), "tagger");
+    await git(clone, "tag", "-s", "-m", "inner", "inner", "origin/main");
+    await git(clone, "tag", "-s", "-m", "outer", "outer", "inner");
+    expect((await pushFrom(clone, "refs/tags/outer")).status).toBe(0);
+    await git(clone, "tag", "-a", "--no-sign", "-m", "bare", "bare", "origin/main");
+    await git(clone, "tag", "-s", "-m", "over", "over", "bare");
+    expect((await pushFrom(clone, "refs/tags/over")).stderr).toContain("not signed by an agent");
+    // Without a tag object nobody who may push tags answers for the commit.
+    const plain = await pushFrom(clone, "origin/main:refs/tags/plain");
+    expect(plain.stderr).toContain("may not push:git:tools/refs/tags/plain");
+  });
+});
+
+test.skipIf(!hasGit)("two byte strings never share one signed text, and no graft hides a commit", () => {
+  const place = mkdtempSync(join(directory, "objects-"));
+  const run = (input: Buffer | string, ...args: readonly string[]) =>
+    execFileSync("git", ["-C", place, ...args], { input, encoding: "utf8" }).trim();
+  run("", "init", "--quiet");
+  const tree = run("", "hash-object", "-t", "tree", "-w", "--stdin");
+  const made = (text: Buffer, ...parents: readonly string[]) => {
+    const lines = [`tree ${tree}`, ...parents.map((id) => `parent ${id}`), "author a <a> 0 +0000"];
+    const head = Buffer.from(`${lines.join("\n")}\ncommitter a <a> 0 +0000\n\n`);
+    return run(Buffer.concat([head, text]), "hash-object", "-t", "commit", "-w", "--stdin");
+  };
+  const [one, two] = [made(Buffer.from([0xff])), made(Buffer.from([0xfe]))];
+  const child = made(Buffer.from("child"), one);
+  mkdirSync(join(place, ".git/info"), { recursive: true });
+  writeFileSync(join(place, ".git/info/grafts"), `${child}\n`);
+  const objects = new ReceivedObjects({ ...process.env, GIT_DIR: join(place, ".git") });
+  expect(objects.read("commit", one)).not.toBe(objects.read("commit", two));
+  expect(objects.newToRepository(child)).toEqual([child, one]);
 });

@@ -83,12 +83,14 @@ function addKindStep(
     force,
   }: { readonly step: string; readonly description: string; readonly force?: string },
 ): void {
+  // Another kind must be published for a while before it signs, which no single step waits for.
+  const other = step === "rotate" ? "--force" : "--kind jwt";
   const command = ca
     .command(step)
     .description(description)
     .addOption(new Option("--kind <kind>", "which key").choices(KINDS).default("intermediate"))
     .option("--reason <text>", "kept in the ledger", "")
-    .addHelpText("after", examples(`warden ca ${step}`, `warden ca ${step} --kind jwt --reason yearly`));
+    .addHelpText("after", examples(`warden ca ${step}`, `warden ca ${step} ${other} --reason yearly`));
   if (force !== undefined) command.option("--force", force);
   command.action(({ kind, force: isForced = false, reason }: StepOptions, self: Command) =>
     runStep({

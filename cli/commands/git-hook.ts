@@ -1,6 +1,7 @@
 /**
  * `warden git-hook`: a repository's own door. Every commit that a push brings has to be signed by a live agent instance
- * whose whole chain may push to that ref; who leaves the signature out gains nothing.
+ * whose whole chain may push to that ref; who leaves the signature out gains nothing. That the repository has a commit
+ * already says nothing about this ref: what the ref comes to point to is always somebody's who may push it now.
  *
  * The server is asked for the trust bundle and for each signer, as the operator on its machine or as an owner (`--as`),
  * which the ledger records. Without an answer nothing is taken.
@@ -16,19 +17,14 @@ import type { Command } from "commander";
 import { type AgentInstance, findAgent } from "../agents.ts";
 import type { Client } from "../client.ts";
 import { examples, type Runtime, runCommand, type Session } from "../command.ts";
-import {
-  isDeletion,
-  kindOf,
-  newCommits,
-  parseRefUpdate,
-  type RefUpdate,
-  readObject,
-} from "../git/objects.ts";
+import { isCreation, isDeletion, parseRefUpdate, ReceivedObjects, type RefUpdate } from "../git/objects.ts";
 import { splitSigned } from "../git/signed-message.ts";
-import { verifyGitSignature } from "../git/verify.ts";
+import { type GitSignature, verifyGitSignature } from "../git/verify.ts";
 
 /** Refs in one push. */
 const MAX_REFS = 100;
+/** Tags in one another. */
+const MAX_TAGS = 8;
 const STDIN = 0;
 
 interface HookOptions {
@@ -38,6 +34,7 @@ interface HookOptions {
 /** What one push is checked against; signers are asked about once. */
 interface Gate {
   readonly repo: string;
+  readonly objects: ReceivedObjects;
   readonly client: Client;
   readonly bundles: ReadonlyMap<TrustDomain, TrustBundle>;
   /** Unix seconds. */
@@ -97,6 +94,7 @@ async function requireUpdates(
   const bundle = parseTrustBundle(await client.getText("/v1/bundle"), trustDomain);
   const gate = {
     repo,
+    objects: new ReceivedObjects(io.env),
     client,
     bundles: new Map([[trustDomain, bundle]]),
     now: Math.floor(io.nowMs() / 1000),
@@ -109,29 +107,65 @@ async function requireUpdates(
 }
 
 async function requireUpdate(gate: Gate, update: RefUpdate): Promise<void> {
-  const { ref, after } = update;
+  const { ref, before, after } = update;
+  const { objects } = gate;
   if (isDeletion(update)) throw refused("taking a ref away is signed by nobody", ref);
+  if (!isCreation(update) && !objects.isAncestor(before, after)) throw refused("it takes commits away", ref);
   const action = parseActionName(`push:git:${gate.repo}/${ref}`);
-  const kind = kindOf(after);
-  if (kind === "tag") await requireSigned(gate, { kind, id: after, action });
-  else if (kind !== "commit") throw refused(`a ref that points to a ${kind}`, ref);
-  for (const id of newCommits(after)) await requireSigned(gate, { kind: "commit", id, action });
+  const { tags, commit } = peel(objects, update);
+  for (const id of tags) await requireSigner(gate, { kind: "tag", id, action });
+  // A tag answers for the commit that it names; without one the commit is what the ref points to.
+  const brought = new Set([...objects.newToRepository(commit), ...(tags.length === 0 ? [commit] : [])]);
+  for (const id of brought) await requireSigner(gate, { kind: "commit", id, action });
+  // Asked about when another ref took them: their signers may have gone since, or may push that ref only.
+  const known = [commit, ...(isCreation(update) ? [] : objects.newToRef(update))];
+  for (const id of known) if (!brought.has(id)) signatureOf(gate, { kind: "commit", id });
 }
 
-async function requireSigned(
+/** The tags from the ref down to its commit, outermost first. */
+function peel(
+  objects: ReceivedObjects,
+  { ref, after }: RefUpdate,
+): { readonly tags: readonly string[]; readonly commit: string } {
+  const tags: string[] = [];
+  let id = after;
+  for (let kind = objects.kindOf(id); kind !== "commit"; kind = objects.kindOf(id)) {
+    if (kind !== "tag" || tags.length === MAX_TAGS) throw refused(`a ref that points to a ${kind}`, ref);
+    tags.push(id);
+    id = objects.targetOf(id);
+  }
+  return { tags, commit: id };
+}
+
+interface SignedObject {
+  readonly kind: "commit" | "tag";
+  readonly id: string;
+}
+
+/** @throws TrustWardenError unless an agent's signature is on it; whether the agent still lives is not asked. */
+function signatureOf(gate: Gate, { kind, id }: SignedObject): GitSignature {
+  const { payload, signature } = splitSigned(kind, gate.objects.read(kind, id));
+  if (signature === null) throw refused("it is not signed by an agent", nameOf({ kind, id }));
+  return verifyGitSignature(signature, Buffer.from(payload, "latin1"), gate);
+}
+
+/** @throws TrustWardenError unless its signer lives and may do this now. */
+async function requireSigner(
   gate: Gate,
-  { kind, id, action }: { readonly kind: "commit" | "tag"; readonly id: string; readonly action: ActionName },
+  { action, ...object }: SignedObject & { readonly action: ActionName },
 ): Promise<void> {
-  const name = `${kind} ${id.slice(0, 12)}`;
-  const { payload, signature } = splitSigned(kind, readObject(kind, id));
-  if (signature === null) throw refused("it is not signed by an agent", name);
-  const { spiffeId, instanceId } = verifyGitSignature(signature, payload, gate);
+  const name = nameOf(object);
+  const { spiffeId, instanceId } = signatureOf(gate, object);
   const signer = gate.signers.get(instanceId) ?? findSigner(gate.client, spiffeId);
   gate.signers.set(instanceId, signer);
   const { status, effective_scope, spiffe_id } = await signer;
   if (spiffe_id !== spiffeId) throw refused("its signer is another instance", name);
   if (status !== "live") throw refused(`its signer is ${status}`, name);
   if (!isCovered(parseScope(effective_scope), action)) throw refused(`its signer may not ${action}`, name);
+}
+
+function nameOf({ kind, id }: SignedObject): string {
+  return `${kind} ${id.slice(0, 12)}`;
 }
 
 async function findSigner(client: Client, spiffeId: string): Promise<AgentInstance> {

@@ -1,8 +1,8 @@
 /**
  * Whose signature a commit or tag has: an agent instance's, by a chain to the trust bundle at the time of signing.
  *
- * The time is the signer's word, within the certificate's own; whether the instance still lives, and what it may push,
- * is asked of the server by the hook.
+ * The time is the signer's word, within the certificate's own. Nobody is asked here, so a revoked instance's signature is
+ * still good; whether the instance lives, and what it may push, is asked of the server by the hook.
  */
 
 import { verifyDetachedCms } from "@trustwarden/core/agentid/cms.ts";
@@ -14,7 +14,6 @@ import {
 } from "@trustwarden/core/agentid/spiffe-id.ts";
 import type { TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { verifyX509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
-import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { parseSignedMessage } from "./signed-message.ts";
 
@@ -37,11 +36,10 @@ export interface GitSignature {
  */
 export function verifyGitSignature(
   signature: string,
-  payload: string | Uint8Array,
+  payload: Uint8Array,
   { bundles, now }: { readonly bundles: ReadonlyMap<TrustDomain, TrustBundle>; readonly now: number },
 ): GitSignature {
-  const content = typeof payload === "string" ? encodeUtf8(payload) : payload;
-  const { chain, leaf, signedAt } = verifyDetachedCms(parseSignedMessage(signature), content);
+  const { chain, leaf, signedAt } = verifyDetachedCms(parseSignedMessage(signature), payload);
   if (signedAt > now + CLOCK_SKEW_SECONDS)
     throw new TrustWardenError("signature_invalid", { why: "it was signed in the future" });
   const { id } = verifyX509Svid(chain, bundles, signedAt);
