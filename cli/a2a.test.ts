@@ -81,3 +81,38 @@ test("a signed card verifies with the protocol's SDK and here, and not after a c
   const unsigned = await warden("verify", write("unsigned.json", CARD));
   expect([unsigned.exitCode, unsigned.stderr.includes("signature_invalid")]).toEqual([1, true]);
 });
+
+test("no requirement can be taken out of a signed card, and no way around one put in", async () => {
+  const bearer = { schemes: { bearer: { list: ["send"] } } };
+  const { stdout } = await warden(
+    "sign",
+    write("required.json", { ...CARD, securityRequirements: [bearer] }),
+  );
+  const signed = JSON.parse(stdout);
+  const codeOf = async (card: object) => {
+    const { exitCode, stderr } = await warden("verify", write("tried.json", card));
+    return [exitCode, /agent_card_malformed|signature_invalid/.exec(stderr)?.[0]];
+  };
+  expect(await codeOf(signed)).toEqual([0, undefined]);
+  const { securityRequirements: _, ...stripped } = signed;
+  expect(await codeOf(stripped)).toEqual([1, "signature_invalid"]);
+  for (const securityRequirements of [
+    [bearer, {}],
+    [bearer, { schemes: {} }],
+    [bearer, null],
+  ])
+    expect(await codeOf({ ...signed, securityRequirements })).toEqual([1, "agent_card_malformed"]);
+
+  // What the signed bytes would not hold is signed by nobody, and not believed from whoever did sign without it.
+  const plain = JSON.parse((await warden("sign", write("plain.json", CARD))).stdout);
+  for (const lost of [
+    { securityRequirements: [{ schemes: { mtls: { list: [] } } }] },
+    { securitySchemes: { mtls: { mtlsSecurityScheme: {} } } },
+    { skills: [{ ...CARD.skills[0], securityRequirements: [{}] }] },
+    { defaultOutputModes: [""] },
+  ]) {
+    const refused = await warden("sign", write("lost.json", { ...CARD, ...lost }));
+    expect([refused.exitCode, refused.stderr.includes("agent_card_malformed")]).toEqual([1, true]);
+    expect(await codeOf({ ...plain, ...lost })).toEqual([1, "agent_card_malformed"]);
+  }
+});

@@ -3,7 +3,10 @@
  *
  * The key is the instance's SVID key, and its chain goes along: whoever has the trust bundle can say which live instance
  * published the card, and the card counts no longer than the SVID does. A key of the server's would say only that the
- * server had seen the card.
+ * server had seen the card. Nobody is asked here: a revoked instance's card verifies until its SVID ends.
+ *
+ * The protocol signs a card without its empty values. Where those mean something (a requirement with no scopes, one more
+ * alternative that asks for nothing) anybody could put them in or take them out, so no such card is signed or believed.
  *
  * @see A2A 1.0.1 §8.4: JWS (RFC 7515) over RFC 8785, without default values and without `signatures`
  */
@@ -44,6 +47,8 @@ const MEMBERS: readonly string[] = [
   "signatures",
   "iconUrl",
 ];
+/** Members, of the card or of a skill, below which nothing may be left out. */
+const SECURITY: readonly string[] = ["securitySchemes", "securityRequirements"];
 const MAX_SIGNATURES = 8;
 const MAX_CERTIFICATES = 4;
 
@@ -123,16 +128,28 @@ function signaturesOf({ signatures }: JsonObject): readonly Json[] {
   return signatures;
 }
 
-/** Without what the schema takes for absent: empty texts, lists and objects, null, and some booleans. */
-function clean(value: Json, name = ""): Json | undefined {
+/**
+ * Without what the schema takes for absent: empty texts, lists and objects, null, and some booleans.
+ *
+ * @param place - the member's name, and whether it lies below one of `SECURITY`.
+ * @throws TrustWardenError `agent_card_malformed` for what would change the meaning of what is left.
+ */
+function clean(value: Json, place = { name: "", isSecurity: false }): Json | undefined {
+  const { name, isSecurity } = place;
   if (value === null || value === "" || (value === false && DEFAULT_FALSE.includes(name))) return undefined;
+  const isBelow = isSecurity || SECURITY.includes(name);
   if (Array.isArray(value)) {
-    const items = value.map((item: Json) => clean(item)).filter((item) => item !== undefined);
+    const items = value.map((item: Json) => {
+      const kept = clean(item, { name: "", isSecurity: isBelow });
+      if (kept === undefined) throw malformed(`an empty item of ${name.slice(0, 64)} would not be signed`);
+      return kept;
+    });
     return items.length === 0 ? undefined : items;
   }
   if (!isJsonObject(value)) return value;
   const members = Object.entries(value).flatMap(([key, member]) => {
-    const kept = clean(member, key);
+    const kept = clean(member, { name: key, isSecurity: isBelow });
+    if (kept === undefined && isBelow) throw malformed(`an empty ${key.slice(0, 64)} would not be signed`);
     return kept === undefined ? [] : [[key, kept] as const];
   });
   return members.length === 0 ? undefined : Object.fromEntries(members);
