@@ -290,6 +290,25 @@ describe("the searches", () => {
   });
 });
 
+describe("one search", () => {
+  it("decides about 500 instances and goes on with its next page", async () => {
+    const owner = await createOwner(server, "carol");
+    const scope = Array.from({ length: 60 }, (_none, index) => `read:shelves:${index}`);
+    let fleet: TestInstance | undefined;
+    for (let each = 0; each < 10; each += 1)
+      fleet = await enrolAgent(server, owner, { name: "fleet", scope });
+    if (fleet === undefined) throw new Error("ten were enrolled");
+    const body = { subject: agentOf(fleet), action: { name: "read" }, resource: { type: "shelves" } };
+    const pageOf = async (page: object) =>
+      parseAnswer(entitySearchAnswer, await post("search/resource", { ...body, page }));
+    const first = await pageOf({});
+    const second = await pageOf({ token: first.page.next_token });
+    expect([first.results.length, second.results.length, second.page.next_token]).toEqual([50, 10, ""]);
+    const one = await pageOf({ limit: 50 });
+    expect(one.results).toEqual(first.results);
+  });
+});
+
 describe("who may ask", () => {
   it("is a service or an operator, and nobody else", async () => {
     const body = JSON.stringify({ subject: agentOf(parent), action: { name: "read" }, resource: record });

@@ -16,9 +16,14 @@ const ROUTES = [
 let server: TestServer;
 let agent: TestInstance;
 let edge: TestInstance;
+let offsetMs = 0;
 
 beforeAll(async () => {
-  server = await startTestServer({ policy: { envoy: { port: 0, services: { edge: ROUTES } } } });
+  const settings = { policy: { envoy: { port: 0, services: { edge: ROUTES } } } };
+  server = await startTestServer(settings, undefined, {
+    nowMs: () => Date.now() + offsetMs,
+    monoMs: () => performance.now(),
+  });
   agent = await enrolAgent(server, await createOwner(server));
   edge = await enrolVerifier(server, "edge");
 });
@@ -27,11 +32,11 @@ afterAll(async () => {
   server.home.remove();
 });
 
-const requestFor = (principal: string, method: string, path: string) =>
+const requestFor = (principal: string, method: string, path: string, certificate = "") =>
   encodeField(
     1,
     concatBytes(
-      encodeField(1, encodeField(4, principal)),
+      encodeField(1, concatBytes(encodeField(4, principal), encodeField(5, certificate))),
       encodeField(4, encodeField(2, concatBytes(encodeField(2, method), encodeField(4, path)))),
     ),
   );
@@ -94,6 +99,28 @@ describe("a check", () => {
     // The rest of it is not read, so that the call ends without an answer.
     expect((await call(framed(new Uint8Array(140_000)), { tls: edge.tls })).status).not.toBe("0");
     expect((await call(framed(Uint8Array.of(0xff)), { tls: edge.tls })).status).toBe("3");
+  });
+});
+
+describe("a certificate that the proxy shows", () => {
+  /** The reasons that are recorded; none when the check is answered with the agent. */
+  const checkWith = async (certificate: string, by: TestInstance) => {
+    const request = requestFor(agent.answer.spiffe_id, "GET", "/rows", encodeURIComponent(certificate));
+    const { text } = await call(framed(request), { tls: by.tls });
+    const [event] = await evaluations();
+    expect(text.includes(String(agent.answer.agent_id))).toBe(event?.outcome === "success");
+    return event?.reasons;
+  };
+
+  it("is the agent's own and has not ended, though the agent lives on", async () => {
+    const [own = ""] = String(agent.tls.cert).split(/(?<=-----END CERTIFICATE-----\n)/);
+    expect(await checkWith(own, edge)).toEqual([]);
+    expect(await checkWith(String(edge.tls.cert), edge)).toEqual(["svid_mismatch"]);
+    expect(await checkWith("none", edge)).toEqual(["svid_malformed"]);
+    offsetMs = 3_600_000;
+    edge = await enrolVerifier(server, "edge");
+    expect(await checkWith(own, edge)).toEqual(["svid_expired"]);
+    expect(await checkWith("", edge)).toEqual([]);
   });
 });
 

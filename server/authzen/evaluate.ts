@@ -4,6 +4,7 @@
  * Each evaluation is an event of its own, so that the ledger finds it by its agent. An answer that could not be recorded
  * is none: the caller gets 503, never an allow.
  */
+import { setImmediate as letOthersGoOn } from "node:timers/promises";
 import { type ActionClass, classOf } from "@trustwarden/core/action.ts";
 import type { EvaluationAnswer, EvaluationRequest } from "@trustwarden/core/api/authzen.ts";
 import type { PolicyReference } from "@trustwarden/core/decision.ts";
@@ -27,6 +28,19 @@ export interface Evaluation {
   /** SPIFFE ID of the instance that was decided about; else type and id as they were asked. */
   readonly subject: string;
   readonly chain: readonly string[];
+  /** How many instances were decided about: one, unless an agent was asked about that has more. */
+  readonly instances: number;
+}
+
+/** What says whether anything has changed. */
+interface EpochServices {
+  readonly reads: { epoch(): number };
+}
+
+/** A question of somebody else's with what was decided. */
+export interface Evaluated {
+  readonly request: EvaluationRequest;
+  readonly evaluation: Evaluation;
 }
 
 /** Decides one tuple; never throws for what it says, because what cannot be understood is denied. */
@@ -37,6 +51,8 @@ export async function evaluate(services: Services, request: EvaluationRequest): 
     const instances = liveInstancesOf(services, request.subject);
     const evaluations: Evaluation[] = [];
     for (const instanceId of instances) {
+      // One request may ask for thousands of decisions; a revocation never waits for all of them.
+      await letOthersGoOn();
       const enquiry = {
         ...asked,
         instanceId,
@@ -53,31 +69,64 @@ export async function evaluate(services: Services, request: EvaluationRequest): 
   }
 }
 
-/** Evaluations as they are answered, each recorded first. @throws TrustWardenError `ledger_unavailable`. */
+/**
+ * Evaluations as they are answered, each recorded first, under the epoch that it was decided on. An allow that something
+ * was revoked or changed after is decided once more; it is answered with `decision_stale` unless it still stands.
+ *
+ * @throws TrustWardenError `ledger_unavailable`.
+ */
 export async function recordEvaluations(
   services: Services,
   visit: Pick<Visit, "arrival" | "caller">,
-  evaluations: readonly { readonly request: EvaluationRequest; readonly evaluation: Evaluation }[],
+  evaluations: readonly Evaluated[],
 ): Promise<readonly EvaluationAnswer[]> {
   const { arrival, caller } = visit;
   const requestId = arrival.headers["x-request-id"];
-  const drafts = evaluations.map(({ request, evaluation }) =>
-    draftOf(evaluation, {
+  const events = evaluations.map(({ request, evaluation }) => ({
+    draft: draftOf(evaluation, {
       interface: "authzen",
       action: request.action.name,
       resource_type: request.resource.type,
       resource: request.resource.id,
       ...(typeof requestId === "string" ? { request_id: requestId } : {}),
     }),
-  );
-  const ids = await services.ledger.recordControls(drafts, {
+    epoch: evaluation.epoch,
+  }));
+  const ids = await services.ledger.recordControls(events, {
     nowMs: services.clock.nowMs(),
     principal: formatPrincipal(caller.principal),
     peer: arrival.peer,
     intent: null,
-    epoch: services.reads.epoch(),
   });
-  return evaluations.map(({ evaluation }, index) => formatEvaluation(evaluation, ids[index] ?? ""));
+  const asked: Evaluation[] = [];
+  for (const { request, evaluation } of evaluations) {
+    asked.push(await askAgain(services, evaluation, () => evaluate(services, request)));
+  }
+  // In one step with the answer: what was found to stand first may have fallen while the last was decided.
+  return asked.map((evaluation, index) =>
+    formatEvaluation(
+      isCurrent(services, evaluation)
+        ? evaluation
+        : { ...evaluation, isAllowed: false, reasons: ["decision_stale"] },
+      ids[index] ?? "",
+    ),
+  );
+}
+
+/** The evaluation itself while it counts; else what is decided now, which only counts when it is an allow again. */
+export async function askAgain(
+  services: EpochServices,
+  evaluation: Evaluation,
+  decide: () => Promise<Evaluation>,
+): Promise<Evaluation> {
+  if (isCurrent(services, evaluation)) return evaluation;
+  const again = await decide();
+  return again.isAllowed ? again : evaluation;
+}
+
+/** Whether an evaluation may be answered: a deny always, an allow while nothing has changed since. */
+export function isCurrent({ reads }: EpochServices, { isAllowed, epoch }: Evaluation): boolean {
+  return !isAllowed || epoch === reads.epoch();
 }
 
 /** The event of an evaluation. */
@@ -108,20 +157,28 @@ export function evaluationOf({ agent, decision }: AgentDecision): Evaluation {
     policy: decision.policy,
     subject: agent.spiffeId,
     chain: formatChain(agent),
+    instances: 1,
   };
 }
 
-/** An agent may do what each of its live instances may: one that may not answers for all. */
+/**
+ * An agent may do what each of its live instances may: one that may not answers for all. Of allows it is the first, whose
+ * epoch is the oldest.
+ */
 function strictestOf(evaluations: readonly Evaluation[]): Evaluation | undefined {
-  return evaluations.find(({ isAllowed }) => !isAllowed) ?? evaluations[0];
+  const strictest = evaluations.find(({ isAllowed }) => !isAllowed) ?? evaluations[0];
+  return strictest === undefined ? undefined : { ...strictest, instances: evaluations.length };
 }
 
 /** Subjects that are not ours are a matter of the custom policy; without one that knows them they are unknown. */
 async function evaluateForeign(services: Services, request: EvaluationRequest): Promise<Evaluation> {
+  // A custom policy may be ours to run, so others come first here too; and the epoch is that of before it was asked.
+  await letOthersGoOn();
+  const epoch = services.reads.epoch();
   try {
     const isAllowed = await services.policy.isAllowed(inputOf(request));
     const reason = isAllowed === undefined ? "subject_unknown" : "denied_by_policy";
-    const evaluation = denied(services, request, { reason });
+    const evaluation = { ...denied(services, request, { reason }), epoch };
     const policy = services.policy.references.at(-1) ?? evaluation.policy;
     return isAllowed === true ? { ...evaluation, isAllowed, reasons: [], policy } : { ...evaluation, policy };
   } catch (error) {
@@ -144,6 +201,7 @@ function denied(
     policy: services.policy.engine.policy,
     subject: `${subject.type}:${subject.id}`,
     chain: [],
+    instances: 1,
   };
 }
 

@@ -18,7 +18,7 @@ import { liveInstancesOf, liveOf, nameAs } from "./subjects.ts";
 
 /** Results of one page at most, and as many unless fewer are asked for. */
 const MAX_RESULTS = 100;
-/** Candidates that one request decides about; a page may end before it is full. */
+/** Instances that one request decides about, and as many more as its last candidate has; a page may end before it is full. */
 const MAX_DECIDED = 500;
 
 /** Something that may be found. */
@@ -117,9 +117,10 @@ async function takePage<Found>(
     if (results.length >= limit || decided >= MAX_DECIDED) {
       return { results, nextToken: formatToken({ ...cursor, after }) };
     }
-    if ((await evaluate(services, candidate.request)).isAllowed) results.push(candidate.found);
+    const { isAllowed, instances } = await evaluate(services, candidate.request);
+    if (isAllowed) results.push(candidate.found);
     after = candidate.after;
-    decided += 1;
+    decided += instances;
   }
   return { results, nextToken: "" };
 }

@@ -40,8 +40,12 @@ export function liveInstancesOf(services: Services, subject: Subject): readonly 
   }
 }
 
-/** An id with the right end and another path is nobody's. */
-function instanceNamed(services: Services, spiffeId: SpiffeId): string {
+/**
+ * The instance that a SPIFFE ID names in full: one with the right end and another path is nobody's.
+ *
+ * @throws TrustWardenError `instance_unknown`, `foreign_agent_unknown`, `svid_bearer_refused`.
+ */
+export function instanceNamed(services: Services, spiffeId: SpiffeId): string {
   const instanceId = instanceIdOfSpiffeId(services, spiffeId);
   if (services.reads.findInstance(instanceId)?.spiffeId !== spiffeId) {
     throw new TrustWardenError("instance_unknown");

@@ -14,8 +14,8 @@ import { formatPrincipal } from "@trustwarden/core/principal.ts";
 import { parseRequestTarget } from "@trustwarden/core/request-target.ts";
 import { matchRoute, type RouteTable } from "@trustwarden/core/route-table.ts";
 import { decideForAgent } from "../authzen/agents.ts";
-import { draftOf, type Evaluation, evaluationOf } from "../authzen/evaluate.ts";
-import { instanceIdOfSpiffeId } from "../http/peer.ts";
+import { askAgain, draftOf, type Evaluation, evaluationOf, isCurrent } from "../authzen/evaluate.ts";
+import { instanceNamed } from "../authzen/subjects.ts";
 import type { Visit } from "../http/route.ts";
 import type { Services } from "../http/services.ts";
 import type { CheckAnswer, CheckRequest } from "./messages.ts";
@@ -46,30 +46,39 @@ export async function check(
   const { evaluation, error } = checked;
   const [eventId = ""] = await services.ledger.recordControls(
     [
-      draftOf(evaluation, {
-        interface: "ext_authz",
-        method: plain(request.method),
-        target: plain(request.target),
-      }),
+      {
+        draft: draftOf(evaluation, {
+          interface: "ext_authz",
+          method: plain(request.method),
+          target: plain(request.target),
+        }),
+        epoch: evaluation.epoch,
+      },
     ],
     {
       nowMs: services.clock.nowMs(),
       principal: formatPrincipal(visit.caller.principal),
       peer: visit.arrival.peer,
       intent: null,
-      epoch: services.reads.epoch(),
     },
   );
-  if (evaluation.isAllowed) {
-    const headers = {
-      "x-trustwarden-agent": checked.agentId,
-      "x-trustwarden-spiffe-id": evaluation.subject,
-      "x-trustwarden-event": eventId,
-    };
-    return { isAllowed: true, headers };
+  if (!evaluation.isAllowed) return refusal(error ?? new TrustWardenError("denied"), checked.status);
+  const decideAgain = async () => (await decideCheck(services, visit, { request, tables })).evaluation;
+  const current = await askAgain(services, evaluation, decideAgain);
+  if (!isCurrent(services, current)) {
+    const stale = new TrustWardenError("decision_stale");
+    return refusal(stale, stale.status);
   }
-  const failure = error ?? new TrustWardenError("denied");
-  return { isAllowed: false, status: checked.status, body: JSON.stringify(publicError(failure)) };
+  const headers = {
+    "x-trustwarden-agent": checked.agentId,
+    "x-trustwarden-spiffe-id": evaluation.subject,
+    "x-trustwarden-event": eventId,
+  };
+  return { isAllowed: true, headers };
+}
+
+function refusal(error: TrustWardenError, status: number): CheckAnswer {
+  return { isAllowed: false, status, body: JSON.stringify(publicError(error)) };
 }
 
 async function decideCheck(
@@ -83,11 +92,7 @@ async function decideCheck(
       throw new TrustWardenError("route_unknown", { reason: "no table for this service" });
     if (request.principal === "") throw new TrustWardenError("no_svid");
     const spiffeId = parseSpiffeId(request.principal);
-    const instanceId = instanceIdOfSpiffeId(services, spiffeId);
-    // An id with the right end and another path is nobody's.
-    if (services.reads.findInstance(instanceId)?.spiffeId !== spiffeId) {
-      throw new TrustWardenError("instance_unknown");
-    }
+    const instanceId = instanceNamed(services, spiffeId);
     requireSvidOf(services, instanceId, request.certificate);
     const { action, resource } = matchRoute(table, request.method, parseRequestTarget(request.target));
     const { agent, decision } = await decideForAgent(services, {
@@ -111,6 +116,7 @@ async function decideCheck(
         policy: services.policy.engine.policy,
         subject: plain(request.principal),
         chain: [],
+        instances: 1,
       },
       agentId: "",
       status: error.status,
@@ -119,12 +125,16 @@ async function decideCheck(
   }
 }
 
-/** When the proxy shows the certificate, it has to be one that we issued to this instance and have not revoked. */
-function requireSvidOf({ reads }: Services, instanceId: string, certificate: string): void {
+/**
+ * When the proxy shows the certificate, it has to be one that we issued to this instance, and not have ended. A
+ * certificate is not revoked by itself; whether its instance was is asked with the decision.
+ */
+function requireSvidOf({ reads, clock }: Services, instanceId: string, certificate: string): void {
   if (certificate === "") return;
-  if (reads.findSvid(digestOf(certificate))?.instanceId !== instanceId) {
-    throw new TrustWardenError("svid_mismatch");
-  }
+  const svid = reads.findSvid(digestOf(certificate));
+  if (svid?.instanceId !== instanceId) throw new TrustWardenError("svid_mismatch");
+  const { notAfter } = svid;
+  if (clock.trustedSeconds() >= notAfter) throw new TrustWardenError("svid_expired", { notAfter });
 }
 
 function digestOf(certificate: string): string {

@@ -95,8 +95,13 @@ export class Ledger {
    *
    * @throws TrustWardenError `ledger_unavailable`: then none of them is recorded.
    */
-  async recordControls(drafts: readonly ControlDraft[], context: EventContext): Promise<readonly string[]> {
-    const signed = drafts.map((draft) => this.#options.records.issueControl(draft, context));
+  async recordControls(
+    events: readonly { readonly draft: ControlDraft; readonly epoch: number }[],
+    context: Omit<EventContext, "epoch">,
+  ): Promise<readonly string[]> {
+    const signed = events.map(({ draft, epoch }) =>
+      this.#options.records.issueControl(draft, { ...context, epoch }),
+    );
     await this.append(signed.flatMap(({ entries }) => entries));
     return signed.map(({ eventId }) => eventId);
   }

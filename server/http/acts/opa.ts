@@ -81,13 +81,16 @@ async function record(
   { arrival, caller }: Pick<Visit, "arrival" | "caller">,
   drafts: readonly ControlDraft[],
 ): Promise<void> {
-  await services.ledger.recordControls(drafts, {
-    nowMs: services.clock.nowMs(),
-    principal: formatPrincipal(caller.principal),
-    peer: arrival.peer,
-    intent: null,
-    epoch: services.reads.epoch(),
-  });
+  const epoch = services.reads.epoch();
+  await services.ledger.recordControls(
+    drafts.map((draft) => ({ draft, epoch })),
+    {
+      nowMs: services.clock.nowMs(),
+      principal: formatPrincipal(caller.principal),
+      peer: arrival.peer,
+      intent: null,
+    },
+  );
 }
 
 function draftOf(logged: OpaLogs[number]): ControlDraft {
