@@ -10,6 +10,7 @@ import { planCall } from "@trustwarden/core/gateway/plan.ts";
 import { type Place, targetOfPlace } from "@trustwarden/core/gateway/plan-egress.ts";
 import type { AgentSession } from "./agent-session.ts";
 import { requireReceipt } from "./answer-receipt.ts";
+import { requireProof } from "./proven-socket.ts";
 
 const TIMEOUT_MS = 15_000;
 const NO_BODY = new Uint8Array(0);
@@ -49,19 +50,16 @@ export async function openGatewayTunnel(session: AgentSession, place: Place): Pr
     timeout: TIMEOUT_MS,
   });
   outgoing.once("connect", (message, socket, head) => {
-    // The time limit was for the opening; what flows has its own.
-    socket.setTimeout(0);
-    if (message.statusCode !== 200) {
-      socket.destroy();
-      return reject(new TrustWardenError("denied", { status: message.statusCode ?? 0 }));
-    }
-    requireReceipt(session, message, { signed, enforcement: "gateway" }).then(
-      () => resolve({ socket, head }),
-      (error: unknown) => {
-        socket.destroy();
-        reject(error);
-      },
-    );
+    const prove = async (): Promise<void> => {
+      if (message.statusCode !== 200)
+        throw new TrustWardenError("denied", { status: message.statusCode ?? 0 });
+      await requireReceipt(session, message, { signed, enforcement: "gateway" });
+    };
+    requireProof(socket, prove, { timeoutMs: TIMEOUT_MS }).then(() => {
+      // The time limit was for the opening; what flows has its own.
+      socket.setTimeout(0);
+      resolve({ socket, head });
+    }, reject);
   });
   outgoing.once("timeout", () => outgoing.destroy(new TrustWardenError("server_unreachable")));
   outgoing.once("error", (cause) =>
