@@ -11,6 +11,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
 import { constants } from "node:os";
+import { joinSockets } from "./two-way.ts";
 
 const FORWARDED = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2"] as const;
 const NOT_FOUND = 127;
@@ -42,10 +43,7 @@ async function main(given: readonly string[]): Promise<number> {
 /** Carries connections to a port of loopback to a socket. @returns the port's URL. */
 async function forwardTo(socketPath: string): Promise<string> {
   const forwarder = createServer((socket) => {
-    const upstream = connect(socketPath);
-    socket.on("error", () => upstream.destroy());
-    upstream.on("error", () => socket.destroy());
-    socket.pipe(upstream).pipe(socket);
+    void joinSockets(socket, connect(socketPath));
   });
   forwarder.listen(0, HOST);
   await once(forwarder, "listening");

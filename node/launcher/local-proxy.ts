@@ -24,6 +24,7 @@ import type { WorkloadPeer } from "../ports.ts";
 import { descriptorOf } from "../workload-api/connections.ts";
 import type { Binding } from "./binding.ts";
 import { findPeerProcesses } from "./loopback-peer.ts";
+import { hangUp, joinSockets } from "./two-way.ts";
 
 const HOST = "127.0.0.1";
 const MAX_BODY_BYTES = 8_388_608;
@@ -174,17 +175,14 @@ async function serveConnect(
     peers.requireBelongs(request.socket);
     const opened = await tunnel(parseAuthority((request.url ?? "").toLowerCase()));
     const far = opened.socket;
-    far.on("error", () => socket.destroy());
-    far.once("close", () => socket.destroy());
-    socket.once("close", () => far.destroy());
     if (socket.destroyed) return void far.destroy();
     socket.write("HTTP/1.1 200 Connection Established\r\n\r\n");
     if (head.length > 0) socket.unshift(head);
     if (opened.head.length > 0) far.unshift(opened.head);
-    socket.pipe(far).pipe(socket);
+    await joinSockets(socket, far);
   } catch (error) {
     const status = error instanceof TrustWardenError ? error.status : 500;
-    socket.end(`HTTP/1.1 ${status} Refused\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`);
+    hangUp(socket, `HTTP/1.1 ${status} Refused\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`);
   }
 }
 

@@ -74,3 +74,16 @@ test("connections are bounded, so that nobody inside takes the launcher's descri
   await expect.poll(() => closed, { timeout: 20_000 }).toBe(300 - 256);
   for (const socket of sockets) socket.destroy();
 });
+
+test("who is refused holds no place, though it never closes its own end", async () => {
+  const socketPath = await open("127.0.0.1");
+  const sockets = Array.from({ length: 300 }, () => connect({ path: socketPath, allowHalfOpen: true }));
+  for (const [index, socket] of sockets.entries()) {
+    socket.on("error", () => socket.destroy());
+    socket.write("CONNECT elsewhere.test:1 HTTP/1.1\r\nHost: x\r\n\r\n");
+    // One after the other, since the places are bounded for those who are being refused as well.
+    if (index % 50 === 49) await once(socket, "data");
+  }
+  await expect.poll(() => ask(socketPath, `127.0.0.1:${port}`), { timeout: 10_000 }).toContain("200");
+  for (const socket of sockets) socket.destroy();
+});

@@ -14,6 +14,7 @@ import { createServer, type IncomingMessage, type Server } from "node:http";
 import { BlockList, connect, type LookupFunction, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { hangUp, joinSockets } from "./two-way.ts";
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const HEADERS_TIMEOUT_MS = 10_000;
@@ -75,7 +76,7 @@ export async function openWayOut(options: {
     const place = findAllowed(allowed, request.url ?? "");
     if (place === undefined || tunnels.size >= MAX_TUNNELS) {
       if (refused.length < MAX_TUNNELS) refused.push((request.url ?? "").slice(0, 256));
-      socket.end("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+      hangUp(socket, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
       return;
     }
     tunnels.add(socket);
@@ -119,15 +120,14 @@ function openTunnel(
     upstream.setTimeout(0);
     socket.write("HTTP/1.1 200 Connection Established\r\n\r\n");
     if (head.length > 0) upstream.write(head);
-    upstream.pipe(socket);
-    socket.pipe(upstream);
+    void joinSockets(socket, upstream);
   });
   upstream.once("error", () => {
-    if (isOpen) socket.destroy();
-    else socket.end("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    if (!isOpen) hangUp(socket, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
   });
-  socket.once("close", () => upstream.destroy());
-  upstream.once("close", () => socket.end());
+  socket.once("close", () => {
+    if (!isOpen) upstream.destroy();
+  });
 }
 
 /** Addresses of a name that are not of this machine or its link; none is an error, as for a name that is not there. */

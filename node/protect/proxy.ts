@@ -18,6 +18,7 @@ import { formatReceiptHeader } from "@trustwarden/core/api/action.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { answerHeaders, forwardHeaders } from "@trustwarden/core/gateway/headers.ts";
 import type { GuardAgents, UpgradeListener, Visit } from "trustwarden";
+import { joinSockets } from "../launcher/two-way.ts";
 
 const MAX_SOCKETS = 256;
 /** Until the head of the answer. */
@@ -114,7 +115,7 @@ class Way {
     socket.write(`${lines.join("\r\n")}\r\n\r\n`);
     if (head.length > 0) socket.unshift(head);
     if (first.length > 0) far.unshift(first);
-    await join(socket, far);
+    await joinSockets(socket, far);
   };
 
   close(): void {
@@ -183,27 +184,6 @@ function identityHeaders({ agent, action, resource, receipt }: Visit): Readonly<
     "trustwarden-event": receipt.event_id,
     "trustwarden-receipt": formatReceiptHeader(receipt),
   };
-}
-
-/** Carries bytes both ways until either side has closed. */
-async function join(near: Duplex, far: Duplex): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  for (const socket of [near, far]) {
-    socket.on("error", () => socket.destroy());
-    socket.once("close", () => {
-      near.destroy();
-      far.destroy();
-      resolve();
-    });
-  }
-  near.pipe(far);
-  far.pipe(near);
-  if (near.destroyed || far.destroyed) {
-    near.destroy();
-    far.destroy();
-    return;
-  }
-  await promise;
 }
 
 function unreachable(reason: string, cause?: unknown): TrustWardenError {
