@@ -197,6 +197,29 @@ describe("a presented proof", () => {
     await expectRefused(server, () => show({ token: given, signer: bound }), "access_token_revoked");
   });
 
+  it("is cut while its answer streams when its token is revoked, and not by the end of another", async () => {
+    const [token, other] = [await tokenFor(), await tokenFor()];
+    let isOpen = true;
+    const ended = show({ token, target: "/shop/items/stream" }).finally(() => {
+      isOpen = false;
+    });
+    // Awaited below; a stream that ends before is seen by `isOpen`.
+    ended.catch(() => undefined);
+    await expect.poll(() => seen.some(({ url }) => url === "/items/stream")).toBe(true);
+    const revoke = async (given: string) => {
+      const form = { client_id: agent.answer.spiffe_id, token: given };
+      expect((await postForm(server, "/oauth/revoke", { form, tls: agent.tls })).status).toBe(200);
+    };
+    await revoke(other);
+    expect((await show({ token })).status).toBe(200);
+    expect(isOpen).toBe(true);
+    await revoke(token);
+    await expect(ended).rejects.toThrow();
+    const outcome = async () =>
+      (await eventsOf(server, "action")).find(({ action }) => action === "read:items:stream")?.outcome;
+    await expect.poll(outcome).toBe("aborted");
+  });
+
   it("acts in the delegator's name within both scopes, and ends with the delegator", async () => {
     const child = await spawn(server, agent, { name: "reader", scope: ["read:items"] });
     const boss = await enrolAgent(server, owner, { name: "boss", scope: ["read:items:1", "read:mail"] });

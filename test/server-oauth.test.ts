@@ -355,6 +355,13 @@ describe("introspection and revocation", () => {
     expect(jsonOf(await about("introspect", agent, token)).active).toBe(true);
   });
 
+  it("void once, however many ask at the same time, and tell each that it is done", async () => {
+    const token = await tokenOf(place.server, agent);
+    const answers = await Promise.all(Array.from({ length: 8 }, () => about("revoke", agent, token)));
+    expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
+    expect(jsonOf(await about("introspect", agent, token))).toEqual({ active: false });
+  });
+
   it("void by jti: the other spelling of a revoked token is revoked too, and so is its place in the list", async () => {
     const token = await tokenOf(place.server, agent);
     const listed = async () => {

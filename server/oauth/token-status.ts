@@ -12,6 +12,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { contextOf } from "../http/command-context.ts";
 import type { RawAnswer, Visit } from "../http/route.ts";
 import type { Services } from "../http/services.ts";
+import type { Committed } from "../store/ports.ts";
 import { verifyLiveToken } from "./live-token.ts";
 
 const INACTIVE: IntrospectionAnswer = { active: false };
@@ -27,7 +28,8 @@ export async function introspect(
 }
 
 /**
- * Voids a token of the caller. One that has ended, or that is no token, is void already.
+ * Voids a token of the caller and cuts the calls that run with it. One that has ended, or that is no token, is void
+ * already.
  *
  * @throws TrustWardenError `denied` for another's.
  */
@@ -36,13 +38,28 @@ export async function revokeAccessToken(services: Services, visit: Visit<TokenFo
   const token = findLiveToken(services, visit.body.token);
   if (token === undefined) return done;
   if (!isPartyOf(token, visit.caller)) throw new TrustWardenError("denied", { reason: "another's token" });
-  const committed = await services.commands.revokeAccessToken({
-    context: contextOf(services, visit),
-    jti: token.jti,
-  });
+  const committed = await voidToken(services, visit, token);
+  if (committed === undefined) return done;
+  // A token ends without an epoch, so no push of the feed asks the calls that run with it.
+  services.gateway.calls.cut([{ kind: "narrowed", id: token.clientId }]);
   services.lists.forgetStatusLists();
   await services.ledger.settle(committed);
   return done;
+}
+
+/** Nothing when it ended since it was looked at: RFC 7009 §2.2 wants success for what is void already. */
+async function voidToken(
+  services: Services,
+  visit: Visit<TokenForm>,
+  { jti }: AccessToken,
+): Promise<Committed<null> | undefined> {
+  try {
+    return await services.commands.revokeAccessToken({ context: contextOf(services, visit), jti });
+  } catch (error) {
+    // Safe to go on: exactly what was asked for has happened.
+    if (error instanceof TrustWardenError && error.code === "not_found") return undefined;
+    throw error;
+  }
 }
 
 /** The client that it was issued to, or the one in whose name it acts. */

@@ -12,6 +12,9 @@ const ROUTES = [
   { method: "POST", path: "/items", action: "write:items", resource: "shop://items" },
 ];
 
+/** The one item whose answer has no end. */
+const STREAM = "/items/stream";
+
 /** A request as the shop got it. */
 export interface Received {
   readonly url: string;
@@ -32,7 +35,10 @@ export async function startShop(server: TestServer): Promise<Shop> {
     let body = "";
     for await (const part of request) body += String(part);
     received.push({ url: request.url ?? "", headers: request.headers, body });
-    response.end("done");
+    if (request.url !== STREAM) return void response.end("done");
+    // Until somebody breaks it off.
+    const timer = setInterval(() => response.write("tick"), 20);
+    response.once("close", () => clearInterval(timer));
   });
   await new Promise<void>((resolve) => program.listen(0, "127.0.0.1", resolve));
   // Whoever forgets to close it must not wait for it.
