@@ -24,7 +24,7 @@ import {
   visitIntent,
 } from "./support/actors.ts";
 import { expectRejection } from "./support/expect-code.ts";
-import { codeOf, send, sendAdmin } from "./support/http.ts";
+import { codeOf, jsonOf, send, sendAdmin } from "./support/http.ts";
 import { eventsOf, expectRefused } from "./support/refusals.ts";
 import {
   createHome,
@@ -223,6 +223,15 @@ describe("a log that has failed", () => {
     const body = JSON.stringify({ target: { kind: "instance", id: agent.answer.instance_id } });
     const answer = await sendAdmin(server.adminSocket, { method: "POST", target: "/v1/revocations", body });
     expect(parseAnswer(revocationAnswer, answer)).toMatchObject({ epoch: 1, instances: 1, recorded: false });
+    const freeze = (what: object | null) =>
+      sendAdmin(server.adminSocket, {
+        method: "POST",
+        target: "/v1/policy/freeze",
+        body: JSON.stringify({ freeze: what }),
+      });
+    expect((await freeze({ reason: "the log is gone", until: null })).status).toBe(200);
+    const thaw = await freeze(null);
+    expect([thaw.status, codeOf(thaw)]).toEqual([503, "ledger_unavailable"]);
     await server.close().catch(() => undefined);
     running = undefined;
 
@@ -233,6 +242,9 @@ describe("a log that has failed", () => {
     expect(
       (await eventsOf(server, "revoke")).map(({ reasons, outcome }) => ({ reasons, outcome })),
     ).toHaveLength(1);
+    const frozen = await sendAdmin(server.adminSocket, { target: "/v1/policy/freeze" });
+    expect(jsonOf(frozen)).toMatchObject({ freeze: { reason: "the log is gone" } });
+    expect(await eventsOf(server, "policy")).toHaveLength(1);
     await expectRefused(server, ask, "identity_revoked");
   });
 });

@@ -89,8 +89,8 @@ export const DECISIONS_WEAKENINGS = {
   "freeze-ignored": [
     {
       file: "server/approvals/decide-action.ts",
-      find: "  return freeze !== undefined && (freeze.until === null || clock.trustedSeconds() < freeze.until);",
-      replace: "  return freeze === null || clock === null;",
+      find: "  return until === null || clock.trustedSeconds() < until ? freeze : undefined;",
+      replace: "  return until !== until || clock === null ? freeze : undefined;",
     },
   ],
   "damage-overlooked": [

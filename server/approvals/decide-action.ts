@@ -14,6 +14,7 @@ import { sha256 } from "@trustwarden/core/crypto.ts";
 import type { Decision } from "@trustwarden/core/decision.ts";
 import { type ErrorCode, TrustWardenError } from "@trustwarden/core/error.ts";
 import { formatPrincipal } from "@trustwarden/core/principal.ts";
+import type { Freeze } from "../store/approval-ports.ts";
 import type { AskedAction, DecidedAction, DecidingServices, NamedApproval } from "./ports.ts";
 
 /** What makes an approval worthless for a call: the decision says so. Anything else is a failure, and nothing is decided. */
@@ -47,7 +48,7 @@ export function questionAbout(
       arguments: asked.arguments,
       labels: labelsOf(services, asked),
       outside: asked.effects?.outside ?? actionClass !== "C",
-      frozen: isFrozen(services),
+      frozen: findFreeze(services) !== undefined,
       approved: isApproved,
     },
   };
@@ -135,9 +136,11 @@ async function keepLabels(services: DecidingServices, asked: AskedAction): Promi
   await services.commands.addLabels({ context: contextOf(services, asked), holders, labels });
 }
 
-function isFrozen({ reads, clock }: Pick<DecidingServices, "reads" | "clock">): boolean {
+/** The freeze that is on, if one is. */
+export function findFreeze({ reads, clock }: Pick<DecidingServices, "reads" | "clock">): Freeze | undefined {
   const freeze = reads.freeze();
-  return freeze !== undefined && (freeze.until === null || clock.trustedSeconds() < freeze.until);
+  const until = freeze?.until ?? null;
+  return until === null || clock.trustedSeconds() < until ? freeze : undefined;
 }
 
 /** Neither command is the act of a route: the call's own intent is logged with its decision. */

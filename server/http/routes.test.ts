@@ -115,7 +115,11 @@ describe("the route table", () => {
 
   it("lets only stopping go on without a ledger", () => {
     const stopLane = ROUTES.filter((route) => route.access !== "public" && route.isStopLane);
-    expect(stopLane.map(formatRoute).sort()).toEqual(["POST /v1/narrowings", "POST /v1/revocations"]);
+    expect(stopLane.map(formatRoute).sort()).toEqual([
+      "POST /v1/narrowings",
+      "POST /v1/policy/freeze",
+      "POST /v1/revocations",
+    ]);
   });
 
   it("asks a well-formed action of every guarded row", () => {

@@ -21,6 +21,7 @@ import { effectOf } from "@trustwarden/core/decision.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { DecisionRecord, Intent } from "@trustwarden/core/event.ts";
 import type { z } from "zod";
+import { findFreeze } from "../../approvals/decide-action.ts";
 import { verifyOpening } from "../../approvals/present-approval.ts";
 import { requestApproval } from "../../approvals/request-approval.ts";
 import type { ApprovalState } from "../../store/approval-ports.ts";
@@ -119,13 +120,18 @@ export async function answerApproval(
   return viewOf(services, requireApproval(services, id));
 }
 
-/** Freezes or thaws; every verifier asks again before it acts. */
+/**
+ * Freezes or thaws; every verifier asks again before it acts. A freeze is a stop, and does not wait for the ledger.
+ *
+ * @throws TrustWardenError `ledger_unavailable` for a thaw.
+ */
 export async function setFreeze(
   services: Services,
   visit: Visit<z.output<typeof freezeRequest>>,
 ): Promise<FreezeAnswer> {
   const startedMs = services.clock.monoMs();
   const context = contextOf(services, visit);
+  if (visit.body.freeze === null) services.ledger.requireAvailable();
   const committed = await services.commands.setFreeze({ context, freeze: visit.body.freeze });
   await spread(services, { committed, targets: [{ kind: "policy", id: "*" }], startedMs });
   return { freeze: committed.value, epoch: committed.epoch };
@@ -133,9 +139,7 @@ export async function setFreeze(
 
 /** The freeze that is on, or null. */
 export async function showFreeze({ reads, clock }: Services): Promise<FreezeAnswer> {
-  const freeze = reads.freeze();
-  const isOn = freeze !== undefined && (freeze.until === null || clock.trustedSeconds() < freeze.until);
-  return { freeze: isOn ? freeze : null, epoch: reads.epoch() };
+  return { freeze: findFreeze({ reads, clock }) ?? null, epoch: reads.epoch() };
 }
 
 function isAsk({ allow, reasons, time }: DecisionRecord, nowMs: number): boolean {

@@ -90,6 +90,7 @@ export const APPROVALS_ROUTES: readonly Route[] = [
     summary: "Freeze what changes the world, or lift it",
     access: ["operator"],
     recording: "with_state",
+    isStopLane: true,
     body: freezeRequest,
     answer: freezeAnswer,
     action: () => "update:policy",
