@@ -77,7 +77,10 @@ describe("a signed bundle", () => {
   });
 
   it("is refused when the token chooses another algorithm, or is cut, doubled or no token", () => {
-    const [, body = "", signature = ""] = tokenOf(signed).split(".");
+    const [head = "", body = "", signature = ""] = tokenOf(signed).split(".");
+    for (const text of [`${signature}!`, `${signature.slice(0, -1)}_`, "="]) {
+      expect(codeOf(() => verify(withToken(`${head}.${body}.${text}`)))).toBe("policy_bundle_malformed");
+    }
     const none = encodeBase64url(encodeUtf8('{"alg":"none","kid":"k1"}'));
     expect(codeOf(() => verify(withToken(`${none}.${body}.`)))).toBe("policy_bundle_untrusted");
     const hmac = encodeBase64url(encodeUtf8('{"alg":"HS256","kid":"k1"}'));

@@ -8,10 +8,11 @@
  *
  * @see https://www.openpolicyagent.org/docs/management-bundles#signing
  */
-import { encodeBase64url, encodeHex, encodeUtf8, parseBase64url, parseUtf8 } from "../bytes.ts";
+import { encodeHex, encodeUtf8, parseBase64url, parseUtf8 } from "../bytes.ts";
 import { isP256Signature, type PublicKey, sha256 } from "../crypto.ts";
 import { TrustWardenError } from "../error.ts";
 import { encodeCanonicalJson, isJsonObject, type Json, type JsonObject, parseJsonObject } from "../json.ts";
+import { issueJws } from "../jws.ts";
 import type { Signer } from "../signer.ts";
 import type { Files } from "./tar.ts";
 
@@ -91,9 +92,8 @@ export function signBundle(
     hash: digestOf(name, content),
     algorithm: "SHA-256",
   }));
-  const head = encodePart({ alg: "ES256", kid: keyId });
-  const signed = `${head}.${encodePart({ files: listed, keyid: keyId, scope })}`;
-  const token = `${signed}.${encodeBase64url(signer.sign(encodeUtf8(signed)))}`;
+  const payload = { files: listed, keyid: keyId, scope };
+  const token = issueJws({ header: { kid: keyId }, payload, signer });
   return new Map([...named, [SIGNATURES, encodeCanonicalJson({ signatures: [token] })]]);
 }
 
@@ -129,7 +129,13 @@ function verifyToken(
   if (alg !== "ES256" || typeof kid !== "string") throw untrusted("algorithm");
   const key = keys.get(kid);
   if (key === undefined) throw untrusted("key");
-  if (!isP256Signature(key, encodeUtf8(`${head}.${body}`), parseBase64url(signature))) {
+  if (
+    !isP256Signature(
+      key,
+      encodeUtf8(`${head}.${body}`),
+      asSignature(() => parseBase64url(signature)),
+    )
+  ) {
     throw untrusted("signature");
   }
   return { keyId: kid, payload: parsePart(body) };
@@ -176,13 +182,14 @@ function parseObject(content: Uint8Array, name: string): JsonObject {
   }
 }
 
-function encodePart(value: JsonObject): string {
-  return encodeBase64url(encodeCanonicalJson(value));
+function parsePart(text: string): JsonObject {
+  return asSignature(() => parseJsonObject(parseUtf8(parseBase64url(text))));
 }
 
-function parsePart(text: string): JsonObject {
+/** A part of the signature that does not parse makes the bundle malformed, whatever is wrong with it. */
+function asSignature<Part>(parse: () => Part): Part {
   try {
-    return parseJsonObject(parseUtf8(parseBase64url(text)));
+    return parse();
   } catch (cause) {
     throw new TrustWardenError("policy_bundle_malformed", { reason: "signature" }, { cause });
   }

@@ -8,8 +8,8 @@
  * @see draft-ietf-oauth-spiffe-client-auth-02 §3; RFC 8705 §2; RFC 9449 §5
  */
 import type { Confirmation } from "@trustwarden/core/access-token.ts";
-import { type JwtSvid, verifyJwtSvid } from "@trustwarden/core/agentid/jwt-svid.ts";
-import { instanceIdOf, pathOf, trustDomainOf } from "@trustwarden/core/agentid/spiffe-id.ts";
+import { verifyJwtSvid } from "@trustwarden/core/agentid/jwt-svid.ts";
+import { pathOf } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { oauthClientForm } from "@trustwarden/core/api/oauth.ts";
 import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { encodeSpki, sha256 } from "@trustwarden/core/crypto.ts";
@@ -21,6 +21,7 @@ import type { Evidence } from "../http/authenticate.ts";
 import {
   agentOf,
   agentOfToken,
+  instanceIdOfSpiffeId,
   requireLiveChain,
   requireLivePeer,
   verifierOf,
@@ -111,7 +112,7 @@ function proveByAssertion(
   const principal = agentOfToken({
     spiffeId: svid.id,
     svidSha256: digest,
-    chain: requireLiveChain(services.reads, instanceOfJwt(services, svid), now),
+    chain: requireLiveChain(services.reads, instanceIdOfSpiffeId(services, svid.id), now),
   });
   const { expiresAt } = svid;
   return {
@@ -124,21 +125,6 @@ function proveByAssertion(
       bound: null,
     },
   };
-}
-
-/**
- * The instance that a JWT-SVID is of.
- *
- * @throws TrustWardenError `foreign_agent_unknown`, or `svid_bearer_refused` for an identity that names no instance.
- */
-export function instanceOfJwt(
-  { reads, trustDomain }: Pick<Services, "reads" | "trustDomain">,
-  { id }: Pick<JwtSvid, "id">,
-): string {
-  const isOurs = trustDomainOf(id) === trustDomain;
-  const instanceId = isOurs ? instanceIdOf(id) : reads.findForeignInstance(id);
-  if (instanceId !== undefined) return instanceId;
-  throw new TrustWardenError(isOurs ? "svid_bearer_refused" : "foreign_agent_unknown", { spiffe_id: id });
 }
 
 /** Of header and payload alone: the signature has a second spelling, which must not be another assertion. */

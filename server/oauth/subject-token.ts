@@ -11,10 +11,10 @@ import { type AccessToken, MAX_ACTORS } from "@trustwarden/core/access-token.ts"
 import { verifyJwtSvid } from "@trustwarden/core/agentid/jwt-svid.ts";
 import type { TokenRequest } from "@trustwarden/core/api/oauth.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { requireLiveChain } from "../http/peer.ts";
+import { instanceIdOfSpiffeId, requireLiveChain } from "../http/peer.ts";
 import type { Services } from "../http/services.ts";
 import type { AccessTokenSubject } from "../store/oauth-ports.ts";
-import { instanceOfJwt, type OAuthCaller } from "./client-authentication.ts";
+import type { OAuthCaller } from "./client-authentication.ts";
 import { verifyLiveToken } from "./live-token.ts";
 
 const ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token";
@@ -78,7 +78,7 @@ function subjectOfAccessToken(services: Services, text: string, caller: OAuthCal
 function subjectOfJwtSvid(services: Services, text: string, caller: OAuthCaller): AccessTokenSubject {
   const client = caller.principal.spiffeId;
   const svid = verifyJwt(services, text, client);
-  const instanceId = instanceOfJwt(services, svid);
+  const instanceId = instanceIdOfSpiffeId(services, svid.id);
   requireLiveChain(services.reads, instanceId, services.clock.trustedSeconds());
   const actors = svid.id === client ? [] : [client];
   return { instanceId, jti: null, scope: null, actors, expiresAt: svid.expiresAt };
