@@ -357,6 +357,25 @@ describe("a service", () => {
     await fetching.close();
   });
 
+  it("reports the visits that its own end cuts, streams of either style", async () => {
+    const visitor = await orchestrator.spawn({ name: "listener", scope: ["read:transactions"] });
+    const plain = await startLiveService(live, {
+      name: "endless",
+      routes: ROUTES,
+      listener: (_, response) => void response.write("first of many"),
+    });
+    const endless = () =>
+      new ReadableStream({ start: (controller) => controller.enqueue(Buffer.from("first")) });
+    const fetching = await startFetchService(live, ROUTES, () => new Response(endless()));
+    for (const { url } of [plain, fetching]) {
+      const answer = await visitor.fetch(`${url}/transactions/1`);
+      expect((await answer.body?.getReader().read())?.done).toBe(false);
+    }
+    await Promise.all([plain.close(), fetching.close()]);
+    expect((await eventsOf(visitor)).map(({ outcome }) => outcome)).toEqual(["aborted", "aborted"]);
+    await visitor.close();
+  });
+
   it("of another name than the agent pinned gets no request, and the pinned one does", async () => {
     const before = handled.length;
     const url = `${service.url}/transactions/42`;

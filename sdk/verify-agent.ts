@@ -77,7 +77,7 @@ export interface GuardAgents {
   readonly createServer: (listener: VisitListener) => Server;
   /** Takes a new key and SVID now, as happens by itself at half life. */
   readonly renew: () => Promise<void>;
-  /** Ends the lease, after which every visit is refused, and reports what waits. Close the server first. */
+  /** Ends the lease, after which every visit is refused, cuts those under way, and reports. Close the server first. */
   readonly close: () => Promise<void>;
 }
 
@@ -209,9 +209,12 @@ function createGuardAgents(
   };
 }
 
-async function closeReception({ lease, outcomes, holder, server, unfollow }: Reception): Promise<void> {
+async function closeReception(reception: Reception): Promise<void> {
+  const { lease, outcomes, holder, server, unfollow, visits } = reception;
   unfollow();
   lease.close();
+  // Each end is signed with the key at hand, so both stay until the last is reported.
+  await visits.close();
   await outcomes.close();
   holder.close();
   server.release();

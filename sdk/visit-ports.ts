@@ -98,9 +98,11 @@ class VisitState<T> implements EndOfVisit {
   #isDeferred = false;
   #permit: VisitPermit | undefined;
   #watch: ReturnType<LiveVisits["watch"]> | undefined;
+  readonly #leave: () => void;
 
   constructor(reception: Reception, act: VisitAct<T>) {
     this.#reception = reception;
+    this.#leave = reception.visits.enter();
     this.#startedAtMs = reception.runtime.monotonicMs();
     this.ports = {
       authenticate: async (arrival) => this.#authenticate(arrival),
@@ -123,13 +125,19 @@ class VisitState<T> implements EndOfVisit {
     this.#isDeferred = true;
     return async (ending) => {
       this.#watch?.end();
-      if (this.#permit !== undefined) await this.#report(this.#permit, ending);
+      try {
+        if (this.#permit !== undefined) await this.#report(this.#permit, ending);
+      } finally {
+        this.#leave();
+      }
     };
   }
 
   /** The work is over, unless a stream took over the report of its end. */
   close(): void {
-    if (!this.#isDeferred) this.#watch?.end();
+    if (this.#isDeferred) return;
+    this.#watch?.end();
+    this.#leave();
   }
 
   visitOf(permit: VisitPermit): Visit {

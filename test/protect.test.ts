@@ -162,4 +162,19 @@ describe("warden protect", () => {
     );
     expect((await protect(...to, "--routes", join(home, "none.json"))).stderr).toContain("(not_found)");
   });
+
+  test("spends no ticket on a wrong file, and says when its address is taken", async () => {
+    const TRUSTWARDEN_TICKET = await live.verifierTicket("twice");
+    const { port } = Object(backend.address()) as AddressInfo; // the one cast: a TCP server's address
+    const listen = ["--listen", `127.0.0.1:${port}`];
+    const start = async (...args: readonly string[]) => {
+      const own = ["protect", "--to", "https://127.0.0.1:9000", "--openapi", file, ...listen, ...args];
+      const { exitCode, stderr } = await runWarden(home, own, { TRUSTWARDEN_TICKET });
+      return [exitCode, /\(([a-z_]+)\)/.exec(stderr)?.[1]];
+    };
+    expect(await start("--ca-file", join(home, "none.pem"))).toEqual([1, "not_found"]);
+    expect(await start("--ca-file", file)).toEqual([2, "usage"]);
+    expect(await start()).toEqual([1, "bind_refused"]);
+    expect(await start()).toEqual([1, "principal_refused"]);
+  });
 });

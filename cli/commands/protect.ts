@@ -2,7 +2,9 @@
  * `warden protect`: a reverse proxy that lets agents through to a service which asks nobody who they are, each request
  * proven, decided and recorded.
  */
+import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
+import type { Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { parsePlace } from "@trustwarden/node/launcher/way-out.ts";
@@ -71,6 +73,8 @@ async function protect(session: Session, options: ProtectOptions): Promise<void>
   const listen = parseListen(options);
   const ticket = io.env.TRUSTWARDEN_TICKET;
   if (ticket === undefined) throw new TrustWardenError("ticket_missing");
+  // Whatever may be wrong here is found before the ticket is spent.
+  const ca = options.caFile === undefined ? undefined : readAuthorities(options.caFile);
   const { verifyAgent } = await import("trustwarden");
   const guard = await verifyAgent({
     routes,
@@ -80,13 +84,10 @@ async function protect(session: Session, options: ProtectOptions): Promise<void>
       io.stderr(`${JSON.stringify({ refused: code, method, path })}\n`);
     },
   });
-  const server = createProtectServer(guard, {
-    url,
-    ca: options.caFile === undefined ? undefined : readTextFile(options.caFile),
-  });
+  let server: Server | undefined;
   try {
-    server.listen(listen);
-    await once(server, "listening");
+    server = createProtectServer(guard, { url, ca });
+    await listenOn(server, listen);
     const { address, port }: AddressInfo = requireAddress(server.address());
     const host = address.includes(":") ? `[${address}]` : address;
     io.stdout(
@@ -94,9 +95,33 @@ async function protect(session: Session, options: ProtectOptions): Promise<void>
     );
     await Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);
   } finally {
-    server.closeAllConnections();
-    server.close();
+    server?.closeAllConnections();
+    server?.close();
     await guard.close();
+  }
+}
+
+/** @throws TrustWardenError `not_found`, `usage` unless it begins with a certificate. */
+function readAuthorities(file: string): string {
+  const text = readTextFile(file);
+  try {
+    new X509Certificate(text);
+    return text;
+  } catch (cause) {
+    throw new TrustWardenError("usage", { why: `${file} is no PEM of certificates` }, { cause });
+  }
+}
+
+/** @throws TrustWardenError `bind_refused`. */
+async function listenOn(
+  server: Server,
+  place: { readonly host: string; readonly port: number },
+): Promise<void> {
+  server.listen(place);
+  try {
+    await once(server, "listening");
+  } catch (cause) {
+    throw new TrustWardenError("bind_refused", { ...place }, { cause });
   }
 }
 

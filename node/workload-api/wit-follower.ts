@@ -117,6 +117,8 @@ export class WitFollower implements WorkloadSubscription {
 
   #renewIn(delayMs: number): void {
     if (this.#isClosed) return;
+    // Asked twice in one go, it would leave a timer behind that nobody can stop.
+    clearTimeout(this.#timer);
     this.#timer = setTimeout(() => void this.#renew(), delayMs);
     this.#timer.unref();
   }
