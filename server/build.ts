@@ -30,7 +30,7 @@ import { formatUrl, knownHosts, type Listeners, openListeners, type TlsMaterial 
 import { Nonces } from "./http/nonces.ts";
 import { formatOpenApi } from "./http/openapi.ts";
 import { PublishedLists } from "./http/published-lists.ts";
-import { Recent } from "./http/recent.ts";
+import { Latest, Recent } from "./http/recent.ts";
 import { ROUTES } from "./http/routes.ts";
 import type { Services } from "./http/services.ts";
 import { foundTokenKey, tendAuthority } from "./http/tend-authority.ts";
@@ -288,6 +288,7 @@ function createServices(
     customPolicies: custom,
     opaBundles,
     opaDecisions: new Recent(MAX_RECENT_DECISIONS),
+    opaStatuses: new Latest(MAX_RECENT_DECISIONS),
     budgets: createBudgets(parts),
     mcp: createMcpGateway({ ...parts, ...store, ledger, serverSvid: () => identity.current() }),
     approvals: new ApprovalWaiters(),

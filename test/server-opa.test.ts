@@ -123,18 +123,21 @@ describe("the decision logs", () => {
 });
 
 describe("the status", () => {
-  it("is recorded when it changes", async () => {
-    const report = (active_revision: string) =>
+  it("is recorded when it changes, back to what it was too, and for each OPA", async () => {
+    const report = (active_revision: string, id = "opa-1") =>
       ask({
         method: "POST",
         target: "/v1/opa/status",
         body: JSON.stringify({
-          labels: { id: "opa-1" },
+          labels: { id },
           bundles: { builtin: { name: "builtin", active_revision } },
         }),
       });
     expect(parseAnswer(opaTaken, await report("builtin-v1")).recorded).toBe(1);
     expect(parseAnswer(opaTaken, await report("builtin-v1")).recorded).toBe(0);
     expect(parseAnswer(opaTaken, await report("builtin-v2")).recorded).toBe(1);
+    expect(parseAnswer(opaTaken, await report("builtin-v1")).recorded).toBe(1);
+    expect(parseAnswer(opaTaken, await report("builtin-v1", "opa-2")).recorded).toBe(1);
+    expect(parseAnswer(opaTaken, await report("builtin-v1")).recorded).toBe(0);
   });
 });

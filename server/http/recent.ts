@@ -21,3 +21,24 @@ export class Recent {
     if (oldest !== undefined) this.#names.delete(oldest);
   }
 }
+
+/** Owns what was said last under each name, the names that spoke last; who was forgotten says something new. */
+export class Latest {
+  readonly #said = new Map<string, string>();
+  readonly #max: number;
+
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  get(name: string): string | undefined {
+    return this.#said.get(name);
+  }
+
+  set(name: string, said: string): void {
+    this.#said.delete(name);
+    this.#said.set(name, said);
+    const [oldest] = this.#said.keys();
+    if (this.#said.size > this.#max && oldest !== undefined) this.#said.delete(oldest);
+  }
+}

@@ -29,7 +29,7 @@ import type { FeedTarget, ServerSvid, StoreCommands, StoreReads } from "../store
 import type { Nonces } from "./nonces.ts";
 import type { OwnerRequests } from "./owner-requests.ts";
 import type { PublishedLists } from "./published-lists.ts";
-import type { Recent } from "./recent.ts";
+import type { Latest, Recent } from "./recent.ts";
 
 /** The revocation feed, as the HTTP side uses it. */
 interface RevocationFeed {
@@ -101,6 +101,8 @@ export interface Services {
   readonly opaBundles: OpaBundles;
   /** Decisions and states of stock OPAs that were recorded lately. */
   readonly opaDecisions: Recent;
+  /** What each OPA said of itself last. */
+  readonly opaStatuses: Latest;
   /** What agents may use through the gateway, and have used. */
   readonly budgets: Budgets;
   /** What is behind the gateway, and the calls that run; the listener itself may be off. */

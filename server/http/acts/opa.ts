@@ -59,9 +59,10 @@ export async function takeOpaStatus(services: Services, visit: Visit<OpaStatus>)
       ]),
   );
   const caller = formatPrincipal(visit.caller.principal);
-  const said = `${caller} ${JSON.stringify(bundles)}`;
-  if (services.opaDecisions.has(said)) return { recorded: 0 };
   const opaId = plain(visit.body.labels.id ?? "");
+  const opa = `${caller} ${opaId}`;
+  const said = JSON.stringify(bundles);
+  if (services.opaStatuses.get(opa) === said) return { recorded: 0 };
   await record(services, visit, [
     {
       kind: "policy",
@@ -72,7 +73,7 @@ export async function takeOpaStatus(services: Services, visit: Visit<OpaStatus>)
       details: { change: "status", opa_id: opaId, bundles },
     },
   ]);
-  services.opaDecisions.add(said);
+  services.opaStatuses.set(opa, said);
   return { recorded: 1 };
 }
 
