@@ -1,6 +1,6 @@
 /**
  * Whose word lifted a decision: the owner's own signature, in the log before the decision, for this agent and this
- * action, and once.
+ * action, and used up for it in time and once.
  *
  * That the parameters are the same is shown by commitments under salts which the log does not hold; whoever has the two
  * receipts with their salts can compare them.
@@ -11,7 +11,7 @@ import { TrustWardenError } from "../error.ts";
 import type { ControlRecord, DecisionRecord, Intent } from "../event.ts";
 
 /** The part of an intent that an approval is compared with, whoever wrote the intent. */
-interface ApprovedCall extends Pick<Intent, "action" | "resource" | "aud"> {
+interface ApprovedCall extends Pick<Intent, "event_id" | "action" | "resource" | "aud"> {
   readonly agent: { readonly spiffe_id: string };
 }
 
@@ -20,6 +20,8 @@ export class ApprovalAuditor {
   readonly #ownerKey: (owner: string) => PublicKey;
   /** By id: the envelope as it was signed. */
   readonly #approved = new Map<string, string>();
+  /** By id: the action that used it up. */
+  readonly #uses = new Map<string, string>();
   readonly #used = new Set<string>();
 
   constructor(ownerKey: (owner: string) => PublicKey) {
@@ -31,8 +33,14 @@ export class ApprovalAuditor {
    *
    * @throws TrustWardenError `record_malformed`, or what the signature and the members are refused with.
    */
-  add({ kind, allow, subject, details, time }: ControlRecord): void {
-    if (kind !== "approval" || !allow || details.change !== "approve") return;
+  add(control: ControlRecord): void {
+    const { kind, allow, details } = control;
+    if (kind !== "approval" || !allow) return;
+    if (details.change === "approve") this.#addApproval(control);
+    if (details.change === "use") this.#addUse(control);
+  }
+
+  #addApproval({ subject, details, time }: ControlRecord): void {
     if (typeof details.approval !== "string") throw invalid("an approval without its envelope");
     const claimed = parseUnverifiedApproval(details.approval);
     if (claimed.id !== subject) throw invalid("an approval under another id");
@@ -45,12 +53,25 @@ export class ApprovalAuditor {
     this.#approved.set(claimed.id, details.approval);
   }
 
+  /** The time of the use counts: the decision is written after it, and may be written late. */
+  #addUse({ subject, details, time }: ControlRecord): void {
+    const envelope = this.#approved.get(subject ?? "");
+    if (subject === null || envelope === undefined) throw invalid("a use of an approval that nobody gave");
+    const signed = parseUnverifiedApproval(envelope);
+    if (details.envelope_sha256 !== formatApprovalReference(signed, envelope).envelope_sha256)
+      throw invalid("a use of another approval");
+    if (typeof details.used_by !== "string") throw invalid("a use by nobody");
+    if (this.#uses.has(subject)) throw invalid("an approval that was used before");
+    if (Date.parse(time) >= signed.exp * 1000) throw invalid("an approval that had expired");
+    this.#uses.set(subject, details.used_by);
+  }
+
   /**
    * Checks a decision that names an approval.
    *
    * @throws TrustWardenError `record_malformed`.
    */
-  requireApproved({ approval, chain, allow, time }: DecisionRecord, intent: ApprovedCall): void {
+  requireApproved({ approval, chain, allow }: DecisionRecord, intent: ApprovedCall): void {
     if (approval === null) return;
     const envelope = this.#approved.get(approval.id);
     if (envelope === undefined) throw invalid("an approval that nobody gave");
@@ -66,7 +87,8 @@ export class ApprovalAuditor {
       signed.resource === intent.resource &&
       signed.audience === intent.aud;
     if (!isNamed || !isSame || !allow) throw invalid("an approval of something else");
-    if (Date.parse(time) >= signed.exp * 1000) throw invalid("an approval that had expired");
+    if (this.#uses.get(approval.id) !== intent.event_id)
+      throw invalid("an approval that was not used up for this");
     if (this.#used.has(approval.id)) throw invalid("an approval that was used before");
     this.#used.add(approval.id);
   }
