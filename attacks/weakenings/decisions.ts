@@ -30,8 +30,8 @@ export const DECISIONS_WEAKENINGS = {
     },
     {
       file: "core/agentscope/policy-bundle.ts",
-      find: ', parseBase64url(signature))) {\n    throw untrusted("signature");\n',
-      replace: ", parseBase64url(signature))) {\n",
+      find: '    throw untrusted("signature");\n',
+      replace: "",
     },
   ],
   "any-builtin": [
