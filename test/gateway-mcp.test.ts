@@ -6,6 +6,7 @@ import { ElicitRequestSchema } from "@modelcontextprotocol/sdk/types.js";
 import type { JsonObject } from "@trustwarden/core/json.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createOwner, enrolAgent, serverIdOf, type TestInstance, type TestOwner } from "./support/actors.ts";
+import { codeOf, sendAdmin } from "./support/http.ts";
 import { changesOf, createGatewayFetch, pinAll, registerMcp } from "./support/mcp.ts";
 import { type RunningMcpServer, startLegacyServer, startModernServer } from "./support/mcp-servers.ts";
 import { startTestServer, type TestServer } from "./support/server.ts";
@@ -226,6 +227,12 @@ describe("what a server does to its agents", () => {
       approved_sha256: expect.stringMatching(/^[\w-]{43}$/),
       seen_sha256: expect.stringMatching(/^[\w-]{43}$/),
     });
+    const stale = await sendAdmin(server.adminSocket, {
+      method: "POST",
+      target: "/v1/upstreams/search/mcp/approvals",
+      body: JSON.stringify({ approve: [{ kind: "tool", name: "find", sha256: change?.approved_sha256 }] }),
+    });
+    expect([stale.status, codeOf(stale)]).toEqual([403, "mcp_definition_changed"]);
     await pinAll(server, "search");
     expect((await client.listTools()).tools.map(({ description }) => description)).toEqual([
       modern.world.description,
