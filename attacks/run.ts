@@ -55,4 +55,5 @@ for (const { id, lacks } of unplayable)
 if (playable.length === 0) console.error("attack: there was no scenario to play");
 if (options.json) console.log(JSON.stringify({ passed, failed, unplayed: unplayable, results }, null, 2));
 else console.log(`\nReport: ${report}\n${summary}`);
-process.exitCode = failed > 0 || playable.length === 0 ? 1 : 0;
+// A weakened run breaks off in the middle, and what its scenario had opened would keep this process alive for ever.
+process.exit(failed > 0 || playable.length === 0 ? 1 : 0);

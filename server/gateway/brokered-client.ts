@@ -61,7 +61,7 @@ export class BrokeredClient implements UpstreamClient {
     const answer = await connections
       .send(arrival.upstream, withSecret(request, injection), signal)
       .catch((error: unknown) => throwWhy(error, injection));
-    const redactor = injection?.redactor();
+    const redactor = redactorOf(injection);
     const headers = redactor === undefined ? answer.headers : redactor.headers(answer.headers);
     await this.#refuseCanaries(canaries.find(JSON.stringify(answer.headers)), "answer head");
     return {
@@ -81,7 +81,7 @@ export class BrokeredClient implements UpstreamClient {
     const canaries = this.#call.broker.canaries();
     await this.#requireNoCanary(canaries, request);
     const injection = await this.#inject();
-    const redactor = injection?.redactor();
+    const redactor = redactorOf(injection);
     const watch = canaries.stream();
     return {
       sent: withSecret(request, injection),
@@ -161,6 +161,11 @@ export class BrokeredClient implements UpstreamClient {
     const rest = redactor?.end();
     if (rest !== undefined && rest.length > 0) yield rest;
   }
+}
+
+/** One for each answer; what it finds is masked in head and body alike. */
+function redactorOf(injection: Injection | null): EchoRedactor | undefined {
+  return injection?.redactor();
 }
 
 /** A call that was ended because its secret was taken away says so. */
