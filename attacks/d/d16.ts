@@ -1,8 +1,9 @@
 /** D16: secrets in logs and records. */
 import { generateKeyPairSync, randomBytes } from "node:crypto";
-import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { copyLiveDirectory } from "../../examples/quickstart/copy-live-directory.ts";
 import { searchDirectory } from "../../examples/quickstart/thief-loot.ts";
 import type { RawRequest } from "../../test/support/http.ts";
 import { sendOver } from "../../test/support/http.ts";
@@ -54,7 +55,7 @@ function mistakes(secret: string, pem: string): readonly RawRequest[] {
 function searchData(world: World): ReadonlySet<string> {
   const copy = mkdtempSync(join(tmpdir(), "tw-search-"));
   try {
-    cpSync(world.home.dataDir, copy, { recursive: true, filter: (path) => !path.endsWith(".sock") });
+    copyLiveDirectory(world.home.dataDir, copy);
     return searchDirectory(copy).strings;
   } finally {
     rmSync(copy, { recursive: true, force: true });

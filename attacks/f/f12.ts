@@ -1,9 +1,10 @@
 /** F12: the broker's database, stolen and written. */
 import { createDecipheriv } from "node:crypto";
-import { cpSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { encodeCanonicalJson } from "@trustwarden/core/json.ts";
+import { copyLiveDirectory } from "../../examples/quickstart/copy-live-directory.ts";
 import { openEchoUpstream } from "../../test/support/echo-upstream.ts";
 import { createHome, TRUST_DOMAIN } from "../../test/support/server.ts";
 import { defineScenario, expect, expectSame } from "../scenario.ts";
@@ -80,23 +81,11 @@ function unwraps({ wrapped, context }: Awaited<ReturnType<typeof stealRow>>, key
   }
 }
 
-/** A running server renames files under the copy; a thief tries again. */
-function copyDirectory(from: string, to: string): void {
-  for (let tries = 1; ; tries += 1) {
-    try {
-      cpSync(from, to, { recursive: true, force: true, filter: (path) => !path.endsWith(".sock") });
-      return;
-    } catch (error) {
-      if (tries === 5) throw error;
-    }
-  }
-}
-
 /** The stolen data directory under a configuration directory of the thief's own. */
 async function startStolen(world: World): Promise<string> {
   const home = createHome();
   try {
-    copyDirectory(world.home.dataDir, home.dataDir);
+    copyLiveDirectory(world.home.dataDir, home.dataDir);
     const env = {
       TRUSTWARDEN_DATA_DIR: home.dataDir,
       TRUSTWARDEN_CONFIG_DIR: home.configDir,

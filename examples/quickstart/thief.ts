@@ -8,8 +8,9 @@
  * up authorities; enrols with every ticket and grant of the ledger. Prints one JSON report; what it got is for the
  * stage manager to judge.
  */
-import { cpSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { copyLiveDirectory } from "./copy-live-directory.ts";
 import {
   createKey,
   type ForgedIdentity,
@@ -52,7 +53,7 @@ interface Plan {
 }
 
 const plan = readPlan(process.argv[2] ?? "");
-cpSync(plan.data_dir, plan.copy_dir, { recursive: true, filter: (path) => !path.endsWith(".sock") });
+copyLiveDirectory(plan.data_dir, plan.copy_dir);
 const loot = searchDirectory(plan.copy_dir);
 const keys = findKeys(loot);
 const aim = aimWith(loot);
