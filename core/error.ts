@@ -218,6 +218,10 @@ export const ERRORS = {
   mcp_definition_changed: { status: 403, message: "The definition changed since it was approved." },
   mcp_question_refused: { status: 403, message: "The server asked what its settings do not allow." },
   mcp_session_unknown: { status: 404, message: "There is no such session." },
+  mcp_slots_exhausted: {
+    status: 429,
+    message: "This agent or its owner has too many servers and sessions open.",
+  },
   mcp_launch_refused: { status: 503, message: UNAVAILABLE },
 
   // record

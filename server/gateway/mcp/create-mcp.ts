@@ -71,8 +71,9 @@ export function mcpPartsOf(services: Services): McpParts {
     sweep: () => mcp.sweep(),
     linkOf: async ({ client, arrival, caller, signal }, { endpoint, launch }) => {
       if (launch === null) return createHttpLink(client, endpoint);
-      const { instanceId } = caller.agent;
-      return mcp.stdio.linkFor({ upstream: arrival.upstream.name, instanceId, manifest: launch }, signal);
+      const { instanceId, ownerId } = caller.agent;
+      const upstream = arrival.upstream.name;
+      return mcp.stdio.linkFor({ upstream, instanceId, ownerId, manifest: launch }, signal);
     },
     nextId: () => encodeBase64url(random(ID_BYTES)),
   };
@@ -99,7 +100,8 @@ export async function openOperatorLink(
   const client = { request: (sent: UpstreamRequest) => gateway.connections.send(upstream, sent, signal) };
   const nextId = (): string => encodeBase64url(random(ID_BYTES));
   if (settings.launch === null) return { link: createHttpLink(client, settings.endpoint), nextId };
-  const caller = { upstream: upstream.name, instanceId: `${LOOK}${nextId()}`, manifest: settings.launch };
+  const instanceId = `${LOOK}${nextId()}`;
+  const caller = { upstream: upstream.name, instanceId, ownerId: LOOK, manifest: settings.launch };
   // The process is there for this look alone.
   signal.addEventListener("abort", () => mcp.stdio.end((other) => other.instanceId !== caller.instanceId));
   return { link: mcp.stdio.linkFor(caller, signal), nextId };

@@ -10,9 +10,12 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { RpcId } from "@trustwarden/core/gateway/mcp/json-rpc.ts";
 import type { ClientFeature } from "@trustwarden/core/gateway/mcp/methods.ts";
 import type { Random } from "@trustwarden/core/id.ts";
+import { type SlotHolder, Slots } from "./slots.ts";
 
 /** Sessions of one instance with one upstream; a client that opens more has lost count. */
 const MAX_SESSIONS = 16;
+/** Dialogues of one instance with all upstreams. */
+const MAX_OF_INSTANCE = 1024;
 const MAX_DIALOGUES = 65_536;
 const MAX_OPEN = 1024;
 const SESSION_BYTES = 24;
@@ -47,7 +50,8 @@ export interface Dialogue {
 export class Dialogues {
   readonly #random: Random;
   readonly #monoMs: () => number;
-  readonly #known = new Map<string, Dialogue>();
+  readonly #known = new Map<string, { readonly dialogue: Dialogue; readonly giveBack: () => void }>();
+  readonly #slots = new Slots({ total: MAX_DIALOGUES, perInstance: MAX_OF_INSTANCE });
   #sweptMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: { readonly random: Random; readonly monoMs: () => number }) {
@@ -62,43 +66,47 @@ export class Dialogues {
   /**
    * The dialogue of a request.
    *
-   * @throws TrustWardenError `mcp_session_unknown` for a session that is over, never was, or is another agent's.
+   * @throws TrustWardenError `mcp_session_unknown` for a session that is over, never was, or is another agent's;
+   *   `mcp_slots_exhausted`.
    */
-  find(upstream: string, instanceId: string, sessionId: string | undefined): Dialogue {
-    const key = keyOf(upstream, instanceId, sessionId ?? null);
-    const known = this.#known.get(key);
+  find(upstream: string, holder: SlotHolder, sessionId: string | undefined): Dialogue {
+    const { instanceId } = holder;
+    const known = this.#known.get(keyOf(upstream, instanceId, sessionId ?? null));
     if (known !== undefined) {
-      known.usedMs = this.#monoMs();
-      return known;
+      known.dialogue.usedMs = this.#monoMs();
+      return known.dialogue;
     }
     if (sessionId !== undefined) throw new TrustWardenError("mcp_session_unknown");
-    return this.#keep(
-      createDialogue({ upstream, instanceId, sessionId: null, upstreamSessionId: null, version: null }),
-    );
+    const facts = { upstream, instanceId, sessionId: null, upstreamSessionId: null, version: null };
+    return this.#keep(createDialogue(facts), holder);
   }
 
-  /** Opens a session for what the upstream assigned. @throws TrustWardenError `quota_exceeded`. */
+  /** Opens a session for what the upstream assigned. @throws TrustWardenError `mcp_slots_exhausted`. */
   open(
-    caller: { readonly upstream: string; readonly instanceId: string },
+    { upstream, holder }: { readonly upstream: string; readonly holder: SlotHolder },
     assigned: { readonly sessionId: string; readonly version: string },
   ): Dialogue {
+    const { instanceId } = holder;
     const own = [...this.#known.values()].filter(
-      ({ upstream, instanceId, sessionId }) =>
-        upstream === caller.upstream && instanceId === caller.instanceId && sessionId !== null,
+      ({ dialogue }) =>
+        dialogue.upstream === upstream && dialogue.instanceId === instanceId && dialogue.sessionId !== null,
     );
-    if (own.length >= MAX_SESSIONS) throw new TrustWardenError("quota_exceeded", { limit: MAX_SESSIONS });
+    if (own.length >= MAX_SESSIONS)
+      throw new TrustWardenError("mcp_slots_exhausted", { of: "session", limit: MAX_SESSIONS });
     return this.#keep(
       createDialogue({
-        ...caller,
+        upstream,
+        instanceId,
         sessionId: encodeBase64url(this.#random(SESSION_BYTES)),
         upstreamSessionId: assigned.sessionId,
         version: assigned.version,
       }),
+      holder,
     );
   }
 
   close({ upstream, instanceId, sessionId }: Dialogue): void {
-    this.#known.delete(keyOf(upstream, instanceId, sessionId));
+    this.#forget(keyOf(upstream, instanceId, sessionId));
   }
 
   /** Whether the last sweep was some time ago; a dead instance is refused long before it is swept. */
@@ -111,8 +119,8 @@ export class Dialogues {
   /** Ends what is idle, and what belongs to instances that are dead. */
   sweep(isAlive: (instanceId: string) => boolean): void {
     const now = this.#monoMs();
-    for (const [key, { usedMs, instanceId }] of this.#known) {
-      if (now - usedMs > IDLE_MS || !isAlive(instanceId)) this.#known.delete(key);
+    for (const [key, { dialogue }] of this.#known) {
+      if (now - dialogue.usedMs > IDLE_MS || !isAlive(dialogue.instanceId)) this.#forget(key);
     }
   }
 
@@ -131,12 +139,17 @@ export class Dialogues {
     return id;
   }
 
-  #keep(dialogue: Dialogue): Dialogue {
-    if (this.#known.size >= MAX_DIALOGUES)
-      throw new TrustWardenError("quota_exceeded", { limit: MAX_DIALOGUES });
+  #keep(dialogue: Dialogue, holder: SlotHolder): Dialogue {
+    const giveBack = this.#slots.take(holder);
     dialogue.usedMs = this.#monoMs();
-    this.#known.set(keyOf(dialogue.upstream, dialogue.instanceId, dialogue.sessionId), dialogue);
+    const key = keyOf(dialogue.upstream, dialogue.instanceId, dialogue.sessionId);
+    this.#known.set(key, { dialogue, giveBack });
     return dialogue;
+  }
+
+  #forget(key: string): void {
+    this.#known.get(key)?.giveBack();
+    this.#known.delete(key);
   }
 }
 

@@ -53,7 +53,7 @@ export function createMcpPerformer(parts: McpParts): Performer {
     // The modern era has no sessions: whatever a client sends of one is left behind.
     const sessionId = parsed.era === "legacy" ? arrival.request.headers["mcp-session-id"] : undefined;
     if (parts.dialogues.isSweepDue()) parts.sweep();
-    const dialogue = parts.dialogues.find(upstream, caller.agent.instanceId, sessionId);
+    const dialogue = parts.dialogues.find(upstream, caller.agent, sessionId);
     const link = await parts.linkOf(call, settings);
     const manner = { era: parsed.era, version: parsed.version, sessionId: dialogue.upstreamSessionId };
     await perform({ call, upstream, settings, dialogue, link, manner, parts }, parsed);
@@ -128,9 +128,9 @@ function openSession(
 ): Readonly<Record<string, string>> {
   const { parts, upstream, call, manner } = visit;
   if (method !== "initialize" || exchange.sessionId === null) return {};
-  const { instanceId } = call.caller.agent;
+  const holder = call.caller.agent;
   const { sessionId } = exchange;
-  const opened = parts.dialogues.open({ upstream, instanceId }, { sessionId, version: manner.version });
+  const opened = parts.dialogues.open({ upstream, holder }, { sessionId, version: manner.version });
   return { "mcp-session-id": opened.sessionId ?? "" };
 }
 

@@ -7,10 +7,13 @@ import type { RpcId, RpcMessage } from "@trustwarden/core/gateway/mcp/json-rpc.t
 import type { LaunchManifest } from "@trustwarden/core/gateway/mcp/launch-manifest.ts";
 import type { Exchange, Incoming, McpLink, Outgoing } from "./link.ts";
 import { MessageQueue } from "./message-queue.ts";
+import { Slots } from "./slots.ts";
 import { StdioProcess } from "./stdio-process.ts";
 
 /** Each is a process of this machine. */
 const MAX_PROCESSES = 256;
+/** More servers and sessions at once than an agent talks to. */
+const MAX_OF_INSTANCE = 16;
 /** After a process that died, the next one waits; doubled each time, up to a minute. */
 const FIRST_BACKOFF_MS = 250;
 const MAX_BACKOFF_MS = 60_000;
@@ -20,6 +23,7 @@ const IDLE_MS = 600_000;
 export interface StdioCaller {
   readonly upstream: string;
   readonly instanceId: string;
+  readonly ownerId: string;
   readonly manifest: LaunchManifest;
 }
 
@@ -42,7 +46,9 @@ export class StdioServers {
   readonly #monoMs: () => number;
   readonly #nextId: () => string;
   readonly #running = new Map<string, Running>();
+  /** Of one agent with one upstream: who crashes its own process holds up nobody else. */
   readonly #failures = new Map<string, Failures>();
+  readonly #slots = new Slots({ total: MAX_PROCESSES, perInstance: MAX_OF_INSTANCE });
 
   constructor(options: { readonly monoMs: () => number; readonly nextId: () => string }) {
     this.#monoMs = options.monoMs;
@@ -68,6 +74,9 @@ export class StdioServers {
     for (const { caller, process, usedMs, waiting } of this.#running.values()) {
       const isIdle = waiting.size === 0 && now - usedMs > IDLE_MS;
       if (isIdle || !isKept(caller)) process.kill();
+    }
+    for (const [key, { untilMs }] of this.#failures) {
+      if (now - untilMs > MAX_BACKOFF_MS) this.#failures.delete(key);
     }
   }
 
@@ -105,22 +114,22 @@ export class StdioServers {
 
   #start(caller: StdioCaller, sessionId: string | null): Running {
     const key = keyOf(caller, sessionId);
-    const failures = this.#failures.get(caller.upstream);
+    const failures = this.#failures.get(keyOf(caller, null));
     if (failures !== undefined && this.#monoMs() < failures.untilMs)
       throw new TrustWardenError("mcp_launch_refused", {
         reason: "it ended too often",
         count: failures.count,
       });
-    if (this.#running.size >= MAX_PROCESSES)
-      throw new TrustWardenError("quota_exceeded", { limit: MAX_PROCESSES });
+    const giveBack = this.#slots.take(caller);
     const startedMs = this.#monoMs();
     const waiting = new Map<RpcId, MessageQueue>();
     const streams = new Set<MessageQueue>();
-    const process = new StdioProcess(caller.manifest, {
+    const process = launchOr(giveBack, caller.manifest, {
       message: (message) => deliver({ waiting, streams }, message),
       end: () => {
+        giveBack();
         this.#running.delete(key);
-        this.#noteEnd(caller.upstream, waiting.size > 0 || this.#monoMs() - startedMs < FIRST_BACKOFF_MS);
+        this.#noteEnd(keyOf(caller, null), waiting.size > 0 || this.#monoMs() - startedMs < FIRST_BACKOFF_MS);
         for (const queue of [...waiting.values(), ...streams]) queue.fail();
       },
     });
@@ -129,11 +138,25 @@ export class StdioServers {
     return running;
   }
 
-  #noteEnd(upstream: string, isFailure: boolean): void {
-    if (!isFailure) return void this.#failures.delete(upstream);
-    const count = (this.#failures.get(upstream)?.count ?? 0) + 1;
+  #noteEnd(key: string, isFailure: boolean): void {
+    if (!isFailure) return void this.#failures.delete(key);
+    const count = (this.#failures.get(key)?.count ?? 0) + 1;
     const backoffMs = Math.min(FIRST_BACKOFF_MS * 2 ** (count - 1), MAX_BACKOFF_MS);
-    this.#failures.set(upstream, { count, untilMs: this.#monoMs() + backoffMs });
+    this.#failures.set(key, { count, untilMs: this.#monoMs() + backoffMs });
+  }
+}
+
+/** A process that could not be started holds no slot. */
+function launchOr(
+  giveBack: () => void,
+  manifest: LaunchManifest,
+  on: ConstructorParameters<typeof StdioProcess>[1],
+): StdioProcess {
+  try {
+    return new StdioProcess(manifest, on);
+  } catch (error) {
+    giveBack();
+    throw error;
   }
 }
 
