@@ -92,6 +92,11 @@ function signed(target: string, request: Partial<RawRequest>, by = agent): RawRe
   return signedRequest(by, { ...meaning, ...request, target, aud, action, intent: { action, resource } });
 }
 
+/** How the newest call was decided. */
+const lastAction = async () => {
+  const [event] = await eventsOf(server, "action");
+  return { outcome: event?.outcome, reasons: event?.reasons };
+};
 const alarms = async () => (await eventsOf(server, "alarm")).length;
 
 describe("a secret", () => {
@@ -123,6 +128,15 @@ describe("a secret", () => {
     const answer = await call("/echo/echo/body", { by: stranger });
     expect([answer.status, codeOf(answer)]).toEqual([403, "secret_not_allowed"]);
     expect(upstream.seen).toHaveLength(count);
+    expect(await lastAction()).toEqual({ outcome: "denied", reasons: ["secret_not_allowed"] });
+  });
+
+  it("that is not there denies the call", async () => {
+    await register("echo", "nowhere");
+    const answer = await call("/echo/echo/body");
+    expect([answer.status, codeOf(answer)]).toEqual([403, "secret_unknown"]);
+    expect(await lastAction()).toEqual({ outcome: "denied", reasons: ["secret_unknown"] });
+    await register("echo", "model-key");
   });
 
   it("goes to no other origin under the upstream's name", async () => {
@@ -152,6 +166,7 @@ describe("a secret", () => {
     expect(performance.now() - startedMs).toBeLessThan(1000);
     const answer = await call("/echo/echo/body");
     expect([answer.status, codeOf(answer)]).toEqual([403, "secret_disabled"]);
+    expect(await lastAction()).toEqual({ outcome: "denied", reasons: ["secret_disabled"] });
     await post("/v1/secrets/model-key/enabling", {});
     expect((await call("/echo/echo/body")).status).toBe(200);
   });

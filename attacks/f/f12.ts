@@ -164,8 +164,8 @@ export const scenario = defineScenario({
     expectSame(await redirect(world, scene), [], "what reached the place of whoever wrote the database");
   },
   evidence: async (ledger) => {
-    await ledger.expect({ kind: "secret", reason: "secret_disabled" }, 1);
+    await ledger.expect({ kind: "action", outcome: "denied", reason: "secret_disabled" }, 1);
     await ledger.expect({ kind: "secret", reason: "secret_unavailable" }, 1);
-    await ledger.expect({ kind: "secret" }, { atLeast: 4 });
+    await ledger.expect({ kind: "secret" }, { atLeast: 3 });
   },
 });

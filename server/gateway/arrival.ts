@@ -72,7 +72,7 @@ export function newProgress(startedMonoMs: number): CallProgress {
     usage: null,
     isBegun: false,
     reservation: undefined,
-    shortage: undefined,
+    refusal: undefined,
   };
 }
 

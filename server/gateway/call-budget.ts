@@ -22,7 +22,7 @@ export async function decideWithinBudget(
     return decision;
   } catch (error) {
     if (!(error instanceof TrustWardenError) || !isShortage(error)) throw error;
-    progress.shortage = error;
+    progress.refusal = error;
     return { ...decision, effect: "deny", reasons: [error.code] };
   }
 }
@@ -40,9 +40,9 @@ export function settleBudget({ progress }: CallArrival): void {
   progress.reservation = undefined;
 }
 
-/** What the caller is told of a deny: which budget, where it was one. */
+/** What the caller is told of a deny: which budget, or what of the secret, where it was one of these. */
 export function refusalOf({ progress }: CallArrival, failure: TrustWardenError): TrustWardenError {
-  return failure.code === "denied" && progress.shortage !== undefined ? progress.shortage : failure;
+  return failure.code === "denied" && progress.refusal !== undefined ? progress.refusal : failure;
 }
 
 function isShortage({ code }: TrustWardenError): boolean {

@@ -26,6 +26,7 @@ import { agentOf, type LivePeer, requireLiveChain, requireLivePeer, verifyPeerSv
 import type { Services } from "../http/services.ts";
 import type { UpstreamState } from "../store/gateway-ports.ts";
 import { decideWithinBudget, releaseBudget, settleBudget } from "./call-budget.ts";
+import { decideWithSecret } from "./call-secret.ts";
 import type { LiveCall } from "./live-calls.ts";
 import type { CallArrival, CallReceipt, GatewayCaller } from "./ports.ts";
 import { authenticatePresented, scopesOf, watchedAgentOf } from "./presented-credentials.ts";
@@ -56,7 +57,10 @@ export function createGatewayPorts(services: Services): GuardPorts<CallArrival, 
     decide: async (arrival, caller) =>
       decideWithinBudget(services, arrival, {
         caller,
-        decision: await decideCall(services, arrival, caller),
+        decision: decideWithSecret(services, arrival, {
+          caller,
+          decision: await decideCall(services, arrival, caller),
+        }),
       }),
     record: (arrival, caller, decision) => recordOrRelease(services, { arrival, caller, decision }),
     requireLive: (caller, decision) => requireStillAllowed(services, caller, decision),

@@ -45,8 +45,8 @@ export interface CallProgress {
   isBegun: boolean;
   /** Room in the budgets of the chain, until the call is over. */
   reservation: Reservation | undefined;
-  /** Why there is none. */
-  shortage: TrustWardenError | undefined;
+  /** What the deny is about, when it is not the policy's: a budget without room, a secret that may not be used. */
+  refusal: TrustWardenError | undefined;
 }
 
 /** An agent, what it signed, and what its call means. */
