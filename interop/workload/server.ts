@@ -70,7 +70,9 @@ export async function openWarden(
   });
   const line = await Promise.race([
     once(createInterface({ input: child.stdout }), "line").then(([first]) => first),
-    once(child, "exit").then(([code]) => Promise.reject(new Error(`warden up ended with ${code}`))),
+    once(child, "exit").then(([code, signal]) =>
+      Promise.reject(new Error(`warden up ended with ${code ?? signal}`)),
+    ),
   ]);
   const { url, admin_socket, agent_socket } = ready.parse(JSON.parse(String(line)));
   const warden = (...args: readonly string[]) =>

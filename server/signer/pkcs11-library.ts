@@ -70,6 +70,9 @@ const MAX_VALUE_BYTES = 512;
 
 type Call = (...args: readonly unknown[]) => number;
 
+/** Libraries stay for the life of the thread: koffi unloads one that nothing refers to, under the pointers into it. */
+const libraries = new Set<ReturnType<Koffi["load"]>>();
+
 /** One open session of a token, logged in. Not shared between threads; the login is the process's. */
 export class Pkcs11Session {
   readonly #calls: Readonly<Record<keyof typeof INDEX, Call>>;
@@ -231,7 +234,9 @@ function bind(koffi: Koffi, path: string): Readonly<Record<keyof typeof INDEX, C
       "uint64_t *",
     ]),
   };
-  const getFunctionList = koffi.load(path).func("C_GetFunctionList", "ulong", ["_Out_ void **"]);
+  const library = koffi.load(path);
+  libraries.add(library);
+  const getFunctionList = library.func("C_GetFunctionList", "ulong", ["_Out_ void **"]);
   const list: unknown[] = [null];
   if (Number(getFunctionList(list)) !== CKR_OK) throw unavailable("C_GetFunctionList failed");
   const pointers: unknown[] = koffi.decode(list[0], POINTER_BYTES, koffi.array("void *", FUNCTIONS));
