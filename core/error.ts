@@ -59,6 +59,10 @@ export const ERRORS = {
     status: 400,
     message: "This action needs an HTTP message signature by the key of the token.",
   },
+  signature_nonce_missing: {
+    status: 400,
+    message: "The message signature has to carry the nonce of this answer.",
+  },
   message_signature_invalid: { status: 400, message: "The HTTP message signature does not hold." },
   grant_type_unsupported: { status: 400, message: "This grant type is not served here." },
   target_malformed: { status: 400, message: "Name one resource, by its https URL or its SPIFFE ID." },
@@ -67,7 +71,7 @@ export const ERRORS = {
   entry_too_large: { status: 413, message: "The ledger entry is too large." },
   upstream_malformed: { status: 400, message: "The upstream is not well formed." },
   not_found: { status: 404, message: "There is no such thing here." },
-  wit_disabled: { status: 404, message: "WIT-SVIDs are not issued here." },
+  wit_disabled: { status: 404, message: "WIT-SVIDs are neither issued nor accepted here." },
   method_not_allowed: { status: 405, message: "This method is not served here." },
 
   // authenticate
@@ -118,6 +122,10 @@ export const ERRORS = {
   client_assertion_replayed: { status: 401, message: NOT_AUTHENTICATED },
   dpop_invalid: { status: 401, message: NOT_AUTHENTICATED },
   dpop_replayed: { status: 401, message: NOT_AUTHENTICATED },
+  wpt_invalid: { status: 401, message: NOT_AUTHENTICATED },
+  wpt_replayed: { status: 401, message: NOT_AUTHENTICATED },
+  client_attestation_invalid: { status: 401, message: NOT_AUTHENTICATED },
+  client_attestation_replayed: { status: 401, message: NOT_AUTHENTICATED },
   access_token_invalid: { status: 401, message: NOT_AUTHENTICATED },
   access_token_expired: { status: 401, message: NOT_AUTHENTICATED },
   access_token_revoked: { status: 401, message: NOT_AUTHENTICATED },

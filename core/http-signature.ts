@@ -29,7 +29,10 @@ const COMPONENTS: readonly string[] = [
   "content-digest",
   "content-type",
   "authorization",
+  "workload-identity-token",
 ];
+/** Each is covered where it is there: another one must not be put in its place. */
+const CREDENTIALS: readonly string[] = ["authorization", "workload-identity-token"];
 const ALGORITHM = "ecdsa-p256-sha256";
 
 /** A request as its signature sees it. */
@@ -48,6 +51,8 @@ export interface MessageSignature {
   readonly baseSha256: string;
   /** base64url r||s. */
   readonly value: string;
+  /** As the signer wrote it; null for none. */
+  readonly nonce: string | null;
 }
 
 /**
@@ -66,13 +71,13 @@ export function verifyMessageSignature(
   const [, label, params = "", list = "", tail = ""] = input ?? refuse("signature-input");
   if (value === null || value[1] !== label) return refuse("signature");
   const components = list.split(" ").map((name) => name.slice(1, -1));
-  requireCoverage(components, body);
-  requireParameters(tail, options.now);
+  requireCoverage(components, message);
+  const nonce = requireParameters(tail, options.now);
   if (components.includes("content-digest")) requireDigest(headers["content-digest"], body);
   const base = encodeUtf8(formatSignatureBase(components, params, (name) => componentOf(message, name)));
   const signature = parseSignature(value[2] ?? "");
   if (!isP256Signature(options.publicKey, base, signature)) refuse("another key or another request");
-  return { baseSha256: encodeBase64url(sha256(base)), value: encodeBase64url(signature) };
+  return { baseSha256: encodeBase64url(sha256(base)), value: encodeBase64url(signature), nonce };
 }
 
 /** Signs a request; the headers to add. @param options.now - Unix seconds. */
@@ -82,8 +87,10 @@ export function issueMessageSignature(
 ): Readonly<Record<string, string>> {
   const { signer, now, nonce } = options;
   const digest = message.body.length === 0 ? {} : { "content-digest": formatContentDigest(message.body) };
-  const signed = { ...message, headers: { ...message.headers, ...digest } };
-  const components = ["@method", "@target-uri", "authorization", ...Object.keys(digest)];
+  const headers: SignedMessage["headers"] = { ...message.headers, ...digest };
+  const signed = { ...message, headers };
+  const credentials = CREDENTIALS.filter((name) => headers[name] !== undefined);
+  const components = ["@method", "@target-uri", ...credentials, ...Object.keys(digest)];
   const list = components.map((name) => `"${name}"`).join(" ");
   const params = `(${list});created=${now};nonce="${nonce}";alg="${ALGORITHM}"`;
   const base = formatSignatureBase(components, params, (name) => componentOf(signed, name));
@@ -110,17 +117,18 @@ export function formatSignatureBase(
 }
 
 /** What is not covered could be changed on the way: a body, a target, a credential that was not meant. */
-function requireCoverage(components: readonly string[], body: Uint8Array): void {
+function requireCoverage(components: readonly string[], { headers, body }: SignedMessage): void {
   if (new Set(components).size !== components.length) refuse("repeated component");
   if (components.some((name) => !COMPONENTS.includes(name))) refuse("unknown component");
   const target = components.includes("@target-uri") || components.includes("@request-target");
   const isBodyCovered = body.length === 0 || components.includes("content-digest");
-  if (!target || !isBodyCovered || !["@method", "authorization"].every((name) => components.includes(name))) {
-    refuse("coverage");
-  }
+  const shown = CREDENTIALS.filter((name) => name === "authorization" || headers[name] !== undefined);
+  const isCovered = ["@method", ...shown].every((name) => components.includes(name));
+  if (!target || !isBodyCovered || !isCovered) refuse("coverage");
 }
 
-function requireParameters(text: string, now: number): void {
+/** The nonce. */
+function requireParameters(text: string, now: number): string | null {
   const found = new Map(
     [...text.matchAll(PARAMETER)].map(([, name = "", number, word]) => [name, number ?? word]),
   );
@@ -136,6 +144,7 @@ function requireParameters(text: string, now: number): void {
   if (expires !== undefined && !(now < Number(expires))) refuse("expires");
   const alg = found.get("alg");
   if (alg !== undefined && alg !== ALGORITHM) refuse("alg");
+  return found.get("nonce") ?? null;
 }
 
 function requireDigest(header: string | undefined, body: Uint8Array): void {

@@ -2,13 +2,14 @@
  * What stands in the ledger before a decision when the agent signed no intent of ours: the proof that it presented, as
  * the gateway verified it, under the server's signature.
  *
- * The proof names method, URL and token; the message signature, where the class of the action asks for one, covers the
+ * The proof is DPoP for an access token, or a workload proof token for a WIT-SVID, whose key is then recorded beside it,
+ * since that kind of proof does not carry it. It names URL and token; the message signature, where the class of the action asks for one, covers the
  * body too. Its base is kept as a digest: it holds the token and the query. Members are named as they are signed.
  *
  * @see docs/decisions/0019
  */
 import { encodeBase64url, encodeUtf8 } from "./bytes.ts";
-import { sha256 } from "./crypto.ts";
+import { formatThumbprint, type PublicKey, parseP256Jwk, sha256 } from "./crypto.ts";
 import { parseDpopProof } from "./dpop.ts";
 import { issueEnvelope } from "./dsse.ts";
 import { TrustWardenError } from "./error.ts";
@@ -16,6 +17,7 @@ import { Fields } from "./fields.ts";
 import { parseEventId } from "./id.ts";
 import type { JsonObject } from "./json.ts";
 import type { Signer } from "./signer.ts";
+import { MAX_WPT_SECONDS, parseWorkloadProof } from "./workload-proof.ts";
 
 /** A proof is at most a minute older than its record, and clocks differ a little. */
 const MAX_APART_SECONDS = 90;
@@ -28,14 +30,24 @@ export interface PresentedIntent {
   readonly resource: string;
   /** SPIFFE ID of the enforcement point. */
   readonly aud: string;
-  /** The access token by its `jti`, and the thumbprint of the key that it is bound to. */
+  /** The access token or WIT-SVID by its `jti`, and the thumbprint of the key that it is bound to. */
   readonly token: { readonly jti: string; readonly jkt: string };
-  /** The DPoP proof, exactly as it came. */
+  /** The key itself, public; there for a WIT-SVID and for nothing else. */
+  readonly wit_key?: WitKey;
+  /** The DPoP proof or workload proof token, exactly as it came. */
   readonly proof: string;
   /** The HTTP message signature by the same key; null where the class asks for none. */
   readonly signature: { readonly base_sha256: string; readonly value: string } | null;
   /** RFC 3339 UTC with milliseconds. */
   readonly time: string;
+}
+
+/** A P-256 key as JWK. */
+export interface WitKey {
+  readonly kty: "EC";
+  readonly crv: "P-256";
+  readonly x: string;
+  readonly y: string;
 }
 
 /** What a decision stands behind: an intent of the agent's own, or what it presented instead. */
@@ -49,10 +61,12 @@ export interface LoggedIntent {
 
 /** Signs the record. @param keyid - of the server's SVID. */
 export function issuePresentedIntent(intent: PresentedIntent, signer: Signer, keyid: string): LoggedIntent {
+  const { wit_key: witKey, ...rest } = intent;
   const payload = {
-    ...intent,
+    ...rest,
     agent: { ...intent.agent },
     token: { ...intent.token },
+    ...(witKey === undefined ? {} : { wit_key: { ...witKey } }),
     signature: intent.signature && { ...intent.signature },
   };
   // What would not parse as a record must not get under the server's signature.
@@ -76,6 +90,7 @@ export function parsePresentedIntent(json: JsonObject): PresentedIntent {
     resource: fields.text("resource"),
     aud: fields.text("aud"),
     token: { jti: token.text("jti"), jkt: token.digest("jkt") },
+    ...(json.wit_key === undefined ? {} : { wit_key: parseWitKey(fields.object("wit_key")) }),
     proof: fields.text("proof", { maxChars: 8192 }),
     signature,
     time: fields.time("time"),
@@ -91,15 +106,39 @@ export function parsePresentedIntent(json: JsonObject): PresentedIntent {
  * made for a request at this time, and shows a token.
  *
  * @returns the proof's own name, which no other record of this key may have.
- * @throws TrustWardenError `dpop_invalid`.
+ * @throws TrustWardenError `dpop_invalid` or `wpt_invalid`.
  */
-export function requirePossession({ proof, token, time }: PresentedIntent): string {
+export function requirePossession(presented: PresentedIntent): string {
+  const { proof, token, time, wit_key: key } = presented;
+  if (key !== undefined) return requireWitPossession(presented, parseP256Jwk(key));
   const { jti, thumbprint, issuedAt, accessTokenSha256 } = parseDpopProof(proof);
   const apart = Math.abs(Date.parse(time) / 1000 - issuedAt);
   if (thumbprint !== token.jkt) throw new TrustWardenError("dpop_invalid", { reason: "another key" });
   if (accessTokenSha256 === null) throw new TrustWardenError("dpop_invalid", { reason: "no token" });
   if (!(apart <= MAX_APART_SECONDS)) throw new TrustWardenError("dpop_invalid", { reason: "another time" });
   return `${thumbprint} ${jti}`;
+}
+
+/** The proof names the WIT-SVID by a digest, which only who has the token can compare; its key is the one of the record. */
+function requireWitPossession({ proof, token, time }: PresentedIntent, publicKey: PublicKey): string {
+  const { jti, expiresAt } = parseWorkloadProof(proof, publicKey);
+  const left = expiresAt - Date.parse(time) / 1000;
+  if (formatThumbprint(publicKey) !== token.jkt)
+    throw new TrustWardenError("wpt_invalid", { reason: "another key" });
+  const isOfItsTime = left >= MAX_WPT_SECONDS - MAX_APART_SECONDS && left <= MAX_APART_SECONDS;
+  if (!isOfItsTime) throw new TrustWardenError("wpt_invalid", { reason: "another time" });
+  return `${token.jkt} ${jti}`;
+}
+
+function parseWitKey(key: Fields): WitKey {
+  const parsed = {
+    kty: key.literal("kty", "EC"),
+    crv: key.literal("crv", "P-256"),
+    x: key.digest("x"),
+    y: key.digest("y"),
+  };
+  key.end();
+  return parsed;
 }
 
 function parseSignature(signature: Fields): NonNullable<PresentedIntent["signature"]> {

@@ -42,6 +42,8 @@ const REQUIRED: readonly string[] = [
   ...prefixed("E-", numbers(1, 8)),
   ...prefixed("A-", numbers(1, 15)),
   ...prefixed("W-", [1, 2, 3, 5, 7, 8, 9]),
+  ...prefixed("WPT-", numbers(1, 8)),
+  ...prefixed("CAT-", [1, 2]),
   ...prefixed("", [...numbers(1, 21), ...numbers(36, 40)]),
   ...["wildcards", "confusables", "empty", "proto", "duplicates", "caps"].map((pitfall) => `S-${pitfall}`),
   ...["der", "id", "jwt", "dsse", "checkpoint", "json"].map((parser) => `P-${parser}`),

@@ -39,7 +39,7 @@ export const CREDENTIALS_WEAKENINGS = {
   "proofs-count-twice": [
     {
       file: "server/oauth/seen-proofs.ts",
-      find: 'if (this.#seen.has(key)) throw new TrustWardenError("dpop_replayed");',
+      find: "if (this.#seen.has(key)) throw new TrustWardenError(this.#code);",
       replace: "",
     },
   ],

@@ -3,6 +3,7 @@ import type { SourceEdit } from "../source-edit.ts";
 
 const DPOP = "core/dpop.ts";
 const TOKEN = "core/access-token.ts";
+const WPT = "core/workload-proof.ts";
 const PRESENTED = "server/gateway/presented-credentials.ts";
 const SUBJECT = "server/oauth/subject-token.ts";
 
@@ -18,7 +19,20 @@ export const OAUTH_WEAKENINGS = {
     },
     {
       file: "server/oauth/seen-proofs.ts",
-      find: '    if (this.#seen.has(key)) throw new TrustWardenError("dpop_replayed");\n',
+      find: "    if (this.#seen.has(key)) throw new TrustWardenError(this.#code);\n",
+      replace: "",
+    },
+  ],
+  "workload-proofs-for-anything": [
+    { file: WPT, find: '  if (!request.urls.includes(proof.audience)) refuse("aud");\n', replace: "" },
+    {
+      file: WPT,
+      find: '  if (proof.witSha256 !== formatTokenDigest(request.wit)) refuse("wth");\n',
+      replace: "",
+    },
+    {
+      file: "server/gateway/presented-wit.ts",
+      find: "  services.oauth.claimWorkloadProof({ thumbprint, jti: proof.jti }, now);\n",
       replace: "",
     },
   ],

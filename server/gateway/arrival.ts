@@ -11,7 +11,7 @@ import { verifyPeerSvid } from "../http/peer.ts";
 import type { Services } from "../http/services.ts";
 import type { UpstreamState } from "../store/gateway-ports.ts";
 import type { CallArrival, CallProgress } from "./ports.ts";
-import { verifyShownToken } from "./presented-credentials.ts";
+import { requireShown } from "./presented.ts";
 
 /** Pictures and long prompts. */
 const MAX_BODY_BYTES = 8 * 1024 * 1024;
@@ -80,10 +80,10 @@ export function newProgress(startedMonoMs: number): CallProgress {
 function isProven(
   services: Services,
   request: IncomingMessage,
-  shown: Parameters<typeof verifyShownToken>[1],
+  shown: Parameters<typeof requireShown>[1],
 ): boolean {
   try {
-    if (request.headers.authorization !== undefined) verifyShownToken(services, shown);
+    if (request.headers.authorization !== undefined) requireShown(services, shown);
     else verifyPeerSvid(services, request.socket, services.clock.trustedSeconds());
     return true;
   } catch {

@@ -1,10 +1,11 @@
 /**
- * What the gateway tells OAuth clients: where its upstreams' metadata is, how to prove a key, and the next nonce.
+ * What the gateway tells clients that present credentials: where its upstreams' metadata is, how to prove a key, and the
+ * next nonce, of DPoP proofs and of message signatures.
  *
- * @see RFC 9728 §3, §5.1; RFC 9449 §7.1, §9
+ * @see RFC 9728 §3, §5.1; RFC 9449 §7.1, §9; RFC 9421 §5; draft-ietf-wimse-wpt-02 §2.1
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { type ErrorCode, TrustWardenError } from "@trustwarden/core/error.ts";
 import { formatCanonicalJson } from "@trustwarden/core/json.ts";
 import type { RequestTarget } from "@trustwarden/core/request-target.ts";
 import type { Services } from "../http/services.ts";
@@ -13,6 +14,15 @@ import type { GatewayCaller } from "./ports.ts";
 
 /** The one public document of the gateway's listener, for each upstream. */
 const RESOURCE_METADATA_PATH = "/.well-known/oauth-protected-resource/";
+
+/** With a body, its `content-digest` besides. */
+const SIGNED = '("@method" "@target-uri" "authorization" "workload-identity-token")';
+/** Refusals that another proof would mend. */
+const PROOF_CODES: ReadonlySet<ErrorCode> = new Set([
+  "dpop_nonce_missing",
+  "signature_nonce_missing",
+  "message_signature_missing",
+]);
 
 /** Whether a request asks for metadata, and not for an upstream. */
 export function isMetadata({ path }: RequestTarget): boolean {
@@ -41,6 +51,7 @@ export function answerMetadata(
     // A nonce comes with it, so that a client needs no refusal to begin.
     "cache-control": "no-store",
     ...formatNonce(services),
+    ...formatSignatureRequest(services),
     "x-content-type-options": "nosniff",
   });
   response.end(content);
@@ -78,11 +89,16 @@ export function formatChallenge(
   },
 ): Readonly<Record<string, string>> {
   const { failure, request, upstream } = refused;
-  if (failure.status !== 401 && failure.code !== "dpop_nonce_missing") return {};
+  if (failure.status !== 401 && !PROOF_CODES.has(failure.code)) return {};
   const error = request.headers.authorization === undefined ? "" : `error="${errorOf(failure)}", `;
   const place = `${originOf(services, request)}${RESOURCE_METADATA_PATH}${upstream?.name}`;
   const metadata = upstream === undefined ? "" : `, resource_metadata="${place}"`;
-  return { "www-authenticate": `DPoP ${error}algs="ES256"${metadata}`, ...formatNonce(services) };
+  const others = services.witSvid ? ", WPT" : "";
+  return {
+    "www-authenticate": `DPoP ${error}algs="ES256"${metadata}${others}`,
+    ...formatNonce(services),
+    ...formatSignatureRequest(services),
+  };
 }
 
 /** The nonce for the next proof of a caller that presents them. */
@@ -90,11 +106,23 @@ export function nonceFor(
   services: Services,
   { presented }: Pick<GatewayCaller, "presented">,
 ): Readonly<Record<string, string>> {
-  return presented === null ? {} : formatNonce(services);
+  if (presented === null) return {};
+  return presented.kind === "wit" ? formatSignatureRequest(services) : formatNonce(services);
 }
 
 function formatNonce({ oauth, clock }: Pick<Services, "oauth" | "clock">): Readonly<Record<string, string>> {
   return { "dpop-nonce": oauth.nonce(Math.floor(clock.nowMs() / 1000)) };
+}
+
+/** How a caller with a WIT-SVID signs its next request; nothing where none are accepted. */
+function formatSignatureRequest({
+  oauth,
+  clock,
+  witSvid,
+}: Pick<Services, "oauth" | "clock" | "witSvid">): Readonly<Record<string, string>> {
+  if (!witSvid) return {};
+  const nonce = oauth.nonce(Math.floor(clock.nowMs() / 1000));
+  return { "accept-signature": `sig=${SIGNED};created;nonce="${nonce}"` };
 }
 
 function errorOf({ code }: TrustWardenError): string {

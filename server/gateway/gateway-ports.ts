@@ -29,7 +29,8 @@ import { decideWithinBudget, releaseBudget, settleBudget } from "./call-budget.t
 import { decideWithSecret } from "./call-secret.ts";
 import type { LiveCall } from "./live-calls.ts";
 import type { CallArrival, CallReceipt, GatewayCaller } from "./ports.ts";
-import { authenticatePresented, scopesOf, watchedAgentOf } from "./presented-credentials.ts";
+import { authenticatePresented } from "./presented.ts";
+import { scopesOf, watchedAgentOf } from "./presented-credentials.ts";
 import { describeUpstream } from "./upstreams.ts";
 
 const SALT_BYTES = 32;

@@ -12,17 +12,16 @@ import { classOf } from "@trustwarden/core/action.ts";
 import { parseSpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { type DpopProof, verifyDpopProof } from "@trustwarden/core/dpop.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { formatTime } from "@trustwarden/core/event.ts";
 import { type CallPlan, planCall } from "@trustwarden/core/gateway/plan.ts";
 import { verifyMessageSignature } from "@trustwarden/core/http-signature.ts";
-import { formatUuidV7 } from "@trustwarden/core/id.ts";
-import type { LoggedIntent, PresentedIntent } from "@trustwarden/core/presented-intent.ts";
+import type { PresentedIntent } from "@trustwarden/core/presented-intent.ts";
 import type { AgentPrincipal } from "@trustwarden/core/principal.ts";
 import { isCovered, type Scope } from "@trustwarden/core/scope.ts";
 import { agentOfToken, requireLiveChain } from "../http/peer.ts";
 import type { Services } from "../http/services.ts";
 import { verifyLiveToken } from "../oauth/live-token.ts";
 import type { CallArrival, GatewayCaller } from "./ports.ts";
+import { issuePresentedRecord } from "./presented-record.ts";
 import { describeUpstream } from "./upstreams.ts";
 
 const SCHEME = /^DPoP ([A-Za-z0-9_.-]+)$/;
@@ -35,8 +34,12 @@ interface ShownToken {
   readonly proofText: string;
 }
 
-/** What a presented call is held to besides its agent's chain. */
-export interface PresentedCredential {
+/** What a presented call is held to besides its agent's chain; a WIT-SVID is the whole agent. */
+export type PresentedCredential = PresentedToken | { readonly kind: "wit" };
+
+/** An access token, as the call is held to it. */
+interface PresentedToken {
+  readonly kind: "token";
   readonly jti: string;
   readonly scope: Scope;
   /** In whose name; the agent itself unless the token was exchanged. */
@@ -78,7 +81,7 @@ export function verifyShownToken(
  * @throws TrustWardenError as `verifyShownToken`, `dpop_nonce_missing`, `dpop_replayed`, `message_signature_missing`,
  *   `message_signature_invalid`, and the planner's codes.
  */
-export function authenticatePresented(services: Services, arrival: CallArrival): GatewayCaller {
+export function authenticateToken(services: Services, arrival: CallArrival): GatewayCaller {
   const now = services.clock.trustedSeconds();
   const epoch = services.reads.epoch();
   const { token, proof, proofText } = verifyShownToken(services, arrival);
@@ -93,7 +96,7 @@ export function authenticatePresented(services: Services, arrival: CallArrival):
   services.oauth.claimProof(proof, now);
   return {
     agent,
-    intent: issueRecord(services, {
+    intent: issuePresentedRecord(services, {
       agent: { id: agent.agentId, spiffe_id: agent.spiffeId },
       action: plan.action,
       resource: plan.resource,
@@ -105,7 +108,12 @@ export function authenticatePresented(services: Services, arrival: CallArrival):
     action: plan.action,
     epoch,
     expiresAt: Math.min(token.expiresAt, ...chain.map(({ expiresAt }) => expiresAt)),
-    presented: { jti: token.jti, scope: token.scope, subjectInstanceId: state.subjectInstanceId },
+    presented: {
+      kind: "token",
+      jti: token.jti,
+      scope: token.scope,
+      subjectInstanceId: state.subjectInstanceId,
+    },
   };
 }
 
@@ -120,7 +128,7 @@ export function scopesOf(
   { agent, presented, action }: Pick<GatewayCaller, "agent" | "presented" | "action">,
 ): readonly Scope[] {
   const scopes = agent.chain.map(({ scope }) => scope);
-  if (presented === null) return scopes;
+  if (presented?.kind !== "token") return scopes;
   const { jti, scope, subjectInstanceId } = presented;
   if (services.reads.findAccessToken(jti)?.isRevoked !== false)
     throw new TrustWardenError("access_token_revoked");
@@ -134,7 +142,7 @@ export function watchedAgentOf(
   { reads }: Pick<Services, "reads">,
   { agent, presented }: Pick<GatewayCaller, "agent" | "presented">,
 ): AgentPrincipal {
-  if (presented === null || presented.subjectInstanceId === agent.instanceId) return agent;
+  if (presented?.kind !== "token" || presented.subjectInstanceId === agent.instanceId) return agent;
   const subject = reads.chainOf(presented.subjectInstanceId).map((link) => ({
     agentId: link.agentId ?? "",
     instanceId: link.instanceId,
@@ -167,18 +175,4 @@ function verifyBody(
   const message = { method, url, headers, body };
   const { baseSha256, value } = verifyMessageSignature(message, { publicKey: proof.publicKey, now });
   return { base_sha256: baseSha256, value };
-}
-
-function issueRecord(
-  services: Services,
-  facts: Omit<PresentedIntent, "v" | "event_id" | "aud" | "time">,
-): LoggedIntent {
-  const nowMs = services.clock.nowMs();
-  return services.ledger.issuePresented({
-    v: 1,
-    event_id: formatUuidV7(nowMs, services.random),
-    aud: services.serverSvid().spiffeId,
-    time: formatTime(nowMs),
-    ...facts,
-  });
 }

@@ -37,7 +37,9 @@ export interface AuthorizationServerDeps {
 export class AuthorizationServer {
   readonly #deps: AuthorizationServerDeps;
   readonly #nonces: Nonces;
-  readonly #seen = new SeenProofs();
+  readonly #seen = new SeenProofs("dpop_replayed");
+  readonly #seenWorkloadProofs = new SeenProofs("wpt_replayed");
+  readonly #seenAttestations = new SeenProofs("client_attestation_replayed");
 
   constructor(deps: AuthorizationServerDeps) {
     this.#deps = deps;
@@ -90,7 +92,22 @@ export class AuthorizationServer {
 
   /** @throws TrustWardenError `dpop_nonce_missing`. */
   requireFreshNonce(nonce: string | null, now: number): void {
-    if (nonce === null || !this.#nonces.isFresh(nonce, now)) throw new TrustWardenError("dpop_nonce_missing");
+    if (!this.isFreshNonce(nonce, now)) throw new TrustWardenError("dpop_nonce_missing");
+  }
+
+  /** Whether a nonce is one of ours and at most a minute old. */
+  isFreshNonce(nonce: string | null, now: number): boolean {
+    return nonce !== null && this.#nonces.isFresh(nonce, now);
+  }
+
+  /** Uses up a workload proof token. @throws TrustWardenError `wpt_replayed`, `rate_limited`. */
+  claimWorkloadProof(proof: Parameters<SeenProofs["claim"]>[0], now: number): void {
+    this.#seenWorkloadProofs.claim(proof, now);
+  }
+
+  /** Uses up the proof beside a WIT-SVID. @throws TrustWardenError `client_attestation_replayed`, `rate_limited`. */
+  claimAttestation(proof: Parameters<SeenProofs["claim"]>[0], now: number): void {
+    this.#seenAttestations.claim(proof, now);
   }
 
   /** Uses up a proof. @throws TrustWardenError `dpop_replayed`, `rate_limited`. */

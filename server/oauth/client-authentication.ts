@@ -3,7 +3,7 @@
  *
  * An X.509-SVID is proven by the socket. A JWT-SVID is a bearer assertion, so it is worth only what the DPoP proof
  * beside it is: tokens are bound to that key, and the assertion belongs to the first key that it was shown with. There
- * are no client secrets, and an `Authorization` header is refused before anybody comes here.
+ * are no client secrets. A WIT-SVID comes with a proof of its own (`wit-client.ts`). An `Authorization` header is refused before anybody comes here.
  *
  * @see draft-ietf-oauth-spiffe-client-auth-02 §3; RFC 8705 §2; RFC 9449 §5
  */
@@ -28,14 +28,15 @@ import {
   verifyPeerSvid,
 } from "../http/peer.ts";
 import type { Services } from "../http/services.ts";
+import { hasAttestation, proveByWit } from "./wit-client.ts";
 
 const JWT_SPIFFE = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe";
 const VERIFIERS = "/trustwarden/verifier/";
 
 /** What a client proved itself with. */
 export interface OAuthClient {
-  readonly method: "spiffe_x509" | "spiffe_jwt";
-  /** Of the X.509-SVID; null for a JWT-SVID. */
+  readonly method: "spiffe_x509" | "spiffe_jwt" | "spiffe_wit";
+  /** Of the X.509-SVID; null for another proof. */
   readonly svidSha256: string | null;
   /** Unix seconds; the end of the SVID. */
   readonly notAfter: number;
@@ -50,7 +51,8 @@ export interface OAuthCaller {
   readonly client: OAuthClient;
 }
 
-type Proven = Omit<OAuthCaller, "intent">;
+/** A client, before it is asked for a DPoP proof. */
+export type ProvenClient = Omit<OAuthCaller, "intent">;
 
 /**
  * The client of a request to an OAuth endpoint.
@@ -62,19 +64,46 @@ export function authenticateClient(services: Services, arrival: Arrival, evidenc
   const form = oauthClientForm.parse(arrival.body);
   const { client_id: clientId, client_assertion: assertion, client_assertion_type: type } = form;
   if ((assertion === undefined) !== (type === undefined)) malformed("client_assertion");
-  const { principal, client } =
-    assertion === undefined
-      ? proveBySocket(services, arrival, evidence)
-      : proveByAssertion(services, { assertion, type }, evidence);
-  // RFC 8705 §2 wants it with a certificate; an assertion names its client by itself.
-  if (clientId !== undefined ? clientId !== principal.spiffeId : assertion === undefined) {
+  const { principal, client } = proveClient(services, { arrival, assertion, type }, evidence);
+  // RFC 8705 §2 wants it with a certificate; a token names its client by itself.
+  const isNamed = client.method !== "spiffe_x509";
+  if (clientId !== undefined ? clientId !== principal.spiffeId : !isNamed) {
     throw new TrustWardenError("principal_refused", { reason: "client_id" });
   }
   const proof = proofOf(services, arrival);
-  return { principal, intent: null, client: proof === null ? client : { ...client, bound: boundTo(proof) } };
+  return { principal, intent: null, client: proof === null ? client : bindClient(client, boundTo(proof)) };
 }
 
-function proveBySocket(services: Services, { socket }: Arrival, evidence: Evidence): Proven {
+/** One proof of who asks: with two of them, each could be believed by somebody else. RFC 6749 §2.3. */
+function proveClient(
+  services: Services,
+  shown: {
+    readonly arrival: Arrival;
+    readonly assertion: string | undefined;
+    readonly type: string | undefined;
+  },
+  evidence: Evidence,
+): ProvenClient {
+  const { arrival, assertion, type } = shown;
+  if (hasAttestation(arrival)) {
+    if (assertion !== undefined) malformed("client_assertion");
+    return proveByWit(services, arrival, evidence);
+  }
+  return assertion === undefined
+    ? proveBySocket(services, arrival, evidence)
+    : proveByAssertion(services, { assertion, type }, evidence);
+}
+
+/** A WIT-SVID has its key: a proof by another one was put beside it by somebody else. */
+function bindClient(client: OAuthClient, bound: NonNullable<OAuthClient["bound"]>): OAuthClient {
+  const isOther = client.bound?.confirmation.digest !== bound.confirmation.digest;
+  if (client.method === "spiffe_wit" && isOther) {
+    throw new TrustWardenError("dpop_invalid", { reason: "not the key of the WIT-SVID" });
+  }
+  return { ...client, bound };
+}
+
+function proveBySocket(services: Services, { socket }: Arrival, evidence: Evidence): ProvenClient {
   const now = services.clock.trustedSeconds();
   const svid = verifyPeerSvid(services, socket, now);
   evidence.spiffeId = svid.id;
@@ -97,7 +126,7 @@ function proveByAssertion(
   services: Services,
   { assertion, type }: { readonly assertion: string; readonly type: string | undefined },
   evidence: Evidence,
-): Proven {
+): ProvenClient {
   if (type !== JWT_SPIFFE) malformed("client_assertion_type");
   const now = services.clock.trustedSeconds();
   const svid = verifyJwtSvid(assertion, {

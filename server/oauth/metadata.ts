@@ -15,11 +15,11 @@ import type { Services } from "../http/services.ts";
 import { INTROSPECTION_PATH, JWKS_PATH, REVOCATION_PATH, TOKEN_PATH } from "./authorization-server.ts";
 import { GRANT_TYPES } from "./token-endpoint.ts";
 
-const CLIENT_METHODS = ["spiffe_x509", "spiffe_jwt"];
 const ALGORITHMS = ["ES256"];
 
 /** Endpoints, grants and proofs; there is no authorization endpoint, since nobody logs in here. */
-export async function discoverOAuth({ oauth }: Services): Promise<AuthorizationServerMetadata> {
+export async function discoverOAuth({ oauth, witSvid }: Services): Promise<AuthorizationServerMetadata> {
+  const methods = ["spiffe_x509", "spiffe_jwt", ...(witSvid ? ["spiffe_wit"] : [])];
   const onMain = (path: string) => oauth.endpoint(path);
   const onWeb = (path: string) => `${oauth.publicOrigin}${path}`;
   return {
@@ -28,11 +28,11 @@ export async function discoverOAuth({ oauth }: Services): Promise<AuthorizationS
     jwks_uri: `${oauth.publicOrigin}${JWKS_PATH}`,
     response_types_supported: [],
     grant_types_supported: [...GRANT_TYPES],
-    token_endpoint_auth_methods_supported: CLIENT_METHODS,
+    token_endpoint_auth_methods_supported: methods,
     token_endpoint_auth_signing_alg_values_supported: ALGORITHMS,
-    introspection_endpoint_auth_methods_supported: CLIENT_METHODS,
+    introspection_endpoint_auth_methods_supported: methods,
     introspection_endpoint_auth_signing_alg_values_supported: ALGORITHMS,
-    revocation_endpoint_auth_methods_supported: CLIENT_METHODS,
+    revocation_endpoint_auth_methods_supported: methods,
     revocation_endpoint_auth_signing_alg_values_supported: ALGORITHMS,
     dpop_signing_alg_values_supported: ALGORITHMS,
     tls_client_certificate_bound_access_tokens: true,

@@ -5,7 +5,7 @@
  * restart nothing is remembered, and nothing has to be: every nonce from before is void.
  */
 import { MAX_PROOF_AGE_SECONDS } from "@trustwarden/core/dpop.ts";
-import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { type ErrorCode, TrustWardenError } from "@trustwarden/core/error.ts";
 
 /** Past its age a proof is refused anyway; the rest is for a clock ahead of ours, and a margin. */
 const REMEMBER_SECONDS = MAX_PROOF_AGE_SECONDS + 60;
@@ -17,17 +17,23 @@ const MAX_REMEMBERED = 500_000;
 /** Owns the set. Between calls every claimed proof that would still verify is in it. */
 export class SeenProofs {
   readonly #seen = new Map<string, number>();
+  readonly #code: ErrorCode;
+
+  /** @param code - of the refusal of a proof that was shown before. */
+  constructor(code: ErrorCode) {
+    this.#code = code;
+  }
 
   /**
    * Claims a proof for this request.
    *
    * @param now - Unix seconds.
-   * @throws TrustWardenError `dpop_replayed`, or `rate_limited` when more proofs are in use than fit.
+   * @throws TrustWardenError the code of the set, or `rate_limited` when more proofs are in use than fit.
    */
   claim({ thumbprint, jti }: { readonly thumbprint: string; readonly jti: string }, now: number): void {
     this.#forget(now);
     const key = `${thumbprint} ${jti}`;
-    if (this.#seen.has(key)) throw new TrustWardenError("dpop_replayed");
+    if (this.#seen.has(key)) throw new TrustWardenError(this.#code);
     if (this.#seen.size >= MAX_REMEMBERED) throw new TrustWardenError("rate_limited");
     this.#seen.set(key, now + REMEMBER_SECONDS);
   }
