@@ -11,6 +11,8 @@ import type { ClientTls, RawRequest } from "../../test/support/http.ts";
 const MAX_IN_FLIGHT = 512;
 const CONNECTIONS = 64;
 const MS_PER_SECOND = 1000;
+/** Of a refusal's body: its code is near the front. */
+const MAX_REASON = 120;
 
 /** Where to, and how hard. */
 export interface Load {
@@ -33,6 +35,8 @@ export interface LoadResult {
   readonly firstMs: readonly number[];
   /** Answers other than 200, and connections that broke. */
   readonly failed: number;
+  /** How often each status with its code, or error, was among the failed. */
+  readonly reasons: Readonly<Record<string, number>>;
   /** Not sent, since too many were in flight. */
   readonly late: number;
   /** Answers a second. */
@@ -49,6 +53,11 @@ export async function runLoad({ url, tls, rate, requests, breaksOff }: Load): Pr
   const wholeMs: number[] = [];
   const firstMs: number[] = [];
   let [failed, late, inFlight] = [0, 0, 0];
+  const reasons: Record<string, number> = {};
+  const fail = (reason: string): void => {
+    failed += 1;
+    reasons[reason] = (reasons[reason] ?? 0) + 1;
+  };
   const one = async ({ method = "GET", target, headers, body }: RawRequest, index: number): Promise<void> => {
     const startedMs = performance.now();
     inFlight += 1;
@@ -59,13 +68,16 @@ export async function runLoad({ url, tls, rate, requests, breaksOff }: Load): Pr
         headers: { "content-type": "application/json", ...headers },
         body: body ?? null,
       });
+      if (answer.statusCode !== 200) {
+        fail(`${answer.statusCode} ${(await answer.body.text()).slice(0, MAX_REASON)}`);
+        return;
+      }
       const breaks = breaksOff?.(index) === true;
       await readBody(answer.body, breaks, () => firstMs.push(performance.now() - startedMs));
-      if (answer.statusCode === 200) wholeMs.push(performance.now() - startedMs);
-      else failed += 1;
-    } catch {
+      wholeMs.push(performance.now() - startedMs);
+    } catch (error) {
       // Counted: the report says how many, and a run with failures means nothing.
-      failed += 1;
+      fail(error instanceof Error ? error.message : "unknown");
     } finally {
       inFlight -= 1;
     }
@@ -82,7 +94,7 @@ export async function runLoad({ url, tls, rate, requests, breaksOff }: Load): Pr
   await Promise.all(sent);
   const seconds = (performance.now() - startedMs) / MS_PER_SECOND;
   await pool.destroy();
-  return { wholeMs, firstMs, failed, late, achieved: Math.round(wholeMs.length / seconds) };
+  return { wholeMs, firstMs, failed, reasons, late, achieved: Math.round(wholeMs.length / seconds) };
 }
 
 /** To the end, or to the first part of an answer that is to be broken off. */

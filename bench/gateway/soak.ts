@@ -78,7 +78,8 @@ async function slice(index: number): Promise<void> {
   whole += streamed.wholeMs.length - left + called.wholeMs.length;
   brokenOff += left;
   const failed = streamed.failed + called.failed;
-  if (failed > 0) problems.push(`slice ${index}: ${failed} calls failed`);
+  const reasons = JSON.stringify({ ...streamed.reasons, ...called.reasons });
+  if (failed > 0) problems.push(`slice ${index}: ${failed} calls failed: ${reasons}`);
 }
 
 function judge(descriptorsBefore: number): void {
