@@ -30,6 +30,7 @@ import { addTokenCommand } from "./commands/token.ts";
 import { addUpCommand } from "./commands/up.ts";
 import { addUpstreamCommands } from "./commands/upstream.ts";
 import { addVerifierCommands } from "./commands/verifier.ts";
+import { addWitnessCommands } from "./commands/witness.ts";
 import { explainUsage, failureJson, formatFailure } from "./failure.ts";
 import type { Io } from "./io.ts";
 import { CLI_VERSION } from "./version.ts";
@@ -125,6 +126,7 @@ export function createProgram(runtime: Runtime, usage: Usage = { command: "warde
   addCaCommands(program, runtime);
   addCrlCommand(program, runtime);
   addLedgerCommands(program, runtime);
+  addWitnessCommands(program, runtime);
   addQuestionCommands(program, runtime);
   addPolicyCommands(program, runtime);
   addGitSignCommand(program, runtime);

@@ -262,6 +262,16 @@ export const ERRORS = {
   // offline verification of the ledger and of receipts
   checkpoint_malformed: { status: 400, message: BAD_REQUEST },
   checkpoint_untrusted: { status: 400, message: "The checkpoint is not signed by the expected log." },
+  checkpoint_unwitnessed: {
+    status: 400,
+    message: "The checkpoint is not cosigned by as many witnesses as the policy asks for.",
+  },
+  witness_policy_malformed: { status: 400, message: "The policy of log and witnesses is not well formed." },
+  witnesses_unreachable: {
+    status: 503,
+    message: "Too few witnesses answer to rule out that this data is a restored backup.",
+  },
+  log_misbehaved: { status: 400, message: "The log contradicts what it has signed." },
   proof_malformed: { status: 400, message: BAD_REQUEST },
   proof_invalid: { status: 400, message: "The proof does not verify." },
   receipt_invalid: { status: 400, message: "The receipt does not verify." },

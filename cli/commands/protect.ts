@@ -5,16 +5,14 @@
 import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import type { Server } from "node:https";
-import type { AddressInfo } from "node:net";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { parsePlace } from "@trustwarden/node/launcher/way-out.ts";
 import type { Command } from "commander";
 import { examples, type Runtime, runCommand, type Session } from "../command.ts";
+import { listenOn, parseListen } from "../listen.ts";
 import { readRoutes } from "../openapi-file.ts";
 import { formatTable } from "../output.ts";
 import { readTextFile } from "../text-file.ts";
 
-const LOOPBACK: readonly string[] = ["127.0.0.1", "::1", "localhost"];
 const DEFAULT_LISTEN = "127.0.0.1:8443";
 
 interface ProtectOptions {
@@ -87,9 +85,7 @@ async function protect(session: Session, options: ProtectOptions): Promise<void>
   let server: Server | undefined;
   try {
     server = createProtectServer(guard, { url, ca });
-    await listenOn(server, listen);
-    const { address, port }: AddressInfo = requireAddress(server.address());
-    const host = address.includes(":") ? `[${address}]` : address;
+    const { host, port } = await listenOn(server, listen);
     io.stdout(
       `${JSON.stringify({ ready: true, url: `https://${host}:${port}`, id: guard.id, routes: routes.length })}\n`,
     );
@@ -110,33 +106,4 @@ function readAuthorities(file: string): string {
   } catch (cause) {
     throw new TrustWardenError("usage", { why: `${file} is no PEM of certificates` }, { cause });
   }
-}
-
-/** @throws TrustWardenError `bind_refused`. */
-async function listenOn(
-  server: Server,
-  place: { readonly host: string; readonly port: number },
-): Promise<void> {
-  server.listen(place);
-  try {
-    await once(server, "listening");
-  } catch (cause) {
-    throw new TrustWardenError("bind_refused", { ...place }, { cause });
-  }
-}
-
-function parseListen({ listen, allowExternal }: ProtectOptions): {
-  readonly host: string;
-  readonly port: number;
-} {
-  const isAnyPort = listen.endsWith(":0");
-  const { host, port } = parsePlace(isAnyPort ? `${listen.slice(0, -1)}1` : listen);
-  if (!LOOPBACK.includes(host) && allowExternal !== true)
-    throw new TrustWardenError("bind_refused", { host });
-  return { host, port: isAnyPort ? 0 : port };
-}
-
-function requireAddress(address: AddressInfo | string | null): AddressInfo {
-  if (address === null || typeof address === "string") throw new Error("a TCP server has a port");
-  return address;
 }

@@ -1,13 +1,22 @@
 /**
  * Witness cosignatures: that an independent party saw this checkpoint at a time and found it consistent with all it
- * saw before. Only checking; witnesses are programs of others.
+ * saw before. Making one is the last step of a witness (`witness.ts`); everybody else only checks.
  *
  * @see C2SP tlog-cosignature, cosignature/v1 (Ed25519)
  */
-import { encodeUtf8 } from "../bytes.ts";
+import { concatBytes, encodeUtf8 } from "../bytes.ts";
 import { isEd25519Signature } from "../crypto.ts";
 import { TrustWardenError } from "../error.ts";
-import { ALGORITHM_COSIGNATURE, type NoteKey, parseNote, signaturesOf } from "./signed-note.ts";
+import { type Checkpoint, verifyCheckpoint } from "./checkpoint.ts";
+import {
+  ALGORITHM_COSIGNATURE,
+  formatSignatureLine,
+  type NoteKey,
+  type NoteSigner,
+  parseNote,
+  signaturesOf,
+} from "./signed-note.ts";
+import { isQuorum, type TlogPolicy } from "./tlog-policy.ts";
 
 const TIMESTAMP_BYTES = 8;
 const SIGNATURE_BYTES = 64;
@@ -18,6 +27,54 @@ export interface Cosignature {
   readonly witness: string;
   /** Unix seconds; the checkpoint existed by then. */
   readonly cosignedAt: number;
+}
+
+/** A checkpoint, and who vouches for it. */
+export interface WitnessedCheckpoint {
+  readonly checkpoint: Checkpoint;
+  readonly cosignatures: readonly Cosignature[];
+}
+
+/**
+ * The line that a witness adds to a checkpoint that it has accepted and remembers.
+ *
+ * @param text - the note's text, up to and with its last newline.
+ * @param cosignedAt - Unix seconds.
+ */
+export function issueCosignature(
+  text: string,
+  { name, keyId, signer }: NoteSigner,
+  cosignedAt: number,
+): string {
+  if (!Number.isSafeInteger(cosignedAt) || cosignedAt <= 0) throw new Error("not a time");
+  const time = new Uint8Array(TIMESTAMP_BYTES);
+  new DataView(time.buffer).setBigUint64(0, BigInt(cosignedAt));
+  const signature = concatBytes(time, signer.sign(signedBytes(text, cosignedAt)));
+  return formatSignatureLine({ name, keyId, signature });
+}
+
+/**
+ * The checkpoint of a note that satisfies a policy: signed by one of its logs, and by a quorum of its witnesses. Under
+ * `quorum none` the log's own word is enough.
+ *
+ * @throws TrustWardenError `checkpoint_malformed`; `checkpoint_untrusted` for a log that the policy does not name and
+ *   for a bad line of one that it does; `checkpoint_unwitnessed`.
+ */
+export function verifyWitnessedCheckpoint(note: string, policy: TlogPolicy): WitnessedCheckpoint {
+  const [origin] = note.split("\n", 1);
+  const log = policy.logs.find(({ key }) => key.name === origin);
+  if (log === undefined)
+    throw new TrustWardenError("checkpoint_untrusted", { reason: "no log of the policy" });
+  const checkpoint = verifyCheckpoint(note, log.vkey);
+  const witnesses = policy.witnesses.map((witness) => ({
+    name: witness.name,
+    cosignatures: verifyCosignatures(note, [witness.key]),
+  }));
+  const present = witnesses.filter(({ cosignatures }) => cosignatures.length > 0).map(({ name }) => name);
+  if (!isQuorum(policy, new Set(present))) {
+    throw new TrustWardenError("checkpoint_unwitnessed", { cosignatures: present.length });
+  }
+  return { checkpoint, cosignatures: witnesses.flatMap(({ cosignatures }) => cosignatures) };
 }
 
 /**
@@ -41,9 +98,13 @@ function verifyOne(text: string, blob: Uint8Array, { publicKey }: NoteKey): numb
   if (blob.length !== TIMESTAMP_BYTES + SIGNATURE_BYTES)
     throw new TrustWardenError("checkpoint_malformed", { reason: "cosignature length" });
   const time = Number(new DataView(blob.buffer, blob.byteOffset).getBigUint64(0));
-  const data = encodeUtf8(`cosignature/v1\ntime ${time}\n${text}`);
-  if (!Number.isSafeInteger(time) || !isEd25519Signature(publicKey, data, blob.subarray(TIMESTAMP_BYTES))) {
+  const signature = blob.subarray(TIMESTAMP_BYTES);
+  if (!Number.isSafeInteger(time) || !isEd25519Signature(publicKey, signedBytes(text, time), signature)) {
     throw new TrustWardenError("checkpoint_untrusted", { reason: "bad cosignature" });
   }
   return time;
+}
+
+function signedBytes(text: string, time: number): Uint8Array {
+  return encodeUtf8(`cosignature/v1\ntime ${time}\n${text}`);
 }

@@ -12,7 +12,7 @@ import { TrustWardenError } from "../error.ts";
 import type { Signer } from "../signer.ts";
 
 /** Signature type of plain Ed25519 notes. */
-const ALGORITHM_ED25519 = 0x01;
+export const ALGORITHM_ED25519 = 0x01;
 /** Signature type of a witness's timestamped cosignature. */
 export const ALGORITHM_COSIGNATURE = 0x04;
 
@@ -56,10 +56,14 @@ export interface NoteSigner {
   readonly signer: Signer;
 }
 
-/** The vkey text of an Ed25519 log key: `<name>+<hex key id>+<base64(0x01 || key)>`. */
-export function formatVkey(origin: string, publicKeyRaw: Uint8Array): string {
-  const typed = concatBytes(Uint8Array.of(ALGORITHM_ED25519), publicKeyRaw);
-  return `${origin}+${encodeHex(keyIdOf(origin, typed))}+${encodeBase64(typed)}`;
+/** The vkey text of an Ed25519 key, a log's unless told: `<name>+<hex key id>+<base64(algorithm || key)>`. */
+export function formatVkey(
+  name: string,
+  publicKeyRaw: Uint8Array,
+  algorithm: typeof ALGORITHM_ED25519 | typeof ALGORITHM_COSIGNATURE = ALGORITHM_ED25519,
+): string {
+  const typed = concatBytes(Uint8Array.of(algorithm), publicKeyRaw);
+  return `${name}+${encodeHex(keyIdOf(name, typed))}+${encodeBase64(typed)}`;
 }
 
 /**
@@ -94,13 +98,16 @@ export function rawEd25519Key(publicKey: PublicKey): Uint8Array {
 export function createNoteSigner({
   name,
   signer,
+  algorithm = ALGORITHM_ED25519,
 }: {
   readonly name: string;
   readonly signer: Signer;
+  /** A witness's key is another one than a log's, even over the same bytes. */
+  readonly algorithm?: typeof ALGORITHM_ED25519 | typeof ALGORITHM_COSIGNATURE;
 }): NoteSigner {
   requireKeyName(name);
   if (signer.algorithm !== "Ed25519") throw new Error("notes are signed with Ed25519");
-  const typed = concatBytes(Uint8Array.of(ALGORITHM_ED25519), rawEd25519Key(signer.publicKey));
+  const typed = concatBytes(Uint8Array.of(algorithm), rawEd25519Key(signer.publicKey));
   return { name, keyId: keyIdOf(name, typed), signer };
 }
 
@@ -108,8 +115,13 @@ export function createNoteSigner({
 export function issueNote(text: string, { name, keyId, signer }: NoteSigner): string {
   if (!text.endsWith("\n") || CONTROL.test(text))
     throw new Error("a note's text ends in a newline and has no controls");
-  const blob = concatBytes(keyId, signer.sign(encodeUtf8(text)));
-  return `${text}\n${SIGNATURE_PREFIX}${name} ${encodeBase64(blob)}\n`;
+  const signature = signer.sign(encodeUtf8(text));
+  return `${text}\n${formatSignatureLine({ name, keyId, signature })}`;
+}
+
+/** A signature as it stands under a note, with its newline. */
+export function formatSignatureLine({ name, keyId, signature }: UnverifiedNoteSignature): string {
+  return `${SIGNATURE_PREFIX}${name} ${encodeBase64(concatBytes(keyId, signature))}\n`;
 }
 
 /**

@@ -8,11 +8,11 @@
  */
 import { encodeBase64 } from "../bytes.ts";
 import { TrustWardenError } from "../error.ts";
-import { type Checkpoint, parseHash, verifyCheckpoint } from "./checkpoint.ts";
-import { type Cosignature, verifyCosignatures } from "./cosignature.ts";
+import { parseHash } from "./checkpoint.ts";
+import { verifyWitnessedCheckpoint, type WitnessedCheckpoint } from "./cosignature.ts";
 import { verifyInclusion } from "./inclusion-proof.ts";
 import { leafHash } from "./merkle.ts";
-import { parseVkey } from "./signed-note.ts";
+import type { TlogPolicy } from "./tlog-policy.ts";
 
 const HEADER = "c2sp.org/tlog-proof@v1";
 const INDEX = /^index (0|[1-9]\d{0,15})$/;
@@ -29,21 +29,9 @@ export interface UnverifiedTlogProof {
   readonly checkpoint: string;
 }
 
-/** Whose word counts: the log's, and that of so many of these witnesses. */
-export interface TlogPolicy {
-  /** vkey of the log. */
-  readonly log: string;
-  /** vkeys of cosignature keys. */
-  readonly witnesses: readonly string[];
-  /** How many of them; 0 accepts an unwitnessed checkpoint. */
-  readonly quorum: number;
-}
-
 /** What a proof proves. */
-export interface ProvenEntry {
+export interface ProvenEntry extends WitnessedCheckpoint {
   readonly index: number;
-  readonly checkpoint: Checkpoint;
-  readonly cosignatures: readonly Cosignature[];
 }
 
 /** Text of a proof. */
@@ -72,22 +60,15 @@ export function parseTlogProof(text: string): UnverifiedTlogProof {
 /**
  * Proves that the log holds an entry, under the caller's policy.
  *
- * @throws TrustWardenError `proof_malformed`, `proof_invalid`, `checkpoint_malformed`, or `checkpoint_untrusted` when
- *   the log or too few witnesses signed.
+ * @throws TrustWardenError `proof_malformed`, `proof_invalid`, `checkpoint_malformed`, `checkpoint_untrusted` when no
+ *   log of the policy signed, or `checkpoint_unwitnessed` when too few of its witnesses did.
  */
 export function verifyTlogProof(
   text: string,
   { entry, policy }: { readonly entry: Uint8Array; readonly policy: TlogPolicy },
 ): ProvenEntry {
   const { index, proof, checkpoint: note } = parseTlogProof(text);
-  const checkpoint = verifyCheckpoint(note, policy.log);
-  const cosignatures = verifyCosignatures(note, policy.witnesses.map(parseVkey));
-  if (cosignatures.length < policy.quorum) {
-    throw new TrustWardenError("checkpoint_untrusted", {
-      reason: "too few witnesses",
-      cosignatures: cosignatures.length,
-    });
-  }
+  const { checkpoint, cosignatures } = verifyWitnessedCheckpoint(note, policy);
   verifyInclusion({ index, size: checkpoint.size, leaf: leafHash(entry), proof, root: checkpoint.root });
   return { index, checkpoint, cosignatures };
 }

@@ -1,0 +1,96 @@
+/**
+ * What a witness remembers: one note per log, in an SQLite database of its own.
+ *
+ * Reading, deciding and writing are one immediate transaction, durable before `update` returns: neither two requests
+ * nor two processes on one database can take the witness back, and a crash leaves the note of before or of after. Who
+ * loses the database has lost the witness: it would cosign a second history, so `open` never makes a new one.
+ */
+import { existsSync } from "node:fs";
+import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { parseCheckpointText } from "@trustwarden/core/agentledger/checkpoint.ts";
+import { parseNote } from "@trustwarden/core/agentledger/signed-note.ts";
+import type { WitnessStep } from "@trustwarden/core/agentledger/witness.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+
+/** How long a second process on the database waits for the first. */
+const LOCK_TIMEOUT_MS = 5000;
+const SCHEMA = `
+  create table if not exists checkpoints (
+    origin text primary key,
+    size integer not null,
+    note text not null
+  ) strict, without rowid;
+`;
+/** The condition repeats what was decided: a smaller tree never takes the place of a larger one. */
+const REMEMBER = `
+  insert into checkpoints (origin, size, note) values (?, ?, ?)
+  on conflict (origin) do update set size = excluded.size, note = excluded.note
+  where excluded.size >= checkpoints.size
+`;
+
+/** Owns the connection. */
+export class WitnessStore {
+  readonly #database: DatabaseSync;
+  readonly #find: StatementSync;
+  readonly #remember: StatementSync;
+
+  private constructor(database: DatabaseSync) {
+    this.#database = database;
+    this.#find = database.prepare("select note from checkpoints where origin = ?");
+    this.#remember = database.prepare(REMEMBER);
+  }
+
+  /** Makes the database of a new witness. @throws TrustWardenError `usage` when there is one. */
+  static create(path: string): void {
+    if (existsSync(path)) throw new TrustWardenError("usage", { why: `${path} is there already` });
+    const database = new DatabaseSync(path);
+    try {
+      database.exec(`pragma synchronous = extra; ${SCHEMA}`);
+    } finally {
+      database.close();
+    }
+  }
+
+  /** @throws TrustWardenError `not_found` when the witness has no memory. */
+  static open(path: string): WitnessStore {
+    if (!existsSync(path)) {
+      throw new TrustWardenError("not_found", {
+        why: `${path} is not there, and without its memory a witness would cosign a second history`,
+        next: "Bring the newest copy back, or retire this witness and make another with a new key.",
+      });
+    }
+    const database = new DatabaseSync(path, { timeout: LOCK_TIMEOUT_MS });
+    // EXTRA: the commit is durable even when the power goes before the journal's name is gone from the directory.
+    database.exec("pragma synchronous = extra");
+    return new WitnessStore(database);
+  }
+
+  /** The note remembered for a log. */
+  read(origin: string): string | null {
+    const note = this.#find.get(origin)?.note;
+    return typeof note === "string" ? note : null;
+  }
+
+  /** Decides on what is remembered and remembers what was decided, as one. Durable on return. */
+  update(origin: string, decide: (remembered: string | null) => WitnessStep): WitnessStep {
+    this.#database.exec("begin immediate");
+    try {
+      const step = decide(this.read(origin));
+      if (step.kind === "accepted") this.#replace(origin, step.remember);
+      this.#database.exec("commit");
+      return step;
+    } catch (error) {
+      if (this.#database.isTransaction) this.#database.exec("rollback");
+      throw error;
+    }
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+
+  #replace(origin: string, note: string): void {
+    const { size } = parseCheckpointText(parseNote(note).unverifiedText);
+    if (this.#remember.run(origin, size, note).changes !== 1) throw new Error("a witness does not go back");
+  }
+}

@@ -1,0 +1,207 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { MAX_SUBMISSION_BYTES } from "@trustwarden/core/agentledger/add-checkpoint.ts";
+import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
+import { verifyWitnessedCheckpoint } from "@trustwarden/core/agentledger/cosignature.ts";
+import {
+  createHistory,
+  HISTORY_ORIGIN,
+  HISTORY_VKEY,
+} from "@trustwarden/core/agentledger/history.test.support.ts";
+import { parseVkey } from "@trustwarden/core/agentledger/signed-note.ts";
+import { parseTlogPolicy } from "@trustwarden/core/agentledger/tlog-policy.ts";
+import { originHash } from "@trustwarden/core/agentledger/witness.ts";
+import { afterAll, describe, expect, it, onTestFinished } from "vitest";
+import { createHome, runWarden } from "../testing.ts";
+import { createWitnessDirectory, openWitnessDirectory } from "./witness-directory.ts";
+import { createWitnessServer } from "./witness-server.ts";
+import { WitnessStore } from "./witness-store.ts";
+
+const home = createHome();
+afterAll(() => rmSync(home, { recursive: true, force: true }));
+const MAIN = join(import.meta.dirname, "..", "main.ts");
+const CHECKPOINT = `/${originHash(HISTORY_ORIGIN)}/checkpoint`;
+const sound = createHistory();
+let made = 0;
+
+/** A witness in a new directory, served in this process. */
+async function serve() {
+  made += 1;
+  const path = join(home, `witness-${made}`);
+  const vkey = createWitnessDirectory(path, `w${made}.test/1`);
+  const directory = openWitnessDirectory(path);
+  const logs = new Map([[HISTORY_ORIGIN, { vkey: HISTORY_VKEY, key: parseVkey(HISTORY_VKEY) }]]);
+  const events: unknown[] = [];
+  const server = createWitnessServer({
+    directory,
+    logs,
+    now: () => 1_795_000_000,
+    onEvent: (event) => events.push(event),
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+    directory.store.close();
+  });
+  const { port } = server.address() as AddressInfo; // The cast: a TCP server has an address of that form.
+  return { path, vkey, events, url: `http://127.0.0.1:${port}` };
+}
+
+async function submit(url: string, body: string) {
+  const answer = await fetch(`${url}/add-checkpoint`, { method: "POST", body });
+  return { status: answer.status, type: answer.headers.get("content-type"), body: await answer.text() };
+}
+
+describe("a running witness", () => {
+  it("cosigns what grows, and shows what it remembers under the hash of the origin", async () => {
+    const { url, vkey } = await serve();
+    expect((await fetch(url + CHECKPOINT)).status).toBe(404);
+    const first = await submit(url, sound.submission(0, 7));
+    expect(first.status).toBe(200);
+    await submit(url, sound.submission(7, 300));
+    const note = await (await fetch(url + CHECKPOINT)).text();
+    const policy = parseTlogPolicy(`log ${HISTORY_VKEY}\nwitness w ${vkey}\nquorum w\n`);
+    expect(verifyWitnessedCheckpoint(note, policy).checkpoint.size).toBe(300);
+    expect(verifyWitnessedCheckpoint(sound.note(7) + first.body, policy).checkpoint.size).toBe(7);
+    expect((await fetch(`${url}/${"0".repeat(64)}/checkpoint`)).status).toBe(404);
+  });
+
+  it("answers with every status of the protocol, and remembers nothing of what it refuses", async () => {
+    const { url } = await serve();
+    await submit(url, sound.submission(0, 7));
+    const stale = await submit(url, sound.submission(0, 9));
+    expect(stale).toEqual({ status: 409, type: "text/x.tlog.size", body: "7\n" });
+    const statuses = [
+      [400, `old 8\n\n${sound.note(7)}`],
+      [400, "nothing"],
+      [400, "\ufffd".repeat(9)],
+      [403, `old 7\n\n${sound.note(9).replace("\n9\n", "\n10\n")}`],
+      [404, `old 7\n\n${sound.note(9).replaceAll(HISTORY_ORIGIN, "other.test")}`],
+      [422, createHistory(3).submission(7, 9)],
+      [422, createHistory(3).submission(7, 7)],
+      [413, sound.submission(7, 9) + "x".repeat(MAX_SUBMISSION_BYTES)],
+    ] as const;
+    for (const [status, body] of statuses) expect((await submit(url, body)).status).toBe(status);
+    expect((await fetch(`${url}/add-checkpoint`)).status).toBe(405);
+    expect((await fetch(`${url}/other`)).status).toBe(404);
+    expect((await submit(url, sound.submission(7, 9))).status).toBe(200);
+  });
+
+  it("keeps two roots of one size as evidence against the log, once", async () => {
+    const { url, path, events } = await serve();
+    await submit(url, sound.submission(0, 7));
+    for (const _again of [1, 2]) await submit(url, createHistory(3).submission(7, 7));
+    const [file = "", ...more] = readdirSync(join(path, "evidence"));
+    expect(more).toEqual([]);
+    const notes = readFileSync(join(path, "evidence", file), "utf8").split(/(?=^ledger\.acme\.test$)/m);
+    const roots = notes.map((note) => verifyCheckpoint(`${note.trimEnd()}\n`, HISTORY_VKEY).root);
+    expect(roots).toHaveLength(2);
+    expect(roots[0]).not.toEqual(roots[1]);
+    expect(events).toContainEqual(expect.objectContaining({ status: 422, evidence: expect.any(String) }));
+  });
+
+  it("cannot be rolled back by submissions at once (30)", async () => {
+    const { url } = await serve();
+    await submit(url, sound.submission(0, 50));
+    const sizes = Array.from({ length: 24 }, (_, index) => 51 + ((index * 7) % 24));
+    const answers = await Promise.all(sizes.map((size) => submit(url, sound.submission(50, size))));
+    const taken = sizes.filter((_, index) => answers[index]?.status === 200);
+    expect(taken).toHaveLength(1);
+    expect(answers.filter(({ status }) => status === 409)).toHaveLength(23);
+    const note = await (await fetch(url + CHECKPOINT)).text();
+    expect(verifyCheckpoint(note, HISTORY_VKEY).size).toBe(taken[0]);
+  });
+
+  it("shares one memory with a second process that was started on it (30)", async () => {
+    const { path, url } = await serve();
+    await submit(url, sound.submission(0, 50));
+    const other = WitnessStore.open(join(path, "witness.db"));
+    expect(verifyCheckpoint(other.read(HISTORY_ORIGIN) ?? "", HISTORY_VKEY).size).toBe(50);
+    const older = { kind: "accepted", answer: { status: 200, contentType: "", body: "" } } as const;
+    expect(() => other.update(HISTORY_ORIGIN, () => ({ ...older, remember: sound.note(49) }))).toThrow(
+      "does not go back",
+    );
+    other.close();
+    expect((await submit(url, sound.submission(50, 51))).status).toBe(200);
+  });
+});
+
+describe("warden witness", () => {
+  it("makes a witness once, and serves none without key and memory", async () => {
+    const path = join(home, "made");
+    const init = ["witness", "init", path, "--name", "w.test/made", "--json"];
+    const { exitCode, stdout } = await runWarden(home, init);
+    expect(exitCode).toBe(0);
+    const { vkey } = JSON.parse(stdout);
+    expect(parseVkey(vkey).name).toBe("w.test/made");
+    expect((await runWarden(home, init)).stdout).toContain('"usage"');
+    rmSync(join(path, "witness.db"));
+    const lost = await runWarden(home, ["witness", "serve", path, "--log", HISTORY_VKEY]);
+    expect(lost.exitCode).toBe(1);
+    expect(lost.stderr).toContain("not_found");
+    expect(existsSync(join(path, "witness.db"))).toBe(false);
+  });
+
+  it("prints a policy of more than half of the witnesses, and none that cannot be", async () => {
+    const vkeys = [1, 2, 3].map((n) => createWitnessDirectory(join(home, `p${n}`), `p${n}.test/1`));
+    const args = [
+      "--log",
+      HISTORY_VKEY,
+      ...vkeys.flatMap((vkey) => ["--witness", `${vkey},https://p.test/`]),
+    ];
+    const { stdout } = await runWarden(home, ["witness", "policy", ...args]);
+    expect(parseTlogPolicy(stdout).groups.get("witnesses")?.threshold).toBe(2);
+    const refused = await runWarden(home, ["witness", "policy", ...args, "--quorum", "4"]);
+    expect(refused.stderr).toContain("witness_policy_malformed");
+  });
+
+  it("never signs a smaller tree after kill -9, whenever it comes", async () => {
+    const path = join(home, "killed");
+    createWitnessDirectory(path, "w.test/killed");
+    let cosigned = 0;
+    for (const after of [2, 9]) {
+      const { child, url } = await startProcess(path);
+      const known = await sizeAt(url);
+      expect(known).toBeGreaterThanOrEqual(cosigned);
+      cosigned = known;
+      for (let step = 0; step < 40; step += 1) {
+        if (step === after) child.kill("SIGKILL");
+        const answer = await submit(url, sound.submission(cosigned, cosigned + 2)).catch(() => null);
+        if (answer === null) break;
+        expect(answer.status).toBe(200);
+        cosigned += 2;
+      }
+      if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
+    }
+    const { child, url } = await startProcess(path);
+    const known = await sizeAt(url);
+    expect(known).toBeGreaterThanOrEqual(cosigned);
+    expect((await submit(url, sound.submission(0, 1))).body).toBe(`${known}\n`);
+    child.kill("SIGTERM");
+    expect(await once(child, "exit")).toEqual([0, null]);
+  }, 60_000);
+});
+
+async function startProcess(path: string): Promise<{ readonly child: ChildProcess; readonly url: string }> {
+  const args = [MAIN, "witness", "serve", path, "--log", HISTORY_VKEY, "--listen", "127.0.0.1:0"];
+  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+  onTestFinished(() => {
+    child.kill("SIGKILL");
+  });
+  for await (const line of createInterface({ input: child.stdout })) {
+    child.stdout.resume();
+    return { child, url: JSON.parse(line).url };
+  }
+  throw new Error("it ended before it was ready");
+}
+
+async function sizeAt(url: string): Promise<number> {
+  const answer = await fetch(url + CHECKPOINT);
+  return answer.status === 404 ? 0 : verifyCheckpoint(await answer.text(), HISTORY_VKEY).size;
+}
