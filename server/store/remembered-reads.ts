@@ -1,9 +1,9 @@
 /**
  * Reads that every request repeats, remembered until anything is committed.
  *
- * SQLite itself says whether anybody committed since the last look (`PRAGMA data_version`), so a remembered answer is
- * the one that a query would give. It is asked once in each synchronous stretch of work: no answer of the writer can
- * arrive within one, so whoever knows of a commit, a revocation least of all, also reads its effect.
+ * The writer's thread counts its commits in memory that both threads see, each before it answers anybody: whoever knows
+ * of a commit, a revocation least of all, also reads its effect. Nobody else may write; that nobody did is asked of SQLite
+ * itself (`PRAGMA data_version`) now and then: each time costs several system calls.
  *
  * @see https://www.sqlite.org/pragma.html#pragma_data_version
  */
@@ -13,10 +13,23 @@ import type { SqliteDatabase } from "./sqlite-database.ts";
 /** Answers of one kind; a chain takes about a kilobyte a link. */
 const MAX_REMEMBERED = 4096;
 const DATA_VERSION = "PRAGMA data_version";
+/** How long a commit of somebody who may not write stays unseen. */
+const ASK_EVERY_MS = 20;
+
+/** How many groups the writer has committed, or tried to; it counts on before it answers. */
+export type CommitCount = Int32Array<SharedArrayBuffer>;
+
+/** A count that threads can share. */
+export function createCommitCount(): CommitCount {
+  return new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+}
 
 /** The same reads, over the connection that they go through. */
-export function rememberReads(database: SqliteDatabase, reads: StoreReads): StoreReads {
-  const memory = new Memory(database);
+export function rememberReads(
+  reads: StoreReads,
+  { database, commits }: { readonly database: SqliteDatabase; readonly commits: CommitCount },
+): StoreReads {
+  const memory = new Memory(database, commits);
   const findOwner = memory.remember(reads.findOwner);
   const chainOf = memory.remember(reads.chainOf);
   const findSvid = memory.remember(reads.findSvid);
@@ -36,16 +49,18 @@ export function rememberReads(database: SqliteDatabase, reads: StoreReads): Stor
   };
 }
 
-/** Owns what is remembered. All of it is of `#version`. */
+/** Owns what is remembered: all of it was read after commit number `#count`, and of `#version` when that was asked. */
 class Memory {
   readonly #database: SqliteDatabase;
+  readonly #commits: CommitCount;
   readonly #forgets: (() => void)[] = [];
+  #count = -1;
   #version = 0;
-  /** Until the stretch of work that asked for the version is over. */
-  #isCurrent = false;
+  #askedAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(database: SqliteDatabase) {
+  constructor(database: SqliteDatabase, commits: CommitCount) {
     this.#database = database;
+    this.#commits = commits;
   }
 
   /** A read that goes to the database only after a commit; "not found" is remembered like any answer. */
@@ -64,14 +79,14 @@ class Memory {
   }
 
   #forgetAfterCommit(): void {
-    if (this.#isCurrent) return;
+    const count = Atomics.load(this.#commits, 0);
+    const nowMs = performance.now();
+    if (count === this.#count && nowMs - this.#askedAtMs < ASK_EVERY_MS) return;
     const version = this.#database.get(DATA_VERSION)?.integer("data_version");
     if (version === undefined) throw new Error("a connection always knows its data version");
-    if (version !== this.#version) for (const forget of this.#forgets) forget();
+    if (count !== this.#count || version !== this.#version) for (const forget of this.#forgets) forget();
+    this.#count = count;
     this.#version = version;
-    this.#isCurrent = true;
-    queueMicrotask(() => {
-      this.#isCurrent = false;
-    });
+    this.#askedAtMs = nowMs;
   }
 }

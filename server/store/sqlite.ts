@@ -27,7 +27,7 @@ import type {
 } from "./ports.ts";
 import { createReads } from "./reads.ts";
 import type { RegistrationCommands } from "./registration-ports.ts";
-import { rememberReads } from "./remembered-reads.ts";
+import { createCommitCount, rememberReads } from "./remembered-reads.ts";
 import { openForReading } from "./schema.ts";
 import type { FromWriter, ToWriter, WriterCommand, WriterData, WriterReply } from "./writer-protocol.ts";
 
@@ -61,13 +61,12 @@ interface Waiting {
  */
 export async function createSqliteStore(options: SqliteStoreOptions): Promise<SqliteStore> {
   const { dataDir, keys, rules, nowMs, onFatal } = options;
-  const writer = new WriterClient({ dataDir, keys, rules }, onFatal);
+  const commits = createCommitCount();
+  const writer = new WriterClient({ dataDir, keys, rules, commits }, onFatal);
   await writer.ready;
   const database = openForReading(dataDir);
-  const reads = rememberReads(
-    database,
-    createReads(database, () => Math.floor(nowMs() / 1000)),
-  );
+  const plain = createReads(database, () => Math.floor(nowMs() / 1000));
+  const reads = rememberReads(plain, { database, commits });
   return {
     commands: createCommands(writer),
     reads,

@@ -39,6 +39,7 @@ import type {
   NodeJwtCommand,
   NodeRenewCommand,
 } from "./registration-ports.ts";
+import type { CommitCount } from "./remembered-reads.ts";
 import type { NodeWitCommand, WitCommand } from "./wit-ports.ts";
 
 /** `workerData` of the writer. Holds private keys: never logged. */
@@ -46,6 +47,8 @@ export interface WriterData {
   readonly dataDir: string;
   readonly keys: IssuingKeys;
   readonly rules: IssuingRules;
+  /** Counted on by the writer after each commit, before its answers leave. */
+  readonly commits: CommitCount;
 }
 
 export type WriterCommand =

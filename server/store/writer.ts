@@ -11,6 +11,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { openSigningKey } from "../signer/signing-key.ts";
 import { loadAuthority } from "./commands/change-authority.ts";
 import { type CommandDeps, createCommandDeps } from "./commands/deps.ts";
+import type { CommitCount } from "./remembered-reads.ts";
 import { openForWriting } from "./schema.ts";
 import type { SqliteDatabase } from "./sqlite-database.ts";
 import { runGroup } from "./writer-group.ts";
@@ -29,14 +30,14 @@ let isFatal = false;
 
 start(workerData);
 
-function start({ dataDir, keys, rules }: WriterData): void {
+function start({ dataDir, keys, rules, commits }: WriterData): void {
   try {
     const deps = createCommandDeps({ keys, rules, random: randomBytes, openSigner: openSigningKey });
     const database = openForWriting(dataDir);
     loadAuthority(database, deps, keys.firstAuthority);
     port.on("message", (message: ToWriter) => {
       enqueue(message);
-      work(database, deps);
+      work(database, deps, commits);
     });
     send({ kind: "ready" });
   } catch (error) {
@@ -59,11 +60,14 @@ function isUrgent(request: WriterRequest): boolean {
 }
 
 /** Works until nothing waits. Messages that arrive meanwhile join the next group. */
-function work(database: SqliteDatabase, deps: CommandDeps): void {
+function work(database: SqliteDatabase, deps: CommandDeps, commits: CommitCount): void {
   receiveWaiting();
   while (urgent.length + ordinary.length > 0) {
     const group = [...urgent.splice(0, MAX_GROUP), ...ordinary.splice(0, MAX_GROUP)];
-    answer(database, deps, group);
+    const replies = answer(database, deps, group);
+    // Also after a failed commit, since nobody knows what it left; and first, so that an answer is never ahead of it.
+    Atomics.add(commits, 0, 1);
+    send(replies);
     receiveWaiting();
   }
   if (!isClosing) return;
@@ -71,18 +75,17 @@ function work(database: SqliteDatabase, deps: CommandDeps): void {
   port.close();
 }
 
-function answer(database: SqliteDatabase, deps: CommandDeps, group: readonly WriterRequest[]): void {
+function answer(database: SqliteDatabase, deps: CommandDeps, group: readonly WriterRequest[]): FromWriter {
   if (isFatal) {
     const details = { reason: "a commit failed before" };
     const replies = group.map(
       ({ id }) => ({ id, isDone: false, code: "store_unavailable", details }) as const,
     );
-    send({ kind: "replies", replies, isFatal });
-    return;
+    return { kind: "replies", replies, isFatal };
   }
   const result = runGroup(database, deps, group);
   isFatal = result.isFatal;
-  send({ kind: "replies", ...result });
+  return { kind: "replies", ...result };
 }
 
 function receiveWaiting(): void {
