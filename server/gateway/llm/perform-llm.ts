@@ -33,6 +33,8 @@ const ACCOUNT_HEADERS: ReadonlySet<string> = new Set(["openai-organization", "op
 interface Passing {
   bytes: number;
   usage: TokenUsage | undefined;
+  /** The head of the provider's answer is here. */
+  isAnswered: boolean;
   /** The usage is known to be the last word. */
   isWhole: boolean;
   readonly hash: ReturnType<typeof createHash>;
@@ -45,16 +47,23 @@ export async function performLlm(dialect: LlmDialect, call: AllowedCall): Promis
   const settings = parseLlmSettings(upstream.settings);
   const llm = readLlmCall(dialect, describeUpstream(upstream), request);
   const { bytes, stripsUsage } = prepareBody(llm, request.body, settings);
-  const passing: Passing = { bytes: 0, usage: undefined, isWhole: false, hash: createHash("sha256") };
+  const passing: Passing = {
+    bytes: 0,
+    usage: undefined,
+    isAnswered: false,
+    isWhole: false,
+    hash: createHash("sha256"),
+  };
   try {
     const sent = { method: request.method, path: request.target.text, headers: headersOf(call), body: bytes };
     const answer = await client.request(sent);
+    passing.isAnswered = true;
     await passAnswer(call, { llm, answer, passing, stripsUsage });
     passing.isWhole = true;
   } catch (error) {
-    // A provider that was never reached has done nothing; one that was left waiting may have done all of it.
+    // A provider that never answered has done nothing; one that broke off, or was left waiting, may have done all of it.
     const isUnreached = error instanceof TrustWardenError && error.code === "upstream_unreachable";
-    if (isUnreached && passing.bytes === 0 && !signal.aborted) passing.usage = NO_USAGE;
+    if (isUnreached && !passing.isAnswered && !signal.aborted) passing.usage = NO_USAGE;
     throw error;
   } finally {
     progress.usage = chargeOf({ llm, settings, passing, requestBytes: request.body.length });
