@@ -27,6 +27,8 @@ interface Proven {
 export class ProvenChains {
   readonly #bundles: BundleSource;
   readonly #proven = new Map<string, Proven>();
+  /** Digests of chains by the very array: a socket hands out the same one for each of its requests. */
+  readonly #digests = new WeakMap<readonly Uint8Array[], string>();
 
   /** @param bundles - a trust domain's bundle must be the same object until it changes. */
   constructor(bundles: BundleSource) {
@@ -36,17 +38,25 @@ export class ProvenChains {
   /**
    * The SVID of a chain, proven now or before.
    *
-   * @param chainDer - leaf first.
+   * @param chainDer - leaf first; neither the array nor its bytes may be changed afterwards.
    * @param now - Unix seconds.
    * @throws TrustWardenError as `verifyX509Svid`.
    */
   verify(chainDer: readonly Uint8Array[], now: number): X509Svid {
-    const key = encodeBase64url(sha256(concatBytes(...chainDer.map(sha256))));
+    const key = this.#digestOf(chainDer);
     const known = this.#proven.get(key);
     if (known !== undefined && this.#isStillProven(known, now)) return known.svid;
     const svid = verifyX509Svid(chainDer, this.#bundles, now);
     this.#remember(key, svid);
     return svid;
+  }
+
+  #digestOf(chainDer: readonly Uint8Array[]): string {
+    const known = this.#digests.get(chainDer);
+    if (known !== undefined) return known;
+    const digest = encodeBase64url(sha256(concatBytes(...chainDer.map(sha256))));
+    this.#digests.set(chainDer, digest);
+    return digest;
   }
 
   #isStillProven({ svid, bundle, validFrom, validUntil }: Proven, now: number): boolean {

@@ -73,6 +73,8 @@ interface Coverage {
 
 /** Owns the log: what waits, the write-ahead log, and through its integrator the tree. */
 export class Sequencer {
+  /** The key that checks this log's checkpoints and acknowledgements. */
+  readonly vkey: string;
   readonly #options: SequencerOptions;
   readonly #tree: Integrator;
   readonly #noteSigner: NoteSigner;
@@ -99,13 +101,9 @@ export class Sequencer {
       throw new TrustWardenError("config_invalid", { maxEntryBytes });
     this.#options = options;
     this.#tree = new Integrator(options);
+    this.vkey = formatVkey(options.origin, rawEd25519Key(options.signer.publicKey));
     this.#noteSigner = createNoteSigner({ name: options.origin, signer: options.signer });
     this.#maxEntryBytes = maxEntryBytes;
-  }
-
-  /** The key that checks this log's checkpoints and acknowledgements. */
-  get vkey(): string {
-    return formatVkey(this.#options.origin, rawEd25519Key(this.#options.signer.publicKey));
   }
 
   /** Entries sequenced so far; the next one gets this index. */

@@ -1,10 +1,12 @@
 /**
  * The answer of one call: nothing of it leaves before the decision is durable, and its end is known.
  *
- * Owns the response. Between calls either nothing was written, or head and receipt were; what was written is counted.
+ * Owns the response. Between calls either nothing was written, or head and receipt were; what was written is counted. What
+ * is written in one turn of the event loop leaves together: a TLS record and a system call for a short answer, not three.
  */
 import { once } from "node:events";
 import type { ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import { formatReceiptHeader } from "@trustwarden/core/api/action.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { AllowedCall, CallProgress, CallReceipt, GatewayCaller } from "./ports.ts";
@@ -20,6 +22,9 @@ export class CallAnswer implements Pick<AllowedCall, "begin" | "write" | "end"> 
   readonly #receipt: CallReceipt;
   readonly #caller: GatewayCaller;
   readonly #signal: AbortSignal;
+  #isHeadSent = false;
+  /** The connection whose writes are held until this turn of the event loop is over. */
+  #held: Socket | null = null;
 
   constructor(options: {
     readonly response: ServerResponse;
@@ -39,12 +44,14 @@ export class CallAnswer implements Pick<AllowedCall, "begin" | "write" | "end"> 
     const receipt = await formatReceipt(this.#caller, this.#receipt);
     this.#requireOpen();
     this.#response.writeHead(status, { ...headers, [RECEIPT_HEADER]: receipt });
-    this.#response.flushHeaders();
+    this.#hold();
   };
 
   readonly write = async (part: Uint8Array): Promise<void> => {
     this.#requireOpen();
     this.#progress.bytes += part.length;
+    this.#hold();
+    this.#isHeadSent = true;
     if (this.#response.write(part)) return;
     const stalled = AbortSignal.timeout(STALLED_MS);
     try {
@@ -57,8 +64,28 @@ export class CallAnswer implements Pick<AllowedCall, "begin" | "write" | "end"> 
 
   readonly end = async (): Promise<void> => {
     this.#requireOpen();
+    this.#isHeadSent = true;
+    // Lets go of what is held.
     this.#response.end();
   };
+
+  #hold(): void {
+    const { socket } = this.#response;
+    if (this.#held !== null || socket === null) return;
+    this.#held = socket;
+    socket.cork();
+    setImmediate(() => this.#release());
+  }
+
+  /** A head whose body is still to come is sent as well: a reader may wait for it alone. */
+  #release(): void {
+    if (!this.#isHeadSent && !this.#response.destroyed) {
+      this.#isHeadSent = true;
+      this.#response.flushHeaders();
+    }
+    this.#held?.uncork();
+    this.#held = null;
+  }
 
   #requireOpen(): void {
     if (this.#signal.aborted || this.#response.destroyed) throw new TrustWardenError("call_aborted");

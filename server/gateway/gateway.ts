@@ -36,6 +36,8 @@ const HEADERS_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_TIMEOUT_MS = 75_000;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 const MAX_CONNECTIONS = 8192;
+/** Made once: an abort without a reason makes an exception of its own, for each call that ends well. */
+const OVER = new Error("the call is over");
 
 /** The gateway, listening. */
 export interface Gateway {
@@ -163,7 +165,8 @@ async function perform(
   if (response.destroyed) gone.abort();
   try {
     await calls.run(liveCallOf(services, caller, upstream), async (cut) => {
-      const signal = AbortSignal.any([gone.signal, cut]);
+      const { signal } = gone;
+      cut.addEventListener("abort", () => gone.abort(cut.reason), { once: true });
       const answer = new CallAnswer({ response, progress: arrival.progress, receipt, caller, signal });
       const client = new BrokeredClient({ arrival, caller, signal, connections, broker: services.broker });
       const call: AllowedCall = {
@@ -189,7 +192,7 @@ async function perform(
   } finally {
     response.off("close", onClose);
     // What an upstream still sends to a call that is over would hold its connection.
-    gone.abort();
+    gone.abort(OVER);
   }
 }
 
