@@ -8,7 +8,7 @@ import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { parseJsonObject } from "@trustwarden/core/json.ts";
-import { createOwner, enrolAgent, type TestInstance } from "../../test/support/actors.ts";
+import { createOwner, enrolAgent, serverIdOf, type TestInstance } from "../../test/support/actors.ts";
 import type { RawRequest } from "../../test/support/http.ts";
 import { registerModel, signedModelCall } from "../../test/support/model/gateway-llm.ts";
 import { type TestServer, TRUST_DOMAIN } from "../../test/support/server.ts";
@@ -17,9 +17,12 @@ const ROOT = join(import.meta.dirname, "..", "..");
 const WARDEN = join(ROOT, "cli", "main.ts");
 const MODEL = join(ROOT, "test", "support", "model", "serve.ts");
 const KIB_PER_MIB = 1024;
+/** Where every process writes a CPU profile, when set. */
+const PROFILE_DIRECTORY = process.env.TRUSTWARDEN_BENCH_PROFILE;
 
 /** A process under measurement. */
 export interface Measured {
+  readonly pid: number;
   readonly url: string;
   /** Resident memory, MiB. */
   residentMib(): number;
@@ -59,7 +62,8 @@ export async function openGatewayLab(directory: string): Promise<GatewayLab> {
   const registered = await registerModel(server, { url: modelUrl }, "openai");
   if (registered.status !== 200) throw new Error(`the model was not registered: ${registered.text}`);
   const agent = await enrolAgent(server, await createOwner(server), { scope: ["infer:llm:openai/**"] });
-  const access = { server, model: { url: modelUrl }, kind: "openai" } as const;
+  const serverId = await serverIdOf(server);
+  const access = { server, serverId, model: { url: modelUrl }, kind: "openai" } as const;
   return {
     model: measure(model.child, modelUrl),
     gateway: measure(ready.child, server.gatewayUrl ?? ""),
@@ -82,7 +86,9 @@ export async function start(
   children: ChildProcess[],
   args: readonly string[],
 ): Promise<{ readonly child: ChildProcess; readonly answer: ReturnType<typeof parseJsonObject> }> {
-  const child = spawn(process.execPath, args, {
+  const profile =
+    PROFILE_DIRECTORY === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${PROFILE_DIRECTORY}`];
+  const child = spawn(process.execPath, [...profile, ...args], {
     stdio: ["ignore", "pipe", "inherit"],
     env: { PATH: process.env.PATH, HOME: "/nonexistent" },
   });
@@ -122,6 +128,7 @@ function describe(answer: ReturnType<typeof parseJsonObject>): TestServer {
 /** What Linux says of a process. */
 export function measure({ pid = 0 }: ChildProcess, url: string): Measured {
   return {
+    pid,
     url,
     residentMib: () => {
       const [, kib = "0"] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];

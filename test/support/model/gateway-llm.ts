@@ -37,6 +37,8 @@ export async function registerModel(
 /** What an agent knows of the model, as `GET /v1/gateway` tells it. */
 export interface ModelAccess {
   readonly server: TestServer;
+  /** Asked for when absent. */
+  readonly serverId?: string;
   readonly model: Pick<FakeModel, "url">;
   readonly kind: LlmKind;
   readonly name?: string;
@@ -57,7 +59,7 @@ export async function signedModelCall(
     { name: parseUpstreamName(name), kind, resource: model.url, settings },
     { method, target: parseRequestTarget(path), headers: {}, body: encodeUtf8(text) },
   );
-  const aud = await serverIdOf(server);
+  const aud = access.serverId ?? (await serverIdOf(server));
   const headers = { "content-type": "application/json" };
   return signedRequest(agent, {
     method,
