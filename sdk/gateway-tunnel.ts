@@ -1,18 +1,22 @@
 /**
- * A tunnel to a place outside, through the gateway: planned and signed here like every call, cut there like every call.
+ * A tunnel to a place outside, through the gateway: signed here like every call, cut there like every call.
+ *
+ * A place that the operator did not name is asked for all the same: the gateway refuses it, and the refusal is in the
+ * ledger, which is how a program that tries doors is noticed (E8).
  *
  * @see docs/path.md, "The gateway"
  */
 import { request } from "node:https";
 import type { Duplex } from "node:stream";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { planCall } from "@trustwarden/core/gateway/plan.ts";
-import { type Place, targetOfPlace } from "@trustwarden/core/gateway/plan-egress.ts";
+import { meaningOfPlace, type Place } from "@trustwarden/core/gateway/plan-egress.ts";
 import type { AgentSession } from "./agent-session.ts";
 import { requireReceipt } from "./answer-receipt.ts";
 import { requireProof } from "./proven-socket.ts";
 
 const TIMEOUT_MS = 15_000;
+/** What the gateway answers for a place that the operator did not name. */
+const NOT_FOUND = 404;
 const NO_BODY = new Uint8Array(0);
 
 /** A way out that is open. */
@@ -34,8 +38,7 @@ export async function openGatewayTunnel(session: AgentSession, place: Place): Pr
   if (egress === undefined || url === null)
     throw new TrustWardenError("upstream_unknown", { kind: "egress" });
   const target = `${place.host}:${place.port}`;
-  const below = { method: "CONNECT", target: targetOfPlace(place), headers: {}, body: NO_BODY };
-  const { action, resource } = planCall(egress, below);
+  const { action, resource } = meaningOfPlace(place);
   const bound = { method: "CONNECT", target, body: NO_BODY };
   const signed = session.sign({ action, resource, params: null, job: null, audience, request: bound });
   const { hostname, port } = new URL(url);
@@ -51,8 +54,9 @@ export async function openGatewayTunnel(session: AgentSession, place: Place): Pr
   });
   outgoing.once("connect", (message, socket, head) => {
     const prove = async (): Promise<void> => {
-      if (message.statusCode !== 200)
-        throw new TrustWardenError("denied", { status: message.statusCode ?? 0 });
+      const { statusCode: status = 0 } = message;
+      if (status !== 200)
+        throw new TrustWardenError(status === NOT_FOUND ? "route_unknown" : "denied", { status });
       await requireReceipt(session, message, { signed, enforcement: "gateway" });
     };
     requireProof(socket, prove, { timeoutMs: TIMEOUT_MS }).then(() => {

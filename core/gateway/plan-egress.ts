@@ -44,6 +44,11 @@ export function targetOfPlace({ host, port }: Place): RequestTarget {
   return parseRequestTarget(`/${host}/${port}`);
 }
 
+/** What a tunnel to a place is, whether or not anybody may open one there. */
+export function meaningOfPlace({ host, port }: Place): Pick<CallPlan, "action" | "resource"> {
+  return { action: parseActionName(`connect:net:${host}/${port}`), resource: `tcp://${host}:${port}` };
+}
+
 /** @throws TrustWardenError `route_unknown` for any place that the operator did not name. */
 export function planEgress({ settings }: UpstreamDescription, { method, target }: PlanRequest): CallPlan {
   const [host = "", port = ""] = target.segments;
@@ -53,8 +58,7 @@ export function planEgress({ settings }: UpstreamDescription, { method, target }
   if (!placesOf(settings).some((pattern) => isNamed(pattern, place)))
     throw new TrustWardenError("route_unknown", { place: `${host}:${port}` });
   return {
-    action: parseActionName(`connect:net:${host}/${port}`),
-    resource: `tcp://${host}:${port}`,
+    ...meaningOfPlace(place),
     arguments: { host, port: place.port },
     effects: { ...NO_EFFECTS, reads: ["untrusted"], writesOutside: true },
     estimate: null,
