@@ -1,12 +1,11 @@
 /** F19: a server that nobody registered, asked by every way that leads out. */
 import { once } from "node:events";
-import { Agent, request } from "node:https";
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { setTimeout } from "node:timers/promises";
-import { signedRequest, type TestInstance } from "../../test/support/actors.ts";
+import type { TestInstance } from "../../test/support/actors.ts";
 import { defineScenario, expectSame } from "../scenario.ts";
 import { operate, WITH_GATEWAY } from "../support/brokered.ts";
-import type { World } from "../support/world.ts";
+import { openTunnel } from "../support/tunnel.ts";
 
 const SETTLE_MS = 300;
 
@@ -75,24 +74,4 @@ async function listen(): Promise<Listening> {
   await once(server, "listening");
   const { port } = Object(server.address()) as AddressInfo; // the one cast: a TCP server's address
   return { place: `127.0.0.1:${port}`, visits: () => visits };
-}
-
-/** @returns the status that the gateway answered with. */
-async function openTunnel(world: World, agent: TestInstance, place: string): Promise<number> {
-  const aud = await world.serverId();
-  const action = `connect:net:${place.replace(":", "/")}`;
-  const intent = { action, resource: `tcp://${place}` };
-  const { headers } = signedRequest(agent, { method: "CONNECT", target: place, aud, action, intent });
-  const { hostname, port } = new URL(world.server.gatewayUrl ?? "");
-  const { promise, resolve, reject } = Promise.withResolvers<number>();
-  const tls = new Agent({ rejectUnauthorized: false, maxCachedSessions: 0, ...agent.tls });
-  const outgoing = request({ host: hostname, port, agent: tls, method: "CONNECT", path: place, headers });
-  outgoing.once("connect", ({ statusCode = 0 }, socket) => {
-    socket.on("error", () => socket.destroy());
-    socket.destroy();
-    resolve(statusCode);
-  });
-  outgoing.once("error", reject);
-  outgoing.end();
-  return promise;
 }

@@ -1,10 +1,10 @@
 /** P13: the socket of a launched program. */
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { end } from "../../node/attest/attest.test.support.ts";
 import { defineScenario, expect, expectSame } from "../scenario.ts";
-import { missingForAccounts } from "../support/host.ts";
+import { missingForAccounts, missingForWalls } from "../support/host.ts";
 import type { World } from "../support/world.ts";
 
 /** Accounts that nothing else of the machine uses. */
@@ -107,9 +107,4 @@ async function askAs(uid: number, sockets: readonly string[]): Promise<readonly 
   } finally {
     await end(child);
   }
-}
-
-function missingForWalls(): string | undefined {
-  const walls = spawnSync("bwrap", ["--ro-bind", "/", "/", "--unshare-all", "true"]);
-  return walls.status === 0 ? undefined : "bubblewrap, or a kernel that lets it make namespaces";
 }

@@ -20,6 +20,8 @@ export interface ProgramOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Modules that are loaded first, from the root of the repository. */
   readonly imports?: readonly string[];
+  /** Where it works; the root of the repository unless given. */
+  readonly cwd?: string;
 }
 
 /** A process that said it is ready. */
@@ -91,14 +93,14 @@ export async function runProgram(options: ProgramOptions): Promise<Finished> {
   return { exitCode, output: output() };
 }
 
-function spawnProgram({ args, env = {}, imports = [] }: ProgramOptions): ChildProcess {
+function spawnProgram({ args, env = {}, imports = [], cwd = ROOT }: ProgramOptions): ChildProcess {
   const preloads = imports.flatMap((file) => ["--import", new URL(`../../${file}`, import.meta.url).href]);
   const [file = "", ...rest] = args;
   return spawn(
     process.execPath,
     [...preloads, fileURLToPath(new URL(`../../${file}`, import.meta.url)), ...rest],
     {
-      cwd: ROOT,
+      cwd,
       env: { PATH: process.env.PATH ?? "", ...env },
       stdio: ["ignore", "pipe", "pipe"],
     },

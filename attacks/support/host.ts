@@ -1,5 +1,6 @@
 /** A host of a world: its node as a process of its own, and programs of its accounts. */
 
+import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { appendFileSync, chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -16,6 +17,12 @@ export const ACCOUNT = NOBODY;
 export function missingForAccounts(): string | undefined {
   if (process.platform !== "linux") return "Linux";
   return isRoot ? undefined : "root, for processes of other accounts";
+}
+
+/** What a scenario with sandboxes lacks. */
+export function missingForWalls(): string | undefined {
+  const walls = spawnSync("bwrap", ["--ro-bind", "/", "/", "--unshare-all", "true"]);
+  return walls.status === 0 ? undefined : "bubblewrap, or a kernel that lets it make namespaces";
 }
 
 /** A host that joined the world. */

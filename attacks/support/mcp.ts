@@ -19,14 +19,17 @@ export interface McpServer {
 }
 
 /** A server as careless as real ones: it keeps whom to answer by the request's id, for all clients together. */
-export async function openMcpServer(tools: readonly object[]): Promise<McpServer> {
+export async function openMcpServer(
+  tools: readonly object[],
+  templates: readonly string[] = [],
+): Promise<McpServer> {
   const waiting = new Map<unknown, (text: string) => void>();
   const state: { tools: readonly object[]; heard: McpServer["heard"] } = { tools, heard: [] };
   const server = createServer(async (request, response) => {
     const { id, method, params = {} } = JSON.parse((await readText(request)) || "{}");
     if (id === undefined) return void response.writeHead(202).end();
     if (method === "tools/call" || method === "resources/read") state.heard.push({ method, params });
-    const result = resultOf(method, params, state.tools);
+    const result = resultOf(method, params, { tools: state.tools, templates });
     waiting.set(id, (text) => {
       if (response.headersSent) return;
       const headers = { "content-type": "application/json", ...sessionOf(method) };
@@ -142,11 +145,15 @@ export function mcpCodeOf({ text }: RawAnswer): unknown {
 function resultOf(
   method: string,
   params: { readonly arguments?: unknown },
-  tools: readonly object[],
+  { tools, templates }: { readonly tools: readonly object[]; readonly templates: readonly string[] },
 ): object | undefined {
-  const description = { capabilities: { tools: {} }, serverInfo: { name: "s", version: "1" } };
+  const offered = { tools: {}, ...(templates.length === 0 ? {} : { resources: {} }) };
+  const description = { capabilities: offered, serverInfo: { name: "s", version: "1" } };
   if (method === "initialize") return { protocolVersion: "2025-11-25", ...description };
   if (method === "tools/list") return { tools };
+  if (method === "resources/templates/list")
+    return { resourceTemplates: templates.map((uriTemplate) => ({ uriTemplate, name: uriTemplate })) };
+  if (method === "resources/list" && templates.length > 0) return { resources: [] };
   if (method === "tools/call") return { content: [{ type: "text", text: JSON.stringify(params.arguments) }] };
   return method === "resources/read" ? { contents: [] } : undefined;
 }

@@ -131,8 +131,8 @@ export class World {
   }
 
   /** Starts a program of this world, weak when the world is. */
-  async launch({ args, env = {}, imports = [] }: ProgramOptions): Promise<RunningChild> {
-    const child = await startChild(this.#weakened({ args, env, imports }));
+  async launch(options: ProgramOptions): Promise<RunningChild> {
+    const child = await startChild(this.#weakened(options));
     this.#children.push(child);
     return child;
   }
@@ -158,9 +158,10 @@ export class World {
   }
 
   /** How a program is started in this world. */
-  #weakened({ args, env = {}, imports = [] }: ProgramOptions): ProgramOptions {
-    if (this.weaken.length === 0) return { args, env, imports };
-    return { args, env: { ...env, TW_WEAKEN: this.weaken.join() }, imports: [WEAKEN, ...imports] };
+  #weakened(options: ProgramOptions): ProgramOptions {
+    const { env = {}, imports = [] } = options;
+    if (this.weaken.length === 0) return options;
+    return { ...options, env: { ...env, TW_WEAKEN: this.weaken.join() }, imports: [WEAKEN, ...imports] };
   }
 
   /** Another world, as weak as this one and with further edits. */

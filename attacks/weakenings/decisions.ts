@@ -173,4 +173,12 @@ export const DECISIONS_WEAKENINGS = {
       replace: "void audience;",
     },
   ],
+  "filters-as-text": [
+    {
+      file: "server/store/ledger-index-query.ts",
+      find: "{ sql: \"id IN (SELECT event FROM links WHERE role = 'about' AND name = ?)\", value: filter.agent },",
+      replace:
+        "{ sql: \"id IN (SELECT event FROM links WHERE role = 'about' AND name = '\" + filter.agent + \"' AND ? <> '')\", value: filter.agent },",
+    },
+  ],
 } as const satisfies Readonly<Record<string, readonly SourceEdit[]>>;

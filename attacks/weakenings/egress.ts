@@ -1,4 +1,4 @@
-/** Weakenings of the way out: what lets an agent reach whom nobody named. */
+/** Weakenings of the ways around: what lets an agent reach whom nobody named, go past a gateway, or find a credential. */
 import type { SourceEdit } from "../source-edit.ts";
 
 /** Edits by name. */
@@ -8,6 +8,20 @@ export const EGRESS_WEAKENINGS = {
       file: "core/gateway/plan-egress.ts",
       find: "if (!placesOf(settings).some((pattern) => isNamed(pattern, place)))",
       replace: "if (placesOf(settings).every((pattern) => isNamed(pattern, place)))",
+    },
+  ],
+  "receipts-of-any-place": [
+    {
+      file: "sdk/receipt.ts",
+      find: 'if (decision.enforcement !== enforcement) throw invalid("enforcement");',
+      replace: "void enforcement;",
+    },
+  ],
+  "environment-as-it-is": [
+    {
+      file: "node/launcher/environment.ts",
+      find: "const reason = reasonToRemove(name, value);",
+      replace: 'const reason = name === "" ? reasonToRemove(name, value) : undefined;',
     },
   ],
 } as const satisfies Readonly<Record<string, readonly SourceEdit[]>>;

@@ -32,6 +32,14 @@ export const MCP_WEAKENINGS = {
       replace: "return true;",
     },
   ],
+  "templates-as-patterns": [
+    {
+      file: "core/gateway/mcp/uri-template.ts",
+      find: "const parts = template.split(EXPRESSION);",
+      replace:
+        "const parts = template.split(EXPRESSION); if (parts.length > 0) return new RegExp('^' + template.replaceAll(/\\{[^{}]*\\}/g, '([A-Za-z0-9_.~-]+)') + '$').test(uri);",
+    },
+  ],
   "sessions-for-everybody": [
     {
       file: "server/gateway/mcp/dialogues.ts",
