@@ -194,6 +194,7 @@ async function createCore(parts: Parts, onRenewed: (core: Core) => void): Promis
     records: createServerRecords({ signer: keys.serverSigner, serverSvid, random }),
     index: parts.index,
     clock,
+    witnessing: parts.witnessing,
     markSequenced: store.commands.markSequenced,
     onUnmarked: () => log.warn({ code: "store_unavailable" }, "recorded events could not be marked"),
   });
@@ -277,7 +278,11 @@ function createServices(
     ledger,
     decisions: new RecordedDecisions(parts.sequencer),
     outcomes: new Outcomes({ ledger, index }),
-    events: new LedgerQueries({ log: parts.sequencer, index }),
+    events: new LedgerQueries({
+      log: parts.sequencer,
+      index,
+      readWitnessed: () => ledger.readWitnessed(),
+    }),
     seen: parts.seen,
     refusals: new Refusals({
       monoMs: () => clock.monoMs(),

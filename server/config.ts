@@ -14,6 +14,7 @@ import { type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
 import { z } from "zod";
 import { attestationSettings } from "./attest/config.ts";
 import { policySettings } from "./opa/config.ts";
+import { witnessSettings } from "./witnessing/config.ts";
 
 /** Room for the certificates of every region of a cloud. */
 const MAX_FILE_CHARS = 262_144;
@@ -115,6 +116,8 @@ const settings = z.strictObject({
       }),
     ])
     .prefault({ kind: "sealed" }),
+  /** Who countersigns the ledger; nobody unless it is set. See docs/guides/witnesses.md. */
+  witnesses: witnessSettings.optional(),
   /** Holds the compiled policy, its manifest and its data. */
   policyDir: directory.default(POLICIES),
 });

@@ -23,6 +23,8 @@ import { PosixLogReader, PosixLogStorage } from "./store/posix-log.ts";
 import { createPosixHighWater } from "./store/posix-log-high-water.ts";
 import { createSqliteStore, type SqliteStore } from "./store/sqlite.ts";
 import { ThreadedLedgerIndex } from "./store/threaded-ledger-index.ts";
+import { openWitnessing } from "./witnessing/create.ts";
+import type { Witnessing } from "./witnessing/witnessing.ts";
 
 /** Largest record; the state store refuses a command whose event would be larger. */
 const MAX_ENTRY_BYTES = 16_384;
@@ -47,6 +49,8 @@ export interface Parts {
   readonly sequencer: Sequencer;
   readonly reader: PosixLogReader;
   readonly highWater: HighWater;
+  /** Has the checkpoints cosigned; null where nobody is asked. */
+  readonly witnessing: Witnessing | null;
   readonly store: SqliteStore;
   readonly index: QueryIndex;
   /** Intents that the ledger says were used. */
@@ -82,6 +86,19 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
   const onFatal: OnFatal = (error) => failure.resolve(error);
   const origin = `ledger.${config.trustDomain}`;
   const { sequencer, reader, highWater } = await openLog(options, { keys, origin, onFatal });
+  // Before anything is appended: on a restored backup every new entry would be a second history.
+  const witnessing = await openWitnessing({
+    settings: config.witnesses,
+    dataDir: config.dataDir,
+    log: sequencer,
+    monoMs: () => clock.monoMs(),
+    onEvent: (event) => {
+      if (event.kind === "failed") log.warn(event, "a witness did not cosign");
+    },
+    onSilent: (names) => log.warn({ silent: names.join(", ") }, "witnesses do not answer"),
+    onRolledBack: onFatal,
+    cleanups,
+  });
   const store = await openStore(options, { keys, policy, onFatal });
   const index = new ThreadedLedgerIndex({
     path: join(config.dataDir, "index.db"),
@@ -105,6 +122,7 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
     sequencer,
     reader,
     highWater,
+    witnessing,
     store,
     index,
     seen,

@@ -69,5 +69,7 @@ export const PUBLIC_PATHS: readonly string[] = [
   "/v1/successions",
   "/v1/nonce",
   "/ledger/checkpoint",
+  "/ledger/witnessed-checkpoint",
+  "/ledger/witness-policy",
   "/ledger/tile/*",
 ];

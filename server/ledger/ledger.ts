@@ -25,6 +25,12 @@ export interface LogWriter {
   proveConsistency(oldSize: number, newSize: number): Promise<readonly Uint8Array[]>;
 }
 
+/** What of the ledger witnesses have cosigned; see `server/witnessing/`. */
+interface Witnessed {
+  readonly latest: { readonly note: string; readonly size: number } | null;
+  readonly policyText: string;
+}
+
 /** An entry in its place. */
 export interface Appended {
   readonly eventId: string;
@@ -39,6 +45,8 @@ export interface LedgerOptions {
   readonly records: ServerRecords;
   readonly index: Pick<QueryIndex, "observe">;
   readonly clock: FlooredClock;
+  /** Null where no witness is asked. */
+  readonly witnessing: Witnessed | null;
   readonly markSequenced: StoreCommands["markSequenced"];
   /** Told when outbox rows could not be marked; they are in the ledger and will be found there at the next start. */
   readonly onUnmarked: (error: unknown) => void;
@@ -59,6 +67,16 @@ export class Ledger {
     this.log = options.log;
     this.reader = options.reader;
     this.#options = options;
+  }
+
+  /** The policy by which checkpoints are called witnessed, with keys and URLs; null where no witness is asked. */
+  get witnessPolicy(): string | null {
+    return this.#options.witnessing?.policyText ?? null;
+  }
+
+  /** The newest checkpoint that satisfies the policy, with its cosignatures; null before the first. */
+  async readWitnessed(): Promise<{ readonly note: string; readonly size: number } | null> {
+    return this.#options.witnessing?.latest ?? null;
   }
 
   /** Refuses to begin what could not be recorded. @throws TrustWardenError `ledger_unavailable`. */

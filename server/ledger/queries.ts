@@ -28,18 +28,32 @@ export interface ProvenEvent {
     /** base64 */
     readonly inclusionProof: readonly string[];
   }[];
-  /** The signed tree head that the proofs lead to. */
+  /** The signed tree head that the proofs lead to: a witnessed one where it covers the records. */
   readonly checkpoint: string;
+  /** Whether that head satisfies the server's witness policy; whoever relies on it checks by a policy of their own. */
+  readonly isWitnessed: boolean;
+}
+
+/** A signed tree head. */
+interface Head {
+  readonly note: string;
+  readonly size: number;
 }
 
 /** Reads the ledger for whoever may. */
 export class LedgerQueries {
   readonly #log: LogWriter;
   readonly #index: Pick<QueryIndex, "query">;
+  readonly #readWitnessed: () => Promise<Head | null>;
 
-  constructor(options: { readonly log: LogWriter; readonly index: Pick<QueryIndex, "query"> }) {
+  constructor(options: {
+    readonly log: LogWriter;
+    readonly index: Pick<QueryIndex, "query">;
+    readonly readWitnessed: () => Promise<Head | null>;
+  }) {
     this.#log = options.log;
     this.#index = options.index;
+    this.#readWitnessed = options.readWitnessed;
   }
 
   /**
@@ -64,10 +78,13 @@ export class LedgerQueries {
     const { events } = await this.search(options, { limit: MAX_NAMESAKES });
     const event = events.at(-1);
     if (event === undefined) throw new TrustWardenError("not_found");
-    await this.#log.waitForCheckpoint(Math.max(...event.indexes) + 1);
-    const { note, size } = this.#head();
+    const covered = Math.max(...event.indexes) + 1;
+    await this.#log.waitForCheckpoint(covered);
+    const witnessed = await this.#readWitnessed();
+    const isWitnessed = witnessed !== null && witnessed.size >= covered;
+    const { note, size } = isWitnessed ? witnessed : this.#head();
     const records = await Promise.all(event.indexes.map((index) => this.#prove(index, size)));
-    return { event, records, checkpoint: note };
+    return { event, records, checkpoint: note, isWitnessed };
   }
 
   /**
@@ -85,7 +102,7 @@ export class LedgerQueries {
     return { proof: proof.map(encodeBase64), checkpoint: note };
   }
 
-  #head(): { readonly note: string; readonly size: number } {
+  #head(): Head {
     const note = this.#log.checkpoint();
     return { note, size: verifyCheckpoint(note, this.#log.vkey).size };
   }

@@ -37,7 +37,7 @@ export async function showEvent(
   services: Services,
   visit: Visit<unknown, unknown, { readonly event_id: string }>,
 ): Promise<EventAnswer> {
-  const { event, records, checkpoint } = await services.events.show({
+  const { event, records, checkpoint, isWitnessed } = await services.events.show({
     eventId: visit.params.event_id,
     within: subtreeOf(visit.caller),
   });
@@ -49,8 +49,7 @@ export async function showEvent(
       inclusion_proof: [...inclusionProof],
     })),
     checkpoint,
-    // This server asks no witness, and its answers say so.
-    witnessed: false,
+    witnessed: isWitnessed,
   };
 }
 

@@ -88,13 +88,29 @@ export async function issueNonce({ nonces, clock }: Services): Promise<NonceAnsw
   return { nonce, expires_at: expiresAt };
 }
 
+/** The newest checkpoint: with the cosignatures, if it is the witnessed one; otherwise at once, without. */
 export async function readCheckpoint({ ledger }: Services): Promise<RawAnswer> {
-  return {
-    isRaw: true,
-    contentType: "text/plain; charset=utf-8",
-    cacheControl: "no-cache",
-    content: ledger.log.checkpoint(),
-  };
+  const note = ledger.log.checkpoint();
+  const witnessed = await ledger.readWitnessed();
+  return textOf(witnessed?.note.startsWith(note) ? witnessed.note : note);
+}
+
+/** The newest checkpoint that satisfies the witness policy. @throws TrustWardenError `not_found` before the first. */
+export async function readWitnessedCheckpoint({ ledger }: Services): Promise<RawAnswer> {
+  const witnessed = await ledger.readWitnessed();
+  if (witnessed === null) throw new TrustWardenError("not_found", { reason: "nothing is witnessed" });
+  return textOf(witnessed.note);
+}
+
+/** Who witnesses this log. @throws TrustWardenError `not_found` where nobody is asked. */
+export async function readWitnessPolicy({ ledger }: Services): Promise<RawAnswer> {
+  if (ledger.witnessPolicy === null)
+    throw new TrustWardenError("not_found", { reason: "no witness is asked" });
+  return textOf(ledger.witnessPolicy);
+}
+
+function textOf(content: string): RawAnswer {
+  return { isRaw: true, contentType: "text/plain; charset=utf-8", cacheControl: "no-cache", content };
 }
 
 /** A hash tile. @throws TrustWardenError `not_found` for entries, which are not public, and for what is not there. */

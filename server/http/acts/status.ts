@@ -7,6 +7,7 @@ export async function readStatus(services: Services): Promise<StatusAnswer> {
   const { ledger, policy, reads } = services;
   const counts = reads.counts();
   const urls = services.urls();
+  const witnessed = await ledger.readWitnessed();
   return {
     version: services.version,
     trust_domain: services.trustDomain,
@@ -16,8 +17,13 @@ export async function readStatus(services: Services): Promise<StatusAnswer> {
     agents: counts.agents,
     live_instances: counts.liveInstances,
     verifiers: services.feed.leases,
-    // This server asks no witness, and its answers say so.
-    ledger: { origin: ledger.origin, vkey: ledger.log.vkey, size: ledger.log.size, witnessed: false },
+    ledger: {
+      origin: ledger.origin,
+      vkey: ledger.log.vkey,
+      size: ledger.log.size,
+      witnessed: witnessed !== null,
+      witnessed_size: witnessed?.size ?? null,
+    },
     policy: { name: policy.engine.policy.name, bundle_sha256: policy.engine.policy.bundleSha256 },
     server_url: urls.server,
     stop_url: urls.stop,

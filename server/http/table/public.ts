@@ -12,6 +12,8 @@ import {
   readCheckpoint,
   readHashTile,
   readJwks,
+  readWitnessedCheckpoint,
+  readWitnessPolicy,
 } from "../acts/public.ts";
 import { readCrl, readCrlPem, readRootCrl, readStatusList } from "../acts/revocation-lists.ts";
 import { definePublic, EVERYWHERE, MAIN_ADMIN_AND_WEB, MAIN_AND_ADMIN, type Route } from "../route.ts";
@@ -118,6 +120,22 @@ export const PUBLIC_ROUTES: readonly Route[] = [
     summary: "Latest signed tree head",
     answer: "raw",
     act: readCheckpoint,
+  }),
+  definePublic({
+    method: "GET",
+    path: "/ledger/witnessed-checkpoint",
+    listeners: MAIN_AND_ADMIN,
+    summary: "Latest tree head that a quorum of witnesses has cosigned",
+    answer: "raw",
+    act: readWitnessedCheckpoint,
+  }),
+  definePublic({
+    method: "GET",
+    path: "/ledger/witness-policy",
+    listeners: MAIN_AND_ADMIN,
+    summary: "Who witnesses the ledger, as C2SP tlog-policy",
+    answer: "raw",
+    act: readWitnessPolicy,
   }),
   definePublic({
     method: "GET",

@@ -1,0 +1,324 @@
+import {
+  formatSubmission,
+  parseTlogSize,
+  type Submission,
+} from "@trustwarden/core/agentledger/add-checkpoint.ts";
+import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
+import { verifyWitnessedCheckpoint } from "@trustwarden/core/agentledger/cosignature.ts";
+import {
+  createHistory,
+  HISTORY_ORIGIN,
+  HISTORY_VKEY,
+} from "@trustwarden/core/agentledger/history.test.support.ts";
+import { createTestLogSigner } from "@trustwarden/core/agentledger/ledger.test.support.ts";
+import {
+  ALGORITHM_COSIGNATURE,
+  createNoteSigner,
+  formatVkey,
+  parseVkey,
+  rawEd25519Key,
+} from "@trustwarden/core/agentledger/signed-note.ts";
+import { parseTlogPolicy } from "@trustwarden/core/agentledger/tlog-policy.ts";
+import { decideSubmission, readSubmission } from "@trustwarden/core/agentledger/witness.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { WitnessFollower } from "./follower.ts";
+import { requireNewest } from "./require-newest.ts";
+import type { WitnessClient } from "./witness-client.ts";
+import { type WitnessEvent, Witnessing } from "./witnessing.ts";
+
+const NAMES = ["a", "b", "c"] as const;
+const signers = NAMES.map((name, index) =>
+  createNoteSigner({
+    name: `${name}.test/w`,
+    signer: createTestLogSigner(31 + index),
+    algorithm: ALGORITHM_COSIGNATURE,
+  }),
+);
+const vkeys = signers.map(({ name, signer }) =>
+  formatVkey(name, rawEd25519Key(signer.publicKey), ALGORITHM_COSIGNATURE),
+);
+const policyText = [
+  `log ${HISTORY_VKEY}`,
+  ...NAMES.map((name, index) => `witness ${name} ${vkeys[index]} http://${name}.test`),
+  "group most 2 a b c",
+  "quorum most",
+  "",
+].join("\n");
+const policy = parseTlogPolicy(policyText);
+const logs = new Map([[HISTORY_ORIGIN, { vkey: HISTORY_VKEY, key: parseVkey(HISTORY_VKEY) }]]);
+const refusal = (code: string) => expect.objectContaining({ code });
+const sound = createHistory();
+
+/** The state machine of a real witness behind the port, with a switch for its network. */
+class TestWitness implements WitnessClient {
+  readonly witness;
+  remembered: string | null = null;
+  isSilent = false;
+  /** Whether it shows what it remembers. */
+  isShowing = true;
+  submissions = 0;
+  readonly #index: number;
+
+  constructor(index: number) {
+    const witness = policy.witnesses[index];
+    if (witness === undefined) throw new Error("there are three");
+    this.witness = witness;
+    this.#index = index;
+  }
+
+  async submit(parts: Submission) {
+    this.submissions += 1;
+    this.#requireNetwork();
+    const submission = readSubmission(formatSubmission(parts), logs);
+    if ("status" in submission) return { kind: "refused", status: submission.status } as const;
+    const witness = signers[this.#index];
+    if (witness === undefined) throw new Error("there are three");
+    const step = decideSubmission(submission, {
+      remembered: this.remembered,
+      witness,
+      now: 1_795_000_000,
+    });
+    if (step.kind === "accepted") {
+      this.remembered = step.remember;
+      return { kind: "cosigned", lines: step.answer.body } as const;
+    }
+    const { status, body } = step.answer;
+    return status === 409
+      ? ({ kind: "behind", size: parseTlogSize(body) } as const)
+      : ({ kind: "refused", status } as const);
+  }
+
+  async readLatest() {
+    this.#requireNetwork();
+    return this.isShowing ? this.remembered : null;
+  }
+
+  #requireNetwork() {
+    if (this.isSilent) throw new TrustWardenError("witnesses_unreachable");
+  }
+}
+
+/** A log that grows when told, and three witnesses. */
+function scene(history = sound, startSize = 5) {
+  let size = startSize;
+  let monoMs = 0;
+  const log = {
+    vkey: HISTORY_VKEY,
+    checkpoint: () => history.note(size),
+    proveConsistency: async (from: number, to: number) => history.proof(from, to),
+  };
+  const witnesses = NAMES.map((_, index) => new TestWitness(index));
+  const kept: string[] = [];
+  const events: WitnessEvent[] = [];
+  const rolledBack: unknown[] = [];
+  const create = (stored: string | null = null) => {
+    const witnessing = new Witnessing({
+      policy,
+      policyText,
+      log,
+      followers: witnesses.map((witness) => new WitnessFollower(witness, log)),
+      store: {
+        read: async () => stored,
+        write: async (note) => {
+          kept.push(note);
+        },
+      },
+      intervalMs: 2,
+      monoMs: () => monoMs,
+      onEvent: (event) => events.push(event),
+      onRolledBack: (error) => rolledBack.push(error),
+    });
+    onTestFinished(() => witnessing.close());
+    return witnessing;
+  };
+  return {
+    log,
+    witnesses,
+    kept,
+    events,
+    rolledBack,
+    create,
+    grow: (to: number) => {
+      size = to;
+    },
+    wait: (ms: number) => {
+      monoMs += ms;
+    },
+  };
+}
+
+describe("witnessing", () => {
+  it("has every witness cosign what is published, and shows it when the quorum holds", async () => {
+    const { create, kept, grow, witnesses } = scene();
+    const witnessing = create();
+    expect(witnessing.latest).toBeNull();
+    witnessing.start();
+    await vi.waitFor(() => expect(witnessing.latest?.size).toBe(5));
+    grow(17);
+    await vi.waitFor(() => expect(witnessing.latest?.size).toBe(17));
+    await vi.waitFor(() =>
+      expect(verifyWitnessedCheckpoint(witnessing.latest?.note ?? "", policy).cosignatures).toHaveLength(3),
+    );
+    expect(kept.at(-1)).toBe(witnessing.latest?.note);
+    expect(witnesses.map(({ remembered }) => remembered).every((note) => note !== null)).toBe(true);
+  });
+
+  it("meets 2 of 3 with one silent witness, and calls nothing witnessed with two (31)", async () => {
+    const { create, witnesses, grow, events, wait } = scene();
+    const [a, b] = witnesses;
+    if (a === undefined || b === undefined) throw new Error("there are three");
+    a.isSilent = true;
+    const witnessing = create();
+    witnessing.start();
+    await vi.waitFor(() => expect(witnessing.latest?.size).toBe(5));
+    b.isSilent = true;
+    grow(9);
+    await vi.waitFor(() =>
+      expect(events.filter((event) => event.kind === "failed" && event.witness === "b")).not.toEqual([]),
+    );
+    expect(witnessing.latest?.size).toBe(5);
+    // They come back, and are asked again when their time has come.
+    a.isSilent = false;
+    b.isSilent = false;
+    wait(60_000);
+    await vi.waitFor(() => expect(witnessing.latest?.size).toBe(9));
+  });
+
+  it("asks a silent witness again later and later", async () => {
+    const { create, witnesses, wait } = scene();
+    const [a] = witnesses;
+    if (a === undefined) throw new Error("there are three");
+    a.isSilent = true;
+    const witnessing = create();
+    witnessing.start();
+    await vi.waitFor(() => expect(witnessing.latest?.size).toBe(5));
+    expect(a.submissions).toBe(1);
+    wait(1000);
+    await vi.waitFor(() => expect(a.submissions).toBe(2));
+    wait(1999);
+    await vi.waitFor(() => expect(witnessing.latest).not.toBeNull());
+    expect(a.submissions).toBe(2);
+    wait(1);
+    await vi.waitFor(() => expect(a.submissions).toBe(3));
+  });
+
+  it("learns from a witness how far it is, and goes on from there (24)", async () => {
+    const { create, witnesses, grow } = scene();
+    for (const witness of witnesses)
+      await witness.submit({ oldSize: 0, proof: [], checkpoint: sound.note(3) });
+    grow(20);
+    const witnessing = create();
+    witnessing.start();
+    await vi.waitFor(() => expect(witnessing.latest?.size).toBe(20));
+  });
+
+  it("stops the process when a witness proves to have seen more, or another history", async () => {
+    for (const submission of [
+      { oldSize: 0, proof: [], checkpoint: sound.note(30) },
+      { oldSize: 0, proof: [], checkpoint: createHistory(2).note(4) },
+    ]) {
+      const { create, witnesses, rolledBack } = scene();
+      await witnesses[1]?.submit(submission);
+      const witnessing = create();
+      witnessing.start();
+      await vi.waitFor(() => expect(rolledBack).toEqual([refusal("data_rolled_back")]));
+    }
+  });
+
+  it("does not stop for a witness that only says so", async () => {
+    const { create, witnesses, rolledBack, events } = scene();
+    const [liar] = witnesses;
+    if (liar === undefined) throw new Error("there are three");
+    liar.submit = async () => ({ kind: "behind", size: 1_000_000 });
+    const witnessing = create();
+    witnessing.start();
+    await vi.waitFor(() => expect(witnessing.latest?.size).toBe(5));
+    await vi.waitFor(() => expect(events).toContainEqual(expect.objectContaining({ witness: "a" })));
+    expect(rolledBack).toEqual([]);
+  });
+
+  it("counts no line that is not the witness's own", async () => {
+    const { create, witnesses, events } = scene();
+    const [a, b, c] = witnesses;
+    if (a === undefined || b === undefined || c === undefined) throw new Error("there are three");
+    c.isSilent = true;
+    a.submit = async (parts) => b.submit(parts);
+    const witnessing = create();
+    witnessing.start();
+    await vi.waitFor(() =>
+      expect(events).toContainEqual(expect.objectContaining({ witness: "a", code: "checkpoint_untrusted" })),
+    );
+    await vi.waitFor(() => expect(b.remembered).not.toBeNull());
+    expect(witnessing.latest).toBeNull();
+  });
+
+  it("takes up the witnessed checkpoint of before, unless the policy has changed or the log is shorter", async () => {
+    const { create, witnesses } = scene();
+    const first = create();
+    first.start();
+    await vi.waitFor(() => expect(first.latest).not.toBeNull());
+    const note = first.latest?.note ?? "";
+    const again = create(note);
+    await again.restore();
+    expect(again.latest?.size).toBe(5);
+    const stripped = create(sound.note(5));
+    await stripped.restore();
+    expect(stripped.latest).toBeNull();
+    expect(witnesses).toHaveLength(3);
+    await expect(scene(sound, 3).create(note).restore()).rejects.toThrow(refusal("data_rolled_back"));
+  });
+});
+
+describe("the question at the start", () => {
+  const ask = ({ witnesses, log }: ReturnType<typeof scene>, whenSilent: "refuse" | "start" = "refuse") =>
+    requireNewest({ policy, clients: witnesses, log, whenSilent });
+
+  it("lets a log go on that is as far as its witnesses, or further, or new", async () => {
+    const fresh = scene();
+    expect(await ask(fresh)).toEqual([]);
+    for (const size of [1, 4, 5]) {
+      const known = scene();
+      for (const witness of known.witnesses)
+        await witness.submit({ oldSize: 0, proof: [], checkpoint: sound.note(size) });
+      expect(await ask(known)).toEqual([]);
+    }
+    const empty = scene(sound, 0);
+    expect(await ask(empty)).toEqual([]);
+    expect(verifyCheckpoint(empty.log.checkpoint(), HISTORY_VKEY).size).toBe(0);
+  });
+
+  it.each([
+    ["has seen more", sound.note(6)],
+    ["saw another root at our size", createHistory(2).note(5)],
+    ["saw another history before", createHistory(1).note(3)],
+  ])("stops a log when one witness %s, also without showing it (45)", async (_what, note) => {
+    for (const isShowing of [true, false]) {
+      const restored = scene();
+      const [, b] = restored.witnesses;
+      if (b === undefined) throw new Error("there are three");
+      await b.submit({ oldSize: 0, proof: [], checkpoint: note });
+      b.isShowing = isShowing;
+      // What a witness only says of an older history cannot be told from having seen less.
+      if (!isShowing && verifyCheckpoint(note, HISTORY_VKEY).size < 5) continue;
+      for (const whenSilent of ["refuse", "start"] as const)
+        await expect(ask(restored, whenSilent)).rejects.toThrow(refusal("data_rolled_back"));
+    }
+  });
+
+  it("stops a log when the silent witnesses could have made a quorum without us, unless told otherwise", async () => {
+    const one = scene();
+    for (const witness of one.witnesses.slice(0, 1)) witness.isSilent = true;
+    expect(await ask(one)).toEqual(["a"]);
+    const two = scene();
+    for (const witness of two.witnesses.slice(0, 2)) witness.isSilent = true;
+    await expect(ask(two)).rejects.toThrow(refusal("witnesses_unreachable"));
+    expect(await ask(two, "start")).toEqual(["a", "b"]);
+  });
+
+  it("takes a witness that shows what no key of ours signed for silent", async () => {
+    const odd = scene();
+    for (const witness of odd.witnesses.slice(0, 2)) witness.remembered = "nonsense";
+    await expect(ask(odd)).rejects.toThrow(refusal("witnesses_unreachable"));
+  });
+});

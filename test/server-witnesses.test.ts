@@ -1,0 +1,146 @@
+/** A server with three real witnesses: what is called witnessed, and what its start asks them. */
+import { cpSync, existsSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
+import { verifyWitnessedCheckpoint } from "@trustwarden/core/agentledger/cosignature.ts";
+import { parseTlogPolicy } from "@trustwarden/core/agentledger/tlog-policy.ts";
+import { discovery, eventAnswer, eventPage, statusAnswer } from "@trustwarden/core/api/ledger.ts";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { createOwner, parseAnswer } from "./support/actors.ts";
+import { expectRejection } from "./support/expect-code.ts";
+import { codeOf, send, sendAdmin } from "./support/http.ts";
+import { createHome, startTestServer, type TestHome, type TestServer } from "./support/server.ts";
+import { follow, startTestWitnesses, type TestWitness } from "./support/witnesses.ts";
+
+/** Longer than a slow machine takes for a few checkpoints; nothing waits that long when it works. */
+const PATIENCE = { timeout: 60_000, interval: 20 };
+
+let home: TestHome;
+let server: TestServer;
+let witnesses: readonly TestWitness[];
+let policyFile: string;
+let vkey: string;
+
+const root = () => join(home.dataDir, "..");
+const start = async (whenSilent: "refuse" | "start" = "refuse") => {
+  server = await startTestServer(
+    { witnesses: { policyFile, intervalMs: 20, timeoutMs: 2000, whenSilent } },
+    home,
+  );
+};
+const text = async (target: string) => (await send(server.url, { target })).text;
+const sizeOf = (note: string) => verifyCheckpoint(note, vkey).size;
+const publishedSize = async () => sizeOf(await text("/ledger/checkpoint"));
+const readStatus = async () =>
+  parseAnswer(statusAnswer, await sendAdmin(server.adminSocket, { target: "/v1/status" }));
+/** Everything that is sequenced now, published or not. */
+const waitUntilWitnessed = async () => {
+  const { size } = (await readStatus()).ledger;
+  await vi.waitFor(async () => {
+    expect(sizeOf(await text("/ledger/witnessed-checkpoint"))).toBeGreaterThanOrEqual(size);
+  }, PATIENCE);
+};
+
+beforeAll(async () => {
+  home = createHome();
+  server = await startTestServer({}, home);
+  vkey = parseAnswer(discovery, await send(server.url, { target: "/.well-known/trustwarden" })).log_vkey;
+  expect(codeOf(await send(server.url, { target: "/ledger/witnessed-checkpoint" }))).toBe("not_found");
+  expect(codeOf(await send(server.url, { target: "/ledger/witness-policy" }))).toBe("not_found");
+  await server.close();
+  ({ witnesses, policyFile } = await startTestWitnesses(join(root(), "witnesses")));
+});
+afterAll(async () => {
+  await server.close();
+  for (const witness of witnesses) await witness.stop();
+  home.remove();
+});
+
+describe("a server with witnesses", () => {
+  it("does not start before enough of them follow its log", async () => {
+    await expectRejection(start(), "witnesses_unreachable");
+    follow(witnesses.slice(0, 1), vkey);
+    await expectRejection(start(), "witnesses_unreachable");
+    follow(witnesses, vkey);
+    await start();
+  });
+
+  it("publishes at once, and calls witnessed what a reader with its policy finds to be", async () => {
+    await createOwner(server, "alice");
+    await waitUntilWitnessed();
+    const policy = parseTlogPolicy(await text("/ledger/witness-policy"));
+    const note = await text("/ledger/witnessed-checkpoint");
+    expect(verifyWitnessedCheckpoint(note, policy).cosignatures.length).toBeGreaterThanOrEqual(2);
+    expect((await readStatus()).ledger).toMatchObject({
+      witnessed: true,
+      witnessed_size: expect.any(Number),
+    });
+  });
+
+  it("proves an event to the witnessed checkpoint where that covers it", async () => {
+    await waitUntilWitnessed();
+    const query = await sendAdmin(server.adminSocket, { target: "/v1/events?kind=owner&limit=1" });
+    const [event] = parseAnswer(eventPage, query).events;
+    const target = `/v1/events/${event?.event_id}`;
+    const answer = parseAnswer(eventAnswer, await sendAdmin(server.adminSocket, { target }));
+    expect(answer.witnessed).toBe(true);
+    const policy = parseTlogPolicy(await text("/ledger/witness-policy"));
+    expect(verifyWitnessedCheckpoint(answer.checkpoint, policy).checkpoint.origin).toBe(`ledger.acme.test`);
+  });
+
+  it("goes on with one witness gone, and publishes unwitnessed with two (31)", async () => {
+    const [first, second] = witnesses;
+    await first?.stop();
+    await createOwner(server, "bob");
+    await waitUntilWitnessed();
+    await second?.stop();
+    const before = sizeOf(await text("/ledger/witnessed-checkpoint"));
+    await createOwner(server, "carol");
+    await vi.waitFor(async () => expect(await publishedSize()).toBeGreaterThan(before), PATIENCE);
+    const policy = parseTlogPolicy(await text("/ledger/witness-policy"));
+    const note = await text("/ledger/checkpoint");
+    expect(() => verifyWitnessedCheckpoint(note, policy)).toThrow(
+      expect.objectContaining({ code: "checkpoint_unwitnessed" }),
+    );
+    expect(sizeOf(await text("/ledger/witnessed-checkpoint"))).toBe(before);
+    await server.close();
+    await expectRejection(start(), "witnesses_unreachable");
+    await start("start");
+    await server.close();
+    await first?.start();
+    await second?.start();
+  });
+
+  it("does not start from a restored backup, the mark kept elsewhere included (45)", async () => {
+    // The order matters here: the newest checkpoint that the witnesses know must be one of after the backup.
+    const backup = join(root(), "backup");
+    const isState = (path: string) => !path.endsWith(".sock");
+    for (const folder of ["data", "config"])
+      cpSync(join(root(), folder), join(backup, folder), { recursive: true, filter: isState });
+    await start();
+    await createOwner(server, "dave");
+    await waitUntilWitnessed();
+    const size = await publishedSize();
+    await server.close();
+    const newest = join(root(), "newest");
+    for (const folder of ["data", "config"]) {
+      cpSync(join(root(), folder), join(newest, folder), { recursive: true, filter: isState });
+      rmSync(join(root(), folder), { recursive: true });
+      cpSync(join(backup, folder), join(root(), folder), { recursive: true });
+    }
+    const error: unknown = await start().catch((cause: unknown) => cause);
+    expect(error).toMatchObject({
+      code: "data_rolled_back",
+      details: { reason: "witness is ahead", next: expect.stringContaining("newest copy") },
+    });
+    await expectRejection(start("start"), "data_rolled_back");
+    // The advice helps: with the newest copy the server starts.
+    for (const folder of ["data", "config"]) {
+      rmSync(join(root(), folder), { recursive: true });
+      cpSync(join(newest, folder), join(root(), folder), { recursive: true });
+    }
+    expect(existsSync(join(home.dataDir, "witnessed-checkpoint"))).toBe(true);
+    await start();
+    expect(await publishedSize()).toBeGreaterThanOrEqual(size);
+  });
+});

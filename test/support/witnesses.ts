@@ -1,0 +1,81 @@
+/** Real witnesses in this process: `warden witness serve` without its command line. */
+import { once } from "node:events";
+import { mkdirSync, writeFileSync } from "node:fs";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { parseVkey } from "@trustwarden/core/agentledger/signed-note.ts";
+import type { WitnessedLog } from "@trustwarden/core/agentledger/witness.ts";
+import { createWitnessDirectory, openWitnessDirectory } from "../../cli/witness/witness-directory.ts";
+import { createWitnessServer } from "../../cli/witness/witness-server.ts";
+
+/** A witness that can be cut off and brought back, at the same address. */
+export interface TestWitness {
+  readonly vkey: string;
+  readonly url: string;
+  readonly directory: string;
+  /** Logs that it follows, by origin; whoever knows a vkey adds it. */
+  readonly logs: Map<string, WitnessedLog>;
+  stop(): Promise<void>;
+  start(): Promise<void>;
+}
+
+/** Starts a witness that follows no log yet. */
+export async function startTestWitness(directory: string, name: string): Promise<TestWitness> {
+  const vkey = createWitnessDirectory(directory, name);
+  const logs = new Map<string, WitnessedLog>();
+  let running = await serve(directory, logs, 0);
+  const { url, port } = running;
+  return {
+    vkey,
+    url,
+    directory,
+    logs,
+    stop: () => running.stop(),
+    start: async () => {
+      running = await serve(directory, logs, port);
+    },
+  };
+}
+
+/** Three of them, and the policy file of 2 of 3. */
+export async function startTestWitnesses(
+  root: string,
+): Promise<{ readonly witnesses: readonly TestWitness[]; readonly policyFile: string }> {
+  mkdirSync(root, { recursive: true, mode: 0o700 });
+  const witnesses = await Promise.all(
+    [1, 2, 3].map((n) => startTestWitness(join(root, `witness-${n}`), `witness-${n}.test/w`)),
+  );
+  const policyFile = join(root, "witness.policy");
+  const lines = witnesses.map(({ vkey, url }, index) => `witness w${index + 1} ${vkey} ${url}`);
+  writeFileSync(policyFile, [...lines, "group most 2 w1 w2 w3", "quorum most", ""].join("\n"));
+  return { witnesses, policyFile };
+}
+
+/** Has witnesses follow a log. */
+export function follow(witnesses: readonly TestWitness[], vkey: string): void {
+  const key = parseVkey(vkey);
+  for (const { logs } of witnesses) logs.set(key.name, { vkey, key });
+}
+
+async function serve(path: string, logs: ReadonlyMap<string, WitnessedLog>, port: number) {
+  const directory = openWitnessDirectory(path);
+  const server = createWitnessServer({
+    directory,
+    logs,
+    now: () => Math.floor(Date.now() / 1000),
+    onEvent: () => undefined,
+  });
+  server.listen(port, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address() as AddressInfo; // The cast: a TCP server has an address of that form.
+  return {
+    url: `http://127.0.0.1:${address.port}`,
+    port: address.port,
+    stop: async () => {
+      server.closeAllConnections();
+      server.close();
+      await once(server, "close");
+      directory.store.close();
+    },
+  };
+}
