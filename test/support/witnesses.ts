@@ -20,7 +20,7 @@ export interface TestWitness {
 }
 
 /** Starts a witness that follows no log yet. */
-export async function startTestWitness(directory: string, name: string): Promise<TestWitness> {
+async function startTestWitness(directory: string, name: string): Promise<TestWitness> {
   const vkey = createWitnessDirectory(directory, name);
   const logs = new Map<string, WitnessedLog>();
   let running = await serve(directory, logs, 0);
