@@ -11,6 +11,7 @@ import { addCaCommands } from "./commands/ca.ts";
 import { addCrlCommand } from "./commands/crl.ts";
 import { addDoctorCommand } from "./commands/doctor.ts";
 import { addEntryCommands } from "./commands/entry.ts";
+import { addEvidenceCommands } from "./commands/evidence-bundle.ts";
 import { addBundleCommands, addFederationCommands } from "./commands/federation.ts";
 import { addForeignCommands } from "./commands/foreign.ts";
 import { addGitHookCommands } from "./commands/git-hook.ts";
@@ -127,6 +128,7 @@ export function createProgram(runtime: Runtime, usage: Usage = { command: "warde
   addCrlCommand(program, runtime);
   addLedgerCommands(program, runtime);
   addWitnessCommands(program, runtime);
+  addEvidenceCommands(program, runtime);
   addQuestionCommands(program, runtime);
   addPolicyCommands(program, runtime);
   addGitSignCommand(program, runtime);

@@ -35,7 +35,8 @@ export type PayloadName =
   | "possession"
   | "approval"
   | "owner-request"
-  | "succession";
+  | "succession"
+  | "evidence";
 
 /** A parsed envelope whose signature nobody has checked yet. */
 export interface UnverifiedEnvelope {

@@ -69,6 +69,7 @@ export const ERRORS = {
   token_unbound: { status: 400, message: "A token is bound to a key; send a DPoP proof or a certificate." },
   subject_token_refused: { status: 400, message: "The subject or actor token cannot be exchanged." },
   entry_too_large: { status: 413, message: "The ledger entry is too large." },
+  evidence_bundle_too_large: { status: 413, message: "So much does not fit into one evidence bundle." },
   upstream_malformed: { status: 400, message: "The upstream is not well formed." },
   not_found: { status: 404, message: "There is no such thing here." },
   wit_disabled: { status: 404, message: "WIT-SVIDs are neither issued nor accepted here." },
@@ -275,6 +276,8 @@ export const ERRORS = {
   proof_malformed: { status: 400, message: BAD_REQUEST },
   proof_invalid: { status: 400, message: "The proof does not verify." },
   receipt_invalid: { status: 400, message: "The receipt does not verify." },
+  evidence_bundle_malformed: { status: 400, message: "The evidence bundle is not well formed." },
+  evidence_bundle_invalid: { status: 400, message: "The evidence bundle does not verify." },
 
   // client side (SDK and CLI)
   ticket_missing: { status: 400, message: "No ticket was given." },

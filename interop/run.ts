@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { authzJudge } from "./authz-judge.ts";
 import { crlJudge } from "./crl-judge.ts";
+import { evidenceJudge } from "./evidence-judge.ts";
 import { hsmJudge } from "./hsm-judge.ts";
 import { closeLab, createLab, type Findings, type Judge, JudgeUnavailable, type Lab } from "./judge.ts";
 import { largeLedgerJudge, quickstartLedgerJudge } from "./ledger-judge.ts";
@@ -40,6 +41,7 @@ const JUDGES: readonly Judge[] = [
   largeLedgerJudge,
   quickstartLedgerJudge,
   proofJudge,
+  evidenceJudge,
   policyJudge,
   stockOpaJudge,
   mcpServerJudge,

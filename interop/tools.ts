@@ -57,6 +57,18 @@ async function buildGoTools({ root, cache }: Lab): Promise<GoTools> {
   };
 }
 
+/** Builds a Go program that is a module of its own. @throws JudgeUnavailable */
+export async function requireGoProgram(
+  { cache }: Lab,
+  { folder, name }: { readonly folder: string; readonly name: string },
+): Promise<string> {
+  await requireProgram("go", ["version"], "install Go 1.26 or newer");
+  const program = join(cache, "bin", name);
+  mkdirSync(join(cache, "bin"), { recursive: true });
+  await install("go", ["build", "-mod=readonly", "-buildvcs=false", "-o", program, "."], { cwd: folder });
+  return program;
+}
+
 /** Path of real `opa`, of the version that compiles our policy. @throws JudgeUnavailable */
 export async function requireOpa({ root }: Lab): Promise<string> {
   if (process.env.OPA_BIN) return process.env.OPA_BIN;

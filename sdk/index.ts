@@ -3,6 +3,7 @@
  */
 
 export type { Limits } from "@trustwarden/core/agentid/delegation.ts";
+export type { BundleReport } from "@trustwarden/core/agentledger/verify-bundle.ts";
 export type { RevocationAnswer } from "@trustwarden/core/api/revocation.ts";
 export { type ErrorCode, TrustWardenError } from "@trustwarden/core/error.ts";
 export type { Route } from "@trustwarden/core/route-table.ts";
@@ -53,6 +54,7 @@ export { type Notice, type Runtime, systemRuntime } from "./runtime.ts";
 export { createPeerCheckedAgent, peerChainOf } from "./tls.ts";
 export type { UpgradeListener } from "./upgrade-handler.ts";
 export { type GuardAgents, type VerifyAgentOptions, verifyAgent } from "./verify-agent.ts";
+export { type EvidenceTrust, verifyEvidence } from "./verify-evidence.ts";
 export type { Visit } from "./visit.ts";
 export type { AgentWit } from "./wit.ts";
 export type { WorkloadWitSvid, WorkloadX509State, WorkloadX509Svid } from "./workload-api/answers.ts";

@@ -4,6 +4,7 @@
  */
 
 export type { EvidenceSource, Exchange } from "./attest.ts";
+export { createCertificateVerifier } from "./certificate-verifier.ts";
 export { type Credential, createCredential } from "./credential.ts";
 export { type DeliveredEvents, DeliveredIdentity } from "./delivered-identity.ts";
 export { parseOrigin, readPinnedBundle, readPinnedTrustDomain, type ServerAddress } from "./first-contact.ts";

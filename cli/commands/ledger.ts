@@ -4,15 +4,13 @@
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type EventAnswer, type EventView, eventPage, ownerList } from "@trustwarden/core/api/ledger.ts";
+import { type EventAnswer, type EventView, eventPage } from "@trustwarden/core/api/ledger.ts";
 import { encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { parseEnvelope } from "@trustwarden/core/dsse.ts";
-import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { parseTtl } from "@trustwarden/core/ttl.ts";
 import type { Command } from "commander";
-import { findAgent, instanceIdIn } from "../agents.ts";
-import { type Client, formatTarget } from "../client.ts";
+import { formatTarget } from "../client.ts";
 import { examples, type Runtime, runCommand, type Session, wholeNumber } from "../command.ts";
+import { agentIdOf, ownerIdOf, parseInstant } from "../event-filter.ts";
 import { createEventProver, formatProof } from "../evidence-session.ts";
 import { exportLog } from "../log-directory.ts";
 import { formatTable, printable } from "../output.ts";
@@ -164,20 +162,6 @@ async function queryEvents({ client, output, io }: Session, options: QueryOption
   ]);
 }
 
-/** Ids as they are; a name must be one that exists, or the empty answer would read as innocence. */
-async function agentIdOf(client: Client, text: string): Promise<string> {
-  const isId = text.startsWith("agt_") || instanceIdIn(text) !== undefined;
-  return isId ? text : (await findAgent(client, text)).agent.agent_id;
-}
-
-async function ownerIdOf(client: Client, text: string): Promise<string> {
-  if (text.startsWith("own_")) return text;
-  const { owners } = await client.get("/v1/owners", ownerList);
-  const found = owners.find(({ name }) => name === text);
-  if (found === undefined) throw new TrustWardenError("owner_unknown", { why: `no owner is called ${text}` });
-  return found.owner_id;
-}
-
 async function proveEvent(
   { client, output }: Session,
   { eventId, out }: { readonly eventId: string; readonly out: string | undefined },
@@ -237,10 +221,4 @@ function decodeRecords({ records }: EventAnswer) {
     payload: parseUtf8(parseEnvelope(entry).payload),
     inclusion_proof: [...inclusion_proof],
   }));
-}
-
-/** An RFC 3339 instant, from one or from a lifetime counted back. */
-function parseInstant(text: string, nowMs: number): string {
-  if (/^\d{4}-\d\d-\d\dT/.test(text)) return text;
-  return new Date(nowMs - parseTtl(text) * 1000).toISOString();
 }

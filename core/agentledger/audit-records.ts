@@ -42,6 +42,7 @@ const SERVER_ID = /^spiffe:\/\/[^/]+\/trustwarden\/server\/[^/]+$/;
 export class RecordAuditor {
   readonly #svids: SvidDirectory;
   readonly #report: Report;
+  readonly #isWhole: boolean;
   readonly #enrolments: EnrolmentAuditor;
   readonly #presented = new PresentedAuditor();
   readonly #approvals = new ApprovalAuditor((owner) => this.#enrolments.ownerKey(owner));
@@ -49,12 +50,18 @@ export class RecordAuditor {
   readonly #payloads = new Map<string, { readonly payloadSha256: string }>();
   readonly #revocations = new Revocations();
   readonly #instances = new Map<string, SequencedIntent[]>();
-  #previousSha256: string | null = null;
+  #previous: { readonly index: number; readonly sha256: string } | null = null;
   #signatures = 0;
 
-  constructor(options: { readonly svids: SvidDirectory; readonly report: Report }) {
+  /** @param options.isWhole - false for a part of a log, where intents may be missing without a gap. */
+  constructor(options: {
+    readonly svids: SvidDirectory;
+    readonly report: Report;
+    readonly isWhole?: boolean;
+  }) {
     this.#svids = options.svids;
     this.#report = options.report;
+    this.#isWhole = options.isWhole ?? true;
     this.#enrolments = new EnrolmentAuditor(options.svids, this.#revocations);
   }
 
@@ -65,11 +72,11 @@ export class RecordAuditor {
 
   /** Checks one entry; call in the order of the log. Gives the record when it could be read. */
   add(index: number, entry: Uint8Array): UnverifiedRecord | null {
-    const before = this.#previousSha256;
-    this.#previousSha256 = null;
+    const before = this.#previous?.index === index - 1 ? this.#previous.sha256 : null;
+    this.#previous = null;
     const record = this.#parse(index, entry);
     if (record === null) return null;
-    this.#previousSha256 = record.entrySha256;
+    this.#previous = { index, sha256: record.entrySha256 };
     if (record.unverified.kind === "control") this.#collect(index, record.unverified.value);
     const signerId = this.#verify(index, record);
     if (signerId === null || this.#isRepeated(index, record)) return record;
@@ -87,6 +94,7 @@ export class RecordAuditor {
         this.#finding("decision_without_outcome", index, "allowed, but how it ended was never recorded");
       }
     }
+    if (!this.#isWhole) return;
     for (const [instance, intents] of this.#instances) auditSequences(instance, intents, this.#report);
   }
 

@@ -14,10 +14,21 @@ export interface SequencedIntent {
   readonly payloadSha256: string;
 }
 
-/** Reports gaps, repeats and broken links, each by its own code. @param instance - SPIFFE ID. */
-export function auditSequences(instance: string, intents: readonly SequencedIntent[], report: Report): void {
-  const ordered = intents.toSorted((left, right) => left.seq - right.seq || left.index - right.index);
-  let last: SequencedIntent | null = null;
+/**
+ * Reports gaps, repeats and broken links, each by its own code.
+ *
+ * @param instance - SPIFFE ID.
+ * @param begin - `anywhere` for a part of a log, whose first intent need not be the instance's first.
+ */
+export function auditSequences(
+  instance: string,
+  intents: readonly SequencedIntent[],
+  report: Report,
+  begin: "at one" | "anywhere" = "at one",
+): void {
+  const sorted = intents.toSorted((left, right) => left.seq - right.seq || left.index - right.index);
+  let last: SequencedIntent | null = begin === "anywhere" ? (sorted[0] ?? null) : null;
+  const ordered = begin === "anywhere" ? sorted.slice(1) : sorted;
   for (const intent of ordered) {
     const expected: number = (last?.seq ?? 0) + 1;
     const detail = `seq ${intent.seq} at entry ${intent.index}`;

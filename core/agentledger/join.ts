@@ -67,12 +67,19 @@ export function joinRecord(event: JoinedEvent | null, record: UnverifiedRecord, 
   }
 }
 
-/** Names under which a record is found: of its agents and instances, of its owner, of what it is about. */
+/**
+ * Names under which a record is found: of its agents and instances, of its owner, of its job, of what it is about, and
+ * the digest of the SVID that it carries.
+ */
 export function linksOf({ unverified }: UnverifiedRecord): readonly string[] {
   switch (unverified.kind) {
     case "intent":
     case "presented-intent":
-      return unique([unverified.value.agent.id, ...instanceNames(unverified.value.agent.spiffe_id)]);
+      return unique([
+        unverified.value.agent.id,
+        ...instanceNames(unverified.value.agent.spiffe_id),
+        ...jobNames(unverified.value),
+      ]);
     case "decision":
       return unique(unverified.value.chain.map(stripOwner));
     case "outcome":
@@ -80,16 +87,28 @@ export function linksOf({ unverified }: UnverifiedRecord): readonly string[] {
     case "control": {
       const { subject, chain, details, principal } = unverified.value;
       const named = [details.agent_id, details.instance_id, details.spiffe_id, details.owner].filter(isText);
+      const carried =
+        isText(details.svid_sha256) && details.svid_chain !== undefined ? [details.svid_sha256] : [];
       const subjects = subject === null ? [] : [subject, ...instanceNames(subject)];
       return unique([
         ...subjects,
         ...chain.map(stripOwner),
         ...named,
+        ...carried,
         stripOwner(principal),
         ...instanceNames(principal),
       ]);
     }
   }
+}
+
+/** The name under which the actions of a job are found. */
+export function formatJobName(job: string): string {
+  return `job:${job}`;
+}
+
+function jobNames(intent: Intent | PresentedIntent): readonly string[] {
+  return "job" in intent && intent.job !== null ? [formatJobName(intent.job)] : [];
 }
 
 /** Stands for every owner and agent in `subtreesOf`. */

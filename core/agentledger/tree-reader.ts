@@ -10,6 +10,7 @@ import { consistencyRanges } from "./consistency-proof.ts";
 import { inclusionRanges } from "./inclusion-proof.ts";
 import { EMPTY_ROOT, type LeafRange, nodeHash, rootOf } from "./merkle.ts";
 import type { LogReader } from "./ports.ts";
+import { outerRanges } from "./range-proof.ts";
 import {
   countHashes,
   formatTilePath,
@@ -58,6 +59,11 @@ export class TreeReader {
   /** Inclusion proof of an entry in the tree of `size`. */
   async readInclusionProof(index: number, size: number): Promise<readonly Uint8Array[]> {
     return Promise.all(inclusionRanges(index, size).map((range) => this.#readRange(range)));
+  }
+
+  /** Hashes that prove entries [start, end) in the tree of `size`. */
+  async readRangeProof(range: LeafRange, size: number): Promise<readonly Uint8Array[]> {
+    return Promise.all(outerRanges(range, size).map((outer) => this.#readRange(outer)));
   }
 
   /** Consistency proof between two sizes. */

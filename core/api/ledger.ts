@@ -57,6 +57,19 @@ export const eventAnswer = z.object({
 });
 export type EventAnswer = z.infer<typeof eventAnswer>;
 
+/**
+ * `GET /v1/evidence` (owner: its own subtree; operator: all): one event, an agent with its subtree, a job, or, for
+ * operators, everything between two times.
+ */
+export const evidenceQuery = z.strictObject({
+  event: z.string().min(1).max(64).optional(),
+  agent: z.string().min(1).max(64).optional().describe("agt_…"),
+  job: z.string().min(1).max(256).optional(),
+  since: z.string().max(32).optional().describe("RFC 3339"),
+  until: z.string().max(32).optional().describe("RFC 3339"),
+});
+export type EvidenceQuery = z.output<typeof evidenceQuery>;
+
 /** One row of `GET /v1/agents` (owner: its own; operator: all). */
 export const agentView = z.object({
   agent_id: z.string(),

@@ -8,6 +8,7 @@ import type { LogReader } from "@trustwarden/core/agentledger/ports.ts";
 import type { QueryIndex } from "@trustwarden/core/agentledger/query-index.ts";
 import type { Appended as SequencedEntry } from "@trustwarden/core/agentledger/sequencer.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { JsonObject } from "@trustwarden/core/json.ts";
 import type { LoggedIntent, PresentedIntent } from "@trustwarden/core/presented-intent.ts";
 import type { FlooredClock } from "../clock.ts";
 import type { Committed, ControlDraft, StoreCommands } from "../store/ports.ts";
@@ -137,6 +138,11 @@ export class Ledger {
   /** Signs the outcome of a call at the gateway; the caller appends it. */
   issueOutcome(facts: OutcomeFacts): string {
     return this.#options.records.issueOutcome(facts);
+  }
+
+  /** Signs the manifest of an evidence bundle. */
+  issueManifest(manifest: JsonObject): string {
+    return this.#options.records.issueManifest(manifest);
   }
 
   /** Sequences what a command committed. @throws TrustWardenError `ledger_unavailable`: it stays in the outbox then. */

@@ -16,6 +16,7 @@ import {
 } from "@trustwarden/core/event.ts";
 import { formatUuidV7, type Random } from "@trustwarden/core/id.ts";
 import type { VerifiedIntent } from "@trustwarden/core/intent.ts";
+import type { JsonObject } from "@trustwarden/core/json.ts";
 import {
   issuePresentedIntent,
   type LoggedIntent,
@@ -80,6 +81,8 @@ export interface ServerRecords {
   issuePresented(intent: PresentedIntent): LoggedIntent;
   /** The envelope text of an outcome at the gateway. */
   issueOutcome(facts: OutcomeFacts): string;
+  /** The envelope text of an evidence bundle's manifest; it is not logged. */
+  issueManifest(manifest: JsonObject): string;
 }
 
 /** Signer of the server's records. */
@@ -114,6 +117,9 @@ export function createServerRecords(options: {
     },
     issueOutcome(facts) {
       return issueEnvelope("outcome", { ...formatOutcome(facts) }, signer, serverSvid().svidSha256);
+    },
+    issueManifest(manifest) {
+      return issueEnvelope("evidence", manifest, signer, serverSvid().svidSha256);
     },
   };
 }

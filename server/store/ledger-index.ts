@@ -31,7 +31,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { eventOfRow, selectEvents } from "./ledger-index-query.ts";
 
 /** Another number makes old files be rebuilt. */
-const SCHEMA_VERSION = 2;
+const SCHEMA_VERSION = 3;
 
 const SCHEMA = `
   CREATE TABLE events (

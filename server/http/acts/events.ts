@@ -62,7 +62,8 @@ export async function readConsistency(
   return { proof: [...proof], checkpoint };
 }
 
-function subtreeOf({ principal }: Caller): string | undefined {
+/** Owner or agent whose subtree a caller may see; undefined for operators, who see everything. */
+export function subtreeOf({ principal }: Caller): string | undefined {
   switch (principal.kind) {
     case "operator":
       return undefined;
@@ -81,7 +82,8 @@ function formatEvent(event: JoinedEvent): EventView {
   return { ...event, chain: [...event.chain], reasons: [...event.reasons], indexes: [...event.indexes] };
 }
 
-function parseTime(text: string | undefined): number | undefined {
+/** Unix milliseconds. @throws TrustWardenError `request_malformed`. */
+export function parseTime(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   const timeMs = RFC3339.test(text) ? Date.parse(text) : Number.NaN;
   if (Number.isNaN(timeMs)) throw new TrustWardenError("request_malformed", { reason: "time" });

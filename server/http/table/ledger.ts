@@ -5,9 +5,11 @@ import {
   eventAnswer,
   eventPage,
   eventQuery,
+  evidenceQuery,
 } from "@trustwarden/core/api/ledger.ts";
 import { z } from "zod";
 import { readConsistency, searchEvents, showEvent } from "../acts/events.ts";
+import { makeEvidence } from "../acts/evidence.ts";
 import { readTile } from "../acts/public.ts";
 import { ADMIN_ONLY, defineGuarded, MAIN_AND_ADMIN, type Route } from "../route.ts";
 
@@ -42,6 +44,19 @@ export const LEDGER_ROUTES: readonly Route[] = [
     action: () => "read:ledger",
     subject: (_services, { caller }) => (caller.principal.kind === "operator" ? "none" : "self"),
     act: showEvent,
+  }),
+  defineGuarded({
+    method: "GET",
+    path: "/v1/evidence",
+    listeners: MAIN_AND_ADMIN,
+    summary: "One file that proves an event, an agent's history, a job or a time range offline",
+    access: ["owner", "operator"],
+    recording: "single",
+    query: evidenceQuery,
+    answer: "raw",
+    action: () => "read:ledger",
+    subject: (_services, { caller }) => (caller.principal.kind === "operator" ? "none" : "self"),
+    act: makeEvidence,
   }),
   defineGuarded({
     method: "GET",

@@ -1,0 +1,200 @@
+/**
+ * Offline verification of an evidence bundle: whether each entry is in the log that the auditor trusts, each record is
+ * signed by whoever it names, and the records of each event agree.
+ *
+ * Trust comes from the caller only: the log's key with the witnesses, and the certificates. A part of a log shows what
+ * is in it; that nothing is missing is shown for a range by its proof, and for an agent by its own count.
+ */
+import { encodeBase64, parseUtf8 } from "../bytes.ts";
+import { verifyEnvelope } from "../dsse.ts";
+import { TrustWardenError } from "../error.ts";
+import { RecordAuditor } from "./audit-records.ts";
+import { auditSequences, type SequencedIntent } from "./audit-sequences.ts";
+import { answerEvents, type BundleRecords, type EventAnswer } from "./bundle-answers.ts";
+import type { Checkpoint } from "./checkpoint.ts";
+import type { Cosignature } from "./cosignature.ts";
+import { verifyWitnessedCheckpoint } from "./cosignature.ts";
+import {
+  CHECKPOINT_FILE,
+  type EvidenceManifest,
+  fileOf,
+  formatProofPath,
+  type OpenedBundle,
+  RANGE_FILE,
+} from "./evidence-bundle.ts";
+import { FINDINGS, type Finding, type Report } from "./finding.ts";
+import { verifyInclusion } from "./inclusion-proof.ts";
+import { formatEventGroup } from "./join.ts";
+import { leafHash } from "./merkle.ts";
+import type { CertificateVerifier } from "./ports.ts";
+import { parseRangeProof, verifyRange } from "./range-proof.ts";
+import type { UnverifiedRecord } from "./record.ts";
+import { SvidDirectory } from "./svid-directory.ts";
+import type { TlogPolicy } from "./tlog-policy.ts";
+import { parseTlogProof } from "./tlog-proof.ts";
+
+const SERVER_ID = /^spiffe:\/\/[^/]+\/trustwarden\/server\/[^/]+$/;
+
+/** Whom the auditor trusts, from a place other than the bundle. */
+export interface BundleTrust {
+  /** The log's key, and which witnesses have to have signed. */
+  readonly policy: TlogPolicy;
+  readonly certificates: CertificateVerifier;
+}
+
+/** What a bundle turned out to show. */
+export interface BundleReport {
+  readonly manifest: EvidenceManifest;
+  readonly checkpoint: Checkpoint;
+  /** Of the auditor's witnesses. */
+  readonly cosignatures: readonly Cosignature[];
+  readonly entries: number;
+  /** Signatures of records that verified with an SVID that chains to a trust root. */
+  readonly signatures: number;
+  readonly events: readonly EventAnswer[];
+  /** Gaps and contradictions that somebody must explain; the bundle is what was logged all the same. */
+  readonly alarms: readonly Finding[];
+}
+
+/**
+ * Proves a bundle and answers the three questions about its events.
+ *
+ * @throws TrustWardenError `evidence_bundle_invalid` with the place, `checkpoint_malformed`, `checkpoint_untrusted`,
+ *   `checkpoint_unwitnessed`, `proof_malformed`, `proof_invalid`.
+ */
+export function verifyEvidenceBundle(bundle: OpenedBundle, trust: BundleTrust): BundleReport {
+  const { checkpoint, cosignatures } = verifyHead(bundle, trust.policy);
+  requireInLog(bundle, checkpoint);
+  const findings: Finding[] = [];
+  const report: Report = (finding) => findings.push({ ...finding, severity: FINDINGS[finding.code] });
+  const svids = new SvidDirectory(trust.certificates);
+  const auditor = new RecordAuditor({ svids, report, isWhole: false });
+  const records = new Map<number, UnverifiedRecord>();
+  for (const [index, entry] of bundle.entries) {
+    const record = auditor.add(index, entry);
+    if (record !== null) records.set(index, record);
+  }
+  auditor.finish();
+  auditCounts(bundle, records, report);
+  const damage = findings.find(({ severity }) => severity === "damage");
+  if (damage !== undefined) throw invalid(damage.code, { place: damage.place, detail: damage.detail });
+  requireWholeEvents(bundle, records);
+  requireManifestSigned(bundle, svids);
+  return {
+    manifest: bundle.unverifiedManifest,
+    checkpoint,
+    cosignatures,
+    entries: bundle.entries.size,
+    signatures: auditor.signatures,
+    events: answerEvents(bundle.list.events, records),
+    alarms: findings,
+  };
+}
+
+/** The checkpoint under the auditor's policy; that the manifest names the same tree keeps its words honest. */
+function verifyHead(
+  { files, unverifiedManifest }: OpenedBundle,
+  policy: TlogPolicy,
+): { readonly checkpoint: Checkpoint; readonly cosignatures: readonly Cosignature[] } {
+  const note = parseUtf8(fileOf(files, CHECKPOINT_FILE));
+  const { checkpoint, cosignatures } = verifyWitnessedCheckpoint(note, policy);
+  const { vkey, size, root } = unverifiedManifest.log;
+  if (
+    !policy.logs.some((log) => log.vkey === vkey) ||
+    size !== checkpoint.size ||
+    root !== encodeBase64(checkpoint.root)
+  )
+    throw invalid("manifest", { detail: "the manifest names another tree than the checkpoint" });
+  return { checkpoint, cosignatures };
+}
+
+function requireInLog({ files, entries, unverifiedManifest }: OpenedBundle, checkpoint: Checkpoint): void {
+  const { size, root } = checkpoint;
+  const note = parseUtf8(fileOf(files, CHECKPOINT_FILE));
+  const { range } = unverifiedManifest;
+  if (range !== null) {
+    const { start, end, proof } = parseRangeProof(parseUtf8(fileOf(files, RANGE_FILE)));
+    if (start !== range.start || end !== range.end)
+      throw invalid("range", { detail: "a proof of another range" });
+    const leaves = [...entries]
+      .filter(([index]) => index >= start && index < end)
+      .map(([, entry]) => leafHash(entry));
+    verifyRange({ start, end, size, leaves, proof, root });
+  }
+  for (const [index, entry] of entries) {
+    if (range !== null && index >= range.start && index < range.end) continue;
+    const claim = parseTlogProof(parseUtf8(fileOf(files, formatProofPath(index))));
+    if (claim.index !== index || claim.checkpoint !== note)
+      throw invalid("proof", { place: `entry ${index}`, detail: "a proof of another entry or tree" });
+    verifyInclusion({ index, size, leaf: leafHash(entry), proof: claim.proof, root });
+  }
+}
+
+/** An event is shown with all its records that the bundle has, and under its own id. */
+function requireWholeEvents(
+  { list, unverifiedManifest, entries }: OpenedBundle,
+  records: BundleRecords,
+): void {
+  const groups = new Map<string, number[]>();
+  for (const [index, record] of records) {
+    const group = formatEventGroup(record);
+    groups.set(group, [...(groups.get(group) ?? []), index]);
+  }
+  for (const { event_id: eventId, indexes } of list.events) {
+    const first = records.get(indexes[0] ?? -1);
+    const group = first === undefined ? [] : (groups.get(formatEventGroup(first)) ?? []);
+    if (first?.unverified.value.event_id !== eventId || group.join() !== indexes.join())
+      throw invalid("event", { place: eventId, detail: "its records are not those that events.json names" });
+  }
+  const { events, entries: count, range, selection } = unverifiedManifest;
+  if (events !== list.events.length || count !== entries.size)
+    throw invalid("manifest", { detail: "other numbers" });
+  if ((selection.kind === "range") !== (range !== null)) throw invalid("manifest", { detail: "range" });
+}
+
+/** What the selection promises to be whole is counted: the intents of each instance between two entries, or all. */
+function auditCounts(
+  { unverifiedManifest, list }: OpenedBundle,
+  records: BundleRecords,
+  report: Report,
+): void {
+  const { selection } = unverifiedManifest;
+  if (selection.kind === "event" || selection.kind === "job") return;
+  const chosen = new Set(list.events.flatMap(({ indexes }) => indexes));
+  const instances = new Map<string, SequencedIntent[]>();
+  for (const [index, { unverified, payloadSha256 }] of records) {
+    if (unverified.kind !== "intent" || !chosen.has(index)) continue;
+    const { agent, seq, prev } = unverified.value;
+    // Many processes may hold one foreign identity, each with a count of its own.
+    if (agent.spiffe_id.split("/")[2] !== unverifiedManifest.trust_domain) continue;
+    const intents = instances.get(agent.spiffe_id) ?? [];
+    instances.set(agent.spiffe_id, intents);
+    intents.push({ index, seq, prev, payloadSha256 });
+  }
+  const begin = selection.kind === "agent" && selection.since === null ? "at one" : "anywhere";
+  for (const [instance, intents] of instances) auditSequences(instance, intents, report, begin);
+}
+
+function requireManifestSigned({ envelope, unverifiedManifest }: OpenedBundle, svids: SvidDirectory): void {
+  try {
+    const at = Math.floor(Date.parse(unverifiedManifest.time) / 1000);
+    const { spiffeId, publicKey } = svids.verify(envelope.unverifiedKeyid, at);
+    verifyEnvelope(envelope, "evidence", publicKey);
+    if (SERVER_ID.test(spiffeId)) return;
+  } catch (cause) {
+    if (!(cause instanceof TrustWardenError)) throw cause;
+    throw new TrustWardenError(
+      "evidence_bundle_invalid",
+      { reason: "manifest", detail: cause.code },
+      { cause },
+    );
+  }
+  throw invalid("manifest", { detail: "not signed by a server" });
+}
+
+function invalid(
+  reason: string,
+  details: { readonly place?: string; readonly detail?: string } = {},
+): TrustWardenError {
+  return new TrustWardenError("evidence_bundle_invalid", { reason, ...details });
+}

@@ -1,0 +1,184 @@
+/**
+ * Makes an evidence bundle: chooses the events, collects what they rest on, proves every entry under one checkpoint,
+ * and signs the manifest.
+ *
+ * @see docs/decisions/0031
+ */
+import { formatTrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
+import { type Checkpoint, verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
+import {
+  CHECKPOINT_FILE,
+  EVENTS_FILE,
+  type EvidenceManifest,
+  type EvidenceSelection,
+  encodeEvidenceBundle,
+  formatEntryPath,
+  formatEventList,
+  formatProofPath,
+  POLICY_FILE,
+  RANGE_FILE,
+  TRUST_FILE,
+} from "@trustwarden/core/agentledger/evidence-bundle.ts";
+import { formatJobName, type JoinedEvent } from "@trustwarden/core/agentledger/join.ts";
+import type { EventFilter } from "@trustwarden/core/agentledger/query-index.ts";
+import { formatRangeProof } from "@trustwarden/core/agentledger/range-proof.ts";
+import { formatTlogProof } from "@trustwarden/core/agentledger/tlog-proof.ts";
+import { TreeReader } from "@trustwarden/core/agentledger/tree-reader.ts";
+import { encodeBase64, encodeUtf8 } from "@trustwarden/core/bytes.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { formatTime } from "@trustwarden/core/event.ts";
+import type { Services } from "../http/services.ts";
+import { collectEntries, collectEvents, type EvidenceSource } from "./collect.ts";
+import { readFixedFiles } from "./fixed-files.ts";
+
+/** What no bundle of this server holds. */
+const WITHHELD = [
+  "parameters, requests and results: the log holds salted commitments to them, the salts are with the agents and services",
+  "policy bundles: decisions name them by digest",
+] as const;
+
+/** Which events, for whom. */
+export interface EvidenceRequest extends EvidenceSelection {
+  /** Owner whose subtree it must be in; undefined for operators. */
+  readonly within: string | undefined;
+}
+
+/** The tree that everything in a bundle is proven under. */
+interface Head {
+  readonly note: string;
+  readonly checkpoint: Checkpoint;
+}
+
+/**
+ * Bytes of the bundle.
+ *
+ * @throws TrustWardenError `not_found` without any event, `evidence_bundle_too_large`, `ledger_corrupt`,
+ *   `ledger_unavailable`.
+ */
+export async function makeEvidenceBundle(services: Services, request: EvidenceRequest): Promise<Uint8Array> {
+  const { events: queries, ledger } = services;
+  const source: EvidenceSource = {
+    search: (filter, page) => queries.search(filter, page),
+    readEntry: (index) => ledger.log.readEntry(index),
+  };
+  const chosen = await chooseEvents(source, request);
+  const range = request.kind === "range" ? rangeOf(chosen) : null;
+  const indexes = range === null ? chosen.flatMap((event) => event.indexes) : numbersOf(range);
+  const entries = await collectEntries(source, indexes, [services.serverSvid().svidSha256]);
+  const head = await headOver(services, Math.max(...entries.keys()) + 1);
+  const { files, witnessed } = await proveEntries(services, { entries, range, head });
+  const events = chosen.map(({ event_id, indexes: own }) => ({ event_id, indexes: own }));
+  const named = new Set(events.flatMap((event) => event.indexes));
+  const support = [...entries.keys()]
+    .filter((index) => !named.has(index))
+    .sort((left, right) => left - right);
+  files.set(EVENTS_FILE, encodeUtf8(formatEventList({ events, support })));
+  const { kind, value, since, until } = request;
+  return encodeEvidenceBundle(files, (sumsSha256) => {
+    const manifest: EvidenceManifest = {
+      v: 1,
+      time: formatTime(services.clock.nowMs()),
+      trust_domain: services.trustDomain,
+      log: { vkey: ledger.log.vkey, size: head.checkpoint.size, root: encodeBase64(head.checkpoint.root) },
+      witnessed,
+      selection: { kind, value, since, until },
+      range,
+      events: events.length,
+      entries: entries.size,
+      withheld: WITHHELD,
+      sums_sha256: sumsSha256,
+    };
+    const { log, selection, withheld } = manifest;
+    return ledger.issueManifest({
+      ...manifest,
+      log: { ...log },
+      selection: { ...selection },
+      range: range && { ...range },
+      withheld: [...withheld],
+    });
+  });
+}
+
+async function chooseEvents(
+  source: EvidenceSource,
+  request: EvidenceRequest,
+): Promise<readonly JoinedEvent[]> {
+  const found = await collectEvents(source, filterOf(request));
+  // Of several events with one id the oldest: agents choose their ids, and one may copy another's.
+  const chosen = request.kind === "event" ? found.slice(0, 1) : found;
+  if (chosen.length === 0) throw new TrustWardenError("not_found");
+  if (request.kind !== "range") return chosen;
+  const { start, end } = rangeOf(chosen);
+  return chosen.filter(({ indexes }) => indexes.every((index) => index >= start && index < end));
+}
+
+function filterOf({ kind, value, since, until, within }: EvidenceRequest): EventFilter {
+  const times = { sinceMs: millisecondsOf(since), untilMs: millisecondsOf(until), within };
+  switch (kind) {
+    case "event":
+      return { within, eventId: value ?? "" };
+    case "agent":
+      return { ...times, within: value ?? "", owner: within };
+    case "job":
+      return { ...times, agent: formatJobName(value ?? "") };
+    case "range":
+      return times;
+  }
+}
+
+function millisecondsOf(time: string | null): number | undefined {
+  return time === null ? undefined : Date.parse(time);
+}
+
+/** From the first record of the first event to the last of the last. */
+function rangeOf(events: readonly JoinedEvent[]): { readonly start: number; readonly end: number } {
+  let start = Number.POSITIVE_INFINITY;
+  let end = 0;
+  for (const { indexes } of events) {
+    start = Math.min(start, ...indexes);
+    end = Math.max(end, ...indexes.map((index) => index + 1));
+  }
+  return { start, end };
+}
+
+function* numbersOf({ start, end }: { readonly start: number; readonly end: number }): Generator<number> {
+  for (let index = start; index < end; index += 1) yield index;
+}
+
+/** The signed tree head that covers everything. */
+async function headOver({ ledger }: Services, size: number): Promise<Head> {
+  await ledger.log.waitForCheckpoint(size);
+  const note = ledger.log.checkpoint();
+  return { note, checkpoint: verifyCheckpoint(note, ledger.log.vkey) };
+}
+
+async function proveEntries(
+  services: Services,
+  {
+    entries,
+    range,
+    head,
+  }: {
+    readonly entries: ReadonlyMap<number, Uint8Array>;
+    readonly range: { readonly start: number; readonly end: number } | null;
+    readonly head: Head;
+  },
+): Promise<{ readonly files: Map<string, Uint8Array>; readonly witnessed: boolean }> {
+  const { size } = head.checkpoint;
+  const tree = new TreeReader(services.ledger.reader, size);
+  const files = new Map(readFixedFiles());
+  files.set(CHECKPOINT_FILE, encodeUtf8(head.note));
+  files.set(POLICY_FILE, encodeUtf8(`log ${services.ledger.log.vkey}\nquorum none\n`));
+  files.set(TRUST_FILE, encodeUtf8(formatTrustBundle(services.authority().bundle)));
+  for (const [index, entry] of entries) {
+    files.set(formatEntryPath(index), entry);
+    if (range !== null && index >= range.start && index < range.end) continue;
+    const proof = await tree.readInclusionProof(index, size);
+    files.set(formatProofPath(index), encodeUtf8(formatTlogProof({ index, proof, checkpoint: head.note })));
+  }
+  if (range !== null) {
+    const proof = await tree.readRangeProof(range, size);
+    files.set(RANGE_FILE, encodeUtf8(formatRangeProof({ ...range, proof })));
+  }
+  return { files, witnessed: false };
+}

@@ -1,0 +1,1250 @@
+// Command verify checks a TrustWarden evidence bundle (.twb) with the standard library and golang.org/x/mod only, and
+// answers for each event: which agent did this, who authorized it, what stops or stopped it.
+//
+//	verify (-vkey KEY | -policy FILE) (-bundle FILE | -root SHA256...) file.twb
+//
+// Whom to believe comes from these arguments and never from the bundle: the log's key (alone, or in a C2SP tlog-policy
+// with witnesses and their quorum), and the trust roots (a SPIFFE bundle that you kept, or fingerprints of roots).
+// Shares no code with the project or with verify.mjs, whose output is the same.
+//
+// Exit code 0: verified; 3: verified, and something is missing that somebody must explain; 1: not verified; 2: usage.
+package main
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"hash/crc32"
+	"math"
+	"math/big"
+	"os"
+	"regexp"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// refusal is what a check panics with; main turns it into the verdict.
+type refusal string
+
+func refuse(format string, args ...any) { panic(refusal(fmt.Sprintf(format, args...))) }
+
+func need(ok bool, format string, args ...any) {
+	if !ok {
+		refuse(format, args...)
+	}
+}
+
+func digest(parts ...[]byte) []byte {
+	sum := sha256.Sum256(bytes.Join(parts, nil))
+	return sum[:]
+}
+
+func base64url(data []byte) string { return base64.RawURLEncoding.EncodeToString(data) }
+
+func unbase64(text string) []byte {
+	data, err := base64.StdEncoding.Strict().DecodeString(text)
+	need(err == nil && base64.StdEncoding.EncodeToString(data) == text, "base64 is not canonical")
+	return data
+}
+
+// ---- 1. The container: a zip of stored files in which no byte is free ----
+
+const maxBytes = 24_000_000
+
+var filePath = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$`)
+
+type archive struct {
+	names   []string
+	content map[string][]byte
+}
+
+func (a *archive) file(name string) []byte {
+	content, ok := a.content[name]
+	need(ok, "%s is missing", name)
+	return content
+}
+
+func readZip(data []byte) *archive {
+	need(len(data) <= maxBytes, "the file is too long")
+	files := &archive{content: map[string][]byte{}}
+	little := binary.LittleEndian
+	var directory []byte
+	at := 0
+	for at+30 <= len(data) && little.Uint32(data[at:]) == 0x04034b50 {
+		start := at + 30 + int(little.Uint16(data[at+26:]))
+		end := start + int(little.Uint32(data[at+22:]))
+		need(start <= len(data) && end <= len(data), "the file is cut off")
+		name := string(data[at+30 : start])
+		isNext := len(files.names) == 0 || name > files.names[len(files.names)-1]
+		need(filePath.MatchString(name) && len(name) <= 128 && isNext, "a file's name")
+		content := data[start:end]
+		fields := make([]byte, 26)
+		little.PutUint16(fields[0:], 20)
+		little.PutUint16(fields[8:], 0x21)
+		little.PutUint32(fields[10:], crc32.ChecksumIEEE(content))
+		little.PutUint32(fields[14:], uint32(len(content)))
+		little.PutUint32(fields[18:], uint32(len(content)))
+		little.PutUint16(fields[22:], uint16(len(name)))
+		need(bytes.Equal(data[at+4:at+30], fields), "a header of %s", name)
+		tail := make([]byte, 14)
+		little.PutUint32(tail[10:], uint32(at))
+		directory = slices.Concat(directory, []byte("PK\x01\x02\x14\x00"), fields, tail, []byte(name))
+		files.names = append(files.names, name)
+		files.content[name] = content
+		at = end
+	}
+	last := make([]byte, 22)
+	little.PutUint32(last[0:], 0x06054b50)
+	little.PutUint16(last[8:], uint16(len(files.names)))
+	little.PutUint16(last[10:], uint16(len(files.names)))
+	little.PutUint32(last[12:], uint32(len(directory)))
+	little.PutUint32(last[16:], uint32(at))
+	need(bytes.Equal(data[at:], append(directory, last...)), "the directory of the zip")
+	return files
+}
+
+// ---- 2. JSON and DSSE ----
+
+type object = map[string]any
+
+// canonical writes RFC 8785 text; only this spelling is accepted, so no key can be there twice.
+func canonical(value any) string {
+	switch v := value.(type) {
+	case nil:
+		return "null"
+	case bool:
+		return strconv.FormatBool(v)
+	case json.Number:
+		return canonicalNumber(v)
+	case string:
+		return canonicalText(v)
+	case []any:
+		parts := make([]string, len(v))
+		for i, item := range v {
+			parts[i] = canonical(item)
+		}
+		return "[" + strings.Join(parts, ",") + "]"
+	case object:
+		keys := make([]string, 0, len(v))
+		for key := range v {
+			keys = append(keys, key)
+		}
+		sort.Slice(keys, func(i, j int) bool {
+			return slices.Compare(utf16.Encode([]rune(keys[i])), utf16.Encode([]rune(keys[j]))) < 0
+		})
+		parts := make([]string, len(keys))
+		for i, key := range keys {
+			parts[i] = canonicalText(key) + ":" + canonical(v[key])
+		}
+		return "{" + strings.Join(parts, ",") + "}"
+	}
+	refuse("a value that JSON does not have")
+	return ""
+}
+
+func canonicalNumber(number json.Number) string {
+	f, err := number.Float64()
+	need(err == nil, "a number out of range")
+	if f == 0 {
+		return "0"
+	}
+	if magnitude := math.Abs(f); magnitude >= 1e-6 && magnitude < 1e21 {
+		return strconv.FormatFloat(f, 'f', -1, 64)
+	}
+	text := strconv.FormatFloat(f, 'e', -1, 64)
+	return regexp.MustCompile(`e([+-])0+`).ReplaceAllString(text, "e$1")
+}
+
+func canonicalText(text string) string {
+	var out strings.Builder
+	out.WriteByte('"')
+	for _, r := range text {
+		if at := strings.IndexRune("\b\t\n\f\r\"\\", r); at >= 0 {
+			out.WriteByte('\\')
+			out.WriteByte(`btnfr"\`[at])
+		} else if r < 0x20 {
+			fmt.Fprintf(&out, `\u%04x`, r)
+		} else {
+			out.WriteRune(r)
+		}
+	}
+	out.WriteByte('"')
+	return out.String()
+}
+
+func parseCanonical(data []byte) object {
+	need(utf8.Valid(data), "text that is not UTF-8")
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.UseNumber()
+	var value object
+	need(decoder.Decode(&value) == nil && canonical(value) == string(data), "JSON is not canonical")
+	return value
+}
+
+func text(value object, name string) string {
+	found, ok := value[name].(string)
+	need(ok, "%s is missing", name)
+	return found
+}
+
+func optional(value object, name string) string {
+	found, _ := value[name].(string)
+	return found
+}
+
+func number(value any) int64 {
+	found, ok := value.(json.Number)
+	need(ok, "a number is missing")
+	n, err := found.Int64()
+	need(err == nil && n >= 0 && n < 1<<53, "a number out of range")
+	return n
+}
+
+func sub(value object, name string) object {
+	found, _ := value[name].(object)
+	return found
+}
+
+func texts(value any) []string {
+	list, _ := value.([]any)
+	found := make([]string, len(list))
+	for i, item := range list {
+		found[i], _ = item.(string)
+	}
+	return found
+}
+
+type envelope struct {
+	kind, payloadType, keyid string
+	raw, sig                 []byte
+	value                    object
+}
+
+var payloadType = regexp.MustCompile(`^application/vnd\.trustwarden\.([a-z-]+)\.v1\+json$`)
+
+func parseEnvelope(data []byte) envelope {
+	value := parseCanonical(data)
+	match := payloadType.FindStringSubmatch(text(value, "payloadType"))
+	signatures, _ := value["signatures"].([]any)
+	need(match != nil && len(signatures) == 1 && len(value) == 3, "not one signature, or an unknown payload type")
+	signature, _ := signatures[0].(object)
+	raw := unbase64(text(value, "payload"))
+	return envelope{
+		kind: match[1], payloadType: match[0], keyid: text(signature, "keyid"),
+		raw: raw, sig: unbase64(text(signature, "sig")), value: parseCanonical(raw),
+	}
+}
+
+// isSignedBy checks a DSSE signature: over type and payload, each behind its length.
+func (e envelope) isSignedBy(key *ecdsa.PublicKey) bool {
+	pae := digest([]byte(fmt.Sprintf("DSSEv1 %d %s %d ", len(e.payloadType), e.payloadType, len(e.raw))), e.raw)
+	if len(e.sig) != 64 {
+		return false
+	}
+	return ecdsa.Verify(key, pae, new(big.Int).SetBytes(e.sig[:32]), new(big.Int).SetBytes(e.sig[32:]))
+}
+
+// ---- 3. The log: notes, cosignatures, policy, proofs ----
+
+// witness is a note.Verifier for C2SP cosignature/v1 that keeps the time of what it verified.
+type witness struct {
+	name   string
+	hash   uint32
+	key    ed25519.PublicKey
+	signed int64
+}
+
+func (w *witness) Name() string    { return w.name }
+func (w *witness) KeyHash() uint32 { return w.hash }
+func (w *witness) Verify(msg, sig []byte) bool {
+	if len(sig) != 72 {
+		return false
+	}
+	at := binary.BigEndian.Uint64(sig)
+	if !ed25519.Verify(w.key, fmt.Appendf(nil, "cosignature/v1\ntime %d\n%s", at, msg), sig[8:]) {
+		return false
+	}
+	w.signed = int64(at)
+	return true
+}
+
+func parseWitness(vkey string) *witness {
+	parts := strings.SplitN(vkey, "+", 3)
+	need(len(parts) == 3, "malformed key")
+	typed := unbase64(parts[2])
+	need(len(typed) == 33 && typed[0] == 4, "a witness's key")
+	id := digest([]byte(parts[0]+"\n"), typed)[:4]
+	need(hex.EncodeToString(id) == parts[1], "a key does not match its id")
+	return &witness{name: parts[0], hash: binary.BigEndian.Uint32(id), key: typed[1:]}
+}
+
+type group struct {
+	count   string
+	members []string
+}
+
+type policy struct {
+	vkey      string
+	log       note.Verifier
+	names     []string
+	witnesses map[string]*witness
+	groups    map[string]group
+	quorum    string
+}
+
+// parsePolicy reads a C2SP tlog-policy: one log, witnesses, groups of them, and which group is the quorum.
+func parsePolicy(source string) *policy {
+	p := &policy{witnesses: map[string]*witness{}, groups: map[string]group{}}
+	for line := range strings.SplitSeq(source, "\n") {
+		words := strings.Fields(line)
+		switch {
+		case len(words) == 0 || strings.HasPrefix(words[0], "#"):
+		case words[0] == "log" && len(words) >= 2:
+			need(p.log == nil, "a policy of several logs")
+			verifier, err := note.NewVerifier(words[1])
+			need(err == nil, "malformed key of the log")
+			p.vkey, p.log = words[1], verifier
+		case words[0] == "witness" && len(words) >= 3:
+			p.names = append(p.names, words[1])
+			p.witnesses[words[1]] = parseWitness(words[2])
+		case words[0] == "group" && len(words) >= 4:
+			p.groups[words[1]] = group{words[2], words[3:]}
+		case words[0] == "quorum" && len(words) == 2:
+			p.quorum = words[1]
+		default:
+			refuse("an unknown line in the policy")
+		}
+	}
+	need(p.log != nil && p.quorum != "", "a policy without log or quorum")
+	return p
+}
+
+func (p *policy) isMet(name string, depth int) bool {
+	if name == "none" {
+		return true
+	}
+	if w, ok := p.witnesses[name]; ok {
+		return w.signed > 0
+	}
+	g, ok := p.groups[name]
+	need(ok && depth < 8, "the policy names somebody unknown")
+	wanted, err := strconv.Atoi(strings.NewReplacer("any", "1", "all", strconv.Itoa(len(g.members))).Replace(g.count))
+	need(err == nil && wanted > 0 && wanted <= len(g.members), "a group's number")
+	met := 0
+	for _, member := range g.members {
+		if p.isMet(member, depth+1) {
+			met++
+		}
+	}
+	return met >= wanted
+}
+
+type head struct {
+	note, origin, root string
+	size               int64
+	hash               tlog.Hash
+}
+
+func verifyCheckpoint(data []byte, p *policy) head {
+	verifiers := []note.Verifier{p.log}
+	for _, name := range p.names {
+		verifiers = append(verifiers, p.witnesses[name])
+	}
+	opened, err := note.Open(data, note.VerifierList(verifiers...))
+	need(err == nil, "the checkpoint: %v", err)
+	isLogs := slices.ContainsFunc(opened.Sigs, func(s note.Signature) bool {
+		return s.Name == p.log.Name() && s.Hash == p.log.KeyHash()
+	})
+	match := regexp.MustCompile(`^([^\n]+)\n(0|[1-9]\d{0,15})\n([^\n]{44})\n$`).FindStringSubmatch(opened.Text)
+	need(isLogs && match != nil && match[1] == p.log.Name(), "the checkpoint is not signed by your log")
+	size, err := strconv.ParseInt(match[2], 10, 64)
+	hash, hashErr := tlog.ParseHash(match[3])
+	need(err == nil && hashErr == nil && base64.StdEncoding.EncodeToString(hash[:]) == match[3], "the checkpoint's form")
+	need(p.isMet(p.quorum, 0), "too few of your witnesses signed the checkpoint")
+	return head{note: string(data), origin: match[1], root: match[3], size: size, hash: hash}
+}
+
+func parseHashes(lines []string) []tlog.Hash {
+	hashes := make([]tlog.Hash, len(lines))
+	for i, line := range lines {
+		data := unbase64(line)
+		need(len(data) == 32, "a hash in a proof")
+		hashes[i] = tlog.Hash(data)
+	}
+	return hashes
+}
+
+func requireProof(h head, index int64, entry, proof []byte) {
+	top, rest, found := strings.Cut(string(proof), "\n\n")
+	lines := strings.Split(top, "\n")
+	isForm := found && len(lines) >= 2 && lines[0] == "c2sp.org/tlog-proof@v1" && lines[1] == fmt.Sprintf("index %d", index)
+	need(isForm && rest == h.note && index < h.size, "a proof of another entry or tree")
+	err := tlog.CheckRecord(parseHashes(lines[2:]), h.size, h.hash, index, tlog.RecordHash(entry))
+	need(err == nil, "a proof does not lead to the root")
+}
+
+// rangeTree folds the leaves of a range and the hashes of everything outside into a root.
+type rangeTree struct {
+	start, end int64
+	leaves     []tlog.Hash
+	proof      []tlog.Hash
+}
+
+func (t *rangeTree) root(from, to int64) tlog.Hash {
+	if to <= t.start || from >= t.end {
+		need(len(t.proof) > 0, "a proof is too short")
+		next := t.proof[0]
+		t.proof = t.proof[1:]
+		return next
+	}
+	if to-from == 1 {
+		return t.leaves[from-t.start]
+	}
+	half := int64(1)
+	for half*2 < to-from {
+		half *= 2
+	}
+	left := t.root(from, from+half)
+	return tlog.NodeHash(left, t.root(from+half, to))
+}
+
+func requireRange(h head, start, end int64, entries map[int64][]byte, proof []byte) {
+	lines := strings.Split(string(proof), "\n")
+	isForm := len(lines) >= 3 && lines[0] == "trustwarden.dev/range-proof@v1" && lines[len(lines)-1] == ""
+	need(isForm && lines[1] == fmt.Sprintf("range %d %d", start, end), "a proof of another range")
+	need(start < end && end <= h.size && end-start <= int64(len(entries)), "the range is not of the tree")
+	tree := &rangeTree{start: start, end: end, proof: parseHashes(lines[2 : len(lines)-1])}
+	for index := start; index < end; index++ {
+		entry, ok := entries[index]
+		need(ok, "an entry of the range is missing")
+		tree.leaves = append(tree.leaves, tlog.RecordHash(entry))
+	}
+	need(tree.root(0, h.size) == h.hash && len(tree.proof) == 0, "a proof does not lead to the root")
+}
+
+// ---- 4. The bundle: manifest, digests, entries in the log ----
+
+type eventIndexes struct {
+	id      string
+	indexes []int64
+}
+
+type bundle struct {
+	files    *archive
+	envelope envelope
+	manifest object
+	events   []eventIndexes
+	order    []int64
+	entries  map[int64][]byte
+}
+
+var entryPath = regexp.MustCompile(`^entries/(0|[1-9]\d{0,15})\.json$`)
+
+func openBundle(data []byte) *bundle {
+	files := readZip(data)
+	b := &bundle{files: files, envelope: parseEnvelope(files.file("manifest.json")), entries: map[int64][]byte{}}
+	b.manifest = b.envelope.value
+	need(b.envelope.kind == "evidence" && number(b.manifest["v"]) == 1, "the manifest is another document")
+	var sums strings.Builder
+	for _, name := range files.names {
+		if name == "manifest.json" || name == "SHA256SUMS" {
+			continue
+		}
+		fmt.Fprintf(&sums, "%x  %s\n", digest(files.content[name]), name)
+		if match := entryPath.FindStringSubmatch(name); match != nil {
+			index, _ := strconv.ParseInt(match[1], 10, 64)
+			b.order = append(b.order, index)
+			b.entries[index] = files.content[name]
+		}
+	}
+	need(sums.String() == string(files.file("SHA256SUMS")), "a file is not what SHA256SUMS says")
+	need(base64url(digest([]byte(sums.String()))) == text(b.manifest, "sums_sha256"), "SHA256SUMS is not what the manifest says")
+	slices.Sort(b.order)
+	b.readEvents(parseCanonical(files.file("events.json")))
+	return b
+}
+
+func (b *bundle) readEvents(list object) {
+	named := map[int64]bool{}
+	count := 0
+	take := func(value any) []int64 {
+		items, _ := value.([]any)
+		var indexes []int64
+		for _, item := range items {
+			index := number(item)
+			_, ok := b.entries[index]
+			need(ok && !named[index], "entries that events.json does not name")
+			named[index] = true
+			count++
+			indexes = append(indexes, index)
+		}
+		return indexes
+	}
+	events, _ := list["events"].([]any)
+	for _, item := range events {
+		event, _ := item.(object)
+		b.events = append(b.events, eventIndexes{text(event, "event_id"), take(event["indexes"])})
+	}
+	take(list["support"])
+	need(count == len(b.entries) && int64(count) == number(b.manifest["entries"]), "entries that events.json does not name")
+	need(len(b.events) > 0 && int64(len(b.events)) == number(b.manifest["events"]), "another number of events")
+}
+
+func (b *bundle) requireInLog(h head) (start, end int64) {
+	log := sub(b.manifest, "log")
+	need(number(log["size"]) == h.size && text(log, "root") == h.root, "the manifest names another tree")
+	scope := sub(b.manifest, "range")
+	need((text(sub(b.manifest, "selection"), "kind") == "range") == (scope != nil), "the manifest's range")
+	if scope != nil {
+		start, end = number(scope["start"]), number(scope["end"])
+		requireRange(h, start, end, b.entries, b.files.file("range.proof"))
+	}
+	for _, index := range b.order {
+		if index < start || index >= end {
+			requireProof(h, index, b.entries[index], b.files.file(fmt.Sprintf("proofs/%d.tlog-proof", index)))
+		}
+	}
+	return start, end
+}
+
+// ---- 5. Certificates ----
+
+func parseCertificate(der []byte) *x509.Certificate {
+	certificate, err := x509.ParseCertificate(der)
+	need(err == nil, "a certificate: %v", err)
+	return certificate
+}
+
+func parseCertificates(value any) []*x509.Certificate {
+	var list []*x509.Certificate
+	for _, item := range texts(value) {
+		list = append(list, parseCertificate(unbase64(item)))
+	}
+	return list
+}
+
+func rootsOf(data []byte) []*x509.Certificate {
+	var document struct {
+		Keys []struct {
+			Use string   `json:"use"`
+			X5c []string `json:"x5c"`
+		} `json:"keys"`
+	}
+	need(json.Unmarshal(data, &document) == nil, "the trust bundle is not JSON")
+	var roots []*x509.Certificate
+	for _, key := range document.Keys {
+		if key.Use == "x509-svid" && len(key.X5c) == 1 {
+			roots = append(roots, parseCertificate(unbase64(key.X5c[0])))
+		}
+	}
+	return roots
+}
+
+func uriOf(certificate *x509.Certificate) string {
+	names := len(certificate.DNSNames) + len(certificate.EmailAddresses) + len(certificate.IPAddresses)
+	need(len(certificate.URIs) == 1 && names == 0, "not exactly one URI name")
+	return certificate.URIs[0].String()
+}
+
+func domainOf(id string) string {
+	parts := strings.Split(id, "/")
+	need(len(parts) >= 3 && parts[0] == "spiffe:", "not a SPIFFE ID")
+	return parts[2]
+}
+
+type signer struct {
+	id        string
+	key       *ecdsa.PublicKey
+	isForeign bool
+}
+
+func parseTime(at string) time.Time {
+	parsed, err := time.Parse("2006-01-02T15:04:05.000Z", at)
+	need(err == nil, "a time")
+	return parsed
+}
+
+// verifySvid follows a certificate of the log to a root that was valid, as everything between, at that time.
+func (l *ledger) verifySvid(keyid, at string) signer {
+	chain := l.chains[keyid]
+	need(len(chain) > 0, "the bundle does not carry the signer's certificate")
+	leaf := chain[0]
+	id := uriOf(leaf)
+	domain := domainOf(id)
+	isForeign := !slices.ContainsFunc(l.roots, func(root *x509.Certificate) bool { return uriOf(root) == "spiffe://"+domain })
+	trusted := l.roots
+	if isForeign {
+		trusted = l.foreign[domain]
+	}
+	roots, between := x509.NewCertPool(), x509.NewCertPool()
+	for _, root := range trusted {
+		if uriOf(root) == "spiffe://"+domain {
+			roots.AddCert(root)
+		}
+	}
+	for _, certificate := range chain[1:] {
+		between.AddCert(certificate)
+	}
+	_, err := leaf.Verify(x509.VerifyOptions{
+		Roots: roots, Intermediates: between, CurrentTime: parseTime(at).Truncate(time.Second),
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	})
+	need(err == nil, "a certificate: %v", err)
+	key, ok := leaf.PublicKey.(*ecdsa.PublicKey)
+	need(ok && key.Curve == elliptic.P256() && !leaf.IsCA, "a certificate's key or role")
+	l.verified[keyid] = true
+	return signer{id, key, isForeign}
+}
+
+// ---- 6. Records ----
+
+type record struct {
+	envelope
+	index  int64
+	sha256 string
+	signer signer
+}
+
+func (r *record) isIntent() bool { return r.kind == "intent" || r.kind == "presented-intent" }
+
+func (r *record) group() string {
+	if r.isIntent() {
+		return r.sha256
+	}
+	if of := optional(r.value, "intent_sha256"); of != "" {
+		return of
+	}
+	return "control:" + r.sha256
+}
+
+type issue struct {
+	subject, time, enrolment string
+	index, epoch             int64
+	chain, scope             []string
+	details                  object
+	by, what                 string
+}
+
+type revocation struct {
+	subject, time string
+	epoch, index  int64
+}
+
+type ledger struct {
+	domain      string
+	roots       []*x509.Certificate
+	foreign     map[string][]*x509.Certificate
+	chains      map[string][]*x509.Certificate
+	verified    map[string]bool
+	owners      map[string]*ecdsa.PublicKey
+	approvals   map[string]string
+	issues      map[string]*issue
+	revocations []revocation
+	order       []*record
+	records     map[int64]*record
+	missing     []string
+}
+
+var serverID = regexp.MustCompile(`^spiffe://[^/]+/trustwarden/server/[^/]+$`)
+
+func readRecords(b *bundle, roots []*x509.Certificate) *ledger {
+	l := &ledger{
+		roots: roots, domain: text(b.manifest, "trust_domain"), verified: map[string]bool{},
+		foreign: map[string][]*x509.Certificate{}, chains: map[string][]*x509.Certificate{},
+		owners: map[string]*ecdsa.PublicKey{}, approvals: map[string]string{}, issues: map[string]*issue{},
+		records: map[int64]*record{},
+	}
+	for _, index := range b.order {
+		l.read(index, b.entries[index])
+	}
+	return l
+}
+
+func (l *ledger) read(index int64, entry []byte) {
+	defer func() {
+		if caught, ok := recover().(refusal); ok {
+			refuse("entry %d: %s", index, caught)
+		}
+	}()
+	r := &record{envelope: parseEnvelope(entry), index: index, sha256: base64url(digest(entry))}
+	// A certificate needs nobody's word: it leads to a root or it does not.
+	if chain := parseCertificates(sub(r.value, "details")["svid_chain"]); len(chain) > 0 {
+		l.chains[base64url(digest(chain[0].Raw))] = chain
+	}
+	r.signer = l.verifySvid(r.keyid, text(r.value, "time"))
+	need(r.isSignedBy(r.signer.key), "the signature is bad")
+	isServer := serverID.MatchString(r.signer.id) && !r.signer.isForeign
+	need(isServer || r.kind == "intent" || r.kind == "outcome", "a %s that no server signed", r.kind)
+	if r.kind == "intent" {
+		agent := sub(r.value, "agent")
+		isOwn := r.signer.id == text(agent, "spiffe_id") && r.keyid == text(agent, "svid_sha256")
+		need(isOwn, "the intent names another agent than signed it")
+	}
+	l.order = append(l.order, r)
+	l.records[index] = r
+	if r.kind == "control" && r.value["allow"] == true {
+		l.collect(r)
+	}
+}
+
+func (l *ledger) collect(r *record) {
+	details, subject := sub(r.value, "details"), optional(r.value, "subject")
+	switch text(r.value, "kind") {
+	case "owner":
+		if spki := optional(details, "spki"); spki != "" {
+			l.owners[subject] = parseKey(unbase64(spki))
+		}
+	case "revoke":
+		l.revocations = append(l.revocations, revocation{subject, text(r.value, "time"), number(r.value["epoch"]), r.index})
+	case "approval":
+		if details["change"] == "approve" {
+			l.approvals[subject] = text(details, "approval")
+		}
+	case "federation":
+		if _, ok := details["x509_authorities"]; ok || details["change"] == "removal" {
+			domain := text(details, "trust_domain")
+			need(domain != l.domain, "a federation with our own trust domain")
+			l.foreign[domain] = parseCertificates(details["x509_authorities"])
+		}
+	case "issue":
+		made := &issue{
+			subject: subject, time: text(r.value, "time"), enrolment: text(details, "enrolment"), index: r.index,
+			epoch: number(r.value["epoch"]), chain: texts(r.value["chain"]), scope: texts(details["scope"]), details: details,
+		}
+		l.verifyIssue(made)
+		l.issues[subject] = made
+	}
+}
+
+func parseKey(spki []byte) *ecdsa.PublicKey {
+	key, err := x509.ParsePKIXPublicKey(spki)
+	found, ok := key.(*ecdsa.PublicKey)
+	need(err == nil && ok && found.Curve == elliptic.P256(), "an owner's key")
+	return found
+}
+
+// ---- 7. Who let each instance be: a document of its owner or parent, and a proof of the new key ----
+
+func (l *ledger) verifyIssue(i *issue) {
+	document := parseEnvelope([]byte(i.enrolment))
+	via := optional(i.details, "via")
+	if via != "foreign" {
+		l.requirePossession(i)
+	}
+	if document.value["kind"] == "verifier" {
+		maker := l.verifySvid(document.keyid, i.time)
+		isService := strings.Split(i.subject, "/")[3] == "trustwarden" && document.kind == "ticket"
+		isSigned := serverID.MatchString(maker.id) && document.isSignedBy(maker.key)
+		need(isService && isSigned, "a service's ticket that no server signed")
+		i.by, i.what, i.scope = maker.id, "ticket", nil
+		return
+	}
+	need(canonical(document.value["scope"]) == canonical(i.details["scope"]), "another scope than was signed")
+	if document.kind == "grant" {
+		l.requireParent(i, document)
+		return
+	}
+	i.what = "ticket"
+	switch via {
+	case "entry":
+		i.what = "entry"
+	case "foreign":
+		i.what = "registration"
+		need(optional(document.value, "spiffe_id") == i.subject, "a registration of another workload")
+	}
+	need((document.kind == "ticket") == (i.what == "ticket"), "another document than the event says")
+	need(document.kind == "ticket" || document.kind == "entry", "another document than the event says")
+	i.by = text(document.value, "owner")
+	key, ok := l.owners[i.by]
+	need(ok, "a document of an owner whose key is not here")
+	need(document.isSignedBy(key), "the owner did not sign it")
+	need(len(i.chain) == 2 && i.chain[0] == "owner:"+i.by, "a document of another owner")
+	if i.what == "entry" {
+		attested := texts(sub(i.details, "attested")["selectors"])
+		for _, selector := range texts(document.value["selectors"]) {
+			need(slices.Contains(attested, selector), "a selector that nobody attested")
+		}
+	}
+}
+
+func (l *ledger) requireParent(i *issue, document envelope) {
+	parent := text(document.value, "parent")
+	maker := l.verifySvid(text(document.value, "svid_sha256"), i.time)
+	above, ok := l.issues[parent]
+	need(ok, "the issue event of the parent is not here")
+	need(maker.id == parent && document.isSignedBy(maker.key), "the parent did not sign it")
+	need(len(i.chain) > 0 && slices.Equal(above.chain, i.chain[:len(i.chain)-1]), "a grant of another parent")
+	i.by, i.what = parent, "grant"
+}
+
+func (l *ledger) requirePossession(i *issue) {
+	proof := parseEnvelope([]byte(text(i.details, "possession")))
+	holder := l.verifySvid(text(i.details, "svid_sha256"), i.time)
+	bound := base64url(digest([]byte(i.enrolment)))
+	if attested := sub(i.details, "attested"); attested != nil && attested["type"] != "node" {
+		if evidence := optional(attested, "evidence_sha256"); evidence != "" {
+			bound = evidence
+		}
+	}
+	isBound := holder.id == i.subject && proof.kind == "possession" && proof.value["enrolment_sha256"] == bound
+	need(isBound && proof.isSignedBy(holder.key), "%s did not prove that it holds its key", i.subject)
+}
+
+// ---- 8. Events: the records of each tell one story ----
+
+type event struct {
+	records                            []*record
+	intent, decision, outcome, control *record
+}
+
+func (l *ledger) miss(format string, args ...any) {
+	l.missing = append(l.missing, fmt.Sprintf(format, args...))
+}
+
+func (l *ledger) joinEvents(b *bundle) []*event {
+	groups := map[string]*event{}
+	var order []*event
+	for _, r := range l.order {
+		e, ok := groups[r.group()]
+		if !ok {
+			e = &event{}
+			groups[r.group()] = e
+			order = append(order, e)
+		}
+		e.records = append(e.records, r)
+	}
+	for _, e := range order {
+		l.joinRecords(e)
+	}
+	var events []*event
+	for _, listed := range b.events {
+		need(len(listed.indexes) > 0, "an event without records")
+		first := l.records[listed.indexes[0]]
+		e := groups[first.group()]
+		var indexes []int64
+		for _, r := range e.records {
+			indexes = append(indexes, r.index)
+		}
+		isWhole := text(first.value, "event_id") == listed.id && slices.Equal(indexes, listed.indexes)
+		need(isWhole, "%s: its records are not those that events.json names", listed.id)
+		events = append(events, e)
+	}
+	return events
+}
+
+func (l *ledger) joinRecords(e *event) {
+	for _, r := range e.records {
+		part := map[string]**record{"decision": &e.decision, "outcome": &e.outcome, "control": &e.control}[r.kind]
+		if r.isIntent() {
+			part = &e.intent
+		}
+		need(*part == nil || e.intent == nil, "entry %d: a second %s of one event", r.index, r.kind)
+		*part = r
+	}
+	if e.intent == nil {
+		for _, r := range e.records {
+			if r.kind != "control" {
+				l.miss("entry %d: a %s whose intent is not here", r.index, r.kind)
+			}
+		}
+		return
+	}
+	for _, r := range e.records {
+		need(text(r.value, "event_id") == text(e.intent.value, "event_id"), "entry %d: another event", r.index)
+	}
+	if decided := e.decided(); decided == nil {
+		l.miss("entry %d: nobody decided about this intent", e.intent.index)
+	} else {
+		need(decided.index == e.intent.index+1, "entry %d: its intent is not the entry before", decided.index)
+	}
+	if e.decision != nil {
+		l.checkDecision(e.decision, e.intent)
+	}
+	if e.outcome != nil {
+		e.checkOutcome()
+	} else if e.decision != nil && e.decision.value["allow"] == true {
+		l.miss("entry %d: allowed, but how it ended is not recorded", e.decision.index)
+	}
+}
+
+func (e *event) decided() *record {
+	if e.decision != nil {
+		return e.decision
+	}
+	return e.control
+}
+
+func namesOf(id string, chain []string) []string {
+	var names []string
+	for _, link := range chain {
+		names = append(names, strings.Replace(link, "owner:", "", 1))
+	}
+	return append(names, id, id[strings.LastIndex(id, "/")+1:])
+}
+
+func (l *ledger) checkDecision(decision, intent *record) {
+	agent := sub(intent.value, "agent")
+	id, chain := text(agent, "spiffe_id"), texts(decision.value["chain"])
+	made, ok := l.issues[id]
+	need(ok, "entry %d: the agent's issue event is not here", decision.index)
+	isOwn := len(chain) > 0 && chain[len(chain)-1] == text(agent, "id") && slices.Equal(chain, made.chain)
+	need(isOwn, "entry %d: decided about another chain than was issued", decision.index)
+	names, until := namesOf(id, chain), number(decision.value["lease_epoch"])
+	isAllowed := decision.value["allow"] == true
+	for _, r := range l.revocations {
+		if isAllowed && slices.Contains(names, r.subject) && r.epoch > made.epoch && r.epoch <= until {
+			l.miss("entry %d: allowed although it was revoked", decision.index)
+			break
+		}
+	}
+	if approval := sub(decision.value, "approval"); approval != nil {
+		l.checkApproval(decision.index, approval, chain)
+	}
+}
+
+func (l *ledger) checkApproval(index int64, approval object, chain []string) {
+	source, ok := l.approvals[text(approval, "id")]
+	owner := text(approval, "owner")
+	key, known := l.owners[owner]
+	need(ok && known, "entry %d: its approval or the approver's key is not here", index)
+	given := parseEnvelope([]byte(source))
+	isGood := given.kind == "approval" && given.isSignedBy(key) && chain[0] == "owner:"+owner
+	isSame := base64url(digest([]byte(source))) == text(approval, "envelope_sha256")
+	need(isGood && isSame, "entry %d: its approval is not the owner's", index)
+}
+
+func (e *event) checkOutcome() {
+	at := e.outcome.index
+	need(e.decision != nil && e.decision.value["allow"] == true, "entry %d: an outcome of what was not allowed", at)
+	enforcer := optional(e.intent.value, "aud")
+	if e.decision.value["enforcement"] == "self" {
+		enforcer = text(sub(e.intent.value, "agent"), "spiffe_id")
+	}
+	need(e.outcome.signer.id == enforcer, "entry %d: the outcome is not the enforcement point's", at)
+	need(number(e.outcome.value["decision_index"]) == e.decision.index, "entry %d: the outcome of another decision", at)
+}
+
+// countGaps looks at what the selection promises to be whole: each instance's own count of its intents.
+func (l *ledger) countGaps(b *bundle) {
+	selection := sub(b.manifest, "selection")
+	kind := text(selection, "kind")
+	if kind == "event" || kind == "job" {
+		return
+	}
+	counts := map[string][]*record{}
+	var order []string
+	for _, listed := range b.events {
+		for _, index := range listed.indexes {
+			r := l.records[index]
+			if r.kind != "intent" {
+				continue
+			}
+			id := text(sub(r.value, "agent"), "spiffe_id")
+			if domainOf(id) != l.domain {
+				continue
+			}
+			if counts[id] == nil {
+				order = append(order, id)
+			}
+			counts[id] = append(counts[id], r)
+		}
+	}
+	for _, id := range order {
+		l.countOne(id, counts[id], kind == "agent" && selection["since"] == nil)
+	}
+}
+
+func (l *ledger) countOne(id string, intents []*record, fromFirst bool) {
+	sort.SliceStable(intents, func(i, j int) bool {
+		return number(intents[i].value["seq"]) < number(intents[j].value["seq"])
+	})
+	last, own, isKnown := int64(0), "", fromFirst
+	for _, r := range intents {
+		seq, prev := number(r.value["seq"]), optional(r.value, "prev")
+		if isKnown && seq != last+1 {
+			l.miss("%s: seq %d follows %d", id, seq, last)
+		} else if isKnown && prev != own {
+			l.miss("%s: seq %d names another intent before it", id, seq)
+		}
+		last, own, isKnown = seq, base64url(digest(r.raw)), true
+	}
+}
+
+// ---- 9. The answers ----
+
+func (l *ledger) delegationsOf(id string) []string {
+	made, ok := l.issues[id]
+	if !ok {
+		return nil
+	}
+	scope := strings.Join(made.scope, " ")
+	if scope == "" {
+		scope = "nothing"
+	}
+	line := fmt.Sprintf("%s signed the %s of %s for %s (entry %d)", made.by, made.what, id, scope, made.index)
+	if made.what == "grant" {
+		return append(l.delegationsOf(made.by), line)
+	}
+	return []string{line}
+}
+
+func (e *event) about() string {
+	if e.intent != nil {
+		return text(sub(e.intent.value, "agent"), "spiffe_id")
+	}
+	if e.control == nil {
+		return "nobody"
+	}
+	if id := optional(sub(e.control.value, "details"), "spiffe_id"); id != "" {
+		return id
+	}
+	if subject, ok := e.control.value["subject"].(string); ok {
+		return subject
+	}
+	return "nobody"
+}
+
+func (e *event) outcomeText() string {
+	decided := e.decided()
+	switch {
+	case e.outcome != nil:
+		return text(e.outcome.value, "status")
+	case decided == nil:
+		return "nobody decided"
+	case decided.value["allow"] != true:
+		return "denied"
+	case e.control != nil:
+		return "done"
+	}
+	return "not recorded"
+}
+
+func (e *event) didText() string {
+	if e.intent != nil {
+		return text(e.intent.value, "action") + " on " + text(e.intent.value, "resource")
+	}
+	if e.control == nil {
+		return "undefined of undefined"
+	}
+	subject := "null"
+	if found, ok := e.control.value["subject"].(string); ok {
+		subject = found
+	}
+	return text(e.control.value, "kind") + " of " + subject
+}
+
+func (l *ledger) answer(e *event) []string {
+	about, decided := e.about(), e.decided()
+	var chain []string
+	if decided != nil {
+		chain = texts(decided.value["chain"])
+	}
+	last := "none"
+	if len(chain) > 0 {
+		last = chain[len(chain)-1]
+	}
+	names := namesOf(about, chain)
+	lines := []string{
+		"event " + text(e.records[0].value, "event_id"),
+		fmt.Sprintf("  which agent: %s, %s", last, about),
+		fmt.Sprintf("  did: %s at %s; outcome: %s", e.didText(), text(e.records[0].value, "time"), e.outcomeText()),
+	}
+	isAgents := strings.HasPrefix(about, "spiffe://")
+	if isAgents {
+		for _, line := range l.delegationsOf(about) {
+			lines = append(lines, "  who authorized it: "+line)
+		}
+	}
+	if decided != nil {
+		lines = append(lines, decisionLines(e, decided)...)
+	}
+	stopped := false
+	for _, r := range l.revocations {
+		if slices.Contains(names, r.subject) {
+			stopped = true
+			lines = append(lines, fmt.Sprintf("  what stopped it: %s was revoked at epoch %d, %s", r.subject, r.epoch, r.time))
+		}
+	}
+	if isAgents && !stopped {
+		lines = append(lines, fmt.Sprintf("  what stops it: revoking %s or any of %s", names[len(names)-1], strings.Join(chain, ", ")))
+	}
+	return lines
+}
+
+func decisionLines(e *event, decided *record) []string {
+	reasons := strings.Join(texts(decided.value["reasons"]), ", ")
+	by, verdict := optional(decided.value, "principal"), "allowed"
+	if e.decision != nil {
+		policy := sub(e.decision.value, "policy")
+		by = "policy " + text(policy, "name") + " @ " + text(policy, "bundle_sha256")
+	}
+	isAllowed := decided.value["allow"] == true
+	if !isAllowed {
+		verdict = "denied (" + reasons + ")"
+	}
+	lines := []string{
+		fmt.Sprintf("  who authorized it: %s by %s, signed by %s (entry %d)", verdict, by, decided.signer.id, decided.index),
+	}
+	if !isAllowed {
+		lines = append(lines, "  what stopped it: "+reasons)
+	}
+	return lines
+}
+
+// ---- Main ----
+
+type list []string
+
+func (l *list) String() string { return fmt.Sprint(*l) }
+func (l *list) Set(value string) error {
+	*l = append(*l, strings.ToLower(strings.ReplaceAll(value, ":", "")))
+	return nil
+}
+
+type arguments struct {
+	file, vkey, policy, bundle string
+	roots                      list
+}
+
+func check(args arguments) (lines, missing []string) {
+	source := "log " + args.vkey + "\nquorum none\n"
+	if args.policy != "" {
+		source = string(read(args.policy))
+	}
+	p := parsePolicy(source)
+	b := openBundle(read(args.file))
+	h := verifyCheckpoint(b.files.file("checkpoint"), p)
+	need(text(sub(b.manifest, "log"), "vkey") == p.vkey, "the manifest names another log")
+	start, end := b.requireInLog(h)
+	l := readRecords(b, trustedRoots(args, b))
+	maker := l.verifySvid(b.envelope.keyid, text(b.manifest, "time"))
+	need(serverID.MatchString(maker.id) && b.envelope.isSignedBy(maker.key), "the manifest is not signed by a server")
+	events := l.joinEvents(b)
+	l.countGaps(b)
+	selection := sub(b.manifest, "selection")
+	lines = append(lines,
+		fmt.Sprintf("manifest: signed by %s at %s, %d files, %s %s[%s, %s)", maker.id, text(b.manifest, "time"), len(b.files.names),
+			text(selection, "kind"), optional(selection, "value"), optional(selection, "since"), optional(selection, "until")),
+		fmt.Sprintf("log: %s, size %d, root %s, signed by its key", h.origin, h.size, h.root))
+	lines = append(lines, witnessLines(p)...)
+	lines = append(lines, fmt.Sprintf("entries: %d in the log, %d signatures good, %d certificate chains good at the time of each record",
+		len(b.entries), len(l.records), len(l.verified)))
+	if end > 0 {
+		lines = append(lines, fmt.Sprintf("complete: entries %d to %d, none left out", start, end-1))
+	} else {
+		lines = append(lines, "complete: not claimed; single events were chosen")
+	}
+	lines = append(lines, fmt.Sprintf("events: %d", len(b.events)))
+	for _, e := range events {
+		lines = append(lines, l.answer(e)...)
+	}
+	for _, item := range texts(b.manifest["withheld"]) {
+		lines = append(lines, "withheld: "+item)
+	}
+	for _, item := range l.missing {
+		lines = append(lines, "missing: "+item)
+	}
+	return lines, l.missing
+}
+
+func trustedRoots(args arguments, b *bundle) []*x509.Certificate {
+	if args.bundle != "" {
+		return rootsOf(read(args.bundle))
+	}
+	var roots []*x509.Certificate
+	for _, root := range rootsOf(b.files.file("trust/bundle.json")) {
+		if slices.Contains(args.roots, hex.EncodeToString(digest(root.Raw))) {
+			roots = append(roots, root)
+		}
+	}
+	need(len(roots) > 0, "no trust root of the bundle is one of yours")
+	return roots
+}
+
+func witnessLines(p *policy) []string {
+	var lines []string
+	for _, name := range p.names {
+		if at := p.witnesses[name].signed; at > 0 {
+			lines = append(lines, fmt.Sprintf("witness: %s at %s", name, time.Unix(at, 0).UTC().Format("2006-01-02T15:04:05.000Z")))
+		}
+	}
+	if lines == nil {
+		return []string{"witness: none of yours; the log is unwitnessed here"}
+	}
+	return lines
+}
+
+func read(path string) []byte {
+	data, err := os.ReadFile(path)
+	need(err == nil, "%v", err)
+	return data
+}
+
+// printable keeps text of others from moving the cursor or colouring the verdict.
+func printable(line string) string {
+	var out strings.Builder
+	for _, unit := range utf16.Encode([]rune(line)) {
+		if unit < 0x20 || unit > 0x7e {
+			unit = '?'
+		}
+		out.WriteByte(byte(unit))
+	}
+	return out.String()
+}
+
+func run(args arguments) (code int) {
+	defer func() {
+		switch caught := recover().(type) {
+		case nil:
+		case refusal:
+			fmt.Println(printable("NOT VERIFIED: " + string(caught)))
+			code = 1
+		default:
+			// A bundle of another shape than expected is no less refused.
+			fmt.Println(printable(fmt.Sprintf("NOT VERIFIED: %v", caught)))
+			code = 1
+		}
+	}()
+	lines, missing := check(args)
+	for _, line := range lines {
+		fmt.Println(printable(line))
+	}
+	if len(missing) > 0 {
+		fmt.Println("VERIFIED, WITH SOMETHING MISSING")
+		return 3
+	}
+	fmt.Println("VERIFIED")
+	return 0
+}
+
+func main() {
+	var args arguments
+	flag.StringVar(&args.vkey, "vkey", "", "the log's key")
+	flag.StringVar(&args.policy, "policy", "", "file of a C2SP tlog-policy")
+	flag.StringVar(&args.bundle, "bundle", "", "file of a SPIFFE trust bundle that you kept")
+	flag.Var(&args.roots, "root", "SHA-256 of a root certificate; may be repeated")
+	flag.Parse()
+	if flag.NArg() != 1 || (args.vkey == "") == (args.policy == "") || (args.bundle == "") == (len(args.roots) == 0) {
+		fmt.Fprintln(os.Stderr, "usage: verify (-vkey KEY | -policy FILE) (-bundle FILE | -root SHA256...) file.twb")
+		os.Exit(2)
+	}
+	args.file = flag.Arg(0)
+	os.Exit(run(args))
+}

@@ -1,0 +1,648 @@
+/**
+ * Verifies a TrustWarden evidence bundle (`.twb`) with nothing but Node's own modules, and answers for each event:
+ * which agent did this, who authorized it, what stops or stopped it.
+ *
+ *   node verify.mjs <file.twb> (--vkey <log key> | --policy <file>) (--bundle <trust bundle> | --root <sha256>...)
+ *
+ * Whom to believe comes from these arguments and never from the bundle: the log's key (alone, or in a C2SP tlog-policy
+ * with witnesses and their quorum), and the trust roots (a SPIFFE bundle that you kept, or fingerprints of roots).
+ * Written from the specifications (RFC 6962, C2SP signed-note, tlog-cosignature, tlog-proof and tlog-policy, DSSE v1,
+ * X509-SVID); shares no code with the project or with `verify.go`, whose output is the same.
+ *
+ * Exit code 0: verified; 3: verified, and something is missing that somebody must explain; 1: not verified; 2: usage.
+ */
+import { createHash, createPublicKey, verify, X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+
+const sha256 = (...parts) => parts.reduce((hash, part) => hash.update(part), createHash("sha256")).digest();
+const base64url = (bytes) => Buffer.from(bytes).toString("base64url");
+const refuse = (why) => need(false, why);
+function need(condition, why) {
+  if (!condition) throw new Error(why);
+}
+/** Text of others cannot move the cursor or colour the verdict. */
+const printable = (text) => text.replaceAll(/[^\x20-\x7e]/g, "?");
+const utf8 = (bytes) => new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+
+// ---- 1. The container: a zip of stored files in which no byte is free ----
+const MAX_BYTES = 24_000_000;
+const PATH = /^[A-Za-z0-9_][A-Za-z0-9._-]*(\/[A-Za-z0-9_][A-Za-z0-9._-]*)*$/;
+const CRC = Array.from({ length: 256 }, (_, byte) => {
+  let value = byte;
+  for (let bit = 0; bit < 8; bit += 1) value = value & 1 ? (value >>> 1) ^ 0xedb88320 : value >>> 1;
+  return value;
+});
+const crc32 = (bytes) => ~bytes.reduce((value, byte) => (value >>> 8) ^ CRC[(value ^ byte) & 255], -1) >>> 0;
+
+function readZip(bytes) {
+  need(bytes.length <= MAX_BYTES, "the file is too long");
+  const files = new Map();
+  const directory = [];
+  let at = 0;
+  let last = "";
+  while (at + 30 <= bytes.length && bytes.readUInt32LE(at) === 0x04034b50) {
+    const start = at + 30 + bytes.readUInt16LE(at + 26);
+    const end = start + bytes.readUInt32LE(at + 22);
+    need(end <= bytes.length, "the file is cut off");
+    const name = bytes.toString("latin1", at + 30, start);
+    need(PATH.test(name) && name.length <= 128 && name > last, "a file's name");
+    const content = bytes.subarray(start, end);
+    const fields = Buffer.alloc(26);
+    fields.writeUInt16LE(20, 0);
+    fields.writeUInt16LE(0x21, 8);
+    fields.writeUInt32LE(crc32(content), 10);
+    fields.writeUInt32LE(content.length, 14);
+    fields.writeUInt32LE(content.length, 18);
+    fields.writeUInt16LE(name.length, 22);
+    need(bytes.subarray(at + 4, at + 30).equals(fields), `a header of ${name}`);
+    const tail = Buffer.alloc(14);
+    tail.writeUInt32LE(at, 10);
+    directory.push(Buffer.from("504b01021400", "hex"), fields, tail, Buffer.from(name));
+    files.set(name, content);
+    last = name;
+    at = end;
+  }
+  const central = Buffer.concat(directory);
+  const close = Buffer.alloc(22);
+  close.writeUInt32LE(0x06054b50, 0);
+  close.writeUInt16LE(files.size, 8);
+  close.writeUInt16LE(files.size, 10);
+  close.writeUInt32LE(central.length, 12);
+  close.writeUInt32LE(at, 16);
+  need(bytes.subarray(at).equals(Buffer.concat([central, close])), "the directory of the zip");
+  return files;
+}
+
+// ---- 2. JSON and DSSE ----
+/** RFC 8785 text; only this spelling is accepted, so no key can be there twice. */
+function canonical(value) {
+  if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
+  if (value === null || typeof value !== "object") return JSON.stringify(value);
+  const keys = Object.keys(value).sort();
+  return `{${keys.map((key) => `${JSON.stringify(key)}:${canonical(value[key])}`).join(",")}}`;
+}
+
+function parseCanonical(bytes) {
+  const text = utf8(bytes);
+  const value = JSON.parse(text);
+  return canonical(value) === text ? value : refuse("JSON is not canonical");
+}
+
+function parseBase64(text) {
+  const bytes = Buffer.from(text, "base64");
+  return bytes.toString("base64") === text ? bytes : refuse("base64 is not canonical");
+}
+
+const PAYLOAD_TYPE = /^application\/vnd\.trustwarden\.([a-z-]+)\.v1\+json$/;
+function parseEnvelope(bytes) {
+  const { payload, payloadType, signatures, ...rest } = parseCanonical(bytes);
+  const [, kind] = PAYLOAD_TYPE.exec(payloadType) ?? refuse("unknown payload type");
+  need(signatures.length === 1 && Object.keys(rest).length === 0, "not one signature");
+  const [{ keyid, sig }] = signatures;
+  const raw = parseBase64(payload);
+  return { kind, raw, payloadType, value: parseCanonical(raw), keyid, sig: parseBase64(sig) };
+}
+
+/** DSSE: the signature is over type and payload, each behind its length. */
+function isSignedBy(key, { raw, payloadType, sig }) {
+  const pae = Buffer.concat([Buffer.from(`DSSEv1 ${payloadType.length} ${payloadType} ${raw.length} `), raw]);
+  return sig.length === 64 && verify("sha256", pae, { key, dsaEncoding: "ieee-p1363" }, sig);
+}
+
+// ---- 3. The log: notes, cosignatures, policy, proofs ----
+function parseVkey(vkey) {
+  const [, name, id, base64] = /^([^\s+]+)\+([0-9a-f]{8})\+(.+)$/.exec(vkey) ?? refuse("malformed key");
+  const typed = parseBase64(base64);
+  need(typed.length === 33 && (typed[0] === 1 || typed[0] === 4), "a key that is not Ed25519");
+  need(sha256(`${name}\n`, typed).toString("hex", 0, 4) === id, "a key does not match its id");
+  const jwk = { kty: "OKP", crv: "Ed25519", x: base64url(typed.subarray(1)) };
+  return { vkey, name, id, type: typed[0], key: createPublicKey({ key: jwk, format: "jwk" }) };
+}
+
+/** C2SP tlog-policy: one log, witnesses, groups of them, and which group is the quorum. */
+function parsePolicy(text) {
+  const policy = { log: undefined, witnesses: new Map(), groups: new Map(), quorum: undefined };
+  for (const line of text.split("\n")) {
+    const [word, ...rest] = line.trim().split(/\s+/);
+    if (word === "log") {
+      need(policy.log === undefined, "a policy of several logs");
+      policy.log = parseVkey(rest[0]);
+    } else if (word === "witness") policy.witnesses.set(rest[0], parseVkey(rest[1]));
+    else if (word === "group") policy.groups.set(rest[0], { count: rest[1], members: rest.slice(2) });
+    else if (word === "quorum") policy.quorum = rest[0];
+    else need(word === "" || word.startsWith("#"), "an unknown line in the policy");
+  }
+  need(policy.log?.type === 1 && policy.quorum !== undefined, "a policy without log or quorum");
+  return policy;
+}
+
+function isMet(name, { witnesses, groups }, signed, depth = 0) {
+  if (name === "none") return true;
+  if (witnesses.has(name)) return signed.has(name);
+  const { count, members } = groups.get(name) ?? refuse("the policy names somebody unknown");
+  need(depth < 8 && members.length > 0, "the policy's groups");
+  const wanted = count === "any" ? 1 : count === "all" ? members.length : Number(count);
+  need(Number.isInteger(wanted) && wanted > 0 && wanted <= members.length, "a group's number");
+  return members.filter((member) => isMet(member, { witnesses, groups }, signed, depth + 1)).length >= wanted;
+}
+
+function verifyCheckpoint(note, policy) {
+  const split = note.lastIndexOf("\n\n");
+  const text = note.slice(0, split + 1);
+  const [, origin, size, root] =
+    /^([^\n]+)\n(0|[1-9]\d{0,15})\n(.{44})\n$/.exec(text) ?? refuse("the checkpoint's text");
+  need(note.endsWith("\n") && parseBase64(root).length === 32, "the checkpoint's form");
+  const lines = note
+    .slice(split + 2, -1)
+    .split("\n")
+    .map(parseSignatureLine);
+  const linesOf = ({ name, id }) => lines.filter((line) => line.name === name && line.id === id);
+  const own = linesOf(policy.log);
+  need(own.length > 0 && origin === policy.log.name, "the checkpoint is not signed by your log");
+  const isGood = ({ blob }) => verify(null, Buffer.from(text), policy.log.key, blob);
+  need(own.every(isGood), "the checkpoint's signature is bad");
+  const signed = new Map();
+  for (const [name, witness] of policy.witnesses) {
+    const times = linesOf(witness).map(({ blob }) => verifyCosignature(text, blob, witness));
+    if (times.length > 0) signed.set(name, Math.min(...times));
+  }
+  need(isMet(policy.quorum, policy, signed), "too few of your witnesses signed the checkpoint");
+  return { note, origin, size: Number(size), root, signed };
+}
+
+function parseSignatureLine(line) {
+  const [, name, base64] = /^\u2014 (\S+) (\S+)$/u.exec(line) ?? refuse("a signature line of the checkpoint");
+  const blob = parseBase64(base64);
+  return { name, id: blob.toString("hex", 0, 4), blob: blob.subarray(4) };
+}
+
+function verifyCosignature(text, blob, { key, type }) {
+  need(blob.length === 72 && type === 4, "a cosignature's form");
+  const time = blob.readBigUInt64BE();
+  const body = Buffer.from(`cosignature/v1\ntime ${time}\n${text}`);
+  need(verify(null, body, key, blob.subarray(8)), "a cosignature is bad");
+  return Number(time);
+}
+
+const leafHash = (entry) => sha256(Buffer.of(0), entry);
+const nodeHash = (left, right) => sha256(Buffer.of(1), left, right);
+const splitOf = (size) => {
+  let half = 1;
+  while (half * 2 < size) half *= 2;
+  return half;
+};
+
+/** Root of a tree of which only leaves [start, end) are known; whatever lies outside is the proof's next hash. */
+function rootOf({ start, end, leaves, next }, from, to) {
+  if (to <= start || from >= end) return next();
+  if (to - from === 1) return leaves[from - start] ?? refuse("an entry is missing");
+  const middle = from + splitOf(to - from);
+  const left = rootOf({ start, end, leaves, next }, from, middle);
+  return nodeHash(left, rootOf({ start, end, leaves, next }, middle, to));
+}
+
+function requireRange(head, { start, end, leaves, proof }) {
+  need(start < end && end <= head.size && leaves.length === end - start, "the range is not of the tree");
+  let used = 0;
+  const next = () => {
+    used += 1;
+    return proof[used - 1] ?? refuse("a proof is too short");
+  };
+  const root = rootOf({ start, end, leaves, next }, 0, head.size);
+  need(used === proof.length && root.toString("base64") === head.root, "a proof does not lead to the root");
+}
+
+/** RFC 6962: the hashes of an inclusion proof, from the leaf's sibling up. */
+function requireIncluded(head, { index, leaf, proof }) {
+  need(index < head.size, "an index beyond the tree");
+  const rest = [...proof];
+  const climb = (from, to) => {
+    if (to - from === 1) return leaf;
+    const middle = from + splitOf(to - from);
+    const last = rest.pop() ?? refuse("a proof is too short");
+    return index < middle ? nodeHash(climb(from, middle), last) : nodeHash(last, climb(middle, to));
+  };
+  const root = climb(0, head.size);
+  need(rest.length === 0 && root.toString("base64") === head.root, "a proof does not lead to the root");
+}
+
+const toHash = (line) => (line.length === 44 ? parseBase64(line) : refuse("a hash in a proof"));
+function requireProof(head, { index, entry, text }) {
+  const split = text.indexOf("\n\n");
+  const [header, indexLine, ...hashes] = text.slice(0, split).split("\n");
+  const isForm = header === "c2sp.org/tlog-proof@v1" && indexLine === `index ${index}`;
+  need(isForm && text.slice(split + 2) === head.note, "a proof of another entry or tree");
+  requireIncluded(head, { index, leaf: leafHash(entry), proof: hashes.map(toHash) });
+}
+
+function requireRangeProof(head, { range, entries, text }) {
+  const [header, line, ...hashes] = text.split("\n");
+  const isForm = header === "trustwarden.dev/range-proof@v1" && hashes.pop() === "";
+  need(isForm && line === `range ${range.start} ${range.end}`, "a proof of another range");
+  const leaves = [];
+  for (let index = range.start; index < range.end; index += 1)
+    leaves.push(leafHash(entries.get(index) ?? refuse("an entry of the range is missing")));
+  requireRange(head, { ...range, leaves, proof: hashes.map(toHash) });
+}
+
+// ---- 4. The bundle: manifest, digests, entries in the log ----
+function openBundle(bytes) {
+  const files = readZip(bytes);
+  const file = (name) => files.get(name) ?? refuse(`${name} is missing`);
+  const envelope = parseEnvelope(file("manifest.json"));
+  const manifest = envelope.value;
+  need(envelope.kind === "evidence" && manifest.v === 1, "the manifest is another document");
+  const others = [...files].filter(([name]) => name !== "manifest.json" && name !== "SHA256SUMS");
+  const sums = others.map(([name, content]) => `${sha256(content).toString("hex")}  ${name}\n`).join("");
+  need(file("SHA256SUMS").toString("latin1") === sums, "a file is not what SHA256SUMS says");
+  need(base64url(sha256(sums)) === manifest.sums_sha256, "SHA256SUMS is not what the manifest says");
+  const list = parseCanonical(file("events.json"));
+  const numbers = others
+    .map(([name]) => /^entries\/(0|[1-9]\d{0,15})\.json$/.exec(name)?.[1])
+    .filter(Boolean);
+  const indexes = numbers.map(Number).sort((left, right) => left - right);
+  const entries = new Map(indexes.map((index) => [index, file(`entries/${index}.json`)]));
+  const named = [...list.events.flatMap((event) => event.indexes), ...list.support];
+  const isSame = new Set(named).size === named.length && named.length === entries.size;
+  need(isSame && named.every((index) => entries.has(index)), "entries that events.json does not name");
+  need(list.events.length > 0 && manifest.events === list.events.length, "another number of events");
+  need(manifest.entries === entries.size, "another number of entries");
+  return { files, file, envelope, manifest, list, entries };
+}
+
+function requireInLog({ file, manifest, entries }, head) {
+  const { log, range, selection } = manifest;
+  need(log.size === head.size && log.root === head.root, "the manifest names another tree");
+  need((selection.kind === "range") === (range !== null), "the manifest's range");
+  if (range !== null) requireRangeProof(head, { range, entries, text: utf8(file("range.proof")) });
+  for (const [index, entry] of entries) {
+    if (range !== null && index >= range.start && index < range.end) continue;
+    requireProof(head, { index, entry, text: utf8(file(`proofs/${index}.tlog-proof`)) });
+  }
+}
+
+// ---- 5. Certificates ----
+const parseCertificate = (der) => new X509Certificate(Buffer.from(der, "base64"));
+const isIssuedBy = (one, issuer) => one.checkIssued(issuer) && one.verify(issuer.publicKey);
+const fingerprintOf = (certificate) => sha256(certificate.raw).toString("hex");
+const rootsOf = (text) =>
+  JSON.parse(text)
+    .keys.filter(({ use }) => use === "x509-svid")
+    .map(({ x5c: [der] }) => parseCertificate(der));
+
+function uriOf({ subjectAltName }) {
+  const [, uri] = /^URI:([^,\s]+)$/.exec(subjectAltName ?? "") ?? refuse("not exactly one URI name");
+  return uri;
+}
+
+/** Follows a certificate of the log to a root that was valid, as everything between, at that time. */
+function verifySvid(keyid, { chains, roots, foreign, verified }, time) {
+  const chain = chains.get(keyid) ?? refuse("the bundle does not carry the signer's certificate");
+  const id = uriOf(chain[0]);
+  const [, , domain] = id.split("/");
+  const isForeign = !roots.some((root) => uriOf(root) === `spiffe://${domain}`);
+  const trusted = isForeign ? (foreign.get(domain) ?? []) : roots;
+  const root = trusted.find((one) => isIssuedBy(chain.at(-1), one)) ?? refuse("no trust root issued it");
+  const at = Date.parse(time);
+  [...chain, root].forEach((certificate, depth, path) => {
+    const { publicKey, ca, validFrom, validTo } = certificate;
+    need(isIssuedBy(certificate, path[depth + 1] ?? root), "a certificate is not its issuer's");
+    need(ca === depth > 0, "a certificate has the wrong role");
+    const isP256 = isForeign || publicKey.asymmetricKeyDetails?.namedCurve === "prime256v1";
+    need(isP256, "a certificate's key is not P-256");
+    need(Date.parse(validFrom) <= at && at < Date.parse(validTo) + 1000, "a certificate was not valid then");
+  });
+  need(uriOf(root) === `spiffe://${domain}`, "the certificate is of another trust domain");
+  verified.add(keyid);
+  return { id, key: chain[0].publicKey, isForeign };
+}
+
+// ---- 6. Records ----
+const isServerId = (id) => /^spiffe:\/\/[^/]+\/trustwarden\/server\/[^/]+$/.test(id);
+const isIntent = ({ kind }) => kind === "intent" || kind === "presented-intent";
+
+function readRecords(entries, roots) {
+  const log = { roots, foreign: new Map(), chains: new Map(), owners: new Map(), issues: new Map() };
+  Object.assign(log, { approvals: new Map(), records: new Map(), revocations: [], verified: new Set() });
+  for (const [index, entry] of entries) {
+    try {
+      const record = { ...parseEnvelope(entry), index, sha256: base64url(sha256(entry)) };
+      // A certificate needs nobody's word: it leads to a root or it does not.
+      const chain = (record.value.details?.svid_chain ?? []).map(parseCertificate);
+      if (chain.length > 0) log.chains.set(base64url(sha256(chain[0].raw)), chain);
+      record.signer = verifySigner(record, log);
+      log.records.set(index, record);
+      if (record.kind === "control" && record.value.allow) collect(record, log);
+    } catch (error) {
+      throw new Error(`entry ${index}: ${error.message}`);
+    }
+  }
+  return log;
+}
+
+function verifySigner(record, log) {
+  const { kind, value, keyid } = record;
+  const signer = verifySvid(keyid, log, value.time);
+  need(isSignedBy(signer.key, record), "the signature is bad");
+  const isServer = isServerId(signer.id) && !signer.isForeign;
+  need(isServer || kind === "intent" || kind === "outcome", `a ${kind} that no server signed`);
+  const isOwn =
+    kind !== "intent" || (signer.id === value.agent.spiffe_id && keyid === value.agent.svid_sha256);
+  need(isOwn, "the intent names another agent than signed it");
+  return signer;
+}
+
+function collect({ value, index }, log) {
+  const { kind, details, subject, epoch, time, chain } = value;
+  if (kind === "owner" && details.spki) log.owners.set(subject, parseBase64(details.spki));
+  if (kind === "revoke") log.revocations.push({ subject, epoch, time, index });
+  if (kind === "approval" && details.change === "approve") log.approvals.set(subject, details.approval);
+  if (kind === "federation" && (details.x509_authorities || details.change === "removal")) {
+    const isOwn = log.roots.some((root) => uriOf(root) === `spiffe://${details.trust_domain}`);
+    need(!isOwn, "a federation with our own trust domain");
+    log.foreign.set(details.trust_domain, (details.x509_authorities ?? []).map(parseCertificate));
+  }
+  if (kind !== "issue") return;
+  const issue = { ...details, subject, epoch, time, chain, index };
+  issue.delegation = verifyIssue(issue, log);
+  log.issues.set(subject, issue);
+}
+
+// ---- 7. Who let each instance be: a document of its owner or parent, and a proof of the new key ----
+function verifyIssue(issue, log) {
+  const document = parseEnvelope(Buffer.from(issue.enrolment));
+  const { kind, owner, parent, scope, spiffe_id: registered } = document.value;
+  if (issue.via !== "foreign") requirePossession(issue, log);
+  if (kind === "verifier") {
+    const { id, key } = verifySvid(document.keyid, log, issue.time);
+    const isService = issue.subject.split("/")[3] === "trustwarden" && document.kind === "ticket";
+    need(
+      isService && isServerId(id) && isSignedBy(key, document),
+      "a service's ticket that no server signed",
+    );
+    return { by: id, what: "ticket", scope: [] };
+  }
+  need(canonical(scope) === canonical(issue.scope), "another scope than was signed");
+  if (document.kind === "grant") return requireParent(issue, document, log);
+  const what = { entry: "entry", foreign: "registration" }[issue.via] ?? "ticket";
+  need(document.kind === (what === "ticket" ? "ticket" : "entry"), "another document than the event says");
+  need(what !== "registration" || registered === issue.subject, "a registration of another workload");
+  const spki = log.owners.get(owner) ?? refuse("a document of an owner whose key is not here");
+  const key = createPublicKey({ key: spki, format: "der", type: "spki" });
+  need(isSignedBy(key, document), "the owner did not sign it");
+  need(issue.chain.length === 2 && issue.chain[0] === `owner:${owner}`, "a document of another owner");
+  need(
+    what !== "entry" || isSubset(document.value.selectors, issue.attested?.selectors),
+    "a selector that nobody attested",
+  );
+  need(parent === undefined || what !== "ticket", "a ticket that names a parent");
+  return { by: owner, what, scope };
+}
+
+const isSubset = (some, all) => some.every((one) => (all ?? []).includes(one));
+
+function requireParent(issue, document, log) {
+  const { parent, svid_sha256, scope } = document.value;
+  const { id, key } = verifySvid(svid_sha256, log, issue.time);
+  const above = log.issues.get(parent) ?? refuse("the issue event of the parent is not here");
+  need(id === parent && isSignedBy(key, document), "the parent did not sign it");
+  need(canonical(above.chain) === canonical(issue.chain.slice(0, -1)), "a grant of another parent");
+  return { by: parent, what: "grant", scope };
+}
+
+function requirePossession({ subject, enrolment, possession, svid_sha256, attested, time }, log) {
+  const proof = parseEnvelope(Buffer.from(possession));
+  const { id, key } = verifySvid(svid_sha256, log, time);
+  const isEvidence = attested && attested.type !== "node" && attested.evidence_sha256;
+  const bound = isEvidence ? attested.evidence_sha256 : base64url(sha256(enrolment));
+  const isBound = id === subject && proof.kind === "possession" && proof.value.enrolment_sha256 === bound;
+  need(isBound && isSignedBy(key, proof), `${subject} did not prove that it holds its key`);
+}
+
+// ---- 8. Events: the records of each tell one story ----
+const groupOf = (record) =>
+  isIntent(record) ? record.sha256 : (record.value.intent_sha256 ?? `control:${record.sha256}`);
+
+function joinEvents({ list }, log, missing) {
+  const groups = new Map();
+  for (const record of log.records.values()) {
+    const group = groups.get(groupOf(record)) ?? [];
+    groups.set(groupOf(record), [...group, record]);
+  }
+  const events = [...groups.values()].map((records) => joinRecords(records, log, missing));
+  return list.events.map(({ event_id, indexes }) => {
+    const first = log.records.get(indexes[0]) ?? refuse("an event without records");
+    const records = groups.get(groupOf(first));
+    const isWhole =
+      first.value.event_id === event_id && String(records.map((one) => one.index)) === String(indexes);
+    need(isWhole, `${event_id}: its records are not those that events.json names`);
+    return events.find((event) => event.records === records);
+  });
+}
+
+function joinRecords(records, log, missing) {
+  const event = { records };
+  for (const record of records) {
+    const part = isIntent(record) ? "intent" : record.kind;
+    const isFirst = event[part] === undefined || event.intent === undefined;
+    need(isFirst, `entry ${record.index}: a second ${part} of one event`);
+    event[part] = record;
+  }
+  if (event.intent !== undefined) checkAction(event, log, missing);
+  else
+    for (const { kind, index } of records)
+      if (kind !== "control") missing.push(`entry ${index}: a ${kind} whose intent is not here`);
+  return event;
+}
+
+function checkAction(event, log, missing) {
+  const { records, intent, decision, outcome, control } = event;
+  for (const record of records)
+    need(record.value.event_id === intent.value.event_id, `entry ${record.index}: another event`);
+  const decided = decision ?? control;
+  if (decided === undefined) missing.push(`entry ${intent.index}: nobody decided about this intent`);
+  else need(decided.index === intent.index + 1, `entry ${decided.index}: its intent is not the entry before`);
+  if (decision) checkDecision(decision, intent, log, missing);
+  if (outcome) checkOutcome(event);
+  else if (decision?.value.allow)
+    missing.push(`entry ${decision.index}: allowed, but how it ended is not recorded`);
+}
+
+const namesOf = (spiffeId, chain) => [
+  ...chain.map((link) => link.replace("owner:", "")),
+  spiffeId,
+  spiffeId.split("/").at(-1),
+];
+
+function checkDecision({ value, index }, intent, log, missing) {
+  const { agent } = intent.value;
+  const issue =
+    log.issues.get(agent.spiffe_id) ?? refuse(`entry ${index}: the agent's issue event is not here`);
+  const isOwn = value.chain.at(-1) === agent.id && canonical(value.chain) === canonical(issue.chain);
+  need(isOwn, `entry ${index}: decided about another chain than was issued`);
+  const names = namesOf(agent.spiffe_id, value.chain);
+  const isDead = ({ subject, epoch }) =>
+    names.includes(subject) && epoch > issue.epoch && epoch <= value.lease_epoch;
+  if (value.allow && log.revocations.some(isDead))
+    missing.push(`entry ${index}: allowed although it was revoked`);
+  if (value.approval !== null) checkApproval(value, index, log);
+}
+
+function checkApproval({ approval, chain }, index, { approvals, owners }) {
+  const text = approvals.get(approval.id) ?? refuse(`entry ${index}: its approval is not here`);
+  const spki = owners.get(approval.owner) ?? refuse(`entry ${index}: the approver's key is not here`);
+  const key = createPublicKey({ key: spki, format: "der", type: "spki" });
+  const envelope = parseEnvelope(Buffer.from(text));
+  const isGood =
+    envelope.kind === "approval" && isSignedBy(key, envelope) && chain[0] === `owner:${approval.owner}`;
+  need(
+    isGood && base64url(sha256(text)) === approval.envelope_sha256,
+    `entry ${index}: its approval is not the owner's`,
+  );
+}
+
+function checkOutcome({ intent, decision, outcome }) {
+  const place = `entry ${outcome.index}`;
+  need(decision?.value.allow, `${place}: an outcome of what was not allowed`);
+  const enforcer = decision.value.enforcement === "self" ? intent.value.agent.spiffe_id : intent.value.aud;
+  need(outcome.signer.id === enforcer, `${place}: the outcome is not the enforcement point's`);
+  need(outcome.value.decision_index === decision.index, `${place}: the outcome of another decision`);
+}
+
+/** What the selection promises to be whole: each instance's own count of its intents. */
+function countGaps({ manifest, list }, { records }, missing) {
+  const { kind, since } = manifest.selection;
+  if (kind === "event" || kind === "job") return;
+  const counts = new Map();
+  const chosen = list.events.flatMap(({ indexes }) => indexes.map((index) => records.get(index)));
+  for (const { value, raw } of chosen.filter((record) => record.kind === "intent")) {
+    const id = value.agent.spiffe_id;
+    if (id.split("/")[2] !== manifest.trust_domain) continue;
+    const count = { seq: value.seq, prev: value.prev, own: base64url(sha256(raw)) };
+    counts.set(id, [...(counts.get(id) ?? []), count]);
+  }
+  const before = kind === "agent" && since === null ? { seq: 0, own: null } : undefined;
+  for (const [id, intents] of counts) countOne(id, intents, { before, missing });
+}
+
+function countOne(id, intents, { before, missing }) {
+  let last = before;
+  for (const intent of intents.sort((left, right) => left.seq - right.seq)) {
+    if (last && intent.seq !== last.seq + 1) missing.push(`${id}: seq ${intent.seq} follows ${last.seq}`);
+    else if (last && intent.prev !== last.own)
+      missing.push(`${id}: seq ${intent.seq} names another intent before it`);
+    last = intent;
+  }
+}
+
+// ---- 9. The answers ----
+function delegationsOf(spiffeId, { issues }) {
+  const issue = issues.get(spiffeId);
+  if (issue === undefined) return [];
+  const { by, what, scope } = issue.delegation;
+  const line = `${by} signed the ${what} of ${spiffeId} for ${scope.join(" ") || "nothing"} (entry ${issue.index})`;
+  return [...(what === "grant" ? delegationsOf(by, { issues }) : []), line];
+}
+
+function outcomeOf({ decided, control, outcome }) {
+  if (outcome) return outcome.value.status;
+  if (!decided?.value.allow) return decided ? "denied" : "nobody decided";
+  return control ? "done" : "not recorded";
+}
+
+function answer({ records, intent, decision, control, outcome }, log) {
+  const { event_id } = records[0].value;
+  const about =
+    intent?.value.agent.spiffe_id ?? control?.value.details.spiffe_id ?? control?.value.subject ?? "nobody";
+  const decided = decision ?? control;
+  const chain = decided?.value.chain ?? [];
+  const names = namesOf(about, chain);
+  const policy = decision?.value.policy;
+  const by = policy ? `policy ${policy.name} @ ${policy.bundle_sha256}` : decided?.value.principal;
+  const verdict = decided?.value.allow ? "allowed" : `denied (${decided?.value.reasons.join(", ")})`;
+  const did = intent
+    ? `${intent.value.action} on ${intent.value.resource}`
+    : `${control?.value.kind} of ${control?.value.subject}`;
+  const stops = log.revocations.filter(({ subject }) => names.includes(subject));
+  const isAgents = about.startsWith("spiffe://");
+  return [
+    `event ${event_id}`,
+    `  which agent: ${chain.at(-1) ?? "none"}, ${about}`,
+    `  did: ${did} at ${records[0].value.time}; outcome: ${outcomeOf({ decided, control, outcome })}`,
+    ...(isAgents ? delegationsOf(about, log) : []).map((line) => `  who authorized it: ${line}`),
+    ...(decided
+      ? [`  who authorized it: ${verdict} by ${by}, signed by ${decided.signer.id} (entry ${decided.index})`]
+      : []),
+    ...(decided && !decided.value.allow ? [`  what stopped it: ${decided.value.reasons.join(", ")}`] : []),
+    ...stops.map(
+      ({ subject, epoch, time }) => `  what stopped it: ${subject} was revoked at epoch ${epoch}, ${time}`,
+    ),
+    ...(isAgents && stops.length === 0
+      ? [`  what stops it: revoking ${names.at(-1)} or any of ${chain.join(", ")}`]
+      : []),
+  ];
+}
+
+// ---- Main ----
+function check(path, { vkey, policy: policyFile, bundle: bundleFile, root }) {
+  const policy = parsePolicy(policyFile ? readFileSync(policyFile, "utf8") : `log ${vkey}\nquorum none\n`);
+  const bundle = openBundle(readFileSync(path));
+  const { manifest, envelope, list, entries, files, file } = bundle;
+  const head = verifyCheckpoint(utf8(file("checkpoint")), policy);
+  need(manifest.log.vkey === policy.log.vkey, "the manifest names another log");
+  requireInLog(bundle, head);
+  const offered = rootsOf(bundleFile ? readFileSync(bundleFile, "utf8") : utf8(file("trust/bundle.json")));
+  const wanted = (root ?? []).map((text) => text.replaceAll(":", "").toLowerCase());
+  const roots = bundleFile ? offered : offered.filter((one) => wanted.includes(fingerprintOf(one)));
+  need(roots.length > 0, "no trust root of the bundle is one of yours");
+  const log = readRecords(entries, roots);
+  const maker = verifySvid(envelope.keyid, log, manifest.time);
+  need(isServerId(maker.id) && isSignedBy(maker.key, envelope), "the manifest is not signed by a server");
+  const missing = [];
+  const events = joinEvents(bundle, log, missing);
+  countGaps(bundle, log, missing);
+  const witnesses = [...head.signed].map(
+    ([name, time]) => `witness: ${name} at ${new Date(time * 1000).toISOString()}`,
+  );
+  const { kind, value, since, until } = manifest.selection;
+  return {
+    missing,
+    lines: [
+      `manifest: signed by ${maker.id} at ${manifest.time}, ${files.size} files, ${kind} ${value ?? ""}[${since ?? ""}, ${until ?? ""})`,
+      `log: ${head.origin}, size ${head.size}, root ${head.root}, signed by its key`,
+      ...(witnesses.length > 0 ? witnesses : ["witness: none of yours; the log is unwitnessed here"]),
+      `entries: ${entries.size} in the log, ${log.records.size} signatures good, ${log.verified.size} certificate chains good at the time of each record`,
+      manifest.range
+        ? `complete: entries ${manifest.range.start} to ${manifest.range.end - 1}, none left out`
+        : "complete: not claimed; single events were chosen",
+      `events: ${list.events.length}`,
+      ...events.flatMap((event) => answer(event, log)),
+      ...manifest.withheld.map((text) => `withheld: ${text}`),
+      ...missing.map((text) => `missing: ${text}`),
+    ],
+  };
+}
+
+function main() {
+  const text = { type: "string" };
+  const options = { vkey: text, policy: text, bundle: text, root: { type: "string", multiple: true } };
+  const { values, positionals } = parseArgs({ options, allowPositionals: true });
+  if (positionals.length !== 1 || !values.vkey === !values.policy || !values.bundle === !values.root) {
+    console.error(
+      "usage: verify.mjs <file.twb> (--vkey KEY | --policy FILE) (--bundle FILE | --root SHA256...)",
+    );
+    return 2;
+  }
+  try {
+    const { lines, missing } = check(positionals[0], values);
+    for (const line of lines) console.log(printable(line));
+    console.log(missing.length === 0 ? "VERIFIED" : "VERIFIED, WITH SOMETHING MISSING");
+    return missing.length === 0 ? 0 : 3;
+  } catch (error) {
+    console.log(printable(`NOT VERIFIED: ${error.message}`));
+    return 1;
+  }
+}
+
+process.exitCode = main();

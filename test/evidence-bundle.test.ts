@@ -1,0 +1,190 @@
+/** Evidence bundles of a real server, before our own verifier: what is proven, answered, and refused. */
+import { parseArchive } from "@trustwarden/core/agentledger/archive.ts";
+import { openEvidenceBundle } from "@trustwarden/core/agentledger/evidence-bundle.ts";
+import type { BundleReport } from "@trustwarden/core/agentledger/verify-bundle.ts";
+import { encodeHex, encodeUtf8, parseBase64, parseUtf8 } from "@trustwarden/core/bytes.ts";
+import { sha256 } from "@trustwarden/core/crypto.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { verifyEvidence } from "../sdk/verify-evidence.ts";
+import { createOwner, enrolAgent, ownerRequest, serverIdOf } from "./support/actors.ts";
+import { openKeys } from "./support/authority-keys.ts";
+import { type BundleStory, createBundleStory, STORY_JOB } from "./support/evidence.ts";
+import {
+  brokenArchives,
+  flippedBytes,
+  flippedFiles,
+  type ManifestKey,
+  manifestKeyOf,
+  operatorForgeries,
+  withoutOneEntry,
+  withoutSecondIntent,
+  withRoots,
+} from "./support/evidence-forgeries.ts";
+import { codeOf, type RawAnswer, send, sendAdmin } from "./support/http.ts";
+import { startTestServer } from "./support/server.ts";
+
+let story: BundleStory;
+let agentBundle: Buffer;
+let rangeBundle: Buffer;
+let key: ManifestKey;
+
+beforeAll(async () => {
+  story = await createBundleStory();
+  agentBundle = await story.make(`agent=${story.agentId}`);
+  rangeBundle = await story.make("since=2020-01-01T00:00:00Z");
+  const { serverSigner } = await openKeys(story.server.home);
+  key = manifestKeyOf(agentBundle, serverSigner);
+});
+afterAll(async () => {
+  await story.server.close();
+  story.server.home.remove();
+});
+
+/** What a verification is refused with; `missing` when everything is true and something is not there. */
+function verdictOf(run: () => BundleReport): string {
+  try {
+    return run().alarms.length === 0 ? "verified" : "missing";
+  } catch (error) {
+    if (error instanceof TrustWardenError) return error.code;
+    throw error;
+  }
+}
+
+describe("a bundle of one event", () => {
+  it("says which agent did it, who authorized it up to the owner, and what stopped it", async () => {
+    const report = story.verify(await story.make(`event=${story.eventId}`));
+    const [answer] = report.events;
+    expect(answer?.event).toMatchObject({
+      agent_id: story.agentId,
+      agent_identity: story.child.answer.spiffe_id,
+      action: "read:transactions",
+      outcome: "success",
+    });
+    expect(answer?.authorizedBy).toMatchObject([
+      { by: story.owner.ownerId, document: "ticket", subject: story.parent.answer.spiffe_id },
+      { by: story.parent.answer.spiffe_id, document: "grant", subject: story.child.answer.spiffe_id },
+    ]);
+    expect(answer?.stoppedBy).toEqual([
+      expect.stringMatching(/^revoked: .*payment-agent\/inst-\S+ at epoch 1,/),
+    ]);
+    expect(report.alarms).toEqual([]);
+    expect(report.signatures).toBe(report.entries);
+  });
+
+  it("names the reasons of a refusal", async () => {
+    const { events } = story.verify(await story.make(`event=${story.deniedId}`));
+    expect(events[0]?.stoppedBy[0]).toMatch(/^denied: scope_not_covered \(policy:/);
+  });
+
+  it("is verified against the fingerprint of a root, and refused under another", async () => {
+    const bytes = await story.make(`event=${story.eventId}`);
+    const [root = ""] = JSON.parse(story.bundleText).keys.find(
+      ({ use }: { use: string }) => use === "x509-svid",
+    ).x5c;
+    const fingerprint = encodeHex(sha256(parseBase64(root)));
+    const trust = (text: string) => ({ log: { vkey: story.vkey }, roots: { fingerprints: [text] } });
+    expect(verifyEvidence(bytes, trust(fingerprint.toUpperCase())).events).toHaveLength(1);
+    expect(verdictOf(() => verifyEvidence(bytes, trust("00".repeat(32))))).toBe("evidence_bundle_invalid");
+  });
+});
+
+describe("a bundle of more", () => {
+  it("of a job holds its actions", async () => {
+    const { manifest, events } = story.verify(await story.make(`job=${STORY_JOB}`));
+    expect(manifest.selection).toMatchObject({ kind: "job", value: STORY_JOB });
+    expect(events.map(({ event }) => event.outcome)).toEqual(["success", "success", "denied"]);
+  });
+
+  it("of an agent holds its subtree", async () => {
+    const { events } = story.verify(await story.make(`agent=${story.parent.answer.agent_id}`));
+    expect(events.map(({ event }) => event.event_id)).toContain(story.eventId);
+    expect(events.some(({ event }) => event.kind === "issue")).toBe(true);
+  });
+
+  it("of a time range holds every entry between its first and its last", () => {
+    const { manifest, entries } = story.verify(rangeBundle);
+    const { start = 0, end = 0 } = manifest.range ?? {};
+    expect([start, entries]).toEqual([0, end]);
+    expect(parseArchive(rangeBundle).has("range.proof")).toBe(true);
+  });
+
+  it("says which events an agent's own count shows to be missing", () => {
+    const { alarms } = story.verify(withoutSecondIntent(agentBundle, key));
+    expect(alarms.map(({ code }) => code)).toEqual(["sequence_gap"]);
+  });
+
+  it("opens with any unzip and lists digests that sha256sum reads", () => {
+    const { files } = openEvidenceBundle(agentBundle);
+    const sums = parseUtf8(files.get("SHA256SUMS") ?? new Uint8Array());
+    expect(sums).toContain(`${encodeHex(sha256(files.get("VERIFY.md") ?? encodeUtf8("")))}  VERIFY.md\n`);
+  });
+});
+
+describe("a forged bundle", () => {
+  it("with one byte flipped is refused, wherever the byte is", () => {
+    for (const { name, bytes } of flippedBytes(agentBundle, 150))
+      expect([name, verdictOf(() => story.verify(bytes))]).toEqual([name, "evidence_bundle_malformed"]);
+  });
+
+  it("with a file altered in a whole container is refused", () => {
+    for (const { name, bytes } of flippedFiles(agentBundle))
+      expect([name, verdictOf(() => story.verify(bytes))]).not.toEqual([name, "verified"]);
+  });
+
+  it("is not opened when its container has another spelling", () => {
+    for (const { name, bytes } of brokenArchives(agentBundle))
+      expect([name, verdictOf(() => story.verify(bytes))]).toEqual([name, "evidence_bundle_malformed"]);
+  });
+
+  it("is refused when the operator himself signs it", () => {
+    for (const { name, bytes } of operatorForgeries(agentBundle, key))
+      expect([name, verdictOf(() => story.verify(bytes))]).not.toEqual([name, "verified"]);
+    expect(verdictOf(() => story.verify(withoutOneEntry(rangeBundle, key)))).not.toBe("verified");
+  });
+
+  it("is refused under the key of another log and under the roots of another domain", async () => {
+    const other = await startTestServer();
+    const text = (await send(other.url, { target: "/v1/bundle" })).text;
+    await other.close();
+    other.home.remove();
+    const { vkey } = story;
+    const roots = { bundle: story.bundleText };
+    const foreign = `${vkey.slice(0, -4)}AAA=`;
+    expect(verdictOf(() => verifyEvidence(agentBundle, { log: { vkey: foreign }, roots }))).toMatch(
+      /^(checkpoint|witness_policy)_/,
+    );
+    expect(verdictOf(() => verifyEvidence(agentBundle, { log: { vkey }, roots: { bundle: text } }))).toBe(
+      "evidence_bundle_invalid",
+    );
+    expect(verdictOf(() => verifyEvidence(withRoots(agentBundle, key, text), { log: { vkey }, roots }))).toBe(
+      "verified",
+    );
+  });
+});
+
+describe("GET /v1/evidence", () => {
+  const ask = (query: string): Promise<RawAnswer> =>
+    sendAdmin(story.server.adminSocket, { target: `/v1/evidence${query}` });
+
+  it("gives an owner its own agents' events, and nobody else's, nor a time range", async () => {
+    const aud = await serverIdOf(story.server);
+    const bob = await createOwner(story.server, "bob");
+    await enrolAgent(story.server, bob, { name: "bobs" });
+    const asOwner = (owner: typeof bob, query: string) =>
+      send(story.server.url, ownerRequest(owner, { target: `/v1/evidence?${query}`, aud }));
+    const own = await asOwner(story.owner, `event=${story.eventId}`);
+    expect(story.verify(own.bytes).events).toHaveLength(1);
+    expect(codeOf(await asOwner(bob, `event=${story.eventId}`))).toBe("not_found");
+    expect(codeOf(await asOwner(bob, `agent=${story.agentId}`))).toBe("not_found");
+    expect(codeOf(await asOwner(bob, `job=${STORY_JOB}`))).toBe("not_found");
+    expect(codeOf(await asOwner(bob, "since=2020-01-01T00:00:00Z"))).toBe("denied");
+  });
+
+  it("refuses a question that names nothing or two things, and what is not there", async () => {
+    expect(codeOf(await ask(""))).toBe("request_malformed");
+    expect(codeOf(await ask(`?event=${story.eventId}&job=x`))).toBe("request_malformed");
+    expect(codeOf(await ask("?since=yesterday"))).toBe("request_malformed");
+    expect(codeOf(await ask("?job=nobody"))).toBe("not_found");
+  });
+});

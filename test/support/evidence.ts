@@ -1,0 +1,102 @@
+/** A small history on a real server, and the evidence bundles of it. */
+import type { BundleReport } from "@trustwarden/core/agentledger/verify-bundle.ts";
+import { discovery } from "@trustwarden/core/api/ledger.ts";
+import { encodeBase64url } from "@trustwarden/core/bytes.ts";
+import { sha256 } from "@trustwarden/core/crypto.ts";
+import { parseEnvelope } from "@trustwarden/core/dsse.ts";
+import { verifyEvidence } from "../../sdk/verify-evidence.ts";
+import {
+  askDecision,
+  createOwner,
+  enrolAgent,
+  enrolVerifier,
+  outcomeOf,
+  parseDecision,
+  spawn,
+  type TestInstance,
+  type TestOwner,
+  visitIntent,
+} from "./actors.ts";
+import { jsonOf, send, sendAdmin } from "./http.ts";
+import { startTestServer, type TestServer } from "./server.ts";
+
+/** What an auditor is asked about, and what it trusts. */
+export interface BundleStory {
+  readonly server: TestServer;
+  readonly owner: TestOwner;
+  readonly parent: TestInstance;
+  readonly child: TestInstance;
+  readonly verifier: TestInstance;
+  /** An allowed action with its outcome. */
+  readonly eventId: string;
+  /** An action that was refused because the agent had no scope for it. */
+  readonly deniedId: string;
+  readonly agentId: string;
+  readonly vkey: string;
+  readonly bundleText: string;
+  /** The bundle that the operator asks for. */
+  make(query: string): Promise<Buffer>;
+  /** Our own verifier's report. */
+  verify(bytes: Uint8Array): BundleReport;
+}
+
+/** The job of the story's actions. */
+export const STORY_JOB = "month-end";
+
+/** An owner, an orchestrator, its child, two actions of the child that went well, one refused, and its revocation. */
+export async function createBundleStory(server?: TestServer): Promise<BundleStory> {
+  const running = server ?? (await startTestServer());
+  const owner = await createOwner(running, "auditee");
+  const parent = await enrolAgent(running, owner, { name: "orchestrator" });
+  const child = await spawn(running, parent, { name: "payment-agent" });
+  const verifier = await enrolVerifier(running);
+  const first = await act(running, { agent: child, verifier, seq: 1, prev: null });
+  const second = await act(running, { agent: child, verifier, seq: 2, prev: first.payloadSha256 });
+  const asked = { agent: child, verifier, seq: 3, prev: second.payloadSha256, action: "delete:transactions" };
+  const denied = await act(running, asked);
+  const target = { kind: "instance", id: child.answer.instance_id };
+  const body = JSON.stringify({ target, reason: "the auditor's example" });
+  await sendAdmin(running.adminSocket, { method: "POST", target: "/v1/revocations", body });
+  const found = jsonOf(await send(running.url, { target: "/.well-known/trustwarden" }));
+  const { log_vkey: vkey } = discovery.parse(found);
+  const bundleText = (await send(running.url, { target: "/v1/bundle" })).text;
+  return {
+    server: running,
+    owner,
+    parent,
+    child,
+    verifier,
+    eventId: first.eventId,
+    deniedId: denied.eventId,
+    agentId: child.answer.agent_id ?? "",
+    vkey,
+    bundleText,
+    make: async (query) => {
+      const answer = await sendAdmin(running.adminSocket, { target: `/v1/evidence?${query}` });
+      if (answer.status !== 200) throw new Error(`${answer.status} ${answer.text}`);
+      return answer.bytes;
+    },
+    verify: (bytes) => verifyEvidence(bytes, { log: { vkey }, roots: { bundle: bundleText } }),
+  };
+}
+
+async function act(
+  server: TestServer,
+  options: {
+    readonly agent: TestInstance;
+    readonly verifier: TestInstance;
+    readonly seq: number;
+    readonly prev: string | null;
+    readonly action?: string;
+  },
+): Promise<{ readonly eventId: string; readonly payloadSha256: string }> {
+  const { agent, verifier, seq, prev, action = "read:transactions" } = options;
+  const intent = visitIntent(agent, verifier, { seq, prev, action, job: STORY_JOB });
+  const decision = parseDecision(await askDecision(server, { caller: verifier, agent, intent }));
+  if (decision.allow) {
+    const body = JSON.stringify({ outcome: outcomeOf(verifier, decision.receipt) });
+    await send(server.url, { method: "POST", target: "/v1/outcomes", body }, verifier.tls);
+  }
+  const payloadSha256 = encodeBase64url(sha256(parseEnvelope(intent.envelope).payload));
+  return { eventId: intent.intent.event_id, payloadSha256 };
+}
