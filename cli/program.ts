@@ -9,6 +9,7 @@ import { addApprovalsCommands } from "./commands/approvals.ts";
 import { addBudgetCommands } from "./commands/budget.ts";
 import { addCaCommands } from "./commands/ca.ts";
 import { addCrlCommand } from "./commands/crl.ts";
+import { addDatabaseCommands } from "./commands/database.ts";
 import { addDoctorCommand } from "./commands/doctor.ts";
 import { addEntryCommands } from "./commands/entry.ts";
 import { addEvidenceCommands } from "./commands/evidence-bundle.ts";
@@ -120,6 +121,7 @@ export function createProgram(runtime: Runtime, usage: Usage = { command: "warde
   addRevokeCommand(program, runtime);
   addUpstreamCommands(program, runtime);
   addSecretCommands(program, runtime);
+  addDatabaseCommands(program, runtime);
   addMcpCommands(program, runtime);
   addA2aCommands(program, runtime);
   addApprovalsCommands(program, runtime);

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { upstreamList } from "@trustwarden/core/api/gateway.ts";
 import { parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { originOf } from "@trustwarden/core/gateway/upstream.ts";
 import { type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
 import type { Client } from "./client.ts";
 
@@ -70,7 +71,7 @@ export async function findUpstreams(
     if (origin.length > 0) return { name, origin: origin.join("=") };
     const url = upstreams.find((upstream) => upstream.name === name)?.url;
     if (url === undefined) throw new TrustWardenError("upstream_unknown", { name });
-    return { name, origin: new URL(url).origin };
+    return { name, origin: originOf(url) };
   });
 }
 

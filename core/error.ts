@@ -202,6 +202,10 @@ export const ERRORS = {
   secret_not_allowed: { status: 403, message: NOT_ALLOWED },
   secret_disabled: { status: 403, message: NOT_ALLOWED },
   secret_unavailable: { status: 503, message: UNAVAILABLE },
+  role_template_refused: {
+    status: 403,
+    message: "The role's template asks for more than an agent may have, or the database does not know it.",
+  },
   canary_found: { status: 403, message: NOT_ALLOWED },
   upstream_answer_refused: { status: 502, message: "The upstream's answer cannot be passed on." },
 

@@ -26,6 +26,7 @@ import { createGatewayParts, openConfiguredGateway } from "./gateway/build-gatew
 import { createBudgets } from "./gateway/create-budgets.ts";
 import type { Gateway } from "./gateway/gateway.ts";
 import { createMcpGateway } from "./gateway/mcp/create-mcp.ts";
+import { createDatabaseRoles } from "./gateway/postgresql/create-database-roles.ts";
 import { formatUrl, knownHosts, type Listeners, openListeners, type TlsMaterial } from "./http/listeners.ts";
 import { Nonces } from "./http/nonces.ts";
 import { formatOpenApi } from "./http/openapi.ts";
@@ -130,6 +131,7 @@ async function startServing(
     onPush: (targets) => {
       gatewayParts.calls.cut(targets);
       services.mcp.sweep();
+      void services.databaseRoles.sweep();
     },
   });
   const urls = () => ({
@@ -142,8 +144,7 @@ async function startServing(
   cleanups.push(() => services.federation.close());
   cleanups.push(() => services.budgets.close());
   cleanups.push(() => services.mcp.stdio.end(() => false));
-  await services.broker.start();
-  cleanups.push(() => services.broker.close());
+  await startBroker(services, cleanups);
   cleanups.push(async () => {
     await services.refusals.close();
     await core.ledger.drain();
@@ -178,6 +179,14 @@ async function startServing(
     failed: parts.failed,
     close,
   };
+}
+
+/** Roles of databases are made and dropped with a secret of the broker. */
+async function startBroker({ broker, databaseRoles }: Services, cleanups: Cleanup[]): Promise<void> {
+  await broker.start();
+  cleanups.push(() => broker.close());
+  databaseRoles.start();
+  cleanups.push(() => databaseRoles.close());
 }
 
 async function createCore(parts: Parts, onRenewed: (core: Core) => void): Promise<Core> {
@@ -255,6 +264,7 @@ function createServices(
   const { keeper } = core;
   const federation = createFederation(core, { feed: made.feed, ownBundle: () => keeper.current().bundle });
   const publicUrl = () => parts.config.jwtIssuer ?? made.urls().server;
+  const broker = createBroker({ ...parts, ledger, identity, publicUrl, openFetch: createSafeFetch });
   return {
     ...made,
     version: SERVER_VERSION,
@@ -269,7 +279,11 @@ function createServices(
     lists: new PublishedLists({ commands, reads, clock, publicUrl }),
     rootCrls: () => keeper.rootCrls(),
     federation,
-    broker: createBroker({ ...parts, ledger, identity, publicUrl, openFetch: createSafeFetch }),
+    broker,
+    databaseRoles: createDatabaseRoles({
+      ...{ gateway: made.gateway, broker, reads, clock, ledger, random, log: parts.log },
+      serverSvid: () => identity.current(),
+    }),
     chains: new ProvenChains(federation.bundles),
     serverSvid: () => identity.current(),
     serverKey: keys.serverSigner.publicKey,

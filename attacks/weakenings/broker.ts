@@ -29,6 +29,13 @@ export const BROKER_WEAKENINGS = {
       replace: "if (names.length >= 0) return;",
     },
   ],
+  "database-role-outlives-agent": [
+    {
+      file: "server/gateway/postgresql/database-roles.ts",
+      find: 'return this.#deps.mayHave(role) ? null : "agent";',
+      replace: "return null;",
+    },
+  ],
   "ciphertext-bound-to-nothing": [
     {
       file: "server/broker/envelope.ts",

@@ -14,6 +14,7 @@ import { planEgress } from "./plan-egress.ts";
 import { planHttp } from "./plan-http.ts";
 import { planLlm } from "./plan-llm.ts";
 import { planMcp } from "./plan-mcp.ts";
+import { planPostgresql } from "./plan-postgresql.ts";
 import type { UpstreamDescription } from "./upstream.ts";
 
 /** A call as it is on the wire, below the upstream's name. */
@@ -70,6 +71,8 @@ export function planCall(upstream: UpstreamDescription, request: PlanRequest): C
     case "openai":
     case "anthropic":
       return planLlm(upstream.kind, upstream, request);
+    case "postgresql":
+      return planPostgresql(upstream, request);
     case "a2a":
       throw new TrustWardenError("route_unknown", { kind: upstream.kind });
   }

@@ -8,7 +8,7 @@ import { TrustWardenError } from "../error.ts";
 import type { JsonObject } from "../json.ts";
 
 /** Protocols of the gateway; each has one planner and one performer. */
-export const UPSTREAM_KINDS = ["openai", "anthropic", "mcp", "http", "a2a", "egress"] as const;
+export const UPSTREAM_KINDS = ["openai", "anthropic", "mcp", "http", "a2a", "egress", "postgresql"] as const;
 export type UpstreamKind = (typeof UPSTREAM_KINDS)[number];
 
 /** First segment of a gateway path; no dot, so that it is never taken for a host or a file. */
@@ -27,6 +27,12 @@ export interface UpstreamDescription {
   readonly resource: string;
   /** Public settings of the kind; parsed by the kind's planner. */
   readonly settings: JsonObject;
+}
+
+/** Scheme, host and port of an upstream's address: where it is, and what a secret is bound to. */
+export function originOf(url: string): string {
+  // To the web's parser only its own schemes have an origin.
+  return /^postgresql:\/\/[^/]+/.exec(url)?.[0] ?? new URL(url).origin;
 }
 
 /** @throws TrustWardenError `upstream_malformed`. */

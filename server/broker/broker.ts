@@ -83,6 +83,24 @@ export class SecretsBroker implements Broker {
     }
   }
 
+  /**
+   * A user and its password, for what the server itself does at an upstream and no agent could do in its place. Never
+   * leaves the process but on that connection.
+   *
+   * @throws TrustWardenError `secret_unknown`, `secret_not_allowed` for another upstream or a secret that is not a
+   *   user's, `secret_disabled`, `secret_unavailable`.
+   */
+  async credentialsFor(
+    use: Pick<SecretUse, "secret" | "upstream" | "origin">,
+  ): Promise<{ readonly user: string; readonly password: string }> {
+    const { state, settings } = this.#findAt(use);
+    const { injection } = settings;
+    if (state.kind !== "static" || injection?.as !== "basic")
+      throw new TrustWardenError("secret_not_allowed", { name: use.secret, reason: "not a user's" });
+    const { value } = await this.#opened.open(state);
+    return { user: injection.user, password: value };
+  }
+
   canaries(): CanaryWatch {
     if (this.#watch === null) throw new TrustWardenError("secret_unavailable", { reason: "canaries" });
     return this.#watch;
@@ -96,17 +114,24 @@ export class SecretsBroker implements Broker {
 
   /** @throws TrustWardenError `secret_unknown`, `secret_disabled`, `secret_not_allowed`. */
   #findUsable(use: Pick<SecretUse, "secret" | "upstream" | "origin" | "agent">): Usable {
-    const { secret: name, agent } = use;
+    const chain = this.#deps.reads
+      .chainOf(use.agent.instanceId)
+      .map(({ path, name, ownerId }) => ({ path, name, ownerId: ownerId ?? "" }));
+    return this.#findAt(use, (settings) => isNamed(settings, chain));
+  }
+
+  /** The same for whoever `isFor` says. */
+  #findAt(
+    use: Pick<SecretUse, "secret" | "upstream" | "origin">,
+    isFor: (settings: SecretSettings) => boolean = () => true,
+  ): Usable {
+    const name = use.secret;
     const state = this.#deps.reads.findSecret(name);
     if (state === undefined) throw new TrustWardenError("secret_unknown", { name });
     const settings = this.#settingsOf(state);
     if (!goesTo(settings, use))
       throw new TrustWardenError("secret_not_allowed", { name, reason: "upstream" });
-    const chain = this.#deps.reads
-      .chainOf(agent.instanceId)
-      .map(({ path, name, ownerId }) => ({ path, name, ownerId: ownerId ?? "" }));
-    if (!isNamed(settings, chain))
-      throw new TrustWardenError("secret_not_allowed", { name, reason: "agent" });
+    if (!isFor(settings)) throw new TrustWardenError("secret_not_allowed", { name, reason: "agent" });
     if (state.isDisabled) throw new TrustWardenError("secret_disabled", { name });
     return { state, settings };
   }

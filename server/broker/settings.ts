@@ -43,6 +43,8 @@ const RESERVED_HEADERS = new Set([
   "transfer-encoding",
   "upgrade",
 ]);
+const POSTGRESQL_ORIGIN =
+  /^postgresql:\/\/(?:[a-z0-9][a-z0-9.-]{0,252}|\[[0-9a-f:.]{2,45}\])(?::[1-9][0-9]{0,4})?$/;
 const LOOPBACK_HOSTS = ["localhost", "127.0.0.1", "[::1]"];
 
 /** How a secret goes onto a request. */
@@ -182,8 +184,9 @@ function parseUpstreams(json: Json): readonly SecretUpstream[] {
   return [...distinct.keys()].toSorted().flatMap((one) => distinct.get(one) ?? []);
 }
 
-/** https, or http to this machine; nothing behind the port. */
+/** https, http to this machine, or a PostgreSQL server; nothing behind the port. */
 function parseOrigin(text: string): string {
+  if (POSTGRESQL_ORIGIN.test(text)) return text;
   const url = URL.parse(text);
   if (url === null || url.origin !== text) return malformed("origin");
   const isLocal = url.protocol === "http:" && LOOPBACK_HOSTS.includes(url.hostname);

@@ -7,6 +7,7 @@
  * @see ATTACKS.md F1, F2, F8, F12
  */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { originOf } from "@trustwarden/core/gateway/upstream.ts";
 import type {
   Broker,
   CanaryFinding,
@@ -113,7 +114,7 @@ export class BrokeredClient implements UpstreamClient {
     const injection = await broker.inject({
       secret: upstream.secret,
       upstream: upstream.name,
-      origin: new URL(upstream.url).origin,
+      origin: originOf(upstream.url),
       agent: caller.agent,
       eventId: caller.intent.intent.event_id,
       peer,

@@ -4,6 +4,7 @@
  */
 import type { Decision } from "@trustwarden/core/decision.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { originOf } from "@trustwarden/core/gateway/upstream.ts";
 import type { Services } from "../http/services.ts";
 import type { CallArrival, GatewayCaller } from "./ports.ts";
 
@@ -19,7 +20,7 @@ export function decideWithSecret(
   if (decision.effect === "deny" || upstream.secret === null) return decision;
   const { secret, name, url } = upstream;
   try {
-    broker.requireUsable({ secret, upstream: name, origin: new URL(url).origin, agent: caller.agent });
+    broker.requireUsable({ secret, upstream: name, origin: originOf(url), agent: caller.agent });
     return decision;
   } catch (error) {
     if (!(error instanceof TrustWardenError) || error.status !== 403) throw error;

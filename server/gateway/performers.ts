@@ -5,6 +5,7 @@ import { performLlm } from "./llm/perform-llm.ts";
 import { mcpPartsOf } from "./mcp/create-mcp.ts";
 import { createMcpPerformer } from "./mcp/perform.ts";
 import type { AllowedCall, Performer } from "./ports.ts";
+import { performPostgresql } from "./postgresql/perform-postgresql.ts";
 
 /** @see `Performer` */
 export async function performCall(services: Services, call: AllowedCall): Promise<void> {
@@ -22,6 +23,8 @@ function performerOf(services: Services, { arrival }: AllowedCall): Performer {
       const { kind } = arrival.upstream;
       return (call) => performLlm(kind, call);
     }
+    case "postgresql":
+      return (call) => performPostgresql(services, call);
     case "a2a":
     case "egress":
       throw new Error("their planners refuse every call of this form");

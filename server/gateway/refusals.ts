@@ -68,6 +68,7 @@ function bodyOf(
     case "http":
     case "a2a":
     case "egress":
+    case "postgresql":
       return { ...body };
     case "mcp":
       return formatMcpRefusal(body, sent);

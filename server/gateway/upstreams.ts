@@ -10,6 +10,7 @@ import { parseLlmSettings } from "@trustwarden/core/gateway/llm-settings.ts";
 import { parseMcpSettings } from "@trustwarden/core/gateway/mcp/settings.ts";
 import { requireEgressSettings } from "@trustwarden/core/gateway/plan-egress.ts";
 import { requireHttpSettings } from "@trustwarden/core/gateway/plan-http.ts";
+import { parsePostgresqlSettings } from "@trustwarden/core/gateway/plan-postgresql.ts";
 import type { UpstreamDescription } from "@trustwarden/core/gateway/upstream.ts";
 import type { GatewayReads, UpstreamDocument, UpstreamState } from "../store/gateway-ports.ts";
 
@@ -20,6 +21,9 @@ const EGRESS_URL = "egress:";
 const URL_FORM =
   /^(?<scheme>https?):\/\/(?<host>[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\])(?::(?<port>[1-9][0-9]{0,4}))?(?<path>(?:\/[A-Za-z0-9._~-]+)*)$/;
 const MAX_PORT = 65_535;
+/** A server and one of its databases; user and password are the broker's. */
+const POSTGRESQL_URL =
+  /^postgresql:\/\/(?<host>[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\])(?::(?<port>[1-9][0-9]{0,4}))?\/[A-Za-z0-9_-]{1,63}$/;
 
 /** Registered upstreams by name. */
 export class Upstreams {
@@ -92,7 +96,7 @@ const descriptions = new WeakMap<object, UpstreamDescription>();
  */
 export function requireSoundUpstream(upstream: UpstreamDocument): void {
   const { kind, url, allowPrivate, settings, secret } = upstream;
-  if (kind !== "egress" && !isStarted(upstream)) requireUrl(url, allowPrivate);
+  if (kind !== "egress" && kind !== "postgresql" && !isStarted(upstream)) requireUrl(url, allowPrivate);
   switch (kind) {
     case "egress":
       // Nothing is seen inside a tunnel, so nothing can be put in or taken out.
@@ -110,6 +114,12 @@ export function requireSoundUpstream(upstream: UpstreamDocument): void {
     case "openai":
     case "anthropic":
       parseLlmSettings(settings);
+      return;
+    case "postgresql":
+      requirePostgresqlUrl(url);
+      // Without one there is nobody who could make a role.
+      if (secret === null) refuse("secret");
+      parsePostgresqlSettings(settings);
       return;
     case "a2a":
       return;
@@ -131,6 +141,13 @@ function requireUrl(url: string, allowPrivate: boolean): void {
   // Without TLS only what no resolver can move elsewhere; secrets would go out in the clear otherwise.
   const isLoopback = host === "[::1]" || (isIP(host) === 4 && host.startsWith("127."));
   if (scheme === "http" && !(isLoopback && allowPrivate)) refuse("url: not https");
+}
+
+/** Whether the connection needs TLS is decided when it is made: always, but on this machine. */
+function requirePostgresqlUrl(url: string): void {
+  const { host, port = "" } = POSTGRESQL_URL.exec(url)?.groups ?? {};
+  if (host === undefined || Number(port) > MAX_PORT)
+    refuse("url: not postgresql://<host>[:<port>]/<database>");
 }
 
 function refuse(field: string): never {

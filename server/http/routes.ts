@@ -8,6 +8,7 @@ import { APPROVALS_ROUTES } from "./table/approvals.ts";
 import { AUTHORITY_ROUTES } from "./table/authority.ts";
 import { AUTHZEN_ROUTES } from "./table/authzen.ts";
 import { BUDGETS_ROUTES } from "./table/budgets.ts";
+import { DATABASE_ROLES_ROUTES } from "./table/database-roles.ts";
 import { ENTRIES_ROUTES } from "./table/entries.ts";
 import { ENVOY_ROUTES } from "./table/envoy.ts";
 import { FEDERATION_ROUTES } from "./table/federation.ts";
@@ -44,6 +45,7 @@ export const ROUTES: readonly Route[] = [
   ...AUTHZEN_ROUTES,
   ...OAUTH_ROUTES,
   ...SECRETS_ROUTES,
+  ...DATABASE_ROLES_ROUTES,
   ...POLICY_ROUTES,
   ...OPA_ROUTES,
   ...ENVOY_ROUTES,

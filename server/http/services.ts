@@ -17,6 +17,7 @@ import type { Federation } from "../federation/federation.ts";
 import type { Budgets } from "../gateway/budgets.ts";
 import type { GatewayParts } from "../gateway/gateway.ts";
 import type { McpGateway } from "../gateway/mcp/create-mcp.ts";
+import type { DatabaseRoles } from "../gateway/postgresql/database-roles.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { Outcomes } from "../ledger/outcomes.ts";
 import type { LedgerQueries } from "../ledger/queries.ts";
@@ -109,6 +110,8 @@ export interface Services {
   readonly gateway: GatewayParts;
   /** Catalogues and sessions of the MCP servers behind it. */
   readonly mcp: McpGateway;
+  /** Roles of databases that were made for agents. */
+  readonly databaseRoles: DatabaseRoles;
   /** Who waits for a human's answer. */
   readonly approvals: ApprovalWaiters;
   readonly nonces: Nonces;

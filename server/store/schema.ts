@@ -21,7 +21,7 @@ import { POLICY_TABLES } from "./policy-rows.ts";
 import { SqliteDatabase } from "./sqlite-database.ts";
 
 const FILE_NAME = "state.db";
-const SCHEMA_VERSION = 3;
+const SCHEMA_VERSION = 4;
 /** Longer than any transaction of ours; another process at the file is a mistake that must not hang us. */
 const BUSY_TIMEOUT_MS = 2000;
 

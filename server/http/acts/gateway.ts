@@ -9,6 +9,7 @@ import {
   type UpstreamRequest,
   upstreamSettings,
 } from "@trustwarden/core/api/gateway.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { parseUpstreamName } from "@trustwarden/core/gateway/upstream.ts";
 import { describeUpstream, requireSoundUpstream } from "../../gateway/upstreams.ts";
 import type { UpstreamChange, UpstreamDocument, UpstreamState } from "../../store/gateway-ports.ts";
@@ -72,18 +73,33 @@ async function change(
   changed: UpstreamChange,
 ): Promise<number> {
   const { upstreams, calls, connections } = services.gateway;
+  const { name } = changed.change === "set" ? changed.upstream : changed;
+  const before = upstreams.list().find((upstream) => upstream.name === name);
   const committed = await services.commands.changeUpstream({
     context: contextOf(services, visit),
     ...changed,
   });
   upstreams.reload();
-  const { name } = changed.change === "set" ? changed.upstream : changed;
   services.mcp.catalogues.forget(name);
   services.mcp.stdio.end((caller) => caller.upstream !== name);
   const cut = calls.cutStale((upstream) => upstreams.isCurrent(upstream));
   connections.drop((upstream) => upstreams.isCurrent(upstream));
   await services.ledger.settle(committed);
+  await endRoles(services, before);
   return cut;
+}
+
+/** Roles of a database that is registered no more, or anew: while it is still known how to get there. */
+async function endRoles(services: Services, before: UpstreamState | undefined): Promise<void> {
+  const { gateway, databaseRoles, log } = services;
+  if (before?.kind !== "postgresql" || gateway.upstreams.isCurrent(before)) return;
+  try {
+    await databaseRoles.endAll(before);
+  } catch (error) {
+    // Safe to go on: each role has its own end in the database, and who it was for is no longer served.
+    if (!(error instanceof TrustWardenError)) throw error;
+    log.warn({ code: error.code, upstream: before.name }, "roles of a database could not be ended");
+  }
 }
 
 function formatUpstream(upstream: UpstreamState): UpstreamAnswer {
