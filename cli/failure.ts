@@ -49,6 +49,8 @@ const NEXT: Partial<Record<ErrorCode, string>> = {
     "The exact reason is in the ledger, not in the answer: an operator sees it with `warden ledger query --kind refuse`.",
   data_locked: "Stop the other server first; `warden doctor` shows who holds the lock.",
   data_rolled_back: "Restore the newest copy of the data directory; an older one would forget revocations.",
+  ledger_fenced:
+    "Nothing is lost: let this server end, and start it again only if the one that took over should not run.",
   ledger_corrupt: "Keep the directory as it is and run `warden ledger verify`: it names the place.",
   checkpoint_untrusted:
     "Check that the vkey belongs to this log; `warden ledger export` writes it beside the log.",

@@ -26,6 +26,7 @@ import { createRandom } from "./random.ts";
 import { spiffeJudge } from "./spiffe-judge.ts";
 import { spireFederationJudge } from "./spire/federation-judge.ts";
 import { stockOpaJudge } from "./stock-opa-judge.ts";
+import { ledgerStorageJudge } from "./storage/judge.ts";
 import { curlJudge } from "./wild/curl-judge.ts";
 import { nginxJudge } from "./wild/nginx-judge.ts";
 import { postgresqlJudge } from "./wild/postgresql-judge.ts";
@@ -51,6 +52,7 @@ const JUDGES: readonly Judge[] = [
   modelClientsJudge,
   nginxJudge,
   postgresqlJudge,
+  ledgerStorageJudge,
   redisJudge,
   openbaoJudge,
   curlJudge,

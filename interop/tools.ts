@@ -57,15 +57,24 @@ async function buildGoTools({ root, cache }: Lab): Promise<GoTools> {
   };
 }
 
-/** Builds a Go program that is a module of its own. @throws JudgeUnavailable */
+/**
+ * Builds a Go program that is a module of its own.
+ *
+ * @param program.source - the package, where it is not the folder's own.
+ * @throws JudgeUnavailable
+ */
 export async function requireGoProgram(
-  { cache }: Lab,
-  { folder, name }: { readonly folder: string; readonly name: string },
+  { cache }: Pick<Lab, "cache">,
+  {
+    folder,
+    name,
+    source = ".",
+  }: { readonly folder: string; readonly name: string; readonly source?: string },
 ): Promise<string> {
   await requireProgram("go", ["version"], "install Go 1.26 or newer");
   const program = join(cache, "bin", name);
   mkdirSync(join(cache, "bin"), { recursive: true });
-  await install("go", ["build", "-mod=readonly", "-buildvcs=false", "-o", program, "."], { cwd: folder });
+  await install("go", ["build", "-mod=readonly", "-buildvcs=false", "-o", program, source], { cwd: folder });
   return program;
 }
 

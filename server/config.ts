@@ -13,6 +13,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
 import { z } from "zod";
 import { attestationSettings } from "./attest/config.ts";
+import { ledgerSettings, requireProtectedLedger } from "./ledger/config.ts";
 import { policySettings } from "./opa/config.ts";
 import { witnessSettings } from "./witnessing/config.ts";
 
@@ -118,6 +119,8 @@ const settings = z.strictObject({
     .prefault({ kind: "sealed" }),
   /** Who countersigns the ledger; nobody unless it is set. See docs/guides/witnesses.md. */
   witnesses: witnessSettings.optional(),
+  /** Where the ledger is kept. See docs/guides/ledger-storage.md. */
+  ledger: ledgerSettings.prefault({ storage: "posix" }),
   /** Holds the compiled policy, its manifest and its data. */
   policyDir: directory.default(POLICIES),
 });
@@ -200,6 +203,7 @@ export function parseConfig(input: unknown): ServerConfig {
   for (const listener of [federation.web, policy.listener, policy.envoy, gateway]) {
     if (listener !== undefined) requireAllowedHost(listener.host, parsed.data);
   }
+  requireProtectedLedger(parsed.data.ledger);
   return parsed.data;
 }
 
@@ -211,7 +215,7 @@ export function jwtIssuerOf({
   return jwtIssuer ?? `https://${trustDomain}`;
 }
 
-/** AWS's own variables, for a root's key in KMS without a file of credentials. Secret: read when asked, kept nowhere. */
+/** AWS's own variables, for KMS or an object store without a file of credentials. Secret: read when asked, kept nowhere. */
 export function readAwsEnvironment(environment: Environment = process.env) {
   return {
     accessKeyId: environment.AWS_ACCESS_KEY_ID,

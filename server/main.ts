@@ -39,7 +39,7 @@ async function run(): Promise<void> {
   };
   process.on("SIGTERM", stop);
   process.on("SIGINT", stop);
-  await server.failed;
+  fail(await server.failed);
   setTimeout(() => process.exit(1), FATAL_GRACE_MS);
 }
 

@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import type { HighWater } from "@trustwarden/core/agentledger/ports.ts";
+import type { HighWater, LogReader } from "@trustwarden/core/agentledger/ports.ts";
 import type { QueryIndex } from "@trustwarden/core/agentledger/query-index.ts";
 import { Sequencer } from "@trustwarden/core/agentledger/sequencer.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
@@ -16,10 +16,10 @@ import { openServerKeys, type ServerKeys } from "./keys.ts";
 import { drainOutbox, oldestPendingMs } from "./ledger/outbox.ts";
 import { SeenIntents } from "./ledger/seen-intents.ts";
 import { readTail } from "./ledger/tail.ts";
+import { createLedgerStorage } from "./ledger-storage.ts";
 import { type BuiltinPolicy, createBuiltinPolicy } from "./opa/builtin.ts";
 import { createPrivateDirectory } from "./signer/private-file.ts";
 import { acquirePosixLock } from "./store/posix-lock.ts";
-import { PosixLogReader, PosixLogStorage } from "./store/posix-log.ts";
 import { createPosixHighWater } from "./store/posix-log-high-water.ts";
 import { createSqliteStore, type SqliteStore } from "./store/sqlite.ts";
 import { ThreadedLedgerIndex } from "./store/threaded-ledger-index.ts";
@@ -47,7 +47,7 @@ export interface Parts {
   /** Name of the log. */
   readonly origin: string;
   readonly sequencer: Sequencer;
-  readonly reader: PosixLogReader;
+  readonly reader: LogReader;
   readonly highWater: HighWater;
   /** Has the checkpoints cosigned; null where nobody is asked. */
   readonly witnessing: Witnessing | null;
@@ -138,7 +138,8 @@ async function openLog(
     onFatal,
   }: { readonly keys: ServerKeys; readonly origin: string; readonly onFatal: OnFatal },
 ): Promise<Pick<Parts, "sequencer" | "reader" | "highWater">> {
-  const directory = join(config.dataDir, "ledger");
+  const kept = createLedgerStorage(config, { origin, nowMs: () => clock.nowMs(), onLost: onFatal });
+  cleanups.push(kept.close);
   const highWater = createPosixHighWater({
     path: join(config.configDir, `${config.trustDomain}.high-water`),
     dataDirectory: config.dataDir,
@@ -146,7 +147,7 @@ async function openLog(
   const sequencer = new Sequencer({
     origin,
     signer: keys.logSigner,
-    storage: new PosixLogStorage(directory),
+    storage: kept.storage,
     highWater,
     now: () => Math.floor(clock.nowMs() / 1000),
     onFatal,
@@ -155,7 +156,7 @@ async function openLog(
   });
   await sequencer.start();
   cleanups.push(() => sequencer.stop());
-  return { sequencer, reader: new PosixLogReader(directory), highWater };
+  return { sequencer, reader: kept.reader, highWater };
 }
 
 async function openStore(

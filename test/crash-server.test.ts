@@ -62,7 +62,7 @@ describe("a crash", () => {
 
 describe("a server that keeps its promises less well", () => {
   it.each(WEAKENINGS)("is found out: $name", { timeout: CRASH_TIMEOUT_MS }, async (weakening) => {
-    const campaign = await CrashCampaign.begin(weakening);
+    const campaign = await CrashCampaign.begin({ weakening });
     const point = CRASH_POINTS.find(({ name }) => name === weakening.crashAt);
     if (point === undefined) throw new Error("a weakening names a point");
     try {

@@ -89,7 +89,10 @@ async function serve(options: UpOptions, command: Command, { io, setExitCode }: 
   const ending = await Promise.race([
     once(process, "SIGTERM").then(() => "asked"),
     once(process, "SIGINT").then(() => "asked"),
-    server.failed.then(() => "failed"),
+    server.failed.then((why) => {
+      io.stderr(formatFailure(explainFailure(why, "The server stops: nothing more can be recorded.")));
+      return "failed";
+    }),
   ]);
   // A second signal does not wait for the graceful end.
   for (const signal of ["SIGTERM", "SIGINT"]) process.once(signal, () => process.exit(INTERRUPTED));

@@ -1,17 +1,15 @@
 /** PostgreSQL: the recipe of `docs/guides/x509-postgresql.md`: a certificate logs in as a role. */
-import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chownSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { requireOutput } from "../command.ts";
-import { countVerdicts, type Findings, type Judge, JudgeUnavailable, type Lab } from "../judge.ts";
-import { requireProgram } from "../tools.ts";
+import { countVerdicts, type Findings, type Judge, type Lab } from "../judge.ts";
+import { findUser, requirePostgresql } from "../storage/lab.ts";
 import { letCallersTry } from "./callers.ts";
 import { readBlock } from "./guide.ts";
 import { freePort, type RunningProgram, startProgram } from "./program.ts";
 import { createWildDomain, type WildDomain } from "./wild-domain.ts";
 
 const GUIDE = "x509-postgresql.md";
-const DEBIAN = "/usr/lib/postgresql";
-const REMEDY = "install Debian's postgresql";
 const TIMEOUT_MS = 60_000;
 
 export const postgresqlJudge: Judge = { name: "postgresql", run: judgePostgresql };
@@ -116,22 +114,4 @@ async function runAs({ user }: Cluster, program: string, args: readonly string[]
   const drop = ["--clear-groups", "--reuid", String(user?.uid), "--regid", String(user?.gid)];
   const [first, rest] = user === undefined ? [program, args] : ["setpriv", [...drop, program, ...args]];
   await requireOutput(first, rest, { timeoutMs: TIMEOUT_MS, cwd: "/" });
-}
-
-/** Folder of the programs. @throws JudgeUnavailable */
-async function requirePostgresql(): Promise<string> {
-  const versions = existsSync(DEBIAN) ? readdirSync(DEBIAN).sort((a, b) => Number(b) - Number(a)) : [];
-  const bin = versions
-    .map((version) => join(DEBIAN, version, "bin"))
-    .find((folder) => existsSync(join(folder, "initdb")));
-  if (bin === undefined) throw new JudgeUnavailable(`initdb is missing: ${REMEDY}`);
-  await requireProgram("psql", ["--version"], REMEDY);
-  return bin;
-}
-
-/** The account `postgres` where this is root; else this account itself. @throws JudgeUnavailable */
-async function findUser(): Promise<Cluster["user"]> {
-  if (process.getuid?.() !== 0) return undefined;
-  const id = async (what: string) => Number(await requireProgram("id", [what, "postgres"], REMEDY));
-  return { uid: await id("-u"), gid: await id("-g") };
 }

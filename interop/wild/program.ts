@@ -24,9 +24,15 @@ export interface RunningProgram {
 export async function startProgram(
   program: string,
   args: readonly string[],
-  options: { readonly port: number | string; readonly user?: { readonly uid: number; readonly gid: number } },
+  options: {
+    readonly port: number | string;
+    readonly user?: { readonly uid: number; readonly gid: number };
+    /** Added to our own environment. */
+    readonly env?: Readonly<Record<string, string>>;
+  },
 ): Promise<RunningProgram> {
-  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], ...options.user });
+  const env = { ...process.env, ...options.env };
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], env, ...options.user });
   let said = "";
   const keep = (chunk: Buffer) => {
     said = `${said}${chunk.toString("utf8")}`.slice(-MAX_SAID_CHARS);

@@ -6,6 +6,7 @@ import { randomInt } from "node:crypto";
 import { join } from "node:path";
 import { auditTiles } from "@trustwarden/core/agentledger/audit-tiles.ts";
 import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
+import type { LogReader } from "@trustwarden/core/agentledger/ports.ts";
 import { discovery } from "@trustwarden/core/api/ledger.ts";
 import { PosixLogReader } from "../../server/store/posix-log.ts";
 import { askDecision, type TestInstance } from "./actors.ts";
@@ -24,12 +25,27 @@ const MAX_RANDOM_MS = 1200;
 /** Refusals are recorded up to an allowance a peer, so that only so many can be looked up. */
 const MAX_PROBES = 5;
 
+/** A ledger elsewhere than in the data directory. */
+export interface RemoteLedger {
+  /** `ledger` in `server.json`. */
+  readonly settings: unknown;
+  readonly reader: LogReader;
+}
+
+/** What a campaign is held with; all may be left out. */
+export interface CampaignOptions {
+  /** Of every server process. */
+  readonly weakening?: Weakening | undefined;
+  readonly ledger?: RemoteLedger | undefined;
+}
+
 /** Owns the directories, the clients and the one server process, which is running between calls. */
 export class CrashCampaign {
   readonly clients: CrashClients;
   readonly #home: TestHome;
   readonly #vkey: string;
   readonly #weakening: Weakening | undefined;
+  readonly #reader: LogReader;
   #server: TestServer;
   #books: Books | undefined;
 
@@ -39,23 +55,26 @@ export class CrashCampaign {
     readonly vkey: string;
     readonly server: TestServer;
     readonly weakening: Weakening | undefined;
+    readonly reader: LogReader;
   }) {
     this.clients = options.clients;
     this.#home = options.home;
     this.#vkey = options.vkey;
     this.#server = options.server;
     this.#weakening = options.weakening;
+    this.#reader = options.reader;
   }
 
-  /** Makes a deployment with its standing clients. @param weakening - of every server process. */
-  static async begin(weakening?: Weakening): Promise<CrashCampaign> {
+  /** Makes a deployment with its standing clients. */
+  static async begin({ weakening, ledger }: CampaignOptions = {}): Promise<CrashCampaign> {
     const home = createHome();
-    configureHome(home);
+    configureHome(home, ledger === undefined ? {} : { ledger: ledger.settings });
     const server = await startListening(home, weakening);
     const answer = await send(server.url, { target: "/.well-known/trustwarden" });
     const { log_vkey: vkey } = discovery.parse(jsonOf(answer));
     const clients = await CrashClients.enrol(server);
-    return new CrashCampaign({ clients, home, vkey, server, weakening });
+    const reader = ledger?.reader ?? new PosixLogReader(join(home.dataDir, "ledger"));
+    return new CrashCampaign({ clients, home, vkey, server, weakening, reader });
   }
 
   /** Kills the server under load after a random time. @returns entries of the ledger after the next start. */
@@ -110,7 +129,7 @@ export class CrashCampaign {
 
   /** What anybody could have fetched a moment before the crash still verifies as it lies on the disk. */
   async #requirePublished(): Promise<void> {
-    const reader = new PosixLogReader(join(this.#home.dataDir, "ledger"));
+    const reader = this.#reader;
     const head = verifyCheckpoint((await reader.readCheckpoint()) ?? "", this.#vkey);
     const report = ({ code, place }: { readonly code: string; readonly place: string }) =>
       assert.fail(`after the crash: ${code} at ${place}`);

@@ -36,9 +36,10 @@ export interface Starting {
 }
 
 /** Makes the configuration directory with its settings. */
-export function configureHome({ configDir }: TestHome): void {
+export function configureHome({ configDir }: TestHome, settings: object = {}): void {
   mkdirSync(configDir, { recursive: true, mode: 0o700 });
-  writeFileSync(join(configDir, "server.json"), JSON.stringify({ quotas: QUOTAS }), { mode: 0o600 });
+  const text = JSON.stringify({ quotas: QUOTAS, ...settings });
+  writeFileSync(join(configDir, "server.json"), text, { mode: 0o600 });
 }
 
 /** From now on the process of this home dies at a point. */

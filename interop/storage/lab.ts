@@ -1,0 +1,122 @@
+/** A PostgreSQL cluster and an S3-compatible object store of our own, on this machine, for as long as a run takes. */
+import { randomBytes } from "node:crypto";
+import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { RemoteLab } from "../../server/store/log-place.test.support.ts";
+import { requireOutput } from "../command.ts";
+import { JudgeUnavailable } from "../judge.ts";
+import { requireGoProgram, requireProgram } from "../tools.ts";
+import { freePort, type RunningProgram, startProgram } from "../wild/program.ts";
+
+const DEBIAN = "/usr/lib/postgresql";
+const REMEDY = "install Debian's postgresql";
+const TIMEOUT_MS = 60_000;
+const PORT = 5432;
+const REGION = "us-east-1";
+const BUCKET = "ledgers";
+const LOGIN = "warden";
+const ADMIN = "admin";
+
+/** Both programs running, with the schema and the bucket made. */
+export interface StorageLab {
+  readonly lab: RemoteLab;
+  /** What the two call themselves. */
+  readonly versions: string;
+  close(): Promise<void>;
+}
+
+/** @param options.root - the checkout. @throws JudgeUnavailable */
+export async function openStorageLab(options: {
+  readonly root: string;
+  readonly cache: string;
+}): Promise<StorageLab> {
+  const bin = await requirePostgresql();
+  const gateway = await requireGoProgram(options, {
+    folder: join(options.root, "interop", "s3"),
+    name: "versitygw",
+    source: "github.com/versity/versitygw/cmd/versitygw",
+  });
+  const directory = mkdtempSync(join(tmpdir(), "ledger-storage-"));
+  // The database's account has to reach its own folder.
+  chmodSync(directory, 0o755);
+  const running: RunningProgram[] = [];
+  const close = async () => {
+    for (const program of running.toReversed()) await program.stop();
+    rmSync(directory, { recursive: true, force: true });
+  };
+  try {
+    const host = join(directory, "postgres");
+    running.push(await startPostgres({ bin, directory: host, user: await findUser() }));
+    const psql = ["-h", host, "-p", String(PORT), "-U", ADMIN, "-d", "postgres", "--no-psqlrc", "-q"];
+    const schema = join(options.root, "server", "store", "postgres-log.sql");
+    const applied = [...psql, "-v", "ON_ERROR_STOP=1", "--single-transaction", "-f", schema];
+    const login = `create role ${LOGIN} login in role trustwarden_ledger_writer`;
+    await requireOutput(join(bin, "psql"), [...applied, "-c", login], { timeoutMs: TIMEOUT_MS });
+    const store = await startObjectStore(gateway, join(directory, "objects"));
+    running.push(store.program);
+    const version = await requireOutput(join(bin, "postgres"), ["--version"], { timeoutMs: TIMEOUT_MS });
+    const postgres = { host, port: PORT, database: "postgres", user: LOGIN, admin: ADMIN };
+    return { lab: { postgres, objects: store.objects }, versions: `${version.trim()}, versitygw`, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+interface Account {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+async function startPostgres(cluster: {
+  readonly bin: string;
+  readonly directory: string;
+  readonly user: Account | undefined;
+}): Promise<RunningProgram> {
+  const { bin, directory, user } = cluster;
+  const data = join(directory, "data");
+  mkdirSync(directory);
+  if (user !== undefined) chownSync(directory, user.uid, user.gid);
+  const initdb = [join(bin, "initdb"), "-D", data, "-A", "trust", "-U", ADMIN, "--no-sync"];
+  const drop = ["--clear-groups", "--reuid", String(user?.uid), "--regid", String(user?.gid)];
+  const [program = "", ...args] = user === undefined ? initdb : ["setpriv", ...drop, ...initdb];
+  await requireOutput(program, args, { timeoutMs: TIMEOUT_MS, cwd: "/" });
+  return startProgram(
+    join(bin, "postgres"),
+    ["-D", data, "-p", String(PORT), "-k", directory, "-c", "listen_addresses="],
+    { port: join(directory, `.s.PGSQL.${PORT}`), ...(user && { user }) },
+  );
+}
+
+async function startObjectStore(gateway: string, directory: string) {
+  mkdirSync(join(directory, BUCKET), { recursive: true });
+  const port = await freePort();
+  const accessKeyId = `AKIA${randomBytes(8).toString("hex").toUpperCase()}`;
+  const secretAccessKey = randomBytes(20).toString("hex");
+  const program = await startProgram(
+    gateway,
+    ["--port", `127.0.0.1:${port}`, "--region", REGION, "--quiet", "posix", directory],
+    { port, env: { ROOT_ACCESS_KEY: accessKeyId, ROOT_SECRET_KEY: secretAccessKey } },
+  );
+  const endpoint = `http://127.0.0.1:${port}`;
+  return { program, objects: { endpoint, region: REGION, bucket: BUCKET, accessKeyId, secretAccessKey } };
+}
+
+/** Folder of the programs. @throws JudgeUnavailable */
+export async function requirePostgresql(): Promise<string> {
+  const versions = existsSync(DEBIAN) ? readdirSync(DEBIAN).sort((a, b) => Number(b) - Number(a)) : [];
+  const bin = versions
+    .map((version) => join(DEBIAN, version, "bin"))
+    .find((folder) => existsSync(join(folder, "initdb")));
+  if (bin === undefined) throw new JudgeUnavailable(`initdb is missing: ${REMEDY}`);
+  await requireProgram("psql", ["--version"], REMEDY);
+  return bin;
+}
+
+/** The account `postgres` where this is root, as whom PostgreSQL refuses to run; else this account itself. */
+export async function findUser(): Promise<Account | undefined> {
+  if (process.getuid?.() !== 0) return undefined;
+  const id = async (what: string) => Number(await requireProgram("id", [what, "postgres"], REMEDY));
+  return { uid: await id("-u"), gid: await id("-g") };
+}

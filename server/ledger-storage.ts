@@ -1,0 +1,102 @@
+/** Makes the ledger's storage of the configuration: on this machine's disk, or in a database and an object store. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { LogReader, LogStorage } from "@trustwarden/core/agentledger/ports.ts";
+import { parseUtf8 } from "@trustwarden/core/bytes.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { readAwsEnvironment, type ServerConfig } from "./config.ts";
+import type { RemoteLedger } from "./ledger/config.ts";
+import { parseAwsCredentials, readAwsCredentials } from "./signer/aws-credentials.ts";
+import { type AwsCredentials, signObjectRequest } from "./signer/aws-signature.ts";
+import { readPrivateFile } from "./signer/private-file.ts";
+import { PosixLogReader, PosixLogStorage } from "./store/posix-log.ts";
+import { PostgresLogStorage } from "./store/postgres-log.ts";
+import type { PostgresPlace } from "./store/postgres-log-session.ts";
+import { S3Client } from "./store/s3-client.ts";
+import { S3LogReader } from "./store/s3-objects.ts";
+
+/** A server that is started again at once after a crash finds its own lock for a moment. */
+const LOCK_WAIT_MS = 5000;
+
+/** The two sides of a ledger's storage. */
+export interface LedgerStorage {
+  readonly storage: LogStorage;
+  readonly reader: LogReader;
+  /** Ends what the reader holds open. */
+  readonly close: () => void;
+}
+
+/**
+ * The storage that the configuration names; nothing is asked yet.
+ *
+ * @param options.onLost - called once when another process is the writer: this one must stop.
+ * @throws TrustWardenError `config_invalid`, `file_mode_too_open`.
+ */
+export function createLedgerStorage(
+  config: Pick<ServerConfig, "dataDir" | "ledger">,
+  options: {
+    readonly origin: string;
+    /** Of requests' signatures, Unix milliseconds: the store refuses what is minutes off its own clock. */
+    readonly nowMs: () => number;
+    readonly onLost: (error: unknown) => void;
+  },
+): LedgerStorage {
+  const { ledger, dataDir } = config;
+  if (ledger.storage === "posix") {
+    const directory = join(dataDir, "ledger");
+    return {
+      storage: new PosixLogStorage(directory),
+      reader: new PosixLogReader(directory),
+      close: () => undefined,
+    };
+  }
+  const { origin, onLost, nowMs } = options;
+  const place = placeOf(ledger.postgres);
+  const client = () => createS3Client(ledger.objects, nowMs);
+  const readers = client();
+  return {
+    storage: new PostgresLogStorage({ place, objects: client(), origin, onLost }),
+    reader: new S3LogReader(readers),
+    close: () => readers.close(),
+  };
+}
+
+function placeOf({ passwordFile, tls, ...given }: RemoteLedger["postgres"]): PostgresPlace {
+  const place = { ...given, lockWaitMs: LOCK_WAIT_MS };
+  const read = (file: string) => parseUtf8(readPrivateFile(file)).trim();
+  const password = () => {
+    if (passwordFile !== undefined) return read(passwordFile);
+    throw invalid("ledger.postgres.passwordFile", "the database wants a password");
+  };
+  if (tls === undefined) return { ...place, password };
+  const { caFile, certFile, keyFile } = tls;
+  const own =
+    certFile === undefined || keyFile === undefined
+      ? {}
+      : { cert: readPublicFile("ledger.postgres.tls.certFile", certFile), key: read(keyFile) };
+  return { ...place, password, tls: { ca: readPublicFile("ledger.postgres.tls.caFile", caFile), ...own } };
+}
+
+/** Credentials are read at every request: temporary ones are renewed in place. */
+function createS3Client(objects: RemoteLedger["objects"], nowMs: () => number): S3Client {
+  const { region, credentialsFile: file, caFile, ...place } = objects;
+  const credentials = (): AwsCredentials =>
+    file === undefined ? parseAwsCredentials(readAwsEnvironment()) : readAwsCredentials(file);
+  return new S3Client({
+    ...place,
+    ca: caFile === undefined ? undefined : readPublicFile("ledger.objects.caFile", caFile),
+    sign: (request) => signObjectRequest(request, credentials(), { region, nowMs: nowMs() }),
+  });
+}
+
+function readPublicFile(setting: string, path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (cause) {
+    throw new TrustWardenError("config_invalid", { setting, reason: "cannot be read" }, { cause });
+  }
+}
+
+function invalid(setting: string, reason: string): TrustWardenError {
+  return new TrustWardenError("config_invalid", { setting, reason });
+}
