@@ -16,6 +16,7 @@ import { hsmJudge } from "./hsm-judge.ts";
 import { closeLab, createLab, type Findings, type Judge, JudgeUnavailable, type Lab } from "./judge.ts";
 import { largeLedgerJudge, quickstartLedgerJudge } from "./ledger-judge.ts";
 import { modelClientsJudge } from "./llm/judge.ts";
+import { mcpClientJudge } from "./mcp/mcp-client-judge.ts";
 import { mcpServerJudge } from "./mcp/mcp-judge.ts";
 import { openbaoJudge } from "./openbao-judge.ts";
 import { opensslJudge } from "./openssl-judge.ts";
@@ -46,6 +47,7 @@ const JUDGES: readonly Judge[] = [
   policyJudge,
   stockOpaJudge,
   mcpServerJudge,
+  mcpClientJudge,
   authzJudge,
   crlJudge,
   hsmJudge,

@@ -10,14 +10,16 @@ import {
   instructionsOf,
   LIST_MEMBERS,
 } from "@trustwarden/core/gateway/mcp/definition.ts";
-import type { RpcMessage } from "@trustwarden/core/gateway/mcp/json-rpc.ts";
+import { RPC_ERRORS, type RpcFailure, type RpcMessage } from "@trustwarden/core/gateway/mcp/json-rpc.ts";
 import { LEGACY_VERSIONS, MODERN_VERSION } from "@trustwarden/core/gateway/mcp/methods.ts";
 import { eraOf } from "@trustwarden/core/gateway/mcp/request.ts";
-import type { JsonObject } from "@trustwarden/core/json.ts";
+import { isJsonObject, type Json, type JsonObject } from "@trustwarden/core/json.ts";
 import type { McpLink } from "./link.ts";
 import { lookAtList, type Manner, type NextId, requestOnce } from "./look.ts";
 
 const CLIENT = { name: "trustwarden-gateway", version: "1" } as const;
+
+const NOTHING: DefinitionList = { definitions: [], refused: [] };
 
 interface Met {
   readonly manner: Manner;
@@ -34,9 +36,12 @@ export async function lookAround(link: McpLink, nextId: NextId): Promise<Offers>
   const { manner, description } = met;
   try {
     const offers = new Map<DefinitionKind, DefinitionList>();
-    for (const method of Object.keys(LIST_MEMBERS)) {
-      const { kind, list } = await lookAtList(link, manner, { method, nextId });
-      offers.set(kind, list);
+    for (const [method, { kind }] of Object.entries(LIST_MEMBERS)) {
+      // A server is asked for what it says it has, and for nothing else (MCP, Capability negotiation).
+      const looked = isOffered(description, method)
+        ? await lookAtList(link, manner, { method, nextId })
+        : { list: NOTHING };
+      offers.set(kind, looked.list);
     }
     const { instructions } = description;
     const definitions = typeof instructions === "string" ? [instructionsOf(instructions)] : [];
@@ -46,17 +51,37 @@ export async function lookAround(link: McpLink, nextId: NextId): Promise<Offers>
   }
 }
 
+function isOffered({ capabilities }: JsonObject, method: string): boolean {
+  const [capability = ""] = method.split("/");
+  return isJsonObject(capabilities) && Object.hasOwn(capabilities, capability);
+}
+
 /** Undefined for a server that does not know the stateless era. */
 async function meetModern(link: McpLink, nextId: NextId): Promise<Met | undefined> {
   const manner: Manner = { era: "modern", version: MODERN_VERSION, sessionId: null };
+  const discover = () => requestOnce(link, manner, { id: nextId(), method: "server/discover", params: {} });
   try {
-    const answer = await requestOnce(link, manner, { id: nextId(), method: "server/discover", params: {} });
-    return answer.kind === "result" ? { manner, description: answer.result } : undefined;
+    const first = await discover();
+    // It says itself that it speaks our version: it is asked once more, as the revision wants of clients.
+    const answer = first.kind === "failure" && isSupported(first) ? await discover() : first;
+    const isModern = answer.kind === "result" && namesVersion(answer.result.supportedVersions);
+    return isModern ? { manner, description: answer.result } : undefined;
   } catch (error) {
     // Safe to go on: a server of the other era refuses in its own way, and is asked in its own words next.
     if (error instanceof TrustWardenError && error.code !== "upstream_unreachable") return undefined;
     throw error;
   }
+}
+
+function isSupported({ error }: RpcFailure): boolean {
+  const { code, data } = error;
+  const { supported } = isJsonObject(data) ? data : {};
+  return code === RPC_ERRORS.unsupportedVersion && namesVersion(supported);
+}
+
+/** A server that answers everything with something is none of the stateless era. */
+function namesVersion(versions: Json | undefined): boolean {
+  return Array.isArray(versions) && versions.includes(MODERN_VERSION);
 }
 
 async function meetLegacy(link: McpLink, nextId: NextId): Promise<Met> {
