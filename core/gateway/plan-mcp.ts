@@ -11,6 +11,7 @@ import { sha256 } from "../crypto.ts";
 import { TrustWardenError } from "../error.ts";
 import { encodeCanonicalJson, isJsonObject, type Json, type JsonObject } from "../json.ts";
 import { actionOfTemplate } from "./mcp/action-template.ts";
+import { isAggregate, routeToMember } from "./mcp/aggregate.ts";
 import { type Subject, subjectOf } from "./mcp/methods.ts";
 import { parseName, parseResourceUri, resourcePathOf } from "./mcp/names.ts";
 import { eraOf, type McpRequest, parseMcpRequest } from "./mcp/request.ts";
@@ -20,6 +21,8 @@ import type { UpstreamDescription } from "./upstream.ts";
 
 /** The MCP endpoint of an upstream, below its name. */
 const ENDPOINTS: readonly string[] = ["/", "/mcp"];
+/** Of an endpoint that stands for others and has nothing of its own. */
+const OWN_SETTINGS: JsonObject = {};
 /** As much of the arguments as policies see. */
 const MAX_ARGUMENT_BYTES = 32_768;
 /** A longer text is shown to policies by its digest when the whole is too large. */
@@ -43,9 +46,24 @@ export interface McpStream {
  *   `mcp_header_mismatch`, `mcp_version_unsupported`, `mcp_meta_missing`, `mcp_name_refused`, `mcp_arguments_refused`.
  */
 export function planMcp(upstream: UpstreamDescription, request: PlanRequest): CallPlan {
+  if (isAggregate(upstream.settings)) return planAggregate(upstream, request);
   const call = parseMcpCall(request);
   const settings = parseMcpSettings(upstream.settings);
   return planMessage({ upstream: upstream.name, settings, call });
+}
+
+/** What is for one member is that member's call; the rest is the endpoint's own. */
+function planAggregate(upstream: UpstreamDescription, request: PlanRequest): CallPlan {
+  if (!ENDPOINTS.includes(request.target.path)) throw new TrustWardenError("route_unknown");
+  const routed = routeToMember(upstream.settings, request);
+  if (routed === null)
+    return planMessage({
+      upstream: upstream.name,
+      settings: parseMcpSettings(OWN_SETTINGS),
+      call: parseMcpCall(request),
+    });
+  const settings = parseMcpSettings(routed.settings);
+  return planMessage({ upstream: routed.member, settings, call: parseMcpCall(routed.request) });
 }
 
 /** The request as MCP reads it. @throws TrustWardenError as `planMcp`. */

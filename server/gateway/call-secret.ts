@@ -6,6 +6,7 @@ import type { Decision } from "@trustwarden/core/decision.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { originOf } from "@trustwarden/core/gateway/upstream.ts";
 import type { Services } from "../http/services.ts";
+import { memberCallOf } from "./mcp/member-call.ts";
 import type { CallArrival, GatewayCaller } from "./ports.ts";
 
 /**
@@ -14,17 +15,19 @@ import type { CallArrival, GatewayCaller } from "./ports.ts";
  */
 export function decideWithSecret(
   { broker }: Pick<Services, "broker">,
-  { upstream, progress }: Pick<CallArrival, "upstream" | "progress">,
+  arrival: CallArrival,
   { caller, decision }: { readonly caller: Pick<GatewayCaller, "agent">; readonly decision: Decision },
 ): Decision {
-  if (decision.effect === "deny" || upstream.secret === null) return decision;
+  if (decision.effect === "deny") return decision;
+  const { upstream } = memberCallOf(arrival) ?? arrival;
+  if (upstream.secret === null) return decision;
   const { secret, name, url } = upstream;
   try {
     broker.requireUsable({ secret, upstream: name, origin: originOf(url), agent: caller.agent });
     return decision;
   } catch (error) {
     if (!(error instanceof TrustWardenError) || error.status !== 403) throw error;
-    progress.refusal = error;
+    arrival.progress.refusal = error;
     return { ...decision, effect: "deny", reasons: [error.code] };
   }
 }

@@ -13,6 +13,7 @@ import type { AddressInfo } from "node:net";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { type GuardPorts, guard } from "@trustwarden/core/guard.ts";
 import { parseRequestTarget } from "@trustwarden/core/request-target.ts";
+import type { UseOutcome } from "../broker/ports.ts";
 import { logFailure, toTrustWardenError } from "../http/errors.ts";
 import { knownHosts, type TlsMaterial } from "../http/listeners.ts";
 import type { Services } from "../http/services.ts";
@@ -168,12 +169,27 @@ async function perform(
       const { signal } = gone;
       cut.addEventListener("abort", () => gone.abort(cut.reason), { once: true });
       const answer = new CallAnswer({ response, progress: arrival.progress, receipt, caller, signal });
-      const client = new BrokeredClient({ arrival, caller, signal, connections, broker: services.broker });
+      const { broker } = services;
+      const clients: BrokeredClient[] = [];
+      const clientOf = (to: UpstreamState, until: AbortSignal): BrokeredClient => {
+        const { peer } = arrival;
+        const made = new BrokeredClient({
+          arrival: { upstream: to, peer },
+          caller,
+          signal: until,
+          connections,
+          broker,
+        });
+        clients.push(made);
+        return made;
+      };
+      const release = (outcome: UseOutcome) => Promise.all(clients.map((client) => client.release(outcome)));
       const call: AllowedCall = {
         arrival,
         caller,
         signal,
-        client,
+        client: clientOf(upstream, signal),
+        clientOf,
         begin: (status, headers) => answer.begin(status, { ...headers, ...nonceFor(services, caller) }),
         write: answer.write,
         end: answer.end,
@@ -181,9 +197,9 @@ async function perform(
       arrival.progress.isBegun = true;
       try {
         await performCall(services, call);
-        await client.release("success");
+        await release("success");
       } catch (error) {
-        await client.release(signal.aborted ? "aborted" : "failure");
+        await release(signal.aborted ? "aborted" : "failure");
         if (cut.aborted) throw new TrustWardenError("call_cut", {}, { cause: error });
         if (gone.signal.aborted) throw new TrustWardenError("call_aborted", {}, { cause: error });
         throw error;

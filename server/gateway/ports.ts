@@ -77,6 +77,8 @@ export interface AllowedCall {
   readonly arrival: CallArrival;
   readonly caller: GatewayCaller;
   readonly client: UpstreamClient;
+  /** The way to a member of an endpoint that stands for several; released with the call. */
+  readonly clientOf: (member: UpstreamState, signal: AbortSignal) => UpstreamClient;
   /** Fires when the caller goes away, or must be stopped. */
   readonly signal: AbortSignal;
   /**

@@ -7,6 +7,7 @@ import { isIP } from "node:net";
 import { isDeepStrictEqual } from "node:util";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { parseLlmSettings } from "@trustwarden/core/gateway/llm-settings.ts";
+import { isAggregate, isMemberName, parseMemberNames } from "@trustwarden/core/gateway/mcp/aggregate.ts";
 import { parseMcpSettings } from "@trustwarden/core/gateway/mcp/settings.ts";
 import { requireEgressSettings } from "@trustwarden/core/gateway/plan-egress.ts";
 import { requireHttpSettings } from "@trustwarden/core/gateway/plan-http.ts";
@@ -38,7 +39,13 @@ export class Upstreams {
   /** Reads the store again; after each change. What has not changed stays the same object, so that its calls go on. */
   reload(): void {
     const read = this.#reads.listUpstreams();
-    this.#known = new Map(read.map((upstream) => [upstream.name, this.#same(upstream)]));
+    const own = read.map((upstream) => (isEndpoint(upstream) ? upstream : this.#same(upstream)));
+    this.#known = new Map(
+      own.map((upstream) => [
+        upstream.name,
+        isEndpoint(upstream) ? this.#same(withMembers(upstream, own)) : upstream,
+      ]),
+    );
   }
 
   #same(upstream: UpstreamState): UpstreamState {
@@ -79,6 +86,27 @@ export class Upstreams {
   }
 }
 
+/**
+ * An endpoint that stands for others, with those: a change of one of them is a change of it, and cuts its calls. One that
+ * is named and not there is left out.
+ */
+function withMembers(upstream: UpstreamState, all: readonly UpstreamState[]): UpstreamState {
+  const names = parseMemberNames(upstream.settings);
+  const members = all.filter(
+    (other) =>
+      other.kind === "mcp" &&
+      !isAggregate(other.settings) &&
+      isMemberName(other.name) &&
+      (names === "*" || names.includes(other.name)),
+  );
+  const settings = { members: Object.fromEntries(members.map((member) => [member.name, member.settings])) };
+  return { ...upstream, settings, members };
+}
+
+function isEndpoint({ kind, settings }: UpstreamDocument): boolean {
+  return kind === "mcp" && isAggregate(settings);
+}
+
 /** What agents are told of an upstream. */
 export function describeUpstream({ name, kind, url, settings }: UpstreamState): UpstreamDescription {
   const known = descriptions.get(settings);
@@ -96,6 +124,10 @@ const descriptions = new WeakMap<object, UpstreamDescription>();
  */
 export function requireSoundUpstream(upstream: UpstreamDocument): void {
   const { kind, url, allowPrivate, settings, secret } = upstream;
+  if (isEndpoint(upstream)) {
+    requireEndpoint(upstream);
+    return;
+  }
   if (kind !== "egress" && kind !== "postgresql" && !isStarted(upstream)) requireUrl(url, allowPrivate);
   switch (kind) {
     case "egress":
@@ -124,6 +156,12 @@ export function requireSoundUpstream(upstream: UpstreamDocument): void {
     case "a2a":
       return;
   }
+}
+
+/** It has no address and no secret of its own. */
+function requireEndpoint({ name, url, secret, settings }: UpstreamDocument): void {
+  if (url !== `mcp://${name}` || secret !== null) refuse("url: mcp://<name>, and no secret");
+  parseMemberNames(settings);
 }
 
 /** A program that the gateway starts has no address; its URL only says that. */

@@ -22,6 +22,8 @@ export interface UpstreamDocument {
 export interface UpstreamState extends UpstreamDocument {
   /** Unix seconds. */
   readonly changedAt: number;
+  /** Those that an MCP endpoint stands for, as they are now; found by their names, and never stored with it. */
+  readonly members?: readonly UpstreamState[];
 }
 
 /** What happens to an upstream. */

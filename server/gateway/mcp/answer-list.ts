@@ -5,8 +5,9 @@
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { type DefinitionKind, LIST_MEMBERS } from "@trustwarden/core/gateway/mcp/definition.ts";
-import { encodeRpcMessage, type RpcRequest } from "@trustwarden/core/gateway/mcp/json-rpc.ts";
+import { encodeRpcMessage, type RpcId, type RpcRequest } from "@trustwarden/core/gateway/mcp/json-rpc.ts";
 import type { Json, JsonObject } from "@trustwarden/core/json.ts";
+import type { AllowedCall } from "../ports.ts";
 import { lookAtList } from "./look.ts";
 import type { McpVisit } from "./perform.ts";
 import { isListedOf } from "./results.ts";
@@ -31,8 +32,25 @@ export async function answerList(visit: McpVisit, { id, method, params }: RpcReq
       : {}),
     [entry.member]: listed,
   };
+  await answerResult(call, { id, result });
+}
+
+/** Answers one request with a result that the gateway made. */
+export async function answerResult(
+  call: AllowedCall,
+  {
+    id,
+    result,
+    headers = {},
+  }: {
+    readonly id: RpcId;
+    readonly result: JsonObject;
+    readonly headers?: Readonly<Record<string, string>>;
+  },
+): Promise<void> {
   const body = encodeUtf8(encodeRpcMessage({ kind: "result", id, result }));
-  await call.begin(200, { "content-type": "application/json", "content-length": String(body.length) });
+  const content = { "content-type": "application/json", "content-length": String(body.length) };
+  await call.begin(200, { ...headers, ...content });
   await call.write(body);
   await call.end();
 }
@@ -47,13 +65,13 @@ export async function refreshKinds(visit: McpVisit, methods: readonly string[]):
   }
 }
 
-async function look({ parts, link, manner, upstream }: McpVisit, method: string): Promise<void> {
+export async function look({ parts, link, manner, upstream }: McpVisit, method: string): Promise<void> {
   const { kind, list } = await lookAtList(link, manner, { method, nextId: parts.nextId });
   await parts.catalogues.observe(upstream, kind, list);
 }
 
-/** The approved documents, as they were approved. */
-function listOf(visit: McpVisit, kind: DefinitionKind): readonly Json[] {
+/** The approved documents that would be allowed, as they were approved. */
+export function listOf(visit: McpVisit, kind: DefinitionKind): readonly Json[] {
   const isListed = isListedOf(visit);
   return visit.parts.catalogues
     .usable(visit.upstream, kind)

@@ -6,7 +6,7 @@ import { requireLiveChain } from "../../http/peer.ts";
 import type { Services } from "../../http/services.ts";
 import type { UpstreamState } from "../../store/gateway-ports.ts";
 import { effectNow } from "../gateway-ports.ts";
-import type { UpstreamRequest } from "../ports.ts";
+import type { GatewayCaller, UpstreamRequest } from "../ports.ts";
 import { Catalogues } from "./catalogues.ts";
 import { Dialogues } from "./dialogues.ts";
 import { createHttpLink } from "./http-link.ts";
@@ -68,6 +68,7 @@ export function mcpPartsOf(services: Services): McpParts {
     catalogues: mcp.catalogues,
     dialogues: mcp.dialogues,
     mayCall: (caller, plan) => effectNow(services, { ...caller, plan, action: plan.action }) !== "deny",
+    mayUseSecret: ({ agent }, { secret, name, url }) => mayUse(services, secret, { name, url, agent }),
     sweep: () => mcp.sweep(),
     linkOf: async ({ client, arrival, caller, signal }, { endpoint, launch }) => {
       if (launch === null) return createHttpLink(client, endpoint);
@@ -77,6 +78,27 @@ export function mcpPartsOf(services: Services): McpParts {
     },
     nextId: () => encodeBase64url(random(ID_BYTES)),
   };
+}
+
+/** What the broker would refuse when it is used is not offered. */
+function mayUse(
+  { broker }: Pick<Services, "broker">,
+  secret: string | null,
+  {
+    name,
+    url,
+    agent,
+  }: { readonly name: string; readonly url: string; readonly agent: GatewayCaller["agent"] },
+): boolean {
+  if (secret === null) return true;
+  try {
+    broker.requireUsable({ secret, upstream: name, origin: new URL(url).origin, agent });
+    return true;
+  } catch (error) {
+    // Safe: what cannot be used is left out, and a call of it is refused by the same check.
+    if (error instanceof TrustWardenError) return false;
+    throw error;
+  }
 }
 
 /** @param now - throws where the clock cannot be trusted, which ends a session like every other doubt. */

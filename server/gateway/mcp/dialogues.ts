@@ -10,6 +10,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { RpcId } from "@trustwarden/core/gateway/mcp/json-rpc.ts";
 import type { ClientFeature } from "@trustwarden/core/gateway/mcp/methods.ts";
 import type { Random } from "@trustwarden/core/id.ts";
+import type { JsonObject } from "@trustwarden/core/json.ts";
 import { type SlotHolder, Slots } from "./slots.ts";
 
 /** Sessions of one instance with one upstream; a client that opens more has lost count. */
@@ -39,6 +40,12 @@ export interface Dialogue {
   readonly upstreamSessionId: string | null;
   /** Protocol version that `initialize` settled. */
   readonly version: string | null;
+  /** What the client said in `initialize`, where the endpoint answered it itself. */
+  readonly hello: JsonObject | null;
+  /** The talks with its members, by name, of a client with an endpoint that stands for several. */
+  readonly members: Map<string, Promise<Dialogue>>;
+  /** Streams of the client on which a member may speak, called with each one that is talked with from now on. */
+  readonly listeners: Set<(member: string, talk: Dialogue) => Promise<void>>;
   /** Ids of the client's running requests, with ours. */
   readonly running: Map<RpcId, string>;
   /** Our ids of the server's questions. */
@@ -84,7 +91,7 @@ export class Dialogues {
   /** Opens a session for what the upstream assigned. @throws TrustWardenError `mcp_slots_exhausted`. */
   open(
     { upstream, holder }: { readonly upstream: string; readonly holder: SlotHolder },
-    assigned: { readonly sessionId: string; readonly version: string },
+    assigned: { readonly sessionId: string | null; readonly version: string; readonly hello?: JsonObject },
   ): Dialogue {
     const { instanceId } = holder;
     const own = [...this.#known.values()].filter(
@@ -100,6 +107,7 @@ export class Dialogues {
         sessionId: encodeBase64url(this.#random(SESSION_BYTES)),
         upstreamSessionId: assigned.sessionId,
         version: assigned.version,
+        hello: assigned.hello ?? null,
       }),
       holder,
     );
@@ -153,10 +161,20 @@ export class Dialogues {
   }
 }
 
-function createDialogue(
-  facts: Pick<Dialogue, "upstream" | "instanceId" | "sessionId" | "upstreamSessionId" | "version">,
+/** A dialogue in which nothing was said yet. */
+export function createDialogue(
+  facts: Pick<Dialogue, "upstream" | "instanceId" | "sessionId" | "upstreamSessionId" | "version"> &
+    Partial<Pick<Dialogue, "hello">>,
 ): Dialogue {
-  return { ...facts, running: new Map(), asked: new Map(), usedMs: 0 };
+  return {
+    hello: null,
+    ...facts,
+    members: new Map(),
+    listeners: new Set(),
+    running: new Map(),
+    asked: new Map(),
+    usedMs: 0,
+  };
 }
 
 /** The instance is part of the key: another agent's session is not found, whatever it presents. */

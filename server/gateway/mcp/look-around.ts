@@ -84,10 +84,18 @@ function namesVersion(versions: Json | undefined): boolean {
   return Array.isArray(versions) && versions.includes(MODERN_VERSION);
 }
 
-async function meetLegacy(link: McpLink, nextId: NextId): Promise<Met> {
+function meetLegacy(link: McpLink, nextId: NextId): Promise<Met> {
+  return shakeHands(link, nextId, {
+    protocolVersion: LEGACY_VERSIONS[0],
+    capabilities: {},
+    clientInfo: CLIENT,
+  });
+}
+
+/** Opens a session of the older era. @throws TrustWardenError `upstream_answer_refused`, and those of the link. */
+export async function shakeHands(link: McpLink, nextId: NextId, params: JsonObject): Promise<Met> {
   const id = nextId();
   const version = LEGACY_VERSIONS[0];
-  const params = { protocolVersion: version, capabilities: {}, clientInfo: CLIENT };
   const message: RpcMessage = { kind: "request", id, method: "initialize", params };
   const exchange = await link.post({ message, era: "legacy", version, sessionId: null, paramHeaders: {} });
   for await (const { message: answer } of exchange.incoming) {

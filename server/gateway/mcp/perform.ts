@@ -3,6 +3,7 @@
  * as far as the catalogue, the settings and the agent's own permissions reach.
  */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { isAggregate } from "@trustwarden/core/gateway/mcp/aggregate.ts";
 import { initializeParamsOf, requestMetaOf } from "@trustwarden/core/gateway/mcp/capabilities.ts";
 import type { RpcMessage, RpcNotification, RpcRequest } from "@trustwarden/core/gateway/mcp/json-rpc.ts";
 import { metaOf } from "@trustwarden/core/gateway/mcp/request.ts";
@@ -10,13 +11,17 @@ import { type McpSettings, parseMcpSettings } from "@trustwarden/core/gateway/mc
 import type { CallPlan } from "@trustwarden/core/gateway/plan.ts";
 import { type McpCall, parseMcpCall } from "@trustwarden/core/gateway/plan-mcp.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
+import type { UpstreamState } from "../../store/gateway-ports.ts";
 import type { AllowedCall, GatewayCaller, Performer } from "../ports.ts";
 import { admitCall } from "./admit-call.ts";
+import { answerAtEndpoint, type EndpointCall, visitMember } from "./aggregate.ts";
 import { answerList, isList } from "./answer-list.ts";
 import type { Catalogues } from "./catalogues.ts";
 import type { Dialogue, Dialogues } from "./dialogues.ts";
 import type { Exchange, McpLink } from "./link.ts";
 import type { Manner } from "./look.ts";
+import { memberCallOf } from "./member-call.ts";
+import { forgetMember } from "./member-dialogue.ts";
 import { type Relay, relay } from "./relay.ts";
 import { mayReadOf, resultMapOf } from "./results.ts";
 
@@ -27,6 +32,8 @@ export interface McpParts {
   /** Whether a call would be allowed, or would ask a human, on the state of now. */
   readonly mayCall: (caller: GatewayCaller, plan: CallPlan) => boolean;
   readonly sweep: () => void;
+  /** Whether the broker gives this agent the secret of an upstream. */
+  readonly mayUseSecret: (caller: GatewayCaller, upstream: UpstreamState) => boolean;
   /** The way to the upstream of a call. */
   readonly linkOf: (call: AllowedCall, settings: McpSettings) => Promise<McpLink>;
   readonly nextId: () => string;
@@ -40,6 +47,8 @@ export interface McpVisit {
   readonly dialogue: Dialogue;
   readonly link: McpLink;
   readonly manner: Manner;
+  /** Name of the upstream, when it was called as a member of an endpoint that stands for several. */
+  readonly member: string | null;
   readonly parts: McpParts;
 }
 
@@ -49,15 +58,31 @@ export function createMcpPerformer(parts: McpParts): Performer {
     const { arrival, caller } = call;
     const parsed = parseMcpCall(arrival.request);
     const upstream = arrival.upstream.name;
-    const settings = parseMcpSettings(arrival.upstream.settings);
     // The modern era has no sessions: whatever a client sends of one is left behind.
     const sessionId = parsed.era === "legacy" ? arrival.request.headers["mcp-session-id"] : undefined;
     if (parts.dialogues.isSweepDue()) parts.sweep();
     const dialogue = parts.dialogues.find(upstream, caller.agent, sessionId);
+    if (isAggregate(arrival.upstream.settings)) return performAtEndpoint({ call, dialogue, parts, parsed });
+    const settings = parseMcpSettings(arrival.upstream.settings);
     const link = await parts.linkOf(call, settings);
     const manner = { era: parsed.era, version: parsed.version, sessionId: dialogue.upstreamSessionId };
-    await perform({ call, upstream, settings, dialogue, link, manner, parts }, parsed);
+    await perform({ call, upstream, settings, dialogue, link, manner, member: null, parts }, parsed);
   };
+}
+
+/** A call to an endpoint that stands for several: to the member that it is for, or to the endpoint itself. */
+async function performAtEndpoint(at: EndpointCall): Promise<void> {
+  const routed = memberCallOf(at.call.arrival);
+  if (routed === null) return answerAtEndpoint(at);
+  const visit = await visitMember(at, { upstream: routed.upstream, signal: at.call.signal });
+  const call = { ...visit.call, arrival: { ...visit.call.arrival, request: routed.request } };
+  try {
+    await perform({ ...visit, call }, parseMcpCall(routed.request));
+  } catch (error) {
+    const isLost = error instanceof TrustWardenError && error.code === "mcp_session_unknown";
+    if (isLost) forgetMember(at.dialogue, visit.upstream);
+    throw error;
+  }
 }
 
 async function perform(visit: McpVisit, parsed: McpCall): Promise<void> {
@@ -207,7 +232,8 @@ async function endSession({ call, link, manner, dialogue, parts }: McpVisit): Pr
   await call.end();
 }
 
-function relayOf(
+/** What passing something on to the client of a visit needs. */
+export function relayOf(
   visit: McpVisit,
   headers: Readonly<Record<string, string>>,
 ): Omit<Relay, "request" | "mapResult"> {
@@ -221,6 +247,7 @@ function relayOf(
     features: settings.clientFeatures,
     headers,
     mayRead: mayReadOf(visit),
+    member: visit.member,
     onListChanged: () => parts.catalogues.expire(upstream),
   };
 }

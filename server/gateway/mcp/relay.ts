@@ -4,6 +4,7 @@
  */
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { formatMemberName } from "@trustwarden/core/gateway/mcp/aggregate.ts";
 import { featureOf } from "@trustwarden/core/gateway/mcp/capabilities.ts";
 import {
   encodeRpcMessage,
@@ -23,7 +24,8 @@ import type { Manner } from "./look.ts";
 
 const SUBSCRIPTION_META = "io.modelcontextprotocol/subscriptionId";
 const LIST_CHANGED = /^notifications\/(?:tools|resources|prompts)\/list_changed$/;
-const STREAM_HEADERS = {
+/** Of every stream of events. */
+export const STREAM_HEADERS = {
   "content-type": "text/event-stream",
   "cache-control": "no-store",
   "x-accel-buffering": "no",
@@ -50,6 +52,8 @@ export interface Relay {
   /** Whether the agent may know of a resource. */
   readonly mayRead: (uri: string) => boolean;
   readonly onListChanged: () => void;
+  /** As `McpVisit.member`. */
+  readonly member: string | null;
 }
 
 /** Passes one exchange on, to its end. */
@@ -80,11 +84,22 @@ async function relayStream({ incoming }: Exchange, context: Relay): Promise<void
     const passed = message === null ? null : await pass(message, context);
     if (passed === undefined) continue;
     const data = passed === null ? "" : encodeRpcMessage(passed);
-    await call.write(encodeSseEvent({ data, id: eventId, retryMs }));
+    // An endpoint that stands for several has no stream to resume.
+    const place = context.member === null ? { id: eventId, retryMs } : { id: null, retryMs: null };
+    await call.write(encodeSseEvent({ data, ...place }));
     if (passed?.kind === "result" || passed?.kind === "failure") return call.end();
   }
   // A stream that ends without an answer may be resumed in the legacy era; the client asks again.
   return call.end();
+}
+
+/** Passes on what a member says unasked, on a stream of the client that is open already. */
+export async function relayMember({ incoming }: Exchange, context: Relay): Promise<void> {
+  for await (const { message } of incoming) {
+    const passed = message === null ? undefined : await pass(message, context);
+    if (passed === undefined) continue;
+    await context.call.write(encodeSseEvent({ data: encodeRpcMessage(passed), id: null, retryMs: null }));
+  }
 }
 
 /** The message as the client gets it; undefined for one that stays here. */
@@ -147,17 +162,17 @@ function passProgress(message: RpcNotification, context: Relay): RpcNotification
 }
 
 /** The server gives up a question of its own. */
-function passCancelled(message: RpcNotification, { dialogue }: Relay): RpcNotification | undefined {
+function passCancelled(message: RpcNotification, { dialogue, member }: Relay): RpcNotification | undefined {
   const { requestId } = message.params;
   const found = [...dialogue.asked].find(([, { id }]) => id === requestId);
   if (found === undefined) return undefined;
   dialogue.asked.delete(found[0]);
-  return { ...message, params: { ...message.params, requestId: found[0] } };
+  return { ...message, params: { ...message.params, requestId: questionId(found[0], member) } };
 }
 
 /** A question of the server: to the client when the settings allow it, otherwise answered with a refusal here. */
 async function passRequest(message: RpcRequest, context: Relay): Promise<RpcRequest | undefined> {
-  const { manner, features, dialogue, dialogues } = context;
+  const { manner, features, dialogue, dialogues, member } = context;
   if (manner.era === "modern") throw malformed("a request on a stream");
   if (message.method === "ping") {
     await reply({ kind: "result", id: message.id, result: {} }, context);
@@ -169,7 +184,12 @@ async function passRequest(message: RpcRequest, context: Relay): Promise<RpcRequ
     await reply({ kind: "failure", id: message.id, error }, context);
     return undefined;
   }
-  return { ...message, id: dialogues.ask(dialogue, { id: message.id, feature }) };
+  return { ...message, id: questionId(dialogues.ask(dialogue, { id: message.id, feature }), member) };
+}
+
+/** The answer to a member's question has to find its way back to the member. */
+function questionId(id: string, member: string | null): string {
+  return member === null ? id : formatMemberName(member, id);
 }
 
 async function reply(message: RpcMessage, { link, manner }: Relay): Promise<void> {

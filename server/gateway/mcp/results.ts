@@ -1,6 +1,7 @@
 /** What an agent gets to see of a server's answers, and what is listed for it. */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { isVariable } from "@trustwarden/core/gateway/mcp/action-template.ts";
+import { formatMemberResult } from "@trustwarden/core/gateway/mcp/aggregate.ts";
 import {
   requireAllowedQuestions,
   servedVersionsOf,
@@ -28,8 +29,10 @@ export function resultMapOf(
   const { clientFeatures: features } = visit.settings;
   // On a resumed stream the method is not known any more; none of the legacy era's results asks anything.
   const method = request?.method ?? "";
+  const { member } = visit;
   return async (result) => {
     requireAllowedQuestions(result, { method, features });
+    if (member !== null) return formatMemberResult(member, result);
     if (method === "initialize") return describeServer(visit, requireSpoken(result));
     if (method === "server/discover")
       return describeServer(visit, {
@@ -49,7 +52,10 @@ export function isListedOf({
   upstream,
   settings,
   parts,
-}: McpVisit): (kind: DefinitionKind, name: string) => boolean {
+}: Pick<McpVisit, "call" | "upstream" | "settings" | "parts">): (
+  kind: DefinitionKind,
+  name: string,
+) => boolean {
   const { caller } = call;
   const question = { upstream, settings };
   const planOf = (kind: DefinitionKind, name: string): CallPlan | undefined => {
@@ -88,13 +94,17 @@ export function isListedOf({
   };
 }
 
-/** Whether the agent may know of a resource: it is approved, or needs no approval, and reading it would be allowed. */
-export function mayReadOf({ call, upstream, settings, parts }: McpVisit): (uri: string) => boolean {
+/**
+ * Whether the agent may know of a resource: it is approved, or needs no approval, and reading it would be allowed. News of
+ * a member's resources does not pass, since nobody can subscribe to them through an endpoint that stands for several.
+ */
+export function mayReadOf({ call, upstream, settings, member, parts }: McpVisit): (uri: string) => boolean {
   const isKnown = (uri: string): boolean =>
     settings.resources === "scoped" ||
     parts.catalogues.usable(upstream, "resource").some(({ name }) => name === uri) ||
     parts.catalogues.usable(upstream, "template").some(({ name }) => matchesTemplate(name, uri));
   return (uri) =>
+    member === null &&
     isResourceUri(uri) &&
     isKnown(uri) &&
     parts.mayCall(call.caller, planResource({ upstream, settings }, uri));

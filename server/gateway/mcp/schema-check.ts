@@ -7,6 +7,7 @@
  *
  * @see JSON Schema 2020-12; MCP 2026-07-28 "JSON Schema usage".
  */
+import { isNativeError } from "node:util/types";
 import { createContext, Script } from "node:vm";
 import { type Schema, type SchemaDraft, Validator } from "@cfworker/json-schema";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
@@ -99,8 +100,9 @@ function spentUs(): number {
   return user + system;
 }
 
+/** The error is made in the other context, so it is no instance of our `Error`. */
 function isTimeout(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ERR_SCRIPT_EXECUTION_TIMEOUT";
+  return isNativeError(error) && "code" in error && error.code === "ERR_SCRIPT_EXECUTION_TIMEOUT";
 }
 
 interface Survey {

@@ -103,7 +103,9 @@ async function endRoles(services: Services, before: UpstreamState | undefined): 
 }
 
 function formatUpstream(upstream: UpstreamState): UpstreamAnswer {
-  const { name, kind, url, ca, allowPrivate, secret, settings, changedAt } = upstream;
+  const { name, kind, url, ca, allowPrivate, secret, changedAt, members } = upstream;
+  // Of those that it stands for the names: each is listed by itself.
+  const settings = members === undefined ? upstream.settings : { members: members.map((one) => one.name) };
   return {
     name,
     kind,

@@ -52,7 +52,8 @@ export async function approveDefinitions(
 
 function findMcp({ gateway }: Services, { params }: AboutOne): UpstreamState {
   const upstream = gateway.upstreams.find(params.name);
-  if (upstream.kind !== "mcp") throw new TrustWardenError("not_found", { kind: upstream.kind });
+  if (upstream.kind !== "mcp" || upstream.members !== undefined)
+    throw new TrustWardenError("not_found", { kind: upstream.kind });
   return upstream;
 }
 
