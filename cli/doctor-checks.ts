@@ -10,8 +10,9 @@ import type { Session } from "./command.ts";
 import { explainFailure } from "./failure.ts";
 import { requireOutsideData } from "./paths.ts";
 import { createTemporaryExport } from "./temporary-export.ts";
-import { auditDirectory } from "./verify-directory.ts";
+import { auditDirectory, type DirectoryReport } from "./verify-directory.ts";
 import { CLI_VERSION } from "./version.ts";
+import { readWitnessPolicy } from "./witness-policy.ts";
 
 /** Below this an embedded deployment will soon be unable to record, and then denies. */
 const MIN_FREE_BYTES = 256 * 1024 * 1024;
@@ -116,15 +117,16 @@ async function checkClock({ client, io }: Session): Promise<Check> {
       );
 }
 
-async function checkLedger({ client }: Session): Promise<Check> {
+async function checkLedger({ client, paths }: Session): Promise<Check> {
   const temporary = await createTemporaryExport(client);
   try {
     const { directory } = temporary;
-    const report = await auditDirectory({ directory, vkey: undefined, olderCheckpoint: undefined });
+    const policy = readWitnessPolicy(paths);
+    const report = await auditDirectory({ directory, vkey: undefined, olderCheckpoint: undefined, policy });
     const damage = report.findings.filter((finding) => finding.severity === "damage");
     const alarms = report.findings.length - damage.length;
     return damage.length === 0
-      ? good("ledger", `${report.checkpoint.size} entries verify, ${alarms} alarm(s); unwitnessed`)
+      ? good("ledger", `${report.checkpoint.size} entries verify, ${alarms} alarm(s); ${witnessedOf(report)}`)
       : bad(
           "ledger",
           `${damage.length} damaged place(s), first at ${damage[0]?.place ?? ""}`,
@@ -133,6 +135,10 @@ async function checkLedger({ client }: Session): Promise<Check> {
   } finally {
     temporary.remove();
   }
+}
+
+function witnessedOf({ witnessedSize }: DirectoryReport): string {
+  return witnessedSize === null ? "unwitnessed" : `the first ${witnessedSize} are witnessed`;
 }
 
 /** A check that needs the server; without one the answer is unknown, not bad. */

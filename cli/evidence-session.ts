@@ -4,10 +4,12 @@
 import { parseBundleMap } from "@trustwarden/core/agentid/bundle-map.ts";
 import { parseTrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { parseTrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
+import type { TlogPolicy } from "@trustwarden/core/agentledger/tlog-policy.ts";
 import { discovery, type EventAnswer, eventAnswer } from "@trustwarden/core/api/ledger.ts";
 import type { Client } from "./client.ts";
 import { type Evidence, type ProofStatus, verifyEvidence } from "./evidence.ts";
 import { SvidFinder } from "./svid-finder.ts";
+import { formatWitnessStatus } from "./witness-policy.ts";
 
 /** An event as served, and as proven; and the finder, warm, for related events. */
 interface ProvenEvent {
@@ -22,7 +24,8 @@ export interface EventProver {
   prove(eventId: string): Promise<ProvenEvent>;
 }
 
-export async function createEventProver(client: Client): Promise<EventProver> {
+/** @param policy - whose cosignatures count; null for nobody's. */
+export async function createEventProver(client: Client, policy: TlogPolicy | null): Promise<EventProver> {
   const found = await client.get("/.well-known/trustwarden", discovery);
   const { trust_domain, log_vkey: vkey, server_id: serverId } = found;
   const parsed = parseTrustBundle(await client.getText("/v1/bundle"), parseTrustDomain(trust_domain));
@@ -35,16 +38,14 @@ export async function createEventProver(client: Client): Promise<EventProver> {
     svids,
     prove: async (eventId) => {
       const answer = await client.get(`/v1/events/${encodeURIComponent(eventId)}`, eventAnswer);
-      return { answer, evidence: await verifyEvidence(answer, { vkey, svids }) };
+      return { answer, evidence: await verifyEvidence(answer, { vkey, svids, policy }) };
     },
   };
 }
 
 /** What the proof shows and where it ends, in one honest sentence. */
-export function formatProof({ origin, size, indexes, isWitnessed }: ProofStatus): string {
+export function formatProof({ origin, size, indexes, witnessed }: ProofStatus): string {
   const entries = `${indexes.length === 1 ? "entry" : "entries"} ${indexes.join(", ")}`;
-  const witness = isWitnessed
-    ? "witnessed: others have countersigned this tree"
-    : "unwitnessed: nobody else has countersigned this tree, so it shows tampering only to who kept an earlier checkpoint";
+  const witness = formatWitnessStatus(witnessed);
   return `Proof: verified here. ${entries} of ${size} in ${origin}, with every signature; ${witness}.`;
 }

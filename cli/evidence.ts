@@ -2,11 +2,12 @@
  * One event, proven on this side: every record of it is in the tree that the log signed, and every signature verifies
  * with an SVID that chains to the trust bundle. What the server says about the event besides its records is not used.
  *
- * Proves what the log says, not that everybody is shown the same log; that takes a witness.
+ * Proves what the log says. That everybody is shown the same log takes witnesses, by a policy of this side.
  */
 import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import { verifyInclusion } from "@trustwarden/core/agentledger/inclusion-proof.ts";
 import { leafHash } from "@trustwarden/core/agentledger/merkle.ts";
+import type { TlogPolicy } from "@trustwarden/core/agentledger/tlog-policy.ts";
 import type { EventAnswer } from "@trustwarden/core/api/ledger.ts";
 import { encodeUtf8, parseBase64 } from "@trustwarden/core/bytes.ts";
 import {
@@ -34,6 +35,7 @@ import {
   requirePossession,
 } from "@trustwarden/core/presented-intent.ts";
 import type { ProvenSvid, SvidFinder } from "./svid-finder.ts";
+import { readWitnessStatus, type WitnessStatus } from "./witness-policy.ts";
 
 /** A record with its place in the log and who proved to have signed it. */
 interface Proven<R> {
@@ -59,7 +61,7 @@ export interface ProofStatus {
   readonly origin: string;
   readonly size: number;
   readonly indexes: readonly number[];
-  readonly isWitnessed: boolean;
+  readonly witnessed: WitnessStatus;
 }
 
 /** What all records have. */
@@ -79,12 +81,17 @@ interface RecordKind<R> {
  * Verifies the answer to `GET /v1/events/:event_id`.
  *
  * @param options.vkey - of the log, from a place other than the answer.
+ * @param options.policy - whose cosignatures count; null for nobody's.
  * @throws TrustWardenError `checkpoint_untrusted`, `proof_invalid`, `signature_invalid`, `record_malformed`, the
  *   `svid_` codes, or `event_conflict` when a record belongs to another event.
  */
 export async function verifyEvidence(
   answer: EventAnswer,
-  { vkey, svids }: { readonly vkey: string; readonly svids: SvidFinder },
+  {
+    vkey,
+    svids,
+    policy,
+  }: { readonly vkey: string; readonly svids: SvidFinder; readonly policy: TlogPolicy | null },
 ): Promise<Evidence> {
   const { origin, size, root } = verifyCheckpoint(answer.checkpoint, vkey);
   for (const { index, entry, inclusion_proof } of answer.records) {
@@ -114,7 +121,7 @@ export async function verifyEvidence(
       origin,
       size,
       indexes: answer.records.map((record) => record.index),
-      isWitnessed: answer.witnessed,
+      witnessed: readWitnessStatus(answer.checkpoint, { policy, vkey, isClaimed: answer.witnessed }),
     },
   };
   requireSomething(evidence);

@@ -54,6 +54,12 @@ const NEXT: Partial<Record<ErrorCode, string>> = {
   ledger_corrupt: "Keep the directory as it is and run `warden ledger verify`: it names the place.",
   checkpoint_untrusted:
     "Check that the vkey belongs to this log; `warden ledger export` writes it beside the log.",
+  checkpoint_unwitnessed:
+    "Wait a few seconds and ask again; if it stays so, ask the log's operator which witness is silent.",
+  witness_policy_malformed: "See docs/guides/witnesses.md; `warden witness policy` writes one.",
+  witnesses_unreachable:
+    "Bring the witnesses back and check that they follow this log; docs/guides/witnesses.md says what to do when they are gone for good.",
+  log_misbehaved: "Keep the evidence that was saved and show it to others: it needs no further word of ours.",
   proof_invalid: "Keep the file and compare with another copy of the log: something was altered.",
   signature_invalid: "Keep the file and compare with another copy of the log: something was altered.",
   seal_broken: "Check that --config-dir and --trust-domain are those that the data directory was made with.",

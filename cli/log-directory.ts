@@ -5,7 +5,7 @@
  * it; `bundle.json` (trust roots), `trust-domain` and `vkey` (the log's key) lie beside it for convenience and prove
  * nothing by themselves: compare them with what you got on another way.
  */
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type Checkpoint, verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import type { LogReader } from "@trustwarden/core/agentledger/ports.ts";
@@ -28,6 +28,7 @@ import type { Client } from "./client.ts";
 const BUNDLE_FILE = "bundle.json";
 const VKEY_FILE = "vkey";
 const TRUST_DOMAIN_FILE = "trust-domain";
+const WITNESSED_FILE = "witnessed-checkpoint";
 const CHECK_DIRECTORY = "Name a directory that `warden ledger export` wrote, and check that it is all there.";
 
 /** What was fetched. */
@@ -45,6 +46,8 @@ export interface LogDirectory {
   /** The log's key as it lies beside the log. */
   readonly vkey: string;
   readonly trustDomain: string;
+  /** A checkpoint with cosignatures, unverified, of this tree or of an earlier one; null where the log had none. */
+  readonly witnessed: string | null;
 }
 
 /** Reads a log through the HTTP API. */
@@ -74,7 +77,9 @@ export async function exportLog(client: Client, directory: string): Promise<Expo
   writeUnder(directory, VKEY_FILE, `${vkey}\n`);
   writeUnder(directory, TRUST_DOMAIN_FILE, `${trust_domain}\n`);
   writeUnder(directory, CHECKPOINT_PATH, note);
-  return { checkpoint, vkey, files: names.length + 4 };
+  const witnessed = await fetchWitnessed(client, { vkey, size: checkpoint.size });
+  if (witnessed !== null) writeUnder(directory, WITNESSED_FILE, witnessed);
+  return { checkpoint, vkey, files: names.length + (witnessed === null ? 4 : 5) };
 }
 
 /**
@@ -87,12 +92,27 @@ export function openLogDirectory(directory: string): LogDirectory {
     bundleText: readText(join(directory, BUNDLE_FILE)),
     vkey: readText(join(directory, VKEY_FILE)).trim(),
     trustDomain: readText(join(directory, TRUST_DOMAIN_FILE)).trim(),
+    witnessed: existsSync(join(directory, WITNESSED_FILE)) ? readText(join(directory, WITNESSED_FILE)) : null,
     reader: {
       readCheckpoint: async () => readText(join(directory, CHECKPOINT_PATH)),
       // Only paths that parse as tiles reach the file system, so that no entry can lead out of the directory.
       readObject: async (path) => readBytes(join(directory, formatTilePath(parseTilePath(path)))),
     },
   };
+}
+
+/** The newest witnessed checkpoint that is within the exported tree; null when the server has none. */
+async function fetchWitnessed(
+  client: Client,
+  { vkey, size }: { readonly vkey: string; readonly size: number },
+): Promise<string | null> {
+  try {
+    const note = await client.getText(`/ledger/${WITNESSED_FILE}`);
+    return verifyCheckpoint(note, vkey).size <= size ? note : null;
+  } catch (error) {
+    if (error instanceof TrustWardenError && error.code === "not_found") return null;
+    throw error;
+  }
 }
 
 /** A server may answer with a fuller tile than was asked for; the export holds exactly the checkpoint's tree. */

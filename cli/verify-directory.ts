@@ -4,9 +4,12 @@
  */
 import { parseTrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { parseTrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
+import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
+import type { TlogPolicy } from "@trustwarden/core/agentledger/tlog-policy.ts";
 import { auditLog, type LogReport } from "@trustwarden/core/agentledger/verify-log.ts";
 import { createCertificateVerifier } from "trustwarden/peer.ts";
 import { openLogDirectory } from "./log-directory.ts";
+import { readWitnessStatus, type WitnessStatus } from "./witness-policy.ts";
 
 /** What to hold an export against; what is not given is taken from the export itself, which then only proves itself. */
 export interface DirectoryAudit {
@@ -16,6 +19,15 @@ export interface DirectoryAudit {
   readonly bundle?: string | undefined;
   /** Text of a checkpoint that was kept earlier. */
   readonly olderCheckpoint: string | undefined;
+  /** Whose cosignatures count; null or nothing for nobody's. */
+  readonly policy?: TlogPolicy | null;
+}
+
+/** What was found, and how far others than the log vouch for it. */
+export interface DirectoryReport extends LogReport {
+  readonly witnessed: WitnessStatus;
+  /** Entries under the witnessed checkpoint; what lies beyond is the log's word alone. */
+  readonly witnessedSize: number | null;
 }
 
 /**
@@ -28,14 +40,21 @@ export async function auditDirectory({
   vkey,
   bundle,
   olderCheckpoint,
-}: DirectoryAudit): Promise<LogReport> {
+  policy = null,
+}: DirectoryAudit): Promise<DirectoryReport> {
   const log = openLogDirectory(directory);
-  return auditLog({
+  const key = vkey ?? log.vkey;
+  const note = log.witnessed ?? (await log.reader.readCheckpoint()) ?? "";
+  const witnessed = readWitnessStatus(note, { policy, vkey: key, isClaimed: log.witnessed !== null });
+  const isProven = witnessed.kind === "proven";
+  const report = await auditLog({
     reader: log.reader,
-    vkey: vkey ?? log.vkey,
+    vkey: key,
     certificates: createCertificateVerifier(
       parseTrustBundle(bundle ?? log.bundleText, parseTrustDomain(log.trustDomain)),
     ),
     ...(olderCheckpoint === undefined ? {} : { olderCheckpoint }),
+    ...(isProven ? { witnessedCheckpoint: note } : {}),
   });
+  return { ...report, witnessed, witnessedSize: isProven ? verifyCheckpoint(note, key).size : null };
 }

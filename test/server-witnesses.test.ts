@@ -1,11 +1,13 @@
 /** A server with three real witnesses: what is called witnessed, and what its start asks them. */
-import { cpSync, existsSync, rmSync } from "node:fs";
+import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import { verifyWitnessedCheckpoint } from "@trustwarden/core/agentledger/cosignature.ts";
 import { parseTlogPolicy } from "@trustwarden/core/agentledger/tlog-policy.ts";
 import { discovery, eventAnswer, eventPage, statusAnswer } from "@trustwarden/core/api/ledger.ts";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { runWarden } from "../cli/testing.ts";
+import { createWitnessDirectory } from "../cli/witness/witness-directory.ts";
 import { createOwner, parseAnswer } from "./support/actors.ts";
 import { expectRejection } from "./support/expect-code.ts";
 import { codeOf, send, sendAdmin } from "./support/http.ts";
@@ -86,6 +88,40 @@ describe("a server with witnesses", () => {
     expect(answer.witnessed).toBe(true);
     const policy = parseTlogPolicy(await text("/ledger/witness-policy"));
     expect(verifyWitnessedCheckpoint(answer.checkpoint, policy).checkpoint.origin).toBe(`ledger.acme.test`);
+  });
+
+  it("leaves it to the reader's own policy what a command calls witnessed (34)", async () => {
+    await waitUntilWitnessed();
+    const query = await sendAdmin(server.adminSocket, { target: "/v1/events?kind=owner&limit=1" });
+    const eventId = parseAnswer(eventPage, query).events[0]?.event_id ?? "";
+    const own = join(root(), "own.policy");
+    writeFileSync(own, await text("/ledger/witness-policy"));
+    const strangers = join(root(), "strangers.policy");
+    const stranger = createWitnessDirectory(join(root(), "stranger"), "stranger.test/w");
+    writeFileSync(strangers, `log ${vkey}\nwitness s ${stranger}\nquorum s\n`);
+    const places = ["--data", home.dataDir, "--config-dir", home.configDir, "--json"];
+    const warden = (...args: readonly string[]) => runWarden(root(), [...args, ...places]);
+    const prove = async (...args: readonly string[]) =>
+      JSON.parse((await warden("ledger", "prove", eventId, ...args)).stdout);
+    expect(await prove()).toMatchObject({ verified: true, witnessed: false });
+    expect(await prove("--witness-policy", own)).toMatchObject({ witnessed: true });
+    expect(await prove("--witness-policy", strangers)).toMatchObject({
+      error: { code: "checkpoint_unwitnessed" },
+    });
+    const exported = join(root(), "export");
+    await warden("ledger", "export", exported);
+    const verify = async (policy: string) => {
+      const { exitCode, stdout } = await warden("ledger", "verify", exported, "--witness-policy", policy);
+      return { exitCode, ...JSON.parse(stdout) };
+    };
+    const note = join(exported, "witnessed-checkpoint");
+    const witnessed_size = sizeOf(readFileSync(note, "utf8"));
+    expect(await verify(own)).toMatchObject({ exitCode: 0, witnessed: true, witnessed_size });
+    expect(await verify(strangers)).toMatchObject({ exitCode: 1, error: { code: "checkpoint_unwitnessed" } });
+    const stripped = readFileSync(note, "utf8").replaceAll(/^\u2014 witness-.*\n/gm, "");
+    writeFileSync(note, stripped);
+    expect(sizeOf(stripped)).toBe(witnessed_size);
+    expect(await verify(own)).toMatchObject({ exitCode: 1, error: { code: "checkpoint_unwitnessed" } });
   });
 
   it("goes on with one witness gone, and publishes unwitnessed with two (31)", async () => {

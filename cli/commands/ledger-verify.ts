@@ -2,14 +2,15 @@
  * `warden ledger verify`: checks a whole log on this side: an exported directory, or the running server's, exported
  * for the purpose.
  */
-import type { LogReport } from "@trustwarden/core/agentledger/verify-log.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Command } from "commander";
 import { examples, type Runtime, runCommand, type Session } from "../command.ts";
 import { EXIT_FAILED } from "../failure.ts";
 import { printable } from "../output.ts";
 import { createTemporaryExport } from "../temporary-export.ts";
 import { readTextFile } from "../text-file.ts";
-import { auditDirectory } from "../verify-directory.ts";
+import { auditDirectory, type DirectoryReport } from "../verify-directory.ts";
+import { formatWitnessStatus, readWitnessPolicy } from "../witness-policy.ts";
 
 /** A ruined log has thousands of findings; the first ones say where to look, and `--json` has them all. */
 const MAX_SHOWN = 20;
@@ -23,6 +24,7 @@ interface VerifyOptions {
   readonly vkey?: string;
   readonly bundle?: string;
   readonly olderCheckpoint?: string;
+  readonly witnessPolicy?: string;
 }
 
 export function addVerifyCommand(ledger: Command, runtime: Runtime): void {
@@ -33,12 +35,17 @@ export function addVerifyCommand(ledger: Command, runtime: Runtime): void {
     .option("--vkey <vkey>", "the log's key, from a place other than the export")
     .option("--bundle <file>", "the trust bundle, from a place other than the export")
     .option("--older-checkpoint <file>", "a checkpoint kept earlier: the log must continue it")
+    .option(
+      "--witness-policy <file>",
+      "fail unless witnesses cosigned; witness.policy of --config-dir if there",
+    )
     .addHelpText(
       "after",
       examples(
         "warden ledger verify",
         "warden ledger verify ./evidence --vkey ledger.acme.test+1a2b3c4d+AZ… --bundle ./kept/bundle.json",
         "warden ledger verify ./evidence --older-checkpoint ./kept/checkpoint",
+        "warden ledger verify ./evidence --witness-policy ./kept/witness.policy",
       ),
     )
     .action((directory: string | undefined, options: VerifyOptions, command: Command) =>
@@ -48,6 +55,7 @@ export function addVerifyCommand(ledger: Command, runtime: Runtime): void {
         refusal: "The ledger is not verified.",
         run: async (session) => {
           const report = await audit(session, directory, options);
+          if (report.witnessed.kind === "unwitnessed") throw new TrustWardenError("checkpoint_unwitnessed");
           const isWhole = show(session, report, {
             isKeyGiven: options.vkey !== undefined,
             isBundleGiven: options.bundle !== undefined,
@@ -59,14 +67,15 @@ export function addVerifyCommand(ledger: Command, runtime: Runtime): void {
 }
 
 async function audit(
-  { client }: Session,
+  { client, paths }: Session,
   directory: string | undefined,
   options: VerifyOptions,
-): Promise<LogReport> {
+): Promise<DirectoryReport> {
   const olderCheckpoint =
     options.olderCheckpoint === undefined ? undefined : readTextFile(options.olderCheckpoint);
   const bundle = options.bundle === undefined ? undefined : readTextFile(options.bundle);
-  const given = { vkey: options.vkey, bundle, olderCheckpoint };
+  const policy = readWitnessPolicy(paths, options.witnessPolicy);
+  const given = { vkey: options.vkey, bundle, olderCheckpoint, policy };
   if (directory !== undefined) return auditDirectory({ directory, ...given });
   const temporary = await createTemporaryExport(client);
   try {
@@ -79,7 +88,7 @@ async function audit(
 /** @returns whether nothing is damaged; alarms are shown and leave the log whole. */
 function show(
   { output }: Session,
-  { checkpoint, records, signatures, findings }: LogReport,
+  { checkpoint, records, signatures, findings, witnessed, witnessedSize }: DirectoryReport,
   { isKeyGiven, isBundleGiven }: { readonly isKeyGiven: boolean; readonly isBundleGiven: boolean },
 ): boolean {
   const { origin, size } = checkpoint;
@@ -97,7 +106,8 @@ function show(
     size,
     records: { ...records },
     signatures,
-    witnessed: false,
+    witnessed: witnessed.kind === "proven",
+    witnessed_size: witnessedSize,
     verified: isWhole,
     key_given: isKeyGiven,
     bundle_given: isBundleGiven,
@@ -110,7 +120,16 @@ function show(
     ...(findings.length > MAX_SHOWN ? [`  and ${findings.length - MAX_SHOWN} more; --json shows all`] : []),
     ...(isKeyGiven ? [] : [OWN_KEY]),
     ...(isBundleGiven ? [] : [OWN_ROOTS]),
-    "It is unwitnessed: keep this checkpoint, and give it with --older-checkpoint next time.",
+    ...(witnessedSize === null
+      ? ["It is unwitnessed: keep this checkpoint, and give it with --older-checkpoint next time."]
+      : [`${formatWitnessed(witnessedSize, size)}; ${formatWitnessStatus(witnessed)}.`]),
   ]);
   return isWhole;
+}
+
+/** Whether the witnesses saw all of it or the beginning. */
+function formatWitnessed(witnessedSize: number, size: number): string {
+  return witnessedSize === size
+    ? "All of it is witnessed"
+    : `The first ${witnessedSize} of ${size} entries are witnessed, the rest is the log's word alone`;
 }

@@ -14,6 +14,7 @@ import { agentIdOf, ownerIdOf, parseInstant } from "../event-filter.ts";
 import { createEventProver, formatProof } from "../evidence-session.ts";
 import { exportLog } from "../log-directory.ts";
 import { formatTable, printable } from "../output.ts";
+import { readWitnessPolicy } from "../witness-policy.ts";
 import { addVerifyCommand } from "./ledger-verify.ts";
 
 interface QueryOptions {
@@ -27,6 +28,11 @@ interface QueryOptions {
   readonly kind?: string;
   readonly cursor?: string;
   readonly limit: number;
+}
+
+interface ProveOptions {
+  readonly out?: string;
+  readonly witnessPolicy?: string;
 }
 
 export function addLedgerCommands(program: Command, runtime: Runtime): void {
@@ -90,8 +96,9 @@ function addShowCommand(ledger: Command, runtime: Runtime): void {
         runtime,
         command,
         refusal: `The event ${eventId} could not be shown.`,
-        run: async ({ client, output }) => {
-          const { answer, evidence } = await (await createEventProver(client)).prove(eventId);
+        run: async ({ client, output, paths }) => {
+          const prover = await createEventProver(client, readWitnessPolicy(paths));
+          const { answer, evidence } = await prover.prove(eventId);
           const lines = [...formatRecords(answer), "", formatProof(evidence.proof)];
           output.show({ event: { ...answer.event }, records: decodeRecords(answer) }, lines);
         },
@@ -105,16 +112,20 @@ function addProveCommand(ledger: Command, runtime: Runtime): void {
     .description("prove one event, and print or keep the proofs (C2SP tlog-proof)")
     .argument("<event>", "event id")
     .option("--out <dir>", "write each entry and its proof there, for anybody's verifier")
+    .option(
+      "--witness-policy <file>",
+      "fail unless the checkpoint satisfies it; witness.policy of --config-dir if there",
+    )
     .addHelpText(
       "after",
       examples("warden ledger prove 0192f3a0-…", "warden ledger prove 0192f3a0-… --out ./proof"),
     )
-    .action((eventId: string, options: { readonly out?: string }, command: Command) =>
+    .action((eventId: string, options: ProveOptions, command: Command) =>
       runCommand({
         runtime,
         command,
         refusal: `The event ${eventId} is not proven.`,
-        run: (session) => proveEvent(session, { eventId, out: options.out }),
+        run: (session) => proveEvent(session, eventId, options),
       }),
     );
 }
@@ -163,10 +174,15 @@ async function queryEvents({ client, output, io }: Session, options: QueryOption
 }
 
 async function proveEvent(
-  { client, output }: Session,
-  { eventId, out }: { readonly eventId: string; readonly out: string | undefined },
+  { client, output, paths }: Session,
+  eventId: string,
+  { out, witnessPolicy }: ProveOptions,
 ): Promise<void> {
-  const { answer, evidence } = await (await createEventProver(client)).prove(eventId);
+  const prover = await createEventProver(client, readWitnessPolicy(paths, witnessPolicy));
+  const { answer, evidence } = await prover.prove(eventId);
+  if (evidence.proof.witnessed.kind === "unwitnessed") {
+    throw new TrustWardenError("checkpoint_unwitnessed", { size: evidence.proof.size });
+  }
   const proofs = answer.records.map((record) => ({
     index: record.index,
     entry: record.entry,
@@ -179,8 +195,14 @@ async function proveEvent(
       writeFileSync(join(out, `${index}.tlog-proof`), proof, { mode: 0o600 });
     }
   }
-  const { origin, size, indexes, isWitnessed } = evidence.proof;
-  const status = { verified: true, witnessed: isWitnessed, origin, size, indexes: [...indexes] };
+  const { origin, size, indexes, witnessed } = evidence.proof;
+  const status = {
+    verified: true,
+    witnessed: witnessed.kind === "proven",
+    origin,
+    size,
+    indexes: [...indexes],
+  };
   const shown = out === undefined ? proofs.map(({ proof }) => proof) : [`Written to ${out}.`];
   output.show({ event_id: eventId, ...status, proofs }, [formatProof(evidence.proof), "", ...shown]);
 }

@@ -10,6 +10,7 @@ import { examples, type Runtime, runCommand, type Session } from "../command.ts"
 import type { ProofStatus } from "../evidence.ts";
 import { createEventProver, formatProof } from "../evidence-session.ts";
 import { formatStopped, type RevocationTarget, revoke, stoppedJson } from "../revocation.ts";
+import { readWitnessPolicy } from "../witness-policy.ts";
 
 export function addQuestionCommands(program: Command, runtime: Runtime): void {
   program
@@ -74,8 +75,8 @@ function addStopCommand(program: Command, runtime: Runtime): void {
     );
 }
 
-async function answerWho({ client, output }: Session, eventId: string): Promise<void> {
-  const { evidence } = await (await createEventProver(client)).prove(eventId);
+async function answerWho({ client, output, paths }: Session, eventId: string): Promise<void> {
+  const { evidence } = await (await createEventProver(client, readWitnessPolicy(paths))).prove(eventId);
   const doer = describeDoer(evidence);
   output.show({ event_id: eventId, ...doer.facts, proof: proofJson(evidence.proof) }, [
     ...doer.lines,
@@ -83,8 +84,8 @@ async function answerWho({ client, output }: Session, eventId: string): Promise<
   ]);
 }
 
-async function answerWhy({ client, output }: Session, eventId: string): Promise<void> {
-  const prover = await createEventProver(client);
+async function answerWhy({ client, output, paths }: Session, eventId: string): Promise<void> {
+  const prover = await createEventProver(client, readWitnessPolicy(paths));
   const { evidence } = await prover.prove(eventId);
   const links = await proveAuthority({ client, prover }, evidence);
   const authority = describeAuthority(evidence, links);
@@ -94,6 +95,6 @@ async function answerWhy({ client, output }: Session, eventId: string): Promise<
   ]);
 }
 
-function proofJson({ origin, size, indexes, isWitnessed }: ProofStatus) {
-  return { verified: true, witnessed: isWitnessed, origin, size, indexes: [...indexes] };
+function proofJson({ origin, size, indexes, witnessed }: ProofStatus) {
+  return { verified: true, witnessed: witnessed.kind === "proven", origin, size, indexes: [...indexes] };
 }

@@ -24,6 +24,8 @@ export interface LogAudit {
   readonly certificates: CertificateVerifier;
   /** A checkpoint that somebody kept: the log must continue it. */
   readonly olderCheckpoint?: string;
+  /** A checkpoint that witnesses cosigned, verified by the caller's policy: the log must continue it too. */
+  readonly witnessedCheckpoint?: string;
   /** Called with each readable record in order, before the report is complete. */
   readonly onRecord?: (index: number, record: UnverifiedRecord) => void;
 }
@@ -53,6 +55,7 @@ export async function auditLog({
   vkey,
   certificates,
   olderCheckpoint,
+  witnessedCheckpoint,
   onRecord,
 }: LogAudit): Promise<LogReport> {
   const note = await reader.readCheckpoint();
@@ -75,7 +78,9 @@ export async function auditLog({
     }
   }
   auditor.finish();
-  if (olderCheckpoint !== undefined) await seen.requireContinues(verifyCheckpoint(olderCheckpoint, vkey));
+  for (const kept of [olderCheckpoint, witnessedCheckpoint]) {
+    if (kept !== undefined) await seen.requireContinues(verifyCheckpoint(kept, vkey));
+  }
   return { checkpoint, records, signatures: auditor.signatures, findings };
 }
 
