@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { type EventAnswer, type EventView, eventPage } from "@trustwarden/core/api/ledger.ts";
 import { encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { parseEnvelope } from "@trustwarden/core/dsse.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Command } from "commander";
 import { formatTarget } from "../client.ts";
 import { examples, type Runtime, runCommand, type Session, wholeNumber } from "../command.ts";
