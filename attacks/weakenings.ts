@@ -12,6 +12,7 @@ import { DECISIONS_WEAKENINGS } from "./weakenings/decisions.ts";
 import { EGRESS_WEAKENINGS } from "./weakenings/egress.ts";
 import { FAULTS } from "./weakenings/faults.ts";
 import { FEDERATION_WEAKENINGS } from "./weakenings/federation.ts";
+import { GIT_WEAKENINGS } from "./weakenings/git.ts";
 import { ISSUANCE_WEAKENINGS } from "./weakenings/issuance.ts";
 import { LISTS_WEAKENINGS } from "./weakenings/lists.ts";
 import { MCP_WEAKENINGS } from "./weakenings/mcp.ts";
@@ -32,6 +33,7 @@ const WEAKENINGS = {
   ...OAUTH_WEAKENINGS,
   ...MODELS_WEAKENINGS,
   ...EGRESS_WEAKENINGS,
+  ...GIT_WEAKENINGS,
 };
 
 /** Name of an edit that switches a check off. */
@@ -53,6 +55,7 @@ requireDistinct([
   OAUTH_WEAKENINGS,
   MODELS_WEAKENINGS,
   EGRESS_WEAKENINGS,
+  GIT_WEAKENINGS,
   FAULTS,
 ]);
 export const FAULT_NAMES = Object.keys(FAULTS);

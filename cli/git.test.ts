@@ -1,16 +1,21 @@
 /** `warden git-sign` and `warden git-hook` with real git and OpenSSL, against a running server. */
 import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { createHash, createPublicKey, sign } from "node:crypto";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { encodeBase64, parseBase64 } from "@trustwarden/core/bytes.ts";
+import { issueDetachedCms } from "@trustwarden/core/agentid/cms.ts";
+import { eventPage } from "@trustwarden/core/api/ledger.ts";
+import { parseBase64 } from "@trustwarden/core/bytes.ts";
+import { createWorkloadApiClient } from "trustwarden";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { createOwner, enrolAgent, type TestInstance, type TestOwner } from "../test/support/actors.ts";
+import { createOwner, type TestOwner } from "../test/support/actors.ts";
 import { sendAdmin } from "../test/support/http.ts";
 import { startTestServer, type TestServer } from "../test/support/server.ts";
 import { ReceivedObjects } from "./git/objects.ts";
-import { splitSigned } from "./git/signed-message.ts";
+import { formatSignedMessage, splitSigned } from "./git/signed-message.ts";
+import { openHolder, type TestHolder } from "./git.test.support.ts";
 
 const MAIN = join(import.meta.dirname, "main.ts");
 const hasGit = spawnSync("git", ["--version"]).status === 0;
@@ -21,6 +26,9 @@ let directory: string;
 let server: TestServer;
 let owner: TestOwner;
 let bare: string;
+const holders: TestHolder[] = [];
+/** Of each clone. */
+const sockets = new Map<string, string>();
 
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), "git-"));
@@ -32,9 +40,10 @@ beforeAll(async () => {
   const node = `"${process.execPath}" "${MAIN}"`;
   const place = `--data "${dataDir}" --config-dir "${configDir}"`;
   script(join(bare, "hooks/pre-receive"), `exec ${node} git-hook pre-receive --repo tools ${place}`);
-  script(join(directory, "sign"), `exec ${node} git-sign "$@"`);
+  script(join(directory, "sign"), `exec ${node} git-sign --repo tools "$@"`);
 });
 afterAll(async () => {
+  await Promise.all(holders.map((holder) => holder.close()));
   await server?.close();
   server?.home.remove();
   rmSync(directory, { recursive: true, force: true });
@@ -44,17 +53,18 @@ function script(path: string, line: string): void {
   writeFileSync(path, `#!/bin/sh\n${line}\n`, { mode: 0o755 });
 }
 
-/** A clone whose commits this instance signs. */
-async function cloneOf(agent: TestInstance, name: string): Promise<string> {
-  const svids = join(directory, `${name}-svid`);
-  mkdirSync(svids, { mode: 0o700 });
-  const pem = (der: string): string =>
-    `-----BEGIN CERTIFICATE-----\n${encodeBase64(Buffer.from(der, "base64url"))}\n-----END CERTIFICATE-----\n`;
-  writeFileSync(join(svids, "svid.pem"), agent.answer.svid_chain.map(pem).join(""));
-  writeFileSync(join(svids, "svid.key"), String(agent.tls.key), { mode: 0o600 });
-  const roots = await sendAdmin(server.adminSocket, { target: "/v1/bundle.pem" });
-  writeFileSync(join(svids, "roots.pem"), roots.text);
+/** An agent that may sign in the repository, and what else its scope says. */
+async function hold(scope: readonly string[], ttlSeconds?: number): Promise<TestHolder> {
+  const wanted = { scope: ["sign:git:tools", ...scope], ...(ttlSeconds === undefined ? {} : { ttlSeconds }) };
+  const holder = await openHolder(server, owner, wanted);
+  holders.push(holder);
+  return holder;
+}
+
+/** A clone whose commits this agent signs. */
+async function cloneOf(agent: TestHolder, name: string): Promise<string> {
   const clone = join(directory, name);
+  sockets.set(clone, agent.socket);
   execFileSync("git", ["clone", "--quiet", bare, clone], { stdio: "ignore" });
   for (const [key, value] of [
     ["user.name", name],
@@ -70,8 +80,12 @@ async function cloneOf(agent: TestInstance, name: string): Promise<string> {
 
 /** In the background: the hooks that git starts ask the server of this very process. */
 async function git(clone: string, ...args: readonly string[]) {
-  const env = { ...process.env, TRUSTWARDEN_SVID_DIR: `${clone}-svid`, GIT_TERMINAL_PROMPT: "0" };
-  const child = spawn("git", ["-C", clone, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
+  return run(clone, "git", ...args);
+}
+
+async function run(clone: string, program: string, ...args: readonly string[]) {
+  const env = { ...process.env, SPIFFE_ENDPOINT_SOCKET: sockets.get(clone), GIT_TERMINAL_PROMPT: "0" };
+  const child = spawn(program, args, { cwd: clone, env, stdio: ["ignore", "pipe", "pipe"] });
   const printed = { stdout: "", stderr: "" };
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
     printed.stdout += text;
@@ -95,8 +109,8 @@ function tipOf(ref: string): string {
   return execFileSync("git", ["-C", bare, "rev-parse", ref], { encoding: "utf8" }).trim();
 }
 
-async function revoke(agent: TestInstance): Promise<void> {
-  const target = { kind: "instance", id: agent.answer.instance_id };
+async function revoke({ instanceId: id }: TestHolder): Promise<void> {
+  const target = { kind: "instance", id };
   const body = JSON.stringify({ target, reason: "test" });
   await sendAdmin(server.adminSocket, { method: "POST", target: "/v1/revocations", body });
 }
@@ -105,7 +119,7 @@ const SCOPE = ["push:git:tools/refs/heads/main"];
 
 describe.skipIf(!hasGit)("a commit signed by an agent", () => {
   test("verifies in git and in OpenSSL, and not after one changed byte", async () => {
-    const clone = await cloneOf(await enrolAgent(server, owner, { scope: SCOPE }), "signer");
+    const clone = await cloneOf(await hold(SCOPE), "signer");
     await commit(clone, "first", "-S");
     const checked = await git(clone, "verify-commit", "--raw", "HEAD");
     expect([checked.status, checked.stderr.includes("GOODSIG")]).toEqual([0, true]);
@@ -115,19 +129,12 @@ describe.skipIf(!hasGit)("a commit signed by an agent", () => {
     writeFileSync(join(directory, "payload"), payload);
     const der = parseBase64((signature ?? "").trim().split("\n").slice(1, -1).join(""));
     writeFileSync(join(directory, "cms.der"), der);
+    const roots = join(directory, "roots.pem");
+    writeFileSync(roots, (await sendAdmin(server.adminSocket, { target: "/v1/bundle.pem" })).text);
     const verify = (content: string) =>
       spawnSync("openssl", [
         ...["cms", "-verify", "-inform", "DER", "-in", join(directory, "cms.der"), "-binary"],
-        ...[
-          "-content",
-          content,
-          "-CAfile",
-          `${clone}-svid/roots.pem`,
-          "-purpose",
-          "any",
-          "-out",
-          "/dev/null",
-        ],
+        ...["-content", content, "-CAfile", roots, "-purpose", "any", "-out", "/dev/null"],
       ]).status;
     expect(verify(join(directory, "payload"))).toBe(0);
     writeFileSync(join(directory, "changed"), payload.replace("first", "fIrst"));
@@ -146,15 +153,96 @@ test.skipIf(!hasGit)("the guide's lines make a repository whose commits are sign
     block.trim().split("\n"),
   );
   expect(lines.length).toBeGreaterThan(3);
-  const clone = await cloneOf(await enrolAgent(server, owner, { scope: SCOPE }), "reader");
-  script(join(clone, "warden-git-sign"), `exec "${process.execPath}" "${MAIN}" git-sign "$@"`);
-  const env = { ...process.env, TRUSTWARDEN_SVID_DIR: `${clone}-svid` };
-  for (const line of lines) expect(spawnSync("sh", ["-c", line], { cwd: clone, env }).status, line).toBe(0);
+  const clone = await cloneOf(await hold(SCOPE), "reader");
+  script(join(clone, "warden-git-sign"), `exec "${process.execPath}" "${MAIN}" git-sign --repo tools "$@"`);
+  for (const line of lines) expect((await run(clone, "sh", "-c", line)).status, line).toBe(0);
+});
+
+describe.skipIf(!hasGit)("signing", () => {
+  const SIGNING = { kind: "action", action: "sign:git:tools" };
+  const recordsOf = async ({ spiffeId }: TestHolder) => {
+    const query = new URLSearchParams({ ...SIGNING, agent: spiffeId });
+    const { text } = await sendAdmin(server.adminSocket, { target: `/v1/events?${query}` });
+    return eventPage.parse(JSON.parse(text)).events.map(({ resource, outcome }) => ({ resource, outcome }));
+  };
+
+  /** The program itself, since git does not pass on what it says. */
+  const ask = (clone: string, input: string, ...args: readonly string[]) => {
+    const words = `"${process.execPath}" "${MAIN}" git-sign ${args.join(" ")} --status-fd=2 -bsau x`;
+    return run(clone, "sh", "-c", `printf '${input}' | ${words}`);
+  };
+
+  test("is decided and recorded with the digest of what is signed, a commit or a tag", async () => {
+    const agent = await hold(SCOPE);
+    const clone = await cloneOf(agent, "recorded");
+    await commit(clone, "recorded", "-S");
+    await git(clone, "tag", "-s", "-m", "recorded", "recorded");
+    const digestOf = async (kind: "commit" | "tag", id: string) => {
+      const { payload } = splitSigned(kind, (await git(clone, "cat-file", kind, id)).stdout);
+      return createHash("sha256").update(payload, "latin1").digest("hex");
+    };
+    expect(await recordsOf(agent)).toEqual([
+      { resource: `git://tools/tag/${await digestOf("tag", "recorded")}`, outcome: "success" },
+      { resource: `git://tools/commit/${await digestOf("commit", "HEAD")}`, outcome: "success" },
+    ]);
+  });
+
+  test("is denied beyond the scope, and then there is no signature; the denial is recorded", async () => {
+    const agent = await openHolder(server, owner, { scope: ["sign:git:other", ...SCOPE] });
+    holders.push(agent);
+    const clone = await cloneOf(agent, "unscoped");
+    const asked = await ask(clone, "tree 1\\n", "--repo", "tools");
+    expect([asked.status, asked.stdout, asked.stderr]).toEqual([1, "", expect.stringContaining("(denied)")]);
+    expect((await git(clone, "commit", "--quiet", "--allow-empty", "-m", "x", "-S")).status).not.toBe(0);
+    expect((await git(clone, "rev-parse", "--verify", "HEAD")).status).not.toBe(0);
+    expect(await recordsOf(agent)).toEqual([
+      { resource: expect.stringMatching(/^git:\/\/tools\/commit\/[0-9a-f]{64}$/), outcome: "denied" },
+      { resource: expect.stringMatching(/^git:/), outcome: "denied" },
+    ]);
+  });
+
+  test("needs somebody who has it decided, a name of the repository, and a commit or a tag", async () => {
+    const clone = await cloneOf(await hold(SCOPE), "asking");
+    const refusals = [
+      await ask(clone, "tree 1\n"),
+      await ask(clone, "tree 1\n", "--repo", "../x"),
+      await ask(clone, "certificate version 0.1\n", "--repo", "tools"),
+    ];
+    for (const { status, stdout, stderr } of refusals)
+      expect([status === 0, stdout, stderr]).toEqual([false, "", expect.stringContaining("usage")]);
+  });
+
+  test("with the bare key gains nothing: git calls it good, and the hook asks for the record", async () => {
+    const agent = await hold(SCOPE);
+    const clone = await cloneOf(agent, "bare-key");
+    const client = createWorkloadApiClient({ socket: agent.socket });
+    const [{ chain, privateKey }] = (await client.fetchX509()).svids;
+    client.close();
+    await commit(clone, "undecided", "--no-gpg-sign");
+    const payload = (await git(clone, "cat-file", "commit", "HEAD")).stdout;
+    const now = Math.floor(Date.now() / 1000);
+    const signer = {
+      algorithm: "ES256" as const,
+      publicKey: createPublicKey(privateKey),
+      sign: (data: Uint8Array) =>
+        new Uint8Array(sign("sha256", data, { key: privateKey, dsaEncoding: "ieee-p1363" })),
+    };
+    const cms = formatSignedMessage(issueDetachedCms(Buffer.from(payload, "latin1"), { chain, signer, now }));
+    const header = `gpgsig ${cms.trimEnd().replaceAll("\n", "\n ")}`;
+    writeFileSync(join(clone, "signed"), payload.replace("\n\n", `\n${header}\n\n`), "latin1");
+    const id = (await git(clone, "hash-object", "-t", "commit", "-w", "signed")).stdout.trim();
+    expect((await git(clone, "verify-commit", id)).status).toBe(0);
+    const pushed = await git(clone, "push", "--quiet", "origin", `${id}:refs/heads/main`);
+    expect([pushed.status === 0, pushed.stderr.includes("nobody decided this signature")]).toEqual([
+      false,
+      true,
+    ]);
+  });
 });
 
 describe.skipIf(!hasGit)("a push", () => {
   test("is taken when every commit is signed by an agent that may make it, and refused otherwise", async () => {
-    const clone = await cloneOf(await enrolAgent(server, owner, { scope: SCOPE }), "pusher");
+    const clone = await cloneOf(await hold(SCOPE), "pusher");
     const push = (...args: readonly string[]) => git(clone, "push", "--quiet", "origin", ...args);
     await commit(clone, "unsigned", "--no-gpg-sign");
     const unsigned = await push("HEAD:refs/heads/main");
@@ -175,11 +263,13 @@ describe.skipIf(!hasGit)("a push", () => {
   });
 
   test("of a revoked agent is refused, though its signature is good", async () => {
-    const agent = await enrolAgent(server, owner, { scope: SCOPE });
+    const agent = await hold(SCOPE);
     const clone = await cloneOf(agent, "revoked");
     await git(clone, "checkout", "--quiet", "-B", "main", "origin/main");
     await commit(clone, "late", "-S");
     await revoke(agent);
+    // Its own identity is withdrawn; to whoever else has the roots the signature is good.
+    sockets.set(clone, (await hold(SCOPE)).socket);
     expect((await git(clone, "verify-commit", "HEAD")).status).toBe(0);
     const late = await git(clone, "push", "--quiet", "origin", "HEAD:refs/heads/main");
     expect([late.status === 0, late.stderr.includes("revoked")]).toEqual([false, true]);
@@ -201,7 +291,7 @@ describe.skipIf(!hasGit)("a commit that the repository has under another ref", (
   }
 
   beforeAll(async () => {
-    merger = await cloneOf(await enrolAgent(server, owner, { scope: SCOPE }), "merger");
+    merger = await cloneOf(await hold(SCOPE), "merger");
     const taken = await git(merger, "ls-remote", "origin", MAIN_REF);
     if (taken.stdout !== "") return;
     await commit(merger, "root", "-S");
@@ -210,7 +300,7 @@ describe.skipIf(!hasGit)("a commit that the repository has under another ref", (
 
   test("is not taken to a ref that its signer may not push, and may be merged there by one who may", async () => {
     const scope = [`push:git:tools/${FEATURE}`];
-    const clone = await cloneOf(await enrolAgent(server, owner, { scope }), "feature");
+    const clone = await cloneOf(await hold(scope), "feature");
     await branch(clone, "feature");
     expect((await pushFrom(clone, `HEAD:${FEATURE}`)).status).toBe(0);
     const before = tipOf(MAIN_REF);
@@ -244,7 +334,7 @@ describe.skipIf(!hasGit)("a commit that the repository has under another ref", (
   });
 
   test("is not taken to another ref once its signer is revoked", async () => {
-    const agent = await enrolAgent(server, owner, { scope: ["push:git:tools/refs/heads/**"] });
+    const agent = await hold(["push:git:tools/refs/heads/**"]);
     const clone = await cloneOf(agent, "both");
     await branch(clone, "both");
     expect((await pushFrom(clone, "HEAD:refs/heads/both")).status).toBe(0);
@@ -275,7 +365,7 @@ describe.skipIf(!hasGit)("a commit that the repository has under another ref", (
 
   test("is tagged by an agent that may, and every tag down to it is signed", async () => {
     const scope = ["push:git:tools/refs/tags/**"];
-    const clone = await cloneOf(await enrolAgent(server, owner, { scope }), "tagger");
+    const clone = await cloneOf(await hold(scope), "tagger");
     await git(clone, "tag", "-s", "-m", "inner", "inner", "origin/main");
     await git(clone, "tag", "-s", "-m", "outer", "outer", "inner");
     expect((await pushFrom(clone, "refs/tags/outer")).status).toBe(0);

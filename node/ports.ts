@@ -125,4 +125,11 @@ export interface WorkloadSource {
    * @throws TrustWardenError as `subscribe`, and the codes of the request.
    */
   grant?(peer: WorkloadPeer, request: string): Promise<string>;
+  /**
+   * Has an action inside the peer's process decided and recorded in its name, for `trustwarden.node.v1.AgentApi`;
+   * Unimplemented where the holder of the key signs no intents.
+   *
+   * @returns the event's id. @throws TrustWardenError as `subscribe`, and the codes of a decision.
+   */
+  decide?(peer: WorkloadPeer, asked: { readonly action: string; readonly resource: string }): Promise<string>;
 }

@@ -7,7 +7,7 @@
 import type { DecisionAnswer } from "@trustwarden/core/api/action.ts";
 import type { OpenedApproval } from "@trustwarden/core/approval.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { type GuardPorts, guard, type Outcome } from "@trustwarden/core/guard.ts";
+import { type GuardPorts, guard, type Outcome, type Permit } from "@trustwarden/core/guard.ts";
 import type { AgentSession, Asked, SignedAction } from "./agent-session.ts";
 import { askForDecision, decisionOf, requireProven } from "./decision-answer.ts";
 import { issueOutcome } from "./outcome.ts";
@@ -38,7 +38,7 @@ interface Asking {
 export async function agentAct<T>(
   session: AgentSession,
   asked: SelfAction,
-  act: () => Promise<T>,
+  act: (permit: Permit<SelfAction, unknown, VerifiedReceipt>) => Promise<T>,
 ): Promise<T> {
   const release = session.outcomes.reserve();
   try {

@@ -12,6 +12,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Place } from "@trustwarden/core/gateway/plan-egress.ts";
 import type { UpstreamDescription } from "@trustwarden/core/gateway/upstream.ts";
 import type { RevocationTarget } from "@trustwarden/core/revocation/frames.ts";
+import { agentAct } from "./agent-act.ts";
 import { AgentSession } from "./agent-session.ts";
 import type { Credential } from "./credential.ts";
 import { type Enrolled, enrol, type HeldEnrolment, readGrant, readTicket } from "./enrol.ts";
@@ -186,6 +187,24 @@ export class DeliveredIdentity {
       server,
       runtime: this.#runtime,
     }).text;
+  }
+
+  /**
+   * Has an action inside the process decided and recorded, in the one sequence of the instance's intents. That the process
+   * then does it, and nothing else, is its own word (`enforcement: self`).
+   *
+   * @returns the event's id. @throws TrustWardenError as `agentAct`.
+   */
+  async decide({
+    action,
+    resource,
+  }: {
+    readonly action: string;
+    readonly resource: string;
+  }): Promise<string> {
+    if (this.#isEnded) throw new TrustWardenError("identity_revoked");
+    const asked = { action, resource, params: null, job: null };
+    return agentAct(this.#session, asked, async ({ receipt }) => receipt.receipt.event_id);
   }
 
   /** Ends the instance everywhere and closes it here. */

@@ -1,7 +1,9 @@
 /**
  * `warden git-hook`: a repository's own door. Every commit that a push brings has to be signed by a live agent instance
- * whose whole chain may push to that ref; who leaves the signature out gains nothing. That the repository has a commit
- * already says nothing about this ref: what the ref comes to point to is always somebody's who may push it now.
+ * whose whole chain may push to that ref, and the ledger has to hold that this very signature was decided; who leaves the
+ * signature out, or makes it with the bare key, gains nothing. That the repository has a commit already says nothing about
+ * this ref: what the ref comes to point to is always somebody's who may push it now. What lies below it may be older than
+ * its signer's life: then the record says that it was made within it.
  *
  * The server is asked for the trust bundle and for each signer, as the operator on its machine or as an owner (`--as`),
  * which the ledger records. Without an answer nothing is taken.
@@ -18,7 +20,9 @@ import { type AgentInstance, findAgent } from "../agents.ts";
 import type { Client } from "../client.ts";
 import { examples, type Runtime, runCommand, type Session } from "../command.ts";
 import { isCreation, isDeletion, parseRefUpdate, ReceivedObjects, type RefUpdate } from "../git/objects.ts";
+import { isSignerInForce, isSigningRecorded } from "../git/records.ts";
 import { splitSigned } from "../git/signed-message.ts";
+import { signingOf } from "../git/signing.ts";
 import { type GitSignature, verifyGitSignature } from "../git/verify.ts";
 
 /** Refs in one push. */
@@ -113,10 +117,13 @@ async function requireUpdate(gate: Gate, update: RefUpdate): Promise<void> {
   if (!isCreation(update) && !objects.isAncestor(before, after)) throw refused("it takes commits away", ref);
   const action = parseActionName(`push:git:${gate.repo}/${ref}`);
   const { tags, commit } = peel(objects, update);
-  for (const id of tags) await requireSigner(gate, { kind: "tag", id, action });
+  for (const id of tags) await requireSigner(gate, { kind: "tag", id, action, isTip: true });
   // A tag answers for the commit that it names; without one the commit is what the ref points to.
   const brought = new Set([...objects.newToRepository(commit), ...(tags.length === 0 ? [commit] : [])]);
-  for (const id of brought) await requireSigner(gate, { kind: "commit", id, action });
+  for (const id of brought) {
+    const isTip = id === commit && tags.length === 0;
+    await requireSigner(gate, { kind: "commit", id, action, isTip });
+  }
   // Asked about when another ref took them: their signers may have gone since, or may push that ref only.
   const known = [commit, ...(isCreation(update) ? [] : objects.newToRef(update))];
   for (const id of known) if (!brought.has(id)) signatureOf(gate, { kind: "commit", id });
@@ -143,25 +150,32 @@ interface SignedObject {
 }
 
 /** @throws TrustWardenError unless an agent's signature is on it; whether the agent still lives is not asked. */
-function signatureOf(gate: Gate, { kind, id }: SignedObject): GitSignature {
-  const { payload, signature } = splitSigned(kind, gate.objects.read(kind, id));
+function signatureOf(
+  gate: Gate,
+  { kind, id }: SignedObject,
+): { readonly signed: GitSignature; readonly payload: Uint8Array } {
+  const { payload: text, signature } = splitSigned(kind, gate.objects.read(kind, id));
   if (signature === null) throw refused("it is not signed by an agent", nameOf({ kind, id }));
-  return verifyGitSignature(signature, Buffer.from(payload, "latin1"), gate);
+  const payload = Buffer.from(text, "latin1");
+  return { signed: verifyGitSignature(signature, payload, gate), payload };
 }
 
-/** @throws TrustWardenError unless its signer lives and may do this now. */
+/** @throws TrustWardenError unless the signature was decided, and its signer may do this. */
 async function requireSigner(
   gate: Gate,
-  { action, ...object }: SignedObject & { readonly action: ActionName },
+  { action, isTip, ...object }: SignedObject & { readonly action: ActionName; readonly isTip: boolean },
 ): Promise<void> {
   const name = nameOf(object);
-  const { spiffeId, instanceId } = signatureOf(gate, object);
+  const { signed, payload } = signatureOf(gate, object);
+  const { spiffeId, instanceId } = signed;
   const signer = gate.signers.get(instanceId) ?? findSigner(gate.client, spiffeId);
   gate.signers.set(instanceId, signer);
   const { status, effective_scope, spiffe_id } = await signer;
   if (spiffe_id !== spiffeId) throw refused("its signer is another instance", name);
-  if (status !== "live") throw refused(`its signer is ${status}`, name);
+  if (!isSignerInForce(status, { isTip })) throw refused(`its signer is ${status}`, name);
   if (!isCovered(parseScope(effective_scope), action)) throw refused(`its signer may not ${action}`, name);
+  if (!(await isSigningRecorded(gate.client, signingOf(gate.repo, object.kind, payload), signed)))
+    throw refused("nobody decided this signature", name);
 }
 
 function nameOf({ kind, id }: SignedObject): string {

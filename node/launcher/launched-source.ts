@@ -116,6 +116,15 @@ export class LaunchedSource implements WorkloadSource {
     return this.#identity.grant(request);
   }
 
+  async decide(
+    peer: WorkloadPeer,
+    asked: { readonly action: string; readonly resource: string },
+  ): Promise<string> {
+    this.#requireBelongs(peer);
+    this.#current();
+    return this.#identity.decide(asked);
+  }
+
   /** Tells every stream what there is now; a state that cannot be made ends them. */
   publish(): void {
     for (const subscriber of [...this.#subscribers]) {

@@ -4,13 +4,27 @@
  * A service of its own, since nothing may be added to SPIFFE's; the same gate stands before it.
  */
 import { status } from "@grpc/grpc-js";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { grpcFailure } from "./grpc-status.ts";
 import { answerWith, type HandlerContext } from "./handlers.ts";
-import type { DescribeResponse, GrantRequest, GrantResponse, UnaryCall } from "./protocol.ts";
+import type {
+  DecideRequest,
+  DecideResponse,
+  DescribeResponse,
+  GrantRequest,
+  GrantResponse,
+  UnaryCall,
+} from "./protocol.ts";
+
+const FORBIDDEN = 403;
 
 /** What `grpc-js` takes for `AgentApi`. */
 export function createAgentHandlers(context: HandlerContext) {
-  return { Describe: answerWith(context, describe), Grant: answerWith(context, grant) };
+  return {
+    Describe: answerWith(context, describe),
+    Grant: answerWith(context, grant),
+    Decide: answerWith(context, decide),
+  };
 }
 
 async function describe(
@@ -42,4 +56,20 @@ async function grant(
 ): Promise<GrantResponse> {
   if (source.grant === undefined) throw grpcFailure(status.UNIMPLEMENTED, "this endpoint grants nothing");
   return { grant: await source.grant(gate.peerOf(call), call.request.request) };
+}
+
+async function decide(
+  call: UnaryCall<DecideRequest, DecideResponse>,
+  { source, gate }: HandlerContext,
+): Promise<DecideResponse> {
+  if (source.decide === undefined) throw grpcFailure(status.UNIMPLEMENTED, "nothing is decided here");
+  const { action, resource } = call.request;
+  try {
+    return { event_id: await source.decide(gate.peerOf(call), { action, resource }) };
+  } catch (error) {
+    // To the process it is an answer, and not a node that cannot serve it; why is in the ledger.
+    if (error instanceof TrustWardenError && error.code !== "no_identity" && error.status === FORBIDDEN)
+      throw grpcFailure(status.FAILED_PRECONDITION, "the action is denied");
+    throw error;
+  }
 }

@@ -97,6 +97,15 @@ export interface GrantResponse {
   readonly grant: string;
 }
 
+export interface DecideRequest {
+  readonly action: string;
+  readonly resource: string;
+}
+
+export interface DecideResponse {
+  readonly event_id: string;
+}
+
 export type StreamCall<Response, Request = object> = ServerWritableStream<Request, Response>;
 export type UnaryCall<Request, Response> = ServerUnaryCall<Request, Response>;
 
