@@ -35,20 +35,37 @@ const directory = z.string().min(1).max(4096);
 const KMS_ENDPOINT =
   /^(?:https:\/\/[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?|http:\/\/127\.0\.0\.1)(?::[1-9][0-9]{0,4})?$/;
 
+/** A key in a cloud, and who asks for it. */
+const kmsKey = z.strictObject({
+  region: z.string().regex(/^[a-z]{2,4}(?:-[a-z]{1,16}){1,3}-[0-9]{1,2}$/),
+  keyId: z
+    .string()
+    .regex(/^[A-Za-z0-9:/_-]{1,512}$/)
+    .describe("id, ARN or alias: an ECC_NIST_P256 key for a root, a SYMMETRIC_DEFAULT key for secrets"),
+  credentialsFile: directory.optional().describe("else AWS_ACCESS_KEY_ID and its companions"),
+  endpoint: z.string().regex(KMS_ENDPOINT).optional(),
+  timeoutMs: z.number().int().min(100).max(60_000).default(10_000),
+});
+
+/** A hardware token; the PIN is in a file, and never a setting. */
+const tokenPlace = z.strictObject({
+  module: directory.describe("path of the token's library"),
+  token: z.string().min(1).max(32).describe("the token's label"),
+  pinFile: directory,
+});
+
 /** The root's key in a cloud, where the online keys cannot be (docs/decisions/0004). */
-const rootSigner = z
+const rootSigner = kmsKey.extend({ kind: z.literal("aws-kms") }).optional();
+
+/** Where the key-encryption keys of secrets are made. What is not in use is named for the keys of before. */
+const secretKeys = z
   .strictObject({
-    kind: z.literal("aws-kms"),
-    region: z.string().regex(/^[a-z]{2,4}(?:-[a-z]{1,16}){1,3}-[0-9]{1,2}$/),
-    keyId: z
-      .string()
-      .regex(/^[A-Za-z0-9:/_-]{1,512}$/)
-      .describe("id, ARN or alias of an ECC_NIST_P256 key"),
-    credentialsFile: directory.optional().describe("else AWS_ACCESS_KEY_ID and its companions"),
-    endpoint: z.string().regex(KMS_ENDPOINT).optional(),
-    timeoutMs: z.number().int().min(100).max(60_000).default(10_000),
+    use: z.enum(["sealed", "pkcs11", "aws-kms"]).default("sealed"),
+    pkcs11: tokenPlace.optional(),
+    awsKms: kmsKey.optional(),
   })
-  .optional();
+  .refine(({ use, pkcs11 }) => use !== "pkcs11" || pkcs11 !== undefined, { path: ["pkcs11"] })
+  .refine(({ use, awsKms }) => use !== "aws-kms" || awsKms !== undefined, { path: ["awsKms"] });
 
 const settings = z.strictObject({
   dataDir: directory,
@@ -108,19 +125,14 @@ const settings = z.strictObject({
   signer: z
     .discriminatedUnion("kind", [
       z.strictObject({ kind: z.literal("sealed"), root: rootSigner }),
-      z.strictObject({
-        kind: z.literal("pkcs11"),
-        module: directory.describe("path of the token's library"),
-        token: z.string().min(1).max(32).describe("the token's label"),
-        pinFile: directory,
-        root: rootSigner,
-      }),
+      tokenPlace.extend({ kind: z.literal("pkcs11"), root: rootSigner }),
     ])
     .prefault({ kind: "sealed" }),
   /** Who countersigns the ledger; nobody unless it is set. See docs/guides/witnesses.md. */
   witnesses: witnessSettings.optional(),
   /** Where the ledger is kept. See docs/guides/ledger-storage.md. */
   ledger: ledgerSettings.prefault({ storage: "posix" }),
+  secretKeys: secretKeys.prefault({}),
   /** Holds the compiled policy, its manifest and its data. */
   policyDir: directory.default(POLICIES),
 });
@@ -216,6 +228,7 @@ export function jwtIssuerOf({
 }
 
 /** AWS's own variables, for KMS or an object store without a file of credentials. Secret: read when asked, kept nowhere. */
+/** AWS's own variables, for a key in KMS without a file of credentials. Secret: read when asked, kept nowhere. */
 export function readAwsEnvironment(environment: Environment = process.env) {
   return {
     accessKeyId: environment.AWS_ACCESS_KEY_ID,

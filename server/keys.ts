@@ -21,7 +21,7 @@ import { KeyRing } from "./authority/key-ring.ts";
 import { readAwsEnvironment, type ServerConfig, trustDomainFile } from "./config.ts";
 import { parseAwsCredentials, readAwsCredentials } from "./signer/aws-credentials.ts";
 import type { KmsPlace } from "./signer/aws-kms.ts";
-import { KeyEncryptionFiles } from "./signer/key-encryption.ts";
+import { KeyEncryptionKeys, type KeyEncryptionPlace } from "./signer/key-encryption.ts";
 import { createPrivateDirectory, readPrivateFile, writePrivateFile } from "./signer/private-file.ts";
 import { readSealedFile, writeSealedFile } from "./signer/sealed-file.ts";
 import { createPrivateKeyPkcs8, createSoftwareSigner } from "./signer/software.ts";
@@ -47,13 +47,13 @@ export interface ServerKeys {
   readonly serverSigner: Signer;
   readonly logSigner: Signer;
   /** Key-encryption keys of the secrets broker. */
-  readonly secretKeys: KeyEncryptionFiles;
+  readonly secretKeys: KeyEncryptionKeys;
 }
 
 interface KeyPlace {
   readonly directory: string;
-  /** Of the broker's key-encryption keys, beside the unseal key. */
-  readonly secretKeys: string;
+  /** Of the broker's key-encryption keys: what is in files is beside the unseal key. */
+  readonly secretKeys: Pick<KeyEncryptionPlace, "directory" | "custody" | "token" | "kms">;
   readonly unsealKey: UnsealKey;
   readonly trustDomain: TrustDomain;
   readonly random: Random;
@@ -72,7 +72,7 @@ interface KeyPlace {
  */
 export async function openServerKeys(options: {
   readonly config: Pick<ServerConfig, "dataDir" | "configDir" | "trustDomain"> &
-    Partial<Pick<ServerConfig, "signer">>;
+    Partial<Pick<ServerConfig, "signer" | "secretKeys">>;
   readonly random: Random;
   readonly nowMs: () => number;
 }): Promise<ServerKeys> {
@@ -84,10 +84,14 @@ export async function openServerKeys(options: {
   }
   const unsealKey = openUnsealKey({ ...config, create: isFirstStart, random });
   const trustDomain = parseTrustDomain(config.trustDomain);
-  const token = openToken(config.signer);
-  const kms = openKms(config.signer, nowMs);
+  const { signer } = config;
+  const token = signer?.kind === "pkcs11" ? openToken(signer) : null;
+  const kms = signer?.root === undefined ? null : openKms(signer.root, nowMs);
   const now = Math.floor(nowMs() / 1000);
-  const secretKeys = join(config.configDir, `${trustDomain}.secret-keys`);
+  const secretKeys = openSecretKeys(config.secretKeys, {
+    directory: join(config.configDir, `${trustDomain}.secret-keys`),
+    nowMs,
+  });
   const place = { directory, secretKeys, unsealKey, trustDomain, random, now, token, kms };
   if (isFirstStart) {
     // First, so that a directory with keys always says whose they are.
@@ -121,24 +125,38 @@ function openKeys(place: KeyPlace): ServerKeys {
     serverPkcs8,
     serverSigner: createSoftwareSigner(serverPkcs8),
     logSigner: createSoftwareSigner(readSealedFile(sealedFile(place, "log"))),
-    secretKeys: new KeyEncryptionFiles({ ...place, directory: place.secretKeys }),
+    secretKeys: new KeyEncryptionKeys({ ...place, ...place.secretKeys }),
   };
 }
 
 /** The PIN is a secret file like any other, and never a setting. @throws TrustWardenError `file_mode_too_open`. */
-function openToken(signer: ServerConfig["signer"] | undefined): TokenAccess | null {
-  if (signer?.kind !== "pkcs11") return null;
-  const { module, token, pinFile } = signer;
+function openToken({
+  module,
+  token,
+  pinFile,
+}: NonNullable<ServerConfig["secretKeys"]["pkcs11"]>): TokenAccess {
   return { module, token, pin: parseUtf8(readPrivateFile(pinFile)).trim() };
 }
 
 /** Nothing is asked yet: a server with its keys starts and serves also while KMS is away. */
-function openKms(signer: ServerConfig["signer"] | undefined, nowMs: () => number): KmsPlace | null {
-  if (signer?.root === undefined) return null;
-  const { region, keyId, endpoint, timeoutMs, credentialsFile: file } = signer.root;
+function openKms(place: NonNullable<ServerConfig["secretKeys"]["awsKms"]>, nowMs: () => number): KmsPlace {
+  const { region, keyId, endpoint, timeoutMs, credentialsFile: file } = place;
   const credentials = () =>
     file === undefined ? parseAwsCredentials(readAwsEnvironment()) : readAwsCredentials(file);
   return { region, keyId, endpoint, timeoutMs, credentials, nowMs };
+}
+
+function openSecretKeys(
+  settings: ServerConfig["secretKeys"] | undefined,
+  { directory, nowMs }: { readonly directory: string; readonly nowMs: () => number },
+): KeyPlace["secretKeys"] {
+  const { use = "sealed", pkcs11, awsKms } = settings ?? {};
+  return {
+    directory,
+    custody: use,
+    token: pkcs11 === undefined ? null : openToken(pkcs11),
+    kms: awsKms === undefined ? null : openKms(awsKms, nowMs),
+  };
 }
 
 function sealedFile({ directory, unsealKey }: KeyPlace, role: Role) {

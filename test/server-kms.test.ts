@@ -188,3 +188,46 @@ describe("a KMS that is away", () => {
     });
   });
 });
+
+describe("secrets whose key-encryption key is in KMS", () => {
+  const place = (key: string) => ({
+    region: KMS_REGION,
+    keyId: key,
+    endpoint: kms.url,
+    credentialsFile: join(folder, "aws"),
+    timeoutMs: 2000,
+  });
+  const startWith = (use: "sealed" | "aws-kms", key: string) =>
+    startTestServer({ secretKeys: { use, awsKms: place(key) } }, home);
+  const post = (server: TestServer, target: string, body: object) =>
+    sendAdmin(server.adminSocket, { method: "POST", target, body: JSON.stringify(body) });
+  const plant = (server: TestServer, name: string) =>
+    post(server, "/v1/secrets", { name, kind: "canary", value: `planted-${name}-value` });
+  const rotate = async (server: TestServer) =>
+    jsonOf(await post(server, "/v1/secret-keys/rotation", { begin: true, reason: "moving" }));
+
+  it("are brought under it by a rotation, and are out of reach while it is away", async () => {
+    const key = kms.addSymmetricKey();
+    await using(await startWith("sealed", key), async (server) => {
+      expect((await plant(server, "first")).status).toBe(200);
+    });
+    expect(kms.operations).toEqual([]);
+    await using(await startWith("aws-kms", key), async (server) => {
+      expect(await rotate(server)).toMatchObject({ remaining: 0, keys: [{ versions: 1, is_here: true }] });
+      expect(kms.operations).toEqual(expect.arrayContaining(["DescribeKey", "Encrypt"]));
+      away();
+      const refused = await plant(server, "second");
+      expect([refused.status, codeOf(refused)]).toEqual([503, "secret_unavailable"]);
+      expect((await sendAdmin(server.adminSocket, { target: "/v1/secrets" })).text).not.toContain("second");
+      kms.misbehave = undefined;
+      expect((await plant(server, "second")).status).toBe(200);
+    });
+    expect(readdirSync(join(home.configDir, `${TRUST_DOMAIN}.secret-keys`))).toEqual([
+      expect.stringMatching(/^kek_00000002_[0-9a-f]{16}\.ref$/),
+    ]);
+    away();
+    await using(await startWith("aws-kms", key), async (server) => {
+      expect((await sendAdmin(server.adminSocket, { target: "/v1/secrets" })).status).toBe(200);
+    });
+  });
+});

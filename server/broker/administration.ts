@@ -70,7 +70,7 @@ export class SecretAdministration {
   async put(secret: NewSecret, order: SecretOrder): Promise<SecretState> {
     const name = parseSecretName(secret.name);
     const value = parseValueOf(secret.value, secret.kind, secret.settings);
-    this.#ensureKey();
+    await this.#ensureKey();
     const secretId = `sec_${formatUlid(this.#deps.nowMs(), this.#deps.random)}`;
     const settings = formatSettings(secret.settings);
     const identity = { secretId, name, kind: secret.kind, settings };
@@ -146,8 +146,8 @@ export class SecretAdministration {
     }
   }
 
-  /** Makes the next key-encryption key; `rewrap` brings the data keys under it. */
-  beginKeyRotation(): string {
+  /** Makes the next key-encryption key; `rewrap` brings the data keys under it. @throws TrustWardenError `secret_unavailable`. */
+  async beginKeyRotation(): Promise<string> {
     return this.#deps.keys.create();
   }
 
@@ -158,7 +158,7 @@ export class SecretAdministration {
    */
   async rewrap(order: SecretOrder): Promise<KeyProgress> {
     const { keys, reads, commands, settle } = this.#deps;
-    const keyId = this.#ensureKey();
+    const keyId = await this.#ensureKey();
     const stale = reads
       .listSecrets()
       .flatMap((state) =>
@@ -174,7 +174,7 @@ export class SecretAdministration {
     );
     await settle(await commands.changeSecret({ change: "rewrap", keyId, keys: batch, ...order }));
     const progress = this.keyProgress();
-    for (const { id, versions } of progress.keys) if (id !== keyId && versions === 0) keys.remove(id);
+    for (const { id, versions } of progress.keys) if (id !== keyId && versions === 0) await keys.remove(id);
     return this.keyProgress();
   }
 
@@ -207,7 +207,7 @@ export class SecretAdministration {
     return sealVersion(value, { ...bindingOf(state, this.#deps), version }, this.#deps);
   }
 
-  #ensureKey(): string {
+  async #ensureKey(): Promise<string> {
     return this.#deps.keys.ids().at(-1) ?? this.beginKeyRotation();
   }
 

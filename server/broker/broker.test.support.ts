@@ -7,7 +7,7 @@ import { join } from "node:path";
 import type { JsonObject } from "@trustwarden/core/json.ts";
 import type { AgentPrincipal } from "@trustwarden/core/principal.ts";
 import { createSafeFetch } from "../attest/safe-fetch.ts";
-import { KeyEncryptionFiles } from "../signer/key-encryption.ts";
+import { KeyEncryptionKeys } from "../signer/key-encryption.ts";
 import { UnsealKey } from "../signer/unseal-key.ts";
 import type { SecretState } from "../store/broker-ports.ts";
 import {
@@ -46,7 +46,10 @@ export function createTestBroker() {
   const records: { readonly draft: ControlDraft; readonly principal: string }[] = [];
   const events: string[] = [];
   const unsealKey = new UnsealKey(randomBytes(32), randomBytes);
-  const keys = new KeyEncryptionFiles({ directory: join(directory, "keys"), unsealKey, random: randomBytes });
+  const keys = new KeyEncryptionKeys({
+    ...{ directory: join(directory, "keys"), unsealKey, random: randomBytes },
+    ...{ custody: "sealed", token: null, kms: null },
+  });
   const reads = createReads(store.database, () => clock.nowMs / 1000);
   const deps = {
     reads,

@@ -185,7 +185,7 @@ describe("a rotation", () => {
   it("of the key-encryption key brings every version under the next one, and destroys the old one", async () => {
     for (const name of ["a", "b", "c"]) await made.put(name);
     const [old = ""] = made.keys.ids();
-    const next = made.broker.administration.beginKeyRotation();
+    const next = await made.broker.administration.beginKeyRotation();
     expect(made.broker.administration.keyProgress()).toMatchObject({ keyId: next, remaining: 3 });
     expect(await made.broker.administration.rewrap(made.order())).toMatchObject({
       keyId: next,

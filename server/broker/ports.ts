@@ -107,17 +107,22 @@ export interface Broker {
 }
 
 /**
- * Key-encryption keys: wrap the data keys of secrets, and nothing else. Sealed files beside the unseal key
- * (`server/signer/key-encryption.ts`); asynchronous for those that are in a cloud's KMS.
+ * Key-encryption keys: wrap the data keys of secrets, and nothing else. Sealed files, keys of a hardware token or of a
+ * cloud's KMS (`server/signer/key-encryption.ts`).
  */
 export interface KeyEncryption {
   /** From the oldest to the one in use; empty before the first. */
   ids(): readonly string[];
-  /** Makes the next key, durably, which is in use from now on. @returns its id. */
-  create(): string;
-  /** Destroys a key: what is under it never opens again. */
-  remove(id: string): void;
-  /** @throws TrustWardenError `secret_unavailable` for a key that is not here. */
+  /**
+   * Makes the next key, durably, which is in use from now on.
+   *
+   * @returns its id.
+   * @throws TrustWardenError `secret_unavailable`, `config_invalid` for a key that is not one to encrypt with.
+   */
+  create(): Promise<string>;
+  /** Destroys a key: what is under it never opens again. @throws TrustWardenError `secret_unavailable`. */
+  remove(id: string): Promise<void>;
+  /** @throws TrustWardenError `secret_unavailable` for a key that is not here or cannot be asked. */
   wrap(id: string, data: { readonly key: Uint8Array; readonly context: Uint8Array }): Promise<Uint8Array>;
   /** @throws TrustWardenError `secret_unavailable` for a key that is not here, `seal_broken` for another context. */
   unwrap(id: string, data: { readonly key: Uint8Array; readonly context: Uint8Array }): Promise<Uint8Array>;

@@ -21,7 +21,8 @@ import { type AwsCredentials, signPost } from "./aws-signature.ts";
 const MAX_ANSWER_BYTES = 16_384;
 const MAX_HEADER_BYTES = 16_384;
 const ALGORITHM = "ECDSA_SHA_256";
-const KEY_ARN = /^arn:aws[a-z-]{0,16}:kms:[a-z0-9-]{1,32}:\d{12}:key\/[A-Za-z0-9-]{1,128}$/;
+/** The name of a key that no alias can be moved under. */
+export const KMS_KEY_ARN = /^arn:aws[a-z-]{0,16}:kms:[a-z0-9-]{1,32}:\d{12}:key\/[A-Za-z0-9-]{1,128}$/;
 const REFUSAL = /^(?:[A-Za-z0-9._]{1,128}#)?([A-Za-z]{1,64})$/;
 /** What an operator can do something about; the rest keeps its name. */
 const REASONS: Readonly<Record<string, string>> = {
@@ -61,7 +62,7 @@ export interface KmsKey {
  * @throws TrustWardenError `signer_unavailable`, or `config_invalid` for a key that is not P-256 or does not sign.
  */
 export async function findKmsKey(place: KmsPlace, keyId: string): Promise<KmsKey> {
-  const answer = await ask(place, "GetPublicKey", { KeyId: keyId });
+  const answer = await askKms(place, "GetPublicKey", { KeyId: keyId });
   const { KeySpec: spec, KeyUsage: usage, SigningAlgorithms: algorithms } = answer;
   const isSuitable =
     spec === "ECC_NIST_P256" &&
@@ -75,7 +76,7 @@ export async function findKmsKey(place: KmsPlace, keyId: string): Promise<KmsKey
     });
   }
   const arn = textOf(answer, "KeyId");
-  if (!KEY_ARN.test(arn)) throw unavailable("the answer names no key");
+  if (!KMS_KEY_ARN.test(arn)) throw unavailable("the answer names no key");
   const spki = readBytes(answer, "PublicKey", (der) => encodeSpki(parseP256PublicKey(der)));
   return { arn, spki };
 }
@@ -88,7 +89,7 @@ export async function openKmsSigner(place: KmsPlace, arn: string): Promise<RootS
   return {
     publicKey,
     sign: async (data) => {
-      const answer = await ask(place, "Sign", {
+      const answer = await askKms(place, "Sign", {
         KeyId: arn,
         Message: encodeBase64(sha256(data)),
         MessageType: "DIGEST",
@@ -101,7 +102,16 @@ export async function openKmsSigner(place: KmsPlace, arn: string): Promise<RootS
   };
 }
 
-async function ask(place: KmsPlace, operation: string, parameters: JsonObject): Promise<JsonObject> {
+/**
+ * One signed request.
+ *
+ * @throws TrustWardenError `signer_unavailable` with the name of the refusal.
+ */
+export async function askKms(
+  place: KmsPlace,
+  operation: string,
+  parameters: JsonObject,
+): Promise<JsonObject> {
   const { region, credentials, nowMs } = place;
   const url = new URL("/", place.endpoint ?? originOf(region));
   const body = JSON.stringify(parameters);

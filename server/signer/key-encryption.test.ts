@@ -6,15 +6,19 @@ import { join } from "node:path";
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { expectCode, expectRejection } from "../../test/support/expect-code.ts";
-import { KeyEncryptionFiles } from "./key-encryption.ts";
+import { KeyEncryptionKeys, type KeyEncryptionPlace } from "./key-encryption.ts";
 import { UnsealKey } from "./unseal-key.ts";
 
 const CONTEXT = encodeUtf8("context");
 const unsealKey = new UnsealKey(randomBytes(32), randomBytes);
 let directory: string;
 
-const open = (key = unsealKey) =>
-  new KeyEncryptionFiles({ directory: join(directory, "keys"), unsealKey: key, random: randomBytes });
+const open = (key = unsealKey, place: Partial<KeyEncryptionPlace> = {}) =>
+  new KeyEncryptionKeys({
+    ...{ directory: join(directory, "keys"), unsealKey: key, random: randomBytes },
+    ...{ custody: "sealed", token: null, kms: null },
+    ...place,
+  });
 const fileOf = (id: string) => join(directory, "keys", `${id}.key`);
 
 beforeEach(() => {
@@ -23,17 +27,18 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
 describe("key-encryption keys", () => {
-  it("are none before the first, and come back after a restart in their order", () => {
+  it("are none before the first, and come back after a restart in their order", async () => {
     const keys = open();
     expect(keys.ids()).toEqual([]);
-    const made = Array.from({ length: 12 }, () => keys.create());
+    const made: string[] = [];
+    for (let count = 0; count < 12; count += 1) made.push(await keys.create());
     expect(keys.ids()).toEqual(made);
     expect(open().ids()).toEqual(made);
   });
 
   it("unwrap what they wrapped, under the same context only", async () => {
     const keys = open();
-    const [first, second] = [keys.create(), keys.create()];
+    const [first, second] = [await keys.create(), await keys.create()];
     const key = randomBytes(32);
     const wrapped = await keys.wrap(first, { key, context: CONTEXT });
     expect(Buffer.from(await open().unwrap(first, { key: wrapped, context: CONTEXT }))).toEqual(key);
@@ -43,22 +48,23 @@ describe("key-encryption keys", () => {
 
   it("are gone when they are destroyed", async () => {
     const keys = open();
-    const id = keys.create();
-    keys.remove(id);
+    const id = await keys.create();
+    await keys.remove(id);
     expect(open().ids()).toEqual([]);
     await expectRejection(keys.wrap(id, { key: randomBytes(32), context: CONTEXT }), "secret_unavailable");
   });
 
-  it("do not lie in the clear, and do not open under another unseal key or another name", () => {
-    const [first, second] = [open(), open()].map((keys) => keys.create());
-    expect(readFileSync(fileOf(first ?? "")).length).toBeGreaterThan(32);
+  it("do not lie in the clear, and do not open under another unseal key or another name", async () => {
+    const first = await open().create();
+    const second = await open().create();
+    expect(readFileSync(fileOf(first)).length).toBeGreaterThan(32);
     expectCode(() => open(new UnsealKey(randomBytes(32), randomBytes)), "seal_broken");
-    renameSync(fileOf(first ?? ""), fileOf(second ?? ""));
+    renameSync(fileOf(first), fileOf(second));
     expectCode(() => open(), "seal_broken");
   });
 
-  it("are not read from a file that others may read, and leave out what is no key", () => {
-    const id = open().create();
+  it("are not read from a file that others may read, and leave out what is no key", async () => {
+    const id = await open().create();
     writeFileSync(join(directory, "keys", "kek_00000009_x.key.tmp"), "x");
     expect(open().ids()).toEqual([id]);
     chmodSync(fileOf(id), 0o644);

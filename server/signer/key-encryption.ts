@@ -1,22 +1,36 @@
 /**
- * Key-encryption keys of the secrets broker: sealed files beside the unseal key, outside the data directory.
+ * Key-encryption keys of the secrets broker, each in its own custody: a sealed file beside the unseal key and outside the
+ * data directory, a hardware token, or a cloud's KMS.
  *
  * A key wraps the data keys of secrets and nothing else. Whoever has the data directory, or a row of it, has nothing
- * that opens (attacks F12 and L1). Rotation makes the next key; the old one goes when no data key is under it.
+ * that opens (attacks F12 and L1). Rotation makes the next key where the configuration says by then; the old one goes
+ * when no data key is under it. So keys of several custodies stand side by side while a deployment moves.
  */
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { encodeHex } from "@trustwarden/core/bytes.ts";
+import { encodeHex, encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { Fields } from "@trustwarden/core/fields.ts";
 import type { Random } from "@trustwarden/core/id.ts";
+import { formatCanonicalJson, parseJsonObject } from "@trustwarden/core/json.ts";
+import type { KmsPlace } from "./aws-kms.ts";
+import { findKmsWrappingKey, unwrapInKms, wrapInKms } from "./aws-kms-wrapping.ts";
+import type { TokenPlace } from "./pkcs11.ts";
+import {
+  createTokenWrappingKey,
+  destroyTokenWrappingKey,
+  unwrapInToken,
+  wrapInToken,
+} from "./pkcs11-wrapping.ts";
 import { createPrivateDirectory } from "./private-file.ts";
 import { readSealedFile, writeSealedFile } from "./sealed-file.ts";
 import { UnsealKey } from "./unseal-key.ts";
 
 const KEY_BYTES = 32;
-const PURPOSE = "key-encryption-key";
+const PURPOSES = { key: "key-encryption-key", ref: "key-encryption-reference" } as const;
 const NAME_BYTES = 8;
-const FILE = /^(kek_(\d{8})_[0-9a-f]{16})\.key$/;
+/** `.key` is the key itself, `.ref` says where it is. */
+const FILE = /^(?<id>kek_(?<number>\d{8})_[0-9a-f]{16})\.(?<form>key|ref)$/;
 
 /** A data key, wrapped or not, and what it is bound to. */
 export interface KeyInContext {
@@ -31,17 +45,31 @@ export interface KeyEncryptionPlace {
   readonly directory: string;
   readonly unsealKey: UnsealKey;
   readonly random: Random;
+  /** Where the next key is made. */
+  readonly custody: Custody;
+  /** Null where the configuration names none; keys in it do not open then. */
+  readonly token: TokenPlace | null;
+  readonly kms: KmsPlace | null;
 }
 
-/** Owns the opened keys; they cannot be read back, printed or serialised. */
-export class KeyEncryptionFiles {
-  readonly #place: KeyEncryptionPlace;
-  readonly #keys = new Map<string, UnsealKey>();
+const CUSTODIES = ["sealed", "pkcs11", "aws-kms"] as const;
+/** Where a key is. */
+export type Custody = (typeof CUSTODIES)[number];
 
-  /** @throws TrustWardenError `seal_broken`, `file_mode_too_open`. */
+/** A key that is here, or the way to it. */
+type Held =
+  | { readonly custody: "sealed"; readonly key: UnsealKey }
+  | { readonly custody: "pkcs11" | "aws-kms"; readonly name: string };
+
+/** Owns the opened keys and the ways to the others; they cannot be read back, printed or serialised. */
+export class KeyEncryptionKeys {
+  readonly #place: KeyEncryptionPlace;
+  readonly #keys = new Map<string, Held>();
+
+  /** Asks neither token nor KMS. @throws TrustWardenError `seal_broken`, `file_mode_too_open`. */
   constructor(place: KeyEncryptionPlace) {
     this.#place = place;
-    for (const id of idsIn(place.directory)) this.#keys.set(id, this.#open(id));
+    for (const { id, form } of filesIn(place.directory)) this.#keys.set(id, this.#open(id, form));
   }
 
   /** From the oldest to the one in use. */
@@ -53,33 +81,81 @@ export class KeyEncryptionFiles {
    * Makes the next key, durably; from now on it is the one in use. Its number and no clock says that it is later.
    *
    * @returns its id.
+   * @throws TrustWardenError `secret_unavailable` when the token or KMS cannot be asked, `config_invalid`.
    */
-  create(): string {
-    const latest = Number(FILE.exec(`${this.ids().at(-1)}.key`)?.[2] ?? 0);
+  async create(): Promise<string> {
+    const made = await available(() => this.#make());
+    const latest = Number(FILE.exec(`${this.ids().at(-1)}.key`)?.groups?.number ?? 0);
     const id = `kek_${String(latest + 1).padStart(8, "0")}_${encodeHex(this.#place.random(NAME_BYTES))}`;
     createPrivateDirectory(this.#place.directory);
-    writeSealedFile(this.#fileOf(id), this.#place.random(KEY_BYTES));
-    this.#keys.set(id, this.#open(id));
+    writeSealedFile(this.#fileOf(id, made.form), made.bytes);
+    this.#keys.set(id, this.#open(id, made.form));
     return id;
   }
 
-  /** Destroys a key: what is under it never opens again. */
-  remove(id: string): void {
+  /** Destroys a key: what is under it never opens again. One in a KMS is its operator's, and only forgotten. */
+  async remove(id: string): Promise<void> {
+    const held = this.#keys.get(id);
+    if (held?.custody === "pkcs11")
+      await available(async () => destroyTokenWrappingKey(this.#token(), held.name));
     this.#keys.delete(id);
-    rmSync(join(this.#place.directory, `${id}.key`), { force: true });
+    for (const form of ["key", "ref"]) rmSync(join(this.#place.directory, `${id}.${form}`), { force: true });
   }
 
-  /** @throws TrustWardenError `secret_unavailable` for a key that is not here. */
+  /** @throws TrustWardenError `secret_unavailable` for a key that is not here, or whose token or KMS cannot be asked. */
   async wrap(id: string, { key, context }: KeyInContext): Promise<Uint8Array> {
-    return this.#get(id).seal({ plaintext: key, context });
+    const held = this.#get(id);
+    const { random } = this.#place;
+    return available(async () => {
+      switch (held.custody) {
+        case "sealed":
+          return held.key.seal({ plaintext: key, context });
+        case "pkcs11":
+          return wrapInToken(this.#token(), held.name, { key, context, random });
+        case "aws-kms":
+          return wrapInKms(this.#kms(), held.name, { key, context });
+      }
+    });
   }
 
-  /** @throws TrustWardenError `secret_unavailable` for a key that is not here, `seal_broken` for another context. */
+  /** @throws TrustWardenError as `wrap`, `seal_broken` for another context. */
   async unwrap(id: string, { key, context }: KeyInContext): Promise<Uint8Array> {
-    return this.#get(id).open({ sealed: key, context });
+    const held = this.#get(id);
+    return available(async () => {
+      switch (held.custody) {
+        case "sealed":
+          return held.key.open({ sealed: key, context });
+        case "pkcs11":
+          return unwrapInToken(this.#token(), held.name, { key, context });
+        case "aws-kms":
+          return unwrapInKms(this.#kms(), held.name, { key, context });
+      }
+    });
   }
 
-  #get(id: string): UnsealKey {
+  async #make(): Promise<{ readonly form: "key" | "ref"; readonly bytes: Uint8Array }> {
+    const { custody, random } = this.#place;
+    switch (custody) {
+      case "sealed":
+        return { form: "key", bytes: random(KEY_BYTES) };
+      case "pkcs11":
+        return reference(custody, createTokenWrappingKey(this.#token(), random));
+      case "aws-kms": {
+        const kms = this.#kms();
+        return reference(custody, await findKmsWrappingKey(kms, kms.keyId));
+      }
+    }
+  }
+
+  #token(): TokenPlace {
+    return this.#place.token ?? notConfigured("pkcs11");
+  }
+
+  #kms(): KmsPlace {
+    return this.#place.kms ?? notConfigured("aws-kms");
+  }
+
+  #get(id: string): Held {
     const key = this.#keys.get(id);
     if (key === undefined) {
       throw new TrustWardenError("secret_unavailable", { reason: "the key-encryption key is not here", id });
@@ -87,18 +163,47 @@ export class KeyEncryptionFiles {
     return key;
   }
 
-  #open(id: string): UnsealKey {
-    return new UnsealKey(readSealedFile(this.#fileOf(id)), this.#place.random);
+  #open(id: string, form: "key" | "ref"): Held {
+    const bytes = readSealedFile(this.#fileOf(id, form));
+    if (form === "key") return { custody: "sealed", key: new UnsealKey(bytes, this.#place.random) };
+    const fields = new Fields(parseJsonObject(parseUtf8(bytes)), "seal_broken");
+    const found = { custody: fields.oneOf("custody", ["pkcs11", "aws-kms"]), name: fields.text("name") };
+    fields.end();
+    return found;
   }
 
-  #fileOf(id: string) {
+  #fileOf(id: string, form: "key" | "ref") {
     const { directory, unsealKey } = this.#place;
-    return { path: join(directory, `${id}.key`), purpose: PURPOSE, unsealKey };
+    return { path: join(directory, `${id}.${form}`), purpose: PURPOSES[form], unsealKey };
   }
 }
 
+function reference(custody: Custody, name: string): { readonly form: "ref"; readonly bytes: Uint8Array } {
+  return { form: "ref", bytes: encodeUtf8(formatCanonicalJson({ custody, name })) };
+}
+
+/** A token or KMS that does not answer is a secret that cannot be had; why stays in the details. */
+async function available<Result>(work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work();
+  } catch (cause) {
+    if (!(cause instanceof TrustWardenError) || cause.code !== "signer_unavailable") throw cause;
+    throw new TrustWardenError("secret_unavailable", cause.details, { cause });
+  }
+}
+
+function notConfigured(custody: Custody): never {
+  throw new TrustWardenError("secret_unavailable", {
+    custody,
+    reason: "secretKeys does not name it any more",
+  });
+}
+
 /** What an interrupted write left behind has another name and was never used. */
-function idsIn(directory: string): readonly string[] {
+function filesIn(directory: string): readonly { readonly id: string; readonly form: "key" | "ref" }[] {
   if (!existsSync(directory)) return [];
-  return readdirSync(directory).flatMap((name) => FILE.exec(name)?.[1] ?? []);
+  return readdirSync(directory).flatMap((name) => {
+    const { id, form } = FILE.exec(name)?.groups ?? {};
+    return id === undefined ? [] : [{ id, form: form === "ref" ? ("ref" as const) : ("key" as const) }];
+  });
 }

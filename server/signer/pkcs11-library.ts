@@ -26,13 +26,16 @@ export const CKA = {
   keyType: 0x100,
   id: 0x102,
   sensitive: 0x103,
+  encrypt: 0x104,
+  decrypt: 0x105,
   sign: 0x108,
   verify: 0x10a,
+  valueLength: 0x161,
   extractable: 0x162,
   ecParams: 0x180,
   ecPoint: 0x181,
 } as const;
-const CKM = { ecKeyPairGen: 0x1040, ecdsa: 0x1041 } as const;
+const CKM = { ecKeyPairGen: 0x1040, ecdsa: 0x1041, aesKeyGen: 0x1080, aesGcm: 0x1087 } as const;
 
 const CKR_OK = 0x0;
 const CKR_USER_ALREADY_LOGGED_IN = 0x100;
@@ -55,8 +58,13 @@ const INDEX = {
   findObjectsInit: 26,
   findObjects: 27,
   findObjectsFinal: 28,
+  encryptInit: 29,
+  encrypt: 30,
+  decryptInit: 33,
+  decrypt: 34,
   signInit: 42,
   sign: 43,
+  generateKey: 58,
   generateKeyPair: 59,
 } as const;
 const FUNCTIONS = 60;
@@ -67,20 +75,31 @@ const LABEL_BYTES = 32;
 const MAX_SLOTS = 64;
 const MAX_OBJECTS = 2;
 const MAX_VALUE_BYTES = 512;
+/** Six members of eight bytes. */
+const GCM_PARAMETER_BYTES = 48;
+const GCM_TAG_BYTES = 16;
+/** What a token says of a ciphertext that is not of this key and these bytes; SoftHSM has no code of its own for it. */
+const CKR_REFUSED_CIPHERTEXT = [0x5, 0x40, 0x41];
 
-type Call = (...args: readonly unknown[]) => number;
+type Call = (name: keyof typeof INDEX, ...args: readonly unknown[]) => number;
 
 /** Libraries stay for the life of the thread: koffi unloads one that nothing refers to, under the pointers into it. */
 const libraries = new Set<ReturnType<Koffi["load"]>>();
 
+/** What a ciphertext is bound to. */
+export interface GcmParameters {
+  readonly iv: Uint8Array;
+  readonly aad: Uint8Array;
+}
+
 /** One open session of a token, logged in. Not shared between threads; the login is the process's. */
 export class Pkcs11Session {
-  readonly #calls: Readonly<Record<keyof typeof INDEX, Call>>;
+  readonly #call: Call;
   readonly #session: bigint;
 
   /** @throws TrustWardenError `signer_unavailable`. */
   constructor(options: { readonly module: string; readonly token: string; readonly pin: string }) {
-    this.#calls = loadLibrary(options.module);
+    this.#call = loadLibrary(options.module);
     this.#initialize();
     const slot = this.#findSlot(options.token);
     const session = new BigUint64Array(1);
@@ -140,6 +159,34 @@ export class Pkcs11Session {
     return signature;
   }
 
+  /** Makes an AES key with these attributes. */
+  generateAesKey(attributes: readonly Attribute[]): void {
+    const mechanism = { mechanism: CKM.aesKeyGen, parameter: null, length: 0 };
+    const handle = new BigUint64Array(1);
+    this.#check("generateKey", this.#session, mechanism, attributes.map(toNative), attributes.length, handle);
+  }
+
+  /** AES-GCM. @returns ciphertext and tag. */
+  encrypt(key: bigint, data: Uint8Array, { iv, aad }: GcmParameters): Uint8Array {
+    this.#check("encryptInit", this.#session, gcmOf({ iv, aad }), key);
+    const sealed = new Uint8Array(data.length + GCM_TAG_BYTES);
+    const length = new BigUint64Array([BigInt(sealed.length)]);
+    this.#check("encrypt", this.#session, data, data.length, sealed, length);
+    if (length[0] !== BigInt(sealed.length)) throw unavailable("a ciphertext of an odd length");
+    return sealed;
+  }
+
+  /** @throws TrustWardenError `seal_broken` for another key, other additional data or altered bytes. */
+  decrypt(key: bigint, sealed: Uint8Array, { iv, aad }: GcmParameters): Uint8Array {
+    this.#check("decryptInit", this.#session, gcmOf({ iv, aad }), key);
+    const data = new Uint8Array(sealed.length);
+    const length = new BigUint64Array([BigInt(data.length)]);
+    const code = this.#call("decrypt", this.#session, sealed, sealed.length, data, length);
+    if (CKR_REFUSED_CIPHERTEXT.includes(code)) throw new TrustWardenError("seal_broken", { code });
+    if (code !== CKR_OK) throw unavailable(`C_decrypt returned 0x${code.toString(16)}`);
+    return data.slice(0, Number(length[0]));
+  }
+
   destroy(object: bigint): void {
     this.#check("destroyObject", this.#session, object);
   }
@@ -177,13 +224,13 @@ export class Pkcs11Session {
   }
 
   #accept(accepted: readonly number[], name: keyof typeof INDEX, ...args: readonly unknown[]): void {
-    const code = Number(this.#calls[name](...args));
+    const code = Number(this.#call(name, ...args));
     if (!accepted.includes(code)) throw unavailable(`C_${name} returned 0x${code.toString(16)}`);
   }
 }
 
 /** Loads the library and the calls that we make. @throws TrustWardenError `signer_unavailable`. */
-function loadLibrary(path: string): Readonly<Record<keyof typeof INDEX, Call>> {
+function loadLibrary(path: string): Call {
   try {
     // The one place that loads native code by name; without the optional package there is no token.
     const koffi: Koffi = createRequire(import.meta.url)("koffi");
@@ -198,9 +245,23 @@ function loadLibrary(path: string): Readonly<Record<keyof typeof INDEX, Call>> {
   }
 }
 
-function bind(koffi: Koffi, path: string): Readonly<Record<keyof typeof INDEX, Call>> {
+/** Argument types of each call; structures as the standard lays them out. */
+function signaturesOf(koffi: Koffi) {
   const attribute = koffi.struct({ type: "ulong", value: "uint8_t *", length: "ulong" });
   const mechanism = koffi.struct({ mechanism: "ulong", parameter: "void *", length: "ulong" });
+  const gcm = koffi.struct({
+    iv: "uint8_t *",
+    ivBytes: "ulong",
+    ivBits: "ulong",
+    aad: "uint8_t *",
+    aadBytes: "ulong",
+    tagBits: "ulong",
+  });
+  const gcmMechanism = koffi.struct({
+    mechanism: "ulong",
+    parameter: koffi.pointer(gcm),
+    length: "ulong",
+  });
   const args = koffi.struct({
     create: "void *",
     destroy: "void *",
@@ -210,7 +271,7 @@ function bind(koffi: Koffi, path: string): Readonly<Record<keyof typeof INDEX, C
     reserved: "void *",
   });
   const template = koffi.pointer(attribute);
-  const signatures = {
+  return {
     initialize: koffi.proto("ulong", [koffi.pointer(args)]),
     getSlotList: koffi.proto("ulong", ["uint8_t", "uint64_t *", "uint64_t *"]),
     getTokenInfo: koffi.proto("ulong", ["ulong", "uint8_t *"]),
@@ -222,6 +283,11 @@ function bind(koffi: Koffi, path: string): Readonly<Record<keyof typeof INDEX, C
     findObjects: koffi.proto("ulong", ["ulong", "uint64_t *", "ulong", "uint64_t *"]),
     findObjectsFinal: koffi.proto("ulong", ["ulong"]),
     signInit: koffi.proto("ulong", ["ulong", koffi.pointer(mechanism), "ulong"]),
+    encryptInit: koffi.proto("ulong", ["ulong", koffi.pointer(gcmMechanism), "ulong"]),
+    encrypt: koffi.proto("ulong", ["ulong", "uint8_t *", "ulong", "uint8_t *", "uint64_t *"]),
+    decryptInit: koffi.proto("ulong", ["ulong", koffi.pointer(gcmMechanism), "ulong"]),
+    decrypt: koffi.proto("ulong", ["ulong", "uint8_t *", "ulong", "uint8_t *", "uint64_t *"]),
+    generateKey: koffi.proto("ulong", ["ulong", koffi.pointer(mechanism), template, "ulong", "uint64_t *"]),
     sign: koffi.proto("ulong", ["ulong", "uint8_t *", "ulong", "uint8_t *", "uint64_t *"]),
     generateKeyPair: koffi.proto("ulong", [
       "ulong",
@@ -234,31 +300,29 @@ function bind(koffi: Koffi, path: string): Readonly<Record<keyof typeof INDEX, C
       "uint64_t *",
     ]),
   };
+}
+
+function bind(koffi: Koffi, path: string): Call {
+  const signatures = signaturesOf(koffi);
   const library = koffi.load(path);
   libraries.add(library);
   const getFunctionList = library.func("C_GetFunctionList", "ulong", ["_Out_ void **"]);
   const list: unknown[] = [null];
   if (Number(getFunctionList(list)) !== CKR_OK) throw unavailable("C_GetFunctionList failed");
   const pointers: unknown[] = koffi.decode(list[0], POINTER_BYTES, koffi.array("void *", FUNCTIONS));
-  const call =
-    (name: keyof typeof INDEX): Call =>
-    (...values) =>
-      koffi.call(pointers[INDEX[name]], signatures[name], ...values);
-  return {
-    initialize: call("initialize"),
-    getSlotList: call("getSlotList"),
-    getTokenInfo: call("getTokenInfo"),
-    openSession: call("openSession"),
-    login: call("login"),
-    destroyObject: call("destroyObject"),
-    getAttributeValue: call("getAttributeValue"),
-    findObjectsInit: call("findObjectsInit"),
-    findObjects: call("findObjects"),
-    findObjectsFinal: call("findObjectsFinal"),
-    signInit: call("signInit"),
-    sign: call("sign"),
-    generateKeyPair: call("generateKeyPair"),
+  return (name, ...values) => koffi.call(pointers[INDEX[name]], signatures[name], ...values);
+}
+
+function gcmOf({ iv, aad }: GcmParameters) {
+  const parameter = {
+    iv,
+    ivBytes: iv.length,
+    ivBits: iv.length * 8,
+    aad,
+    aadBytes: aad.length,
+    tagBits: GCM_TAG_BYTES * 8,
   };
+  return { mechanism: CKM.aesGcm, parameter, length: GCM_PARAMETER_BYTES };
 }
 
 function toNative({ type, value }: Attribute) {

@@ -106,7 +106,8 @@ function readSpki(place: TokenPlace, id: string): Uint8Array {
   return encodeSpki(parseP256PublicKey(spki));
 }
 
-function attributesOf(kind: number, id: string): readonly Attribute[] {
+/** What finds an object of a kind by its name. */
+export function attributesOf(kind: number, id: string): readonly Attribute[] {
   const value = new Uint8Array(new BigUint64Array([BigInt(kind)]).buffer);
   return [
     { type: CKA.class, value },
@@ -114,9 +115,19 @@ function attributesOf(kind: number, id: string): readonly Attribute[] {
   ];
 }
 
-function sessionOf(place: TokenPlace): Pkcs11Session {
-  const key = `${place.module}\0${place.token}`;
+/** The session of this thread. @throws TrustWardenError `signer_unavailable`. */
+export function sessionOf(place: TokenPlace): Pkcs11Session {
+  const key = keyOf(place);
   const session = sessions.get(key) ?? new Pkcs11Session(place);
   sessions.set(key, session);
   return session;
+}
+
+/** The next use opens a new one: a token that was away does not know the old one any more. */
+export function forgetSession(place: TokenPlace): void {
+  sessions.delete(keyOf(place));
+}
+
+function keyOf({ module, token }: TokenPlace): string {
+  return `${module}\0${token}`;
 }

@@ -1,10 +1,19 @@
 /**
- * A stand-in for AWS KMS on loopback: real P-256 keys, the JSON 1.1 protocol, and every request's signature computed anew
+ * A stand-in for AWS KMS on loopback: real P-256 and AES keys, the JSON 1.1 protocol, and every request's signature computed anew
  * from what arrived. It is written from AWS's documents, not from our client, and it is not AWS.
  *
- * @see AWS KMS API, `GetPublicKey` and `Sign`; AWS Signature Version 4
+ * @see AWS KMS API, `GetPublicKey`, `Sign`, `DescribeKey`, `Encrypt` and `Decrypt`; AWS Signature Version 4
  */
-import { createECDH, createHash, createHmac, generateKeyPairSync, type KeyObject } from "node:crypto";
+import {
+  createCipheriv,
+  createDecipheriv,
+  createECDH,
+  createHash,
+  createHmac,
+  generateKeyPairSync,
+  type KeyObject,
+  randomBytes,
+} from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
@@ -28,6 +37,13 @@ export type Misbehaviour = (
   operation: string,
 ) => void;
 
+/** What a name leads to. */
+interface Found {
+  readonly arn: string;
+  readonly secret: Buffer | undefined;
+  readonly key: { readonly privateKey: KeyObject; readonly publicKey: KeyObject } | undefined;
+}
+
 /** Running; `misbehave` holds until it is set to undefined. */
 export interface TestKms {
   readonly url: string;
@@ -36,6 +52,8 @@ export interface TestKms {
   misbehave: Misbehaviour | undefined;
   /** Makes a key. @returns its id. */
   addKey(curve?: "P-256" | "P-384"): string;
+  /** Makes one that encrypts. @returns its id. */
+  addSymmetricKey(): string;
   arnOf(keyId: string): string;
   spkiOf(keyId: string): Uint8Array;
   close(): Promise<void>;
@@ -44,6 +62,7 @@ export interface TestKms {
 /** @param tls - key and certificate, PEM; without them it speaks plain HTTP. */
 export async function startTestKms(tls?: { readonly key: string; readonly cert: string }): Promise<TestKms> {
   const keys = new Map<string, { readonly privateKey: KeyObject; readonly publicKey: KeyObject }>();
+  const secrets = new Map<string, Buffer>();
   const arnOf = (keyId: string) => `arn:aws:kms:${KMS_REGION}:111122223333:key/${keyId}`;
   const handle = (request: IncomingMessage, response: ServerResponse) => {
     answer(request, response).catch(() => response.destroy());
@@ -59,11 +78,9 @@ export async function startTestKms(tls?: { readonly key: string; readonly cert: 
     kms.operations.push(operation);
     const asked: Record<string, unknown> = JSON.parse(body);
     const keyId = String(asked.KeyId).split("/").at(-1) ?? "";
-    const key = keys.get(keyId);
-    if (key === undefined) return refuse(response, "NotFoundException");
-    const result =
-      operation === "GetPublicKey" ? describe(arnOf(keyId), key.publicKey) : signed(asked, key.privateKey);
-    if (result === undefined) return refuse(response, "ValidationException");
+    const found = { arn: arnOf(keyId), secret: secrets.get(keyId), key: keys.get(keyId) };
+    const result = perform(operation, asked, found);
+    if (typeof result === "string") return refuse(response, result);
     const whole = { KeyId: arnOf(keyId), ...result };
     if (kms.misbehave !== undefined) return kms.misbehave(response, whole, operation);
     reply(response, whole);
@@ -78,6 +95,11 @@ export async function startTestKms(tls?: { readonly key: string; readonly cert: 
     addKey(curve = "P-256") {
       const keyId = crypto.randomUUID();
       keys.set(keyId, generateKeyPairSync("ec", { namedCurve: curve }));
+      return keyId;
+    },
+    addSymmetricKey() {
+      const keyId = crypto.randomUUID();
+      secrets.set(keyId, randomBytes(32));
       return keyId;
     },
     arnOf,
@@ -105,6 +127,63 @@ export function refuse(response: ServerResponse, name: string, status = 400): vo
   response
     .writeHead(status, { "content-type": "application/x-amz-json-1.1" })
     .end(JSON.stringify({ __type: name, message: "User: arn:aws:iam::111122223333:user/private-name" }));
+}
+
+/** The answer, or the name of a refusal. */
+function perform(
+  operation: string,
+  asked: Readonly<Record<string, unknown>>,
+  { arn, secret, key }: Found,
+): Readonly<Record<string, unknown>> | string {
+  if (secret !== undefined) return performSymmetric(operation, asked, { secret, arn });
+  if (key === undefined) return "NotFoundException";
+  switch (operation) {
+    case "GetPublicKey":
+      return describe(arn, key.publicKey);
+    case "Sign":
+      return signed(asked, key.privateKey) ?? "ValidationException";
+    case "DescribeKey":
+      return { KeyMetadata: { Arn: arn, KeySpec: "ECC_NIST_P256", KeyUsage: "SIGN_VERIFY", Enabled: true } };
+    default:
+      return "InvalidKeyUsageException";
+  }
+}
+
+/** AES-256-GCM with the encryption context as additional data, in a spelling that does not know its members' order. */
+function performSymmetric(
+  operation: string,
+  asked: Readonly<Record<string, unknown>>,
+  { secret, arn }: { readonly secret: Buffer; readonly arn: string },
+) {
+  const context = Object.entries(Object(asked.EncryptionContext)).toSorted(([a], [b]) => a.localeCompare(b));
+  const aad = Buffer.from(JSON.stringify(context));
+  switch (operation) {
+    case "DescribeKey":
+      return {
+        KeyMetadata: { Arn: arn, KeySpec: "SYMMETRIC_DEFAULT", KeyUsage: "ENCRYPT_DECRYPT", Enabled: true },
+      };
+    case "Encrypt": {
+      const nonce = randomBytes(12);
+      const cipher = createCipheriv("aes-256-gcm", secret, nonce, { authTagLength: 16 }).setAAD(aad);
+      const plain = Buffer.from(String(asked.Plaintext), "base64");
+      const blob = Buffer.concat([nonce, cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
+      return { CiphertextBlob: blob.toString("base64"), EncryptionAlgorithm: "SYMMETRIC_DEFAULT" };
+    }
+    case "Decrypt": {
+      const blob = Buffer.from(String(asked.CiphertextBlob), "base64");
+      const decipher = createDecipheriv("aes-256-gcm", secret, blob.subarray(0, 12), { authTagLength: 16 });
+      decipher.setAAD(aad).setAuthTag(blob.subarray(-16));
+      try {
+        const plain = Buffer.concat([decipher.update(blob.subarray(12, -16)), decipher.final()]);
+        return { Plaintext: plain.toString("base64"), EncryptionAlgorithm: "SYMMETRIC_DEFAULT" };
+      } catch {
+        // Safe: that is the refusal of KMS.
+        return "InvalidCiphertextException";
+      }
+    }
+    default:
+      return "InvalidKeyUsageException";
+  }
 }
 
 function describe(arn: string, publicKey: KeyObject) {

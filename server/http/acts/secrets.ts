@@ -113,7 +113,7 @@ export async function rotateSecretKey(
   visit: Visit<SecretKeyRequest>,
 ): Promise<SecretKeyAnswer> {
   const { administration } = services.broker;
-  if (visit.body.begin) administration.beginKeyRotation();
+  if (visit.body.begin) await administration.beginKeyRotation();
   return formatKeys(await administration.rewrap(orderOf(services, visit)));
 }
 
