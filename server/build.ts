@@ -264,7 +264,6 @@ function createServices(
   const { keeper } = core;
   const federation = createFederation(core, { feed: made.feed, ownBundle: () => keeper.current().bundle });
   const publicUrl = () => parts.config.jwtIssuer ?? made.urls().server;
-  const broker = createBroker({ ...parts, ledger, identity, publicUrl, openFetch: createSafeFetch });
   return {
     ...made,
     version: SERVER_VERSION,
@@ -279,11 +278,7 @@ function createServices(
     lists: new PublishedLists({ commands, reads, clock, publicUrl }),
     rootCrls: () => keeper.rootCrls(),
     federation,
-    broker,
-    databaseRoles: createDatabaseRoles({
-      ...{ gateway: made.gateway, broker, reads, clock, ledger, random, log: parts.log },
-      serverSvid: () => identity.current(),
-    }),
+    ...createBrokers(core, { gateway: made.gateway, publicUrl }),
     chains: new ProvenChains(federation.bundles),
     serverSvid: () => identity.current(),
     serverKey: keys.serverSigner.publicKey,
@@ -324,6 +319,20 @@ function createServices(
     startedMonoMs: clock.monoMs(),
     log: parts.log,
     openApi: () => formatOpenApi(ROUTES, SERVER_VERSION),
+  };
+}
+
+/** What uses secrets of the broker in the server's own name stands beside it. */
+function createBrokers(
+  { parts, ledger, identity }: Core,
+  { gateway, publicUrl }: Pick<Services, "gateway"> & { readonly publicUrl: () => string },
+): Pick<Services, "broker" | "databaseRoles"> {
+  const broker = createBroker({ ...parts, ledger, identity, publicUrl, openFetch: createSafeFetch });
+  const { clock, random, log, store } = parts;
+  const own = { gateway, broker, ledger, clock, random, log, reads: store.reads };
+  return {
+    broker,
+    databaseRoles: createDatabaseRoles({ ...own, serverSvid: () => identity.current() }),
   };
 }
 
