@@ -14,9 +14,8 @@ import { encodeBase64, encodeHex } from "@trustwarden/core/bytes.ts";
 import { formatPem } from "@trustwarden/core/pem.ts";
 import { ApprovalWaiters } from "./approvals/waiters.ts";
 import { createAttestors } from "./attest/attestors.ts";
-import { createSafeFetch } from "./attest/safe-fetch.ts";
 import { AuthorityKeeper } from "./authority/keeper.ts";
-import { createBroker } from "./broker/create-broker.ts";
+import { createBrokers, startBrokers } from "./brokers.ts";
 import { type Clock, createSystemClock, FlooredClock } from "./clock.ts";
 import { jwtIssuerOf, type ServerConfig } from "./config.ts";
 import { Federation } from "./federation/federation.ts";
@@ -26,7 +25,6 @@ import { createGatewayParts, openConfiguredGateway } from "./gateway/build-gatew
 import { createBudgets } from "./gateway/create-budgets.ts";
 import type { Gateway } from "./gateway/gateway.ts";
 import { createMcpGateway } from "./gateway/mcp/create-mcp.ts";
-import { createDatabaseRoles } from "./gateway/postgresql/create-database-roles.ts";
 import { formatUrl, knownHosts, type Listeners, openListeners, type TlsMaterial } from "./http/listeners.ts";
 import { Nonces } from "./http/nonces.ts";
 import { formatOpenApi } from "./http/openapi.ts";
@@ -144,7 +142,7 @@ async function startServing(
   cleanups.push(() => services.federation.close());
   cleanups.push(() => services.budgets.close());
   cleanups.push(() => services.mcp.stdio.end(() => false));
-  await startBroker(services, cleanups);
+  await startBrokers(services, cleanups);
   cleanups.push(async () => {
     await services.refusals.close();
     await core.ledger.drain();
@@ -179,14 +177,6 @@ async function startServing(
     failed: parts.failed,
     close,
   };
-}
-
-/** Roles of databases are made and dropped with a secret of the broker. */
-async function startBroker({ broker, databaseRoles }: Services, cleanups: Cleanup[]): Promise<void> {
-  await broker.start();
-  cleanups.push(() => broker.close());
-  databaseRoles.start();
-  cleanups.push(() => databaseRoles.close());
 }
 
 async function createCore(parts: Parts, onRenewed: (core: Core) => void): Promise<Core> {
@@ -278,7 +268,7 @@ function createServices(
     lists: new PublishedLists({ commands, reads, clock, publicUrl }),
     rootCrls: () => keeper.rootCrls(),
     federation,
-    ...createBrokers(core, { gateway: made.gateway, publicUrl }),
+    ...createBrokers({ ...parts, ledger, identity, gateway: made.gateway, publicUrl }),
     chains: new ProvenChains(federation.bundles),
     serverSvid: () => identity.current(),
     serverKey: keys.serverSigner.publicKey,
@@ -319,20 +309,6 @@ function createServices(
     startedMonoMs: clock.monoMs(),
     log: parts.log,
     openApi: () => formatOpenApi(ROUTES, SERVER_VERSION),
-  };
-}
-
-/** What uses secrets of the broker in the server's own name stands beside it. */
-function createBrokers(
-  { parts, ledger, identity }: Core,
-  { gateway, publicUrl }: Pick<Services, "gateway"> & { readonly publicUrl: () => string },
-): Pick<Services, "broker" | "databaseRoles"> {
-  const broker = createBroker({ ...parts, ledger, identity, publicUrl, openFetch: createSafeFetch });
-  const { clock, random, log, store } = parts;
-  const own = { gateway, broker, ledger, clock, random, log, reads: store.reads };
-  return {
-    broker,
-    databaseRoles: createDatabaseRoles({ ...own, serverSvid: () => identity.current() }),
   };
 }
 

@@ -228,7 +228,6 @@ export function jwtIssuerOf({
 }
 
 /** AWS's own variables, for KMS or an object store without a file of credentials. Secret: read when asked, kept nowhere. */
-/** AWS's own variables, for a key in KMS without a file of credentials. Secret: read when asked, kept nowhere. */
 export function readAwsEnvironment(environment: Environment = process.env) {
   return {
     accessKeyId: environment.AWS_ACCESS_KEY_ID,
