@@ -67,12 +67,13 @@ export function encodePae(payloadType: string, payload: Uint8Array): Uint8Array 
  *   the JWK thumbprint (proofs of possession).
  */
 export function issueEnvelope(name: PayloadName, payload: JsonObject, signer: Signer, keyid: string): string {
-  const { pae, complete } = draftEnvelope(name, payload, keyid);
-  return complete(signer.sign(pae));
+  return signDraft(draftEnvelope(name, payload, keyid), signer);
 }
 
 /** An envelope that only lacks its signature: for a key that signs elsewhere. */
 export interface EnvelopeDraft {
+  /** The bytes of the payload. */
+  readonly payload: Uint8Array;
   /** What is to be signed. */
   readonly pae: Uint8Array;
   /** The envelope's text. @param signature - 64 bytes r||s over `pae`. */
@@ -89,7 +90,12 @@ export function draftEnvelope(name: PayloadName, payload: JsonObject, keyid: str
       payloadType,
       signatures: [{ keyid, sig: encodeBase64(signature) }],
     });
-  return { pae: encodePae(payloadType, bytes), complete };
+  return { payload: bytes, pae: encodePae(payloadType, bytes), complete };
+}
+
+/** The envelope's text, signed by a key that is at hand. */
+export function signDraft({ pae, complete }: EnvelopeDraft, signer: Signer): string {
+  return complete(signer.sign(pae));
 }
 
 /**

@@ -8,7 +8,7 @@
  */
 import { encodeBase64url, encodeUtf8 } from "./bytes.ts";
 import { hmacSha256, isEqualSecret, type PublicKey, sha256 } from "./crypto.ts";
-import { issueEnvelope, parseEnvelope, verifyEnvelope } from "./dsse.ts";
+import { draftEnvelope, parseEnvelope, signDraft, verifyEnvelope } from "./dsse.ts";
 import { TrustWardenError } from "./error.ts";
 import { type Intent, MAX_INTENT_SECONDS, parseIntent } from "./event.ts";
 import { encodeCanonicalJson, type JsonObject } from "./json.ts";
@@ -64,13 +64,10 @@ export function formatParamsCommitment(params: JsonObject, salt: Uint8Array): st
 
 /** Signs an intent with the instance's SVID key. */
 export function issueIntent(intent: Intent, signer: Signer): VerifiedIntent {
-  const envelope = issueEnvelope(
-    "intent",
-    { ...intent, agent: { ...intent.agent }, seen: intent.seen && { ...intent.seen } },
-    signer,
-    intent.agent.svid_sha256,
-  );
-  return { intent, envelope, ...digestsOf(envelope, parseEnvelope(envelope).payload) };
+  const payload = { ...intent, agent: { ...intent.agent }, seen: intent.seen && { ...intent.seen } };
+  const draft = draftEnvelope("intent", payload, intent.agent.svid_sha256);
+  const envelope = signDraft(draft, signer);
+  return { intent, envelope, ...digestsOf(envelope, draft.payload) };
 }
 
 /**

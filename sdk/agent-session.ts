@@ -6,7 +6,6 @@
  */
 import type { Composition } from "@trustwarden/core/agentid/composition.ts";
 import type { Receipt } from "@trustwarden/core/api/action.ts";
-import { outcomeAnswer } from "@trustwarden/core/api/action.ts";
 import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import type { DecisionRecord } from "@trustwarden/core/event.ts";
 import {
@@ -23,12 +22,13 @@ import { createInstanceKey, type InstanceKey } from "./instance-key.ts";
 import { IntentWriter } from "./intent-writer.ts";
 import { LatestCheckpoint } from "./latest-checkpoint.ts";
 import { LEASE_PATH } from "./lease.ts";
+import { sendOutcomes } from "./outcome.ts";
 import { OutcomeSpool } from "./outcome-spool.ts";
 import { type OpenedReceipt, type VerifiedReceipt, verifyOpenedReceipt } from "./receipt.ts";
 import { inTurn } from "./renewal-turns.ts";
 import type { Runtime } from "./runtime.ts";
 import { SvidHolder } from "./svid-holder.ts";
-import { encodeBody, type ServerCall, type TrustServer } from "./trust-server.ts";
+import type { ServerCall, TrustServer } from "./trust-server.ts";
 
 /** The most recent ones; who needs all of them asks the ledger. */
 const MAX_KEPT_RECEIPTS = 256;
@@ -127,7 +127,11 @@ export class AgentSession {
     this.#createKey = options.createKey ?? createInstanceKey;
     this.#composition = options.composition;
     this.#writer = new IntentWriter({ agentId: options.agentId, runtime, seen: () => checkpoint.seen() });
-    this.outcomes = new OutcomeSpool({ send: (outcome) => this.#sendOutcome(outcome), runtime });
+    const agent = () => this.holder.current().serverAgent;
+    this.outcomes = new OutcomeSpool({
+      send: (outcomes) => sendOutcomes(server, agent(), outcomes),
+      runtime,
+    });
     this.holder = new SvidHolder({
       first: enrolled.credential,
       renew: options.renew ?? ((current) => this.#renew(current)),
@@ -245,16 +249,6 @@ export class AgentSession {
         composition: this.#composition?.(),
       }),
     );
-  }
-
-  async #sendOutcome(outcome: string): Promise<void> {
-    await this.server.call({
-      agent: this.holder.current().serverAgent,
-      method: "POST",
-      target: "/v1/outcomes",
-      body: encodeBody({ outcome }),
-      schema: outcomeAnswer,
-    });
   }
 }
 

@@ -5,16 +5,21 @@ import { OutcomeSpool } from "./outcome-spool.ts";
 import { createTestRuntime } from "./support.test.helpers.ts";
 
 const PLACES = 1024;
+const REFUSED = new TrustWardenError("outcome_refused", { status: 403, from: "server" });
 
 function createSpool() {
   const runtime = createTestRuntime();
   const sent: string[] = [];
   const state: { failure: TrustWardenError | undefined } = { failure: undefined };
-  const send = async (outcome: string) => {
+  /** How many each request that was not refused held. */
+  const requests: number[] = [];
+  const send = async (outcomes: readonly string[]) => {
     if (state.failure) throw state.failure;
-    sent.push(outcome);
+    if (outcomes.includes("bad")) throw REFUSED;
+    requests.push(outcomes.length);
+    sent.push(...outcomes);
   };
-  return { spool: new OutcomeSpool({ send, runtime }), runtime, sent, state };
+  return { spool: new OutcomeSpool({ send, runtime }), runtime, sent, requests, state };
 }
 
 describe("the spool of outcomes", () => {
@@ -23,6 +28,30 @@ describe("the spool of outcomes", () => {
     await spool.report("one");
     expect(sent).toEqual(["one"]);
     expect(runtime.notices).toEqual([]);
+  });
+
+  it("sends together what nobody waits for, no more than one request takes", async () => {
+    const { spool, sent, requests } = createSpool();
+    const outcomes = Array.from({ length: 20 }, (_, index) => `outcome ${index}`);
+    await Promise.all(outcomes.map((outcome) => spool.reportSoon(outcome)));
+    expect(sent).toEqual(outcomes);
+    expect(requests).toEqual([16, 4]);
+  });
+
+  it("sends each by itself when they are refused together, so that one bad outcome spoils no other", async () => {
+    const { spool, sent, runtime } = createSpool();
+    await Promise.all(["one", "bad", "two"].map((outcome) => spool.reportSoon(outcome)));
+    expect(sent).toEqual(["one", "two"]);
+    expect(spool.waiting).toBe(0);
+    expect(runtime.notices).toMatchObject([{ code: "outcome_refused", details: { final: true } }]);
+  });
+
+  it("sends what is gathered when it closes", async () => {
+    const { spool, sent } = createSpool();
+    const reports = [spool.reportSoon("one"), spool.reportSoon("two")];
+    await spool.close();
+    expect(sent).toEqual(["one", "two"]);
+    await Promise.all(reports);
   });
 
   it("keeps what cannot be sent, says so, and sends it in order when it can", async () => {

@@ -5,6 +5,7 @@
  * ledger shows. The spool keeps trying, in memory, and when it is full nothing new is done at all: a service that
  * cannot tell what came of its visits stops receiving them.
  */
+import { MAX_OUTCOMES } from "@trustwarden/core/api/action.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { jitter, type Runtime } from "./runtime.ts";
 
@@ -12,18 +13,31 @@ import { jitter, type Runtime } from "./runtime.ts";
 const MAX_WAITING = 1024;
 const FIRST_RETRY_MS = 250;
 const MAX_RETRY_MS = 10_000;
+/** How long an outcome that nobody waits for may wait for company: many in one request cost little more than one. */
+const GATHER_MS = 20;
 /** Refusals that no repetition changes. */
 const FINAL_STATUSES: readonly number[] = [400, 401, 403, 409, 413];
 
 /** One signed outcome, as text. Sending the same text again is idempotent. */
 export type SignedOutcome = string;
 
+/** Outcomes that will leave in one request. */
+interface Gathering {
+  readonly outcomes: SignedOutcome[];
+  /** When they are confirmed or kept. */
+  readonly sent: Promise<void>;
+  /** Takes no more, and sends them. */
+  readonly end: () => void;
+}
+
 /** Sends outcomes, now if possible and later if not. */
 export class OutcomeSpool {
-  readonly #send: (outcome: SignedOutcome) => Promise<void>;
+  readonly #send: (outcomes: readonly SignedOutcome[]) => Promise<void>;
   readonly #runtime: Runtime;
   /** Not confirmed, oldest first. */
   readonly #waiting: SignedOutcome[] = [];
+  /** What leaves together next, with room for more. Whoever brought one still holds its place. */
+  #gathering: Gathering | undefined;
   /** Visits that were let in and have not reported: each has a place. */
   #reserved = 0;
   #retry: NodeJS.Timeout | undefined;
@@ -35,7 +49,8 @@ export class OutcomeSpool {
   #draining: Promise<void> | undefined;
 
   constructor(options: {
-    readonly send: (outcome: SignedOutcome) => Promise<void>;
+    /** All of them or none. */
+    readonly send: (outcomes: readonly SignedOutcome[]) => Promise<void>;
     readonly runtime: Runtime;
   }) {
     this.#send = options.send;
@@ -68,16 +83,24 @@ export class OutcomeSpool {
   }
 
   /** Sends an outcome; resolves when it is confirmed, or kept for another try. */
-  async report(outcome: SignedOutcome): Promise<void> {
-    const reporting = this.#reportOnce(outcome);
-    this.#reporting.add(reporting);
-    await reporting;
-    this.#reporting.delete(reporting);
+  report(outcome: SignedOutcome): Promise<void> {
+    return this.#track(this.#reportOnce(outcome));
+  }
+
+  /** `report` with those of the next moment, for work whose answer has left: a crash in that moment loses them. */
+  reportSoon(outcome: SignedOutcome): Promise<void> {
+    if (this.#closed) return this.report(outcome);
+    this.#gathering ??= this.#gather();
+    const { outcomes, sent, end } = this.#gathering;
+    outcomes.push(outcome);
+    if (outcomes.length >= MAX_OUTCOMES) end();
+    return sent;
   }
 
   /** Waits for what is under way, tries everything once more, oldest first, and gives up what is left, loudly. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#gathering?.end();
     clearTimeout(this.#retry);
     await Promise.all(this.#reporting);
     await this.#draining;
@@ -87,10 +110,44 @@ export class OutcomeSpool {
     this.#runtime.notify({ code: "ledger_unavailable", what: "Outcomes could not be reported.", details });
   }
 
+  async #track(reporting: Promise<void>): Promise<void> {
+    this.#reporting.add(reporting);
+    await reporting;
+    this.#reporting.delete(reporting);
+  }
+
+  #gather(): Gathering {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const end = (): void => {
+      clearTimeout(timer);
+      this.#gathering = undefined;
+      resolve();
+    };
+    const timer = setTimeout(end, GATHER_MS);
+    const outcomes: SignedOutcome[] = [];
+    return { outcomes, end, sent: this.#track(promise.then(() => this.#reportTogether(outcomes))) };
+  }
+
+  /** Never rejects: what cannot leave together is reported one by one, so that one bad outcome spoils no other. */
+  async #reportTogether(outcomes: readonly SignedOutcome[]): Promise<void> {
+    const isSent = outcomes.length > 1 && (await this.#isSent(outcomes));
+    if (!isSent) await Promise.all(outcomes.map((outcome) => this.#reportOnce(outcome)));
+  }
+
+  async #isSent(outcomes: readonly SignedOutcome[]): Promise<boolean> {
+    try {
+      await this.#send(outcomes);
+      return true;
+    } catch {
+      // Safe to go on: each is sent again by itself, which changes nothing for one that is recorded, and says what is wrong.
+      return false;
+    }
+  }
+
   /** Never rejects: what fails is kept or reported. */
   async #reportOnce(outcome: SignedOutcome): Promise<void> {
     try {
-      await this.#send(outcome);
+      await this.#send([outcome]);
     } catch (error) {
       this.#notify(error);
       if (isFinal(error)) return;
@@ -124,7 +181,7 @@ export class OutcomeSpool {
   async #sendWaiting(): Promise<void> {
     for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
       try {
-        await this.#send(next);
+        await this.#send([next]);
         this.#failures = 0;
       } catch (error) {
         this.#notify(error);

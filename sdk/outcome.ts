@@ -1,8 +1,10 @@
-/** Signs what came of an action, as the enforcement point that saw it. */
-import type { Receipt } from "@trustwarden/core/api/action.ts";
+/** Signs what came of an action, as the enforcement point that saw it, and tells the server. */
+import type { Agent } from "node:https";
+import { outcomeAnswer, outcomesAnswer, type Receipt } from "@trustwarden/core/api/action.ts";
 import { issueEnvelope } from "@trustwarden/core/dsse.ts";
 import { formatTime, type OutcomeRecord } from "@trustwarden/core/event.ts";
 import type { Signer } from "@trustwarden/core/signer.ts";
+import { encodeBody, type TrustServer } from "./trust-server.ts";
 
 /** What is known when an action is over. */
 export interface FinishedAction {
@@ -30,4 +32,24 @@ export function issueOutcome(finished: FinishedAction, signer: Signer, keyid: st
     time: formatTime(nowMs),
   };
   return issueEnvelope("outcome", { ...record }, signer, keyid);
+}
+
+/**
+ * Has the server record outcomes, all of them or none.
+ *
+ * @param agent - connections with the SVID of whoever signed.
+ * @throws TrustWardenError the server's refusal, `server_unreachable`.
+ */
+export async function sendOutcomes(
+  server: TrustServer,
+  agent: Agent,
+  outcomes: readonly string[],
+): Promise<void> {
+  const [only] = outcomes;
+  const call = { agent, method: "POST", target: "/v1/outcomes" } as const;
+  if (outcomes.length === 1 && only !== undefined) {
+    await server.call({ ...call, body: encodeBody({ outcome: only }), schema: outcomeAnswer });
+  } else {
+    await server.call({ ...call, body: encodeBody({ outcomes: [...outcomes] }), schema: outcomesAnswer });
+  }
 }

@@ -8,7 +8,6 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type Server, type ServerOptions } from "node:https";
 import type { Duplex } from "node:stream";
 import { parseSpiffeId, pathOf } from "@trustwarden/core/agentid/spiffe-id.ts";
-import { outcomeAnswer } from "@trustwarden/core/api/action.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { RevocationTarget } from "@trustwarden/core/revocation/frames.ts";
 import { createRouteTable, type Route, type RouteTable } from "@trustwarden/core/route-table.ts";
@@ -21,11 +20,12 @@ import { createInstanceKey } from "./instance-key.ts";
 import { createLease } from "./lease.ts";
 import { LiveVisits } from "./live-visits.ts";
 import { handleVisit, type OnRefusal, type VisitListener } from "./node-handler.ts";
+import { sendOutcomes } from "./outcome.ts";
 import { OutcomeSpool } from "./outcome-spool.ts";
 import { type Runtime, systemRuntime } from "./runtime.ts";
 import { SvidHolder } from "./svid-holder.ts";
 import { SERVER_TLS_OPTIONS } from "./tls.ts";
-import { connectServer, encodeBody, type TrustServer } from "./trust-server.ts";
+import { connectServer, type TrustServer } from "./trust-server.ts";
 import { handleUpgrade, type UpgradeListener } from "./upgrade-handler.ts";
 import type { Reception } from "./visit-ports.ts";
 
@@ -124,7 +124,8 @@ async function open(options: {
     onRenewed: ({ svidChain, key }) => fresh.update(key.createTlsOptions(svidChain)),
     runtime,
   });
-  const outcomes = new OutcomeSpool({ send: (outcome) => sendOutcome(server, holder, outcome), runtime });
+  const agent = () => holder.current().serverAgent;
+  const outcomes = new OutcomeSpool({ send: (sent) => sendOutcomes(server, agent(), sent), runtime });
   const peer = {
     svid: () => holder.presented,
     bundle: () => server.bundle,
@@ -164,16 +165,6 @@ async function refreshFederated(server: TrustServer, runtime: Runtime): Promise<
     const code = error instanceof TrustWardenError ? error.code : "internal";
     runtime.notify({ code, what: "The bundles of federated trust domains could not be read.", details: {} });
   }
-}
-
-async function sendOutcome(server: TrustServer, holder: SvidHolder, outcome: string): Promise<void> {
-  await server.call({
-    agent: holder.current().serverAgent,
-    method: "POST",
-    target: "/v1/outcomes",
-    body: encodeBody({ outcome }),
-    schema: outcomeAnswer,
-  });
 }
 
 function createGuardAgents(

@@ -123,10 +123,11 @@ class VisitState<T> implements EndOfVisit {
 
   deferred(): (ending: Ending) => Promise<void> {
     this.#isDeferred = true;
+    const { outcomes } = this.#reception;
     return async (ending) => {
       this.#watch?.end();
       try {
-        if (this.#permit !== undefined) await this.#report(this.#permit, ending);
+        if (this.#permit !== undefined) await outcomes.report(this.#sign(this.#permit, ending));
       } finally {
         this.#leave();
       }
@@ -211,12 +212,14 @@ class VisitState<T> implements EndOfVisit {
   }
 
   async #recordOutcome(permit: VisitPermit, { status }: Outcome): Promise<void> {
-    if (status !== "success") await this.#report(permit, { ...this.#ending, status });
-    else if (!this.#isDeferred) await this.#report(permit, this.#ending);
+    const { outcomes } = this.#reception;
+    if (status !== "success") await outcomes.report(this.#sign(permit, { ...this.#ending, status }));
+    // The answer has left, so nobody waits for this.
+    else if (!this.#isDeferred) await outcomes.reportSoon(this.#sign(permit, this.#ending));
   }
 
-  #report({ receipt }: VisitPermit, { status, bytes }: Ending): Promise<void> {
-    const { holder, outcomes, runtime } = this.#reception;
+  #sign({ receipt }: VisitPermit, { status, bytes }: Ending): string {
+    const { holder, runtime } = this.#reception;
     const { key, svid } = holder.current();
     const finished = {
       receipt: receipt.receipt,
@@ -225,7 +228,7 @@ class VisitState<T> implements EndOfVisit {
       durationMs: runtime.monotonicMs() - this.#startedAtMs,
       nowMs: runtime.nowMs(),
     };
-    return outcomes.report(issueOutcome(finished, key.signer, svid.leaf.sha256));
+    return issueOutcome(finished, key.signer, svid.leaf.sha256);
   }
 
   #decided(): Answered {

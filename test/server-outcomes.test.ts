@@ -1,7 +1,11 @@
 /** What came of an action: one outcome a decision, from the enforcement point that the intent names. */
 
-import type { DecisionAnswer } from "@trustwarden/core/api/action.ts";
-import { outcomeAnswer } from "@trustwarden/core/api/action.ts";
+import {
+  type DecisionAnswer,
+  MAX_OUTCOMES,
+  outcomeAnswer,
+  outcomesAnswer,
+} from "@trustwarden/core/api/action.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
   askDecision,
@@ -42,6 +46,11 @@ async function visit(action = "read:transactions"): Promise<DecisionAnswer> {
 
 function report(outcome: string, caller: TestInstance): Promise<RawAnswer> {
   const body = JSON.stringify({ outcome });
+  return send(server.url, { method: "POST", target: "/v1/outcomes", body }, caller.tls);
+}
+
+function reportAll(outcomes: readonly string[], caller: TestInstance): Promise<RawAnswer> {
+  const body = JSON.stringify({ outcomes });
   return send(server.url, { method: "POST", target: "/v1/outcomes", body }, caller.tls);
 }
 
@@ -120,6 +129,41 @@ describe("an outcome", () => {
     );
     const altered = outcomeOf({ ...verifier, signer: agent.signer }, receipt);
     await expectRefused(server, () => report(altered, verifier), "signature_invalid");
+  });
+
+  it("is recorded with others in one request, and sending them again changes nothing", async () => {
+    const visits = [await visit(), await visit(), await visit()];
+    const outcomes = visits.map(({ receipt }) => outcomeOf(verifier, receipt));
+    const first = parseAnswer(outcomesAnswer, await reportAll(outcomes, verifier));
+    expect(new Set(first.indexes).size).toBe(3);
+    expect(parseAnswer(outcomesAnswer, await reportAll(outcomes, verifier))).toEqual(first);
+    const again = parseAnswer(outcomeAnswer, await report(outcomes[1] ?? "", verifier));
+    expect(again.index).toBe(first.indexes[1]);
+  });
+
+  it("is not recorded with one that would be refused", async () => {
+    const [good, bad] = [await visit(), await visit()];
+    const outcome = outcomeOf(verifier, good.receipt);
+    const foreign = outcomeOf({ ...verifier, signer: agent.signer }, bad.receipt);
+    const count = async () =>
+      (await eventsOf(server, "action")).filter(({ outcome: end }) => end === "success").length;
+    const before = await count();
+    await expectRefused(server, () => reportAll([outcome, foreign], verifier), "signature_invalid");
+    expect(await count()).toBe(before);
+    expect((await report(outcome, verifier)).status).toBe(200);
+  });
+
+  it("comes with no more than fifteen others", async () => {
+    const { receipt } = await visit();
+    const outcome = outcomeOf(verifier, receipt);
+    const many = (length: number) =>
+      reportAll(
+        Array.from({ length }, () => outcome),
+        verifier,
+      );
+    expect((await many(MAX_OUTCOMES)).status).toBe(200);
+    expect(codeOf(await many(MAX_OUTCOMES + 1))).toBe("request_malformed");
+    expect(codeOf(await many(0))).toBe("request_malformed");
   });
 
   it("of an act in the agent's own process is signed by that agent", async () => {

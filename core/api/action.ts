@@ -5,6 +5,9 @@ import { presentedApproval } from "./approval.ts";
 
 const envelope = z.string().min(1).max(65_535);
 
+/** Outcomes in one request: about a millisecond of signature checks, and well below the limit of a body. */
+export const MAX_OUTCOMES = 16;
+
 /** `POST /v1/decisions` (socket: the verifier named in the intent's `aud`, or the agent itself for `self`) */
 export const decisionRequest = z.strictObject({
   intent: envelope,
@@ -60,9 +63,22 @@ export function formatReceiptHeader(receipt: Receipt): string {
 }
 
 /** `POST /v1/outcomes` (the verifier named in `aud`; the agent itself for `self`) */
-export const outcomeRequest = z.strictObject({ outcome: envelope });
+export const outcomeRequest = z.union([
+  z.strictObject({ outcome: envelope }),
+  z.strictObject({
+    outcomes: z
+      .array(envelope)
+      .min(1)
+      .max(MAX_OUTCOMES)
+      .describe("recorded together, when each of them would be"),
+  }),
+]);
+export type OutcomeRequest = z.infer<typeof outcomeRequest>;
 export const outcomeAnswer = z.object({
   index: z.number().int(),
   acknowledgement: z.string().nullable().describe("null when this very outcome was recorded long before"),
 });
 export type OutcomeAnswer = z.infer<typeof outcomeAnswer>;
+/** For several: their places, in order, without a promise for each. */
+export const outcomesAnswer = z.object({ indexes: z.array(z.number().int()) });
+export type OutcomesAnswer = z.infer<typeof outcomesAnswer>;

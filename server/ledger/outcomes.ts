@@ -3,9 +3,7 @@
  * conflict.
  */
 import type { QueryIndex } from "@trustwarden/core/agentledger/query-index.ts";
-import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
-import { sha256 } from "@trustwarden/core/crypto.ts";
-import { parseEnvelope } from "@trustwarden/core/dsse.ts";
+import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Ledger } from "./ledger.ts";
 import type { RecordedDecision } from "./recorded-decisions.ts";
@@ -14,8 +12,15 @@ import type { RecordedDecision } from "./recorded-decisions.ts";
 export interface RecordedOutcome {
   readonly index: number;
   readonly payloadSha256: string;
-  /** Null for an outcome that an earlier run recorded. */
-  readonly acknowledgement: string | null;
+  /** Signs the promise, since most callers want none; null for an outcome that an earlier run recorded. */
+  readonly acknowledge: () => string | null;
+}
+
+/** One that was verified. */
+export interface SignedOutcome {
+  readonly envelope: string;
+  /** Of the payload, not the envelope: a signature has a second spelling. */
+  readonly payloadSha256: string;
 }
 
 /** Owns the outcomes, those in flight included, of the decisions that are in memory. */
@@ -37,20 +42,14 @@ export class Outcomes {
    *
    * @throws TrustWardenError `event_conflict` or `ledger_unavailable`.
    */
-  async record(decision: RecordedDecision, envelope: string): Promise<RecordedOutcome> {
-    // The payload, not the envelope: a signature has a second spelling.
-    const payloadSha256 = encodeBase64url(sha256(parseEnvelope(envelope).payload));
-    const recorded = await (this.#recordings.get(decision) ??
-      this.#begin(decision, { envelope, payloadSha256 }));
-    if (recorded.payloadSha256 === payloadSha256) return recorded;
+  async record(decision: RecordedDecision, outcome: SignedOutcome): Promise<RecordedOutcome> {
+    const recorded = await (this.#recordings.get(decision) ?? this.#begin(decision, outcome));
+    if (recorded.payloadSha256 === outcome.payloadSha256) return recorded;
     throw new TrustWardenError("event_conflict", { event_id: decision.eventId });
   }
 
   /** A recording that fails is forgotten, so that it can be tried again. */
-  #begin(
-    decision: RecordedDecision,
-    outcome: { readonly envelope: string; readonly payloadSha256: string },
-  ): Promise<RecordedOutcome> {
+  #begin(decision: RecordedDecision, outcome: SignedOutcome): Promise<RecordedOutcome> {
     const recording = this.#findOrAppend(decision, outcome);
     this.#recordings.set(decision, recording);
     recording.catch(() => this.#recordings.delete(decision));
@@ -59,12 +58,12 @@ export class Outcomes {
 
   async #findOrAppend(
     decision: RecordedDecision,
-    { envelope, payloadSha256 }: { readonly envelope: string; readonly payloadSha256: string },
+    { envelope, payloadSha256 }: SignedOutcome,
   ): Promise<RecordedOutcome> {
     const earlier = decision.isReadBack ? await this.#index.findOutcome(decision.intentSha256) : undefined;
-    if (earlier !== undefined) return { ...earlier, acknowledgement: null };
+    if (earlier !== undefined) return { ...earlier, acknowledge: () => null };
     const [appended] = await this.#ledger.append([encodeUtf8(envelope)]);
     if (appended === undefined) throw new Error("one entry went in");
-    return { index: appended.index, payloadSha256, acknowledgement: appended.acknowledgement };
+    return { index: appended.index, payloadSha256, acknowledge: () => appended.acknowledgement };
   }
 }

@@ -1,12 +1,14 @@
 /**
  * What came of an action, signed by the enforcement point that the intent names, or by the agent for its own process.
  */
-import type { OutcomeAnswer } from "@trustwarden/core/api/action.ts";
-import { type PublicKey, parseP256PublicKey } from "@trustwarden/core/crypto.ts";
+import type { OutcomeAnswer, OutcomeRequest, OutcomesAnswer } from "@trustwarden/core/api/action.ts";
+import { encodeBase64url } from "@trustwarden/core/bytes.ts";
+import { type PublicKey, parseP256PublicKey, sha256 } from "@trustwarden/core/crypto.ts";
 import { parseEnvelope, verifyEnvelope } from "@trustwarden/core/dsse.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { type OutcomeRecord, parseOutcomeRecord } from "@trustwarden/core/event.ts";
 import type { Principal } from "@trustwarden/core/principal.ts";
+import type { RecordedOutcome, SignedOutcome } from "../../ledger/outcomes.ts";
 import type { RecordedDecision } from "../../ledger/recorded-decisions.ts";
 import { instanceOf } from "../caller.ts";
 import type { Visit } from "../route.ts";
@@ -15,30 +17,61 @@ import type { Services } from "../services.ts";
 /** Keys by the bytes that the store's reads hand out, which stay the same object until something is committed. */
 const keys = new WeakMap<Uint8Array, PublicKey>();
 
+/** An outcome that belongs to a decision, and its caller to both. */
+interface ProvenOutcome {
+  readonly decision: RecordedDecision;
+  readonly outcome: SignedOutcome;
+}
+
 /**
- * Records an outcome; sending the same one again gives the same answer.
+ * Records outcomes; sending the same one again gives the same answer. Several are recorded together: unless each of them
+ * would be, none is.
  *
  * @throws TrustWardenError `outcome_refused`, `signature_invalid`, `event_conflict`, `ledger_unavailable`.
  */
-export async function recordOutcome(
+export async function recordOutcomes(
   services: Services,
-  visit: Visit<{ readonly outcome: string }>,
-): Promise<OutcomeAnswer> {
-  const envelope = visit.body.outcome;
-  const outcome = verifyOutcome(services, envelope, visit.caller.principal);
-  const decision = await services.decisions.find(outcome.decision_index);
-  requireBelonging(outcome, decision);
-  requireEnforcementPoint(visit.caller.principal, decision);
-  const { index, acknowledgement } = await services.outcomes.record(decision, envelope);
-  return { index, acknowledgement };
+  { body, caller }: Visit<OutcomeRequest>,
+): Promise<OutcomeAnswer | OutcomesAnswer> {
+  const { principal } = caller;
+  if ("outcome" in body) {
+    const { index, acknowledge } = await record(services, await prove(services, body.outcome, principal));
+    return { index, acknowledgement: acknowledge() };
+  }
+  const proven: ProvenOutcome[] = [];
+  for (const envelope of body.outcomes) proven.push(await prove(services, envelope, principal));
+  const recorded = await Promise.allSettled(proven.map((outcome) => record(services, outcome)));
+  return { indexes: recorded.map((result) => fulfilledOf(result).index) };
+}
+
+async function prove(services: Services, envelope: string, principal: Principal): Promise<ProvenOutcome> {
+  const { record, outcome } = verifyOutcome(services, envelope, principal);
+  const decision = await services.decisions.find(record.decision_index);
+  requireBelonging(record, decision);
+  requireEnforcementPoint(principal, decision);
+  return { decision, outcome };
+}
+
+function record({ outcomes }: Services, { decision, outcome }: ProvenOutcome): Promise<RecordedOutcome> {
+  return outcomes.record(decision, outcome);
+}
+
+function fulfilledOf<T>(result: PromiseSettledResult<T>): T {
+  if (result.status === "rejected") throw result.reason;
+  return result.value;
 }
 
 /** An outcome that an SVID of the calling instance signed; not always the socket's, since SVIDs are renewed. */
-function verifyOutcome({ reads }: Services, envelope: string, principal: Principal): OutcomeRecord {
+function verifyOutcome(
+  { reads }: Services,
+  envelope: string,
+  principal: Principal,
+): { readonly record: OutcomeRecord; readonly outcome: SignedOutcome } {
   const parsed = parseEnvelope(envelope);
   const svid = reads.findSvid(parsed.unverifiedKeyid);
   if (svid?.instanceId !== instanceOf({ principal }).instanceId) throw refused("not the caller's signature");
-  return parseOutcomeRecord(verifyEnvelope(parsed, "outcome", importOnce(svid.spki)));
+  const record = parseOutcomeRecord(verifyEnvelope(parsed, "outcome", importOnce(svid.spki)));
+  return { record, outcome: { envelope, payloadSha256: encodeBase64url(sha256(parsed.payload)) } };
 }
 
 /** Importing a key costs as much as checking a signature with it. */

@@ -4,8 +4,10 @@ import {
   decisionRequest,
   outcomeAnswer,
   outcomeRequest,
+  outcomesAnswer,
 } from "@trustwarden/core/api/action.ts";
-import { recordOutcome } from "../acts/outcomes.ts";
+import { z } from "zod";
+import { recordOutcomes } from "../acts/outcomes.ts";
 import { defineGuarded, MAIN_AND_ADMIN, type Route } from "../route.ts";
 
 /** Put on the table by `routes.ts`. */
@@ -32,9 +34,9 @@ export const ACTIONS_ROUTES: readonly Route[] = [
     access: ["verifier", "agent"],
     recording: "outcome",
     body: outcomeRequest,
-    answer: outcomeAnswer,
+    answer: z.union([outcomeAnswer, outcomesAnswer]),
     action: ({ caller }) => (caller.principal.kind === "agent" ? "act:outcome" : "record:outcome"),
     subject: () => "self",
-    act: recordOutcome,
+    act: recordOutcomes,
   }),
 ];
