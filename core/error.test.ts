@@ -1,6 +1,10 @@
-import { readFileSync } from "node:fs";
+import { globSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { ERRORS, isErrorCode, publicError, TrustWardenError } from "./error.ts";
+
+/** Of evidence bundles and of witnesses, which nothing asks for by name yet. */
+const UNTESTED: ReadonlySet<string> = new Set(["evidence_bundle_too_large", "log_misbehaved"]);
 
 describe("errors", () => {
   it("carries its code and status, and keeps details out of its message", () => {
@@ -36,6 +40,19 @@ describe("errors", () => {
     expect(isErrorCode("denied")).toBe(true);
     expect(isErrorCode("constructor")).toBe(false);
     expect(isErrorCode("__proto__")).toBe(false);
+  });
+
+  it("is asserted: every code stands in a test by its name", () => {
+    const cwd = fileURLToPath(new URL("..", import.meta.url));
+    const own = "core/error.test.ts";
+    const files = globSync(["**/*.test.ts", "attacks/?/*.ts"], { cwd, exclude: ["**/node_modules/**", own] });
+    expect(files.length).toBeGreaterThan(200);
+    const words = new Set(
+      files.flatMap(
+        (file) => readFileSync(`${cwd}/${file}`, "utf8").match(/\b[a-z][a-z0-9]*(?:_[a-z0-9]+)*\b/g) ?? [],
+      ),
+    );
+    expect(Object.keys(ERRORS).filter((code) => !words.has(code) && !UNTESTED.has(code))).toEqual([]);
   });
 
   it("is documented: every code stands in docs/errors.md with its status, and nothing else does", () => {

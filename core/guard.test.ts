@@ -85,6 +85,15 @@ describe("the path", () => {
     expect(trace.at(-1)).toBe("outcome failure internal");
   });
 
+  it.each(["call_aborted", "call_cut"] as const)(
+    "records an act that broke off by %s as such",
+    async (code) => {
+      const { ports, trace, act } = tracedPorts(allow, { step: "act", error: new TrustWardenError(code) });
+      await expect(guard(ports, "call", act)).rejects.toMatchObject({ code });
+      expect(trace.at(-1)).toBe(`outcome aborted ${code}`);
+    },
+  );
+
   it("is loud when the outcome cannot be recorded, after the act", async () => {
     const error = new TrustWardenError("ledger_unavailable");
     const { ports, trace, act } = tracedPorts(allow, { step: "outcome success", error });

@@ -1,9 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { encodeUtf8 } from "../bytes.ts";
+import type { JsonObject } from "../json.ts";
+import { parseRequestTarget } from "../request-target.ts";
 import { formatModelPath, LLM_OPERATIONS, type LlmDialect, parseLlmCall } from "./llm-call.ts";
 import { boundCost } from "./llm-cost.ts";
 import { parseLlmSettings } from "./llm-settings.ts";
+import { planLlm } from "./plan-llm.ts";
+import { parseUpstreamName } from "./upstream.ts";
 
 const post = (body: unknown, rest = "v1/chat/completions", dialect: LlmDialect = "openai") =>
   parseLlmCall(dialect, {
@@ -14,6 +18,38 @@ const post = (body: unknown, rest = "v1/chat/completions", dialect: LlmDialect =
   });
 const chat = (more: object = {}) => post({ model: "m", messages: [{ role: "user", content: "x" }], ...more });
 const coded = (code: string) => expect.objectContaining({ code });
+
+describe("what a provider does besides answering", () => {
+  const plan = (body: object, settings: JsonObject = {}) => {
+    const content = encodeUtf8(JSON.stringify({ model: "m", input: "x", ...body }));
+    const target = parseRequestTarget("/v1/responses");
+    const upstream = {
+      name: parseUpstreamName("llm"),
+      kind: "openai" as const,
+      resource: "llm://llm",
+      settings,
+    };
+    return planLlm("openai", upstream, { method: "POST", target, headers: {}, body: content });
+  };
+
+  it.each([
+    ["hosted_tools", { tools: [{ type: "web_search" }] }, { hosted_tools: ["web_search"] }],
+    [
+      "remote_content",
+      { input: [{ role: "user", content: [{ type: "input_image", image_url: "https://a.test/x.png" }] }] },
+      { remote_content: true },
+    ],
+    ["stored_state", { previous_response_id: "resp_1" }, { stored_state: true }],
+  ])("is refused unless the operator's setting %s allows it", (setting, body, settings) => {
+    expect(() => plan(body)).toThrow(
+      expect.objectContaining({
+        code: "model_feature_refused",
+        details: expect.objectContaining({ setting }),
+      }),
+    );
+    expect(plan(body, settings).action).toBe("infer:llm:llm/m");
+  });
+});
 
 describe("a call to a model API", () => {
   it("is named by its upstream and model, so that scopes can list models", () => {

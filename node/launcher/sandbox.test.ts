@@ -21,6 +21,15 @@ symlinkSync(join(base, "home"), join(base, "link"));
 const hasWalls = spawnSync(SANDBOX_PROGRAM, ["--ro-bind", "/", "/", "--unshare-all", "true"]).status === 0;
 const isRoot = process.getuid?.() === 0;
 
+test("a machine that cannot build the walls is told so, and nothing runs without them", () => {
+  const module = JSON.stringify(new URL("./sandbox.ts", import.meta.url).href);
+  const ask = `import(${module}).then(({ requireSandbox }) => { try { requireSandbox(); } catch ({ code }) { console.log(code); } })`;
+  const asked = spawnSync(process.execPath, ["--input-type=module", "-e", ask], {
+    env: { PATH: "/nowhere" },
+  });
+  expect(asked.stdout.toString().trim()).toBe("sandbox_unavailable");
+});
+
 const walls = (given: Partial<SandboxOptions> = {}): SandboxOptions => ({
   runDirectory: place("run"),
   workingDirectory,
