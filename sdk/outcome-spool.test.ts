@@ -30,12 +30,15 @@ describe("the spool of outcomes", () => {
     expect(runtime.notices).toEqual([]);
   });
 
-  it("sends together what nobody waits for, no more than one request takes", async () => {
+  it("sends what nobody waits for at once, and together what comes meanwhile", async () => {
     const { spool, sent, requests } = createSpool();
+    const first = spool.reportSoon("first");
+    await expect.poll(() => requests).toEqual([1]);
     const outcomes = Array.from({ length: 20 }, (_, index) => `outcome ${index}`);
-    await Promise.all(outcomes.map((outcome) => spool.reportSoon(outcome)));
-    expect(sent).toEqual(outcomes);
-    expect(requests).toEqual([16, 4]);
+    await Promise.all([first, ...outcomes.map((outcome) => spool.reportSoon(outcome))]);
+    expect(sent).toEqual(["first", ...outcomes]);
+    // No more than one request takes.
+    expect(requests).toEqual([1, 16, 4]);
   });
 
   it("sends each by itself when they are refused together, so that one bad outcome spoils no other", async () => {

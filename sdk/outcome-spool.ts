@@ -13,8 +13,6 @@ import { jitter, type Runtime } from "./runtime.ts";
 const MAX_WAITING = 1024;
 const FIRST_RETRY_MS = 250;
 const MAX_RETRY_MS = 10_000;
-/** How long an outcome that nobody waits for may wait for company: many in one request cost little more than one. */
-const GATHER_MS = 20;
 /** Refusals that no repetition changes. */
 const FINAL_STATUSES: readonly number[] = [400, 401, 403, 409, 413];
 
@@ -26,7 +24,7 @@ interface Gathering {
   readonly outcomes: SignedOutcome[];
   /** When they are confirmed or kept. */
   readonly sent: Promise<void>;
-  /** Takes no more, and sends them. */
+  /** Takes no more; they leave. */
   readonly end: () => void;
 }
 
@@ -38,6 +36,8 @@ export class OutcomeSpool {
   readonly #waiting: SignedOutcome[] = [];
   /** What leaves together next, with room for more. Whoever brought one still holds its place. */
   #gathering: Gathering | undefined;
+  /** What left together last; it may have arrived long ago. */
+  #leaving: Promise<void> = Promise.resolve();
   /** Visits that were let in and have not reported: each has a place. */
   #reserved = 0;
   #retry: NodeJS.Timeout | undefined;
@@ -87,7 +87,10 @@ export class OutcomeSpool {
     return this.#track(this.#reportOnce(outcome));
   }
 
-  /** `report` with those of the next moment, for work whose answer has left: a crash in that moment loses them. */
+  /**
+   * `report` for work whose answer has left: together with all that come while the one before is on its way, so that a busy
+   * service makes few requests and an idle one waits for nothing.
+   */
   reportSoon(outcome: SignedOutcome): Promise<void> {
     if (this.#closed) return this.report(outcome);
     this.#gathering ??= this.#gather();
@@ -100,7 +103,6 @@ export class OutcomeSpool {
   /** Waits for what is under way, tries everything once more, oldest first, and gives up what is left, loudly. */
   async close(): Promise<void> {
     this.#closed = true;
-    this.#gathering?.end();
     clearTimeout(this.#retry);
     await Promise.all(this.#reporting);
     await this.#draining;
@@ -117,15 +119,16 @@ export class OutcomeSpool {
   }
 
   #gather(): Gathering {
-    const { promise, resolve } = Promise.withResolvers<void>();
+    const { promise: ended, resolve } = Promise.withResolvers<void>();
+    const outcomes: SignedOutcome[] = [];
     const end = (): void => {
-      clearTimeout(timer);
-      this.#gathering = undefined;
+      if (this.#gathering?.outcomes === outcomes) this.#gathering = undefined;
       resolve();
     };
-    const timer = setTimeout(end, GATHER_MS);
-    const outcomes: SignedOutcome[] = [];
-    return { outcomes, end, sent: this.#track(promise.then(() => this.#reportTogether(outcomes))) };
+    void this.#leaving.then(end);
+    const sent = this.#track(ended.then(() => this.#reportTogether(outcomes)));
+    this.#leaving = sent;
+    return { outcomes, end, sent };
   }
 
   /** Never rejects: what cannot leave together is reported one by one, so that one bad outcome spoils no other. */
