@@ -134,6 +134,7 @@ const BODIES: Readonly<Record<string, { readonly body: object; readonly action: 
 const QUERIES: Readonly<Record<string, string>> = {
   "/v1/ledger/consistency": "?from=0",
   "/v1/evidence": "?job=none",
+  "/v1/ledger/tail": "?from=0",
   "/v1/budgets": `?subject=agt_${NO_ULID}`,
 };
 const READS: Readonly<Record<string, string>> = {
@@ -150,6 +151,7 @@ const READS: Readonly<Record<string, string>> = {
   "/v1/events/:event_id": "read:ledger",
   "/v1/ledger/consistency": "read:ledger",
   "/v1/evidence": "read:ledger",
+  "/v1/ledger/tail": "read:ledger",
   "/ledger/tile/entries/*": "read:ledger",
   "/v1/federations": "read:federations",
   "/v1/upstreams": "read:upstreams",

@@ -16,6 +16,7 @@ import { createEventProver, formatProof } from "../evidence-session.ts";
 import { exportLog } from "../log-directory.ts";
 import { formatTable, printable } from "../output.ts";
 import { readWitnessPolicy } from "../witness-policy.ts";
+import { addFormatOptions, addTailCommand, exportEvents, type FormatOptions } from "./ledger-tail.ts";
 import { addVerifyCommand } from "./ledger-verify.ts";
 
 interface QueryOptions {
@@ -39,7 +40,7 @@ interface ProveOptions {
 export function addLedgerCommands(program: Command, runtime: Runtime): void {
   const ledger = program
     .command("ledger")
-    .description("the record: query, show, verify, prove, export")
+    .description("the record: query, show, follow, verify, prove, export")
     .addHelpText(
       "after",
       examples(
@@ -52,6 +53,7 @@ export function addLedgerCommands(program: Command, runtime: Runtime): void {
   addVerifyCommand(ledger, runtime);
   addProveCommand(ledger, runtime);
   addExportCommand(ledger, runtime);
+  addTailCommand(ledger, runtime);
 }
 
 function addQueryCommand(ledger: Command, runtime: Runtime): void {
@@ -132,27 +134,43 @@ function addProveCommand(ledger: Command, runtime: Runtime): void {
 }
 
 function addExportCommand(ledger: Command, runtime: Runtime): void {
-  ledger
-    .command("export")
-    .description("write the whole log as tlog-tiles, with the trust bundle and the log's key")
-    .argument("<dir>", "a new or empty directory")
-    .addHelpText("after", examples("warden ledger export ./evidence"))
-    .action((directory: string, _options: unknown, command: Command) =>
+  addFormatOptions(
+    ledger
+      .command("export")
+      .description(
+        "write the whole log as tlog-tiles with its key, or with --format events for other programs",
+      )
+      .argument("<target>", "a new or empty directory; with --format a new file, or - for standard output"),
+  )
+    .addHelpText(
+      "after",
+      examples(
+        "warden ledger export ./evidence",
+        "warden ledger export --format ocsf --since 1d events.ocsf.jsonl",
+        "warden ledger export --format csv --agent payment-agent -",
+      ),
+    )
+    .action((target: string, { format, ...options }: FormatOptions, command: Command) =>
       runCommand({
         runtime,
         command,
         refusal: "The ledger was not exported.",
-        run: async ({ client, output }) => {
-          const { checkpoint, vkey, files } = await exportLog(client, directory);
-          const { origin, size } = checkpoint;
-          output.show({ directory, origin, size, vkey, files }, [
-            `Exported ${size} entries of ${origin} to ${directory} (${files} files).`,
-            "Verify it anywhere with `warden ledger verify` or any tlog-tiles tool. The log's key:",
-            vkey,
-          ]);
-        },
+        run: (session) =>
+          format === undefined
+            ? exportWholeLog(session, target)
+            : exportEvents(session, { ...options, file: target, format }),
       }),
     );
+}
+
+async function exportWholeLog({ client, output }: Session, directory: string): Promise<void> {
+  const { checkpoint, vkey, files } = await exportLog(client, directory);
+  const { origin, size } = checkpoint;
+  output.show({ directory, origin, size, vkey, files }, [
+    `Exported ${size} entries of ${origin} to ${directory} (${files} files).`,
+    "Verify it anywhere with `warden ledger verify` or any tlog-tiles tool. The log's key:",
+    vkey,
+  ]);
 }
 
 async function queryEvents({ client, output, io }: Session, options: QueryOptions): Promise<void> {

@@ -152,6 +152,21 @@ export const discovery = z.object({
 });
 export type Discovery = z.infer<typeof discovery>;
 
+/** `GET /v1/ledger/tail` (operator): what was recorded from an index on, in the order of the log. */
+export const tailQuery = z.strictObject({
+  from: z.coerce.number().int().min(0),
+  limit: z.coerce.number().int().min(1).max(500).default(200),
+});
+export type TailQuery = z.output<typeof tailQuery>;
+export const tailAnswer = z.object({
+  events: z.array(
+    z.object({ index: z.number().int().describe("of the record that made it new"), event: eventView }),
+  ),
+  next: z.number().int().describe("where the next question begins"),
+  origin: z.string(),
+});
+export type TailAnswer = z.infer<typeof tailAnswer>;
+
 /** `GET /v1/ledger/consistency?from=&to=` (public proof material is tiles; this is a convenience for clients) */
 export const consistencyQuery = z.strictObject({
   from: z.coerce.number().int().min(0),

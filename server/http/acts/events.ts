@@ -78,7 +78,8 @@ export function subtreeOf({ principal }: Caller): string | undefined {
   }
 }
 
-function formatEvent(event: JoinedEvent): EventView {
+/** The view that answers show. */
+export function formatEvent(event: JoinedEvent): EventView {
   return { ...event, chain: [...event.chain], reasons: [...event.reasons], indexes: [...event.indexes] };
 }
 

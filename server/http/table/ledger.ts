@@ -6,11 +6,14 @@ import {
   eventPage,
   eventQuery,
   evidenceQuery,
+  tailAnswer,
+  tailQuery,
 } from "@trustwarden/core/api/ledger.ts";
 import { z } from "zod";
 import { readConsistency, searchEvents, showEvent } from "../acts/events.ts";
 import { makeEvidence } from "../acts/evidence.ts";
 import { readTile } from "../acts/public.ts";
+import { readTail } from "../acts/tail.ts";
 import { ADMIN_ONLY, defineGuarded, MAIN_AND_ADMIN, type Route } from "../route.ts";
 
 const tilePath = z.object({ "*": z.string().max(128) });
@@ -57,6 +60,19 @@ export const LEDGER_ROUTES: readonly Route[] = [
     action: () => "read:ledger",
     subject: (_services, { caller }) => (caller.principal.kind === "operator" ? "none" : "self"),
     act: makeEvidence,
+  }),
+  defineGuarded({
+    method: "GET",
+    path: "/v1/ledger/tail",
+    listeners: ADMIN_ONLY,
+    summary: "What was recorded from an index on",
+    access: ["operator"],
+    recording: "single",
+    query: tailQuery,
+    answer: tailAnswer,
+    action: () => "read:ledger",
+    subject: () => "none",
+    act: readTail,
   }),
   defineGuarded({
     method: "GET",
