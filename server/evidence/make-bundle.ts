@@ -4,6 +4,7 @@
  *
  * @see docs/decisions/0031
  */
+import { setTimeout } from "node:timers/promises";
 import { formatTrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { type Checkpoint, verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import {
@@ -31,6 +32,10 @@ import type { Services } from "../http/services.ts";
 import { collectEntries, collectEvents, type EvidenceSource } from "./collect.ts";
 import { readFixedFiles } from "./fixed-files.ts";
 
+/** Witnesses answer within a second or not at all; a bundle is made for a person, who can wait a little. */
+const WITNESS_WAIT_MS = 5000;
+const WITNESS_POLL_MS = 100;
+
 /** What no bundle of this server holds. */
 const WITHHELD = [
   "parameters, requests and results: the log holds salted commitments to them, the salts are with the agents and services",
@@ -47,6 +52,7 @@ export interface EvidenceRequest extends EvidenceSelection {
 interface Head {
   readonly note: string;
   readonly checkpoint: Checkpoint;
+  readonly isWitnessed: boolean;
 }
 
 /**
@@ -66,7 +72,7 @@ export async function makeEvidenceBundle(services: Services, request: EvidenceRe
   const indexes = range === null ? chosen.flatMap((event) => event.indexes) : numbersOf(range);
   const entries = await collectEntries(source, indexes, [services.serverSvid().svidSha256]);
   const head = await headOver(services, Math.max(...entries.keys()) + 1);
-  const { files, witnessed } = await proveEntries(services, { entries, range, head });
+  const files = await proveEntries(services, { entries, range, head });
   const events = chosen.map(({ event_id, indexes: own }) => ({ event_id, indexes: own }));
   const named = new Set(events.flatMap((event) => event.indexes));
   const support = [...entries.keys()]
@@ -80,7 +86,7 @@ export async function makeEvidenceBundle(services: Services, request: EvidenceRe
       time: formatTime(services.clock.nowMs()),
       trust_domain: services.trustDomain,
       log: { vkey: ledger.log.vkey, size: head.checkpoint.size, root: encodeBase64(head.checkpoint.root) },
-      witnessed,
+      witnessed: head.isWitnessed,
       selection: { kind, value, since, until },
       range,
       events: events.length,
@@ -145,11 +151,30 @@ function* numbersOf({ start, end }: { readonly start: number; readonly end: numb
   for (let index = start; index < end; index += 1) yield index;
 }
 
-/** The signed tree head that covers everything. */
-async function headOver({ ledger }: Services, size: number): Promise<Head> {
+/**
+ * The signed tree head that covers everything: with the witnesses' word where they are asked, which comes a moment later
+ * than the log's own; without it, when they do not give it in time.
+ */
+async function headOver({ ledger, clock }: Services, size: number): Promise<Head> {
   await ledger.log.waitForCheckpoint(size);
-  const note = ledger.log.checkpoint();
-  return { note, checkpoint: verifyCheckpoint(note, ledger.log.vkey) };
+  const until = clock.monoMs() + WITNESS_WAIT_MS;
+  while (ledger.witnessPolicy !== null) {
+    const witnessed = await ledger.readWitnessed();
+    if (witnessed !== null && witnessed.size >= size)
+      return headOf({ note: witnessed.note, isWitnessed: true }, ledger.log.vkey);
+    if (clock.monoMs() >= until) break;
+    await setTimeout(WITNESS_POLL_MS);
+  }
+  return headOf({ note: ledger.log.checkpoint(), isWitnessed: false }, ledger.log.vkey);
+}
+
+function headOf(found: Pick<Head, "note" | "isWitnessed">, vkey: string): Head {
+  return { ...found, checkpoint: verifyCheckpoint(found.note, vkey) };
+}
+
+/** As the server states it, for comparison with the auditor's own. */
+function policyOf({ ledger }: Services): string {
+  return ledger.witnessPolicy ?? `log ${ledger.log.vkey}\nquorum none\n`;
 }
 
 async function proveEntries(
@@ -163,12 +188,12 @@ async function proveEntries(
     readonly range: { readonly start: number; readonly end: number } | null;
     readonly head: Head;
   },
-): Promise<{ readonly files: Map<string, Uint8Array>; readonly witnessed: boolean }> {
+): Promise<Map<string, Uint8Array>> {
   const { size } = head.checkpoint;
   const tree = new TreeReader(services.ledger.reader, size);
   const files = new Map(readFixedFiles());
   files.set(CHECKPOINT_FILE, encodeUtf8(head.note));
-  files.set(POLICY_FILE, encodeUtf8(`log ${services.ledger.log.vkey}\nquorum none\n`));
+  files.set(POLICY_FILE, encodeUtf8(policyOf(services)));
   files.set(TRUST_FILE, encodeUtf8(formatTrustBundle(services.authority().bundle)));
   for (const [index, entry] of entries) {
     files.set(formatEntryPath(index), entry);
@@ -180,5 +205,5 @@ async function proveEntries(
     const proof = await tree.readRangeProof(range, size);
     files.set(RANGE_FILE, encodeUtf8(formatRangeProof({ ...range, proof })));
   }
-  return { files, witnessed: false };
+  return files;
 }
