@@ -33,7 +33,7 @@ const numbers = (first: number, last: number) =>
   Array.from({ length: last - first + 1 }, (_, index) => first + index);
 const prefixed = (prefix: string, wanted: readonly number[]) => wanted.map((number) => `${prefix}${number}`);
 
-/** What the standards mark as MUST, wholly or in part, the ledger's checklist, and the pitfalls of scopes. */
+/** What the standards mark as MUST, wholly or in part, the ledger's checklist, the protocols' rows and traps, and the pitfalls of scopes. */
 const REQUIRED: readonly string[] = [
   ...prefixed("ID-", [...numbers(1, 14), 16, 17]),
   ...prefixed("X-", [...numbers(1, 10), ...numbers(12, 16)]),
@@ -45,15 +45,23 @@ const REQUIRED: readonly string[] = [
   ...prefixed("WPT-", numbers(1, 8)),
   ...prefixed("CAT-", [1, 2]),
   ...prefixed("", [...numbers(1, 21), ...numbers(36, 40)]),
+  ...prefixed("O-", numbers(1, 20)),
+  ...prefixed("WPT-", numbers(1, 4)),
+  ...prefixed("Z-", numbers(1, 12)),
+  ...prefixed("MCP-", numbers(1, 16)),
+  ...prefixed("A2A-", numbers(1, 3)),
+  ...prefixed("L-", numbers(1, 8)),
+  ...prefixed("H-", numbers(1, 6)),
+  ...prefixed("T-", numbers(1, 9)),
   ...["wildcards", "confusables", "empty", "proto", "duplicates", "caps"].map((pitfall) => `S-${pitfall}`),
   ...["der", "id", "jwt", "dsse", "checkpoint", "json"].map((parser) => `P-${parser}`),
 ];
 
-/** Whether a file has a test of that name, written out or as the title of a table of cases that holds the case. */
+/** Whether a file has a test (`it` or `test`) of that name, written out or as the title of a table of cases that holds the case. */
 function hasTest(text: string, test: string): boolean {
   const [name = "", ...cases] = test.split(CASE);
   const calls = text.replaceAll(/\(\s+"/g, '("');
-  const isWritten = calls.includes(`it("${name}"`) || calls.includes(`)("${name}"`);
+  const isWritten = calls.includes(`t("${name}"`) || calls.includes(`)("${name}"`);
   return isWritten && cases.every((one) => text.includes(one));
 }
 
