@@ -48,4 +48,19 @@ export const MCP_WEAKENINGS = {
         'function keyOf(upstream: string, instanceId: string, sessionId: string | null): string { instanceId = sessionId === null ? instanceId : "";',
     },
   ],
+  "servers-without-walls": [
+    {
+      file: "server/gateway/mcp/stdio-process.ts",
+      find: 'return manifest.sandbox === "none"',
+      replace: 'return manifest.command !== ""',
+    },
+  ],
+  "members-by-the-last-mark": [
+    {
+      file: "core/gateway/mcp/aggregate.ts",
+      find: "return { member: text.slice(0, at), rest: text.slice(at + mark.length) };",
+      replace:
+        'const parts = text.split(mark); return { member: parts.at(-2) ?? "", rest: parts.at(-1) ?? "" };',
+    },
+  ],
 } as const satisfies Readonly<Record<string, readonly SourceEdit[]>>;

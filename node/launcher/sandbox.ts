@@ -14,6 +14,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, lstatSync, readdirSync, realpathSync, statSync } from "node:fs";
 import { isAbsolute, join, relative, resolve } from "node:path";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { KERNEL_PATHS, KERNEL_ROOTS, TOO_WIDE, WALL_NAMESPACES } from "@trustwarden/core/walls.ts";
 
 const BWRAP = "bwrap";
 const PROBE_TIMEOUT_MS = 5_000;
@@ -29,32 +30,9 @@ const SYSTEM_PATHS = [
   "/etc",
   "/opt",
 ] as const;
-/** Writable by uid 0 without any capability, and not of any namespace. */
-const KERNEL_PATHS = ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus"] as const;
-/** Showing one of these whole would show other processes, sockets of the host's services, or every account's files. */
-const TOO_WIDE: ReadonlySet<string> = new Set([
-  "/",
-  "/home",
-  "/root",
-  "/run",
-  "/tmp",
-  "/var",
-  "/var/run",
-  "/var/tmp",
-]);
-/** The kernel's own, of the host. */
-const KERNELS = ["/proc", "/sys", "/dev"] as const;
 const READABLE_BY_ALL = 0o004;
 const OPEN_TO_ALL = 0o005;
 const MAX_DEPTH = 8;
-const NAMESPACES = [
-  "--unshare-user-try",
-  "--unshare-ipc",
-  "--unshare-pid",
-  "--unshare-net",
-  "--unshare-uts",
-  "--unshare-cgroup-try",
-] as const;
 
 /** What is visible inside. */
 export interface SandboxOptions {
@@ -79,7 +57,7 @@ export function requireSandbox(): void {
   if (process.platform !== "linux") throw unavailable("only Linux has the namespaces it needs");
   const probe = spawnSync(
     BWRAP,
-    ["--ro-bind", "/", "/", ...NAMESPACES, "--proc", "/proc", "--dev", "/dev", "true"],
+    ["--ro-bind", "/", "/", ...WALL_NAMESPACES, "--proc", "/proc", "--dev", "/dev", "true"],
     {
       stdio: ["ignore", "ignore", "pipe"],
       timeout: PROBE_TIMEOUT_MS,
@@ -108,7 +86,7 @@ export function formatSandboxArguments(
   const system = SYSTEM_PATHS.filter((path) => existsSync(path));
   const shown = [...system.map((path) => ({ from: realpathSync(path), to: path })), ...views, working];
   return [
-    ...NAMESPACES,
+    ...WALL_NAMESPACES,
     "--cap-drop",
     "ALL",
     "--die-with-parent",
@@ -150,7 +128,7 @@ function viewOf(path: string, never: readonly string[]): View {
   const to = resolve(path);
   if (!existsSync(to)) throw new TrustWardenError("usage", { why: `${to} is not there` });
   const from = realpathSync(to);
-  const isKernels = KERNELS.some((above) => isBelow(from, above));
+  const isKernels = KERNEL_ROOTS.some((above) => isBelow(from, above));
   if (isKernels || TOO_WIDE.has(from) || TOO_WIDE.has(to))
     throw new TrustWardenError("usage", {
       why: `a sandbox that shows ${to} would be none; use a directory of its own`,

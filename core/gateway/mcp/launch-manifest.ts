@@ -26,12 +26,24 @@ export interface LaunchManifest {
   /** The whole environment; never a secret, since agents may read the settings. */
   readonly env: Readonly<Record<string, string>>;
   readonly cwd: string;
+  /** `none` lets it run with all that the server may; the operator says so, and it stands in the ledger. */
+  readonly sandbox: "bubblewrap" | "none";
+  /** Whether it sees the host's network; without, a loopback of its own and nothing else. */
+  readonly network: boolean;
+  /** Paths beside the system's, its files and its working directory that it may read. */
+  readonly readOnly: readonly string[];
 }
+
+/** Of a manifest that says nothing about its walls: all of them. */
+export const WALLED_BY_DEFAULT = { sandbox: "bubblewrap", network: false, read_only: [] } as const;
 
 /** @throws TrustWardenError with the code of the fields. */
 export function parseLaunchManifest(fields: Fields): LaunchManifest {
   const args = fields.texts("args");
   if (args.length > MAX_ARGUMENTS || args.some((text) => text.includes("\0"))) fields.refuse("args");
+  const readOnly = fields.texts("read_only");
+  if (readOnly.length > MAX_FILES || !readOnly.every((path) => ABSOLUTE.test(path)))
+    fields.refuse("read_only");
   const manifest = {
     command: fields.matching("command", ABSOLUTE),
     sha256: fields.matching("sha256", DIGEST),
@@ -39,6 +51,9 @@ export function parseLaunchManifest(fields: Fields): LaunchManifest {
     files: parseFiles(fields),
     env: parseEnvironment(fields),
     cwd: fields.matching("cwd", ABSOLUTE),
+    sandbox: fields.oneOf("sandbox", ["bubblewrap", "none"]),
+    network: fields.boolean("network"),
+    readOnly,
   };
   fields.end();
   return manifest;

@@ -6,10 +6,10 @@
  * being governed and never make a tool's class.
  */
 import { Fields } from "../../fields.ts";
-import type { JsonObject } from "../../json.ts";
+import { isJsonObject, type JsonObject } from "../../json.ts";
 import { TAINT_LABELS, type TaintLabel } from "../plan.ts";
 import { type ActionTemplate, parseActionTemplate } from "./action-template.ts";
-import { type LaunchManifest, parseLaunchManifest } from "./launch-manifest.ts";
+import { type LaunchManifest, parseLaunchManifest, WALLED_BY_DEFAULT } from "./launch-manifest.ts";
 import { CLIENT_FEATURES, type ClientFeature } from "./methods.ts";
 import { parseName } from "./names.ts";
 
@@ -96,6 +96,7 @@ function withDefaults(json: JsonObject): JsonObject {
     client_features: [],
     recheck_seconds: DEFAULT_RECHECK_SECONDS,
     ...json,
+    ...(isJsonObject(json.stdio) && { stdio: { ...WALLED_BY_DEFAULT, ...json.stdio } }),
   };
 }
 

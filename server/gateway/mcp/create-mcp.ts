@@ -2,6 +2,7 @@
 import { encodeBase64url } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { McpSettings } from "@trustwarden/core/gateway/mcp/settings.ts";
+import type { ServerConfig } from "../../config.ts";
 import { requireLiveChain } from "../../http/peer.ts";
 import type { Services } from "../../http/services.ts";
 import type { UpstreamState } from "../../store/gateway-ports.ts";
@@ -29,13 +30,16 @@ export interface McpGateway {
 
 /** Made once, beside the other services. */
 export function createMcpGateway(
-  made: Pick<Services, "commands" | "reads" | "ledger" | "clock" | "random" | "serverSvid" | "log">,
+  made: Pick<Services, "commands" | "reads" | "ledger" | "clock" | "random" | "serverSvid" | "log"> & {
+    readonly config: Pick<ServerConfig, "dataDir" | "configDir">;
+  },
 ): McpGateway {
   const { commands, reads, ledger, clock, random, log } = made;
   const dialogues = new Dialogues({ random, monoMs: () => clock.monoMs() });
   const stdio = new StdioServers({
     monoMs: () => clock.monoMs(),
     nextId: () => encodeBase64url(random(ID_BYTES)),
+    never: [made.config.dataDir, made.config.configDir],
   });
   return {
     dialogues,

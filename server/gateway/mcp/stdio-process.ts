@@ -4,7 +4,7 @@
  *
  * @see MCP 2026-07-28 and 2025-11-25, "Transports, stdio"
  */
-import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { type ChildProcess, type ChildProcessByStdio, type SpawnOptions, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import type { Readable, Writable } from "node:stream";
@@ -15,17 +15,26 @@ import {
   type RpcMessage,
 } from "@trustwarden/core/gateway/mcp/json-rpc.ts";
 import type { LaunchManifest } from "@trustwarden/core/gateway/mcp/launch-manifest.ts";
+import { formatWalls, requireWalls } from "./stdio-walls.ts";
 
 /** Larger lines are no message. */
 const MAX_LINE_CHARS = 8_388_608;
 const CHUNK_BYTES = 1_048_576;
 const MAX_REMEMBERED = 1024;
+const PROGRAM_FD = 3;
 
 /**
  * Digests of files that were read, by what the kernel says of the very file: whoever writes to it, or puts another in its
  * place, changes that. Hashing an interpreter of 100 MB at every start would hold up the whole gateway.
  */
 const digests = new Map<string, string>();
+
+/** What is started. */
+export interface LaunchOrder {
+  readonly manifest: LaunchManifest;
+  /** Directories that no server may see: this one's data and keys. */
+  readonly never: readonly string[];
+}
 
 /** Owns a child process; `onMessage` gets what it says, `onEnd` that it is gone. */
 export class StdioProcess {
@@ -34,13 +43,13 @@ export class StdioProcess {
   #rest = "";
   #isEnded = false;
 
-  /** @throws TrustWardenError `mcp_launch_refused`. */
+  /** @throws TrustWardenError `mcp_launch_refused`, `sandbox_unavailable`. */
   constructor(
-    manifest: LaunchManifest,
+    { manifest, never }: LaunchOrder,
     on: { readonly message: (message: RpcMessage) => void; readonly end: () => void },
   ) {
     this.#onMessage = on.message;
-    this.#child = launch(manifest);
+    this.#child = launch(manifest, never);
     this.#child.stdout.setEncoding("utf8").on("data", (text: string) => this.#read(text));
     const end = (): void => {
       if (this.#isEnded) return;
@@ -94,23 +103,65 @@ export class StdioProcess {
   }
 }
 
-function launch(manifest: LaunchManifest): ChildProcessByStdio<Writable, Readable, null> {
-  const { command, args, env, cwd, sha256, files } = manifest;
+function launch(
+  manifest: LaunchManifest,
+  never: readonly string[],
+): ChildProcessByStdio<Writable, Readable, null> {
+  const { command, sha256, files } = manifest;
   const descriptor = openChecked(command, sha256);
   try {
     for (const [path, digest] of files) closeSync(openChecked(path, digest));
-    // The file that was hashed, whatever its name leads to by now.
-    const program = process.platform === "linux" ? `/proc/self/fd/${descriptor}` : command;
-    return spawn(program, [...args], {
-      argv0: command,
-      cwd,
-      env: { ...env },
-      stdio: ["pipe", "pipe", "ignore"],
-      detached: true,
-    });
+    return manifest.sandbox === "none"
+      ? launchBare(manifest, descriptor)
+      : launchWalled(manifest, { descriptor, never });
   } finally {
     closeSync(descriptor);
   }
+}
+
+function launchWalled(
+  manifest: LaunchManifest,
+  { descriptor, never }: { readonly descriptor: number; readonly never: readonly string[] },
+): ChildProcessByStdio<Writable, Readable, null> {
+  const walls = requireWalls();
+  // The file that was hashed, whatever its name leads to inside: it is handed in as the first descriptor after the three.
+  const command = [`/proc/self/fd/${PROGRAM_FD}`, ...manifest.args];
+  return spawnPiped(walls, formatWalls(manifest, { never, command }), {
+    cwd: "/",
+    env: { ...manifest.env },
+    stdio: ["pipe", "pipe", "ignore", descriptor],
+    detached: true,
+  });
+}
+
+function launchBare(
+  { command, args, cwd, env }: LaunchManifest,
+  descriptor: number,
+): ChildProcessByStdio<Writable, Readable, null> {
+  // The file that was hashed, whatever its name leads to by now.
+  const program = process.platform === "linux" ? `/proc/self/fd/${descriptor}` : command;
+  return spawnPiped(program, args, {
+    argv0: command,
+    cwd,
+    env: { ...env },
+    stdio: ["pipe", "pipe", "ignore"],
+    detached: true,
+  });
+}
+
+/** The types of Node tell which pipes there are for the three usual descriptors only. */
+function spawnPiped(
+  program: string,
+  args: readonly string[],
+  options: SpawnOptions,
+): ChildProcessByStdio<Writable, Readable, null> {
+  const child = spawn(program, [...args], options);
+  if (!hasPipes(child)) throw new Error("both pipes were asked for");
+  return child;
+}
+
+function hasPipes(child: ChildProcess): child is ChildProcessByStdio<Writable, Readable, null> {
+  return child.stdin !== null && child.stdout !== null && child.stderr === null;
 }
 
 function openChecked(path: string, digest: string): number {

@@ -15,6 +15,7 @@ const BACKOFF_MS = 60_000;
 let count = 0;
 let nowMs = 0;
 const servers = new StdioServers({
+  never: [],
   monoMs: () => nowMs,
   nextId: () => {
     count += 1;
@@ -26,7 +27,17 @@ afterEach(() => servers.end(() => false));
 function manifestOf(path: string): LaunchManifest {
   const command = realpathSync(path);
   const sha256 = createHash("sha256").update(readFileSync(command)).digest("hex");
-  return { command, sha256, args: [], files: new Map(), env: {}, cwd: "/" };
+  return {
+    command,
+    sha256,
+    args: [],
+    files: new Map(),
+    env: {},
+    cwd: "/",
+    sandbox: "none",
+    network: false,
+    readOnly: [],
+  };
 }
 
 /** A program that says back what it hears stands for a server well enough to be a process. */

@@ -8,7 +8,7 @@ import type { LaunchManifest } from "@trustwarden/core/gateway/mcp/launch-manife
 import type { Exchange, Incoming, McpLink, Outgoing } from "./link.ts";
 import { MessageQueue } from "./message-queue.ts";
 import { Slots } from "./slots.ts";
-import { StdioProcess } from "./stdio-process.ts";
+import { type LaunchOrder, StdioProcess } from "./stdio-process.ts";
 
 /** Each is a process of this machine. */
 const MAX_PROCESSES = 256;
@@ -43,6 +43,7 @@ interface Failures {
 
 /** Owns every process of stdio servers. */
 export class StdioServers {
+  readonly #never: readonly string[];
   readonly #monoMs: () => number;
   readonly #nextId: () => string;
   readonly #running = new Map<string, Running>();
@@ -50,7 +51,13 @@ export class StdioServers {
   readonly #failures = new Map<string, Failures>();
   readonly #slots = new Slots({ total: MAX_PROCESSES, perInstance: MAX_OF_INSTANCE });
 
-  constructor(options: { readonly monoMs: () => number; readonly nextId: () => string }) {
+  constructor(options: {
+    readonly monoMs: () => number;
+    readonly nextId: () => string;
+    /** As `LaunchOrder.never`. */
+    readonly never: readonly string[];
+  }) {
+    this.#never = options.never;
     this.#monoMs = options.monoMs;
     this.#nextId = options.nextId;
   }
@@ -124,15 +131,22 @@ export class StdioServers {
     const startedMs = this.#monoMs();
     const waiting = new Map<RpcId, MessageQueue>();
     const streams = new Set<MessageQueue>();
-    const process = launchOr(giveBack, caller.manifest, {
-      message: (message) => deliver({ waiting, streams }, message),
-      end: () => {
-        giveBack();
-        this.#running.delete(key);
-        this.#noteEnd(keyOf(caller, null), waiting.size > 0 || this.#monoMs() - startedMs < FIRST_BACKOFF_MS);
-        for (const queue of [...waiting.values(), ...streams]) queue.fail();
+    const process = launchOr(
+      giveBack,
+      { manifest: caller.manifest, never: this.#never },
+      {
+        message: (message) => deliver({ waiting, streams }, message),
+        end: () => {
+          giveBack();
+          this.#running.delete(key);
+          this.#noteEnd(
+            keyOf(caller, null),
+            waiting.size > 0 || this.#monoMs() - startedMs < FIRST_BACKOFF_MS,
+          );
+          for (const queue of [...waiting.values(), ...streams]) queue.fail();
+        },
       },
-    });
+    );
     const running = { caller, process, waiting, streams, usedMs: startedMs };
     this.#running.set(key, running);
     return running;
@@ -149,11 +163,11 @@ export class StdioServers {
 /** A process that could not be started holds no slot. */
 function launchOr(
   giveBack: () => void,
-  manifest: LaunchManifest,
+  order: LaunchOrder,
   on: ConstructorParameters<typeof StdioProcess>[1],
 ): StdioProcess {
   try {
-    return new StdioProcess(manifest, on);
+    return new StdioProcess(order, on);
   } catch (error) {
     giveBack();
     throw error;
