@@ -14,6 +14,7 @@ import { type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
 import { z } from "zod";
 import { attestationSettings } from "./attest/config.ts";
 import { ledgerSettings, requireProtectedLedger } from "./ledger/config.ts";
+import { grantSettings } from "./oauth/config.ts";
 import { policySettings } from "./opa/config.ts";
 import { witnessSettings } from "./witnessing/config.ts";
 
@@ -102,6 +103,7 @@ const settings = z.strictObject({
     .strictObject({
       /** Origin at which clients reach the main listener, when it is not the one that the server listens at. */
       url: z.string().max(512).regex(HTTPS_ORIGIN).optional(),
+      ...grantSettings,
     })
     .prefault({}),
   federation: z

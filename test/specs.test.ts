@@ -44,6 +44,8 @@ const REQUIRED: readonly string[] = [
   ...prefixed("W-", [1, 2, 3, 5, 7, 8, 9]),
   ...prefixed("WPT-", numbers(1, 8)),
   ...prefixed("CAT-", [1, 2]),
+  ...prefixed("JAG-", numbers(1, 13)),
+  ...prefixed("CIMD-", numbers(1, 8)),
   ...prefixed("", [...numbers(1, 21), ...numbers(36, 40)]),
   ...prefixed("O-", numbers(1, 20)),
   ...prefixed("WPT-", numbers(1, 4)),

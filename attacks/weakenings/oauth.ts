@@ -36,6 +36,30 @@ export const OAUTH_WEAKENINGS = {
       replace: "",
     },
   ],
+  "grants-of-anybody": [
+    {
+      file: "server/oauth/accepted-grants.ts",
+      find: '    if (!isOnly(resource, request.resource)) refuse("resource");\n',
+      replace: "",
+    },
+    {
+      file: "server/store/commands/access-tokens.ts",
+      find: '  if (changes === 0) throw new TrustWardenError("assertion_replayed");\n',
+      replace: "  void changes;\n",
+    },
+  ],
+  "client-documents-of-anybody": [
+    {
+      file: "core/client-document.ts",
+      find: '  if (!isIts) refuse("spiffe_id");\n',
+      replace: "  void isIts;\n",
+    },
+    {
+      file: "core/client-document.ts",
+      find: '  if (json.client_id !== url) refuse("client_id");\n',
+      replace: "",
+    },
+  ],
   "any-token-audience": [
     {
       file: PRESENTED,

@@ -15,7 +15,12 @@ const clientAuthentication = {
   client_assertion_type: word.optional(),
   client_assertion: token.optional(),
 } as const;
-export const oauthClientForm = z.object(clientAuthentication);
+export const oauthClientForm = z.object({
+  ...clientAuthentication,
+  grant_type: word.optional(),
+  assertion: token.optional().describe("of the JWT bearer grant: a JWT-SVID there says who asks"),
+});
+export type OAuthClientForm = z.output<typeof oauthClientForm>;
 
 /** `POST /oauth/token` */
 export const tokenRequest = z.object({
@@ -84,6 +89,15 @@ export const authorizationServerMetadata = z.object({
   revocation_endpoint_auth_signing_alg_values_supported: z.array(z.string()),
   dpop_signing_alg_values_supported: z.array(z.string()),
   tls_client_certificate_bound_access_tokens: z.boolean(),
+  client_id_metadata_document_supported: z.boolean(),
+  authorization_grant_profiles_supported: z
+    .array(z.string())
+    .optional()
+    .describe("identity assertion grants of other issuers count here"),
+  identity_chaining_requested_token_types_supported: z
+    .array(z.string())
+    .optional()
+    .describe("grants of ours for other servers can be exchanged for"),
   mtls_endpoint_aliases: z
     .object({
       token_endpoint: z.string(),

@@ -10,7 +10,6 @@ import { createAwsAttestors } from "./aws.ts";
 import { createAwsCallerAttestor } from "./aws-caller.ts";
 import { createAzureDocumentAttestor } from "./azure-document.ts";
 import { createAzureTokenAttestor } from "./azure-token.ts";
-import { readCertificateFile } from "./certificates.ts";
 import type { AttestationConfig } from "./config.ts";
 import { createGcpAttestor } from "./gcp.ts";
 import { createGithubAttestor } from "./github.ts";
@@ -18,9 +17,9 @@ import { createKubernetesAttestor } from "./kubernetes.ts";
 import { createOidcAttestor } from "./oidc.ts";
 import type { Attest, AttestationContext, Attested, Attestors } from "./ports.ts";
 import { untrustedIssuer } from "./refusal.ts";
-import { createSafeFetch, type Lookup } from "./safe-fetch.ts";
+import type { Lookup } from "./safe-fetch.ts";
 import { createTokenReviewAttestor } from "./token-review.ts";
-import type { OpenFetch } from "./token-source.ts";
+import { createOpenFetch, type OpenFetch } from "./token-source.ts";
 
 /** What each type is verified with; a function that is missing is a type that is refused. */
 interface Configured {
@@ -45,10 +44,7 @@ export function createAttestors(
   config: AttestationConfig,
   options: { readonly lookup?: Lookup } = {},
 ): Attestors {
-  const openFetch: OpenFetch = ({ url, allowPrivate, ca, caFile }) => {
-    const trusted = caFile === undefined ? ca : readCertificateFile(caFile, "attestation caFile");
-    return createSafeFetch([{ url, allowPrivate, ca: trusted }], options.lookup);
-  };
+  const openFetch = createOpenFetch("attestation caFile", options.lookup);
   const configured = configure(config, openFetch);
   return {
     attest: async (evidence, context) => dispatch(configured, evidence, context),

@@ -32,14 +32,14 @@ export interface UnverifiedToken {
  *
  * @throws TrustWardenError `attestation_malformed`.
  */
-export function parseCompactToken(token: string): UnverifiedToken {
+export function parseCompactToken(token: string, typ?: string): UnverifiedToken {
   if (token.length > MAX_TOKEN_CHARS) throw malformed("token too long");
   const [header, payload, signature, ...rest] = token.split(".");
   if (!header || !payload || !signature || rest.length > 0) throw malformed("not a compact JWS");
   return asMalformed("token", () => {
     parseBase64url(signature);
     return {
-      ...parseHeader(parseObject(header)),
+      ...parseHeader(parseObject(header), typ),
       unverifiedClaims: parseObject(payload),
       digest: encodeBase64url(sha256(encodeUtf8(`${header}.${payload}`))),
     };
@@ -50,12 +50,21 @@ function parseObject(part: string): JsonObject {
   return parseJsonObject(parseUtf8(parseBase64url(part)));
 }
 
-function parseHeader(header: JsonObject): Pick<UnverifiedToken, "unverifiedAlg" | "unverifiedKid"> {
+function parseHeader(
+  header: JsonObject,
+  expectedTyp: string | undefined,
+): Pick<UnverifiedToken, "unverifiedAlg" | "unverifiedKid"> {
   const { alg, kid, typ } = header;
   if (Object.keys(header).some((name) => !HEADERS.has(name))) throw malformed("unexpected header");
   if (typeof alg !== "string") throw malformed("alg");
-  if (typ !== undefined && !(typeof typ === "string" && TYPES.includes(typ))) throw malformed("typ");
+  if (!isTypeOf(typ, expectedTyp)) throw malformed("typ");
   if (kid === undefined) return { unverifiedAlg: alg, unverifiedKid: undefined };
   if (typeof kid !== "string" || kid === "" || kid.length > MAX_KID_CHARS) throw malformed("kid");
   return { unverifiedAlg: alg, unverifiedKid: kid };
+}
+
+/** A token of a kind of its own says so; one that proves who somebody is may say nothing. */
+function isTypeOf(typ: JsonObject[string] | undefined, expected: string | undefined): boolean {
+  if (expected !== undefined) return typ === expected;
+  return typ === undefined || (typeof typ === "string" && TYPES.includes(typ));
 }

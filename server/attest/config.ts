@@ -17,7 +17,7 @@ const seconds = z.number().int().min(1);
 const flag = z.boolean();
 
 /** Where to call; a name that leads to private addresses must be said to. */
-const endpoint = z.strictObject({
+export const endpoint = z.strictObject({
   url,
   allowPrivate: flag.default(false),
   /** Certificates that the peer's must lead to, instead of the system's. */
@@ -30,7 +30,7 @@ export type Endpoint = z.output<typeof endpoint>;
 const publicJwk = z.record(z.string().max(64), z.json());
 
 /** Exactly one way to have an issuer's keys. */
-const keys = z.union([
+export const keys = z.union([
   z.strictObject({ inline: z.array(publicJwk).min(1).max(100) }),
   z.strictObject({ jwks: endpoint }),
   z.strictObject({ discovery: endpoint }),

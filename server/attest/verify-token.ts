@@ -27,6 +27,8 @@ export interface TokenRules {
   /** Longer-lived tokens are refused even when correctly signed: a stolen one must die soon. */
   readonly maxTokenSeconds: number;
   readonly keys: KeySource;
+  /** The one `typ` that the token has; those of tokens about identities unless given. */
+  readonly typ?: string;
 }
 
 /** A token that is what the rules say. */
@@ -50,7 +52,7 @@ export async function verifyToken(
   rules: TokenRules,
   nowSeconds: number,
 ): Promise<VerifiedToken> {
-  const { unverifiedAlg, unverifiedKid, unverifiedClaims, digest } = parseCompactToken(token);
+  const { unverifiedAlg, unverifiedKid, unverifiedClaims, digest } = parseCompactToken(token, rules.typ);
   const algorithm = rules.algorithms.find((allowed) => allowed === unverifiedAlg);
   if (algorithm === undefined) throw refused("algorithm");
   if (unverifiedClaims.iss !== rules.issuer) throw untrustedIssuer("iss");

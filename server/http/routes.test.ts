@@ -82,6 +82,7 @@ describe("the route table", () => {
       "GET /.well-known/oauth-authorization-server/oauth",
       "GET /.well-known/openid-configuration",
       "GET /healthz",
+      "GET /oauth/client",
       "GET /oauth/jwks",
       "GET /v1/bundle",
       "GET /v1/bundle.pem",

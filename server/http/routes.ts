@@ -65,6 +65,7 @@ export const PUBLIC_PATHS: readonly string[] = [
   "/.well-known/openid-configuration",
   "/v1/status-list/:page",
   "/.well-known/oauth-authorization-server/oauth",
+  "/oauth/client",
   "/oauth/jwks",
   "/.well-known/trustwarden",
   "/.well-known/authzen-configuration",

@@ -8,6 +8,9 @@ import { type DpopProof, verifyDpopProof } from "@trustwarden/core/dpop.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Random } from "@trustwarden/core/id.ts";
 import { Nonces } from "../http/nonces.ts";
+import type { AcceptedGrants } from "./accepted-grants.ts";
+import type { ClientDocuments } from "./client-documents.ts";
+import type { GivenGrants } from "./given-grants.ts";
 import { SeenProofs } from "./seen-proofs.ts";
 
 /** Path of each endpoint, on the main listener. */
@@ -16,6 +19,8 @@ export const INTROSPECTION_PATH = "/oauth/introspect";
 export const REVOCATION_PATH = "/oauth/revoke";
 /** On the web listener too. */
 export const JWKS_PATH = "/oauth/jwks";
+/** Where our agents are described as clients of other servers. */
+export const CLIENT_PATH = "/oauth/client";
 /** RFC 8414 §3.1: the issuer's path comes behind. */
 export const METADATA_PATH = "/.well-known/oauth-authorization-server/oauth";
 const ISSUER_PATH = "/oauth";
@@ -31,6 +36,9 @@ export interface AuthorizationServerDeps {
   /** Every origin at which the endpoints are, as clients may spell it. */
   readonly origins: () => readonly string[];
   readonly random: Random;
+  readonly acceptedGrants: AcceptedGrants;
+  readonly givenGrants: GivenGrants;
+  readonly documents: ClientDocuments;
 }
 
 /** Owns the nonces and the memory of proofs. */
@@ -54,6 +62,21 @@ export class AuthorizationServer {
   /** Where the keys and the metadata are read: with the issuer's other documents. */
   get publicOrigin(): string {
     return this.#deps.jwtIssuer;
+  }
+
+  /** Grants of others that count here. */
+  get acceptedGrants(): AcceptedGrants {
+    return this.#deps.acceptedGrants;
+  }
+
+  /** For whom grants of ours are given. */
+  get givenGrants(): GivenGrants {
+    return this.#deps.givenGrants;
+  }
+
+  /** Clients that are named by a URL. */
+  get documents(): ClientDocuments {
+    return this.#deps.documents;
   }
 
   /** Whether clients without a certificate have the web listener. */

@@ -9,9 +9,10 @@
  */
 import type { Confirmation } from "@trustwarden/core/access-token.ts";
 import { verifyJwtSvid } from "@trustwarden/core/agentid/jwt-svid.ts";
-import { pathOf } from "@trustwarden/core/agentid/spiffe-id.ts";
-import { oauthClientForm } from "@trustwarden/core/api/oauth.ts";
+import { parseSpiffeId, pathOf } from "@trustwarden/core/agentid/spiffe-id.ts";
+import { type OAuthClientForm, oauthClientForm } from "@trustwarden/core/api/oauth.ts";
 import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
+import { isClientDocumentUrl, requireClientOf } from "@trustwarden/core/client-document.ts";
 import { encodeSpki, sha256 } from "@trustwarden/core/crypto.ts";
 import type { DpopProof } from "@trustwarden/core/dpop.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
@@ -28,8 +29,11 @@ import {
   verifyPeerSvid,
 } from "../http/peer.ts";
 import type { Services } from "../http/services.ts";
+import { isIdentityGrant } from "./accepted-grants.ts";
 import { hasAttestation, proveByWit } from "./wit-client.ts";
 
+/** RFC 7523 §2.1. */
+export const JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 const JWT_SPIFFE = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe";
 const VERIFIERS = "/trustwarden/verifier/";
 
@@ -49,29 +53,77 @@ export interface OAuthCaller {
   readonly principal: AgentPrincipal | VerifierPrincipal;
   readonly intent: null;
   readonly client: OAuthClient;
+  /** URL of a document that names this client too; null when it came by its SPIFFE ID. */
+  readonly documentUrl: string | null;
 }
 
 /** A client, before it is asked for a DPoP proof. */
-export type ProvenClient = Omit<OAuthCaller, "intent">;
+export type ProvenClient = Pick<OAuthCaller, "principal" | "client">;
 
 /**
  * The client of a request to an OAuth endpoint.
  *
  * @param evidence - filled in on the way, for the record of a refusal.
- * @throws TrustWardenError any 401 code, `request_malformed` or `dpop_nonce_missing`.
+ * @throws TrustWardenError any 401 code, `request_malformed`, `client_document_refused` or `dpop_nonce_missing`.
  */
-export function authenticateClient(services: Services, arrival: Arrival, evidence: Evidence): OAuthCaller {
+export async function authenticateClient(
+  services: Services,
+  arrival: Arrival,
+  evidence: Evidence,
+): Promise<OAuthCaller> {
   const form = oauthClientForm.parse(arrival.body);
-  const { client_id: clientId, client_assertion: assertion, client_assertion_type: type } = form;
-  if ((assertion === undefined) !== (type === undefined)) malformed("client_assertion");
+  const { client_id: clientId } = form;
+  const { assertion, type } = shownAssertion(form);
   const { principal, client } = proveClient(services, { arrival, assertion, type }, evidence);
   // RFC 8705 §2 wants it with a certificate; a token names its client by itself.
   const isNamed = client.method !== "spiffe_x509";
-  if (clientId !== undefined ? clientId !== principal.spiffeId : !isNamed) {
+  const documentUrl = documentUrlOf(services, clientId);
+  const isItself = documentUrl !== null || clientId === principal.spiffeId;
+  if (clientId === undefined ? !isNamed : !isItself) {
     throw new TrustWardenError("principal_refused", { reason: "client_id" });
   }
+  if (documentUrl !== null) {
+    await requireDocument(services, { url: documentUrl, principal, client, grantType: form.grant_type });
+  }
   const proof = proofOf(services, arrival);
-  return { principal, intent: null, client: proof === null ? client : bindClient(client, boundTo(proof)) };
+  const bound = proof === null ? client : bindClient(client, boundTo(proof));
+  return { principal, intent: null, client: bound, documentUrl };
+}
+
+/**
+ * The assertion that says who asks. A JWT-SVID may come as the grant itself, and then is both (RFC 7523 §2.1): it says
+ * who its subject is, and who that is may have a token of its own.
+ */
+function shownAssertion(form: OAuthClientForm): {
+  readonly assertion: string | undefined;
+  readonly type: string | undefined;
+} {
+  const { client_assertion: assertion, client_assertion_type: type, assertion: grant } = form;
+  if ((assertion === undefined) !== (type === undefined)) malformed("client_assertion");
+  const isBoth = assertion === undefined && form.grant_type === JWT_BEARER && grant !== undefined;
+  return isBoth && !isIdentityGrant(grant) ? { assertion: grant, type: JWT_SPIFFE } : { assertion, type };
+}
+
+/** Where no document is read, a URL is a name like any other, and nobody's. */
+function documentUrlOf({ oauth }: Services, clientId: string | undefined): string | null {
+  return clientId !== undefined && oauth.documents.isServed && isClientDocumentUrl(clientId)
+    ? clientId
+    : null;
+}
+
+/** Only now: nobody who is not proven has us fetch anything. */
+async function requireDocument(
+  { oauth, clock }: Services,
+  {
+    url,
+    principal,
+    client,
+    grantType,
+  }: ProvenClient & { readonly url: string; readonly grantType: string | undefined },
+): Promise<void> {
+  const document = await oauth.documents.find(url, clock.trustedSeconds());
+  const spiffeId = parseSpiffeId(principal.spiffeId);
+  requireClientOf(document, { spiffeId, method: client.method, grantType });
 }
 
 /** One proof of who asks: with two of them, each could be believed by somebody else. RFC 6749 §2.3. */

@@ -1,8 +1,12 @@
 /** Makes the authorization server of a configuration. */
 import type { Random } from "@trustwarden/core/id.ts";
+import { createOpenFetch } from "../attest/token-source.ts";
 import { jwtIssuerOf, type ServerConfig } from "../config.ts";
 import type { Services } from "../http/services.ts";
+import { AcceptedGrants } from "./accepted-grants.ts";
 import { AuthorizationServer } from "./authorization-server.ts";
+import { ClientDocuments } from "./client-documents.ts";
+import { GivenGrants } from "./given-grants.ts";
 
 /** @param options.names - host names of the main listener; IPv6 addresses in brackets. */
 export function createAuthorizationServer(options: {
@@ -24,6 +28,15 @@ export function createAuthorizationServer(options: {
       ...[...names].map((name) => withName(urls().server, name)),
     ],
     random,
+    acceptedGrants: new AcceptedGrants(
+      config.oauth.grantIssuers,
+      createOpenFetch("oauth.grantIssuers caFile"),
+    ),
+    givenGrants: new GivenGrants(config.oauth.grantAudiences),
+    documents: new ClientDocuments(
+      config.oauth.clientDocuments,
+      createOpenFetch("oauth.clientDocuments caFile"),
+    ),
   });
 }
 

@@ -23,6 +23,8 @@ const WORDS: Partial<Record<ErrorCode, string>> = {
   scope_not_subset: "invalid_scope",
   denied: "unauthorized_client",
   access_token_revoked: "invalid_request",
+  assertion_refused: "invalid_grant",
+  assertion_replayed: "invalid_grant",
 };
 
 /** What is sent for a failure of an OAuth endpoint. */

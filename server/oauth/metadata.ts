@@ -12,9 +12,18 @@ import { formatP256Jwk } from "@trustwarden/core/crypto.ts";
 import { formatCanonicalJson } from "@trustwarden/core/json.ts";
 import type { RawAnswer } from "../http/route.ts";
 import type { Services } from "../http/services.ts";
-import { INTROSPECTION_PATH, JWKS_PATH, REVOCATION_PATH, TOKEN_PATH } from "./authorization-server.ts";
-import { GRANT_TYPES } from "./token-endpoint.ts";
+import {
+  CLIENT_PATH,
+  INTROSPECTION_PATH,
+  JWKS_PATH,
+  REVOCATION_PATH,
+  TOKEN_PATH,
+} from "./authorization-server.ts";
+import { GRANT_TYPES, IDENTITY_GRANT_TYPE } from "./token-endpoint.ts";
 
+const IDENTITY_GRANT_PROFILE = "urn:ietf:params:oauth:grant-profile:id-jag";
+/** What it says changes with the configuration alone. */
+const CLIENT_SECONDS = 3600;
 const ALGORITHMS = ["ES256"];
 
 /** Endpoints, grants and proofs; there is no authorization endpoint, since nobody logs in here. */
@@ -36,6 +45,13 @@ export async function discoverOAuth({ oauth, witSvid }: Services): Promise<Autho
     revocation_endpoint_auth_signing_alg_values_supported: ALGORITHMS,
     dpop_signing_alg_values_supported: ALGORITHMS,
     tls_client_certificate_bound_access_tokens: true,
+    client_id_metadata_document_supported: oauth.documents.isServed,
+    ...(oauth.acceptedGrants.isServed
+      ? { authorization_grant_profiles_supported: [IDENTITY_GRANT_PROFILE] }
+      : {}),
+    ...(oauth.givenGrants.isServed
+      ? { identity_chaining_requested_token_types_supported: [IDENTITY_GRANT_TYPE] }
+      : {}),
     ...(oauth.isOnWeb ? { mtls_endpoint_aliases: endpointsAt(onMain) } : {}),
   };
 }
@@ -45,6 +61,29 @@ function endpointsAt(urlOf: (path: string) => string) {
     token_endpoint: urlOf(TOKEN_PATH),
     introspection_endpoint: urlOf(INTROSPECTION_PATH),
     revocation_endpoint: urlOf(REVOCATION_PATH),
+  };
+}
+
+/**
+ * The document that names our agents, all of them, as one client of other servers: whoever of this trust domain proves
+ * itself by its SVID is one of ours. It names no agent.
+ *
+ * @see draft-ietf-oauth-client-id-metadata-document-02 §4; draft-ietf-oauth-spiffe-client-auth-02 §5.1
+ */
+export async function describeClient({ oauth, trustDomain }: Services): Promise<RawAnswer> {
+  return {
+    isRaw: true,
+    contentType: "application/json",
+    cacheControl: `public, max-age=${CLIENT_SECONDS}`,
+    content: formatCanonicalJson({
+      client_id: `${oauth.publicOrigin}${CLIENT_PATH}`,
+      client_name: `Agents of ${trustDomain}`,
+      spiffe_id: `spiffe://${trustDomain}/*`,
+      spiffe_bundle_endpoint: `${oauth.publicOrigin}/v1/bundle`,
+      token_endpoint_auth_method: "spiffe_jwt",
+      grant_types: [...GRANT_TYPES],
+      response_types: [],
+    }),
   };
 }
 

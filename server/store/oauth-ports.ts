@@ -27,6 +27,8 @@ export interface IssueAccessTokenCommand {
   };
   /** In whose name; null for the client's own. */
   readonly subject: AccessTokenSubject | null;
+  /** What another issuer allows; null where no grant was shown. */
+  readonly grant: AcceptedGrant | null;
   readonly audience: string;
   /** Null for all of the subject token's, or of the client's own. */
   readonly scope: Scope | null;
@@ -47,6 +49,45 @@ export interface AccessTokenSubject {
   /** Who acts after the exchange, the client first. */
   readonly actors: readonly string[];
   /** Unix seconds; no token outlives the one it was exchanged for. */
+  readonly expiresAt: number;
+}
+
+/** A grant of another issuer that holds; whether it is used for the first time is decided in the transaction. */
+export interface AcceptedGrant {
+  readonly issuer: string;
+  /** Its user. */
+  readonly subject: string;
+  readonly jti: string;
+  /** base64url; the same for each showing of this grant. */
+  readonly useSha256: string;
+  /** Name of the owner whose agent the client has to be. */
+  readonly owner: string;
+  readonly scope: Scope;
+  /** Unix seconds; no token outlives it. */
+  readonly expiresAt: number;
+}
+
+/** A grant for another authorization server, by a client that proved itself. */
+export interface IssueIdentityGrantCommand
+  extends Pick<
+    IssueAccessTokenCommand,
+    "context" | "issuer" | "client" | "subject" | "confirmation" | "keySha256"
+  > {
+  /** Issuer of the server that it is for. */
+  readonly audience: string;
+  /** What the server's token will be for. */
+  readonly resource: string;
+  /** The client as that server knows it; null for its SPIFFE ID. */
+  readonly clientId: string | null;
+  /** In that server's words. */
+  readonly words: readonly string[];
+  /** What stands behind the words in our grammar. */
+  readonly scope: Scope;
+}
+
+export interface IssuedIdentityGrant {
+  readonly grant: string;
+  /** Unix seconds. */
   readonly expiresAt: number;
 }
 
@@ -74,9 +115,12 @@ export interface AccessTokenState {
 export interface OAuthCommands {
   /**
    * @throws TrustWardenError `scope_not_subset`, `scope_malformed`, `client_assertion_replayed`, `key_reused`,
-   *   `access_token_revoked`, `quota_exceeded`, and the codes of a dead instance or SVID.
+   *   `access_token_revoked`, `assertion_refused`, `assertion_replayed`, `quota_exceeded`, and the codes of a dead instance
+   *   or SVID.
    */
   issueAccessToken(command: IssueAccessTokenCommand): Promise<Committed<IssuedAccessToken>>;
+  /** @throws TrustWardenError as `issueAccessToken`. */
+  issueIdentityGrant(command: IssueIdentityGrantCommand): Promise<Committed<IssuedIdentityGrant>>;
   /** Voids one token. @throws TrustWardenError `not_found` for one that is unknown or has ended. */
   revokeAccessToken(command: RevokeAccessTokenCommand): Promise<Committed<null>>;
 }

@@ -123,6 +123,7 @@ function createCommands(writer: WriterClient): StoreCommands {
       await writer.run<null>({ kind: "markSequenced", outboxIds });
     },
     issueAccessToken: (command) => writer.run({ kind: "issueAccessToken", command }),
+    issueIdentityGrant: (command) => writer.run({ kind: "issueIdentityGrant", command }),
     revokeAccessToken: (command) => writer.run({ kind: "revokeAccessToken", command }),
     issueWit: (command) => writer.run({ kind: "issueWit", command }),
     issueWitByNode: (command) => writer.run({ kind: "issueWitByNode", command }),

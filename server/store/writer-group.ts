@@ -24,6 +24,7 @@ import { createOwner } from "./commands/create-owner.ts";
 import { createVerifierTicket } from "./commands/create-verifier-ticket.ts";
 import { type CommandDeps, type CommandResult, secondsOf } from "./commands/deps.ts";
 import { createEntry, removeEntry } from "./commands/entries.ts";
+import { issueGrant } from "./commands/identity-grants.ts";
 import { issue } from "./commands/issue.ts";
 import { issueByEntry } from "./commands/issue-by-entry.ts";
 import { issueJwt } from "./commands/issue-jwt.ts";
@@ -101,9 +102,9 @@ function runCommand(
     case "renew":
       return commit(database, deps, request.command, () => renew(database, request.command, deps));
     case "issueJwt":
-      return commit(database, deps, request.command, () => issueJwt(database, request.command, deps));
     case "issueAccessToken":
-      return commit(database, deps, request.command, () => issueToken(database, request.command, deps));
+    case "issueIdentityGrant":
+      return commit<unknown>(database, deps, request.command, () => runTokens(database, deps, request));
     case "narrow":
       return commit(database, deps, request.command, () => narrow(database, request.command));
     case "issueServerSvid":
@@ -152,6 +153,22 @@ function runCommand(
     case "saveBudgetUse":
     case "markSequenced":
       return keepBooks(database, request);
+  }
+}
+
+/** Runs one command by which a token leaves. */
+function runTokens(
+  database: SqliteDatabase,
+  deps: CommandDeps,
+  request: Extract<WriterCommand, { readonly kind: "issueJwt" | "issueAccessToken" | "issueIdentityGrant" }>,
+): CommandResult<unknown> {
+  switch (request.kind) {
+    case "issueJwt":
+      return issueJwt(database, request.command, deps);
+    case "issueAccessToken":
+      return issueToken(database, request.command, deps);
+    case "issueIdentityGrant":
+      return issueGrant(database, request.command, deps);
   }
 }
 

@@ -18,7 +18,11 @@ import type { IssueStatusListCommand } from "./commands/status-slots.ts";
 import type { AdmitSvidCommand, FederationCommand, RegisterForeignCommand } from "./federation-ports.ts";
 import type { UpstreamCommand } from "./gateway-ports.ts";
 import type { ApproveCommand, ObserveCommand } from "./mcp-ports.ts";
-import type { IssueAccessTokenCommand, RevokeAccessTokenCommand } from "./oauth-ports.ts";
+import type {
+  IssueAccessTokenCommand,
+  IssueIdentityGrantCommand,
+  RevokeAccessTokenCommand,
+} from "./oauth-ports.ts";
 import type { LoadPolicyCommand } from "./policy-ports.ts";
 import type {
   ChangeAuthorityCommand,
@@ -58,6 +62,7 @@ export type WriterCommand =
   | { readonly kind: "renew"; readonly command: RenewCommand }
   | { readonly kind: "issueJwt"; readonly command: JwtCommand }
   | { readonly kind: "issueAccessToken"; readonly command: IssueAccessTokenCommand }
+  | { readonly kind: "issueIdentityGrant"; readonly command: IssueIdentityGrantCommand }
   | { readonly kind: "revokeAccessToken"; readonly command: RevokeAccessTokenCommand }
   | { readonly kind: "issueWit"; readonly command: WitCommand }
   | { readonly kind: "issueWitByNode"; readonly command: NodeWitCommand }

@@ -4,6 +4,7 @@ import { createServer } from "node:net";
 import { instanceIdOf, parseSpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { jwtSvidAnswer } from "@trustwarden/core/api/identity.ts";
 import { issueDpopProof } from "@trustwarden/core/dpop.ts";
+import type { ServerSettings } from "@trustwarden/server/config.ts";
 import { parseAnswer, serverIdOf, signedRequest, type TestInstance } from "./actors.ts";
 import { type ClientTls, jsonOf, type RawAnswer, send } from "./http.ts";
 import { createTestSigner } from "./keys.ts";
@@ -27,12 +28,16 @@ export interface OAuthServer {
   close(): Promise<void>;
 }
 
-export async function startOAuthServer(): Promise<OAuthServer> {
+export async function startOAuthServer(settings: ServerSettings = {}): Promise<OAuthServer> {
   const certificate = createWebCertificate();
   const port = await freePort();
   const web = `https://localhost:${port}`;
   const { certFile, keyFile } = certificate;
-  const server = await startTestServer({ jwtIssuer: web, federation: { web: { port, certFile, keyFile } } });
+  const server = await startTestServer({
+    jwtIssuer: web,
+    federation: { web: { port, certFile, keyFile } },
+    ...settings,
+  });
   return {
     server,
     web,

@@ -7,13 +7,14 @@ import {
   tokenRequest,
 } from "@trustwarden/core/api/oauth.ts";
 import {
+  CLIENT_PATH,
   INTROSPECTION_PATH,
   JWKS_PATH,
   METADATA_PATH,
   REVOCATION_PATH,
   TOKEN_PATH,
 } from "../../oauth/authorization-server.ts";
-import { discoverOAuth, readOAuthJwks } from "../../oauth/metadata.ts";
+import { describeClient, discoverOAuth, readOAuthJwks } from "../../oauth/metadata.ts";
 import { issueAccessToken } from "../../oauth/token-endpoint.ts";
 import { introspect, revokeAccessToken } from "../../oauth/token-status.ts";
 import { defineGuarded, definePublic, type ListenerName, MAIN_ADMIN_AND_WEB, type Route } from "../route.ts";
@@ -38,6 +39,14 @@ export const OAUTH_ROUTES: readonly Route[] = [
     summary: "Keys of access tokens",
     answer: "raw",
     act: readOAuthJwks,
+  }),
+  definePublic({
+    method: "GET",
+    path: CLIENT_PATH,
+    listeners: MAIN_ADMIN_AND_WEB,
+    summary: "Our agents as a client of other authorization servers (CIMD)",
+    answer: "raw",
+    act: describeClient,
   }),
   defineGuarded({
     method: "POST",

@@ -12,7 +12,12 @@ import {
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { formatUlid } from "@trustwarden/core/id.ts";
 import { findCounterexample, isSubset, type Scope } from "@trustwarden/core/scope.ts";
-import type { IssueAccessTokenCommand, IssuedAccessToken, RevokeAccessTokenCommand } from "../oauth-ports.ts";
+import type {
+  AcceptedGrant,
+  IssueAccessTokenCommand,
+  IssuedAccessToken,
+  RevokeAccessTokenCommand,
+} from "../oauth-ports.ts";
 import { findAccessToken } from "../oauth-rows.ts";
 import type { InstanceState } from "../ports.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
@@ -35,6 +40,7 @@ const CLAIM_ASSERTION = `
   INSERT INTO client_assertions (assertion_sha256, confirmation, expires_at) VALUES (?, ?, ?)
   ON CONFLICT DO NOTHING`;
 const FIND_ASSERTION = "SELECT confirmation FROM client_assertions WHERE assertion_sha256 = ?";
+const FIND_OWNER = "SELECT owner_id FROM owners WHERE name = ? AND revoked_epoch IS NULL";
 const FIND_KEY = "SELECT holder FROM keys WHERE spki_sha256 = ?";
 const REMOVE_TOKENS = `
   DELETE FROM access_tokens WHERE jti IN
@@ -42,6 +48,9 @@ const REMOVE_TOKENS = `
 const REMOVE_ASSERTIONS = `
   DELETE FROM client_assertions WHERE assertion_sha256 IN
     (SELECT assertion_sha256 FROM client_assertions WHERE expires_at < ? ORDER BY expires_at LIMIT ${MAX_REMOVED})`;
+
+/** What every command of a client has. */
+type TokenCommand = Pick<IssueAccessTokenCommand, "client" | "subject" | "confirmation" | "keySha256">;
 
 /** @throws TrustWardenError as `OAuthCommands.issueAccessToken` says. */
 export function issueToken(
@@ -52,6 +61,7 @@ export function issueToken(
   const now = secondsOf(command.context);
   const client = verifyClient(database, command, now);
   const subject = verifySubject(database, command, { client, now });
+  if (command.grant !== null) useGrant(database, command.grant, { client, now });
   const scope = grantScope(command, { client, subject });
   const expiresAt = endOf(command, { now, instances: [client.instance, subject.instance] });
   const jti = formatUlid(command.context.nowMs, deps.random);
@@ -93,9 +103,10 @@ export function revokeToken(
   };
 }
 
-function verifyClient(
+/** The client, alive, with a key that is its own. @throws TrustWardenError as `OAuthCommands.issueAccessToken` says. */
+export function verifyClient(
   database: SqliteDatabase,
-  { client, confirmation, keySha256 }: IssueAccessTokenCommand,
+  { client, confirmation, keySha256 }: TokenCommand,
   now: number,
 ): LiveInstance {
   const { instanceId, svidSha256, assertion } = client;
@@ -133,9 +144,10 @@ function claimAssertion(
   }
 }
 
-function verifySubject(
+/** In whose name; the client unless somebody else is named. @throws TrustWardenError `access_token_revoked`, and liveness. */
+export function verifySubject(
   database: SqliteDatabase,
-  { subject }: IssueAccessTokenCommand,
+  { subject }: TokenCommand,
   { client, now }: { readonly client: LiveInstance; readonly now: number },
 ): LiveInstance {
   if (subject === null) return client;
@@ -150,26 +162,49 @@ function grantScope(
   command: IssueAccessTokenCommand,
   { client, subject }: { readonly client: LiveInstance; readonly subject: LiveInstance },
 ): Scope {
-  const limit = command.subject?.scope ?? null;
-  const child = command.scope ?? limit ?? client.instance.scope;
+  const limits = [command.subject?.scope, command.grant?.scope].filter((scope) => scope != null);
+  const child = command.scope ?? limits[0] ?? client.instance.scope;
   if (child.length === 0) throw new TrustWardenError("scope_malformed", { reason: "empty" });
   const links = [...client.line, ...subject.line].map(({ scope }) => scope);
-  for (const parent of limit === null ? links : [...links, limit]) {
+  requireWithin(child, [...links, ...limits]);
+  return child;
+}
+
+/** @throws TrustWardenError `scope_not_subset` with an action that one of the limits does not cover. */
+export function requireWithin(child: Scope, limits: readonly Scope[]): void {
+  for (const parent of limits) {
     if (isSubset({ parent, child })) continue;
     throw new TrustWardenError("scope_not_subset", {
       counterexample: findCounterexample({ parent, child }) ?? "",
     });
   }
-  return child;
+}
+
+/**
+ * Uses up a grant: for an agent of the owner whom it speaks for, once.
+ *
+ * Its place is among the assertions, under a digest that no assertion has, and claimed by nobody's key.
+ */
+function useGrant(
+  database: SqliteDatabase,
+  { useSha256, owner, expiresAt }: AcceptedGrant,
+  { client, now }: { readonly client: LiveInstance; readonly now: number },
+): void {
+  const row = database.get(FIND_OWNER, owner);
+  const isTheirs = row !== undefined && row.text("owner_id") === client.instance.ownerId;
+  if (!isTheirs) throw new TrustWardenError("assertion_refused", { reason: "owner" });
+  database.run(REMOVE_ASSERTIONS, now - KEPT_SECONDS);
+  const { changes } = database.run(CLAIM_ASSERTION, useSha256, "grant", expiresAt);
+  if (changes === 0) throw new TrustWardenError("assertion_replayed");
 }
 
 function endOf(
-  { client, subject }: IssueAccessTokenCommand,
+  { client, subject, grant }: IssueAccessTokenCommand,
   { now, instances }: { readonly now: number; readonly instances: readonly InstanceState[] },
 ): number {
   const ends = instances.map(({ expiresAt }) => expiresAt);
-  const subjectEnd = subject?.expiresAt ?? Number.MAX_SAFE_INTEGER;
-  return Math.min(now + MAX_ACCESS_TOKEN_SECONDS, client.notAfter, subjectEnd, ...ends);
+  for (const shown of [subject, grant]) if (shown !== null) ends.push(shown.expiresAt);
+  return Math.min(now + MAX_ACCESS_TOKEN_SECONDS, client.notAfter, ...ends);
 }
 
 function keepToken(
@@ -194,7 +229,7 @@ function keepToken(
 
 /** Everything that the token says, and how its client proved itself; never the token. */
 function draftOf(
-  { client, grantType, subject }: IssueAccessTokenCommand,
+  { client, grantType, subject, grant }: IssueAccessTokenCommand,
   token: AccessToken,
   { client: { instance, line }, deps }: { readonly client: LiveInstance; readonly deps: CommandDeps },
 ): CommandResult<IssuedAccessToken>["draft"] {
@@ -220,6 +255,7 @@ function draftOf(
       cnf: { [confirmation.kind]: confirmation.digest },
       actors: [...actors],
       subject_jti: subject?.jti ?? null,
+      ...(grant === null ? {} : { grant: { iss: grant.issuer, sub: grant.subject, jti: grant.jti } }),
       expires_at: expiresAt,
       status: `${status.uri}#${status.index}`,
     },
