@@ -155,19 +155,41 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("a role for a job", () => {
     expect(await roles()).not.toContain(user);
   });
 
-  it("ends with its agent: sessions are cut, and what it made is the administrator's", async () => {
+  it("ends with its agent: sessions are cut, and what it made is its group's, never the administrator's", async () => {
     const doomed = await enrol("doomed");
     const role = await granted(doomed, "writer");
     const client = await database.connect(role);
     await client.query("CREATE TABLE made (id int)");
+    await client.query(
+      "CREATE FUNCTION trap() RETURNS text LANGUAGE sql SECURITY DEFINER AS 'SELECT current_user::text'",
+    );
     const ended = endOf(client);
     await revoke(doomed);
     await ended;
     await expect.poll(roles).not.toContain(role.user);
     await expect(database.connect(role)).rejects.toMatchObject({ code: "28P01" });
     const [table] = await database.admin("SELECT tableowner FROM pg_tables WHERE tablename = 'made'");
-    expect(table).toEqual({ tableowner: "tw_admin" });
+    expect(table).toEqual({ tableowner: "payments_rw" });
+    const [trap] = await database.admin("SELECT trap() AS runs_as");
+    expect(trap).toEqual({ runs_as: "payments_rw" });
     expect((await ask(doomed, "/roles/writer")).status).toBe(401);
+  });
+
+  it("cannot put a function of its own in the administrator's way", async () => {
+    const trapper = await enrol("trapper");
+    const client = await database.connect(await granted(trapper, "writer"));
+    // A better match for `starts_with(rolname, …)` than PostgreSQL's own, which takes texts.
+    await client.query(
+      `CREATE TABLE caught (who text);
+       CREATE FUNCTION starts_with(name, text) RETURNS boolean LANGUAGE sql AS
+         'INSERT INTO public.caught SELECT current_user; SELECT true'`,
+    );
+    await client.end();
+    const { user } = await granted(agent);
+    await revoke(trapper);
+    await expect.poll(roles).toEqual([user]);
+    expect(await database.admin("SELECT who FROM caught")).toEqual([]);
+    await database.admin("DROP FUNCTION starts_with(name, text)");
   });
 
   it("ends when the scope no longer covers it", async () => {

@@ -68,6 +68,8 @@ async function openClient({ upstream, lookup, user, password }: DatabasePlace): 
     user,
     password,
     application_name: "trustwarden",
+    // Nothing that an agent made in the database may answer to a name that we use.
+    options: "-c search_path=pg_catalog",
     ssl: isLocal && upstream.ca === null ? false : tlsTo(host, upstream.ca),
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     statement_timeout: STATEMENT_TIMEOUT_MS,

@@ -38,6 +38,11 @@ const REACH = `
     rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls OR rolcanlogin
       OR starts_with(rolname, 'pg_') AS is_refused
   FROM reach JOIN pg_roles USING (oid)`;
+/** The groups of a role, and whether we are in them. */
+const GROUPS = `
+  SELECT rolname AS name, pg_has_role(rolname, 'MEMBER') AS is_mine
+  FROM pg_auth_members JOIN pg_roles ON pg_roles.oid = pg_auth_members.roleid
+  WHERE pg_auth_members.member = (SELECT oid FROM pg_roles WHERE rolname = $1) ORDER BY rolname LIMIT 1`;
 const TERMINATE = "SELECT pg_terminate_backend(pid, $2) FROM pg_stat_activity WHERE usename = $1";
 
 /** Whose a role is. */
@@ -124,8 +129,9 @@ export async function listRoles(
 }
 
 /**
- * Ends a role: it logs in no more, its sessions end, what it may own goes to the administrator, and it is dropped. Each
- * step holds by itself, so that a failure in a later one leaves a role that cannot be used.
+ * Ends a role: it logs in no more, its sessions end, what it owns goes to a group of its template, and it is dropped. Never
+ * to the administrator: a function that its maker lets run with its owner's rights (`SECURITY DEFINER`) would then run
+ * with the administrator's. Each step holds by itself, so that a failure in a later one leaves a role that cannot be used.
  */
 export async function dropRole(client: Client, role: string): Promise<void> {
   const { rows } = await client.query(FIND, [role]);
@@ -136,10 +142,23 @@ export async function dropRole(client: Client, role: string): Promise<void> {
   await client.query(`GRANT ${name} TO CURRENT_USER`);
   await client.query(TERMINATE, [role, TERMINATION_MS]);
   await inTransaction(client, async () => {
-    await client.query(`REASSIGN OWNED BY ${name} TO CURRENT_USER`);
+    await bequeath(client, role);
+    // What no group took, and every right that the role was given.
     await client.query(`DROP OWNED BY ${name}`);
     await client.query(`DROP ROLE ${name}`);
   });
+}
+
+/** Gives what a role owns to a group of its own, so that its heirs can do with it what it could, and no more. */
+async function bequeath(client: Client, role: string): Promise<void> {
+  const { rows } = await client.query<{ name: string; is_mine: boolean }>(GROUPS, [role]);
+  const [group] = rows;
+  if (group === undefined) return;
+  const heir = escapeIdentifier(group.name);
+  // PostgreSQL lets only a member of both give from one to the other.
+  if (!group.is_mine) await client.query(`GRANT ${heir} TO CURRENT_USER`);
+  await client.query(`REASSIGN OWNED BY ${escapeIdentifier(role)} TO ${heir}`);
+  if (!group.is_mine) await client.query(`REVOKE ${heir} FROM CURRENT_USER`);
 }
 
 async function requireHarmless(client: Client, groups: readonly string[]): Promise<void> {
