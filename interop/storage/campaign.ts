@@ -1,5 +1,5 @@
 /** The crash campaign of `./dev torture` on a server whose ledger is in a database and an object store. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Client } from "pg";
@@ -19,7 +19,6 @@ export async function createRemoteLedger(lab: RemoteLab): Promise<RemoteLedger &
   prefixes += 1;
   const { accessKeyId, secretAccessKey, ...objects } = lab.objects;
   const directory = mkdtempSync(join(tmpdir(), "ledger-credentials-"));
-  mkdirSync(directory, { recursive: true });
   const credentialsFile = join(directory, "objects.json");
   const credentials = { Version: 1, AccessKeyId: accessKeyId, SecretAccessKey: secretAccessKey };
   writeFileSync(credentialsFile, JSON.stringify(credentials), { mode: 0o600 });

@@ -19,8 +19,9 @@ import type { Sequencer } from "@trustwarden/core/agentledger/sequencer.ts";
 import { encodeWalRecord, parseWal } from "@trustwarden/core/agentledger/wal.ts";
 import { encodeHex, encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { afterAll, describe, expect, it } from "vitest";
-import { auditPlace, describeLogCrashMatrix, startWriter } from "./log-crash.test.support.ts";
+import { describeLogCrashMatrix } from "./log-crash.test.support.ts";
 import { type LogPlace, sequencerOf } from "./log-place.test.support.ts";
+import { auditPlace, startWriter } from "./log-writer-process.test.support.ts";
 import { PosixLogStorage } from "./posix-log.ts";
 import { createPosixHighWater } from "./posix-log-high-water.ts";
 

@@ -15,7 +15,7 @@ import type { LogStorage } from "@trustwarden/core/agentledger/ports.ts";
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { auditPlace, describeLogCrashMatrix, startWriter } from "./log-crash.test.support.ts";
+import { describeLogCrashMatrix } from "./log-crash.test.support.ts";
 import {
   createTestS3Client,
   type LogPlace,
@@ -25,6 +25,7 @@ import {
   sequencerOf,
   storageOf,
 } from "./log-place.test.support.ts";
+import { auditPlace, startWriter } from "./log-writer-process.test.support.ts";
 
 const LAB = process.env.TRUSTWARDEN_STORAGE_LAB;
 if (LAB === undefined)

@@ -1,17 +1,28 @@
 /**
- * The long crash campaign: `node test/support/crash-run.ts [--kills 50]`.
+ * The long crash campaign: `node test/support/crash-run.ts [--kills 50] [--faults none|sample|full] [--seed N]
+ * [--storage posix|postgres]`.
  *
- * Kills a server under load at so many random moments, and at each point of `crash-points.ts` at an early and at a
- * later occasion; prints one line a crash and `N passed, N failed`. Exits with 1 on a failure.
+ * Kills servers under load at so many random moments, and at each point of `crash-points.ts` on some occasion (`./dev test`
+ * has an early one of each); then lets writers of the ledger meet a failing disk (`fault-run.ts`), with `postgres` instead
+ * the ledger in a database and an object store. Two deployments at a time, one for each core of a small machine. Prints
+ * one line a crash and `N passed, N failed`. Exits with 1 on a failure.
  */
 import { randomInt } from "node:crypto";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { createRemoteLedger } from "../../interop/storage/campaign.ts";
+import { openStorageLab } from "../../interop/storage/lab.ts";
 import { CrashCampaign } from "./crash-campaign.ts";
 import { CRASH_POINTS } from "./crash-points.ts";
+import { runFaults, type Tally } from "./fault-run.ts";
 
 const DEFAULT_KILLS = 50;
-/** The later occasion; the earlier one is the first. */
-const MAX_HIT = 12;
+const LANES = 2;
+/** Of one deployment: its books grow with every crash, and with them the audit after each. */
+const MAX_CRASHES = 20;
+/** A checkpoint comes four times a second. */
+const MAX_HIT = 6;
+const ROOT = join(import.meta.dirname, "..", "..");
 
 interface Crash {
   readonly name: string;
@@ -19,13 +30,13 @@ interface Crash {
 }
 
 function planCrashes(kills: number): readonly Crash[] {
-  const hits = [1, randomInt(2, MAX_HIT)];
-  const points = CRASH_POINTS.flatMap((point) =>
-    hits.map((hit) => ({
+  const points = CRASH_POINTS.map((point) => {
+    const hit = randomInt(1, MAX_HIT + 1);
+    return {
       name: `${point.name} (${hit})`,
       run: (campaign: CrashCampaign) => campaign.crashAt(point, hit),
-    })),
-  );
+    };
+  });
   const starts = CRASH_POINTS.filter(({ inStart }) => inStart).map((point) => ({
     name: `${point.name} (in a start)`,
     run: (campaign: CrashCampaign) => campaign.crashInStart(point),
@@ -37,29 +48,90 @@ function planCrashes(kills: number): readonly Crash[] {
   return [...points, ...starts, ...random];
 }
 
-/** A deployment that failed is not gone on with: the next crash gets a new one. */
-async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { kills: { type: "string" } } });
-  const kills = Number(values.kills ?? DEFAULT_KILLS);
-  if (!Number.isSafeInteger(kills) || kills < 1) throw new Error("--kills takes a number from 1");
-  let campaign = await CrashCampaign.begin();
-  let passed = 0;
-  let failed = 0;
-  for (const crash of planCrashes(kills)) {
+/** A deployment that failed, or has seen enough, is not gone on with: the next crash gets a new one. */
+async function runLane(
+  crashes: Iterator<Crash>,
+  tally: Tally,
+  begin: () => Promise<CrashCampaign>,
+): Promise<void> {
+  let campaign = await begin();
+  let crashed = 0;
+  for (let next = crashes.next(); next.done !== true; next = crashes.next()) {
+    const { name, run } = next.value;
     try {
-      const entries = await crash.run(campaign);
-      passed += 1;
-      console.log(`ok   ${crash.name}: ${entries} entries hold`);
+      tally.pass(`${name}: ${await run(campaign)} entries hold`);
+      crashed += 1;
     } catch (error) {
-      failed += 1;
-      console.log(`FAIL ${crash.name}: ${error instanceof Error ? error.message : String(error)}`);
-      await campaign.end();
-      campaign = await CrashCampaign.begin();
+      tally.fail(name, error);
+      crashed = MAX_CRASHES;
     }
+    if (crashed < MAX_CRASHES) continue;
+    await campaign.end();
+    campaign = await begin();
+    crashed = 0;
   }
   await campaign.end();
-  console.log(`\n${passed} passed, ${failed} failed`);
-  process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
+}
+
+function createTally(): Tally & { readonly passed: number; readonly failed: number } {
+  const counts = { passed: 0, failed: 0 };
+  return {
+    get passed() {
+      return counts.passed;
+    },
+    get failed() {
+      return counts.failed;
+    },
+    pass: (line) => {
+      counts.passed += 1;
+      console.log(`ok   ${line}`);
+    },
+    fail: (name, error) => {
+      counts.failed += 1;
+      console.log(`FAIL ${name}: ${error instanceof Error ? error.message : String(error)}`);
+    },
+  };
+}
+
+async function killPosix(kills: number, tally: Tally): Promise<void> {
+  const crashes = planCrashes(kills).values();
+  const lanes = Array.from({ length: LANES }, () => runLane(crashes, tally, () => CrashCampaign.begin()));
+  await Promise.all(lanes);
+}
+
+/** One deployment: all are of one trust domain, and so of one log. */
+async function killPostgres(kills: number, tally: Tally): Promise<void> {
+  const storage = await openStorageLab({ root: ROOT, cache: join(ROOT, ".cache", "interop") });
+  try {
+    await runLane(planCrashes(kills).values(), tally, async () =>
+      CrashCampaign.begin({ ledger: await createRemoteLedger(storage.lab) }),
+    );
+  } finally {
+    await storage.close();
+  }
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      kills: { type: "string" },
+      faults: { type: "string", default: "sample" },
+      seed: { type: "string" },
+      storage: { type: "string", default: "posix" },
+    },
+  });
+  const kills = Number(values.kills ?? DEFAULT_KILLS);
+  if (!Number.isSafeInteger(kills) || kills < 0) throw new Error("--kills takes a number");
+  const { faults, storage } = values;
+  if (faults !== "none" && faults !== "sample" && faults !== "full")
+    throw new Error("--faults takes none, sample or full");
+  if (storage !== "posix" && storage !== "postgres") throw new Error("--storage takes posix or postgres");
+  const tally = createTally();
+  if (kills > 0) await (storage === "posix" ? killPosix : killPostgres)(kills, tally);
+  if (faults !== "none" && storage === "posix")
+    await runFaults({ isFull: faults === "full", seed: Number(values.seed ?? randomInt(2 ** 31)) }, tally);
+  console.log(`\n${tally.passed} passed, ${tally.failed} failed`);
+  process.exitCode = tally.failed > 0 || tally.passed === 0 ? 1 : 0;
 }
 
 await main();
