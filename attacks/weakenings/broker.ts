@@ -29,6 +29,13 @@ export const BROKER_WEAKENINGS = {
       replace: "if (names.length >= 0) return;",
     },
   ],
+  "model-text-unwatched": [
+    {
+      file: "server/gateway/brokered-client.ts",
+      find: "if (canaries.isEmpty && injection === null) return null;",
+      replace: "if (canaries !== undefined) return null;",
+    },
+  ],
   "database-role-outlives-agent": [
     {
       file: "server/gateway/postgresql/database-roles.ts",

@@ -74,6 +74,8 @@ export interface CanaryFinding {
 
 /** Watches for planted strings. Made for one moment: ask for a new one with each call. */
 export interface CanaryWatch {
+  /** Whether none is planted. */
+  readonly isEmpty: boolean;
   /** Names of the canaries in one piece of data. */
   find(data: Uint8Array | string): readonly string[];
   /** A scanner that remembers across chunks; for the text of a model's stream, feed it the text alone. */

@@ -17,7 +17,8 @@ import type {
   UseOutcome,
 } from "../broker/ports.ts";
 import type { UpstreamConnections } from "./forward.ts";
-import type { CallArrival, GatewayCaller, UpstreamAnswer, UpstreamClient, UpstreamRequest } from "./ports.ts";
+import type { CallArrival, GatewayCaller, UpstreamAnswer, UpstreamRequest, WatchingClient } from "./ports.ts";
+import { WatchedText } from "./watched-text.ts";
 
 /** Whose call it is, and what it goes through. */
 export interface BrokeredCall {
@@ -44,7 +45,7 @@ export interface BrokeredUpgrade {
 }
 
 /** Owns the injections of one call, until `release`. */
-export class BrokeredClient implements UpstreamClient {
+export class BrokeredClient implements WatchingClient {
   readonly #call: BrokeredCall;
   readonly #injections: Injection[] = [];
 
@@ -100,6 +101,21 @@ export class BrokeredClient implements UpstreamClient {
         if (injection?.signal.aborted === true) throw new TrustWardenError("secret_disabled");
       },
     };
+  }
+
+  watchText(): WatchedText | null {
+    const canaries = this.#call.broker.canaries();
+    const injection = this.#injections.at(-1) ?? null;
+    if (canaries.isEmpty && injection === null) return null;
+    return new WatchedText({
+      canaries: () => canaries.stream(),
+      redactor: () => redactorOf(injection),
+      refuse: (names) => this.#refuseCanaries(names, "answer text"),
+    });
+  }
+
+  async requireClean(data: Uint8Array, where: string): Promise<void> {
+    await this.#refuseCanaries(this.#call.broker.canaries().find(data), where);
   }
 
   /** Ends every use of a secret by this call; alarms of echoes are in the ledger when it resolves. */

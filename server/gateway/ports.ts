@@ -14,6 +14,7 @@ import type { AgentPrincipal } from "@trustwarden/core/principal.ts";
 import type { UpstreamState } from "../store/gateway-ports.ts";
 import type { Reservation } from "./budgets.ts";
 import type { PresentedCredential } from "./presented-credentials.ts";
+import type { WatchedText } from "./watched-text.ts";
 
 /** One request on the gateway's listener: its head is clean, its body is here, nobody is proven yet. */
 export interface CallArrival {
@@ -76,9 +77,9 @@ export interface CallReceipt {
 export interface AllowedCall {
   readonly arrival: CallArrival;
   readonly caller: GatewayCaller;
-  readonly client: UpstreamClient;
+  readonly client: WatchingClient;
   /** The way to a member of an endpoint that stands for several; released with the call. */
-  readonly clientOf: (member: UpstreamState, signal: AbortSignal) => UpstreamClient;
+  readonly clientOf: (member: UpstreamState, signal: AbortSignal) => WatchingClient;
   /** Fires when the caller goes away, or must be stopped. */
   readonly signal: AbortSignal;
   /**
@@ -111,6 +112,18 @@ export interface UpstreamAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: AsyncIterable<Uint8Array>;
+}
+
+/** Looks for planted strings in what a client itself does not carry. */
+export interface CanarySearch {
+  /** @throws TrustWardenError `canary_found`, with its alarm in the ledger. */
+  requireClean(data: Uint8Array, where: string): Promise<void>;
+}
+
+/** A client that also looks into what its bytes do not show. */
+export interface WatchingClient extends UpstreamClient, CanarySearch {
+  /** Looks through the words of the answer that came last; null when there is nothing to look for. */
+  watchText(): WatchedText | null;
 }
 
 /** Sends to the upstream of one call, with the broker's secret put in. */

@@ -13,6 +13,7 @@ export interface Canary {
 
 /** Most servers have none, and every call would be searched for them. */
 const NOTHING_PLANTED: ReturnType<Broker["canaries"]> = {
+  isEmpty: true,
   find: () => [],
   stream: () => ({ push: () => [] }),
 };
@@ -25,6 +26,7 @@ export function createCanaryWatch(canaries: readonly Canary[]): ReturnType<Broke
   );
   const nameOf = (owner: number) => canaries[owner]?.name ?? "";
   return {
+    isEmpty: false,
     find: (data) => findIn(automaton, typeof data === "string" ? encodeUtf8(data) : data).map(nameOf),
     stream: () => createStream(automaton, nameOf),
   };

@@ -20,6 +20,7 @@ import { encodeCanonicalJson, parseJson } from "@trustwarden/core/json.ts";
 import type { AllowedCall, UpstreamAnswer } from "../ports.ts";
 import { describeUpstream } from "../upstreams.ts";
 import { dataOfEvent, EventSplitter } from "./event-stream.ts";
+import { HeldEvents } from "./held-events.ts";
 import { cutModelList } from "./list-models.ts";
 import { prepareBody } from "./request-body.ts";
 import { findUsage, joinUsage } from "./usage.ts";
@@ -105,13 +106,16 @@ async function passEvents(
   { passing, stripsUsage }: { readonly passing: Passing; readonly stripsUsage: boolean },
 ): Promise<void> {
   const splitter = new EventSplitter();
+  const held = new HeldEvents(call.client.watchText());
   for await (const part of body) {
-    const events = splitter.push(part);
-    const kept = events.filter((event) => !(noteEvent(event, passing) && stripsUsage));
+    const events = splitter.push(part).filter((event) => !(noteEvent(event, passing) && stripsUsage));
+    for (const event of events) await held.push(event);
     // Whole events only: what is left over follows with its end.
-    if (kept.length > 0) await write(call, concatBytes(...kept), passing);
+    const ready = held.take();
+    if (ready.length > 0) await write(call, ready, passing);
   }
-  const rest = splitter.end();
+  await held.push(splitter.end());
+  const rest = held.rest();
   if (rest.length > 0) await write(call, rest, passing);
 }
 

@@ -14,6 +14,7 @@ import { createHttpLink } from "./http-link.ts";
 import type { McpLink } from "./link.ts";
 import type { McpParts } from "./perform.ts";
 import { StdioServers } from "./stdio-servers.ts";
+import { watchLink } from "./watched-link.ts";
 
 const ID_BYTES = 16;
 /** Begins the name of an operator's look, where an instance would stand. */
@@ -78,7 +79,10 @@ export function mcpPartsOf(services: Services): McpParts {
       if (launch === null) return createHttpLink(client, endpoint);
       const { instanceId, ownerId } = caller.agent;
       const upstream = arrival.upstream.name;
-      return mcp.stdio.linkFor({ upstream, instanceId, ownerId, manifest: launch }, signal);
+      return watchLink(
+        mcp.stdio.linkFor({ upstream, instanceId, ownerId, manifest: launch }, signal),
+        client,
+      );
     },
     nextId: () => encodeBase64url(random(ID_BYTES)),
   };
