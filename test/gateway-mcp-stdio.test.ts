@@ -23,6 +23,7 @@ import { createOwner, enrolAgent, serverIdOf, type TestInstance, type TestOwner 
 import { expectCode } from "./support/expect-code.ts";
 import { codeOf, sendAdmin } from "./support/http.ts";
 import { createGatewayFetch, type McpUpstream, pinAll, registerMcp } from "./support/mcp.ts";
+import { eventsOf } from "./support/refusals.ts";
 import { startTestServer, type TestServer } from "./support/server.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
@@ -151,6 +152,25 @@ describe("a stdio server", () => {
       { type: "text", text: "found y" },
     ]);
     await legacy.close();
+    await client.close();
+  });
+
+  it("gets no canary, and none of its answers brings one", async () => {
+    const plant = (name: string, value: string) =>
+      sendAdmin(server.adminSocket, {
+        method: "POST",
+        target: "/v1/secrets",
+        body: JSON.stringify({ name, kind: "canary", value }),
+      });
+    expect((await plant("asked", "planted-in-a-row")).status).toBe(200);
+    expect((await plant("answered", "found planted")).status).toBe(200);
+    const client = await connect(await enrol());
+    const find = (text: string) => client.callTool({ name: "find", arguments: { text } });
+    expect((await find("plain")).content).toEqual([{ type: "text", text: "found plain" }]);
+    const alarms = (await eventsOf(server, "alarm")).length;
+    for (const text of ["planted-in-a-row", "planted"]) await expect(find(text)).rejects.toThrow();
+    const raised = (await eventsOf(server, "alarm")).slice(0, -alarms || undefined);
+    expect(raised.map(({ reasons }) => reasons)).toEqual([["canary_found"], ["canary_found"]]);
     await client.close();
   });
 
