@@ -3,6 +3,9 @@
  *
  * The server decides again with the owner's signature in hand; the node only saves it from being asked in vain. An entry
  * that strangers could match is not used here either, whatever the server says.
+ *
+ * An entry may ask for what its agent is made of. That is not read off a process: the operator of the node declares it
+ * for the agent, and what is declared is compared at each look, so that drift ends the match as another program does.
  */
 import { digestOfEnrolment } from "@trustwarden/core/agentid/enrolment.ts";
 import {
@@ -26,6 +29,8 @@ export interface NodeEntry {
   readonly path: string;
   readonly name: string;
   readonly hint: string;
+  /** What the node's operator declares of its agent, taken now. @throws TrustWardenError `config_invalid`. */
+  readonly declared: () => readonly Selector[];
 }
 
 /** One entry as a process sees it. */
@@ -39,8 +44,16 @@ export interface EntryExplanation {
   readonly refused: string | undefined;
 }
 
-/** The entries of an answer, oldest first: of equal hints the oldest wins. @throws TrustWardenError `selector_malformed`. */
-export function parseNodeEntries(entries: NodeEntriesAnswer["entries"]): readonly NodeEntry[] {
+/**
+ * The entries of an answer, oldest first: of equal hints the oldest wins.
+ *
+ * @param declaredOf - the selectors of an agent's composition, by its path and name.
+ * @throws TrustWardenError `selector_malformed`.
+ */
+export function parseNodeEntries(
+  entries: NodeEntriesAnswer["entries"],
+  declaredOf: (agent: string) => readonly Selector[],
+): readonly NodeEntry[] {
   return entries
     .map(({ entry_id, envelope, selectors, path, name, hint }) => ({
       entryId: entry_id,
@@ -49,8 +62,14 @@ export function parseNodeEntries(entries: NodeEntriesAnswer["entries"]): readonl
       path,
       name,
       hint,
+      declared: () => declaredOf(formatAgent({ path, name })),
     }))
     .toSorted((left, right) => (left.entryId < right.entryId ? -1 : 1));
+}
+
+/** `path/name`, as compositions name agents. */
+export function formatAgent({ path, name }: Pick<NodeEntry, "path" | "name">): string {
+  return path === "" ? name : `${path}/${name}`;
 }
 
 /** The entries that a process matches, in their order. @param nodeName - adds `node:<name>` to what the process has. */
@@ -59,8 +78,11 @@ export function matchEntries(
   selectors: readonly Selector[],
   nodeName: string,
 ): readonly NodeEntry[] {
-  const known = withNode(selectors, nodeName);
-  return entries.filter((entry) => whyRefused(entry) === undefined && matches(entry.selectors, known));
+  const own = withNode(selectors, nodeName);
+  return entries.filter((entry) => {
+    const { known, refused } = standingOf(entry, own);
+    return refused === undefined && matches(entry.selectors, known);
+  });
 }
 
 /** Every entry with what the process lacks for it, matches first, then the nearest. */
@@ -69,15 +91,14 @@ export function explainEntries(
   selectors: readonly Selector[],
   nodeName: string,
 ): readonly EntryExplanation[] {
-  const known = new Set(formatSelectors(withNode(selectors, nodeName)));
+  const own = withNode(selectors, nodeName);
   return entries
-    .map((entry) => ({
-      entryId: entry.entryId,
-      path: entry.path,
-      name: entry.name,
-      missing: entry.selectors.map(formatSelector).filter((selector) => !known.has(selector)),
-      refused: whyRefused(entry),
-    }))
+    .map((entry) => {
+      const { known, refused } = standingOf(entry, own);
+      const texts = new Set(formatSelectors(known));
+      const missing = entry.selectors.map(formatSelector).filter((selector) => !texts.has(selector));
+      return { entryId: entry.entryId, path: entry.path, name: entry.name, missing, refused };
+    })
     .toSorted((left, right) => left.missing.length - right.missing.length);
 }
 
@@ -85,12 +106,17 @@ function withNode(selectors: readonly Selector[], nodeName: string): readonly Se
   return [...selectors, { type: "node", value: nodeName }];
 }
 
-function whyRefused({ selectors }: NodeEntry): string | undefined {
+/** What may be compared with an entry, or why it is used for nobody: what cannot be measured now matches nothing. */
+function standingOf(
+  { selectors, declared }: NodeEntry,
+  own: readonly Selector[],
+): { readonly known: readonly Selector[]; readonly refused: string | undefined } {
   try {
     requireStrongSelectors(selectors);
-    return undefined;
+    const isMeasured = selectors.some(({ type }) => type === "composition");
+    return { known: isMeasured ? [...own, ...declared()] : own, refused: undefined };
   } catch (error) {
     if (!(error instanceof TrustWardenError)) throw error;
-    return error.code;
+    return { known: own, refused: error.code };
   }
 }

@@ -26,6 +26,7 @@ export function testEntry(number: number, selectors: readonly string[], hint = "
     path: "team",
     name: `agent-${number}`,
     hint,
+    declared: () => [],
   };
 }
 

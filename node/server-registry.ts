@@ -6,8 +6,9 @@
  */
 import { parseBundleMap } from "@trustwarden/core/agentid/bundle-map.ts";
 import type { Certificate } from "@trustwarden/core/agentid/certificate.ts";
-import { formatComposition } from "@trustwarden/core/agentid/composition.ts";
+import { formatComposition, selectorsOfComposition } from "@trustwarden/core/agentid/composition.ts";
 import { issuePossession } from "@trustwarden/core/agentid/possession.ts";
+import type { Selector } from "@trustwarden/core/agentid/selector.ts";
 import { formatSelectors } from "@trustwarden/core/agentid/selector.ts";
 import { classIdOf, parseSpiffeId, pathOf, type SpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
 import type { TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
@@ -36,7 +37,7 @@ import {
   verifyIssuedWit,
 } from "trustwarden/peer.ts";
 import type { Measure } from "./composition-file.ts";
-import { type NodeEntry, parseNodeEntries } from "./entries.ts";
+import { formatAgent, parseNodeEntries } from "./entries.ts";
 import type { IssuedInstance, IssuedSvid, Registry } from "./registry.ts";
 
 /** Issuing waits for durable writes. */
@@ -81,7 +82,7 @@ export class ServerRegistry {
             entry_id: entry.entryId,
             selectors: [...formatSelectors(selectors)],
             facts: { ...facts },
-            composition: this.#compositionOf(agentOf(entry)),
+            composition: this.#compositionOf(formatAgent(entry)),
             custody: "delivered",
           },
         }),
@@ -119,7 +120,7 @@ export class ServerRegistry {
       });
       entries.push(...answer.entries);
       cursor = answer.next_cursor;
-      if (cursor === null) return parseNodeEntries(entries);
+      if (cursor === null) return parseNodeEntries(entries, (agent) => this.#declaredOf(agent));
     }
     throw new TrustWardenError("server_untrusted", { reason: "the list of entries does not end" });
   }
@@ -144,6 +145,11 @@ export class ServerRegistry {
   #compositionOf(agent: string): JsonObject | null {
     const measure = this.#options.compositions.get(agent);
     return measure === undefined ? null : formatComposition(measure());
+  }
+
+  #declaredOf(agent: string): readonly Selector[] {
+    const measure = this.#options.compositions.get(agent);
+    return measure === undefined ? [] : selectorsOfComposition(measure());
   }
 
   async #issueWit(
@@ -228,12 +234,7 @@ function readIssued(options: {
   };
 }
 
-/** `path/name`, as operators write an agent. */
-function agentOf({ path, name }: NodeEntry): string {
-  return path === "" ? name : `${path}/${name}`;
-}
-
-/** The same of an instance's id: its path without the instance. */
+/** An agent's `path/name` by an instance's id: its path without the instance. */
 function agentOfId(spiffeId: SpiffeId): string {
   return pathOf(classIdOf(spiffeId)).slice(1);
 }
