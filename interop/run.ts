@@ -29,6 +29,7 @@ import { spireFederationJudge } from "./spire/federation-judge.ts";
 import { stockOpaJudge } from "./stock-opa-judge.ts";
 import { ledgerStorageJudge } from "./storage/judge.ts";
 import { curlJudge } from "./wild/curl-judge.ts";
+import { mariadbJudge } from "./wild/mariadb-judge.ts";
 import { nginxJudge } from "./wild/nginx-judge.ts";
 import { postgresqlJudge } from "./wild/postgresql-judge.ts";
 import { redisJudge } from "./wild/redis-judge.ts";
@@ -55,6 +56,7 @@ const JUDGES: readonly Judge[] = [
   nginxJudge,
   postgresqlJudge,
   ledgerStorageJudge,
+  mariadbJudge,
   redisJudge,
   openbaoJudge,
   curlJudge,

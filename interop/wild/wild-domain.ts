@@ -91,7 +91,7 @@ function describe(server: TestServer, directory: string, doomed: TestInstance): 
 export function asCaller(wild: WildDomain, block: string, caller: Caller): string {
   if (caller !== "anonymous") return block.replaceAll("/etc/trustwarden/agent", wild.folderOf(caller));
   return block.replaceAll(
-    /(?:--(?:cert|key) |ssl(?:cert|key)=)\/etc\/trustwarden\/agent\/svid\.(?:pem|key)/g,
+    /(?:--(?:cert|key) |ssl(?:cert|key)=|--ssl-(?:cert|key)=)\/etc\/trustwarden\/agent\/svid\.(?:pem|key)/g,
     "",
   );
 }
