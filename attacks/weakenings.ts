@@ -14,6 +14,7 @@ import { FAULTS } from "./weakenings/faults.ts";
 import { FEDERATION_WEAKENINGS } from "./weakenings/federation.ts";
 import { GIT_WEAKENINGS } from "./weakenings/git.ts";
 import { ISSUANCE_WEAKENINGS } from "./weakenings/issuance.ts";
+import { LEDGER_WEAKENINGS } from "./weakenings/ledger.ts";
 import { LISTS_WEAKENINGS } from "./weakenings/lists.ts";
 import { MCP_WEAKENINGS } from "./weakenings/mcp.ts";
 import { MODELS_WEAKENINGS } from "./weakenings/models.ts";
@@ -24,6 +25,7 @@ const WEAKENINGS = {
   ...ISSUANCE_WEAKENINGS,
   ...ATTESTATION_WEAKENINGS,
   ...NODES_WEAKENINGS,
+  ...LEDGER_WEAKENINGS,
   ...LISTS_WEAKENINGS,
   ...CREDENTIALS_WEAKENINGS,
   ...DECISIONS_WEAKENINGS,
@@ -46,6 +48,7 @@ requireDistinct([
   ISSUANCE_WEAKENINGS,
   ATTESTATION_WEAKENINGS,
   NODES_WEAKENINGS,
+  LEDGER_WEAKENINGS,
   LISTS_WEAKENINGS,
   CREDENTIALS_WEAKENINGS,
   DECISIONS_WEAKENINGS,

@@ -6,7 +6,8 @@
 import assert from "node:assert/strict";
 import { createRandom } from "../../interop/random.ts";
 import { fillDisk, mayMount } from "./disk-full.ts";
-import { hasStrace, type PlannedFault, planFaults, sweepFault } from "./fault-sweep.ts";
+import { type PlannedFault, planFaults, sweepFault } from "./fault-sweep.ts";
+import { hasStrace } from "./strace.ts";
 
 const LANES = 2;
 /** Of a sample, beside one of each kind of call and fault. */
@@ -28,7 +29,7 @@ export async function runFaults(
   options: { readonly isFull: boolean; readonly seed: number },
   tally: Tally,
 ): Promise<void> {
-  await orSkip("faults of system calls", tally, await hasStrace(), () => sweep(options, tally));
+  await orSkip("faults of system calls", tally, hasStrace(), () => sweep(options, tally));
   await orSkip("a full disk", tally, await mayMount(), async () =>
     tally.pass(`a full disk: ${await fillDisk()} entries hold`),
   );

@@ -6,13 +6,12 @@
  * stopped. A call that a run does not come by is an error, so that nothing is swept past.
  */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { LogPlace } from "../../server/store/log-place.test.support.ts";
-import { auditPlace, spawnWriter, type Writer } from "../../server/store/log-writer-process.test.support.ts";
+import { auditPlace, spawnWriter } from "../../server/store/log-writer-process.test.support.ts";
+import { attachStrace } from "./strace.ts";
 
 /** What the storage does to files; `fdatasync` and `ftruncate` are watched for, and not called by it. */
 const SYSCALLS = [
@@ -41,13 +40,6 @@ export interface PlannedFault {
   readonly fault: keyof typeof FAULTS;
   /** The call that fails, from 1. */
   readonly index: number;
-}
-
-/** Whether strace is here and may watch. */
-export async function hasStrace(): Promise<boolean> {
-  const child = spawn("strace", ["-o", "/dev/null", "true"], { stdio: "ignore" });
-  const [code] = await Promise.race([once(child, "close"), once(child, "error").then(() => [1])]);
-  return code === 0;
 }
 
 /** All faults that a writer with a fixed piece of work can meet. */
@@ -104,7 +96,15 @@ async function runWriter(
     environment: { UV_THREADPOOL_SIZE: "1" },
   });
   const trace = join(folder, "trace");
-  const watcher = await watch(writer, { trace, fault, paths: pathsOf(place) });
+  // Attached only now, so that the loading of programs is neither counted nor disturbed.
+  await writer.said("ready");
+  const watcher = await attachStrace({
+    pid: writer.child.pid ?? 0,
+    paths: pathsOf(place),
+    syscalls: SYSCALLS,
+    inject: fault && `${fault.syscall}:${FAULTS[fault.fault]}:when=${fault.index}`,
+    output: trace,
+  });
   writer.child.stdin?.write("go\n");
   const exit = await writer.ended;
   await watcher.over;
@@ -113,40 +113,6 @@ async function runWriter(
     lines.some((line) => line.includes("INJECTED")) || (fault?.fault === "KILL" && exit === "SIGKILL");
   if (fault === undefined) remove();
   return { exit, writer, place, remove, isInjected, calls: countCalls(lines) };
-}
-
-/** Attached only now, so that the loading of programs is neither counted nor disturbed. */
-async function watch(
-  writer: Writer,
-  options: {
-    readonly trace: string;
-    readonly fault: PlannedFault | undefined;
-    readonly paths: readonly string[];
-  },
-) {
-  const { trace, fault, paths } = options;
-  const { child } = writer;
-  await writer.said("ready");
-  const inject =
-    fault === undefined ? [] : ["-e", `inject=${fault.syscall}:${FAULTS[fault.fault]}:when=${fault.index}`];
-  const where = paths.flatMap((path) => ["-P", path]);
-  const what = ["-e", `trace=${SYSCALLS.join(",")}`, ...inject];
-  const watcher = spawn("strace", ["-f", "-o", trace, "-p", String(child.pid), ...where, ...what], {
-    stdio: ["ignore", "ignore", "pipe"],
-  });
-  let said = "";
-  watcher.stderr.setEncoding("utf8").on("data", (chunk: string) => {
-    said += chunk;
-  });
-  let isOver = false;
-  const over = once(watcher, "close").then(() => {
-    isOver = true;
-  });
-  while (!said.includes("attached")) {
-    if (isOver) throw new Error(`strace does not watch: ${said}`);
-    await Promise.race([once(watcher.stderr, "data"), over]);
-  }
-  return { over };
 }
 
 /** Of the thread that does most. */
