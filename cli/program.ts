@@ -19,6 +19,7 @@ import { addGitHookCommands } from "./commands/git-hook.ts";
 import { addGitSignCommand } from "./commands/git-sign.ts";
 import { addLedgerCommands } from "./commands/ledger.ts";
 import { addMcpCommands } from "./commands/mcp.ts";
+import { addMonitorCommand } from "./commands/monitor.ts";
 import { addNodeCommands } from "./commands/node.ts";
 import { addOwnerCommands } from "./commands/owner.ts";
 import { addPolicyCommands } from "./commands/policy.ts";
@@ -130,6 +131,7 @@ export function createProgram(runtime: Runtime, usage: Usage = { command: "warde
   addCrlCommand(program, runtime);
   addLedgerCommands(program, runtime);
   addWitnessCommands(program, runtime);
+  addMonitorCommand(program, runtime);
   addEvidenceCommands(program, runtime);
   addQuestionCommands(program, runtime);
   addPolicyCommands(program, runtime);

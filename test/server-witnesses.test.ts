@@ -61,9 +61,9 @@ afterAll(async () => {
 describe("a server with witnesses", () => {
   it("does not start before enough of them follow its log", async () => {
     await expectRejection(start(), "witnesses_unreachable");
-    follow(witnesses.slice(0, 1), vkey);
+    await follow(witnesses.slice(0, 1), vkey);
     await expectRejection(start(), "witnesses_unreachable");
-    follow(witnesses, vkey);
+    await follow(witnesses, vkey);
     await start();
   });
 
@@ -122,6 +122,26 @@ describe("a server with witnesses", () => {
     writeFileSync(note, stripped);
     expect(sizeOf(stripped)).toBe(witnessed_size);
     expect(await verify(own)).toMatchObject({ exitCode: 1, error: { code: "checkpoint_unwitnessed" } });
+  });
+
+  it("is watched from its own machine and over TLS, beside what its witnesses remember", async () => {
+    await waitUntilWitnessed();
+    const own = join(root(), "watch.policy");
+    writeFileSync(own, await text("/ledger/witness-policy"));
+    const roots = join(root(), "roots.pem");
+    writeFileSync(roots, await text("/v1/bundle.pem"));
+    const watch = async (...args: readonly string[]) => {
+      const places = ["--data", home.dataDir, "--config-dir", home.configDir];
+      const kept = ["--state", join(root(), "monitor.json"), "--evidence", join(root(), "evidence")];
+      const ran = await runWarden(root(), ["monitor", "--once", "--json", ...places, ...kept, ...args]);
+      return { exitCode: ran.exitCode, ...JSON.parse(ran.stdout) };
+    };
+    const first = await watch("--witness-policy", own);
+    expect(first).toMatchObject({ exitCode: 0, previous_size: 0, findings: [] });
+    expect(first.agreeing).toHaveLength(3);
+    const url = `${server.url}/ledger`;
+    const outside = await watch("--url", url, "--vkey", vkey, "--no-entries", "--ca-file", roots);
+    expect(outside).toMatchObject({ exitCode: 0, previous_size: first.size, findings: [] });
   });
 
   it("goes on with one witness gone, and publishes unwitnessed with two (31)", async () => {

@@ -46,7 +46,7 @@ const REQUIRED: readonly string[] = [
   ...prefixed("CAT-", [1, 2]),
   ...prefixed("JAG-", numbers(1, 13)),
   ...prefixed("CIMD-", numbers(1, 8)),
-  ...prefixed("", [...numbers(1, 21), ...numbers(36, 40), ...numbers(42, 47)]),
+  ...prefixed("", numbers(1, 47)),
   ...prefixed("O-", numbers(1, 20)),
   ...prefixed("WPT-", numbers(1, 4)),
   ...prefixed("Z-", numbers(1, 12)),

@@ -13,7 +13,7 @@ export interface TestWitness {
   readonly vkey: string;
   readonly url: string;
   readonly directory: string;
-  /** Logs that it follows, by origin; whoever knows a vkey adds it. */
+  /** Logs that it follows once it is started again, by origin. */
   readonly logs: Map<string, WitnessedLog>;
   stop(): Promise<void>;
   start(): Promise<void>;
@@ -51,10 +51,14 @@ export async function startTestWitnesses(
   return { witnesses, policyFile };
 }
 
-/** Has witnesses follow a log. */
-export function follow(witnesses: readonly TestWitness[], vkey: string): void {
+/** Has witnesses follow a log: they are started again with its key, as `warden witness serve` would be. */
+export async function follow(witnesses: readonly TestWitness[], vkey: string): Promise<void> {
   const key = parseVkey(vkey);
-  for (const { logs } of witnesses) logs.set(key.name, { vkey, key });
+  for (const witness of witnesses) {
+    await witness.stop();
+    witness.logs.set(key.name, { vkey, key });
+    await witness.start();
+  }
 }
 
 async function serve(path: string, logs: ReadonlyMap<string, WitnessedLog>, port: number) {

@@ -1,0 +1,92 @@
+/**
+ * What a monitor knows between two runs: the last checkpoint that it verified, what going on from there needs, and the
+ * promises that are still open. And the evidence that it keeps.
+ *
+ * A state is checked when it is read: an edge that does not give the root of its checkpoint is no state.
+ */
+import { existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
+import type { Followed } from "@trustwarden/core/agentledger/monitor.ts";
+import { rootOfEdge, type TreeEdge } from "@trustwarden/core/agentledger/tree-edge.ts";
+import { encodeBase64, encodeHex, encodeUtf8, isEqualBytes, parseBase64 } from "@trustwarden/core/bytes.ts";
+import { sha256 } from "@trustwarden/core/crypto.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
+import { readTextFile } from "../text-file.ts";
+
+/** At most 255 hashes on each of a few levels, and the open promises. */
+const MAX_STATE_CHARS = 16_777_216;
+
+/** One piece convicts; a log that signs a new contradiction at each look shall not fill a disk. */
+const MAX_EVIDENCE = 256;
+
+/** What a monitor goes on from. */
+export interface MonitorState {
+  readonly followed: Followed | null;
+  /** Signed promises that were not due yet. */
+  readonly pending: readonly string[];
+}
+
+/** @throws TrustWardenError `config_invalid` for a file that is not the state of this log's monitor. */
+export function readMonitorState(file: string, vkey: string): MonitorState {
+  if (!existsSync(file)) return { followed: null, pending: [] };
+  try {
+    const json = parseJsonObject(readTextFile(file), MAX_STATE_CHARS);
+    const { note, levels, pending } = json;
+    if (typeof note !== "string") throw new TypeError("note");
+    const head = verifyCheckpoint(note, vkey);
+    const edge: TreeEdge = {
+      size: head.size,
+      levels: listOf(levels).map((level) => listOf(level).map((hash) => parseBase64(textOf(hash)))),
+      entries: [],
+    };
+    if (!isEqualBytes(rootOfEdge(edge), head.root)) throw new TypeError("edge");
+    return { followed: { note, head, edge }, pending: listOf(pending).map(textOf) };
+  } catch (cause) {
+    if (cause instanceof TrustWardenError && cause.code === "not_found") throw cause;
+    throw new TrustWardenError(
+      "config_invalid",
+      { setting: file, reason: "not the state of this log" },
+      { cause },
+    );
+  }
+}
+
+/** Replaces the state in one step. */
+export function writeMonitorState(file: string, { followed, pending }: MonitorState): void {
+  if (followed === null) return;
+  const json: JsonObject = {
+    note: followed.note,
+    levels: followed.edge.levels.map((level) => level.map(encodeBase64)),
+    pending: [...pending],
+  };
+  const temporary = `${file}.new`;
+  writeFileSync(temporary, JSON.stringify(json), { mode: 0o600, flush: true });
+  renameSync(temporary, file);
+}
+
+/** Keeps texts as the log signed them; the directory, the same for the same texts, or null when there are many already. */
+export function keepEvidence(
+  directory: string,
+  { code, texts }: { readonly code: string; readonly texts: Readonly<Record<string, string>> },
+): string | null {
+  const digest = encodeHex(sha256(encodeUtf8(JSON.stringify(texts)))).slice(0, 16);
+  const folder = join(directory, `${code}-${digest}`);
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  if (!existsSync(folder) && readdirSync(directory).length >= MAX_EVIDENCE) return null;
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  for (const [name, text] of Object.entries(texts))
+    writeFileSync(join(folder, name), text, { mode: 0o600, flush: true });
+  return folder;
+}
+
+function listOf(value: unknown): readonly unknown[] {
+  if (!Array.isArray(value)) throw new TypeError("list");
+  return value;
+}
+
+function textOf(value: unknown): string {
+  if (typeof value !== "string") throw new TypeError("text");
+  return value;
+}

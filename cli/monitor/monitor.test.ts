@@ -1,0 +1,181 @@
+import { once } from "node:events";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { dirname, join } from "node:path";
+import { issueAcknowledgement } from "@trustwarden/core/agentledger/acknowledgement.ts";
+import { issueCheckpoint, verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
+import { createTestLogSigner } from "@trustwarden/core/agentledger/ledger.test.support.ts";
+import { leafHash } from "@trustwarden/core/agentledger/merkle.ts";
+import { formatVkey, rawEd25519Key } from "@trustwarden/core/agentledger/signed-note.ts";
+import { EMPTY_EDGE, growTree } from "@trustwarden/core/agentledger/tree-edge.ts";
+import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
+import { afterAll, describe, expect, it, onTestFinished } from "vitest";
+import { createHome, runWarden } from "../testing.ts";
+
+const ORIGIN = "log.foreign.test";
+const signer = createTestLogSigner(7);
+const vkey = formatVkey(ORIGIN, rawEd25519Key(signer.publicKey));
+const home = createHome();
+afterAll(() => rmSync(home, { recursive: true, force: true }));
+let made = 0;
+
+/** A foreign log as files behind an ordinary web server. */
+async function publish(size: number, forkAt?: number) {
+  made += 1;
+  const root = join(home, `log-${made}`);
+  const log = {
+    url: "",
+    root,
+    grow: (to: number, at = Number.POSITIVE_INFINITY) => {
+      const entries = Array.from({ length: to }, (_, n) => encodeUtf8(n < at ? `entry ${n}` : `other ${n}`));
+      const leaves = entries.map((entry) => ({ entry, leafHash: leafHash(entry) }));
+      const tree = growTree(EMPTY_EDGE, leaves);
+      const note = issueCheckpoint({ origin: ORIGIN, size: to, root: tree.root }, signer);
+      for (const { path, bytes } of [...tree.objects, { path: "checkpoint", bytes: encodeUtf8(note) }]) {
+        mkdirSync(dirname(join(root, path)), { recursive: true });
+        writeFileSync(join(root, path), bytes);
+      }
+    },
+  };
+  log.grow(size, forkAt);
+  const server = createServer((request, response) => {
+    const file = join(root, request.url ?? "");
+    response.writeHead(existsSync(file) ? 200 : 404);
+    response.end(existsSync(file) ? readFileSync(file) : "");
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const { port } = server.address() as AddressInfo; // The cast: a TCP server has an address of that form.
+  return { ...log, url: `http://127.0.0.1:${port}` };
+}
+
+/** One look, with a state of its own for each scene. */
+function watcher(url: string) {
+  made += 1;
+  const state = join(home, `state-${made}.json`);
+  const evidence = join(home, `evidence-${made}`);
+  const look = async (...args: readonly string[]) => {
+    const places = ["--url", url, "--vkey", vkey, "--state", state, "--evidence", evidence];
+    const { exitCode, stdout } = await runWarden(home, ["monitor", ...places, "--once", "--json", ...args]);
+    return { exitCode, ...JSON.parse(stdout) };
+  };
+  return { look, state, evidence };
+}
+
+const promise = (index: number, text: string, acknowledgedAt: number) => {
+  made += 1;
+  const file = join(home, `promise-${made}`);
+  const promised = { origin: ORIGIN, index, leafHash: leafHash(encodeUtf8(text)), acknowledgedAt };
+  writeFileSync(file, issueAcknowledgement(promised, signer));
+  return file;
+};
+
+describe("warden monitor", () => {
+  it("follows a foreign log that grows, and goes on from its state", async () => {
+    const log = await publish(300);
+    const { look } = watcher(log.url);
+    expect(await look()).toMatchObject({ exitCode: 0, previous_size: 0, size: 300, findings: [] });
+    log.grow(700);
+    expect(await look()).toMatchObject({ exitCode: 0, previous_size: 300, size: 700, findings: [] });
+  });
+
+  it("convicts a log that shows another history than before, and keeps both signed notes", async () => {
+    const log = await publish(300);
+    const { look, evidence } = watcher(log.url);
+    await look();
+    log.grow(400, 120);
+    expect(await look()).toMatchObject({
+      exitCode: 3,
+      size: 300,
+      findings: [{ code: "split_view", is_proof: true }],
+    });
+    const [folder = ""] = readdirSync(evidence);
+    const sizes = ["1.note", "2.note"].map(
+      (name) => verifyCheckpoint(readFileSync(join(evidence, folder, name), "utf8"), vkey).size,
+    );
+    expect(sizes).toEqual([300, 400]);
+  });
+
+  it("convicts a log that shows two places two histories, and agrees with a place that is only behind", async () => {
+    const log = await publish(300);
+    const mirror = await publish(260);
+    const other = await publish(260, 100);
+    const { look } = watcher(log.url);
+    expect(await look("--compare", mirror.url)).toMatchObject({
+      exitCode: 0,
+      agreeing: [`${mirror.url}/`],
+    });
+    expect(await look("--compare", mirror.url, "--compare", other.url)).toMatchObject({
+      exitCode: 3,
+      agreeing: [`${mirror.url}/`],
+      findings: [{ code: "split_view", source: `${other.url}/`, evidence: expect.any(String) }],
+    });
+  });
+
+  it("redeems promises: kept, not due yet, and broken with the promise as evidence", async () => {
+    const log = await publish(300);
+    const { look, evidence } = watcher(log.url);
+    const now = Math.floor(Date.now() / 1000);
+    const good = promise(256, "entry 256", now);
+    const open = promise(300, "entry 300", now);
+    expect(await look("--ack", good, "--ack", open, "--merge-delay", "3600")).toMatchObject({
+      exitCode: 0,
+      acknowledgements: { kept: 1, pending: 1 },
+    });
+    log.grow(400);
+    // The open one is in the state.
+    expect(await look()).toMatchObject({ exitCode: 0, acknowledgements: { kept: 1, pending: 0 } });
+    const late = promise(400, "entry 400", now - 7200);
+    const wrong = promise(5, "entry 6", now);
+    for (const broken of [late, wrong])
+      expect(await look("--ack", broken)).toMatchObject({
+        exitCode: 3,
+        findings: [{ code: "promise_broken", is_proof: true, evidence: expect.stringContaining(evidence) }],
+      });
+  });
+
+  it("tells damage, withheld entries, strangers' keys and silence from proof", async () => {
+    const log = await publish(300);
+    const { look } = watcher(log.url);
+    rmSync(join(log.root, "tile", "entries"), { recursive: true });
+    expect(await look()).toMatchObject({ exitCode: 1, findings: [{ code: "damaged", is_proof: false }] });
+    expect(await look("--no-entries")).toMatchObject({ exitCode: 0, size: 300 });
+    expect(await look("--no-entries", "--compare", "http://127.0.0.1:9")).toMatchObject({
+      exitCode: 1,
+      findings: [{ code: "unreachable", is_proof: false }],
+    });
+    const strangers = await publish(3);
+    writeFileSync(join(strangers.root, "checkpoint"), "not a note\n");
+    expect(await look("--no-entries", "--compare", strangers.url)).toMatchObject({
+      exitCode: 1,
+      findings: [{ code: "untrusted", is_proof: false }],
+    });
+    log.grow(200);
+    expect(await look("--no-entries")).toMatchObject({
+      exitCode: 1,
+      size: 300,
+      findings: [{ code: "behind", is_proof: false }],
+    });
+  });
+
+  it("refuses a state that is not of this log or was altered, and what is no prefix", async () => {
+    const log = await publish(300);
+    const { look, state } = watcher(log.url);
+    await look();
+    const kept = JSON.parse(readFileSync(state, "utf8"));
+    kept.levels[0].pop();
+    writeFileSync(state, JSON.stringify(kept));
+    expect(await look()).toMatchObject({ exitCode: 1, error: { code: "config_invalid" } });
+    expect(await watcher("file:///etc").look()).toMatchObject({ error: { code: "usage" } });
+    const promised = join(home, "no-promise");
+    writeFileSync(promised, "nothing");
+    expect(await watcher(log.url).look("--ack", promised)).toMatchObject({
+      error: { code: "receipt_invalid" },
+    });
+  });
+});
