@@ -277,11 +277,7 @@ function createServices(
     ledger,
     decisions: new RecordedDecisions(parts.sequencer),
     outcomes: new Outcomes({ ledger, index }),
-    events: new LedgerQueries({
-      log: parts.sequencer,
-      index,
-      readWitnessed: () => ledger.readWitnessed(),
-    }),
+    events: new LedgerQueries({ ledger, index }),
     seen: parts.seen,
     refusals: new Refusals({
       monoMs: () => clock.monoMs(),

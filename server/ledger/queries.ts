@@ -14,7 +14,7 @@ import type {
 } from "@trustwarden/core/agentledger/query-index.ts";
 import { encodeBase64, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import type { LogWriter } from "./ledger.ts";
+import type { Ledger } from "./ledger.ts";
 
 /** Events that may share an id; agents choose theirs, and one may copy another's. */
 const MAX_NAMESAKES = 500;
@@ -42,18 +42,15 @@ interface Head {
 
 /** Reads the ledger for whoever may. */
 export class LedgerQueries {
-  readonly #log: LogWriter;
+  readonly #ledger: Pick<Ledger, "log" | "readWitnessed">;
   readonly #index: Pick<QueryIndex, "query">;
-  readonly #readWitnessed: () => Promise<Head | null>;
 
   constructor(options: {
-    readonly log: LogWriter;
+    readonly ledger: Pick<Ledger, "log" | "readWitnessed">;
     readonly index: Pick<QueryIndex, "query">;
-    readonly readWitnessed: () => Promise<Head | null>;
   }) {
-    this.#log = options.log;
+    this.#ledger = options.ledger;
     this.#index = options.index;
-    this.#readWitnessed = options.readWitnessed;
   }
 
   /**
@@ -79,8 +76,8 @@ export class LedgerQueries {
     const event = events.at(-1);
     if (event === undefined) throw new TrustWardenError("not_found");
     const covered = Math.max(...event.indexes) + 1;
-    await this.#log.waitForCheckpoint(covered);
-    const witnessed = await this.#readWitnessed();
+    await this.#ledger.log.waitForCheckpoint(covered);
+    const witnessed = await this.#ledger.readWitnessed();
     const isWitnessed = witnessed !== null && witnessed.size >= covered;
     const { note, size } = isWitnessed ? witnessed : this.#head();
     const records = await Promise.all(event.indexes.map((index) => this.#prove(index, size)));
@@ -98,18 +95,18 @@ export class LedgerQueries {
     readonly checkpoint: string;
   }> {
     const { note, size } = this.#head();
-    const proof = await this.#log.proveConsistency(options.from, options.to ?? size);
+    const proof = await this.#ledger.log.proveConsistency(options.from, options.to ?? size);
     return { proof: proof.map(encodeBase64), checkpoint: note };
   }
 
   #head(): Head {
-    const note = this.#log.checkpoint();
-    return { note, size: verifyCheckpoint(note, this.#log.vkey).size };
+    const note = this.#ledger.log.checkpoint();
+    return { note, size: verifyCheckpoint(note, this.#ledger.log.vkey).size };
   }
 
   async #prove(index: number, size: number): Promise<ProvenEvent["records"][number]> {
-    const entry = parseUtf8(await this.#log.readEntry(index));
-    const proof = await this.#log.proveInclusion(index, size);
+    const entry = parseUtf8(await this.#ledger.log.readEntry(index));
+    const proof = await this.#ledger.log.proveInclusion(index, size);
     return { index, entry, inclusionProof: proof.map(encodeBase64) };
   }
 }
