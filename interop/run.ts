@@ -16,6 +16,7 @@ import { hsmJudge } from "./hsm-judge.ts";
 import { closeLab, createLab, type Findings, type Judge, JudgeUnavailable, type Lab } from "./judge.ts";
 import { largeLedgerJudge, quickstartLedgerJudge } from "./ledger-judge.ts";
 import { modelClientsJudge } from "./llm/judge.ts";
+import { mcpAuthJudge } from "./mcp/mcp-auth-judge.ts";
 import { mcpClientJudge } from "./mcp/mcp-client-judge.ts";
 import { mcpServerJudge } from "./mcp/mcp-judge.ts";
 import { openbaoJudge } from "./openbao-judge.ts";
@@ -49,6 +50,7 @@ const JUDGES: readonly Judge[] = [
   stockOpaJudge,
   mcpServerJudge,
   mcpClientJudge,
+  mcpAuthJudge,
   authzJudge,
   crlJudge,
   hsmJudge,

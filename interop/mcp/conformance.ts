@@ -7,6 +7,7 @@ import type { Lab } from "../judge.ts";
 
 const SUITE = "node_modules/@modelcontextprotocol/conformance/dist/index.js";
 const TIMEOUT_MS = 240_000;
+const REPORT = "checks.json";
 /** Of one scenario; they take milliseconds, and one that hangs has failed. */
 const SCENARIO_TIMEOUT_MS = 8000;
 
@@ -22,9 +23,13 @@ export async function runSuite(lab: Lab, name: string, args: readonly string[]):
   const options = ["-o", folder, "--timeout", String(SCENARIO_TIMEOUT_MS)];
   await runCommand(process.execPath, [join(lab.root, SUITE), ...args, ...options], { timeoutMs: TIMEOUT_MS });
   const found = new Map<string, readonly string[]>();
-  for (const entry of readdirSync(folder)) {
+  // Scenarios with a slash in their name have a folder of their own.
+  const reports = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((path) =>
+    path.endsWith(REPORT),
+  );
+  for (const entry of reports.map((path) => path.slice(0, -REPORT.length - 1))) {
     const scenario = entry.replace(/^(?:server|client)-/, "").replace(/-\d{4}-\d\d-\d\dT.*$/, "");
-    const report = checks.parse(JSON.parse(readFileSync(join(folder, entry, "checks.json"), "utf8")));
+    const report = checks.parse(JSON.parse(readFileSync(join(folder, entry, REPORT), "utf8")));
     const failed = report.filter(({ status }) => status === "FAILURE");
     found.set(
       scenario,

@@ -15,6 +15,8 @@ export interface Upstream {
   readonly name: string;
   readonly url: string;
   readonly settings?: object;
+  /** Name of a secret that goes along. */
+  readonly secret?: string;
 }
 
 /** Owns a server with its gateway and one agent, whose requests any local client may make. */
@@ -36,17 +38,50 @@ export class GatewayLab {
 
   /** Registers a server, and approves all that it offers when asked to. */
   async register(
-    { name, url, settings = {} }: Upstream,
+    { name, url, settings = {}, secret }: Upstream,
     { isPinned }: { readonly isPinned: boolean },
   ): Promise<void> {
-    const body = { name, kind: "mcp", url, allow_private: true, settings };
+    const body = {
+      name,
+      kind: "mcp",
+      url,
+      allow_private: true,
+      settings,
+      ...(secret === undefined ? {} : { secret }),
+    };
     await this.#server.admin("POST", "/v1/upstreams", body);
     if (!isPinned) return;
-    const looked = catalogueAnswer.parse(await this.#server.admin("POST", `/v1/upstreams/${name}/mcp/look`));
+    await this.#approve(name, await this.#server.admin("POST", `/v1/upstreams/${name}/mcp/look`));
+  }
+
+  /** Approves what calls of the agent have shown of a server; how many definitions that were. */
+  async approveSeen(name: string): Promise<number> {
+    return this.#approve(name, await this.#server.admin("GET", `/v1/upstreams/${name}/mcp`));
+  }
+
+  async #approve(name: string, catalogue: unknown): Promise<number> {
+    const looked = catalogueAnswer.parse(catalogue);
     const approve = looked.pins.flatMap(({ kind, name: what, seen }) =>
       seen === null ? [] : [{ kind, name: what, sha256: seen.sha256 }],
     );
     await this.#server.admin("POST", `/v1/upstreams/${name}/mcp/approvals`, { approve });
+    return approve.length;
+  }
+
+  /** Gives the broker a token source, for every agent of the lab at one upstream. */
+  async addTokenSource(secret: {
+    readonly name: string;
+    readonly upstream: string;
+    readonly url: string;
+    readonly source: object;
+    readonly value: string;
+  }): Promise<void> {
+    const { name, upstream, url, source, value } = secret;
+    await this.#server.admin("POST", "/v1/secrets", {
+      ...{ name, kind: "oauth", source, value, agents: ["agent:**"] },
+      upstreams: [{ name: upstream, origin: url }],
+      injection: { as: "header", name: "authorization", template: "Bearer {secret}" },
+    });
   }
 
   /** A plain HTTP endpoint on loopback whose every request goes through the gateway as the agent's. */

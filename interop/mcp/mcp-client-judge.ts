@@ -2,8 +2,7 @@
  * MCP's conformance suite judges the gateway as a client of MCP servers: the suite's own server stands behind the gateway,
  * clients of the official SDKs before it, and what arrives at that server must be what a conforming client sends.
  *
- * The authorization scenarios judge how a client gets a token of the server's. The gateway gets none that way: what goes to
- * a server is the secret that its operator gave the broker.
+ * The authorization scenarios judge how a client gets a token of the server's; they are `mcp-auth-judge.ts`.
  */
 import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -54,7 +53,7 @@ async function judge(lab: Lab): Promise<Findings> {
     verdicts.push(await judgeHidden(lab, gateway));
     return countVerdicts(
       verdicts,
-      "the authorization scenarios and the extensions are no matter of this way",
+      "the authorization scenarios have a judge of their own, and the extensions are no matter of this way",
     );
   } finally {
     await gateway.close();

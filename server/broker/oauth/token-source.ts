@@ -10,14 +10,17 @@
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { Fields } from "@trustwarden/core/fields.ts";
 import { isJsonObject, type Json, type JsonObject } from "@trustwarden/core/json.ts";
+import type { Discovery } from "./discovery.ts";
 
 const GRANTS = ["client_credentials", "token_exchange", "jwt_bearer"] as const;
-const CLIENT_AUTHS = ["none", "secret_basic", "secret_post", "jwt_svid"] as const;
+const CLIENT_AUTHS = ["none", "secret_basic", "secret_post", "jwt_svid", "spiffe_jwt"] as const;
 const MAX_PARAMETERS = 16;
 const PARAMETER = /^[a-z][a-z0-9_]{0,63}$/;
 const TEXT = /^[ -~]{1,2048}$/;
 const MAX_CA_CHARS = 65_536;
 const JWT_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+/** The same JWT-SVID, under the type of the SPIFFE profile (draft-ietf-oauth-spiffe-client-auth-02 §3.1). */
+const JWT_SPIFFE = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe";
 const JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt";
 /** Written by us; an operator's parameter of such a name would say something else than the rest of the settings. */
 const OWN_PARAMETERS = new Set([
@@ -35,11 +38,14 @@ const OWN_PARAMETERS = new Set([
 
 /** Settings of a secret of kind `oauth`. */
 export interface TokenSource {
-  readonly endpoint: string;
+  /** Null where it is found by the upstream's metadata. */
+  readonly endpoint: string | null;
+  /** Null where the endpoint is given. */
+  readonly discovery: Discovery | null;
   readonly grant: (typeof GRANTS)[number];
   readonly clientAuth: (typeof CLIENT_AUTHS)[number];
   readonly clientId: string | null;
-  /** `aud` of the agent's JWT-SVID; the endpoint's origin unless given. */
+  /** `aud` of the agent's JWT-SVID; the issuer, or else the endpoint's origin, unless given. */
   readonly audience: string;
   /** Sent as they are: `scope`, `resource`, `audience`, and what a provider asks for besides. */
   readonly parameters: Readonly<Record<string, string>>;
@@ -58,15 +64,17 @@ export interface TokenRequest {
 /** @throws TrustWardenError `secret_malformed`. */
 export function parseTokenSource(json: JsonObject): TokenSource {
   const fields = new Fields(json, "secret_malformed", "source.");
-  const endpoint = parseEndpoint(fields.text("token_endpoint"));
+  const place = parsePlace(fields, json);
   const source: TokenSource = {
-    endpoint,
+    ...place,
     grant: fields.oneOf("grant", GRANTS),
     clientAuth: fields.oneOf("client_auth", CLIENT_AUTHS),
     clientId: optional(fields, json, "client_id", (name) => fields.matching(name, TEXT)) ?? null,
     audience:
-      optional(fields, json, "audience", (name) => fields.matching(name, TEXT)) ?? new URL(endpoint).origin,
-    parameters: parseParameters(fields.take("parameters") ?? {}),
+      optional(fields, json, "audience", (name) => fields.matching(name, TEXT)) ??
+      place.discovery?.issuer ??
+      new URL(place.endpoint ?? "").origin,
+    parameters: withResource(parseParameters(fields.take("parameters") ?? {}), place),
     body: optional(fields, json, "body", (name) => fields.oneOf(name, ["form", "json"] as const)) ?? "form",
     allowPrivate: optional(fields, json, "allow_private", (name) => fields.boolean(name)) ?? false,
     ca: optional(fields, json, "ca", (name) => fields.text(name, { maxChars: MAX_CA_CHARS })) ?? null,
@@ -85,7 +93,7 @@ export function hasClientSecret({ clientAuth }: TokenSource): boolean {
 
 /** Whether the agent's JWT-SVID goes along: then each agent gets a token of its own. */
 export function needsAgent({ grant, clientAuth }: TokenSource): boolean {
-  return grant !== "client_credentials" || clientAuth === "jwt_svid";
+  return grant !== "client_credentials" || assertionTypeOf(clientAuth) !== null;
 }
 
 /** @param jwtSvid - of the agent, for the source's audience; empty where none is needed. */
@@ -94,12 +102,13 @@ export function formatTokenRequest(
   { clientSecret, jwtSvid }: { readonly clientSecret: string; readonly jwtSvid: string },
 ): TokenRequest {
   const { clientAuth, clientId } = source;
+  const type = assertionTypeOf(clientAuth);
   const members: Readonly<Record<string, string>> = {
     ...source.parameters,
     ...grantOf(source, jwtSvid),
     ...(clientId === null || clientAuth === "secret_basic" ? {} : { client_id: clientId }),
     ...(clientAuth === "secret_post" ? { client_secret: clientSecret } : {}),
-    ...(clientAuth === "jwt_svid" ? { client_assertion_type: JWT_ASSERTION, client_assertion: jwtSvid } : {}),
+    ...(type === null ? {} : { client_assertion_type: type, client_assertion: jwtSvid }),
   };
   const isForm = source.body === "form";
   const basic = [clientId ?? "", clientSecret].map(encodeURIComponent).join(":");
@@ -113,6 +122,12 @@ export function formatTokenRequest(
     },
     body: isForm ? new URLSearchParams({ ...members }).toString() : JSON.stringify(members),
   };
+}
+
+/** As what the agent's JWT-SVID says who asks; null where it does not. */
+function assertionTypeOf(clientAuth: TokenSource["clientAuth"]): string | null {
+  if (clientAuth === "spiffe_jwt") return JWT_SPIFFE;
+  return clientAuth === "jwt_svid" ? JWT_ASSERTION : null;
 }
 
 function grantOf({ grant }: TokenSource, jwtSvid: string): Readonly<Record<string, string>> {
@@ -130,12 +145,37 @@ function grantOf({ grant }: TokenSource, jwtSvid: string): Readonly<Record<strin
   }
 }
 
-function parseEndpoint(text: string): string {
+/** Either the endpoint, or the issuer and the resource by which it is found. */
+function parsePlace(fields: Fields, json: JsonObject): Pick<TokenSource, "endpoint" | "discovery"> {
+  if (json.issuer === undefined && json.resource === undefined) {
+    for (const name of ["issuer", "resource"]) fields.take(name);
+    return { endpoint: parseUrl("token_endpoint", fields.text("token_endpoint")), discovery: null };
+  }
+  if (json.token_endpoint !== undefined) fields.refuse("token_endpoint");
+  const [issuer, resource] = (["issuer", "resource"] as const).map((name) => {
+    const text = fields.text(name);
+    // An origin is written without the slash that the parser adds.
+    parseUrl(name, URL.parse(text)?.href === `${text}/` ? `${text}/` : text);
+    return text;
+  });
+  return { endpoint: null, discovery: { issuer: issuer ?? "", resource: resource ?? "" } };
+}
+
+/** What a discovered token is for is said to whoever issues it, and cannot be said otherwise (RFC 8707). */
+function withResource(
+  parameters: TokenSource["parameters"],
+  { discovery }: Pick<TokenSource, "discovery">,
+): TokenSource["parameters"] {
+  if (discovery === null) return parameters;
+  return parameters.resource === undefined ? { ...parameters, resource: discovery.resource } : refuse();
+}
+
+function parseUrl(field: string, text: string): string {
   const url = URL.parse(text);
   const isPlain = url !== null && url.username === "" && url.password === "" && url.hash === "";
   // Whether plain http leads to this machine only is asked when it is called.
   if (!isPlain || !["https:", "http:"].includes(url.protocol) || url.href !== text)
-    throw new TrustWardenError("secret_malformed", { field: "source.token_endpoint" });
+    throw new TrustWardenError("secret_malformed", { field: `source.${field}` });
   return text;
 }
 

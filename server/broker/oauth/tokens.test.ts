@@ -42,6 +42,8 @@ describe("a token request", () => {
       client_assertion: "a.jwt.svid",
     });
     expect(jwt.body + JSON.stringify(jwt.headers)).not.toContain("s3cret");
+    const spiffe = formatTokenRequest(sourceOf({ client_auth: "spiffe_jwt" }), credentials);
+    expect(new URLSearchParams(spiffe.body).get("client_assertion_type")).toContain(":jwt-spiffe");
   });
 
   it("is a token exchange or a JWT-bearer grant of the agent's JWT-SVID, as form or JSON", () => {
@@ -106,6 +108,7 @@ describe("a token request", () => {
     expect([hasClientSecret(sourceOf()), needsAgent(sourceOf())]).toEqual([true, false]);
     const jwt = sourceOf({ client_auth: "jwt_svid" });
     expect([hasClientSecret(jwt), needsAgent(jwt)]).toEqual([false, true]);
+    expect(needsAgent(sourceOf({ client_auth: "spiffe_jwt" }))).toBe(true);
   });
 });
 

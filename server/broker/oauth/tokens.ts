@@ -7,6 +7,7 @@
 import { parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
+import { discoverTokenEndpoint } from "./discovery.ts";
 import { formatTokenRequest, needsAgent, type TokenSource } from "./token-source.ts";
 
 const MAX_ANSWER_BYTES = 65_536;
@@ -28,9 +29,9 @@ export type OpenFetch = (
   }[],
 ) => (request: {
   readonly url: string;
-  readonly method: "POST";
+  readonly method: "GET" | "POST";
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: string;
+  readonly body?: string;
   readonly maxBytes: number;
 }) => Promise<{ readonly status: number; readonly body: Uint8Array }>;
 
@@ -108,9 +109,9 @@ export class UpstreamTokens {
     source: TokenSource,
     credentials: { readonly clientSecret: string; readonly jwtSvid: string },
   ): Promise<FetchedToken> {
-    const { endpoint, allowPrivate, ca } = source;
     const startedMs = this.#deps.monoMs();
-    const fetch = this.#deps.openFetch([{ url: endpoint, allowPrivate, ...(ca === null ? {} : { ca }) }]);
+    const fetch = this.#deps.openFetch(originsOf(source));
+    const endpoint = await endpointOf(source, fetch);
     const request = formatTokenRequest(source, credentials);
     const answer = await fetch({
       url: endpoint,
@@ -125,6 +126,21 @@ export class UpstreamTokens {
     if (answer.status !== 200) throw unavailable("refused", { status: answer.status, error: errorOf(json) });
     return { token: tokenOf(json), usableUntilMs: startedMs + secondsOf(json) * 1000 * (1 - SPARE_PART) };
   }
+}
+
+/** Nothing else is called, whatever a document says. */
+function originsOf({ endpoint, discovery, allowPrivate, ca }: TokenSource): Parameters<OpenFetch>[0] {
+  const urls = [endpoint, discovery?.issuer, discovery?.resource].filter((url) => typeof url === "string");
+  return urls.map((url) => ({ url, allowPrivate, ...(ca === null ? {} : { ca }) }));
+}
+
+async function endpointOf(
+  { endpoint, discovery }: TokenSource,
+  fetch: ReturnType<OpenFetch>,
+): Promise<string> {
+  if (endpoint !== null) return endpoint;
+  if (discovery === null) throw new Error("a source has one of them");
+  return discoverTokenEndpoint(discovery, fetch);
 }
 
 function parseAnswer(body: Uint8Array): JsonObject {
