@@ -12,6 +12,7 @@ import { parseArgs } from "node:util";
 import { authzJudge } from "./authz-judge.ts";
 import { crlJudge } from "./crl-judge.ts";
 import { evidenceJudge } from "./evidence-judge.ts";
+import { exportsJudge } from "./exports-judge.ts";
 import { hsmJudge } from "./hsm-judge.ts";
 import { closeLab, createLab, type Findings, type Judge, JudgeUnavailable, type Lab } from "./judge.ts";
 import { largeLedgerJudge, quickstartLedgerJudge } from "./ledger-judge.ts";
@@ -46,6 +47,7 @@ const JUDGES: readonly Judge[] = [
   quickstartLedgerJudge,
   proofJudge,
   evidenceJudge,
+  exportsJudge,
   policyJudge,
   stockOpaJudge,
   mcpServerJudge,

@@ -46,6 +46,7 @@ import { createOwnerRequests } from "./owner-request-floors.ts";
 import { type Cleanup, openParts, type Parts } from "./parts.ts";
 import { type OpenedPolicies, openPolicies } from "./policies.ts";
 import { createServerIdentity, type ServerIdentity } from "./server-identity.ts";
+import { openSinks } from "./sinks/open-sinks.ts";
 import { SERVER_VERSION } from "./version.ts";
 
 /** Enough for the uploads that every OPA of a deployment may repeat. */
@@ -163,6 +164,7 @@ async function startServing(
   });
   outside = await openOutsideListeners(services, { config, tls: tlsMaterialOf(core), cleanups });
   gateway = await openConfiguredGateway({ services, config, tls: tlsMaterialOf(core), cleanups });
+  openConfiguredSinks(core, cleanups);
   services.federation.start();
   tendAuthority(core.keeper, services);
   cleanups.push(() => core.keeper.close());
@@ -355,6 +357,13 @@ function tlsMaterialOf({ parts, identity, keeper }: Core): TlsMaterial {
       .join(""),
     ca: roots.map(({ der }) => formatPem("CERTIFICATE", der)).join(""),
   };
+}
+
+function openConfiguredSinks(core: Core, cleanups: Cleanup[]): void {
+  const { config, clock, log } = core.parts;
+  const settings = config.sinks;
+  const svid = () => tlsMaterialOf(core);
+  openSinks({ ...config, settings, ledger: core.ledger, svid, nowMs: () => clock.nowMs(), log, cleanups });
 }
 
 /** Closes what was opened, last first, all of it; the first failure is thrown at the end. */

@@ -16,6 +16,7 @@ import { attestationSettings } from "./attest/config.ts";
 import { ledgerSettings, requireProtectedLedger } from "./ledger/config.ts";
 import { grantSettings } from "./oauth/config.ts";
 import { policySettings } from "./opa/config.ts";
+import { sinkSettings } from "./sinks/config.ts";
 import { witnessSettings } from "./witnessing/config.ts";
 
 /** Room for the certificates of every region of a cloud. */
@@ -119,6 +120,8 @@ const settings = z.strictObject({
         .optional(),
     })
     .prefault({}),
+  /** Where events go besides the ledger. See docs/guides/exports.md. */
+  sinks: sinkSettings.default([]),
   /** A listener for calls to upstreams; off unless it is set. */
   gateway: z
     .strictObject({ host: z.string().min(1).max(255).default("127.0.0.1"), port: port.default(7445) })

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runWarden } from "../cli/testing.ts";
+import { sinkSettings } from "../server/sinks/config.ts";
 import { type BundleStory, createBundleStory } from "./support/evidence.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
@@ -80,6 +81,13 @@ describe("docs/guides/evidence.md", () => {
 });
 
 describe("docs/guides/exports.md", () => {
+  it("shows settings that the server takes", () => {
+    const text = readFileSync(join(ROOT, "docs/guides/exports.md"), "utf8");
+    const [, block = ""] = /^```json\n([\s\S]*?)^```$/m.exec(text) ?? [];
+    const kinds = sinkSettings.parse(JSON.parse(block).sinks).map(({ kind }) => kind);
+    expect(kinds).toEqual(["webhook", "webhook", "syslog"]);
+  });
+
   it("writes each format and follows the log from any cursor", async () => {
     const lines = linesOf("exports.md");
     expect(lines.length).toBe(6);
@@ -112,10 +120,13 @@ describe("docs/guides/exports.md", () => {
       kind = found;
     });
     await expect
-      .poll(async () => {
-        await run("warden owner create bob").catch(() => undefined);
-        return kind;
-      })
+      .poll(
+        async () => {
+          await run("warden owner create bob").catch(() => undefined);
+          return kind;
+        },
+        { timeout: 25_000 },
+      )
       .toBeDefined();
     expect(kind).toMatch(/^(owner|refuse|read)$/);
   });

@@ -151,6 +151,7 @@ const READS: Readonly<Record<string, string>> = {
   "/v1/events/:event_id": "read:ledger",
   "/v1/ledger/consistency": "read:ledger",
   "/v1/evidence": "read:ledger",
+  "/v1/database-roles": "read:secrets",
   "/v1/ledger/tail": "read:ledger",
   "/ledger/tile/entries/*": "read:ledger",
   "/v1/federations": "read:federations",

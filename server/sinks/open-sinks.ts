@@ -1,0 +1,74 @@
+/** Opens the configured sinks on the server's ledger; each goes on where it ended. */
+import { readFileSync } from "node:fs";
+import { EventStream, publishedSize } from "@trustwarden/core/agentledger/event-stream.ts";
+import { parseBase64, parseUtf8 } from "@trustwarden/core/bytes.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { EventLog } from "../http/services.ts";
+import type { Ledger } from "../ledger/ledger.ts";
+import type { Cleanup } from "../parts.ts";
+import { readPrivateFile } from "../signer/private-file.ts";
+import { SERVER_VERSION } from "../version.ts";
+import type { SinkSettings } from "./config.ts";
+import { createCursorFile } from "./cursor.ts";
+import { Sink, type SinkOptions } from "./sink.ts";
+import { sendDelivery } from "./syslog.ts";
+import { postDelivery } from "./webhook.ts";
+
+const SECRET = /^whsec_([A-Za-z0-9+/]+={0,2})$/;
+/** What Standard Webhooks allows. */
+const MIN_SECRET_BYTES = 24;
+const MAX_SECRET_BYTES = 64;
+
+export interface SinkDeps {
+  readonly settings: readonly SinkSettings[];
+  readonly dataDir: string;
+  readonly ledger: Pick<Ledger, "origin" | "log" | "reader">;
+  /** PEM of the server's SVID as it is now. */
+  readonly svid: () => { readonly key: string; readonly cert: string };
+  /** Unix milliseconds. */
+  readonly nowMs: () => number;
+  readonly log: EventLog;
+  readonly cleanups: Cleanup[];
+}
+
+/** @throws TrustWardenError `config_invalid` for a secret that is none; what reading the files fails with. */
+export function openSinks(deps: SinkDeps): void {
+  const { ledger, log, dataDir, cleanups } = deps;
+  const size = () => publishedSize(ledger.log.checkpoint());
+  const stream = new EventStream(ledger.reader);
+  for (const settings of deps.settings) {
+    const sink = new Sink({
+      name: settings.name,
+      size,
+      read: (range) => stream.read(range),
+      cursor: createCursorFile(dataDir, settings.name),
+      begin: () => (settings.begin === "now" ? size() : 0),
+      deliver: createDelivery(settings, deps),
+      onFailure: (facts) => log.warn(facts, "a sink did not take its events; they are offered again"),
+    });
+    cleanups.push(() => sink.close());
+  }
+}
+
+function createDelivery(settings: SinkSettings, { ledger, svid, nowMs }: SinkDeps): SinkOptions["deliver"] {
+  const source = { origin: ledger.origin, version: SERVER_VERSION };
+  const ca = settings.caFile === undefined ? {} : { ca: readFileSync(settings.caFile, "utf8") };
+  // The SVID is asked for each time: it is renewed while the server runs.
+  const tls = () => ({ ...ca, ...(settings.svid ? { key: svid().key, cert: svid().cert } : {}) });
+  if (settings.kind === "syslog")
+    return (delivery, signal) => sendDelivery({ settings, source, tls: tls() }, delivery, signal);
+  const secret = settings.secretFile === undefined ? null : readSecret(settings.secretFile);
+  return (delivery, signal) =>
+    postDelivery({ settings, source, secret, tls: tls(), nowMs }, delivery, signal);
+}
+
+function readSecret(path: string): Uint8Array {
+  const base64 = SECRET.exec(parseUtf8(readPrivateFile(path)).trim())?.[1];
+  const secret = base64 === undefined ? new Uint8Array(0) : parseBase64(base64);
+  if (secret.length < MIN_SECRET_BYTES || secret.length > MAX_SECRET_BYTES)
+    throw new TrustWardenError("config_invalid", {
+      field: "secretFile",
+      reason: "whsec_ and base64 of 24 to 64 bytes",
+    });
+  return secret;
+}

@@ -1,0 +1,118 @@
+/**
+ * One sink: reads the ledger from where it last ended, and hands piece after piece over, in order, each until it is taken.
+ *
+ * At least once: the cursor is written, durably, after a piece was taken; a crash between repeats the piece. Whatever an
+ * endpoint does, only its own sink waits, and one piece is all that it keeps: the ledger itself is the queue.
+ */
+import { setTimeout } from "node:timers/promises";
+import type { EventPiece, StreamedEvent } from "@trustwarden/core/agentledger/event-stream.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+
+/** Entries a piece: some milliseconds of work between two turns of the event loop. */
+const PIECE = 64;
+/** How soon a new event is noticed. */
+const IDLE_MS = 200;
+const FIRST_RETRY_MS = 500;
+const LAST_RETRY_MS = 60_000;
+
+/** A piece on its way, with a name that stays the same for a repetition. */
+export interface Delivery {
+  readonly id: string;
+  readonly events: readonly StreamedEvent[];
+}
+
+export interface SinkOptions {
+  readonly name: string;
+  /** Entries that can be read. */
+  readonly size: () => number;
+  readonly read: (range: {
+    readonly from: number;
+    readonly size: number;
+    readonly limit: number;
+  }) => Promise<EventPiece>;
+  readonly cursor: {
+    /** Where to go on; undefined before the first time. */
+    readonly read: () => Promise<number | undefined>;
+    /** Durable on return. */
+    readonly write: (next: number) => Promise<void>;
+  };
+  /** Where to begin without a cursor. */
+  readonly begin: () => number;
+  /** Returns when the endpoint has taken the piece. @throws whatever went wrong; it is tried again. */
+  readonly deliver: (delivery: Delivery, signal: AbortSignal) => Promise<void>;
+  readonly onFailure: (facts: {
+    readonly sink: string;
+    readonly reason: string;
+    readonly attempt: number;
+  }) => void;
+  /** Tests shorten the first wait. */
+  readonly retryMs?: number;
+}
+
+/** Owns its place in the ledger. */
+export class Sink {
+  readonly #options: SinkOptions;
+  readonly #closing = new AbortController();
+  readonly #running: Promise<void>;
+
+  constructor(options: SinkOptions) {
+    this.#options = options;
+    this.#running = this.#run();
+  }
+
+  /** Stops; what was not taken is delivered after the next start. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { cursor, begin } = this.#options;
+    const first = await this.#persist(async () => (await cursor.read()) ?? begin());
+    let next = first ?? 0;
+    while (!this.#closing.signal.aborted) {
+      if (this.#options.size() > next) next = (await this.#persist(() => this.#handOver(next))) ?? next;
+      else await this.#wait(IDLE_MS);
+    }
+  }
+
+  /** Hands over one piece and keeps that; gives where the next begins. */
+  async #handOver(from: number): Promise<number> {
+    const { name, size, read, deliver, cursor } = this.#options;
+    const { events, next } = await read({ from, size: size(), limit: PIECE });
+    if (events.length > 0) {
+      await deliver({ id: `${name}/${from}-${next}`, events }, this.#closing.signal);
+      await cursor.write(next);
+    }
+    return next;
+  }
+
+  /** Tries until it works or the sink is closed; undefined then. The pauses grow, so that a dead endpoint costs little. */
+  async #persist<T>(step: () => Promise<T>): Promise<T | undefined> {
+    let pauseMs = this.#options.retryMs ?? FIRST_RETRY_MS;
+    for (let attempt = 1; !this.#closing.signal.aborted; attempt += 1) {
+      try {
+        return await step();
+      } catch (error) {
+        // Safe to go on: nothing was kept, so the same step comes again. A close is no failure.
+        if (this.#closing.signal.aborted) return undefined;
+        this.#options.onFailure({ sink: this.#options.name, reason: reasonOf(error), attempt });
+        await this.#wait(pauseMs);
+        pauseMs = Math.min(pauseMs * 2, LAST_RETRY_MS);
+      }
+    }
+    return undefined;
+  }
+
+  /** Ends early, without a failure, when the sink is closed. */
+  async #wait(ms: number): Promise<void> {
+    await setTimeout(ms, undefined, { signal: this.#closing.signal }).catch(() => undefined);
+  }
+}
+
+/** A code and nothing else: an error's text may hold an address with a token in it. */
+function reasonOf(error: unknown): string {
+  if (error instanceof TrustWardenError) return `${error.code} ${error.details.reason ?? ""}`.trim();
+  if (error instanceof Error && "code" in error) return String(error.code);
+  return error instanceof Error ? error.name : "unknown";
+}
