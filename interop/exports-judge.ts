@@ -1,6 +1,6 @@
 /**
  * The published schemas and the standards' own libraries on what `warden ledger export --format` writes of a real
- * server, and a real rsyslog on what a sink sends it.
+ * server.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
