@@ -64,7 +64,8 @@ export function encodeHex(bytes: Uint8Array): string {
 
 /** One array holding all the parts in order. */
 export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
-  const total = parts.reduce((sum, part) => sum + part.length, 0);
+  let total = 0;
+  for (const part of parts) total += part.length;
   const all = new Uint8Array(total);
   let offset = 0;
   for (const part of parts) {

@@ -7,6 +7,7 @@
  *
  * @see X.690 §8 and §10; RFC 5280 §4.1
  */
+import { parseUtf8 } from "../bytes.ts";
 import { TrustWardenError } from "../error.ts";
 
 /** Several times our largest certificate. */
@@ -214,11 +215,15 @@ export function parseTime(element: DerElement | undefined): number {
   if (!isUtcTime && fullYear < 2050) throw derMalformed("time type");
   const milliseconds = Date.UTC(fullYear, month - 1, day, hour, minute, second);
   // Date.UTC carries the 30th of February into March; only a real instant comes back as it was written.
-  const digits = new Date(milliseconds)
-    .toISOString()
-    .replace(/[^0-9]/g, "")
-    .slice(0, 14);
-  if (!digits.endsWith(parts.slice(1).join(""))) throw derMalformed("time does not exist");
+  const date = new Date(milliseconds);
+  const isReal =
+    date.getUTCFullYear() === fullYear &&
+    date.getUTCMonth() === month - 1 &&
+    date.getUTCDate() === day &&
+    date.getUTCHours() === hour &&
+    date.getUTCMinutes() === minute &&
+    date.getUTCSeconds() === second;
+  if (!isReal) throw derMalformed("time does not exist");
   return milliseconds / 1000;
 }
 
@@ -229,7 +234,7 @@ export function parseTime(element: DerElement | undefined): number {
  */
 export function parsePrintable(bytes: Uint8Array): string {
   for (const byte of bytes) if (byte < 0x21 || byte > 0x7e) throw derMalformed("text not printable");
-  return String.fromCharCode(...bytes);
+  return parseUtf8(bytes);
 }
 
 /** The error of every refusal here and in the certificate parser. */
