@@ -87,6 +87,46 @@ describe("a group", () => {
     });
   });
 
+  const MARK = { kind: "markSequenced", outboxIds: [1], id: 1 } as const;
+  const levelOf = (database: SqliteDatabase) => database.get("PRAGMA synchronous")?.integer("synchronous");
+
+  test("of marks alone waits for no disk, and the next one does", () => {
+    const store = createTestStore();
+    const owner = store.owner();
+    const levels: (number | undefined)[] = [];
+    const watched = new (class extends FailingDatabase {
+      override exec(sql: string): void {
+        super.exec(sql);
+        if (sql === "SAVEPOINT command") levels.push(levelOf(store.database));
+      }
+    })(store.database, {});
+    const issue = { kind: "issue", command: ticketCommand(owner), id: 2 } as const;
+    for (const group of [
+      [MARK],
+      [issue],
+      [
+        { ...MARK, outboxIds: [2] },
+        { ...issue, id: 3 },
+      ],
+    ])
+      runGroup(watched, store.deps, group);
+    expect(levels).toEqual([1, 2, 2, 2]);
+    expect(levelOf(store.database)).toBe(2);
+  });
+
+  test.each(["COMMIT", "PRAGMA synchronous = FULL"])("of marks that fails at %s ends the writer", (atSql) => {
+    const store = createTestStore();
+    const { replies, isFatal } = runGroup(new FailingDatabase(store.database, { atSql }), store.deps, [MARK]);
+    expect({ isDone: replies[0]?.isDone, isFatal }).toEqual({ isDone: false, isFatal: true });
+  });
+
+  test("of marks that cannot begin leaves the next one waiting for the disk", () => {
+    const store = createTestStore();
+    const database = new FailingDatabase(store.database, { atSql: "BEGIN IMMEDIATE" });
+    expect(runGroup(database, store.deps, [MARK]).isFatal).toBe(false);
+    expect(levelOf(store.database)).toBe(2);
+  });
+
   test("commands of one group see one another in order", () => {
     const store = createTestStore();
     const owner = store.owner();
