@@ -1,6 +1,6 @@
 /** Signs what came of an action, as the enforcement point that saw it, and tells the server. */
 import type { Agent } from "node:https";
-import { outcomeAnswer, outcomesAnswer, type Receipt } from "@trustwarden/core/api/action.ts";
+import { outcomesAnswer, type Receipt } from "@trustwarden/core/api/action.ts";
 import { issueEnvelope } from "@trustwarden/core/dsse.ts";
 import { formatTime, type OutcomeRecord } from "@trustwarden/core/event.ts";
 import type { Signer } from "@trustwarden/core/signer.ts";
@@ -45,11 +45,7 @@ export async function sendOutcomes(
   agent: Agent,
   outcomes: readonly string[],
 ): Promise<void> {
-  const [only] = outcomes;
-  const call = { agent, method: "POST", target: "/v1/outcomes" } as const;
-  if (outcomes.length === 1 && only !== undefined) {
-    await server.call({ ...call, body: encodeBody({ outcome: only }), schema: outcomeAnswer });
-  } else {
-    await server.call({ ...call, body: encodeBody({ outcomes: [...outcomes] }), schema: outcomesAnswer });
-  }
+  // In the form for several also for one: the other form promises its place, which costs a signature that nobody reads.
+  const body = encodeBody({ outcomes: [...outcomes] });
+  await server.call({ agent, method: "POST", target: "/v1/outcomes", body, schema: outcomesAnswer });
 }

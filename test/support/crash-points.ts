@@ -79,7 +79,7 @@ export const CRASH_POINTS: readonly CrashPoint[] = [
   {
     name: "outcome recorded, not answered",
     file: "server/http/acts/outcomes.ts",
-    line: /return \{ index, acknowledgement \};/,
+    line: /return \{ index, acknowledgement: acknowledge\(\) \};/,
     place: "before",
   },
   {
