@@ -22,14 +22,13 @@ import { parseScope } from "@trustwarden/core/scope.ts";
 import type { Signer } from "@trustwarden/core/signer.ts";
 import { systemRuntime } from "../sdk/runtime.ts";
 import { createSigner } from "./domain.ts";
+import { observation } from "./observe.ts";
 
 const run = promisify(execFile);
 const TRUST_DOMAIN = "bench.test";
 const READY_TIMEOUT_MS = 20_000;
 const WARDEN = join(import.meta.dirname, "..", "cli", "main.ts");
 const SERVICE = join(import.meta.dirname, "guard-service.ts");
-/** Where every process writes a CPU profile, when set. */
-const PROFILE_DIRECTORY = process.env.TRUSTWARDEN_BENCH_PROFILE;
 
 /** Where the service listens. */
 export interface ServiceAddress {
@@ -106,10 +105,9 @@ async function start(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
 ): Promise<Readonly<Record<string, unknown>>> {
-  const profile =
-    PROFILE_DIRECTORY === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${PROFILE_DIRECTORY}`];
-  const child = spawn(process.execPath, [...profile, ...args], {
-    env: { PATH: process.env.PATH, ...env },
+  const observed = observation();
+  const child = spawn(process.execPath, [...observed.args, ...args], {
+    env: { PATH: process.env.PATH, ...observed.env, ...env },
     stdio: ["ignore", "pipe", "inherit"],
   });
   children.push(child);

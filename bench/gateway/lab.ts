@@ -12,17 +12,15 @@ import { createOwner, enrolAgent, serverIdOf, type TestInstance } from "../../te
 import type { RawRequest } from "../../test/support/http.ts";
 import { registerModel, signedModelCall } from "../../test/support/model/gateway-llm.ts";
 import { type TestServer, TRUST_DOMAIN } from "../../test/support/server.ts";
+import { observation } from "../observe.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
 const WARDEN = join(ROOT, "cli", "main.ts");
 const MODEL = join(ROOT, "test", "support", "model", "serve.ts");
 const KIB_PER_MIB = 1024;
-/** Where every process writes a CPU profile, when set. */
-const PROFILE_DIRECTORY = process.env.TRUSTWARDEN_BENCH_PROFILE;
 
 /** A process under measurement. */
 export interface Measured {
-  readonly pid: number;
   readonly url: string;
   /** Resident memory, MiB. */
   residentMib(): number;
@@ -86,11 +84,10 @@ export async function start(
   children: ChildProcess[],
   args: readonly string[],
 ): Promise<{ readonly child: ChildProcess; readonly answer: ReturnType<typeof parseJsonObject> }> {
-  const profile =
-    PROFILE_DIRECTORY === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${PROFILE_DIRECTORY}`];
-  const child = spawn(process.execPath, [...profile, ...args], {
+  const observed = observation();
+  const child = spawn(process.execPath, [...observed.args, ...args], {
     stdio: ["ignore", "pipe", "inherit"],
-    env: { PATH: process.env.PATH, HOME: "/nonexistent" },
+    env: { PATH: process.env.PATH, HOME: "/nonexistent", ...observed.env },
   });
   children.push(child);
   const lines = createInterface({ input: child.stdout });
@@ -128,7 +125,6 @@ function describe(answer: ReturnType<typeof parseJsonObject>): TestServer {
 /** What Linux says of a process. */
 export function measure({ pid = 0 }: ChildProcess, url: string): Measured {
   return {
-    pid,
     url,
     residentMib: () => {
       const [, kib = "0"] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
