@@ -198,7 +198,7 @@ describe("a grant of a configured identity provider", () => {
     const now = Math.floor(Date.now() / 1000);
     await expectRefused(show(await grantFor({ iat: now - 301, exp: now - 1 })));
     await expectRefused(show(await grantFor({ iat: now + 60, exp: now + 120 })));
-    await expectRefused(show(await grantFor({ exp: now + 601 })));
+    await expectRefused(show(await grantFor({ exp: now + 3600 })));
     await expectRefused(show(await grantFor({ exp: undefined })));
     const answer = await show(await grantFor({ iat: now - 500, exp: now + 60 }));
     expect(Number(jsonOf(answer).expires_in)).toBeLessThanOrEqual(60);
@@ -343,6 +343,36 @@ describe("a grant of ours", () => {
     const known = await postForm(place.server, "/oauth/introspect", { form, tls: agent.tls });
     expect(jsonOf(known)).toEqual({ active: false });
     await expectRefused(show(grant));
+  });
+
+  it("is exchanged for by oauth4webapi", async () => {
+    const who = { client_id: idOf(agent), use_mtls_endpoint_aliases: true };
+    const answer = await oauth.genericTokenEndpointRequest(
+      as,
+      who,
+      oauth.TlsClientAuth(),
+      TOKEN_EXCHANGE,
+      {
+        requested_token_type: ID_JAG_TYPE,
+        audience: CHAT,
+        resource: CHAT_API,
+        scope: "chat.read",
+        subject_token: await jwtOf(place.server, agent, idOf(agent)),
+        subject_token_type: JWT,
+      },
+      { [oauth.customFetch]: fetchOver(agent.tls) },
+    );
+    const given = await oauth.processGenericTokenEndpointResponse(as, who, answer, {
+      recognizedTokenTypes: { n_a: () => undefined },
+    });
+    expect(given).toMatchObject({ token_type: "n_a", issued_token_type: ID_JAG_TYPE });
+    const keySet = keys();
+    const { payload } = await jwtVerify(given.access_token, keySet, {
+      issuer: place.issuer,
+      audience: CHAT,
+      typ: ID_JAG,
+    });
+    expect(payload.scope).toBe("chat.read");
   });
 
   it("JAG-12 is for a server and a resource that the operator named, in words that stand for a scope", async () => {

@@ -75,7 +75,7 @@ describe("a WIT-SVID at the gateway", () => {
       { url: "https://elsewhere.test/shop/items/1" },
       { wit: other.token },
       { now: now - 62 },
-      { now: now + 20 },
+      { now: now + 600 },
       { signer: other.key },
     ]) {
       await expectRefused(server, () => show({ proof }), "wpt_invalid");
@@ -165,7 +165,7 @@ describe("a WIT-SVID at the token endpoint", () => {
     const changes = [
       { audience: "https://acme.test" },
       { now: now - 63 },
-      { now: now + 20 },
+      { now: now + 600 },
       { signer: createTestSigner() },
     ];
     for (const change of changes) {
