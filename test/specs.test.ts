@@ -52,6 +52,8 @@ const REQUIRED: readonly string[] = [
   ...prefixed("Z-", numbers(1, 12)),
   ...prefixed("MCP-", numbers(1, 16)),
   ...prefixed("A2A-", numbers(1, 3)),
+  ...prefixed("EV-", numbers(1, 9)),
+  ...prefixed("EX-", numbers(1, 9)),
   ...prefixed("L-", numbers(1, 8)),
   ...prefixed("H-", numbers(1, 6)),
   ...prefixed("T-", numbers(1, 9)),

@@ -1,6 +1,13 @@
 /** A ledger with something in it, and an operator's ways to it. */
+import { randomBytes } from "node:crypto";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { Sequencer } from "@trustwarden/core/agentledger/sequencer.ts";
+import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
+import { sha256 } from "@trustwarden/core/crypto.ts";
+import { issueEnvelope } from "@trustwarden/core/dsse.ts";
+import { formatTime } from "@trustwarden/core/event.ts";
+import type { VerifiedIntent } from "@trustwarden/core/intent.ts";
 import { PosixLogStorage } from "../../server/store/posix-log.ts";
 import { createPosixHighWater } from "../../server/store/posix-log-high-water.ts";
 import {
@@ -34,6 +41,36 @@ export async function writeHistory(world: World, actions: number): Promise<Histo
     await call(world.server.url, { method: "POST", target: "/v1/outcomes", body }, { tls: verifier.tls });
   }
   return { agent, verifier };
+}
+
+/** A decision by the server's own key that allows what the agent is made to have intended; the operator can sign it. */
+export async function issueOperatorDecision(
+  world: World,
+  agent: TestInstance,
+  { intent, envelope }: VerifiedIntent,
+): Promise<string> {
+  const database = new DatabaseSync(join(world.home.dataDir, "state.db"), { readOnly: true });
+  const row = database.prepare("SELECT svid_sha256 FROM server_svids ORDER BY not_after DESC LIMIT 1").get();
+  database.close();
+  const decision = {
+    v: 1,
+    event_id: intent.event_id,
+    intent_sha256: encodeBase64url(sha256(encodeUtf8(envelope))),
+    allow: true,
+    reasons: [],
+    class: "C",
+    chain: [...agent.answer.chain],
+    policy: { name: "trustwarden-builtin/v1", bundle_sha256: encodeBase64url(randomBytes(32)) },
+    approval: null,
+    from: { peer: "127.0.0.1" },
+    custody: "agent",
+    attested: { type: "none", strength: "none", composition_sha256: null },
+    enforcement: "service",
+    lease_epoch: 0,
+    time: formatTime(Date.now()),
+  };
+  const { serverSigner } = await openKeys(world.home);
+  return issueEnvelope("decision", decision, serverSigner, String(row?.svid_sha256));
 }
 
 /** Appends entries with the log's own key, past the server, as only its operator could. */

@@ -120,6 +120,13 @@ export const DECISIONS_WEAKENINGS = {
       replace: "if (index < 0) {",
     },
   ],
+  "svids-judged-by-the-auditors-clock": [
+    {
+      file: "core/agentledger/svid-directory.ts",
+      find: "    const verified = this.#verifier.verifyChain(chain, at);",
+      replace: "    const verified = this.#verifier.verifyChain(chain, Math.floor(Date.now() / 1000));",
+    },
+  ],
   "record-signature-unchecked": [
     {
       file: "core/agentledger/audit-records.ts",
