@@ -1,11 +1,17 @@
-/** Three libraries and SPIRE's own command, each a client of our Workload API that nobody on this project wrote. */
+/** Four libraries and SPIRE's own command, each a client of our Workload API that nobody on this project wrote. */
 import { once } from "node:events";
 import { countVerdicts, type Findings, type Judge, type Lab, type Verdict } from "../judge.ts";
 import { federationJudge } from "./federation-judge.ts";
 import { AUDITOR_UID, openWarden, type WardenServer } from "./server.ts";
 import { areInstanceAndClass, judgeClient, type Session, type Step, startSession } from "./session.ts";
 import { judgeWithSpireAgent } from "./spire-agent.ts";
-import { requireGoClient, requirePythonClient, requireRustClient, type WorkloadClient } from "./tools.ts";
+import {
+  requireGoClient,
+  requireJavaClient,
+  requirePythonClient,
+  requireRustClient,
+  type WorkloadClient,
+} from "./tools.ts";
 
 /** Of `./dev interop`. */
 export const workloadJudges: readonly Judge[] = [
@@ -17,6 +23,7 @@ export const workloadJudges: readonly Judge[] = [
   },
   judgeOf("py-spiffe 0.3.2", requirePythonClient),
   judgeOf("rust-spiffe 0.16.1", requireRustClient),
+  judgeOf("java-spiffe 0.8.17", requireJavaClient),
   federationJudge,
 ];
 

@@ -1,15 +1,16 @@
 /**
  * Puts the strangers' Workload API clients where they can be run: each built or installed into `.cache/interop` from
- * files that pin everything by the digest of its content (`go.sum`, `spiffe.txt`, `Cargo.lock`).
+ * files that pin everything by the digest of its content (`go.sum`, `spiffe.txt`, `Cargo.lock`, `java/jars.sha256`).
  */
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { runCommand } from "../command.ts";
 import { JudgeUnavailable, type Lab } from "../judge.ts";
 import { requireGoTools, requireProgram } from "../tools.ts";
 
 const INSTALL_TIMEOUT_MS = 900_000;
+const MAVEN_COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1";
 
 /** A program that takes `live SOCKET AUDIENCE` after its own arguments. */
 export interface WorkloadClient {
@@ -57,6 +58,40 @@ export async function requireRustClient({ root, cache }: Lab): Promise<WorkloadC
     });
   });
   return { program: join(folder, "target", "release", "rust-judge"), args: [] };
+}
+
+/**
+ * Maven's `java-spiffe`, with one class of its own replaced (`java/GrpcManagedChannelFactory.java` says why). Every jar that Maven
+ * brings must be on the list, byte for byte, and no other.
+ */
+export async function requireJavaClient({ root, cache }: Lab): Promise<WorkloadClient> {
+  await requireProgram("mvn", ["--version"], "install Java 17 and Maven");
+  const source = join(root, "interop", "workload", "java");
+  const files = ["pom.xml", "jars.sha256", "Judge.java", "GrpcManagedChannelFactory.java"];
+  const [pom = "", list = "", ...classes] = files.map((name) => join(source, name));
+  const folder = await once(join(cache, `java-spiffe-${digestOf(pom, list, ...classes)}`), async (place) => {
+    const jars = join(place, "jars");
+    const copy = ["--quiet", "--batch-mode", `${MAVEN_COPY}:copy-dependencies`, `-DoutputDirectory=${jars}`];
+    await install("mvn", ["-f", pom, ...copy], {});
+    requireListed(jars, list);
+    await install("javac", ["-cp", join(jars, "*"), "-d", join(place, "classes"), ...classes], {});
+  });
+  const path = [join(folder, "classes"), join(folder, "jars", "*")].join(":");
+  return { program: "java", args: ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", path, "Judge"] };
+}
+
+/** @throws JudgeUnavailable unless the folder holds exactly what the list names. */
+function requireListed(folder: string, list: string): void {
+  const found = readdirSync(folder)
+    .toSorted()
+    .map(
+      (name) =>
+        `${createHash("sha256")
+          .update(readFileSync(join(folder, name)))
+          .digest("hex")}  ${name}`,
+    );
+  if (`${found.join("\n")}\n` !== readFileSync(list, "utf8"))
+    throw new JudgeUnavailable(`the jars in ${folder} are not those of ${list}`);
 }
 
 /** Fills a folder once; one that was left half done is filled again. */
