@@ -22,10 +22,14 @@ export async function createRemoteLedger(lab: RemoteLab): Promise<RemoteLedger &
   const credentialsFile = join(directory, "objects.json");
   const credentials = { Version: 1, AccessKeyId: accessKeyId, SecretAccessKey: secretAccessKey };
   writeFileSync(credentialsFile, JSON.stringify(credentials), { mode: 0o600 });
-  const { admin: _, ...postgres } = lab.postgres;
+  const { host, port, database, user } = lab.postgres;
   const prefix = `campaign-${prefixes}/`;
   return {
-    settings: { storage: "postgres", postgres, objects: { ...objects, prefix, credentialsFile } },
+    settings: {
+      storage: "postgres",
+      postgres: { host, port, database, user },
+      objects: { ...objects, prefix, credentialsFile },
+    },
     reader: new S3LogReader(createTestS3Client({ ...lab, prefix })),
     remove: () => rmSync(directory, { recursive: true, force: true }),
   };

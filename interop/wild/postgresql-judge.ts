@@ -3,7 +3,7 @@ import { chownSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { requireOutput } from "../command.ts";
 import { countVerdicts, type Findings, type Judge, type Lab } from "../judge.ts";
-import { findUser, requirePostgresql } from "../storage/lab.ts";
+import { findUser, requirePostgresql, waitUntilReady } from "../storage/lab.ts";
 import { letCallersTry } from "./callers.ts";
 import { readBlock } from "./guide.ts";
 import { freePort, type RunningProgram, startProgram } from "./program.ts";
@@ -33,6 +33,7 @@ async function judgePostgresql(lab: Lab): Promise<Findings> {
     const cluster = { bin, directory, port: await freePort(), user };
     const running = await startCluster(lab, wild, cluster);
     try {
+      await waitUntilReady(bin, { host: directory, port: cluster.port });
       return await judgeLogins(lab, wild, { cluster, running });
     } finally {
       await running.stop();

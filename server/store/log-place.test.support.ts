@@ -22,6 +22,9 @@ export interface RemoteLab {
     readonly user: string;
     /** Who made the schema. */
     readonly admin: string;
+    /** Of the user, at this machine's address, where TLS is asked for. */
+    readonly password: string;
+    readonly caFile: string;
   };
   readonly objects: {
     readonly endpoint: string;
@@ -55,10 +58,10 @@ export function storageOf(
   onLost: (error: unknown) => void = () => undefined,
 ): LogStorage {
   if (remote === undefined) return new PosixLogStorage(directory);
-  const { admin: _, ...where } = remote.postgres;
+  const { host, port, database, user } = remote.postgres;
   const { sessionTimeoutMs, lockWaitMs = 0 } = remote;
   return new PostgresLogStorage({
-    place: { ...where, password: () => "", sessionTimeoutMs, lockWaitMs },
+    place: { host, port, database, user, password: () => "", sessionTimeoutMs, lockWaitMs },
     objects: createTestS3Client(remote),
     origin,
     onLost,

@@ -3,11 +3,12 @@
  * them there is nothing to test, and that is said.
  */
 import { once } from "node:events";
-import { cpSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
+import { rootCertificates } from "node:tls";
 import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import { describeLogStorageContract } from "@trustwarden/core/agentledger/log-storage.test.support.ts";
 import { EMPTY_ROOT } from "@trustwarden/core/agentledger/merkle.ts";
@@ -15,6 +16,8 @@ import type { LogStorage } from "@trustwarden/core/agentledger/ports.ts";
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { parseConfig } from "../config.ts";
+import { createLedgerStorage } from "../ledger-storage.ts";
 import { describeLogCrashMatrix } from "./log-crash.test.support.ts";
 import {
   createTestS3Client,
@@ -276,6 +279,66 @@ describe.skipIf(LAB === undefined)("the ledger on PostgreSQL and an object store
         await setTimeout(10);
       }
     }
+  });
+
+  describe("a configuration", () => {
+    const secret = (name: string, text: string) => {
+      const path = join(folder, name);
+      writeFileSync(path, text, { mode: 0o600 });
+      return path;
+    };
+    function configured(place: LogPlace, changed: object): LogStorage {
+      const { port, database, user, caFile } = lab.postgres;
+      const { accessKeyId, secretAccessKey, ...objects } = lab.objects;
+      const credentials = { Version: 1, AccessKeyId: accessKeyId, SecretAccessKey: secretAccessKey };
+      const credentialsFile = secret("objects.json", JSON.stringify(credentials));
+      const prefix = `${places}/`;
+      const postgres = { host: "127.0.0.1", port, database, user, tls: { caFile }, ...changed };
+      const ledger = { storage: "postgres", postgres, objects: { ...objects, prefix, credentialsFile } };
+      const config = parseConfig({ dataDir: folder, configDir: folder, ledger });
+      const options = { origin: place.origin, nowMs: () => Date.now(), onLost: () => undefined };
+      return createLedgerStorage(config, options).storage;
+    }
+
+    it("reaches the database over TLS with the password of a file", async () => {
+      const place = freshPlace();
+      const passwordFile = secret("password", `${lab.postgres.password}\n`);
+      for (const host of ["127.0.0.1", "localhost"]) {
+        const storage = configured(place, { host, passwordFile });
+        await storage.open();
+        await storage.appendWal(Uint8Array.of(1));
+        await storage.writeObjects([{ path: "tile/0/000.p/1", bytes: Uint8Array.of(1) }]);
+        await storage.close();
+      }
+    });
+
+    it("is refused without the password, with another, without TLS, and with a certificate of nobody's", async () => {
+      const place = freshPlace();
+      const passwordFile = secret("password", lab.postgres.password);
+      const none = configured(place, {});
+      await expect(none.open()).rejects.toMatchObject({ code: "config_invalid" });
+      const other = configured(place, { passwordFile: secret("other", "other") });
+      await expect(other.open()).rejects.toMatchObject({
+        code: "store_unavailable",
+        details: { sqlState: "28P01" },
+      });
+      const bare = configured(place, { tls: undefined, passwordFile });
+      await expect(bare.open()).rejects.toMatchObject({
+        code: "store_unavailable",
+        details: { sqlState: "28000" },
+      });
+      const strange = configured(place, {
+        tls: { caFile: secret("web.pem", rootCertificates[0] ?? "") },
+        passwordFile,
+      });
+      await expect(strange.open()).rejects.toMatchObject({
+        code: "store_unavailable",
+        details: { sqlState: "" },
+      });
+      const open = configured(place, { passwordFile });
+      chmodSync(passwordFile, 0o644);
+      await expect(open.open()).rejects.toMatchObject({ code: "file_mode_too_open" });
+    });
   });
 
   it("gives its login no more than it needs, and nobody a way back", async () => {
