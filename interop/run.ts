@@ -35,6 +35,7 @@ import { mariadbJudge } from "./wild/mariadb-judge.ts";
 import { nginxJudge } from "./wild/nginx-judge.ts";
 import { postgresqlJudge } from "./wild/postgresql-judge.ts";
 import { redisJudge } from "./wild/redis-judge.ts";
+import { witnessJudge } from "./witness-judge.ts";
 import { workloadJudges } from "./workload/judges.ts";
 import { wycheproofJudge } from "./wycheproof-judge.ts";
 
@@ -46,6 +47,7 @@ const JUDGES: readonly Judge[] = [
   largeLedgerJudge,
   quickstartLedgerJudge,
   proofJudge,
+  witnessJudge,
   evidenceJudge,
   exportsJudge,
   policyJudge,

@@ -18,6 +18,8 @@ export interface GoTools {
   readonly spiffejudge: string;
   /** The Go project's log library on ledgers and proofs. */
   readonly logjudge: string;
+  /** A log of the same library on a witness. */
+  readonly witnessjudge: string;
   /** Envoy's published protos on external authorization. */
   readonly authzjudge: string;
   /** SPIFFE's own library on a Workload API. */
@@ -42,6 +44,7 @@ async function buildGoTools({ root, cache }: Lab): Promise<GoTools> {
     "./spiffejudge",
     "./workloadjudge",
     "./logjudge",
+    "./witnessjudge",
     "./authzjudge",
     "github.com/transparency-dev/tessera/cmd/fsck",
   ];
@@ -52,6 +55,7 @@ async function buildGoTools({ root, cache }: Lab): Promise<GoTools> {
     spiffejudge: join(bin, "spiffejudge"),
     workloadjudge: join(bin, "workloadjudge"),
     logjudge: join(bin, "logjudge"),
+    witnessjudge: join(bin, "witnessjudge"),
     authzjudge: join(bin, "authzjudge"),
     fsck: join(bin, "fsck"),
   };
