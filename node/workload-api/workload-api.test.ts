@@ -63,7 +63,7 @@ describe("the header", () => {
         "FetchWITBundles",
       ])
         expect(await endpoint.client.stream(method, {}, securityHeader(...values)).ended).toEqual(expected);
-      for (const method of ["FetchJWTSVID", "ValidateJWTSVID", "Describe"])
+      for (const method of ["FetchJWTSVID", "ValidateJWTSVID", "Describe", "Grant", "Decide"])
         expect(await refusalOf(endpoint.client.unary(method, {}, securityHeader(...values)))).toEqual(
           expected,
         );
@@ -365,6 +365,34 @@ describe("profiles and services", () => {
       spiffe_id: "spiffe://acme.test/team/pay/inst-1",
       scope: ["read:transactions"],
     });
+  });
+
+  it("E-7 has an action of the caller decided where the source does that, and says what came of it", async () => {
+    const asked = { action: "sign:git:tools", resource: "git://tools/commit/1" };
+    const ask = () => endpoint.client.unary("Decide", asked);
+    await expect(ask()).rejects.toMatchObject({ code: status.UNIMPLEMENTED });
+    const seen: object[] = [];
+    let failure: TrustWardenError | undefined;
+    Object.assign(endpoint.source, {
+      decide: async (_peer: object, given: object) => {
+        seen.push(given);
+        if (failure !== undefined) throw failure;
+        return "event-1";
+      },
+    });
+    expect(await ask()).toEqual({ event_id: "event-1" });
+    expect(seen).toEqual([asked]);
+    for (const [code, expected] of [
+      ["denied", status.FAILED_PRECONDITION],
+      ["approval_required", status.FAILED_PRECONDITION],
+      ["no_identity", status.PERMISSION_DENIED],
+      ["action_malformed", status.INVALID_ARGUMENT],
+      ["server_unreachable", status.UNAVAILABLE],
+      ["identity_revoked", status.UNAVAILABLE],
+    ] as const) {
+      failure = new TrustWardenError(code);
+      await expect(ask(), code).rejects.toMatchObject({ code: expected });
+    }
   });
 
   it("A-1 serves X.509 and JWT to one caller over one connection", async () => {
