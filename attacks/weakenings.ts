@@ -5,6 +5,7 @@
  * Each edit must fit its file exactly once; the suite refuses to run when one does not.
  */
 import type { SourceEdit } from "./source-edit.ts";
+import { A2A_WEAKENINGS } from "./weakenings/a2a.ts";
 import { ATTESTATION_WEAKENINGS } from "./weakenings/attestation.ts";
 import { BROKER_WEAKENINGS } from "./weakenings/broker.ts";
 import { CREDENTIALS_WEAKENINGS } from "./weakenings/credentials.ts";
@@ -32,6 +33,7 @@ const WEAKENINGS = {
   ...FEDERATION_WEAKENINGS,
   ...BROKER_WEAKENINGS,
   ...MCP_WEAKENINGS,
+  ...A2A_WEAKENINGS,
   ...OAUTH_WEAKENINGS,
   ...MODELS_WEAKENINGS,
   ...EGRESS_WEAKENINGS,
@@ -55,6 +57,7 @@ requireDistinct([
   FEDERATION_WEAKENINGS,
   BROKER_WEAKENINGS,
   MCP_WEAKENINGS,
+  A2A_WEAKENINGS,
   OAUTH_WEAKENINGS,
   MODELS_WEAKENINGS,
   EGRESS_WEAKENINGS,

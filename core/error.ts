@@ -235,6 +235,11 @@ export const ERRORS = {
   mcp_definition_changed: { status: 403, message: "The definition changed since it was approved." },
   mcp_question_refused: { status: 403, message: "The server asked what its settings do not allow." },
   mcp_session_unknown: { status: 404, message: "There is no such session." },
+  a2a_card_untrusted: { status: 502, message: "The agent's card is not signed as it has to be." },
+  a2a_malformed: { status: 400, message: BAD_REQUEST },
+  a2a_method_refused: { status: 404, message: "This method is not served here." },
+  a2a_push_refused: { status: 403, message: "Push notifications are not sent past the gateway." },
+  a2a_task_unknown: { status: 404, message: "This agent has no such task or context." },
   mcp_slots_exhausted: {
     status: 429,
     message: "This agent or its owner has too many servers and sessions open.",

@@ -12,6 +12,7 @@ import { jwtSvidAnswer } from "@trustwarden/core/api/identity.ts";
 import { type RevocationAnswer, revocationAnswer } from "@trustwarden/core/api/revocation.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
 import { agentAct } from "./agent-act.ts";
+import { signAgentCard, verifyAgentCard } from "./agent-card.ts";
 import { type AgentFetchInit, agentFetch } from "./agent-fetch.ts";
 import { AgentSession, type KeptReceipt } from "./agent-session.ts";
 import type { WaitForApprovalOptions } from "./approvals.ts";
@@ -332,6 +333,16 @@ export class AgentIdentity {
     const key = createInstanceKey();
     const { svid: token, expires_at: expiresAt } = await fetchWit(this.#session, key);
     return { token, signer: key.signer, thumbprint: key.thumbprint, expiresAt };
+  }
+
+  /** An A2A card, signed by this instance; sign again when the SVID is renewed. @throws TrustWardenError `agent_card_malformed`. */
+  signAgentCard(card: JsonObject): JsonObject {
+    return signAgentCard(this.#session, card);
+  }
+
+  /** The SPIFFE ID of who published an A2A card. @throws TrustWardenError `agent_card_malformed`, `signature_invalid`. */
+  verifyAgentCard(card: JsonObject): string {
+    return verifyAgentCard(this.#session, card);
   }
 
   /** Takes a new key and SVID now, as happens by itself at half life. @throws TrustWardenError the server's refusal. */

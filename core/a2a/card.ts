@@ -12,8 +12,8 @@
  */
 
 import { parseCertificate } from "../agentid/certificate.ts";
-import type { SpiffeId, TrustDomain } from "../agentid/spiffe-id.ts";
-import type { TrustBundle } from "../agentid/trust-bundle.ts";
+import type { BundleSource } from "../agentid/ports.ts";
+import type { SpiffeId } from "../agentid/spiffe-id.ts";
 import { verifyX509Svid } from "../agentid/x509-svid.ts";
 import {
   encodeBase64,
@@ -86,7 +86,7 @@ export function issueCardSignature(
  */
 export function verifyCard(
   card: JsonObject,
-  { bundles, now }: { readonly bundles: ReadonlyMap<TrustDomain, TrustBundle>; readonly now: number },
+  { bundles, now }: { readonly bundles: BundleSource; readonly now: number },
 ): SpiffeId {
   const payload = encodeBase64url(encodeCardPayload(card));
   const causes: unknown[] = [];
@@ -105,7 +105,7 @@ export function verifyCard(
 function verifySignature(
   entry: Json,
   payload: string,
-  context: { readonly bundles: ReadonlyMap<TrustDomain, TrustBundle>; readonly now: number },
+  context: { readonly bundles: BundleSource; readonly now: number },
 ): SpiffeId {
   if (!isJsonObject(entry)) throw malformed("signature");
   const { protected: text, signature } = entry;

@@ -6,10 +6,10 @@
  * the operator's settings alone, never from what the caller claims about it.
  */
 import type { ActionName } from "../action.ts";
-import { TrustWardenError } from "../error.ts";
 import type { JsonObject } from "../json.ts";
 import type { RequestTarget } from "../request-target.ts";
 import type { CostBound } from "./budget.ts";
+import { planA2a } from "./plan-a2a.ts";
 import { planEgress } from "./plan-egress.ts";
 import { planHttp } from "./plan-http.ts";
 import { planLlm } from "./plan-llm.ts";
@@ -74,6 +74,6 @@ export function planCall(upstream: UpstreamDescription, request: PlanRequest): C
     case "postgresql":
       return planPostgresql(upstream, request);
     case "a2a":
-      throw new TrustWardenError("route_unknown", { kind: upstream.kind });
+      return planA2a(upstream, request);
   }
 }

@@ -1,6 +1,8 @@
 /** What performs a call of each kind. A protocol that needs more than passing on has a performer of its own. */
 import { forwardHeaders } from "@trustwarden/core/gateway/headers.ts";
 import type { Services } from "../http/services.ts";
+import { a2aPartsOf } from "./a2a/create-a2a.ts";
+import { createA2aPerformer } from "./a2a/perform-a2a.ts";
 import { performLlm } from "./llm/perform-llm.ts";
 import { mcpPartsOf } from "./mcp/create-mcp.ts";
 import { createMcpPerformer } from "./mcp/perform.ts";
@@ -26,6 +28,7 @@ function performerOf(services: Services, { arrival }: AllowedCall): Performer {
     case "postgresql":
       return (call) => performPostgresql(services, call);
     case "a2a":
+      return createA2aPerformer(a2aPartsOf(services));
     case "egress":
       throw new Error("their planners refuse every call of this form");
   }

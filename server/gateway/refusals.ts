@@ -66,10 +66,10 @@ function bodyOf(
       return anthropicRefusal(error, body);
     case undefined:
     case "http":
-    case "a2a":
     case "egress":
     case "postgresql":
       return { ...body };
+    case "a2a":
     case "mcp":
       return formatMcpRefusal(body, sent);
   }

@@ -6,6 +6,7 @@
 import { isIP } from "node:net";
 import { isDeepStrictEqual } from "node:util";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { parseA2aSettings } from "@trustwarden/core/gateway/a2a/settings.ts";
 import { parseLlmSettings } from "@trustwarden/core/gateway/llm-settings.ts";
 import { isAggregate, isMemberName, parseMemberNames } from "@trustwarden/core/gateway/mcp/aggregate.ts";
 import { parseMcpSettings } from "@trustwarden/core/gateway/mcp/settings.ts";
@@ -154,6 +155,7 @@ export function requireSoundUpstream(upstream: UpstreamDocument): void {
       parsePostgresqlSettings(settings);
       return;
     case "a2a":
+      parseA2aSettings(settings);
       return;
   }
 }

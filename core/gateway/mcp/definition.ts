@@ -84,9 +84,9 @@ export function parseDefinitions(kind: DefinitionKind, list: Json | undefined): 
   };
 }
 
-/** The instructions of a server as a definition. */
-export function instructionsOf(text: string): Definition {
-  return digested("instructions", "", text);
+/** What a server says of itself as a definition: the instructions of one of MCP, the card of an agent of A2A. */
+export function instructionsOf(words: Json): Definition {
+  return digested("instructions", "", words);
 }
 
 /** The document of a definition, parsed again. */

@@ -13,9 +13,9 @@ import { isJsonObject, type Json, type JsonObject, parseJson } from "../../json.
 export const MAX_MESSAGE_CHARS = 4_194_304;
 /** Longer ids are somebody's attempt to make us carry data in them. */
 const MAX_ID_CHARS = 256;
-/** Longest method of any revision is 40 characters. */
+/** Longest method of any revision of MCP is 40 characters; those of A2A begin with a capital. */
 const MAX_METHOD_CHARS = 64;
-const METHOD = /^[a-z]+(?:\/[a-zA-Z_]+)*$/;
+const METHOD = /^[a-zA-Z]+(?:\/[a-zA-Z_]+)*$/;
 const MEMBERS: readonly string[] = ["jsonrpc", "id", "method", "params", "result", "error"];
 
 /** MCP has no `null` ids. */

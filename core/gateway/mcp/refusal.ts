@@ -1,5 +1,5 @@
 /**
- * A refusal as MCP clients read one: a JSON-RPC error with our code in its data, and with the id of the request where that
+ * A refusal as clients of MCP and A2A read one: a JSON-RPC error with our code in its data, and with the id of the request where that
  * can be read.
  */
 import { parseUtf8 } from "../../bytes.ts";
@@ -9,6 +9,9 @@ import { parseRpcMessage, RPC_ERRORS, type RpcId, type RpcMessage } from "./json
 import { MODERN_VERSION } from "./methods.ts";
 import { VERSION_META } from "./request.ts";
 
+/** @see A2A 1.0.1 §9.5 */
+const A2A_TASK_NOT_FOUND = -32_001;
+const A2A_PUSH_NOT_SUPPORTED = -32_003;
 /** Enough to say which version was meant. */
 const MAX_VERSION_CHARS = 32;
 
@@ -55,12 +58,18 @@ function rpcCodeOf(code: ErrorCode): number {
     case "mcp_version_unsupported":
       return RPC_ERRORS.unsupportedVersion;
     case "mcp_method_unknown":
+    case "a2a_method_refused":
       return RPC_ERRORS.methodNotFound;
+    case "a2a_task_unknown":
+      return A2A_TASK_NOT_FOUND;
+    case "a2a_push_refused":
+      return A2A_PUSH_NOT_SUPPORTED;
     case "mcp_meta_missing":
     case "mcp_name_refused":
     case "mcp_arguments_refused":
       return RPC_ERRORS.invalidParams;
     case "mcp_malformed":
+    case "a2a_malformed":
       return RPC_ERRORS.invalidRequest;
     case "json_malformed":
     case "json_duplicate_key":

@@ -17,6 +17,7 @@ import { StdioServers } from "./stdio-servers.ts";
 import { watchLink } from "./watched-link.ts";
 
 const ID_BYTES = 16;
+const HANDLE_KEY_BYTES = 32;
 /** Begins the name of an operator's look, where an instance would stand. */
 const LOOK = "look-";
 
@@ -25,6 +26,8 @@ export interface McpGateway {
   readonly catalogues: Catalogues;
   readonly dialogues: Dialogues;
   readonly stdio: StdioServers;
+  /** Seals the tasks of A2A agents to those who got them; of this start. */
+  readonly handleKey: Uint8Array;
   /** Ends what belongs to instances that are dead; after each revocation, and now and then. */
   sweep(): void;
 }
@@ -45,6 +48,7 @@ export function createMcpGateway(
   return {
     dialogues,
     stdio,
+    handleKey: random(HANDLE_KEY_BYTES),
     sweep: () => {
       const isKept = (instanceId: string) => isKnownAlive(reads, instanceId, () => clock.trustedSeconds());
       dialogues.sweep(isKept);

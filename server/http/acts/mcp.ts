@@ -1,9 +1,10 @@
-/** What MCP upstreams offer: looked at and approved by operators. */
+/** What MCP upstreams offer, and what A2A agents say of themselves: looked at and approved by operators. */
 
 import type { UpstreamPath } from "@trustwarden/core/api/gateway.ts";
 import type { CatalogueAnswer, McpApprovalRequest, PinAnswer } from "@trustwarden/core/api/mcp.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { parseMcpSettings } from "@trustwarden/core/gateway/mcp/settings.ts";
+import { lookAtAgent } from "../../gateway/a2a/create-a2a.ts";
 import { isUsable } from "../../gateway/mcp/catalogues.ts";
 import { openOperatorLink } from "../../gateway/mcp/create-mcp.ts";
 import { lookAround } from "../../gateway/mcp/look-around.ts";
@@ -26,6 +27,10 @@ export async function readCatalogue(services: Services, visit: AboutOne): Promis
 /** Looks at the server now. @throws TrustWardenError `upstream_unknown`, `not_found`, and why it could not be seen. */
 export async function lookAtUpstream(services: Services, visit: AboutOne): Promise<CatalogueAnswer> {
   const upstream = findMcp(services, visit);
+  if (upstream.kind === "a2a") {
+    await lookAtAgent(services, upstream, AbortSignal.timeout(LOOK_TIMEOUT_MS));
+    return formatCatalogue(services, upstream);
+  }
   const done = new AbortController();
   const signal = AbortSignal.any([AbortSignal.timeout(LOOK_TIMEOUT_MS), done.signal]);
   const { link, nextId } = await openOperatorLink(services, {
@@ -52,7 +57,8 @@ export async function approveDefinitions(
 
 function findMcp({ gateway }: Services, { params }: AboutOne): UpstreamState {
   const upstream = gateway.upstreams.find(params.name);
-  if (upstream.kind !== "mcp" || upstream.members !== undefined)
+  const isSeen = upstream.kind === "mcp" || upstream.kind === "a2a";
+  if (!isSeen || upstream.members !== undefined)
     throw new TrustWardenError("not_found", { kind: upstream.kind });
   return upstream;
 }

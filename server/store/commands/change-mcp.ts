@@ -128,7 +128,7 @@ function changesOf(before: readonly PinState[], after: readonly PinState[]): rea
 
 function requireUpstream(database: SqliteDatabase, name: string): void {
   const isThere = listUpstreams(database).some(
-    (upstream) => upstream.name === name && upstream.kind === "mcp",
+    (upstream) => upstream.name === name && (upstream.kind === "mcp" || upstream.kind === "a2a"),
   );
   if (!isThere) throw new TrustWardenError("not_found", { upstream: name });
 }

@@ -1,0 +1,66 @@
+/** What the operator says about an agent of another's behind the gateway, parsed. Closed, like every settings object. */
+import { parseSpiffeId, type SpiffeId } from "../../agentid/spiffe-id.ts";
+import { TrustWardenError } from "../../error.ts";
+import { Fields } from "../../fields.ts";
+import type { JsonObject } from "../../json.ts";
+import { TAINT_LABELS, type TaintLabel } from "../plan.ts";
+
+const PATH = /^(?:\/[A-Za-z0-9._~-]+)+\/?$|^\/$/;
+const MAX_RECHECK_SECONDS = 3600;
+const DEFAULT_RECHECK_SECONDS = 60;
+const CODE = "upstream_malformed";
+
+export interface A2aSettings {
+  /** Path of the JSON-RPC endpoint below the upstream's URL. */
+  readonly endpoint: string;
+  /** Path of the agent card below it. */
+  readonly card: string;
+  /** Who must have signed the card: an instance's SPIFFE ID or the one of its agent above it; null for nobody. */
+  readonly signer: SpiffeId | null;
+  /** Labels that its answers bring. */
+  readonly reads: readonly TaintLabel[];
+  /** Whether a message to it leaves the trust domain. */
+  readonly writesOutside: boolean;
+  /** How old the gateway's last look at the card may be. */
+  readonly recheckSeconds: number;
+}
+
+/** Parsed once for each settings object; settings are never changed in place. */
+const parsed = new WeakMap<JsonObject, A2aSettings>();
+
+/** @throws TrustWardenError `upstream_malformed`. */
+export function parseA2aSettings(json: JsonObject): A2aSettings {
+  const known = parsed.get(json);
+  if (known !== undefined) return known;
+  const defaults = {
+    endpoint: "/",
+    card: "/.well-known/agent-card.json",
+    signer: null,
+    reads: ["untrusted"],
+    writes_outside: true,
+    recheck_seconds: DEFAULT_RECHECK_SECONDS,
+  };
+  const fields = new Fields({ ...defaults, ...json }, CODE, "settings.");
+  const signer = fields.textOrNull("signer");
+  const settings: A2aSettings = {
+    endpoint: fields.matching("endpoint", PATH),
+    card: fields.matching("card", PATH),
+    signer: signer === null ? null : parseSigner(signer),
+    reads: fields
+      .texts("reads")
+      .map((label) => TAINT_LABELS.find((one) => one === label) ?? fields.refuse("reads")),
+    writesOutside: fields.boolean("writes_outside"),
+    recheckSeconds: fields.integer("recheck_seconds", MAX_RECHECK_SECONDS),
+  };
+  fields.end();
+  parsed.set(json, settings);
+  return settings;
+}
+
+function parseSigner(text: string): SpiffeId {
+  try {
+    return parseSpiffeId(text);
+  } catch (cause) {
+    throw new TrustWardenError(CODE, { field: "settings.signer" }, { cause });
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * The card of an agent behind the gateway: fetched, checked against the signer that the operator named, and pinned like
+ * what an MCP server says of itself. A card that changed stops every call until it is approved again.
+ *
+ * What is pinned is the card without its signatures, since these are renewed; who signed is checked at each look.
+ */
+import { verifyCard } from "@trustwarden/core/a2a/card.ts";
+import type { BundleSource } from "@trustwarden/core/agentid/ports.ts";
+import type { SpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
+import { concatBytes, parseUtf8 } from "@trustwarden/core/bytes.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { A2aSettings } from "@trustwarden/core/gateway/a2a/settings.ts";
+import { instructionsOf } from "@trustwarden/core/gateway/mcp/definition.ts";
+import { isJsonObject, type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
+import type { Catalogues } from "../mcp/catalogues.ts";
+import type { UpstreamClient } from "../ports.ts";
+
+/** A card is read by people and models. */
+const MAX_CARD_BYTES = 65_536;
+const KIND = "instructions";
+
+/** What looking at a card needs. */
+export interface CardParts {
+  readonly catalogues: Catalogues;
+  readonly bundles: BundleSource;
+  readonly trustedSeconds: () => number;
+}
+
+/**
+ * Looks at the card now, and takes note of what it says.
+ *
+ * @throws TrustWardenError `upstream_answer_refused`, `a2a_card_untrusted`, and those of the link.
+ */
+export async function lookAtCard(
+  parts: CardParts,
+  looked: { readonly upstream: string; readonly settings: A2aSettings; readonly client: UpstreamClient },
+): Promise<void> {
+  const { upstream, settings, client } = looked;
+  const card = await fetchCard(client, settings.card);
+  if (settings.signer !== null) requireSigner(card, settings.signer, parts);
+  const { signatures: _, ...words } = card;
+  await parts.catalogues.observe(upstream, KIND, { definitions: [instructionsOf(words)], refused: [] });
+}
+
+/**
+ * The card as it was approved, looked at no longer ago than the settings say.
+ *
+ * @throws TrustWardenError `mcp_not_approved`, `mcp_definition_changed`, and as `lookAtCard`.
+ */
+export async function requireCard(
+  parts: CardParts,
+  looked: Parameters<typeof lookAtCard>[1],
+): Promise<JsonObject> {
+  const { upstream, settings } = looked;
+  if (!parts.catalogues.isFresh(upstream, KIND, settings.recheckSeconds)) await lookAtCard(parts, looked);
+  const { approved } = parts.catalogues.require(upstream, KIND, "");
+  if (approved === null) throw new Error("a usable pin is approved");
+  return parseJsonObject(approved.document);
+}
+
+/** The card as clients of the gateway get it: with the gateway as the one way to the agent. */
+export function formatCard(card: JsonObject, url: string): JsonObject {
+  const { capabilities, securitySchemes: _, securityRequirements: __, ...words } = card;
+  const { streaming } = isJsonObject(capabilities) ? capabilities : {};
+  return {
+    ...words,
+    supportedInterfaces: [{ url, protocolBinding: "JSONRPC", protocolVersion: "1.0" }],
+    capabilities: { streaming: streaming === true, pushNotifications: false },
+  };
+}
+
+async function fetchCard(client: UpstreamClient, path: string): Promise<JsonObject> {
+  const headers = { accept: "application/json", "a2a-version": "1.0" };
+  const { status, body } = await client.request({ method: "GET", path, headers, body: null });
+  const bytes = await readAll(body);
+  if (status !== 200) throw new TrustWardenError("upstream_answer_refused", { status });
+  try {
+    return parseJsonObject(parseUtf8(bytes));
+  } catch (cause) {
+    throw new TrustWardenError("upstream_answer_refused", { reason: "no card" }, { cause });
+  }
+}
+
+/** The instance itself, or any instance of the agent that the operator named. */
+function requireSigner(card: JsonObject, signer: SpiffeId, parts: CardParts): void {
+  const id = signerOf(card, parts);
+  if (id !== signer && !isInstanceOf(id, signer))
+    throw new TrustWardenError("a2a_card_untrusted", { reason: "another signer", signer: id });
+}
+
+/** It is the upstream that could not prove itself, and not the caller. */
+function signerOf(card: JsonObject, { bundles, trustedSeconds }: CardParts): SpiffeId {
+  try {
+    return verifyCard(card, { bundles, now: trustedSeconds() });
+  } catch (cause) {
+    if (!(cause instanceof TrustWardenError)) throw cause;
+    throw new TrustWardenError("a2a_card_untrusted", { reason: cause.code }, { cause });
+  }
+}
+
+function isInstanceOf(id: SpiffeId, agent: SpiffeId): boolean {
+  return id.startsWith(`${agent}/inst-`) && !id.slice(agent.length + 1).includes("/");
+}
+
+async function readAll(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const part of body) {
+    bytes += part.length;
+    if (bytes > MAX_CARD_BYTES)
+      throw new TrustWardenError("upstream_answer_refused", { reason: "too large" });
+    parts.push(part);
+  }
+  return concatBytes(...parts);
+}
