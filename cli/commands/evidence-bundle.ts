@@ -57,7 +57,7 @@ function addMakeCommand(evidence: Command, runtime: Runtime): void {
     .option("--job <job>", "as the agents named it")
     .option("--since <time>", "RFC 3339, or how long ago: 30s, 10m, 1h, 7d")
     .option("--until <time>", "RFC 3339, or how long ago")
-    .requiredOption("--out <file>", "a new file, by custom .twb")
+    .requiredOption("--out <file>", "a new file, named .twb by convention")
     .addHelpText(
       "after",
       examples(

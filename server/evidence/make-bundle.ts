@@ -124,7 +124,8 @@ function filterOf({ kind, value, since, until, within }: EvidenceRequest): Event
     case "event":
       return { within, eventId: value ?? "" };
     case "agent":
-      return { ...times, within: value ?? "", owner: within };
+      // Every decision about a descendant names its ancestors.
+      return { ...times, agent: value ?? "" };
     case "job":
       return { ...times, agent: formatJobName(value ?? "") };
     case "range":

@@ -67,16 +67,25 @@ export class Sink {
   }
 
   async #run(): Promise<void> {
-    const { cursor, begin } = this.#options;
-    const first = await this.#persist(async () => (await cursor.read()) ?? begin());
-    let next = first ?? 0;
+    let next = (await this.#persist(() => this.#begin())) ?? 0;
     while (!this.#closing.signal.aborted) {
-      if (this.#options.size() > next) next = (await this.#persist(() => this.#handOver(next))) ?? next;
-      else await this.#wait(IDLE_MS);
+      const before = next;
+      next = (await this.#persist(() => this.#handOver(before))) ?? before;
+      if (next === before) await this.#wait(IDLE_MS);
     }
   }
 
-  /** Hands over one piece and keeps that; gives where the next begins. */
+  /** The place that was kept; the first one is kept too, or a sink that begins now would skip what came before it took anything. */
+  async #begin(): Promise<number> {
+    const { cursor, begin } = this.#options;
+    const kept = await cursor.read();
+    if (kept !== undefined) return kept;
+    const first = begin();
+    await cursor.write(first);
+    return first;
+  }
+
+  /** Hands over one piece, if there is one, and keeps that; gives where the next begins. */
   async #handOver(from: number): Promise<number> {
     const { name, size, read, deliver, cursor } = this.#options;
     const { events, next } = await read({ from, size: size(), limit: PIECE });

@@ -333,6 +333,20 @@ func parsePolicy(source string) *policy {
 		}
 	}
 	need(p.log != nil && p.quorum != "", "a policy without log or quorum")
+	// One witness under two names, or twice in a group, must not count twice.
+	seen := map[string]bool{}
+	count := func(name string) {
+		need(!seen[name], "a witness counts twice")
+		seen[name] = true
+	}
+	for _, w := range p.witnesses {
+		count("key " + string(w.key))
+	}
+	for _, g := range p.groups {
+		for _, member := range g.members {
+			count("member " + member)
+		}
+	}
 	return p
 }
 

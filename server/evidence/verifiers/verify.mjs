@@ -134,6 +134,10 @@ function parsePolicy(text) {
     else need(word === "" || word.startsWith("#"), "an unknown line in the policy");
   }
   need(policy.log?.type === 1 && policy.quorum !== undefined, "a policy without log or quorum");
+  // One witness under two names, or twice in a group, must not count twice.
+  const keys = [...policy.witnesses.values()].map(({ vkey }) => vkey.split("+").at(-1));
+  const members = [...policy.groups.values()].flatMap((group) => group.members);
+  for (const names of [keys, members]) need(new Set(names).size === names.length, "a witness counts twice");
   return policy;
 }
 
