@@ -5,8 +5,9 @@ export default defineConfig({
   test: {
     include: ["{core,server,sdk,node,cli,examples,test,bench}/**/*.test.ts"],
     pool: "forks",
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    // Against hanging, not against slowness: a loaded machine starts a server in ten times the usual time.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     passWithNoTests: false,
   },
 });

@@ -7,7 +7,7 @@
  * variables are JSON of paths below that proxy by name. Ends as the command ends. It has no authority of its own:
  * what may be reached is decided at the other end of the socket.
  */
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
 import { constants } from "node:os";
@@ -30,8 +30,11 @@ async function main(given: readonly string[]): Promise<number> {
     // What is on this machine is not reached through a proxy.
     assignments.push(`NO_PROXY=${HOST}`, `no_proxy=${HOST}`);
   }
+  let told: ChildProcess | undefined;
+  // Before there is anybody to tell: whoever hears the command's first word may answer with a signal.
+  for (const signal of FORWARDED) process.on(signal, () => told?.kill(signal));
   const child = spawn("env", [...assignments, program, ...rest], { stdio: "inherit" });
-  for (const signal of FORWARDED) process.on(signal, () => child.kill(signal));
+  told = child;
   return new Promise((resolve) => {
     child.once("error", () => resolve(NOT_FOUND));
     child.once("exit", (code, signal) =>

@@ -13,8 +13,19 @@ test("a process runs, and its exit code is told", async () => {
     command: ["/bin/sh", "-c", "exit 7"],
     environment,
     isOnTerminal: false,
+    signals: new EventEmitter(),
   });
   expect([launched.pid > 0, await launched.ended]).toEqual([true, 7]);
+});
+
+test("a signal of the launcher reaches the process from its first word on", async () => {
+  const signals = new EventEmitter();
+  const environment = { PATH: process.env.PATH ?? "" };
+  const command = ["/bin/sh", "-c", 'trap "exit 5" TERM; while :; do sleep 0.05; done'];
+  const launched = await launchProcess({ command, environment, isOnTerminal: false, signals });
+  // Until the shell has its trap, it ends by the signal itself: it is heard either way.
+  signals.emit("SIGTERM");
+  expect([5, 143]).toContain(await launched.ended);
 });
 
 test("a process of another account is launch_failed for whoever is not root", async () => {

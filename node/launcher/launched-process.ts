@@ -35,6 +35,8 @@ export interface LaunchOptions {
   readonly findTarget?: ((pid: number) => number | undefined) | undefined;
   /** Whether a terminal tells the process of an interrupt by itself. */
   readonly isOnTerminal: boolean;
+  /** The launcher's signals, passed on from before the process's first instruction until it has ended. */
+  readonly signals: NodeJS.EventEmitter;
 }
 
 /** A process that runs. */
@@ -44,8 +46,6 @@ export interface LaunchedProcess {
   readonly ended: Promise<number>;
   /** Asks it to end, and insists after five seconds. */
   readonly stop: () => void;
-  /** Passes the launcher's signals on until it has ended. */
-  readonly forwardSignals: (signals: NodeJS.EventEmitter) => void;
 }
 
 /**
@@ -55,12 +55,18 @@ export interface LaunchedProcess {
  */
 export async function launchProcess(options: LaunchOptions): Promise<LaunchedProcess> {
   const [program = "", ...rest] = formatCommand(options);
+  let told: ChildProcess | undefined;
+  // Before there is anybody to tell: whoever hears the process's first word may answer with a signal.
+  forward(options, (signal) => {
+    if (told !== undefined) tell(told, signal, options);
+  });
   const child = spawn(program, rest, {
     stdio: "inherit",
     env: { ...options.environment },
     // Another account must not type into the terminal of whoever started it: a session of its own has none.
     detached: options.account !== undefined,
   });
+  told = child;
   const ended = endOf(child);
   const started = Promise.withResolvers<void>();
   child.once("spawn", started.resolve);
@@ -74,12 +80,6 @@ export async function launchProcess(options: LaunchOptions): Promise<LaunchedPro
     pid,
     ended,
     stop: () => stop(child, options),
-    forwardSignals: (signals) =>
-      forward(
-        (signal) => tell(child, signal, options),
-        signals,
-        options.isOnTerminal && options.account === undefined,
-      ),
   };
 }
 
@@ -132,12 +132,11 @@ function stop(child: ChildProcess, options: LaunchOptions): void {
 
 /** The terminal sends its interrupt to the whole foreground group; passing it on as well would make it two. */
 function forward(
+  { signals, isOnTerminal, account }: LaunchOptions,
   pass: (signal: NodeJS.Signals) => void,
-  signals: NodeJS.EventEmitter,
-  isOnTerminal: boolean,
 ): void {
   for (const signal of FORWARDED) signals.on(signal, () => pass(signal));
   signals.on("SIGINT", () => {
-    if (!isOnTerminal) pass("SIGINT");
+    if (!isOnTerminal || account !== undefined) pass("SIGINT");
   });
 }

@@ -189,9 +189,9 @@ async function serveAndRun(parts: {
     account,
     findTarget: sandbox === undefined ? undefined : findInside,
     isOnTerminal: options.isOnTerminal,
+    signals: options.signals,
   });
   binding = sandbox === undefined ? planned : bindToNamespaceBelow(launched.pid);
-  launched.forwardSignals(options.signals);
   follow({ launched, source, events, group, endsOnRevoke: options.endsOnRevoke });
   const exitCode = await launched.ended;
   const { isRevoked } = events;
