@@ -42,7 +42,7 @@ const REQUIRED: readonly string[] = [
   ...prefixed("E-", numbers(1, 8)),
   ...prefixed("A-", numbers(1, 15)),
   ...prefixed("W-", [1, 2, 3, 5, 7, 8, 9]),
-  ...prefixed("WPT-", numbers(1, 8)),
+  ...prefixed("WPT-", numbers(1, 9)),
   ...prefixed("CAT-", [1, 2]),
   ...prefixed("JAG-", numbers(1, 13)),
   ...prefixed("CIMD-", numbers(1, 8)),
