@@ -18,6 +18,9 @@ import { S3LogReader } from "./store/s3-objects.ts";
 /** A server that is started again at once after a crash finds its own lock for a moment. */
 const LOCK_WAIT_MS = 5000;
 
+/** Whoever asks for a tile is told soon that there is trouble; only the writer waits for its end. */
+const READ_RETRY_MS = 2000;
+
 /** The two sides of a ledger's storage. */
 export interface LedgerStorage {
   readonly storage: LogStorage;
@@ -52,11 +55,16 @@ export function createLedgerStorage(
   }
   const { origin, onLost, nowMs } = options;
   const place = placeOf(ledger.postgres);
-  const client = () => createS3Client(ledger.objects, nowMs);
-  const readers = client();
+  const { retryForMs } = ledger.objects;
+  const readers = createS3Client(
+    { ...ledger.objects, retryForMs: Math.min(retryForMs, READ_RETRY_MS) },
+    nowMs,
+  );
+  const reader = new S3LogReader(readers);
+  const objects = createS3Client(ledger.objects, nowMs);
   return {
-    storage: new PostgresLogStorage({ place, objects: client(), origin, onLost }),
-    reader: new S3LogReader(readers),
+    storage: new PostgresLogStorage({ place, objects, reader, origin, onLost }),
+    reader,
     close: () => readers.close(),
   };
 }

@@ -54,5 +54,5 @@ function readDocument(path: string) {
 }
 
 function invalid(reason: string): TrustWardenError {
-  return new TrustWardenError("config_invalid", { setting: "signer.root", reason: `AWS: ${reason}` });
+  return new TrustWardenError("config_invalid", { setting: "credentials", reason: `AWS: ${reason}` });
 }

@@ -63,6 +63,7 @@ export function storageOf(
   return new PostgresLogStorage({
     place: { host, port, database, user, password: () => "", sessionTimeoutMs, lockWaitMs },
     objects: createTestS3Client(remote),
+    reader: new S3LogReader(createTestS3Client(remote)),
     origin,
     onLost,
   });

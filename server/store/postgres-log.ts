@@ -9,7 +9,7 @@ import type { LogObject, LogState, LogStorage } from "@trustwarden/core/agentled
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { PostgresLogSession, type PostgresPlace } from "./postgres-log-session.ts";
 import type { S3Client } from "./s3-client.ts";
-import { S3LogObjects, S3LogReader } from "./s3-objects.ts";
+import { S3LogObjects, type S3LogReader } from "./s3-objects.ts";
 
 /** A takeover may have shown its own checkpoint; nobody takes over this often. */
 const MAX_PUBLISH_TRIES = 3;
@@ -34,6 +34,8 @@ const SWAP_STATE = `update trustwarden_ledger.log set size = $3, root = $4, chec
 export interface PostgresLogOptions {
   readonly place: PostgresPlace;
   readonly objects: S3Client;
+  /** Asked for what is published: by a client that gives up sooner, since requests wait for it. */
+  readonly reader: S3LogReader;
   /** Name of the log: several may share a database, each with a prefix of its own in the object store. */
   readonly origin: string;
   /** Called once when another has taken the log over, or the session is lost: the process must stop. */
@@ -43,7 +45,6 @@ export interface PostgresLogOptions {
 /** The writer of a log. Owns the session with the database between `open` and `close`. */
 export class PostgresLogStorage implements LogStorage {
   readonly #options: PostgresLogOptions;
-  readonly #reader: S3LogReader;
   readonly #objects: S3LogObjects;
   #session: PostgresLogSession | null = null;
   #position = 0;
@@ -51,7 +52,6 @@ export class PostgresLogStorage implements LogStorage {
 
   constructor(options: PostgresLogOptions) {
     this.#options = options;
-    this.#reader = new S3LogReader(options.objects);
     this.#objects = new S3LogObjects(options.objects);
   }
 
@@ -77,11 +77,11 @@ export class PostgresLogStorage implements LogStorage {
   }
 
   readObject(path: string): Promise<Uint8Array> {
-    return this.#reader.readObject(path);
+    return this.#options.reader.readObject(path);
   }
 
   readCheckpoint(): Promise<string | null> {
-    return this.#reader.readCheckpoint();
+    return this.#options.reader.readCheckpoint();
   }
 
   async appendWal(record: Uint8Array): Promise<void> {
