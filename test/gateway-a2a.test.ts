@@ -244,6 +244,7 @@ describe("the methods of A2A", () => {
       ["taskPushNotificationConfig", { url }],
       ["pushNotificationConfig", { url }],
       ["taskPushNotificationConfig", {}],
+      ["task_push_notification_config", { url }],
     ] as const) {
       const params = { configuration: { [member]: value } };
       expectCode(() => plan({ jsonrpc: "2.0", id: 1, method: "SendMessage", params }), "a2a_push_refused");
@@ -260,6 +261,14 @@ describe("the methods of A2A", () => {
     expectCode(() => plan({ jsonrpc: "2.0", method: "GetTask", params: {} }), "a2a_malformed");
     const params = { tenant: "other" };
     expectCode(() => plan({ jsonrpc: "2.0", id: 1, method: "GetTask", params }), "a2a_malformed");
+    // Readers of the schema take these for `taskId` and the like.
+    for (const member of ["task_id", "context_id", "reference_task_ids", "name"])
+      for (const params of [
+        { [member]: "x" },
+        { message: { [member]: "x" } },
+        { configuration: { [member]: "x" } },
+      ])
+        expectCode(() => plan({ jsonrpc: "2.0", id: 1, method: "SendMessage", params }), "a2a_malformed");
     expectCode(() => plan({}, "/a2a", "GET"), "method_not_allowed");
     expectCode(() => plan({}, "/elsewhere"), "route_unknown");
   });

@@ -7,7 +7,7 @@
 import { parseActionName } from "../action.ts";
 import { parseUtf8 } from "../bytes.ts";
 import { TrustWardenError } from "../error.ts";
-import { isJsonObject, type JsonObject } from "../json.ts";
+import { isJsonObject, type Json, type JsonObject } from "../json.ts";
 import { A2A_REFUSED, type A2aSubject, isStreamed, subjectOfA2a } from "./a2a/methods.ts";
 import { parseA2aSettings } from "./a2a/settings.ts";
 import { parseRpcMessage, type RpcRequest } from "./mcp/json-rpc.ts";
@@ -17,6 +17,31 @@ import type { UpstreamDescription } from "./upstream.ts";
 /** Of the card, below the upstream's name. */
 export const CARD_PATH = "/.well-known/agent-card.json";
 const ENDPOINTS: readonly string[] = ["/", "/a2a"];
+/**
+ * Members in their one spelling. Readers of the protocol's schema take `task_id` for `taskId` as well, so a member that is not
+ * on a list would reach the other agent without having been looked at.
+ */
+const PARAMS: readonly string[] = ["message", "configuration", "metadata", "id", "historyLength", "tenant"];
+const MESSAGE: readonly string[] = [
+  "messageId",
+  "contextId",
+  "taskId",
+  "role",
+  "parts",
+  "metadata",
+  "extensions",
+  "referenceTaskIds",
+  "kind",
+];
+const CONFIGURATION: readonly string[] = [
+  "acceptedOutputModes",
+  "historyLength",
+  "returnImmediately",
+  "blocking",
+  "taskPushNotificationConfig",
+  "pushNotificationConfig",
+];
+const PUSH = /push/i;
 
 /** A request on its way: a message, or a look at the card. */
 export type A2aCall =
@@ -66,6 +91,9 @@ export function parseA2aCall({ method, target, body }: PlanRequest): A2aCall {
   if (tenant !== undefined && tenant !== "")
     throw new TrustWardenError("a2a_malformed", { reason: "tenant" });
   if (asksForPush(message.params)) throw new TrustWardenError("a2a_push_refused");
+  requireMembers(message.params, PARAMS);
+  requireMembers(message.params.message, MESSAGE);
+  requireMembers(message.params.configuration, CONFIGURATION);
   return { subject, message };
 }
 
@@ -88,12 +116,15 @@ function refusalOf(method: string): TrustWardenError {
     : new TrustWardenError("a2a_method_refused", { method: method.slice(0, 64) });
 }
 
-/** In either spelling, whatever it holds: an empty one asks for nothing. */
+/** In whatever spelling, and whatever it holds but null. */
 function asksForPush({ configuration }: JsonObject): boolean {
   if (!isJsonObject(configuration)) return false;
-  return [configuration.taskPushNotificationConfig, configuration.pushNotificationConfig].some(
-    (asked) => asked !== undefined && asked !== null,
-  );
+  return Object.entries(configuration).some(([name, asked]) => PUSH.test(name) && asked !== null);
+}
+
+function requireMembers(value: Json | undefined, known: readonly string[]): void {
+  const unknown = isJsonObject(value) ? Object.keys(value).find((name) => !known.includes(name)) : undefined;
+  if (unknown !== undefined) throw new TrustWardenError("a2a_malformed", { member: unknown.slice(0, 64) });
 }
 
 function describe({ params }: RpcRequest, subject: A2aSubject): JsonObject {
