@@ -3,6 +3,13 @@ import type { SourceEdit } from "../source-edit.ts";
 
 /** Edits by name. */
 export const LEDGER_WEAKENINGS = {
+  "witness-takes-any-history": [
+    {
+      file: "core/agentledger/witness.ts",
+      find: '  if (!isContinued(submission, last)) return refused(plain(422, "the proof does not show a continuation"));\n',
+      replace: "",
+    },
+  ],
   "promise-before-durable": [
     {
       file: "core/agentledger/sequencer.ts",
