@@ -22,6 +22,7 @@ import { addMcpCommands } from "./commands/mcp.ts";
 import { addMonitorCommand } from "./commands/monitor.ts";
 import { addNodeCommands } from "./commands/node.ts";
 import { addOwnerCommands } from "./commands/owner.ts";
+import { addPayloadCommands } from "./commands/payload.ts";
 import { addPolicyCommands } from "./commands/policy.ts";
 import { addProtectCommand } from "./commands/protect.ts";
 import { addQuestionCommands } from "./commands/questions.ts";
@@ -123,6 +124,7 @@ export function createProgram(runtime: Runtime, usage: Usage = { command: "warde
   addUpstreamCommands(program, runtime);
   addSecretCommands(program, runtime);
   addDatabaseCommands(program, runtime);
+  addPayloadCommands(program, runtime);
   addMcpCommands(program, runtime);
   addA2aCommands(program, runtime);
   addApprovalsCommands(program, runtime);

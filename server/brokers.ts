@@ -1,31 +1,45 @@
 /** The secrets broker, and what uses its secrets in the server's own name: made and started together. */
+import { join } from "node:path";
 import { createSafeFetch } from "./attest/safe-fetch.ts";
 import { type BrokerParts, createBroker } from "./broker/create-broker.ts";
+import { PayloadStore } from "./broker/payload-store.ts";
+import type { ServerConfig } from "./config.ts";
 import { createDatabaseRoles } from "./gateway/postgresql/create-database-roles.ts";
 import type { Services } from "./http/services.ts";
 import type { Cleanup } from "./parts.ts";
 import type { ServerIdentity } from "./server-identity.ts";
 
-type Brokers = Pick<Services, "broker" | "databaseRoles">;
+type Brokers = Pick<Services, "broker" | "databaseRoles" | "payloads">;
 
 /** Neither has been started; see `startBrokers`. */
 export function createBrokers(
-  made: Omit<BrokerParts, "openFetch" | "identity"> &
+  made: Omit<BrokerParts, "openFetch" | "identity" | "payloads"> &
     Pick<Services, "gateway" | "ledger" | "clock" | "random" | "log"> & {
       readonly identity: Pick<ServerIdentity, "current">;
+      readonly config: Pick<ServerConfig, "dataDir">;
     },
 ): Brokers {
   const { gateway, ledger, clock, random, log, store, identity } = made;
-  const broker = createBroker({ ...made, openFetch: createSafeFetch });
+  const payloads = new PayloadStore({
+    directory: join(made.config.dataDir, "payloads"),
+    keys: made.keys.secretKeys,
+    random,
+    deployment: () => identity.current().spiffeId,
+  });
+  const broker = createBroker({ ...made, payloads, openFetch: createSafeFetch });
   const own = { gateway, broker, ledger, clock, random, log, reads: store.reads };
   return {
     broker,
+    payloads,
     databaseRoles: createDatabaseRoles({ ...own, serverSvid: () => identity.current() }),
   };
 }
 
 /** Roles of databases are made and dropped with a secret of the broker, so they end before it. */
-export async function startBrokers({ broker, databaseRoles }: Brokers, cleanups: Cleanup[]): Promise<void> {
+export async function startBrokers(
+  { broker, databaseRoles }: Pick<Brokers, "broker" | "databaseRoles">,
+  cleanups: Cleanup[],
+): Promise<void> {
   await broker.start();
   cleanups.push(() => broker.close());
   databaseRoles.start();

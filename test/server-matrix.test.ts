@@ -129,6 +129,7 @@ const BODIES: Readonly<Record<string, { readonly body: object; readonly action: 
   "/v1/secrets/:name/enabling": { body: {}, action: "update:secret" },
   "/v1/secrets/:name/removal": { body: {}, action: "revoke:secret" },
   "/v1/secret-keys/rotation": { body: {}, action: "rotate:secret-key" },
+  "/v1/payloads/:event_id/erasure": { body: { reason: "x" }, action: "remove:payload" },
   "/v1/verifier-tickets": { body: { name: "x", ttl_seconds: 60 }, action: "create:verifier-ticket" },
 };
 const QUERIES: Readonly<Record<string, string>> = {
@@ -161,6 +162,8 @@ const READS: Readonly<Record<string, string>> = {
   "/v1/authority": "read:authority",
   "/v1/secrets": "read:secrets",
   "/v1/secret-keys": "read:secrets",
+  "/v1/database-roles": "read:secrets",
+  "/v1/payloads/:event_id": "read:payload",
   "/v1/opa/bundles/:name": "ask:decision",
   "/v1/policy": "read:policy",
   "/v1/status": "read:status",

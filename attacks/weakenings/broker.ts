@@ -29,6 +29,13 @@ export const BROKER_WEAKENINGS = {
       replace: "if (names.length >= 0) return;",
     },
   ],
+  "erasure-keeps-the-file": [
+    {
+      file: "server/http/acts/payloads.ts",
+      find: "payloads.erase(eventId);",
+      replace: "payloads.requireKept(eventId);",
+    },
+  ],
   "model-text-unwatched": [
     {
       file: "server/gateway/brokered-client.ts",

@@ -37,8 +37,8 @@ export interface LlmSettings {
   readonly remoteContent: boolean;
   /** Whether requests may read and leave state in the provider's account. */
   readonly storedState: boolean;
-  /** What operators can read of prompts and answers: nothing, so far. */
-  readonly disclose: "none";
+  /** What is kept of prompts and answers besides commitments: nothing, or all of it, encrypted, for operators to read. */
+  readonly disclose: "none" | "full";
 }
 
 /** Settings by the object they were read of, which never changes. */
@@ -101,7 +101,7 @@ function parseSwitch(json: Json | undefined, field: string): boolean {
 
 function parseDisclose(json: Json | undefined): LlmSettings["disclose"] {
   if (json === undefined) return "none";
-  return json === "none" ? json : refuse("disclose");
+  return json === "none" || json === "full" ? json : refuse("disclose");
 }
 
 function parseCount(json: Json | undefined, most: number): number {

@@ -172,6 +172,8 @@ export class SecretAdministration {
         ...(await rewrapVersion(version, bindingOf(state, this.#deps), this.#deps)),
       })),
     );
+    const { payloads } = this.#deps;
+    if (payloads.keyId() !== null && payloads.keyId() !== keyId) await payloads.rewrap();
     await settle(await commands.changeSecret({ change: "rewrap", keyId, keys: batch, ...order }));
     const progress = this.keyProgress();
     for (const { id, versions } of progress.keys) if (id !== keyId && versions === 0) await keys.remove(id);
@@ -181,9 +183,11 @@ export class SecretAdministration {
   keyProgress(): KeyProgress {
     const here = this.#deps.keys.ids();
     const keyId = here.at(-1) ?? null;
-    const used = this.#deps.reads
+    const secrets = this.#deps.reads
       .listSecrets()
       .flatMap(({ versions }) => versions.map((version) => version.keyId));
+    const payloads = this.#deps.payloads.keyId();
+    const used = payloads === null ? secrets : [...secrets, payloads];
     const ids = [...new Set([...here, ...used])].toSorted();
     return {
       keyId,

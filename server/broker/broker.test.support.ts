@@ -72,6 +72,7 @@ export function createTestBroker() {
     monoMs: () => clock.nowMs,
     issueJwt: async (instanceId: string, audience: string) => `jwt-svid.of.${instanceId}.for.${audience}`,
     openFetch: createSafeFetch,
+    payloads: { keyId: () => null, rewrap: async () => undefined },
     warn: () => undefined,
   };
   const broker = new SecretsBroker(deps);

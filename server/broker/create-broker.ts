@@ -26,6 +26,7 @@ export interface BrokerParts {
   /** Where strangers read the token status lists. */
   readonly publicUrl: () => string;
   readonly openFetch: BrokerDeps["openFetch"];
+  readonly payloads: BrokerDeps["payloads"];
   readonly identity: { current(): { readonly spiffeId: string } };
 }
 
@@ -40,6 +41,7 @@ export function createBroker({
   identity,
   publicUrl,
   openFetch,
+  payloads,
 }: BrokerParts): SecretsBroker {
   const { reads, commands } = store;
   const deployment = () => identity.current().spiffeId;
@@ -63,6 +65,7 @@ export function createBroker({
     context,
     issueJwt,
     openFetch,
+    payloads,
     nowMs: () => clock.nowMs(),
     monoMs: () => clock.monoMs(),
     warn: (facts, message) => log.warn(facts, message),

@@ -27,6 +27,8 @@ export interface BrokerDeps {
   /** A JWT-SVID of a live agent, recorded. @throws TrustWardenError the codes of a dead instance. */
   readonly issueJwt: (instanceId: string, audience: string) => Promise<string>;
   readonly openFetch: OpenFetch;
+  /** Has one key under the same key-encryption keys. */
+  readonly payloads: { keyId(): string | null; rewrap(): Promise<void> };
   /** Ids and codes only. */
   readonly warn: (facts: Readonly<Record<string, string | number>>, message: string) => void;
 }

@@ -23,7 +23,7 @@ function performerOf(services: Services, { arrival }: AllowedCall): Performer {
     case "openai":
     case "anthropic": {
       const { kind } = arrival.upstream;
-      return (call) => performLlm(kind, call);
+      return (call) => performLlm(kind, call, services.payloads);
     }
     case "postgresql":
       return (call) => performPostgresql(services, call);

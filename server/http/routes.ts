@@ -20,6 +20,7 @@ import { NODES_ROUTES } from "./table/nodes.ts";
 import { OAUTH_ROUTES } from "./table/oauth.ts";
 import { OPA_ROUTES } from "./table/opa.ts";
 import { OPERATION_ROUTES } from "./table/operation.ts";
+import { PAYLOADS_ROUTES } from "./table/payloads.ts";
 import { POLICY_ROUTES } from "./table/policy.ts";
 import { PUBLIC_ROUTES } from "./table/public.ts";
 import { REGISTRY_ROUTES } from "./table/registry.ts";
@@ -46,6 +47,7 @@ export const ROUTES: readonly Route[] = [
   ...OAUTH_ROUTES,
   ...SECRETS_ROUTES,
   ...DATABASE_ROLES_ROUTES,
+  ...PAYLOADS_ROUTES,
   ...POLICY_ROUTES,
   ...OPA_ROUTES,
   ...ENVOY_ROUTES,

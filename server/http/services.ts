@@ -12,6 +12,7 @@ import type { Attestors } from "../attest/ports.ts";
 import type { CurrentAuthority } from "../authority/current.ts";
 import type { AuthorityKeeper } from "../authority/keeper.ts";
 import type { SecretsBroker } from "../broker/broker.ts";
+import type { PayloadStore } from "../broker/payload-store.ts";
 import type { FlooredClock } from "../clock.ts";
 import type { Federation } from "../federation/federation.ts";
 import type { Budgets } from "../gateway/budgets.ts";
@@ -110,6 +111,8 @@ export interface Services {
   readonly gateway: GatewayParts;
   /** Catalogues and sessions of the MCP servers behind it. */
   readonly mcp: McpGateway;
+  /** Prompts and answers that operators keep. */
+  readonly payloads: PayloadStore;
   /** Roles of databases that were made for agents. */
   readonly databaseRoles: DatabaseRoles;
   /** Who waits for a human's answer. */

@@ -2,23 +2,24 @@
  * Does one call to a model: the request as the caller wrote it, the answer as the provider gives it, chunk by chunk, with the
  * usage read on the way and the answer committed to.
  *
- * Neither prompt nor answer is kept. What the ledger gets of the answer is a commitment under the salt that the caller sent
+ * Neither prompt nor answer is kept unless the upstream's settings say so, and then encrypted and outside of the ledger. What that gets of the answer is a commitment under the salt that the caller sent
  * with its request: the caller can open it, and nobody else without it.
  *
  * @see docs/decisions/0022-model-calls.md
  */
 import { createHash } from "node:crypto";
-import { concatBytes, encodeBase64url, parseBase64url } from "@trustwarden/core/bytes.ts";
-import { hmacSha256 } from "@trustwarden/core/crypto.ts";
+import { concatBytes, parseBase64url } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { forwardHeaders } from "@trustwarden/core/gateway/headers.ts";
 import type { LlmCall, LlmDialect } from "@trustwarden/core/gateway/llm-call.ts";
 import { boundCost, costOfUsage, type TokenUsage, tokensOf } from "@trustwarden/core/gateway/llm-cost.ts";
 import { type LlmSettings, parseLlmSettings } from "@trustwarden/core/gateway/llm-settings.ts";
 import { readLlmCall } from "@trustwarden/core/gateway/plan-llm.ts";
-import { encodeCanonicalJson, parseJson } from "@trustwarden/core/json.ts";
+import { parseJson } from "@trustwarden/core/json.ts";
+import type { PayloadStore } from "../../broker/payload-store.ts";
 import type { AllowedCall, UpstreamAnswer } from "../ports.ts";
 import { describeUpstream } from "../upstreams.ts";
+import { formatAnswerCommitment } from "./answer-commitment.ts";
 import { dataOfEvent, EventSplitter } from "./event-stream.ts";
 import { HeldEvents } from "./held-events.ts";
 import { cutModelList } from "./list-models.ts";
@@ -27,6 +28,8 @@ import { findUsage, joinUsage } from "./usage.ts";
 
 /** A whole answer that is larger passes, but its usage is not looked for: what was reserved is charged. */
 const MAX_READ_BYTES = 16_777_216;
+/** A larger answer is committed to and not kept. */
+const MAX_KEPT_BYTES = 8_388_608;
 /** Whose account at the provider is used is the operator's business. */
 const ACCOUNT_HEADERS: ReadonlySet<string> = new Set(["openai-organization", "openai-project"]);
 
@@ -39,10 +42,16 @@ interface Passing {
   /** The usage is known to be the last word. */
   isWhole: boolean;
   readonly hash: ReturnType<typeof createHash>;
+  /** The answer, where the operator keeps it; null where not. */
+  readonly kept: Uint8Array[] | null;
 }
 
 /** @throws TrustWardenError the codes of the upstream and of the call's end. */
-export async function performLlm(dialect: LlmDialect, call: AllowedCall): Promise<void> {
+export async function performLlm(
+  dialect: LlmDialect,
+  call: AllowedCall,
+  payloads: Pick<PayloadStore, "keep">,
+): Promise<void> {
   const { arrival, client, signal } = call;
   const { request, upstream, progress } = arrival;
   const settings = parseLlmSettings(upstream.settings);
@@ -54,6 +63,7 @@ export async function performLlm(dialect: LlmDialect, call: AllowedCall): Promis
     isAnswered: false,
     isWhole: false,
     hash: createHash("sha256"),
+    kept: settings.disclose === "full" ? [] : null,
   };
   try {
     const sent = { method: request.method, path: request.target.text, headers: headersOf(call), body: bytes };
@@ -69,7 +79,8 @@ export async function performLlm(dialect: LlmDialect, call: AllowedCall): Promis
   } finally {
     progress.usage = chargeOf({ llm, settings, passing, requestBytes: request.body.length });
     const salt = saltOf(call);
-    progress.result = salt === null ? null : formatCommitment(passing.hash.digest(), salt);
+    progress.result = salt === null ? null : formatAnswerCommitment(passing.hash.digest(), salt);
+    await keep(call, { payloads, passing, salt });
   }
 }
 
@@ -166,7 +177,27 @@ async function passModels(call: AllowedCall, answer: UpstreamAnswer, passing: Pa
 async function write(call: AllowedCall, part: Uint8Array, passing: Passing): Promise<void> {
   passing.bytes += part.length;
   passing.hash.update(part);
+  if (passing.kept !== null && passing.bytes <= MAX_KEPT_BYTES) passing.kept.push(Uint8Array.from(part));
   await call.write(part);
+}
+
+/** Prompt and answer with what opens their commitments; an answer that is too large is not kept in part. */
+async function keep(
+  { arrival, caller }: AllowedCall,
+  {
+    payloads,
+    passing,
+    salt,
+  }: {
+    readonly payloads: Pick<PayloadStore, "keep">;
+    readonly passing: Passing;
+    readonly salt: Uint8Array | null;
+  },
+): Promise<void> {
+  if (passing.kept === null || passing.bytes > MAX_KEPT_BYTES) return;
+  const { method, target, body: request } = arrival;
+  const answer = concatBytes(...passing.kept);
+  await payloads.keep(caller.intent.intent.event_id, { method, target, request, answer, salt });
 }
 
 /** What a provider writes is for the caller to judge; what does not parse says nothing of its usage. */
@@ -206,9 +237,4 @@ function saltOf({ arrival, caller }: AllowedCall): Uint8Array | null {
   const salt = arrival.headers["trustwarden-salt"];
   if (typeof salt !== "string") throw new Error("an authenticated call has a salt");
   return parseBase64url(salt);
-}
-
-/** base64url HMAC-SHA-256(salt, JCS{answer_sha256}) over the bytes that the caller got. */
-function formatCommitment(digest: Uint8Array, salt: Uint8Array): string {
-  return encodeBase64url(hmacSha256(salt, encodeCanonicalJson({ answer_sha256: encodeBase64url(digest) })));
 }

@@ -1,0 +1,123 @@
+/** Prompts and answers of models: kept where the operator's settings say so, opened with an event, erased with an event. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { eventAnswer } from "@trustwarden/core/api/ledger.ts";
+import { payloadAnswer } from "@trustwarden/core/api/payloads.ts";
+import { parseUtf8 } from "@trustwarden/core/bytes.ts";
+import { parseEnvelope } from "@trustwarden/core/dsse.ts";
+import { parseJsonObject } from "@trustwarden/core/json.ts";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createOwner, enrolAgent, type TestInstance } from "./support/actors.ts";
+import { codeOf, jsonOf, sendAdmin } from "./support/http.ts";
+import { type FakeModel, startFakeModel } from "./support/model/fake-model.ts";
+import { callModel, chatOf, FAKE_PRICES, registerModel } from "./support/model/gateway-llm.ts";
+import { eventsOf } from "./support/refusals.ts";
+import { startTestServer, type TestServer } from "./support/server.ts";
+
+const PATH = "/v1/chat/completions";
+const PROMPT = "my address is 7 Elm Street #words=3";
+const SETTINGS = { prices: FAKE_PRICES, disclose: "full" } as const;
+
+let server: TestServer;
+let model: FakeModel;
+let agent: TestInstance;
+
+beforeAll(async () => {
+  server = await startTestServer({ gateway: { port: 0 } });
+  model = await startFakeModel();
+  agent = await enrolAgent(server, await createOwner(server), { name: "chatter", scope: ["infer:llm"] });
+  await registerModel(server, model, "openai");
+  await registerModel(server, model, "openai", { name: "kept", settings: SETTINGS });
+});
+afterAll(async () => {
+  await server.close();
+  await model.close();
+  server.home.remove();
+});
+
+/** Makes a call through an upstream, and returns its event and what the caller got. */
+async function ask(name: string, more: object = {}) {
+  const settings = name === "kept" ? SETTINGS : { prices: FAKE_PRICES };
+  const access = { server, model, kind: "openai", name, settings } as const;
+  const answer = await callModel(access, agent, { path: PATH, body: chatOf(PROMPT, more) });
+  expect(answer.status).toBe(200);
+  const [event] = await eventsOf(server, "action");
+  return { eventId: event?.event_id ?? "", text: answer.text };
+}
+
+const read = (eventId: string) => sendAdmin(server.adminSocket, { target: `/v1/payloads/${eventId}` });
+const erase = (eventId: string) =>
+  sendAdmin(server.adminSocket, {
+    method: "POST",
+    target: `/v1/payloads/${eventId}/erasure`,
+    body: JSON.stringify({ reason: "GDPR article 17" }),
+  });
+const directory = () => join(server.home.dataDir, "payloads");
+
+/** The commitments in the ledger: of the intent, and of the outcome. */
+async function committed(eventId: string) {
+  const answer = await sendAdmin(server.adminSocket, { target: `/v1/events/${eventId}` });
+  const { records } = eventAnswer.parse(jsonOf(answer));
+  const [intent, , outcome] = records.map(({ entry }) =>
+    parseJsonObject(parseUtf8(parseEnvelope(entry).payload)),
+  );
+  return { request: intent?.request, answer: outcome?.result };
+}
+
+describe("prompts and answers", () => {
+  it("are not kept unless the upstream's settings say so", async () => {
+    const { eventId } = await ask("openai");
+    expect(codeOf(await read(eventId))).toBe("not_found");
+  });
+
+  it.each([{}, { stream: true }])("open what the ledger is committed to: %j", async (more) => {
+    const { eventId, text } = await ask("kept", more);
+    const kept = payloadAnswer.parse(jsonOf(await read(eventId)));
+    expect(Buffer.from(kept.request, "base64url").toString()).toContain("7 Elm Street");
+    expect(Buffer.from(kept.answer, "base64url").toString()).toBe(text);
+    const { request_commitment: request, answer_commitment: answer } = kept;
+    expect({ request, answer }).toEqual(await committed(eventId));
+    expect((await eventsOf(server, "read")).map(({ resource }) => resource)).toContain(
+      `/v1/payloads/${eventId}`,
+    );
+  });
+
+  it("lie in no file in the clear", async () => {
+    await ask("kept");
+    for (const name of readdirSync(directory()))
+      expect(readFileSync(join(directory(), name), "latin1")).not.toContain("Elm Street");
+  });
+
+  it("are opened after a rotation of the key-encryption key too, and the old key is gone", async () => {
+    const { eventId } = await ask("kept");
+    const rotated = await sendAdmin(server.adminSocket, {
+      method: "POST",
+      target: "/v1/secret-keys/rotation",
+      body: JSON.stringify({ begin: true, reason: "yearly" }),
+    });
+    expect(jsonOf(rotated)).toMatchObject({ remaining: 0, keys: [{ versions: 1, is_here: true }] });
+    expect((await read(eventId)).status).toBe(200);
+    await server.close();
+    server = await startTestServer({ gateway: { port: 0 } }, server.home);
+    expect((await read(eventId)).status).toBe(200);
+  });
+
+  it.each(["..%2Fstate.db", "key.json", "x"])(
+    "are read by the id of an event and nothing else: %s",
+    async (name) => {
+      expect((await read(name)).status).toBe(400);
+    },
+  );
+
+  it("are erased with an event that does not say what they were, and the ledger stays as it was", async () => {
+    const { eventId } = await ask("kept");
+    const before = await committed(eventId);
+    expect((await erase(eventId)).status).toBe(200);
+    expect(codeOf(await read(eventId))).toBe("not_found");
+    expect(codeOf(await erase(eventId))).toBe("not_found");
+    expect(readdirSync(directory())).not.toContain(`${eventId}.payload`);
+    expect(await committed(eventId)).toEqual(before);
+    const [event] = await eventsOf(server, "admin");
+    expect(JSON.stringify(event)).toContain(`payload:${eventId}`);
+  });
+});
