@@ -162,7 +162,6 @@ const READS: Readonly<Record<string, string>> = {
   "/v1/authority": "read:authority",
   "/v1/secrets": "read:secrets",
   "/v1/secret-keys": "read:secrets",
-  "/v1/database-roles": "read:secrets",
   "/v1/payloads/:event_id": "read:payload",
   "/v1/opa/bundles/:name": "ask:decision",
   "/v1/policy": "read:policy",
