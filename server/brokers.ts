@@ -2,11 +2,11 @@
 import { join } from "node:path";
 import { createSafeFetch } from "./attest/safe-fetch.ts";
 import { type BrokerParts, createBroker } from "./broker/create-broker.ts";
-import { PayloadStore } from "./broker/payload-store.ts";
 import type { ServerConfig } from "./config.ts";
 import { createDatabaseRoles } from "./gateway/postgresql/create-database-roles.ts";
 import type { Services } from "./http/services.ts";
 import type { Cleanup } from "./parts.ts";
+import { PayloadStore } from "./payloads/payload-store.ts";
 import type { ServerIdentity } from "./server-identity.ts";
 
 type Brokers = Pick<Services, "broker" | "databaseRoles" | "payloads">;

@@ -16,7 +16,7 @@ import { boundCost, costOfUsage, type TokenUsage, tokensOf } from "@trustwarden/
 import { type LlmSettings, parseLlmSettings } from "@trustwarden/core/gateway/llm-settings.ts";
 import { readLlmCall } from "@trustwarden/core/gateway/plan-llm.ts";
 import { parseJson } from "@trustwarden/core/json.ts";
-import type { PayloadStore } from "../../broker/payload-store.ts";
+import type { PayloadStore } from "../../payloads/payload-store.ts";
 import type { AllowedCall, UpstreamAnswer } from "../ports.ts";
 import { describeUpstream } from "../upstreams.ts";
 import { formatAnswerCommitment } from "./answer-commitment.ts";

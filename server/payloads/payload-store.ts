@@ -20,9 +20,9 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { Fields } from "@trustwarden/core/fields.ts";
 import { parseEventId, type Random } from "@trustwarden/core/id.ts";
 import { encodeCanonicalJson, parseJsonObject } from "@trustwarden/core/json.ts";
+import type { KeyEncryption } from "../broker/ports.ts";
 import { createPrivateDirectory, readPrivateFile, writePrivateFile } from "../signer/private-file.ts";
 import { UnsealKey } from "../signer/unseal-key.ts";
-import type { KeyEncryption } from "./ports.ts";
 
 const KEY_BYTES = 32;
 /** Nonce and tag beside the key. */
