@@ -47,8 +47,8 @@ export function readWitnessStatus(
   if (policy === null) return { kind: "unchecked", isClaimed };
   try {
     const { cosignatures } = verifyWitnessedCheckpoint(note, completePolicy(policy, vkey));
-    // Under `quorum none` nobody else has said anything.
-    if (cosignatures.length === 0) return { kind: "unwitnessed" };
+    // Under `quorum none` nobody else has to have said anything, and so nothing is proven to anybody else.
+    if (cosignatures.length === 0) return { kind: "unchecked", isClaimed };
     return {
       kind: "proven",
       witnesses: cosignatures.map(({ witness }) => witness),

@@ -94,11 +94,11 @@ describe("the guide to witnesses", () => {
       parseConfig({ ...base, witnesses: { ...settings, policyFile, intervalMs: 50 } }),
     );
     await vi.waitFor(async () => expect(await shell(verify)).toContain("witnessed: witness.auditor.test/"), {
-      timeout: 60_000,
+      timeout: 180_000,
       interval: 100,
     });
     expect(await shell(watch)).toContain("3 other place(s) show the same history");
-  }, 120_000);
+  }, 400_000);
 
   it("names every setting", () => {
     for (const name of ["policyFile", "whenSilent", "intervalMs", "timeoutMs"])

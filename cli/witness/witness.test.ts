@@ -185,7 +185,7 @@ describe("warden witness", () => {
     expect((await submit(url, sound.submission(0, 1))).body).toBe(`${known}\n`);
     child.kill("SIGTERM");
     expect(await once(child, "exit")).toEqual([0, null]);
-  }, 60_000);
+  }, 180_000);
 });
 
 async function startProcess(path: string): Promise<{ readonly child: ChildProcess; readonly url: string }> {
