@@ -62,6 +62,12 @@ describe("following a log", () => {
     },
   );
 
+  it("convicts by two notes of one size alone, whatever tiles are shown with the second", async () => {
+    const first = await follow(logOf(300));
+    const { reader } = logOf(300);
+    await expect(follow({ ...logOf(300, 120), reader }, first)).rejects.toThrow(refusal("log_misbehaved"));
+  });
+
   it("tells damaged files from a second history", async () => {
     const first = await follow(logOf(300));
     for (const path of ["tile/0/001", "tile/entries/001", "tile/1/000.p/2"]) {

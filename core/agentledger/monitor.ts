@@ -52,8 +52,8 @@ export type Redemption = "kept" | "pending" | "broken";
  * @param options.before - null for a log that is seen for the first time.
  * @param options.note - verified here.
  * @param options.withEntries - also reads the bundles and holds each entry against its leaf.
- * @throws TrustWardenError `log_misbehaved` for a log that gives its signed root, but not from what was verified before;
- *   `ledger_corrupt` for files that do not give it; `checkpoint_untrusted`, `not_found`.
+ * @throws TrustWardenError `log_misbehaved` for a log that gives its signed root, but not from what was verified before,
+ *   and for another root of the size that was verified before; `ledger_corrupt` for files that do not give it; `checkpoint_untrusted`, `not_found`.
  */
 export async function followLog(
   reader: LogReader,
@@ -68,6 +68,9 @@ export async function followLog(
   const head = verifyCheckpoint(note, vkey);
   const start = before?.edge ?? EMPTY_EDGE;
   if (head.size < start.size) throw new Error("a log is followed forwards");
+  // Two roots of one size convict by themselves: which tiles the log shows with the second is its choice.
+  if (before !== null && head.size === start.size && !isEqualBytes(head.root, before.head.root))
+    throw new TrustWardenError("log_misbehaved", { reason: "split view", size: head.size });
   const edge = await growTo(reader, { edge: start, head, withEntries }).catch(nullForDamage);
   if (edge !== null) return { note, head, edge };
   // From the first leaf: if that gives the signed root, what was verified before was another history.
