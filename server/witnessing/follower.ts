@@ -5,11 +5,9 @@
  * the others.
  */
 import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
-import { verifyCosignatures } from "@trustwarden/core/agentledger/cosignature.ts";
-import { formatSignatureLine, parseNote, signaturesOf } from "@trustwarden/core/agentledger/signed-note.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { requireContinued, type WitnessedLogSource } from "./own-history.ts";
-import type { WitnessClient } from "./witness-client.ts";
+import { requireOwnLines, type WitnessClient } from "./witness-client.ts";
 
 const FIRST_RETRY_MS = 1000;
 const MAX_RETRY_MS = 60_000;
@@ -72,14 +70,16 @@ export class WitnessFollower {
       const proof = oldSize === 0 ? [] : await this.#log.proveConsistency(oldSize, size);
       const answer = await this.#client.submit({ oldSize, proof, checkpoint: note });
       if (answer.kind === "cosigned") {
-        const lines = this.#takeLines(note, answer.lines);
+        const lines = requireOwnLines(this.#client.witness, { note, answered: answer.lines });
         this.#known = size;
         return lines;
       }
       if (answer.kind === "refused") return this.#dispute(answer.status);
       this.#known = await this.#believe(answer.size);
     }
-    return null;
+    if (this.#known > size) return null;
+    // It named one size, was proven to from there, and named another: that is no answer.
+    throw new TrustWardenError("witnesses_unreachable", { witness: this.name, status: 409 });
   }
 
   /** The size that it says it knows; one beyond the log has to be proven by a note. */
@@ -96,17 +96,5 @@ export class WitnessFollower {
     const note = await this.#client.readLatest(origin);
     if (note !== null) await requireContinued(this.#log, { note, witness: name });
     throw new TrustWardenError("witnesses_unreachable", { witness: name, status });
-  }
-
-  /** Its own lines among what it answered, each verified; strangers' lines are dropped. */
-  #takeLines(note: string, answered: string): string {
-    const { key } = this.#client.witness;
-    const lines = signaturesOf(parseNote(note + answered).signatures, key)
-      .map(formatSignatureLine)
-      .join("");
-    if (lines === "" || verifyCosignatures(note + lines, [key]).length === 0) {
-      throw new TrustWardenError("checkpoint_untrusted", { reason: "no cosignature", witness: this.name });
-    }
-    return lines;
   }
 }

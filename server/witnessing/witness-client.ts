@@ -10,6 +10,8 @@ import {
   type Submission,
   TLOG_SIZE_TYPE,
 } from "@trustwarden/core/agentledger/add-checkpoint.ts";
+import { verifyCosignatures } from "@trustwarden/core/agentledger/cosignature.ts";
+import { formatSignatureLine, parseNote, signaturesOf } from "@trustwarden/core/agentledger/signed-note.ts";
 import type { PolicyWitness } from "@trustwarden/core/agentledger/tlog-policy.ts";
 import { originHash } from "@trustwarden/core/agentledger/witness.ts";
 import { parseUtf8 } from "@trustwarden/core/bytes.ts";
@@ -62,6 +64,24 @@ export function createWitnessClient(
       return body;
     },
   };
+}
+
+/**
+ * A witness's own lines among what it answered, each verified; strangers' lines are dropped.
+ *
+ * @throws TrustWardenError `checkpoint_untrusted` when there is none, `checkpoint_malformed`.
+ */
+export function requireOwnLines(
+  { name, key }: Pick<PolicyWitness, "name" | "key">,
+  { note, answered }: { readonly note: string; readonly answered: string },
+): string {
+  const lines = signaturesOf(parseNote(note + answered).signatures, key)
+    .map(formatSignatureLine)
+    .join("");
+  if (lines === "" || verifyCosignatures(note + lines, [key]).length === 0) {
+    throw new TrustWardenError("checkpoint_untrusted", { reason: "no cosignature", witness: name });
+  }
+  return lines;
 }
 
 async function exchange(

@@ -238,6 +238,17 @@ describe("witnessing", () => {
     expect(rolledBack).toEqual([]);
   });
 
+  it("says of a witness that never comes to an end with us that it did not cosign", async () => {
+    const { create, witnesses, events } = scene();
+    const [liar] = witnesses;
+    if (liar === undefined) throw new Error("there are three");
+    liar.submit = async () => ({ kind: "behind", size: 3 });
+    create().start();
+    await vi.waitFor(() =>
+      expect(events).toContainEqual(expect.objectContaining({ witness: "a", code: "witnesses_unreachable" })),
+    );
+  });
+
   it("counts no line that is not the witness's own", async () => {
     const { create, witnesses, events } = scene();
     const [a, b, c] = witnesses;
@@ -267,6 +278,21 @@ describe("witnessing", () => {
     expect(stripped.latest).toBeNull();
     expect(witnesses).toHaveLength(3);
     await expect(scene(sound, 3).create(note).restore()).rejects.toThrow(refusal("data_rolled_back"));
+  });
+
+  it("stops a log that does not continue its own witnessed checkpoint, whatever the policy of today says", async () => {
+    for (const history of [createHistory(2), createHistory(4)]) {
+      const other = scene(history, 20);
+      const first = scene();
+      const witnessing = first.create();
+      witnessing.start();
+      await vi.waitFor(() => expect(witnessing.latest).not.toBeNull());
+      for (const kept of [witnessing.latest?.note ?? "", sound.note(5)])
+        await expect(other.create(kept).restore()).rejects.toThrow(refusal("data_rolled_back"));
+    }
+    await expect(scene(sound, 3).create(sound.note(5)).restore()).rejects.toThrow(
+      refusal("data_rolled_back"),
+    );
   });
 });
 
@@ -314,6 +340,15 @@ describe("the question at the start", () => {
     for (const witness of two.witnesses.slice(0, 2)) witness.isSilent = true;
     await expect(ask(two)).rejects.toThrow(refusal("witnesses_unreachable"));
     expect(await ask(two, "start")).toEqual(["a", "b"]);
+  });
+
+  it("takes a witness for silent whose yes has no cosignature of its own", async () => {
+    for (const lines of ["", "welcome\n"]) {
+      const odd = scene();
+      for (const witness of odd.witnesses.slice(0, 2))
+        witness.submit = async () => ({ kind: "cosigned", lines }) as const;
+      await expect(ask(odd)).rejects.toThrow(refusal("witnesses_unreachable"));
+    }
   });
 
   it("takes a witness that shows what no key of ours signed for silent", async () => {

@@ -10,7 +10,7 @@ import { verifyWitnessedCheckpoint } from "@trustwarden/core/agentledger/cosigna
 import { isQuorum, type TlogPolicy } from "@trustwarden/core/agentledger/tlog-policy.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { PublishedHead, WitnessFollower } from "./follower.ts";
-import type { WitnessedLogSource } from "./own-history.ts";
+import { requireContinued, type WitnessedLogSource } from "./own-history.ts";
 
 /** Checkpoints for which cosignatures are still gathered; a slow witness answers within a few of them. */
 const MAX_GATHERED = 16;
@@ -69,20 +69,18 @@ export class Witnessing {
   }
 
   /**
-   * Takes up the witnessed checkpoint of before. One that the policy of today does not satisfy is forgotten.
+   * Takes up the witnessed checkpoint of before. One that the policy of today does not satisfy is forgotten, after it was
+   * held against the log like a note that a witness shows.
    *
-   * @throws TrustWardenError `data_rolled_back` when it is larger than the log.
+   * @throws TrustWardenError `data_rolled_back` when the log does not continue it.
    */
   async restore(): Promise<void> {
     const { store, policy, log } = this.#options;
     const note = await store.read();
     if (note === null) return;
+    await requireContinuedIfOurs(log, note);
     const size = sizeUnder(policy, note);
-    if (size === null) return;
-    const head = verifyCheckpoint(log.checkpoint(), log.vkey);
-    if (size > head.size)
-      throw new TrustWardenError("data_rolled_back", { reason: "witnessed checkpoint", size: head.size });
-    this.#latest = { note, size };
+    if (size !== null) this.#latest = { note, size };
   }
 
   /** Begins to ask. */
@@ -158,6 +156,19 @@ export class Witnessing {
     }
     this.#latest = head;
     onEvent({ kind: "witnessed", size: head.size });
+  }
+}
+
+/** A note of our key counts whatever the policy of today is; one of another key says nothing of this log. */
+async function requireContinuedIfOurs(log: WitnessedLogSource, note: string): Promise<void> {
+  try {
+    await requireContinued(log, { note, witness: "our own copy" });
+  } catch (error) {
+    const isOthers =
+      error instanceof TrustWardenError &&
+      (error.code === "checkpoint_untrusted" || error.code === "checkpoint_malformed");
+    // Safe to go on: the policy is about this log's key, and so such a note is not taken up either.
+    if (!isOthers) throw error;
   }
 }
 
