@@ -104,6 +104,8 @@ describe("a workload proof token", () => {
       "wpt_invalid",
     );
     expect(verify(proofOf({ tth, oth: [] }), { headers })).toBe("wpt_invalid");
+    // What every object has is no header.
+    expect(verify(proofOf({ oth: { constructor: formatTokenDigest("u") } }))).toBe("wpt_invalid");
   });
 
   it("may say more than we know", () => {

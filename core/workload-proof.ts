@@ -69,7 +69,7 @@ export function verifyWorkloadProof(
   if (proof.expiresAt - request.now > MAX_WPT_SECONDS + CLOCK_SKEW_SECONDS) refuse("too long");
   requireTransactionToken(proof, request.headers["txn-token"]);
   for (const [name, digest] of Object.entries(proof.others)) {
-    const value = request.headers[name];
+    const value = Object.hasOwn(request.headers, name) ? request.headers[name] : undefined;
     if (value === undefined || formatTokenDigest(value.trim()) !== digest) refuse("oth");
   }
   return proof;
