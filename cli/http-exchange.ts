@@ -47,7 +47,9 @@ function send(
   };
   return new Promise((resolve, reject) => {
     const sent = makeRequest({ ...options, method, path: target, headers }, (answer) => {
-      readAnswer(answer).then(resolve, reject);
+      readAnswer(answer).then(resolve, (cause: Error) =>
+        reject(cause instanceof TrustWardenError ? cause : unreachable(cause)),
+      );
     });
     sent.setTimeout(TIMEOUT_MS, () => sent.destroy(new Error(`no answer within ${TIMEOUT_MS} ms`)));
     sent.on("error", (cause) => reject(cause instanceof TrustWardenError ? cause : unreachable(cause)));

@@ -138,7 +138,9 @@ function otherSources(
   const witnesses = (policy?.witnesses ?? []).flatMap(({ url }) => (url === null ? [] : [url]));
   return [
     ...compare.map((url) => createUrlSource(url, { ca })),
-    ...witnesses.map((url) => createUrlSource(url, { ca, checkpointPath: `${hash}/checkpoint` })),
+    ...witnesses.map((url) =>
+      createUrlSource(url, { ca, checkpointPath: `${hash}/checkpoint`, mayBeEmpty: true }),
+    ),
   ];
 }
 

@@ -18,6 +18,8 @@ const SERVER_ID = /^URI:spiffe:\/\/[a-z0-9._-]+\/trustwarden\/server\/[A-Za-z0-9
 export interface LogSource {
   readonly name: string;
   readonly reader: LogReader;
+  /** Whether having no checkpoint is an answer: a witness may not have seen this log yet. */
+  readonly mayBeEmpty: boolean;
   readonly close: () => void;
 }
 
@@ -29,6 +31,7 @@ export function createServerSource(client: Client): LogSource {
       readObject: (path) => client.getBytes(`/ledger/${path}`),
       readCheckpoint: () => client.getText(`/ledger/${CHECKPOINT_PATH}`),
     },
+    mayBeEmpty: false,
     close: () => undefined,
   };
 }
@@ -37,7 +40,7 @@ export function createServerSource(client: Client): LogSource {
  * A log at an http(s) prefix.
  *
  * @param options.ca - PEM of the authorities that an https server's certificate is from; the system's unless given.
- * @param options.checkpointPath - where under the prefix the signed note is.
+ * @param options.checkpointPath - where under the prefix the signed note is; `mayBeEmpty` - of a witness.
  * @throws TrustWardenError `usage` for what is no such prefix.
  */
 export function createUrlSource(
@@ -45,7 +48,12 @@ export function createUrlSource(
   {
     ca,
     checkpointPath = CHECKPOINT_PATH,
-  }: { readonly ca: string | undefined; readonly checkpointPath?: string },
+    mayBeEmpty = false,
+  }: {
+    readonly ca: string | undefined;
+    readonly checkpointPath?: string;
+    readonly mayBeEmpty?: boolean;
+  },
 ): LogSource {
   const url = URL.parse(text);
   if (url === null || !["http:", "https:"].includes(url.protocol) || url.search !== "" || url.hash !== "")
@@ -71,6 +79,7 @@ export function createUrlSource(
   return {
     name: url.href,
     reader: { readObject: get, readCheckpoint: async () => parseUtf8(await get(checkpointPath)) },
+    mayBeEmpty,
     close: () => agent.destroy(),
   };
 }

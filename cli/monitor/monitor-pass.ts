@@ -67,6 +67,8 @@ export async function runMonitorPass(options: MonitorOptions): Promise<MonitorRe
 class MonitorPass {
   readonly #options: MonitorOptions;
   readonly #findings: MonitorFinding[] = [];
+  /** Whether the log has shown a checkpoint in this look; otherwise what it covers by now is not known. */
+  #isFresh = false;
 
   constructor(options: MonitorOptions) {
     this.#options = options;
@@ -110,7 +112,9 @@ class MonitorPass {
           });
         return before;
       }
-      return await followLog(log.reader, { vkey, note, before, withEntries });
+      const followed = await followLog(log.reader, { vkey, note, before, withEntries });
+      this.#isFresh = true;
+      return followed;
     } catch (error) {
       this.#explain(error, log.name, [before?.note ?? "", note]);
       return before;
@@ -162,8 +166,11 @@ class MonitorPass {
       verifyCheckpoint(note, this.#options.vkey);
       return { source: source.name, note };
     } catch (error) {
-      // A witness that has not seen this log yet has nothing to show.
-      if (error instanceof TrustWardenError && error.code === "not_found") return null;
+      if (error instanceof TrustWardenError && error.code === "not_found") {
+        if (!source.mayBeEmpty)
+          this.#report("unreachable", { source: source.name, detail: "shows no checkpoint", notes: [] });
+        return null;
+      }
       this.#explain(error, source.name, []);
       return null;
     }
@@ -179,6 +186,11 @@ class MonitorPass {
     let kept = 0;
     for (const acknowledgement of open) {
       const { index } = verifyAcknowledgement(acknowledgement, vkey);
+      // An older checkpoint than the promise says nothing against it.
+      if (!this.#isFresh && index >= followed.head.size) {
+        pending.push(acknowledgement);
+        continue;
+      }
       try {
         const options = { acknowledgement, vkey, followed, now: now(), delaySeconds };
         const redemption = await redeemAcknowledgement(log.reader, options);

@@ -139,6 +139,22 @@ describe("warden monitor", () => {
       });
   });
 
+  it("breaks no promise of a log that it could not ask, and keeps it open", async () => {
+    const log = await publish(300);
+    const { look } = watcher(log.url);
+    await look();
+    const checkpoint = readFileSync(join(log.root, "checkpoint"));
+    rmSync(join(log.root, "checkpoint"));
+    const late = promise(300, "entry 300", Math.floor(Date.now() / 1000) - 7200);
+    expect(await look("--ack", late)).toMatchObject({
+      exitCode: 1,
+      acknowledgements: { kept: 0, pending: 1 },
+      findings: [{ is_proof: false }],
+    });
+    writeFileSync(join(log.root, "checkpoint"), checkpoint);
+    expect(await look()).toMatchObject({ exitCode: 3, findings: [{ code: "promise_broken" }] });
+  });
+
   it("tells damage, withheld entries, strangers' keys and silence from proof", async () => {
     const log = await publish(300);
     const { look } = watcher(log.url);
@@ -148,6 +164,24 @@ describe("warden monitor", () => {
     expect(await look("--no-entries", "--compare", "http://127.0.0.1:9")).toMatchObject({
       exitCode: 1,
       findings: [{ code: "unreachable", is_proof: false }],
+    });
+    const cutting = createServer((_request, response) => {
+      response.writeHead(200, { "content-length": 100 });
+      response.write("begun", () => response.destroy());
+    });
+    cutting.listen(0, "127.0.0.1");
+    await once(cutting, "listening");
+    onTestFinished(() => {
+      cutting.close();
+    });
+    const { port } = cutting.address() as AddressInfo; // The cast: a TCP server has an address of that form.
+    expect(await look("--no-entries", "--compare", `http://127.0.0.1:${port}`)).toMatchObject({
+      exitCode: 1,
+      findings: [{ code: "unreachable", is_proof: false }],
+    });
+    expect(await look("--no-entries", "--compare", `${log.url}/elsewhere`)).toMatchObject({
+      exitCode: 1,
+      findings: [{ code: "unreachable", is_proof: false, source: `${log.url}/elsewhere` }],
     });
     const strangers = await publish(3);
     writeFileSync(join(strangers.root, "checkpoint"), "not a note\n");
