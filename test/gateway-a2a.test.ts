@@ -269,6 +269,12 @@ describe("the methods of A2A", () => {
         { configuration: { [member]: "x" } },
       ])
         expectCode(() => plan({ jsonrpc: "2.0", id: 1, method: "SendMessage", params }), "a2a_malformed");
+    // A list with the object in it would go on without having been looked into.
+    for (const params of [
+      { message: [{ taskId: "x" }] },
+      { configuration: [{ pushNotificationConfig: {} }] },
+    ])
+      expectCode(() => plan({ jsonrpc: "2.0", id: 1, method: "SendMessage", params }), "a2a_malformed");
     expectCode(() => plan({}, "/a2a", "GET"), "method_not_allowed");
     expectCode(() => plan({}, "/elsewhere"), "route_unknown");
   });

@@ -123,7 +123,10 @@ function asksForPush({ configuration }: JsonObject): boolean {
 }
 
 function requireMembers(value: Json | undefined, known: readonly string[]): void {
-  const unknown = isJsonObject(value) ? Object.keys(value).find((name) => !known.includes(name)) : undefined;
+  if (value === undefined || value === null) return;
+  // What is no object was not looked into, and whoever is lenient takes the one in a list for it.
+  if (!isJsonObject(value)) throw new TrustWardenError("a2a_malformed", { reason: "not an object" });
+  const unknown = Object.keys(value).find((name) => !known.includes(name));
   if (unknown !== undefined) throw new TrustWardenError("a2a_malformed", { member: unknown.slice(0, 64) });
 }
 

@@ -58,12 +58,25 @@ export async function requireCard(
   return parseJsonObject(approved.document);
 }
 
-/** The card as clients of the gateway get it: with the gateway as the one way to the agent. */
+/** Of 1.0 and of 0.3: ways to the agent and keys to it, which are the gateway's business. */
+const WAYS: readonly string[] = [
+  "url",
+  "preferredTransport",
+  "additionalInterfaces",
+  "securitySchemes",
+  "securityRequirements",
+  "security",
+  "supportsAuthenticatedExtendedCard",
+];
+
+/** The card as clients of the gateway get it, of either version: with the gateway as the one way to the agent. */
 export function formatCard(card: JsonObject, url: string): JsonObject {
-  const { capabilities, securitySchemes: _, securityRequirements: __, ...words } = card;
+  const { capabilities } = card;
   const { streaming } = isJsonObject(capabilities) ? capabilities : {};
+  const words = Object.entries(card).filter(([name]) => !WAYS.includes(name));
   return {
-    ...words,
+    ...Object.fromEntries(words),
+    ...(card.url !== undefined && { url, preferredTransport: "JSONRPC" }),
     supportedInterfaces: [{ url, protocolBinding: "JSONRPC", protocolVersion: "1.0" }],
     capabilities: { streaming: streaming === true, pushNotifications: false },
   };
