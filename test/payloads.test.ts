@@ -1,5 +1,5 @@
 /** Prompts and answers of models: kept where the operator's settings say so, opened with an event, erased with an event. */
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { eventAnswer } from "@trustwarden/core/api/ledger.ts";
 import { payloadAnswer } from "@trustwarden/core/api/payloads.ts";
@@ -36,10 +36,10 @@ afterAll(async () => {
 });
 
 /** Makes a call through an upstream, and returns its event and what the caller got. */
-async function ask(name: string, more: object = {}) {
+async function ask(name: string, more: object = {}, prompt = PROMPT) {
   const settings = name === "kept" ? SETTINGS : { prices: FAKE_PRICES };
   const access = { server, model, kind: "openai", name, settings } as const;
-  const answer = await callModel(access, agent, { path: PATH, body: chatOf(PROMPT, more) });
+  const answer = await callModel(access, agent, { path: PATH, body: chatOf(prompt, more) });
   expect(answer.status).toBe(200);
   const [event] = await eventsOf(server, "action");
   return { eventId: event?.event_id ?? "", text: answer.text };
@@ -82,6 +82,14 @@ describe("prompts and answers", () => {
     );
   });
 
+  it("open when they are long, too", async () => {
+    const prompt = `${"word ".repeat(20_000)}${PROMPT}`;
+    const { eventId, text } = await ask("kept", {}, prompt);
+    const kept = payloadAnswer.parse(jsonOf(await read(eventId)));
+    expect(Buffer.from(kept.request, "base64url").toString()).toContain(prompt);
+    expect(Buffer.from(kept.answer, "base64url").toString()).toBe(text);
+  });
+
   it("lie in no file in the clear", async () => {
     await ask("kept");
     for (const name of readdirSync(directory()))
@@ -100,6 +108,17 @@ describe("prompts and answers", () => {
     await server.close();
     server = await startTestServer({ gateway: { port: 0 } }, server.home);
     expect((await read(eventId)).status).toBe(200);
+  });
+
+  it("that a crash left half written are gone after the next start, since no erasure would find them", async () => {
+    await ask("kept");
+    const leftover = "018f0000-0000-7000-8000-000000000001.payload.tmp-Ab3xYz";
+    mkdirSync(join(directory(), leftover));
+    writeFileSync(join(directory(), leftover, "new"), "a wrapped key and what it opens");
+    const before = readdirSync(directory());
+    await server.close();
+    server = await startTestServer({ gateway: { port: 0 } }, server.home);
+    expect(readdirSync(directory())).toEqual(before.filter((name) => name !== leftover));
   });
 
   it.each(["..%2Fstate.db", "key.json", "x"])(

@@ -7,7 +7,7 @@
  *
  * @see docs/decisions/0022-model-calls.md; ATTACKS.md I12
  */
-import { closeSync, existsSync, fsyncSync, openSync, rmSync, writeSync } from "node:fs";
+import { closeSync, existsSync, fsyncSync, openSync, readdirSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import {
   concatBytes,
@@ -30,6 +30,10 @@ const WRAPPED_BYTES = KEY_BYTES + 12 + 16;
 const KEY_FILE = "key.json";
 /** Two bodies of 8 MiB as base64url, and the rest. */
 const MAX_PAYLOAD_CHARS = 25_000_000;
+/** With the wrapped key, and nonce and tag. */
+const MAX_FILE_BYTES = MAX_PAYLOAD_CHARS + 2 * WRAPPED_BYTES;
+/** Of a write that a crash cut short: whole or not, no erasure would find it. */
+const LEFTOVER = /\.tmp-[A-Za-z0-9]{6}$/;
 
 /** One call as it was, with what opens its commitments. */
 export interface Payload {
@@ -57,8 +61,13 @@ export class PayloadStore {
   readonly #deps: PayloadStoreDeps;
   #key: Promise<UnsealKey> | undefined;
 
+  /** Takes away what a crash left half written. */
   constructor(deps: PayloadStoreDeps) {
     this.#deps = deps;
+    const { directory } = deps;
+    const names = existsSync(directory) ? readdirSync(directory) : [];
+    for (const name of names.filter((one) => LEFTOVER.test(one)))
+      rmSync(join(directory, name), { recursive: true });
   }
 
   /** Durable when this resolves. @throws TrustWardenError `secret_unavailable`. */
@@ -83,7 +92,7 @@ export class PayloadStore {
   async read(eventId: string): Promise<Payload> {
     this.requireKept(eventId);
     const key = await this.#openKey();
-    const bytes = readPrivateFile(this.#fileOf(eventId));
+    const bytes = readPrivateFile(this.#fileOf(eventId), MAX_FILE_BYTES);
     const context = this.#contextOf(eventId);
     const dataKey = key.open({ sealed: bytes.subarray(0, WRAPPED_BYTES), context });
     const opened = new UnsealKey(dataKey, this.#deps.random).open({

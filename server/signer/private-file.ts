@@ -29,7 +29,7 @@ const SHARED_BITS = 0o077;
 const FILE_MODE = 0o600;
 const DIRECTORY_MODE = 0o700;
 /** Keys and sealed keys are far smaller. */
-const MAX_FILE_BYTES = 65_536;
+const MAX_KEY_FILE_BYTES = 65_536;
 
 /**
  * Requires a secret file that only this user can read, in a directory that only this user can enter.
@@ -43,14 +43,15 @@ export function requirePrivateFile(path: string): void {
 /**
  * The bytes of such a file.
  *
+ * @param maxBytes - a larger one is refused.
  * @throws TrustWardenError `file_mode_too_open`; file system errors as they are (`ENOENT` and the like).
  */
-export function readPrivateFile(path: string): Uint8Array {
+export function readPrivateFile(path: string, maxBytes = MAX_KEY_FILE_BYTES): Uint8Array {
   const descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const stats = fstatSync(descriptor);
     requirePrivate(stats, path);
-    if (!stats.isFile() || stats.size > MAX_FILE_BYTES) {
+    if (!stats.isFile() || stats.size > maxBytes) {
       throw new TrustWardenError("file_mode_too_open", { path, reason: "not a small regular file" });
     }
     requirePrivateDirectory(dirname(realpathSync(path)));
