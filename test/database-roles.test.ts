@@ -263,6 +263,18 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("a role for a job", () => {
     await expect.poll(roles, { timeout: 20_000 }).not.toContain(user);
   });
 
+  it("keeps no group that its template lost while the database was away", async () => {
+    const { user } = await granted(agent, "writer");
+    await database.stop();
+    await register({ ...TEMPLATES, writer: { ...TEMPLATES.writer, member_of: ["payments_ro"] } });
+    await database.start();
+    await expect.poll(roles, { timeout: 20_000 }).not.toContain(user);
+    const client = await database.connect(await granted(agent, "writer"));
+    await expect(client.query("INSERT INTO transfers VALUES (3)")).rejects.toMatchObject({ code: "42501" });
+    await client.end();
+    await register(TEMPLATES);
+  });
+
   it("behind TLS is of no use to whoever has the password and no SVID", async () => {
     const web = createWebCertificate();
     const [cert, key] = [web.certFile, web.keyFile].map((file) => readFileSync(file, "utf8"));

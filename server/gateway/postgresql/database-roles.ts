@@ -116,11 +116,20 @@ export class DatabaseRoles {
     const password = encodeBase64url(this.#deps.random(PASSWORD_BYTES));
     const verifier = scramVerifierOf(password, this.#deps.random(SALT_BYTES));
     const name = roleNameOf(owner);
+    const known = this.#known.get(keyOf(upstream.name, name));
+    // One whose groups are no longer the template's gets no new password: it ends, and another is made.
+    if (this.#due.has(upstream.name) || (known !== undefined && this.#endOf(known) !== null))
+      await this.#sweepOne(upstream, (role) => this.#endOf(role));
     await this.#inLane(upstream, async (place) => {
       await withAdministrator(place, (client) =>
         createRole(client, { owner, ...settings, verifier, validUntil }),
       );
-      this.#known.set(keyOf(upstream.name, name), { ...owner, name, validUntil });
+      this.#known.set(keyOf(upstream.name, name), {
+        ...owner,
+        name,
+        memberOf: settings.memberOf,
+        validUntil,
+      });
     });
     const { agent, peer, eventId } = request;
     const facts = { change: "role", template, valid_until: validUntil, event_id: eventId };
@@ -205,7 +214,8 @@ export class DatabaseRoles {
   #endOf(role: FoundRole): RoleEnd | null {
     const upstream = this.#upstreams().find(({ name }) => name === role.upstream);
     if (upstream === undefined) return "upstream removed";
-    if (!parsePostgresqlSettings(upstream.settings).has(role.template)) return "template";
+    const template = parsePostgresqlSettings(upstream.settings).get(role.template);
+    if (template === undefined || !hasSame(template.memberOf, role.memberOf)) return "template";
     if (role.validUntil === null || role.validUntil * 1000 <= this.#deps.nowMs()) return "expired";
     return this.#deps.mayHave(role) ? null : "agent";
   }
@@ -250,6 +260,10 @@ export class DatabaseRoles {
     const principal = by?.agent.spiffeId ?? this.#deps.deployment();
     await this.#deps.record(draft, { principal, peer: by?.peer ?? "local" });
   }
+}
+
+function hasSame(left: readonly string[], right: readonly string[]): boolean {
+  return left.length === right.length && left.every((name) => right.includes(name));
 }
 
 function keyOf(upstream: string, name: string): string {

@@ -25,7 +25,12 @@ const PREFIX = "tw_";
 const FIND = "SELECT shobj_description(oid, 'pg_authid') AS comment FROM pg_roles WHERE rolname = $1";
 const LIST = `
   SELECT rolname AS name, shobj_description(oid, 'pg_authid') AS comment,
-    extract(epoch FROM rolvaliduntil)::float8 AS until
+    extract(epoch FROM rolvaliduntil)::float8 AS until,
+    ARRAY (
+      SELECT DISTINCT groups.rolname::text
+      FROM pg_auth_members JOIN pg_roles AS groups ON groups.oid = pg_auth_members.roleid
+      WHERE pg_auth_members.member = pg_roles.oid
+    ) AS member_of
   FROM pg_roles WHERE starts_with(rolname, $1) ORDER BY rolname`;
 /** The groups and whatever can be reached through them, each with what no agent may come to have. */
 const REACH = `
@@ -57,6 +62,8 @@ export interface RoleOwner {
 /** A role of this deployment as the database has it. */
 export interface FoundRole extends RoleOwner {
   readonly name: string;
+  /** Its groups, in any order. */
+  readonly memberOf: readonly string[];
   /** Unix seconds; null for one that somebody made endless. */
   readonly validUntil: number | null;
 }
@@ -101,13 +108,11 @@ export async function createRole(client: Client, role: NewRole): Promise<void> {
     const [found] = rows;
     if (found !== undefined && found.comment !== comment) throw new TrustWardenError("secret_conflict");
     const until = escapeLiteral(new Date(role.validUntil * 1000).toISOString());
-    const login = `LOGIN PASSWORD ${escapeLiteral(role.verifier)} VALID UNTIL ${until}`;
+    const login = `CONNECTION LIMIT ${role.connections} LOGIN PASSWORD ${escapeLiteral(role.verifier)} VALID UNTIL ${until}`;
     if (found !== undefined) return void (await client.query(`ALTER ROLE ${name} ${login}`));
     const groups = role.memberOf.map(escapeIdentifier).join(", ");
     const powers = "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT";
-    await client.query(
-      `CREATE ROLE ${name} ${powers} CONNECTION LIMIT ${role.connections} ${login} IN ROLE ${groups}`,
-    );
+    await client.query(`CREATE ROLE ${name} ${powers} ${login} IN ROLE ${groups}`);
     await client.query(`COMMENT ON ROLE ${name} IS ${escapeLiteral(comment)}`);
   });
 }
@@ -117,14 +122,17 @@ export async function listRoles(
   client: Client,
   { deployment, upstream }: Pick<RoleOwner, "deployment" | "upstream">,
 ): Promise<readonly FoundRole[]> {
-  const { rows } = await client.query<{ name: string; comment: string | null; until: number | null }>(LIST, [
-    PREFIX,
-  ]);
-  return rows.flatMap(({ name, comment, until }) => {
+  const { rows } = await client.query<{
+    name: string;
+    comment: string | null;
+    until: number | null;
+    member_of: string[];
+  }>(LIST, [PREFIX]);
+  return rows.flatMap(({ name, comment, until, member_of: memberOf }) => {
     const owner = parseOwner(comment ?? "");
     const isOurs =
       owner?.deployment === deployment && owner.upstream === upstream && roleNameOf(owner) === name;
-    return isOurs ? [{ ...owner, name, validUntil: until }] : [];
+    return isOurs ? [{ ...owner, name, memberOf, validUntil: until }] : [];
   });
 }
 
