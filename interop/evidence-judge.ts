@@ -17,7 +17,9 @@ import {
   type ManifestKey,
   manifestKeyOf,
   operatorForgeries,
+  underAnotherDomain,
   withCheckpoint,
+  withHiddenEvent,
   withoutOneEntry,
   withoutSecondIntent,
 } from "../test/support/evidence-forgeries.ts";
@@ -110,7 +112,11 @@ async function casesOf(lab: Lab, story: BundleStory): Promise<readonly Case[]> {
       expected: 3,
       anchors: known,
     },
-    ...refused([{ name: "an entry of a range left out", bytes: withoutOneEntry(range, key) }]),
+    ...refused([
+      { name: "an entry of a range left out", bytes: withoutOneEntry(range, key) },
+      { name: "an event of a range shown to nobody", bytes: withHiddenEvent(range, key) },
+      { name: "a gap, under the name of another trust domain", bytes: underAnotherDomain(agent, key) },
+    ]),
     ...refused(flippedBytes(agent, FLIPS).filter((_, index) => index < FLIPS || index % 12 === 0)),
     // One file of each kind: of entries and proofs every fourth.
     ...refused(

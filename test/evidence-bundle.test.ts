@@ -1,4 +1,9 @@
 /** Evidence bundles of a real server, before our own verifier: what is proven, answered, and refused. */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { parseArchive } from "@trustwarden/core/agentledger/archive.ts";
 import { openEvidenceBundle } from "@trustwarden/core/agentledger/evidence-bundle.ts";
 import type { BundleReport } from "@trustwarden/core/agentledger/verify-bundle.ts";
@@ -17,6 +22,8 @@ import {
   type ManifestKey,
   manifestKeyOf,
   operatorForgeries,
+  underAnotherDomain,
+  withHiddenEvent,
   withoutOneEntry,
   withoutSecondIntent,
   withRoots,
@@ -24,6 +31,7 @@ import {
 import { codeOf, type RawAnswer, send, sendAdmin } from "./support/http.ts";
 import { startTestServer } from "./support/server.ts";
 
+const VERIFIER = fileURLToPath(new URL("../server/evidence/verifiers/verify.mjs", import.meta.url));
 let story: BundleStory;
 let agentBundle: Buffer;
 let rangeBundle: Buffer;
@@ -48,6 +56,21 @@ function verdictOf(run: () => BundleReport): string {
   } catch (error) {
     if (error instanceof TrustWardenError) return error.code;
     throw error;
+  }
+}
+
+/** What `verify.mjs` says at its end, against the story's own anchors. */
+function refusalOf(bytes: Uint8Array): string {
+  const home = mkdtempSync(join(tmpdir(), "warden-evidence-"));
+  try {
+    const [file, bundle] = [join(home, "forged.twb"), join(home, "bundle.json")];
+    writeFileSync(file, bytes);
+    writeFileSync(bundle, story.bundleText);
+    const args = [VERIFIER, file, "--vkey", story.vkey, "--bundle", bundle];
+    const { status, stdout } = spawnSync(process.execPath, args, { encoding: "utf8" });
+    return status === 1 ? (stdout.trim().split("\n").at(-1) ?? "") : `exit code ${status}`;
+  } finally {
+    rmSync(home, { recursive: true, force: true });
   }
 }
 
@@ -141,6 +164,20 @@ describe("a forged bundle", () => {
     for (const { name, bytes } of operatorForgeries(agentBundle, key))
       expect([name, verdictOf(() => story.verify(bytes))]).not.toEqual([name, "verified"]);
     expect(verdictOf(() => story.verify(withoutOneEntry(rangeBundle, key)))).not.toBe("verified");
+  });
+
+  it("of a range is refused when one of its events is shown to nobody", () => {
+    expect(verdictOf(() => story.verify(withHiddenEvent(rangeBundle, key)))).toBe("evidence_bundle_invalid");
+    expect(refusalOf(withHiddenEvent(rangeBundle, key))).toMatch(
+      /^NOT VERIFIED: entry \d+: of the range, and/,
+    );
+  });
+
+  it("is refused when it says that it is of a trust domain that is not its signer's", () => {
+    expect(verdictOf(() => story.verify(underAnotherDomain(agentBundle, key)))).not.toMatch(
+      /verified|missing/,
+    );
+    expect(refusalOf(underAnotherDomain(agentBundle, key))).toContain("of another trust domain");
   });
 
   it("is refused under the key of another log and under the roots of another domain", async () => {

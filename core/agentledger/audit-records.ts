@@ -123,7 +123,7 @@ export class RecordAuditor {
       const svid = this.#svids.verify(envelope.unverifiedKeyid, at);
       verifyRecord(record, svid);
       this.#signatures += 1;
-      if (svid.isForeign && (unverified.kind === "decision" || unverified.kind === "control")) {
+      if (svid.isForeign && unverified.kind !== "intent" && unverified.kind !== "outcome") {
         this.#finding("signer_not_allowed", index, `a ${unverified.kind} of another trust domain`);
         return null;
       }

@@ -27,6 +27,7 @@ import { verifyInclusion } from "./inclusion-proof.ts";
 import { formatEventGroup } from "./join.ts";
 import { leafHash } from "./merkle.ts";
 import type { CertificateVerifier } from "./ports.ts";
+import { eventsOfRange } from "./range-events.ts";
 import { parseRangeProof, verifyRange } from "./range-proof.ts";
 import type { UnverifiedRecord } from "./record.ts";
 import { SvidDirectory } from "./svid-directory.ts";
@@ -79,6 +80,7 @@ export function verifyEvidenceBundle(bundle: OpenedBundle, trust: BundleTrust): 
   const damage = findings.find(({ severity }) => severity === "damage");
   if (damage !== undefined) throw invalid(damage.code, { place: damage.place, detail: damage.detail });
   requireWholeEvents(bundle, records);
+  requireShown(bundle, records);
   requireManifestSigned(bundle, svids);
   return {
     manifest: bundle.unverifiedManifest,
@@ -152,6 +154,15 @@ function requireWholeEvents(
   if ((selection.kind === "range") !== (range !== null)) throw invalid("manifest", { detail: "range" });
 }
 
+/** Of a range every event is shown: its entries could else stand among those that verdicts rest on. */
+function requireShown({ list, unverifiedManifest: { range } }: OpenedBundle, records: BundleRecords): void {
+  if (range === null) return;
+  const shown = new Set(list.events.map(({ indexes }) => indexes[0]));
+  const hidden = eventsOfRange(records, range).find(({ indexes }) => !shown.has(indexes[0]));
+  if (hidden !== undefined)
+    throw invalid("event", { place: hidden.event_id, detail: "of the range, and not in events.json" });
+}
+
 /** What the selection promises to be whole is counted: the intents of each instance between two entries, or all. */
 function auditCounts(
   { unverifiedManifest, list }: OpenedBundle,
@@ -178,9 +189,10 @@ function auditCounts(
 function requireManifestSigned({ envelope, unverifiedManifest }: OpenedBundle, svids: SvidDirectory): void {
   try {
     const at = Math.floor(Date.parse(unverifiedManifest.time) / 1000);
-    const { spiffeId, publicKey } = svids.verify(envelope.unverifiedKeyid, at);
+    const { spiffeId, publicKey, isForeign } = svids.verify(envelope.unverifiedKeyid, at);
     verifyEnvelope(envelope, "evidence", publicKey);
-    if (SERVER_ID.test(spiffeId)) return;
+    const isOwn = !isForeign && spiffeId.split("/")[2] === unverifiedManifest.trust_domain;
+    if (isOwn && SERVER_ID.test(spiffeId)) return;
   } catch (cause) {
     if (!(cause instanceof TrustWardenError)) throw cause;
     throw new TrustWardenError(
@@ -189,7 +201,7 @@ function requireManifestSigned({ envelope, unverifiedManifest }: OpenedBundle, s
       { cause },
     );
   }
-  throw invalid("manifest", { detail: "not signed by a server" });
+  throw invalid("manifest", { detail: "not signed by a server of its trust domain" });
 }
 
 function invalid(

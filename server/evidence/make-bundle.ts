@@ -22,7 +22,9 @@ import {
 } from "@trustwarden/core/agentledger/evidence-bundle.ts";
 import { formatJobName, type JoinedEvent } from "@trustwarden/core/agentledger/join.ts";
 import type { EventFilter } from "@trustwarden/core/agentledger/query-index.ts";
+import { eventsOfRange } from "@trustwarden/core/agentledger/range-events.ts";
 import { formatRangeProof } from "@trustwarden/core/agentledger/range-proof.ts";
+import { parseRecord, type UnverifiedRecord } from "@trustwarden/core/agentledger/record.ts";
 import { formatTlogProof } from "@trustwarden/core/agentledger/tlog-proof.ts";
 import { TreeReader } from "@trustwarden/core/agentledger/tree-reader.ts";
 import { encodeBase64, encodeUtf8 } from "@trustwarden/core/bytes.ts";
@@ -73,7 +75,10 @@ export async function makeEvidenceBundle(services: Services, request: EvidenceRe
   const entries = await collectEntries(source, indexes, [services.serverSvid().svidSha256]);
   const head = await headOver(services, Math.max(...entries.keys()) + 1);
   const files = await proveEntries(services, { entries, range, head });
-  const events = chosen.map(({ event_id, indexes: own }) => ({ event_id, indexes: own }));
+  const events =
+    range === null
+      ? chosen.map(({ event_id, indexes: own }) => ({ event_id, indexes: own }))
+      : eventsOfRange(recordsOf(entries), range);
   const named = new Set(events.flatMap((event) => event.indexes));
   const support = [...entries.keys()]
     .filter((index) => !named.has(index))
@@ -113,9 +118,13 @@ async function chooseEvents(
   // Of several events with one id the oldest: agents choose their ids, and one may copy another's.
   const chosen = request.kind === "event" ? found.slice(0, 1) : found;
   if (chosen.length === 0) throw new TrustWardenError("not_found");
-  if (request.kind !== "range") return chosen;
-  const { start, end } = rangeOf(chosen);
-  return chosen.filter(({ indexes }) => indexes.every((index) => index >= start && index < end));
+  return chosen;
+}
+
+/** In the order of the log. */
+function recordsOf(entries: ReadonlyMap<number, Uint8Array>): ReadonlyMap<number, UnverifiedRecord> {
+  const sorted = [...entries].sort(([left], [right]) => left - right);
+  return new Map(sorted.map(([index, entry]) => [index, parseRecord(entry)]));
 }
 
 function filterOf({ kind, value, since, until, within }: EvidenceRequest): EventFilter {

@@ -175,6 +175,23 @@ export function withoutOneEntry(bytes: Uint8Array, key: ManifestKey): Uint8Array
   return resign(bytes, key, (files, manifest) => drop(files, manifest, list, new Set(last?.indexes ?? [])));
 }
 
+/** A range with all its entries, one event of which is shown to nobody: its entries stand under what verdicts rest on. */
+export function withHiddenEvent(bytes: Uint8Array, key: ManifestKey): Uint8Array {
+  const { list } = openEvidenceBundle(bytes);
+  const hidden = list.events.at(-1)?.indexes ?? [];
+  return resign(bytes, key, (files, manifest) => {
+    putList(files, { events: list.events.slice(0, -1), support: [...list.support, ...hidden] });
+    manifest.events = list.events.length - 1;
+  });
+}
+
+/** The gap of `withoutSecondIntent` in a bundle that says it is of another trust domain, whose agents count differently. */
+export function underAnotherDomain(bytes: Uint8Array, key: ManifestKey): Uint8Array {
+  return resign(withoutSecondIntent(bytes, key), key, (_files, manifest) => {
+    manifest.trust_domain = "elsewhere.example";
+  });
+}
+
 /** A bundle whose checkpoint has other lines after its own signature, with all its proofs. */
 export function withCheckpoint(bytes: Uint8Array, key: ManifestKey, note: string): Uint8Array {
   return resign(bytes, key, (files) => putCheckpoint(files, note));

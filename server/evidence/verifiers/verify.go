@@ -691,6 +691,8 @@ func readRecords(b *bundle, roots []*x509.Certificate) *ledger {
 	return l
 }
 
+var recordKinds = []string{"intent", "presented-intent", "decision", "outcome", "control"}
+
 func (l *ledger) read(index int64, entry []byte) {
 	defer func() {
 		if caught, ok := recover().(refusal); ok {
@@ -702,6 +704,7 @@ func (l *ledger) read(index int64, entry []byte) {
 	if chain := parseCertificates(sub(r.value, "details")["svid_chain"]); len(chain) > 0 {
 		l.chains[base64url(digest(chain[0].Raw))] = chain
 	}
+	need(slices.Contains(recordKinds, r.kind), "a %s is no record", r.kind)
 	r.signer = l.verifySvid(r.keyid, text(r.value, "time"))
 	need(r.isSignedBy(r.signer.key), "the signature is bad")
 	isServer := serverID.MatchString(r.signer.id) && !r.signer.isForeign
@@ -734,7 +737,8 @@ func (l *ledger) collect(r *record) {
 	case "federation":
 		if _, ok := details["x509_authorities"]; ok || details["change"] == "removal" {
 			domain := text(details, "trust_domain")
-			need(domain != l.domain, "a federation with our own trust domain")
+			isOwn := slices.ContainsFunc(l.roots, func(root *x509.Certificate) bool { return uriOf(root) == "spiffe://"+domain })
+			need(!isOwn, "a federation with our own trust domain")
 			l.foreign[domain] = parseCertificates(details["x509_authorities"])
 		}
 	case "issue":
@@ -832,6 +836,26 @@ func (l *ledger) miss(format string, args ...any) {
 	l.missing = append(l.missing, fmt.Sprintf(format, args...))
 }
 
+// requireShown hides nothing of a range: whatever begins an event in it, as far as the bundle goes, is shown.
+func (b *bundle) requireShown(groups []*event) {
+	scope := sub(b.manifest, "range")
+	if scope == nil {
+		return
+	}
+	shown := map[int64]bool{}
+	for _, listed := range b.events {
+		need(len(listed.indexes) > 0, "an event without records")
+		shown[listed.indexes[0]] = true
+	}
+	start, end := number(scope["start"]), number(scope["end"])
+	for _, group := range groups {
+		first := group.records[0]
+		isInRange := first.index >= start && first.index < end
+		isBegin := first.isIntent() || first.kind == "control"
+		need(!isInRange || !isBegin || shown[first.index], "entry %d: of the range, and in no event of events.json", first.index)
+	}
+}
+
 func (l *ledger) joinEvents(b *bundle) []*event {
 	groups := map[string]*event{}
 	var order []*event
@@ -847,6 +871,7 @@ func (l *ledger) joinEvents(b *bundle) []*event {
 	for _, e := range order {
 		l.joinRecords(e)
 	}
+	b.requireShown(order)
 	var events []*event
 	for _, listed := range b.events {
 		need(len(listed.indexes) > 0, "an event without records")
@@ -918,6 +943,7 @@ func (l *ledger) checkDecision(decision, intent *record) {
 	id, chain := text(agent, "spiffe_id"), texts(decision.value["chain"])
 	made, ok := l.issues[id]
 	need(ok, "entry %d: the agent's issue event is not here", decision.index)
+	need(made.index < intent.index, "entry %d: decided about an agent that was not issued yet", decision.index)
 	isOwn := len(chain) > 0 && chain[len(chain)-1] == text(agent, "id") && slices.Equal(chain, made.chain)
 	need(isOwn, "entry %d: decided about another chain than was issued", decision.index)
 	names, until := namesOf(id, chain), number(decision.value["lease_epoch"])
@@ -1150,6 +1176,8 @@ func check(args arguments) (lines, missing []string) {
 	l := readRecords(b, trustedRoots(args, b))
 	maker := l.verifySvid(b.envelope.keyid, text(b.manifest, "time"))
 	need(serverID.MatchString(maker.id) && b.envelope.isSignedBy(maker.key), "the manifest is not signed by a server")
+	// Whose agents' counts are judged is by its word, so it has to be the word of a server of yours about itself.
+	need(!maker.isForeign && domainOf(maker.id) == l.domain, "the manifest is of another trust domain")
 	events := l.joinEvents(b)
 	l.countGaps(b)
 	selection := sub(b.manifest, "selection")

@@ -345,8 +345,10 @@ function readRecords(entries, roots) {
   return log;
 }
 
+const KINDS = ["intent", "presented-intent", "decision", "outcome", "control"];
 function verifySigner(record, log) {
   const { kind, value, keyid } = record;
+  need(KINDS.includes(kind), `a ${kind} is no record`);
   const signer = verifySvid(keyid, log, value.time);
   need(isSignedBy(signer.key, record), "the signature is bad");
   const isServer = isServerId(signer.id) && !signer.isForeign;
@@ -428,13 +430,28 @@ function requirePossession({ subject, enrolment, possession, svid_sha256, attest
 const groupOf = (record) =>
   isIntent(record) ? record.sha256 : (record.value.intent_sha256 ?? `control:${record.sha256}`);
 
-function joinEvents({ list }, log, missing) {
+/** Of a range nothing is hidden: whatever begins an event in it, as far as the bundle goes, is shown. */
+function requireShown({ list, manifest: { range } }, groups) {
+  const shown = new Set(list.events.map(({ indexes }) => indexes[0]));
+  for (const [first] of groups.values()) {
+    const { index } = first;
+    const isInRange = range !== null && index >= range.start && index < range.end;
+    const isBegin = isIntent(first) || first.kind === "control";
+    need(
+      !isInRange || !isBegin || shown.has(index),
+      `entry ${index}: of the range, and in no event of events.json`,
+    );
+  }
+}
+
+function joinEvents({ list, manifest }, log, missing) {
   const groups = new Map();
   for (const record of log.records.values()) {
     const group = groups.get(groupOf(record)) ?? [];
     groups.set(groupOf(record), [...group, record]);
   }
   const events = [...groups.values()].map((records) => joinRecords(records, log, missing));
+  requireShown({ list, manifest }, groups);
   return list.events.map(({ event_id, indexes }) => {
     const first = log.records.get(indexes[0]) ?? refuse("an event without records");
     const records = groups.get(groupOf(first));
@@ -483,6 +500,7 @@ function checkDecision({ value, index }, intent, log, missing) {
   const { agent } = intent.value;
   const issue =
     log.issues.get(agent.spiffe_id) ?? refuse(`entry ${index}: the agent's issue event is not here`);
+  need(issue.index < intent.index, `entry ${index}: decided about an agent that was not issued yet`);
   const isOwn = value.chain.at(-1) === agent.id && canonical(value.chain) === canonical(issue.chain);
   need(isOwn, `entry ${index}: decided about another chain than was issued`);
   const names = namesOf(agent.spiffe_id, value.chain);
@@ -603,6 +621,9 @@ function check(path, { vkey, policy: policyFile, bundle: bundleFile, root }) {
   const log = readRecords(entries, roots);
   const maker = verifySvid(envelope.keyid, log, manifest.time);
   need(isServerId(maker.id) && isSignedBy(maker.key, envelope), "the manifest is not signed by a server");
+  // Whose agents' counts are judged is by its word, so it has to be the word of a server of yours about itself.
+  const isOwn = !maker.isForeign && maker.id.split("/")[2] === manifest.trust_domain;
+  need(isOwn, "the manifest is of another trust domain");
   const missing = [];
   const events = joinEvents(bundle, log, missing);
   countGaps(bundle, log, missing);
