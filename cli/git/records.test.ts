@@ -60,6 +60,9 @@ describe("a signature is recorded", () => {
     { resource: `${SIGNING.resource}0` },
     { outcome: "denied" },
     { outcome: "failure" },
+    // An intent that nobody decided, or not yet, and an action that was somebody else's to enforce.
+    { outcome: "pending", enforcement: null, class: null, authorized_by: "nobody" },
+    { enforcement: "gateway" },
     timeAt(SIGNED_AT - 301),
     timeAt(SIGNED_AT + 301),
     { timestamp: "never" },

@@ -34,6 +34,8 @@ export async function isSigningRecorded(
       event.agent_identity === spiffeId &&
       event.action === action &&
       event.resource === resource &&
+      // An intent that was not decided is pending as well, and says no enforcement.
+      event.enforcement === "self" &&
       (event.outcome === "success" || event.outcome === "pending") &&
       Math.abs(Date.parse(event.timestamp) / 1000 - signedAt) <= MAX_APART_SECONDS,
   );
