@@ -138,6 +138,15 @@ describe("a witness", () => {
     expect(verifyCheckpoint(own.remembered() ?? "", vkey).size).toBe(7);
   });
 
+  it("remembers one line of the log, however often it is repeated", () => {
+    const own = memoryWitness();
+    const [text = "", line = ""] = sound.note(7).split("\n\n");
+    const repeated = `${text}\n\n${line.repeat(64)}`;
+    expect(own.submit(formatSubmission({ oldSize: 0, proof: [], checkpoint: repeated })).status).toBe(200);
+    expect(own.remembered()?.startsWith(sound.note(7))).toBe(true);
+    expect(own.submit(submission(7, 9)).status).toBe(200);
+  });
+
   it("is named in the address of what it remembers by the hash of the origin", () => {
     expect(originHash("example.com/foo")).toMatch(/^[0-9a-f]{64}$/);
     expect(originHash("example.com/foo")).not.toBe(originHash("example.com/fop"));

@@ -32,7 +32,7 @@ export interface WitnessedLog {
 /** A submission whose log is known and did sign. */
 export interface SignedSubmission extends Submission {
   readonly head: Checkpoint;
-  /** Text of the checkpoint's note and the log's own signatures: lines of strangers are not kept. */
+  /** Text of the checkpoint's note and one signature of the log: lines of strangers are not kept. */
   readonly text: string;
   readonly note: string;
 }
@@ -80,7 +80,8 @@ export function readSubmission(
     const log = logs.get(unverifiedText.split("\n", 1)[0] ?? "");
     if (log === undefined) return plain(404, "unknown log");
     const head = verifyCheckpoint(submission.checkpoint, log.vkey);
-    const own = signaturesOf(signatures, log.key).map(formatSignatureLine).join("");
+    // One line says it: a note has room for few, and anybody can repeat those that are published.
+    const own = signaturesOf(signatures, log.key).slice(0, 1).map(formatSignatureLine).join("");
     return { ...submission, head, text: unverifiedText, note: `${unverifiedText}\n${own}` };
   } catch (error) {
     // Safe to go on: every refusal is an answer of the protocol, and nothing was remembered.

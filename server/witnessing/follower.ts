@@ -7,7 +7,7 @@
 import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { requireContinued, type WitnessedLogSource } from "./own-history.ts";
-import { requireOwnLines, type WitnessClient } from "./witness-client.ts";
+import { requireOwnLine, type WitnessClient } from "./witness-client.ts";
 
 const FIRST_RETRY_MS = 1000;
 const MAX_RETRY_MS = 60_000;
@@ -70,7 +70,7 @@ export class WitnessFollower {
       const proof = oldSize === 0 ? [] : await this.#log.proveConsistency(oldSize, size);
       const answer = await this.#client.submit({ oldSize, proof, checkpoint: note });
       if (answer.kind === "cosigned") {
-        const lines = requireOwnLines(this.#client.witness, { note, answered: answer.lines });
+        const lines = requireOwnLine(this.#client.witness, { note, answered: answer.lines });
         this.#known = size;
         return lines;
       }

@@ -9,7 +9,7 @@ import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import { isQuorum, type TlogPolicy } from "@trustwarden/core/agentledger/tlog-policy.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { requireContinued, rolledBack, type WitnessedLogSource } from "./own-history.ts";
-import { requireOwnLines, type WitnessClient } from "./witness-client.ts";
+import { requireOwnLine, type WitnessClient } from "./witness-client.ts";
 
 /**
  * Asks all witnesses at once.
@@ -53,7 +53,7 @@ async function requireBehind(client: WitnessClient, log: WitnessedLogSource): Pr
   // It shows nothing: either it never saw this log, or it has no such address. A submission tells.
   const answer = await client.submit({ oldSize: head.size, proof: [], checkpoint: note });
   // A yes that is not signed may be anybody's who answers in its place.
-  if (answer.kind === "cosigned") requireOwnLines(client.witness, { note, answered: answer.lines });
+  if (answer.kind === "cosigned") requireOwnLine(client.witness, { note, answered: answer.lines });
   if (answer.kind === "behind" && answer.size > head.size) {
     throw rolledBack("witness says that it is ahead", { known: answer, head, witness: name });
   }

@@ -67,21 +67,23 @@ export function createWitnessClient(
 }
 
 /**
- * A witness's own lines among what it answered, each verified; strangers' lines are dropped.
+ * A witness's own line among what it answered, verified. Strangers' lines and repetitions are dropped: a note has room for
+ * few lines, and one witness could otherwise crowd out the others.
  *
  * @throws TrustWardenError `checkpoint_untrusted` when there is none, `checkpoint_malformed`.
  */
-export function requireOwnLines(
+export function requireOwnLine(
   { name, key }: Pick<PolicyWitness, "name" | "key">,
   { note, answered }: { readonly note: string; readonly answered: string },
 ): string {
-  const lines = signaturesOf(parseNote(note + answered).signatures, key)
+  const line = signaturesOf(parseNote(note + answered).signatures, key)
+    .slice(0, 1)
     .map(formatSignatureLine)
     .join("");
-  if (lines === "" || verifyCosignatures(note + lines, [key]).length === 0) {
+  if (line === "" || verifyCosignatures(note + line, [key]).length === 0) {
     throw new TrustWardenError("checkpoint_untrusted", { reason: "no cosignature", witness: name });
   }
-  return lines;
+  return line;
 }
 
 async function exchange(

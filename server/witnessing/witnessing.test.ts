@@ -249,6 +249,22 @@ describe("witnessing", () => {
     );
   });
 
+  it("takes one line of a witness, so that none crowds out the others", async () => {
+    const { create, witnesses } = scene();
+    const [crowd] = witnesses;
+    if (crowd === undefined) throw new Error("there are three");
+    const submit = crowd.submit.bind(crowd);
+    crowd.submit = async (parts) => {
+      const answer = await submit(parts);
+      return answer.kind === "cosigned" ? { ...answer, lines: answer.lines.repeat(63) } : answer;
+    };
+    const witnessing = create();
+    witnessing.start();
+    await vi.waitFor(() =>
+      expect(verifyWitnessedCheckpoint(witnessing.latest?.note ?? "", policy).cosignatures).toHaveLength(3),
+    );
+  });
+
   it("counts no line that is not the witness's own", async () => {
     const { create, witnesses, events } = scene();
     const [a, b, c] = witnesses;
