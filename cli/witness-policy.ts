@@ -6,7 +6,11 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { verifyWitnessedCheckpoint } from "@trustwarden/core/agentledger/cosignature.ts";
 import { parseVkey } from "@trustwarden/core/agentledger/signed-note.ts";
-import { parseTlogPolicy, type TlogPolicy } from "@trustwarden/core/agentledger/tlog-policy.ts";
+import {
+  needsWitnesses,
+  parseTlogPolicy,
+  type TlogPolicy,
+} from "@trustwarden/core/agentledger/tlog-policy.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Paths } from "./paths.ts";
 import { readTextFile } from "./text-file.ts";
@@ -47,8 +51,8 @@ export function readWitnessStatus(
   if (policy === null) return { kind: "unchecked", isClaimed };
   try {
     const { cosignatures } = verifyWitnessedCheckpoint(note, completePolicy(policy, vkey));
-    // Under `quorum none` nobody else has to have said anything, and so nothing is proven to anybody else.
-    if (cosignatures.length === 0) return { kind: "unchecked", isClaimed };
+    // Under `quorum none` nobody else has to have said anything, so whoever did proves nothing to anybody else.
+    if (!needsWitnesses(policy)) return { kind: "unchecked", isClaimed };
     return {
       kind: "proven",
       witnesses: cosignatures.map(({ witness }) => witness),

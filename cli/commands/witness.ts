@@ -132,6 +132,8 @@ async function serveWitness(
 ): Promise<void> {
   const place = parseListen(options);
   const logs = new Map(options.log.map(parseLog));
+  if (logs.size !== options.log.length)
+    throw new TrustWardenError("usage", { why: "two keys are given for a log of one name" });
   const files = openWitnessDirectory(directory);
   const server = createWitnessServer({
     directory: files,

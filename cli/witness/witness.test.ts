@@ -12,7 +12,8 @@ import {
   HISTORY_ORIGIN,
   HISTORY_VKEY,
 } from "@trustwarden/core/agentledger/history.test.support.ts";
-import { parseVkey } from "@trustwarden/core/agentledger/signed-note.ts";
+import { createTestLogSigner } from "@trustwarden/core/agentledger/ledger.test.support.ts";
+import { formatVkey, parseVkey, rawEd25519Key } from "@trustwarden/core/agentledger/signed-note.ts";
 import { parseTlogPolicy } from "@trustwarden/core/agentledger/tlog-policy.ts";
 import { originHash } from "@trustwarden/core/agentledger/witness.ts";
 import { afterAll, describe, expect, it, onTestFinished } from "vitest";
@@ -141,6 +142,14 @@ describe("warden witness", () => {
     const { vkey } = JSON.parse(stdout);
     expect(parseVkey(vkey).name).toBe("w.test/made");
     expect((await runWarden(home, init)).stdout).toContain('"usage"');
+    const twice = [
+      "--log",
+      HISTORY_VKEY,
+      "--log",
+      formatVkey(HISTORY_ORIGIN, rawEd25519Key(createTestLogSigner(9).publicKey)),
+    ];
+    const refused = await runWarden(home, ["witness", "serve", path, "--listen", "127.0.0.1:0", ...twice]);
+    expect(refused.stderr).toContain("usage");
     rmSync(join(path, "witness.db"));
     const lost = await runWarden(home, ["witness", "serve", path, "--log", HISTORY_VKEY]);
     expect(lost.exitCode).toBe(1);
