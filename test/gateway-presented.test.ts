@@ -9,6 +9,7 @@ import { createClient } from "../cli/client.ts";
 import { createTemporaryExport } from "../cli/temporary-export.ts";
 import { auditDirectory } from "../cli/verify-directory.ts";
 import { createOwner, enrolAgent, spawn, type TestInstance, type TestOwner } from "./support/actors.ts";
+import { provenEventsOf } from "./support/evidence.ts";
 import { codeOf, jsonOf, send, sendAdmin } from "./support/http.ts";
 import { startFakeModel } from "./support/model/fake-model.ts";
 import { registerModel } from "./support/model/gateway-llm.ts";
@@ -310,5 +311,14 @@ describe("the offline audit", () => {
         }
       })
       .toEqual({ findings: [], presented: true });
+  });
+});
+
+describe("an evidence bundle of a call with an access token", () => {
+  it("holds the token's issuance, so that what was presented is proven again", async () => {
+    const actions = await eventsOf(server, "action");
+    const ids = actions.filter(({ outcome }) => outcome === "success").map(({ event_id }) => event_id);
+    expect(ids.length).toBeGreaterThan(3);
+    for (const id of ids) expect(await provenEventsOf(server, id)).toEqual([id]);
   });
 });

@@ -6,6 +6,7 @@ import { createClient } from "../cli/client.ts";
 import { createTemporaryExport } from "../cli/temporary-export.ts";
 import { auditDirectory } from "../cli/verify-directory.ts";
 import { createOwner, enrolAgent, type TestInstance, type TestOwner } from "./support/actors.ts";
+import { provenEventsOf } from "./support/evidence.ts";
 import { codeOf, jsonOf, sendAdmin } from "./support/http.ts";
 import { claimsOf, createTestSigner, oauthErrorOf, postForm, proofFor, RESOURCE } from "./support/oauth.ts";
 import { type Shop, startShop } from "./support/presented.ts";
@@ -134,6 +135,14 @@ describe("a WIT-SVID at the gateway", () => {
         }
       })
       .toEqual({ findings: [], presented: true });
+  });
+});
+
+describe("an evidence bundle of a call with a WIT-SVID", () => {
+  it("holds the token's issuance, so that what was presented is proven again", async () => {
+    const [event] = (await eventsOf(server, "action")).filter(({ action }) => action === "write:items");
+    const id = String(event?.event_id);
+    expect(await provenEventsOf(server, id)).toEqual([id]);
   });
 });
 

@@ -87,8 +87,9 @@ function needsOf({ unverified, envelope }: UnverifiedRecord): readonly Need[] {
     case "intent":
       return [signer, ...needsOfInstance(unverified.value.agent.spiffe_id)];
     case "presented-intent": {
-      const { agent, token } = unverified.value;
-      return [signer, ...needsOfInstance(agent.spiffe_id), { kind: "token", about: token.jti }];
+      const { agent, token, wit_key: witKey } = unverified.value;
+      const kind = witKey === undefined ? "token" : "wit";
+      return [signer, ...needsOfInstance(agent.spiffe_id), ...needsOfToken(kind, token.jti, agent.spiffe_id)];
     }
     case "decision":
       return [signer, ...needsOfChain(unverified.value.chain), ...needsOfDecision(unverified.value)];
@@ -101,6 +102,11 @@ function needsOf({ unverified, envelope }: UnverifiedRecord): readonly Need[] {
 
 function needsOfInstance(spiffeId: string): readonly Need[] {
   return (["issue", "narrow", "revoke"] as const).map((kind) => ({ kind, about: spiffeId }));
+}
+
+/** A token's issuance is found by its client, which need not be its subject; its revocation by the token's own name. */
+function needsOfToken(kind: "token" | "wit", jti: string, client: string): readonly Need[] {
+  return [jti, client, client.split("/").at(-1) ?? client].map((about) => ({ kind, about }));
 }
 
 function needsOfChain(chain: readonly string[]): readonly Need[] {

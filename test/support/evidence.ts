@@ -80,6 +80,17 @@ export async function createBundleStory(server?: TestServer): Promise<BundleStor
   };
 }
 
+/** Ids of the events in a server's bundle of one event, by our own verifier. */
+export async function provenEventsOf(server: TestServer, eventId: string): Promise<readonly string[]> {
+  const target = `/v1/evidence?event=${eventId}`;
+  const { bytes } = await sendAdmin(server.adminSocket, { target });
+  const found = jsonOf(await send(server.url, { target: "/.well-known/trustwarden" }));
+  const { log_vkey: vkey } = discovery.parse(found);
+  const { text: bundle } = await send(server.url, { target: "/v1/bundle" });
+  const { events } = verifyEvidence(bytes, { log: { vkey }, roots: { bundle } });
+  return events.map(({ event }) => event.event_id);
+}
+
 async function act(
   server: TestServer,
   options: {

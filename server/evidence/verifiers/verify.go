@@ -1106,6 +1106,9 @@ func (l *ledger) answer(e *event) []string {
 		fmt.Sprintf("  which agent: %s, %s", last, about),
 		fmt.Sprintf("  did: %s at %s; outcome: %s", e.didText(), text(e.records[0].value, "time"), e.outcomeText()),
 	}
+	if e.intent != nil && e.intent.kind == "presented-intent" {
+		lines = append(lines, "  not checked here: the proof that the agent presented instead of an intent of its own")
+	}
 	isAgents := strings.HasPrefix(about, "spiffe://")
 	if isAgents {
 		for _, line := range l.delegationsOf(about) {

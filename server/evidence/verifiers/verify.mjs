@@ -592,6 +592,9 @@ function answer({ records, intent, decision, control, outcome }, log) {
     `event ${event_id}`,
     `  which agent: ${chain.at(-1) ?? "none"}, ${about}`,
     `  did: ${did} at ${records[0].value.time}; outcome: ${outcomeOf({ decided, control, outcome })}`,
+    ...(intent?.kind === "presented-intent"
+      ? ["  not checked here: the proof that the agent presented instead of an intent of its own"]
+      : []),
     ...(isAgents ? delegationsOf(about, log) : []).map((line) => `  who authorized it: ${line}`),
     ...(decided
       ? [`  who authorized it: ${verdict} by ${by}, signed by ${decided.signer.id} (entry ${decided.index})`]
