@@ -1,5 +1,6 @@
 /**
- * The HTTP side of a witness. Plain HTTP: everything that matters is signed, and whoever wants TLS puts a proxy before it.
+ * The HTTP side of a witness. Plain HTTP: what it cosigns is signed. That its answer is the newest one is not, so for logs
+ * beyond this machine a TLS proxy stands before it.
  *
  * @see C2SP tlog-witness
  */

@@ -25,7 +25,6 @@ describe("client documents", () => {
   it("CIMD-6 are read once in five minutes, and never kept when they were bad", async () => {
     const own = documents();
     const url = host.put("/kept", document(`${host.origin}/kept`));
-    host.asked.length;
     expect((await own.find(url, NOW)).clientId).toBe(url);
     expect((await own.find(url, NOW + 299)).clientId).toBe(url);
     expect(host.asked.filter((path) => path === "/kept").length).toBe(1);

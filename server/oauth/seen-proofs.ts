@@ -2,7 +2,8 @@
  * Which proofs of possession were shown already: the memory that makes each of them count once.
  *
  * A proof is remembered by its key and its `jti`, never by its text: an ECDSA signature has a second spelling. After a
- * restart nothing is remembered, and nothing has to be: every nonce from before is void.
+ * restart nothing is remembered. What comes with a nonce of ours is void then; a client attestation has none, and counts
+ * once more within its minute. What it buys is bound to the key of its own WIT-SVID.
  */
 import { MAX_PROOF_AGE_SECONDS } from "@trustwarden/core/dpop.ts";
 import { type ErrorCode, TrustWardenError } from "@trustwarden/core/error.ts";
