@@ -153,6 +153,23 @@ describe("an outcome", () => {
     expect((await report(outcome, verifier)).status).toBe(200);
   });
 
+  it("is not recorded with one of another end, in the ledger or in the same request", async () => {
+    const [known, twice, good] = [await visit(), await visit(), await visit()];
+    await report(outcomeOf(verifier, known.receipt), verifier);
+    const outcome = outcomeOf(verifier, good.receipt);
+    const ended = async () =>
+      (await eventsOf(server, "action")).filter(({ outcome: end }) => end !== "pending");
+    const before = (await ended()).length;
+    const failed = { status: "failure" } as const;
+    for (const others of [
+      [outcomeOf(verifier, known.receipt, failed)],
+      [outcomeOf(verifier, twice.receipt), outcomeOf(verifier, twice.receipt, failed)],
+    ])
+      await expectTurnedDown(() => reportAll([outcome, ...others], verifier), 409, "event_conflict");
+    expect((await ended()).length).toBe(before);
+    expect((await report(outcome, verifier)).status).toBe(200);
+  });
+
   it("comes with no more than fifteen others", async () => {
     const { receipt } = await visit();
     const outcome = outcomeOf(verifier, receipt);

@@ -44,8 +44,18 @@ export class Outcomes {
    */
   async record(decision: RecordedDecision, outcome: SignedOutcome): Promise<RecordedOutcome> {
     const recorded = await (this.#recordings.get(decision) ?? this.#begin(decision, outcome));
-    if (recorded.payloadSha256 === outcome.payloadSha256) return recorded;
-    throw new TrustWardenError("event_conflict", { event_id: decision.eventId });
+    requireSame(recorded, { decision, outcome });
+    return recorded;
+  }
+
+  /**
+   * Refuses an outcome that `record` would refuse now, and records nothing.
+   *
+   * @throws TrustWardenError `event_conflict` or `ledger_unavailable`.
+   */
+  async requireNoOther(decision: RecordedDecision, outcome: SignedOutcome): Promise<void> {
+    const recorded = await (this.#recordings.get(decision) ?? this.#findEarlier(decision));
+    if (recorded !== undefined) requireSame(recorded, { decision, outcome });
   }
 
   /** A recording that fails is forgotten, so that it can be tried again. */
@@ -60,10 +70,26 @@ export class Outcomes {
     decision: RecordedDecision,
     { envelope, payloadSha256 }: SignedOutcome,
   ): Promise<RecordedOutcome> {
-    const earlier = decision.isReadBack ? await this.#index.findOutcome(decision.intentSha256) : undefined;
+    const earlier = await this.#findEarlier(decision);
     if (earlier !== undefined) return { ...earlier, acknowledge: () => null };
     const [appended] = await this.#ledger.append([encodeUtf8(envelope)]);
     if (appended === undefined) throw new Error("one entry went in");
     return { index: appended.index, payloadSha256, acknowledge: () => appended.acknowledgement };
   }
+
+  /** Of an earlier run. */
+  async #findEarlier({
+    isReadBack,
+    intentSha256,
+  }: RecordedDecision): Promise<Omit<RecordedOutcome, "acknowledge"> | undefined> {
+    return isReadBack ? await this.#index.findOutcome(intentSha256) : undefined;
+  }
+}
+
+function requireSame(
+  recorded: Pick<RecordedOutcome, "payloadSha256">,
+  { decision, outcome }: { readonly decision: RecordedDecision; readonly outcome: SignedOutcome },
+): void {
+  if (recorded.payloadSha256 !== outcome.payloadSha256)
+    throw new TrustWardenError("event_conflict", { event_id: decision.eventId });
 }

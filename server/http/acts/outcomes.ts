@@ -40,6 +40,7 @@ export async function recordOutcomes(
   }
   const proven: ProvenOutcome[] = [];
   for (const envelope of body.outcomes) proven.push(await prove(services, envelope, principal));
+  await requireNoOther(services, proven);
   const recorded = await Promise.allSettled(proven.map((outcome) => record(services, outcome)));
   return { indexes: recorded.map((result) => fulfilledOf(result).index) };
 }
@@ -50,6 +51,17 @@ async function prove(services: Services, envelope: string, principal: Principal)
   requireBelonging(record, decision);
   requireEnforcementPoint(principal, decision);
   return { decision, outcome };
+}
+
+/** One end a decision, here and in the ledger. @throws TrustWardenError `event_conflict`. */
+async function requireNoOther({ outcomes }: Services, proven: readonly ProvenOutcome[]): Promise<void> {
+  const ends = new Map<RecordedDecision, string>();
+  for (const { decision, outcome } of proven) {
+    await outcomes.requireNoOther(decision, outcome);
+    if ((ends.get(decision) ?? outcome.payloadSha256) !== outcome.payloadSha256)
+      throw new TrustWardenError("event_conflict", { event_id: decision.eventId });
+    ends.set(decision, outcome.payloadSha256);
+  }
 }
 
 function record({ outcomes }: Services, { decision, outcome }: ProvenOutcome): Promise<RecordedOutcome> {
