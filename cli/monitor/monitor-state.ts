@@ -18,7 +18,7 @@ import { readTextFile } from "../text-file.ts";
 /** At most 255 hashes on each of a few levels, and the open promises. */
 const MAX_STATE_CHARS = 16_777_216;
 
-/** One piece convicts; a log that signs a new contradiction at each look shall not fill a disk. */
+/** Of each kind: a log that signs something new at each look shall neither fill a disk nor leave no room for its proof. */
 const MAX_EVIDENCE = 256;
 
 /** What a monitor goes on from. */
@@ -74,7 +74,8 @@ export function keepEvidence(
   const digest = encodeHex(sha256(encodeUtf8(JSON.stringify(texts)))).slice(0, 16);
   const folder = join(directory, `${code}-${digest}`);
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  if (!existsSync(folder) && readdirSync(directory).length >= MAX_EVIDENCE) return null;
+  const alike = readdirSync(directory).filter((name) => name.startsWith(`${code}-`));
+  if (!existsSync(folder) && alike.length >= MAX_EVIDENCE) return null;
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   for (const [name, text] of Object.entries(texts))
     writeFileSync(join(folder, name), text, { mode: 0o600, flush: true });

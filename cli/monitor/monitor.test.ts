@@ -101,6 +101,21 @@ describe("warden monitor", () => {
     expect(sizes).toEqual([300, 400]);
   });
 
+  it("keeps what convicts, however much of what does not is kept already", async () => {
+    const log = await publish(300);
+    const { look, evidence } = watcher(log.url);
+    await look();
+    for (let count = 0; count < 256; count += 1)
+      mkdirSync(join(evidence, `behind-${count}`), { recursive: true });
+    log.grow(200);
+    expect(await look()).toMatchObject({ exitCode: 1, findings: [{ code: "behind", evidence: null }] });
+    log.grow(400, 120);
+    expect(await look()).toMatchObject({
+      exitCode: 3,
+      findings: [{ code: "split_view", evidence: expect.stringContaining(evidence) }],
+    });
+  });
+
   it("convicts a log that shows two places two histories, and agrees with a place that is only behind", async () => {
     const log = await publish(300);
     const mirror = await publish(260);
