@@ -13,6 +13,7 @@ import { Dialogues } from "./dialogues.ts";
 import { createHttpLink } from "./http-link.ts";
 import type { McpLink } from "./link.ts";
 import type { McpParts } from "./perform.ts";
+import { secretFilesOf } from "./secret-files.ts";
 import { StdioServers } from "./stdio-servers.ts";
 import { watchLink } from "./watched-link.ts";
 
@@ -35,7 +36,7 @@ export interface McpGateway {
 /** Made once, beside the other services. */
 export function createMcpGateway(
   made: Pick<Services, "commands" | "reads" | "ledger" | "clock" | "random" | "serverSvid" | "log"> & {
-    readonly config: Pick<ServerConfig, "dataDir" | "configDir">;
+    readonly config: ServerConfig;
   },
 ): McpGateway {
   const { commands, reads, ledger, clock, random, log } = made;
@@ -43,7 +44,7 @@ export function createMcpGateway(
   const stdio = new StdioServers({
     monoMs: () => clock.monoMs(),
     nextId: () => encodeBase64url(random(ID_BYTES)),
-    never: [made.config.dataDir, made.config.configDir],
+    never: [made.config.dataDir, made.config.configDir, ...secretFilesOf(made.config)],
   });
   return {
     dialogues,

@@ -32,7 +32,7 @@ const digests = new Map<string, string>();
 /** What is started. */
 export interface LaunchOrder {
   readonly manifest: LaunchManifest;
-  /** Directories that no server may see: this one's data and keys. */
+  /** Directories and files that no server may see: this one's data and keys. */
   readonly never: readonly string[];
 }
 

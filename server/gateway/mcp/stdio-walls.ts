@@ -8,7 +8,7 @@
  * @see bwrap(1); docs/guides/mcp-gateway.md, "Servers over stdio"
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, realpathSync } from "node:fs";
+import { existsSync, realpathSync, statSync } from "node:fs";
 import { isAbsolute, relative } from "node:path";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { LaunchManifest } from "@trustwarden/core/gateway/mcp/launch-manifest.ts";
@@ -60,7 +60,7 @@ export function requireWalls(programs: readonly string[] = PROGRAMS): string {
 /**
  * The arguments that run a program inside.
  *
- * @param never - directories that nothing inside may show: the server's data and keys.
+ * @param never - directories and files that nothing inside may show: the server's data and keys.
  * @param command - what is run; a descriptor that it names is passed on.
  * @throws TrustWardenError `mcp_launch_refused` for a path that would open the walls, or is not there.
  */
@@ -96,8 +96,8 @@ export function formatWalls(
     ...place,
     ...[...readOnly, ...files.keys()].flatMap((path) => showOf(path, secrets)),
     ...secrets
-      .filter((path) => system.some((above) => isBelow(path, above)))
-      .flatMap((path) => ["--tmpfs", path]),
+      .filter((path) => [...system, ...SETTINGS_PATHS].some((above) => isBelow(path, above)))
+      .flatMap(hide),
     "--remount-ro",
     "/",
     "--chdir",
@@ -106,6 +106,10 @@ export function formatWalls(
     ...WITHOUT_PLACE,
     ...command,
   ];
+}
+
+function hide(path: string): readonly string[] {
+  return statSync(path).isDirectory() ? ["--tmpfs", path] : ["--ro-bind", "/dev/null", path];
 }
 
 function showOf(to: string, secrets: readonly string[]): readonly string[] {
