@@ -47,6 +47,24 @@ describe("a sink", () => {
     expect(failures).toEqual(["1 sink_refused status 500", "2 sink_refused status 500"]);
   });
 
+  it("offers the same piece again also when the ledger has grown meanwhile", async () => {
+    const offered: string[] = [];
+    let size = 2;
+    const { options, kept } = deps(
+      0,
+      async ({ id, events }) => {
+        offered.push(`${id} ${events.length}`);
+        size = 5;
+        if (offered.length === 1) throw new TrustWardenError("sink_refused", { reason: "status 500" });
+      },
+      { size: () => size },
+    );
+    const sink = new Sink(options);
+    await eventually(() => kept.at(-1)).toBe(5);
+    await sink.close();
+    expect(offered).toEqual(["siem/0-2 2", "siem/0-2 2", "siem/2-5 3"]);
+  });
+
   it("that begins now keeps where that was, before it has taken anything", async () => {
     const { options, kept } = deps(7, async () => undefined, { begin: () => 7 });
     const sink = new Sink(options);

@@ -70,7 +70,9 @@ export class Sink {
     let next = (await this.#persist(() => this.#begin())) ?? 0;
     while (!this.#closing.signal.aborted) {
       const before = next;
-      next = (await this.#persist(() => this.#handOver(before))) ?? before;
+      const piece = await this.#persist(() => this.#read(before));
+      // Read once: a repetition is the same piece under the same name, also when the ledger has grown meanwhile.
+      if (piece !== undefined) next = (await this.#persist(() => this.#handOver(before, piece))) ?? before;
       if (next === before) await this.#wait(IDLE_MS);
     }
   }
@@ -85,10 +87,14 @@ export class Sink {
     return first;
   }
 
-  /** Hands over one piece, if there is one, and keeps that; gives where the next begins. */
-  async #handOver(from: number): Promise<number> {
-    const { name, size, read, deliver, cursor } = this.#options;
-    const { events, next } = await read({ from, size: size(), limit: PIECE });
+  #read(from: number): Promise<EventPiece> {
+    const { size, read } = this.#options;
+    return read({ from, size: size(), limit: PIECE });
+  }
+
+  /** Hands over one piece, if there is something in it, and keeps that; gives where the next begins. */
+  async #handOver(from: number, { events, next }: EventPiece): Promise<number> {
+    const { name, deliver, cursor } = this.#options;
     if (events.length > 0) {
       await deliver({ id: `${name}/${from}-${next}`, events }, this.#closing.signal);
       await cursor.write(next);
