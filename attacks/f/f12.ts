@@ -1,6 +1,7 @@
 /** F12: the broker's database, stolen and written. */
 import { createDecipheriv } from "node:crypto";
-import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { encodeCanonicalJson } from "@trustwarden/core/json.ts";
@@ -138,7 +139,10 @@ export const scenario = defineScenario({
   prepare: (world) => openBrokered(world),
   control: (_world, scene) => expectKeyInUse(scene),
   attack: async (world, scene) => {
-    for (const path of filesIn(world.home.dataDir)) expectNoKey(readFileSync(path, "latin1"), path);
+    const loot = mkdtempSync(join(tmpdir(), "tw-loot-"));
+    copyLiveDirectory(world.home.dataDir, loot);
+    for (const path of filesIn(loot)) expectNoKey(readFileSync(path, "latin1"), path);
+    rmSync(loot, { recursive: true, force: true });
     const stolen = await stealRow(world, scene.name);
     const keys = candidateKeys(world);
     expect(keys.length > 500, "the thief has keys to try");

@@ -19,6 +19,9 @@ import {
 } from "../../test/support/nodes.ts";
 import type { World } from "./world.ts";
 
+/** Of nothing that ever happened. */
+const NO_EVENT = "01900000-0000-7000-8000-000000000000";
+
 /** One call of a route, and the one event that it must leave. */
 export interface Attempt {
   readonly route: string;
@@ -178,5 +181,12 @@ export function secretAttempts(world: World): readonly Attempt[] {
     },
     of("removal", {}),
     of("removal", {}, 404),
+    {
+      route: "/v1/payloads/{event_id}/erasure",
+      what: "what is not kept",
+      status: 404,
+      kind: "refuse",
+      ask: ask(`/v1/payloads/${NO_EVENT}/erasure`, { reason: "asked for" }),
+    },
   ];
 }
