@@ -22,7 +22,7 @@ import {
   nodeJwtAnswer,
 } from "@trustwarden/core/api/registration.ts";
 import { revocationAnswer } from "@trustwarden/core/api/revocation.ts";
-import { encodeBase64url, encodeHex, isEqualBytes, parseBase64url } from "@trustwarden/core/bytes.ts";
+import { encodeBase64url, encodeHex, parseBase64url } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
 import {
@@ -34,6 +34,7 @@ import {
   type Runtime,
   type SvidHolder,
   type TrustServer,
+  verifyIssuedSvid,
   verifyIssuedWit,
 } from "trustwarden/peer.ts";
 import type { Measure } from "./composition-file.ts";
@@ -212,14 +213,12 @@ function readIssued(options: {
   const { answer, keys, server, now } = options;
   const { agent_id, owner_id, class_svid_chain } = answer;
   if (agent_id === null || owner_id === null) throw untrusted("no agent");
-  const svid = readSvid({ chain: answer.svid_chain, key: keys.instance, server, now });
-  if (svid.spiffeId !== answer.spiffe_id) throw untrusted("other id");
+  const id = parseSpiffeId(answer.spiffe_id);
+  const svid = readSvid({ id, chain: answer.svid_chain, key: keys.instance, server, now });
   const classSvid =
     class_svid_chain === null
       ? undefined
-      : readSvid({ chain: class_svid_chain, key: keys.class, server, now });
-  if (classSvid !== undefined && classSvid.spiffeId !== classIdOf(svid.spiffeId))
-    throw untrusted("other class");
+      : readSvid({ id: classIdOf(id), chain: class_svid_chain, key: keys.class, server, now });
   return {
     instanceId: answer.instance_id,
     agentId: agent_id,
@@ -240,16 +239,16 @@ function agentOfId(spiffeId: SpiffeId): string {
 }
 
 function readSvid(options: {
+  readonly id: SpiffeId;
   readonly chain: readonly string[];
   readonly key: DeliveredKey;
   readonly server: TrustServer;
   readonly now: number;
 }): IssuedSvid {
-  const { key, server, now } = options;
+  const { id, key, server, now } = options;
   const chain = options.chain.map(parseBase64url);
-  const { id, leaf } = verifyX509Svid(chain, server.bundles, now);
-  if (!isEqualBytes(leaf.spki, key.key.spki)) throw untrusted("other key");
-  return { spiffeId: parseSpiffeId(id), chain, keyPkcs8: key.pkcs8, svidSha256: leaf.sha256 };
+  const { leaf } = verifyIssuedSvid(chain, { id, key: key.key, server, now });
+  return { spiffeId: id, chain, keyPkcs8: key.pkcs8, svidSha256: leaf.sha256 };
 }
 
 function untrusted(reason: string): TrustWardenError {

@@ -99,6 +99,7 @@ export class AgentSession {
   readonly questions = new OpenQuestions();
   readonly #writer: IntentWriter;
   readonly #createKey: () => InstanceKey;
+  readonly #hasClass: boolean;
   readonly #composition: (() => Composition) | undefined;
   readonly #receipts: KeptReceipt[] = [];
   readonly #unfollow: () => void;
@@ -110,7 +111,7 @@ export class AgentSession {
     readonly runtime: Runtime;
     /** Where the next credential comes from; the server unless given. */
     readonly renew?: (current: Credential) => Promise<Credential>;
-    /** Makes the key of each renewal; one that nobody can read unless given. */
+    /** Makes each key of a renewal; one that nobody can read unless given. */
     readonly createKey?: () => InstanceKey;
     /** What the agent is made of now, declared again with each renewal. */
     readonly composition?: (() => Composition) | undefined;
@@ -125,6 +126,7 @@ export class AgentSession {
     this.server = server;
     this.runtime = runtime;
     this.#createKey = options.createKey ?? createInstanceKey;
+    this.#hasClass = enrolled.credential.ofClass !== undefined;
     this.#composition = options.composition;
     this.#writer = new IntentWriter({ agentId: options.agentId, runtime, seen: () => checkpoint.seen() });
     const agent = () => this.holder.current().serverAgent;
@@ -246,6 +248,7 @@ export class AgentSession {
     return inTurn(server.watchKey, () =>
       renewCredential({
         ...{ server, current, key: this.#createKey(), runtime, sign },
+        classKey: this.#hasClass ? this.#createKey() : undefined,
         composition: this.#composition?.(),
       }),
     );

@@ -5,12 +5,13 @@
  * with one SVID over a connection of another would be refused: whoever acts takes one credential and uses both from it.
  */
 import type { Agent } from "node:https";
-import type { SpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
-import { verifyX509Svid, type X509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
+import { classIdOf, type SpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
+import type { X509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
 import type { IdentityAnswer } from "@trustwarden/core/api/identity.ts";
-import { isEqualBytes, parseBase64url } from "@trustwarden/core/bytes.ts";
+import { parseBase64url } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { InstanceKey } from "./instance-key.ts";
+import { verifyIssuedSvid } from "./issued-svid.ts";
 import { nowSeconds, type Runtime } from "./runtime.ts";
 import { type CurrentSvid, createPeerCheckedAgent } from "./tls.ts";
 import type { TrustServer } from "./trust-server.ts";
@@ -18,12 +19,22 @@ import type { TrustServer } from "./trust-server.ts";
 /** Peers that one credential keeps connections to. */
 const MAX_PEERS = 64;
 
+/** An SVID in the name of an agent's class, for services elsewhere that know agents by their class. */
+export interface ClassSvid {
+  readonly id: SpiffeId;
+  /** DER, leaf first, without the root. */
+  readonly chain: readonly Uint8Array[];
+  readonly key: InstanceKey;
+}
+
 /** A live SVID of this process. Never holds a readable private key. */
 export interface Credential {
   readonly svid: X509Svid;
   /** DER, leaf first, without the root. */
   readonly svidChain: readonly Uint8Array[];
   readonly key: InstanceKey;
+  /** The class SVID that came with it, when one was asked for; nothing here acts with it. */
+  readonly ofClass: ClassSvid | undefined;
   /** Unix seconds. */
   readonly expiresAt: number;
   /** What TLS presents. */
@@ -39,21 +50,21 @@ export interface Credential {
 /**
  * The credential of an answer of enrolment or renewal, checked before anybody relies on it.
  *
- * @throws TrustWardenError `server_untrusted` when the certificate is not for this key, or not the id that the answer
- *   says; and the codes of `verifyX509Svid`.
+ * @throws TrustWardenError `server_untrusted` when a certificate is not for its key, or not the id that the answer says, or
+ *   a class SVID is missing or outlives the instance's; and the codes of `verifyX509Svid`.
  */
 export function createCredential(options: {
   readonly answer: IdentityAnswer;
   readonly key: InstanceKey;
+  /** When a class SVID was asked for. */
+  readonly classKey?: InstanceKey | undefined;
   readonly server: TrustServer;
   readonly runtime: Runtime;
 }): Credential {
-  const { answer, key, server, runtime } = options;
+  const { answer, key, classKey, server, runtime } = options;
   const svidChain = answer.svid_chain.map(parseBase64url);
-  const svid = verifyX509Svid(svidChain, server.bundles, nowSeconds(runtime));
-  if (svid.id !== answer.spiffe_id) throw new TrustWardenError("server_untrusted", { reason: "other id" });
-  if (!isEqualBytes(svid.leaf.spki, key.spki))
-    throw new TrustWardenError("server_untrusted", { reason: "other key" });
+  const now = nowSeconds(runtime);
+  const svid = verifyIssuedSvid(svidChain, { id: answer.spiffe_id, key, server, now });
   const tls = { sha256: svid.leaf.sha256, secureContext: key.createTlsContext(svidChain) };
   const serverAgent = server.createAgent(() => tls);
   const peers = new Map<SpiffeId, Agent>();
@@ -61,12 +72,32 @@ export function createCredential(options: {
     svid,
     svidChain,
     key,
+    ofClass:
+      classKey === undefined ? undefined : readClassSvid(answer, { instance: svid, classKey, server, now }),
     expiresAt: svid.leaf.notAfter,
     tls,
     serverAgent,
     agentFor: (peer) => agentFor(peers, peer, { tls, server, runtime }),
     retire: () => [serverAgent, ...peers.values()].forEach(retireAgent),
   };
+}
+
+function readClassSvid(
+  { class_svid_chain: texts }: IdentityAnswer,
+  options: {
+    readonly instance: X509Svid;
+    readonly classKey: InstanceKey;
+    readonly server: TrustServer;
+    readonly now: number;
+  },
+): ClassSvid {
+  const { instance, classKey: key, server, now } = options;
+  if (texts === null) throw new TrustWardenError("server_untrusted", { reason: "no class SVID" });
+  const chain = texts.map(parseBase64url);
+  const { id, leaf } = verifyIssuedSvid(chain, { id: classIdOf(instance.id), key, server, now });
+  if (leaf.notAfter > instance.leaf.notAfter)
+    throw new TrustWardenError("server_untrusted", { reason: "the class SVID outlives the instance's" });
+  return { id, chain, key };
 }
 
 function agentFor(

@@ -1,12 +1,18 @@
 /**
  * An instance whose keys are made here for another process: a launcher holds them and hands them on by the Workload API.
  *
- * Enrols with a ticket or a grant like any agent, says `custody: delivered`, renews at half life, and holds a lease of its
- * own, so that its end is known here at once and not at the next renewal.
+ * Enrols with a ticket or a grant like any agent, together with its class, says `custody: delivered`, renews both at half
+ * life, and holds a lease of its own, so that its end is known here at once and not at the next renewal.
  */
 import type { IncomingMessage } from "node:http";
 import type { Composition } from "@trustwarden/core/agentid/composition.ts";
-import { type IdentityAnswer, jwtSvidAnswer, type WitSvidAnswer } from "@trustwarden/core/api/identity.ts";
+import type { SpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
+import {
+  type IdentityAnswer,
+  jwtSvidAnswer,
+  type NamedIdentity,
+  type WitSvidAnswer,
+} from "@trustwarden/core/api/identity.ts";
 import { revocationAnswer } from "@trustwarden/core/api/revocation.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Place } from "@trustwarden/core/gateway/plan-egress.ts";
@@ -14,7 +20,7 @@ import type { UpstreamDescription } from "@trustwarden/core/gateway/upstream.ts"
 import type { RevocationTarget } from "@trustwarden/core/revocation/frames.ts";
 import { agentAct } from "./agent-act.ts";
 import { AgentSession } from "./agent-session.ts";
-import type { Credential } from "./credential.ts";
+import type { ClassSvid, Credential } from "./credential.ts";
 import { type Enrolled, enrol, type HeldEnrolment, readGrant, readTicket } from "./enrol.ts";
 import { type GatewayCall, openGatewayCall } from "./gateway-call.ts";
 import { type GatewayTunnel, openGatewayTunnel } from "./gateway-tunnel.ts";
@@ -80,8 +86,8 @@ export class DeliveredIdentity {
       runtime,
       createKey: () => keys.create(),
       composition: options.composition,
-      onRenewed: ({ key }) => {
-        keys.keepOnly(key.thumbprint);
+      onRenewed: (credential) => {
+        keys.keepOnly(credential);
         events.onChange();
       },
     });
@@ -133,28 +139,41 @@ export class DeliveredIdentity {
     return enrolDelivered({ ...options, held: readGrant(await options.grant(text)), keys, key, expected });
   }
 
-  /** SVID and key at hand. @throws TrustWardenError `identity_closed`, `identity_expired`, `identity_revoked`. */
-  current(): { readonly credential: Credential; readonly keyPkcs8: Uint8Array } {
+  /** SVIDs and keys at hand. @throws TrustWardenError `identity_closed`, `identity_expired`, `identity_revoked`. */
+  current(): {
+    readonly credential: Credential;
+    /** The instance first, then its class; both end together. */
+    readonly identities: readonly [HeldIdentity, HeldIdentity];
+  } {
     if (this.#isEnded) throw new TrustWardenError("identity_revoked");
     const credential = this.#session.holder.current();
-    return { credential, keyPkcs8: this.#keys.get(credential.key.thumbprint) };
+    const { svid, svidChain: chain, key, ofClass } = credential;
+    if (ofClass === undefined) throw new Error("a delivered identity without its class");
+    const hold = (of: ClassSvid, identity: NamedIdentity) => {
+      const { id: spiffeId, chain } = of;
+      return { identity, spiffeId, chain, keyPkcs8: this.#keys.get(of.key.thumbprint) };
+    };
+    return {
+      credential,
+      identities: [hold({ id: svid.id, chain, key }, "instance"), hold(ofClass, "class")],
+    };
   }
 
-  /** A JWT-SVID of the instance for one audience. */
-  async jwt(audience: string): Promise<string> {
+  /** A JWT-SVID of the instance or its class for one audience. */
+  async jwt(audience: string, identity: NamedIdentity): Promise<string> {
     const call = {
       action: "issue:jwt-svid",
       method: "POST",
       target: "/v1/jwt-svids",
-      body: encodeBody({ audience }),
+      body: encodeBody({ audience, identity }),
       schema: jwtSvidAnswer,
     } as const;
     return (await this.#session.call(call)).svid;
   }
 
-  /** A WIT-SVID of the instance for a key of its holder. */
-  wit(key: InstanceKey): Promise<WitSvidAnswer> {
-    return fetchWit(this.#session, key);
+  /** A WIT-SVID of the instance or its class for a key of its holder. */
+  wit(key: InstanceKey, identity: NamedIdentity): Promise<WitSvidAnswer> {
+    return fetchWit(this.#session, key, identity);
   }
 
   /** One call through the gateway, signed with the delivered key. @throws TrustWardenError as `openGatewayCall`. */
@@ -318,10 +337,20 @@ export class DeliveredIdentity {
   }
 }
 
+/** One of the two identities of a launched process. */
+export interface HeldIdentity {
+  readonly identity: NamedIdentity;
+  readonly spiffeId: SpiffeId;
+  /** DER, leaf first, without the root. */
+  readonly chain: readonly Uint8Array[];
+  /** Unencrypted PKCS#8. */
+  readonly keyPkcs8: Uint8Array;
+}
+
 /** Only that there is an answer counts. */
 const ANYTHING = { parse: (value: unknown): unknown => value };
 
-/** Owns the readable keys: the one in use and the one of a renewal under way. */
+/** Owns the readable keys: those in use, of the instance and its class, and those of a renewal under way. */
 class KeyRing {
   readonly #keys = new Map<string, DeliveredKey>();
 
@@ -337,8 +366,9 @@ class KeyRing {
     return key.pkcs8;
   }
 
-  keepOnly(thumbprint: string): void {
-    for (const known of this.#keys.keys()) if (known !== thumbprint) this.#keys.delete(known);
+  keepOnly({ key, ofClass }: Credential): void {
+    const kept = [key.thumbprint, ofClass?.key.thumbprint];
+    for (const known of this.#keys.keys()) if (!kept.includes(known)) this.#keys.delete(known);
   }
 }
 
@@ -355,7 +385,7 @@ async function enrolDelivered(options: {
   const server = await connectServer(held.address, runtime);
   const { envelope } = held;
   const declared = { composition: composition?.(), custody: "delivered" as const };
-  const enrolled = await enrol({ server, key, envelope, runtime, ...declared });
+  const enrolled = await enrol({ server, key, classKey: keys.create(), envelope, runtime, ...declared });
   const agentId = requireIssuedAs(enrolled.answer, expected);
   return new DeliveredIdentity({ enrolled, agentId, keys, server, events, composition, runtime });
 }

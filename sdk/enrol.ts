@@ -66,16 +66,19 @@ export function readGrant(text: string): HeldEnrolment {
 export async function enrol(options: {
   readonly server: TrustServer;
   readonly key: InstanceKey;
+  /** For a class SVID beside the instance's; none unless given. */
+  readonly classKey?: InstanceKey | undefined;
   readonly envelope: string;
   readonly composition?: Composition | undefined;
   readonly runtime: Runtime;
   /** Who else will hold the key; only the agent unless given. */
   readonly custody?: "delivered";
 }): Promise<Enrolled> {
-  const { server, key, envelope, composition, runtime, custody } = options;
+  const { server, key, classKey, envelope, composition, runtime, custody } = options;
   const declared = composition === undefined ? {} : { composition: formatComposition(composition) };
   const request = { enrolment: envelope, ...declared, ...(custody && { custody }) };
-  const body = await proveKey(server, key, digestOfEnrolment(envelope), request);
+  const enrolmentSha256 = digestOfEnrolment(envelope);
+  const body = await proveKeys({ server, key, classKey, enrolmentSha256, rest: request });
   const answer = await server.call({
     method: "POST",
     target: "/v1/instances",
@@ -83,7 +86,7 @@ export async function enrol(options: {
     schema: identityAnswer,
     timeoutMs: ENROL_TIMEOUT_MS,
   });
-  return { answer, credential: createCredential({ answer, key, server, runtime }) };
+  return { answer, credential: createCredential({ answer, key, classKey, server, runtime }) };
 }
 
 /**
@@ -96,15 +99,17 @@ export async function renewCredential(options: {
   readonly current: Credential;
   readonly sign: SignRenewal;
   readonly key: InstanceKey;
+  readonly classKey?: InstanceKey | undefined;
   /** Declared again: another than at birth is refused. */
   readonly composition?: Composition | undefined;
   readonly runtime: Runtime;
 }): Promise<Credential> {
-  const { server, current, sign, key, composition, runtime } = options;
+  const { server, current, sign, key, classKey, composition, runtime } = options;
   // One connection for what is read and what is asked: a thousand that renew at one moment make half the handshakes.
   await server.refreshOver(current.serverAgent);
   const declared = composition === undefined ? {} : { composition: formatComposition(composition) };
-  const body = await proveKey(server, key, current.svid.leaf.sha256, declared);
+  const enrolmentSha256 = current.svid.leaf.sha256;
+  const body = await proveKeys({ server, key, classKey, enrolmentSha256, rest: declared });
   const answer = await server.call({
     agent: current.serverAgent,
     method: "POST",
@@ -116,17 +121,24 @@ export async function renewCredential(options: {
   });
   if (answer.spiffe_id !== current.svid.id)
     throw new TrustWardenError("server_untrusted", { reason: "other id" });
-  return createCredential({ answer, key, server, runtime });
+  return createCredential({ answer, key, classKey, server, runtime });
 }
 
-async function proveKey(
-  server: TrustServer,
-  key: InstanceKey,
-  enrolmentSha256: string,
-  rest: JsonObject,
-): Promise<Uint8Array> {
-  const possession = issuePossession({ nonce: await server.takeNonce(), enrolmentSha256 }, key.signer);
-  return encodeBody({ ...rest, possession, spki: encodeBase64url(key.spki) });
+/** Both keys are proven under one nonce. */
+async function proveKeys(options: {
+  readonly server: TrustServer;
+  readonly key: InstanceKey;
+  readonly classKey: InstanceKey | undefined;
+  readonly enrolmentSha256: string;
+  readonly rest: JsonObject;
+}): Promise<Uint8Array> {
+  const { server, key, classKey, enrolmentSha256, rest } = options;
+  const nonce = await server.takeNonce();
+  const prove = ({ signer, spki }: InstanceKey) => ({
+    possession: issuePossession({ nonce, enrolmentSha256 }, signer),
+    spki: encodeBase64url(spki),
+  });
+  return encodeBody({ ...rest, ...prove(key), ...(classKey && { class: prove(classKey) }) });
 }
 
 function readEnrolment(reference: ServerReference, envelope: string, code: ErrorCode): HeldEnrolment {

@@ -101,6 +101,7 @@ function answerOf(value: ForeignValue): IdentityAnswer {
     svid_chain: [],
     svid_expires_at: 0,
     instance_expires_at: value.expiresAt,
+    class_svid_chain: null,
     ttl_shortened: false,
     event_id: "",
     acknowledgement: "",

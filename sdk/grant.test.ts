@@ -41,6 +41,7 @@ function answerOf(changes: Partial<IdentityAnswer> = {}): IdentityAnswer {
     svid_chain: parent.chain.map((der) => Buffer.from(der).toString("base64url")),
     svid_expires_at: NOW + 3600,
     instance_expires_at: NOW + 3600,
+    class_svid_chain: null,
     ttl_shortened: false,
     event_id: "e",
     acknowledgement: "a",

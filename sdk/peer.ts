@@ -12,6 +12,7 @@ export type { GatewayCall } from "./gateway-call.ts";
 export type { GatewayTunnel } from "./gateway-tunnel.ts";
 export type { ChildOptions } from "./grant.ts";
 export { createDeliveredKey, type DeliveredKey, openDeliveredKey } from "./instance-key.ts";
+export { verifyIssuedSvid } from "./issued-svid.ts";
 export { createLease, type Lease, type LeaseFollower } from "./lease.ts";
 export { jitter, nowSeconds, type Runtime, systemRuntime } from "./runtime.ts";
 export { SvidHolder } from "./svid-holder.ts";

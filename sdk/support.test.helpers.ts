@@ -66,7 +66,11 @@ export interface TestIdentity {
   readonly chain: readonly Uint8Array[];
 }
 
-export function issueIdentity(id: string, key: InstanceKey = createInstanceKey()): TestIdentity {
+export function issueIdentity(
+  id: string,
+  key: InstanceKey = createInstanceKey(),
+  notAfter = NOW + 3600,
+): TestIdentity {
   const leaf = issueLeafCertificate({
     id: parseSpiffeId(id),
     spki: key.spki,
@@ -74,7 +78,7 @@ export function issueIdentity(id: string, key: InstanceKey = createInstanceKey()
     signer: intermediateSigner,
     serial: createSerial(systemRuntime.random),
     now: NOW,
-    notAfter: NOW + 3600,
+    notAfter,
   });
   const chain = [leaf, authority.intermediate.der];
   return { key, chain, svid: verifyX509Svid(chain, bundles, NOW) };

@@ -40,6 +40,7 @@ function createAnswer(svid_chain: string[]): Parameters<typeof createCredential>
     svid_chain,
     svid_expires_at: NOW + LIFE_SECONDS,
     instance_expires_at: NOW + 2 * LIFE_SECONDS,
+    class_svid_chain: null,
     ttl_shortened: false,
     event_id: "e",
     acknowledgement: "a",

@@ -5,8 +5,9 @@
  * @see WIT-SVID §3, §5; docs/guides/workload-api.md, "WIT-SVIDs"
  */
 import { issuePossession } from "@trustwarden/core/agentid/possession.ts";
+import { classIdOf } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { verifyWitSvid } from "@trustwarden/core/agentid/wit-svid.ts";
-import { type WitSvidAnswer, witSvidAnswer } from "@trustwarden/core/api/identity.ts";
+import { type NamedIdentity, type WitSvidAnswer, witSvidAnswer } from "@trustwarden/core/api/identity.ts";
 import { encodeBase64url } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
@@ -28,18 +29,24 @@ export interface AgentWit {
   readonly expiresAt: number;
 }
 
-/** A token for a key of the calling instance. @throws TrustWardenError `wit_disabled`, the server's refusal, `server_untrusted`. */
-export async function fetchWit(session: AgentSession, key: InstanceKey): Promise<WitSvidAnswer> {
+/** A token for a key, in the name of the calling instance or its class. @throws TrustWardenError `wit_disabled`, the server's refusal, `server_untrusted`. */
+export async function fetchWit(
+  session: AgentSession,
+  key: InstanceKey,
+  identity: NamedIdentity = "instance",
+): Promise<WitSvidAnswer> {
   const { server, runtime } = session;
   const { svid } = session.holder.current();
+  const proof = await proveForSvid({ server, key, svidSha256: svid.leaf.sha256 });
   const answer = await session.call({
     action: "issue:jwt-svid",
     method: "POST",
     target: "/v1/wit-svids",
-    body: encodeBody(await proveForSvid({ server, key, svidSha256: svid.leaf.sha256 })),
+    body: encodeBody({ ...proof, identity }),
     schema: witSvidAnswer,
   });
-  return verifyIssuedWit(answer, { server, key, id: svid.id, runtime });
+  const id = identity === "class" ? classIdOf(svid.id) : svid.id;
+  return verifyIssuedWit(answer, { server, key, id, runtime });
 }
 
 /** `spki` and `possession` of a request: the key, proven for one SVID. */

@@ -105,11 +105,16 @@ afterAll(async () => {
 });
 
 describe.skipIf(process.platform !== "linux")("warden run", () => {
-  test("gives an unmodified program its own identity, and ends the program when it is stopped", async () => {
+  test("gives an unmodified program its own identity and then its class's, and ends the program when it is stopped", async () => {
     const running = start(as("crawler", "fetch:web"), client());
-    const { ids } = await running.next();
-    expect(ids).toEqual([expect.stringMatching(/^spiffe:\/\/acme\.test\/crawler\/inst-/)]);
-    expect(await running.next()).toEqual({ jwt: Object(ids)[0] });
+    const { ids, hints } = await running.next();
+    const own = expect.stringMatching(/^spiffe:\/\/acme\.test\/crawler\/inst-/);
+    expect([ids, hints]).toEqual([
+      [own, "spiffe://acme.test/crawler"],
+      ["instance", "class"],
+    ]);
+    expect(running.report()).toContain("second SVID spiffe://acme.test/crawler,");
+    expect(await running.next()).toEqual({ jwts: ids });
     const stopped = await runWarden(home, ["stop", "crawler", "--json"]);
     expect(JSON.parse(stopped.stdout)).toMatchObject({ instances: 1 });
     // Asked to end by the launcher, or by itself when it saw the stream end: whichever came first.
@@ -241,7 +246,8 @@ describe.skipIf(process.platform !== "linux")("warden run", () => {
     "in a sandbox has its identity, and sees no key, no other process and no network but what is allowed",
     async () => {
       const inner = start([...as("walled", "fetch:web"), "--sandbox", "--read-only", ROOT], client("--once"));
-      expect((await inner.next()).ids).toEqual([expect.stringMatching(/\/walled\/inst-/)]);
+      const walled = [expect.stringMatching(/\/walled\/inst-/), "spiffe://acme.test/walled"];
+      expect((await inner.next()).ids).toEqual(walled);
       expect(await inner.ended).toBe(0);
       const listener = createServer((socket) => socket.end("reached"));
       listener.listen(0, "127.0.0.1");

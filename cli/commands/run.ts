@@ -206,6 +206,7 @@ async function sandboxOf({ paths }: Session, options: RunCommandOptions): Promis
 
 function formatReport({
   spiffeId,
+  classSpiffeId,
   scope,
   expiresAt,
   strength,
@@ -217,6 +218,7 @@ function formatReport({
   const names = removed.map(({ name, reason }) => `${name} (${reason})`).join(", ");
   return [
     `warden: ${spiffeId}`,
+    `warden: second SVID ${classSpiffeId}, which TrustWarden itself takes from nobody`,
     `warden: scope ${scope.join(" ")}, until ${formatSeconds(expiresAt)}`,
     `warden: bound to ${boundBy}: ${strength === "launcher" ? "launcher" : "same_uid, so a process of that account that sets out to can use it; --uid or --sandbox is stronger"}`,
     removed.length === 0

@@ -30,7 +30,16 @@ export const composition = z
   })
   .refine((value) => Object.values(value).some((member) => member !== undefined), "empty");
 
-/** `POST /v1/instances`: a ticket or grant, and a proof of possession of the new key. Nothing else is read. */
+/** A new key and the proof that the caller holds it. */
+export const keyProof = z.strictObject({ spki: base64url, possession: envelope });
+const classKey = keyProof
+  .nullable()
+  .describe("the key of a class SVID, proven like the instance's and under its nonce; null for none");
+/** Whose name a token is in: the instance's, or its class's. */
+export const namedIdentity = z.enum(["instance", "class"]);
+export type NamedIdentity = z.infer<typeof namedIdentity>;
+
+/** `POST /v1/instances`: a ticket or grant, and a proof of possession of each new key. Nothing else is read. */
 export const instanceRequest = z.strictObject({
   enrolment: envelope.describe("DSSE ticket or grant"),
   possession: envelope.describe("DSSE proof of possession over nonce, key and enrolment"),
@@ -40,6 +49,7 @@ export const instanceRequest = z.strictObject({
     .default("agent")
     .describe("who holds the key; anything but agent only weakens the claim"),
   composition: composition.nullable().default(null),
+  class: classKey.default(null),
 });
 export type InstanceRequest = z.output<typeof instanceRequest>;
 
@@ -61,6 +71,7 @@ export const identityAnswer = z.object({
   svid_chain: z.array(base64url).describe("DER certificates, leaf first, without the root"),
   svid_expires_at: z.number().int().describe("Unix seconds; renew at half life"),
   instance_expires_at: z.number().int().describe("Unix seconds; no renewal goes beyond"),
+  class_svid_chain: z.array(base64url).nullable().describe("DER, leaf first; null when none was asked for"),
   ttl_shortened: z.boolean().describe("true when the lifetime was cut to the parent's remaining one"),
   event_id: z.string(),
   acknowledgement: z.string().describe("signed promise of the ledger"),
@@ -72,11 +83,16 @@ export const renewRequest = z.strictObject({
   possession: envelope,
   spki: base64url,
   composition: composition.nullable().default(null).describe("another than at birth is refused"),
+  class: classKey.default(null),
 });
 export type RenewRequest = z.output<typeof renewRequest>;
 
 /** `POST /v1/jwt-svids` (agent) */
-export const jwtSvidRequest = z.strictObject({ audience: z.string().min(1).max(2048) });
+export const jwtSvidRequest = z.strictObject({
+  audience: z.string().min(1).max(2048),
+  identity: namedIdentity.default("instance"),
+});
+export type JwtSvidRequest = z.output<typeof jwtSvidRequest>;
 export const jwtSvidAnswer = z.object({ svid: z.string(), expires_at: z.number().int() });
 export type JwtSvidAnswer = z.infer<typeof jwtSvidAnswer>;
 
@@ -89,8 +105,9 @@ export const witSvidRequest = z.strictObject({
     "SubjectPublicKeyInfo DER of a P-256 key; of the same instance before, or of nobody",
   ),
   possession: envelope,
+  identity: namedIdentity.default("instance"),
 });
-export type WitSvidRequest = z.infer<typeof witSvidRequest>;
+export type WitSvidRequest = z.output<typeof witSvidRequest>;
 export const witSvidAnswer = z.object({
   svid: z.string(),
   expires_at: z.number().int(),

@@ -5,7 +5,7 @@
  */
 import { z } from "zod";
 import { evidence } from "./attestation.ts";
-import { composition, identityAnswer } from "./identity.ts";
+import { composition, identityAnswer, keyProof, namedIdentity } from "./identity.ts";
 
 const envelope = z.string().min(1).max(65_535);
 const base64url = z
@@ -19,9 +19,6 @@ const entryId = z.string().regex(/^ent_[0-7][0-9A-HJKMNP-TV-Z]{25}$/);
 const instanceId = z.string().regex(/^inst-[0-7][0-9A-HJKMNP-TV-Z]{25}$/);
 /** Parsed and bounded again by `core/agentid/selector.ts`. */
 const selectors = z.array(z.string().min(1).max(1024)).max(64).describe("type:value, as SPIRE writes them");
-
-/** A new key and the proof that the caller holds it. */
-const keyProof = z.strictObject({ spki: base64url, possession: envelope });
 
 /** `POST /v1/entries`: an owner's signed entry, or an operator's admission of nodes. */
 export const entryRequest = z.union([
@@ -143,7 +140,6 @@ export const nodeInstanceRequest = z.strictObject({
 });
 export type NodeInstanceRequest = z.output<typeof nodeInstanceRequest>;
 export const nodeIdentityAnswer = identityAnswer.extend({
-  class_svid_chain: z.array(base64url).nullable().describe("DER, leaf first; null when none was asked for"),
   hint: z.string(),
   entry_id: entryId,
 });
@@ -166,7 +162,7 @@ export type NodeRenewalRequest = z.output<typeof nodeRenewalRequest>;
 export const nodeJwtRequest = z.strictObject({
   instance_id: instanceId,
   audiences: z.array(z.string().min(1).max(2048)).min(1).max(8),
-  identity: z.enum(["instance", "class"]),
+  identity: namedIdentity,
 });
 export type NodeJwtRequest = z.infer<typeof nodeJwtRequest>;
 export const nodeJwtAnswer = z.object({
@@ -179,7 +175,7 @@ export type NodeJwtAnswer = z.infer<typeof nodeJwtAnswer>;
 /** `POST /v1/node/wit-svids` (node): the possession's `enrolment_sha256` is the digest of a live SVID of the instance. */
 export const nodeWitRequest = z.strictObject({
   instance_id: instanceId,
-  identity: z.enum(["instance", "class"]),
+  identity: namedIdentity,
   spki: base64url,
   possession: envelope,
 });

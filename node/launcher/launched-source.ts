@@ -1,5 +1,5 @@
 /**
- * The source of identities of one launched process: one instance, for whoever the binding says it is.
+ * The source of identities of one launched process: one instance and then its class, for whoever the binding says it is.
  *
  * Everybody else that reaches the socket gets what a process without any entry gets. When the instance is revoked, every
  * stream ends with that same refusal.
@@ -20,7 +20,8 @@ import type {
 import { formatPrivateJwk, WitKeys } from "../wit-keys.ts";
 import type { Binding } from "./binding.ts";
 
-const HINT = "instance";
+/** The instance's is the default one. */
+const HINTS = { instance: "instance", class: "class" } as const;
 
 interface Subscriber {
   readonly onState: (state: WorkloadState) => void;
@@ -62,14 +63,17 @@ export class LaunchedSource implements WorkloadSource {
     { audience, spiffeId }: { readonly audience: readonly string[]; readonly spiffeId: SpiffeId | null },
   ) {
     this.#requireBelongs(peer);
-    const id = parseSpiffeId(this.#identity.answer.spiffe_id);
-    if (spiffeId !== null && spiffeId !== id) throw new TrustWardenError("no_identity");
-    this.#current();
+    const wanted = this.#wanted(spiffeId);
     const [first, ...more] = audience;
     // One token an audience is what an agent may ask for; a token for several would be accepted by each of them.
     if (first === undefined || more.length > 0)
       throw new TrustWardenError("request_malformed", { reason: "one audience" });
-    return [{ spiffeId: id, svid: await this.#identity.jwt(first), hint: HINT }];
+    const requests = wanted.map(async ({ identity, spiffeId: id }) => ({
+      spiffeId: id,
+      svid: await this.#identity.jwt(first, identity),
+      hint: HINTS[identity],
+    }));
+    return Promise.all(requests);
   }
 
   isWitServed() {
@@ -78,12 +82,12 @@ export class LaunchedSource implements WorkloadSource {
 
   async issueWitSvids(peer: WorkloadPeer, { spiffeId }: { readonly spiffeId: SpiffeId | null }) {
     this.#requireBelongs(peer);
-    const id = parseSpiffeId(this.#identity.answer.spiffe_id);
-    if (spiffeId !== null && spiffeId !== id) throw new TrustWardenError("no_identity");
-    this.#current();
-    const key = this.#witKeys.keyOf(id);
-    const { svid, expires_at: expiresAt } = await this.#identity.wit(key.key);
-    return [{ spiffeId: id, svid, expiresAt, keyJwk: formatPrivateJwk(key), hint: HINT }];
+    const requests = this.#wanted(spiffeId).map(async ({ identity, spiffeId: id }) => {
+      const key = this.#witKeys.keyOf(id);
+      const { svid, expires_at: expiresAt } = await this.#identity.wit(key.key, identity);
+      return { spiffeId: id, svid, expiresAt, keyJwk: formatPrivateJwk(key), hint: HINTS[identity] };
+    });
+    return Promise.all(requests);
   }
 
   bundles() {
@@ -105,7 +109,7 @@ export class LaunchedSource implements WorkloadSource {
         strength,
         svidExpiresAt: credential.expiresAt,
         instanceExpiresAt: answer.instance_expires_at,
-        hint: HINT,
+        hint: HINTS.instance,
       },
     ];
   }
@@ -144,9 +148,19 @@ export class LaunchedSource implements WorkloadSource {
   }
 
   #state(): WorkloadState {
-    const { credential, keyPkcs8 } = this.#current();
-    const { svidChain: chain, svid } = credential;
-    return { svids: [{ spiffeId: svid.id, chain, keyPkcs8, hint: HINT }], bundles: this.bundles() };
+    const svids = this.#current().identities.map(({ identity, ...svid }) => ({
+      ...svid,
+      hint: HINTS[identity],
+    }));
+    return { svids, bundles: this.bundles() };
+  }
+
+  /** The identities that tokens are asked of; all without an id. */
+  #wanted(spiffeId: SpiffeId | null) {
+    const { identities } = this.#current();
+    const wanted = identities.filter((one) => spiffeId === null || one.spiffeId === spiffeId);
+    if (wanted.length === 0) throw new TrustWardenError("no_identity");
+    return wanted;
   }
 
   /** An instance that was stopped, or has run out, is no identity any more. */

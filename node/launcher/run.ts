@@ -77,6 +77,8 @@ export interface SandboxPlan {
 /** What the launched process gets. */
 export interface RunReport {
   readonly spiffeId: string;
+  /** Its second SVID, for services elsewhere that know agents by their class. */
+  readonly classSpiffeId: string;
   readonly scope: readonly string[];
   /** Unix seconds. */
   readonly expiresAt: number;
@@ -269,10 +271,12 @@ function formatReport(parts: {
   readonly gateway: RunGateway | undefined;
 }): RunReport {
   const { identity, socketPath, binding, environment, gateway } = parts;
-  const { spiffe_id, scope, instance_expires_at } = identity.answer;
+  const { scope, instance_expires_at } = identity.answer;
+  const [own, ofClass] = identity.current().identities;
   const { removed, kept } = environment;
   return {
-    spiffeId: spiffe_id,
+    spiffeId: own.spiffeId,
+    classSpiffeId: ofClass.spiffeId,
     scope,
     expiresAt: instance_expires_at,
     socketPath,

@@ -49,7 +49,13 @@ export function createBroker({
   const context = () => ({ ...at(), principal: deployment(), peer: "local" });
   const issueJwt = async (instanceId: string, audience: string): Promise<string> => {
     const statusLists = `${publicUrl()}/v1/status-list`;
-    const committed = await commands.issueJwt({ context: context(), instanceId, audience, statusLists });
+    const committed = await commands.issueJwt({
+      context: context(),
+      instanceId,
+      audience,
+      identity: "instance",
+      statusLists,
+    });
     await ledger.settle(committed);
     return committed.value.svid;
   };

@@ -22,12 +22,20 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { parseScope } from "@trustwarden/core/scope.ts";
 import type { IssueCommand } from "../store/ports.ts";
 import type { EnrolleeCaller } from "./caller.ts";
+import { verifyClassKey } from "./class-key.ts";
 import { digestOrNull } from "./composition-request.ts";
 import type { Services } from "./services.ts";
 
 type Document = Omit<
   IssueCommand,
-  "context" | "spki" | "thumbprint" | "enrolment" | "possession" | "custody" | "compositionSha256"
+  | "context"
+  | "spki"
+  | "thumbprint"
+  | "enrolment"
+  | "possession"
+  | "classKey"
+  | "custody"
+  | "compositionSha256"
 >;
 type EnrolmentServices = Pick<Services, "trustDomain" | "reads" | "nonces" | "serverKey">;
 
@@ -49,16 +57,13 @@ export function verifyEnrollee(
 ): EnrolleeCaller {
   const document = verifyDocument(services, request.enrolment, now);
   const spki = parseBase64url(request.spki);
-  const possession = verifyPossession({
-    envelope: request.possession,
-    spki,
-    enrolmentSha256: digestOfEnrolment(request.enrolment),
-  });
+  const enrolmentSha256 = digestOfEnrolment(request.enrolment);
+  const possession = verifyPossession({ envelope: request.possession, spki, enrolmentSha256 });
   if (document.childThumbprint !== null && document.childThumbprint !== possession.thumbprint) {
     throw new TrustWardenError("grant_invalid", { reason: "made for another key" });
   }
   services.nonces.spend(possession.nonce, now);
-  const { thumbprint } = possession;
+  const { thumbprint, nonce } = possession;
   const { via, jti } = document.command;
   return {
     principal: { kind: "enrollee", via, enrolmentId: jti, thumbprint },
@@ -72,6 +77,7 @@ export function verifyEnrollee(
         thumbprint,
         enrolment: request.enrolment,
         possession: request.possession,
+        classKey: verifyClassKey(request.class, { enrolmentSha256, nonce }),
       },
     },
   };

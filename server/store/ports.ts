@@ -28,7 +28,7 @@ import type { GatewayCommands, GatewayReads } from "./gateway-ports.ts";
 import type { McpCommands, McpReads } from "./mcp-ports.ts";
 import type { OAuthCommands, OAuthReads } from "./oauth-ports.ts";
 import type { PolicyCommands, PolicyReads } from "./policy-ports.ts";
-import type { RegistrationCommands, RegistrationReads } from "./registration-ports.ts";
+import type { ProvenKey, RegistrationCommands, RegistrationReads } from "./registration-ports.ts";
 
 export type {
   FederationChange,
@@ -88,6 +88,8 @@ export interface IssueCommand {
   /** Envelope texts that the `issue` event embeds. */
   readonly enrolment: string;
   readonly possession: string;
+  /** The key of a class SVID, or null for none. */
+  readonly classKey: ProvenKey | null;
 }
 
 export interface IssuedIdentity {
@@ -105,6 +107,8 @@ export interface IssuedIdentity {
   readonly svidChain: readonly Uint8Array[];
   readonly svidExpiresAt: number;
   readonly instanceExpiresAt: number;
+  /** DER, leaf first; null when no class key was given. */
+  readonly classSvidChain: readonly Uint8Array[] | null;
   readonly ttlShortened: boolean;
 }
 
@@ -116,6 +120,8 @@ export interface RenewCommand {
   readonly spki: Uint8Array;
   readonly thumbprint: string;
   readonly possession: string;
+  /** The key of a further class SVID, or null for none. */
+  readonly classKey: ProvenKey | null;
   /** When it is declared again; another than at birth is refused. */
   readonly compositionSha256: string | null;
 }
@@ -175,10 +181,14 @@ export interface NarrowCommand {
   readonly scope: Scope;
 }
 
+/** Whose name a token is in. */
+export type NamedIdentity = "instance" | "class";
+
 export interface JwtCommand {
   readonly context: CommandContext;
   readonly instanceId: string;
   readonly audience: string;
+  readonly identity: NamedIdentity;
   /** Where the status lists are read; the token's is this, a slash and a number. */
   readonly statusLists: string;
 }

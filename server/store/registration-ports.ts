@@ -8,7 +8,7 @@ import type { RegistrationEntry } from "@trustwarden/core/agentid/registration-e
 import type { Strength } from "@trustwarden/core/attestation.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
 import type { Custody } from "@trustwarden/core/principal.ts";
-import type { CommandContext, Committed, IssuedIdentity, Revoked } from "./ports.ts";
+import type { CommandContext, Committed, IssuedIdentity, NamedIdentity, Revoked } from "./ports.ts";
 
 export interface JoinTokenCommand {
   readonly context: CommandContext;
@@ -114,7 +114,7 @@ export interface NodeJwtCommand {
   readonly nodeSvidSha256: string;
   readonly instanceId: string;
   readonly audiences: readonly [string, ...string[]];
-  readonly identity: "instance" | "class";
+  readonly identity: NamedIdentity;
   /** Where the token status lists are read, without the number of the list. */
   readonly statusLists: string;
 }
@@ -131,8 +131,6 @@ export interface NodeEndCommand {
 export interface EntryIdentity extends IssuedIdentity {
   readonly entryId: string;
   readonly hint: string;
-  /** DER, leaf first; null when no class key was given. */
-  readonly classSvidChain: readonly Uint8Array[] | null;
 }
 
 /** The commands of nodes and entries. */

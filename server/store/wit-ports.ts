@@ -1,5 +1,5 @@
 /** WIT-SVIDs as commands of the state store. */
-import type { CommandContext, Committed } from "./ports.ts";
+import type { CommandContext, Committed, NamedIdentity } from "./ports.ts";
 import type { ProvenKey } from "./registration-ports.ts";
 
 /** A key for a token, proven for one live SVID of the instance. */
@@ -14,12 +14,12 @@ export interface WitKeyCommand {
 
 export interface WitCommand extends WitKeyCommand {
   readonly instanceId: string;
+  readonly identity: NamedIdentity;
 }
 
 export interface NodeWitCommand extends WitCommand {
   readonly nodeInstanceId: string;
   readonly nodeSvidSha256: string;
-  readonly identity: "instance" | "class";
 }
 
 export interface IssuedWit {

@@ -9,7 +9,7 @@ import {
   issueTicket,
 } from "@trustwarden/core/agentid/enrolment.ts";
 import { parseTicketValue } from "@trustwarden/core/agentid/enrolment-value.ts";
-import { issuePossession } from "@trustwarden/core/agentid/possession.ts";
+import { issuePossession, type PossessionClaim } from "@trustwarden/core/agentid/possession.ts";
 import { parseSpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { decisionAnswer } from "@trustwarden/core/api/action.ts";
 import {
@@ -138,8 +138,18 @@ export async function enrolmentBody(
   signer: TestOwner["signer"],
 ): Promise<{ readonly enrolment: string; readonly possession: string; readonly spki: string }> {
   const nonce = await nonceOf(server);
-  const possession = issuePossession({ nonce, enrolmentSha256: digestOfEnrolment(enrolment) }, signer);
-  return { enrolment, possession, spki: encodeBase64url(encodeSpki(signer.publicKey)) };
+  return { enrolment, ...proofOf(signer, { nonce, enrolmentSha256: digestOfEnrolment(enrolment) }) };
+}
+
+/** A key with its proof of possession. */
+export function proofOf(
+  signer: TestOwner["signer"],
+  claim: PossessionClaim,
+): { readonly possession: string; readonly spki: string } {
+  return {
+    possession: issuePossession(claim, signer),
+    spki: encodeBase64url(encodeSpki(signer.publicKey)),
+  };
 }
 
 export async function postEnrolment(

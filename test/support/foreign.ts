@@ -111,7 +111,7 @@ export function foreignInstanceOf(
       chain: registered.chain,
       svid_chain: svid.chain.map(encodeBase64url),
       ...{ svid_expires_at: 0, instance_expires_at: registered.expires_at, ttl_shortened: false },
-      ...{ event_id: "", acknowledgement: "" },
+      ...{ class_svid_chain: null, event_id: "", acknowledgement: "" },
     },
   };
 }

@@ -15,12 +15,13 @@ if (process.argv.includes("--once")) {
   process.exit(0);
 }
 client.watchX509({
-  onState: ({ svids }) => say({ ids: svids.map(({ spiffeId }) => spiffeId) }),
+  onState: ({ svids }) =>
+    say({ ids: svids.map(({ spiffeId }) => spiffeId), hints: svids.map(({ hint }) => hint) }),
   onError: ({ code }) => {
     say({ code });
     if (code === "no_identity" && !process.argv.includes("--stay")) process.exit(3);
   },
 });
-const [jwt] = await client.fetchJwtSvids({ audience: ["https://api.example"] });
-say({ jwt: jwt?.spiffeId });
+const jwts = await client.fetchJwtSvids({ audience: ["https://api.example"] });
+say({ jwts: jwts.map(({ spiffeId }) => spiffeId) });
 setInterval(() => {}, 60_000);

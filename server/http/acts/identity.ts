@@ -6,12 +6,14 @@ import type {
   IdentityAnswer,
   InstanceRequest,
   JwtSvidAnswer,
+  JwtSvidRequest,
   RenewRequest,
 } from "@trustwarden/core/api/identity.ts";
 import { encodeBase64url, parseBase64url } from "@trustwarden/core/bytes.ts";
 import type { Appended } from "../../ledger/ledger.ts";
 import type { Committed, IssuedIdentity } from "../../store/ports.ts";
 import { enrolmentOf, instanceOf } from "../caller.ts";
+import { verifyClassKey } from "../class-key.ts";
 import { contextOf } from "../command-context.ts";
 import { digestOrNull } from "../composition-request.ts";
 import type { Visit } from "../route.ts";
@@ -35,7 +37,7 @@ export async function renew(services: Services, visit: Visit<RenewRequest>): Pro
   const proof = verifyPossession({ envelope: possession, spki, enrolmentSha256: svidSha256 });
   services.nonces.spend(proof.nonce, services.clock.trustedSeconds());
   const context = contextOf(services, visit);
-  const { thumbprint } = proof;
+  const { thumbprint, nonce } = proof;
   return settleIdentity(
     services,
     await services.commands.renew({
@@ -45,21 +47,18 @@ export async function renew(services: Services, visit: Visit<RenewRequest>): Pro
       spki,
       thumbprint,
       possession,
+      classKey: verifyClassKey(visit.body.class, { enrolmentSha256: svidSha256, nonce }),
       compositionSha256: digestOrNull(visit.body.composition),
     }),
   );
 }
 
-/** A JWT-SVID of the calling instance, for one audience. */
-export async function issueJwt(
-  services: Services,
-  visit: Visit<{ readonly audience: string }>,
-): Promise<JwtSvidAnswer> {
+/** A JWT-SVID of the calling instance or its class, for one audience. */
+export async function issueJwt(services: Services, visit: Visit<JwtSvidRequest>): Promise<JwtSvidAnswer> {
   const { instanceId } = instanceOf(visit.caller);
   const context = contextOf(services, visit);
-  const { audience } = visit.body;
   const { statusLists } = services.lists;
-  const committed = await services.commands.issueJwt({ context, instanceId, audience, statusLists });
+  const committed = await services.commands.issueJwt({ context, instanceId, ...visit.body, statusLists });
   await services.ledger.settle(committed);
   return { svid: committed.value.svid, expires_at: committed.value.expiresAt };
 }
@@ -85,6 +84,7 @@ function formatIdentity(identity: IssuedIdentity, appended: Appended): IdentityA
     limits: { depth, fan_out: fanOut, budget },
     chain: [...identity.chain],
     svid_chain: identity.svidChain.map(encodeBase64url),
+    class_svid_chain: identity.classSvidChain?.map(encodeBase64url) ?? null,
     svid_expires_at: identity.svidExpiresAt,
     instance_expires_at: identity.instanceExpiresAt,
     ttl_shortened: identity.ttlShortened,

@@ -20,11 +20,12 @@ import type {
   NodeRenewalRequest,
 } from "@trustwarden/core/api/registration.ts";
 import type { RevocationAnswer } from "@trustwarden/core/api/revocation.ts";
-import { encodeBase64url, parseBase64url } from "@trustwarden/core/bytes.ts";
+import { parseBase64url } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Committed } from "../../store/ports.ts";
 import type { EntryIdentity, ProvenKey } from "../../store/registration-ports.ts";
 import { enrolmentOf, nodeOf } from "../caller.ts";
+import { verifyClassKey } from "../class-key.ts";
 import { contextOf } from "../command-context.ts";
 import { digestOrNull, selectorTextsOf } from "../composition-request.ts";
 import type { Visit } from "../route.ts";
@@ -197,20 +198,16 @@ function verifyKeys(
   const key = { spki: parseBase64url(body.spki), possession: body.possession };
   const { nonce } = verifyPossession({ envelope: key.possession, spki: key.spki, enrolmentSha256 });
   services.nonces.spend(nonce, services.clock.trustedSeconds());
-  if (body.class === null) return { key, classKey: null };
-  const classKey = { spki: parseBase64url(body.class.spki), possession: body.class.possession };
-  verifyPossession({ envelope: classKey.possession, spki: classKey.spki, enrolmentSha256, nonce });
-  return { key, classKey };
+  return { key, classKey: verifyClassKey(body.class, { enrolmentSha256, nonce }) };
 }
 
 async function settleEntryIdentity(
   services: Services,
   committed: Committed<EntryIdentity>,
 ): Promise<NodeIdentityAnswer> {
-  const { entryId, hint, classSvidChain } = committed.value;
+  const { entryId, hint } = committed.value;
   return {
     ...(await settleIdentity(services, committed)),
-    class_svid_chain: classSvidChain?.map(encodeBase64url) ?? null,
     hint,
     entry_id: entryId,
   };

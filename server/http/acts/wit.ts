@@ -12,13 +12,14 @@ import { contextOf } from "../command-context.ts";
 import type { Visit } from "../route.ts";
 import type { Services } from "../services.ts";
 
-/** A WIT-SVID of the calling instance. @throws TrustWardenError `wit_disabled` and the codes of the command. */
+/** A WIT-SVID of the calling instance or its class. @throws TrustWardenError `wit_disabled` and the codes of the command. */
 export async function issueWit(services: Services, visit: Visit<WitSvidRequest>): Promise<WitSvidAnswer> {
   requireServed(services);
   const { instanceId, svidSha256 } = instanceOf(visit.caller);
   const key = proveKey(services, visit.body, svidSha256);
   const { statusLists } = services.lists;
-  const command = { context: contextOf(services, visit), instanceId, svidSha256, key, statusLists };
+  const { identity } = visit.body;
+  const command = { context: contextOf(services, visit), instanceId, identity, svidSha256, key, statusLists };
   return settleWit(services, await services.commands.issueWit(command));
 }
 

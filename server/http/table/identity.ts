@@ -57,7 +57,7 @@ export const IDENTITY_ROUTES: readonly Route[] = [
     method: "POST",
     path: "/v1/wit-svids",
     listeners: MAIN_AND_ADMIN,
-    summary: "A WIT-SVID for a key of the calling instance",
+    summary: "A WIT-SVID of the calling instance or its class, for a key",
     access: ["agent"],
     recording: "with_state",
     body: witSvidRequest,

@@ -17,7 +17,7 @@ import type { IssuedWit, NodeWitCommand } from "../wit-ports.ts";
 import { type CommandDeps, type CommandResult, secondsOf } from "./deps.ts";
 import { requireLiveEntry } from "./entries.ts";
 import { formatIdentity } from "./identity.ts";
-import { issueClass } from "./issue-by-entry.ts";
+import { issueClass } from "./issue-class.ts";
 import { issueJwtOf } from "./issue-jwt.ts";
 import { issueWitOf } from "./issue-wit.ts";
 import {
@@ -28,7 +28,7 @@ import {
   verifyLiveNode,
 } from "./live-instance.ts";
 import { revoke } from "./revoke.ts";
-import { classIdOf, formatSvid, issueInstanceSvid } from "./svid.ts";
+import { formatSvid, issueInstanceSvid, spiffeIdOf } from "./svid.ts";
 
 /** The members that every command of a node has. */
 type NodeCommand = Pick<NodeEndCommand, "context" | "nodeInstanceId" | "nodeSvidSha256" | "instanceId">;
@@ -85,7 +85,7 @@ export function issueJwtByNode(
   const { context, audiences: audience, identity, statusLists } = command;
   const live = verifyOwn(database, command);
   requireLiveEntry(database, live.instance.entryId ?? "", secondsOf(context));
-  const spiffeId = identity === "class" ? classIdOf(live.instance) : live.instance.spiffeId;
+  const spiffeId = spiffeIdOf(live.instance, identity);
   const { value, draft } = issueJwtOf(database, deps, {
     context,
     ...live,
@@ -104,7 +104,7 @@ export function issueWitByNode(
 ): CommandResult<IssuedWit> {
   const live = verifyOwn(database, command);
   requireLiveEntry(database, live.instance.entryId ?? "", secondsOf(command.context));
-  const spiffeId = command.identity === "class" ? classIdOf(live.instance) : live.instance.spiffeId;
+  const spiffeId = spiffeIdOf(live.instance, command.identity);
   return issueWitOf(database, deps, { ...command, ...live, spiffeId });
 }
 

@@ -377,6 +377,7 @@ describe("JWT-SVIDs", () => {
       context: contextAt(nowMs),
       instanceId,
       audience: "https://bank.test",
+      identity: "instance",
       statusLists: "https://warden.acme.test/v1/status-list",
     },
   });

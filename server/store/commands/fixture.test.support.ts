@@ -162,6 +162,7 @@ function commandOf(options: IssueOptions): Omit<IssueCommand, "via" | "ownerId" 
     thumbprint: key.thumbprint,
     enrolment: '{"the":"ticket"}',
     possession: '{"the":"proof"}',
+    classKey: null,
   };
 }
 
@@ -178,6 +179,7 @@ export function renewCommand(
     spki,
     thumbprint,
     possession: '{"the":"proof"}',
+    classKey: null,
     compositionSha256: null,
   };
 }

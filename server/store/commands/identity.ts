@@ -22,6 +22,7 @@ export function formatIdentity(options: {
     svidChain: svid.chain,
     svidExpiresAt: svid.expiresAt,
     instanceExpiresAt: instance.expiresAt,
+    classSvidChain: null,
     ttlShortened: isShortened,
   };
 }

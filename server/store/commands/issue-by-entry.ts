@@ -9,19 +9,18 @@ import { requireShortWildcard, shortenLifetime } from "@trustwarden/core/agentid
 import { limitsOf } from "@trustwarden/core/agentid/enrolment.ts";
 import { isForNode } from "@trustwarden/core/agentid/registration-entry.ts";
 import type { AttestationFacts } from "@trustwarden/core/attestation.ts";
-import { encodeBase64 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
 import type { InstanceState } from "../ports.ts";
-import type { EntryAsker, EntryIdentity, EntryIssueCommand, ProvenKey } from "../registration-ports.ts";
+import type { EntryAsker, EntryIdentity, EntryIssueCommand } from "../registration-ports.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
 import { type Admission, admitAgent, bear, requireLiveOwner } from "./admission.ts";
 import { claimEvidence } from "./claims.ts";
 import { type CommandDeps, type CommandResult, secondsOf } from "./deps.ts";
 import { type AgentEntry, findMatchingEntry, requireLiveEntry } from "./entries.ts";
 import { NO_PARENT_EXPIRY } from "./issue.ts";
+import { issueClass } from "./issue-class.ts";
 import { verifyLiveNode } from "./live-instance.ts";
-import { issueClassSvid } from "./svid.ts";
 
 /** Who vouched, proven in this transaction. */
 interface Voucher {
@@ -76,24 +75,6 @@ export function issueByEntry(
     value: { ...identity, ...ofClass.value, entryId: entry.entryId, hint: entry.document.hint },
     draft: { kind: "issue", ...event, details: { ...event.details, ...ofClass.details } },
   };
-}
-
-/** A class SVID, when a key was given for one: what is answered, and what the event says of it. */
-export function issueClass(
-  database: SqliteDatabase,
-  deps: CommandDeps,
-  options: {
-    readonly instance: InstanceState;
-    readonly classKey: ProvenKey | null;
-    readonly now: number;
-  },
-): { readonly value: Pick<EntryIdentity, "classSvidChain">; readonly details: JsonObject } {
-  const { instance, classKey, now } = options;
-  if (classKey === null) return { value: { classSvidChain: null }, details: { class_svid: null } };
-  const svid = issueClassSvid(database, deps, { instance, spki: classKey.spki, now });
-  // The leaf alone: its issuer is in the instance's chain, and nothing in the ledger is ever signed with it.
-  const [leaf = new Uint8Array(0)] = svid.chain;
-  return { value: { classSvidChain: svid.chain }, details: { class_svid: encodeBase64(leaf) } };
 }
 
 function verifyVoucher(database: SqliteDatabase, asker: EntryAsker, now: number): Voucher {

@@ -5,6 +5,7 @@ import type { JwtCommand } from "../ports.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
 import { type CommandDeps, type CommandResult, secondsOf } from "./deps.ts";
 import { type LiveInstance, verifyLiveInstance } from "./live-instance.ts";
+import { spiffeIdOf } from "./svid.ts";
 import { prepareToken, requireTokenHolder } from "./svid-token.ts";
 
 /** A bearer token outside our reach must die soon (JWT-SVID §3.3; SPIRE's default). */
@@ -19,9 +20,9 @@ export function issueJwt(
   command: JwtCommand,
   deps: CommandDeps,
 ): CommandResult<{ readonly svid: string; readonly expiresAt: number }> {
-  const { context, instanceId, audience, statusLists } = command;
+  const { context, instanceId, audience, identity, statusLists } = command;
   const { instance, line } = verifyLiveInstance(database, instanceId, secondsOf(context));
-  const { spiffeId } = instance;
+  const spiffeId = spiffeIdOf(instance, identity);
   return issueJwtOf(database, deps, { context, instance, line, spiffeId, audience, statusLists });
 }
 

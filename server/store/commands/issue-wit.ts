@@ -17,6 +17,7 @@ import type { IssuedWit, WitCommand, WitKeyCommand } from "../wit-ports.ts";
 import { claimOwnKey } from "./claims.ts";
 import { type CommandDeps, type CommandResult, secondsOf } from "./deps.ts";
 import { type LiveInstance, requireLiveSvid, verifyLiveInstance } from "./live-instance.ts";
+import { spiffeIdOf } from "./svid.ts";
 import { prepareToken, requireTokenHolder } from "./svid-token.ts";
 
 /** As long as a status list may be believed: what is revoked is void everywhere within it. */
@@ -32,7 +33,11 @@ export function issueWit(
   deps: CommandDeps,
 ): CommandResult<IssuedWit> {
   const live = verifyLiveInstance(database, command.instanceId, secondsOf(command.context));
-  return issueWitOf(database, deps, { ...command, ...live, spiffeId: live.instance.spiffeId });
+  return issueWitOf(database, deps, {
+    ...command,
+    ...live,
+    spiffeId: spiffeIdOf(live.instance, command.identity),
+  });
 }
 
 /** As `issueWit`, for an instance that was found alive in this transaction, in its own name or its class's. */

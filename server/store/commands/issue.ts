@@ -23,6 +23,7 @@ import { lineOf } from "../sqlite-instance.ts";
 import { type Admission, type AgentApplication, admitAgent, bear, requireLiveOwner } from "./admission.ts";
 import { claimEnrolment } from "./claims.ts";
 import { type CommandDeps, type CommandResult, secondsOf } from "./deps.ts";
+import { issueClass } from "./issue-class.ts";
 import { requireLiveSvid } from "./live-instance.ts";
 
 /** The end of a parent that there is none of. */
@@ -37,18 +38,22 @@ const SUM_LIVE_CHILDREN = `
 /**
  * @throws TrustWardenError `ticket_used`, `grant_used`, `owner_unknown`, `identity_revoked`, `instance_unknown`,
  *   `svid_mismatch`, `svid_expired`, `grant_invalid`, `name_taken`, `quota_exceeded`, `key_reused`, and the codes of
- *   `requireDelegable`, `parseAgentLabel`, `parseScope` and `requireTtlSeconds`.
+ *   `issueClass`, `requireDelegable`, `parseAgentLabel`, `parseScope` and `requireTtlSeconds`.
  */
 export function issue(
   database: SqliteDatabase,
   command: IssueCommand,
   deps: CommandDeps,
 ): CommandResult<IssuedIdentity> {
-  const { context, spki, via, enrolment, possession } = command;
+  const { context, spki, via, enrolment, possession, classKey } = command;
   const admission = admit(database, command, deps);
   const details = { via, enrolment, possession };
-  const { identity, event } = bear(database, deps, { context, admission, spki, details });
-  return { value: identity, draft: { kind: "issue", ...event } };
+  const { instance, identity, event } = bear(database, deps, { context, admission, spki, details });
+  const ofClass = issueClass(database, deps, { instance, classKey, now: secondsOf(context) });
+  return {
+    value: { ...identity, ...ofClass.value },
+    draft: { kind: "issue", ...event, details: { ...event.details, ...ofClass.details } },
+  };
 }
 
 function admit(database: SqliteDatabase, command: IssueCommand, deps: CommandDeps): Admission {

@@ -18,7 +18,8 @@ const code = (name: string) => expect.objectContaining({ code: name });
 /** The place of a new token. */
 function placeOf(store: TestStore, { instanceId }: TestIdentity, nowMs = NOW_MS) {
   const command = { context: contextAt(nowMs), instanceId, audience: "https://api.test", statusLists: LISTS };
-  const { svid } = store.run<{ readonly svid: string }>({ kind: "issueJwt", command }).value;
+  const ask = { kind: "issueJwt", command: { ...command, identity: "instance" } } as const;
+  const { svid } = store.run<{ readonly svid: string }>(ask).value;
   return getStatusListFromJWT(svid);
 }
 

@@ -6,7 +6,7 @@ import { encodeBase64, encodeBase64url, encodeHex } from "@trustwarden/core/byte
 import { sha256 } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Scope } from "@trustwarden/core/scope.ts";
-import type { InstanceState } from "../ports.ts";
+import type { InstanceState, NamedIdentity } from "../ports.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
 import { claimKey } from "./claims.ts";
 import type { CommandDeps } from "./deps.ts";
@@ -58,12 +58,12 @@ export function issueClassSvid(
   deps: CommandDeps,
   options: { readonly instance: InstanceState; readonly spki: Uint8Array; readonly now: number },
 ): LeafSvid {
-  return issueOf(database, deps, { ...options, spiffeId: classIdOf(options.instance), isClass: 1 });
+  return issueOf(database, deps, { ...options, spiffeId: spiffeIdOf(options.instance, "class"), isClass: 1 });
 }
 
-/** The SPIFFE ID of an instance without its last segment. */
-export function classIdOf({ spiffeId, instanceId }: InstanceState): string {
-  return spiffeId.slice(0, -`/${instanceId}`.length);
+/** The SPIFFE ID of an instance, or that of its class: without the last segment. */
+export function spiffeIdOf({ spiffeId, instanceId }: InstanceState, identity: NamedIdentity): string {
+  return identity === "class" ? spiffeId.slice(0, -`/${instanceId}`.length) : spiffeId;
 }
 
 function issueOf(
