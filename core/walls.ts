@@ -16,7 +16,18 @@ export const WALL_NAMESPACES = [
 ] as const;
 
 /** Writable by uid 0 without any capability, and not of any namespace. */
-export const KERNEL_PATHS = ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus"] as const;
+const KERNEL_PATHS = ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus"] as const;
+
+/** Processes and devices of its own, what of the kernel is everybody's as a view, and a place for temporary files. */
+export const OWN_ROOTS = [
+  "--proc",
+  "/proc",
+  ...KERNEL_PATHS.flatMap((path) => ["--ro-bind-try", path, path]),
+  "--dev",
+  "/dev",
+  "--tmpfs",
+  "/tmp",
+] as const;
 
 /** The kernel's own, of the host. */
 export const KERNEL_ROOTS = ["/proc", "/sys", "/dev"] as const;

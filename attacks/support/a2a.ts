@@ -1,10 +1,10 @@
 /** An agent of another's behind the gateway of a world, and agents of ours that call it. */
 
 import { type RunningAgent, startEchoAgent } from "../../test/support/a2a-agent.ts";
-import { signedRequest, type TestInstance } from "../../test/support/actors.ts";
+import type { TestInstance } from "../../test/support/actors.ts";
 import { type RawAnswer, sendAdmin } from "../../test/support/http.ts";
 import { pinAll } from "../../test/support/mcp.ts";
-import { call } from "./client.ts";
+import { callGateway } from "./through-gateway.ts";
 import type { World } from "./world.ts";
 
 /** The configuration of a server with a gateway. */
@@ -42,17 +42,8 @@ export async function say(
   const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method, params });
   const aud = await world.serverId();
   const headers = { "content-type": "application/json", "a2a-version": "1.0" };
-  const signed = signedRequest(agent, {
-    method: "POST",
-    target,
-    body,
-    aud,
-    action,
-    intent: { action, resource },
-    headers,
-  });
-  if (world.server.gatewayUrl === null) throw new Error("the server has a gateway");
-  return call(world.server.gatewayUrl, signed, { tls: agent.tls });
+  const intent = { action, resource };
+  return callGateway(world, agent, { method: "POST", target, body, aud, action, intent, headers });
 }
 
 /** Parameters of a message. */

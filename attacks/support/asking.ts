@@ -9,6 +9,7 @@ import { jsonOf, type RawAnswer } from "../../test/support/http.ts";
 import { expect } from "../scenario.ts";
 import { operate } from "./brokered.ts";
 import { call } from "./client.ts";
+import { gatewayOf } from "./through-gateway.ts";
 import { callAsOwner } from "./visits.ts";
 import type { World } from "./world.ts";
 
@@ -85,9 +86,4 @@ function meaningOf(method: string, path: string): readonly [string, string] {
   const row = ROUTES.find((each) => each.method === method && path.startsWith(each.path.split("{")[0] ?? ""));
   if (row === undefined) throw new Error("a call of the scene's own");
   return [row.action, row.resource.replace("{id}", path.split("/").at(-1) ?? "")];
-}
-
-function gatewayOf({ server }: World): string {
-  if (server.gatewayUrl === null) throw new Error("the server has a gateway");
-  return server.gatewayUrl;
 }

@@ -5,6 +5,7 @@ import { ECHO_ROUTES, type EchoUpstream, openEchoUpstream } from "../../test/sup
 import { type RawAnswer, type RawRequest, sendAdmin } from "../../test/support/http.ts";
 import { expect, expectSame } from "../scenario.ts";
 import { call } from "./client.ts";
+import { callGateway, gatewayOf } from "./through-gateway.ts";
 import type { World } from "./world.ts";
 
 /** What the upstream knows us by. */
@@ -74,7 +75,7 @@ export async function writeNote({ world, name, agent }: Brokered, body: string):
     action,
     intent: { action, resource },
   };
-  return call(gatewayOf(world), signedRequest(agent, request), { tls: agent.tls });
+  return callGateway(world, agent, request);
 }
 
 /** A call whose answer does not end; resolves when it has begun. */
@@ -121,11 +122,6 @@ async function signedEcho(
   const aud = await world.serverId();
   const [action, resource] = [`read:echo:${how}`, `echo://${how}`];
   return signedRequest(agent, { target: `/${name}/echo/${how}`, aud, action, intent: { action, resource } });
-}
-
-function gatewayOf({ server }: World): string {
-  if (server.gatewayUrl === null) throw new Error("the server has a gateway");
-  return server.gatewayUrl;
 }
 
 /** The control of these attacks: a call that needs the key gets it, at the upstream and nowhere else. */

@@ -1,9 +1,9 @@
 /** MCP servers behind the gateway of a world, and agents that speak to them as their clients would. */
 import { createServer, type IncomingMessage } from "node:http";
-import { signedRequest, type TestInstance } from "../../test/support/actors.ts";
+import type { TestInstance } from "../../test/support/actors.ts";
 import type { RawAnswer } from "../../test/support/http.ts";
 import { pinAll, registerMcp } from "../../test/support/mcp.ts";
-import { call } from "./client.ts";
+import { callGateway } from "./through-gateway.ts";
 import type { World } from "./world.ts";
 
 /** The configuration of a server with a gateway. */
@@ -84,17 +84,8 @@ export async function say(
   const body = JSON.stringify({ jsonrpc: "2.0", ...message });
   const aud = await world.serverId();
   const target = `/${upstream}/mcp`;
-  const signed = signedRequest(agent, {
-    method: "POST",
-    target,
-    body,
-    aud,
-    action,
-    intent: { action, resource },
-    headers,
-  });
-  if (world.server.gatewayUrl === null) throw new Error("the server has a gateway");
-  return call(world.server.gatewayUrl, signed, { tls: agent.tls });
+  const intent = { action, resource };
+  return callGateway(world, agent, { method: "POST", target, body, aud, action, intent, headers });
 }
 
 /** A tool's call, signed as what it is. */

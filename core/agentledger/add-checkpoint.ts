@@ -6,7 +6,7 @@
  */
 import { encodeBase64 } from "../bytes.ts";
 import { TrustWardenError } from "../error.ts";
-import { parseHash } from "./checkpoint.ts";
+import { parseProofHash } from "./checkpoint.ts";
 
 const OLD = /^old (0|[1-9]\d{0,15})$/;
 const SIZE = /^(0|[1-9]\d{0,15})\n?$/;
@@ -49,14 +49,6 @@ export function parseTlogSize(text: string): number {
   const size = Number(SIZE.exec(text)?.[1] ?? Number.NaN);
   if (!Number.isSafeInteger(size)) throw malformed("size");
   return size;
-}
-
-function parseProofHash(line: string): Uint8Array {
-  try {
-    return parseHash(line);
-  } catch (cause) {
-    throw new TrustWardenError("proof_malformed", { reason: "hash" }, { cause });
-  }
 }
 
 function malformed(reason: string): TrustWardenError {

@@ -72,6 +72,15 @@ export function parseCheckpointText(text: string): Checkpoint {
   return { origin, size, root: parseHash(rootText) };
 }
 
+/** A line of a proof, in whichever of its formats. @throws TrustWardenError `proof_malformed`. */
+export function parseProofHash(line: string): Uint8Array {
+  try {
+    return parseHash(line);
+  } catch (cause) {
+    throw new TrustWardenError("proof_malformed", { reason: "hash" }, { cause });
+  }
+}
+
 /** @throws TrustWardenError `checkpoint_malformed` unless the text is the padded base64 of one hash. */
 export function parseHash(base64: string): Uint8Array {
   let hash: Uint8Array;

@@ -8,7 +8,7 @@
  */
 import { encodeBase64, isEqualBytes } from "../bytes.ts";
 import { TrustWardenError } from "../error.ts";
-import { parseHash } from "./checkpoint.ts";
+import { parseProofHash } from "./checkpoint.ts";
 import { requireHashes } from "./inclusion-proof.ts";
 import { type LeafRange, nodeHash, requireCount, splitPoint } from "./merkle.ts";
 
@@ -86,14 +86,6 @@ export function parseRangeProof(text: string): UnverifiedRangeProof {
   if (!isForm || start === undefined || end === undefined || lines.length > MAX_HASHES)
     throw malformed("form");
   return { start: Number(start), end: Number(end), proof: lines.map(parseProofHash) };
-}
-
-function parseProofHash(line: string): Uint8Array {
-  try {
-    return parseHash(line);
-  } catch (cause) {
-    throw new TrustWardenError("proof_malformed", { reason: "hash" }, { cause });
-  }
 }
 
 function invalid(reason: string): never {

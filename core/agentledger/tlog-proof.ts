@@ -8,7 +8,7 @@
  */
 import { encodeBase64 } from "../bytes.ts";
 import { TrustWardenError } from "../error.ts";
-import { parseHash } from "./checkpoint.ts";
+import { parseProofHash } from "./checkpoint.ts";
 import { verifyWitnessedCheckpoint, type WitnessedCheckpoint } from "./cosignature.ts";
 import { verifyInclusion } from "./inclusion-proof.ts";
 import { leafHash } from "./merkle.ts";
@@ -71,14 +71,6 @@ export function verifyTlogProof(
   const { checkpoint, cosignatures } = verifyWitnessedCheckpoint(note, policy);
   verifyInclusion({ index, size: checkpoint.size, leaf: leafHash(entry), proof, root: checkpoint.root });
   return { index, checkpoint, cosignatures };
-}
-
-function parseProofHash(line: string): Uint8Array {
-  try {
-    return parseHash(line);
-  } catch (cause) {
-    throw new TrustWardenError("proof_malformed", { reason: "hash" }, { cause });
-  }
 }
 
 function malformed(reason: string): TrustWardenError {

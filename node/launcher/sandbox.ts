@@ -14,7 +14,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, lstatSync, readdirSync, realpathSync, statSync } from "node:fs";
 import { isAbsolute, join, relative, resolve } from "node:path";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { KERNEL_PATHS, KERNEL_ROOTS, TOO_WIDE, WALL_NAMESPACES } from "@trustwarden/core/walls.ts";
+import { KERNEL_ROOTS, OWN_ROOTS, TOO_WIDE, WALL_NAMESPACES } from "@trustwarden/core/walls.ts";
 
 const BWRAP = "bwrap";
 const PROBE_TIMEOUT_MS = 5_000;
@@ -94,13 +94,7 @@ export function formatSandboxArguments(
     "--hostname",
     "agent",
     ...system.flatMap((path) => ["--ro-bind", path, path]),
-    "--proc",
-    "/proc",
-    ...KERNEL_PATHS.flatMap((path) => ["--ro-bind-try", path, path]),
-    "--dev",
-    "/dev",
-    "--tmpfs",
-    "/tmp",
+    ...OWN_ROOTS,
     ...views.flatMap(({ from, to }) => ["--ro-bind", from, to]),
     "--bind",
     working.from,

@@ -18,7 +18,7 @@ import type { AllowedCall } from "../ports.ts";
 import { answerResult, listOf, look } from "./answer-list.ts";
 import type { Dialogue } from "./dialogues.ts";
 import { memberDialogueOf } from "./member-dialogue.ts";
-import { listenToAll } from "./member-streams.ts";
+import { listenToAll, requireOrdinary } from "./member-streams.ts";
 import type { McpParts, McpVisit } from "./perform.ts";
 import { isListedOf } from "./results.ts";
 
@@ -240,8 +240,4 @@ async function openTalks({ dialogue, call }: EndpointCall) {
     }),
   );
   return talks.flat();
-}
-
-function requireOrdinary(error: unknown): undefined {
-  if (!(error instanceof TrustWardenError)) throw error;
 }

@@ -2,6 +2,7 @@
 import { encodeBase64url } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { McpSettings } from "@trustwarden/core/gateway/mcp/settings.ts";
+import { originOf } from "@trustwarden/core/gateway/upstream.ts";
 import type { ServerConfig } from "../../config.ts";
 import { requireLiveChain } from "../../http/peer.ts";
 import type { Services } from "../../http/services.ts";
@@ -105,7 +106,7 @@ function mayUse(
 ): boolean {
   if (secret === null) return true;
   try {
-    broker.requireUsable({ secret, upstream: name, origin: new URL(url).origin, agent });
+    broker.requireUsable({ secret, upstream: name, origin: originOf(url), agent });
     return true;
   } catch (error) {
     // Safe: what cannot be used is left out, and a call of it is refused by the same check.

@@ -66,7 +66,8 @@ async function passOn(exchange: Exchange, visit: Parameters<typeof relayOf>[0]):
   }
 }
 
-function requireOrdinary(error: unknown): undefined {
+/** Lets go what a member may answer with at any time: it fails alone. Whatever else is thrown is a fault of ours. */
+export function requireOrdinary(error: unknown): undefined {
   if (!(error instanceof TrustWardenError)) throw error;
 }
 

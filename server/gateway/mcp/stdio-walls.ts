@@ -12,7 +12,7 @@ import { existsSync, realpathSync, statSync } from "node:fs";
 import { isAbsolute, relative } from "node:path";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { LaunchManifest } from "@trustwarden/core/gateway/mcp/launch-manifest.ts";
-import { KERNEL_PATHS, KERNEL_ROOTS, TOO_WIDE, WALL_NAMESPACES } from "@trustwarden/core/walls.ts";
+import { KERNEL_ROOTS, OWN_ROOTS, TOO_WIDE, WALL_NAMESPACES } from "@trustwarden/core/walls.ts";
 
 const PROGRAMS = ["/usr/bin/bwrap", "/bin/bwrap", "/usr/local/bin/bwrap"] as const;
 const PROBE_TIMEOUT_MS = 5_000;
@@ -86,13 +86,7 @@ export function formatWalls(
       path,
       path,
     ]),
-    "--proc",
-    "/proc",
-    ...KERNEL_PATHS.flatMap((path) => ["--ro-bind-try", path, path]),
-    "--dev",
-    "/dev",
-    "--tmpfs",
-    "/tmp",
+    ...OWN_ROOTS,
     ...place,
     ...[...readOnly, ...files.keys()].flatMap((path) => showOf(path, secrets)),
     ...secrets
