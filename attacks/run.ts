@@ -1,14 +1,16 @@
 /**
- * The attack suite: `node attacks/run.ts [--only ID[,ID]] [--json] [--no-teeth] [--full] [--jobs N]`.
+ * The attack suite: `node attacks/run.ts [--only ID[,ID]] [--json] [--no-teeth] [--full] [--jobs N]
+ * [--retry]`.
  *
  * Plays every scenario below `attacks/<stage>/` against real server processes, then once more against a server with
  * the scenario's own weakening, where it must notice that the attack gets through. Prints one line a scenario and a
  * last line `N passed, N failed` (one JSON document with `--json`); fails when there was nothing to play. A scenario for
  * which the machine lacks something counts as neither, loudly; where `CI` is set it is played all the same, and fails.
+ * With `--retry` what failed without the attack getting through is played once more, alone, and named if it passes then.
  */
 import { parseArgs } from "node:util";
 import { requireFit } from "./runner/fit.ts";
-import { playAll } from "./runner/play.ts";
+import { type PlayOptions, playAgain, playAll } from "./runner/play.ts";
 import { printResult, writeReport } from "./runner/report.ts";
 import { findScenarios } from "./runner/scenarios.ts";
 
@@ -21,6 +23,7 @@ const { values: options } = parseArgs({
     "no-teeth": { type: "boolean", default: false },
     full: { type: "boolean", default: false },
     jobs: { type: "string", default: String(DEFAULT_JOBS) },
+    retry: { type: "boolean", default: false },
   },
 });
 if (options.full) process.env.TW_ATTACK_FULL = "1";
@@ -38,11 +41,15 @@ const unplayable = isBinding
     });
 const playable = wanted.filter(({ id }) => unplayable.every((one) => one.id !== id));
 const startedMs = Date.now();
-const results = await playAll(playable, {
+const play: PlayOptions = {
   jobs: Number(options.jobs),
   hasTeeth: !options["no-teeth"],
   onResult: (result) => (options.json ? undefined : printResult(result)),
-});
+};
+const first = await playAll(playable, play);
+const { results, takenBack } = options.retry
+  ? await playAgain(playable, first, play)
+  : { results: first, takenBack: [] };
 const failed = results.filter(({ failure }) => failure !== undefined).length;
 const passed = results.length - failed;
 const report = writeReport(results, {
@@ -52,6 +59,8 @@ const report = writeReport(results, {
 const summary = `${passed} passed, ${failed} failed`;
 for (const { id, lacks } of unplayable)
   console.error(`attack: ${id} WAS NOT PLAYED and shows nothing: this machine lacks ${lacks}`);
+for (const { id, failure } of takenBack)
+  console.error(`passed at the second try: ${id}: ${failure?.slice(0, 300).replaceAll(/\s+/g, " ")}`);
 if (playable.length === 0) console.error("attack: there was no scenario to play");
 if (options.json) console.log(JSON.stringify({ passed, failed, unplayed: unplayable, results }, null, 2));
 else console.log(`\nReport: ${report}\n${summary}`);

@@ -25,6 +25,8 @@ export interface Result {
   readonly noticed?: string | undefined;
   /** Why it failed; undefined when it passed. */
   readonly failure?: string | undefined;
+  /** The attack got through, or left a trace it must not leave: no second play takes that back. */
+  readonly isBreach: boolean;
 }
 
 /** Scenarios that share a world. */
@@ -80,6 +82,31 @@ export async function playAll(
   });
   await Promise.all(lanes);
   return scenarios.map((scenario) => results.get(scenario.id) ?? unplayed(scenario));
+}
+
+/** Results after a second play, and what the first ones said that the second took back. */
+export interface Retried {
+  readonly results: readonly Result[];
+  readonly takenBack: readonly Result[];
+}
+
+/**
+ * Plays once more, one after another, what failed for a reason of the machine: a scenario that could not be prepared,
+ * whose rightful call was refused, or whose weakened server did not come up. A `Breach` of the attack itself stands.
+ */
+export async function playAgain(
+  scenarios: readonly Scenario[],
+  first: readonly Result[],
+  options: PlayOptions,
+): Promise<Retried> {
+  const unsure = first.filter(({ failure, isBreach }) => failure !== undefined && !isBreach);
+  const chosen = scenarios.filter((scenario) => unsure.some(({ id }) => id === scenario.id));
+  const second = await playAll(chosen, { ...options, jobs: 1 });
+  const secondOf = new Map(second.map((result) => [result.id, result]));
+  return {
+    results: first.map((result) => secondOf.get(result.id) ?? result),
+    takenBack: unsure.filter(({ id }) => secondOf.get(id)?.failure === undefined),
+  };
 }
 
 function honestBatches(scenarios: readonly Scenario[], jobs: number): readonly Batch[] {
@@ -189,21 +216,26 @@ function expectKept(
 function judge(honest: Ending, weak: Ending | undefined): Result {
   const { scenario, milliseconds } = honest;
   const { id, title, expected, weakening } = scenario;
-  const result = { id, title, expected, weakening, milliseconds };
+  const isBreach = hasNoticed(honest);
+  const result = { id, title, expected, weakening, milliseconds, isBreach };
   if (honest.error !== undefined)
     return { ...result, failure: `${honest.phase}: ${messageOf(honest.error)}` };
   if (weak === undefined) return result;
   const noticed = messageOf(weak.error);
-  if (weak.error instanceof Breach && NOTICING.includes(weak.phase))
-    return { ...result, noticed: `${weak.phase}: ${noticed}` };
+  if (hasNoticed(weak)) return { ...result, noticed: `${weak.phase}: ${noticed}` };
   const why =
     weak.error === undefined ? "it passes against the weakened server" : `${weak.phase}: ${noticed}`;
   return { ...result, failure: `no teeth (${weakening}): ${why}` };
 }
 
+function hasNoticed({ error, phase }: Ending): boolean {
+  return error instanceof Breach && NOTICING.includes(phase);
+}
+
 /** A scenario that was lost on the way has not passed. */
 function unplayed({ id, title, expected, weakening }: Scenario): Result {
-  return { id, title, expected, weakening, milliseconds: 0, failure: "it was never played to its end" };
+  const failure = "it was never played to its end";
+  return { id, title, expected, weakening, milliseconds: 0, isBreach: false, failure };
 }
 
 function messageOf(error: unknown): string {
