@@ -6,12 +6,21 @@ import { type Agent, request as httpsRequest } from "node:https";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { type ApiAnswer, type ApiRequest, MAX_ANSWER_BYTES } from "./client.ts";
 
-/** A revoke waits for one lease (700 ms); nothing else takes long. */
+/** A revoke waits for one lease (700 ms); nothing else is silent for long. */
 const TIMEOUT_MS = 15_000;
+/** For the whole of an exchange, however slowly bytes come: our own server sends the largest answer in a fraction of it. */
+const LIMIT_MS = 120_000;
 
-/** @throws TrustWardenError `server_unreachable` with the reason, or `request_too_large` for a giant answer. */
-export function exchange(request: ApiRequest, options: RequestOptions): Promise<ApiAnswer> {
-  return send(httpRequest, request, { ...options, agent: false });
+/**
+ * @param limitMs - for all of it.
+ * @throws TrustWardenError `server_unreachable` with the reason, or `request_too_large` for a giant answer.
+ */
+export function exchange(
+  request: ApiRequest,
+  options: RequestOptions,
+  limitMs = LIMIT_MS,
+): Promise<ApiAnswer> {
+  return send(httpRequest, request, { options: { ...options, agent: false }, limitMs });
 }
 
 /**
@@ -24,22 +33,25 @@ export function exchangeTls({
   request,
   agent,
   headers,
+  limitMs = LIMIT_MS,
 }: {
   readonly origin: string;
   readonly request: ApiRequest;
   readonly agent: Agent;
   readonly headers: Readonly<Record<string, string>>;
+  readonly limitMs?: number;
 }): Promise<ApiAnswer> {
   const { hostname, port, host } = new URL(origin);
   // Node takes IPv6 addresses without their brackets.
   const address = hostname.replace(/^\[|\]$/g, "");
-  return send(httpsRequest, request, { host: address, port, agent, headers: { ...headers, host } });
+  const options = { host: address, port, agent, headers: { ...headers, host } };
+  return send(httpsRequest, request, { options, limitMs });
 }
 
 function send(
   makeRequest: typeof httpRequest,
   { method, target, body }: ApiRequest,
-  options: RequestOptions,
+  { options, limitMs }: { readonly options: RequestOptions; readonly limitMs: number },
 ): Promise<ApiAnswer> {
   const headers = {
     ...options.headers,
@@ -51,7 +63,10 @@ function send(
         reject(cause instanceof TrustWardenError ? cause : unreachable(cause)),
       );
     });
-    sent.setTimeout(TIMEOUT_MS, () => sent.destroy(new Error(`no answer within ${TIMEOUT_MS} ms`)));
+    const giveUp = (ms: number) => sent.destroy(new Error(`no answer within ${ms} ms`));
+    const limit = setTimeout(giveUp, limitMs, limitMs);
+    sent.on("close", () => clearTimeout(limit));
+    sent.setTimeout(TIMEOUT_MS, () => giveUp(TIMEOUT_MS));
     sent.on("error", (cause) => reject(cause instanceof TrustWardenError ? cause : unreachable(cause)));
     sent.end(body);
   });

@@ -101,7 +101,7 @@ describe("the guide to witnesses", () => {
   }, 400_000);
 
   it("names every setting", () => {
-    for (const name of ["policyFile", "whenSilent", "intervalMs", "timeoutMs"])
+    for (const name of ["policyFile", "whenSilent", "plainHttp", "intervalMs", "timeoutMs"])
       expect(guide).toContain(`| \`${name}\` |`);
   });
 });

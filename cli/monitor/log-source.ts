@@ -14,6 +14,9 @@ import { exchange, exchangeTls } from "../http-exchange.ts";
 /** The one name in the certificate of a server; no agent's begins so. */
 const SERVER_ID = /^URI:spiffe:\/\/[a-z0-9._-]+\/trustwarden\/server\/[A-Za-z0-9._-]+$/;
 
+/** For one request: a place that drips bytes holds up the look at all others no longer. */
+const LIMIT_MS = 30_000;
+
 /** Where a log is read. */
 export interface LogSource {
   readonly name: string;
@@ -49,10 +52,12 @@ export function createUrlSource(
     ca,
     checkpointPath = CHECKPOINT_PATH,
     mayBeEmpty = false,
+    limitMs = LIMIT_MS,
   }: {
     readonly ca: string | undefined;
     readonly checkpointPath?: string;
     readonly mayBeEmpty?: boolean;
+    readonly limitMs?: number;
   },
 ): LogSource {
   const url = URL.parse(text);
@@ -69,11 +74,12 @@ export function createUrlSource(
     } as const;
     const answer =
       url.protocol === "https:"
-        ? await exchangeTls({ origin: url.origin, request, agent, headers: {} })
-        : await exchange(request, {
-            host: url.hostname.replace(/^\[|\]$/g, ""),
-            port: url.port === "" ? 80 : url.port,
-          });
+        ? await exchangeTls({ origin: url.origin, request, agent, headers: {}, limitMs })
+        : await exchange(
+            request,
+            { host: url.hostname.replace(/^\[|\]$/g, ""), port: url.port === "" ? 80 : url.port },
+            limitMs,
+          );
     return requireFound(answer, path);
   };
   return {

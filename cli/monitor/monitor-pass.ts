@@ -22,7 +22,14 @@ const FRESH_ATTEMPTS = 3;
 
 /** Something that is wrong. `isProof`: the log's own signatures convict it. */
 export interface MonitorFinding {
-  readonly code: "split_view" | "promise_broken" | "behind" | "damaged" | "untrusted" | "unreachable";
+  readonly code:
+    | "split_view"
+    | "promise_broken"
+    | "promise_late"
+    | "behind"
+    | "damaged"
+    | "untrusted"
+    | "unreachable";
   readonly isProof: boolean;
   readonly source: string;
   readonly detail: string;
@@ -195,12 +202,12 @@ class MonitorPass {
         const options = { acknowledgement, vkey, followed, now: now(), delaySeconds };
         const redemption = await redeemAcknowledgement(log.reader, options);
         if (redemption === "kept") kept += 1;
-        else if (redemption === "pending") pending.push(acknowledgement);
-        else
-          this.#report("promise_broken", {
-            detail: `entry ${index} was promised and is not under the checkpoint of ${followed.head.size}`,
-            notes: [acknowledgement, followed.note],
-          });
+        else if (redemption !== "broken") pending.push(acknowledgement);
+        const detail = `entry ${index} was promised and is not under the checkpoint of ${followed.head.size}`;
+        if (redemption === "broken")
+          this.#report("promise_broken", { detail, notes: [acknowledgement, followed.note] });
+        // Reported at each look: with its checkpoint it would be kept anew each time.
+        if (redemption === "late") this.#report("promise_late", { detail, notes: [acknowledgement] });
       } catch (error) {
         this.#explain(error, log.name, [acknowledgement, followed.note]);
         pending.push(acknowledgement);

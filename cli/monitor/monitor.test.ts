@@ -12,6 +12,7 @@ import { EMPTY_EDGE, growTree } from "@trustwarden/core/agentledger/tree-edge.ts
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { afterAll, describe, expect, it, onTestFinished } from "vitest";
 import { createHome, runWarden } from "../testing.ts";
+import { createUrlSource } from "./log-source.ts";
 
 const ORIGIN = "log.foreign.test";
 const signer = createTestLogSigner(7);
@@ -145,13 +146,43 @@ describe("warden monitor", () => {
     log.grow(400);
     // The open one is in the state.
     expect(await look()).toMatchObject({ exitCode: 0, acknowledgements: { kept: 1, pending: 0 } });
-    const late = promise(400, "entry 400", now - 7200);
-    const wrong = promise(5, "entry 6", now);
-    for (const broken of [late, wrong])
-      expect(await look("--ack", broken)).toMatchObject({
-        exitCode: 3,
-        findings: [{ code: "promise_broken", is_proof: true, evidence: expect.stringContaining(evidence) }],
+    expect(await look("--ack", promise(5, "entry 6", now))).toMatchObject({
+      exitCode: 3,
+      findings: [{ code: "promise_broken", is_proof: true, evidence: expect.stringContaining(evidence) }],
+    });
+  });
+
+  it("raises an alarm at each look for a promise that is late, which convicts nobody, until it is kept", async () => {
+    const log = await publish(300);
+    const { look, evidence } = watcher(log.url);
+    const late = promise(300, "entry 300", Math.floor(Date.now() / 1000) - 7200);
+    for (const args of [["--ack", late], []])
+      expect(await look(...args)).toMatchObject({
+        exitCode: 1,
+        acknowledgements: { kept: 0, pending: 1 },
+        findings: [{ code: "promise_late", is_proof: false, evidence: expect.stringContaining(evidence) }],
       });
+    log.grow(400);
+    expect(await look()).toMatchObject({ exitCode: 0, acknowledgements: { kept: 1, pending: 0 } });
+  });
+
+  it("waits for no place that sends its bytes one by one for ever", async () => {
+    const dripping = createServer((_request, response) => {
+      response.writeHead(200);
+      const timer = setInterval(() => response.write("x"), 5);
+      response.on("close", () => clearInterval(timer));
+    });
+    dripping.listen(0, "127.0.0.1");
+    await once(dripping, "listening");
+    onTestFinished(() => {
+      dripping.closeAllConnections();
+      dripping.close();
+    });
+    const { port } = dripping.address() as AddressInfo; // The cast: a TCP server has an address of that form.
+    const source = createUrlSource(`http://127.0.0.1:${port}`, { ca: undefined, limitMs: 250 });
+    await expect(source.reader.readCheckpoint()).rejects.toThrow(
+      expect.objectContaining({ code: "server_unreachable" }),
+    );
   });
 
   it("breaks no promise of a log that it could not ask, and keeps it open", async () => {
@@ -167,7 +198,7 @@ describe("warden monitor", () => {
       findings: [{ is_proof: false }],
     });
     writeFileSync(join(log.root, "checkpoint"), checkpoint);
-    expect(await look()).toMatchObject({ exitCode: 3, findings: [{ code: "promise_broken" }] });
+    expect(await look()).toMatchObject({ exitCode: 1, findings: [{ code: "promise_late" }] });
   });
 
   it("tells damage, withheld entries, strangers' keys and silence from proof", async () => {

@@ -132,7 +132,7 @@ describe("a signed promise", () => {
     const hashAt = (index: number) => leafHash(encodeUtf8(`entry ${index}`));
     for (const index of [0, 255, 256, 299]) expect(await redeem(promise(index, hashAt(index)))).toBe("kept");
     expect(await redeem(promise(300, hashAt(300)), 1060)).toBe("pending");
-    expect(await redeem(promise(300, hashAt(300)), 1061)).toBe("broken");
+    expect(await redeem(promise(300, hashAt(300)), 1061)).toBe("late");
     for (const index of [0, 256, 299]) expect(await redeem(promise(index, hashAt(index + 1)))).toBe("broken");
     await expect(redeem(log.note)).rejects.toThrow(refusal("receipt_invalid"));
   });

@@ -43,8 +43,11 @@ export type Comparison =
   /** The log signed both, and both cannot be true. */
   | { readonly kind: "split"; readonly size: number };
 
-/** What came of a signed promise. */
-export type Redemption = "kept" | "pending" | "broken";
+/**
+ * What came of a signed promise. `broken`: another entry lies there, and the log's own signatures say so. `late`: nothing
+ * covers it by now, which only whoever asked can say, by a clock of their own.
+ */
+export type Redemption = "kept" | "pending" | "late" | "broken";
 
 /**
  * Follows a log from where it was left to a checkpoint, through every tile between.
@@ -125,7 +128,7 @@ export async function redeemAcknowledgement(
   const { acknowledgement, vkey, followed, now, delaySeconds } = options;
   const promise = verifyAcknowledgement(acknowledgement, vkey);
   const { head } = followed;
-  if (promise.index >= head.size) return now > promise.acknowledgedAt + delaySeconds ? "broken" : "pending";
+  if (promise.index >= head.size) return now > promise.acknowledgedAt + delaySeconds ? "late" : "pending";
   const tree = new TreeReader(reader, head.size);
   const proof = await tree.readInclusionProof(promise.index, head.size);
   const claim = { ...promise, size: head.size, leaf: promise.leafHash, proof, root: head.root };

@@ -13,6 +13,11 @@ export const witnessSettings = z.strictObject({
    * checkpoint than ours may be out: see docs/decisions/0030-witnesses.md.
    */
   whenSilent: z.enum(["refuse", "start"]).default("refuse"),
+  /**
+   * Whether a witness on another machine may be asked without TLS. Its word is signed, but not how new it is: whoever is
+   * on the way can show a starting server an older note.
+   */
+  plainHttp: z.enum(["refuse", "allow"]).default("refuse"),
   /** A witness is asked at most this often. */
   intervalMs: z.number().int().min(10).max(3_600_000).default(1000),
   /** For one request. */

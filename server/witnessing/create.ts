@@ -19,6 +19,7 @@ import { createWitnessClient } from "./witness-client.ts";
 import { type WitnessEvent, Witnessing } from "./witnessing.ts";
 
 const FILE = "witnessed-checkpoint";
+const LOOPBACK: readonly string[] = ["127.0.0.1", "[::1]", "localhost"];
 
 export interface OpenWitnessingOptions {
   readonly settings: WitnessSettings | undefined;
@@ -42,9 +43,11 @@ export async function openWitnessing(options: OpenWitnessingOptions): Promise<Wi
   if (settings === undefined) return null;
   const { policy, policyText } = readPolicy(settings.policyFile, log.vkey);
   const ended = new AbortController();
-  const clients = policy.witnesses
-    .filter(hasUrl)
-    .map((witness) => createWitnessClient(witness, { timeoutMs: settings.timeoutMs, ended: ended.signal }));
+  const reachable = policy.witnesses.filter(hasUrl);
+  if (settings.plainHttp === "refuse") requireTlsBeyondLoopback(reachable);
+  const clients = reachable.map((witness) =>
+    createWitnessClient(witness, { timeoutMs: settings.timeoutMs, ended: ended.signal }),
+  );
   const { whenSilent } = settings;
   const silent = await requireNewest({ policy, clients, log, whenSilent });
   if (silent.length > 0) options.onSilent(silent);
@@ -74,8 +77,6 @@ function readPolicy(
   const { logs } = parseTlogPolicy(given);
   const policyText = logs.length === 0 ? `log ${vkey}\n${given}` : given;
   const policy = parseTlogPolicy(policyText);
-  const invalid = (reason: string) =>
-    new TrustWardenError("config_invalid", { setting: "witnesses.policyFile", reason });
   if (!policy.logs.some((log) => log.vkey === vkey)) throw invalid("the policy is for another log");
   if (!needsWitnesses(policy)) throw invalid("the policy asks for no witness");
   const reachable = policy.witnesses.filter(hasUrl).map(({ name }) => name);
@@ -87,9 +88,23 @@ function readFile(file: string): string {
   try {
     return readFileSync(file, "utf8");
   } catch (cause) {
-    const details = { setting: "witnesses.policyFile", reason: "cannot be read" };
-    throw new TrustWardenError("config_invalid", details, { cause });
+    throw invalid("cannot be read", cause);
   }
+}
+
+/** By the address and no other name: `localhost.attacker.test` is somebody else's. */
+function requireTlsBeyondLoopback(
+  witnesses: readonly { readonly name: string; readonly url: string }[],
+): void {
+  for (const { name, url } of witnesses) {
+    const { protocol, hostname } = new URL(url);
+    if (protocol !== "https:" && !LOOPBACK.includes(hostname))
+      throw invalid(`plain http beyond this machine to witness ${name}; see witnesses.plainHttp`);
+  }
+}
+
+function invalid(reason: string, cause?: unknown): TrustWardenError {
+  return new TrustWardenError("config_invalid", { setting: "witnesses.policyFile", reason }, { cause });
 }
 
 function hasUrl(witness: PolicyWitness): witness is PolicyWitness & { readonly url: string } {

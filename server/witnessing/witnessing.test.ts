@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import {
   formatSubmission,
   parseTlogSize,
@@ -21,7 +24,9 @@ import {
 import { parseTlogPolicy } from "@trustwarden/core/agentledger/tlog-policy.ts";
 import { decideSubmission, readSubmission } from "@trustwarden/core/agentledger/witness.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { afterAll, describe, expect, it, onTestFinished, vi } from "vitest";
+import { witnessSettings } from "./config.ts";
+import { openWitnessing } from "./create.ts";
 import { WitnessFollower } from "./follower.ts";
 import { requireNewest } from "./require-newest.ts";
 import type { WitnessClient } from "./witness-client.ts";
@@ -249,6 +254,23 @@ describe("witnessing", () => {
     );
   });
 
+  it("goes on with the others when asking one fails in a way that nobody foresaw", async () => {
+    const { create, witnesses, events, grow } = scene();
+    const [odd] = witnesses;
+    if (odd === undefined) throw new Error("there are three");
+    odd.submit = async () => {
+      throw new RangeError("a bug, or a disk that cannot be read");
+    };
+    const witnessing = create();
+    witnessing.start();
+    await vi.waitFor(() =>
+      expect(events).toContainEqual({ kind: "failed", witness: "a", code: "internal", detail: "RangeError" }),
+    );
+    grow(9);
+    await vi.waitFor(() => expect(witnessing.latest?.size).toBe(9));
+    await expect(witnessing.close()).resolves.toBeUndefined();
+  });
+
   it("takes one line of a witness, so that none crowds out the others", async () => {
     const { create, witnesses } = scene();
     const [crowd] = witnesses;
@@ -309,6 +331,42 @@ describe("witnessing", () => {
     await expect(scene(sound, 3).create(sound.note(5)).restore()).rejects.toThrow(
       refusal("data_rolled_back"),
     );
+  });
+});
+
+describe("the way to a witness", () => {
+  const home = mkdtempSync(join(tmpdir(), "warden-witnessing-"));
+  afterAll(() => rmSync(home, { recursive: true }));
+  const policyFile = join(home, "witness.policy");
+  const open = (url: string, settings: object = {}) => {
+    writeFileSync(policyFile, `log ${HISTORY_VKEY}\nwitness a ${vkeys[0]} ${url}\nquorum a\n`);
+    const cleanups: (() => Promise<void> | void)[] = [];
+    onTestFinished(async () => {
+      for (const cleanup of cleanups) await cleanup();
+    });
+    return openWitnessing({
+      settings: witnessSettings.parse({ policyFile, timeoutMs: 100, whenSilent: "start", ...settings }),
+      dataDir: home,
+      log: scene().log,
+      monoMs: () => 0,
+      onEvent: () => undefined,
+      onSilent: () => undefined,
+      onRolledBack: () => undefined,
+      cleanups,
+    });
+  };
+
+  it.each(["http://192.0.2.1/w", "http://localhost.attacker.test/w", "http://[2001:db8::1]:81"])(
+    "is not plain http beyond this machine: %s",
+    async (url) => {
+      await expect(open(url)).rejects.toThrow(refusal("config_invalid"));
+    },
+  );
+
+  it("is plain http on this machine, and elsewhere where the operator says so", async () => {
+    for (const url of ["http://127.0.0.1:9", "http://[::1]:9", "http://localhost:9"])
+      expect(await open(url)).not.toBeNull();
+    expect(await open("http://192.0.2.1:9", { plainHttp: "allow" })).not.toBeNull();
   });
 });
 

@@ -125,11 +125,9 @@ export class Witnessing {
       const lines = await follower.cosign(head, monoMs());
       if (lines !== null) this.#add(head, follower.name, lines);
     } catch (error) {
-      if (!(error instanceof TrustWardenError)) throw error;
-      if (error.code === "data_rolled_back") onRolledBack(error);
-      // Safe to go on: it is asked again later, and without it nothing is called witnessed.
-      const { code, details } = error;
-      onEvent({ kind: "failed", witness: follower.name, code, detail: JSON.stringify(details) });
+      if (error instanceof TrustWardenError && error.code === "data_rolled_back") onRolledBack(error);
+      // Safe to go on, whatever it was: it is asked again later, and without it nothing is called witnessed.
+      onEvent({ kind: "failed", witness: follower.name, ...reasonOf(error) });
     }
   }
 
@@ -157,6 +155,12 @@ export class Witnessing {
     this.#latest = head;
     onEvent({ kind: "witnessed", size: head.size });
   }
+}
+
+/** Nobody awaits an asking, so what nobody foresaw is told here as well, by its name alone. */
+function reasonOf(error: unknown): { readonly code: string; readonly detail: string } {
+  if (error instanceof TrustWardenError) return { code: error.code, detail: JSON.stringify(error.details) };
+  return { code: "internal", detail: error instanceof Error ? error.name : "unknown" };
 }
 
 /** A note of our key counts whatever the policy of today is; one of another key says nothing of this log. */
