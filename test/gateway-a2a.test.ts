@@ -114,6 +114,21 @@ describe("another's agent behind the gateway", () => {
     expect(last.id).toMatch(/^[0-9a-f-]{36}$/);
   });
 
+  it("brings no canary, also where it is cut over the parts of an artifact", async () => {
+    await server.admin("POST", "/v1/secrets", { name: "row", kind: "canary", value: "cnry-planted-77" });
+    const part = (text: string) => ({ text, mediaType: "text/plain" });
+    const message = {
+      messageId: "m",
+      role: "ROLE_USER",
+      parts: [part("cnry-plan"), part("ted-7"), part("7")],
+    };
+    const streamed = await say(one, "SendStreamingMessage", { message });
+    const text = await streamed.text().catch(() => "cut");
+    expect(text).not.toContain("artifactUpdate");
+    const found = await server.admin("GET", "/v1/events?kind=alarm");
+    expect(JSON.stringify(found)).toContain("canary_found");
+  });
+
   it("answers nobody about another agent's task or context, and hears nothing of it (F9)", async () => {
     const task = await (await connect(one)).sendMessage(requestOf("wait"));
     if (!("id" in task)) throw new Error("it is a task");

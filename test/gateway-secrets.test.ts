@@ -118,6 +118,13 @@ describe("a secret", () => {
     await expect.poll(alarms).toBe(before + 1);
   });
 
+  it("cut over the events of a stream ends the answer before it is whole", async () => {
+    const answer = await call("/echo/echo/events").catch(() => undefined);
+    const words = [...(answer?.text ?? "").matchAll(/"word":"(.)"/g)].map(([, word]) => word).join("");
+    expect(VALUE.startsWith(words)).toBe(true);
+    expect(words.length).toBeLessThan(6);
+  });
+
   it("cannot hide in a compressed answer", async () => {
     const answer = await call("/echo/echo/gzip");
     expect([answer.status, codeOf(answer)]).toEqual([502, "upstream_answer_refused"]);

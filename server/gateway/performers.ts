@@ -1,11 +1,11 @@
 /** What performs a call of each kind. A protocol that needs more than passing on has a performer of its own. */
-import { forwardHeaders } from "@trustwarden/core/gateway/headers.ts";
 import type { Services } from "../http/services.ts";
 import { a2aPartsOf } from "./a2a/create-a2a.ts";
 import { createA2aPerformer } from "./a2a/perform-a2a.ts";
 import { performLlm } from "./llm/perform-llm.ts";
 import { mcpPartsOf } from "./mcp/create-mcp.ts";
 import { createMcpPerformer } from "./mcp/perform.ts";
+import { passOn } from "./pass-on.ts";
 import type { AllowedCall, Performer } from "./ports.ts";
 import { performPostgresql } from "./postgresql/perform-postgresql.ts";
 
@@ -33,18 +33,3 @@ function performerOf(services: Services, { arrival }: AllowedCall): Performer {
       throw new Error("their planners refuse every call of this form");
   }
 }
-
-/** The same bytes to the upstream, and the same bytes back. */
-const passOn: Performer = async ({ arrival, client, begin, write, end }) => {
-  const { method, target, body } = arrival.request;
-  const hasBody = method !== "GET" && method !== "HEAD";
-  const answer = await client.request({
-    method,
-    path: target.text,
-    headers: forwardHeaders(arrival.headers),
-    body: hasBody ? body : null,
-  });
-  await begin(answer.status, answer.headers);
-  for await (const part of answer.body) await write(part);
-  await end();
-};

@@ -36,6 +36,11 @@ const WAYS: Readonly<Record<string, (response: ServerResponse, credential: strin
     response.write(`data: ${credential.slice(0, half)}`);
     setTimeout(() => response.end(`${credential.slice(half)}\n\n`), 30);
   },
+  events: (response, credential) => {
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    for (const character of credential) response.write(`data: ${JSON.stringify({ word: character })}\n\n`);
+    response.end();
+  },
   gzip: (response) => response.writeHead(200, { "content-encoding": "gzip" }).end("\u001f\u008b"),
   endless: (response) => {
     const timer = setInterval(() => response.write("data: tick\n\n"), 20);
@@ -75,7 +80,7 @@ async function answer(
   else way(response, credential);
 }
 
-/** Ways in which an echo comes back as an answer that ends. */
+/** Ways in which an echo comes back in one piece, in an answer that ends. */
 export const ECHO_WAYS: readonly string[] = Object.keys(WAYS).filter(
-  (way) => !["gzip", "endless"].includes(way),
+  (way) => !["events", "gzip", "endless"].includes(way),
 );

@@ -17,7 +17,9 @@ import {
 } from "@trustwarden/core/gateway/mcp/json-rpc.ts";
 import { encodeSseEvent, SseReader } from "@trustwarden/core/gateway/mcp/sse.ts";
 import { type A2aCall, parseA2aCall } from "@trustwarden/core/gateway/plan-a2a.ts";
+import { HeldEvents } from "../held-events.ts";
 import type { AllowedCall, Performer, UpstreamAnswer } from "../ports.ts";
+import { TextLeaves } from "../text-leaves.ts";
 import { type CardParts, formatCard, requireCard } from "./card.ts";
 
 /** Larger answers are no message between agents. */
@@ -108,13 +110,19 @@ async function passStream(visit: A2aVisit, { body }: UpstreamAnswer): Promise<vo
   const { call } = visit;
   await call.begin(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
   const reader = new SseReader();
+  const leaves = new TextLeaves();
+  const held = new HeldEvents(call.client.watchText(), (event) => leaves.read(event));
   for await (const bytes of body) {
     for (const { data } of reader.push(bytes)) {
       if (data === "") continue;
       const passed = answerOf(parseAnswer(data), visit);
-      await call.write(encodeSseEvent({ data: encodeRpcMessage(passed), id: null, retryMs: null }));
+      await held.push(encodeSseEvent({ data: encodeRpcMessage(passed), id: null, retryMs: null }));
     }
+    const ready = held.take();
+    if (ready.length > 0) await call.write(ready);
   }
+  const rest = held.rest();
+  if (rest.length > 0) await call.write(rest);
   await call.end();
 }
 

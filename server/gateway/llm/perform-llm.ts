@@ -17,13 +17,14 @@ import { type LlmSettings, parseLlmSettings } from "@trustwarden/core/gateway/ll
 import { readLlmCall } from "@trustwarden/core/gateway/plan-llm.ts";
 import { parseJson } from "@trustwarden/core/json.ts";
 import type { PayloadStore } from "../../payloads/payload-store.ts";
+import { dataOfEvent, EventSplitter } from "../event-stream.ts";
+import { HeldEvents } from "../held-events.ts";
 import type { AllowedCall, UpstreamAnswer } from "../ports.ts";
 import { describeUpstream } from "../upstreams.ts";
 import { formatAnswerCommitment } from "./answer-commitment.ts";
-import { dataOfEvent, EventSplitter } from "./event-stream.ts";
-import { HeldEvents } from "./held-events.ts";
 import { cutModelList } from "./list-models.ts";
 import { prepareBody } from "./request-body.ts";
+import { textDeltasOf } from "./text-deltas.ts";
 import { findUsage, joinUsage } from "./usage.ts";
 
 /** A whole answer that is larger passes, but its usage is not looked for: what was reserved is charged. */
@@ -117,7 +118,7 @@ async function passEvents(
   { passing, stripsUsage }: { readonly passing: Passing; readonly stripsUsage: boolean },
 ): Promise<void> {
   const splitter = new EventSplitter();
-  const held = new HeldEvents(call.client.watchText());
+  const held = new HeldEvents(call.client.watchText(), textDeltasOf);
   for await (const part of body) {
     const events = splitter.push(part).filter((event) => !(noteEvent(event, passing) && stripsUsage));
     for (const event of events) await held.push(event);

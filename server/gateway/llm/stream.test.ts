@@ -3,7 +3,7 @@ import { parseLlmCall } from "@trustwarden/core/gateway/llm-call.ts";
 import { parseLlmSettings } from "@trustwarden/core/gateway/llm-settings.ts";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { dataOfEvent, EventSplitter } from "./event-stream.ts";
+import { dataOfEvent, EventSplitter } from "../event-stream.ts";
 import { prepareBody } from "./request-body.ts";
 import { findUsage, joinUsage } from "./usage.ts";
 
