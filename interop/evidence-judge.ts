@@ -23,6 +23,13 @@ import {
   withoutOneEntry,
   withoutSecondIntent,
 } from "../test/support/evidence-forgeries.ts";
+import { repeatingPolicies } from "../test/support/evidence-policies.ts";
+import {
+  createPresentedStory,
+  forgersVkey,
+  type PresentedStory,
+  presentedForgeries,
+} from "../test/support/evidence-presented.ts";
 import { runCommand } from "./command.ts";
 import { countVerdicts, type Findings, type Judge, type Lab, type Verdict } from "./judge.ts";
 import { requireGoProgram } from "./tools.ts";
@@ -51,10 +58,11 @@ async function judgeEvidence(lab: Lab): Promise<Findings> {
     name: "verify-evidence",
   });
   const verifier = join(lab.root, "server/evidence/verifiers/verify.mjs");
-  const story = await createBundleStory();
+  const [story, presented] = [await createBundleStory(), await createPresentedStory()];
   try {
     const verdicts: Verdict[] = [];
-    for (const one of await casesOf(lab, story)) {
+    const cases = [...(await casesOf(lab, story)), ...presentedCases(lab, presented)];
+    for (const one of cases) {
       const file = join(lab.scratch, "case.twb");
       writeFileSync(file, one.bytes);
       const options = { timeoutMs: TIMEOUT_MS };
@@ -70,6 +78,7 @@ async function judgeEvidence(lab: Lab): Promise<Findings> {
     }
     return countVerdicts(verdicts, "both programs on each");
   } finally {
+    await presented.close();
     await story.server.close();
     story.server.home.remove();
   }
@@ -160,6 +169,31 @@ function witnessedCases(
       expected: 1,
       anchors: under,
     },
+  ];
+}
+
+/** Actions for which a token was presented, and logs that lie about it; and policies that say a thing twice. */
+function presentedCases(lab: Lab, story: PresentedStory): readonly Case[] {
+  const { bytes, vkey, bundleText } = story;
+  const bundle = join(lab.scratch, "presented-bundle.json");
+  writeFileSync(bundle, bundleText);
+  const under = (key: string) => ["--vkey", key, "--bundle", bundle];
+  const policies = repeatingPolicies(vkey).map(({ name, text }, index): Case => {
+    const policy = join(lab.scratch, `repeating-${index}.txt`);
+    writeFileSync(policy, text);
+    return {
+      name: `a policy of ${name}`,
+      bytes,
+      expected: 1,
+      anchors: ["--policy", policy, "--bundle", bundle],
+    };
+  });
+  return [
+    { name: "tokens presented", bytes, expected: 0, anchors: under(vkey) },
+    ...presentedForgeries(story).map(
+      (one): Case => ({ ...one, expected: 1, anchors: under(forgersVkey(vkey)) }),
+    ),
+    ...policies,
   ];
 }
 

@@ -309,9 +309,14 @@ type policy struct {
 	quorum    string
 }
 
-// parsePolicy reads a C2SP tlog-policy: one log, witnesses, groups of them, and which group is the quorum.
+// parsePolicy reads a C2SP tlog-policy: one log, witnesses, groups of them, and which group is the quorum. Nothing is
+// said twice.
 func parsePolicy(source string) *policy {
 	p := &policy{witnesses: map[string]*witness{}, groups: map[string]group{}}
+	define := func(name string) {
+		_, isGroup := p.groups[name]
+		need(name != "none" && p.witnesses[name] == nil && !isGroup, "a name stands twice in the policy")
+	}
 	for line := range strings.SplitSeq(source, "\n") {
 		words := strings.Fields(line)
 		switch {
@@ -322,11 +327,14 @@ func parsePolicy(source string) *policy {
 			need(err == nil, "malformed key of the log")
 			p.vkey, p.log = words[1], verifier
 		case words[0] == "witness" && len(words) >= 3:
+			define(words[1])
 			p.names = append(p.names, words[1])
 			p.witnesses[words[1]] = parseWitness(words[2])
 		case words[0] == "group" && len(words) >= 4:
+			define(words[1])
 			p.groups[words[1]] = group{words[2], words[3:]}
 		case words[0] == "quorum" && len(words) == 2:
+			need(p.quorum == "", "a policy of several quorums")
 			p.quorum = words[1]
 		default:
 			refuse("an unknown line in the policy")
@@ -634,6 +642,8 @@ type record struct {
 	index  int64
 	sha256 string
 	signer signer
+	// token is the one that was presented instead of an intent.
+	token *token
 }
 
 func (r *record) isIntent() bool { return r.kind == "intent" || r.kind == "presented-intent" }
@@ -661,6 +671,12 @@ type revocation struct {
 	epoch, index  int64
 }
 
+type token struct {
+	isWit       bool
+	client, jkt string
+	end, index  int64
+}
+
 type ledger struct {
 	domain      string
 	roots       []*x509.Certificate
@@ -671,6 +687,9 @@ type ledger struct {
 	approvals   map[string]string
 	issues      map[string]*issue
 	revocations []revocation
+	tokens      map[string]*token
+	endedTokens map[string]time.Time
+	proofs      map[string]bool
 	order       []*record
 	records     map[int64]*record
 	missing     []string
@@ -683,7 +702,7 @@ func readRecords(b *bundle, roots []*x509.Certificate) *ledger {
 		roots: roots, domain: text(b.manifest, "trust_domain"), verified: map[string]bool{},
 		foreign: map[string][]*x509.Certificate{}, chains: map[string][]*x509.Certificate{},
 		owners: map[string]*ecdsa.PublicKey{}, approvals: map[string]string{}, issues: map[string]*issue{},
-		records: map[int64]*record{},
+		records: map[int64]*record{}, tokens: map[string]*token{}, endedTokens: map[string]time.Time{}, proofs: map[string]bool{},
 	}
 	for _, index := range b.order {
 		l.read(index, b.entries[index])
@@ -716,6 +735,9 @@ func (l *ledger) read(index int64, entry []byte) {
 	}
 	l.order = append(l.order, r)
 	l.records[index] = r
+	if r.kind == "presented-intent" {
+		r.token = l.requirePresented(r.value)
+	}
 	if r.kind == "control" && r.value["allow"] == true {
 		l.collect(r)
 	}
@@ -734,6 +756,8 @@ func (l *ledger) collect(r *record) {
 		if details["change"] == "approve" {
 			l.approvals[subject] = text(details, "approval")
 		}
+	case "token", "wit":
+		l.collectToken(r, subject, details)
 	case "federation":
 		if _, ok := details["x509_authorities"]; ok || details["change"] == "removal" {
 			domain := text(details, "trust_domain")
@@ -825,7 +849,104 @@ func (l *ledger) requirePossession(i *issue) {
 	need(isBound && proof.isSignedBy(holder.key), "%s did not prove that it holds its key", i.subject)
 }
 
-// ---- 8. Events: the records of each tell one story ----
+// ---- 8. What an agent presents instead of an intent: a token, and a proof that it holds the token's key ----
+
+func (l *ledger) collectToken(r *record, subject string, details object) {
+	jti, change := optional(details, "jti"), optional(details, "change")
+	switch {
+	case text(r.value, "kind") == "wit":
+		end := number(details["expires_at"])
+		l.tokens[jti] = &token{true, subject, optional(details, "confirmation_thumbprint"), end, r.index}
+	case change == "revoke":
+		l.endedTokens[jti] = parseTime(text(r.value, "time"))
+	case change == "issue":
+		jkt := optional(sub(details, "cnf"), "jkt")
+		l.tokens[jti] = &token{false, optional(details, "client_id"), jkt, number(details["expires_at"]), r.index}
+	}
+}
+
+var tokenDigest = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
+
+// requirePresented: the proof is by the token's key and of the record's time, and the ledger says that the token is this
+// agent's.
+func (l *ledger) requirePresented(value object) *token {
+	shown, agent, at := sub(value, "token"), sub(value, "agent"), parseTime(text(value, "time"))
+	witKey := sub(value, "wit_key")
+	isWit := witKey != nil
+	kind := "dpop+jwt"
+	if isWit {
+		kind = "wpt+jwt"
+	}
+	claims, jkt := verifyProof(text(value, "proof"), kind, witKey)
+	need(jkt == text(shown, "jkt"), "its proof is by another key")
+	l.requireTimely(claims, at, isWit)
+	name := jkt + " " + text(claims, "jti")
+	need(!l.proofs[name], "its proof was used before")
+	l.proofs[name] = true
+	jti := text(shown, "jti")
+	issued, ok := l.tokens[jti]
+	need(ok, "its token was never issued")
+	need(issued.isWit == isWit && issued.client == text(agent, "spiffe_id"), "its token was issued to another")
+	need(issued.jkt == jkt && at.Before(time.Unix(issued.end, 0)), "its token is bound to another key, or had expired")
+	ended, isEnded := l.endedTokens[jti]
+	need(!isEnded || !at.After(ended.Add(time.Second)), "its token was revoked")
+	return issued
+}
+
+// requireTimely: a DPoP proof says when it was made, a workload proof when it ends, a minute later.
+func (l *ledger) requireTimely(claims object, at time.Time, isWit bool) {
+	var isTimely bool
+	digestName := "ath"
+	if isWit {
+		digestName = "wth"
+		apart := time.Unix(number(claims["exp"]), 0).Sub(at)
+		isTimely = apart >= -30*time.Second && apart <= 90*time.Second
+	} else {
+		apart := at.Sub(time.Unix(number(claims["iat"]), 0))
+		isTimely = apart.Abs() <= 90*time.Second
+	}
+	isShown := tokenDigest.MatchString(optional(claims, digestName))
+	need(isTimely && isShown, "its proof is of another time, or shows no token")
+}
+
+func unbase64url(source string) []byte {
+	data, err := base64.RawURLEncoding.Strict().DecodeString(source)
+	need(err == nil && base64url(data) == source, "base64url is not canonical")
+	return data
+}
+
+// parseClaims reads JSON of others, which need not be canonical.
+func parseClaims(data []byte) object {
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.UseNumber()
+	var value object
+	need(utf8.Valid(data) && decoder.Decode(&value) == nil && !decoder.More(), "its proof is not JSON")
+	return value
+}
+
+// verifyProof reads a compact JWS by ES256; jwk is its key, nil for one that carries its own.
+func verifyProof(source, kind string, jwk object) (claims object, jkt string) {
+	parts := strings.Split(source, ".")
+	need(len(parts) == 3, "its proof is no compact JWS")
+	header, members := parseClaims(unbase64url(parts[0])), 2
+	if jwk == nil {
+		jwk, members = sub(header, "jwk"), 3
+	}
+	isForm := header["alg"] == "ES256" && header["typ"] == kind && len(header) == members
+	isKey := jwk["kty"] == "EC" && jwk["crv"] == "P-256" && jwk["d"] == nil
+	need(isForm && isKey, "its proof has another form")
+	x, y := unbase64url(text(jwk, "x")), unbase64url(text(jwk, "y"))
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), slices.Concat([]byte{4}, x, y))
+	need(err == nil && len(x) == 32, "its proof has another form")
+	signature, input := unbase64url(parts[2]), digest([]byte(parts[0]+"."+parts[1]))
+	isGood := len(signature) == 64 &&
+		ecdsa.Verify(key, input, new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:]))
+	need(isGood, "its proof's signature is bad")
+	thumbprint := fmt.Sprintf(`{"crv":"P-256","kty":"EC","x":"%s","y":"%s"}`, base64url(x), base64url(y))
+	return parseClaims(unbase64url(parts[1])), base64url(digest([]byte(thumbprint)))
+}
+
+// ---- 9. Events: the records of each tell one story ----
 
 type event struct {
 	records                            []*record
@@ -957,6 +1078,10 @@ func (l *ledger) checkDecision(decision, intent *record) {
 	if approval := sub(decision.value, "approval"); approval != nil {
 		l.checkApproval(decision.index, approval, chain)
 	}
+	if intent.kind == "presented-intent" {
+		isSigned := intent.value["signature"] != nil || (decision.value["class"] == "C" && !intent.token.isWit)
+		need(isSigned || !isAllowed, "entry %d: allowed, but nobody had signed its body", decision.index)
+	}
 }
 
 func (l *ledger) checkApproval(index int64, approval object, chain []string) {
@@ -1027,7 +1152,7 @@ func (l *ledger) countOne(id string, intents []*record, fromFirst bool) {
 	}
 }
 
-// ---- 9. The answers ----
+// ---- 10. The answers ----
 
 func (l *ledger) delegationsOf(id string) []string {
 	made, ok := l.issues[id]
@@ -1107,7 +1232,7 @@ func (l *ledger) answer(e *event) []string {
 		fmt.Sprintf("  did: %s at %s; outcome: %s", e.didText(), text(e.records[0].value, "time"), e.outcomeText()),
 	}
 	if e.intent != nil && e.intent.kind == "presented-intent" {
-		lines = append(lines, "  not checked here: the proof that the agent presented instead of an intent of its own")
+		lines = append(lines, presentedLines(e.intent)...)
 	}
 	isAgents := strings.HasPrefix(about, "spiffe://")
 	if isAgents {
@@ -1127,6 +1252,21 @@ func (l *ledger) answer(e *event) []string {
 	}
 	if isAgents && !stopped {
 		lines = append(lines, fmt.Sprintf("  what stops it: revoking %s or any of %s", names[len(names)-1], strings.Join(chain, ", ")))
+	}
+	return lines
+}
+
+// presentedLines: the message signature's base holds the token and the query, so the log keeps its digest only.
+func presentedLines(r *record) []string {
+	what := "access token"
+	if r.token.isWit {
+		what = "WIT-SVID"
+	}
+	lines := []string{
+		fmt.Sprintf("  proof: a key holder's, for the %s that was issued to this agent (entry %d)", what, r.token.index),
+	}
+	if r.value["signature"] != nil {
+		lines = append(lines, "  not checked here: the message signature, of which the log has a digest")
 	}
 	return lines
 }

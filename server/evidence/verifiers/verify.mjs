@@ -120,18 +120,25 @@ function parseVkey(vkey) {
   return { vkey, name, id, type: typed[0], key: createPublicKey({ key: jwk, format: "jwk" }) };
 }
 
-/** C2SP tlog-policy: one log, witnesses, groups of them, and which group is the quorum. */
+/** C2SP tlog-policy: one log, witnesses, groups of them, and which group is the quorum. Nothing is said twice. */
 function parsePolicy(text) {
   const policy = { log: undefined, witnesses: new Map(), groups: new Map(), quorum: undefined };
+  const define = (name) => {
+    const isNew =
+      name !== undefined && name !== "none" && !policy.witnesses.has(name) && !policy.groups.has(name);
+    return isNew ? name : refuse("a name stands twice in the policy");
+  };
   for (const line of text.split("\n")) {
     const [word, ...rest] = line.trim().split(/\s+/);
     if (word === "log") {
       need(policy.log === undefined, "a policy of several logs");
       policy.log = parseVkey(rest[0]);
-    } else if (word === "witness") policy.witnesses.set(rest[0], parseVkey(rest[1]));
-    else if (word === "group") policy.groups.set(rest[0], { count: rest[1], members: rest.slice(2) });
-    else if (word === "quorum") policy.quorum = rest[0];
-    else need(word === "" || word.startsWith("#"), "an unknown line in the policy");
+    } else if (word === "witness") policy.witnesses.set(define(rest[0]), parseVkey(rest[1]));
+    else if (word === "group") policy.groups.set(define(rest[0]), { count: rest[1], members: rest.slice(2) });
+    else if (word === "quorum") {
+      need(policy.quorum === undefined && rest.length === 1, "a policy of several quorums");
+      policy.quorum = rest[0];
+    } else need(word === "" || word.startsWith("#"), "an unknown line in the policy");
   }
   need(policy.log?.type === 1 && policy.quorum !== undefined, "a policy without log or quorum");
   // One witness under two names, or twice in a group, must not count twice.
@@ -329,6 +336,7 @@ const isIntent = ({ kind }) => kind === "intent" || kind === "presented-intent";
 function readRecords(entries, roots) {
   const log = { roots, foreign: new Map(), chains: new Map(), owners: new Map(), issues: new Map() };
   Object.assign(log, { approvals: new Map(), records: new Map(), revocations: [], verified: new Set() });
+  Object.assign(log, { tokens: new Map(), endedTokens: new Map(), proofs: new Set() });
   for (const [index, entry] of entries) {
     try {
       const record = { ...parseEnvelope(entry), index, sha256: base64url(sha256(entry)) };
@@ -337,6 +345,7 @@ function readRecords(entries, roots) {
       if (chain.length > 0) log.chains.set(base64url(sha256(chain[0].raw)), chain);
       record.signer = verifySigner(record, log);
       log.records.set(index, record);
+      if (record.kind === "presented-intent") record.token = requirePresented(record.value, log);
       if (record.kind === "control" && record.value.allow) collect(record, log);
     } catch (error) {
       throw new Error(`entry ${index}: ${error.message}`);
@@ -364,6 +373,7 @@ function collect({ value, index }, log) {
   if (kind === "owner" && details.spki) log.owners.set(subject, parseBase64(details.spki));
   if (kind === "revoke") log.revocations.push({ subject, epoch, time, index });
   if (kind === "approval" && details.change === "approve") log.approvals.set(subject, details.approval);
+  if (kind === "token" || kind === "wit") collectToken(value, index, log);
   if (kind === "federation" && (details.x509_authorities || details.change === "removal")) {
     const isOwn = log.roots.some((root) => uriOf(root) === `spiffe://${details.trust_domain}`);
     need(!isOwn, "a federation with our own trust domain");
@@ -426,7 +436,58 @@ function requirePossession({ subject, enrolment, possession, svid_sha256, attest
   need(isBound && isSignedBy(key, proof), `${subject} did not prove that it holds its key`);
 }
 
-// ---- 8. Events: the records of each tell one story ----
+// ---- 8. What an agent presents instead of an intent: a token, and a proof that it holds the token's key ----
+function collectToken({ kind, subject, details, time }, index, log) {
+  const { change, jti, client_id: client, cnf, confirmation_thumbprint: jkt, expires_at: end } = details;
+  if (kind === "wit") log.tokens.set(jti, { isWit: true, client: subject, jkt, end, index });
+  else if (change === "revoke") log.endedTokens.set(jti, Date.parse(time) / 1000);
+  else if (change === "issue") log.tokens.set(jti, { isWit: false, client, jkt: cnf?.jkt, end, index });
+}
+
+/** The proof is by the token's key and of the record's time, and the ledger says that the token is this agent's. */
+function requirePresented({ token, proof, wit_key: witKey, agent, time }, log) {
+  const isWit = witKey !== undefined;
+  const { claims, jkt } = verifyProof(proof, { typ: isWit ? "wpt+jwt" : "dpop+jwt", jwk: witKey });
+  const at = Date.parse(time) / 1000;
+  // A DPoP proof says when it was made; a workload proof when it ends, a minute later.
+  const apart = isWit ? claims.exp - at : at - claims.iat;
+  const isTimely = isWit ? apart >= -30 && apart <= 90 : Math.abs(apart) <= 90;
+  const shown = isWit ? claims.wth : claims.ath;
+  need(jkt === token.jkt, "its proof is by another key");
+  need(isTimely && /^[A-Za-z0-9_-]{43}$/.test(shown), "its proof is of another time, or shows no token");
+  const name = `${jkt} ${claims.jti}`;
+  need(typeof claims.jti === "string" && !log.proofs.has(name), "its proof was used before");
+  log.proofs.add(name);
+  const issued = log.tokens.get(token.jti) ?? refuse("its token was never issued");
+  need(issued.isWit === isWit && issued.client === agent.spiffe_id, "its token was issued to another");
+  need(issued.jkt === jkt && at < issued.end, "its token is bound to another key, or had expired");
+  need(!(at > log.endedTokens.get(token.jti) + 1), "its token was revoked");
+  return issued;
+}
+
+const unbase64url = (text) => {
+  const bytes = Buffer.from(text, "base64url");
+  return base64url(bytes) === text ? bytes : refuse("base64url is not canonical");
+};
+
+/** A compact JWS by ES256. @param jwk its key; undefined for one that carries its own. */
+function verifyProof(text, { typ, jwk }) {
+  const [head, body, sig, ...rest] = text.split(".").map(String);
+  need(sig !== undefined && rest.length === 0, "its proof is no compact JWS");
+  const header = JSON.parse(utf8(unbase64url(head)));
+  const isForm = header.alg === "ES256" && header.typ === typ && Object.keys(header).length === (jwk ? 2 : 3);
+  const { kty, crv, x, y, d } = jwk ?? header.jwk ?? {};
+  need(isForm && kty === "EC" && crv === "P-256" && d === undefined, "its proof has another form");
+  const key = createPublicKey({ key: { kty, crv, x, y }, format: "jwk" });
+  const input = Buffer.from(`${head}.${body}`);
+  const isGood = verify("sha256", input, { key, dsaEncoding: "ieee-p1363" }, unbase64url(sig));
+  need(isGood, "its proof's signature is bad");
+  const own = key.export({ format: "jwk" });
+  const jkt = base64url(sha256(`{"crv":"P-256","kty":"EC","x":"${own.x}","y":"${own.y}"}`));
+  return { claims: JSON.parse(utf8(unbase64url(body))), jkt };
+}
+
+// ---- 9. Events: the records of each tell one story ----
 const groupOf = (record) =>
   isIntent(record) ? record.sha256 : (record.value.intent_sha256 ?? `control:${record.sha256}`);
 
@@ -509,6 +570,9 @@ function checkDecision({ value, index }, intent, log, missing) {
   if (value.allow && log.revocations.some(isDead))
     missing.push(`entry ${index}: allowed although it was revoked`);
   if (value.approval !== null) checkApproval(value, index, log);
+  if (intent.kind !== "presented-intent") return;
+  const isSigned = intent.value.signature !== null || (value.class === "C" && !intent.token.isWit);
+  need(isSigned || !value.allow, `entry ${index}: allowed, but nobody had signed its body`);
 }
 
 function checkApproval({ approval, chain }, index, { approvals, owners }) {
@@ -558,7 +622,7 @@ function countOne(id, intents, { before, missing }) {
   }
 }
 
-// ---- 9. The answers ----
+// ---- 10. The answers ----
 function delegationsOf(spiffeId, { issues }) {
   const issue = issues.get(spiffeId);
   if (issue === undefined) return [];
@@ -592,9 +656,7 @@ function answer({ records, intent, decision, control, outcome }, log) {
     `event ${event_id}`,
     `  which agent: ${chain.at(-1) ?? "none"}, ${about}`,
     `  did: ${did} at ${records[0].value.time}; outcome: ${outcomeOf({ decided, control, outcome })}`,
-    ...(intent?.kind === "presented-intent"
-      ? ["  not checked here: the proof that the agent presented instead of an intent of its own"]
-      : []),
+    ...(intent?.kind === "presented-intent" ? presentedLines(intent) : []),
     ...(isAgents ? delegationsOf(about, log) : []).map((line) => `  who authorized it: ${line}`),
     ...(decided
       ? [`  who authorized it: ${verdict} by ${by}, signed by ${decided.signer.id} (entry ${decided.index})`]
@@ -607,6 +669,16 @@ function answer({ records, intent, decision, control, outcome }, log) {
       ? [`  what stops it: revoking ${names.at(-1)} or any of ${chain.join(", ")}`]
       : []),
   ];
+}
+
+/** The message signature's base holds the token and the query, so the log keeps its digest only. */
+function presentedLines({ value, token }) {
+  const what = token.isWit ? "WIT-SVID" : "access token";
+  const lines = [
+    `  proof: a key holder's, for the ${what} that was issued to this agent (entry ${token.index})`,
+  ];
+  if (value.signature) lines.push("  not checked here: the message signature, of which the log has a digest");
+  return lines;
 }
 
 // ---- Main ----
