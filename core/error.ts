@@ -305,6 +305,7 @@ export const ERRORS = {
     status: 502,
     message: "The other trust domain's endpoint did not prove to be the configured one.",
   },
+  sink_ahead: { status: 500, message: "The sink has taken events that this ledger does not hold." },
   sink_refused: { status: 502, message: "The sink did not take its events." },
   exchange_unreachable: { status: 502, message: "The provider's token endpoint cannot be reached." },
   exchange_refused: { status: 502, message: "The provider refused the identity token." },

@@ -164,7 +164,7 @@ async function startServing(
   });
   outside = await openOutsideListeners(services, { config, tls: tlsMaterialOf(core), cleanups });
   gateway = await openConfiguredGateway({ services, config, tls: tlsMaterialOf(core), cleanups });
-  openConfiguredSinks(core, cleanups);
+  await openConfiguredSinks(core, cleanups);
   services.federation.start();
   tendAuthority(core.keeper, services);
   cleanups.push(() => core.keeper.close());
@@ -359,11 +359,19 @@ function tlsMaterialOf({ parts, identity, keeper }: Core): TlsMaterial {
   };
 }
 
-function openConfiguredSinks(core: Core, cleanups: Cleanup[]): void {
+function openConfiguredSinks(core: Core, cleanups: Cleanup[]): Promise<void> {
   const { config, clock, log } = core.parts;
   const settings = config.sinks;
   const svid = () => tlsMaterialOf(core);
-  openSinks({ ...config, settings, ledger: core.ledger, svid, nowMs: () => clock.nowMs(), log, cleanups });
+  return openSinks({
+    ...config,
+    settings,
+    ledger: core.ledger,
+    svid,
+    nowMs: () => clock.nowMs(),
+    log,
+    cleanups,
+  });
 }
 
 /** Closes what was opened, last first, all of it; the first failure is thrown at the end. */

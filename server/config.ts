@@ -122,6 +122,8 @@ const settings = z.strictObject({
     .prefault({}),
   /** Where events go besides the ledger. See docs/guides/exports.md. */
   sinks: sinkSettings.default([]),
+  /** Where sinks begin at this start, whatever they kept; for the command line, since each start would begin there again. */
+  sinkFrom: z.record(z.string(), z.number().int().min(0).max(Number.MAX_SAFE_INTEGER)).default({}),
   /** A listener for calls to upstreams; off unless it is set. */
   gateway: z
     .strictObject({ host: z.string().min(1).max(255).default("127.0.0.1"), port: port.default(7445) })

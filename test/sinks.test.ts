@@ -87,9 +87,9 @@ async function listen(listener: Server): Promise<number> {
 
 type Sinks = NonNullable<ServerSettings["sinks"]>;
 
-async function start(sinks: Sinks): Promise<TestServer> {
+async function start(sinks: Sinks, more: ServerSettings = {}): Promise<TestServer> {
   home ??= createHome();
-  server = await startTestServer({ sinks }, home);
+  server = await startTestServer({ sinks, ...more }, home);
   return server;
 }
 
@@ -169,13 +169,36 @@ describe("a webhook", () => {
     await createOwner(running, "alice");
     await eventually(isIn(posts, "owner")).toBe(true);
     const cursor = join(home.dataDir, "sinks", "siem.cursor");
-    await eventually(() => Number(readFileSync(cursor, "utf8"))).toBeGreaterThan(1);
+    await eventually(() => Number.parseInt(readFileSync(cursor, "utf8"), 10)).toBeGreaterThan(1);
     await running.close();
     const before = posts.length;
     const again = await start(sinks);
     await createOwner(again, "bob");
     await eventually(() => eventsOf(posts.slice(before)).some(({ kind }) => kind === "owner")).toBe(true);
     expect(eventsOf(posts).filter(({ kind }) => kind === "owner")).toHaveLength(2);
+  });
+
+  it("that took what this ledger never held is not sent to, until the operator says from where", async () => {
+    home = createHome();
+    const { url, posts } = await openEndpoint(ok);
+    const sinks: Sinks = [{ kind: "webhook", name: "siem", url, caFile: caFile() }];
+    const running = await start(sinks);
+    await eventually(isIn(posts, "start")).toBe(true);
+    await running.close();
+    const cursor = join(home.dataDir, "sinks", "siem.cursor");
+    // As a restored ledger has it that went on another way: the place is there, and another entry before it.
+    const [next] = readFileSync(cursor, "utf8").split("\n");
+    writeFileSync(cursor, `${next}\n${"A".repeat(43)}\n`);
+    const count = posts.length;
+    const again = await start(sinks);
+    await createOwner(again, "alice");
+    await again.close();
+    expect(posts.length).toBe(count);
+    await expectRejection(start(sinks, { sinkFrom: { other: 0 } }), "config_invalid");
+    await expectRejection(start(sinks, { sinkFrom: { siem: 1_000_000 } }), "config_invalid");
+    await start(sinks, { sinkFrom: { siem: 0 } });
+    await eventually(() => posts[count]?.id).toMatch(/^siem\/0-/);
+    await eventually(() => isIn(posts.slice(count), "owner")()).toBe(true);
   });
 
   it("follows no redirect and believes no certificate but its authority's", async () => {

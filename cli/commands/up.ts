@@ -5,11 +5,19 @@
  */
 import { once } from "node:events";
 import { setTimeout } from "node:timers/promises";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { RunningNode } from "@trustwarden/node/daemon.ts";
 import { parseEndpointAddress } from "@trustwarden/node/workload-api/endpoint-address.ts";
 import type { ServerSettings } from "@trustwarden/server/config.ts";
 import type { Command } from "commander";
-import { examples, type GlobalOptions, type Runtime, runCommand, wholeNumber } from "../command.ts";
+import {
+  examples,
+  type GlobalOptions,
+  type Runtime,
+  repeatable,
+  runCommand,
+  wholeNumber,
+} from "../command.ts";
 import { EXIT_FAILED, explainFailure, formatFailure } from "../failure.ts";
 import type { Io } from "../io.ts";
 import { startLocalNode } from "../node-run.ts";
@@ -27,6 +35,7 @@ type UpOptions = Pick<ServerSettings, "trustDomain" | "host" | "port" | "stopPor
   readonly node?: boolean;
   readonly agentSocket?: string;
   readonly gatewayPort?: number;
+  readonly sinkFrom?: readonly string[];
 };
 
 export function addUpCommand(program: Command, runtime: Runtime): void {
@@ -42,6 +51,9 @@ export function addUpCommand(program: Command, runtime: Runtime): void {
     .option("--no-node", "without the node that serves this host's processes the SPIFFE Workload API")
     .option("--agent-socket <path>", "of that API; agent.sock in the data directory unless given")
     .option("--gateway-port <n>", "open the gateway there, 0 for any free one", wholeNumber(0, 65_535))
+    .addOption(
+      repeatable("--sink-from <name=index>", "begin a sink there, whatever it kept; may be repeated"),
+    )
     .option("--config <file>", "JSON settings; flags and environment go before it")
     .addHelpText(
       "after",
@@ -71,11 +83,17 @@ async function serve(options: UpOptions, command: Command, { io, setExitCode }: 
     import("@trustwarden/server/config.ts"),
     import("@trustwarden/server/main.ts"),
   ]);
-  const { config: file, node: isNodeWanted = true, agentSocket, gatewayPort, ...flags } = options;
+  const { config: file, node: isNodeWanted = true, agentSocket, gatewayPort, sinkFrom, ...flags } = options;
   const gateway = gatewayPort === undefined ? {} : { gateway: { port: gatewayPort } };
   const socketPath = agentSocket === undefined ? undefined : parseEndpointAddress(agentSocket);
   const config = loadConfig({
-    flags: { ...flags, ...gateway, dataDir: paths.dataDir, configDir: paths.configDir },
+    flags: {
+      ...flags,
+      ...gateway,
+      ...placesOf(sinkFrom),
+      dataDir: paths.dataDir,
+      configDir: paths.configDir,
+    },
     environment: io.env,
     ...(file === undefined ? {} : { file }),
   });
@@ -102,6 +120,17 @@ async function serve(options: UpOptions, command: Command, { io, setExitCode }: 
   }
   await local?.close();
   await server.close();
+}
+
+/** @throws TrustWardenError `usage` for what is not `name=index`. */
+function placesOf(texts: readonly string[] | undefined): Pick<ServerSettings, "sinkFrom"> {
+  if (texts === undefined) return {};
+  const places = texts.map((text) => {
+    const [, name, index] = /^([a-z0-9-]{1,63})=(\d{1,15})$/.exec(text) ?? [];
+    if (name !== undefined) return [name, Number(index)] as const;
+    throw new TrustWardenError("usage", { why: `${text} is not a sink's name, = and an index` });
+  });
+  return { sinkFrom: Object.fromEntries(places) };
 }
 
 /** The node of this host; without a named socket its failure is told, and the server goes on alone. */

@@ -5,6 +5,7 @@ import { parseBase64, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { EventLog } from "../http/services.ts";
 import type { Ledger } from "../ledger/ledger.ts";
+import { digestOfEntry } from "../ledger/tail.ts";
 import type { Cleanup } from "../parts.ts";
 import { readPrivateFile } from "../signer/private-file.ts";
 import { SERVER_VERSION } from "../version.ts";
@@ -14,6 +15,9 @@ import { Sink, type SinkOptions } from "./sink.ts";
 import { sendDelivery } from "./syslog.ts";
 import { postDelivery } from "./webhook.ts";
 
+const REFUSED = "a sink did not take its events; they are offered again";
+const AHEAD =
+  "a sink has sent from another ledger than this one and sends nothing more; start with --sink-from <name>=<index>";
 const SECRET = /^whsec_([A-Za-z0-9+/]+={0,2})$/;
 /** What Standard Webhooks allows. */
 const MIN_SECRET_BYTES = 24;
@@ -21,6 +25,8 @@ const MAX_SECRET_BYTES = 64;
 
 export interface SinkDeps {
   readonly settings: readonly SinkSettings[];
+  /** Places that an operator gives sinks at this start, by their names. */
+  readonly sinkFrom: Readonly<Record<string, number>>;
   readonly dataDir: string;
   readonly ledger: Pick<Ledger, "origin" | "log" | "reader">;
   /** PEM of the server's SVID as it is now. */
@@ -31,10 +37,14 @@ export interface SinkDeps {
   readonly cleanups: Cleanup[];
 }
 
-/** @throws TrustWardenError `config_invalid` for a secret that is none; what reading the files fails with. */
-export function openSinks(deps: SinkDeps): void {
+/**
+ * @throws TrustWardenError `config_invalid` for a secret that is none, and for a place of no sink or beyond the ledger; what
+ *   reading the files fails with.
+ */
+export async function openSinks(deps: SinkDeps): Promise<void> {
   const { ledger, log, dataDir, cleanups } = deps;
   const size = () => publishedSize(ledger.log.checkpoint());
+  await placeSinks(deps, size());
   const stream = new EventStream(ledger.reader);
   for (const settings of deps.settings) {
     const sink = new Sink({
@@ -42,11 +52,26 @@ export function openSinks(deps: SinkDeps): void {
       size,
       read: (range) => stream.read(range),
       cursor: createCursorFile(dataDir, settings.name),
+      entryDigest: async (index) => digestOfEntry(await ledger.log.readEntry(index)),
       begin: () => (settings.begin === "now" ? size() : 0),
       deliver: createDelivery(settings, deps),
-      onFailure: (facts) => log.warn(facts, "a sink did not take its events; they are offered again"),
+      onFailure: (facts) =>
+        facts.code === "sink_ahead" ? log.error(facts, AHEAD) : log.warn(facts, REFUSED),
     });
     cleanups.push(() => sink.close());
+  }
+}
+
+/** Before any sink runs, so that none reads its old place. */
+async function placeSinks({ settings, sinkFrom, dataDir }: SinkDeps, size: number): Promise<void> {
+  for (const [name, next] of Object.entries(sinkFrom)) {
+    const isSinks = settings.some((sink) => sink.name === name);
+    if (isSinks && next <= size) await createCursorFile(dataDir, name).write({ next, last: null });
+    else
+      throw new TrustWardenError("config_invalid", {
+        setting: "sinkFrom",
+        reason: isSinks ? `the ledger has ${size} entries` : `there is no sink ${name}`,
+      });
   }
 }
 

@@ -4,11 +4,12 @@ import { issueTestOwner } from "@trustwarden/core/agentledger/record.test.suppor
 import { parseRecord } from "@trustwarden/core/agentledger/record.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { describe, expect, it } from "vitest";
-import { type Delivery, Sink, type SinkOptions } from "./sink.ts";
+import { type Delivery, Sink, type SinkOptions, type SinkPlace } from "./sink.ts";
 
 /** A log of so many events, and a cursor in memory. */
 function deps(size: number, deliver: SinkOptions["deliver"], changes: Partial<SinkOptions> = {}) {
   const kept: number[] = [];
+  const places: SinkPlace[] = [];
   const failures: string[] = [];
   const event = joinRecord(null, parseRecord(issueTestOwner()), 0);
   const options: SinkOptions = {
@@ -20,14 +21,21 @@ function deps(size: number, deliver: SinkOptions["deliver"], changes: Partial<Si
       for (let index = from; index < next; index += 1) events.push({ index, event });
       return { events, next };
     },
-    cursor: { read: async () => kept.at(-1), write: async (next) => void kept.push(next) },
+    cursor: {
+      read: async () => places.at(-1),
+      write: async (place) => {
+        places.push(place);
+        kept.push(place.next);
+      },
+    },
+    entryDigest: async (index) => `digest of ${index}`,
     begin: () => 0,
     deliver,
     onFailure: ({ reason, attempt }) => void failures.push(`${attempt} ${reason}`),
     retryMs: 1,
     ...changes,
   };
-  return { options, kept, failures };
+  return { options, kept, places, failures };
 }
 
 const eventually = <T>(read: () => T) => expect.poll(read, { timeout: 25_000 });
@@ -70,6 +78,37 @@ describe("a sink", () => {
     const sink = new Sink(options);
     await eventually(() => kept).toEqual([7]);
     await sink.close();
+  });
+
+  it("keeps with its place which entry it took last, and goes on there", async () => {
+    const offered: string[] = [];
+    const { options, places } = deps(3, async ({ id }) => void offered.push(id), {});
+    places.push({ next: 2, last: "digest of 1" });
+    const sink = new Sink(options);
+    await eventually(() => places.at(-1)).toEqual({ next: 3, last: "digest of 2" });
+    await sink.close();
+    expect(offered).toEqual(["siem/2-3"]);
+  });
+
+  it.each([
+    ["has taken more than the ledger holds", { next: 9, last: null }, 5],
+    ["took another entry last than the ledger holds there", { next: 3, last: "of a ledger of before" }, 5],
+  ])("that %s says so and sends nothing, however the ledger grows", async (_what, place, begin) => {
+    let size = begin;
+    const offered: string[] = [];
+    const { options, places, failures } = deps(0, async ({ id }) => void offered.push(id), {
+      size: () => size,
+    });
+    places.push(place);
+    const sink = new Sink(options);
+    await eventually(() => failures.length).toBeGreaterThan(1);
+    size = 100;
+    await eventually(() => failures.length).toBeGreaterThan(3);
+    await sink.close();
+    expect(new Set(failures.map((failure) => failure.split(" ").slice(1).join(" ")))).toEqual(
+      new Set([expect.stringContaining("sink_ahead")]),
+    );
+    expect([offered, places]).toEqual([[], [place]]);
   });
 
   it("closes while its endpoint hangs or fails, and says nothing of an address", async () => {

@@ -3,6 +3,10 @@
  *
  * At least once: the cursor is written, durably, after a piece was taken; a crash between repeats the piece. Whatever an
  * endpoint does, only its own sink waits, and one piece is all that it keeps: the ledger itself is the queue.
+ *
+ * With its place a sink keeps which entry it took last. A ledger that does not hold it there is another than the one that
+ * the endpoint was told of, such as a restored backup: the sink then says so and sends nothing, since going on would leave
+ * out what the ledger holds instead, without a word.
  */
 import { setTimeout } from "node:timers/promises";
 import type { EventPiece, StreamedEvent } from "@trustwarden/core/agentledger/event-stream.ts";
@@ -21,6 +25,13 @@ export interface Delivery {
   readonly events: readonly StreamedEvent[];
 }
 
+/** Where a sink goes on. */
+export interface SinkPlace {
+  readonly next: number;
+  /** Digest of the entry before; null for a place that nobody vouches for, such as the beginning. */
+  readonly last: string | null;
+}
+
 export interface SinkOptions {
   readonly name: string;
   /** Entries that can be read. */
@@ -32,16 +43,19 @@ export interface SinkOptions {
   }) => Promise<EventPiece>;
   readonly cursor: {
     /** Where to go on; undefined before the first time. */
-    readonly read: () => Promise<number | undefined>;
+    readonly read: () => Promise<SinkPlace | undefined>;
     /** Durable on return. */
-    readonly write: (next: number) => Promise<void>;
+    readonly write: (place: SinkPlace) => Promise<void>;
   };
+  /** Digest of the entry at an index that can be read. */
+  readonly entryDigest: (index: number) => Promise<string>;
   /** Where to begin without a cursor. */
   readonly begin: () => number;
   /** Returns when the endpoint has taken the piece. @throws whatever went wrong; it is tried again. */
   readonly deliver: (delivery: Delivery, signal: AbortSignal) => Promise<void>;
   readonly onFailure: (facts: {
     readonly sink: string;
+    readonly code: string;
     readonly reason: string;
     readonly attempt: number;
   }) => void;
@@ -54,6 +68,8 @@ export class Sink {
   readonly #options: SinkOptions;
   readonly #closing = new AbortController();
   readonly #running: Promise<void>;
+  /** Once found to be ahead it stays so: a ledger that grows past the place is no more the one of before. */
+  #isAhead = false;
 
   constructor(options: SinkOptions) {
     this.#options = options;
@@ -81,10 +97,19 @@ export class Sink {
   async #begin(): Promise<number> {
     const { cursor, begin } = this.#options;
     const kept = await cursor.read();
-    if (kept !== undefined) return kept;
+    if (kept !== undefined) return this.#requireHeld(kept);
     const first = begin();
-    await cursor.write(first);
+    await cursor.write({ next: first, last: null });
     return first;
+  }
+
+  /** @throws TrustWardenError `sink_ahead` when the ledger is not the one that was sent from. */
+  async #requireHeld({ next, last }: SinkPlace): Promise<number> {
+    const { size, entryDigest } = this.#options;
+    const held = size();
+    this.#isAhead ||= next > held || (last !== null && (await entryDigest(next - 1)) !== last);
+    if (this.#isAhead) throw new TrustWardenError("sink_ahead", { reason: `place ${next}, ledger ${held}` });
+    return next;
   }
 
   #read(from: number): Promise<EventPiece> {
@@ -94,10 +119,11 @@ export class Sink {
 
   /** Hands over one piece, if there is something in it, and keeps that; gives where the next begins. */
   async #handOver(from: number, { events, next }: EventPiece): Promise<number> {
-    const { name, deliver, cursor } = this.#options;
+    const { name, deliver, cursor, entryDigest } = this.#options;
     if (events.length > 0) {
+      const last = await entryDigest(next - 1);
       await deliver({ id: `${name}/${from}-${next}`, events }, this.#closing.signal);
-      await cursor.write(next);
+      await cursor.write({ next, last });
     }
     return next;
   }
@@ -111,7 +137,8 @@ export class Sink {
       } catch (error) {
         // Safe to go on: nothing was kept, so the same step comes again. A close is no failure.
         if (this.#closing.signal.aborted) return undefined;
-        this.#options.onFailure({ sink: this.#options.name, reason: reasonOf(error), attempt });
+        const { name: sink, onFailure } = this.#options;
+        onFailure({ sink, code: codeOf(error), reason: reasonOf(error), attempt });
         await this.#wait(pauseMs);
         pauseMs = Math.min(pauseMs * 2, LAST_RETRY_MS);
       }
@@ -123,6 +150,10 @@ export class Sink {
   async #wait(ms: number): Promise<void> {
     await setTimeout(ms, undefined, { signal: this.#closing.signal }).catch(() => undefined);
   }
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof TrustWardenError ? error.code : "sink_refused";
 }
 
 /** A code and nothing else: an error's text may hold an address with a token in it. */
