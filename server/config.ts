@@ -140,6 +140,13 @@ const settings = z.strictObject({
   /** Where the ledger is kept. See docs/guides/ledger-storage.md. */
   ledger: ledgerSettings.prefault({ storage: "posix" }),
   secretKeys: secretKeys.prefault({}),
+  /** What upstreams with `disclose: full` have the server keep. See docs/guides/llm-gateway.md. */
+  payloads: z
+    .strictObject({
+      /** Older ones are erased, each with an event; unless it is set, only somebody erases them. */
+      retentionDays: z.number().int().min(1).max(36_500).optional(),
+    })
+    .prefault({}),
   /** Holds the compiled policy, its manifest and its data. */
   policyDir: directory.default(POLICIES),
 });

@@ -41,8 +41,10 @@ async function ask(name: string, more: object = {}, prompt = PROMPT) {
   const access = { server, model, kind: "openai", name, settings } as const;
   const answer = await callModel(access, agent, { path: PATH, body: chatOf(prompt, more) });
   expect(answer.status).toBe(200);
-  const [event] = await eventsOf(server, "action");
-  return { eventId: event?.event_id ?? "", text: answer.text };
+  // What is kept is on the disk when the outcome is recorded, a moment after the caller has its answer.
+  const latest = async () => (await eventsOf(server, "action"))[0];
+  await expect.poll(async () => (await latest())?.outcome, { timeout: 25_000 }).toBe("success");
+  return { eventId: (await latest())?.event_id ?? "", text: answer.text };
 }
 
 const read = (eventId: string) => sendAdmin(server.adminSocket, { target: `/v1/payloads/${eventId}` });

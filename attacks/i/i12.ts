@@ -9,9 +9,11 @@ import { defineScenario, expect, expectSame } from "../scenario.ts";
 import { operate, WITH_GATEWAY } from "../support/brokered.ts";
 import { openHttp } from "../support/canary.ts";
 import { call, expectRefusal } from "../support/client.ts";
+import { within } from "../support/model.ts";
 import type { World } from "../support/world.ts";
 
 const PERSONAL = "Jane Doe of 7 Elm Street";
+const PATIENCE_MS = 25_000;
 const SETTINGS = { disclose: "full" };
 
 interface Scene {
@@ -38,8 +40,12 @@ async function ask({ world, url, agent }: Scene): Promise<string> {
   const request = await signedModelCall({ ...access, settings: SETTINGS }, agent, of);
   const answer = await call(world.server.gatewayUrl ?? "", request, { tls: agent.tls });
   expectSame(answer.status, 200, "a call to the model");
-  const { text } = await sendAdmin(world.server.adminSocket, { target: "/v1/events?kind=action&limit=1" });
-  const [, eventId = ""] = /"event_id":"([^"]+)"/.exec(text) ?? [];
+  // What is kept is on the disk when the outcome is recorded, a moment after the caller has its answer.
+  const target = "/v1/events?kind=action&limit=1";
+  const latest = async () => (await sendAdmin(world.server.adminSocket, { target })).text;
+  const isOver = async () => (await latest()).includes('"outcome":"success"');
+  expect(await within(PATIENCE_MS, isOver), "the call has an outcome");
+  const [, eventId = ""] = /"event_id":"([^"]+)"/.exec(await latest()) ?? [];
   return eventId;
 }
 

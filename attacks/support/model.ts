@@ -96,9 +96,10 @@ export async function openChat({ access }: ModelScene, agent: TestInstance): Pro
 }
 
 /** Waits until something holds, at most so long. @returns whether it did. */
-export async function within(timeoutMs: number, holds: () => boolean): Promise<boolean> {
+export async function within(timeoutMs: number, holds: () => boolean | Promise<boolean>): Promise<boolean> {
   const endMs = performance.now() + timeoutMs;
-  while (!holds() && performance.now() < endMs) await new Promise((resolve) => setTimeout(resolve, 20));
+  while (!(await holds()) && performance.now() < endMs)
+    await new Promise((resolve) => setTimeout(resolve, 20));
   return holds();
 }
 

@@ -31,9 +31,9 @@ export const BROKER_WEAKENINGS = {
   ],
   "erasure-keeps-the-file": [
     {
-      file: "server/http/acts/payloads.ts",
-      find: "payloads.erase(eventId);",
-      replace: "payloads.requireKept(eventId);",
+      file: "server/payloads/payload-store.ts",
+      find: "if (existsSync(path)) {",
+      replace: "if (path === eventId) {",
     },
   ],
   "model-text-unwatched": [

@@ -26,6 +26,7 @@ import type { Refusals } from "../ledger/refusals.ts";
 import type { SeenIntents } from "../ledger/seen-intents.ts";
 import type { AuthorizationServer } from "../oauth/authorization-server.ts";
 import type { CustomPolicies, OpaBundles, Policy } from "../opa/ports.ts";
+import type { Erasures } from "../payloads/erasures.ts";
 import type { PayloadStore } from "../payloads/payload-store.ts";
 import type { FeedTarget, ServerSvid, StoreCommands, StoreReads } from "../store/ports.ts";
 import type { Nonces } from "./nonces.ts";
@@ -113,6 +114,8 @@ export interface Services {
   readonly mcp: McpGateway;
   /** Prompts and answers that operators keep. */
   readonly payloads: PayloadStore;
+  /** How they are erased. */
+  readonly erasures: Erasures;
   /** Roles of databases that were made for agents. */
   readonly databaseRoles: DatabaseRoles;
   /** Who waits for a human's answer. */

@@ -3,15 +3,18 @@
  * event, so that one can be erased and the ledger still verifies.
  *
  * The data keys are under a key of this store, and that is under the broker's key-encryption key: its rotation has one
- * key to bring along. Erasing overwrites the data key before the file goes.
+ * key to bring along. Erasing overwrites the data key before the file goes. When a payload was kept stands in its file, in
+ * the clear and bound to its seals: a file's own dates do not survive every backup, and retention goes by it.
  *
  * @see docs/decisions/0022-model-calls.md; ATTACKS.md I12
  */
-import { closeSync, existsSync, fsyncSync, openSync, readdirSync, rmSync, writeSync } from "node:fs";
+import { existsSync, readdirSync, rmSync } from "node:fs";
+import { open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import {
   concatBytes,
   encodeBase64url,
+  encodeHex,
   encodeUtf8,
   parseBase64url,
   parseUtf8,
@@ -23,15 +26,23 @@ import { encodeCanonicalJson, parseJsonObject } from "@trustwarden/core/json.ts"
 import type { KeyEncryption } from "../broker/ports.ts";
 import { createPrivateDirectory, readPrivateFile, writePrivateFile } from "../signer/private-file.ts";
 import { UnsealKey } from "../signer/unseal-key.ts";
+import { replaceFile, syncDirectory } from "../store/posix-log-files.ts";
 
 const KEY_BYTES = 32;
 /** Nonce and tag beside the key. */
 const WRAPPED_BYTES = KEY_BYTES + 12 + 16;
+/** When it was kept: Unix milliseconds, big-endian. */
+const TIME_BYTES = 8;
+const HEAD_BYTES = TIME_BYTES + WRAPPED_BYTES;
 const KEY_FILE = "key.json";
 /** Two bodies of 8 MiB as base64url, and the rest. */
 const MAX_PAYLOAD_CHARS = 25_000_000;
 /** With the wrapped key, and nonce and tag. */
-const MAX_FILE_BYTES = MAX_PAYLOAD_CHARS + 2 * WRAPPED_BYTES;
+const MAX_FILE_BYTES = MAX_PAYLOAD_CHARS + TIME_BYTES + 2 * WRAPPED_BYTES;
+const PAYLOAD = ".payload";
+const EVENT_FILE = /^[0-9a-f-]{36}\.[a-z]+$/;
+/** Beside a payload that is to be erased: who wants it, and why. */
+const ORDER = ".erasure";
 /** Of a write that a crash cut short: whole or not, no erasure would find it. */
 const LEFTOVER = /\.tmp-[A-Za-z0-9]{6}$/;
 
@@ -46,12 +57,29 @@ export interface Payload {
   readonly salt: Uint8Array | null;
 }
 
+/** Who has a payload erased, and why; goes into the ledger, so it names nobody. */
+export interface ErasureOrder {
+  readonly reason: string;
+  readonly principal: string;
+  readonly peer: string;
+}
+
+/** An order that is not done. */
+export interface OpenOrder {
+  readonly eventId: string;
+  readonly order: ErasureOrder;
+  /** Whether the payload is there; without it only the order is left over. */
+  readonly isHere: boolean;
+}
+
 /** What the store stands on. */
 export interface PayloadStoreDeps {
   /** In the data directory; made with the first payload. */
   readonly directory: string;
   readonly keys: KeyEncryption;
   readonly random: Random;
+  /** Unix milliseconds. */
+  readonly nowMs: () => number;
   /** SPIFFE ID of the server: files of another open nowhere else. */
   readonly deployment: () => string;
 }
@@ -70,11 +98,12 @@ export class PayloadStore {
       rmSync(join(directory, name), { recursive: true });
   }
 
-  /** Durable when this resolves. @throws TrustWardenError `secret_unavailable`. */
+  /** Durable when this resolves, and off the thread that serves meanwhile. @throws TrustWardenError `secret_unavailable`. */
   async keep(eventId: string, payload: Payload): Promise<void> {
     const key = await this.#openKey();
     const dataKey = this.#deps.random(KEY_BYTES);
-    const context = this.#contextOf(eventId);
+    const time = encodeTime(this.#deps.nowMs());
+    const context = this.#contextOf(eventId, time);
     const wrapped = key.seal({ plaintext: dataKey, context });
     const { salt, request, answer, method, target } = payload;
     const plaintext = encodeCanonicalJson({
@@ -85,7 +114,7 @@ export class PayloadStore {
       salt: salt === null ? null : encodeBase64url(salt),
     });
     const sealed = new UnsealKey(dataKey, this.#deps.random).seal({ plaintext, context });
-    writePrivateFile(this.#fileOf(eventId), concatBytes(wrapped, sealed));
+    await this.#replace(this.#fileOf(eventId), concatBytes(time, wrapped, sealed));
   }
 
   /** @throws TrustWardenError `not_found`, `seal_broken`, `secret_unavailable`. */
@@ -93,32 +122,54 @@ export class PayloadStore {
     this.requireKept(eventId);
     const key = await this.#openKey();
     const bytes = readPrivateFile(this.#fileOf(eventId), MAX_FILE_BYTES);
-    const context = this.#contextOf(eventId);
-    const dataKey = key.open({ sealed: bytes.subarray(0, WRAPPED_BYTES), context });
+    const context = this.#contextOf(eventId, bytes.subarray(0, TIME_BYTES));
+    const dataKey = key.open({ sealed: bytes.subarray(TIME_BYTES, HEAD_BYTES), context });
     const opened = new UnsealKey(dataKey, this.#deps.random).open({
-      sealed: bytes.subarray(WRAPPED_BYTES),
+      sealed: bytes.subarray(HEAD_BYTES),
       context,
     });
     return parsePayload(opened);
   }
 
-  /** @throws TrustWardenError `not_found` for what was never kept, or was erased. */
+  /** @throws TrustWardenError `not_found` for what was never kept, was erased, or is being erased. */
   requireKept(eventId: string): void {
-    if (!existsSync(this.#fileOf(eventId))) throw new TrustWardenError("not_found", { event_id: eventId });
+    if (!existsSync(this.#fileOf(eventId)) || existsSync(this.#orderOf(eventId)))
+      throw new TrustWardenError("not_found", { event_id: eventId });
   }
 
-  /** What was kept opens never again. @throws TrustWardenError `not_found`. */
-  erase(eventId: string): void {
-    this.requireKept(eventId);
+  /** Notes durably that a payload is to be erased; nothing opens it from then on. */
+  async order(eventId: string, { reason, principal, peer }: ErasureOrder): Promise<void> {
+    await this.#replace(this.#orderOf(eventId), encodeCanonicalJson({ reason, principal, peer }));
+  }
+
+  /** What was ordered and is not done, such as after a crash. @throws TrustWardenError `seal_broken`. */
+  async orders(): Promise<readonly OpenOrder[]> {
+    const names = await this.#namesOf(ORDER);
+    return names.map((eventId) => ({
+      eventId,
+      order: parseOrder(readPrivateFile(this.#orderOf(eventId))),
+      isHere: existsSync(this.#fileOf(eventId)),
+    }));
+  }
+
+  /** Payloads that were kept before an instant and are not ordered to be erased, in no order. @param atMs - Unix milliseconds. */
+  async keptBefore(atMs: number): Promise<readonly string[]> {
+    const ordered = new Set(await this.#namesOf(ORDER));
+    const found: string[] = [];
+    for (const eventId of await this.#namesOf(PAYLOAD))
+      if (!ordered.has(eventId) && (await readTime(this.#fileOf(eventId))) < atMs) found.push(eventId);
+    return found;
+  }
+
+  /** What was kept opens never again; the order for it is done. Repeatable, since a crash may come between. */
+  async erase(eventId: string): Promise<void> {
     const path = this.#fileOf(eventId);
-    const descriptor = openSync(path, "r+");
-    try {
-      writeSync(descriptor, new Uint8Array(WRAPPED_BYTES), 0, WRAPPED_BYTES, 0);
-      fsyncSync(descriptor);
-    } finally {
-      closeSync(descriptor);
+    if (existsSync(path)) {
+      await overwriteKey(path);
+      await rm(path);
+      await syncDirectory(this.#deps.directory);
     }
-    rmSync(path);
+    await rm(this.#orderOf(eventId), { force: true });
   }
 
   /** Name of the key-encryption key that this store's key is under; null before the first payload. */
@@ -182,13 +233,69 @@ export class PayloadStore {
     return found;
   }
 
-  #contextOf(name: string): Uint8Array {
-    return encodeUtf8(`trustwarden-payload-v1\n${this.#deps.deployment()}\n${name}`);
+  #contextOf(name: string, time: Uint8Array = new Uint8Array(0)): Uint8Array {
+    const text = `trustwarden-payload-v1\n${this.#deps.deployment()}\n${name}`;
+    return encodeUtf8(time.length === 0 ? text : `${text}\n${encodeHex(time)}`);
   }
 
   #fileOf(eventId: string): string {
-    return join(this.#deps.directory, `${parseEventId(eventId)}.payload`);
+    return join(this.#deps.directory, `${parseEventId(eventId)}${PAYLOAD}`);
   }
+
+  #orderOf(eventId: string): string {
+    return join(this.#deps.directory, `${parseEventId(eventId)}${ORDER}`);
+  }
+
+  /** Events that a file of this kind is there for. */
+  async #namesOf(kind: typeof PAYLOAD | typeof ORDER): Promise<readonly string[]> {
+    const { directory } = this.#deps;
+    if (!existsSync(directory)) return [];
+    return (await readdir(directory))
+      .filter((name) => EVENT_FILE.test(name) && name.endsWith(kind))
+      .map((name) => name.slice(0, -kind.length));
+  }
+
+  async #replace(path: string, bytes: Uint8Array): Promise<void> {
+    await replaceFile({ path, temporary: `${path}.tmp-${encodeHex(this.#deps.random(3))}`, bytes });
+  }
+}
+
+function encodeTime(atMs: number): Uint8Array {
+  const bytes = new Uint8Array(TIME_BYTES);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(Math.floor(atMs)));
+  return bytes;
+}
+
+async function readTime(path: string): Promise<number> {
+  const handle = await open(path, "r");
+  try {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(TIME_BYTES), 0, TIME_BYTES, 0);
+    // A file that is too short for a time opens never; by age it is the oldest.
+    return bytesRead < TIME_BYTES ? 0 : Number(buffer.readBigUInt64BE());
+  } finally {
+    await handle.close();
+  }
+}
+
+async function overwriteKey(path: string): Promise<void> {
+  const handle = await open(path, "r+");
+  try {
+    await handle.write(new Uint8Array(WRAPPED_BYTES), 0, WRAPPED_BYTES, TIME_BYTES);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function parseOrder(bytes: Uint8Array): ErasureOrder {
+  const fields = new Fields(parseJsonObject(parseUtf8(bytes)), "seal_broken");
+  const order = {
+    reason: fields.text("reason", { maxChars: 1024 }),
+    principal: fields.text("principal", { maxChars: 4096 }),
+    peer: fields.text("peer", { maxChars: 4096 }),
+  };
+  fields.end();
+  return order;
 }
 
 function parsePayload(bytes: Uint8Array): Payload {

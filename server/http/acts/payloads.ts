@@ -7,6 +7,7 @@ import type {
 } from "@trustwarden/core/api/payloads.ts";
 import { encodeBase64url } from "@trustwarden/core/bytes.ts";
 import { sha256 } from "@trustwarden/core/crypto.ts";
+import { parseEventId } from "@trustwarden/core/id.ts";
 import { formatRequestCommitment } from "@trustwarden/core/intent.ts";
 import { formatPrincipal } from "@trustwarden/core/principal.ts";
 import { formatAnswerCommitment } from "../../gateway/llm/answer-commitment.ts";
@@ -34,23 +35,10 @@ export async function readPayload(
 
 /** The event is durable before anything is erased; it names the call and no content. @throws TrustWardenError `not_found`. */
 export async function erasePayload(
-  { payloads, ledger, clock, reads }: Services,
+  { erasures }: Services,
   { params, body, caller, arrival }: Visit<ErasureRequest, unknown, PayloadPath>,
 ): Promise<ErasureAnswer> {
-  const { event_id: eventId } = params;
-  payloads.requireKept(eventId);
-  const details = { change: "erasure", event_id: eventId, reason: body.reason };
-  const subject = `payload:${eventId}`;
-  await ledger.recordControl(
-    { kind: "admin", allow: true, reasons: [], subject, chain: [], details },
-    {
-      nowMs: clock.nowMs(),
-      principal: formatPrincipal(caller.principal),
-      peer: arrival.peer,
-      intent: null,
-      epoch: reads.epoch(),
-    },
-  );
-  payloads.erase(eventId);
-  return { event_id: eventId, erased: true };
+  const principal = formatPrincipal(caller.principal);
+  await erasures.erase(parseEventId(params.event_id), { reason: body.reason, principal, peer: arrival.peer });
+  return { event_id: params.event_id, erased: true };
 }
