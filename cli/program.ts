@@ -28,6 +28,7 @@ import { addProtectCommand } from "./commands/protect.ts";
 import { addQuestionCommands } from "./commands/questions.ts";
 import { addRevokeCommand } from "./commands/revoke.ts";
 import { addRunCommand } from "./commands/run.ts";
+import { addScanCommand } from "./commands/scan.ts";
 import { addSecretCommands } from "./commands/secret.ts";
 import { addSvidCommands } from "./commands/svid.ts";
 import { addTokenCommand } from "./commands/token.ts";
@@ -123,6 +124,7 @@ export function createProgram(runtime: Runtime, usage: Usage = { command: "warde
   addRevokeCommand(program, runtime);
   addUpstreamCommands(program, runtime);
   addSecretCommands(program, runtime);
+  addScanCommand(program, runtime);
   addDatabaseCommands(program, runtime);
   addPayloadCommands(program, runtime);
   addMcpCommands(program, runtime);

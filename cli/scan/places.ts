@@ -1,0 +1,113 @@
+/**
+ * Where agents keep their configuration and their history, in a home and in a working directory; and what each file is.
+ *
+ * The paths are those that the programs document; a file that is not there is no finding and no failure.
+ */
+import { basename, dirname } from "node:path";
+import type { TextForm } from "./named-values.ts";
+
+/** Below a home. */
+export const HOME_PLACES: readonly string[] = [
+  ".env",
+  ".openclaw/openclaw.json",
+  ".openclaw/.env",
+  ".openclaw/agents/*/agent/auth-profiles.json",
+  ".openclaw/agents/*/agent/models.json",
+  ".clawdbot/clawdbot.json",
+  ".claude.json",
+  ".claude/settings.json",
+  ".claude/settings.local.json",
+  ".config/Claude/claude_desktop_config.json",
+  "Library/Application Support/Claude/claude_desktop_config.json",
+  ".cursor/mcp.json",
+  ".codeium/windsurf/mcp_config.json",
+  ".config/Code/User/mcp.json",
+  ".config/Code/User/settings.json",
+  "Library/Application Support/Code/User/mcp.json",
+  "Library/Application Support/Code/User/settings.json",
+  ".config/Code/User/globalStorage/saoudrizwan.claude-dev/settings/cline_mcp_settings.json",
+  ".copilot/mcp-config.json",
+  ".gemini/settings.json",
+  ".codex/auth.json",
+  ".codex/config.toml",
+  ".config/mcp/mcp.json",
+  ".config/zed/settings.json",
+  ".continue/config.json",
+  ".continue/config.yaml",
+];
+
+/** Below a working directory. */
+export const PROJECT_PLACES: readonly string[] = [
+  ".env",
+  ".env.*",
+  ".mcp.json",
+  ".cursor/mcp.json",
+  ".vscode/mcp.json",
+  ".vscode/settings.json",
+  ".claude/settings.json",
+  ".claude/settings.local.json",
+  ".gemini/settings.json",
+  "openclaw.json",
+  "mcp.json",
+];
+
+/** Below a home: what shells and agents remember. */
+export const HISTORY_PLACES: readonly string[] = [
+  ".bash_history",
+  ".zsh_history",
+  ".local/share/fish/fish_history",
+  ".python_history",
+  ".node_repl_history",
+  ".psql_history",
+  ".codex/history.jsonl",
+  ".claude/history.jsonl",
+  ".claude/projects/*/*.jsonl",
+  ".openclaw/agents/*/sessions/*.jsonl",
+];
+
+/** How a program fills in variables when it reads its configuration; `null`: it does not. */
+export type VariableReference = (variable: string) => string;
+
+const SHELL_LIKE: VariableReference = (variable) => `\${${variable}}`;
+const EDITOR_LIKE: VariableReference = (variable) => `\${env:${variable}}`;
+
+/** What a file is to the program that reads it. */
+export interface FileKind {
+  readonly form: TextForm;
+  /** Absent where the program takes its values literally, or nobody knows which program it is. */
+  readonly reference?: VariableReference;
+  /** Whose file it is, for people. */
+  readonly client?: string;
+}
+
+const JSON_KINDS: readonly (FileKind & { readonly path: RegExp })[] = [
+  { path: /(?:^|\/)(?:openclaw|clawdbot)\.json$/, form: "json", reference: SHELL_LIKE, client: "OpenClaw" },
+  { path: /(?:^|\/)auth-profiles\.json$/, form: "json", client: "OpenClaw's profiles" },
+  { path: /(?:^|\/)\.mcp\.json$/, form: "json", reference: SHELL_LIKE, client: "Claude Code" },
+  { path: /(?:^|\/)\.claude\.json$/, form: "json", reference: SHELL_LIKE, client: "Claude Code" },
+  { path: /(?:^|\/)\.cursor\/mcp\.json$/, form: "json", reference: EDITOR_LIKE, client: "Cursor" },
+  {
+    path: /(?:^|\/)(?:\.vscode|Code\/User)\/mcp\.json$/,
+    form: "json",
+    reference: EDITOR_LIKE,
+    client: "VS Code",
+  },
+  { path: /(?:^|\/)windsurf\/mcp_config\.json$/, form: "json", reference: EDITOR_LIKE, client: "Windsurf" },
+  { path: /(?:^|\/)claude_desktop_config\.json$/, form: "json", client: "Claude Desktop" },
+];
+const OTHER_JSON =
+  /(?:^|\/)(?:mcp|mcp-config|mcp_config|cline_mcp_settings|mcp_settings)\.json$|(?:^|\/)\.(?:claude|gemini|vscode|codex|continue|openclaw)\/(?:.*\/)?[^/]+\.json$|(?:^|\/)(?:Code\/User|zed)\/settings\.json$/;
+const ENVIRONMENT = /^\.env(?:\.[A-Za-z0-9_.-]+)?$|^[A-Za-z0-9_.-]+\.env$/;
+const SHELL =
+  /^(?:\.(?:bash|zsh|sh|psql|python|node_repl)_history|fish_history|\.(?:bash|zsh)rc|\.(?:bash_|zsh)?profile|\.zshenv)$/;
+
+/** What a file is, by its path. */
+export function kindOf(path: string): FileKind {
+  const slashed = path.replaceAll("\\", "/");
+  const known = JSON_KINDS.find((kind) => kind.path.test(slashed));
+  if (known !== undefined) return known;
+  if (OTHER_JSON.test(slashed)) return { form: "json" };
+  const name = basename(slashed);
+  if (ENVIRONMENT.test(name)) return { form: "environment" };
+  return { form: SHELL.test(name) || dirname(slashed).endsWith("/sessions") ? "shell" : "text" };
+}

@@ -1,0 +1,99 @@
+/**
+ * Replaces a file as a whole or not at all: a new file beside it, on disk before it takes the name, with the mode and the
+ * owner of the old one. Whatever wrote to the old one meanwhile wins: then nothing is replaced.
+ */
+import {
+  chownSync,
+  closeSync,
+  constants,
+  fchmodSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { Edit } from "./planned.ts";
+
+const PERMISSIONS = 0o7777;
+
+/** A replacement that has begun: its file can be written, and has not been touched yet. */
+export interface Rewrite {
+  /** @throws TrustWardenError `not_found` when the file is no longer what was read; it then stays as it is. */
+  commit(text: string): void;
+  /** Leaves the file as it is. Harmless after `commit`. */
+  abandon(): void;
+}
+
+/** The text with every edit made; edits do not overlap. */
+export function applyTextEdits(text: string, edits: readonly Edit[]): string {
+  return edits
+    .toSorted((a, b) => b.start - a.start)
+    .reduce(
+      (result, { start, end, replacement }) => result.slice(0, start) + replacement + result.slice(end),
+      text,
+    );
+}
+
+/**
+ * Begins to replace a file.
+ *
+ * @param path - real path, no link.
+ * @param expected - what the file holds; anything else is somebody's newer version.
+ * @param suffix - of the new file's name until it takes the old one's.
+ * @throws TrustWardenError `not_found` when nothing can be written beside it.
+ */
+export function beginRewrite(path: string, expected: string, suffix: string): Rewrite {
+  const beside = join(dirname(path), `.${basename(path)}.${suffix}`);
+  let descriptor: number;
+  const before = statSync(path);
+  try {
+    descriptor = openSync(beside, "wx", 0o600);
+  } catch (cause) {
+    throw new TrustWardenError("not_found", { why: `nothing can be written beside ${path}` }, { cause });
+  }
+  closeSync(descriptor);
+  return {
+    commit: (text) => {
+      writeDurably(beside, text, before.mode & PERMISSIONS);
+      if (process.getuid?.() === 0) chownSync(beside, before.uid, before.gid);
+      if (readFileSync(path, "utf8") !== expected)
+        throw new TrustWardenError("not_found", {
+          why: `${path} has changed meanwhile, and was left as it is`,
+          next: "Close the program that writes it, then scan again.",
+        });
+      renameSync(beside, path);
+      syncDirectory(dirname(path));
+    },
+    abandon: () => rmSync(beside, { force: true }),
+  };
+}
+
+/** Keeps a copy that only its owner reads. @throws Error where there is one of that name. */
+export function writeBackup(path: string, text: string): void {
+  writeFileSync(path, text, { mode: 0o600, flag: "wx" });
+}
+
+function writeDurably(path: string, text: string, mode: number): void {
+  const descriptor = openSync(path, constants.O_WRONLY | constants.O_TRUNC | constants.O_NOFOLLOW);
+  try {
+    writeFileSync(descriptor, text);
+    fchmodSync(descriptor, mode);
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function syncDirectory(path: string): void {
+  const descriptor = openSync(path, constants.O_RDONLY);
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
