@@ -67,6 +67,7 @@ const NEXT: Partial<Record<ErrorCode, string>> = {
     "Check the endpoint's SPIFFE ID or web certificate and the bundle at hand; nothing of the answer was believed.",
   federation_rollback: "Ask the other side. If it started anew, remove the relationship and create it again.",
   rate_limited: "Wait a few seconds and try again.",
+  overloaded: "Wait a few seconds and try again.",
 };
 
 const GENERAL_NEXT = "Run `warden doctor`; it checks the set-up and says what is wrong.";

@@ -14,7 +14,7 @@ import {
   formatCanonicalJson,
   isJsonObject,
   type JsonObject,
-  parseJsonObject,
+  parseCanonicalObject,
 } from "./json.ts";
 import type { Signer } from "./signer.ts";
 
@@ -56,8 +56,8 @@ export function payloadTypeOf(name: PayloadName): PayloadType {
 
 /** Pre-authentication encoding: the bytes that are signed. */
 export function encodePae(payloadType: string, payload: Uint8Array): Uint8Array {
-  const type = encodeUtf8(payloadType);
-  return concatBytes(encodeUtf8(`DSSEv1 ${type.length} `), type, encodeUtf8(` ${payload.length} `), payload);
+  const typeBytes = Buffer.byteLength(payloadType);
+  return concatBytes(encodeUtf8(`DSSEv1 ${typeBytes} ${payloadType} ${payload.length} `), payload);
 }
 
 /**
@@ -105,9 +105,8 @@ export function signDraft({ pae, complete }: EnvelopeDraft, signer: Signer): str
  *   64 bytes, strict base64, and is written canonically: one envelope, one spelling, one digest.
  */
 export function parseEnvelope(text: string): UnverifiedEnvelope {
-  const json = parseJsonObject(text, MAX_ENVELOPE_CHARS);
-  if (formatCanonicalJson(json) !== text)
-    throw new TrustWardenError("dsse_malformed", { reason: "not canonical" });
+  const json = parseCanonicalObject(text, MAX_ENVELOPE_CHARS);
+  if (json === null) throw new TrustWardenError("dsse_malformed", { reason: "not canonical" });
   const { payload, payloadType, signatures, ...rest } = json;
   if (typeof payload !== "string" || typeof payloadType !== "string" || Object.keys(rest).length > 0) {
     throw new TrustWardenError("dsse_malformed", { reason: "members" });
@@ -158,8 +157,7 @@ export function parseUnverifiedPayload(envelope: UnverifiedEnvelope): JsonObject
 
 function parsePayload(envelope: UnverifiedEnvelope): JsonObject {
   const text = parseUtf8(envelope.payload);
-  const json = parseJsonObject(text, MAX_ENVELOPE_CHARS);
-  if (formatCanonicalJson(json) !== text)
-    throw new TrustWardenError("dsse_malformed", { reason: "payload not canonical" });
+  const json = parseCanonicalObject(text, MAX_ENVELOPE_CHARS);
+  if (json === null) throw new TrustWardenError("dsse_malformed", { reason: "payload not canonical" });
   return json;
 }

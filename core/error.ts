@@ -260,6 +260,7 @@ export const ERRORS = {
   authority_expired: { status: 503, message: UNAVAILABLE },
   clock_rolled_back: { status: 503, message: UNAVAILABLE },
   rate_limited: { status: 429, message: "Too many requests; wait and try again." },
+  overloaded: { status: 429, message: "Too much waits to be recorded; wait and try again." },
 
   // set-up and files
   file_mode_too_open: { status: 500, message: "A secret file is readable by others." },

@@ -44,6 +44,43 @@ export function parseJsonObject(text: string, maxChars: number = DEFAULT_MAX_CHA
   return value;
 }
 
+/**
+ * A JSON object from untrusted text that has to be written canonically.
+ *
+ * What the engine reads and writes again as the same text, members in order, has no key twice: that is told without
+ * looking at every character, and everything else is read slowly, for the code of its refusal.
+ *
+ * @returns null for an object in another spelling.
+ * @throws TrustWardenError as `parseJsonObject`.
+ */
+export function parseCanonicalObject(text: string, maxChars: number): JsonObject | null {
+  if (text.length <= maxChars) {
+    const value = readCanonical(text);
+    if (value !== undefined) return value;
+  }
+  parseJsonObject(text, maxChars);
+  return null;
+}
+
+/** Undefined for whatever is not a canonical object without doubt. */
+function readCanonical(text: string): JsonObject | undefined {
+  let value: Json;
+  try {
+    value = parseText(text);
+  } catch {
+    // Safe: the caller reads it again, strictly, and refuses it there.
+    return undefined;
+  }
+  if (!isJsonObject(value) || !isWithinDepth(value, MAX_DEPTH) || !isInCanonicalOrder(value))
+    return undefined;
+  return JSON.stringify(value) === text ? value : undefined;
+}
+
+function isWithinDepth(value: Json, depth: number): boolean {
+  if (typeof value !== "object" || value === null) return true;
+  return depth > 0 && Object.values(value).every((member: Json) => isWithinDepth(member, depth - 1));
+}
+
 /** Whether a JSON value is an object (not an array, not null). */
 export function isJsonObject(value: Json | undefined): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);

@@ -1,6 +1,7 @@
 /** Outcomes that cannot be reported are kept, and when there is no room nothing new is done. */
+import { MAX_OUTCOMES } from "@trustwarden/core/api/action.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { OutcomeSpool } from "./outcome-spool.ts";
 import { createTestRuntime } from "./support.test.helpers.ts";
 
@@ -34,11 +35,11 @@ describe("the spool of outcomes", () => {
     const { spool, sent, requests } = createSpool();
     const first = spool.reportSoon("first");
     await expect.poll(() => requests).toEqual([1]);
-    const outcomes = Array.from({ length: 20 }, (_, index) => `outcome ${index}`);
+    const outcomes = Array.from({ length: MAX_OUTCOMES + 4 }, (_, index) => `outcome ${index}`);
     await Promise.all([first, ...outcomes.map((outcome) => spool.reportSoon(outcome))]);
     expect(sent).toEqual(["first", ...outcomes]);
     // No more than one request takes.
-    expect(requests).toEqual([1, 16, 4]);
+    expect(requests).toEqual([1, MAX_OUTCOMES, 4]);
   });
 
   it("sends each by itself when they are refused together, so that one bad outcome spoils no other", async () => {
@@ -76,6 +77,35 @@ describe("the spool of outcomes", () => {
     await spool.report("one");
     state.failure = undefined;
     await expect.poll(() => sent, { timeout: 5000 }).toEqual(["one"]);
+  });
+
+  it("sends what waits together, and one by one when one of it is refused", async () => {
+    const { spool, sent, requests, state, runtime } = createSpool();
+    state.failure = new TrustWardenError("server_unreachable");
+    const outcomes = Array.from({ length: MAX_OUTCOMES + 2 }, (_, index) => `outcome ${index}`);
+    for (const outcome of [...outcomes, "bad", "last"]) await spool.report(outcome);
+    state.failure = undefined;
+    await spool.close();
+    expect(sent).toEqual([...outcomes, "last"]);
+    expect(requests).toEqual([MAX_OUTCOMES, 1, 1, 1]);
+    expect(runtime.notices.at(-1)).toMatchObject({ code: "outcome_refused", details: { final: true } });
+  });
+
+  it("comes back no sooner than the server asked for", async () => {
+    vi.useFakeTimers();
+    try {
+      const { spool, sent, state } = createSpool();
+      const details = { status: 429, from: "server", retryAfterSeconds: 9 };
+      state.failure = new TrustWardenError("overloaded", details);
+      await spool.report("one");
+      state.failure = undefined;
+      await vi.advanceTimersByTimeAsync(8999);
+      expect(sent).toEqual([]);
+      await vi.advanceTimersByTimeAsync(9001);
+      expect(sent).toEqual(["one"]);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it("does not repeat what the server refused for good, and says so", async () => {

@@ -8,6 +8,7 @@
 import { MAX_OUTCOMES } from "@trustwarden/core/api/action.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { jitter, type Runtime } from "./runtime.ts";
+import { retryAfterOf } from "./server-answer.ts";
 
 /** About 1 MiB of envelopes. */
 const MAX_WAITING = 1024;
@@ -44,6 +45,8 @@ export class OutcomeSpool {
   /** First tries under way. */
   readonly #reporting = new Set<Promise<void>>();
   #failures = 0;
+  /** What the server asked for when it turned the last request away. */
+  #retryAfterMs = 0;
   #closed = false;
   /** The one walk over `#waiting`; a second one beside it would drop what the first is sending. */
   #draining: Promise<void> | undefined;
@@ -161,8 +164,10 @@ export class OutcomeSpool {
 
   #schedule(): void {
     if (this.#closed || this.#retry !== undefined) return;
-    const delayMs =
+    const backoffMs =
       Math.min(FIRST_RETRY_MS * 2 ** this.#failures, MAX_RETRY_MS) * (0.5 + jitter(this.#runtime));
+    // Never before it was asked for, and not together with all others who were turned away.
+    const delayMs = Math.max(backoffMs, this.#retryAfterMs * (1 + jitter(this.#runtime)));
     this.#failures += 1;
     this.#retry = setTimeout(() => {
       this.#retry = undefined;
@@ -182,19 +187,52 @@ export class OutcomeSpool {
 
   /** Never rejects: what fails stays at the front. */
   async #sendWaiting(): Promise<void> {
-    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
-      try {
-        await this.#send([next]);
-        this.#failures = 0;
-      } catch (error) {
-        this.#notify(error);
-        if (!isFinal(error)) return;
-      }
-      this.#waiting.shift();
+    while (this.#waiting.length > 0) {
+      const together = this.#waiting.slice(0, MAX_OUTCOMES);
+      const sent = together.length > 1 ? await this.#trySending(together) : "refused";
+      // One by one they show which of them is refused, and why.
+      const isOver = sent === "refused" ? await this.#sendFirst(together.length) : sent === "sent";
+      if (!isOver) return;
+      if (sent === "sent") this.#waiting.splice(0, together.length);
     }
   }
 
+  async #trySending(outcomes: readonly SignedOutcome[]): Promise<"sent" | "refused" | "later"> {
+    try {
+      await this.#send(outcomes);
+      this.#succeeded();
+      return "sent";
+    } catch (error) {
+      if (isFinal(error)) return "refused";
+      this.#notify(error);
+      return "later";
+    }
+  }
+
+  /** Sends the first ones, each by itself. @returns whether all of them are settled. */
+  async #sendFirst(count: number): Promise<boolean> {
+    for (let done = 0; done < count; done += 1) {
+      const [next] = this.#waiting;
+      if (next === undefined) return true;
+      try {
+        await this.#send([next]);
+        this.#succeeded();
+      } catch (error) {
+        this.#notify(error);
+        if (!isFinal(error)) return false;
+      }
+      this.#waiting.shift();
+    }
+    return true;
+  }
+
+  #succeeded(): void {
+    this.#failures = 0;
+    this.#retryAfterMs = 0;
+  }
+
   #notify(error: unknown): void {
+    this.#retryAfterMs = (retryAfterOf(error) ?? 0) * 1000;
     const code = error instanceof TrustWardenError ? error.code : "internal";
     const details = { waiting: this.#waiting.length, final: isFinal(error) };
     this.#runtime.notify({ code, what: "An outcome could not be reported.", details });

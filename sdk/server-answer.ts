@@ -15,6 +15,24 @@ export interface AnswerSchema<T> {
 export interface RawAnswer {
   readonly status: number;
   readonly body: Uint8Array;
+  /** `Retry-After` in seconds; undefined without one, or in another form. */
+  readonly retryAfterSeconds?: number | undefined;
+}
+
+/** The longest wait that we take from a server; whoever asks for more is asked again after this. */
+const MAX_RETRY_AFTER_SECONDS = 60;
+
+/** `Retry-After` as seconds (RFC 9110 §10.2.3); we never send, and never read, a date. */
+export function parseRetryAfter(value: string | undefined): number | undefined {
+  if (value === undefined || !/^\d{1,6}$/.test(value)) return undefined;
+  return Math.min(Number(value), MAX_RETRY_AFTER_SECONDS);
+}
+
+/** How long a server that turned a request away asks us to wait; undefined when it did not, or did not say. */
+export function retryAfterOf(error: unknown): number | undefined {
+  if (!(error instanceof TrustWardenError)) return undefined;
+  const { status, retryAfterSeconds } = error.details;
+  return status === 429 && typeof retryAfterSeconds === "number" ? retryAfterSeconds : undefined;
 }
 
 /**
@@ -23,8 +41,9 @@ export interface RawAnswer {
  * @throws TrustWardenError the server's own code, with its counter-example in the details; `server_unreachable` when
  *   what came is not an answer of ours.
  */
-export function parseAnswer<T>({ status, body }: RawAnswer, schema: AnswerSchema<T>): T {
-  if (status < 200 || status > 299) throw parseRefusal({ status, body });
+export function parseAnswer<T>(answer: RawAnswer, schema: AnswerSchema<T>): T {
+  const { status, body } = answer;
+  if (status < 200 || status > 299) throw parseRefusal(answer);
   try {
     return schema.parse(parseJson(parseUtf8(body)));
   } catch (cause) {
@@ -33,11 +52,12 @@ export function parseAnswer<T>({ status, body }: RawAnswer, schema: AnswerSchema
 }
 
 /** The refusal in an answer; what is no refusal of ours keeps its status and says nothing else. */
-export function parseRefusal({ status, body }: RawAnswer): TrustWardenError {
+export function parseRefusal({ status, body, retryAfterSeconds }: RawAnswer): TrustWardenError {
   try {
     const { error } = errorAnswer.parse(parseJson(parseUtf8(body)));
     const code: ErrorCode = isErrorCode(error.code) ? error.code : "internal";
-    const details = { status, from: "server" };
+    const wait = retryAfterSeconds === undefined ? {} : { retryAfterSeconds };
+    const details = { status, from: "server", ...wait };
     const { counterexample } = error;
     return new TrustWardenError(
       code,

@@ -24,6 +24,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { SigningLeaf } from "@trustwarden/core/intent.ts";
 import { formatCanonicalJson, type JsonObject } from "@trustwarden/core/json.ts";
 import { unwatch, type Watched, watch } from "./authority-watch.ts";
+import { exchangeAgain } from "./exchange-again.ts";
 import {
   BUNDLE_PATH,
   type Contact,
@@ -34,15 +35,20 @@ import {
   type ServerAddress,
 } from "./first-contact.ts";
 import { openHttps, readBody } from "./https-request.ts";
-import { jitter, nowSeconds, type Runtime } from "./runtime.ts";
-import { type AnswerSchema, parseAnswer, parseRefusal } from "./server-answer.ts";
+import { nowSeconds, type Runtime } from "./runtime.ts";
+import {
+  type AnswerSchema,
+  parseAnswer,
+  parseRefusal,
+  parseRetryAfter,
+  type RawAnswer,
+} from "./server-answer.ts";
 import { type CurrentSvid, createPeerCheckedAgent, type PeerCheck, peerChainOfMessage } from "./tls.ts";
 
 /** Answers are one record or one page of them. */
 const MAX_ANSWER_BYTES = 4_194_304;
 const DEFAULT_TIMEOUT_MS = 10_000;
 const READ_ATTEMPTS = 3;
-const RETRY_MS = 100;
 /** Server SVIDs live an hour and are renewed at half life: more than this are of no use. */
 const MAX_SERVER_SVIDS = 16;
 const BUNDLES_PATH = "/v1/bundles";
@@ -332,22 +338,13 @@ export class TrustServer implements Watched {
     };
   }
 
-  async #exchange(call: Omit<ServerCall<unknown>, "schema">): Promise<{ status: number; body: Uint8Array }> {
+  async #exchange(call: Omit<ServerCall<unknown>, "schema">): Promise<RawAnswer> {
     // What carries an intent is sent once, also when it only reads.
     const attempts = call.method === "GET" && call.headers === undefined ? READ_ATTEMPTS : 1;
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        return await this.#exchangeOnce(call);
-      } catch (error) {
-        if (attempt >= attempts || !isTransient(error)) throw error;
-        await sleep(RETRY_MS * 2 ** attempt * (0.5 + jitter(this.runtime)));
-      }
-    }
+    return exchangeAgain(() => this.#exchangeOnce(call), { attempts, runtime: this.runtime });
   }
 
-  async #exchangeOnce(
-    call: Omit<ServerCall<unknown>, "schema">,
-  ): Promise<{ status: number; body: Uint8Array }> {
+  async #exchangeOnce(call: Omit<ServerCall<unknown>, "schema">): Promise<RawAnswer> {
     const { listener = "main", method, target, body, timeoutMs = DEFAULT_TIMEOUT_MS } = call;
     const origin = listener === "main" ? this.#origin : new URL(this.discovery.stop_url);
     const type = body === undefined ? {} : { "content-type": "application/json" };
@@ -356,7 +353,8 @@ export class TrustServer implements Watched {
     const message = await openHttps({ agent, origin, method, target, headers, body, timeoutMs });
     this.#learn(message);
     const answer = await readBody(message, { maxBytes: MAX_ANSWER_BYTES, timeoutMs });
-    return { status: message.statusCode ?? 0, body: answer };
+    const retryAfterSeconds = parseRetryAfter(message.headers["retry-after"]);
+    return { status: message.statusCode ?? 0, body: answer, retryAfterSeconds };
   }
 
   /** Notes the server's SVID, once a connection. */
@@ -391,10 +389,3 @@ function requireOwn(discovery: Discovery, trustDomain: TrustDomain): void {
 }
 
 /** Connections that break and overload pass; a refusal does not. */
-function isTransient(error: unknown): boolean {
-  return error instanceof TrustWardenError && error.code === "server_unreachable";
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}

@@ -33,6 +33,7 @@ import { Latest, Recent } from "./http/recent.ts";
 import { ROUTES } from "./http/routes.ts";
 import type { Services } from "./http/services.ts";
 import { foundTokenKey, tendAuthority } from "./http/tend-authority.ts";
+import { createIntake } from "./intake/create-intake.ts";
 import { Ledger } from "./ledger/ledger.ts";
 import { Outcomes } from "./ledger/outcomes.ts";
 import { LedgerQueries } from "./ledger/queries.ts";
@@ -142,6 +143,7 @@ async function startServing(
   const services = createServices(core, { feed, urls, gateway: gatewayParts, ...inForce });
   cleanups.push(() => services.federation.close());
   cleanups.push(() => services.budgets.close());
+  cleanups.push(() => services.intake.checks.close());
   cleanups.push(() => services.mcp.stdio.end(() => false));
   await startBrokers(services, cleanups);
   cleanups.push(async () => {
@@ -286,6 +288,7 @@ function createServices(
       write: (refusal) => writeRefusal(core, refusal),
       onError: () => parts.log.error({ code: "ledger_unavailable" }, "dropped refusals could not be counted"),
     }),
+    intake: createIntake(parts),
     policy: policies,
     customPolicies: custom,
     opaBundles,

@@ -13,6 +13,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
 import { z } from "zod";
 import { attestationSettings } from "./attest/config.ts";
+import { intakeSettings } from "./intake/config.ts";
 import { ledgerSettings, requireProtectedLedger } from "./ledger/config.ts";
 import { grantSettings } from "./oauth/config.ts";
 import { policySettings } from "./opa/config.ts";
@@ -120,6 +121,8 @@ const settings = z.strictObject({
         .optional(),
     })
     .prefault({}),
+  /** How much agents may ask for, and how much may wait. See docs/guides/limits.md. */
+  intake: intakeSettings.prefault({}),
   /** Where events go besides the ledger. See docs/guides/exports.md. */
   sinks: sinkSettings.default([]),
   /** Where sinks begin at this start, whatever they kept; for the command line, since each start would begin there again. */

@@ -170,7 +170,7 @@ describe("an outcome", () => {
     expect((await report(outcome, verifier)).status).toBe(200);
   });
 
-  it("comes with no more than fifteen others", async () => {
+  it("comes with no more others than a request may have", async () => {
     const { receipt } = await visit();
     const outcome = outcomeOf(verifier, receipt);
     const many = (length: number) =>

@@ -132,8 +132,8 @@ export const CREDENTIALS_WEAKENINGS = {
   ],
   "refusals-without-allowance": [
     {
-      file: "server/ledger/refusals.ts",
-      find: "  if (bucket.left < 1) return false;\n",
+      file: "server/intake/token-bucket.ts",
+      find: "    if (bucket.left < 1) return false;\n",
       replace: "",
     },
   ],

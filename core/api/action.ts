@@ -5,8 +5,8 @@ import { presentedApproval } from "./approval.ts";
 
 const envelope = z.string().min(1).max(65_535);
 
-/** Outcomes in one request: about a millisecond of signature checks, and well below the limit of a body. */
-export const MAX_OUTCOMES = 16;
+/** Outcomes in one request: about 15 ms of signature checks on one core, 220 KB as the SDK writes them. */
+export const MAX_OUTCOMES = 256;
 
 /** `POST /v1/decisions` (socket: the verifier named in the intent's `aud`, or the agent itself for `self`) */
 export const decisionRequest = z.strictObject({

@@ -21,6 +21,7 @@ import { type AgentPrincipal, formatPrincipal } from "@trustwarden/core/principa
 import { decideAction, questionAbout } from "../approvals/decide-action.ts";
 import type { AskedAction, NamedApproval } from "../approvals/ports.ts";
 import { requestApproval, shownBody } from "../approvals/request-approval.ts";
+import { countTurnedAway, isTurnedAway } from "../http/control-ports.ts";
 import { requireSigner } from "../http/intent-credentials.ts";
 import { agentOf, type LivePeer, requireLiveChain, requireLivePeer, verifyPeerSvid } from "../http/peer.ts";
 import type { Services } from "../http/services.ts";
@@ -73,7 +74,11 @@ async function authenticate(services: Services, arrival: CallArrival): Promise<G
   let spiffeId: string | undefined;
   try {
     const now = services.clock.trustedSeconds();
-    if (arrival.headers.authorization !== undefined) return authenticatePresented(services, arrival);
+    if (arrival.headers.authorization !== undefined) {
+      const presented = authenticatePresented(services, arrival);
+      services.intake.limits.take(presented.agent);
+      return presented;
+    }
     const epoch = services.reads.epoch();
     const svid = verifyPeerSvid(services, arrival.socket, now);
     spiffeId = svid.id;
@@ -83,6 +88,7 @@ async function authenticate(services: Services, arrival: CallArrival): Promise<G
     requireSigner(intent, agent);
     const plan = planCall(describeUpstream(arrival.upstream), arrival.request);
     requireMeaning(intent, plan);
+    services.intake.limits.take(agent);
     services.seen.claim(intent, now);
     return { agent, intent, plan, action: plan.action, epoch, expiresAt: endOf(peer), presented: null };
   } catch (error) {
@@ -138,6 +144,10 @@ async function recordRefusal(
   },
 ): Promise<void> {
   // What does not even parse is no attempt by anybody in particular; what fails inside is not the caller's doing.
+  if (isTurnedAway(error.code)) {
+    const evidence = spiffeId === undefined ? {} : { spiffeId };
+    return countTurnedAway(services, error, { ...evidence, peer: arrival.peer });
+  }
   if (error.code === "message_signature_invalid") await note(services, { arrival, spiffeId, error });
   if (error.status === 400 || error.status === 413 || error.status >= 500) return;
   await note(services, { arrival, spiffeId, error });

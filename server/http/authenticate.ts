@@ -48,7 +48,18 @@ export async function authenticateCaller(
       route: formatRoute(route),
     });
   }
+  requireWithinLimits(services, visit, caller);
   return caller;
+}
+
+/** Stopping has no limit; neither has the report of what was done, since each decision allows one. */
+function requireWithinLimits(
+  { intake }: Services,
+  { arrival, route }: { readonly arrival: Arrival; readonly route: GuardedRoute },
+  { principal }: Caller,
+): void {
+  const isExempt = route.isStopLane || arrival.listener === "stop" || route.recording === "outcome";
+  if (principal.kind === "agent" && !isExempt) intake.limits.take(principal);
 }
 
 function proveCaller(

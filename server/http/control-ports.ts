@@ -82,6 +82,7 @@ export async function recordRefusal(
   },
 ): Promise<void> {
   const { arrival, route, evidence, error } = refused;
+  if (isTurnedAway(error.code)) return countTurnedAway(services, error, { ...evidence, peer: arrival.peer });
   // What does not even parse is no attempt by anybody in particular; what fails inside is not the caller's doing.
   const isRefusal = error.status !== 400 && error.status !== 413 && error.status < 500;
   if (!isMutating(route) || !isRefusal) return;
@@ -91,6 +92,21 @@ export async function recordRefusal(
     code: error.code,
     details: { route: formatRoute(route) },
   });
+}
+
+/** Codes of callers that asked for too much: counted, since writing each down would be more work for who is busy. */
+export function isTurnedAway(code: string): boolean {
+  return code === "rate_limited" || code === "overloaded";
+}
+
+/** Counts a request that was turned away for the agent that it was of, or for who brought it. */
+export function countTurnedAway(
+  { refusals }: Services,
+  { code, details }: TrustWardenError,
+  { spiffeId = "unauthenticated", peer }: Evidence & { readonly peer: string },
+): void {
+  const { principal } = details;
+  refusals.count({ principal: typeof principal === "string" ? principal : spiffeId, peer, code });
 }
 
 function decideControl(services: Services, route: GuardedRoute, question: Question): Decision {
@@ -157,6 +173,14 @@ async function recordFailure(
   // A log that could not take the event will not take the news of it either; what committed is in the outbox.
   if (!isMutating(route) || route.recording === "single" || reason === "ledger_unavailable") return;
   const details = { route: formatRoute(route) };
+  if (isTurnedAway(reason)) {
+    services.refusals.count({
+      principal: formatPrincipal(caller.principal),
+      peer: arrival.peer,
+      code: reason,
+    });
+    return;
+  }
   if (caller.principal.kind === "enrollee") {
     // A used ticket stands in the ledger and proves nobody: whoever reads it could otherwise fill the disk with it.
     const principal = formatPrincipal(caller.principal);

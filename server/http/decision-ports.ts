@@ -27,6 +27,9 @@ import { agentOf, type LivePeer, requireLivePeer, verifyPeerSvid } from "./peer.
 import type { GuardedRoute } from "./route.ts";
 import type { Services } from "./services.ts";
 
+/** The intent and the decision. */
+const RECORDS_OF_DECISION = 2;
+
 /** An agent, its intent, and where the decision will bind. */
 export interface DecisionCaller {
   readonly agent: AgentPrincipal;
@@ -54,11 +57,19 @@ export interface DecisionReceipt {
 export function createDecisionPorts(
   services: Services,
   route: GuardedRoute,
-): GuardPorts<Arrival, DecisionCaller, DecisionReceipt> {
+): GuardPorts<Arrival, DecisionCaller, DecisionReceipt> & {
+  /** Gives back the places that the visit took, when it is answered. */
+  readonly leave: () => void;
+} {
   // One set of ports walks one path: what `decide` used up, `record` says.
   let decided: DecidedAction | undefined;
+  let leave = (): void => undefined;
+  const onEntered = (left: () => void): void => {
+    leave = left;
+  };
   return {
-    authenticate: (arrival) => authenticate(services, { arrival, route }),
+    leave: () => leave(),
+    authenticate: (arrival) => authenticate(services, { arrival, route, onEntered }),
     decide: async (arrival, caller) => {
       decided = await decideVisit(services, arrival, caller);
       return decided.decision;
@@ -75,28 +86,36 @@ function refuseToAct(): never {
   throw new Error("the decision route decides and never acts");
 }
 
-async function authenticate(
-  services: Services,
-  visit: { readonly arrival: Arrival; readonly route: GuardedRoute },
-): Promise<DecisionCaller> {
+interface ArrivedVisit {
+  readonly arrival: Arrival;
+  readonly route: GuardedRoute;
+  readonly onEntered: (leave: () => void) => void;
+}
+
+async function authenticate(services: Services, visit: ArrivedVisit): Promise<DecisionCaller> {
   const evidence: Evidence = {};
   try {
     await admitForeignPeer(services, visit.arrival);
     await admitForeignVisitor(services, visit.arrival, decisionRequest.parse(visit.arrival.body));
-    return authenticateAgent(services, visit.arrival, evidence);
+    return authenticateAgent(services, visit, evidence);
   } catch (error) {
     if (error instanceof TrustWardenError) await recordRefusal(services, { ...visit, evidence, error });
     throw error;
   }
 }
 
-function authenticateAgent(services: Services, arrival: Arrival, evidence: Evidence): DecisionCaller {
+function authenticateAgent(
+  services: Services,
+  { arrival, onEntered }: ArrivedVisit,
+  evidence: Evidence,
+): DecisionCaller {
   const now = services.clock.trustedSeconds();
   if (arrival.headers.authorization !== undefined) throw new TrustWardenError("svid_bearer_refused");
   const epoch = services.reads.epoch();
   const socketSvid = verifyPeerSvid(services, arrival.socket, now);
   evidence.spiffeId = socketSvid.id;
   const peer = requireLivePeer(services, socketSvid, now);
+  onEntered(services.intake.admission.enter(peer.instance.instanceId, RECORDS_OF_DECISION));
   const request = decisionRequest.parse(arrival.body);
   const { intent: envelope, svid_chain } = request;
   const svid = services.chains.verify(svid_chain.map(parseBase64url), now);
@@ -108,6 +127,7 @@ function authenticateAgent(services: Services, arrival: Arrival, evidence: Evide
   const action = parseActionName(intent.intent.action);
   const effects = effectsOf(request);
   const approval = approvalOf(request, intent);
+  services.intake.limits.take(agent);
   services.seen.claim(intent, now);
   return { agent, intent, enforcement, action, effects, approval, epoch };
 }

@@ -31,6 +31,8 @@ export function toTrustWardenError(error: unknown): TrustWardenError {
 /** What is sent for a failure, in the words of the route. */
 export function formatErrorAnswer(error: TrustWardenError, dialect: Dialect = "json"): ErrorAnswer {
   const mayRetry = error.status === 429 || error.status === 503;
+  const { retryAfterSeconds } = error.details;
+  const wait = typeof retryAfterSeconds === "number" ? retryAfterSeconds : 1;
   const answer =
     dialect === "oauth" ? formatOAuthFailure(error) : { status: error.status, body: publicError(error) };
   return {
@@ -38,7 +40,7 @@ export function formatErrorAnswer(error: TrustWardenError, dialect: Dialect = "j
     headers: {
       "cache-control": "no-store",
       "x-content-type-options": "nosniff",
-      ...(mayRetry ? { "retry-after": "1" } : {}),
+      ...(mayRetry ? { "retry-after": String(wait) } : {}),
     },
   };
 }

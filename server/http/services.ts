@@ -18,6 +18,7 @@ import type { Budgets } from "../gateway/budgets.ts";
 import type { GatewayParts } from "../gateway/gateway.ts";
 import type { McpGateway } from "../gateway/mcp/create-mcp.ts";
 import type { DatabaseRoles } from "../gateway/postgresql/database-roles.ts";
+import type { Intake } from "../intake/create-intake.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { Outcomes } from "../ledger/outcomes.ts";
 import type { LedgerQueries } from "../ledger/queries.ts";
@@ -98,6 +99,8 @@ export interface Services {
   readonly events: LedgerQueries;
   readonly seen: SeenIntents;
   readonly refusals: Refusals;
+  /** What stands before the ledger, for what agents and services submit. */
+  readonly intake: Intake;
   readonly feed: RevocationFeed;
   readonly policy: Policy;
   readonly customPolicies: CustomPolicies;

@@ -2,9 +2,11 @@
  * Evidence of who was turned away, without letting whoever is turned away fill the disk.
  *
  * Each refused caller of a mutating route leaves one `refuse` event, as long as its peer, and all peers together, have
- * not used up their allowance. What is dropped beyond it is counted, and the count itself is recorded.
+ * not used up their allowance. What is dropped beyond it is counted, and the count itself is recorded. Proven callers
+ * that ask for too much are only ever counted, each by its name: their refusal must not wait for the ledger.
  */
 import type { JsonObject } from "@trustwarden/core/json.ts";
+import { TokenBuckets } from "../intake/token-bucket.ts";
 
 /** Refusals in a row, and each second after that. A person who mistypes stays below; a day of flood is 0.4 GB. */
 const PEER_ALLOWANCE = { burst: 60, perSecond: 5 } as const;
@@ -12,8 +14,11 @@ const PEER_ALLOWANCE = { burst: 60, perSecond: 5 } as const;
 const TOTAL_ALLOWANCE = { burst: 300, perSecond: 25 } as const;
 /** Peers remembered; beyond it the longest known is forgotten, and the total still holds. */
 const MAX_PEERS = 10_000;
+/** Callers counted by name at a time; the others are `many`. */
+const MAX_COUNTED = 256;
 /** How often the count of what was dropped is recorded while a flood lasts. */
 const COUNT_EVERY_MS = 1000;
+const EVERYBODY = { principal: "unauthenticated", peer: "many" } as const;
 
 /** One refusal before authentication was complete. */
 export interface Refusal {
@@ -24,14 +29,11 @@ export interface Refusal {
   readonly details: JsonObject;
 }
 
-interface Allowance {
-  readonly burst: number;
-  readonly perSecond: number;
-}
-
-interface Bucket {
-  left: number;
-  atMs: number;
+/** Requests that were turned away and are only counted. */
+interface TurnedAway {
+  readonly principal: string;
+  readonly peer: string;
+  readonly code: string;
 }
 
 /** Owns the allowances. Every refusal is in the ledger, or in the count that `close` or the timer records. */
@@ -39,9 +41,10 @@ export class Refusals {
   readonly #write: (refusal: Refusal) => Promise<void>;
   readonly #monoMs: () => number;
   readonly #onError: (error: unknown) => void;
-  readonly #total: Bucket;
-  readonly #peers = new Map<string, Bucket>();
-  #dropped = 0;
+  readonly #total = new TokenBuckets(TOTAL_ALLOWANCE, 1);
+  readonly #peers = new TokenBuckets(PEER_ALLOWANCE, MAX_PEERS);
+  /** How many were turned away since the last count, by who and why. */
+  #counts = new Map<string, { readonly of: TurnedAway; dropped: number }>();
   #timer: NodeJS.Timeout | undefined;
 
   /**
@@ -56,20 +59,25 @@ export class Refusals {
     this.#write = options.write;
     this.#monoMs = options.monoMs;
     this.#onError = options.onError;
-    this.#total = { left: TOTAL_ALLOWANCE.burst, atMs: options.monoMs() };
   }
 
   /** Records a refusal, or counts it when the allowance is used up. Durable on return unless it was counted. */
   async record(refusal: Refusal): Promise<void> {
     const nowMs = this.#monoMs();
-    const isWithin =
-      take(this.#peer(refusal.peer, nowMs), PEER_ALLOWANCE, nowMs) &&
-      take(this.#total, TOTAL_ALLOWANCE, nowMs);
-    if (isWithin) {
-      await this.#write(refusal);
-      return;
-    }
-    this.#dropped += 1;
+    const isWithin = this.#peers.take(refusal.peer, nowMs) && this.#total.take("all", nowMs);
+    if (isWithin) await this.#write(refusal);
+    else this.count({ ...EVERYBODY, code: "rate_limited" });
+  }
+
+  /** Counts a request that was turned away before anything was done for it; the count is recorded within a second. */
+  count({ principal, peer, code }: TurnedAway): void {
+    const isKnown = this.#counts.has(`${code} ${principal} ${peer}`);
+    const of =
+      isKnown || this.#counts.size < MAX_COUNTED ? { principal, peer, code } : { ...EVERYBODY, code };
+    const name = `${of.code} ${of.principal} ${of.peer}`;
+    const count = this.#counts.get(name) ?? { of, dropped: 0 };
+    count.dropped += 1;
+    this.#counts.set(name, count);
     this.#timer ??= setTimeout(() => void this.#onTimer(), COUNT_EVERY_MS).unref();
   }
 
@@ -77,16 +85,6 @@ export class Refusals {
   async close(): Promise<void> {
     clearTimeout(this.#timer);
     await this.#writeDropped();
-  }
-
-  #peer(peer: string, nowMs: number): Bucket {
-    const known = this.#peers.get(peer);
-    if (known !== undefined) return known;
-    const [oldest] = this.#peers.keys();
-    if (this.#peers.size >= MAX_PEERS && oldest !== undefined) this.#peers.delete(oldest);
-    const bucket = { left: PEER_ALLOWANCE.burst, atMs: nowMs };
-    this.#peers.set(peer, bucket);
-    return bucket;
   }
 
   async #onTimer(): Promise<void> {
@@ -99,18 +97,10 @@ export class Refusals {
   }
 
   async #writeDropped(): Promise<void> {
-    const dropped = this.#dropped;
-    if (dropped === 0) return;
-    this.#dropped = 0;
-    const details = { dropped };
-    await this.#write({ principal: "unauthenticated", peer: "many", code: "rate_limited", details });
+    const counts = this.#counts;
+    this.#counts = new Map();
+    await Promise.all(
+      [...counts.values()].map(({ of, dropped }) => this.#write({ ...of, details: { dropped } })),
+    );
   }
-}
-
-function take(bucket: Bucket, { burst, perSecond }: Allowance, nowMs: number): boolean {
-  bucket.left = Math.min(burst, bucket.left + ((nowMs - bucket.atMs) / 1000) * perSecond);
-  bucket.atMs = nowMs;
-  if (bucket.left < 1) return false;
-  bucket.left -= 1;
-  return true;
 }

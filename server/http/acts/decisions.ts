@@ -10,14 +10,15 @@ import type { Services } from "../services.ts";
 /**
  * Authenticates, decides and records; a deny is an answer like any other.
  *
- * @throws TrustWardenError any 401 code, or `ledger_unavailable`: then nothing may act.
+ * @throws TrustWardenError any 401 code, `rate_limited`, `overloaded` or `ledger_unavailable`: then nothing may act.
  */
 export async function answerDecision(
   services: Services,
   route: GuardedRoute,
   arrival: Arrival,
 ): Promise<DecisionAnswer> {
-  const { principal, decision, receipt } = await authorize(createDecisionPorts(services, route), arrival);
+  const ports = createDecisionPorts(services, route);
+  const { principal, decision, receipt } = await authorize(ports, arrival).finally(() => ports.leave());
   const { agent, intent, enforcement } = principal;
   return {
     allow: decision.effect === "allow",

@@ -3,19 +3,17 @@
  */
 import type { OutcomeAnswer, OutcomeRequest, OutcomesAnswer } from "@trustwarden/core/api/action.ts";
 import { encodeBase64url } from "@trustwarden/core/bytes.ts";
-import { type PublicKey, parseP256PublicKey, sha256 } from "@trustwarden/core/crypto.ts";
-import { parseEnvelope, verifyEnvelope } from "@trustwarden/core/dsse.ts";
+import { sha256 } from "@trustwarden/core/crypto.ts";
+import { parseEnvelope } from "@trustwarden/core/dsse.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { type OutcomeRecord, parseOutcomeRecord } from "@trustwarden/core/event.ts";
 import type { Principal } from "@trustwarden/core/principal.ts";
+import { verifyEnvelopes } from "../../intake/verify-envelopes.ts";
 import type { RecordedOutcome, SignedOutcome } from "../../ledger/outcomes.ts";
 import type { RecordedDecision } from "../../ledger/recorded-decisions.ts";
 import { instanceOf } from "../caller.ts";
 import type { Visit } from "../route.ts";
 import type { Services } from "../services.ts";
-
-/** Keys by the bytes that the store's reads hand out, which stay the same object until something is committed. */
-const keys = new WeakMap<Uint8Array, PublicKey>();
 
 /** An outcome that belongs to a decision, and its caller to both. */
 interface ProvenOutcome {
@@ -27,30 +25,46 @@ interface ProvenOutcome {
  * Records outcomes; sending the same one again gives the same answer. Several are recorded together: unless each of them
  * would be, none is.
  *
- * @throws TrustWardenError `outcome_refused`, `signature_invalid`, `event_conflict`, `ledger_unavailable`.
+ * @throws TrustWardenError `outcome_refused`, `signature_invalid`, `event_conflict`, `overloaded`, `ledger_unavailable`.
  */
 export async function recordOutcomes(
   services: Services,
   { body, caller }: Visit<OutcomeRequest>,
 ): Promise<OutcomeAnswer | OutcomesAnswer> {
   const { principal } = caller;
-  if ("outcome" in body) {
-    const { index, acknowledge } = await record(services, await prove(services, body.outcome, principal));
+  const envelopes = "outcome" in body ? [body.outcome] : body.outcomes;
+  const leave = services.intake.admission.enter(instanceOf({ principal }).instanceId, envelopes.length);
+  try {
+    const proven = await prove(services, envelopes, principal);
+    if ("outcomes" in body) return await recordTogether(services, proven);
+    const [only] = proven;
+    if (only === undefined) throw new Error("one outcome came in");
+    const { index, acknowledge } = await record(services, only);
     return { index, acknowledgement: acknowledge() };
+  } finally {
+    leave();
   }
-  const proven: ProvenOutcome[] = [];
-  for (const envelope of body.outcomes) proven.push(await prove(services, envelope, principal));
+}
+
+async function recordTogether(services: Services, proven: readonly ProvenOutcome[]): Promise<OutcomesAnswer> {
   await requireNoOther(services, proven);
   const recorded = await Promise.allSettled(proven.map((outcome) => record(services, outcome)));
   return { indexes: recorded.map((result) => fulfilledOf(result).index) };
 }
 
-async function prove(services: Services, envelope: string, principal: Principal): Promise<ProvenOutcome> {
-  const { record, outcome } = verifyOutcome(services, envelope, principal);
-  const decision = await services.decisions.find(record.decision_index);
-  requireBelonging(record, decision);
-  requireEnforcementPoint(principal, decision);
-  return { decision, outcome };
+async function prove(
+  services: Services,
+  envelopes: readonly string[],
+  principal: Principal,
+): Promise<readonly ProvenOutcome[]> {
+  const proven: ProvenOutcome[] = [];
+  for (const { record, outcome } of await verifyOutcomes(services, envelopes, principal)) {
+    const decision = await services.decisions.find(record.decision_index);
+    requireBelonging(record, decision);
+    requireEnforcementPoint(principal, decision);
+    proven.push({ decision, outcome });
+  }
+  return proven;
 }
 
 /** One end a decision, here and in the ledger. @throws TrustWardenError `event_conflict`. */
@@ -73,26 +87,36 @@ function fulfilledOf<T>(result: PromiseSettledResult<T>): T {
   return result.value;
 }
 
-/** An outcome that an SVID of the calling instance signed; not always the socket's, since SVIDs are renewed. */
-function verifyOutcome(
-  { reads }: Services,
-  envelope: string,
-  principal: Principal,
-): { readonly record: OutcomeRecord; readonly outcome: SignedOutcome } {
-  const parsed = parseEnvelope(envelope);
-  const svid = reads.findSvid(parsed.unverifiedKeyid);
-  if (svid?.instanceId !== instanceOf({ principal }).instanceId) throw refused("not the caller's signature");
-  const record = parseOutcomeRecord(verifyEnvelope(parsed, "outcome", importOnce(svid.spki)));
-  return { record, outcome: { envelope, payloadSha256: encodeBase64url(sha256(parsed.payload)) } };
+interface VerifiedOutcome {
+  readonly record: OutcomeRecord;
+  readonly outcome: SignedOutcome;
 }
 
-/** Importing a key costs as much as checking a signature with it. */
-function importOnce(spki: Uint8Array): PublicKey {
-  const known = keys.get(spki);
-  if (known !== undefined) return known;
-  const key = parseP256PublicKey(spki);
-  keys.set(spki, key);
-  return key;
+/** Outcomes that SVIDs of the calling instance signed; not always the socket's, since SVIDs are renewed. */
+async function verifyOutcomes(
+  { reads, intake }: Services,
+  envelopes: readonly string[],
+  principal: Principal,
+): Promise<readonly VerifiedOutcome[]> {
+  const { instanceId } = instanceOf({ principal });
+  const submitted = envelopes.map((text) => {
+    const envelope = parseEnvelope(text);
+    const svid = reads.findSvid(envelope.unverifiedKeyid);
+    if (svid?.instanceId !== instanceId) throw refused("not the caller's signature");
+    return { envelope, key: { certificate: envelope.unverifiedKeyid, spki: svid.spki } };
+  });
+  const payloads = await verifyEnvelopes(intake.checks, { flow: instanceId, name: "outcome", submitted });
+  return envelopes.map((envelope, index) => {
+    const { payload, bytes } = payloads[index] ?? missing();
+    return {
+      record: parseOutcomeRecord(payload),
+      outcome: { envelope, payloadSha256: encodeBase64url(sha256(bytes)) },
+    };
+  });
+}
+
+function missing(): never {
+  throw new Error("each envelope has a payload");
 }
 
 function requireBelonging(outcome: OutcomeRecord, decision: RecordedDecision): void {

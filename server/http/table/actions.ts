@@ -10,6 +10,9 @@ import { z } from "zod";
 import { recordOutcomes } from "../acts/outcomes.ts";
 import { defineGuarded, MAIN_AND_ADMIN, type Route } from "../route.ts";
 
+/** As many outcomes as fit into one request, twice as large as the SDK writes them. */
+const MAX_OUTCOMES_BYTES = 524_288;
+
 /** Put on the table by `routes.ts`. */
 export const ACTIONS_ROUTES: readonly Route[] = [
   defineGuarded({
@@ -33,6 +36,7 @@ export const ACTIONS_ROUTES: readonly Route[] = [
     summary: "Record what came of an action",
     access: ["verifier", "agent"],
     recording: "outcome",
+    maxBodyBytes: MAX_OUTCOMES_BYTES,
     body: outcomeRequest,
     answer: z.union([outcomeAnswer, outcomesAnswer]),
     action: ({ caller }) => (caller.principal.kind === "agent" ? "act:outcome" : "record:outcome"),
