@@ -269,6 +269,7 @@ export const ERRORS = {
   policy_data_malformed: { status: 500, message: "The policy data is not valid." },
   policy_tampered: { status: 500, message: "The policy is not the one that was built." },
   config_invalid: { status: 500, message: "The configuration is not valid." },
+  login_failed: { status: 502, message: "The login at the authorization server did not succeed." },
   bind_refused: { status: 500, message: "The server may not listen there." },
   data_rolled_back: { status: 500, message: "The data directory is older than what was already signed." },
   ledger_corrupt: { status: 500, message: "The ledger does not verify." },

@@ -28,6 +28,7 @@ import {
   readValue,
 } from "../secret-input.ts";
 import { addImport } from "./secret-import.ts";
+import { addLogin } from "./secret-login.ts";
 
 const CANARY_BYTES = 18;
 /** How tokens go out unless somebody says otherwise (RFC 6750 §2.1). */
@@ -65,6 +66,7 @@ export function addSecretCommands(program: Command, runtime: Runtime): void {
   addCanary(secret, runtime);
   addLists(secret, runtime);
   addImport(secret, runtime);
+  addLogin(secret, runtime);
 }
 
 function addPut(secret: Command, runtime: Runtime): void {

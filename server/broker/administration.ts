@@ -81,6 +81,7 @@ export class SecretAdministration {
   /**
    * The next version; the one before stays for the grace period, for rolling back and for finding its echoes.
    *
+   * @param revision - the one that it may replace; whichever there is unless given.
    * @throws TrustWardenError `not_found`, `secret_malformed`, `secret_conflict`.
    */
   async rotate(
@@ -88,10 +89,18 @@ export class SecretAdministration {
       name,
       value,
       graceSeconds,
-    }: { readonly name: string; readonly value: string; readonly graceSeconds: number },
+      revision,
+    }: {
+      readonly name: string;
+      readonly value: string;
+      readonly graceSeconds: number;
+      readonly revision?: number;
+    },
     order: SecretOrder,
   ): Promise<SecretState> {
     const state = this.#get(name);
+    if (revision !== undefined && revision !== state.revision)
+      throw new TrustWardenError("secret_conflict", { name, revision: state.revision });
     const sealed = await this.#sealNext(state, parseValueOf(value, state.kind, readSettings(state)));
     return this.#change({ change: "rotate", name, revision: state.revision, sealed, graceSeconds }, order);
   }

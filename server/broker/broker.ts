@@ -15,7 +15,9 @@ import { createCanaryWatch } from "./echo/canaries.ts";
 import { formsOf } from "./echo/forms.ts";
 import { createRedactor } from "./echo/redactor.ts";
 import { injectSecret } from "./injection.ts";
-import { parseTokenSource } from "./oauth/token-source.ts";
+import { type Login, LoginTokens } from "./oauth/login-tokens.ts";
+import { formatLoginValue, parseLoginValue } from "./oauth/login-value.ts";
+import { parseTokenSource, type TokenSource } from "./oauth/token-source.ts";
 import { type FetchedToken, UpstreamTokens } from "./oauth/tokens.ts";
 import { type OpenedSecret, OpenedSecrets, openValues } from "./opened.ts";
 import type { Broker, CanaryFinding, CanaryWatch, EchoRedactor, Injection, SecretUse } from "./ports.ts";
@@ -35,6 +37,7 @@ export class SecretsBroker implements Broker {
   readonly #deps: BrokerDeps;
   readonly #opened: OpenedSecrets;
   readonly #tokens: UpstreamTokens;
+  readonly #logins: LoginTokens;
   /** What finds a token lives as long as the token is kept. */
   readonly #openedTokens = new WeakMap<FetchedToken, OpenedSecret>();
   /** Of the calls under way, by secret. */
@@ -49,6 +52,7 @@ export class SecretsBroker implements Broker {
     this.#deps = deps;
     this.#opened = new OpenedSecrets(deps);
     this.#tokens = new UpstreamTokens(deps);
+    this.#logins = new LoginTokens(deps.monoMs);
     this.administration = new SecretAdministration(deps, (secret, change) => this.#follow(secret, change));
   }
 
@@ -140,20 +144,47 @@ export class SecretsBroker implements Broker {
   async #open({ state, settings }: Usable, { agent }: SecretUse): Promise<OpenedSecret> {
     const opened = await this.#opened.open(state);
     if (state.kind !== "oauth") return opened;
-    const fetched = await this.#tokens.get({
-      secretId: state.secretId,
-      revision: state.revision,
-      source: parseTokenSource(settings.source),
-      clientSecret: opened.value,
-      instanceId: agent.instanceId,
-    });
+    const source = parseTokenSource(settings.source);
+    const { secretId, revision } = state;
+    const fetched =
+      source.grant === "refresh_token"
+        ? await this.#logins.get(this.#loginOf(state, source))
+        : await this.#tokens.get({
+            ...{ secretId, revision, source },
+            clientSecret: opened.value,
+            instanceId: agent.instanceId,
+          });
     const known = this.#openedTokens.get(fetched);
     if (known !== undefined) return known;
-    const secrets = opened.value === "" ? [fetched.token] : [fetched.token, opened.value];
+    const secrets = [fetched.token, ...valuesOf(opened, source)];
     const echoes = new Automaton(secrets.flatMap((secret) => formsOf(secret, 0)));
     const made = { value: fetched.token, echoes };
     this.#openedTokens.set(fetched, made);
     return made;
+  }
+
+  /** A login is read when it is renewed, and not as it was when somebody asked for its token. */
+  #loginOf({ name, secretId }: SecretState, source: TokenSource): Login {
+    const current = (): SecretState => {
+      const state = this.#deps.reads.findSecret(name);
+      if (state?.secretId !== secretId) throw new TrustWardenError("secret_unavailable", { name });
+      return state;
+    };
+    return {
+      secretId,
+      read: async () => {
+        const state = current();
+        const { value } = await this.#opened.open(state);
+        return { revision: state.revision, value: parseLoginValue(value) };
+      },
+      renew: ({ refreshToken, clientSecret }) =>
+        this.#tokens.ask(source, { refreshToken, clientSecret: clientSecret ?? "", jwtSvid: "" }),
+      keep: async (value, revision) => {
+        const next = { name, revision, value: formatLoginValue(value), graceSeconds: 0 };
+        const reason = "the authorization server gave the next refresh token";
+        await this.administration.rotate(next, { context: this.#deps.context(), reason });
+      },
+    };
   }
 
   #settingsOf(state: SecretState): SecretSettings {
@@ -249,6 +280,7 @@ export class SecretsBroker implements Broker {
   ): Promise<void> {
     this.#opened.forget(secretId);
     this.#tokens.forget(secretId);
+    this.#logins.forget(secretId);
     if (change === "disable" || change === "delete") {
       for (const call of this.#live.get(secretId) ?? []) call.abort();
     }
@@ -283,4 +315,11 @@ export class SecretsBroker implements Broker {
       this.#deps.warn({ code }, "a replaced version of a secret could not be destroyed yet");
     }
   }
+}
+
+/** What must not come back of a secret whose token goes out. */
+function valuesOf({ value }: OpenedSecret, { grant }: TokenSource): readonly string[] {
+  if (grant !== "refresh_token") return value === "" ? [] : [value];
+  const { refreshToken, clientSecret } = parseLoginValue(value);
+  return clientSecret === null ? [refreshToken] : [refreshToken, clientSecret];
 }

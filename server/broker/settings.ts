@@ -18,7 +18,8 @@ import {
 import { isCovered, parseScope, type Scope } from "@trustwarden/core/scope.ts";
 import type { SecretKind } from "../store/broker-ports.ts";
 import { parseSecretValue } from "./echo/forms.ts";
-import { hasClientSecret, parseTokenSource } from "./oauth/token-source.ts";
+import { formatLoginValue, parseLoginValue } from "./oauth/login-value.ts";
+import { hasClientSecret, parseTokenSource, type TokenSource } from "./oauth/token-source.ts";
 
 const MAX_UPSTREAMS = 32;
 const NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
@@ -135,9 +136,19 @@ export function parseValueOf(
   kind: SecretKind,
   { source }: Pick<SecretSettings, "source">,
 ): string {
-  const hasValue = kind !== "oauth" || hasClientSecret(parseTokenSource(source));
-  if (hasValue) return parseSecretValue(value);
-  return value === "" ? value : malformed("value");
+  if (kind === "oauth") {
+    const tokens = parseTokenSource(source);
+    if (tokens.grant === "refresh_token") return parseLoginOf(value, tokens);
+    if (!hasClientSecret(tokens)) return value === "" ? value : malformed("value");
+  }
+  return parseSecretValue(value);
+}
+
+/** The secret of the client is in the login's value exactly where the client has one. */
+function parseLoginOf(value: string, source: TokenSource): string {
+  const login = parseLoginValue(value);
+  if ((login.clientSecret !== null) !== hasClientSecret(source)) malformed("value");
+  return formatLoginValue(login);
 }
 
 /** Parsed once for each list of patterns; asked at every call. */

@@ -3,16 +3,16 @@
  *
  * Client credentials with a client's secret, or with a JWT-SVID of the agent in its place; token exchange and the
  * JWT-bearer grant with a JWT-SVID of the agent as what is exchanged (workload identity federation: the provider knows
- * the agent by our published keys, and nobody keeps a key of it). Pure.
+ * the agent by our published keys, and nobody keeps a key of it); a refresh token that a person's login left. Pure.
  *
- * @see RFC 6749 §4.4; RFC 7523 §2.1, §2.2; RFC 8693 §2.1; RFC 8707 §2
+ * @see RFC 6749 §4.4, §6; RFC 7523 §2.1, §2.2; RFC 8693 §2.1; RFC 8707 §2
  */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { Fields } from "@trustwarden/core/fields.ts";
 import { isJsonObject, type Json, type JsonObject } from "@trustwarden/core/json.ts";
 import type { Discovery } from "./discovery.ts";
 
-const GRANTS = ["client_credentials", "token_exchange", "jwt_bearer"] as const;
+const GRANTS = ["client_credentials", "token_exchange", "jwt_bearer", "refresh_token"] as const;
 const CLIENT_AUTHS = ["none", "secret_basic", "secret_post", "jwt_svid", "spiffe_jwt"] as const;
 const MAX_PARAMETERS = 16;
 const PARAMETER = /^[a-z][a-z0-9_]{0,63}$/;
@@ -30,6 +30,7 @@ const OWN_PARAMETERS = new Set([
   "client_assertion",
   "client_assertion_type",
   "assertion",
+  "refresh_token",
   "subject_token",
   "subject_token_type",
   "actor_token",
@@ -80,10 +81,17 @@ export function parseTokenSource(json: JsonObject): TokenSource {
     ca: optional(fields, json, "ca", (name) => fields.text(name, { maxChars: MAX_CA_CHARS })) ?? null,
   };
   fields.end();
-  if (hasClientSecret(source) && source.clientId === null) fields.refuse("client_id");
-  // Nothing would say who asks.
-  if (source.grant === "client_credentials" && source.clientAuth === "none") fields.refuse("client_auth");
+  // A person logs in to a client, which is named whether it has a secret or not.
+  const isLogin = source.grant === "refresh_token";
+  if ((isLogin || hasClientSecret(source)) && source.clientId === null) fields.refuse("client_id");
+  if (!isClientAuthFit(source)) fields.refuse("client_auth");
   return source;
+}
+
+/** A JWT-SVID is an agent's, to whom nobody logged in; and something has to say who asks. */
+function isClientAuthFit({ grant, clientAuth }: TokenSource): boolean {
+  if (grant === "refresh_token") return assertionTypeOf(clientAuth) === null;
+  return grant !== "client_credentials" || clientAuth !== "none";
 }
 
 /** Whether the secret's value is a client's secret; otherwise there is no value. */
@@ -93,19 +101,26 @@ export function hasClientSecret({ clientAuth }: TokenSource): boolean {
 
 /** Whether the agent's JWT-SVID goes along: then each agent gets a token of its own. */
 export function needsAgent({ grant, clientAuth }: TokenSource): boolean {
-  return grant !== "client_credentials" || assertionTypeOf(clientAuth) !== null;
+  const isOfAgent = grant === "token_exchange" || grant === "jwt_bearer";
+  return isOfAgent || assertionTypeOf(clientAuth) !== null;
 }
 
-/** @param jwtSvid - of the agent, for the source's audience; empty where none is needed. */
-export function formatTokenRequest(
-  source: TokenSource,
-  { clientSecret, jwtSvid }: { readonly clientSecret: string; readonly jwtSvid: string },
-): TokenRequest {
+/** What goes into a request besides its source; empty where the source needs none of it. */
+export interface TokenCredentials {
+  readonly clientSecret: string;
+  /** Of the agent, for the source's audience. */
+  readonly jwtSvid: string;
+  readonly refreshToken: string;
+}
+
+/** The request for one token. */
+export function formatTokenRequest(source: TokenSource, credentials: TokenCredentials): TokenRequest {
+  const { clientSecret, jwtSvid } = credentials;
   const { clientAuth, clientId } = source;
   const type = assertionTypeOf(clientAuth);
   const members: Readonly<Record<string, string>> = {
     ...source.parameters,
-    ...grantOf(source, jwtSvid),
+    ...grantOf(source, credentials),
     ...(clientId === null || clientAuth === "secret_basic" ? {} : { client_id: clientId }),
     ...(clientAuth === "secret_post" ? { client_secret: clientSecret } : {}),
     ...(type === null ? {} : { client_assertion_type: type, client_assertion: jwtSvid }),
@@ -130,10 +145,15 @@ function assertionTypeOf(clientAuth: TokenSource["clientAuth"]): string | null {
   return clientAuth === "jwt_svid" ? JWT_ASSERTION : null;
 }
 
-function grantOf({ grant }: TokenSource, jwtSvid: string): Readonly<Record<string, string>> {
+function grantOf(
+  { grant }: TokenSource,
+  { jwtSvid, refreshToken }: TokenCredentials,
+): Readonly<Record<string, string>> {
   switch (grant) {
     case "client_credentials":
       return { grant_type: "client_credentials" };
+    case "refresh_token":
+      return { grant_type: "refresh_token", refresh_token: refreshToken };
     case "token_exchange":
       return {
         grant_type: "urn:ietf:params:oauth:grant-type:token-exchange",

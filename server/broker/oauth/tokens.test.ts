@@ -12,7 +12,7 @@ const ENDPOINT = "https://as.example.test/token";
 const CLIENT = { client_id: "shop", client_auth: "secret_basic" };
 const sourceOf = (overrides: JsonObject = {}) =>
   parseTokenSource({ token_endpoint: ENDPOINT, grant: "client_credentials", ...CLIENT, ...overrides });
-const credentials = { clientSecret: "s3cret/with+signs", jwtSvid: "a.jwt.svid" };
+const credentials = { clientSecret: "s3cret/with+signs", jwtSvid: "a.jwt.svid", refreshToken: "" };
 
 describe("a token request", () => {
   it("is client credentials with basic authentication, its parts encoded as RFC 6749 §2.3.1 asks", () => {
@@ -80,12 +80,28 @@ describe("a token request", () => {
     });
   });
 
+  it("is a refresh of a person's login, by the client that the person logged in to", () => {
+    const { headers, body } = formatTokenRequest(
+      sourceOf({ grant: "refresh_token", client_auth: "none", client_id: "https://client.test/doc" }),
+      { ...credentials, refreshToken: "refresh-token-0" },
+    );
+    expect(headers.authorization).toBeUndefined();
+    expect(Object.fromEntries(new URLSearchParams(body))).toEqual({
+      grant_type: "refresh_token",
+      refresh_token: "refresh-token-0",
+      client_id: "https://client.test/doc",
+    });
+  });
+
   it.each([
     ["no endpoint", { token_endpoint: "as.example.test" }],
     ["credentials in the endpoint", { token_endpoint: "https://u:p@as.example.test/token" }],
     ["an unknown grant", { grant: "password" }],
     ["nobody who asks", { client_auth: "none" }],
     ["a secret without a client", { client_id: undefined }],
+    ["a login to no client", { grant: "refresh_token", client_auth: "none", client_id: undefined }],
+    ["a login to an agent", { grant: "refresh_token", client_auth: "jwt_svid" }],
+    ["a parameter that is the login", { parameters: { refresh_token: "refresh-token-0" } }],
     ["a parameter of ours", { parameters: { grant_type: "x" } }],
     ["a parameter that is no text", { parameters: { scope: 1 } }],
     ["a member that nobody asked for", { extra: 1 }],

@@ -8,7 +8,8 @@ import { parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
 import { discoverTokenEndpoint } from "./discovery.ts";
-import { formatTokenRequest, needsAgent, type TokenSource } from "./token-source.ts";
+import type { RenewedLogin } from "./login-tokens.ts";
+import { formatTokenRequest, needsAgent, type TokenCredentials, type TokenSource } from "./token-source.ts";
 
 const MAX_ANSWER_BYTES = 65_536;
 const MAX_TOKENS = 10_000;
@@ -102,13 +103,16 @@ export class UpstreamTokens {
 
   async #fetch({ source, clientSecret, instanceId }: TokenUse): Promise<FetchedToken> {
     const jwtSvid = needsAgent(source) ? await this.#deps.issueJwt(instanceId, source.audience) : "";
-    return this.#ask(source, { clientSecret, jwtSvid });
+    const { refreshToken: _, ...fetched } = await this.ask(source, {
+      clientSecret,
+      jwtSvid,
+      refreshToken: "",
+    });
+    return fetched;
   }
 
-  async #ask(
-    source: TokenSource,
-    credentials: { readonly clientSecret: string; readonly jwtSvid: string },
-  ): Promise<FetchedToken> {
+  /** One request, whose answer is kept nowhere. @throws TrustWardenError `secret_unavailable` with the reason. */
+  async ask(source: TokenSource, credentials: TokenCredentials): Promise<RenewedLogin> {
     const startedMs = this.#deps.monoMs();
     const fetch = this.#deps.openFetch(originsOf(source));
     const endpoint = await endpointOf(source, fetch);
@@ -124,7 +128,11 @@ export class UpstreamTokens {
     });
     const json = parseAnswer(answer.body);
     if (answer.status !== 200) throw unavailable("refused", { status: answer.status, error: errorOf(json) });
-    return { token: tokenOf(json), usableUntilMs: startedMs + secondsOf(json) * 1000 * (1 - SPARE_PART) };
+    return {
+      token: tokenOf(json),
+      usableUntilMs: startedMs + secondsOf(json) * 1000 * (1 - SPARE_PART),
+      refreshToken: refreshTokenOf(json),
+    };
   }
 }
 
@@ -156,6 +164,12 @@ function tokenOf({ access_token: token, token_type: type }: JsonObject): string 
   const isBearer = typeof type === "string" && ["bearer", "n_a"].includes(type.toLowerCase());
   if (!isBearer) throw unavailable("the token is not a bearer token");
   if (typeof token !== "string" || !TOKEN.test(token)) throw unavailable("the answer has no usable token");
+  return token;
+}
+
+function refreshTokenOf({ refresh_token: token }: JsonObject): string | null {
+  if (token === undefined || token === null) return null;
+  if (typeof token !== "string" || !TOKEN.test(token)) throw unavailable("the refresh token is not usable");
   return token;
 }
 
