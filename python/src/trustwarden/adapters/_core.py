@@ -1,0 +1,345 @@
+"""What the adapters of all frameworks share: who is acting, an identity for each run of an agent, and the guarded call.
+
+A run is one agent at work. The first one acts with the identity that the program was given; a run inside another's tool
+call is a sub-agent, gets an identity of its own as a child of the caller's, and loses it when it is over. Which run is
+current travels in a context variable, so tasks and the executors of frameworks inherit it; a bare thread has none, and
+there every guarded tool is refused: nothing acts as somebody else by accident.
+
+An adapter finds the places where its framework starts agents and calls tools, and speaks its framework's words for a
+refusal and for a pause. It decides nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from ..act import Action
+from ..errors import ApprovalRequiredError, TrustWardenError, fail
+from ..identity import AgentIdentity
+from ._approvals import Question, Questions
+from ._mapping import ActionOf, Args, ToolMapping, Unmapped, to_params
+
+MAX_NAME_CHARS = 63
+MAX_HELD_RUNS = 1024
+"""Runs that wait for a human; the oldest gives way."""
+_ENDED = frozenset({"ancestor_dead", "identity_closed", "identity_expired", "identity_revoked"})
+"""Refusals of who calls and not of what: no other call would fare better, so the run ends."""
+_NOT_IN_NAMES = re.compile(r"[^a-z0-9._-]+")
+
+
+class Refused(Exception):  # noqa: N818 - it is the agent's to read, as the framework's own tool error
+    """The call was not made; the agent may go on."""
+
+    def __init__(self, error: TrustWardenError, tool: str) -> None:
+        super().__init__(
+            f"TrustWarden refused '{tool}' ({error.code}); it was not done. Do not repeat this call, go on without it."
+        )
+        self.error = error
+
+
+class RunEnded(TrustWardenError):  # noqa: N818 - as its siblings
+    """The identity of a run is over: revoked, expired or closed. No other call would fare better."""
+
+    def __init__(self, error: TrustWardenError, run: AgentRun) -> None:
+        super().__init__(error.code, error.details)
+        self.run = run
+
+
+class Waiting(Exception):  # noqa: N818 - control flow, turned into the framework's own pause
+    """The call waits for a human; nothing was done."""
+
+    def __init__(self, question: Question) -> None:
+        super().__init__(f"'{question.action}' waits for approval {question.request}")
+        self.question = question
+
+
+@dataclass(frozen=True)
+class AgentSpec:
+    """What a sub-agent is to be when it runs."""
+
+    name: str
+    scope: tuple[str, ...]
+
+
+@dataclass(eq=False)
+class AgentRun:
+    """One agent at work."""
+
+    identity: AgentIdentity
+    parent: AgentRun | None
+    is_owned: bool
+    """Whether the identity was made for this run and ends with it."""
+    questions: Questions = field(default_factory=Questions)
+    waiting_children: set[AgentRun] = field(default_factory=set["AgentRun"])
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether this run, or one below it, waits for a human and will go on."""
+        return bool(self.questions) or bool(self.waiting_children)
+
+    @contextmanager
+    def step(self) -> Generator[AgentRun]:
+        """Makes this run the current one for a stretch of code that does not yield to its caller."""
+        token = _current.set(self)
+        try:
+            yield self
+        finally:
+            _current.reset(token)
+
+
+_current: ContextVar[AgentRun | None] = ContextVar("trustwarden_agent_run", default=None)
+
+
+def current_run() -> AgentRun | None:
+    """The run that this code is part of."""
+    return _current.get()
+
+
+def current_identity() -> AgentIdentity | None:
+    """The identity of the agent that this code works for; a tool may `fetch` with it."""
+    run = _current.get()
+    return None if run is None else run.identity
+
+
+@contextmanager
+def acting_as(identity: AgentIdentity) -> Generator[AgentIdentity]:
+    """Lets code outside of any run call guarded tools, as this agent: a thread of your own, a test, a script."""
+    with AgentRun(identity, _current.get(), is_owned=False).step():
+        yield identity
+
+
+class Guard:
+    """What `protect` was told: whose agents these are, which action each tool is, and what each sub-agent may do."""
+
+    def __init__(
+        self,
+        identity: AgentIdentity | None,
+        *,
+        actions: Mapping[str, ActionOf] | None = None,
+        scopes: Mapping[str, Sequence[str]] | None = None,
+        unmapped: Unmapped = "use",
+        ttl: str | None = None,
+        approval_timeout: float = 60.0,
+        pauses: tuple[type[BaseException], ...] = (),
+    ) -> None:
+        self.identity = identity
+        self.pauses = pauses
+        """What a framework raises to wait for somebody: neither a success nor a failure of the call it passes."""
+        self.mapping = ToolMapping(dict(actions or {}), unmapped)
+        self.approval_timeout = approval_timeout
+        self._scopes = {name: tuple(scope) for name, scope in (scopes or {}).items()}
+        self._ttl = ttl
+        self._waiting: dict[tuple[str, str], AgentRun] = {}
+
+    def spec_of(self, name: str, tools: Sequence[str]) -> AgentSpec:
+        """What a sub-agent may do: as named, otherwise what its tools and those of the agents below it need.
+
+        Raises `scope_malformed` where only a call can tell what a tool needs.
+        """
+        named = self._scopes.get(name)
+        return AgentSpec(name, tuple(self.mapping.scope_of(tools)) if named is None else named)
+
+    def open(self, spec: AgentSpec, *keys: str) -> AgentRun:
+        """Starts a run, or goes on with one that waits under one of these keys. Raises as `AgentIdentity.spawn`."""
+        parent = _current.get()
+        run = self._resumed(spec, keys) or self._first(parent)
+        if run is not None:
+            return run
+        caller = _required(parent)
+        child = caller.identity.spawn(name=child_name(caller.identity.name, spec.name), scope=spec.scope, ttl=self._ttl)
+        return AgentRun(child, caller, is_owned=True)
+
+    async def aopen(self, spec: AgentSpec, *keys: str) -> AgentRun:
+        """As `open`, off the event loop."""
+        parent = _current.get()
+        run = self._resumed(spec, keys) or self._first(parent)
+        if run is not None:
+            return run
+        caller = _required(parent)
+        name = child_name(caller.identity.name, spec.name)
+        child = await caller.identity.aspawn(name=name, scope=spec.scope, ttl=self._ttl)
+        return AgentRun(child, caller, is_owned=True)
+
+    def close(self, spec: AgentSpec, run: AgentRun, key: str | None = None) -> None:
+        """Ends a run and its identity, unless it waits for a human and can be found again."""
+        if self._keep(spec, run, key) or not run.is_owned:
+            return
+        try:
+            run.identity.revoke("run ended")
+        except TrustWardenError:
+            # Safe to go on: without its key the identity can do nothing more, and it ends with its lifetime.
+            run.identity.close()
+
+    async def aclose(self, spec: AgentSpec, run: AgentRun, key: str | None = None) -> None:
+        """As `close`, off the event loop."""
+        if self._keep(spec, run, key) or not run.is_owned:
+            return
+        try:
+            await run.identity.arevoke("run ended")
+        except TrustWardenError:
+            # Safe to go on: as in `close`.
+            await run.identity.aclose()
+
+    def call(self, tool: str, args: Args, key: str) -> ToolCall:
+        """One tool call of the current run; `key` is the framework's id of the call, the same when it is resumed."""
+        return ToolCall(self, tool, args, key)
+
+    def _first(self, parent: AgentRun | None) -> AgentRun | None:
+        if parent is not None:
+            return None
+        if self.identity is None:
+            raise fail("parent_proof_missing", {"reason": "no agent is acting here, and none was given to protect()"})
+        return AgentRun(self.identity, None, is_owned=False)
+
+    def _resumed(self, spec: AgentSpec, keys: Sequence[str]) -> AgentRun | None:
+        found = [run for key in keys if (run := self._waiting.pop((spec.name, key), None)) is not None]
+        for run in found:
+            if run.parent is not None:
+                run.parent.waiting_children.discard(run)
+        return found[0] if found else None
+
+    def _keep(self, spec: AgentSpec, run: AgentRun, key: str | None) -> bool:
+        if key is None or not run.is_waiting:
+            return False
+        if run.parent is not None:
+            run.parent.waiting_children.add(run)
+        self._waiting[(spec.name, key)] = run
+        if len(self._waiting) > MAX_HELD_RUNS:
+            oldest = next(iter(self._waiting))
+            self._waiting.pop(oldest).identity.close()
+        return True
+
+
+class ToolCall:
+    """The decision before a tool's body and the outcome after it: `with call.decided()`, `async with` for `adecided`.
+
+    Deciding raises `Refused`, `Waiting` or `RunEnded`. What a sub-agent's run ends with is a failure of the call that
+    started it, see `failure_of`.
+    """
+
+    def __init__(self, guard: Guard, tool: str, args: Args, key: str) -> None:
+        self._guard = guard
+        self._tool = tool
+        self._args = args
+        self._key = key
+        self._action: Action | None = None
+
+    def decided(self) -> ToolCall:
+        """Asks, and waits for the answer; then use the call as a context manager around the tool's body."""
+        run = _acting(self._tool)
+        with self._refusals(run):
+            approval = run.questions.answer(self._key, self._guard.approval_timeout)
+            action = self._prepared(run, approval)
+            action.__enter__()
+            self._action = action
+        return self
+
+    async def adecided(self) -> ToolCall:
+        """As `decided`, off the event loop."""
+        run = _acting(self._tool)
+        with self._refusals(run):
+            approval = await run.questions.aanswer(self._key, self._guard.approval_timeout)
+            action = self._prepared(run, approval)
+            await action.__aenter__()
+            self._action = action
+        return self
+
+    def __enter__(self) -> ToolCall:
+        self._required_action()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._required_action().__exit__(*self._outcome(kind, error), trace)
+
+    async def __aenter__(self) -> ToolCall:
+        self._required_action()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._required_action().__aexit__(*self._outcome(kind, error), trace)
+
+    def _outcome(
+        self, kind: type[BaseException] | None, error: BaseException | None
+    ) -> tuple[type[BaseException] | None, BaseException | None]:
+        if not isinstance(error, self._guard.pauses):
+            return kind, error
+        aborted = fail("call_aborted", {"reason": "the run pauses"})
+        return type(aborted), aborted
+
+    def _required_action(self) -> Action:
+        if self._action is None:
+            raise RuntimeError("a tool's body may not run before its call is decided")
+        return self._action
+
+    def _prepared(self, run: AgentRun, approval: str | None) -> Action:
+        named = self._guard.mapping.action_of(self._tool, self._args)
+        resource = named.resource or f"tool:{self._tool}"
+        return run.identity.act(named.action, resource, to_params(self._args), approval=approval)
+
+    @contextmanager
+    def _refusals(self, run: AgentRun) -> Generator[None]:
+        asked = run.questions.is_open(self._key)
+        try:
+            yield
+        except ApprovalRequiredError as error:
+            if asked or not error.request:
+                raise Refused(error, self._tool) from error
+            named = self._guard.mapping.action_of(self._tool, self._args)
+            question = Question(
+                request=error.request,
+                agent=run.identity.id,
+                tool=self._tool,
+                action=named.action,
+                resource=named.resource or "",
+                args=to_params(self._args),
+            )
+            run.questions.ask(self._key, question, run.identity)
+            raise Waiting(question) from error
+        except TrustWardenError as error:
+            if error.code in _ENDED:
+                raise RunEnded(error, run) from error
+            raise Refused(error, self._tool) from error
+
+
+def failure_of(error: TrustWardenError, tool: str) -> Refused:
+    """What an agent is told when the body of its tool failed by TrustWarden's refusal of somebody else: a sub-agent.
+
+    Raises the error again when it is about the agent itself.
+    """
+    if isinstance(error, RunEnded) and error.run is _current.get():
+        raise error
+    return Refused(error, tool)
+
+
+def child_name(parent: str, name: str) -> str:
+    """A name that only children of this parent have: names belong to their first parent."""
+    plain = _NOT_IN_NAMES.sub("-", name.lower()).strip("-._") or "agent"
+    full = f"{parent}.{plain}"
+    if len(full) <= MAX_NAME_CHARS:
+        return full
+    digest = hashlib.sha256(full.encode()).hexdigest()[:12]
+    return f"{full[: MAX_NAME_CHARS - 13]}-{digest}"
+
+
+def _required(parent: AgentRun | None) -> AgentRun:
+    if parent is None:
+        raise fail("parent_proof_missing", {"reason": "no agent is acting here"})
+    return parent
+
+
+def _acting(tool: str) -> AgentRun:
+    run = _current.get()
+    if run is None:
+        error = fail("parent_proof_missing", {"reason": "no agent is acting here; see acting_as()"})
+        raise Refused(error, tool)
+    return run

@@ -1,0 +1,359 @@
+"""OpenAI Agents SDK: `protect(agent, identity)` gives an agent, its handoffs and its agents-as-tools an identity each.
+
+The agents stay the objects they were; their tools are replaced by guarded copies, and so are the tools of their MCP
+servers, whenever they are listed. A refusal is the tool's output, as the SDK's own tool errors are; a question to a
+human is an interruption (`result.interruptions`), resumed by `state.approve(...)`. What runs elsewhere, at the model's
+vendor, cannot be decided here and is refused: give such an agent the gateway instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import time
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
+
+try:
+    from agents import Agent, AgentHooks, FunctionTool, Handoff, RunContextWrapper, Tool
+    from agents.tool_context import ToolContext
+except ImportError as error:  # pragma: no cover - needs an environment without the framework
+    raise ImportError(
+        "trustwarden.adapters.openai_agents needs the OpenAI Agents SDK: pip install 'trustwarden[openai-agents]'"
+    ) from error
+
+from ..errors import TrustWardenError, fail
+from ..identity import AgentIdentity
+from ._core import (
+    AgentRun,
+    AgentSpec,
+    Guard,
+    Refused,
+    ToolCall,
+    Waiting,
+    acting_as,
+    current_identity,
+    current_run,
+    failure_of,
+)
+from ._discover import reachable
+from ._mapping import ActionOf, ToolAction, Unmapped
+
+__all__ = ["ToolAction", "acting_as", "current_identity", "protect"]
+
+AnyAgent = TypeVar("AnyAgent", bound="Agent[Any]")
+_FRESH_SECONDS = 0.7
+"""A decision is worth one lease, counted from asking; what was decided before the call is asked again after that."""
+_GUARD = "__trustwarden_guard__"
+
+
+def protect(
+    agent: AnyAgent,
+    identity: AgentIdentity | None = None,
+    *,
+    actions: Mapping[str, ActionOf] | None = None,
+    scopes: Mapping[str, Sequence[str]] | None = None,
+    unmapped: Unmapped = "use",
+    ttl: str | None = None,
+    approval_timeout: float = 60.0,
+) -> AnyAgent:
+    """Guards an agent and every agent it reaches: by handoff, as a tool, or inside a tool. Returns the same object.
+
+    `identity` is the agent's own. Without one it can only run inside another protected agent, or under `acting_as`.
+    `actions` says which action each tool is (`"read:file:{path}"`, or a function of the arguments); a tool without a
+    row is `use:tool:<name>`, or refused with `unmapped="deny"`. `scopes` says what a sub-agent may do, by its name;
+    otherwise what its tools need. `ttl` is the lifetime of a sub-agent; it ends with its run in any case.
+    `approval_timeout` is how long a resumed call waits for the owner's signed answer, in seconds.
+
+    Raises `ValueError` for an agent that is guarded already, a name that two agents share, or a tool that runs
+    elsewhere; and `scope_malformed`.
+    """
+    guard = Guard(
+        identity, actions=actions, scopes=scopes, unmapped=unmapped, ttl=ttl, approval_timeout=approval_timeout
+    )
+    agents = [cast("Agent[Any]", found) for found in _reachable(agent) if isinstance(found, Agent)]
+    runs = _Runs(guard, AgentSpec(agent.name, ()))
+    specs = {id(found): guard.spec_of(found.name, _tools_of(found)) for found in agents if found is not agent}
+    specs[id(agent)] = runs.root
+    _require_guardable(agents)
+    for found in agents:
+        _guard_agent(found, runs, specs[id(found)])
+    return agent
+
+
+@dataclass(eq=False)
+class _Record:
+    """One run of the SDK: its agents so far, by name."""
+
+    contexts: list[weakref.ref[RunContextWrapper[Any]]]
+    """All of them dead: the run is over, whatever came of it."""
+    approvals: object
+    """What the SDK shares among the contexts of one run, and of no other; kept so that its id stays its own."""
+    caller: AgentRun | None
+    agents: dict[str, tuple[AgentSpec, AgentRun]] = field(default_factory=dict[str, "tuple[AgentSpec, AgentRun]"])
+    latest: AgentRun | None = None
+    starting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """The SDK may ask twice at once; an agent starts once."""
+
+    @property
+    def is_waiting(self) -> bool:
+        return any(run.is_waiting for _, run in self.agents.values())
+
+
+class _Runs:
+    """Which of the SDK's runs is which of ours."""
+
+    def __init__(self, guard: Guard, root: AgentSpec) -> None:
+        self.guard = guard
+        self.root = root
+        self._records: dict[int, _Record] = {}
+
+    async def find(self, spec: AgentSpec, context: RunContextWrapper[Any], call_id: str | None = None) -> AgentRun:
+        """The run of this agent, started when it is not yet: as a child of the agent that was at work before it."""
+        record = self._record(context, call_id)
+        async with record.starting:
+            known = record.agents.get(spec.name)
+            if known is None:
+                known = (spec, await self._start(spec, record))
+                record.agents[spec.name] = known
+            record.latest = known[1]
+            return known[1]
+
+    async def end(self, context: RunContextWrapper[Any]) -> None:
+        """The run has its result."""
+        record = self._records.get(id(_approvals_of(context)))
+        if record is not None:
+            await self._close(record)
+
+    async def end_inside(self, caller: AgentRun) -> None:
+        """Ends the runs that a tool call of this caller started, unless they wait."""
+        for record in [known for known in self._records.values() if known.caller is caller]:
+            if not record.is_waiting:
+                await self._close(record)
+
+    async def _start(self, spec: AgentSpec, record: _Record) -> AgentRun:
+        await self._sweep()
+        caller = record.latest or record.caller
+        if caller is None:
+            first = await self.guard.aopen(self.root)
+            if spec is self.root:
+                return first
+            caller = first
+        with caller.step():
+            return await self.guard.aopen(spec)
+
+    def _record(self, context: RunContextWrapper[Any], call_id: str | None) -> _Record:
+        approvals = _approvals_of(context)
+        known = self._records.get(id(approvals))
+        # A resumed run has a context of its own; what it goes on with is known by the call that waited.
+        waiting = None if call_id is None or _is_asked(known, call_id) else self._waiting_for(call_id)
+        record = waiting or known or _Record([], approvals, current_run())
+        if waiting is not None:
+            self._records.pop(id(waiting.approvals), None)
+            waiting.approvals, waiting.contexts = approvals, [] if known is None else known.contexts
+        if all(seen() is not context for seen in record.contexts):
+            record.contexts = [weakref.ref(context), *(seen for seen in record.contexts if seen() is not None)]
+        self._records[id(approvals)] = record
+        return record
+
+    def _waiting_for(self, call_id: str) -> _Record | None:
+        return next((record for record in self._records.values() if _is_asked(record, call_id)), None)
+
+    async def _sweep(self) -> None:
+        """Ends what a failed run left behind: nobody holds its context any more."""
+        for record in list(self._records.values()):
+            if all(seen() is None for seen in record.contexts) and not record.is_waiting:
+                await self._close(record)
+
+    async def _close(self, record: _Record) -> None:
+        self._records.pop(id(record.approvals), None)
+        for spec, run in reversed(list(record.agents.values())):
+            await self.guard.aclose(spec, run)
+
+
+def _is_asked(record: _Record | None, call_id: str) -> bool:
+    return record is not None and any(run.questions.is_open(call_id) for _, run in record.agents.values())
+
+
+def _approvals_of(context: RunContextWrapper[Any]) -> object:
+    return context._approvals  # pyright: ignore[reportPrivateUsage]
+
+
+def _require_guardable(agents: Sequence[Agent[Any]]) -> None:
+    names = [agent.name for agent in agents]
+    for agent in agents:
+        if names.count(agent.name) > 1:
+            raise ValueError(f"two agents are called '{agent.name}'; give each a name of its own")
+        if getattr(type(agent), _GUARD, None) is not None:
+            raise ValueError(f"the agent '{agent.name}' is protected already")
+        for tool in agent.tools:
+            _require_local(tool)
+
+
+def _require_local(tool: Tool) -> FunctionTool:
+    if not isinstance(tool, FunctionTool):
+        raise ValueError(f"'{tool.name}' does not run as a function of this process and cannot be guarded here")
+    return tool
+
+
+def _tools_of(agent: Agent[Any]) -> list[str]:
+    return [found.name for found in _reachable(agent) if isinstance(found, FunctionTool)]
+
+
+def _reachable(root: object) -> Iterator[object]:
+    return reachable(root, _expand, packages=("agents",))
+
+
+def _expand(value: object) -> Iterator[object] | None:
+    if isinstance(value, Agent):
+        agent = cast("Agent[Any]", value)
+        return iter([*agent.tools, *agent.handoffs])
+    if isinstance(value, (FunctionTool, Handoff)):
+        return iter(vars(cast("object", value)).values())
+    if isinstance(value, weakref.ref):
+        return iter([cast("weakref.ref[object]", value)()])
+    # The SDK's own callable around a function.
+    invoked = getattr(value, "_invoke_tool_impl", None)
+    return None if invoked is None else iter([invoked])
+
+
+def _guard_agent(agent: Agent[Any], runs: _Runs, spec: AgentSpec) -> None:
+    original = type(agent)
+
+    async def get_all_tools(self: Any, run_context: RunContextWrapper[Any]) -> list[Tool]:
+        """Lists what the model is offered; the agent's run begins here, before it has said a word."""
+        await runs.find(spec, run_context)
+        return [_guarded(tool, runs, spec) for tool in await original.get_all_tools(self, run_context)]
+
+    agent.tools = [_guarded(tool, runs, spec) for tool in agent.tools]
+    agent.hooks = _hooks(agent.hooks, runs)
+    members = {"get_all_tools": get_all_tools, _GUARD: runs.guard, "__module__": original.__module__}
+    agent.__class__ = type(original.__name__, (original,), members)
+
+
+def _hooks(inner: AgentHooks[Any] | None, runs: _Runs) -> AgentHooks[Any]:
+    """The agent's own hooks, which also end the run's identities with its result."""
+    hooks = copy.copy(inner) if inner is not None else AgentHooks[Any]()
+    original = type(hooks)
+
+    async def on_end(self: Any, context: Any, agent: Any, output: Any) -> None:
+        await original.on_end(self, context, agent, output)
+        await runs.end(context)
+
+    hooks.__class__ = type(original.__name__, (original,), {"on_end": on_end, "__module__": original.__module__})
+    return hooks
+
+
+def _guarded(tool: Tool, runs: _Runs, spec: AgentSpec) -> Tool:
+    local = _require_local(tool)
+    if isinstance(local.on_invoke_tool, _GuardedInvoker):
+        return local
+    guarded = copy.copy(local)
+    guard = _ToolGuard(local, runs, spec)
+    guarded.needs_approval = guard.needs_approval
+    guarded.on_invoke_tool = _GuardedInvoker(guard)
+    return guarded
+
+
+class _GuardedInvoker:
+    """The only way into a guarded tool."""
+
+    def __init__(self, guard: _ToolGuard) -> None:
+        self._guard = guard
+
+    async def __call__(self, ctx: ToolContext[Any], input: str) -> Any:
+        return await self._guard.invoke(ctx, input)
+
+
+class _ToolGuard:
+    """One tool of one agent.
+
+    The SDK asks about approval before it calls, so that is where the decision is made; the call then finds it. What was
+    decided and never called, because another call paused the turn, is reported as aborted.
+    """
+
+    def __init__(self, tool: FunctionTool, runs: _Runs, spec: AgentSpec) -> None:
+        self._tool = tool
+        self._runs = runs
+        self._spec = spec
+        self._ready: dict[tuple[int, str], tuple[ToolCall | Refused, float]] = {}
+
+    async def needs_approval(self, context: RunContextWrapper[Any], args: dict[str, Any], call_id: str) -> bool:
+        """Whether a human has to be asked: by the tool's own rule, or by the policy."""
+        own = self._tool.needs_approval
+        if own is True or (callable(own) and await own(context, args, call_id)):
+            return True
+        run = await self._runs.find(self._spec, context, call_id)
+        asked_at = time.monotonic()
+        with run.step():
+            try:
+                call = await self._runs.guard.call(self._tool.name, args, call_id).adecided()
+            except Waiting:
+                return True
+            except Refused as refused:
+                # Told to the model when it is called.
+                call = refused
+        self._ready[(id(run), call_id)] = (call, asked_at)
+        asyncio.get_running_loop().call_later(_FRESH_SECONDS, self._drop, run, call_id)
+        return False
+
+    async def invoke(self, context: ToolContext[Any], text: str) -> Any:
+        """Calls the tool, or says why not."""
+        run = await self._runs.find(self._spec, context, context.tool_call_id)
+        with run.step():
+            try:
+                call = await self._decided(run, context.tool_call_id, text)
+                async with call:
+                    return await self._body(context, text)
+            except Refused as refused:
+                return str(refused)
+            finally:
+                await self._runs.end_inside(run)
+
+    async def _body(self, context: ToolContext[Any], text: str) -> Any:
+        try:
+            return await self._tool.on_invoke_tool(context, text)
+        except TrustWardenError as error:
+            raise failure_of(error, self._tool.name) from error
+
+    async def _decided(self, run: AgentRun, call_id: str, text: str) -> ToolCall:
+        found, asked_at = self._ready.pop((id(run), call_id), (None, 0.0))
+        if isinstance(found, Refused):
+            raise found
+        if found is not None:
+            if time.monotonic() - asked_at < _FRESH_SECONDS:
+                return found
+            await _abort(found)
+        args = _arguments(text)
+        try:
+            return await self._runs.guard.call(self._tool.name, args, call_id).adecided()
+        except Waiting:
+            # Approved in a process that has gone: the owner is asked again, and waited for.
+            return await self._runs.guard.call(self._tool.name, args, call_id).adecided()
+
+    def _drop(self, run: AgentRun, call_id: str) -> None:
+        found, _ = self._ready.pop((id(run), call_id), (None, 0.0))
+        if isinstance(found, ToolCall):
+            task = asyncio.ensure_future(_abort(found))
+            _aborting.add(task)
+            task.add_done_callback(_aborting.discard)
+
+
+_aborting: set[asyncio.Future[None]] = set()
+"""Held until they are done; the loop itself holds tasks weakly."""
+
+
+async def _abort(call: ToolCall) -> None:
+    """Reports that what was allowed did not happen."""
+    error = fail("call_aborted", {"reason": "the call was decided and not made"})
+    await call.__aexit__(type(error), error, None)
+
+
+def _arguments(text: str) -> dict[str, object]:
+    parsed: object = json.loads(text) if text.strip() else {}
+    if not isinstance(parsed, dict):
+        raise Refused(fail("json_malformed"), "the arguments of this call")
+    return cast("dict[str, object]", parsed)
