@@ -59,7 +59,11 @@ def issue_envelope(name: str, payload: JsonObject, sign: Callable[[bytes], bytes
     `sign` gives 64 bytes r||s over the bytes it is given. `keyid` is the base64url SHA-256 of the signer's SVID
     (DER), or of its SPKI where there is no SVID, or the JWK thumbprint (proofs of possession).
     """
-    data = encode_canonical_json(payload)
+    return issue_envelope_of(name, encode_canonical_json(payload), sign, keyid)
+
+
+def issue_envelope_of(name: str, data: bytes, sign: Callable[[bytes], bytes], keyid: str) -> str:
+    """`issue_envelope` of a payload that is written already, as JCS."""
     signature = sign(encode_pae(payload_type_of(name), data))
     return format_canonical_json(
         {

@@ -1,32 +1,83 @@
-"""An agent's identity in its own process: made before the agent does anything, used for everything it does."""
+"""An agent's identity in its own process: made before the agent does anything, used for everything it does.
+
+The private keys behind it never leave the process and are not shown: what a log, a pickler or a copier sees of an
+identity is its id. What it can do is in the files named after it (`fetch.py`, `act.py`). Every method that waits has an
+async twin whose name begins with `a`; it is the same call in a worker thread (`_threads.py`).
+"""
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, NoReturn
 
 import httpx
 
-from .act import Action
-from .models import Composition, Json, JsonObject, KeptReceipt, Limits, RevocationAnswer
+from ._json import Json, JsonObject
+from ._threads import in_thread
+from .act import Action, SelfAction
+from .answers import parse_revocation
+from .client import AgentTransport, AsyncAgentTransport
+from .contact import ServerAddress
+from .enrol import Enrolled, enrol, read_grant, read_ticket
+from .environment import ticket_from_environment
+from .fetch import Meaning, agent_fetch
+from .grant import (
+    Expected,
+    SignedGrant,
+    Wanted,
+    expected_of,
+    format_request,
+    issue_grant,
+    parse_request,
+    require_issued_as,
+    require_ticket_for,
+)
+from .keys import InstanceKey
+from .models import Composition, KeptReceipt, Limits, RevocationAnswer
+from .registry import LIVE
+from .routes import PeerRoutesCache
+from .server import ServerCall, TrustServer, connect_server, encode_body
+from .session import AgentSession
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where identities of one ticket live: their server, and the services they have met."""
+
+    server: TrustServer
+    routes: PeerRoutesCache
 
 
 class IdentityRequest:
     """A child's request to a parent in another process, and the key it is for."""
 
-    text: str
-    """Hand this to the parent; it holds no secret."""
+    def __init__(self, wanted: Wanted) -> None:
+        self._key = InstanceKey()
+        self._wanted = wanted
+        self.text, self._expected = format_request(wanted, self._key.thumbprint)
+        """Hand `text` to the parent; it holds no secret."""
 
     def complete(self, grant: str) -> AgentIdentity:
-        """Becomes the identity that the parent granted."""
-        raise NotImplementedError
+        """Becomes the identity that the parent granted. `grant` is what `parent.grant(text)` gave."""
+        held = read_grant(grant)
+        return _enrol_at(held.address, self._key, held.envelope, self._expected, self._wanted.composition)
 
     async def acomplete(self, grant: str) -> AgentIdentity:
         """As `complete`, off the event loop."""
-        raise NotImplementedError
+        return await in_thread(lambda: self.complete(grant), AgentIdentity.close)
 
 
 class AgentIdentity:
     """A live instance of an agent. Close it when its work is done, or use it as a context manager."""
+
+    def __init__(self, session: AgentSession, place: Place) -> None:
+        """For this package; `create`, `spawn` and `request` make identities."""
+        self._session = session
+        self._place = place
+        LIVE.add(self)
 
     @classmethod
     def create(
@@ -40,8 +91,22 @@ class AgentIdentity:
         composition: Composition | None = None,
         ticket: str | None = None,
     ) -> AgentIdentity:
-        """Creates an instance: with its owner's ticket, or as the child of a live identity of this process."""
-        raise NotImplementedError
+        """Creates an instance: with its owner's ticket, or as the child of a live identity of this process.
+
+        `scope` are permissions `verb:type[:path]`, without a parent the ticket's when absent; `ttl` is the lifetime of
+        the instance, such as `1h`, within which its SVIDs are renewed; `ticket` is a `TRUSTWARDEN_TICKET` value, the
+        variable itself when absent.
+
+        Raises `ticket_missing`, `ticket_mismatch`, `parent_proof_missing`, `scope_not_subset` (its `counterexample`
+        names an action that the parent could not do) and the server's other refusals, `server_untrusted`,
+        `server_unreachable`.
+        """
+        wanted = Wanted(name, scope, ttl, limits, composition)
+        if parent is not None:
+            return LIVE.get(parent)._spawn(wanted)
+        held = read_ticket(ticket if ticket is not None else ticket_from_environment())
+        expected = require_ticket_for(wanted, held.unverified)
+        return _enrol_at(held.address, InstanceKey(), held.envelope, expected, composition)
 
     @classmethod
     async def acreate(
@@ -56,7 +121,18 @@ class AgentIdentity:
         ticket: str | None = None,
     ) -> AgentIdentity:
         """As `create`, off the event loop."""
-        raise NotImplementedError
+        return await in_thread(
+            lambda: cls.create(
+                name=name,
+                scope=scope,
+                ttl=ttl,
+                parent=parent,
+                limits=limits,
+                composition=composition,
+                ticket=ticket,
+            ),
+            AgentIdentity.close,
+        )
 
     @classmethod
     def request(
@@ -68,58 +144,61 @@ class AgentIdentity:
         limits: Limits | None = None,
         composition: Composition | None = None,
     ) -> IdentityRequest:
-        """Starts an identity whose parent lives in another process. The new key stays here."""
-        raise NotImplementedError
+        """Starts an identity whose parent lives in another process. The new key stays here.
+
+        Raises `name_malformed`, `scope_malformed`, `ttl_malformed`.
+        """
+        return IdentityRequest(Wanted(name, scope, ttl, limits, composition))
 
     @property
     def id(self) -> str:
         """SPIFFE ID of this instance."""
-        raise NotImplementedError
+        return self._session.answer.spiffe_id
 
     @property
     def agent_id(self) -> str:
         """`agt_…` of the agent that this is an instance of."""
-        raise NotImplementedError
+        return self._session.answer.agent_id or ""
 
     @property
     def instance_id(self) -> str:
         """`inst-…`."""
-        raise NotImplementedError
+        return self._session.answer.instance_id
 
     @property
     def name(self) -> str:
         """The agent's name."""
-        raise NotImplementedError
+        return self._session.answer.name
 
     @property
     def scope(self) -> tuple[str, ...]:
         """As issued, canonical; what is effective is decided along the whole chain at each action."""
-        raise NotImplementedError
+        return self._session.answer.scope
 
     @property
     def chain(self) -> tuple[str, ...]:
         """`owner:<id>`, then agent ids from the root down to this one."""
-        raise NotImplementedError
+        return self._session.answer.chain
 
     @property
     def expires_at(self) -> int:
         """End of the instance, Unix seconds."""
-        raise NotImplementedError
+        return self._session.answer.instance_expires_at
 
     @property
     def svid_expires_at(self) -> int:
         """End of the SVID at hand, Unix seconds; renewed at half life."""
-        raise NotImplementedError
+        return self._session.holder.current().expires_at
 
     @property
     def ttl_shortened(self) -> bool:
         """Whether the lifetime asked for was cut to what the parent had left."""
-        raise NotImplementedError
+        return self._session.answer.ttl_shortened
 
     @property
     def receipts(self) -> tuple[KeptReceipt, ...]:
         """Proven receipts of recent actions, oldest first; a bounded list."""
-        raise NotImplementedError
+        return self._session.receipts
 
     def spawn(
         self,
@@ -130,8 +209,8 @@ class AgentIdentity:
         limits: Limits | None = None,
         composition: Composition | None = None,
     ) -> AgentIdentity:
-        """Makes a child in this process."""
-        raise NotImplementedError
+        """Makes a child in this process. Raises as `create`."""
+        return self._spawn(Wanted(name, scope, ttl, limits, composition))
 
     async def aspawn(
         self,
@@ -143,11 +222,16 @@ class AgentIdentity:
         composition: Composition | None = None,
     ) -> AgentIdentity:
         """As `spawn`, off the event loop."""
-        raise NotImplementedError
+        wanted = Wanted(name, scope, ttl, limits, composition)
+        return await in_thread(lambda: self._spawn(wanted), AgentIdentity.close)
 
     def grant(self, request: str) -> str:
-        """Grants what a child in another process requested, for the next minute and once."""
-        raise NotImplementedError
+        """Grants what a child in another process requested, for the next minute and once.
+
+        Raises `request_malformed` and the codes of its members, `identity_closed`, `identity_expired`.
+        """
+        wanted, thumbprint = parse_request(request)
+        return self._issue_grant(wanted, thumbprint).text
 
     def act(
         self,
@@ -158,8 +242,11 @@ class AgentIdentity:
         approval: str | None = None,
         job: str | None = None,
     ) -> Action:
-        """An action in this process that no service guards (`enforcement: self`)."""
-        raise NotImplementedError
+        """An action in this process that no service guards (`enforcement: self`).
+
+        A context manager, an async one, and a decorator. Only a salted commitment of `params` leaves the process.
+        """
+        return Action(self._session, SelfAction(action, resource, params, approval, job))
 
     def fetch(
         self,
@@ -177,8 +264,26 @@ class AgentIdentity:
         job: str | None = None,
         timeout: float = 30.0,
     ) -> httpx.Response:
-        """One request with one signed intent, over a connection to a proven service."""
-        raise NotImplementedError
+        """One request with one signed intent, over a connection to a proven service; its answer is read whole.
+
+        `timeout` is seconds until the answer's headers are here, and between parts of its body. For answers that
+        stream, and for libraries that take a client, see `client`. Raises as `agent_fetch`.
+        """
+        meaning = Meaning(action, resource, params, verifier, approval, job)
+        sent = httpx.Request(
+            method,
+            url,
+            headers=headers,
+            content=content,
+            json=json,
+            extensions={"timeout": httpx.Timeout(timeout).as_dict()},
+        )
+        response = agent_fetch(self._session, self._place.routes, sent, meaning)
+        try:
+            response.read()
+        finally:
+            response.close()
+        return response
 
     async def afetch(
         self,
@@ -197,48 +302,157 @@ class AgentIdentity:
         timeout: float = 30.0,
     ) -> httpx.Response:
         """As `fetch`, off the event loop."""
-        raise NotImplementedError
+        return await in_thread(
+            lambda: self.fetch(
+                url,
+                method=method,
+                headers=headers,
+                content=content,
+                json=json,
+                action=action,
+                resource=resource,
+                params=params,
+                verifier=verifier,
+                approval=approval,
+                job=job,
+                timeout=timeout,
+            )
+        )
 
-    def client(self) -> httpx.Client:
-        """An `httpx` client for libraries that take one; each of its requests is a `fetch`."""
-        raise NotImplementedError
+    def client(self, **options: Any) -> httpx.Client:
+        """An `httpx` client for libraries that take one; each of its requests is a `fetch`, and may stream.
 
-    def async_client(self) -> httpx.AsyncClient:
+        `options` are those of `httpx.Client`, except what decides where requests go.
+        """
+        return httpx.Client(**_client_options(options), transport=AgentTransport(self._visit))
+
+    def async_client(self, **options: Any) -> httpx.AsyncClient:
         """The same for asyncio."""
-        raise NotImplementedError
+        return httpx.AsyncClient(**_client_options(options), transport=AsyncAgentTransport(self._visit))
 
     def wait_for_approval(self, request: str, *, timeout: float = 900.0) -> str:
-        """Asks the owner about a call that ended with `approval_required`, and waits for the answer."""
-        raise NotImplementedError
+        """Asks the owner about a call that ended with `approval_required`, and waits for the answer.
+
+        `request` is the error's. Then make exactly the same call again with `approval` set to what this gives. Raises
+        `approval_denied`, `approval_expired`, `approvals_pending`, and the server's refusals.
+        """
+        return self._session.questions.wait(self._session.call, request, timeout)
 
     async def await_approval(self, request: str, *, timeout: float = 900.0) -> str:
         """As `wait_for_approval`, off the event loop."""
-        raise NotImplementedError
+        return await in_thread(lambda: self.wait_for_approval(request, timeout=timeout))
 
     def revoke(self, reason: str = "", *, child: str | AgentIdentity | None = None) -> RevocationAnswer:
-        """Ends this identity and everything below it, or one descendant and everything below that."""
-        raise NotImplementedError
+        """Ends this identity and everything below it, or one descendant and everything below that.
+
+        Answers when every service has confirmed or lost its lease. Raises `denied` for what is no descendant.
+        """
+        target = self if child is None else child
+        target_id = target if isinstance(target, str) else target.instance_id
+        body = encode_body({"target": {"kind": "instance", "id": target_id}, "reason": reason})
+        call = ServerCall("POST", "/v1/revocations", body, is_stop=True)
+        answer = parse_revocation(self._session.call("revoke:instance", call))
+        if child is None:
+            self.close()
+        return answer
 
     async def arevoke(self, reason: str = "", *, child: str | AgentIdentity | None = None) -> RevocationAnswer:
         """As `revoke`, off the event loop."""
-        raise NotImplementedError
+        return await in_thread(lambda: self.revoke(reason, child=child))
 
     def jwt(self, audience: str) -> str:
         """A JWT-SVID for one audience, for systems that take no certificate; our own services refuse it."""
-        raise NotImplementedError
+        call = ServerCall("POST", "/v1/jwt-svids", encode_body({"audience": audience}))
+        return self._session.call("issue:jwt-svid", call).text("svid")
 
     async def ajwt(self, audience: str) -> str:
         """As `jwt`, off the event loop."""
-        raise NotImplementedError
+        return await in_thread(lambda: self.jwt(audience))
 
     def renew(self) -> None:
-        """Takes a new key and SVID now, as happens by itself at half life."""
-        raise NotImplementedError
+        """Takes a new key and SVID now, as happens by itself at half life. Raises the server's refusal."""
+        self._session.holder.renew()
+
+    async def arenew(self) -> None:
+        """As `renew`, off the event loop."""
+        await in_thread(self.renew)
 
     def close(self) -> None:
         """Forgets the key and closes the connections. The identity stays valid until it ends; `revoke` ends it."""
-        raise NotImplementedError
+        LIVE.remove(self)
+        self._session.close()
 
     async def aclose(self) -> None:
         """As `close`, off the event loop."""
-        raise NotImplementedError
+        await in_thread(self.close)
+
+    def __enter__(self) -> AgentIdentity:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> AgentIdentity:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"AgentIdentity({self.id})"
+
+    def __reduce__(self) -> NoReturn:
+        """Never leaves the process, nor into a copy."""
+        raise TypeError("an identity is neither copied nor pickled; see AgentIdentity.request")
+
+    def _spawn(self, wanted: Wanted) -> AgentIdentity:
+        key = InstanceKey()
+        granted = self._issue_grant(wanted, key.thumbprint)
+        server = self._place.server
+        enrolled = enrol(server, key, granted.envelope, wanted.composition)
+        return _identity_of(enrolled, granted.expected, self._place, wanted.composition)
+
+    def _issue_grant(self, wanted: Wanted, thumbprint: str) -> SignedGrant:
+        expected_of(wanted)
+        credential = self._session.holder.current()
+        return issue_grant(wanted, thumbprint, self._session.answer, credential, self._place.server)
+
+    def _visit(self, request: httpx.Request, meaning: Meaning) -> httpx.Response:
+        return agent_fetch(self._session, self._place.routes, request, meaning)
+
+
+def _enrol_at(
+    address: ServerAddress, key: InstanceKey, envelope: str, expected: Expected, composition: Composition | None
+) -> AgentIdentity:
+    server = connect_server(address)
+    try:
+        enrolled = enrol(server, key, envelope, composition)
+        return _identity_of(enrolled, expected, Place(server, PeerRoutesCache(server)), composition)
+    except BaseException:
+        server.close()
+        raise
+
+
+def _identity_of(
+    enrolled: Enrolled, expected: Expected, place: Place, composition: Composition | None
+) -> AgentIdentity:
+    agent_id = require_issued_as(enrolled.answer, expected)
+    return AgentIdentity(AgentSession(enrolled, agent_id, place.server, composition=composition), place)
+
+
+def _client_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    # An intent is for one target, and what the environment says of proxies is not who we talk to.
+    headers = {"accept-encoding": "identity", **dict(options.get("headers") or {})}
+    return {**options, "headers": headers, "follow_redirects": False, "trust_env": False}
+
+
+def _close_all() -> None:
+    for identity in LIVE.all():
+        identity.close()
+
+
+atexit.register(_close_all)

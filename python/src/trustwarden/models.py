@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypedDict
 
-Json = Mapping[str, "Json"] | list["Json"] | tuple["Json", ...] | str | int | float | bool | None
-"""Any JSON value."""
-JsonObject = Mapping[str, Json]
-"""A JSON object."""
+from ._json import Json, JsonObject
+from .receipts import Receipt
+
+__all__ = ["Composition", "Json", "JsonObject", "KeptReceipt", "Limits", "Receipt", "RevocationAnswer"]
 
 
 class Limits(TypedDict, total=False):
@@ -30,16 +29,6 @@ class Composition(TypedDict, total=False):
     prompts: str
     skills: str
     tools: str
-
-
-class Receipt(TypedDict):
-    """A decision record and the ledger's promise, as they come over the wire."""
-
-    event_id: str
-    intent_sha256: str
-    decision: str
-    decision_index: int
-    acknowledgement: str
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,68 @@
+"""`httpx` transports whose requests are an agent's: for libraries that bring their own calls and take a client."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import httpx
+
+from ._threads import in_thread
+from .fetch import Meaning
+
+Visit = Callable[[httpx.Request, Meaning], httpx.Response]
+"""One guarded request; the answer's body is still to be read."""
+
+EXTENSION = "trustwarden"
+"""Name of the request extension that says what a request means: a `Meaning`."""
+
+
+def meaning_of(request: httpx.Request) -> Meaning:
+    """What the caller says that a request means; nothing unless told."""
+    meaning = request.extensions.get(EXTENSION)
+    return meaning if isinstance(meaning, Meaning) else Meaning()
+
+
+class AgentTransport(httpx.BaseTransport):
+    """Sends each request as the agent's own, with an intent of its own."""
+
+    def __init__(self, visit: Visit) -> None:
+        self._visit = visit
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Raises as `agent_fetch`."""
+        return self._visit(request, meaning_of(request))
+
+
+class AsyncAgentTransport(httpx.AsyncBaseTransport):
+    """The same, off the event loop."""
+
+    def __init__(self, visit: Visit) -> None:
+        self._visit = visit
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Raises as `agent_fetch`."""
+        body = await request.aread()
+        sent = httpx.Request(
+            request.method, request.url, headers=request.headers, content=body, extensions=request.extensions
+        )
+        response = await in_thread(lambda: self._visit(sent, meaning_of(request)), httpx.Response.close)
+        return httpx.Response(
+            response.status_code,
+            headers=response.headers,
+            stream=_AsyncBody(response),
+            request=request,
+            extensions=response.extensions,
+        )
+
+
+class _AsyncBody(httpx.AsyncByteStream):
+    def __init__(self, response: httpx.Response) -> None:
+        self._response = response
+        self._parts: Iterator[bytes] = response.iter_raw()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while (part := await in_thread(lambda: next(self._parts, None))) is not None:
+            yield part
+
+    async def aclose(self) -> None:
+        await in_thread(self._response.close)

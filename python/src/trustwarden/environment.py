@@ -1,0 +1,10 @@
+"""The one file of the package that reads the environment; the same variables as the TypeScript SDK."""
+
+from __future__ import annotations
+
+import os
+
+
+def ticket_from_environment() -> str | None:
+    """The ticket that the process was started with, if any; a bearer secret until it is used once."""
+    return os.environ.get("TRUSTWARDEN_TICKET")
