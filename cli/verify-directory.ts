@@ -21,6 +21,8 @@ export interface DirectoryAudit {
   readonly olderCheckpoint: string | undefined;
   /** Whose cosignatures count; null or nothing for nobody's. */
   readonly policy?: TlogPolicy | null;
+  /** For a log that still grows; 0 unless given. */
+  readonly windowSeconds?: number;
 }
 
 /** What was found, and how far others than the log vouch for it. */
@@ -41,6 +43,7 @@ export async function auditDirectory({
   bundle,
   olderCheckpoint,
   policy = null,
+  windowSeconds = 0,
 }: DirectoryAudit): Promise<DirectoryReport> {
   const log = openLogDirectory(directory);
   const key = vkey ?? log.vkey;
@@ -53,6 +56,7 @@ export async function auditDirectory({
     certificates: createCertificateVerifier(
       parseTrustBundle(bundle ?? log.bundleText, parseTrustDomain(log.trustDomain)),
     ),
+    windowSeconds,
     ...(olderCheckpoint === undefined ? {} : { olderCheckpoint }),
     ...(isProven ? { witnessedCheckpoint: note } : {}),
   });

@@ -214,6 +214,7 @@ async function createCore(parts: Parts, onRenewed: (core: Core) => void): Promis
   identity = await createServerIdentity({
     commands: store.commands,
     settle: (committed) => ledger.settle(committed),
+    policy: parts.policy.engine.policy,
     nowMs: () => clock.nowMs(),
     onRenewed: () => identity && onRenewed(core(identity)),
     onFailed: () => log.error({ code: "store_unavailable" }, "the server's SVID could not be renewed"),

@@ -2,6 +2,7 @@
  * The server's own SVID: issued at each start, renewed at half life, its SPIFFE ID unchanged while the process runs.
  */
 import { isEqualBytes } from "@trustwarden/core/bytes.ts";
+import type { PolicyReference } from "@trustwarden/core/decision.ts";
 import type { Committed, ServerSvid, StoreCommands } from "./store/ports.ts";
 
 /** Longest delay that a timer takes; SVIDs live for an hour. */
@@ -35,14 +36,17 @@ export interface ServerIdentity {
 export async function createServerIdentity(options: {
   readonly commands: Pick<StoreCommands, "issueServerSvid">;
   readonly settle: (committed: Committed<ServerSvid>) => Promise<unknown>;
+  /** Told in the event of the start. */
+  readonly policy?: PolicyReference;
   readonly nowMs: () => number;
   readonly onRenewed: (svid: ServerSvid) => void;
   readonly onFailed: (error: unknown) => void;
 }): Promise<ServerIdentity> {
-  const { commands, settle, nowMs, onRenewed, onFailed } = options;
+  const { commands, settle, policy, nowMs, onRenewed, onFailed } = options;
   const issue = async (reason: "start" | "renew"): Promise<ServerSvid> => {
     const context = { nowMs: nowMs(), principal: PRINCIPAL, peer: PEER, intent: null };
-    const committed = await commands.issueServerSvid({ context, reason });
+    const decides = reason === "start" && policy !== undefined ? { policy } : {};
+    const committed = await commands.issueServerSvid({ context, reason, ...decides });
     await settle(committed);
     return committed.value;
   };

@@ -1,8 +1,11 @@
 /** Custom policies: signed, loaded while the server runs, kept over a restart; and the AuthZEN scenario with one. */
 import { gzipSync } from "node:zlib";
 import { actionSearchAnswer, entitySearchAnswer, evaluationAnswer } from "@trustwarden/core/api/authzen.ts";
+import { eventAnswer } from "@trustwarden/core/api/ledger.ts";
 import { policyAnswer, policyLoadAnswer } from "@trustwarden/core/api/policy.ts";
-import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
+import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
+import { sha256 } from "@trustwarden/core/crypto.ts";
+import { parseEnvelope, parseUnverifiedPayload } from "@trustwarden/core/dsse.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
   askDecision,
@@ -16,6 +19,7 @@ import {
 } from "./support/actors.ts";
 import { codeOf, send, sendAdmin } from "./support/http.ts";
 import { createPolicyKey, exampleFiles, loadBundle, packFiles, packSigned } from "./support/policies.ts";
+import { eventsOf } from "./support/refusals.ts";
 import { createHome, startTestServer, type TestServer } from "./support/server.ts";
 
 const home = createHome();
@@ -120,6 +124,24 @@ describe("a custom policy in force", () => {
     const { in_force, custom } = await policy();
     expect(in_force.map(({ name }) => name)).toEqual(["trustwarden-builtin-v1", "payments-v2"]);
     expect(custom).toMatchObject({ name: "payments", version: 2, key_id: "release" });
+  });
+
+  it("is in the ledger, as the built-in one is, by the digest that decisions name", async () => {
+    const payloadsOf = async (kind: string) => {
+      const [event] = await eventsOf(server, kind);
+      const answer = await sendAdmin(server.adminSocket, { target: `/v1/events/${event?.event_id}` });
+      const { records } = parseAnswer(eventAnswer, answer);
+      return records.map(({ entry }) => parseUnverifiedPayload(parseEnvelope(entry)));
+    };
+    const [start] = await payloadsOf("start");
+    const [load] = await payloadsOf("policy");
+    const { in_force } = await policy();
+    expect(start?.details).toMatchObject({ policy: in_force[0] });
+    expect(load?.details).toMatchObject({ policy_sha256: in_force[1]?.bundle_sha256 });
+    await decideAction("read:transactions");
+    const decision = (await payloadsOf("action"))[1];
+    const both = in_force.map(({ bundle_sha256: digest }) => digest).join(" ");
+    expect(decision?.policy).toMatchObject({ bundle_sha256: encodeBase64url(sha256(encodeUtf8(both))) });
   });
 
   it("is replaced only by a newer one", async () => {

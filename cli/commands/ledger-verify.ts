@@ -4,7 +4,7 @@
  */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Command } from "commander";
-import { examples, type Runtime, runCommand, type Session } from "../command.ts";
+import { examples, type Runtime, runCommand, type Session, wholeNumber } from "../command.ts";
 import { EXIT_FAILED } from "../failure.ts";
 import { printable } from "../output.ts";
 import { createTemporaryExport } from "../temporary-export.ts";
@@ -14,6 +14,9 @@ import { formatWitnessStatus, readWitnessPolicy } from "../witness-policy.ts";
 
 /** A ruined log has thousands of findings; the first ones say where to look, and `--json` has them all. */
 const MAX_SHOWN = 20;
+
+/** In a log that grows an action may be under way, and the records of one instance come in any order. */
+const LIVE_WINDOW_SECONDS = 60;
 
 const OWN_KEY =
   "The log's key is the export's own, so this shows no more than that it fits itself; give the key that you trust with --vkey.";
@@ -25,6 +28,7 @@ interface VerifyOptions {
   readonly bundle?: string;
   readonly olderCheckpoint?: string;
   readonly witnessPolicy?: string;
+  readonly window?: number;
 }
 
 export function addVerifyCommand(ledger: Command, runtime: Runtime): void {
@@ -38,6 +42,11 @@ export function addVerifyCommand(ledger: Command, runtime: Runtime): void {
     .option(
       "--witness-policy <file>",
       "fail unless witnesses cosigned; witness.policy of --config-dir if there",
+    )
+    .option(
+      "--window <seconds>",
+      `how old something must be before what should follow it is missed; ${LIVE_WINDOW_SECONDS} for the running server, 0 for a directory`,
+      wholeNumber(0, 86_400),
     )
     .addHelpText(
       "after",
@@ -75,7 +84,8 @@ async function audit(
     options.olderCheckpoint === undefined ? undefined : readTextFile(options.olderCheckpoint);
   const bundle = options.bundle === undefined ? undefined : readTextFile(options.bundle);
   const policy = readWitnessPolicy(paths, options.witnessPolicy);
-  const given = { vkey: options.vkey, bundle, olderCheckpoint, policy };
+  const windowSeconds = options.window ?? (directory === undefined ? LIVE_WINDOW_SECONDS : 0);
+  const given = { vkey: options.vkey, bundle, olderCheckpoint, policy, windowSeconds };
   if (directory !== undefined) return auditDirectory({ directory, ...given });
   const temporary = await createTemporaryExport(client);
   try {
@@ -88,7 +98,7 @@ async function audit(
 /** @returns whether nothing is damaged; alarms are shown and leave the log whole. */
 function show(
   { output }: Session,
-  { checkpoint, records, signatures, findings, witnessed, witnessedSize }: DirectoryReport,
+  { checkpoint, records, signatures, notDue, findings, witnessed, witnessedSize }: DirectoryReport,
   { isKeyGiven, isBundleGiven }: { readonly isKeyGiven: boolean; readonly isBundleGiven: boolean },
 ): boolean {
   const { origin, size } = checkpoint;
@@ -106,6 +116,7 @@ function show(
     size,
     records: { ...records },
     signatures,
+    not_due: notDue,
     witnessed: witnessed.kind === "proven",
     witnessed_size: witnessedSize,
     verified: isWhole,
@@ -118,6 +129,7 @@ function show(
       : `${origin} does NOT verify: ${damage} damaged place(s) in ${size} entries.`,
     ...lines,
     ...(findings.length > MAX_SHOWN ? [`  and ${findings.length - MAX_SHOWN} more; --json shows all`] : []),
+    ...(notDue === 0 ? [] : [`${notDue} outcome(s) or intent(s) are not here, and not due yet (--window).`]),
     ...(isKeyGiven ? [] : [OWN_KEY]),
     ...(isBundleGiven ? [] : [OWN_ROOTS]),
     ...(witnessedSize === null

@@ -43,6 +43,7 @@ export class RecordAuditor {
   readonly #svids: SvidDirectory;
   readonly #report: Report;
   readonly #isWhole: boolean;
+  readonly #windowMs: number;
   readonly #enrolments: EnrolmentAuditor;
   readonly #presented = new PresentedAuditor();
   readonly #approvals = new ApprovalAuditor((owner) => this.#enrolments.ownerKey(owner));
@@ -52,17 +53,31 @@ export class RecordAuditor {
   readonly #instances = new Map<string, SequencedIntent[]>();
   #previous: { readonly index: number; readonly sha256: string } | null = null;
   #signatures = 0;
+  /** Latest time of a record that a server signed: the log's own clock. Unix milliseconds. */
+  #latestMs = 0;
+  #notDue = 0;
 
-  /** @param options.isWhole - false for a part of a log, where intents may be missing without a gap. */
+  /**
+   * @param options.isWhole - false for a part of a log, where intents may be missing without a gap.
+   * @param options.windowSeconds - how old, by the log's own latest time, what should be followed by something must be
+   *   before its absence is an alarm; 0 for a log that has ended.
+   */
   constructor(options: {
     readonly svids: SvidDirectory;
     readonly report: Report;
     readonly isWhole?: boolean;
+    readonly windowSeconds?: number;
   }) {
     this.#svids = options.svids;
     this.#report = options.report;
     this.#isWhole = options.isWhole ?? true;
+    this.#windowMs = (options.windowSeconds ?? 0) * 1000;
     this.#enrolments = new EnrolmentAuditor(options.svids, this.#revocations);
+  }
+
+  /** Outcomes and intents that are missing and not due yet; known after `finish`. */
+  get notDue(): number {
+    return this.#notDue;
   }
 
   /** Signatures that verified. */
@@ -90,12 +105,20 @@ export class RecordAuditor {
       if (decision === null && control === null) {
         this.#finding("intent_without_decision", index, "nobody decided about this intent");
       }
-      if (decision?.allow === true && outcome === null) {
+      if (decision?.allow === true && outcome === null && !this.#isDue(decision.time)) this.#notDue += 1;
+      else if (decision?.allow === true && outcome === null) {
         this.#finding("decision_without_outcome", index, "allowed, but how it ended was never recorded");
       }
     }
     if (!this.#isWhole) return;
-    for (const [instance, intents] of this.#instances) auditSequences(instance, intents, this.#report);
+    const isDue = (time: string) => this.#isDue(time);
+    for (const [instance, intents] of this.#instances)
+      this.#notDue += auditSequences(instance, intents, this.#report, { isDue });
+  }
+
+  /** Whether what should follow something of this time should be here by now. */
+  #isDue(time: string): boolean {
+    return this.#windowMs === 0 || Date.parse(time) <= this.#latestMs - this.#windowMs;
   }
 
   #parse(index: number, entry: Uint8Array): UnverifiedRecord | null {
@@ -127,6 +150,8 @@ export class RecordAuditor {
         this.#finding("signer_not_allowed", index, `a ${unverified.kind} of another trust domain`);
         return null;
       }
+      if (SERVER_ID.test(svid.spiffeId))
+        this.#latestMs = Math.max(this.#latestMs, Date.parse(unverified.value.time));
       return svid.spiffeId;
     } catch (error) {
       this.#finding(findingOf(codeOf(error)), index, codeOf(error));
@@ -195,7 +220,8 @@ export class RecordAuditor {
     if (this.#enrolments.isForeign(signerId)) return;
     const intents = this.#instances.get(signerId) ?? [];
     this.#instances.set(signerId, intents);
-    intents.push({ index, seq: intent.seq, prev: intent.prev, payloadSha256: record.payloadSha256 });
+    const { seq, prev, time } = intent;
+    intents.push({ index, seq, prev, time, payloadSha256: record.payloadSha256 });
   }
 
   #joinPresented(

@@ -175,15 +175,15 @@ function auditCounts(
   const instances = new Map<string, SequencedIntent[]>();
   for (const [index, { unverified, payloadSha256 }] of records) {
     if (unverified.kind !== "intent" || !chosen.has(index)) continue;
-    const { agent, seq, prev } = unverified.value;
+    const { agent, seq, prev, time } = unverified.value;
     // Many processes may hold one foreign identity, each with a count of its own.
     if (agent.spiffe_id.split("/")[2] !== unverifiedManifest.trust_domain) continue;
     const intents = instances.get(agent.spiffe_id) ?? [];
     instances.set(agent.spiffe_id, intents);
-    intents.push({ index, seq, prev, payloadSha256 });
+    intents.push({ index, seq, prev, payloadSha256, time });
   }
   const begin = selection.kind === "agent" && selection.since === null ? "at one" : "anywhere";
-  for (const [instance, intents] of instances) auditSequences(instance, intents, report, begin);
+  for (const [instance, intents] of instances) auditSequences(instance, intents, report, { begin });
 }
 
 function requireManifestSigned({ envelope, unverifiedManifest }: OpenedBundle, svids: SvidDirectory): void {

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { encodeBase64, encodeBase64url, encodeUtf8, parseUtf8 } from "../bytes.ts";
 import { sha256 } from "../crypto.ts";
 import { parseEnvelope } from "../dsse.ts";
+import { formatTime } from "../event.ts";
 import type { JsonObject } from "../json.ts";
 import { verifyCheckpoint } from "./checkpoint.ts";
 import { createTestLogSigner } from "./ledger.test.support.ts";
@@ -64,17 +65,19 @@ async function logOf(
   return { medium, vkey: sequencer.vkey, notes: [first, sequencer.checkpoint()] };
 }
 
-const auditOf = async (medium: MemoryMedium, vkey: string) =>
-  auditLog({ reader: new MemoryLogStorage(medium), vkey, certificates: testCertificates });
+const auditOf = async (medium: MemoryMedium, vkey: string, windowSeconds = 0) =>
+  auditLog({ reader: new MemoryLogStorage(medium), vkey, certificates: testCertificates, windowSeconds });
+
+const parseTestTime = (entry: Uint8Array) => parseRecord(entry).unverified.value.time;
 
 function parseTestDetails(entry: Uint8Array): JsonObject {
   const { unverified } = parseRecord(entry);
   return unverified.kind === "control" ? unverified.value.details : {};
 }
 
-async function audit(entries: readonly Uint8Array[]): Promise<LogReport> {
+async function audit(entries: readonly Uint8Array[], windowSeconds = 0): Promise<LogReport> {
   const { medium, vkey } = await logOf(entries);
-  return auditOf(medium, vkey);
+  return auditOf(medium, vkey, windowSeconds);
 }
 
 const codes = (report: LogReport) => report.findings.map(({ code }) => code);
@@ -335,6 +338,28 @@ describe("the audit of a log", () => {
     expect(await run(first, second, denied(3, 2, first.prev))).toEqual(["sequence_repeated"]);
     expect(await run(first, denied(2, 2, null))).toEqual(["previous_mismatch"]);
     expect(await run(denied(1, 1, first.prev))).toEqual(["previous_mismatch"]);
+  });
+
+  it("misses an outcome, or an intent before another, only after its window in a log that grows (40)", async () => {
+    const event_id = formatTestEventId(2);
+    const early = issueTestIntent({ event_id, seq: 2, prev: null });
+    const refused = issueTestDecision(early, { event_id, allow: false, reasons: ["scope"] });
+    const laterBy = (seconds: number) =>
+      issueTestControl({ time: formatTime(Date.parse(parseTestTime(decision)) + seconds * 1000) });
+    const run = async (seconds: number, windowSeconds: number, ...entries: readonly Uint8Array[]) => {
+      const report = await audit([...entries, laterBy(seconds)], windowSeconds);
+      return [codes(report), report.notDue];
+    };
+    expect(await run(59, 60, intent, decision)).toEqual([[], 1]);
+    expect(await run(60, 60, intent, decision)).toEqual([["decision_without_outcome"], 0]);
+    expect(await run(0, 0, intent, decision)).toEqual([["decision_without_outcome"], 0]);
+    expect(await run(59, 60, early, refused)).toEqual([[], 1]);
+    expect(await run(60, 60, early, refused)).toEqual([["sequence_gap"], 0]);
+    // What contradicts is wrong at once.
+    expect(await run(0, 60, intent, outcome)).toEqual([
+      ["outcome_without_decision", "intent_without_decision"],
+      0,
+    ]);
   });
 
   it("finds a decision that allowed what was revoked at its epoch, and not one made before", async () => {

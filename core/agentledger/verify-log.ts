@@ -26,6 +26,11 @@ export interface LogAudit {
   readonly olderCheckpoint?: string;
   /** A checkpoint that witnesses cosigned, verified by the caller's policy: the log must continue it too. */
   readonly witnessedCheckpoint?: string;
+  /**
+   * How old, by the log's own latest time, what should be followed by something must be before its absence is an alarm: for
+   * a log that still grows. 0 unless given.
+   */
+  readonly windowSeconds?: number;
   /** Called with each readable record in order, before the report is complete. */
   readonly onRecord?: (index: number, record: UnverifiedRecord) => void;
 }
@@ -37,6 +42,8 @@ export interface LogReport {
   readonly records: Readonly<Record<RecordKind, number>>;
   /** Signatures that verified with an SVID that chains to a trust root. */
   readonly signatures: number;
+  /** Outcomes and intents that are missing and not due yet. */
+  readonly notDue: number;
   /** In the order found; damage and alarms. */
   readonly findings: readonly Finding[];
 }
@@ -56,6 +63,7 @@ export async function auditLog({
   certificates,
   olderCheckpoint,
   witnessedCheckpoint,
+  windowSeconds = 0,
   onRecord,
 }: LogAudit): Promise<LogReport> {
   const note = await reader.readCheckpoint();
@@ -65,7 +73,7 @@ export async function auditLog({
   const report: Report = (finding) => {
     if (findings.length < MAX_FINDINGS) findings.push({ ...finding, severity: FINDINGS[finding.code] });
   };
-  const auditor = new RecordAuditor({ svids: new SvidDirectory(certificates), report });
+  const auditor = new RecordAuditor({ svids: new SvidDirectory(certificates), report, windowSeconds });
   const seen = new SeenAuditor({ reader, checkpoint, report });
   const records = { intent: 0, "presented-intent": 0, decision: 0, outcome: 0, control: 0 };
   for await (const { first, entries } of auditTiles(reader, { head: checkpoint, report })) {
@@ -81,7 +89,8 @@ export async function auditLog({
   for (const kept of [olderCheckpoint, witnessedCheckpoint]) {
     if (kept !== undefined) await seen.requireContinues(verifyCheckpoint(kept, vkey));
   }
-  return { checkpoint, records, signatures: auditor.signatures, findings };
+  const { signatures, notDue } = auditor;
+  return { checkpoint, records, signatures, notDue, findings };
 }
 
 /**

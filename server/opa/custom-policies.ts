@@ -59,6 +59,7 @@ export function createCustomPolicies({
         version,
         keyId,
         sha256: encodeBase64url(sha256(bundle)),
+        policySha256: custom.policy.bundleSha256,
         putInForce: (commit) => policies.replaceCustom(custom, commit),
       };
     },

@@ -47,6 +47,8 @@ export interface PreparedPolicy {
   readonly keyId: string;
   /** base64url, of the compressed bundle. */
   readonly sha256: string;
+  /** base64url, of its code and data: what decisions name it by. */
+  readonly policySha256: string;
   /**
    * Puts it in force with a commit: decisions wait for it, and when it fails the policy of before stays.
    *

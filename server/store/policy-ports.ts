@@ -17,6 +17,8 @@ export interface StoredPolicy {
 
 export interface LoadPolicyCommand extends Omit<StoredPolicy, "loadedAt"> {
   readonly context: CommandContext;
+  /** base64url, of code and data: what decisions name it by. */
+  readonly policySha256: string;
 }
 
 export interface PolicyCommands {

@@ -8,10 +8,12 @@
  *
  * Every command throws the codes of its checks and then has written nothing.
  */
+
 import type { AuthorityState } from "@trustwarden/core/agentid/authority-slots.ts";
 import type { AuthorityStep } from "@trustwarden/core/agentid/authority-steps.ts";
 import type { Limits } from "@trustwarden/core/agentid/delegation.ts";
 import type { AttestationFacts } from "@trustwarden/core/attestation.ts";
+import type { PolicyReference } from "@trustwarden/core/decision.ts";
 import type { ControlRecord } from "@trustwarden/core/event.ts";
 import type { Custody } from "@trustwarden/core/principal.ts";
 import type { Scope } from "@trustwarden/core/scope.ts";
@@ -233,6 +235,7 @@ export interface StoreCommands
   issueServerSvid(command: {
     readonly context: CommandContext;
     readonly reason: "start" | "renew";
+    readonly policy?: PolicyReference;
   }): Promise<Committed<ServerSvid>>;
   /** Fresh revocation lists of the online authorities; leaves nothing in the ledger. */
   issueCrls(command: { readonly nowMs: number }): Promise<IssuedCrls>;

@@ -34,10 +34,10 @@ export async function loadPolicy(services: Services, visit: Visit<PolicyRequest>
   const startedMs = services.clock.monoMs();
   const bundle = parseBase64(visit.body.bundle);
   const prepared = await services.customPolicies.prepare(bundle);
-  const { name, version, keyId, sha256 } = prepared;
+  const { name, version, keyId, sha256, policySha256 } = prepared;
   const context = contextOf(services, visit);
   const committed = await prepared.putInForce(() =>
-    services.commands.loadPolicy({ context, name, version, keyId, sha256, bundle }),
+    services.commands.loadPolicy({ context, name, version, keyId, sha256, policySha256, bundle }),
   );
   const targets = [{ kind: "policy", id: "*" }] as const;
   const { epoch, acked, expired, event_id } = await spread(services, { committed, targets, startedMs });

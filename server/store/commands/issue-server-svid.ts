@@ -3,6 +3,7 @@
  * stay over renewals, which no agent's may.
  */
 import { formatSpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
+import type { PolicyReference } from "@trustwarden/core/decision.ts";
 import { formatUlid } from "@trustwarden/core/id.ts";
 import type { CommandContext, ServerSvid } from "../ports.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
@@ -21,12 +22,14 @@ const REMOVE_ENDED = "DELETE FROM server_svids WHERE not_after < ?";
 export interface IssueServerSvidCommand {
   readonly context: CommandContext;
   readonly reason: "start" | "renew";
+  /** The built-in policy that decides from here on; what decisions name it by is then in the ledger itself. */
+  readonly policy?: PolicyReference;
 }
 
 /** @throws TrustWardenError `key_reused` when the server's key was somebody else's, or `authority_expired`. */
 export function issueServerSvid(
   database: SqliteDatabase,
-  { context, reason }: IssueServerSvidCommand,
+  { context, reason, policy }: IssueServerSvidCommand,
   deps: CommandDeps,
 ): CommandResult<ServerSvid> {
   const now = secondsOf(context);
@@ -47,7 +50,13 @@ export function issueServerSvid(
       reasons: [],
       subject: spiffeId,
       chain: [],
-      details: { spiffe_id: spiffeId, ...formatSvid(svid) },
+      details: {
+        spiffe_id: spiffeId,
+        ...formatSvid(svid),
+        ...(policy === undefined
+          ? {}
+          : { policy: { name: policy.name, bundle_sha256: policy.bundleSha256 } }),
+      },
     },
   };
 }

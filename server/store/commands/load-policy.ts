@@ -20,7 +20,7 @@ export function loadPolicy(
   database: SqliteDatabase,
   command: LoadPolicyCommand,
 ): CommandResult<{ readonly version: number }> {
-  const { name, version, keyId, bundle, sha256, context } = command;
+  const { name, version, keyId, bundle, sha256, policySha256, context } = command;
   const current = findPolicy(database)?.version ?? 0;
   if (version <= current) throw new TrustWardenError("policy_rollback", { version, current });
   database.run(REPLACE, name, version, keyId, bundle, sha256, secondsOf(context));
@@ -33,7 +33,14 @@ export function loadPolicy(
       reasons: [],
       subject: `${name}-v${version}`,
       chain: [],
-      details: { change: "load", name, version, key_id: keyId, bundle_sha256: sha256 },
+      details: {
+        change: "load",
+        name,
+        version,
+        key_id: keyId,
+        bundle_sha256: sha256,
+        policy_sha256: policySha256,
+      },
     },
   };
 }
