@@ -63,4 +63,15 @@ describe("errors", () => {
         .toSorted(),
     );
   });
+
+  it("is the same in Python: `python3 python/scripts/write_codes.py` writes it there", () => {
+    const written = readFileSync(new URL("../python/src/trustwarden/_codes.py", import.meta.url), "utf8");
+    const rows = [...written.matchAll(/^ {4}"(\w+)": \((\d+), "(.*)"\),$/gm)].map((row) => row.slice(1));
+    const expected = Object.entries(ERRORS).map(([code, { status, message }]) => [
+      code,
+      String(status),
+      message,
+    ]);
+    expect(rows).toEqual(expected);
+  });
 });
