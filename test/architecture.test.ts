@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
-const PACKAGES = ["core", "server", "sdk", "node", "cli", "examples"];
+const PACKAGES = ["core", "server", "sdk", "adapters", "node", "cli", "examples"];
 const PRIMITIVES = ["agentid", "agentscope", "agentledger", "revocation"];
 const ADAPTERS = ["store", "signer", "opa", "feed", "attest"];
 const MAX_LINES = 400;
@@ -46,7 +46,7 @@ function readSource(absolute: string): SourceFile {
 
 function resolveImport(from: string, name: string): string {
   if (name.startsWith(".")) return normalize(join(dirname(from), name)).replaceAll("\\", "/");
-  const scoped = /^@trustwarden\/(core|server|node|cli)\/(.+)$/.exec(name);
+  const scoped = /^@trustwarden\/(core|server|adapters|node|cli)\/(.+)$/.exec(name);
   if (scoped) return `${scoped[1]}/${scoped[2]}`;
   if (name === "trustwarden") return "sdk/index.ts";
   return name.startsWith("trustwarden/") ? name.replace("trustwarden/", "sdk/") : name;
@@ -124,9 +124,10 @@ describe("architecture", () => {
       core: ["core"],
       server: ["server", "core"],
       sdk: ["sdk", "core"],
+      adapters: ["adapters", "sdk"],
       node: ["node", "sdk", "core"],
       cli: ["cli", "node", "sdk", "core"],
-      examples: ["examples", "sdk", "core"],
+      examples: ["examples", "adapters", "sdk", "core"],
     };
     for (const [folder, targets] of Object.entries(allowed)) {
       const isForbidden = (name: string, file: SourceFile) =>
