@@ -21,6 +21,7 @@ import { MCP_WEAKENINGS } from "./weakenings/mcp.ts";
 import { MODELS_WEAKENINGS } from "./weakenings/models.ts";
 import { NODES_WEAKENINGS } from "./weakenings/nodes.ts";
 import { OAUTH_WEAKENINGS } from "./weakenings/oauth.ts";
+import { SDK_WEAKENINGS } from "./weakenings/sdk.ts";
 
 const WEAKENINGS = {
   ...ISSUANCE_WEAKENINGS,
@@ -38,6 +39,7 @@ const WEAKENINGS = {
   ...MODELS_WEAKENINGS,
   ...EGRESS_WEAKENINGS,
   ...GIT_WEAKENINGS,
+  ...SDK_WEAKENINGS,
 };
 
 /** Name of an edit that switches a check off. */
@@ -62,6 +64,7 @@ requireDistinct([
   MODELS_WEAKENINGS,
   EGRESS_WEAKENINGS,
   GIT_WEAKENINGS,
+  SDK_WEAKENINGS,
   FAULTS,
 ]);
 export const FAULT_NAMES = Object.keys(FAULTS);
