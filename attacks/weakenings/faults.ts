@@ -41,4 +41,33 @@ export const FAULTS = {
       replace: "        return undefined;\n",
     },
   ],
+  "disk-waits-for-all": [
+    {
+      file: "server/http/acts/decisions.ts",
+      find: "  const ports = createDecisionPorts(services, route);\n",
+      replace:
+        '  if ((await import("node:fs")).existsSync(process.env.TW_STALL)) globalThis.asked = (globalThis.asked ?? 0) + 1;\n  const ports = createDecisionPorts(services, route);\n',
+    },
+    {
+      file: "server/store/posix-wal-segment.ts",
+      find: "    const start = this.#end;\n",
+      replace:
+        '    const { readFileSync } = await import("node:fs");\n    const wanted = () => { try { return Number(readFileSync(process.env.TW_STALL, "utf8")); } catch { return 0; } };\n    while ((globalThis.asked ?? 0) < wanted()) await new Promise((resolve) => setTimeout(resolve, 10));\n    const start = this.#end;\n',
+    },
+  ],
+  "no-outcomes": [
+    {
+      file: "server/http/acts/outcomes.ts",
+      find: '  const envelopes = "outcome" in body ? [body.outcome] : body.outcomes;\n',
+      replace:
+        '  if ((await import("node:fs")).existsSync(process.env.TW_OUTAGE)) throw new TrustWardenError("ledger_unavailable");\n  const envelopes = "outcome" in body ? [body.outcome] : body.outcomes;\n',
+    },
+  ],
+  "small-spool": [
+    {
+      file: "sdk/outcome-spool.ts",
+      find: "const MAX_WAITING = 1024;\n",
+      replace: "const MAX_WAITING = 4;\n",
+    },
+  ],
 } as const satisfies Readonly<Record<string, readonly SourceEdit[]>>;

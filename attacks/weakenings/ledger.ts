@@ -17,4 +17,18 @@ export const LEDGER_WEAKENINGS = {
       replace: "      void durable.catch(() => undefined);\n",
     },
   ],
+  "no-bound-on-what-waits": [
+    {
+      file: "server/intake/admission.ts",
+      find: "    if (!isFirst && held + records > free - records) {\n",
+      replace: "    if (!isFirst && held + records > 1_000_000) {\n",
+    },
+  ],
+  "spool-without-end": [
+    {
+      file: "sdk/outcome-spool.ts",
+      find: "    if (this.#waiting.length + this.#reserved >= MAX_WAITING) {\n",
+      replace: "    if (this.#reserved >= MAX_WAITING) {\n",
+    },
+  ],
 } as const satisfies Readonly<Record<string, readonly SourceEdit[]>>;
