@@ -56,7 +56,7 @@ describe("a login", () => {
     const scoped = ["--upstream", name, "--agent", "agent:**"];
     const { exitCode, answer } = await logIn(name, [...at(), ...scoped]);
     expect(exitCode).toBe(0);
-    expect(answer).toMatchObject({ kind: "oauth", source: { grant: "refresh_token", client_auth: "none" } });
+    expect(answer).toMatchObject({ kind: "oauth", source: { grant: "login", client_auth: "none" } });
     expect(JSON.stringify(answer)).not.toMatch(/refresh-|access-/);
     const [code] = there.asked;
     expect(code?.get("resource")).toBe(there.resource);
@@ -94,6 +94,12 @@ describe("a login", () => {
     expect(address.searchParams.get("code_challenge_method")).toBe("S256");
   });
 
+  it("without a refresh token lasts as long as its token, which it says", async () => {
+    there.world.tokens = { refresh_token: undefined };
+    const { exitCode, stderr } = await logIn("short", at());
+    expect([exitCode, stderr]).toEqual([0, expect.stringMatching(/this login lasts until 20/)]);
+  });
+
   it("goes nowhere on the word of a service alone", async () => {
     const { exitCode, stderr, answer } = await logIn("unnamed", ["--resource", there.resource]);
     expect([exitCode, answer.error.code]).toEqual([2, "usage"]);
@@ -116,7 +122,6 @@ describe("a login", () => {
     ["an answer without its issuer", { answer: { iss: "" } }],
     ["a refusal", { answer: { code: "", error: "access_denied" } }],
     ["a code that is not the one", { answer: { code: "another" } }],
-    ["no refresh token", { tokens: { refresh_token: undefined } }],
   ])("is refused for %s, and nothing is kept", async (_, turned) => {
     Object.assign(there.world, turned);
     const { exitCode, answer } = await logIn("refused", at());

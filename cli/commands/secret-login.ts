@@ -11,8 +11,8 @@ import { examples, type Runtime, repeatable, runCommand, type Session, wholeNumb
 import { openCallback } from "../login/callback.ts";
 import { type LoginClient, openClient } from "../login/client.ts";
 import { discoverIssuer, discoverService, type Service } from "../login/discover.ts";
-import { logIn } from "../login/log-in.ts";
-import { printable } from "../output.ts";
+import { type Login, logIn } from "../login/log-in.ts";
+import { formatSeconds, printable } from "../output.ts";
 import { findUpstreams, readValue } from "../secret-input.ts";
 
 const MAX_PORT = 65_535;
@@ -77,13 +77,19 @@ async function login(session: Session, name: string, options: LoginOptions): Pro
   const callback = await openCallback(options.port ?? 0);
   try {
     const client = await openClient(server, clientOf(options, known), callback.redirectUri);
-    const refreshToken = await logIn({
+    const left = await logIn({
       ...{ server, client, callback },
       resource: service?.resource ?? null,
       scope: options.scope ?? service?.scope ?? null,
       show: (url) => session.output.note(`Open this address in a browser, and log in:\n\n  ${url}\n`),
     });
-    const kept = { server, client, refreshToken, resource: service?.resource ?? null };
+    noteEnd(session, left);
+    const kept = {
+      server,
+      client,
+      value: loginValue(client, left, session.io.nowMs()),
+      resource: service?.resource ?? null,
+    };
     const answer = await (known === undefined
       ? put(session, { name, ...kept }, options)
       : replace(session, { known, ...kept }, options));
@@ -97,7 +103,7 @@ async function login(session: Session, name: string, options: LoginOptions): Pro
 async function findLogin({ client }: Session, name: string): Promise<SecretAnswer | undefined> {
   const { secrets } = await client.get("/v1/secrets", secretList);
   const known = secrets.find((one) => one.name === name);
-  if (known !== undefined && known.source.grant !== "refresh_token")
+  if (known !== undefined && known.source.grant !== "login")
     throw new TrustWardenError("secret_exists", { name });
   return known;
 }
@@ -158,13 +164,13 @@ function clientOf(
 interface Kept {
   readonly server: AuthorizationServer;
   readonly client: LoginClient;
-  readonly refreshToken: string;
+  readonly value: string;
   readonly resource: string | null;
 }
 
 async function put(
   { client: api }: Session,
-  { name, server, client, resource, refreshToken }: Kept & { readonly name: string },
+  { name, server, client, resource, value }: Kept & { readonly name: string },
   { upstream, agent, scope, reason, allowPrivate }: LoginOptions,
 ): Promise<SecretAnswer> {
   const parameters = {
@@ -172,10 +178,10 @@ async function put(
     ...(scope === undefined ? {} : { scope }),
   };
   const body: JsonObject = {
-    ...{ name, kind: "oauth", value: loginValue(client, refreshToken) },
+    ...{ name, kind: "oauth", value },
     source: {
       token_endpoint: server.token_endpoint ?? "",
-      grant: "refresh_token",
+      grant: "login",
       client_auth: client.auth,
       client_id: client.id,
       audience: server.issuer,
@@ -193,7 +199,7 @@ async function put(
 /** @throws TrustWardenError `login_failed` when the login is not of the client that the secret names. */
 async function replace(
   { client: api }: Session,
-  { known, client, refreshToken }: Kept & { readonly known: SecretAnswer },
+  { known, client, value }: Kept & { readonly known: SecretAnswer },
   { reason }: LoginOptions,
 ): Promise<SecretAnswer> {
   const { client_id: id, client_auth: auth } = known.source;
@@ -202,7 +208,7 @@ async function replace(
       reason: "the secret is of another client: delete it first",
     });
   const body = {
-    value: loginValue(client, refreshToken),
+    value,
     grace_seconds: 0,
     ...(reason === undefined ? {} : { reason }),
   };
@@ -210,11 +216,32 @@ async function replace(
   return api.post({ target, body, schema: secretAnswer });
 }
 
-function loginValue({ secret }: LoginClient, refreshToken: string): string {
-  return JSON.stringify({
-    refresh_token: refreshToken,
-    ...(secret === null ? {} : { client_secret: secret }),
-  });
+/** The access token is kept where nothing gets better ones. */
+function loginValue(
+  { secret }: LoginClient,
+  { refreshToken, accessToken, expiresIn }: Login,
+  nowMs: number,
+): string {
+  const token =
+    refreshToken === undefined
+      ? {
+          access_token: accessToken,
+          ...(expiresIn === undefined ? {} : { expires_at: Math.floor(nowMs / 1000) + expiresIn }),
+        }
+      : { refresh_token: refreshToken };
+  return JSON.stringify({ ...token, ...(secret === null ? {} : { client_secret: secret }) });
+}
+
+/** What whoever logged in has to know of a login that nothing renews. */
+function noteEnd({ output, io }: Session, { refreshToken, expiresIn }: Login): void {
+  if (refreshToken !== undefined) return;
+  const end =
+    expiresIn === undefined
+      ? "until the service ends it"
+      : `until ${formatSeconds(Math.floor(io.nowMs() / 1000) + expiresIn)}`;
+  output.note(
+    `No refresh token came: this login lasts ${end}. Some issuers give one for --scope offline_access.`,
+  );
 }
 
 function describe({ name, upstreams, agents, source }: SecretAnswer): readonly string[] {

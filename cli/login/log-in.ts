@@ -1,6 +1,6 @@
 /**
  * A person's login at an authorization server, for a service that takes tokens of it: the authorization code flow with
- * PKCE. What is left of it is a refresh token, which the broker keeps and nobody else.
+ * PKCE. What is left of it is a refresh token where one comes, which the broker keeps and nobody else.
  *
  * @see RFC 6749 §4.1; RFC 7636; RFC 8252; RFC 8707; RFC 9207; RFC 9700 §2.1.1
  */
@@ -15,7 +15,7 @@ import {
 } from "oauth4webapi";
 import type { Callback } from "./callback.ts";
 import { describeClient, type LoginClient } from "./client.ts";
-import { callOptions, explain, failed, parsePlace } from "./web.ts";
+import { callOptions, explain, parsePlace } from "./web.ts";
 
 /** A person may have to find a second factor. */
 const TIMEOUT_MS = 600_000;
@@ -33,8 +33,17 @@ export interface LoginOrder {
   readonly show: (url: string) => void;
 }
 
-/** @returns the refresh token. @throws TrustWardenError `login_failed` with the reason. */
-export async function logIn({ server, client, callback, ...order }: LoginOrder): Promise<string> {
+/** What a login leaves, as the server takes it (`secret put` with the grant `login`). */
+export interface Login {
+  /** Undefined where none came. */
+  readonly refreshToken: string | undefined;
+  readonly accessToken: string;
+  /** Seconds from now; undefined where nobody said. */
+  readonly expiresIn: number | undefined;
+}
+
+/** @throws TrustWardenError `login_failed` with the reason. */
+export async function logIn({ server, client, callback, ...order }: LoginOrder): Promise<Login> {
   const verifier = generateRandomCodeVerifier();
   const state = generateRandomState();
   const scope = withOffline(order.scope, server);
@@ -73,9 +82,8 @@ export async function logIn({ server, client, callback, ...order }: LoginOrder):
       },
     );
     const tokens = await processAuthorizationCodeResponse(server, known, response);
-    if (tokens.refresh_token === undefined)
-      throw failed(`the login brought no refresh token: ask for one with --scope '… ${OFFLINE}', or there`);
-    return tokens.refresh_token;
+    const { refresh_token: refreshToken, access_token: accessToken, expires_in: expiresIn } = tokens;
+    return { refreshToken, accessToken, expiresIn };
   } catch (error) {
     throw explain(error, "the login was refused");
   }

@@ -15,7 +15,7 @@ import { createCanaryWatch } from "./echo/canaries.ts";
 import { formsOf } from "./echo/forms.ts";
 import { createRedactor } from "./echo/redactor.ts";
 import { injectSecret } from "./injection.ts";
-import { type Login, LoginTokens } from "./oauth/login-tokens.ts";
+import { type Login, LoginTokens, unrenewed } from "./oauth/login-tokens.ts";
 import { formatLoginValue, parseLoginValue } from "./oauth/login-value.ts";
 import { parseTokenSource, type TokenSource } from "./oauth/token-source.ts";
 import { type FetchedToken, UpstreamTokens } from "./oauth/tokens.ts";
@@ -147,7 +147,7 @@ export class SecretsBroker implements Broker {
     const source = parseTokenSource(settings.source);
     const { secretId, revision } = state;
     const fetched =
-      source.grant === "refresh_token"
+      source.grant === "login"
         ? await this.#logins.get(this.#loginOf(state, source))
         : await this.#tokens.get({
             ...{ secretId, revision, source },
@@ -177,8 +177,11 @@ export class SecretsBroker implements Broker {
         const { value } = await this.#opened.open(state);
         return { revision: state.revision, value: parseLoginValue(value) };
       },
-      renew: ({ refreshToken, clientSecret }) =>
-        this.#tokens.ask(source, { refreshToken, clientSecret: clientSecret ?? "", jwtSvid: "" }),
+      renew: async (value) => {
+        const { refreshToken, clientSecret } = value;
+        if (refreshToken === null) return unrenewed(value, this.#deps);
+        return this.#tokens.ask(source, { refreshToken, clientSecret: clientSecret ?? "", jwtSvid: "" });
+      },
       keep: async (value, revision) => {
         const next = { name, revision, value: formatLoginValue(value), graceSeconds: 0 };
         const reason = "the authorization server gave the next refresh token";
@@ -319,7 +322,7 @@ export class SecretsBroker implements Broker {
 
 /** What must not come back of a secret whose token goes out. */
 function valuesOf({ value }: OpenedSecret, { grant }: TokenSource): readonly string[] {
-  if (grant !== "refresh_token") return value === "" ? [] : [value];
+  if (grant !== "login") return value === "" ? [] : [value];
   const { refreshToken, clientSecret } = parseLoginValue(value);
-  return clientSecret === null ? [refreshToken] : [refreshToken, clientSecret];
+  return [refreshToken, clientSecret].filter((secret) => secret !== null);
 }

@@ -138,7 +138,7 @@ export function parseValueOf(
 ): string {
   if (kind === "oauth") {
     const tokens = parseTokenSource(source);
-    if (tokens.grant === "refresh_token") return parseLoginOf(value, tokens);
+    if (tokens.grant === "login") return parseLoginOf(value, tokens);
     if (!hasClientSecret(tokens)) return value === "" ? value : malformed("value");
   }
   return parseSecretValue(value);

@@ -2,14 +2,22 @@
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { describe, expect, it } from "vitest";
 import { expectCode, expectRejection } from "../../../test/support/expect-code.ts";
-import { type Login, LoginTokens } from "./login-tokens.ts";
+import { type Login, LoginTokens, unrenewed } from "./login-tokens.ts";
 import { formatLoginValue, type LoginValue, parseLoginValue } from "./login-value.ts";
 
-const FIRST: LoginValue = { refreshToken: "refresh-token-0", clientSecret: null };
+const NOTHING = { refreshToken: null, accessToken: null, expiresAt: null, clientSecret: null };
+const FIRST = { ...NOTHING, refreshToken: "refresh-token-0" } satisfies LoginValue;
 
 /** An authorization server that replaces refresh tokens and ends the login when an old one is shown. */
 function createWorld({ isReplacing = true } = {}) {
-  const world = { nowMs: 0, revision: 1, kept: FIRST, asked: 0, current: FIRST.refreshToken, isEnded: false };
+  const world = {
+    nowMs: 0,
+    revision: 1,
+    kept: FIRST as LoginValue,
+    asked: 0,
+    current: FIRST.refreshToken,
+    isEnded: false,
+  };
   const tokens = new LoginTokens(() => world.nowMs);
   const login: Login = {
     secretId: "sec_1",
@@ -83,7 +91,7 @@ describe("a login", () => {
     const renew: Login["renew"] = async (value) => {
       const renewed = await login.renew(value);
       world.revision += 1;
-      world.kept = { refreshToken: "of-the-new-login", clientSecret: null };
+      world.kept = { ...FIRST, refreshToken: "of-the-new-login" };
       world.current = "of-the-new-login";
       tokens.forget("sec_1");
       return renewed;
@@ -102,12 +110,27 @@ describe("a login", () => {
   });
 });
 
+describe("a login that cannot be renewed", () => {
+  const at = (seconds: number) => ({ nowMs: () => seconds * 1000, monoMs: () => 5 });
+
+  it("is used while it lasts, and looked at again every minute", () => {
+    const value = { ...NOTHING, accessToken: "access-token-0", expiresAt: 1000 };
+    expect(unrenewed(value, at(900)).usableUntilMs).toBe(60_005);
+    expect(unrenewed(value, at(990)).usableUntilMs).toBe(10_005);
+    expect(unrenewed({ ...value, expiresAt: null }, at(9000)).token).toBe("access-token-0");
+    expectCode(() => unrenewed(value, at(1000)), "secret_unavailable");
+  });
+});
+
 describe("the value of a login", () => {
   it("is read as it was written", () => {
-    for (const clientSecret of [null, "s3cret-of-us"]) {
-      const value = { refreshToken: "refresh-token-0", clientSecret };
+    for (const value of [
+      FIRST,
+      { ...FIRST, clientSecret: "s3cret-of-us" },
+      { ...NOTHING, accessToken: "access-token-0", expiresAt: 1_800_000_000 },
+      { ...NOTHING, accessToken: "access-token-0" },
+    ])
       expect(parseLoginValue(formatLoginValue(value))).toEqual(value);
-    }
   });
 
   it.each([

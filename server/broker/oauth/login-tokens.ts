@@ -12,6 +12,8 @@ import type { FetchedToken } from "./tokens.ts";
 
 /** A change of the secret that has nothing to do with its value comes between now and then. */
 const MAX_KEEPS = 3;
+/** How long a token without a stated end is used before it is read again. */
+const REREAD_MS = 60_000;
 
 /** A login as it is kept at this moment. */
 export interface KeptLogin {
@@ -23,6 +25,21 @@ export interface KeptLogin {
 export interface RenewedLogin extends FetchedToken {
   /** Null where the one that was shown stays. */
   readonly refreshToken: string | null;
+}
+
+/**
+ * The token of a login that cannot be renewed, while it lasts.
+ *
+ * @throws TrustWardenError `secret_unavailable` when it is over.
+ */
+export function unrenewed(
+  { accessToken, expiresAt }: LoginValue,
+  { nowMs, monoMs }: { nowMs(): number; monoMs(): number },
+): RenewedLogin {
+  const leftMs = expiresAt === null ? REREAD_MS : expiresAt * 1000 - nowMs();
+  if (accessToken === null || leftMs <= 0)
+    throw new TrustWardenError("secret_unavailable", { from: "login", reason: "it is over: log in again" });
+  return { token: accessToken, usableUntilMs: monoMs() + Math.min(leftMs, REREAD_MS), refreshToken: null };
 }
 
 /** One secret, to those who may open it. */

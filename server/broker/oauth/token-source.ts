@@ -3,7 +3,7 @@
  *
  * Client credentials with a client's secret, or with a JWT-SVID of the agent in its place; token exchange and the
  * JWT-bearer grant with a JWT-SVID of the agent as what is exchanged (workload identity federation: the provider knows
- * the agent by our published keys, and nobody keeps a key of it); a refresh token that a person's login left. Pure.
+ * the agent by our published keys, and nobody keeps a key of it); what a person's login left. Pure.
  *
  * @see RFC 6749 §4.4, §6; RFC 7523 §2.1, §2.2; RFC 8693 §2.1; RFC 8707 §2
  */
@@ -12,7 +12,7 @@ import { Fields } from "@trustwarden/core/fields.ts";
 import { isJsonObject, type Json, type JsonObject } from "@trustwarden/core/json.ts";
 import type { Discovery } from "./discovery.ts";
 
-const GRANTS = ["client_credentials", "token_exchange", "jwt_bearer", "refresh_token"] as const;
+const GRANTS = ["client_credentials", "token_exchange", "jwt_bearer", "login"] as const;
 const CLIENT_AUTHS = ["none", "secret_basic", "secret_post", "jwt_svid", "spiffe_jwt"] as const;
 const MAX_PARAMETERS = 16;
 const PARAMETER = /^[a-z][a-z0-9_]{0,63}$/;
@@ -82,7 +82,7 @@ export function parseTokenSource(json: JsonObject): TokenSource {
   };
   fields.end();
   // A person logs in to a client, which is named whether it has a secret or not.
-  const isLogin = source.grant === "refresh_token";
+  const isLogin = source.grant === "login";
   if ((isLogin || hasClientSecret(source)) && source.clientId === null) fields.refuse("client_id");
   if (!isClientAuthFit(source)) fields.refuse("client_auth");
   return source;
@@ -90,7 +90,7 @@ export function parseTokenSource(json: JsonObject): TokenSource {
 
 /** A JWT-SVID is an agent's, to whom nobody logged in; and something has to say who asks. */
 function isClientAuthFit({ grant, clientAuth }: TokenSource): boolean {
-  if (grant === "refresh_token") return assertionTypeOf(clientAuth) === null;
+  if (grant === "login") return assertionTypeOf(clientAuth) === null;
   return grant !== "client_credentials" || clientAuth !== "none";
 }
 
@@ -152,7 +152,7 @@ function grantOf(
   switch (grant) {
     case "client_credentials":
       return { grant_type: "client_credentials" };
-    case "refresh_token":
+    case "login":
       return { grant_type: "refresh_token", refresh_token: refreshToken };
     case "token_exchange":
       return {

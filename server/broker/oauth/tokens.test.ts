@@ -82,7 +82,7 @@ describe("a token request", () => {
 
   it("is a refresh of a person's login, by the client that the person logged in to", () => {
     const { headers, body } = formatTokenRequest(
-      sourceOf({ grant: "refresh_token", client_auth: "none", client_id: "https://client.test/doc" }),
+      sourceOf({ grant: "login", client_auth: "none", client_id: "https://client.test/doc" }),
       { ...credentials, refreshToken: "refresh-token-0" },
     );
     expect(headers.authorization).toBeUndefined();
@@ -99,8 +99,8 @@ describe("a token request", () => {
     ["an unknown grant", { grant: "password" }],
     ["nobody who asks", { client_auth: "none" }],
     ["a secret without a client", { client_id: undefined }],
-    ["a login to no client", { grant: "refresh_token", client_auth: "none", client_id: undefined }],
-    ["a login to an agent", { grant: "refresh_token", client_auth: "jwt_svid" }],
+    ["a login to no client", { grant: "login", client_auth: "none", client_id: undefined }],
+    ["a login to an agent", { grant: "login", client_auth: "jwt_svid" }],
     ["a parameter that is the login", { parameters: { refresh_token: "refresh-token-0" } }],
     ["a parameter of ours", { parameters: { grant_type: "x" } }],
     ["a parameter that is no text", { parameters: { scope: 1 } }],
