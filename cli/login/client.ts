@@ -1,13 +1,12 @@
 /** As whom a person logs in: a client that the authorization server knows, or one that is registered for this secret. */
+import { type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
 import {
   type AuthorizationServer,
   type Client,
   type ClientAuth,
-  ClientSecretBasic,
   ClientSecretPost,
   dynamicClientRegistrationRequest,
   None,
-  processDynamicClientRegistrationResponse,
 } from "oauth4webapi";
 import { callOptions, explain, failed, parsePlace } from "./web.ts";
 
@@ -42,10 +41,14 @@ export function describeClient({ id, secret, auth }: LoginClient): {
 } {
   const client = { client_id: id };
   if (auth === "none" || secret === null) return { client, clientAuth: None() };
-  return {
-    client,
-    clientAuth: auth === "secret_basic" ? ClientSecretBasic(secret) : ClientSecretPost(secret),
-  };
+  return { client, clientAuth: auth === "secret_basic" ? basicAuth(id, secret) : ClientSecretPost(secret) };
+}
+
+/** As the broker writes it later: the encoding that servers with and without decoding read alike (RFC 6749 §2.3.1). */
+function basicAuth(id: string, secret: string): ClientAuth {
+  const pair = [id, secret].map(encodeURIComponent).join(":");
+  return (_server, _client, _body, headers) =>
+    headers.set("authorization", `Basic ${Buffer.from(pair, "utf8").toString("base64")}`);
 }
 
 async function register(server: AuthorizationServer, redirectUri: string): Promise<LoginClient> {
@@ -67,15 +70,25 @@ async function register(server: AuthorizationServer, redirectUri: string): Promi
       },
       callOptions(place),
     );
-    const made = await processDynamicClientRegistrationResponse(answer);
-    const secret = typeof made.client_secret === "string" ? made.client_secret : null;
-    const given = METHODS.find((one) => one === made.token_endpoint_auth_method) ?? method;
-    if (given !== "none" && secret === null)
-      throw failed("the issuer registered a client without the secret that it asks for");
-    return { id: made.client_id, secret: given === "none" ? null : secret, auth: authOf(given) };
+    if (![200, 201].includes(answer.status))
+      throw failed(`the issuer registered no client: ${answer.status}`);
+    return readClient(parseJsonObject(await answer.text()), method);
   } catch (error) {
     throw explain(error, "the issuer registered no client");
   }
+}
+
+/** RFC 7591 §3.2.1, without the members that servers leave out and we do not need. */
+function readClient(
+  { client_id: id, client_secret: secret = null, token_endpoint_auth_method: given }: JsonObject,
+  asked: Method,
+): LoginClient {
+  const method = METHODS.find((one) => one === given) ?? asked;
+  if (typeof id !== "string" || id === "") throw failed("the issuer registered a client without an id");
+  if (method === "none") return { id, secret: null, auth: "none" };
+  if (typeof secret !== "string")
+    throw failed("the issuer registered a client without the secret that it asks for");
+  return { id, secret, auth: authOf(method) };
 }
 
 /** What the server takes, the one with the least to keep first; RFC 8414 §2 says what silence means. */

@@ -16,6 +16,12 @@ import {
 import { explain, failed, load, parsePlace } from "./web.ts";
 
 const JSON_ONLY = { headers: { accept: "application/json" } };
+/** Changes nothing, and nobody without a token is answered. */
+const LIST_TOOLS = {
+  method: "POST",
+  headers: { "content-type": "application/json", accept: "application/json, text/event-stream" },
+  body: JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/list" }),
+};
 const PARAMETER = /\b(resource_metadata|scope)="([^"]{0,2048})"/g;
 
 /** What a service says of its logins. */
@@ -66,9 +72,10 @@ export async function discoverIssuer(issuer: string): Promise<AuthorizationServe
   return server;
 }
 
-/** Of the answer to somebody without a token. */
-async function readChallenge(place: URL): Promise<ReadonlyMap<string, string>> {
-  const answer = await load(place.href, JSON_ONLY);
+/** Of the answer to somebody without a token; servers of MCP give it to those who post, and to nobody else. */
+async function readChallenge({ href }: URL): Promise<ReadonlyMap<string, string>> {
+  const got = await load(href, JSON_ONLY);
+  const answer = [404, 405, 406].includes(got.status) ? await load(href, LIST_TOOLS) : got;
   if (answer.status !== 401) return new Map();
   const challenge = answer.headers.get("www-authenticate") ?? "";
   return new Map([...challenge.matchAll(PARAMETER)].map(([, name = "", value = ""]) => [name, value]));

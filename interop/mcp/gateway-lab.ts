@@ -29,6 +29,11 @@ export class GatewayLab {
     this.#agent = agent;
   }
 
+  /** Of the server. */
+  get dataDir(): string {
+    return this.#server.dataDir;
+  }
+
   static async open(): Promise<GatewayLab> {
     const server = await startLiveServer({ hasGateway: true });
     const scope = ["list:mcp", "call:mcp", "read:mcp", "get:mcp", "reply:mcp"];

@@ -35,19 +35,19 @@ async function passOn(
 ): Promise<void> {
   const parts: Buffer[] = [];
   for await (const part of request) parts.push(part as Buffer);
-  const body = respell(
-    Buffer.concat(parts).toString(),
-    [...spellings].map(([suite, ours]) => [ours, suite]),
-  );
+  const toSuite = [...spellings].map(([suite, ours]): readonly [string, string] => [ours, suite]);
+  const body = respell(Buffer.concat(parts).toString(), toSuite);
   const { host: _, connection: __, "content-length": ___, ...headers } = request.headers;
-  const answer = await fetch(`http://127.0.0.1:${port}${request.url}`, {
+  const answer = await fetch(`http://127.0.0.1:${port}${respell(request.url ?? "", toSuite)}`, {
+    redirect: "manual",
     method: request.method ?? "GET",
     headers: headers as Record<string, string>,
     ...(body === "" ? {} : { body }),
   });
   const text = respell(await answer.text(), [...spellings]);
   const { "content-length": ____, "transfer-encoding": _____, ...kept } = Object.fromEntries(answer.headers);
-  response.writeHead(answer.status, kept).end(text);
+  const head = Object.entries(kept).map(([name, value]) => [name, respell(value, [...spellings])]);
+  response.writeHead(answer.status, Object.fromEntries(head)).end(text);
 }
 
 /** In JSON as it is, in a form with its escapes. */
