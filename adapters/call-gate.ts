@@ -36,6 +36,8 @@ export interface CallName {
   readonly id?: string | undefined;
   /** Ends the work; what is under way then is reported as aborted. */
   readonly signal?: AbortSignal | undefined;
+  /** Whether a call that nobody asked about before waits for the owner, where it needs one. */
+  readonly waitsForOwner?: boolean | undefined;
 }
 
 /** Owns the calls between question and run. */
@@ -70,7 +72,8 @@ export class CallGate {
     const known = name.id === undefined ? undefined : this.#open.get(key);
     this.#open.delete(key);
     const act = () => actAs(agent, () => watched(work, name.signal));
-    if (known?.fingerprint !== fingerprintOf(call)) return perform(agent, call, act);
+    if (known?.fingerprint !== fingerprintOf(call))
+      return performOrAsk(agent, call, { act, waits: name.waitsForOwner });
     const verdict = await known.verdict;
     switch (verdict.kind) {
       case "refused":
@@ -103,6 +106,20 @@ async function perform<T>(
     return await agent.act(action, resource, params, act, approval === undefined ? {} : { approval });
   } catch (error) {
     throw unwrapAbort(error);
+  }
+}
+
+async function performOrAsk<T>(
+  agent: AgentIdentity,
+  call: ToolCall,
+  { act, waits = false }: { readonly act: () => Promise<T>; readonly waits: boolean | undefined },
+): Promise<T> {
+  try {
+    return await perform(agent, call, act);
+  } catch (error) {
+    const verdict = verdictOf(error);
+    if (!waits || verdict.kind !== "ask") throw error;
+    return perform(agent, call, act, await agent.waitForApproval(verdict.request));
   }
 }
 

@@ -31,12 +31,14 @@ function run(command: string, args: readonly string[], cwd = ROOT): number {
   return spawnSync(command, [...args], { cwd, stdio: "inherit" }).status ?? 1;
 }
 
-/** Content decides whether to install, never time. */
+/** Content decides whether to install, never time. An `npm ci` of the house clears what our link leads to, but not the stamp. */
 function install(): void {
   const lock = readFileSync(join(FRAMEWORKS, "package-lock.json"));
   const want = createHash("sha256").update(lock).digest("hex");
   const stamp = join(MODULES, ".trustwarden-lock");
-  if (!existsSync(stamp) || readFileSync(stamp, "utf8") !== want) {
+  const { dependencies } = JSON.parse(readFileSync(join(FRAMEWORKS, "package.json"), "utf8"));
+  const isThere = Object.keys(dependencies).every((name) => existsSync(join(MODULES, name, "package.json")));
+  if (!isThere || !existsSync(stamp) || readFileSync(stamp, "utf8") !== want) {
     console.error("adapters: installing the frameworks from their lockfile (no install scripts)");
     const flags = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
     if (run("npm", ["ci", ...flags], FRAMEWORKS) !== 0) throw new Error("npm ci failed; see the lines above");

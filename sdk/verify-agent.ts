@@ -14,6 +14,7 @@ import { createRouteTable, type Route, type RouteTable } from "@trustwarden/core
 import { askNow } from "./authority-watch.ts";
 import { enrol, readTicket, renewCredential } from "./enrol.ts";
 import { ticketFromEnvironment } from "./environment.ts";
+import { askAbout, type Evaluation, type Question } from "./evaluate.ts";
 import { fetchVisit, type Peer, type VisitFetch } from "./fetch-handler.ts";
 import { FreshServers } from "./fresh-servers.ts";
 import { createInstanceKey } from "./instance-key.ts";
@@ -71,6 +72,12 @@ export interface GuardAgents {
   ) => (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
   /** The same in fetch style; whoever owns the socket hands over the peer's chain. */
   readonly fetchHandler: (handler: VisitFetch) => (request: Request, peer: Peer) => Promise<Response>;
+  /**
+   * Whether a visitor may do these things too: for what a route cannot say. Each answer is an `evaluation` in the ledger.
+   *
+   * @throws TrustWardenError `action_malformed`, `lease_expired`, the server's refusal, `server_unreachable`.
+   */
+  readonly evaluate: (spiffeId: string, questions: readonly Question[]) => Promise<readonly Evaluation[]>;
   /** Gives the server each renewed SVID. `handler` does so by itself from the first visit on. */
   readonly keepFresh: (server: Server) => void;
   /** `https.createServer` with `tlsOptions`, `handler` and `keepFresh`. */
@@ -186,6 +193,12 @@ function createGuardAgents(
       void handleUpgrade({ reception, table, listener, onRefusal }, { request, socket, head }),
     fetchHandler: (own) => (request, peer) =>
       fetchVisit({ reception, table, handler: own, onRefusal }, request, peer),
+    evaluate: async (spiffeId, questions) => {
+      const { server, holder, lease } = reception;
+      const answers = await askAbout({ server, agent: holder.current().serverAgent }, spiffeId, questions);
+      lease.requireFresh();
+      return answers;
+    },
     keepFresh: (server) => fresh.learn(server),
     createServer: (listener) => {
       const server = createServer(tlsOptions(), handler(listener));
