@@ -5,6 +5,10 @@ from .act import Action
 from .errors import ApprovalRequiredError, DeniedError, TrustWardenError, TrustWardenWarning
 from .identity import AgentIdentity, IdentityRequest
 from .models import Composition, KeptReceipt, Limits, RevocationAnswer
+from .receipts import Receipt, ReceiptExpectations, VerifiedReceipt, parse_receipt_header, verify_receipt
+from .route_table import Route
+from .service.guard import GuardAgents, verify_agent
+from .service.visit import Visit
 
 __all__ = [
     "Action",
@@ -13,10 +17,19 @@ __all__ = [
     "Composition",
     "DeniedError",
     "ErrorCode",
+    "GuardAgents",
     "IdentityRequest",
     "KeptReceipt",
     "Limits",
+    "Receipt",
+    "ReceiptExpectations",
     "RevocationAnswer",
+    "Route",
     "TrustWardenError",
     "TrustWardenWarning",
+    "VerifiedReceipt",
+    "Visit",
+    "parse_receipt_header",
+    "verify_agent",
+    "verify_receipt",
 ]

@@ -103,3 +103,8 @@ def _covers_path(parent: list[str], child: list[str]) -> bool:
     if len(child_fixed) < len(fixed) or (not is_open and len(child_fixed) != len(fixed)):
         return False
     return all(mine in ("*", theirs) for mine, theirs in zip(fixed, child_fixed, strict=False))
+
+
+def is_subset(*, parent: Sequence[str], child: Sequence[str]) -> bool:
+    """Whether every action that the child may do is one that the parent may do; both in canonical form."""
+    return all(any(covers(atom, wanted) for atom in parent) for wanted in child)

@@ -1,0 +1,1 @@
+"""For services that agents visit: the guard around ASGI and WSGI applications."""

@@ -1,0 +1,330 @@
+"""ASGI: an application around the service's own one.
+
+Reads the body itself, since the intent is bound to it, and gives it to the application again. The visit is over when
+the answer is; one that breaks off is reported as aborted, and one that may not go on is cut. WebSockets are refused.
+
+See: ASGI 3.0, HTTP & WebSocket message format; the TLS extension 0.2, which no server of today implements
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, MutableMapping
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from .. import scheduler
+from .._threads import in_thread
+from ..errors import TrustWardenError, fail
+from ..receipts import format_receipt_header
+from ..records import Status
+from ..route_table import ROUTES_PATH, RouteTable, parse_request_target
+from .answer import RefusalAnswer, create_refusal
+from .reception import Permit, Reception
+from .tls_server import parse_pem_chain
+from .visit import (
+    APPROVAL_HEADER,
+    INTENT_HEADER,
+    RECEIPT_HEADER,
+    SALT_HEADER,
+    Refusal,
+    Visit,
+    VisitArrival,
+    only_header,
+)
+
+if TYPE_CHECKING:
+    from .guard import OnRefusal
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+AsgiApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+VISIT = "trustwarden.visit"
+"""Key of the `Visit` in an application's scope."""
+PEER = "trustwarden.peer"
+"""Key in a scope's extensions under which our server adapters put a function that gives the visitor's chain."""
+MAX_BODY_BYTES = 1_048_576
+_BODY_SECONDS = 10.0
+_MAX_SHOWN_CHARS = 256
+
+
+def guard_asgi(reception: Reception, table: RouteTable, app: AsgiApp, on_refusal: OnRefusal) -> AsgiApp:
+    """The guarded application."""
+
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await app(scope, receive, send)
+        elif scope["type"] == "http":
+            await _HttpVisit(reception, table, app, on_refusal, scope, receive, send).run()
+        else:
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+
+    return guarded
+
+
+def visit_of(scope: Scope) -> Visit:
+    """The visit that an application is called for."""
+    return cast("Visit", scope[VISIT])
+
+
+class _HttpVisit:
+    """One request from its arrival to the end of its answer."""
+
+    def __init__(
+        self,
+        reception: Reception,
+        table: RouteTable,
+        app: AsgiApp,
+        on_refusal: OnRefusal,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        self._reception = reception
+        self._table = table
+        self._app = app
+        self._on_refusal = on_refusal
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._permit: Permit | None = None
+        self._is_whole = False
+        self._status = 0
+        self._size = 0
+        self._is_started = False
+        self._is_complete = False
+        self._gone = asyncio.Event()
+
+    async def run(self) -> None:
+        """Never raises before an answer has begun: what stops a visit becomes its answer."""
+        target = target_of(self._scope)
+        try:
+            arrival = await self._arrive(target)
+            if arrival is None:
+                return
+            self._permit = await in_thread(lambda: self._reception.admit(arrival), _give_up)
+            visit = self._permit.begin()
+        except (TrustWardenError, OSError) as error:
+            await self._refuse(error, target)
+            return
+        await self._act(visit, target)
+
+    async def _arrive(self, text: str) -> VisitArrival | None:
+        """What came, with its whole body; None when it was the question for the route table, which is answered."""
+        method = cast("str", self._scope["method"])
+        target = parse_request_target(text)
+        if method == "GET" and target.path == ROUTES_PATH:
+            await self._answer(_routes(self._table.document(self._reception.id)))
+            return None
+        match = self._table.match(method, target)
+        peer_chain = _peer_chain_of(self._scope)
+        body = await self._read_body()
+        headers = cast("list[tuple[bytes, bytes]]", self._scope["headers"])
+        return VisitArrival(
+            method=method,
+            target=target,
+            match=match,
+            body=body,
+            peer_chain=peer_chain,
+            intent=_header(headers, INTENT_HEADER),
+            salt=_header(headers, SALT_HEADER),
+            approval=_header(headers, APPROVAL_HEADER),
+        )
+
+    async def _read_body(self) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async with _deadline(_BODY_SECONDS):
+                while True:
+                    message = await self._receive()
+                    if message["type"] == "http.disconnect":
+                        raise fail("call_aborted")
+                    parts.append(message.get("body", b""))
+                    size += len(parts[-1])
+                    if size > MAX_BODY_BYTES:
+                        raise fail("request_too_large", {"maxBytes": MAX_BODY_BYTES})
+                    if not message.get("more_body", False):
+                        break
+        except (asyncio.TimeoutError, TimeoutError) as cause:
+            raise fail("request_malformed", {"reason": "body too slow"}) from cause
+        self._is_whole = True
+        return b"".join(parts)
+
+    async def _act(self, visit: Visit, target: str) -> None:
+        """Calls the application, and ends it when the visit may not go on or the visitor has left."""
+        loop = asyncio.get_running_loop()
+        cut = asyncio.Event()
+        visit.signal.on_cut(lambda: _tell(loop, cut))
+        scope = {**self._scope, VISIT: visit}
+        listening = asyncio.ensure_future(self._listen())
+        acting = asyncio.ensure_future(self._app(scope, self._receive_again(visit.body), self._send_checked))
+        cutting = asyncio.ensure_future(cut.wait())
+        try:
+            await asyncio.wait((acting, cutting), return_when=asyncio.FIRST_COMPLETED)
+            if not acting.done():
+                acting.cancel()
+                await asyncio.wait((acting,))
+            await self._settle(acting, visit, target)
+        except asyncio.CancelledError:
+            acting.cancel()
+            self._end("aborted")
+            raise
+        finally:
+            listening.cancel()
+            cutting.cancel()
+
+    async def _settle(self, acting: asyncio.Future[None], visit: Visit, target: str) -> None:
+        error = asyncio.CancelledError() if acting.cancelled() else acting.exception()
+        if visit.signal.is_cut and not self._is_complete:
+            try:
+                visit.signal.raise_if_cut()
+            except Exception as cause:
+                error = cause
+            await self._break_off(error, target, "aborted")
+        elif error is not None and not self._is_complete:
+            await self._break_off(error, target, "aborted" if self._gone.is_set() else "failure")
+        elif not self._is_complete:
+            await self._break_off(fail("internal", {"reason": "no answer"}), target, "failure")
+        else:
+            is_success = self._status < 400 and not self._gone.is_set()
+            self._end("success" if is_success else "aborted" if self._gone.is_set() else "failure")
+
+    async def _break_off(self, error: BaseException | None, target: str, status: Status) -> None:
+        """Only an answer that has not begun can be replaced; of one that has, the visitor must miss the end."""
+        self._end(status)
+        known = error or fail("internal")
+        if not self._is_started:
+            await self._refuse(known, target)
+            return
+        self._tell_refusal(known, target)
+        raise RuntimeError("the answer was cut off") from known
+
+    def _end(self, status: Status) -> None:
+        permit, size = self._permit, self._size
+        # The answer has left, so nobody waits for this.
+        if permit is not None:
+            scheduler.soon(lambda: permit.end(status, size))
+
+    async def _listen(self) -> None:
+        """Waits for the visitor to leave; the server's `receive` is asked here and nowhere else."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if not self._is_complete:
+            self._gone.set()
+
+    def _receive_again(self, body: bytes) -> Receive:
+        is_given = False
+
+        async def receive() -> Message:
+            nonlocal is_given
+            if not is_given:
+                is_given = True
+                return {"type": "http.request", "body": body, "more_body": False}
+            await self._gone.wait()
+            return {"type": "http.disconnect"}
+
+        return receive
+
+    async def _send_checked(self, message: Message) -> None:
+        visit = self._permit.visit if self._permit is not None else None
+        if visit is not None:
+            visit.signal.raise_if_cut()
+        if message["type"] == "http.response.start" and self._permit is not None:
+            receipt = (RECEIPT_HEADER.encode(), format_receipt_header(self._permit.receipt).encode())
+            own = [pair for pair in _pairs(message) if pair[0].lower() != RECEIPT_HEADER.encode()]
+            message = {**message, "headers": [*own, receipt]}
+            self._status = int(message["status"])
+        await self._send(message)
+        self._is_started = True
+        if message["type"] == "http.response.body":
+            self._size += len(message.get("body", b""))
+            self._is_complete = not message.get("more_body", False)
+
+    async def _refuse(self, error: BaseException, target: str) -> None:
+        permit = self._permit
+        if permit is not None:
+            scheduler.soon(permit.refuse)
+        receipt = None if permit is None else permit.receipt
+        # Whoever has left hears nothing of it.
+        with contextlib.suppress(OSError):
+            await self._answer(create_refusal(error, receipt, is_whole=self._is_whole))
+        self._tell_refusal(error, target)
+
+    def _tell_refusal(self, error: BaseException, target: str) -> None:
+        method = str(self._scope["method"])
+        self._on_refusal(Refusal(error, method[:16], target.partition("?")[0][:_MAX_SHOWN_CHARS]))
+
+    async def _answer(self, answer: RefusalAnswer) -> None:
+        headers = [(name.encode(), value.encode()) for name, value in answer.headers.items()]
+        await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": answer.body})
+
+
+def target_of(scope: Scope) -> str:
+    """The target of the request line as it was sent, for all that a server tells of it."""
+    raw = cast("bytes | None", scope.get("raw_path"))
+    path = raw.decode("latin-1") if raw is not None else cast("str", scope["path"])
+    query = cast("bytes", scope.get("query_string", b"")).decode("latin-1")
+    return f"{path}?{query}" if query else path
+
+
+def _peer_chain_of(scope: Scope) -> tuple[bytes, ...]:
+    extensions = cast("dict[str, Any]", scope.get("extensions") or {})
+    if PEER in extensions:
+        return cast("Callable[[], tuple[bytes, ...]]", extensions[PEER])()
+    tls = cast("dict[str, Any]", extensions.get("tls") or {})
+    return parse_pem_chain(cast("Iterable[str]", tls.get("client_cert_chain") or ()))
+
+
+def _header(headers: Iterable[tuple[bytes, bytes]], name: str) -> str | None:
+    wanted = name.encode()
+    return only_header([value.decode("latin-1") for key, value in headers if key.lower() == wanted])
+
+
+def _pairs(message: Message) -> list[tuple[bytes, bytes]]:
+    return [(bytes(name), bytes(value)) for name, value in message.get("headers", ())]
+
+
+def _routes(document: str) -> RefusalAnswer:
+    body = document.encode()
+    headers = {"cache-control": "no-store", "content-type": "application/json", "content-length": str(len(body))}
+    return RefusalAnswer(200, headers, body)
+
+
+def _give_up(permit: Permit) -> None:
+    """Whoever asked has left while it was decided; nothing was done."""
+    permit.refuse()
+
+
+def _tell(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    # A loop that has ended has no answer left to cut.
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(event.set)
+
+
+@contextlib.asynccontextmanager
+async def _deadline(seconds: float) -> AsyncGenerator[None]:
+    """`asyncio.timeout`, which Python 3.10 does not have."""
+    task = asyncio.current_task()
+    is_late = False
+
+    def late() -> None:
+        nonlocal is_late
+        is_late = True
+        if task is not None:
+            task.cancel()
+
+    timer = asyncio.get_running_loop().call_later(seconds, late)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if is_late:
+            raise TimeoutError from None
+        raise
+    finally:
+        timer.cancel()

@@ -1,0 +1,91 @@
+"""A small bank that agents visit, as an ASGI and as a WSGI application; writes a line for each act and each refusal."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from trustwarden import Route, TrustWardenError, verify_agent
+from trustwarden.service.asgi import Receive, Scope, Send
+from trustwarden.service.asgi import visit_of as asgi_visit_of
+from trustwarden.service.visit import Refusal, Visit
+from trustwarden.service.wsgi import Environ, StartResponse
+from trustwarden.service.wsgi import visit_of as wsgi_visit_of
+
+ROUTES = [
+    Route("GET", "/transactions/{id}", "read:transactions", "bank://ledger/transactions/{id}"),
+    Route("POST", "/transactions", "write:transactions", "bank://ledger/transactions"),
+    Route("DELETE", "/transactions/{id}", "delete:transactions", "bank://ledger/transactions/{id}"),
+    Route("GET", "/stream", "read:stream", "bank://ledger/stream"),
+    Route("GET", "/broken", "read:broken", "bank://ledger/broken"),
+]
+LOG = Path(os.environ["BANK_LOG"])
+
+
+def log(**entry: object) -> None:
+    with LOG.open("a") as file:
+        file.write(json.dumps(entry) + "\n")
+
+
+def on_refusal(refusal: Refusal) -> None:
+    error = refusal.error
+    log(refused=error.code if isinstance(error, TrustWardenError) else type(error).__name__, path=refusal.path)
+
+
+guard = verify_agent(ROUTES, name="bank", on_refusal=on_refusal)
+
+
+def act(visit: Visit) -> bytes:
+    log(did=visit.action, resource=visit.resource, agent=visit.agent.spiffe_id, body=visit.body.decode())
+    return json.dumps(
+        {"agent": visit.agent.agent_id, "params": dict(visit.params), "owner": visit.agent.owner_id}
+    ).encode()
+
+
+async def _asgi(scope: Scope, receive: Receive, send: Send) -> None:
+    visit = asgi_visit_of(scope)
+    message = await receive()
+    if message["body"] != visit.body:
+        raise ValueError("the body that was signed is the body that is read")
+    body = act(visit)
+    if visit.action == "read:broken":
+        raise ValueError("broken")
+    forged = (b"trustwarden-receipt", b"forged")
+    await send(
+        {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json"), forged]}
+    )
+    while visit.action == "read:stream":
+        await send({"type": "http.response.body", "body": b"tick\n", "more_body": True})
+        await asyncio.sleep(0.02)
+    await send({"type": "http.response.body", "body": body})
+
+
+def _wsgi(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    visit = wsgi_visit_of(environ)
+    if environ["wsgi.input"].read() != visit.body:
+        raise ValueError("the body that was signed is the body that is read")
+    body = act(visit)
+    if visit.action == "read:broken":
+        raise ValueError("broken")
+    headers = [("content-type", "application/json"), ("trustwarden-receipt", "forged")]
+    if visit.action == "read:stream":
+        start_response("200 OK", headers)
+        return _ticks()
+    start_response("200 OK", [*headers, ("content-length", str(len(body)))])
+    return [body]
+
+
+def _ticks() -> Iterable[bytes]:
+    pause = threading.Event()
+    while True:
+        yield b"tick\n"
+        pause.wait(0.02)
+
+
+asgi_app: Any = guard.asgi(_asgi)
+wsgi_app: Any = guard.wsgi(_wsgi)
