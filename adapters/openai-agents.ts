@@ -1,0 +1,176 @@
+/**
+ * OpenAI Agents: each agent its own instance, each tool call decided and recorded.
+ *
+ * An agent is given as settings, and its tools as what `tool()` takes, so that the guard stands around the function that
+ * does the work and sees how it ends; a finished tool hides its failures. A denied call is the text that the model
+ * reads instead of a result; a call that waits for a human is one of the run's `interruptions`.
+ */
+import {
+  Agent,
+  type AgentInputItem,
+  type AgentOptions,
+  handoff,
+  type RunContext,
+  Runner,
+  type RunResult,
+  RunState,
+  type Tool,
+  tool,
+} from "@openai/agents";
+import { type AgentIdentity, TrustWardenError } from "trustwarden";
+import { actAs } from "./acting.ts";
+import { CallGate } from "./call-gate.ts";
+import { describeRefusal } from "./refusal-text.ts";
+import { planToolCall, type ToolRules } from "./tool-rules.ts";
+import { type Turn, Turns, type Who } from "./turns.ts";
+
+/** How tools are guarded. */
+export interface GuardOptions {
+  /** What each tool means; `use:tool:<name>` unless named. */
+  readonly rules?: ToolRules;
+  /** Hosted tools that may run out of the guard's sight, by name. */
+  readonly unguarded?: readonly string[];
+  readonly runner?: Runner;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: the SDK's own way of saying any agent.
+type AnyAgent = Agent<any, any>;
+type ToolSettings = Parameters<typeof tool>[0];
+/** What the SDK tells a tool about its call. */
+type CallDetails = Parameters<ToolSettings["execute"]>[2];
+/** What `tool()` takes, with the arguments of its own schema. */
+export type ToolDefinition = Omit<ToolSettings, "execute" | "needsApproval" | "name"> & {
+  readonly name: string;
+  // biome-ignore lint/suspicious/noExplicitAny: the arguments are what the tool's own schema makes of them.
+  readonly execute: (input: any, context?: RunContext, details?: CallDetails) => unknown;
+};
+
+/** An agent's settings; other guarded agents are what it may hand the conversation to. */
+export interface GuardedSettings extends Omit<AgentOptions, "tools" | "handoffs"> {
+  readonly tools?: readonly (ToolDefinition | Tool)[];
+  readonly handoffs?: readonly GuardedAgent[];
+}
+
+/** What a run is given: a text, a conversation, or the state of one that was interrupted. */
+export type RunInput = string | AgentInputItem[] | RunState<unknown, AnyAgent>;
+
+/** The instance that an agent's tools belong to, once there is one. */
+interface Bound {
+  turn: Turn | undefined;
+}
+
+/**
+ * An agent whose every run is an instance with an identity of its own.
+ *
+ * @param who - its identity, or what it is to be as the child of the agent in whose work it is called or handed over to.
+ * @throws TrustWardenError `tool_unguarded` for a tool that this process does not run, or whose function cannot be seen.
+ */
+export function guardAgent(settings: GuardedSettings, who: Who, options: GuardOptions = {}): GuardedAgent {
+  return new GuardedAgent(settings, who, options);
+}
+
+/** Owns the instances of one agent that wait for a human. */
+export class GuardedAgent {
+  readonly #settings: GuardedSettings;
+  readonly #options: GuardOptions;
+  readonly #turns: Turns;
+  readonly #gate = new CallGate();
+  readonly #interrupted = new WeakMap<object, AnyAgent>();
+
+  constructor(settings: GuardedSettings, who: Who, options: GuardOptions) {
+    this.#settings = settings;
+    this.#options = options;
+    this.#turns = new Turns(who);
+    for (const given of settings.tools ?? []) this.#requireGuardable(given);
+  }
+
+  /**
+   * One run, to its end or to its interruptions. Go on with `state`, after `state.approve(…)` or `state.reject(…)`.
+   *
+   * @throws TrustWardenError when the agent is over, and the codes of `Turns.begin`.
+   */
+  async run(
+    input: RunInput,
+    { signal }: { readonly signal?: AbortSignal } = {},
+  ): Promise<RunResult<unknown, AnyAgent>> {
+    const { runner = new Runner({ tracingDisabled: true }) } = this.#options;
+    const handed: Turn[] = [];
+    let isWaiting = false;
+    const work = async (turn: Turn) => {
+      const signals = AbortSignal.any([turn.signal, ...(signal === undefined ? [] : [signal])]);
+      // What was interrupted goes on with the agents that it has, and their instances.
+      const known = input instanceof RunState ? this.#interrupted.get(input) : undefined;
+      const agent = known ?? this.#build({ turn }, handed);
+      const result = await runner.run(agent, input, { signal: signals });
+      if (result.interruptions.length > 0) this.#interrupted.set(result.state, agent);
+      return result;
+    };
+    try {
+      return await this.#turns.whole(work, ({ interruptions }) => {
+        isWaiting = interruptions.length > 0;
+        return isWaiting;
+      });
+    } finally {
+      for (const turn of handed) await turn.end({ isWaiting });
+    }
+  }
+
+  /** The SDK's agent, with tools of one instance; that of a handed-over agent comes with the handover. */
+  #build(bound: Bound, handed: Turn[]): AnyAgent {
+    const { tools = [], handoffs = [], ...rest } = this.#settings;
+    return new Agent({
+      ...rest,
+      tools: tools.map((given) => ("execute" in given ? this.#guardTool(given, bound) : given)),
+      handoffs: handoffs.map((other) => other.#handoffFrom(bound, handed)),
+    });
+  }
+
+  #handoffFrom(from: Bound, handed: Turn[]): ReturnType<typeof handoff> {
+    const bound: Bound = { turn: undefined };
+    return handoff(this.#build(bound, handed), {
+      onHandoff: async () => {
+        const turn = await actAs(agentOf(from), () => this.#turns.begin());
+        bound.turn = turn;
+        handed.push(turn);
+      },
+    });
+  }
+
+  #guardTool(given: ToolDefinition, bound: Bound): Tool {
+    const { name, execute } = given;
+    const { rules } = this.#options;
+    const guarded = async (input: unknown, context?: RunContext, details?: CallDetails) => {
+      const agent = agentOf(bound);
+      const call = planToolCall(name, input, rules);
+      const id = details?.toolCall?.callId;
+      try {
+        return await this.#gate.run({ agent, id, signal: details?.signal }, call, async () =>
+          execute(input, context, details),
+        );
+      } catch (error) {
+        bound.turn?.onFailure(error);
+        if (error instanceof TrustWardenError) return describeRefusal(error, call);
+        throw error;
+      }
+    };
+    const needsApproval = async (_: unknown, input: unknown, id?: string): Promise<boolean> => {
+      if (id === undefined) return false;
+      const verdict = await this.#gate.begin({ agent: agentOf(bound), id }, planToolCall(name, input, rules));
+      return verdict.kind === "ask";
+    };
+    const settings: ToolSettings = Object({ ...given, execute: guarded, needsApproval });
+    return tool(settings);
+  }
+
+  #requireGuardable(given: ToolDefinition | Tool): void {
+    if ("execute" in given && !("type" in given)) return;
+    if (this.#options.unguarded?.includes(String(given.name))) return;
+    throw new TrustWardenError("tool_unguarded", { tool: String(given.name) });
+  }
+}
+
+/** @throws TrustWardenError `agent_missing` for an agent to which nobody handed over. */
+function agentOf({ turn }: Bound): AgentIdentity {
+  if (turn === undefined) throw new TrustWardenError("agent_missing");
+  return turn.agent;
+}
