@@ -65,6 +65,17 @@ def parse_json_object(text: str, max_chars: int = DEFAULT_MAX_CHARS) -> JsonObje
     return value
 
 
+def require_json_object(value: object) -> JsonObject:
+    """A JSON object that a caller of this process hands in.
+
+    Raises: TrustWardenError `json_malformed` for what has no canonical form, `json_too_deep`.
+    """
+    _require_json(value, 1)
+    if not is_json_object(value):
+        raise TrustWardenError("json_malformed", {"reason": "not an object"})
+    return value
+
+
 def is_json_object(value: object) -> TypeGuard[JsonObject]:
     """Whether a JSON value is an object."""
     return isinstance(value, Mapping)
@@ -167,6 +178,26 @@ def _scientific(text: str) -> str:
 def _number(text: str) -> int | float:
     value = float(text)
     return int(value) if value.is_integer() and abs(value) <= MAX_SAFE_INTEGER else value
+
+
+def _require_json(value: object, depth: int) -> None:
+    if depth > MAX_DEPTH + 1:
+        raise TrustWardenError("json_too_deep", {"maxDepth": MAX_DEPTH})
+    if isinstance(value, Mapping):
+        for key, member in cast("Mapping[object, object]", value).items():
+            if not isinstance(key, str):
+                raise TrustWardenError("json_malformed", {"reason": "a key is no text"})
+            _require_writable(key)
+            _require_json(member, depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for item in cast("Sequence[object]", value):
+            _require_json(item, depth + 1)
+    elif isinstance(value, int) and not isinstance(value, bool) and not is_safe_integer(value):
+        raise TrustWardenError("json_malformed", {"reason": "number too large"})
+    elif value is None or isinstance(value, (bool, int, float, str)):
+        _require_writable(value)
+    else:
+        raise TrustWardenError("json_malformed", {"reason": f"{type(value).__name__} is no JSON"})
 
 
 def _refuse_constant(text: str) -> float:

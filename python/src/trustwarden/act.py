@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 import anyio
 
 from ._bytes import encode_base64url
-from ._json import JsonObject, is_json_object
+from ._json import JsonObject
 from ._threads import in_thread
 from .answers import DecisionAnswer, parse_decision
 from .errors import TrustWardenError, fail
@@ -60,8 +60,6 @@ class Action:
     """
 
     def __init__(self, session: AgentSession, wanted: SelfAction) -> None:
-        if wanted.params is not None and not is_json_object(wanted.params):
-            raise fail("json_malformed", {"reason": "parameters are an object"})
         self._session = session
         self._wanted = wanted
         self._permit: _Permit | None = None

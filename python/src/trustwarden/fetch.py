@@ -18,7 +18,8 @@ from .errors import TrustWardenError, fail
 from .intent import BoundRequest
 from .receipts import open_receipt, parse_receipt_header
 from .records import Enforcement
-from .routes import PeerRoutes, PeerRoutesCache, segments_of
+from .route_table import parse_request_target
+from .routes import PeerRoutes, PeerRoutesCache
 from .session import RECEIPT_HEADER, AgentSession, Asked, SignedAction
 from .transport import Answer, HttpsCall, Origin, Pool
 
@@ -68,6 +69,8 @@ def agent_fetch(
     Raises `approval_required`, `peer_untrusted`, `server_unreachable`, `route_unknown`, `receipt_invalid`,
     `request_too_large`, `identity_expired`, `identity_closed`. A deny is an answer with status 403.
     """
+    # Whoever may not act asks nobody what a request would mean either.
+    session.holder.current()
     outgoing = outgoing_of(request, meaning)
     if outgoing.origin == session.server.origin:
         return _response_of(request, _visit_server(session, outgoing))
@@ -136,7 +139,7 @@ def _visit(session: AgentSession, outgoing: Outgoing, peer: PeerRoutes) -> Answe
     action, resource = meaning.action, meaning.resource
     if action is None or resource is None:
         found = peer.meaning_of(outgoing.request.method, outgoing.request.target)
-        action, resource = action or found[0], resource or found[1]
+        action, resource = action or found.action, resource or found.resource
     asked = Asked(action, resource, peer.verifier, meaning.params, meaning.job, outgoing.request)
     signed = session.sign(asked)
     answer = send(outgoing, signed, signed.credential.pool_for(peer.verifier))
@@ -147,8 +150,7 @@ def _visit(session: AgentSession, outgoing: Outgoing, peer: PeerRoutes) -> Answe
 def _visit_server(session: AgentSession, outgoing: Outgoing) -> Answer:
     """The server's own API: its guard decides on the same path, and its answer needs no receipt beside its events."""
     request, meaning = outgoing.request, outgoing.meaning
-    path = request.target.partition("?")[0]
-    segments_of(request.target)
+    path = parse_request_target(request.target).path
     action = meaning.action or _server_action_of(request.method, path)
     resource = meaning.resource or f"trustwarden://{session.server.trust_domain}{path}"
     audience = session.server.discovery.server_id

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ._bytes import encode_base64url
-from ._json import JsonObject
+from ._json import JsonObject, require_json_object
 from .answers import IdentityAnswer, Members
 from .approvals import OpenQuestions
 from .credential import Credential
@@ -108,7 +108,8 @@ class AgentSession:
         params, params_salt = None, None
         if asked.params is not None:
             fresh = random_bytes(SALT_BYTES)
-            params, params_salt = commit_to_params(asked.params, fresh), encode_base64url(fresh)
+            params = commit_to_params(require_json_object(asked.params), fresh)
+            params_salt = encode_base64url(fresh)
         request = None if asked.request is None else commit_to_request(asked.request, salt)
         draft = IntentDraft(asked.action, asked.resource, request, params, asked.audience, asked.job)
         intent = self._writer.sign(draft, carrier.svid.id, carrier.svid.leaf.sha256, carrier.key)
