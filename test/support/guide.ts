@@ -6,7 +6,6 @@
  */
 import { spawn } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -42,13 +41,16 @@ export function readGuide(page: string): readonly GuideBlock[] {
 export class Terminal {
   /** Where the reader is; files of the guide lie here. */
   readonly directory: string;
-  readonly #root = mkdtempSync(join(tmpdir(), "warden-reader-"));
+  readonly #root: string;
   readonly #environment: Readonly<Record<string, string | undefined>>;
 
   constructor(
     server: { readonly dataDir: string; readonly configDir: string },
     extra: Readonly<Record<string, string>> = {},
   ) {
+    // In the checkout, where programs find `trustwarden` as they would in a project that depends on it.
+    mkdirSync(join(ROOT, ".cache"), { recursive: true });
+    this.#root = mkdtempSync(join(ROOT, ".cache", "reader-"));
     this.directory = join(this.#root, "work");
     const bin = join(this.#root, "bin");
     for (const folder of [this.directory, bin]) mkdirSync(folder);
@@ -58,6 +60,8 @@ export class Terminal {
     this.#environment = {
       PATH: [bin, dirname(process.execPath), process.env.PATH].join(delimiter),
       HOME: this.#root,
+      // A command starts in half of the time when its sources need not be compiled again.
+      NODE_COMPILE_CACHE: join(ROOT, ".cache", "compile"),
       TRUSTWARDEN_DATA_DIR: server.dataDir,
       TRUSTWARDEN_CONFIG_DIR: server.configDir,
       ...extra,
@@ -77,7 +81,8 @@ export class Terminal {
   run(block: string): Promise<GuideRun> {
     const state = join(this.#root, "state");
     const before = existsSync(state) ? `. "${state}"\n` : "";
-    const script = `set -e\n${before}trap 'export -p > "${state}"' EXIT\n${block}`;
+    // What a block assigns, the next one finds, as in one shell.
+    const script = `set -ea\n${before}trap 'export -p > "${state}"' EXIT\n${block}`;
     return new Promise((resolve, reject) => {
       const child = spawn("sh", ["-c", script], { cwd: this.directory, env: this.#environment });
       const printed = { stdout: "", stderr: "" };
