@@ -212,6 +212,32 @@ describe("the ledger", () => {
     }
   });
 
+  test("answers what an owner's agents did, what a policy decided and what happened in a job, proven on request", async () => {
+    const idsOf = (page: { readonly events: readonly { readonly event_id: string }[] }) =>
+      page.events.map(({ event_id }) => event_id);
+    const owner = await facts("ledger", "owner", "alice", "--order", "oldest");
+    expect(idsOf(owner)).toEqual([eventId, deniedId]);
+    const version = String(owner.events[0].authorized_by).replace("policy:", "");
+    const [policy = ""] = version.split("@");
+    const under = await facts("ledger", "policy", version, "--prove");
+    expect(idsOf(under)).toEqual([deniedId, eventId]);
+    expect(under.proof).toMatchObject({ verified: true, events: 2, records: 5, witnessed: false });
+    const page = await facts("ledger", "policy", policy, "--limit", "1");
+    const next = await facts("ledger", "policy", policy, "--limit", "1", "--cursor", page.next_cursor);
+    expect(idsOf(next)).toEqual([eventId]);
+    const back = await facts("ledger", "policy", policy, "--limit", "1", "--cursor", next.previous_cursor);
+    expect(idsOf(back)).toEqual(idsOf(page));
+    expect(idsOf(await facts("ledger", "query", "--actor", "boss", "--kind", "action"))).toEqual([]);
+    expect(idsOf(await facts("ledger", "query", "--subtree", "boss", "--decision", "deny"))).toContain(
+      deniedId,
+    );
+    expect((await warden("ledger", "job", "nothing", "--prove")).stdout).toContain("nothing to prove");
+    const { stdout } = await warden("ledger", "query", "--actor", "worker", "--kind", "action", "--prove");
+    expect(stdout).toMatch(
+      /Proof: verified here\. 5 records of 2 events are among the \d+ of ledger\.acme\.test/,
+    );
+  });
+
   test("shows and proves one event in the form that other verifiers read", async () => {
     expect((await facts("ledger", "show", eventId)).records).toHaveLength(3);
     const { proofs, verified } = await facts("ledger", "prove", eventId, "--out", join(home, "proof"));

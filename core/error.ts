@@ -252,6 +252,8 @@ export const ERRORS = {
   // record
   event_conflict: { status: 409, message: "Another record with this event id exists." },
   ledger_unavailable: { status: 503, message: UNAVAILABLE },
+  ledger_search_late: { status: 503, message: "The search took too long; ask for less at once." },
+  ledger_index_mismatch: { status: 500, message: "The search index does not agree with the ledger." },
   outcome_refused: { status: 403, message: NOT_ALLOWED },
 
   // revocation view, policy engine, store

@@ -1,5 +1,7 @@
 /** Reading the ledger over the API: what is found, what is proven, and what is hidden from whom. */
 
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import { verifyConsistency } from "@trustwarden/core/agentledger/consistency-proof.ts";
 import { verifyInclusion } from "@trustwarden/core/agentledger/inclusion-proof.ts";
@@ -11,6 +13,7 @@ import {
   type EventView,
   eventAnswer,
   eventPage,
+  statusAnswer,
 } from "@trustwarden/core/api/ledger.ts";
 import { encodeUtf8, parseBase64 } from "@trustwarden/core/bytes.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -43,6 +46,7 @@ let child: TestInstance;
 let stranger: TestInstance;
 let verifier: TestInstance;
 let eventId: string;
+let policyName: string;
 
 beforeAll(async () => {
   server = await startTestServer();
@@ -59,6 +63,7 @@ beforeAll(async () => {
   eventId = decision.receipt.event_id;
   const body = JSON.stringify({ outcome: outcomeOf(verifier, decision.receipt) });
   await send(server.url, { method: "POST", target: "/v1/outcomes", body }, verifier.tls);
+  policyName = parseAnswer(statusAnswer, await asOperator("/v1/status")).policy.name;
 });
 afterAll(async () => {
   await server.close();
@@ -133,6 +138,11 @@ describe("a search", () => {
       "action=read:transactions",
       "resource=postgres://finance-db/transactions",
       "outcome=success&kind=action",
+      `actor=${child.answer.agent_id}`,
+      `subtree=${parent.answer.agent_id}`,
+      `subtree=${alice.ownerId}`,
+      "decision=allow&order=oldest",
+      `policy=${policyName}&actor=${child.answer.agent_id}`,
       "since=2020-01-01T00:00:00Z&kind=action",
     ];
     for (const filter of filters) {
@@ -145,6 +155,40 @@ describe("a search", () => {
     const first = parseAnswer(eventPage, await asOperator("/v1/events?limit=2"));
     const second = parseAnswer(eventPage, await asOperator(`/v1/events?limit=2&cursor=${first.next_cursor}`));
     expect(new Set([...ids(first.events), ...ids(second.events)]).size).toBe(4);
+    const back = `/v1/events?limit=2&cursor=${second.previous_cursor}`;
+    expect(ids(eventsIn(await asOperator(back)))).toEqual(ids(first.events));
+    expect(first.previous_cursor).toBeNull();
+  });
+
+  it("tells an agent's own actions from those below it, and one decision from the other", async () => {
+    const found = async (filter: string) =>
+      ids(eventsIn(await asOperator(`/v1/events?kind=action&${filter}`))).includes(eventId);
+    expect(await found(`agent=${parent.answer.agent_id}`)).toBe(true);
+    expect(await found(`actor=${parent.answer.agent_id}`)).toBe(false);
+    expect(await found(`subtree=${stranger.answer.agent_id}`)).toBe(false);
+    expect(await found("decision=deny")).toBe(false);
+    expect(await found("policy=another")).toBe(false);
+    expect(await found("job=another")).toBe(false);
+  });
+
+  it("comes with the proof of every record where it is asked for, and with none where it is not", async () => {
+    const target = `/v1/events?kind=action&actor=${child.answer.agent_id}`;
+    expect(parseAnswer(eventPage, await asOperator(target)).proof).toBeUndefined();
+    const { events, proof } = parseAnswer(eventPage, await asOperator(`${target}&proofs=true`));
+    expect(proof?.records.map(({ index }) => index)).toEqual(
+      events.flatMap(({ indexes }) => indexes).sort((left, right) => left - right),
+    );
+    const { log_vkey } = discovery.parse(
+      jsonOf(await send(server.url, { target: "/.well-known/trustwarden" })),
+    );
+    const { size, root } = verifyCheckpoint(proof?.checkpoint ?? "", log_vkey);
+    for (const { index, entry, inclusion_proof } of proof?.records ?? []) {
+      const leaf = leafHash(encodeUtf8(entry));
+      verifyInclusion({ index, size, leaf, root, proof: inclusion_proof.map(parseBase64) });
+    }
+    expect((await asOperator(`${target}&proofs=true&limit=100`)).status).toBe(200);
+    expect((await asOperator(`${target}&proofs=true&limit=101`)).status).toBe(400);
+    expect((await asOperator("/v1/events?actor=agt_nobody&proofs=true")).status).toBe(200);
   });
 
   it("refuses what is no filter, no time, no cursor and no limit", async () => {
@@ -156,6 +200,10 @@ describe("a search", () => {
       "limit=501",
       "limit=x",
       "outcome=maybe",
+      "decision=maybe",
+      "order=random",
+      "proofs=1",
+      "policy=a&policy=b",
     ]) {
       expect([query, (await asOperator(`/v1/events?${query}`)).status]).toEqual([query, 400]);
     }
@@ -305,3 +353,21 @@ async function sizeOf({ url }: TestServer): Promise<number> {
   const { log_vkey } = discovery.parse(jsonOf(await send(url, { target: "/.well-known/trustwarden" })));
   return verifyCheckpoint((await send(url, { target: "/ledger/checkpoint" })).text, log_vkey).size;
 }
+
+describe("an altered index", () => {
+  it("is found out as soon as its answer must be proven", async () => {
+    const index = new DatabaseSync(join(server.home.dataDir, "index.db"));
+    const target = `/v1/events?kind=action&actor=${child.answer.agent_id}`;
+    const before = eventsIn(await asOperator(target));
+    const change = "UPDATE events SET action = NULL WHERE event_id = ?";
+    index.prepare(change).run(Buffer.from(eventId.replaceAll("-", ""), "hex"));
+    index.close();
+    const lie = eventsIn(await asOperator(target));
+    expect(ids(lie)).toEqual(ids(before));
+    expect(lie).not.toEqual(before);
+    const proven = await asOperator(`${target}&proofs=true`);
+    expect([proven.status, codeOf(proven)]).toEqual([500, "ledger_index_mismatch"]);
+    const shown = await asOperator(`/v1/events/${eventId}`);
+    expect([shown.status, codeOf(shown)]).toEqual([500, "ledger_index_mismatch"]);
+  });
+});

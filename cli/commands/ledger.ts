@@ -4,33 +4,19 @@
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type EventAnswer, type EventView, eventPage } from "@trustwarden/core/api/ledger.ts";
+import type { EventAnswer } from "@trustwarden/core/api/ledger.ts";
 import { encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { parseEnvelope } from "@trustwarden/core/dsse.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Command } from "commander";
-import { formatTarget } from "../client.ts";
-import { examples, type Runtime, runCommand, type Session, wholeNumber } from "../command.ts";
-import { agentIdOf, ownerIdOf, parseInstant } from "../event-filter.ts";
+import { examples, type Runtime, runCommand, type Session } from "../command.ts";
 import { createEventProver, formatProof } from "../evidence-session.ts";
 import { exportLog } from "../log-directory.ts";
-import { formatTable, printable } from "../output.ts";
+import { printable } from "../output.ts";
 import { readWitnessPolicy } from "../witness-policy.ts";
+import { addQueryCommands } from "./ledger-query.ts";
 import { addFormatOptions, addTailCommand, exportEvents, type FormatOptions } from "./ledger-tail.ts";
 import { addVerifyCommand } from "./ledger-verify.ts";
-
-interface QueryOptions {
-  readonly agent?: string;
-  readonly owner?: string;
-  readonly action?: string;
-  readonly resource?: string;
-  readonly since?: string;
-  readonly until?: string;
-  readonly outcome?: string;
-  readonly kind?: string;
-  readonly cursor?: string;
-  readonly limit: number;
-}
 
 interface ProveOptions {
   readonly out?: string;
@@ -40,52 +26,21 @@ interface ProveOptions {
 export function addLedgerCommands(program: Command, runtime: Runtime): void {
   const ledger = program
     .command("ledger")
-    .description("the record: query, show, follow, verify, prove, export")
+    .description("the record: questions (query, owner, policy, job), show, follow, verify, prove, export")
     .addHelpText(
       "after",
       examples(
         "warden ledger query --outcome denied --since 1h",
+        "warden ledger job invoice-4711 --prove",
         "warden ledger export ./evidence && warden ledger verify ./evidence",
       ),
     );
-  addQueryCommand(ledger, runtime);
+  addQueryCommands(ledger, runtime);
   addShowCommand(ledger, runtime);
   addVerifyCommand(ledger, runtime);
   addProveCommand(ledger, runtime);
   addExportCommand(ledger, runtime);
   addTailCommand(ledger, runtime);
-}
-
-function addQueryCommand(ledger: Command, runtime: Runtime): void {
-  ledger
-    .command("query")
-    .description("events by agent, owner, action, resource, time or outcome, newest first")
-    .option("--agent <agent>", "name, path/name, agt_…, inst-… or SPIFFE ID")
-    .option("--owner <owner>", "name or own_…")
-    .option("--action <name>", "such as write:transactions")
-    .option("--resource <uri>", "exactly as recorded")
-    .option("--since <time>", "RFC 3339, or how long ago: 30s, 10m, 1h, 7d")
-    .option("--until <time>", "RFC 3339, or how long ago")
-    .option("--outcome <outcome>", "success, failure, aborted, denied or pending")
-    .option("--kind <kind>", "action, or a control kind: issue, renew, revoke, refuse, owner, read, …")
-    .option("--cursor <cursor>", "go on where the page before ended")
-    .option("--limit <n>", "rows", wholeNumber(1, 500), 50)
-    .addHelpText(
-      "after",
-      examples(
-        "warden ledger query --agent payment-agent --since 1h",
-        "warden ledger query --kind refuse --json",
-        "warden ledger query --action write:transactions --outcome denied",
-      ),
-    )
-    .action((options: QueryOptions, command: Command) =>
-      runCommand({
-        runtime,
-        command,
-        refusal: "The ledger could not be queried.",
-        run: (session) => queryEvents(session, options),
-      }),
-    );
 }
 
 function addShowCommand(ledger: Command, runtime: Runtime): void {
@@ -173,25 +128,6 @@ async function exportWholeLog({ client, output }: Session, directory: string): P
   ]);
 }
 
-async function queryEvents({ client, output, io }: Session, options: QueryOptions): Promise<void> {
-  const since = options.since === undefined ? undefined : parseInstant(options.since, io.nowMs());
-  const until = options.until === undefined ? undefined : parseInstant(options.until, io.nowMs());
-  const agent = options.agent === undefined ? undefined : await agentIdOf(client, options.agent);
-  const owner = options.owner === undefined ? undefined : await ownerIdOf(client, options.owner);
-  const query = { ...options, agent, owner, since, until };
-  const page = await client.get(formatTarget("/v1/events", query), eventPage);
-  const lines = formatTable(
-    ["TIME", "OUTCOME", "WHAT", "RESOURCE", "WHO", "EVENT"],
-    page.events.map(formatEvent),
-    "No event matches.",
-  );
-  const more = page.next_cursor === null ? [] : ["", `More: add --cursor ${page.next_cursor}`];
-  output.show({ events: page.events.map((event) => ({ ...event })), next_cursor: page.next_cursor }, [
-    ...lines,
-    ...more,
-  ]);
-}
-
 async function proveEvent(
   { client, output, paths }: Session,
   eventId: string,
@@ -230,17 +166,6 @@ async function proveEvent(
 function formatTlogProof(record: EventAnswer["records"][number], checkpoint: string): string {
   const hashes = record.inclusion_proof.map((hash) => `${hash}\n`).join("");
   return `c2sp.org/tlog-proof@v1\nindex ${record.index}\n${hashes}\n${checkpoint}`;
-}
-
-function formatEvent(event: EventView): readonly string[] {
-  return [
-    event.timestamp,
-    event.outcome,
-    event.kind === "action" ? (event.action ?? "-") : event.kind,
-    event.resource ?? "-",
-    event.agent_id ?? event.authorized_by,
-    event.event_id,
-  ];
 }
 
 function formatRecords({ records }: EventAnswer): readonly string[] {

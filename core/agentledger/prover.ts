@@ -72,6 +72,26 @@ export async function readEntry(
   return entry;
 }
 
+/**
+ * Entries from one on, to the end of its bundle: for whoever reads many, a file is read once.
+ *
+ * @throws TrustWardenError `not_found`, or `ledger_corrupt` when an entry does not hash to its leaf.
+ */
+export async function readEntriesFrom(
+  reader: LogReader,
+  { index, size }: { readonly index: number; readonly size: number },
+): Promise<readonly Uint8Array[]> {
+  const bundle = await new TreeReader(reader, size).readBundleFrom(index);
+  return bundle.map(({ entry, leafHash: expected }, offset) => {
+    if (!isEqualBytes(leafHash(entry), expected))
+      throw new TrustWardenError("ledger_corrupt", {
+        index: index + offset,
+        reason: "entry does not hash to its leaf",
+      });
+    return entry;
+  });
+}
+
 async function rootAt(
   tree: TreeReader,
   { size, head }: { readonly size: number; readonly head: Checkpoint },

@@ -8,8 +8,16 @@ import type { JoinedEvent } from "./join.ts";
 
 /** Which events; all of it must hold. */
 export interface EventFilter {
-  /** Agent id, instance id or SPIFFE ID that acted, or that the event is about. */
+  /** Agent id, instance id or SPIFFE ID that acted, that the event is about, or below which the actor stands. */
   readonly agent?: string | undefined;
+  /** Agent id: its own events, without those of agents below it. */
+  readonly actor?: string | undefined;
+  /** Owner or agent id: what it and everything below it did. */
+  readonly subtree?: string | undefined;
+  readonly job?: string | undefined;
+  /** Name of a policy, digest of its bundle, or `<name>@<digest>`, under which it was decided. */
+  readonly policy?: string | undefined;
+  readonly decision?: "allow" | "deny" | undefined;
   /** Owner id. */
   readonly owner?: string | undefined;
   readonly action?: string | undefined;
@@ -22,21 +30,37 @@ export interface EventFilter {
   /** `action`, or a control kind. */
   readonly kind?: string | undefined;
   readonly eventId?: string | undefined;
-  /** Owner or agent id: only events in its subtree. */
+  /** Owner or agent id: only what it may see, which is its subtree and what is everybody's. */
   readonly within?: string | undefined;
 }
 
-/** A page of events, newest first. */
+/** A page of events, in the order that was asked for. */
 export interface EventPage {
   readonly events: readonly JoinedEvent[];
-  /** To be given back for the next page; null after the last. */
+  /** To be given back for the page behind this one; null after the last. */
   readonly nextCursor: string | null;
+  /** To be given back for the page before this one; null before the first. */
+  readonly previousCursor: string | null;
 }
 
-/** Which page of the answer. */
+/**
+ * Which page of the answer. A cursor names a place in the log, so that it stays good while the log grows: no event is
+ * shown twice, and none is passed over that was there all the time.
+ */
 export interface EventPageRequest {
   readonly limit: number;
   readonly cursor?: string | undefined;
+  /** By place in the log; newest first unless given. */
+  readonly order?: EventOrder | undefined;
+}
+
+export type EventOrder = "newest" | "oldest";
+
+/** An intent by its event id and the digest of its entry. */
+export interface IntentName {
+  readonly eventId: string;
+  /** base64url. */
+  readonly intentSha256: string;
 }
 
 /** A record's place and its payload. */
@@ -50,6 +74,8 @@ export interface IndexedRecord {
 export interface EntrySource {
   readonly size: number;
   readEntry(index: number): Promise<Uint8Array>;
+  /** An entry and some that follow it, where that costs no more than the entry alone. */
+  readEntriesFrom?(index: number): Promise<readonly Uint8Array[]>;
 }
 
 /**
@@ -65,11 +91,10 @@ export interface QueryIndex {
   /** Takes note of an entry, at once. In any order: what comes early waits for what comes before it. */
   observe(index: number, entry: Uint8Array): void;
   /**
-   * @throws TrustWardenError `request_malformed` for a cursor that it did not give; `rate_limited`.
+   * @throws TrustWardenError `request_malformed` for a cursor that it did not give; `rate_limited`;
+   *   `ledger_search_late` when it takes too long.
    */
   query(filter: EventFilter, page: EventPageRequest): Promise<EventPage>;
-  /** The record with this key; see `formatRecordKey`. */
-  findRecord(key: string): Promise<IndexedRecord | undefined>;
-  /** The outcome recorded for an intent. @param intentSha256 - base64url digest of the intent's entry. */
-  findOutcome(intentSha256: string): Promise<IndexedRecord | undefined>;
+  /** The first outcome recorded for an intent; what it says is read from the log. */
+  findOutcome(intent: IntentName): Promise<IndexedRecord | undefined>;
 }

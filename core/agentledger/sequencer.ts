@@ -16,7 +16,7 @@ import { TrustWardenError } from "../error.ts";
 import { requireOrigin } from "./checkpoint.ts";
 import { Integrator, type IntegratorOptions, type PublishedCheckpoint } from "./integrator.ts";
 import { leafHash } from "./merkle.ts";
-import { proveConsistency, proveInclusion, readEntry } from "./prover.ts";
+import { proveConsistency, proveInclusion, readEntriesFrom, readEntry } from "./prover.ts";
 import { recoverLog } from "./recovery.ts";
 import { SequencedEntry } from "./sequenced-entry.ts";
 import { createNoteSigner, formatVkey, type NoteSigner, rawEd25519Key } from "./signed-note.ts";
@@ -194,6 +194,14 @@ export class Sequencer {
     return (
       this.#tree.pendingEntry(index) ?? readEntry(this.#options.storage, { index, size: this.#tree.size })
     );
+  }
+
+  /** A sequenced entry and some that follow it, at least one. @throws as `readEntry` does. */
+  async readEntriesFrom(index: number): Promise<readonly Uint8Array[]> {
+    const pending = this.#tree.pendingEntry(index);
+    return pending === undefined
+      ? readEntriesFrom(this.#options.storage, { index, size: this.#tree.size })
+      : [pending];
   }
 
   #requireAcceptable(entries: readonly Uint8Array[]): number {

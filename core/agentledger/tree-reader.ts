@@ -51,6 +51,21 @@ export class TreeReader {
     return entry;
   }
 
+  /** Unproven entries from one on, to the end of its bundle, each with its leaf hash. @throws as `readEntry` does. */
+  async readBundleFrom(
+    index: number,
+  ): Promise<readonly { readonly entry: Uint8Array; readonly leafHash: Uint8Array }[]> {
+    if (index >= this.#size) throw new TrustWardenError("not_found");
+    const name = tileAt({ level: "entries", position: index, size: this.#size });
+    const entries = parseBundle(await readTile(this.#reader, name), name);
+    const hashes = await this.#readHashes(tileAt({ level: 0, position: index, size: this.#size }));
+    return entries.slice(index % TILE_WIDTH).map((entry, offset) => {
+      const leafHash = hashes[(index % TILE_WIDTH) + offset];
+      if (leafHash === undefined) throw new TrustWardenError("ledger_corrupt", { index: index + offset });
+      return { entry, leafHash };
+    });
+  }
+
   /** Unproven root of the first `size` entries. */
   async readRoot(size: number): Promise<Uint8Array> {
     return size === 0 ? EMPTY_ROOT : this.#readRange({ start: 0, end: size });

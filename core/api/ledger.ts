@@ -4,16 +4,34 @@ import { STRENGTHS } from "../attestation.ts";
 
 /** `GET /v1/events` (owner and agent: their own subtree; operator: all) */
 export const eventQuery = z.strictObject({
-  agent: z.string().max(2048).optional().describe("agt_…, inst-… or a SPIFFE ID"),
+  agent: z
+    .string()
+    .max(2048)
+    .optional()
+    .describe("agt_…, inst-… or a SPIFFE ID: its events and those below it"),
+  actor: z.string().max(64).optional().describe("agt_…: its own events only"),
+  subtree: z.string().max(64).optional().describe("own_… or agt_…: it and everything below it"),
   owner: z.string().max(64).optional(),
+  job: z.string().min(1).max(256).optional().describe("as the intents name it"),
+  policy: z
+    .string()
+    .max(256)
+    .optional()
+    .describe("name, bundle digest, or <name>@<digest>, under which it was decided"),
+  decision: z.enum(["allow", "deny"]).optional(),
   action: z.string().max(256).optional(),
   resource: z.string().max(2048).optional(),
   since: z.string().max(32).optional().describe("RFC 3339"),
   until: z.string().max(32).optional().describe("RFC 3339"),
   outcome: z.enum(["success", "failure", "aborted", "denied", "pending"]).optional(),
   kind: z.string().max(32).optional().describe("action, or a control kind such as issue or revoke"),
-  cursor: z.string().max(128).optional(),
+  cursor: z.string().max(128).optional().describe("next_cursor or previous_cursor of a page"),
+  order: z.enum(["newest", "oldest"]).optional().describe("by place in the log; newest first unless given"),
   limit: z.coerce.number().int().min(1).max(500).default(50),
+  proofs: z
+    .enum(["true", "false"])
+    .optional()
+    .describe("with each record and its inclusion proof; limit at most 100"),
 });
 export type EventQuery = z.input<typeof eventQuery>;
 
@@ -39,19 +57,31 @@ export const eventView = z.object({
 });
 export type EventView = z.infer<typeof eventView>;
 
-export const eventPage = z.object({ events: z.array(eventView), next_cursor: z.string().nullable() });
+const provenRecord = z.object({
+  index: z.number().int(),
+  entry: z.string().describe("the DSSE envelope exactly as logged"),
+  inclusion_proof: z.array(z.string()).describe("base64 hashes"),
+});
+
+export const eventPage = z.object({
+  events: z.array(eventView),
+  next_cursor: z.string().nullable(),
+  previous_cursor: z.string().nullable().default(null).describe("of the page before this one"),
+  proof: z
+    .object({
+      records: z.array(provenRecord).describe("every record of the events, by index"),
+      checkpoint: z.string().describe("signed note that the proofs lead to"),
+      witnessed: z.boolean(),
+    })
+    .optional()
+    .describe("with proofs=true"),
+});
 export type EventPage = z.infer<typeof eventPage>;
 
 /** `GET /v1/events/:event_id`: the joined view, the raw records and a proof of each. */
 export const eventAnswer = z.object({
   event: eventView,
-  records: z.array(
-    z.object({
-      index: z.number().int(),
-      entry: z.string().describe("the DSSE envelope exactly as logged"),
-      inclusion_proof: z.array(z.string()).describe("base64 hashes"),
-    }),
-  ),
+  records: z.array(provenRecord),
   checkpoint: z.string().describe("signed note that the proofs lead to"),
   witnessed: z.boolean(),
 });

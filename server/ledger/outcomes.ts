@@ -80,9 +80,10 @@ export class Outcomes {
   /** Of an earlier run. */
   async #findEarlier({
     isReadBack,
+    eventId,
     intentSha256,
   }: RecordedDecision): Promise<Omit<RecordedOutcome, "acknowledge"> | undefined> {
-    return isReadBack ? await this.#index.findOutcome(intentSha256) : undefined;
+    return isReadBack ? await this.#index.findOutcome({ eventId, intentSha256 }) : undefined;
   }
 }
 

@@ -12,26 +12,34 @@ import type {
   EventPageRequest,
   QueryIndex,
 } from "@trustwarden/core/agentledger/query-index.ts";
-import { encodeBase64, parseUtf8 } from "@trustwarden/core/bytes.ts";
+import { isSaidByEntries } from "@trustwarden/core/agentledger/rejoin.ts";
+import { encodeBase64, encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Ledger } from "./ledger.ts";
 
 /** Events that may share an id; agents choose theirs, and one may copy another's. */
 const MAX_NAMESAKES = 500;
 
-/** One event with its records, each provable. */
-export interface ProvenEvent {
-  readonly event: JoinedEvent;
-  readonly records: readonly {
-    readonly index: number;
-    readonly entry: string;
-    /** base64 */
-    readonly inclusionProof: readonly string[];
-  }[];
+/** A record with the proof of its place. */
+export interface ProvenRecord {
+  readonly index: number;
+  readonly entry: string;
+  /** base64 */
+  readonly inclusionProof: readonly string[];
+}
+
+/** Records under one head. */
+export interface ProvenRecords {
+  readonly records: readonly ProvenRecord[];
   /** The signed tree head that the proofs lead to: a witnessed one where it covers the records. */
   readonly checkpoint: string;
   /** Whether that head satisfies the server's witness policy; whoever relies on it checks by a policy of their own. */
   readonly isWitnessed: boolean;
+}
+
+/** One event with its records, each provable. */
+export interface ProvenEvent extends ProvenRecords {
+  readonly event: JoinedEvent;
 }
 
 /** A signed tree head. */
@@ -54,9 +62,10 @@ export class LedgerQueries {
   }
 
   /**
-   * A page of events, newest first.
+   * A page of events, as the index has them.
    *
-   * @throws TrustWardenError `request_malformed` for a foreign cursor, `rate_limited` when too many search at once.
+   * @throws TrustWardenError `request_malformed` for a foreign cursor, `rate_limited` when too many search at once,
+   *   `ledger_search_late`.
    */
   search(filter: EventFilter, page: EventPageRequest): Promise<EventPage> {
     return this.#index.query(filter, page);
@@ -75,13 +84,33 @@ export class LedgerQueries {
     const { events } = await this.search(options, { limit: MAX_NAMESAKES });
     const event = events.at(-1);
     if (event === undefined) throw new TrustWardenError("not_found");
-    const covered = Math.max(...event.indexes) + 1;
+    return { event, ...(await this.prove([event])) };
+  }
+
+  /**
+   * The records of events that the index named, read from the log, each with its proof.
+   *
+   * What the records say together must be what the index said: an altered index is found out here, and again by whoever
+   * checks the answer. That nothing else matches is not proven.
+   *
+   * @throws TrustWardenError `ledger_index_mismatch`, `ledger_unavailable`, `ledger_corrupt`.
+   */
+  async prove(events: readonly JoinedEvent[]): Promise<ProvenRecords> {
+    const indexes = [...new Set(events.flatMap((event) => event.indexes))].sort(
+      (left, right) => left - right,
+    );
+    const covered = (indexes.at(-1) ?? -1) + 1;
+    if (!indexes.every((index) => Number.isSafeInteger(index) && index >= 0 && index < this.#ledger.log.size))
+      throw new TrustWardenError("ledger_index_mismatch", { size: this.#ledger.log.size });
     await this.#ledger.log.waitForCheckpoint(covered);
     const witnessed = await this.#ledger.readWitnessed();
     const isWitnessed = witnessed !== null && witnessed.size >= covered;
     const { note, size } = isWitnessed ? witnessed : this.#head();
-    const records = await Promise.all(event.indexes.map((index) => this.#prove(index, size)));
-    return { event, records, checkpoint: note, isWitnessed };
+    const records: ProvenRecord[] = [];
+    // One after the other: tiles that neighbours share are read once more from the cache, not all at once.
+    for (const index of indexes) records.push(await this.#prove(index, size));
+    requireSaidByRecords(events, records);
+    return { records, checkpoint: note, isWitnessed };
   }
 
   /**
@@ -104,9 +133,18 @@ export class LedgerQueries {
     return { note, size: verifyCheckpoint(note, this.#ledger.log.vkey).size };
   }
 
-  async #prove(index: number, size: number): Promise<ProvenEvent["records"][number]> {
+  async #prove(index: number, size: number): Promise<ProvenRecord> {
     const entry = parseUtf8(await this.#ledger.log.readEntry(index));
     const proof = await this.#ledger.log.proveInclusion(index, size);
     return { index, entry, inclusionProof: proof.map(encodeBase64) };
+  }
+}
+
+/** @throws TrustWardenError `ledger_index_mismatch` unless the records of each event say what the index says of it. */
+function requireSaidByRecords(events: readonly JoinedEvent[], records: readonly ProvenRecord[]): void {
+  const entries = new Map(records.map(({ index, entry }) => [index, encodeUtf8(entry)]));
+  for (const event of events) {
+    if (!isSaidByEntries(event, entries))
+      throw new TrustWardenError("ledger_index_mismatch", { event_id: event.event_id });
   }
 }

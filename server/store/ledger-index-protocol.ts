@@ -1,5 +1,5 @@
 /** What crosses between the server's thread and the index's: entries and questions one way, answers the other. */
-import type { EventFilter, EventPageRequest } from "@trustwarden/core/agentledger/query-index.ts";
+import type { EventFilter, EventPageRequest, IntentName } from "@trustwarden/core/agentledger/query-index.ts";
 import type { ErrorCode, ErrorDetails } from "@trustwarden/core/error.ts";
 import type { IndexProgress } from "./ledger-index.ts";
 
@@ -14,8 +14,7 @@ export type IndexTask =
   | { readonly kind: "add"; readonly entries: readonly Uint8Array[] }
   | { readonly kind: "beginAnew" }
   | { readonly kind: "query"; readonly filter: EventFilter; readonly page: EventPageRequest }
-  | { readonly kind: "findRecord"; readonly key: string }
-  | { readonly kind: "findOutcome"; readonly intentSha256: string }
+  | { readonly kind: "findOutcome"; readonly intent: IntentName }
   | { readonly kind: "close" };
 
 /** A task on its way; the id joins it to its reply. */

@@ -13,7 +13,7 @@ start(workerData);
 
 function start({ path }: IndexThreadData): void {
   const port = requirePort();
-  const index = createLedgerIndex(path);
+  const index = createLedgerIndex(path, { monoMs: () => performance.now() });
   const send = (message: FromIndex) => port.postMessage(message);
   port.on("message", (request: IndexRequest) => {
     send(answer(index, request));
@@ -40,10 +40,8 @@ function run(index: LedgerIndex, task: IndexTask): unknown {
       return index.beginAnew();
     case "query":
       return index.query(task.filter, task.page);
-    case "findRecord":
-      return index.findRecord(task.key);
     case "findOutcome":
-      return index.findOutcome(task.intentSha256);
+      return index.findOutcome(task.intent);
     case "close":
       return index.close();
   }

@@ -12,7 +12,7 @@ import {
   TEST_NOW,
   testAgent,
 } from "@trustwarden/core/agentledger/record.test.support.ts";
-import { formatRecordKey, parseRecord } from "@trustwarden/core/agentledger/record.ts";
+import { parseRecord } from "@trustwarden/core/agentledger/record.ts";
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { afterAll, describe, expect, it } from "vitest";
 import { ThreadedLedgerIndex } from "./threaded-ledger-index.ts";
@@ -158,19 +158,36 @@ describe("the ledger index", () => {
     await whole.close();
   });
 
-  it("finds records by their key, and the first outcome of an intent (40)", async () => {
+  it("finds the first outcome of an intent, as the log has it (40)", async () => {
     const intent = issueTestIntent();
     const outcome = issueTestOutcome(intent);
     const other = issueTestOutcome(intent, { status: "failure" });
     const index = await filled([intent, issueTestDecision(intent), outcome, other]);
-    const record = parseRecord(outcome);
-    const expected = { index: 2, payloadSha256: record.payloadSha256 };
-    expect(await index.findRecord(formatRecordKey(record, testAgent.sha256))).toEqual(expected);
-    expect(await index.findRecord(formatRecordKey(parseRecord(intent), null))).toMatchObject({ index: 0 });
-    expect(await index.findRecord("outcome x y z")).toBeUndefined();
-    const { entrySha256 } = parseRecord(intent);
-    expect(await index.findOutcome(entrySha256)).toEqual(expected);
-    expect(await index.findOutcome("unknown")).toBeUndefined();
+    const expected = { index: 2, payloadSha256: parseRecord(outcome).payloadSha256 };
+    const { entrySha256: intentSha256 } = parseRecord(intent);
+    const eventId = formatTestEventId(1);
+    expect(await index.findOutcome({ eventId, intentSha256 })).toEqual(expected);
+    expect(await index.findOutcome({ eventId: formatTestEventId(2), intentSha256 })).toBeUndefined();
+    const unknown = parseRecord(outcome).payloadSha256;
+    expect(await index.findOutcome({ eventId, intentSha256: unknown })).toBeUndefined();
+    await index.close();
+  });
+
+  it("refuses an outcome that is not where its file says", async () => {
+    const intent = issueTestIntent();
+    const list = [intent, issueTestDecision(intent), issueTestOutcome(intent)];
+    const index = openIndex(":memory:");
+    const swapped = [intent, issueTestDecision(intent), issueTestControl()];
+    let isAltered = false;
+    await index.catchUp({
+      size: list.length,
+      readEntry: async (at) => (isAltered ? swapped : list)[at] ?? new Uint8Array(0),
+    });
+    isAltered = true;
+    const { entrySha256: intentSha256 } = parseRecord(intent);
+    await expect(index.findOutcome({ eventId: formatTestEventId(1), intentSha256 })).rejects.toMatchObject({
+      code: "ledger_index_mismatch",
+    });
     await index.close();
   });
 

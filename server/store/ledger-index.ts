@@ -2,68 +2,53 @@
  * The ledger index in one SQLite file: made from the log, rebuilt when it does not fit the log, never trusted.
  *
  * Writing and searching block for as long as they take, so it lives in a thread of its own (`ledger-index-thread.ts`);
- * everybody else asks it through `threaded-ledger-index.ts`.
+ * everybody else asks it through `threaded-ledger-index.ts`. `index/` has its parts: rows of events, names as numbers,
+ * for each property the events that have it, and the search.
+ *
+ * @see docs/decisions/0040
  */
 import { createHash } from "node:crypto";
 import { rmSync } from "node:fs";
-import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
-import {
-  formatEventGroup,
-  type JoinedEvent,
-  joinRecord,
-  linksOf,
-  subtreesOf,
-} from "@trustwarden/core/agentledger/join.ts";
+import { DatabaseSync } from "node:sqlite";
 import type {
   EventFilter,
   EventPage,
   EventPageRequest,
-  IndexedRecord,
+  IntentName,
 } from "@trustwarden/core/agentledger/query-index.ts";
-import {
-  credentialOf,
-  formatRecordKey,
-  intentDigestOf,
-  parseRecord,
-  type UnverifiedRecord,
-} from "@trustwarden/core/agentledger/record.ts";
+import { parseRecord, type UnverifiedRecord } from "@trustwarden/core/agentledger/record.ts";
+import { parseBase64url } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { eventOfRow, selectEvents } from "./ledger-index-query.ts";
+import { EVENT_ROWS_SCHEMA, EventRows } from "./index/event-rows.ts";
+import { POSTINGS_SCHEMA, Postings } from "./index/postings.ts";
+import { type IndexTables, type RequireTime, searchEvents } from "./index/search.ts";
+import { Texts } from "./index/texts.ts";
+import { TIME_ZONES_SCHEMA, TimeZones } from "./index/time-zones.ts";
+import { writeBatch } from "./index/write-batch.ts";
 
 /** Another number makes old files be rebuilt. */
-const SCHEMA_VERSION = 3;
+const SCHEMA_VERSION = 4;
+/** A search that takes longer is refused: those behind it wait. */
+const SEARCH_MS = 1000;
 
+/** Pages hold a set of a block whole; the memory is for the branches of the trees. */
+const PRAGMAS = `
+  PRAGMA page_size = 8192; PRAGMA cache_size = -65536; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
+`;
+const TABLES = ["events", "texts", "postings", "zones", "progress"];
+/** Of the version before this one, besides. */
+const OLD_TABLES = ["links", "records", "intents"];
 const SCHEMA = `
-  CREATE TABLE events (
-    id INTEGER PRIMARY KEY, grouping TEXT NOT NULL UNIQUE, event_id TEXT NOT NULL, kind TEXT NOT NULL, action TEXT,
-    resource TEXT, owner TEXT, time_ms INTEGER NOT NULL, outcome TEXT NOT NULL, view TEXT NOT NULL
-  ) STRICT;
-  CREATE INDEX events_event_id ON events (event_id);
-  CREATE INDEX events_owner ON events (owner, id);
-  CREATE INDEX events_action ON events (action, id);
-  CREATE INDEX events_resource ON events (resource, id);
-  CREATE INDEX events_kind ON events (kind, id);
-  CREATE INDEX events_outcome ON events (outcome, id);
-  CREATE INDEX events_time ON events (time_ms);
-  CREATE TABLE links (
-    role TEXT NOT NULL, name TEXT NOT NULL, event INTEGER NOT NULL, PRIMARY KEY (role, name, event)
-  ) STRICT, WITHOUT ROWID;
-  CREATE TABLE records (key TEXT PRIMARY KEY, position INTEGER NOT NULL, payload_sha256 TEXT NOT NULL) STRICT, WITHOUT ROWID;
-  CREATE TABLE intents (entry_sha256 TEXT PRIMARY KEY, svid_sha256 TEXT NOT NULL, outcome INTEGER, outcome_payload TEXT) STRICT, WITHOUT ROWID;
-  CREATE TABLE progress (size INTEGER NOT NULL, last_sha256 TEXT NOT NULL) STRICT;
+  ${EVENT_ROWS_SCHEMA} ${POSTINGS_SCHEMA} ${TIME_ZONES_SCHEMA}
+  CREATE TABLE texts (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
+  CREATE TABLE progress (id INTEGER PRIMARY KEY, size INTEGER NOT NULL, last_sha256 TEXT NOT NULL) STRICT;
+  INSERT INTO progress VALUES (0, 0, '');
 `;
 
-interface Statements {
-  readonly findEvent: StatementSync;
-  readonly insertEvent: StatementSync;
-  readonly updateEvent: StatementSync;
-  readonly insertLink: StatementSync;
-  readonly insertRecord: StatementSync;
-  readonly findRecord: StatementSync;
-  readonly insertIntent: StatementSync;
-  readonly findIntent: StatementSync;
-  readonly setOutcome: StatementSync;
-  readonly setProgress: StatementSync;
+/** What is not in the file. */
+export interface IndexSettings {
+  /** Milliseconds of a clock that never goes back. */
+  readonly monoMs: () => number;
 }
 
 /**
@@ -71,21 +56,21 @@ interface Statements {
  *
  * @param path - of the file, or `:memory:`.
  */
-export function createLedgerIndex(path: string): LedgerIndex {
+export function createLedgerIndex(path: string, settings: IndexSettings): LedgerIndex {
   try {
-    return new LedgerIndex(openDatabase(path));
+    return new LedgerIndex(openDatabase(path), settings);
   } catch (error) {
     if (path === ":memory:" || !(error instanceof Error)) throw error;
     // Whatever is wrong with the file, everything in it is in the log too; a second failure is thrown.
     for (const suffix of ["", "-wal", "-shm"]) rmSync(`${path}${suffix}`, { force: true });
-    return new LedgerIndex(openDatabase(path));
+    return new LedgerIndex(openDatabase(path), settings);
   }
 }
 
 function openDatabase(path: string): DatabaseSync {
   const database = new DatabaseSync(path);
   try {
-    database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;");
+    database.exec(PRAGMAS);
     const { user_version: version } = database.prepare("PRAGMA user_version").get() ?? {};
     if (version !== SCHEMA_VERSION) beginAnew(database);
     return database;
@@ -106,12 +91,14 @@ export interface IndexProgress {
 /** Owns the database. Every call is finished when it returns, and may take as long as a disk does. */
 export class LedgerIndex {
   readonly #database: DatabaseSync;
-  #statements: Statements;
+  readonly #monoMs: () => number;
+  #tables: IndexTables;
   #progress: IndexProgress;
 
-  constructor(database: DatabaseSync) {
+  constructor(database: DatabaseSync, { monoMs }: IndexSettings) {
     this.#database = database;
-    this.#statements = prepare(database);
+    this.#monoMs = monoMs;
+    this.#tables = openTables(database);
     this.#progress = readProgress(database);
   }
 
@@ -122,7 +109,7 @@ export class LedgerIndex {
   /** Forgets everything. */
   beginAnew(): void {
     beginAnew(this.#database);
-    this.#statements = prepare(this.#database);
+    this.#tables = openTables(this.#database);
     this.#progress = readProgress(this.#database);
   }
 
@@ -130,15 +117,28 @@ export class LedgerIndex {
   add(entries: readonly Uint8Array[]): void {
     const last = entries.at(-1);
     if (last === undefined) return;
+    this.addRecords(entries.map(readable), digestOf(last));
+  }
+
+  /**
+   * As `add`, of entries that are parsed.
+   *
+   * @param records - null for an entry that is none.
+   * @param lastSha256 - base64url SHA-256 of the last entry.
+   */
+  addRecords(records: readonly (UnverifiedRecord | null)[], lastSha256: string): void {
     const { size } = this.#progress;
-    const progress = { size: size + entries.length, lastSha256: digestOf(last) };
+    const progress = { size: size + records.length, lastSha256 };
     this.#database.exec("BEGIN");
     try {
-      for (const [offset, entry] of entries.entries()) this.#write(size + offset, entry);
-      this.#statements.setProgress.run(progress.size, progress.lastSha256);
+      writeBatch(this.#tables, { from: size, records });
+      this.#database
+        .prepare("UPDATE progress SET size = ?, last_sha256 = ? WHERE id = 0")
+        .run(progress.size, lastSha256);
       this.#database.exec("COMMIT");
     } catch (error) {
       this.#database.exec("ROLLBACK");
+      this.#tables = openTables(this.#database);
       throw error;
     }
     this.#progress = progress;
@@ -146,107 +146,45 @@ export class LedgerIndex {
 
   /** As `QueryIndex` says. */
   query(filter: EventFilter, page: EventPageRequest): EventPage {
-    return selectEvents(this.#database, filter, page);
+    return searchEvents(this.#tables, filter, { ...page, requireTime: this.#startTimer() });
   }
 
-  /** As `QueryIndex` says. */
-  findRecord(key: string): IndexedRecord | undefined {
-    const row = this.#statements.findRecord.get(key);
-    return row === undefined
-      ? undefined
-      : { index: Number(row.position), payloadSha256: String(row.payload_sha256) };
-  }
-
-  /** As `QueryIndex` says. */
-  findOutcome(intentSha256: string): IndexedRecord | undefined {
-    const { outcome = null, outcome_payload: payload } = this.#statements.findIntent.get(intentSha256) ?? {};
-    return outcome === null ? undefined : { index: Number(outcome), payloadSha256: String(payload) };
+  /** Log index of the first outcome of an intent. */
+  findOutcome({ eventId, intentSha256 }: IntentName): number | null {
+    const digest = parseBase64url(intentSha256);
+    return this.#tables.rows.find({ eventId, digest })?.outcomeAt ?? null;
   }
 
   close(): void {
     this.#database.close();
   }
 
-  #write(index: number, entry: Uint8Array): void {
-    const record = readable(entry);
-    if (record === null) return;
-    this.#writeRecord(index, record);
-    const grouping = formatEventGroup(record);
-    const row = this.#statements.findEvent.get(grouping);
-    const event = joinRecord(row === undefined ? null : eventOfRow(row), record, index);
-    const id = row === undefined ? index : Number(row.id);
-    const columns = columnsOf(event);
-    if (row === undefined) this.#statements.insertEvent.run({ id, grouping, ...columns });
-    else this.#statements.updateEvent.run({ id, ...columns });
-    for (const name of linksOf(record)) this.#statements.insertLink.run("about", name, id);
-    for (const name of subtreesOf(record)) this.#statements.insertLink.run("within", name, id);
-  }
-
-  #writeRecord(index: number, record: UnverifiedRecord): void {
-    const { unverified, entrySha256, payloadSha256 } = record;
-    const { findIntent, insertIntent, insertRecord, setOutcome } = this.#statements;
-    const credential = credentialOf(unverified);
-    if (credential !== null) insertIntent.run(entrySha256, credential);
-    const intentSha256 = credential === null ? intentDigestOf(record) : null;
-    const intent = intentSha256 === null ? undefined : findIntent.get(intentSha256);
-    const svid = intent === undefined ? null : String(intent.svid_sha256);
-    insertRecord.run(formatRecordKey(record, svid), index, payloadSha256);
-    if (unverified.kind === "outcome") setOutcome.run(index, payloadSha256, unverified.value.intent_sha256);
+  #startTimer(): RequireTime {
+    const end = this.#monoMs() + SEARCH_MS;
+    return () => {
+      if (this.#monoMs() > end) throw new TrustWardenError("ledger_search_late", { afterMs: SEARCH_MS });
+    };
   }
 }
 
-function prepare(database: DatabaseSync): Statements {
-  const columns =
-    "event_id = $event_id, kind = $kind, action = $action, resource = $resource, owner = $owner";
+function openTables(database: DatabaseSync): IndexTables {
+  const texts = new Texts(database);
   return {
-    findEvent: database.prepare("SELECT id, view FROM events WHERE grouping = ?"),
-    insertEvent: database.prepare(
-      `INSERT INTO events (id, grouping, event_id, kind, action, resource, owner, time_ms, outcome, view)
-       VALUES ($id, $grouping, $event_id, $kind, $action, $resource, $owner, $time_ms, $outcome, $view)`,
-    ),
-    updateEvent: database.prepare(
-      `UPDATE events SET ${columns}, time_ms = $time_ms, outcome = $outcome, view = $view WHERE id = $id`,
-    ),
-    insertLink: database.prepare("INSERT OR IGNORE INTO links (role, name, event) VALUES (?, ?, ?)"),
-    // The first record under a key is the one that counts.
-    insertRecord: database.prepare(
-      "INSERT OR IGNORE INTO records (key, position, payload_sha256) VALUES (?, ?, ?)",
-    ),
-    findRecord: database.prepare("SELECT position, payload_sha256 FROM records WHERE key = ?"),
-    insertIntent: database.prepare("INSERT OR IGNORE INTO intents (entry_sha256, svid_sha256) VALUES (?, ?)"),
-    findIntent: database.prepare(
-      "SELECT svid_sha256, outcome, outcome_payload FROM intents WHERE entry_sha256 = ?",
-    ),
-    setOutcome: database.prepare(
-      "UPDATE intents SET outcome = ?, outcome_payload = ? WHERE entry_sha256 = ? AND outcome IS NULL",
-    ),
-    setProgress: database.prepare("UPDATE progress SET size = ?, last_sha256 = ?"),
+    texts,
+    rows: new EventRows(database, texts),
+    postings: new Postings(database),
+    zones: new TimeZones(database),
   };
 }
 
 function beginAnew(database: DatabaseSync): void {
-  for (const table of ["events", "links", "records", "intents", "progress"])
-    database.exec(`DROP TABLE IF EXISTS ${table}`);
-  database.exec(`${SCHEMA} INSERT INTO progress VALUES (0, ''); PRAGMA user_version = ${SCHEMA_VERSION};`);
+  for (const table of [...TABLES, ...OLD_TABLES]) database.exec(`DROP TABLE IF EXISTS ${table}`);
+  database.exec(`${SCHEMA} PRAGMA user_version = ${SCHEMA_VERSION};`);
 }
 
 function readProgress(database: DatabaseSync): IndexProgress {
-  const row = database.prepare("SELECT size, last_sha256 FROM progress").get();
+  const row = database.prepare("SELECT size, last_sha256 FROM progress WHERE id = 0").get();
   return { size: Number(row?.size ?? 0), lastSha256: String(row?.last_sha256 ?? "") };
-}
-
-function columnsOf(event: JoinedEvent): Record<string, SQLInputValue> {
-  const { event_id, kind, action, resource, owner_id: owner, outcome } = event;
-  return {
-    event_id,
-    kind,
-    action,
-    resource,
-    owner,
-    time_ms: Date.parse(event.timestamp),
-    outcome,
-    view: JSON.stringify(event),
-  };
 }
 
 /** An entry that is no record cannot be found; it stays in the log, where an audit reports it. */

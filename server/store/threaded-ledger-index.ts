@@ -11,8 +11,10 @@ import type {
   EventPage,
   EventPageRequest,
   IndexedRecord,
+  IntentName,
   QueryIndex,
 } from "@trustwarden/core/agentledger/query-index.ts";
+import { parseRecord } from "@trustwarden/core/agentledger/record.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { digestOf } from "./ledger-index.ts";
 import { IndexThread } from "./ledger-index-client.ts";
@@ -20,16 +22,22 @@ import type { IndexTask } from "./ledger-index-protocol.ts";
 
 /** Entries written in one transaction; many cost the thread half of what single ones do. */
 const BATCH = 512;
+/** The same while the index is made from a log that is there: each set of events is written once a batch. */
+const CATCH_UP_BATCH = 8192;
 /** Entries kept here; about 20 MB, 16 KiB each at most. */
 const MAX_KEPT = 16_384;
-/** Searches that wait for the thread; each may take a quarter of a second on a large log. */
+/** Searches that wait for the thread. */
 const MAX_QUESTIONS = 256;
+/** A question that is not answered by then is refused, whatever holds it up. Milliseconds. */
+const ANSWER_MS = 5000;
 
 export interface ThreadedIndexOptions {
   /** Of the file, or `:memory:`. */
   readonly path: string;
   /** Told once when the thread is gone: nothing can be searched until the next start; the log goes on. */
   readonly onLost: (error: unknown) => void;
+  /** Milliseconds that a question may take, waiting included. */
+  readonly answerMs?: number;
 }
 
 /** Owns the thread and the entries that are not with it yet. */
@@ -49,9 +57,12 @@ export class ThreadedLedgerIndex implements QueryIndex {
   /** At most one at a time. */
   #sending: Promise<void> | null = null;
   #questions = 0;
+  #batch = CATCH_UP_BATCH;
+  readonly #answerMs: number;
 
-  constructor({ path, onLost }: ThreadedIndexOptions) {
+  constructor({ path, onLost, answerMs = ANSWER_MS }: ThreadedIndexOptions) {
     this.#thread = new IndexThread({ path }, onLost);
+    this.#answerMs = answerMs;
   }
 
   get size(): number {
@@ -68,6 +79,7 @@ export class ThreadedLedgerIndex implements QueryIndex {
     this.#size = this.#sent;
     this.#droppedEnd = source.size;
     await this.#sendAll();
+    this.#batch = BATCH;
   }
 
   observe(index: number, entry: Uint8Array): void {
@@ -84,12 +96,14 @@ export class ThreadedLedgerIndex implements QueryIndex {
     return this.#ask<EventPage>({ kind: "query", filter, page });
   }
 
-  findRecord(key: string): Promise<IndexedRecord | undefined> {
-    return this.#ask<IndexedRecord | undefined>({ kind: "findRecord", key });
-  }
-
-  findOutcome(intentSha256: string): Promise<IndexedRecord | undefined> {
-    return this.#ask<IndexedRecord | undefined>({ kind: "findOutcome", intentSha256 });
+  /** @throws TrustWardenError `ledger_index_mismatch` when the log has something else there than the index says. */
+  async findOutcome(intent: IntentName): Promise<IndexedRecord | undefined> {
+    const index = await this.#ask<number | null>({ kind: "findOutcome", intent });
+    if (index === null) return undefined;
+    const { unverified, payloadSha256 } = parseRecord(await this.#requireSource().readEntry(index));
+    if (unverified.kind !== "outcome" || unverified.value.intent_sha256 !== intent.intentSha256)
+      throw new TrustWardenError("ledger_index_mismatch", { index });
+    return { index, payloadSha256 };
   }
 
   /** Writes what is kept here and ends the thread. Whatever is missing then is caught up with at the next start. */
@@ -102,11 +116,13 @@ export class ThreadedLedgerIndex implements QueryIndex {
     if (this.#questions >= MAX_QUESTIONS)
       throw new TrustWardenError("rate_limited", { reason: "searches wait" });
     this.#questions += 1;
+    const answer = this.#sendAll().then(() => this.#thread.run<T>(question));
+    const late = new TrustWardenError("ledger_search_late", { afterMs: this.#answerMs });
     try {
-      await this.#sendAll();
-      return await this.#thread.run<T>(question);
+      return await within(answer, { ms: this.#answerMs, late });
     } finally {
-      this.#questions -= 1;
+      // What is given up on goes on, and counts as waiting until it is over.
+      answer.finally(() => (this.#questions -= 1)).catch(() => undefined);
     }
   }
 
@@ -141,15 +157,37 @@ export class ThreadedLedgerIndex implements QueryIndex {
   /** The entries that come next, at least one; what is not kept here is read from the log. */
   async #takeBatch(): Promise<readonly Uint8Array[]> {
     const entries: Uint8Array[] = [];
-    const end = Math.min(this.#sent + BATCH, Math.max(this.#size, this.#droppedEnd));
-    for (let index = this.#sent; index < end; index += 1) {
-      entries.push(this.#kept.get(index) ?? (await this.#readAgain(index)));
+    const end = Math.min(this.#sent + this.#batch, Math.max(this.#size, this.#droppedEnd));
+    while (this.#sent + entries.length < end) {
+      const index = this.#sent + entries.length;
+      const kept = this.#kept.get(index);
+      if (kept !== undefined) entries.push(kept);
+      else entries.push(...(await this.#readFrom(index)).slice(0, end - index));
     }
     return entries;
   }
 
-  async #readAgain(index: number): Promise<Uint8Array> {
+  async #readFrom(index: number): Promise<readonly Uint8Array[]> {
+    const source = this.#requireSource();
+    return (await source.readEntriesFrom?.(index)) ?? [await source.readEntry(index)];
+  }
+
+  #requireSource(): EntrySource {
     if (this.#source === null) throw new Error("the index catches up with a log before it observes it");
-    return this.#source.readEntry(index);
+    return this.#source;
+  }
+}
+
+/** @throws `late` when a value does not come in time; whatever it is rejected with. */
+async function within<T>(
+  value: Promise<T>,
+  { ms, late }: { readonly ms: number; readonly late: TrustWardenError },
+): Promise<T> {
+  const timer = Promise.withResolvers<never>();
+  const timeout = setTimeout(() => timer.reject(late), ms);
+  try {
+    return await Promise.race([value, timer.promise]);
+  } finally {
+    clearTimeout(timeout);
   }
 }

@@ -13,23 +13,31 @@ import type {
 } from "@trustwarden/core/api/ledger.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { z } from "zod";
+import type { ProvenRecord } from "../../ledger/queries.ts";
 import type { Caller } from "../caller.ts";
 import type { Visit } from "../route.ts";
 import type { Services } from "../services.ts";
 
+/** Events of one answer with proofs: about 3 KB each. */
+const MAX_PROVEN = 100;
 const RFC3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/;
 
-/** @throws TrustWardenError `request_malformed` for a time or a cursor that is none. */
+/** @throws TrustWardenError `request_malformed` for a time or a cursor that is none; the codes of `LedgerQueries`. */
 export async function searchEvents(
   services: Services,
   visit: Visit<unknown, z.output<typeof eventQuery>>,
 ): Promise<EventPage> {
-  const { since, until, cursor, limit, ...filter } = visit.query;
-  const { events, nextCursor } = await services.events.search(
+  const { since, until, cursor, limit, order, proofs, ...filter } = visit.query;
+  const isProven = proofs === "true";
+  if (isProven && limit > MAX_PROVEN) throw new TrustWardenError("request_malformed", { field: "limit" });
+  const { events, nextCursor, previousCursor } = await services.events.search(
     { ...filter, sinceMs: parseTime(since), untilMs: parseTime(until), within: subtreeOf(visit.caller) },
-    { limit, cursor },
+    { limit, cursor, order },
   );
-  return { events: events.map(formatEvent), next_cursor: nextCursor };
+  const page = { events: events.map(formatEvent), next_cursor: nextCursor, previous_cursor: previousCursor };
+  if (!isProven || events.length === 0) return page;
+  const { records, checkpoint, isWitnessed } = await services.events.prove(events);
+  return { ...page, proof: { records: records.map(formatRecord), checkpoint, witnessed: isWitnessed } };
 }
 
 /** @throws TrustWardenError `not_found`, also for an event of somebody else. */
@@ -43,14 +51,14 @@ export async function showEvent(
   });
   return {
     event: formatEvent(event),
-    records: records.map(({ index, entry, inclusionProof }) => ({
-      index,
-      entry,
-      inclusion_proof: [...inclusionProof],
-    })),
+    records: records.map(formatRecord),
     checkpoint,
     witnessed: isWitnessed,
   };
+}
+
+function formatRecord({ index, entry, inclusionProof }: ProvenRecord): EventAnswer["records"][number] {
+  return { index, entry, inclusion_proof: [...inclusionProof] };
 }
 
 /** @throws TrustWardenError `not_found` for sizes that the log has not published. */
