@@ -26,10 +26,14 @@ from ._approvals import Question, Questions
 from ._mapping import ActionOf, Args, ToolMapping, Unmapped, to_params
 
 MAX_NAME_CHARS = 63
+MAX_CAUSES = 16
 MAX_HELD_RUNS = 1024
 """Runs that wait for a human; the oldest gives way."""
 _ENDED = frozenset({"ancestor_dead", "identity_closed", "identity_expired", "identity_revoked"})
 """Refusals of who calls and not of what: no other call would fare better, so the run ends."""
+_NOT_AUTHENTICATED = 401
+MAX_ATTEMPTS = 3
+"""Of asking about one call: a decision that came too late has allowed nothing and is asked for again."""
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9._-]+")
 
 
@@ -75,6 +79,8 @@ class AgentRun:
     parent: AgentRun | None
     is_owned: bool
     """Whether the identity was made for this run and ends with it."""
+    is_direct: bool = False
+    """Whether the program said by `acting_as` whom its own calls are for."""
     questions: Questions = field(default_factory=Questions)
     waiting_children: set[AgentRun] = field(default_factory=set["AgentRun"])
 
@@ -110,7 +116,7 @@ def current_identity() -> AgentIdentity | None:
 @contextmanager
 def acting_as(identity: AgentIdentity) -> Generator[AgentIdentity]:
     """Lets code outside of any run call guarded tools, as this agent: a thread of your own, a test, a script."""
-    with AgentRun(identity, _current.get(), is_owned=False).step():
+    with AgentRun(identity, _current.get(), is_owned=False, is_direct=True).step():
         yield identity
 
 
@@ -144,6 +150,14 @@ class Guard:
         """
         named = self._scopes.get(name)
         return AgentSpec(name, tuple(self.mapping.scope_of(tools)) if named is None else named)
+
+    def root_spec_of(self, name: str, tools: Sequence[str]) -> AgentSpec:
+        """The same for the agent that was protected, should another one call it; nothing where it cannot be told."""
+        try:
+            return self.spec_of(name, tools)
+        except TrustWardenError:
+            # Safe to go on: as the top agent it has the scope of its identity, and below another one it has none.
+            return AgentSpec(name, ())
 
     def open(self, spec: AgentSpec, *keys: str) -> AgentRun:
         """Starts a run, or goes on with one that waits under one of these keys. Raises as `AgentIdentity.spawn`."""
@@ -194,7 +208,7 @@ class Guard:
         if parent is not None:
             return None
         if self.identity is None:
-            raise fail("parent_proof_missing", {"reason": "no agent is acting here, and none was given to protect()"})
+            raise fail("agent_missing", {"reason": "none was given to protect()"})
         return AgentRun(self.identity, None, is_owned=False)
 
     def _resumed(self, spec: AgentSpec, keys: Sequence[str]) -> AgentRun | None:
@@ -220,7 +234,7 @@ class ToolCall:
     """The decision before a tool's body and the outcome after it: `with call.decided()`, `async with` for `adecided`.
 
     Deciding raises `Refused`, `Waiting` or `RunEnded`. What a sub-agent's run ends with is a failure of the call that
-    started it, see `failure_of`.
+    started it, see `body_of`.
     """
 
     def __init__(self, guard: Guard, tool: str, args: Args, key: str) -> None:
@@ -235,9 +249,12 @@ class ToolCall:
         run = _acting(self._tool)
         with self._refusals(run):
             approval = run.questions.answer(self._key, self._guard.approval_timeout)
-            action = self._prepared(run, approval)
-            action.__enter__()
-            self._action = action
+            for left in self._attempts(approval):
+                action = self._prepared(run, approval)
+                with _unless_late(left):
+                    action.__enter__()
+                    self._action = action
+                    break
         return self
 
     async def adecided(self) -> ToolCall:
@@ -245,10 +262,18 @@ class ToolCall:
         run = _acting(self._tool)
         with self._refusals(run):
             approval = await run.questions.aanswer(self._key, self._guard.approval_timeout)
-            action = self._prepared(run, approval)
-            await action.__aenter__()
-            self._action = action
+            for left in self._attempts(approval):
+                action = self._prepared(run, approval)
+                with _unless_late(left):
+                    await action.__aenter__()
+                    self._action = action
+                    break
         return self
+
+    @staticmethod
+    def _attempts(approval: str | None) -> range:
+        """How many more may follow each; an approval is worth one."""
+        return range(MAX_ATTEMPTS - 1 if approval is None else 0, -1, -1)
 
     def __enter__(self) -> ToolCall:
         self._required_action()
@@ -306,19 +331,36 @@ class ToolCall:
             run.questions.ask(self._key, question, run.identity)
             raise Waiting(question) from error
         except TrustWardenError as error:
-            if error.code in _ENDED:
+            if error.code in _ENDED or error.status == _NOT_AUTHENTICATED:
                 raise RunEnded(error, run) from error
             raise Refused(error, self._tool) from error
 
 
-def failure_of(error: TrustWardenError, tool: str) -> Refused:
-    """What an agent is told when the body of its tool failed by TrustWarden's refusal of somebody else: a sub-agent.
+@contextmanager
+def body_of(guard: Guard, tool: str) -> Generator[None]:
+    """Around the body of a tool: what TrustWarden refused to a sub-agent in it is a failure of this call.
 
-    Raises the error again when it is about the agent itself.
+    Raises `Refused` for that, and `RunEnded` again when it is about the agent itself.
     """
-    if isinstance(error, RunEnded) and error.run is _current.get():
-        raise error
-    return Refused(error, tool)
+    try:
+        yield
+    except Exception as error:
+        found = None if isinstance(error, guard.pauses) else _refusal_in(error)
+        if found is None:
+            raise
+        if isinstance(found, RunEnded) and found.run is _current.get():
+            raise found from error
+        raise Refused(found, tool) from error
+
+
+def _refusal_in(error: BaseException) -> TrustWardenError | None:
+    """Frameworks wrap what a run ends with; they say so by its cause."""
+    found: BaseException | None = error
+    for _ in range(MAX_CAUSES):
+        if found is None or isinstance(found, TrustWardenError):
+            return found
+        found = found.__cause__
+    return None
 
 
 def child_name(parent: str, name: str) -> str:
@@ -331,15 +373,24 @@ def child_name(parent: str, name: str) -> str:
     return f"{full[: MAX_NAME_CHARS - 13]}-{digest}"
 
 
+@contextmanager
+def _unless_late(attempts_left: int) -> Generator[None]:
+    try:
+        yield
+    except TrustWardenError as error:
+        if error.code != "lease_expired" or attempts_left == 0:
+            raise
+
+
 def _required(parent: AgentRun | None) -> AgentRun:
     if parent is None:
-        raise fail("parent_proof_missing", {"reason": "no agent is acting here"})
+        raise fail("agent_missing")
     return parent
 
 
 def _acting(tool: str) -> AgentRun:
     run = _current.get()
     if run is None:
-        error = fail("parent_proof_missing", {"reason": "no agent is acting here; see acting_as()"})
+        error = fail("agent_missing", {"reason": "see acting_as()"})
         raise Refused(error, tool)
     return run

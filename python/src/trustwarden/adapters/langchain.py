@@ -32,7 +32,7 @@ try:
 except ImportError as error:  # pragma: no cover - needs an environment without the framework
     raise ImportError("trustwarden.adapters.langchain needs LangGraph: pip install 'trustwarden[langchain]'") from error
 
-from ..errors import TrustWardenError, fail
+from ..errors import fail
 from ..identity import AgentIdentity
 from ._approvals import Question
 from ._core import (
@@ -42,9 +42,9 @@ from ._core import (
     ToolCall,
     Waiting,
     acting_as,
+    body_of,
     current_identity,
     current_run,
-    failure_of,
 )
 from ._discover import reachable
 from ._mapping import ActionOf, ToolAction, Unmapped, to_params
@@ -105,7 +105,7 @@ def protect(
     )
     agents = _agents_of(agent)
     specs = {id(graph): guard.spec_of(name, _tools_of(graph)) for graph, name in agents if graph is not agent}
-    specs[id(agent)] = AgentSpec(_name_of(agent, {}), tuple((scopes or {}).get(agent.name or "", ())))
+    specs[id(agent)] = guard.root_spec_of(_name_of(agent, {}), _tools_of(agent))
     for tool in [found for found in _reachable(agent) if isinstance(found, BaseTool)]:
         _guard_tool(tool, guard)
     for graph, _ in agents:
@@ -285,21 +285,15 @@ def _bodies(original: type[BaseTool], guard: Guard) -> dict[str, Callable[..., A
             # The fallback of `_arun`, which has entered already.
             return sync_body(self, *args, **kwargs)
         call = _enter(guard, self, _visible(self, args, kwargs))
-        with call, _at(_Body(self)):
-            try:
-                return sync_body(self, *args, **kwargs)
-            except TrustWardenError as error:
-                raise failure_of(error, self.name) from error
+        with call, _at(_Body(self)), body_of(guard, self.name):
+            return sync_body(self, *args, **kwargs)
 
     @functools.wraps(async_body)
     async def _arun(self: BaseTool, *args: Any, **kwargs: Any) -> Any:
         call = await _aenter(guard, self, _visible(self, args, kwargs))
         async with call:
-            with _at(_Body(self)):
-                try:
-                    return await async_body(self, *args, **kwargs)
-                except TrustWardenError as error:
-                    raise failure_of(error, self.name) from error
+            with _at(_Body(self)), body_of(guard, self.name):
+                return await async_body(self, *args, **kwargs)
 
     return {"_run": _run, "_arun": _arun}
 
@@ -408,10 +402,8 @@ class _Net(BaseCallbackHandler):
     def on_tool_start(self, serialized: dict[str, Any], input_str: str, **_: Any) -> None:
         """Runs before the tool; what it raises ends the call."""
         if current_run() is not None and not isinstance(_place.get(), _Entering):
-            raise ToolException(
-                f"TrustWarden refused this call: the tool '{serialized.get('name')}' is not protected. "
-                "Call protect() on the agent that it belongs to."
-            )
+            name = str(serialized.get("name"))
+            raise ToolException(str(Refused(fail("tool_unguarded"), name))) from fail("tool_unguarded", {"tool": name})
 
 
 _NET = _Net()

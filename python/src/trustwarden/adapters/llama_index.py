@@ -29,7 +29,7 @@ except ImportError as error:  # pragma: no cover - needs an environment without 
         "trustwarden.adapters.llama_index needs LlamaIndex: pip install 'trustwarden[llama-index]'"
     ) from error
 
-from ..errors import TrustWardenError, fail
+from ..errors import fail
 from ..identity import AgentIdentity
 from ._approvals import Question
 from ._core import (
@@ -41,9 +41,9 @@ from ._core import (
     ToolCall,
     Waiting,
     acting_as,
+    body_of,
     current_identity,
     current_run,
-    failure_of,
 )
 from ._discover import reachable
 from ._mapping import ActionOf, ToolAction, Unmapped, to_params
@@ -117,11 +117,10 @@ def _require_guardable(found: Sequence[BaseWorkflowAgent | AgentWorkflow]) -> No
 
 
 def _spec_of(agent: BaseWorkflowAgent, guard: Guard, workflows: Sequence[AgentWorkflow], *, is_root: bool) -> AgentSpec:
-    if is_root:
-        return AgentSpec(agent.name, ())
     tools = [tool.metadata.get_name() for tool in _reachable(agent) if isinstance(tool, BaseTool)]
     hands_over = any(len(workflow.agents) > 1 and agent.name in workflow.agents for workflow in workflows)
-    return guard.spec_of(agent.name, [*tools, *(["handoff"] if hands_over else [])])
+    told = guard.root_spec_of if is_root else guard.spec_of
+    return told(agent.name, [*tools, *(["handoff"] if hands_over else [])])
 
 
 def _tools_of(agent: BaseWorkflowAgent) -> list[BaseTool]:
@@ -195,7 +194,7 @@ def _guard_agent(agent: BaseWorkflowAgent, guard: Guard, spec: AgentSpec, root: 
         """The identity exists before the agent says a word."""
         record = _record.get()
         if record is None:
-            raise fail("parent_proof_missing", {"reason": "an agent's step runs outside of a protected run"})
+            raise fail("agent_missing", {"reason": "an agent's step runs outside of a protected run"})
         await record.find(spec)
         return await original.take_step(self, *args, **kwargs)
 
@@ -274,25 +273,20 @@ def _guarded(tool: BaseTool, guard: Guard, spec: AgentSpec) -> AsyncBaseTool:
         seen = _visible(self, args, kwargs)
         run = _known_run(spec) or current_run()
         if run is None:
-            raise Refused(fail("parent_proof_missing", {"reason": "no agent is acting here; see acting_as()"}), name)
-        with run.step(), _told(guard, name, seen):
-            try:
-                return original.call(self, *args, **kwargs)
-            except TrustWardenError as error:
-                raise failure_of(error, name) from error
+            raise Refused(fail("agent_missing", {"reason": "see acting_as()"}), name)
+        with run.step(), _told(guard, name, seen), body_of(guard, name):
+            return original.call(self, *args, **kwargs)
 
     async def acall(self: Any, *args: Any, **kwargs: Any) -> ToolOutput:
         name = self.metadata.get_name()
         record = _record.get()
         run = current_run() if record is None else await record.find(spec)
         if run is None:
-            raise Refused(fail("parent_proof_missing", {"reason": "no agent is acting here; see acting_as()"}), name)
+            raise Refused(fail("agent_missing", {"reason": "see acting_as()"}), name)
         with run.step():
             async with await _decided(guard, name, _visible(self, args, kwargs)):
-                try:
+                with body_of(guard, name):
                     return await original.acall(self, *args, **kwargs)
-                except TrustWardenError as error:
-                    raise failure_of(error, name) from error
 
     _swap(guarded, guard, {"call": call, "acall": acall})
     return guarded

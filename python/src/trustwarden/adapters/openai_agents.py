@@ -14,40 +14,48 @@ import json
 import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 try:
     from agents import Agent, AgentHooks, FunctionTool, Handoff, RunContextWrapper, Tool
+    from agents.tool import (
+        maybe_invoke_function_tool_failure_error_function,
+        set_function_tool_failure_error_function,
+    )
     from agents.tool_context import ToolContext
 except ImportError as error:  # pragma: no cover - needs an environment without the framework
     raise ImportError(
         "trustwarden.adapters.openai_agents needs the OpenAI Agents SDK: pip install 'trustwarden[openai-agents]'"
     ) from error
 
-from ..errors import TrustWardenError, fail
+from ..errors import fail
 from ..identity import AgentIdentity
+from ._approvals import Question
 from ._core import (
     AgentRun,
     AgentSpec,
     Guard,
     Refused,
+    RunEnded,
     ToolCall,
     Waiting,
     acting_as,
+    body_of,
     current_identity,
     current_run,
-    failure_of,
 )
 from ._discover import reachable
 from ._mapping import ActionOf, ToolAction, Unmapped
 
-__all__ = ["ToolAction", "acting_as", "current_identity", "protect"]
+__all__ = ["Question", "ToolAction", "acting_as", "current_identity", "protect", "question_of"]
 
 AnyAgent = TypeVar("AnyAgent", bound="Agent[Any]")
 _FRESH_SECONDS = 0.7
 """A decision is worth one lease, counted from asking; what was decided before the call is asked again after that."""
-_GUARD = "__trustwarden_guard__"
+_RUNS = "__trustwarden_runs__"
+_inside: ContextVar[object] = ContextVar("trustwarden_openai_call", default=None)
 
 
 def protect(
@@ -75,13 +83,22 @@ def protect(
         identity, actions=actions, scopes=scopes, unmapped=unmapped, ttl=ttl, approval_timeout=approval_timeout
     )
     agents = [cast("Agent[Any]", found) for found in _reachable(agent) if isinstance(found, Agent)]
-    runs = _Runs(guard, AgentSpec(agent.name, ()))
+    runs = _Runs(guard, guard.root_spec_of(agent.name, _tools_of(agent)))
     specs = {id(found): guard.spec_of(found.name, _tools_of(found)) for found in agents if found is not agent}
     specs[id(agent)] = runs.root
     _require_guardable(agents)
     for found in agents:
         _guard_agent(found, runs, specs[id(found)])
     return agent
+
+
+def question_of(agent: Agent[Any], call_id: str) -> Question | None:
+    """What the owner is asked about a call of `result.interruptions`: `item.raw_item.call_id` names it.
+
+    None for a call that waits by its own rule (`needs_approval`) and not by a policy's.
+    """
+    runs = cast("_Runs | None", getattr(type(agent), _RUNS, None))
+    return None if runs is None else runs.question(call_id)
 
 
 @dataclass(eq=False)
@@ -93,6 +110,8 @@ class _Record:
     approvals: object
     """What the SDK shares among the contexts of one run, and of no other; kept so that its id stays its own."""
     caller: AgentRun | None
+    call: object
+    """The tool call of the caller that it is inside of."""
     agents: dict[str, tuple[AgentSpec, AgentRun]] = field(default_factory=dict[str, "tuple[AgentSpec, AgentRun]"])
     latest: AgentRun | None = None
     starting: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -111,6 +130,15 @@ class _Runs:
         self.root = root
         self._records: dict[int, _Record] = {}
 
+    async def of_call(self, spec: AgentSpec, context: RunContextWrapper[Any], call_id: str, tool: str) -> AgentRun:
+        """The run that a call belongs to. Raises `Refused` for one that belongs to none."""
+        if id(_approvals_of(context)) in self._records or self._waiting_for(call_id) is not None:
+            return await self.find(spec, context, call_id)
+        run = current_run()
+        if run is None:
+            raise Refused(fail("agent_missing", {"reason": "see acting_as()"}), tool)
+        return run if run.is_direct else await self.find(spec, context, call_id)
+
     async def find(self, spec: AgentSpec, context: RunContextWrapper[Any], call_id: str | None = None) -> AgentRun:
         """The run of this agent, started when it is not yet: as a child of the agent that was at work before it."""
         record = self._record(context, call_id)
@@ -122,15 +150,22 @@ class _Runs:
             record.latest = known[1]
             return known[1]
 
+    def question(self, call_id: str) -> Question | None:
+        """What a call waits for."""
+        waiting = [
+            run.questions.find(call_id) for record in self._records.values() for _, run in record.agents.values()
+        ]
+        return next((question for question in waiting if question is not None), None)
+
     async def end(self, context: RunContextWrapper[Any]) -> None:
         """The run has its result."""
         record = self._records.get(id(_approvals_of(context)))
         if record is not None:
             await self._close(record)
 
-    async def end_inside(self, caller: AgentRun) -> None:
-        """Ends the runs that a tool call of this caller started, unless they wait."""
-        for record in [known for known in self._records.values() if known.caller is caller]:
+    async def end_inside(self, call: object) -> None:
+        """Ends the runs that a tool call started, unless they wait."""
+        for record in [known for known in self._records.values() if known.call is call]:
             if not record.is_waiting:
                 await self._close(record)
 
@@ -150,7 +185,7 @@ class _Runs:
         known = self._records.get(id(approvals))
         # A resumed run has a context of its own; what it goes on with is known by the call that waited.
         waiting = None if call_id is None or _is_asked(known, call_id) else self._waiting_for(call_id)
-        record = waiting or known or _Record([], approvals, current_run())
+        record = waiting or known or _Record([], approvals, current_run(), _inside.get())
         if waiting is not None:
             self._records.pop(id(waiting.approvals), None)
             waiting.approvals, waiting.contexts = approvals, [] if known is None else known.contexts
@@ -187,7 +222,7 @@ def _require_guardable(agents: Sequence[Agent[Any]]) -> None:
     for agent in agents:
         if names.count(agent.name) > 1:
             raise ValueError(f"two agents are called '{agent.name}'; give each a name of its own")
-        if getattr(type(agent), _GUARD, None) is not None:
+        if getattr(type(agent), _RUNS, None) is not None:
             raise ValueError(f"the agent '{agent.name}' is protected already")
         for tool in agent.tools:
             _require_local(tool)
@@ -230,7 +265,7 @@ def _guard_agent(agent: Agent[Any], runs: _Runs, spec: AgentSpec) -> None:
 
     agent.tools = [_guarded(tool, runs, spec) for tool in agent.tools]
     agent.hooks = _hooks(agent.hooks, runs)
-    members = {"get_all_tools": get_all_tools, _GUARD: runs.guard, "__module__": original.__module__}
+    members = {"get_all_tools": get_all_tools, _RUNS: runs, "__module__": original.__module__}
     agent.__class__ = type(original.__name__, (original,), members)
 
 
@@ -277,6 +312,8 @@ class _ToolGuard:
 
     def __init__(self, tool: FunctionTool, runs: _Runs, spec: AgentSpec) -> None:
         self._tool = tool
+        # The SDK makes a text of a tool's error inside of the call; an outcome has to be told from a failure first.
+        self._raising = set_function_tool_failure_error_function(copy.copy(tool), None)
         self._runs = runs
         self._spec = spec
         self._ready: dict[tuple[int, str], tuple[ToolCall | Refused, float]] = {}
@@ -286,7 +323,7 @@ class _ToolGuard:
         own = self._tool.needs_approval
         if own is True or (callable(own) and await own(context, args, call_id)):
             return True
-        run = await self._runs.find(self._spec, context, call_id)
+        run = await self._runs.of_call(self._spec, context, call_id, self._tool.name)
         asked_at = time.monotonic()
         with run.step():
             try:
@@ -302,22 +339,38 @@ class _ToolGuard:
 
     async def invoke(self, context: ToolContext[Any], text: str) -> Any:
         """Calls the tool, or says why not."""
-        run = await self._runs.find(self._spec, context, context.tool_call_id)
-        with run.step():
-            try:
-                call = await self._decided(run, context.tool_call_id, text)
-                async with call:
-                    return await self._body(context, text)
-            except Refused as refused:
-                return str(refused)
-            finally:
-                await self._runs.end_inside(run)
-
-    async def _body(self, context: ToolContext[Any], text: str) -> Any:
         try:
-            return await self._tool.on_invoke_tool(context, text)
-        except TrustWardenError as error:
-            raise failure_of(error, self._tool.name) from error
+            run = await self._runs.of_call(self._spec, context, context.tool_call_id, self._tool.name)
+            with run.step():
+                return await self._called(run, context, text)
+        except Refused as refused:
+            return str(refused)
+        except RunEnded:
+            raise
+        except Exception as error:
+            return await self._told(context, error)
+
+    async def _called(self, run: AgentRun, context: ToolContext[Any], text: str) -> Any:
+        inside = object()
+        token = _inside.set(inside)
+        try:
+            async with await self._decided(run, context.tool_call_id, text):
+                with body_of(self._runs.guard, self._tool.name):
+                    return await self._raising.on_invoke_tool(context, text)
+        finally:
+            _inside.reset(token)
+            await self._runs.end_inside(inside)
+
+    async def _told(self, context: ToolContext[Any], error: Exception) -> Any:
+        """What the SDK makes of the error of a tool that it made; that of any other one stays an error."""
+        if getattr(self._tool.on_invoke_tool, "_invoke_tool_impl", None) is None:
+            raise error
+        told = await maybe_invoke_function_tool_failure_error_function(
+            function_tool=self._tool, context=context, error=error
+        )
+        if told is None:
+            raise error
+        return told
 
     async def _decided(self, run: AgentRun, call_id: str, text: str) -> ToolCall:
         found, asked_at = self._ready.pop((id(run), call_id), (None, 0.0))

@@ -26,9 +26,8 @@ except ImportError as error:  # pragma: no cover - needs an environment without 
         "trustwarden.adapters.pydantic_ai needs pydantic-ai: pip install 'trustwarden[pydantic-ai]'"
     ) from error
 
-from ..errors import TrustWardenError
 from ..identity import AgentIdentity
-from ._core import AgentRun, AgentSpec, Guard, Refused, Waiting, acting_as, current_identity, failure_of
+from ._core import AgentRun, AgentSpec, Guard, Refused, Waiting, acting_as, body_of, current_identity
 from ._discover import reachable
 from ._mapping import ActionOf, ToolAction, Unmapped
 
@@ -70,7 +69,7 @@ def protect(
     agents = [cast("Agent[Any, Any]", found) for found in _reachable(agent) if isinstance(found, Agent)]
     _require_named(agents)
     specs = {id(found): _spec_of(found, guard, scopes or {}) for found in agents if found is not agent}
-    specs[id(agent)] = AgentSpec(agent.name or "agent", ())
+    specs[id(agent)] = guard.root_spec_of(agent.name or "agent", _tools_of(agent))
     for found in agents:
         _guard_agent(found, guard, specs[id(found)])
     return agent
@@ -90,7 +89,11 @@ def _spec_of(agent: Agent[Any, Any], guard: Guard, scopes: Mapping[str, Sequence
     toolsets = [cast("AbstractToolset[Any]", value) for value in found if isinstance(value, AbstractToolset)]
     if any(_is_opaque(toolset) for toolset in toolsets) and agent.name not in scopes:
         raise ValueError(f"the tools of '{agent.name}' are known only while it runs; name its scope in scopes=")
-    return guard.spec_of(agent.name or "agent", [tool.name for tool in found if isinstance(tool, Tool)])
+    return guard.spec_of(agent.name or "agent", _tools_of(agent))
+
+
+def _tools_of(agent: Agent[Any, Any]) -> list[str]:
+    return [found.name for found in _reachable(agent) if isinstance(found, Tool)]
 
 
 def _is_opaque(toolset: AbstractToolset[Any]) -> bool:
@@ -201,7 +204,5 @@ class _GuardedToolset(WrapperToolset[Any]):
                 raise ApprovalRequired(waiting.question.payload()) from waiting
 
     async def _body(self, name: str, tool_args: dict[str, Any], ctx: RunContext[Any], tool: ToolsetTool[Any]) -> Any:
-        try:
+        with body_of(self.guarding.guard, name):
             return await super().call_tool(name, tool_args, ctx, tool)
-        except TrustWardenError as error:
-            raise failure_of(error, name) from error

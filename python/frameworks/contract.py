@@ -1,0 +1,503 @@
+"""What every adapter must do, once: each framework runs these tests with its own agents, unmodified, and a fake model.
+
+A `Definition` says what agent is meant; a `Harness` makes it in its framework and tells in one form what came of a run.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import pytest
+from world import World
+
+from trustwarden import AgentIdentity, TrustWardenError
+from trustwarden.adapters._core import RunEnded, acting_as, current_identity
+
+ACTIONS = {
+    "read_file": "read:file:{path}",
+    "write_file": "write:file:{path}",
+    "send_mail": "send:mail:{to}",
+    "delete_file": "delete:file:{path}",
+}
+SCOPE = ["read:file", "write:file:notes", "send:mail", "use:tool", "write:reports"]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One tool call of the fake model."""
+
+    tool: str
+    args: Mapping[str, Any]
+    id: str
+
+
+Turn = Sequence[Call] | str
+"""What the model says: tool calls, or its last word."""
+
+
+@dataclass
+class Definition:
+    """An agent; each of `subs` is offered to it as a tool `ask_<name>(question)`."""
+
+    name: str
+    turns: Sequence[Turn]
+    tools: Sequence[Callable[..., Any]] = ()
+    subs: Sequence[Definition] = ()
+
+
+@dataclass
+class Result:
+    """What came of a run, or of a part of it."""
+
+    results: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    """Text of each tool call's result by its id, and whether it is the framework's tool error."""
+    final: str | None = None
+    question: Mapping[str, Any] | None = None
+    """Of the framework's own pause."""
+    handle: Any = None
+
+
+class Harness:
+    """One framework."""
+
+    modes: ClassVar[Sequence[str]] = ("sync", "async", "stream")
+    refusal_is_marked: ClassVar[bool] = True
+    """Whether the framework tells a tool's error from its output."""
+
+    def make(self, definition: Definition) -> Any:
+        """The framework's agent, unprotected."""
+        raise NotImplementedError
+
+    def protect(self, agent: Any, identity: AgentIdentity | None, **options: Any) -> Any:
+        """The adapter's one line."""
+        raise NotImplementedError
+
+    def run(self, agent: Any, mode: str) -> Result:
+        """Runs it until it ends or pauses."""
+        raise NotImplementedError
+
+    def resume(self, agent: Any, paused: Result, *, approved: bool) -> Result:
+        """Goes on, with the framework's own yes or no."""
+        raise NotImplementedError
+
+    def invoke(self, agent: Any, tool: str, args: Mapping[str, Any]) -> str:
+        """The protected tool object itself, called by whoever holds it; raises, or returns its text (`ToolObjects`)."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Ends what the harness keeps."""
+
+
+@dataclass
+class Desk:
+    """Tools that write down what they did, and who did it."""
+
+    done: list[tuple[str, str]] = field(default_factory=list)
+    """(SPIFFE ID, what)"""
+
+    def note(self, what: str) -> str:
+        identity = current_identity()
+        self.done.append(("" if identity is None else identity.id, what))
+        return f"did {what}"
+
+    def tools(self) -> dict[str, Callable[..., Any]]:
+        def read_file(path: str) -> str:
+            """Reads a file."""
+            return self.note(f"read {path}")
+
+        def write_file(path: str, text: str = "nothing") -> str:
+            """Writes a file."""
+            return self.note(f"write {path}: {text}")
+
+        def delete_file(path: str) -> str:
+            """Deletes a file."""
+            return self.note(f"delete {path}")
+
+        def send_mail(to: str) -> str:
+            """Sends mail."""
+            return self.note(f"send {to}")
+
+        def lookup(word: str) -> str:
+            """Looks a word up."""
+            return self.note(f"lookup {word}")
+
+        def fail(word: str) -> str:
+            """Fails."""
+            raise ValueError(word)
+
+        found = (read_file, write_file, delete_file, send_mail, lookup, fail)
+        return {tool.__name__: tool for tool in found}
+
+    def pick(self, *names: str) -> list[Callable[..., Any]]:
+        tools = self.tools()
+        return [tools[name] for name in names]
+
+    @property
+    def what(self) -> list[str]:
+        return [what for _, what in self.done]
+
+
+def reader(desk: Desk, *turns: Turn) -> Definition:
+    return Definition("reader", turns, desk.pick("read_file"))
+
+
+class Contract:
+    """The tests; subclasses name a harness."""
+
+    @pytest.fixture
+    def harness(self) -> Any:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def desk(self) -> Desk:
+        return Desk()
+
+    @pytest.fixture(params=["sync", "async", "stream"])
+    def mode(self, request: pytest.FixtureRequest, harness: Harness) -> str:
+        mode = str(request.param)
+        # What a framework does not have cannot be tested; the harness says so in one place.
+        return mode if mode in harness.modes else harness.modes[0]
+
+    def test_a_call_is_recorded_and_a_refusal_is_the_frameworks_tool_error(
+        self, world: World, harness: Harness, desk: Desk, mode: str
+    ) -> None:
+        turns: list[Turn] = [
+            [Call("read_file", {"path": "a.txt"}, "c1")],
+            [Call("write_file", {"path": "secrets"}, "c2")],
+            [Call("lookup", {"word": "law"}, "c3")],
+            "done",
+        ]
+        root = world.create(SCOPE)
+        agent = harness.make(Definition("desk", turns, desk.pick("read_file", "write_file", "lookup")))
+        harness.protect(agent, root, actions=ACTIONS)
+        result = harness.run(agent, mode)
+        assert (result.final, desk.what) == ("done", ["read a.txt", "lookup law"])
+        assert {who for who, _ in desk.done} == {root.id}
+        text, is_error = result.results["c2"]
+        assert is_error is harness.refusal_is_marked
+        assert "TrustWarden refused 'write_file' (denied)" in text
+        assert result.results["c1"] == ("did read a.txt", False)
+        root.close()
+        recorded = [
+            (root.id, "read:file:a.txt", "success"),
+            (root.id, "write:file:secrets", "denied"),
+            (root.id, "use:tool:lookup", "success"),
+        ]
+        world.expect_records(root, recorded)
+
+    def test_a_sub_agent_is_a_child_of_its_caller_with_less_and_ends_with_its_run(
+        self, world: World, harness: Harness, desk: Desk, mode: str
+    ) -> None:
+        fetcher = Definition(
+            "fetcher", [[Call("read_file", {"path": "b.txt"}, "f1")], "fetched"], desk.pick("read_file")
+        )
+        researcher = Definition(
+            "researcher",
+            [[Call("ask_fetcher", {"question": "b"}, "r1"), Call("lookup", {"word": "b"}, "r2")], "found"],
+            desk.pick("lookup"),
+            [fetcher],
+        )
+        root = world.create(SCOPE)
+        agent = harness.make(
+            Definition("desk", [[Call("ask_researcher", {"question": "b"}, "c1")], "done"], (), [researcher])
+        )
+        harness.protect(agent, root, actions=ACTIONS)
+        result = harness.run(agent, mode)
+        assert (result.final, sorted(desk.what)) == ("done", ["lookup b", "read b.txt"])
+        who = {what: agent_id for agent_id, what in desk.done}
+        assert len({root.id, *who.values()}) == 3
+        issued = {str(event["agent_identity"]): event for event in world.events(root) if event["kind"] == "issue"}
+        assert [len(issued[who[what]]["chain"]) for what in ("lookup b", "read b.txt")] == [3, 4]
+        assert issued[who["read b.txt"]]["parent_agent_id"] == issued[who["lookup b"]]["agent_id"]
+        assert issued[who["lookup b"]]["parent_agent_id"] == root.agent_id
+        root.close()
+        recorded = (who["read b.txt"], "read:file:b.txt", "success")
+        world.eventually(lambda: recorded in world.records(root), lambda: world.records(root))
+        world.eventually(
+            lambda: [event["kind"] for event in world.events(root)].count("revoke") == 2, lambda: world.events(root)
+        )
+
+    def test_each_run_of_a_sub_agent_is_an_instance_of_its_own(
+        self, world: World, harness: Harness, desk: Desk
+    ) -> None:
+        turns: list[Turn] = [[Call("ask_reader", {"question": "x"}, f"c{index}")] for index in range(2)]
+        sub = reader(
+            desk,
+            [Call("read_file", {"path": "1"}, "r1")],
+            "one",
+            [Call("read_file", {"path": "2"}, "r2")],
+            "two",
+        )
+        root = world.create(SCOPE)
+        agent = harness.make(Definition("desk", [*turns, "done"], (), [sub]))
+        harness.protect(agent, root, actions=ACTIONS)
+        assert harness.run(agent, harness.modes[0]).final == "done"
+        first, second = [who for who, _ in desk.done]
+        assert first != second
+        assert first.rpartition("/")[0] == second.rpartition("/")[0]
+        root.close()
+
+    def test_a_sub_agent_may_not_do_what_only_its_caller_may(self, world: World, harness: Harness, desk: Desk) -> None:
+        sub = Definition(
+            "writer",
+            [[Call("write_file", {"path": "notes"}, "w1"), Call("read_file", {"path": "a"}, "w2")], "sub done"],
+            desk.pick("write_file", "read_file"),
+        )
+        root = world.create(SCOPE)
+        agent = harness.make(Definition("desk", [[Call("ask_writer", {"question": "x"}, "c1")], "done"], (), [sub]))
+        harness.protect(agent, root, actions=ACTIONS, scopes={"writer": ["read:file"]})
+        assert harness.run(agent, harness.modes[0]).results["c1"] == ("sub done", False)
+        assert desk.what == ["read a"]
+        root.close()
+
+    def test_a_sub_agent_that_would_get_all_of_its_callers_scope_does_not_start(
+        self, world: World, harness: Harness, desk: Desk
+    ) -> None:
+        sub = reader(desk, [Call("read_file", {"path": "a"}, "r1")], "sub done")
+        root = world.create(["read:file", "use:tool"])
+        agent = harness.make(Definition("desk", [[Call("ask_reader", {"question": "x"}, "c1")], "done"], (), [sub]))
+        harness.protect(agent, root, actions=ACTIONS, scopes={"reader": ["read:file", "use:tool"]})
+        result = harness.run(agent, harness.modes[0])
+        assert desk.what == []
+        assert "(scope_not_subset)" in result.results["c1"][0]
+        root.close()
+        world.expect_records(root, [(root.id, "use:tool:ask_reader", "failure")])
+
+    def test_stopping_the_parent_stops_its_child_in_mid_run(
+        self, world: World, harness: Harness, desk: Desk, mode: str
+    ) -> None:
+        root = world.create(SCOPE)
+
+        def stop_everything(word: str) -> str:
+            """An operator stops the top agent now."""
+            world.revoke(root)
+            return desk.note("stopped")
+
+        sub = Definition(
+            "reader",
+            [[Call("stop_everything", {"word": "now"}, "r1")], [Call("read_file", {"path": "a"}, "r2")], "sub done"],
+            [*desk.pick("read_file"), stop_everything],
+        )
+        turns: list[Turn] = [
+            [Call("ask_reader", {"question": "x"}, "c1")],
+            [Call("lookup", {"word": "a"}, "c2")],
+            "done",
+        ]
+        agent = harness.make(Definition("desk", turns, desk.pick("lookup"), [sub]))
+        harness.protect(agent, root, actions=ACTIONS)
+        with pytest.raises(BaseException) as failed:
+            harness.run(agent, mode)
+        ended = run_ended_in(failed.value)
+        assert ended is not None
+        assert ended.run.identity is root
+        assert desk.what == ["stopped"]
+        root.close()
+
+    def test_stopping_a_child_leaves_its_parent_at_work(self, world: World, harness: Harness, desk: Desk) -> None:
+        root = world.create(SCOPE)
+
+        def stop_me(word: str) -> str:
+            """An operator stops this agent now."""
+            identity = current_identity()
+            assert identity is not None
+            world.revoke(identity)
+            return desk.note("stopped")
+
+        sub = Definition(
+            "reader",
+            [[Call("stop_me", {"word": "now"}, "r1")], [Call("read_file", {"path": "a"}, "r2")], "sub done"],
+            [*desk.pick("read_file"), stop_me],
+        )
+        turns: list[Turn] = [
+            [Call("ask_reader", {"question": "x"}, "c1")],
+            [Call("lookup", {"word": "a"}, "c2")],
+            "done",
+        ]
+        agent = harness.make(Definition("desk", turns, desk.pick("lookup"), [sub]))
+        harness.protect(agent, root, actions=ACTIONS)
+        result = harness.run(agent, harness.modes[0])
+        assert (result.final, desk.what) == ("done", ["stopped", "lookup a"])
+        assert "TrustWarden refused 'ask_reader'" in result.results["c1"][0]
+        root.close()
+
+    def test_a_question_pauses_the_framework_and_the_owners_yes_is_worth_the_call_once(
+        self, world: World, harness: Harness, desk: Desk, mode: str
+    ) -> None:
+        turns: list[Turn] = [
+            [Call("send_mail", {"to": "bob"}, "c1")],
+            [Call("read_file", {"path": "a"}, "c2")],
+            "done",
+        ]
+        root = world.create(SCOPE)
+        agent = harness.make(Definition("desk", turns, desk.pick("send_mail", "read_file")))
+        harness.protect(agent, root, actions=ACTIONS)
+        paused = harness.run(agent, mode)
+        question = paused.question
+        assert question is not None
+        shown = {name: question[name] for name in ("agent", "tool", "action", "args")}
+        assert shown == {"agent": root.id, "tool": "send_mail", "action": "send:mail:bob", "args": {"to": "bob"}}
+        assert desk.what == []
+        world.approve(str(question["request"]))
+        result = harness.resume(agent, paused, approved=True)
+        assert (result.final, desk.what) == ("done", ["send bob", "read a"])
+        root.close()
+        recorded = [
+            (root.id, "send:mail:bob", "denied"),
+            (root.id, "send:mail:bob", "success"),
+            (root.id, "read:file:a", "success"),
+        ]
+        world.expect_records(root, recorded)
+
+    def test_the_frameworks_yes_without_the_owners_is_no_permission(
+        self, world: World, harness: Harness, desk: Desk
+    ) -> None:
+        root = world.create(SCOPE)
+        agent = harness.make(
+            Definition("desk", [[Call("send_mail", {"to": "bob"}, "c1")], "done"], desk.pick("send_mail"))
+        )
+        harness.protect(agent, root, actions=ACTIONS, approval_timeout=0.05)
+        paused = harness.run(agent, harness.modes[0])
+        result = harness.resume(agent, paused, approved=True)
+        assert (result.final, desk.what) == ("done", [])
+        assert "(approval_expired)" in result.results["c1"][0]
+        root.close()
+
+    def test_the_frameworks_no_is_told_to_the_agent(self, world: World, harness: Harness, desk: Desk) -> None:
+        root = world.create(SCOPE)
+        agent = harness.make(
+            Definition("desk", [[Call("send_mail", {"to": "bob"}, "c1")], "done"], desk.pick("send_mail"))
+        )
+        harness.protect(agent, root, actions=ACTIONS)
+        paused = harness.run(agent, harness.modes[0])
+        result = harness.resume(agent, paused, approved=False)
+        assert (result.final, desk.what) == ("done", [])
+        root.close()
+
+    def test_a_tool_that_raises_has_an_outcome(self, world: World, harness: Harness, desk: Desk) -> None:
+        root = world.create(SCOPE)
+        agent = harness.make(Definition("desk", [[Call("fail", {"word": "now"}, "c1")], "done"], desk.pick("fail")))
+        harness.protect(agent, root, actions=ACTIONS)
+        try:
+            harness.run(agent, harness.modes[0])
+        except Exception as error:
+            # Some frameworks give a tool's error to the model, some end the run with it.
+            assert "now" in str(error)
+        root.close()
+        world.expect_records(root, [(root.id, "use:tool:fail", "failure")])
+
+    def test_calls_made_at_once_are_decided_one_by_one(self, world: World, harness: Harness, desk: Desk) -> None:
+        calls = [Call("write_file", {"path": path}, path) for path in ("notes", "secrets", "notes")]
+        calls = [Call(call.tool, call.args, f"{call.id}{index}") for index, call in enumerate(calls)]
+        root = world.create(SCOPE)
+        agent = harness.make(Definition("desk", [calls, "done"], desk.pick("write_file")))
+        harness.protect(agent, root, actions=ACTIONS)
+        result = harness.run(agent, harness.modes[-1])
+        assert desk.what == ["write notes: nothing"] * 2
+        assert "refused" in result.results["secrets1"][0]
+        root.close()
+
+    def test_a_tool_without_a_row_is_named_or_refused(self, world: World, harness: Harness, desk: Desk) -> None:
+        root = world.create(SCOPE)
+        agent = harness.make(Definition("desk", [[Call("lookup", {"word": "a"}, "c1")], "done"], desk.pick("lookup")))
+        harness.protect(agent, root, actions=ACTIONS, unmapped="deny")
+        result = harness.run(agent, harness.modes[0])
+        assert (result.final, desk.what) == ("done", [])
+        assert "refused" in result.results["c1"][0]
+        root.close()
+
+    def test_an_argument_that_is_no_name_is_refused(self, world: World, harness: Harness, desk: Desk) -> None:
+        root = world.create(SCOPE)
+        calls = [Call("read_file", {"path": path}, f"c{index}") for index, path in enumerate(("../etc", "a b", "/a"))]
+        agent = harness.make(Definition("desk", [calls, "done"], desk.pick("read_file")))
+        harness.protect(agent, root, actions=ACTIONS)
+        result = harness.run(agent, harness.modes[0])
+        assert (result.final, desk.what) == ("done", [])
+        assert all("(action_malformed)" in text for text, _ in result.results.values())
+        root.close()
+
+    def test_an_agent_without_an_identity_runs_inside_another_or_not_at_all(
+        self, world: World, harness: Harness, desk: Desk
+    ) -> None:
+        agent = harness.make(reader(desk, [Call("read_file", {"path": "a"}, "c1")], "done"))
+        harness.protect(agent, None, actions=ACTIONS)
+        with pytest.raises(BaseException) as failed:
+            harness.run(agent, harness.modes[0])
+        assert code_in(failed.value) == "agent_missing"
+        assert desk.what == []
+        inside = harness.make(reader(desk, [Call("read_file", {"path": "a"}, "c1")], "done"))
+        harness.protect(inside, None, actions=ACTIONS)
+        root = world.create(SCOPE)
+        with acting_as(root):
+            assert harness.run(inside, harness.modes[0]).final == "done"
+        [(who, what)] = desk.done
+        assert what == "read a"
+        assert f"/{root.name}.reader/" in who
+        root.close()
+
+    def test_an_agent_is_protected_once(self, world: World, harness: Harness, desk: Desk) -> None:
+        root = world.create(SCOPE)
+        agent = harness.protect(harness.make(reader(desk, "done")), root)
+        with pytest.raises(ValueError, match="protected already"):
+            harness.protect(agent, root)
+        root.close()
+
+
+class ToolObjects:
+    """For frameworks whose tools are objects that anybody may call."""
+
+    def test_the_tool_object_itself_is_guarded(self, world: World, harness: Harness, desk: Desk) -> None:
+        root = world.create(SCOPE)
+        agent = harness.make(Definition("desk", ["done"], desk.pick("read_file", "delete_file")))
+        harness.protect(agent, root, actions=ACTIONS)
+        with pytest.raises(Exception, match="agent_missing"):
+            harness.invoke(agent, "read_file", {"path": "a"})
+        assert desk.what == []
+        with acting_as(root):
+            assert "did read a" in harness.invoke(agent, "read_file", {"path": "a"})
+            with pytest.raises(Exception, match="TrustWarden refused 'delete_file'"):
+                harness.invoke(agent, "delete_file", {"path": "a"})
+        assert desk.done == [(root.id, "read a")]
+        root.close()
+
+    def test_a_bare_thread_acts_as_nobody(self, world: World, harness: Harness, desk: Desk) -> None:
+        root = world.create(SCOPE)
+        agent = harness.make(Definition("desk", ["done"], desk.pick("read_file")))
+        harness.protect(agent, root, actions=ACTIONS)
+        failures: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                harness.invoke(agent, "read_file", {"path": "a"})
+            except Exception as error:
+                failures.append(error)
+
+        with acting_as(root):
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+        assert (len(failures), desk.what) == (1, [])
+        root.close()
+
+
+def chain_of(error: BaseException) -> list[BaseException]:
+    found: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        current = waiting.pop()
+        if current is None or current in found:
+            continue
+        found.append(current)
+        inner = list(getattr(current, "exceptions", ()))
+        waiting.extend([current.__cause__, current.__context__, *inner])
+    return found
+
+
+def run_ended_in(error: BaseException) -> RunEnded | None:
+    return next((each for each in chain_of(error) if isinstance(each, RunEnded)), None)
+
+
+def code_in(error: BaseException) -> str | None:
+    return next((each.code for each in chain_of(error) if isinstance(each, TrustWardenError)), None)

@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from world import World
+
+
+@pytest.fixture(scope="session")
+def world() -> Iterator[World]:
+    """One server for all tests, each of which uses names of its own."""
+    world = World()
+    yield world
+    world.close()
