@@ -58,8 +58,9 @@ export function parseCanonicalObject(text: string, maxChars: number): JsonObject
     const value = readCanonical(text);
     if (value !== undefined) return value;
   }
-  parseJsonObject(text, maxChars);
-  return null;
+  const value = parseJsonObject(text, maxChars);
+  // The engine keeps members that look like numbers in an order of its own, so only the slow writer knows their form.
+  return formatCanonicalJson(value) === text ? value : null;
 }
 
 /** Undefined for whatever is not a canonical object without doubt. */
