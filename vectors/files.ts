@@ -1,5 +1,6 @@
 /** Which vector files there are, and how each is made. */
 import { makeCanonicalJson } from "./make/canonical-json.ts";
+import { makeEvidence } from "./make/evidence.ts";
 import { makeIntent } from "./make/intent.ts";
 import { makeLogProof } from "./make/log-proof.ts";
 import { makeReceipt } from "./make/receipt.ts";
@@ -11,6 +12,7 @@ import type { VectorCase } from "./vector-case.ts";
 /** Text of each file, by its name. */
 export const VECTOR_FILES: Readonly<Record<string, () => string>> = {
   "canonical-json.json": () => textOf(makeCanonicalJson()),
+  "evidence.json": () => textOf(makeEvidence()),
   "intent.json": () => textOf(makeIntent()),
   "log-proof.json": () => textOf(makeLogProof()),
   "receipt.json": () => textOf(makeReceipt()),

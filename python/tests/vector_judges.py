@@ -10,6 +10,7 @@ from trustwarden._crypto import parse_p256_public_key
 from trustwarden._json import format_canonical_json, parse_json
 from trustwarden.bundle import parse_trust_bundle
 from trustwarden.dsse import parse_envelope, verify_envelope
+from trustwarden.evidence import EvidenceTrust, verify_evidence
 from trustwarden.log_proof import parse_range_proof, parse_tlog_policy, verify_tlog_proof
 from trustwarden.merkle import verify_consistency, verify_inclusion, verify_range
 from trustwarden.notes import verify_checkpoint
@@ -90,6 +91,32 @@ def _receipt(given: Given) -> object:
     }
 
 
+def _evidence(given: Given) -> object:
+    """Roots are a bundle document, or one fingerprint."""
+    roots = given["roots"]
+    trust = (
+        EvidenceTrust(log_vkey=given["vkey"], bundle=roots)
+        if roots.startswith("{")
+        else EvidenceTrust(log_vkey=given["vkey"], fingerprints=[roots])
+    )
+    report = verify_evidence(parse_base64(given["bundle"]), trust)
+    return {
+        "entries": report.entries,
+        "signatures": report.signatures,
+        "alarms": [finding.code for finding in report.alarms],
+        "events": [
+            {
+                "outcome": answer.event.outcome,
+                "agent": answer.event.agent_id,
+                "owner": answer.event.owner_id,
+                "authorized_by": [f"{one.document} {one.by}" for one in answer.authorized_by],
+                "stopped_by": len(answer.stopped_by),
+            }
+            for answer in report.events
+        ],
+    }
+
+
 def _checkpoint(given: Given) -> object:
     found = verify_checkpoint(given["note"], given["vkey"])
     return {"origin": found.origin, "size": found.size, "root": encode_base64(found.root)}
@@ -139,6 +166,7 @@ VECTOR_JUDGES: Mapping[str, Callable[[Given], object]] = {
     "x509_svid": _x509_svid,
     "trust_bundle": _trust_bundle,
     "receipt": _receipt,
+    "evidence": _evidence,
     "checkpoint": _checkpoint,
     "inclusion": _inclusion,
     "consistency": _consistency,

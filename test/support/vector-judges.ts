@@ -24,6 +24,7 @@ import { formatCanonicalJson, type Json, parseJson } from "@trustwarden/core/jso
 import { isSubset, parseScope } from "@trustwarden/core/scope.ts";
 import { z } from "zod";
 import { parseReceiptHeader, verifyReceipt } from "../../sdk/receipt.ts";
+import { verifyEvidence } from "../../sdk/verify-evidence.ts";
 
 const bytes = z.string().transform((text) => parseBase64(text));
 const text = z.object({ text: z.string() });
@@ -55,6 +56,7 @@ export const VECTOR_JUDGES: Readonly<Record<string, (input: unknown) => Json>> =
     return { sequence, x509: x509Authorities.length };
   },
   receipt: judgeReceipt,
+  evidence: judgeEvidence,
   checkpoint: (input) => {
     const { note, vkey } = z.object({ note: z.string(), vkey: z.string() }).parse(input);
     const { origin, size, root } = verifyCheckpoint(note, vkey);
@@ -156,4 +158,25 @@ function judgeConsistency(input: unknown): Json {
   const { old_size, old_root, new_size, new_root, proof } = shape.parse(input);
   verifyConsistency({ oldSize: old_size, oldRoot: old_root, newSize: new_size, newRoot: new_root, proof });
   return null;
+}
+
+/** Roots are a bundle document, or one fingerprint. */
+function judgeEvidence(input: unknown): Json {
+  const { bundle, vkey, roots } = z
+    .object({ bundle: bytes, vkey: z.string(), roots: z.string() })
+    .parse(input);
+  const trusted = roots.startsWith("{") ? { bundle: roots } : { fingerprints: [roots] };
+  const { entries, signatures, events, alarms } = verifyEvidence(bundle, { log: { vkey }, roots: trusted });
+  return {
+    entries,
+    signatures,
+    alarms: alarms.map(({ code }) => code),
+    events: events.map(({ event, authorizedBy, stoppedBy }) => ({
+      outcome: event.outcome,
+      agent: event.agent_id,
+      owner: event.owner_id,
+      authorized_by: authorizedBy.map(({ document, by }) => `${document} ${by}`),
+      stopped_by: stoppedBy.length,
+    })),
+  };
 }

@@ -43,7 +43,16 @@ export function makeIntent(): readonly VectorCase[] {
 
 function goodEnvelopes(): readonly VectorCase[] {
   const text = issueEnvelope("ticket", { b: 2, a: "\u20ac" }, agent.signer, "key");
-  return [envelopes.good("a ticket", { text, name: "ticket", spki: spkiText() }, '{"a":"\u20ac","b":2}')];
+  const numbered = issueEnvelope("ticket", { 9: "nine", 10: "ten" }, agent.signer, "key");
+  const spki = spkiText();
+  return [
+    envelopes.good("a ticket", { text, name: "ticket", spki }, '{"a":"\u20ac","b":2}'),
+    envelopes.good(
+      "members like numbers",
+      { text: numbered, name: "ticket", spki },
+      '{"10":"ten","9":"nine"}',
+    ),
+  ];
 }
 
 function badEnvelopes(): readonly VectorCase[] {

@@ -1,0 +1,215 @@
+/** A log of eight entries: a server, an owner, an agent, a service, one action of the agent, and the agent's end. */
+import { formatOwnerKeyid } from "@trustwarden/core/agentid/enrolment.ts";
+import { encodeBase64, encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
+import { encodeSpki, sha256 } from "@trustwarden/core/crypto.ts";
+import { issueEnvelope } from "@trustwarden/core/dsse.ts";
+import { formatTime } from "@trustwarden/core/event.ts";
+import type { JsonObject } from "@trustwarden/core/json.ts";
+import { createVectorDomain, createVectorParty, NOW, seededSigner, type VectorParty } from "../seeded.ts";
+
+export const domain = createVectorDomain("acme.test");
+export const server = createVectorParty(domain, ["trustwarden", "server", "01S"]);
+export const verifier = createVectorParty(domain, ["trustwarden", "verifier", "bank", "inst-01V"]);
+const agent = createVectorParty(domain, ["team", "pay", "inst-01J"]);
+const stranger = createVectorParty(domain, ["team", "thief", "inst-01T"]);
+const owner = seededSigner("own_1");
+const TIME = formatTime((NOW + 10) * 1000);
+const DIGEST = encodeBase64url(sha256(encodeUtf8("digest")));
+
+/** What may be other than it should. */
+interface Lies {
+  readonly ticketBy: "owner" | "stranger";
+  readonly possessionBy: "agent" | "stranger";
+  readonly intentBy: "agent" | "stranger";
+  readonly decisionBy: "server" | "verifier";
+  readonly outcomeBy: "verifier" | "agent";
+  readonly scope: readonly string[];
+  readonly chain: readonly string[];
+  readonly hasServer: boolean;
+  readonly hasOutcome: boolean;
+}
+
+/** The entries, and what of them is the action. */
+export interface VectorLog {
+  readonly entries: readonly Uint8Array[];
+  readonly eventIndexes: readonly number[];
+  /** Event ids, by index. */
+  readonly ids: readonly string[];
+  readonly lies: Lies;
+}
+
+const HONEST: Lies = {
+  ticketBy: "owner",
+  possessionBy: "agent",
+  intentBy: "agent",
+  decisionBy: "server",
+  outcomeBy: "verifier",
+  scope: ["write:transactions"],
+  chain: ["owner:own_1", "agt_pay"],
+  hasServer: true,
+  hasOutcome: true,
+};
+
+/** The log. */
+export function makeLog(changes: Partial<Lies>): VectorLog {
+  const lies = { ...HONEST, ...changes };
+  const intent = intentEntry(lies);
+  const before = [startEntry(lies), ownerEntry(), agentEntry(lies), verifierEntry()];
+  const action = [
+    intent,
+    decisionEntry(intent, lies),
+    ...(lies.hasOutcome ? [outcomeEntry(intent, lies)] : []),
+  ];
+  const entries = [...before, ...action, revokeEntry()];
+  const one = eventId(1);
+  return {
+    entries,
+    eventIndexes: action.map((_, index) => before.length + index),
+    ids: [eventId(90), eventId(91), eventId(92), eventId(93), ...action.map(() => one), eventId(94)],
+    lies,
+  };
+}
+
+function startEntry({ hasServer }: Lies): Uint8Array {
+  const carried = hasServer ? carriedBy(server) : {};
+  return control(90, { kind: "start", subject: server.id, details: { ...carried } });
+}
+
+function ownerEntry(): Uint8Array {
+  const details = { owner: "own_1", spki: encodeBase64(encodeSpki(owner.publicKey)) };
+  return control(91, { kind: "owner", subject: "own_1", chain: ["owner:own_1"], details });
+}
+
+function agentEntry({ ticketBy, possessionBy, scope }: Lies): Uint8Array {
+  const signer = ticketBy === "owner" ? owner : stranger.signer;
+  const document = {
+    v: 1,
+    kind: "agent",
+    owner: "own_1",
+    iat: NOW,
+    scope: ["write:transactions"],
+    jti: "01T",
+  };
+  const ticket = issueEnvelope("ticket", document, signer, formatOwnerKeyid(owner.publicKey));
+  const holder = possessionBy === "agent" ? agent : stranger;
+  const details = {
+    ...carriedBy(agent),
+    agent_id: "agt_pay",
+    spiffe_id: agent.id,
+    scope: [...scope],
+    enrolment: ticket,
+    possession: possessionOf(holder, ticket),
+  };
+  return control(92, { kind: "issue", subject: agent.id, chain: ["owner:own_1", "agt_pay"], details });
+}
+
+function verifierEntry(): Uint8Array {
+  const ticket = issueEnvelope(
+    "ticket",
+    { v: 1, kind: "verifier", iat: NOW, jti: "01V" },
+    server.signer,
+    server.sha256,
+  );
+  const details = {
+    ...carriedBy(verifier),
+    spiffe_id: verifier.id,
+    enrolment: ticket,
+    possession: possessionOf(verifier, ticket),
+  };
+  return control(93, { kind: "issue", subject: verifier.id, principal: server.id, details });
+}
+
+function revokeEntry(): Uint8Array {
+  return control(94, { kind: "revoke", subject: agent.id, chain: ["owner:own_1", "agt_pay"], epoch: 9 });
+}
+
+function intentEntry({ intentBy }: Lies): Uint8Array {
+  const by = intentBy === "agent" ? agent : stranger;
+  const payload = {
+    v: 1,
+    event_id: eventId(1),
+    agent: { id: "agt_pay", spiffe_id: agent.id, svid_sha256: agent.sha256 },
+    action: "write:transactions",
+    resource: "postgres://finance-db/transactions",
+    request: DIGEST,
+    params: null,
+    aud: verifier.id,
+    job: null,
+    time: TIME,
+    exp: NOW + 60,
+    seq: 1,
+    prev: null,
+    seen: null,
+  };
+  return encodeUtf8(issueEnvelope("intent", payload, by.signer, agent.sha256));
+}
+
+function decisionEntry(intent: Uint8Array, { decisionBy, chain }: Lies): Uint8Array {
+  const by = decisionBy === "server" ? server : verifier;
+  const payload = {
+    v: 1,
+    event_id: eventId(1),
+    intent_sha256: encodeBase64url(sha256(intent)),
+    allow: true,
+    reasons: [],
+    class: "B",
+    chain: [...chain],
+    policy: { name: "trustwarden-builtin-v1", bundle_sha256: DIGEST },
+    approval: null,
+    from: { peer: "127.0.0.1" },
+    custody: "agent",
+    attested: { type: "none", strength: "none", composition_sha256: null },
+    enforcement: "service",
+    lease_epoch: 7,
+    time: TIME,
+  };
+  return encodeUtf8(issueEnvelope("decision", payload, by.signer, by.sha256));
+}
+
+function outcomeEntry(intent: Uint8Array, { outcomeBy }: Lies): Uint8Array {
+  const by = outcomeBy === "verifier" ? verifier : agent;
+  const payload = {
+    v: 1,
+    event_id: eventId(1),
+    intent_sha256: encodeBase64url(sha256(intent)),
+    decision_index: 5,
+    status: "success",
+    result: null,
+    bytes: 12,
+    duration_ms: 3,
+    time: TIME,
+  };
+  return encodeUtf8(issueEnvelope("outcome", payload, by.signer, by.sha256));
+}
+
+function control(number: number, changes: JsonObject): Uint8Array {
+  const payload = {
+    v: 1,
+    event_id: eventId(number),
+    allow: true,
+    reasons: [],
+    principal: "operator",
+    subject: null,
+    chain: [],
+    intent_sha256: null,
+    epoch: 1,
+    from: { peer: "admin" },
+    details: {},
+    time: TIME,
+    ...changes,
+  };
+  return encodeUtf8(issueEnvelope("control", payload, server.signer, server.sha256));
+}
+
+function carriedBy({ chain, sha256: digest }: VectorParty): JsonObject {
+  return { svid_sha256: digest, svid_chain: chain.map(encodeBase64) };
+}
+
+function possessionOf({ signer, sha256: keyid }: VectorParty, ticket: string): string {
+  const payload = { enrolment_sha256: encodeBase64url(sha256(encodeUtf8(ticket))) };
+  return issueEnvelope("possession", payload, signer, keyid);
+}
+
+function eventId(number: number): string {
+  return `01990000-0000-7000-8000-${String(number).padStart(12, "0")}`;
+}
