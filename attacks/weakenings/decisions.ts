@@ -182,10 +182,16 @@ export const DECISIONS_WEAKENINGS = {
   ],
   "filters-as-text": [
     {
-      file: "server/store/ledger-index-query.ts",
-      find: "{ sql: \"id IN (SELECT event FROM links WHERE role = 'about' AND name = ?)\", value: filter.agent },",
+      file: "server/store/index/texts.ts",
+      find: 'this.#findText = database.prepare("SELECT text FROM texts WHERE id = ?");',
       replace:
-        "{ sql: \"id IN (SELECT event FROM links WHERE role = 'about' AND name = '\" + filter.agent + \"' AND ? <> '')\", value: filter.agent },",
+        'this.#findText = database.prepare("SELECT text FROM texts WHERE id = ?"); Object.assign(this, { database });',
+    },
+    {
+      file: "server/store/index/texts.ts",
+      find: "const row = this.#findNumber.get(text);",
+      replace:
+        'const row = this.database.prepare("SELECT id FROM texts WHERE text = \'" + text + "\'").get();',
     },
   ],
 } as const satisfies Readonly<Record<string, readonly SourceEdit[]>>;
