@@ -1,63 +1,16 @@
 /** P33: services that lead an agent on: with another's routes, to another place, without an end, as somebody who is no service. */
-import { ROUTES_PATH } from "@trustwarden/core/route-table.ts";
-import { createTestDomain } from "../../sdk/tls.test.support.ts";
 import { defineScenario, expect, expectSame } from "../scenario.ts";
 import {
   decideAs,
-  type HostilePeer,
   receiptHeader,
-  routesDocument,
   startHostilePeer,
   startHostileService,
   startSdkAgent,
 } from "../support/sdk.ts";
-import type { World } from "../support/world.ts";
+import { startStrangers } from "../support/strangers.ts";
 
 /** As long as the agent waits for an answer that never comes. */
 const PATIENCE_MS = 500;
-
-/** Peers that an agent must not send an intent to, with the codes that it may answer with. */
-async function startStrangers(world: World): Promise<readonly (readonly [string, HostilePeer, string])[]> {
-  const finance = await world.finance();
-  const [verifier, agent] = [await world.enrolVerifier(), await world.enrol(["read:rows"])];
-  const evil = createTestDomain("evil.test").issue(["trustwarden", "verifier", "finance-api", "inst-1"]);
-  const twin = createTestDomain().issue(["trustwarden", "verifier", "finance-api", "inst-1"]);
-  const telling = (text: string) => (options: Parameters<typeof startHostilePeer>[0]) =>
-    startHostilePeer(options, (_request, response) => response.end(text));
-  const endless = await startHostilePeer(verifier.tls, (_request, response) => {
-    const more = (): void => {
-      while (!response.destroyed && response.write(" ".repeat(65_536)));
-    };
-    response.on("drain", more);
-    more();
-  });
-  const moved = await startHostilePeer(verifier.tls, (_request, response) =>
-    response.writeHead(302, { location: `${finance.url}${ROUTES_PATH}` }).end(),
-  );
-  const old = { ...verifier.tls, minVersion: "TLSv1.2", maxVersion: "TLSv1.2" } as const;
-  const own = routesDocument(verifier.answer.spiffe_id);
-  return [
-    [
-      "the routes of another service",
-      await telling(routesDocument(finance.id))(verifier.tls),
-      "peer_untrusted",
-    ],
-    ["a service of another trust domain", await telling(routesDocument(evil.id))(evil), "peer_untrusted"],
-    [
-      "a service of another authority under our name",
-      await telling(routesDocument(twin.id))(twin),
-      "peer_untrusted",
-    ],
-    [
-      "an agent that plays a service",
-      await telling(routesDocument(agent.answer.spiffe_id))(agent.tls),
-      "peer_untrusted",
-    ],
-    ["an older TLS", await telling(own)(old), "server_unreachable"],
-    ["routes without an end", endless, "request_too_large"],
-    ["routes that are elsewhere", moved, "route_unknown"],
-  ];
-}
 
 /** Played by the runner. */
 export const scenario = defineScenario({

@@ -17,6 +17,15 @@ import { call } from "./client.ts";
 import type { SdkAnswer, SdkTask } from "./sdk-agent.ts";
 import type { World } from "./world.ts";
 
+/** What hostile peers need of a deployment: identities of their own, and an honest service to hide behind. */
+export type Ground = Pick<World, "enrol" | "enrolVerifier"> & {
+  readonly server: Pick<World["server"], "url">;
+  finance(): Promise<{ readonly url: string; readonly id: string }>;
+};
+
+/** Whom an agent has to refuse: what it is, where, and with which code. */
+export type Stranger = readonly [what: string, peer: HostilePeer, code: string];
+
 /** As many as an agent may have kept. */
 const MAX_CUT_LINKS = 20;
 
@@ -64,7 +73,7 @@ export async function tellAfterCut(agent: SdkAgent, task: SdkTask): Promise<SdkA
 }
 
 /** The bundle that the server publishes. */
-export async function readBundle(world: World): Promise<string> {
+export async function readBundle(world: Pick<Ground, "server">): Promise<string> {
   return (await call(world.server.url, { target: "/v1/bundle" })).text;
 }
 
@@ -117,6 +126,15 @@ export async function startHostilePeer(
   };
 }
 
+/** An answer without an end, as fast as it is taken. */
+export function answerEndlessly(_request: IncomingMessage, response: ServerResponse): void {
+  const more = (): void => {
+    while (!response.destroyed && response.write(" ".repeat(65_536)));
+  };
+  response.on("drain", more);
+  more();
+}
+
 /** What a service of the attacker's says that it serves. */
 export function routesDocument(verifier: string): string {
   const row = (path: string, action: string) => ({
@@ -140,7 +158,11 @@ export function startHostileService(
 }
 
 /** Has the server decide about the request's intent, as an honest service would. */
-export async function decideAs(world: World, verifier: TestInstance, request: IncomingMessage) {
+export async function decideAs(
+  world: Pick<Ground, "server">,
+  verifier: TestInstance,
+  request: IncomingMessage,
+) {
   const intent = parseUtf8(parseBase64url(String(request.headers["trustwarden-intent"])));
   const svidChain = peerChainOf(request.socket).map(encodeBase64url);
   const body = JSON.stringify({ intent, svid_chain: svidChain });
