@@ -278,6 +278,7 @@ export const ERRORS = {
   bind_refused: { status: 500, message: "The server may not listen there." },
   data_rolled_back: { status: 500, message: "The data directory is older than what was already signed." },
   ledger_corrupt: { status: 500, message: "The ledger does not verify." },
+  ledger_moved: { status: 500, message: "This ledger has moved to another storage." },
   ledger_fenced: { status: 500, message: "Another process has taken over the ledger." },
   data_locked: { status: 500, message: "Another process is using the data directory." },
 

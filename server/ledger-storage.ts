@@ -46,7 +46,7 @@ export function createLedgerStorage(
 ): LedgerStorage {
   const { ledger, dataDir } = config;
   if (ledger.storage === "posix") {
-    const directory = join(dataDir, "ledger");
+    const directory = ledger.directory ?? join(dataDir, "ledger");
     return {
       storage: new PosixLogStorage(directory),
       reader: new PosixLogReader(directory),

@@ -10,6 +10,13 @@ export const LEDGER_WEAKENINGS = {
       replace: "",
     },
   ],
+  "moved-without-a-fence": [
+    {
+      file: "core/agentledger/move-log.ts",
+      find: "  if (!isFenced(stored)) await source.swapState(stored, fencedState(state));\n",
+      replace: "",
+    },
+  ],
   "promise-before-durable": [
     {
       file: "core/agentledger/sequencer.ts",

@@ -14,6 +14,7 @@ import { createEventProver, formatProof } from "../evidence-session.ts";
 import { exportLog } from "../log-directory.ts";
 import { printable } from "../output.ts";
 import { readWitnessPolicy } from "../witness-policy.ts";
+import { addMigrateCommand } from "./ledger-migrate.ts";
 import { addQueryCommands } from "./ledger-query.ts";
 import { addFormatOptions, addTailCommand, exportEvents, type FormatOptions } from "./ledger-tail.ts";
 import { addVerifyCommand } from "./ledger-verify.ts";
@@ -41,6 +42,7 @@ export function addLedgerCommands(program: Command, runtime: Runtime): void {
   addProveCommand(ledger, runtime);
   addExportCommand(ledger, runtime);
   addTailCommand(ledger, runtime);
+  addMigrateCommand(ledger, runtime);
 }
 
 function addShowCommand(ledger: Command, runtime: Runtime): void {

@@ -1,7 +1,8 @@
 /**
  * `warden up`: runs the server in this process until SIGTERM or SIGINT.
  *
- * The only place outside the server that loads it, and only when asked: every other command starts without it.
+ * The only place outside the server that loads it, and only when asked: every other command starts without it (but for
+ * `warden ledger migrate`, which works on the ledger in the server's place).
  */
 import { once } from "node:events";
 import { setTimeout } from "node:timers/promises";

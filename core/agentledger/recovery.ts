@@ -8,8 +8,9 @@
 import { isEqualBytes } from "../bytes.ts";
 import { TrustWardenError } from "../error.ts";
 import { type Checkpoint, verifyCheckpoint } from "./checkpoint.ts";
+import { requireUnfenced } from "./log-fence.ts";
 import { leafHash } from "./merkle.ts";
-import type { HighWaterMark, LogState, LogStorage } from "./ports.ts";
+import type { HighWaterMark, LogReader, LogState, LogStorage } from "./ports.ts";
 import { TILE_WIDTH } from "./tile.ts";
 import { rootOfEdge, type TreeEdge, type TreeLeaf } from "./tree-edge.ts";
 import { TreeReader } from "./tree-reader.ts";
@@ -27,11 +28,11 @@ export interface RecoveredLog {
 /**
  * The log that the storage holds, or null when storage and mark agree that there never was one.
  *
- * @throws TrustWardenError `data_rolled_back` when something outside remembers more than the storage holds;
+ * @throws TrustWardenError `ledger_moved`; `data_rolled_back` when something outside remembers more than the storage holds;
  *   `ledger_corrupt` when the storage contradicts itself.
  */
 export async function recoverLog(
-  storage: LogStorage,
+  storage: LogReader & Pick<LogStorage, "readState" | "readWal">,
   { vkey, mark }: { readonly vkey: string; readonly mark: HighWaterMark | null },
 ): Promise<RecoveredLog | null> {
   const state = await storage.readState();
@@ -41,6 +42,7 @@ export async function recoverLog(
     requireNew({ published, mark, hasWal: segments.some((segment) => !isUnwritten(segment)) });
     return null;
   }
+  requireUnfenced(state);
   const checkpoint = verifyOwn(state.checkpoint, vkey, "state");
   const tree = new TreeReader(storage, state.size);
   const edge = await readProvenEdge(tree, state);

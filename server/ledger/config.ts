@@ -54,7 +54,10 @@ const objects = z.strictObject({
 
 /** Of `ledger` in the configuration. */
 export const ledgerSettings = z.discriminatedUnion("storage", [
-  z.strictObject({ storage: z.literal("posix") }),
+  z.strictObject({
+    storage: z.literal("posix"),
+    directory: path.optional().describe("`ledger` in the data directory unless given"),
+  }),
   z.strictObject({ storage: z.literal("postgres"), postgres, objects }),
 ]);
 

@@ -12,6 +12,7 @@ import { rootCertificates } from "node:tls";
 import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import { describeLogStorageContract } from "@trustwarden/core/agentledger/log-storage.test.support.ts";
 import { EMPTY_ROOT } from "@trustwarden/core/agentledger/merkle.ts";
+import { copyPublished, moveLog } from "@trustwarden/core/agentledger/move-log.ts";
 import type { LogStorage } from "@trustwarden/core/agentledger/ports.ts";
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { Client } from "pg";
@@ -29,6 +30,7 @@ import {
   storageOf,
 } from "./log-place.test.support.ts";
 import { auditPlace, startWriter } from "./log-writer-process.test.support.ts";
+import { createPosixHighWater } from "./posix-log-high-water.ts";
 
 const LAB = process.env.TRUSTWARDEN_STORAGE_LAB;
 if (LAB === undefined)
@@ -339,6 +341,39 @@ describe.skipIf(LAB === undefined)("the ledger on PostgreSQL and an object store
       chmodSync(passwordFile, 0o644);
       await expect(open.open()).rejects.toMatchObject({ code: "file_mode_too_open" });
     });
+  });
+
+  it("takes a log from a disk, and gives it back, with the same root and to one writer", async () => {
+    const remote = freshPlace();
+    const disk = { origin: remote.origin, mark: remote.mark, directory: join(folder, "moved-from") };
+    const back = { ...disk, directory: join(folder, "moved-back") };
+    const before = sequencerOf(disk);
+    await before.start();
+    await before.append(Array.from({ length: 300 }, (_, at) => encodeUtf8(`entry ${at}`)));
+    await before.waitForCheckpoint(300);
+    await before.stop();
+    const { root } = verifyCheckpoint(before.checkpoint(), before.vkey);
+    for (const [from, to] of [
+      [disk, remote],
+      [remote, back],
+    ] as const) {
+      const [source, target] = [storageOf(from), storageOf(to)];
+      await target.open();
+      const copied = await copyPublished(readerOf(from), { target, vkey: before.vkey });
+      await source.open();
+      const mark = await createPosixHighWater({ path: disk.mark, dataDirectory: disk.directory }).read();
+      const moved = await moveLog({ source, target, vkey: before.vkey, mark, copied });
+      expect(moved).toEqual({ size: 300, root, pending: 0 });
+      await source.close();
+      await target.close();
+      await expect(sequencerOf(from).start()).rejects.toThrow(
+        expect.objectContaining({ code: "ledger_moved" }),
+      );
+    }
+    const after = sequencerOf(back);
+    await after.start();
+    expect([after.size, after.checkpoint()]).toEqual([300, before.checkpoint()]);
+    await after.stop();
   });
 
   it("gives its login no more than it needs, and nobody a way back", async () => {

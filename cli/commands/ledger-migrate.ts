@@ -1,0 +1,73 @@
+/**
+ * `warden ledger migrate`: moves the ledger to another storage. Works on the data directory itself and not through the
+ * server, which it waits for to end; it loads the server's modules only when asked.
+ */
+import { randomBytes } from "node:crypto";
+import { encodeBase64 } from "@trustwarden/core/bytes.ts";
+import type { Command } from "commander";
+import {
+  examples,
+  type GlobalOptions,
+  type Runtime,
+  runCommand,
+  type Session,
+  wholeNumber,
+} from "../command.ts";
+import { resolvePaths } from "../paths.ts";
+
+interface MigrateOptions {
+  readonly to: string;
+  readonly config?: string;
+  readonly wait: number;
+}
+
+export function addMigrateCommand(ledger: Command, runtime: Runtime): void {
+  ledger
+    .command("migrate")
+    .description("move the ledger to another storage, to the same root; most of it while the server works")
+    .requiredOption("--to <file>", "JSON: the section `ledger` of the configuration to be")
+    .option("--config <file>", "JSON settings that the server runs with")
+    .option("--wait <seconds>", "for the server to end, once all else is copied", wholeNumber(0, 86_400), 600)
+    .addHelpText(
+      "after",
+      examples(
+        "warden ledger migrate --to ledger.json           # then stop the server when it says so",
+        "warden ledger migrate --to ledger.json --wait 0  # with a server that is stopped already",
+      ),
+    )
+    .action((options: MigrateOptions, command: Command) =>
+      runCommand({
+        runtime,
+        command,
+        refusal: "The ledger is not moved.",
+        run: (session) => migrate(session, options, { command, runtime }),
+      }),
+    );
+}
+
+async function migrate(
+  { output, io }: Session,
+  { to, config: file, wait }: MigrateOptions,
+  { command, runtime }: { readonly command: Command; readonly runtime: Runtime },
+): Promise<void> {
+  const paths = resolvePaths(command.optsWithGlobals<GlobalOptions>(), runtime.io);
+  const [{ loadConfig }, { moveLedger }] = await Promise.all([
+    import("@trustwarden/server/config.ts"),
+    import("@trustwarden/server/move-ledger.ts"),
+  ]);
+  const flags = { dataDir: paths.dataDir, configDir: paths.configDir };
+  const config = loadConfig({ flags, environment: io.env, ...(file === undefined ? {} : { file }) });
+  const { size, root, pending } = await moveLedger({
+    config,
+    settingsFile: to,
+    waitMs: wait * 1000,
+    random: (length) => new Uint8Array(randomBytes(length)),
+    nowMs: io.nowMs,
+    onCopied: (files) =>
+      io.stderr(`${files} file(s) are copied. Stop the server now; the rest is moved when it has ended.\n`),
+  });
+  output.show({ moved: true, size, root: encodeBase64(root), pending }, [
+    `Moved: ${size} entries under root ${encodeBase64(root)}, and ${pending} that were acknowledged behind them.`,
+    `Put the content of ${to} under "ledger" in the server's configuration and start it. The old storage is never extended again.`,
+  ]);
+}
