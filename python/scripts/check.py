@@ -1,7 +1,7 @@
 """Everything that holds the Python package to its word, in an environment of its own; `./dev python` runs it.
 
-Without arguments: lint, format, types, tests, wheel and sdist. With arguments: pytest with these, and nothing else.
-Ends with `N passed, N failed`, where each test counts, and each tool as one.
+Without arguments: lint, format, types, tests, wheel and sdist. With arguments: pytest with these, and nothing else;
+`bench` measures. Ends with `N passed, N failed`, where each test counts, and each tool as one.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ def main(args: list[str]) -> int:
     """Runs what was asked for; 0 when all of it holds."""
     set_up()
     passed, failed = 0, 0
+    if args[:1] == ["bench"]:
+        return subprocess.run([PYTHON, PACKAGE / "bench/run.py", *args[1:]], env=ENV).returncode
     if not args:
         steps = [
             ["ruff", "check", "."],

@@ -59,4 +59,4 @@ def parse_base64(text: str) -> bytes:
 
 def count_units(text: str) -> int:
     """Length in UTF-16 code units: the unit of every limit in characters, the same in both SDKs."""
-    return len(text) if text.isascii() else len(text) + sum(char > "\uffff" for char in text)
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2

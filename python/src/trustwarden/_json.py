@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from json.encoder import encode_basestring
 from typing import TypeAlias, TypeGuard, cast
 
 from ._bytes import count_units
@@ -42,15 +43,13 @@ def parse_json(text: str, max_chars: int = DEFAULT_MAX_CHARS) -> Json:
     """
     if count_units(text) > max_chars:
         raise TrustWardenError("request_too_large", {"chars": len(text), "maxChars": max_chars})
-    _require_unique_keys_and_depth(text)
     try:
-        value = cast(
-            "Json",
-            json.loads(text, parse_int=_number, parse_float=_number, parse_constant=_refuse_constant),
-        )
+        value = cast("Json", _READER.decode(text))
     except (ValueError, RecursionError) as cause:
+        # What is wrong with it is looked for once it is known that something is.
+        _require_unique_keys_and_depth(text)
         raise TrustWardenError("json_malformed") from cause
-    _require_writable(value)
+    _require_writable(value, 1)
     return value
 
 
@@ -111,7 +110,7 @@ def _write(value: Json, parts: list[str]) -> None:
     elif isinstance(value, (int, float)):
         parts.append(_format_number(value))
     elif isinstance(value, str):
-        parts.append(json.dumps(value, ensure_ascii=False))
+        parts.append(encode_basestring(value))
     elif is_json_object(value):
         _write_members(value, parts)
     else:
@@ -125,12 +124,20 @@ def _write(value: Json, parts: list[str]) -> None:
 def _write_members(value: JsonObject, parts: list[str]) -> None:
     parts.append("{")
     # The order of RFC 8785 section 3.2.3: by UTF-16 code units, which is not the order of code points.
-    for index, key in enumerate(sorted(value, key=lambda key: key.encode("utf-16-be", "surrogatepass"))):
+    for index, key in enumerate(sorted(value, key=_order_of(value))):
         parts.append("," if index else "")
-        parts.append(json.dumps(key, ensure_ascii=False))
+        parts.append(encode_basestring(key))
         parts.append(":")
         _write(value[key], parts)
     parts.append("}")
+
+
+def _order_of(value: JsonObject) -> Callable[[str], bytes] | None:
+    return None if all(map(str.isascii, value)) else _utf16
+
+
+def _utf16(key: str) -> bytes:
+    return key.encode("utf-16-be", "surrogatepass")
 
 
 def _format_number(value: float) -> str:
@@ -181,42 +188,61 @@ def _number(text: str) -> int | float:
 
 
 def _require_json(value: object, depth: int) -> None:
-    if depth > MAX_DEPTH + 1:
-        raise TrustWardenError("json_too_deep", {"maxDepth": MAX_DEPTH})
     if isinstance(value, Mapping):
+        _require_shallow(depth)
         for key, member in cast("Mapping[object, object]", value).items():
             if not isinstance(key, str):
                 raise TrustWardenError("json_malformed", {"reason": "a key is no text"})
-            _require_writable(key)
+            _require_writable(key, depth)
             _require_json(member, depth + 1)
     elif isinstance(value, (list, tuple)):
+        _require_shallow(depth)
         for item in cast("Sequence[object]", value):
             _require_json(item, depth + 1)
     elif isinstance(value, int) and not isinstance(value, bool) and not is_safe_integer(value):
         raise TrustWardenError("json_malformed", {"reason": "number too large"})
     elif value is None or isinstance(value, (bool, int, float, str)):
-        _require_writable(value)
+        _require_writable(value, depth)
     else:
         raise TrustWardenError("json_malformed", {"reason": f"{type(value).__name__} is no JSON"})
+
+
+def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a key is repeated")
+    return members
 
 
 def _refuse_constant(text: str) -> float:
     raise ValueError(text)
 
 
-def _require_writable(value: Json) -> None:
+_READER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_int=_number, parse_float=_number, parse_constant=_refuse_constant
+)
+
+
+def _require_writable(value: Json, depth: int) -> None:
     """Refuses what has no canonical form: a number that reads as infinite, half a surrogate pair (RFC 7493)."""
     if isinstance(value, float) and not math.isfinite(value):
         raise TrustWardenError("json_malformed", {"reason": "number too large"})
     if isinstance(value, str) and _SURROGATE.search(value):
         raise TrustWardenError("json_malformed", {"reason": "lone surrogate"})
     if is_json_object(value):
+        _require_shallow(depth)
         for key, member in value.items():
-            _require_writable(key)
-            _require_writable(member)
+            _require_writable(key, depth)
+            _require_writable(member, depth + 1)
     elif is_json_list(value):
+        _require_shallow(depth)
         for item in value:
-            _require_writable(item)
+            _require_writable(item, depth + 1)
+
+
+def _require_shallow(depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise TrustWardenError("json_too_deep", {"maxDepth": MAX_DEPTH})
 
 
 def _require_unique_keys_and_depth(text: str) -> None:

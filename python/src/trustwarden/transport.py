@@ -200,6 +200,7 @@ class _CheckedStream(httpcore.NetworkStream):
     def __init__(self, connection: TlsConnection) -> None:
         self._connection = connection
         self._socket = connection.socket
+        self._unsent = bytearray()
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
@@ -207,6 +208,7 @@ class _CheckedStream(httpcore.NetworkStream):
         return self
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        self._flush(timeout)
         try:
             self._socket.settimeout(_left(timeout))
             return self._socket.recv(min(max_bytes, _READ_BYTES))
@@ -216,9 +218,18 @@ class _CheckedStream(httpcore.NetworkStream):
             raise httpcore.ReadError(cause) from cause
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        # Head and body leave in one record; whoever asks reads next.
+        self._unsent += buffer
+        if len(self._unsent) > _READ_BYTES:
+            self._flush(timeout)
+
+    def _flush(self, timeout: float | None) -> None:
+        if not self._unsent:
+            return
+        unsent, self._unsent = self._unsent, bytearray()
         try:
             self._socket.settimeout(_left(timeout))
-            self._socket.sendall(buffer)
+            self._socket.sendall(unsent)
         except TimeoutError as cause:
             raise httpcore.WriteTimeout(cause) from cause
         except OSError as cause:

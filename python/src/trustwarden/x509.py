@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -110,6 +111,12 @@ def parse_certificate(der: bytes) -> Certificate:
         raise TrustWardenError("svid_malformed", {"reason": cause.details.get("reason", cause.code)}) from cause
 
 
+@lru_cache(maxsize=64)
+def _parse_issuer(der: bytes) -> Certificate:
+    """A few intermediates issue for a whole trust domain: each is read once. Only the reading is remembered."""
+    return parse_certificate(der)
+
+
 def verify_x509_svid(chain_der: Sequence[bytes], bundles: Mapping[TrustDomain, TrustBundle], now: float) -> X509Svid:
     """Proves an X.509-SVID against the bundle of its own trust domain.
 
@@ -120,9 +127,9 @@ def verify_x509_svid(chain_der: Sequence[bytes], bundles: Mapping[TrustDomain, T
     """
     if len(chain_der) > MAX_CHAIN:
         raise TrustWardenError("svid_malformed", {"reason": "chain too long"})
-    chain = tuple(parse_certificate(der) for der in chain_der)
-    if not chain:
+    if not chain_der:
         raise TrustWardenError("no_svid")
+    chain = (parse_certificate(chain_der[0]), *(_parse_issuer(bytes(der)) for der in chain_der[1:]))
     spiffe_id = require_leaf_profile(chain[0])
     bundle = bundles.get(trust_domain_of(spiffe_id))
     if bundle is None or bundle.trust_domain != trust_domain_of(spiffe_id):

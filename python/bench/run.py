@@ -1,0 +1,181 @@
+"""What an identity costs a Python program, beside the raw rates of this machine; `./dev bench python` runs it.
+
+A real server and a real service on loopback. Prints one line a figure, with its goal, and JSON with `--json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from live import LiveServer, Program
+from trustwarden import AgentIdentity, Limits
+from trustwarden.contact import parse_origin
+from trustwarden.tls import PeerCheck
+from trustwarden.transport import HttpsCall, Pool
+
+SCOPE = ["read:transactions", "write:reports"]
+
+
+def timed(calls: int, call: Callable[[], object]) -> dict[str, float]:
+    """Milliseconds of a call, one at a time."""
+    taken: list[float] = []
+    for _ in range(calls):
+        began = time.perf_counter()
+        call()
+        taken.append((time.perf_counter() - began) * 1000)
+    taken.sort()
+    return {"p50": statistics.median(taken), "p99": taken[min(len(taken) - 1, int(len(taken) * 0.99))]}
+
+
+def fsync_ms(calls: int) -> dict[str, float]:
+    """The machine's own durable write, which every decision waits for."""
+    with tempfile.NamedTemporaryFile(dir=Path.cwd()) as file:
+
+        def write() -> None:
+            file.write(b"x" * 1024)
+            file.flush()
+            os.fsync(file.fileno())
+
+        return timed(calls, write)
+
+
+def memory_mb() -> float:
+    """Resident memory of this process."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1e6
+
+
+def measure_creates(live: LiveServer, orchestrator: AgentIdentity, calls: int) -> dict[str, dict[str, float]]:
+    """`create` with a live parent, and with a ticket, which makes first contact each time."""
+    children: list[AgentIdentity] = []
+    numbers = iter(range(10**9))
+
+    def child() -> None:
+        name = f"child-{next(numbers)}"
+        children.append(AgentIdentity.create(name=name, scope=["read:transactions"], parent=orchestrator.id))
+
+    tickets = [live.ticket("by-ticket", SCOPE) for _ in range(calls)]
+
+    def by_ticket() -> None:
+        children.append(AgentIdentity.create(name="by-ticket", ticket=tickets.pop()))
+
+    timed(5, child)
+    results = {"create (parent)": timed(calls, child), "create (ticket)": timed(calls, by_ticket)}
+    for one in children:
+        one.close()
+    return results
+
+
+def measure_calls(orchestrator: AgentIdentity, service: str, calls: int) -> dict[str, dict[str, float]]:
+    """The same request, bare and guarded, and an act; all over connections that are open."""
+    url = f"{service}/transactions"
+    bare = Pool(PeerCheck(lambda: orchestrator._place.server.bundle, lambda _: True))
+    origin = parse_origin(service)
+
+    def ask() -> None:
+        bare.send(HttpsCall(origin, "GET", "/.well-known/trustwarden-routes", {})).read(1 << 20)
+
+    def visit() -> None:
+        assert orchestrator.fetch(url).status_code == 200
+
+    def act() -> None:
+        with orchestrator.act("write:reports", "file://reports/q3"):
+            pass
+
+    for warm in (ask, visit, act):
+        timed(20, warm)
+    results = {"bare request": timed(calls, ask), "guarded request": timed(calls, visit), "act": timed(calls, act)}
+    bare.close()
+    return results
+
+
+def measure_crowd(orchestrator: AgentIdentity, count: int) -> dict[str, float]:
+    """A crowd of sub-agents in one process: made one after the other, then each acts once."""
+    before = memory_mb()
+    began = time.perf_counter()
+    crowd = [
+        orchestrator.spawn(name="member", scope=["read:transactions"], limits={"depth": 0, "fan_out": 0})
+        for _ in range(count)
+    ]
+    made = time.perf_counter() - began
+    after = memory_mb()
+    began = time.perf_counter()
+    for member in crowd:
+        with member.act("read:transactions", "db://transactions"):
+            pass
+    acted = time.perf_counter() - began
+    with_connections = memory_mb()
+    for member in crowd:
+        member.close()
+    return {
+        "seconds": made,
+        "MB": after - before,
+        "act_seconds": acted,
+        "MB_with_connections": with_connections - before,
+    }
+
+
+def main() -> None:
+    """Measures, prints."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    calls, crowd = (50, 100) if options.quick else (300, 1000)
+    live = LiveServer()
+    finance: Program | None = None
+    try:
+        finance = live.start_finance()
+        limits: Limits = {"depth": 3, "fan_out": 10_000, "budget": None}
+        ticket = live.ticket("bench", SCOPE, limits=limits)
+        with AgentIdentity.create(name="bench", ticket=ticket) as orchestrator:
+            results: dict[str, dict[str, float]] = {"fsync of 1 KiB": fsync_ms(calls)}
+            results |= measure_creates(live, orchestrator, calls)
+            results |= measure_calls(orchestrator, str(finance.ready["url"]), calls)
+            members = measure_crowd(orchestrator, crowd)
+    finally:
+        if finance is not None:
+            finance.close()
+        live.close()
+    report(results, members, crowd, as_json=options.json)
+
+
+def report(results: dict[str, dict[str, float]], members: dict[str, float], crowd: int, *, as_json: bool) -> None:
+    """Prints the figures with their machine."""
+    above = results["guarded request"]["p50"] - results["bare request"]["p50"]
+    node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    machine = (
+        f"Python {platform.python_version()}, server on Node {node}, {os.cpu_count()} cores, "
+        f"httpx {httpx.__version__}, load {os.getloadavg()[0]:.1f}"
+    )
+    if as_json:
+        print(json.dumps({"machine": machine, "ms": results, "guarded_above_bare_ms": above, "crowd": members}))
+        return
+    print(machine)
+    for name, figures in results.items():
+        print(f"{name:<18} p50 {figures['p50']:7.2f} ms   p99 {figures['p99']:7.2f} ms")
+    print(f"create p50 {results['create (parent)']['p50']:.2f} ms (goal 10)")
+    print(f"guarded above bare, p50 {above:.2f} ms (goal 3)")
+    print(f"{crowd} sub-agents: made in {members['seconds']:.1f} s, {members['MB']:.0f} MB more")
+    print(
+        f"one act each in {members['act_seconds']:.1f} s, {members['MB_with_connections']:.0f} MB more with connections"
+    )
+
+
+if __name__ == "__main__":
+    main()
