@@ -15,7 +15,14 @@ import { fileURLToPath } from "node:url";
 import { parseConfig } from "@trustwarden/server/config.ts";
 import { type RunningServer, startServer } from "@trustwarden/server/main.ts";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { createAdminTransport } from "./admin-transport.ts";
+import { createClient } from "./client.ts";
+import { maskSecret } from "./scan/masking.ts";
+import { moveSecrets } from "./scan/move-secrets.ts";
+import { planText } from "./scan/plan.ts";
+import type { Move } from "./scan/planned.ts";
 import { beginRewrite } from "./scan/rewrite.ts";
+import { scan } from "./scan/scan.ts";
 import { createKey } from "./scan.test.support.ts";
 import { createHome, runWarden } from "./testing.ts";
 
@@ -521,6 +528,44 @@ describe("warden scan --fix", () => {
     other.commit("ours\n");
     other.abandon();
     expect(readFileSync(path, "utf8")).toBe("ours\n");
+  });
+
+  test("leaves a file that changed on the way as it is, without a copy, and goes on with the next", async () => {
+    const text = (seed: number) => `TOGETHER_API_KEY=${createKey("opaque", seed)}\n`;
+    const paths = ["i/.env", "j/.env"].map((path, index) => write(path, text(7 + index)));
+    const { findings } = await scan({
+      paths,
+      home,
+      directory: home,
+      hasHistory: false,
+      maxCommits: 0,
+      pids: [],
+      timeoutMs: 60_000,
+      env: {},
+      nowMs: () => 0,
+      onProgress: () => undefined,
+    });
+    const files = findings.map((finding, index) => {
+      const moves = planText(text(7 + index), [finding], maskSecret).filter(
+        (plan): plan is Move => "edits" in plan,
+      );
+      return { path: paths[index] ?? "", text: text(7 + index), moves };
+    });
+    writeFileSync(paths[0] ?? "", "somebody was here\n");
+    const transport = createAdminTransport(join(dataDir, "admin.sock"));
+    const { moved, left, backups } = await moveSecrets(files, {
+      client: createClient(transport),
+      fingerprintOf: () => "0123456789ab",
+      agents: [],
+      suffix: "x",
+      hasBackup: true,
+    });
+    transport.close();
+    expect(left).toMatchObject([{ why: expect.stringContaining("has changed meanwhile") }]);
+    expect(moved).toHaveLength(1);
+    expect(backups).toEqual([join(home, "j/.env.x")]);
+    expect(readdirSync(join(home, "i"))).toEqual([".env"]);
+    expect(readFileSync(join(home, "j/.env"), "utf8")).toBe("TOGETHER_API_KEY=held-by-the-gateway\n");
   });
 
   test("keeps the old file only when asked, for its owner's eyes", async () => {

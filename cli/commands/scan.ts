@@ -146,16 +146,23 @@ function exitCodeOf({ isComplete }: ScanResult, found: number): number {
 /** Plans file by file, on the text as it is now; where it is another one by now, nothing is planned for it. */
 function planAll(findings: readonly Finding[]): readonly Planned[] {
   const groups = Map.groupBy(findings, ({ place }) => (place.kind === "file" ? place.path : undefined));
-  return [...groups].flatMap(([path, group]) =>
-    planText(path === undefined ? "" : textOf(path, group), group, maskSecret),
-  );
+  return [...groups].flatMap(([path, group]): readonly Planned[] => {
+    if (path === undefined) return planText("", group, maskSecret);
+    const text = textOf(path, group);
+    return text === undefined ? group.map(changedMeanwhile) : planText(text, group, maskSecret);
+  });
 }
 
-/** The file's text, if every finding still stands where it was found; otherwise nothing can be planned in it. */
-function textOf(path: string, findings: readonly Finding[]): string {
+function changedMeanwhile(finding: Finding): Left {
+  return { finding, why: "the file has changed meanwhile: scan again" };
+}
+
+/** The file's text, if every finding still stands where it was found. */
+function textOf(path: string, findings: readonly Finding[]): string | undefined {
   const read = readScannedFile(path, { root: "/" });
-  if (!("text" in read)) return "";
-  return findings.every(({ start, end, value }) => read.text.slice(start, end) === value) ? read.text : "";
+  if (!("text" in read)) return undefined;
+  const isSame = findings.every(({ start, end, value }) => read.text.slice(start, end) === value);
+  return isSame ? read.text : undefined;
 }
 
 async function fix(
@@ -168,23 +175,22 @@ async function fix(
   const groups = Map.groupBy(moves, ({ finding }) =>
     finding.place.kind === "file" ? finding.place.path : "",
   );
-  const files = [...groups].map(
-    ([path, group]): FileToFix => ({
-      path,
-      text: textOf(
-        path,
-        group.map(({ finding }) => finding),
-      ),
-      moves: group,
-    }),
-  );
-  return moveSecrets(files, {
+  const files: FileToFix[] = [];
+  const changed: Left[] = [];
+  for (const [path, group] of groups) {
+    const findings = group.map(({ finding }) => finding);
+    const text = textOf(path, findings);
+    if (text === undefined) changed.push(...findings.map(changedMeanwhile));
+    else files.push({ path, text, moves: group });
+  }
+  const result = await moveSecrets(files, {
     client,
     fingerprintOf: (value) => fingerprintOf(value, salt),
     agents: flags.agent ?? [],
     suffix: `warden-${encodeHex(io.random(SUFFIX_BYTES))}`,
     hasBackup: flags.backup ?? false,
   });
+  return { ...result, left: [...changed, ...result.left] };
 }
 
 function movedJson({ moved, backups }: Moved) {

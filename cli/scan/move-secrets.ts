@@ -5,13 +5,14 @@
  *
  * A secret's name has its fingerprint, so a second run knows what the first one kept and does nothing twice.
  */
+import { rmSync } from "node:fs";
 import { type UpstreamAnswer, upstreamAnswer, upstreamList } from "@trustwarden/core/api/gateway.ts";
 import { secretAnswer, secretList } from "@trustwarden/core/api/secrets.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { originOf } from "@trustwarden/core/gateway/upstream.ts";
 import type { Client } from "../client.ts";
 import type { Left, Move } from "./planned.ts";
-import { applyTextEdits, beginRewrite, type Rewrite, writeBackup } from "./rewrite.ts";
+import { applyTextEdits, beginRewrite, writeBackup } from "./rewrite.ts";
 
 const MAX_SECRET_NAME = 63;
 const FINGERPRINT_IN_NAME = 8;
@@ -42,13 +43,17 @@ export interface Moved {
   readonly backups: readonly string[];
 }
 
-/** Moves what can be moved, file by file. @throws TrustWardenError of the server; the files not reached yet are as they were. */
+/**
+ * Moves what can be moved, file by file. Once it has begun, a failure leaves that file as it was and is its reason, so that
+ * what was moved before is told.
+ *
+ * @throws TrustWardenError of the server, before anything was moved.
+ */
 export async function moveSecrets(files: readonly FileToFix[], options: MoveOptions): Promise<Moved> {
-  const done: Moved = { moved: [], left: [], backups: [] };
   const registry = await Registry.open(options);
-  let result = done;
+  let result: Moved = { moved: [], left: [], backups: [] };
   for (const file of files) {
-    const one = await moveOfFile(file, registry, options);
+    const one = await moveOfFile(file, registry, options).catch((error: unknown) => leaveAll(file, error));
     result = {
       moved: [...result.moved, ...one.moved],
       left: [...result.left, ...one.left],
@@ -56,6 +61,12 @@ export async function moveSecrets(files: readonly FileToFix[], options: MoveOpti
     };
   }
   return result;
+}
+
+function leaveAll({ moves }: FileToFix, error: unknown): Moved {
+  if (!(error instanceof TrustWardenError)) throw error;
+  const why = typeof error.details.why === "string" ? error.details.why : `it failed: ${error.code}`;
+  return { moved: [], left: moves.map(({ finding }) => ({ finding, why })), backups: [] };
 }
 
 /** The name of a secret in the broker. */
@@ -66,12 +77,8 @@ function secretNameOf(upstream: string, fingerprint: string): string {
 
 async function moveOfFile(file: FileToFix, registry: Registry, options: MoveOptions): Promise<Moved> {
   const { path, text, moves } = file;
-  let rewrite: Rewrite;
-  try {
-    rewrite = beginRewrite(path, text, options.suffix);
-  } catch (error) {
-    return { moved: [], left: moves.map(({ finding }) => ({ finding, why: reasonOf(error) })), backups: [] };
-  }
+  const rewrite = beginRewrite(path, text, options.suffix);
+  const backup = `${path}.${options.suffix}`;
   try {
     const kept: (Move & { readonly secret: string })[] = [];
     const left: Left[] = [];
@@ -82,7 +89,6 @@ async function moveOfFile(file: FileToFix, registry: Registry, options: MoveOpti
       else left.push({ finding: move.finding, why });
     }
     if (kept.length === 0) return { moved: [], left, backups: [] };
-    const backup = `${path}.${options.suffix}`;
     if (options.hasBackup) writeBackup(backup, text);
     rewrite.commit(
       applyTextEdits(
@@ -91,6 +97,10 @@ async function moveOfFile(file: FileToFix, registry: Registry, options: MoveOpti
       ),
     );
     return { moved: kept, left, backups: options.hasBackup ? [backup] : [] };
+  } catch (error) {
+    // Ours says that the file is as it was: nobody needs a second copy of its secrets.
+    if (options.hasBackup && error instanceof TrustWardenError) rmSync(backup, { force: true });
+    throw error;
   } finally {
     rewrite.abandon();
   }
@@ -172,9 +182,4 @@ class Registry {
       await this.#options.client.post({ target: "/v1/upstreams", body, schema: upstreamAnswer }),
     );
   }
-}
-
-function reasonOf(error: unknown): string {
-  if (error instanceof TrustWardenError && typeof error.details.why === "string") return error.details.why;
-  throw error;
 }

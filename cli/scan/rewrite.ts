@@ -23,7 +23,7 @@ const PERMISSIONS = 0o7777;
 
 /** A replacement that has begun: its file can be written, and has not been touched yet. */
 export interface Rewrite {
-  /** @throws TrustWardenError `not_found` when the file is no longer what was read; it then stays as it is. */
+  /** @throws TrustWardenError `not_found` when the file is no longer what was read, or the disk refuses; it then stays as it is. */
   commit(text: string): void;
   /** Leaves the file as it is. Harmless after `commit`. */
   abandon(): void;
@@ -49,18 +49,14 @@ export function applyTextEdits(text: string, edits: readonly Edit[]): string {
  */
 export function beginRewrite(path: string, expected: string, suffix: string): Rewrite {
   const beside = join(dirname(path), `.${basename(path)}.${suffix}`);
-  let descriptor: number;
   const before = statSync(path);
-  try {
-    descriptor = openSync(beside, "wx", 0o600);
-  } catch (cause) {
-    throw new TrustWardenError("not_found", { why: `nothing can be written beside ${path}` }, { cause });
-  }
-  closeSync(descriptor);
+  writing(beside, () => writeFileSync(beside, "", { mode: 0o600, flag: "wx" }));
   return {
     commit: (text) => {
-      writeDurably(beside, text, before.mode & PERMISSIONS);
-      if (process.getuid?.() === 0) chownSync(beside, before.uid, before.gid);
+      writing(path, () => {
+        writeDurably(beside, text, before.mode & PERMISSIONS);
+        if (process.getuid?.() === 0) chownSync(beside, before.uid, before.gid);
+      });
       if (readFileSync(path, "utf8") !== expected)
         throw new TrustWardenError("not_found", {
           why: `${path} has changed meanwhile, and was left as it is`,
@@ -73,9 +69,18 @@ export function beginRewrite(path: string, expected: string, suffix: string): Re
   };
 }
 
-/** Keeps a copy that only its owner reads. @throws Error where there is one of that name. */
+/** Keeps a copy that only its owner reads. @throws TrustWardenError `not_found` where it cannot be written. */
 export function writeBackup(path: string, text: string): void {
-  writeFileSync(path, text, { mode: 0o600, flag: "wx" });
+  writing(path, () => writeFileSync(path, text, { mode: 0o600, flag: "wx" }));
+}
+
+/** What the disk refuses is a reason for a person, and ends this file only. */
+function writing(path: string, write: () => void): void {
+  try {
+    write();
+  } catch (cause) {
+    throw new TrustWardenError("not_found", { why: `${path} could not be written` }, { cause });
+  }
 }
 
 function writeDurably(path: string, text: string, mode: number): void {
