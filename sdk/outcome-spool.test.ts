@@ -91,6 +91,18 @@ describe("the spool of outcomes", () => {
     expect(runtime.notices.at(-1)).toMatchObject({ code: "outcome_refused", details: { final: true } });
   });
 
+  it("keeps together what a busy server turned away together", async () => {
+    const { spool, sent, requests, state, runtime } = createSpool();
+    const outcomes = Array.from({ length: 30 }, (_, index) => `outcome ${index}`);
+    const details = { status: 429, from: "server", retryAfterSeconds: 1 };
+    state.failure = new TrustWardenError("overloaded", details);
+    await Promise.all(outcomes.map((outcome) => spool.reportSoon(outcome)));
+    expect([spool.waiting, runtime.notices.length]).toEqual([30, 1]);
+    state.failure = undefined;
+    await spool.close();
+    expect([sent, requests]).toEqual([outcomes, [30]]);
+  });
+
   it("comes back no sooner than the server asked for", async () => {
     vi.useFakeTimers();
     try {

@@ -134,20 +134,19 @@ export class OutcomeSpool {
     return { outcomes, end, sent };
   }
 
-  /** Never rejects: what cannot leave together is reported one by one, so that one bad outcome spoils no other. */
+  /**
+   * Never rejects. What is refused together is reported one by one, so that one bad outcome spoils no other; what only
+   * cannot leave now is kept together, since many requests are the last thing that a busy server needs.
+   */
   async #reportTogether(outcomes: readonly SignedOutcome[]): Promise<void> {
-    const isSent = outcomes.length > 1 && (await this.#isSent(outcomes));
-    if (!isSent) await Promise.all(outcomes.map((outcome) => this.#reportOnce(outcome)));
-  }
-
-  async #isSent(outcomes: readonly SignedOutcome[]): Promise<boolean> {
-    try {
-      await this.#send(outcomes);
-      return true;
-    } catch {
-      // Safe to go on: each is sent again by itself, which changes nothing for one that is recorded, and says what is wrong.
-      return false;
+    const sent = outcomes.length > 1 ? await this.#trySending(outcomes) : "refused";
+    if (sent === "sent") return;
+    if (sent === "later") {
+      this.#waiting.push(...outcomes);
+      this.#schedule();
+      return;
     }
+    for (const outcome of outcomes) await this.#reportOnce(outcome);
   }
 
   /** Never rejects: what fails is kept or reported. */
