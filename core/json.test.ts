@@ -2,7 +2,7 @@ import canonicalize from "canonicalize";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { TrustWardenError } from "./error.ts";
-import { formatCanonicalJson, type Json, parseJson, parseJsonObject } from "./json.ts";
+import { formatCanonicalJson, type Json, parseCanonicalObject, parseJson, parseJsonObject } from "./json.ts";
 
 function codeOf(run: () => unknown): string {
   try {
@@ -131,5 +131,76 @@ describe("JSON at the edge", () => {
     expect([...formatCanonicalJson(keys).matchAll(/:(\d)/g)].map(([, value]) => Number(value))).toEqual([
       2, 4, 6, 7, 1, 5, 3,
     ]);
+  });
+});
+
+describe("a canonical object", () => {
+  /** By the slow way alone: every character looked at, then written again. */
+  function readSlowly(text: string): unknown {
+    const value = parseJsonObject(text, 4096);
+    return formatCanonicalJson(value) === text ? value : null;
+  }
+  const outcomeOf = (run: () => unknown): unknown => {
+    try {
+      return run();
+    } catch (error) {
+      if (error instanceof TrustWardenError) return error.code;
+      throw error;
+    }
+  };
+  const deep = (levels: number) => `${'{"a":'.repeat(levels)}1${"}".repeat(levels)}`;
+
+  it.each([
+    ['{"a":1,"b":[{"c":"\u20ac"}]}', "as it is"],
+    ['{"10":1,"9":2}', "as it is"],
+    ['{"9":2,"10":1}', null],
+    ['{"b":1,"a":2}', null],
+    ['{"a": 1}', null],
+    ['{"a":1.0}', null],
+    ['{"a":-0}', null],
+    ['{"a":"\\u0062"}', null],
+    ['{"a":1,"a":1}', "json_duplicate_key"],
+    ['{"a":"\\ud800"}', "json_malformed"],
+    ["[1]", "json_malformed"],
+    ["", "json_malformed"],
+    [`{"a":"${"a".repeat(4096)}"}`, "request_too_large"],
+    [deep(32), "as it is"],
+    [deep(33), "json_too_deep"],
+  ])("is read from %s: %s", (text, expected) => {
+    const found = outcomeOf(() => parseCanonicalObject(text, 4096));
+    expect(found).toEqual(expected === "as it is" ? JSON.parse(text) : expected);
+  });
+
+  it("is read from any text as the slow way reads it", () => {
+    const part = fc.constantFrom(
+      "{",
+      "}",
+      '"a"',
+      '"b"',
+      '"\\u0061"',
+      ":",
+      ",",
+      "1",
+      "[",
+      "]",
+      " ",
+      '"9"',
+      '"10"',
+      "1e2",
+    );
+    const written = fc
+      .dictionary(fc.string({ maxLength: 3 }), fc.jsonValue())
+      .map((value) => JSON.stringify(value));
+    const texts = fc.oneof(
+      fc.array(part, { maxLength: 12 }).map((parts) => parts.join("")),
+      written,
+      written.map((text) => formatCanonicalJson(JSON.parse(text))),
+    );
+    fc.assert(
+      fc.property(texts, (text) => {
+        expect(outcomeOf(() => parseCanonicalObject(text, 4096))).toEqual(outcomeOf(() => readSlowly(text)));
+      }),
+      { numRuns: 300 },
+    );
   });
 });

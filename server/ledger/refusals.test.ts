@@ -61,4 +61,23 @@ describe("refusals", () => {
     await refuse("10.0.0.1", 100);
     expect(written).toHaveLength(70);
   });
+
+  it("of proven callers that ask for too much are only counted, each under its name, and not without end", async () => {
+    const { written, refusals } = createCase();
+    const turnAway = (principal: string) =>
+      refusals.count({ principal, peer: "10.0.0.1", code: "rate_limited" });
+    for (let time = 0; time < 1000; time += 1) turnAway("first");
+    for (let other = 0; other < 40; other += 1) turnAway(`other ${other}`);
+    turnAway("first");
+    expect(written).toEqual([]);
+    await refusals.close();
+    expect(written).toHaveLength(25);
+    const firsts = { principal: "first", peer: "10.0.0.1", code: "rate_limited", details: { dropped: 1001 } };
+    expect(written[0]).toEqual(firsts);
+    expect(written.at(-1)).toMatchObject({
+      principal: "unauthenticated",
+      peer: "many",
+      details: { dropped: 17 },
+    });
+  });
 });

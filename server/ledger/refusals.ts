@@ -14,8 +14,8 @@ const PEER_ALLOWANCE = { burst: 60, perSecond: 5 } as const;
 const TOTAL_ALLOWANCE = { burst: 300, perSecond: 25 } as const;
 /** Peers remembered; beyond it the longest known is forgotten, and the total still holds. */
 const MAX_PEERS = 10_000;
-/** Callers counted by name at a time; the others are `many`. */
-const MAX_COUNTED = 256;
+/** Callers counted by name at a time, so that counts are no more than refusals may be; the others are `many`. */
+const MAX_COUNTED = 24;
 /** How often the count of what was dropped is recorded while a flood lasts. */
 const COUNT_EVERY_MS = 1000;
 const EVERYBODY = { principal: "unauthenticated", peer: "many" } as const;
