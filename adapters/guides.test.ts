@@ -1,0 +1,94 @@
+/** Every block of the adapters' guides: the examples are what the guides show, and run as they say. */
+import { spawn } from "node:child_process";
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { startTestServer, type TestServer } from "../test/support/server.ts";
+
+const ROOT = join(import.meta.dirname, "..");
+const directory = mkdtempSync(join(tmpdir(), "adapter-guides-"));
+let server: TestServer;
+
+beforeAll(async () => {
+  server = await startTestServer();
+  const { dataDir, configDir } = server.home;
+  const warden = join(directory, "warden");
+  const command = `exec "${process.execPath}" "${ROOT}/cli/main.ts" "$@" --data "${dataDir}" --config-dir "${configDir}"`;
+  writeFileSync(warden, `#!/bin/sh\n${command}\n`);
+  chmodSync(warden, 0o755);
+  await run("warden owner create alice");
+});
+afterAll(async () => {
+  await server?.close();
+  server?.home.remove();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+/** What a shell prints. @throws Error when it fails. */
+async function run(script: string, env: Readonly<Record<string, string>> = {}): Promise<string> {
+  const PATH = [directory, join(process.execPath, ".."), process.env["PATH"] ?? ""].join(":");
+  const child = spawn("sh", ["-eu", "-c", script], { cwd: ROOT, env: { PATH, HOME: directory, ...env } });
+  let shown = "";
+  child.stdout.on("data", (part) => {
+    shown += part;
+  });
+  child.stderr.on("data", (part) => {
+    shown += part;
+  });
+  const code = await new Promise((resolve) => child.once("close", resolve));
+  if (code !== 0) throw new Error(`${script}: ${shown}`);
+  return shown;
+}
+
+const guideOf = (name: string) => readFileSync(join(ROOT, "docs/guides", `${name}.md`), "utf8");
+const blocksOf = (text: string, language: string): readonly string[] =>
+  [...text.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, "gm"))].map(
+    ([, block = ""]) => block,
+  );
+
+describe("a guide", () => {
+  it.each([
+    ["ai-sdk", "ai-sdk"],
+    ["langchain-js", "langchain-js"],
+    ["openai-agents-js", "openai-agents-js"],
+    ["mastra", "mastra"],
+  ])("%s shows an example that runs, and what it leaves in the ledger", async (guide, folder) => {
+    const text = guideOf(guide);
+    expect(blocksOf(text, "ts")).toEqual([readFileSync(join(ROOT, "examples", folder, "agent.ts"), "utf8")]);
+    const [start = "", questions = "", ...more] = blocksOf(text, "sh");
+    expect(more).toEqual([]);
+    expect(await run(start)).toContain("Parcel 7 arrives tomorrow");
+    const shown = await run(questions);
+    for (const words of ["use:tool:read_page", "use:tool:delete_page", "denied"])
+      expect(shown).toContain(words);
+  });
+
+  it("mcp-tools shows an example that runs", async () => {
+    const text = guideOf("mcp-tools");
+    const files = ["server.ts", "agent.ts"].map((name) =>
+      readFileSync(join(ROOT, "examples/mcp", name), "utf8"),
+    );
+    expect(blocksOf(text, "ts")).toEqual(files);
+    const [start = "", ...more] = blocksOf(text, "sh");
+    expect(more).toEqual([]);
+    expect(await run(start)).toContain("delete_page and set were refused");
+  });
+
+  it("one-process says what happens", async () => {
+    const text = guideOf("one-process");
+    const [program = "", ...others] = blocksOf(text, "ts");
+    expect(others).toEqual([]);
+    const file = join(ROOT, "adapters", ".guide-one-process.ts");
+    writeFileSync(file, program);
+    try {
+      const scope = "--scope use:tool:read_page --scope use:tool:write_page --scope use:tool:other";
+      const ticket = `env $(warden agent ticket --owner alice --name support ${scope} --ttl 1h)`;
+      expect(await run(`${ticket} node ${JSON.stringify(file)}`)).toBe("reader\nagent_mismatch\n");
+    } finally {
+      rmSync(file);
+    }
+    const [question = ""] = blocksOf(text, "sh");
+    expect(await run(question)).toContain("use:tool:read_page");
+  });
+});
