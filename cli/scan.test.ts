@@ -12,6 +12,8 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { parseUpstreamName } from "@trustwarden/core/gateway/upstream.ts";
+import { gatewayVariables } from "@trustwarden/node/launcher/gateway-variables.ts";
 import { parseConfig } from "@trustwarden/server/config.ts";
 import { type RunningServer, startServer } from "@trustwarden/server/main.ts";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -20,7 +22,7 @@ import { createClient } from "./client.ts";
 import { maskSecret } from "./scan/masking.ts";
 import { moveSecrets } from "./scan/move-secrets.ts";
 import { planText } from "./scan/plan.ts";
-import type { Move } from "./scan/planned.ts";
+import { addressVariableOf, type Move } from "./scan/planned.ts";
 import { beginRewrite } from "./scan/rewrite.ts";
 import { scan } from "./scan/scan.ts";
 import { createKey } from "./scan.test.support.ts";
@@ -28,7 +30,7 @@ import { createHome, runWarden } from "./testing.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 /** Where the published vectors of others and the bait of attacks lie. */
-const VECTORS = /\.test\.|^(?:test|attacks|bench|interop|vectors|python\/tests|examples\/[^/]+\/test)\//;
+const VECTORS = /\.test\.|(?:^|\/)(?:tests?|vectors|attacks|bench|interop)\//;
 const base = createHome();
 let home: string;
 let count = 0;
@@ -355,6 +357,22 @@ describe("warden scan", () => {
     expect(files).toContain("server/signer/aws-signature.test.ts");
     expect(files.filter((path: string) => !VECTORS.test(path))).toEqual([]);
   });
+});
+
+test("a moved key's address is a variable that `warden run` sets, and leads to its upstream", () => {
+  const upstreams = (["openai", "anthropic", "custom", "web-search"] as const).map((name, index) => ({
+    name: parseUpstreamName(name),
+    kind: (["openai", "anthropic", "openai", "mcp"] as const)[index] ?? "mcp",
+    resource: "",
+    settings: {},
+  }));
+  const { paths } = gatewayVariables(upstreams);
+  expect(upstreams.map(({ name }) => paths[addressVariableOf(name)])).toEqual([
+    "/openai/v1",
+    "/anthropic",
+    "/custom",
+    "/web-search",
+  ]);
 });
 
 describe("warden scan --fix", () => {
