@@ -51,11 +51,11 @@ class Program:
 class LiveServer:
     """A running server and the right to enrol with it."""
 
-    def __init__(self, *flags: str) -> None:
+    def __init__(self, *flags: str, env: dict[str, str] | None = None) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="trustwarden-python-"))
         directories = ["--data", str(self.root / "data"), "--config-dir", str(self.root / "config")]
         listen = ["--port", "0", "--stop-port", "0", "--no-node", "--log-level", "error"]
-        self._server = Program([WARDEN, "up", *directories, "--trust-domain", TRUST_DOMAIN, *listen, *flags])
+        self._server = Program([WARDEN, "up", *directories, "--trust-domain", TRUST_DOMAIN, *listen, *flags], env)
         self.url: str = self._server.ready["url"]
         self.gateway_url: str = self._server.ready.get("gateway_url", "")
         self._admin = httpx.Client(
@@ -68,6 +68,12 @@ class LiveServer:
 
     def admin(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         answer = self._admin.request(method, path, json=body)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def admin_raw(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> dict[str, Any]:
+        kind = {"content-type": "application/json"}
+        answer = self._admin.request(method, path, content=body, headers={**kind, **headers})
         assert answer.status_code == 200, answer.text
         return answer.json()
 
