@@ -26,6 +26,7 @@ import { addPayloadCommands } from "./commands/payload.ts";
 import { addPolicyCommands } from "./commands/policy.ts";
 import { addProtectCommand } from "./commands/protect.ts";
 import { addQuestionCommands } from "./commands/questions.ts";
+import { addReportCommand } from "./commands/report.ts";
 import { addRevokeCommand } from "./commands/revoke.ts";
 import { addRunCommand } from "./commands/run.ts";
 import { addScanCommand } from "./commands/scan.ts";
@@ -134,6 +135,7 @@ export function createProgram(runtime: Runtime, usage: Usage = { command: "warde
   addCaCommands(program, runtime);
   addCrlCommand(program, runtime);
   addLedgerCommands(program, runtime);
+  addReportCommand(program, runtime);
   addWitnessCommands(program, runtime);
   addMonitorCommand(program, runtime);
   addEvidenceCommands(program, runtime);

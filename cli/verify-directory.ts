@@ -6,7 +6,7 @@ import { parseTrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { parseTrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import type { TlogPolicy } from "@trustwarden/core/agentledger/tlog-policy.ts";
-import { auditLog, type LogReport } from "@trustwarden/core/agentledger/verify-log.ts";
+import { auditLog, type LogAudit, type LogReport } from "@trustwarden/core/agentledger/verify-log.ts";
 import { createCertificateVerifier } from "trustwarden/peer.ts";
 import { openLogDirectory } from "./log-directory.ts";
 import { readWitnessStatus, type WitnessStatus } from "./witness-policy.ts";
@@ -23,6 +23,8 @@ export interface DirectoryAudit {
   readonly policy?: TlogPolicy | null;
   /** For a log that still grows; 0 unless given. */
   readonly windowSeconds?: number;
+  /** Called with each readable record in order, before anything is known to be whole. */
+  readonly onRecord?: LogAudit["onRecord"];
 }
 
 /** What was found, and how far others than the log vouch for it. */
@@ -44,6 +46,7 @@ export async function auditDirectory({
   olderCheckpoint,
   policy = null,
   windowSeconds = 0,
+  onRecord,
 }: DirectoryAudit): Promise<DirectoryReport> {
   const log = openLogDirectory(directory);
   const key = vkey ?? log.vkey;
@@ -57,6 +60,7 @@ export async function auditDirectory({
       parseTrustBundle(bundle ?? log.bundleText, parseTrustDomain(log.trustDomain)),
     ),
     windowSeconds,
+    ...(onRecord === undefined ? {} : { onRecord }),
     ...(olderCheckpoint === undefined ? {} : { olderCheckpoint }),
     ...(isProven ? { witnessedCheckpoint: note } : {}),
   });

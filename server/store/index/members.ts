@@ -58,24 +58,25 @@ function has(set: Members, number: number): boolean {
 }
 
 function commonWords(sets: readonly Members[]): Uint32Array {
-  const common = new Uint32Array(WORDS).fill(0xff_ff_ff_ff);
-  for (const set of sets) {
-    if (set.kind !== "bits") continue;
-    for (let at = 0; at < WORDS; at += 1) common[at] = (common[at] ?? 0) & (set.words[at] ?? 0);
-  }
+  const [first, ...others] = sets.filter((set) => set.kind === "bits").map(({ words }) => words);
+  const common = first?.slice() ?? new Uint32Array(WORDS);
+  for (const words of others)
+    for (let at = 0; at < WORDS; at += 1) common[at] = (common[at] ?? 0) & (words[at] ?? 0);
   return common;
 }
 
+/** Where a bitmap's numbers are gathered: never seen outside. */
+const gathered = new Uint16Array(BLOCK_EVENTS);
+
 function listOf(words: Uint32Array): Uint16Array {
-  const numbers = new Uint16Array(BLOCK_EVENTS);
   let count = 0;
   for (let at = 0; at < WORDS; at += 1) {
     for (let word = words[at] ?? 0; word !== 0; word &= word - 1) {
-      numbers[count] = (at << 5) + 31 - Math.clz32(word & -word);
+      gathered[count] = (at << 5) + 31 - Math.clz32(word & -word);
       count += 1;
     }
   }
-  return numbers.subarray(0, count);
+  return gathered.slice(0, count);
 }
 
 /** Where a number is, or would be put. */

@@ -1,0 +1,116 @@
+/** SOC 2, common criteria CC6 and CC7. */
+import type { Framework } from "../framework.ts";
+
+export const SOC_2: Framework = {
+  id: "soc2",
+  title: "SOC 2, common criteria CC6 and CC7",
+  source:
+    "AICPA TSP Section 100, 2017 Trust Services Criteria (with revised points of focus, 2022), series CC6 and CC7",
+  controls: [
+    {
+      id: "CC6.1",
+      title: "Logical access is restricted",
+      asks: "Software, infrastructure and architecture for logical access protect information assets.",
+      shownBy: ["actions", "allowed", "denied", "atGateway", "atService", "inAgent"],
+      against: ["decision_without_intent", "decision_mismatch"],
+      notShown: [
+        "access of people, and of agents to what no guard stands before",
+        "encryption of stored data",
+      ],
+    },
+    {
+      id: "CC6.2",
+      title: "Users are registered before they get credentials, and removed",
+      asks: "New users are authorized first; credentials of those who need no access any more are taken away.",
+      shownBy: ["owners", "entries", "issued", "refused", "revoked"],
+      against: ["enrolment_unproven"],
+      notShown: ["who in the organization agreed to an owner or a ticket, beyond the key that signed it"],
+    },
+    {
+      id: "CC6.3",
+      title: "Access follows roles, least privilege and separation of duties",
+      asks: "Access is granted, changed and removed by role, with least privilege and separated duties in mind.",
+      shownBy: ["delegated", "narrowed", "denied", "approved", "policies"],
+      against: ["allowed_after_revocation"],
+      notShown: ["whether a scope is as small as the work needs", "periodic reviews of access"],
+    },
+    {
+      id: "CC6.4",
+      title: "Physical access",
+      asks: "Physical access to facilities and protected assets is restricted.",
+      shownBy: [],
+      notShown: ["all of it: the ledger knows nothing of places"],
+    },
+    {
+      id: "CC6.5",
+      title: "Assets are given up only when their data is gone",
+      asks: "Protection of assets ends only after data and software on them cannot be read any more.",
+      shownBy: [],
+      notShown: ["disposal of machines and media"],
+    },
+    {
+      id: "CC6.6",
+      title: "Threats from outside the boundary",
+      asks: "Logical access measures protect against threats from outside the system's boundaries.",
+      shownBy: ["refused", "federation", "alarms"],
+      notShown: ["network boundaries, and attempts that reached no listener of this system"],
+    },
+    {
+      id: "CC6.7",
+      title: "Moving information is restricted and protected",
+      asks: "Transmission, movement and removal of information is limited to those authorized, and protected on the way.",
+      shownBy: ["atGateway", "atService", "secrets"],
+      notShown: ["what the transmitted data was: the ledger holds commitments to it", "removable media"],
+    },
+    {
+      id: "CC6.8",
+      title: "Unauthorized or malicious software",
+      asks: "Its introduction is prevented, or found and acted upon.",
+      shownBy: ["attested", "refused"],
+      notShown: ["the content of programs: attestation names them, and nobody here inspects them"],
+    },
+    {
+      id: "CC7.1",
+      title: "Changes that open new vulnerabilities are noticed",
+      asks: "Configuration is watched for changes that introduce vulnerabilities, and new vulnerabilities are found.",
+      shownBy: ["policies", "entries", "authority", "secrets"],
+      notShown: ["vulnerability scans, and configuration outside this system"],
+    },
+    {
+      id: "CC7.2",
+      title: "Operation is watched for anomalies",
+      asks: "Components are monitored for anomalies that may be malicious acts, disasters or errors, and those are analysed.",
+      shownBy: ["denied", "failed", "alarms", "refused"],
+      against: [
+        "sequence_gap",
+        "sequence_repeated",
+        "previous_mismatch",
+        "record_repeated",
+        "decision_without_outcome",
+      ],
+      notShown: ["who analysed what is counted here"],
+    },
+    {
+      id: "CC7.3",
+      title: "Security events are evaluated",
+      asks: "Events are judged for whether they are incidents, and acted upon.",
+      shownBy: ["alarms", "reads"],
+      notShown: ["the judgement: reading the record is recorded, its evaluation is not"],
+    },
+    {
+      id: "CC7.4",
+      title: "Incidents are responded to",
+      asks: "Incidents are contained, ended and told of by a defined programme.",
+      shownBy: ["revoked", "narrowed", "aborted"],
+      against: ["allowed_after_revocation"],
+      notShown: ["the response plan, and communication"],
+    },
+    {
+      id: "CC7.5",
+      title: "Recovery from incidents",
+      asks: "Measures to recover from incidents are found, made and carried out.",
+      shownBy: ["authority", "renewed"],
+      notShown: ["restoration of systems and data, and what was learnt"],
+    },
+  ],
+};
