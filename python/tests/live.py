@@ -77,6 +77,15 @@ class LiveServer:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
+    def read_bytes(self, path: str) -> bytes:
+        """What an operator reads at a path."""
+        answer = self._admin.get(path)
+        assert answer.status_code == 200, answer.text
+        return answer.content
+
+    def read_text(self, path: str) -> str:
+        return self.read_bytes(path).decode()
+
     def ticket(
         self,
         name: str,

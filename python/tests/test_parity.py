@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import trustwarden
-from trustwarden import _codes
+from trustwarden._codes import ERRORS
 from trustwarden.records import CONTROL_KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,7 +48,7 @@ def test_every_public_name_is_there_and_says_what_it_is() -> None:
 
 def test_the_codes_are_those_of_the_documentation() -> None:
     documented = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/errors.md").read_text(), re.MULTILINE))
-    assert set(_codes.ERRORS) == documented
+    assert set(ERRORS) == documented
 
 
 def test_the_kinds_of_control_events_are_the_same() -> None:
