@@ -251,7 +251,7 @@ async function recordMended({ parts, keeper, ledger }: Core, steps: readonly Aut
 
 function createServices(
   core: Core,
-  { policies, custom, opaBundles, ...made }: Pick<Services, "feed" | "urls" | "gateway"> & OpenedPolicies,
+  { policies, custom, ...made }: Pick<Services, "feed" | "urls" | "gateway"> & OpenedPolicies,
 ): Services {
   const { parts, ledger, identity } = core;
   const { clock, random, keys, store, highWater, origin, index } = parts;
@@ -292,7 +292,6 @@ function createServices(
     intake: createIntake(parts),
     policy: policies,
     customPolicies: custom,
-    opaBundles,
     opaDecisions: new Recent(MAX_RECENT_DECISIONS),
     opaStatuses: new Latest(MAX_RECENT_DECISIONS),
     budgets: createBudgets(parts),

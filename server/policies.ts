@@ -1,6 +1,8 @@
 /** Brings the policies of a server together: the built-in one, and the custom one that was in force when it stopped. */
+import { formatPolicyDigest, type PolicyMaterial } from "@trustwarden/core/agentledger/evidence-policies.ts";
 import { toTrustWardenError } from "./http/errors.ts";
 import { createOpaBundles } from "./opa/bundles.ts";
+import { readCustomMaterial } from "./opa/custom.ts";
 import { createCustomPolicies } from "./opa/custom-policies.ts";
 import { createExternalOpa } from "./opa/external.ts";
 import { Policies } from "./opa/policies.ts";
@@ -12,6 +14,8 @@ export interface OpenedPolicies {
   readonly policies: Policy;
   readonly custom: CustomPolicies;
   readonly opaBundles: OpaBundles;
+  /** Code and data of those that decide now, by the digests that decisions name them by, in their order. */
+  readonly policyMaterials: () => ReadonlyMap<string, PolicyMaterial>;
 }
 
 /**
@@ -37,7 +41,13 @@ export async function openPolicies(
     custom: () => store.reads.findPolicy(),
   });
   const stored = store.reads.findPolicy();
-  if (stored === undefined) return { policies, custom, opaBundles };
+  const held = () => materialsOf(policy.material, store.reads.findPolicy()?.bundle);
+  const policyMaterials = () => {
+    const inForce = new Set(policies.references.map(({ bundleSha256 }) => bundleSha256));
+    return new Map([...held()].filter(([digest]) => inForce.has(digest)));
+  };
+  const opened = { policies, custom, opaBundles, policyMaterials };
+  if (stored === undefined) return opened;
   try {
     await custom.restore(stored.bundle);
   } catch (error) {
@@ -45,5 +55,14 @@ export async function openPolicies(
     const { code } = toTrustWardenError(error);
     log.error({ code, policy: stored.name }, "the custom policy cannot be used: agents may do nothing");
   }
-  return { policies, custom, opaBundles };
+  return opened;
+}
+
+/** The stored bundle was proven when it was loaded; what it comes to is compared with what is in force. */
+function materialsOf(
+  builtin: PolicyMaterial,
+  bundle: Uint8Array | undefined,
+): ReadonlyMap<string, PolicyMaterial> {
+  const custom = bundle === undefined ? [] : [readCustomMaterial(bundle)];
+  return new Map([builtin, ...custom].map((material) => [formatPolicyDigest(material), material]));
 }

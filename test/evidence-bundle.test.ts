@@ -95,6 +95,16 @@ describe("a bundle of one event", () => {
     expect(report.signatures).toBe(report.entries);
   });
 
+  it("holds the policies that decided, code and data, under the digests that the decisions name", async () => {
+    const bytes = await story.make(`event=${story.eventId}`);
+    expect(story.verify(bytes).policies).toEqual({ named: 1, held: 1 });
+    const paths = [...parseArchive(bytes).keys()].filter((path) => path.startsWith("policies/"));
+    expect(paths).toEqual([
+      expect.stringMatching(/^policies\/[0-9a-f]{64}\/data\.json$/),
+      expect.stringMatching(/^policies\/[0-9a-f]{64}\/policy\.wasm$/),
+    ]);
+  });
+
   it("names the reasons of a refusal", async () => {
     const { events } = story.verify(await story.make(`event=${story.deniedId}`));
     expect(events[0]?.stoppedBy[0]).toMatch(/^denied: scope_not_covered \(policy:/);

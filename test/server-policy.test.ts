@@ -1,5 +1,7 @@
 /** Custom policies: signed, loaded while the server runs, kept over a restart; and the AuthZEN scenario with one. */
 import { gzipSync } from "node:zlib";
+import { openEvidenceBundle } from "@trustwarden/core/agentledger/evidence-bundle.ts";
+import { verifyPolicyFiles } from "@trustwarden/core/agentledger/evidence-policies.ts";
 import { actionSearchAnswer, entitySearchAnswer, evaluationAnswer } from "@trustwarden/core/api/authzen.ts";
 import { eventAnswer } from "@trustwarden/core/api/ledger.ts";
 import { policyAnswer, policyLoadAnswer } from "@trustwarden/core/api/policy.ts";
@@ -141,7 +143,12 @@ describe("a custom policy in force", () => {
     await decideAction("read:transactions");
     const decision = (await payloadsOf("action"))[1];
     const both = in_force.map(({ bundle_sha256: digest }) => digest).join(" ");
-    expect(decision?.policy).toMatchObject({ bundle_sha256: encodeBase64url(sha256(encodeUtf8(both))) });
+    const sum = encodeBase64url(sha256(encodeUtf8(both)));
+    expect(decision?.policy).toMatchObject({ bundle_sha256: sum });
+    // And in evidence of it, both of them.
+    const target = `/v1/evidence?event=${String(decision?.event_id)}`;
+    const { files } = openEvidenceBundle((await sendAdmin(server.adminSocket, { target })).bytes);
+    expect(verifyPolicyFiles(files)).toEqual(new Set([sum, ...in_force.map((one) => one.bundle_sha256)]));
   });
 
   it("is replaced only by a newer one", async () => {

@@ -143,10 +143,11 @@ function trustOf({ vkey, policy, bundle, root }: VerifyOptions): EvidenceTrust {
 }
 
 function show({ output }: Session, report: BundleReport): void {
-  const { manifest, checkpoint, cosignatures, entries, signatures, events, alarms } = report;
+  const { manifest, checkpoint, cosignatures, entries, signatures, events, policies, alarms } = report;
   const { origin, size } = checkpoint;
   const witnesses = cosignatures.map(({ witness }) => witness);
-  const facts = { origin, size, entries, signatures, witnesses, withheld: [...manifest.withheld] };
+  const withheld = [...manifest.withheld];
+  const facts = { origin, size, entries, signatures, witnesses, policies: { ...policies }, withheld };
   const missing = alarms.map(({ code, place, detail }) => ({ code, place, detail }));
   output.show({ verified: true, ...facts, missing, events: events.map(jsonOf) }, [
     `Verified: ${events.length} event(s), ${entries} entries, all in ${origin} of size ${size}, ${signatures} signatures.`,
@@ -156,6 +157,7 @@ function show({ output }: Session, report: BundleReport): void {
     manifest.range === null
       ? "Single events were chosen: what was left out cannot be seen, but for gaps in an agent's count."
       : `Complete from entry ${manifest.range.start} to ${manifest.range.end - 1}.`,
+    `${policies.held} of ${policies.named} policies that decided are here, code and data under their digests.`,
     ...events.flatMap(formatAnswer).map(printable),
     ...manifest.withheld.map((text) => `withheld: ${printable(text)}`),
     ...missing.map(

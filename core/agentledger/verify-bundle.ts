@@ -22,6 +22,7 @@ import {
   type OpenedBundle,
   RANGE_FILE,
 } from "./evidence-bundle.ts";
+import { verifyPolicyFiles } from "./evidence-policies.ts";
 import { FINDINGS, type Finding, type Report } from "./finding.ts";
 import { verifyInclusion } from "./inclusion-proof.ts";
 import { formatEventGroup } from "./join.ts";
@@ -53,6 +54,8 @@ export interface BundleReport {
   /** Signatures of records that verified with an SVID that chains to a trust root. */
   readonly signatures: number;
   readonly events: readonly EventAnswer[];
+  /** How many policies decided, and how many of them are in the bundle, code and data. */
+  readonly policies: { readonly named: number; readonly held: number };
   /** Gaps and contradictions that somebody must explain; the bundle is what was logged all the same. */
   readonly alarms: readonly Finding[];
 }
@@ -82,6 +85,8 @@ export function verifyEvidenceBundle(bundle: OpenedBundle, trust: BundleTrust): 
   requireWholeEvents(bundle, records);
   requireShown(bundle, records);
   requireManifestSigned(bundle, svids);
+  const held = verifyPolicyFiles(bundle.files);
+  const named = new Set([...records.values()].flatMap(policyOf));
   return {
     manifest: bundle.unverifiedManifest,
     checkpoint,
@@ -89,8 +94,13 @@ export function verifyEvidenceBundle(bundle: OpenedBundle, trust: BundleTrust): 
     entries: bundle.entries.size,
     signatures: auditor.signatures,
     events: answerEvents(bundle.list.events, records),
+    policies: { named: named.size, held: [...named].filter((digest) => held.has(digest)).length },
     alarms: findings,
   };
+}
+
+function policyOf({ unverified }: UnverifiedRecord): readonly string[] {
+  return unverified.kind === "decision" ? [unverified.value.policy.bundle_sha256] : [];
 }
 
 /** The checkpoint under the auditor's policy; that the manifest names the same tree keeps its words honest. */

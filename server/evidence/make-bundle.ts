@@ -20,6 +20,7 @@ import {
   RANGE_FILE,
   TRUST_FILE,
 } from "@trustwarden/core/agentledger/evidence-bundle.ts";
+import { policyFilesOf } from "@trustwarden/core/agentledger/evidence-policies.ts";
 import { formatJobName, type JoinedEvent } from "@trustwarden/core/agentledger/join.ts";
 import type { EventFilter } from "@trustwarden/core/agentledger/query-index.ts";
 import { eventsOfRange } from "@trustwarden/core/agentledger/range-events.ts";
@@ -41,7 +42,6 @@ const WITNESS_POLL_MS = 100;
 /** What no bundle of this server holds. */
 const WITHHELD = [
   "parameters, requests and results: the log holds salted commitments to them, the salts are with the agents and services",
-  "policy bundles: decisions name them by digest",
 ] as const;
 
 /** Which events, for whom. */
@@ -83,6 +83,7 @@ export async function makeEvidenceBundle(services: Services, request: EvidenceRe
   const support = [...entries.keys()]
     .filter((index) => !named.has(index))
     .sort((left, right) => left - right);
+  const missing = putPolicies(files, { entries, held: services.policyMaterials() });
   files.set(EVENTS_FILE, encodeUtf8(formatEventList({ events, support })));
   const { kind, value, since, until } = request;
   return encodeEvidenceBundle(files, (sumsSha256) => {
@@ -96,7 +97,7 @@ export async function makeEvidenceBundle(services: Services, request: EvidenceRe
       range,
       events: events.length,
       entries: entries.size,
-      withheld: WITHHELD,
+      withheld: [...WITHHELD, ...missing],
       sums_sha256: sumsSha256,
     };
     const { log, selection, withheld } = manifest;
@@ -119,6 +120,28 @@ async function chooseEvents(
   const chosen = request.kind === "event" ? found.slice(0, 1) : found;
   if (chosen.length === 0) throw new TrustWardenError("not_found");
   return chosen;
+}
+
+/** Adds the policies that decided, as far as they are in force still; says of the others that they are not. */
+function putPolicies(
+  files: Map<string, Uint8Array>,
+  {
+    entries,
+    held,
+  }: {
+    readonly entries: ReadonlyMap<number, Uint8Array>;
+    readonly held: ReturnType<Services["policyMaterials"]>;
+  },
+): readonly string[] {
+  const named = new Map<string, string>();
+  for (const { unverified } of recordsOf(entries).values())
+    if (unverified.kind === "decision")
+      named.set(unverified.value.policy.bundle_sha256, unverified.value.policy.name);
+  return [...named].flatMap(([digest, name]) => {
+    const found = policyFilesOf(digest, held);
+    for (const [path, content] of found) files.set(path, content);
+    return found.size > 0 ? [] : [`policy ${name} @ ${digest}: not in force here any more`];
+  });
 }
 
 /** In the order of the log. */

@@ -1,10 +1,12 @@
 /**
  * Everything that the routes work with, as ports. `build.ts` puts the adapters in.
  */
+
 import type { Duplex } from "node:stream";
 import type { AuthorityStep } from "@trustwarden/core/agentid/authority-steps.ts";
 import type { ProvenChains } from "@trustwarden/core/agentid/proven-chains.ts";
 import type { TrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
+import type { PolicyMaterial } from "@trustwarden/core/agentledger/evidence-policies.ts";
 import type { PublicKey } from "@trustwarden/core/crypto.ts";
 import type { Random } from "@trustwarden/core/id.ts";
 import type { ApprovalWaiters } from "../approvals/waiters.ts";
@@ -105,6 +107,8 @@ export interface Services {
   readonly policy: Policy;
   readonly customPolicies: CustomPolicies;
   readonly opaBundles: OpaBundles;
+  /** Code and data of the policies in force, by the digests that decisions name, in their order. */
+  readonly policyMaterials: () => ReadonlyMap<string, PolicyMaterial>;
   /** Decisions and states of stock OPAs that were recorded lately. */
   readonly opaDecisions: Recent;
   /** What each OPA said of itself last. */

@@ -3,12 +3,13 @@
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { PolicyMaterial } from "@trustwarden/core/agentledger/evidence-policies.ts";
 import { type PolicyData, parsePolicyData } from "@trustwarden/core/agentscope/policy-data.ts";
 import type { PolicyEngine } from "@trustwarden/core/agentscope/ports.ts";
 import { encodeHex } from "@trustwarden/core/bytes.ts";
 import { sha256 } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
+import { encodeCanonicalJson, type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
 import { createWasmEngine } from "./wasm.ts";
 
 /** The policy, running, and the data that it and the guard share. */
@@ -16,6 +17,8 @@ export interface BuiltinPolicy {
   readonly engine: PolicyEngine;
   /** `data.classes` is what `classOf` takes. */
   readonly data: PolicyData;
+  /** Code and data as they decide, for evidence. */
+  readonly material: PolicyMaterial;
 }
 
 /**
@@ -30,7 +33,8 @@ export function createBuiltinPolicy(directory: string): BuiltinPolicy {
   requireAsBuilt(wasmPath, join(directory, "decision.json"));
   const document = readJson(join(directory, "trustwarden", "data.json"));
   const data = parsePolicyData(document);
-  return { engine: createWasmEngine({ wasmPath, data: document }), data };
+  const material = { wasm: new Uint8Array(readBytes(wasmPath)), data: encodeCanonicalJson(document) };
+  return { engine: createWasmEngine({ wasmPath: material.wasm, data: document }), data, material };
 }
 
 /** A half-finished update, a module without its source or the reverse, must not start. */

@@ -6,6 +6,7 @@
  * name what a search should look at. Whatever it answers oddly, or not in time, is a deny.
  */
 import { gunzipSync } from "node:zlib";
+import type { PolicyMaterial } from "@trustwarden/core/agentledger/evidence-policies.ts";
 import {
   type BundleScope,
   formatBundleName,
@@ -14,9 +15,10 @@ import {
 } from "@trustwarden/core/agentscope/policy-bundle.ts";
 import type { PolicyEngine } from "@trustwarden/core/agentscope/ports.ts";
 import { type Files, parseTar } from "@trustwarden/core/agentscope/tar.ts";
+import { parseUtf8 } from "@trustwarden/core/bytes.ts";
 import type { PublicKey } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import type { JsonObject } from "@trustwarden/core/json.ts";
+import { encodeCanonicalJson, type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
 import { createWorkerEngine } from "./worker-engine.ts";
 
 /** A bundle that unpacks to more is a bomb: the code of a policy takes about 200 KB. */
@@ -71,6 +73,14 @@ export function verifyCustomBundle(bundle: Uint8Array, keys: BundleRules["keys"]
     throw new TrustWardenError("policy_bundle_malformed", { reason: `its root has to be ${ROOT}` });
   }
   return verified;
+}
+
+/** Code and data of a bundle that was proven before. @throws TrustWardenError `policy_bundle_malformed`. */
+export function readCustomMaterial(bundle: Uint8Array): PolicyMaterial {
+  const files = unpackBundle(bundle);
+  const [wasm, data] = [files.get(MODULE), files.get("data.json")];
+  if (wasm === undefined) throw new TrustWardenError("policy_bundle_malformed", { reason: `no ${MODULE}` });
+  return { wasm, data: encodeCanonicalJson(data === undefined ? {} : parseJsonObject(parseUtf8(data))) };
 }
 
 /**

@@ -5,10 +5,10 @@
  * control plane: whoever locked everybody out could otherwise not be undone. So is an external engine. While a policy is being changed decisions
  * wait, so that none is made by the old policy and dated by the epoch of the new one.
  */
+
+import { formatPolicySum } from "@trustwarden/core/agentledger/evidence-policies.ts";
 import { type DecideInput, decide, policyInputOf } from "@trustwarden/core/agentscope/decide.ts";
 import type { PolicyEngine } from "@trustwarden/core/agentscope/ports.ts";
-import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
-import { sha256 } from "@trustwarden/core/crypto.ts";
 import type { Decision, PolicyReference } from "@trustwarden/core/decision.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
@@ -139,10 +139,9 @@ function strictestOf(decisions: readonly Decision[]): Decision {
 
 /** Several policies as one: their names, and a digest over their digests. */
 function referenceOf(policies: readonly PolicyReference[]): PolicyReference {
-  const digests = policies.map(({ bundleSha256 }) => bundleSha256).join(" ");
   return {
     name: [...new Set(policies.map(({ name }) => name))].join("+"),
-    bundleSha256: encodeBase64url(sha256(encodeUtf8(digests))),
+    bundleSha256: formatPolicySum(policies.map(({ bundleSha256 }) => bundleSha256)),
   };
 }
 

@@ -9,12 +9,11 @@
  */
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { formatPolicyDigest } from "@trustwarden/core/agentledger/evidence-policies.ts";
 import { formatPolicyName, parsePolicyData } from "@trustwarden/core/agentscope/policy-data.ts";
 import type { PolicyInput } from "@trustwarden/core/agentscope/policy-input.ts";
 import type { PolicyEngine } from "@trustwarden/core/agentscope/ports.ts";
-import { encodeBase64url, encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
-import { sha256 } from "@trustwarden/core/crypto.ts";
-import type { PolicyReference } from "@trustwarden/core/decision.ts";
+import { encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { encodeCanonicalJson, type Json, type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
 
@@ -84,7 +83,7 @@ export function createWasmEngine(options: WasmEngineOptions): WasmEngine {
     }
   };
   return {
-    policy: { name, bundleSha256: digestOf(bytes, data) },
+    policy: { name, bundleSha256: formatPolicyDigest({ wasm: bytes, data: encodeCanonicalJson(data) }) },
     entrypoints: Object.keys(instance.entrypoints),
     evaluate: (input) => evaluateAt(entrypoint, input),
     evaluateAt,
@@ -105,12 +104,6 @@ function requireKnownBuiltins({ mem, wasmInstance }: LoadedPolicy, known: readon
   const asked = parseJsonObject(parseUtf8(memory.slice(at, memory.indexOf(0, at))));
   const unknown = Object.keys(asked).filter((name) => !known.includes(name));
   if (unknown.length > 0) throw new TrustWardenError("policy_refused", { builtins: unknown.slice(0, 8) });
-}
-
-/** base64url SHA-256 over the digests of code and data, in this order. */
-function digestOf(wasm: Uint8Array, data: JsonObject): PolicyReference["bundleSha256"] {
-  const parts = [sha256(wasm), sha256(encodeCanonicalJson(data))];
-  return encodeBase64url(sha256(Buffer.concat(parts)));
 }
 
 function readModule(wasmPath: string): Uint8Array {

@@ -145,6 +145,13 @@ export function operatorForgeries(bytes: Uint8Array, key: ManifestKey): readonly
     forge("the issue events left out", (files, manifest) => {
       drop(files, manifest, list, new Set(indexesOf(files, '"kind":"issue"')));
     }),
+    forge("another policy under the digest that decided", (files) => {
+      const path = [...files.keys()].find((one) => one.endsWith("/data.json")) ?? "";
+      files.set(path, encodeUtf8(textOf(files, path).replace("{", '{"also":true,')));
+    }),
+    forge("a policy without its data", (files) => {
+      files.delete([...files.keys()].find((one) => one.endsWith("/data.json")) ?? "");
+    }),
     forge("another time", (_files, manifest) => {
       manifest.time = "2001-01-01T00:00:00.000Z";
     }),

@@ -546,6 +546,42 @@ func (b *bundle) requireInLog(h head) (start, end int64) {
 	return start, end
 }
 
+var policyPath = regexp.MustCompile(`^policies/([0-9a-f]{64})/(policy\.wasm|data\.json|parts)$`)
+
+// readPolicies proves the policies, code and data, under the digests by which decisions name them; it returns the digests.
+func readPolicies(files *archive) map[string]bool {
+	folders := map[string]map[string][]byte{}
+	for _, name := range files.names {
+		if !strings.HasPrefix(name, "policies/") {
+			continue
+		}
+		match := policyPath.FindStringSubmatch(name)
+		need(match != nil, "%s is no policy's", name)
+		if folders[match[1]] == nil {
+			folders[match[1]] = map[string][]byte{}
+		}
+		folders[match[1]][match[2]] = files.content[name]
+	}
+	proven := map[string]bool{}
+	for folder, content := range folders {
+		wasm, hasWasm := content["policy.wasm"]
+		data, hasData := content["data.json"]
+		parts, hasParts := content["parts"]
+		isWhole := hasWasm && hasData && !hasParts
+		sum := digest(digest(wasm), digest(data))
+		if hasParts && !hasWasm && !hasData {
+			isWhole, sum = true, digest(parts)
+			for part := range strings.SplitSeq(string(parts), " ") {
+				isWhole = isWhole && folders[hex.EncodeToString(unbase64url(part))] != nil
+			}
+		}
+		need(isWhole, "policies/%s is not whole", folder)
+		need(hex.EncodeToString(sum) == folder, "policies/%s is another policy", folder)
+		proven[base64url(sum)] = true
+	}
+	return proven
+}
+
 // ---- 5. Certificates ----
 
 func parseCertificate(der []byte) *x509.Certificate {
@@ -1336,6 +1372,18 @@ func check(args arguments) (lines, missing []string) {
 	} else {
 		lines = append(lines, "complete: not claimed; single events were chosen")
 	}
+	policies, named, held := readPolicies(b.files), map[string]bool{}, 0
+	for _, r := range l.order {
+		if r.kind == "decision" {
+			named[text(sub(r.value, "policy"), "bundle_sha256")] = true
+		}
+	}
+	for name := range named {
+		if policies[name] {
+			held++
+		}
+	}
+	lines = append(lines, fmt.Sprintf("policies: %d of %d that decided are here, code and data under their digests", held, len(named)))
 	lines = append(lines, fmt.Sprintf("events: %d", len(b.events)))
 	for _, e := range events {
 		lines = append(lines, l.answer(e)...)

@@ -293,6 +293,28 @@ function requireInLog({ file, manifest, entries }, head) {
   }
 }
 
+/** Policies, code and data, under the digests by which decisions name them. @returns the digests. */
+function readPolicies({ files }) {
+  const folders = new Map();
+  for (const [path, content] of files) {
+    if (!path.startsWith("policies/")) continue;
+    const [, folder, name] =
+      /^policies\/([0-9a-f]{64})\/(policy\.wasm|data\.json|parts)$/.exec(path) ??
+      refuse(`${path} is no policy's`);
+    folders.set(folder, { ...folders.get(folder), [name]: content });
+  }
+  const isHere = (digest) =>
+    base64url(unbase64url(digest)) === digest && folders.has(unbase64url(digest).toString("hex"));
+  for (const [folder, { "policy.wasm": wasm, "data.json": data, parts }] of folders) {
+    const isOne = wasm !== undefined && data !== undefined && parts === undefined;
+    const isSum = parts !== undefined && wasm === undefined && data === undefined;
+    need(isOne || (isSum && utf8(parts).split(" ").every(isHere)), `policies/${folder} is not whole`);
+    const digest = isOne ? sha256(sha256(wasm), sha256(data)) : sha256(parts);
+    need(digest.toString("hex") === folder, `policies/${folder} is another policy`);
+  }
+  return new Set([...folders.keys()].map((folder) => base64url(Buffer.from(folder, "hex"))));
+}
+
 // ---- 5. Certificates ----
 const parseCertificate = (der) => new X509Certificate(Buffer.from(der, "base64"));
 const isIssuedBy = (one, issuer) => one.checkIssued(issuer) && one.verify(issuer.publicKey);
@@ -705,6 +727,10 @@ function check(path, { vkey, policy: policyFile, bundle: bundleFile, root }) {
   const witnesses = [...head.signed].map(
     ([name, time]) => `witness: ${name} at ${new Date(time * 1000).toISOString()}`,
   );
+  const policies = readPolicies(bundle);
+  const decisions = [...log.records.values()].filter((record) => record.kind === "decision");
+  const named = [...new Set(decisions.map((record) => record.value.policy.bundle_sha256))];
+  const held = named.filter((digest) => policies.has(digest)).length;
   const { kind, value, since, until } = manifest.selection;
   return {
     missing,
@@ -716,6 +742,7 @@ function check(path, { vkey, policy: policyFile, bundle: bundleFile, root }) {
       manifest.range
         ? `complete: entries ${manifest.range.start} to ${manifest.range.end - 1}, none left out`
         : "complete: not claimed; single events were chosen",
+      `policies: ${held} of ${named.length} that decided are here, code and data under their digests`,
       `events: ${list.events.length}`,
       ...events.flatMap((event) => answer(event, log)),
       ...manifest.withheld.map((text) => `withheld: ${text}`),
