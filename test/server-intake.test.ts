@@ -55,7 +55,7 @@ describe("an agent that asks for too much", () => {
   it("is turned away, and told when to come again", async () => {
     const answer = await act(agent);
     expect([answer.status, codeOf(answer)]).toEqual([429, "rate_limited"]);
-    expect(Number(answer.headers["retry-after"])).toBeGreaterThan(60);
+    expect(Number(answer.headers["retry-after"])).toBeGreaterThan(1);
   });
 
   it("is turned away from the rest of the server too", async () => {
