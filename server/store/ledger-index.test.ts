@@ -272,6 +272,25 @@ describe("the ledger index", () => {
     await index.close();
   });
 
+  it("refuses a question that is not answered in time, and goes on", async () => {
+    const reading = Promise.withResolvers<void>();
+    const entry = Promise.withResolvers<Uint8Array>();
+    const index = new ThreadedLedgerIndex({ path: ":memory:", onLost: () => undefined, answerMs: 1 });
+    const caughtUp = index.catchUp({
+      size: 1,
+      readEntry: () => {
+        reading.resolve();
+        return entry.promise;
+      },
+    });
+    await reading.promise;
+    await expect(index.query({}, { limit: 1 })).rejects.toMatchObject({ code: "ledger_search_late" });
+    entry.resolve(issueTestControl());
+    await caughtUp;
+    expect(index.size).toBe(1);
+    await index.close();
+  });
+
   it("answers nothing once its thread is gone, and says so once", async () => {
     const lost: unknown[] = [];
     const path = join(root, "nowhere", "index.db");

@@ -29,7 +29,7 @@ import { writeBatch } from "./index/write-batch.ts";
 /** Another number makes old files be rebuilt. */
 const SCHEMA_VERSION = 4;
 /** A search that takes longer is refused: those behind it wait. */
-const SEARCH_MS = 1000;
+const SEARCH_MS = 3000;
 
 /** Pages hold a set of a block whole; the memory is for the branches of the trees. */
 const PRAGMAS = `

@@ -29,7 +29,7 @@ const MAX_KEPT = 16_384;
 /** Searches that wait for the thread. */
 const MAX_QUESTIONS = 256;
 /** A question that is not answered by then is refused, whatever holds it up. Milliseconds. */
-const ANSWER_MS = 5000;
+const ANSWER_MS = 20_000;
 
 export interface ThreadedIndexOptions {
   /** Of the file, or `:memory:`. */

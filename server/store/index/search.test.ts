@@ -186,9 +186,9 @@ describe("searching the ledger index", () => {
     let stepMs = 0;
     const index = createLedgerIndex(":memory:", { monoMs: () => (nowMs += stepMs) });
     index.addRecords(take(3, 50), "");
-    stepMs = 1000;
+    stepMs = 3000;
     expect(index.query({}, { limit: 5 }).events).toHaveLength(5);
-    stepMs = 1001;
+    stepMs = 3001;
     expect(() => index.query({}, { limit: 5 })).toThrow(
       expect.objectContaining({ code: "ledger_search_late" }),
     );
