@@ -18,13 +18,20 @@ def test_every_python_block_of_the_readme_runs_in_order(
     blocks = re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.DOTALL | re.MULTILINE)
     assert len(blocks) >= 8
     monkeypatch.setenv("TRUSTWARDEN_TICKET", live.ticket("orchestrator", SCOPE))
-    names: dict[str, object] = {"finance_url": finance}
+    names: dict[str, object] = {
+        "finance_url": finance,
+        "verifier_ticket": live.verifier_ticket("bank"),
+        "evidence": live.read_bytes("/v1/evidence?since=2020-01-01T00:00:00Z"),
+        "log_vkey": live.discovery["log_vkey"],
+        "trust_bundle": live.read_text("/v1/bundle"),
+    }
     for block in blocks:
         exec(compile(block, str(README), "exec"), names)
     printed = capsys.readouterr().out
     assert "scope_not_subset delete:transactions\n" in printed
     assert "('scope_not_covered',)\n" in printed
-    assert printed.endswith("200\n1\n")
+    assert "200\n1\n" in printed
+    assert "/trustwarden/server/" in printed.partition("200\n1\n")[2]
 
 
 def test_the_readme_names_every_public_method_of_an_identity() -> None:
