@@ -49,18 +49,19 @@ const blocksOf = (text: string, language: string): readonly string[] =>
 
 describe("a guide", () => {
   it.each([
-    ["ai-sdk", "ai-sdk"],
-    ["langchain-js", "langchain-js"],
-    ["openai-agents-js", "openai-agents-js"],
-    ["mastra", "mastra"],
-  ])("%s shows an example that runs, and what it leaves in the ledger", async (guide, folder) => {
+    ["ai-sdk", ["use:tool:read_page", "use:tool:delete_page"]],
+    ["langchain-js", ["use:tool:read_page", "use:tool:delete_page"]],
+    ["openai-agents-js", ["use:tool:read_page", "use:tool:delete_page"]],
+    ["mastra", ["use:tool:read_page", "use:tool:delete_page"]],
+    ["claude-agent-js", ["use:tool:Bash", "use:tool:Write"]],
+  ])("%s shows an example that runs, and what it leaves in the ledger", async (guide, actions) => {
     const text = guideOf(guide);
-    expect(blocksOf(text, "ts")).toEqual([readFileSync(join(ROOT, "examples", folder, "agent.ts"), "utf8")]);
+    expect(blocksOf(text, "ts")).toEqual([readFileSync(join(ROOT, "examples", guide, "agent.ts"), "utf8")]);
     const [start = "", questions = "", ...more] = blocksOf(text, "sh");
     expect(more).toEqual([]);
     expect(await run(start)).toContain("Parcel 7 arrives tomorrow");
     const shown = await run(questions);
-    for (const words of ["use:tool:read_page", "use:tool:delete_page", "denied"])
+    for (const words of [...actions, "denied"])
       expect(shown).toContain(words);
   });
 

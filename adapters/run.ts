@@ -23,7 +23,7 @@ const FRAMEWORKS = join(HERE, "frameworks");
 const MODULES = join(FRAMEWORKS, "node_modules");
 const EXAMPLES = join(ROOT, "examples");
 /** Where `ai`, `langchain` and the others are looked for from. */
-const LINKED = ["ai-sdk", "langchain-js", "mastra", "mcp", "openai-agents-js"];
+const LINKED = ["ai-sdk", "claude-agent-js", "langchain-js", "mastra", "mcp", "openai-agents-js"];
 const MAX_REPORT_BYTES = 64 * 1024 * 1024;
 
 /** Runs a program with its output shown; its exit code. */
