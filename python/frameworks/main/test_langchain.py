@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from contract import Contract, Definition, Harness, Result, ToolObjects, Turn
+from contract import ACTIONS, SCOPE, Call, Contract, Definition, Desk, Harness, Result, ToolObjects, Turn
 from langchain.agents import create_agent
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.tools import BaseTool, tool
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command
+from world import World
 
 from trustwarden import AgentIdentity
 from trustwarden.adapters.langchain import protect
@@ -107,3 +110,67 @@ class TestLangchain(Contract, ToolObjects):
     @pytest.fixture
     def harness(self) -> Iterator[Harness]:
         yield LangchainHarness()
+
+    def test_an_agent_that_a_tool_makes_while_it_runs_is_refused(self, world: World, desk: Desk) -> None:
+        """Nobody could have found it, so its tools are refused where they start."""
+
+        def improvise(word: str) -> str:
+            """Makes an agent."""
+            made: Any = create_agent(
+                model_of([[Call("lookup", {"word": word}, "x1")], "made"]), tools=[tool(desk.tools()["lookup"])]
+            )
+            return made.invoke(QUESTION)["messages"][-1].text
+
+        harness = LangchainHarness()
+        root = world.create(SCOPE)
+        turns: list[Turn] = [[Call("improvise", {"word": "a"}, "c1")], "done"] * 2
+        agent = harness.protect(harness.make(Definition("desk", turns, [improvise])), root)
+        for mode in ("sync", "async"):
+            result = harness.run(agent, mode)
+            assert "(tool_unguarded)" in result.results["c1"][0]
+        assert desk.what == []
+        root.close()
+
+    def test_a_subgraph_is_a_sub_agent_and_a_copy_of_the_graph_is_guarded(self, world: World, desk: Desk) -> None:
+        inner = create_agent(
+            model_of([[Call("read_file", {"path": "a"}, "i1"), Call("write_file", {"path": "x"}, "i2")], "inner done"]),
+            tools=[tool(desk.tools()["read_file"]), tool(desk.tools()["write_file"])],
+        )
+        builder: Any = StateGraph(MessagesState)
+        builder.add_node("reader", inner)
+        builder.add_edge(START, "reader")
+        graph: Any = builder.compile(name="desk")
+        root = world.create(SCOPE)
+        protect(graph, root, actions=ACTIONS, scopes={"reader": ["read:file"]})
+        for run, config in ((graph, None), (graph.with_config(tags=["copy"]), None)):
+            with contextlib.suppress(StopIteration, RuntimeError):
+                run.invoke(QUESTION, config)
+        [(who, what)] = desk.done
+        assert (what, f"/{root.name}.reader/" in who) == ("read a", True)
+        root.close()
+
+    def test_a_cancelled_call_is_recorded_as_aborted(self, world: World) -> None:
+        started = asyncio.Event()
+
+        async def wait_for_ever(word: str) -> str:
+            """Waits."""
+            started.set()
+            await asyncio.Event().wait()
+            return word
+
+        root = world.create(SCOPE)
+        agent: Any = create_agent(
+            model_of([[Call("wait_for_ever", {"word": "a"}, "c1")], "done"]), tools=[tool(wait_for_ever)], name="desk"
+        )
+        protect(agent, root)
+
+        async def run() -> None:
+            task = asyncio.ensure_future(agent.ainvoke(QUESTION))
+            await started.wait()
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+        asyncio.run(run())
+        root.close()
+        world.expect_records(root, [(root.id, "use:tool:wait_for_ever", "aborted")])

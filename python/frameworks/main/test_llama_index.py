@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import pytest
-from contract import Contract, Definition, Harness, Result, ToolObjects, Turn
-from llama_index.core.agent.workflow import FunctionAgent, ToolCallResult
+from contract import ACTIONS, SCOPE, Call, Contract, Definition, Desk, Harness, Result, ToolObjects, Turn
+from llama_index.core.agent.workflow import AgentWorkflow, CodeActAgent, FunctionAgent, ToolCallResult
 from llama_index.core.llms import ChatMessage, ChatResponse, LLMMetadata, MessageRole
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools import FunctionTool
 from llama_index.core.workflow import HumanResponseEvent, InputRequiredEvent
+from world import World
 
 from trustwarden import AgentIdentity
 from trustwarden.adapters.llama_index import protect
@@ -133,7 +134,32 @@ class LlamaHarness(Harness):
 
 class TestLlamaIndex(Contract, ToolObjects):
     @pytest.fixture
-    def harness(self) -> Iterator[Harness]:
+    def harness(self) -> Iterator[LlamaHarness]:
         harness = LlamaHarness()
         yield harness
         harness.close()
+
+    def test_after_handing_over_the_next_agent_is_a_child_of_the_one_before(
+        self, world: World, desk: Desk, harness: LlamaHarness
+    ) -> None:
+        turns: list[Turn] = [
+            [Call("lookup", {"word": "a"}, "c1")],
+            [Call("handoff", {"to_agent": "closer", "reason": "late"}, "c2")],
+        ]
+        front = harness.make(Definition("desk", turns, desk.pick("lookup")))
+        closing: list[Turn] = [[Call("read_file", {"path": "a"}, "h1")], "closed"]
+        closer = harness.make(Definition("closer", closing, desk.pick("read_file")))
+        workflow = AgentWorkflow(agents=[front, closer], root_agent="desk")
+        root = world.create(SCOPE)
+        protect(workflow, root, actions=ACTIONS, scopes={"closer": ["read:file"]})
+        assert harness.run(workflow, "async").final == "closed"
+        [(first, _), (second, _)] = desk.done
+        assert (first, f"/{root.name}.closer/" in second) == (root.id, True)
+        root.close()
+
+    def test_an_agent_that_runs_code_is_refused(self, world: World) -> None:
+        root = world.create(SCOPE)
+        agent = CodeActAgent(code_execute_fn=lambda code: code, llm=Scripted(turns=[]), name="coder")
+        with pytest.raises(ValueError, match="cannot be guarded"):
+            protect(agent, root)
+        root.close()

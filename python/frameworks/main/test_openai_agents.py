@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, ClassVar
 
 import pytest
-from agents import Agent, Model, ModelResponse, RunConfig, Runner, Usage, function_tool
+from agents import Agent, Model, ModelResponse, RunConfig, Runner, Usage, WebSearchTool, function_tool
 from agents.items import ToolCallOutputItem
 from agents.tool_context import ToolContext
-from contract import Contract, Definition, Harness, Result, ToolObjects, Turn
+from contract import ACTIONS, SCOPE, Call, Contract, Definition, Desk, Harness, Result, ToolObjects, Turn
 from openai.types.responses import (
     Response,
     ResponseCompletedEvent,
@@ -19,6 +19,7 @@ from openai.types.responses import (
     ResponseOutputMessage,
     ResponseOutputText,
 )
+from world import World
 
 from trustwarden import AgentIdentity
 from trustwarden.adapters.openai_agents import protect, question_of
@@ -132,3 +133,41 @@ class TestOpenAiAgents(Contract, ToolObjects):
     @pytest.fixture
     def harness(self) -> Iterator[Harness]:
         yield OpenAiHarness()
+
+    def test_after_a_handoff_the_next_agent_is_a_child_of_the_one_before(self, world: World, desk: Desk) -> None:
+        closer = OpenAiHarness().make(
+            Definition("closer", [[Call("read_file", {"path": "a"}, "h1")], "closed"], desk.pick("read_file"))
+        )
+        turns: list[Turn] = [
+            [Call("lookup", {"word": "a"}, "c1")],
+            [Call("transfer_to_closer", {}, "c2")],
+        ]
+        front = OpenAiHarness().make(Definition("desk", turns, desk.pick("lookup")))
+        front.handoffs = [closer]
+        root = world.create(SCOPE)
+        protect(front, root, actions=ACTIONS)
+        run = asyncio.run(Runner.run(front, "go", run_config=CONFIG))
+        assert run.final_output == "closed"
+        [(first, _), (second, _)] = desk.done
+        assert (first, f"/{root.name}.closer/" in second) == (root.id, True)
+        root.close()
+
+    def test_a_tool_that_runs_elsewhere_is_refused(self, world: World) -> None:
+        root = world.create(SCOPE)
+        with pytest.raises(ValueError, match="cannot be guarded"):
+            protect(Agent(name="desk", tools=[WebSearchTool()]), root)
+        late = protect(Agent(name="desk", model=Scripted(["done"])), root)
+        late.tools.append(WebSearchTool())
+        with pytest.raises(ValueError, match="cannot be guarded"):
+            asyncio.run(Runner.run(late, "go", run_config=CONFIG))
+        root.close()
+
+    def test_a_tool_that_is_added_later_is_guarded(self, world: World, desk: Desk) -> None:
+        root = world.create(SCOPE)
+        turns: list[Turn] = [[Call("write_file", {"path": "secrets", "text": "a"}, "c1")], "done"]
+        agent = OpenAiHarness().make(Definition("desk", turns))
+        protect(agent, root, actions=ACTIONS)
+        agent.tools.append(function_tool(desk.tools()["write_file"]))
+        asyncio.run(Runner.run(agent, "go", run_config=CONFIG))
+        assert desk.what == []
+        root.close()

@@ -7,13 +7,21 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, ClassVar
 
 import pytest
-from contract import Contract, Definition, Harness, Result, Turn
+from contract import ACTIONS, SCOPE, Call, Contract, Definition, Desk, Harness, Result, Turn
 from pydantic_ai import Agent, DeferredToolRequests
+from pydantic_ai.capabilities import NativeTool
+from pydantic_ai.exceptions import UserError
 from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart, ToolReturnPart
 from pydantic_ai.models.function import DeltaToolCall, FunctionModel
+from pydantic_ai.native_tools import WebSearchTool
+from pydantic_ai.profiles import ModelProfile
+from pydantic_ai.toolsets import FunctionToolset
+from world import World
 
 from trustwarden import AgentIdentity
 from trustwarden.adapters.pydantic_ai import protect
+
+NATIVE = ModelProfile(supported_native_tools=frozenset({WebSearchTool}))
 
 
 def parts_of(turn: Turn) -> list[Any]:
@@ -96,3 +104,22 @@ class TestPydanticAi(Contract):
     @pytest.fixture
     def harness(self) -> Iterator[Harness]:
         yield PydanticHarness()
+
+    def test_a_tool_of_the_vendor_and_a_realtime_session_are_refused(self, world: World) -> None:
+        root = world.create(SCOPE)
+        model = FunctionModel(lambda *_: ModelResponse(parts=[TextPart("done")]), profile=NATIVE)
+        agent: Any = Agent(model, name="desk", capabilities=[NativeTool(WebSearchTool())])
+        protect(agent, root)
+        with pytest.raises(UserError, match="cannot guard"):
+            agent.run_sync("go")
+        with pytest.raises(UserError, match="realtime"):
+            agent.realtime("openai:gpt-realtime")
+        root.close()
+
+    def test_a_toolset_of_one_run_is_guarded_too(self, world: World, desk: Desk) -> None:
+        root = world.create(SCOPE)
+        agent = PydanticHarness().make(Definition("desk", [[Call("write_file", {"path": "secrets"}, "c1")], "done"]))
+        protect(agent, root, actions=ACTIONS)
+        agent.run_sync("go", toolsets=[FunctionToolset(desk.pick("write_file"))])
+        assert desk.what == []
+        root.close()
