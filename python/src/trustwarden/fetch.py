@@ -15,6 +15,7 @@ from ._json import JsonObject
 from .approvals import approval_header
 from .contact import parse_origin
 from .errors import TrustWardenError, fail
+from .gateway import MAX_GATEWAY_BODY_BYTES, Upstream, forwarded, named_for, upstream_name_of
 from .intent import BoundRequest
 from .receipts import open_receipt, parse_receipt_header
 from .records import Enforcement
@@ -72,6 +73,10 @@ def agent_fetch(
     # Whoever may not act asks nobody what a request would mean either.
     session.holder.current()
     outgoing = outgoing_of(request, meaning)
+    if outgoing.origin == session.gateway.origin():
+        return _response_of(request, _visit_gateway(session, outgoing))
+    if len(outgoing.request.body) > _MAX_BODY_BYTES:
+        raise fail("request_too_large", {"max_bytes": _MAX_BODY_BYTES})
     if outgoing.origin == session.server.origin:
         return _response_of(request, _visit_server(session, outgoing))
     peer = routes.get(outgoing.origin)
@@ -86,15 +91,15 @@ def agent_fetch(
     return _response_of(request, answer)
 
 
-def outgoing_of(request: httpx.Request, meaning: Meaning, max_bytes: int = _MAX_BODY_BYTES) -> Outgoing:
+def outgoing_of(request: httpx.Request, meaning: Meaning) -> Outgoing:
     """The request as it will be sent. Raises `peer_untrusted` unless it is https, `request_too_large`."""
     url = request.url
     if url.scheme != "https" or url.userinfo:
         raise fail("peer_untrusted", {"reason": "not https"})
     origin = parse_origin(f"https://{url.netloc.decode('ascii')}")
     body = request.read()
-    if len(body) > max_bytes:
-        raise fail("request_too_large", {"max_bytes": max_bytes})
+    if len(body) > MAX_GATEWAY_BODY_BYTES:
+        raise fail("request_too_large", {"max_bytes": MAX_GATEWAY_BODY_BYTES})
     headers = {name.lower(): value for name, value in request.headers.items() if not _is_own(name.lower())}
     bound = BoundRequest(request.method, url.raw_path.decode("ascii"), body)
     timeout = request.extensions.get("timeout", {}).get("read") or _DEFAULT_SECONDS
@@ -147,6 +152,31 @@ def _visit(session: AgentSession, outgoing: Outgoing, peer: PeerRoutes) -> Answe
     return answer
 
 
+def _visit_gateway(session: AgentSession, outgoing: Outgoing) -> Answer:
+    """The gateway plans every call itself, so nobody is asked what it means; who names it otherwise is not believed."""
+    upstream = session.gateway.find(upstream_name_of(outgoing.request.target))
+    sent = forwarded(outgoing)
+    server_id = session.server.discovery.server_id
+    first = _send_through(session, sent, upstream)
+    if first.status != _NOT_AUTHENTICATED:
+        return first
+    # Nothing was done: the operator has changed what a call means since it was read, or the server began anew.
+    changed = session.gateway.find_changed(upstream)
+    if changed is None and session.server.discovery.server_id == server_id:
+        return first
+    first.close()
+    return _send_through(session, sent, changed or upstream)
+
+
+def _send_through(session: AgentSession, outgoing: Outgoing, upstream: Upstream) -> Answer:
+    action, resource = named_for(upstream, outgoing)
+    audience = session.server.discovery.server_id
+    signed = session.sign(Asked(action, resource, audience, None, outgoing.meaning.job, outgoing.request))
+    answer = send(outgoing, signed, signed.credential.server_pool)
+    require_receipt(session, answer, signed, "gateway")
+    return answer
+
+
 def _visit_server(session: AgentSession, outgoing: Outgoing) -> Answer:
     """The server's own API: its guard decides on the same path, and its answer needs no receipt beside its events."""
     request, meaning = outgoing.request, outgoing.meaning
@@ -192,3 +222,4 @@ def _is_own(name: str) -> bool:
 
 _OTHER_NAME = "another verifier"
 _DEFAULT_SECONDS = 30.0
+_NOT_AUTHENTICATED = 401

@@ -447,7 +447,7 @@ def _identity_of(
 def _client_options(options: Mapping[str, Any]) -> dict[str, Any]:
     # An intent is for one target, and what the environment says of proxies is not who we talk to.
     headers = {"accept-encoding": "identity", **dict(options.get("headers") or {})}
-    return {**options, "headers": headers, "follow_redirects": False, "trust_env": False}
+    return {"timeout": 30.0, **options, "headers": headers, "follow_redirects": False, "trust_env": False}
 
 
 def _close_all() -> None:

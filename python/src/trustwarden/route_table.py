@@ -122,7 +122,7 @@ def parse_routes_document(text: str) -> tuple[str, RouteTable]:
     verifier, routes = document.get("verifier"), document.get("routes")
     if not isinstance(verifier, str) or not is_json_list(routes):
         raise _malformed()
-    return verifier, create_route_table([_parse_route(route) for route in routes])
+    return verifier, create_route_table([parse_route(route) for route in routes])
 
 
 def parse_request_target(text: str) -> RequestTarget:
@@ -143,7 +143,11 @@ def parse_request_target(text: str) -> RequestTarget:
     return RequestTarget(text, path, segments)
 
 
-def _parse_route(row: Json) -> Route:
+def parse_route(row: Json) -> Route:
+    """One row of a table, as JSON.
+
+    Raises: TrustWardenError `json_malformed`.
+    """
     if not is_json_object(row):
         raise _malformed()
     texts = [row.get(name) for name in ("method", "path", "action", "resource")]

@@ -16,6 +16,7 @@ from .answers import IdentityAnswer, Members
 from .approvals import OpenQuestions
 from .credential import Credential
 from .enrol import Enrolled, renew_credential
+from .gateway import GatewayCatalogue
 from .intent import (
     SALT_BYTES,
     BoundRequest,
@@ -84,6 +85,7 @@ class AgentSession:
         self.answer: IdentityAnswer = enrolled.answer
         self.server = server
         self.questions = OpenQuestions()
+        self.gateway = GatewayCatalogue(self)
         self._composition = composition
         self._writer = IntentWriter(agent_id, server.checkpoint.seen)
         self._receipts: deque[KeptReceipt] = deque(maxlen=_MAX_KEPT_RECEIPTS)
