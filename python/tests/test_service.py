@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,13 @@ import httpx
 import pytest
 
 from live import LiveServer
-from trustwarden import ReceiptExpectations, parse_receipt_header, verify_receipt
+from trustwarden import ReceiptExpectations, Route, parse_receipt_header, verify_agent, verify_receipt
 from trustwarden._bytes import encode_base64url, parse_base64, parse_base64url
 from trustwarden._crypto import sha256
 from trustwarden.intent import BoundRequest
 from trustwarden.keys import InstanceKey
 from trustwarden.receipts import SigningLeaf
+from trustwarden.tls import anonymous_context
 from visitors import Forger, TypeScriptAgent, self_made_context
 
 SERVICES = Path(__file__).parent / "services"
@@ -319,3 +320,24 @@ def eventually(is_so: Callable[[], bool], seconds: float = 60) -> bool:
     while not (found := is_so()) and time.monotonic() < ends_at:
         time.sleep(0.05)
     return found
+
+
+def test_new_connections_are_shown_the_renewed_svid(live: LiveServer) -> None:
+    with verify_agent([Route("GET", "/a", "read:a", "bank://a")], ticket=live.verifier_ticket("renewing")) as guard:
+        before = shown_by(guard.ssl_context)
+        assert shown_by(guard.ssl_context) == before
+        guard.renew()
+        assert shown_by(guard.ssl_context) != before
+
+
+def shown_by(context: ssl.SSLContext) -> bytes:
+    """The certificate of a server, to a client that names no host, as agents do that call an address."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = context.wrap_bio(to_server, to_client, server_side=True)
+    client = anonymous_context().wrap_bio(to_client, to_server)
+    for side in (client, server, client, server):
+        with suppress(ssl.SSLWantReadError):
+            side.do_handshake()
+    certificate = client.getpeercert(binary_form=True)
+    assert certificate is not None
+    return certificate

@@ -48,6 +48,7 @@ PEER = "trustwarden.peer"
 """Key in a scope's extensions under which our server adapters put a function that gives the visitor's chain."""
 MAX_BODY_BYTES = 1_048_576
 _BODY_SECONDS = 10.0
+_STOP_SECONDS = 1.0
 _MAX_SHOWN_CHARS = 256
 
 
@@ -168,7 +169,8 @@ class _HttpVisit:
             await asyncio.wait((acting, cutting), return_when=asyncio.FIRST_COMPLETED)
             if not acting.done():
                 acting.cancel()
-                await asyncio.wait((acting,))
+                # An application that does not stop keeps nothing open: whatever it sends from now on is refused.
+                await asyncio.wait((acting,), timeout=_STOP_SECONDS)
             await self._settle(acting, visit, target)
         except asyncio.CancelledError:
             acting.cancel()
@@ -179,7 +181,8 @@ class _HttpVisit:
             cutting.cancel()
 
     async def _settle(self, acting: asyncio.Future[None], visit: Visit, target: str) -> None:
-        error = asyncio.CancelledError() if acting.cancelled() else acting.exception()
+        is_ended = acting.done() and not acting.cancelled()
+        error = acting.exception() if is_ended else asyncio.CancelledError()
         if visit.signal.is_cut and not self._is_complete:
             try:
                 visit.signal.raise_if_cut()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from .. import scheduler
 from ..errors import TrustWardenError, fail
 from ..receipts import format_receipt_header
+from ..records import Status
 from ..route_table import ROUTES_PATH, RouteTable, parse_request_target
 from .answer import RefusalAnswer, create_refusal
 from .reception import Permit, Reception
@@ -92,7 +93,7 @@ class _WsgiVisit:
         self._environ["wsgi.input"] = io.BytesIO(visit.body)
         self._environ["CONTENT_LENGTH"] = str(len(visit.body))
         try:
-            return self._parts(self._app(self._environ, self._start), visit)
+            return _Parts(self._app(self._environ, self._start), visit, self._count, self._end_whole)
         except Exception as error:
             if self._is_started:
                 self._end("failure")
@@ -155,23 +156,14 @@ class _WsgiVisit:
         self._size += len(part)
         write(part)
 
-    def _parts(self, parts: Iterable[bytes], visit: Visit) -> Iterator[bytes]:
-        """The answer, as long as it may go on; its end is reported when it was given whole, or when it is let go."""
-        is_done = False
-        try:
-            for part in parts:
-                visit.signal.raise_if_cut()
-                self._size += len(part)
-                yield part
-            visit.signal.raise_if_cut()
-            is_done = True
-        finally:
-            self._end(("success" if self._status < 400 else "failure") if is_done else "aborted")
-            close = getattr(parts, "close", None)
-            if close is not None:
-                close()
+    def _count(self, part: bytes) -> None:
+        self._size += len(part)
 
-    def _end(self, status: Any) -> None:
+    def _end_whole(self, status: Status | None) -> None:
+        """How the parts ended; None when all of them were given."""
+        self._end(status or ("success" if self._status < 400 else "failure"))
+
+    def _end(self, status: Status) -> None:
         permit, size = self._permit, self._size
         # The answer has left, so nobody waits for this.
         if permit is not None:
@@ -198,6 +190,53 @@ class _WsgiVisit:
         headers = [(name, value) for name, value in answer.headers.items() if name != "connection"]
         self._start_response(f"{answer.status} {phrase}", headers)
         return [answer.body]
+
+
+class _Parts:
+    """The answer, as long as it may go on; its end is reported once, also when nobody ever asks for a part."""
+
+    def __init__(
+        self,
+        parts: Iterable[bytes],
+        visit: Visit,
+        count: Callable[[bytes], None],
+        end: Callable[[Status | None], None],
+    ) -> None:
+        self._source = parts
+        self._parts = iter(parts)
+        self._visit = visit
+        self._count = count
+        self._end = end
+        self._is_over = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            self._visit.signal.raise_if_cut()
+            part = next(self._parts)
+            self._visit.signal.raise_if_cut()
+        except StopIteration:
+            self._finish(None)
+            raise
+        except BaseException:
+            self._finish("aborted" if self._visit.signal.is_cut else "failure")
+            raise
+        self._count(part)
+        return part
+
+    def close(self) -> None:
+        """Called by the server in any case; before the end of the parts, it means that the visitor has left."""
+        self._finish("aborted")
+        close = getattr(self._source, "close", None)
+        if close is not None:
+            close()
+
+    def _finish(self, status: Status | None) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self._end(status)
 
 
 def target_of(environ: Environ) -> str:
