@@ -137,7 +137,7 @@ def test_a_decision_that_came_too_late_permits_nothing(
     orchestrator: AgentIdentity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter([0.0])
-    monkeypatch.setattr(act, "monotonic", lambda: next(clock, 1.0))
+    monkeypatch.setattr(act, "monotonic", lambda: next(clock, 1000.0))
     with pytest.raises(TrustWardenError) as failed, orchestrator.act("write:reports", RESOURCE):
         pytest.fail("a stale decision was used")
     assert failed.value.code == "lease_expired"

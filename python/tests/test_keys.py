@@ -62,7 +62,8 @@ def test_where_there_are_no_pipes_by_path_the_file_holds_nothing_readable_and_is
 def test_no_write_to_a_file_carries_a_readable_key(live: LiveServer, tmp_path: Path) -> None:
     program = """
 import os, sys
-from trustwarden import AgentIdentity
+from trustwarden import AgentIdentity, act
+act._DECISION_LASTS_SECONDS = 30.0
 with AgentIdentity.create(name="watched", ticket=sys.argv[1]) as agent:
     with agent.act("read:transactions", "db://transactions"):
         pass

@@ -108,7 +108,8 @@ def test_many_threads_act_as_one_agent_and_number_their_intents_once(
 def test_a_process_that_forgets_to_close_ends_cleanly_and_reports_what_it_did(live: LiveServer) -> None:
     program = """
 import sys
-from trustwarden import AgentIdentity
+from trustwarden import AgentIdentity, act
+act._DECISION_LASTS_SECONDS = 30.0
 agent = AgentIdentity.create(name="forgetful", ticket=sys.argv[1])
 with agent.act("read:transactions", "db://transactions") as action:
     print(action.receipt.receipt.event_id)

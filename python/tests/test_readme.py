@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,20 @@ from trustwarden import AgentIdentity
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 SCOPE = ["read:transactions", "write:ledger", "write:reports"]
+
+
+@pytest.fixture
+def live() -> Iterator[LiveServer]:
+    """A server of its own: the names in the text are taken by other tests."""
+    with closing(LiveServer()) as server:
+        yield server
+
+
+@pytest.fixture
+def finance(live: LiveServer) -> Iterator[str]:
+    """A service of its own."""
+    with closing(live.start_finance()) as program:
+        yield str(program.ready["url"])
 
 
 def test_every_python_block_of_the_readme_runs_in_order(

@@ -96,7 +96,9 @@ class Pool:
             self._pool.close()
 
     def close(self) -> None:
-        """Closes every connection, also one that is in use."""
+        """Closes every connection, also one that is in use; a call that comes later leaves none behind either."""
+        with self._lock:
+            self._is_retired = True
         self._pool.close()
 
     def _finish(self) -> None:
