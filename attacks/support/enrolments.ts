@@ -40,8 +40,17 @@ export async function expectAllRecorded(
   when: string,
 ): Promise<void> {
   await restarted.start();
-  const issued = await issuedIn(restarted);
+  await expectIssued(restarted, certificates, when);
+  await restarted.child.stop();
+}
+
+/** Finds in the ledger of a server that runs what was handed out. @throws Breach */
+export async function expectIssued(
+  world: World,
+  certificates: readonly string[],
+  when: string,
+): Promise<void> {
+  const issued = await issuedIn(world);
   const missing = certificates.filter((digest) => !issued.has(digest));
   expectSame(missing, [], `certificates without an entry, ${when}`);
-  await restarted.child.stop();
 }
