@@ -225,8 +225,9 @@ class Guard:
             run.parent.waiting_children.add(run)
         self._waiting[(spec.name, key)] = run
         if len(self._waiting) > MAX_HELD_RUNS:
-            oldest = next(iter(self._waiting))
-            self._waiting.pop(oldest).identity.close()
+            oldest = self._waiting.pop(next(iter(self._waiting)))
+            if oldest.is_owned:
+                oldest.identity.close()
         return True
 
 

@@ -47,6 +47,7 @@ from ._core import (
     current_run,
 )
 from ._discover import reachable
+from ._langchain_args import visible_args
 from ._mapping import ActionOf, ToolAction, Unmapped, to_params
 
 __all__ = ["ToolAction", "acting_as", "current_identity", "protect"]
@@ -284,13 +285,13 @@ def _bodies(original: type[BaseTool], guard: Guard) -> dict[str, Callable[..., A
         if isinstance(at, _Body) and at.tool is self:
             # The fallback of `_arun`, which has entered already.
             return sync_body(self, *args, **kwargs)
-        call = _enter(guard, self, _visible(self, args, kwargs))
+        call = _enter(guard, self, visible_args(self, args, kwargs))
         with call, _at(_Body(self)), body_of(guard, self.name):
             return sync_body(self, *args, **kwargs)
 
     @functools.wraps(async_body)
     async def _arun(self: BaseTool, *args: Any, **kwargs: Any) -> Any:
-        call = await _aenter(guard, self, _visible(self, args, kwargs))
+        call = await _aenter(guard, self, visible_args(self, args, kwargs))
         async with call:
             with _at(_Body(self)), body_of(guard, self.name):
                 return await async_body(self, *args, **kwargs)
@@ -305,23 +306,6 @@ def _at(place: _Entering | _Body) -> Generator[None]:
         yield
     finally:
         _place.reset(token)
-
-
-def _visible(tool: BaseTool, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, object]:
-    """What the caller chose: the arguments of the body, after validation, without what the framework injects."""
-    chosen = _fields(tool.tool_call_schema)
-    injected = {"config", "run_manager", *(_fields(tool.get_input_schema()) - chosen)}
-    named = {name: value for name, value in kwargs.items() if name in chosen or name not in injected}
-    return {**{f"arg{index}": value for index, value in enumerate(args)}, **named}
-
-
-def _fields(schema: object) -> set[str]:
-    fields = getattr(schema, "model_fields", None)
-    if isinstance(fields, Mapping):
-        return set(cast("Mapping[str, object]", fields))
-    if isinstance(schema, dict):
-        return set(cast("dict[str, dict[str, object]]", schema).get("properties", {}))
-    return set()
 
 
 def _enter(guard: Guard, tool: BaseTool, args: Mapping[str, object]) -> ToolCall:

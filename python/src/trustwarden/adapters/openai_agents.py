@@ -14,8 +14,6 @@ import json
 import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from contextvars import ContextVar
-from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 try:
@@ -44,10 +42,10 @@ from ._core import (
     acting_as,
     body_of,
     current_identity,
-    current_run,
 )
 from ._discover import reachable
 from ._mapping import ActionOf, ToolAction, Unmapped
+from ._openai_runs import Runs, inside_call
 
 __all__ = ["Question", "ToolAction", "acting_as", "current_identity", "protect", "question_of"]
 
@@ -55,7 +53,6 @@ AnyAgent = TypeVar("AnyAgent", bound="Agent[Any]")
 _FRESH_SECONDS = 0.7
 """A decision is worth one lease, counted from asking; what was decided before the call is asked again after that."""
 _RUNS = "__trustwarden_runs__"
-_inside: ContextVar[object] = ContextVar("trustwarden_openai_call", default=None)
 
 
 def protect(
@@ -83,7 +80,7 @@ def protect(
         identity, actions=actions, scopes=scopes, unmapped=unmapped, ttl=ttl, approval_timeout=approval_timeout
     )
     agents = [cast("Agent[Any]", found) for found in _reachable(agent) if isinstance(found, Agent)]
-    runs = _Runs(guard, guard.root_spec_of(agent.name, _tools_of(agent)))
+    runs = Runs(guard, guard.root_spec_of(agent.name, _tools_of(agent)))
     specs = {id(found): guard.spec_of(found.name, _tools_of(found)) for found in agents if found is not agent}
     specs[id(agent)] = runs.root
     _require_guardable(agents)
@@ -97,124 +94,8 @@ def question_of(agent: Agent[Any], call_id: str) -> Question | None:
 
     None for a call that waits by its own rule (`needs_approval`) and not by a policy's.
     """
-    runs = cast("_Runs | None", getattr(type(agent), _RUNS, None))
+    runs = cast("Runs | None", getattr(type(agent), _RUNS, None))
     return None if runs is None else runs.question(call_id)
-
-
-@dataclass(eq=False)
-class _Record:
-    """One run of the SDK: its agents so far, by name."""
-
-    contexts: list[weakref.ref[RunContextWrapper[Any]]]
-    """All of them dead: the run is over, whatever came of it."""
-    approvals: object
-    """What the SDK shares among the contexts of one run, and of no other; kept so that its id stays its own."""
-    caller: AgentRun | None
-    call: object
-    """The tool call of the caller that it is inside of."""
-    agents: dict[str, tuple[AgentSpec, AgentRun]] = field(default_factory=dict[str, "tuple[AgentSpec, AgentRun]"])
-    latest: AgentRun | None = None
-    starting: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """The SDK may ask twice at once; an agent starts once."""
-
-    @property
-    def is_waiting(self) -> bool:
-        return any(run.is_waiting for _, run in self.agents.values())
-
-
-class _Runs:
-    """Which of the SDK's runs is which of ours."""
-
-    def __init__(self, guard: Guard, root: AgentSpec) -> None:
-        self.guard = guard
-        self.root = root
-        self._records: dict[int, _Record] = {}
-
-    async def of_call(self, spec: AgentSpec, context: RunContextWrapper[Any], call_id: str, tool: str) -> AgentRun:
-        """The run that a call belongs to. Raises `Refused` for one that belongs to none."""
-        if id(_approvals_of(context)) in self._records or self._waiting_for(call_id) is not None:
-            return await self.find(spec, context, call_id)
-        run = current_run()
-        if run is None:
-            raise Refused(fail("agent_missing", {"reason": "see acting_as()"}), tool)
-        return run if run.is_direct else await self.find(spec, context, call_id)
-
-    async def find(self, spec: AgentSpec, context: RunContextWrapper[Any], call_id: str | None = None) -> AgentRun:
-        """The run of this agent, started when it is not yet: as a child of the agent that was at work before it."""
-        record = self._record(context, call_id)
-        async with record.starting:
-            known = record.agents.get(spec.name)
-            if known is None:
-                known = (spec, await self._start(spec, record))
-                record.agents[spec.name] = known
-            record.latest = known[1]
-            return known[1]
-
-    def question(self, call_id: str) -> Question | None:
-        """What a call waits for."""
-        waiting = [
-            run.questions.find(call_id) for record in self._records.values() for _, run in record.agents.values()
-        ]
-        return next((question for question in waiting if question is not None), None)
-
-    async def end(self, context: RunContextWrapper[Any]) -> None:
-        """The run has its result."""
-        record = self._records.get(id(_approvals_of(context)))
-        if record is not None:
-            await self._close(record)
-
-    async def end_inside(self, call: object) -> None:
-        """Ends the runs that a tool call started, unless they wait."""
-        for record in [known for known in self._records.values() if known.call is call]:
-            if not record.is_waiting:
-                await self._close(record)
-
-    async def _start(self, spec: AgentSpec, record: _Record) -> AgentRun:
-        await self._sweep()
-        caller = record.latest or record.caller
-        if caller is None:
-            first = await self.guard.aopen(self.root)
-            if spec is self.root:
-                return first
-            caller = first
-        with caller.step():
-            return await self.guard.aopen(spec)
-
-    def _record(self, context: RunContextWrapper[Any], call_id: str | None) -> _Record:
-        approvals = _approvals_of(context)
-        known = self._records.get(id(approvals))
-        # A resumed run has a context of its own; what it goes on with is known by the call that waited.
-        waiting = None if call_id is None or _is_asked(known, call_id) else self._waiting_for(call_id)
-        record = waiting or known or _Record([], approvals, current_run(), _inside.get())
-        if waiting is not None:
-            self._records.pop(id(waiting.approvals), None)
-            waiting.approvals, waiting.contexts = approvals, [] if known is None else known.contexts
-        if all(seen() is not context for seen in record.contexts):
-            record.contexts = [weakref.ref(context), *(seen for seen in record.contexts if seen() is not None)]
-        self._records[id(approvals)] = record
-        return record
-
-    def _waiting_for(self, call_id: str) -> _Record | None:
-        return next((record for record in self._records.values() if _is_asked(record, call_id)), None)
-
-    async def _sweep(self) -> None:
-        """Ends what a failed run left behind: nobody holds its context any more."""
-        for record in list(self._records.values()):
-            if all(seen() is None for seen in record.contexts) and not record.is_waiting:
-                await self._close(record)
-
-    async def _close(self, record: _Record) -> None:
-        self._records.pop(id(record.approvals), None)
-        for spec, run in reversed(list(record.agents.values())):
-            await self.guard.aclose(spec, run)
-
-
-def _is_asked(record: _Record | None, call_id: str) -> bool:
-    return record is not None and any(run.questions.is_open(call_id) for _, run in record.agents.values())
-
-
-def _approvals_of(context: RunContextWrapper[Any]) -> object:
-    return context._approvals  # pyright: ignore[reportPrivateUsage]
 
 
 def _require_guardable(agents: Sequence[Agent[Any]]) -> None:
@@ -255,7 +136,7 @@ def _expand(value: object) -> Iterator[object] | None:
     return None if invoked is None else iter([invoked])
 
 
-def _guard_agent(agent: Agent[Any], runs: _Runs, spec: AgentSpec) -> None:
+def _guard_agent(agent: Agent[Any], runs: Runs, spec: AgentSpec) -> None:
     original = type(agent)
 
     async def get_all_tools(self: Any, run_context: RunContextWrapper[Any]) -> list[Tool]:
@@ -269,7 +150,7 @@ def _guard_agent(agent: Agent[Any], runs: _Runs, spec: AgentSpec) -> None:
     agent.__class__ = type(original.__name__, (original,), members)
 
 
-def _hooks(inner: AgentHooks[Any] | None, runs: _Runs) -> AgentHooks[Any]:
+def _hooks(inner: AgentHooks[Any] | None, runs: Runs) -> AgentHooks[Any]:
     """The agent's own hooks, which also end the run's identities with its result."""
     hooks = copy.copy(inner) if inner is not None else AgentHooks[Any]()
     original = type(hooks)
@@ -282,7 +163,7 @@ def _hooks(inner: AgentHooks[Any] | None, runs: _Runs) -> AgentHooks[Any]:
     return hooks
 
 
-def _guarded(tool: Tool, runs: _Runs, spec: AgentSpec) -> Tool:
+def _guarded(tool: Tool, runs: Runs, spec: AgentSpec) -> Tool:
     local = _require_local(tool)
     if isinstance(local.on_invoke_tool, _GuardedInvoker):
         return local
@@ -310,7 +191,7 @@ class _ToolGuard:
     decided and never called, because another call paused the turn, is reported as aborted.
     """
 
-    def __init__(self, tool: FunctionTool, runs: _Runs, spec: AgentSpec) -> None:
+    def __init__(self, tool: FunctionTool, runs: Runs, spec: AgentSpec) -> None:
         self._tool = tool
         # The SDK makes a text of a tool's error inside of the call; an outcome has to be told from a failure first.
         self._raising = set_function_tool_failure_error_function(copy.copy(tool), None)
@@ -352,13 +233,13 @@ class _ToolGuard:
 
     async def _called(self, run: AgentRun, context: ToolContext[Any], text: str) -> Any:
         inside = object()
-        token = _inside.set(inside)
+        token = inside_call.set(inside)
         try:
             async with await self._decided(run, context.tool_call_id, text):
                 with body_of(self._runs.guard, self._tool.name):
                     return await self._raising.on_invoke_tool(context, text)
         finally:
-            _inside.reset(token)
+            inside_call.reset(token)
             await self._runs.end_inside(inside)
 
     async def _told(self, context: ToolContext[Any], error: Exception) -> Any:
