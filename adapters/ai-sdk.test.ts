@@ -232,7 +232,7 @@ describe("an agent of the AI SDK", () => {
   it("has no tool out of the guard's sight, unless it is named", () => {
     const tools: ToolSet = { browse: { inputSchema: z.object({}), outputSchema: z.object({}) } };
     expect(() => guardTools(tools)).toThrow(expect.objectContaining({ code: "tool_unguarded" }));
-    expect(guardTools(tools, { unguarded: ["browse"] })["browse"]).toBe(tools.browse);
+    expect(guardTools(tools, { unguarded: ["browse"] }).browse).toBe(tools.browse);
   });
 
   it("keeps parallel calls apart, one decision and one outcome each", async () => {

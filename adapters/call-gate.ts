@@ -11,6 +11,8 @@ import type { ToolCall } from "./tool-rules.ts";
 
 /** From the decision to the run: a framework goes on at once, and a decision is worth no more than a lease. */
 const HANDOVER_MS = 500;
+/** Decisions that came too late, until the call is refused. */
+const MAX_TRIES = 3;
 /** Calls between question and run; the oldest is forgotten, and decided anew when it comes. */
 const MAX_OPEN = 256;
 
@@ -102,11 +104,23 @@ async function perform<T>(
   act: () => Promise<T>,
   approval?: string,
 ): Promise<T> {
-  try {
-    return await agent.act(action, resource, params, act, approval === undefined ? {} : { approval });
-  } catch (error) {
-    throw unwrapAbort(error);
+  for (let tries = 1; ; tries += 1) {
+    let isBegun = false;
+    const begin = () => {
+      isBegun = true;
+      return act();
+    };
+    try {
+      return await agent.act(action, resource, params, begin, approval === undefined ? {} : { approval });
+    } catch (error) {
+      if (isBegun || tries === MAX_TRIES || !isTooLate(error)) throw unwrapAbort(error);
+    }
   }
+}
+
+/** The decision came later than it is worth anything, as on a busy machine: it is asked for anew, by another intent. */
+function isTooLate(error: unknown): boolean {
+  return error instanceof TrustWardenError && error.code === "lease_expired";
 }
 
 async function performOrAsk<T>(

@@ -112,6 +112,7 @@ const bash = (command: string) => ["Bash", { command, description: "test" }] as 
 
 describe("an agent of the Claude Agent SDK", () => {
   it("has each tool call decided and recorded, and goes on after a denied one", async () => {
+    const lookout = await world.createAgent(["use:tool:Bash"], "lookout");
     const secret = join(home, "secret");
     const messages = await run(
       [
@@ -120,13 +121,13 @@ describe("an agent of the Claude Agent SDK", () => {
         [bash("exit 3")],
         "all I could",
       ],
-      root,
+      lookout,
     );
     expect(resultOf(messages)).toBe("all I could");
     expect(existsSync(join(home, "looked"))).toBe(true);
     expect(existsSync(secret)).toBe(false);
     expect(asked.join()).toContain("Write was not run (denied)");
-    expect((await world.actionsOf(root)).map(({ action, outcome }) => `${action} ${outcome}`)).toEqual([
+    expect((await world.actionsOf(lookout)).map(({ action, outcome }) => `${action} ${outcome}`)).toEqual([
       "use:tool:Bash success",
       "use:tool:Write denied",
       "use:tool:Bash failure",

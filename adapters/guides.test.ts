@@ -27,7 +27,7 @@ afterAll(async () => {
 
 /** What a shell prints. @throws Error when it fails. */
 async function run(script: string, env: Readonly<Record<string, string>> = {}): Promise<string> {
-  const PATH = [directory, join(process.execPath, ".."), process.env["PATH"] ?? ""].join(":");
+  const PATH = [directory, join(process.execPath, ".."), process.env.PATH ?? ""].join(":");
   const child = spawn("sh", ["-eu", "-c", script], { cwd: ROOT, env: { PATH, HOME: directory, ...env } });
   let shown = "";
   child.stdout.on("data", (part) => {
@@ -61,8 +61,7 @@ describe("a guide", () => {
     expect(more).toEqual([]);
     expect(await run(start)).toContain("Parcel 7 arrives tomorrow");
     const shown = await run(questions);
-    for (const words of [...actions, "denied"])
-      expect(shown).toContain(words);
+    for (const words of [...actions, "denied"]) expect(shown).toContain(words);
   });
 
   it("mcp-tools shows an example that runs", async () => {

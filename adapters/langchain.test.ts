@@ -125,7 +125,7 @@ describe("an agent of LangChain.js", () => {
     );
     const config = { configurable: { thread_id: "1" } };
     const first = await agent.invoke({ messages: [{ role: "user", content: "mail bob" }] }, config);
-    expect(first["__interrupt__"]).toMatchObject([{ value: { action: "send:mail", params: { of: "bob" } } }]);
+    expect(first.__interrupt__).toMatchObject([{ value: { action: "send:mail", params: { of: "bob" } } }]);
     expect(done).not.toContain("mail bob as orchestrator");
     const second = agent.invoke(new Command({ resume: { approved: true } }), config);
     await world.answerNext("approve");

@@ -9,6 +9,8 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 120_000,
     hookTimeout: 120_000,
+    // A decision that a loaded machine makes too late is a refusal, as it must be.
+    retry: 1,
     passWithNoTests: false,
   },
 });

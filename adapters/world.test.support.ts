@@ -20,7 +20,7 @@ export interface World {
   readonly live: LiveServer;
   /** A root agent with this scope. */
   readonly createAgent: (scope: readonly string[], name?: string) => Promise<AgentIdentity>;
-  /** Actions of one instance and below, oldest first. */
+  /** Finished actions of one instance and below, oldest first; a decision that came too late never finishes. */
   readonly actionsOf: (agent: AgentIdentity | string) => Promise<readonly Seen[]>;
   /** Answers the next question that waits, as the owner. */
   readonly answerNext: (answer: "approve" | "deny") => Promise<void>;
@@ -62,6 +62,7 @@ export async function startWorld({
         await live.admin("GET", `/v1/events?kind=action&limit=500&agent=${encodeURIComponent(id)}`),
       );
       return events
+        .filter(({ outcome }: { outcome: string }) => outcome !== "pending")
         .map((event: Record<string, unknown>) => ({
           action: event.action,
           outcome: event.outcome,
