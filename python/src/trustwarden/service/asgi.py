@@ -252,11 +252,12 @@ class _HttpVisit:
         permit = self._permit
         if permit is not None:
             scheduler.soon(permit.refuse)
+        # The service's own log knows before the visitor does.
+        self._tell_refusal(error, target)
         receipt = None if permit is None else permit.receipt
         # Whoever has left hears nothing of it.
         with contextlib.suppress(OSError):
             await self._answer(create_refusal(error, receipt, is_whole=self._is_whole))
-        self._tell_refusal(error, target)
 
     def _tell_refusal(self, error: BaseException, target: str) -> None:
         method = str(self._scope["method"])
