@@ -47,6 +47,17 @@ def test_what_could_not_be_reported_is_tried_again_by_itself(monkeypatch: pytest
     spool.close()
 
 
+@pytest.mark.filterwarnings("error::trustwarden.TrustWardenWarning")
+def test_a_program_that_makes_warnings_errors_loses_no_outcome() -> None:
+    ledger = Ledger()
+    spool = OutcomeSpool(ledger.send)
+    ledger.failure = UNREACHABLE
+    spool.report("one")
+    ledger.failure = None
+    spool.close()
+    assert ledger.taken == ["one"]
+
+
 def test_what_the_server_refuses_for_good_is_given_up_loudly() -> None:
     ledger = Ledger()
     spool = OutcomeSpool(ledger.send)

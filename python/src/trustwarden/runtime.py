@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 import time
@@ -47,7 +48,12 @@ def process_id() -> int:
 
 def notify(code: ErrorCode, what: str, details: Mapping[str, Detail] | None = None) -> None:
     """Says what a person should hear about although no caller is waiting for it; never holds a secret."""
-    warnings.warn(f"{code}: {what} {json.dumps(dict(details or {}))}", TrustWardenWarning, stacklevel=2)
+    text = f"{code}: {what} {json.dumps(dict(details or {}))}"
+    try:
+        warnings.warn(text, TrustWardenWarning, stacklevel=2)
+    except TrustWardenWarning:
+        # Where warnings are errors, this one is nobody's to catch: it must not end a worker or lose an outcome.
+        logging.getLogger("trustwarden").error(text)
 
 
 def format_ulid() -> str:
