@@ -229,6 +229,14 @@ def test_a_visit_that_is_not_proven_is_refused_and_nothing_is_done(bank: Bank, f
     assert "trustwarden-receipt" not in answer.headers
 
 
+def test_no_header_has_the_application_read_another_path_than_the_decided_one(bank: Bank, forger: Forger) -> None:
+    # Gunicorn takes this header for the truth from whoever is on its own machine, as agents are.
+    request, resource = BoundRequest("GET", "/transactions/broken", b""), "bank://ledger/transactions/broken"
+    headers = signed(bank, forger, request=request, action="read:transactions", resource=resource)
+    forger.send(f"{bank.url}/transactions/broken", {**headers, "SCRIPT_NAME": "/transactions"})
+    assert {entry["path"] for entry in bank.done() if entry["resource"] == resource} <= {"/transactions/broken"}
+
+
 def test_an_intent_counts_once(bank: Bank, forger: Forger) -> None:
     headers, done = signed(bank, forger), bank.acts_of(forger.id)
     assert _write(bank, forger, headers).status_code == 200

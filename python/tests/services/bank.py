@@ -40,8 +40,9 @@ def on_refusal(refusal: Refusal) -> None:
 guard = verify_agent(ROUTES, name="bank", on_refusal=on_refusal)
 
 
-def act(visit: Visit) -> bytes:
-    log(did=visit.action, resource=visit.resource, agent=visit.agent.spiffe_id, body=visit.body.decode())
+def act(visit: Visit, path: str) -> bytes:
+    """`path` is where the application itself would look for what to do."""
+    log(did=visit.action, resource=visit.resource, agent=visit.agent.spiffe_id, body=visit.body.decode(), path=path)
     return json.dumps(
         {"agent": visit.agent.agent_id, "params": dict(visit.params), "owner": visit.agent.owner_id}
     ).encode()
@@ -52,7 +53,7 @@ async def _asgi(scope: Scope, receive: Receive, send: Send) -> None:
     message = await receive()
     if message["body"] != visit.body:
         raise ValueError("the body that was signed is the body that is read")
-    body = act(visit)
+    body = act(visit, scope["path"])
     if visit.action == "read:broken":
         raise ValueError("broken")
     forged = (b"trustwarden-receipt", b"forged")
@@ -69,7 +70,7 @@ def _wsgi(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     visit = wsgi_visit_of(environ)
     if environ["wsgi.input"].read() != visit.body:
         raise ValueError("the body that was signed is the body that is read")
-    body = act(visit)
+    body = act(visit, environ["PATH_INFO"])
     if visit.action == "read:broken":
         raise ValueError("broken")
     headers = [("content-type", "application/json"), ("trustwarden-receipt", "forged")]

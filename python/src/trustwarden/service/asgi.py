@@ -121,6 +121,9 @@ class _HttpVisit:
         if method == "GET" and target.path == ROUTES_PATH:
             await self._answer(_routes(self._table.document(self._reception.id)))
             return None
+        if self._scope["path"] != target.path:
+            # The application is routed by this one; a layer before us has changed it.
+            raise fail("request_malformed", {"reason": "target: another path is read"})
         match = self._table.match(method, target)
         peer_chain = _peer_chain_of(self._scope)
         body = await self._read_body()

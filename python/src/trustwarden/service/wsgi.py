@@ -19,7 +19,7 @@ from .. import scheduler
 from ..errors import TrustWardenError, fail
 from ..receipts import format_receipt_header
 from ..records import Status
-from ..route_table import ROUTES_PATH, RouteTable, parse_request_target
+from ..route_table import ROUTES_PATH, RequestTarget, RouteTable, parse_request_target
 from .answer import RefusalAnswer, create_refusal
 from .reception import Permit, Reception
 from .tls_server import parse_pem_chain, peer_chain_of
@@ -106,6 +106,7 @@ class _WsgiVisit:
         target = parse_request_target(text)
         if method == "GET" and target.path == ROUTES_PATH:
             return None
+        _require_one_reading(self._environ, target)
         match = self._table.match(method, target)
         peer_chain = _peer_chain_of(self._environ)
         return VisitArrival(
@@ -247,6 +248,16 @@ def target_of(environ: Environ) -> str:
     path = f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}"
     query = str(environ.get("QUERY_STRING") or "")
     return f"{path}?{query}" if query else path
+
+
+def _require_one_reading(environ: Environ, target: RequestTarget) -> None:
+    """The application is routed by these and not by the target: servers let whoever is near them move the border.
+
+    Gunicorn takes a `SCRIPT_NAME` header from its own machine; rewriting servers change the path and not `REQUEST_URI`.
+    """
+    read = (environ.get("SCRIPT_NAME") or "", environ.get("PATH_INFO"), environ.get("QUERY_STRING") or "")
+    if read != ("", target.path, target.text.partition("?")[2]):
+        raise fail("request_malformed", {"reason": "target: another path is read"})
 
 
 def _peer_chain_of(environ: Environ) -> tuple[bytes, ...]:
