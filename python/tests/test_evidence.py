@@ -23,6 +23,7 @@ def test_a_bundle_of_an_agent_says_who_did_it_who_authorized_it_and_how_it_ended
         bundle = live.read_bytes(f"/v1/evidence?agent={child.agent_id}")
         report = verify_evidence(bundle, trust)
     assert report.signatures == report.entries
+    assert report.policies.held == report.policies.named == 1
     done = {answer.event.action: answer for answer in report.events if answer.event.kind == "action"}
     read = done["read:transactions"]
     assert read.event.agent_identity == child.id

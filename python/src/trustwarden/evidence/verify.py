@@ -24,7 +24,7 @@ from ..log_proof import (
 )
 from ..merkle import leaf_hash, verify_inclusion, verify_range
 from ..notes import Checkpoint
-from ..records import Intent, seconds_of
+from ..records import DecisionRecord, Intent, seconds_of
 from ..spiffe import TrustDomain, parse_trust_domain
 from .answers import EventAnswer, answer_events
 from .auditor import Finding, RecordAuditor, SequencedIntent, audit_sequence
@@ -39,6 +39,7 @@ from .contents import (
 )
 from .enrolments import SERVER_ID
 from .log_records import UnverifiedRecord, event_group_of
+from .policies import verify_policy_files
 from .svids import SvidDirectory
 
 
@@ -57,6 +58,14 @@ class EvidenceTrust:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyCount:
+    """How many policies decided, and how many of them are in the bundle, code and data."""
+
+    named: int
+    held: int
+
+
+@dataclass(frozen=True, slots=True)
 class BundleReport:
     """What a bundle turned out to show."""
 
@@ -67,6 +76,7 @@ class BundleReport:
     entries: int
     signatures: int
     """Signatures of records that verified with an SVID that chains to a trust root."""
+    policies: PolicyCount
     events: tuple[EventAnswer, ...]
     alarms: tuple[Finding, ...]
     """Gaps and contradictions that somebody must explain; the bundle is what was logged all the same."""
@@ -117,9 +127,17 @@ def _verify(opened: OpenedBundle, policy: TlogPolicy, svids: SvidDirectory) -> B
     _require_whole_events(opened, records)
     _require_shown(opened, records)
     _require_manifest_signed(opened, svids)
-    events = answer_events(opened.events, records)
+    held = verify_policy_files(opened.files)
+    named = {record.value.policy_sha256 for record in records.values() if isinstance(record.value, DecisionRecord)}
     return BundleReport(
-        manifest, checkpoint, cosignatures, len(opened.entries), auditor.signatures, events, tuple(findings)
+        manifest=manifest,
+        checkpoint=checkpoint,
+        cosignatures=cosignatures,
+        entries=len(opened.entries),
+        signatures=auditor.signatures,
+        policies=PolicyCount(len(named), len(named & held)),
+        events=answer_events(opened.events, records),
+        alarms=tuple(findings),
     )
 
 
