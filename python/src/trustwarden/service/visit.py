@@ -14,6 +14,7 @@ from ..bundle import TrustBundle
 from ..errors import TrustWardenError, fail
 from ..receipts import Receipt, SigningLeaf
 from ..route_table import RequestTarget, RouteMatch
+from ..runtime import notify
 from ..spiffe import SpiffeId, TrustDomain, instance_id_of, path_of, trust_domain_of
 from ..x509 import X509Svid, verify_x509_svid
 from .intents import BoundRequest, VerifiedIntent, require_same_request, verify_intent
@@ -88,7 +89,7 @@ class Cut:
             if self._error is None:
                 self._listeners.append(listener)
                 return
-        listener()
+        _tell(listener)
 
     def cut(self, error: Exception) -> None:
         """Ends the visit for good; only the first reason counts."""
@@ -98,7 +99,15 @@ class Cut:
             self._error = error
             listeners, self._listeners = self._listeners, []
         for listener in listeners:
-            listener()
+            _tell(listener)
+
+
+def _tell(listener: Callable[[], None]) -> None:
+    """The thread that tells watches every other visit too, and goes on whatever a listener does."""
+    try:
+        listener()
+    except (Exception, SystemExit) as error:
+        notify("internal", "A listener of a visit that was cut failed.", {"error": type(error).__name__})
 
 
 @dataclass(frozen=True)
