@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from typing import cast
 
 import pytest
@@ -64,6 +66,55 @@ def test_a_decorated_function_is_an_action_at_each_call(live: LiveServer, orches
     ids = [receipt.receipt.event_id for receipt in orchestrator.receipts]
     assert len(set(ids)) == 2
     assert [outcome_of(live, event_id) for event_id in ids] == ["success", "success"]
+
+
+def test_a_decorated_generator_is_an_action_from_its_first_part_to_its_end(
+    live: LiveServer, orchestrator: AgentIdentity
+) -> None:
+    @orchestrator.act("write:reports", RESOURCE)
+    def write() -> Iterator[str]:
+        yield outcome_of(live, last_event(orchestrator))
+
+    parts = write()
+    assert orchestrator.receipts == ()
+    assert list(parts) == ["pending"]
+    assert outcome_of(live, last_event(orchestrator)) == "success"
+    for _ in write():
+        break
+    assert outcome_of(live, last_event(orchestrator)) == "aborted"
+
+
+def test_a_decorated_asynchronous_generator_is_one_too(live: LiveServer, orchestrator: AgentIdentity) -> None:
+    @orchestrator.act("write:reports", RESOURCE)
+    async def write() -> AsyncGenerator[str]:
+        yield outcome_of(live, last_event(orchestrator))
+
+    @orchestrator.act("send:mail", "smtp://mail")
+    async def send() -> AsyncGenerator[str]:
+        yield pytest.fail("a denied act was done")
+
+    async def main() -> None:
+        assert [part async for part in write()] == ["pending"]
+        assert outcome_of(live, last_event(orchestrator)) == "success"
+        async with aclosing(write()) as parts:
+            await anext(parts)
+        assert outcome_of(live, last_event(orchestrator)) == "aborted"
+        with pytest.raises(DeniedError):
+            await anext(send())
+
+    asyncio.run(main())
+
+
+def test_work_that_would_begin_after_the_act_has_ended_is_refused(
+    live: LiveServer, orchestrator: AgentIdentity
+) -> None:
+    async def write_later() -> None:
+        pytest.fail("this was done after the end of its act")
+
+    guarded = orchestrator.act("write:reports", RESOURCE)(lambda: write_later())
+    with pytest.raises(TypeError):
+        _ = guarded()
+    assert outcome_of(live, last_event(orchestrator)) == "failure"
 
 
 def test_asyncio_acts_alike(live: LiveServer, orchestrator: AgentIdentity) -> None:

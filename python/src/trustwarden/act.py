@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, TypeVar, cast
@@ -28,6 +29,7 @@ from .server import ServerCall, encode_body
 from .session import AgentSession, Asked, SignedAction, kept_receipt_of
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 _DECISION_LASTS_SECONDS = 0.7
 """The process holds no lease of its own; a decision is worth as long as one lease, counted from asking."""
@@ -127,7 +129,13 @@ class Action:
             await in_thread(lambda: self.__exit__(kind, error, trace))
 
     def __call__(self, function: F) -> F:
-        """Guards each call of a function, sync or async; each is an action of its own."""
+        """Guards each call of a function, sync or async; each is an action of its own.
+
+        Of a generator the action lasts from the first part that is asked for to its end; nothing is sent into it. What
+        only makes work for later, such as a plain function that gives a coroutine, raises `TypeError`, undone.
+        """
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            return cast("F", self._guarded_parts(function))
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
@@ -140,9 +148,36 @@ class Action:
         @functools.wraps(function)
         def guarded(*args: Any, **kwargs: Any) -> Any:
             with Action(self._session, replace(self._wanted)):
-                return function(*args, **kwargs)
+                return _require_done(function(*args, **kwargs))
 
         return cast("F", guarded)
+
+    def _guarded_parts(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        if inspect.isgeneratorfunction(function):
+
+            @functools.wraps(function)
+            def guarded(*args: Any, **kwargs: Any) -> Generator[Any]:
+                with Action(self._session, replace(self._wanted)):
+                    yield from function(*args, **kwargs)
+
+            return guarded
+
+        @functools.wraps(function)
+        async def guarded_async(*args: Any, **kwargs: Any) -> AsyncGenerator[Any]:
+            async with Action(self._session, replace(self._wanted)), aclosing(function(*args, **kwargs)) as parts:
+                async for part in parts:
+                    yield part
+
+        return guarded_async
+
+
+def _require_done(result: T) -> T:
+    """Refuses what has not happened yet: it would happen after the act, decided for long ago or not at all."""
+    if not (inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result)):
+        return result
+    if inspect.iscoroutine(result):
+        result.close()
+    raise TypeError("a guarded function does its work before it returns; guard the one that does it")
 
 
 def _ask(session: AgentSession, wanted: SelfAction) -> _Permit:
