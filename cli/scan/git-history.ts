@@ -2,7 +2,8 @@
  * What the latest commits of a repository added, read from git itself and bounded in commits, bytes and time.
  *
  * The repository may be a stranger's: nothing that its configuration names is run (no external diff, text conversion, signature
- * check, hook, pager or file-system monitor), and nothing is fetched.
+ * check, hook, pager or file-system monitor), nothing is fetched, and no first commit, large file or merge is hidden by it. What
+ * `.gitattributes` calls binary is not looked at.
  */
 import { spawn } from "node:child_process";
 
@@ -17,6 +18,10 @@ const HARMLESS = [
   "log.showSignature=false",
   "-c",
   "core.quotePath=false",
+  "-c",
+  "log.showRoot=true",
+  "-c",
+  "core.bigFileThreshold=512m",
 ];
 const LOG = [
   "log",
@@ -26,6 +31,7 @@ const LOG = [
   "--no-textconv",
   "--no-show-signature",
   "--no-renames",
+  "--diff-merges=first-parent",
   "--unified=0",
   "-p",
 ];
@@ -59,6 +65,8 @@ export async function readGitHistory(
       PATH: env.PATH,
       HOME: env.HOME,
       GIT_NO_LAZY_FETCH: "1",
+      // Older versions of git do not know that: then no transport may start a program either.
+      GIT_ALLOW_PROTOCOL: "none",
       GIT_TERMINAL_PROMPT: "0",
       GIT_OPTIONAL_LOCKS: "0",
     },

@@ -31,7 +31,10 @@ const SECRET_END =
   /(?:^|_)(?:API_?KEY|TOKEN|SECRET|SECRET_KEY|PASSWORD|PASSWD|PASSPHRASE|PWD|CREDENTIALS?|PRIVATE_KEY|ACCESS_KEY|AUTH_?KEY|AUTHORIZATION|COOKIE|PAT|DSN)$/;
 /** A reference, a place to fill in, or a word that says how and not what. */
 const NO_SECRET =
-  /^(?:.{0,5}|\d+|\/.*|\.{0,2}\/.*|~.*|https?:\/\/[^@\s]*|(?:Bearer |Basic )?\$.*|.*\$\{[^}]*\}.*|\{env:.*|<.*>|\[.*\]|.*\*{4}.*|[xX.\-_]+|(?:your|my|the|insert|replace)[-_ ].*|.*(?:placeholder|changeme|example|redacted).*|(?:null|none|true|false|undefined|disabled|enabled|required|optional|default|oauth2?|bearer|basic|api[-_]?key|token|password|keychain|system|secret)|held-by-the-gateway)$/i;
+  /^(?:.{0,5}|\d+|\/.*|\.{0,2}\/.*|~.*|https?:\/\/[^@\s]*|(?:Bearer |Basic )?\$.*|.*\$\{[^${}]*\}.*|\{env:.*|<.*>|\[.*\]|.*\*{4}.*|[xX.\-_]+|(?:your|my|the|insert|replace)[-_ ].*|.*(?:placeholder|changeme|example|redacted).*|(?:null|none|true|false|undefined|disabled|enabled|required|optional|default|oauth2?|bearer|basic|api[-_]?key|token|password|keychain|system|secret)|held-by-the-gateway)$/i;
+
+/** A longer value refers to nothing: the pattern would begin anew at each of its words. */
+const MAX_REFERENCE_CHARS = 1024;
 
 /** The secrets that a text names. */
 export function findNamed(text: string, form: TextForm): readonly NamedRange[] {
@@ -49,7 +52,11 @@ export function findNamed(text: string, form: TextForm): readonly NamedRange[] {
 
 /** Whether a value is what a name of this kind would hide. */
 function isSecretUnder(name: string, value: string): boolean {
-  return SECRET_END.test(variableOf(name)) && !NO_SECRET.test(value);
+  return SECRET_END.test(variableOf(name)) && !isReference(value);
+}
+
+function isReference(value: string): boolean {
+  return value.length <= MAX_REFERENCE_CHARS && NO_SECRET.test(value);
 }
 
 function assignments(text: string): readonly NamedRange[] {
@@ -58,7 +65,7 @@ function assignments(text: string): readonly NamedRange[] {
     const value = unquoted(rest);
     const start = found.index + whole.length - rest.length + value.offset;
     const range = { start, end: start + value.text.length, name };
-    if (NO_SECRET.test(value.text)) return [];
+    if (isReference(value.text)) return [];
     const isNamed = isSecretUnder(name, value.text);
     const why = isNamed ? "its name" : whySecret({ variable: "X", value: value.text, line: 0 });
     return why === undefined ? [] : [{ ...range, rule: isNamed ? "named/variable" : "form/variable" }];
@@ -87,9 +94,7 @@ function authorizations(text: string, name: string): readonly NamedRange[] {
   return [...text.matchAll(AUTHORIZATION)].flatMap((found): readonly NamedRange[] => {
     const [whole, value = ""] = found;
     const end = found.index + whole.length;
-    return NO_SECRET.test(value)
-      ? []
-      : [{ start: end - value.length, end, name, rule: "named/authorization" }];
+    return isReference(value) ? [] : [{ start: end - value.length, end, name, rule: "named/authorization" }];
   });
 }
 
