@@ -130,6 +130,36 @@ describe("a login", () => {
     expect(secrets.map(({ name }) => name)).not.toContain("refused");
   });
 
+  it("again at another issuer, endpoint, service or scope sends nothing to the place of before", async () => {
+    const { answer: made } = await logIn("moved", [...at(), "--scope", "issues.read"]);
+    const client = ["--client-id", made.source.client_id];
+    const elsewhere = await LoginServer.open();
+    const other = ["--resource", elsewhere.resource, "--issuer", elsewhere.origin, ...client];
+    const { exitCode, answer } = await logIn("moved", other);
+    expect([exitCode, answer.error.code, elsewhere.asked]).toEqual([1, "login_failed", []]);
+    elsewhere.close();
+    expect((await logIn("moved", ["--scope", "issues.write"])).answer.error.code).toBe("login_failed");
+    there.world.metadata = { token_endpoint: `${there.origin}/other` };
+    expect((await logIn("moved", [])).answer.error.code).toBe("login_failed");
+    there.world.metadata = {};
+    there.world.service = { resource: there.origin };
+    expect((await logIn("moved", [])).answer.error.code).toBe("login_failed");
+    there.world.service = {};
+    expect((await logIn("moved", ["--scope", "issues.read"])).exitCode).toBe(0);
+  });
+
+  it("again may ask for another scope where none was named", async () => {
+    await logIn("widened", at());
+    const { exitCode, stderr } = await logIn("widened", ["--scope", "issues.write"]);
+    expect([exitCode, stderr]).toEqual([0, expect.stringContaining("scope=issues.write")]);
+  });
+
+  it.each(["--upstream", "--agent"])("that is there is not said to go elsewhere by %s", async (flag) => {
+    const name = `there${flag}`;
+    await logIn(name, at());
+    expect((await logIn(name, [flag, "agent:team/**"])).answer.error.code).toBe("usage");
+  });
+
   it("takes the place of no secret of another kind", async () => {
     const injection = { as: "header", name: "x-key", template: "{secret}" };
     await server.admin("POST", "/v1/secrets", { name: "plain", value: "sk-live-Zx81", injection });

@@ -4,7 +4,7 @@
  */
 import { type SecretAnswer, secretAnswer, secretList } from "@trustwarden/core/api/secrets.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import type { JsonObject } from "@trustwarden/core/json.ts";
+import { isJsonObject, type JsonObject } from "@trustwarden/core/json.ts";
 import type { Command } from "commander";
 import type { AuthorizationServer } from "oauth4webapi";
 import { examples, type Runtime, repeatable, runCommand, type Session, wholeNumber } from "../command.ts";
@@ -71,16 +71,18 @@ export function addLogin(secret: Command, runtime: Runtime): void {
 
 async function login(session: Session, name: string, options: LoginOptions): Promise<void> {
   const known = await findLogin(session, name);
+  requireNoBinding(options, known);
   const service = await findService(options, known);
   const issuer = requireIssuer(options, service, known);
   const server = await discoverIssuer(issuer);
+  if (known !== undefined) requireSameSource(known, { server, service, scope: options.scope });
   const callback = await openCallback(options.port ?? 0);
   try {
     const client = await openClient(server, clientOf(options, known), callback.redirectUri);
     const left = await logIn({
       ...{ server, client, callback },
       resource: service?.resource ?? null,
-      scope: options.scope ?? service?.scope ?? null,
+      scope: options.scope ?? parameterOf(known, "scope") ?? service?.scope ?? null,
       show: (url) => session.output.note(`Open this address in a browser, and log in:\n\n  ${url}\n`),
     });
     noteEnd(session, left);
@@ -112,16 +114,54 @@ async function findService(
   { resource, issuer }: LoginOptions,
   known: SecretAnswer | undefined,
 ): Promise<Service | null> {
-  const place = resource ?? resourceOf(known);
+  const place = resource ?? parameterOf(known, "resource");
   if (place !== undefined) return discoverService(place);
   if (issuer === undefined) throw new TrustWardenError("usage", { reason: "--resource, --issuer, or both" });
   return null;
 }
 
-function resourceOf(known: SecretAnswer | undefined): string | undefined {
+function parameterOf(known: SecretAnswer | undefined, name: "resource" | "scope"): string | undefined {
   const { parameters } = known?.source ?? {};
-  const isNamed = typeof parameters === "object" && parameters !== null && "resource" in parameters;
-  return isNamed && typeof parameters.resource === "string" ? parameters.resource : undefined;
+  const value = isJsonObject(parameters) ? parameters[name] : undefined;
+  return typeof value === "string" ? value : undefined;
+}
+
+/** A new login changes nothing else. @throws TrustWardenError `usage`. */
+function requireNoBinding({ upstream, agent }: LoginOptions, known: SecretAnswer | undefined): void {
+  if (known === undefined || (upstream ?? agent) === undefined) return;
+  throw new TrustWardenError("usage", {
+    reason: "the secret is there: `warden secret scope` says where it goes and who may use it",
+  });
+}
+
+/**
+ * The secret says where its refresh token goes and what is asked for with it: a login of elsewhere would go there.
+ *
+ * @throws TrustWardenError `login_failed`.
+ */
+function requireSameSource(
+  known: SecretAnswer,
+  {
+    server,
+    service,
+    scope,
+  }: {
+    readonly server: AuthorizationServer;
+    readonly service: Service | null;
+    readonly scope: string | undefined;
+  },
+): void {
+  const { audience, token_endpoint: endpoint } = known.source;
+  const isSame =
+    server.issuer === audience &&
+    server.token_endpoint === endpoint &&
+    service?.resource === parameterOf(known, "resource") &&
+    // Where the secret names no scope its tokens have that of the login, whichever it was.
+    (scope === undefined || [undefined, scope].includes(parameterOf(known, "scope")));
+  if (!isSame)
+    throw new TrustWardenError("login_failed", {
+      reason: "the secret is of another issuer, endpoint, service or scope: delete it first",
+    });
 }
 
 /** A service's word alone sends nobody anywhere. @throws TrustWardenError `usage`, `login_failed`. */

@@ -1,11 +1,6 @@
 /** How a login reads strangers' documents: in time, without redirects, and in the clear on this machine only. */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import {
-  allowInsecureRequests,
-  customFetch,
-  OperationProcessingError,
-  ResponseBodyError,
-} from "oauth4webapi";
+import { allowInsecureRequests, customFetch, OperationProcessingError } from "oauth4webapi";
 
 const TIMEOUT_MS = 30_000;
 const MAX_BYTES = 262_144;
@@ -48,7 +43,7 @@ export async function load(url: string, init: RequestInit = {}): Promise<Respons
 /** What a step of the protocol threw, as our code and the standard's word for it. */
 export function explain(error: unknown, reason: string): TrustWardenError {
   if (error instanceof TrustWardenError && error.code === "login_failed") return error;
-  const word = error instanceof ResponseBodyError ? error.error : wordOf(error);
+  const word = wordOf(error);
   return failed(word === null ? reason : `${reason}: ${word}`, error);
 }
 
