@@ -101,6 +101,31 @@ describe("a login", () => {
     expect((await tokens.get(login)).token).toBe("access-token-2");
   });
 
+  it("whose refresh token stays is not used in the place of a new login either", async () => {
+    const { world, tokens, login } = createWorld({ isReplacing: false });
+    const renew: Login["renew"] = async (value) => {
+      const renewed = await login.renew(value);
+      world.revision += 1;
+      world.kept = { ...FIRST, refreshToken: "of-the-new-login" };
+      tokens.forget("sec_1");
+      return renewed;
+    };
+    await expectRejection(tokens.get({ ...login, renew }), "secret_conflict");
+  });
+
+  it("is forgotten for a new login that comes right behind its own renewal", async () => {
+    const { world, tokens, login } = createWorld();
+    const keep: Login["keep"] = async (value, revision) => {
+      await login.keep(value, revision);
+      world.revision += 1;
+      world.kept = { ...FIRST, refreshToken: "of-the-new-login" };
+      world.current = "of-the-new-login";
+      tokens.forget("sec_1");
+    };
+    await tokens.get({ ...login, keep }).catch(() => undefined);
+    expect((await tokens.get(login)).token).toBe("access-token-2");
+  });
+
   it("that could not be kept gives no token, and the next call asks again", async () => {
     const { world, tokens, login } = createWorld({ isReplacing: true });
     const keep: Login["keep"] = () => Promise.reject(new TrustWardenError("secret_unavailable"));

@@ -58,7 +58,7 @@ export class LoginTokens {
   readonly #monoMs: () => number;
   readonly #kept = new Map<string, FetchedToken>();
   readonly #underway = new Map<string, Promise<FetchedToken>>();
-  /** Secrets whose next change is our own. */
+  /** Secrets of which one change that comes is our own; what comes besides is somebody else's. */
   readonly #keeping = new Set<string>();
   /** Counted up by each change that is somebody else's: what was asked for before it is not kept. */
   #changes = 0;
@@ -81,7 +81,7 @@ export class LoginTokens {
 
   /** The secret was changed or is gone: so is its token, unless the change was the renewal itself. */
   forget(secretId: string): void {
-    if (this.#keeping.has(secretId)) return;
+    if (this.#keeping.delete(secretId)) return;
     this.#changes += 1;
     this.#kept.delete(secretId);
   }
@@ -91,17 +91,25 @@ export class LoginTokens {
     const changes = this.#changes;
     const { revision, value } = await login.read();
     const { refreshToken, ...fetched } = await login.renew(value);
-    if (refreshToken !== null && refreshToken !== value.refreshToken) {
+    const next = { ...value, refreshToken: refreshToken ?? value.refreshToken };
+    if (next.refreshToken !== value.refreshToken) {
       this.#keeping.add(secretId);
       try {
-        await keep(login, { revision, shown: value, next: { ...value, refreshToken } });
+        await keep(login, { revision, shown: value, next });
       } finally {
         this.#keeping.delete(secretId);
       }
     }
     if (this.#changes === changes) this.#kept.set(secretId, fetched);
+    else requireSameLogin(next, (await login.read()).value);
     return fetched;
   }
+}
+
+/** @throws TrustWardenError `secret_conflict` when somebody has logged in anew. */
+function requireSameLogin(before: LoginValue, now: LoginValue): void {
+  if (now.refreshToken !== before.refreshToken || now.accessToken !== before.accessToken)
+    throw new TrustWardenError("secret_conflict", { reason: "there is a new login" });
 }
 
 /** Beside a change of another kind the login still has to be kept; in the place of a new login it must not be. */
