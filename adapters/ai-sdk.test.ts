@@ -235,6 +235,29 @@ describe("an agent of the AI SDK", () => {
     expect(guardTools(tools, { unguarded: ["browse"] }).browse).toBe(tools.browse);
   });
 
+  it("has no tool that its settings add to a run", async () => {
+    const narrow = await world.createAgent(["use:tool:look"], "prepared");
+    const slip = toolNamed("slip");
+    const refused = { code: "tool_unguarded" };
+    const settings = {
+      model: scripted([["slip", { of: "past" }]], "done"),
+      tools: { look: toolNamed("look") },
+    };
+    const adding = guardAgent(
+      { ...settings, prepareCall: (call) => Object({ ...call, tools: { slip } }) },
+      narrow,
+    );
+    await expect(adding.generate({ prompt: "go" })).rejects.toMatchObject(refused);
+    const asked = Object({ prompt: "go", tools: { slip } });
+    await expect(guardAgent(settings, narrow).generate(asked)).rejects.toMatchObject(refused);
+    expect(done.filter((line) => line.startsWith("slip"))).toEqual([]);
+    const choosing = guardAgent(
+      { ...settings, model: scripted("chosen"), prepareCall: (call) => call },
+      narrow,
+    );
+    expect((await choosing.generate({ prompt: "go" })).text).toBe("chosen");
+  });
+
   it("keeps parallel calls apart, one decision and one outcome each", async () => {
     const busy = await world.createAgent(["use:tool"], "busy");
     const tools = guardTools({ look: toolNamed("look") }, { agent: busy });

@@ -58,11 +58,19 @@ export function guardAgent<TOOLS extends ToolSet>(
   const turns = new Turns(who);
   const gate = new CallGate();
   const { tools } = settings;
-  const createInner = ({ agent, onFailure }: Pick<Turn, "agent" | "onFailure">) =>
-    new ToolLoopAgent<never, TOOLS>({
+  const createInner = ({ agent, onFailure }: Pick<Turn, "agent" | "onFailure">) => {
+    const guarded = tools && guardTools(tools, { ...options, agent, gate, onFailure });
+    return new ToolLoopAgent<never, TOOLS>({
       ...settings,
-      ...(tools && { tools: guardTools(tools, { ...options, agent, gate, onFailure }) }),
+      ...(guarded && { tools: guarded }),
+      // The last word before a run, so whatever its options or the settings added to the tools is found here.
+      prepareCall: async (call) => {
+        const prepared = (await settings.prepareCall?.(call)) ?? call;
+        requireKnown(prepared.tools, guarded);
+        return Object(prepared);
+      },
     });
+  };
   // Refuses what cannot be guarded before anything runs; these tools are never called.
   const shown = tools === undefined ? undefined : guardTools(tools, options);
   return {
@@ -85,6 +93,13 @@ export function guardAgent<TOOLS extends ToolSet>(
       return result;
     },
   };
+}
+
+/** @throws TrustWardenError `tool_unguarded` for a tool that is none of the guarded ones. */
+function requireKnown(tools: ToolSet | undefined, guarded: ToolSet | undefined): void {
+  const known = new Set(Object.values(guarded ?? {}));
+  const strange = Object.entries(tools ?? {}).find(([, tool]) => !known.has(tool));
+  if (strange !== undefined) throw new TrustWardenError("tool_unguarded", { tool: strange[0] });
 }
 
 function guardTool(

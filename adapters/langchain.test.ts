@@ -3,7 +3,7 @@ import { type BaseMessage, ToolMessage } from "@langchain/core/messages";
 import { fakeModel } from "@langchain/core/testing";
 import { tool } from "@langchain/core/tools";
 import { Annotation, Command, END, MemorySaver, START, StateGraph } from "@langchain/langgraph";
-import { AIMessage } from "langchain";
+import { AIMessage, createMiddleware } from "langchain";
 import type { AgentIdentity } from "trustwarden";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
@@ -195,6 +195,52 @@ describe("an agent of LangChain.js", () => {
       expect.objectContaining({ code: "tool_unguarded" }),
     );
     expect(guardTools([{ type: "web_search" }], { unguarded: ["web_search"] })).toHaveLength(1);
+  });
+
+  it("guards the tools that a middleware brings along", async () => {
+    const narrow = await world.createAgent(["use:tool:look"], "with-middleware");
+    const agent = guardAgent(
+      {
+        model: scripted([["slip", { of: "past" }]], "done"),
+        tools: [toolNamed("look")],
+        middleware: [createMiddleware({ name: "more", tools: [toolNamed("slip")] })],
+      },
+      narrow,
+    );
+    const result = await agent.invoke({ messages: [{ role: "user", content: "go" }] });
+    expect(toolMessagesOf(result).map(({ name, status }) => `${name} ${status}`)).toEqual(["slip error"]);
+    expect(done.filter((line) => line.startsWith("slip"))).toEqual([]);
+    const provided = createMiddleware({ name: "more", tools: [{ type: "web_search" }] });
+    expect(() => guardAgent({ model: scripted("x"), middleware: [provided] }, narrow)).toThrow(
+      expect.objectContaining({ code: "tool_unguarded" }),
+    );
+  });
+
+  it("runs a tool with what was decided about, where its schema changes its arguments", async () => {
+    const paid: number[] = [];
+    const pay = tool(
+      async ({ cents }: { cents: number }) => {
+        paid.push(cents);
+        return ["paid", { cents }];
+      },
+      {
+        name: "pay",
+        description: "p",
+        schema: z.object({ cents: z.number().transform((euros) => euros * 100) }),
+        responseFormat: "content_and_artifact",
+      },
+    );
+    const asked: unknown[] = [];
+    const action = (input: object) => {
+      asked.push(input);
+      return "use:tool:pay";
+    };
+    const agent = guardAgent({ model: scripted([["pay", { cents: 3 }]], "paid"), tools: [pay] }, root, {
+      rules: { pay: { action } },
+    });
+    const result = await agent.invoke({ messages: [{ role: "user", content: "go" }] });
+    expect([asked.at(-1), paid]).toEqual([{ cents: 300 }, [300]]);
+    expect(toolMessagesOf(result)).toMatchObject([{ content: "paid", artifact: { cents: 300 } }]);
   });
 });
 

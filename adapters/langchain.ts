@@ -5,6 +5,7 @@
  * when it is called by hand. A denied call is a `ToolMessage` with `status: "error"`, and the model goes on; a call that
  * waits for a human is LangGraph's `interrupt`, where the graph has a checkpointer.
  */
+import type { CallbackManagerForToolRun } from "@langchain/core/callbacks/manager";
 import { ToolMessage } from "@langchain/core/messages";
 import type { RunnableConfig } from "@langchain/core/runnables";
 import { StructuredTool } from "@langchain/core/tools";
@@ -68,13 +69,10 @@ export interface GuardedAgent {
 export function guardAgent(params: AgentParams, who: Who, options: GuardOptions = {}): GuardedAgent {
   const turns = new Turns(who);
   const gate = new CallGate();
-  const { tools = [] } = params;
   // Refuses what cannot be guarded before anything runs.
-  guardTools([...tools], options);
-  const createInner = ({ agent, onFailure }: Turn) => {
-    const guarded = guardTools([...tools], { ...options, agent, gate, onFailure });
-    return createAgent({ ...params, tools: guarded });
-  };
+  guardParams(params, options);
+  const createInner = ({ agent, onFailure }: Turn) =>
+    createAgent(guardParams(params, { ...options, agent, gate, onFailure }));
   const configOf = (turn: Turn, config: RunnableConfig = {}): object => ({
     ...config,
     signal: config.signal === undefined ? turn.signal : AbortSignal.any([turn.signal, config.signal]),
@@ -100,6 +98,15 @@ export function guardAgent(params: AgentParams, who: Who, options: GuardOptions 
       }
     },
   };
+}
+
+/** The agent's own tools, and those that its middleware brings along. */
+function guardParams(params: AgentParams, owned: Owned): AgentParams {
+  const { tools = [], middleware } = params;
+  const guarded = middleware?.map((one) =>
+    one.tools === undefined ? one : { ...one, tools: guardTools([...one.tools], owned) },
+  );
+  return { ...params, tools: guardTools([...tools], owned), ...(guarded && { middleware: guarded }) };
 }
 
 /**
@@ -143,21 +150,26 @@ class GuardedTool extends StructuredTool {
   readonly #owned: Owned & { readonly gate: CallGate };
 
   constructor(tool: StructuredTool, owned: Owned & { readonly gate: CallGate }) {
-    super({ ...(tool.metadata && { metadata: tool.metadata }), ...(tool.tags && { tags: tool.tags }) });
+    const { metadata, tags, callbacks } = tool;
+    super({ ...(metadata && { metadata }), ...(tags && { tags }), ...(callbacks && { callbacks }) });
     this.name = tool.name;
     this.description = tool.description;
     this.schema = tool.schema;
     this.returnDirect = tool.returnDirect;
-    this.responseFormat = "content";
+    this.responseFormat = tool.responseFormat ?? "content";
     this.#tool = tool;
     this.#owned = owned;
   }
 
-  override async _call(input: unknown, _manager?: unknown, config?: RunnableConfig): Promise<unknown> {
+  override async _call(
+    input: unknown,
+    manager?: CallbackManagerForToolRun,
+    config?: RunnableConfig,
+  ): Promise<unknown> {
     const id: string | undefined = Object(config).toolCall?.id;
     const call = planToolCall(this.name, input, this.#owned.rules);
-    const work = () =>
-      this.#tool.invoke(Object(id === undefined ? input : toolCallOf(this.name, id, input)), config);
+    // Not `invoke`: that would put the arguments through the schema again, after they were decided about.
+    const work = async () => drain(await Object(this.#tool)._call(input, manager, config), manager);
     const agent = requireActing(this.#owned.agent);
     try {
       // Without the framework's id there is no graph to interrupt.
@@ -167,7 +179,8 @@ class GuardedTool extends StructuredTool {
       this.#owned.onFailure?.(error);
       if (!(error instanceof TrustWardenError) || id === undefined) throw error;
       const content = describeRefusal(error, call);
-      return new ToolMessage({ status: "error", content, tool_call_id: id, name: this.name });
+      const said = new ToolMessage({ status: "error", content, tool_call_id: id, name: this.name });
+      return this.responseFormat === "content_and_artifact" ? [said, undefined] : said;
     }
   }
 
@@ -197,8 +210,18 @@ function requireGoAhead(request: string, { tool, action, resource, params }: Too
     throw new TrustWardenError("approval_denied", { request });
 }
 
-function toolCallOf(name: string, id: string, args: unknown): object {
-  return { type: "tool_call", name, id, args };
+/** What a tool that gives parts comes to; the parts go to whoever listens. */
+async function drain(result: unknown, manager: CallbackManagerForToolRun | undefined): Promise<unknown> {
+  if (!isGenerator(result)) return result;
+  for (;;) {
+    const { done, value } = await result.next();
+    if (done) return value;
+    await manager?.handleToolEvent(value);
+  }
+}
+
+function isGenerator(value: unknown): value is AsyncGenerator<unknown, unknown> {
+  return typeof value === "object" && value !== null && Symbol.asyncIterator in value && "next" in value;
 }
 
 function isInterrupted(result: unknown): boolean {

@@ -130,4 +130,20 @@ describe("an agent of Mastra", () => {
     expect(() => guardAgent(config, root)).toThrow(refused);
     expect(() => guardAgent(config, root, { unguarded: ["agents"] })).not.toThrow();
   });
+
+  it("has no tool that a run or its defaults bring along, unless it is named", async () => {
+    const narrow = await world.createAgent(["use:tool:look"], "toolset");
+    const refused = { code: "tool_unguarded" };
+    const model = () => scripted([["slip", { of: "past" }]], "done");
+    const toolsets = { more: { slip: toolNamed("slip") } };
+    const agent = guardAgent(configOf(model(), {}), narrow);
+    await expect(agent.generate("go", { toolsets })).rejects.toMatchObject(refused);
+    await expect(agent.generate("go", { clientTools: toolsets.more })).rejects.toMatchObject(refused);
+    for (const bringing of [{ defaultOptions: { toolsets } }, { inputProcessors: [] }])
+      expect(() => guardAgent({ ...configOf(model(), {}), ...bringing }, narrow)).toThrow(
+        expect.objectContaining(refused),
+      );
+    expect(done.filter((line) => line.startsWith("slip"))).toEqual([]);
+    expect((await guardAgent(configOf(scripted("fine"), {}), narrow).generate("go", {})).text).toBe("fine");
+  });
 });

@@ -16,6 +16,8 @@ import { type Turn, Turns, type Who } from "./turns.ts";
 
 /** Members of an agent's settings that bring tools with them. */
 const BRING_TOOLS = ["agents", "workflows", "workspace", "browser", "memory", "skills", "channels"];
+/** Members of an agent's settings, of their `defaultOptions` and of a run's options that do. */
+const BRING_TOOLS_TO_A_RUN = ["toolsets", "clientTools", "inputProcessors", "prepareStep"];
 /** Runs that wait for a human; the oldest is forgotten. */
 const MAX_SUSPENDED = 256;
 
@@ -46,7 +48,7 @@ export type GuardedConfig = Omit<AgentConfig, "tools"> & { readonly tools?: Tool
 
 /** An agent of Mastra whose every run is an instance with an identity of its own. */
 export interface GuardedAgent {
-  /** As `Agent.generate`. @throws TrustWardenError when the agent itself is over; and the codes of `Turns.begin`. */
+  /** As `Agent.generate`. @throws TrustWardenError `tool_unguarded` for options that bring tools; when the agent itself is over; and the codes of `Turns.begin`. */
   readonly generate: (messages: Parameters<Generate>[0], options?: object) => Promise<Output>;
   /** Goes on with a suspended run: `{ approved: true }` or `{ approved: false }`. */
   readonly resume: (answer: { readonly approved: boolean }, suspended: Output) => Promise<Output>;
@@ -88,12 +90,14 @@ export function guardAgent(config: GuardedConfig, who: Who, options: GuardOption
     return output;
   };
   return {
-    generate: (messages, given = {}) =>
-      turns.whole(async (turn) => {
+    generate: async (messages, given = {}) => {
+      requireNoneOf(BRING_TOOLS_TO_A_RUN, given, options);
+      return turns.whole(async (turn) => {
         const inner = createInner(turn);
         const settings = { ...given, abortSignal: signalOf(turn, given) };
         return keep(inner, Object(await inner.generate(messages, Object(settings))));
-      }, isSuspended),
+      }, isSuspended);
+    },
     resume: (answer, { runId, suspendPayload }) =>
       turns.whole(async (turn) => {
         const inner = suspended.get(runId ?? "");
@@ -156,8 +160,16 @@ async function runGuarded(
   return owned.gate.run({ agent, id, signal }, call, work);
 }
 
-function requireNothingBeside(config: object, { unguarded = [] }: GuardOptions): void {
-  const beside = BRING_TOOLS.find((member) => Object.hasOwn(config, member) && !unguarded.includes(member));
+function requireNothingBeside(config: GuardedConfig, options: GuardOptions): void {
+  const { defaultOptions } = config;
+  requireNoneOf([...BRING_TOOLS, ...BRING_TOOLS_TO_A_RUN], config, options);
+  // What a function will say of each run cannot be seen.
+  if (typeof defaultOptions === "function") requireNoneOf(["defaultOptions"], config, options);
+  else requireNoneOf(BRING_TOOLS_TO_A_RUN, Object(defaultOptions), options);
+}
+
+function requireNoneOf(members: readonly string[], of: object, { unguarded = [] }: GuardOptions): void {
+  const beside = members.find((member) => Object.hasOwn(of, member) && !unguarded.includes(member));
   if (beside !== undefined) throw new TrustWardenError("tool_unguarded", { tool: beside });
 }
 

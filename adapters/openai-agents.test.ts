@@ -200,4 +200,13 @@ describe("an agent of OpenAI Agents", () => {
       guardAgent({ name: "a", tools: [webSearchTool()] }, root, { unguarded: ["web_search"] }),
     ).not.toThrow();
   });
+
+  it("takes no tools from an MCP server or a stored prompt, unless these are named", () => {
+    const refused = expect.objectContaining({ code: "tool_unguarded" });
+    const mcpServers = [Object({ name: "files" })];
+    expect(() => guardAgent({ name: "a", mcpServers }, root)).toThrow(refused);
+    expect(() => guardAgent({ name: "a", prompt: { promptId: "pmpt_1" } }, root)).toThrow(refused);
+    expect(() => guardAgent({ name: "a", mcpServers: [] }, root)).not.toThrow();
+    expect(() => guardAgent({ name: "a", mcpServers }, root, { unguarded: ["mcpServers"] })).not.toThrow();
+  });
 });

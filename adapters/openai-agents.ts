@@ -28,7 +28,7 @@ import { type Turn, Turns, type Who } from "./turns.ts";
 export interface GuardOptions {
   /** What each tool means; `use:tool:<name>` unless named. */
   readonly rules?: ToolRules;
-  /** Hosted tools that may run out of the guard's sight, by name. */
+  /** Hosted tools by name, and members such as `mcpServers`, that may run out of the guard's sight. */
   readonly unguarded?: readonly string[];
   readonly runner?: Runner;
 }
@@ -53,6 +53,9 @@ export interface GuardedSettings extends Omit<AgentOptions, "tools" | "handoffs"
 
 /** What a run is given: a text, a conversation, or the state of one that was interrupted. */
 export type RunInput = string | AgentInputItem[] | RunState<unknown, AnyAgent>;
+
+/** Members of an agent's settings with which the SDK adds tools of its own: here, or at the model's provider. */
+const BRING_TOOLS = ["mcpServers", "prompt"] as const;
 
 /** The instance that an agent's tools belong to, once there is one. */
 interface Bound {
@@ -82,6 +85,7 @@ export class GuardedAgent {
     this.#options = options;
     this.#turns = new Turns(who);
     for (const given of settings.tools ?? []) this.#requireGuardable(given);
+    for (const member of BRING_TOOLS) this.#requireNothingIn(member);
   }
 
   /**
@@ -166,6 +170,13 @@ export class GuardedAgent {
     if ("execute" in given && !("type" in given)) return;
     if (this.#options.unguarded?.includes(String(given.name))) return;
     throw new TrustWardenError("tool_unguarded", { tool: String(given.name) });
+  }
+
+  #requireNothingIn(member: (typeof BRING_TOOLS)[number]): void {
+    const given: unknown = this.#settings[member];
+    const isEmpty = given === undefined || (Array.isArray(given) && given.length === 0);
+    if (!isEmpty && !this.#options.unguarded?.includes(member))
+      throw new TrustWardenError("tool_unguarded", { tool: member });
   }
 }
 
