@@ -30,6 +30,14 @@ const controlled =
   (kinds: readonly ControlKind[], allow: boolean | null = null) =>
   ({ control }: ReportEvent): boolean =>
     control !== null && kinds.includes(control.kind) && (allow === null || control.allow === allow);
+/** The same where the record says one of these changes: some kinds also tell of what was asked, used or seen. */
+const changed =
+  (kinds: readonly ControlKind[], changes: readonly string[]) =>
+  (event: ReportEvent): boolean =>
+    controlled(kinds, true)(event) && changes.some((change) => event.control?.details.change === change);
+const isForeign = ({ control }: ReportEvent): boolean => control?.details.via === "foreign";
+/** Routes that show the record, of all that leave a `read`. */
+const RECORD_ROUTES = /^\/(?:v1\/(?:events|evidence|ledger)|ledger)(?:\/|$)/;
 
 /** By their names in `frameworks/`. */
 export const MEASURES = {
@@ -49,7 +57,10 @@ export const MEASURES = {
     counts: decided(({ chain }) => chain.length > 2),
   },
   approved: { label: "actions that a human approved", counts: decided(({ approval }) => approval !== null) },
-  answers: { label: "answers of humans to questions of the policy", counts: controlled(["approval"]) },
+  answers: {
+    label: "answers of humans to questions of the policy",
+    counts: changed(["approval"], ["approve", "deny"]),
+  },
   classA: {
     label: "actions of the class with the strictest checks (A)",
     counts: decided((decision) => decision.class === "A"),
@@ -75,27 +86,47 @@ export const MEASURES = {
     counts: decided(({ custody }) => custody !== "agent"),
   },
   attested: {
-    label: "actions by agents whose platform was attested when they got their identity",
-    counts: decided(({ attested }) => attested.strength !== "none"),
+    label:
+      "actions by agents whose platform was attested when they got their identity, and not by sharing an account alone",
+    counts: decided(({ attested: { strength } }) => strength !== "none" && strength !== "same_uid"),
   },
-  issued: { label: "identities issued", counts: controlled(["issue"], true) },
-  renewed: { label: "identities renewed, each short-lived", counts: controlled(["renew"], true) },
+  issued: {
+    label: "identities issued",
+    counts: (event) => controlled(["issue"], true)(event) && !isForeign(event),
+  },
+  renewed: {
+    label: "identities renewed, each short-lived",
+    counts: (event) => controlled(["renew"], true)(event) && !isForeign(event),
+  },
   refused: {
-    label: "requests refused before anybody was identified or anything was issued",
+    label: "refusals, each of a request or of how many requests of a flood",
     counts: (event) => controlled(["refuse"])(event) || controlled(["issue", "renew"], false)(event),
   },
   revoked: { label: "revocations", counts: controlled(["revoke"], true) },
   narrowed: { label: "scopes narrowed", counts: controlled(["narrow"], true) },
   owners: { label: "changes of owners", counts: controlled(["owner"]) },
   entries: { label: "changes of registration entries and nodes", counts: controlled(["entry", "node"]) },
-  policies: { label: "policies loaded", counts: controlled(["policy"]) },
+  policies: { label: "policies loaded", counts: changed(["policy"], ["load"]) },
+  freezes: { label: "stops of everybody, begun or ended", counts: changed(["policy"], ["freeze", "thaw"]) },
   alarms: { label: "alarms of the running system", counts: controlled(["alarm"]) },
   authority: { label: "steps of the authority's keys", counts: controlled(["authority"]) },
-  secrets: { label: "changes of brokered secrets and upstreams", counts: controlled(["secret", "upstream"]) },
-  tokens: { label: "tokens issued, each bound to a key", counts: controlled(["jwt", "token", "wit"], true) },
+  secrets: {
+    label: "changes of brokered secrets and upstreams",
+    // Roles of databases, made and dropped for each agent, are of the same kind.
+    counts: (event) =>
+      controlled(["secret", "upstream"], true)(event) && event.control?.subject?.startsWith("role:") !== true,
+  },
+  tokens: {
+    label: "tokens issued; all but JWT-SVIDs are bound to a key",
+    counts: (event) =>
+      controlled(["jwt", "token", "wit"], true)(event) && event.control?.details.change !== "revoke",
+  },
   budgets: { label: "changes of budgets", counts: controlled(["budget"]) },
   federation: { label: "changes of relations with other trust domains", counts: controlled(["federation"]) },
-  reads: { label: "times the record itself was read", counts: controlled(["read"]) },
+  reads: {
+    label: "times the record itself was read",
+    counts: (event) => controlled(["read"], true)(event) && RECORD_ROUTES.test(event.control?.subject ?? ""),
+  },
 } as const satisfies Readonly<Record<string, Measure>>;
 
 export type MeasureName = keyof typeof MEASURES;

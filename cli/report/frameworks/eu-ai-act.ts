@@ -22,7 +22,7 @@ export const EU_AI_ACT: Framework = {
       id: "Art. 12(2)(a)",
       title: "Situations of risk, and substantial modifications",
       asks: "Events must be recorded that help to find situations in which the system presents a risk (Article 79(1)) or is substantially modified.",
-      shownBy: ["denied", "failed", "alarms", "refused", "policies", "authority"],
+      shownBy: ["denied", "failed", "alarms", "refused", "policies", "freezes", "authority"],
       against: ["allowed_after_revocation", "record_repeated", "previous_mismatch"],
       notShown: [
         "changes of models, weights, prompts and training data",
@@ -40,7 +40,7 @@ export const EU_AI_ACT: Framework = {
       id: "Art. 12(2)(c)",
       title: "Monitoring of operation by deployers",
       asks: "Events must be recorded that serve the deployer's watch over operation (Article 26(5)).",
-      shownBy: ["owned", "approved", "answers", "revoked", "reads"],
+      shownBy: ["owned", "approved", "answers", "revoked", "freezes", "reads"],
       notShown: ["who looked at the figures outside this system, and what they concluded"],
     },
     {
