@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import pytest
 
 from trustwarden import TrustWardenError
-from trustwarden.adapters._core import MAX_NAME_CHARS, Guard, child_name, current_identity
+from trustwarden.adapters._core import Guard, current_identity
 from trustwarden.adapters._discover import reachable
 from trustwarden.adapters._mapping import ActionOf, Args, ToolAction, ToolMapping, to_params
+from trustwarden.adapters._names import MAX_NAME_CHARS, child_name
 
 
 class Colour(enum.Enum):
@@ -107,6 +108,13 @@ def test_an_argument_without_a_json_form_is_refused_and_not_guessed() -> None:
         with pytest.raises(TrustWardenError) as failed:
             to_params({"value": value})
         assert code_of(failed) == "json_malformed"
+
+
+def test_no_member_of_an_argument_hides_behind_another_of_its_name() -> None:
+    assert to_params({"rows": {1: "a", 2: "b"}}) == {"rows": {"1": "a", "2": "b"}}
+    with pytest.raises(TrustWardenError) as failed:
+        to_params({"rows": {1: "is paid", "1": "is shown"}})
+    assert code_of(failed) == "json_malformed"
 
 
 def test_a_childs_name_is_its_parents_own_and_fits() -> None:

@@ -174,3 +174,17 @@ class TestLangchain(Contract, ToolObjects):
         asyncio.run(run())
         root.close()
         world.expect_records(root, [(root.id, "use:tool:wait_for_ever", "aborted")])
+
+    def test_a_sub_agent_that_runs_by_itself_has_its_own_scope_and_not_the_top_agents(
+        self, world: World, desk: Desk
+    ) -> None:
+        # As from a bare thread of a tool, which inherits no context.
+        harness, root = LangchainHarness(), world.create(SCOPE)
+        turns: list[Turn] = [[Call("read_file", {"path": "a"}, "r1"), Call("lookup", {"word": "b"}, "r2")], "read"]
+        reader = harness._agent(Definition("reader", turns, desk.pick("read_file", "lookup")), None)
+        boss = harness._agent(Definition("desk", ["done"]), None, [agent_tool("reader", reader)])
+        protect(boss, root, actions=ACTIONS, scopes={"reader": ["read:file"]})
+        reader.invoke(QUESTION)
+        [(who, what)] = desk.done
+        assert (what, f"/{root.name}.reader/" in who) == ("read a", True)
+        root.close()

@@ -123,3 +123,18 @@ class TestPydanticAi(Contract):
         agent.run_sync("go", toolsets=[FunctionToolset(desk.pick("write_file"))])
         assert desk.what == []
         root.close()
+
+    def test_a_sub_agent_that_runs_by_itself_has_its_own_scope_and_not_the_top_agents(
+        self, world: World, desk: Desk
+    ) -> None:
+        # As from a bare thread of a tool, which inherits no context.
+        harness, root = PydanticHarness(), world.create(SCOPE)
+        turns: list[Turn] = [[Call("read_file", {"path": "a"}, "r1"), Call("lookup", {"word": "b"}, "r2")], "read"]
+        reader = harness.make(Definition("reader", turns, desk.pick("read_file", "lookup")))
+        boss = harness.make(Definition("desk", ["done"]))
+        harness._offer(boss, reader)
+        protect(boss, root, actions=ACTIONS, scopes={"reader": ["read:file"]})
+        reader.run_sync("go")
+        [(who, what)] = desk.done
+        assert (what, f"/{root.name}.reader/" in who) == ("read a", True)
+        root.close()

@@ -11,8 +11,6 @@ refusal and for a pause. It decides nothing.
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -24,8 +22,8 @@ from ..errors import ApprovalRequiredError, TrustWardenError, fail
 from ..identity import AgentIdentity
 from ._approvals import Question, Questions
 from ._mapping import ActionOf, Args, ToolMapping, Unmapped, to_params
+from ._names import child_name
 
-MAX_NAME_CHARS = 63
 MAX_CAUSES = 16
 MAX_HELD_RUNS = 1024
 """Runs that wait for a human; the oldest gives way."""
@@ -34,7 +32,6 @@ _ENDED = frozenset({"ancestor_dead", "identity_closed", "identity_expired", "ide
 _NOT_AUTHENTICATED = 401
 MAX_ATTEMPTS = 3
 """Of asking about one call: a decision that came too late has allowed nothing and is asked for again."""
-_NOT_IN_NAMES = re.compile(r"[^a-z0-9._-]+")
 
 
 class Refused(Exception):  # noqa: N818 - it is the agent's to read, as the framework's own tool error
@@ -141,6 +138,7 @@ class Guard:
         self.approval_timeout = approval_timeout
         self._scopes = {name: tuple(scope) for name, scope in (scopes or {}).items()}
         self._ttl = ttl
+        self._root: AgentSpec | None = None
         self._waiting: dict[tuple[str, str], AgentRun] = {}
 
     def spec_of(self, name: str, tools: Sequence[str]) -> AgentSpec:
@@ -154,28 +152,31 @@ class Guard:
     def root_spec_of(self, name: str, tools: Sequence[str]) -> AgentSpec:
         """The same for the agent that was protected, should another one call it; nothing where it cannot be told."""
         try:
-            return self.spec_of(name, tools)
+            self._root = self.spec_of(name, tools)
         except TrustWardenError:
             # Safe to go on: as the top agent it has the scope of its identity, and below another one it has none.
-            return AgentSpec(name, ())
+            self._root = AgentSpec(name, ())
+        return self._root
 
     def open(self, spec: AgentSpec, *keys: str) -> AgentRun:
         """Starts a run, or goes on with one that waits under one of these keys. Raises as `AgentIdentity.spawn`."""
-        parent = _current.get()
-        run = self._resumed(spec, keys) or self._first(parent)
+        caller = self._caller_of(spec)
+        run = self._resumed(spec, caller, keys)
         if run is not None:
             return run
-        caller = _required(parent)
+        if caller is None:
+            return self._top()
         child = caller.identity.spawn(name=child_name(caller.identity.name, spec.name), scope=spec.scope, ttl=self._ttl)
         return AgentRun(child, caller, is_owned=True)
 
     async def aopen(self, spec: AgentSpec, *keys: str) -> AgentRun:
         """As `open`, off the event loop."""
-        parent = _current.get()
-        run = self._resumed(spec, keys) or self._first(parent)
+        caller = self._caller_of(spec)
+        run = self._resumed(spec, caller, keys)
         if run is not None:
             return run
-        caller = _required(parent)
+        if caller is None:
+            return self._top()
         name = child_name(caller.identity.name, spec.name)
         child = await caller.identity.aspawn(name=name, scope=spec.scope, ttl=self._ttl)
         return AgentRun(child, caller, is_owned=True)
@@ -204,19 +205,28 @@ class Guard:
         """One tool call of the current run; `key` is the framework's id of the call, the same when it is resumed."""
         return ToolCall(self, tool, args, key)
 
-    def _first(self, parent: AgentRun | None) -> AgentRun | None:
-        if parent is not None:
-            return None
+    def _caller_of(self, spec: AgentSpec) -> AgentRun | None:
+        """Whose child this run is; None for the top agent's own.
+
+        A sub-agent that runs by itself, as in a bare thread of a tool, is the top agent's child and not the top agent.
+        """
+        caller = _current.get()
+        return self._top() if caller is None and spec is not self._root else caller
+
+    def _top(self) -> AgentRun:
         if self.identity is None:
             raise fail("agent_missing", {"reason": "none was given to protect()"})
         return AgentRun(self.identity, None, is_owned=False)
 
-    def _resumed(self, spec: AgentSpec, keys: Sequence[str]) -> AgentRun | None:
-        found = [run for key in keys if (run := self._waiting.pop((spec.name, key), None)) is not None]
-        for run in found:
+    def _resumed(self, spec: AgentSpec, caller: AgentRun | None, keys: Sequence[str]) -> AgentRun | None:
+        """What waits under a key is its own caller's, whoever else names that key."""
+        named = [(spec.name, key) for key in keys]
+        found = [key for key in named if key in self._waiting and _is_of(self._waiting[key], caller)]
+        runs = [self._waiting.pop(key) for key in found]
+        for run in runs:
             if run.parent is not None:
                 run.parent.waiting_children.discard(run)
-        return found[0] if found else None
+        return runs[0] if runs else None
 
     def _keep(self, spec: AgentSpec, run: AgentRun, key: str | None) -> bool:
         if key is None or not run.is_waiting:
@@ -364,16 +374,6 @@ def _refusal_in(error: BaseException) -> TrustWardenError | None:
     return None
 
 
-def child_name(parent: str, name: str) -> str:
-    """A name that only children of this parent have: names belong to their first parent."""
-    plain = _NOT_IN_NAMES.sub("-", name.lower()).strip("-._") or "agent"
-    full = f"{parent}.{plain}"
-    if len(full) <= MAX_NAME_CHARS:
-        return full
-    digest = hashlib.sha256(full.encode()).hexdigest()[:12]
-    return f"{full[: MAX_NAME_CHARS - 13]}-{digest}"
-
-
 @contextmanager
 def _unless_late(attempts_left: int) -> Generator[None]:
     try:
@@ -383,10 +383,10 @@ def _unless_late(attempts_left: int) -> Generator[None]:
             raise
 
 
-def _required(parent: AgentRun | None) -> AgentRun:
-    if parent is None:
-        raise fail("agent_missing")
-    return parent
+def _is_of(run: AgentRun, caller: AgentRun | None) -> bool:
+    """Whether a run is this caller's, which may have begun anew meanwhile, with the same identity."""
+    mine = None if caller is None else caller.identity
+    return (None if run.parent is None else run.parent.identity) is mine
 
 
 def _acting(tool: str) -> AgentRun:

@@ -133,7 +133,10 @@ def _json(value: object, depth: int) -> Json:
     plain = _plain(value)
     if isinstance(plain, Mapping):
         members = cast("Mapping[object, object]", plain)
-        return {str(key): _json(member, depth - 1) for key, member in members.items()}
+        found = {str(key): _json(member, depth - 1) for key, member in members.items()}
+        if len(found) < len(members):
+            raise fail("json_malformed", {"reason": "two members of an argument have one name"})
+        return found
     if isinstance(plain, (list, tuple)):
         return [_json(item, depth - 1) for item in cast("Sequence[object]", plain)]
     if plain is value:
