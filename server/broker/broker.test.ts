@@ -10,6 +10,7 @@ import {
   useOf,
   VALUE,
 } from "./broker.test.support.ts";
+import { SecretsBroker } from "./broker.ts";
 import { openVersion } from "./envelope.ts";
 import { bindingOf } from "./opened.ts";
 import { parseSettings } from "./settings.ts";
@@ -109,6 +110,22 @@ describe("an echo", () => {
     const injection = await made.broker.inject(useOf(made.agent()));
     expect(injection.headers.authorization).toBe("Bearer sk-next-12345");
     expect(injection.redactor().text(`old: ${VALUE}`)).not.toContain(VALUE);
+  });
+
+  it("of a login's refresh token is found, of the one that was shown and of the one that came for it", async () => {
+    const answer = { access_token: "access-of-1", refresh_token: "refresh-of-1", token_type: "Bearer" };
+    const openFetch = () => async () => ({ status: 200, body: encodeUtf8(JSON.stringify(answer)) });
+    const broker = new SecretsBroker({ ...made.deps, openFetch });
+    const endpoint = "https://login.example.test/token";
+    const source = { token_endpoint: endpoint, grant: "login", client_auth: "none", client_id: "us" };
+    const value = JSON.stringify({ refresh_token: "refresh-of-0" });
+    const settings = parseSettings(settingsOf({ source }), "oauth");
+    await broker.administration.put({ name: "model-key", kind: "oauth", settings, value }, made.order());
+    const injection = await broker.inject(useOf(made.agent()));
+    expect(injection.headers.authorization).toBe("Bearer access-of-1");
+    const shown = { "x-a": "access-of-1", "x-b": "refresh-of-0", "x-c": "refresh-of-1" };
+    expect(JSON.stringify(injection.redactor().headers(shown))).not.toMatch(/access-of|refresh-of/);
+    broker.close();
   });
 
   it("that is none raises no alarm", async () => {

@@ -156,8 +156,11 @@ export class SecretsBroker implements Broker {
           });
     const known = this.#openedTokens.get(fetched);
     if (known !== undefined) return known;
-    const secrets = [fetched.token, ...valuesOf(opened, source)];
-    const echoes = new Automaton(secrets.flatMap((secret) => formsOf(secret, 0)));
+    // A renewal may have put another refresh token in the place of the one that was shown.
+    const after = this.#deps.reads.findSecret(state.name);
+    const kept = after?.secretId === secretId ? await this.#opened.open(after) : opened;
+    const secrets = new Set([fetched.token, ...valuesOf(opened, source), ...valuesOf(kept, source)]);
+    const echoes = new Automaton([...secrets].flatMap((secret) => formsOf(secret, 0)));
     const made = { value: fetched.token, echoes };
     this.#openedTokens.set(fetched, made);
     return made;
