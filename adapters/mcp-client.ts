@@ -112,8 +112,13 @@ class GuardedConnection {
 
   readonly send = async (message: Message, sent?: unknown): Promise<void> => {
     const { id, method } = message;
+    // A call in a batch, or one that asks for no answer, is a call all the same, and its end would be seen by nobody.
+    if (Array.isArray(message)) throw new TrustWardenError("tool_unguarded", { method: "batch" });
+    const isNote = id === undefined && method?.startsWith("notifications/");
     // Answers to the server's own questions, and notifications.
-    if (method === undefined || id === undefined) return this.#sendNote(message, sent);
+    if (method === undefined || isNote) return this.#sendNote(message, sent);
+    if (typeof id !== "string" && typeof id !== "number")
+      throw new TrustWardenError("tool_unguarded", { method });
     if (PLUMBING.has(method)) return this.#send(message, sent);
     const call = planMessage(method, message.params, this.#options);
     if (call === undefined)

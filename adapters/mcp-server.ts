@@ -15,8 +15,6 @@ import { planToolCall, type ToolCall, type ToolRules } from "./tool-rules.ts";
 /** What the route already decided about: keeping the connection going, and lists that are filtered below. */
 const PLUMBING = new Set(["initialize", "ping", "server/discover", "logging/setLevel", "tools/list"]);
 const REFUSED = -32_001;
-/** Lists that were asked for and not answered yet, on one connection. */
-const MAX_LISTS = 64;
 
 interface Message {
   readonly id?: string | number | undefined;
@@ -84,12 +82,11 @@ function guardOne<T extends AnyTransport>(transport: T, behind: Behind): T {
   });
 }
 
-/** Owns whose connection it is, and the lists that are on their way. */
+/** Owns whose connection it is. */
 class ServedConnection {
   listener: ((message: Message, extra?: unknown) => void) | undefined;
   readonly #send: (message: Message, options?: unknown) => Promise<void>;
   readonly #behind: Behind;
-  readonly #lists = new Map<string | number, Visit>();
   #owner: string | undefined;
 
   constructor(transport: AnyTransport, behind: Behind) {
@@ -102,10 +99,9 @@ class ServedConnection {
   }
 
   readonly send = async (message: Message, sent?: unknown): Promise<void> => {
-    const visit = message.id === undefined ? undefined : this.#lists.get(message.id);
-    if (visit === undefined || message.method !== undefined) return this.#send(message, sent);
-    this.#lists.delete(message.id ?? "");
-    await this.#send(await this.#filtered(message, visit), sent);
+    // By what it is and not by the request's id: whoever asks chooses the ids, and may use one twice.
+    const { tools } = Object(message.result);
+    await this.#send(Array.isArray(tools) ? await this.#filtered(message, tools) : message, sent);
   };
 
   /** Rejects never: what stops a message is its answer. */
@@ -115,8 +111,7 @@ class ServedConnection {
     try {
       this.#requireOwner(visit);
       if (method === undefined || method.startsWith("notifications/")) return this.listener?.(message, extra);
-      if (method === "tools/list") this.#expectList(id, visit);
-      else if (!PLUMBING.has(method)) await this.#requireAllowed(message, visit);
+      if (!PLUMBING.has(method)) await this.#requireAllowed(message, visit);
       visit.signal.throwIfAborted();
       this.listener?.(message, extra);
     } catch (error) {
@@ -135,11 +130,6 @@ class ServedConnection {
     if (this.#owner !== visit.agent.spiffeId) throw new TrustWardenError("mcp_session_unknown");
   }
 
-  #expectList(id: string | number | undefined, visit: Visit): void {
-    if (this.#lists.size >= MAX_LISTS) throw new TrustWardenError("request_too_large", { lists: MAX_LISTS });
-    if (id !== undefined) this.#lists.set(id, visit);
-  }
-
   async #requireAllowed(message: Message, { agent }: Visit): Promise<void> {
     const call = planMessage(message, this.#behind.options);
     if (call === undefined) throw new TrustWardenError("tool_unguarded", { method: message.method ?? "" });
@@ -147,16 +137,20 @@ class ServedConnection {
     if (answer?.allow !== true) throw new TrustWardenError("denied", { reasons: answer?.reasons ?? [] });
   }
 
-  /** Without the tools that a call of the same agent would be refused; one question for all of them. */
-  async #filtered(message: Message, { agent }: Visit): Promise<Message> {
-    const { tools } = Object(message.result);
-    if (!Array.isArray(tools)) return message;
-    const questions = tools.map(({ name }) => questionOf(planCall(String(name), {}, this.#behind.options)));
-    const answers = await this.#behind.agents.evaluate(agent.spiffeId, questions);
-    return {
-      ...message,
-      result: { ...Object(message.result), tools: tools.filter((_, index) => answers[index]?.allow) },
-    };
+  /** Without the tools that a call of the same agent would be refused; one question for all of them. Rejects never. */
+  async #filtered(message: Message, tools: readonly unknown[]): Promise<Message> {
+    try {
+      if (this.#owner === undefined) throw new TrustWardenError("agent_missing", { reason: "no visit" });
+      const names = tools.map((tool) => String(Object(tool).name));
+      const questions = names.map((name) => questionOf(planCall(name, {}, this.#behind.options)));
+      const answers = await this.#behind.agents.evaluate(this.#owner, questions);
+      const shown = tools.filter((_, index) => answers[index]?.allow === true);
+      return { ...message, result: { ...Object(message.result), tools: shown } };
+    } catch (error) {
+      const call = { tool: "tools/list", action: "tools/list" };
+      const { result: _, ...rest } = message;
+      return { ...rest, ...refusalOf("tools/list", call, error) };
+    }
   }
 }
 

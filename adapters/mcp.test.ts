@@ -80,6 +80,15 @@ describe("an MCP client", () => {
     expect(raw.isError).toBe(true);
     await expect(client.request({ method: "tasks/list" }, z.object({}))).rejects.toThrow("not guarded");
     await expect(client.readResource({ uri: "file:///etc" })).rejects.toThrow("denied");
+    const [near, far] = InMemoryTransport.createLinkedPair();
+    const arrived: unknown[] = [];
+    far.onmessage = (message) => void arrived.push(message);
+    const transport = guardTransport(near, { server: "files", agent });
+    const call = { jsonrpc: "2.0", method: "tools/call", params: { name: "erase", arguments: {} } };
+    for (const odd of [call, [{ ...call, id: 1 }], Object({ ...call, id: null })])
+      await expect(transport.send(Object(odd))).rejects.toMatchObject({ code: "tool_unguarded" });
+    await transport.send({ jsonrpc: "2.0", method: "notifications/initialized" });
+    expect(arrived).toMatchObject([{ method: "notifications/initialized" }]);
     const nobody = await connect({});
     await expect(nobody.callTool({ name: "find", arguments: { of: "nobody" } })).rejects.toMatchObject({
       code: "agent_missing",
@@ -199,6 +208,26 @@ describe("an MCP server that agents visit", () => {
     await expect(fetch(`${service.url}/mcp`, { method: "POST" })).rejects.toThrow();
     expect(done.length).toBe(before);
     expect(service.refusals).toContain("denied");
+  });
+
+  it("shows no tool that a call would be refused, whatever the ids of its requests", async () => {
+    const questions = async (_: string, asked: readonly { readonly action: string }[]) =>
+      asked.map(({ action }) => ({ allow: action.endsWith("/find"), eventId: "", reasons: [] }));
+    const guard = guardMcp({ evaluate: questions }, { server: "files" });
+    const [near, far] = InMemoryTransport.createLinkedPair();
+    await createServer().connect(guard.guardTransport(far));
+    const answers: object[] = [];
+    near.onmessage = (message) => void answers.push(message);
+    await near.start();
+    const visit = Object({
+      agent: { spiffeId: "spiffe://acme.test/a" },
+      signal: new AbortController().signal,
+    });
+    const ask = (method: string) => near.send({ jsonrpc: "2.0", id: 7, method });
+    await guard.visited(visit, () => Promise.all(["ping", "tools/list", "tools/list"].map(ask)));
+    await expect.poll(() => answers.length).toBe(3);
+    const shown = answers.flatMap((answer) => Object(answer).result?.tools ?? []);
+    expect(new Set(shown.map(({ name }) => name))).toEqual(new Set(["find"]));
   });
 
   it("refuses a transport that is used without a visit, and a session of another agent", async () => {
