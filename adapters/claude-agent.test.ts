@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { SDKMessage } from "@anthropic-ai/claude-agent-sdk";
+import type { Options, SDKMessage } from "@anthropic-ai/claude-agent-sdk";
 import type { AgentIdentity } from "trustwarden";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { guardedQuery } from "./claude-agent.ts";
@@ -85,6 +85,7 @@ async function run(
   who: Parameters<typeof guardedQuery>[1],
   guard: Parameters<typeof guardedQuery>[2] = {},
   permissionMode: "default" | "acceptEdits" = "default",
+  more: Options = {},
 ): Promise<readonly SDKMessage[]> {
   script = [...steps];
   const { port } = Object(api.address());
@@ -100,6 +101,7 @@ async function run(
   const options = {
     ...{ env, agents, permissionMode, cwd: home, model: "claude-test", settingSources: [], maxTurns: 6 },
     allowedTools: ["Bash", "Agent"],
+    ...more,
   };
   const messages: SDKMessage[] = [];
   for await (const message of guardedQuery({ prompt: "go", options }, who, guard)) messages.push(message);
@@ -171,6 +173,26 @@ describe("an agent of the Claude Agent SDK", () => {
       "not sent",
     );
     expect(existsSync(file)).toBe(false);
+  });
+
+  it("runs nothing that a hook or the user has changed after it was decided about", async () => {
+    const [decided, changed] = [join(home, "decided"), join(home, "changed")];
+    const updatedInput = { command: `echo x > ${changed}`, description: "test" };
+    const hookSpecificOutput = {
+      ...({ hookEventName: "PreToolUse", permissionDecision: "allow", updatedInput } as const),
+    };
+    const steps = [[bash(`echo x > ${decided}`)], "not run"];
+    const hooks = { PreToolUse: [{ hooks: [async () => ({ hookSpecificOutput })] }] };
+    const canUseTool = async () => ({ behavior: "allow", updatedInput }) as const;
+    for (const more of [{ hooks }, { allowedTools: [], canUseTool }])
+      expect(resultOf(await run(steps, root, {}, "default", more))).toBe("not run");
+    expect([existsSync(decided), existsSync(changed)]).toEqual([false, false]);
+    const asIs: Options = {
+      allowedTools: [],
+      canUseTool: async (_, input) => ({ behavior: "allow", updatedInput: input }),
+    };
+    expect(resultOf(await run(steps, root, {}, "default", asIs))).toBe("not run");
+    expect(existsSync(decided)).toBe(true);
   });
 
   it("ends its run when it was stopped", async () => {

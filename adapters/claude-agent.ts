@@ -7,6 +7,7 @@
  */
 import {
   type CanUseTool,
+  type HookCallback,
   type HookCallbackMatcher,
   type HookInput,
   type HookJSONOutput,
@@ -39,6 +40,8 @@ interface Running {
   readonly agent: AgentIdentity;
   readonly call: ToolCall;
   readonly end: PromiseWithResolvers<void>;
+  /** The arguments that were decided about, as text. */
+  readonly asked: string;
   isStarted: boolean;
 }
 
@@ -102,6 +105,7 @@ class GuardedRun {
       SubagentStop: hook(async (input) => this.#onLeft(input)),
     };
     const hooks = { ...options.hooks };
+    if (hooks.PreToolUse !== undefined) hooks.PreToolUse = hooks.PreToolUse.map(withoutChanges);
     for (const [event, matcher] of Object.entries(added))
       Object.assign(hooks, { [event]: [matcher, ...(Reflect.get(hooks, event) ?? [])] });
     return { hooks, canUseTool: this.#canUseTool };
@@ -124,7 +128,8 @@ class GuardedRun {
       if (verdict.kind === "refused") throw verdict.error;
       if (verdict.kind === "ask" && !ASKING_MODES.has(input.permission_mode ?? "default"))
         throw new TrustWardenError("approval_required", { request: verdict.request });
-      const running: Running = { agent, call, end: Promise.withResolvers<void>(), isStarted: false };
+      const asked = JSON.stringify(input.tool_input);
+      const running: Running = { agent, call, end: Promise.withResolvers<void>(), asked, isStarted: false };
       this.#running.set(id, running);
       if (verdict.kind === "ask") return answer("ask", `${call.action} needs the yes of the agent's owner.`);
       await this.#start(id, running);
@@ -160,12 +165,14 @@ class GuardedRun {
     const running = this.#running.get(details.toolUseID);
     const own = await this.#guard.canUseTool?.(tool, input, details);
     if (own?.behavior === "deny") return own;
+    if (running === undefined) return { behavior: "deny", message: `${tool} was not decided about.` };
+    // What somebody changed is not what was asked about.
+    if (JSON.stringify(own?.updatedInput ?? input) !== running.asked) {
+      running.end.reject(new TrustWardenError("call_aborted"));
+      return { behavior: "deny", message: changedText(tool) };
+    }
     // The guard has allowed it, and the SDK's own rules ask: that is the user's alone.
-    if (running === undefined || running.isStarted)
-      return own ?? { behavior: "deny", message: `${tool} was not permitted.` };
-    // What the user changed is not what was asked about.
-    if (JSON.stringify(own?.updatedInput ?? input) !== JSON.stringify(input))
-      return { behavior: "deny", message: `${tool} was changed after it was decided about.` };
+    if (running.isStarted) return own ?? { behavior: "deny", message: `${tool} was not permitted.` };
     try {
       await this.#start(details.toolUseID, running);
       return { behavior: "allow", updatedInput: input };
@@ -207,6 +214,23 @@ class GuardedRun {
     this.#subagents.set(id, spawned);
     return spawned;
   }
+}
+
+const changedText = (tool: string) => `${tool} was changed after it was decided about.`;
+
+/** The caller's hooks may refuse a call, and not make another one of it. */
+function withoutChanges(matcher: HookCallbackMatcher): HookCallbackMatcher {
+  const hooks = matcher.hooks.map(
+    (hook): HookCallback =>
+      async (input, id, options) => {
+        const said = await hook(input, id, options);
+        const { updatedInput } = Object(Object(said).hookSpecificOutput);
+        const { tool_input: asked, tool_name: tool } = Object(input);
+        const isSame = updatedInput === undefined || JSON.stringify(updatedInput) === JSON.stringify(asked);
+        return isSame ? said : answer("deny", changedText(String(tool)));
+      },
+  );
+  return { ...matcher, hooks };
 }
 
 function answer(permissionDecision: "ask" | "deny", permissionDecisionReason: string): HookJSONOutput {
