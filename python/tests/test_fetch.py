@@ -144,6 +144,13 @@ def test_libraries_that_take_a_client_make_guarded_requests(finance: str, orches
     assert [receipt.action for receipt in orchestrator.receipts] == ["read:transactions"] * 2
 
 
+@pytest.mark.parametrize("option", ["cert", "mounts", "proxy", "transport", "verify"])
+def test_a_client_takes_no_other_way_than_the_guarded_one(orchestrator: AgentIdentity, option: str) -> None:
+    for make in (orchestrator.client, orchestrator.async_client):
+        with pytest.raises(TypeError, match=option):
+            make(**{option: None})
+
+
 def test_asyncio_visits_alike(finance: str, orchestrator: AgentIdentity) -> None:
     async def main() -> list[httpx.Response]:
         async with orchestrator.async_client(base_url=finance) as client:

@@ -322,7 +322,7 @@ class AgentIdentity:
     def client(self, **options: Any) -> httpx.Client:
         """An `httpx` client for libraries that take one; each of its requests is a `fetch`, and may stream.
 
-        `options` are those of `httpx.Client`, except what decides where requests go.
+        `options` are those of `httpx.Client`; raises `TypeError` for one that decides where requests go or to whom.
         """
         return httpx.Client(**_client_options(options), transport=AgentTransport(self._visit))
 
@@ -445,9 +445,16 @@ def _identity_of(
 
 
 def _client_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    # Each of these would send requests past the guard, unsigned and to a peer that nobody has proven.
+    other_ways = sorted(_OTHER_WAYS.intersection(options))
+    if other_ways:
+        raise TypeError(f"an agent's client goes its own way; it takes no {', '.join(other_ways)}")
     # An intent is for one target, and what the environment says of proxies is not who we talk to.
     headers = {"accept-encoding": "identity", **dict(options.get("headers") or {})}
     return {"timeout": 30.0, **options, "headers": headers, "follow_redirects": False, "trust_env": False}
+
+
+_OTHER_WAYS = frozenset(("cert", "mounts", "proxy", "transport", "verify"))
 
 
 def _close_all() -> None:
