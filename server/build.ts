@@ -343,8 +343,8 @@ function createFederation(
 }
 
 async function writeRefusal({ parts, ledger }: Core, refusal: Refusal): Promise<void> {
-  const { principal, peer, code, details } = refusal;
-  const draft = { kind: "refuse", allow: false, reasons: [code], subject: null, chain: [], details } as const;
+  const { principal, peer, code, details, subject = null, chain = [] } = refusal;
+  const draft = { kind: "refuse", allow: false, reasons: [code], subject, chain, details } as const;
   const epoch = parts.store.reads.epoch();
   await ledger.recordControl(draft, { nowMs: parts.clock.nowMs(), principal, peer, intent: null, epoch });
 }

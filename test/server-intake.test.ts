@@ -16,7 +16,7 @@ import {
 } from "./support/actors.ts";
 import { codeOf, jsonOf, type RawAnswer, send } from "./support/http.ts";
 import { eventsOf } from "./support/refusals.ts";
-import { startTestServer, type TestServer } from "./support/server.ts";
+import { createHome, startTestServer, type TestServer } from "./support/server.ts";
 
 /** No token comes back while a test runs. */
 const NEVER = 0.01;
@@ -91,6 +91,28 @@ describe("an agent that asks for too much", () => {
     const answer = await send(server.stopUrl, signedRequest(agent, request), agent.tls);
     expect(answer.status).toBe(200);
     expect((await act(agent)).status).toBe(401);
+  });
+});
+
+describe("reports of what was never decided", () => {
+  beforeAll(async () => {
+    // The allowance of refusals does not grow while this clock stands.
+    server = await startTestServer({}, createHome(), { nowMs: () => Date.now(), monoMs: () => 1000 });
+    aud = await serverIdOf(server);
+  });
+  afterAll(() => server.close());
+
+  it("are each refused, and do not fill the ledger", async () => {
+    const agent = await enrolAgent(server, await createOwner(server), { scope: ["read:transactions"] });
+    const { receipt } = parseDecision(await act(agent));
+    const outcome = outcomeOf(agent, { ...receipt, intent_sha256: "A".repeat(43) });
+    for (let asked = 0; asked < 80; asked += 1)
+      expect(codeOf(await report(agent, [outcome]))).toBe("outcome_refused");
+    const refused = (await eventsOf(server, "refuse")).filter(
+      ({ reasons: [code] }) => code === "outcome_refused",
+    );
+    expect(refused).toHaveLength(60);
+    expect(refused[0]).toMatchObject({ chain: agent.answer.chain, authorized_by: agent.answer.spiffe_id });
   });
 });
 

@@ -187,18 +187,15 @@ async function recordFailure(
     await services.refusals.record({ principal, peer: arrival.peer, code: reason, details });
     return;
   }
-  await append(
-    services,
-    { arrival, caller },
-    {
-      kind: "refuse",
-      allow: false,
-      reasons: [reason],
-      subject: pathOfTarget(arrival.target),
-      chain: chainOf(caller),
-      details,
-    },
-  );
+  const refused = { subject: pathOfTarget(arrival.target), chain: chainOf(caller), details };
+  if (route.recording === "outcome") {
+    // No rate stands before reports, and one that belongs to no decision may come any number of times.
+    const principal = formatPrincipal(caller.principal);
+    await services.refusals.record({ principal, peer: arrival.peer, code: reason, ...refused });
+    return;
+  }
+  const draft = { kind: "refuse", allow: false, reasons: [reason], ...refused } as const;
+  await append(services, { arrival, caller }, draft);
 }
 
 function append(

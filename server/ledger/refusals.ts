@@ -20,13 +20,17 @@ const MAX_COUNTED = 24;
 const COUNT_EVERY_MS = 1000;
 const EVERYBODY = { principal: "unauthenticated", peer: "many" } as const;
 
-/** One refusal before authentication was complete. */
+/** One refusal before authentication was complete, or of what nothing else bounds. */
 export interface Refusal {
   /** SPIFFE ID of a proven socket, or `unauthenticated`. */
   readonly principal: string;
   readonly peer: string;
   readonly code: string;
   readonly details: JsonObject;
+  /** What was asked about, of a caller that is proven. */
+  readonly subject?: string;
+  /** Of that caller, as records have it. */
+  readonly chain?: readonly string[];
 }
 
 /** Requests that were turned away and are only counted. */
