@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -501,3 +502,61 @@ def run_ended_in(error: BaseException) -> RunEnded | None:
 
 def code_in(error: BaseException) -> str | None:
     return next((each.code for each in chain_of(error) if isinstance(each, TrustWardenError)), None)
+
+
+class WaitingContract(Contract):
+    """For frameworks without a pause in front of a tool: the call itself waits for the owner, and has a bound."""
+
+    def test_a_question_pauses_the_framework_and_the_owners_yes_is_worth_the_call_once(
+        self, world: World, harness: Harness, desk: Desk, mode: str
+    ) -> None:
+        turns: list[Turn] = [
+            [Call("send_mail", {"to": "bob"}, "c1")],
+            [Call("read_file", {"path": "a"}, "c2")],
+            "done",
+        ]
+        root = world.create(SCOPE)
+        agent = harness.make(Definition("desk", turns, desk.pick("send_mail", "read_file")))
+        harness.protect(agent, root, actions=ACTIONS)
+        with ThreadPoolExecutor(1) as threads:
+            running = threads.submit(harness.run, agent, mode)
+            request = world.waiting_question(root)
+            assert desk.what == []
+            world.approve(request)
+            result = running.result(60)
+        assert (result.final, desk.what) == ("done", ["send bob", "read a"])
+        root.close()
+        recorded = [
+            (root.id, "send:mail:bob", "denied"),
+            (root.id, "send:mail:bob", "success"),
+            (root.id, "read:file:a", "success"),
+        ]
+        world.expect_records(root, recorded)
+
+    def test_the_frameworks_yes_without_the_owners_is_no_permission(
+        self, world: World, harness: Harness, desk: Desk
+    ) -> None:
+        root = world.create(SCOPE)
+        agent = harness.make(
+            Definition("desk", [[Call("send_mail", {"to": "bob"}, "c1")], "done"], desk.pick("send_mail"))
+        )
+        harness.protect(agent, root, actions=ACTIONS, approval_timeout=0.05)
+        result = harness.run(agent, harness.modes[0])
+        assert (result.final, desk.what) == ("done", [])
+        assert "(approval_expired)" in result.results["c1"][0]
+        root.close()
+
+    def test_the_frameworks_no_is_told_to_the_agent(self, world: World, harness: Harness, desk: Desk) -> None:
+        """There is no such no here: the owner's answer is the only one."""
+        root = world.create(SCOPE)
+        agent = harness.make(
+            Definition("desk", [[Call("send_mail", {"to": "bob"}, "c1")], "done"], desk.pick("send_mail"))
+        )
+        harness.protect(agent, root, actions=ACTIONS)
+        with ThreadPoolExecutor(1) as threads:
+            running = threads.submit(harness.run, agent, harness.modes[0])
+            world.approve(world.waiting_question(root), answer="deny")
+            result = running.result(60)
+        assert (result.final, desk.what) == ("done", [])
+        assert "(approval_denied)" in result.results["c1"][0]
+        root.close()

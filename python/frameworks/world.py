@@ -68,15 +68,27 @@ class World:
         target = {"kind": "instance", "id": identity.instance_id}
         self.server.admin("POST", "/v1/revocations", {"target": target, "reason": "stop"})
 
-    def approve(self, request: str) -> None:
-        """The owner's signed yes, as soon as the question has arrived."""
+    def waiting_question(self, identity: AgentIdentity) -> str:
+        """The question that this agent waits with, as soon as there is one."""
+        found: list[str] = []
+
+        def has_come() -> bool:
+            asked = self.server.admin("GET", "/v1/approvals?state=pending&limit=256")["approvals"]
+            found.extend(str(view["id"]) for view in asked if view["agent"] == identity.id)
+            return bool(found)
+
+        self.eventually(has_come, lambda: "nothing waits")
+        return found[0]
+
+    def approve(self, request: str, answer: str = "approve") -> None:
+        """The owner's signed yes, or no, as soon as the question has arrived."""
         view = self._question(request)
         now = int(time.time())
         named = ("id", "intent_sha256", "agent", "action", "resource", "audience", "policy_sha256")
         approval = {
             "v": 1,
             "aud": f"spiffe://{TRUST_DOMAIN}",
-            "answer": "approve",
+            "answer": answer,
             "iat": now,
             "exp": now + 900,
             "owner": view["owner_id"],

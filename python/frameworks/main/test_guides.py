@@ -15,6 +15,7 @@ import pytest
 from live import ROOT, TRUST_DOMAIN, WARDEN, Program
 
 GUIDES = {
+    "python-autogen": "autogen",
     "python-langchain": "langchain",
     "python-llama-index": "llama_index",
     "python-openai-agents": "openai_agents",
