@@ -191,6 +191,37 @@ describe("a move is refused", () => {
     await expect(move(old, places(old, copyOf(other.medium)))).rejects.toThrow(refusal("ledger_moved"));
   });
 
+  it("to where a log is, before a single file is copied, so that the log there goes on", async () => {
+    const old = await scene();
+    const other = await scene(5, 0);
+    const { storage, medium } = { storage: new MemoryLogStorage(other.medium), medium: other.medium };
+    const before = [...medium.files.keys()].toSorted();
+    await storage.open();
+    const source = new MemoryLogStorage(old.medium);
+    expect(await copyPublished(source, { target: storage, vkey: old.vkey })).toEqual(new Set());
+    expect([...medium.files.keys()].toSorted()).toEqual(before);
+    await storage.close();
+    const { sequencer, fatal } = sequencerOn(new MemoryLogStorage(medium), other.highWater);
+    await sequencer.start();
+    await sequencer.append(entriesOf(1000, 1400));
+    await sequencer.waitForCheckpoint(405);
+    await sequencer.stop();
+    expect(fatal).toEqual([]);
+  });
+
+  it("to a second place, when it has left for a first", async () => {
+    const old = await scene();
+    const first = createMemoryMedium();
+    const second = createMemoryMedium();
+    await move(old, places(old, first));
+    old.medium.isLocked = false;
+    await expect(move(old, places(old, second))).rejects.toThrow(refusal("ledger_moved"));
+    expect([await startOn(old, first), await startOn(old, second)]).toEqual([SIZE + 3, "data_rolled_back"]);
+    // The same move again is done already.
+    [old.medium.isLocked, first.isLocked] = [false, false];
+    expect(await move(old, places(old, first))).toMatchObject({ size: SIZE });
+  });
+
   it("of a log that is rolled back or damaged, which is then fenced nowhere", async () => {
     const old = await scene();
     const bundle = old.medium.files.get("tile/entries/001") ?? new Uint8Array();

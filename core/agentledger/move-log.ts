@@ -10,7 +10,7 @@ import { isEqualBytes } from "../bytes.ts";
 import { TrustWardenError } from "../error.ts";
 import { auditTiles } from "./audit-tiles.ts";
 import { verifyCheckpoint } from "./checkpoint.ts";
-import { fencedState, isFenced, unfencedState } from "./log-fence.ts";
+import { fencedState, hasLeft, isFenced, leftState, unfencedState } from "./log-fence.ts";
 import { encodeLogState } from "./log-state.ts";
 import type { HighWaterMark, LogObject, LogReader, LogState, LogStorage } from "./ports.ts";
 import { recoverLog } from "./recovery.ts";
@@ -42,7 +42,8 @@ export interface MovedLog {
 }
 
 /**
- * Copies the full tiles and bundles of the published log; repeatable, and safe beside a writer of the source.
+ * Copies the full tiles and bundles of the published log; repeatable, and safe beside a writer of the source. Copies
+ * nothing to where a log is.
  *
  * @returns the paths that are there now.
  * @throws TrustWardenError `checkpoint_untrusted`, `not_found`, `ledger_corrupt` when the target has other bytes.
@@ -51,6 +52,8 @@ export async function copyPublished(
   source: LogReader,
   { target, vkey }: { readonly target: LogStorage; readonly vkey: string },
 ): Promise<ReadonlySet<string>> {
+  // Another log's next entries would have their places taken; `moveLog` says what is there.
+  if ((await target.readState()) !== null) return new Set();
   const note = await source.readCheckpoint();
   if (note === null) return new Set();
   const { size } = verifyCheckpoint(note, vkey);
@@ -77,7 +80,7 @@ export async function moveLog(options: {
   const stored = await source.readState();
   if (stored === null) throw new TrustWardenError("not_found", { reason: "there is no log to move" });
   const state = isFenced(stored) ? unfencedState(stored) : stored;
-  await requireFree(target, { state, isFenced: isFenced(stored) });
+  await requireFree(target, stored);
   const log = await recoverLog(viewOf(source, state), { vkey, mark });
   if (log === null) throw new Error("a log with a state is there");
   const published = await source.readCheckpoint();
@@ -93,19 +96,27 @@ export async function moveLog(options: {
   await requireWhole(target, { state, vkey, mark, pending: entries.length });
   if (!isFenced(stored)) await source.swapState(stored, fencedState(state));
   if ((await target.readState()) === null) await target.swapState(null, state);
+  await markLeft(source, state);
   if (published !== null) await target.publishCheckpoint(published);
   return { size: state.size, root: state.root, pending: entries.length };
 }
 
-/** Nothing, or what a crash left of this very move. */
-async function requireFree(
-  target: LogStorage,
-  { state, isFenced: wasFenced }: { readonly state: LogState; readonly isFenced: boolean },
-): Promise<void> {
+/** Nothing, or what a crash left of this very move. @param stored - the source's state, as it is. */
+async function requireFree(target: LogStorage, stored: LogState): Promise<void> {
   const there = await target.readState();
-  if (there === null || (wasFenced && isEqualBytes(encodeLogState(there), encodeLogState(state)))) return;
-  if (wasFenced) throw new TrustWardenError("ledger_moved", { size: state.size });
+  const isSame = (left: LogState, right: LogState) =>
+    isEqualBytes(encodeLogState(left), encodeLogState(right));
+  const isFree = there === null ? !hasLeft(stored) : isFenced(stored) && isSame(there, unfencedState(stored));
+  if (isFree) return;
+  if (isFenced(stored)) throw new TrustWardenError("ledger_moved", { size: stored.size });
   throw new TrustWardenError("config_invalid", { setting: "to", reason: "there is a log already" });
+}
+
+/** From here on what is left behind begins no log in a third place. */
+async function markLeft(source: LogStorage, state: LogState): Promise<void> {
+  const fenced = await source.readState();
+  if (fenced !== null && isFenced(fenced) && !hasLeft(fenced))
+    await source.swapState(fenced, leftState(state));
 }
 
 /** A storage with the state that it would have unfenced, as `recoverLog` reads it. */
