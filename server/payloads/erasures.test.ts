@@ -132,6 +132,28 @@ describe("an erasure", () => {
     },
   );
 
+  it("that the ledger had no place for is not said to be done: it may be asked for again", async () => {
+    const { open, keep, events, files, crash } = scene();
+    const { payloads, erasures } = open();
+    const eventId = await keep({ payloads });
+    crash.when = "before the event";
+    await expect(erasures.erase(eventId, ORDER)).rejects.toThrow(refusal("ledger_unavailable"));
+    await expect(erasures.erase(eventId, ORDER)).rejects.toThrow(refusal("ledger_unavailable"));
+    crash.when = null;
+    await erasures.erase(eventId, ORDER);
+    expect(files()).toEqual([]);
+    expect(events).toMatchObject([{ principal: "operator", details: { event_id: eventId } }]);
+  });
+
+  it("that two ask for at once is one", async () => {
+    const { open, keep, events, files } = scene();
+    const { payloads, erasures } = open();
+    const eventId = await keep({ payloads });
+    const both = await Promise.allSettled([erasures.erase(eventId, ORDER), erasures.erase(eventId, ORDER)]);
+    expect(both.map(({ status }) => status)).toEqual(["fulfilled", "rejected"]);
+    expect([files(), events.length]).toEqual([[], 1]);
+  });
+
   it("that a crash cuts short when the file is gone leaves no second event", async () => {
     const { open, keep, events, files, directory } = scene();
     const { payloads } = open();
@@ -178,6 +200,18 @@ describe("retention", () => {
     await open().erasures.sweep();
     expect(files()).toEqual([]);
     expect(new Set(events.map(({ subject }) => subject)).size).toBe(70);
+  });
+
+  it("finishes at the next sweep what the ledger had no place for, without another start", async () => {
+    const { open, keep, events, files, at, crash } = scene(1);
+    const { payloads, erasures } = open();
+    await keep({ payloads });
+    at.nowMs += 2 * DAY_MS;
+    crash.when = "before the event";
+    await expect(erasures.sweep()).rejects.toThrow(refusal("ledger_unavailable"));
+    crash.when = null;
+    await erasures.sweep();
+    expect([files(), events.length]).toEqual([[], 1]);
   });
 
   it("erases nothing by itself without a setting", async () => {

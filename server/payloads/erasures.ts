@@ -3,11 +3,12 @@
  * that was begun is finished whatever happens in between.
  *
  * One order for both: an order beside the file (durable), the event, the key overwritten and the file gone, the order gone.
- * From the order on nothing opens the payload. What a crash left is done again at the start; the event may then be in the
- * ledger twice, the second marked as resumed.
+ * From the order on nothing opens the payload. What a crash or a ledger without room left is done again at the start, at
+ * the next sweep, or when it is asked for again; the event may then be in the ledger twice, a sweep's marked as resumed.
  *
  * @see docs/storage.md; docs/decisions/0041
  */
+import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { EventContext } from "../ledger/server-records.ts";
 import type { ControlDraft } from "../store/ports.ts";
 import type { ErasureOrder, PayloadStore } from "./payload-store.ts";
@@ -41,6 +42,8 @@ export class Erasures {
   readonly #deps: ErasureDeps;
   #timer: NodeJS.Timeout | undefined;
   #sweeping: Promise<void> = Promise.resolve();
+  /** Events whose erasure is on its way: nobody else begins one. */
+  readonly #underWay = new Set<string>();
   #isClosed = false;
 
   constructor(deps: ErasureDeps) {
@@ -48,25 +51,20 @@ export class Erasures {
   }
 
   /**
-   * Erases one payload for somebody. On `ledger_unavailable` the order stays, and the next start carries it out.
+   * Erases one payload for somebody. On `ledger_unavailable` the order stays, and whoever asks again, the next sweep or the
+   * next start carries it out.
    *
-   * @throws TrustWardenError `not_found`, `ledger_unavailable`.
+   * @throws TrustWardenError `not_found`, also while another erases it; `ledger_unavailable`.
    */
   async erase(eventId: string, order: ErasureOrder): Promise<void> {
-    const { payloads } = this.#deps;
-    payloads.requireKept(eventId);
-    await payloads.order(eventId, order);
+    if (!this.#deps.payloads.isHere(eventId) || this.#underWay.has(eventId))
+      throw new TrustWardenError("not_found", { event_id: eventId });
     await this.#carryOut([{ eventId, order, isResumed: false }]);
   }
 
-  /** Finishes what a crash left, and begins to erase by age. @throws TrustWardenError `ledger_unavailable`. */
+  /** Finishes what a crash left, and begins to sweep. @throws TrustWardenError `ledger_unavailable`. */
   async start(): Promise<void> {
-    const orders = await this.#deps.payloads.orders();
-    const left = orders.filter(({ isHere }) => isHere);
-    for (let at = 0; at < left.length; at += BATCH)
-      await this.#carryOut(left.slice(at, at + BATCH).map((one) => ({ ...one, isResumed: true })));
-    for (const { eventId, isHere } of orders) if (!isHere) await this.#deps.payloads.erase(eventId);
-    if (this.#deps.retentionDays === null) return;
+    await this.#finish();
     const sweep = () => {
       this.#sweeping = this.#sweeping.then(() => this.sweep()).catch(this.#deps.onFailure);
     };
@@ -82,35 +80,61 @@ export class Erasures {
     await this.#sweeping;
   }
 
-  /** Erases what is older than the retention. @throws TrustWardenError `ledger_unavailable`, `clock_rolled_back`. */
+  /**
+   * Finishes what was ordered, and erases what is older than the retention.
+   *
+   * @throws TrustWardenError `ledger_unavailable`, `clock_rolled_back`.
+   */
   async sweep(): Promise<void> {
     const { payloads, retentionDays, trustedMs, self } = this.#deps;
+    await this.#finish();
     if (retentionDays === null) return;
     const over = await payloads.keptBefore(trustedMs() - retentionDays * DAY_MS);
     const order = { reason: `kept for ${retentionDays} days`, principal: self(), peer: "local" };
-    for (let at = 0; at < over.length && !this.#isClosed; at += BATCH) {
-      const batch = over.slice(at, at + BATCH);
-      for (const eventId of batch) await payloads.order(eventId, order);
-      await this.#carryOut(batch.map((eventId) => ({ eventId, order, isResumed: false })));
+    for (let at = 0; at < over.length && !this.#isClosed; at += BATCH)
+      await this.#carryOut(
+        over.slice(at, at + BATCH).map((eventId) => ({ eventId, order, isResumed: false })),
+      );
+  }
+
+  async #finish(): Promise<void> {
+    const orders = await this.#deps.payloads.orders();
+    const left = orders.filter(({ isHere }) => isHere);
+    for (let at = 0; at < left.length && !this.#isClosed; at += BATCH)
+      await this.#carryOut(left.slice(at, at + BATCH).map((one) => ({ ...one, isResumed: true })));
+    for (const { eventId, isHere } of orders) if (!isHere) await this.#deps.payloads.erase(eventId);
+  }
+
+  /** Of one principal's orders or several's; each event says whose. Leaves out what is gone or on its way by now. */
+  async #carryOut(asked: readonly Asked[]): Promise<void> {
+    const { payloads } = this.#deps;
+    const orders = asked.filter(({ eventId }) => payloads.isHere(eventId) && !this.#underWay.has(eventId));
+    for (const { eventId } of orders) this.#underWay.add(eventId);
+    try {
+      for (const { eventId, order, isResumed } of orders)
+        if (!isResumed) await payloads.order(eventId, order);
+      await this.#record(orders);
+      for (const { eventId } of orders) await payloads.erase(eventId);
+    } finally {
+      for (const { eventId } of orders) this.#underWay.delete(eventId);
     }
   }
 
-  /** Of one principal's orders or several's; each event says whose. */
-  async #carryOut(
-    orders: readonly {
-      readonly eventId: string;
-      readonly order: ErasureOrder;
-      readonly isResumed: boolean;
-    }[],
-  ): Promise<void> {
-    const { payloads, record, epoch, nowMs } = this.#deps;
+  async #record(orders: readonly Asked[]): Promise<void> {
+    const { record, epoch, nowMs } = this.#deps;
     for (const { principal, peer } of distinctOf(orders.map(({ order }) => order))) {
       const own = orders.filter(({ order }) => order.principal === principal && order.peer === peer);
       const events = own.map((one) => ({ draft: draftOf(one), epoch: epoch() }));
       await record(events, { nowMs: nowMs(), principal, peer, intent: null });
     }
-    for (const { eventId } of orders) await payloads.erase(eventId);
   }
+}
+
+/** One erasure. */
+interface Asked {
+  readonly eventId: string;
+  readonly order: ErasureOrder;
+  readonly isResumed: boolean;
 }
 
 function distinctOf(orders: readonly ErasureOrder[]): readonly ErasureOrder[] {
@@ -118,15 +142,7 @@ function distinctOf(orders: readonly ErasureOrder[]): readonly ErasureOrder[] {
 }
 
 /** Names the call and no content. */
-function draftOf({
-  eventId,
-  order,
-  isResumed,
-}: {
-  readonly eventId: string;
-  readonly order: ErasureOrder;
-  readonly isResumed: boolean;
-}): ControlDraft {
+function draftOf({ eventId, order, isResumed }: Asked): ControlDraft {
   const details = { change: "erasure", event_id: eventId, reason: order.reason };
   return {
     kind: "admin",

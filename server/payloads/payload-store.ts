@@ -119,8 +119,10 @@ export class PayloadStore {
 
   /** @throws TrustWardenError `not_found`, `seal_broken`, `secret_unavailable`. */
   async read(eventId: string): Promise<Payload> {
-    this.requireKept(eventId);
+    this.#requireKept(eventId);
     const key = await this.#openKey();
+    // Whoever has it erased may have come meanwhile; from here on nothing waits.
+    this.#requireKept(eventId);
     const bytes = readPrivateFile(this.#fileOf(eventId), MAX_FILE_BYTES);
     const context = this.#contextOf(eventId, bytes.subarray(0, TIME_BYTES));
     const dataKey = key.open({ sealed: bytes.subarray(TIME_BYTES, HEAD_BYTES), context });
@@ -131,9 +133,14 @@ export class PayloadStore {
     return parsePayload(opened);
   }
 
+  /** Whether anything is kept, ordered to be erased or not. */
+  isHere(eventId: string): boolean {
+    return existsSync(this.#fileOf(eventId));
+  }
+
   /** @throws TrustWardenError `not_found` for what was never kept, was erased, or is being erased. */
-  requireKept(eventId: string): void {
-    if (!existsSync(this.#fileOf(eventId)) || existsSync(this.#orderOf(eventId)))
+  #requireKept(eventId: string): void {
+    if (!this.isHere(eventId) || existsSync(this.#orderOf(eventId)))
       throw new TrustWardenError("not_found", { event_id: eventId });
   }
 
