@@ -518,6 +518,18 @@ describe("warden scan --fix", () => {
     expect(readdirSync(dirname(unreached))).toEqual([".env"]);
   });
 
+  test("leaves a server whose name has another path at the same origin", async () => {
+    const headers = { Authorization: `Bearer ${createKey("opaque", 11)}` };
+    const write2 = (folder: string, url: string) =>
+      write(`${folder}/.mcp.json`, JSON.stringify({ mcpServers: { tracker: { url, headers } } }));
+    expect((await fix(write2("m", "https://mcp.tracker.example/a/mcp"))).exitCode).toBe(0);
+    const path = write2("n", "https://mcp.tracker.example/b/mcp");
+    const before = readFileSync(path, "utf8");
+    const { answer } = await fix(path);
+    expect(answer.findings).toMatchObject([{ why_not: expect.stringContaining("leads elsewhere") }]);
+    expect(readFileSync(path, "utf8")).toBe(before);
+  });
+
   test("a second run after a break keeps nothing twice", async () => {
     const text = `XAI_API_KEY=xai-${createKey("opaque", 4)}${createKey("opaque", 5)}\n`;
     const path = write("f/.env", text);

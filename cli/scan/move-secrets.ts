@@ -137,9 +137,10 @@ class Registry {
 
   /** Keeps the secret and has it go along to its upstream. @returns why not, when something else has its place. */
   async keep(move: Move, secret: string): Promise<string | undefined> {
-    const { name, kind, url } = move.upstream;
+    const { name, kind, url, settings } = move.upstream;
     const known = this.#upstreams.get(name);
-    if (known !== undefined && (known.kind !== kind || known.url !== url))
+    const isElsewhere = known?.kind !== kind || known.url !== url;
+    if (known !== undefined && (isElsewhere || known.settings.endpoint !== settings.endpoint))
       return `the upstream ${name} leads elsewhere; register this one under another name`;
     if (known !== undefined && known.secret !== null && known.secret !== secret)
       return `the upstream ${name} has another secret already: one of the two keys is enough`;

@@ -14,6 +14,8 @@ import {
 
 const ADDRESS_MEMBERS: readonly string[] = ["url", "serverUrl", "httpUrl"];
 
+const SCHEME = /^(?:[A-Za-z][A-Za-z-]{0,31} )?$/;
+
 /** A finding below `mcpServers.<name>` or `servers.<name>`. */
 export interface McpPlace {
   readonly member: JsonString;
@@ -38,7 +40,8 @@ export function planMcpServer(file: PlannedFile, finding: Finding, { member, ser
   if (reference === undefined)
     return { finding, why: `${client} takes addresses literally: put the server behind the gateway by hand` };
   const injection = injectionOfMember(finding, member, server);
-  if (injection === undefined) return { finding, why: "neither a header nor a parameter of the address" };
+  if (injection === undefined)
+    return { finding, why: "neither alone in a header nor a parameter of the address" };
   const { origin, pathname } = new URL(address.raw);
   const name = upstreamNameOf(server.at(-1) ?? "");
   const edits: readonly Edit[] = [
@@ -85,8 +88,10 @@ function injectionOfMember(
 ): JsonObject | undefined {
   const [kind] = member.path.slice(server.length);
   if (kind === "headers" && member.path.length === server.length + 2) {
-    const template = `${member.raw.slice(0, start - member.start)}{secret}${member.raw.slice(end - member.start)}`;
-    return { as: "header", name: (member.path.at(-1) ?? "").toLowerCase(), template };
+    const scheme = member.raw.slice(0, start - member.start);
+    // Settings are shown and recorded: whatever else stands in the header may be as secret.
+    if (!SCHEME.test(scheme) || end !== member.end) return undefined;
+    return { as: "header", name: (member.path.at(-1) ?? "").toLowerCase(), template: `${scheme}{secret}` };
   }
   const isParameter = ADDRESS_MEMBERS.includes(kind ?? "") && name !== undefined;
   return isParameter ? { as: "query", name } : undefined;

@@ -29,14 +29,22 @@ export interface Rewrite {
   abandon(): void;
 }
 
-/** The text with every edit made; edits do not overlap. */
+/**
+ * The text with every edit made, and one that is there twice made once.
+ *
+ * @throws TrustWardenError `not_found` when two overlap: nobody knows what the file would become.
+ */
 export function applyTextEdits(text: string, edits: readonly Edit[]): string {
-  return edits
-    .toSorted((a, b) => b.start - a.start)
-    .reduce(
-      (result, { start, end, replacement }) => result.slice(0, start) + replacement + result.slice(end),
-      text,
-    );
+  const ordered = edits.toSorted((a, b) => b.start - a.start || b.end - a.end);
+  return ordered.reduce((result, edit, index) => {
+    const { start, end, replacement } = edit;
+    const behind = ordered[index - 1];
+    const isRepeated = behind?.start === start && behind.end === end && behind.replacement === replacement;
+    if (isRepeated) return result;
+    if (behind !== undefined && end > behind.start)
+      throw new TrustWardenError("not_found", { why: "its changes overlap, and it was left as it was" });
+    return result.slice(0, start) + replacement + result.slice(end);
+  }, text);
 }
 
 /**
