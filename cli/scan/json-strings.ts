@@ -28,16 +28,24 @@ const SPACE = /(?:[\s\u{feff}]|\/\/[^\n]*|\/\*[\s\S]*?\*\/)*/uy;
 const STRING = /"((?:[^"\\\n]|\\[\s\S])*)"|'((?:[^'\\\n]|\\[\s\S])*)'/y;
 const BARE = /[^\s,:{}[\]"'/]+/y;
 
+/** The string values of a text, and whether a bound ended the reading. */
+interface JsonStrings {
+  readonly strings: readonly JsonString[];
+  readonly isCut: boolean;
+}
+
 /** The string values in their order; those before the first place that cannot be read. */
-export function readJsonStrings(text: string): readonly JsonString[] {
+export function readJsonStrings(text: string): JsonStrings {
   const reader = new Reader(text);
   reader.readValue([]);
-  return reader.strings;
+  const { strings, isCut } = reader;
+  return { strings, isCut };
 }
 
 /** Owns the place in the text; each `read…` leaves it behind what it read, or says false and everything ends. */
 class Reader {
   readonly strings: JsonString[] = [];
+  isCut = false;
   readonly #text: string;
   #at = 0;
 
@@ -47,7 +55,8 @@ class Reader {
 
   readValue(path: readonly string[]): boolean {
     this.#skipSpace();
-    if (path.length > MAX_DEPTH || this.strings.length >= MAX_STRINGS) return false;
+    this.isCut = path.length > MAX_DEPTH || this.strings.length >= MAX_STRINGS;
+    if (this.isCut) return false;
     const next = this.#text[this.#at];
     if (next === "{") return this.#readMembers(path, "}");
     if (next === "[") return this.#readMembers(path, "]");

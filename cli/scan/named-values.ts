@@ -46,7 +46,7 @@ export function findNamed(text: string, form: TextForm): readonly NamedRange[] {
     case "shell":
       return [...inlineAssignments(text), ...flags(text), ...authorizations(text, "Authorization")];
     case "json":
-      return readJsonStrings(text).flatMap((string, index, all) => ofMember(string, all[index - 1]));
+      return readJsonStrings(text).strings.flatMap((string, index, all) => ofMember(string, all[index - 1]));
   }
 }
 

@@ -38,7 +38,7 @@ export function planText(
   if (findings.length > MAX_PLANNED)
     return findings.map((finding) => ({ finding, why: "too many in one file: it is no configuration" }));
   const kind = kindOf(place.path);
-  const strings = kind.form === "json" ? readJsonStrings(text) : [];
+  const strings = kind.form === "json" ? readJsonStrings(text).strings : [];
   const file: PlannedFile = { text, kind, strings, findings, mask };
   return findings.map((finding) => planOne(file, finding));
 }

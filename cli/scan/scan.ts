@@ -8,6 +8,7 @@ import { resolve } from "node:path";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { type Finding, findSecrets, MAX_FINDINGS, type ScannedText } from "./finding.ts";
 import { readGitHistory } from "./git-history.ts";
+import { readJsonStrings } from "./json-strings.ts";
 import { type FormFinder, openFormFinder } from "./known-forms.ts";
 import { HISTORY_PLACES, HOME_PLACES, kindOf, PROJECT_PLACES } from "./places.ts";
 import { readProcessEnvironment } from "./process-environment.ts";
@@ -89,6 +90,7 @@ class Run {
   async look(source: ScannedText): Promise<void> {
     if (!this.#hasRoom()) return;
     this.#looked += 1;
+    if (source.form === "json" && readJsonStrings(source.text).isCut) this.isComplete = false;
     this.#findings.push(...(await findSecrets(source, this.#findForms)));
   }
 
