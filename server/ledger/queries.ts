@@ -17,9 +17,6 @@ import { encodeBase64, encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts"
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Ledger } from "./ledger.ts";
 
-/** Events that may share an id; agents choose theirs, and one may copy another's. */
-const MAX_NAMESAKES = 500;
-
 /** A record with the proof of its place. */
 export interface ProvenRecord {
   readonly index: number;
@@ -72,7 +69,8 @@ export class LedgerQueries {
   }
 
   /**
-   * One event and its proofs. Of several with the same id the oldest, since ids are unguessable until they are used.
+   * One event and its proofs. Of several with the same id the oldest: agents choose theirs, one may copy another's, and
+   * ids are unguessable until they are used.
    *
    * @param options.within - owner or agent id: only events in its subtree are found.
    * @throws TrustWardenError `not_found`, `ledger_unavailable`, `ledger_corrupt`.
@@ -81,8 +79,8 @@ export class LedgerQueries {
     readonly eventId: string;
     readonly within?: string | undefined;
   }): Promise<ProvenEvent> {
-    const { events } = await this.search(options, { limit: MAX_NAMESAKES });
-    const event = events.at(-1);
+    const { events } = await this.search(options, { limit: 1, order: "oldest" });
+    const [event] = events;
     if (event === undefined) throw new TrustWardenError("not_found");
     return { event, ...(await this.prove([event])) };
   }
