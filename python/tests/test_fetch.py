@@ -10,7 +10,7 @@ import pytest
 from hostile import HostileService
 from live import LiveServer
 from trustwarden import AgentIdentity, TrustWardenError
-from trustwarden.client import EXTENSION
+from trustwarden.client import EXTENSION, AgentClient, AsyncAgentClient
 from trustwarden.fetch import Meaning
 
 
@@ -149,6 +149,21 @@ def test_a_client_takes_no_other_way_than_the_guarded_one(orchestrator: AgentIde
     for make in (orchestrator.client, orchestrator.async_client):
         with pytest.raises(TypeError, match=option):
             make(**{option: None})
+
+
+def test_a_client_follows_no_redirect_whoever_asks_for_it() -> None:
+    def redirect(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(307, headers={"location": "https://elsewhere.test/"})
+
+    async def visit() -> int:
+        async with AsyncAgentClient(transport=httpx.MockTransport(redirect)) as client:
+            return (await client.post("https://rows.test/", follow_redirects=True)).status_code
+
+    with AgentClient(transport=httpx.MockTransport(redirect)) as client:
+        assert client.post("https://rows.test/", follow_redirects=True).status_code == 307
+        with client.stream("GET", "https://rows.test/", follow_redirects=True) as answer:
+            assert answer.status_code == 307
+    assert asyncio.run(visit()) == 307
 
 
 def test_asyncio_visits_alike(finance: str, orchestrator: AgentIdentity) -> None:

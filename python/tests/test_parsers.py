@@ -21,7 +21,7 @@ from trustwarden.log_proof import parse_range_proof, parse_tlog_policy, parse_tl
 from trustwarden.notes import parse_note, parse_vkey
 from trustwarden.receipts import parse_receipt_header
 from trustwarden.records import parse_control_record, parse_decision_record, parse_intent, parse_outcome_record
-from trustwarden.route_table import parse_request_target, parse_routes_document
+from trustwarden.route_table import parse_request_target, parse_route, parse_routes_document
 from trustwarden.scope import parse_action, parse_scope
 from trustwarden.service.frames import LineSplitter, parse_server_frame
 from trustwarden.spiffe import TrustDomain, parse_spiffe_id
@@ -165,3 +165,12 @@ def test_canonical_json_reads_back_as_itself(value: Any) -> None:
         return
     assert format_canonical_json(again) == text
     assert json.loads(text) is not None or value is None
+
+
+def test_a_row_of_a_route_table_without_labels_says_nothing_of_them() -> None:
+    row: dict[str, Any] = {"method": "GET", "path": "/a", "action": "read:a", "resource": "db://a"}
+    assert parse_route(row).labels is None
+    for labels in (None, "private", 1):
+        with pytest.raises(TrustWardenError) as failed:
+            parse_route({**row, "labels": labels})
+        assert failed.value.code == "json_malformed"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import httpx
 
@@ -20,6 +21,22 @@ def meaning_of(request: httpx.Request) -> Meaning:
     """What the caller says that a request means; nothing unless told."""
     meaning = request.extensions.get(EXTENSION)
     return meaning if isinstance(meaning, Meaning) else Meaning()
+
+
+class AgentClient(httpx.Client):
+    """Follows no redirect, whoever asks for it: a service would have the agent do what it likes at another one."""
+
+    def send(self, request: httpx.Request, *, follow_redirects: Any = False, **options: Any) -> httpx.Response:
+        """As `httpx.Client.send`."""
+        return super().send(request, follow_redirects=False, **options)
+
+
+class AsyncAgentClient(httpx.AsyncClient):
+    """The same for asyncio."""
+
+    async def send(self, request: httpx.Request, *, follow_redirects: Any = False, **options: Any) -> httpx.Response:
+        """As `httpx.AsyncClient.send`."""
+        return await super().send(request, follow_redirects=False, **options)
 
 
 class AgentTransport(httpx.BaseTransport):

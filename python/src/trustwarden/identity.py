@@ -19,7 +19,7 @@ from ._json import Json, JsonObject
 from ._threads import in_thread
 from .act import Action, SelfAction
 from .answers import parse_revocation
-from .client import AgentTransport, AsyncAgentTransport
+from .client import AgentClient, AgentTransport, AsyncAgentClient, AsyncAgentTransport
 from .contact import ServerAddress
 from .enrol import Enrolled, enrol, read_grant, read_ticket
 from .environment import ticket_from_environment
@@ -324,11 +324,11 @@ class AgentIdentity:
 
         `options` are those of `httpx.Client`; raises `TypeError` for one that decides where requests go or to whom.
         """
-        return httpx.Client(**_client_options(options), transport=AgentTransport(self._visit))
+        return AgentClient(**_client_options(options), transport=AgentTransport(self._visit))
 
     def async_client(self, **options: Any) -> httpx.AsyncClient:
         """The same for asyncio."""
-        return httpx.AsyncClient(**_client_options(options), transport=AsyncAgentTransport(self._visit))
+        return AsyncAgentClient(**_client_options(options), transport=AsyncAgentTransport(self._visit))
 
     def wait_for_approval(self, request: str, *, timeout: float = 900.0) -> str:
         """Asks the owner about a call that ended with `approval_required`, and waits for the answer.

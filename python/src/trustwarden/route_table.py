@@ -155,9 +155,9 @@ def parse_route(row: Json) -> Route:
     if not all(isinstance(text, str) for text in texts):
         raise _malformed()
     labels, outside = row.get("labels"), row.get("outside")
-    if labels is not None and not is_json_list(labels):
+    if "labels" in row and not is_json_list(labels):
         raise _malformed()
-    kept = None if labels is None else tuple(label if isinstance(label, str) else "" for label in labels)
+    kept = tuple(label if isinstance(label, str) else "" for label in labels) if is_json_list(labels) else None
     return Route(method, path, action, resource, kept, outside if isinstance(outside, bool) else None)
 
 
