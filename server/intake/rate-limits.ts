@@ -7,7 +7,7 @@
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { type Allowance, TokenBuckets } from "./token-bucket.ts";
 
-/** Far beyond what is alive at once (`quotas`); 100 bytes each. */
+/** Remembered at once, 100 bytes each; whoever asks often enough to matter is among them. */
 const MAX_AGENTS = 100_000;
 const MAX_OWNERS = 10_000;
 

@@ -62,4 +62,13 @@ describe("rate limits", () => {
       expect.objectContaining({ details: { of: "agent", principal: first.spiffeId, retryAfterSeconds: 4 } }),
     );
   });
+
+  it("does not forget who asks on, however many others come", () => {
+    const buckets = new TokenBuckets({ burst: 2, perSecond: 0.001 }, 3);
+    const allowed = Array.from({ length: 40 }, (_, turn) => {
+      buckets.take(`other-${turn}`, 0);
+      return buckets.take("flood", 0);
+    });
+    expect(allowed.filter(Boolean)).toHaveLength(2);
+  });
 });

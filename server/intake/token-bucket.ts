@@ -18,7 +18,7 @@ export class TokenBuckets {
   readonly #maxNames: number;
   readonly #buckets = new Map<string, Bucket>();
 
-  /** @param maxNames - remembered; beyond it the longest known is forgotten and begins anew, full. */
+  /** @param maxNames - remembered; beyond it whoever has not asked for longest is forgotten and begins anew, full. */
   constructor(allowance: Allowance, maxNames: number) {
     this.#allowance = allowance;
     this.#maxNames = maxNames;
@@ -40,17 +40,18 @@ export class TokenBuckets {
 
   #fill(name: string, nowMs: number): Bucket {
     const { burst, perSecond } = this.#allowance;
-    const bucket = this.#buckets.get(name) ?? this.#remember(name, nowMs);
+    const bucket = this.#buckets.get(name) ?? this.#create(nowMs);
     bucket.left = Math.min(burst, bucket.left + ((nowMs - bucket.atMs) / 1000) * perSecond);
     bucket.atMs = nowMs;
+    // Last in the map, so that whoever asks on is never the one that is forgotten.
+    this.#buckets.delete(name);
+    this.#buckets.set(name, bucket);
     return bucket;
   }
 
-  #remember(name: string, nowMs: number): Bucket {
+  #create(nowMs: number): Bucket {
     const [oldest] = this.#buckets.keys();
     if (this.#buckets.size >= this.#maxNames && oldest !== undefined) this.#buckets.delete(oldest);
-    const bucket = { left: this.#allowance.burst, atMs: nowMs };
-    this.#buckets.set(name, bucket);
-    return bucket;
+    return { left: this.#allowance.burst, atMs: nowMs };
   }
 }

@@ -12,7 +12,7 @@ import { TokenBuckets } from "../intake/token-bucket.ts";
 const PEER_ALLOWANCE = { burst: 60, perSecond: 5 } as const;
 /** All peers together. */
 const TOTAL_ALLOWANCE = { burst: 300, perSecond: 25 } as const;
-/** Peers remembered; beyond it the longest known is forgotten, and the total still holds. */
+/** Peers remembered; beyond it whoever was not seen for longest is forgotten, and the total still holds. */
 const MAX_PEERS = 10_000;
 /** Callers counted by name at a time, so that counts are no more than refusals may be; the others are `many`. */
 const MAX_COUNTED = 24;
