@@ -210,7 +210,12 @@ class Contract:
         assert (result.final, sorted(desk.what)) == ("done", ["lookup b", "read b.txt"])
         who = {what: agent_id for agent_id, what in desk.done}
         assert len({root.id, *who.values()}) == 3
-        issued = {str(event["agent_identity"]): event for event in world.events(root) if event["kind"] == "issue"}
+
+        def births() -> dict[str, dict[str, Any]]:
+            return {str(event["agent_identity"]): event for event in world.events(root) if event["kind"] == "issue"}
+
+        world.eventually(lambda: set(who.values()) <= set(births()), births)
+        issued = births()
         assert [len(issued[who[what]]["chain"]) for what in ("lookup b", "read b.txt")] == [3, 4]
         assert issued[who["read b.txt"]]["parent_agent_id"] == issued[who["lookup b"]]["agent_id"]
         assert issued[who["lookup b"]]["parent_agent_id"] == root.agent_id
