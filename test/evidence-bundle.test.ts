@@ -173,6 +173,10 @@ describe("a forged bundle", () => {
   it("is refused when the operator himself signs it", () => {
     for (const { name, bytes } of operatorForgeries(agentBundle, key))
       expect([name, verdictOf(() => story.verify(bytes))]).not.toEqual([name, "verified"]);
+    for (const { name, bytes } of operatorForgeries(agentBundle, key).filter((one) =>
+      /sum|Unicode/.test(one.name),
+    ))
+      expect([name, refusalOf(bytes)]).toEqual([name, expect.stringMatching(/^NOT VERIFIED/)]);
     expect(verdictOf(() => story.verify(withoutOneEntry(rangeBundle, key)))).not.toBe("verified");
   });
 

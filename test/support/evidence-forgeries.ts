@@ -18,10 +18,15 @@ import {
   SUMS_FILE,
   TRUST_FILE,
 } from "@trustwarden/core/agentledger/evidence-bundle.ts";
+import {
+  formatPolicyDigest,
+  formatPolicySum,
+  policyFilesOf,
+} from "@trustwarden/core/agentledger/evidence-policies.ts";
 import { createTestLogSigner } from "@trustwarden/core/agentledger/ledger.test.support.ts";
 import { concatBytes, encodeBase64, encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
-import { issueEnvelope, parseEnvelope, parseUnverifiedPayload } from "@trustwarden/core/dsse.ts";
-import { type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
+import { encodePae, issueEnvelope, parseEnvelope, parseUnverifiedPayload } from "@trustwarden/core/dsse.ts";
+import { formatCanonicalJson, type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
 import type { Signer } from "@trustwarden/core/signer.ts";
 
 /** A bundle that proves nothing. */
@@ -152,6 +157,15 @@ export function operatorForgeries(bytes: Uint8Array, key: ManifestKey): readonly
     forge("a policy without its data", (files) => {
       files.delete([...files.keys()].find((one) => one.endsWith("/data.json")) ?? "");
     }),
+    forge("a policy that is the sum of more than ever decide together", (files) => {
+      const alone = Array.from({ length: 9 }, (_, at) => {
+        const material = { wasm: encodeUtf8(`module ${at}`), data: encodeUtf8("{}") };
+        return [formatPolicyDigest(material), material] as const;
+      });
+      const sum = formatPolicySum(alone.map(([digest]) => digest));
+      for (const [path, content] of policyFilesOf(sum, new Map(alone))) files.set(path, content);
+    }),
+    { name: "text that is no Unicode", bytes: withLoneSurrogate(bytes, key) },
     forge("another time", (_files, manifest) => {
       manifest.time = "2001-01-01T00:00:00.000Z";
     }),
@@ -173,6 +187,20 @@ export function withoutSecondIntent(bytes: Uint8Array, key: ManifestKey): Uint8A
   const { list, entries } = openEvidenceBundle(bytes);
   const second = list.events.find(({ indexes }) => payloadOf(entries.get(indexes[0] ?? -1)).seq === 2);
   return resign(bytes, key, (files, manifest) => drop(files, manifest, list, new Set(second?.indexes ?? [])));
+}
+
+/** A manifest with a text that not every language can hold: readers of its JSON would see different words. */
+function withLoneSurrogate(bytes: Uint8Array, key: ManifestKey): Uint8Array {
+  const files = new Map(parseArchive(bytes));
+  const { payload: unverifiedPayload, payloadType } = parseEnvelope(textOf(files, MANIFEST_FILE));
+  const payload = encodeUtf8(parseUtf8(unverifiedPayload).replace('"withheld":[', '"withheld":["\\ud800",'));
+  files.delete(MANIFEST_FILE);
+  files.delete(SUMS_FILE);
+  const sig = encodeBase64(key.signer.sign(encodePae(payloadType, payload)));
+  const signatures = [{ keyid: key.keyid, sig }];
+  return encodeEvidenceBundle(files, () =>
+    formatCanonicalJson({ payload: encodeBase64(payload), payloadType, signatures }),
+  );
 }
 
 /** A range with one entry left out, by the operator. */

@@ -548,6 +548,9 @@ func (b *bundle) requireInLog(h head) (start, end int64) {
 
 var policyPath = regexp.MustCompile(`^policies/([0-9a-f]{64})/(policy\.wasm|data\.json|parts)$`)
 
+// maxParts is how many policies decide together.
+const maxParts = 8
+
 // readPolicies proves the policies, code and data, under the digests by which decisions name them; it returns the digests.
 func readPolicies(files *archive) map[string]bool {
 	folders := map[string]map[string][]byte{}
@@ -570,8 +573,9 @@ func readPolicies(files *archive) map[string]bool {
 		isWhole := hasWasm && hasData && !hasParts
 		sum := digest(digest(wasm), digest(data))
 		if hasParts && !hasWasm && !hasData {
-			isWhole, sum = true, digest(parts)
-			for part := range strings.SplitSeq(string(parts), " ") {
+			digests := strings.Split(string(parts), " ")
+			isWhole, sum = len(digests) <= maxParts, digest(parts)
+			for _, part := range digests {
 				isWhole = isWhole && folders[hex.EncodeToString(unbase64url(part))] != nil
 			}
 		}

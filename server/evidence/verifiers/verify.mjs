@@ -78,8 +78,14 @@ function readZip(bytes) {
 /** RFC 8785 text; only this spelling is accepted, so no key can be there twice. */
 function canonical(value) {
   if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
+  // Half a character is written as it was read here, and as another one elsewhere.
+  if (typeof value === "string") need(value.isWellFormed(), "text that is not Unicode");
   if (value === null || typeof value !== "object") return JSON.stringify(value);
   const keys = Object.keys(value).sort();
+  need(
+    keys.every((key) => key.isWellFormed()),
+    "text that is not Unicode",
+  );
   return `{${keys.map((key) => `${JSON.stringify(key)}:${canonical(value[key])}`).join(",")}}`;
 }
 
@@ -293,6 +299,9 @@ function requireInLog({ file, manifest, entries }, head) {
   }
 }
 
+/** Policies that decide together. */
+const MAX_PARTS = 8;
+
 /** Policies, code and data, under the digests by which decisions name them. @returns the digests. */
 function readPolicies({ files }) {
   const folders = new Map();
@@ -308,7 +317,9 @@ function readPolicies({ files }) {
   for (const [folder, { "policy.wasm": wasm, "data.json": data, parts }] of folders) {
     const isOne = wasm !== undefined && data !== undefined && parts === undefined;
     const isSum = parts !== undefined && wasm === undefined && data === undefined;
-    need(isOne || (isSum && utf8(parts).split(" ").every(isHere)), `policies/${folder} is not whole`);
+    const digests = isSum ? utf8(parts).split(" ") : [];
+    const isWhole = isOne || (isSum && digests.length <= MAX_PARTS && digests.every(isHere));
+    need(isWhole, `policies/${folder} is not whole`);
     const digest = isOne ? sha256(sha256(wasm), sha256(data)) : sha256(parts);
     need(digest.toString("hex") === folder, `policies/${folder} is another policy`);
   }
