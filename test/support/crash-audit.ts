@@ -101,15 +101,17 @@ function requireOnce({ records }: Books): void {
   assert.equal(new Set(events).size, events.length, "no control event is doubled");
 }
 
+function requirePromised(entries: readonly Uint8Array[], index: number, leaf: Uint8Array): void {
+  const isPromised = isEqualBytes(leafHash(entries[index] ?? new Uint8Array(0)), leaf);
+  assert.ok(isPromised, `entry ${index} is as promised`);
+}
+
 /** Each promise that a client holds is kept by the entry it names. */
 function requirePromises({ entries, records }: Books, { clients, vkey }: Evidence): void {
   const controls = new Map(controlsOf(records).map((control) => [control.event_id, control]));
   for (const { answer, svidSha256 } of clients.certificates) {
     const { index, leafHash: promised } = verifyAcknowledgement(answer.acknowledgement, vkey);
-    assert.ok(
-      isEqualBytes(leafHash(entries[index] ?? new Uint8Array(0)), promised),
-      `entry ${index} is as promised`,
-    );
+    requirePromised(entries, index, promised);
     const issued = controls.get(answer.event_id);
     assert.equal(issued?.kind, "issue", "a certificate that somebody holds is in the books");
     assert.equal(issued?.details.svid_sha256, svidSha256);
@@ -118,7 +120,7 @@ function requirePromises({ entries, records }: Books, { clients, vkey }: Evidenc
     const { decision_index: index, decision, acknowledgement } = receipt;
     const promised = verifyAcknowledgement(acknowledgement, vkey);
     assert.equal(promised.index, index);
-    assert.ok(isEqualBytes(leafHash(entries[index] ?? new Uint8Array(0)), promised.leafHash));
+    requirePromised(entries, index, promised.leafHash);
     assert.equal(records[index]?.entrySha256, digestOfText(decision), "a decision is where it was promised");
     assert.equal(records[index - 1]?.entrySha256, intent.sha256, "directly behind its intent");
   }
