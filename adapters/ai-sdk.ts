@@ -7,36 +7,21 @@
  * behind the gateway for those.
  */
 import { type Agent, ToolLoopAgent, type ToolLoopAgentSettings, type ToolSet } from "ai";
-import { type AgentIdentity, TrustWardenError } from "trustwarden";
+import { TrustWardenError } from "trustwarden";
 import { CallGate } from "./call-gate.ts";
+import type { GuardOptions, OwnedGuardOptions } from "./guard-options.ts";
 import { streamThrough } from "./stream-through.ts";
-import { planToolCall, type ToolRules } from "./tool-rules.ts";
+import { planToolCall } from "./tool-rules.ts";
 import { type Turn, Turns, type Who } from "./turns.ts";
 
 const GENERATORS = new Set(["AsyncGeneratorFunction", "GeneratorFunction"]);
-
-/** How tools are guarded. */
-export interface GuardOptions {
-  /** What each tool means; `use:tool:<name>` unless named. */
-  readonly rules?: ToolRules;
-  /** Tools that may run out of the guard's sight: at the model's provider, or in the user's browser. */
-  readonly unguarded?: readonly string[];
-}
-
-/** Whose tools they are. */
-interface Owned extends GuardOptions {
-  /** The instance; whose work it is when called, when absent. */
-  readonly agent?: AgentIdentity;
-  readonly gate?: CallGate;
-  readonly onFailure?: (error: unknown) => void;
-}
 
 /**
  * The same tools, each call of them decided, recorded and run as the agent's.
  *
  * @throws TrustWardenError `tool_unguarded` for a tool that this process does not run, unless `unguarded` names it.
  */
-export function guardTools<TOOLS extends ToolSet>(tools: TOOLS, options: Owned = {}): TOOLS {
+export function guardTools<TOOLS extends ToolSet>(tools: TOOLS, options: OwnedGuardOptions = {}): TOOLS {
   const owned = { gate: new CallGate(), ...options };
   const guarded = Object.entries(tools).map(([name, tool]) => [name, guardTool(name, tool, owned)]);
   // The one cast: the same names with tools of the same types, which `fromEntries` cannot say.
@@ -105,7 +90,7 @@ function requireKnown(tools: ToolSet | undefined, guarded: ToolSet | undefined):
 function guardTool(
   name: string,
   tool: ToolSet[string],
-  owned: Owned & { readonly gate: CallGate },
+  owned: OwnedGuardOptions & { readonly gate: CallGate },
 ): ToolSet[string] {
   const { execute } = tool;
   if (execute === undefined) {

@@ -14,24 +14,10 @@ import { type CreateAgentParams, createAgent } from "langchain";
 import { type AgentIdentity, TrustWardenError } from "trustwarden";
 import { requireActing } from "./acting.ts";
 import { CallGate } from "./call-gate.ts";
+import type { GuardOptions, OwnedGuardOptions } from "./guard-options.ts";
 import { describeRefusal } from "./refusal-text.ts";
-import { planToolCall, type ToolCall, type ToolRules } from "./tool-rules.ts";
+import { planToolCall, type ToolCall } from "./tool-rules.ts";
 import { type Turn, Turns, type Who } from "./turns.ts";
-
-/** How tools are guarded. */
-export interface GuardOptions {
-  /** What each tool means; `use:tool:<name>` unless named. */
-  readonly rules?: ToolRules;
-  /** Tools that the model's provider runs, which may run out of the guard's sight: their `type` or `name`. */
-  readonly unguarded?: readonly string[];
-}
-
-interface Owned extends GuardOptions {
-  /** The instance; whose work it is when called, when absent. */
-  readonly agent?: AgentIdentity;
-  readonly gate?: CallGate;
-  readonly onFailure?: (error: unknown) => void;
-}
 
 type AgentParams = CreateAgentParams;
 type AgentTool = NonNullable<AgentParams["tools"]>[number];
@@ -41,7 +27,7 @@ type AgentTool = NonNullable<AgentParams["tools"]>[number];
  *
  * @throws TrustWardenError `tool_unguarded` for a tool that this process does not run, unless `unguarded` names it.
  */
-export function guardTools(tools: readonly AgentTool[], options: Owned = {}): AgentTool[] {
+export function guardTools(tools: readonly AgentTool[], options: OwnedGuardOptions = {}): AgentTool[] {
   const owned = { gate: new CallGate(), ...options };
   return tools.map((tool) => {
     if (tool instanceof StructuredTool) return new GuardedTool(Object(tool), owned);
@@ -101,7 +87,7 @@ export function guardAgent(params: AgentParams, who: Who, options: GuardOptions 
 }
 
 /** The agent's own tools, and those that its middleware brings along. */
-function guardParams(params: AgentParams, owned: Owned): AgentParams {
+function guardParams(params: AgentParams, owned: OwnedGuardOptions): AgentParams {
   const { tools = [], middleware } = params;
   const guarded = middleware?.map((one) =>
     one.tools === undefined ? one : { ...one, tools: guardTools([...one.tools], owned) },
@@ -147,9 +133,9 @@ class GuardedTool extends StructuredTool {
   override readonly description: string;
   override readonly schema: StructuredTool["schema"];
   readonly #tool: StructuredTool;
-  readonly #owned: Owned & { readonly gate: CallGate };
+  readonly #owned: OwnedGuardOptions & { readonly gate: CallGate };
 
-  constructor(tool: StructuredTool, owned: Owned & { readonly gate: CallGate }) {
+  constructor(tool: StructuredTool, owned: OwnedGuardOptions & { readonly gate: CallGate }) {
     const { metadata, tags, callbacks } = tool;
     super({ ...(metadata && { metadata }), ...(tags && { tags }), ...(callbacks && { callbacks }) });
     this.name = tool.name;

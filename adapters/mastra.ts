@@ -7,11 +7,12 @@
  */
 import { Agent, type AgentConfig } from "@mastra/core/agent";
 import type { Tool } from "@mastra/core/tools";
-import { type AgentIdentity, TrustWardenError } from "trustwarden";
+import { TrustWardenError } from "trustwarden";
 import { requireActing } from "./acting.ts";
 import { CallGate } from "./call-gate.ts";
+import type { GuardOptions, OwnedGuardOptions } from "./guard-options.ts";
 import { describeRefusal } from "./refusal-text.ts";
-import { planToolCall, type ToolCall, type ToolRules } from "./tool-rules.ts";
+import { planToolCall, type ToolCall } from "./tool-rules.ts";
 import { type Turn, Turns, type Who } from "./turns.ts";
 
 /** Members of an agent's settings that bring tools with them. */
@@ -20,21 +21,6 @@ const BRING_TOOLS = ["agents", "workflows", "workspace", "browser", "memory", "s
 const BRING_TOOLS_TO_A_RUN = ["toolsets", "clientTools", "inputProcessors", "prepareStep"];
 /** Runs that wait for a human; the oldest is forgotten. */
 const MAX_SUSPENDED = 256;
-
-/** How tools are guarded. */
-export interface GuardOptions {
-  /** What each tool means, by its key; `use:tool:<key>` unless named. */
-  readonly rules?: ToolRules;
-  /** Tools without a function here, and members such as `memory`, that may run out of the guard's sight. */
-  readonly unguarded?: readonly string[];
-}
-
-interface Owned extends GuardOptions {
-  /** The instance; whose work it is when called, when absent. */
-  readonly agent?: AgentIdentity;
-  readonly gate?: CallGate;
-  readonly onFailure?: (error: unknown) => void;
-}
 
 // biome-ignore lint/suspicious/noExplicitAny: Mastra's own way of saying any tool.
 type AnyTool = Tool<any, any, any, any, any, any, any>;
@@ -59,7 +45,7 @@ export interface GuardedAgent {
  *
  * @throws TrustWardenError `tool_unguarded` for a tool that this process does not run, unless `unguarded` names it.
  */
-export function guardTools(tools: Tools, options: Owned = {}): Tools {
+export function guardTools(tools: Tools, options: OwnedGuardOptions = {}): Tools {
   const owned = { gate: new CallGate(), ...options };
   return Object.fromEntries(
     Object.entries(tools).map(([name, tool]) => [name, guardTool(name, tool, owned)]),
@@ -110,7 +96,11 @@ export function guardAgent(config: GuardedConfig, who: Who, options: GuardOption
   };
 }
 
-function guardTool(name: string, tool: AnyTool, owned: Owned & { readonly gate: CallGate }): AnyTool {
+function guardTool(
+  name: string,
+  tool: AnyTool,
+  owned: OwnedGuardOptions & { readonly gate: CallGate },
+): AnyTool {
   const { execute } = tool;
   if (execute === undefined) {
     if (owned.unguarded?.includes(name)) return tool;
@@ -134,7 +124,7 @@ async function runGuarded(
   asked: {
     readonly call: ToolCall;
     readonly context: Parameters<Execute>[1];
-    readonly owned: Owned & { readonly gate: CallGate };
+    readonly owned: OwnedGuardOptions & { readonly gate: CallGate };
   },
   work: () => Promise<unknown>,
 ): Promise<unknown> {

@@ -20,16 +20,13 @@ import {
 import { type AgentIdentity, TrustWardenError } from "trustwarden";
 import { actAs } from "./acting.ts";
 import { CallGate } from "./call-gate.ts";
+import type { GuardOptions } from "./guard-options.ts";
 import { describeRefusal } from "./refusal-text.ts";
-import { planToolCall, type ToolRules } from "./tool-rules.ts";
+import { planToolCall } from "./tool-rules.ts";
 import { type Turn, Turns, type Who } from "./turns.ts";
 
-/** How tools are guarded. */
-export interface GuardOptions {
-  /** What each tool means; `use:tool:<name>` unless named. */
-  readonly rules?: ToolRules;
-  /** Hosted tools by name, and members such as `mcpServers`, that may run out of the guard's sight. */
-  readonly unguarded?: readonly string[];
+/** How an agent is guarded, and what runs it. */
+export interface RunOptions extends GuardOptions {
   readonly runner?: Runner;
 }
 
@@ -68,19 +65,19 @@ interface Bound {
  * @param who - its identity, or what it is to be as the child of the agent in whose work it is called or handed over to.
  * @throws TrustWardenError `tool_unguarded` for a tool that this process does not run, or whose function cannot be seen.
  */
-export function guardAgent(settings: GuardedSettings, who: Who, options: GuardOptions = {}): GuardedAgent {
+export function guardAgent(settings: GuardedSettings, who: Who, options: RunOptions = {}): GuardedAgent {
   return new GuardedAgent(settings, who, options);
 }
 
 /** Owns the instances of one agent that wait for a human. */
 export class GuardedAgent {
   readonly #settings: GuardedSettings;
-  readonly #options: GuardOptions;
+  readonly #options: RunOptions;
   readonly #turns: Turns;
   readonly #gate = new CallGate();
   readonly #interrupted = new WeakMap<object, AnyAgent>();
 
-  constructor(settings: GuardedSettings, who: Who, options: GuardOptions) {
+  constructor(settings: GuardedSettings, who: Who, options: RunOptions) {
     this.#settings = settings;
     this.#options = options;
     this.#turns = new Turns(who);

@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runWarden } from "../cli/testing.ts";
 import { sinkSettings } from "../server/sinks/config.ts";
 import { type BundleStory, createBundleStory } from "./support/evidence.ts";
+import { shellLinesOf } from "./support/guide.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const VERIFIER = join(ROOT, "server/evidence/verifiers/verify.mjs");
@@ -23,12 +24,6 @@ afterAll(async () => {
   story.server.home.remove();
   rmSync(home, { recursive: true, force: true });
 });
-
-function linesOf(guide: string): readonly string[] {
-  const text = readFileSync(join(ROOT, "docs/guides", guide), "utf8");
-  const blocks = [...text.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map(([, block = ""]) => block);
-  return blocks.flatMap((block) => block.trim().split("\n"));
-}
 
 const FILE = /^(\.\/kept\S*|[\w.-]+\.(?:twb|jsonl|csv))$/;
 
@@ -54,7 +49,7 @@ async function run(line: string): Promise<string> {
 
 describe("docs/guides/evidence.md", () => {
   it("makes bundles and verifies them, with our program and with one that shares nothing with it", async () => {
-    const lines = linesOf("evidence.md");
+    const lines = shellLinesOf("evidence.md");
     expect(lines.length).toBe(8);
     let shown = "";
     for (const line of lines) shown += await run(line);
@@ -89,7 +84,7 @@ describe("docs/guides/exports.md", () => {
   });
 
   it("writes each format and follows the log from any cursor", async () => {
-    const lines = linesOf("exports.md");
+    const lines = shellLinesOf("exports.md");
     expect(lines.length).toBe(6);
     let shown = "";
     for (const line of lines) shown = await run(line);

@@ -2,12 +2,11 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runWarden } from "../cli/testing.ts";
 import { type BundleStory, createBundleStory } from "./support/evidence.ts";
+import { shellLinesOf } from "./support/guide.ts";
 
-const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const FILE = /^(\.\/kept|[\w-]+\.(?:html|md))$/;
 const home = mkdtempSync(join(tmpdir(), "warden-guide-"));
 let story: BundleStory;
@@ -20,12 +19,6 @@ afterAll(async () => {
   story.server.home.remove();
   rmSync(home, { recursive: true, force: true });
 });
-
-function linesOf(guide: string): readonly string[] {
-  const text = readFileSync(join(ROOT, "docs/guides", guide), "utf8");
-  const blocks = [...text.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map(([, block = ""]) => block);
-  return blocks.flatMap((block) => block.trim().split("\n"));
-}
 
 /** Runs a line of a guide; its files lie in a directory of the test's own. */
 async function run(line: string) {
@@ -43,7 +36,7 @@ async function must(line: string): Promise<string> {
 
 describe("docs/guides/questions.md", () => {
   it("answers each question, and proves what is proven", async () => {
-    const lines = linesOf("questions.md");
+    const lines = shellLinesOf("questions.md");
     expect(lines).toHaveLength(6);
     const answers: string[] = [];
     for (const line of lines) answers.push(await must(line));
@@ -60,7 +53,7 @@ describe("docs/guides/questions.md", () => {
 
 describe("docs/guides/report.md", () => {
   it("reports on the running server and on an export, and proves an event", async () => {
-    const lines = linesOf("report.md");
+    const lines = shellLinesOf("report.md");
     expect(lines).toHaveLength(5);
     for (const line of lines) await must(line);
     const read = (name: string) => readFileSync(join(home, name), "utf8");

@@ -7,6 +7,7 @@ import { publicError, TrustWardenError } from "@trustwarden/core/error.ts";
 import { formatMcpRefusal } from "@trustwarden/core/gateway/mcp/refusal.ts";
 import { AgentIdentity } from "trustwarden";
 import { type LiveServer, startLiveServer } from "../../sdk/live.test.support.ts";
+import { exploreModern } from "./exploring-client.ts";
 
 const LOCAL = /^(?:127\.0\.0\.1|localhost)(?::\d+)?$/;
 
@@ -62,6 +63,19 @@ export class GatewayLab {
   /** Approves what calls of the agent have shown of a server; how many definitions that were. */
   async approveSeen(name: string): Promise<number> {
     return this.#approve(name, await this.#server.admin("GET", `/v1/upstreams/${name}/mcp`));
+  }
+
+  /** One tool of a server that agents alone may see: looked at, approved, used. @throws where a call is refused. */
+  async useTool(name: string): Promise<void> {
+    const local = await this.openLocal(name);
+    try {
+      // An operator's look has no secret with it: what the server offers is seen by the first call of an agent.
+      await exploreModern(local.url, []);
+      if ((await this.approveSeen(name)) === 0) throw new Error("nothing was seen of the server");
+      await exploreModern(local.url, [{ name: "test-tool", arguments: {} }]);
+    } finally {
+      local.close();
+    }
   }
 
   async #approve(name: string, catalogue: unknown): Promise<number> {

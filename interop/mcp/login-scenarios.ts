@@ -6,7 +6,6 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { discoverService } from "../../cli/login/discover.ts";
 import { runProgram } from "../../cli/program.ts";
-import { exploreModern } from "./exploring-client.ts";
 import type { GatewayLab } from "./gateway-lab.ts";
 import { openSpelled, type Spellings } from "./spelled-server.ts";
 
@@ -46,15 +45,7 @@ export async function playLogin(
       ...["--upstream", name, "--agent", "agent:**"],
       ...clientArgs(scenario, scratch),
     ]);
-    const local = await gateway.openLocal(name);
-    try {
-      // An operator's look has no secret with it: what the server offers is seen by the first call of an agent.
-      await exploreModern(local.url, []);
-      if ((await gateway.approveSeen(name)) === 0) throw new Error("nothing was seen of the server");
-      await exploreModern(local.url, [{ name: "test-tool", arguments: {} }]);
-    } finally {
-      local.close();
-    }
+    await gateway.useTool(name);
   } finally {
     for (const one of [server, issuer]) one.close();
   }

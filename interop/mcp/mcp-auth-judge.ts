@@ -12,7 +12,6 @@ import { z } from "zod";
 import type { Findings, Judge, Lab, Verdict } from "../judge.ts";
 import { countVerdicts } from "../judge.ts";
 import { runSuite } from "./conformance.ts";
-import { exploreModern } from "./exploring-client.ts";
 import { GatewayLab } from "./gateway-lab.ts";
 import { playLogin } from "./login-scenarios.ts";
 import { openSpelled, type Spellings } from "./spelled-server.ts";
@@ -147,14 +146,10 @@ async function play(gateway: GatewayLab, request: IncomingMessage, scratch: stri
   const secret = `token-${name}`;
   await gateway.addTokenSource({ name: secret, upstream: name, url, source, value: client_secret });
   await gateway.register({ name, url, secret, settings: { endpoint: pathname } }, { isPinned: false });
-  const local = await gateway.openLocal(name);
   try {
-    // An operator's look has no secret with it: what the server offers is seen by the first call of an agent.
-    await exploreModern(local.url, []);
-    if ((await gateway.approveSeen(name)) === 0) throw new Error("nothing was seen of the server");
-    await exploreModern(local.url, [{ name: "test-tool", arguments: {} }]);
+    await gateway.useTool(name);
   } finally {
-    for (const one of [local, server, issuer]) one.close();
+    for (const one of [server, issuer]) one.close();
   }
   return asked.scenario;
 }

@@ -37,6 +37,12 @@ export function readGuide(page: string): readonly GuideBlock[] {
   return blocks;
 }
 
+/** Lines of the shell blocks of a page, for commands that run in the test's own process. */
+export function shellLinesOf(page: string): readonly string[] {
+  const blocks = readGuide(page).filter(({ language, file }) => language === "sh" && file === undefined);
+  return blocks.flatMap(({ text }) => text.trim().split("\n"));
+}
+
 /** A reader's terminal with a directory of its own, at a server. */
 export class Terminal {
   /** Where the reader is; files of the guide lie here. */
