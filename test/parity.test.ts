@@ -86,7 +86,13 @@ function pythonNames(): readonly string[] {
   const [, list = ""] = read("python/src/trustwarden/__init__.py").split("__all__ = [");
   const exported = [...list.matchAll(/"(\w+)"/g)].map(([, name = ""]) => name);
   const members = Object.entries(parity.shared_classes).flatMap(([name, files]) => {
-    const body = bodyOf(read(files.split(" ")[1] ?? ""), new RegExp(`^class ${name}\\b.*:$`, "m"), /^\S/m);
+    const [, ...places] = files.split(" ");
+    // What a class inherits stands behind it, as `file#Base`.
+    const bodies = places.map((place) => {
+      const [path = "", base = name] = place.split("#");
+      return bodyOf(read(path), new RegExp(`^class ${base}\\b.*:$`, "m"), /^\S/m);
+    });
+    const body = bodies.join("\n");
     const found = [
       ...body.matchAll(/^ {4}(?:async )?def ([a-z]\w*)\(/gm),
       ...body.matchAll(/^ {4}([a-z]\w*): [^#\n]+$/gm),

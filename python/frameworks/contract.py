@@ -1,156 +1,23 @@
 """What every adapter must do, once: each framework runs these tests with its own agents, unmodified, and a fake model.
 
-A `Definition` says what agent is meant; a `Harness` makes it in its framework and tells in one form what came of a run.
+What a question to the owner does is in `questions.py`: it depends on what the framework can do about it.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
+from harness import ACTIONS, SCOPE, Call, Definition, Desk, Harness, ToolHarness, Turn, reader
 from world import World
 
-from trustwarden import AgentIdentity, TrustWardenError
+from trustwarden import TrustWardenError
 from trustwarden.adapters._core import RunEnded, acting_as, current_identity
-
-ACTIONS = {
-    "read_file": "read:file:{path}",
-    "write_file": "write:file:{path}",
-    "send_mail": "send:mail:{to}",
-    "delete_file": "delete:file:{path}",
-}
-SCOPE = ["read:file", "write:file:notes", "send:mail", "use:tool", "write:reports"]
-
-
-@dataclass(frozen=True)
-class Call:
-    """One tool call of the fake model."""
-
-    tool: str
-    args: Mapping[str, Any]
-    id: str
-
-
-Turn = Sequence[Call] | str
-"""What the model says: tool calls, or its last word."""
-
-
-@dataclass
-class Definition:
-    """An agent; each of `subs` is offered to it as a tool `ask_<name>(question)`."""
-
-    name: str
-    turns: Sequence[Turn]
-    tools: Sequence[Callable[..., Any]] = ()
-    subs: Sequence[Definition] = ()
-
-
-@dataclass
-class Result:
-    """What came of a run, or of a part of it."""
-
-    results: dict[str, tuple[str, bool]] = field(default_factory=dict)
-    """Text of each tool call's result by its id, and whether it is the framework's tool error."""
-    final: str | None = None
-    question: Mapping[str, Any] | None = None
-    """Of the framework's own pause."""
-    handle: Any = None
-
-
-class Harness:
-    """One framework."""
-
-    modes: ClassVar[Sequence[str]] = ("sync", "async", "stream")
-    refusal_is_marked: ClassVar[bool] = True
-    """Whether the framework tells a tool's error from its output."""
-
-    def make(self, definition: Definition) -> Any:
-        """The framework's agent, unprotected."""
-        raise NotImplementedError
-
-    def protect(self, agent: Any, identity: AgentIdentity | None, **options: Any) -> Any:
-        """The adapter's one line."""
-        raise NotImplementedError
-
-    def run(self, agent: Any, mode: str) -> Result:
-        """Runs it until it ends or pauses."""
-        raise NotImplementedError
-
-    def resume(self, agent: Any, paused: Result, *, approved: bool) -> Result:
-        """Goes on, with the framework's own yes or no."""
-        raise NotImplementedError
-
-    def invoke(self, agent: Any, tool: str, args: Mapping[str, Any]) -> str:
-        """The protected tool object itself, called by whoever holds it; raises, or returns its text (`ToolObjects`)."""
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Ends what the harness keeps."""
-
-
-@dataclass
-class Desk:
-    """Tools that write down what they did, and who did it."""
-
-    done: list[tuple[str, str]] = field(default_factory=list)
-    """(SPIFFE ID, what)"""
-
-    def note(self, what: str) -> str:
-        identity = current_identity()
-        self.done.append(("" if identity is None else identity.id, what))
-        return f"did {what}"
-
-    def tools(self) -> dict[str, Callable[..., Any]]:
-        def read_file(path: str) -> str:
-            """Reads a file."""
-            return self.note(f"read {path}")
-
-        def write_file(path: str, text: str = "nothing") -> str:
-            """Writes a file."""
-            return self.note(f"write {path}: {text}")
-
-        def delete_file(path: str) -> str:
-            """Deletes a file."""
-            return self.note(f"delete {path}")
-
-        def send_mail(to: str) -> str:
-            """Sends mail."""
-            return self.note(f"send {to}")
-
-        def lookup(word: str) -> str:
-            """Looks a word up."""
-            return self.note(f"lookup {word}")
-
-        def fail(word: str) -> str:
-            """Fails."""
-            raise ValueError(word)
-
-        found = (read_file, write_file, delete_file, send_mail, lookup, fail)
-        return {tool.__name__: tool for tool in found}
-
-    def pick(self, *names: str) -> list[Callable[..., Any]]:
-        tools = self.tools()
-        return [tools[name] for name in names]
-
-    @property
-    def what(self) -> list[str]:
-        return [what for _, what in self.done]
-
-
-def reader(desk: Desk, *turns: Turn) -> Definition:
-    return Definition("reader", turns, desk.pick("read_file"))
 
 
 class Contract:
-    """The tests; subclasses name a harness."""
-
-    @pytest.fixture
-    def harness(self) -> Any:
-        raise NotImplementedError
+    """The tests; subclasses have a fixture `harness`."""
 
     @pytest.fixture
     def desk(self) -> Desk:
@@ -329,59 +196,6 @@ class Contract:
         assert "TrustWarden refused 'ask_reader'" in result.results["c1"][0]
         root.close()
 
-    def test_a_question_pauses_the_framework_and_the_owners_yes_is_worth_the_call_once(
-        self, world: World, harness: Harness, desk: Desk, mode: str
-    ) -> None:
-        turns: list[Turn] = [
-            [Call("send_mail", {"to": "bob"}, "c1")],
-            [Call("read_file", {"path": "a"}, "c2")],
-            "done",
-        ]
-        root = world.create(SCOPE)
-        agent = harness.make(Definition("desk", turns, desk.pick("send_mail", "read_file")))
-        harness.protect(agent, root, actions=ACTIONS)
-        paused = harness.run(agent, mode)
-        question = paused.question
-        assert question is not None
-        shown = {name: question[name] for name in ("agent", "tool", "action", "args")}
-        assert shown == {"agent": root.id, "tool": "send_mail", "action": "send:mail:bob", "args": {"to": "bob"}}
-        assert desk.what == []
-        world.approve(str(question["request"]))
-        result = harness.resume(agent, paused, approved=True)
-        assert (result.final, desk.what) == ("done", ["send bob", "read a"])
-        root.close()
-        recorded = [
-            (root.id, "send:mail:bob", "denied"),
-            (root.id, "send:mail:bob", "success"),
-            (root.id, "read:file:a", "success"),
-        ]
-        world.expect_records(root, recorded)
-
-    def test_the_frameworks_yes_without_the_owners_is_no_permission(
-        self, world: World, harness: Harness, desk: Desk
-    ) -> None:
-        root = world.create(SCOPE)
-        agent = harness.make(
-            Definition("desk", [[Call("send_mail", {"to": "bob"}, "c1")], "done"], desk.pick("send_mail"))
-        )
-        harness.protect(agent, root, actions=ACTIONS, approval_timeout=0.05)
-        paused = harness.run(agent, harness.modes[0])
-        result = harness.resume(agent, paused, approved=True)
-        assert (result.final, desk.what) == ("done", [])
-        assert "(approval_expired)" in result.results["c1"][0]
-        root.close()
-
-    def test_the_frameworks_no_is_told_to_the_agent(self, world: World, harness: Harness, desk: Desk) -> None:
-        root = world.create(SCOPE)
-        agent = harness.make(
-            Definition("desk", [[Call("send_mail", {"to": "bob"}, "c1")], "done"], desk.pick("send_mail"))
-        )
-        harness.protect(agent, root, actions=ACTIONS)
-        paused = harness.run(agent, harness.modes[0])
-        result = harness.resume(agent, paused, approved=False)
-        assert (result.final, desk.what) == ("done", [])
-        root.close()
-
     def test_a_tool_that_raises_has_an_outcome(self, world: World, harness: Harness, desk: Desk) -> None:
         root = world.create(SCOPE)
         agent = harness.make(Definition("desk", [[Call("fail", {"word": "now"}, "c1")], "done"], desk.pick("fail")))
@@ -454,7 +268,7 @@ class Contract:
 class ToolObjects:
     """For frameworks whose tools are objects that anybody may call."""
 
-    def test_the_tool_object_itself_is_guarded(self, world: World, harness: Harness, desk: Desk) -> None:
+    def test_the_tool_object_itself_is_guarded(self, world: World, harness: ToolHarness, desk: Desk) -> None:
         root = world.create(SCOPE)
         agent = harness.make(Definition("desk", ["done"], desk.pick("read_file", "delete_file")))
         harness.protect(agent, root, actions=ACTIONS)
@@ -468,7 +282,7 @@ class ToolObjects:
         assert desk.done == [(root.id, "read a")]
         root.close()
 
-    def test_a_bare_thread_acts_as_nobody(self, world: World, harness: Harness, desk: Desk) -> None:
+    def test_a_bare_thread_acts_as_nobody(self, world: World, harness: ToolHarness, desk: Desk) -> None:
         root = world.create(SCOPE)
         agent = harness.make(Definition("desk", ["done"], desk.pick("read_file")))
         harness.protect(agent, root, actions=ACTIONS)
@@ -507,61 +321,3 @@ def run_ended_in(error: BaseException) -> RunEnded | None:
 
 def code_in(error: BaseException) -> str | None:
     return next((each.code for each in chain_of(error) if isinstance(each, TrustWardenError)), None)
-
-
-class WaitingContract(Contract):
-    """For frameworks without a pause in front of a tool: the call itself waits for the owner, and has a bound."""
-
-    def test_a_question_pauses_the_framework_and_the_owners_yes_is_worth_the_call_once(
-        self, world: World, harness: Harness, desk: Desk, mode: str
-    ) -> None:
-        turns: list[Turn] = [
-            [Call("send_mail", {"to": "bob"}, "c1")],
-            [Call("read_file", {"path": "a"}, "c2")],
-            "done",
-        ]
-        root = world.create(SCOPE)
-        agent = harness.make(Definition("desk", turns, desk.pick("send_mail", "read_file")))
-        harness.protect(agent, root, actions=ACTIONS)
-        with ThreadPoolExecutor(1) as threads:
-            running = threads.submit(harness.run, agent, mode)
-            request = world.waiting_question(root)
-            assert desk.what == []
-            world.approve(request)
-            result = running.result(60)
-        assert (result.final, desk.what) == ("done", ["send bob", "read a"])
-        root.close()
-        recorded = [
-            (root.id, "send:mail:bob", "denied"),
-            (root.id, "send:mail:bob", "success"),
-            (root.id, "read:file:a", "success"),
-        ]
-        world.expect_records(root, recorded)
-
-    def test_the_frameworks_yes_without_the_owners_is_no_permission(
-        self, world: World, harness: Harness, desk: Desk
-    ) -> None:
-        root = world.create(SCOPE)
-        agent = harness.make(
-            Definition("desk", [[Call("send_mail", {"to": "bob"}, "c1")], "done"], desk.pick("send_mail"))
-        )
-        harness.protect(agent, root, actions=ACTIONS, approval_timeout=0.05)
-        result = harness.run(agent, harness.modes[0])
-        assert (result.final, desk.what) == ("done", [])
-        assert "(approval_expired)" in result.results["c1"][0]
-        root.close()
-
-    def test_the_frameworks_no_is_told_to_the_agent(self, world: World, harness: Harness, desk: Desk) -> None:
-        """There is no such no here: the owner's answer is the only one."""
-        root = world.create(SCOPE)
-        agent = harness.make(
-            Definition("desk", [[Call("send_mail", {"to": "bob"}, "c1")], "done"], desk.pick("send_mail"))
-        )
-        harness.protect(agent, root, actions=ACTIONS)
-        with ThreadPoolExecutor(1) as threads:
-            running = threads.submit(harness.run, agent, harness.modes[0])
-            world.approve(world.waiting_question(root), answer="deny")
-            result = running.result(60)
-        assert (result.final, desk.what) == ("done", [])
-        assert "(approval_denied)" in result.results["c1"][0]
-        root.close()

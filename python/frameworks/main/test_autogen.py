@@ -17,7 +17,9 @@ from autogen_agentchat.tools import AgentTool, TeamTool
 from autogen_core import CancellationToken, FunctionCall, SingleThreadedAgentRuntime
 from autogen_core.models import ChatCompletionClient, CreateResult, ModelInfo, RequestUsage
 from autogen_core.tools import FunctionTool, TextResultContent, ToolResult, ToolSchema, Workbench
-from contract import ACTIONS, SCOPE, Call, Definition, Desk, Harness, Result, ToolObjects, Turn, WaitingContract
+from contract import ToolObjects
+from harness import ACTIONS, SCOPE, Call, Definition, Desk, Harness, Result, ToolHarness, Turn
+from questions import WaitingContract
 from world import World
 
 from trustwarden import AgentIdentity
@@ -76,7 +78,7 @@ def assistant(name: str, turns: Any, tools: Any = None, **options: Any) -> Assis
     return AssistantAgent(name, Scripted(turns), tools=tools, max_tool_iterations=9, **options)
 
 
-class AutoGenHarness(Harness):
+class AutoGenHarness(ToolHarness):
     modes: ClassVar = ("async", "stream")
 
     def make(self, definition: Definition) -> Any:

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from contract import ACTIONS, SCOPE, Call, Contract, Definition, Desk, Harness, Result, ToolObjects, Turn
+from contract import ToolObjects
+from harness import ACTIONS, SCOPE, Call, Definition, Desk, Harness, PausingHarness, Result, ToolHarness, Turn
 from langchain.agents import create_agent
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, ToolMessage
@@ -16,6 +17,7 @@ from langchain_core.tools import BaseTool, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command
+from questions import PausingContract
 from world import World
 
 from trustwarden import AgentIdentity
@@ -59,7 +61,7 @@ def agent_tool(name: str, agent: Any) -> BaseTool:
     return made
 
 
-class LangchainHarness(Harness):
+class LangchainHarness(PausingHarness, ToolHarness):
     def make(self, definition: Definition) -> Any:
         tools: list[Any] = [tool(each) for each in definition.tools]
         tools += [agent_tool(sub.name, self._agent(sub, None)) for sub in definition.subs]
@@ -106,7 +108,7 @@ class LangchainHarness(Harness):
         )
 
 
-class TestLangchain(Contract, ToolObjects):
+class TestLangchain(PausingContract, ToolObjects):
     @pytest.fixture
     def harness(self) -> Iterator[Harness]:
         yield LangchainHarness()

@@ -7,13 +7,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import pytest
-from contract import ACTIONS, SCOPE, Call, Contract, Definition, Desk, Harness, Result, ToolObjects, Turn
+from contract import ToolObjects
+from harness import ACTIONS, SCOPE, Call, Definition, Desk, PausingHarness, Result, ToolHarness, Turn
 from llama_index.core.agent.workflow import AgentWorkflow, CodeActAgent, FunctionAgent, ToolCallResult
 from llama_index.core.llms import ChatMessage, ChatResponse, LLMMetadata, MessageRole
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools import FunctionTool
 from llama_index.core.workflow import HumanResponseEvent, InputRequiredEvent
+from questions import PausingContract
 from world import World
 
 from trustwarden import AgentIdentity
@@ -70,7 +72,7 @@ class Scripted(FunctionCallingLLM):
         raise NotImplementedError
 
 
-class LlamaHarness(Harness):
+class LlamaHarness(PausingHarness, ToolHarness):
     modes: ClassVar = ("async", "stream")
 
     def __init__(self) -> None:
@@ -132,7 +134,7 @@ class LlamaHarness(Harness):
         return Result(results=results, final=str(await handler), handle=handler)
 
 
-class TestLlamaIndex(Contract, ToolObjects):
+class TestLlamaIndex(PausingContract, ToolObjects):
     @pytest.fixture
     def harness(self) -> Iterator[LlamaHarness]:
         harness = LlamaHarness()

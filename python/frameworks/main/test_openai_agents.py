@@ -11,7 +11,8 @@ import pytest
 from agents import Agent, Model, ModelResponse, RunConfig, Runner, Usage, WebSearchTool, function_tool
 from agents.items import ToolCallOutputItem
 from agents.tool_context import ToolContext
-from contract import ACTIONS, SCOPE, Call, Contract, Definition, Desk, Harness, Result, ToolObjects, Turn
+from contract import ToolObjects
+from harness import ACTIONS, SCOPE, Call, Definition, Desk, Harness, PausingHarness, Result, ToolHarness, Turn
 from openai.types.responses import (
     Response,
     ResponseCompletedEvent,
@@ -19,6 +20,7 @@ from openai.types.responses import (
     ResponseOutputMessage,
     ResponseOutputText,
 )
+from questions import PausingContract
 from world import World
 
 from trustwarden import AgentIdentity
@@ -62,7 +64,7 @@ class Scripted(Model):
         yield ResponseCompletedEvent(type="response.completed", sequence_number=0, response=response)
 
 
-class OpenAiHarness(Harness):
+class OpenAiHarness(PausingHarness, ToolHarness):
     modes: ClassVar = ("async", "sync", "stream")
     refusal_is_marked: ClassVar = False
 
@@ -129,7 +131,7 @@ class OpenAiHarness(Harness):
         return None if found is None else found.payload()
 
 
-class TestOpenAiAgents(Contract, ToolObjects):
+class TestOpenAiAgents(PausingContract, ToolObjects):
     @pytest.fixture
     def harness(self) -> Iterator[Harness]:
         yield OpenAiHarness()

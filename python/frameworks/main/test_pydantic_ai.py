@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, ClassVar
 
 import pytest
-from contract import ACTIONS, SCOPE, Call, Contract, Definition, Desk, Harness, Result, Turn
+from harness import ACTIONS, SCOPE, Call, Definition, Desk, Harness, PausingHarness, Result, Turn
 from pydantic_ai import Agent, DeferredToolRequests
 from pydantic_ai.capabilities import NativeTool
 from pydantic_ai.exceptions import UserError
@@ -16,6 +16,7 @@ from pydantic_ai.models.function import DeltaToolCall, FunctionModel
 from pydantic_ai.native_tools import WebSearchTool
 from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.toolsets import FunctionToolset
+from questions import PausingContract
 from world import World
 
 from trustwarden import AgentIdentity
@@ -47,7 +48,7 @@ def model_of(turns: Any) -> FunctionModel:
     return FunctionModel(answer, stream_function=stream)
 
 
-class PydanticHarness(Harness):
+class PydanticHarness(PausingHarness):
     modes: ClassVar = ("async", "sync", "stream")
 
     def make(self, definition: Definition) -> Any:
@@ -100,7 +101,7 @@ class PydanticHarness(Harness):
         return run.result
 
 
-class TestPydanticAi(Contract):
+class TestPydanticAi(PausingContract):
     @pytest.fixture
     def harness(self) -> Iterator[Harness]:
         yield PydanticHarness()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -13,6 +13,7 @@ from .fetch import Meaning
 Visit = Callable[[httpx.Request, Meaning], httpx.Response]
 """One guarded request; the answer's body is still to be read."""
 
+_OTHER_WAYS = frozenset(("cert", "mounts", "proxy", "transport", "verify"))
 EXTENSION = "trustwarden"
 """Name of the request extension that says what a request means: a `Meaning`."""
 
@@ -21,6 +22,17 @@ def meaning_of(request: httpx.Request) -> Meaning:
     """What the caller says that a request means; nothing unless told."""
     meaning = request.extensions.get(EXTENSION)
     return meaning if isinstance(meaning, Meaning) else Meaning()
+
+
+def client_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What an agent's client is made with. Raises `TypeError` for what decides where requests go or to whom."""
+    # Each of these would send requests past the guard, unsigned and to a peer that nobody has proven.
+    other_ways = sorted(_OTHER_WAYS.intersection(options))
+    if other_ways:
+        raise TypeError(f"an agent's client goes its own way; it takes no {', '.join(other_ways)}")
+    # An intent is for one target, and what the environment says of proxies is not who we talk to.
+    headers = {"accept-encoding": "identity", **dict(options.get("headers") or {})}
+    return {"timeout": 30.0, **options, "headers": headers, "follow_redirects": False, "trust_env": False}
 
 
 class AgentClient(httpx.Client):

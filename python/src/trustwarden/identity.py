@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, NoReturn
 
@@ -19,7 +18,7 @@ from ._json import Json, JsonObject
 from ._threads import in_thread
 from .act import Action, SelfAction
 from .answers import parse_revocation
-from .client import AgentClient, AgentTransport, AsyncAgentClient, AsyncAgentTransport
+from .client import AgentClient, AgentTransport, AsyncAgentClient, AsyncAgentTransport, client_options
 from .contact import ServerAddress
 from .enrol import Enrolled, enrol, read_grant, read_ticket
 from .environment import ticket_from_environment
@@ -35,20 +34,13 @@ from .grant import (
     require_issued_as,
     require_ticket_for,
 )
+from .identity_facts import IdentityFacts
 from .keys import InstanceKey
-from .models import Composition, KeptReceipt, Limits, RevocationAnswer
+from .models import Composition, Limits, RevocationAnswer
 from .registry import LIVE
-from .routes import PeerRoutesCache
-from .server import ServerCall, TrustServer, connect_server, encode_body
+from .routes import PeerRoutesCache, Place
+from .server import ServerCall, connect_server, encode_body
 from .session import AgentSession
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where identities of one ticket live: their server, and the services they have met."""
-
-    server: TrustServer
-    routes: PeerRoutesCache
 
 
 class IdentityRequest:
@@ -70,7 +62,7 @@ class IdentityRequest:
         return await in_thread(lambda: self.complete(grant), AgentIdentity.close)
 
 
-class AgentIdentity:
+class AgentIdentity(IdentityFacts):
     """A live instance of an agent. Close it when its work is done, or use it as a context manager."""
 
     def __init__(self, session: AgentSession, place: Place) -> None:
@@ -149,56 +141,6 @@ class AgentIdentity:
         Raises `name_malformed`, `scope_malformed`, `ttl_malformed`.
         """
         return IdentityRequest(Wanted(name, scope, ttl, limits, composition))
-
-    @property
-    def id(self) -> str:
-        """SPIFFE ID of this instance."""
-        return self._session.answer.spiffe_id
-
-    @property
-    def agent_id(self) -> str:
-        """`agt_…` of the agent that this is an instance of."""
-        return self._session.answer.agent_id or ""
-
-    @property
-    def instance_id(self) -> str:
-        """`inst-…`."""
-        return self._session.answer.instance_id
-
-    @property
-    def name(self) -> str:
-        """The agent's name."""
-        return self._session.answer.name
-
-    @property
-    def scope(self) -> tuple[str, ...]:
-        """As issued, canonical; what is effective is decided along the whole chain at each action."""
-        return self._session.answer.scope
-
-    @property
-    def chain(self) -> tuple[str, ...]:
-        """`owner:<id>`, then agent ids from the root down to this one."""
-        return self._session.answer.chain
-
-    @property
-    def expires_at(self) -> int:
-        """End of the instance, Unix seconds."""
-        return self._session.answer.instance_expires_at
-
-    @property
-    def svid_expires_at(self) -> int:
-        """End of the SVID at hand, Unix seconds; renewed at half life."""
-        return self._session.holder.current().expires_at
-
-    @property
-    def ttl_shortened(self) -> bool:
-        """Whether the lifetime asked for was cut to what the parent had left."""
-        return self._session.answer.ttl_shortened
-
-    @property
-    def receipts(self) -> tuple[KeptReceipt, ...]:
-        """Proven receipts of recent actions, oldest first; a bounded list."""
-        return self._session.receipts
 
     def spawn(
         self,
@@ -324,11 +266,11 @@ class AgentIdentity:
 
         `options` are those of `httpx.Client`; raises `TypeError` for one that decides where requests go or to whom.
         """
-        return AgentClient(**_client_options(options), transport=AgentTransport(self._visit))
+        return AgentClient(**client_options(options), transport=AgentTransport(self._visit))
 
     def async_client(self, **options: Any) -> httpx.AsyncClient:
         """The same for asyncio."""
-        return AsyncAgentClient(**_client_options(options), transport=AsyncAgentTransport(self._visit))
+        return AsyncAgentClient(**client_options(options), transport=AsyncAgentTransport(self._visit))
 
     def wait_for_approval(self, request: str, *, timeout: float = 900.0) -> str:
         """Asks the owner about a call that ended with `approval_required`, and waits for the answer.
@@ -442,19 +384,6 @@ def _identity_of(
 ) -> AgentIdentity:
     agent_id = require_issued_as(enrolled.answer, expected)
     return AgentIdentity(AgentSession(enrolled, agent_id, place.server, composition=composition), place)
-
-
-def _client_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    # Each of these would send requests past the guard, unsigned and to a peer that nobody has proven.
-    other_ways = sorted(_OTHER_WAYS.intersection(options))
-    if other_ways:
-        raise TypeError(f"an agent's client goes its own way; it takes no {', '.join(other_ways)}")
-    # An intent is for one target, and what the environment says of proxies is not who we talk to.
-    headers = {"accept-encoding": "identity", **dict(options.get("headers") or {})}
-    return {"timeout": 30.0, **options, "headers": headers, "follow_redirects": False, "trust_env": False}
-
-
-_OTHER_WAYS = frozenset(("cert", "mounts", "proxy", "transport", "verify"))
 
 
 def _close_all() -> None:

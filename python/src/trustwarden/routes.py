@@ -88,3 +88,11 @@ def parse_routes(text: str, peer: SpiffeId) -> PeerRoutes:
     if parse_spiffe_id(verifier) != peer:
         raise fail("peer_untrusted", {"reason": "routes of another service", "peer": peer})
     return PeerRoutes(peer, table)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where identities of one ticket live: their server, and the services they have met."""
+
+    server: TrustServer
+    routes: PeerRoutesCache

@@ -16,6 +16,8 @@ from .checkpoint import LatestCheckpoint
 from .contact import BUNDLE_PATH, Contact, ServerAddress, is_server_id, make_contact, parse_origin
 from .errors import TrustWardenError, fail
 from .notes import NoteKey, parse_vkey
+from .receipts import OpenedReceipt, ReceiptExpectations, SigningLeaf, VerifiedReceipt, verify_opened_receipt
+from .records import Enforcement
 from .runtime import jitter, monotonic, process_id
 from .spiffe import TrustDomain, parse_spiffe_id
 from .tls import PeerCheck, TlsIdentity
@@ -184,6 +186,17 @@ class TrustServer:
         if held is not None and monotonic() - held[1] < _NONCE_FRESH_SECONDS:
             return held[0]
         return self.call(ServerCall("GET", "/v1/nonce")).text("nonce")
+
+    def prove_receipt(self, opened: OpenedReceipt, intent_sha256: str, enforcement: Enforcement) -> VerifiedReceipt:
+        """Holds a receipt against this server's SVID and log. Raises `receipt_invalid`."""
+        leaf = self.find_server_svid(opened.envelope.unverified_keyid)
+        server = SigningLeaf(leaf.sha256, leaf.public_key)
+        return verify_opened_receipt(
+            opened,
+            ReceiptExpectations(
+                server=server, log_vkey=self.log_key, intent_sha256=intent_sha256, enforcement=enforcement
+            ),
+        )
 
     def find_server_svid(self, sha256: str) -> Certificate:
         """The server's SVID with a digest; looks at a new connection when it is not known yet.

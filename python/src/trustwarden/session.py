@@ -28,7 +28,7 @@ from .intent import (
 )
 from .models import Composition, KeptReceipt
 from .outcomes import OutcomeSpool, send_outcomes
-from .receipts import OpenedReceipt, ReceiptExpectations, SigningLeaf, VerifiedReceipt, verify_opened_receipt
+from .receipts import OpenedReceipt, VerifiedReceipt
 from .records import Enforcement
 from .renewal import SvidHolder
 from .runtime import random_bytes
@@ -134,16 +134,7 @@ class AgentSession:
 
     def keep_receipt(self, opened: OpenedReceipt, signed: SignedAction, enforcement: Enforcement) -> VerifiedReceipt:
         """Proves a receipt about an action of ours and keeps it. Raises `receipt_invalid`."""
-        leaf = self.server.find_server_svid(opened.envelope.unverified_keyid)
-        verified = verify_opened_receipt(
-            opened,
-            ReceiptExpectations(
-                server=SigningLeaf(leaf.sha256, leaf.public_key),
-                log_vkey=self.server.log_key,
-                intent_sha256=signed.intent.sha256,
-                enforcement=enforcement,
-            ),
-        )
+        verified = self.server.prove_receipt(opened, signed.intent.sha256, enforcement)
         self._receipts.append(kept_receipt_of(signed, verified))
         return verified
 

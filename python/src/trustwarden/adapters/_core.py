@@ -181,6 +181,15 @@ class Guard:
         child = await caller.identity.aspawn(name=name, scope=spec.scope, ttl=self._ttl)
         return AgentRun(child, caller, is_owned=True)
 
+    async def aopen_below(self, caller: AgentRun | None, spec: AgentSpec, root: AgentSpec) -> AgentRun:
+        """Starts a run as the child of a caller; without one, of a run of `root`, unless it is that."""
+        if caller is None:
+            caller = await self.aopen(root)
+            if spec is root:
+                return caller
+        with caller.step():
+            return await self.aopen(spec)
+
     def close(self, spec: AgentSpec, run: AgentRun, key: str | None = None) -> None:
         """Ends a run and its identity, unless it waits for a human and can be found again."""
         if self._keep(spec, run, key) or not run.is_owned:

@@ -92,14 +92,7 @@ class Runs:
 
     async def _start(self, spec: AgentSpec, record: Record) -> AgentRun:
         await self._sweep()
-        caller = record.latest or record.caller
-        if caller is None:
-            first = await self.guard.aopen(self.root)
-            if spec is self.root:
-                return first
-            caller = first
-        with caller.step():
-            return await self.guard.aopen(spec)
+        return await self.guard.aopen_below(record.latest or record.caller, spec, self.root)
 
     def _record(self, context: RunContextWrapper[Any], call_id: str | None) -> Record:
         approvals = _approvals_of(context)

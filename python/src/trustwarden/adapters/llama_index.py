@@ -159,20 +159,11 @@ class _Record:
         async with self.starting:
             known = self.agents.get(spec.name)
             if known is None:
-                known = (spec, await self._start(spec))
+                run = await self.guard.aopen_below(self.latest or self.caller, spec, self.root)
+                known = (spec, run)
                 self.agents[spec.name] = known
             self.latest = known[1]
             return known[1]
-
-    async def _start(self, spec: AgentSpec) -> AgentRun:
-        caller = self.latest or self.caller
-        if caller is None:
-            first = await self.guard.aopen(self.root)
-            if spec is self.root:
-                return first
-            caller = first
-        with caller.step():
-            return await self.guard.aopen(spec)
 
     async def close(self) -> None:
         """Ends the run's identities; once."""

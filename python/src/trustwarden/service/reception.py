@@ -20,12 +20,9 @@ from ..errors import TrustWardenError, fail
 from ..outcomes import OutcomeSpool, issue_outcome
 from ..receipts import (
     Receipt,
-    ReceiptExpectations,
-    SigningLeaf,
     VerifiedReceipt,
     open_receipt,
     parse_receipt,
-    verify_opened_receipt,
 )
 from ..records import Status
 from ..renewal import SvidHolder
@@ -124,16 +121,7 @@ class Reception:
     def _prove(self, answer: _Answer, visitor: Visitor) -> VerifiedReceipt:
         """Proves the receipt, and that the unsigned members beside it say nothing else."""
         opened = open_receipt(answer.receipt)
-        leaf = self.server.find_server_svid(opened.envelope.unverified_keyid)
-        verified = verify_opened_receipt(
-            opened,
-            ReceiptExpectations(
-                server=SigningLeaf(leaf.sha256, leaf.public_key),
-                log_vkey=self.server.log_key,
-                intent_sha256=visitor.intent.sha256,
-                enforcement="service",
-            ),
-        )
+        verified = self.server.prove_receipt(opened, visitor.intent.sha256, "service")
         record, members = verified.decision, answer.members
         is_same = (
             members.boolean("allow") == record.allow
