@@ -3,43 +3,6 @@ import { isJsonObject, parseJson } from "@trustwarden/core/json.ts";
 import type { ApprovalReads, ApprovalState, Freeze } from "./approval-ports.ts";
 import type { Row, SqliteDatabase } from "./sqlite-database.ts";
 
-/** `approvals` are removed some time after they end; `labels` with nobody; `freezes` holds one row or none. */
-export const APPROVAL_TABLES = `
-  CREATE TABLE approvals (
-    approval_id TEXT NOT NULL PRIMARY KEY,
-    owner_id TEXT NOT NULL REFERENCES owners (owner_id),
-    instance_id TEXT NOT NULL REFERENCES instances (instance_id),
-    request TEXT NOT NULL,
-    parameters TEXT NOT NULL,
-    body TEXT,
-    salt BLOB NOT NULL,
-    created_at INTEGER NOT NULL,
-    expires_at INTEGER NOT NULL,
-    answer TEXT CHECK (answer IN ('approve', 'deny')),
-    answered_at INTEGER,
-    envelope TEXT,
-    used_by TEXT,
-    CHECK ((answer IS NULL) = (answered_at IS NULL)),
-    CHECK ((answer IS NULL) = (envelope IS NULL)),
-    CHECK (used_by IS NULL OR answer = 'approve')
-  ) STRICT, WITHOUT ROWID;
-  CREATE INDEX approvals_by_owner ON approvals (owner_id, expires_at);
-  CREATE INDEX approvals_by_instance ON approvals (instance_id, expires_at);
-  CREATE INDEX approvals_by_end ON approvals (expires_at);
-  CREATE TABLE labels (
-    holder TEXT NOT NULL,
-    label TEXT NOT NULL,
-    since INTEGER NOT NULL,
-    PRIMARY KEY (holder, label)
-  ) STRICT, WITHOUT ROWID;
-  CREATE TABLE freezes (
-    only_one INTEGER NOT NULL PRIMARY KEY CHECK (only_one = 1),
-    reason TEXT NOT NULL,
-    since INTEGER NOT NULL,
-    until INTEGER
-  ) STRICT;
-`;
-
 const FIND = "SELECT * FROM approvals WHERE approval_id = ?";
 const LIST = "SELECT * FROM approvals WHERE expires_at > ? ORDER BY approval_id DESC LIMIT ?";
 const LIST_OF_OWNER = `

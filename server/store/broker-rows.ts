@@ -2,30 +2,6 @@
 import { SECRET_KINDS, type SecretKind, type SecretState, type StoredVersion } from "./broker-ports.ts";
 import type { Row, SqliteDatabase } from "./sqlite-database.ts";
 
-/** A deleted secret leaves no row; of a replaced version `ends_at` is when it goes. */
-export const BROKER_TABLES = `
-  CREATE TABLE secrets (
-    name TEXT NOT NULL PRIMARY KEY,
-    secret_id TEXT NOT NULL UNIQUE,
-    kind TEXT NOT NULL CHECK (kind IN ('static', 'canary', 'oauth')),
-    settings TEXT NOT NULL,
-    is_disabled INTEGER NOT NULL CHECK (is_disabled IN (0, 1)),
-    revision INTEGER NOT NULL,
-    created_at INTEGER NOT NULL,
-    changed_at INTEGER NOT NULL
-  ) STRICT, WITHOUT ROWID;
-  CREATE TABLE secret_versions (
-    name TEXT NOT NULL REFERENCES secrets (name),
-    version INTEGER NOT NULL CHECK (version > 0),
-    key_id TEXT NOT NULL,
-    wrapped_key BLOB NOT NULL,
-    ciphertext BLOB NOT NULL,
-    created_at INTEGER NOT NULL,
-    ends_at INTEGER,
-    PRIMARY KEY (name, version)
-  ) STRICT, WITHOUT ROWID;
-`;
-
 const FIND = "SELECT * FROM secrets WHERE name = ?";
 const LIST = "SELECT * FROM secrets ORDER BY name";
 const VERSIONS = "SELECT * FROM secret_versions WHERE name = ? ORDER BY version DESC";

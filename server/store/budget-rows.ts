@@ -3,28 +3,7 @@ import { BUDGET_WINDOWS, type BudgetWindow } from "@trustwarden/core/gateway/bud
 import type { BudgetState, BudgetUseRow } from "./budget-ports.ts";
 import type { Row, SqliteDatabase } from "./sqlite-database.ts";
 
-const WINDOWS = BUDGET_WINDOWS.map((window) => `'${window}'`).join(", ");
 const KINDS = ["owner", "agent", "instance"] as const;
-
-/** The use of an instance goes with the instance's row of `budget_use` some time after its end. */
-export const BUDGET_TABLES = `
-  CREATE TABLE budgets (
-    subject_id TEXT NOT NULL,
-    window TEXT NOT NULL CHECK (window IN (${WINDOWS})),
-    kind TEXT NOT NULL CHECK (kind IN ('owner', 'agent', 'instance')),
-    calls INTEGER,
-    tokens INTEGER,
-    micro_usd INTEGER,
-    set_at INTEGER NOT NULL,
-    PRIMARY KEY (subject_id, window)
-  ) STRICT, WITHOUT ROWID;
-  CREATE TABLE budget_use (
-    subject_id TEXT NOT NULL,
-    window TEXT NOT NULL CHECK (window IN (${WINDOWS})),
-    buckets TEXT NOT NULL,
-    PRIMARY KEY (subject_id, window)
-  ) STRICT, WITHOUT ROWID;
-`;
 
 const LIST = "SELECT * FROM budgets ORDER BY subject_id, window";
 const LIST_USE = "SELECT * FROM budget_use ORDER BY subject_id, window";

@@ -4,26 +4,6 @@ import { parseSpiffeId, parseTrustDomain } from "@trustwarden/core/agentid/spiff
 import type { FederationState } from "./federation-ports.ts";
 import type { Row, SqliteDatabase } from "./sqlite-database.ts";
 
-/** `bundle` is the latest document; a foreign agent is the instance that its SPIFFE ID was registered as last. */
-export const FEDERATION_TABLES = `
-  CREATE TABLE federations (
-    trust_domain TEXT NOT NULL PRIMARY KEY,
-    profile TEXT CHECK (profile IN ('https_web', 'https_spiffe')),
-    url TEXT,
-    endpoint_spiffe_id TEXT,
-    web_ca TEXT,
-    bundle TEXT,
-    created_at INTEGER NOT NULL,
-    changed_at INTEGER,
-    CHECK ((profile IS NULL) = (url IS NULL)),
-    CHECK ((bundle IS NULL) = (changed_at IS NULL))
-  ) STRICT, WITHOUT ROWID;
-  CREATE TABLE foreign_agents (
-    spiffe_id TEXT NOT NULL PRIMARY KEY,
-    instance_id TEXT NOT NULL REFERENCES instances (instance_id)
-  ) STRICT, WITHOUT ROWID;
-`;
-
 const FIND_FOREIGN = "SELECT instance_id FROM foreign_agents WHERE spiffe_id = ?";
 const LIST = "SELECT * FROM federations ORDER BY trust_domain";
 

@@ -4,19 +4,6 @@ import { parseJsonObject } from "@trustwarden/core/json.ts";
 import type { UpstreamState } from "./gateway-ports.ts";
 import type { Row, SqliteDatabase } from "./sqlite-database.ts";
 
-export const GATEWAY_TABLES = `
-  CREATE TABLE upstreams (
-    name TEXT NOT NULL PRIMARY KEY,
-    kind TEXT NOT NULL CHECK (kind IN (${UPSTREAM_KINDS.map((kind) => `'${kind}'`).join(", ")})),
-    url TEXT NOT NULL,
-    ca TEXT,
-    allow_private INTEGER NOT NULL CHECK (allow_private IN (0, 1)),
-    secret TEXT,
-    settings TEXT NOT NULL,
-    changed_at INTEGER NOT NULL
-  ) STRICT, WITHOUT ROWID;
-`;
-
 const LIST = "SELECT * FROM upstreams ORDER BY name";
 
 /** Every upstream, by name. */

@@ -2,18 +2,6 @@
 import type { StoredPolicy } from "./policy-ports.ts";
 import type { SqliteDatabase } from "./sqlite-database.ts";
 
-export const POLICY_TABLES = `
-  CREATE TABLE custom_policy (
-    only INTEGER NOT NULL PRIMARY KEY CHECK (only = 1),
-    name TEXT NOT NULL,
-    version INTEGER NOT NULL CHECK (version > 0),
-    key_id TEXT NOT NULL,
-    bundle BLOB NOT NULL,
-    sha256 TEXT NOT NULL,
-    loaded_at INTEGER NOT NULL
-  ) STRICT;
-`;
-
 const FIND = "SELECT * FROM custom_policy";
 
 /** The custom policy that was loaded last. */

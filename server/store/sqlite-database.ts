@@ -76,6 +76,11 @@ export class SqliteDatabase {
     this.#database.exec(sql);
   }
 
+  /** Whether a transaction is open; a failed statement may have ended it. */
+  isInTransaction(): boolean {
+    return this.#database.isTransaction;
+  }
+
   close(): void {
     this.#statements.clear();
     this.#database.close();
