@@ -56,7 +56,7 @@ export function payloadTypeOf(name: PayloadName): PayloadType {
 
 /** Pre-authentication encoding: the bytes that are signed. */
 export function encodePae(payloadType: string, payload: Uint8Array): Uint8Array {
-  const typeBytes = Buffer.byteLength(payloadType);
+  const typeBytes = encodeUtf8(payloadType).length;
   return concatBytes(encodeUtf8(`DSSEv1 ${typeBytes} ${payloadType} ${payload.length} `), payload);
 }
 

@@ -136,6 +136,7 @@ const QUERIES: Readonly<Record<string, string>> = {
   "/v1/ledger/consistency": "?from=0",
   "/v1/evidence": "?job=none",
   "/v1/ledger/tail": "?from=0",
+  "/v1/live": "?frames=1",
   "/v1/budgets": `?subject=agt_${NO_ULID}`,
 };
 const READS: Readonly<Record<string, string>> = {
@@ -147,6 +148,8 @@ const READS: Readonly<Record<string, string>> = {
   "/v1/node/entries": "read:entries",
   "/v1/agents": "read:agents",
   "/v1/agents/:id": "read:agents",
+  "/v1/tree": "read:agents",
+  "/v1/live": "read:ledger",
   "/v1/budgets": "read:agents",
   "/v1/events": "read:ledger",
   "/v1/events/:event_id": "read:ledger",

@@ -133,7 +133,8 @@ export function digestOfAuthorities(bundle: TrustBundle): string {
 
 /** `digestOfAuthorities` of roots that stand in no bundle. */
 export function digestOfRoots(roots: readonly Certificate[]): string {
-  const sorted = roots.map(({ der }) => encodeHex(der)).sort();
+  const sorted = roots.map(({ der }) => ({ der, hex: encodeHex(der) }));
+  sorted.sort((left, right) => (left.hex < right.hex ? -1 : 1));
   return encodeBase64url(sha256(concatBytes(...sorted.flatMap(lengthPrefixed))));
 }
 
@@ -214,8 +215,7 @@ function formatKeys(authorities: ReadonlyMap<string, PublicKey>): readonly JsonO
   return Array.from(authorities, ([kid, key]) => ({ ...formatP256Jwk(key), kid }));
 }
 
-function lengthPrefixed(hex: string): readonly Uint8Array[] {
-  const der = Buffer.from(hex, "hex");
+function lengthPrefixed({ der }: { readonly der: Uint8Array }): readonly Uint8Array[] {
   const length = new Uint8Array(4);
   new DataView(length.buffer).setUint32(0, der.length);
   return [length, der];

@@ -6,7 +6,7 @@
  *
  * @see docs/decisions/0031
  */
-import { encodeBase64url, encodeHex, encodeUtf8, parseBase64url, parseUtf8 } from "../bytes.ts";
+import { concatBytes, encodeBase64url, encodeHex, encodeUtf8, parseBase64url, parseUtf8 } from "../bytes.ts";
 import { sha256 } from "../crypto.ts";
 import { TrustWardenError } from "../error.ts";
 import type { BundleFiles } from "./archive.ts";
@@ -24,7 +24,7 @@ export interface PolicyMaterial {
 
 /** base64url SHA-256 over the digests of code and data, in this order: what decisions name a policy by. */
 export function formatPolicyDigest({ wasm, data }: PolicyMaterial): string {
-  return encodeBase64url(sha256(Buffer.concat([sha256(wasm), sha256(data)])));
+  return encodeBase64url(sha256(concatBytes(sha256(wasm), sha256(data))));
 }
 
 /** What decisions name several policies by that decided together. @param digests - in their order. */

@@ -1,6 +1,7 @@
 /**
  * Puts the rows of the route table on one Fastify server: strict JSON in, schema-shaped JSON out, nothing else.
  */
+import { Readable } from "node:stream";
 import { gunzipSync } from "node:zlib";
 import { errorAnswer } from "@trustwarden/core/api/ledger.ts";
 import { oauthErrorAnswer } from "@trustwarden/core/api/oauth.ts";
@@ -41,6 +42,7 @@ export interface ServeOptions {
 export function registerRoutes(app: FastifyInstance, options: ServeOptions): void {
   const { listener, serve, headersOf = () => ({}) } = options;
   prepareServer(app, options);
+  const keepStream = createStreams(app);
   for (const route of options.routes) {
     if (route.answer === "upgrade" || !route.listeners.includes(listener)) continue;
     app.route({
@@ -51,7 +53,9 @@ export function registerRoutes(app: FastifyInstance, options: ServeOptions): voi
       onRequest: async (_request, reply) => void reply.headers(headersOf(route)),
       handler: async (request, reply) => {
         const arrival = arrivalOf(request, { route, listener });
-        return answer(reply, await serve(route, arrival));
+        const value = await serve(route, arrival);
+        keepStream(value);
+        return answer(reply, value);
       },
     });
   }
@@ -188,5 +192,19 @@ function answer(reply: FastifyReply, value: unknown): FastifyReply {
     .headers(value.headers ?? {})
     .header("cache-control", value.cacheControl)
     .header("content-type", value.contentType)
-    .send(typeof value.content === "string" ? value.content : Buffer.from(value.content));
+    .send(value.content instanceof Uint8Array ? Buffer.from(value.content) : value.content);
+}
+
+/** Ends the open streams of a listener that closes: nobody waits for the end of a stream that has none. */
+function createStreams(app: FastifyInstance): (value: unknown) => void {
+  const open = new Set<Readable>();
+  app.addHook("preClose", async () => {
+    for (const stream of open) stream.destroy();
+  });
+  return (value) => {
+    if (!isRawAnswer(value) || !(value.content instanceof Readable)) return;
+    const { content } = value;
+    open.add(content);
+    content.once("close", () => open.delete(content));
+  };
 }

@@ -2,6 +2,7 @@
  * What a route is: a row of data. Everything that Fastify serves, and every upgrade, is made from such a row, so that
  * nothing can be served that is not on the table.
  */
+import type { Readable } from "node:stream";
 import type { Subject } from "@trustwarden/core/agentscope/policy-input.ts";
 import type { Decision } from "@trustwarden/core/decision.ts";
 import type { ControlKind } from "@trustwarden/core/event.ts";
@@ -51,12 +52,13 @@ export type Question<Body = unknown, Query = unknown, Params = unknown> = Pick<
   "arrival" | "caller" | "body" | "query" | "params"
 >;
 
-/** Text or bytes that go out as they are. */
+/** Text, bytes or a stream that go out as they are. */
 export interface RawAnswer {
   readonly isRaw: true;
   readonly contentType: string;
   readonly cacheControl: string;
-  readonly content: string | Uint8Array;
+  /** A stream is ended when its listener closes. */
+  readonly content: string | Uint8Array | Readable;
   /** 200 unless it is another. */
   readonly status?: 200 | 304;
   /** Further headers, such as `etag`. */

@@ -26,6 +26,7 @@ import { PUBLIC_ROUTES } from "./table/public.ts";
 import { REGISTRY_ROUTES } from "./table/registry.ts";
 import { SECRETS_ROUTES } from "./table/secrets.ts";
 import { STOPPING_ROUTES } from "./table/stopping.ts";
+import { WATCHING_ROUTES } from "./table/watching.ts";
 
 /** Every route of this server. */
 export const ROUTES: readonly Route[] = [
@@ -35,6 +36,7 @@ export const ROUTES: readonly Route[] = [
   ...APPROVALS_ROUTES,
   ...STOPPING_ROUTES,
   ...REGISTRY_ROUTES,
+  ...WATCHING_ROUTES,
   ...FEDERATION_ROUTES,
   ...GATEWAY_ROUTES,
   ...MCP_ROUTES,

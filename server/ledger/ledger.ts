@@ -12,6 +12,7 @@ import type { JsonObject } from "@trustwarden/core/json.ts";
 import type { LoggedIntent, PresentedIntent } from "@trustwarden/core/presented-intent.ts";
 import type { FlooredClock } from "../clock.ts";
 import type { Committed, ControlDraft, StoreCommands } from "../store/ports.ts";
+import { RecentDecisions } from "./recent-decisions.ts";
 import type { DecisionFacts, EventContext, OutcomeFacts, ServerRecords } from "./server-records.ts";
 
 /** The sequencer, as far as the server needs it. */
@@ -58,6 +59,8 @@ export class Ledger {
   readonly origin: string;
   readonly log: LogWriter;
   readonly reader: LogReader;
+  /** The latest decisions, for whoever watches. */
+  readonly decided = new RecentDecisions();
   readonly #options: LedgerOptions;
   #isFailed = false;
   #sequenced: number[] = [];
@@ -127,7 +130,9 @@ export class Ledger {
 
   /** Signs a decision record; the caller appends it behind its intent. */
   issueDecision(facts: DecisionFacts): string {
-    return this.#options.records.issueDecision(facts);
+    const record = this.#options.records.issueDecision(facts);
+    this.decided.note(facts);
+    return record;
   }
 
   /** Signs what an agent presented instead of an intent; the caller appends it before its decision. */

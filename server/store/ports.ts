@@ -31,6 +31,7 @@ import type { McpCommands, McpReads } from "./mcp-ports.ts";
 import type { OAuthCommands, OAuthReads } from "./oauth-ports.ts";
 import type { PolicyCommands, PolicyReads } from "./policy-ports.ts";
 import type { ProvenKey, RegistrationCommands, RegistrationReads } from "./registration-ports.ts";
+import type { TreeReads } from "./tree-ports.ts";
 
 export type {
   FederationChange,
@@ -346,7 +347,8 @@ export interface StoreReads
     OAuthReads,
     RegistrationReads,
     SecretReads,
-    PolicyReads {
+    PolicyReads,
+    TreeReads {
   epoch(): number;
   authority(): StoredAuthority;
   /** Unix milliseconds of the latest committed command; 0 before the first. */

@@ -7,7 +7,14 @@ import type { MigrationStep } from "./steps.ts";
 /** What a feed names is checked where it is parsed: what can be stopped grows with every version. */
 const FEED_KIND = "CHECK (length(kind) BETWEEN 1 AND 32)";
 
-const TABLES = "";
+/** Pages of the tree of owners and agents are ranges of these, whatever its size (`tree-reads.ts`). */
+const TREE = `
+  CREATE INDEX agents_by_name ON agents (name, agent_id);
+  CREATE INDEX agents_by_place ON agents (owner_id, parent_agent_id, name, agent_id);
+  CREATE INDEX instances_by_end ON instances (expires_at) WHERE revoked_epoch IS NULL;
+`;
+
+const TABLES = TREE;
 
 /** The step from version 4. */
 export const VERSION_5: MigrationStep = {

@@ -1,0 +1,94 @@
+/**
+ * What happens now, as server-sent events: two frames a second whatever the load, so that neither this thread nor the
+ * page that watches has more to do at a thousand decisions a second than at one.
+ *
+ * A stream ends after a minute and the browser asks again: each time it walks the path anew, so that whoever may not
+ * watch any more does not, and the ledger says who watched when.
+ */
+import { Readable } from "node:stream";
+import { setTimeout as pause } from "node:timers/promises";
+import { type LiveFrame, type LiveQuery, liveFrame } from "@trustwarden/core/api/tree.ts";
+import type { RecentDecision } from "../../ledger/recent-decisions.ts";
+import type { RawAnswer, Visit } from "../route.ts";
+import type { Services } from "../services.ts";
+
+const FRAME_MS = 500;
+/** As many as a person sees at once. */
+const MAX_SHOWN = 20;
+/** Asks the browser to come back quickly when the minute is over. */
+const RETRY_MS = 500;
+
+/** The stream of one watcher: an owner's own decisions, everybody's for an operator. */
+export async function watchLive(
+  services: Services,
+  { caller, query }: Visit<unknown, LiveQuery>,
+): Promise<RawAnswer> {
+  const { principal } = caller;
+  const ownerId = principal.kind === "owner" ? principal.ownerId : null;
+  return {
+    isRaw: true,
+    contentType: "text/event-stream; charset=utf-8",
+    cacheControl: "no-store",
+    content: Readable.from(frames(services, ownerId, query.frames)),
+  };
+}
+
+async function* frames(services: Services, ownerId: string | null, count: number): AsyncGenerator<string> {
+  const { clock, ledger } = services;
+  let seen = ledger.decided.total;
+  let lastMs = clock.monoMs();
+  yield `retry: ${RETRY_MS}\n\n`;
+  for (let frame = 0; frame < count; frame += 1) {
+    if (frame > 0) await pause(FRAME_MS);
+    const decisions = ledger.decided.since(seen);
+    const nowMs = clock.monoMs();
+    seen = ledger.decided.total;
+    const mine = decisions.filter((decision) => ownerId === null || decision.ownerId === ownerId);
+    const shown = await frameOf(services, { mine, ownerId, spanMs: Math.round(nowMs - lastMs) });
+    lastMs = nowMs;
+    yield `data: ${JSON.stringify(liveFrame.parse(shown))}\n\n`;
+  }
+}
+
+async function frameOf(
+  services: Services,
+  {
+    mine,
+    ownerId,
+    spanMs,
+  }: { readonly mine: readonly RecentDecision[]; readonly ownerId: string | null; readonly spanMs: number },
+): Promise<LiveFrame> {
+  const { clock, reads, feed, ledger } = services;
+  const witnessed = await ledger.readWitnessed();
+  const allowed = mine.filter(({ isAllowed }) => isAllowed).length;
+  const counts = ownerId === null ? reads.counts() : null;
+  return {
+    at_ms: Math.round(clock.nowMs()),
+    span_ms: spanMs,
+    allowed,
+    denied: mine.length - allowed,
+    recent: mine.slice(-MAX_SHOWN).reverse().map(formatDecision),
+    counts: counts && {
+      owners: counts.owners,
+      agents: counts.agents,
+      live_instances: counts.liveInstances,
+    },
+    epoch: reads.epoch(),
+    verifiers: feed.leases,
+    ledger: { size: ledger.log.size, witnessed_size: witnessed?.size ?? null },
+  };
+}
+
+function formatDecision(decision: RecentDecision): LiveFrame["recent"][number] {
+  const { eventId, agent, agentId, action, resource, isAllowed, reasons, atMs } = decision;
+  return {
+    event_id: eventId,
+    agent,
+    agent_id: agentId,
+    action,
+    resource,
+    allow: isAllowed,
+    reasons: [...reasons],
+    at_ms: Math.round(atMs),
+  };
+}
