@@ -6,6 +6,7 @@ import { type BrokerParts, createBroker } from "./broker/create-broker.ts";
 import type { ServerConfig } from "./config.ts";
 import { createDatabaseRoles } from "./gateway/postgresql/create-database-roles.ts";
 import type { Services } from "./http/services.ts";
+import { observeBroker } from "./metrics/observe.ts";
 import type { Cleanup } from "./parts.ts";
 import { Erasures } from "./payloads/erasures.ts";
 import { PayloadStore } from "./payloads/payload-store.ts";
@@ -16,7 +17,7 @@ type Brokers = Pick<Services, "broker" | "databaseRoles" | "payloads" | "erasure
 /** Neither has been started; see `startBrokers`. */
 export function createBrokers(
   made: Omit<BrokerParts, "openFetch" | "identity" | "payloads"> &
-    Pick<Services, "gateway" | "ledger" | "clock" | "random" | "log"> & {
+    Pick<Services, "gateway" | "ledger" | "clock" | "random" | "log" | "meter"> & {
       readonly identity: Pick<ServerIdentity, "current">;
       readonly config: Pick<ServerConfig, "dataDir" | "payloads">;
     },
@@ -29,7 +30,7 @@ export function createBrokers(
     nowMs: () => clock.nowMs(),
     deployment: () => identity.current().spiffeId,
   });
-  const broker = createBroker({ ...made, payloads, openFetch: createSafeFetch });
+  const broker = observeBroker(made.meter, createBroker({ ...made, payloads, openFetch: createSafeFetch }));
   const own = { gateway, broker, ledger, clock, random, log, reads: store.reads };
   return {
     broker,

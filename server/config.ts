@@ -15,6 +15,7 @@ import { z } from "zod";
 import { attestationSettings } from "./attest/config.ts";
 import { intakeSettings } from "./intake/config.ts";
 import { ledgerSettings, requireProtectedLedger } from "./ledger/config.ts";
+import { metricsSettings, requireProtectedMetrics } from "./metrics/config.ts";
 import { grantSettings } from "./oauth/config.ts";
 import { policySettings } from "./opa/config.ts";
 import { sinkSettings } from "./sinks/config.ts";
@@ -131,6 +132,8 @@ const settings = z.strictObject({
   gateway: z
     .strictObject({ host: z.string().min(1).max(255).default("127.0.0.1"), port: port.default(7445) })
     .optional(),
+  /** A listener for Prometheus; off unless it is set. See docs/guides/operations.md. */
+  metrics: metricsSettings.optional(),
   /** Where the authority's keys are made and sign; keys of before stay where they are. */
   signer: z
     .discriminatedUnion("kind", [
@@ -228,10 +231,11 @@ export function parseConfig(input: unknown): ServerConfig {
   }
   requireTrustDomain(parsed.data.trustDomain);
   requireAllowedHost(parsed.data.host, parsed.data);
-  const { federation, policy, gateway } = parsed.data;
-  for (const listener of [federation.web, policy.listener, policy.envoy, gateway]) {
+  const { federation, policy, gateway, metrics } = parsed.data;
+  for (const listener of [federation.web, policy.listener, policy.envoy, gateway, metrics]) {
     if (listener !== undefined) requireAllowedHost(listener.host, parsed.data);
   }
+  requireProtectedMetrics(metrics);
   requireProtectedLedger(parsed.data.ledger);
   return parsed.data;
 }

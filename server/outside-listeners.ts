@@ -1,6 +1,6 @@
 /**
  * The listeners that stand open only where the configuration asks for them: the web's, the one for enforcement points
- * and engines of others, and the one for proxies.
+ * and engines of others, the one for proxies, and the one for collectors.
  */
 import type { ServerConfig } from "./config.ts";
 import { type EnvoyListener, openEnvoyListener } from "./envoy/listener.ts";
@@ -8,6 +8,7 @@ import { formatUrl, type TlsMaterial } from "./http/listeners.ts";
 import { ROUTES } from "./http/routes.ts";
 import type { Services } from "./http/services.ts";
 import { openWebListener } from "./http/web-listener.ts";
+import { openMetricsListener } from "./metrics/listener.ts";
 import type { Cleanup } from "./parts.ts";
 
 /** What is open. */
@@ -17,6 +18,7 @@ export interface OutsideListeners {
     readonly webUrl: string | null;
     readonly policyUrl: string | null;
     readonly envoyPort: number | null;
+    readonly metricsUrl: string | null;
   };
   /** New connections of proxies get the new certificate; the others follow their own files. */
   renewTls(material: TlsMaterial): void;
@@ -33,7 +35,8 @@ export async function openOutsideListeners(services: Services, opening: Opening)
   const webUrl = await openWeb(services, opening, "web");
   const policyUrl = await openWeb(services, opening, "policy");
   const envoy = await openEnvoy(services, opening);
-  const addresses = { webUrl, policyUrl, envoyPort: envoy?.port ?? null };
+  const metricsUrl = await openMetrics(services, opening);
+  const addresses = { webUrl, policyUrl, envoyPort: envoy?.port ?? null, metricsUrl };
   return { addresses, renewTls: (tls) => envoy?.renewTls(tls) };
 }
 
@@ -49,6 +52,14 @@ async function openWeb(
   const opened = await openWebListener({ services, routes: ROUTES, listen: { ...listen, hosts }, listener });
   cleanups.push(() => opened.close());
   return formatUrl(listen.host, opened.port);
+}
+
+async function openMetrics(services: Services, { config, cleanups }: Opening): Promise<string | null> {
+  const { metrics: settings, hosts } = config;
+  if (settings === undefined) return null;
+  const listener = await openMetricsListener(services, { routes: ROUTES, settings, hosts });
+  cleanups.push(() => listener.close());
+  return listener.url;
 }
 
 async function openEnvoy(

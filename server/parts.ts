@@ -17,6 +17,7 @@ import { drainOutbox, oldestPendingMs } from "./ledger/outbox.ts";
 import { SeenIntents } from "./ledger/seen-intents.ts";
 import { readTail } from "./ledger/tail.ts";
 import { createLedgerStorage } from "./ledger-storage.ts";
+import { type Meter, observeStore } from "./metrics/observe.ts";
 import { type BuiltinPolicy, createBuiltinPolicy } from "./opa/builtin.ts";
 import { createPrivateDirectory } from "./signer/private-file.ts";
 import { acquirePosixLock } from "./store/posix-lock.ts";
@@ -40,6 +41,7 @@ const COMMAND_KINDS = ["start", "owner", "ticket", "issue", "node", "entry"] as 
 export interface Parts {
   readonly config: ServerConfig;
   readonly log: EventLog;
+  readonly meter: Meter;
   readonly random: Random;
   readonly clock: FlooredClock;
   readonly keys: ServerKeys;
@@ -63,7 +65,7 @@ export interface Parts {
 export type Cleanup = () => Promise<void> | void;
 
 /** What the parts are opened with. */
-export interface PartsOptions extends Pick<Parts, "config" | "log" | "random" | "clock"> {
+export interface PartsOptions extends Pick<Parts, "config" | "log" | "random" | "clock" | "meter"> {
   /** Each opened part adds how to close it, also when a later one fails. */
   readonly cleanups: Cleanup[];
 }
@@ -114,6 +116,7 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
   return {
     config,
     log,
+    meter: options.meter,
     random,
     clock,
     keys,
@@ -160,7 +163,7 @@ async function openLog(
 }
 
 async function openStore(
-  { config, clock, cleanups }: PartsOptions,
+  { config, clock, cleanups, meter }: PartsOptions,
   {
     keys,
     policy,
@@ -187,7 +190,7 @@ async function openStore(
     onFatal: () => onFatal(new TrustWardenError("store_unavailable")),
   });
   cleanups.push(() => store.close());
-  return store;
+  return observeStore(meter, store);
 }
 
 async function reconcile(

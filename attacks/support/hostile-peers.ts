@@ -31,6 +31,7 @@ const server: TestServer = {
   webUrl: null,
   policyUrl: null,
   envoyPort: null,
+  metricsUrl: null,
   gatewayUrl: null,
   failed: new Promise<void>(() => undefined),
   close: async () => undefined,

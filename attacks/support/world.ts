@@ -123,6 +123,7 @@ export class World {
       webUrl: null,
       policyUrl: null,
       envoyPort: null,
+      metricsUrl: null,
       gatewayUrl: child.ready.gateway_url == null ? null : String(child.ready.gateway_url),
       failed: child.exited,
       close: () => child.stop(),

@@ -116,6 +116,7 @@ function describe(answer: ReturnType<typeof parseJsonObject>): TestServer {
     webUrl: null,
     policyUrl: null,
     envoyPort: null,
+    metricsUrl: null,
     failed: new Promise(() => undefined),
     close: () => Promise.resolve(),
     home: { dataDir: "", configDir: "", remove: () => undefined },

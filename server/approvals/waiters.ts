@@ -8,6 +8,11 @@ export class ApprovalWaiters {
   readonly #waiting = new Map<string, Set<() => void>>();
   #count = 0;
 
+  /** How many wait. */
+  get size(): number {
+    return this.#count;
+  }
+
   /** Resolves when the approval was answered, or the time is over. */
   wait(id: string, waitMs: number): Promise<void> {
     if (waitMs <= 0 || this.#count >= MAX_WAITING) return Promise.resolve();

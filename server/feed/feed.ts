@@ -62,7 +62,8 @@ export interface Feed {
   close(): Promise<void>;
 }
 
-interface FeedOptions {
+/** What a feed is made from. */
+export interface FeedOptions {
   readonly store: RevocationSource;
   readonly clock: FeedClock;
   readonly onEvent?: (event: FeedEvent) => void;

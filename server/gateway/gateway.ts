@@ -17,6 +17,7 @@ import type { UseOutcome } from "../broker/ports.ts";
 import { logFailure, toTrustWardenError } from "../http/errors.ts";
 import { knownHosts, type TlsMaterial } from "../http/listeners.ts";
 import type { Services } from "../http/services.ts";
+import { observePath } from "../metrics/observe.ts";
 import type { UpstreamState } from "../store/gateway-ports.ts";
 import { CallAnswer, formatReceipt } from "./answer.ts";
 import { BODY_TIMEOUT_MS, readArrival, requireCleanHead } from "./arrival.ts";
@@ -121,9 +122,12 @@ async function serveCall(
     if (isMetadata(target)) return answerMetadata(services, { request, response, target });
     upstream = services.gateway.upstreams.find(target.segments[0] ?? "");
     arrival = await readArrival(services, { request, target, upstream });
-    const ports = keepReceipt(createGatewayPorts(services), (caller, receipt) => {
-      authorized = { caller, receipt };
-    });
+    const ports = keepReceipt(
+      observePath(services.meter, "gateway", createGatewayPorts(services)),
+      (caller, receipt) => {
+        authorized = { caller, receipt };
+      },
+    );
     await guard(ports, arrival, (permit) => perform(services, permit, response));
   } catch (error) {
     const thrown = toTrustWardenError(error);

@@ -18,6 +18,7 @@ import { parseRequestTarget } from "@trustwarden/core/request-target.ts";
 import { formatPeer } from "../http/arrival.ts";
 import { logFailure, toTrustWardenError } from "../http/errors.ts";
 import type { Services } from "../http/services.ts";
+import { observePath } from "../metrics/observe.ts";
 import type { UpstreamState } from "../store/gateway-ports.ts";
 import { formatReceipt } from "./answer.ts";
 import { newProgress, protocolHeaders, readArrival, requireCleanHead } from "./arrival.ts";
@@ -113,7 +114,8 @@ async function serveTunnel(
   try {
     const arrived = await arrive();
     arrival = arrived.arrival;
-    await guard(createGatewayPorts(services), arrived.arrival, (permit) =>
+    const ports = observePath(services.meter, "gateway", createGatewayPorts(services));
+    await guard(ports, arrived.arrival, (permit) =>
       runTunnel(services, permit, async (client, signal) => {
         const { far, head: first, lines, upgrade } = await arrived.open(client, signal);
         try {

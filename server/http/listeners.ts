@@ -20,7 +20,7 @@ import Fastify, { type FastifyInstance } from "fastify";
 import { type HeadRules, MAX_BODY_BYTES, MAX_HEADER_BYTES } from "./arrival.ts";
 import { createUpgradeListener } from "./lease-upgrade.ts";
 import { registerRoutes, type ServeOptions } from "./register.ts";
-import { dialectOf, type ListenerName, type Route } from "./route.ts";
+import { dialectOf, type Route } from "./route.ts";
 import { serve } from "./serve.ts";
 import type { Services } from "./services.ts";
 
@@ -127,7 +127,7 @@ function createListeners({
   routes,
   listen,
   tls,
-}: OpenOptions): Record<Exclude<ListenerName, "web" | "policy" | "envoy">, Listening> {
+}: OpenOptions): Record<"main" | "stop" | "admin", Listening> {
   const rules: HeadRules = { hosts: knownHosts(listen), allowsUpgrade: false };
   const serveRoute: ServeOptions["serve"] = (route, arrival) => serve(services, route, arrival);
   const headersOf = (route: Route) => headersOfDialect(services, route);

@@ -14,8 +14,8 @@ import type { Services } from "./services.ts";
 
 /** `main` serves agents and services, `stop` only what must work when everything else is busy, `admin` operators,
  * `web` strangers who know nothing but the web's certificates, `policy` enforcement points and engines of others, which
- * know us by the web's certificates and prove themselves by their SVID, `envoy` proxies, by gRPC. */
-export type ListenerName = "main" | "stop" | "admin" | "web" | "policy" | "envoy";
+ * know us by the web's certificates and prove themselves by their SVID, `envoy` proxies, by gRPC, `metrics` collectors. */
+export type ListenerName = "main" | "stop" | "admin" | "web" | "policy" | "envoy" | "metrics";
 
 export const EVERYWHERE: readonly ListenerName[] = ["main", "stop", "admin"];
 export const MAIN_AND_ADMIN: readonly ListenerName[] = ["main", "admin"];

@@ -114,6 +114,11 @@ describe("the route table", () => {
     ]);
   });
 
+  it("serves on the metrics listener the figures and nothing else, and them nowhere else", () => {
+    expect(namesOn("metrics")).toEqual(["GET /metrics"]);
+    expect(ROUTES.find(({ path }) => path === "/metrics")?.listeners).toEqual(["metrics"]);
+  });
+
   it("lets only stopping go on without a ledger", () => {
     const stopLane = ROUTES.filter((route) => route.access !== "public" && route.isStopLane);
     expect(stopLane.map(formatRoute).sort()).toEqual([

@@ -79,4 +79,5 @@ export const PUBLIC_PATHS: readonly string[] = [
   "/ledger/witnessed-checkpoint",
   "/ledger/witness-policy",
   "/ledger/tile/*",
+  "/metrics",
 ];

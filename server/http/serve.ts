@@ -1,15 +1,31 @@
 /**
  * The one middleware: every row of the route table is served through here, and every guarded one through the path.
  */
+import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { guard } from "@trustwarden/core/guard.ts";
+import { observePath } from "../metrics/observe.ts";
 import { answerDecision } from "./acts/decisions.ts";
 import type { Arrival } from "./arrival.ts";
 import { createControlPorts, questionOf } from "./control-ports.ts";
-import type { GuardedRoute, Route, Visit } from "./route.ts";
+import { formatRoute, type GuardedRoute, type Route, type Visit } from "./route.ts";
 import type { Services } from "./services.ts";
 
-/** The answer of a route to one arrival. @throws TrustWardenError whatever the path or the act is stopped by. */
+/** The answer of a route to one arrival, counted. @throws TrustWardenError whatever the path or the act is stopped by. */
 export async function serve(services: Services, route: Route, arrival: Arrival): Promise<unknown> {
+  let end = "failed";
+  try {
+    const answered = await answer(services, route, arrival);
+    end = "answered";
+    return answered;
+  } catch (error) {
+    if (error instanceof TrustWardenError && error.status < 500) end = "refused";
+    throw error;
+  } finally {
+    services.meter.figures.requests.add({ route: formatRoute(route), end });
+  }
+}
+
+async function answer(services: Services, route: Route, arrival: Arrival): Promise<unknown> {
   if (route.access === "public") return route.act(services, arrival.params);
   if (route.recording === "decision") return answerDecision(services, route, arrival);
   return serveGuarded(services, { route, arrival, act: (visit) => route.act(services, visit) });
@@ -25,7 +41,8 @@ export function serveGuarded<Answer>(
   },
 ): Promise<Answer> {
   const { route, arrival, act } = visiting;
-  return guard(createControlPorts(services, route), arrival, ({ principal, decision }) =>
+  const ports = observePath(services.meter, "control", createControlPorts(services, route));
+  return guard(ports, arrival, ({ principal, decision }) =>
     act({ ...questionOf(arrival, principal), decision }),
   );
 }

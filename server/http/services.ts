@@ -27,6 +27,8 @@ import type { LedgerQueries } from "../ledger/queries.ts";
 import type { RecordedDecisions } from "../ledger/recorded-decisions.ts";
 import type { Refusals } from "../ledger/refusals.ts";
 import type { SeenIntents } from "../ledger/seen-intents.ts";
+import type { Meter } from "../metrics/observe.ts";
+import type { Scrape } from "../metrics/scrape.ts";
 import type { AuthorizationServer } from "../oauth/authorization-server.ts";
 import type { CustomPolicies, OpaBundles, Policy } from "../opa/ports.ts";
 import type { Erasures } from "../payloads/erasures.ts";
@@ -138,6 +140,10 @@ export interface Services {
   /** Monotonic milliseconds of the start. */
   readonly startedMonoMs: number;
   readonly log: EventLog;
+  /** What is counted and measured on the way. */
+  readonly meter: Meter;
+  /** What a collector reads. */
+  readonly scrape: Scrape;
   /** The OpenAPI document, as JSON text. */
   readonly openApi: () => Promise<string>;
 }

@@ -12,13 +12,14 @@ const RETRY_AFTER_SECONDS = 1;
 
 /** Owns the places. Whatever was let in holds its places until it is answered. */
 export class Admission {
-  readonly #places: number;
+  /** Records that may be on their way, of all flows together. */
+  readonly places: number;
   readonly #held = new Map<string, number>();
   #total = 0;
 
   /** @param places - records that may be on their way, of all flows together. */
   constructor(places: number) {
-    this.#places = places;
+    this.places = places;
   }
 
   /** Records on their way. */
@@ -34,7 +35,7 @@ export class Admission {
    */
   enter(flow: string, records: number): () => void {
     const held = this.#held.get(flow) ?? 0;
-    const free = this.#places - this.#total;
+    const free = this.places - this.#total;
     // A request that is alone and larger than everything would else never be let in.
     const isFirst = this.#total === 0;
     if (!isFirst && held + records > free - records) {

@@ -98,8 +98,11 @@ function planFileOf({ configDir }: TestHome): string {
 
 function addressesOf(
   line: string,
-): Pick<TestServer, "url" | "stopUrl" | "adminSocket" | "webUrl" | "policyUrl" | "envoyPort" | "gatewayUrl"> {
+): Pick<
+  TestServer,
+  "url" | "stopUrl" | "adminSocket" | "webUrl" | "policyUrl" | "envoyPort" | "gatewayUrl" | "metricsUrl"
+> {
   const { url, stop_url, admin_socket } = parseJsonObject(line);
-  const none = { webUrl: null, policyUrl: null, envoyPort: null, gatewayUrl: null };
+  const none = { webUrl: null, policyUrl: null, envoyPort: null, gatewayUrl: null, metricsUrl: null };
   return { url: String(url), stopUrl: String(stop_url), adminSocket: String(admin_socket), ...none };
 }

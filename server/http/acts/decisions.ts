@@ -2,6 +2,7 @@
 import type { DecisionAnswer } from "@trustwarden/core/api/action.ts";
 import { authorize } from "@trustwarden/core/guard.ts";
 import { formatChain } from "@trustwarden/core/principal.ts";
+import { observePath } from "../../metrics/observe.ts";
 import type { Arrival } from "../arrival.ts";
 import { createDecisionPorts } from "../decision-ports.ts";
 import type { GuardedRoute } from "../route.ts";
@@ -18,7 +19,10 @@ export async function answerDecision(
   arrival: Arrival,
 ): Promise<DecisionAnswer> {
   const ports = createDecisionPorts(services, route);
-  const { principal, decision, receipt } = await authorize(ports, arrival).finally(() => ports.leave());
+  const { principal, decision, receipt } = await authorize(
+    observePath(services.meter, "decision", ports),
+    arrival,
+  ).finally(() => ports.leave());
   const { agent, intent, enforcement } = principal;
   return {
     allow: decision.effect === "allow",

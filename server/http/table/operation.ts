@@ -1,7 +1,7 @@
 /** Rows for the operator of this server. */
 import { statusAnswer } from "@trustwarden/core/api/ledger.ts";
 import { readOpenApi, readStatus } from "../acts/status.ts";
-import { ADMIN_ONLY, defineGuarded, type Route } from "../route.ts";
+import { ADMIN_ONLY, defineGuarded, definePublic, type Route } from "../route.ts";
 
 /** Put on the table by `routes.ts`. */
 export const OPERATION_ROUTES: readonly Route[] = [
@@ -28,5 +28,13 @@ export const OPERATION_ROUTES: readonly Route[] = [
     action: () => "read:status",
     subject: () => "none",
     act: readOpenApi,
+  }),
+  definePublic({
+    method: "GET",
+    path: "/metrics",
+    listeners: ["metrics"],
+    summary: "Counts, times and states for Prometheus; on a listener of its own, and nowhere else",
+    answer: "raw",
+    act: (services) => services.scrape.read(services),
   }),
 ];

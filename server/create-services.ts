@@ -1,0 +1,146 @@
+/** Makes the services that routes work with, from the opened parts and what was made of them. */
+import { ProvenChains } from "@trustwarden/core/agentid/proven-chains.ts";
+import type { TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
+import { ApprovalWaiters } from "./approvals/waiters.ts";
+import { createAttestors } from "./attest/attestors.ts";
+import { createBrokers } from "./brokers.ts";
+import { jwtIssuerOf } from "./config.ts";
+import type { Core } from "./core.ts";
+import { Federation } from "./federation/federation.ts";
+import { fetchBundle } from "./federation/fetch-bundle.ts";
+import { createBudgets } from "./gateway/create-budgets.ts";
+import { createMcpGateway } from "./gateway/mcp/create-mcp.ts";
+import { knownHosts } from "./http/listeners.ts";
+import { Nonces } from "./http/nonces.ts";
+import { formatOpenApi } from "./http/openapi.ts";
+import { PublishedLists } from "./http/published-lists.ts";
+import { Latest, Recent } from "./http/recent.ts";
+import { ROUTES } from "./http/routes.ts";
+import type { Services } from "./http/services.ts";
+import { createIntake } from "./intake/create-intake.ts";
+import { Outcomes } from "./ledger/outcomes.ts";
+import { LedgerQueries } from "./ledger/queries.ts";
+import { RecordedDecisions } from "./ledger/recorded-decisions.ts";
+import { type Refusal, Refusals } from "./ledger/refusals.ts";
+import { Scrape } from "./metrics/scrape.ts";
+import { createAuthorizationServer } from "./oauth/create.ts";
+import { createOwnerRequests } from "./owner-request-floors.ts";
+import type { Parts } from "./parts.ts";
+import type { OpenedPolicies } from "./policies.ts";
+import { SERVER_VERSION } from "./version.ts";
+
+/** Enough for the uploads that every OPA of a deployment may repeat. */
+const MAX_RECENT_DECISIONS = 50_000;
+const MS_PER_SECOND = 1000;
+
+/** Nothing of it has been started; see `build.ts`. */
+export function createServices(
+  core: Core,
+  { policies, custom, ...made }: Pick<Services, "feed" | "urls" | "gateway"> & OpenedPolicies,
+): Services {
+  const { parts, ledger, identity } = core;
+  const { clock, random, keys, store, highWater, origin, index } = parts;
+  const { reads, commands } = store;
+  const { keeper } = core;
+  const federation = createFederation(core, { feed: made.feed, ownBundle: () => keeper.current().bundle });
+  const publicUrl = () => parts.config.jwtIssuer ?? made.urls().server;
+  return {
+    ...made,
+    version: SERVER_VERSION,
+    clock,
+    random,
+    trustDomain: keys.trustDomain,
+    jwtIssuer: jwtIssuerOf(parts.config),
+    witSvid: parts.config.workloadApi.witSvid,
+    authority: () => keeper.current(),
+    keeper,
+    onAuthorityStep: () => identity.follow(keeper.current().intermediate.der),
+    lists: new PublishedLists({ commands, reads, clock, publicUrl }),
+    rootCrls: () => keeper.rootCrls(),
+    federation,
+    ...createBrokers({ ...parts, ledger, identity, gateway: made.gateway, publicUrl }),
+    chains: new ProvenChains(federation.bundles),
+    serverSvid: () => identity.current(),
+    serverKey: keys.serverSigner.publicKey,
+    commands,
+    reads,
+    ledger,
+    decisions: new RecordedDecisions(parts.sequencer),
+    outcomes: new Outcomes({ ledger, index }),
+    events: new LedgerQueries({ ledger, index }),
+    seen: parts.seen,
+    refusals: new Refusals({
+      monoMs: () => clock.monoMs(),
+      write: (refusal) => writeRefusal(core, refusal),
+      onError: () => parts.log.error({ code: "ledger_unavailable" }, "dropped refusals could not be counted"),
+    }),
+    intake: createIntake(parts),
+    policy: policies,
+    customPolicies: custom,
+    opaDecisions: new Recent(MAX_RECENT_DECISIONS),
+    opaStatuses: new Latest(MAX_RECENT_DECISIONS),
+    budgets: createBudgets(parts),
+    mcp: createMcpGateway({ ...parts, ...store, ledger, serverSvid: () => identity.current() }),
+    approvals: new ApprovalWaiters(),
+    nonces: new Nonces(random),
+    oauth: createAuthorizationServer({
+      config: parts.config,
+      random,
+      urls: made.urls,
+      names: knownHosts(parts.config),
+    }),
+    attestors: createAttestors(parts.config.attestation),
+    ownerRequests: createOwnerRequests({ reads, clock, dataDir: parts.config.dataDir }),
+    raiseEpoch: (epoch) => highWater.raise({ origin, epoch }),
+    startedMonoMs: clock.monoMs(),
+    log: parts.log,
+    meter: parts.meter,
+    scrape: createScrape(parts),
+    openApi: () => formatOpenApi(ROUTES, SERVER_VERSION),
+  };
+}
+
+function createScrape({ meter, index, clock }: Parts): Scrape {
+  return new Scrape({
+    figures: meter.figures,
+    indexed: () => index.size,
+    version: SERVER_VERSION,
+    startedAt: Math.floor(clock.nowMs() / MS_PER_SECOND),
+  });
+}
+
+function createFederation(
+  { parts, ledger, identity }: Core,
+  { feed, ownBundle }: { readonly feed: Services["feed"]; readonly ownBundle: () => TrustBundle },
+): Federation {
+  const { clock, random, store, log, highWater, origin } = parts;
+  return new Federation({
+    ownBundle,
+    reads: store.reads,
+    commands: store.commands,
+    fetch: fetchBundle,
+    announce: async (committed, trustDomain) => {
+      await ledger.settle(committed);
+      await Promise.all([
+        feed.publish([{ kind: "federation", id: trustDomain }], committed.epoch),
+        highWater.raise({ origin, epoch: committed.epoch }),
+      ]);
+    },
+    context: () => ({
+      nowMs: clock.nowMs(),
+      principal: identity.current().spiffeId,
+      peer: "local",
+      intent: null,
+    }),
+    now: () => clock.trustedSeconds(),
+    jitter: () => (random(1)[0] ?? 0) / 256,
+    warn: (facts) => log.warn(facts, "a federated bundle could not be renewed; the last one stays in force"),
+  });
+}
+
+async function writeRefusal({ parts, ledger }: Core, refusal: Refusal): Promise<void> {
+  const { principal, peer, code, details, subject = null, chain = [] } = refusal;
+  const draft = { kind: "refuse", allow: false, reasons: [code], subject, chain, details } as const;
+  const epoch = parts.store.reads.epoch();
+  await ledger.recordControl(draft, { nowMs: parts.clock.nowMs(), principal, peer, intent: null, epoch });
+}
