@@ -1,0 +1,295 @@
+/** Which command is run by what, and what belongs to each of them: its clock, its intent, its event. */
+import type { ApprovalCommands } from "./approval-ports.ts";
+import type { SecretCommand, SecretState } from "./broker-ports.ts";
+import { issueToken, revokeToken } from "./commands/access-tokens.ts";
+import { admitNode } from "./commands/admit-node.ts";
+import { addLabels, answerApproval, createApproval, setFreeze, useApproval } from "./commands/approvals.ts";
+import { endByNode, issueJwtByNode, issueWitByNode, renewByNode } from "./commands/by-node.ts";
+import { changeAuthority, mendAuthority } from "./commands/change-authority.ts";
+import { changeFederation } from "./commands/change-federation.ts";
+import { approveMcp, observeMcp } from "./commands/change-mcp.ts";
+import { changeSecret } from "./commands/change-secret.ts";
+import { changeUpstream } from "./commands/change-upstream.ts";
+import { claimIntent } from "./commands/claims.ts";
+import { requireClock } from "./commands/clock.ts";
+import { recordControl } from "./commands/control-record.ts";
+import { createOwner } from "./commands/create-owner.ts";
+import { createVerifierTicket } from "./commands/create-verifier-ticket.ts";
+import type { CommandDeps, CommandResult } from "./commands/deps.ts";
+import { createEntry, removeEntry } from "./commands/entries.ts";
+import { issueGrant } from "./commands/identity-grants.ts";
+import { issue } from "./commands/issue.ts";
+import { issueByEntry } from "./commands/issue-by-entry.ts";
+import { issueJwt } from "./commands/issue-jwt.ts";
+import { issueServerSvid } from "./commands/issue-server-svid.ts";
+import { issueWit } from "./commands/issue-wit.ts";
+import { createJoinToken } from "./commands/join-token.ts";
+import { loadPolicy } from "./commands/load-policy.ts";
+import { narrow } from "./commands/narrow.ts";
+import { admitSvid, registerForeign } from "./commands/register-foreign.ts";
+import { renew } from "./commands/renew.ts";
+import { issueCrls } from "./commands/revocation-lists.ts";
+import { revoke } from "./commands/revoke.ts";
+import { saveBudgetUse, setBudget } from "./commands/set-budget.ts";
+
+import { issueStatusList } from "./commands/status-slots.ts";
+import type {
+  ChangeAuthorityCommand,
+  CommandContext,
+  Committed,
+  IssuedCrls,
+  IssuedStatusList,
+  StoredAuthority,
+} from "./ports.ts";
+import type { RegistrationCommands } from "./registration-ports.ts";
+import type { SqliteDatabase } from "./sqlite-database.ts";
+import type { WitCommands } from "./wit-ports.ts";
+import type { WriterCommand } from "./writer-protocol.ts";
+
+const MARK_SEQUENCED = "DELETE FROM outbox WHERE outbox_id = ?";
+
+/**
+ * Runs one command; those of agents and operators with all that belongs to each of them. Revoking does not look at the
+ * clock: stopping must work whatever it says.
+ */
+export function runCommand(
+  database: SqliteDatabase,
+  deps: CommandDeps,
+  request: WriterCommand,
+): Committed<unknown> | StoredAuthority | IssuedCrls | IssuedStatusList | null {
+  switch (request.kind) {
+    case "createOwner":
+    case "createVerifierTicket":
+      return commit<unknown>(database, deps, request.command, () => runOperators(database, deps, request));
+    case "issue":
+      return commit(database, deps, request.command, () => issue(database, request.command, deps));
+    case "renew":
+      return commit(database, deps, request.command, () => renew(database, request.command, deps));
+    case "issueJwt":
+    case "issueAccessToken":
+    case "issueIdentityGrant":
+      return commit<unknown>(database, deps, request.command, () => runTokens(database, deps, request));
+    case "narrow":
+      return commit(database, deps, request.command, () => narrow(database, request.command));
+    case "issueServerSvid":
+      return commit(database, deps, request.command, () => issueServerSvid(database, request.command, deps));
+    case "createJoinToken":
+    case "admitNode":
+    case "createEntry":
+    case "removeEntry":
+    case "issueByEntry":
+    case "renewByNode":
+    case "issueJwtByNode":
+    case "endByNode":
+    case "issueWit":
+    case "issueWitByNode":
+      return commit<unknown>(database, deps, request.command, () => runRegistration(database, deps, request));
+    case "createApproval":
+    case "answerApproval":
+    case "useApproval":
+    case "setFreeze":
+      return commit<unknown>(database, deps, request.command, () => runApproval(database, request));
+    case "revokeAccessToken":
+      return commitAtAnyTime(database, deps, request.command, () => revokeToken(database, request.command));
+    case "revoke":
+      return commitAtAnyTime(database, deps, request.command, () => revoke(database, request.command));
+    case "changeAuthority":
+      return commitAuthority(database, deps, request.command);
+    case "mendAuthority":
+      return mendAuthority(database, request.command, deps);
+    case "issueCrls":
+      return issueCrls(database, request.command, deps);
+    case "changeFederation":
+    case "registerForeign":
+    case "admitSvid":
+    case "changeUpstream":
+    case "observeMcp":
+    case "approveMcp":
+    case "loadPolicy":
+      return commit<unknown>(database, deps, request.command, () => runNeighbours(database, deps, request));
+    case "changeSecret":
+      return commitSecret(database, deps, request.command);
+    case "issueStatusList":
+      return issueStatusList(database, request.command, deps);
+    case "setBudget":
+      return commit(database, deps, request.command, () => setBudget(database, request.command));
+    case "addLabels":
+    case "saveBudgetUse":
+    case "markSequenced":
+      return keepBooks(database, request);
+  }
+}
+
+/** Runs one command by which a token leaves. */
+function runTokens(
+  database: SqliteDatabase,
+  deps: CommandDeps,
+  request: Extract<WriterCommand, { readonly kind: "issueJwt" | "issueAccessToken" | "issueIdentityGrant" }>,
+): CommandResult<unknown> {
+  switch (request.kind) {
+    case "issueJwt":
+      return issueJwt(database, request.command, deps);
+    case "issueAccessToken":
+      return issueToken(database, request.command, deps);
+    case "issueIdentityGrant":
+      return issueGrant(database, request.command, deps);
+  }
+}
+
+/** Runs one command about other trust domains and what is behind the gateway. */
+function runNeighbours(
+  database: SqliteDatabase,
+  deps: CommandDeps,
+  request: Extract<
+    WriterCommand,
+    {
+      readonly kind:
+        | "changeFederation"
+        | "registerForeign"
+        | "admitSvid"
+        | "changeUpstream"
+        | "observeMcp"
+        | "approveMcp"
+        | "loadPolicy";
+    }
+  >,
+): CommandResult<unknown> {
+  switch (request.kind) {
+    case "changeFederation":
+      return changeFederation(database, request.command);
+    case "registerForeign":
+      return registerForeign(database, request.command, deps);
+    case "admitSvid":
+      return admitSvid(database, request.command);
+    case "changeUpstream":
+      return changeUpstream(database, request.command);
+    case "observeMcp":
+      return observeMcp(database, request.command);
+    case "approveMcp":
+      return approveMcp(database, request.command);
+    case "loadPolicy":
+      return loadPolicy(database, request.command);
+  }
+}
+
+/** Runs a command that the ledger is told nothing of: it only remembers what something else has recorded. */
+function keepBooks(
+  database: SqliteDatabase,
+  request: Extract<WriterCommand, { readonly kind: "addLabels" | "saveBudgetUse" | "markSequenced" }>,
+): null {
+  switch (request.kind) {
+    case "addLabels":
+      return addLabels(database, request.command);
+    case "saveBudgetUse":
+      saveBudgetUse(database, request.rows);
+      return null;
+    case "markSequenced":
+      for (const outboxId of request.outboxIds) database.run(MARK_SEQUENCED, outboxId);
+      return null;
+  }
+}
+
+/** Runs one command by which an operator lets somebody in. */
+function runOperators(
+  database: SqliteDatabase,
+  deps: CommandDeps,
+  request: Extract<WriterCommand, { readonly kind: "createOwner" | "createVerifierTicket" }>,
+): CommandResult<unknown> {
+  return request.kind === "createOwner"
+    ? createOwner(database, request.command, deps)
+    : createVerifierTicket(database, request.command, deps);
+}
+
+/** Runs one command of approvals and freezes. */
+function runApproval(
+  database: SqliteDatabase,
+  request: Extract<WriterCommand, { readonly kind: Exclude<keyof ApprovalCommands, "addLabels"> }>,
+): CommandResult<unknown> {
+  switch (request.kind) {
+    case "createApproval":
+      return createApproval(database, request.command);
+    case "answerApproval":
+      return answerApproval(database, request.command);
+    case "useApproval":
+      return useApproval(database, request.command);
+    case "setFreeze":
+      return setFreeze(database, request.command);
+  }
+}
+
+/** Runs one command of nodes, entries and WIT-SVIDs. */
+function runRegistration(
+  database: SqliteDatabase,
+  deps: CommandDeps,
+  request: Extract<WriterCommand, { readonly kind: keyof (RegistrationCommands & WitCommands) }>,
+): CommandResult<unknown> {
+  switch (request.kind) {
+    case "createJoinToken":
+      return createJoinToken(database, request.command, deps);
+    case "admitNode":
+      return admitNode(database, request.command, deps);
+    case "createEntry":
+      return createEntry(database, request.command, deps);
+    case "removeEntry":
+      return removeEntry(database, request.command);
+    case "issueByEntry":
+      return issueByEntry(database, request.command, deps);
+    case "renewByNode":
+      return renewByNode(database, request.command, deps);
+    case "issueJwtByNode":
+      return issueJwtByNode(database, request.command, deps);
+    case "endByNode":
+      return endByNode(database, request.command);
+    case "issueWit":
+      return issueWit(database, request.command, deps);
+    case "issueWitByNode":
+      return issueWitByNode(database, request.command, deps);
+  }
+}
+
+/** The signers change last, when nothing of the command can fail any more but the commit, which ends the writer. */
+function commitAuthority(
+  database: SqliteDatabase,
+  deps: CommandDeps,
+  command: ChangeAuthorityCommand,
+): Committed<StoredAuthority> {
+  const isStop = command.step.step === "taint" || command.step.step === "revoke";
+  const run = () => changeAuthority(database, command, deps);
+  const committed = isStop
+    ? commitAtAnyTime(database, deps, command, run)
+    : commit(database, deps, command, run);
+  deps.authority.use(committed.value.slots);
+  return committed;
+}
+
+/** No clock check for what stops: a disabled secret must be out of use whatever the clock says. */
+function commitSecret(
+  database: SqliteDatabase,
+  deps: CommandDeps,
+  command: SecretCommand,
+): Committed<SecretState | null> {
+  const isStop = command.change === "disable" || command.change === "delete";
+  const run = () => changeSecret(database, command);
+  return isStop ? commitAtAnyTime(database, deps, command, run) : commit(database, deps, command, run);
+}
+
+function commit<T>(
+  database: SqliteDatabase,
+  deps: CommandDeps,
+  { context }: { readonly context: CommandContext },
+  run: () => CommandResult<T>,
+): Committed<T> {
+  requireClock(database, context.nowMs);
+  return commitAtAnyTime(database, deps, { context }, run);
+}
+
+function commitAtAnyTime<T>(
+  database: SqliteDatabase,
+  deps: CommandDeps,
+  { context }: { readonly context: CommandContext },
+  run: () => CommandResult<T>,
+): Committed<T> {
+  claimIntent(database, context);
+  const { value, draft } = run();
+  return recordControl(database, deps, { context, draft, value });
+}
