@@ -102,7 +102,7 @@ describe("the end of the ledger", () => {
       controlAt(NOW_MS),
       controlAt(NOW_MS - 500),
     ]);
-    const { signedMs, indexes } = await readTail({ log, seen, sinceMs: Number.POSITIVE_INFINITY });
+    const { signedMs, indexes } = await readTail({ log, seen, sinceMs: NOW_MS });
     expect({ signedMs, entries: indexes.size }).toEqual({ signedMs: NOW_MS, entries: 4 });
     expectCode(() => seen.claim(used, NOW_MS / 1000), "intent_replayed");
   });
@@ -122,6 +122,37 @@ describe("the end of the ledger", () => {
     const deep = logOf([...old, controlAt(NOW_MS)]);
     await readTail({ log: deep, seen: new SeenIntents(), sinceMs: NOW_MS - 7_200_000 });
     expect(deep.reads).toHaveLength(51);
+  });
+
+  it("is read a bundle at a time, and no intent in it is missed", async () => {
+    const intents = Array.from({ length: 3 }, (_, at) =>
+      intentAt(NOW_MS - 1000, `0198c0de-0000-7000-8000-00000000000${at}`),
+    );
+    const [first, second, third] = intents.map(({ envelope }) => encodeUtf8(envelope));
+    const old = Array.from({ length: 300 }, () => controlAt(NOW_MS - 3_600_000));
+    const recent = Array.from({ length: 300 }, () => controlAt(NOW_MS - 2000));
+    const entries = [
+      ...old,
+      ...recent.slice(0, 100),
+      first,
+      ...recent,
+      second,
+      controlAt(NOW_MS),
+      third,
+    ].flatMap((entry) => entry ?? []);
+    const bundles: number[] = [];
+    const log = {
+      ...logOf(entries),
+      size: entries.length,
+      readEntriesFrom: async (index: number) => {
+        bundles.push(index);
+        return entries.slice(index, (Math.floor(index / 256) + 1) * 256);
+      },
+    };
+    const seen = new SeenIntents();
+    const { signedMs } = await readTail({ log, seen, sinceMs: Number.POSITIVE_INFINITY });
+    expect({ signedMs, bundles }).toEqual({ signedMs: NOW_MS, bundles: [512, 256] });
+    for (const intent of intents) expectCode(() => seen.claim(intent, NOW_MS / 1000), "intent_replayed");
   });
 
   it("of an empty ledger tells nothing", async () => {

@@ -2,9 +2,12 @@
  * What a starting server learns from the end of its ledger: which intents were used already, which entries of the
  * outbox are in it, and the latest instant that was signed.
  *
- * Reads backwards until records are older than anything that could still matter. Times are taken from records that
- * this server signed, never from an agent's.
+ * Reads backwards until records are older than anything that could still matter, a bundle at a time: of a busy server that is a
+ * hundred thousand entries, and every one that is read for nothing holds up its start. Times are taken from records that this
+ * server signed, never from an agent's.
  */
+import type { EntrySource } from "@trustwarden/core/agentledger/query-index.ts";
+import { TILE_WIDTH } from "@trustwarden/core/agentledger/tile.ts";
 import { encodeBase64url, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { sha256 } from "@trustwarden/core/crypto.ts";
 import { parseEnvelope, parseUnverifiedPayload, payloadTypeOf } from "@trustwarden/core/dsse.ts";
@@ -19,31 +22,65 @@ const INTENT_REACH_MS = (MAX_INTENT_SECONDS + 120) * 1000;
 export interface LedgerTail {
   /** Unix milliseconds of the latest record signed by this server; 0 for an empty ledger. */
   readonly signedMs: number;
-  /** Ledger index of each entry read, by base64url SHA-256 of its bytes. */
+  /** Ledger index of each entry read, by base64url SHA-256 of its bytes; empty where nobody waits in the outbox. */
   readonly indexes: ReadonlyMap<string, number>;
 }
+
+/** The ledger, as far as its end is read. */
+type Tail = Pick<LogWriter, "size" | "readEntry"> & Pick<EntrySource, "readEntriesFrom">;
 
 /**
  * Reads the end of the ledger into the set of seen intents.
  *
- * @param options.sinceMs - also read back to this instant (the oldest entry of the outbox); Unix milliseconds.
+ * @param options.sinceMs - also read back to this instant (the oldest entry of the outbox), and tell where each entry
+ *   is; Unix milliseconds, infinite where the outbox is empty.
  */
 export async function readTail(options: {
-  readonly log: Pick<LogWriter, "size" | "readEntry">;
+  readonly log: Tail;
   readonly seen: SeenIntents;
   readonly sinceMs: number;
 }): Promise<LedgerTail> {
   const { log, seen, sinceMs } = options;
+  const isWanted = Number.isFinite(sinceMs);
   const indexes = new Map<string, number>();
   let signedMs = 0;
-  for (let index = log.size - 1; index >= 0; index -= 1) {
-    const entry = await log.readEntry(index);
+  for await (const { index, entry, isDated } of readBackwards(log)) {
+    if (isWanted) indexes.set(digestOfEntry(entry), index);
+    if (!isDated && !isIntent(entry)) continue;
     const recordedMs = readOne(entry, seen);
     signedMs = Math.max(signedMs, recordedMs ?? 0);
-    indexes.set(digestOfEntry(entry), index);
     if (recordedMs !== null && recordedMs < Math.min(signedMs - INTENT_REACH_MS, sinceMs)) break;
   }
   return { signedMs, indexes };
+}
+
+/** Newest first. Records are in the order of their times but for moments: beyond the newest, one of a bundle dates it. */
+async function* readBackwards(log: Tail) {
+  for (let end = log.size; end > 0; ) {
+    const { start, entries } = await readBundleBefore(log, end);
+    for (const [back, entry] of entries.toReversed().entries()) {
+      const at = entries.length - 1 - back;
+      yield { index: start + at, entry, isDated: end === log.size || at === 0 };
+    }
+    end = start;
+  }
+}
+
+/** The entries that end before an index and are in one bundle; one entry where the log gives no more at once. */
+async function readBundleBefore(
+  log: Tail,
+  end: number,
+): Promise<{ readonly start: number; readonly entries: readonly Uint8Array[] }> {
+  if (log.readEntriesFrom === undefined) return { start: end - 1, entries: [await log.readEntry(end - 1)] };
+  const start = Math.floor((end - 1) / TILE_WIDTH) * TILE_WIDTH;
+  const entries: Uint8Array[] = [];
+  while (start + entries.length < end) entries.push(...(await log.readEntriesFrom(start + entries.length)));
+  return { start, entries: entries.slice(0, end - start) };
+}
+
+/** Whether an entry could be an intent; what it holds is base64, so the words are nowhere but in the envelope's own member. */
+function isIntent(entry: Uint8Array): boolean {
+  return Buffer.from(entry.buffer, entry.byteOffset, entry.length).includes(payloadTypeOf("intent"));
 }
 
 /** base64url SHA-256 of an entry. */

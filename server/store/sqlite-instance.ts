@@ -15,15 +15,18 @@ export const INSTANCE_COLUMNS = `instances.instance_id, instances.kind, instance
 
 const FIND = `SELECT ${INSTANCE_COLUMNS} FROM instances WHERE instance_id = ?`;
 
-/** Walks up from an instance; ends at the root, since a parent is always older than its child. */
+/**
+ * Walks up from an instance; ends at the root, since a parent is always older than its child. A planner with statistics
+ * may think that the line is longer than all instances; `CROSS JOIN` leaves it no choice in SQLite and means the same elsewhere.
+ */
 const LINE = `
   WITH RECURSIVE line (id, level) AS (
     VALUES (?, 0)
     UNION ALL
-    SELECT instances.parent_instance_id, level + 1 FROM instances JOIN line ON instances.instance_id = line.id
-    WHERE instances.parent_instance_id IS NOT NULL
+    SELECT instances.parent_instance_id, level + 1 FROM line CROSS JOIN instances
+    WHERE instances.instance_id = line.id AND instances.parent_instance_id IS NOT NULL
   )
-  SELECT ${INSTANCE_COLUMNS} FROM line JOIN instances ON instances.instance_id = line.id ORDER BY level DESC`;
+  SELECT ${INSTANCE_COLUMNS} FROM line CROSS JOIN instances WHERE instances.instance_id = line.id ORDER BY level DESC`;
 
 export function findInstance(database: SqliteDatabase, instanceId: string): InstanceState | undefined {
   const row = database.get(FIND, instanceId);

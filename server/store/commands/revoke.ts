@@ -19,15 +19,15 @@ const AGENT_TREE = `
   WITH RECURSIVE tree (id) AS (
     SELECT agent_id FROM agents WHERE agent_id = ?
     UNION
-    SELECT agents.agent_id FROM agents JOIN tree ON agents.parent_agent_id = tree.id
+    SELECT agents.agent_id FROM tree CROSS JOIN agents WHERE agents.parent_agent_id = tree.id
   )`;
 const KILL_INSTANCE_TREE = `
   WITH RECURSIVE tree (id) AS (
     SELECT instance_id FROM instances WHERE instance_id = ?
     UNION
-    SELECT instances.instance_id FROM instances JOIN tree ON instances.parent_instance_id = tree.id
+    SELECT instances.instance_id FROM tree CROSS JOIN instances WHERE instances.parent_instance_id = tree.id
     UNION
-    SELECT instances.instance_id FROM instances JOIN tree ON instances.node_instance_id = tree.id
+    SELECT instances.instance_id FROM tree CROSS JOIN instances WHERE instances.node_instance_id = tree.id
   )
   UPDATE instances SET revoked_epoch = ?
   WHERE revoked_epoch IS NULL AND instance_id IN (SELECT id FROM tree) RETURNING expires_at`;
@@ -48,10 +48,10 @@ const FIND_AGENT_LINE = `
   WITH RECURSIVE line (id, level) AS (
     VALUES (?, 0)
     UNION ALL
-    SELECT agents.parent_agent_id, level + 1 FROM agents JOIN line ON agents.agent_id = line.id
-    WHERE agents.parent_agent_id IS NOT NULL
+    SELECT agents.parent_agent_id, level + 1 FROM line CROSS JOIN agents
+    WHERE agents.agent_id = line.id AND agents.parent_agent_id IS NOT NULL
   )
-  SELECT agents.agent_id, agents.owner_id FROM line JOIN agents ON agents.agent_id = line.id ORDER BY level DESC`;
+  SELECT agents.agent_id, agents.owner_id FROM line CROSS JOIN agents WHERE agents.agent_id = line.id ORDER BY level DESC`;
 
 /** Makes every verifier ask again. */
 const EVERY_DECISION = { kind: "policy", id: "*" } as const;

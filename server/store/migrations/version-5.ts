@@ -14,7 +14,12 @@ const TREE = `
   CREATE INDEX instances_by_end ON instances (expires_at) WHERE revoked_epoch IS NULL;
 `;
 
-const TABLES = TREE;
+/** A page of an owner's agents is a range of this, whatever the owner has. */
+const PAGES = `
+  CREATE INDEX agents_by_owner_id ON agents (owner_id, agent_id);
+`;
+
+const TABLES = TREE + PAGES;
 
 /** The step from version 4. */
 export const VERSION_5: MigrationStep = {

@@ -1,0 +1,201 @@
+/**
+ * A data directory that is filled without a server: the writer's own commands in large groups, and each event in the
+ * real ledger. What is left out is HTTP, and the checks of signatures that come before a command.
+ */
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
+import { Sequencer } from "@trustwarden/core/agentledger/sequencer.ts";
+import { jwtIssuerOf, parseConfig, type ServerConfig, type ServerSettings } from "../../server/config.ts";
+import { openServerKeys } from "../../server/keys.ts";
+import { createLedgerStorage } from "../../server/ledger-storage.ts";
+import { startServer } from "../../server/main.ts";
+import { createBuiltinPolicy } from "../../server/opa/builtin.ts";
+import { openSigningKey } from "../../server/signer/signing-key.ts";
+import { loadAuthority } from "../../server/store/commands/change-authority.ts";
+import { raiseClockFloor } from "../../server/store/commands/clock.ts";
+import { type CommandDeps, createCommandDeps } from "../../server/store/commands/deps.ts";
+import type { CommandContext, Committed } from "../../server/store/ports.ts";
+import { createPosixHighWater } from "../../server/store/posix-log-high-water.ts";
+import { openForWriting } from "../../server/store/schema.ts";
+import type { SqliteDatabase } from "../../server/store/sqlite-database.ts";
+import { runGroup } from "../../server/store/writer-group.ts";
+import type { WriterCommand, WriterReply } from "../../server/store/writer-protocol.ts";
+import { type BulkAgent, BulkWriter, type Placed } from "./bulk.ts";
+
+export const TRUST_DOMAIN = "bench.test";
+const MAX_ENTRY_BYTES = 16_384;
+/** Entries given to the ledger at once; it takes 4 MiB in one write. */
+const ENTRIES_AT_ONCE = 256;
+const CHECKPOINT_PACE_MS = 500;
+/** Entries that may wait for a checkpoint: less than the bytes that the ledger lets wait. */
+const MAX_AHEAD = 6000;
+/** The server's own SVID lasts an hour. */
+const RENEW_MS = 1_800_000;
+/** Pages in memory while filling: the random keys of a million rows touch them all. */
+const FILLING = "PRAGMA cache_size = -2000000; PRAGMA wal_autocheckpoint = 20000;";
+
+/** Limits that the largest owner fits into. */
+export const QUOTAS = {
+  agentsPerOwner: 1_000_000,
+  liveInstancesPerOwner: 1_000_000,
+  issuesPerOwnerPerHour: 1_000_000,
+};
+
+/** The configuration of a benchmark's server. */
+export function sizeConfig(directory: string, more: ServerSettings = {}): ServerConfig {
+  return parseConfig({
+    dataDir: join(directory, "data"),
+    configDir: join(directory, "config"),
+    trustDomain: TRUST_DOMAIN,
+    port: 0,
+    stopPort: 0,
+    logLevel: "error",
+    quotas: QUOTAS,
+    ...more,
+  });
+}
+
+/** A store and its ledger, open for commands. */
+export class Filling {
+  readonly #database: SqliteDatabase;
+  readonly #deps: CommandDeps;
+  readonly #sequencer: Sequencer;
+  readonly #bulk: BulkWriter;
+  #pending: readonly number[] = [];
+  #renewedMs = 0;
+  readonly #epochRaised: () => Promise<void>;
+
+  private constructor(parts: {
+    readonly database: SqliteDatabase;
+    readonly deps: CommandDeps;
+    readonly sequencer: Sequencer;
+    readonly epochRaised: () => Promise<void>;
+  }) {
+    this.#database = parts.database;
+    this.#deps = parts.deps;
+    this.#sequencer = parts.sequencer;
+    this.#epochRaised = parts.epochRaised;
+    this.#bulk = new BulkWriter(parts.database, parts.deps);
+  }
+
+  /** A server is started once, so that everything is there that a first start makes. */
+  static async open(config: ServerConfig): Promise<Filling> {
+    const server = await startServer(config);
+    await server.close();
+    const keys = await openServerKeys({ config, random: randomOf, nowMs: Date.now });
+    const highWater = createPosixHighWater({
+      path: join(config.configDir, `${config.trustDomain}.high-water`),
+      dataDirectory: config.dataDir,
+    });
+    const fatal = (error: unknown) => {
+      throw error;
+    };
+    const origin = `ledger.${config.trustDomain}`;
+    const sequencer = new Sequencer({
+      origin,
+      signer: keys.logSigner,
+      storage: createLedgerStorage(config, { origin, nowMs: Date.now, onLost: fatal }).storage,
+      highWater,
+      now: () => Math.floor(Date.now() / 1000),
+      onFatal: fatal,
+      pace: () => setTimeout(CHECKPOINT_PACE_MS, undefined, { ref: false }),
+      maxEntryBytes: MAX_ENTRY_BYTES,
+    });
+    await sequencer.start();
+    const deps = createCommandDeps({
+      keys: {
+        trustDomain: config.trustDomain,
+        firstAuthority: keys.firstAuthority,
+        signingKeys: keys.ring.signingKeys(),
+        token: keys.ring.token,
+        jwtIssuer: jwtIssuerOf(config),
+        serverKeyPkcs8: keys.serverPkcs8,
+      },
+      rules: {
+        quotas: config.quotas,
+        delegationMode: config.delegationMode,
+        classes: createBuiltinPolicy(config.policyDir).data.classes,
+        maxEntryBytes: MAX_ENTRY_BYTES,
+      },
+      random: randomBytes,
+      openSigner: openSigningKey,
+    });
+    const database = openForWriting(config.dataDir);
+    database.exec(FILLING);
+    loadAuthority(database, deps, keys.firstAuthority);
+    return new Filling({
+      database,
+      deps,
+      sequencer,
+      epochRaised: () => highWater.raise({ origin, epoch: currentEpoch(database) }),
+    });
+  }
+
+  /** Runs the commands as one group; each must succeed. The events of the group before are marked with it. */
+  async run<T>(commands: readonly WriterCommand[]): Promise<readonly Committed<T>[]> {
+    if (commands.length + this.#pending.length === 0 && Date.now() - this.#renewedMs < RENEW_MS) return [];
+    const marked = { kind: "markSequenced", outboxIds: this.#pending } as const;
+    const asked = [...(await this.#renewals()), ...commands];
+    const requests = [...asked, marked].map((command, id) => ({ ...command, id }));
+    const { replies, isFatal } = runGroup(this.#database, this.#deps, requests);
+    if (isFatal) throw new Error("the group was not committed");
+    const committed = replies.slice(0, -1).map((reply) => committedOf<T>(reply));
+    await this.#sequence(committed.flatMap(({ entries }) => entries));
+    this.#pending = committed.map(({ outboxId }) => outboxId);
+    return committed.slice(asked.length - commands.length);
+  }
+
+  /** Writes agents as rows, in one transaction, and their events behind it. */
+  async write(agents: readonly BulkAgent[]): Promise<readonly Placed[]> {
+    await this.run([]);
+    this.#database.exec("BEGIN IMMEDIATE");
+    const written = agents.map((agent) => this.#bulk.add(agent));
+    raiseClockFloor(this.#database, Date.now());
+    this.#database.exec("COMMIT");
+    await this.#sequence(written.map(({ event }) => event));
+    return written.map(({ placed }) => placed);
+  }
+
+  async close(): Promise<void> {
+    await this.run([]);
+    await this.run([]);
+    await this.#epochRaised();
+    await this.#sequencer.stop();
+    this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE);");
+    this.#database.close();
+  }
+
+  /** As many as the ledger takes at once, and no more than it has put under a checkpoint some groups later. */
+  async #sequence(entries: readonly Uint8Array[]): Promise<void> {
+    for (let at = 0; at < entries.length; at += ENTRIES_AT_ONCE) {
+      await this.#sequencer.append(entries.slice(at, at + ENTRIES_AT_ONCE));
+    }
+    await this.#sequencer.waitForCheckpoint(Math.max(0, this.#sequencer.size - MAX_AHEAD));
+  }
+
+  async #renewals(): Promise<readonly WriterCommand[]> {
+    if (Date.now() - this.#renewedMs < RENEW_MS) return [];
+    this.#renewedMs = Date.now();
+    return [{ kind: "issueServerSvid", command: { context: operatorContext(), reason: "renew" } }];
+  }
+}
+
+/** An operator's command, now. */
+export function operatorContext(): CommandContext {
+  return { nowMs: Date.now(), principal: "operator", peer: "127.0.0.1", intent: null };
+}
+
+function currentEpoch(database: SqliteDatabase): number {
+  return database.get("SELECT COALESCE(MAX(epoch), 0) AS epoch FROM feed")?.integer("epoch") ?? 0;
+}
+
+function committedOf<T>(reply: WriterReply): Committed<T> {
+  if (!reply.isDone) throw new Error(`${reply.code} ${JSON.stringify(reply.details)}`);
+  // The commands that are run here all give what they committed.
+  return Object(reply.value);
+}
+
+function randomOf(length: number): Uint8Array {
+  return new Uint8Array(randomBytes(length));
+}

@@ -1,0 +1,123 @@
+/**
+ * Node daemons that renew what they hold, in a process of its own: each with its own kept connections, speaking the protocol by the
+ * node's own code, keys and checks included.
+ *
+ * One order comes on standard input as JSON; one report leaves on standard output.
+ */
+
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
+import { SvidHolder, systemRuntime } from "trustwarden/peer.ts";
+import { joinWithToken } from "../../node/node-identity.ts";
+import type { IssuedInstance, Registry } from "../../node/registry.ts";
+import { ServerRegistry } from "../../node/server-registry.ts";
+
+/** What the process is told. */
+export interface NodesOrder {
+  readonly tokens: readonly string[];
+  /** Held by each node. */
+  readonly instances: number;
+  /** Renewals a second, of all nodes together. */
+  readonly rate: number;
+  readonly seconds: number;
+}
+
+/** What it reports. */
+export interface NodesReport {
+  readonly held: number;
+  readonly renewed: number;
+  readonly failed: number;
+  readonly seconds: number;
+  /** Milliseconds of each renewal, nonce included. */
+  readonly times: readonly number[];
+  readonly errors: readonly string[];
+}
+
+/** Renewals that one node has under way. */
+const PARALLEL_ISSUES = 4;
+
+interface Holding {
+  readonly registry: Registry;
+  instance: IssuedInstance;
+}
+
+const [line] = await once(createInterface(process.stdin), "line");
+const order: NodesOrder = JSON.parse(String(line));
+const held = (await Promise.all(order.tokens.map(hold))).flat();
+process.stdout.write(`${JSON.stringify({ held: held.length })}\n`);
+process.stdout.write(`${JSON.stringify(await renewSteadily(held))}\n`);
+process.exit(0);
+
+async function hold(token: string): Promise<readonly Holding[]> {
+  const runtime = systemRuntime;
+  const identity = await joinWithToken({ token, runtime });
+  const holder = new SvidHolder({
+    first: identity.credential,
+    renew: async (current) => current,
+    instanceExpiresAt: identity.answer.svid_expires_at,
+    runtime,
+  });
+  const { registry } = new ServerRegistry({
+    server: identity.server,
+    holder,
+    compositions: new Map(),
+    runtime,
+  });
+  await registry.refresh();
+  const entries = await registry.entries();
+  const waiting = Array.from({ length: order.instances }, (_, at) => entries[at % entries.length]);
+  const made: Holding[] = [];
+  await Promise.all(
+    Array.from({ length: PARALLEL_ISSUES }, async () => {
+      for (let entry = waiting.pop(); entry !== undefined; entry = waiting.pop()) {
+        const attestation = {
+          processKey: "bench",
+          selectors: entry.selectors,
+          facts: { pid: 1, uid: 1000, exe: "/usr/bin/agent", strength: "unix" } as const,
+        };
+        made.push({ registry, instance: await registry.createInstance(entry, attestation) });
+      }
+    }),
+  );
+  return made;
+}
+
+/** At the rate, whatever the answers take; what falls due while everybody waits is begun late and counted. */
+async function renewSteadily(all: readonly Holding[]): Promise<NodesReport> {
+  const times: number[] = [];
+  const errors = new Set<string>();
+  const free = [...all];
+  const under = new Set<Promise<void>>();
+  let failed = 0;
+  const startedMs = performance.now();
+  const total = order.rate * order.seconds;
+  for (let begun = 0; begun < total; begun += 1) {
+    const dueMs = startedMs + (begun / order.rate) * 1000;
+    if (dueMs > performance.now()) await sleep(dueMs - performance.now());
+    if (performance.now() - startedMs > order.seconds * 1500) break;
+    const one = free.shift();
+    if (one === undefined) {
+      await Promise.race(under);
+      continue;
+    }
+    const renewing = renew(one, times).catch((error: unknown) => {
+      failed += 1;
+      errors.add(String(error).slice(0, 200));
+    });
+    under.add(renewing);
+    void renewing.finally(() => {
+      under.delete(renewing);
+      free.push(one);
+    });
+  }
+  await Promise.all(under);
+  const seconds = (performance.now() - startedMs) / 1000;
+  return { held: all.length, renewed: times.length, failed, seconds, times, errors: [...errors] };
+}
+
+async function renew(one: Holding, times: number[]): Promise<void> {
+  const startedMs = performance.now();
+  one.instance = await one.registry.renewInstance(one.instance);
+  times.push(performance.now() - startedMs);
+}

@@ -1,0 +1,98 @@
+/** A server in a process of its own on a large data directory, and what the system counts of it. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync, writeFileSync } from "node:fs";
+import { request } from "node:http";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import type { JsonObject } from "@trustwarden/core/json.ts";
+import { observation } from "../observe.ts";
+import { end } from "../revocation/deployment.ts";
+import { QUOTAS, TRUST_DOMAIN } from "./founding.ts";
+
+const WARDEN = join(import.meta.dirname, "..", "..", "cli", "main.ts");
+/** Of `/proc/<pid>/stat`. */
+const TICKS_PER_SECOND = 100;
+const START_TIMEOUT_MS = 900_000;
+
+/** Seconds of processor time, and memory. */
+export interface Use {
+  readonly cpuSeconds: number;
+  readonly rssMib: number;
+}
+
+/** A server that is listening. */
+export interface LargeServer {
+  readonly url: string;
+  /** Seconds from the start of the process to its word that it listens. */
+  readonly listeningSeconds: number;
+  use(): Use;
+  /** Asks as the operator. */
+  ask(method: string, path: string, body?: JsonObject): Promise<unknown>;
+  close(): Promise<void>;
+}
+
+/** Starts `warden up` on a data directory that `fill.ts` made. */
+export async function openServer(directory: string): Promise<LargeServer> {
+  const places = ["--data", join(directory, "data"), "--config-dir", join(directory, "config")];
+  writeFileSync(join(directory, "config", "server.json"), JSON.stringify({ quotas: QUOTAS }), {
+    mode: 0o600,
+  });
+  const listen = ["--trust-domain", TRUST_DOMAIN, "--port", "0", "--stop-port", "0", "--log-level", "warn"];
+  const startedMs = performance.now();
+  const observed = observation();
+  const child = spawn(process.execPath, [...observed.args, WARDEN, "up", "--no-node", ...listen, ...places], {
+    env: { PATH: process.env.PATH, ...observed.env },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const signal = AbortSignal.timeout(START_TIMEOUT_MS);
+  const [line] = await Promise.race([
+    once(createInterface({ input: child.stdout }), "line", { signal }),
+    once(child, "exit").then(() => {
+      throw new Error("the server did not start");
+    }),
+  ]);
+  const listeningSeconds = (performance.now() - startedMs) / 1000;
+  const ready: { readonly url: string; readonly admin_socket: string } = JSON.parse(String(line));
+  return {
+    url: ready.url,
+    listeningSeconds,
+    use: () => readUse(child),
+    ask: (method, path, body) => askOperator(ready.admin_socket, { method, path, body }),
+    close: () => end(child),
+  };
+}
+
+function readUse({ pid }: ChildProcess): Use {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
+  const kib = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
+  return {
+    cpuSeconds: (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND,
+    rssMib: Math.round(Number(kib) / 1024),
+  };
+}
+
+function askOperator(
+  socketPath: string,
+  {
+    method,
+    path,
+    body,
+  }: { readonly method: string; readonly path: string; readonly body: JsonObject | undefined },
+): Promise<unknown> {
+  const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+  const type = body === undefined ? {} : { "content-type": "application/json" };
+  const sent = request(
+    { socketPath, method, path, headers: { host: "localhost", ...type } },
+    async (answer) => {
+      const parts: Buffer[] = [];
+      for await (const part of answer) parts.push(part);
+      const text = Buffer.concat(parts).toString();
+      if (answer.statusCode === 200) resolve(JSON.parse(text));
+      else reject(new Error(`${method} ${path}: ${answer.statusCode} ${text}`));
+    },
+  );
+  sent.once("error", reject);
+  sent.end(JSON.stringify(body));
+  return promise;
+}
