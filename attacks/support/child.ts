@@ -101,10 +101,16 @@ function spawnProgram({ args, env = {}, imports = [], cwd = ROOT }: ProgramOptio
     [...preloads, fileURLToPath(new URL(`../../${file}`, import.meta.url)), ...rest],
     {
       cwd,
-      env: { PATH: process.env.PATH ?? "", ...env },
+      env: { PATH: process.env.PATH ?? "", ...compileCache(), ...env },
       stdio: ["ignore", "pipe", "pipe"],
     },
   );
+}
+
+/** Compiled modules are kept by their content, so that hundreds of servers do not each compile the same files. */
+function compileCache(): Readonly<Record<string, string>> {
+  const { NODE_COMPILE_CACHE } = process.env;
+  return NODE_COMPILE_CACHE === undefined ? {} : { NODE_COMPILE_CACHE };
 }
 
 function collect(child: ChildProcess): () => string {
