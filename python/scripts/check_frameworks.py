@@ -1,7 +1,8 @@
 """The adapters against the real frameworks at exact versions, in environments of their own; `./dev frameworks` runs it.
 
 Each folder of `frameworks/` with a `requirements.txt` is one environment. Without arguments: types, tests, examples and
-guides of each. With arguments: pytest with these in the first one. Ends with `N passed, N failed`.
+guides of each. With arguments: pytest with these, in the environment whose folder they name, or in `main`. Ends with
+`N passed, N failed`.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ HOME = PACKAGE.parent / ".cache/frameworks"
 def main(args: list[str]) -> int:
     """Runs what was asked for; 0 when all of it holds."""
     groups = sorted(found.parent for found in FRAMEWORKS.glob("*/requirements.txt"))
+    chosen = [group for group in groups if any(group.name in Path(arg.partition("::")[0]).parts for arg in args)]
+    groups = groups if not args else chosen[:1] or [FRAMEWORKS / "main"]
+    set_up(groups)
     passed, failed = 0, 0
-    for group in groups[:1] if args else groups:
-        set_up(group)
+    for group in groups:
         if not args:
             has_types = run(group, "pyright", "-p", str(group), "--pythonpath", str(python_of(group)))
             passed, failed = passed + has_types, failed + (not has_types)
@@ -41,23 +44,42 @@ def python_of(group: Path) -> Path:
     return HOME / group.name / "venv/bin/python"
 
 
-def set_up(group: Path) -> None:
-    """Installs at the locked versions and hashes when they changed; content decides, never time."""
-    home = HOME / group.name
-    locked = (group / "requirements.txt").read_bytes() + (PACKAGE / "pyproject.toml").read_bytes()
-    wanted = hashlib.sha256(locked + sys.version.encode()).hexdigest()
-    stamp = home / "installed"
-    if stamp.exists() and stamp.read_text() == wanted:
+def set_up(groups: list[Path]) -> None:
+    """Installs what changed of the locked versions and hashes; content decides, never time."""
+    stale = {group: wanted for group in groups if (wanted := digest_of(group)) != stamped(group)}
+    if not stale:
         return
-    shutil.rmtree(home, ignore_errors=True)
-    venv.create(home / "venv", with_pip=True)
-    pip = [str(python_of(group)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    installer = HOME / "installer"
+    shutil.rmtree(installer, ignore_errors=True)
+    venv.create(installer, with_pip=True)
+    pip = [str(installer / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     # pip alone takes minutes for a hundred packages; the installer is locked like everything else.
     subprocess.run([*pip, "--require-hashes", "-r", str(FRAMEWORKS / "installer.txt")], check=True)
-    uv = [str(python_of(group)), "-m", "uv", "pip", "install", "--quiet", "--no-cache", "--no-config"]
+    for group, wanted in stale.items():
+        install(group, installer / "bin/uv")
+        (HOME / group.name / "installed").write_text(wanted)
+
+
+def install(group: Path, uv: Path) -> None:
+    """Makes a group's environment anew."""
+    home = HOME / group.name
+    shutil.rmtree(home, ignore_errors=True)
+    venv.create(home / "venv", with_pip=False)
     only_locked = ["--require-hashes", "--only-binary", ":all:", "--python", str(python_of(group))]
-    subprocess.run([*uv, *only_locked, "-r", str(group / "requirements.txt")], check=True)
-    stamp.write_text(wanted)
+    options = ["--quiet", "--no-cache", "--no-config", *only_locked]
+    subprocess.run([str(uv), "pip", "install", *options, "-r", str(group / "requirements.txt")], check=True)
+
+
+def digest_of(group: Path) -> str:
+    """Of what an environment is made of."""
+    locked = (group / "requirements.txt").read_bytes() + (PACKAGE / "pyproject.toml").read_bytes()
+    return hashlib.sha256(locked + sys.version.encode()).hexdigest()
+
+
+def stamped(group: Path) -> str:
+    """What an environment was made of; nothing where there is none."""
+    stamp = HOME / group.name / "installed"
+    return stamp.read_text() if stamp.exists() else ""
 
 
 def run(group: Path, *command: str) -> bool:

@@ -1,68 +1,22 @@
-"""The guides as their readers meet them: the blocks in their order, in one terminal, at a server of their own."""
+"""The guides of the frameworks of this folder."""
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from live import ROOT, TRUST_DOMAIN, WARDEN, Program
+from guides import expect_blocks_do_what_they_say
 
 GUIDES = {
+    "python-agent-framework": "agent_framework",
     "python-autogen": "autogen",
     "python-langchain": "langchain",
     "python-llama-index": "llama_index",
     "python-openai-agents": "openai_agents",
     "python-pydantic-ai": "pydantic_ai",
 }
-BLOCK = re.compile(r"^```(\w+)(?: file=(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-@pytest.fixture
-def reader(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The environment of a reader's terminal, with a running server."""
-    # A socket's path has an end that a test's own directory may pass.
-    with tempfile.TemporaryDirectory(prefix="tw-") as home:
-        data, config = Path(home) / "data", Path(home) / "config"
-        places = ["--data", str(data), "--config-dir", str(config), "--trust-domain", TRUST_DOMAIN]
-        quiet = ["--port", "0", "--stop-port", "0", "--no-node", "--log-level", "error"]
-        server = Program([WARDEN, "up", *places, *quiet])
-        commands = tmp_path / "bin"
-        commands.mkdir()
-        for name, line in (("warden", f'node "{WARDEN}"'), ("python", f'"{sys.executable}"')):
-            (commands / name).write_text(f'#!/bin/sh\nexec {line} "$@"\n')
-            (commands / name).chmod(0o755)
-        yield {
-            **os.environ,
-            "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}",
-            "TRUSTWARDEN_DATA_DIR": str(data),
-            "TRUSTWARDEN_CONFIG_DIR": str(config),
-        }
-        server.close()
 
 
 @pytest.mark.parametrize("page", GUIDES)
 def test_the_blocks_of_the_guide_do_what_it_says(page: str, reader: dict[str, str], tmp_path: Path) -> None:
-    text = (ROOT / f"docs/guides/{page}.md").read_text()
-    example = ROOT / "examples/python" / GUIDES[page]
-    blocks = [match.groups() for match in BLOCK.finditer(text)]
-    [program] = [block for language, _, block in blocks if language == "python"]
-    assert program == (example / "agent.py").read_text()
-    work = tmp_path / "work"
-    work.mkdir()
-    for name in ("agent.py", "model.py"):
-        (work / name).write_text((example / name).read_text())
-    script = "set -e\n" + "".join(block for language, _, block in blocks if language == "sh")
-    ran = subprocess.run(["sh", "-c", script], cwd=work, env=reader, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "It was good." in ran.stdout
-    assert "desk.researcher" in ran.stdout
-    assert "read:file:reports/q3" in ran.stdout
-    assert "delete:file:reports/q3" in ran.stdout
-    assert "alice" in ran.stdout
+    expect_blocks_do_what_they_say(page, GUIDES[page], "desk.researcher", reader, tmp_path)

@@ -62,6 +62,10 @@ class Questions:
     def __bool__(self) -> bool:
         return bool(self._open)
 
+    def keys(self) -> list[str]:
+        """Of all calls that wait, the oldest first."""
+        return list(self._open)
+
     def is_open(self, key: str) -> bool:
         """Whether this call waits."""
         return key in self._open

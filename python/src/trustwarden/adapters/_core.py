@@ -229,22 +229,29 @@ class Guard:
 
     def _resumed(self, spec: AgentSpec, caller: AgentRun | None, keys: Sequence[str]) -> AgentRun | None:
         """What waits under a key is its own caller's, whoever else names that key."""
-        named = [(spec.name, key) for key in keys]
-        found = [key for key in named if key in self._waiting and _is_of(self._waiting[key], caller)]
-        runs = [self._waiting.pop(key) for key in found]
-        for run in runs:
+        held = [self._waiting.get((spec.name, key)) for key in keys]
+        mine = [run for run in held if run is not None and _is_of(run, caller)]
+        for run in mine:
+            self._forget(run)
             if run.parent is not None:
                 run.parent.waiting_children.discard(run)
-        return runs[0] if runs else None
+        return mine[0] if mine else None
+
+    def _forget(self, run: AgentRun) -> None:
+        for name in [name for name, held in self._waiting.items() if held is run]:
+            del self._waiting[name]
 
     def _keep(self, spec: AgentSpec, run: AgentRun, key: str | None) -> bool:
         if key is None or not run.is_waiting:
             return False
         if run.parent is not None:
             run.parent.waiting_children.add(run)
-        self._waiting[(spec.name, key)] = run
-        if len(self._waiting) > MAX_HELD_RUNS:
-            oldest = self._waiting.pop(next(iter(self._waiting)))
+        # Its questions may be answered in any order, and each of them finds it.
+        for each in {key, *run.questions.keys()}:
+            self._waiting[(spec.name, each)] = run
+        if len(set(self._waiting.values())) > MAX_HELD_RUNS:
+            oldest = next(iter(self._waiting.values()))
+            self._forget(oldest)
             if oldest.is_owned:
                 oldest.identity.close()
         return True
@@ -365,7 +372,7 @@ def body_of(guard: Guard, tool: str) -> Generator[None]:
     try:
         yield
     except Exception as error:
-        found = None if isinstance(error, guard.pauses) else _refusal_in(error)
+        found = None if isinstance(error, guard.pauses) else refusal_in(error)
         if found is None:
             raise
         if isinstance(found, RunEnded) and found.run is _current.get():
@@ -373,8 +380,8 @@ def body_of(guard: Guard, tool: str) -> Generator[None]:
         raise Refused(found, tool) from error
 
 
-def _refusal_in(error: BaseException) -> TrustWardenError | None:
-    """Frameworks wrap what a run ends with; they say so by its cause."""
+def refusal_in(error: BaseException) -> TrustWardenError | None:
+    """What TrustWarden said in an error: frameworks wrap what a run ends with, and say so by its cause."""
     found: BaseException | None = error
     for _ in range(MAX_CAUSES):
         if found is None or isinstance(found, TrustWardenError):

@@ -13,11 +13,8 @@ import contextvars
 import copy
 import functools
 import inspect
-import uuid
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, aclosing, contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, aclosing
 from typing import Any, TypeVar, cast
 
 try:
@@ -38,21 +35,10 @@ except ImportError as error:  # pragma: no cover - needs an environment without 
 
 from ..errors import fail
 from ..identity import AgentIdentity
-from ._core import (
-    AgentRun,
-    AgentSpec,
-    Guard,
-    Refused,
-    RunEnded,
-    ToolCall,
-    Waiting,
-    acting_as,
-    body_of,
-    current_identity,
-    current_run,
-)
+from ._core import AgentSpec, Guard, Refused, RunEnded, acting_as, current_identity, current_run
 from ._discover import Expand, reachable
 from ._mapping import ActionOf, ToolAction, Unmapped
+from ._turns import Turn, adecided, current_turn, noting_end, turn_body
 
 __all__ = ["ToolAction", "acting_as", "current_identity", "protect"]
 
@@ -181,32 +167,6 @@ def _reachable(root: object, expand: Expand = _expand) -> Iterator[object]:
     return reachable(root, expand, packages=("autogen_agentchat", "autogen_core", "autogen_ext"))
 
 
-@dataclass(eq=False)
-class _Turn:
-    """One turn of an agent: from its messages to its answer."""
-
-    agent: object
-    run: AgentRun
-    ended: RunEnded | None = None
-    """AutoGen makes a tool's result of every error; this one ends the turn all the same."""
-
-    @contextmanager
-    def step(self) -> Generator[None]:
-        token = _turn.set(self)
-        try:
-            with self.run.step():
-                yield
-        finally:
-            _turn.reset(token)
-
-    def check(self) -> None:
-        if self.ended is not None:
-            raise self.ended
-
-
-_turn: ContextVar[_Turn | None] = ContextVar("trustwarden_autogen_turn", default=None)
-
-
 async def _stepped(
     stream: AsyncGenerator[Any], step: Callable[[], AbstractContextManager[object]]
 ) -> AsyncGenerator[Any]:
@@ -236,11 +196,11 @@ def _guard_agent(agent: BaseChatAgent, guard: Guard, spec: AgentSpec | None) -> 
         return
     mine = spec
 
-    async def opened(self: object) -> _Turn:
-        return _Turn(self, await guard.aopen(mine))
+    async def opened(self: object) -> Turn:
+        return Turn(self, await guard.aopen(mine))
 
     async def on_messages(self: Any, messages: Any, cancellation_token: Any) -> Any:
-        turn = _turn.get()
+        turn = current_turn()
         if turn is not None and turn.agent is self:
             return await original.on_messages(self, messages, cancellation_token)
         turn = await opened(self)
@@ -253,7 +213,7 @@ def _guard_agent(agent: BaseChatAgent, guard: Guard, spec: AgentSpec | None) -> 
             await guard.aclose(mine, turn.run)
 
     async def on_messages_stream(self: Any, messages: Any, cancellation_token: Any) -> AsyncGenerator[Any]:
-        outer = _turn.get()
+        outer = current_turn()
         turn = outer if outer is not None and outer.agent is self else await opened(self)
         try:
             inner = cast("AsyncGenerator[Any]", original.on_messages_stream(self, messages, cancellation_token))
@@ -287,16 +247,16 @@ def _guard_tool(tool: BaseTool[Any, Any], guard: Guard) -> None:
     original = type(tool)
 
     async def run(self: Any, args: Any, cancellation_token: Any) -> Any:
-        with _noting_end():
-            async with await _decided(guard, self.name, dict(args)):
-                with _body(guard, self.name):
+        with noting_end():
+            async with await adecided(guard, self.name, dict(args)):
+                with turn_body(guard, self.name):
                     return await original.run(_in_context(self), args, cancellation_token)
 
     async def run_stream(self: Any, args: Any, cancellation_token: Any) -> AsyncGenerator[Any]:
-        with _noting_end():
-            async with await _decided(guard, self.name, dict(args)):
+        with noting_end():
+            async with await adecided(guard, self.name, dict(args)):
                 inner = cast("Any", original).run_stream(self, args, cancellation_token)
-                async with aclosing(_stepped(inner, lambda: _body(guard, self.name))) as items:
+                async with aclosing(_stepped(inner, lambda: turn_body(guard, self.name))) as items:
                     async for item in items:
                         yield item
 
@@ -321,14 +281,14 @@ def _guard_workbench(workbench: Workbench, guard: Guard) -> None:
 
     async def call_tool(self: Any, name: str, arguments: Any = None, *rest: Any, **options: Any) -> Any:
         try:
-            with _noting_end():
-                async with await _decided(guard, name, dict(arguments or {})):
-                    with _body(guard, name):
+            with noting_end():
+                async with await adecided(guard, name, dict(arguments or {})):
+                    with turn_body(guard, name):
                         return await original.call_tool(self, name, arguments, *rest, **options)
         except Refused as refused:
             return _error_of(name, refused)
         except RunEnded as ended:
-            if _turn.get() is None:
+            if current_turn() is None:
                 raise
             # An agent would wait for ever for a workbench that raises; its turn ends when it has this result.
             return _error_of(name, ended)
@@ -364,34 +324,3 @@ def _came_late(workbench: StaticWorkbench, tool: str) -> ToolResult | None:
     if all(getattr(type(each), _GUARD, None) is not None for each in _tools_in(workbench)):
         return None
     return _error_of(tool, Refused(fail("denied", {"reason": "a tool came after protect()"}), tool))
-
-
-@contextmanager
-def _noting_end() -> Generator[None]:
-    turn = _turn.get()
-    try:
-        yield
-    except RunEnded as error:
-        if turn is not None and turn.run is error.run:
-            turn.ended = error
-        raise
-
-
-@contextmanager
-def _body(guard: Guard, tool: str) -> Generator[None]:
-    """Around a tool's body: an agent that is called there has a turn of its own."""
-    token = _turn.set(None)
-    try:
-        with body_of(guard, tool):
-            yield
-    finally:
-        _turn.reset(token)
-
-
-async def _decided(guard: Guard, tool: str, args: Mapping[str, object]) -> ToolCall:
-    """Asks, and waits for the owner where the policy says so."""
-    key = uuid.uuid4().hex
-    try:
-        return await guard.call(tool, args, key).adecided()
-    except Waiting:
-        return await guard.call(tool, args, key).adecided()

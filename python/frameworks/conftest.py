@@ -3,7 +3,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from guides import reader
 from world import World
+
+__all__ = ["reader", "world"]
 
 
 @pytest.fixture(scope="session")
