@@ -12,6 +12,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { authzJudge } from "./authz-judge.ts";
 import { crlJudge } from "./crl-judge.ts";
+import { deployJudge } from "./deploy-judge.ts";
 import { evidenceJudge } from "./evidence-judge.ts";
 import { exportsJudge } from "./exports-judge.ts";
 import { hsmJudge } from "./hsm-judge.ts";
@@ -51,6 +52,7 @@ const JUDGES: readonly Judge[] = [
   witnessJudge,
   evidenceJudge,
   exportsJudge,
+  deployJudge,
   policyJudge,
   stockOpaJudge,
   mcpServerJudge,

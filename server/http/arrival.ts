@@ -52,7 +52,7 @@ export function formatPeer(socket: Socket): string {
 /** What a head must satisfy before its body is read. */
 export interface HeadRules {
   /** Host names, lower case and without port, that clients may call us by. */
-  readonly hosts: ReadonlySet<string>;
+  readonly hosts: ReadonlySet<string> | "any";
   readonly allowsUpgrade: boolean;
   /** Whether a body may be compressed with gzip. */
   readonly acceptsGzip?: boolean;
@@ -66,7 +66,7 @@ export interface HeadRules {
 export function requireCleanHead(request: IncomingMessage, rules: HeadRules): void {
   if (request.method !== "GET" && request.method !== "POST") throw new TrustWardenError("method_not_allowed");
   requirePlainTarget(request.url ?? "");
-  requireKnownHost(request.headers.host, rules.hosts);
+  if (rules.hosts !== "any") requireKnownHost(request.headers.host, rules.hosts);
   for (const header of ["origin", "expect"]) {
     if (request.headers[header] !== undefined) refuse(header);
   }

@@ -46,7 +46,8 @@ export async function openMetricsListener(
     {
       routes,
       listener: "metrics",
-      rules: { hosts: knownHosts({ host, hosts }), allowsUpgrade: false },
+      // Collectors call a pod by its address; whoever has no certificate has not got as far as here.
+      rules: { hosts: tls === undefined ? knownHosts({ host, hosts }) : "any", allowsUpgrade: false },
       serve: (route, arrival) => serve(services, route, arrival),
       log: services.log,
     },

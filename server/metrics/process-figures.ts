@@ -6,7 +6,7 @@ import { Counter, type Family, Gauge } from "./exposition.ts";
 const DELAY_RESOLUTION_MS = 10;
 const NANOSECONDS = 1e9;
 const MICROSECONDS = 1e6;
-const QUANTILES = { "0.5": 50, "0.99": 99, "1": 100 } as const;
+const PLACES = { median: 50, p99: 99, max: 100 } as const;
 const NO_LABELS = {};
 
 /** Owns the histogram of the event loop's delay; it is begun anew at each reading. */
@@ -61,13 +61,13 @@ export class ProcessFigures {
     const gauge = new Gauge(
       {
         name: "nodejs_eventloop_delay_seconds",
-        help: "Delay of the event loop since the last scrape, by quantile.",
+        help: "Delay of the event loop since the last scrape: half of it, 99 in 100, all below.",
       },
-      { quantile: Object.keys(QUANTILES) },
+      { place: Object.keys(PLACES) },
     );
-    for (const [quantile, percent] of Object.entries(QUANTILES)) {
+    for (const [place, percent] of Object.entries(PLACES)) {
       const nanoseconds = this.#delay.count === 0 ? 0 : this.#delay.percentile(percent);
-      gauge.set({ quantile }, nanoseconds / NANOSECONDS);
+      gauge.set({ place }, nanoseconds / NANOSECONDS);
     }
     this.#delay.reset();
     return gauge;
