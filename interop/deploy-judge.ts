@@ -5,7 +5,6 @@ import { createHash } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseConfig } from "@trustwarden/server/config.ts";
-import { parse } from "yaml";
 import { z } from "zod";
 import { createOwner, enrolAgent } from "../test/support/actors.ts";
 import { startTestServer } from "../test/support/server.ts";
@@ -31,7 +30,6 @@ const HELM = {
   sha256: "0860066b8827ee8512f5b6fbf0465c6a8bfb2594c9b8c717652af9ee27235dbf",
 } as const;
 
-const configMap = z.object({ data: z.object({ "server.json": z.string() }) });
 const settings = z.record(z.string(), z.unknown());
 
 export const deployJudge: Judge = {
@@ -169,9 +167,8 @@ async function judgeChart(lab: Lab): Promise<readonly Verdict[]> {
 function judgeSettings(manifests: string, name: string): Verdict {
   const verdict = { name: `server.json, ${name}`, expected: "accept" } as const;
   try {
-    const map = manifests.split(/^---$/m).find((text) => text.includes("kind: ConfigMap")) ?? "";
-    const { data } = configMap.parse(parse(map));
-    parseConfig({ ...settings.parse(JSON.parse(data["server.json"])), dataDir: "/data", configDir: "/keys" });
+    const [, json = ""] = /^ {2}server\.json: \|\n((?: {4}.*\n)+)/m.exec(manifests) ?? [];
+    parseConfig({ ...settings.parse(JSON.parse(json)), dataDir: "/data", configDir: "/keys" });
     return { ...verdict, isAccepted: true };
   } catch (error) {
     return { ...verdict, isAccepted: false, said: error instanceof Error ? error.message : "" };
