@@ -26,6 +26,7 @@ import { addPayloadCommands } from "./commands/payload.ts";
 import { addPolicyCommands } from "./commands/policy.ts";
 import { addProtectCommand } from "./commands/protect.ts";
 import { addQuestionCommands } from "./commands/questions.ts";
+import { addRelayCommands } from "./commands/relay.ts";
 import { addReportCommand } from "./commands/report.ts";
 import { addRevokeCommand } from "./commands/revoke.ts";
 import { addRunCommand } from "./commands/run.ts";
@@ -116,6 +117,7 @@ export function createProgram(runtime: Runtime, usage: Usage = { command: "warde
   addOwnerCommands(program, runtime);
   addAgentCommands(program, runtime);
   addEntryCommands(program, runtime);
+  addRelayCommands(program, runtime);
   addVerifierCommands(program, runtime);
   addProtectCommand(program, runtime);
   addNodeCommands(program, runtime);

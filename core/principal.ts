@@ -63,9 +63,11 @@ export interface OperatorPrincipal {
   readonly kind: "operator";
 }
 
-/** A service that agents visit, by the SVID of its socket. */
+/** A service that agents visit, by the SVID of its socket; or a relay, which is admitted to its own routes only. */
 export interface VerifierPrincipal {
   readonly kind: "verifier";
+  /** It gives its lease on, and decides and records nothing. */
+  readonly isRelay?: true;
   readonly spiffeId: string;
   readonly instanceId: string;
   readonly name: string;

@@ -5,6 +5,15 @@ export function ticketFromEnvironment(): string | undefined {
   return process.env.TRUSTWARDEN_TICKET;
 }
 
+/** Origins of the relays that this process takes its lease from, if it was told any. */
+export function relaysFromEnvironment(): readonly string[] {
+  const text = process.env.TRUSTWARDEN_RELAYS ?? "";
+  return text
+    .split(",")
+    .map((origin) => origin.trim())
+    .filter((origin) => origin !== "");
+}
+
 /** Where the Workload API of this host is, if the process was told. @see SPIFFE_Workload_Endpoint.md §4 */
 export function endpointSocketFromEnvironment(): string | undefined {
   return process.env.SPIFFE_ENDPOINT_SOCKET;

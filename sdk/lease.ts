@@ -7,12 +7,13 @@
  *
  * @see docs/path.md, "The lease"
  */
-import { type Agent, request } from "node:https";
+import { request } from "node:https";
 import type { Duplex } from "node:stream";
 import { encodeBase64url } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import {
   BEAT_MS,
+  type Beat,
   encodeBeat,
   LEASE_MS,
   LEASE_PROTOCOL,
@@ -24,8 +25,9 @@ import {
 import { LineSplitter } from "@trustwarden/core/revocation/line-splitter.ts";
 import type { Instant } from "@trustwarden/core/revocation/ports.ts";
 import { type PendingAct, RevocationView } from "@trustwarden/core/revocation/view.ts";
+import { LeasePlaces } from "./lease-places.ts";
 import { jitter, type Runtime } from "./runtime.ts";
-import { createPeerCheckedAgent, type PeerCheck } from "./tls.ts";
+import type { PeerCheck } from "./tls.ts";
 
 /** Where the stop listener takes leases. */
 export const LEASE_PATH = "/v1/lease";
@@ -54,12 +56,18 @@ export interface LeaseOptions {
   readonly headers?: () => Readonly<Record<string, string>>;
   /** For whoever keeps copies of what the feed tells of. */
   readonly follower?: LeaseFollower;
+  /** Origins of relays, tried one after the other instead of the server. */
+  readonly relays?: readonly string[];
+  /** Of a relay: what its beats say. Whoever gives nothing on acknowledges what its own view has applied. */
+  readonly acknowledge?: () => Pick<Beat, "ack" | "behind">;
+  /** Between two beats; 200 ms unless given. */
+  readonly beatMs?: number;
 }
 
 /** Hears the feed; must not throw. */
 export interface LeaseFollower {
   /** What an epoch did, as soon as it is applied. */
-  readonly onTargets: (targets: readonly RevocationTarget[]) => void;
+  readonly onTargets: (targets: readonly RevocationTarget[], epoch: number) => void;
   /** A new connection, whose view starts at this epoch: what happened since the last one was not told. */
   readonly onConnected: (epoch: number) => void;
   /** The server will not have us on this connection: revoked, expired, or asked for wrongly. It is tried again. */
@@ -77,6 +85,10 @@ export interface Lease {
    *   made. Says nothing without `requireFresh` beside it.
    */
   requireUntouched(act: PendingAct): void;
+  /** What is left of the lease, for a relay; 0 without one. */
+  leftMs(): number;
+  /** Sends a beat now, since there is more to acknowledge. */
+  beatNow(): void;
   /**
    * Resolves when there is a lease.
    *
@@ -95,9 +107,10 @@ export function createLease(options: LeaseOptions): Lease {
 
 /** Owns the connection, its timers and the view. At most one connection or one retry is under way. */
 class KeptLease implements Lease {
-  readonly #url: URL;
+  readonly #places: LeasePlaces;
   readonly #runtime: Runtime;
-  readonly #agent: Agent;
+  readonly #beatMs: number;
+  readonly #acknowledge: () => Pick<Beat, "ack" | "behind">;
   readonly #view = new RevocationView();
   readonly #readyTimeoutMs: number;
   readonly #waiting = new Set<PromiseWithResolvers<void>>();
@@ -111,15 +124,19 @@ class KeptLease implements Lease {
   #lastFailure: unknown;
   #lastBeatMs = Number.NEGATIVE_INFINITY;
   #lastFrameMs = 0;
+  /** The latest epoch that a decision of the server named, and when it was first heard of here. */
+  #named = { epoch: 0, sinceMs: 0 };
   #isClosed = false;
 
-  constructor({ stopUrl, peer, runtime, readyTimeoutMs, follower, headers }: LeaseOptions) {
+  constructor(options: LeaseOptions) {
+    const { stopUrl, peer, runtime, readyTimeoutMs, follower, headers, relays = [] } = options;
+    this.#beatMs = options.beatMs ?? BEAT_MS;
+    this.#acknowledge = options.acknowledge ?? (() => ({ ack: this.#view.epoch }));
     this.#headers = headers ?? (() => ({}));
     this.#follower = follower;
     this.#readyTimeoutMs = readyTimeoutMs ?? READY_TIMEOUT_MS;
-    this.#url = new URL(LEASE_PATH, stopUrl);
     this.#runtime = runtime;
-    this.#agent = createPeerCheckedAgent({ ...peer, runtime });
+    this.#places = new LeasePlaces({ stopUrl, relays, path: LEASE_PATH, peer, runtime });
     this.#connect();
   }
 
@@ -130,10 +147,21 @@ class KeptLease implements Lease {
   requireFresh(): void {
     if (this.#isClosed) throw new TrustWardenError("lease_expired", { reason: "closed" });
     this.#view.requireFresh(this.#now());
+    this.#requireAbreast();
   }
 
   requireUntouched(act: PendingAct): void {
+    if (act.epoch > this.#named.epoch && act.epoch > this.#view.epoch)
+      this.#named = { epoch: act.epoch, sinceMs: this.#runtime.monotonicMs() };
     this.#view.requireUntouched(act);
+  }
+
+  leftMs(): number {
+    return this.#isClosed ? 0 : this.#view.leftMs(this.#now());
+  }
+
+  beatNow(): void {
+    if (this.#socket !== undefined) this.#beatSoon();
   }
 
   async ready(): Promise<void> {
@@ -156,8 +184,20 @@ class KeptLease implements Lease {
     clearTimeout(this.#retryTimer);
     clearTimeout(this.#beatTimer);
     this.#socket?.destroy();
-    this.#agent.destroy();
+    this.#places.agent.destroy();
     for (const { reject } of this.#waiting) reject(new TrustWardenError("identity_closed"));
+  }
+
+  /**
+   * A relay that answers beats and keeps pushes to itself is found out by the server's decisions: they come another
+   * way, and name a later epoch than the feed does. An honest feed is behind for less than a lease.
+   */
+  #requireAbreast(): void {
+    if (!this.#places.areRelays) return;
+    const { epoch, sinceMs } = this.#named;
+    if (epoch <= this.#view.epoch || this.#runtime.monotonicMs() - sinceMs < LEASE_MS) return;
+    this.#drop(unreachable("the feed is behind the server's decisions"));
+    throw new TrustWardenError("lease_expired", { reason: "the feed is behind the server's decisions" });
   }
 
   #connect(): void {
@@ -173,8 +213,8 @@ class KeptLease implements Lease {
   }
 
   #upgrade(headers: Readonly<Record<string, string>>): void {
-    const upgrade = request(this.#url, {
-      agent: this.#agent,
+    const upgrade = request(this.#places.url, {
+      agent: this.#places.agent,
       timeout: UPGRADE_TIMEOUT_MS,
       headers: { ...headers, connection: "Upgrade", upgrade: LEASE_PROTOCOL },
     });
@@ -221,7 +261,7 @@ class KeptLease implements Lease {
     });
     if ("unref" in socket && typeof socket.unref === "function") socket.unref();
     if (head.length > 0) this.#onData(lines, head);
-    this.#scheduleBeat(BEAT_MS);
+    this.#scheduleBeat(this.#beatMs);
   }
 
   #onData(lines: LineSplitter, chunk: Uint8Array): void {
@@ -246,12 +286,14 @@ class KeptLease implements Lease {
     if (this.#view.isFollowing && (!wasFollowing || this.#view.epoch !== before)) this.#beatSoon();
     this.#settleReady();
     this.#tell(heard);
+    if (heard.some((frame) => frame.kind === "push" && this.#places.isEndedBy(frame.targets)))
+      this.#drop(unreachable("the relay was stopped"));
   }
 
   /** After the acknowledgement is on its way: a follower's work must not make a revocation wait. */
   #tell(frames: readonly ServerFrame[]): void {
     for (const frame of frames) {
-      if (frame.kind === "push") this.#follower?.onTargets(frame.targets);
+      if (frame.kind === "push") this.#follower?.onTargets(frame.targets, frame.epoch);
       if (frame.kind === "hello") this.#follower?.onConnected(frame.epoch);
     }
   }
@@ -265,7 +307,7 @@ class KeptLease implements Lease {
 
   #beat(): void {
     const now = this.#now();
-    this.#scheduleBeat(BEAT_MS);
+    this.#scheduleBeat(this.#beatMs);
     if (now.monotonicMs - this.#lastFrameMs > MAX_SILENCE_MS) {
       this.#drop(unreachable("no answer"));
       return;
@@ -275,7 +317,7 @@ class KeptLease implements Lease {
     this.#lastBeatMs = now.monotonicMs;
     // Noted before it is written: the lease counts from sending.
     this.#view.onSent(nonce, now);
-    this.#socket?.write(encodeBeat({ nonce, ack: this.#view.epoch }));
+    this.#socket?.write(encodeBeat({ nonce, ...this.#acknowledge() }));
   }
 
   #scheduleBeat(delayMs: number): void {
@@ -291,6 +333,7 @@ class KeptLease implements Lease {
   #retry(failure: unknown): void {
     if (this.#isClosed) return;
     this.#lastFailure = failure;
+    this.#places.moveOn();
     const ceilingMs = Math.min(FIRST_RETRY_MS * 2 ** this.#failures, MAX_RETRY_MS);
     this.#failures += 1;
     this.#retryTimer = setTimeout(() => this.#connect(), ceilingMs * jitter(this.#runtime));

@@ -13,7 +13,7 @@ import type { RevocationTarget } from "@trustwarden/core/revocation/frames.ts";
 import { createRouteTable, type Route, type RouteTable } from "@trustwarden/core/route-table.ts";
 import { askNow } from "./authority-watch.ts";
 import { enrol, readTicket, renewCredential } from "./enrol.ts";
-import { ticketFromEnvironment } from "./environment.ts";
+import { relaysFromEnvironment, ticketFromEnvironment } from "./environment.ts";
 import { askAbout, type Evaluation, type Question } from "./evaluate.ts";
 import { fetchVisit, type Peer, type VisitFetch } from "./fetch-handler.ts";
 import { FreshServers } from "./fresh-servers.ts";
@@ -51,6 +51,8 @@ export interface VerifyAgentOptions {
   readonly name?: string;
   /** A verifier's `TRUSTWARDEN_TICKET` value; the variable itself when absent. */
   readonly ticket?: string;
+  /** Origins of relays to take the lease from instead of the server, the next when one fails; `TRUSTWARDEN_RELAYS` when absent. */
+  readonly relays?: readonly string[];
   /** Hears exactly what stopped a visit; the visitor is told less. */
   readonly onRefusal?: OnRefusal;
   readonly runtime?: Runtime;
@@ -108,16 +110,18 @@ export async function verifyAgent(options: VerifyAgentOptions): Promise<GuardAge
   if (options.name !== undefined && options.name !== name)
     throw new TrustWardenError("ticket_mismatch", { field: "name" });
   const server = await connectServer(ticket.address, runtime);
-  const opened = await open({ server, envelope: ticket.envelope, runtime });
+  const relays = options.relays ?? relaysFromEnvironment();
+  const opened = await open({ server, envelope: ticket.envelope, relays, runtime });
   return createGuardAgents({ ...opened, table, onRefusal: options.onRefusal ?? (() => undefined) });
 }
 
 async function open(options: {
   readonly server: TrustServer;
   readonly envelope: string;
+  readonly relays: readonly string[];
   readonly runtime: Runtime;
 }): Promise<Opened> {
-  const { server, envelope, runtime } = options;
+  const { server, envelope, relays, runtime } = options;
   const { answer, credential } = await enrol({ server, key: createInstanceKey(), envelope, runtime });
   const fresh = new FreshServers(credential.key.createTlsOptions(credential.svidChain));
   const id = parseSpiffeId(answer.spiffe_id);
@@ -151,7 +155,7 @@ async function open(options: {
       if (targets.some(({ kind }) => kind === "authority")) void askNow(server);
     },
   };
-  const lease = createLease({ stopUrl: server.discovery.stop_url, peer, runtime, follower });
+  const lease = createLease({ stopUrl: server.discovery.stop_url, relays, peer, runtime, follower });
   server.retain();
   const unfollow = server.onAuthority(() => {
     if (server.mustRenew(holder.leaf)) holder.renewSoon({ spreadMs: RENEWAL_SPREAD_MS });

@@ -88,6 +88,9 @@ function castLines(text: string): readonly number[] {
 const SERVER_COMMANDS: Readonly<Record<string, readonly string[]>> = {
   "cli/commands/up.ts": ["server/main.ts", "server/config.ts"],
   "cli/commands/ledger-migrate.ts": ["server/move-ledger.ts", "server/config.ts"],
+  // A relay gives on what the server gives: the feed is the same code.
+  "cli/relay/relay.ts": ["server/feed/feed.ts"],
+  "cli/relay/relay-listener.ts": ["server/feed/connection.ts"],
 };
 
 describe("architecture", () => {

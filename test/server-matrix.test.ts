@@ -168,6 +168,7 @@ const READS: Readonly<Record<string, string>> = {
   "/v1/payloads/:event_id": "read:payload",
   "/v1/opa/bundles/:name": "ask:decision",
   "/v1/policy": "read:policy",
+  "/v1/leases": "read:status",
   "/v1/status": "read:status",
   "/v1/openapi.json": "read:status",
 };

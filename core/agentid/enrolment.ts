@@ -66,10 +66,10 @@ export interface Ticket {
   readonly limits: SignedLimits;
 }
 
-/** Signed by the server's key for an operator: one verifier of this name may be enrolled once. */
+/** Signed by the server's key for an operator: one verifier, or one relay, of this name may be enrolled once. */
 export interface VerifierTicket {
   readonly v: 1;
-  readonly kind: "verifier";
+  readonly kind: "verifier" | "relay";
   readonly jti: string;
   readonly aud: string;
   readonly iat: number;
@@ -189,7 +189,7 @@ export function parseUnverifiedEnrolment(envelope: string): UnverifiedEnrolment 
   }
   if (parsed.payloadType !== payloadTypeOf("ticket"))
     throw new TrustWardenError("ticket_invalid", { field: "type" });
-  if (payload.kind === "verifier") return { via: "verifier-ticket" };
+  if (payload.kind === "verifier" || payload.kind === "relay") return { via: "verifier-ticket" };
   return { via: "ticket", unverifiedOwnerId: parseTicket(payload).owner };
 }
 
@@ -262,7 +262,7 @@ function parseVerifierTicket(json: JsonObject): VerifierTicket {
   const members = new Fields(json, "ticket_invalid");
   const ticket: VerifierTicket = {
     v: members.version(),
-    kind: members.literal("kind", "verifier"),
+    kind: members.oneOf("kind", ["verifier", "relay"]),
     ...parseCommon(members),
     name: parseVerifierName(members.text("name")),
     ttl_seconds: readTtlSeconds(members, "ttl_seconds"),

@@ -138,6 +138,7 @@ export type OwnerAnswer = z.infer<typeof ownerAnswer>;
 export const verifierTicketRequest = z.strictObject({
   name: z.string().regex(/^[a-z0-9][a-z0-9_-]{0,62}$/),
   ttl_seconds: z.number().int().min(60).max(31_536_000),
+  relay: z.boolean().default(false).describe("for a relay, which gives leases on and may ask nothing else"),
 });
 export const ticketAnswer = z.object({ ticket: z.string().describe("a TRUSTWARDEN_TICKET value") });
 export type TicketAnswer = z.infer<typeof ticketAnswer>;

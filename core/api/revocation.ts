@@ -24,6 +24,10 @@ export const revocationAnswer = z.object({
   instances: z.number().int().describe("live instances that died by this"),
   acked: z.number().int().describe("verifiers that acknowledged the epoch"),
   expired: z.number().int().describe("verifiers whose lease ran out instead"),
+  behind_relays: z
+    .object({ acked: z.number().int(), expired: z.number().int() })
+    .default({ acked: 0, expired: 0 })
+    .describe("the same of leases behind relays, as the relays say; a relay counts above as one"),
   elapsed_ms: z.number(),
   stopped_by: z.string().describe("RFC 3339: no verifier allows after this instant"),
   event_id: z.string(),
@@ -39,3 +43,20 @@ export const narrowingRequest = z.strictObject({
 export type NarrowingRequest = z.infer<typeof narrowingRequest>;
 export const narrowingAnswer = revocationAnswer.extend({ scope: z.array(z.string()) });
 export type NarrowingAnswer = z.infer<typeof narrowingAnswer>;
+
+/** `GET /v1/leases` (operator): who holds a lease, and which changes somebody still has to acknowledge. */
+export const leasesAnswer = z.object({
+  epoch: z.number().int(),
+  leases: z.number().int().describe("connections to this server: verifiers, nodes, launchers, relays"),
+  behind_relays: z.number().int().describe("leases that relays gave on, as the relays say"),
+  changes: z.array(
+    z.object({
+      epoch: z.number().int(),
+      left: z.number().int().describe("leases that have neither acknowledged nor run out"),
+      left_behind_relays: z.number().int(),
+      acked: z.number().int(),
+      expired: z.number().int(),
+    }),
+  ),
+});
+export type LeasesAnswer = z.infer<typeof leasesAnswer>;

@@ -27,12 +27,22 @@ const serverFrame: fc.Arbitrary<ServerFrame> = fc.oneof(
   }),
   fc.record({ kind: fc.constant("echo" as const), nonce, epoch: count, seq: count }),
   fc.record({
+    kind: fc.constant("echo" as const),
+    nonce,
+    epoch: count,
+    seq: count,
+    leaseMs: fc.integer({ min: 1, max: 700 }),
+  }),
+  fc.record({
     kind: fc.constant("push" as const),
     seq: count,
     epoch: count,
     targets: fc.array(target, { minLength: 1, maxLength: 20 }),
   }),
 );
+
+const behind = fc.record({ leases: count, left: count, acked: count, expired: count });
+const beat = fc.oneof(fc.record({ nonce, ack: count }), fc.record({ nonce, ack: count, behind }));
 
 function lineOf(bytes: Uint8Array): string {
   const text = new TextDecoder().decode(bytes);
@@ -61,8 +71,8 @@ describe("frames", () => {
 
   test("every beat survives its line", () => {
     fc.assert(
-      fc.property(fc.record({ nonce, ack: count }), (beat) => {
-        expect(parseBeat(lineOf(encodeBeat(beat)))).toEqual(beat);
+      fc.property(beat, (given) => {
+        expect(parseBeat(lineOf(encodeBeat(given)))).toEqual(given);
       }),
     );
   });
@@ -94,6 +104,11 @@ describe("frames", () => {
     ["a negative epoch", `{"nonce":"${NONCE}","ack":-1}`, "request_malformed"],
     ["a fraction", `{"nonce":"${NONCE}","ack":1.5}`, "request_malformed"],
     ["an epoch beyond exact numbers", `{"nonce":"${NONCE}","ack":9007199254740992}`, "request_malformed"],
+    [
+      "a relay's word that lacks a number",
+      `{"nonce":"${NONCE}","ack":1,"behind":{"left":1}}`,
+      "request_malformed",
+    ],
     ["a list", "[]", "json_malformed"],
     ["an empty line", "", "json_malformed"],
     ["a line of 257 characters", " ".repeat(257), "request_too_large"],
@@ -104,6 +119,12 @@ describe("frames", () => {
   test.each([
     ["a lease longer than 700 ms", '{"hello":{"epoch":1,"lease_ms":701,"seq":0}}', "request_malformed"],
     ["a lease of 0 ms", '{"hello":{"epoch":1,"lease_ms":0,"seq":0}}', "request_malformed"],
+    [
+      "an echo that gives more than a lease",
+      `{"echo":"${NONCE}","epoch":1,"seq":0,"lease_ms":701}`,
+      "request_malformed",
+    ],
+    ["an echo that gives nothing", `{"echo":"${NONCE}","epoch":1,"seq":0,"lease_ms":0}`, "request_malformed"],
     ["a hello that is no object", '{"hello":1}', "request_malformed"],
     [
       "a hello with an epoch beside it",

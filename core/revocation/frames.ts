@@ -55,6 +55,19 @@ export interface Beat {
   /** base64url of 16 random bytes. */
   readonly nonce: string;
   readonly ack: number;
+  /** Of a relay only: how it stands with the leases that it gave on. */
+  readonly behind?: BehindRelay | undefined;
+}
+
+/** What a relay says of the leases behind it; nobody else can know, so it is shown as the relay's word. */
+export interface BehindRelay {
+  /** Leases that it gave on, and that the relays behind it gave on. */
+  readonly leases: number;
+  /** Of the latest epoch: those that have neither acknowledged nor run out yet. */
+  readonly left: number;
+  /** Of the acknowledged epoch. */
+  readonly acked: number;
+  readonly expired: number;
 }
 
 /** First frame of a connection: where its view starts. */
@@ -73,6 +86,8 @@ export interface EchoFrame {
   readonly epoch: number;
   /** `seq` of the last push on this connection. */
   readonly seq: number;
+  /** From a relay: no more than is left of its own lease. The lease of the hello when absent. */
+  readonly leaseMs?: number | undefined;
 }
 
 /** One step of the epoch. */
@@ -93,13 +108,18 @@ export type ServerFrame = HelloFrame | EchoFrame | PushFrame;
  */
 export function parseBeat(line: string): Beat {
   const frame = parseJsonObject(line, MAX_BEAT_BYTES);
-  requireMembers(frame, ["ack", "nonce"]);
-  return { nonce: parseNonce(frame.nonce), ack: parseCount(frame.ack) };
+  const own = { nonce: parseNonce(frame.nonce), ack: parseCount(frame.ack) };
+  if (!Object.hasOwn(frame, "behind")) {
+    requireMembers(frame, ["ack", "nonce"]);
+    return own;
+  }
+  requireMembers(frame, ["ack", "behind", "nonce"]);
+  return { ...own, behind: parseBehind(frame.behind) };
 }
 
 /** The line of a beat, with its end. */
-export function encodeBeat({ nonce, ack }: Beat): Uint8Array {
-  return encodeLine({ nonce, ack });
+export function encodeBeat({ nonce, ack, behind }: Beat): Uint8Array {
+  return encodeLine(behind === undefined ? { nonce, ack } : { nonce, ack, behind: { ...behind } });
 }
 
 /**
@@ -123,7 +143,7 @@ export function encodeServerFrame(frame: ServerFrame): Uint8Array {
     case "hello":
       return encodeLine({ hello: { epoch: frame.epoch, lease_ms: frame.leaseMs, seq: frame.seq } });
     case "echo":
-      return encodeLine({ echo: frame.nonce, epoch: frame.epoch, seq: frame.seq });
+      return encodeLine(formatEcho(frame));
     case "push":
       return encodePush(frame);
   }
@@ -134,18 +154,45 @@ function parseHello(frame: JsonObject): HelloFrame {
   const hello = frame.hello;
   if (!isJsonObject(hello)) throw malformed("hello");
   requireMembers(hello, ["epoch", "lease_ms", "seq"]);
-  const leaseMs = parseCount(hello.lease_ms);
-  if (leaseMs < 1 || leaseMs > LEASE_MS) throw malformed("lease_ms");
+  const leaseMs = parseLeaseMs(hello.lease_ms);
   return { kind: "hello", epoch: parseCount(hello.epoch), leaseMs, seq: parseCount(hello.seq) };
 }
 
 function parseEcho(frame: JsonObject): EchoFrame {
-  requireMembers(frame, ["echo", "epoch", "seq"]);
-  return {
+  const own = {
     kind: "echo",
     nonce: parseNonce(frame.echo),
     epoch: parseCount(frame.epoch),
     seq: parseCount(frame.seq),
+  } as const;
+  if (!Object.hasOwn(frame, "lease_ms")) {
+    requireMembers(frame, ["echo", "epoch", "seq"]);
+    return own;
+  }
+  requireMembers(frame, ["echo", "epoch", "lease_ms", "seq"]);
+  return { ...own, leaseMs: parseLeaseMs(frame.lease_ms) };
+}
+
+function formatEcho({ nonce, epoch, seq, leaseMs }: EchoFrame): JsonObject {
+  const own = { echo: nonce, epoch, seq };
+  return leaseMs === undefined ? own : { ...own, lease_ms: leaseMs };
+}
+
+/** Nobody grants more than one lease, and a lease of nothing is not granted. */
+function parseLeaseMs(value: Json | undefined): number {
+  const leaseMs = parseCount(value);
+  if (leaseMs < 1 || leaseMs > LEASE_MS) throw malformed("lease_ms");
+  return leaseMs;
+}
+
+function parseBehind(value: Json | undefined): BehindRelay {
+  if (!isJsonObject(value)) throw malformed("behind");
+  requireMembers(value, ["acked", "expired", "leases", "left"]);
+  return {
+    leases: parseCount(value.leases),
+    left: parseCount(value.left),
+    acked: parseCount(value.acked),
+    expired: parseCount(value.expired),
   };
 }
 

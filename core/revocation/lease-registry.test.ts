@@ -4,6 +4,9 @@ import { LeaseRegistry } from "./lease-registry.ts";
 /** One lease with its margin for clock drift. */
 const WAIT_MS = 735;
 
+/** Behind relays. */
+const NOBODY = { acked: 0, expired: 0 };
+
 /** A registry that started long ago, at epoch 5. */
 function settled(): LeaseRegistry {
   return new LeaseRegistry({ nowMs: -10_000, epoch: 5 });
@@ -13,7 +16,12 @@ describe("completion", () => {
   test("with nobody connected it is immediate", () => {
     const registry = settled();
     const barrier = registry.advance(6, 0);
-    expect(registry.completion(barrier, 0)).toEqual({ state: "complete", acked: 0, expired: [] });
+    expect(registry.completion(barrier, 0)).toEqual({
+      state: "complete",
+      acked: 0,
+      expired: [],
+      behind: NOBODY,
+    });
   });
 
   test("a connection without an echo has no lease and is not waited for", () => {
@@ -33,7 +41,12 @@ describe("completion", () => {
     registry.ack(right, 5);
     expect(registry.completion(barrier, 12).state).toBe("pending");
     registry.ack(right, 6);
-    expect(registry.completion(barrier, 13)).toEqual({ state: "complete", acked: 2, expired: [] });
+    expect(registry.completion(barrier, 13)).toEqual({
+      state: "complete",
+      acked: 2,
+      expired: [],
+      behind: NOBODY,
+    });
   });
 
   test("a silent lease is waited for until it has run out on the slowest clock", () => {
@@ -46,6 +59,7 @@ describe("completion", () => {
       state: "complete",
       acked: 0,
       expired: [id],
+      behind: NOBODY,
     });
   });
 
@@ -76,7 +90,12 @@ describe("completion", () => {
     const registry = settled();
     registry.echo(registry.open(), 0);
     const barrier = registry.advance(6, WAIT_MS);
-    expect(registry.completion(barrier, WAIT_MS)).toEqual({ state: "complete", acked: 0, expired: [] });
+    expect(registry.completion(barrier, WAIT_MS)).toEqual({
+      state: "complete",
+      acked: 0,
+      expired: [],
+      behind: NOBODY,
+    });
   });
 
   test("a restarted server completes nothing within one lease", () => {
@@ -123,4 +142,42 @@ test("the epoch only rises", () => {
   expect(() => registry.advance(5, 0)).toThrow("only rises");
   registry.advance(6, 0);
   expect(registry.epoch).toBe(6);
+});
+
+describe("relays", () => {
+  const behind = { leases: 3, left: 2, acked: 2, expired: 1 };
+
+  test("what a relay says of those behind it is counted when it acknowledges", () => {
+    const registry = settled();
+    const relay = registry.open();
+    registry.echo(relay, 0);
+    const barrier = registry.advance(6, 10);
+    registry.ack(relay, 5, behind);
+    expect(registry.progress()).toEqual([{ epoch: 6, left: 1, acked: 0, expired: 0, leftBehind: 2 }]);
+    expect(registry.leasesBehind).toBe(3);
+    registry.ack(relay, 6, { ...behind, left: 0 });
+    expect(registry.completion(barrier, 20)).toEqual({
+      state: "complete",
+      acked: 1,
+      expired: [],
+      behind: { acked: 2, expired: 1 },
+    });
+    expect(registry.progress()).toEqual([]);
+  });
+
+  test("a relay waits no longer than for what it gave on, and takes nothing back", () => {
+    const registry = new LeaseRegistry({ nowMs: 0, epoch: 5, isRelay: true });
+    const id = registry.open();
+    registry.echo(id, 0, 200);
+    registry.echo(id, 10, 100);
+    const barrier = registry.advance(6, 20);
+    expect(registry.completion(barrier, 209)).toEqual({ state: "pending", checkAtMs: 210 });
+    expect(registry.completion(barrier, 210)).toMatchObject({ state: "complete", expired: [id] });
+  });
+
+  test("nobody gives more than one lease", () => {
+    const registry = new LeaseRegistry({ nowMs: 0, epoch: 5, isRelay: true });
+    registry.echo(registry.open(), 0, 10_000);
+    expect(registry.completion(registry.advance(6, 1), 1)).toEqual({ state: "pending", checkAtMs: WAIT_MS });
+  });
 });

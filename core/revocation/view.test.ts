@@ -108,6 +108,42 @@ describe("the lease", () => {
   });
 });
 
+describe("a lease from a relay", () => {
+  const short = (nonce: string, leaseMs: number): ServerFrame => ({
+    kind: "echo",
+    nonce,
+    epoch: 5,
+    seq: 0,
+    leaseMs,
+  });
+
+  test("lasts as long as the relay could give, from sending", () => {
+    view.onSent("a", at(0));
+    view.onFrame(short("a", 300));
+    expect(view.leftMs(at(100))).toBe(200);
+    view.requireFresh(at(299));
+    expect(() => view.requireFresh(at(300))).toThrow("lease_expired");
+    expect(view.leftMs(at(300))).toBe(0);
+  });
+
+  test("takes nothing of a longer one", () => {
+    view.onSent("a", at(0));
+    view.onFrame(short("a", 600));
+    view.onSent("b", at(100));
+    view.onFrame(short("b", 300));
+    view.requireFresh(at(599));
+    expect(() => view.requireFresh(at(600))).toThrow("lease_expired");
+  });
+
+  test("is never longer than the hello said", () => {
+    view.onConnect();
+    view.onFrame({ kind: "hello", epoch: 5, leaseMs: 100, seq: 0 });
+    view.onSent("a", at(0));
+    view.onFrame(short("a", 700));
+    expect(() => view.requireFresh(at(100))).toThrow("lease_expired");
+  });
+});
+
 describe("a view that was broken is stale until a new connection", () => {
   test.each<readonly [string, ServerFrame]>([
     ["a push that skips a number", push(2, 6, "agent", "agt_9")],

@@ -46,8 +46,8 @@ export class RevocationView {
   /** Of the present connection. */
   #phase: "connecting" | "following" | "stale" = "stale";
   #leaseMs = 0;
-  /** When the nonce that the lease rests on was sent. */
-  #leaseSent: Instant | undefined;
+  /** When the nonce that the lease rests on was sent, and what its echo gave. */
+  #lease: { readonly sent: Instant; readonly leaseMs: number } | undefined;
   #lastSent: Instant | undefined;
   /** Nonce to when it was sent, oldest first. */
   readonly #outstanding = new Map<string, Instant>();
@@ -112,16 +112,23 @@ export class RevocationView {
    * @throws TrustWardenError `lease_expired`.
    */
   requireFresh(now: Instant): void {
-    const sent = this.#leaseSent;
-    if (sent === undefined) throw new TrustWardenError("lease_expired", { reason: "no lease" });
-    if (hasJumped(sent, now)) {
+    const lease = this.#lease;
+    if (lease === undefined) throw new TrustWardenError("lease_expired", { reason: "no lease" });
+    if (hasJumped(lease.sent, now)) {
       this.#endLease();
       throw new TrustWardenError("lease_expired", { reason: "the clock jumped" });
     }
     // Negated, so that a reading that is not a number refuses.
-    if (!(elapsedMs(sent, now) < this.#leaseMs)) {
+    if (!(elapsedMs(lease.sent, now) < lease.leaseMs)) {
       throw new TrustWardenError("lease_expired", { reason: "not renewed in time" });
     }
+  }
+
+  /** What is left of the lease, for a relay that gives no more than that; 0 without one. Whole milliseconds. */
+  leftMs(now: Instant): number {
+    const lease = this.#lease;
+    if (lease === undefined || hasJumped(lease.sent, now)) return 0;
+    return Math.max(0, Math.floor(lease.leaseMs - elapsedMs(lease.sent, now)));
   }
 
   /**
@@ -155,7 +162,7 @@ export class RevocationView {
     this.#touched.clear();
   }
 
-  #onEcho({ nonce, epoch, seq }: EchoFrame): void {
+  #onEcho({ nonce, epoch, seq, leaseMs = this.#leaseMs }: EchoFrame): void {
     const isCurrent = this.#phase === "following" && epoch === this.#epoch && seq === this.#seq;
     if (!isCurrent) {
       this.#goStale();
@@ -164,11 +171,21 @@ export class RevocationView {
     const sent = this.#outstanding.get(nonce);
     // An echo later than its own lease, or of a nonce that was never ours, gives nothing.
     if (sent === undefined) return;
-    this.#leaseSent = sent;
+    this.#extend({ sent, leaseMs: Math.min(leaseMs, this.#leaseMs) });
     for (const old of this.#outstanding.keys()) {
       this.#outstanding.delete(old);
       if (old === nonce) break;
     }
+  }
+
+  /** Of two leases that were both given, the one that lasts longer: a relay may give less than the one before it did. */
+  #extend(given: { readonly sent: Instant; readonly leaseMs: number }): void {
+    const held = this.#lease;
+    const isLonger =
+      held === undefined ||
+      hasJumped(held.sent, given.sent) ||
+      given.leaseMs > held.leaseMs - elapsedMs(held.sent, given.sent);
+    if (isLonger) this.#lease = given;
   }
 
   #onPush({ seq, epoch, targets }: PushFrame): void {
@@ -206,7 +223,7 @@ export class RevocationView {
   }
 
   #endLease(): void {
-    this.#leaseSent = undefined;
+    this.#lease = undefined;
     this.#outstanding.clear();
   }
 }

@@ -39,6 +39,8 @@ export interface FeedVerifier {
   readonly isLive?: () => boolean;
   /** An agent: it is told and decides nothing by it, so no revocation waits for it, and few connections are enough. */
   readonly isFollower?: boolean;
+  /** It gives its lease on, and speaks for those behind it; from anybody else such words are refused. */
+  readonly isRelay?: boolean;
 }
 
 /** The clock of the server: milliseconds that only rise. */

@@ -8,6 +8,7 @@
  * @see docs/path.md, "The lease"
  */
 import type { Duplex } from "node:stream";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
 import {
   type Beat,
   EVERYTHING,
@@ -15,7 +16,12 @@ import {
   LEASE_MS,
   type RevocationTarget,
 } from "@trustwarden/core/revocation/frames.ts";
-import { type Barrier, type LeaseId, LeaseRegistry } from "@trustwarden/core/revocation/lease-registry.ts";
+import {
+  type Barrier,
+  type LeaseId,
+  LeaseRegistry,
+  type Progress,
+} from "@trustwarden/core/revocation/lease-registry.ts";
 import type { RevocationSource } from "@trustwarden/core/revocation/ports.ts";
 import { type EndReason, type FeedClock, FeedConnection, type FeedVerifier } from "./connection.ts";
 
@@ -28,6 +34,8 @@ export interface Published {
   readonly acked: number;
   /** Leases that ran out instead. */
   readonly expired: number;
+  /** The same of the leases behind relays, as the relays say. */
+  readonly behind: { readonly acked: number; readonly expired: number };
   /** From the call of `publish`. */
   readonly elapsedMs: number;
 }
@@ -43,8 +51,14 @@ export type FeedEvent =
 
 /** The server's side of revocation. */
 export interface Feed {
-  /** Connected verifiers. */
+  /** Connected verifiers and relays. */
   readonly leases: number;
+  /** Leases behind relays, as the relays say. */
+  readonly leasesBehind: number;
+  /** The epoch of the last push. */
+  readonly epoch: number;
+  /** How far each change is that somebody still has to acknowledge, oldest first. */
+  progress(): readonly Progress[];
   /**
    * Takes over a socket on which `101 Switching Protocols` was just answered; speaks first.
    *
@@ -58,6 +72,11 @@ export interface Feed {
    * @param epoch - the epoch that the commit took.
    */
   publish(targets: readonly RevocationTarget[], epoch: number): Promise<Published>;
+  /**
+   * The same for a relay, which knows the push of whom it follows and nothing else: it goes on as it came, and covers
+   * every epoch up to its own.
+   */
+  pass(targets: readonly RevocationTarget[], epoch: number): Promise<Published>;
   /** Waits for what is being published, then ends every connection. */
   close(): Promise<void>;
 }
@@ -69,11 +88,19 @@ export interface FeedOptions {
   readonly onEvent?: (event: FeedEvent) => void;
   /** Told of each push in the step that sends it: whoever acts in this process stops with the verifiers. */
   readonly onPush?: (targets: readonly RevocationTarget[]) => void;
+  /**
+   * Of a relay: what is left of the lease that it holds itself, in whole milliseconds. It gives no more, and nothing
+   * while there is nothing left.
+   */
+  readonly leftMs?: () => number;
 }
 
-interface Counts {
-  readonly acked: number;
-  readonly expired: number;
+type Counts = Pick<Published, "acked" | "expired" | "behind">;
+
+/** One rise of the epoch. */
+interface Step {
+  readonly epoch: number;
+  readonly targets: readonly RevocationTarget[];
 }
 
 interface Publication {
@@ -82,7 +109,7 @@ interface Publication {
   timer: NodeJS.Timeout | undefined;
 }
 
-/** The feed of one server process, starting at the store's epoch. Start only one per store. */
+/** The feed of one server process, or of one relay, starting at the store's epoch. Start only one per store. */
 export function createFeed(options: FeedOptions): Feed {
   return new LeaseFeed(options);
 }
@@ -96,6 +123,7 @@ class LeaseFeed implements Feed {
   readonly #clock: FeedClock;
   readonly #onEvent: (event: FeedEvent) => void;
   readonly #onPush: (targets: readonly RevocationTarget[]) => void;
+  readonly #leftMs: (() => number) | undefined;
   readonly #registry: LeaseRegistry;
   readonly #connections = new Map<
     LeaseId,
@@ -108,16 +136,30 @@ class LeaseFeed implements Feed {
   #seq = 0;
   #isClosing = false;
 
-  constructor({ store, clock, onEvent, onPush }: FeedOptions) {
+  constructor({ store, clock, onEvent, onPush, leftMs }: FeedOptions) {
+    this.#leftMs = leftMs;
     this.#store = store;
     this.#clock = clock;
     this.#onEvent = onEvent ?? (() => undefined);
     this.#onPush = onPush ?? (() => undefined);
-    this.#registry = new LeaseRegistry({ nowMs: clock.monoMs(), epoch: store.epoch() });
+    const isRelay = leftMs !== undefined;
+    this.#registry = new LeaseRegistry({ nowMs: clock.monoMs(), epoch: store.epoch(), isRelay });
   }
 
   get leases(): number {
     return this.#connections.size;
+  }
+
+  get leasesBehind(): number {
+    return this.#registry.leasesBehind;
+  }
+
+  get epoch(): number {
+    return this.#registry.epoch;
+  }
+
+  progress(): readonly Progress[] {
+    return this.#registry.progress();
   }
 
   accept(socket: Duplex, verifier: FeedVerifier): void {
@@ -139,13 +181,20 @@ class LeaseFeed implements Feed {
     link.send(encodeServerFrame({ kind: "hello", epoch, leaseMs: LEASE_MS, seq: this.#seq }));
   }
 
-  async publish(targets: readonly RevocationTarget[], epoch: number): Promise<Published> {
+  publish(targets: readonly RevocationTarget[], epoch: number): Promise<Published> {
+    return this.#spread(epoch, () => this.#readStep(targets, epoch));
+  }
+
+  pass(targets: readonly RevocationTarget[], epoch: number): Promise<Published> {
+    return this.#spread(epoch, () => ({ targets, epoch }));
+  }
+
+  async #spread(epoch: number, readStep: () => Step): Promise<Published> {
     const startedMs = this.#clock.monoMs();
-    if (epoch > this.#registry.epoch) this.#latest = this.#push(targets, epoch);
+    if (epoch > this.#registry.epoch) this.#latest = this.#push(readStep());
     // Another publish may have carried this epoch already; its completion is ours.
     this.#latest ??= this.#complete(this.#registry.started);
-    const { acked, expired } = await this.#latest;
-    return { acked, expired, elapsedMs: this.#clock.monoMs() - startedMs };
+    return { ...(await this.#latest), elapsedMs: this.#clock.monoMs() - startedMs };
   }
 
   async close(): Promise<void> {
@@ -155,8 +204,7 @@ class LeaseFeed implements Feed {
   }
 
   /** Raises the epoch and sends its push in one step; a verifier that is itself revoked is cut instead. */
-  #push(given: readonly RevocationTarget[], epoch: number): Promise<Counts> {
-    const step = this.#readStep(given, epoch);
+  #push(step: Step): Promise<Counts> {
     const barrier = this.#registry.advance(step.epoch, this.#clock.monoMs());
     this.#seq += 1;
     const line = encodeServerFrame({ kind: "push", seq: this.#seq, ...step });
@@ -169,7 +217,7 @@ class LeaseFeed implements Feed {
   }
 
   /** A failure in here must not hold up a stop that verifiers have been told of already. */
-  #tell({ targets, epoch }: { readonly targets: readonly RevocationTarget[]; readonly epoch: number }): void {
+  #tell({ targets, epoch }: Step): void {
     try {
       this.#onPush(targets);
     } catch {
@@ -181,10 +229,7 @@ class LeaseFeed implements Feed {
    * Everything since the last push: commits may be published out of order, and an epoch must never be announced
    * without what the ones below it did.
    */
-  #readStep(
-    given: readonly RevocationTarget[],
-    epoch: number,
-  ): { readonly epoch: number; readonly targets: readonly RevocationTarget[] } {
+  #readStep(given: readonly RevocationTarget[], epoch: number): Step {
     const from = this.#registry.epoch;
     try {
       const since = this.#store.targetsSince(from);
@@ -200,19 +245,33 @@ class LeaseFeed implements Feed {
     }
   }
 
-  #onBeat(lease: LeaseId, { nonce, ack }: Beat): void {
+  #onBeat(lease: LeaseId, { nonce, ack, behind }: Beat): void {
     const connection = this.#connections.get(lease);
     if (connection === undefined) return;
-    if (connection.verifier.isLive?.() === false) {
-      connection.link.end("revoked");
+    const { link, verifier } = connection;
+    if (verifier.isLive?.() === false) {
+      link.end("revoked");
       return;
     }
-    this.#registry.ack(lease, ack);
-    const { isFollower } = connection.verifier;
-    // Without a noted echo there is no lease that a revocation could wait for.
-    const epoch = isFollower ? this.#registry.epoch : this.#registry.echo(lease, this.#clock.monoMs());
-    connection.link.send(encodeServerFrame({ kind: "echo", nonce, epoch, seq: this.#seq }));
+    if (behind !== undefined && verifier.isRelay !== true)
+      throw new TrustWardenError("request_malformed", { frame: "lease", reason: "behind" });
+    this.#registry.ack(lease, ack, behind);
+    this.#answer(lease, { nonce, link, isFollower: verifier.isFollower === true });
     for (const publication of this.#publications) this.#check(publication);
+  }
+
+  /** A relay without a lease of its own is silent: whoever waits for it finds another one. */
+  #answer(
+    lease: LeaseId,
+    beat: { readonly nonce: string; readonly link: FeedConnection; readonly isFollower: boolean },
+  ): void {
+    const { nonce, link, isFollower } = beat;
+    const nowMs = this.#clock.monoMs();
+    const leaseMs = this.#leftMs?.();
+    if (leaseMs !== undefined && leaseMs < 1) return;
+    // Without a noted echo there is no lease that a revocation could wait for.
+    const epoch = isFollower ? this.#registry.epoch : this.#registry.echo(lease, nowMs, leaseMs);
+    link.send(encodeServerFrame({ kind: "echo", nonce, epoch, seq: this.#seq, leaseMs }));
   }
 
   /** An agent that opens one connection after another costs no more than its own. */
@@ -253,7 +312,8 @@ class LeaseFeed implements Feed {
     this.#publications.delete(publication);
     // A reader that stands still would make every revocation wait for its lease: it has to connect anew.
     for (const lease of completion.expired) this.#connections.get(lease)?.link.end("lagging");
-    publication.done.resolve({ acked: completion.acked, expired: completion.expired.length });
+    const { acked, expired, behind } = completion;
+    publication.done.resolve({ acked, expired: expired.length, behind });
   }
 }
 

@@ -8,18 +8,22 @@ import { pathOf } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { instanceRequest } from "@trustwarden/core/api/identity.ts";
 import { attestedInstanceRequest, nodeRequest } from "@trustwarden/core/api/registration.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { VerifierPrincipal } from "@trustwarden/core/principal.ts";
 import { authenticateClient } from "../oauth/client-authentication.ts";
 import type { Arrival } from "./arrival.ts";
 import type { Caller, Enrolments } from "./caller.ts";
 import { verifyEnrollee } from "./enrolment-credentials.ts";
 import { verifyAttestedWorkload, verifyJoiningNode } from "./evidence-credentials.ts";
 import { formatControlResource, requireIntentOf, verifyControlIntent } from "./intent-credentials.ts";
-import { agentOf, nodeOf, requireLivePeer, verifierOf, verifyPeerSvid } from "./peer.ts";
+import { agentOf, type LivePeer, nodeOf, requireLivePeer, verifierOf, verifyPeerSvid } from "./peer.ts";
 import { formatRoute, type GuardedRoute } from "./route.ts";
 import type { Services } from "./services.ts";
 
 const VERIFIERS = "/trustwarden/verifier/";
 const NODES = "/trustwarden/node/";
+const RELAYS = "/trustwarden/relay/";
+/** All that a relay may ask: its key is worth no more to a thief. */
+const RELAY_PATHS: readonly string[] = ["/v1/lease", "/v1/svids/renew"];
 
 /** What is known of a caller even when the rest of its proof fails. */
 export interface Evidence {
@@ -111,6 +115,7 @@ function provePeer(
   evidence.spiffeId = svid.id;
   const peer = requireLivePeer(services, svid, now);
   if (pathOf(svid.id).startsWith(VERIFIERS)) return { principal: verifierOf(peer), intent: null };
+  if (pathOf(svid.id).startsWith(RELAYS)) return { principal: relayOf(peer, route), intent: null };
   if (pathOf(svid.id).startsWith(NODES)) return { principal: nodeOf(peer), intent: null };
   const principal = agentOf(peer);
   // The outcome in the body is itself signed by the agent; an intent to report would need a report of its own.
@@ -125,4 +130,11 @@ function provePeer(
   });
   services.seen.claim(intent, now);
   return caller;
+}
+
+/** @throws TrustWardenError `principal_refused` for any route but a relay's own. */
+function relayOf(peer: LivePeer, route: GuardedRoute): VerifierPrincipal {
+  if (!RELAY_PATHS.includes(route.path))
+    throw new TrustWardenError("principal_refused", { kind: "relay", route: formatRoute(route) });
+  return { ...verifierOf(peer), isRelay: true };
 }

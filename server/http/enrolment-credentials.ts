@@ -141,6 +141,7 @@ function fromVerifierTicket(envelope: string, check: EnrolmentCheck): VerifiedDo
       ownerId: null,
       parent: null,
       path: "",
+      isRelay: ticket.kind === "relay",
       name: ticket.name,
       scope: NO_SCOPE,
       ttlSeconds: ticket.ttl_seconds,

@@ -100,11 +100,13 @@ function holderOf({ principal }: Caller): {
   readonly spiffeId: string;
   readonly instanceId: string;
   readonly isFollower: boolean;
+  readonly isRelay: boolean;
 } {
   if (principal.kind !== "verifier" && principal.kind !== "node" && principal.kind !== "agent")
     throw new Error("only instances hold leases");
   const { spiffeId, instanceId, kind } = principal;
-  return { spiffeId, instanceId, isFollower: kind === "agent" };
+  const isRelay = principal.kind === "verifier" && principal.isRelay === true;
+  return { spiffeId, instanceId, isFollower: kind === "agent", isRelay };
 }
 
 /** Asked at each beat: an open stream must outlive neither the instance nor the certificate it was opened with. */

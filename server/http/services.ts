@@ -55,9 +55,27 @@ interface RevocationFeed {
   publish(
     targets: readonly Pick<FeedTarget, "kind" | "id">[],
     epoch: number,
-  ): Promise<{ readonly acked: number; readonly expired: number; readonly elapsedMs: number }>;
+  ): Promise<{
+    readonly acked: number;
+    readonly expired: number;
+    /** Behind relays, as the relays say. */
+    readonly behind: { readonly acked: number; readonly expired: number };
+    readonly elapsedMs: number;
+  }>;
+  /** The epoch of the last push. */
+  readonly epoch: number;
   /** Live leases. */
   readonly leases: number;
+  /** Leases behind relays, as the relays say. */
+  readonly leasesBehind: number;
+  /** Changes that somebody still has to acknowledge, oldest first. */
+  progress(): readonly {
+    readonly epoch: number;
+    readonly left: number;
+    readonly acked: number;
+    readonly expired: number;
+    readonly leftBehind: number;
+  }[];
 }
 
 /** What the server logs; ids and codes only, never headers, bodies or credentials. */

@@ -31,6 +31,7 @@ import type { McpCommands, McpReads } from "./mcp-ports.ts";
 import type { OAuthCommands, OAuthReads } from "./oauth-ports.ts";
 import type { PolicyCommands, PolicyReads } from "./policy-ports.ts";
 import type { ProvenKey, RegistrationCommands, RegistrationReads } from "./registration-ports.ts";
+import type { NarrowCommand, RevokeCommand, Revoked } from "./revocation-ports.ts";
 import type { TreeReads } from "./tree-ports.ts";
 
 export type {
@@ -79,6 +80,8 @@ export interface IssueCommand {
   /** Instance id of the parent whose live key signed the grant, and that SVID's digest. */
   readonly parent: { readonly instanceId: string; readonly svidSha256: string } | null;
   readonly path: string;
+  /** By a verifier ticket only: whether it is a relay. */
+  readonly isRelay?: boolean;
   readonly name: string;
   readonly scope: Scope;
   readonly ttlSeconds: number;
@@ -165,25 +168,6 @@ export interface MendAuthorityCommand extends Pick<ChangeAuthorityCommand, "key"
   readonly steps: readonly AuthorityStep[];
 }
 
-export interface RevokeCommand {
-  readonly context: CommandContext;
-  readonly target: { readonly kind: "instance" | "agent" | "owner"; readonly id: string };
-  readonly reason: string;
-}
-
-export interface Revoked {
-  /** Live instances that died by this. */
-  readonly instances: number;
-  /** What verifiers are told; more than the target itself where others die with it. */
-  readonly targets: readonly Pick<FeedTarget, "kind" | "id">[];
-}
-
-export interface NarrowCommand {
-  readonly context: CommandContext;
-  readonly instanceId: string;
-  readonly scope: Scope;
-}
-
 /** Whose name a token is in. */
 export type NamedIdentity = "instance" | "class";
 
@@ -220,6 +204,7 @@ export interface StoreCommands
     readonly context: CommandContext;
     readonly name: string;
     readonly ttlSeconds: number;
+    readonly isRelay: boolean;
   }): Promise<Committed<{ readonly ticket: string }>>;
   /** @throws TrustWardenError the delegation codes, `ticket_used`, `grant_used`, `name_taken`, `quota_exceeded`,
    *   `key_reused`, `identity_revoked`, `ancestor_dead`. */

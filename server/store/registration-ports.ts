@@ -8,7 +8,8 @@ import type { RegistrationEntry } from "@trustwarden/core/agentid/registration-e
 import type { Strength } from "@trustwarden/core/attestation.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
 import type { Custody } from "@trustwarden/core/principal.ts";
-import type { CommandContext, Committed, IssuedIdentity, NamedIdentity, Revoked } from "./ports.ts";
+import type { CommandContext, Committed, IssuedIdentity, NamedIdentity } from "./ports.ts";
+import type { Revoked } from "./revocation-ports.ts";
 
 export interface JoinTokenCommand {
   readonly context: CommandContext;

@@ -19,7 +19,6 @@ import type {
   IssuedCrls,
   IssuedIdentity,
   IssuedStatusList,
-  Revoked,
   ServerSvid,
   StoreCommands,
   StoredAuthority,
@@ -28,6 +27,7 @@ import type {
 import { createReads } from "./reads.ts";
 import type { RegistrationCommands } from "./registration-ports.ts";
 import { createCommitCount, rememberReads } from "./remembered-reads.ts";
+import type { Revoked } from "./revocation-ports.ts";
 import { openForReading } from "./schema.ts";
 import type { FromWriter, ToWriter, WriterCommand, WriterData, WriterReply } from "./writer-protocol.ts";
 

@@ -30,9 +30,7 @@ import type {
   IssueCommand,
   JwtCommand,
   MendAuthorityCommand,
-  NarrowCommand,
   RenewCommand,
-  RevokeCommand,
 } from "./ports.ts";
 import type {
   AdmitNodeCommand,
@@ -44,6 +42,7 @@ import type {
   NodeRenewCommand,
 } from "./registration-ports.ts";
 import type { CommitCount } from "./remembered-reads.ts";
+import type { NarrowCommand, RevokeCommand } from "./revocation-ports.ts";
 import type { NodeWitCommand, WitCommand } from "./wit-ports.ts";
 
 /** `workerData` of the writer. Holds private keys: never logged. */

@@ -50,11 +50,11 @@ export async function listOwners({ reads }: Services): Promise<OwnerList> {
 /** A `TRUSTWARDEN_TICKET` value for one service. */
 export async function createVerifierTicket(
   services: Services,
-  visit: Visit<{ readonly name: string; readonly ttl_seconds: number }>,
+  visit: Visit<{ readonly name: string; readonly ttl_seconds: number; readonly relay: boolean }>,
 ): Promise<TicketAnswer> {
   const context = contextOf(services, visit);
-  const { name, ttl_seconds: ttlSeconds } = visit.body;
-  const committed = await services.commands.createVerifierTicket({ context, name, ttlSeconds });
+  const { name, ttl_seconds: ttlSeconds, relay: isRelay } = visit.body;
+  const committed = await services.commands.createVerifierTicket({ context, name, ttlSeconds, isRelay });
   await services.ledger.settle(committed);
   const { authoritiesSha256 } = services.authority();
   const { server } = services.urls();

@@ -6,6 +6,7 @@
 
 import { instanceIdOf, parseSpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
 import type {
+  LeasesAnswer,
   NarrowingAnswer,
   NarrowingRequest,
   RevocationAnswer,
@@ -74,6 +75,7 @@ export async function spread(
     epoch: committed.epoch,
     acked: published.acked,
     expired: published.expired,
+    behind_relays: { ...published.behind },
     elapsed_ms: services.clock.monoMs() - startedMs,
     stopped_by: formatTime(services.clock.nowMs()),
     event_id: committed.eventId,
@@ -96,6 +98,14 @@ export async function announce(
   // Handed to the feed, which waits for its publications when it closes.
   feed.publish(targets, epoch).catch(() => log.error({ epoch }, "a change was not announced"));
   await Promise.all([ledger.settle(committed), raiseEpoch(services, epoch)]);
+}
+
+/** Who holds a lease now, and how far each change is that is still on its way. */
+export async function readLeases({ feed }: Services): Promise<LeasesAnswer> {
+  const changes = feed
+    .progress()
+    .map(({ leftBehind, ...change }) => ({ ...change, left_behind_relays: leftBehind }));
+  return { epoch: feed.epoch, leases: feed.leases, behind_relays: feed.leasesBehind, changes };
 }
 
 async function raiseEpoch({ raiseEpoch: raise, log }: Services, epoch: number): Promise<void> {

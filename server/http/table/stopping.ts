@@ -1,14 +1,15 @@
 /** Rows of the stop lane: they work when everything else is busy, or broken. */
 import {
+  leasesAnswer,
   narrowingAnswer,
   narrowingRequest,
   revocationAnswer,
   revocationRequest,
 } from "@trustwarden/core/api/revocation.ts";
 import { LEASE_PROTOCOL } from "@trustwarden/core/revocation/frames.ts";
-import { narrow, normalTarget, revoke } from "../acts/revocation.ts";
+import { narrow, normalTarget, readLeases, revoke } from "../acts/revocation.ts";
 import { relationOf } from "../relation.ts";
-import { defineGuarded, EVERYWHERE, type Route } from "../route.ts";
+import { ADMIN_ONLY, defineGuarded, EVERYWHERE, type Route } from "../route.ts";
 
 /** Put on the table by `routes.ts`. */
 export const STOPPING_ROUTES: readonly Route[] = [
@@ -40,6 +41,18 @@ export const STOPPING_ROUTES: readonly Route[] = [
     subject: ({ reads }, { caller, body }) =>
       relationOf(reads, caller.principal, { kind: "instance", id: body.instance_id }),
     act: narrow,
+  }),
+  defineGuarded({
+    method: "GET",
+    path: "/v1/leases",
+    listeners: ADMIN_ONLY,
+    summary: "Who holds a lease, and how far each change is that is on its way",
+    access: ["operator"],
+    recording: "single",
+    answer: leasesAnswer,
+    action: () => "read:status",
+    subject: () => "none",
+    act: readLeases,
   }),
   defineGuarded({
     method: "GET",

@@ -4,13 +4,13 @@
  * A node may touch no other instance, not even of its own host; what is not its own does not exist for it.
  */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import type { Revoked } from "../ports.ts";
 import type {
   EntryIdentity,
   NodeEndCommand,
   NodeJwtCommand,
   NodeRenewCommand,
 } from "../registration-ports.ts";
+import type { Revoked } from "../revocation-ports.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
 import { findInstance, formatLine } from "../sqlite-instance.ts";
 import type { IssuedWit, NodeWitCommand } from "../wit-ports.ts";

@@ -8,8 +8,9 @@ import { parseEnvelope, parseUnverifiedPayload } from "@trustwarden/core/dsse.ts
 import { parseControlRecord, parseIntent } from "@trustwarden/core/event.ts";
 import { parseScope } from "@trustwarden/core/scope.ts";
 import { describe, expect, test } from "vitest";
-import type { CommandContext, Committed, IssuedIdentity, Revoked, ServerSvid } from "../ports.ts";
+import type { CommandContext, Committed, IssuedIdentity, ServerSvid } from "../ports.ts";
 import { createReads } from "../reads.ts";
+import type { Revoked } from "../revocation-ports.ts";
 import type { WriterCommand } from "../writer-protocol.ts";
 import {
   contextAt,
@@ -342,7 +343,7 @@ describe("owners", () => {
 describe("verifier tickets", () => {
   const asking = (name: string, ttlSeconds = 86_400): WriterCommand => ({
     kind: "createVerifierTicket",
-    command: { context: contextAt(NOW_MS), name, ttlSeconds },
+    command: { context: contextAt(NOW_MS), name, ttlSeconds, isRelay: false },
   });
 
   test("are signed by the server, and their event does not give them away", () => {

@@ -30,6 +30,8 @@ import { requireLiveSvid } from "./live-instance.ts";
 export const NO_PARENT_EXPIRY = Number.MAX_SAFE_INTEGER;
 const VERIFIER_LIMITS = { depth: 0, fanOut: 0, budget: null } as const;
 const VERIFIER_SEGMENTS = ["trustwarden", "verifier"] as const;
+/** A relay is a verifier to the store; its name says that all it does is give leases on. */
+const RELAY_SEGMENTS = ["trustwarden", "relay"] as const;
 
 const SUM_LIVE_CHILDREN = `
   SELECT COUNT(*) AS live, total(budget) AS budget FROM instances
@@ -138,7 +140,8 @@ function admitVerifier(database: SqliteDatabase, command: IssueCommand): Admissi
   const { ttlSeconds } = command;
   const { expiresAt } = shortenLifetime({ ttlSeconds, now, parentExpiresAt: NO_PARENT_EXPIRY });
   const nobody = { agentId: null, ownerId: null, parentInstanceId: null } as const;
-  const path = VERIFIER_SEGMENTS.join("/");
+  const segments = command.isRelay === true ? RELAY_SEGMENTS : VERIFIER_SEGMENTS;
+  const path = segments.join("/");
   return {
     draft: {
       kind: "verifier",
@@ -153,7 +156,7 @@ function admitVerifier(database: SqliteDatabase, command: IssueCommand): Admissi
       entryId: null,
       expiresAt,
     },
-    segments: [...VERIFIER_SEGMENTS, name],
+    segments: [...segments, name],
     parentLine: [],
     isShortened: false,
   };

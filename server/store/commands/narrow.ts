@@ -4,7 +4,7 @@
  */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { findCounterexample, isSubset, parseScope, type Scope } from "@trustwarden/core/scope.ts";
-import type { NarrowCommand } from "../ports.ts";
+import type { NarrowCommand } from "../revocation-ports.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
 import { formatLine, formatScopeColumn, lineOf } from "../sqlite-instance.ts";
 import type { CommandResult } from "./deps.ts";

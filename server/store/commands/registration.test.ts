@@ -6,7 +6,6 @@ import { encodeBase64url } from "@trustwarden/core/bytes.ts";
 import { formatUlid } from "@trustwarden/core/id.ts";
 import { parseScope } from "@trustwarden/core/scope.ts";
 import { describe, expect, test } from "vitest";
-import type { Revoked } from "../ports.ts";
 import { createReads } from "../reads.ts";
 import type {
   EntryIdentity,
@@ -14,6 +13,7 @@ import type {
   NetworkAttestation,
   NodeRenewCommand,
 } from "../registration-ports.ts";
+import type { Revoked } from "../revocation-ports.ts";
 import type { WriterCommand } from "../writer-protocol.ts";
 import {
   contextAt,

@@ -5,7 +5,8 @@ import { verifyCertificateRevocationList } from "@trustwarden/core/agentid/certi
 import { parseCaCertificate } from "@trustwarden/core/agentid/svid-profile.ts";
 import { parseScope } from "@trustwarden/core/scope.ts";
 import { describe, expect, it } from "vitest";
-import type { IssuedIdentity, RevokeCommand } from "../ports.ts";
+import type { IssuedIdentity } from "../ports.ts";
+import type { RevokeCommand } from "../revocation-ports.ts";
 import { findInstance } from "../sqlite-instance.ts";
 import {
   contextAt,

@@ -8,7 +8,7 @@
  * signed after the revocation; an owner's revocation is final.
  */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import type { RevokeCommand, Revoked } from "../ports.ts";
+import type { RevokeCommand, Revoked } from "../revocation-ports.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
 import { formatLine, lineOf } from "../sqlite-instance.ts";
 import { readClockFloorMs } from "./clock.ts";

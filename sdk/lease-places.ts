@@ -1,0 +1,97 @@
+/**
+ * Where a lease is asked for: at the server's stop listener, or at relays, one after the other.
+ *
+ * A relay is known by its SVID, as the server is, and one that was stopped is not gone back to. With relays the server
+ * itself is never asked: ten thousand verifiers that lost their relays would be too many for it.
+ *
+ * @see docs/guides/relays.md
+ */
+import type { Agent } from "node:https";
+import {
+  instanceIdOf,
+  pathOf,
+  type SpiffeId,
+  type TrustDomain,
+  trustDomainOf,
+} from "@trustwarden/core/agentid/spiffe-id.ts";
+import type { RevocationTarget } from "@trustwarden/core/revocation/frames.ts";
+import { parseOrigin } from "./first-contact.ts";
+import type { Runtime } from "./runtime.ts";
+import { createPeerCheckedAgent, type PeerCheck } from "./tls.ts";
+
+/** Where relays have their identities. */
+const RELAYS = "/trustwarden/relay/";
+/** A deployment has a handful; more is a mistake in the settings. */
+const MAX_RELAYS = 64;
+
+/** Whether an id is that of a relay of this trust domain. */
+export function isRelayId(id: SpiffeId, trustDomain: TrustDomain): boolean {
+  return trustDomainOf(id) === trustDomain && pathOf(id).startsWith(RELAYS);
+}
+
+/** Owns the connections to the places, and knows which comes next. */
+export class LeasePlaces {
+  readonly agent: Agent;
+  readonly #urls: readonly URL[];
+  readonly #areRelays: boolean;
+  readonly #refused = new Set<string>();
+  #next: number;
+  /** Of the relay that the latest connection proved. */
+  #relay: string | undefined;
+
+  /**
+   * @param options.relays - origins; the server's `stopUrl` when there is none.
+   * @throws TrustWardenError `config_invalid` for an origin that is none, or too many.
+   */
+  constructor(options: {
+    readonly stopUrl: string;
+    readonly relays: readonly string[];
+    readonly path: string;
+    readonly peer: PeerCheck;
+    readonly runtime: Runtime;
+  }) {
+    const { stopUrl, relays, path, peer, runtime } = options;
+    this.#areRelays = relays.length > 0;
+    const origins = relays.length === 0 ? [stopUrl] : relays.slice(0, MAX_RELAYS);
+    this.#urls = origins.map((origin) => new URL(path, parseOrigin(origin)));
+    // Not all verifiers of a fleet begin at the same relay.
+    this.#next = (runtime.random(1)[0] ?? 0) % this.#urls.length;
+    const acceptPeer = relays.length === 0 ? peer.acceptPeer : (id: SpiffeId) => this.#acceptRelay(id, peer);
+    this.agent = createPeerCheckedAgent({ ...peer, acceptPeer, runtime });
+  }
+
+  /** Whether these are relays, which know the server's word only at second hand. */
+  get areRelays(): boolean {
+    return this.#areRelays;
+  }
+
+  /** Where to connect now. */
+  get url(): URL {
+    const url = this.#urls[this.#next];
+    if (url === undefined) throw new Error("there is at least one place");
+    return url;
+  }
+
+  /** After a connection failed or ended. */
+  moveOn(): void {
+    this.#next = (this.#next + 1) % this.#urls.length;
+    this.#relay = undefined;
+  }
+
+  /** Whether the relay at hand was stopped by this; it is not gone back to. */
+  isEndedBy(targets: readonly RevocationTarget[]): boolean {
+    const relay = this.#relay;
+    if (relay === undefined || !targets.some(({ kind, id }) => kind === "instance" && id === relay))
+      return false;
+    this.#refused.add(relay);
+    return true;
+  }
+
+  #acceptRelay(id: SpiffeId, { bundle }: PeerCheck): boolean {
+    const instanceId = instanceIdOf(id);
+    if (instanceId === undefined || !isRelayId(id, bundle().trustDomain)) return false;
+    if (this.#refused.has(instanceId)) return false;
+    this.#relay = instanceId;
+    return true;
+  }
+}

@@ -1,0 +1,212 @@
+/** Relays end to end: a real server, relays with identities of their own, and verifiers behind them. */
+import { once } from "node:events";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { AgentIdentity, verifyAgent } from "trustwarden";
+import { afterEach, expect, test } from "vitest";
+import { z } from "zod";
+import { startRelay } from "../cli/relay/relay.ts";
+import { enrol, readTicket } from "../sdk/enrol.ts";
+import { createInstanceKey } from "../sdk/instance-key.ts";
+import { createLease, type Lease } from "../sdk/lease.ts";
+import { type LiveServer, startLiveServer } from "../sdk/live.test.support.ts";
+import { systemRuntime } from "../sdk/runtime.ts";
+import { SERVER_TLS_OPTIONS } from "../sdk/tls.ts";
+import { connectServer } from "../sdk/trust-server.ts";
+
+const LONG = { timeout: 60_000 };
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+async function openServer(): Promise<LiveServer> {
+  const server = await startLiveServer();
+  cleanups.push(() => server.close());
+  return server;
+}
+
+async function relayTicket(server: LiveServer, name: string): Promise<string> {
+  const body = { name, ttl_seconds: 3600, relay: true };
+  return String(Object(await server.admin("POST", "/v1/verifier-tickets", body)).ticket);
+}
+
+async function openRelay(server: LiveServer, upstream: readonly string[] = []) {
+  const relay = await startRelay({ ticket: await relayTicket(server, "rack-7"), upstream });
+  relay.server.listen(0, "127.0.0.1");
+  await once(relay.server, "listening");
+  const { port } = relay.server.address() as AddressInfo;
+  let closing: Promise<void> | undefined;
+  const close = () => {
+    closing ??= relay.close();
+    return closing;
+  };
+  cleanups.push(close);
+  return { relay, url: `https://127.0.0.1:${port}`, close };
+}
+
+async function enrolWith(ticketText: string) {
+  const ticket = readTicket(ticketText);
+  const trust = await connectServer(ticket.address, systemRuntime);
+  const { envelope } = ticket;
+  const enrolled = await enrol({ server: trust, key: createInstanceKey(), envelope, runtime: systemRuntime });
+  return { trust, ...enrolled };
+}
+
+async function openVerifier(
+  server: LiveServer,
+  relays: readonly string[],
+  readyTimeoutMs = 30_000,
+): Promise<Lease> {
+  const { trust, credential } = await enrolWith(await server.verifierTicket("watcher"));
+  const lease = createLease({
+    stopUrl: trust.discovery.stop_url,
+    relays,
+    peer: {
+      svid: () => credential.tls,
+      bundle: () => trust.bundle,
+      acceptPeer: trust.acceptServer,
+      refusal: "server_untrusted",
+    },
+    runtime: systemRuntime,
+    readyTimeoutMs,
+  });
+  cleanups.push(() => lease.close());
+  return lease;
+}
+
+async function openAgent(server: LiveServer, name: string): Promise<AgentIdentity> {
+  const ticket = server.ticket({ name, scope: ["read:files"] });
+  const agent = await AgentIdentity.create({ name, ticket });
+  cleanups.push(() => agent.close());
+  return agent;
+}
+
+const stop = async (server: LiveServer, id: string) =>
+  Object(await server.admin("POST", "/v1/revocations", { target: { kind: "instance", id } }));
+
+function verdict(lease: Lease, act: { readonly epoch: number; readonly ids: readonly string[] }): string {
+  try {
+    lease.requireFresh();
+    lease.requireUntouched(act);
+    return "allowed";
+  } catch (error) {
+    if (error instanceof TrustWardenError) return error.code;
+    throw error;
+  }
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+test("a stop completes when the verifiers behind a relay of a relay have acknowledged", LONG, async () => {
+  const server = await openServer();
+  const first = await openRelay(server);
+  const second = await openRelay(server, [first.url]);
+  const leases = await Promise.all([
+    openVerifier(server, [first.url]),
+    openVerifier(server, [second.url]),
+    openVerifier(server, [second.url]),
+  ]);
+  await Promise.all(leases.map((lease) => lease.ready()));
+  const agent = await openAgent(server, "worker");
+  const act = { epoch: first.relay.status().epoch, ids: [agent.instanceId] };
+  expect(leases.map((lease) => verdict(lease, act))).toEqual(["allowed", "allowed", "allowed"]);
+  const stopped = await stop(server, agent.instanceId);
+  expect(leases.map((lease) => verdict(lease, act))).not.toContain("allowed");
+  const { acked, expired, behind_relays: behind } = stopped;
+  expect(acked + expired).toBe(1);
+  expect(behind.acked + behind.expired).toBe(expired === 0 ? 4 : 0);
+  await until(() => second.relay.status().acknowledged === stopped.epoch);
+  const status = Object(await server.admin("GET", "/v1/leases"));
+  expect(status).toMatchObject({ epoch: stopped.epoch, leases: 1, changes: [] });
+  expect(first.relay.status()).toMatchObject({ leases: 2, refused: 0 });
+});
+
+test(
+  "a verifier whose relay ends goes on with the next, which knows what was stopped since",
+  LONG,
+  async () => {
+    const server = await openServer();
+    const relays = [await openRelay(server), await openRelay(server)];
+    const lease = await openVerifier(
+      server,
+      relays.map(({ url }) => url),
+    );
+    await lease.ready();
+    const agent = await openAgent(server, "worker");
+    const at = relays.find(({ relay }) => relay.status().leases === 1);
+    const other = relays.find((one) => one !== at);
+    await at?.close();
+    await until(() => other?.relay.status().leases === 1);
+    await stop(server, agent.instanceId);
+    await until(() => lease.epoch === Number(other?.relay.status().epoch));
+    await lease.ready();
+    expect(verdict(lease, { epoch: lease.epoch - 1, ids: [agent.instanceId] })).not.toBe("allowed");
+    expect(verdict(lease, { epoch: lease.epoch, ids: ["inst-other"] })).toBe("allowed");
+  },
+);
+
+test("a relay's key opens its own lease and nothing else", LONG, async () => {
+  const server = await openServer();
+  const { trust, credential, answer } = await enrolWith(await relayTicket(server, "rack-7"));
+  expect(answer.spiffe_id).toMatch(/^spiffe:\/\/acme\.test\/trustwarden\/relay\/rack-7\/inst-/);
+  const agent = trust.createAgent(() => credential.tls);
+  cleanups.push(() => agent.destroy());
+  const id = answer.spiffe_id.split("/").at(-1);
+  const body = new TextEncoder().encode(JSON.stringify({ target: { kind: "instance", id } }));
+  const asked = trust.call({ agent, method: "POST", target: "/v1/revocations", body, schema: z.unknown() });
+  await expect(asked).rejects.toMatchObject({ code: "principal_refused" });
+  const read = trust.call({
+    agent,
+    method: "GET",
+    target: "/v1/opa/bundles/any.tar.gz",
+    schema: z.unknown(),
+  });
+  await expect(read).rejects.toMatchObject({ code: "principal_refused" });
+});
+
+test("nobody but a relay is taken for one, and a ticket is for one kind", LONG, async () => {
+  const server = await openServer();
+  const { credential } = await enrolWith(await server.verifierTicket("pretender"));
+  const pretender = createServer({
+    ...SERVER_TLS_OPTIONS,
+    ...credential.key.createTlsOptions(credential.svidChain),
+  });
+  pretender.listen(0, "127.0.0.1");
+  await once(pretender, "listening");
+  cleanups.push(() => pretender.close());
+  const { port } = pretender.address() as AddressInfo;
+  const lease = await openVerifier(server, [`https://127.0.0.1:${port}`], 500);
+  await expect(lease.ready()).rejects.toThrow(new TrustWardenError("server_untrusted").message);
+  const misused = startRelay({ ticket: await server.verifierTicket("db"), upstream: [] });
+  await expect(misused).rejects.toMatchObject({ code: "ticket_mismatch" });
+  const asService = verifyAgent({ routes: [], ticket: await relayTicket(server, "rack-8") });
+  await expect(asService).rejects.toMatchObject({ code: "ticket_mismatch" });
+});
+
+test("a relay refuses strangers, agents and the stopped", LONG, async () => {
+  const server = await openServer();
+  const { relay, url } = await openRelay(server);
+  const { trust, credential, answer } = await enrolWith(await server.verifierTicket("late"));
+  await stop(server, String(answer.spiffe_id));
+  await until(() => relay.status().epoch > 0);
+  const lease = createLease({
+    stopUrl: trust.discovery.stop_url,
+    relays: [url],
+    peer: {
+      svid: () => credential.tls,
+      bundle: () => trust.bundle,
+      acceptPeer: trust.acceptServer,
+      refusal: "server_untrusted",
+    },
+    runtime: systemRuntime,
+    readyTimeoutMs: 500,
+  });
+  cleanups.push(() => lease.close());
+  await expect(lease.ready()).rejects.toMatchObject({ code: "server_unreachable" });
+  expect(relay.status().refused).toBeGreaterThan(0);
+  expect(relay.status().leases).toBe(0);
+});
