@@ -5,8 +5,9 @@ import { lstatSync, readdirSync, statfsSync } from "node:fs";
 import { join } from "node:path";
 import { nonceAnswer } from "@trustwarden/core/api/identity.ts";
 import { statusAnswer } from "@trustwarden/core/api/ledger.ts";
-import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Session } from "./command.ts";
+import { attempt, bad, type Check, good, unknown } from "./doctor-check.ts";
+import { checkDeployment } from "./doctor-deployment.ts";
 import { explainFailure } from "./failure.ts";
 import { requireOutsideData } from "./paths.ts";
 import { createTemporaryExport } from "./temporary-export.ts";
@@ -22,17 +23,8 @@ const MAX_CLOCK_APART_MS = 5_000;
 const NONCE_SECONDS = 60;
 const OTHERS = 0o077;
 
-/** What one check found. */
-export interface Check {
-  readonly name: string;
-  readonly state: "good" | "bad" | "unknown";
-  readonly found: string;
-  /** Empty when there is nothing to do. */
-  readonly next: string;
-}
-
-/** All checks, those on files first, since they need no server. */
-export async function runChecks(session: Session): Promise<readonly Check[]> {
+/** All checks, those on files first, since they need no server. @param file - the settings that `warden up --config` is given. */
+export async function runChecks(session: Session, file?: string): Promise<readonly Check[]> {
   return [
     checkVersions(),
     checkSeparation(session),
@@ -43,6 +35,7 @@ export async function runChecks(session: Session): Promise<readonly Check[]> {
     await attempt("socket", () => checkServer(session)),
     await attempt("clock", () => checkClock(session)),
     await attempt("ledger", () => checkLedger(session)),
+    ...(await checkDeployment(session, file)),
   ];
 }
 
@@ -139,27 +132,4 @@ async function checkLedger({ client, paths }: Session): Promise<Check> {
 
 function witnessedOf({ witnessedSize }: DirectoryReport): string {
   return witnessedSize === null ? "unwitnessed" : `the first ${witnessedSize} are witnessed`;
-}
-
-/** A check that needs the server; without one the answer is unknown, not bad. */
-async function attempt(name: string, check: () => Promise<Check>): Promise<Check> {
-  try {
-    return await check();
-  } catch (error) {
-    const { why, next } = explainFailure(error, "");
-    const isAbsent = error instanceof TrustWardenError && error.code === "server_unreachable";
-    return isAbsent ? unknown(name, why, next) : bad(name, why, next);
-  }
-}
-
-function good(name: string, found: string): Check {
-  return { name, state: "good", found, next: "" };
-}
-
-function bad(name: string, found: string, next: string): Check {
-  return { name, state: "bad", found, next };
-}
-
-function unknown(name: string, found: string, next: string): Check {
-  return { name, state: "unknown", found, next };
 }

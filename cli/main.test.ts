@@ -1,6 +1,6 @@
 /** The command end to end: `warden up` as a process of its own, an agent by the SDK, every command against them. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -300,6 +300,48 @@ describe("policy and doctor", () => {
     chmodSync(key, 0o600);
     expect(exitCode).toBe(1);
     expect(stdout).toMatch(/BAD {2}owner key alice: .*604/);
+  });
+
+  test("doctor looks at listeners, the mark outside, key files and settings, and names each that is wrong", async () => {
+    const states = async (...args: readonly string[]) => {
+      const { checks } = JSON.parse((await warden("doctor", "--json", ...args)).stdout);
+      return Object.fromEntries(checks.map(({ name, state }: Record<string, string>) => [name, state]));
+    };
+    const sound = await states();
+    for (const name of [
+      "main listener",
+      "stop listener",
+      "high-water mark",
+      "key files",
+      "exposure",
+      "version",
+    ])
+      expect([name, sound[name]]).toEqual([name, "good"]);
+    const settings = join(home, "doctor.json");
+    const secret = join(home, "sink-secret");
+    writeFileSync(secret, "x", { mode: 0o644 });
+    const sink = { kind: "webhook", name: "siem", url: "https://siem.test/", secretFile: secret };
+    writeFileSync(settings, JSON.stringify({ sinks: [sink], allowExternal: true }));
+    const found = await states("--config", settings);
+    expect([found["sinks.0.secretFile"], found.exposure]).toEqual(["bad", "bad"]);
+    writeFileSync(settings, JSON.stringify({ host: "0.0.0.0" }));
+    expect((await states("--config", settings)).settings).toBe("bad");
+    const mark = readdirSync(join(home, "config")).find((name) => name.endsWith(".high-water")) ?? "";
+    renameSync(join(home, "config", mark), join(home, "kept-mark"));
+    const missing = await states();
+    renameSync(join(home, "kept-mark"), join(home, "config", mark));
+    expect(missing["high-water mark"]).toBe("bad");
+  });
+
+  test("doctor finds a ledger's database and object store that nobody answers at", async () => {
+    const settings = join(home, "doctor-ledger.json");
+    const postgres = { host: "127.0.0.1", port: 1, database: "warden", user: "warden" };
+    const objects = { endpoint: "http://127.0.0.1:1", region: "r", bucket: "acme" };
+    writeFileSync(settings, JSON.stringify({ ledger: { storage: "postgres", postgres, objects } }));
+    const { exitCode, stdout } = await warden("doctor", "--config", settings);
+    expect(exitCode).toBe(1);
+    expect(stdout).toMatch(/BAD {2}ledger database: .*ECONNREFUSED/);
+    expect(stdout).toMatch(/BAD {2}object store: .*ECONNREFUSED/);
   });
 });
 
