@@ -196,6 +196,7 @@ function formatInput({
       class_id: id.slice(0, -(instanceId.length + 1)),
       owner_id: leaf.agent.owner_id,
       custody: leaf.instance.custody,
+      roles: [],
     },
     agent: {
       attested: leaf.instance.attested,

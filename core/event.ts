@@ -138,6 +138,9 @@ export const CONTROL_KINDS = [
   "evaluation",
   "read",
   "admin",
+  "person",
+  "session",
+  "confirmation",
 ] as const;
 export type ControlKind = (typeof CONTROL_KINDS)[number];
 

@@ -4,6 +4,7 @@
  * A closed union. Every member was verified by its own proof before it was built; nothing here is a claim.
  */
 import type { AttestationFacts } from "./attestation.ts";
+import type { Role } from "./role.ts";
 import type { Scope } from "./scope.ts";
 
 /** Who holds the agent's private key: itself alone, whoever delivered it too, or a process beside it. */
@@ -44,8 +45,8 @@ export interface AgentPrincipal {
 /** Somebody who holds a document or evidence and the new key it is for, but has no identity yet. */
 export interface EnrolleePrincipal {
   readonly kind: "enrollee";
-  readonly via: "ticket" | "grant" | "verifier-ticket" | "join-token" | "attestation";
-  /** `jti` of the ticket or grant; digest of the join token or evidence. */
+  readonly via: "ticket" | "grant" | "verifier-ticket" | "join-token" | "attestation" | "person-link";
+  /** `jti` of the ticket or grant; digest of the join token, link or evidence. */
   readonly enrolmentId: string;
   /** RFC 7638 thumbprint of the key whose possession was proven. */
   readonly thumbprint: string;
@@ -56,6 +57,19 @@ export interface OwnerPrincipal {
   readonly kind: "owner";
   /** `own_<ulid>`; opaque, never an address. */
   readonly ownerId: string;
+}
+
+/** A human in front of a browser, by a session that a passkey or a configured identity provider opened. */
+export interface PersonPrincipal {
+  readonly kind: "person";
+  /** `prs_<ulid>`; opaque, never a name or an address. */
+  readonly personId: string;
+  /** Never empty. */
+  readonly roles: readonly Role[];
+  /** The owner that this person is; null without that role. */
+  readonly ownerId: string | null;
+  /** base64url SHA-256 of the session's secret; empty while the session is being opened. */
+  readonly sessionSha256: string;
 }
 
 /** A peer of the admin socket. */
@@ -87,6 +101,7 @@ export type Principal =
   | AgentPrincipal
   | EnrolleePrincipal
   | OwnerPrincipal
+  | PersonPrincipal
   | OperatorPrincipal
   | VerifierPrincipal
   | NodePrincipal;
@@ -102,6 +117,8 @@ export function formatPrincipal(principal: Principal): string {
       return `enrollee:${principal.enrolmentId}`;
     case "owner":
       return `owner:${principal.ownerId}`;
+    case "person":
+      return `person:${principal.personId}`;
     case "operator":
       return "operator";
   }

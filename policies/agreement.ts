@@ -26,7 +26,8 @@ const ACTIONS = [
   "create:owner",
   "stop:server",
 ];
-const KINDS = ["agent", "enrollee", "owner", "verifier", "operator"];
+const KINDS = ["agent", "enrollee", "owner", "person", "verifier", "operator"];
+const ROLE_SETS = [[], ["admin"], ["auditor", "owner"], ["operator"], ["owner"], ["root"]];
 const SUBJECTS = ["self", "descendant", "other", "none"];
 const CLASSES = ["A", "B", "C"];
 const LABELS = [[], ["private"], ["private", "untrusted"]];
@@ -68,6 +69,7 @@ function questionOf({ kind, action, subject, plane }: Choice, turn: number): Que
       class_id: "spiffe://acme.test/a",
       owner_id: "own_1",
       custody: "agent",
+      roles: ROLE_SETS[turn % ROLE_SETS.length],
     },
     agent: { attested: { type: "none", strength: "none", selectors: [] }, composition_sha256: "" },
     chain,

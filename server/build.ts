@@ -18,6 +18,7 @@ import type { Gateway } from "./gateway/gateway.ts";
 import { formatUrl, knownHosts, type Listeners, openListeners } from "./http/listeners.ts";
 import { formatRoute } from "./http/route.ts";
 import { ROUTES } from "./http/routes.ts";
+import type { Services } from "./http/services.ts";
 import { foundTokenKey, tendAuthority } from "./http/tend-authority.ts";
 import { createLog } from "./log.ts";
 import { createFigures } from "./metrics/figures.ts";
@@ -40,6 +41,8 @@ export interface BuiltServer {
   readonly envoyPort: number | null;
   /** https origin of the gateway; null without one. */
   readonly gatewayUrl: string | null;
+  /** Origin of the console; null without one. */
+  readonly consoleUrl: string | null;
   /** Where Prometheus reads; null without that listener. */
   readonly metricsUrl: string | null;
   /** Resolves with the reason when nothing more can be recorded: the process must end. */
@@ -103,14 +106,11 @@ async function startServing(
     server: formatUrl(config.host, listeners?.port ?? 0),
     stop: formatUrl(config.host, listeners?.stopPort ?? 0),
     policy: outside?.addresses.policyUrl ?? null,
+    console: outside?.addresses.consoleUrl ?? null,
   });
   const inForce = await openPolicies(parts, cleanups);
   const services = createServices(core, { feed, urls, gateway: gatewayParts, ...inForce });
-  cleanups.push(() => services.scrape.close());
-  cleanups.push(() => services.federation.close());
-  cleanups.push(() => services.budgets.close());
-  cleanups.push(() => services.intake.checks.close());
-  cleanups.push(() => services.mcp.stdio.end(() => false));
+  closeAtTheEnd(services, cleanups);
   await startBrokers(services, cleanups);
   cleanups.push(async () => {
     await services.refusals.close();
@@ -147,6 +147,15 @@ async function startServing(
     failed: parts.failed,
     close,
   };
+}
+
+/** What works by itself, each with its own end. */
+function closeAtTheEnd({ scrape, federation, budgets, intake, mcp }: Services, cleanups: Cleanup[]): void {
+  cleanups.push(() => scrape.close());
+  cleanups.push(() => federation.close());
+  cleanups.push(() => budgets.close());
+  cleanups.push(() => intake.checks.close());
+  cleanups.push(() => mcp.stdio.end(() => false));
 }
 
 function createWatchedFeed(

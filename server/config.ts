@@ -13,6 +13,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
 import { z } from "zod";
 import { attestationSettings } from "./attest/config.ts";
+import { consoleSettings } from "./console/config.ts";
 import { intakeSettings } from "./intake/config.ts";
 import { ledgerSettings, requireProtectedLedger } from "./ledger/config.ts";
 import { metricsSettings, requireProtectedMetrics } from "./metrics/config.ts";
@@ -128,6 +129,8 @@ const settings = z.strictObject({
   sinks: sinkSettings.default([]),
   /** Where sinks begin at this start, whatever they kept; for the command line, since each start would begin there again. */
   sinkFrom: z.record(z.string(), z.number().int().min(0).max(Number.MAX_SAFE_INTEGER)).default({}),
+  /** A listener for browsers of people; off unless it is set. See docs/guides/people.md. */
+  console: consoleSettings.nullable().default(null),
   /** A listener for calls to upstreams; off unless it is set. */
   gateway: z
     .strictObject({ host: z.string().min(1).max(255).default("127.0.0.1"), port: port.default(7445) })
@@ -231,9 +234,9 @@ export function parseConfig(input: unknown): ServerConfig {
   }
   requireTrustDomain(parsed.data.trustDomain);
   requireAllowedHost(parsed.data.host, parsed.data);
-  const { federation, policy, gateway, metrics } = parsed.data;
-  for (const listener of [federation.web, policy.listener, policy.envoy, gateway, metrics]) {
-    if (listener !== undefined) requireAllowedHost(listener.host, parsed.data);
+  const { federation, policy, gateway, metrics, console } = parsed.data;
+  for (const listener of [federation.web, policy.listener, policy.envoy, gateway, metrics, console]) {
+    if (listener !== undefined && listener !== null) requireAllowedHost(listener.host, parsed.data);
   }
   requireProtectedMetrics(metrics);
   requireProtectedLedger(parsed.data.ledger);

@@ -30,6 +30,7 @@ import type { TokenAccess } from "./store/ports.ts";
 
 /** Keys of the server itself, which are no authority's. */
 const ROLES = { server: "ES256", log: "Ed25519" } as const satisfies Record<string, Signer["algorithm"]>;
+const PEOPLE_KEY_BYTES = 32;
 const FIRST_AUTHORITY = "first-authority.json";
 
 type Role = keyof typeof ROLES;
@@ -48,6 +49,8 @@ export interface ServerKeys {
   readonly logSigner: Signer;
   /** Key-encryption keys of the secrets broker. */
   readonly secretKeys: KeyEncryptionKeys;
+  /** Seals what names people; memory only. `isNew` where there was none before this start. */
+  readonly peopleKey: { readonly key: Uint8Array; readonly isNew: boolean };
 }
 
 interface KeyPlace {
@@ -126,7 +129,16 @@ function openKeys(place: KeyPlace): ServerKeys {
     serverSigner: createSoftwareSigner(serverPkcs8),
     logSigner: createSoftwareSigner(readSealedFile(sealedFile(place, "log"))),
     secretKeys: new KeyEncryptionKeys({ ...place, ...place.secretKeys }),
+    peopleKey: openPeopleKey(place),
   };
+}
+
+/** Deployments of before there were people get it at their next start. */
+function openPeopleKey({ directory, unsealKey, random }: KeyPlace): ServerKeys["peopleKey"] {
+  const file = { path: join(directory, "people.key"), purpose: "people-key", unsealKey };
+  const isNew = !existsSync(file.path);
+  if (isNew) writeSealedFile(file, random(PEOPLE_KEY_BYTES));
+  return { key: readSealedFile(file), isNew };
 }
 
 /** The PIN is a secret file like any other, and never a setting. @throws TrustWardenError `file_mode_too_open`. */

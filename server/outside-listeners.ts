@@ -3,6 +3,7 @@
  * and engines of others, the one for proxies, and the one for collectors.
  */
 import type { ServerConfig } from "./config.ts";
+import { openConsoleListener } from "./console/listener.ts";
 import { type EnvoyListener, openEnvoyListener } from "./envoy/listener.ts";
 import { formatUrl, type TlsMaterial } from "./http/listeners.ts";
 import { ROUTES } from "./http/routes.ts";
@@ -19,6 +20,8 @@ export interface OutsideListeners {
     readonly policyUrl: string | null;
     readonly envoyPort: number | null;
     readonly metricsUrl: string | null;
+    /** Origin by which browsers call the console. */
+    readonly consoleUrl: string | null;
   };
   /** New connections of proxies get the new certificate; the others follow their own files. */
   renewTls(material: TlsMaterial): void;
@@ -36,7 +39,8 @@ export async function openOutsideListeners(services: Services, opening: Opening)
   const policyUrl = await openWeb(services, opening, "policy");
   const envoy = await openEnvoy(services, opening);
   const metricsUrl = await openMetrics(services, opening);
-  const addresses = { webUrl, policyUrl, envoyPort: envoy?.port ?? null, metricsUrl };
+  const consoleUrl = await openConsole(services, opening);
+  const addresses = { webUrl, policyUrl, envoyPort: envoy?.port ?? null, metricsUrl, consoleUrl };
   return { addresses, renewTls: (tls) => envoy?.renewTls(tls) };
 }
 
@@ -60,6 +64,13 @@ async function openMetrics(services: Services, { config, cleanups }: Opening): P
   const listener = await openMetricsListener(services, { routes: ROUTES, settings, hosts });
   cleanups.push(() => listener.close());
   return listener.url;
+}
+
+async function openConsole(services: Services, { config, cleanups }: Opening): Promise<string | null> {
+  if (config.console === null) return null;
+  const opened = await openConsoleListener({ services, routes: ROUTES, settings: config.console });
+  cleanups.push(() => opened.close());
+  return opened.origin;
 }
 
 async function openEnvoy(

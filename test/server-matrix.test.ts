@@ -1,6 +1,7 @@
 /** Every guarded route against every kind of caller: the answers equal the table (K5). */
 
 import { parseActionName } from "@trustwarden/core/action.ts";
+import { ROLES, type Role } from "@trustwarden/core/role.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ROUTES } from "../server/http/routes.ts";
 import {
@@ -15,6 +16,7 @@ import {
 } from "./support/actors.ts";
 import { codeOf, type RawAnswer, type RawRequest, send, sendAdmin } from "./support/http.ts";
 import { joinNode } from "./support/nodes.ts";
+import { CONSOLE, createPerson, sendConsole, type TestPerson } from "./support/people.ts";
 import { startTestServer, type TestServer } from "./support/server.ts";
 
 let server: TestServer;
@@ -23,14 +25,21 @@ let agent: TestInstance;
 let verifier: TestInstance;
 let node: TestInstance;
 let aud: string;
+let people: Readonly<Record<Role, TestPerson>>;
 
 beforeAll(async () => {
-  server = await startTestServer();
+  server = await startTestServer(CONSOLE);
   owner = await createOwner(server);
   agent = await enrolAgent(server, owner);
   verifier = await enrolVerifier(server);
   node = await joinNode(server);
   aud = await serverIdOf(server);
+  people = {
+    admin: await createPerson(server, { roles: ["admin"] }),
+    operator: await createPerson(server, { roles: ["operator"] }),
+    auditor: await createPerson(server, { roles: ["auditor"] }),
+    owner: await createPerson(server, { roles: ["owner"] }),
+  };
 });
 afterAll(async () => {
   await server.close();
@@ -131,6 +140,8 @@ const BODIES: Readonly<Record<string, { readonly body: object; readonly action: 
   "/v1/secret-keys/rotation": { body: {}, action: "rotate:secret-key" },
   "/v1/payloads/:event_id/erasure": { body: { reason: "x" }, action: "remove:payload" },
   "/v1/verifier-tickets": { body: { name: "x", ttl_seconds: 60 }, action: "create:verifier-ticket" },
+  "/v1/people/links": { body: { roles: ["auditor"] }, action: "create:link" },
+  "/v1/session/end": { body: {}, action: "end:session" },
 };
 const QUERIES: Readonly<Record<string, string>> = {
   "/v1/ledger/consistency": "?from=0",
@@ -169,6 +180,7 @@ const READS: Readonly<Record<string, string>> = {
   "/v1/opa/bundles/:name": "ask:decision",
   "/v1/policy": "read:policy",
   "/v1/leases": "read:status",
+  "/v1/session": "read:session",
   "/v1/status": "read:status",
   "/v1/openapi.json": "read:status",
 };
@@ -179,6 +191,7 @@ const ROWS = ROUTES.filter(
     route.access !== "public" &&
     route.answer !== "upgrade" &&
     !route.listeners.includes("envoy") &&
+    route.opens === undefined &&
     route.recording !== "decision" &&
     route.dialect !== "oauth" &&
     !route.access.includes("enrollee"),
@@ -230,6 +243,8 @@ describe("the access matrix", () => {
       const { method, path, access, listeners } = route;
       const request = requestOf(method, path);
       const isOnMain = listeners.includes("main");
+      // Only browsers get there, and they are asked about below.
+      if (listeners.join() === "console") continue;
       for (const kind of ["anonymous", "agent", "verifier", "node", "owner", "operator"] as const) {
         const answer = await ask(kind, request, !isOnMain);
         if (!isOnMain && kind !== "owner" && kind !== "operator") {
@@ -242,6 +257,69 @@ describe("the access matrix", () => {
     }
   });
 });
+
+describe("the matrix of routes and roles", () => {
+  it("is docs/access.md, by what the server answers to each", async () => {
+    const lines: string[] = [];
+    // Last, because it ends the sessions that the others are asked with.
+    const rows = ROWS.toSorted(
+      (left, right) => Number(left.path.endsWith("/end")) - Number(right.path.endsWith("/end")),
+    );
+    for (const route of rows) {
+      const { method, path, listeners } = route;
+      const request = requestOf(method, path);
+      const cells = [
+        await cellOf(listeners.includes("console"), () => sendConsole(server, request)),
+        ...(await inTurn(ROLES, (role) =>
+          cellOf(listeners.includes("console"), async () => {
+            const answer = await sendConsole(server, request, people[role].cookie);
+            // The policy permits by action what the table admits by row; an owner only what is its own.
+            if (role !== "owner") expect([method, path, role, answer.status]).not.toContain(403);
+            return answer;
+          }),
+        )),
+        ...(await inTurn(["agent", "owner"] as const, (kind) =>
+          cellOf(listeners.includes("main"), () => ask(kind, request, false)),
+        )),
+        await cellOf(listeners.includes("admin"), () => sendAdmin(server.adminSocket, request)),
+      ];
+      lines.push(`| \`${method} ${path}\` | ${cells.join(" | ")} |`);
+    }
+    expect(lines.length).toBeGreaterThan(60);
+    await expect(formatMatrix(lines)).toMatchFileSnapshot("../docs/access.md");
+  });
+});
+
+async function inTurn<T>(items: readonly T[], run: (item: T) => Promise<string>): Promise<readonly string[]> {
+  const cells: string[] = [];
+  for (const item of items) cells.push(await run(item));
+  return cells;
+}
+
+/** `yes` for who may come, `no` for who may not, `-` where it is not served. */
+async function cellOf(isServed: boolean, ask: () => Promise<RawAnswer>): Promise<string> {
+  const answer = await ask();
+  if (!isServed) {
+    expect([401, 404]).toContain(answer.status);
+    return "-";
+  }
+  return verdictOf(answer) === "refused" ? "no" : "yes";
+}
+
+function formatMatrix(lines: readonly string[]): string {
+  return `# Who may ask what
+
+Every guarded row of the route table with each kind of caller, by what a running server answers: \`yes\` may come (and may
+still be told that what it named is not there, or not its own), \`no\` is refused before any policy is asked, \`-\` is not
+served there. People come by the console with a session; agents and owners' keys by the main listener; \`socket\` is the admin
+socket of the host. Rows whose proof is in the request itself (a link, a passkey, a ticket, evidence, an OAuth client) and those
+of enforcement points have tests of their own. Written by \`vitest run test/server-matrix.test.ts -u\`, and compared by it.
+
+| row | anonymous | owner | auditor | operator | admin | agent | owner's key | socket |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
+${lines.join("\n")}
+`;
+}
 
 /** Whoever is admitted may still be told that what it named is not there, or that it may not do this to it. */
 function verdictOf(answer: RawAnswer): string {

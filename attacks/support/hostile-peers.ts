@@ -32,6 +32,7 @@ const server: TestServer = {
   policyUrl: null,
   envoyPort: null,
   metricsUrl: null,
+  consoleUrl: null,
   gatewayUrl: null,
   failed: new Promise<void>(() => undefined),
   close: async () => undefined,

@@ -117,6 +117,7 @@ function describe(answer: ReturnType<typeof parseJsonObject>): TestServer {
     policyUrl: null,
     envoyPort: null,
     metricsUrl: null,
+    consoleUrl: null,
     failed: new Promise(() => undefined),
     close: () => Promise.resolve(),
     home: { dataDir: "", configDir: "", remove: () => undefined },

@@ -101,6 +101,7 @@ describe("an allow", () => {
           class_id: "spiffe://acme.test/finance/fetcher",
           owner_id: "own_1",
           custody: "agent",
+          roles: [],
         },
         agent: { attested: { type: "none", strength: "none", selectors: [] }, composition_sha256: "" },
         chain: ["agt_orchestrator", "agt_fetcher"],
@@ -490,12 +491,15 @@ describe("principals without a chain", () => {
   it.each([
     [
       { kind: "owner", ownerId: "own_1" },
-      { kind: "owner", id: "owner:own_1", class_id: "", owner_id: "own_1", custody: "none" },
+      { kind: "owner", id: "owner:own_1", class_id: "", owner_id: "own_1", custody: "none", roles: [] },
     ],
-    [{ kind: "operator" }, { kind: "operator", id: "operator", class_id: "", owner_id: "", custody: "none" }],
+    [
+      { kind: "operator" },
+      { kind: "operator", id: "operator", class_id: "", owner_id: "", custody: "none", roles: [] },
+    ],
     [
       { kind: "enrollee", via: "ticket", enrolmentId: "tkt_1", thumbprint: "D".repeat(43) },
-      { kind: "enrollee", id: "enrollee:tkt_1", class_id: "", owner_id: "", custody: "none" },
+      { kind: "enrollee", id: "enrollee:tkt_1", class_id: "", owner_id: "", custody: "none", roles: [] },
     ],
     [
       {
@@ -511,6 +515,7 @@ describe("principals without a chain", () => {
         class_id: "spiffe://acme.test/trustwarden/verifier/forum",
         owner_id: "",
         custody: "none",
+        roles: [],
       },
     ],
   ] satisfies readonly (readonly [Principal, PolicyInput["principal"]])[])(

@@ -137,15 +137,20 @@ function describe(principal: Principal): PolicyInput["principal"] {
         class_id: principal.isForeign === true ? principal.spiffeId : classIdOf(principal),
         owner_id: principal.ownerId,
         custody: principal.custody,
+        roles: [],
       };
     case "verifier":
     case "node":
-      return { kind, id, class_id: classIdOf(principal), owner_id: "", custody: "none" };
+      return { kind, id, class_id: classIdOf(principal), owner_id: "", custody: "none", roles: [] };
     case "owner":
-      return { kind, id, class_id: "", owner_id: principal.ownerId, custody: "none" };
+      return { kind, id, class_id: "", owner_id: principal.ownerId, custody: "none", roles: [] };
+    case "person": {
+      const { ownerId, roles } = principal;
+      return { kind, id, class_id: "", owner_id: ownerId ?? "", custody: "none", roles };
+    }
     case "enrollee":
     case "operator":
-      return { kind, id, class_id: "", owner_id: "", custody: "none" };
+      return { kind, id, class_id: "", owner_id: "", custody: "none", roles: [] };
   }
 }
 
@@ -217,8 +222,10 @@ function reasonsOfPolicy(
  */
 function reasonsWithoutPolicy({ plane, action, principal, subject }: PolicyInput): readonly string[] {
   const isOwn = subject === "self" || subject === "descendant";
+  const { kind, roles } = principal;
+  const isOwner = kind === "owner" || kind === "agent" || roles.includes("owner");
   const mayStop =
-    principal.kind === "operator" || ((principal.kind === "owner" || principal.kind === "agent") && isOwn);
+    kind === "operator" || roles.includes("operator") || roles.includes("admin") || (isOwner && isOwn);
   return plane === "control" && action.verb === "revoke" && mayStop ? [] : ["policy_unavailable"];
 }
 

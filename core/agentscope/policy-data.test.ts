@@ -38,6 +38,7 @@ describe("policy data", () => {
       asks: policy.asks,
       taint: ["private", "untrusted"],
       operatorVerbs: ["read", "stop"],
+      roles: {},
     });
     expect(formatPolicyName(data)).toBe("finance-prod-v2.3");
   });
@@ -45,6 +46,7 @@ describe("policy data", () => {
   it.each<[string, Json]>([
     ["no policy", {}],
     ["a second document", { policy, more: {} }],
+    ["a role that is missing", { policy: { ...policy, roles: { anybody: [], owner: [], admin: [] } } }],
     ["a misspelt member", { policy: { ...policy, forbiden: [] } }],
     ["no list of forbidden actions", { policy: { ...policy, forbidden: null } }],
     ["a wildcard in a forbidden action", { policy: { ...policy, forbidden: ["delete:*"] } }],

@@ -13,6 +13,7 @@ import {
 import { TrustWardenError } from "../error.ts";
 import { isJsonObject, type Json, type JsonObject } from "../json.ts";
 import type { Enforcement } from "../principal.ts";
+import { ROLES } from "../role.ts";
 import { isLabel } from "./policy-input.ts";
 
 /** More than anybody lists by hand; keeps one evaluation bounded. */
@@ -37,6 +38,8 @@ export interface PolicyData {
   readonly taint: readonly string[];
   /** Verbs of the control plane that operators may use. */
   readonly operatorVerbs: readonly string[];
+  /** Actions of the control plane by role of a person; data of before there were people has none, and permits none. */
+  readonly roles: Readonly<Record<string, readonly string[]>>;
 }
 
 /** One rule of what a human is asked about. */
@@ -54,7 +57,9 @@ export interface Ask {
  */
 export function parsePolicyData(document: Json): PolicyData {
   const { policy } = members(document, "document", ["policy"]);
+  const hasRoles = isJsonObject(policy) && Object.hasOwn(policy, "roles");
   const data = members(policy, "policy", [
+    ...(hasRoles ? ["roles"] : []),
     "name",
     "version",
     "classes",
@@ -73,6 +78,7 @@ export function parsePolicyData(document: Json): PolicyData {
     operatorVerbs: list(data.operator_verbs, "operator_verbs").map((verb) =>
       matching(verb, VERB, "operator_verbs"),
     ),
+    roles: hasRoles ? parsePersonRoles(data.roles) : {},
   };
 }
 
@@ -111,6 +117,16 @@ function parseAsk(value: Json): Ask {
     at: list(at, "asks").map((place) => ENFORCEMENTS.find((known) => known === place) ?? refuse("asks")),
     why: matching(why, SENTENCE, "asks"),
   };
+}
+
+/** `anybody` is whoever is logged in. */
+function parsePersonRoles(value: Json | undefined): PolicyData["roles"] {
+  const roles = members(value, "roles", ["anybody", ...ROLES]);
+  const entries = Object.entries(roles).map(([role, names]) => [
+    role,
+    list(names, "roles").map(parsePattern),
+  ]);
+  return Object.freeze(Object.fromEntries(entries));
 }
 
 /** An empty list would taint every job, and a list of one label the reading of it. */

@@ -26,6 +26,7 @@ const input = {
     class_id: "spiffe://acme.test/a",
     owner_id: "own_1",
     custody: "agent",
+    roles: [],
   },
   agent: { attested: { type: "none", strength: "none", selectors: [] }, composition_sha256: "" },
   chain: ["agt_1"],
@@ -45,7 +46,10 @@ describe("a policy input", () => {
 
   it.each([
     ["a member too many", { ...input, admin: true }],
-    ["an unknown member of the principal", { ...input, principal: { ...input.principal, roles: ["admin"] } }],
+    [
+      "an unknown member of the principal",
+      { ...input, principal: { ...input.principal, rights: ["admin"] } },
+    ],
     ["an unknown member of the action", { ...input, action: { ...input.action, scope: "*" } }],
     [
       "an inherited member",
@@ -58,6 +62,7 @@ describe("a policy input", () => {
     ["an unknown enforcement", { ...input, enforcement: "hope" }],
     ["an unknown principal", { ...input, principal: { ...input.principal, kind: "admin" } }],
     ["an unknown custody", { ...input, principal: { ...input.principal, custody: "lost" } }],
+    ["an unknown role", { ...input, principal: { ...input.principal, roles: ["root"] } }],
     ["no strength", { ...input, agent: { ...input.agent, attested: { type: "none", selectors: [] } } }],
     [
       "an unknown strength",

@@ -13,6 +13,7 @@ import { type ActionClass, parseActionName, partsOf } from "../action.ts";
 import { STRENGTHS } from "../attestation.ts";
 import { TrustWardenError } from "../error.ts";
 import type { JsonObject } from "../json.ts";
+import { ROLES, type Role } from "../role.ts";
 import { isBoundedObject } from "./arguments.ts";
 
 /** As long as a SPIFFE ID may be; longer than any name of ours. */
@@ -27,7 +28,7 @@ const LABEL = /^[a-z][a-z0-9_-]{0,31}$/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused.
 const CONTROL_CHARACTER = /[\u0000-\u001f\u007f]/;
 
-const PRINCIPAL_KINDS = ["agent", "enrollee", "owner", "operator", "verifier", "node"] as const;
+const PRINCIPAL_KINDS = ["agent", "enrollee", "owner", "person", "operator", "verifier", "node"] as const;
 const CLASSES = ["A", "B", "C"] as const satisfies readonly ActionClass[];
 const PLANES = ["data", "control"] as const;
 const SUBJECTS = ["self", "descendant", "other", "none"] as const;
@@ -53,13 +54,15 @@ export interface PolicyInput {
   readonly enforcement: (typeof ENFORCEMENTS)[number];
   readonly principal: {
     readonly kind: (typeof PRINCIPAL_KINDS)[number];
-    /** SPIFFE ID, `owner:<id>`, `enrollee:<id>` or `operator`. */
+    /** SPIFFE ID, `owner:<id>`, `person:<id>`, `enrollee:<id>` or `operator`. */
     readonly id: string;
     /** The SPIFFE ID without its instance; empty for who has none. */
     readonly class_id: string;
     /** Empty for who has none. */
     readonly owner_id: string;
     readonly custody: (typeof CUSTODIES)[number];
+    /** Of a person; empty for everybody else. */
+    readonly roles: readonly Role[];
   };
   /** What was verified when an agent's identity was issued; `none` and empty for anyone but an agent. */
   readonly agent: {
@@ -152,13 +155,16 @@ function parseAction(value: unknown): PolicyInput["action"] {
 }
 
 function parsePrincipal(value: unknown): PolicyInput["principal"] {
-  const principal = members(value, "principal", ["kind", "id", "class_id", "owner_id", "custody"]);
+  const principal = members(value, "principal", ["kind", "id", "class_id", "owner_id", "custody", "roles"]);
   return {
     kind: oneOf(principal.kind, PRINCIPAL_KINDS, "principal.kind"),
     id: text(principal.id, "principal.id"),
     class_id: text(principal.class_id, "principal.class_id"),
     owner_id: text(principal.owner_id, "principal.owner_id"),
     custody: oneOf(principal.custody, CUSTODIES, "principal.custody"),
+    roles: texts(principal.roles, "principal.roles", ROLES.length).map((role) =>
+      oneOf(role, ROLES, "principal.roles"),
+    ),
   };
 }
 

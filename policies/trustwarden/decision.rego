@@ -54,6 +54,7 @@ well_formed if {
 	agent_is_described
 	context_is_described
 	input.principal.custody in {"agent", "delivered", "sidecar", "none"}
+	is_array(input.principal.roles)
 	is_string(input.principal.id)
 	is_string(input.principal.class_id)
 	is_string(input.principal.owner_id)
@@ -176,8 +177,34 @@ permitted if {
 permitted if {
 	input.plane == "control"
 	input.principal.kind == "enrollee"
-	input.action.name in {"issue:instance", "issue:node"}
+	input.action.name in {"issue:instance", "issue:node", "create:person"}
 	input.subject in {"self", "none"}
+}
+
+# Everybody who is logged in may see who it is, log out, and look after its own passkeys.
+permitted if {
+	input.plane == "control"
+	input.principal.kind == "person"
+	input.action.name in data.policy.roles.anybody
+	input.subject == "self"
+}
+
+# A role that sees everybody's may do what the data names, whoever it is about.
+permitted if {
+	input.plane == "control"
+	input.principal.kind == "person"
+	some role in input.principal.roles
+	role in {"auditor", "operator", "admin"}
+	input.action.name in data.policy.roles[role]
+}
+
+# The role of an owner reaches as far as the owner that the person is.
+permitted if {
+	input.plane == "control"
+	input.principal.kind == "person"
+	"owner" in input.principal.roles
+	input.action.name in data.policy.roles.owner
+	input.subject in {"self", "descendant"}
 }
 
 permitted if {

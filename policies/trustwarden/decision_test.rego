@@ -8,9 +8,10 @@ agent := {
 	"class_id": "spiffe://acme.test/team/finance/payment-agent",
 	"owner_id": "own_1",
 	"custody": "agent",
+	"roles": [],
 }
 
-other(kind) := {"kind": kind, "id": kind, "class_id": "", "owner_id": "", "custody": "none"}
+other(kind) := {"kind": kind, "id": kind, "class_id": "", "owner_id": "", "custody": "none", "roles": []}
 
 named(name) := {"name": name, "verb": parts[0], "type": parts[1], "path": path} if {
 	parts := split(name, ":")
@@ -301,7 +302,11 @@ test_an_unknown_plane_permits_nobody if {
 
 # Who may do what in the control plane, to whom: this table is the whole truth, and the test is exhaustive.
 permitted_table := {
-	"enrollee": {"issue:instance": {"self", "none"}, "issue:node": {"self", "none"}},
+	"enrollee": {
+		"issue:instance": {"self", "none"},
+		"issue:node": {"self", "none"},
+		"create:person": {"self", "none"},
+	},
 	"agent": {
 		"renew:svid": {"self"},
 		"issue:jwt-svid": {"self"},
@@ -347,7 +352,7 @@ permitted_table := {
 	},
 	"operator": {name: {"self", "descendant", "other", "none"} |
 		some name in {
-			"create:owner", "create:verifier-ticket", "create:join-token", "create:entry", "remove:entry",
+			"create:owner", "create:person", "create:verifier-ticket", "create:join-token", "create:entry", "remove:entry",
 			"read:entries", "revoke:instance", "revoke:agent", "revoke:owner",
 			"narrow:instance", "read:agents", "read:ledger", "read:gateway", "stop:server",
 			"read:access-token", "revoke:access-token",
@@ -368,6 +373,71 @@ test_the_control_plane_permits_the_table_and_nothing_else if {
 			}
 		}
 	}
+}
+
+person(roles) := object.union(other("person"), {"roles": roles})
+
+wide := {"auditor", "operator", "admin"}
+
+person_names := {name | some role; some name in data.policy.roles[role]} | {"delete:ledger", "renew:svid", "grant:owner"}
+
+test_a_person_may_do_what_the_data_names_for_its_roles_and_nothing_else if {
+	count(person_names) > 30
+	every role in {"owner", "auditor", "operator", "admin"} {
+		every name in person_names {
+			every subject in {"self", "descendant", "other", "none"} {
+				expected := {"principal_not_permitted" | not person_may(role, name, subject)}
+				reasons_for(controlling(person([role]), name, subject)) == expected
+			}
+		}
+	}
+}
+
+person_may(role, name, subject) if {
+	role in wide
+	name in data.policy.roles[role]
+	subject != ""
+}
+
+person_may("owner", name, subject) if {
+	name in data.policy.roles.owner
+	subject in {"self", "descendant"}
+}
+
+person_may(_, name, "self") if name in data.policy.roles.anybody
+
+test_a_person_without_a_role_has_only_its_own_session if {
+	reasons_for(controlling(person([]), "read:session", "self")) == set()
+	every name in {"read:agents", "revoke:instance", "create:owner"} {
+		reasons_for(controlling(person([]), name, "self")) == {"principal_not_permitted"}
+	}
+}
+
+test_roles_give_nothing_to_anybody_but_a_person if {
+	every kind in ["agent", "enrollee", "owner", "verifier", "node", "nobody"] {
+		case := controlling(object.union(other(kind), {"roles": ["admin"]}), "create:link", "none")
+		reasons_for(case) == {"principal_not_permitted"}
+	}
+}
+
+test_a_word_that_is_no_role_gives_nothing if {
+	every role in {"anybody", "root", "owner "} {
+		reasons_for(controlling(person([role]), "read:session", "none")) == {"principal_not_permitted"}
+	}
+}
+
+test_absent_data_about_roles_permits_no_person if {
+	case := controlling(person(["admin"]), "read:agents", "none")
+	reasons_for(case) == set()
+	reasons_for(case) == {"principal_not_permitted"} with data.policy.roles as {}
+	reasons_for(case) == {"principal_not_permitted"} with data.policy.roles as null
+}
+
+test_an_admin_may_not_act_as_an_agent if {
+	every name in ["renew:svid", "issue:instance", "issue:jwt-svid", "act:outcome", "hold:lease", "record:outcome"] {
+		reasons_for(controlling(person(["admin"]), name, "none")) == {"principal_not_permitted"}
+	}
+	reasons_for(object.union(reading, {"principal": person(["admin"])})) == {"principal_not_permitted"}
 }
 
 test_what_the_control_plane_permits_is_permitted_in_no_other_plane if {

@@ -2,7 +2,7 @@
  * An arrival: one request as it came, before anybody has proven anything, and the checks that need no identity.
  *
  * What a proxy may have added (`Forwarded`, `X-Forwarded-*`, client-certificate headers) is never read: the peer is
- * the socket. A browser is no client of this API, so a request with an `Origin` is refused, and so is
+ * the socket. Outside the console a browser is no client of this API, so a request with an `Origin` is refused, and so is
  * one for a host name that is not ours, which is how a rebound DNS name shows itself (D17).
  */
 import type { IncomingMessage } from "node:http";
@@ -56,26 +56,41 @@ export interface HeadRules {
   readonly allowsUpgrade: boolean;
   /** Whether a body may be compressed with gzip. */
   readonly acceptsGzip?: boolean;
+  /** The console's own origin, where browsers are clients; read for each request. */
+  readonly browser?: { readonly origin: string };
 }
+
+/** A header that no page of another origin can add to a request without being asked about it first. */
+const CONSOLE_HEADER = "trustwarden-console";
 
 /**
  * Refuses heads that no client of ours sends.
  *
- * @throws TrustWardenError `method_not_allowed`, `request_malformed` or `request_too_large`.
+ * @throws TrustWardenError `method_not_allowed`, `request_malformed`, `request_cross_site` or `request_too_large`.
  */
 export function requireCleanHead(request: IncomingMessage, rules: HeadRules): void {
   if (request.method !== "GET" && request.method !== "POST") throw new TrustWardenError("method_not_allowed");
   requirePlainTarget(request.url ?? "");
   if (rules.hosts !== "any") requireKnownHost(request.headers.host, rules.hosts);
-  for (const header of ["origin", "expect"]) {
-    if (request.headers[header] !== undefined) refuse(header);
-  }
+  if (request.headers.expect !== undefined) refuse("expect");
+  if (rules.browser !== undefined) requireOwnPage(request, rules.browser.origin);
+  else if (request.headers.origin !== undefined) refuse("origin");
   const encoding = request.headers["content-encoding"];
   if (encoding !== undefined && !(rules.acceptsGzip === true && encoding === "gzip")) {
     refuse("content-encoding");
   }
   if (request.headers.upgrade !== undefined && !rules.allowsUpgrade) refuse("upgrade");
   if (request.method === "GET" && hasBody(request)) refuse("body");
+}
+
+/** What changes something comes from the console's own page, by three signs that a page of another origin cannot make (K3). */
+function requireOwnPage({ method, headers }: IncomingMessage, origin: string): void {
+  const isForeign = headers.origin !== undefined && headers.origin !== origin;
+  const isOwn =
+    headers.origin === origin &&
+    headers["sec-fetch-site"] === "same-origin" &&
+    headers[CONSOLE_HEADER] === "1";
+  if (isForeign || (method !== "GET" && !isOwn)) throw new TrustWardenError("request_cross_site");
 }
 
 function requirePlainTarget(target: string): void {

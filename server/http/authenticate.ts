@@ -6,9 +6,11 @@
  */
 import { pathOf } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { instanceRequest } from "@trustwarden/core/api/identity.ts";
+import { comingRequest, loginRequest } from "@trustwarden/core/api/people.ts";
 import { attestedInstanceRequest, nodeRequest } from "@trustwarden/core/api/registration.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { VerifierPrincipal } from "@trustwarden/core/principal.ts";
+import { proveComing, proveLogin, provePerson } from "../console/session-proof.ts";
 import { authenticateClient } from "../oauth/client-authentication.ts";
 import type { Arrival } from "./arrival.ts";
 import type { Caller, Enrolments } from "./caller.ts";
@@ -52,8 +54,19 @@ export async function authenticateCaller(
       route: formatRoute(route),
     });
   }
+  requireRole(route, caller);
   requireWithinLimits(services, visit, caller);
   return caller;
+}
+
+/** @throws TrustWardenError `principal_refused` for a person without any of the row's roles. */
+function requireRole(route: GuardedRoute, { principal }: Caller): void {
+  if (principal.kind !== "person" || route.roles === undefined) return;
+  if (principal.roles.some((role) => route.roles?.includes(role))) return;
+  throw new TrustWardenError("principal_refused", {
+    roles: principal.roles.join(" "),
+    route: formatRoute(route),
+  });
 }
 
 /** Stopping has no limit; neither has the report of what was done, since each decision allows one. */
@@ -73,6 +86,7 @@ function proveCaller(
 ): Caller | Promise<Caller> {
   if (route.dialect === "oauth") return authenticateClient(services, arrival, evidence);
   if (route.access.includes("enrollee")) return proveEnrollee(services, route.enrolment, arrival.body);
+  if (arrival.listener === "console") return proveVisitor(services, { arrival, route });
   const ownerHeader = arrival.headers["trustwarden-owner"];
   if (ownerHeader !== undefined) return proveOwner(services, arrival, String(ownerHeader));
   if (arrival.listener === "admin") return { principal: { kind: "operator" }, intent: null };
@@ -92,7 +106,18 @@ function proveEnrollee(
       return verifyJoiningNode(services, nodeRequest.parse(body), now);
     case "workload":
       return verifyAttestedWorkload(services, attestedInstanceRequest.parse(body), now);
+    case "person":
+      return proveComing(services, comingRequest.parse(body));
   }
+}
+
+/** Whoever comes by a browser has a session, or opens one; no other proof is looked at there. */
+function proveVisitor(
+  services: Services,
+  { arrival, route }: { readonly arrival: Arrival; readonly route: GuardedRoute },
+): Promise<Caller> {
+  if (route.opens === "passkey") return proveLogin(services, loginRequest.parse(arrival.body));
+  return provePerson(services, arrival);
 }
 
 function proveOwner(services: Services, arrival: Arrival, header: string): Caller {

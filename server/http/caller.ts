@@ -8,10 +8,12 @@ import type {
   NodePrincipal,
   OperatorPrincipal,
   OwnerPrincipal,
+  PersonPrincipal,
   Principal,
   VerifierPrincipal,
 } from "@trustwarden/core/principal.ts";
 import type { OAuthCaller } from "../oauth/client-authentication.ts";
+import type { PeopleCommand } from "../store/people-ports.ts";
 import type { IssueCommand } from "../store/ports.ts";
 import type { AdmitNodeCommand, EntryIssueCommand } from "../store/registration-ports.ts";
 
@@ -33,6 +35,20 @@ export interface Enrolments {
   readonly document: Omit<IssueCommand, "context">;
   readonly node: Omit<AdmitNodeCommand, "context">;
   readonly workload: Omit<EntryIssueCommand, "context">;
+  readonly person: Opening<"register">;
+}
+
+/** A session that is about to be opened, and its secret on the way to the browser. */
+interface Opening<Change extends PeopleCommand["change"]> {
+  readonly secret: Uint8Array;
+  readonly command: Omit<Extract<PeopleCommand, { readonly change: Change }>, "context">;
+}
+
+export interface PersonCaller {
+  readonly principal: PersonPrincipal;
+  readonly intent: null;
+  /** Only where the proof was a passkey or an identity provider's word, instead of a session. */
+  readonly opening?: Opening<"log-in">;
 }
 
 interface OwnerCaller {
@@ -59,6 +75,7 @@ export type Caller =
   | AgentCaller
   | EnrolleeCaller
   | OwnerCaller
+  | PersonCaller
   | OperatorCaller
   | VerifierCaller
   | NodeCaller
@@ -76,6 +93,18 @@ export function isInstance(
   principal: Principal,
 ): principal is AgentPrincipal | VerifierPrincipal | NodePrincipal {
   return principal.kind === "agent" || principal.kind === "verifier" || principal.kind === "node";
+}
+
+/** The person who calls; only routes that admit people alone ask. */
+export function personOf({ principal }: Caller): PersonPrincipal {
+  if (principal.kind !== "person") throw new Error("only people come here");
+  return principal;
+}
+
+/** The session that a caller proved to be its own to open. */
+export function openingOf(caller: Caller): NonNullable<PersonCaller["opening"]> {
+  if (!("opening" in caller) || caller.opening === undefined) throw new Error("only logins come here");
+  return caller.opening;
 }
 
 /** The node that calls; only routes that admit nodes alone ask. */

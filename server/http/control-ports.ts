@@ -10,6 +10,7 @@ import type { Decision } from "@trustwarden/core/decision.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { GuardPorts } from "@trustwarden/core/guard.ts";
 import { formatChain, formatPrincipal } from "@trustwarden/core/principal.ts";
+import { requireSession } from "../console/session-proof.ts";
 import type { Appended } from "../ledger/ledger.ts";
 import type { ControlDraft } from "../store/ports.ts";
 import { type Arrival, pathOfTarget } from "./arrival.ts";
@@ -218,6 +219,8 @@ function chainOf({ principal }: Caller): readonly string[] {
       return formatChain(principal);
     case "owner":
       return [`owner:${principal.ownerId}`];
+    case "person":
+      return principal.ownerId === null ? [] : [`owner:${principal.ownerId}`];
     case "verifier":
     case "node":
     case "enrollee":
@@ -227,7 +230,11 @@ function chainOf({ principal }: Caller): readonly string[] {
 }
 
 /** Asks the store again, immediately before acting: a revocation may have come between. */
-function requireStillLive(services: Services, { principal }: Caller): void {
+function requireStillLive(services: Services, caller: Caller): void {
+  const { principal } = caller;
+  // A session that is about to be opened is not there yet; the command that opens it asks for its person.
+  const isOpening = "opening" in caller && caller.opening !== undefined;
+  if (principal.kind === "person" && !isOpening) requireSession(services, principal.sessionSha256);
   if (!isInstance(principal)) return;
   requireLiveChain(services.reads, principal.instanceId, services.clock.trustedSeconds());
 }

@@ -14,7 +14,15 @@ import { z } from "zod";
 import { type Arrival, formatPeer, type HeadRules, MAX_BODY_BYTES, requireCleanHead } from "./arrival.ts";
 import { formatErrorAnswer, logFailure, toTrustWardenError } from "./errors.ts";
 import { parseForm } from "./form.ts";
-import { type Dialect, dialectOf, formatRoute, isRawAnswer, type ListenerName, type Route } from "./route.ts";
+import {
+  type Dialect,
+  dialectOf,
+  formatRoute,
+  isHeadedAnswer,
+  isRawAnswer,
+  type ListenerName,
+  type Route,
+} from "./route.ts";
 import type { EventLog } from "./services.ts";
 
 const EMPTY = new Uint8Array(0);
@@ -35,6 +43,8 @@ export interface ServeOptions {
   readonly serve: (route: Route, arrival: Arrival) => Promise<unknown>;
   /** Headers of every answer of a row, whatever becomes of the request. */
   readonly headersOf?: (route: Route) => Readonly<Record<string, string>>;
+  /** Headers of everything that this listener sends, refusals too. */
+  readonly headers?: Readonly<Record<string, string>>;
   readonly log: EventLog;
 }
 
@@ -76,7 +86,7 @@ export function schemaOf(route: Route): Record<string, unknown> {
   };
 }
 
-function prepareServer(app: FastifyInstance, { rules, log, routes }: ServeOptions): void {
+function prepareServer(app: FastifyInstance, { rules, log, routes, headers = {} }: ServeOptions): void {
   const dialects = new Map(routes.map((route) => [formatRoute(route), dialectOf(route)]));
   const gzipped = new Set(routes.filter(({ acceptsGzip }) => acceptsGzip === true).map(formatRoute));
   app.setValidatorCompiler(validatorCompiler);
@@ -94,6 +104,7 @@ function prepareServer(app: FastifyInstance, { rules, log, routes }: ServeOption
     },
   );
   app.addHook("onRequest", async (request, reply) => {
+    void reply.headers(headers);
     requireCleanHead(request.raw, { ...rules, acceptsGzip: gzipped.has(routeNameOf(request)) });
     echoRequestId(request, reply);
   });
@@ -186,6 +197,9 @@ function arrivalOf(
 
 function answer(reply: FastifyReply, value: unknown): FastifyReply {
   reply.header("x-content-type-options", "nosniff");
+  if (isHeadedAnswer(value)) {
+    return reply.headers(value.headers).header("cache-control", "no-store").send(value.body);
+  }
   if (!isRawAnswer(value)) return reply.header("cache-control", "no-store").send(value);
   return reply
     .code(value.status ?? 200)

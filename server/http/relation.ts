@@ -5,7 +5,8 @@
  */
 import { isForNode } from "@trustwarden/core/agentid/registration-entry.ts";
 import type { Subject } from "@trustwarden/core/agentscope/policy-input.ts";
-import type { NodePrincipal, Principal } from "@trustwarden/core/principal.ts";
+import type { NodePrincipal, PersonPrincipal, Principal } from "@trustwarden/core/principal.ts";
+import { isWide } from "@trustwarden/core/role.ts";
 import type { StoreReads } from "../store/ports.ts";
 
 /** Something that can be named in the control plane. */
@@ -25,6 +26,8 @@ export function relationOf(reads: Reads, principal: Principal, target: Target): 
       return relationToAgent(reads, principal.instanceId, target);
     case "owner":
       return relationToOwner(reads, principal.ownerId, target);
+    case "person":
+      return relationToPerson(reads, principal, target);
     case "verifier":
       return target.kind === "instance" && target.id === principal.instanceId ? "self" : "other";
     case "node":
@@ -33,6 +36,20 @@ export function relationOf(reads: Reads, principal: Principal, target: Target): 
     case "operator":
       return "none";
   }
+}
+
+/** The owner whose agents and events alone a principal may see; undefined for who sees everybody's. */
+export function ownerLimitOf(principal: Principal): string | undefined {
+  if (principal.kind === "owner") return principal.ownerId;
+  if (principal.kind !== "person" || isWide(principal.roles)) return undefined;
+  if (principal.ownerId === null) throw new Error("a person who sees not everything is an owner");
+  return principal.ownerId;
+}
+
+/** What is its own is that of the owner that it is; the rest is nobody's in particular for who sees everybody's. */
+function relationToPerson(reads: Reads, { ownerId, roles }: PersonPrincipal, target: Target): Subject {
+  const own = ownerId === null ? "other" : relationToOwner(reads, ownerId, target);
+  return own === "other" && isWide(roles) ? "none" : own;
 }
 
 function relationToAgent(reads: Reads, instanceId: string, target: Target): Subject {

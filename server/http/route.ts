@@ -7,6 +7,7 @@ import type { Subject } from "@trustwarden/core/agentscope/policy-input.ts";
 import type { Decision } from "@trustwarden/core/decision.ts";
 import type { ControlKind } from "@trustwarden/core/event.ts";
 import type { Principal } from "@trustwarden/core/principal.ts";
+import type { Role } from "@trustwarden/core/role.ts";
 import type { z } from "zod";
 import type { Arrival } from "./arrival.ts";
 import type { Caller, Enrolments } from "./caller.ts";
@@ -14,8 +15,9 @@ import type { Services } from "./services.ts";
 
 /** `main` serves agents and services, `stop` only what must work when everything else is busy, `admin` operators,
  * `web` strangers who know nothing but the web's certificates, `policy` enforcement points and engines of others, which
- * know us by the web's certificates and prove themselves by their SVID, `envoy` proxies, by gRPC, `metrics` collectors. */
-export type ListenerName = "main" | "stop" | "admin" | "web" | "policy" | "envoy" | "metrics";
+ * know us by the web's certificates and prove themselves by their SVID, `envoy` proxies, by gRPC, `metrics` collectors,
+ * `console` the browsers of people. */
+export type ListenerName = "main" | "stop" | "admin" | "web" | "policy" | "envoy" | "metrics" | "console";
 
 export const EVERYWHERE: readonly ListenerName[] = ["main", "stop", "admin"];
 export const MAIN_AND_ADMIN: readonly ListenerName[] = ["main", "admin"];
@@ -24,6 +26,7 @@ export const MAIN_ADMIN_AND_WEB: readonly ListenerName[] = ["main", "admin", "we
 /** Rows for enforcement points and engines of others. */
 export const MAIN_ADMIN_AND_POLICY: readonly ListenerName[] = ["main", "admin", "policy"];
 export const ADMIN_ONLY: readonly ListenerName[] = ["admin"];
+export const CONSOLE_ONLY: readonly ListenerName[] = ["console"];
 
 /**
  * How an allowed visit enters the ledger.
@@ -63,6 +66,13 @@ export interface RawAnswer {
   readonly status?: 200 | 304;
   /** Further headers, such as `etag`. */
   readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** JSON with headers of its own. */
+export interface HeadedAnswer {
+  readonly isHeaded: true;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: unknown;
 }
 
 /** `oauth`: the body is a form, failures are in the words of the RFCs, and each answer carries a DPoP nonce. */
@@ -112,6 +122,10 @@ export interface GuardedRoute<
   readonly kind: ControlKind;
   /** What the enrollees of this route prove themselves with. */
   readonly enrolment: keyof Enrolments;
+  /** Roles of a person of which one is enough; without them whoever is logged in may come. */
+  readonly roles?: readonly Role[];
+  /** What proves a person here instead of a session. */
+  readonly opens?: "passkey" | "oidc";
   /** Stopping goes on when the ledger cannot record. */
   readonly isStopLane: boolean;
   /** Control action, such as `revoke:instance`. */
@@ -150,6 +164,11 @@ export function dialectOf(route: Route): Dialect {
 /** Whether an act's answer goes out as it is. */
 export function isRawAnswer(value: unknown): value is RawAnswer {
   return typeof value === "object" && value !== null && "isRaw" in value && value.isRaw === true;
+}
+
+/** Whether an act's answer has headers of its own. */
+export function isHeadedAnswer(value: unknown): value is HeadedAnswer {
+  return typeof value === "object" && value !== null && "isHeaded" in value && value.isHeaded === true;
 }
 
 /** How a route is named in records, logs and tests. */

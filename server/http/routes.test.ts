@@ -125,6 +125,7 @@ describe("the route table", () => {
       "POST /v1/narrowings",
       "POST /v1/policy/freeze",
       "POST /v1/revocations",
+      "POST /v1/session/end",
     ]);
   });
 

@@ -2,6 +2,7 @@
  * The route table: everything that this server answers, on which listener, to whom, as which action, and how it is
  * recorded. `register.ts` serves exactly these rows; `routes.test.ts` fails when anything else is served.
  */
+import { admitPeople } from "../console/person-rows.ts";
 import type { Route } from "./route.ts";
 import { ACTIONS_ROUTES } from "./table/actions.ts";
 import { APPROVALS_ROUTES } from "./table/approvals.ts";
@@ -21,6 +22,7 @@ import { OAUTH_ROUTES } from "./table/oauth.ts";
 import { OPA_ROUTES } from "./table/opa.ts";
 import { OPERATION_ROUTES } from "./table/operation.ts";
 import { PAYLOADS_ROUTES } from "./table/payloads.ts";
+import { PEOPLE_ROUTES } from "./table/people.ts";
 import { POLICY_ROUTES } from "./table/policy.ts";
 import { PUBLIC_ROUTES } from "./table/public.ts";
 import { REGISTRY_ROUTES } from "./table/registry.ts";
@@ -29,7 +31,7 @@ import { STOPPING_ROUTES } from "./table/stopping.ts";
 import { WATCHING_ROUTES } from "./table/watching.ts";
 
 /** Every route of this server. */
-export const ROUTES: readonly Route[] = [
+export const ROUTES: readonly Route[] = admitPeople([
   ...PUBLIC_ROUTES,
   ...IDENTITY_ROUTES,
   ...ACTIONS_ROUTES,
@@ -54,7 +56,8 @@ export const ROUTES: readonly Route[] = [
   ...OPA_ROUTES,
   ...ENVOY_ROUTES,
   ...OPERATION_ROUTES,
-];
+  ...PEOPLE_ROUTES,
+]);
 
 /** The closed public list: what needs no identity. A row that is public and not here is a bug. */
 export const PUBLIC_PATHS: readonly string[] = [
@@ -75,6 +78,7 @@ export const PUBLIC_PATHS: readonly string[] = [
   "/.well-known/authzen-configuration",
   "/v1/successions",
   "/v1/nonce",
+  "/v1/passkeys/options/:purpose",
   "/ledger/checkpoint",
   "/ledger/witnessed-checkpoint",
   "/ledger/witness-policy",

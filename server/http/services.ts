@@ -15,6 +15,7 @@ import type { CurrentAuthority } from "../authority/current.ts";
 import type { AuthorityKeeper } from "../authority/keeper.ts";
 import type { SecretsBroker } from "../broker/broker.ts";
 import type { FlooredClock } from "../clock.ts";
+import type { People } from "../console/people.ts";
 import type { Federation } from "../federation/federation.ts";
 import type { Budgets } from "../gateway/budgets.ts";
 import type { GatewayParts } from "../gateway/gateway.ts";
@@ -145,6 +146,8 @@ export interface Services {
   readonly erasures: Erasures;
   /** Roles of databases that were made for agents. */
   readonly databaseRoles: DatabaseRoles;
+  /** What knows people, and where they come in. */
+  readonly people: People;
   /** Who waits for a human's answer. */
   readonly approvals: ApprovalWaiters;
   readonly nonces: Nonces;
@@ -153,8 +156,13 @@ export interface Services {
   readonly ownerRequests: OwnerRequests;
   /** Keeps the epoch outside the data directory, so that an older copy of the state is noticed. Durable on return. */
   readonly raiseEpoch: (epoch: number) => Promise<void>;
-  /** `policy` is null without that listener. */
-  readonly urls: () => { readonly server: string; readonly stop: string; readonly policy: string | null };
+  /** `policy` and `console` are null without that listener. */
+  readonly urls: () => {
+    readonly server: string;
+    readonly stop: string;
+    readonly policy: string | null;
+    readonly console: string | null;
+  };
   /** Monotonic milliseconds of the start. */
   readonly startedMonoMs: number;
   readonly log: EventLog;

@@ -12,10 +12,7 @@
  * @see SPIFFE Federation §5.1; Mozilla Server Side TLS, intermediate
  */
 import { constants } from "node:crypto";
-import { readFileSync, statSync } from "node:fs";
-import { createServer, Server } from "node:https";
-import { createSecureContext } from "node:tls";
-import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { createServer } from "node:https";
 import {
   ASKING,
   closeListener,
@@ -29,9 +26,8 @@ import {
 import type { Route } from "./route.ts";
 import { serve } from "./serve.ts";
 import type { Services } from "./services.ts";
+import { CertificateFiles, followCertificate } from "./web-certificate.ts";
 
-/** How often the certificate files are looked at. */
-const WATCH_MS = 5000;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** For TLS 1.2; version 1.3 has only suites of this kind. */
 const CIPHERS = [
@@ -52,8 +48,6 @@ const TLS = {
 } as const;
 /** Where each is configured. */
 const SETTINGS = { web: "federation.web", policy: "policy.listener" } as const;
-/** Any right of the group or of others. */
-const SHARED_BITS = 0o077;
 
 /** Where to listen, and with which certificate. */
 export interface WebListen {
@@ -117,82 +111,19 @@ export async function openWebListener(options: {
     await closeListener(opened);
     throw error;
   }
-  const reload = (): void => {
-    try {
-      const { server } = opened;
-      if (files.readChanged() && server instanceof Server) {
-        server.setSecureContext({ ...tls, ...files.current });
-        services.log.info({ listener }, "the web certificate was replaced");
-      }
-    } catch (error) {
-      // Safe to go on: the certificate at hand stays, and clients refuse it by themselves once it has expired.
-      const code = error instanceof TrustWardenError ? error.code : "internal";
-      services.log.warn({ code }, "the web certificate files changed and cannot be used");
-    }
-  };
-  const timer = setInterval(reload, WATCH_MS).unref();
+  const followed = followCertificate({
+    files,
+    server: opened.server,
+    context: tls,
+    log: services.log,
+    listener,
+  });
   return {
     port: portOf(opened),
-    reload,
+    reload: followed.reload,
     close: () => {
-      clearInterval(timer);
+      followed.stop();
       return closeListener(opened);
     },
   };
-}
-
-/** Owns the pair at hand and how its files looked when it was read. */
-class CertificateFiles {
-  readonly #listen: WebListen;
-  readonly #setting: string;
-  #stamp: string;
-  #current: { readonly cert: string; readonly key: string };
-
-  constructor(listen: WebListen, setting: string) {
-    this.#listen = listen;
-    this.#setting = setting;
-    this.#stamp = this.#look();
-    this.#current = this.#read();
-  }
-
-  get current(): { readonly cert: string; readonly key: string } {
-    return this.#current;
-  }
-
-  /** Whether there is a new pair; a pair that does not fit is not taken, and looked at again when it changes. */
-  readChanged(): boolean {
-    const stamp = this.#look();
-    if (stamp === this.#stamp) return false;
-    this.#stamp = stamp;
-    this.#current = this.#read();
-    return true;
-  }
-
-  #look(): string {
-    return [this.#listen.certFile, this.#listen.keyFile].map((path) => this.#stampOf(path)).join();
-  }
-
-  #stampOf(path: string): string {
-    const stats = statSync(path, { throwIfNoEntry: false });
-    if (stats === undefined) throw this.#invalid("no such file");
-    if (path === this.#listen.keyFile && (stats.mode & SHARED_BITS) !== 0) {
-      throw new TrustWardenError("file_mode_too_open", { path, mode: (stats.mode & 0o777).toString(8) });
-    }
-    return `${stats.ino}:${stats.size}:${stats.mtimeMs}`;
-  }
-
-  #read(): { readonly cert: string; readonly key: string } {
-    const { certFile, keyFile } = this.#listen;
-    const pair = { cert: readFileSync(certFile, "utf8"), key: readFileSync(keyFile, "utf8") };
-    try {
-      createSecureContext(pair);
-    } catch (cause) {
-      throw this.#invalid("not a certificate with its key", cause);
-    }
-    return pair;
-  }
-
-  #invalid(reason: string, cause?: unknown): TrustWardenError {
-    return new TrustWardenError("config_invalid", { setting: this.#setting, reason }, { cause });
-  }
 }

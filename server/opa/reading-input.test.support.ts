@@ -16,6 +16,7 @@ export const readingInput = parsePolicyInput({
     class_id: "spiffe://acme.test/finance/payment-agent",
     owner_id: "own_1",
     custody: "agent",
+    roles: [],
   },
   agent: { attested: { type: "none", strength: "none", selectors: [] }, composition_sha256: "" },
   chain: ["agt_1"],

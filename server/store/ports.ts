@@ -20,6 +20,7 @@ import type { Scope } from "@trustwarden/core/scope.ts";
 import type { ApprovalCommands, ApprovalReads } from "./approval-ports.ts";
 import type { SecretCommands, SecretReads } from "./broker-ports.ts";
 import type { BudgetCommands, BudgetReads } from "./budget-ports.ts";
+import type { CreateOwnerCommand } from "./commands/create-owner.ts";
 import type {
   FederationCommands,
   FederationReads,
@@ -29,16 +30,13 @@ import type {
 import type { GatewayCommands, GatewayReads } from "./gateway-ports.ts";
 import type { McpCommands, McpReads } from "./mcp-ports.ts";
 import type { OAuthCommands, OAuthReads } from "./oauth-ports.ts";
+import type { PeopleCommands, PeopleReads } from "./people-ports.ts";
 import type { PolicyCommands, PolicyReads } from "./policy-ports.ts";
 import type { ProvenKey, RegistrationCommands, RegistrationReads } from "./registration-ports.ts";
 import type { NarrowCommand, RevokeCommand, Revoked } from "./revocation-ports.ts";
 import type { TreeReads } from "./tree-ports.ts";
 
-export type {
-  FederationChange,
-  FederationCommands,
-  FederationState,
-} from "./federation-ports.ts";
+export type { FederationChange, FederationCommands, FederationState } from "./federation-ports.ts";
 
 import type { WitCommands } from "./wit-ports.ts";
 
@@ -189,16 +187,15 @@ export interface StoreCommands
     GatewayCommands,
     McpCommands,
     OAuthCommands,
+    PeopleCommands,
     RegistrationCommands,
     SecretCommands,
     PolicyCommands,
     WitCommands {
   /** @throws TrustWardenError `owner_exists`. */
-  createOwner(command: {
-    readonly context: CommandContext;
-    readonly name: string;
-    readonly spki: Uint8Array;
-  }): Promise<Committed<{ readonly ownerId: string; readonly name: string }>>;
+  createOwner(
+    command: CreateOwnerCommand,
+  ): Promise<Committed<{ readonly ownerId: string; readonly name: string }>>;
   /** Signs a single-use verifier ticket with the server's SVID and records it. Value: the envelope text. */
   createVerifierTicket(command: {
     readonly context: CommandContext;
@@ -330,6 +327,7 @@ export interface StoreReads
     GatewayReads,
     McpReads,
     OAuthReads,
+    PeopleReads,
     RegistrationReads,
     SecretReads,
     PolicyReads,

@@ -13,6 +13,7 @@ import { findForeignInstance, listFederations } from "./federation-rows.ts";
 import { listUpstreams } from "./gateway-rows.ts";
 import { listPins } from "./mcp-rows.ts";
 import { findAccessToken } from "./oauth-rows.ts";
+import { createPeopleReads } from "./people-rows.ts";
 import { findPolicy } from "./policy-rows.ts";
 import type { AgentState, FeedTarget, InstanceState, OwnerState, StoreReads, SvidState } from "./ports.ts";
 import type { Row, SqliteDatabase } from "./sqlite-database.ts";
@@ -88,6 +89,7 @@ export function createReads(database: SqliteDatabase, nowSeconds: () => number):
     entriesOfNode: (query) => entriesOfNode(database, query),
     ...createApprovalReads(database),
     ...createTreeReads(database, nowSeconds),
+    ...createPeopleReads(database),
     close: () => database.close(),
   };
 }

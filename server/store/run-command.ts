@@ -26,6 +26,8 @@ import { issueWit } from "./commands/issue-wit.ts";
 import { createJoinToken } from "./commands/join-token.ts";
 import { loadPolicy } from "./commands/load-policy.ts";
 import { narrow } from "./commands/narrow.ts";
+import { changePeople } from "./commands/people/change-people.ts";
+import { touchSession } from "./commands/people/sessions.ts";
 import { admitSvid, registerForeign } from "./commands/register-foreign.ts";
 import { renew } from "./commands/renew.ts";
 import { issueCrls } from "./commands/revocation-lists.ts";
@@ -33,6 +35,7 @@ import { revoke } from "./commands/revoke.ts";
 import { saveBudgetUse, setBudget } from "./commands/set-budget.ts";
 
 import { issueStatusList } from "./commands/status-slots.ts";
+import type { PeopleChanged, PeopleCommand } from "./people-ports.ts";
 import type {
   ChangeAuthorityCommand,
   CommandContext,
@@ -62,17 +65,14 @@ export function runCommand(
     case "createVerifierTicket":
       return commit<unknown>(database, deps, request.command, () => runOperators(database, deps, request));
     case "issue":
-      return commit(database, deps, request.command, () => issue(database, request.command, deps));
     case "renew":
-      return commit(database, deps, request.command, () => renew(database, request.command, deps));
+    case "narrow":
+    case "issueServerSvid":
+      return commit<unknown>(database, deps, request.command, () => runIdentities(database, deps, request));
     case "issueJwt":
     case "issueAccessToken":
     case "issueIdentityGrant":
       return commit<unknown>(database, deps, request.command, () => runTokens(database, deps, request));
-    case "narrow":
-      return commit(database, deps, request.command, () => narrow(database, request.command));
-    case "issueServerSvid":
-      return commit(database, deps, request.command, () => issueServerSvid(database, request.command, deps));
     case "createJoinToken":
     case "admitNode":
     case "createEntry":
@@ -111,12 +111,33 @@ export function runCommand(
       return commitSecret(database, deps, request.command);
     case "issueStatusList":
       return issueStatusList(database, request.command, deps);
+    case "changePeople":
+      return commitPeople(database, deps, request.command);
     case "setBudget":
       return commit(database, deps, request.command, () => setBudget(database, request.command));
     case "addLabels":
     case "saveBudgetUse":
+    case "touchSession":
     case "markSequenced":
       return keepBooks(database, request);
+  }
+}
+
+/** Runs one command about an identity: of an agent, or the server's own. */
+function runIdentities(
+  database: SqliteDatabase,
+  deps: CommandDeps,
+  request: Extract<WriterCommand, { readonly kind: "issue" | "renew" | "narrow" | "issueServerSvid" }>,
+): CommandResult<unknown> {
+  switch (request.kind) {
+    case "issue":
+      return issue(database, request.command, deps);
+    case "renew":
+      return renew(database, request.command, deps);
+    case "narrow":
+      return narrow(database, request.command);
+    case "issueServerSvid":
+      return issueServerSvid(database, request.command, deps);
   }
 }
 
@@ -175,7 +196,10 @@ function runNeighbours(
 /** Runs a command that the ledger is told nothing of: it only remembers what something else has recorded. */
 function keepBooks(
   database: SqliteDatabase,
-  request: Extract<WriterCommand, { readonly kind: "addLabels" | "saveBudgetUse" | "markSequenced" }>,
+  request: Extract<
+    WriterCommand,
+    { readonly kind: "addLabels" | "saveBudgetUse" | "touchSession" | "markSequenced" }
+  >,
 ): null {
   switch (request.kind) {
     case "addLabels":
@@ -183,6 +207,8 @@ function keepBooks(
     case "saveBudgetUse":
       saveBudgetUse(database, request.rows);
       return null;
+    case "touchSession":
+      return touchSession(database, request.touch);
     case "markSequenced":
       for (const outboxId of request.outboxIds) database.run(MARK_SEQUENCED, outboxId);
       return null;
@@ -271,6 +297,18 @@ function commitSecret(
   const isStop = command.change === "disable" || command.change === "delete";
   const run = () => changeSecret(database, command);
   return isStop ? commitAtAnyTime(database, deps, command, run) : commit(database, deps, command, run);
+}
+
+/** Ending a session works whatever the clock says. */
+function commitPeople(
+  database: SqliteDatabase,
+  deps: CommandDeps,
+  command: PeopleCommand,
+): Committed<PeopleChanged> {
+  const run = () => changePeople(database, command, deps);
+  return command.change === "log-out"
+    ? commitAtAnyTime(database, deps, command, run)
+    : commit(database, deps, command, run);
 }
 
 function commit<T>(

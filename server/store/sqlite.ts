@@ -115,6 +115,8 @@ function createCommands(writer: WriterClient): StoreCommands {
     registerForeign: (command) =>
       writer.run<Committed<RegisteredForeign>>({ kind: "registerForeign", command }),
     admitSvid: (command) => writer.run<Committed<null>>({ kind: "admitSvid", command }),
+    changePeople: (command) => writer.run({ kind: "changePeople", command }),
+    touchSession: (touch) => writer.run({ kind: "touchSession", touch }),
     setBudget: (command) => writer.run<Committed<BudgetState>>({ kind: "setBudget", command }),
     saveBudgetUse: async (rows) => {
       await writer.run<null>({ kind: "saveBudgetUse", rows });

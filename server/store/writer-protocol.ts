@@ -23,6 +23,7 @@ import type {
   IssueIdentityGrantCommand,
   RevokeAccessTokenCommand,
 } from "./oauth-ports.ts";
+import type { PeopleCommand } from "./people-ports.ts";
 import type { LoadPolicyCommand } from "./policy-ports.ts";
 import type {
   ChangeAuthorityCommand,
@@ -97,6 +98,11 @@ export type WriterCommand =
   | { readonly kind: "mendAuthority"; readonly command: MendAuthorityCommand }
   | { readonly kind: "setBudget"; readonly command: SetBudgetCommand }
   | { readonly kind: "saveBudgetUse"; readonly rows: readonly BudgetUseRow[] }
+  | { readonly kind: "changePeople"; readonly command: PeopleCommand }
+  | {
+      readonly kind: "touchSession";
+      readonly touch: { readonly sessionSha256: string; readonly now: number };
+    }
   | { readonly kind: "loadPolicy"; readonly command: LoadPolicyCommand }
   | { readonly kind: "markSequenced"; readonly outboxIds: readonly number[] };
 

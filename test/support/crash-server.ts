@@ -100,9 +100,24 @@ function addressesOf(
   line: string,
 ): Pick<
   TestServer,
-  "url" | "stopUrl" | "adminSocket" | "webUrl" | "policyUrl" | "envoyPort" | "gatewayUrl" | "metricsUrl"
+  | "url"
+  | "stopUrl"
+  | "adminSocket"
+  | "webUrl"
+  | "policyUrl"
+  | "envoyPort"
+  | "consoleUrl"
+  | "gatewayUrl"
+  | "metricsUrl"
 > {
   const { url, stop_url, admin_socket } = parseJsonObject(line);
-  const none = { webUrl: null, policyUrl: null, envoyPort: null, gatewayUrl: null, metricsUrl: null };
+  const none = {
+    webUrl: null,
+    policyUrl: null,
+    envoyPort: null,
+    consoleUrl: null,
+    gatewayUrl: null,
+    metricsUrl: null,
+  };
   return { url: String(url), stopUrl: String(stop_url), adminSocket: String(admin_socket), ...none };
 }

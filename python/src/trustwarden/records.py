@@ -46,6 +46,9 @@ CONTROL_KINDS = (
     "evaluation",
     "read",
     "admin",
+    "person",
+    "session",
+    "confirmation",
 )
 """Every kind of event of the control plane; a test compares them with `core/event.ts`."""
 

@@ -26,6 +26,7 @@ import { verifyOpening } from "../../approvals/present-approval.ts";
 import { requestApproval } from "../../approvals/request-approval.ts";
 import type { ApprovalState } from "../../store/approval-ports.ts";
 import { contextOf } from "../command-context.ts";
+import { ownerLimitOf } from "../relation.ts";
 import type { Visit } from "../route.ts";
 import type { Services } from "../services.ts";
 import { spread } from "./revocation.ts";
@@ -73,9 +74,9 @@ export async function listApprovals(
   services: Services,
   { caller, query }: Visit<unknown, z.output<typeof approvalQuery>>,
 ): Promise<ApprovalList> {
-  const { principal } = caller;
+  const ownerId = ownerLimitOf(caller.principal);
   const found = services.reads.listApprovals({
-    ...(principal.kind === "owner" ? { ownerId: principal.ownerId } : {}),
+    ...(ownerId === undefined ? {} : { ownerId }),
     isOpen: query.state === "pending",
     now: services.clock.trustedSeconds(),
     limit: query.limit,

@@ -17,6 +17,7 @@ import type { Committed } from "../../store/ports.ts";
 import type { CreateEntryCommand, EntryState } from "../../store/registration-ports.ts";
 import type { Caller } from "../caller.ts";
 import { contextOf } from "../command-context.ts";
+import { ownerLimitOf } from "../relation.ts";
 import type { Visit } from "../route.ts";
 import type { Services } from "../services.ts";
 import { announce } from "./revocation.ts";
@@ -44,9 +45,9 @@ export async function listEntries(
   { caller, query }: Visit<unknown, { readonly cursor?: string | undefined; readonly limit: number }>,
 ): Promise<EntryList> {
   const now = services.clock.trustedSeconds();
-  const { principal } = caller;
+  const ownerId = ownerLimitOf(caller.principal);
   const found = services.reads.listEntries({
-    ...(principal.kind === "owner" ? { ownerId: principal.ownerId } : {}),
+    ...(ownerId === undefined ? {} : { ownerId }),
     ...(query.cursor === undefined ? {} : { after: query.cursor }),
     limit: query.limit,
   });

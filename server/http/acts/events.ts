@@ -15,6 +15,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { z } from "zod";
 import type { ProvenRecord } from "../../ledger/queries.ts";
 import type { Caller } from "../caller.ts";
+import { ownerLimitOf } from "../relation.ts";
 import type { Visit } from "../route.ts";
 import type { Services } from "../services.ts";
 
@@ -76,7 +77,8 @@ export function subtreeOf({ principal }: Caller): string | undefined {
     case "operator":
       return undefined;
     case "owner":
-      return principal.ownerId;
+    case "person":
+      return ownerLimitOf(principal);
     case "agent":
       return principal.agentId;
     case "verifier":

@@ -8,7 +8,10 @@
 import { Readable } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
 import { type LiveFrame, type LiveQuery, liveFrame } from "@trustwarden/core/api/tree.ts";
+import type { Principal } from "@trustwarden/core/principal.ts";
+import { requireSession } from "../../console/session-proof.ts";
 import type { RecentDecision } from "../../ledger/recent-decisions.ts";
+import { ownerLimitOf } from "../relation.ts";
 import type { RawAnswer, Visit } from "../route.ts";
 import type { Services } from "../services.ts";
 
@@ -24,22 +27,35 @@ export async function watchLive(
   { caller, query }: Visit<unknown, LiveQuery>,
 ): Promise<RawAnswer> {
   const { principal } = caller;
-  const ownerId = principal.kind === "owner" ? principal.ownerId : null;
+  const ownerId = ownerLimitOf(principal) ?? null;
   return {
     isRaw: true,
     contentType: "text/event-stream; charset=utf-8",
     cacheControl: "no-store",
-    content: Readable.from(frames(services, ownerId, query.frames)),
+    content: Readable.from(frames(services, { ownerId, count: query.frames, principal })),
   };
 }
 
-async function* frames(services: Services, ownerId: string | null, count: number): AsyncGenerator<string> {
+async function* frames(
+  services: Services,
+  {
+    ownerId,
+    count,
+    principal,
+  }: {
+    readonly ownerId: string | null;
+    readonly count: number;
+    readonly principal: Principal;
+  },
+): AsyncGenerator<string> {
   const { clock, ledger } = services;
   let seen = ledger.decided.total;
   let lastMs = clock.monoMs();
   yield `retry: ${RETRY_MS}\n\n`;
   for (let frame = 0; frame < count; frame += 1) {
     if (frame > 0) await pause(FRAME_MS);
+    // Whoever logged out, or may not come any more, sees no further frame.
+    if (principal.kind === "person") requireSession(services, principal.sessionSha256);
     const decisions = ledger.decided.since(seen);
     const nowMs = clock.monoMs();
     seen = ledger.decided.total;

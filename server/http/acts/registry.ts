@@ -9,6 +9,7 @@ import { isSubset, parseScope } from "@trustwarden/core/scope.ts";
 import type { AgentState, InstanceState } from "../../store/ports.ts";
 import type { Caller } from "../caller.ts";
 import { contextOf } from "../command-context.ts";
+import { ownerLimitOf } from "../relation.ts";
 import type { Visit } from "../route.ts";
 import type { Services } from "../services.ts";
 
@@ -100,7 +101,7 @@ export async function showAgent(
 
 /** The owner whose agents may be shown: whichever was asked for, unless the caller is an owner. */
 function ownOnly({ principal }: Caller, asked: string | undefined): string | undefined {
-  return principal.kind === "owner" ? principal.ownerId : asked;
+  return ownerLimitOf(principal) ?? asked;
 }
 
 function formatAgent({ reads }: Services, agent: AgentState, now: number): AgentView {

@@ -3,6 +3,7 @@ import type { TreeAnswer, TreeQuery, TreeRow } from "@trustwarden/core/api/tree.
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { TreeCursor, TreeNode, TreePage, TreePlace } from "../../store/tree-ports.ts";
 import type { Caller } from "../caller.ts";
+import { ownerLimitOf } from "../relation.ts";
 import type { Visit } from "../route.ts";
 import type { Services } from "../services.ts";
 
@@ -64,7 +65,7 @@ function placeOfSearch(
 
 /** The owner whose own agents are all that a caller sees; null for who sees everything. */
 function ownOf({ principal }: Caller): string | null {
-  return principal.kind === "owner" ? principal.ownerId : null;
+  return ownerLimitOf(principal) ?? null;
 }
 
 const AGENTS = "a";

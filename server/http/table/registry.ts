@@ -8,7 +8,7 @@ import {
 import { agentList, agentQuery, agentView, ownerList } from "@trustwarden/core/api/ledger.ts";
 import { z } from "zod";
 import { createOwner, createVerifierTicket, listAgents, listOwners, showAgent } from "../acts/registry.ts";
-import { relationOf } from "../relation.ts";
+import { ownerLimitOf, relationOf } from "../relation.ts";
 import { ADMIN_ONLY, defineGuarded, MAIN_AND_ADMIN, type Route } from "../route.ts";
 
 const agentPath = z.object({ id: z.string().min(1).max(64) });
@@ -65,7 +65,7 @@ export const REGISTRY_ROUTES: readonly Route[] = [
     action: () => "read:agents",
     // An owner's list is cut to its own agents; naming another owner is refused, not silently replaced.
     subject: ({ reads }, { caller: { principal }, query }) =>
-      principal.kind === "owner" && query.owner === undefined
+      ownerLimitOf(principal) !== undefined && query.owner === undefined
         ? "self"
         : relationOf(reads, principal, { kind: "owner", id: query.owner ?? "" }),
     act: listAgents,

@@ -3,6 +3,7 @@
  * function of one of them, truth values as 0 and 1.
  */
 import type { MigrationStep } from "./steps.ts";
+import { PEOPLE_TABLES } from "./version-5-people.ts";
 
 /** What a feed names is checked where it is parsed: what can be stopped grows with every version. */
 const FEED_KIND = "CHECK (length(kind) BETWEEN 1 AND 32)";
@@ -19,7 +20,7 @@ const PAGES = `
   CREATE INDEX agents_by_owner_id ON agents (owner_id, agent_id);
 `;
 
-const TABLES = TREE + PAGES;
+const TABLES = TREE + PAGES + PEOPLE_TABLES;
 
 /** The step from version 4. */
 export const VERSION_5: MigrationStep = {

@@ -1,0 +1,29 @@
+/** Settings of the console. */
+import { z } from "zod";
+
+/** Plain HTTP only to this machine, by name: browsers bind passkeys to names. */
+const ORIGIN =
+  /^(?:https:\/\/[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?|http:\/\/localhost)(?::[1-9][0-9]{0,4})?$/;
+const LOOPBACK: readonly string[] = ["127.0.0.1", "::1", "localhost"];
+
+const directory = z.string().min(1).max(4096);
+
+/** `console` in the configuration. */
+export const consoleSettings = z
+  .strictObject({
+    host: z.string().min(1).max(255).default("127.0.0.1"),
+    port: z.coerce.number().int().min(0).max(65_535).default(7446),
+    /** What browsers call it by, when that is not `localhost` and the port. */
+    origin: z.string().max(512).regex(ORIGIN).optional(),
+    tls: z.strictObject({ certFile: directory, keyFile: directory }).optional(),
+  })
+  .refine(({ host, tls }) => LOOPBACK.includes(host) || tls !== undefined, {
+    path: ["tls"],
+    message: "beyond this machine the console needs a certificate",
+  })
+  .refine(({ origin, tls }) => origin === undefined || origin.startsWith("https:") === (tls !== undefined), {
+    path: ["origin"],
+    message: "the origin's scheme is https exactly where there is a certificate",
+  });
+
+export type ConsoleSettings = Readonly<z.output<typeof consoleSettings>>;

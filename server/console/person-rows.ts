@@ -1,0 +1,82 @@
+/**
+ * Which rows of the route table a person may ask, by role: the whole list. What is not on it is not served to browsers.
+ *
+ * The policy demands the same again by action (`policies/trustwarden/data.json`); rows of the session itself are anybody's
+ * who is logged in and name no role.
+ */
+import type { Role } from "@trustwarden/core/role.ts";
+import { formatRoute, type Route } from "../http/route.ts";
+
+const READERS: readonly Role[] = ["auditor", "operator", "admin"];
+const READERS_AND_OWNERS: readonly Role[] = ["owner", ...READERS];
+const STOPPERS: readonly Role[] = ["owner", "operator", "admin"];
+const OPERATORS: readonly Role[] = ["operator", "admin"];
+const ADMINS: readonly Role[] = ["admin"];
+
+/** Roles by row. */
+const PERSON_ROWS: Readonly<Record<string, readonly Role[]>> = {
+  "GET /v1/agents": READERS_AND_OWNERS,
+  "GET /v1/agents/:id": READERS_AND_OWNERS,
+  "GET /v1/tree": READERS_AND_OWNERS,
+  "GET /v1/live": READERS_AND_OWNERS,
+  "GET /v1/owners": READERS,
+  "GET /v1/events": READERS_AND_OWNERS,
+  "GET /v1/events/:event_id": READERS_AND_OWNERS,
+  "GET /v1/ledger/consistency": READERS_AND_OWNERS,
+  "GET /v1/approvals": READERS_AND_OWNERS,
+  "GET /v1/approvals/:id": READERS_AND_OWNERS,
+  "GET /v1/budgets": READERS_AND_OWNERS,
+  "GET /v1/entries": READERS_AND_OWNERS,
+  "GET /v1/status": READERS,
+  "GET /v1/openapi.json": READERS,
+  "GET /v1/policy": READERS,
+  "GET /v1/policy/freeze": READERS,
+  "GET /v1/federations": READERS,
+  "GET /v1/upstreams": READERS,
+  "GET /v1/upstreams/:name/mcp": READERS,
+  "GET /v1/authority": READERS,
+  "GET /v1/secrets": READERS,
+  "GET /v1/secret-keys": READERS,
+  "GET /v1/database-roles": READERS,
+  "POST /v1/revocations": STOPPERS,
+  "POST /v1/narrowings": STOPPERS,
+  "POST /v1/policy/freeze": ADMINS,
+  "POST /v1/entries/:id/removal": STOPPERS,
+  "POST /v1/join-tokens": OPERATORS,
+  "POST /v1/verifier-tickets": OPERATORS,
+  "POST /v1/budgets": OPERATORS,
+  "POST /v1/upstreams": OPERATORS,
+  "POST /v1/upstreams/:name/removal": OPERATORS,
+  "POST /v1/upstreams/:name/mcp/look": OPERATORS,
+  "POST /v1/upstreams/:name/mcp/approvals": OPERATORS,
+  "POST /v1/secrets": ADMINS,
+  "POST /v1/secrets/:name/versions": ADMINS,
+  "POST /v1/secrets/:name/disabling": OPERATORS,
+  "POST /v1/secrets/:name/enabling": ADMINS,
+  "POST /v1/secrets/:name/removal": OPERATORS,
+  "POST /v1/people/links": ADMINS,
+};
+
+/** Public rows that a page needs to check proofs by itself. */
+const CONSOLE_PUBLIC_ROWS: readonly string[] = [
+  "GET /healthz",
+  "GET /v1/bundle",
+  "GET /ledger/checkpoint",
+  "GET /ledger/witnessed-checkpoint",
+  "GET /ledger/witness-policy",
+  "GET /ledger/tile/*",
+];
+
+/** The same rows, with people let in where the list says so. */
+export function admitPeople(routes: readonly Route[]): readonly Route[] {
+  return routes.map((route) => {
+    const name = formatRoute(route);
+    if (route.access === "public") return CONSOLE_PUBLIC_ROWS.includes(name) ? onConsole(route) : route;
+    const roles = PERSON_ROWS[name];
+    return roles === undefined ? route : onConsole({ ...route, access: [...route.access, "person"], roles });
+  });
+}
+
+function onConsole<R extends Route>(route: R): R {
+  return { ...route, listeners: [...route.listeners, "console"] };
+}

@@ -1,0 +1,62 @@
+/**
+ * What names a human, at rest: sealed under a key that is itself sealed under the unseal key, which is elsewhere.
+ *
+ * Whoever copies the data directory reads neither names nor addresses, and cannot try addresses out: how one looks is
+ * kept as a keyed digest. The same key makes the challenges of passkeys, by other labels.
+ */
+import { encodeBase64url, encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
+import { hmacSha256 } from "@trustwarden/core/crypto.ts";
+import type { Random } from "@trustwarden/core/id.ts";
+import { formatCanonicalJson, parseJsonObject } from "@trustwarden/core/json.ts";
+import { UnsealKey } from "../signer/unseal-key.ts";
+
+const MAX_CHARS = 4096;
+
+/** What is sealed of a person. */
+export interface PersonDetails {
+  /** As others may see it; empty for none. */
+  readonly name: string;
+  /** As it was given; null for none. */
+  readonly address: string | null;
+}
+
+/** Holds keys: never logged. */
+export class PersonSeal {
+  readonly #sealing: UnsealKey;
+  readonly #looks: Uint8Array;
+  /** MAC key of challenges. */
+  readonly challengeKey: Uint8Array;
+
+  /** @param key - 32 random bytes. */
+  constructor(key: Uint8Array, random: Random) {
+    this.#sealing = new UnsealKey(derive(key, "person-details"), random);
+    this.#looks = derive(key, "address-looks");
+    this.challengeKey = derive(key, "passkey-challenges");
+  }
+
+  /** @param context - Whose it is; the same must be given to open. */
+  seal({ name, address }: PersonDetails, context: string): Uint8Array {
+    const plaintext = encodeUtf8(formatCanonicalJson({ name, address }));
+    return this.#sealing.seal({ plaintext, context: encodeUtf8(context) });
+  }
+
+  /** @throws TrustWardenError `seal_broken`. */
+  open(sealed: Uint8Array, context: string): PersonDetails {
+    const text = parseUtf8(this.#sealing.open({ sealed, context: encodeUtf8(context) }));
+    const { name, address } = parseJsonObject(text, MAX_CHARS);
+    return {
+      name: typeof name === "string" ? name : "",
+      address: typeof address === "string" ? address : null,
+    };
+  }
+
+  /** Keyed digest of how an address looks. @param look - as `formatAddressLook` gives it. */
+  digestOf(look: string): string {
+    return encodeBase64url(hmacSha256(this.#looks, encodeUtf8(look)));
+  }
+}
+
+/** One key, one use. */
+function derive(key: Uint8Array, label: string): Uint8Array {
+  return hmacSha256(key, encodeUtf8(`trustwarden-people-v1\0${label}`));
+}

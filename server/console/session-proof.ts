@@ -1,0 +1,176 @@
+/**
+ * Who is in front of the browser: a session's cookie, or what opens one.
+ *
+ * A session counts at the console's own listener and origin, and nowhere else: it is never taken where an SVID, an owner's
+ * signature or the admin socket is asked for (A4), and none of those is taken here.
+ */
+
+import { formatAddressLook } from "@trustwarden/core/address.ts";
+import type { ComingRequest, LoginRequest } from "@trustwarden/core/api/people.ts";
+import { encodeBase64url, parseBase64url } from "@trustwarden/core/bytes.ts";
+import { formatThumbprint, parseP256PublicKey, sha256 } from "@trustwarden/core/crypto.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { formatUlid } from "@trustwarden/core/id.ts";
+import type { PersonPrincipal } from "@trustwarden/core/principal.ts";
+import type { Arrival } from "../http/arrival.ts";
+import type { EnrolleeCaller, PersonCaller } from "../http/caller.ts";
+import type { Services } from "../http/services.ts";
+import type { NewSession, PersonState, SessionState } from "../store/people-ports.ts";
+import { digestOfSecret, readCookie, SESSION_COOKIE } from "./cookie.ts";
+import { unverifiedChallengeOf, verifyAssertion, verifyRegistration } from "./passkeys.ts";
+import { type ConsolePlace, IDLE_SECONDS, SESSION_SECONDS } from "./people.ts";
+
+/** Use is noted this often: a command of its own each time would make every look a write. */
+const TOUCH_SECONDS = 60;
+const SECRET_BYTES = 32;
+
+/**
+ * The person whose session came with the arrival.
+ *
+ * @throws TrustWardenError `no_session`, `session_invalid`, `request_cross_site`.
+ */
+export async function provePerson(services: Services, { headers }: Arrival): Promise<PersonCaller> {
+  const secret = readCookie(headers.cookie, SESSION_COOKIE);
+  if (secret === undefined) throw new TrustWardenError("no_session");
+  // A page of another site, or of nobody, may send the cookie along with a link; what it gets back it must not be.
+  if (headers["sec-fetch-site"] !== "same-origin") throw new TrustWardenError("request_cross_site");
+  const sessionSha256 = digestOfSecret(secret);
+  const { session, principal } = requireSession(services, sessionSha256);
+  const now = services.clock.trustedSeconds();
+  if (now - session.seenAt >= TOUCH_SECONDS) await services.commands.touchSession({ sessionSha256, now });
+  return { principal, intent: null };
+}
+
+/**
+ * A session that counts now, and whose it is.
+ *
+ * @throws TrustWardenError `session_invalid`.
+ */
+export function requireSession(
+  services: Pick<Services, "reads" | "people" | "clock">,
+  sessionSha256: string,
+): { readonly session: SessionState; readonly principal: PersonPrincipal } {
+  const { reads, people, clock } = services;
+  const session = reads.findSession(sessionSha256);
+  if (session === undefined) refuse("unknown or ended");
+  const now = clock.trustedSeconds();
+  if (now >= session.expiresAt) refuse("over");
+  if (now >= session.seenAt + IDLE_SECONDS) refuse("idle");
+  if (session.origin !== people.place()?.origin) refuse("another origin");
+  const principal = principalOf(services, reads.findPerson(session.personId), sessionSha256);
+  return { session, principal };
+}
+
+/**
+ * Somebody with a link and a new passkey.
+ *
+ * @throws TrustWardenError `link_invalid`, `challenge_invalid`, `passkey_invalid`, `address_refused`.
+ */
+export async function proveComing(services: Services, request: ComingRequest): Promise<EnrolleeCaller> {
+  const { people, reads, clock, random } = services;
+  const place = requirePlace(services);
+  const now = clock.trustedSeconds();
+  const linkSha256 = encodeBase64url(sha256(parseBase64url(request.link)));
+  const link = reads.findLink({ linkSha256, now });
+  if (link === undefined) throw new TrustWardenError("link_invalid", { reason: "unknown, used or over" });
+  const challenge = unverifiedChallengeOf(request.credential.response.clientDataJSON);
+  const used = people.challenges.verify(challenge, { purpose: "register", subject: "" }, now);
+  const passkey = await verifyRegistration(request.credential, { ...place, challenge });
+  const personId = link.personId ?? `prs_${formatUlid(clock.nowMs(), random)}`;
+  const bound = link.sealedAddress === null ? null : people.seal.open(link.sealedAddress, linkSha256).address;
+  const address = bound ?? request.address ?? null;
+  const addressLook = address === null ? null : people.seal.digestOf(formatAddressLook(address));
+  const secret = random(SECRET_BYTES);
+  return {
+    principal: {
+      kind: "enrollee",
+      via: "person-link",
+      enrolmentId: linkSha256,
+      thumbprint: formatThumbprint(parseP256PublicKey(passkey.spki)),
+    },
+    intent: null,
+    enrolment: {
+      person: {
+        secret,
+        command: {
+          change: "register",
+          linkSha256,
+          personId,
+          sealed: people.seal.seal({ name: request.name, address }, personId),
+          addressLook,
+          passkey,
+          challenge: used,
+          session: newSession(place, { secret, now }),
+        },
+      },
+    },
+  };
+}
+
+/**
+ * A person by an assertion of a passkey, who is about to get a session.
+ *
+ * @throws TrustWardenError `challenge_invalid`, `passkey_invalid`, `session_invalid`.
+ */
+export async function proveLogin(services: Services, request: LoginRequest): Promise<PersonCaller> {
+  const { people, reads, clock, random } = services;
+  const place = requirePlace(services);
+  const now = clock.trustedSeconds();
+  const { credential } = request;
+  const challenge = unverifiedChallengeOf(credential.response.clientDataJSON);
+  const used = people.challenges.verify(challenge, { purpose: "log-in", subject: "" }, now);
+  const passkey = reads.findPasskey(credential.id);
+  if (passkey === undefined) throw new TrustWardenError("passkey_invalid", { reason: "unknown" });
+  const { counter, isBackedUp } = await verifyAssertion(credential, passkey, { ...place, challenge });
+  const secret = random(SECRET_BYTES);
+  const session = newSession(place, { secret, now });
+  const principal = principalOf(services, reads.findPerson(passkey.personId), session.sessionSha256);
+  return {
+    principal,
+    intent: null,
+    opening: {
+      secret,
+      command: {
+        change: "log-in",
+        personId: principal.personId,
+        assertion: { credentialId: passkey.credentialId, counter, isBackedUp, challenge: used },
+        session,
+      },
+    },
+  };
+}
+
+/** @throws TrustWardenError `not_found` where there is no console. */
+export function requirePlace({ people }: Pick<Services, "people">): ConsolePlace {
+  const place = people.place();
+  if (place === null) throw new TrustWardenError("not_found", { kind: "console" });
+  return place;
+}
+
+/** A session that is about to be opened; its secret goes to the browser and nowhere else. */
+function newSession(
+  { origin }: ConsolePlace,
+  { secret, now }: { readonly secret: Uint8Array; readonly now: number },
+): NewSession {
+  const sessionSha256 = encodeBase64url(sha256(secret));
+  return { sessionSha256, origin, expiresAt: now + SESSION_SECONDS };
+}
+
+/** An owner that was revoked leaves the person what other roles it has. */
+function principalOf(
+  { reads }: Pick<Services, "reads">,
+  person: PersonState | undefined,
+  sessionSha256: string,
+): PersonPrincipal {
+  if (person === undefined || person.endedAt !== null) refuse("no such person any more");
+  const owner = person.ownerId === null ? undefined : reads.findOwner(person.ownerId);
+  const isOwner = owner !== undefined && !owner.isRevoked && person.roles.includes("owner");
+  const roles = person.roles.filter((role) => role !== "owner" || isOwner);
+  if (roles.length === 0) refuse("no role");
+  const ownerId = isOwner ? person.ownerId : null;
+  return { kind: "person", personId: person.personId, roles, ownerId, sessionSha256 };
+}
+
+function refuse(reason: string): never {
+  throw new TrustWardenError("session_invalid", { reason });
+}

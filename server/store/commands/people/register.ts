@@ -1,0 +1,141 @@
+/**
+ * Somebody comes in by a link, with a passkey: a new person, or a known one with a new key.
+ *
+ * One person is one owner: a passkey belongs to one person for ever, as any key does, and so does an address, compared by
+ * how it looks. The owner that a person becomes is known by its first passkey.
+ */
+import { formatOwnerKeyid } from "@trustwarden/core/agentid/enrolment.ts";
+import { encodeBase64 } from "@trustwarden/core/bytes.ts";
+import { parseP256PublicKey } from "@trustwarden/core/crypto.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { formatUlid } from "@trustwarden/core/id.ts";
+import type { JsonObject } from "@trustwarden/core/json.ts";
+import type { LinkState, PeopleChanged, PeopleCommand } from "../../people-ports.ts";
+import { findPerson, formatRoles } from "../../people-rows.ts";
+import type { SqliteDatabase } from "../../sqlite-database.ts";
+import { type CommandDeps, type CommandResult, secondsOf } from "../deps.ts";
+import { useLink } from "./links.ts";
+import { addPasskey, claimChallenge } from "./passkeys.ts";
+import { peopleEvent } from "./people-events.ts";
+import { endSessions, openSession } from "./sessions.ts";
+
+const INSERT_PERSON = `
+  INSERT INTO people (person_id, owner_id, roles, sealed, address_look, created_at) VALUES (?, ?, ?, ?, ?, ?)`;
+const FIND_LOOK = "SELECT person_id FROM people WHERE address_look = ?";
+const FIND_OWNED = "SELECT person_id FROM people WHERE owner_id = ?";
+const INSERT_OWNER = "INSERT INTO owners (owner_id, name, spki, created_at) VALUES (?, ?, ?, ?)";
+const INSERT_MEMBER =
+  "INSERT INTO memberships (organization_id, person_id, since) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
+
+type Register = Extract<PeopleCommand, { readonly change: "register" }>;
+
+/** @throws TrustWardenError `link_invalid`, `challenge_used`, `passkey_reused`, `person_exists`. */
+export function register(
+  database: SqliteDatabase,
+  command: Register,
+  deps: CommandDeps,
+): CommandResult<PeopleChanged> {
+  const now = secondsOf(command.context);
+  const link = useLink(database, { linkSha256: command.linkSha256, now });
+  claimChallenge(database, command.challenge);
+  return link.kind === "recovery"
+    ? recover(database, { command, link, now })
+    : admit(database, { command, link, now }, deps);
+}
+
+interface Coming {
+  readonly command: Register;
+  readonly link: LinkState & { readonly addressLook: string | null };
+  readonly now: number;
+}
+
+function admit(
+  database: SqliteDatabase,
+  { command, link, now }: Coming,
+  deps: CommandDeps,
+): CommandResult<PeopleChanged> {
+  const { personId, passkey } = command;
+  const addressLook = link.addressLook ?? command.addressLook;
+  if (findPerson(database, personId) !== undefined) throw new TrustWardenError("person_exists");
+  if (addressLook !== null && database.get(FIND_LOOK, addressLook) !== undefined) {
+    throw new TrustWardenError("person_exists", { reason: "address" });
+  }
+  const isNewOwner = link.roles.includes("owner") && link.ownerId === null;
+  const ownerId = isNewOwner
+    ? `own_${formatUlid(command.context.nowMs, deps.random)}`
+    : ownerOf(database, link);
+  if (isNewOwner && ownerId !== null) database.run(INSERT_OWNER, ownerId, personId, passkey.spki, now);
+  database.run(INSERT_PERSON, personId, ownerId, formatRoles(link.roles), command.sealed, addressLook, now);
+  if (link.organizationId !== null) database.run(INSERT_MEMBER, link.organizationId, personId, now);
+  addPasskey(database, { passkey, personId, holder: ownerId ?? personId, now });
+  openSession(database, { session: command.session, personId, via: "passkey", now });
+  const details = {
+    person: personId,
+    roles: [...link.roles],
+    link_kind: link.kind,
+    organization: link.organizationId,
+    ...passkeyDetails(command),
+  };
+  if (!isNewOwner || ownerId === null) {
+    return peopleEvent("person", { id: personId, change: "register", ownerId, details });
+  }
+  return ownerEvent({ personId, ownerId, spki: passkey.spki }, details);
+}
+
+/** The event of an owner, as one whose key an operator registers leaves it: whoever checks tickets offline finds the key. */
+function ownerEvent(
+  {
+    personId,
+    ownerId,
+    spki,
+  }: {
+    readonly personId: string;
+    readonly ownerId: string;
+    readonly spki: Uint8Array;
+  },
+  details: JsonObject,
+): CommandResult<PeopleChanged> {
+  const keyid = formatOwnerKeyid(parseP256PublicKey(spki));
+  return {
+    value: { id: personId },
+    draft: {
+      kind: "owner",
+      allow: true,
+      reasons: [],
+      subject: ownerId,
+      chain: [`owner:${ownerId}`],
+      details: { owner: ownerId, keyid, change: "register", ...details },
+    },
+  };
+}
+
+/** A person who comes back has one key more, and no session of before. */
+function recover(database: SqliteDatabase, { command, link, now }: Coming): CommandResult<PeopleChanged> {
+  const person = findPerson(database, link.personId ?? "");
+  if (person === undefined || person.endedAt !== null || person.personId !== command.personId) {
+    throw new TrustWardenError("link_invalid", { reason: "another person" });
+  }
+  const { personId } = person;
+  endSessions(database, { personId, now });
+  addPasskey(database, { passkey: command.passkey, personId, holder: personId, now });
+  openSession(database, { session: command.session, personId, via: "passkey", now });
+  const details = { person: personId, ...passkeyDetails(command) };
+  return peopleEvent("person", { id: personId, change: "recover", ownerId: person.ownerId, details });
+}
+
+function ownerOf(database: SqliteDatabase, { ownerId }: LinkState): string | null {
+  if (ownerId !== null && database.get(FIND_OWNED, ownerId) !== undefined) {
+    throw new TrustWardenError("person_exists", { reason: "the owner is somebody" });
+  }
+  return ownerId;
+}
+
+function passkeyDetails({ passkey }: Register): JsonObject {
+  const { credentialId, spki, isBackupEligible, isBackedUp } = passkey;
+  return {
+    credential_id: credentialId,
+    spki: encodeBase64(spki),
+    backup_eligible: isBackupEligible,
+    backed_up: isBackedUp,
+  };
+}

@@ -1,0 +1,149 @@
+/**
+ * The part of the state store that knows people: who they are, what they prove themselves with, and what one of them
+ * may not do alone. In the manner of `ports.ts`.
+ *
+ * Names and addresses arrive sealed: the writer never sees them. A link, a challenge and a confirmation are used up in
+ * the transaction of what they allow.
+ */
+import type { Role } from "@trustwarden/core/role.ts";
+import type { CommandContext, Committed } from "./ports.ts";
+
+export const LINK_KINDS = ["first", "invitation", "recovery"] as const;
+/** `first` makes the first admin, `invitation` a further person, `recovery` a new passkey of somebody known. */
+export type LinkKind = (typeof LINK_KINDS)[number];
+
+/** A person, without what is sealed. */
+export interface PersonState {
+  readonly personId: string;
+  readonly ownerId: string | null;
+  readonly roles: readonly Role[];
+  /** Name and address; opened by `PersonSeal` only. */
+  readonly sealed: Uint8Array;
+  /** Unix seconds. */
+  readonly createdAt: number;
+  /** Unix seconds; null for who may still come. */
+  readonly endedAt: number | null;
+}
+
+/** The public half of a passkey, with all that a later assertion is checked against, also offline. */
+export interface PasskeyState {
+  /** base64url */
+  readonly credentialId: string;
+  readonly personId: string;
+  /** Of the P-256 key. */
+  readonly spki: Uint8Array;
+  /** As the authenticator counted last; 0 from those that do not count. */
+  readonly counter: number;
+  /** Whether the key may be copied to other devices, and whether it was. */
+  readonly isBackupEligible: boolean;
+  readonly isBackedUp: boolean;
+  readonly transports: readonly string[];
+  readonly createdAt: number;
+  readonly lastUsedAt: number | null;
+}
+
+/** A session that is neither ended nor over; whether it is idle is the caller's to ask. */
+export interface SessionState {
+  readonly sessionSha256: string;
+  readonly personId: string;
+  /** Origin of the browser that opened it. */
+  readonly origin: string;
+  readonly via: "passkey" | "oidc";
+  /** Unix seconds. */
+  readonly openedAt: number;
+  readonly seenAt: number;
+  readonly expiresAt: number;
+}
+
+/** A link that nobody has used; its secret is not in here. */
+export interface LinkState {
+  readonly linkSha256: string;
+  readonly kind: LinkKind;
+  readonly roles: readonly Role[];
+  /** Whom a `recovery` is for. */
+  readonly personId: string | null;
+  /** An owner that the invited person is. */
+  readonly ownerId: string | null;
+  readonly organizationId: string | null;
+  /** The address that the invitation is bound to, sealed; null for any. */
+  readonly sealedAddress: Uint8Array | null;
+  readonly expiresAt: number;
+}
+
+/** A challenge that an authenticator signed; used up with the command. */
+export interface UsedChallenge {
+  readonly id: string;
+  /** Unix seconds. */
+  readonly expiresAt: number;
+}
+
+/** An assertion of a passkey, verified but for what only the transaction can say. */
+export interface UsedAssertion {
+  readonly credentialId: string;
+  readonly counter: number;
+  readonly isBackedUp: boolean;
+  readonly challenge: UsedChallenge;
+}
+
+export type NewPasskey = Pick<
+  PasskeyState,
+  "credentialId" | "spki" | "counter" | "isBackupEligible" | "isBackedUp" | "transports"
+>;
+
+export type NewSession = Pick<SessionState, "sessionSha256" | "origin" | "expiresAt">;
+
+/** What happens to people. */
+export type PeopleChange =
+  | {
+      readonly change: "create-link";
+      readonly link: LinkState;
+      /** Keyed digest of how the bound address looks; null for none. */
+      readonly addressLook: string | null;
+    }
+  | {
+      readonly change: "register";
+      readonly linkSha256: string;
+      readonly personId: string;
+      readonly sealed: Uint8Array;
+      readonly addressLook: string | null;
+      readonly passkey: NewPasskey;
+      readonly challenge: UsedChallenge;
+      readonly session: NewSession;
+    }
+  | {
+      readonly change: "log-in";
+      readonly personId: string;
+      readonly assertion: UsedAssertion;
+      readonly session: NewSession;
+    }
+  | { readonly change: "log-out"; readonly sessionSha256: string };
+
+export type PeopleCommand = PeopleChange & { readonly context: CommandContext };
+
+/** What a change is about, for the answer. */
+export interface PeopleChanged {
+  readonly id: string;
+}
+
+export interface PeopleCommands {
+  /**
+   * @throws TrustWardenError `link_invalid`, `person_exists`, `passkey_reused`, `passkey_invalid`, `challenge_used`,
+   *   `session_invalid`, `not_found`.
+   */
+  changePeople(command: PeopleCommand): Promise<Committed<PeopleChanged>>;
+  /** Notes that a session is in use; leaves nothing in the ledger. */
+  touchSession(touch: { readonly sessionSha256: string; readonly now: number }): Promise<null>;
+}
+
+export interface PeopleReads {
+  findPerson(personId: string): PersonState | undefined;
+  /** By id, after one of them. */
+  listPeople(query: { readonly after: string; readonly limit: number }): readonly PersonState[];
+  /** People with the role who may come. */
+  countPeople(role: Role): number;
+  findPasskey(credentialId: string): PasskeyState | undefined;
+  listPasskeys(personId: string): readonly PasskeyState[];
+  findSession(sessionSha256: string): SessionState | undefined;
+  /** Only while it can be used. @param now - Unix seconds. */
+  findLink(query: { readonly linkSha256: string; readonly now: number }): LinkState | undefined;
+}

@@ -1,0 +1,105 @@
+/**
+ * A software authenticator: makes and uses passkeys as a browser and its device would, byte by byte.
+ *
+ * It writes the CBOR and the authenticator data of W3C WebAuthn Level 3 §6.1 and §6.5 itself, so that a test can also
+ * send what no browser would.
+ */
+import { createHash, generateKeyPairSync, type KeyObject, randomBytes, sign } from "node:crypto";
+
+const FLAG_PRESENT = 0x01;
+const FLAG_VERIFIED = 0x04;
+const FLAG_BACKUP_ELIGIBLE = 0x08;
+const FLAG_BACKED_UP = 0x10;
+const FLAG_ATTESTED = 0x40;
+
+/** What an authenticator of a test may do otherwise than an honest one. */
+export interface AuthenticatorOptions {
+  readonly origin: string;
+  readonly rpId?: string;
+  /** False: somebody touched it, and nobody knows who. */
+  readonly isUserVerified?: boolean;
+  /** Whether it counts its uses. */
+  readonly isCounting?: boolean;
+}
+
+/** JSON of a credential, as `toJSON()` gives it. */
+export type CredentialJson = Readonly<Record<string, unknown>>;
+
+/** One device with one passkey. */
+export class SoftwareAuthenticator {
+  readonly credentialId = randomBytes(32).toString("base64url");
+  counter = 0;
+  readonly #options: AuthenticatorOptions;
+  readonly #keys: { readonly privateKey: KeyObject; readonly publicKey: KeyObject };
+
+  constructor(options: AuthenticatorOptions) {
+    this.#options = options;
+    this.#keys = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  }
+
+  /** `navigator.credentials.create()`. */
+  create(challenge: string): CredentialJson {
+    const id = Buffer.from(this.credentialId, "base64url");
+    const { x = "", y = "" } = this.#keys.publicKey.export({ format: "jwk" });
+    const cose = Buffer.concat([
+      Buffer.from([0xa5, 0x01, 0x02, 0x03, 0x26, 0x20, 0x01, 0x21, 0x58, 0x20]),
+      Buffer.from(x, "base64url"),
+      Buffer.from([0x22, 0x58, 0x20]),
+      Buffer.from(y, "base64url"),
+    ]);
+    const length = Buffer.alloc(2);
+    length.writeUInt16BE(id.length);
+    const attested = Buffer.concat([Buffer.alloc(16), length, id, cose]);
+    const data = this.#authenticatorData(FLAG_ATTESTED, attested);
+    const head = Buffer.from([0xa3, ...cborText("fmt"), ...cborText("none"), ...cborText("attStmt"), 0xa0]);
+    const attestationObject = Buffer.concat([
+      head,
+      Buffer.from([...cborText("authData"), 0x59, data.length >> 8, data.length & 0xff]),
+      data,
+    ]);
+    const clientDataJSON = this.#clientData("webauthn.create", challenge);
+    return this.#credential({ clientDataJSON, attestationObject: attestationObject.toString("base64url") });
+  }
+
+  /** `navigator.credentials.get()`. */
+  get(challenge: string): CredentialJson {
+    if (this.#options.isCounting !== false) this.counter += 1;
+    const data = this.#authenticatorData(0, Buffer.alloc(0));
+    const clientDataJSON = this.#clientData("webauthn.get", challenge);
+    const hash = createHash("sha256").update(Buffer.from(clientDataJSON, "base64url")).digest();
+    const signature = sign("sha256", Buffer.concat([data, hash]), this.#keys.privateKey);
+    return this.#credential({
+      clientDataJSON,
+      authenticatorData: data.toString("base64url"),
+      signature: signature.toString("base64url"),
+      userHandle: null,
+    });
+  }
+
+  #credential(response: Readonly<Record<string, unknown>>): CredentialJson {
+    const { credentialId: id } = this;
+    return { id, rawId: id, type: "public-key", response, clientExtensionResults: {} };
+  }
+
+  #authenticatorData(flags: number, rest: Buffer): Buffer {
+    const { origin, rpId = new URL(origin).hostname, isUserVerified = true } = this.#options;
+    const verified = isUserVerified ? FLAG_VERIFIED : 0;
+    const backup = FLAG_BACKUP_ELIGIBLE | FLAG_BACKED_UP;
+    const fixed = Buffer.alloc(37);
+    createHash("sha256").update(rpId).digest().copy(fixed);
+    fixed[32] = FLAG_PRESENT | verified | backup | flags;
+    fixed.writeUInt32BE(this.counter, 33);
+    return Buffer.concat([fixed, rest]);
+  }
+
+  #clientData(type: string, challenge: string): string {
+    const { origin } = this.#options;
+    const json = JSON.stringify({ type, challenge, origin, crossOrigin: false });
+    return Buffer.from(json).toString("base64url");
+  }
+}
+
+/** A short text string of CBOR. */
+function cborText(text: string): readonly number[] {
+  return [0x60 + text.length, ...Buffer.from(text)];
+}
