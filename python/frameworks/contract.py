@@ -46,7 +46,7 @@ class Contract:
         assert {who for who, _ in desk.done} == {root.id}
         text, is_error = result.results["c2"]
         assert is_error is harness.refusal_is_marked
-        assert "TrustWarden refused 'write_file' (denied)" in text
+        assert f"TrustWarden refused '{harness.named('write_file')}' (denied)" in text
         assert result.results["c1"] == ("did read a.txt", False)
         root.close()
         recorded = [
@@ -193,7 +193,7 @@ class Contract:
         harness.protect(agent, root, actions=ACTIONS)
         result = harness.run(agent, harness.modes[0])
         assert (result.final, desk.what) == ("done", ["stopped", "lookup a"])
-        assert "TrustWarden refused 'ask_reader'" in result.results["c1"][0]
+        assert f"TrustWarden refused '{harness.named('ask_reader')}'" in result.results["c1"][0]
         root.close()
 
     def test_a_tool_that_raises_has_an_outcome(self, world: World, harness: Harness, desk: Desk) -> None:

@@ -64,6 +64,10 @@ class Harness(ABC):
     refusal_is_marked: ClassVar[bool] = True
     """Whether the framework tells a tool's error from its output."""
 
+    def named(self, tool: str) -> str:
+        """As the framework calls it."""
+        return tool
+
     @abstractmethod
     def make(self, definition: Definition) -> Any:
         """The framework's agent, unprotected."""

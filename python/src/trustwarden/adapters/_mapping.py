@@ -10,8 +10,11 @@ import dataclasses
 import datetime
 import decimal
 import enum
+import hmac
+import json
 import pathlib
 import re
+import secrets
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, Protocol, cast, runtime_checkable
@@ -117,8 +120,27 @@ class _Model(Protocol):
     def model_dump(self, *, mode: str) -> object: ...
 
 
+@runtime_checkable
+class _Secret(Protocol):
+    def get_secret_value(self) -> object: ...
+
+
+_HIDING_KEY = secrets.token_bytes(32)
+"""Of this process: what is hidden tells nobody anything, and is the same for the same value as long as it runs."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Hidden:
+    """A value that its author keeps out of what is written down."""
+
+    value: object
+
+
 def to_params(args: Args) -> JsonObject:
     """The arguments as JSON, so that the same call is always the same commitment.
+
+    A secret (`SecretStr`), and a field that its pydantic model excludes from what is written down, stand there as a
+    keyed digest, which tells nobody anything: with an approval these parameters leave the process.
 
     Raises `json_malformed` for what has no JSON form: two different calls must not commit to the same bytes.
     """
@@ -130,6 +152,8 @@ def _json(value: object, depth: int) -> Json:
         raise fail("json_malformed", {"reason": "an argument is nested too deeply"})
     if value is None or isinstance(value, (bool, str, int, float)):
         return value.value if isinstance(value, enum.Enum) else value
+    if isinstance(value, (_Secret, _Hidden)):
+        return _digest_of(value, depth)
     plain = _plain(value)
     if isinstance(plain, Mapping):
         members = cast("Mapping[object, object]", plain)
@@ -144,10 +168,35 @@ def _json(value: object, depth: int) -> Json:
     return _json(plain, depth - 1)
 
 
+def _digest_of(value: _Secret | _Hidden, depth: int) -> Json:
+    kept = value.value if isinstance(value, _Hidden) else value.get_secret_value()
+    text = json.dumps(_json(kept, depth - 1), sort_keys=True)
+    return {"hidden": hmac.new(_HIDING_KEY, text.encode(), "sha256").hexdigest()}
+
+
+def _members_of(model: _Model) -> object:
+    """What a pydantic model writes down, its hidden fields hidden, and what may hold others looked into."""
+    dumped = model.model_dump(mode="json")
+    if not isinstance(dumped, Mapping):
+        return getattr(model, "root", dumped)
+    found = dict(cast("Mapping[str, object]", dumped))
+    fields = cast("Mapping[str, object]", getattr(type(model), "model_fields", {}))
+    for name, field in fields.items():
+        value = cast("object", getattr(model, name))
+        if getattr(field, "exclude", None):
+            found[name] = _Hidden(value)
+        elif isinstance(value, (_Secret, _Model, Mapping, list, tuple, set, frozenset)):
+            found[name] = value
+    return found
+
+
 def _plain(value: object) -> object:
     """One step towards JSON; the value itself where there is none."""
     if isinstance(value, _Model):
-        return value.model_dump(mode="json")
+        return _members_of(value)
+    if hasattr(value, "unicode_string"):
+        # A URL of pydantic's.
+        return str(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, enum.Enum):
