@@ -6,6 +6,7 @@ import { addGlobalOptions, examples, type Runtime } from "./command.ts";
 import { addA2aCommands } from "./commands/a2a.ts";
 import { addAgentCommands } from "./commands/agent.ts";
 import { addApprovalsCommands } from "./commands/approvals.ts";
+import { addBackupCommands } from "./commands/backup.ts";
 import { addBudgetCommands } from "./commands/budget.ts";
 import { addCaCommands } from "./commands/ca.ts";
 import { addCrlCommand } from "./commands/crl.ts";
@@ -147,6 +148,7 @@ export function createProgram(runtime: Runtime, usage: Usage = { command: "warde
   addGitHookCommands(program, runtime);
   addSvidCommands(program, runtime);
   addTokenCommand(program, runtime);
+  addBackupCommands(program, runtime);
   addDoctorCommand(program, runtime);
   makeStrict(program, runtime.io, usage);
   return program;

@@ -287,6 +287,11 @@ export const ERRORS = {
   login_failed: { status: 502, message: "The login at the authorization server did not succeed." },
   bind_refused: { status: 500, message: "The server may not listen there." },
   data_rolled_back: { status: 500, message: "The data directory is older than what was already signed." },
+  backup_malformed: { status: 500, message: "The backup is damaged, or is not for this key." },
+  restore_loses_stops: {
+    status: 500,
+    message: "What was stopped after the backup is not known, so nothing of it may come back to life.",
+  },
   ledger_corrupt: { status: 500, message: "The ledger does not verify." },
   ledger_moved: { status: 500, message: "This ledger has moved to another storage." },
   ledger_fenced: { status: 500, message: "Another process has taken over the ledger." },

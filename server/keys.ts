@@ -117,6 +117,17 @@ async function createKeys(place: KeyPlace): Promise<void> {
   renameSync(fresh.directory, place.directory);
 }
 
+/** A new key for another log, in the place of the one that signed the old log. */
+export function replaceLogKey(options: {
+  readonly config: Pick<ServerConfig, "dataDir" | "configDir" | "trustDomain">;
+  readonly random: Random;
+}): void {
+  const { config, random } = options;
+  const unsealKey = openUnsealKey({ ...config, create: false, random });
+  const place = { directory: join(config.dataDir, "keys"), unsealKey };
+  writeSealedFile(sealedFile(place, "log"), createPrivateKeyPkcs8(ROLES.log));
+}
+
 function openKeys(place: KeyPlace): ServerKeys {
   const { directory, trustDomain } = place;
   const serverPkcs8 = readSealedFile(sealedFile(place, "server"));
@@ -171,6 +182,6 @@ function openSecretKeys(
   };
 }
 
-function sealedFile({ directory, unsealKey }: KeyPlace, role: Role) {
+function sealedFile({ directory, unsealKey }: Pick<KeyPlace, "directory" | "unsealKey">, role: Role) {
   return { path: join(directory, `${role}.key`), purpose: `${role}-key`, unsealKey };
 }

@@ -14,6 +14,7 @@ import { parseJsonObject } from "@trustwarden/core/json.ts";
 import type { ServerConfig } from "./config.ts";
 import { openServerKeys } from "./keys.ts";
 import { ledgerSettings, requireProtectedLedger } from "./ledger/config.ts";
+import { originOf } from "./ledger/origin.ts";
 import { createLedgerStorage } from "./ledger-storage.ts";
 import { acquirePosixLock, type PosixLock } from "./store/posix-lock.ts";
 import { createPosixHighWater } from "./store/posix-log-high-water.ts";
@@ -44,7 +45,7 @@ export interface MoveOptions {
 export async function moveLedger(options: MoveOptions): Promise<MovedLog> {
   const { config, settingsFile, waitMs, random, nowMs, onCopied } = options;
   const { logSigner } = await openServerKeys({ config, random, nowMs });
-  const origin = `ledger.${config.trustDomain}`;
+  const origin = originOf(config);
   const vkey = formatVkey(origin, rawEd25519Key(logSigner.publicKey));
   const lost = Promise.withResolvers<never>();
   lost.promise.catch(() => undefined);

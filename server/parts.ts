@@ -13,6 +13,7 @@ import type { FlooredClock } from "./clock.ts";
 import { jwtIssuerOf, type ServerConfig } from "./config.ts";
 import type { EventLog } from "./http/services.ts";
 import { openServerKeys, type ServerKeys } from "./keys.ts";
+import { originOf } from "./ledger/origin.ts";
 import { drainOutbox, oldestPendingMs } from "./ledger/outbox.ts";
 import { SeenIntents } from "./ledger/seen-intents.ts";
 import { readTail } from "./ledger/tail.ts";
@@ -86,7 +87,7 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
   const policy = createBuiltinPolicy(config.policyDir);
   const failure = Promise.withResolvers<unknown>();
   const onFatal: OnFatal = (error) => failure.resolve(error);
-  const origin = `ledger.${config.trustDomain}`;
+  const origin = originOf(config);
   const { sequencer, reader, highWater } = await openLog(options, { keys, origin, onFatal });
   // Before anything is appended: on a restored backup every new entry would be a second history.
   const witnessing = await openWitnessing({

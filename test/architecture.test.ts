@@ -92,6 +92,12 @@ const SERVER_COMMANDS: Readonly<Record<string, readonly string[]>> = {
   "cli/relay/relay.ts": ["server/feed/feed.ts"],
   "cli/relay/relay-listener.ts": ["server/feed/connection.ts"],
   "cli/doctor-deployment.ts": ["server/config.ts"],
+  "cli/commands/backup.ts": [
+    "server/backup/create-backup.ts",
+    "server/backup/restore-backup.ts",
+    "server/backup/sealed-stream.ts",
+    "server/config.ts",
+  ],
 };
 
 describe("architecture", () => {

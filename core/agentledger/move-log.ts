@@ -132,12 +132,12 @@ function viewOf(storage: LogStorage, state: LogState): Parameters<typeof recover
 async function copyTiles(source: LogReader, target: LogStorage, names: readonly TileName[]): Promise<void> {
   for (let at = 0; at < names.length; at += BATCH)
     await target.writeObjects(
-      await Promise.all(names.slice(at, at + BATCH).map((name) => readAs(source, name))),
+      await Promise.all(names.slice(at, at + BATCH).map((name) => readTileFile(source, name))),
     );
 }
 
 /** A tile as wide as it is asked for: of a partial one there may be only the full one left. */
-async function readAs(source: LogReader, name: TileName): Promise<LogObject> {
+export async function readTileFile(source: LogReader, name: TileName): Promise<LogObject> {
   const bytes = await readTile(source, name);
   const isBundle = name.level === "entries";
   const exact = isBundle ? encodeBundle(parseBundle(bytes, name)) : encodeTile(parseTile(bytes, name));

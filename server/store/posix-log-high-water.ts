@@ -37,6 +37,24 @@ export function createPosixHighWater({
   return new PosixHighWater(path);
 }
 
+/**
+ * Puts another mark in the place of the old one, which stays beside it. For a restore that begins another log, and for nothing else.
+ *
+ * @throws TrustWardenError `config_invalid` as `createPosixHighWater`.
+ */
+export async function replacePosixHighWater(
+  place: Parameters<typeof createPosixHighWater>[0],
+  mark: HighWaterMark,
+): Promise<void> {
+  const { path } = place;
+  const old = await readFileIfAny(path);
+  createPosixHighWater(place);
+  await makeDirectory(dirname(path));
+  if (old !== null)
+    await replaceFile({ path: `${path}.before-restore`, temporary: `${path}.tmp`, bytes: old });
+  await replaceFile({ path, temporary: `${path}.tmp`, bytes: encodeHighWaterMark(mark) });
+}
+
 /** The path without symbolic links, as far as it exists: another name of the directory is still the directory. */
 function realPathOf(path: string): string {
   try {

@@ -13,6 +13,7 @@ import type { CommandContext, IssueCommand } from "../ports.ts";
 import type { NetworkAttestation } from "../registration-ports.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
 import { secondsOf } from "./deps.ts";
+import { readEnrolmentFloor } from "./enrolment-floor.ts";
 import { requireLiveSvid } from "./live-instance.ts";
 
 /** An intent is accepted for at most 60 s of life and 30 s of skew at either end; more is only storage. */
@@ -44,7 +45,10 @@ const ENROLMENT_CODES = {
  * @throws TrustWardenError `ticket_used` or `grant_used`.
  */
 export function claimEnrolment(database: SqliteDatabase, command: IssueCommand, issuer: string): void {
-  const { via, jti, enrolmentExpiresAt } = command;
+  const { via, jti, enrolmentExpiresAt, enrolmentIssuedAt } = command;
+  // What was used between a backup and its restore is in no table: nothing of that time is taken any more.
+  if (enrolmentIssuedAt <= readEnrolmentFloor(database))
+    throw new TrustWardenError(ENROLMENT_CODES[via], { jti, reason: "signed before a restore" });
   const { changes } = database.run(CLAIM, via, issuer, jti, enrolmentExpiresAt);
   if (changes === 0) throw new TrustWardenError(ENROLMENT_CODES[via], { jti });
 }

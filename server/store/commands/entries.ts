@@ -14,6 +14,7 @@ import type { SqliteDatabase } from "../sqlite-database.ts";
 import { findEntriesByFirstSelectors, findEntry } from "../sqlite-entry.ts";
 import { requireLiveOwner } from "./admission.ts";
 import { type CommandDeps, type CommandResult, secondsOf } from "./deps.ts";
+import { readEnrolmentFloor } from "./enrolment-floor.ts";
 import { advanceEpoch } from "./epoch.ts";
 
 /** As many as any owner writes; a loop that registers entries ends here. */
@@ -57,6 +58,8 @@ export function createEntry(
   const { document, envelope } = entry;
   const entryId = entryIdOf(document);
   requireLiveOwner(database, document.owner);
+  if (document.iat <= readEnrolmentFloor(database))
+    throw new TrustWardenError("entry_removed", { entryId, reason: "signed before a restore" });
   // Also when it was removed: the owner's signature on it must not bring it back.
   if (database.get(FIND, entryId) !== undefined) throw new TrustWardenError("entry_exists", { entryId });
   requireRoom(database.get(COUNT_OF_OWNER, document.owner, now)?.integer("count"), MAX_ENTRIES_PER_OWNER);

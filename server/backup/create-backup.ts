@@ -1,0 +1,187 @@
+/**
+ * Backs a data directory up while its server works: the state as of one transaction, then the ledger as it is after that, and the
+ * sealed keys. Nothing that opens anything is among it: unseal key and owners' keys lie in the configuration directory.
+ *
+ * State first: an event leaves the outbox when it is durable in the ledger, so a ledger that is copied later has every event that
+ * the state does not owe it. That the ledger is ahead of the state is what a restore expects (`restore-backup.ts`).
+ *
+ * @see docs/guides/backup.md
+ */
+import type { KeyObject } from "node:crypto";
+import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
+import { parseLogState } from "@trustwarden/core/agentledger/log-state.ts";
+import { readTileFile } from "@trustwarden/core/agentledger/move-log.ts";
+import { formatVkey, rawEd25519Key } from "@trustwarden/core/agentledger/signed-note.ts";
+import { formatTilePath, TILE_WIDTH, type TileName, tilesOf } from "@trustwarden/core/agentledger/tile.ts";
+import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { Random } from "@trustwarden/core/id.ts";
+import type { ServerConfig } from "../config.ts";
+import { openServerKeys } from "../keys.ts";
+import { originOf } from "../ledger/origin.ts";
+import { readEpoch } from "../store/commands/epoch.ts";
+import { PosixLogReader } from "../store/posix-log.ts";
+import { readFileIfAny } from "../store/posix-log-files.ts";
+import { openForReading } from "../store/schema.ts";
+import { addBytes, addFile, addManifest, readFiles } from "./archive.ts";
+import { SealedWriter } from "./sealed-stream.ts";
+
+/** Copied as they are, where they are there. */
+const FILES = ["trust-domain", "ledger-origin", "witnessed-checkpoint"] as const;
+const FOLDERS = ["keys", "payloads", "sinks"] as const;
+/** A segment of the write-ahead log goes as soon as its entries are in tiles. */
+const MAX_TRIES = 10;
+
+export interface BackupOptions {
+  readonly config: ServerConfig;
+  /** Made; must not exist. */
+  readonly file: string;
+  /** Public X25519 key; null only where the operator said so. */
+  readonly recipient: KeyObject | null;
+  readonly random: Random;
+  /** Unix milliseconds. */
+  readonly nowMs: () => number;
+  readonly onProgress: (step: string) => void;
+}
+
+/** What a backup holds. */
+export interface Backup {
+  readonly files: number;
+  readonly bytes: number;
+  /** Entries of the ledger under the copied checkpoint. */
+  readonly size: number;
+  readonly epoch: number;
+}
+
+/**
+ * Writes a backup and reads it again.
+ *
+ * @throws TrustWardenError `config_invalid` for a ledger elsewhere or a file that is there, `backup_malformed` when what was
+ *   written does not read, and the codes of opening keys.
+ */
+export async function createBackup(options: BackupOptions): Promise<Backup> {
+  const { config, file, recipient, onProgress } = options;
+  if (existsSync(file))
+    throw new TrustWardenError("config_invalid", { setting: "file", reason: "it exists" });
+  const source = await openSource(options);
+  const folder = mkdtempSync(join(dirname(file), `.${basename(file)}-`));
+  try {
+    onProgress("state");
+    const state = join(folder, "state.db");
+    const epoch = snapshot(config.dataDir, state);
+    const part = join(folder, "backup");
+    const writer = new SealedWriter(part, recipient);
+    addFile(writer, { path: "state.db", from: state });
+    rmSync(state);
+    addFolders(writer, config.dataDir);
+    onProgress("ledger");
+    const size = await addLedger(writer, source);
+    const { trustDomain } = config;
+    const madeAt = new Date(options.nowMs()).toISOString();
+    addManifest(writer, {
+      v: 1,
+      trust_domain: trustDomain,
+      made_at: madeAt,
+      known: source.known,
+      size,
+      epoch,
+    });
+    writer.close();
+    onProgress("check");
+    const reader = writer.reopen();
+    const { files, bytes } = readFiles(reader, null);
+    reader.close();
+    renameSync(part, file);
+    return { files, bytes, size, epoch };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Where the ledger is, and how far it had come before the state was copied: all of that the state knows. */
+interface Source {
+  readonly directory: string;
+  readonly reader: PosixLogReader;
+  readonly vkey: string;
+  readonly known: number;
+}
+
+async function openSource({ config, random, nowMs }: BackupOptions): Promise<Source> {
+  const { ledger, dataDir } = config;
+  if (ledger.storage !== "posix")
+    throw new TrustWardenError("config_invalid", { setting: "ledger", reason: "not on this machine's disk" });
+  const { logSigner } = await openServerKeys({ config, random, nowMs });
+  const vkey = formatVkey(originOf(config), rawEd25519Key(logSigner.publicKey));
+  const directory = ledger.directory ?? join(dataDir, "ledger");
+  const reader = new PosixLogReader(directory);
+  const note = await reader.readCheckpoint();
+  if (note === null) throw new TrustWardenError("not_found", { reason: "there is no ledger" });
+  return { directory, reader, vkey, known: verifyCheckpoint(note, vkey).size };
+}
+
+/** One read transaction beside the writer's. */
+function snapshot(dataDir: string, into: string): number {
+  const database = openForReading(dataDir);
+  try {
+    database.run("VACUUM INTO ?", into);
+  } finally {
+    database.close();
+  }
+  const copy = openForReading(dirname(into));
+  try {
+    return readEpoch(copy);
+  } finally {
+    copy.close();
+  }
+}
+
+function addFolders(writer: SealedWriter, dataDir: string): void {
+  for (const name of FILES)
+    if (existsSync(join(dataDir, name))) addFile(writer, { path: name, from: join(dataDir, name) });
+  for (const folder of FOLDERS) {
+    if (!existsSync(join(dataDir, folder))) continue;
+    for (const name of readdirSync(join(dataDir, folder))) {
+      const from = join(dataDir, folder, name);
+      if (statSync(from).isFile()) addFile(writer, { path: `${folder}/${name}`, from });
+    }
+  }
+}
+
+/** The write-ahead log before the tiles: what is trimmed in between is in them. @returns the size in tiles. */
+async function addLedger(writer: SealedWriter, source: Source): Promise<number> {
+  const { directory, reader, vkey } = source;
+  for (const { path, bytes } of await readSegments(directory)) addBytes(writer, { path, bytes });
+  const stateBytes = await readFileIfAny(join(directory, "state.json"));
+  if (stateBytes === null) throw new TrustWardenError("ledger_corrupt", { reason: "no state" });
+  const { size, checkpoint } = parseLogState(stateBytes);
+  const signed = verifyCheckpoint(checkpoint, vkey);
+  addBytes(writer, { path: "ledger/state.json", bytes: stateBytes });
+  addBytes(writer, { path: "ledger/checkpoint", bytes: encodeUtf8(checkpoint) });
+  const names = new Map<string, TileName>(
+    [...tilesOf(size), ...tilesOf(signed.size)].map((name) => [formatTilePath(name), name]),
+  );
+  for (const [path, name] of names) {
+    if (name.width === TILE_WIDTH) addFile(writer, { path: `ledger/${path}`, from: join(directory, path) });
+    else addBytes(writer, { path: `ledger/${path}`, bytes: (await readTileFile(reader, name)).bytes });
+  }
+  return size;
+}
+
+async function readSegments(
+  directory: string,
+): Promise<readonly { readonly path: string; readonly bytes: Uint8Array }[]> {
+  for (let tries = 0; tries < MAX_TRIES; tries += 1) {
+    const names = readdirSync(join(directory, "wal")).toSorted();
+    const read = await Promise.all(
+      names.map(async (name) => ({
+        path: `ledger/wal/${name}`,
+        bytes: await readFileIfAny(join(directory, "wal", name)),
+      })),
+    );
+    const whole = read.flatMap(({ path, bytes }) => (bytes === null ? [] : [{ path, bytes }]));
+    if (whole.length === read.length) return whole;
+  }
+  throw new TrustWardenError("ledger_unavailable", { reason: "the write-ahead log changes too fast" });
+}

@@ -1,0 +1,308 @@
+/**
+ * Makes a data directory of a backup, and of what is known besides it: a newer ledger, and the mark outside the data directory.
+ *
+ * What was stopped after the backup must stay stopped. So either something proves that all that happened since is known, or everything that
+ * was alive in the backup is void. Nothing is in its place before all of it is proven: it is built beside and takes its name last.
+ *
+ * @see docs/decisions/0048; docs/guides/backup.md
+ */
+import type { KeyObject } from "node:crypto";
+import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync } from "node:fs";
+import { basename, join } from "node:path";
+import { setTimeout } from "node:timers/promises";
+import { auditTiles } from "@trustwarden/core/agentledger/audit-tiles.ts";
+import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
+import { EMPTY_ROOT } from "@trustwarden/core/agentledger/merkle.ts";
+import type { HighWaterMark } from "@trustwarden/core/agentledger/ports.ts";
+import { Sequencer } from "@trustwarden/core/agentledger/sequencer.ts";
+import { formatVkey, rawEd25519Key } from "@trustwarden/core/agentledger/signed-note.ts";
+import { TreeReader } from "@trustwarden/core/agentledger/tree-reader.ts";
+import { encodeUtf8, isEqualBytes } from "@trustwarden/core/bytes.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { Random } from "@trustwarden/core/id.ts";
+import type { ServerConfig } from "../config.ts";
+import { openServerKeys, replaceLogKey, type ServerKeys } from "../keys.ts";
+import { nextOrigin, originFile, originOf } from "../ledger/origin.ts";
+import { writePrivateFile } from "../signer/private-file.ts";
+import { readEpoch } from "../store/commands/epoch.ts";
+import { PosixLogReader, PosixLogStorage } from "../store/posix-log.ts";
+import { createPosixHighWater, replacePosixHighWater } from "../store/posix-log-high-water.ts";
+import { openForWriting } from "../store/schema.ts";
+import type { SqliteDatabase } from "../store/sqlite-database.ts";
+import { readFiles } from "./archive.ts";
+import { SealedReader } from "./sealed-stream.ts";
+import { closePast, Replay, type Replayed, voidEverything } from "./settle-state.ts";
+
+const MAX_ENTRY_BYTES = 16_384;
+/** The writer's own files of a ledger; a copy has none of them. */
+const OWN_FILES: readonly string[] = ["lock", "lock-journal", "tmp"];
+
+export interface RestoreOptions {
+  readonly file: string;
+  /** Private X25519 key; null for a backup without a recipient. */
+  readonly recipientKey: KeyObject | null;
+  /** Must not exist, or be empty. */
+  readonly dataDir: string;
+  /** The configuration on a data directory that is being made. */
+  readonly configOf: (dataDir: string) => ServerConfig;
+  /** A directory with a newer ledger: what survived of the old one, an export, or a monitor's copy. */
+  readonly ledger: string | null;
+  /** End what was alive in the backup, where nothing proves what was stopped since. */
+  readonly isVoidAccepted: boolean;
+  /** Owners that live on then. */
+  readonly vouched: readonly string[];
+  /** Go on with rules that are older than the ledger says. */
+  readonly areOlderRulesAccepted: boolean;
+  readonly random: Random;
+  /** Unix milliseconds. */
+  readonly nowMs: () => number;
+  readonly onProgress: (step: string) => void;
+}
+
+/** What came of it. */
+export interface Restored {
+  /** `proven`: all that happened since the backup is known. `void`: nothing of it that was alive is. */
+  readonly outcome: "proven" | "void";
+  readonly origin: string;
+  readonly size: number;
+  readonly epoch: number;
+  readonly replayed: Replayed;
+}
+
+/**
+ * Restores.
+ *
+ * @throws TrustWardenError `config_invalid` for a data directory that is in use or a ledger that is another's, `backup_malformed`,
+ *   `restore_loses_stops`, `owner_unknown`, `ledger_corrupt`, `seal_broken`.
+ */
+export async function restoreBackup(options: RestoreOptions): Promise<Restored> {
+  const { dataDir, onProgress } = options;
+  requireFree(dataDir);
+  const building = `${dataDir}.restoring`;
+  if (existsSync(building))
+    throw new TrustWardenError("config_invalid", {
+      reason: "another restore is under way, or was interrupted",
+      path: building,
+    });
+  mkdirSync(building, { recursive: true, mode: 0o700 });
+  try {
+    onProgress("files");
+    const known = unpack(options, building);
+    const restored = await settle(options, { building, known });
+    // What was signed within the second of the floor is void: the next one has begun before anybody can sign on the restored server.
+    await setTimeout(1000 - (options.nowMs() % 1000));
+    if (existsSync(dataDir)) rmdirSync(dataDir);
+    renameSync(building, dataDir);
+    return restored;
+  } catch (error) {
+    rmSync(building, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+function requireFree(dataDir: string): void {
+  if (existsSync(dataDir) && readdirSync(dataDir).length > 0)
+    throw new TrustWardenError("config_invalid", { setting: "dataDir", reason: "there is something in it" });
+}
+
+/** @returns the size of the ledger before the state was copied. */
+function unpack({ file, recipientKey }: RestoreOptions, building: string): number {
+  const reader = new SealedReader(file, recipientKey);
+  try {
+    const { known } = readFiles(reader, building).manifest;
+    if (typeof known !== "number") throw new TrustWardenError("backup_malformed", { reason: "manifest" });
+    return known;
+  } finally {
+    reader.close();
+  }
+}
+
+/** What is settled, and with what. */
+interface Work {
+  readonly config: ServerConfig;
+  readonly keys: ServerKeys;
+  readonly origin: string;
+  readonly vkey: string;
+  readonly mark: HighWaterMark | null;
+  readonly directory: string;
+}
+
+async function settle(
+  options: RestoreOptions,
+  { building, known }: { readonly building: string; readonly known: number },
+): Promise<Restored> {
+  const { random, nowMs, onProgress } = options;
+  const config = options.configOf(building);
+  if (config.ledger.storage !== "posix" || config.ledger.directory !== undefined)
+    throw new TrustWardenError("config_invalid", {
+      setting: "ledger",
+      reason: "a restore puts it into the data directory",
+    });
+  const keys = await openServerKeys({ config, random, nowMs });
+  const origin = originOf(config);
+  const vkey = formatVkey(origin, rawEd25519Key(keys.logSigner.publicKey));
+  const mark = await createPosixHighWater(highWaterPlace(config, options.dataDir)).read();
+  const work: Work = { config, keys, origin, vkey, mark, directory: join(building, "ledger") };
+  if (options.ledger !== null) await takeNewerLedger(work, options.ledger);
+  onProgress("ledger");
+  const sequencer = createSequencer(work, nowMs);
+  await sequencer.start();
+  const settled = await settleWith(options, { work, sequencer, known }).finally(() => sequencer.stop());
+  const { isLogLost, restored } = settled;
+  const { size, epoch } = restored;
+  const highWater = highWaterPlace(config, options.dataDir);
+  if (!isLogLost) {
+    await createPosixHighWater(highWater).raise({ origin, epoch });
+    return restored;
+  }
+  const next = nextOrigin(origin, config.trustDomain);
+  beginNextLedger(work, { origin: next, size, random });
+  // The only place where a mark is not raised: what it stood for is over, and the new log has another name.
+  await replacePosixHighWater(highWater, { origin: next, size: 0, root: EMPTY_ROOT, epoch });
+  return { ...restored, origin: next, size: 0 };
+}
+
+/** What was decided about a state, and whether the end of its ledger is lost. */
+interface Settled {
+  readonly isLogLost: boolean;
+  readonly restored: Restored;
+}
+
+async function settleWith(
+  options: RestoreOptions,
+  parts: { readonly work: Work; readonly sequencer: Sequencer; readonly known: number },
+): Promise<Settled> {
+  await requireWhole(parts.work);
+  options.onProgress("state");
+  const database = openForWriting(parts.work.config.dataDir);
+  try {
+    return await settleState(options, { ...parts, database });
+  } finally {
+    database.close();
+  }
+}
+
+async function settleState(
+  options: RestoreOptions,
+  parts: {
+    readonly work: Work;
+    readonly sequencer: Sequencer;
+    readonly database: SqliteDatabase;
+    readonly known: number;
+  },
+): Promise<Settled> {
+  const { work, sequencer, database, known } = parts;
+  const { isVoidAccepted, vouched } = options;
+  database.exec("BEGIN IMMEDIATE");
+  const replayed = await replayFrom(known, sequencer, database);
+  const epoch = readEpoch(database);
+  const doubt = doubtOf({ options, work, size: sequencer.size, epoch });
+  if (doubt !== null && !isVoidAccepted) throw new TrustWardenError("restore_loses_stops", doubt);
+  if (Object.keys(replayed.missing).length > 0 && !options.areOlderRulesAccepted)
+    throw new TrustWardenError("restore_loses_stops", { reason: "rules changed since", ...replayed.missing });
+  const moment = { epoch: Math.max(work.mark?.epoch ?? 0, epoch), nowMs: options.nowMs() };
+  const taken = isVoidAccepted
+    ? voidEverything(database, { ...moment, vouched })
+    : closePast(database, moment);
+  database.exec("COMMIT");
+  const outcome = isVoidAccepted ? "void" : "proven";
+  const { origin } = work;
+  return {
+    isLogLost: doubt?.reason === "ledger",
+    restored: { outcome, origin, size: sequencer.size, epoch: taken, replayed },
+  };
+}
+
+async function replayFrom(known: number, log: Sequencer, database: SqliteDatabase): Promise<Replayed> {
+  const replay = new Replay(database);
+  for (let index = known; index < log.size; ) {
+    const entries = await log.readEntriesFrom(index);
+    for (const entry of entries) replay.take(entry);
+    index += entries.length;
+  }
+  return replay.result;
+}
+
+/** Why what happened since the backup is not known; null when it is. */
+function doubtOf(about: {
+  readonly options: RestoreOptions;
+  readonly work: Work;
+  readonly size: number;
+  readonly epoch: number;
+}): { readonly reason: "ledger" | "epoch"; readonly known: number; readonly mark: number | null } | null {
+  const { options, work, size, epoch } = about;
+  const { mark } = work;
+  // Without a mark only somebody's word says that a ledger is the newest: the operator's, who gives one.
+  if (mark === null) return options.ledger === null ? { reason: "ledger", known: size, mark: null } : null;
+  if (mark.origin !== work.origin || mark.size > size)
+    return { reason: "ledger", known: size, mark: mark.size };
+  return mark.epoch > epoch ? { reason: "epoch", known: epoch, mark: mark.epoch } : null;
+}
+
+/** @throws TrustWardenError `config_invalid` for the ledger of another server, or one that does not go on from the backup's. */
+async function takeNewerLedger({ directory, vkey }: Work, from: string): Promise<void> {
+  const ours = await headOf(directory, vkey);
+  const newer = await headOf(from, vkey);
+  const tree = new TreeReader(new PosixLogReader(from), newer.size);
+  if (newer.size < ours.size || !isEqualBytes(await tree.readRoot(ours.size), ours.root))
+    throw new TrustWardenError("config_invalid", {
+      setting: "ledger",
+      reason: "not this log, or not newer than the backup",
+    });
+  rmSync(directory, { recursive: true });
+  cpSync(from, directory, { recursive: true, filter: (path) => !OWN_FILES.includes(basename(path)) });
+  const storage = new PosixLogStorage(directory);
+  await storage.open();
+  try {
+    const { size, root, note } = newer;
+    if ((await storage.readState()) === null) await storage.swapState(null, { size, root, checkpoint: note });
+  } finally {
+    await storage.close();
+  }
+}
+
+async function headOf(directory: string, vkey: string) {
+  const note = await new PosixLogReader(directory).readCheckpoint();
+  if (note === null)
+    throw new TrustWardenError("config_invalid", { setting: "ledger", reason: "no checkpoint" });
+  return { ...verifyCheckpoint(note, vkey), note };
+}
+
+/** Every file of the log against the root that was signed. @throws TrustWardenError `ledger_corrupt`. */
+async function requireWhole({ directory, vkey }: Work): Promise<void> {
+  const head = await headOf(directory, vkey);
+  const report: Parameters<typeof auditTiles>[1]["report"] = ({ code, place }) => {
+    throw new TrustWardenError("ledger_corrupt", { finding: code, place });
+  };
+  for await (const bundle of auditTiles(new PosixLogReader(directory), { head, report })) void bundle;
+}
+
+/** Finishes what the write-ahead log still holds. What the mark says is judged by `doubtOf`, so here it is not asked. */
+function createSequencer({ origin, keys, directory }: Work, nowMs: () => number): Sequencer {
+  const mark = { origin, size: 0, root: EMPTY_ROOT, epoch: 0 };
+  return new Sequencer({
+    origin,
+    signer: keys.logSigner,
+    storage: new PosixLogStorage(directory),
+    highWater: { read: async () => mark, raise: async () => undefined },
+    now: () => Math.floor(nowMs() / 1000),
+    onFatal: () => undefined,
+    maxEntryBytes: MAX_ENTRY_BYTES,
+  });
+}
+
+/** The old log stays as evidence, and is never extended again: the key that could is replaced. */
+function beginNextLedger(
+  { config, directory }: Work,
+  { origin, size, random }: { readonly origin: string; readonly size: number; readonly random: Random },
+): void {
+  const { dataDir } = config;
+  renameSync(directory, join(dataDir, `ledger-before-${size}`));
+  replaceLogKey({ config, random });
+  writePrivateFile(originFile(dataDir), encodeUtf8(`${origin}\n`));
+  rmSync(join(dataDir, "witnessed-checkpoint"), { force: true });
+}
+
+function highWaterPlace(config: ServerConfig, dataDirectory: string) {
+  return { path: join(config.configDir, `${config.trustDomain}.high-water`), dataDirectory };
+}

@@ -1,0 +1,169 @@
+/**
+ * Makes an old state safe to go on with: by what a newer ledger says was stopped since, or, where nobody can say, by ending everything
+ * that was alive in it.
+ *
+ * Either way whatever was signed to enrol somebody before this moment is void, requests to approve are gone, and the epoch is beyond any
+ * that was ever announced.
+ */
+import { parseCertificate } from "@trustwarden/core/agentid/certificate.ts";
+import { encodeBase64url, parseBase64, parseUtf8 } from "@trustwarden/core/bytes.ts";
+import { encodeSpki, sha256 } from "@trustwarden/core/crypto.ts";
+import { parseEnvelope, parseUnverifiedPayload, payloadTypeOf } from "@trustwarden/core/dsse.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { type ControlRecord, parseControlRecord } from "@trustwarden/core/event.ts";
+import { parseScope } from "@trustwarden/core/scope.ts";
+import { raiseClockFloor } from "../store/commands/clock.ts";
+import { raiseEnrolmentFloor } from "../store/commands/enrolment-floor.ts";
+import { removeEntry } from "../store/commands/entries.ts";
+import { readEpoch } from "../store/commands/epoch.ts";
+import { narrow } from "../store/commands/narrow.ts";
+import { revoke } from "../store/commands/revoke.ts";
+import type { CommandContext } from "../store/ports.ts";
+import type { RevokeCommand } from "../store/revocation-ports.ts";
+import type { SqliteDatabase } from "../store/sqlite-database.ts";
+
+const KEEP_KEY = "INSERT INTO keys (spki_sha256, holder) VALUES (?, ?) ON CONFLICT (spki_sha256) DO NOTHING";
+const ANNOUNCE = "INSERT INTO feed (epoch, kind, id) VALUES (?, 'policy', '*')";
+const DATE = "INSERT INTO revocations (epoch, revoked_at) VALUES (?, ?)";
+const END_INSTANCES = "UPDATE instances SET revoked_epoch = ? WHERE revoked_epoch IS NULL";
+const END_AGENTS = "UPDATE agents SET is_revoked = 1, revoked_at = MAX(COALESCE(revoked_at, 0), ?)";
+const OWNERS = "SELECT owner_id, name FROM owners WHERE revoked_epoch IS NULL";
+const END_OWNER = "UPDATE owners SET revoked_epoch = ? WHERE owner_id = ?";
+const END_ENTRIES = "UPDATE entries SET removed_epoch = ? WHERE removed_epoch IS NULL";
+const FORGET_NODES = "DELETE FROM entry_nodes";
+const END_TOKENS = "UPDATE join_tokens SET used_at = ? WHERE used_at IS NULL";
+const FORGET_APPROVALS = "DELETE FROM approvals";
+
+/** Kinds after which nothing that was true in the backup is more permissive than it was. */
+const HARMLESS: ReadonlySet<string> = new Set([
+  ...["start", "owner", "ticket", "issue", "renew", "jwt", "wit", "refuse", "node", "alarm", "approval"],
+  ...["evaluation", "read"],
+]);
+const TARGETS: readonly RevokeCommand["target"]["kind"][] = ["instance", "agent", "owner"];
+
+/** What happened since the backup, as far as it was made true again. */
+export interface Replayed {
+  readonly stops: number;
+  readonly keys: number;
+  /** Changes of rules that the backup does not have, by kind: policies, secrets, authorities and the like. */
+  readonly missing: Readonly<Record<string, number>>;
+}
+
+/** Goes through the entries of a newer ledger, in order. The caller holds the transaction. */
+export class Replay {
+  readonly #database: SqliteDatabase;
+  readonly #missing = new Map<string, number>();
+  #stops = 0;
+  #keys = 0;
+
+  constructor(database: SqliteDatabase) {
+    this.#database = database;
+  }
+
+  get result(): Replayed {
+    return { stops: this.#stops, keys: this.#keys, missing: Object.fromEntries(this.#missing) };
+  }
+
+  take(entry: Uint8Array): void {
+    const envelope = parseEnvelope(parseUtf8(entry));
+    if (envelope.payloadType !== payloadTypeOf("control")) return;
+    const record = parseControlRecord(parseUnverifiedPayload(envelope));
+    raiseClockFloor(this.#database, Date.parse(record.time));
+    this.#keepKeys(record);
+    if (!record.allow || HARMLESS.has(record.kind) || isTokenIssued(record)) return;
+    if (this.#stop(record)) this.#stops += 1;
+    else this.#missing.set(record.kind, (this.#missing.get(record.kind) ?? 0) + 1);
+  }
+
+  /** Whether it is a stop that this server knows how to repeat. What is stopped and was born later is not there to be stopped. */
+  #stop({ kind, subject, details, time, principal }: ControlRecord): boolean {
+    const context: CommandContext = { nowMs: Date.parse(time), principal, peer: "restore", intent: null };
+    if (kind === "revoke") {
+      const { target_kind: of, target_id: id } = details;
+      const target = TARGETS.find((known) => known === of);
+      if (target === undefined || typeof id !== "string") return false;
+      const reason = "repeated by a restore";
+      ifThere(() => revoke(this.#database, { context, target: { kind: target, id }, reason }));
+      return true;
+    }
+    if (kind === "narrow") {
+      const { instance_id: instanceId, scope } = details;
+      if (typeof instanceId !== "string" || !Array.isArray(scope)) return false;
+      ifThere(() => narrow(this.#database, { context, instanceId, scope: parseScope(scope.map(String)) }));
+      return true;
+    }
+    if (kind !== "entry") return false;
+    // An entry that was made since is gone, which is safe: its owner registers it again.
+    if (details.change === "remove" && subject !== null)
+      ifThere(() => removeEntry(this.#database, { context, entryId: subject }));
+    return true;
+  }
+
+  /** No key is ever certified twice, also not one that was first certified after the backup. */
+  #keepKeys({ details, subject }: ControlRecord): void {
+    for (const [name, chain] of Object.entries(details)) {
+      if (!name.endsWith("svid_chain") || !Array.isArray(chain)) continue;
+      const [leaf] = chain;
+      if (typeof leaf !== "string") continue;
+      const spki = encodeSpki(parseCertificate(parseBase64(leaf)).publicKey);
+      const { changes } = this.#database.run(KEEP_KEY, encodeBase64url(sha256(spki)), subject ?? "restore");
+      this.#keys += changes;
+    }
+  }
+}
+
+/** When a restore happens. */
+export interface RestoreMoment {
+  /** Largest epoch that was ever announced, as far as anybody knows. */
+  readonly epoch: number;
+  /** Unix milliseconds. */
+  readonly nowMs: number;
+}
+
+/** What holds for every restored state; last, since it takes the epoch. @returns the epoch. */
+export function closePast(database: SqliteDatabase, { epoch, nowMs }: RestoreMoment): number {
+  const next = Math.max(epoch, readEpoch(database)) + 1;
+  raiseEnrolmentFloor(database, nowMs / 1000);
+  raiseClockFloor(database, nowMs);
+  database.run(END_TOKENS, Math.floor(nowMs / 1000));
+  database.run(FORGET_APPROVALS);
+  database.run(ANNOUNCE, next);
+  return next;
+}
+
+/**
+ * Ends everything that was alive. Owners are ended for good but for those that the operator vouches for; these enrol their agents anew,
+ * under the same names.
+ *
+ * @param vouched - names of owners.
+ * @throws TrustWardenError `owner_unknown` for a name that no living owner of the backup has.
+ */
+export function voidEverything(
+  database: SqliteDatabase,
+  { epoch, nowMs, vouched }: RestoreMoment & { readonly vouched: readonly string[] },
+): number {
+  const owners = database.all(OWNERS).map((row) => ({ id: row.text("owner_id"), name: row.text("name") }));
+  const unknown = vouched.find((name) => !owners.some((owner) => owner.name === name));
+  if (unknown !== undefined) throw new TrustWardenError("owner_unknown", { name: unknown });
+  const taken = closePast(database, { epoch, nowMs });
+  const now = Math.floor(nowMs / 1000);
+  database.run(DATE, taken, now);
+  database.run(END_INSTANCES, taken);
+  database.run(END_AGENTS, now);
+  database.run(END_ENTRIES, taken);
+  database.run(FORGET_NODES);
+  for (const { id, name } of owners) if (!vouched.includes(name)) database.run(END_OWNER, taken, id);
+  return taken;
+}
+
+function isTokenIssued({ kind, details }: ControlRecord): boolean {
+  return kind === "token" && details.change === "issue";
+}
+
+function ifThere(stop: () => unknown): void {
+  try {
+    stop();
+  } catch (error) {
+    if (!(error instanceof TrustWardenError) || error.code !== "not_found") throw error;
+  }
+}
