@@ -70,7 +70,7 @@ async function verifyPage(
 ): Promise<PageProof> {
   if (proof === undefined && events.length > 0)
     throw new TrustWardenError("proof_invalid", { why: "no records" });
-  const { records = [], ...head } = proof ?? { checkpoint: "", witnessed: false };
+  const { records = [], ...head } = proof ?? { checkpoint: "", witnessed: false, shards: [] };
   const entries = new Map(records.map(({ index, entry }) => [index, encodeUtf8(entry)]));
   let last: ProofStatus | null = null;
   for (const event of events) {

@@ -4,11 +4,11 @@
  *
  * Proves what the log says. That everybody is shown the same log takes witnesses, by a policy of this side.
  */
-import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import { verifyInclusion } from "@trustwarden/core/agentledger/inclusion-proof.ts";
 import { leafHash } from "@trustwarden/core/agentledger/merkle.ts";
+import { verifyShardCheckpoint } from "@trustwarden/core/agentledger/shard.ts";
 import type { TlogPolicy } from "@trustwarden/core/agentledger/tlog-policy.ts";
-import type { EventAnswer } from "@trustwarden/core/api/ledger.ts";
+import type { EventAnswer, ShardHeadView } from "@trustwarden/core/api/ledger.ts";
 import { encodeUtf8, parseBase64 } from "@trustwarden/core/bytes.ts";
 import {
   type PayloadName,
@@ -93,16 +93,7 @@ export async function verifyEvidence(
     policy,
   }: { readonly vkey: string; readonly svids: SvidFinder; readonly policy: TlogPolicy | null },
 ): Promise<Evidence> {
-  const { origin, size, root } = verifyCheckpoint(answer.checkpoint, vkey);
-  for (const { index, entry, inclusion_proof } of answer.records) {
-    verifyInclusion({
-      index,
-      size,
-      leaf: leafHash(encodeUtf8(entry)),
-      proof: inclusion_proof.map(parseBase64),
-      root,
-    });
-  }
+  const proof = verifyPlaces(answer, { vkey, policy });
   const prove = <R extends AnyRecord>(kind: RecordKind<R>): Promise<Proven<R> | undefined> =>
     proveRecord({ answer, kind, svids });
   const none = (): readonly string[] => [];
@@ -117,16 +108,50 @@ export async function verifyEvidence(
     decision: await prove({ name: "decision", parse: parseDecisionRecord, hints: none }),
     outcome: await prove({ name: "outcome", parse: parseOutcomeRecord, hints: () => enforcers }),
     control: await prove({ name: "control", parse: parseControlRecord, hints: none }),
-    proof: {
-      origin,
-      size,
-      indexes: answer.records.map((record) => record.index),
-      witnessed: readWitnessStatus(answer.checkpoint, { policy, vkey, isClaimed: answer.witnessed }),
-    },
+    proof: { ...proof, indexes: answer.records.map((record) => record.index) },
   };
   requireSomething(evidence);
   requireRoles(evidence, svids.trustDomain);
   return evidence;
+}
+
+/**
+ * The head that a record is proven under.
+ *
+ * @throws TrustWardenError `proof_invalid` for a record that lies before every shard.
+ */
+export function headOfRecord(
+  answer: Pick<EventAnswer, "checkpoint" | "witnessed" | "shards">,
+  index: number,
+): ShardHeadView {
+  const { checkpoint, witnessed, shards } = answer;
+  const [origin = ""] = checkpoint.split("\n", 1);
+  const head =
+    shards.length === 0
+      ? { origin, first: 0, checkpoint, witnessed }
+      : shards.findLast(({ first }) => first <= index);
+  if (head === undefined) throw new TrustWardenError("proof_invalid", { index });
+  return head;
+}
+
+/** Every record is in the tree of its shard; the newest of them, and how far all are witnessed. */
+function verifyPlaces(
+  answer: EventAnswer,
+  { vkey, policy }: { readonly vkey: string; readonly policy: TlogPolicy | null },
+): Omit<ProofStatus, "indexes"> {
+  let newest: Omit<ProofStatus, "indexes"> | undefined;
+  for (const { index, entry, inclusion_proof } of answer.records) {
+    const { first, checkpoint, witnessed: isClaimed } = headOfRecord(answer, index);
+    const { origin, size, root } = verifyShardCheckpoint(checkpoint, vkey);
+    const leaf = leafHash(encodeUtf8(entry));
+    verifyInclusion({ index: index - first, size, leaf, proof: inclusion_proof.map(parseBase64), root });
+    const witnessed = readWitnessStatus(checkpoint, { policy, vkey, isClaimed });
+    // What one record is not, the event is not.
+    const worst = newest === undefined || newest.witnessed.kind === "proven" ? witnessed : newest.witnessed;
+    newest = { origin, size, witnessed: worst };
+  }
+  if (newest === undefined) throw new TrustWardenError("proof_invalid", { why: "no records" });
+  return newest;
 }
 
 /** The record of one kind, its signature checked with the SVID that its keyid names, as of its own time. */

@@ -4,7 +4,8 @@
  */
 import { parseTrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { parseTrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
-import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
+import { parseCheckpointText } from "@trustwarden/core/agentledger/checkpoint.ts";
+import { parseNote } from "@trustwarden/core/agentledger/signed-note.ts";
 import type { TlogPolicy } from "@trustwarden/core/agentledger/tlog-policy.ts";
 import { auditLog, type LogAudit, type LogReport } from "@trustwarden/core/agentledger/verify-log.ts";
 import { createCertificateVerifier } from "trustwarden/peer.ts";
@@ -55,6 +56,7 @@ export async function auditDirectory({
   const isProven = witnessed.kind === "proven";
   const report = await auditLog({
     reader: log.reader,
+    openShard: log.openShard,
     vkey: key,
     certificates: createCertificateVerifier(
       parseTrustBundle(bundle ?? log.bundleText, parseTrustDomain(log.trustDomain)),
@@ -64,5 +66,12 @@ export async function auditDirectory({
     ...(olderCheckpoint === undefined ? {} : { olderCheckpoint }),
     ...(isProven ? { witnessedCheckpoint: note } : {}),
   });
-  return { ...report, witnessed, witnessedSize: isProven ? verifyCheckpoint(note, key).size : null };
+  return { ...report, witnessed, witnessedSize: isProven ? witnessedSizeOf(note, report) : null };
+}
+
+/** Entries of the ledger under a witnessed checkpoint, with all shards before its own. */
+function witnessedSizeOf(note: string, { shards }: LogReport): number | null {
+  const { origin, size } = parseCheckpointText(parseNote(note).unverifiedText);
+  const shard = shards.find(({ checkpoint }) => checkpoint.origin === origin);
+  return shard === undefined ? null : shard.first + size;
 }

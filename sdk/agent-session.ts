@@ -119,7 +119,7 @@ export class AgentSession {
   }) {
     const { enrolled, server, runtime } = options;
     const checkpoint = new LatestCheckpoint({
-      read: () => server.readText("/ledger/checkpoint"),
+      read: () => server.readText("/ledger/latest-checkpoint"),
       vkey: () => server.discovery.log_vkey,
       runtime,
     });

@@ -5,7 +5,8 @@
  * new one happens behind the work, never in its way; a log that shrinks or shows another root for one size is
  * reported at once and never adopted.
  */
-import { type Checkpoint, verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
+import type { Checkpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
+import { isShardSuccessor, verifyShardCheckpoint } from "@trustwarden/core/agentledger/shard.ts";
 import { encodeBase64, isEqualBytes } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Intent } from "@trustwarden/core/event.ts";
@@ -57,7 +58,7 @@ export class LatestCheckpoint {
 
   async #refresh(): Promise<void> {
     try {
-      this.#adopt(verifyCheckpoint(await this.#read(), this.#vkey()));
+      this.#adopt(verifyShardCheckpoint(await this.#read(), this.#vkey()));
     } catch (error) {
       // Safe to go on: `seen` only bounds backdating, and the old checkpoint still does.
       const code = error instanceof TrustWardenError ? error.code : "internal";
@@ -67,6 +68,13 @@ export class LatestCheckpoint {
 
   #adopt(next: Checkpoint): void {
     const latest = this.#latest;
+    if (latest !== undefined && next.origin !== latest.origin) {
+      // A size says nothing about another tree; shards only follow one another.
+      if (!isShardSuccessor(latest.origin, next.origin))
+        throw new TrustWardenError("checkpoint_untrusted", { reason: "an earlier shard" });
+      this.#latest = next;
+      return;
+    }
     if (latest !== undefined && next.size === latest.size && !isEqualBytes(next.root, latest.root)) {
       throw new TrustWardenError("checkpoint_untrusted", {
         reason: "two roots for one size",

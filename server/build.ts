@@ -112,6 +112,7 @@ async function startServing(
   const services = createServices(core, { feed, urls, gateway: gatewayParts, ...inForce });
   closeAtTheEnd(services, cleanups);
   await startBrokers(services, cleanups);
+  await services.turns.start(cleanups);
   cleanups.push(async () => {
     await services.refusals.close();
     await core.ledger.drain();

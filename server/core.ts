@@ -35,8 +35,7 @@ export async function createCore(parts: Parts, onRenewed: (core: Core) => void):
   };
   const ledger = new Ledger({
     origin: parts.origin,
-    log: observeLog(parts.meter, parts.sequencer),
-    reader: parts.reader,
+    log: observeLog(parts.meter, parts.shardedLog),
     records: createServerRecords({ signer: keys.serverSigner, serverSvid, random }),
     index: parts.index,
     clock,

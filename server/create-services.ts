@@ -23,6 +23,7 @@ import { Outcomes } from "./ledger/outcomes.ts";
 import { LedgerQueries } from "./ledger/queries.ts";
 import { RecordedDecisions } from "./ledger/recorded-decisions.ts";
 import { type Refusal, Refusals } from "./ledger/refusals.ts";
+import { createLedgerTurns } from "./ledger/turns.ts";
 import { Scrape } from "./metrics/scrape.ts";
 import { createAuthorizationServer } from "./oauth/create.ts";
 import { createOwnerRequests } from "./owner-request-floors.ts";
@@ -40,7 +41,7 @@ export function createServices(
   { policies, custom, ...made }: Pick<Services, "feed" | "urls" | "gateway"> & OpenedPolicies,
 ): Services {
   const { parts, ledger, identity } = core;
-  const { clock, random, keys, store, highWater, origin, index } = parts;
+  const { clock, random, keys, store, highWater, index } = parts;
   const { reads, commands } = store;
   const { keeper } = core;
   const federation = createFederation(core, { feed: made.feed, ownBundle: () => keeper.current().bundle });
@@ -66,7 +67,8 @@ export function createServices(
     commands,
     reads,
     ledger,
-    decisions: new RecordedDecisions(parts.sequencer),
+    turns: createLedgerTurns(parts),
+    decisions: new RecordedDecisions(parts.shardedLog),
     outcomes: new Outcomes({ ledger, index }),
     events: new LedgerQueries({ ledger, index }),
     seen: parts.seen,
@@ -93,7 +95,7 @@ export function createServices(
     }),
     attestors: createAttestors(parts.config.attestation),
     ownerRequests: createOwnerRequests({ reads, clock, dataDir: parts.config.dataDir }),
-    raiseEpoch: (epoch) => highWater.raise({ origin, epoch }),
+    raiseEpoch: (epoch) => highWater.raise({ epoch }),
     startedMonoMs: clock.monoMs(),
     log: parts.log,
     meter: parts.meter,
@@ -115,7 +117,7 @@ function createFederation(
   { parts, ledger, identity }: Core,
   { feed, ownBundle }: { readonly feed: Services["feed"]; readonly ownBundle: () => TrustBundle },
 ): Federation {
-  const { clock, random, store, log, highWater, origin } = parts;
+  const { clock, random, store, log, highWater } = parts;
   return new Federation({
     ownBundle,
     reads: store.reads,
@@ -125,7 +127,7 @@ function createFederation(
       await ledger.settle(committed);
       await Promise.all([
         feed.publish([{ kind: "federation", id: trustDomain }], committed.epoch),
-        highWater.raise({ origin, epoch: committed.epoch }),
+        highWater.raise({ epoch: committed.epoch }),
       ]);
     },
     context: () => ({

@@ -1,7 +1,9 @@
 /** Makes the ledger's storage of the configuration: on this machine's disk, or in a database and an object store. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { readFrozenShard } from "@trustwarden/core/agentledger/frozen-shard.ts";
 import type { LogReader, LogStorage } from "@trustwarden/core/agentledger/ports.ts";
+import { type ShardName, shardFolder } from "@trustwarden/core/agentledger/shard.ts";
 import { parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { readAwsEnvironment, type ServerConfig } from "./config.ts";
@@ -38,35 +40,47 @@ export interface LedgerStorage {
 export function createLedgerStorage(
   config: Pick<ServerConfig, "dataDir" | "ledger">,
   options: {
+    /** Of the shard. */
     readonly origin: string;
+    /** The first one unless given. */
+    readonly shard?: ShardName;
     /** Of requests' signatures, Unix milliseconds: the store refuses what is minutes off its own clock. */
     readonly nowMs: () => number;
     readonly onLost: (error: unknown) => void;
   },
 ): LedgerStorage {
   const { ledger, dataDir } = config;
+  const { origin, onLost, nowMs, shard = null } = options;
   if (ledger.storage === "posix") {
-    const directory = ledger.directory ?? join(dataDir, "ledger");
+    const directory = join(ledger.directory ?? join(dataDir, "ledger"), shardFolder(shard));
     return {
       storage: new PosixLogStorage(directory),
       reader: new PosixLogReader(directory),
       close: () => undefined,
     };
   }
-  const { origin, onLost, nowMs } = options;
   const place = placeOf(ledger.postgres);
-  const { retryForMs } = ledger.objects;
-  const readers = createS3Client(
-    { ...ledger.objects, retryForMs: Math.min(retryForMs, READ_RETRY_MS) },
-    nowMs,
-  );
+  const settings = { ...ledger.objects, prefix: ledger.objects.prefix + shardFolder(shard) };
+  const retryForMs = Math.min(settings.retryForMs, READ_RETRY_MS);
+  const readers = createS3Client({ ...settings, retryForMs }, nowMs);
   const reader = new S3LogReader(readers);
-  const objects = createS3Client(ledger.objects, nowMs);
+  const objects = createS3Client(settings, nowMs);
   return {
     storage: new PostgresLogStorage({ place, objects, reader, origin, onLost }),
     reader,
     close: () => readers.close(),
   };
+}
+
+/**
+ * What works on one log refuses a ledger of several: it would leave the newest entries out.
+ *
+ * @param reader - of the ledger's first log.
+ * @throws TrustWardenError `config_invalid`.
+ */
+export async function requireOneShard(reader: LogReader, vkey: string): Promise<void> {
+  if ((await readFrozenShard({ name: null, vkey, first: 0 }, reader)) === null) return;
+  throw new TrustWardenError("config_invalid", { setting: "ledger", reason: "it has more than one shard" });
 }
 
 function placeOf({ passwordFile, tls, ...given }: RemoteLedger["postgres"]): PostgresPlace {

@@ -15,7 +15,7 @@ import type { ServerConfig } from "./config.ts";
 import { openServerKeys } from "./keys.ts";
 import { ledgerSettings, requireProtectedLedger } from "./ledger/config.ts";
 import { originOf } from "./ledger/origin.ts";
-import { createLedgerStorage } from "./ledger-storage.ts";
+import { createLedgerStorage, requireOneShard } from "./ledger-storage.ts";
 import { acquirePosixLock, type PosixLock } from "./store/posix-lock.ts";
 import { createPosixHighWater } from "./store/posix-log-high-water.ts";
 
@@ -55,6 +55,7 @@ export async function moveLedger(options: MoveOptions): Promise<MovedLog> {
   const target = open(readSettings(settingsFile));
   let lock: PosixLock | undefined;
   try {
+    await requireOneShard(source.reader, vkey);
     await target.storage.open();
     const copied = await copyPublished(source.reader, { target: target.storage, vkey });
     onCopied(copied.size);

@@ -4,9 +4,10 @@
  */
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import type { HighWater, LogReader } from "@trustwarden/core/agentledger/ports.ts";
+import type { HighWater } from "@trustwarden/core/agentledger/ports.ts";
 import type { QueryIndex } from "@trustwarden/core/agentledger/query-index.ts";
-import { Sequencer } from "@trustwarden/core/agentledger/sequencer.ts";
+import { shardOrigin } from "@trustwarden/core/agentledger/shard.ts";
+import { ShardedLog } from "@trustwarden/core/agentledger/sharded-log.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Random } from "@trustwarden/core/id.ts";
 import type { FlooredClock } from "./clock.ts";
@@ -25,8 +26,7 @@ import { acquirePosixLock } from "./store/posix-lock.ts";
 import { createPosixHighWater } from "./store/posix-log-high-water.ts";
 import { createSqliteStore, type SqliteStore } from "./store/sqlite.ts";
 import { ThreadedLedgerIndex } from "./store/threaded-ledger-index.ts";
-import { openWitnessing } from "./witnessing/create.ts";
-import type { Witnessing } from "./witnessing/witnessing.ts";
+import { openWitnessing, type ShardWitnessing } from "./witnessing/create.ts";
 
 /** Largest record; the state store refuses a command whose event would be larger. */
 const MAX_ENTRY_BYTES = 16_384;
@@ -49,11 +49,10 @@ export interface Parts {
   readonly policy: BuiltinPolicy;
   /** Name of the log. */
   readonly origin: string;
-  readonly sequencer: Sequencer;
-  readonly reader: LogReader;
+  readonly shardedLog: ShardedLog;
   readonly highWater: HighWater;
   /** Has the checkpoints cosigned; null where nobody is asked. */
-  readonly witnessing: Witnessing | null;
+  readonly witnessing: ShardWitnessing | null;
   readonly store: SqliteStore;
   readonly index: QueryIndex;
   /** Intents that the ledger says were used. */
@@ -88,12 +87,13 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
   const failure = Promise.withResolvers<unknown>();
   const onFatal: OnFatal = (error) => failure.resolve(error);
   const origin = originOf(config);
-  const { sequencer, reader, highWater } = await openLog(options, { keys, origin, onFatal });
+  const { shardedLog, highWater } = await openLog(options, { keys, origin, onFatal });
   // Before anything is appended: on a restored backup every new entry would be a second history.
   const witnessing = await openWitnessing({
     settings: config.witnesses,
     dataDir: config.dataDir,
-    log: sequencer,
+    vkey: shardedLog.vkey,
+    shards: shardedLog.shards,
     monoMs: () => clock.monoMs(),
     onEvent: (event) => {
       if (event.kind === "failed") log.warn(event, "a witness did not cosign");
@@ -110,8 +110,8 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
   });
   cleanups.push(() => index.close());
   const seen = new SeenIntents();
-  await reconcile({ sequencer, store, highWater, clock, log, seen });
-  await index.catchUp(sequencer);
+  await reconcile({ shardedLog, store, highWater, clock, log, seen });
+  await index.catchUp(shardedLog);
   await requireCurrentState(store, index);
   const failed = failure.promise;
   return {
@@ -123,8 +123,7 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
     keys,
     policy,
     origin,
-    sequencer,
-    reader,
+    shardedLog,
     highWater,
     witnessing,
     store,
@@ -141,26 +140,32 @@ async function openLog(
     origin,
     onFatal,
   }: { readonly keys: ServerKeys; readonly origin: string; readonly onFatal: OnFatal },
-): Promise<Pick<Parts, "sequencer" | "reader" | "highWater">> {
-  const kept = createLedgerStorage(config, { origin, nowMs: () => clock.nowMs(), onLost: onFatal });
-  cleanups.push(kept.close);
+): Promise<Pick<Parts, "shardedLog" | "highWater">> {
+  const nowMs = () => clock.nowMs();
   const highWater = createPosixHighWater({
     path: join(config.configDir, `${config.trustDomain}.high-water`),
     dataDirectory: config.dataDir,
   });
-  const sequencer = new Sequencer({
-    origin,
+  const shardedLog = new ShardedLog({
+    ledger: origin,
     signer: keys.logSigner,
-    storage: kept.storage,
+    openShard: (shard) => {
+      const kept = createLedgerStorage(config, {
+        ...{ origin: shardOrigin(origin, shard), shard },
+        ...{ nowMs, onLost: onFatal },
+      });
+      cleanups.push(kept.close);
+      return kept;
+    },
     highWater,
-    now: () => Math.floor(clock.nowMs() / 1000),
+    now: () => Math.floor(nowMs() / 1000),
     onFatal,
     pace: () => setTimeout(CHECKPOINT_PACE_MS, undefined, { ref: false }),
     maxEntryBytes: MAX_ENTRY_BYTES,
   });
-  await sequencer.start();
-  cleanups.push(() => sequencer.stop());
-  return { sequencer, reader: kept.reader, highWater };
+  await shardedLog.start();
+  cleanups.push(() => shardedLog.stop());
+  return { shardedLog, highWater };
 }
 
 async function openStore(
@@ -195,21 +200,21 @@ async function openStore(
 }
 
 async function reconcile(
-  parts: Pick<Parts, "sequencer" | "store" | "highWater" | "clock" | "log" | "seen">,
+  parts: Pick<Parts, "shardedLog" | "store" | "highWater" | "clock" | "log" | "seen">,
 ): Promise<void> {
-  const { sequencer, store, clock, highWater, log, seen } = parts;
+  const { shardedLog, store, clock, highWater, log, seen } = parts;
   const mark = await highWater.read();
   const epoch = store.reads.epoch();
   // An older state database beside a current ledger would bring the revoked back.
   if (mark !== null && mark.epoch > epoch) {
     throw new TrustWardenError("data_rolled_back", { reason: "epoch", epoch, mark: mark.epoch });
   }
-  const tail = await readTail({ log: sequencer, seen, sinceMs: oldestPendingMs(store.reads) });
+  const tail = await readTail({ log: shardedLog, seen, sinceMs: oldestPendingMs(store.reads) });
   clock.raise(tail.signedMs);
   const drained = await drainOutbox({
     reads: store.reads,
     markSequenced: store.commands.markSequenced,
-    log: sequencer,
+    log: shardedLog,
     known: tail.indexes,
   });
   if (drained > 0) log.warn({ drained }, "events of an interrupted run were recorded late");

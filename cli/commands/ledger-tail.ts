@@ -3,15 +3,13 @@
  * ended, or as a file.
  */
 import { closeSync, openSync, writeSync } from "node:fs";
-import { publishedSize } from "@trustwarden/core/agentledger/event-stream.ts";
 import {
   EXPORT_FORMATS,
   type ExportFormat,
   exportHead,
   formatExport,
 } from "@trustwarden/core/agentledger/export.ts";
-import { CHECKPOINT_PATH } from "@trustwarden/core/agentledger/tile.ts";
-import { discovery, type EventView, eventPage, tailAnswer } from "@trustwarden/core/api/ledger.ts";
+import { discovery, type EventView, eventPage, shardList, tailAnswer } from "@trustwarden/core/api/ledger.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { type Command, Option } from "commander";
 import { type Client, formatTarget } from "../client.ts";
@@ -120,9 +118,11 @@ function formatLine(cursor: number, event: EventView, form: "json" | "row"): str
   return printable([cursor, timestamp, outcome, action ?? kind, resource ?? "-", agent ?? by].join("  "));
 }
 
-/** The checkpoint is public, so that waiting leaves no record. */
+/** Sizes are public, so that waiting leaves no record. */
 async function sizeOf(client: Client): Promise<number> {
-  return publishedSize(await client.getText(`/ledger/${CHECKPOINT_PATH}`));
+  const { shards } = await client.get("/ledger/shards", shardList);
+  const last = shards.at(-1);
+  return last === undefined ? 0 : last.first + last.size;
 }
 
 /**

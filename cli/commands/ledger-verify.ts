@@ -98,10 +98,20 @@ async function audit(
 /** @returns whether nothing is damaged; alarms are shown and leave the log whole. */
 function show(
   { output }: Session,
-  { checkpoint, records, signatures, notDue, findings, witnessed, witnessedSize }: DirectoryReport,
+  {
+    checkpoint,
+    size,
+    shards,
+    records,
+    signatures,
+    notDue,
+    findings,
+    witnessed,
+    witnessedSize,
+  }: DirectoryReport,
   { isKeyGiven, isBundleGiven }: { readonly isKeyGiven: boolean; readonly isBundleGiven: boolean },
 ): boolean {
-  const { origin, size } = checkpoint;
+  const { origin } = shards[0]?.checkpoint ?? checkpoint;
   const damage = findings.filter((finding) => finding.severity === "damage").length;
   const isWhole = damage === 0;
   const { intent, decision, outcome, control } = records;
@@ -114,6 +124,11 @@ function show(
   const facts = {
     origin,
     size,
+    shards: shards.map(({ first, checkpoint: { origin: name, size: entries } }) => ({
+      origin: name,
+      first,
+      size: entries,
+    })),
     records: { ...records },
     signatures,
     not_due: notDue,
@@ -125,7 +140,7 @@ function show(
   };
   output.show({ ...facts, findings: findings.map((finding) => ({ ...finding })) }, [
     isWhole
-      ? `${origin} verifies: ${size} entries, ${signatures} signatures (${intent} intents, ${decision} decisions, ${outcome} outcomes, ${control} control events).`
+      ? `${origin} verifies: ${size} entries${shards.length === 1 ? "" : ` in ${shards.length} shards`}, ${signatures} signatures (${intent} intents, ${decision} decisions, ${outcome} outcomes, ${control} control events).`
       : `${origin} does NOT verify: ${damage} damaged place(s) in ${size} entries.`,
     ...lines,
     ...(findings.length > MAX_SHOWN ? [`  and ${findings.length - MAX_SHOWN} more; --json shows all`] : []),

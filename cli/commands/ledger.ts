@@ -4,18 +4,20 @@
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { EventAnswer } from "@trustwarden/core/api/ledger.ts";
+import type { EventAnswer, ShardHeadView } from "@trustwarden/core/api/ledger.ts";
 import { encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { parseEnvelope } from "@trustwarden/core/dsse.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Command } from "commander";
 import { examples, type Runtime, runCommand, type Session } from "../command.ts";
+import { headOfRecord } from "../evidence.ts";
 import { createEventProver, formatProof } from "../evidence-session.ts";
 import { exportLog } from "../log-directory.ts";
 import { printable } from "../output.ts";
 import { readWitnessPolicy } from "../witness-policy.ts";
 import { addMigrateCommand } from "./ledger-migrate.ts";
 import { addQueryCommands } from "./ledger-query.ts";
+import { addRotateCommand } from "./ledger-rotate.ts";
 import { addFormatOptions, addTailCommand, exportEvents, type FormatOptions } from "./ledger-tail.ts";
 import { addVerifyCommand } from "./ledger-verify.ts";
 
@@ -43,6 +45,7 @@ export function addLedgerCommands(program: Command, runtime: Runtime): void {
   addExportCommand(ledger, runtime);
   addTailCommand(ledger, runtime);
   addMigrateCommand(ledger, runtime);
+  addRotateCommand(ledger, runtime);
 }
 
 function addShowCommand(ledger: Command, runtime: Runtime): void {
@@ -121,8 +124,8 @@ function addExportCommand(ledger: Command, runtime: Runtime): void {
 }
 
 async function exportWholeLog({ client, output }: Session, directory: string): Promise<void> {
-  const { checkpoint, vkey, files } = await exportLog(client, directory);
-  const { origin, size } = checkpoint;
+  const { size, vkey, files } = await exportLog(client, directory);
+  const origin = vkey.slice(0, vkey.indexOf("+"));
   output.show({ directory, origin, size, vkey, files }, [
     `Exported ${size} entries of ${origin} to ${directory} (${files} files).`,
     "Verify it anywhere with `warden ledger verify` or any tlog-tiles tool. The log's key:",
@@ -143,7 +146,7 @@ async function proveEvent(
   const proofs = answer.records.map((record) => ({
     index: record.index,
     entry: record.entry,
-    proof: formatTlogProof(record, answer.checkpoint),
+    proof: formatTlogProof(record, headOfRecord(answer, record.index)),
   }));
   if (out !== undefined) {
     mkdirSync(out, { recursive: true, mode: 0o700 });
@@ -165,9 +168,12 @@ async function proveEvent(
 }
 
 /** @see C2SP tlog-proof */
-function formatTlogProof(record: EventAnswer["records"][number], checkpoint: string): string {
+function formatTlogProof(
+  record: EventAnswer["records"][number],
+  { first, checkpoint }: ShardHeadView,
+): string {
   const hashes = record.inclusion_proof.map((hash) => `${hash}\n`).join("");
-  return `c2sp.org/tlog-proof@v1\nindex ${record.index}\n${hashes}\n${checkpoint}`;
+  return `c2sp.org/tlog-proof@v1\nindex ${record.index - first}\n${hashes}\n${checkpoint}`;
 }
 
 function formatRecords({ records }: EventAnswer): readonly string[] {

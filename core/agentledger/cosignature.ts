@@ -8,6 +8,7 @@ import { concatBytes, encodeUtf8 } from "../bytes.ts";
 import { isEd25519Signature } from "../crypto.ts";
 import { TrustWardenError } from "../error.ts";
 import { type Checkpoint, verifyCheckpoint } from "./checkpoint.ts";
+import { isShardOrigin, vkeyFor } from "./shard.ts";
 import {
   ALGORITHM_COSIGNATURE,
   formatSignatureLine,
@@ -61,11 +62,8 @@ export function issueCosignature(
  *   for a bad line of one that it does; `checkpoint_unwitnessed`.
  */
 export function verifyWitnessedCheckpoint(note: string, policy: TlogPolicy): WitnessedCheckpoint {
-  const [origin] = note.split("\n", 1);
-  const log = policy.logs.find(({ key }) => key.name === origin);
-  if (log === undefined)
-    throw new TrustWardenError("checkpoint_untrusted", { reason: "no log of the policy" });
-  const checkpoint = verifyCheckpoint(note, log.vkey);
+  const [origin = ""] = note.split("\n", 1);
+  const checkpoint = verifyCheckpoint(note, vkeyUnder(policy, origin));
   const witnesses = policy.witnesses.map((witness) => ({
     name: witness.name,
     cosignatures: verifyCosignatures(note, [witness.key]),
@@ -75,6 +73,16 @@ export function verifyWitnessedCheckpoint(note: string, policy: TlogPolicy): Wit
     throw new TrustWardenError("checkpoint_unwitnessed", { cosignatures: present.length });
   }
   return { checkpoint, cosignatures: witnesses.flatMap(({ cosignatures }) => cosignatures) };
+}
+
+/** A policy that names a ledger is about all its shards of the same key. @throws TrustWardenError `checkpoint_untrusted`. */
+function vkeyUnder({ logs }: TlogPolicy, origin: string): string {
+  const named = logs.find(({ key }) => key.name === origin);
+  if (named !== undefined) return named.vkey;
+  const ledger = logs.find(({ key }) => isShardOrigin(key.name, origin));
+  if (ledger === undefined)
+    throw new TrustWardenError("checkpoint_untrusted", { reason: "no log of the policy" });
+  return vkeyFor(ledger.vkey, origin);
 }
 
 /**

@@ -6,16 +6,17 @@
  * kept between two reads but the last few bundles.
  */
 import { TrustWardenError } from "../error.ts";
-import { parseCheckpointText } from "./checkpoint.ts";
 import { type JoinedEvent, joinRecord } from "./join.ts";
-import type { LogReader } from "./ports.ts";
 import { intentDigestOf, parseRecord, type UnverifiedRecord } from "./record.ts";
-import { parseNote } from "./signed-note.ts";
-import { formatTilePath, parseBundle, TILE_WIDTH, tileAt } from "./tile.ts";
-import { readTile } from "./tree-reader.ts";
+import { isShardMark } from "./shard.ts";
 
 /** Bundles that are kept: outcomes are rarely far behind their decisions. */
 const KEPT_BUNDLES = 4;
+
+/** Where a stream reads: an entry and some that follow it, at least one. */
+export interface StreamSource {
+  readEntriesFrom(index: number): Promise<readonly Uint8Array[]>;
+}
 
 /** An event as it was known with one record of the log. */
 export interface StreamedEvent {
@@ -31,18 +32,19 @@ export interface EventPiece {
   readonly next: number;
 }
 
-/** Entries that a signed checkpoint covers. Nothing is proven: the caller's own log. */
-export function publishedSize(note: string): number {
-  return parseCheckpointText(parseNote(note).unverifiedText).size;
+/** Entries that were read together. */
+interface Bundle {
+  readonly first: number;
+  readonly entries: readonly Uint8Array[];
 }
 
-/** Reads one log from its published bundles; owns the bundles it keeps. */
+/** Reads one ledger; owns the bundles it keeps. */
 export class EventStream {
-  readonly #reader: LogReader;
-  readonly #bundles = new Map<string, Promise<readonly Uint8Array[]>>();
+  readonly #source: StreamSource;
+  #bundles: readonly Bundle[] = [];
 
-  constructor(reader: LogReader) {
-    this.#reader = reader;
+  constructor(source: StreamSource) {
+    this.#source = source;
   }
 
   /**
@@ -59,53 +61,58 @@ export class EventStream {
     const end = Math.min(range.size, range.from + range.limit);
     const events: StreamedEvent[] = [];
     for (let index = range.from; index < end; index += 1) {
-      const event = await this.#eventAt(index, range.size);
+      const event = await this.#eventAt(index);
       if (event !== null) events.push({ index, event });
     }
     return { events, next: Math.max(range.from, end) };
   }
 
-  async #eventAt(index: number, size: number): Promise<JoinedEvent | null> {
-    const record = await this.#recordAt(index, size);
+  async #eventAt(index: number): Promise<JoinedEvent | null> {
+    const record = await this.#recordAt(index);
+    if (record === null) return null;
     const { kind, value } = record.unverified;
     switch (kind) {
       case "intent":
       case "presented-intent":
         return null;
       case "outcome":
-        return this.#join([value.decision_index - 1, value.decision_index], { index, record, size });
+        return this.#join([value.decision_index - 1, value.decision_index], { index, record });
       case "decision":
-        return this.#join([index - 1], { index, record, size });
+        return this.#join([index - 1], { index, record });
       case "control":
-        return this.#join(value.intent_sha256 === null ? [] : [index - 1], { index, record, size });
+        return this.#join(value.intent_sha256 === null ? [] : [index - 1], { index, record });
     }
   }
 
   /** Only what belongs to the same intent is joined, whatever an outcome says of its place. */
   async #join(
     before: readonly number[],
-    last: { readonly index: number; readonly record: UnverifiedRecord; readonly size: number },
+    last: { readonly index: number; readonly record: UnverifiedRecord },
   ): Promise<JoinedEvent> {
     let event: JoinedEvent | null = null;
     for (const index of before.filter((place) => place >= 0 && place < last.index)) {
-      const record = await this.#recordAt(index, last.size);
-      if (intentDigestOf(record) === intentDigestOf(last.record)) event = joinRecord(event, record, index);
+      const record = await this.#recordAt(index);
+      if (record !== null && intentDigestOf(record) === intentDigestOf(last.record))
+        event = joinRecord(event, record, index);
     }
     return joinRecord(event, last.record, last.index);
   }
 
-  async #recordAt(index: number, size: number): Promise<UnverifiedRecord> {
-    const name = tileAt({ level: "entries", position: index, size });
-    const path = formatTilePath(name);
-    const bundle =
-      this.#bundles.get(path) ?? readTile(this.#reader, name).then((bytes) => parseBundle(bytes, name));
-    // What is used last is dropped last; a bundle that could not be read is asked for again.
-    this.#bundles.delete(path);
-    this.#bundles.set(path, bundle);
-    bundle.catch(() => this.#bundles.delete(path));
-    for (const old of [...this.#bundles.keys()].slice(0, -KEPT_BUNDLES)) this.#bundles.delete(old);
-    const entry = (await bundle)[index % TILE_WIDTH];
+  /** Null for the beginning or end of a shard, which is no record. */
+  async #recordAt(index: number): Promise<UnverifiedRecord | null> {
+    const entry = await this.#entryAt(index);
+    return isShardMark(entry) ? null : parseRecord(entry);
+  }
+
+  async #entryAt(index: number): Promise<Uint8Array> {
+    const known = this.#bundles.find(
+      ({ first, entries }) => first <= index && index < first + entries.length,
+    );
+    const bundle = known ?? { first: index, entries: await this.#source.readEntriesFrom(index) };
+    // What is used last is dropped last.
+    this.#bundles = [...this.#bundles.filter((other) => other !== bundle), bundle].slice(-KEPT_BUNDLES);
+    const entry = bundle.entries[index - bundle.first];
     if (entry === undefined) throw new TrustWardenError("not_found", { index });
-    return parseRecord(entry);
+    return entry;
   }
 }

@@ -21,6 +21,7 @@ export const POLICY_FILE = "policy.txt";
 export const EVENTS_FILE = "events.json";
 export const RANGE_FILE = "range.proof";
 export const TRUST_FILE = "trust/bundle.json";
+const SHARD_CHECKPOINT_PATH = /^shards\/(0|[1-9]\d{0,15})\.checkpoint$/;
 
 /** A list of events is longer than any other JSON that is read. */
 const MAX_EVENTS_CHARS = 4_000_000;
@@ -88,6 +89,44 @@ export function formatEntryPath(index: number): string {
 /** Path of an entry's proof. */
 export function formatProofPath(index: number): string {
   return `proofs/${index}.tlog-proof`;
+}
+
+/** Path of the checkpoint of a shard, by the position of its entry 0: of each shard, as soon as one is not the first. */
+export function formatShardCheckpointPath(first: number): string {
+  return `shards/${first}.checkpoint`;
+}
+
+/** Path of the proof of that part of a range which is in one shard. */
+export function formatShardRangePath(first: number): string {
+  return `shards/${first}.range.proof`;
+}
+
+/** A tree that entries of a bundle are in; nothing is verified. */
+export interface UnverifiedHead {
+  /** Position of the tree's entry 0 in the ledger. */
+  readonly first: number;
+  readonly note: string;
+  /** Path of its range proof. */
+  readonly rangePath: string;
+}
+
+/**
+ * The trees of a bundle, oldest first, at least one: those of `shards/`, else the one of `checkpoint` alone.
+ *
+ * @throws TrustWardenError `evidence_bundle_malformed` when the newest is not the one of `checkpoint`.
+ */
+export function unverifiedHeadsOf(files: BundleFiles): readonly UnverifiedHead[] {
+  const newest = parseUtf8(fileOf(files, CHECKPOINT_FILE));
+  const heads = [...files].flatMap(([path, content]) => {
+    const first = Number(SHARD_CHECKPOINT_PATH.exec(path)?.[1] ?? Number.NaN);
+    return Number.isNaN(first)
+      ? []
+      : [{ first, note: parseUtf8(content), rangePath: formatShardRangePath(first) }];
+  });
+  if (heads.length === 0) return [{ first: 0, note: newest, rangePath: RANGE_FILE }];
+  heads.sort((left, right) => left.first - right.first);
+  if (heads.at(-1)?.note !== newest) throw malformed("the newest shard is not the one of the checkpoint");
+  return heads;
 }
 
 /** Text of the file of digests, as `sha256sum --check` reads it. */

@@ -14,6 +14,8 @@ export const FINDINGS = {
   tile_damaged: "damage",
   bundle_damaged: "damage",
   root_mismatch: "damage",
+  shard_missing: "damage",
+  shard_mismatch: "damage",
   record_unreadable: "damage",
   svid_unknown: "damage",
   svid_refused: "damage",

@@ -27,17 +27,22 @@ export class FaultyLogStorage implements LogStorage {
   readonly #inner: LogStorage;
   readonly #failAt: number;
   readonly #fault: Fault;
-  #writes = 0;
+  readonly #count: { writes: number };
 
-  constructor(inner: LogStorage, { failAt, fault }: { readonly failAt: number; readonly fault: Fault }) {
+  /** @param options.count - shared by storages of which the fault ends all. */
+  constructor(
+    inner: LogStorage,
+    options: { readonly failAt: number; readonly fault: Fault; readonly count?: { writes: number } },
+  ) {
     this.#inner = inner;
-    this.#failAt = failAt;
-    this.#fault = fault;
+    this.#failAt = options.failAt;
+    this.#fault = options.fault;
+    this.#count = options.count ?? { writes: 0 };
   }
 
   /** Writes asked for so far. */
   get writes(): number {
-    return this.#writes;
+    return this.#count.writes;
   }
 
   open(): Promise<void> {
@@ -102,10 +107,10 @@ export class FaultyLogStorage implements LogStorage {
   }
 
   async #write(whole: () => Promise<void>, half?: () => Promise<void>): Promise<void> {
-    this.#writes += 1;
-    if (this.#writes < this.#failAt) return whole();
-    if (this.#writes === this.#failAt && this.#fault === "after") await whole();
-    if (this.#writes === this.#failAt && this.#fault === "half") await half?.();
+    this.#count.writes += 1;
+    if (this.#count.writes < this.#failAt) return whole();
+    if (this.#count.writes === this.#failAt && this.#fault === "after") await whole();
+    if (this.#count.writes === this.#failAt && this.#fault === "half") await half?.();
     throw new Error("EIO");
   }
 }

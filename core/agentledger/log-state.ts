@@ -8,7 +8,7 @@ import { TrustWardenError } from "../error.ts";
 import { formatCanonicalJson, type JsonObject, parseJsonObject } from "../json.ts";
 import { parseHash } from "./checkpoint.ts";
 import { EMPTY_ROOT } from "./merkle.ts";
-import type { HighWaterMark, LogState } from "./ports.ts";
+import type { HighWater, HighWaterMark, LogState } from "./ports.ts";
 
 /** A checkpoint with many cosignatures fits. */
 const MAX_STATE_CHARS = 262_144;
@@ -52,24 +52,20 @@ export function parseHighWaterMark(bytes: Uint8Array): HighWaterMark {
  */
 export function raiseMark(
   mark: HighWaterMark | null,
-  {
-    origin,
-    tree,
-    epoch,
-  }: {
-    readonly origin: string;
-    readonly tree?: { readonly size: number; readonly root: Uint8Array };
-    readonly epoch?: number;
-  },
+  { origin, after, tree, epoch }: Parameters<HighWater["raise"]>[0],
 ): HighWaterMark {
-  const old = mark ?? { origin, size: 0, root: EMPTY_ROOT, epoch: 0 };
-  if (old.origin !== origin)
-    throw new TrustWardenError("data_rolled_back", { reason: "mark of another log" });
+  const named = origin ?? mark?.origin;
+  if (named === undefined)
+    throw new TrustWardenError("data_rolled_back", { reason: "high-water mark is missing" });
+  const isNext = mark !== null && mark.origin !== named && mark.origin === after;
+  const old =
+    mark === null || isNext ? { origin: named, size: 0, root: EMPTY_ROOT, epoch: mark?.epoch ?? 0 } : mark;
+  if (old.origin !== named) throw new TrustWardenError("data_rolled_back", { reason: "mark of another log" });
   if (tree?.size === old.size && !isEqualBytes(tree.root, old.root)) {
     throw new TrustWardenError("data_rolled_back", { reason: "other root", size: old.size });
   }
   const { size, root } = tree !== undefined && tree.size > old.size ? tree : old;
-  return { origin, size, root, epoch: Math.max(old.epoch, epoch ?? 0) };
+  return { origin: named, size, root, epoch: Math.max(old.epoch, epoch ?? 0) };
 }
 
 function parseObject(bytes: Uint8Array): JsonObject {

@@ -94,7 +94,10 @@ export interface HighWater {
   read(): Promise<HighWaterMark | null>;
   /** Raises whatever is given and higher. Durable on return. */
   raise(mark: {
-    readonly origin: string;
+    /** Of the log; whichever it is of, where only the epoch rises. */
+    readonly origin?: string;
+    /** Origin of the shard that this one follows: its mark gives way to one of size 0. */
+    readonly after?: string | undefined;
     readonly tree?: { readonly size: number; readonly root: Uint8Array };
     readonly epoch?: number;
   }): Promise<void>;

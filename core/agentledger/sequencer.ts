@@ -46,10 +46,16 @@ export interface SequencerOptions extends IntegratorOptions {
   readonly pace?: () => Promise<void>;
   /** Default 16 KiB, at most 65,535. */
   readonly maxEntryBytes?: number;
+  /**
+   * The ledger that this log is a shard of, and the position of its entry 0: promises name the ledger and count through it.
+   * A log alone unless given.
+   */
+  readonly shard?: { readonly ledger: string; readonly first: number };
 }
 
 /** One durable, sequenced entry. */
 export interface Appended {
+  /** Position in the ledger; in a log alone the index in its tree. */
   readonly index: number;
   readonly leafHash: Uint8Array;
   /** Signed promise; see `acknowledgement.ts`. */
@@ -78,6 +84,7 @@ export class Sequencer {
   readonly #options: SequencerOptions;
   readonly #tree: Integrator;
   readonly #noteSigner: NoteSigner;
+  readonly #shard: NonNullable<SequencerOptions["shard"]>;
   readonly #maxEntryBytes: number;
   #phase: "new" | "running" | "stopping" | "stopped" = "new";
   #fatal: TrustWardenError | null = null;
@@ -102,7 +109,8 @@ export class Sequencer {
     this.#options = options;
     this.#tree = new Integrator(options);
     this.vkey = formatVkey(options.origin, rawEd25519Key(options.signer.publicKey));
-    this.#noteSigner = createNoteSigner({ name: options.origin, signer: options.signer });
+    this.#shard = options.shard ?? { ledger: options.origin, first: 0 };
+    this.#noteSigner = createNoteSigner({ name: this.#shard.ledger, signer: options.signer });
     this.#maxEntryBytes = maxEntryBytes;
   }
 
@@ -266,11 +274,11 @@ export class Sequencer {
     group: readonly Request[],
     { first, leaves }: { readonly first: number; readonly leaves: readonly TreeLeaf[] },
   ): void {
-    const { origin, now } = this.#options;
-    const acknowledgedAt = now();
+    const { ledger: origin } = this.#shard;
+    const acknowledgedAt = this.#options.now();
     let offset = 0;
     for (const { entries, resolve } of group) {
-      const start = first + offset;
+      const start = this.#shard.first + first + offset;
       const own = leaves.slice(offset, offset + entries.length);
       resolve(
         own.map((leaf, position) => {

@@ -12,28 +12,31 @@ import { RecordAuditor } from "./audit-records.ts";
 import { auditSequences, type SequencedIntent } from "./audit-sequences.ts";
 import { answerEvents, type BundleRecords, type EventAnswer } from "./bundle-answers.ts";
 import type { Checkpoint } from "./checkpoint.ts";
-import type { Cosignature } from "./cosignature.ts";
-import { verifyWitnessedCheckpoint } from "./cosignature.ts";
+import { type Cosignature, verifyWitnessedCheckpoint, type WitnessedCheckpoint } from "./cosignature.ts";
 import {
-  CHECKPOINT_FILE,
   type EvidenceManifest,
   fileOf,
   formatProofPath,
   type OpenedBundle,
-  RANGE_FILE,
+  type UnverifiedHead,
+  unverifiedHeadsOf,
 } from "./evidence-bundle.ts";
 import { verifyPolicyFiles } from "./evidence-policies.ts";
 import { FINDINGS, type Finding, type Report } from "./finding.ts";
 import { verifyInclusion } from "./inclusion-proof.ts";
 import { formatEventGroup } from "./join.ts";
-import { leafHash } from "./merkle.ts";
+import { type LeafRange, leafHash } from "./merkle.ts";
 import type { CertificateVerifier } from "./ports.ts";
 import { eventsOfRange } from "./range-events.ts";
 import { parseRangeProof, verifyRange } from "./range-proof.ts";
 import type { UnverifiedRecord } from "./record.ts";
+import { parseShardEnd, parseShardStart, shardNameOf } from "./shard.ts";
 import { SvidDirectory } from "./svid-directory.ts";
 import type { TlogPolicy } from "./tlog-policy.ts";
 import { parseTlogProof } from "./tlog-proof.ts";
+
+/** A tree that entries are proven in. */
+interface BundleHead extends UnverifiedHead, WitnessedCheckpoint {}
 
 const SERVER_ID = /^spiffe:\/\/[^/]+\/trustwarden\/server\/[^/]+$/;
 
@@ -67,14 +70,17 @@ export interface BundleReport {
  *   `checkpoint_unwitnessed`, `proof_malformed`, `proof_invalid`.
  */
 export function verifyEvidenceBundle(bundle: OpenedBundle, trust: BundleTrust): BundleReport {
-  const { checkpoint, cosignatures } = verifyHead(bundle, trust.policy);
-  requireInLog(bundle, checkpoint);
+  const heads = verifyHeads(bundle, trust.policy);
+  const { checkpoint, cosignatures } = heads.newest;
+  requireInLog(bundle, heads.all);
+  const marks = requireShardStarts(bundle, heads.all);
   const findings: Finding[] = [];
   const report: Report = (finding) => findings.push({ ...finding, severity: FINDINGS[finding.code] });
   const svids = new SvidDirectory(trust.certificates);
   const auditor = new RecordAuditor({ svids, report, isWhole: false });
   const records = new Map<number, UnverifiedRecord>();
   for (const [index, entry] of bundle.entries) {
+    if (marks.has(index)) continue;
     const record = auditor.add(index, entry);
     if (record !== null) records.set(index, record);
   }
@@ -103,43 +109,90 @@ function policyOf({ unverified }: UnverifiedRecord): readonly string[] {
   return unverified.kind === "decision" ? [unverified.value.policy.bundle_sha256] : [];
 }
 
-/** The checkpoint under the auditor's policy; that the manifest names the same tree keeps its words honest. */
-function verifyHead(
+/** Each tree under the auditor's policy; that the manifest names the newest keeps its words honest. */
+function verifyHeads(
   { files, unverifiedManifest }: OpenedBundle,
   policy: TlogPolicy,
-): { readonly checkpoint: Checkpoint; readonly cosignatures: readonly Cosignature[] } {
-  const note = parseUtf8(fileOf(files, CHECKPOINT_FILE));
-  const { checkpoint, cosignatures } = verifyWitnessedCheckpoint(note, policy);
+): { readonly all: readonly BundleHead[]; readonly newest: BundleHead } {
+  const all = unverifiedHeadsOf(files).map((head) => {
+    return { ...head, ...verifyWitnessedCheckpoint(head.note, policy) };
+  });
+  const newest = all.at(-1);
   const { vkey, size, root } = unverifiedManifest.log;
+  const log = policy.logs.find((known) => known.vkey === vkey);
   if (
-    !policy.logs.some((log) => log.vkey === vkey) ||
-    size !== checkpoint.size ||
-    root !== encodeBase64(checkpoint.root)
+    log === undefined ||
+    newest === undefined ||
+    size !== newest.checkpoint.size ||
+    root !== encodeBase64(newest.checkpoint.root)
   )
     throw invalid("manifest", { detail: "the manifest names another tree than the checkpoint" });
-  return { checkpoint, cosignatures };
+  for (const { first, checkpoint } of all)
+    if ((shardNameOf(log.key.name, checkpoint.origin) === null) !== (first === 0))
+      throw invalid("shard", { place: checkpoint.origin, detail: "begins elsewhere" });
+  return { all, newest };
 }
 
-function requireInLog({ files, entries, unverifiedManifest }: OpenedBundle, checkpoint: Checkpoint): void {
-  const { size, root } = checkpoint;
-  const note = parseUtf8(fileOf(files, CHECKPOINT_FILE));
+function requireInLog(
+  { files, entries, unverifiedManifest }: OpenedBundle,
+  heads: readonly BundleHead[],
+): void {
   const { range } = unverifiedManifest;
-  if (range !== null) {
-    const { start, end, proof } = parseRangeProof(parseUtf8(fileOf(files, RANGE_FILE)));
-    if (start !== range.start || end !== range.end)
+  const isInRange = (index: number) => range !== null && index >= range.start && index < range.end;
+  if (range !== null) requireRange({ files, entries }, { range, heads });
+  for (const [index, entry] of entries) {
+    const head = heads.findLast(({ first }) => first <= index);
+    // A shard is shown by its beginning, also where that lies in the range.
+    if (isInRange(index) && head?.first !== index) continue;
+    const path = formatProofPath(index);
+    if (isInRange(index) && files.get(path) === undefined) continue;
+    const claim = parseTlogProof(parseUtf8(fileOf(files, path)));
+    if (head === undefined || claim.index !== index - head.first || claim.checkpoint !== head.note)
+      throw invalid("proof", { place: `entry ${index}`, detail: "a proof of another entry or tree" });
+    const { size, root } = head.checkpoint;
+    verifyInclusion({ index: claim.index, size, leaf: leafHash(entry), proof: claim.proof, root });
+  }
+}
+
+/** The range is whole in each shard that it touches, and the shards that it touches follow one another. */
+function requireRange(
+  { files, entries }: Pick<OpenedBundle, "files" | "entries">,
+  { range, heads }: { readonly range: LeafRange; readonly heads: readonly BundleHead[] },
+): void {
+  let next = range.start;
+  for (const { first, checkpoint, rangePath } of heads) {
+    const { size, root } = checkpoint;
+    if (next < first || next >= Math.min(range.end, first + size)) continue;
+    const part = { start: next - first, end: Math.min(range.end - first, size) };
+    const { start, end, proof } = parseRangeProof(parseUtf8(fileOf(files, rangePath)));
+    if (start !== part.start || end !== part.end)
       throw invalid("range", { detail: "a proof of another range" });
     const leaves = [...entries]
-      .filter(([index]) => index >= start && index < end)
+      .filter(([index]) => index >= first + start && index < first + end)
       .map(([, entry]) => leafHash(entry));
     verifyRange({ start, end, size, leaves, proof, root });
+    next = first + end;
   }
-  for (const [index, entry] of entries) {
-    if (range !== null && index >= range.start && index < range.end) continue;
-    const claim = parseTlogProof(parseUtf8(fileOf(files, formatProofPath(index))));
-    if (claim.index !== index || claim.checkpoint !== note)
-      throw invalid("proof", { place: `entry ${index}`, detail: "a proof of another entry or tree" });
-    verifyInclusion({ index, size, leaf: leafHash(entry), proof: claim.proof, root });
+  if (next !== range.end) throw invalid("range", { detail: "a proof of another range" });
+}
+
+/**
+ * Each shard but the first begins where it says, by its own entry 0, which is in its tree like any other entry.
+ *
+ * @returns the indexes of entries that are no records: the beginnings of shards, and the ends before them.
+ */
+function requireShardStarts({ entries }: OpenedBundle, heads: readonly BundleHead[]): ReadonlySet<number> {
+  const marks = new Set<number>();
+  for (const { first, checkpoint } of heads) {
+    if (first === 0) continue;
+    const start = entries.get(first);
+    if (start === undefined || parseShardStart(start)?.first !== first)
+      throw invalid("shard", { place: checkpoint.origin, detail: "begins elsewhere" });
+    marks.add(first);
+    const before = entries.get(first - 1);
+    if (before !== undefined && parseShardEnd(before) !== null) marks.add(first - 1);
   }
+  return marks;
 }
 
 /** An event is shown with all its records that the bundle has, and under its own id. */

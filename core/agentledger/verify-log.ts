@@ -1,5 +1,6 @@
 /**
- * Offline verification of a whole log: every file, every record, every signature, every join.
+ * Offline verification of a whole ledger: every file, every record, every signature, every join, and the chain between its
+ * shards.
  *
  * Needs three things from a place other than the log: its verifier key, trust roots (behind the certificate
  * verifier), and, against a forked history, an older checkpoint. Reads each file once and keeps per action what later
@@ -8,23 +9,28 @@
 import { encodeBase64, isEqualBytes } from "../bytes.ts";
 import { TrustWardenError } from "../error.ts";
 import { RecordAuditor } from "./audit-records.ts";
-import { auditTiles } from "./audit-tiles.ts";
-import { type Checkpoint, verifyCheckpoint } from "./checkpoint.ts";
+import { type AuditedShard, auditShards } from "./audit-shards.ts";
+import type { Checkpoint } from "./checkpoint.ts";
+import { verifyCheckpoint } from "./checkpoint.ts";
 import { FINDINGS, type Finding, type Report } from "./finding.ts";
 import type { CertificateVerifier, LogReader } from "./ports.ts";
 import type { RecordKind, UnverifiedRecord } from "./record.ts";
+import type { ShardName } from "./shard.ts";
 import { SvidDirectory } from "./svid-directory.ts";
 import { TreeReader } from "./tree-reader.ts";
 
 /** What is checked, and against what. */
 export interface LogAudit {
+  /** Of the log that the ledger began with. */
   readonly reader: LogReader;
-  /** The log's key, from a place other than the log. */
+  /** Of the shards behind it; unless given there are none, and an end that names one is damage. */
+  readonly openShard?: (name: ShardName) => LogReader;
+  /** The ledger's key, from a place other than the log. */
   readonly vkey: string;
   readonly certificates: CertificateVerifier;
-  /** A checkpoint that somebody kept: the log must continue it. */
+  /** A checkpoint that somebody kept, of any shard: the ledger must continue it. */
   readonly olderCheckpoint?: string;
-  /** A checkpoint that witnesses cosigned, verified by the caller's policy: the log must continue it too. */
+  /** A checkpoint that witnesses cosigned, verified by the caller's policy: the ledger must continue it too. */
   readonly witnessedCheckpoint?: string;
   /**
    * How old, by the log's own latest time, what should be followed by something must be before its absence is an alarm: for
@@ -37,7 +43,12 @@ export interface LogAudit {
 
 /** What was checked and what was found. */
 export interface LogReport {
+  /** Of the newest shard. */
   readonly checkpoint: Checkpoint;
+  /** Entries of all shards. */
+  readonly size: number;
+  /** Oldest first. */
+  readonly shards: readonly { readonly first: number; readonly checkpoint: Checkpoint }[];
   /** Readable records by kind. */
   readonly records: Readonly<Record<RecordKind, number>>;
   /** Signatures that verified with an SVID that chains to a trust root. */
@@ -57,40 +68,37 @@ const MAX_FINDINGS = 10_000;
  * @throws TrustWardenError `checkpoint_malformed` or `checkpoint_untrusted`: without a checkpoint there is nothing to
  *   check against.
  */
-export async function auditLog({
-  reader,
-  vkey,
-  certificates,
-  olderCheckpoint,
-  witnessedCheckpoint,
-  windowSeconds = 0,
-  onRecord,
-}: LogAudit): Promise<LogReport> {
-  const note = await reader.readCheckpoint();
-  if (note === null) throw new TrustWardenError("checkpoint_malformed", { reason: "missing" });
-  const checkpoint = verifyCheckpoint(note, vkey);
+export async function auditLog(audit: LogAudit): Promise<LogReport> {
+  const { certificates, olderCheckpoint, witnessedCheckpoint, windowSeconds = 0, onRecord } = audit;
   const findings: Finding[] = [];
   const report: Report = (finding) => {
     if (findings.length < MAX_FINDINGS) findings.push({ ...finding, severity: FINDINGS[finding.code] });
   };
   const auditor = new RecordAuditor({ svids: new SvidDirectory(certificates), report, windowSeconds });
-  const seen = new SeenAuditor({ reader, checkpoint, report });
+  const seen = new SeenAuditor(report);
   const records = { intent: 0, "presented-intent": 0, decision: 0, outcome: 0, control: 0 };
-  for await (const { first, entries } of auditTiles(reader, { head: checkpoint, report })) {
-    for (const [offset, entry] of entries.entries()) {
-      const record = auditor.add(first + offset, entry);
-      if (record === null) continue;
-      records[record.unverified.kind] += 1;
-      await seen.add(first + offset, record);
-      onRecord?.(first + offset, record);
+  const shards: AuditedShard[] = [];
+  for await (const step of auditShards(audit, report)) {
+    if (step.kind === "shard") {
+      shards.push(step);
+      seen.begin(step);
+      continue;
     }
+    const record = auditor.add(step.index, step.entry);
+    if (record === null) continue;
+    records[record.unverified.kind] += 1;
+    await seen.add(step.index, record);
+    onRecord?.(step.index, record);
   }
   auditor.finish();
   for (const kept of [olderCheckpoint, witnessedCheckpoint]) {
-    if (kept !== undefined) await seen.requireContinues(verifyCheckpoint(kept, vkey));
+    if (kept !== undefined) await seen.requireContinues(kept);
   }
   const { signatures, notDue } = auditor;
-  return { checkpoint, records, signatures, notDue, findings };
+  const last = shards.at(-1);
+  if (last === undefined) throw new Error("an audit without a checkpoint ends before");
+  const { checkpoint, first } = last;
+  return { checkpoint, size: first + checkpoint.size, shards, records, signatures, notDue, findings };
 }
 
 /**
@@ -111,29 +119,34 @@ export async function verifyLog(audit: LogAudit): Promise<LogReport> {
   return report;
 }
 
-/** Checks claims about earlier trees of this log: those in intents, and a checkpoint that somebody kept. */
-class SeenAuditor {
-  readonly #tree: TreeReader;
-  readonly #checkpoint: Checkpoint;
-  readonly #report: Report;
-  readonly #roots = new Map<number, Promise<string | null>>();
+/** A shard with the tree that claims about it are held against. */
+interface SeenShard extends AuditedShard {
+  readonly tree: TreeReader;
+  readonly roots: Map<number, Promise<string | null>>;
+}
 
-  constructor({
-    reader,
-    checkpoint,
-    report,
-  }: { readonly reader: LogReader; readonly checkpoint: Checkpoint; readonly report: Report }) {
-    this.#tree = new TreeReader(reader, checkpoint.size);
-    this.#checkpoint = checkpoint;
+/** Checks claims about earlier trees of this ledger: those in intents, and a checkpoint that somebody kept. */
+class SeenAuditor {
+  readonly #report: Report;
+  readonly #shards: SeenShard[] = [];
+
+  constructor(report: Report) {
     this.#report = report;
+  }
+
+  /** Takes the shard that comes next. */
+  begin(shard: AuditedShard): void {
+    const tree = new TreeReader(shard.reader, shard.checkpoint.size);
+    this.#shards.push({ ...shard, tree, roots: new Map() });
   }
 
   /** An agent cannot have seen a tree that already held its intent, nor one with another root. */
   async add(index: number, { unverified }: UnverifiedRecord): Promise<void> {
     if (unverified.kind !== "intent" || unverified.value.seen === null) return;
     const { origin, size, root } = unverified.value.seen;
-    if (origin !== this.#checkpoint.origin) return;
-    if (size > index || (await this.#rootAt(size)) !== root) {
+    const shard = this.#shards.find(({ checkpoint }) => checkpoint.origin === origin);
+    if (shard === undefined) return;
+    if (shard.first + size > index || (await rootAt(shard, size)) !== root) {
       this.#report({
         code: "seen_mismatch",
         place: `entry ${index}`,
@@ -142,9 +155,15 @@ class SeenAuditor {
     }
   }
 
-  async requireContinues({ size, root }: Checkpoint): Promise<void> {
-    const same = size <= this.#checkpoint.size && (await this.#rootAt(size)) === encodeBase64(root);
-    const isHead = size === this.#checkpoint.size && isEqualBytes(root, this.#checkpoint.root);
+  /** @throws TrustWardenError `checkpoint_malformed`, `checkpoint_untrusted` for one of no shard's key. */
+  async requireContinues(note: string): Promise<void> {
+    const [origin] = note.split("\n", 1);
+    const shard = this.#shards.find(({ checkpoint }) => checkpoint.origin === origin) ?? this.#shards.at(-1);
+    if (shard === undefined) return;
+    const { checkpoint, vkey } = shard;
+    const { size, root } = verifyCheckpoint(note, vkey);
+    const same = size <= checkpoint.size && (await rootAt(shard, size)) === encodeBase64(root);
+    const isHead = size === checkpoint.size && isEqualBytes(root, checkpoint.root);
     if (same || isHead) return;
     this.#report({
       code: "root_mismatch",
@@ -152,12 +171,12 @@ class SeenAuditor {
       detail: `does not continue the kept checkpoint of size ${size}`,
     });
   }
+}
 
-  #rootAt(size: number): Promise<string | null> {
-    const known = this.#roots.get(size) ?? this.#tree.readRoot(size).then(encodeBase64, nullForDamage);
-    this.#roots.set(size, known);
-    return known;
-  }
+function rootAt({ tree, roots }: SeenShard, size: number): Promise<string | null> {
+  const known = roots.get(size) ?? tree.readRoot(size).then(encodeBase64, nullForDamage);
+  roots.set(size, known);
+  return known;
 }
 
 /** A tile that cannot be read was reported already; the claim then stays unproven, which is reported too. */

@@ -63,6 +63,36 @@ const provenRecord = z.object({
   inclusion_proof: z.array(z.string()).describe("base64 hashes"),
 });
 
+/** A shard whose signed head proofs lead to; a record's place in its tree is its index less `first`. */
+const shardHead = z.object({
+  origin: z.string(),
+  first: z.number().int().describe("index of the shard's entry 0"),
+  checkpoint: z.string().describe("signed note"),
+  witnessed: z.boolean(),
+});
+export type ShardHeadView = z.infer<typeof shardHead>;
+const shardHeads = z
+  .array(shardHead)
+  .default([])
+  .describe(
+    "heads of the shards that hold a record, oldest first; without any, all are in the ledger's first log",
+  );
+
+/** `GET /ledger/shards`: the logs that the ledger consists of, oldest first; only the last one grows. */
+export const shardList = z.object({
+  shards: z.array(
+    z.object({
+      name: z.string().nullable().describe("null for the log that the ledger began with"),
+      origin: z.string(),
+      vkey: z.string(),
+      first: z.number().int().describe("index of its entry 0 in the ledger"),
+      size: z.number().int().describe("entries under its newest checkpoint"),
+      frozen: z.boolean(),
+    }),
+  ),
+});
+export type ShardList = z.infer<typeof shardList>;
+
 export const eventPage = z.object({
   events: z.array(eventView),
   next_cursor: z.string().nullable(),
@@ -70,8 +100,9 @@ export const eventPage = z.object({
   proof: z
     .object({
       records: z.array(provenRecord).describe("every record of the events, by index"),
-      checkpoint: z.string().describe("signed note that the proofs lead to"),
+      checkpoint: z.string().describe("signed note that the proofs lead to: of the newest shard among them"),
       witnessed: z.boolean(),
+      shards: shardHeads,
     })
     .optional()
     .describe("with proofs=true"),
@@ -82,8 +113,9 @@ export type EventPage = z.infer<typeof eventPage>;
 export const eventAnswer = z.object({
   event: eventView,
   records: z.array(provenRecord),
-  checkpoint: z.string().describe("signed note that the proofs lead to"),
+  checkpoint: z.string().describe("signed note that the proofs lead to: of the newest shard among them"),
   witnessed: z.boolean(),
+  shards: shardHeads,
 });
 export type EventAnswer = z.infer<typeof eventAnswer>;
 
@@ -201,9 +233,20 @@ export type TailAnswer = z.infer<typeof tailAnswer>;
 export const consistencyQuery = z.strictObject({
   from: z.coerce.number().int().min(0),
   to: z.coerce.number().int().min(0).optional(),
+  shard: z.string().max(32).optional().describe("sizes are those of its tree; the current one unless given"),
 });
 export const consistencyAnswer = z.object({ proof: z.array(z.string()), checkpoint: z.string() });
 export type ConsistencyAnswer = z.infer<typeof consistencyAnswer>;
+/** `POST /v1/ledger/turns` (operator): ends the current shard and begins the next. */
+export const turnRequest = z.strictObject({});
+export const turnAnswer = z.object({
+  shard: z.string().nullable(),
+  origin: z.string(),
+  vkey: z.string().describe("key of its checkpoints, which witnesses have to know"),
+  first: z.number().int().describe("index of its entry 0"),
+});
+export type TurnAnswer = z.infer<typeof turnAnswer>;
+
 /** `GET /v1/status` (operator) */
 export const statusAnswer = z.object({
   version: z.string(),

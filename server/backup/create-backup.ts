@@ -21,6 +21,7 @@ import type { Random } from "@trustwarden/core/id.ts";
 import type { ServerConfig } from "../config.ts";
 import { openServerKeys } from "../keys.ts";
 import { originOf } from "../ledger/origin.ts";
+import { requireOneShard } from "../ledger-storage.ts";
 import { readEpoch } from "../store/commands/epoch.ts";
 import { PosixLogReader } from "../store/posix-log.ts";
 import { readFileIfAny } from "../store/posix-log-files.ts";
@@ -118,6 +119,7 @@ async function openSource({ config, random, nowMs }: BackupOptions): Promise<Sou
   const reader = new PosixLogReader(directory);
   const note = await reader.readCheckpoint();
   if (note === null) throw new TrustWardenError("not_found", { reason: "there is no ledger" });
+  await requireOneShard(reader, vkey);
   return { directory, reader, vkey, known: verifyCheckpoint(note, vkey).size };
 }
 

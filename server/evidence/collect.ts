@@ -8,6 +8,7 @@
 import type { JoinedEvent } from "@trustwarden/core/agentledger/join.ts";
 import type { EventFilter, EventPage, EventPageRequest } from "@trustwarden/core/agentledger/query-index.ts";
 import { parseRecord, type UnverifiedRecord } from "@trustwarden/core/agentledger/record.ts";
+import { isShardMark } from "@trustwarden/core/agentledger/shard.ts";
 import { parseEnvelope, parseUnverifiedPayload } from "@trustwarden/core/dsse.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { ControlKind, ControlRecord, DecisionRecord } from "@trustwarden/core/event.ts";
@@ -68,7 +69,7 @@ export async function collectEntries(
     if (entries.has(index)) return;
     const entry = await source.readEntry(index);
     entries.set(index, entry);
-    waiting.push(...needsOf(parseRecord(entry)));
+    if (!isShardMark(entry)) waiting.push(...needsOf(parseRecord(entry)));
   };
   for (const index of indexes) await take(index);
   for (let need = waiting.pop(); need !== undefined; need = waiting.pop()) {

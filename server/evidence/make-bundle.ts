@@ -16,16 +16,21 @@ import {
   formatEntryPath,
   formatEventList,
   formatProofPath,
+  formatShardCheckpointPath,
+  formatShardRangePath,
   POLICY_FILE,
   RANGE_FILE,
   TRUST_FILE,
 } from "@trustwarden/core/agentledger/evidence-bundle.ts";
 import { policyFilesOf } from "@trustwarden/core/agentledger/evidence-policies.ts";
 import { formatJobName, type JoinedEvent } from "@trustwarden/core/agentledger/join.ts";
+import type { LeafRange } from "@trustwarden/core/agentledger/merkle.ts";
 import type { EventFilter } from "@trustwarden/core/agentledger/query-index.ts";
 import { eventsOfRange } from "@trustwarden/core/agentledger/range-events.ts";
 import { formatRangeProof } from "@trustwarden/core/agentledger/range-proof.ts";
 import { parseRecord, type UnverifiedRecord } from "@trustwarden/core/agentledger/record.ts";
+import { isShardMark } from "@trustwarden/core/agentledger/shard.ts";
+import type { Shard } from "@trustwarden/core/agentledger/sharded-log.ts";
 import { formatTlogProof } from "@trustwarden/core/agentledger/tlog-proof.ts";
 import { TreeReader } from "@trustwarden/core/agentledger/tree-reader.ts";
 import { encodeBase64, encodeUtf8 } from "@trustwarden/core/bytes.ts";
@@ -50,8 +55,9 @@ export interface EvidenceRequest extends EvidenceSelection {
   readonly within: string | undefined;
 }
 
-/** The tree that everything in a bundle is proven under. */
+/** A tree that entries of a bundle are proven under. */
 interface Head {
+  readonly shard: Shard;
   readonly note: string;
   readonly checkpoint: Checkpoint;
   readonly isWitnessed: boolean;
@@ -72,9 +78,10 @@ export async function makeEvidenceBundle(services: Services, request: EvidenceRe
   const chosen = await chooseEvents(source, request);
   const range = request.kind === "range" ? rangeOf(chosen) : null;
   const indexes = range === null ? chosen.flatMap((event) => event.indexes) : numbersOf(range);
-  const entries = await collectEntries(source, indexes, [services.serverSvid().svidSha256]);
-  const head = await headOver(services, Math.max(...entries.keys()) + 1);
-  const files = await proveEntries(services, { entries, range, head });
+  const entries = new Map(await collectEntries(source, indexes, [services.serverSvid().svidSha256]));
+  const heads = await headsOver(services, entries);
+  const head = heads.at(-1) ?? never();
+  const files = await proveEntries(services, { entries, range, heads });
   const events =
     range === null
       ? chosen.map(({ event_id, indexes: own }) => ({ event_id, indexes: own }))
@@ -92,7 +99,7 @@ export async function makeEvidenceBundle(services: Services, request: EvidenceRe
       time: formatTime(services.clock.nowMs()),
       trust_domain: services.trustDomain,
       log: { vkey: ledger.log.vkey, size: head.checkpoint.size, root: encodeBase64(head.checkpoint.root) },
-      witnessed: head.isWitnessed,
+      witnessed: heads.every(({ isWitnessed }) => isWitnessed),
       selection: { kind, value, since, until },
       range,
       events: events.length,
@@ -146,7 +153,9 @@ function putPolicies(
 
 /** In the order of the log. */
 function recordsOf(entries: ReadonlyMap<number, Uint8Array>): ReadonlyMap<number, UnverifiedRecord> {
-  const sorted = [...entries].sort(([left], [right]) => left - right);
+  const sorted = [...entries]
+    .filter(([, entry]) => !isShardMark(entry))
+    .sort(([left], [right]) => left - right);
   return new Map(sorted.map(([index, entry]) => [index, parseRecord(entry)]));
 }
 
@@ -185,24 +194,43 @@ function* numbersOf({ start, end }: { readonly start: number; readonly end: numb
 }
 
 /**
- * The signed tree head that covers everything: with the witnesses' word where they are asked, which comes a moment later
- * than the log's own; without it, when they do not give it in time.
+ * The signed heads of the shards that hold an entry, oldest first. Of each shard but the first its beginning comes along, by
+ * which a verifier knows where its positions begin.
  */
-async function headOver({ ledger, clock }: Services, size: number): Promise<Head> {
-  await ledger.log.waitForCheckpoint(size);
+async function headsOver(services: Services, entries: Map<number, Uint8Array>): Promise<readonly Head[]> {
+  const { log } = services.ledger;
+  const heads: Head[] = [];
+  for (const shard of log.shards) {
+    const own = [...entries.keys()].filter((index) => log.shardAt(index).first === shard.first);
+    if (own.length === 0) continue;
+    if (shard.first > 0) entries.set(shard.first, await log.readEntry(shard.first));
+    heads.push(await headOver(services, shard, Math.max(...own) + 1 - shard.first));
+  }
+  return heads;
+}
+
+/**
+ * The signed head of a shard that covers its first `size` entries: with the witnesses' word where they are asked, which
+ * comes a moment later than the log's own; without it, when they do not give it in time.
+ */
+async function headOver({ ledger, clock }: Services, shard: Shard, size: number): Promise<Head> {
+  await shard.log.waitForCheckpoint(size);
   const until = clock.monoMs() + WITNESS_WAIT_MS;
   while (ledger.witnessPolicy !== null) {
-    const witnessed = await ledger.readWitnessed();
-    if (witnessed !== null && witnessed.size >= size)
-      return headOf({ note: witnessed.note, isWitnessed: true }, ledger.log.vkey);
+    const witnessed = await ledger.readWitnessed(shard);
+    if (witnessed !== null && witnessed.size >= size) return headOf(shard, witnessed.note, true);
     if (clock.monoMs() >= until) break;
     await setTimeout(WITNESS_POLL_MS);
   }
-  return headOf({ note: ledger.log.checkpoint(), isWitnessed: false }, ledger.log.vkey);
+  return headOf(shard, shard.log.checkpoint(), false);
 }
 
-function headOf(found: Pick<Head, "note" | "isWitnessed">, vkey: string): Head {
-  return { ...found, checkpoint: verifyCheckpoint(found.note, vkey) };
+function headOf(shard: Shard, note: string, isWitnessed: boolean): Head {
+  return { shard, note, isWitnessed, checkpoint: verifyCheckpoint(note, shard.vkey) };
+}
+
+function never(): never {
+  throw new Error("a bundle has entries, and each is in a shard");
 }
 
 /** As the server states it, for comparison with the auditor's own. */
@@ -215,28 +243,56 @@ async function proveEntries(
   {
     entries,
     range,
-    head,
+    heads,
   }: {
     readonly entries: ReadonlyMap<number, Uint8Array>;
-    readonly range: { readonly start: number; readonly end: number } | null;
-    readonly head: Head;
+    readonly range: LeafRange | null;
+    readonly heads: readonly Head[];
   },
 ): Promise<Map<string, Uint8Array>> {
-  const { size } = head.checkpoint;
-  const tree = new TreeReader(services.ledger.reader, size);
   const files = new Map(readFixedFiles());
-  files.set(CHECKPOINT_FILE, encodeUtf8(head.note));
+  files.set(CHECKPOINT_FILE, encodeUtf8(heads.at(-1)?.note ?? ""));
   files.set(POLICY_FILE, encodeUtf8(policyOf(services)));
   files.set(TRUST_FILE, encodeUtf8(formatTrustBundle(services.authority().bundle)));
-  for (const [index, entry] of entries) {
-    files.set(formatEntryPath(index), entry);
-    if (range !== null && index >= range.start && index < range.end) continue;
-    const proof = await tree.readInclusionProof(index, size);
-    files.set(formatProofPath(index), encodeUtf8(formatTlogProof({ index, proof, checkpoint: head.note })));
-  }
-  if (range !== null) {
-    const proof = await tree.readRangeProof(range, size);
-    files.set(RANGE_FILE, encodeUtf8(formatRangeProof({ ...range, proof })));
+  // Of a ledger that is in its first shard, a bundle says nothing of shards.
+  const isSharded = heads.some(({ shard }) => shard.first > 0);
+  for (const [index, entry] of entries) files.set(formatEntryPath(index), entry);
+  for (const head of heads) {
+    const { first } = head.shard;
+    if (isSharded) files.set(formatShardCheckpointPath(first), encodeUtf8(head.note));
+    const rangePath = isSharded ? formatShardRangePath(first) : RANGE_FILE;
+    const own = [...entries.keys()].filter((index) => services.ledger.log.shardAt(index).first === first);
+    const proofs = await proveIn(head, { indexes: own, range, rangePath });
+    for (const [path, text] of proofs) files.set(path, encodeUtf8(text));
   }
   return files;
+}
+
+/** Proofs of entries in one shard, by path: one for the range, and one for each other entry and the shard's beginning. */
+async function proveIn(
+  { shard: { first, reader }, note, checkpoint: { size } }: Head,
+  {
+    indexes,
+    range,
+    rangePath,
+  }: {
+    readonly indexes: readonly number[];
+    readonly range: LeafRange | null;
+    readonly rangePath: string;
+  },
+): Promise<ReadonlyMap<string, string>> {
+  const tree = new TreeReader(reader, size);
+  const proofs = new Map<string, string>();
+  for (const position of indexes) {
+    const isInRange = range !== null && position >= range.start && position < range.end;
+    if (isInRange && (position !== first || first === 0)) continue;
+    const index = position - first;
+    const proof = await tree.readInclusionProof(index, size);
+    proofs.set(formatProofPath(position), formatTlogProof({ index, proof, checkpoint: note }));
+  }
+  if (range === null) return proofs;
+  const part = { start: Math.max(0, range.start - first), end: Math.min(size, range.end - first) };
+  if (part.start >= part.end) return proofs;
+  const proof = await tree.readRangeProof(part, size);
+  return proofs.set(rangePath, formatRangeProof({ ...part, proof }));
 }

@@ -27,6 +27,7 @@ import { POLICY_ROUTES } from "./table/policy.ts";
 import { PUBLIC_ROUTES } from "./table/public.ts";
 import { REGISTRY_ROUTES } from "./table/registry.ts";
 import { SECRETS_ROUTES } from "./table/secrets.ts";
+import { SHARD_ROUTES } from "./table/shards.ts";
 import { STOPPING_ROUTES } from "./table/stopping.ts";
 import { WATCHING_ROUTES } from "./table/watching.ts";
 
@@ -46,6 +47,7 @@ export const ROUTES: readonly Route[] = admitPeople([
   ...BUDGETS_ROUTES,
   ...NODES_ROUTES,
   ...LEDGER_ROUTES,
+  ...SHARD_ROUTES,
   ...AUTHORITY_ROUTES,
   ...AUTHZEN_ROUTES,
   ...OAUTH_ROUTES,
@@ -84,4 +86,9 @@ export const PUBLIC_PATHS: readonly string[] = [
   "/ledger/witness-policy",
   "/ledger/tile/*",
   "/metrics",
+  "/ledger/shards",
+  "/ledger/latest-checkpoint",
+  "/ledger/shard/:shard/checkpoint",
+  "/ledger/shard/:shard/witnessed-checkpoint",
+  "/ledger/shard/:shard/tile/*",
 ];

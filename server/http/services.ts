@@ -28,6 +28,7 @@ import type { LedgerQueries } from "../ledger/queries.ts";
 import type { RecordedDecisions } from "../ledger/recorded-decisions.ts";
 import type { Refusals } from "../ledger/refusals.ts";
 import type { SeenIntents } from "../ledger/seen-intents.ts";
+import type { LedgerTurns } from "../ledger/turns.ts";
 import type { Meter } from "../metrics/observe.ts";
 import type { Scrape } from "../metrics/scrape.ts";
 import type { AuthorizationServer } from "../oauth/authorization-server.ts";
@@ -117,6 +118,8 @@ export interface Services {
   readonly commands: StoreCommands;
   readonly reads: StoreReads;
   readonly ledger: Ledger;
+  /** When the ledger's next shard begins. */
+  readonly turns: LedgerTurns;
   readonly decisions: RecordedDecisions;
   readonly outcomes: Outcomes;
   readonly events: LedgerQueries;

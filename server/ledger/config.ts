@@ -52,13 +52,19 @@ const objects = z.strictObject({
   retryForMs: z.number().int().min(0).max(600_000).default(60_000),
 });
 
+const shards = z
+  .enum(["quarterly", "manual"])
+  .default("manual")
+  .describe("whether a new shard begins with each quarter, or only when an operator says so");
+
 /** Of `ledger` in the configuration. */
 export const ledgerSettings = z.discriminatedUnion("storage", [
   z.strictObject({
     storage: z.literal("posix"),
     directory: path.optional().describe("`ledger` in the data directory unless given"),
+    shards,
   }),
-  z.strictObject({ storage: z.literal("postgres"), postgres, objects }),
+  z.strictObject({ storage: z.literal("postgres"), postgres, objects, shards }),
 ]);
 
 /** A ledger outside of this machine. */

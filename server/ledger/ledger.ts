@@ -4,9 +4,9 @@
  * Whatever `append` returns is durable and has its place. When the log has failed nothing more is promised: every
  * later call throws `ledger_unavailable`, and the process stops; what commands committed waits in the outbox.
  */
-import type { LogReader } from "@trustwarden/core/agentledger/ports.ts";
 import type { QueryIndex } from "@trustwarden/core/agentledger/query-index.ts";
 import type { Appended as SequencedEntry } from "@trustwarden/core/agentledger/sequencer.ts";
+import type { Shard, ShardedLog } from "@trustwarden/core/agentledger/sharded-log.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
 import type { LoggedIntent, PresentedIntent } from "@trustwarden/core/presented-intent.ts";
@@ -15,22 +15,32 @@ import type { Committed, ControlDraft, StoreCommands } from "../store/ports.ts";
 import { RecentDecisions } from "./recent-decisions.ts";
 import type { DecisionFacts, EventContext, OutcomeFacts, ServerRecords } from "./server-records.ts";
 
-/** The sequencer, as far as the server needs it. */
-export interface LogWriter {
-  readonly vkey: string;
+/** The log with its shards, as far as the server needs it. */
+export type LogWriter = Pick<
+  ShardedLog,
+  | "vkey"
+  | "size"
+  | "publishedSize"
+  | "shards"
+  | "current"
+  | "shardAt"
+  | "append"
+  | "waitForCheckpoint"
+  | "readEntry"
+  | "readEntriesFrom"
+  | "onTurned"
+>;
+
+/** A checkpoint with cosignatures. */
+export interface WitnessedHead {
+  readonly note: string;
   readonly size: number;
-  append(entries: readonly Uint8Array[]): Promise<readonly SequencedEntry[]>;
-  checkpoint(): string;
-  waitForCheckpoint(size: number): Promise<void>;
-  readEntry(index: number): Promise<Uint8Array>;
-  proveInclusion(index: number, size: number): Promise<readonly Uint8Array[]>;
-  proveConsistency(oldSize: number, newSize: number): Promise<readonly Uint8Array[]>;
 }
 
 /** What of the ledger witnesses have cosigned; see `server/witnessing/`. */
 interface Witnessed {
-  readonly latest: { readonly note: string; readonly size: number } | null;
   readonly policyText: string;
+  latestOf(origin: string): WitnessedHead | null;
 }
 
 /** An entry in its place. */
@@ -43,7 +53,6 @@ export interface Appended {
 export interface LedgerOptions {
   readonly origin: string;
   readonly log: LogWriter;
-  readonly reader: LogReader;
   readonly records: ServerRecords;
   readonly index: Pick<QueryIndex, "observe">;
   readonly clock: FlooredClock;
@@ -58,7 +67,6 @@ export interface LedgerOptions {
 export class Ledger {
   readonly origin: string;
   readonly log: LogWriter;
-  readonly reader: LogReader;
   /** The latest decisions, for whoever watches. */
   readonly decided = new RecentDecisions();
   readonly #options: LedgerOptions;
@@ -69,8 +77,10 @@ export class Ledger {
   constructor(options: LedgerOptions) {
     this.origin = options.origin;
     this.log = options.log;
-    this.reader = options.reader;
     this.#options = options;
+    options.log.onTurned(({ marks }) => {
+      for (const { position, entry } of marks) options.index.observe(position, entry);
+    });
   }
 
   /** The policy by which checkpoints are called witnessed, with keys and URLs; null where no witness is asked. */
@@ -78,9 +88,22 @@ export class Ledger {
     return this.#options.witnessing?.policyText ?? null;
   }
 
-  /** The newest checkpoint that satisfies the policy, with its cosignatures; null before the first. */
-  async readWitnessed(): Promise<{ readonly note: string; readonly size: number } | null> {
-    return this.#options.witnessing?.latest ?? null;
+  /**
+   * The newest checkpoint of a shard that satisfies the policy, with its cosignatures; null before the first.
+   *
+   * @param shard - the current one unless given.
+   */
+  async readWitnessed(shard: Pick<Shard, "origin"> = this.log.current): Promise<WitnessedHead | null> {
+    return this.#options.witnessing?.latestOf(shard.origin) ?? null;
+  }
+
+  /** Entries from the first one on that witnesses have cosigned, as far as their own shard goes; null before any. */
+  get witnessedSize(): number | null {
+    const sizes = this.log.shards.flatMap(({ first, origin }) => {
+      const latest = this.#options.witnessing?.latestOf(origin) ?? null;
+      return latest === null ? [] : [first + latest.size];
+    });
+    return sizes.at(-1) ?? null;
   }
 
   /** Refuses to begin what could not be recorded. @throws TrustWardenError `ledger_unavailable`. */

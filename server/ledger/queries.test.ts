@@ -9,13 +9,20 @@ it("shows the oldest of any number of events that have one id, for its id was un
   const entries = Array.from({ length: 502 }, (_, seq) => issueTestIntent({ event_id, seq }));
   const index = createLedgerIndex(":memory:", { monoMs: () => 0 });
   index.add(entries);
+  const shard = {
+    first: 0,
+    origin: "",
+    vkey: "",
+    log: {
+      readEntry: async (at: number) => entries[at] ?? new Uint8Array(0),
+      proveInclusion: async () => [],
+    },
+  };
   const log = {
     size: entries.length,
-    vkey: "",
-    checkpoint: () => "",
+    shards: [shard],
+    shardAt: () => shard,
     waitForCheckpoint: async () => undefined,
-    readEntry: async (at: number) => entries[at] ?? new Uint8Array(0),
-    proveInclusion: async () => [],
   };
   const ledger = { log, readWitnessed: async () => ({ note: "", size: entries.length }) };
   type Asked = ConstructorParameters<typeof LedgerQueries>[0]["ledger"];

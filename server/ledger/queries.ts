@@ -13,36 +13,40 @@ import type {
   QueryIndex,
 } from "@trustwarden/core/agentledger/query-index.ts";
 import { isSaidByEntries } from "@trustwarden/core/agentledger/rejoin.ts";
+import type { Shard } from "@trustwarden/core/agentledger/sharded-log.ts";
 import { encodeBase64, encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Ledger } from "./ledger.ts";
 
 /** A record with the proof of its place. */
 export interface ProvenRecord {
+  /** Position in the ledger; the proof is about its place in the tree of its shard. */
   readonly index: number;
   readonly entry: string;
   /** base64 */
   readonly inclusionProof: readonly string[];
 }
 
-/** Records under one head. */
-export interface ProvenRecords {
-  readonly records: readonly ProvenRecord[];
-  /** The signed tree head that the proofs lead to: a witnessed one where it covers the records. */
+/** The signed head of one shard that proofs lead to: a witnessed one where it covers the records. */
+export interface ShardHead {
+  readonly origin: string;
+  /** Position of the shard's entry 0. */
+  readonly first: number;
   readonly checkpoint: string;
   /** Whether that head satisfies the server's witness policy; whoever relies on it checks by a policy of their own. */
   readonly isWitnessed: boolean;
 }
 
+/** Records, each under the head of its shard. */
+export interface ProvenRecords {
+  readonly records: readonly ProvenRecord[];
+  /** Of the shards that hold a record, oldest first. */
+  readonly heads: readonly [ShardHead, ...ShardHead[]];
+}
+
 /** One event with its records, each provable. */
 export interface ProvenEvent extends ProvenRecords {
   readonly event: JoinedEvent;
-}
-
-/** A signed tree head. */
-interface Head {
-  readonly note: string;
-  readonly size: number;
 }
 
 /** Reads the ledger for whoever may. */
@@ -101,41 +105,59 @@ export class LedgerQueries {
     if (!indexes.every((index) => Number.isSafeInteger(index) && index >= 0 && index < this.#ledger.log.size))
       throw new TrustWardenError("ledger_index_mismatch", { size: this.#ledger.log.size });
     await this.#ledger.log.waitForCheckpoint(covered);
-    const witnessed = await this.#ledger.readWitnessed();
-    const isWitnessed = witnessed !== null && witnessed.size >= covered;
-    const { note, size } = isWitnessed ? witnessed : this.#head();
     const records: ProvenRecord[] = [];
-    // One after the other: tiles that neighbours share are read once more from the cache, not all at once.
-    for (const index of indexes) records.push(await this.#prove(index, size));
+    const heads = new Map<string, ShardHead>();
+    for (const shard of this.#ledger.log.shards) {
+      const own = indexes.filter((index) => this.#ledger.log.shardAt(index).first === shard.first);
+      const last = own.at(-1);
+      if (last === undefined) continue;
+      const { size, ...head } = await this.#headOf(shard, last);
+      heads.set(shard.origin, head);
+      // One after the other: tiles that neighbours share are read once more from the cache, not all at once.
+      for (const index of own) records.push(await prove(shard, index, size));
+    }
     requireSaidByRecords(events, records);
-    return { records, checkpoint: note, isWitnessed };
+    const [first, ...rest] = heads.values();
+    if (first === undefined) throw new TrustWardenError("not_found");
+    return { records, heads: [first, ...rest] };
   }
 
   /**
-   * Proof that the tree of one size is the beginning of another.
+   * Proof that the tree of one size is the beginning of another, in one shard.
    *
    * @param options.to - the published size unless given.
-   * @throws TrustWardenError `not_found` for sizes beyond the published one, or in the wrong order.
+   * @param options.shard - its name; the current shard unless given.
+   * @throws TrustWardenError `not_found` for sizes beyond the published one, in the wrong order, or of no shard.
    */
-  async proveConsistency(options: { readonly from: number; readonly to?: number | undefined }): Promise<{
-    readonly proof: readonly string[];
-    readonly checkpoint: string;
-  }> {
-    const { note, size } = this.#head();
-    const proof = await this.#ledger.log.proveConsistency(options.from, options.to ?? size);
+  async proveConsistency(options: {
+    readonly from: number;
+    readonly to?: number | undefined;
+    readonly shard?: string | undefined;
+  }): Promise<{ readonly proof: readonly string[]; readonly checkpoint: string }> {
+    const { shards, current } = this.#ledger.log;
+    const shard = options.shard === undefined ? current : shards.find(({ name }) => name === options.shard);
+    if (shard === undefined) throw new TrustWardenError("not_found");
+    const note = shard.log.checkpoint();
+    const { size } = verifyCheckpoint(note, shard.vkey);
+    const proof = await shard.log.proveConsistency(options.from, options.to ?? size);
     return { proof: proof.map(encodeBase64), checkpoint: note };
   }
 
-  #head(): Head {
-    const note = this.#ledger.log.checkpoint();
-    return { note, size: verifyCheckpoint(note, this.#ledger.log.vkey).size };
+  /** The head of a shard that covers a position, and its size. */
+  async #headOf(shard: Shard, last: number): Promise<ShardHead & { readonly size: number }> {
+    const { origin, first, vkey } = shard;
+    const witnessed = await this.#ledger.readWitnessed(shard);
+    if (witnessed !== null && witnessed.size > last - first)
+      return { origin, first, checkpoint: witnessed.note, isWitnessed: true, size: witnessed.size };
+    const checkpoint = shard.log.checkpoint();
+    return { origin, first, checkpoint, isWitnessed: false, size: verifyCheckpoint(checkpoint, vkey).size };
   }
+}
 
-  async #prove(index: number, size: number): Promise<ProvenRecord> {
-    const entry = parseUtf8(await this.#ledger.log.readEntry(index));
-    const proof = await this.#ledger.log.proveInclusion(index, size);
-    return { index, entry, inclusionProof: proof.map(encodeBase64) };
-  }
+async function prove({ first, log }: Shard, index: number, size: number): Promise<ProvenRecord> {
+  const entry = parseUtf8(await log.readEntry(index - first));
+  const proof = await log.proveInclusion(index - first, size);
+  return { index, entry, inclusionProof: proof.map(encodeBase64) };
 }
 
 /** @throws TrustWardenError `ledger_index_mismatch` unless the records of each event say what the index says of it. */

@@ -7,6 +7,7 @@
  * server signed, never from an agent's.
  */
 import type { EntrySource } from "@trustwarden/core/agentledger/query-index.ts";
+import { isShardMark } from "@trustwarden/core/agentledger/shard.ts";
 import { TILE_WIDTH } from "@trustwarden/core/agentledger/tile.ts";
 import { encodeBase64url, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { sha256 } from "@trustwarden/core/crypto.ts";
@@ -90,6 +91,7 @@ export function digestOfEntry(entry: Uint8Array): string {
 
 /** Notes an intent; gives the time of a record that this server signed, else null. */
 function readOne(entry: Uint8Array, seen: SeenIntents): number | null {
+  if (isShardMark(entry)) return null;
   const envelope = parseEnvelope(parseUtf8(entry));
   const payload = parseUnverifiedPayload(envelope);
   if (envelope.payloadType === payloadTypeOf("intent")) {

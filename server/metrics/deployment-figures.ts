@@ -20,7 +20,6 @@ export class DeploymentFigures {
 
   async read(services: Services): Promise<readonly Family[]> {
     const { ledger, feed, intake, gateway, reads, approvals } = services;
-    const witnessed = await ledger.readWitnessed();
     const { size } = ledger.log;
     return [
       ...this.#readCounts(services),
@@ -42,7 +41,7 @@ export class DeploymentFigures {
             readGauge(
               "trustwarden_ledger_witnessed_entries",
               "Entries under the newest checkpoint that enough witnesses cosigned.",
-              witnessed?.size ?? 0,
+              ledger.witnessedSize ?? 0,
             ),
           ]),
       readPlaces(intake.admission),

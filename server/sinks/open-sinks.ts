@@ -1,6 +1,6 @@
 /** Opens the configured sinks on the server's ledger; each goes on where it ended. */
 import { readFileSync } from "node:fs";
-import { EventStream, publishedSize } from "@trustwarden/core/agentledger/event-stream.ts";
+import { EventStream } from "@trustwarden/core/agentledger/event-stream.ts";
 import { parseBase64, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { EventLog } from "../http/services.ts";
@@ -28,7 +28,7 @@ export interface SinkDeps {
   /** Places that an operator gives sinks at this start, by their names. */
   readonly sinkFrom: Readonly<Record<string, number>>;
   readonly dataDir: string;
-  readonly ledger: Pick<Ledger, "origin" | "log" | "reader">;
+  readonly ledger: Pick<Ledger, "origin" | "log">;
   /** PEM of the server's SVID as it is now. */
   readonly svid: () => { readonly key: string; readonly cert: string };
   /** Unix milliseconds. */
@@ -43,9 +43,9 @@ export interface SinkDeps {
  */
 export async function openSinks(deps: SinkDeps): Promise<void> {
   const { ledger, log, dataDir, cleanups } = deps;
-  const size = () => publishedSize(ledger.log.checkpoint());
+  const size = () => ledger.log.publishedSize();
   await placeSinks(deps, size());
-  const stream = new EventStream(ledger.reader);
+  const stream = new EventStream(ledger.log);
   for (const settings of deps.settings) {
     const sink = new Sink({
       name: settings.name,

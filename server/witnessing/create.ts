@@ -1,6 +1,9 @@
 /** Puts the witnesses of a configuration together, and asks them before the server goes on. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
+import type { ShardName } from "@trustwarden/core/agentledger/shard.ts";
+import type { Shard } from "@trustwarden/core/agentledger/sharded-log.ts";
 import {
   isQuorum,
   needsWitnesses,
@@ -12,19 +15,27 @@ import { encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { readFileIfAny, replaceFile } from "../store/posix-log-files.ts";
 import type { WitnessSettings } from "./config.ts";
-import { WitnessFollower } from "./follower.ts";
+import { type PublishedHead, WitnessFollower } from "./follower.ts";
 import type { WitnessedLogSource } from "./own-history.ts";
 import { requireNewest } from "./require-newest.ts";
-import { createWitnessClient } from "./witness-client.ts";
+import { createWitnessClient, type WitnessClient } from "./witness-client.ts";
 import { type WitnessEvent, Witnessing } from "./witnessing.ts";
 
 const FILE = "witnessed-checkpoint";
 const LOOPBACK: readonly string[] = ["127.0.0.1", "[::1]", "localhost"];
 
+/** A shard as witnesses are told of it. */
+export interface WitnessedShard extends Pick<Shard, "name" | "origin" | "isFrozen"> {
+  readonly log: WitnessedLogSource;
+}
+
 export interface OpenWitnessingOptions {
   readonly settings: WitnessSettings | undefined;
   readonly dataDir: string;
-  readonly log: WitnessedLogSource;
+  /** Key of the ledger, which the policy is about. */
+  readonly vkey: string;
+  /** Oldest first. */
+  readonly shards: readonly WitnessedShard[];
   readonly monoMs: () => number;
   readonly onEvent: (event: WitnessEvent) => void;
   readonly onSilent: (names: readonly string[]) => void;
@@ -34,38 +45,100 @@ export interface OpenWitnessingOptions {
 }
 
 /**
- * Asks the configured witnesses whether this log is the newest, and begins to have it cosigned; null without any.
+ * Asks the configured witnesses whether this ledger is the newest, and begins to have it cosigned; null without any.
  *
  * @throws TrustWardenError `config_invalid`, `witness_policy_malformed`, `data_rolled_back`, `witnesses_unreachable`.
  */
-export async function openWitnessing(options: OpenWitnessingOptions): Promise<Witnessing | null> {
-  const { settings, log, dataDir, cleanups } = options;
+export async function openWitnessing(options: OpenWitnessingOptions): Promise<ShardWitnessing | null> {
+  const { settings, vkey, shards, cleanups, onSilent } = options;
   if (settings === undefined) return null;
-  const { policy, policyText } = readPolicy(settings.policyFile, log.vkey);
+  const { policy, policyText } = readPolicy(settings.policyFile, vkey);
   const ended = new AbortController();
   const reachable = policy.witnesses.filter(hasUrl);
   if (settings.plainHttp === "refuse") requireTlsBeyondLoopback(reachable);
   const clients = reachable.map((witness) =>
     createWitnessClient(witness, { timeoutMs: settings.timeoutMs, ended: ended.signal }),
   );
-  const { whenSilent } = settings;
-  const silent = await requireNewest({ policy, clients, log, whenSilent });
-  if (silent.length > 0) options.onSilent(silent);
-  const witnessing = new Witnessing({
-    ...options,
-    policy,
-    policyText,
-    followers: clients.map((client) => new WitnessFollower(client, log)),
-    store: createStore(dataDir),
-    intervalMs: settings.intervalMs,
-  });
-  await witnessing.restore();
-  witnessing.start();
+  const witnessing = new ShardWitnessing({ ...options, settings, policy, policyText, clients });
   cleanups.push(async () => {
     ended.abort();
     await witnessing.close();
   });
+  for (const shard of shards) {
+    if (await witnessing.isDone(shard)) continue;
+    const { log } = shard;
+    const silent = await requireNewest({ policy, clients, log, whenSilent: settings.whenSilent });
+    if (silent.length > 0) onSilent(silent);
+    await witnessing.follow(shard);
+  }
   return witnessing;
+}
+
+/** What it is made of. */
+interface ShardWitnessingOptions extends OpenWitnessingOptions {
+  readonly settings: WitnessSettings;
+  readonly policy: TlogPolicy;
+  readonly policyText: string;
+  readonly clients: readonly WitnessClient[];
+}
+
+/**
+ * Owns one witnessing a shard: each is a log of its own to witnesses, and one that has ended is offered to them until its
+ * final checkpoint is witnessed.
+ */
+export class ShardWitnessing {
+  readonly #options: ShardWitnessingOptions;
+  readonly #byOrigin = new Map<string, Witnessing>();
+  readonly #vkeys: string[] = [];
+
+  constructor(options: ShardWitnessingOptions) {
+    this.#options = options;
+  }
+
+  /** The policy, with a line for each shard, for readers that know nothing of shards. */
+  get policyText(): string {
+    const { policy, policyText } = this.#options;
+    const unnamed = this.#vkeys.filter((vkey) => !policy.logs.some((log) => log.vkey === vkey));
+    return unnamed.map((vkey) => `log ${vkey}\n`).join("") + policyText;
+  }
+
+  /** The newest checkpoint of a shard that satisfies the policy, with its cosignatures; null before the first. */
+  latestOf(origin: string): PublishedHead | null {
+    return this.#byOrigin.get(origin)?.latest ?? null;
+  }
+
+  /** Whether a shard has ended and its final checkpoint is witnessed; it is held against the log in any case. */
+  async isDone(shard: WitnessedShard): Promise<boolean> {
+    const { latest } = await this.#take(shard);
+    const { log, isFrozen } = shard;
+    return isFrozen && latest?.size === verifyCheckpoint(log.checkpoint(), log.vkey).size;
+  }
+
+  /** Begins to have a shard cosigned. */
+  async follow(shard: WitnessedShard): Promise<void> {
+    (await this.#take(shard)).start();
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#byOrigin.values()].map((witnessing) => witnessing.close()));
+  }
+
+  async #take({ name, origin, log }: WitnessedShard): Promise<Witnessing> {
+    const known = this.#byOrigin.get(origin);
+    if (known !== undefined) return known;
+    const { dataDir, settings, clients } = this.#options;
+    const witnessing = new Witnessing({
+      ...this.#options,
+      log,
+      followers: clients.map((client) => new WitnessFollower(client, log)),
+      store: createStore(dataDir, name),
+      intervalMs: settings.intervalMs,
+    });
+    await witnessing.restore();
+    this.#byOrigin.set(origin, witnessing);
+    this.#vkeys.push(log.vkey);
+    return witnessing;
+  }
 }
 
 /** The file's policy for this log; its line is added where it is missing, so that the text is complete for readers. */
@@ -111,8 +184,8 @@ function hasUrl(witness: PolicyWitness): witness is PolicyWitness & { readonly u
   return witness.url !== null;
 }
 
-function createStore(dataDir: string) {
-  const path = join(dataDir, FILE);
+function createStore(dataDir: string, shard: ShardName) {
+  const path = join(dataDir, shard === null ? FILE : `${FILE}.${shard}`);
   return {
     read: async () => {
       const bytes = await readFileIfAny(path);

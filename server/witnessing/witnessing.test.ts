@@ -120,7 +120,6 @@ function scene(history = sound, startSize = 5) {
   const create = (stored: string | null = null) => {
     const witnessing = new Witnessing({
       policy,
-      policyText,
       log,
       followers: witnesses.map((witness) => new WitnessFollower(witness, log)),
       store: {
@@ -347,7 +346,8 @@ describe("the way to a witness", () => {
     return openWitnessing({
       settings: witnessSettings.parse({ policyFile, timeoutMs: 100, whenSilent: "start", ...settings }),
       dataDir: home,
-      log: scene().log,
+      vkey: HISTORY_VKEY,
+      shards: [{ name: null, origin: "", isFrozen: false, log: scene().log }],
       monoMs: () => 0,
       onEvent: () => undefined,
       onSilent: () => undefined,

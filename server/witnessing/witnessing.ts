@@ -29,8 +29,6 @@ export type WitnessEvent =
 
 export interface WitnessingOptions {
   readonly policy: TlogPolicy;
-  /** Its text, with the line of this log, for whoever wants to verify. */
-  readonly policyText: string;
   readonly log: WitnessedLogSource;
   readonly followers: readonly WitnessFollower[];
   readonly store: WitnessedStore;
@@ -49,7 +47,6 @@ interface Gathered extends PublishedHead {
 
 /** Owns the timer and what is gathered. */
 export class Witnessing {
-  readonly policyText: string;
   readonly #options: WitnessingOptions;
   /** By note; the oldest first. */
   readonly #gathered = new Map<string, Gathered>();
@@ -59,7 +56,6 @@ export class Witnessing {
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: WitnessingOptions) {
-    this.policyText = options.policyText;
     this.#options = options;
   }
 

@@ -13,7 +13,7 @@ import type {
 } from "@trustwarden/core/api/ledger.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { z } from "zod";
-import type { ProvenRecord } from "../../ledger/queries.ts";
+import type { ProvenRecord, ProvenRecords } from "../../ledger/queries.ts";
 import type { Caller } from "../caller.ts";
 import { ownerLimitOf } from "../relation.ts";
 import type { Visit } from "../route.ts";
@@ -37,8 +37,7 @@ export async function searchEvents(
   );
   const page = { events: events.map(formatEvent), next_cursor: nextCursor, previous_cursor: previousCursor };
   if (!isProven || events.length === 0) return page;
-  const { records, checkpoint, isWitnessed } = await services.events.prove(events);
-  return { ...page, proof: { records: records.map(formatRecord), checkpoint, witnessed: isWitnessed } };
+  return { ...page, proof: formatProven(await services.events.prove(events)) };
 }
 
 /** @throws TrustWardenError `not_found`, also for an event of somebody else. */
@@ -46,15 +45,19 @@ export async function showEvent(
   services: Services,
   visit: Visit<unknown, unknown, { readonly event_id: string }>,
 ): Promise<EventAnswer> {
-  const { event, records, checkpoint, isWitnessed } = await services.events.show({
+  const { event, ...proven } = await services.events.show({
     eventId: visit.params.event_id,
     within: subtreeOf(visit.caller),
   });
+  return { event: formatEvent(event), ...formatProven(proven) };
+}
+
+function formatProven({ records, heads }: ProvenRecords): NonNullable<EventPage["proof"]> {
   return {
-    event: formatEvent(event),
     records: records.map(formatRecord),
-    checkpoint,
-    witnessed: isWitnessed,
+    checkpoint: (heads.at(-1) ?? heads[0]).checkpoint,
+    witnessed: heads.every(({ isWitnessed }) => isWitnessed),
+    shards: heads.map(({ isWitnessed, ...head }) => ({ ...head, witnessed: isWitnessed })),
   };
 }
 

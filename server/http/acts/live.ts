@@ -75,7 +75,6 @@ async function frameOf(
   }: { readonly mine: readonly RecentDecision[]; readonly ownerId: string | null; readonly spanMs: number },
 ): Promise<LiveFrame> {
   const { clock, reads, feed, ledger } = services;
-  const witnessed = await ledger.readWitnessed();
   const allowed = mine.filter(({ isAllowed }) => isAllowed).length;
   const counts = ownerId === null ? reads.counts() : null;
   return {
@@ -91,7 +90,7 @@ async function frameOf(
     },
     epoch: reads.epoch(),
     verifiers: feed.leases,
-    ledger: { size: ledger.log.size, witnessed_size: witnessed?.size ?? null },
+    ledger: { size: ledger.log.size, witnessed_size: ledger.witnessedSize },
   };
 }
 

@@ -3,15 +3,22 @@
  */
 
 import { formatJwks, formatTrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
+import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
+import type { Shard } from "@trustwarden/core/agentledger/sharded-log.ts";
 import { parseTilePath } from "@trustwarden/core/agentledger/tile.ts";
 import type { NonceAnswer, OpenIdConfiguration } from "@trustwarden/core/api/identity.ts";
-import type { Discovery } from "@trustwarden/core/api/ledger.ts";
+import type { Discovery, ShardList } from "@trustwarden/core/api/ledger.ts";
 import { encodeBase64url } from "@trustwarden/core/bytes.ts";
 import { sha256 } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { formatPem } from "@trustwarden/core/pem.ts";
 import type { RawAnswer } from "../route.ts";
 import type { Services } from "../services.ts";
+
+/** Which shard a path is about: the ledger's first log, whose address is as old as the ledger, unless it says. */
+interface InShard {
+  readonly shard?: string | undefined;
+}
 
 const PEM_TYPE = "application/pem-certificate-chain";
 const JSON_TYPE = "application/json; charset=utf-8";
@@ -88,16 +95,31 @@ export async function issueNonce({ nonces, clock }: Services): Promise<NonceAnsw
   return { nonce, expires_at: expiresAt };
 }
 
-/** The newest checkpoint: with the cosignatures, if it is the witnessed one; otherwise at once, without. */
-export async function readCheckpoint({ ledger }: Services): Promise<RawAnswer> {
-  const note = ledger.log.checkpoint();
-  const witnessed = await ledger.readWitnessed();
+/** The shards of the ledger; the last one is the one that grows. */
+export async function listShards({ ledger }: Services): Promise<ShardList> {
+  const shards = ledger.log.shards.map(({ name, origin, vkey, first, log, isFrozen: frozen }) => {
+    return { name, origin, vkey, first, size: verifyCheckpoint(log.checkpoint(), vkey).size, frozen };
+  });
+  return { shards };
+}
+
+/** The newest checkpoint of a shard: with the cosignatures, if it is the witnessed one; otherwise at once, without. */
+export async function readCheckpoint(services: Services, params: InShard): Promise<RawAnswer> {
+  const { ledger } = services;
+  const shard = shardOf(services, params);
+  const note = shard.log.checkpoint();
+  const witnessed = await ledger.readWitnessed(shard);
   return textOf(witnessed?.note.startsWith(note) ? witnessed.note : note);
 }
 
-/** The newest checkpoint that satisfies the witness policy. @throws TrustWardenError `not_found` before the first. */
-export async function readWitnessedCheckpoint({ ledger }: Services): Promise<RawAnswer> {
-  const witnessed = await ledger.readWitnessed();
+/** The newest checkpoint of the shard that grows: what an intent names as seen. */
+export function readLatestCheckpoint(services: Services): Promise<RawAnswer> {
+  return readCheckpoint(services, { shard: services.ledger.log.current.name ?? undefined });
+}
+
+/** The newest one that satisfies the witness policy. @throws TrustWardenError `not_found` before the first. */
+export async function readWitnessedCheckpoint(services: Services, params: InShard): Promise<RawAnswer> {
+  const witnessed = await services.ledger.readWitnessed(shardOf(services, params));
   if (witnessed === null) throw new TrustWardenError("not_found", { reason: "nothing is witnessed" });
   return textOf(witnessed.note);
 }
@@ -114,8 +136,11 @@ function textOf(content: string): RawAnswer {
 }
 
 /** A hash tile. @throws TrustWardenError `not_found` for entries, which are not public, and for what is not there. */
-export async function readHashTile(services: Services, params: { readonly "*": string }): Promise<RawAnswer> {
-  return readTile(services, params["*"], { isEntries: false });
+export async function readHashTile(
+  services: Services,
+  { shard, "*": path }: InShard & { readonly "*": string },
+): Promise<RawAnswer> {
+  return readTile(services, { shard, path, isEntries: false });
 }
 
 /**
@@ -124,13 +149,19 @@ export async function readHashTile(services: Services, params: { readonly "*": s
  * @throws TrustWardenError `not_found`.
  */
 export async function readTile(
-  { ledger }: Services,
-  path: string,
-  { isEntries }: { readonly isEntries: boolean },
+  services: Services,
+  { path, isEntries, ...params }: InShard & { readonly path: string; readonly isEntries: boolean },
 ): Promise<RawAnswer> {
   const name = parseTilePath(`tile/${path}`);
   if ((name.level === "entries") !== isEntries) throw new TrustWardenError("not_found");
-  const content = await ledger.reader.readObject(`tile/${path}`);
+  const content = await shardOf(services, params).reader.readObject(`tile/${path}`);
   const cacheControl = isEntries ? "no-store" : name.width === 256 ? IMMUTABLE : SHORT;
   return { isRaw: true, contentType: "application/octet-stream", cacheControl, content };
+}
+
+/** @throws TrustWardenError `not_found`. */
+function shardOf({ ledger }: Services, { shard: wanted }: InShard): Shard {
+  const shard = ledger.log.shards.find(({ name }) => name === (wanted ?? null));
+  if (shard === undefined) throw new TrustWardenError("not_found");
+  return shard;
 }

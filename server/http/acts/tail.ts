@@ -1,5 +1,5 @@
 /** Following the ledger from an index on. */
-import { EventStream, publishedSize } from "@trustwarden/core/agentledger/event-stream.ts";
+import { EventStream } from "@trustwarden/core/agentledger/event-stream.ts";
 import type { JoinedEvent } from "@trustwarden/core/agentledger/join.ts";
 import type { TailAnswer, TailQuery } from "@trustwarden/core/api/ledger.ts";
 import type { Visit } from "../route.ts";
@@ -15,10 +15,10 @@ const OWN_PATH = "/v1/ledger/tail";
  * @throws TrustWardenError `ledger_unavailable`, `ledger_corrupt`.
  */
 export async function readTail(services: Services, visit: Visit<unknown, TailQuery>): Promise<TailAnswer> {
-  const { log, reader, origin } = services.ledger;
+  const { log, origin } = services.ledger;
   await log.waitForCheckpoint(log.size);
-  const size = publishedSize(log.checkpoint());
-  const { events, next } = await new EventStream(reader).read({ ...visit.query, size });
+  const size = log.publishedSize();
+  const { events, next } = await new EventStream(log).read({ ...visit.query, size });
   const shown = events.filter(({ event }) => !isOwnQuestion(event));
   return { events: shown.map(({ index, event }) => ({ index, event: formatEvent(event) })), next, origin };
 }

@@ -98,6 +98,6 @@ export const LEDGER_ROUTES: readonly Route[] = [
     answer: "raw",
     action: () => "read:ledger",
     subject: () => "none",
-    act: (services, { params }) => readTile(services, `entries/${params["*"]}`, { isEntries: true }),
+    act: (services, { params }) => readTile(services, { path: `entries/${params["*"]}`, isEntries: true }),
   }),
 ];

@@ -1,0 +1,174 @@
+/** A ledger that has turned to its next shard, over the API: nothing is lost between two logs, and each part is proven. */
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { verifyAcknowledgement } from "@trustwarden/core/agentledger/acknowledgement.ts";
+import { verifyInclusion } from "@trustwarden/core/agentledger/inclusion-proof.ts";
+import { leafHash } from "@trustwarden/core/agentledger/merkle.ts";
+import { verifyShardCheckpoint } from "@trustwarden/core/agentledger/shard.ts";
+import { eventAnswer, shardList, tailAnswer, turnAnswer } from "@trustwarden/core/api/ledger.ts";
+import { encodeUtf8, parseBase64 } from "@trustwarden/core/bytes.ts";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { createAdminTransport } from "../cli/admin-transport.ts";
+import { createClient } from "../cli/client.ts";
+import { createTemporaryExport } from "../cli/temporary-export.ts";
+import { auditDirectory } from "../cli/verify-directory.ts";
+import { requireOneShard } from "../server/ledger-storage.ts";
+import { PosixLogReader } from "../server/store/posix-log.ts";
+import { askDecision, outcomeOf, parseAnswer, parseDecision, visitIntent } from "./support/actors.ts";
+import { type BundleStory, createBundleStory, STORY_JOB } from "./support/evidence.ts";
+import { codeOf, jsonOf, send, sendAdmin } from "./support/http.ts";
+import { startTestServer } from "./support/server.ts";
+
+let story: BundleStory;
+/** Decided in the first shard, with its outcome in the second. */
+let bridged: string;
+
+const asOperator = (target: string) => sendAdmin(story.server.adminSocket, { target });
+const turn = async () =>
+  parseAnswer(
+    turnAnswer,
+    await sendAdmin(story.server.adminSocket, { method: "POST", target: "/v1/ledger/turns", body: "{}" }),
+  );
+
+beforeAll(async () => {
+  story = await createBundleStory();
+  const { server, parent, verifier, vkey } = story;
+  const ask = (seq: number) =>
+    askDecision(server, { caller: verifier, agent: parent, intent: visitIntent(parent, verifier, { seq }) });
+  const before = parseDecision(await ask(1));
+  const turned = await turn();
+  expect(turned).toMatchObject({ origin: `ledger.acme.test/${turned.shard}` });
+  const body = JSON.stringify({ outcome: outcomeOf(verifier, before.receipt) });
+  const { status } = await send(server.url, { method: "POST", target: "/v1/outcomes", body }, verifier.tls);
+  expect(status).toBe(200);
+  bridged = before.receipt.event_id;
+  const after = parseDecision(await ask(2)).receipt;
+  expect(after.decision_index).toBeGreaterThan(turned.first);
+  expect(verifyAcknowledgement(after.acknowledgement, vkey).index).toBe(after.decision_index);
+});
+afterAll(async () => {
+  await story.server.close();
+  story.server.home.remove();
+});
+
+describe("a ledger that has turned", () => {
+  it("proves the records of one event in the shards where they lie", async () => {
+    const answer = parseAnswer(eventAnswer, await asOperator(`/v1/events/${bridged}`));
+    expect(answer.event.outcome).toBe("success");
+    expect(answer.shards).toHaveLength(2);
+    for (const { index, entry, inclusion_proof } of answer.records) {
+      const head = answer.shards.findLast(({ first }) => first <= index);
+      const { size, root } = verifyShardCheckpoint(head?.checkpoint ?? "", story.vkey);
+      const at = { index: index - (head?.first ?? 0), size };
+      verifyInclusion({
+        ...at,
+        leaf: leafHash(encodeUtf8(entry)),
+        proof: inclusion_proof.map(parseBase64),
+        root,
+      });
+    }
+  });
+
+  it("is one stream for whoever follows it", async () => {
+    const { events, next } = parseAnswer(tailAnswer, await asOperator("/v1/ledger/tail?from=0&limit=500"));
+    expect(
+      events.filter(({ event }) => event.event_id === bridged).map(({ event }) => event.outcome),
+    ).toEqual(["pending", "success"]);
+    expect(next).toBeGreaterThan(events.at(-1)?.index ?? 0);
+  });
+
+  it("lists its shards, serves the files of each, and nothing under another name", async () => {
+    const { shards } = parseAnswer(shardList, await asOperator("/ledger/shards"));
+    expect(shards.map(({ name, frozen }) => [name === null, frozen])).toEqual([
+      [true, true],
+      [false, false],
+    ]);
+    const [, second] = shards;
+    const text = async (target: string) => (await send(story.server.url, { target })).text;
+    const newest = await text(`/ledger/shard/${second?.name}/checkpoint`);
+    expect(verifyShardCheckpoint(newest, story.vkey).origin).toBe(second?.origin);
+    expect(await text("/ledger/latest-checkpoint")).toContain(`${second?.origin}\n`);
+    expect(verifyShardCheckpoint(await text("/ledger/checkpoint"), story.vkey).size).toBe(shards[0]?.size);
+    const tile = await send(story.server.url, { target: `/ledger/shard/${second?.name}/tile/0/000.p/1` });
+    expect([tile.status, tile.bytes.length]).toEqual([200, 32]);
+    for (const name of ["1999q1", "first", ".."])
+      for (const path of ["checkpoint", "tile/0/000.p/1"]) {
+        const { status } = await send(story.server.url, { target: `/ledger/shard/${name}/${path}` });
+        expect([400, 404]).toContain(status);
+      }
+  });
+
+  it("gives evidence over both shards that verifies", async () => {
+    for (const query of [
+      `event=${bridged}`,
+      `job=${STORY_JOB}`,
+      `agent=${story.agentId}`,
+      "since=2020-01-01T00:00:00Z",
+    ]) {
+      const report = story.verify(await story.make(query));
+      expect(report.events.length).toBeGreaterThan(0);
+    }
+  });
+
+  it("verifies as a whole from an export, and says what of it is missing or altered", async () => {
+    const { directory, remove } = await createTemporaryExport(
+      createClient(createAdminTransport(story.server.adminSocket)),
+    );
+    onTestFinished(remove);
+    const audit = () => auditDirectory({ directory, vkey: story.vkey, olderCheckpoint: undefined });
+    const codes = async () => (await audit()).findings.map(({ code }) => code);
+    const { findings, shards, size } = await audit();
+    expect(findings.filter(({ severity }) => severity === "damage")).toEqual([]);
+    expect(shards.map(({ first }) => first > 0)).toEqual([false, true]);
+    expect(size).toBe((shards[1]?.first ?? 0) + (shards[1]?.checkpoint.size ?? 0));
+    const [name = ""] = readdirSync(join(directory, "shard"));
+    const entries = join(directory, "shard", name, "tile", "entries");
+    const [file = ""] = readdirSync(entries, { recursive: true, encoding: "utf8" })
+      .map((path) => join(entries, path))
+      .filter((path) => statSync(path).isFile());
+    const sound = readFileSync(file);
+    // Every byte of the beginning, which holds the last checkpoint of the shard before.
+    for (const at of [2, 40, 120, 200]) {
+      const flipped = Buffer.from(sound);
+      flipped[at] = (flipped[at] ?? 0) ^ 1;
+      writeFileSync(file, flipped);
+      expect(await codes()).toContain("bundle_damaged");
+    }
+    writeFileSync(file, sound);
+    rmSync(join(directory, "shard"), { recursive: true });
+    expect(await codes()).toContain("shard_missing");
+  });
+
+  it("is refused by what moves or backs up one log", async () => {
+    const reader = new PosixLogReader(join(story.server.home.dataDir, "ledger"));
+    await expect(requireOneShard(reader, story.vkey)).rejects.toMatchObject({ code: "config_invalid" });
+  });
+
+  it("refuses who is no operator", async () => {
+    const answer = await send(
+      story.server.url,
+      { method: "POST", target: "/v1/ledger/turns", body: "{}" },
+      story.parent.tls,
+    );
+    expect(answer.status).toBe(404);
+    expect(codeOf(answer)).toBe("not_found");
+  });
+
+  it("goes on after a start, by itself at the turn of a quarter, where it is told to", async () => {
+    const { home } = story.server;
+    await story.server.close();
+    const nowMs = Date.now() + 100 * 86_400_000;
+    const clock = { nowMs: () => nowMs, monoMs: () => performance.now() };
+    const server = await startTestServer({ ledger: { storage: "posix", shards: "quarterly" } }, home, clock);
+    const { shards } = shardList.parse(
+      jsonOf(await sendAdmin(server.adminSocket, { target: "/ledger/shards" })),
+    );
+    expect(shards.map(({ frozen }) => frozen)).toEqual([true, true, false]);
+    await server.close();
+    const again = await startTestServer({ ledger: { storage: "posix", shards: "quarterly" } }, home, clock);
+    story = { ...story, server: again };
+    expect(parseAnswer(shardList, await asOperator("/ledger/shards")).shards).toHaveLength(3);
+    const found = parseAnswer(eventAnswer, await asOperator(`/v1/events/${bridged}`));
+    expect(found.records.map(({ index }) => index)).toEqual(found.event.indexes);
+  });
+});
