@@ -28,6 +28,7 @@ describe("warden help", () => {
       "up",
       "owner create",
       "owner list",
+      "person link",
       "verifier ticket",
       "revoke",
       "who",

@@ -24,6 +24,7 @@ import { addMonitorCommand } from "./commands/monitor.ts";
 import { addNodeCommands } from "./commands/node.ts";
 import { addOwnerCommands } from "./commands/owner.ts";
 import { addPayloadCommands } from "./commands/payload.ts";
+import { addPersonCommands } from "./commands/person.ts";
 import { addPolicyCommands } from "./commands/policy.ts";
 import { addProtectCommand } from "./commands/protect.ts";
 import { addQuestionCommands } from "./commands/questions.ts";
@@ -116,6 +117,7 @@ export function createProgram(runtime: Runtime, usage: Usage = { command: "warde
   addUpCommand(program, runtime);
   addRunCommand(program, runtime);
   addOwnerCommands(program, runtime);
+  addPersonCommands(program, runtime);
   addAgentCommands(program, runtime);
   addEntryCommands(program, runtime);
   addRelayCommands(program, runtime);

@@ -11,6 +11,8 @@ import type { RunningNode } from "@trustwarden/node/daemon.ts";
 import { parseEndpointAddress } from "@trustwarden/node/workload-api/endpoint-address.ts";
 import type { ServerSettings } from "@trustwarden/server/config.ts";
 import type { Command } from "commander";
+import { createAdminTransport } from "../admin-transport.ts";
+import { createClient } from "../client.ts";
 import {
   examples,
   type GlobalOptions,
@@ -23,6 +25,7 @@ import { EXIT_FAILED, explainFailure, formatFailure } from "../failure.ts";
 import type { Io } from "../io.ts";
 import { startLocalNode } from "../node-run.ts";
 import { type Paths, requireOutsideData, resolvePaths } from "../paths.ts";
+import { createFirstLink } from "./person.ts";
 
 /** After the ledger has failed, requests in flight get their refusal and stops still go out; then the process ends. */
 const FATAL_GRACE_MS = 1500;
@@ -36,6 +39,7 @@ type UpOptions = Pick<ServerSettings, "trustDomain" | "host" | "port" | "stopPor
   readonly node?: boolean;
   readonly agentSocket?: string;
   readonly gatewayPort?: number;
+  readonly consolePort?: number;
   readonly sinkFrom?: readonly string[];
 };
 
@@ -52,6 +56,7 @@ export function addUpCommand(program: Command, runtime: Runtime): void {
     .option("--no-node", "without the node that serves this host's processes the SPIFFE Workload API")
     .option("--agent-socket <path>", "of that API; agent.sock in the data directory unless given")
     .option("--gateway-port <n>", "open the gateway there, 0 for any free one", wholeNumber(0, 65_535))
+    .option("--console-port <n>", "open the console there, 0 for any free one", wholeNumber(0, 65_535))
     .addOption(
       repeatable("--sink-from <name=index>", "begin a sink there, whatever it kept; may be repeated"),
     )
@@ -84,13 +89,17 @@ async function serve(options: UpOptions, command: Command, { io, setExitCode }: 
     import("@trustwarden/server/config.ts"),
     import("@trustwarden/server/main.ts"),
   ]);
-  const { config: file, node: isNodeWanted = true, agentSocket, gatewayPort, sinkFrom, ...flags } = options;
-  const gateway = gatewayPort === undefined ? {} : { gateway: { port: gatewayPort } };
+  const { config: file, node: isNodeWanted = true, agentSocket, sinkFrom, ...more } = options;
+  const { gatewayPort, consolePort, ...flags } = more;
+  const listeners = {
+    ...(gatewayPort === undefined ? {} : { gateway: { port: gatewayPort } }),
+    ...(consolePort === undefined ? {} : { console: { port: consolePort } }),
+  };
   const socketPath = agentSocket === undefined ? undefined : parseEndpointAddress(agentSocket);
   const config = loadConfig({
     flags: {
       ...flags,
-      ...gateway,
+      ...listeners,
       ...placesOf(sinkFrom),
       dataDir: paths.dataDir,
       configDir: paths.configDir,
@@ -99,12 +108,14 @@ async function serve(options: UpOptions, command: Command, { io, setExitCode }: 
     ...(file === undefined ? {} : { file }),
   });
   const server = await startServer(config);
-  const { url, stopUrl, adminSocket, gatewayUrl } = server;
+  const { url, stopUrl, adminSocket, gatewayUrl, consoleUrl } = server;
   const local = isNodeWanted ? await openNode({ paths, socketPath, io, server }) : undefined;
   const ready = { ready: true, url, stop_url: stopUrl, admin_socket: adminSocket };
   const gatewayPart = gatewayUrl === null ? {} : { gateway_url: gatewayUrl };
+  const consolePart = consoleUrl === null ? {} : { console_url: consoleUrl };
   const node = isNodeWanted ? { agent_socket: local?.socketPath ?? null } : {};
-  io.stdout(`${JSON.stringify({ ...ready, ...gatewayPart, ...node })}\n`);
+  io.stdout(`${JSON.stringify({ ...ready, ...gatewayPart, ...consolePart, ...node })}\n`);
+  if (consoleUrl !== null) await inviteFirstAdmin(consoleUrl, { adminSocket, io });
   const ending = await Promise.race([
     once(process, "SIGTERM").then(() => "asked"),
     once(process, "SIGINT").then(() => "asked"),
@@ -121,6 +132,18 @@ async function serve(options: UpOptions, command: Command, { io, setExitCode }: 
   }
   await local?.close();
   await server.close();
+}
+
+/** Tells whoever started the server how to become its first admin; nobody else learns the link. */
+async function inviteFirstAdmin(
+  consoleUrl: string,
+  { adminSocket, io }: { readonly adminSocket: string; readonly io: Io },
+): Promise<void> {
+  const link = await createFirstLink(createClient(createAdminTransport(adminSocket)));
+  if (link === null) return;
+  io.stderr(
+    `Nobody is an admin yet. Open ${consoleUrl}/join#${link} within 10 minutes, and make a passkey; it works once.\n`,
+  );
 }
 
 /** @throws TrustWardenError `usage` for what is not `name=index`. */

@@ -1,0 +1,70 @@
+/**
+ * `warden person`: one-time links by which people come to the console. The server keeps what a link gives; the link
+ * itself is a secret that is shown here, once.
+ */
+import { linkAnswer } from "@trustwarden/core/api/people.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { ROLES } from "@trustwarden/core/role.ts";
+import type { Command } from "commander";
+import type { Client } from "../client.ts";
+import { examples, type Runtime, repeatable, runCommand, type Session } from "../command.ts";
+
+interface LinkOptions {
+  readonly role?: readonly string[];
+  readonly person?: string;
+  readonly owner?: string;
+  readonly address?: string;
+}
+
+export function addPersonCommands(program: Command, runtime: Runtime): void {
+  const person = program
+    .command("person")
+    .description("people: who logs in to the console with a passkey")
+    .addHelpText("after", examples("warden person link", "warden person link --role auditor"));
+  person
+    .command("link")
+    .description("a one-time link: for the first admin, for somebody invited, or for lost passkeys")
+    .addOption(repeatable("--role <role>", `${ROLES.join(", ")}; may be repeated; none for the first admin`))
+    .option("--person <id>", "whose passkeys are lost: prs_…; its roles stay as they are")
+    .option("--owner <id>", "an owner that the invited person is: own_…")
+    .option("--address <address>", "the invited person's; kept sealed, and nobody else may look like it")
+    .addHelpText(
+      "after",
+      examples(
+        "warden person link                                  # the first admin",
+        "warden person link --role operator --address ada@acme.test",
+        "warden person link --person prs_01J0000000000000000000000A",
+      ),
+    )
+    .action((options: LinkOptions, command: Command) =>
+      runCommand({
+        runtime,
+        command,
+        refusal: "No link was made.",
+        run: (session) => showLink(session, options),
+      }),
+    );
+}
+
+/** The first admin's link, or null where there is an admin. */
+export async function createFirstLink(client: Client): Promise<string | null> {
+  try {
+    const { link } = await client.post({ target: "/v1/people/links", body: {}, schema: linkAnswer });
+    return link;
+  } catch (error) {
+    // Safe to go on: without roles a link is for the first admin, and is refused where there is one.
+    if (error instanceof TrustWardenError && error.code === "request_malformed") return null;
+    throw error;
+  }
+}
+
+async function showLink({ client, output }: Session, options: LinkOptions): Promise<void> {
+  const { role: roles, ...named } = options;
+  const body = { ...named, ...(roles === undefined ? {} : { roles: [...roles] }) };
+  const answer = await client.post({ target: "/v1/people/links", body, schema: linkAnswer });
+  const until = new Date(answer.expires_at * 1000).toISOString();
+  output.show(answer, [
+    `Open the console at /join#${answer.link}`,
+    `It makes a person with the roles ${answer.roles.join(", ")}, once, until ${until}. Whoever opens it first is that person.`,
+  ]);
+}

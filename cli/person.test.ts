@@ -1,0 +1,55 @@
+/** `warden person`: the first admin is invited by the terminal of `warden up`'s host, and nobody twice. */
+import { rmSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { SoftwareAuthenticator } from "../test/support/authenticator.ts";
+import { CONSOLE, originOf, useLink } from "../test/support/people.ts";
+import { startTestServer, type TestServer } from "../test/support/server.ts";
+import { createHome, runWarden } from "./testing.ts";
+
+const home = createHome();
+let server: TestServer;
+beforeAll(async () => {
+  server = await startTestServer(CONSOLE);
+});
+afterAll(async () => {
+  await server.close();
+  server.home.remove();
+  rmSync(home, { recursive: true, force: true });
+});
+
+const warden = (...args: readonly string[]) =>
+  runWarden(home, [...args, "--data", server.home.dataDir, "--config-dir", server.home.configDir]);
+
+describe("warden person link", () => {
+  test("makes the first admin without a role, and then only whom it names", async () => {
+    const first = await warden("person", "link", "--json");
+    expect([first.exitCode, JSON.parse(first.stdout)]).toMatchObject([
+      0,
+      { kind: "first", roles: ["owner", "admin"] },
+    ]);
+    const authenticator = new SoftwareAuthenticator({ origin: originOf(server) });
+    const { link } = JSON.parse(first.stdout);
+    expect((await useLink(server, { link, authenticator })).status).toBe(200);
+    expect((await warden("person", "link")).exitCode).toBe(1);
+    const invited = await warden("person", "link", "--role", "auditor");
+    expect(invited.stdout).toContain("/join#");
+  });
+
+  test("voids the link before it that would make the same", async () => {
+    const another = await startTestServer(CONSOLE);
+    try {
+      const made = async () => {
+        const { dataDir, configDir } = another.home;
+        const args = ["person", "link", "--json", "--data", dataDir, "--config-dir", configDir];
+        return String(JSON.parse((await runWarden(home, args)).stdout).link);
+      };
+      const [before, after] = [await made(), await made()];
+      const authenticator = () => new SoftwareAuthenticator({ origin: originOf(another) });
+      expect((await useLink(another, { link: before, authenticator: authenticator() })).status).toBe(401);
+      expect((await useLink(another, { link: after, authenticator: authenticator() })).status).toBe(200);
+    } finally {
+      await another.close();
+      another.home.remove();
+    }
+  });
+});
