@@ -12,6 +12,17 @@ afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 const INSERT = "INSERT INTO owners (owner_id, name, spki, created_at) VALUES (?, ?, ?, 0)";
 
+function openPlain() {
+  const directory = mkdtempSync(join(root, "d"));
+  const writer = openForWriting(directory);
+  const database = openForReading(directory);
+  const close = () => {
+    database.close();
+    writer.close();
+  };
+  return { database, close };
+}
+
 function open() {
   const directory = mkdtempSync(join(root, "d"));
   const writer = openForWriting(directory);
@@ -60,6 +71,20 @@ describe("remembered reads", () => {
     expect(reads.findOwner("own_2")?.name).toBe("own_2");
     expect(reads.findOwner("own_1")?.name).toBe("own_1");
     expect(asked()).toBe(4);
+    close();
+  });
+
+  it("are counts only where there are so many that counting holds everybody up", () => {
+    const { database, close } = openPlain();
+    let agents = 99_999;
+    const counts = () => ({ owners: 1, agents, liveInstances: 1 });
+    const reads = rememberReads(
+      { ...createReads(database, () => 0), counts },
+      { database, commits: createCommitCount() },
+    );
+    expect(reads.counts().agents).toBe(99_999);
+    agents = 100_000;
+    expect(reads.counts().agents).toBe(100_000);
     close();
   });
 

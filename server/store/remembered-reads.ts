@@ -15,6 +15,9 @@ const MAX_REMEMBERED = 4096;
 const DATA_VERSION = "PRAGMA data_version";
 /** How long a commit of somebody who may not write stays unseen. */
 const ASK_EVERY_MS = 20;
+/** From so many agents on counts are remembered, for so many times as long as they took. */
+const COSTLY_AGENTS = 100_000;
+const COSTLY_SHARE = 50;
 
 /** How many groups the writer has committed, or tried to; it counts on before it answers. */
 export type CommitCount = Int32Array<SharedArrayBuffer>;
@@ -46,6 +49,24 @@ export function rememberReads(
     labelsOf,
     epoch: () => epoch(""),
     freeze: () => freeze(""),
+    counts: rememberCounts(reads.counts),
+  };
+}
+
+/**
+ * Counts over all rows, made anew as often as a fiftieth of this thread allows: at a million agents they take long enough to hold up
+ * every lease. Counts of few are always of now.
+ */
+function rememberCounts(count: StoreReads["counts"]): StoreReads["counts"] {
+  let known: { readonly counts: ReturnType<StoreReads["counts"]>; readonly untilMs: number } | undefined;
+  return () => {
+    const startedMs = performance.now();
+    if (known !== undefined && startedMs < known.untilMs) return known.counts;
+    const counts = count();
+    const endedMs = performance.now();
+    const isCostly = counts.agents >= COSTLY_AGENTS;
+    known = isCostly ? { counts, untilMs: endedMs + COSTLY_SHARE * (endedMs - startedMs) } : undefined;
+    return counts;
   };
 }
 

@@ -12,7 +12,7 @@ const FEED_KIND = "CHECK (length(kind) BETWEEN 1 AND 32)";
 const TREE = `
   CREATE INDEX agents_by_name ON agents (name, agent_id);
   CREATE INDEX agents_by_place ON agents (owner_id, parent_agent_id, name, agent_id);
-  CREATE INDEX instances_by_end ON instances (expires_at) WHERE revoked_epoch IS NULL;
+  CREATE INDEX instances_by_end ON instances (expires_at, revoked_epoch) WHERE revoked_epoch IS NULL;
 `;
 
 /** A page of an owner's agents is a range of this, whatever the owner has. */
