@@ -46,7 +46,8 @@ describe("docs/guides/three-questions.md", () => {
 
 describe("docs/guides/stop.md", () => {
   it("stops one and not the rest, takes away a part, and leaves it so", async () => {
-    const [, , stopped, , narrowed, stays] = await play("stop.md");
+    const [, , stopped, , narrowed, job, stays] = await play("stop.md");
+    expect(JSON.parse(job ?? "")).toMatchObject({ target: { kind: "job" }, behind_relays: { acked: 0 } });
     expect(stopped).toMatch(
       /Stopped .*reader[\s\S]*running\nthe child: principal_refused\nits parent: done\n/,
     );

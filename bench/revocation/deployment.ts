@@ -30,6 +30,8 @@ export interface Deployment {
   /** A ticket for one instance of an agent. */
   agentTicket(name: string, ttlSeconds?: number): string;
   verifierTicket(name: string): Promise<string>;
+  /** A relay in a process of its own. */
+  openRelay(name: string): Promise<{ readonly url: string; readonly child: ChildProcess }>;
   /** As an operator; returns when the server says that everybody stopped. */
   revoke(instanceId: string): Promise<RevocationAnswer>;
   /** A step of the authority, as an operator. */
@@ -63,6 +65,17 @@ export async function openDeployment(directory: string): Promise<Deployment> {
     verifierTicket: async (name) => {
       const body = { name, ttl_seconds: INSTANCE_SECONDS };
       return ticketAnswer.parse(await ask("POST", "/v1/verifier-tickets", body)).ticket;
+    },
+    openRelay: async (name) => {
+      const body = { name, ttl_seconds: INSTANCE_SECONDS, relay: true };
+      const { ticket } = ticketAnswer.parse(await ask("POST", "/v1/verifier-tickets", body));
+      const relay = spawn(
+        process.execPath,
+        [WARDEN, "relay", "serve", "--listen", "127.0.0.1:0", "--status-every", "0", ...places],
+        { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, TRUSTWARDEN_TICKET: ticket } },
+      );
+      const [said] = await once(createInterface({ input: relay.stdout }), "line");
+      return { url: String(parseJsonObject(String(said)).url), child: relay };
     },
     revoke: async (id) =>
       revocationAnswer.parse(await ask("POST", "/v1/revocations", { target: { kind: "instance", id } })),

@@ -7,12 +7,16 @@ export const order = z.discriminatedUnion("kind", [
     kind: z.literal("open"),
     /** Of the verifiers that are watched; each holds a lease of its own. */
     tickets: z.array(z.string()),
+    /** Leases of each of them: ten thousand identities would measure the enrolment. */
+    leasesEach: z.number().int(),
+    /** Origins of relays; none for the server itself. */
+    relays: z.array(z.string()),
     /** Of the service that is visited without pause, and of its visitor. */
     serviceTicket: z.string(),
     visitorTicket: z.string(),
   }),
   /** Try from now on, at each verifier, to act on a decision of this moment about these ids. */
-  z.object({ kind: z.literal("watch"), ids: z.array(z.string()) }),
+  z.object({ kind: z.literal("watch"), ids: z.array(z.string()), everyMs: z.number().int() }),
   /** Stop trying and say when it last succeeded. */
   z.object({ kind: z.literal("report") }),
 ]);

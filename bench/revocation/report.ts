@@ -13,6 +13,8 @@ export interface Measured {
   readonly lastAllowsMs: readonly number[];
   readonly acked: number;
   readonly expired: number;
+  /** Behind relays, as they say. */
+  readonly behind: { readonly acked: number; readonly expired: number };
   /** Verifiers that allowed after the answer. */
   readonly broken: number;
 }
@@ -28,6 +30,11 @@ export interface Sizes {
   readonly verifiers: number;
   readonly revokes: number;
   readonly processes: number;
+  /** Between the server and the verifiers; 0 for none. */
+  readonly relays: number;
+  readonly leasesEach: number;
+  readonly watchMs: number;
+  readonly seconds: number;
 }
 
 /**
@@ -54,6 +61,8 @@ export function report(run: {
   const totals = {
     acked: sum(({ acked }) => acked),
     expired: sum(({ expired }) => expired),
+    behind_acked: sum(({ behind }) => behind.acked),
+    behind_expired: sum(({ behind }) => behind.expired),
     broken: sum(({ broken }) => broken),
     ...load,
     visits_per_second: Math.round(load.visits / run.seconds),
@@ -76,7 +85,7 @@ export function report(run: {
     "call to the server's answer, ms": times.answer,
   });
   console.log(
-    `leases that acknowledged: ${totals.acked}, ran out: ${totals.expired}; allows after the answer: ${totals.broken}`,
+    `leases that acknowledged: ${totals.acked}, ran out: ${totals.expired}; behind ${sizes.relays} relays: ${totals.behind_acked} and ${totals.behind_expired}; allows after the answer: ${totals.broken}`,
   );
   console.log("written: .cache/bench/revocation.json and .cache/bench/revocation.svg");
   return measured.length > 0 && totals.broken === 0;

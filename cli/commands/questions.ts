@@ -2,10 +2,12 @@
  * The three questions: `warden who <event>`, `warden why <event>`, `warden stop <agent>`; in plain sentences, each
  * with the status of its proof.
  */
+import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Command } from "commander";
 import { findAgent } from "../agents.ts";
 import { describeAuthority, describeDoer } from "../answers.ts";
 import { proveAuthority } from "../authority.ts";
+import type { Client } from "../client.ts";
 import { examples, type Runtime, runCommand, type Session } from "../command.ts";
 import type { ProofStatus } from "../evidence.ts";
 import { createEventProver, formatProof } from "../evidence-session.ts";
@@ -45,8 +47,20 @@ export function addQuestionCommands(program: Command, runtime: Runtime): void {
 function addStopCommand(program: Command, runtime: Runtime): void {
   program
     .command("stop")
-    .description("stop an agent and everything below it, now, without stopping the rest")
-    .argument("<agent>", "name, path/name, agt_…, inst-… (only that instance) or SPIFFE ID")
+    .description(
+      "stop an agent and everything below it, now, without stopping the rest; or a job, a key, a policy, all",
+    )
+    .argument("[agent]", "name, path/name, agt_…, inst-… (only that instance) or SPIFFE ID")
+    .option(
+      "--job <name>",
+      "instead of an agent: what agents name as their job; an owner stops its own agents' only",
+    )
+    .option(
+      "--key <sha256>",
+      "instead: base64url SHA-256 of a public key (SPKI); it is never issued anything again",
+    )
+    .option("--policy <sha256>", "instead: a policy's bundle, by its digest; nothing is allowed by it again")
+    .option("--everything", "instead: every agent of every owner")
     .option("--reason <text>", "kept in the ledger", "")
     .addHelpText(
       "after",
@@ -54,25 +68,54 @@ function addStopCommand(program: Command, runtime: Runtime): void {
         "warden stop payment-agent",
         'warden stop team/finance/payment-agent --reason "pays twice"',
         "warden stop payment-agent --as alice     # from another machine",
+        "warden stop --job invoices-2026-11",
+        'warden stop --everything --reason "incident 7"   # agents live again by new tickets only',
       ),
     )
-    .action((text: string, options: { readonly reason: string }, command: Command) =>
+    .action((text: string | undefined, options: StopOptions, command: Command) =>
       runCommand({
         runtime,
         command,
-        refusal: `${text} was not stopped, as far as this command knows.`,
+        refusal: `${text ?? "It"} was not stopped, as far as this command knows.`,
         run: async ({ client, io, output }) => {
-          const { agent, instance } = await findAgent(client, text);
-          const target: RevocationTarget =
-            instance === undefined
-              ? { kind: "agent", id: agent.agent_id }
-              : { kind: "instance", id: instance.instance_id };
+          const { name, target } = await findStopTarget(client, text, options);
           const stopped = await revoke(client, { target, reason: options.reason, io });
-          const lines = formatStopped(`${agent.name} (${target.id})`, stopped);
-          output.show({ target: { ...target }, name: agent.name, ...stoppedJson(stopped) }, lines);
+          const lines = formatStopped(`${name} (${target.kind} ${target.id})`, stopped);
+          output.show({ target: { ...target }, name, ...stoppedJson(stopped) }, lines);
         },
       }),
     );
+}
+
+interface StopOptions {
+  readonly reason: string;
+  readonly job?: string;
+  readonly key?: string;
+  readonly policy?: string;
+  readonly everything?: true;
+}
+
+/** @throws TrustWardenError `usage` unless exactly one thing is named, `not_found`. */
+async function findStopTarget(
+  client: Client,
+  text: string | undefined,
+  { job, key, policy, everything }: StopOptions,
+): Promise<{ readonly name: string; readonly target: RevocationTarget }> {
+  const others = [
+    ...(job === undefined ? [] : [{ kind: "job", id: job } as const]),
+    ...(key === undefined ? [] : [{ kind: "key", id: key } as const]),
+    ...(policy === undefined ? [] : [{ kind: "policy", id: policy } as const]),
+    ...(everything === undefined ? [] : [{ kind: "everything", id: "*" } as const]),
+  ];
+  const [target] = others;
+  if (others.length + (text === undefined ? 0 : 1) !== 1)
+    throw new TrustWardenError("usage", { why: "exactly one thing to stop is expected" });
+  if (target !== undefined) return { name: target.kind, target };
+  const { agent, instance } = await findAgent(client, text ?? "");
+  const { name } = agent;
+  return instance === undefined
+    ? { name, target: { kind: "agent", id: agent.agent_id } }
+    : { name, target: { kind: "instance", id: instance.instance_id } };
 }
 
 async function answerWho({ client, output, paths }: Session, eventId: string): Promise<void> {

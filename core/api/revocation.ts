@@ -3,12 +3,15 @@ import { z } from "zod";
 
 /** What can be revoked. `agent` and `instance` include their subtree. */
 export const revocationTarget = z.strictObject({
-  kind: z.enum(["instance", "agent", "owner"]),
+  kind: z.enum(["instance", "agent", "owner", "job", "key", "policy", "everything"]),
   id: z
     .string()
     .min(1)
     .max(2048)
-    .describe("inst-…, agt_… or own_…; a full SPIFFE ID is taken for an instance"),
+    .describe(
+      "inst-…, agt_… or own_…; a job as intents name it; the base64url SHA-256 of a key's SPKI or of a policy's bundle; " +
+        "* for everything. A full SPIFFE ID is taken for an instance",
+    ),
 });
 
 /** `POST /v1/revocations` (agent on itself and its subtree, owner, operator), on every listener */

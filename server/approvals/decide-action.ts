@@ -55,12 +55,27 @@ export function questionAbout(
 }
 
 /** Decides without doing anything: no approval is used and no label is kept. For questions, and for the first look. */
-export function previewAction(
+export async function previewAction(
   services: Pick<DecidingServices, "clock" | "policy" | "reads">,
   asked: AskedAction,
   { isApproved } = { isApproved: false },
 ): Promise<Decision> {
-  return services.policy.decide(questionAbout(services, asked, { isApproved }));
+  const decision = await services.policy.decide(questionAbout(services, asked, { isApproved }));
+  return withStops(services, asked, decision);
+}
+
+/** A stopped job is not worked on, and a stopped policy allows nothing; neither can be lifted by an approval. */
+export function withStops(
+  { reads }: Pick<DecidingServices, "reads">,
+  { agent, job }: Pick<AskedAction, "agent" | "job">,
+  decision: Decision,
+): Decision {
+  const { ownerId } = agent;
+  const isJobStopped = job !== null && reads.isStopped({ kind: "job", id: job, ownerId });
+  const isPolicyStopped = reads.isStopped({ kind: "policy", id: decision.policy.bundleSha256, ownerId });
+  if (!isJobStopped && !isPolicyStopped) return decision;
+  const stopped = [...(isJobStopped ? ["job_stopped"] : []), ...(isPolicyStopped ? ["policy_stopped"] : [])];
+  return { ...decision, effect: "deny", reasons: [...new Set([...decision.reasons, ...stopped])].sort() };
 }
 
 /**

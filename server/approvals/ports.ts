@@ -10,12 +10,13 @@ import type { Appended } from "../ledger/ledger.ts";
 import type { Policy } from "../opa/ports.ts";
 import type { ApprovalCommands, ApprovalReads } from "../store/approval-ports.ts";
 import type { Committed } from "../store/ports.ts";
+import type { StopReads } from "../store/revocation-ports.ts";
 
 /** The part of the services that decides. */
 export interface DecidingServices {
   readonly clock: { nowMs(): number; trustedSeconds(): number };
   readonly policy: Pick<Policy, "classes" | "decide">;
-  readonly reads: Pick<ApprovalReads, "labelsOf" | "freeze">;
+  readonly reads: Pick<ApprovalReads, "labelsOf" | "freeze"> & StopReads;
   readonly commands: Pick<ApprovalCommands, "useApproval" | "addLabels">;
   readonly ledger: { settle(committed: Committed<unknown>): Promise<Appended> };
 }

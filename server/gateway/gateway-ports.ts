@@ -18,7 +18,7 @@ import type { GuardPorts, Outcome, Permit } from "@trustwarden/core/guard.ts";
 import { requireSameRequest, type VerifiedIntent, verifyIntent } from "@trustwarden/core/intent.ts";
 import type { LoggedIntent } from "@trustwarden/core/presented-intent.ts";
 import { type AgentPrincipal, formatPrincipal } from "@trustwarden/core/principal.ts";
-import { decideAction, questionAbout } from "../approvals/decide-action.ts";
+import { decideAction, questionAbout, withStops } from "../approvals/decide-action.ts";
 import type { AskedAction, NamedApproval } from "../approvals/ports.ts";
 import { requestApproval, shownBody } from "../approvals/request-approval.ts";
 import { countTurnedAway, isTurnedAway } from "../http/control-ports.ts";
@@ -327,7 +327,8 @@ export function effectNow(services: Services, caller: GatewayCaller): Decision["
       scope: link.scope,
     })),
   };
-  return services.policy.decideAgain(questionAgain(services, { ...caller, agent, epoch })).effect;
+  const again = services.policy.decideAgain(questionAgain(services, { ...caller, agent, epoch }));
+  return withStops(services, askedBy(services, { peer: "" }, { ...caller, agent, epoch }), again).effect;
 }
 
 /** What the call itself brought into its job, and the approval that it used up, do not stop it. */

@@ -33,7 +33,7 @@ import type { OAuthCommands, OAuthReads } from "./oauth-ports.ts";
 import type { PeopleCommands, PeopleReads } from "./people-ports.ts";
 import type { PolicyCommands, PolicyReads } from "./policy-ports.ts";
 import type { ProvenKey, RegistrationCommands, RegistrationReads } from "./registration-ports.ts";
-import type { NarrowCommand, RevokeCommand, Revoked } from "./revocation-ports.ts";
+import type { NarrowCommand, RevokeCommand, Revoked, StopReads } from "./revocation-ports.ts";
 import type { TreeReads } from "./tree-ports.ts";
 
 export type { FederationChange, FederationCommands, FederationState } from "./federation-ports.ts";
@@ -330,6 +330,7 @@ export interface StoreReads
     PeopleReads,
     RegistrationReads,
     SecretReads,
+    StopReads,
     PolicyReads,
     TreeReads {
   epoch(): number;

@@ -19,6 +19,7 @@ import type { AgentState, FeedTarget, InstanceState, OwnerState, StoreReads, Svi
 import type { Row, SqliteDatabase } from "./sqlite-database.ts";
 import { entriesOfNode, findEntry, listEntries } from "./sqlite-entry.ts";
 import { findInstance, INSTANCE_COLUMNS, lineOf, parseInstanceRow } from "./sqlite-instance.ts";
+import { createStopReads } from "./stop-rows.ts";
 import { createTreeReads } from "./tree-reads.ts";
 
 /** Newest instances shown of one agent; a fleet may have had a hundred thousand. */
@@ -88,6 +89,7 @@ export function createReads(database: SqliteDatabase, nowSeconds: () => number):
     listEntries: (query) => listEntries(database, query),
     entriesOfNode: (query) => entriesOfNode(database, query),
     ...createApprovalReads(database),
+    ...createStopReads(database),
     ...createTreeReads(database, nowSeconds),
     ...createPeopleReads(database),
     close: () => database.close(),

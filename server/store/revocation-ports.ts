@@ -4,8 +4,28 @@ import type { CommandContext, FeedTarget } from "./ports.ts";
 
 export interface RevokeCommand {
   readonly context: CommandContext;
-  readonly target: { readonly kind: "instance" | "agent" | "owner"; readonly id: string };
+  readonly target: StopTarget;
+  /** Of a job: whose job of this name is stopped; null for everybody's. */
+  readonly ownerId?: string | null;
   readonly reason: string;
+}
+
+/**
+ * What can be stopped. `key` is the base64url SHA-256 of a public key (SPKI), `policy` that of a policy's bundle;
+ * `everything` is every agent, and its id is `*`.
+ */
+export interface StopTarget {
+  readonly kind: "instance" | "agent" | "owner" | "job" | "key" | "policy" | "everything";
+  readonly id: string;
+}
+
+/** Whether a decision would be in the name of something that was stopped. */
+export interface StopReads {
+  isStopped(what: {
+    readonly kind: "job" | "policy";
+    readonly id: string;
+    readonly ownerId: string;
+  }): boolean;
 }
 
 export interface Revoked {

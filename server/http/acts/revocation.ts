@@ -5,6 +5,7 @@
  */
 
 import { instanceIdOf, parseSpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
+import type { Subject } from "@trustwarden/core/agentscope/policy-input.ts";
 import type {
   LeasesAnswer,
   NarrowingAnswer,
@@ -14,10 +15,12 @@ import type {
 } from "@trustwarden/core/api/revocation.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { formatTime } from "@trustwarden/core/event.ts";
+import type { Principal } from "@trustwarden/core/principal.ts";
 import { parseScope } from "@trustwarden/core/scope.ts";
 import type { z } from "zod";
 import type { Committed, FeedTarget } from "../../store/ports.ts";
 import { contextOf } from "../command-context.ts";
+import { ownerLimitOf, relationOf } from "../relation.ts";
 import type { Visit } from "../route.ts";
 import type { Services } from "../services.ts";
 
@@ -31,7 +34,8 @@ export async function revoke(services: Services, visit: Visit<Revocation>): Prom
   const { reason } = visit.body;
   const target = normalTarget(visit.body.target);
   const context = contextOf(services, visit);
-  const committed = await services.commands.revoke({ context, target, reason });
+  const ownerId = ownerLimitOf(visit.caller.principal) ?? null;
+  const committed = await services.commands.revoke({ context, target, ownerId, reason });
   const stopped = await spread(services, { committed, targets: committed.value.targets, startedMs });
   return { ...stopped, instances: committed.value.instances };
 }
@@ -48,12 +52,45 @@ export async function narrow(services: Services, visit: Visit<NarrowingRequest>)
   return { ...stopped, instances: 0, scope: [...committed.value.scope] };
 }
 
+/**
+ * What the policies are asked about a stop. What stops more than one identity is asked as the stop of a whole owner,
+ * which it is for those whom it may be allowed to.
+ */
+export function stopAction({ kind }: Revocation["target"]): string {
+  return kind === "instance" || kind === "agent" ? `revoke:${kind}` : "revoke:owner";
+}
+
+/** Seen from the caller: an owner stops its own jobs only; a policy, a key and everything are an operator's to stop. */
+export function stopSubject(
+  reads: Services["reads"],
+  principal: Principal,
+  target: Revocation["target"],
+): Subject {
+  switch (target.kind) {
+    case "instance":
+    case "agent":
+    case "owner": {
+      const { id } = normalTarget(target);
+      return relationOf(reads, principal, { kind: target.kind, id });
+    }
+    case "job":
+      // Kept for that owner only: a name is stopped at nobody else's agents.
+      return ownerLimitOf(principal) === undefined
+        ? relationOf(reads, principal, { kind: "owner", id: "" })
+        : "self";
+    case "key":
+    case "policy":
+    case "everything":
+      return relationOf(reads, principal, { kind: "owner", id: "" });
+  }
+}
+
 /** A full SPIFFE ID is taken for the instance that it names. @throws TrustWardenError `not_found`. */
-export function normalTarget(target: Revocation["target"]): Revocation["target"] {
+function normalTarget<Target extends Revocation["target"]>(target: Target): Target {
   if (target.kind !== "instance" || !target.id.startsWith("spiffe://")) return target;
   const id = instanceIdOf(parseSpiffeId(target.id));
   if (id === undefined) throw new TrustWardenError("not_found");
-  return { kind: "instance", id };
+  return { ...target, id };
 }
 
 /** Pushes a committed change, records it and raises the mark outside; returns when every lease has it or ran out. */

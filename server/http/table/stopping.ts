@@ -7,7 +7,7 @@ import {
   revocationRequest,
 } from "@trustwarden/core/api/revocation.ts";
 import { LEASE_PROTOCOL } from "@trustwarden/core/revocation/frames.ts";
-import { narrow, normalTarget, readLeases, revoke } from "../acts/revocation.ts";
+import { narrow, readLeases, revoke, stopAction, stopSubject } from "../acts/revocation.ts";
 import { relationOf } from "../relation.ts";
 import { ADMIN_ONLY, defineGuarded, EVERYWHERE, type Route } from "../route.ts";
 
@@ -17,14 +17,14 @@ export const STOPPING_ROUTES: readonly Route[] = [
     method: "POST",
     path: "/v1/revocations",
     listeners: EVERYWHERE,
-    summary: "Stop an instance, an agent with its subtree, or an owner",
+    summary: "Stop an instance, an agent with its subtree, an owner, a job, a key, a policy, or everything",
     access: ["agent", "owner", "operator"],
     recording: "with_state",
     isStopLane: true,
     body: revocationRequest,
     answer: revocationAnswer,
-    action: ({ body }) => `revoke:${body.target.kind}`,
-    subject: ({ reads }, { caller, body }) => relationOf(reads, caller.principal, normalTarget(body.target)),
+    action: ({ body }) => stopAction(body.target),
+    subject: ({ reads }, { caller, body }) => stopSubject(reads, caller.principal, body.target),
     act: revoke,
   }),
   defineGuarded({

@@ -340,6 +340,49 @@ describe("owners", () => {
   });
 });
 
+describe("stops of what is no identity", () => {
+  const stopJob = (store: TestStore, id: string, ownerId: string | null) =>
+    store.run<Revoked>({
+      kind: "revoke",
+      command: { context: contextAt(NOW_MS), target: { kind: "job", id }, ownerId, reason: "test" },
+    });
+
+  test("an owner stops its own job of a name, an operator everybody's", () => {
+    const store = createTestStore();
+    const reads = createReads(store.database, () => NOW);
+    const [alice, bob] = [store.owner(), store.owner("bob")];
+    const isStopped = (ownerId: string, id = "invoices") => reads.isStopped({ kind: "job", id, ownerId });
+    stopJob(store, "invoices", alice);
+    expect([isStopped(alice), isStopped(bob)]).toEqual([true, false]);
+    stopJob(store, "invoices", null);
+    expect([isStopped(bob), isStopped(bob, "letters")]).toEqual([true, false]);
+  });
+
+  test("everything is every agent, and no verifier", () => {
+    const { store, root, stranger, isDead } = family();
+    const target = { kind: "everything", id: "*" } as const;
+    const context = contextAt(NOW_MS);
+    const committed = store.run<Revoked>({ kind: "revoke", command: { context, target, reason: "test" } });
+    expect(committed.value.instances).toBe(5);
+    expect([isDead(root), isDead(stranger)]).toEqual([true, true]);
+    expect(committed.value.targets).toEqual([{ kind: "policy", id: "*" }]);
+  });
+
+  test.each([
+    ["policy", "no digest"],
+    ["key", "no digest"],
+    ["everything", "all"],
+  ] as const)("a %s is named exactly", (kind, id) => {
+    const target = { kind, id };
+    const context = contextAt(NOW_MS);
+    expectRefused(
+      createTestStore(),
+      { kind: "revoke", command: { context, target, reason: "" } },
+      "not_found",
+    );
+  });
+});
+
 describe("verifier tickets", () => {
   const asking = (name: string, ttlSeconds = 86_400): WriterCommand => ({
     kind: "createVerifierTicket",

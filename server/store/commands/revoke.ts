@@ -1,5 +1,6 @@
 /**
- * Revokes an instance, an agent or an owner, each with everything below: one epoch, one transaction.
+ * Revokes an instance, an agent or an owner, each with everything below; stops a job, a key, a policy, or every agent:
+ * one epoch, one transaction.
  *
  * A node dies with every instance that it asked for, since it may have kept their keys. Who those are no verifier could
  * know from the node's name, so every decision of before is void.
@@ -8,9 +9,11 @@
  * signed after the revocation; an owner's revocation is final.
  */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import type { RevokeCommand, Revoked } from "../revocation-ports.ts";
+import type { FeedTarget } from "../ports.ts";
+import type { RevokeCommand, Revoked, StopTarget } from "../revocation-ports.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
 import { formatLine, lineOf } from "../sqlite-instance.ts";
+import { keepStop } from "../stop-rows.ts";
 import { readClockFloorMs } from "./clock.ts";
 import type { CommandResult } from "./deps.ts";
 import { advanceEpoch } from "./epoch.ts";
@@ -42,6 +45,13 @@ const KILL_OWNER_INSTANCES = `
 const KILL_OWNER_AGENTS = `
   UPDATE agents SET is_revoked = 1, revoked_at = MAX(COALESCE(revoked_at, 0), ?) WHERE owner_id = ?`;
 const KILL_OWNER = "UPDATE owners SET revoked_epoch = COALESCE(revoked_epoch, ?) WHERE owner_id = ?";
+const KILL_EVERY_INSTANCE = `
+  UPDATE instances SET revoked_epoch = ? WHERE revoked_epoch IS NULL AND kind = 'agent' RETURNING expires_at`;
+const KILL_EVERY_AGENT = "UPDATE agents SET is_revoked = 1, revoked_at = MAX(COALESCE(revoked_at, 0), ?)";
+const FIND_HOLDER = "SELECT holder FROM keys WHERE spki_sha256 = ?";
+/** Nobody can be issued anything for a key that somebody has. */
+const TAKE_KEY = "INSERT INTO keys (spki_sha256, holder) VALUES (?, 'stopped')";
+const SHA256 = /^[A-Za-z0-9_-]{43}$/;
 const DATE = "INSERT INTO revocations (epoch, revoked_at) VALUES (?, ?)";
 const FIND_OWNER = "SELECT owner_id FROM owners WHERE owner_id = ?";
 const FIND_AGENT_LINE = `
@@ -68,16 +78,20 @@ interface Death {
   readonly epoch: number;
   /** Unix seconds; never before anything that was committed. */
   readonly at: number;
+  /** Whose jobs; null for everybody's. */
+  readonly ownerId: string | null;
 }
 
 /** @throws TrustWardenError `not_found`. */
 export function revoke(database: SqliteDatabase, command: RevokeCommand): CommandResult<Revoked> {
-  const { target, context, reason } = command;
+  const { context, reason, ownerId = null } = command;
+  const target = heldBy(database, command.target);
   const { subject, chain, isNode } = findTarget(database, target);
   const nowMs = Math.max(context.nowMs, readClockFloorMs(database));
-  const death = { epoch: advanceEpoch(database, target), at: Math.floor(nowMs / 1000) };
+  const told = toldOf(target);
+  const death = { epoch: advanceEpoch(database, told), at: Math.floor(nowMs / 1000), ownerId };
   database.run(DATE, death.epoch, death.at);
-  const targets = isNode ? [target, EVERY_DECISION] : [target];
+  const targets = isNode ? [told, EVERY_DECISION] : [told];
   if (isNode) advanceEpoch(database, EVERY_DECISION);
   const endings = kill(database, target, death);
   const instances = endings.filter((expiresAt) => expiresAt > death.at).length;
@@ -89,9 +103,36 @@ export function revoke(database: SqliteDatabase, command: RevokeCommand): Comman
       reasons: [],
       subject,
       chain,
-      details: { target_kind: target.kind, target_id: target.id, reason, instances },
+      details: { target_kind: command.target.kind, target_id: command.target.id, reason, instances },
     },
   };
+}
+
+/** A key that an instance or an owner has is stopped with its holder; one of nobody is taken. @throws TrustWardenError `not_found`. */
+function heldBy(database: SqliteDatabase, target: StopTarget): StopTarget {
+  if (target.kind !== "key") return target;
+  if (!SHA256.test(target.id)) notFound("key");
+  const holder = database.get(FIND_HOLDER, target.id)?.text("holder");
+  if (holder?.startsWith("inst-")) return { kind: "instance", id: holder };
+  if (holder?.startsWith("own_")) return { kind: "owner", id: holder };
+  if (holder === undefined) database.run(TAKE_KEY, target.id);
+  else if (holder !== "stopped") notFound("key");
+  return target;
+}
+
+/** What verifiers are told. They know no jobs and no policies' digests: they ask again, and are refused. */
+function toldOf(target: StopTarget): Pick<FeedTarget, "kind" | "id"> {
+  switch (target.kind) {
+    case "instance":
+    case "agent":
+    case "owner":
+      return { kind: target.kind, id: target.id };
+    case "job":
+    case "key":
+    case "policy":
+    case "everything":
+      return EVERY_DECISION;
+  }
 }
 
 function findTarget(database: SqliteDatabase, { kind, id }: RevokeCommand["target"]): Target {
@@ -110,6 +151,15 @@ function findTarget(database: SqliteDatabase, { kind, id }: RevokeCommand["targe
     case "owner":
       if (database.get(FIND_OWNER, id) === undefined) notFound(kind);
       return { subject: id, chain: [`owner:${id}`], isNode: false };
+    case "policy":
+      if (!SHA256.test(id)) notFound(kind);
+      return { subject: `policy:${id}`, chain: [], isNode: false };
+    case "everything":
+      if (id !== "*") notFound(kind);
+      return { subject: "everything", chain: [], isNode: false };
+    case "job":
+    case "key":
+      return { subject: `${kind}:${id}`, chain: [], isNode: false };
   }
 }
 
@@ -117,7 +167,7 @@ function findTarget(database: SqliteDatabase, { kind, id }: RevokeCommand["targe
 function kill(
   database: SqliteDatabase,
   { kind, id }: RevokeCommand["target"],
-  { epoch, at }: Death,
+  { epoch, at, ownerId }: Death,
 ): readonly number[] {
   switch (kind) {
     case "instance":
@@ -129,6 +179,17 @@ function kill(
       database.run(KILL_OWNER, epoch, id);
       database.run(KILL_OWNER_AGENTS, at, id);
       return endingsOf(database.all(KILL_OWNER_INSTANCES, epoch, id));
+    case "everything":
+      database.run(KILL_EVERY_AGENT, at);
+      return endingsOf(database.all(KILL_EVERY_INSTANCE, epoch));
+    case "job":
+      keepStop(database, { kind, id, ownerId, epoch });
+      return [];
+    case "policy":
+      keepStop(database, { kind, id, ownerId: null, epoch });
+      return [];
+    case "key":
+      return [];
   }
 }
 

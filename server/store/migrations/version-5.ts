@@ -2,6 +2,7 @@
  * Version 5. Each table of this version is added here, in the dialect that SQLite and PostgreSQL share: no `rowid`, no
  * function of one of them, truth values as 0 and 1.
  */
+import { STOP_TABLES } from "../stop-rows.ts";
 import type { MigrationStep } from "./steps.ts";
 import { PEOPLE_TABLES } from "./version-5-people.ts";
 
@@ -20,7 +21,7 @@ const PAGES = `
   CREATE INDEX agents_by_owner_id ON agents (owner_id, agent_id);
 `;
 
-const TABLES = TREE + PAGES + PEOPLE_TABLES;
+const TABLES = TREE + PAGES + PEOPLE_TABLES + STOP_TABLES;
 
 /** The step from version 4. */
 export const VERSION_5: MigrationStep = {
