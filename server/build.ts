@@ -9,7 +9,7 @@ import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { startBrokers } from "./brokers.ts";
 import { type Clock, createSystemClock, FlooredClock } from "./clock.ts";
-import type { ServerConfig } from "./config.ts";
+import { jwtIssuerOf, type ServerConfig } from "./config.ts";
 import { type Core, createCore, tlsMaterialOf } from "./core.ts";
 import { createServices } from "./create-services.ts";
 import { createFeed, type Feed, type FeedOptions } from "./feed/feed.ts";
@@ -168,7 +168,7 @@ function createWatchedFeed(
 }
 
 function openConfiguredSinks(core: Core, cleanups: Cleanup[]): Promise<void> {
-  const { config, clock, log } = core.parts;
+  const { config, clock, log, keys } = core.parts;
   const settings = config.sinks;
   const svid = () => tlsMaterialOf(core);
   return openSinks({
@@ -176,6 +176,8 @@ function openConfiguredSinks(core: Core, cleanups: Cleanup[]): Promise<void> {
     settings,
     ledger: core.ledger,
     svid,
+    issuer: jwtIssuerOf(config),
+    signer: keys.serverSigner,
     nowMs: () => clock.nowMs(),
     log,
     cleanups,

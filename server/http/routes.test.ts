@@ -81,9 +81,11 @@ describe("the route table", () => {
     expect(namesOn("web")).toEqual([
       "GET /.well-known/oauth-authorization-server/oauth",
       "GET /.well-known/openid-configuration",
+      "GET /.well-known/ssf-configuration",
       "GET /healthz",
       "GET /oauth/client",
       "GET /oauth/jwks",
+      "GET /ssf/jwks",
       "GET /v1/bundle",
       "GET /v1/bundle.pem",
       "GET /v1/bundles",

@@ -28,6 +28,7 @@ import { PUBLIC_ROUTES } from "./table/public.ts";
 import { REGISTRY_ROUTES } from "./table/registry.ts";
 import { SECRETS_ROUTES } from "./table/secrets.ts";
 import { SHARD_ROUTES } from "./table/shards.ts";
+import { SSF_ROUTES } from "./table/ssf.ts";
 import { STOPPING_ROUTES } from "./table/stopping.ts";
 import { WATCHING_ROUTES } from "./table/watching.ts";
 
@@ -59,6 +60,7 @@ export const ROUTES: readonly Route[] = admitPeople([
   ...ENVOY_ROUTES,
   ...OPERATION_ROUTES,
   ...PEOPLE_ROUTES,
+  ...SSF_ROUTES,
 ]);
 
 /** The closed public list: what needs no identity. A row that is public and not here is a bug. */
@@ -91,4 +93,6 @@ export const PUBLIC_PATHS: readonly string[] = [
   "/ledger/shard/:shard/checkpoint",
   "/ledger/shard/:shard/witnessed-checkpoint",
   "/ledger/shard/:shard/tile/*",
+  "/.well-known/ssf-configuration",
+  "/ssf/jwks",
 ];

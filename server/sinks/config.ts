@@ -4,6 +4,7 @@
  * Nothing from an agent or owner reaches an address here. Secrets are in files of their own, never in a setting.
  */
 import { z } from "zod";
+import { EVENT_TYPES } from "../ssf/security-event.ts";
 
 /** Also the name of the sink's cursor file. */
 const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
@@ -13,7 +14,8 @@ const HTTPS_URL = /^https:\/\/[A-Za-z0-9.:[\]-]{1,253}(?:\/[\x21-\x7e]{0,1024})?
 
 const path = z.string().min(1).max(4096);
 const name = z.string().regex(NAME);
-const begin = z.enum(["start", "now"]).default("start");
+const beginning = z.enum(["start", "now"]);
+const begin = beginning.default("start");
 const timeoutMs = z.number().int().min(100).max(60_000).default(10_000);
 
 const webhook = z.strictObject({
@@ -45,12 +47,31 @@ const syslog = z.strictObject({
   timeoutMs,
 });
 
+/** A receiver of security events (OpenID Shared Signals Framework), by push; its stream is this setting. */
+const ssf = z.strictObject({
+  kind: z.literal("ssf"),
+  name,
+  url: z.string().regex(HTTPS_URL),
+  /** `aud` of what it is sent, as agreed with the receiver. */
+  audience: z.string().regex(/^[\x21-\x7e]{1,512}$/),
+  events: z
+    .array(z.enum(EVENT_TYPES))
+    .min(1)
+    .max(EVENT_TYPES.length)
+    .default([...EVENT_TYPES]),
+  svid: z.boolean().default(false),
+  caFile: path.optional(),
+  begin: beginning.default("now"),
+  timeoutMs,
+});
+
 /** Up to 16 sinks, each under a name of its own. */
 export const sinkSettings = z
-  .array(z.discriminatedUnion("kind", [webhook, syslog]))
+  .array(z.discriminatedUnion("kind", [webhook, syslog, ssf]))
   .max(16)
   .refine((sinks) => new Set(sinks.map((sink) => sink.name)).size === sinks.length, "two sinks of one name");
 
 export type SinkSettings = z.output<typeof sinkSettings>[number];
 export type WebhookSettings = Extract<SinkSettings, { kind: "webhook" }>;
+export type SsfSettings = Extract<SinkSettings, { kind: "ssf" }>;
 export type SyslogSettings = Extract<SinkSettings, { kind: "syslog" }>;

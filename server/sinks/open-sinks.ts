@@ -1,13 +1,18 @@
 /** Opens the configured sinks on the server's ledger; each goes on where it ended. */
 import { readFileSync } from "node:fs";
 import { EventStream } from "@trustwarden/core/agentledger/event-stream.ts";
+import { parseRecord } from "@trustwarden/core/agentledger/record.ts";
 import { parseBase64, parseUtf8 } from "@trustwarden/core/bytes.ts";
+import { formatThumbprint } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { ControlRecord } from "@trustwarden/core/event.ts";
+import type { Signer } from "@trustwarden/core/signer.ts";
 import type { EventLog } from "../http/services.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { digestOfEntry } from "../ledger/tail.ts";
 import type { Cleanup } from "../parts.ts";
 import { readPrivateFile } from "../signer/private-file.ts";
+import { pushSecurityEvents } from "../ssf/push.ts";
 import { SERVER_VERSION } from "../version.ts";
 import type { SinkSettings } from "./config.ts";
 import { createCursorFile } from "./cursor.ts";
@@ -35,6 +40,9 @@ export interface SinkDeps {
   readonly nowMs: () => number;
   readonly log: EventLog;
   readonly cleanups: Cleanup[];
+  /** Of security events: who says them, and with which key. */
+  readonly issuer: string;
+  readonly signer: Signer;
 }
 
 /**
@@ -75,16 +83,29 @@ async function placeSinks({ settings, sinkFrom, dataDir }: SinkDeps, size: numbe
   }
 }
 
-function createDelivery(settings: SinkSettings, { ledger, svid, nowMs }: SinkDeps): SinkOptions["deliver"] {
+function createDelivery(settings: SinkSettings, deps: SinkDeps): SinkOptions["deliver"] {
+  const { ledger, svid, nowMs } = deps;
   const source = { origin: ledger.origin, version: SERVER_VERSION };
   const ca = settings.caFile === undefined ? {} : { ca: readFileSync(settings.caFile, "utf8") };
   // The SVID is asked for each time: it is renewed while the server runs.
   const tls = () => ({ ...ca, ...(settings.svid ? { key: svid().key, cert: svid().cert } : {}) });
   if (settings.kind === "syslog")
     return (delivery, signal) => sendDelivery({ settings, source, tls: tls() }, delivery, signal);
+  if (settings.kind === "ssf") {
+    const { issuer, signer } = deps;
+    const parties = { issuer, signer, audience: settings.audience, kid: formatThumbprint(signer.publicKey) };
+    const readControl = async (index: number) => controlOf(await ledger.log.readEntry(index));
+    return ({ events }, signal) =>
+      pushSecurityEvents({ settings, parties, readControl, tls: tls(), nowMs }, events, signal);
+  }
   const secret = settings.secretFile === undefined ? null : readSecret(settings.secretFile);
   return (delivery, signal) =>
     postDelivery({ settings, source, secret, tls: tls(), nowMs }, delivery, signal);
+}
+
+function controlOf(entry: Uint8Array): ControlRecord | undefined {
+  const { unverified } = parseRecord(entry);
+  return unverified.kind === "control" ? unverified.value : undefined;
 }
 
 function readSecret(path: string): Uint8Array {
