@@ -38,6 +38,8 @@ export async function checkDeployment(session: Session, file: string | undefined
   if ("check" in loaded) return [loaded.check];
   const { config } = loaded;
   const asked = attemptWithStatus(session);
+  // Before the server is asked: a mark that rises meanwhile is no older state.
+  const mark = readMark(config);
   return [
     checkExposure(config),
     ...checkSecretFiles(config),
@@ -46,7 +48,7 @@ export async function checkDeployment(session: Session, file: string | undefined
     await asked("version", async ({ version }) => checkVersion(version)),
     await asked("main listener", (status) => checkListener(session, "main listener", status.server_url)),
     await asked("stop listener", (status) => checkListener(session, "stop listener", status.stop_url)),
-    await asked("high-water mark", async (status) => checkMark(config, status)),
+    await asked("high-water mark", async (status) => checkMark(mark, status)),
     await asked("witnesses", async (status) => checkWitnesses(config, status)),
     ...(await checkLedgerPlaces(config)),
   ];
@@ -211,11 +213,23 @@ function shakeHands(to: {
   });
 }
 
-/** Held against the server: a mark above it means that the data directory is older than what was seen. */
-function checkMark({ configDir, trustDomain }: ServerConfig, { ledger, epoch }: StatusAnswer): Check {
-  const name = "high-water mark";
+/** Where the mark is, and its text if it is there. */
+interface FoundMark {
+  readonly path: string;
+  readonly text: string | undefined;
+}
+
+function readMark({ configDir, trustDomain }: ServerConfig): FoundMark {
   const path = join(configDir, `${trustDomain}.high-water`);
-  const text = readIfAny(path);
+  return { path, text: readIfAny(path) };
+}
+
+/** The mark, held against the server: one above it means that the data directory is older than what was seen. */
+export function checkMark(
+  { path, text }: FoundMark,
+  { ledger, epoch }: { readonly ledger: Pick<StatusAnswer["ledger"], "size">; readonly epoch: number },
+): Check {
+  const name = "high-water mark";
   if (text === undefined)
     return bad(
       name,

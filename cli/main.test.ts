@@ -1,6 +1,6 @@
 /** The command end to end: `warden up` as a process of its own, an agent by the SDK, every command against them. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { chmodSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -326,11 +326,6 @@ describe("policy and doctor", () => {
     expect([found["sinks.0.secretFile"], found.exposure]).toEqual(["bad", "bad"]);
     writeFileSync(settings, JSON.stringify({ host: "0.0.0.0" }));
     expect((await states("--config", settings)).settings).toBe("bad");
-    const mark = readdirSync(join(home, "config")).find((name) => name.endsWith(".high-water")) ?? "";
-    renameSync(join(home, "config", mark), join(home, "kept-mark"));
-    const missing = await states();
-    renameSync(join(home, "kept-mark"), join(home, "config", mark));
-    expect(missing["high-water mark"]).toBe("bad");
   });
 
   test("doctor finds a ledger's database and object store that nobody answers at", async () => {
