@@ -49,6 +49,29 @@ describe("the first admin", () => {
   });
 });
 
+describe("an admin", () => {
+  const invite = (body: object) =>
+    sendConsole(
+      server,
+      { method: "POST", target: "/v1/people/links", body: JSON.stringify(body) },
+      admin.cookie,
+    );
+
+  it("invites people, but alone makes no admin and becomes nobody else", async () => {
+    expect((await invite({ roles: ["auditor", "operator", "owner"] })).status).toBe(200);
+    const somebody = await createPerson(server, { roles: ["auditor"] });
+    const owner = await createOwner(server, "somebody");
+    for (const body of [
+      { roles: ["admin"] },
+      { person: somebody.personId },
+      { roles: ["owner"], owner: owner.ownerId },
+    ]) {
+      const answer = await invite(body);
+      expect([answer.status, codeOf(answer)]).toEqual([403, "denied"]);
+    }
+  });
+});
+
 describe("a session", () => {
   it("is opened by the passkey, anew each time, and ended by its holder", async () => {
     const answer = await logIn(server, admin.authenticator);

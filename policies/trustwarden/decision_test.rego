@@ -379,7 +379,7 @@ person(roles) := object.union(other("person"), {"roles": roles})
 
 wide := {"auditor", "operator", "admin"}
 
-person_names := {name | some role; some name in data.policy.roles[role]} | {"delete:ledger", "renew:svid", "grant:owner"}
+person_names := {name | some role; some name in data.policy.roles[role]} | {"delete:ledger", "grant:owner"}
 
 test_a_person_may_do_what_the_data_names_for_its_roles_and_nothing_else if {
 	count(person_names) > 30

@@ -10,7 +10,7 @@ import { ES256, formatUserHandle } from "../../console/passkeys.ts";
 import { IDLE_SECONDS, INVITATION_SECONDS, LINK_SECONDS, SESSION_SECONDS } from "../../console/people.ts";
 import { requirePlace, requireSession } from "../../console/session-proof.ts";
 import type { LinkKind, LinkState } from "../../store/people-ports.ts";
-import { enrolmentOf, openingOf, personOf } from "../caller.ts";
+import { type Caller, enrolmentOf, openingOf, personOf } from "../caller.ts";
 import { contextOf } from "../command-context.ts";
 import type { HeadedAnswer, Visit } from "../route.ts";
 import type { Services } from "../services.ts";
@@ -78,7 +78,7 @@ export async function logOut(services: Services, visit: Visit): Promise<HeadedAn
   };
 }
 
-/** @throws TrustWardenError `person_exists`, `not_found`, `address_refused`. */
+/** @throws TrustWardenError `person_exists`, `not_found`, `address_refused`, `denied`. */
 export async function createLink(services: Services, visit: Visit<LinkRequest>): Promise<LinkAnswer> {
   const { people, commands, ledger, clock, random } = services;
   const { body } = visit;
@@ -99,6 +99,7 @@ export async function createLink(services: Services, visit: Visit<LinkRequest>):
     expiresAt: now + (kind === "invitation" ? INVITATION_SECONDS : LINK_SECONDS),
   };
   requireFitting(link);
+  requireNoTakeover(link, visit.caller);
   const addressLook = address === undefined ? null : people.seal.digestOf(formatAddressLook(address));
   const context = contextOf(services, visit);
   await ledger.settle(await commands.changePeople({ change: "create-link", link, addressLook, context }));
@@ -123,6 +124,17 @@ function rolesOf({ reads }: Services, personId: string): readonly Role[] {
 function requireFitting({ roles, ownerId, personId }: LinkState): void {
   const isForOwner = ownerId === null || (roles.includes("owner") && personId === null);
   if (!isForOwner) throw new TrustWardenError("request_malformed", { reason: "owner" });
+}
+
+/**
+ * Nobody who logs in makes itself somebody else, or further admins, alone: for that the operator of the host is needed (K9).
+ *
+ * @throws TrustWardenError `denied`.
+ */
+function requireNoTakeover({ roles, personId, ownerId }: LinkState, { principal }: Caller): void {
+  const isPlain = personId === null && ownerId === null && !roles.includes("admin");
+  if (principal.kind === "person" && !isPlain)
+    throw new TrustWardenError("denied", { reason: "operator only" });
 }
 
 function opened(services: Services, secret: Uint8Array): HeadedAnswer {
