@@ -138,9 +138,9 @@ export const ISSUANCE_WEAKENINGS = {
   "descendants-live-on": [
     {
       file: "server/store/commands/revoke.ts",
-      find: "SELECT instances.instance_id FROM instances JOIN tree ON instances.parent_instance_id = tree.id",
+      find: "SELECT instances.instance_id FROM tree CROSS JOIN instances WHERE instances.parent_instance_id = tree.id",
       replace:
-        "SELECT instances.instance_id FROM instances JOIN tree ON instances.parent_instance_id = tree.id WHERE 0",
+        "SELECT instances.instance_id FROM tree CROSS JOIN instances WHERE instances.parent_instance_id = tree.id AND 0 = 1",
     },
     {
       file: "server/http/peer.ts",
