@@ -99,6 +99,10 @@ class TestCrewAi(WaitingContract, ToolObjects):
     def harness(self) -> Iterator[Harness]:
         yield CrewHarness()
 
+    @pytest.fixture(params=["sync", "async"])
+    def mode(self, request: pytest.FixtureRequest) -> str:
+        return str(request.param)
+
     def test_members_of_a_crew_are_children_of_it_also_where_one_asks_another(self, world: World, desk: Desk) -> None:
         helped = [Call(ASK, {"question": "b", "context": "none", "coworker": "reader"}, "w1")]
         writer = agent_of(

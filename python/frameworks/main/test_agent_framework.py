@@ -103,6 +103,10 @@ class TestMicrosoft(PausingContract):
     def harness(self) -> Iterator[Harness]:
         yield MicrosoftHarness()
 
+    @pytest.fixture(params=["async", "stream"])
+    def mode(self, request: pytest.FixtureRequest) -> str:
+        return str(request.param)
+
     def test_members_of_a_workflow_are_children_of_it_and_handoffs_lead_to_guarded_copies(
         self, world: World, desk: Desk
     ) -> None:

@@ -21,6 +21,7 @@ try:
     from crewai.agents.agent_builder.base_agent import BaseAgent
     from crewai.hooks import HookAborted
     from crewai.tools import BaseTool
+    from crewai.tools.agent_tools.deferred_tool_result_reader import DeferredToolResultReader
     from crewai.utilities.agent_utils import is_inside_event_loop
 except ImportError as error:  # pragma: no cover - needs an environment without the framework
     raise ImportError("trustwarden.adapters.crewai needs CrewAI: pip install 'trustwarden[crewai]'") from error
@@ -286,7 +287,8 @@ def _before_model(context: Any) -> None:
         raise HookAborted(str(turn.ended), source="trustwarden")
     executor = context.executor
     for tool in executor.original_tools or ():
-        if not is_guarded(tool) and type(tool).__name__ != "DeferredToolResultReader":
+        # The executor's own reader of long results reads what was read already.
+        if not is_guarded(tool) and type(tool) is not DeferredToolResultReader:
             raise HookAborted(f"the tool '{tool.name}' came after protect()", source="trustwarden")
     if getattr(executor.llm, "builtin_tools", None):
         raise HookAborted("tools that run at the model's vendor cannot be guarded here", source="trustwarden")
