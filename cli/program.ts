@@ -34,6 +34,7 @@ import { addRevokeCommand } from "./commands/revoke.ts";
 import { addRunCommand } from "./commands/run.ts";
 import { addScanCommand } from "./commands/scan.ts";
 import { addSecretCommands } from "./commands/secret.ts";
+import { addStateCommands } from "./commands/state.ts";
 import { addSvidCommands } from "./commands/svid.ts";
 import { addTokenCommand } from "./commands/token.ts";
 import { addUpCommand } from "./commands/up.ts";
@@ -140,6 +141,7 @@ export function createProgram(runtime: Runtime, usage: Usage = { command: "warde
   addCaCommands(program, runtime);
   addCrlCommand(program, runtime);
   addLedgerCommands(program, runtime);
+  addStateCommands(program, runtime);
   addReportCommand(program, runtime);
   addWitnessCommands(program, runtime);
   addMonitorCommand(program, runtime);

@@ -295,6 +295,7 @@ export const ERRORS = {
   ledger_corrupt: { status: 500, message: "The ledger does not verify." },
   ledger_moved: { status: 500, message: "This ledger has moved to another storage." },
   ledger_fenced: { status: 500, message: "Another process has taken over the ledger." },
+  state_fenced: { status: 500, message: "Another process has taken over the state store." },
   data_locked: { status: 500, message: "Another process is using the data directory." },
 
   // offline verification of the ledger and of receipts

@@ -27,6 +27,7 @@ import { type OutsideListeners, openOutsideListeners } from "./outside-listeners
 import { type Cleanup, openParts, type Parts } from "./parts.ts";
 import { openPolicies } from "./policies.ts";
 import { openSinks } from "./sinks/open-sinks.ts";
+import { tendStateLink } from "./state-link.ts";
 
 /** A server that is listening. */
 export interface BuiltServer {
@@ -111,6 +112,7 @@ async function startServing(
   const inForce = await openPolicies(parts, cleanups);
   const services = createServices(core, { feed, urls, gateway: gatewayParts, ...inForce });
   closeAtTheEnd(services, cleanups);
+  tendStateLink({ store, ledger: core.ledger, feed, log });
   await startBrokers(services, cleanups);
   await services.turns.start(cleanups);
   cleanups.push(async () => {

@@ -20,6 +20,7 @@ import { metricsSettings, requireProtectedMetrics } from "./metrics/config.ts";
 import { grantSettings } from "./oauth/config.ts";
 import { policySettings } from "./opa/config.ts";
 import { sinkSettings } from "./sinks/config.ts";
+import { requireProtectedState, stateSettings } from "./state-config.ts";
 import { witnessSettings } from "./witnessing/config.ts";
 
 /** Room for the certificates of every region of a cloud. */
@@ -148,6 +149,8 @@ const settings = z.strictObject({
   witnesses: witnessSettings.optional(),
   /** Where the ledger is kept. See docs/guides/ledger-storage.md. */
   ledger: ledgerSettings.prefault({ storage: "posix" }),
+  /** Where the state is kept. See docs/guides/state-storage.md. */
+  state: stateSettings.prefault({ storage: "sqlite" }),
   secretKeys: secretKeys.prefault({}),
   /** What upstreams with `disclose: full` have the server keep. See docs/guides/llm-gateway.md. */
   payloads: z
@@ -240,6 +243,7 @@ export function parseConfig(input: unknown): ServerConfig {
   }
   requireProtectedMetrics(metrics);
   requireProtectedLedger(parsed.data.ledger);
+  requireProtectedState(parsed.data.state, parsed.data.ledger);
   return parsed.data;
 }
 

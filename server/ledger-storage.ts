@@ -1,19 +1,17 @@
 /** Makes the ledger's storage of the configuration: on this machine's disk, or in a database and an object store. */
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { readFrozenShard } from "@trustwarden/core/agentledger/frozen-shard.ts";
 import type { LogReader, LogStorage } from "@trustwarden/core/agentledger/ports.ts";
 import { type ShardName, shardFolder } from "@trustwarden/core/agentledger/shard.ts";
-import { parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { readAwsEnvironment, type ServerConfig } from "./config.ts";
 import type { RemoteLedger } from "./ledger/config.ts";
 import { parseAwsCredentials, readAwsCredentials } from "./signer/aws-credentials.ts";
 import { type AwsCredentials, signObjectRequest } from "./signer/aws-signature.ts";
-import { readPrivateFile } from "./signer/private-file.ts";
 import { PosixLogReader, PosixLogStorage } from "./store/posix-log.ts";
 import { PostgresLogStorage } from "./store/postgres-log.ts";
 import type { PostgresPlace } from "./store/postgres-log-session.ts";
+import { openPostgresLogin, readPublicFile } from "./store/postgres-login.ts";
 import { S3Client } from "./store/s3-client.ts";
 import { S3LogReader } from "./store/s3-objects.ts";
 
@@ -38,7 +36,7 @@ export interface LedgerStorage {
  * @throws TrustWardenError `config_invalid`, `file_mode_too_open`.
  */
 export function createLedgerStorage(
-  config: Pick<ServerConfig, "dataDir" | "ledger">,
+  config: Pick<ServerConfig, "dataDir" | "ledger"> & Partial<Pick<ServerConfig, "state">>,
   options: {
     /** Of the shard. */
     readonly origin: string;
@@ -49,7 +47,7 @@ export function createLedgerStorage(
     readonly onLost: (error: unknown) => void;
   },
 ): LedgerStorage {
-  const { ledger, dataDir } = config;
+  const { ledger, dataDir, state } = config;
   const { origin, onLost, nowMs, shard = null } = options;
   if (ledger.storage === "posix") {
     const directory = join(ledger.directory ?? join(dataDir, "ledger"), shardFolder(shard));
@@ -59,7 +57,8 @@ export function createLedgerStorage(
       close: () => undefined,
     };
   }
-  const place = placeOf(ledger.postgres);
+  const isStandby = state?.storage === "postgres" && state.standby;
+  const place = placeOf(ledger.postgres, isStandby ? Number.POSITIVE_INFINITY : LOCK_WAIT_MS);
   const settings = { ...ledger.objects, prefix: ledger.objects.prefix + shardFolder(shard) };
   const retryForMs = Math.min(settings.retryForMs, READ_RETRY_MS);
   const readers = createS3Client({ ...settings, retryForMs }, nowMs);
@@ -83,20 +82,11 @@ export async function requireOneShard(reader: LogReader, vkey: string): Promise<
   throw new TrustWardenError("config_invalid", { setting: "ledger", reason: "it has more than one shard" });
 }
 
-function placeOf({ passwordFile, tls, ...given }: RemoteLedger["postgres"]): PostgresPlace {
-  const place = { ...given, lockWaitMs: LOCK_WAIT_MS };
-  const read = (file: string) => parseUtf8(readPrivateFile(file)).trim();
-  const password = () => {
-    if (passwordFile !== undefined) return read(passwordFile);
-    throw invalid("ledger.postgres.passwordFile", "the database wants a password");
-  };
-  if (tls === undefined) return { ...place, password };
-  const { caFile, certFile, keyFile } = tls;
-  const own =
-    certFile === undefined || keyFile === undefined
-      ? {}
-      : { cert: readPublicFile("ledger.postgres.tls.certFile", certFile), key: read(keyFile) };
-  return { ...place, password, tls: { ca: readPublicFile("ledger.postgres.tls.caFile", caFile), ...own } };
+function placeOf(
+  { sessionTimeoutMs, ...login }: RemoteLedger["postgres"],
+  lockWaitMs: number,
+): PostgresPlace {
+  return { ...openPostgresLogin(login, "ledger.postgres"), sessionTimeoutMs, lockWaitMs };
 }
 
 /** Credentials are read at every request: temporary ones are renewed in place. */
@@ -109,16 +99,4 @@ function createS3Client(objects: RemoteLedger["objects"], nowMs: () => number): 
     ca: caFile === undefined ? undefined : readPublicFile("ledger.objects.caFile", caFile),
     sign: (request) => signObjectRequest(request, credentials(), { region, nowMs: nowMs() }),
   });
-}
-
-function readPublicFile(setting: string, path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (cause) {
-    throw new TrustWardenError("config_invalid", { setting, reason: "cannot be read" }, { cause });
-  }
-}
-
-function invalid(setting: string, reason: string): TrustWardenError {
-  return new TrustWardenError("config_invalid", { setting, reason });
 }

@@ -22,6 +22,7 @@ import { createLedgerStorage } from "./ledger-storage.ts";
 import { type Meter, observeStore } from "./metrics/observe.ts";
 import { type BuiltinPolicy, createBuiltinPolicy } from "./opa/builtin.ts";
 import { createPrivateDirectory } from "./signer/private-file.ts";
+import { remoteStateOf } from "./state-config.ts";
 import { acquirePosixLock } from "./store/posix-lock.ts";
 import { createPosixHighWater } from "./store/posix-log-high-water.ts";
 import { createSqliteStore, type SqliteStore } from "./store/sqlite.ts";
@@ -193,6 +194,7 @@ async function openStore(
       maxEntryBytes: MAX_ENTRY_BYTES,
     },
     nowMs: () => clock.nowMs(),
+    remote: remoteStateOf(config.state),
     onFatal: () => onFatal(new TrustWardenError("store_unavailable")),
   });
   cleanups.push(() => store.close());

@@ -17,7 +17,8 @@ const PREFIX = /^(?:[a-z0-9][a-z0-9._-]{0,127}\/){0,8}$/;
 const path = z.string().min(1).max(4096);
 const name = z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$/);
 
-const postgres = z.strictObject({
+/** A login at PostgreSQL, and how long its session lasts. */
+export const postgresSettings = z.strictObject({
   host: z
     .string()
     .regex(/^(?:\/[\x21-\x7e]{1,90}|[a-z0-9.:-]{1,253})$/)
@@ -38,7 +39,7 @@ const postgres = z.strictObject({
     .min(1000)
     .max(600_000)
     .default(30_000)
-    .describe("a writer that is silent for so long has lost the ledger"),
+    .describe("a writer that is silent for so long has lost its place"),
 });
 
 const objects = z.strictObject({
@@ -64,7 +65,7 @@ export const ledgerSettings = z.discriminatedUnion("storage", [
     directory: path.optional().describe("`ledger` in the data directory unless given"),
     shards,
   }),
-  z.strictObject({ storage: z.literal("postgres"), postgres, objects, shards }),
+  z.strictObject({ storage: z.literal("postgres"), postgres: postgresSettings, objects, shards }),
 ]);
 
 /** A ledger outside of this machine. */
@@ -73,10 +74,18 @@ export type RemoteLedger = Extract<z.output<typeof ledgerSettings>, { readonly s
 /** @throws TrustWardenError `config_invalid` for a database beyond this machine without TLS. */
 export function requireProtectedLedger(ledger: z.output<typeof ledgerSettings>): void {
   if (ledger.storage === "posix") return;
-  const { host, tls } = ledger.postgres;
+  requireProtected(ledger.postgres, "ledger.postgres");
+}
+
+/**
+ * @param setting - which one names the database.
+ * @throws TrustWardenError `config_invalid` for a database beyond this machine without TLS.
+ */
+export function requireProtected(
+  { host, tls }: Pick<z.output<typeof postgresSettings>, "host" | "tls">,
+  setting: string,
+): void {
   if (tls !== undefined || host.startsWith("/") || LOOPBACK.includes(host)) return;
-  throw new TrustWardenError("config_invalid", {
-    setting: "ledger.postgres.tls",
-    reason: "the database is not on this machine",
-  });
+  const reason = "the database is not on this machine";
+  throw new TrustWardenError("config_invalid", { setting: `${setting}.tls`, reason });
 }

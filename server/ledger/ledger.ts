@@ -191,10 +191,13 @@ export class Ledger {
       while (this.#sequenced.length > 0) {
         const ids = this.#sequenced;
         this.#sequenced = [];
-        await this.#options.markSequenced(ids);
+        await this.#options.markSequenced(ids).catch((error: unknown) => {
+          this.#sequenced = [...ids, ...this.#sequenced];
+          throw error;
+        });
       }
     } catch (error) {
-      // Safe to go on: marking is housekeeping, and draining the outbox at the next start is idempotent.
+      // Safe to go on: marking is housekeeping, done with the next row or by draining the outbox at the next start.
       this.#options.onUnmarked(error);
     } finally {
       this.#marking = null;

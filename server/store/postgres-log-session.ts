@@ -9,36 +9,22 @@
  *
  * @see PostgreSQL, "Advisory Locks" and `idle_session_timeout`
  */
-import { isIP } from "node:net";
 import { setTimeout } from "node:timers/promises";
-import type { ConnectionOptions } from "node:tls";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { Client, DatabaseError, type QueryResult } from "pg";
+import { type Client, DatabaseError, type QueryResult } from "pg";
+import { connectPostgres, type PostgresLogin, requireDurable } from "./postgres-connect.ts";
 
 const SCHEMA_VERSION = 1;
-/** The first with `idle_session_timeout`. */
-const MIN_SERVER_VERSION = 140_000;
-const CONNECT_TIMEOUT_MS = 10_000;
+const SETTING = "ledger.postgres";
 /** A statement that takes longer than this has failed. */
 const STATEMENT_TIMEOUT_MS = 30_000;
 /** Signs of life in one timeout of the session. */
 const BEATS = 6;
 const LOCK_POLL_MS = 50;
-/** Weaker ones acknowledge what a crash of the database would lose. */
-const WEAK_COMMITS: readonly unknown[] = ["off", "local", "remote_write"];
 const NO_SCHEMA: readonly unknown[] = ["3F000", "42P01", "42501"];
 
-/** Where the database is, and who asks. */
-export interface PostgresPlace {
-  /** A name, an address, or the directory of a Unix socket. */
-  readonly host: string;
-  readonly port: number;
-  readonly database: string;
-  readonly user: string;
-  /** Called when the database wants a password. @throws TrustWardenError `config_invalid` without one. */
-  readonly password: () => string;
-  /** Absent: without TLS, which only this machine is good for. */
-  readonly tls?: { readonly ca: string; readonly cert?: string; readonly key?: string } | undefined;
+/** Where the database is, and how long its lock and its session last. */
+export interface PostgresPlace extends PostgresLogin {
   /** After so long without a sign of life the database takes the log away from its writer. */
   readonly sessionTimeoutMs: number;
   /** How long the lock is waited for: the database needs a moment to see that a writer's process is gone. */
@@ -84,9 +70,9 @@ export class PostgresLogSession {
     place: PostgresPlace,
     { log, onLost }: { readonly log: string; readonly onLost: OnLost },
   ): Promise<PostgresLogSession> {
-    const client = await connect(place);
+    const client = await open(place);
     try {
-      await requireDurable(client);
+      await requireDurable(client, SETTING);
       await requireSchema(client);
       await takeLock(client, { log, waitMs: place.lockWaitMs });
       const epoch = await takeOver(client, log);
@@ -160,52 +146,16 @@ export class PostgresLogSession {
 
 type OnLost = (error: unknown) => void;
 
-/** Everything is said, so that nothing is taken from the environment of the process. */
-async function connect(place: PostgresPlace): Promise<Client> {
-  const { host, port, database, user, password, sessionTimeoutMs } = place;
-  const client = new Client({
-    host,
-    port,
-    database,
-    user,
-    password,
-    ssl: place.tls === undefined ? false : tlsOf(place.tls, host),
-    options: `-c search_path= -c idle_session_timeout=${sessionTimeoutMs} -c statement_timeout=${STATEMENT_TIMEOUT_MS}`,
-    application_name: "trustwarden-ledger",
-    client_encoding: "UTF8",
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    query_timeout: STATEMENT_TIMEOUT_MS + CONNECT_TIMEOUT_MS,
-    keepAlive: true,
-  });
-  // Without a listener the end of a connection that nobody waits for would end the process.
-  client.on("error", () => undefined);
+async function open(place: PostgresPlace): Promise<Client> {
   try {
-    await client.connect();
-    return client;
+    return await connectPostgres(place, {
+      name: "trustwarden-ledger",
+      statementTimeoutMs: STATEMENT_TIMEOUT_MS,
+      settings: { search_path: "", idle_session_timeout: String(place.sessionTimeoutMs) },
+    });
   } catch (error) {
-    await client.end().catch(() => undefined);
     throw asFailure(error);
   }
-}
-
-function tlsOf(tls: NonNullable<PostgresPlace["tls"]>, host: string): ConnectionOptions {
-  const name = isIP(host) === 0 ? { servername: host } : {};
-  return { ...tls, ...name, rejectUnauthorized: true, minVersion: "TLSv1.2" };
-}
-
-/** @throws TrustWardenError `config_invalid` for a database that may forget what it has committed. */
-async function requireDurable(client: Client): Promise<void> {
-  const answer = await client.query(
-    `select current_setting('server_version_num')::int as version, current_setting('fsync') as fsync,
-       current_setting('full_page_writes') as pages, current_setting('synchronous_commit') as commits,
-       pg_is_in_recovery() as standby`,
-  );
-  const [{ version, fsync, pages, commits, standby } = {}] = rowsOf(answer);
-  if (Number(version) < MIN_SERVER_VERSION) throw invalid("PostgreSQL 14 or newer is needed");
-  if (standby !== false) throw invalid("the database is a standby, which takes no writes");
-  if (fsync !== "on" || pages !== "on")
-    throw invalid("the database runs without fsync or full_page_writes; it would lose acknowledged events");
-  if (WEAK_COMMITS.includes(commits)) await client.query("set synchronous_commit = on");
 }
 
 async function requireSchema(client: Client): Promise<void> {
@@ -258,9 +208,5 @@ function lostBecause(cause: unknown): TrustWardenError {
 }
 
 function invalid(reason: string, details = {}, cause?: unknown): TrustWardenError {
-  return new TrustWardenError(
-    "config_invalid",
-    { setting: "ledger.postgres", reason, ...details },
-    { cause },
-  );
+  return new TrustWardenError("config_invalid", { setting: SETTING, reason, ...details }, { cause });
 }

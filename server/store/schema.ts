@@ -13,7 +13,9 @@ import { migrateSqlite } from "./migrations/migrate-sqlite.ts";
 import { MIGRATIONS } from "./migrations/steps.ts";
 import { SqliteDatabase } from "./sqlite-database.ts";
 
-const FILE_NAME = "state.db";
+/** The store itself, or the copy of one that is in PostgreSQL. */
+export type StateFile = "state.db" | "state-mirror.db";
+
 /** Longer than any transaction of ours; another process at the file is a mistake that must not hang us. */
 const BUSY_TIMEOUT_MS = 2000;
 
@@ -26,8 +28,8 @@ const PRAGMAS = `
 `;
 
 /** The writer's connection; makes the file (0600) and its tables when there are none. */
-export function openForWriting(dataDir: string): SqliteDatabase {
-  const path = join(dataDir, FILE_NAME);
+export function openForWriting(dataDir: string, file: StateFile = "state.db"): SqliteDatabase {
+  const path = join(dataDir, file);
   createPrivateFile(path);
   return prepare(new SqliteDatabase(path, { timeout: BUSY_TIMEOUT_MS }));
 }
@@ -38,8 +40,8 @@ export function openInMemory(): SqliteDatabase {
 }
 
 /** A connection that cannot write; the writer must have opened the file before. */
-export function openForReading(dataDir: string): SqliteDatabase {
-  return new SqliteDatabase(join(dataDir, FILE_NAME), { readOnly: true, timeout: BUSY_TIMEOUT_MS });
+export function openForReading(dataDir: string, file: StateFile = "state.db"): SqliteDatabase {
+  return new SqliteDatabase(join(dataDir, file), { readOnly: true, timeout: BUSY_TIMEOUT_MS });
 }
 
 /** SQLite gives the write-ahead log the mode of the database, so one mode is enough. */

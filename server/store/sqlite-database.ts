@@ -16,6 +16,11 @@ export class Row {
     this.#values = values;
   }
 
+  /** Every column, as it came. */
+  get values(): Readonly<Record<string, SQLOutputValue>> {
+    return this.#values;
+  }
+
   text(column: string): string {
     const value = this.#values[column];
     return typeof value === "string" ? value : mismatch(column);
@@ -44,6 +49,17 @@ export class Row {
   }
 }
 
+/**
+ * What changed on a connection: per row, from the first to the last state.
+ *
+ * @see sqlite.org, "The Session Extension"
+ */
+export interface ChangeRecorder {
+  /** Empty when nothing is other than it was. */
+  changes(): Uint8Array;
+  close(): void;
+}
+
 /** One connection; owns its statements. Not shared between threads. */
 export class SqliteDatabase {
   readonly #database: DatabaseSync;
@@ -65,6 +81,11 @@ export class SqliteDatabase {
       .map((values) => new Row(values));
   }
 
+  /** Rows one by one, for tables that are too large to be held at once. */
+  *each(sql: string, ...values: readonly SqlValue[]): Generator<Row> {
+    for (const row of this.#prepare(sql).iterate(...values)) yield new Row(row);
+  }
+
   /** Runs a writing statement; the result says how many rows it changed. */
   run(sql: string, ...values: readonly SqlValue[]): { readonly changes: number; readonly lastId: number } {
     const { changes, lastInsertRowid } = this.#prepare(sql).run(...values);
@@ -74,6 +95,17 @@ export class SqliteDatabase {
   /** Runs constant SQL without parameters: pragmas, tables, transaction control. */
   exec(sql: string): void {
     this.#database.exec(sql);
+  }
+
+  /** Notes what changes from now on. */
+  recordChanges(): ChangeRecorder {
+    const session = this.#database.createSession();
+    return { changes: () => session.changeset(), close: () => session.close() };
+  }
+
+  /** Repeats recorded changes; false when they do not fit the rows that are here, and then none is made. */
+  applyChanges(changes: Uint8Array): boolean {
+    return this.#database.applyChangeset(changes);
   }
 
   /** Whether a transaction is open; a failed statement may have ended it. */

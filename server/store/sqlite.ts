@@ -1,5 +1,6 @@
 /**
- * The embedded state store: one SQLite file, one writer thread for the commands, plain reads in the caller's thread.
+ * The state store: one SQLite file, one writer thread for the commands, plain reads in the caller's thread. The file is
+ * the store, or the copy of one that is in PostgreSQL (`postgres-state/`).
  *
  * Owns the worker: a command is pending until its group is committed or the worker is gone, and then it fails.
  */
@@ -24,12 +25,20 @@ import type {
   StoredAuthority,
   StoreReads,
 } from "./ports.ts";
+import type { StateSettings } from "./postgres-state/protocol.ts";
 import { createReads } from "./reads.ts";
 import type { RegistrationCommands } from "./registration-ports.ts";
 import { createCommitCount, rememberReads } from "./remembered-reads.ts";
 import type { Revoked } from "./revocation-ports.ts";
 import { openForReading } from "./schema.ts";
-import type { FromWriter, ToWriter, WriterCommand, WriterData, WriterReply } from "./writer-protocol.ts";
+import type {
+  FromWriter,
+  StateLink,
+  ToWriter,
+  WriterCommand,
+  WriterData,
+  WriterReply,
+} from "./writer-protocol.ts";
 
 export interface SqliteStoreOptions {
   /** 0700; the file in it is made 0600. */
@@ -38,6 +47,8 @@ export interface SqliteStoreOptions {
   readonly rules: IssuingRules;
   /** Unix milliseconds; for counts only, commands carry their own time. */
   readonly nowMs: () => number;
+  /** Where the state is kept, when it is not on this machine's disk: the file is then a copy. */
+  readonly remote?: StateSettings | undefined;
   /** Called once when the writer failed in an unknown state or died: the process must stop. */
   readonly onFatal: () => void;
 }
@@ -45,6 +56,8 @@ export interface SqliteStoreOptions {
 export interface SqliteStore {
   readonly commands: StoreCommands;
   readonly reads: StoreReads;
+  /** Has one listener told when the database of a store elsewhere went away, and when it is back. */
+  watchLink(onLink: (link: StateLink) => void): void;
   /** Finishes what waits, then closes both connections. */
   close(): Promise<void>;
 }
@@ -61,15 +74,19 @@ interface Waiting {
  */
 export async function createSqliteStore(options: SqliteStoreOptions): Promise<SqliteStore> {
   const { dataDir, keys, rules, nowMs, onFatal } = options;
+  const remote = options.remote ?? null;
   const commits = createCommitCount();
-  const writer = new WriterClient({ dataDir, keys, rules, commits }, onFatal);
+  const writer = new WriterClient({ dataDir, keys, rules, commits, remote }, onFatal);
   await writer.ready;
-  const database = openForReading(dataDir);
+  const database = openForReading(dataDir, remote === null ? "state.db" : "state-mirror.db");
   const plain = createReads(database, () => Math.floor(nowMs() / 1000));
   const reads = rememberReads(plain, { database, commits });
   return {
     commands: createCommands(writer),
     reads,
+    watchLink: (onLink) => {
+      writer.onLink = onLink;
+    },
     close: async () => {
       // The writer last: only the last connection, if it may write, folds the write-ahead log into the one file.
       reads.close();
@@ -161,6 +178,7 @@ function createRegistrationCommands(writer: WriterClient): RegistrationCommands 
 /** The caller's end of the writer thread. Every pending command is in `#waiting` and is settled exactly once. */
 class WriterClient {
   readonly ready: Promise<void>;
+  onLink: ((link: StateLink) => void) | undefined;
   readonly #worker: Worker;
   readonly #waiting = new Map<number, Waiting>();
   readonly #exited: Promise<void>;
@@ -180,6 +198,7 @@ class WriterClient {
     this.#worker.on("message", (message: FromWriter) => {
       if (message.kind === "ready") ready.resolve();
       else if (message.kind === "refused") ready.reject(new TrustWardenError(message.code, message.details));
+      else if (message.kind === "link") this.onLink?.(message);
       else this.#receive(message.replies, message.isFatal);
     });
     // Every exit is preceded by `error` or by our own close; pending commands fail in either case.

@@ -3,12 +3,14 @@
  * a refused command leaves nothing behind.
  *
  * Replies are given out only after the commit. When the commit fails nobody knows what is on disk, so every command of
- * the group fails and the writer must not go on.
+ * the group fails and the writer must not go on. A replica that does not take a group, and says so before the commit, is
+ * no such failure: the group is rolled back, and whoever asked hears that the store is not available.
  */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { removeEnded } from "./commands/claims.ts";
 import { raiseClockFloor } from "./commands/clock.ts";
 import { type CommandDeps, secondsOf } from "./commands/deps.ts";
+import { GroupNotKept, type Rejection, type Replica } from "./replica.ts";
 import { runCommand } from "./run-command.ts";
 import type { SqliteDatabase } from "./sqlite-database.ts";
 import type { WriterReply, WriterRequest } from "./writer-protocol.ts";
@@ -27,6 +29,8 @@ export interface GroupResult {
   readonly replies: readonly WriterReply[];
   /** True when the commit failed: what is on disk is unknown. */
   readonly isFatal: boolean;
+  /** Why the group was rolled back as a whole, where a replica did not take it. */
+  readonly rejection?: Rejection;
 }
 
 /** Runs a group in the given order and answers each command; never throws. */
@@ -34,12 +38,15 @@ export function runGroup(
   database: SqliteDatabase,
   deps: CommandDeps,
   requests: readonly WriterRequest[],
+  replica?: Replica,
 ): GroupResult {
   const isForgettable = requests.every(({ kind }) => kind === "markSequenced");
   try {
     if (isForgettable) database.exec(WITHOUT_FLUSH);
+    replica?.begin();
     database.exec("BEGIN IMMEDIATE");
   } catch (error) {
+    replica?.end();
     // Nothing was begun, so nothing is in doubt: another process holds the file, or the disk is gone.
     const isFlushing = !isForgettable || canExec(database, WITH_FLUSH);
     return { replies: requests.map(({ id }) => unavailable(id, error)), isFatal: !isFlushing };
@@ -47,12 +54,18 @@ export function runGroup(
   try {
     const replies = requests.map((request) => runInSavepoint(database, deps, request));
     keepHouse(database, requests, replies);
+    replica?.keep(requests);
     database.exec("COMMIT");
     // Without it later commits would not be on disk when they are answered, so a failure is fatal.
     if (isForgettable) database.exec(WITH_FLUSH);
     return { replies, isFatal: false };
   } catch (error) {
-    return { replies: requests.map(({ id }) => unavailable(id, error)), isFatal: true };
+    const replies = requests.map(({ id }) => unavailable(id, error));
+    if (!(error instanceof GroupNotKept)) return { replies, isFatal: true };
+    const { rejection } = error;
+    return { replies, isFatal: rejection === "fenced" || !canExec(database, "ROLLBACK"), rejection };
+  } finally {
+    replica?.end();
   }
 }
 

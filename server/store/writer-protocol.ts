@@ -33,6 +33,7 @@ import type {
   MendAuthorityCommand,
   RenewCommand,
 } from "./ports.ts";
+import type { StateSettings } from "./postgres-state/protocol.ts";
 import type {
   AdmitNodeCommand,
   CreateEntryCommand,
@@ -51,6 +52,8 @@ export interface WriterData {
   readonly dataDir: string;
   readonly keys: IssuingKeys;
   readonly rules: IssuingRules;
+  /** Where the state is kept; null for this machine's disk. */
+  readonly remote: StateSettings | null;
   /** Counted on by the writer after each commit, before its answers leave. */
   readonly commits: CommitCount;
 }
@@ -116,8 +119,20 @@ export type WriterReply<T = unknown> =
 /** To the writer: a command, or the order to finish and go. */
 export type ToWriter = WriterRequest | { readonly kind: "close" };
 
+/** The database went away, or is back. */
+export interface StateLink {
+  readonly kind: "link";
+  readonly isLinked: boolean;
+  /**
+   * Outbox rows of groups that were in doubt and turned out to be committed: nobody else brings them into the ledger, or
+   * tells the verifiers.
+   */
+  readonly orphans: readonly number[];
+}
+
 /** From the writer. `fatal`: a commit failed in an unknown state; nothing is written any more. */
 export type FromWriter =
   | { readonly kind: "ready" }
   | { readonly kind: "refused"; readonly code: ErrorCode; readonly details: ErrorDetails }
+  | StateLink
   | { readonly kind: "replies"; readonly replies: readonly WriterReply[]; readonly isFatal: boolean };

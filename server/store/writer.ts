@@ -11,14 +11,21 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { openSigningKey } from "../signer/signing-key.ts";
 import { loadAuthority } from "./commands/change-authority.ts";
 import { type CommandDeps, createCommandDeps } from "./commands/deps.ts";
+import { openMirroredGroups } from "./postgres-state/mirrored-groups.ts";
+import type { StateSettings } from "./postgres-state/protocol.ts";
 import type { CommitCount } from "./remembered-reads.ts";
 import { openForWriting } from "./schema.ts";
-import type { SqliteDatabase } from "./sqlite-database.ts";
-import { runGroup } from "./writer-group.ts";
+import { type GroupResult, runGroup } from "./writer-group.ts";
 import type { FromWriter, ToWriter, WriterData, WriterRequest } from "./writer-protocol.ts";
 
 /** More in one transaction would delay the replies of the first by more than a flush costs. */
 const MAX_GROUP = 64;
+
+/** Where groups are run and kept. */
+interface Groups {
+  run(group: readonly WriterRequest[]): GroupResult;
+  close(): void;
+}
 
 const port = requirePort();
 
@@ -30,14 +37,15 @@ let isFatal = false;
 
 start(workerData);
 
-function start({ dataDir, keys, rules, commits }: WriterData): void {
+function start(data: WriterData): void {
+  const { keys, rules, commits } = data;
   try {
     const deps = createCommandDeps({ keys, rules, random: randomBytes, openSigner: openSigningKey });
-    const database = openForWriting(dataDir);
-    loadAuthority(database, deps, keys.firstAuthority);
+    const groups =
+      data.remote === null ? openLocalGroups(data, deps) : openRemoteGroups(data, data.remote, deps);
     port.on("message", (message: ToWriter) => {
       enqueue(message);
-      work(database, deps, commits);
+      work(groups, commits);
     });
     send({ kind: "ready" });
   } catch (error) {
@@ -46,6 +54,34 @@ function start({ dataDir, keys, rules, commits }: WriterData): void {
     send({ kind: "refused", code: isOurs ? error.code : "store_unavailable", details });
     port.close();
   }
+}
+
+function openLocalGroups({ dataDir, keys }: WriterData, deps: CommandDeps): Groups {
+  const database = openForWriting(dataDir);
+  loadAuthority(database, deps, keys.firstAuthority);
+  return { run: (group) => runGroup(database, deps, group), close: () => database.close() };
+}
+
+function openRemoteGroups(
+  { dataDir, keys, commits }: WriterData,
+  settings: StateSettings,
+  deps: CommandDeps,
+): Groups {
+  return openMirroredGroups({
+    dataDir,
+    settings,
+    deps,
+    firstAuthority: keys.firstAuthority,
+    onLink: (link) => {
+      // Whoever reads asks the file again: it may have changed without a command.
+      Atomics.add(commits, 0, 1);
+      send(link);
+    },
+    onFatal: () => {
+      isFatal = true;
+      send({ kind: "replies", replies: [], isFatal });
+    },
+  });
 }
 
 function enqueue(message: ToWriter): void {
@@ -60,22 +96,22 @@ function isUrgent(request: WriterRequest): boolean {
 }
 
 /** Works until nothing waits. Messages that arrive meanwhile join the next group. */
-function work(database: SqliteDatabase, deps: CommandDeps, commits: CommitCount): void {
+function work(groups: Groups, commits: CommitCount): void {
   receiveWaiting();
   while (urgent.length + ordinary.length > 0) {
     const group = [...urgent.splice(0, MAX_GROUP), ...ordinary.splice(0, MAX_GROUP)];
-    const replies = answer(database, deps, group);
+    const replies = answer(groups, group);
     // Also after a failed commit, since nobody knows what it left; and first, so that an answer is never ahead of it.
     Atomics.add(commits, 0, 1);
     send(replies);
     receiveWaiting();
   }
   if (!isClosing) return;
-  database.close();
+  groups.close();
   port.close();
 }
 
-function answer(database: SqliteDatabase, deps: CommandDeps, group: readonly WriterRequest[]): FromWriter {
+function answer(groups: Groups, group: readonly WriterRequest[]): FromWriter {
   if (isFatal) {
     const details = { reason: "a commit failed before" };
     const replies = group.map(
@@ -83,9 +119,9 @@ function answer(database: SqliteDatabase, deps: CommandDeps, group: readonly Wri
     );
     return { kind: "replies", replies, isFatal };
   }
-  const result = runGroup(database, deps, group);
-  isFatal = result.isFatal;
-  return { kind: "replies", ...result };
+  const { replies, isFatal: hasFailed } = groups.run(group);
+  isFatal = hasFailed;
+  return { kind: "replies", replies, isFatal };
 }
 
 function receiveWaiting(): void {

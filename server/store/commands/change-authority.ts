@@ -10,6 +10,7 @@ import { encodeBase64 } from "@trustwarden/core/bytes.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
 import { readAuthority, writeAuthority, writeSuccession } from "../authority-rows.ts";
 import type { ChangeAuthorityCommand, MendAuthorityCommand, StoredAuthority } from "../ports.ts";
+import type { Replica } from "../replica.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
 import { type CommandDeps, type CommandResult, secondsOf } from "./deps.ts";
 import { advanceEpoch } from "./epoch.ts";
@@ -19,11 +20,14 @@ export function loadAuthority(
   database: SqliteDatabase,
   deps: CommandDeps,
   first: readonly AuthoritySlot[],
+  replica?: Replica,
 ): void {
   let { slots } = readAuthority(database);
   if (slots.length === 0) {
+    replica?.begin();
     database.exec("BEGIN IMMEDIATE");
     writeAuthority(database, { sequence: 1, slots: first });
+    replica?.keep([]);
     database.exec("COMMIT");
     slots = first;
   }

@@ -6,6 +6,8 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
 import { latestVersion, type MigrationStep, type Migrations } from "./steps.ts";
 
+/** Added to the version of a store that was moved to PostgreSQL, so that no server opens it any more. */
+export const MOVED_VERSION = 1_000_000;
 const READ_TABLE = "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?";
 const READ_INDEXES =
   "SELECT sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL";
@@ -37,6 +39,8 @@ function bringUp(database: SqliteDatabase, { base, steps }: Migrations): void {
   const found = versionOf(database);
   if (found === 0) database.exec(base.sql);
   const version = found === 0 ? base.version : found;
+  if (version > MOVED_VERSION)
+    throw refused(version, "the state was moved to PostgreSQL: name it in `state` of the configuration");
   if (version > latest)
     throw refused(version, `the state store is newer than this server, which knows version ${latest}`);
   if (version < base.version)

@@ -1,0 +1,54 @@
+/** Where the state is kept: on this machine's disk, or in PostgreSQL. */
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { z } from "zod";
+import { type ledgerSettings, postgresSettings, requireProtected } from "./ledger/config.ts";
+import type { StateSettings } from "./store/postgres-state/protocol.ts";
+
+/** A server that is started again at once after a crash finds its own lock for a moment. */
+const LOCK_WAIT_MS = 5000;
+
+/** Of `state` in the configuration. */
+export const stateSettings = z.discriminatedUnion("storage", [
+  z.strictObject({ storage: z.literal("sqlite") }),
+  z.strictObject({
+    storage: z.literal("postgres"),
+    postgres: postgresSettings.extend({
+      statementTimeoutMs: z
+        .number()
+        .int()
+        .min(100)
+        .max(60_000)
+        .default(3000)
+        .describe("whatever stops somebody waits so long at most for a database that does not answer"),
+    }),
+    standby: z
+      .boolean()
+      .default(false)
+      .describe(
+        "several servers take turns: each waits for the one before, and ends when it loses the database",
+      ),
+  }),
+]);
+
+type State = z.output<typeof stateSettings>;
+
+/** What the writer is told; undefined for this machine's disk. */
+export function remoteStateOf(state: State): StateSettings | undefined {
+  if (state.storage === "sqlite") return undefined;
+  const { sessionTimeoutMs, statementTimeoutMs, ...login } = state.postgres;
+  const lockWaitMs = state.standby ? null : LOCK_WAIT_MS;
+  return { login, sessionTimeoutMs, statementTimeoutMs, lockWaitMs, goesOn: !state.standby };
+}
+
+/**
+ * @throws TrustWardenError `config_invalid` for a database beyond this machine without TLS, and for servers that take
+ *   turns with a ledger that only one of them has.
+ */
+export function requireProtectedState(state: State, ledger: z.output<typeof ledgerSettings>): void {
+  if (state.storage === "sqlite") return;
+  requireProtected(state.postgres, "state.postgres");
+  if (state.standby && ledger.storage !== "postgres") {
+    const reason = "servers that take turns need a ledger that each of them reaches";
+    throw new TrustWardenError("config_invalid", { setting: "state.standby", reason });
+  }
+}

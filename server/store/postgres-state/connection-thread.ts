@@ -1,0 +1,185 @@
+/**
+ * The thread that holds the connection to PostgreSQL, so that the writer's thread can wait for an answer without an
+ * `await` inside its transaction.
+ *
+ * Answers one request at a time. A connection that is lost is made anew, with pauses that grow and differ; whose turn it
+ * is to write afterwards is the writer's to find out.
+ */
+
+import { randomInt } from "node:crypto";
+import { setTimeout } from "node:timers/promises";
+import { parentPort, workerData } from "node:worker_threads";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { type Client, DatabaseError } from "pg";
+import { connectPostgres, requireDurable } from "../postgres-connect.ts";
+import { openPostgresLogin } from "../postgres-login.ts";
+import type {
+  ConnectionAnswer,
+  ConnectionData,
+  ConnectionEvent,
+  ConnectionRequest,
+  PostgresRow,
+} from "./protocol.ts";
+
+const SETTING = "state.postgres";
+/** Signs of life in one timeout of the session. */
+const BEATS = 6;
+const FIRST_PAUSE_MS = 100;
+const MAX_PAUSE_MS = 5000;
+/** A transaction that its writer forgot would hold rows for ever. */
+const IDLE_IN_TRANSACTION_MS = 60_000;
+const INT8 = 20;
+
+const data: ConnectionData = workerData;
+let client: Client | null = null;
+let isClosing = false;
+
+data.requests.on("message", (request: ConnectionRequest) => {
+  void answer(request).then((found) => {
+    data.requests.postMessage(found);
+    Atomics.add(data.answered, 0, 1);
+    Atomics.notify(data.answered, 0);
+    if (request.kind === "close") data.requests.close();
+  });
+});
+
+async function answer(request: ConnectionRequest): Promise<ConnectionAnswer> {
+  try {
+    switch (request.kind) {
+      case "connect":
+        await connect();
+        return { kind: "rows", rows: [] };
+      case "query":
+        return { kind: "rows", rows: await query(request) };
+      case "close":
+        isClosing = true;
+        await client?.end();
+        return { kind: "rows", rows: [] };
+    }
+  } catch (error) {
+    return asFailure(error);
+  }
+}
+
+async function query({
+  sql,
+  values,
+}: Extract<ConnectionRequest, { kind: "query" }>): Promise<readonly PostgresRow[]> {
+  const used = client;
+  if (used === null) throw new TrustWardenError("store_unavailable", { reason: "the database is away" });
+  try {
+    const result = await used.query<PostgresRow>(
+      sql,
+      values.map((value) => (value instanceof Uint8Array ? bufferOf(value) : value)),
+    );
+    return result.rows.map(withOwnBytes);
+  } catch (error) {
+    // Whoever got no answer, or the database's last word, has no session any more.
+    if (!isRefusal(error)) void used.end().catch(() => undefined);
+    throw error;
+  }
+}
+
+/** Makes the session, and goes on making it anew whenever it is lost. */
+async function connect(): Promise<void> {
+  const { login, sessionTimeoutMs, statementTimeoutMs } = data;
+  const made = await connectPostgres(openPostgresLogin(login, SETTING), {
+    name: "trustwarden-state",
+    statementTimeoutMs,
+    settings: {
+      search_path: "trustwarden_state",
+      idle_session_timeout: String(sessionTimeoutMs),
+      idle_in_transaction_session_timeout: String(IDLE_IN_TRANSACTION_MS),
+      lock_timeout: String(statementTimeoutMs),
+    },
+    types: { getTypeParser: parserOf },
+  });
+  try {
+    await requireDurable(made, SETTING);
+  } catch (error) {
+    await made.end();
+    throw error;
+  }
+  if (isClosing) {
+    await made.end();
+    return;
+  }
+  client = made;
+  const heart = setInterval(() => void beat(made), Math.ceil(sessionTimeoutMs / BEATS));
+  made.once("end", () => {
+    clearInterval(heart);
+    client = null;
+    if (isClosing) return;
+    tell({ kind: "lost" });
+    void reconnect();
+  });
+}
+
+async function beat(beating: Client): Promise<void> {
+  try {
+    await beating.query("select 1");
+  } catch {
+    // The session is over either way; its end is what is acted on.
+    await beating.end().catch(() => undefined);
+  }
+}
+
+async function reconnect(): Promise<void> {
+  for (let pauseMs = FIRST_PAUSE_MS; !isClosing; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
+    // Jitter, so that servers that lost one database together do not come back together.
+    await setTimeout(randomInt(pauseMs / 2, pauseMs));
+    try {
+      await connect();
+      tell({ kind: "linked" });
+      return;
+    } catch {
+      // Tried again until it works: that the database is away was said when it went.
+    }
+  }
+}
+
+/** Whether the database refused the statement, and the session goes on. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof DatabaseError && error.severity === "ERROR";
+}
+
+/** The database's sentence may quote values; its code says enough. */
+function asFailure(error: unknown): ConnectionAnswer {
+  const sqlState = error instanceof DatabaseError ? (error.code ?? "") : "";
+  const isOurs = error instanceof TrustWardenError;
+  return {
+    kind: "failed",
+    code:
+      isOurs && (error.code === "config_invalid" || error.code === "file_mode_too_open")
+        ? error.code
+        : "store_unavailable",
+    details: isOurs ? error.details : { store: "postgres", sqlState },
+    sqlState,
+    isInDoubt: !isOurs && !isRefusal(error),
+  };
+}
+
+function parserOf(oid: number): (text: string) => unknown {
+  if (oid === INT8) return Number;
+  if (oid === 17) return (text) => Buffer.from(text.slice(2), "hex");
+  if (oid === 16) return (text) => text === "t";
+  return (text) => text;
+}
+
+/** The driver's bytes lie in memory that many share, all of which would cross to the other thread. */
+function withOwnBytes(row: PostgresRow): PostgresRow {
+  return Object.fromEntries(
+    Object.entries(row).map(([name, value]) => [
+      name,
+      Buffer.isBuffer(value) ? new Uint8Array(value) : value,
+    ]),
+  );
+}
+
+function bufferOf({ buffer, byteOffset, length }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, length);
+}
+
+function tell(event: ConnectionEvent): void {
+  parentPort?.postMessage(event);
+}

@@ -1,0 +1,243 @@
+/**
+ * A copy of the state store that is in PostgreSQL, in a SQLite file beside the reader: commands run on the copy, and what
+ * they changed is in the database before the copy keeps it and anybody is answered.
+ *
+ * Between groups the copy is what the database was after some group, plus the groups that were not sent. Only while the
+ * database is away, and only for what must not wait for it, is a group kept here alone; it is sent before anything else
+ * is. Whatever does not fit (a gap in the numbers, a row that is not there) makes the copy anew. A server that finds
+ * another in its place does not go on.
+ *
+ * @see docs/decisions/0045
+ */
+import { serialize } from "node:v8";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { GroupNotKept, type Rejection, type Replica } from "../replica.ts";
+import type { ChangeRecorder, SqliteDatabase, SqlValue } from "../sqlite-database.ts";
+import { describeChanges } from "./changes.ts";
+import { addUnsent, listUnsent, readMirror, removeUnsent, setMirror, tablesOfStore } from "./mirror-file.ts";
+import type { PostgresRow } from "./protocol.ts";
+import type { RemoteStore, StorePlace } from "./remote-store.ts";
+
+/** In the file's cache of pages, the copy need not be durable: what it forgets the database has. */
+const KEPT_ELSEWHERE = "PRAGMA synchronous = NORMAL";
+const KEPT_HERE = "PRAGMA synchronous = FULL";
+
+/** Owns the copy's place; the file and the connection are its opener's. */
+export class Mirror implements Replica {
+  readonly #database: SqliteDatabase;
+  readonly #remote: RemoteStore;
+  readonly #newId: () => string;
+  #storeId: string;
+  #version: number;
+  #recorder: ChangeRecorder | null = null;
+  #isLinked = true;
+  #isInDoubt = false;
+
+  constructor(options: {
+    readonly database: SqliteDatabase;
+    readonly remote: RemoteStore;
+    readonly newId: () => string;
+  }) {
+    this.#database = options.database;
+    this.#remote = options.remote;
+    this.#newId = options.newId;
+    const { storeId, version } = readMirror(options.database);
+    this.#storeId = storeId;
+    this.#version = version;
+  }
+
+  /** Whether the database takes groups. */
+  get isLinked(): boolean {
+    return this.#isLinked;
+  }
+
+  /** Whether the database may have a group that was rolled back here. */
+  get isInDoubt(): boolean {
+    return this.#isInDoubt;
+  }
+
+  /** The database is away: from now on groups are kept here alone. */
+  unlink(): void {
+    this.#isLinked = false;
+  }
+
+  /** Before a group's transaction begins. */
+  begin(): void {
+    this.#database.exec(this.#isLinked ? KEPT_ELSEWHERE : KEPT_HERE);
+    this.#recorder = this.#database.recordChanges();
+  }
+
+  /**
+   * At the end of a group's transaction, which is committed here next. When this returns the group is in the database, or
+   * is kept to be sent.
+   *
+   * @throws GroupNotKept when it is not, and the transaction has to be rolled back.
+   */
+  keep(requests: readonly unknown[]): void {
+    const changes = this.#recorder?.changes() ?? new Uint8Array();
+    this.end();
+    if (changes.length === 0) return;
+    const version = this.#version + 1;
+    const described = JSON.stringify(describeChanges(this.#database, changes));
+    const group = { version, id: this.#newId(), changes, described };
+    if (this.#isLinked) {
+      const rejection = this.#remote.apply(group);
+      if (rejection !== null) this.#reject(rejection);
+    } else {
+      addUnsent(this.#database, { ...group, requests: serialize(requests) });
+    }
+    setMirror(this.#database, { storeId: this.#storeId, version });
+    this.#version = version;
+  }
+
+  /** After a group, however it ended. */
+  end(): void {
+    this.#recorder?.close();
+    this.#recorder = null;
+  }
+
+  /**
+   * Brings copy and database together under a new connection.
+   *
+   * @param options.isStart - nobody has read the copy yet, so that it may lose what does not fit.
+   * @returns the requests of groups that were kept here and do not fit any more: they have to be run again, and
+   *   forgotten then.
+   * @throws TrustWardenError `store_unavailable`, `state_fenced`.
+   */
+  bringTogether(
+    { version, storeId }: StorePlace,
+    { isStart }: { readonly isStart: boolean },
+  ): readonly Uint8Array[] {
+    const unsent = listUnsent(this.#database);
+    const [first] = unsent;
+    const base = first === undefined ? this.#version : first.version - 1;
+    const isSame = storeId === this.#storeId && base <= version;
+    const missing = isSame ? this.#groupsFrom(base, version) : null;
+    // A group may be in the database although nobody heard of it.
+    const known = missing?.findIndex((group, at) => group.id !== unsent[at]?.id) ?? 0;
+    const sent = missing === null ? 0 : known === -1 ? missing.length : known;
+    const isAhead = missing !== null && sent === missing.length;
+    if (isAhead) {
+      this.#send(unsent.slice(sent), base + sent);
+      this.#isLinked = true;
+      this.#isInDoubt = false;
+      return [];
+    }
+    // What was said to be stopped is forgotten by nobody: only a start, before anybody reads, runs it again.
+    if (unsent.length > 0 && !isStart)
+      throw new TrustWardenError("state_fenced", { reason: "groups do not fit" });
+    if (
+      missing === null ||
+      unsent.length > 0 ||
+      !this.#repeat(
+        missing.map(({ changes }) => changes),
+        { version, storeId },
+      )
+    ) {
+      this.#copyAll();
+    }
+    this.#isLinked = true;
+    this.#isInDoubt = false;
+    return unsent.map(({ requests }) => requests);
+  }
+
+  /** Forgets the groups that did not fit, once their commands have been run again. */
+  forgetUnsent(): void {
+    removeUnsent(this.#database, Number.MAX_SAFE_INTEGER);
+  }
+
+  #reject(rejection: Rejection): never {
+    this.#isLinked = rejection === "unfit";
+    this.#isInDoubt = rejection === "doubt";
+    throw new GroupNotKept(rejection);
+  }
+
+  /** Every group between two versions; null when one is missing. */
+  #groupsFrom(
+    base: number,
+    version: number,
+  ): readonly { readonly id: string; readonly changes: Uint8Array }[] | null {
+    const groups: { readonly id: string; readonly changes: Uint8Array }[] = [];
+    while (base + groups.length < version) {
+      const found = this.#remote.groupsAfter(base + groups.length);
+      if (found.length === 0 || found.some((group, at) => group.version !== base + groups.length + at + 1))
+        return null;
+      groups.push(...found);
+    }
+    return groups;
+  }
+
+  #send(unsent: ReturnType<typeof listUnsent>, base: number): void {
+    removeUnsent(this.#database, base);
+    for (const group of unsent) {
+      const rejection = this.#remote.apply(group);
+      if (rejection !== null)
+        throw new TrustWardenError("store_unavailable", { store: "postgres", rejection });
+      removeUnsent(this.#database, group.version);
+    }
+  }
+
+  /** Whether recorded changes fit, all of them; otherwise none is made. */
+  #repeat(
+    changes: readonly Uint8Array[],
+    { version, storeId }: Pick<StorePlace, "version" | "storeId">,
+  ): boolean {
+    const isFit = this.#withoutReferences(() => {
+      if (!changes.every((group) => this.#database.applyChanges(group))) return false;
+      setMirror(this.#database, { storeId, version });
+      return true;
+    });
+    if (isFit) this.#version = version;
+    return isFit;
+  }
+
+  /** Makes the copy anew, in one step for whoever reads meanwhile. */
+  #copyAll(): void {
+    const tables = tablesOfStore(this.#database);
+    this.#withoutReferences(() => {
+      for (const table of tables) this.#database.run(`DELETE FROM "${table}"`);
+      const place = this.#remote.readAll(tables, (table, rows) => {
+        for (const row of rows) insert(this.#database, table, row);
+      });
+      setMirror(this.#database, place);
+      this.#storeId = place.storeId;
+      this.#version = place.version;
+      return true;
+    });
+  }
+
+  /** A transaction in which rows come in any order; rolled back unless its work says true. */
+  #withoutReferences(work: () => boolean): boolean {
+    this.#database.exec("PRAGMA foreign_keys = OFF");
+    try {
+      this.#database.exec("BEGIN IMMEDIATE");
+      const isDone = work();
+      this.#database.exec(isDone ? "COMMIT" : "ROLLBACK");
+      return isDone;
+    } catch (error) {
+      if (this.#database.isInTransaction()) this.#database.exec("ROLLBACK");
+      const { storeId, version } = readMirror(this.#database);
+      this.#storeId = storeId;
+      this.#version = version;
+      throw error;
+    } finally {
+      this.#database.exec("PRAGMA foreign_keys = ON");
+    }
+  }
+}
+
+function insert(database: SqliteDatabase, table: string, row: PostgresRow): void {
+  const names = Object.keys(row);
+  const columns = names.map((name) => `"${name}"`).join(", ");
+  const places = names.map(() => "?").join(", ");
+  database.run(
+    `INSERT INTO "${table}" (${columns}) VALUES (${places})`,
+    ...names.map((name) => bound(row[name])),
+  );
+}
+
+function bound(value: unknown): SqlValue {
+  if (value === null || typeof value === "string" || typeof value === "number" || value instanceof Uint8Array)
+    return value;
+  throw new Error("a column is of no known type");
+}

@@ -1,0 +1,246 @@
+/**
+ * Runs the writer's groups on the copy of a state store that is in PostgreSQL, and tends the connection.
+ *
+ * While the database is away, what stops somebody and what only keeps books is kept here and sent later; everything else
+ * is refused. Where another server would take over, this one ends instead of going on.
+ */
+import { deserialize } from "node:v8";
+import type { AuthoritySlot } from "@trustwarden/core/agentid/authority-slots.ts";
+import { encodeHex } from "@trustwarden/core/bytes.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { loadAuthority } from "../commands/change-authority.ts";
+import type { CommandDeps } from "../commands/deps.ts";
+import { latestVersion, MIGRATIONS } from "../migrations/steps.ts";
+import { openForWriting } from "../schema.ts";
+import type { SqliteDatabase } from "../sqlite-database.ts";
+import { type GroupResult, runGroup } from "../writer-group.ts";
+import type { StateLink, WriterReply, WriterRequest } from "../writer-protocol.ts";
+import { PostgresConnection } from "./connection.ts";
+import { Mirror } from "./mirror.ts";
+import { prepareMirror, readMirror } from "./mirror-file.ts";
+import type { ConnectionEvent, StateSettings } from "./protocol.ts";
+import { explainMissingSchema, RemoteStore } from "./remote-store.ts";
+
+const ID_BYTES = 16;
+/** Between attempts to write again over a connection that is there. */
+const RETRY_MS = 250;
+const OUTBOX = "SELECT outbox_id FROM outbox ORDER BY outbox_id";
+
+/** Groups of commands on a mirrored store. */
+export interface MirroredGroups {
+  run(group: readonly WriterRequest[]): GroupResult;
+  /** Lets go of the store, and closes copy and connection. */
+  close(): void;
+}
+
+interface MirroredOptions {
+  readonly dataDir: string;
+  readonly settings: StateSettings;
+  readonly deps: CommandDeps;
+  readonly firstAuthority: readonly AuthoritySlot[];
+  readonly onLink: (link: StateLink) => void;
+  /** This server is the writer no longer, and must end. */
+  readonly onFatal: () => void;
+}
+
+/**
+ * Becomes the writer, and brings the copy up to the database.
+ *
+ * @throws TrustWardenError `config_invalid`, `file_mode_too_open`, `data_locked`, `store_unavailable`, and what the keys
+ *   are refused with.
+ */
+export function openMirroredGroups(options: MirroredOptions): MirroredGroups {
+  const { dataDir, deps, firstAuthority } = options;
+  const database = openForWriting(dataDir, "state-mirror.db");
+  const newId = () => encodeHex(deps.random(ID_BYTES));
+  prepareMirror(database, newId());
+  const groups = new Groups(options, { database, newId });
+  try {
+    groups.start();
+    loadAuthority(database, deps, firstAuthority, groups.mirror);
+    groups.repeatUnsent();
+    return groups;
+  } catch (error) {
+    groups.abandon();
+    throw explainMissingSchema(error);
+  }
+}
+
+/** Owns file and connection. */
+class Groups implements MirroredGroups {
+  readonly mirror: Mirror;
+  readonly #options: MirroredOptions;
+  readonly #database: SqliteDatabase;
+  readonly #connection: PostgresConnection;
+  readonly #remote: RemoteStore;
+  #unfit: readonly Uint8Array[] = [];
+  #retry: NodeJS.Timeout | undefined;
+  #isEnded = false;
+
+  constructor(
+    options: MirroredOptions,
+    { database, newId }: { readonly database: SqliteDatabase; readonly newId: () => string },
+  ) {
+    this.#options = options;
+    this.#database = database;
+    this.#connection = new PostgresConnection(options.settings, (event) => this.#hear(event));
+    this.#remote = new RemoteStore(this.#connection);
+    this.mirror = new Mirror({ database, remote: this.#remote, newId });
+  }
+
+  start(): void {
+    this.#connection.connect();
+    const { holder } = readMirror(this.#database);
+    const place = this.#remote.takeOver(holder, this.#options.settings, latestVersion(MIGRATIONS));
+    this.#unfit = this.mirror.bringTogether(place, { isStart: true });
+  }
+
+  /** Runs what was kept here alone and did not fit, as new commands: above all, whoever was stopped is stopped. */
+  repeatUnsent(): void {
+    for (const requests of this.#unfit) {
+      // The writer of this file wrote them.
+      const group: readonly WriterRequest[] = deserialize(requests);
+      // What keeps books names rows that are not there any more.
+      const stops = group.filter(isStop);
+      if (stops.length === 0) continue;
+      const { isFatal, rejection } = this.run(stops);
+      if (isFatal || rejection !== undefined)
+        throw new TrustWardenError("store_unavailable", { store: "postgres" });
+    }
+    this.mirror.forgetUnsent();
+    this.#unfit = [];
+  }
+
+  run(group: readonly WriterRequest[]): GroupResult {
+    if (this.mirror.isLinked) return this.#runLinked(group);
+    // A group in doubt may yet be before this one, and only a stop is worth running again for that.
+    const mayGo = this.mirror.isInDoubt ? isStop : mayGoOn;
+    const mayRun = group.filter(mayGo);
+    const refused = group.filter((request) => !mayGo(request)).map(({ id }) => refuse(id));
+    if (mayRun.length === 0) return { replies: refused, isFatal: false };
+    const { replies, ...result } = this.#run(mayRun);
+    return { ...result, replies: [...replies, ...refused] };
+  }
+
+  #runLinked(group: readonly WriterRequest[]): GroupResult {
+    const result = this.#run(group);
+    if (result.rejection !== "unfit" || group.length === 1) {
+      if (!this.mirror.isLinked) this.#leave();
+      return result;
+    }
+    // One of them has what the database refuses; the others must not suffer for it.
+    const single = group.map((request) => this.run([request]));
+    return {
+      replies: single.flatMap(({ replies }) => replies),
+      isFatal: single.some(({ isFatal }) => isFatal),
+    };
+  }
+
+  #run(group: readonly WriterRequest[]): GroupResult {
+    const result = runGroup(this.#database, this.#options.deps, group, this.mirror);
+    // The signers have changed with the command, and what they were cannot be had back.
+    const hasNewSigners = group.some(({ kind }) => kind === "changeAuthority" || kind === "mendAuthority");
+    return result.rejection !== undefined && hasNewSigners ? { ...result, isFatal: true } : result;
+  }
+
+  close(): void {
+    try {
+      if (this.mirror.isLinked && !this.#isEnded) this.#remote.letGo();
+    } catch {
+      // Safe: whoever comes next under this name need not be let in, and another one has to ask the operator.
+    }
+    this.abandon();
+  }
+
+  /** Closes file and connection, whatever their state. */
+  abandon(): void {
+    this.#endConnection();
+    this.#database.close();
+  }
+
+  #endConnection(): void {
+    clearTimeout(this.#retry);
+    if (!this.#isEnded) this.#connection.close();
+    this.#isEnded = true;
+  }
+
+  /** This server writes no more: the lock is for whoever waits for it. */
+  #fail(): void {
+    this.mirror.unlink();
+    this.#endConnection();
+    this.#options.onFatal();
+  }
+
+  #hear(event: ConnectionEvent): void {
+    if (this.#isEnded) return;
+    if (event.kind === "linked") {
+      this.#comeBack();
+      return;
+    }
+    const wasLinked = this.mirror.isLinked;
+    this.mirror.unlink();
+    if (wasLinked) this.#leave();
+  }
+
+  #leave(): void {
+    if (!this.#options.settings.goesOn) {
+      this.#fail();
+      return;
+    }
+    this.#options.onLink({ kind: "link", isLinked: false, orphans: [] });
+    // Where the connection is there and its group was refused, nobody says when to come back.
+    this.#retry = setTimeout(() => this.#comeBack(), RETRY_MS);
+  }
+
+  #comeBack(): void {
+    clearTimeout(this.#retry);
+    if (this.#isEnded || this.mirror.isLinked) return;
+    try {
+      const place = this.#remote.comeBack();
+      if (place === undefined) {
+        this.#retry = setTimeout(() => this.#comeBack(), RETRY_MS);
+        return;
+      }
+      const before = new Set(this.#outbox());
+      this.mirror.bringTogether(place, { isStart: false });
+      const orphans = this.#outbox().filter((id) => !before.has(id));
+      this.#options.onLink({ kind: "link", isLinked: true, orphans });
+    } catch (error) {
+      if (error instanceof TrustWardenError && error.code === "state_fenced") this.#fail();
+      else this.#retry = setTimeout(() => this.#comeBack(), RETRY_MS);
+    }
+  }
+
+  #outbox(): readonly number[] {
+    return this.#database.all(OUTBOX).map((row) => row.integer("outbox_id"));
+  }
+}
+
+/** What must not wait for a database: it takes somebody's right away. */
+function isStop(request: WriterRequest): boolean {
+  switch (request.kind) {
+    case "revoke":
+    case "narrow":
+    case "revokeAccessToken":
+      return true;
+    case "changeSecret":
+      return request.command.change === "disable" || request.command.change === "delete";
+    case "changeAuthority":
+      return request.command.step.step === "taint" || request.command.step.step === "revoke";
+    case "setFreeze":
+      return request.command.freeze !== null;
+    default:
+      return false;
+  }
+}
+
+/** Stops, and what gives nobody anything: marks, labels, what was used, lists of the revoked. */
+function mayGoOn(request: WriterRequest): boolean {
+  const books = ["markSequenced", "addLabels", "saveBudgetUse", "issueCrls", "issueStatusList"];
+  return isStop(request) || books.includes(request.kind);
+}
+
+function refuse(id: number): WriterReply {
+  const details = { store: "postgres", reason: "the database is away" };
+  return { id, isDone: false, code: "store_unavailable", details };
+}

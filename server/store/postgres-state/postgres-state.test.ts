@@ -1,0 +1,415 @@
+/** The state store in a real PostgreSQL of Debian. Without one there is nothing to test, and that is said. */
+import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
+import { connect, createServer, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Client } from "pg";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { POSTGRESQL_BIN } from "../../../test/support/postgresql.ts";
+import {
+  contextAt,
+  createTestAuthority,
+  createTestKey,
+  dumpTables,
+  NOW_MS,
+  RULES,
+  ticketCommand,
+} from "../commands/fixture.test.support.ts";
+import { openForReading } from "../schema.ts";
+import { createSqliteStore, type SqliteStore } from "../sqlite.ts";
+import type { StateSettings } from "./protocol.ts";
+import { startStateServer, type TestStateServer } from "./state-database.test.support.ts";
+
+if (POSTGRESQL_BIN === undefined)
+  process.stderr.write("SKIPPED: the state store on PostgreSQL; install Debian's postgresql\n");
+
+const authority = createTestAuthority();
+const folder = mkdtempSync(join(tmpdir(), "tw-state-"));
+let server: TestStateServer;
+let settings: StateSettings;
+let dataDir: string;
+const opened = new Set<SqliteStore>();
+const onFatal = vi.fn();
+
+beforeAll(async () => {
+  if (POSTGRESQL_BIN !== undefined) server = await startStateServer();
+});
+afterAll(async () => {
+  await server?.close();
+  rmSync(folder, { recursive: true });
+});
+beforeEach(async () => {
+  if (POSTGRESQL_BIN === undefined) return;
+  settings = await server.create();
+  dataDir = mkdtempSync(join(folder, "data-"));
+  onFatal.mockClear();
+});
+afterEach(async () => {
+  for (const store of opened) await store.close();
+});
+
+/** A store as a server opens it. */
+async function open(
+  change: { readonly remote?: StateSettings; readonly dataDir?: string } = {},
+): Promise<SqliteStore> {
+  const keys = authority.keys;
+  const place = { dataDir, remote: settings, ...change };
+  const made = await createSqliteStore({ ...place, keys, rules: RULES, nowMs: () => NOW_MS, onFatal });
+  const store: SqliteStore = {
+    ...made,
+    close: async () => {
+      if (opened.delete(store)) await made.close();
+    },
+  };
+  opened.add(store);
+  await store.commands.issueServerSvid({ context: contextAt(NOW_MS), reason: "start" });
+  return store;
+}
+
+const createOwner = async ({ commands }: SqliteStore, name = "alice"): Promise<string> =>
+  (await commands.createOwner({ context: contextAt(NOW_MS), name, spki: createTestKey().spki })).value
+    .ownerId;
+const issue = ({ commands }: SqliteStore, ownerId: string, name = "agent") =>
+  commands.issue(ticketCommand(ownerId, { name }));
+const revoke = ({ commands }: SqliteStore, id: string) =>
+  commands.revoke({ context: contextAt(NOW_MS), target: { kind: "instance", id }, reason: "" });
+
+function links(store: SqliteStore): {
+  readonly until: (isLinked: boolean) => Promise<void>;
+  readonly said: boolean[];
+} {
+  const said: boolean[] = [];
+  store.watchLink(({ isLinked }) => said.push(isLinked));
+  return { said, until: (isLinked) => vi.waitFor(() => expect(said.at(-1)).toBe(isLinked), PATIENT) };
+}
+const PATIENT = { timeout: 60_000, interval: 20 };
+
+/** Every row of the copy, without what only a copy has. */
+function rowsHere(directory = dataDir): Readonly<Record<string, readonly unknown[]>> {
+  const database = openForReading(directory, "state-mirror.db");
+  const { mirror: _, mirror_unsent: __, sqlite_sequence: ___, ...tables } = dumpTables(database);
+  database.close();
+  return tables;
+}
+
+/** How many rows each table has in the database, and what its texts add up to. */
+async function rowsThere(): Promise<Readonly<Record<string, number>>> {
+  const tables = Object.keys(rowsHere());
+  const counts = tables.map(
+    (name) => `select '${name}' as name, count(*)::int as n from trustwarden_state."${name}"`,
+  );
+  const rows = await server.admin(settings, counts.join(" union all "));
+  return Object.fromEntries(rows.map(({ name, n }) => [String(name), Number(n)]));
+}
+
+async function expectTheSame(): Promise<void> {
+  const here = Object.entries(rowsHere()).map(([name, rows]) => [name, rows.length]);
+  expect(await rowsThere()).toEqual(Object.fromEntries(here));
+}
+
+describe.skipIf(POSTGRESQL_BIN === undefined)("a state store on PostgreSQL", () => {
+  test("has every row in tables of the database before anybody is answered", async () => {
+    const store = await open();
+    const owner = await createOwner(store);
+    const { value } = await issue(store, owner);
+    const rows = await server.admin(
+      settings,
+      "select owner_id, spiffe_id, revoked_epoch from trustwarden_state.instances",
+    );
+    expect(rows).toEqual([{ owner_id: owner, spiffe_id: value.spiffeId, revoked_epoch: null }]);
+    await revoke(store, value.instanceId);
+    expect(await server.admin(settings, "select revoked_epoch from trustwarden_state.instances")).toEqual([
+      { revoked_epoch: "1" },
+    ]);
+    await expectTheSame();
+  });
+
+  test("is the same to a server that has no copy, and to one whose copy is old", async () => {
+    const first = await open();
+    const owner = await createOwner(first);
+    await first.close();
+    const old = mkdtempSync(join(folder, "old-"));
+    copyFileSync(join(dataDir, "state-mirror.db"), join(old, "state-mirror.db"));
+    const second = await open();
+    const { value } = await issue(second, owner);
+    await second.close();
+    for (const directory of [old, mkdtempSync(join(folder, "none-"))]) {
+      const store = await open({ dataDir: directory });
+      expect(store.reads.findInstance(value.instanceId)?.ownerId).toBe(owner);
+      await store.close();
+    }
+  });
+
+  test("that somebody else changed is read as it is now, and nothing is written on what it was", async () => {
+    const store = await open();
+    const { said, until } = links(store);
+    await createOwner(store);
+    await server.admin(settings, "update trustwarden_state.owners set name = 'bob' where name = 'alice'");
+    await expect(createOwner(store, "carol")).rejects.toMatchObject({ code: "store_unavailable" });
+    await until(true);
+    expect(said).toEqual([false, true]);
+    expect(store.reads.findOwnerByName("bob")).toBeDefined();
+    await createOwner(store, "carol");
+    await expectTheSame();
+  });
+
+  test("refuses what the database cannot hold, and takes what was asked at the same time", async () => {
+    const store = await open();
+    const both = await Promise.allSettled([createOwner(store, "a\u0000b"), createOwner(store, "good")]);
+    expect(both.map(({ status }) => status)).toEqual(["rejected", "fulfilled"]);
+    expect(onFatal).not.toHaveBeenCalled();
+    await createOwner(store, "better");
+    await expectTheSame();
+  });
+});
+
+describe.skipIf(POSTGRESQL_BIN === undefined)("without its database", () => {
+  test("M4 reads and stops go on, nothing is issued, and all mends itself", async () => {
+    const store = await open();
+    const { until } = links(store);
+    const owner = await createOwner(store);
+    const { value } = await issue(store, owner);
+    await server.postgresql.stop();
+    await expect(issue(store, owner, "other")).rejects.toMatchObject({ code: "store_unavailable" });
+    await until(false);
+    expect(store.reads.chainOf(value.instanceId)).toHaveLength(1);
+    const { epoch, outboxId } = await revoke(store, value.instanceId);
+    expect(store.reads.findInstance(value.instanceId)?.isRevoked).toBe(true);
+    await store.commands.markSequenced([outboxId]);
+    await server.postgresql.start();
+    await until(true);
+    await issue(store, owner, "other");
+    expect(
+      await server.admin(settings, "select max(epoch)::int as epoch from trustwarden_state.feed"),
+    ).toEqual([{ epoch }]);
+    await expectTheSame();
+    expect(onFatal).not.toHaveBeenCalled();
+  });
+
+  test("a stop survives the end of the server, and is sent at its next start", async () => {
+    const proxy = await startProxy(server.postgresql.port);
+    const store = await open({ remote: proxy.of(settings) });
+    const { until } = links(store);
+    const { value } = await issue(store, await createOwner(store));
+    proxy.cut();
+    await revoke(store, value.instanceId).catch(() => undefined);
+    await until(false);
+    await revoke(store, value.instanceId);
+    await store.close();
+    await proxy.close();
+    const next = await open();
+    expect(next.reads.findInstance(value.instanceId)?.isRevoked).toBe(true);
+    await expectTheSame();
+  });
+
+  test("a stop survives another server in its place: this one ends, and runs it again", async () => {
+    const proxy = await startProxy(server.postgresql.port);
+    const store = await open({ remote: proxy.of(settings) });
+    const { until } = links(store);
+    const owner = await createOwner(store);
+    const { value } = await issue(store, owner);
+    proxy.cut();
+    await revoke(store, value.instanceId).catch(() => undefined);
+    await until(false);
+    await revoke(store, value.instanceId);
+    // Whoever owns the database gives the store away while the server is cut off from it.
+    await server.admin(settings, "update trustwarden_state_log.store set epoch = epoch + 1, holder = null");
+    proxy.mend();
+    await vi.waitFor(() => expect(onFatal).toHaveBeenCalled(), PATIENT);
+    await expect(issue(store, owner, "late")).rejects.toMatchObject({ code: "store_unavailable" });
+    await store.close();
+    const other = await open({ dataDir: mkdtempSync(join(folder, "other-")) });
+    expect(other.reads.findInstance(value.instanceId)?.isRevoked).toBe(false);
+    await issue(other, owner, "between");
+    await other.close();
+    await proxy.close();
+    const again = await open();
+    expect(again.reads.findInstance(value.instanceId)?.isRevoked).toBe(true);
+    await expectTheSame();
+  });
+
+  test("a command whose answer was lost is found out: it is there, and the ledger is told what it is owed", async () => {
+    const proxy = await startProxy(server.postgresql.port);
+    const store = await open({ remote: proxy.of(settings) });
+    const orphans: number[] = [];
+    const said: boolean[] = [];
+    store.watchLink((link) => {
+      said.push(link.isLinked);
+      orphans.push(...link.orphans);
+    });
+    const owner = await createOwner(store);
+    proxy.loseNextAnswer();
+    await expect(issue(store, owner)).rejects.toMatchObject({ code: "store_unavailable" });
+    await vi.waitFor(() => expect(said.at(-1)).toBe(true), PATIENT);
+    expect(store.reads.counts().liveInstances).toBe(1);
+    expect(orphans).toEqual([store.reads.pendingEntries().at(-1)?.outboxId]);
+    await issue(store, owner, "other");
+    await expectTheSame();
+    expect(onFatal).not.toHaveBeenCalled();
+    await store.close();
+    await proxy.close();
+  });
+});
+
+describe.skipIf(POSTGRESQL_BIN === undefined)("the one writer", () => {
+  test("is the only one: another is refused while it works, and after it was cut off", async () => {
+    const impatient = { ...settings, lockWaitMs: 0 };
+    const other = { dataDir: mkdtempSync(join(folder, "other-")), remote: impatient };
+    const proxy = await startProxy(server.postgresql.port);
+    const store = await open({ remote: proxy.of(settings) });
+    await expect(open(other)).rejects.toMatchObject({ code: "data_locked" });
+    proxy.cut();
+    await revoke(store, "none").catch(() => undefined);
+    await store.close();
+    await proxy.close();
+    await expect(open({ ...other, remote: settings })).rejects.toMatchObject({ code: "data_locked" });
+    await (await open()).close();
+    await (await open({ ...other, remote: settings })).close();
+  });
+
+  test("that takes turns ends when it loses the database, and the one that waited has all it did", async () => {
+    const turns = { ...settings, goesOn: false, lockWaitMs: null };
+    const store = await open({ remote: turns });
+    const owner = await createOwner(store);
+    const waiting = open({ dataDir: mkdtempSync(join(folder, "standby-")), remote: turns });
+    await server.admin(
+      settings,
+      "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'trustwarden-state' and pid in (select pid from pg_locks where locktype = 'advisory' and granted)",
+    );
+    await vi.waitFor(() => expect(onFatal).toHaveBeenCalled(), PATIENT);
+    await expect(issue(store, owner)).rejects.toMatchObject({ code: "store_unavailable" });
+    const next = await waiting;
+    expect(next.reads.findOwnerByName("alice")?.ownerId).toBe(owner);
+    await issue(next, owner);
+  });
+
+  test.each([
+    ["the schema is missing", "drop schema trustwarden_state_log cascade", /missing/],
+    [
+      "the tables are of another version",
+      "update trustwarden_state_log.store set schema_version = 99",
+      /version 99/,
+    ],
+  ])("does not start when %s", async (_, sql, reason) => {
+    await server.admin(settings, sql);
+    await expect(open()).rejects.toMatchObject({
+      code: "config_invalid",
+      details: { reason: expect.stringMatching(reason) },
+    });
+  });
+});
+
+describe.skipIf(POSTGRESQL_BIN === undefined)("the rights in the database", () => {
+  const as = async (user: string, sql: string): Promise<readonly unknown[]> => {
+    const { port } = server.postgresql;
+    const client = new Client({
+      host: "127.0.0.1",
+      port,
+      database: settings.login.database,
+      user,
+      password: "of the state",
+    });
+    await client.connect();
+    try {
+      return (await client.query(sql)).rows;
+    } finally {
+      await client.end();
+    }
+  };
+
+  test.each([
+    "insert into trustwarden_state.labels values ('a', 'b', 1)",
+    "delete from trustwarden_state.instances",
+    "update trustwarden_state_log.store set epoch = 9",
+    "create table trustwarden_state.mine (a int)",
+    "select trustwarden_state_log.arrange()",
+    "select * from trustwarden_state_log.readers",
+  ])("of the server do not reach to: %s", async (sql) => {
+    await expect(as("tw_state", sql)).rejects.toMatchObject({ code: "42501" });
+  });
+
+  test("of a reader end at the rows of its owner", async () => {
+    const store = await open();
+    const alice = await createOwner(store);
+    const bob = await createOwner(store, "bob");
+    for (const owner of [alice, bob]) await issue(store, owner, `of-${owner.slice(-4).toLowerCase()}`);
+    await server.admin(
+      settings,
+      `do $$ begin create role report login password 'of the state' in role trustwarden_state_reader;
+         exception when duplicate_object then null; end $$;
+       insert into trustwarden_state_log.readers values ('report', '${alice}')`,
+    );
+    expect(await as("report", "select owner_id from trustwarden_state.instances")).toEqual([
+      { owner_id: alice },
+    ]);
+    expect(await as("report", "select name from trustwarden_state.owners")).toEqual([{ name: "alice" }]);
+    await expect(as("report", "select * from trustwarden_state.secrets")).rejects.toMatchObject({
+      code: "42501",
+    });
+    await expect(as("report", "delete from trustwarden_state.owners")).rejects.toMatchObject({
+      code: "42501",
+    });
+  });
+});
+
+interface Proxy {
+  /** The same store, through here. */
+  of(settings: StateSettings): StateSettings;
+  /** What is asked next arrives, and its answer never. */
+  loseNextAnswer(): void;
+  /** Ends every connection, and refuses new ones until `mend`. */
+  cut(): void;
+  mend(): void;
+  close(): Promise<void>;
+}
+
+async function startProxy(target: number): Promise<Proxy> {
+  let isLosing = false;
+  let isCut = false;
+  const sockets = new Set<Socket>();
+  const cut = () => {
+    for (const socket of sockets) socket.destroy();
+    sockets.clear();
+  };
+  const listener = createServer((client) => {
+    client.on("error", () => client.destroy());
+    if (isCut) {
+      client.destroy();
+      return;
+    }
+    const database = connect(target, "127.0.0.1");
+    database.on("error", () => database.destroy());
+    sockets.add(client).add(database);
+    let isLost = false;
+    client.on("data", (bytes) => {
+      if (isLosing && bytes.includes("apply_group")) {
+        isLosing = false;
+        isLost = true;
+      }
+      database.write(bytes);
+    });
+    database.on("data", (bytes) => (isLost ? client.destroy() : client.write(bytes)));
+    client.on("close", () => database.end());
+    database.on("close", () => client.destroy());
+  });
+  await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
+  const address = listener.address();
+  if (address === null || typeof address === "string") throw new Error("a TCP listener has a port");
+  return {
+    of: (settings) => ({ ...settings, login: { ...settings.login, port: address.port } }),
+    loseNextAnswer: () => {
+      isLosing = true;
+    },
+    cut: () => {
+      isCut = true;
+      cut();
+    },
+    mend: () => {
+      isCut = false;
+    },
+    close: async () => {
+      cut();
+      await new Promise<void>((resolve) => listener.close(() => resolve()));
+    },
+  };
+}

@@ -1,0 +1,50 @@
+/** What crosses between the writer's thread and the one that holds its connection to PostgreSQL. */
+
+import type { MessagePort } from "node:worker_threads";
+import type { ErrorDetails } from "@trustwarden/core/error.ts";
+import type { LoginSettings } from "../postgres-login.ts";
+
+/** Where the state is kept. */
+export interface StateSettings {
+  readonly login: LoginSettings;
+  /** After so long without a sign of life the database ends the session of a writer. */
+  readonly sessionTimeoutMs: number;
+  /** The writer waits no longer for one statement: whatever stops somebody waits behind it. */
+  readonly statementTimeoutMs: number;
+  /** How long a start waits for the writer before it to let go; null: for ever. */
+  readonly lockWaitMs: number | null;
+  /** Whether stops and checks go on without the database; false where another server takes over. */
+  readonly goesOn: boolean;
+}
+
+/** `workerData` of the connection's thread. */
+export interface ConnectionData
+  extends Pick<StateSettings, "login" | "sessionTimeoutMs" | "statementTimeoutMs"> {
+  readonly requests: MessagePort;
+  /** Counts answers; waited on. */
+  readonly answered: Int32Array<SharedArrayBuffer>;
+}
+
+/** What can be bound. */
+export type PostgresValue = string | number | Uint8Array | null;
+
+export type ConnectionRequest =
+  | { readonly kind: "connect" }
+  | { readonly kind: "query"; readonly sql: string; readonly values: readonly PostgresValue[] }
+  | { readonly kind: "close" };
+
+export type PostgresRow = Readonly<Record<string, unknown>>;
+
+/** `isInDoubt`: nobody knows what the statement did, since its answer never came. */
+export type ConnectionAnswer =
+  | { readonly kind: "rows"; readonly rows: readonly PostgresRow[] }
+  | {
+      readonly kind: "failed";
+      readonly code: "config_invalid" | "file_mode_too_open" | "store_unavailable";
+      readonly details: ErrorDetails;
+      readonly sqlState: string;
+      readonly isInDoubt: boolean;
+    };
+
+/** Unasked: the connection is lost, or there is one again. */
+export type ConnectionEvent = { readonly kind: "lost" } | { readonly kind: "linked" };

@@ -1,0 +1,201 @@
+/**
+ * The state store in PostgreSQL, as its writer speaks to it: who may write, which group is the latest, and the groups.
+ *
+ * One writer at a time: the session's lock says so at once, and its epoch, which the next writer raises, in every group.
+ */
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { Rejection } from "../replica.ts";
+import { type PostgresConnection, StatementFailure } from "./connection.ts";
+import type { PostgresRow, PostgresValue, StateSettings } from "./protocol.ts";
+
+const LOCK = "select pg_try_advisory_lock(hashtextextended('trustwarden-state', 0)) as locked";
+const STORE =
+  "select schema_version, store_id, version, epoch, holder, source from trustwarden_state_log.store";
+const TAKE_OVER = "select epoch, version, store_id, source from trustwarden_state_log.take_over($1, $2)";
+const NAME_SOURCE = "select trustwarden_state_log.name_source($1, $2)";
+const LET_GO = "select trustwarden_state_log.let_go($1)";
+const APPLY = "select trustwarden_state_log.apply_group($1, $2, $3, $4, $5)";
+const GROUPS =
+  "select version, id, changes from trustwarden_state_log.groups where version > $1 order by version limit 100";
+const LOCK_POLL_MS = 100;
+/** The grace of a server that ends (`main.ts`), the lease of its verifiers, and some more. */
+const TAKEOVER_PAUSE_MS = 3000;
+const FETCH_ROWS = 2000;
+const NO_SCHEMA: readonly string[] = ["3F000", "42P01", "42501"];
+const FENCED = "TW001";
+/** The tables have changed without this writer. */
+const MOVED_ON: readonly string[] = ["TW002", "TW003"];
+/** What a group holds, and not the database, is at fault: data exceptions, and rules of the tables. */
+const UNFIT = /^2[23]/;
+
+export interface RemoteGroup {
+  readonly version: number;
+  readonly id: string;
+  /** Empty for changes that are too old to be repeated. */
+  readonly changes: Uint8Array;
+}
+
+/** Where the store stands. */
+export interface StorePlace {
+  readonly version: number;
+  readonly storeId: string;
+  readonly epoch: number;
+  /** Which store was moved here; empty for none. */
+  readonly source: string;
+}
+
+/** Owns nothing but the writer's epoch; the connection is its opener's. */
+export class RemoteStore {
+  readonly #connection: PostgresConnection;
+  #epoch = 0;
+
+  constructor(connection: PostgresConnection) {
+    this.#connection = connection;
+  }
+
+  /**
+   * Becomes the writer.
+   *
+   * @param schemaVersion - which the tables must be of.
+   * @throws TrustWardenError `config_invalid`, `data_locked`, `store_unavailable`.
+   */
+  takeOver(holder: string, settings: StateSettings, schemaVersion: number): StorePlace {
+    requireSchema(this.#ask(STORE), schemaVersion);
+    if (!this.waitForLock(settings.lockWaitMs)) throw locked("another server is its writer");
+    const before = this.#ask(STORE)[0]?.holder;
+    // One that lost the database and did not let go may answer its verifiers until it has ended.
+    if (!settings.goesOn && before !== null && before !== holder) pause(TAKEOVER_PAUSE_MS);
+    const [row] = this.#ask(TAKE_OVER, holder, String(settings.goesOn));
+    if (row === undefined)
+      throw locked("the server that wrote last goes on without the database, and has not let go");
+    const place = placeOf(row);
+    this.#epoch = place.epoch;
+    return place;
+  }
+
+  /**
+   * The place under a new connection; undefined while the lost session still holds the lock.
+   *
+   * @throws TrustWardenError `state_fenced` when another server has become the writer; `store_unavailable`.
+   */
+  comeBack(): StorePlace | undefined {
+    const read = () => {
+      const [row = {}] = this.#ask(STORE);
+      const place = placeOf(row);
+      if (place.epoch !== this.#epoch) throw new TrustWardenError("state_fenced", {});
+      return place;
+    };
+    read();
+    // With the lock nothing of the lost session can be committed any more, so that the second answer is the last word.
+    return this.waitForLock(0) ? read() : undefined;
+  }
+
+  /** Whether the lock is this session's; it is waited for by asking, so that whoever waits is not in the database's way. */
+  waitForLock(waitMs: number | null): boolean {
+    const untilMs = waitMs === null ? Number.POSITIVE_INFINITY : performance.now() + waitMs;
+    for (;;) {
+      if (this.#ask(LOCK)[0]?.locked === true) return true;
+      if (performance.now() >= untilMs) return false;
+      pause(LOCK_POLL_MS);
+    }
+  }
+
+  /** Puts a group into the tables; null when it is there. */
+  apply(group: {
+    readonly version: number;
+    readonly id: string;
+    readonly described: string;
+    readonly changes: Uint8Array | null;
+  }): Rejection | null {
+    const { version, id, described, changes } = group;
+    try {
+      this.#connection.query(APPLY, this.#epoch, version, id, described, changes);
+      return null;
+    } catch (error) {
+      if (!(error instanceof StatementFailure)) throw error;
+      if (error.isInDoubt) return "doubt";
+      if (error.sqlState === FENCED) return "fenced";
+      if (MOVED_ON.includes(error.sqlState)) return "moved";
+      return UNFIT.test(error.sqlState) ? "unfit" : "lost";
+    }
+  }
+
+  /** Groups after a version, in order, as many as come at once. */
+  groupsAfter(version: number): readonly RemoteGroup[] {
+    return this.#ask(GROUPS, version).map(({ version, id, changes }) => ({
+      version: Number(version),
+      id: String(id),
+      changes: changes instanceof Uint8Array ? changes : new Uint8Array(),
+    }));
+  }
+
+  /** All rows of the tables as of one instant. @returns the version of that instant. */
+  readAll(
+    tables: readonly string[],
+    onRows: (table: string, rows: readonly PostgresRow[]) => void,
+  ): StorePlace {
+    this.#ask("begin isolation level repeatable read read only");
+    const [store] = this.#ask(STORE);
+    if (store === undefined) throw new Error("the store has one row");
+    for (const table of tables) {
+      this.#ask(`declare every_row no scroll cursor for select * from "${table}"`);
+      for (;;) {
+        const rows = this.#ask(`fetch ${FETCH_ROWS} from every_row`);
+        if (rows.length === 0) break;
+        onRows(table, rows);
+      }
+      this.#ask("close every_row");
+    }
+    this.#ask("commit");
+    return placeOf(store);
+  }
+
+  /** Says which store was moved here. */
+  nameSource(id: string): void {
+    this.#ask(NAME_SOURCE, this.#epoch, id);
+  }
+
+  /** Gives the store back; whoever comes next need not ask. */
+  letGo(): void {
+    this.#ask(LET_GO, this.#epoch);
+  }
+
+  #ask(sql: string, ...values: readonly PostgresValue[]): readonly PostgresRow[] {
+    return this.#connection.query(sql, ...values);
+  }
+}
+
+function pause(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)), 0, 0, ms);
+}
+
+function placeOf({ version, store_id: storeId, epoch, source }: PostgresRow): StorePlace {
+  return {
+    version: Number(version),
+    storeId: String(storeId),
+    epoch: Number(epoch),
+    source: typeof source === "string" ? source : "",
+  };
+}
+
+function requireSchema([store]: readonly PostgresRow[], wanted: number): void {
+  const found = Number(store?.schema_version);
+  if (found === wanted) return;
+  const reason = `the schema trustwarden_state is of version ${found}, not ${wanted}: apply what \`warden state sql\` prints`;
+  throw new TrustWardenError("config_invalid", { setting: "state.postgres", reason });
+}
+
+/** What a missing schema, or one that is not granted, is refused with. */
+export function explainMissingSchema(error: unknown): unknown {
+  if (!(error instanceof StatementFailure) || !NO_SCHEMA.includes(error.sqlState)) return error;
+  const reason = "the schema is missing or not granted: apply what `warden state sql` prints";
+  return new TrustWardenError("config_invalid", {
+    setting: "state.postgres",
+    reason,
+    sqlState: error.sqlState,
+  });
+}
+
+function locked(reason: string): TrustWardenError {
+  return new TrustWardenError("data_locked", { store: "postgres", reason });
+}
