@@ -8,6 +8,7 @@ import { readAwsEnvironment, type ServerConfig } from "./config.ts";
 import type { RemoteLedger } from "./ledger/config.ts";
 import { parseAwsCredentials, readAwsCredentials } from "./signer/aws-credentials.ts";
 import { type AwsCredentials, signObjectRequest } from "./signer/aws-signature.ts";
+import { readPrivateFile } from "./signer/private-file.ts";
 import { PosixLogReader, PosixLogStorage } from "./store/posix-log.ts";
 import { PostgresLogStorage } from "./store/postgres-log.ts";
 import type { PostgresPlace } from "./store/postgres-log-session.ts";
@@ -86,7 +87,7 @@ function placeOf(
   { sessionTimeoutMs, ...login }: RemoteLedger["postgres"],
   lockWaitMs: number,
 ): PostgresPlace {
-  return { ...openPostgresLogin(login, "ledger.postgres"), sessionTimeoutMs, lockWaitMs };
+  return { ...openPostgresLogin(login, "ledger.postgres", readPrivateFile), sessionTimeoutMs, lockWaitMs };
 }
 
 /** Credentials are read at every request: temporary ones are renewed in place. */

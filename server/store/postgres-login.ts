@@ -2,7 +2,6 @@
 import { readFileSync } from "node:fs";
 import { parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { readPrivateFile } from "../signer/private-file.ts";
 import type { PostgresLogin } from "./postgres-connect.ts";
 
 /** Where a database is and who asks, as it is configured; may cross to another thread. */
@@ -25,11 +24,13 @@ export interface LoginSettings {
  * The login; its password is read when it is asked for.
  *
  * @param setting - which one names the database.
+ * @param readPrivateFile - refuses a file that others may read.
  * @throws TrustWardenError `config_invalid`, `file_mode_too_open`.
  */
 export function openPostgresLogin(
   { passwordFile, tls, ...place }: LoginSettings,
   setting: string,
+  readPrivateFile: (path: string) => Uint8Array,
 ): PostgresLogin {
   const read = (file: string) => parseUtf8(readPrivateFile(file)).trim();
   const password = () => {

@@ -11,6 +11,7 @@ import { setTimeout } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { type Client, DatabaseError } from "pg";
+import { readPrivateFile } from "../../signer/private-file.ts";
 import { connectPostgres, requireDurable } from "../postgres-connect.ts";
 import { openPostgresLogin } from "../postgres-login.ts";
 import type {
@@ -83,7 +84,7 @@ async function query({
 /** Makes the session, and goes on making it anew whenever it is lost. */
 async function connect(): Promise<void> {
   const { login, sessionTimeoutMs, statementTimeoutMs } = data;
-  const made = await connectPostgres(openPostgresLogin(login, SETTING), {
+  const made = await connectPostgres(openPostgresLogin(login, SETTING, readPrivateFile), {
     name: "trustwarden-state",
     statementTimeoutMs,
     settings: {

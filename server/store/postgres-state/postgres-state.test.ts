@@ -15,9 +15,12 @@ import {
   RULES,
   ticketCommand,
 } from "../commands/fixture.test.support.ts";
+import { latestVersion, MIGRATIONS } from "../migrations/steps.ts";
 import { openForReading } from "../schema.ts";
 import { createSqliteStore, type SqliteStore } from "../sqlite.ts";
+import { PostgresConnection } from "./connection.ts";
 import type { StateSettings } from "./protocol.ts";
+import { RemoteStore } from "./remote-store.ts";
 import { startStateServer, type TestStateServer } from "./state-database.test.support.ts";
 
 if (POSTGRESQL_BIN === undefined)
@@ -281,6 +284,19 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("the one writer", () => {
     const next = await waiting;
     expect(next.reads.findOwnerByName("alice")?.ownerId).toBe(owner);
     await issue(next, owner);
+  });
+
+  test("that finds another in its place is told so, and what it sends is refused", () => {
+    const connection = new PostgresConnection(settings, () => undefined);
+    connection.connect();
+    const [first, second] = [new RemoteStore(connection), new RemoteStore(connection)];
+    first.takeOver("first", { ...settings, goesOn: false }, latestVersion(MIGRATIONS));
+    expect(first.comeBack()).toMatchObject({ version: 0 });
+    second.takeOver("second", settings, latestVersion(MIGRATIONS));
+    expect(() => first.comeBack()).toThrow(expect.objectContaining({ code: "state_fenced" }));
+    const group = { version: 1, id: "a", described: "[]", changes: new Uint8Array([1]) };
+    expect([first.apply(group), second.apply(group)]).toEqual(["fenced", null]);
+    connection.close();
   });
 
   test.each([
