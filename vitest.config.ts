@@ -3,7 +3,7 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
-    include: ["{core,server,sdk,node,cli,examples,test,bench}/**/*.test.ts"],
+    include: ["{core,server,sdk,node,cli,console,examples,test,bench}/**/*.test.ts"],
     pool: "forks",
     // Files wait for their servers half of their time; by itself the runner leaves one of two cores idle.
     maxWorkers: 2,

@@ -6,6 +6,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { issueDetachedCms } from "@trustwarden/core/agentid/cms.ts";
+import { formatSignedMessage, splitSigned } from "@trustwarden/core/agentid/git-signature.ts";
 import { eventPage } from "@trustwarden/core/api/ledger.ts";
 import { parseBase64 } from "@trustwarden/core/bytes.ts";
 import { createWorkloadApiClient } from "trustwarden";
@@ -14,7 +15,6 @@ import { createOwner, type TestOwner } from "../test/support/actors.ts";
 import { sendAdmin } from "../test/support/http.ts";
 import { startTestServer, type TestServer } from "../test/support/server.ts";
 import { ReceivedObjects } from "./git/objects.ts";
-import { formatSignedMessage, splitSigned } from "./git/signed-message.ts";
 import { openHolder, type TestHolder } from "./git.test.support.ts";
 
 const MAIN = join(import.meta.dirname, "main.ts");

@@ -42,6 +42,8 @@ export interface LiveServer {
   readonly url: string;
   /** Empty without a gateway. */
   readonly gatewayUrl: string;
+  /** Origin of the console; empty without one. */
+  readonly consoleUrl: string;
   readonly dataDir: string;
   readonly ticket: (options: TicketOptions) => string;
   readonly verifierTicket: (name: string) => Promise<string>;
@@ -59,6 +61,7 @@ export async function startLiveServer({
 }: {
   readonly hasGateway?: boolean;
   readonly policyDir?: string;
+  readonly console?: { readonly port: number };
 } = {}): Promise<LiveServer> {
   const directory = mkdtempSync(join(tmpdir(), "trustwarden-sdk-"));
   const dataDir = join(directory, "data");
@@ -105,6 +108,7 @@ export async function startLiveServer({
   return {
     url: server.url,
     gatewayUrl: server.gatewayUrl ?? "",
+    consoleUrl: server.consoleUrl ?? "",
     dataDir,
     admin,
     ticket,

@@ -6,6 +6,7 @@ import { createAttestors } from "./attest/attestors.ts";
 import { createBrokers } from "./brokers.ts";
 import { jwtIssuerOf } from "./config.ts";
 import { createPeople } from "./console/create-people.ts";
+import { readConsoleFiles } from "./console/static-files.ts";
 import type { Core } from "./core.ts";
 import { Federation } from "./federation/federation.ts";
 import { fetchBundle } from "./federation/fetch-bundle.ts";
@@ -84,6 +85,7 @@ export function createServices(
     opaStatuses: new Latest(MAX_RECENT_DECISIONS),
     budgets: createBudgets(parts),
     mcp: createMcpGateway({ ...parts, ...store, ledger, serverSvid: () => identity.current() }),
+    consoleFiles: readConsoleFiles(),
     people: createPeople({ key: keys.peopleKey, random, reads, origin: () => made.urls().console }),
     approvals: new ApprovalWaiters(),
     nonces: new Nonces(random),

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
-const PACKAGES = ["core", "server", "sdk", "adapters", "node", "cli", "examples"];
+const PACKAGES = ["core", "server", "sdk", "adapters", "node", "cli", "console", "examples"];
 const PRIMITIVES = ["agentid", "agentscope", "agentledger", "revocation"];
 const ADAPTERS = ["store", "signer", "opa", "feed", "attest"];
 const MAX_LINES = 400;
@@ -29,7 +29,7 @@ const shipped = files.filter((file) => !file.path.includes(".test."));
 function sourcesIn(folder: string): readonly SourceFile[] {
   return readdirSync(folder, { withFileTypes: true, recursive: true })
     .filter(
-      (entry) => entry.isFile() && entry.name.endsWith(".ts") && !entry.parentPath.includes("node_modules"),
+      (entry) => entry.isFile() && /\.tsx?$/.test(entry.name) && !entry.parentPath.includes("node_modules"),
     )
     .map((entry) => readSource(join(entry.parentPath, entry.name)));
 }
@@ -149,6 +149,7 @@ describe("architecture", () => {
       adapters: ["adapters", "sdk"],
       node: ["node", "sdk", "core"],
       cli: ["cli", "node", "sdk", "core"],
+      console: ["console", "sdk", "core"],
       examples: ["examples", "adapters", "sdk", "core"],
     };
     for (const [folder, targets] of Object.entries(allowed)) {

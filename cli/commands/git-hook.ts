@@ -10,6 +10,7 @@
  */
 import { readFileSync } from "node:fs";
 import { type ActionName, parseActionName } from "@trustwarden/core/action.ts";
+import { splitSigned } from "@trustwarden/core/agentid/git-signature.ts";
 import { parseTrustDomain, type TrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { parseTrustBundle, type TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { discovery } from "@trustwarden/core/api/ledger.ts";
@@ -21,7 +22,6 @@ import type { Client } from "../client.ts";
 import { examples, type Runtime, runCommand, type Session } from "../command.ts";
 import { isCreation, isDeletion, parseRefUpdate, ReceivedObjects, type RefUpdate } from "../git/objects.ts";
 import { isSignerInForce, isSigningRecorded } from "../git/records.ts";
-import { splitSigned } from "../git/signed-message.ts";
 import { signingOf } from "../git/signing.ts";
 import { type GitSignature, verifyGitSignature } from "../git/verify.ts";
 

@@ -11,12 +11,12 @@
 import { readFileSync, writeSync } from "node:fs";
 import { parseCertificate } from "@trustwarden/core/agentid/certificate.ts";
 import { issueDetachedCms } from "@trustwarden/core/agentid/cms.ts";
+import { formatSignedMessage } from "@trustwarden/core/agentid/git-signature.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Command } from "commander";
 import { examples, type Runtime, runCommand } from "../command.ts";
 import { bundlesOf } from "../git/bundles.ts";
 import { type GitIdentity, openGitIdentity } from "../git/identity.ts";
-import { formatSignedMessage } from "../git/signed-message.ts";
 import { kindOfPayload, signingOf } from "../git/signing.ts";
 import { verifyGitSignature } from "../git/verify.ts";
 import type { Io } from "../io.ts";

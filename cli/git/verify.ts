@@ -6,6 +6,7 @@
  */
 
 import { verifyDetachedCms } from "@trustwarden/core/agentid/cms.ts";
+import { parseSignedMessage } from "@trustwarden/core/agentid/git-signature.ts";
 import {
   instanceIdOf,
   type SpiffeId,
@@ -15,7 +16,6 @@ import {
 import type { TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { verifyX509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { parseSignedMessage } from "./signed-message.ts";
 
 /** How far the signer's clock may run ahead of ours. */
 const CLOCK_SKEW_SECONDS = 300;

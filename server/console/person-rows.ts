@@ -28,6 +28,7 @@ const PERSON_ROWS: Readonly<Record<string, readonly Role[]>> = {
   "GET /v1/budgets": READERS_AND_OWNERS,
   "GET /v1/entries": READERS_AND_OWNERS,
   "GET /v1/status": READERS,
+  "GET /v1/evidence": READERS_AND_OWNERS,
   "GET /v1/openapi.json": READERS,
   "GET /v1/policy": READERS,
   "GET /v1/policy/freeze": READERS,
@@ -61,6 +62,7 @@ const PERSON_ROWS: Readonly<Record<string, readonly Role[]>> = {
 const CONSOLE_PUBLIC_ROWS: readonly string[] = [
   "GET /healthz",
   "GET /v1/bundle",
+  "GET /.well-known/trustwarden",
   "GET /ledger/checkpoint",
   "GET /ledger/witnessed-checkpoint",
   "GET /ledger/witness-policy",

@@ -70,7 +70,7 @@ const CONSOLE_HEADER = "trustwarden-console";
  */
 export function requireCleanHead(request: IncomingMessage, rules: HeadRules): void {
   if (request.method !== "GET" && request.method !== "POST") throw new TrustWardenError("method_not_allowed");
-  requirePlainTarget(request.url ?? "");
+  requirePlainTarget(request.url ?? "", rules);
   if (rules.hosts !== "any") requireKnownHost(request.headers.host, rules.hosts);
   if (request.headers.expect !== undefined) refuse("expect");
   if (rules.browser !== undefined) requireOwnPage(request, rules.browser.origin);
@@ -93,7 +93,9 @@ function requireOwnPage({ method, headers }: IncomingMessage, origin: string): v
   if (isForeign || (method !== "GET" && !isOwn)) throw new TrustWardenError("request_cross_site");
 }
 
-function requirePlainTarget(target: string): void {
+function requirePlainTarget(target: string, { browser }: HeadRules): void {
+  // People type the console's origin alone.
+  if (browser !== undefined && target === "/") return;
   if (target.length > MAX_TARGET_CHARS) throw new TrustWardenError("request_too_large");
   const path = pathOfTarget(target);
   const segments = path.split("/");

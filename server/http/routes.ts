@@ -9,6 +9,7 @@ import { APPROVALS_ROUTES } from "./table/approvals.ts";
 import { AUTHORITY_ROUTES } from "./table/authority.ts";
 import { AUTHZEN_ROUTES } from "./table/authzen.ts";
 import { BUDGETS_ROUTES } from "./table/budgets.ts";
+import { CONSOLE_ROUTES } from "./table/console.ts";
 import { DATABASE_ROLES_ROUTES } from "./table/database-roles.ts";
 import { ENTRIES_ROUTES } from "./table/entries.ts";
 import { ENVOY_ROUTES } from "./table/envoy.ts";
@@ -61,10 +62,14 @@ export const ROUTES: readonly Route[] = admitPeople([
   ...OPERATION_ROUTES,
   ...PEOPLE_ROUTES,
   ...SSF_ROUTES,
+  ...CONSOLE_ROUTES,
 ]);
 
 /** The closed public list: what needs no identity. A row that is public and not here is a bug. */
 export const PUBLIC_PATHS: readonly string[] = [
+  "/",
+  "/app",
+  "/app/*",
   "/healthz",
   "/v1/bundle",
   "/v1/bundle.pem",

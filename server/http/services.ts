@@ -16,6 +16,7 @@ import type { AuthorityKeeper } from "../authority/keeper.ts";
 import type { SecretsBroker } from "../broker/broker.ts";
 import type { FlooredClock } from "../clock.ts";
 import type { People } from "../console/people.ts";
+import type { ConsoleFiles } from "../console/static-files.ts";
 import type { Federation } from "../federation/federation.ts";
 import type { Budgets } from "../gateway/budgets.ts";
 import type { GatewayParts } from "../gateway/gateway.ts";
@@ -151,6 +152,8 @@ export interface Services {
   readonly databaseRoles: DatabaseRoles;
   /** What knows people, and where they come in. */
   readonly people: People;
+  /** What browsers load. */
+  readonly consoleFiles: ConsoleFiles;
   /** Who waits for a human's answer. */
   readonly approvals: ApprovalWaiters;
   readonly nonces: Nonces;

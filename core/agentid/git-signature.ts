@@ -1,6 +1,6 @@
 /** A detached signature as git keeps it: base64 between the lines that gpgsm writes. */
-import { encodeBase64, parseBase64 } from "@trustwarden/core/bytes.ts";
-import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { encodeBase64, parseBase64 } from "../bytes.ts";
+import { TrustWardenError } from "../error.ts";
 
 const BEGIN = "-----BEGIN SIGNED MESSAGE-----";
 const END = "-----END SIGNED MESSAGE-----";

@@ -1,0 +1,115 @@
+/**
+ * Debian's Chromium with a virtual authenticator, watched: whatever the page's content security policy reports, whatever
+ * throws, and whatever is asked of another origin fails the run.
+ */
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+
+const NAMES = ["chromium", "chromium-browser", "google-chrome"];
+const DESKTOP = { width: 1280, height: 860 };
+const PHONE = { width: 390, height: 844 };
+const STEP_TIMEOUT_MS = 30_000;
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/** A browser that a person would sit in front of. */
+export interface Watched {
+  readonly page: Page;
+  readonly context: BrowserContext;
+  /** What went wrong so far, in words; whoever reads them takes them away. */
+  takeFaults(): readonly string[];
+  close(): Promise<void>;
+}
+
+/** Opens a browser whose only way out is one origin. */
+export async function openBrowser(origin: string): Promise<Watched> {
+  const browser = await launch();
+  const context = await browser.newContext({
+    viewport: DESKTOP,
+    colorScheme: "light",
+    reducedMotion: "reduce",
+  });
+  context.setDefaultTimeout(STEP_TIMEOUT_MS);
+  await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin });
+  const faults: string[] = [];
+  await context.exposeFunction("reportViolation", (text: string) => void faults.push(text));
+  await context.addInitScript(`document.addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI, sample }) =>
+    window.reportViolation(["CSP:", violatedDirective, blockedURI, sample].join(" ")))`);
+  context.on("request", (request) => {
+    const url = new URL(request.url());
+    if (url.origin !== origin && url.protocol !== "data:")
+      faults.push(`asked of another origin: ${url.origin}`);
+  });
+  context.on("weberror", (error) => faults.push(`thrown: ${error.error().message}`));
+  const page = await context.newPage();
+  await addAuthenticator(context, page);
+  return {
+    page,
+    context,
+    takeFaults: () => faults.splice(0),
+    close: () => browser.close(),
+  };
+}
+
+function launch(): Promise<Browser> {
+  const found = spawnSync("sh", ["-c", NAMES.map((name) => `command -v ${name}`).join(" || ")], {
+    encoding: "utf8",
+  });
+  const executablePath = found.stdout.trim();
+  if (executablePath === "")
+    throw new Error(`none of ${NAMES.join(", ")} is on the PATH; Debian: apt-get install chromium`);
+  // Only here, and only as root, where Chromium's own sandbox refuses to start.
+  const args = process.getuid?.() === 0 ? ["--no-sandbox"] : [];
+  return chromium.launch({ executablePath, headless: true, args });
+}
+
+/** A passkey holder that verifies its user, as a laptop's does. */
+async function addAuthenticator(context: BrowserContext, page: Page): Promise<void> {
+  const devtools = await context.newCDPSession(page);
+  await devtools.send("WebAuthn.enable");
+  await devtools.send("WebAuthn.addVirtualAuthenticator", {
+    options: {
+      protocol: "ctap2",
+      transport: "internal",
+      hasResidentKey: true,
+      hasUserVerification: true,
+      isUserVerified: true,
+      automaticPresenceSimulation: true,
+    },
+  });
+}
+
+/** What axe-core finds on the page as it is. */
+async function auditAccessibility(page: Page): Promise<readonly string[]> {
+  // Through the debugger, which the page's own policy does not bind.
+  await page.evaluate(AXE);
+  const found: unknown =
+    await page.evaluate(`axe.run({ resultTypes: ["violations"] }).then(({ violations }) =>
+    violations.map(({ id, nodes }) => id + ": " + nodes.slice(0, 3).map(({ target, any }) =>
+      target.join(" ") + " " + any.map(({ message }) => message).join("; ")).join(" | ")))`);
+  return Array.isArray(found) ? found.map(String) : ["axe said nothing"];
+}
+
+/**
+ * Looks at a screen in both themes and on a phone, keeps pictures of it, and asks axe-core about each.
+ *
+ * @throws Error with everything that was found.
+ */
+export async function inspect(page: Page, name: string, folder: string): Promise<void> {
+  mkdirSync(folder, { recursive: true });
+  const found: string[] = [];
+  for (const theme of ["light", "dark"] as const) {
+    await page.evaluate(`document.documentElement.setAttribute("data-theme", "${theme}")`);
+    await page.screenshot({ path: join(folder, `${name}-${theme}.png`) });
+    found.push(...(await auditAccessibility(page)).map((text) => `${theme}: ${text}`));
+  }
+  await page.setViewportSize(PHONE);
+  await page.screenshot({ path: join(folder, `${name}-phone.png`) });
+  const overflow = Number(await page.evaluate("document.documentElement.scrollWidth - window.innerWidth"));
+  if (overflow > 0) found.push(`phone: the page is ${overflow} pixels too wide`);
+  await page.setViewportSize(DESKTOP);
+  await page.evaluate('document.documentElement.setAttribute("data-theme", "light")');
+  if (found.length > 0) throw new Error(found.join("\n"));
+}

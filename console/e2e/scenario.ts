@@ -1,0 +1,272 @@
+/** What a person does in front of the console, in order; each step leaves the next one what it needs. */
+import assert from "node:assert/strict";
+import { formatReceiptHeader } from "@trustwarden/core/api/action.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { Page } from "playwright-core";
+import { inspect, type Watched } from "./browser.ts";
+import type { World } from "./world.ts";
+
+/** What a step works with. */
+export interface Stage {
+  readonly world: World;
+  readonly browser: Watched;
+  readonly pictures: string;
+}
+
+/** One thing that a person does, and what must then be so. */
+export interface Step {
+  readonly name: string;
+  readonly act: (stage: Stage) => Promise<void>;
+}
+
+const step = (name: string, act: Step["act"]): Step => ({ name, act });
+const heading = (page: Page, name: string | RegExp) => page.getByRole("heading", { name, level: 1 });
+
+/** Opens a screen by the rail, as a person does. */
+async function go(page: Page, name: string): Promise<void> {
+  await page.getByRole("navigation", { name: "Screens" }).getByRole("link", { name, exact: true }).click();
+  await heading(page, name).waitFor();
+}
+
+/** Asks in the bar above. */
+async function ask(page: Page, text: string): Promise<void> {
+  const box = page.getByRole("search").getByRole("searchbox");
+  await box.fill(text);
+  await box.press("Enter");
+}
+
+const proven = (page: Page) => page.locator('[data-verdict="proven"]').waitFor();
+const refused = (page: Page) => page.locator('[data-verdict="refused"]').waitFor();
+
+const COMING = [
+  step("whoever has no session sees a door and nothing else", async ({ world, browser, pictures }) => {
+    await browser.page.goto(world.origin);
+    await heading(browser.page, "Sign in").waitFor();
+    assert.equal(await browser.page.getByRole("navigation").count(), 0);
+    await inspect(browser.page, "sign-in", pictures);
+  }),
+  step("the first admin comes in by a one-time link and a passkey", async ({ world, browser, pictures }) => {
+    const { page } = browser;
+    await page.goto(`${world.origin}/app/welcome#${await world.link()}`);
+    await heading(page, "Welcome").waitFor();
+    await inspect(page, "welcome", pictures);
+    await page.getByLabel("Your name, for others to see").fill("Ada");
+    await page.getByRole("button", { name: "Create a passkey and come in" }).click();
+    await heading(page, "Now").waitFor();
+    assert.ok(await page.getByText("Ada").isVisible());
+  }),
+  step("a session ends when a person signs out, and the passkey opens another", async ({ browser }) => {
+    const { page } = browser;
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await heading(page, "Sign in").waitFor();
+    await page.getByRole("button", { name: "Use a passkey" }).click();
+    await heading(page, "Now").waitFor();
+  }),
+];
+
+const LOOKING = [
+  step("decisions of agents appear while they are made", async ({ world, browser, pictures }) => {
+    const { page } = browser;
+    await page.locator('[data-state="live"]').waitFor();
+    await world.child.fetch(`${world.service.url}/docs/1`);
+    await world.agent.fetch(`${world.service.url}/docs/2`, { method: "POST", body: "two" });
+    const denied = await world.child.fetch(`${world.service.url}/docs/3`, { method: "POST", body: "no" });
+    assert.equal(denied.ok, false);
+    await page.getByRole("link", { name: "write:doc" }).first().waitFor();
+    await page.getByText("denied", { exact: true }).last().waitFor();
+    await inspect(page, "now", pictures);
+  }),
+  step("the tree leads from the owner to its agents and their children", async ({ browser, pictures }) => {
+    const { page } = browser;
+    await go(page, "Agents");
+    await page.getByRole("button", { name: "What is below alice" }).click();
+    await page.getByRole("button", { name: "What is below orchestrator" }).click();
+    await page.getByRole("link", { name: "reader", exact: true }).waitFor();
+    await inspect(page, "agents", pictures);
+    await page.getByPlaceholder("Name, or path/name").fill("rea");
+    await page.getByRole("heading", { name: "Found" }).waitFor();
+    await page.getByRole("link", { name: "reader", exact: true }).click();
+    await heading(page, "reader").waitFor();
+  }),
+  step(
+    "an agent's page says who answers for it, what it may do and what it did",
+    async ({ browser, pictures }) => {
+      const { page } = browser;
+      await page.getByRole("link", { name: "orchestrator" }).waitFor();
+      await page.getByText("read:doc").first().waitFor();
+      await page
+        .getByRole("region", { name: "What it did" })
+        .getByRole("link", { name: "read:doc" })
+        .first()
+        .waitFor();
+      await inspect(page, "agent", pictures);
+    },
+  ),
+  step("the ledger is searched, and a line leads to its proof", async ({ browser, pictures }) => {
+    const { page } = browser;
+    await go(page, "Ledger");
+    await page.getByText("Filters").click();
+    await page.getByLabel("Action").fill("write:doc");
+    await page.getByRole("button", { name: "Search" }).click();
+    await page
+      .getByRole("cell", { name: /write:doc/ })
+      .first()
+      .waitFor();
+    assert.equal(await page.getByRole("cell", { name: /read:doc/ }).count(), 0);
+    await inspect(page, "ledger", pictures);
+    await page.getByRole("link", { name: "write:doc" }).first().click();
+    await proven(page);
+  }),
+];
+
+const PROVING = [
+  step(
+    "the three questions are answered with a proof that this browser checked",
+    async ({ browser, pictures }) => {
+      const { page } = browser;
+      for (const name of ["Which agent did this?", "Who authorized it?", "What stops it?"]) {
+        await page.getByRole("heading", { name }).waitFor();
+      }
+      await page.getByText("Proven in this browser").waitFor();
+      await inspect(page, "question", pictures);
+    },
+  ),
+  step(
+    "one changed bit is refused, and the evidence as it came is proven again",
+    async ({ browser, pictures }) => {
+      const { page } = browser;
+      await page.getByRole("button", { name: "Change one bit and check again" }).click();
+      await refused(page);
+      assert.equal(await page.getByRole("heading", { name: "Which agent did this?" }).count(), 0);
+      await inspect(page, "question-refused", pictures);
+      await page.getByRole("button", { name: "Check the evidence as it came" }).click();
+      await proven(page);
+    },
+  ),
+  step("a server that shows other records than it logged is refused", async ({ world, browser }) => {
+    const { page } = browser;
+    const receipt = world.agent.receipts.at(-1);
+    assert.ok(receipt);
+    const path = `/v1/evidence?event=${receipt.receipt.event_id}`;
+    const shown: unknown = await page.evaluate(
+      `fetch("${path}").then((answer) => answer.arrayBuffer()).then((bytes) => [...new Uint8Array(bytes)])`,
+    );
+    assert.ok(Array.isArray(shown));
+    const body = Buffer.from(shown.map(Number));
+    const at = body.indexOf('"payload":"') + 40;
+    body[at] = body[at] === 65 ? 66 : 65;
+    await page.route("**/v1/evidence?*", (route) => route.fulfill({ body, contentType: "application/zip" }));
+    await ask(page, receipt.receipt.event_id);
+    await refused(page);
+    await page.unroute("**/v1/evidence?*");
+  }),
+  step(
+    "a receipt, and an instance, lead to their records; a forged receipt does not",
+    async ({ world, browser }) => {
+      const { page } = browser;
+      const kept = world.agent.receipts.at(-1);
+      assert.ok(kept);
+      await ask(page, formatReceiptHeader(kept.receipt));
+      await page.getByText("The log's key promised this decision").waitFor();
+      await proven(page);
+      const forged = { ...kept.receipt, decision: kept.receipt.decision.replace("a", "b") };
+      await ask(page, formatReceiptHeader(forged));
+      await page.getByText("receipt_invalid").waitFor();
+      await ask(page, world.child.instanceId);
+      await proven(page);
+    },
+  ),
+];
+
+const ACTING = [
+  step(
+    "what waits for a human is shown, answered by the owner's key, and used once",
+    async ({ world, browser, pictures }) => {
+      const { page } = browser;
+      const url = `${world.service.url}/docs/7/delete`;
+      const call = { method: "POST", body: "old" };
+      const asked: unknown = await world.agent.fetch(url, call).catch((error: unknown) => error);
+      assert.ok(asked instanceof TrustWardenError && asked.code === "approval_required");
+      const id = String(asked.details.request);
+      const waiting = world.agent.waitForApproval(id);
+      await go(page, "Approvals");
+      await page.locator('[data-status="pending"]').waitFor();
+      await inspect(page, "approvals", pictures);
+      await world.live.answer(id, "approve");
+      await world.agent.fetch(url, { ...call, approval: await waiting });
+      await page.getByRole("button", { name: "Show all" }).click();
+      await page.locator('[data-status="used"]').waitFor();
+    },
+  ),
+  step("a stop is one clear step, measured, and holds", async ({ world, browser, pictures }) => {
+    const { page } = browser;
+    await go(page, "Agents");
+    await page.getByRole("button", { name: "What is below alice" }).click();
+    await page.getByRole("link", { name: "orchestrator", exact: true }).click();
+    await heading(page, "orchestrator").waitFor();
+    await page.getByRole("button", { name: "Stop", exact: true }).click();
+    await inspect(page, "stop", pictures);
+    await page.getByRole("button", { name: "Stop it now" }).click();
+    await page.locator("[data-stopped]").waitFor();
+    await page.screenshot({ path: `${pictures}stopped.png` });
+    for (const stopped of [world.agent, world.child]) {
+      const isAnswered = await stopped.fetch(`${world.service.url}/docs/1`).then(
+        ({ ok }) => ok,
+        () => false,
+      );
+      assert.equal(isAnswered, false);
+    }
+    await page.getByRole("link", { name: "See the proof" }).click();
+    await proven(page);
+  }),
+];
+
+const REST = [
+  ...["Policies", "People", "Secrets", "Settings"].map((name) =>
+    step(`${name} is readable by everybody who may read it`, async ({ browser, pictures }) => {
+      const { page } = browser;
+      await go(page, name);
+      await page.waitForLoadState("networkidle");
+      assert.equal(await page.getByRole("alert").count(), 0);
+      await inspect(page, name.toLowerCase(), pictures);
+    }),
+  ),
+  step("the keyboard goes everywhere", async ({ browser }) => {
+    const { page } = browser;
+    await go(page, "Now");
+    await page.keyboard.press("/");
+    assert.equal(await page.evaluate("document.activeElement.getAttribute('name')"), "q");
+    await page.keyboard.press("Escape");
+    await page.evaluate("document.activeElement.blur()");
+    await page.keyboard.press("?");
+    await page.getByRole("heading", { name: "Keys" }).waitFor();
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("g");
+    await page.keyboard.press("l");
+    await heading(page, "Ledger").waitFor();
+  }),
+  step("what a script would put into the page is stopped, and told", async ({ browser }) => {
+    const { page } = browser;
+    // What a hole in the page would do; Trusted Types must not let it.
+    const attempt = "document.createElement('div').innerHTML = '<img src=x onerror=alert(1)>'";
+    const thrown = String(
+      await page.evaluate(
+        `(() => { try { ${attempt}; return ""; } catch (error) { return String(error); } })()`,
+      ),
+    );
+    assert.match(thrown, /TrustedHTML|Trusted/);
+    const faults: string[] = [];
+    // The report comes by a message of its own, some turns later.
+    for (let turn = 0; turn < 200 && faults.length === 0; turn += 1) {
+      await page.evaluate("new Promise((resolve) => setTimeout(resolve))");
+      faults.push(...browser.takeFaults());
+    }
+    assert.ok(
+      faults.some((text) => text.includes("require-trusted-types-for")),
+      faults.join("\n"),
+    );
+  }),
+];
+
+/** All of it. */
+export const SCENARIO: readonly Step[] = [...COMING, ...LOOKING, ...PROVING, ...ACTING, ...REST];

@@ -1,0 +1,84 @@
+/** A real server with a console, a service that agents visit, and agents of the SDK that act in it. */
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { linkAnswer } from "@trustwarden/core/api/people.ts";
+import { AgentIdentity } from "trustwarden";
+import {
+  type LiveServer,
+  type LiveService,
+  startLiveServer,
+  startLiveService,
+} from "../../sdk/live.test.support.ts";
+
+const POLICIES = join(import.meta.dirname, "../../policies");
+const SCOPE = ["read:doc", "write:doc", "delete:doc"];
+const row = (method: string, path: string, action: string) => ({
+  method,
+  path,
+  action,
+  resource: `doc:/${path}`,
+});
+const ROUTES = [
+  row("GET", "/docs/{id}", "read:doc"),
+  row("POST", "/docs/{id}", "write:doc"),
+  row("POST", "/docs/{id}/delete", "delete:doc"),
+];
+
+/** Everything that a scenario needs. */
+export interface World {
+  readonly live: LiveServer;
+  readonly origin: string;
+  /** Its service's calls. */
+  readonly service: LiveService;
+  readonly agent: AgentIdentity;
+  readonly child: AgentIdentity;
+  /** Path and secret of a one-time link for the first admin. */
+  readonly link: () => Promise<string>;
+  readonly close: () => Promise<void>;
+}
+
+/** Starts all of it. */
+export async function createWorld(): Promise<World> {
+  const policyDir = askingPolicies();
+  const live = await startLiveServer({ policyDir, console: { port: 0 } });
+  const service = await startLiveService(live, {
+    name: "docs",
+    routes: ROUTES,
+    listener: (_request, response) => void response.end("done"),
+  });
+  const ticket = live.ticket({ name: "orchestrator", scope: SCOPE });
+  const agent = await AgentIdentity.create({ name: "orchestrator", ticket });
+  const child = await AgentIdentity.create({
+    name: "reader",
+    parent: agent,
+    scope: ["read:doc"],
+    ttl: "10m",
+  });
+  return {
+    live,
+    origin: live.consoleUrl,
+    service,
+    agent,
+    child,
+    link: async () => linkAnswer.parse(await live.admin("POST", "/v1/people/links", {})).link,
+    close: async () => {
+      await child.close();
+      await agent.close();
+      await service.close();
+      await live.close();
+      rmSync(policyDir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** The built-in policy, asking a human about every deletion. */
+function askingPolicies(): string {
+  const folder = mkdtempSync(join(tmpdir(), "tw-e2e-"));
+  cpSync(POLICIES, folder, { recursive: true });
+  const path = join(folder, "trustwarden/data.json");
+  const data = JSON.parse(readFileSync(path, "utf8"));
+  data.policy.asks = { delete: { at: ["gateway", "service"], why: "It does not come back." } };
+  writeFileSync(path, JSON.stringify(data));
+  return folder;
+}

@@ -1,0 +1,127 @@
+/**
+ * The typed client of the server's API: each answer is parsed by the very schema that the server shapes it with
+ * (`core/api/`), so that there is one contract and nothing is generated.
+ *
+ * The session is a cookie that scripts cannot read; what changes something carries a header that no other site's page
+ * can set.
+ */
+import { type ErrorCode, isErrorCode } from "@trustwarden/core/error.ts";
+import { z } from "zod";
+
+const errorAnswer = z.object({
+  error: z.object({ code: z.string(), message: z.string(), counterexample: z.string().optional() }),
+});
+
+/** What the listener asks of every request that changes something. */
+const CSRF_HEADER = "trustwarden-console";
+
+/** A refusal of the server, in the words of its table. */
+export class ApiError extends Error {
+  readonly code: ErrorCode | "unreachable" | "unknown";
+  readonly status: number;
+  readonly counterexample: string | undefined;
+
+  constructor(refusal: {
+    readonly code: ErrorCode | "unreachable" | "unknown";
+    readonly status: number;
+    readonly message: string;
+    readonly counterexample?: string | undefined;
+  }) {
+    super(refusal.message);
+    this.name = "ApiError";
+    this.code = refusal.code;
+    this.status = refusal.status;
+    this.counterexample = refusal.counterexample;
+  }
+}
+
+/** Whether a failure is a refusal of the server. */
+export function isApiError(error: unknown): error is ApiError {
+  return error instanceof ApiError && error.code !== "unreachable";
+}
+
+/** One question to the server. */
+export interface Call<Schema extends z.ZodType> {
+  readonly path: string;
+  readonly answer: Schema;
+  /** POST when it is there. */
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+}
+
+/** Asks, and parses the answer. @throws ApiError. */
+export async function callApi<Schema extends z.ZodType>({
+  answer,
+  ...call
+}: Call<Schema>): Promise<z.output<Schema>> {
+  const response = await send(call);
+  return answer.parse(await response.json());
+}
+
+/** Asks for bytes, such as an evidence bundle. @throws ApiError. */
+export async function fetchBytes(path: string): Promise<Uint8Array> {
+  const response = await send({ path });
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+/** Asks for text. @throws ApiError. */
+export async function fetchText(path: string): Promise<string> {
+  const response = await send({ path });
+  return response.text();
+}
+
+/** A path with a query; what is undefined or empty is left out. */
+export function pathWith(path: string, query: Readonly<Record<string, string | number | undefined>>): string {
+  const params = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined && value !== "") params.set(name, String(value));
+  }
+  const text = params.toString();
+  return text === "" ? path : `${path}?${text}`;
+}
+
+/** The exact text of a body, as it is sent and as signatures cover it. */
+function encodeBody(body: unknown): string {
+  return JSON.stringify(body);
+}
+
+async function send({
+  path,
+  body,
+  headers = {},
+  signal,
+}: Omit<Call<z.ZodType>, "answer">): Promise<Response> {
+  const posts = body !== undefined;
+  const init: RequestInit = {
+    method: posts ? "POST" : "GET",
+    headers: { [CSRF_HEADER]: "1", ...(posts ? { "content-type": "application/json" } : {}), ...headers },
+    credentials: "same-origin",
+    redirect: "error",
+    ...(posts ? { body: encodeBody(body) } : {}),
+    ...(signal === undefined ? {} : { signal }),
+  };
+  const response = await fetch(path, init).catch((cause: unknown) => {
+    throw new ApiError({
+      code: "unreachable",
+      status: 0,
+      message: `The server does not answer (${String(cause)}).`,
+    });
+  });
+  if (response.ok) return response;
+  throw await refusalOf(response);
+}
+
+async function refusalOf(response: Response): Promise<ApiError> {
+  const parsed = errorAnswer.safeParse(await response.json().catch(() => null));
+  if (!parsed.success) {
+    return new ApiError({ code: "unknown", status: response.status, message: `HTTP ${response.status}` });
+  }
+  const { code, message, counterexample } = parsed.data.error;
+  return new ApiError({
+    code: isErrorCode(code) ? code : "unknown",
+    status: response.status,
+    message,
+    counterexample,
+  });
+}

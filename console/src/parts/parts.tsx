@@ -1,0 +1,144 @@
+/** Small pieces that every screen is made of. */
+import { type ReactElement, type ReactNode, useState } from "react";
+import { Icon } from "./icons.tsx";
+
+export type Tone = "good" | "bad" | "warn" | "plain";
+
+/** One word about a state; the tone is never the only sign, the word says it. */
+export function Badge({
+  tone,
+  children,
+}: {
+  readonly tone: Tone;
+  readonly children: ReactNode;
+}): ReactElement {
+  return <span className={`badge badge-${tone}`}>{children}</span>;
+}
+
+/** The badge of an agent's, instance's or owner's status. */
+export function StatusBadge({ status }: { readonly status: "live" | "revoked" | "expired" }): ReactElement {
+  const tone = { live: "good", revoked: "bad", expired: "plain" } as const;
+  return <Badge tone={tone[status]}>{status === "revoked" ? "stopped" : status}</Badge>;
+}
+
+/** A titled part of a screen. */
+export function Panel({
+  title,
+  aside,
+  children,
+}: {
+  readonly title: string;
+  readonly aside?: ReactNode;
+  readonly children: ReactNode;
+}): ReactElement {
+  return (
+    <section className="panel" aria-label={title}>
+      <header className="panel-head">
+        <h2>{title}</h2>
+        {aside}
+      </header>
+      {children}
+    </section>
+  );
+}
+
+/** A figure with its name; `note` says what it means or since when. */
+export function Figure({
+  label,
+  value,
+  note,
+  tone = "plain",
+}: {
+  readonly label: string;
+  readonly value: string;
+  readonly note?: string;
+  readonly tone?: Tone;
+}): ReactElement {
+  return (
+    <div className={`figure figure-${tone}`}>
+      <dt>{label}</dt>
+      <dd>
+        <span className="figure-value">{value}</span>
+        {note === undefined ? null : <span className="figure-note">{note}</span>}
+      </dd>
+    </div>
+  );
+}
+
+/** A place with nothing in it yet, and the command that changes that. */
+export function Empty({
+  title,
+  children,
+  command,
+}: {
+  readonly title: string;
+  readonly children?: ReactNode;
+  readonly command?: string;
+}): ReactElement {
+  return (
+    <div className="empty">
+      <p className="empty-title">{title}</p>
+      {children === undefined ? null : <p className="muted">{children}</p>}
+      {command === undefined ? null : <Command text={command} />}
+    </div>
+  );
+}
+
+/** A command to be copied to a terminal. */
+export function Command({ text }: { readonly text: string }): ReactElement {
+  return (
+    <div className="command">
+      <code>{text}</code>
+      <Copy text={text} label="Copy the command" />
+    </div>
+  );
+}
+
+/** Copies a text, and says that it did. */
+function Copy({ text, label }: { readonly text: string; readonly label: string }): ReactElement {
+  const [isCopied, setCopied] = useState(false);
+  return (
+    <button
+      type="button"
+      className="quiet"
+      aria-label={label}
+      title={label}
+      onClick={() => void navigator.clipboard.writeText(text).then(() => setCopied(true))}
+      onBlur={() => setCopied(false)}
+    >
+      <Icon name={isCopied ? "check" : "copy"} />
+    </button>
+  );
+}
+
+/** A long identifier in full, breaking where it must. */
+export function Id({ text }: { readonly text: string }): ReactElement {
+  return <code className="id">{text}</code>;
+}
+
+/** Name and value pairs. */
+export function Facts({
+  facts,
+}: {
+  readonly facts: readonly (readonly [name: string, value: ReactNode])[];
+}): ReactElement {
+  return (
+    <dl className="facts">
+      {facts.map(([name, value]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{value}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+/** What is shown until the answer is there. */
+export function Waiting({ what }: { readonly what: string }): ReactElement {
+  return (
+    <p className="waiting" role="status">
+      {what}
+    </p>
+  );
+}

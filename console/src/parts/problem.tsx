@@ -1,0 +1,57 @@
+/** What went wrong, in three parts: what happened, why, and what to do next. */
+import type { ReactElement } from "react";
+import { ApiError } from "../api/client.ts";
+
+/** What a person can do about the refusals that they meet most. */
+const NEXT: Readonly<Record<string, string>> = {
+  unreachable: "Check that the server runs: `warden status`. The page tries again when you do.",
+  principal_refused: "Sign in again, or ask an admin for the role that this needs.",
+  denied: "Your role does not allow this. An admin can give you another one under People.",
+  not_found: "Check the spelling. What is not yours looks like what does not exist.",
+  request_malformed: "Check what you entered; the server could not read it.",
+  rate_limited: "Wait a few seconds and try again.",
+  overloaded: "Wait a few seconds and try again. Stopping an agent works all the same.",
+  ledger_search_late: "Narrow the search: add an agent, an owner or a time.",
+  ledger_unavailable: "Nothing was done. Look at `warden doctor` on the server.",
+  owner_exists: "Choose another name.",
+};
+
+/** A failure with its code. */
+export function Problem({
+  error,
+  retry,
+}: {
+  readonly error: unknown;
+  readonly retry?: () => void;
+}): ReactElement {
+  const code = error instanceof ApiError ? error.code : codeOf(error);
+  const message = error instanceof Error ? error.message : String(error);
+  return (
+    <div className="problem" role="alert">
+      <p>
+        <code>{code}</code> {message}
+      </p>
+      {error instanceof ApiError && error.counterexample !== undefined ? (
+        <p>
+          For example: <code>{error.counterexample}</code>
+        </p>
+      ) : null}
+      <p className="muted">
+        {NEXT[code] ?? "The code is explained in docs/errors.md; the ledger has the details."}
+      </p>
+      {retry === undefined ? null : (
+        <button type="button" onClick={retry}>
+          Try again
+        </button>
+      )}
+    </div>
+  );
+}
+
+/** Failures of the verifier carry the codes of the same table. */
+function codeOf(error: unknown): string {
+  if (typeof error === "object" && error !== null && "code" in error && typeof error.code === "string") {
+    return error.code;
+  }
+  return "error";
+}

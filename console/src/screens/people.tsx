@@ -1,0 +1,108 @@
+/** People: who answers for agents, and who may look. */
+
+import { useMutation } from "@tanstack/react-query";
+import type { SessionAnswer } from "@trustwarden/core/api/people.ts";
+import { type LinkAnswer, linkAnswer } from "@trustwarden/core/api/people.ts";
+import { type ReactElement, useState } from "react";
+import { callApi } from "../api/client.ts";
+import { useSession } from "../api/session.tsx";
+import { formatTime } from "../parts/format.ts";
+import { Badge, Command, Facts, Id, Panel } from "../parts/parts.tsx";
+import { Problem } from "../parts/problem.tsx";
+import { Tree } from "./tree.tsx";
+
+const ROLES = [
+  ["owner", "answers for agents of their own"],
+  ["auditor", "reads everything, changes nothing"],
+  ["operator", "runs the place, stops what has to stop"],
+  ["admin", "decides who else may"],
+] as const;
+
+/** The screen. */
+export function People(): ReactElement {
+  const session = useSession();
+  return (
+    <>
+      <header className="screen-head">
+        <h1>People</h1>
+        <p>Behind every agent is a person with a passkey.</p>
+      </header>
+      <div className="grid-2">
+        <Panel title="You">
+          <You session={session} />
+        </Panel>
+        {session.roles.includes("admin") ? (
+          <Panel title="Invite somebody">
+            <Invite />
+          </Panel>
+        ) : null}
+      </div>
+      <Panel title="Owners">
+        <Tree prefix="" />
+      </Panel>
+    </>
+  );
+}
+
+function You({ session }: { readonly session: SessionAnswer }): ReactElement {
+  return (
+    <Facts
+      facts={[
+        ["Name", session.name],
+        [
+          "Roles",
+          <span key="roles" className="chips">
+            {session.roles.map((role) => (
+              <Badge key={role} tone="plain">
+                {role}
+              </Badge>
+            ))}
+          </span>,
+        ],
+        ["Session ends", formatTime(session.expires_at)],
+        [
+          "Passkeys",
+          `${session.passkeys.length}, the first from ${formatTime(session.passkeys[0]?.created_at ?? 0)}`,
+        ],
+        ["Owner", session.owner_id === null ? "of nothing" : <Id key="owner" text={session.owner_id} />],
+      ]}
+    />
+  );
+}
+
+function Invite(): ReactElement {
+  const [role, setRole] = useState<string>("auditor");
+  const inviting = useMutation({
+    mutationFn: () => callApi({ path: "/v1/people/links", body: { roles: [role] }, answer: linkAnswer }),
+  });
+  return (
+    <div className="panel-body stack">
+      <label className="field">
+        <span>As</span>
+        <select value={role} onChange={(event) => setRole(event.target.value)}>
+          {ROLES.map(([name, meaning]) => (
+            <option key={name} value={name}>
+              {name}: {meaning}
+            </option>
+          ))}
+        </select>
+      </label>
+      <div className="row">
+        <button type="button" disabled={inviting.isPending} onClick={() => inviting.mutate()}>
+          Make a link
+        </button>
+      </div>
+      {inviting.isError ? <Problem error={inviting.error} /> : null}
+      {inviting.data === undefined ? null : <Invitation link={inviting.data} />}
+    </div>
+  );
+}
+
+function Invitation({ link }: { readonly link: LinkAnswer }): ReactElement {
+  return (
+    <div className="stack">
+      <p>Whoever opens this first becomes the person. It works once, until {formatTime(link.expires_at)}.</p>
+      <Command text={`${window.location.origin}/app/welcome#${link.link}`} />
+    </div>
+  );
+}

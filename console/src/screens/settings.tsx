@@ -1,0 +1,157 @@
+/** Settings: whom this browser believes, the keys of the authority, and other trust domains. */
+
+import { useQuery } from "@tanstack/react-query";
+import { authorityAnswer } from "@trustwarden/core/api/authority.ts";
+import { federationList } from "@trustwarden/core/api/federation.ts";
+import type { ReactElement } from "react";
+import { useApi } from "../api/use-api.ts";
+import { formatTime } from "../parts/format.ts";
+import { Badge, Command, Empty, Facts, Id, Panel, type Tone, Waiting } from "../parts/parts.tsx";
+import { Problem } from "../parts/problem.tsx";
+import { type AnchorState, pin, readAnchors } from "../verify/anchors.ts";
+
+/** The screen. */
+export function Settings(): ReactElement {
+  return (
+    <>
+      <header className="screen-head">
+        <h1>Settings</h1>
+        <p>What everything else rests on.</p>
+      </header>
+      <Panel title="Whom this browser believes">
+        <Believed />
+      </Panel>
+      <Panel title="Keys of the authority">
+        <AuthorityKeys />
+      </Panel>
+      <Panel title="Other trust domains">
+        <Federations />
+      </Panel>
+    </>
+  );
+}
+
+function Believed(): ReactElement {
+  const anchors = useQuery({ queryKey: ["anchors"], queryFn: readAnchors });
+  if (anchors.isError) return <Problem error={anchors.error} retry={() => void anchors.refetch()} />;
+  if (anchors.data === undefined) return <Waiting what="Reading" />;
+  const { pinned, offered, isSame } = anchors.data;
+  return (
+    <>
+      <AnchorFacts anchors={pinned} />
+      {isSame ? (
+        <div className="panel-body stack">
+          <p className="muted">
+            Pinned on {formatTime(pinned.pinnedAt)}, when this browser first saw this server. Compare it once
+            with what the server’s own terminal says:
+          </p>
+          <Command text="warden status" />
+        </div>
+      ) : (
+        <div className="panel-body stack" role="alert">
+          <p>
+            <Badge tone="bad">changed</Badge> The server shows other keys now. After a rotation that is so;
+            otherwise it is not the server that you knew. Compare them with <code>warden status</code> first.
+          </p>
+          <AnchorFacts anchors={offered} />
+          <div className="row">
+            <button type="button" onClick={() => void anchors.refetch(void pin(offered))}>
+              Believe these from now on
+            </button>
+          </div>
+        </div>
+      )}
+    </>
+  );
+}
+
+function AnchorFacts({ anchors }: { readonly anchors: AnchorState["pinned"] }): ReactElement {
+  return (
+    <Facts
+      facts={[
+        ["Trust domain", anchors.trustDomain],
+        ["Roots", <Id key="roots" text={anchors.authoritiesSha256} />],
+        ["Log", <Id key="log" text={anchors.vkey} />],
+        [
+          "Witnesses",
+          anchors.policy === null ? (
+            "none asked: the log’s own word is all there is"
+          ) : (
+            <pre key="policy" className="document">
+              {anchors.policy}
+            </pre>
+          ),
+        ],
+      ]}
+    />
+  );
+}
+
+const KEY_TONES: Readonly<Record<string, Tone>> = {
+  active: "good",
+  tainted: "bad",
+  revoked: "bad",
+  prepared: "warn",
+};
+
+function AuthorityKeys(): ReactElement {
+  const authority = useApi("/v1/authority", authorityAnswer);
+  if (authority.isError) return <Problem error={authority.error} />;
+  if (authority.data === undefined) return <Waiting what="Reading" />;
+  return (
+    <>
+      <div className="table-wrap">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Kind</th>
+              <th scope="col">State</th>
+              <th scope="col">Key</th>
+              <th scope="col">Custody</th>
+              <th scope="col">Ends</th>
+            </tr>
+          </thead>
+          <tbody>
+            {authority.data.keys.map(({ id, kind, state, custody, expires_at: end }) => (
+              <tr key={`${kind} ${id}`}>
+                <td>{kind}</td>
+                <td>
+                  <Badge tone={KEY_TONES[state] ?? "plain"}>{state}</Badge>
+                </td>
+                <td>
+                  <Id text={id} />
+                </td>
+                <td>{custody}</td>
+                <td>{end === null ? "" : formatTime(end)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      <div className="panel-body">
+        <Command text="warden ca rotate intermediate" />
+      </div>
+    </>
+  );
+}
+
+function Federations(): ReactElement {
+  const federations = useApi("/v1/federations", federationList);
+  if (federations.isError) return <Problem error={federations.error} />;
+  if (federations.data === undefined) return <Waiting what="Reading" />;
+  if (federations.data.federations.length === 0) {
+    return (
+      <Empty title="Nobody else is believed" command="warden federation add partner.example --help">
+        With a relationship, agents of another trust domain can prove themselves here.
+      </Empty>
+    );
+  }
+  return (
+    <Facts
+      facts={federations.data.federations.map(({ trust_domain: name, profile }) => [
+        name,
+        profile ?? "set by hand",
+      ])}
+    />
+  );
+}
