@@ -113,6 +113,9 @@ async function openSource({ config, random, nowMs }: BackupOptions): Promise<Sou
   const { ledger, dataDir } = config;
   if (ledger.storage !== "posix")
     throw new TrustWardenError("config_invalid", { setting: "ledger", reason: "not on this machine's disk" });
+  // The file of before the move may still be there, and is not the state any more.
+  if (config.state.storage !== "sqlite")
+    throw new TrustWardenError("config_invalid", { setting: "state", reason: "not on this machine's disk" });
   const { logSigner } = await openServerKeys({ config, random, nowMs });
   const vkey = formatVkey(originOf(config), rawEd25519Key(logSigner.publicKey));
   const directory = ledger.directory ?? join(dataDir, "ledger");
