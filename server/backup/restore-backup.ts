@@ -23,6 +23,7 @@ import type { Random } from "@trustwarden/core/id.ts";
 import type { ServerConfig } from "../config.ts";
 import { openServerKeys, replaceLogKey, type ServerKeys } from "../keys.ts";
 import { nextOrigin, originFile, originOf } from "../ledger/origin.ts";
+import { requireOneShard } from "../ledger-storage.ts";
 import { writePrivateFile } from "../signer/private-file.ts";
 import { readEpoch } from "../store/commands/epoch.ts";
 import { PosixLogReader, PosixLogStorage } from "../store/posix-log.ts";
@@ -262,6 +263,7 @@ async function takeNewerLedger({ directory, vkey }: Work, from: string): Promise
 }
 
 async function headOf(directory: string, vkey: string) {
+  await requireOneShard(new PosixLogReader(directory), vkey);
   const note = await new PosixLogReader(directory).readCheckpoint();
   if (note === null)
     throw new TrustWardenError("config_invalid", { setting: "ledger", reason: "no checkpoint" });
