@@ -2,7 +2,7 @@
 import { rmSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { SoftwareAuthenticator } from "../test/support/authenticator.ts";
-import { CONSOLE, originOf, useLink } from "../test/support/people.ts";
+import { CONSOLE, originOf, sendConsole, useLink } from "../test/support/people.ts";
 import { startTestServer, type TestServer } from "../test/support/server.ts";
 import { createHome, runWarden } from "./testing.ts";
 
@@ -32,7 +32,9 @@ describe("warden person link", () => {
     expect((await useLink(server, { link, authenticator })).status).toBe(200);
     expect((await warden("person", "link")).exitCode).toBe(1);
     const invited = await warden("person", "link", "--role", "auditor");
-    expect(invited.stdout).toContain("/join#");
+    const [path = ""] = /\/\S+(?=#)/.exec(invited.stdout) ?? [];
+    expect(path).toBe("/app/welcome");
+    expect((await sendConsole(server, { target: path })).status).toBe(200);
   });
 
   test("voids the link before it that would make the same", async () => {

@@ -64,7 +64,7 @@ async function showLink({ client, output }: Session, options: LinkOptions): Prom
   const answer = await client.post({ target: "/v1/people/links", body, schema: linkAnswer });
   const until = new Date(answer.expires_at * 1000).toISOString();
   output.show(answer, [
-    `Open the console at /join#${answer.link}`,
+    `Open the console at /app/welcome#${answer.link}`,
     `It makes a person with the roles ${answer.roles.join(", ")}, once, until ${until}. Whoever opens it first is that person.`,
   ]);
 }

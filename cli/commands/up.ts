@@ -142,7 +142,7 @@ async function inviteFirstAdmin(
   const link = await createFirstLink(createClient(createAdminTransport(adminSocket)));
   if (link === null) return;
   io.stderr(
-    `Nobody is an admin yet. Open ${consoleUrl}/join#${link} within 10 minutes, and make a passkey; it works once.\n`,
+    `Nobody is an admin yet. Open ${consoleUrl}/app/welcome#${link} within 10 minutes, and make a passkey; it works once.\n`,
   );
 }
 

@@ -4,7 +4,7 @@ import { ApiError } from "../api/client.ts";
 
 /** What a person can do about the refusals that they meet most. */
 const NEXT: Readonly<Record<string, string>> = {
-  unreachable: "Check that the server runs: `warden status`. The page tries again when you do.",
+  unreachable: "Check that the server runs: `warden doctor`. The page tries again when you do.",
   principal_refused: "Sign in again, or ask an admin for the role that this needs.",
   denied: "Your role does not allow this. An admin can give you another one under People.",
   not_found: "Check the spelling. What is not yours looks like what does not exist.",

@@ -32,7 +32,7 @@ export function Answer({ found }: { readonly found: Found }): ReactElement {
           <Icon name="download" /> Evidence
         </a>
         <span className="muted">
-          Check it elsewhere: <code>warden verify {found.eventId}.twb</code>
+          Check it elsewhere: <code>warden evidence verify {found.eventId}.twb --help</code>
         </span>
       </div>
     </>

@@ -100,7 +100,7 @@ function Request({ approval }: { readonly approval: ApprovalView }): ReactElemen
       {status === "pending" ? (
         <div className="stack">
           <p className="muted">The answer is signed by the owner’s own key, which is not in this browser:</p>
-          <Command text={`warden approvals answer ${id} --approve`} />
+          <Command text={`warden approvals approve ${id} --as owner`} />
         </div>
       ) : null}
     </article>

@@ -22,7 +22,7 @@ export function Secrets(): ReactElement {
         {list.isPending ? <Waiting what="Reading" /> : null}
         {list.isError ? <Problem error={list.error} retry={() => void list.refetch()} /> : null}
         {list.data?.secrets.length === 0 ? (
-          <Empty title="No secret yet" command="warden secret create openai --value-file key">
+          <Empty title="No secret yet" command="warden secret put openai --help">
             A secret is for upstreams and agents that you name, and for nobody by default.
           </Empty>
         ) : null}

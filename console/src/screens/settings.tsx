@@ -42,16 +42,17 @@ function Believed(): ReactElement {
       {isSame ? (
         <div className="panel-body stack">
           <p className="muted">
-            Pinned on {formatTime(pinned.pinnedAt)}, when this browser first saw this server. Compare it once
-            with what the server’s own terminal says:
+            Pinned on {formatTime(pinned.pinnedAt)}, when this browser first saw this server. Compare the
+            log’s key once with the one that the server’s own terminal exports:
           </p>
-          <Command text="warden status" />
+          <Command text="warden ledger export ./log" />
         </div>
       ) : (
         <div className="panel-body stack" role="alert">
           <p>
             <Badge tone="bad">changed</Badge> The server shows other keys now. After a rotation that is so;
-            otherwise it is not the server that you knew. Compare them with <code>warden status</code> first.
+            otherwise it is not the server that you knew. Compare them on the server’s own terminal first:{" "}
+            <code>warden ledger export ./log</code>
           </p>
           <AnchorFacts anchors={offered} />
           <div className="row">
@@ -129,7 +130,7 @@ function AuthorityKeys(): ReactElement {
         </table>
       </div>
       <div className="panel-body">
-        <Command text="warden ca rotate intermediate" />
+        <Command text="warden ca rotate --kind intermediate" />
       </div>
     </>
   );
@@ -141,7 +142,7 @@ function Federations(): ReactElement {
   if (federations.data === undefined) return <Waiting what="Reading" />;
   if (federations.data.federations.length === 0) {
     return (
-      <Empty title="Nobody else is believed" command="warden federation add partner.example --help">
+      <Empty title="Nobody else is believed" command="warden federation create partner.example --help">
         With a relationship, agents of another trust domain can prove themselves here.
       </Empty>
     );

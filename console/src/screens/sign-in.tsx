@@ -21,7 +21,7 @@ export function SignIn({ onOpened }: { readonly onOpened: (session: SessionAnswe
       <p className="muted">
         No passkey yet? An admin gives you a link. The first admin makes one on the server:
       </p>
-      <Command text="warden people link" />
+      <Command text="warden person link" />
     </Gate>
   );
 }

@@ -15,7 +15,7 @@ const anchors = z.strictObject({
   policy: z.string().nullable(),
   /** SPIFFE trust bundle. */
   bundle: z.string(),
-  /** Of the roots, as `warden status` shows it. */
+  /** Of the roots, as `authorities_sha256` names them in the profile of an owner. */
   authoritiesSha256: z.string(),
   pinnedAt: z.string(),
 });
