@@ -379,17 +379,33 @@ person(roles) := object.union(other("person"), {"roles": roles})
 
 wide := {"auditor", "operator", "admin"}
 
-person_names := {name | some role; some name in data.policy.roles[role]} | {"delete:ledger", "grant:owner"}
+# One of each kind: everybody's, an owner's, a reader's, an operator's, an admin's, and nobody's.
+person_names := {
+	"read:session", "narrow:instance", "read:status", "update:budget",
+	"create:link", "renew:svid", "delete:ledger",
+}
 
 test_a_person_may_do_what_the_data_names_for_its_roles_and_nothing_else if {
-	count(person_names) > 30
 	every role in {"owner", "auditor", "operator", "admin"} {
 		every name in person_names {
-			every subject in {"self", "descendant", "other", "none"} {
+			every subject in {"self", "other"} {
 				expected := {"principal_not_permitted" | not person_may(role, name, subject)}
 				reasons_for(controlling(person([role]), name, subject)) == expected
 			}
 		}
+	}
+}
+
+test_an_owner_who_is_a_person_reaches_what_is_below_it if {
+	reasons_for(controlling(person(["owner"]), "revoke:instance", "descendant")) == set()
+	reasons_for(controlling(person(["owner"]), "revoke:instance", "none")) == {"principal_not_permitted"}
+	reasons_for(controlling(person(["owner", "auditor"]), "read:agents", "none")) == set()
+}
+
+test_what_a_person_may_is_permitted_in_no_other_plane if {
+	every role, name in {"owner": "revoke:instance", "admin": "create:link", "auditor": "read:session"} {
+		case := object.union(controlling(person([role]), name, "self"), {"plane": "astral"})
+		not decision.permitted with input as case
 	}
 }
 
@@ -415,7 +431,13 @@ test_a_person_without_a_role_has_only_its_own_session if {
 
 test_roles_give_nothing_to_anybody_but_a_person if {
 	every kind in ["agent", "enrollee", "owner", "verifier", "node", "nobody"] {
-		case := controlling(object.union(other(kind), {"roles": ["admin"]}), "create:link", "none")
+		every role, name in {"owner": "remove:entry", "admin": "create:link", "auditor": "read:session"} {
+			case := controlling(object.union(other(kind), {"roles": [role]}), name, "none")
+			reasons_for(case) == {"principal_not_permitted"}
+		}
+	}
+	every name in ["read:session", "narrow:instance"] {
+		case := controlling(object.union(other("verifier"), {"roles": ["owner"]}), name, "self")
 		reasons_for(case) == {"principal_not_permitted"}
 	}
 }
