@@ -69,6 +69,16 @@ describe("a passkey", () => {
     expect((await useLink(server, { link, authenticator: device() })).status).toBe(200);
   });
 
+  it("is not asked for from a frame in a page of another origin", async () => {
+    const link = await createLink(server, { roles: ["auditor"] });
+    const framed = device({ isCrossOrigin: true });
+    await expectRefused(server, () => useLink(server, { link, authenticator: framed }), "passkey_invalid");
+    const { authenticator } = await createPerson(server, { roles: ["auditor"] }, { isCrossOrigin: false });
+    const loggingIn = new SoftwareAuthenticator({ origin: originOf(server), isCrossOrigin: true });
+    Object.assign(loggingIn, { credentialId: authenticator.credentialId });
+    await expectRefused(server, () => logIn(server, loggingIn), "passkey_invalid");
+  });
+
   it("counts upwards: a copy of it is refused", async () => {
     expect((await logIn(server, admin.authenticator)).status).toBe(200);
     admin.authenticator.counter -= 1;
@@ -80,6 +90,9 @@ describe("a passkey", () => {
     const link = await createLink(server, { roles: ["auditor"] });
     const again = await useLink(server, { link, authenticator: admin.authenticator });
     expect([again.status, codeOf(again)]).toEqual([409, "key_reused"]);
+    const asOwner = await createLink(server, { roles: ["owner"] });
+    const secondOwner = await useLink(server, { link: asOwner, authenticator: admin.authenticator });
+    expect([secondOwner.status, codeOf(secondOwner)]).toEqual([409, "key_reused"]);
     const other = device();
     Object.assign(other, { credentialId: admin.authenticator.credentialId });
     const taken = await useLink(server, { link, authenticator: other });

@@ -30,6 +30,32 @@ export interface Ceremony {
   readonly rpId: string;
 }
 
+/**
+ * Nobody is asked for a statement of who made the device. Whoever brings one anyway brings certificates, and the library
+ * fetches the revocation lists that these name: a place inside our network, of a stranger's choice.
+ *
+ * @see W3C WebAuthn Level 3 §8.2 (self attestation), §8.7
+ */
+async function requireNoCertificates({ response }: RegistrationResponse): Promise<void> {
+  const { decodeAttestationObject } = await import("@simplewebauthn/server/helpers");
+  const { format, certificates } = refusing(() => {
+    const decoded = decodeAttestationObject(Uint8Array.from(parseBase64url(response.attestationObject)));
+    return { format: decoded.get("fmt"), certificates: decoded.get("attStmt").get("x5c") };
+  });
+  const isOwnWord = format === "none" || (format === "packed" && certificates === undefined);
+  if (!isOwnWord) refuse("attestation");
+}
+
+/** A page of another origin that frames ours is no place to touch a key (§7.1, §7.2: `crossOrigin`). */
+function requireUnframed(clientDataJson: string): void {
+  const framed = refusing(() => {
+    const text = parseUtf8(parseBase64url(clientDataJson));
+    const { crossOrigin, topOrigin } = parseJsonObject(text, MAX_CLIENT_DATA_CHARS);
+    return (crossOrigin !== undefined && crossOrigin !== false) || topOrigin !== undefined;
+  });
+  if (framed) refuse("framed");
+}
+
 /** The challenge that a browser says was signed; it is verified with the rest. @throws TrustWardenError `passkey_invalid`. */
 export function unverifiedChallengeOf(clientDataJson: string): string {
   return refusing(() => {
@@ -46,6 +72,8 @@ export async function verifyRegistration(
   const { verifyRegistrationResponse } = await import("@simplewebauthn/server");
   const { convertCOSEtoPKCS } = await import("@simplewebauthn/server/helpers");
   const { transports = [], ...signed } = response.response;
+  requireUnframed(signed.clientDataJSON);
+  await requireNoCertificates(response);
   const verified = await refusingAsync(() =>
     verifyRegistrationResponse({
       response: { ...response, response: { ...signed, transports }, clientExtensionResults: {} },
@@ -78,6 +106,7 @@ export async function verifyAssertion(
 ): Promise<{ readonly counter: number; readonly isBackedUp: boolean }> {
   const { verifyAuthenticationResponse } = await import("@simplewebauthn/server");
   const { isoCBOR } = await import("@simplewebauthn/server/helpers");
+  requireUnframed(response.response.clientDataJSON);
   const verified = await refusingAsync(() =>
     verifyAuthenticationResponse({
       response: { ...response, clientExtensionResults: {} },

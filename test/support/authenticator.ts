@@ -11,6 +11,8 @@ const FLAG_VERIFIED = 0x04;
 const FLAG_BACKUP_ELIGIBLE = 0x08;
 const FLAG_BACKED_UP = 0x10;
 const FLAG_ATTESTED = 0x40;
+/** An empty map. */
+const NO_ATTESTATION = { format: "none", statement: Buffer.from([0xa0]) };
 
 /** What an authenticator of a test may do otherwise than an honest one. */
 export interface AuthenticatorOptions {
@@ -20,6 +22,10 @@ export interface AuthenticatorOptions {
   readonly isUserVerified?: boolean;
   /** Whether it counts its uses. */
   readonly isCounting?: boolean;
+  /** Format and CBOR of an attestation statement; none unless given. */
+  readonly attestation?: { readonly format: string; readonly statement: Buffer };
+  /** Whether a page of another origin showed the frame that asked. */
+  readonly isCrossOrigin?: boolean;
 }
 
 /** JSON of a credential, as `toJSON()` gives it. */
@@ -51,9 +57,10 @@ export class SoftwareAuthenticator {
     length.writeUInt16BE(id.length);
     const attested = Buffer.concat([Buffer.alloc(16), length, id, cose]);
     const data = this.#authenticatorData(FLAG_ATTESTED, attested);
-    const head = Buffer.from([0xa3, ...cborText("fmt"), ...cborText("none"), ...cborText("attStmt"), 0xa0]);
+    const { format, statement } = this.#options.attestation ?? NO_ATTESTATION;
     const attestationObject = Buffer.concat([
-      head,
+      Buffer.from([0xa3, ...cborText("fmt"), ...cborText(format), ...cborText("attStmt")]),
+      statement,
       Buffer.from([...cborText("authData"), 0x59, data.length >> 8, data.length & 0xff]),
       data,
     ]);
@@ -93,8 +100,8 @@ export class SoftwareAuthenticator {
   }
 
   #clientData(type: string, challenge: string): string {
-    const { origin } = this.#options;
-    const json = JSON.stringify({ type, challenge, origin, crossOrigin: false });
+    const { origin, isCrossOrigin = false } = this.#options;
+    const json = JSON.stringify({ type, challenge, origin, crossOrigin: isCrossOrigin });
     return Buffer.from(json).toString("base64url");
   }
 }

@@ -21,25 +21,31 @@ export function claimChallenge(database: SqliteDatabase, { id, expiresAt }: Used
   if (database.run(CLAIM, id, expiresAt).changes === 0) throw new TrustWardenError("challenge_used");
 }
 
-/** @throws TrustWardenError `passkey_reused` for a key or a credential that anybody ever had, `quota_exceeded`. */
+/**
+ * Takes a key for its holder, for ever; before anything else is written of it.
+ *
+ * @throws TrustWardenError `key_reused`.
+ */
+export function claimPasskey(database: SqliteDatabase, { spki }: NewPasskey, holder: string): void {
+  claimKey(database, spki, holder);
+}
+
+/** Adds a key that was claimed. @throws TrustWardenError `passkey_reused` for a credential that anybody ever had, `quota_exceeded`. */
 export function addPasskey(
   database: SqliteDatabase,
   {
     passkey,
     personId,
-    holder,
     now,
   }: {
     readonly passkey: NewPasskey;
     readonly personId: string;
-    readonly holder: string;
     readonly now: number;
   },
 ): void {
   if ((database.get(COUNT, personId)?.integer("n") ?? 0) >= MAX_PASSKEYS) {
     throw new TrustWardenError("quota_exceeded", { of: "passkeys" });
   }
-  claimKey(database, passkey.spki, holder);
   const { credentialId, spki, counter, isBackupEligible, isBackedUp, transports } = passkey;
   const { changes } = database.run(
     INSERT,

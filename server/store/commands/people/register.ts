@@ -15,7 +15,7 @@ import { findPerson, formatRoles } from "../../people-rows.ts";
 import type { SqliteDatabase } from "../../sqlite-database.ts";
 import { type CommandDeps, type CommandResult, secondsOf } from "../deps.ts";
 import { useLink } from "./links.ts";
-import { addPasskey, claimChallenge } from "./passkeys.ts";
+import { addPasskey, claimChallenge, claimPasskey } from "./passkeys.ts";
 import { peopleEvent } from "./people-events.ts";
 import { endSessions, openSession } from "./sessions.ts";
 
@@ -64,10 +64,11 @@ function admit(
   const ownerId = isNewOwner
     ? `own_${formatUlid(command.context.nowMs, deps.random)}`
     : ownerOf(database, link);
+  claimPasskey(database, passkey, ownerId ?? personId);
   if (isNewOwner && ownerId !== null) database.run(INSERT_OWNER, ownerId, personId, passkey.spki, now);
   database.run(INSERT_PERSON, personId, ownerId, formatRoles(link.roles), command.sealed, addressLook, now);
   if (link.organizationId !== null) database.run(INSERT_MEMBER, link.organizationId, personId, now);
-  addPasskey(database, { passkey, personId, holder: ownerId ?? personId, now });
+  addPasskey(database, { passkey, personId, now });
   openSession(database, { session: command.session, personId, via: "passkey", now });
   const details = {
     person: personId,
@@ -117,7 +118,8 @@ function recover(database: SqliteDatabase, { command, link, now }: Coming): Comm
   }
   const { personId } = person;
   endSessions(database, { personId, now });
-  addPasskey(database, { passkey: command.passkey, personId, holder: personId, now });
+  claimPasskey(database, command.passkey, personId);
+  addPasskey(database, { passkey: command.passkey, personId, now });
   openSession(database, { session: command.session, personId, via: "passkey", now });
   const details = { person: personId, ...passkeyDetails(command) };
   return peopleEvent("person", { id: personId, change: "recover", ownerId: person.ownerId, details });
