@@ -30,6 +30,14 @@ import {
   type PresentedStory,
   presentedForgeries,
 } from "../test/support/evidence-presented.ts";
+import {
+  cosignedShards,
+  createShardedStory,
+  hiddenShardForgeries,
+  relogged,
+  type ShardedStory,
+  shardForgeries,
+} from "../test/support/evidence-shards.ts";
 import { runCommand } from "./command.ts";
 import { countVerdicts, type Findings, type Judge, type Lab, type Verdict } from "./judge.ts";
 import { requireGoProgram } from "./tools.ts";
@@ -59,9 +67,14 @@ async function judgeEvidence(lab: Lab): Promise<Findings> {
   });
   const verifier = join(lab.root, "server/evidence/verifiers/verify.mjs");
   const [story, presented] = [await createBundleStory(), await createPresentedStory()];
+  const sharded = await createShardedStory();
   try {
     const verdicts: Verdict[] = [];
-    const cases = [...(await casesOf(lab, story)), ...presentedCases(lab, presented)];
+    const cases = [
+      ...(await casesOf(lab, story)),
+      ...presentedCases(lab, presented),
+      ...(await shardedCases(lab, sharded)),
+    ];
     for (const one of cases) {
       const file = join(lab.scratch, "case.twb");
       writeFileSync(file, one.bytes);
@@ -79,6 +92,8 @@ async function judgeEvidence(lab: Lab): Promise<Findings> {
     return countVerdicts(verdicts, "both programs on each");
   } finally {
     await presented.close();
+    await sharded.server.close();
+    sharded.server.home.remove();
     await story.server.close();
     story.server.home.remove();
   }
@@ -194,6 +209,65 @@ function presentedCases(lab: Lab, story: PresentedStory): readonly Case[] {
       (one): Case => ({ ...one, expected: 1, anchors: under(forgersVkey(vkey)) }),
     ),
     ...policies,
+  ];
+}
+
+/** A ledger that has turned to its next shard, and forged, hidden and misplaced shards. */
+async function shardedCases(lab: Lab, story: ShardedStory): Promise<readonly Case[]> {
+  const bundle = join(lab.scratch, "sharded-bundle.json");
+  writeFileSync(bundle, story.bundleText);
+  const under = (vkey: string) => ["--vkey", vkey, "--bundle", bundle];
+  const range = await story.make("since=2020-01-01T00:00:00Z");
+  const event = await story.make(`event=${story.bridged}`);
+  const key = manifestKeyOf(range, (await openKeys(story.server.home)).serverSigner);
+  const [known, forged] = [under(story.vkey), under(forgersVkey(story.vkey))];
+  const witness = createWitness("witness.example/w2");
+  const policy = join(lab.scratch, "sharded-policy.txt");
+  writeFileSync(policy, `log ${story.vkey}\nwitness w2 ${witness.vkey}\nquorum w2\n`);
+  const witnessed = ["--policy", policy, "--bundle", bundle];
+  const isOfEvents = ({ name }: Forgery) => !/range/.test(name);
+  const refused = (anchors: readonly string[], forgeries: readonly Forgery[]) =>
+    forgeries.map((one): Case => ({ ...one, expected: 1, anchors }));
+  return [
+    { name: "an event over two shards", bytes: event, expected: 0, anchors: known },
+    {
+      name: "a job over two shards",
+      bytes: await story.make(`job=${STORY_JOB}`),
+      expected: 0,
+      anchors: known,
+    },
+    { name: "a range over two shards", bytes: range, expected: 3, anchors: known },
+    {
+      name: "shards of another log with the same words",
+      bytes: relogged(event, key),
+      expected: 0,
+      anchors: forged,
+    },
+    { name: "the same under our key", bytes: relogged(event, key), expected: 1, anchors: known },
+    {
+      name: "two shards, each cosigned",
+      bytes: cosignedShards(event, key, () => witness.cosign),
+      expected: 0,
+      anchors: witnessed,
+    },
+    {
+      name: "two shards, only the older of which is cosigned",
+      bytes: cosignedShards(event, key, (first) => (first === 0 ? witness.cosign : () => "")),
+      expected: 1,
+      anchors: witnessed,
+    },
+    {
+      name: "two shards, only the newer of which is cosigned",
+      bytes: cosignedShards(event, key, (first) => (first > 0 ? witness.cosign : () => "")),
+      expected: 1,
+      anchors: witnessed,
+    },
+    ...refused(known, shardForgeries(range, key)),
+    ...refused(known, shardForgeries(event, key).filter(isOfEvents)),
+    ...refused(known, [
+      { name: "an event of two shards shown to nobody", bytes: withHiddenEvent(range, key) },
+    ]),
+    ...refused(forged, [...hiddenShardForgeries(range, key), ...hiddenShardForgeries(event, key)]),
   ];
 }
 

@@ -5,7 +5,7 @@ import { verifyAcknowledgement } from "@trustwarden/core/agentledger/acknowledge
 import { verifyInclusion } from "@trustwarden/core/agentledger/inclusion-proof.ts";
 import { leafHash } from "@trustwarden/core/agentledger/merkle.ts";
 import { verifyShardCheckpoint } from "@trustwarden/core/agentledger/shard.ts";
-import { eventAnswer, shardList, tailAnswer, turnAnswer } from "@trustwarden/core/api/ledger.ts";
+import { eventAnswer, shardList, tailAnswer } from "@trustwarden/core/api/ledger.ts";
 import { encodeUtf8, parseBase64 } from "@trustwarden/core/bytes.ts";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { createAdminTransport } from "../cli/admin-transport.ts";
@@ -14,37 +14,22 @@ import { createTemporaryExport } from "../cli/temporary-export.ts";
 import { auditDirectory } from "../cli/verify-directory.ts";
 import { requireOneShard } from "../server/ledger-storage.ts";
 import { PosixLogReader } from "../server/store/posix-log.ts";
-import { askDecision, outcomeOf, parseAnswer, parseDecision, visitIntent } from "./support/actors.ts";
-import { type BundleStory, createBundleStory, STORY_JOB } from "./support/evidence.ts";
+import { parseAnswer } from "./support/actors.ts";
+import { STORY_JOB } from "./support/evidence.ts";
+import { createShardedStory, type ShardedStory } from "./support/evidence-shards.ts";
 import { codeOf, jsonOf, send, sendAdmin } from "./support/http.ts";
 import { startTestServer } from "./support/server.ts";
 
-let story: BundleStory;
-/** Decided in the first shard, with its outcome in the second. */
+let story: ShardedStory;
 let bridged: string;
 
 const asOperator = (target: string) => sendAdmin(story.server.adminSocket, { target });
-const turn = async () =>
-  parseAnswer(
-    turnAnswer,
-    await sendAdmin(story.server.adminSocket, { method: "POST", target: "/v1/ledger/turns", body: "{}" }),
-  );
 
 beforeAll(async () => {
-  story = await createBundleStory();
-  const { server, parent, verifier, vkey } = story;
-  const ask = (seq: number) =>
-    askDecision(server, { caller: verifier, agent: parent, intent: visitIntent(parent, verifier, { seq }) });
-  const before = parseDecision(await ask(1));
-  const turned = await turn();
-  expect(turned).toMatchObject({ origin: `ledger.acme.test/${turned.shard}` });
-  const body = JSON.stringify({ outcome: outcomeOf(verifier, before.receipt) });
-  const { status } = await send(server.url, { method: "POST", target: "/v1/outcomes", body }, verifier.tls);
-  expect(status).toBe(200);
-  bridged = before.receipt.event_id;
-  const after = parseDecision(await ask(2)).receipt;
-  expect(after.decision_index).toBeGreaterThan(turned.first);
-  expect(verifyAcknowledgement(after.acknowledgement, vkey).index).toBe(after.decision_index);
+  story = await createShardedStory();
+  bridged = story.bridged;
+  expect(story.laterIndex).toBeGreaterThan(story.first);
+  expect(verifyAcknowledgement(story.laterPromise, story.vkey).index).toBe(story.laterIndex);
 });
 afterAll(async () => {
   await story.server.close();

@@ -5,7 +5,7 @@
  * Trust comes from the caller only: the log's key with the witnesses, and the certificates. A part of a log shows what
  * is in it; that nothing is missing is shown for a range by its proof, and for an agent by its own count.
  */
-import { encodeBase64, parseUtf8 } from "../bytes.ts";
+import { encodeBase64, isEqualBytes, parseUtf8 } from "../bytes.ts";
 import { verifyEnvelope } from "../dsse.ts";
 import { TrustWardenError } from "../error.ts";
 import { RecordAuditor } from "./audit-records.ts";
@@ -30,7 +30,15 @@ import type { CertificateVerifier } from "./ports.ts";
 import { eventsOfRange } from "./range-events.ts";
 import { parseRangeProof, verifyRange } from "./range-proof.ts";
 import type { UnverifiedRecord } from "./record.ts";
-import { parseShardEnd, parseShardStart, shardNameOf } from "./shard.ts";
+import {
+  isShardSuccessor,
+  parseShardEnd,
+  parseShardStart,
+  shardNameOf,
+  verifyShardCheckpoint,
+  vkeyFor,
+} from "./shard.ts";
+import { parseVkey } from "./signed-note.ts";
 import { SvidDirectory } from "./svid-directory.ts";
 import type { TlogPolicy } from "./tlog-policy.ts";
 import { parseTlogProof } from "./tlog-proof.ts";
@@ -73,7 +81,7 @@ export function verifyEvidenceBundle(bundle: OpenedBundle, trust: BundleTrust): 
   const heads = verifyHeads(bundle, trust.policy);
   const { checkpoint, cosignatures } = heads.newest;
   requireInLog(bundle, heads.all);
-  const marks = requireShardStarts(bundle, heads.all);
+  const marks = requireShardStarts(bundle, heads);
   const findings: Finding[] = [];
   const report: Report = (finding) => findings.push({ ...finding, severity: FINDINGS[finding.code] });
   const svids = new SvidDirectory(trust.certificates);
@@ -113,7 +121,7 @@ function policyOf({ unverified }: UnverifiedRecord): readonly string[] {
 function verifyHeads(
   { files, unverifiedManifest }: OpenedBundle,
   policy: TlogPolicy,
-): { readonly all: readonly BundleHead[]; readonly newest: BundleHead } {
+): { readonly all: readonly BundleHead[]; readonly newest: BundleHead; readonly vkey: string } {
   const all = unverifiedHeadsOf(files).map((head) => {
     return { ...head, ...verifyWitnessedCheckpoint(head.note, policy) };
   });
@@ -130,7 +138,7 @@ function verifyHeads(
   for (const { first, checkpoint } of all)
     if ((shardNameOf(log.key.name, checkpoint.origin) === null) !== (first === 0))
       throw invalid("shard", { place: checkpoint.origin, detail: "begins elsewhere" });
-  return { all, newest };
+  return { all, newest, vkey };
 }
 
 function requireInLog(
@@ -142,11 +150,9 @@ function requireInLog(
   if (range !== null) requireRange({ files, entries }, { range, heads });
   for (const [index, entry] of entries) {
     const head = heads.findLast(({ first }) => first <= index);
-    // A shard is shown by its beginning, also where that lies in the range.
-    if (isInRange(index) && head?.first !== index) continue;
-    const path = formatProofPath(index);
-    if (isInRange(index) && files.get(path) === undefined) continue;
-    const claim = parseTlogProof(parseUtf8(fileOf(files, path)));
+    // A shard is shown by its beginning, also where that lies in the range: which tree it is in must not be open.
+    if (isInRange(index) && (index === 0 || head?.first !== index)) continue;
+    const claim = parseTlogProof(parseUtf8(fileOf(files, formatProofPath(index))));
     if (head === undefined || claim.index !== index - head.first || claim.checkpoint !== head.note)
       throw invalid("proof", { place: `entry ${index}`, detail: "a proof of another entry or tree" });
     const { size, root } = head.checkpoint;
@@ -177,22 +183,49 @@ function requireRange(
 }
 
 /**
- * Each shard but the first begins where it says, by its own entry 0, which is in its tree like any other entry.
+ * Each shard but the first begins where it says, by its own entry 0, which is in its tree like any other entry, and behind
+ * the shard whose final checkpoint that is.
  *
  * @returns the indexes of entries that are no records: the beginnings of shards, and the ends before them.
  */
-function requireShardStarts({ entries }: OpenedBundle, heads: readonly BundleHead[]): ReadonlySet<number> {
+function requireShardStarts(
+  { entries }: OpenedBundle,
+  { all, vkey }: { readonly all: readonly BundleHead[]; readonly vkey: string },
+): ReadonlySet<number> {
   const marks = new Set<number>();
-  for (const { first, checkpoint } of heads) {
+  for (const [at, head] of all.entries()) {
+    const { first, checkpoint } = head;
     if (first === 0) continue;
-    const start = entries.get(first);
-    if (start === undefined || parseShardStart(start)?.first !== first)
+    const start = parseShardStart(entries.get(first) ?? new Uint8Array());
+    if (start?.first !== first)
       throw invalid("shard", { place: checkpoint.origin, detail: "begins elsewhere" });
+    const ended = verifyShardCheckpoint(start.note, vkey);
+    if (!isBehind(head, { ended, ledger: parseVkey(vkey).name, before: all[at - 1] }))
+      throw invalid("shard", { place: checkpoint.origin, detail: "does not follow the shard before" });
     marks.add(first);
     const before = entries.get(first - 1);
-    if (before !== undefined && parseShardEnd(before) !== null) marks.add(first - 1);
+    if (before !== undefined && parseShardEnd(before) === vkeyFor(vkey, checkpoint.origin))
+      marks.add(first - 1);
   }
   return marks;
+}
+
+/** Whether a shard can follow the one that ended with a checkpoint, and that one the shard before it in the bundle. */
+function isBehind(
+  { first, checkpoint: { origin } }: BundleHead,
+  {
+    ended,
+    ledger,
+    before,
+  }: { readonly ended: Checkpoint; readonly ledger: string; readonly before: BundleHead | undefined },
+): boolean {
+  const isPlaced = ended.origin === ledger ? ended.size === first : ended.size < first;
+  if (!isPlaced || ended.size === 0 || !isShardSuccessor(ended.origin, origin)) return false;
+  if (before === undefined) return true;
+  const { size, root, origin: known } = before.checkpoint;
+  if (known !== ended.origin) return before.first + size < first && isShardSuccessor(known, ended.origin);
+  const isSame = size < ended.size || (size === ended.size && isEqualBytes(root, ended.root));
+  return before.first + ended.size === first && isSame;
 }
 
 /** An event is shown with all its records that the bundle has, and under its own id. */

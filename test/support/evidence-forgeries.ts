@@ -49,7 +49,7 @@ export function manifestKeyOf(bytes: Uint8Array, signer: Signer): ManifestKey {
 }
 
 /** A bundle with other content and a manifest that the server's key signed for it. */
-function resign(
+export function resign(
   bytes: Uint8Array,
   key: ManifestKey,
   change: (files: Files, manifest: Record<string, unknown>) => void,
@@ -313,7 +313,8 @@ function textOf(files: Files, path: string): string {
   return parseUtf8(files.get(path) ?? new Uint8Array());
 }
 
-function swap(files: Files, left: string, right: string): void {
+/** Two files change places. */
+export function swap(files: Files, left: string, right: string): void {
   const kept = files.get(left) ?? new Uint8Array();
   files.set(left, files.get(right) ?? new Uint8Array());
   files.set(right, kept);

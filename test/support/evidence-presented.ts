@@ -40,7 +40,7 @@ import { showWit, WIT_ON, witOf } from "./wit.ts";
 /** What a server signs. */
 const RECORDS = ["presented-intent", "decision", "outcome", "control"] as const;
 /** The log of a forger's own. */
-const forgersLog = createTestLogSigner(17);
+export const forgersLog = createTestLogSigner(17);
 
 /** A bundle of what an agent did with tokens, and what an auditor trusts. */
 export interface PresentedStory {

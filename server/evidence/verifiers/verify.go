@@ -12,6 +12,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -302,6 +303,7 @@ type group struct {
 
 type policy struct {
 	vkey      string
+	key       []byte
 	log       note.Verifier
 	names     []string
 	witnesses map[string]*witness
@@ -325,7 +327,7 @@ func parsePolicy(source string) *policy {
 			need(p.log == nil, "a policy of several logs")
 			verifier, err := note.NewVerifier(words[1])
 			need(err == nil, "malformed key of the log")
-			p.vkey, p.log = words[1], verifier
+			p.vkey, p.log, p.key = words[1], verifier, unbase64(strings.SplitN(words[1], "+", 3)[2])
 		case words[0] == "witness" && len(words) >= 3:
 			define(words[1])
 			p.names = append(p.names, words[1])
@@ -379,28 +381,77 @@ func (p *policy) isMet(name string, depth int) bool {
 }
 
 type head struct {
-	note, origin, root string
-	size               int64
-	hash               tlog.Hash
+	// first is the position in the ledger of the tree's entry 0, and path where the proof of a range in it is.
+	first                          int64
+	note, origin, root, vkey, path string
+	rank, size                     int64
+	hash                           tlog.Hash
+	witnesses                      []string
 }
 
-func verifyCheckpoint(data []byte, p *policy) head {
-	verifiers := []note.Verifier{p.log}
-	for _, name := range p.names {
-		verifiers = append(verifiers, p.witnesses[name])
+// A ledger is one log, or several one after the other: the next ones have a quarter behind its name, and its key.
+var shardName = regexp.MustCompile(`^([1-9]\d{3})q([1-4])(?:\.([2-9]|[1-9]\d{1,2}))?$`)
+
+// rankOf says where a log stands among those of the ledger: 0 is the first.
+func (p *policy) rankOf(origin string) int64 {
+	if origin == p.log.Name() {
+		return 0
 	}
-	opened, err := note.Open(data, note.VerifierList(verifiers...))
+	name, found := strings.CutPrefix(origin, p.log.Name()+"/")
+	match := shardName.FindStringSubmatch(name)
+	need(found && match != nil, "the checkpoint is not signed by your log")
+	if match[3] == "" {
+		match[3] = "1"
+	}
+	var rank int64
+	for i, unit := range []int64{4000, 1000, 1} {
+		part, err := strconv.ParseInt(match[i+1], 10, 64)
+		need(err == nil, "the name of a log")
+		rank += part * unit
+	}
+	return rank
+}
+
+// keyUnder is the key of one of the ledger's logs: the same bytes under the log's own name.
+func (p *policy) keyUnder(origin string) string {
+	id := digest([]byte(origin+"\n"), p.key)[:4]
+	return fmt.Sprintf("%s+%x+%s", origin, id, base64.StdEncoding.EncodeToString(p.key))
+}
+
+var checkpointText = regexp.MustCompile(`^([^\n]+)\n(0|[1-9]\d{0,15})\n([^\n]{44})\n$`)
+
+// verifyLogged reads a checkpoint that the ledger's key signed, and looks at the lines of others as well.
+func (p *policy) verifyLogged(data []byte, others ...note.Verifier) head {
+	origin, _, _ := strings.Cut(string(data), "\n")
+	h := head{note: string(data), origin: origin, rank: p.rankOf(origin), vkey: p.keyUnder(origin)}
+	log, err := note.NewVerifier(h.vkey)
+	need(err == nil, "the name of a log")
+	opened, err := note.Open(data, note.VerifierList(append(others, log)...))
 	need(err == nil, "the checkpoint: %v", err)
 	isLogs := slices.ContainsFunc(opened.Sigs, func(s note.Signature) bool {
-		return s.Name == p.log.Name() && s.Hash == p.log.KeyHash()
+		return s.Name == log.Name() && s.Hash == log.KeyHash()
 	})
-	match := regexp.MustCompile(`^([^\n]+)\n(0|[1-9]\d{0,15})\n([^\n]{44})\n$`).FindStringSubmatch(opened.Text)
-	need(isLogs && match != nil && match[1] == p.log.Name(), "the checkpoint is not signed by your log")
+	match := checkpointText.FindStringSubmatch(opened.Text)
+	need(isLogs && match != nil && match[1] == origin, "the checkpoint is not signed by your log")
 	size, err := strconv.ParseInt(match[2], 10, 64)
 	hash, hashErr := tlog.ParseHash(match[3])
 	need(err == nil && hashErr == nil && base64.StdEncoding.EncodeToString(hash[:]) == match[3], "the checkpoint's form")
+	need(size <= maxSafe, "the checkpoint's form")
+	h.size, h.root, h.hash = size, match[3], hash
+	return h
+}
+
+func verifyCheckpoint(data []byte, p *policy) head {
+	var verifiers []note.Verifier
+	for _, name := range p.names {
+		// What a witness said of another tree is not said of this one.
+		p.witnesses[name].signed = 0
+		verifiers = append(verifiers, p.witnesses[name])
+	}
+	h := p.verifyLogged(data, verifiers...)
 	need(p.isMet(p.quorum, 0), "too few of your witnesses signed the checkpoint")
-	return head{note: string(data), origin: match[1], root: match[3], size: size, hash: hash}
+	h.witnesses = witnessLines(p)
+	return h
 }
 
 func parseHashes(lines []string) []tlog.Hash {
@@ -447,6 +498,7 @@ func (t *rangeTree) root(from, to int64) tlog.Hash {
 	return tlog.NodeHash(left, t.root(from+half, to))
 }
 
+// requireRange looks at a range in the tree of the head, whose entry 0 is at h.first of the ledger.
 func requireRange(h head, start, end int64, entries map[int64][]byte, proof []byte) {
 	lines := strings.Split(string(proof), "\n")
 	isForm := len(lines) >= 3 && lines[0] == "trustwarden.dev/range-proof@v1" && lines[len(lines)-1] == ""
@@ -454,7 +506,7 @@ func requireRange(h head, start, end int64, entries map[int64][]byte, proof []by
 	need(start < end && end <= h.size && end-start <= int64(len(entries)), "the range is not of the tree")
 	tree := &rangeTree{start: start, end: end, proof: parseHashes(lines[2 : len(lines)-1])}
 	for index := start; index < end; index++ {
-		entry, ok := entries[index]
+		entry, ok := entries[h.first+index]
 		need(ok, "an entry of the range is missing")
 		tree.leaves = append(tree.leaves, tlog.RecordHash(entry))
 	}
@@ -529,21 +581,111 @@ func (b *bundle) readEvents(list object) {
 	need(len(b.events) > 0 && int64(len(b.events)) == number(b.manifest["events"]), "another number of events")
 }
 
-func (b *bundle) requireInLog(h head) (start, end int64) {
-	log := sub(b.manifest, "log")
-	need(number(log["size"]) == h.size && text(log, "root") == h.root, "the manifest names another tree")
+// maxSafe is the largest integer that every language holds exactly.
+const maxSafe = 1<<53 - 1
+
+var shardPath = regexp.MustCompile(`^shards/(0|[1-9]\d{0,15})\.checkpoint$`)
+
+// readHeads gives the trees that entries are in, oldest first: that of `checkpoint`, or those of `shards/`, the newest of
+// which it is.
+func (b *bundle) readHeads(p *policy) []head {
+	var heads []head
+	newest := b.files.file("checkpoint")
+	for _, name := range b.files.names {
+		if match := shardPath.FindStringSubmatch(name); match != nil {
+			h := verifyCheckpoint(b.files.content[name], p)
+			h.first, _ = strconv.ParseInt(match[1], 10, 64)
+			h.path = fmt.Sprintf("shards/%d.range.proof", h.first)
+			heads = append(heads, h)
+		}
+	}
+	if heads == nil {
+		h := verifyCheckpoint(newest, p)
+		h.path = "range.proof"
+		heads = []head{h}
+	}
+	slices.SortFunc(heads, func(left, right head) int { return cmp.Compare(left.first, right.first) })
+	need(heads[len(heads)-1].note == string(newest), "the newest shard is not the one of the checkpoint")
+	for _, h := range heads {
+		need(h.first <= maxSafe && (h.first == 0) == (h.rank == 0), "a shard begins elsewhere")
+	}
+	return heads
+}
+
+func (b *bundle) requireInLog(heads []head) (start, end int64) {
+	log, newest := sub(b.manifest, "log"), heads[len(heads)-1]
+	need(number(log["size"]) == newest.size && text(log, "root") == newest.root, "the manifest names another tree")
 	scope := sub(b.manifest, "range")
 	need((text(sub(b.manifest, "selection"), "kind") == "range") == (scope != nil), "the manifest's range")
 	if scope != nil {
 		start, end = number(scope["start"]), number(scope["end"])
-		requireRange(h, start, end, b.entries, b.files.file("range.proof"))
+		b.requireRangeInLogs(heads, start, end)
 	}
 	for _, index := range b.order {
-		if index < start || index >= end {
-			requireProof(h, index, b.entries[index], b.files.file(fmt.Sprintf("proofs/%d.tlog-proof", index)))
+		h := heads[0]
+		for _, one := range heads {
+			if one.first <= index {
+				h = one
+			}
+		}
+		need(h.first <= index, "an entry of no shard")
+		// The beginning of a shard is proven by itself also where it lies in the range.
+		isStart := index > 0 && h.first == index
+		if index < start || index >= end || isStart {
+			requireProof(h, index-h.first, b.entries[index], b.files.file(fmt.Sprintf("proofs/%d.tlog-proof", index)))
 		}
 	}
 	return start, end
+}
+
+// requireRangeInLogs: a range is whole in each shard that it touches, and these follow one another.
+func (b *bundle) requireRangeInLogs(heads []head, start, end int64) {
+	next := start
+	for _, h := range heads {
+		if next < h.first || next >= min(end, h.first+h.size) {
+			continue
+		}
+		until := min(end-h.first, h.size)
+		requireRange(h, next-h.first, until, b.entries, b.files.file(h.path))
+		next = h.first + until
+	}
+	need(next == end && start < end, "the range is not of the tree")
+}
+
+var shardStart = regexp.MustCompile(`(?s)^trustwarden\.dev/shard-start@v1\nfirst (0|[1-9]\d{0,15})\n\n(.*)$`)
+
+// requireShardStarts: each shard but the first begins where its own entry 0 says, with the final checkpoint of the one
+// before. It takes the entries that are no records, which are these and the ends of shards before them, out of the order.
+func (b *bundle) requireShardStarts(heads []head, p *policy) {
+	for i, h := range heads {
+		if h.first == 0 {
+			continue
+		}
+		match := shardStart.FindSubmatch(b.entries[h.first])
+		need(match != nil && string(match[1]) == strconv.FormatInt(h.first, 10), "a shard begins elsewhere")
+		need(isBehind(h, p.verifyLogged(match[2]), heads[:i]), "a shard does not follow the one before")
+		end := fmt.Sprintf("trustwarden.dev/shard-end@v1\nnext %s\n", h.vkey)
+		b.order = slices.DeleteFunc(b.order, func(index int64) bool {
+			return index == h.first || (index == h.first-1 && string(b.entries[index]) == end)
+		})
+	}
+}
+
+// isBehind says whether a shard can follow the one that ended so, and that one the last of those which the bundle has
+// before it.
+func isBehind(h, ended head, known []head) bool {
+	if ended.size == 0 || ended.rank >= h.rank || ended.size > h.first || (ended.rank == 0) != (ended.size == h.first) {
+		return false
+	}
+	if len(known) == 0 {
+		return true
+	}
+	before := known[len(known)-1]
+	if before.rank != ended.rank {
+		return before.first+before.size < h.first && before.rank < ended.rank
+	}
+	isSame := before.size < ended.size || (before.size == ended.size && before.hash == ended.hash)
+	return before.first+ended.size == h.first && isSame
 }
 
 var policyPath = regexp.MustCompile(`^policies/([0-9a-f]{64})/(policy\.wasm|data\.json|parts)$`)
@@ -1353,9 +1495,10 @@ func check(args arguments) (lines, missing []string) {
 	}
 	p := parsePolicy(source)
 	b := openBundle(read(args.file))
-	h := verifyCheckpoint(b.files.file("checkpoint"), p)
+	heads := b.readHeads(p)
 	need(text(sub(b.manifest, "log"), "vkey") == p.vkey, "the manifest names another log")
-	start, end := b.requireInLog(h)
+	start, end := b.requireInLog(heads)
+	b.requireShardStarts(heads, p)
 	l := readRecords(b, trustedRoots(args, b))
 	maker := l.verifySvid(b.envelope.keyid, text(b.manifest, "time"))
 	need(serverID.MatchString(maker.id) && b.envelope.isSignedBy(maker.key), "the manifest is not signed by a server")
@@ -1366,9 +1509,11 @@ func check(args arguments) (lines, missing []string) {
 	selection := sub(b.manifest, "selection")
 	lines = append(lines,
 		fmt.Sprintf("manifest: signed by %s at %s, %d files, %s %s[%s, %s)", maker.id, text(b.manifest, "time"), len(b.files.names),
-			text(selection, "kind"), optional(selection, "value"), optional(selection, "since"), optional(selection, "until")),
-		fmt.Sprintf("log: %s, size %d, root %s, signed by its key", h.origin, h.size, h.root))
-	lines = append(lines, witnessLines(p)...)
+			text(selection, "kind"), optional(selection, "value"), optional(selection, "since"), optional(selection, "until")))
+	for _, h := range heads {
+		lines = append(lines, fmt.Sprintf("log: %s, size %d, root %s, signed by its key", h.origin, h.size, h.root))
+		lines = append(lines, h.witnesses...)
+	}
 	lines = append(lines, fmt.Sprintf("entries: %d in the log, %d signatures good, %d certificate chains good at the time of each record",
 		len(b.entries), len(l.records), len(l.verified)))
 	if end > 0 {

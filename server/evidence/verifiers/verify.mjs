@@ -123,7 +123,24 @@ function parseVkey(vkey) {
   need(typed.length === 33 && (typed[0] === 1 || typed[0] === 4), "a key that is not Ed25519");
   need(sha256(`${name}\n`, typed).toString("hex", 0, 4) === id, "a key does not match its id");
   const jwk = { kty: "OKP", crv: "Ed25519", x: base64url(typed.subarray(1)) };
-  return { vkey, name, id, type: typed[0], key: createPublicKey({ key: jwk, format: "jwk" }) };
+  return { vkey, name, id, type: typed[0], typed, key: createPublicKey({ key: jwk, format: "jwk" }) };
+}
+
+/** A ledger is one log, or several one after the other: the next ones have a quarter behind its name, and its key. */
+const SHARD = /^([1-9]\d{3})q([1-4])(?:\.([2-9]|[1-9]\d{1,2}))?$/;
+
+/** Where a log stands among those of a ledger: 0 is the first. Refuses the name of another. */
+function rankOf(origin, { name }) {
+  if (origin === name) return 0;
+  const shard = origin.startsWith(`${name}/`) ? SHARD.exec(origin.slice(name.length + 1)) : null;
+  const [, year, quarter, count] = shard ?? refuse("the checkpoint is not signed by your log");
+  return (Number(year) * 4 + Number(quarter)) * 1000 + Number(count ?? 1);
+}
+
+/** The key of one of a ledger's logs: the same bytes under the log's own name. */
+function keyUnder(log, name) {
+  const id = sha256(`${name}\n`, log.typed).toString("hex", 0, 4);
+  return { ...log, name, id, vkey: `${name}+${id}+${log.typed.toString("base64")}` };
 }
 
 /** C2SP tlog-policy: one log, witnesses, groups of them, and which group is the quorum. Nothing is said twice. */
@@ -164,28 +181,37 @@ function isMet(name, { witnesses, groups }, signed, depth = 0) {
   return members.filter((member) => isMet(member, { witnesses, groups }, signed, depth + 1)).length >= wanted;
 }
 
-function verifyCheckpoint(note, policy) {
+/** A checkpoint that the ledger's key signed, whoever else did. */
+function verifyLogged(note, ledger) {
   const split = note.lastIndexOf("\n\n");
   const text = note.slice(0, split + 1);
   const [, origin, size, root] =
     /^([^\n]+)\n(0|[1-9]\d{0,15})\n(.{44})\n$/.exec(text) ?? refuse("the checkpoint's text");
   need(note.endsWith("\n") && parseBase64(root).length === 32, "the checkpoint's form");
+  need(Number.isSafeInteger(Number(size)), "the checkpoint's form");
   const lines = note
     .slice(split + 2, -1)
     .split("\n")
     .map(parseSignatureLine);
-  const linesOf = ({ name, id }) => lines.filter((line) => line.name === name && line.id === id);
-  const own = linesOf(policy.log);
-  need(own.length > 0 && origin === policy.log.name, "the checkpoint is not signed by your log");
-  const isGood = ({ blob }) => verify(null, Buffer.from(text), policy.log.key, blob);
+  const rank = rankOf(origin, ledger);
+  const { name, id, key, vkey } = keyUnder(ledger, origin);
+  const own = lines.filter((line) => line.name === name && line.id === id);
+  need(own.length > 0, "the checkpoint is not signed by your log");
+  const isGood = ({ blob }) => verify(null, Buffer.from(text), key, blob);
   need(own.every(isGood), "the checkpoint's signature is bad");
+  return { note, text, lines, origin, rank, vkey, size: Number(size), root };
+}
+
+function verifyCheckpoint(note, policy) {
+  const { text, lines, ...head } = verifyLogged(note, policy.log);
   const signed = new Map();
   for (const [name, witness] of policy.witnesses) {
-    const times = linesOf(witness).map(({ blob }) => verifyCosignature(text, blob, witness));
+    const own = lines.filter((line) => line.name === witness.name && line.id === witness.id);
+    const times = own.map(({ blob }) => verifyCosignature(text, blob, witness));
     if (times.length > 0) signed.set(name, Math.min(...times));
   }
   need(isMet(policy.quorum, policy, signed), "too few of your witnesses signed the checkpoint");
-  return { note, origin, size: Number(size), root, signed };
+  return { ...head, signed };
 }
 
 function parseSignatureLine(line) {
@@ -253,13 +279,14 @@ function requireProof(head, { index, entry, text }) {
   requireIncluded(head, { index, leaf: leafHash(entry), proof: hashes.map(toHash) });
 }
 
+/** @param range in the tree of the head, whose entry 0 is at `head.first` of the ledger. */
 function requireRangeProof(head, { range, entries, text }) {
   const [header, line, ...hashes] = text.split("\n");
   const isForm = header === "trustwarden.dev/range-proof@v1" && hashes.pop() === "";
   need(isForm && line === `range ${range.start} ${range.end}`, "a proof of another range");
   const leaves = [];
   for (let index = range.start; index < range.end; index += 1)
-    leaves.push(leafHash(entries.get(index) ?? refuse("an entry of the range is missing")));
+    leaves.push(leafHash(entries.get(head.first + index) ?? refuse("an entry of the range is missing")));
   requireRange(head, { ...range, leaves, proof: hashes.map(toHash) });
 }
 
@@ -288,15 +315,84 @@ function openBundle(bytes) {
   return { files, file, envelope, manifest, list, entries };
 }
 
-function requireInLog({ file, manifest, entries }, head) {
+/** The trees that entries are in, oldest first: that of `checkpoint`, or those of `shards/`, the newest of which it is. */
+function readHeads({ file, files }, policy) {
+  const newest = utf8(file("checkpoint"));
+  const firsts = [...files.keys()]
+    .map((name) => /^shards\/(0|[1-9]\d{0,15})\.checkpoint$/.exec(name)?.[1])
+    .filter(Boolean)
+    .map(Number)
+    .sort((left, right) => left - right);
+  const named = firsts.map((first) => [
+    first,
+    utf8(file(`shards/${first}.checkpoint`)),
+    `shards/${first}.range.proof`,
+  ]);
+  const all = named.length > 0 ? named : [[0, newest, "range.proof"]];
+  const heads = all.map(([first, note, path]) => ({ first, path, ...verifyCheckpoint(note, policy) }));
+  need(all.at(-1)[1] === newest, "the newest shard is not the one of the checkpoint");
+  const isPlaced = ({ first, rank }) => Number.isSafeInteger(first) && (first === 0) === (rank === 0);
+  need(heads.every(isPlaced), "a shard begins elsewhere");
+  return heads;
+}
+
+function requireInLog({ file, manifest, entries }, heads) {
   const { log, range, selection } = manifest;
-  need(log.size === head.size && log.root === head.root, "the manifest names another tree");
+  const newest = heads.at(-1);
+  need(log.size === newest.size && log.root === newest.root, "the manifest names another tree");
   need((selection.kind === "range") === (range !== null), "the manifest's range");
-  if (range !== null) requireRangeProof(head, { range, entries, text: utf8(file("range.proof")) });
+  if (range !== null) requireRangeInLogs(heads, { file, range, entries });
   for (const [index, entry] of entries) {
-    if (range !== null && index >= range.start && index < range.end) continue;
-    requireProof(head, { index, entry, text: utf8(file(`proofs/${index}.tlog-proof`)) });
+    const head = heads.findLast(({ first }) => first <= index) ?? refuse("an entry of no shard");
+    // The beginning of a shard is proven by itself also where it lies in the range.
+    const isStart = index > 0 && head.first === index;
+    if (range !== null && index >= range.start && index < range.end && !isStart) continue;
+    requireProof(head, { index: index - head.first, entry, text: utf8(file(`proofs/${index}.tlog-proof`)) });
   }
+}
+
+/** A range is whole in each shard that it touches, and these follow one another. */
+function requireRangeInLogs(heads, { file, range, entries }) {
+  let next = range.start;
+  for (const head of heads) {
+    const { first, size, path } = head;
+    if (next < first || next >= Math.min(range.end, first + size)) continue;
+    const part = { start: next - first, end: Math.min(range.end - first, size) };
+    requireRangeProof(head, { range: part, entries, text: utf8(file(path)) });
+    next = first + part.end;
+  }
+  need(next === range.end && range.start < range.end, "the range is not of the tree");
+}
+
+const START = /^trustwarden\.dev\/shard-start@v1\nfirst (0|[1-9]\d{0,15})\n\n(.*)$/s;
+
+/**
+ * Each shard but the first begins where its own entry 0 says, with the final checkpoint of the one before.
+ * Gives the entries that are no records: these, and the ends of shards before them.
+ */
+function requireShardStarts({ entries }, heads, ledger) {
+  const marks = new Set();
+  for (const [at, head] of heads.entries()) {
+    const { first } = head;
+    if (first === 0) continue;
+    const [, place, note] = START.exec(utf8(entries.get(first) ?? Buffer.alloc(0))) ?? [];
+    need(Number(place) === first, "a shard begins elsewhere");
+    need(isBehind(head, verifyLogged(note, ledger), heads[at - 1]), "a shard does not follow the one before");
+    marks.add(first);
+    const end = Buffer.from(`trustwarden.dev/shard-end@v1\nnext ${head.vkey}\n`);
+    if (entries.get(first - 1)?.equals(end)) marks.add(first - 1);
+  }
+  return marks;
+}
+
+/** Whether a shard can follow the one that ended so, and that one the shard which the bundle has before it. */
+function isBehind({ first, rank }, ended, before) {
+  const isPlaced = ended.rank === 0 ? ended.size === first : ended.size < first;
+  if (!isPlaced || ended.size === 0 || ended.rank >= rank) return false;
+  if (before === undefined) return true;
+  if (before.rank !== ended.rank) return before.first + before.size < first && before.rank < ended.rank;
+  const isSame = before.size < ended.size || (before.size === ended.size && before.root === ended.root);
+  return before.first + ended.size === first && isSame;
 }
 
 /** Policies that decide together. */
@@ -366,11 +462,12 @@ function verifySvid(keyid, { chains, roots, foreign, verified }, time) {
 const isServerId = (id) => /^spiffe:\/\/[^/]+\/trustwarden\/server\/[^/]+$/.test(id);
 const isIntent = ({ kind }) => kind === "intent" || kind === "presented-intent";
 
-function readRecords(entries, roots) {
+function readRecords(entries, { roots, marks }) {
   const log = { roots, foreign: new Map(), chains: new Map(), owners: new Map(), issues: new Map() };
   Object.assign(log, { approvals: new Map(), records: new Map(), revocations: [], verified: new Set() });
   Object.assign(log, { tokens: new Map(), endedTokens: new Map(), proofs: new Set() });
   for (const [index, entry] of entries) {
+    if (marks.has(index)) continue;
     try {
       const record = { ...parseEnvelope(entry), index, sha256: base64url(sha256(entry)) };
       // A certificate needs nobody's word: it leads to a root or it does not.
@@ -715,18 +812,29 @@ function presentedLines({ value, token }) {
 }
 
 // ---- Main ----
+function headLines({ origin, size, root, signed }) {
+  const witnesses = [...signed].map(
+    ([name, time]) => `witness: ${name} at ${new Date(time * 1000).toISOString()}`,
+  );
+  return [
+    `log: ${origin}, size ${size}, root ${root}, signed by its key`,
+    ...(witnesses.length > 0 ? witnesses : ["witness: none of yours; the log is unwitnessed here"]),
+  ];
+}
+
 function check(path, { vkey, policy: policyFile, bundle: bundleFile, root }) {
   const policy = parsePolicy(policyFile ? readFileSync(policyFile, "utf8") : `log ${vkey}\nquorum none\n`);
   const bundle = openBundle(readFileSync(path));
   const { manifest, envelope, list, entries, files, file } = bundle;
-  const head = verifyCheckpoint(utf8(file("checkpoint")), policy);
+  const heads = readHeads(bundle, policy);
   need(manifest.log.vkey === policy.log.vkey, "the manifest names another log");
-  requireInLog(bundle, head);
+  requireInLog(bundle, heads);
+  const marks = requireShardStarts(bundle, heads, policy.log);
   const offered = rootsOf(bundleFile ? readFileSync(bundleFile, "utf8") : utf8(file("trust/bundle.json")));
   const wanted = (root ?? []).map((text) => text.replaceAll(":", "").toLowerCase());
   const roots = bundleFile ? offered : offered.filter((one) => wanted.includes(fingerprintOf(one)));
   need(roots.length > 0, "no trust root of the bundle is one of yours");
-  const log = readRecords(entries, roots);
+  const log = readRecords(entries, { roots, marks });
   const maker = verifySvid(envelope.keyid, log, manifest.time);
   need(isServerId(maker.id) && isSignedBy(maker.key, envelope), "the manifest is not signed by a server");
   // Whose agents' counts are judged is by its word, so it has to be the word of a server of yours about itself.
@@ -735,9 +843,6 @@ function check(path, { vkey, policy: policyFile, bundle: bundleFile, root }) {
   const missing = [];
   const events = joinEvents(bundle, log, missing);
   countGaps(bundle, log, missing);
-  const witnesses = [...head.signed].map(
-    ([name, time]) => `witness: ${name} at ${new Date(time * 1000).toISOString()}`,
-  );
   const policies = readPolicies(bundle);
   const decisions = [...log.records.values()].filter((record) => record.kind === "decision");
   const named = [...new Set(decisions.map((record) => record.value.policy.bundle_sha256))];
@@ -747,8 +852,7 @@ function check(path, { vkey, policy: policyFile, bundle: bundleFile, root }) {
     missing,
     lines: [
       `manifest: signed by ${maker.id} at ${manifest.time}, ${files.size} files, ${kind} ${value ?? ""}[${since ?? ""}, ${until ?? ""})`,
-      `log: ${head.origin}, size ${head.size}, root ${head.root}, signed by its key`,
-      ...(witnesses.length > 0 ? witnesses : ["witness: none of yours; the log is unwitnessed here"]),
+      ...heads.flatMap(headLines),
       `entries: ${entries.size} in the log, ${log.records.size} signatures good, ${log.verified.size} certificate chains good at the time of each record`,
       manifest.range
         ? `complete: entries ${manifest.range.start} to ${manifest.range.end - 1}, none left out`
