@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { SoftwareAuthenticator } from "./support/authenticator.ts";
-import { codeOf, send, sendAdmin } from "./support/http.ts";
+import { codeOf, jsonOf, send, sendAdmin } from "./support/http.ts";
 import {
   CONSOLE,
   challengeFor,
@@ -126,6 +126,21 @@ describe("a link", () => {
     );
     expect((await useLink(server, { link, authenticator: device() })).status).toBe(200);
     await expectRefused(server, () => useLink(server, { link, authenticator: device() }), "link_invalid");
+  });
+
+  it("for who lost its passkeys ends these and their sessions, and takes none of them again", async () => {
+    const lost = await createPerson(server, { roles: ["auditor"] });
+    const link = await createLink(server, { person: lost.personId });
+    const found = device();
+    const answer = await useLink(server, { link, authenticator: found });
+    expect([answer.status, jsonOf(answer).person_id]).toEqual([200, lost.personId]);
+    expect((await sendConsole(server, { target: "/v1/session" }, lost.cookie)).status).toBe(401);
+    await expectRefused(server, () => logIn(server, lost.authenticator), "passkey_invalid");
+    expect((await logIn(server, found)).status).toBe(200);
+    const again = await createLink(server, { person: lost.personId });
+    const taken = await useLink(server, { link: again, authenticator: lost.authenticator });
+    expect([taken.status, codeOf(taken)]).toEqual([409, "key_reused"]);
+    expect((await logIn(server, found)).status).toBe(200);
   });
 
   it("makes one person of two addresses that look alike: the second is refused", async () => {

@@ -89,7 +89,7 @@ function requireTargets(database: SqliteDatabase, link: LinkState): void {
   if (link.kind === "first" && countPeople(database, "admin") > 0) {
     throw new TrustWardenError("person_exists", { reason: "there is an admin" });
   }
-  if (link.personId !== null && (findPerson(database, link.personId)?.endedAt ?? 0) !== null) {
+  if (link.personId !== null && !mayCome(database, link.personId)) {
     throw new TrustWardenError("not_found", { kind: "person" });
   }
   if (link.ownerId !== null && database.get(FIND_OWNER, link.ownerId) === undefined) {
@@ -98,4 +98,9 @@ function requireTargets(database: SqliteDatabase, link: LinkState): void {
   if (link.organizationId !== null && database.get(FIND_ORGANIZATION, link.organizationId) === undefined) {
     throw new TrustWardenError("not_found", { kind: "organization" });
   }
+}
+
+function mayCome(database: SqliteDatabase, personId: string): boolean {
+  const person = findPerson(database, personId);
+  return person !== undefined && person.endedAt === null;
 }

@@ -14,6 +14,7 @@ const INSERT = `
   INSERT INTO passkeys (credential_id, person_id, spki, counter, is_backup_eligible, is_backed_up, transports,
     created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`;
 const COUNT = "SELECT COUNT(*) AS n FROM passkeys WHERE person_id = ? AND removed_at IS NULL";
+const REMOVE_ALL = "UPDATE passkeys SET removed_at = ? WHERE person_id = ? AND removed_at IS NULL";
 const USED = "UPDATE passkeys SET counter = ?, is_backed_up = ?, last_used_at = ? WHERE credential_id = ?";
 
 /** Uses a challenge up. @throws TrustWardenError `challenge_used`. */
@@ -59,6 +60,14 @@ export function addPasskey(
     now,
   );
   if (changes === 0) throw new TrustWardenError("passkey_reused");
+}
+
+/** Ends every passkey of somebody who lost them: whoever has one now is not its holder. They stay taken, for ever. */
+export function removePasskeys(
+  database: SqliteDatabase,
+  { personId, now }: { readonly personId: string; readonly now: number },
+): void {
+  database.run(REMOVE_ALL, now, personId);
 }
 
 /**

@@ -15,7 +15,7 @@ import { findPerson, formatRoles } from "../../people-rows.ts";
 import type { SqliteDatabase } from "../../sqlite-database.ts";
 import { type CommandDeps, type CommandResult, secondsOf } from "../deps.ts";
 import { useLink } from "./links.ts";
-import { addPasskey, claimChallenge, claimPasskey } from "./passkeys.ts";
+import { addPasskey, claimChallenge, claimPasskey, removePasskeys } from "./passkeys.ts";
 import { peopleEvent } from "./people-events.ts";
 import { endSessions, openSession } from "./sessions.ts";
 
@@ -110,7 +110,7 @@ function ownerEvent(
   };
 }
 
-/** A person who comes back has one key more, and no session of before. */
+/** A person who comes back has a new key, and neither a key nor a session of before: those may be in other hands. */
 function recover(database: SqliteDatabase, { command, link, now }: Coming): CommandResult<PeopleChanged> {
   const person = findPerson(database, link.personId ?? "");
   if (person === undefined || person.endedAt !== null || person.personId !== command.personId) {
@@ -118,6 +118,7 @@ function recover(database: SqliteDatabase, { command, link, now }: Coming): Comm
   }
   const { personId } = person;
   endSessions(database, { personId, now });
+  removePasskeys(database, { personId, now });
   claimPasskey(database, command.passkey, personId);
   addPasskey(database, { passkey: command.passkey, personId, now });
   openSession(database, { session: command.session, personId, via: "passkey", now });
