@@ -191,6 +191,7 @@ export const ERRORS = {
   policy_bundle_unsigned: { status: 403, message: "The policy bundle is not signed." },
   policy_bundle_untrusted: { status: 403, message: "The policy bundle is not signed by a key in force." },
   policy_rollback: { status: 409, message: "The policy is not newer than the one in force." },
+  policy_stopped: { status: 409, message: "This policy was stopped, and is not put in force again." },
   person_exists: { status: 409, message: "This is somebody already, or looks like somebody." },
   passkey_reused: { status: 409, message: "The passkey was registered before; make a new one." },
   owner_exists: { status: 409, message: "The owner exists already." },

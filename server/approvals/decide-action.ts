@@ -16,6 +16,7 @@ import { type ErrorCode, TrustWardenError } from "@trustwarden/core/error.ts";
 import { formatPrincipal } from "@trustwarden/core/principal.ts";
 import type { Freeze } from "../store/approval-ports.ts";
 import type { AskedAction, DecidedAction, DecidingServices, NamedApproval } from "./ports.ts";
+import { isPolicyStopped } from "./stopped-policy.ts";
 
 /** What makes an approval worthless for a call: the decision says so. Anything else is a failure, and nothing is decided. */
 const REFUSALS: readonly ErrorCode[] = [
@@ -66,15 +67,17 @@ export async function previewAction(
 
 /** A stopped job is not worked on, and a stopped policy allows nothing; neither can be lifted by an approval. */
 export function withStops(
-  { reads }: Pick<DecidingServices, "reads">,
+  services: Pick<DecidingServices, "policy" | "reads">,
   { agent, job }: Pick<AskedAction, "agent" | "job">,
   decision: Decision,
 ): Decision {
   const { ownerId } = agent;
-  const isJobStopped = job !== null && reads.isStopped({ kind: "job", id: job, ownerId });
-  const isPolicyStopped = reads.isStopped({ kind: "policy", id: decision.policy.bundleSha256, ownerId });
-  if (!isJobStopped && !isPolicyStopped) return decision;
-  const stopped = [...(isJobStopped ? ["job_stopped"] : []), ...(isPolicyStopped ? ["policy_stopped"] : [])];
+  const isJobStopped = job !== null && services.reads.isStopped({ kind: "job", id: job, ownerId });
+  const stopped = [
+    ...(isJobStopped ? ["job_stopped"] : []),
+    ...(isPolicyStopped(services) ? ["policy_stopped"] : []),
+  ];
+  if (stopped.length === 0) return decision;
   return { ...decision, effect: "deny", reasons: [...new Set([...decision.reasons, ...stopped])].sort() };
 }
 

@@ -15,7 +15,7 @@ import type { StopReads } from "../store/revocation-ports.ts";
 /** The part of the services that decides. */
 export interface DecidingServices {
   readonly clock: { nowMs(): number; trustedSeconds(): number };
-  readonly policy: Pick<Policy, "classes" | "decide">;
+  readonly policy: Pick<Policy, "classes" | "decide" | "references">;
   readonly reads: Pick<ApprovalReads, "labelsOf" | "freeze"> & StopReads;
   readonly commands: Pick<ApprovalCommands, "useApproval" | "addLabels">;
   readonly ledger: { settle(committed: Committed<unknown>): Promise<Appended> };

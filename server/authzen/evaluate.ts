@@ -11,6 +11,7 @@ import type { PolicyReference } from "@trustwarden/core/decision.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
 import { formatChain, formatPrincipal } from "@trustwarden/core/principal.ts";
+import { isPolicyStopped } from "../approvals/stopped-policy.ts";
 import type { Visit } from "../http/route.ts";
 import type { Services } from "../http/services.ts";
 import type { ControlDraft } from "../store/ports.ts";
@@ -177,6 +178,7 @@ async function evaluateForeign(services: Services, request: EvaluationRequest): 
   const epoch = services.reads.epoch();
   try {
     const isAllowed = await services.policy.isAllowed(inputOf(request));
+    if (isPolicyStopped(services)) return denied(services, request, { reason: "policy_stopped" });
     const reason = isAllowed === undefined ? "subject_unknown" : "denied_by_policy";
     const evaluation = { ...denied(services, request, { reason }), epoch };
     const policy = services.policy.references.at(-1) ?? evaluation.policy;

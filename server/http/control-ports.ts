@@ -10,6 +10,7 @@ import type { Decision } from "@trustwarden/core/decision.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { GuardPorts } from "@trustwarden/core/guard.ts";
 import { formatChain, formatPrincipal } from "@trustwarden/core/principal.ts";
+import { isPolicyStopped } from "../approvals/stopped-policy.ts";
 import { requireSession } from "../console/session-proof.ts";
 import type { Appended } from "../ledger/ledger.ts";
 import type { ControlDraft } from "../store/ports.ts";
@@ -21,6 +22,9 @@ import { formatControlResource } from "./intent-credentials.ts";
 import { requireLiveChain } from "./peer.ts";
 import { formatRoute, type GuardedRoute, type Question } from "./route.ts";
 import type { Services } from "./services.ts";
+
+/** Where an instance renews its own SVID. */
+const OWN_RENEWAL = "/v1/svids/renew";
 
 /** Where the decision went: an entry of its own, or nothing yet because the act's own event will say it. */
 export type ControlReceipt = Appended | null;
@@ -110,7 +114,39 @@ export function countTurnedAway(
   refusals.count({ principal: typeof principal === "string" ? principal : spiffeId, peer, code });
 }
 
+/** By the built-in policy. No agent gets or keeps an identity or a token by a policy that was stopped. */
 function decideControl(services: Services, route: GuardedRoute, question: Question): Decision {
+  const decision = decideByPolicy(services, route, question);
+  if (!isIssuedToAgent(route, question) || !isPolicyStopped(services)) return decision;
+  return {
+    ...decision,
+    effect: "deny",
+    reasons: [...new Set([...decision.reasons, "policy_stopped"])].sort(),
+  };
+}
+
+/** Whether an agent gets or keeps an identity by this: by itself, by its document or evidence, or by the node of its host. */
+function isIssuedToAgent(route: GuardedRoute, question: Question): boolean {
+  const { principal } = question.caller;
+  const action = route.action(question);
+  if (action === "issue:node" || !/^(?:issue|renew):/.test(action)) return false;
+  switch (principal.kind) {
+    case "agent":
+      return true;
+    case "enrollee":
+      return principal.via === "ticket" || principal.via === "grant" || principal.via === "attestation";
+    case "node":
+      // Its own SVID is renewed by another row: hosts and services must go on until another policy is in force.
+      return route.path !== OWN_RENEWAL;
+    case "owner":
+    case "person":
+    case "operator":
+    case "verifier":
+      return false;
+  }
+}
+
+function decideByPolicy(services: Services, route: GuardedRoute, question: Question): Decision {
   const { principal } = question.caller;
   const action = parseActionName(route.action(question));
   return decide(

@@ -28,7 +28,7 @@ export async function readPolicy({ policy, reads, opaBundles }: Services): Promi
  * Puts a custom policy in force everywhere: decisions of before are void at every verifier.
  *
  * @throws TrustWardenError `policy_bundle_malformed`, `policy_bundle_unsigned`, `policy_bundle_untrusted`,
- *   `policy_refused`, `policy_unavailable`, `policy_rollback`; then the policy of before is in force.
+ *   `policy_refused`, `policy_unavailable`, `policy_stopped`, `policy_rollback`; then the policy of before is in force.
  */
 export async function loadPolicy(services: Services, visit: Visit<PolicyRequest>): Promise<PolicyLoadAnswer> {
   const startedMs = services.clock.monoMs();

@@ -5,6 +5,7 @@
  */
 
 import { instanceIdOf, parseSpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
+import { formatBundleName } from "@trustwarden/core/agentscope/policy-bundle.ts";
 import type { Subject } from "@trustwarden/core/agentscope/policy-input.ts";
 import type {
   LeasesAnswer,
@@ -32,7 +33,7 @@ export type Stopped = Omit<RevocationAnswer, "instances">;
 export async function revoke(services: Services, visit: Visit<Revocation>): Promise<RevocationAnswer> {
   const startedMs = services.clock.monoMs();
   const { reason } = visit.body;
-  const target = normalTarget(visit.body.target);
+  const target = namedPolicy(services, normalTarget(visit.body.target));
   const context = contextOf(services, visit);
   const ownerId = ownerLimitOf(visit.caller.principal) ?? null;
   const committed = await services.commands.revoke({ context, target, ownerId, reason });
@@ -91,6 +92,14 @@ function normalTarget<Target extends Revocation["target"]>(target: Target): Targ
   const id = instanceIdOf(parseSpiffeId(target.id));
   if (id === undefined) throw new TrustWardenError("not_found");
   return { ...target, id };
+}
+
+/** The bundle in force is taken for the policy in it: decisions know that one, and it is refused in another bundle too. */
+function namedPolicy({ reads, policy }: Services, target: Revocation["target"]): Revocation["target"] {
+  const stored = target.kind === "policy" ? reads.findPolicy() : undefined;
+  if (stored === undefined || stored.sha256 !== target.id) return target;
+  const inForce = policy.references.find(({ name }) => name === formatBundleName(stored));
+  return { ...target, id: inForce?.bundleSha256 ?? target.id };
 }
 
 /** Pushes a committed change, records it and raises the mark outside; returns when every lease has it or ran out. */
