@@ -29,7 +29,8 @@ const MAX_PUSH_TARGETS = 256;
 const MAX_TARGET_ID_CHARS = 2048;
 const NONCE_BYTES = 16;
 
-const TARGET_KINDS = [
+/** What a push can be about. */
+export const TARGET_KINDS = [
   "instance",
   "agent",
   "owner",
