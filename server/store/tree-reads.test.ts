@@ -72,6 +72,13 @@ describe("the tree", () => {
     }
   });
 
+  it("names no stranger's agent in the cursor of a page of one owner", () => {
+    const reads = createTreeReads(smallTree(), () => NOW);
+    const place = { kind: "at", path: "team", prefix: "", ownerId: "own_2" } as const;
+    expect(reads.readTree(place, { after: null, limit: 1 })).toEqual({ nodes: [], next: null });
+    expect(reads.readTree({ ...place, ownerId: "own_1" }, { after: null, limit: 1 }).next).not.toBeNull();
+  });
+
   it("counts what is below a line", () => {
     const reads = createTreeReads(smallTree(), () => NOW);
     const { nodes } = reads.readTree({ kind: "below-owner", ownerId: "own_1" }, { after: null, limit: 10 });
@@ -93,7 +100,7 @@ describe("the tree", () => {
     const place = { kind: "named", prefix: "z", ownerId: "own_2" } as const;
     const first = reads.readTree(place, { after: null, limit: 10 });
     expect(first.nodes).toEqual([]);
-    expect(first.next).not.toBeNull();
+    expect(first.next).toEqual({ name: "", id: expect.stringMatching(/^agt_x/) });
     expect(readAll(database, place, 10)).toEqual(["agt_z"]);
     const { nodes } = reads.readTree({ kind: "owners", prefix: "a" }, { after: null, limit: 10 });
     expect(nodes[0]).toMatchObject({ name: "alice", below: 1000, isMore: true });

@@ -41,6 +41,7 @@ const NAMED_OWNERS = `
 const AT = `
   SELECT ${AGENT} FROM agents WHERE path = ? AND name >= ? AND name < ? AND ${BEHIND}
   ORDER BY name, agent_id LIMIT ?`;
+const NAME_OF = "SELECT name FROM agents WHERE agent_id = ?";
 const ONE = `SELECT ${AGENT} FROM agents WHERE agent_id = ?`;
 
 interface Page {
@@ -58,9 +59,11 @@ export function createTreeReads(database: SqliteDatabase, nowSeconds: () => numb
       }
       const rows = readAgents(database, place, { ...page, now: nowSeconds() });
       const own = "ownerId" in place ? place.ownerId : null;
-      // A path belongs to its first owner, so that this leaves out a page or nothing.
-      const nodes = rows.map(parseAgent).filter(({ ownerId }) => own === null || ownerId === own);
-      return { nodes, next: nextOf(rows, "agent_id", page.limit) };
+      if (own === null) return { nodes: rows.map(parseAgent), next: nextOf(rows, "agent_id", page.limit) };
+      // A path belongs to its first owner, so that this leaves out all or nothing: a cursor would name a stranger's agent.
+      const nodes = rows.map(parseAgent).filter(({ ownerId }) => ownerId === own);
+      const isWhole = nodes.length === rows.length;
+      return { nodes, next: isWhole ? nextOf(rows, "agent_id", page.limit) : null };
     },
   };
 }
@@ -99,7 +102,7 @@ function readNamedOf(
   { prefix, ownerId }: { readonly prefix: string; readonly ownerId: string },
   { after, limit, now }: Page & { readonly now: number },
 ): TreePage {
-  const name = after?.name ?? "";
+  const name = nameBehind(database, after);
   const from = name > prefix ? name : prefix;
   const candidates = database.all(
     NAMED_OWNERS,
@@ -116,7 +119,15 @@ function readNamedOf(
     return found === undefined ? [] : [parseAgent(found)];
   });
   if (own.length >= limit) return { nodes, next: nextOf(own.slice(0, limit), "agent_id", limit) };
-  return { nodes, next: nextOf(candidates, "agent_id", MAX_PASSED) };
+  const last = nextOf(candidates, "agent_id", MAX_PASSED);
+  // The page ends behind an agent that may be somebody else's: of it the caller gets an id, and never the name.
+  return { nodes, next: last && { name: "", id: last.id } };
+}
+
+/** The name that a page begins behind; a cursor with an id alone is resolved here. */
+function nameBehind(database: SqliteDatabase, after: TreeCursor | null): string {
+  if (after === null || after.name !== "" || after.id === "") return after?.name ?? "";
+  return database.get(NAME_OF, after.id)?.text("name") ?? LAST;
 }
 
 /** Behind the last row of a full page; a page that is not full was the last. */
