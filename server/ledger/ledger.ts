@@ -191,16 +191,23 @@ export class Ledger {
       while (this.#sequenced.length > 0) {
         const ids = this.#sequenced;
         this.#sequenced = [];
-        await this.#options.markSequenced(ids).catch((error: unknown) => {
-          this.#sequenced = [...ids, ...this.#sequenced];
-          throw error;
-        });
+        await this.#mark(ids);
       }
     } catch (error) {
       // Safe to go on: marking is housekeeping, done with the next row or by draining the outbox at the next start.
       this.#options.onUnmarked(error);
     } finally {
       this.#marking = null;
+    }
+  }
+
+  /** What could not be marked waits for the next time. */
+  async #mark(ids: readonly number[]): Promise<void> {
+    try {
+      await this.#options.markSequenced(ids);
+    } catch (error) {
+      this.#sequenced = [...ids, ...this.#sequenced];
+      throw error;
     }
   }
 }

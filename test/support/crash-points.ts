@@ -91,7 +91,7 @@ export const CRASH_POINTS: readonly CrashPoint[] = [
   {
     name: "recorded, outbox marked",
     file: "server/ledger/ledger.ts",
-    line: /await this\.#options\.markSequenced\(ids\);/,
+    line: /await this\.#mark\(ids\);/,
     place: "after",
   },
   { name: "step 3: tiles", file: INTEGRATOR, line: /\/\/ 3$/, place: "after", inStart: true },
