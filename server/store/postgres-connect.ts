@@ -33,7 +33,10 @@ export async function connectPostgres(
   { host, port, database, user, password, tls }: PostgresLogin,
   options: {
     readonly name: string;
+    /** After which the database gives a statement up. */
     readonly statementTimeoutMs: number;
+    /** After which an answer is not waited for any more; some time after the database's own end unless given. */
+    readonly answerTimeoutMs?: number;
     readonly settings: Readonly<Record<string, string>>;
     readonly types?: CustomTypesConfig;
   },
@@ -52,7 +55,7 @@ export async function connectPostgres(
     application_name: options.name,
     client_encoding: "UTF8",
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    query_timeout: options.statementTimeoutMs + CONNECT_TIMEOUT_MS,
+    query_timeout: options.answerTimeoutMs ?? options.statementTimeoutMs + CONNECT_TIMEOUT_MS,
     keepAlive: true,
     ...(options.types && { types: options.types }),
   });

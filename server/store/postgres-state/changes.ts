@@ -4,6 +4,7 @@
  * @see sqlite.org, "Changesets and Patchsets", the file format
  */
 import { encodeHex, parseUtf8 } from "@trustwarden/core/bytes.ts";
+import { GroupNotKept } from "../replica.ts";
 import type { SqliteDatabase, SqlValue } from "../sqlite-database.ts";
 
 type Operation = "I" | "U" | "D";
@@ -46,12 +47,14 @@ export function describeChanges(database: SqliteDatabase, recorded: Uint8Array):
   return [...found.values()].toSorted((left, right) => (left.o < right.o ? -1 : left.o > right.o ? 1 : 0));
 }
 
-/** A row as JSON that PostgreSQL reads as a row. */
+/** A row as JSON that PostgreSQL reads as a row. @throws GroupNotKept for a text that it cannot hold. */
 export function encodeRow(row: Readonly<Record<string, unknown>>): TableChanges["r"][number] {
   return Object.fromEntries(Object.entries(row).map(([name, value]) => [name, encodeValue(value)]));
 }
 
 function encodeValue(value: unknown): string | number | null {
+  // PostgreSQL's texts have no such character: what was kept here with one could never be sent.
+  if (typeof value === "string" && value.includes("\0")) throw new GroupNotKept("unfit");
   if (value === null || typeof value === "string" || typeof value === "number") return value;
   if (value instanceof Uint8Array) return `\\x${encodeHex(value)}`;
   throw new Error("a column is of no known type");

@@ -15,6 +15,8 @@ import { readPrivateFile } from "../../signer/private-file.ts";
 import { connectPostgres, requireDurable } from "../postgres-connect.ts";
 import { openPostgresLogin } from "../postgres-login.ts";
 import type {
+  Answered,
+  Asked,
   ConnectionAnswer,
   ConnectionData,
   ConnectionEvent,
@@ -25,6 +27,10 @@ import type {
 const SETTING = "state.postgres";
 /** Signs of life in one timeout of the session. */
 const BEATS = 6;
+/** Of the session's timeout: a sign that is not answered for so long means that the session will end. */
+const BEAT_SHARE = 1 / 3;
+/** Of the time that the writer waits for a statement. */
+const OWN_SHARE = 3 / 4;
 const FIRST_PAUSE_MS = 100;
 const MAX_PAUSE_MS = 5000;
 /** A transaction that its writer forgot would hold rows for ever. */
@@ -34,10 +40,13 @@ const INT8 = 20;
 const data: ConnectionData = workerData;
 let client: Client | null = null;
 let isClosing = false;
+/** Statements that the database has been asked and has not answered. */
+let open = 0;
 
-data.requests.on("message", (request: ConnectionRequest) => {
+data.requests.on("message", ({ id, request }: Asked) => {
   void answer(request).then((found) => {
-    data.requests.postMessage(found);
+    const answered: Answered = { id, answer: found };
+    data.requests.postMessage(answered);
     Atomics.add(data.answered, 0, 1);
     Atomics.notify(data.answered, 0);
     if (request.kind === "close") data.requests.close();
@@ -68,6 +77,7 @@ async function query({
 }: Extract<ConnectionRequest, { kind: "query" }>): Promise<readonly PostgresRow[]> {
   const used = client;
   if (used === null) throw new TrustWardenError("store_unavailable", { reason: "the database is away" });
+  open += 1;
   try {
     const result = await used.query<PostgresRow>(
       sql,
@@ -78,20 +88,25 @@ async function query({
     // Whoever got no answer, or the database's last word, has no session any more.
     if (!isRefusal(error)) void used.end().catch(() => undefined);
     throw error;
+  } finally {
+    open -= 1;
   }
 }
 
 /** Makes the session, and goes on making it anew whenever it is lost. */
 async function connect(): Promise<void> {
   const { login, sessionTimeoutMs, statementTimeoutMs } = data;
+  // The database gives up first, so that what it was too busy for is known not to be there.
+  const ownTimeoutMs = Math.ceil(statementTimeoutMs * OWN_SHARE);
   const made = await connectPostgres(openPostgresLogin(login, SETTING, readPrivateFile), {
     name: "trustwarden-state",
-    statementTimeoutMs,
+    statementTimeoutMs: ownTimeoutMs,
+    answerTimeoutMs: statementTimeoutMs,
     settings: {
       search_path: "trustwarden_state",
       idle_session_timeout: String(sessionTimeoutMs),
       idle_in_transaction_session_timeout: String(IDLE_IN_TRANSACTION_MS),
-      lock_timeout: String(statementTimeoutMs),
+      lock_timeout: String(ownTimeoutMs),
     },
     types: { getTypeParser: parserOf },
   });
@@ -116,9 +131,13 @@ async function connect(): Promise<void> {
   });
 }
 
+/** Known to be lost well before the database gives the place to another: whoever waits behind it counts on that. */
 async function beat(beating: Client): Promise<void> {
+  // A statement that is under way is a sign of life, and has an end of its own.
+  if (open > 0) return;
   try {
-    await beating.query("select 1");
+    const sign = { text: "select 1", query_timeout: Math.ceil(data.sessionTimeoutMs * BEAT_SHARE) };
+    await beating.query(sign);
   } catch {
     // The session is over either way; its end is what is acted on.
     await beating.end().catch(() => undefined);

@@ -8,6 +8,8 @@ import { fileURLToPath } from "node:url";
 import { MessageChannel, receiveMessageOnPort, Worker } from "node:worker_threads";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type {
+  Answered,
+  Asked,
   ConnectionAnswer,
   ConnectionData,
   ConnectionEvent,
@@ -17,8 +19,10 @@ import type {
   StateSettings,
 } from "./protocol.ts";
 
-/** The connection's thread gives up by itself, long before; this is for one that hangs. */
-const MARGIN_MS = 30_000;
+/** The connection's thread gives up by itself, before; this is for one that hangs. */
+const MARGIN_MS = 1000;
+/** A connection is made in several steps, each with its own end. */
+const CONNECT_MARGIN_MS = 30_000;
 
 /** Why a statement has no answer, or not the wanted one. */
 export class StatementFailure extends TrustWardenError {
@@ -40,9 +44,13 @@ export class PostgresConnection {
   readonly #port: MessageChannel["port1"];
   readonly #answered = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
   readonly #maxWaitMs: number;
+  #asked = 0;
 
-  /** @param onEvent - told between the writer's groups, never inside one. */
-  constructor(settings: StateSettings, onEvent: (event: ConnectionEvent) => void) {
+  /**
+   * @param onEvent - told between the writer's groups, never inside one.
+   * @param marginMs - how much longer than one statement may take its answer is waited for.
+   */
+  constructor(settings: StateSettings, onEvent: (event: ConnectionEvent) => void, marginMs = MARGIN_MS) {
     const { port1, port2 } = new MessageChannel();
     const { login, sessionTimeoutMs, statementTimeoutMs } = settings;
     const workerData: ConnectionData = {
@@ -54,7 +62,7 @@ export class PostgresConnection {
     };
     const file = `./connection-thread${extname(fileURLToPath(import.meta.url))}`;
     this.#port = port1;
-    this.#maxWaitMs = statementTimeoutMs + MARGIN_MS;
+    this.#maxWaitMs = statementTimeoutMs + marginMs;
     this.#thread = new Worker(new URL(file, import.meta.url), { workerData, transferList: [port2], env: {} });
     this.#thread.on("message", onEvent);
     // It ends only with an error of its own; whoever waits finds out by its silence.
@@ -63,7 +71,7 @@ export class PostgresConnection {
 
   /** @throws StatementFailure `store_unavailable`, `config_invalid`, `file_mode_too_open`. */
   connect(): void {
-    this.#ask({ kind: "connect" });
+    this.#ask({ kind: "connect" }, CONNECT_MARGIN_MS);
   }
 
   /** @throws StatementFailure `store_unavailable`. */
@@ -76,13 +84,28 @@ export class PostgresConnection {
     this.#port.close();
   }
 
-  #ask(request: ConnectionRequest): readonly PostgresRow[] {
-    const before = Atomics.load(this.#answered, 0);
-    this.#port.postMessage(request);
-    Atomics.wait(this.#answered, 0, before, this.#maxWaitMs);
-    const answer: ConnectionAnswer | undefined = receiveMessageOnPort(this.#port)?.message;
-    if (answer?.kind === "rows") return answer.rows;
-    throw new StatementFailure(answer ?? SILENCE);
+  #ask(request: ConnectionRequest, moreMs = 0): readonly PostgresRow[] {
+    this.#asked += 1;
+    const asked: Asked = { id: this.#asked, request };
+    const untilMs = performance.now() + this.#maxWaitMs + moreMs;
+    this.#port.postMessage(asked);
+    for (;;) {
+      const before = Atomics.load(this.#answered, 0);
+      const answer = this.#answerTo(asked.id);
+      if (answer?.kind === "rows") return answer.rows;
+      if (answer !== undefined) throw new StatementFailure(answer);
+      const leftMs = untilMs - performance.now();
+      if (leftMs <= 0) throw new StatementFailure(SILENCE);
+      Atomics.wait(this.#answered, 0, before, leftMs);
+    }
+  }
+
+  /** Answers to what nobody waits for any more are dropped: taken for this one's, they would say that a group is kept. */
+  #answerTo(id: number): ConnectionAnswer | undefined {
+    for (;;) {
+      const received: Answered | undefined = receiveMessageOnPort(this.#port)?.message;
+      if (received === undefined || received.id === id) return received?.answer;
+    }
   }
 }
 

@@ -11,7 +11,8 @@ const TABLES = `
     only_one INTEGER NOT NULL PRIMARY KEY CHECK (only_one = 1),
     holder TEXT NOT NULL,
     store_id TEXT NOT NULL,
-    version INTEGER NOT NULL
+    version INTEGER NOT NULL,
+    group_id TEXT NOT NULL
   ) STRICT;
   CREATE TABLE IF NOT EXISTS mirror_unsent (
     version INTEGER NOT NULL PRIMARY KEY,
@@ -24,10 +25,10 @@ const TABLES = `
 const TABLE_NAMES = `
   SELECT name FROM sqlite_schema
   WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT IN ('mirror', 'mirror_unsent') ORDER BY name`;
-const READ = "SELECT holder, store_id, version FROM mirror";
+const READ = "SELECT holder, store_id, version, group_id FROM mirror";
 const CREATE =
-  "INSERT INTO mirror (only_one, holder, store_id, version) VALUES (1, ?, '', 0) ON CONFLICT DO NOTHING";
-const SET = "UPDATE mirror SET store_id = ?, version = ?";
+  "INSERT INTO mirror (only_one, holder, store_id, version, group_id) VALUES (1, ?, '', 0, '') ON CONFLICT DO NOTHING";
+const SET = "UPDATE mirror SET store_id = ?, version = ?, group_id = ?";
 const ADD_UNSENT =
   "INSERT INTO mirror_unsent (version, id, changes, described, requests) VALUES (?, ?, ?, ?, ?)";
 const LIST_UNSENT = "SELECT * FROM mirror_unsent ORDER BY version";
@@ -52,6 +53,8 @@ export interface MirrorState {
   readonly storeId: string;
   /** Groups that this copy has seen, those that were not sent among them. */
   readonly version: number;
+  /** The latest of these groups that the database has had; empty where it is not known. */
+  readonly groupId: string;
 }
 
 /** Makes what a mirror has beside the store's tables. @param newHolder - used at the first time. */
@@ -63,11 +66,19 @@ export function prepareMirror(database: SqliteDatabase, newHolder: string): void
 export function readMirror(database: SqliteDatabase): MirrorState {
   const row = database.get(READ);
   if (row === undefined) throw new Error("a mirror knows itself");
-  return { holder: row.text("holder"), storeId: row.text("store_id"), version: row.integer("version") };
+  return {
+    holder: row.text("holder"),
+    storeId: row.text("store_id"),
+    version: row.integer("version"),
+    groupId: row.text("group_id"),
+  };
 }
 
-export function setMirror(database: SqliteDatabase, { storeId, version }: Omit<MirrorState, "holder">): void {
-  database.run(SET, storeId, version);
+export function setMirror(
+  database: SqliteDatabase,
+  { storeId, version, groupId }: Omit<MirrorState, "holder">,
+): void {
+  database.run(SET, storeId, version, groupId);
 }
 
 export function addUnsent(database: SqliteDatabase, group: UnsentGroup): void {

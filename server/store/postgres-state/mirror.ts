@@ -14,7 +14,15 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { GroupNotKept, type Rejection, type Replica } from "../replica.ts";
 import type { ChangeRecorder, SqliteDatabase, SqlValue } from "../sqlite-database.ts";
 import { describeChanges } from "./changes.ts";
-import { addUnsent, listUnsent, readMirror, removeUnsent, setMirror, tablesOfStore } from "./mirror-file.ts";
+import {
+  addUnsent,
+  listUnsent,
+  readMirror,
+  removeUnsent,
+  setMirror,
+  tablesOfStore,
+  type UnsentGroup,
+} from "./mirror-file.ts";
 import type { PostgresRow } from "./protocol.ts";
 import type { RemoteStore, StorePlace } from "./remote-store.ts";
 
@@ -29,9 +37,13 @@ export class Mirror implements Replica {
   readonly #newId: () => string;
   #storeId: string;
   #version: number;
+  /** The latest group that the database has had; empty where it is not known. */
+  #groupId: string;
   #recorder: ChangeRecorder | null = null;
   #isLinked = true;
   #isInDoubt = false;
+  /** The database's rows are not those of the copy, although no number says so. */
+  #isApart = false;
 
   constructor(options: {
     readonly database: SqliteDatabase;
@@ -41,9 +53,10 @@ export class Mirror implements Replica {
     this.#database = options.database;
     this.#remote = options.remote;
     this.#newId = options.newId;
-    const { storeId, version } = readMirror(options.database);
+    const { storeId, version, groupId } = readMirror(options.database);
     this.#storeId = storeId;
     this.#version = version;
+    this.#groupId = groupId;
   }
 
   /** Whether the database takes groups. */
@@ -80,14 +93,17 @@ export class Mirror implements Replica {
     const version = this.#version + 1;
     const described = JSON.stringify(describeChanges(this.#database, changes));
     const group = { version, id: this.#newId(), changes, described };
+    let groupId = this.#groupId;
     if (this.#isLinked) {
       const rejection = this.#remote.apply(group);
       if (rejection !== null) this.#reject(rejection);
+      groupId = group.id;
     } else {
       addUnsent(this.#database, { ...group, requests: serialize(requests) });
     }
-    setMirror(this.#database, { storeId: this.#storeId, version });
+    setMirror(this.#database, { storeId: this.#storeId, version, groupId });
     this.#version = version;
+    this.#groupId = groupId;
   }
 
   /** After a group, however it ended. */
@@ -102,7 +118,7 @@ export class Mirror implements Replica {
    * @param options.isStart - nobody has read the copy yet, so that it may lose what does not fit.
    * @returns the requests of groups that were kept here and do not fit any more: they have to be run again, and
    *   forgotten then.
-   * @throws TrustWardenError `store_unavailable`, `state_fenced`.
+   * @throws TrustWardenError `store_unavailable`, `state_fenced`, `data_rolled_back`.
    */
   bringTogether(
     { version, storeId }: StorePlace,
@@ -111,14 +127,14 @@ export class Mirror implements Replica {
     const unsent = listUnsent(this.#database);
     const [first] = unsent;
     const base = first === undefined ? this.#version : first.version - 1;
-    const isSame = storeId === this.#storeId && base <= version;
+    const isSame = storeId === this.#storeId;
+    if (isSame) this.#requireNoneForgotten(base, version);
     const missing = isSame ? this.#groupsFrom(base, version) : null;
     // A group may be in the database although nobody heard of it.
     const known = missing?.findIndex((group, at) => group.id !== unsent[at]?.id) ?? 0;
     const sent = missing === null ? 0 : known === -1 ? missing.length : known;
-    const isAhead = missing !== null && sent === missing.length;
-    if (isAhead) {
-      this.#send(unsent.slice(sent), base + sent);
+    const isAhead = missing !== null && sent === missing.length && !this.#isApart;
+    if (isAhead && this.#send(unsent, sent)) {
       this.#isLinked = true;
       this.#isInDoubt = false;
       return [];
@@ -128,14 +144,16 @@ export class Mirror implements Replica {
       throw new TrustWardenError("state_fenced", { reason: "groups do not fit" });
     if (
       missing === null ||
+      this.#isApart ||
       unsent.length > 0 ||
       !this.#repeat(
         missing.map(({ changes }) => changes),
-        { version, storeId },
+        { version, storeId, groupId: missing.at(-1)?.id ?? this.#groupId },
       )
     ) {
       this.#copyAll();
     }
+    this.#isApart = false;
     this.#isLinked = true;
     this.#isInDoubt = false;
     return unsent.map(({ requests }) => requests);
@@ -149,7 +167,23 @@ export class Mirror implements Replica {
   #reject(rejection: Rejection): never {
     this.#isLinked = rejection === "unfit";
     this.#isInDoubt = rejection === "doubt";
+    this.#isApart = rejection === "moved";
     throw new GroupNotKept(rejection);
+  }
+
+  /**
+   * A database that was put back, or a standby that took over without the last commits, has forgotten what was answered:
+   * whoever was stopped then would live again.
+   *
+   * @throws TrustWardenError `data_rolled_back`.
+   */
+  #requireNoneForgotten(base: number, version: number): void {
+    const details = { reason: "the state database has forgotten groups", version, seen: base };
+    if (version < base) throw new TrustWardenError("data_rolled_back", details);
+    if (this.#groupId === "") return;
+    const found = this.#remote.groupIdAt(base);
+    if (found !== undefined && found !== this.#groupId)
+      throw new TrustWardenError("data_rolled_back", details);
   }
 
   /** Every group between two versions; null when one is missing. */
@@ -167,28 +201,40 @@ export class Mirror implements Replica {
     return groups;
   }
 
-  #send(unsent: ReturnType<typeof listUnsent>, base: number): void {
-    removeUnsent(this.#database, base);
-    for (const group of unsent) {
-      const rejection = this.#remote.apply(group);
+  /** Sends what was kept here, but for the first that are there. @returns false where one does not fit any more. */
+  #send(unsent: ReturnType<typeof listUnsent>, sent: number): boolean {
+    for (const [at, group] of unsent.entries()) {
+      const rejection = at < sent ? null : this.#remote.apply(group);
+      if (rejection === "moved" || rejection === "unfit") return false;
       if (rejection !== null)
         throw new TrustWardenError("store_unavailable", { store: "postgres", rejection });
-      removeUnsent(this.#database, group.version);
+      this.#noteSent(group);
     }
+    return true;
+  }
+
+  #noteSent({ version, id }: Pick<UnsentGroup, "version" | "id">): void {
+    this.#database.exec("BEGIN IMMEDIATE");
+    removeUnsent(this.#database, version);
+    setMirror(this.#database, { storeId: this.#storeId, version: this.#version, groupId: id });
+    this.#database.exec("COMMIT");
+    this.#groupId = id;
   }
 
   /** Whether recorded changes fit, all of them; otherwise none is made. */
   #repeat(
     changes: readonly Uint8Array[],
-    { version, storeId }: Pick<StorePlace, "version" | "storeId">,
+    place: Pick<StorePlace, "version" | "storeId"> & { readonly groupId: string },
   ): boolean {
     const isFit = this.#withoutReferences(() => {
       if (!changes.every((group) => this.#database.applyChanges(group))) return false;
-      setMirror(this.#database, { storeId, version });
+      setMirror(this.#database, place);
       return true;
     });
-    if (isFit) this.#version = version;
-    return isFit;
+    if (!isFit) return false;
+    this.#version = place.version;
+    this.#groupId = place.groupId;
+    return true;
   }
 
   /** Makes the copy anew, in one step for whoever reads meanwhile. */
@@ -199,9 +245,10 @@ export class Mirror implements Replica {
       const place = this.#remote.readAll(tables, (table, rows) => {
         for (const row of rows) insert(this.#database, table, row);
       });
-      setMirror(this.#database, place);
+      setMirror(this.#database, { ...place, groupId: "" });
       this.#storeId = place.storeId;
       this.#version = place.version;
+      this.#groupId = "";
       return true;
     });
   }
@@ -216,9 +263,10 @@ export class Mirror implements Replica {
       return isDone;
     } catch (error) {
       if (this.#database.isInTransaction()) this.#database.exec("ROLLBACK");
-      const { storeId, version } = readMirror(this.#database);
+      const { storeId, version, groupId } = readMirror(this.#database);
       this.#storeId = storeId;
       this.#version = version;
+      this.#groupId = groupId;
       throw error;
     } finally {
       this.#database.exec("PRAGMA foreign_keys = ON");

@@ -7,7 +7,7 @@
 import { deserialize } from "node:v8";
 import type { AuthoritySlot } from "@trustwarden/core/agentid/authority-slots.ts";
 import { encodeHex } from "@trustwarden/core/bytes.ts";
-import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { type ErrorCode, TrustWardenError } from "@trustwarden/core/error.ts";
 import { loadAuthority } from "../commands/change-authority.ts";
 import type { CommandDeps } from "../commands/deps.ts";
 import { latestVersion, MIGRATIONS } from "../migrations/steps.ts";
@@ -24,6 +24,8 @@ import { explainMissingSchema, RemoteStore } from "./remote-store.ts";
 const ID_BYTES = 16;
 /** Between attempts to write again over a connection that is there. */
 const RETRY_MS = 250;
+/** The database is another's, or is not what it was: only a start can tell. */
+const ENDS: readonly ErrorCode[] = ["state_fenced", "data_rolled_back"];
 const OUTBOX = "SELECT outbox_id FROM outbox ORDER BY outbox_id";
 
 /** Groups of commands on a mirrored store. */
@@ -103,8 +105,9 @@ class Groups implements MirroredGroups {
       // What keeps books names rows that are not there any more.
       const stops = group.filter(isStop);
       if (stops.length === 0) continue;
-      const { isFatal, rejection } = this.run(stops);
-      if (isFatal || rejection !== undefined)
+      const { isFatal, replies } = this.run(stops);
+      // One that names what is not there any more is refused, and that is its end; one that was not kept is not.
+      if (isFatal || replies.some((reply) => !reply.isDone && reply.code === "store_unavailable"))
         throw new TrustWardenError("store_unavailable", { store: "postgres" });
     }
     this.mirror.forgetUnsent();
@@ -118,17 +121,24 @@ class Groups implements MirroredGroups {
     const mayRun = group.filter(mayGo);
     const refused = group.filter((request) => !mayGo(request)).map(({ id }) => refuse(id));
     if (mayRun.length === 0) return { replies: refused, isFatal: false };
-    const { replies, ...result } = this.#run(mayRun);
+    const { replies, ...result } = this.#runApart(mayRun);
     return { ...result, replies: [...replies, ...refused] };
   }
 
   #runLinked(group: readonly WriterRequest[]): GroupResult {
+    const result = this.#runApart(group);
+    if (this.mirror.isLinked || result.rejection === undefined) return result;
+    this.#leave();
+    // The database is there: before anything is kept here alone, the copy becomes what the database is.
+    if (result.rejection === "moved") this.#comeBack();
+    // What the database certainly does not have is a stop that can be kept here at once.
+    return result.rejection === "lost" && !result.isFatal && !this.#isEnded ? this.run(group) : result;
+  }
+
+  /** One of them may have what the database refuses; the others must not suffer for it. */
+  #runApart(group: readonly WriterRequest[]): GroupResult {
     const result = this.#run(group);
-    if (result.rejection !== "unfit" || group.length === 1) {
-      if (!this.mirror.isLinked) this.#leave();
-      return result;
-    }
-    // One of them has what the database refuses; the others must not suffer for it.
+    if (result.rejection !== "unfit" || result.isFatal || group.length === 1) return result;
     const single = group.map((request) => this.run([request]));
     return {
       replies: single.flatMap(({ replies }) => replies),
@@ -187,6 +197,7 @@ class Groups implements MirroredGroups {
       this.#fail();
       return;
     }
+    clearTimeout(this.#retry);
     this.#options.onLink({ kind: "link", isLinked: false, orphans: [] });
     // Where the connection is there and its group was refused, nobody says when to come back.
     this.#retry = setTimeout(() => this.#comeBack(), RETRY_MS);
@@ -206,7 +217,7 @@ class Groups implements MirroredGroups {
       const orphans = this.#outbox().filter((id) => !before.has(id));
       this.#options.onLink({ kind: "link", isLinked: true, orphans });
     } catch (error) {
-      if (error instanceof TrustWardenError && error.code === "state_fenced") this.#fail();
+      if (error instanceof TrustWardenError && ENDS.includes(error.code)) this.#fail();
       else this.#retry = setTimeout(() => this.#comeBack(), RETRY_MS);
     }
   }

@@ -1,6 +1,5 @@
 /** The state store in a real PostgreSQL of Debian. Without one there is nothing to test, and that is said. */
 import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
-import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Client } from "pg";
@@ -19,6 +18,7 @@ import { latestVersion, MIGRATIONS } from "../migrations/steps.ts";
 import { openForReading } from "../schema.ts";
 import { createSqliteStore, type SqliteStore } from "../sqlite.ts";
 import { PostgresConnection } from "./connection.ts";
+import { startProxy } from "./database-proxy.test.support.ts";
 import type { StateSettings } from "./protocol.ts";
 import { RemoteStore } from "./remote-store.ts";
 import { startStateServer, type TestStateServer } from "./state-database.test.support.ts";
@@ -367,65 +367,3 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("the rights in the database", () =
     });
   });
 });
-
-interface Proxy {
-  /** The same store, through here. */
-  of(settings: StateSettings): StateSettings;
-  /** What is asked next arrives, and its answer never. */
-  loseNextAnswer(): void;
-  /** Ends every connection, and refuses new ones until `mend`. */
-  cut(): void;
-  mend(): void;
-  close(): Promise<void>;
-}
-
-async function startProxy(target: number): Promise<Proxy> {
-  let isLosing = false;
-  let isCut = false;
-  const sockets = new Set<Socket>();
-  const cut = () => {
-    for (const socket of sockets) socket.destroy();
-    sockets.clear();
-  };
-  const listener = createServer((client) => {
-    client.on("error", () => client.destroy());
-    if (isCut) {
-      client.destroy();
-      return;
-    }
-    const database = connect(target, "127.0.0.1");
-    database.on("error", () => database.destroy());
-    sockets.add(client).add(database);
-    let isLost = false;
-    client.on("data", (bytes) => {
-      if (isLosing && bytes.includes("apply_group")) {
-        isLosing = false;
-        isLost = true;
-      }
-      database.write(bytes);
-    });
-    database.on("data", (bytes) => (isLost ? client.destroy() : client.write(bytes)));
-    client.on("close", () => database.end());
-    database.on("close", () => client.destroy());
-  });
-  await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
-  const address = listener.address();
-  if (address === null || typeof address === "string") throw new Error("a TCP listener has a port");
-  return {
-    of: (settings) => ({ ...settings, login: { ...settings.login, port: address.port } }),
-    loseNextAnswer: () => {
-      isLosing = true;
-    },
-    cut: () => {
-      isCut = true;
-      cut();
-    },
-    mend: () => {
-      isCut = false;
-    },
-    close: async () => {
-      cut();
-      await new Promise<void>((resolve) => listener.close(() => resolve()));
-    },
-  };
-}

@@ -33,6 +33,17 @@ export type ConnectionRequest =
   | { readonly kind: "query"; readonly sql: string; readonly values: readonly PostgresValue[] }
   | { readonly kind: "close" };
 
+/** A request under its number, which its answer carries: one that comes too late is nobody else's. */
+export interface Asked {
+  readonly id: number;
+  readonly request: ConnectionRequest;
+}
+
+export interface Answered {
+  readonly id: number;
+  readonly answer: ConnectionAnswer;
+}
+
 export type PostgresRow = Readonly<Record<string, unknown>>;
 
 /** `isInDoubt`: nobody knows what the statement did, since its answer never came. */

@@ -15,6 +15,7 @@ const TAKE_OVER = "select epoch, version, store_id, source from trustwarden_stat
 const NAME_SOURCE = "select trustwarden_state_log.name_source($1, $2)";
 const LET_GO = "select trustwarden_state_log.let_go($1)";
 const APPLY = "select trustwarden_state_log.apply_group($1, $2, $3, $4, $5)";
+const GROUP_ID = "select id from trustwarden_state_log.groups where version = $1";
 const GROUPS =
   "select version, id, changes from trustwarden_state_log.groups where version > $1 order by version limit 100";
 const LOCK_POLL_MS = 100;
@@ -48,6 +49,7 @@ export interface StorePlace {
 export class RemoteStore {
   readonly #connection: PostgresConnection;
   #epoch = 0;
+  #holder = "";
 
   constructor(connection: PostgresConnection) {
     this.#connection = connection;
@@ -70,6 +72,7 @@ export class RemoteStore {
       throw locked("the server that wrote last goes on without the database, and has not let go");
     const place = placeOf(row);
     this.#epoch = place.epoch;
+    this.#holder = holder;
     return place;
   }
 
@@ -82,7 +85,9 @@ export class RemoteStore {
     const read = () => {
       const [row = {}] = this.#ask(STORE);
       const place = placeOf(row);
-      if (place.epoch !== this.#epoch) throw new TrustWardenError("state_fenced", {});
+      // In a database that was put back another writer may have had the same epoch.
+      if (place.epoch !== this.#epoch || row.holder !== this.#holder)
+        throw new TrustWardenError("state_fenced", {});
       return place;
     };
     read();
@@ -118,6 +123,12 @@ export class RemoteStore {
       if (MOVED_ON.includes(error.sqlState)) return "moved";
       return UNFIT.test(error.sqlState) ? "unfit" : "lost";
     }
+  }
+
+  /** Which group has a number; undefined for one that is too old, or was a change by hand. */
+  groupIdAt(version: number): string | undefined {
+    const [row] = this.#ask(GROUP_ID, version);
+    return row === undefined ? undefined : String(row.id);
   }
 
   /** Groups after a version, in order, as many as come at once. */
