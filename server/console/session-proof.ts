@@ -14,6 +14,7 @@ import { formatUlid } from "@trustwarden/core/id.ts";
 import type { PersonPrincipal } from "@trustwarden/core/principal.ts";
 import type { Arrival } from "../http/arrival.ts";
 import type { EnrolleeCaller, PersonCaller } from "../http/caller.ts";
+import type { GuardedRoute } from "../http/route.ts";
 import type { Services } from "../http/services.ts";
 import type { NewSession, PersonState, SessionState } from "../store/people-ports.ts";
 import { digestOfSecret, readCookie, SESSION_COOKIE } from "./cookie.ts";
@@ -29,7 +30,11 @@ const SECRET_BYTES = 32;
  *
  * @throws TrustWardenError `no_session`, `session_invalid`, `request_cross_site`.
  */
-export async function provePerson(services: Services, { headers }: Arrival): Promise<PersonCaller> {
+export async function provePerson(
+  services: Services,
+  { headers }: Arrival,
+  { isBackground }: Pick<GuardedRoute, "isBackground"> = {},
+): Promise<PersonCaller> {
   const secret = readCookie(headers.cookie, SESSION_COOKIE);
   if (secret === undefined) throw new TrustWardenError("no_session");
   // A page of another site, or of nobody, may send the cookie along with a link; what it gets back it must not be.
@@ -37,7 +42,8 @@ export async function provePerson(services: Services, { headers }: Arrival): Pro
   const sessionSha256 = digestOfSecret(secret);
   const { session, principal } = requireSession(services, sessionSha256);
   const now = services.clock.trustedSeconds();
-  if (now - session.seenAt >= TOUCH_SECONDS) await services.commands.touchSession({ sessionSha256, now });
+  const isDue = isBackground !== true && now - session.seenAt >= TOUCH_SECONDS;
+  if (isDue) await services.commands.touchSession({ sessionSha256, now });
   return { principal, intent: null };
 }
 

@@ -117,7 +117,7 @@ function proveVisitor(
   { arrival, route }: { readonly arrival: Arrival; readonly route: GuardedRoute },
 ): Promise<Caller> {
   if (route.opens === "passkey") return proveLogin(services, loginRequest.parse(arrival.body));
-  return provePerson(services, arrival);
+  return provePerson(services, arrival, route);
 }
 
 function proveOwner(services: Services, arrival: Arrival, header: string): Caller {

@@ -126,6 +126,8 @@ export interface GuardedRoute<
   readonly roles?: readonly Role[];
   /** What proves a person here instead of a session. */
   readonly opens?: "passkey" | "oidc";
+  /** Pages ask it by themselves as long as they are open: it is no use of a session, which ends as if nobody asked. */
+  readonly isBackground?: true;
   /** Stopping goes on when the ledger cannot record. */
   readonly isStopLane: boolean;
   /** Control action, such as `revoke:instance`. */

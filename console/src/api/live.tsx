@@ -4,8 +4,10 @@
  * The server ends a stream after a minute and the browser comes back by itself; a stream that is refused asks whether
  * the session is over.
  */
+import { useQueryClient } from "@tanstack/react-query";
 import { type LiveFrame, liveFrame } from "@trustwarden/core/api/tree.ts";
 import { createContext, type ReactElement, type ReactNode, useContext, useEffect, useState } from "react";
+import { SESSION_KEY } from "./session.tsx";
 
 /** Two minutes. */
 const MAX_FRAMES = 240;
@@ -33,11 +35,15 @@ export function useLive(): Live {
 /** Holds the stream open while it is shown. */
 export function LiveProvider({ children }: { readonly children: ReactNode }): ReactElement {
   const [live, setLive] = useState<Live>(NOTHING);
-  useEffect(() => follow(setLive), []);
+  const queries = useQueryClient();
+  useEffect(
+    () => follow(setLive, () => void queries.invalidateQueries({ queryKey: SESSION_KEY })),
+    [queries],
+  );
   return <LiveContext value={live}>{children}</LiveContext>;
 }
 
-function follow(change: (next: (live: Live) => Live) => void): () => void {
+function follow(change: (next: (live: Live) => Live) => void, onRefused: () => void): () => void {
   let source: EventSource | null = null;
   let retry = 0;
   const open = () => {
@@ -50,6 +56,7 @@ function follow(change: (next: (live: Live) => Live) => void): () => void {
       // A stream that came to its end is opened again by the browser; one that was refused is not.
       if (source?.readyState !== EventSource.CLOSED) return;
       change((live) => ({ ...live, isConnected: false }));
+      onRefused();
       retry = window.setTimeout(open, RETRY_MS);
     };
   };

@@ -9,7 +9,8 @@ import { SignIn } from "../screens/sign-in.tsx";
 import { ApiError, callApi } from "./client.ts";
 import { signOut } from "./passkey.ts";
 
-const SESSION_KEY = ["session"];
+/** The question who is logged in, for whoever has a reason to ask again. */
+export const SESSION_KEY = ["session"];
 const SessionContext = createContext<SessionAnswer | null>(null);
 
 /** The session of whoever sees this. */
@@ -27,9 +28,12 @@ export function SessionGate({ children }: { readonly children: ReactNode }): Rea
     staleTime: Number.POSITIVE_INFINITY,
   });
   const queries = useQueryClient();
-  if (session.isSuccess) return <SessionContext value={session.data}>{children}</SessionContext>;
+  const isOver = session.error instanceof ApiError && session.error.status === 401;
+  // A server that does not answer for a moment ends no session.
+  if (session.data !== undefined && !isOver)
+    return <SessionContext value={session.data}>{children}</SessionContext>;
   if (session.isPending) return <Waiting what="Looking for your session" />;
-  if (session.error instanceof ApiError && session.error.status === 401) {
+  if (isOver) {
     return <SignIn onOpened={(opened) => queries.setQueryData(SESSION_KEY, opened)} />;
   }
   return <Problem error={session.error} retry={() => void session.refetch()} />;

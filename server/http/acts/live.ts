@@ -8,6 +8,7 @@
 import { Readable } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
 import { type LiveFrame, type LiveQuery, liveFrame } from "@trustwarden/core/api/tree.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Principal } from "@trustwarden/core/principal.ts";
 import { requireSession } from "../../console/session-proof.ts";
 import type { RecentDecision } from "../../ledger/recent-decisions.ts";
@@ -27,26 +28,17 @@ export async function watchLive(
   { caller, query }: Visit<unknown, LiveQuery>,
 ): Promise<RawAnswer> {
   const { principal } = caller;
-  const ownerId = ownerLimitOf(principal) ?? null;
   return {
     isRaw: true,
     contentType: "text/event-stream; charset=utf-8",
     cacheControl: "no-store",
-    content: Readable.from(frames(services, { ownerId, count: query.frames, principal })),
+    content: Readable.from(frames(services, { count: query.frames, principal })),
   };
 }
 
 async function* frames(
   services: Services,
-  {
-    ownerId,
-    count,
-    principal,
-  }: {
-    readonly ownerId: string | null;
-    readonly count: number;
-    readonly principal: Principal;
-  },
+  { count, principal }: { readonly count: number; readonly principal: Principal },
 ): AsyncGenerator<string> {
   const { clock, ledger } = services;
   let seen = ledger.decided.total;
@@ -54,8 +46,7 @@ async function* frames(
   yield `retry: ${RETRY_MS}\n\n`;
   for (let frame = 0; frame < count; frame += 1) {
     if (frame > 0) await pause(FRAME_MS);
-    // Whoever logged out, or may not come any more, sees no further frame.
-    if (principal.kind === "person") requireSession(services, principal.sessionSha256);
+    const ownerId = ownerLimitOf(requireWatcher(services, principal)) ?? null;
     const decisions = ledger.decided.since(seen);
     const nowMs = clock.monoMs();
     seen = ledger.decided.total;
@@ -64,6 +55,14 @@ async function* frames(
     lastMs = nowMs;
     yield `data: ${JSON.stringify(liveFrame.parse(shown))}\n\n`;
   }
+}
+
+/** Whoever logged out, was stopped, or may see less now, is asked about before each frame. @throws TrustWardenError. */
+function requireWatcher(services: Services, principal: Principal): Principal {
+  if (principal.kind === "person") return requireSession(services, principal.sessionSha256).principal;
+  if (principal.kind === "owner" && services.reads.findOwner(principal.ownerId)?.isRevoked !== false)
+    throw new TrustWardenError("identity_revoked", { owner_id: principal.ownerId });
+  return principal;
 }
 
 async function frameOf(

@@ -25,6 +25,7 @@ export const WATCHING_ROUTES: readonly Route[] = [
     path: "/v1/live",
     listeners: MAIN_AND_ADMIN,
     summary: "What happens now, as server-sent events: two frames a second",
+    isBackground: true,
     access: ["owner", "operator"],
     recording: "single",
     query: liveQuery,
