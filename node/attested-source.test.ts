@@ -164,6 +164,7 @@ describe("changes reach an open stream", () => {
     ["its agent", target("agent", "agt_inst-1")],
     ["an ancestor", target("agent", "agt_parent")],
     ["its owner", target("owner", "own_1")],
+    ["everybody", target("owner", "*")],
   ] as const;
   it.each(TARGETS)(
     "a revocation of %s ends it at once, and asking again does not undo it",

@@ -8,7 +8,7 @@ import { encodeBase64url } from "@trustwarden/core/bytes.ts";
 import { sha256 } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { encodeCanonicalJson } from "@trustwarden/core/json.ts";
-import type { RevocationTarget } from "@trustwarden/core/revocation/frames.ts";
+import { isDeathOf, type RevocationTarget } from "@trustwarden/core/revocation/frames.ts";
 import type { Runtime } from "trustwarden/peer.ts";
 import type { AccountRates } from "./account-rates.ts";
 import type { Attestation, UnixAttestor } from "./attest/unix-attestor.ts";
@@ -113,9 +113,9 @@ export class Workload {
 
   /** Withdraws what a revocation touched, before anything else is said. */
   onTargets(targets: readonly RevocationTarget[]): void {
-    const dead = new Set(targets.filter(({ kind }) => isDeath(kind)).map(({ id }) => id));
-    if (dead.size === 0) return;
-    const touched = [...this.#instances.values()].filter(({ ids }) => ids.some((id) => dead.has(id)));
+    const touched = [...this.#instances.values()].filter(({ ids }) =>
+      targets.some((target) => isDeathOf(target, ids)),
+    );
     for (const instance of touched) this.#revoke(instance);
     if (touched.length > 0) this.publish();
   }
@@ -295,10 +295,6 @@ function whyNone(failures: readonly unknown[]): unknown {
   const isRefused = (error: unknown) =>
     error instanceof TrustWardenError && (error.status === 403 || error.status === 409);
   return failures.find((error) => !isRefused(error)) ?? new TrustWardenError("no_identity");
-}
-
-function isDeath(kind: RevocationTarget["kind"]): boolean {
-  return kind === "instance" || kind === "agent" || kind === "owner";
 }
 
 function deliver({ issued, entry }: WorkloadInstance): readonly DeliveredSvid[] {

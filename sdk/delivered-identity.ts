@@ -17,7 +17,7 @@ import { revocationAnswer } from "@trustwarden/core/api/revocation.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Place } from "@trustwarden/core/gateway/plan-egress.ts";
 import type { UpstreamDescription } from "@trustwarden/core/gateway/upstream.ts";
-import type { RevocationTarget } from "@trustwarden/core/revocation/frames.ts";
+import { isDeathOf, type RevocationTarget } from "@trustwarden/core/revocation/frames.ts";
 import { agentAct } from "./agent-act.ts";
 import { AgentSession } from "./agent-session.ts";
 import type { ClassSvid, Credential } from "./credential.ts";
@@ -283,8 +283,8 @@ export class DeliveredIdentity {
 
   #onTargets(targets: readonly RevocationTarget[]): void {
     const { instance_id, chain } = this.answer;
-    const ids = new Set([instance_id, ...chain.map((link) => link.replace(/^owner:/, ""))]);
-    const isDead = targets.some(({ kind, id }) => isDeath(kind) && ids.has(id));
+    const ids = [instance_id, ...chain.map((link) => link.replace(/^owner:/, ""))];
+    const isDead = targets.some((target) => isDeathOf(target, ids));
     if (isDead) this.#end();
     // An ancestor's instance is not in our chain of agents: the server knows.
     else if (targets.some(({ kind }) => kind === "instance")) this.#confirmSoon();
@@ -388,10 +388,6 @@ async function enrolDelivered(options: {
   const enrolled = await enrol({ server, key, classKey: keys.create(), envelope, runtime, ...declared });
   const agentId = requireIssuedAs(enrolled.answer, expected);
   return new DeliveredIdentity({ enrolled, agentId, keys, server, events, composition, runtime });
-}
-
-function isDeath(kind: RevocationTarget["kind"]): boolean {
-  return kind === "instance" || kind === "agent" || kind === "owner";
 }
 
 function isRefusal({ details }: TrustWardenError): boolean {

@@ -3,6 +3,8 @@ import { once } from "node:events";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { LEASE_MS, LEASE_PROTOCOL } from "@trustwarden/core/revocation/frames.ts";
+import { createFeed } from "@trustwarden/server/feed/feed.ts";
 import { AgentIdentity, verifyAgent } from "trustwarden";
 import { afterEach, expect, test } from "vitest";
 import { z } from "zod";
@@ -210,3 +212,78 @@ test("a relay refuses strangers, agents and the stopped", LONG, async () => {
   expect(relay.status().refused).toBeGreaterThan(0);
   expect(relay.status().leases).toBe(0);
 });
+
+/** A relay's identity in the hands of somebody who serves what he likes. */
+async function openLiar(server: LiveServer) {
+  const { credential, answer } = await enrolWith(await relayTicket(server, "liar"));
+  const feed = createFeed({
+    store: { epoch: () => 5, targetsSince: () => [] },
+    clock: { monoMs: () => systemRuntime.monotonicMs() },
+    leftMs: () => LEASE_MS,
+  });
+  const listener = createServer({
+    ...SERVER_TLS_OPTIONS,
+    ...credential.key.createTlsOptions(credential.svidChain),
+  });
+  const seen = { connections: 0, upgrades: 0 };
+  listener.on("connection", () => {
+    seen.connections += 1;
+  });
+  listener.on("upgrade", (_request, socket) => {
+    seen.upgrades += 1;
+    socket.on("error", () => socket.destroy());
+    socket.write(
+      `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${LEASE_PROTOCOL}\r\n\r\n`,
+    );
+    feed.accept(socket, { spiffeId: "spiffe://acme.test/any", instanceId: "inst-any" });
+  });
+  listener.listen(0, "127.0.0.1");
+  await once(listener, "listening");
+  cleanups.push(async () => {
+    await feed.close();
+    listener.close();
+  });
+  const { port } = listener.address() as AddressInfo;
+  const instanceId = String(answer.spiffe_id).split("/").at(-1) ?? "";
+  return { feed, seen, instanceId, url: `https://127.0.0.1:${port}` };
+}
+
+test(
+  "a verifier does not come back to a relay that was stopped, however well it still serves",
+  LONG,
+  async () => {
+    const server = await openServer();
+    const { feed, seen, instanceId, url } = await openLiar(server);
+    const lease = await openVerifier(server, [url], 500);
+    await lease.ready();
+    expect(seen.upgrades).toBe(1);
+    void feed.pass([{ kind: "instance", id: "inst-another" }], 6);
+    await until(() => lease.epoch === 6);
+    void feed.pass([{ kind: "instance", id: instanceId }], 7);
+    // It tries again, and ends each try before it has said anything.
+    await until(() => seen.connections >= 4);
+    expect(seen.upgrades).toBe(1);
+    await until(() => verdict(lease, { epoch: 7, ids: [] }) === "lease_expired");
+    await expect(lease.ready()).rejects.toThrow(new TrustWardenError("server_untrusted").message);
+  },
+);
+
+test(
+  "a verifier leaves a relay whose feed stays behind the server's decisions for a lease",
+  LONG,
+  async () => {
+    const server = await openServer();
+    const { feed, seen, url } = await openLiar(server);
+    const lease = await openVerifier(server, [url]);
+    await lease.ready();
+    // A decision of the server names an epoch that this relay keeps to itself.
+    await until(() => verdict(lease, { epoch: 6, ids: [] }) === "allowed");
+    expect(seen.upgrades).toBe(1);
+    await until(() => verdict(lease, { epoch: 5, ids: [] }) === "lease_expired" && seen.upgrades > 1);
+    // Coming back, or another connection, does not make it abreast; hearing of the epoch does.
+    expect(() => lease.requireFresh()).toThrow("lease_expired");
+    void feed.pass([{ kind: "instance", id: "inst-another" }], 6);
+    await until(() => lease.epoch === 6);
+    await lease.ready();
+  },
+);

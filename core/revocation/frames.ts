@@ -51,6 +51,15 @@ export interface RevocationTarget {
 /** The target that voids every older decision; used where the exact targets are not known or too many. */
 export const EVERYTHING: RevocationTarget = { kind: "policy", id: "*" };
 
+/** Every agent of every owner died. No verifier looks it up: `EVERYTHING` goes with it. */
+export const EVERYBODY: RevocationTarget = { kind: "owner", id: "*" };
+
+/** Whether this ends whoever has one of these ids: its own, or that of an ancestor or its owner. */
+export function isDeathOf({ kind, id }: RevocationTarget, ids: readonly string[]): boolean {
+  if (kind === EVERYBODY.kind && id === EVERYBODY.id) return true;
+  return (kind === "instance" || kind === "agent" || kind === "owner") && ids.includes(id);
+}
+
 /** Verifier to server: asks for an echo, and says which epoch its view has applied. */
 export interface Beat {
   /** base64url of 16 random bytes. */

@@ -75,8 +75,11 @@ function isAllowed(call: LiveCall): boolean {
 
 function concerns({ kind, id }: RevocationTarget, { agent }: LiveCall): boolean {
   switch (kind) {
-    case "instance":
     case "narrowed":
+      // By an owner that stopped a job of its own.
+      if (id === agent.ownerId) return true;
+      return agent.chain.some(({ instanceId, spiffeId }) => id === instanceId || id === spiffeId);
+    case "instance":
       return agent.chain.some(({ instanceId, spiffeId }) => id === instanceId || id === spiffeId);
     case "agent":
       return agent.chain.some(({ agentId }) => id === agentId);

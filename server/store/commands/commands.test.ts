@@ -352,9 +352,11 @@ describe("stops of what is no identity", () => {
     const reads = createReads(store.database, () => NOW);
     const [alice, bob] = [store.owner(), store.owner("bob")];
     const isStopped = (ownerId: string, id = "invoices") => reads.isStopped({ kind: "job", id, ownerId });
-    stopJob(store, "invoices", alice);
+    const own = stopJob(store, "invoices", alice);
+    // Nobody else's agents have to ask again because of it.
+    expect(own.value.targets).toEqual([{ kind: "narrowed", id: alice }]);
     expect([isStopped(alice), isStopped(bob)]).toEqual([true, false]);
-    stopJob(store, "invoices", null);
+    expect(stopJob(store, "invoices", null).value.targets).toEqual([{ kind: "policy", id: "*" }]);
     expect([isStopped(bob), isStopped(bob, "letters")]).toEqual([true, false]);
   });
 
@@ -365,7 +367,10 @@ describe("stops of what is no identity", () => {
     const committed = store.run<Revoked>({ kind: "revoke", command: { context, target, reason: "test" } });
     expect(committed.value.instances).toBe(5);
     expect([isDead(root), isDead(stranger)]).toEqual([true, true]);
-    expect(committed.value.targets).toEqual([{ kind: "policy", id: "*" }]);
+    expect(committed.value.targets).toEqual([
+      { kind: "owner", id: "*" },
+      { kind: "policy", id: "*" },
+    ]);
   });
 
   test.each([

@@ -9,6 +9,7 @@
  * signed after the revocation; an owner's revocation is final.
  */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { EVERYBODY, EVERYTHING } from "@trustwarden/core/revocation/frames.ts";
 import type { FeedTarget } from "../ports.ts";
 import type { RevokeCommand, Revoked, StopTarget } from "../revocation-ports.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
@@ -63,9 +64,6 @@ const FIND_AGENT_LINE = `
   )
   SELECT agents.agent_id, agents.owner_id FROM line CROSS JOIN agents WHERE agents.agent_id = line.id ORDER BY level DESC`;
 
-/** Makes every verifier ask again. */
-const EVERY_DECISION = { kind: "policy", id: "*" } as const;
-
 /** What is revoked, as its event names it. */
 interface Target {
   readonly subject: string;
@@ -88,11 +86,12 @@ export function revoke(database: SqliteDatabase, command: RevokeCommand): Comman
   const target = heldBy(database, command.target);
   const { subject, chain, isNode } = findTarget(database, target);
   const nowMs = Math.max(context.nowMs, readClockFloorMs(database));
-  const told = toldOf(target);
+  const told = toldOf(target, ownerId);
   const death = { epoch: advanceEpoch(database, told), at: Math.floor(nowMs / 1000), ownerId };
   database.run(DATE, death.epoch, death.at);
-  const targets = isNode ? [told, EVERY_DECISION] : [told];
-  if (isNode) advanceEpoch(database, EVERY_DECISION);
+  const mustAllAsk = isNode || target.kind === "everything";
+  const targets = mustAllAsk ? [told, EVERYTHING] : [told];
+  if (mustAllAsk) advanceEpoch(database, EVERYTHING);
   const endings = kill(database, target, death);
   const instances = endings.filter((expiresAt) => expiresAt > death.at).length;
   return {
@@ -120,18 +119,23 @@ function heldBy(database: SqliteDatabase, target: StopTarget): StopTarget {
   return target;
 }
 
-/** What verifiers are told. They know no jobs and no policies' digests: they ask again, and are refused. */
-function toldOf(target: StopTarget): Pick<FeedTarget, "kind" | "id"> {
+/**
+ * What verifiers are told. They know no jobs and no policies' digests: they ask again, and are refused. An owner's stop of
+ * its job makes nobody else ask. Whoever holds identities for others hears of everybody's death.
+ */
+function toldOf(target: StopTarget, ownerId: string | null): Pick<FeedTarget, "kind" | "id"> {
   switch (target.kind) {
     case "instance":
     case "agent":
     case "owner":
       return { kind: target.kind, id: target.id };
     case "job":
+      return ownerId === null ? EVERYTHING : { kind: "narrowed", id: ownerId };
     case "key":
     case "policy":
+      return EVERYTHING;
     case "everything":
-      return EVERY_DECISION;
+      return EVERYBODY;
   }
 }
 
