@@ -212,7 +212,7 @@ describe("the edge", () => {
     expect(statSync(server.home.dataDir).mode & 0o777).toBe(0o700);
     const keys = readdirSync(join(server.home.dataDir, "keys")).filter((name) => name.endsWith(".key"));
     const kinds = keys.map((name) => name.split(/[-.]/)[0] ?? "").sort();
-    expect(kinds).toEqual(["intermediate", "jwt", "log", "root", "server"]);
+    expect(kinds).toEqual(["intermediate", "jwt", "log", "people", "root", "server"]);
     for (const name of keys)
       expect(statSync(join(server.home.dataDir, "keys", name)).mode & 0o777).toBe(0o600);
   });

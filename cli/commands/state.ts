@@ -15,7 +15,10 @@ import {
 import { resolvePaths } from "../paths.ts";
 
 export function addStateCommands(program: Command, runtime: Runtime): void {
-  const state = program.command("state").description("where the state is kept, when it is in PostgreSQL");
+  const state = program
+    .command("state")
+    .description("where the state is kept, when it is in PostgreSQL")
+    .addHelpText("after", examples("warden state sql > state.sql", "warden state migrate --to state.json"));
   addSqlCommand(state, runtime);
   addMoveCommand(state, runtime);
 }
@@ -25,10 +28,7 @@ function addSqlCommand(state: Command, runtime: Runtime): void {
     .command("sql")
     .description("print the statements that make the tables, for whoever owns the database")
     .option("--from <version>", "only what an earlier version of the tables lacks", wholeNumber(1, 100_000))
-    .addHelpText(
-      "after",
-      examples("warden state sql | psql -v ON_ERROR_STOP=1 --single-transaction -d warden"),
-    )
+    .addHelpText("after", examples("warden state sql > state.sql"))
     .action((options: { readonly from?: number }, command: Command) =>
       runCommand({
         runtime,
