@@ -79,6 +79,12 @@ export interface Restored {
 export async function restoreBackup(options: RestoreOptions): Promise<Restored> {
   const { dataDir, onProgress } = options;
   requireFree(dataDir);
+  // The server would start on what the database has, and nobody would have settled that.
+  if (options.configOf(dataDir).state.storage !== "sqlite")
+    throw new TrustWardenError("config_invalid", {
+      setting: "state",
+      reason: "a restore puts it on the disk",
+    });
   const building = `${dataDir}.restoring`;
   if (existsSync(building))
     throw new TrustWardenError("config_invalid", {

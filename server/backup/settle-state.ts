@@ -19,7 +19,7 @@ import { readEpoch } from "../store/commands/epoch.ts";
 import { narrow } from "../store/commands/narrow.ts";
 import { revoke } from "../store/commands/revoke.ts";
 import type { CommandContext } from "../store/ports.ts";
-import type { RevokeCommand } from "../store/revocation-ports.ts";
+import type { StopTarget } from "../store/revocation-ports.ts";
 import type { SqliteDatabase } from "../store/sqlite-database.ts";
 
 const KEEP_KEY = "INSERT INTO keys (spki_sha256, holder) VALUES (?, ?) ON CONFLICT (spki_sha256) DO NOTHING";
@@ -33,13 +33,23 @@ const END_ENTRIES = "UPDATE entries SET removed_epoch = ? WHERE removed_epoch IS
 const FORGET_NODES = "DELETE FROM entry_nodes";
 const END_TOKENS = "UPDATE join_tokens SET used_at = ? WHERE used_at IS NULL";
 const FORGET_APPROVALS = "DELETE FROM approvals";
+const END_SESSIONS = "UPDATE person_sessions SET ended_at = ? WHERE ended_at IS NULL";
+const SPEND_LINKS = "UPDATE person_links SET used_at = ? WHERE used_at IS NULL";
+const FORGET_CONFIRMATIONS = "DELETE FROM confirmations";
+const REMOVE_PASSKEYS = "UPDATE passkeys SET removed_at = ? WHERE removed_at IS NULL";
+const FORGET_SUBJECTS = "DELETE FROM person_subjects";
 
 /** Kinds after which nothing that was true in the backup is more permissive than it was. */
 const HARMLESS: ReadonlySet<string> = new Set([
   ...["start", "owner", "ticket", "issue", "renew", "jwt", "wit", "refuse", "node", "alarm", "approval"],
-  ...["evaluation", "read"],
+  ...["evaluation", "read", "session", "confirmation"],
 ]);
-const TARGETS: readonly RevokeCommand["target"]["kind"][] = ["instance", "agent", "owner"];
+/** Each takes an epoch in the transaction that makes its event. */
+const STOPS: readonly string[] = ["revoke", "narrow", "entry"];
+const TARGETS: readonly StopTarget["kind"][] = [
+  ...(["instance", "agent", "owner", "job", "key", "policy", "everything"] as const),
+];
+const OWNER = "owner:";
 
 /** What happened since the backup, as far as it was made true again. */
 export interface Replayed {
@@ -52,12 +62,15 @@ export interface Replayed {
 /** Goes through the entries of a newer ledger, in order. The caller holds the transaction. */
 export class Replay {
   readonly #database: SqliteDatabase;
+  /** What stopped somebody up to this epoch is in the backup, and takes no second one: epochs are counted to see what is missing. */
+  readonly #knownEpoch: number;
   readonly #missing = new Map<string, number>();
   #stops = 0;
   #keys = 0;
 
   constructor(database: SqliteDatabase) {
     this.#database = database;
+    this.#knownEpoch = readEpoch(database);
   }
 
   get result(): Replayed {
@@ -71,6 +84,7 @@ export class Replay {
     raiseClockFloor(this.#database, Date.parse(record.time));
     this.#keepKeys(record);
     if (!record.allow || HARMLESS.has(record.kind) || isTokenIssued(record)) return;
+    if (record.epoch <= this.#knownEpoch && STOPS.includes(record.kind)) return;
     if (this.#stop(record)) this.#stops += 1;
     else this.#missing.set(record.kind, (this.#missing.get(record.kind) ?? 0) + 1);
   }
@@ -83,7 +97,9 @@ export class Replay {
       const target = TARGETS.find((known) => known === of);
       if (target === undefined || typeof id !== "string") return false;
       const reason = "repeated by a restore";
-      ifThere(() => revoke(this.#database, { context, target: { kind: target, id }, reason }));
+      // Whose jobs, where the event says so; else everybody's, which is never less than what was stopped.
+      const ownerId = principal.startsWith(OWNER) ? principal.slice(OWNER.length) : null;
+      ifThere(() => revoke(this.#database, { context, target: { kind: target, id }, ownerId, reason }));
       return true;
     }
     if (kind === "narrow") {
@@ -127,6 +143,9 @@ export function closePast(database: SqliteDatabase, { epoch, nowMs }: RestoreMom
   raiseClockFloor(database, nowMs);
   database.run(END_TOKENS, Math.floor(nowMs / 1000));
   database.run(FORGET_APPROVALS);
+  database.run(END_SESSIONS, Math.floor(nowMs / 1000));
+  database.run(SPEND_LINKS, Math.floor(nowMs / 1000));
+  database.run(FORGET_CONFIRMATIONS);
   database.run(ANNOUNCE, next);
   return next;
 }
@@ -152,6 +171,8 @@ export function voidEverything(
   database.run(END_AGENTS, now);
   database.run(END_ENTRIES, taken);
   database.run(FORGET_NODES);
+  database.run(REMOVE_PASSKEYS, now);
+  database.run(FORGET_SUBJECTS);
   for (const { id, name } of owners) if (!vouched.includes(name)) database.run(END_OWNER, taken, id);
   return taken;
 }

@@ -1,0 +1,147 @@
+/** What a newer ledger says was stopped is stopped again, whatever it was; what people had open is closed. */
+import { randomBytes } from "node:crypto";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { readEpoch } from "../store/commands/epoch.ts";
+import {
+  contextAt,
+  createTestAuthority,
+  createTestKey,
+  NOW_MS,
+  RULES,
+  ticketCommand,
+} from "../store/commands/fixture.test.support.ts";
+import type { Committed } from "../store/ports.ts";
+import type { RevokeCommand } from "../store/revocation-ports.ts";
+import { openForWriting } from "../store/schema.ts";
+import { createSqliteStore } from "../store/sqlite.ts";
+import type { SqliteDatabase } from "../store/sqlite-database.ts";
+import { closePast, Replay, voidEverything } from "./settle-state.ts";
+
+const { keys } = createTestAuthority();
+let folder: string;
+let backup: string;
+let database: SqliteDatabase;
+let entries: Uint8Array[];
+let instanceId: string;
+let ownerId: string;
+
+const revokeAs = (principal: string, target: RevokeCommand["target"], owner: string | null = null) => ({
+  context: { ...contextAt(NOW_MS), principal },
+  target,
+  ownerId: owner,
+  reason: "",
+});
+
+/** A backup with one agent, and the ledger of what was stopped before and after it was made. */
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), "tw-settle-"));
+  backup = join(folder, "backup");
+  mkdirSync(backup);
+  entries = [];
+  const log = <T>(committed: Committed<T>): T => {
+    entries.push(...committed.entries);
+    return committed.value;
+  };
+  const store = await createSqliteStore({
+    dataDir: folder,
+    keys,
+    rules: RULES,
+    nowMs: () => NOW_MS,
+    onFatal: () => undefined,
+  });
+  const { commands } = store;
+  const context = contextAt(NOW_MS);
+  await commands.issueServerSvid({ context, reason: "start" });
+  ({ ownerId } = log(await commands.createOwner({ context, name: "alice", spki: createTestKey().spki })));
+  ({ instanceId } = log(await commands.issue(ticketCommand(ownerId, { name: "agent" }))));
+  log(await commands.revoke(revokeAs("operator", { kind: "job", id: "before" })));
+  await copy();
+  log(await commands.revoke(revokeAs(`owner:${ownerId}`, { kind: "job", id: "nightly" }, ownerId)));
+  log(await commands.revoke(revokeAs("operator", { kind: "policy", id: "A".repeat(43) })));
+  log(await commands.revoke(revokeAs("operator", { kind: "key", id: "B".repeat(43) })));
+  log(await commands.revoke(revokeAs("operator", { kind: "everything", id: "*" })));
+  await store.close();
+  database = openForWriting(backup);
+});
+afterEach(() => {
+  database.close();
+  rmSync(folder, { recursive: true });
+});
+
+async function copy(): Promise<void> {
+  const source = openForWriting(folder);
+  source.run("VACUUM INTO ?", join(backup, "state.db"));
+  source.close();
+}
+
+it("repeats stops of every kind, each with its own epoch, and none that the backup has", () => {
+  const before = readEpoch(database);
+  const replay = new Replay(database);
+  for (const entry of entries) replay.take(entry);
+  expect(replay.result).toMatchObject({ stops: 4, missing: {} });
+  expect(readEpoch(database)).toBe(before + 4);
+  const stops = database
+    .all("SELECT kind, id, owner_id FROM stops ORDER BY kind, id")
+    .map(({ values }) => values);
+  expect(stops).toEqual([
+    { kind: "job", id: "before", owner_id: "" },
+    { kind: "job", id: "nightly", owner_id: ownerId },
+    { kind: "policy", id: "A".repeat(43), owner_id: "" },
+  ]);
+  const holder = database.get("SELECT holder FROM keys WHERE spki_sha256 = ?", "B".repeat(43));
+  expect(holder?.text("holder")).toBe("stopped");
+  const agent = database.get("SELECT revoked_epoch FROM instances WHERE instance_id = ?", instanceId);
+  expect(agent?.integer("revoked_epoch")).toBe(before + 4);
+});
+
+/** Somebody with a passkey, a session, a link that nobody has used, and something to confirm. */
+function admitPerson(): void {
+  const end = Math.floor(NOW_MS / 1000) + 3600;
+  const add = (sql: string, ...values: readonly (string | number | Uint8Array)[]) =>
+    database.run(sql, ...values);
+  add(
+    "INSERT INTO people (person_id, roles, sealed, created_at) VALUES ('p', 'admin', ?, 1)",
+    randomBytes(8),
+  );
+  add(
+    `INSERT INTO passkeys (credential_id, person_id, spki, counter, is_backup_eligible, is_backed_up, transports, created_at)
+     VALUES ('c', 'p', ?, 0, 0, 0, '', 1)`,
+    randomBytes(8),
+  );
+  add("INSERT INTO person_subjects (issuer, subject, person_id, since) VALUES ('i', 's', 'p', 1)");
+  add(
+    `INSERT INTO person_sessions (session_sha256, person_id, origin, via, opened_at, seen_at, expires_at)
+     VALUES ('s', 'p', 'o', 'passkey', 1, 1, ?)`,
+    end,
+  );
+  add(
+    "INSERT INTO person_links (link_sha256, kind, roles, person_id, expires_at) VALUES ('l', 'recovery', '', 'p', ?)",
+    end,
+  );
+  add(
+    `INSERT INTO confirmations (confirmation_id, asked_by, method, target, body, digest, reason, created_at, expires_at)
+     VALUES ('c', 'p', 'POST', '/', '', '', '', 1, ?)`,
+    end,
+  );
+}
+
+const countOf = (sql: string): number => database.get(`SELECT COUNT(*) AS n FROM ${sql}`)?.integer("n") ?? -1;
+const openOf = () => [
+  countOf("person_sessions WHERE ended_at IS NULL"),
+  countOf("person_links WHERE used_at IS NULL"),
+  countOf("confirmations"),
+  countOf("passkeys WHERE removed_at IS NULL"),
+  countOf("person_subjects"),
+];
+
+it("closes every session and link of people, and where nothing is proven their passkeys too", () => {
+  admitPerson();
+  expect(openOf()).toEqual([1, 1, 1, 1, 1]);
+  closePast(database, { epoch: 0, nowMs: NOW_MS });
+  expect(openOf()).toEqual([0, 0, 0, 1, 1]);
+  voidEverything(database, { epoch: 0, nowMs: NOW_MS, vouched: [] });
+  expect(openOf()).toEqual([0, 0, 0, 0, 0]);
+});
