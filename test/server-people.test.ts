@@ -112,3 +112,34 @@ describe("what a person sees", () => {
     expect((await get("/v1/events?kind=issue", admin.cookie)).text).toContain(agent.answer.agent_id);
   });
 });
+
+describe("whether an agent could do something", () => {
+  let agentId: string | null;
+  beforeAll(async () => {
+    const made = { owner: await createOwner(server, "of-one-agent"), name: "asked-about" };
+    agentId = (await enrolAgent(server, made.owner, { name: made.name })).answer.agent_id;
+  });
+
+  const evaluate = async (roles: readonly string[]) => {
+    const { cookie } = await createPerson(server, { roles });
+    const body = JSON.stringify({
+      subject: { type: "agent", id: agentId },
+      action: { name: "read" },
+      resource: { type: "nowhere", id: "1" },
+    });
+    return sendConsole(server, { method: "POST", target: "/access/v1/evaluation", body }, cookie);
+  };
+
+  it("may be asked by whoever sees everybody's agents, and is recorded as the question of that person", async () => {
+    for (const role of ["auditor", "operator", "admin"]) {
+      const answer = await evaluate([role]);
+      expect([role, answer.status, jsonOf(answer).decision]).toEqual([role, 200, false]);
+    }
+    expect((await eventsOfKind(server, "evaluation")).length).toBe(3);
+  });
+
+  it("is not asked by an owner, about whoever it is", async () => {
+    const answer = await evaluate(["owner"]);
+    expect([answer.status, codeOf(answer)]).toEqual([401, "principal_refused"]);
+  });
+});

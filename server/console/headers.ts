@@ -18,7 +18,7 @@ const CONTENT_SECURITY_POLICY = [
   "form-action 'none'",
   "frame-ancestors 'none'",
   "require-trusted-types-for 'script'",
-  "trusted-types trustwarden",
+  "trusted-types 'none'",
 ].join("; ");
 
 const HEADERS: Readonly<Record<string, string>> = {

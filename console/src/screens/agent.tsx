@@ -3,8 +3,10 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 import { type AgentView, agentView, eventPage } from "@trustwarden/core/api/ledger.ts";
+import { isWide } from "@trustwarden/core/role.ts";
 import type { ReactElement } from "react";
 import { callApi, pathWith } from "../api/client.ts";
+import { useSession } from "../api/session.tsx";
 import { useApi } from "../api/use-api.ts";
 import { formatCount, formatSpan, formatTime } from "../parts/format.ts";
 import { Badge, Empty, Id, Panel, StatusBadge, Waiting } from "../parts/parts.tsx";
@@ -33,6 +35,7 @@ async function readLine(id: string, signal: AbortSignal): Promise<readonly Agent
 /** The page. */
 export function Agent(): ReactElement {
   const { id } = useParams({ from: "/agents/$id" });
+  const { roles } = useSession();
   const line = useQuery({ queryKey: ["line", id], queryFn: ({ signal }) => readLine(id, signal) });
   const agent = line.data?.at(-1);
   if (line.isError) return <Problem error={line.error} retry={() => void line.refetch()} />;
@@ -60,9 +63,11 @@ export function Agent(): ReactElement {
         <Panel title="What it may do">
           <ScopeOf instance={newest} line={line.data} />
         </Panel>
-        <Panel title="Could it do this?">
-          <Could agentId={agent.agent_id} />
-        </Panel>
+        {isWide(roles) ? (
+          <Panel title="Could it do this?">
+            <Could agentId={agent.agent_id} />
+          </Panel>
+        ) : null}
       </div>
       <Panel
         title="Credentials"

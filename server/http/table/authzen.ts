@@ -21,13 +21,13 @@ import {
 } from "../acts/authzen.ts";
 import { defineGuarded, definePublic, MAIN_ADMIN_AND_POLICY, type Question, type Route } from "../route.ts";
 
-/** What every row of this interface shares: services ask for a decision, operators look at one. */
+/** What every row of this interface shares: services ask for a decision, operators and people look at one. */
 const AUTHZEN = {
   method: "POST",
   listeners: MAIN_ADMIN_AND_POLICY,
   access: ["verifier", "operator"],
   action: ({ caller }: Question) =>
-    caller.principal.kind === "operator" ? "read:evaluation" : "ask:decision",
+    caller.principal.kind === "verifier" ? "ask:decision" : "read:evaluation",
   subject: () => "none" as const,
 } as const;
 
