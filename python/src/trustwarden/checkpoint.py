@@ -14,15 +14,16 @@ from . import scheduler
 from ._bytes import encode_base64
 from ._json import JsonObject
 from .errors import TrustWardenError, fail
-from .notes import Checkpoint, verify_checkpoint
+from .notes import Checkpoint, parse_vkey
 from .runtime import monotonic, notify
+from .shards import shard_rank, verify_shard_checkpoint
 
 _MIN_REFRESH_SECONDS = 5.0
 """A public route, asked by every process: not more often than this."""
 
 
 class LatestCheckpoint:
-    """Holds the newest verified checkpoint; its size never falls."""
+    """Holds the newest verified checkpoint; its size never falls, and an older shard never follows a newer one."""
 
     def __init__(self, read: Callable[[], str], vkey: Callable[[], str]) -> None:
         self._read = read
@@ -46,7 +47,7 @@ class LatestCheckpoint:
 
     def _refresh(self) -> None:
         try:
-            self.adopt(verify_checkpoint(self._read(), self._vkey()))
+            self.adopt(verify_shard_checkpoint(self._read(), self._vkey()))
         except Exception as error:
             code = error.code if isinstance(error, TrustWardenError) else "internal"
             notify(code, "The ledger's checkpoint could not be read.")
@@ -55,6 +56,13 @@ class LatestCheckpoint:
         """Takes over a newer one. Raises `checkpoint_untrusted` for a log that contradicts itself."""
         with self._lock:
             latest = self._latest
+            if latest is not None and following.origin != latest.origin:
+                # A size says nothing about another tree; shards only follow one another.
+                ledger = parse_vkey(self._vkey()).name
+                if shard_rank(ledger, following.origin) < shard_rank(ledger, latest.origin):
+                    raise fail("checkpoint_untrusted", {"reason": "an earlier shard"})
+                self._latest = following
+                return
             if latest is not None and following.size == latest.size and following.root != latest.root:
                 raise fail("checkpoint_untrusted", {"reason": "two roots for one size", "size": following.size})
             if latest is not None and following.size < latest.size:

@@ -31,6 +31,7 @@ from .notes import (
     signatures_of,
     verify_checkpoint,
 )
+from .shards import is_shard_origin, vkey_for
 
 _MAX_DEFINITIONS = 128
 _MAX_POLICY_CHARS = 65_536
@@ -163,15 +164,20 @@ def verify_witnessed_checkpoint(note: str, policy: TlogPolicy) -> tuple[Checkpoi
     Raises: TrustWardenError `checkpoint_malformed`; `checkpoint_untrusted` for a log that the policy does not name and
     for a bad line of one that it does; `checkpoint_unwitnessed`.
     """
-    origin = note.split("\n", 1)[0]
-    vkey = next((vkey for vkey, key in policy.logs if key.name == origin), None)
-    if vkey is None:
-        raise TrustWardenError("checkpoint_untrusted", {"reason": "no log of the policy"})
-    checkpoint = verify_checkpoint(note, vkey)
+    checkpoint = verify_checkpoint(note, _vkey_under(policy, note.split("\n", 1)[0]))
     found = {name: cosigned for name, key in policy.witnesses if (cosigned := _verify_cosignature(note, key))}
     if not is_quorum(policy, found.keys()):
         raise TrustWardenError("checkpoint_unwitnessed", {"cosignatures": len(found)})
     return checkpoint, tuple(found.values())
+
+
+def _vkey_under(policy: TlogPolicy, origin: str) -> str:
+    """A policy that names a ledger is about all its shards of the same key."""
+    named = next((vkey for vkey, key in policy.logs if key.name == origin), None)
+    ledger = next((vkey for vkey, key in policy.logs if is_shard_origin(key.name, origin)), None)
+    if named is None and ledger is None:
+        raise TrustWardenError("checkpoint_untrusted", {"reason": "no log of the policy"})
+    return named or vkey_for(ledger or "", origin)
 
 
 def is_quorum(policy: TlogPolicy, witnesses: AbstractSet[str]) -> bool:

@@ -89,7 +89,7 @@ class TrustServer:
         self._holders = 0
         self._watch = AuthorityWatch(self)
         self.checkpoint = LatestCheckpoint(
-            lambda: self.read_text("/ledger/checkpoint"), lambda: self.discovery.log_vkey
+            lambda: self.read_text("/ledger/latest-checkpoint"), lambda: self.discovery.log_vkey
         )
         """One for all identities of this server: what one of them saw, all have seen."""
 

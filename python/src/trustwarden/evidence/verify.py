@@ -17,20 +17,14 @@ from ..errors import TrustWardenError
 from ..log_proof import (
     Cosignature,
     TlogPolicy,
-    parse_range_proof,
     parse_tlog_policy,
-    parse_tlog_proof,
-    verify_witnessed_checkpoint,
 )
-from ..merkle import leaf_hash, verify_inclusion, verify_range
 from ..notes import Checkpoint
 from ..records import DecisionRecord, Intent, seconds_of
 from ..spiffe import TrustDomain, parse_trust_domain
 from .answers import EventAnswer, answer_events
 from .auditor import Finding, RecordAuditor, SequencedIntent, audit_sequence
 from .contents import (
-    CHECKPOINT_FILE,
-    RANGE_FILE,
     TRUST_FILE,
     EvidenceManifest,
     OpenedBundle,
@@ -38,6 +32,7 @@ from .contents import (
     open_evidence_bundle,
 )
 from .enrolments import SERVER_ID
+from .heads import invalid, require_in_log, require_shard_starts, verify_heads
 from .log_records import UnverifiedRecord, event_group_of
 from .policies import verify_policy_files
 from .svids import SvidDirectory
@@ -103,27 +98,29 @@ def _trusted_roots(opened: OpenedBundle, trust: EvidenceTrust, trust_domain: Tru
     wanted = {text.replace(":", "").lower() for text in trust.fingerprints or ()}
     known = tuple(root for root in offered.x509_authorities if sha256(root.der).hex() in wanted)
     if not known:
-        raise _invalid("roots", "none of your fingerprints")
+        raise invalid("roots", "none of your fingerprints")
     return replace(offered, x509_authorities=known)
 
 
 def _verify(opened: OpenedBundle, policy: TlogPolicy, svids: SvidDirectory) -> BundleReport:
     manifest = opened.unverified_manifest
-    note = parse_utf8(file_of(opened.files, CHECKPOINT_FILE))
-    checkpoint, cosignatures = verify_witnessed_checkpoint(note, policy)
+    if all(vkey != manifest.log_vkey for vkey, _ in policy.logs):
+        raise invalid("manifest", "the manifest names another log")
+    heads = verify_heads(opened, policy, manifest.log_vkey)
+    checkpoint, cosignatures = heads[-1].checkpoint, heads[-1].cosignatures
     # That the manifest names the same tree keeps its words honest.
-    is_known = any(vkey == manifest.log_vkey for vkey, _ in policy.logs)
-    if not is_known or (manifest.log_size, manifest.log_root) != (checkpoint.size, encode_base64(checkpoint.root)):
-        raise _invalid("manifest", "the manifest names another tree than the checkpoint")
-    _require_in_log(opened, note, checkpoint)
+    if (manifest.log_size, manifest.log_root) != (checkpoint.size, encode_base64(checkpoint.root)):
+        raise invalid("manifest", "the manifest names another tree than the checkpoint")
+    require_in_log(opened, heads)
+    marks = require_shard_starts(opened, heads, manifest.log_vkey)
     auditor = RecordAuditor(svids)
-    found = ((index, auditor.add(index, entry)) for index, entry in opened.entries.items())
+    found = ((index, auditor.add(index, entry)) for index, entry in opened.entries.items() if index not in marks)
     records = {index: record for index, record in found if record is not None}
     auditor.finish()
     findings = [*auditor.findings, *_audit_counts(opened, records)]
     damage = next((finding for finding in findings if finding.severity == "damage"), None)
     if damage is not None:
-        raise _invalid(damage.code, damage.detail, damage.place)
+        raise invalid(damage.code, damage.detail, damage.place)
     _require_whole_events(opened, records)
     _require_shown(opened, records)
     _require_manifest_signed(opened, svids)
@@ -139,23 +136,6 @@ def _verify(opened: OpenedBundle, policy: TlogPolicy, svids: SvidDirectory) -> B
         events=answer_events(opened.events, records),
         alarms=tuple(findings),
     )
-
-
-def _require_in_log(opened: OpenedBundle, note: str, checkpoint: Checkpoint) -> None:
-    size, root, span = checkpoint.size, checkpoint.root, opened.unverified_manifest.range
-    if span is not None:
-        claim = parse_range_proof(parse_utf8(file_of(opened.files, RANGE_FILE)))
-        if (claim.start, claim.end) != span:
-            raise _invalid("range", "a proof of another range")
-        leaves = [leaf_hash(entry) for index, entry in opened.entries.items() if span[0] <= index < span[1]]
-        verify_range(start=span[0], end=span[1], size=size, leaves=leaves, proof=claim.proof, root=root)
-    for index, entry in opened.entries.items():
-        if span is not None and span[0] <= index < span[1]:
-            continue
-        proof = parse_tlog_proof(parse_utf8(file_of(opened.files, f"proofs/{index}.tlog-proof")))
-        if proof.index != index or proof.checkpoint != note:
-            raise _invalid("proof", "a proof of another entry or tree", f"entry {index}")
-        verify_inclusion(index=index, size=size, leaf=leaf_hash(entry), proof=proof.proof, root=root)
 
 
 def _audit_counts(opened: OpenedBundle, records: Mapping[int, UnverifiedRecord]) -> list[Finding]:
@@ -191,12 +171,12 @@ def _require_whole_events(opened: OpenedBundle, records: Mapping[int, Unverified
         first = records.get(event.indexes[0])
         group = [] if first is None else groups[event_group_of(first)]
         if first is None or first.value.event_id != event.event_id or tuple(group) != event.indexes:
-            raise _invalid("event", "its records are not those that events.json names", event.event_id)
+            raise invalid("event", "its records are not those that events.json names", event.event_id)
     manifest = opened.unverified_manifest
     if (manifest.events, manifest.entries) != (len(opened.events), len(opened.entries)):
-        raise _invalid("manifest", "other numbers")
+        raise invalid("manifest", "other numbers")
     if (manifest.selection.kind == "range") != (manifest.range is not None):
-        raise _invalid("manifest", "range")
+        raise invalid("manifest", "range")
 
 
 def _require_shown(opened: OpenedBundle, records: Mapping[int, UnverifiedRecord]) -> None:
@@ -213,7 +193,7 @@ def _require_shown(opened: OpenedBundle, records: Mapping[int, UnverifiedRecord]
             continue
         begun.add(group)
         if index not in shown:
-            raise _invalid("event", "of the range, and not in events.json", record.value.event_id)
+            raise invalid("event", "of the range, and not in events.json", record.value.event_id)
 
 
 def _require_manifest_signed(opened: OpenedBundle, svids: SvidDirectory) -> None:
@@ -222,12 +202,7 @@ def _require_manifest_signed(opened: OpenedBundle, svids: SvidDirectory) -> None
         svid = svids.verify(opened.envelope.unverified_keyid, seconds_of(manifest.time))
         verify_envelope(opened.envelope, "evidence", svid.public_key)
     except TrustWardenError as cause:
-        raise _invalid("manifest", cause.code) from cause
+        raise invalid("manifest", cause.code) from cause
     is_own = not svid.is_foreign and svid.spiffe_id.split("/")[2] == manifest.trust_domain
     if not is_own or not SERVER_ID.fullmatch(svid.spiffe_id):
-        raise _invalid("manifest", "not signed by a server of its trust domain")
-
-
-def _invalid(reason: str, detail: str, place: str | None = None) -> TrustWardenError:
-    more = {} if place is None else {"place": place}
-    return TrustWardenError("evidence_bundle_invalid", {"reason": reason, "detail": detail, **more})
+        raise invalid("manifest", "not signed by a server of its trust domain")

@@ -1,0 +1,71 @@
+"""A ledger that has turned to its next shard: evidence over both, forged shards, and what an agent names as seen."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from live import ROOT, LiveServer, Program
+from trustwarden import EvidenceTrust, TrustWardenError, verify_evidence
+from trustwarden.checkpoint import LatestCheckpoint
+from trustwarden.notes import Checkpoint
+from trustwarden.shards import parse_shard_start, shard_rank, verify_shard_checkpoint
+
+
+def test_evidence_over_two_shards_holds_and_no_forged_or_hidden_shard_does(tmp_path: Path) -> None:
+    program = Program([ROOT / "test/support/write-shard-bundles.ts", tmp_path])
+    program.close()
+    accepted: list[str] = []
+    for case in program.ready["cases"]:
+        trust = EvidenceTrust(log_vkey=case["vkey"], bundle=program.ready["bundle"])
+        data = (tmp_path / case["file"]).read_bytes()
+        if case["isSound"]:
+            accepted.append(case["name"])
+            assert verify_evidence(data, trust).entries > 0
+            continue
+        with pytest.raises(TrustWardenError) as refused:
+            verify_evidence(data, trust)
+        assert refused.value.code.endswith(("_malformed", "_invalid", "_untrusted")), case["name"]
+    assert len(accepted) == 3 < len(program.ready["cases"])
+
+
+def test_what_an_agent_names_as_seen_follows_the_ledger_to_its_next_shard() -> None:
+    with closing(LiveServer()) as live:
+        vkey: str = live.discovery["log_vkey"]
+        turned = live.admin("POST", "/v1/ledger/turns", {})
+        before = verify_shard_checkpoint(live.read_text("/ledger/checkpoint"), vkey)
+        text = live.read_text("/ledger/latest-checkpoint")
+        latest = LatestCheckpoint(lambda: text, lambda: vkey)
+        latest.adopt(before)
+        after = verify_shard_checkpoint(text, vkey)
+        latest.adopt(after)
+        assert after.origin == turned["origin"] == f"{before.origin}/{turned['shard']}"
+        seen = latest.seen()
+        assert seen is not None
+        assert seen["origin"] == after.origin
+        with pytest.raises(TrustWardenError, match="checkpoint_untrusted"):
+            latest.adopt(Checkpoint(before.origin, before.size + 9, before.root))
+        with pytest.raises(TrustWardenError, match="checkpoint_untrusted"):
+            latest.adopt(Checkpoint(after.origin, after.size, bytes(32)))
+
+
+@pytest.mark.parametrize(
+    "origin", ["ledger.acme.test/2026q5", "ledger.acme.test/2026q1.1", "ledger.acme.testx", "a/2026q1"]
+)
+def test_the_name_of_no_shard_of_the_ledger_is_refused(origin: str) -> None:
+    with pytest.raises(TrustWardenError, match="checkpoint_untrusted"):
+        shard_rank("ledger.acme.test", origin)
+
+
+def test_shards_of_a_ledger_stand_in_the_order_of_their_names() -> None:
+    names = ["", "/2026q4", "/2026q4.2", "/2026q4.10", "/2027q1"]
+    ranks = [shard_rank("ledger.acme.test", f"ledger.acme.test{name}") for name in names]
+    assert ranks == sorted(ranks)
+    assert len(set(ranks)) == len(names)
+
+
+@pytest.mark.parametrize("entry", [b"", b"{}", b"\xff", b"trustwarden.dev/shard-start@v1\nfirst 01\n\nx"])
+def test_other_entries_are_no_beginning_of_a_shard(entry: bytes) -> None:
+    assert parse_shard_start(entry) is None
