@@ -1,8 +1,10 @@
 /** The mark outside the data directory, as `warden doctor` holds it against a server. */
+
+import { createServer } from "node:net";
 import { encodeHighWaterMark } from "@trustwarden/core/agentledger/log-state.ts";
 import { parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { describe, expect, it } from "vitest";
-import { checkMark } from "./doctor-deployment.ts";
+import { checkMark, checkStatePlace } from "./doctor-deployment.ts";
 
 const server = { epoch: 7, ledger: { size: 100 } };
 
@@ -20,5 +22,30 @@ describe("the high-water mark", () => {
 
   it("is missed when it is not there", () => {
     expect(checkMark({ path: "mark", text: undefined }, server).state).toBe("bad");
+  });
+});
+
+describe("the database of the state", () => {
+  const times = { sessionTimeoutMs: 30_000, statementTimeoutMs: 3000 };
+  const login = { host: "127.0.0.1", database: "warden", user: "warden_state" };
+  const stateAt = (port: number) => {
+    const postgres = { ...login, ...times, port };
+    return { storage: "postgres", standby: false, postgres } as const;
+  };
+
+  it("is good where it answers, and bad with what to do where it does not", async () => {
+    const listener = createServer((socket) => socket.destroy());
+    await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
+    const address = listener.address();
+    const port = typeof address === "object" && address !== null ? address.port : 0;
+    expect(await checkStatePlace({ state: stateAt(port) })).toMatchObject([{ state: "good" }]);
+    await new Promise<void>((resolve) => listener.close(() => resolve()));
+    expect(await checkStatePlace({ state: stateAt(port) })).toMatchObject([
+      { name: "state database", state: "bad", next: expect.stringContaining("Start the database") },
+    ]);
+  });
+
+  it("is nothing to look at where the state is on the disk", async () => {
+    expect(await checkStatePlace({ state: { storage: "sqlite" } })).toEqual([]);
   });
 });

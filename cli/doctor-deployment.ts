@@ -51,6 +51,7 @@ export async function checkDeployment(session: Session, file: string | undefined
     await asked("high-water mark", async (status) => checkMark(mark, status)),
     await asked("witnesses", async (status) => checkWitnesses(config, status)),
     ...(await checkLedgerPlaces(config)),
+    ...(await checkStatePlace(config)),
   ];
 }
 
@@ -266,23 +267,46 @@ function checkWitnesses({ witnesses }: ServerConfig, { ledger }: StatusAnswer): 
 /** Whether the database and the object store of a ledger outside of this machine can be reached from here. */
 async function checkLedgerPlaces({ ledger }: ServerConfig): Promise<readonly Check[]> {
   if (ledger.storage === "posix") return [];
-  const { host, port } = ledger.postgres;
   const { endpoint } = ledger.objects;
-  const at = host.startsWith("/") ? { path: join(host, `.s.PGSQL.${port}`) } : { host, port };
+  const without = "Without it nothing is recorded, and what is not recorded is denied.";
   return [
-    judgeReached("ledger database", host, await reachDatabase(at)),
-    judgeReached("object store", endpoint, await reachStore(endpoint)),
+    judgeReached("ledger database", {
+      where: ledger.postgres.host,
+      failure: await reachDatabase(placeOf(ledger.postgres)),
+      without,
+    }),
+    judgeReached("object store", { where: endpoint, failure: await reachStore(endpoint), without }),
   ];
 }
 
-function judgeReached(name: string, where: string, failure: string | null): Check {
+/** Whether the database of a state that is not on this machine's disk can be reached from here. */
+export async function checkStatePlace({ state }: Pick<ServerConfig, "state">): Promise<readonly Check[]> {
+  if (state.storage === "sqlite") return [];
+  return [
+    judgeReached("state database", {
+      where: state.postgres.host,
+      failure: await reachDatabase(placeOf(state.postgres)),
+      without:
+        "Without it nothing is issued and no server starts; stops and checks go on in one that works. Start the database, or mend the network.",
+    }),
+  ];
+}
+
+function placeOf({ host, port }: { readonly host: string; readonly port: number }) {
+  return host.startsWith("/") ? { path: join(host, `.s.PGSQL.${port}`) } : { host, port };
+}
+
+function judgeReached(
+  name: string,
+  {
+    where,
+    failure,
+    without,
+  }: { readonly where: string; readonly failure: string | null; readonly without: string },
+): Check {
   return failure === null
     ? good(name, `${where} can be reached`)
-    : bad(
-        name,
-        `${where} cannot be reached: ${failure}`,
-        "Without it nothing is recorded, and what is not recorded is denied.",
-      );
+    : bad(name, `${where} cannot be reached: ${failure}`, without);
 }
 
 /** Null when somebody listens, else the code of what went wrong. */

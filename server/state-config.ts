@@ -47,6 +47,11 @@ export function remoteStateOf(state: State): StateSettings | undefined {
 export function requireProtectedState(state: State, ledger: z.output<typeof ledgerSettings>): void {
   if (state.storage === "sqlite") return;
   requireProtected(state.postgres, "state.postgres");
+  if (state.standby && 2 * state.postgres.statementTimeoutMs > state.postgres.sessionTimeoutMs) {
+    // Else one that is cut off would answer its verifiers when another has taken its place.
+    const reason = "servers that take turns notice a lost database in half of sessionTimeoutMs";
+    throw new TrustWardenError("config_invalid", { setting: "state.postgres.statementTimeoutMs", reason });
+  }
   if (state.standby && ledger.storage !== "postgres") {
     const reason = "servers that take turns need a ledger that each of them reaches";
     throw new TrustWardenError("config_invalid", { setting: "state.standby", reason });

@@ -112,6 +112,18 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("a database that hangs", () => {
   });
 });
 
+describe.skipIf(POSTGRESQL_BIN === undefined)("a database that is away", () => {
+  test("lets no server start, which says what to do", async () => {
+    const proxy = await startProxy(server.postgresql.port);
+    const away = proxy.of(settings);
+    await proxy.close();
+    await expect(open(away)).rejects.toMatchObject({
+      code: "store_unavailable",
+      details: { reason: expect.stringMatching(/state\.postgres.*start it/) },
+    });
+  });
+});
+
 describe.skipIf(POSTGRESQL_BIN === undefined)("a database that was put back", () => {
   test.each([
     ["has fewer groups", "update trustwarden_state_log.store set version = version - 1"],

@@ -91,10 +91,22 @@ class Groups implements MirroredGroups {
   }
 
   start(): void {
-    this.#connection.connect();
+    this.#connect();
     const { holder } = readMirror(this.#database);
     const place = this.#remote.takeOver(holder, this.#options.settings, latestVersion(MIGRATIONS));
     this.#unfit = this.mirror.bringTogether(place, { isStart: true });
+  }
+
+  /** @throws TrustWardenError `store_unavailable` with what to do: only the database knows whether another server writes. */
+  #connect(): void {
+    try {
+      this.#connection.connect();
+    } catch (error) {
+      if (!(error instanceof TrustWardenError) || error.code !== "store_unavailable") throw error;
+      const reason =
+        "the state database (`state.postgres`) does not let this server in: start it, or look at network and login; a server does not start without it";
+      throw new TrustWardenError("store_unavailable", { ...error.details, reason }, { cause: error });
+    }
   }
 
   /** Runs what was kept here alone and did not fit, as new commands: above all, whoever was stopped is stopped. */
