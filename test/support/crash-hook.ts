@@ -7,7 +7,14 @@
 import { readFileSync } from "node:fs";
 import { registerHooks } from "node:module";
 import { parseJsonObject } from "@trustwarden/core/json.ts";
-import { AUTHORITY_POINTS, CRASH_POINTS, insertAt, leaveOut, WEAKENINGS } from "./crash-points.ts";
+import {
+  AUTHORITY_POINTS,
+  CRASH_POINTS,
+  insertAt,
+  leaveOut,
+  TURN_POINTS,
+  WEAKENINGS,
+} from "./crash-points.ts";
 
 const { searchParams } = new URL(import.meta.url);
 const planFile = searchParams.get("plan") ?? "";
@@ -29,7 +36,8 @@ Object.assign(globalThis, {
 registerHooks({
   load(url, context, nextLoad) {
     const loaded = nextLoad(url, context);
-    const points = [...CRASH_POINTS, ...AUTHORITY_POINTS].filter(({ file }) => url.endsWith(`/${file}`));
+    const known = [...CRASH_POINTS, ...AUTHORITY_POINTS, ...TURN_POINTS];
+    const points = known.filter(({ file }) => url.endsWith(`/${file}`));
     const isWeakened = weakening !== undefined && url.endsWith(`/${weakening.file}`);
     if (points.length === 0 && !isWeakened) return loaded;
     const text = typeof loaded.source === "string" ? loaded.source : new TextDecoder().decode(loaded.source);

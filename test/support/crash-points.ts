@@ -133,6 +133,16 @@ export const AUTHORITY_POINTS: readonly CrashPoint[] = [
   },
 ];
 
+const SHARDS = "core/agentledger/sharded-log.ts";
+
+/** Of each step of a ledger's turn to its next shard; tried by `crash-turns.test.ts`. */
+export const TURN_POINTS: readonly CrashPoint[] = [
+  { name: "turn step 1: the end is durable", file: SHARDS, line: /\/\/ 1$/, place: "after" },
+  { name: "turn step 2: the old shard is closed", file: SHARDS, line: /\/\/ 2$/, place: "after" },
+  { name: "turn step 3: the next shard is open", file: SHARDS, line: /\/\/ 3$/, place: "after" },
+  { name: "turn step 4: the beginning is durable", file: SHARDS, line: /\/\/ 4$/, place: "after" },
+];
+
 /** What a campaign must find out. */
 export const WEAKENINGS: readonly Weakening[] = [
   {
