@@ -73,6 +73,21 @@ export const ISSUANCE_WEAKENINGS = {
       replace: "const lastId = 0;",
     },
   ],
+  "any-owners-agent": [
+    {
+      file: "server/http/relation.ts",
+      find: '  return found?.ownerId === ownerId ? "descendant" : "other";',
+      replace: '  return found === null ? "other" : "descendant";',
+    },
+  ],
+  "stops-forgotten-at-start": [
+    {
+      file: "server/store/schema.ts",
+      find: "  migrateSqlite(database, MIGRATIONS);\n",
+      replace:
+        '  migrateSqlite(database, MIGRATIONS);\n  database.exec("UPDATE instances SET revoked_epoch = NULL");\n',
+    },
+  ],
   "renewal-of-the-revoked": [
     {
       file: "server/store/reads.ts",
