@@ -101,6 +101,8 @@ describe("the transmitter of security events", () => {
       body: JSON.stringify(narrowing),
     });
     await revoke(running, { kind: "instance", id: child.answer.instance_id });
+    // Of which nothing is sent: a job is nobody's session, and its name is somebody's text.
+    await revoke(running, { kind: "job", id: "invoices of Carol" });
     await revoke(running, { kind: "agent", id: parent.answer.agent_id });
     await eventually(() => pushes.length).toBe(4);
     expect(new Set(pushes.map(({ type }) => type))).toEqual(new Set(["application/secevent+jwt"]));

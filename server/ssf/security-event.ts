@@ -49,7 +49,11 @@ export function securityEventsOf(record: ControlRecord, issuer: string): readonl
   return record.kind === "narrow" ? eventsOfNarrowing(record, issuer) : [];
 }
 
+/** Jobs and policies are nobody's session, and a job's name is a text of somebody's. */
+const NO_SUBJECTS: readonly unknown[] = ["job", "policy"];
+
 function eventsOfRevocation(record: ControlRecord, issuer: string): readonly SecurityEvent[] {
+  if (NO_SUBJECTS.includes(record.details.target_kind)) return [];
   const subject = subjectOf(record, record.details.target_id, issuer);
   const common = { subject, at: record };
   const revoked = makeEvent("session-revoked", common, {});
