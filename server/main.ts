@@ -27,10 +27,15 @@ export function startServer(config: ServerConfig, clock?: Clock): Promise<Runnin
 /** Runs until a signal or a fatal failure; a second signal does not wait. */
 async function run(): Promise<void> {
   const server = await startServer(loadConfig());
-  const { url, stopUrl, adminSocket, gatewayUrl } = server;
-  process.stdout.write(
-    `${JSON.stringify({ ready: true, url, stop_url: stopUrl, admin_socket: adminSocket, gateway_url: gatewayUrl })}\n`,
-  );
+  const { url, stopUrl, adminSocket, gatewayUrl, consoleUrl } = server;
+  const addresses = {
+    url,
+    stop_url: stopUrl,
+    admin_socket: adminSocket,
+    gateway_url: gatewayUrl,
+    console_url: consoleUrl,
+  };
+  process.stdout.write(`${JSON.stringify({ ready: true, ...addresses })}\n`);
   let isStopping = false;
   const stop = (): void => {
     if (isStopping) process.exit(INTERRUPTED);

@@ -14,12 +14,14 @@ import {
 } from "../../test/support/actors.ts";
 import { type ClientTls, type RawAnswer, type RawRequest, sendAdmin } from "../../test/support/http.ts";
 import { createTestSigner } from "../../test/support/keys.ts";
+import { CONSOLE } from "../../test/support/people.ts";
 import { defineScenario, expect, expectSame } from "../scenario.ts";
 import { call } from "../support/client.ts";
 import { openEvidence, readLedgerSize } from "../support/evidence.ts";
 import { settingAttempts, strangersAttempts } from "../support/gateway-attempts.ts";
 import { holdLease } from "../support/lease-client.ts";
 import { readAsOperator } from "../support/operator.ts";
+import { peopleAttempts, turnAttempts } from "../support/people-attempts.ts";
 import {
   type Attempt,
   admissionAttempts,
@@ -188,6 +190,9 @@ async function listAttempts(world: World): Promise<readonly Attempt[]> {
     ...(await actionAttempts(cast)),
     ...stoppingAttempts(cast),
     ...operatorAttempts(world),
+    // Early, so that both shards take events of the others.
+    ...turnAttempts(world),
+    ...(await peopleAttempts(world)),
     ...(await admissionAttempts(world, cast.owner)),
     ...(await issuanceAttempts(world, cast.owner)),
     ...operatorsAttempts(world, cast.owner),
@@ -259,7 +264,7 @@ export const scenario = defineScenario({
   title: "calls every route that changes something, rightly and wrongly",
   expected: "each call leaves exactly one event, success and failure alike; what does not parse leaves none",
   weakening: "refusals-unrecorded",
-  world: {},
+  world: { configure: () => CONSOLE },
   mayChange: ["owners", "agents", "liveInstances", "epoch", "registry"],
   prepare: async (world) => ({ attempts: await listAttempts(world) }),
   control: async (world, { attempts }) => {

@@ -124,7 +124,7 @@ export class World {
       policyUrl: null,
       envoyPort: null,
       metricsUrl: null,
-      consoleUrl: null,
+      consoleUrl: child.ready.console_url == null ? null : String(child.ready.console_url),
       gatewayUrl: child.ready.gateway_url == null ? null : String(child.ready.gateway_url),
       failed: child.exited,
       close: () => child.stop(),
