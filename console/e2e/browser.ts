@@ -11,7 +11,8 @@ import { type Browser, type BrowserContext, chromium, type Page } from "playwrig
 const NAMES = ["chromium", "chromium-browser", "google-chrome"];
 const DESKTOP = { width: 1280, height: 860 };
 const PHONE = { width: 390, height: 844 };
-const STEP_TIMEOUT_MS = 30_000;
+/** Pictures are drawn by the processor, which other tasks may keep busy. */
+const STEP_TIMEOUT_MS = 120_000;
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 /** A browser that a person would sit in front of. */

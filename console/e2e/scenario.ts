@@ -189,6 +189,8 @@ const ACTING = [
       assert.ok(asked instanceof TrustWardenError && asked.code === "approval_required");
       const id = String(asked.details.request);
       const waiting = world.agent.waitForApproval(id);
+      // Whoever awaits it is told all the same; a step that fails before that must not end the run.
+      waiting.catch(() => undefined);
       await go(page, "Approvals");
       await page.locator('[data-status="pending"]').waitFor();
       await inspect(page, "approvals", pictures);
