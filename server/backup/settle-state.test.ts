@@ -82,7 +82,8 @@ it("repeats stops of every kind, each with its own epoch, and none that the back
   const replay = new Replay(database);
   for (const entry of entries) replay.take(entry);
   expect(replay.result).toMatchObject({ stops: 4, missing: {} });
-  expect(readEpoch(database)).toBe(before + 4);
+  // Everything takes two: everybody's death, and every decision that was made.
+  expect(readEpoch(database)).toBe(before + 5);
   const stops = database
     .all("SELECT kind, id, owner_id FROM stops ORDER BY kind, id")
     .map(({ values }) => values);
