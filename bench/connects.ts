@@ -18,7 +18,7 @@ import { createInterface } from "node:readline";
 import { setTimeout } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { describeMachine } from "./machine.ts";
-import { end } from "./revocation/deployment.ts";
+import { end } from "./warden.ts";
 
 const WARDEN = join(import.meta.dirname, "..", "cli", "main.ts");
 const ASKING = 10;

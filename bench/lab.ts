@@ -6,7 +6,6 @@
  */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { request } from "node:http";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
@@ -23,6 +22,7 @@ import type { Signer } from "@trustwarden/core/signer.ts";
 import { systemRuntime } from "../sdk/runtime.ts";
 import { createSigner } from "./domain.ts";
 import { observation } from "./observe.ts";
+import { askOperator, end } from "./warden.ts";
 
 const run = promisify(execFile);
 const TRUST_DOMAIN = "bench.test";
@@ -119,37 +119,4 @@ async function start(
   const [line] = await Promise.race([once(lines, "line", { signal }), ended]);
   ended.catch(() => undefined);
   return Object(JSON.parse(String(line)));
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const exited = once(child, "exit");
-  child.kill("SIGTERM");
-  await exited;
-}
-
-function askOperator(
-  socketPath: string,
-  {
-    method,
-    path,
-    body,
-  }: { readonly method: string; readonly path: string; readonly body?: JsonObject | undefined },
-): Promise<unknown> {
-  const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-  const text = JSON.stringify(body);
-  const type = body === undefined ? {} : { "content-type": "application/json" };
-  const sent = request(
-    { socketPath, method, path, headers: { host: "localhost", ...type } },
-    async (answer) => {
-      const parts: Buffer[] = [];
-      for await (const part of answer) parts.push(part);
-      const content = Buffer.concat(parts).toString();
-      if (answer.statusCode === 200) resolve(JSON.parse(content));
-      else reject(new Error(`${method} ${path}: ${answer.statusCode} ${content}`));
-    },
-  );
-  sent.once("error", reject);
-  sent.end(text);
-  return promise;
 }

@@ -1,7 +1,6 @@
 /** A server in a process of its own (`warden up`), with an owner, for the revocation run; everything on loopback. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { request } from "node:http";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { formatOwnerKeyid, issueTicket } from "@trustwarden/core/agentid/enrolment.ts";
@@ -18,6 +17,7 @@ import { parseScope } from "@trustwarden/core/scope.ts";
 import type { Signer } from "@trustwarden/core/signer.ts";
 import { systemRuntime } from "../../sdk/runtime.ts";
 import { createSigner } from "../domain.ts";
+import { askOperator, end } from "../warden.ts";
 
 const WARDEN = join(import.meta.dirname, "..", "..", "cli", "main.ts");
 const TRUST_DOMAIN = "bench.test";
@@ -49,7 +49,7 @@ export async function openDeployment(directory: string): Promise<Deployment> {
   const [line] = await once(createInterface({ input: child.stdout }), "line");
   const ready = parseJsonObject(String(line));
   const ask = (method: string, path: string, body?: JsonObject) =>
-    askOperator(String(ready.admin_socket), { method, path, ...(body === undefined ? {} : { body }) });
+    askOperator(String(ready.admin_socket), { method, path, body });
   const signer = createSigner();
   const spki = encodeBase64url(encodeSpki(signer.publicKey));
   const owner = ownerAnswer.parse(await ask("POST", "/v1/owners", { name: "bench", spki }));
@@ -84,14 +84,6 @@ export async function openDeployment(directory: string): Promise<Deployment> {
   };
 }
 
-/** Asks a process to end and waits until it has. */
-export async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const exited = once(child, "exit");
-  child.kill("SIGTERM");
-  await exited;
-}
-
 function issueAgentTicket(
   signer: Signer,
   owner: string,
@@ -113,25 +105,4 @@ function issueAgentTicket(
     limits: { depth: 0, fan_out: 0, budget: null },
   } as const;
   return issueTicket(ticket, signer, formatOwnerKeyid(signer.publicKey));
-}
-
-function askOperator(
-  socketPath: string,
-  { method, path, body }: { readonly method: string; readonly path: string; readonly body?: JsonObject },
-): Promise<unknown> {
-  const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-  const type = body === undefined ? {} : { "content-type": "application/json" };
-  const sent = request(
-    { socketPath, method, path, headers: { host: "localhost", ...type } },
-    async (answer) => {
-      const parts: Buffer[] = [];
-      for await (const part of answer) parts.push(part);
-      const text = Buffer.concat(parts).toString();
-      if (answer.statusCode === 200) resolve(JSON.parse(text));
-      else reject(new Error(`${method} ${path}: ${answer.statusCode} ${text}`));
-    },
-  );
-  sent.once("error", reject);
-  sent.end(JSON.stringify(body));
-  return promise;
 }

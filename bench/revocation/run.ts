@@ -22,7 +22,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { AgentIdentity } from "trustwarden";
 import { describeMachine } from "../machine.ts";
-import { type Deployment, end, openDeployment } from "./deployment.ts";
+import { end } from "../warden.ts";
+import { type Deployment, openDeployment } from "./deployment.ts";
 import { type Answer, answer, type Order } from "./messages.ts";
 import { type Load, type Measured, report, type Sizes } from "./report.ts";
 

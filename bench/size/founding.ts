@@ -83,7 +83,7 @@ export class Filling {
   static async open(config: ServerConfig): Promise<Filling> {
     const server = await startServer(config);
     await server.close();
-    const keys = await openServerKeys({ config, random: randomOf, nowMs: Date.now });
+    const keys = await openServerKeys({ config, random: randomBytes, nowMs: Date.now });
     const highWater = createPosixHighWater({
       path: join(config.configDir, `${config.trustDomain}.high-water`),
       dataDirectory: config.dataDir,
@@ -194,8 +194,4 @@ function committedOf<T>(reply: WriterReply): Committed<T> {
   if (!reply.isDone) throw new Error(`${reply.code} ${JSON.stringify(reply.details)}`);
   // The commands that are run here all give what they committed.
   return Object(reply.value);
-}
-
-function randomOf(length: number): Uint8Array {
-  return new Uint8Array(randomBytes(length));
 }

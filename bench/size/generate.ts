@@ -2,41 +2,34 @@
  * Fills a data directory with the owners, entries, agents and sub-agents of a network of agents.
  *
  * An owner's first agent and those with a registration entry, through nodes, are issued by the writer's commands; the others are
- * written as rows (`bulk.ts`). Owners sign their entries. The envelopes that a command only carries into its event (tickets,
- * grants, proofs of possession) are real ones of the owner's, the same in each of its commands: they have the right size,
- * and their signatures are checked in the layer that this leaves out.
+ * written as rows (`bulk.ts`).
  */
-import { createECDH, randomBytes } from "node:crypto";
-import { formatOwnerKeyid, issueTicket } from "@trustwarden/core/agentid/enrolment.ts";
-import { issuePossession } from "@trustwarden/core/agentid/possession.ts";
-import {
-  entryIdOf,
-  issueRegistrationEntry,
-  type RegistrationEntry,
-} from "@trustwarden/core/agentid/registration-entry.ts";
+import { entryIdOf, issueRegistrationEntry } from "@trustwarden/core/agentid/registration-entry.ts";
 import { encodeBase64url, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { encodeSpki, sha256 } from "@trustwarden/core/crypto.ts";
 import { parseEnvelope, parseUnverifiedPayload } from "@trustwarden/core/dsse.ts";
-import { formatUlid } from "@trustwarden/core/id.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
-import { parseScope } from "@trustwarden/core/scope.ts";
-import type { Signer } from "@trustwarden/core/signer.ts";
-import type { IssueCommand, IssuedIdentity } from "../../server/store/ports.ts";
+import { createDice } from "../../server/store/index/history.test.support.ts";
+import type { IssuedIdentity } from "../../server/store/ports.ts";
 import type { EntryIdentity } from "../../server/store/registration-ports.ts";
 import type { WriterCommand } from "../../server/store/writer-protocol.ts";
 import { createSigner } from "../domain.ts";
-import type { BulkAgent, Placed } from "./bulk.ts";
+import type { Placed } from "./bulk.ts";
+import {
+  bulkOf,
+  createOwner,
+  enrolmentOf,
+  entryDocument,
+  newSpki,
+  type Owner,
+  SELECTOR,
+  type Waiting,
+} from "./commands.ts";
 import { type Filling, operatorContext } from "./founding.ts";
-import { MAX_DEPTH, ownerSizes, type PlannedAgent, planTrees, type Shape } from "./shape.ts";
+import { MAX_DEPTH, ownerSizes, planTrees, type Shape } from "./shape.ts";
 
 /** Commands committed together. */
 const GROUP = 1024;
-const MONTH_SECONDS = 2_592_000;
-const TICKET_SECONDS = 600;
-/** Of each node. */
-const SELECTOR = "unix:uid:1000";
-/** SubjectPublicKeyInfo of P-256 up to the point. */
-const SPKI_HEAD = Buffer.from("3059301306072a8648ce3d020106082a8648ce3d030107034200", "hex");
 
 /** Nodes and their entries. */
 export interface NodePlan {
@@ -51,33 +44,9 @@ interface NodeRow {
   readonly svidSha256: string;
 }
 
-interface Owner {
-  readonly ownerId: string;
-  readonly signer: Signer;
-  readonly keyid: string;
-  readonly agents: readonly PlannedAgent[];
-  readonly path: string;
-  /** What the commands of this owner carry. */
-  readonly ticket: string;
-  readonly possession: string;
-}
-
-/** An agent to be issued, and where it stands. */
-interface Waiting {
-  readonly owner: Owner;
-  readonly place: number;
-}
-
-/** One entry that was made, for whoever asks for further instances. */
-export interface MadeEntry {
-  readonly entryId: string;
-  readonly node: string;
-}
-
 /** What was made. */
 export interface Made {
   readonly agents: number;
-  readonly entries: readonly MadeEntry[];
   /** Roots of trees by number of descendants, largest first; a few. */
   readonly largest: readonly { readonly agentId: string; readonly descendants: number }[];
 }
@@ -101,15 +70,15 @@ export async function generate(
     batch = [];
     onProgress(total);
   }
-  return { agents: total, entries: generator.entries, largest: generator.largest };
+  return { agents: total, largest: generator.largest };
 }
 
 class Generator {
-  readonly entries: MadeEntry[] = [];
   largest: readonly { readonly agentId: string; readonly descendants: number }[] = [];
   readonly #filling: Filling;
   readonly #nodes: readonly NodeRow[];
   readonly #maxEntries: number;
+  #entries = 0;
 
   constructor(filling: Filling, nodes: readonly NodeRow[], maxEntries: number) {
     this.#filling = filling;
@@ -153,25 +122,14 @@ class Generator {
       }),
     );
     const answers = await this.#filling.run<{ readonly ownerId: string }>(commands);
-    return made.map(({ size, name, signer }, at): Owner => {
-      const ownerId = answers[at]?.value.ownerId ?? "";
-      const keyid = formatOwnerKeyid(signer.publicKey);
-      return {
-        ownerId,
+    return made.map(({ size, name, signer }, at) =>
+      createOwner({
+        ownerId: answers[at]?.value.ownerId ?? "",
         signer,
-        keyid,
         agents: planTrees(size, roll),
         path: name,
-        ticket: signTicket({ ownerId, signer, keyid, path: name }),
-        possession: issuePossession(
-          {
-            nonce: encodeBase64url(randomBytes(32)),
-            enrolmentSha256: encodeBase64url(sha256(randomBytes(8))),
-          },
-          signer,
-        ),
-      };
-    });
+      }),
+    );
   }
 
   /** An owner's first agent, by a command; gives what its event has of certificate and proofs. */
@@ -179,9 +137,7 @@ class Generator {
     owners: readonly Owner[],
     issued: Map<Owner, Map<number, Placed>>,
   ): Promise<ReadonlyMap<Owner, JsonObject>> {
-    const answers = await this.#filling.run<IssuedIdentity>(
-      owners.map((owner) => ticketOf({ owner, place: 0 })),
-    );
+    const answers = await this.#filling.run<IssuedIdentity>(owners.map(enrolmentOf));
     const details = new Map<Owner, JsonObject>();
     for (const [at, owner] of owners.entries()) {
       const answer = answers[at];
@@ -226,20 +182,20 @@ class Generator {
   }
 
   /** An instance by a registration entry, which is made for it; undefined when there are enough. */
-  #entryOf({ owner, place }: Waiting, into: WriterCommand[]): WriterCommand | undefined {
-    const node = this.#nodes[this.entries.length % Math.max(1, this.#nodes.length)];
-    if (node === undefined || this.entries.length >= this.#maxEntries) return undefined;
-    const document = entryDocument(owner, place, node.name);
+  #entryOf(waiting: Waiting, into: WriterCommand[]): WriterCommand | undefined {
+    const node = this.#nodes[this.#entries % Math.max(1, this.#nodes.length)];
+    if (node === undefined || this.#entries >= this.#maxEntries) return undefined;
+    const { owner } = waiting;
+    const document = entryDocument(waiting, node.name);
     const envelope = issueRegistrationEntry(document, owner.signer, owner.keyid);
     const context = operatorContext();
     into.push({ kind: "createEntry", command: { context, entry: { kind: "agent", document, envelope } } });
-    const entryId = entryIdOf(document);
-    this.entries.push({ entryId, node: node.name });
+    this.#entries += 1;
     return {
       kind: "issueByEntry",
       command: {
         context: { ...operatorContext(), principal: `node:${node.name}` },
-        entryId,
+        entryId: entryIdOf(document),
         asker: {
           kind: "node",
           nodeInstanceId: node.instanceId,
@@ -306,31 +262,6 @@ async function admitNodes(filling: Filling, names: readonly string[]): Promise<r
   return rows;
 }
 
-function ticketOf({ owner, place }: Waiting): WriterCommand {
-  return {
-    kind: "issue",
-    command: { ...enrolment(owner, place), via: "ticket", ownerId: owner.ownerId, parent: null },
-  };
-}
-
-function bulkOf(
-  { owner, place }: Waiting,
-  issued: ReadonlyMap<number, Placed> | undefined,
-  details: JsonObject | undefined,
-): BulkAgent {
-  const { depth, parent } = owner.agents[place] ?? { depth: 0, parent: null };
-  return {
-    ownerId: owner.ownerId,
-    path: owner.path,
-    name: `agent-${place}`,
-    scope: SCOPES[depth] ?? scopeAt(depth),
-    depthLeft: MAX_DEPTH - depth,
-    parent: parent === null ? null : (issued?.get(parent) ?? null),
-    ttlSeconds: MONTH_SECONDS,
-    details: details ?? {},
-  };
-}
-
 function placedOf({ agentId, instanceId, spiffeId, chain }: IssuedIdentity): Placed {
   return { agentId: agentId ?? "", instanceId, spiffeId, chain };
 }
@@ -338,95 +269,4 @@ function placedOf({ agentId, instanceId, spiffeId, chain }: IssuedIdentity): Pla
 function readDetails(event: Uint8Array): JsonObject {
   const { details } = parseUnverifiedPayload(parseEnvelope(parseUtf8(event)));
   return { ...Object(details) };
-}
-
-function enrolment(owner: Owner, place: number): Omit<IssueCommand, "via" | "ownerId" | "parent"> {
-  const context = operatorContext();
-  const now = Math.floor(context.nowMs / 1000);
-  const { depth } = owner.agents[place] ?? { depth: 0 };
-  const spki = newSpki();
-  return {
-    context: { ...context, principal: "enrollee:bench" },
-    jti: formatUlid(context.nowMs, randomOf),
-    enrolmentExpiresAt: now + TICKET_SECONDS,
-    enrolmentIssuedAt: now,
-    path: owner.path,
-    name: `agent-${place}`,
-    scope: scopeAt(depth),
-    ttlSeconds: MONTH_SECONDS,
-    limits: { depth: MAX_DEPTH - depth, fanOut: 1_000_000, budget: null },
-    custody: "agent",
-    compositionSha256: null,
-    spki,
-    thumbprint: "",
-    enrolment: owner.ticket,
-    possession: owner.possession,
-    classKey: null,
-  };
-}
-
-function entryDocument(owner: Owner, place: number, node: string): RegistrationEntry {
-  const nowMs = Date.now();
-  const now = Math.floor(nowMs / 1000);
-  return {
-    v: 1,
-    kind: "agent",
-    jti: formatUlid(nowMs, randomOf),
-    aud: "spiffe://bench.test",
-    iat: now,
-    exp: now + 4 * MONTH_SECONDS,
-    owner: owner.ownerId,
-    path: owner.path,
-    name: `agent-${place}`,
-    scope: scopeAt(0),
-    ttl_seconds: MONTH_SECONDS,
-    limits: { depth: MAX_DEPTH, fan_out: 1_000_000, budget: null },
-    selectors: [SELECTOR],
-    nodes: [node],
-    hint: "",
-  };
-}
-
-const SCOPES = Array.from({ length: MAX_DEPTH + 1 }, (_, depth) => scopeAt(depth));
-
-/** A child may do strictly less than its parent. */
-function scopeAt(depth: number) {
-  return parseScope(Array.from({ length: MAX_DEPTH + 1 - depth }, (_, at) => `read:feed-${at}`));
-}
-
-function signTicket(owner: Pick<Owner, "ownerId" | "signer" | "keyid" | "path">): string {
-  const now = Math.floor(Date.now() / 1000);
-  const ticket = {
-    v: 1,
-    kind: "agent",
-    jti: formatUlid(Date.now(), randomOf),
-    aud: "spiffe://bench.test",
-    iat: now,
-    exp: now + TICKET_SECONDS,
-    owner: owner.ownerId,
-    path: owner.path,
-    name: "agent-0",
-    scope: scopeAt(0),
-    ttl_seconds: MONTH_SECONDS,
-    limits: { depth: MAX_DEPTH, fan_out: 1_000_000, budget: null },
-  } as const;
-  return issueTicket(ticket, owner.signer, owner.keyid);
-}
-
-/** A fresh public key; nobody signs with what was generated. */
-export function newSpki(): Uint8Array {
-  return new Uint8Array(Buffer.concat([SPKI_HEAD, createECDH("prime256v1").generateKeys()]));
-}
-
-/** Random numbers that are the same in each run. */
-export function createDice(seed: number): (sides: number) => number {
-  let state = seed >>> 0;
-  return (sides) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((state / 4_294_967_296) * sides);
-  };
-}
-
-function randomOf(length: number): Uint8Array {
-  return new Uint8Array(randomBytes(length));
 }

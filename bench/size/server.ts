@@ -2,12 +2,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
-import { request } from "node:http";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { JsonObject } from "@trustwarden/core/json.ts";
 import { observation } from "../observe.ts";
-import { end } from "../revocation/deployment.ts";
+import { askOperator, end } from "../warden.ts";
 import { QUOTAS, TRUST_DOMAIN } from "./founding.ts";
 
 const WARDEN = join(import.meta.dirname, "..", "..", "cli", "main.ts");
@@ -70,29 +69,4 @@ function readUse({ pid }: ChildProcess): Use {
     cpuSeconds: (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND,
     rssMib: Math.round(Number(kib) / 1024),
   };
-}
-
-function askOperator(
-  socketPath: string,
-  {
-    method,
-    path,
-    body,
-  }: { readonly method: string; readonly path: string; readonly body: JsonObject | undefined },
-): Promise<unknown> {
-  const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-  const type = body === undefined ? {} : { "content-type": "application/json" };
-  const sent = request(
-    { socketPath, method, path, headers: { host: "localhost", ...type } },
-    async (answer) => {
-      const parts: Buffer[] = [];
-      for await (const part of answer) parts.push(part);
-      const text = Buffer.concat(parts).toString();
-      if (answer.statusCode === 200) resolve(JSON.parse(text));
-      else reject(new Error(`${method} ${path}: ${answer.statusCode} ${text}`));
-    },
-  );
-  sent.once("error", reject);
-  sent.end(JSON.stringify(body));
-  return promise;
 }
