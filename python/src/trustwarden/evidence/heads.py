@@ -49,6 +49,8 @@ def verify_heads(opened: OpenedBundle, policy: TlogPolicy, vkey: str) -> list[Bu
         heads.append(BundleHead(first, note, range_path, *verify_witnessed_checkpoint(note, policy)))
     if heads[-1].note != newest:
         raise malformed("the newest shard is not the one of the checkpoint")
+    if all(vkey != known for known, _ in policy.logs):
+        raise invalid("manifest", "the manifest names another log")
     for head in heads:
         is_first_log = shard_rank(parse_vkey(vkey).name, head.checkpoint.origin) == (0, 0, 0)
         if is_first_log != (head.first == 0) or head.first > MAX_SAFE_INTEGER:
