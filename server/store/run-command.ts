@@ -5,10 +5,10 @@ import { issueToken, revokeToken } from "./commands/access-tokens.ts";
 import { admitNode } from "./commands/admit-node.ts";
 import { addLabels, answerApproval, createApproval, setFreeze, useApproval } from "./commands/approvals.ts";
 import { endByNode, issueJwtByNode, issueWitByNode, renewByNode } from "./commands/by-node.ts";
-import { changeAuthority, mendAuthority } from "./commands/change-authority.ts";
+import { changeAuthority, isAuthorityStop, mendAuthority } from "./commands/change-authority.ts";
 import { changeFederation } from "./commands/change-federation.ts";
 import { approveMcp, observeMcp } from "./commands/change-mcp.ts";
-import { changeSecret } from "./commands/change-secret.ts";
+import { changeSecret, isSecretStop } from "./commands/change-secret.ts";
 import { changeUpstream } from "./commands/change-upstream.ts";
 import { claimIntent } from "./commands/claims.ts";
 import { requireClock } from "./commands/clock.ts";
@@ -33,7 +33,6 @@ import { renew } from "./commands/renew.ts";
 import { issueCrls } from "./commands/revocation-lists.ts";
 import { revoke } from "./commands/revoke.ts";
 import { saveBudgetUse, setBudget } from "./commands/set-budget.ts";
-
 import { issueStatusList } from "./commands/status-slots.ts";
 import type { PeopleChanged, PeopleCommand } from "./people-ports.ts";
 import type {
@@ -279,9 +278,8 @@ function commitAuthority(
   deps: CommandDeps,
   command: ChangeAuthorityCommand,
 ): Committed<StoredAuthority> {
-  const isStop = command.step.step === "taint" || command.step.step === "revoke";
   const run = () => changeAuthority(database, command, deps);
-  const committed = isStop
+  const committed = isAuthorityStop(command)
     ? commitAtAnyTime(database, deps, command, run)
     : commit(database, deps, command, run);
   deps.authority.use(committed.value.slots);
@@ -294,9 +292,10 @@ function commitSecret(
   deps: CommandDeps,
   command: SecretCommand,
 ): Committed<SecretState | null> {
-  const isStop = command.change === "disable" || command.change === "delete";
   const run = () => changeSecret(database, command);
-  return isStop ? commitAtAnyTime(database, deps, command, run) : commit(database, deps, command, run);
+  return isSecretStop(command)
+    ? commitAtAnyTime(database, deps, command, run)
+    : commit(database, deps, command, run);
 }
 
 /** Ending a session works whatever the clock says. */

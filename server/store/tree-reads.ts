@@ -85,15 +85,16 @@ function readAgents(
       return database.all(BELOW_OWNER, now, place.ownerId, name, ...behind, limit);
     case "below-agent":
       return database.all(BELOW_AGENT, now, place.ownerId, place.agentId, name, ...behind, limit);
-    case "named": {
-      const from = name > place.prefix ? name : place.prefix;
-      return database.all(NAMED, now, from, `${place.prefix}${LAST}`, ...behind, limit);
-    }
-    case "at": {
-      const from = name > place.prefix ? name : place.prefix;
-      return database.all(AT, now, place.path, from, `${place.prefix}${LAST}`, ...behind, limit);
-    }
+    case "named":
+      return database.all(NAMED, now, ...rangeOf(place.prefix, name), ...behind, limit);
+    case "at":
+      return database.all(AT, now, place.path, ...rangeOf(place.prefix, name), ...behind, limit);
   }
+}
+
+/** From where to where the names are that begin with a prefix, and not before a name. */
+function rangeOf(prefix: string, name: string): readonly [from: string, to: string] {
+  return [name > prefix ? name : prefix, `${prefix}${LAST}`];
 }
 
 /** An owner's agents of a name: those of others are passed over, but not for ever in one page. */
@@ -103,16 +104,8 @@ function readNamedOf(
   { after, limit, now }: Page & { readonly now: number },
 ): TreePage {
   const name = nameBehind(database, after);
-  const from = name > prefix ? name : prefix;
-  const candidates = database.all(
-    NAMED_OWNERS,
-    from,
-    `${prefix}${LAST}`,
-    name,
-    name,
-    after?.id ?? "",
-    MAX_PASSED,
-  );
+  const behind = [name, name, after?.id ?? ""] as const;
+  const candidates = database.all(NAMED_OWNERS, ...rangeOf(prefix, name), ...behind, MAX_PASSED);
   const own = candidates.filter((row) => row.text("owner_id") === ownerId);
   const nodes = own.slice(0, limit).flatMap((row) => {
     const found = database.get(ONE, now, row.text("agent_id"));

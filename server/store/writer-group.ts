@@ -33,6 +33,12 @@ export interface GroupResult {
   readonly rejection?: Rejection;
 }
 
+/** Where groups are run and kept. */
+export interface Groups {
+  run(group: readonly WriterRequest[]): GroupResult;
+  close(): void;
+}
+
 /** Runs a group in the given order and answers each command; never throws. */
 export function runGroup(
   database: SqliteDatabase,

@@ -15,17 +15,11 @@ import { openMirroredGroups } from "./postgres-state/mirrored-groups.ts";
 import type { StateSettings } from "./postgres-state/protocol.ts";
 import type { CommitCount } from "./remembered-reads.ts";
 import { openForWriting } from "./schema.ts";
-import { type GroupResult, runGroup } from "./writer-group.ts";
+import { type Groups, runGroup } from "./writer-group.ts";
 import type { FromWriter, ToWriter, WriterData, WriterRequest } from "./writer-protocol.ts";
 
 /** More in one transaction would delay the replies of the first by more than a flush costs. */
 const MAX_GROUP = 64;
-
-/** Where groups are run and kept. */
-interface Groups {
-  run(group: readonly WriterRequest[]): GroupResult;
-  close(): void;
-}
 
 const port = requirePort();
 

@@ -38,8 +38,8 @@ export interface TestPostgresql {
     readonly password?: string;
     readonly ssl?: ConnectionOptions;
   }): Promise<Client>;
-  /** Runs statements as `admin`, and returns the rows of the last one. */
-  admin(sql: string): Promise<readonly Record<string, unknown>[]>;
+  /** Runs statements as `admin`, and returns the rows of the last one. @param database - `payments` unless given. */
+  admin(sql: string, database?: string): Promise<readonly Record<string, unknown>[]>;
   /** From now on as the guide has it: TLS alone, and a certificate of `ca` beside the password. */
   secure(files: {
     readonly cert: string;
@@ -76,8 +76,8 @@ export async function startPostgresql(
     "local all admin trust\nhost all all 127.0.0.1/32 scram-sha-256\n",
   );
   const server = createProcess({ bin, directory, data, port, user, onStarted: options.onStarted });
-  const admin = async (sql: string) => {
-    const client = new Client({ host: directory, port, user: "admin", database: "payments" });
+  const admin = async (sql: string, database = "payments") => {
+    const client = new Client({ host: directory, port, user: "admin", database });
     await client.connect();
     try {
       const result: unknown = await client.query(sql);
@@ -90,10 +90,7 @@ export async function startPostgresql(
     }
   };
   await server.start();
-  const setUp = new Client({ host: directory, port, user: "admin", database: "postgres" });
-  await setUp.connect();
-  await setUp.query("CREATE DATABASE payments");
-  await setUp.end();
+  await admin("CREATE DATABASE payments", "postgres");
   await admin(`
     CREATE TABLE transfers (id int); INSERT INTO transfers VALUES (1);
     ${readGuideBlock("groups.sql")}

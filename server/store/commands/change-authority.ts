@@ -34,6 +34,11 @@ export function loadAuthority(
   deps.authority.use(slots);
 }
 
+/** Whether a step takes a key's word away: that must not wait, for the right time or for a database. */
+export function isAuthorityStop({ step }: Pick<ChangeAuthorityCommand, "step">): boolean {
+  return step.step === "taint" || step.step === "revoke";
+}
+
 /**
  * Changes the state; whoever calls this has `deps.authority` use it once the event is written.
  *

@@ -32,6 +32,11 @@ const BLANK = `
 const DELETE_VERSION = "DELETE FROM secret_versions WHERE name = ? AND version = ?";
 const DELETE = "DELETE FROM secrets WHERE name = ?";
 
+/** Whether a change takes a secret out of use: that must not wait, for the right time or for a database. */
+export function isSecretStop({ change }: Pick<SecretCommand, "change">): boolean {
+  return change === "disable" || change === "delete";
+}
+
 /** @throws TrustWardenError as `SecretCommands.changeSecret`. */
 export function changeSecret(
   database: SqliteDatabase,

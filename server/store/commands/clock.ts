@@ -5,19 +5,15 @@
  * it; a revocation does not, because stopping must always work, and is dated by the floor.
  */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { raiseFloor, readFloor } from "../meta-floor.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
 
 /** Two honest corrections by a time service stay well below. */
 const MAX_BACK_MS = 30_000;
 
-const READ = "SELECT value FROM meta WHERE name = 'clock_ms'";
-const RAISE = `
-  INSERT INTO meta (name, value) VALUES ('clock_ms', ?)
-  ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE CAST(value AS INTEGER) < CAST(excluded.value AS INTEGER)`;
-
 /** Unix milliseconds of the latest committed command; 0 before the first. */
 export function readClockFloorMs(database: SqliteDatabase): number {
-  return Number(database.get(READ)?.text("value") ?? 0);
+  return readFloor(database, "clock_ms");
 }
 
 /** @throws TrustWardenError `clock_rolled_back`. */
@@ -28,5 +24,5 @@ export function requireClock(database: SqliteDatabase, nowMs: number): void {
 
 /** Raises the floor; never lowers it. */
 export function raiseClockFloor(database: SqliteDatabase, nowMs: number): void {
-  database.run(RAISE, String(Math.floor(nowMs)));
+  raiseFloor(database, "clock_ms", nowMs);
 }

@@ -4,19 +4,15 @@
  *
  * @see docs/decisions/0048
  */
+import { raiseFloor, readFloor } from "../meta-floor.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
-
-const READ = "SELECT value FROM meta WHERE name = 'enrolment_floor'";
-const RAISE = `
-  INSERT INTO meta (name, value) VALUES ('enrolment_floor', ?)
-  ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE CAST(value AS INTEGER) < CAST(excluded.value AS INTEGER)`;
 
 /** Unix seconds; tickets, grants and entries of this second and before are void. 0 without a restore. */
 export function readEnrolmentFloor(database: SqliteDatabase): number {
-  return Number(database.get(READ)?.text("value") ?? 0);
+  return readFloor(database, "enrolment_floor");
 }
 
 /** Raises the floor; never lowers it. @param seconds - Unix seconds. */
 export function raiseEnrolmentFloor(database: SqliteDatabase, seconds: number): void {
-  database.run(RAISE, String(Math.floor(seconds)));
+  raiseFloor(database, "enrolment_floor", seconds);
 }

@@ -30,20 +30,29 @@ import type { RemoteStore, StorePlace } from "./remote-store.ts";
 const KEPT_ELSEWHERE = "PRAGMA synchronous = NORMAL";
 const KEPT_HERE = "PRAGMA synchronous = FULL";
 
-/** Owns the copy's place; the file and the connection are its opener's. */
+/**
+ * How copy and database stand: `linked` while the database takes groups, `away` while groups are kept here alone, `doubt`
+ * when it may have a group that was rolled back here, `apart` when its rows are not those of the copy, although no number
+ * says so.
+ */
+type Standing = "linked" | "away" | "doubt" | "apart";
+
+/** What a group that was not kept makes of it. */
+const STANDINGS: Readonly<Record<Rejection, Standing>> = {
+  unfit: "linked",
+  lost: "away",
+  fenced: "away",
+  doubt: "doubt",
+  moved: "apart",
+};
+
+/** Owns how copy and database stand; its place is in the file, and file and connection are its opener's. */
 export class Mirror implements Replica {
   readonly #database: SqliteDatabase;
   readonly #remote: RemoteStore;
   readonly #newId: () => string;
-  #storeId: string;
-  #version: number;
-  /** The latest group that the database has had; empty where it is not known. */
-  #groupId: string;
   #recorder: ChangeRecorder | null = null;
-  #isLinked = true;
-  #isInDoubt = false;
-  /** The database's rows are not those of the copy, although no number says so. */
-  #isApart = false;
+  #standing: Standing = "linked";
 
   constructor(options: {
     readonly database: SqliteDatabase;
@@ -53,30 +62,26 @@ export class Mirror implements Replica {
     this.#database = options.database;
     this.#remote = options.remote;
     this.#newId = options.newId;
-    const { storeId, version, groupId } = readMirror(options.database);
-    this.#storeId = storeId;
-    this.#version = version;
-    this.#groupId = groupId;
   }
 
   /** Whether the database takes groups. */
   get isLinked(): boolean {
-    return this.#isLinked;
+    return this.#standing === "linked";
   }
 
   /** Whether the database may have a group that was rolled back here. */
   get isInDoubt(): boolean {
-    return this.#isInDoubt;
+    return this.#standing === "doubt";
   }
 
   /** The database is away: from now on groups are kept here alone. */
   unlink(): void {
-    this.#isLinked = false;
+    if (this.isLinked) this.#standing = "away";
   }
 
   /** Before a group's transaction begins. */
   begin(): void {
-    this.#database.exec(this.#isLinked ? KEPT_ELSEWHERE : KEPT_HERE);
+    this.#database.exec(this.isLinked ? KEPT_ELSEWHERE : KEPT_HERE);
     this.#recorder = this.#database.recordChanges();
   }
 
@@ -90,20 +95,18 @@ export class Mirror implements Replica {
     const changes = this.#recorder?.changes() ?? new Uint8Array();
     this.end();
     if (changes.length === 0) return;
-    const version = this.#version + 1;
+    const before = readMirror(this.#database);
+    const version = before.version + 1;
     const described = JSON.stringify(describeChanges(this.#database, changes));
     const group = { version, id: this.#newId(), changes, described };
-    let groupId = this.#groupId;
-    if (this.#isLinked) {
+    if (this.isLinked) {
       const rejection = this.#remote.apply(group);
       if (rejection !== null) this.#reject(rejection);
-      groupId = group.id;
+      setMirror(this.#database, { ...before, version, groupId: group.id });
     } else {
       addUnsent(this.#database, { ...group, requests: serialize(requests) });
+      setMirror(this.#database, { ...before, version });
     }
-    setMirror(this.#database, { storeId: this.#storeId, version, groupId });
-    this.#version = version;
-    this.#groupId = groupId;
   }
 
   /** After a group, however it ended. */
@@ -126,17 +129,18 @@ export class Mirror implements Replica {
   ): readonly Uint8Array[] {
     const unsent = listUnsent(this.#database);
     const [first] = unsent;
-    const base = first === undefined ? this.#version : first.version - 1;
-    const isSame = storeId === this.#storeId;
-    if (isSame) this.#requireNoneForgotten(base, version);
+    const own = readMirror(this.#database);
+    const base = first === undefined ? own.version : first.version - 1;
+    const isSame = storeId === own.storeId;
+    if (isSame) this.#requireNoneForgotten({ base, groupId: own.groupId }, version);
     const missing = isSame ? this.#groupsFrom(base, version) : null;
     // A group may be in the database although nobody heard of it.
     const known = missing?.findIndex((group, at) => group.id !== unsent[at]?.id) ?? 0;
     const sent = missing === null ? 0 : known === -1 ? missing.length : known;
-    const isAhead = missing !== null && sent === missing.length && !this.#isApart;
+    const isApart = this.#standing === "apart";
+    const isAhead = missing !== null && sent === missing.length && !isApart;
     if (isAhead && this.#send(unsent, sent)) {
-      this.#isLinked = true;
-      this.#isInDoubt = false;
+      this.#standing = "linked";
       return [];
     }
     // What was said to be stopped is forgotten by nobody: only a start, before anybody reads, runs it again.
@@ -144,18 +148,16 @@ export class Mirror implements Replica {
       throw new TrustWardenError("state_fenced", { reason: "groups do not fit" });
     if (
       missing === null ||
-      this.#isApart ||
+      isApart ||
       unsent.length > 0 ||
       !this.#repeat(
         missing.map(({ changes }) => changes),
-        { version, storeId, groupId: missing.at(-1)?.id ?? this.#groupId },
+        { version, storeId, groupId: missing.at(-1)?.id ?? own.groupId },
       )
     ) {
       this.#copyAll();
     }
-    this.#isApart = false;
-    this.#isLinked = true;
-    this.#isInDoubt = false;
+    this.#standing = "linked";
     return unsent.map(({ requests }) => requests);
   }
 
@@ -165,9 +167,7 @@ export class Mirror implements Replica {
   }
 
   #reject(rejection: Rejection): never {
-    this.#isLinked = rejection === "unfit";
-    this.#isInDoubt = rejection === "doubt";
-    this.#isApart = rejection === "moved";
+    this.#standing = STANDINGS[rejection];
     throw new GroupNotKept(rejection);
   }
 
@@ -177,13 +177,15 @@ export class Mirror implements Replica {
    *
    * @throws TrustWardenError `data_rolled_back`.
    */
-  #requireNoneForgotten(base: number, version: number): void {
+  #requireNoneForgotten(
+    { base, groupId }: { readonly base: number; readonly groupId: string },
+    version: number,
+  ): void {
     const details = { reason: "the state database has forgotten groups", version, seen: base };
     if (version < base) throw new TrustWardenError("data_rolled_back", details);
-    if (this.#groupId === "") return;
+    if (groupId === "") return;
     const found = this.#remote.groupIdAt(base);
-    if (found !== undefined && found !== this.#groupId)
-      throw new TrustWardenError("data_rolled_back", details);
+    if (found !== undefined && found !== groupId) throw new TrustWardenError("data_rolled_back", details);
   }
 
   /** Every group between two versions; null when one is missing. */
@@ -216,9 +218,8 @@ export class Mirror implements Replica {
   #noteSent({ version, id }: Pick<UnsentGroup, "version" | "id">): void {
     this.#database.exec("BEGIN IMMEDIATE");
     removeUnsent(this.#database, version);
-    setMirror(this.#database, { storeId: this.#storeId, version: this.#version, groupId: id });
+    setMirror(this.#database, { ...readMirror(this.#database), groupId: id });
     this.#database.exec("COMMIT");
-    this.#groupId = id;
   }
 
   /** Whether recorded changes fit, all of them; otherwise none is made. */
@@ -226,15 +227,11 @@ export class Mirror implements Replica {
     changes: readonly Uint8Array[],
     place: Pick<StorePlace, "version" | "storeId"> & { readonly groupId: string },
   ): boolean {
-    const isFit = this.#withoutReferences(() => {
+    return this.#withoutReferences(() => {
       if (!changes.every((group) => this.#database.applyChanges(group))) return false;
       setMirror(this.#database, place);
       return true;
     });
-    if (!isFit) return false;
-    this.#version = place.version;
-    this.#groupId = place.groupId;
-    return true;
   }
 
   /** Makes the copy anew, in one step for whoever reads meanwhile. */
@@ -246,9 +243,6 @@ export class Mirror implements Replica {
         for (const row of rows) insert(this.#database, table, row);
       });
       setMirror(this.#database, { ...place, groupId: "" });
-      this.#storeId = place.storeId;
-      this.#version = place.version;
-      this.#groupId = "";
       return true;
     });
   }
@@ -263,10 +257,6 @@ export class Mirror implements Replica {
       return isDone;
     } catch (error) {
       if (this.#database.isInTransaction()) this.#database.exec("ROLLBACK");
-      const { storeId, version, groupId } = readMirror(this.#database);
-      this.#storeId = storeId;
-      this.#version = version;
-      this.#groupId = groupId;
       throw error;
     } finally {
       this.#database.exec("PRAGMA foreign_keys = ON");

@@ -8,12 +8,13 @@ import { deserialize } from "node:v8";
 import type { AuthoritySlot } from "@trustwarden/core/agentid/authority-slots.ts";
 import { encodeHex } from "@trustwarden/core/bytes.ts";
 import { type ErrorCode, TrustWardenError } from "@trustwarden/core/error.ts";
-import { loadAuthority } from "../commands/change-authority.ts";
+import { isAuthorityStop, loadAuthority } from "../commands/change-authority.ts";
+import { isSecretStop } from "../commands/change-secret.ts";
 import type { CommandDeps } from "../commands/deps.ts";
 import { latestVersion, MIGRATIONS } from "../migrations/steps.ts";
 import { openForWriting } from "../schema.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
-import { type GroupResult, runGroup } from "../writer-group.ts";
+import { type GroupResult, type Groups, runGroup } from "../writer-group.ts";
 import type { StateLink, WriterReply, WriterRequest } from "../writer-protocol.ts";
 import { PostgresConnection } from "./connection.ts";
 import { Mirror } from "./mirror.ts";
@@ -27,13 +28,6 @@ const RETRY_MS = 250;
 /** The database is another's, or is not what it was: only a start can tell. */
 const ENDS: readonly ErrorCode[] = ["state_fenced", "data_rolled_back"];
 const OUTBOX = "SELECT outbox_id FROM outbox ORDER BY outbox_id";
-
-/** Groups of commands on a mirrored store. */
-export interface MirroredGroups {
-  run(group: readonly WriterRequest[]): GroupResult;
-  /** Lets go of the store, and closes copy and connection. */
-  close(): void;
-}
 
 interface MirroredOptions {
   readonly dataDir: string;
@@ -51,12 +45,12 @@ interface MirroredOptions {
  * @throws TrustWardenError `config_invalid`, `file_mode_too_open`, `data_locked`, `store_unavailable`, and what the keys
  *   are refused with.
  */
-export function openMirroredGroups(options: MirroredOptions): MirroredGroups {
+export function openMirroredGroups(options: MirroredOptions): Groups {
   const { dataDir, deps, firstAuthority } = options;
   const database = openForWriting(dataDir, "state-mirror.db");
   const newId = () => encodeHex(deps.random(ID_BYTES));
   prepareMirror(database, newId());
-  const groups = new Groups(options, { database, newId });
+  const groups = new MirroredGroups(options, { database, newId });
   try {
     groups.start();
     loadAuthority(database, deps, firstAuthority, groups.mirror);
@@ -69,7 +63,7 @@ export function openMirroredGroups(options: MirroredOptions): MirroredGroups {
 }
 
 /** Owns file and connection. */
-class Groups implements MirroredGroups {
+class MirroredGroups implements Groups {
   readonly mirror: Mirror;
   readonly #options: MirroredOptions;
   readonly #database: SqliteDatabase;
@@ -165,6 +159,7 @@ class Groups implements MirroredGroups {
     return result.rejection !== undefined && hasNewSigners ? { ...result, isFatal: true } : result;
   }
 
+  /** Lets go of the store, and closes copy and connection. */
   close(): void {
     try {
       if (this.mirror.isLinked && !this.#isEnded) this.#remote.letGo();
@@ -247,9 +242,9 @@ function isStop(request: WriterRequest): boolean {
     case "revokeAccessToken":
       return true;
     case "changeSecret":
-      return request.command.change === "disable" || request.command.change === "delete";
+      return isSecretStop(request.command);
     case "changeAuthority":
-      return request.command.step.step === "taint" || request.command.step.step === "revoke";
+      return isAuthorityStop(request.command);
     case "setFreeze":
       return request.command.freeze !== null;
     default:

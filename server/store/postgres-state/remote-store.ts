@@ -63,7 +63,7 @@ export class RemoteStore {
    */
   takeOver(holder: string, settings: StateSettings, schemaVersion: number): StorePlace {
     requireSchema(this.#ask(STORE), schemaVersion);
-    if (!this.waitForLock(settings.lockWaitMs)) throw locked("another server is its writer");
+    if (!this.#waitForLock(settings.lockWaitMs)) throw locked("another server is its writer");
     const before = this.#ask(STORE)[0]?.holder;
     // One that lost the database and did not let go may answer its verifiers until it has ended.
     if (!settings.goesOn && before !== null && before !== holder) pause(TAKEOVER_PAUSE_MS);
@@ -92,17 +92,7 @@ export class RemoteStore {
     };
     read();
     // With the lock nothing of the lost session can be committed any more, so that the second answer is the last word.
-    return this.waitForLock(0) ? read() : undefined;
-  }
-
-  /** Whether the lock is this session's; it is waited for by asking, so that whoever waits is not in the database's way. */
-  waitForLock(waitMs: number | null): boolean {
-    const untilMs = waitMs === null ? Number.POSITIVE_INFINITY : performance.now() + waitMs;
-    for (;;) {
-      if (this.#ask(LOCK)[0]?.locked === true) return true;
-      if (performance.now() >= untilMs) return false;
-      pause(LOCK_POLL_MS);
-    }
+    return this.#waitForLock(0) ? read() : undefined;
   }
 
   /** Puts a group into the tables; null when it is there. */
@@ -169,6 +159,16 @@ export class RemoteStore {
   /** Gives the store back; whoever comes next need not ask. */
   letGo(): void {
     this.#ask(LET_GO, this.#epoch);
+  }
+
+  /** Whether the lock is this session's; it is waited for by asking, so that whoever waits is not in the database's way. */
+  #waitForLock(waitMs: number | null): boolean {
+    const untilMs = waitMs === null ? Number.POSITIVE_INFINITY : performance.now() + waitMs;
+    for (;;) {
+      if (this.#ask(LOCK)[0]?.locked === true) return true;
+      if (performance.now() >= untilMs) return false;
+      pause(LOCK_POLL_MS);
+    }
   }
 
   #ask(sql: string, ...values: readonly PostgresValue[]): readonly PostgresRow[] {

@@ -2,7 +2,6 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Client } from "pg";
 import { startPostgresql, type TestPostgresql } from "../../../test/support/postgresql.ts";
 import { MIGRATIONS } from "../migrations/steps.ts";
 import type { StateSettings } from "./protocol.ts";
@@ -31,20 +30,7 @@ export async function startStateServer(
   await postgresql.admin("alter system set fsync = on");
   await postgresql.admin("select pg_reload_conf()");
   await postgresql.admin("create database template_state");
-  const ask = async (database: string, sql: string): Promise<readonly Record<string, unknown>[]> => {
-    const client = new Client({ host: postgresql.directory, port: postgresql.port, user: "admin", database });
-    await client.connect();
-    try {
-      const result: unknown = await client.query(sql);
-      const last: unknown = Array.isArray(result) ? result.at(-1) : result;
-      return typeof last === "object" && last !== null && "rows" in last && Array.isArray(last.rows)
-        ? last.rows
-        : [];
-    } finally {
-      await client.end();
-    }
-  };
-  await ask("template_state", `begin; ${formatStateSchema(MIGRATIONS)} commit;`);
+  await postgresql.admin(`begin; ${formatStateSchema(MIGRATIONS)} commit;`, "template_state");
   await postgresql.admin(
     `create role ${LOGIN} login password 'of the state' in role trustwarden_state_server`,
   );
@@ -64,7 +50,7 @@ export async function startStateServer(
         ...change,
       };
     },
-    admin: (settings, sql) => ask(settings.login.database, sql),
+    admin: (settings, sql) => postgresql.admin(sql, settings.login.database),
     close: async () => {
       // Nothing of it is read again, so its last checkpoint need not wait for the disk.
       await postgresql.admin("alter system set fsync = off");
