@@ -30,3 +30,8 @@ export function effectOf(reasons: readonly string[]): Decision["effect"] {
   if (reasons.length === 0) return "allow";
   return reasons.every((reason) => LIFTABLE.includes(reason)) ? "ask" : "deny";
 }
+
+/** The same decision, denied for further reasons. */
+export function denyFor(decision: Decision, reasons: readonly string[]): Decision {
+  return { ...decision, effect: "deny", reasons: [...new Set([...decision.reasons, ...reasons])].sort() };
+}

@@ -11,7 +11,7 @@ import type { DecideInput } from "@trustwarden/core/agentscope/decide.ts";
 import { formatParameters } from "@trustwarden/core/approval.ts";
 import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { sha256 } from "@trustwarden/core/crypto.ts";
-import type { Decision } from "@trustwarden/core/decision.ts";
+import { type Decision, denyFor } from "@trustwarden/core/decision.ts";
 import { type ErrorCode, TrustWardenError } from "@trustwarden/core/error.ts";
 import { formatPrincipal } from "@trustwarden/core/principal.ts";
 import type { Freeze } from "../store/approval-ports.ts";
@@ -77,8 +77,7 @@ export function withStops(
     ...(isJobStopped ? ["job_stopped"] : []),
     ...(isPolicyStopped(services) ? ["policy_stopped"] : []),
   ];
-  if (stopped.length === 0) return decision;
-  return { ...decision, effect: "deny", reasons: [...new Set([...decision.reasons, ...stopped])].sort() };
+  return stopped.length === 0 ? decision : denyFor(decision, stopped);
 }
 
 /**

@@ -1,7 +1,7 @@
 /**
  * Challenges for passkeys.
  *
- * Handing one out costs no memory: it carries what it is for, for whom, and until when, under a MAC. That it counts once
+ * Handing one out costs no memory: it carries what it is for and until when, under a MAC. That it counts once
  * is decided by the transaction of the command that it allows, so that it holds across processes and restarts.
  */
 import { concatBytes, encodeBase64url, encodeUtf8, parseBase64url } from "@trustwarden/core/bytes.ts";
@@ -17,11 +17,8 @@ const EXPIRY_BYTES = 4;
 const MAC_BYTES = 32;
 const BODY_BYTES = RANDOM_BYTES + EXPIRY_BYTES;
 
-/** What is to be allowed. The subject is the person, or the digest of what is confirmed; empty for a login. */
-export interface ChallengePurpose {
-  readonly purpose: "register" | "log-in" | "confirm";
-  readonly subject: string;
-}
+/** What is to be allowed. */
+export type ChallengePurpose = "register" | "log-in";
 
 /** Makes challenges and knows them again. */
 export class Challenges {
@@ -54,8 +51,8 @@ export class Challenges {
     return { id: encodeBase64url(sha256(bytes)), expiresAt };
   }
 
-  #macOf({ purpose, subject }: ChallengePurpose, body: Uint8Array): Uint8Array {
-    return hmacSha256(this.#key, concatBytes(body, encodeUtf8(`${purpose}\0${subject}`)));
+  #macOf(purpose: ChallengePurpose, body: Uint8Array): Uint8Array {
+    return hmacSha256(this.#key, concatBytes(body, encodeUtf8(purpose)));
   }
 }
 

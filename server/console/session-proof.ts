@@ -80,7 +80,7 @@ export async function proveComing(services: Services, request: ComingRequest): P
   const link = reads.findLink({ linkSha256, now });
   if (link === undefined) throw new TrustWardenError("link_invalid", { reason: "unknown, used or over" });
   const challenge = unverifiedChallengeOf(request.credential.response.clientDataJSON);
-  const used = people.challenges.verify(challenge, { purpose: "register", subject: "" }, now);
+  const used = people.challenges.verify(challenge, "register", now);
   const passkey = await verifyRegistration(request.credential, { ...place, challenge });
   const personId = link.personId ?? `prs_${formatUlid(clock.nowMs(), random)}`;
   const bound = link.sealedAddress === null ? null : people.seal.open(link.sealedAddress, linkSha256).address;
@@ -124,7 +124,7 @@ export async function proveLogin(services: Services, request: LoginRequest): Pro
   const now = clock.trustedSeconds();
   const { credential } = request;
   const challenge = unverifiedChallengeOf(credential.response.clientDataJSON);
-  const used = people.challenges.verify(challenge, { purpose: "log-in", subject: "" }, now);
+  const used = people.challenges.verify(challenge, "log-in", now);
   const passkey = reads.findPasskey(credential.id);
   if (passkey === undefined) throw new TrustWardenError("passkey_invalid", { reason: "unknown" });
   const { counter, isBackedUp } = await verifyAssertion(credential, passkey, { ...place, challenge });

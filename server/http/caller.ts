@@ -47,7 +47,7 @@ interface Opening<Change extends PeopleCommand["change"]> {
 export interface PersonCaller {
   readonly principal: PersonPrincipal;
   readonly intent: null;
-  /** Only where the proof was a passkey or an identity provider's word, instead of a session. */
+  /** Only where the proof was a passkey, instead of a session. */
   readonly opening?: Opening<"log-in">;
 }
 

@@ -6,7 +6,7 @@
  */
 import { classOf, parseActionName } from "@trustwarden/core/action.ts";
 import { decide, NO_CONTEXT } from "@trustwarden/core/agentscope/decide.ts";
-import type { Decision } from "@trustwarden/core/decision.ts";
+import { type Decision, denyFor } from "@trustwarden/core/decision.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { GuardPorts } from "@trustwarden/core/guard.ts";
 import { formatChain, formatPrincipal } from "@trustwarden/core/principal.ts";
@@ -118,11 +118,7 @@ export function countTurnedAway(
 function decideControl(services: Services, route: GuardedRoute, question: Question): Decision {
   const decision = decideByPolicy(services, route, question);
   if (!isIssuedToAgent(route, question) || !isPolicyStopped(services)) return decision;
-  return {
-    ...decision,
-    effect: "deny",
-    reasons: [...new Set([...decision.reasons, "policy_stopped"])].sort(),
-  };
+  return denyFor(decision, ["policy_stopped"]);
 }
 
 /** Whether an agent gets or keeps an identity by this: by itself, by its document or evidence, or by the node of its host. */

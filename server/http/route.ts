@@ -125,7 +125,7 @@ export interface GuardedRoute<
   /** Roles of a person of which one is enough; without them whoever is logged in may come. */
   readonly roles?: readonly Role[];
   /** What proves a person here instead of a session. */
-  readonly opens?: "passkey" | "oidc";
+  readonly opens?: "passkey";
   /** Pages ask it by themselves as long as they are open: it is no use of a session, which ends as if nobody asked. */
   readonly isBackground?: true;
   /** Stopping goes on when the ledger cannot record. */

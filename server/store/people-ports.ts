@@ -1,9 +1,9 @@
 /**
- * The part of the state store that knows people: who they are, what they prove themselves with, and what one of them
- * may not do alone. In the manner of `ports.ts`.
+ * The part of the state store that knows people: who they are, and what they prove themselves with. In the manner of
+ * `ports.ts`.
  *
- * Names and addresses arrive sealed: the writer never sees them. A link, a challenge and a confirmation are used up in
- * the transaction of what they allow.
+ * Names and addresses arrive sealed: the writer never sees them. A link and a challenge are used up in the transaction of
+ * what they allow.
  */
 import type { Role } from "@trustwarden/core/role.ts";
 import type { CommandContext, Committed } from "./ports.ts";

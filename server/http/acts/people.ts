@@ -5,6 +5,7 @@ import { encodeBase64url } from "@trustwarden/core/bytes.ts";
 import { sha256 } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Role } from "@trustwarden/core/role.ts";
+import type { ChallengePurpose } from "../../console/challenges.ts";
 import { formatCookie, SESSION_COOKIE } from "../../console/cookie.ts";
 import { ES256, formatUserHandle } from "../../console/passkeys.ts";
 import { IDLE_SECONDS, INVITATION_SECONDS, LINK_SECONDS, SESSION_SECONDS } from "../../console/people.ts";
@@ -23,11 +24,11 @@ const FIRST_ROLES: readonly Role[] = ["owner", "admin"];
 /** Names nobody, so that nobody learns who is here (A8). */
 export async function offerPasskeyOptions(
   services: Services,
-  { purpose }: { readonly purpose: "log-in" | "register" },
+  { purpose }: { readonly purpose: ChallengePurpose },
 ): Promise<PasskeyOptions> {
   const { rpId } = requirePlace(services);
   const now = services.clock.trustedSeconds();
-  const { challenge } = services.people.challenges.issue({ purpose, subject: "" }, now);
+  const { challenge } = services.people.challenges.issue(purpose, now);
   const common = { challenge, timeout: OPTIONS_TIMEOUT_MS };
   if (purpose === "log-in") return { ...common, rpId, allowCredentials: [], userVerification: "required" };
   const handle = formatUserHandle(encodeBase64url(services.random(16)));

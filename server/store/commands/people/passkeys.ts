@@ -1,9 +1,8 @@
-/** Passkeys in their transactions: one holder for ever, counters that only rise, challenges that count once. */
+/** Passkeys in their transactions: counters that only rise, challenges that count once. */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { NewPasskey, PasskeyState, UsedAssertion, UsedChallenge } from "../../people-ports.ts";
 import { findPasskey } from "../../people-rows.ts";
 import type { SqliteDatabase } from "../../sqlite-database.ts";
-import { claimKey } from "../claims.ts";
 
 /** More keys of one person are more than anybody looks after. */
 const MAX_PASSKEYS = 20;
@@ -20,15 +19,6 @@ const USED = "UPDATE passkeys SET counter = ?, is_backed_up = ?, last_used_at = 
 /** Uses a challenge up. @throws TrustWardenError `challenge_used`. */
 export function claimChallenge(database: SqliteDatabase, { id, expiresAt }: UsedChallenge): void {
   if (database.run(CLAIM, id, expiresAt).changes === 0) throw new TrustWardenError("challenge_used");
-}
-
-/**
- * Takes a key for its holder, for ever; before anything else is written of it.
- *
- * @throws TrustWardenError `key_reused`.
- */
-export function claimPasskey(database: SqliteDatabase, { spki }: NewPasskey, holder: string): void {
-  claimKey(database, spki, holder);
 }
 
 /** Adds a key that was claimed. @throws TrustWardenError `passkey_reused` for a credential that anybody ever had, `quota_exceeded`. */

@@ -5,7 +5,7 @@ import type { CommandResult } from "../deps.ts";
 
 /** An event about somebody or something of people. */
 export function peopleEvent(
-  kind: "person" | "session" | "confirmation",
+  kind: "person" | "session",
   {
     id,
     change,

@@ -13,9 +13,10 @@ import type { JsonObject } from "@trustwarden/core/json.ts";
 import type { LinkState, PeopleChanged, PeopleCommand } from "../../people-ports.ts";
 import { findPerson, formatRoles } from "../../people-rows.ts";
 import type { SqliteDatabase } from "../../sqlite-database.ts";
+import { claimKey } from "../claims.ts";
 import { type CommandDeps, type CommandResult, secondsOf } from "../deps.ts";
 import { useLink } from "./links.ts";
-import { addPasskey, claimChallenge, claimPasskey, removePasskeys } from "./passkeys.ts";
+import { addPasskey, claimChallenge, removePasskeys } from "./passkeys.ts";
 import { peopleEvent } from "./people-events.ts";
 import { endSessions, openSession } from "./sessions.ts";
 
@@ -64,7 +65,8 @@ function admit(
   const ownerId = isNewOwner
     ? `own_${formatUlid(command.context.nowMs, deps.random)}`
     : ownerOf(database, link);
-  claimPasskey(database, passkey, ownerId ?? personId);
+  // Before anything else is written of the key: it belongs to its holder for ever.
+  claimKey(database, passkey.spki, ownerId ?? personId);
   if (isNewOwner && ownerId !== null) database.run(INSERT_OWNER, ownerId, personId, passkey.spki, now);
   database.run(INSERT_PERSON, personId, ownerId, formatRoles(link.roles), command.sealed, addressLook, now);
   if (link.organizationId !== null) database.run(INSERT_MEMBER, link.organizationId, personId, now);
@@ -119,7 +121,7 @@ function recover(database: SqliteDatabase, { command, link, now }: Coming): Comm
   const { personId } = person;
   endSessions(database, { personId, now });
   removePasskeys(database, { personId, now });
-  claimPasskey(database, command.passkey, personId);
+  claimKey(database, command.passkey.spki, personId);
   addPasskey(database, { passkey: command.passkey, personId, now });
   openSession(database, { session: command.session, personId, via: "passkey", now });
   const details = { person: personId, ...passkeyDetails(command) };

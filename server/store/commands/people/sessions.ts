@@ -1,4 +1,4 @@
-/** Sessions of people: opened by a proof, ended by their holder, by a change of roles, or by the end of the person. */
+/** Sessions of people: opened by a proof, ended by their holder or by the recovery of the person. */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type {
   NewSession,
