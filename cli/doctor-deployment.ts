@@ -12,6 +12,7 @@ import { type StatusAnswer, statusAnswer } from "@trustwarden/core/api/ledger.ts
 import type { ServerConfig } from "@trustwarden/server/config.ts";
 import type { Session } from "./command.ts";
 import { attempt, bad, type Check, good, unknown } from "./doctor-check.ts";
+import { loadServerConfig } from "./server-config.ts";
 import { CLI_VERSION } from "./version.ts";
 
 const OTHERS = 0o077;
@@ -62,21 +63,20 @@ function attemptWithStatus({ client }: Session) {
 
 /** The settings as the server would read them; what it would refuse is the finding. */
 async function loadSettings(
-  { paths, io }: Session,
+  session: Session,
   file: string | undefined,
 ): Promise<{ readonly config: ServerConfig } | { readonly check: Check }> {
-  const { loadConfig } = await import("@trustwarden/server/config.ts");
-  const flags = { dataDir: paths.dataDir, configDir: paths.configDir };
   let config: ServerConfig | undefined;
   const check = await attempt("settings", async () => {
-    config = loadConfig({ flags, environment: io.env, ...(file === undefined ? {} : { file }) });
+    config = await loadServerConfig(session, file);
     return good("settings", "the settings can be used");
   });
   return config === undefined ? { check } : { config };
 }
 
 /** Which listeners are open to others; the server refuses those that nothing protects, so this is to be known only. */
-function checkExposure({ host, gateway, metrics, federation, policy, allowExternal }: ServerConfig): Check {
+function checkExposure(config: ServerConfig): Check {
+  const { host, gateway, metrics, federation, policy, allowExternal } = config;
   const listeners = {
     main: host,
     gateway: gateway?.host,
@@ -84,6 +84,7 @@ function checkExposure({ host, gateway, metrics, federation, policy, allowExtern
     web: federation.web?.host,
     policy: policy.listener?.host,
     envoy: policy.envoy?.host,
+    console: config.console?.host,
   };
   const open = Object.entries(listeners).filter(([, at]) => at !== undefined && !LOOPBACK.includes(at));
   if (open.length > 0)

@@ -324,6 +324,9 @@ describe("policy and doctor", () => {
     writeFileSync(settings, JSON.stringify({ sinks: [sink], allowExternal: true }));
     const found = await states("--config", settings);
     expect([found["sinks.0.secretFile"], found.exposure]).toEqual(["bad", "bad"]);
+    const tls = { certFile: join(home, "console.pem"), keyFile: secret };
+    writeFileSync(settings, JSON.stringify({ console: { host: "0.0.0.0", tls }, allowExternal: true }));
+    expect((await states("--config", settings)).exposure).toBe("good");
     writeFileSync(settings, JSON.stringify({ host: "0.0.0.0" }));
     expect((await states("--config", settings)).settings).toBe("bad");
   });

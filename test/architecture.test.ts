@@ -92,8 +92,9 @@ const THREADS: readonly string[] = [
 ];
 const SERVER_COMMANDS: Readonly<Record<string, readonly string[]>> = {
   "cli/commands/up.ts": ["server/main.ts", "server/config.ts"],
-  "cli/commands/ledger-migrate.ts": ["server/move-ledger.ts", "server/config.ts"],
-  "cli/commands/state.ts": ["server/move-state.ts", "server/config.ts"],
+  "cli/commands/ledger-migrate.ts": ["server/move-ledger.ts"],
+  "cli/commands/state.ts": ["server/move-state.ts"],
+  "cli/server-config.ts": ["server/config.ts"],
   // A relay gives on what the server gives: the feed is the same code.
   "cli/relay/relay.ts": ["server/feed/feed.ts"],
   "cli/relay/relay-listener.ts": ["server/feed/connection.ts"],

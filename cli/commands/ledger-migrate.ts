@@ -5,15 +5,8 @@
 import { randomBytes } from "node:crypto";
 import { encodeBase64 } from "@trustwarden/core/bytes.ts";
 import type { Command } from "commander";
-import {
-  examples,
-  type GlobalOptions,
-  type Runtime,
-  runCommand,
-  type Session,
-  wholeNumber,
-} from "../command.ts";
-import { resolvePaths } from "../paths.ts";
+import { examples, type Runtime, runCommand, type Session, wholeNumber } from "../command.ts";
+import { loadServerConfig } from "../server-config.ts";
 
 interface MigrateOptions {
   readonly to: string;
@@ -40,23 +33,15 @@ export function addMigrateCommand(ledger: Command, runtime: Runtime): void {
         runtime,
         command,
         refusal: "The ledger is not moved.",
-        run: (session) => migrate(session, options, { command, runtime }),
+        run: (session) => migrate(session, options),
       }),
     );
 }
 
-async function migrate(
-  { output, io }: Session,
-  { to, config: file, wait }: MigrateOptions,
-  { command, runtime }: { readonly command: Command; readonly runtime: Runtime },
-): Promise<void> {
-  const paths = resolvePaths(command.optsWithGlobals<GlobalOptions>(), runtime.io);
-  const [{ loadConfig }, { moveLedger }] = await Promise.all([
-    import("@trustwarden/server/config.ts"),
-    import("@trustwarden/server/move-ledger.ts"),
-  ]);
-  const flags = { dataDir: paths.dataDir, configDir: paths.configDir };
-  const config = loadConfig({ flags, environment: io.env, ...(file === undefined ? {} : { file }) });
+async function migrate(session: Session, { to, config: file, wait }: MigrateOptions): Promise<void> {
+  const { output, io } = session;
+  const { moveLedger } = await import("@trustwarden/server/move-ledger.ts");
+  const config = await loadServerConfig(session, file);
   const { size, root, pending } = await moveLedger({
     config,
     settingsFile: to,

@@ -4,15 +4,8 @@
  */
 import { randomBytes } from "node:crypto";
 import type { Command } from "commander";
-import {
-  examples,
-  type GlobalOptions,
-  type Runtime,
-  runCommand,
-  type Session,
-  wholeNumber,
-} from "../command.ts";
-import { resolvePaths } from "../paths.ts";
+import { examples, type Runtime, runCommand, type Session, wholeNumber } from "../command.ts";
+import { loadServerConfig } from "../server-config.ts";
 
 export function addStateCommands(program: Command, runtime: Runtime): void {
   const state = program
@@ -55,26 +48,20 @@ function addMoveCommand(state: Command, runtime: Runtime): void {
         runtime,
         command,
         refusal: "The state is not moved.",
-        run: (session) => move(session, options, { command, runtime }),
+        run: (session) => move(session, options),
       }),
     );
 }
 
 async function move(
-  { output, io }: Session,
+  session: Session,
   { to, config: file }: { readonly to: string; readonly config?: string },
-  { command, runtime }: { readonly command: Command; readonly runtime: Runtime },
 ): Promise<void> {
-  const paths = resolvePaths(command.optsWithGlobals<GlobalOptions>(), runtime.io);
-  const [{ loadConfig }, { moveStateOf }] = await Promise.all([
-    import("@trustwarden/server/config.ts"),
-    import("@trustwarden/server/move-state.ts"),
-  ]);
-  const flags = { dataDir: paths.dataDir, configDir: paths.configDir };
-  const config = loadConfig({ flags, environment: io.env, ...(file === undefined ? {} : { file }) });
+  const { moveStateOf } = await import("@trustwarden/server/move-state.ts");
+  const config = await loadServerConfig(session, file);
   const random = (length: number) => new Uint8Array(randomBytes(length));
   const { rows, tables } = moveStateOf({ config, settingsFile: to, random });
-  output.show({ moved: true, rows, tables }, [
+  session.output.show({ moved: true, rows, tables }, [
     `Moved: ${rows} rows of ${tables} tables.`,
     `Put the content of ${to} under "state" in the server's configuration and start it. No server opens the old state again.`,
   ]);
