@@ -18,7 +18,6 @@ const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.mi
 /** A browser that a person would sit in front of. */
 export interface Watched {
   readonly page: Page;
-  readonly context: BrowserContext;
   /** What went wrong so far, in words; whoever reads them takes them away. */
   takeFaults(): readonly string[];
   close(): Promise<void>;
@@ -48,7 +47,6 @@ export async function openBrowser(origin: string): Promise<Watched> {
   await addAuthenticator(context, page);
   return {
     page,
-    context,
     takeFaults: () => faults.splice(0),
     close: () => browser.close(),
   };

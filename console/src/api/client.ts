@@ -46,7 +46,6 @@ export interface Call<Schema extends z.ZodType> {
   readonly answer: Schema;
   /** POST when it is there. */
   readonly body?: unknown;
-  readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
 }
 
@@ -81,24 +80,14 @@ export function pathWith(path: string, query: Readonly<Record<string, string | n
   return text === "" ? path : `${path}?${text}`;
 }
 
-/** The exact text of a body, as it is sent and as signatures cover it. */
-function encodeBody(body: unknown): string {
-  return JSON.stringify(body);
-}
-
-async function send({
-  path,
-  body,
-  headers = {},
-  signal,
-}: Omit<Call<z.ZodType>, "answer">): Promise<Response> {
+async function send({ path, body, signal }: Omit<Call<z.ZodType>, "answer">): Promise<Response> {
   const posts = body !== undefined;
   const init: RequestInit = {
     method: posts ? "POST" : "GET",
-    headers: { [CSRF_HEADER]: "1", ...(posts ? { "content-type": "application/json" } : {}), ...headers },
+    headers: { [CSRF_HEADER]: "1", ...(posts ? { "content-type": "application/json" } : {}) },
     credentials: "same-origin",
     redirect: "error",
-    ...(posts ? { body: encodeBody(body) } : {}),
+    ...(posts ? { body: JSON.stringify(body) } : {}),
     ...(signal === undefined ? {} : { signal }),
   };
   const response = await fetch(path, init).catch((cause: unknown) => {

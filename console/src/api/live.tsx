@@ -10,7 +10,7 @@ import { createContext, type ReactElement, type ReactNode, useContext, useEffect
 import { SESSION_KEY } from "./session.tsx";
 
 /** Two minutes. */
-const MAX_FRAMES = 240;
+export const MAX_FRAMES = 240;
 /** As many decisions as a list shows. */
 const MAX_RECENT = 40;
 const RETRY_MS = 2000;

@@ -134,6 +134,32 @@ export function Facts({
   );
 }
 
+/** A table that scrolls by itself where it is too wide. @param children - its rows. */
+export function Table({
+  columns,
+  children,
+}: {
+  readonly columns: readonly string[];
+  readonly children: ReactNode;
+}): ReactElement {
+  return (
+    <div className="table-wrap">
+      <table>
+        <thead>
+          <tr>
+            {columns.map((name) => (
+              <th key={name} scope="col">
+                {name}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>{children}</tbody>
+      </table>
+    </div>
+  );
+}
+
 /** What is shown until the answer is there. */
 export function Waiting({ what }: { readonly what: string }): ReactElement {
   return (

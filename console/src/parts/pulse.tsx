@@ -1,9 +1,9 @@
 /** Two minutes of decisions as two lines on a canvas: one drawing a frame, whatever the load. */
 import type { LiveFrame } from "@trustwarden/core/api/tree.ts";
 import { type ReactElement, useEffect, useRef } from "react";
+import { MAX_FRAMES } from "../api/live.tsx";
 import { formatCount } from "./format.ts";
 
-const SAMPLES = 240;
 const HEIGHT = 120;
 /** So that one decision a second is not drawn as a mountain. */
 const LEAST_PEAK = 5;
@@ -78,7 +78,7 @@ function line(
   context.lineJoin = "round";
   context.beginPath();
   for (const [index, value] of values.entries()) {
-    const x = 36 + ((width - 38) * (SAMPLES - values.length + index)) / (SAMPLES - 1);
+    const x = 36 + ((width - 38) * (MAX_FRAMES - values.length + index)) / (MAX_FRAMES - 1);
     const y = HEIGHT - 8 - ((HEIGHT - 16) * value) / peak;
     if (index === 0) context.moveTo(x, y);
     else context.lineTo(x, y);

@@ -9,7 +9,7 @@ import { callApi, pathWith } from "../api/client.ts";
 import { useSession } from "../api/session.tsx";
 import { useApi } from "../api/use-api.ts";
 import { formatCount, formatSpan, formatTime } from "../parts/format.ts";
-import { Badge, Empty, Id, Panel, StatusBadge, Waiting } from "../parts/parts.tsx";
+import { Badge, Empty, Id, Panel, StatusBadge, Table, Waiting } from "../parts/parts.tsx";
 import { Problem } from "../parts/problem.tsx";
 import { Could } from "./could.tsx";
 import { EventTable } from "./ledger.tsx";
@@ -111,47 +111,35 @@ function Chain({ line }: { readonly line: readonly AgentView[] }): ReactElement 
 function Credentials({ agent }: { readonly agent: AgentView }): ReactElement {
   if (agent.instances.length === 0) return <Empty title="No instance was ever issued an identity" />;
   return (
-    <div className="table-wrap">
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Instance</th>
-            <th scope="col">Status</th>
-            <th scope="col">Key</th>
-            <th scope="col">Attested</th>
-            <th scope="col">Issued</th>
-            <th scope="col">Ends</th>
+    <>
+      <Table columns={["Instance", "Status", "Key", "Attested", "Issued", "Ends"]}>
+        {agent.instances.slice(0, SHOWN_INSTANCES).map((instance) => (
+          <tr key={instance.instance_id}>
+            <td>
+              <Link to="/question" search={{ q: instance.instance_id }}>
+                <Id text={instance.instance_id} />
+              </Link>
+            </td>
+            <td>
+              <StatusBadge status={instance.status} />
+            </td>
+            <td>{CUSTODY[instance.custody]}</td>
+            <td>
+              <Badge tone={instance.attested.strength === "none" ? "plain" : "good"}>
+                {instance.attested.strength}
+              </Badge>
+            </td>
+            <td>{formatTime(instance.created_at)}</td>
+            <td title={formatTime(instance.expires_at)}>{endOf(instance.expires_at)}</td>
           </tr>
-        </thead>
-        <tbody>
-          {agent.instances.slice(0, SHOWN_INSTANCES).map((instance) => (
-            <tr key={instance.instance_id}>
-              <td>
-                <Link to="/question" search={{ q: instance.instance_id }}>
-                  <Id text={instance.instance_id} />
-                </Link>
-              </td>
-              <td>
-                <StatusBadge status={instance.status} />
-              </td>
-              <td>{CUSTODY[instance.custody]}</td>
-              <td>
-                <Badge tone={instance.attested.strength === "none" ? "plain" : "good"}>
-                  {instance.attested.strength}
-                </Badge>
-              </td>
-              <td>{formatTime(instance.created_at)}</td>
-              <td title={formatTime(instance.expires_at)}>{endOf(instance.expires_at)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+        ))}
+      </Table>
       {agent.instances.length > SHOWN_INSTANCES ? (
         <p className="panel-body muted">
           The newest {SHOWN_INSTANCES} of {formatCount(agent.instances.length)}.
         </p>
       ) : null}
-    </div>
+    </>
   );
 }
 

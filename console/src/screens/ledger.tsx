@@ -7,7 +7,7 @@ import { pathWith } from "../api/client.ts";
 import { useApi } from "../api/use-api.ts";
 import { formatAgentName, formatTime } from "../parts/format.ts";
 import { Icon } from "../parts/icons.tsx";
-import { Empty, Panel, Waiting } from "../parts/parts.tsx";
+import { Empty, Panel, Table, Waiting } from "../parts/parts.tsx";
 import { Problem } from "../parts/problem.tsx";
 import { OutcomeBadge } from "./answer.tsx";
 
@@ -124,42 +124,28 @@ function Found({
 /** Events as lines; a line leads to its proof. */
 export function EventTable({ events }: { readonly events: readonly EventView[] }): ReactElement {
   return (
-    <div className="table-wrap">
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">When</th>
-            <th scope="col">Who</th>
-            <th scope="col">What</th>
-            <th scope="col">How it ended</th>
-          </tr>
-        </thead>
-        <tbody>
-          {events.map((event) => (
-            <tr key={event.indexes.join()}>
-              <td>
-                <time dateTime={event.timestamp}>{formatTime(event.timestamp)}</time>
-              </td>
-              <td>
-                {event.agent_identity === null ? event.authorized_by : formatAgentName(event.agent_identity)}
-              </td>
-              <td>
-                <Link to="/question" search={{ q: event.event_id }}>
-                  {event.action ?? event.kind}
-                </Link>{" "}
-                <code>{event.resource}</code>
-              </td>
-              <td>
-                <OutcomeBadge outcome={event.outcome} />{" "}
-                {event.reasons.length === 0 ? null : (
-                  <span className="muted">{event.reasons.join(", ")}</span>
-                )}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <Table columns={["When", "Who", "What", "How it ended"]}>
+      {events.map((event) => (
+        <tr key={event.indexes.join()}>
+          <td>
+            <time dateTime={event.timestamp}>{formatTime(event.timestamp)}</time>
+          </td>
+          <td>
+            {event.agent_identity === null ? event.authorized_by : formatAgentName(event.agent_identity)}
+          </td>
+          <td>
+            <Link to="/question" search={{ q: event.event_id }}>
+              {event.action ?? event.kind}
+            </Link>{" "}
+            <code>{event.resource}</code>
+          </td>
+          <td>
+            <OutcomeBadge outcome={event.outcome} />{" "}
+            {event.reasons.length === 0 ? null : <span className="muted">{event.reasons.join(", ")}</span>}
+          </td>
+        </tr>
+      ))}
+    </Table>
   );
 }
 

@@ -1,8 +1,7 @@
 /** People: who answers for agents, and who may look. */
 
 import { useMutation } from "@tanstack/react-query";
-import type { SessionAnswer } from "@trustwarden/core/api/people.ts";
-import { type LinkAnswer, linkAnswer } from "@trustwarden/core/api/people.ts";
+import { type LinkAnswer, linkAnswer, type SessionAnswer } from "@trustwarden/core/api/people.ts";
 import { type ReactElement, useState } from "react";
 import { callApi } from "../api/client.ts";
 import { useSession } from "../api/session.tsx";

@@ -6,7 +6,7 @@ import { policyAnswer } from "@trustwarden/core/api/policy.ts";
 import type { ReactElement } from "react";
 import { useApi } from "../api/use-api.ts";
 import { formatTime } from "../parts/format.ts";
-import { Badge, Command, Facts, Id, Panel, Waiting } from "../parts/parts.tsx";
+import { Badge, Command, Facts, Id, Panel, Table, Waiting } from "../parts/parts.tsx";
 import { Problem } from "../parts/problem.tsx";
 
 /** The screen. */
@@ -23,32 +23,21 @@ export function Policies(): ReactElement {
         {policy.isPending ? <Waiting what="Reading" /> : null}
         {policy.isError ? <Problem error={policy.error} retry={() => void policy.refetch()} /> : null}
         {policy.data === undefined ? null : (
-          <div className="table-wrap">
-            <table>
-              <thead>
-                <tr>
-                  <th scope="col">Name</th>
-                  <th scope="col">Digest</th>
-                  <th scope="col">Decided</th>
-                </tr>
-              </thead>
-              <tbody>
-                {policy.data.in_force.map(({ name, bundle_sha256: digest }) => (
-                  <tr key={digest}>
-                    <td>{name}</td>
-                    <td>
-                      <Id text={digest} />
-                    </td>
-                    <td>
-                      <Link to="/ledger" search={{ policy: digest }}>
-                        Its decisions
-                      </Link>
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
+          <Table columns={["Name", "Digest", "Decided"]}>
+            {policy.data.in_force.map(({ name, bundle_sha256: digest }) => (
+              <tr key={digest}>
+                <td>{name}</td>
+                <td>
+                  <Id text={digest} />
+                </td>
+                <td>
+                  <Link to="/ledger" search={{ policy: digest }}>
+                    Its decisions
+                  </Link>
+                </td>
+              </tr>
+            ))}
+          </Table>
         )}
       </Panel>
       <Panel title="Your own">

@@ -6,7 +6,7 @@ import { type ReactElement, type SubmitEvent, useState } from "react";
 import { callApi } from "../api/client.ts";
 import { useApi } from "../api/use-api.ts";
 import { formatTime } from "../parts/format.ts";
-import { Badge, Empty, Panel, Waiting } from "../parts/parts.tsx";
+import { Badge, Empty, Panel, Table, Waiting } from "../parts/parts.tsx";
 import { Problem } from "../parts/problem.tsx";
 
 /** The screen. */
@@ -42,34 +42,21 @@ function SecretTable({
   readonly onChanged: () => void;
 }): ReactElement {
   return (
-    <div className="table-wrap">
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Name</th>
-            <th scope="col">For</th>
-            <th scope="col">Agents</th>
-            <th scope="col">Changed</th>
-            <th scope="col">New value</th>
-          </tr>
-        </thead>
-        <tbody>
-          {secrets.map((secret) => (
-            <tr key={secret.secret_id}>
-              <td>
-                {secret.name} {secret.is_disabled ? <Badge tone="bad">disabled</Badge> : null}
-              </td>
-              <td>{secret.upstreams.map(({ name }) => name).join(", ") || "nothing"}</td>
-              <td>{secret.agents.join(", ") || "nobody"}</td>
-              <td>{formatTime(secret.changed_at)}</td>
-              <td>
-                <NewValue name={secret.name} onChanged={onChanged} />
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <Table columns={["Name", "For", "Agents", "Changed", "New value"]}>
+      {secrets.map((secret) => (
+        <tr key={secret.secret_id}>
+          <td>
+            {secret.name} {secret.is_disabled ? <Badge tone="bad">disabled</Badge> : null}
+          </td>
+          <td>{secret.upstreams.map(({ name }) => name).join(", ") || "nothing"}</td>
+          <td>{secret.agents.join(", ") || "nobody"}</td>
+          <td>{formatTime(secret.changed_at)}</td>
+          <td>
+            <NewValue name={secret.name} onChanged={onChanged} />
+          </td>
+        </tr>
+      ))}
+    </Table>
   );
 }
 

@@ -6,7 +6,7 @@ import { federationList } from "@trustwarden/core/api/federation.ts";
 import type { ReactElement } from "react";
 import { useApi } from "../api/use-api.ts";
 import { formatTime } from "../parts/format.ts";
-import { Badge, Command, Empty, Facts, Id, Panel, type Tone, Waiting } from "../parts/parts.tsx";
+import { Badge, Command, Empty, Facts, Id, Panel, Table, type Tone, Waiting } from "../parts/parts.tsx";
 import { Problem } from "../parts/problem.tsx";
 import { type AnchorState, pin, readAnchors } from "../verify/anchors.ts";
 
@@ -56,7 +56,13 @@ function Believed(): ReactElement {
           </p>
           <AnchorFacts anchors={offered} />
           <div className="row">
-            <button type="button" onClick={() => void anchors.refetch(void pin(offered))}>
+            <button
+              type="button"
+              onClick={() => {
+                pin(offered);
+                void anchors.refetch();
+              }}
+            >
               Believe these from now on
             </button>
           </div>
@@ -101,34 +107,21 @@ function AuthorityKeys(): ReactElement {
   if (authority.data === undefined) return <Waiting what="Reading" />;
   return (
     <>
-      <div className="table-wrap">
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">Kind</th>
-              <th scope="col">State</th>
-              <th scope="col">Key</th>
-              <th scope="col">Custody</th>
-              <th scope="col">Ends</th>
-            </tr>
-          </thead>
-          <tbody>
-            {authority.data.keys.map(({ id, kind, state, custody, expires_at: end }) => (
-              <tr key={`${kind} ${id}`}>
-                <td>{kind}</td>
-                <td>
-                  <Badge tone={KEY_TONES[state] ?? "plain"}>{state}</Badge>
-                </td>
-                <td>
-                  <Id text={id} />
-                </td>
-                <td>{custody}</td>
-                <td>{end === null ? "" : formatTime(end)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <Table columns={["Kind", "State", "Key", "Custody", "Ends"]}>
+        {authority.data.keys.map(({ id, kind, state, custody, expires_at: end }) => (
+          <tr key={`${kind} ${id}`}>
+            <td>{kind}</td>
+            <td>
+              <Badge tone={KEY_TONES[state] ?? "plain"}>{state}</Badge>
+            </td>
+            <td>
+              <Id text={id} />
+            </td>
+            <td>{custody}</td>
+            <td>{end === null ? "" : formatTime(end)}</td>
+          </tr>
+        ))}
+      </Table>
       <div className="panel-body">
         <Command text="warden ca rotate --kind intermediate" />
       </div>

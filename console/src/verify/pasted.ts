@@ -10,7 +10,7 @@ import { leafHash } from "@trustwarden/core/agentledger/merkle.ts";
 import { encodeUtf8, isEqualBytes, parseBase64, parseBase64url, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { isP256Signature, parseP256Jwk } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
+import { isJsonObject, type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
 import type { Anchors } from "./anchors.ts";
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
@@ -75,8 +75,8 @@ function questionOfToken(text: string, bundle: string): Question {
   const { kid } = parsePart(header);
   const { sub } = parsePart(payload);
   const keys = parseJsonObject(bundle).keys;
-  const key = Array.isArray(keys) ? keys.find((one) => isObject(one) && one.kid === kid) : undefined;
-  if (!isObject(key) || typeof sub !== "string")
+  const key = Array.isArray(keys) ? keys.find((one) => isJsonObject(one) && one.kid === kid) : undefined;
+  if (!isJsonObject(key) || typeof sub !== "string")
     throw new TrustWardenError("signature_invalid", { why: "no key of the bundle" });
   if (!isP256Signature(parseP256Jwk(key), encodeUtf8(`${header}.${payload}`), parseBase64url(signature)))
     throw new TrustWardenError("signature_invalid", { why: "the token is not what its key signed" });
@@ -110,8 +110,4 @@ function parseReceipt(text: string): JsonObject {
 
 function parsePart(part: string): JsonObject {
   return parseJsonObject(parseUtf8(parseBase64url(part)));
-}
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
