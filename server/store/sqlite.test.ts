@@ -5,17 +5,18 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import {
   contextAt,
+  createOwnerIn,
   createTestAuthority,
   createTestKey,
-  digestOfLeaf,
   dumpTables,
   NOW_MS,
   RULES,
+  referenceOf,
   renewCommand,
+  revokeIn,
   type TestAuthority,
   ticketCommand,
 } from "./commands/fixture.test.support.ts";
-import type { IssuedIdentity } from "./ports.ts";
 import { openForReading } from "./schema.ts";
 import { createSqliteStore, type SqliteStore, type SqliteStoreOptions } from "./sqlite.ts";
 
@@ -39,31 +40,14 @@ async function open(change: Partial<SqliteStoreOptions> = {}): Promise<SqliteSto
   return opened;
 }
 
-async function createOwner(name = "alice"): Promise<string> {
-  const { value } = await store.commands.createOwner({
-    context: contextAt(NOW_MS),
-    name,
-    spki: createTestKey().spki,
-  });
-  return value.ownerId;
-}
-
-const revoke = (instanceId: string) =>
-  store.commands.revoke({
-    context: contextAt(NOW_MS),
-    target: { kind: "instance", id: instanceId },
-    reason: "",
-  });
+const createOwner = (name?: string) => createOwnerIn(store, name);
+const revoke = (id: string) => revokeIn(store, { kind: "instance", id });
 const dump = () => {
   const database = openForReading(dataDir);
   const tables = dumpTables(database);
   database.close();
   return tables;
 };
-const referenceOf = (identity: IssuedIdentity) => ({
-  instanceId: identity.instanceId,
-  svidSha256: digestOfLeaf(identity),
-});
 
 beforeEach(async () => {
   dataDir = mkdtempSync(join(tmpdir(), "tw-store-"));

@@ -6,18 +6,19 @@ import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from "vit
 import { POSTGRESQL_BIN } from "../../test/support/postgresql.ts";
 import {
   contextAt,
+  createOwnerIn,
   createTestAuthority,
   createTestKey,
-  digestOfLeaf,
   dumpTables,
   grantCommand,
   NOW_MS,
   RULES,
+  referenceOf,
   renewCommand,
+  revokeIn,
   type TestAuthority,
   ticketCommand,
 } from "./commands/fixture.test.support.ts";
-import type { IssuedIdentity } from "./ports.ts";
 import type { StateSettings } from "./postgres-state/protocol.ts";
 import { startStateServer, type TestStateServer } from "./postgres-state/state-database.test.support.ts";
 import { openForReading } from "./schema.ts";
@@ -68,21 +69,8 @@ for (const { name, file, create, isHere } of KINDS) {
       return opened;
     }
 
-    async function createOwner(name = "alice"): Promise<string> {
-      const { value } = await store.commands.createOwner({
-        context: contextAt(NOW_MS),
-        name,
-        spki: createTestKey().spki,
-      });
-      return value.ownerId;
-    }
-
-    const revoke = (instanceId: string) =>
-      store.commands.revoke({
-        context: contextAt(NOW_MS),
-        target: { kind: "instance", id: instanceId },
-        reason: "",
-      });
+    const createOwner = (name?: string) => createOwnerIn(store, name);
+    const revoke = (id: string) => revokeIn(store, { kind: "instance", id });
     const dump = () => {
       const database = openForReading(dataDir, file);
       const tables = dumpTables(database);
@@ -91,10 +79,6 @@ for (const { name, file, create, isHere } of KINDS) {
     };
     const codesOf = (results: readonly PromiseSettledResult<unknown>[]) =>
       results.map((result) => (result.status === "fulfilled" ? "done" : Object(result.reason).code));
-    const referenceOf = (identity: IssuedIdentity) => ({
-      instanceId: identity.instanceId,
-      svidSha256: digestOfLeaf(identity),
-    });
 
     beforeEach(async () => {
       dataDir = mkdtempSync(join(tmpdir(), "tw-store-"));

@@ -18,7 +18,15 @@ import { parseScope } from "@trustwarden/core/scope.ts";
 import type { Signer } from "@trustwarden/core/signer.ts";
 import { openSigningKey } from "../../signer/signing-key.ts";
 import { createPrivateKeyPkcs8, createSoftwareSigner } from "../../signer/software.ts";
-import type { CommandContext, Committed, IssueCommand, IssuedIdentity, RenewCommand } from "../ports.ts";
+import type {
+  CommandContext,
+  Committed,
+  IssueCommand,
+  IssuedIdentity,
+  RenewCommand,
+  StoreCommands,
+} from "../ports.ts";
+import type { Revoked, StopTarget } from "../revocation-ports.ts";
 import { openInMemory } from "../schema.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
 import { runGroup } from "../writer-group.ts";
@@ -299,4 +307,32 @@ export function dumpTables(database: SqliteDatabase): Readonly<Record<string, re
       return [name, rows.sort()];
     }),
   );
+}
+
+/** A whole store, as far as its commands go. */
+interface CommandedStore {
+  readonly commands: Pick<StoreCommands, "createOwner" | "revoke">;
+}
+
+/** An owner with a key of its own. */
+export async function createOwnerIn({ commands }: CommandedStore, name = "alice"): Promise<string> {
+  const { value } = await commands.createOwner({
+    context: contextAt(NOW_MS),
+    name,
+    spki: createTestKey().spki,
+  });
+  return value.ownerId;
+}
+
+/** Stops an identity. */
+export function revokeIn({ commands }: CommandedStore, target: StopTarget): Promise<Committed<Revoked>> {
+  return commands.revoke({ context: contextAt(NOW_MS), target, reason: "" });
+}
+
+/** How a grant names its parent. */
+export function referenceOf(identity: IssuedIdentity): {
+  readonly instanceId: string;
+  readonly svidSha256: string;
+} {
+  return { instanceId: identity.instanceId, svidSha256: digestOfLeaf(identity) };
 }

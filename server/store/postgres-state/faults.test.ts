@@ -6,13 +6,13 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi 
 import { POSTGRESQL_BIN } from "../../../test/support/postgresql.ts";
 import {
   contextAt,
+  createOwnerIn,
   createTestAuthority,
-  createTestKey,
   NOW_MS,
   RULES,
+  revokeIn,
   ticketCommand,
 } from "../commands/fixture.test.support.ts";
-import type { RevokeCommand } from "../revocation-ports.ts";
 import { createSqliteStore, type SqliteStore } from "../sqlite.ts";
 import { PostgresConnection, StatementFailure } from "./connection.ts";
 import { startProxy } from "./database-proxy.test.support.ts";
@@ -67,15 +67,12 @@ async function close(store: SqliteStore): Promise<void> {
   await store.close();
 }
 
-async function createAgent({ commands }: SqliteStore): Promise<string> {
-  const context = contextAt(NOW_MS);
-  await commands.issueServerSvid({ context, reason: "start" });
-  const { value } = await commands.createOwner({ context, name: "alice", spki: createTestKey().spki });
-  return (await commands.issue(ticketCommand(value.ownerId, { name: "agent" }))).value.instanceId;
+async function createAgent(store: SqliteStore): Promise<string> {
+  const { commands } = store;
+  await commands.issueServerSvid({ context: contextAt(NOW_MS), reason: "start" });
+  const ownerId = await createOwnerIn(store);
+  return (await commands.issue(ticketCommand(ownerId, { name: "agent" }))).value.instanceId;
 }
-
-const stop = ({ commands }: SqliteStore, target: RevokeCommand["target"]) =>
-  commands.revoke({ context: contextAt(NOW_MS), target, reason: "" });
 
 describe.skipIf(POSTGRESQL_BIN === undefined)("a database that hangs", () => {
   test("holds a stop up no longer than the setting says, and then it is kept without it", async () => {
@@ -85,10 +82,10 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("a database that hangs", () => {
     proxy.hang();
     const wait = Promise.withResolvers<string>();
     const timer = setTimeout(() => wait.resolve("waits"), FAR_TOO_LONG_MS);
-    const refused = stop(store, { kind: "instance", id }).catch(({ code }) => code);
+    const refused = revokeIn(store, { kind: "instance", id }).catch(({ code }) => code);
     expect(await Promise.race([refused, wait.promise])).toBe("store_unavailable");
     clearTimeout(timer);
-    await vi.waitFor(() => stop(store, { kind: "instance", id }), PATIENT);
+    await vi.waitFor(() => revokeIn(store, { kind: "instance", id }), PATIENT);
     expect(store.reads.findInstance(id)?.isRevoked).toBe(true);
     proxy.cut();
     await close(store);
@@ -140,7 +137,7 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("a database that was put back", ()
     const store = await open();
     await createAgent(store);
     await server.admin(settings, "update trustwarden_state_log.store set version = version - 1");
-    await expect(stop(store, { kind: "job", id: "nightly" })).rejects.toMatchObject({
+    await expect(revokeIn(store, { kind: "job", id: "nightly" })).rejects.toMatchObject({
       code: "store_unavailable",
     });
     await vi.waitFor(() => expect(onFatal).toHaveBeenCalled(), PATIENT);
@@ -188,8 +185,8 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("what the database cannot hold", (
     proxy.cut();
     await vi.waitFor(() => expect(said.at(-1)).toBe(false), PATIENT);
     const both = await Promise.allSettled([
-      stop(store, { kind: "job", id: "a\u0000b" }),
-      stop(store, { kind: "instance", id }),
+      revokeIn(store, { kind: "job", id: "a\u0000b" }),
+      revokeIn(store, { kind: "instance", id }),
     ]);
     expect(both.map(({ status }) => status)).toEqual(["rejected", "fulfilled"]);
     proxy.mend();

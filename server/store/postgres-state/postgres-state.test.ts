@@ -7,11 +7,12 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi 
 import { POSTGRESQL_BIN } from "../../../test/support/postgresql.ts";
 import {
   contextAt,
+  createOwnerIn,
   createTestAuthority,
-  createTestKey,
   dumpTables,
   NOW_MS,
   RULES,
+  revokeIn,
   ticketCommand,
 } from "../commands/fixture.test.support.ts";
 import { latestVersion, MIGRATIONS } from "../migrations/steps.ts";
@@ -69,13 +70,9 @@ async function open(
   return store;
 }
 
-const createOwner = async ({ commands }: SqliteStore, name = "alice"): Promise<string> =>
-  (await commands.createOwner({ context: contextAt(NOW_MS), name, spki: createTestKey().spki })).value
-    .ownerId;
 const issue = ({ commands }: SqliteStore, ownerId: string, name = "agent") =>
   commands.issue(ticketCommand(ownerId, { name }));
-const revoke = ({ commands }: SqliteStore, id: string) =>
-  commands.revoke({ context: contextAt(NOW_MS), target: { kind: "instance", id }, reason: "" });
+const revoke = (store: SqliteStore, id: string) => revokeIn(store, { kind: "instance", id });
 
 function links(store: SqliteStore): {
   readonly until: (isLinked: boolean) => Promise<void>;
@@ -113,7 +110,7 @@ async function expectTheSame(): Promise<void> {
 describe.skipIf(POSTGRESQL_BIN === undefined)("a state store on PostgreSQL", () => {
   test("has every row in tables of the database before anybody is answered", async () => {
     const store = await open();
-    const owner = await createOwner(store);
+    const owner = await createOwnerIn(store);
     const { value } = await issue(store, owner);
     const rows = await server.admin(
       settings,
@@ -129,7 +126,7 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("a state store on PostgreSQL", () 
 
   test("is the same to a server that has no copy, and to one whose copy is old", async () => {
     const first = await open();
-    const owner = await createOwner(first);
+    const owner = await createOwnerIn(first);
     await first.close();
     const old = mkdtempSync(join(folder, "old-"));
     copyFileSync(join(dataDir, "state-mirror.db"), join(old, "state-mirror.db"));
@@ -146,22 +143,22 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("a state store on PostgreSQL", () 
   test("that somebody else changed is read as it is now, and nothing is written on what it was", async () => {
     const store = await open();
     const { said, until } = links(store);
-    await createOwner(store);
+    await createOwnerIn(store);
     await server.admin(settings, "update trustwarden_state.owners set name = 'bob' where name = 'alice'");
-    await expect(createOwner(store, "carol")).rejects.toMatchObject({ code: "store_unavailable" });
+    await expect(createOwnerIn(store, "carol")).rejects.toMatchObject({ code: "store_unavailable" });
     await until(true);
     expect(said).toEqual([false, true]);
     expect(store.reads.findOwnerByName("bob")).toBeDefined();
-    await createOwner(store, "carol");
+    await createOwnerIn(store, "carol");
     await expectTheSame();
   });
 
   test("refuses what the database cannot hold, and takes what was asked at the same time", async () => {
     const store = await open();
-    const both = await Promise.allSettled([createOwner(store, "a\u0000b"), createOwner(store, "good")]);
+    const both = await Promise.allSettled([createOwnerIn(store, "a\u0000b"), createOwnerIn(store, "good")]);
     expect(both.map(({ status }) => status)).toEqual(["rejected", "fulfilled"]);
     expect(onFatal).not.toHaveBeenCalled();
-    await createOwner(store, "better");
+    await createOwnerIn(store, "better");
     await expectTheSame();
   });
 });
@@ -170,7 +167,7 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("without its database", () => {
   test("M4 reads and stops go on, nothing is issued, and all mends itself", async () => {
     const store = await open();
     const { until } = links(store);
-    const owner = await createOwner(store);
+    const owner = await createOwnerIn(store);
     const { value } = await issue(store, owner);
     await server.postgresql.stop();
     await expect(issue(store, owner, "other")).rejects.toMatchObject({ code: "store_unavailable" });
@@ -193,7 +190,7 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("without its database", () => {
     const proxy = await startProxy(server.postgresql.port);
     const store = await open({ remote: proxy.of(settings) });
     const { until } = links(store);
-    const { value } = await issue(store, await createOwner(store));
+    const { value } = await issue(store, await createOwnerIn(store));
     proxy.cut();
     await revoke(store, value.instanceId).catch(() => undefined);
     await until(false);
@@ -209,7 +206,7 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("without its database", () => {
     const proxy = await startProxy(server.postgresql.port);
     const store = await open({ remote: proxy.of(settings) });
     const { until } = links(store);
-    const owner = await createOwner(store);
+    const owner = await createOwnerIn(store);
     const { value } = await issue(store, owner);
     proxy.cut();
     await revoke(store, value.instanceId).catch(() => undefined);
@@ -240,7 +237,7 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("without its database", () => {
       said.push(link.isLinked);
       orphans.push(...link.orphans);
     });
-    const owner = await createOwner(store);
+    const owner = await createOwnerIn(store);
     proxy.loseNextAnswer();
     await expect(issue(store, owner)).rejects.toMatchObject({ code: "store_unavailable" });
     await vi.waitFor(() => expect(said.at(-1)).toBe(true), PATIENT);
@@ -273,7 +270,7 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("the one writer", () => {
   test("that takes turns ends when it loses the database, and the one that waited has all it did", async () => {
     const turns = { ...settings, goesOn: false, lockWaitMs: null };
     const store = await open({ remote: turns });
-    const owner = await createOwner(store);
+    const owner = await createOwnerIn(store);
     const waiting = open({ dataDir: mkdtempSync(join(folder, "standby-")), remote: turns });
     await server.admin(
       settings,
@@ -346,8 +343,8 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("the rights in the database", () =
 
   test("of a reader end at the rows of its owner", async () => {
     const store = await open();
-    const alice = await createOwner(store);
-    const bob = await createOwner(store, "bob");
+    const alice = await createOwnerIn(store);
+    const bob = await createOwnerIn(store, "bob");
     for (const owner of [alice, bob]) await issue(store, owner, `of-${owner.slice(-4).toLowerCase()}`);
     await server.admin(
       settings,
