@@ -164,12 +164,7 @@ function followFeed(options: {
   let epoch: number | undefined;
   const lease = createLease({
     stopUrl: server.discovery.stop_url,
-    peer: {
-      svid: () => holder.presented,
-      bundle: () => server.bundle,
-      acceptPeer: server.acceptServer,
-      refusal: "server_untrusted",
-    },
+    peer: server.peerCheck(() => holder.presented),
     runtime,
     follower: {
       onTargets: (targets) => {

@@ -260,12 +260,7 @@ export class DeliveredIdentity {
     const { server } = this;
     return createLease({
       stopUrl: server.discovery.stop_url,
-      peer: {
-        svid: () => this.#session.holder.presented,
-        bundle: () => server.bundle,
-        acceptPeer: server.acceptServer,
-        refusal: "server_untrusted",
-      },
+      peer: server.peerCheck(() => this.#session.holder.presented),
       runtime: this.#runtime,
       headers: () => this.#session.leaseHeaders(),
       follower: {

@@ -21,7 +21,7 @@ import { createPeerCheckedAgent, type PeerCheck } from "./tls.ts";
 
 /** Where relays have their identities. */
 const RELAYS = "/trustwarden/relay/";
-/** A deployment has a handful; more is a mistake in the settings. */
+/** A deployment has a handful. */
 const MAX_RELAYS = 64;
 
 /** Whether an id is that of a relay of this trust domain. */
@@ -32,16 +32,17 @@ export function isRelayId(id: SpiffeId, trustDomain: TrustDomain): boolean {
 /** Owns the connections to the places, and knows which comes next. */
 export class LeasePlaces {
   readonly agent: Agent;
+  /** Whether these are relays, which know the server's word only at second hand. */
+  readonly areRelays: boolean;
   readonly #urls: readonly URL[];
-  readonly #areRelays: boolean;
   readonly #refused = new Set<string>();
   #next: number;
   /** Of the relay that the latest connection proved. */
   #relay: string | undefined;
 
   /**
-   * @param options.relays - origins; the server's `stopUrl` when there is none.
-   * @throws TrustWardenError `config_invalid` for an origin that is none, or too many.
+   * @param options.relays - origins; the server's `stopUrl` when there is none. Those beyond the first 64 are not tried.
+   * @throws TrustWardenError `server_untrusted` for an origin that is none.
    */
   constructor(options: {
     readonly stopUrl: string;
@@ -51,18 +52,13 @@ export class LeasePlaces {
     readonly runtime: Runtime;
   }) {
     const { stopUrl, relays, path, peer, runtime } = options;
-    this.#areRelays = relays.length > 0;
-    const origins = relays.length === 0 ? [stopUrl] : relays.slice(0, MAX_RELAYS);
+    this.areRelays = relays.length > 0;
+    const origins = this.areRelays ? relays.slice(0, MAX_RELAYS) : [stopUrl];
     this.#urls = origins.map((origin) => new URL(path, parseOrigin(origin)));
     // Not all verifiers of a fleet begin at the same relay.
     this.#next = (runtime.random(1)[0] ?? 0) % this.#urls.length;
-    const acceptPeer = relays.length === 0 ? peer.acceptPeer : (id: SpiffeId) => this.#acceptRelay(id, peer);
+    const acceptPeer = this.areRelays ? (id: SpiffeId) => this.#acceptRelay(id, peer) : peer.acceptPeer;
     this.agent = createPeerCheckedAgent({ ...peer, acceptPeer, runtime });
-  }
-
-  /** Whether these are relays, which know the server's word only at second hand. */
-  get areRelays(): boolean {
-    return this.#areRelays;
   }
 
   /** Where to connect now. */
@@ -78,8 +74,8 @@ export class LeasePlaces {
     this.#relay = undefined;
   }
 
-  /** Whether the relay at hand was stopped by this; it is not gone back to. */
-  isEndedBy(targets: readonly RevocationTarget[]): boolean {
+  /** Whether the relay at hand was stopped by this; then it is not gone back to. */
+  refuseStopped(targets: readonly RevocationTarget[]): boolean {
     const relay = this.#relay;
     if (relay === undefined || !targets.some(({ kind, id }) => kind === "instance" && id === relay))
       return false;

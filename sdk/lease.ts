@@ -286,7 +286,7 @@ class KeptLease implements Lease {
     if (this.#view.isFollowing && (!wasFollowing || this.#view.epoch !== before)) this.#beatSoon();
     this.#settleReady();
     this.#tell(heard);
-    if (heard.some((frame) => frame.kind === "push" && this.#places.isEndedBy(frame.targets)))
+    if (heard.some((frame) => frame.kind === "push" && this.#places.refuseStopped(frame.targets)))
       this.#drop(unreachable("the relay was stopped"));
   }
 

@@ -9,7 +9,7 @@ import { parseBundleMap } from "@trustwarden/core/agentid/bundle-map.ts";
 import type { Certificate } from "@trustwarden/core/agentid/certificate.ts";
 import type { BundleSource } from "@trustwarden/core/agentid/ports.ts";
 import { ProvenChains } from "@trustwarden/core/agentid/proven-chains.ts";
-import { parseSpiffeId, type SpiffeId, type TrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
+import { parseSpiffeId, type TrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import {
   digestOfAuthorities,
   parseTrustBundle,
@@ -130,7 +130,7 @@ export class TrustServer implements Watched {
     };
     this.#chains = new ProvenChains(this.bundles);
     const { contact } = options;
-    contact?.peer.prove(this.#check());
+    contact?.peer.prove(this.peerCheck());
     this.#anonymous = contact?.peer.agent ?? this.createAgent();
     if (contact === undefined) return;
     this.#learned.add(contact.socket);
@@ -159,12 +159,20 @@ export class TrustServer implements Watched {
     return this.#discovery;
   }
 
-  /** Whether a peer is this server. */
-  readonly acceptServer = (id: SpiffeId): boolean => isServerId(id, this.trustDomain);
-
   /** Connections to this server only, anonymous or with an SVID. */
   createAgent(svid?: () => CurrentSvid): Agent {
-    return createPeerCheckedAgent({ ...this.#check(), svid });
+    return createPeerCheckedAgent(this.peerCheck(svid));
+  }
+
+  /** That a peer is this server, by the bundle of the moment; and who we are, to it. */
+  peerCheck(svid?: () => CurrentSvid): PeerCheck {
+    return {
+      svid,
+      bundle: () => this.#bundle,
+      acceptPeer: (id) => isServerId(id, this.trustDomain),
+      refusal: "server_untrusted",
+      runtime: this.runtime,
+    };
   }
 
   /** Whether a URL is one of this server's two listeners. */
@@ -327,15 +335,6 @@ export class TrustServer implements Watched {
 
   #tell(): void {
     for (const listener of this.#listeners) listener();
-  }
-
-  #check(): Omit<PeerCheck, "svid"> {
-    return {
-      bundle: () => this.#bundle,
-      acceptPeer: this.acceptServer,
-      refusal: "server_untrusted",
-      runtime: this.runtime,
-    };
   }
 
   async #exchange(call: Omit<ServerCall<unknown>, "schema">): Promise<RawAnswer> {

@@ -137,12 +137,6 @@ async function open(options: {
   });
   const agent = () => holder.current().serverAgent;
   const outcomes = new OutcomeSpool({ send: (sent) => sendOutcomes(server, agent(), sent), runtime });
-  const peer = {
-    svid: () => holder.presented,
-    bundle: () => server.bundle,
-    acceptPeer: server.acceptServer,
-    refusal: "server_untrusted",
-  } as const;
   const followFederation = () => void refreshFederated(server, runtime);
   const follower = {
     // What happened while nobody listened was not told.
@@ -155,7 +149,13 @@ async function open(options: {
       if (targets.some(({ kind }) => kind === "authority")) void askNow(server);
     },
   };
-  const lease = createLease({ stopUrl: server.discovery.stop_url, relays, peer, runtime, follower });
+  const lease = createLease({
+    stopUrl: server.discovery.stop_url,
+    relays,
+    peer: server.peerCheck(() => holder.presented),
+    runtime,
+    follower,
+  });
   server.retain();
   const unfollow = server.onAuthority(() => {
     if (server.mustRenew(holder.leaf)) holder.renewSoon({ spreadMs: RENEWAL_SPREAD_MS });

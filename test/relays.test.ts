@@ -11,6 +11,7 @@ import { z } from "zod";
 import { startRelay } from "../cli/relay/relay.ts";
 import { enrol, readTicket } from "../sdk/enrol.ts";
 import { createInstanceKey } from "../sdk/instance-key.ts";
+import { verdict } from "../sdk/lease.test.support.ts";
 import { createLease, type Lease } from "../sdk/lease.ts";
 import { type LiveServer, startLiveServer } from "../sdk/live.test.support.ts";
 import { systemRuntime } from "../sdk/runtime.ts";
@@ -61,16 +62,18 @@ async function openVerifier(
   relays: readonly string[],
   readyTimeoutMs = 30_000,
 ): Promise<Lease> {
-  const { trust, credential } = await enrolWith(await server.verifierTicket("watcher"));
+  return openLease(await enrolWith(await server.verifierTicket("watcher")), relays, readyTimeoutMs);
+}
+
+function openLease(
+  { trust, credential }: Awaited<ReturnType<typeof enrolWith>>,
+  relays: readonly string[],
+  readyTimeoutMs: number,
+): Lease {
   const lease = createLease({
     stopUrl: trust.discovery.stop_url,
     relays,
-    peer: {
-      svid: () => credential.tls,
-      bundle: () => trust.bundle,
-      acceptPeer: trust.acceptServer,
-      refusal: "server_untrusted",
-    },
+    peer: trust.peerCheck(() => credential.tls),
     runtime: systemRuntime,
     readyTimeoutMs,
   });
@@ -87,17 +90,6 @@ async function openAgent(server: LiveServer, name: string): Promise<AgentIdentit
 
 const stop = async (server: LiveServer, id: string) =>
   Object(await server.admin("POST", "/v1/revocations", { target: { kind: "instance", id } }));
-
-function verdict(lease: Lease, act: { readonly epoch: number; readonly ids: readonly string[] }): string {
-  try {
-    lease.requireFresh();
-    lease.requireUntouched(act);
-    return "allowed";
-  } catch (error) {
-    if (error instanceof TrustWardenError) return error.code;
-    throw error;
-  }
-}
 
 async function until(holds: () => boolean): Promise<void> {
   while (!holds()) await new Promise((resolve) => setTimeout(resolve, 5));
@@ -189,25 +181,13 @@ test("nobody but a relay is taken for one, and a ticket is for one kind", LONG, 
   await expect(asService).rejects.toMatchObject({ code: "ticket_mismatch" });
 });
 
-test("a relay refuses strangers, agents and the stopped", LONG, async () => {
+test("a relay has nothing for a verifier that was stopped", LONG, async () => {
   const server = await openServer();
   const { relay, url } = await openRelay(server);
-  const { trust, credential, answer } = await enrolWith(await server.verifierTicket("late"));
-  await stop(server, String(answer.spiffe_id));
+  const late = await enrolWith(await server.verifierTicket("late"));
+  await stop(server, String(late.answer.spiffe_id));
   await until(() => relay.status().epoch > 0);
-  const lease = createLease({
-    stopUrl: trust.discovery.stop_url,
-    relays: [url],
-    peer: {
-      svid: () => credential.tls,
-      bundle: () => trust.bundle,
-      acceptPeer: trust.acceptServer,
-      refusal: "server_untrusted",
-    },
-    runtime: systemRuntime,
-    readyTimeoutMs: 500,
-  });
-  cleanups.push(() => lease.close());
+  const lease = openLease(late, [url], 500);
   await expect(lease.ready()).rejects.toMatchObject({ code: "server_unreachable" });
   expect(relay.status().refused).toBeGreaterThan(0);
   expect(relay.status().leases).toBe(0);

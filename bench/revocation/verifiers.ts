@@ -81,12 +81,7 @@ async function openLeases(
     envelope: ticket.envelope,
     runtime,
   });
-  const peer = {
-    svid: () => credential.tls,
-    bundle: () => server.bundle,
-    acceptPeer: server.acceptServer,
-    refusal: "server_untrusted",
-  } as const;
+  const peer = server.peerCheck(() => credential.tls);
   const stopUrl = server.discovery.stop_url;
   const opened: Lease[] = [];
   // One after the other: what is measured comes later.

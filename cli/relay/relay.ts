@@ -136,12 +136,7 @@ class LeaseRelay implements Relay {
     this.#lease = createLease({
       stopUrl: server.discovery.stop_url,
       relays: upstream,
-      peer: {
-        svid: () => holder.presented,
-        bundle: () => server.bundle,
-        acceptPeer: server.acceptServer,
-        refusal: "server_untrusted",
-      },
+      peer: server.peerCheck(() => holder.presented),
       runtime,
       beatMs: BEAT_MS,
       acknowledge: () => ({ ack: this.#acknowledged, behind: this.#behind() }),

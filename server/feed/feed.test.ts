@@ -13,6 +13,7 @@ import { type TLSSocket, connect as tlsConnect } from "node:tls";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { encodeBeat, LEASE_PROTOCOL, type RevocationTarget } from "@trustwarden/core/revocation/frames.ts";
 import { afterEach, describe, expect, test } from "vitest";
+import { verdict } from "../../sdk/lease.test.support.ts";
 import { createLease, type Lease } from "../../sdk/lease.ts";
 import { type Runtime, systemRuntime } from "../../sdk/runtime.ts";
 import { createTestDomain, startTestServer, type TestSvid } from "../../sdk/tls.test.support.ts";
@@ -138,18 +139,6 @@ function openLease(
   });
   cleanups.push(() => lease.close());
   return lease;
-}
-
-/** What a verifier would say about an act now: `allowed`, or the code of its refusal. */
-function verdict(lease: Lease, act: { readonly epoch: number; readonly ids: readonly string[] }): string {
-  try {
-    lease.requireFresh();
-    lease.requireUntouched(act);
-    return "allowed";
-  } catch (error) {
-    if (error instanceof TrustWardenError) return error.code;
-    throw error;
-  }
 }
 
 /** A wire between two ports that can go dead without either end noticing. */
