@@ -3,21 +3,18 @@
  * outside the data directory, the witnesses, and what it depends on. Each looks and changes nothing.
  */
 import { lstatSync, readdirSync, readFileSync } from "node:fs";
-import { request } from "node:https";
-import { connect as connectPlain } from "node:net";
 import { isAbsolute, join, relative } from "node:path";
-import { connect } from "node:tls";
 import { parseHighWaterMark } from "@trustwarden/core/agentledger/log-state.ts";
 import { type StatusAnswer, statusAnswer } from "@trustwarden/core/api/ledger.ts";
 import type { ServerConfig } from "@trustwarden/server/config.ts";
 import type { Session } from "./command.ts";
 import { attempt, bad, type Check, good, unknown } from "./doctor-check.ts";
+import { type DatabasePlace, reachDatabase, reachStore, shakeHands } from "./doctor-reach.ts";
+import { isLoopback } from "./listen.ts";
 import { loadServerConfig } from "./server-config.ts";
 import { CLI_VERSION } from "./version.ts";
 
 const OTHERS = 0o077;
-const LOOPBACK: readonly string[] = ["127.0.0.1", "::1", "localhost"];
-const TIMEOUT_MS = 5000;
 /** An SVID lives an hour and is renewed at its half. */
 const MIN_CERTIFICATE_MS = 10 * 60_000;
 /** A lease, an agent and an upstream each take one; below this a hundred agents are too many. */
@@ -86,7 +83,7 @@ function checkExposure(config: ServerConfig): Check {
     envoy: policy.envoy?.host,
     console: config.console?.host,
   };
-  const open = Object.entries(listeners).filter(([, at]) => at !== undefined && !LOOPBACK.includes(at));
+  const open = Object.entries(listeners).filter(([, at]) => at !== undefined && !isLoopback(at));
   if (open.length > 0)
     return good("exposure", `open beyond this machine, over TLS: ${open.map(([name]) => name).join(", ")}`);
   return allowExternal
@@ -186,35 +183,6 @@ async function checkListener({ client, io }: Session, name: string, url: string)
       );
 }
 
-/** A finished handshake, or the code of what went wrong. */
-function shakeHands(to: {
-  readonly host: string;
-  readonly port: number;
-  readonly ca: string;
-}): Promise<{ readonly protocol: string; readonly endsAtMs: number } | string> {
-  return new Promise((resolve) => {
-    // Our names are SPIFFE IDs, which the library does not know; the chain it checks.
-    const socket = connect({
-      ...to,
-      minVersion: "TLSv1.3",
-      timeout: TIMEOUT_MS,
-      checkServerIdentity: () => undefined,
-    });
-    const end = (result: Parameters<typeof resolve>[0]): void => {
-      socket.destroy();
-      resolve(result);
-    };
-    socket.once("secureConnect", () =>
-      end({
-        protocol: socket.getProtocol() ?? "",
-        endsAtMs: Date.parse(socket.getPeerCertificate().valid_to),
-      }),
-    );
-    socket.once("timeout", () => end("no answer in time"));
-    socket.once("error", (error) => end("code" in error ? String(error.code) : error.name));
-  });
-}
-
 /** Where the mark is, and its text if it is there. */
 interface FoundMark {
   readonly path: string;
@@ -293,7 +261,7 @@ export async function checkStatePlace({ state }: Pick<ServerConfig, "state">): P
   ];
 }
 
-function placeOf({ host, port }: { readonly host: string; readonly port: number }) {
+function placeOf({ host, port }: { readonly host: string; readonly port: number }): DatabasePlace {
   return host.startsWith("/") ? { path: join(host, `.s.PGSQL.${port}`) } : { host, port };
 }
 
@@ -308,44 +276,6 @@ function judgeReached(
   return failure === null
     ? good(name, `${where} can be reached`)
     : bad(name, `${where} cannot be reached: ${failure}`, without);
-}
-
-/** Null when somebody listens, else the code of what went wrong. */
-function reachDatabase(
-  at: { readonly path: string } | { readonly host: string; readonly port: number },
-): Promise<string | null> {
-  return new Promise((resolve) => {
-    const socket = connectPlain({ ...at, timeout: TIMEOUT_MS });
-    const end = (result: string | null): void => {
-      socket.destroy();
-      resolve(result);
-    };
-    socket.once("connect", () => end(null));
-    socket.once("timeout", () => end("no answer in time"));
-    socket.once("error", (error) => end("code" in error ? String(error.code) : error.name));
-  });
-}
-
-/** Whatever a store answers to nobody in particular, it is there. */
-function reachStore(endpoint: string): Promise<string | null> {
-  const { hostname, port, protocol } = new URL(endpoint);
-  if (protocol === "http:") return reachDatabase({ host: hostname, port: Number(port || "80") });
-  return new Promise((resolve) => {
-    const sent = request(endpoint, {
-      method: "HEAD",
-      agent: false,
-      rejectUnauthorized: false,
-      timeout: TIMEOUT_MS,
-    });
-    const end = (result: string | null): void => {
-      sent.destroy();
-      resolve(result);
-    };
-    sent.once("response", () => end(null));
-    sent.once("timeout", () => end("no answer in time"));
-    sent.once("error", (error) => end("code" in error ? String(error.code) : error.name));
-    sent.end();
-  });
 }
 
 function readIfAny(path: string): string | undefined {

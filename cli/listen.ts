@@ -12,6 +12,11 @@ interface Place {
   readonly port: number;
 }
 
+/** Whether only this machine reaches a host. */
+export function isLoopback(host: string): boolean {
+  return LOOPBACK.includes(host);
+}
+
 /** @throws TrustWardenError `bind_refused` for another machine's reach without leave, `usage` for no place. */
 export function parseListen({
   listen,
@@ -22,8 +27,7 @@ export function parseListen({
 }): Place {
   const isAnyPort = listen.endsWith(":0");
   const { host, port } = parsePlace(isAnyPort ? `${listen.slice(0, -1)}1` : listen);
-  if (!LOOPBACK.includes(host) && allowExternal !== true)
-    throw new TrustWardenError("bind_refused", { host });
+  if (!isLoopback(host) && allowExternal !== true) throw new TrustWardenError("bind_refused", { host });
   return { host, port: isAnyPort ? 0 : port };
 }
 
