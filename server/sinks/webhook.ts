@@ -1,16 +1,13 @@
 /**
  * A webhook: one HTTPS POST a piece, signed so that the endpoint knows who sent it and that it is new.
  *
- * Redirects are not followed: whoever answers at the configured address does not get to send events anywhere else.
- *
  * @see Standard Webhooks 1.0.0 (`webhook-id`, `webhook-timestamp`, `webhook-signature`); CloudEvents HTTP binding, batch
  *   mode; OTLP/HTTP
  */
 import { createHmac } from "node:crypto";
-import { request } from "node:https";
 import { type ExportSource, formatExport } from "@trustwarden/core/agentledger/export.ts";
-import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { WebhookSettings } from "./config.ts";
+import { type PostTls, post } from "./post.ts";
 import type { Delivery } from "./sink.ts";
 
 const CONTENT_TYPES = {
@@ -25,8 +22,7 @@ export interface WebhookOptions {
   readonly source: ExportSource;
   /** Key of the signature; null to send none. */
   readonly secret: Uint8Array | null;
-  /** PEM. */
-  readonly tls: { readonly ca?: string; readonly key?: string; readonly cert?: string };
+  readonly tls: PostTls;
   /** Unix milliseconds. */
   readonly nowMs: () => number;
 }
@@ -46,25 +42,16 @@ export function postDelivery(
   const timestamp = String(Math.floor(nowMs() / 1000));
   const headers = {
     "content-type": CONTENT_TYPES[settings.format],
-    "content-length": Buffer.byteLength(body),
     "user-agent": `trustwarden/${source.version}`,
     "webhook-id": id,
     "webhook-timestamp": timestamp,
     ...(secret === null ? {} : { "webhook-signature": signatureOf(secret, `${id}.${timestamp}.${body}`) }),
   };
-  const limit = AbortSignal.any([signal, AbortSignal.timeout(settings.timeoutMs)]);
-  return new Promise((resolve, reject) => {
-    const sent = request(settings.url, { method: "POST", headers, agent: false, signal: limit, ...tls });
-    sent.on("error", reject);
-    sent.on("response", (answer) => {
-      const { statusCode: status = 0 } = answer;
-      // Its words are nobody's business here; they are let go, with the connection.
-      answer.destroy();
-      if (status >= 200 && status < 300) resolve();
-      else reject(new TrustWardenError("sink_refused", { reason: `status ${status}` }));
-    });
-    sent.end(body);
-  });
+  const { url, timeoutMs } = settings;
+  return post(
+    { url, timeoutMs, tls, signal },
+    { headers, body, isTaken: (status) => status >= 200 && status < 300 },
+  );
 }
 
 function signatureOf(secret: Uint8Array, signed: string): string {

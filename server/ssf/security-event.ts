@@ -13,6 +13,8 @@ import type { Signer } from "@trustwarden/core/signer.ts";
 
 const CAEP = "https://schemas.openid.net/secevent/caep/event-type";
 const MS_PER_SECOND = 1000;
+/** Jobs and policies are nobody's session, and a job's name is a text of somebody's. */
+const NO_SUBJECTS: readonly unknown[] = ["job", "policy"];
 
 /** The events that are sent, by the last part of their names. */
 export const EVENT_TYPES = ["session-revoked", "credential-change", "token-claims-change"] as const;
@@ -48,9 +50,6 @@ export function securityEventsOf(record: ControlRecord, issuer: string): readonl
   if (record.kind === "revoke") return eventsOfRevocation(record, issuer);
   return record.kind === "narrow" ? eventsOfNarrowing(record, issuer) : [];
 }
-
-/** Jobs and policies are nobody's session, and a job's name is a text of somebody's. */
-const NO_SUBJECTS: readonly unknown[] = ["job", "policy"];
 
 function eventsOfRevocation(record: ControlRecord, issuer: string): readonly SecurityEvent[] {
   if (NO_SUBJECTS.includes(record.details.target_kind)) return [];
