@@ -16,6 +16,7 @@ import { attestationSettings } from "./attest/config.ts";
 import { consoleSettings } from "./console/config.ts";
 import { intakeSettings } from "./intake/config.ts";
 import { ledgerSettings, requireProtectedLedger } from "./ledger/config.ts";
+import { isLoopback } from "./loopback.ts";
 import { metricsSettings, requireProtectedMetrics } from "./metrics/config.ts";
 import { grantSettings } from "./oauth/config.ts";
 import { policySettings } from "./opa/config.ts";
@@ -26,7 +27,6 @@ import { witnessSettings } from "./witnessing/config.ts";
 /** Room for the certificates of every region of a cloud. */
 const MAX_FILE_CHARS = 262_144;
 const DEFAULT_TRUST_DOMAIN = "trustwarden.localhost";
-const LOOPBACK: readonly string[] = ["127.0.0.1", "::1", "localhost"];
 const POLICIES = fileURLToPath(new URL("../policies/", import.meta.url));
 
 /** Lower case, without path or trailing slash: relying parties compare issuers as text. */
@@ -353,5 +353,5 @@ function requireUnweakened(environment: Environment): void {
 
 /** A server that somebody starts without thought answers to this machine only. */
 function requireAllowedHost(host: string, { allowExternal }: Pick<ServerConfig, "allowExternal">): void {
-  if (!LOOPBACK.includes(host) && !allowExternal) throw new TrustWardenError("bind_refused", { host });
+  if (!isLoopback(host) && !allowExternal) throw new TrustWardenError("bind_refused", { host });
 }

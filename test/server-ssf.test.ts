@@ -107,7 +107,7 @@ describe("the transmitter of security events", () => {
     await eventually(() => pushes.length).toBe(4);
     expect(new Set(pushes.map(({ type }) => type))).toEqual(new Set(["application/secevent+jwt"]));
     const sets = await Promise.all(pushes.map((push) => verified(running, push)));
-    const issuer = `https://${"acme.test"}`;
+    const issuer = "https://acme.test";
     expect(sets.map(({ payload }) => [payload.sub_id, payload.events])).toMatchObject([
       [
         { format: "iss_sub", iss: issuer, sub: parent.answer.spiffe_id },

@@ -1,10 +1,10 @@
 /** Settings of the console. */
 import { z } from "zod";
+import { isLoopback } from "../loopback.ts";
 
 /** Plain HTTP only to this machine, by name: browsers bind passkeys to names. */
 const ORIGIN =
   /^(?:https:\/\/[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?|http:\/\/localhost)(?::[1-9][0-9]{0,4})?$/;
-const LOOPBACK: readonly string[] = ["127.0.0.1", "::1", "localhost"];
 
 const directory = z.string().min(1).max(4096);
 
@@ -17,7 +17,7 @@ export const consoleSettings = z
     origin: z.string().max(512).regex(ORIGIN).optional(),
     tls: z.strictObject({ certFile: directory, keyFile: directory }).optional(),
   })
-  .refine(({ host, tls }) => LOOPBACK.includes(host) || tls !== undefined, {
+  .refine(({ host, tls }) => isLoopback(host) || tls !== undefined, {
     path: ["tls"],
     message: "beyond this machine the console needs a certificate",
   })

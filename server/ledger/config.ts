@@ -6,8 +6,8 @@
  */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { z } from "zod";
+import { isLoopback } from "../loopback.ts";
 
-const LOOPBACK: readonly string[] = ["127.0.0.1", "::1", "localhost"];
 /** Without TLS on this machine only. */
 const ENDPOINT =
   /^(?:https:\/\/[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?|http:\/\/127\.0\.0\.1)(?::[1-9][0-9]{0,4})?$/;
@@ -85,7 +85,7 @@ export function requireProtected(
   { host, tls }: Pick<z.output<typeof postgresSettings>, "host" | "tls">,
   setting: string,
 ): void {
-  if (tls !== undefined || host.startsWith("/") || LOOPBACK.includes(host)) return;
+  if (tls !== undefined || host.startsWith("/") || isLoopback(host)) return;
   const reason = "the database is not on this machine";
   throw new TrustWardenError("config_invalid", { setting: `${setting}.tls`, reason });
 }

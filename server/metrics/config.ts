@@ -2,9 +2,9 @@
 
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { z } from "zod";
+import { isLoopback } from "../loopback.ts";
 
 const path = z.string().min(1).max(4096);
-const LOOPBACK: readonly string[] = ["127.0.0.1", "::1", "localhost"];
 
 /** `metrics` of `server.json`. */
 export const metricsSettings = z.strictObject({
@@ -18,6 +18,6 @@ export type MetricsSettings = z.output<typeof metricsSettings>;
 
 /** Figures tell who is busy with what: beyond this machine only who is let in reads them. @throws TrustWardenError `bind_refused`. */
 export function requireProtectedMetrics(settings: MetricsSettings | undefined): void {
-  if (settings === undefined || settings.tls !== undefined || LOOPBACK.includes(settings.host)) return;
+  if (settings === undefined || settings.tls !== undefined || isLoopback(settings.host)) return;
   throw new TrustWardenError("bind_refused", { host: settings.host, reason: "metrics without TLS" });
 }

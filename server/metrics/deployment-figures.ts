@@ -18,7 +18,7 @@ export class DeploymentFigures {
     this.#indexed = options.indexed;
   }
 
-  async read(services: Services): Promise<readonly Family[]> {
+  read(services: Services): readonly Family[] {
     const { ledger, feed, intake, gateway, reads, approvals } = services;
     const { size } = ledger.log;
     return [

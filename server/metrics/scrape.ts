@@ -32,8 +32,11 @@ export class Scrape {
 
   /** The page, in Prometheus' text format. */
   async read(services: Services): Promise<RawAnswer> {
-    const deployment = await this.#deployment.read(services);
-    const families = [...familiesOf(this.#figures), ...deployment, ...this.#process.read()];
+    const families = [
+      ...familiesOf(this.#figures),
+      ...this.#deployment.read(services),
+      ...this.#process.read(),
+    ];
     return {
       isRaw: true,
       contentType: CONTENT_TYPE,
