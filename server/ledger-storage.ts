@@ -10,6 +10,7 @@ import { parseAwsCredentials, readAwsCredentials } from "./signer/aws-credential
 import { type AwsCredentials, signObjectRequest } from "./signer/aws-signature.ts";
 import { readPrivateFile } from "./signer/private-file.ts";
 import { PosixLogReader, PosixLogStorage } from "./store/posix-log.ts";
+import type { HighWaterPlace } from "./store/posix-log-high-water.ts";
 import { PostgresLogStorage } from "./store/postgres-log.ts";
 import type { PostgresPlace } from "./store/postgres-log-session.ts";
 import { openPostgresLogin, readPublicFile } from "./store/postgres-login.ts";
@@ -81,6 +82,15 @@ export function createLedgerStorage(
 export async function requireOneShard(reader: LogReader, vkey: string): Promise<void> {
   if ((await readFrozenShard({ name: null, vkey, first: 0 }, reader)) === null) return;
   throw new TrustWardenError("config_invalid", { setting: "ledger", reason: "it has more than one shard" });
+}
+
+/** Where the mark of a deployment is kept, outside of its data directory. */
+export function highWaterPlaceOf({
+  configDir,
+  trustDomain,
+  dataDir,
+}: Pick<ServerConfig, "configDir" | "trustDomain" | "dataDir">): HighWaterPlace {
+  return { path: join(configDir, `${trustDomain}.high-water`), dataDirectory: dataDir };
 }
 
 function placeOf(

@@ -15,7 +15,7 @@ import type { ServerConfig } from "./config.ts";
 import { openServerKeys } from "./keys.ts";
 import { ledgerSettings, requireProtectedLedger } from "./ledger/config.ts";
 import { originOf } from "./ledger/origin.ts";
-import { createLedgerStorage, requireOneShard } from "./ledger-storage.ts";
+import { createLedgerStorage, highWaterPlaceOf, requireOneShard } from "./ledger-storage.ts";
 import { acquirePosixLock, type PosixLock } from "./store/posix-lock.ts";
 import { createPosixHighWater } from "./store/posix-log-high-water.ts";
 
@@ -61,10 +61,7 @@ export async function moveLedger(options: MoveOptions): Promise<MovedLog> {
     onCopied(copied.size);
     lock = await waitForLock(join(config.dataDir, "server.lock"), waitMs);
     await source.storage.open();
-    const mark = await createPosixHighWater({
-      path: join(config.configDir, `${config.trustDomain}.high-water`),
-      dataDirectory: config.dataDir,
-    }).read();
+    const mark = await createPosixHighWater(highWaterPlaceOf(config)).read();
     const move = moveLog({ source: source.storage, target: target.storage, vkey, mark, copied });
     return await Promise.race([move, lost.promise]);
   } finally {

@@ -18,14 +18,14 @@ import { originOf } from "./ledger/origin.ts";
 import { drainOutbox, oldestPendingMs } from "./ledger/outbox.ts";
 import { SeenIntents } from "./ledger/seen-intents.ts";
 import { readTail } from "./ledger/tail.ts";
-import { createLedgerStorage } from "./ledger-storage.ts";
+import { createLedgerStorage, highWaterPlaceOf } from "./ledger-storage.ts";
 import { type Meter, observeStore } from "./metrics/observe.ts";
 import { type BuiltinPolicy, createBuiltinPolicy } from "./opa/builtin.ts";
 import { createPrivateDirectory } from "./signer/private-file.ts";
 import { remoteStateOf } from "./state-config.ts";
 import { acquirePosixLock } from "./store/posix-lock.ts";
 import { createPosixHighWater } from "./store/posix-log-high-water.ts";
-import { createSqliteStore, type SqliteStore } from "./store/sqlite.ts";
+import { createSqliteStore, type SqliteStore, type SqliteStoreOptions } from "./store/sqlite.ts";
 import { ThreadedLedgerIndex } from "./store/threaded-ledger-index.ts";
 import { openWitnessing, type ShardWitnessing } from "./witnessing/create.ts";
 
@@ -143,18 +143,13 @@ async function openLog(
   }: { readonly keys: ServerKeys; readonly origin: string; readonly onFatal: OnFatal },
 ): Promise<Pick<Parts, "shardedLog" | "highWater">> {
   const nowMs = () => clock.nowMs();
-  const highWater = createPosixHighWater({
-    path: join(config.configDir, `${config.trustDomain}.high-water`),
-    dataDirectory: config.dataDir,
-  });
+  const highWater = createPosixHighWater(highWaterPlaceOf(config));
   const shardedLog = new ShardedLog({
     ledger: origin,
     signer: keys.logSigner,
     openShard: (shard) => {
-      const kept = createLedgerStorage(config, {
-        ...{ origin: shardOrigin(origin, shard), shard },
-        ...{ nowMs, onLost: onFatal },
-      });
+      const place = { origin: shardOrigin(origin, shard), shard };
+      const kept = createLedgerStorage(config, { ...place, nowMs, onLost: onFatal });
       cleanups.push(kept.close);
       return kept;
     },
@@ -179,6 +174,22 @@ async function openStore(
 ): Promise<SqliteStore> {
   const store = await createSqliteStore({
     dataDir: config.dataDir,
+    ...storeSettingsOf({ config, keys, policy }),
+    nowMs: () => clock.nowMs(),
+    remote: remoteStateOf(config.state),
+    onFatal: () => onFatal(new TrustWardenError("store_unavailable")),
+  });
+  cleanups.push(() => store.close());
+  return observeStore(meter, store);
+}
+
+/** What the commands of a state store go by: the server's keys, and the rules of its configuration and policy. */
+export function storeSettingsOf({
+  config,
+  keys,
+  policy,
+}: Pick<Parts, "config" | "keys" | "policy">): Pick<SqliteStoreOptions, "keys" | "rules"> {
+  return {
     keys: {
       trustDomain: config.trustDomain,
       firstAuthority: keys.firstAuthority,
@@ -193,12 +204,7 @@ async function openStore(
       classes: policy.data.classes,
       maxEntryBytes: MAX_ENTRY_BYTES,
     },
-    nowMs: () => clock.nowMs(),
-    remote: remoteStateOf(config.state),
-    onFatal: () => onFatal(new TrustWardenError("store_unavailable")),
-  });
-  cleanups.push(() => store.close());
-  return observeStore(meter, store);
+  };
 }
 
 async function reconcile(

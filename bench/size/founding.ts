@@ -6,11 +6,12 @@ import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { Sequencer } from "@trustwarden/core/agentledger/sequencer.ts";
-import { jwtIssuerOf, parseConfig, type ServerConfig, type ServerSettings } from "../../server/config.ts";
+import { parseConfig, type ServerConfig, type ServerSettings } from "../../server/config.ts";
 import { openServerKeys } from "../../server/keys.ts";
-import { createLedgerStorage } from "../../server/ledger-storage.ts";
+import { createLedgerStorage, highWaterPlaceOf } from "../../server/ledger-storage.ts";
 import { startServer } from "../../server/main.ts";
 import { createBuiltinPolicy } from "../../server/opa/builtin.ts";
+import { storeSettingsOf } from "../../server/parts.ts";
 import { openSigningKey } from "../../server/signer/signing-key.ts";
 import { loadAuthority } from "../../server/store/commands/change-authority.ts";
 import { raiseClockFloor } from "../../server/store/commands/clock.ts";
@@ -84,10 +85,7 @@ export class Filling {
     const server = await startServer(config);
     await server.close();
     const keys = await openServerKeys({ config, random: randomBytes, nowMs: Date.now });
-    const highWater = createPosixHighWater({
-      path: join(config.configDir, `${config.trustDomain}.high-water`),
-      dataDirectory: config.dataDir,
-    });
+    const highWater = createPosixHighWater(highWaterPlaceOf(config));
     const fatal = (error: unknown) => {
       throw error;
     };
@@ -104,20 +102,7 @@ export class Filling {
     });
     await sequencer.start();
     const deps = createCommandDeps({
-      keys: {
-        trustDomain: config.trustDomain,
-        firstAuthority: keys.firstAuthority,
-        signingKeys: keys.ring.signingKeys(),
-        token: keys.ring.token,
-        jwtIssuer: jwtIssuerOf(config),
-        serverKeyPkcs8: keys.serverPkcs8,
-      },
-      rules: {
-        quotas: config.quotas,
-        delegationMode: config.delegationMode,
-        classes: createBuiltinPolicy(config.policyDir).data.classes,
-        maxEntryBytes: MAX_ENTRY_BYTES,
-      },
+      ...storeSettingsOf({ config, keys, policy: createBuiltinPolicy(config.policyDir) }),
       random: randomBytes,
       openSigner: openSigningKey,
     });

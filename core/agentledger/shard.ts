@@ -161,7 +161,11 @@ export function encodeShardEnd(vkey: string): Uint8Array {
   return encodeUtf8(`${END}\nnext ${vkey}\n`);
 }
 
-/** Key of the next shard that the last entry of one names; null for any other entry. */
+/**
+ * Key of the next shard that the last entry of one names; null for any other entry.
+ *
+ * @throws TrustWardenError `checkpoint_malformed` for an end that names what is no key.
+ */
 export function parseShardEnd(entry: Uint8Array): string | null {
   const vkey = /^next (.+)\n$/.exec(lineOf(entry, END) ?? "")?.[1];
   if (vkey === undefined) return null;

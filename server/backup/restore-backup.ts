@@ -23,7 +23,7 @@ import type { Random } from "@trustwarden/core/id.ts";
 import type { ServerConfig } from "../config.ts";
 import { openServerKeys, replaceLogKey, type ServerKeys } from "../keys.ts";
 import { nextOrigin, originFile, originOf } from "../ledger/origin.ts";
-import { requireOneShard } from "../ledger-storage.ts";
+import { highWaterPlaceOf, requireOneShard } from "../ledger-storage.ts";
 import { writePrivateFile } from "../signer/private-file.ts";
 import { readEpoch } from "../store/commands/epoch.ts";
 import { PosixLogReader, PosixLogStorage } from "../store/posix-log.ts";
@@ -34,7 +34,6 @@ import { readFiles } from "./archive.ts";
 import { SealedReader } from "./sealed-stream.ts";
 import { closePast, Replay, type Replayed, voidEverything } from "./settle-state.ts";
 
-const MAX_ENTRY_BYTES = 16_384;
 /** The writer's own files of a ledger; a copy has none of them. */
 const OWN_FILES: readonly string[] = ["lock", "lock-journal", "tmp"];
 
@@ -148,7 +147,8 @@ async function settle(
   const keys = await openServerKeys({ config, random, nowMs });
   const origin = originOf(config);
   const vkey = formatVkey(origin, rawEd25519Key(keys.logSigner.publicKey));
-  const mark = await createPosixHighWater(highWaterPlace(config, options.dataDir)).read();
+  const highWater = highWaterPlaceOf({ ...config, dataDir: options.dataDir });
+  const mark = await createPosixHighWater(highWater).read();
   const work: Work = { config, keys, origin, vkey, mark, directory: join(building, "ledger") };
   if (options.ledger !== null) await takeNewerLedger(work, options.ledger);
   onProgress("ledger");
@@ -157,7 +157,6 @@ async function settle(
   const settled = await settleWith(options, { work, sequencer, known }).finally(() => sequencer.stop());
   const { isLogLost, restored } = settled;
   const { size, epoch } = restored;
-  const highWater = highWaterPlace(config, options.dataDir);
   if (!isLogLost) {
     await createPosixHighWater(highWater).raise({ origin, epoch });
     return restored;
@@ -295,7 +294,6 @@ function createSequencer({ origin, keys, directory }: Work, nowMs: () => number)
     highWater: { read: async () => mark, raise: async () => undefined },
     now: () => Math.floor(nowMs() / 1000),
     onFatal: () => undefined,
-    maxEntryBytes: MAX_ENTRY_BYTES,
   });
 }
 
@@ -309,8 +307,4 @@ function beginNextLedger(
   replaceLogKey({ config, random });
   writePrivateFile(originFile(dataDir), encodeUtf8(`${origin}\n`));
   rmSync(join(dataDir, "witnessed-checkpoint"), { force: true });
-}
-
-function highWaterPlace(config: ServerConfig, dataDirectory: string) {
-  return { path: join(config.configDir, `${config.trustDomain}.high-water`), dataDirectory };
 }

@@ -116,11 +116,6 @@ export class SealedWriter {
     return new SealedReader(this.#path, { key: this.#key });
   }
 
-  /** Leaves a file that no reader takes for whole. */
-  abandon(): void {
-    closeSync(this.#file);
-  }
-
   #seal(plain: Uint8Array, mark: Uint8Array): void {
     const cipher = createCipheriv(CIPHER, this.#key, nonceOf(this.#frames), { authTagLength: TAG_BYTES });
     this.#frames += 1;

@@ -6,6 +6,7 @@
  * that was ever announced.
  */
 import { parseCertificate } from "@trustwarden/core/agentid/certificate.ts";
+import { revocationTarget } from "@trustwarden/core/api/revocation.ts";
 import { encodeBase64url, parseBase64, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { encodeSpki, sha256 } from "@trustwarden/core/crypto.ts";
 import { parseEnvelope, parseUnverifiedPayload, payloadTypeOf } from "@trustwarden/core/dsse.ts";
@@ -19,7 +20,6 @@ import { readEpoch } from "../store/commands/epoch.ts";
 import { narrow } from "../store/commands/narrow.ts";
 import { revoke } from "../store/commands/revoke.ts";
 import type { CommandContext } from "../store/ports.ts";
-import type { StopTarget } from "../store/revocation-ports.ts";
 import type { SqliteDatabase } from "../store/sqlite-database.ts";
 
 const KEEP_KEY = "INSERT INTO keys (spki_sha256, holder) VALUES (?, ?) ON CONFLICT (spki_sha256) DO NOTHING";
@@ -46,9 +46,7 @@ const HARMLESS: ReadonlySet<string> = new Set([
 ]);
 /** Each takes an epoch in the transaction that makes its event. */
 const STOPS: readonly string[] = ["revoke", "narrow", "entry"];
-const TARGETS: readonly StopTarget["kind"][] = [
-  ...(["instance", "agent", "owner", "job", "key", "policy", "everything"] as const),
-];
+const { options: TARGETS } = revocationTarget.shape.kind;
 const OWNER = "owner:";
 
 /** What happened since the backup, as far as it was made true again. */
@@ -139,12 +137,13 @@ export interface RestoreMoment {
 /** What holds for every restored state; last, since it takes the epoch. @returns the epoch. */
 export function closePast(database: SqliteDatabase, { epoch, nowMs }: RestoreMoment): number {
   const next = Math.max(epoch, readEpoch(database)) + 1;
+  const now = Math.floor(nowMs / 1000);
   raiseEnrolmentFloor(database, nowMs / 1000);
   raiseClockFloor(database, nowMs);
-  database.run(END_TOKENS, Math.floor(nowMs / 1000));
+  database.run(END_TOKENS, now);
   database.run(FORGET_APPROVALS);
-  database.run(END_SESSIONS, Math.floor(nowMs / 1000));
-  database.run(SPEND_LINKS, Math.floor(nowMs / 1000));
+  database.run(END_SESSIONS, now);
+  database.run(SPEND_LINKS, now);
   database.run(FORGET_CONFIRMATIONS);
   database.run(ANNOUNCE, next);
   return next;

@@ -16,18 +16,18 @@ import { isEqualBytes } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { isFileError, makeDirectory, readFileIfAny, replaceFile } from "./posix-log-files.ts";
 
+/** Where a mark is, and the directory that it must not lie in. */
+export interface HighWaterPlace {
+  readonly path: string;
+  readonly dataDirectory: string;
+}
+
 /**
  * The mark in a file.
  *
  * @throws TrustWardenError `config_invalid` when the file would lie inside the data directory.
  */
-export function createPosixHighWater({
-  path,
-  dataDirectory,
-}: {
-  readonly path: string;
-  readonly dataDirectory: string;
-}): HighWater {
+export function createPosixHighWater({ path, dataDirectory }: HighWaterPlace): HighWater {
   const inside = relative(realPathOf(resolve(dataDirectory)), realPathOf(resolve(path)));
   if (inside !== ".." && !inside.startsWith(`..${sep}`) && !isAbsolute(inside)) {
     throw new TrustWardenError("config_invalid", {
@@ -42,10 +42,7 @@ export function createPosixHighWater({
  *
  * @throws TrustWardenError `config_invalid` as `createPosixHighWater`.
  */
-export async function replacePosixHighWater(
-  place: Parameters<typeof createPosixHighWater>[0],
-  mark: HighWaterMark,
-): Promise<void> {
+export async function replacePosixHighWater(place: HighWaterPlace, mark: HighWaterMark): Promise<void> {
   const { path } = place;
   const old = await readFileIfAny(path);
   createPosixHighWater(place);
