@@ -82,6 +82,7 @@ export async function makeEvidenceBundle(services: Services, request: EvidenceRe
   const heads = await headsOver(services, entries);
   const head = heads.at(-1) ?? never();
   const files = await proveEntries(services, { entries, range, heads });
+  files.set(CHECKPOINT_FILE, encodeUtf8(head.note));
   const events =
     range === null
       ? chosen.map(({ event_id, indexes: own }) => ({ event_id, indexes: own }))
@@ -251,7 +252,6 @@ async function proveEntries(
   },
 ): Promise<Map<string, Uint8Array>> {
   const files = new Map(readFixedFiles());
-  files.set(CHECKPOINT_FILE, encodeUtf8(heads.at(-1)?.note ?? ""));
   files.set(POLICY_FILE, encodeUtf8(policyOf(services)));
   files.set(TRUST_FILE, encodeUtf8(formatTrustBundle(services.authority().bundle)));
   // Of a ledger that is in its first shard, a bundle says nothing of shards.
@@ -261,32 +261,32 @@ async function proveEntries(
     const { first } = head.shard;
     if (isSharded) files.set(formatShardCheckpointPath(first), encodeUtf8(head.note));
     const rangePath = isSharded ? formatShardRangePath(first) : RANGE_FILE;
-    const own = [...entries.keys()].filter((index) => services.ledger.log.shardAt(index).first === first);
-    const proofs = await proveIn(head, { indexes: own, range, rangePath });
+    const proofs = await proveIn(head, { positions: entries.keys(), range, rangePath });
     for (const [path, text] of proofs) files.set(path, encodeUtf8(text));
   }
   return files;
 }
 
-/** Proofs of entries in one shard, by path: one for the range, and one for each other entry and the shard's beginning. */
+/** Proofs of the entries that are in one shard, by path: one for the range, and one for each other entry and the shard's beginning. */
 async function proveIn(
   { shard: { first, reader }, note, checkpoint: { size } }: Head,
   {
-    indexes,
+    positions,
     range,
     rangePath,
   }: {
-    readonly indexes: readonly number[];
+    readonly positions: Iterable<number>;
     readonly range: LeafRange | null;
     readonly rangePath: string;
   },
 ): Promise<ReadonlyMap<string, string>> {
   const tree = new TreeReader(reader, size);
   const proofs = new Map<string, string>();
-  for (const position of indexes) {
+  for (const position of positions) {
+    const index = position - first;
+    if (index < 0 || index >= size) continue;
     const isInRange = range !== null && position >= range.start && position < range.end;
     if (isInRange && (position !== first || first === 0)) continue;
-    const index = position - first;
     const proof = await tree.readInclusionProof(index, size);
     proofs.set(formatProofPath(position), formatTlogProof({ index, proof, checkpoint: note }));
   }
