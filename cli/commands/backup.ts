@@ -2,7 +2,6 @@
  * `warden backup` and `warden restore`: work on the data directory itself, the first beside a running server, the second in its place.
  * They load the server's modules only when asked.
  */
-import { randomBytes } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
@@ -37,8 +36,6 @@ interface Given {
   readonly command: Command;
   readonly runtime: Runtime;
 }
-
-const random = (length: number) => new Uint8Array(randomBytes(length));
 
 export function addBackupCommands(program: Command, runtime: Runtime): void {
   const backup = program
@@ -132,7 +129,7 @@ async function backUp(
     config,
     file: resolve(file),
     recipient: recipient === undefined ? null : parseRecipient(readKey(recipient)),
-    random,
+    random: io.random,
     nowMs: io.nowMs,
     onProgress: (step) => io.stderr(`${step} ...\n`),
   });
@@ -174,7 +171,7 @@ async function restore(
     isVoidAccepted: options.voidAll === true,
     vouched: options.vouchOwner ?? [],
     areOlderRulesAccepted: options.acceptOlderRules === true,
-    random,
+    random: io.random,
     nowMs: io.nowMs,
     onProgress: (step) => io.stderr(`${step} ...\n`),
   });

@@ -2,7 +2,6 @@
  * `warden ledger migrate`: moves the ledger to another storage. Works on the data directory itself and not through the
  * server, which it waits for to end; it loads the server's modules only when asked.
  */
-import { randomBytes } from "node:crypto";
 import { encodeBase64 } from "@trustwarden/core/bytes.ts";
 import type { Command } from "commander";
 import { examples, type Runtime, runCommand, type Session, wholeNumber } from "../command.ts";
@@ -46,7 +45,7 @@ async function migrate(session: Session, { to, config: file, wait }: MigrateOpti
     config,
     settingsFile: to,
     waitMs: wait * 1000,
-    random: (length) => new Uint8Array(randomBytes(length)),
+    random: io.random,
     nowMs: io.nowMs,
     onCopied: (files) =>
       io.stderr(`${files} file(s) are copied. Stop the server now; the rest is moved when it has ended.\n`),

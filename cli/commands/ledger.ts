@@ -4,6 +4,7 @@
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { parseVkey } from "@trustwarden/core/agentledger/signed-note.ts";
 import type { EventAnswer, ShardHeadView } from "@trustwarden/core/api/ledger.ts";
 import { encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { parseEnvelope } from "@trustwarden/core/dsse.ts";
@@ -125,7 +126,7 @@ function addExportCommand(ledger: Command, runtime: Runtime): void {
 
 async function exportWholeLog({ client, output }: Session, directory: string): Promise<void> {
   const { size, vkey, files } = await exportLog(client, directory);
-  const origin = vkey.slice(0, vkey.indexOf("+"));
+  const { name: origin } = parseVkey(vkey);
   output.show({ directory, origin, size, vkey, files }, [
     `Exported ${size} entries of ${origin} to ${directory} (${files} files).`,
     "Verify it anywhere with `warden ledger verify` or any tlog-tiles tool. The log's key:",
