@@ -5,17 +5,10 @@
 import { type AuthorityAnswer, authorityAnswer } from "@trustwarden/core/api/authority.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createOwner, enrolAgent, type TestOwner } from "./support/actors.ts";
-import { AUTHORITY_POINTS, type CrashPoint } from "./support/crash-points.ts";
-import {
-  cancelCrash,
-  configureHome,
-  planCrash,
-  type Starting,
-  startProcess,
-} from "./support/crash-server.ts";
+import { AUTHORITY_POINTS } from "./support/crash-points.ts";
+import { CrashingServer } from "./support/crash-server.ts";
 import { jsonOf, sendAdmin } from "./support/http.ts";
 import { eventsOf } from "./support/refusals.ts";
-import { createHome, type TestServer } from "./support/server.ts";
 
 const CRASH_TIMEOUT_MS = 60_000;
 /** What becomes of the old and the new intermediate with each step that has committed: prepare, activate, taint. */
@@ -32,55 +25,30 @@ const CASES = [1, 2, 3].flatMap((step) => [
   { step, point: TOLD, committed: step },
 ]);
 
-const home = createHome();
-let starting: Starting;
-let server: TestServer;
+const crashing = new CrashingServer();
 let owner: TestOwner;
 
 beforeAll(async () => {
-  configureHome(home);
-  await start();
-  owner = await createOwner(server);
+  await crashing.start();
+  owner = await createOwner(crashing.server);
 });
-afterAll(async () => {
-  starting.kill();
-  await starting.gone;
-  home.remove();
-});
-
-async function start(): Promise<void> {
-  starting = startProcess(home);
-  const ready = await starting.ready;
-  if (ready === undefined) throw new Error(starting.errors());
-  server = ready;
-}
+afterAll(() => crashing.end());
 
 const step = (body: object) =>
-  sendAdmin(server.adminSocket, {
+  sendAdmin(crashing.server.adminSocket, {
     method: "POST",
     target: "/v1/authority/steps",
     body: JSON.stringify(body),
   });
 const rotate = () => step({ step: "rotate", kind: "intermediate", force: true });
 async function read(): Promise<AuthorityAnswer> {
-  return authorityAnswer.parse(jsonOf(await sendAdmin(server.adminSocket, { target: "/v1/authority" })));
+  return authorityAnswer.parse(
+    jsonOf(await sendAdmin(crashing.server.adminSocket, { target: "/v1/authority" })),
+  );
 }
 const intermediates = ({ keys }: AuthorityAnswer) => keys.filter(({ kind }) => kind === "intermediate");
 const activeOf = (answer: AuthorityAnswer) =>
   intermediates(answer).find(({ state }) => state === "active")?.id ?? "";
-
-/** Dies in the middle of a forced rotation, and starts again. */
-async function crash(point: CrashPoint, hit: number): Promise<void> {
-  planCrash(home, { point, hit });
-  const answer = rotate().then(
-    ({ status }) => status,
-    () => "cut off",
-  );
-  expect(await starting.gone).toBe("SIGKILL");
-  expect(await answer).toBe("cut off");
-  cancelCrash(home);
-  await start();
-}
 
 describe("a forced rotation that is killed", () => {
   it.each(CASES)("in step $step, at: $point.name", { timeout: CRASH_TIMEOUT_MS }, async (one) => {
@@ -88,14 +56,14 @@ describe("a forced rotation that is killed", () => {
     const before = await read();
     const known = new Set(intermediates(before).map(({ id }) => id));
     const old = activeOf(before);
-    await crash(one.point, one.step);
+    await crashing.crash({ point: one.point, hit: one.step }, rotate);
     const found = await read();
     const stateOf = (id: string) => intermediates(found).find((key) => key.id === id)?.state;
     const made = intermediates(found).find(({ id }) => !known.has(id));
     expect([stateOf(old), made?.state]).toEqual(STATES[one.committed]);
     expect(found.sequence).toBe(before.sequence + one.committed);
-    expect(await eventsOf(server, "authority")).toHaveLength(found.sequence - 1);
-    await enrolAgent(server, owner, { name: `after-${one.step}-${CASES.indexOf(one)}` });
+    expect(await eventsOf(crashing.server, "authority")).toHaveLength(found.sequence - 1);
+    await enrolAgent(crashing.server, owner, { name: `after-${one.step}-${CASES.indexOf(one)}` });
     expect((await rotate()).status).toBe(200);
     const after = await read();
     // What was prepared is used, and not a second one beside it.
@@ -104,6 +72,6 @@ describe("a forced rotation that is killed", () => {
     // A key that was superseded and not yet tainted is tainted by name.
     if (one.committed === 2) expect((await step({ step: "taint", id: old })).status).toBe(200);
     expect(intermediates(await read()).find(({ id }) => id === old)?.state).toBe("tainted");
-    await enrolAgent(server, owner, { name: `later-${one.step}-${CASES.indexOf(one)}` });
+    await enrolAgent(crashing.server, owner, { name: `later-${one.step}-${CASES.indexOf(one)}` });
   });
 });

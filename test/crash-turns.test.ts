@@ -10,68 +10,37 @@ import { createTemporaryExport } from "../cli/temporary-export.ts";
 import { auditDirectory } from "../cli/verify-directory.ts";
 import { createOwner, enrolAgent, parseAnswer, type TestOwner } from "./support/actors.ts";
 import { TURN_POINTS } from "./support/crash-points.ts";
-import {
-  cancelCrash,
-  configureHome,
-  planCrash,
-  type Starting,
-  startProcess,
-} from "./support/crash-server.ts";
+import { CrashingServer } from "./support/crash-server.ts";
 import { send, sendAdmin } from "./support/http.ts";
-import { createHome, type TestServer } from "./support/server.ts";
 
 const CRASH_TIMEOUT_MS = 180_000;
-const home = createHome();
-let starting: Starting;
-let server: TestServer;
+const crashing = new CrashingServer();
 let owner: TestOwner;
 
 beforeAll(async () => {
-  configureHome(home);
-  await start();
-  owner = await createOwner(server);
+  await crashing.start();
+  owner = await createOwner(crashing.server);
 });
-afterAll(async () => {
-  starting.kill();
-  await starting.gone;
-  home.remove();
-});
+afterAll(() => crashing.end());
 
-async function start(): Promise<void> {
-  starting = startProcess(home);
-  const ready = await starting.ready;
-  if (ready === undefined) throw new Error(starting.errors());
-  server = ready;
-}
-
+const turn = () =>
+  sendAdmin(crashing.server.adminSocket, { method: "POST", target: "/v1/ledger/turns", body: "{}" });
 const readShards = async () =>
-  parseAnswer(shardList, await sendAdmin(server.adminSocket, { target: "/ledger/shards" })).shards;
+  parseAnswer(shardList, await sendAdmin(crashing.server.adminSocket, { target: "/ledger/shards" })).shards;
 
 it.each(TURN_POINTS)("a turn that is killed after: $name", { timeout: CRASH_TIMEOUT_MS }, async (point) => {
   const before = await readShards();
-  await enrolAgent(server, owner, { name: `before-${before.length}` });
-  planCrash(home, { point, hit: 1 });
-  const turned = sendAdmin(server.adminSocket, {
-    method: "POST",
-    target: "/v1/ledger/turns",
-    body: "{}",
-  }).then(
-    ({ status }) => status,
-    () => "cut off",
-  );
-  expect(await starting.gone).toBe("SIGKILL");
-  expect(await turned).toBe("cut off");
-  cancelCrash(home);
-  await start();
+  await enrolAgent(crashing.server, owner, { name: `before-${before.length}` });
+  await crashing.crash({ point, hit: 1 }, turn);
   const shards = await readShards();
   expect(shards.map(({ frozen }) => frozen)).toEqual([...before.map(() => true), false]);
   for (const [at, shard] of shards.entries()) {
     const last = shards[at - 1];
     expect(shard.first).toBe(last === undefined ? 0 : last.first + last.size);
   }
-  await enrolAgent(server, owner, { name: `after-${before.length}` });
+  await enrolAgent(crashing.server, owner, { name: `after-${before.length}` });
   const { directory, remove } = await createTemporaryExport(
-    createClient(createAdminTransport(server.adminSocket)),
+    createClient(createAdminTransport(crashing.server.adminSocket)),
   );
   try {
     const vkey = await readVkey();
@@ -84,6 +53,6 @@ it.each(TURN_POINTS)("a turn that is killed after: $name", { timeout: CRASH_TIME
 });
 
 async function readVkey(): Promise<string> {
-  const { text } = await send(server.url, { target: "/.well-known/trustwarden" });
+  const { text } = await send(crashing.server.url, { target: "/.well-known/trustwarden" });
   return String(JSON.parse(text).log_vkey);
 }

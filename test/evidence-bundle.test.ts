@@ -1,20 +1,19 @@
 /** Evidence bundles of a real server, before our own verifier: what is proven, answered, and refused. */
-import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { parseArchive } from "@trustwarden/core/agentledger/archive.ts";
 import { openEvidenceBundle } from "@trustwarden/core/agentledger/evidence-bundle.ts";
-import type { BundleReport } from "@trustwarden/core/agentledger/verify-bundle.ts";
 import { encodeHex, encodeUtf8, parseBase64, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { sha256 } from "@trustwarden/core/crypto.ts";
-import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { verifyEvidence } from "../sdk/verify-evidence.ts";
 import { createOwner, enrolAgent, ownerRequest, serverIdOf } from "./support/actors.ts";
 import { openKeys } from "./support/authority-keys.ts";
-import { type BundleStory, createBundleStory, STORY_JOB } from "./support/evidence.ts";
+import {
+  askTravelling,
+  type BundleStory,
+  createBundleStory,
+  STORY_JOB,
+  verdictOf,
+} from "./support/evidence.ts";
 import {
   brokenArchives,
   flippedBytes,
@@ -31,7 +30,6 @@ import {
 import { codeOf, type RawAnswer, send, sendAdmin } from "./support/http.ts";
 import { startTestServer } from "./support/server.ts";
 
-const VERIFIER = fileURLToPath(new URL("../server/evidence/verifiers/verify.mjs", import.meta.url));
 let story: BundleStory;
 let agentBundle: Buffer;
 let rangeBundle: Buffer;
@@ -49,29 +47,10 @@ afterAll(async () => {
   story.server.home.remove();
 });
 
-/** What a verification is refused with; `missing` when everything is true and something is not there. */
-function verdictOf(run: () => BundleReport): string {
-  try {
-    return run().alarms.length === 0 ? "verified" : "missing";
-  } catch (error) {
-    if (error instanceof TrustWardenError) return error.code;
-    throw error;
-  }
-}
-
 /** What `verify.mjs` says at its end, against the story's own anchors. */
 function refusalOf(bytes: Uint8Array): string {
-  const home = mkdtempSync(join(tmpdir(), "warden-evidence-"));
-  try {
-    const [file, bundle] = [join(home, "forged.twb"), join(home, "bundle.json")];
-    writeFileSync(file, bytes);
-    writeFileSync(bundle, story.bundleText);
-    const args = [VERIFIER, file, "--vkey", story.vkey, "--bundle", bundle];
-    const { status, stdout } = spawnSync(process.execPath, args, { encoding: "utf8" });
-    return status === 1 ? (stdout.trim().split("\n").at(-1) ?? "") : `exit code ${status}`;
-  } finally {
-    rmSync(home, { recursive: true, force: true });
-  }
+  const { status, stdout } = askTravelling(bytes, story.bundleText, ["--vkey", story.vkey]);
+  return status === 1 ? (stdout.trim().split("\n").at(-1) ?? "") : `exit code ${status}`;
 }
 
 describe("a bundle of one event", () => {

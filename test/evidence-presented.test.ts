@@ -1,12 +1,11 @@
 /** Evidence of actions for which a token was presented, before our own verifier and the one that travels along. */
-import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { parseTlogPolicy } from "@trustwarden/core/agentledger/tlog-policy.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { verifyEvidence } from "../sdk/verify-evidence.ts";
+import { askTravelling } from "./support/evidence.ts";
 import { repeatingPolicies } from "./support/evidence-policies.ts";
 import {
   createPresentedStory,
@@ -15,26 +14,19 @@ import {
   presentedForgeries,
 } from "./support/evidence-presented.ts";
 
-const VERIFIER = fileURLToPath(new URL("../server/evidence/verifiers/verify.mjs", import.meta.url));
 const home = mkdtempSync(join(tmpdir(), "warden-presented-"));
 let story: PresentedStory;
 
 beforeAll(async () => {
   story = await createPresentedStory();
-  writeFileSync(join(home, "bundle.json"), story.bundleText);
 });
 afterAll(async () => {
   rmSync(home, { recursive: true });
   await story.close();
 });
 
-function travelling(bytes: Uint8Array, trust: readonly string[]) {
-  const file = join(home, "case.twb");
-  writeFileSync(file, bytes);
-  const args = [VERIFIER, file, ...trust, "--bundle", join(home, "bundle.json")];
-  const { status, stdout } = spawnSync(process.execPath, args, { encoding: "utf8" });
-  return { status, stdout };
-}
+const travelling = (bytes: Uint8Array, trust: readonly string[]) =>
+  askTravelling(bytes, story.bundleText, trust);
 
 const ours = (bytes: Uint8Array, vkey: string) =>
   verifyEvidence(bytes, { log: { vkey }, roots: { bundle: story.bundleText } });

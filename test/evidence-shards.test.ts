@@ -1,14 +1,8 @@
 /** Evidence over two shards of a ledger, and what a forger could make of it, before our verifier and `verify.mjs`. */
-import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { verifyEvidence } from "../sdk/verify-evidence.ts";
 import { openKeys } from "./support/authority-keys.ts";
-import { STORY_JOB } from "./support/evidence.ts";
+import { askTravelling, STORY_JOB, verdictOf } from "./support/evidence.ts";
 import {
   type Forgery,
   type ManifestKey,
@@ -24,7 +18,6 @@ import {
   shardForgeries,
 } from "./support/evidence-shards.ts";
 
-const VERIFIER = fileURLToPath(new URL("../server/evidence/verifiers/verify.mjs", import.meta.url));
 let story: ShardedStory;
 let range: Buffer;
 let event: Buffer;
@@ -42,32 +35,14 @@ afterAll(async () => {
 });
 
 /** What our own verifier says. */
-function verdictOf(bytes: Uint8Array, vkey = story.vkey): string {
-  try {
-    const { alarms } = verifyEvidence(bytes, { log: { vkey }, roots: { bundle: story.bundleText } });
-    return alarms.length === 0 ? "verified" : "missing";
-  } catch (error) {
-    if (error instanceof TrustWardenError) return error.code;
-    throw error;
-  }
+function ourVerdictOf(bytes: Uint8Array, vkey = story.vkey): string {
+  return verdictOf(() => verifyEvidence(bytes, { log: { vkey }, roots: { bundle: story.bundleText } }));
 }
 
 /** What `verify.mjs` says, and its exit code. */
-function saidOf(
-  bytes: Uint8Array,
-  vkey = story.vkey,
-): { readonly status: number | null; readonly text: string } {
-  const home = mkdtempSync(join(tmpdir(), "warden-evidence-"));
-  try {
-    const [file, bundle] = [join(home, "case.twb"), join(home, "bundle.json")];
-    writeFileSync(file, bytes);
-    writeFileSync(bundle, story.bundleText);
-    const args = [VERIFIER, file, "--vkey", vkey, "--bundle", bundle];
-    const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: "utf8" });
-    return { status, text: stdout + stderr };
-  } finally {
-    rmSync(home, { recursive: true, force: true });
-  }
+function saidOf(bytes: Uint8Array, vkey = story.vkey) {
+  const { status, stdout, stderr } = askTravelling(bytes, story.bundleText, ["--vkey", vkey]);
+  return { status, text: stdout + stderr };
 }
 
 /** Refused by our own verifier, and where it is asked by `verify.mjs`; the judge of evidence asks all of each. */
@@ -77,7 +52,7 @@ function expectRefused(
 ): void {
   expect(forgeries.length).toBeGreaterThan(0);
   for (const { name, bytes } of forgeries) {
-    expect([name, verdictOf(bytes, vkey)]).toEqual([
+    expect([name, ourVerdictOf(bytes, vkey)]).toEqual([
       name,
       expect.stringMatching(/_(malformed|invalid|untrusted)$/),
     ]);
@@ -92,10 +67,10 @@ describe("a bundle over two shards", () => {
     for (const query of [`event=${story.bridged}`, `job=${STORY_JOB}`, `agent=${story.agentId}`]) {
       const bytes = await story.make(query);
       expect(saidOf(bytes).text).toMatch(/^VERIFIED$/m);
-      expect(verdictOf(bytes)).toBe("verified");
+      expect(ourVerdictOf(bytes)).toBe("verified");
     }
     const { status, text } = saidOf(range);
-    expect(status).toBe(verdictOf(range) === "verified" ? 0 : 3);
+    expect(status).toBe(ourVerdictOf(range) === "verified" ? 0 : 3);
     expect(text.match(/^log: ledger\.acme\.test(\/\d{4}q\d)?, size/gm)).toHaveLength(2);
     expect(text).toMatch(/^complete: entries 0 to \d+, none left out$/m);
   });
@@ -116,8 +91,8 @@ describe("a bundle over two shards", () => {
     const vkey = forgersVkey(story.vkey);
     for (const bytes of [range, event]) {
       const sound = relogged(bytes, key);
-      expect([verdictOf(sound, vkey), saidOf(sound, vkey).status]).toEqual([
-        verdictOf(bytes),
+      expect([ourVerdictOf(sound, vkey), saidOf(sound, vkey).status]).toEqual([
+        ourVerdictOf(bytes),
         saidOf(bytes).status,
       ]);
       expectRefused(hiddenShardForgeries(bytes, key), { vkey, isAsked: bytes === range });

@@ -6,7 +6,8 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseJsonObject } from "@trustwarden/core/json.ts";
 import type { CrashPoint, Weakening } from "./crash-points.ts";
-import { type TestHome, type TestServer, TRUST_DOMAIN } from "./server.ts";
+import type { RawAnswer } from "./http.ts";
+import { createHome, type TestHome, type TestServer, TRUST_DOMAIN } from "./server.ts";
 
 const MAIN = fileURLToPath(new URL("../../server/main.ts", import.meta.url));
 const HOOK = new URL("./crash-hook.ts", import.meta.url);
@@ -83,6 +84,50 @@ export function startProcess(home: TestHome, weakening?: Weakening): Starting {
   });
   void gone.promise.then(() => ready.resolve(undefined));
   return { ready: ready.promise, gone: gone.promise, errors: () => errors.join(""), kill };
+}
+
+/** A server of a test's own that dies where it is told to, and starts again on the same directories. */
+export class CrashingServer {
+  readonly #home = createHome();
+  #running: { readonly process: Starting; readonly server: TestServer } | undefined;
+
+  /** The one that listens now. */
+  get server(): TestServer {
+    if (this.#running === undefined) throw new Error("the server is not started");
+    return this.#running.server;
+  }
+
+  async start(): Promise<void> {
+    if (this.#running === undefined) configureHome(this.#home);
+    const started = startProcess(this.#home);
+    const server = await started.ready;
+    if (server === undefined) throw new Error(started.errors());
+    this.#running = { process: started, server };
+  }
+
+  /**
+   * Plans a crash, asks for what it is in the middle of, and starts again.
+   *
+   * @throws Error when the process did not die of it, or answered.
+   */
+  async crash(planned: PlannedCrash, ask: () => Promise<RawAnswer>): Promise<void> {
+    const gone = this.#running?.process.gone;
+    planCrash(this.#home, planned);
+    const asked = ask().then(
+      ({ status }) => status,
+      () => "cut off",
+    );
+    const seen = { signal: await gone, answer: await asked };
+    if (seen.signal !== "SIGKILL" || seen.answer !== "cut off")
+      throw new Error(`${planned.point.name}: ${JSON.stringify(seen)}`);
+    cancelCrash(this.#home);
+    await this.start();
+  }
+
+  async end(): Promise<void> {
+    await this.#running?.server.close();
+    this.#home.remove();
+  }
 }
 
 function formatHook(home: TestHome, weakening: Weakening | undefined): string {

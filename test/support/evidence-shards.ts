@@ -24,6 +24,7 @@ import {
   verifyShardCheckpoint,
   vkeyFor,
 } from "@trustwarden/core/agentledger/shard.ts";
+import { parseVkey } from "@trustwarden/core/agentledger/signed-note.ts";
 import { formatTlogProof } from "@trustwarden/core/agentledger/tlog-proof.ts";
 import { turnAnswer } from "@trustwarden/core/api/ledger.ts";
 import { encodeBase64, encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
@@ -158,7 +159,7 @@ export function cosignedShards(
 export function hiddenShardForgeries(bytes: Uint8Array, key: ManifestKey): readonly Forgery[] {
   const { log } = openEvidenceBundle(bytes).unverifiedManifest;
   const vkey = forgersVkey(log.vkey);
-  const ledger = vkey.slice(0, vkey.indexOf("+"));
+  const { name: ledger } = parseVkey(vkey);
   const forge = (name: string, write: (start: ShardStart) => ShardStart): Forgery => ({
     name,
     bytes: relogShards(bytes, key, (start) => encodeShardStart(write(start))),

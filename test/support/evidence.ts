@@ -1,9 +1,15 @@
 /** A small history on a real server, and the evidence bundles of it. */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import type { BundleReport } from "@trustwarden/core/agentledger/verify-bundle.ts";
 import { discovery } from "@trustwarden/core/api/ledger.ts";
 import { encodeBase64url } from "@trustwarden/core/bytes.ts";
 import { sha256 } from "@trustwarden/core/crypto.ts";
 import { parseEnvelope } from "@trustwarden/core/dsse.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { verifyEvidence } from "../../sdk/verify-evidence.ts";
 import {
   askDecision,
@@ -19,6 +25,8 @@ import {
 } from "./actors.ts";
 import { jsonOf, send, sendAdmin } from "./http.ts";
 import { startTestServer, type TestServer } from "./server.ts";
+
+const VERIFIER = fileURLToPath(new URL("../../server/evidence/verifiers/verify.mjs", import.meta.url));
 
 /** What an auditor is asked about, and what it trusts. */
 export interface BundleStory {
@@ -78,6 +86,31 @@ export async function createBundleStory(server?: TestServer): Promise<BundleStor
     },
     verify: (bytes) => verifyEvidence(bytes, { log: { vkey }, roots: { bundle: bundleText } }),
   };
+}
+
+/** What a verification comes to: its refusal's code, or `missing` when everything is true and something is not there. */
+export function verdictOf(run: () => BundleReport): string {
+  try {
+    return run().alarms.length === 0 ? "verified" : "missing";
+  } catch (error) {
+    if (error instanceof TrustWardenError) return error.code;
+    throw error;
+  }
+}
+
+/** What `verify.mjs`, which travels with a bundle, says of it. @param trust - arguments that name the log. */
+export function askTravelling(bytes: Uint8Array, bundleText: string, trust: readonly string[]) {
+  const home = mkdtempSync(join(tmpdir(), "warden-evidence-"));
+  try {
+    const [file, bundle] = [join(home, "case.twb"), join(home, "bundle.json")];
+    writeFileSync(file, bytes);
+    writeFileSync(bundle, bundleText);
+    const args = [VERIFIER, file, ...trust, "--bundle", bundle];
+    const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: "utf8" });
+    return { status, stdout, stderr };
+  } finally {
+    rmSync(home, { recursive: true, force: true });
+  }
 }
 
 /** Ids of the events in a server's bundle of one event, by our own verifier. */

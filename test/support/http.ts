@@ -39,6 +39,14 @@ export function sendOver(url: string, request: RawRequest, agent: Agent): Promis
   return exchange({ host: hostname, port, agent }, request);
 }
 
+/** Sends one request without TLS, on a connection of its own. */
+export function sendClear(
+  place: { readonly host: string; readonly port: string },
+  request: RawRequest,
+): Promise<RawAnswer> {
+  return exchange({ ...place, agent: false, isPlain: true }, request);
+}
+
 /** Sends one request over the admin socket. */
 export function sendAdmin(socketPath: string, request: RawRequest): Promise<RawAnswer> {
   return exchange({ socketPath, isPlain: true }, request);

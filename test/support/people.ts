@@ -1,7 +1,6 @@
 /** People in front of browsers: the console's listener as a page of ours, or of somebody else, would ask it. */
-import { request as plainRequest } from "node:http";
 import { type AuthenticatorOptions, SoftwareAuthenticator } from "./authenticator.ts";
-import { jsonOf, type RawAnswer, type RawRequest, sendAdmin } from "./http.ts";
+import { jsonOf, type RawAnswer, type RawRequest, sendAdmin, sendClear } from "./http.ts";
 import type { TestServer } from "./server.ts";
 
 /** A server with a console on any free port. */
@@ -36,47 +35,9 @@ export function sendConsole(
 }
 
 /** Sends exactly what is given to the console's listener. */
-export function sendPlain(
-  server: Pick<TestServer, "consoleUrl">,
-  { method = "GET", target, headers = {}, body }: RawRequest,
-): Promise<RawAnswer> {
+export function sendPlain(server: Pick<TestServer, "consoleUrl">, request: RawRequest): Promise<RawAnswer> {
   const { port, host } = new URL(originOf(server));
-  const typed = body === undefined ? {} : { "content-type": "application/json" };
-  const { promise, resolve, reject } = Promise.withResolvers<RawAnswer>();
-  const outgoing = plainRequest(
-    {
-      host: "127.0.0.1",
-      port,
-      method,
-      path: target,
-      agent: false,
-      headers: {
-        host,
-        ...typed,
-        ...(body === undefined ? {} : { "content-length": Buffer.byteLength(body) }),
-        ...headers,
-      },
-    },
-    (answer) => {
-      const chunks: Buffer[] = [];
-      answer.on("data", (chunk: Buffer) => chunks.push(chunk));
-      answer.on("error", reject);
-      answer.on("end", () => {
-        const bytes = Buffer.concat(chunks);
-        const { statusCode = 0, headers: received } = answer;
-        resolve({
-          status: statusCode,
-          headers: received,
-          text: bytes.toString("utf8"),
-          bytes,
-          localPort: undefined,
-        });
-      });
-    },
-  );
-  outgoing.on("error", reject);
-  outgoing.end(body);
-  return promise;
+  return sendClear({ host: "127.0.0.1", port }, { ...request, headers: { host, ...request.headers } });
 }
 
 /** A one-time link, made by the operator. */
