@@ -174,10 +174,12 @@ def verify_witnessed_checkpoint(note: str, policy: TlogPolicy) -> tuple[Checkpoi
 def _vkey_under(policy: TlogPolicy, origin: str) -> str:
     """A policy that names a ledger is about all its shards of the same key."""
     named = next((vkey for vkey, key in policy.logs if key.name == origin), None)
+    if named is not None:
+        return named
     ledger = next((vkey for vkey, key in policy.logs if is_shard_origin(key.name, origin)), None)
-    if named is None and ledger is None:
+    if ledger is None:
         raise TrustWardenError("checkpoint_untrusted", {"reason": "no log of the policy"})
-    return named or vkey_for(ledger or "", origin)
+    return vkey_for(ledger, origin)
 
 
 def is_quorum(policy: TlogPolicy, witnesses: AbstractSet[str]) -> bool:

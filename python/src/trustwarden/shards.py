@@ -34,7 +34,7 @@ class UnverifiedShardStart:
 
 def is_shard_origin(ledger: str, origin: str) -> bool:
     """Whether an origin is that of a shard of a ledger which is not its first."""
-    return origin.startswith(f"{ledger}/") and _NAME.fullmatch(origin[len(ledger) + 1 :]) is not None
+    return _name_of(ledger, origin) is not None
 
 
 def shard_rank(ledger: str, origin: str) -> tuple[int, int, int]:
@@ -44,10 +44,15 @@ def shard_rank(ledger: str, origin: str) -> tuple[int, int, int]:
     """
     if origin == ledger:
         return (0, 0, 0)
-    name = _NAME.fullmatch(origin.removeprefix(f"{ledger}/")) if origin.startswith(f"{ledger}/") else None
+    name = _name_of(ledger, origin)
     if name is None:
         raise TrustWardenError("checkpoint_untrusted", {"reason": "other origin"})
     return (int(name[1]), int(name[2]), int(name[3] or 1))
+
+
+def _name_of(ledger: str, origin: str) -> re.Match[str] | None:
+    start = f"{ledger}/"
+    return _NAME.fullmatch(origin, len(start)) if origin.startswith(start) else None
 
 
 def vkey_for(vkey: str, origin: str) -> str:
