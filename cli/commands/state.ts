@@ -2,7 +2,6 @@
  * `warden state`: the tables of a state store in PostgreSQL, and the move there. Works on the data directory itself and not
  * through the server; it loads the server's modules only when asked.
  */
-import { randomBytes } from "node:crypto";
 import type { Command } from "commander";
 import { examples, type Runtime, runCommand, type Session, wholeNumber } from "../command.ts";
 import { loadServerConfig } from "../server-config.ts";
@@ -59,8 +58,7 @@ async function move(
 ): Promise<void> {
   const { moveStateOf } = await import("@trustwarden/server/move-state.ts");
   const config = await loadServerConfig(session, file);
-  const random = (length: number) => new Uint8Array(randomBytes(length));
-  const { rows, tables } = moveStateOf({ config, settingsFile: to, random });
+  const { rows, tables } = moveStateOf({ config, settingsFile: to, random: session.io.random });
   session.output.show({ moved: true, rows, tables }, [
     `Moved: ${rows} rows of ${tables} tables.`,
     `Put the content of ${to} under "state" in the server's configuration and start it. No server opens the old state again.`,
