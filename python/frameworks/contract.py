@@ -13,7 +13,8 @@ from harness import ACTIONS, SCOPE, Call, Definition, Desk, Harness, ToolHarness
 from world import World
 
 from trustwarden import TrustWardenError
-from trustwarden.adapters._core import RunEnded, acting_as, current_identity
+from trustwarden.adapters._agent_run import acting_as, current_identity
+from trustwarden.adapters._core import RunEnded
 
 
 class Contract:

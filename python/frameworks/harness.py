@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from trustwarden import AgentIdentity
-from trustwarden.adapters._core import current_identity
+from trustwarden.adapters._agent_run import current_identity
 
 ACTIONS = {
     "read_file": "read:file:{path}",

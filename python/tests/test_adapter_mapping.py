@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import pytest
 
 from trustwarden import TrustWardenError
-from trustwarden.adapters._core import Guard, current_identity
+from trustwarden.adapters._agent_run import current_identity
+from trustwarden.adapters._core import Guard
 from trustwarden.adapters._discover import reachable
 from trustwarden.adapters._mapping import ActionOf, Args, ToolAction, ToolMapping, to_params
 from trustwarden.adapters._names import MAX_NAME_CHARS, child_name

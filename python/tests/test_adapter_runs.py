@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from live import LiveServer
 from trustwarden import AgentIdentity
-from trustwarden.adapters._core import AgentSpec, Guard, acting_as
+from trustwarden.adapters._agent_run import AgentSpec, acting_as
+from trustwarden.adapters._core import Guard
 
 SPEC = AgentSpec("reader", ("read:transactions",))
 

@@ -23,11 +23,14 @@ from agent_framework import (
 )
 from pydantic import BaseModel
 
+from ._agent_run import AgentRun, AgentSpec, current_run
 from ._approvals import Question
-from ._core import AgentRun, AgentSpec, Guard, Refused, RunEnded, ToolCall, Waiting, body_of, current_run
+from ._core import Guard, Refused, RunEnded, ToolCall, Waiting, body_of
 
 GUARDING = "_trustwarden_run"
 """Under which a run travels from where it begins to where it is prepared."""
+PAUSES = (UserInputRequiredException,)
+"""What a tool raises to wait for somebody: neither a success nor a failure of the call it passes."""
 
 
 def require_layers(agent: Agent[Any]) -> None:
@@ -168,7 +171,3 @@ def _request_for(question: Question, context: FunctionInvocationContext, key: st
     )
     asked = {"trustwarden": question.payload()}
     return Content.from_function_approval_request(id=call_id or key, function_call=call, additional_properties=asked)
-
-
-PAUSES = (UserInputRequiredException,)
-"""What a tool raises to wait for somebody: neither a success nor a failure of the call it passes."""

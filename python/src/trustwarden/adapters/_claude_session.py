@@ -22,7 +22,8 @@ from claude_agent_sdk import (
 from mcp import types
 
 from ..errors import TrustWardenError, fail
-from ._core import AgentRun, AgentSpec, Guard, Refused, RunEnded, ToolCall, Waiting, refusal_in
+from ._agent_run import AgentRun, AgentSpec
+from ._core import Guard, Refused, RunEnded, ToolCall, Waiting, refusal_in
 
 _HOOK_TIMEOUT_SECONDS = 30.0
 """A decision takes milliseconds; a server that cannot be reached is a refusal after this."""

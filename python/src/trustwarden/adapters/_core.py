@@ -1,9 +1,7 @@
-"""What the adapters of all frameworks share: who is acting, an identity for each run of an agent, and the guarded call.
+"""What the adapters of all frameworks share: the guard of one `protect`, and the guarded call.
 
-A run is one agent at work. The first one acts with the identity that the program was given; a run inside another's tool
-call is a sub-agent, gets an identity of its own as a child of the caller's, and loses it when it is over. Which run is
-current travels in a context variable, so tasks and the executors of frameworks inherit it; a bare thread has none, and
-there every guarded tool is refused: nothing acts as somebody else by accident.
+The first run of an agent acts with the identity that the program was given; a run inside another's tool call is a
+sub-agent, gets an identity of its own as a child of the caller's, and loses it when it is over.
 
 An adapter finds the places where its framework starts agents and calls tools, and speaks its framework's words for a
 refusal and for a pause. It decides nothing.
@@ -13,14 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field
 from types import TracebackType
 
 from ..act import Action
 from ..errors import ApprovalRequiredError, TrustWardenError, fail
 from ..identity import AgentIdentity
-from ._approvals import Question, Questions
+from ._agent_run import AgentRun, AgentSpec, current_run
+from ._approvals import Question
 from ._mapping import ActionOf, Args, ToolMapping, Unmapped, to_params
 from ._names import child_name
 
@@ -58,63 +55,6 @@ class Waiting(Exception):  # noqa: N818 - control flow, turned into the framewor
     def __init__(self, question: Question) -> None:
         super().__init__(f"'{question.action}' waits for approval {question.request}")
         self.question = question
-
-
-@dataclass(frozen=True)
-class AgentSpec:
-    """What a sub-agent is to be when it runs."""
-
-    name: str
-    scope: tuple[str, ...]
-
-
-@dataclass(eq=False)
-class AgentRun:
-    """One agent at work."""
-
-    identity: AgentIdentity
-    parent: AgentRun | None
-    is_owned: bool
-    """Whether the identity was made for this run and ends with it."""
-    is_direct: bool = False
-    """Whether the program said by `acting_as` whom its own calls are for."""
-    questions: Questions = field(default_factory=Questions)
-    waiting_children: set[AgentRun] = field(default_factory=set["AgentRun"])
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether this run, or one below it, waits for a human and will go on."""
-        return bool(self.questions) or bool(self.waiting_children)
-
-    @contextmanager
-    def step(self) -> Generator[AgentRun]:
-        """Makes this run the current one for a stretch of code that does not yield to its caller."""
-        token = _current.set(self)
-        try:
-            yield self
-        finally:
-            _current.reset(token)
-
-
-_current: ContextVar[AgentRun | None] = ContextVar("trustwarden_agent_run", default=None)
-
-
-def current_run() -> AgentRun | None:
-    """The run that this code is part of."""
-    return _current.get()
-
-
-def current_identity() -> AgentIdentity | None:
-    """The identity of the agent that this code works for; a tool may `fetch` with it."""
-    run = _current.get()
-    return None if run is None else run.identity
-
-
-@contextmanager
-def acting_as(identity: AgentIdentity) -> Generator[AgentIdentity]:
-    """Lets code outside of any run call guarded tools, as this agent: a thread of your own, a test, a script."""
-    with AgentRun(identity, _current.get(), is_owned=False, is_direct=True).step():
-        yield identity
 
 
 class Guard:
@@ -219,7 +159,7 @@ class Guard:
 
         A sub-agent that runs by itself, as in a bare thread of a tool, is the top agent's child and not the top agent.
         """
-        caller = _current.get()
+        caller = current_run()
         return self._top() if caller is None and spec is not self._root else caller
 
     def _top(self) -> AgentRun:
@@ -375,7 +315,7 @@ def body_of(guard: Guard, tool: str) -> Generator[None]:
         found = None if isinstance(error, guard.pauses) else refusal_in(error)
         if found is None:
             raise
-        if isinstance(found, RunEnded) and found.run is _current.get():
+        if isinstance(found, RunEnded) and found.run is current_run():
             raise found from error
         raise Refused(found, tool) from error
 
@@ -406,7 +346,7 @@ def _is_of(run: AgentRun, caller: AgentRun | None) -> bool:
 
 
 def _acting(tool: str) -> AgentRun:
-    run = _current.get()
+    run = current_run()
     if run is None:
         error = fail("agent_missing", {"reason": "see acting_as()"})
         raise Refused(error, tool)

@@ -15,8 +15,9 @@ from typing import Any
 from agents import RunContextWrapper
 
 from ..errors import fail
+from ._agent_run import AgentRun, AgentSpec, current_run
 from ._approvals import Question
-from ._core import AgentRun, AgentSpec, Guard, Refused, current_run
+from ._core import Guard, Refused
 
 inside_call: ContextVar[object] = ContextVar("trustwarden_openai_call", default=None)
 """The tool call that this code is inside of; runs that it starts end with it."""

@@ -31,7 +31,8 @@ except ImportError as error:  # pragma: no cover - needs an environment without 
 
 from ..identity import AgentIdentity
 from ._agent_framework_run import GUARDING, PAUSES, GuardedRun, require_layers
-from ._core import AgentSpec, Guard, acting_as, current_identity
+from ._agent_run import AgentSpec, acting_as, current_identity
+from ._core import Guard
 from ._discover import reachable
 from ._mapping import ActionOf, ToolAction, Unmapped
 

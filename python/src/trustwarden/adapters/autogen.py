@@ -35,7 +35,8 @@ except ImportError as error:  # pragma: no cover - needs an environment without 
 
 from ..errors import fail
 from ..identity import AgentIdentity
-from ._core import AgentSpec, Guard, Refused, RunEnded, acting_as, current_identity, current_run
+from ._agent_run import AgentSpec, acting_as, current_identity, current_run
+from ._core import Guard, Refused, RunEnded
 from ._discover import Expand, reachable
 from ._mapping import ActionOf, ToolAction, Unmapped
 from ._turns import Turn, adecided, current_turn, noting_end, turn_body

@@ -22,8 +22,9 @@ except ImportError as error:  # pragma: no cover - needs an environment without 
     ) from error
 
 from ..identity import AgentIdentity
+from ._agent_run import acting_as, current_identity
 from ._claude_session import GuardedSession
-from ._core import Guard, acting_as, current_identity
+from ._core import Guard
 from ._mapping import ActionOf, ToolAction, Unmapped
 
 __all__ = ["ToolAction", "acting_as", "current_identity", "protect", "query"]

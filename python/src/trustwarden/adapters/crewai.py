@@ -2,9 +2,9 @@
 
 The objects stay what they were. Each task that an agent executes, and each kickoff of its own, is a turn with an
 identity; tools are guarded where their function is called, also those that a crew brings along: delegation, memory,
-files, MCP.
-A refusal is a `ToolFailure`, which the agent reads. CrewAI has no pause in front of a tool, so a call that waits for a
-human waits, `approval_timeout` seconds at most. An agent whose identity is over is ended as CrewAI's own hooks end one.
+files, MCP. A refusal is a `ToolFailure`, which the agent reads. CrewAI has no pause in front of a tool, so a call that
+waits for a human waits, `approval_timeout` seconds at most. An agent whose identity is over is ended as CrewAI's own
+hooks end one.
 
 Agents of other frameworks, agents elsewhere (A2A) and tools that run at the model's vendor cannot be guarded here.
 """
@@ -27,7 +27,8 @@ except ImportError as error:  # pragma: no cover - needs an environment without 
     raise ImportError("trustwarden.adapters.crewai needs CrewAI: pip install 'trustwarden[crewai]'") from error
 
 from ..identity import AgentIdentity
-from ._core import AgentSpec, Guard, acting_as, current_identity
+from ._agent_run import AgentSpec, acting_as, current_identity
+from ._core import Guard
 from ._crewai_tools import as_asked, guard_tool, is_guarded, require_guardable_tool, tool_name_of
 from ._discover import reachable
 from ._mapping import ActionOf, ToolAction, Unmapped

@@ -27,7 +27,8 @@ except ImportError as error:  # pragma: no cover - needs an environment without 
     ) from error
 
 from ..identity import AgentIdentity
-from ._core import AgentRun, AgentSpec, Guard, Refused, Waiting, acting_as, body_of, current_identity
+from ._agent_run import AgentRun, AgentSpec, acting_as, current_identity
+from ._core import Guard, Refused, Waiting, body_of
 from ._discover import reachable
 from ._mapping import ActionOf, ToolAction, Unmapped
 
