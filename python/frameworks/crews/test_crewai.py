@@ -12,7 +12,9 @@ from typing import Any, ClassVar
 import pytest
 from contract import ToolObjects
 from crewai import Agent, BaseLLM, Crew, Process, Task
+from crewai.hooks import HookAborted
 from crewai.mcp import MCPServerStdio
+from crewai.state.checkpoint_config import CheckpointConfig
 from crewai.tools import BaseTool, tool
 from crewai.tools.tool_failure import ToolFailure
 from crewai.utilities.string_utils import sanitize_tool_name
@@ -241,6 +243,31 @@ class TestCrewAi(WaitingContract, ToolObjects):
 
         with pytest.raises(ValueError, match="has ways of its own"):
             protect(agent_of("desk", ["done"], [Sideways()]), root)
+        root.close()
+
+    def test_tools_at_the_vendor_and_what_is_restored_are_refused(self, world: World) -> None:
+        class HostedLLM(ScriptedLLM):
+            builtin_tools: list[str] | None = None
+
+        root = world.create(SCOPE)
+        model = HostedLLM(model="scripted", builtin_tools=["web_search"])
+        desk = Agent(role="desk", goal="work", backstory="none", llm=model)
+        with pytest.raises(ValueError, match="run at the model's vendor"):
+            protect(desk, root)
+        model.builtin_tools = None
+        model._left = ["never said"]
+        protect(desk, root)
+        model.builtin_tools = ["web_search"]
+        with pytest.raises(HookAborted, match="run at the model's vendor"):
+            desk.kickoff("go")
+        assert model._left == ["never said"]
+        saved = CheckpointConfig(restore_from="before.json")
+        other = agent_of("other", ["done"])
+        crew = protect(Crew(agents=[other], tasks=[task_of("one", other)]), root)
+        with pytest.raises(ValueError, match="restore it first"):
+            crew.kickoff(from_checkpoint=saved)
+        with pytest.raises(ValueError, match="restore it first"):
+            desk.kickoff("go", from_checkpoint=saved)
         root.close()
 
 

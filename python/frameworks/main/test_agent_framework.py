@@ -10,17 +10,22 @@ import pytest
 from agent_framework import (
     Agent,
     AgentSession,
+    BaseAgent,
     BaseChatClient,
     ChatMiddlewareLayer,
     ChatResponse,
     ChatResponseUpdate,
     Content,
     ContextProvider,
+    Executor,
     FunctionInvocationContext,
     FunctionInvocationLayer,
     FunctionMiddleware,
     Message,
     MiddlewareFailure,
+    WorkflowBuilder,
+    WorkflowContext,
+    handler,
     tool,
 )
 from agent_framework.orchestrations import HandoffBuilder, SequentialBuilder
@@ -215,4 +220,41 @@ class TestMicrosoft(PausingContract):
             protect(Agent(Alone(), name="desk"), root)
         with pytest.raises(ValueError, match="not the name of one agent"):
             protect(Agent(ScriptedClient([])), root)
+        with pytest.raises(ValueError, match="is run by its run"):
+            asyncio.run(hosted._prepare_run_context(messages="go"))
+        root.close()
+
+    def test_no_agent_of_a_workflow_goes_unseen(self, world: World) -> None:
+        class OfAnotherKind(BaseAgent):
+            def run(self, *_: Any, **__: Any) -> Any:
+                raise NotImplementedError
+
+        class Alike:
+            id = name = description = "alike"
+            run = get_session = OfAnotherKind.run
+
+            def create_session(self) -> AgentSession:
+                return AgentSession()
+
+        class Holds(Executor):
+            def __init__(self, agent: Any) -> None:
+                super().__init__(id="holds")
+                self.agent = agent
+
+            @handler
+            async def hear(self, said: str, context: WorkflowContext[str]) -> None:
+                raise NotImplementedError
+
+        root = world.create(SCOPE)
+        opaque = agent_of("opaque", [], context_providers=[ContextProvider("tools")])
+        others = {"is no Agent": [OfAnotherKind(name="other"), Alike()], "known only while it runs": [opaque]}
+        for why, agents in others.items():
+            for agent in agents:
+                workflow: Any = SequentialBuilder(participants=[agent]).build()
+                with pytest.raises(ValueError, match=why):
+                    protect(workflow, root)
+        inner = agent_of("inner", [])
+        protect(WorkflowBuilder(start_executor=Holds(inner)).build(), root)
+        with pytest.raises(ValueError, match="protected already"):
+            protect(inner, root)
         root.close()

@@ -21,7 +21,7 @@ from claude_agent_sdk import (
     SdkMcpTool,
     create_sdk_mcp_server,
 )
-from harness import Call, Definition, Harness, Result
+from harness import SCOPE, Call, Definition, Harness, Result
 from questions import WaitingContract
 from world import World
 
@@ -222,4 +222,21 @@ class TestClaude(WaitingContract):
             asyncio.run(go())
         assert not late.exists()
         assert len(harness.apis[-1].left) == 1
+        root.close()
+
+    def test_a_client_that_is_connected_is_neither_protected_nor_connected_again(
+        self, world: World, harness: ClaudeHarness
+    ) -> None:
+        root = world.create(SCOPE)
+        running, guarded = (ClaudeSDKClient(harness.options_for([])) for _ in range(2))
+        protect(guarded, root)
+
+        async def go() -> None:
+            async with running, guarded:
+                with pytest.raises(ValueError, match="protect it first"):
+                    protect(running, root)
+                with pytest.raises(ValueError, match="connected already"):
+                    await guarded.connect()
+
+        asyncio.run(go())
         root.close()

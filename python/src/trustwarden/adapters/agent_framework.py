@@ -17,8 +17,10 @@ from typing import Any, TypeVar, cast
 try:
     from agent_framework import (
         Agent,
+        AgentExecutor,
         BaseAgent,
         BaseChatClient,
+        Executor,
         FunctionTool,
         HistoryProvider,
         Workflow,
@@ -96,8 +98,11 @@ def _require_guardable(found: Sequence[object], agents: Sequence[Agent[Any]]) ->
             raise ValueError(f"'{agent.name}' is not the name of one agent: Agent(..., name=...) gives each its own")
         require_layers(agent)
     for each in found:
-        if isinstance(each, BaseAgent) and not isinstance(each, (Agent, WorkflowAgent)):
-            raise ValueError(f"'{each.name}' is no Agent of the framework, and its tools are not seen here")
+        # An executor takes whatever answers `run`, also what is no agent of the framework by its class.
+        agent = each.agent if isinstance(each, AgentExecutor) else each
+        if isinstance(each, (AgentExecutor, BaseAgent)) and not isinstance(agent, (Agent, WorkflowAgent)):
+            name = getattr(agent, "name", None)
+            raise ValueError(f"'{name}' is no Agent of the framework, and its tools are not seen here")
 
 
 def _spec_of(agent: Agent[Any], guard: Guard, scopes: Mapping[str, Sequence[str]]) -> AgentSpec:
@@ -132,7 +137,9 @@ def _expand(value: object) -> Iterator[object] | None:
         return iter([agent.default_options.get("tools"), agent.mcp_tools, agent.context_providers])
     if isinstance(value, (BaseChatClient, type)):
         return iter(())
-    if type(value).__module__.partition(".")[0] in _PACKAGES and hasattr(value, "__dict__"):
+    is_theirs = type(value).__module__.partition(".")[0] in _PACKAGES and hasattr(value, "__dict__")
+    # Executors and agents of other kinds are written by anybody.
+    if is_theirs or isinstance(value, (BaseAgent, Executor)):
         return iter(vars(value).values())
     return None
 
