@@ -1,4 +1,4 @@
-/** The listener that figures are read from, and where traces go: off unless they are set. */
+/** The listener that figures are read from: off unless it is set. */
 
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { z } from "zod";
