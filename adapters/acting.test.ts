@@ -144,6 +144,27 @@ describe("the gate", () => {
     await lone.close();
   });
 
+  it("gives up work that is under way when its agent is stopped, and nobody else's", async () => {
+    const gate = new CallGate();
+    const [stopped, other] = await Promise.all([
+      root.spawn({ name: "stopped", scope: ["use:tool:a"] }),
+      root.spawn({ name: "other", scope: ["use:tool:a"] }),
+    ]);
+    const begun = Promise.withResolvers<void>();
+    const late = Promise.withResolvers<string>();
+    const cut = gate.run({ agent: stopped }, call, () => {
+      begun.resolve();
+      return new Promise(() => undefined);
+    });
+    const kept = gate.run({ agent: other }, call, () => late.promise);
+    await begun.promise;
+    await root.revoke({ child: stopped, reason: "enough" });
+    await expect(cut).rejects.toMatchObject({ code: "identity_revoked" });
+    late.resolve("late");
+    expect(await kept).toBe("late");
+    await Promise.all([stopped.close(), other.close()]);
+  });
+
   it("gives what the work threw, once, under an open permit too", async () => {
     const gate = new CallGate();
     await gate.begin({ agent: left, id: "4" }, call);

@@ -73,7 +73,7 @@ export class CallGate {
     const key = `${agent.instanceId} ${name.id}`;
     const known = name.id === undefined ? undefined : this.#open.get(key);
     this.#open.delete(key);
-    const act = () => actAs(agent, () => watched(work, name.signal));
+    const act = () => actAs(agent, () => untilStopped(agent, () => watched(work, name.signal)));
     if (known?.fingerprint !== fingerprintOf(call))
       return performOrAsk(agent, call, { act, waits: name.waitsForOwner });
     const verdict = await known.verdict;
@@ -179,6 +179,24 @@ async function pickUp<T>(open: OpenCall, act: () => Promise<T>, anew: () => Prom
   }
   if (answer === undefined) throw new Error("a permit that was used has an answer");
   return answer.value;
+}
+
+/**
+ * The work, given up when its agent is stopped. A promise cannot be ended from outside: connections to services are
+ * closed, and what it gives back afterwards is thrown away.
+ */
+async function untilStopped<T>(agent: AgentIdentity, work: () => Promise<T>): Promise<T> {
+  const stopped = Promise.withResolvers<never>();
+  // Whoever does not wait for it any more has its result.
+  stopped.promise.catch(() => undefined);
+  const unwatch = agent.whenStopped(() =>
+    stopped.reject(new TrustWardenError("identity_revoked", { reason: "stopped during the call" })),
+  );
+  try {
+    return await Promise.race([work(), stopped.promise]);
+  } finally {
+    unwatch();
+  }
 }
 
 /** The work, with an abort told apart from a failure. */

@@ -6,11 +6,13 @@ import { parseUnverifiedEnrolment, verifyGrant, verifyTicket } from "@trustwarde
 import { verifyForeignAgent } from "@trustwarden/core/agentid/foreign-agent.ts";
 import { entryIdOf, verifyRegistrationEntry } from "@trustwarden/core/agentid/registration-entry.ts";
 import { parseSpiffeId, trustDomainOf } from "@trustwarden/core/agentid/spiffe-id.ts";
+import { OwnerKeys } from "@trustwarden/core/agentledger/audit-owners.ts";
 import { eventPage } from "@trustwarden/core/api/ledger.ts";
-import { parseBase64 } from "@trustwarden/core/bytes.ts";
-import { type PublicKey, parseP256PublicKey } from "@trustwarden/core/crypto.ts";
+import type { PublicKey } from "@trustwarden/core/crypto.ts";
+import { parseEnvelope } from "@trustwarden/core/dsse.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { ControlRecord } from "@trustwarden/core/event.ts";
+import type { OwnerKey } from "@trustwarden/core/passkey.ts";
 import { type Client, formatTarget } from "./client.ts";
 import type { Evidence } from "./evidence.ts";
 import type { EventProver } from "./evidence-session.ts";
@@ -80,7 +82,7 @@ async function proveLink(source: Source, { record, index }: Issue, spiffeId: str
     const grant = verifyGrant(enrolment, { publicKey: svid, audience, now });
     return formatLink({ record, index, by: `granted by ${grant.parent}`, document: grant });
   }
-  const publicKey = await findOwnerKey(source, String(record.details.owner));
+  const publicKey = await findOwnerKey(source, String(record.details.owner), { enrolment, before: index });
   if (via === "foreign") {
     const agent = verifyForeignAgent(enrolment, {
       publicKey,
@@ -111,19 +113,23 @@ async function findParentSvid({ prover }: Source, record: ControlRecord, at: num
   return svid.publicKey;
 }
 
-/** The key that the owner was registered with, from its proven event. */
-async function findOwnerKey({ client, prover }: Source, owner: string): Promise<PublicKey> {
-  const { events } = await client.get(
-    formatTarget("/v1/events", { owner, kind: "owner", limit: 100 }),
-    eventPage,
-  );
-  for (const { event_id } of events) {
-    const { control } = (await prover.prove(event_id)).evidence;
-    const spki = control?.record.details.spki;
-    if (control?.record.subject === owner && typeof spki === "string")
-      return parseP256PublicKey(parseBase64(spki));
+/** The key that the owner had when it signed, from the proven events of the owner and of the person who it is. */
+async function findOwnerKey(
+  { client, prover }: Source,
+  owner: string,
+  { enrolment, before }: { readonly enrolment: string; readonly before: number },
+): Promise<OwnerKey> {
+  const found: { readonly record: ControlRecord; readonly index: number }[] = [];
+  for (const kind of ["owner", "person"]) {
+    const { events } = await client.get(formatTarget("/v1/events", { owner, kind, limit: 100 }), eventPage);
+    for (const { event_id } of events) {
+      const { control } = (await prover.prove(event_id)).evidence;
+      if (control?.record.allow === true && control.index < before) found.push(control);
+    }
   }
-  throw new TrustWardenError("owner_unknown", { why: `the ledger has no registration of ${owner}` });
+  const keys = new OwnerKeys();
+  for (const { record } of found.sort((left, right) => left.index - right.index)) keys.add(record);
+  return keys.keyFor(owner, parseEnvelope(enrolment));
 }
 
 function formatLink({

@@ -1,4 +1,7 @@
-/** A server is backed up while it works; what was stopped after that is never alive again, whatever is left of it. */
+/**
+ * A server is backed up while it works; what was stopped after that is never alive again, whatever is left of it. Its ledger
+ * turns to another shard before the backup, and to one more after it.
+ */
 import { cpSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { formatTicketValue, parseTicketValue } from "@trustwarden/core/agentid/enrolment-value.ts";
@@ -16,6 +19,8 @@ const backup = join(home, "monday.tw");
 const old = join(home, "old");
 const ledger = join(old, "ledger");
 const key = ["--key", join(home, "backup.key")];
+/** Of a ledger with witnesses; none is asked here. */
+const WITNESSED = ["witnessed-checkpoint", "witnessed-checkpoint.2026q3"];
 let usedTicket = "";
 let unusedTicket = "";
 
@@ -79,10 +84,14 @@ beforeAll(async () => {
     await (await AgentIdentity.create({ name, ticket: await ticketFor(name) })).close();
   expect((await warden("backup-key", join(home, "backup"))).exitCode).toBe(0);
   expect(await refused("backup", backup)).toBe("config_invalid");
+  expect((await warden("ledger", "rotate")).exitCode).toBe(0);
+  await facts("owner", "create", "carol");
+  for (const name of WITNESSED) writeFileSync(join(places.dataDir, name), "cosigned");
   await facts("backup", "--recipient", join(home, "backup.pub"), backup);
   usedTicket = await ticketFor("later");
   unusedTicket = await ticketFor("unused");
   await (await AgentIdentity.create({ name: "later", ticket: usedTicket })).close();
+  expect((await warden("ledger", "rotate")).exitCode).toBe(0);
   await facts("revoke", "--agent", "stopped").catch(() => facts("stop", "stopped"));
   await server.close();
   renameSync(places.dataDir, old);
@@ -129,6 +138,7 @@ describe("a restore", () => {
   test("with the ledger that survived brings everything back but what was stopped, and no ticket of before", async () => {
     const said = await facts("restore", ...key, "--ledger", ledger, backup);
     expect(said).toMatchObject({ outcome: "proven", replayed: { stops: 1, missing: {} } });
+    expect(readdirSync(places.dataDir)).toEqual(expect.arrayContaining(WITNESSED));
     const server = await start();
     try {
       expect([await stateOf("kept"), await stateOf("stopped")]).toEqual([["live"], ["revoked"]]);
@@ -153,6 +163,7 @@ describe("a restore", () => {
   test("without one ends every identity and begins another ledger, under another key", async () => {
     const said = await facts("restore", ...key, "--void-all", "--vouch-owner", "alice", backup);
     expect(said).toMatchObject({ outcome: "void", origin: "ledger2.acme.test" });
+    expect(readdirSync(places.dataDir).filter((name) => name.startsWith("witnessed"))).toEqual([]);
     const server = await start();
     try {
       expect([await stateOf("kept"), await stateOf("stopped")]).toEqual([["revoked"], ["revoked"]]);
@@ -161,7 +172,7 @@ describe("a restore", () => {
         name,
         status,
       ]);
-      expect(Object.fromEntries(states)).toEqual({ alice: "live", bob: "revoked" });
+      expect(Object.fromEntries(states)).toEqual({ alice: "live", bob: "revoked", carol: "revoked" });
       await expect(
         AgentIdentity.create({ name: "unused", ticket: moved(unusedTicket, server) }),
       ).rejects.toMatchObject({

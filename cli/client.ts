@@ -20,6 +20,8 @@ export interface ApiRequest {
   readonly body: Uint8Array;
   /** `stop` is the listener for revocation and health, which a flood on the main one does not starve. */
   readonly lane: "main" | "stop";
+  /** Beside those of the transport. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 export interface ApiAnswer {

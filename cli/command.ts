@@ -5,6 +5,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { createAdminTransport } from "./admin-transport.ts";
 import { type Client, createClient, type Transport } from "./client.ts";
+import { type Confirming, confirming } from "./confirming-transport.ts";
 import { explainFailure, failureJson, formatFailure } from "./failure.ts";
 import type { Io } from "./io.ts";
 import { createOutput, type Output } from "./output.ts";
@@ -13,7 +14,7 @@ import { createOwnerTransport } from "./owner-transport.ts";
 import { type Paths, resolvePaths } from "./paths.ts";
 
 /** Options of the program itself; they may stand before or after the command. */
-export interface GlobalOptions {
+export interface GlobalOptions extends Confirming {
   readonly data?: string;
   readonly configDir?: string;
   readonly as?: string;
@@ -43,6 +44,8 @@ export function addGlobalOptions(program: Command): void {
     .option("--data <dir>", "data directory of the server on this machine")
     .option("--config-dir <dir>", "configuration directory, with the owner keys")
     .option("--as <owner>", "act over HTTPS as this owner, with its key, instead of over the admin socket")
+    .option("--ask <reason>", "where a second admin is needed: ask for exactly this command, with a reason")
+    .option("--confirmation <id>", "where a second admin is needed: the confirmation of this command, cnf_…")
     .option("--json", "print one JSON document");
 }
 
@@ -102,7 +105,7 @@ export function examples(...lines: readonly string[]): string {
 }
 
 function openTransport(options: GlobalOptions, paths: Paths, io: Io): Transport {
-  if (options.as === undefined) return createAdminTransport(paths.adminSocket);
+  if (options.as === undefined) return confirming(createAdminTransport(paths.adminSocket), options);
   return createOwnerTransport(openOwner(paths, options.as), io);
 }
 

@@ -66,6 +66,8 @@ const NEXT: Partial<Record<ErrorCode, string>> = {
   federation_untrusted:
     "Check the endpoint's SPIFFE ID or web certificate and the bundle at hand; nothing of the answer was believed.",
   federation_rollback: "Ask the other side. If it started anew, remove the relationship and create it again.",
+  confirmation_required:
+    "Repeat the command with --ask <reason>, have an admin confirm it in the console, then repeat it with --confirmation <id>.",
   rate_limited: "Wait a few seconds and try again.",
   overloaded: "Wait a few seconds and try again.",
 };

@@ -50,11 +50,12 @@ export function exchangeTls({
 
 function send(
   makeRequest: typeof httpRequest,
-  { method, target, body }: ApiRequest,
+  { method, target, body, headers: own }: ApiRequest,
   { options, limitMs }: { readonly options: RequestOptions; readonly limitMs: number },
 ): Promise<ApiAnswer> {
   const headers = {
     ...options.headers,
+    ...own,
     ...(method === "POST" ? { "content-type": "application/json", "content-length": body.length } : {}),
   };
   return new Promise((resolve, reject) => {

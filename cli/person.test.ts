@@ -2,7 +2,7 @@
 import { rmSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { SoftwareAuthenticator } from "../test/support/authenticator.ts";
-import { CONSOLE, originOf, sendConsole, useLink } from "../test/support/people.ts";
+import { CONSOLE, createPerson, originOf, sendConsole, useLink } from "../test/support/people.ts";
 import { startTestServer, type TestServer } from "../test/support/server.ts";
 import { createHome, runWarden } from "./testing.ts";
 
@@ -35,6 +35,14 @@ describe("warden person link", () => {
     const [path = ""] = /\/\S+(?=#)/.exec(invited.stdout) ?? [];
     expect(path).toBe("/app/welcome");
     expect((await sendConsole(server, { target: path })).status).toBe(200);
+  });
+
+  test("is for people who are listed, changed and ended by the operator", async () => {
+    const { personId } = await createPerson(server, { roles: ["operator"] });
+    expect((await warden("person", "list")).stdout).toContain(`${personId}  operator  Ada`);
+    expect((await warden("person", "roles", personId, "auditor")).stdout).toContain(`${personId}  auditor`);
+    expect((await warden("person", "end", personId)).stdout).toContain(`${personId}  ended`);
+    expect((await warden("person", "end", personId)).exitCode).toBe(1);
   });
 
   test("voids the link before it that would make the same", async () => {

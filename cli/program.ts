@@ -9,6 +9,7 @@ import { addApprovalsCommands } from "./commands/approvals.ts";
 import { addBackupCommands } from "./commands/backup.ts";
 import { addBudgetCommands } from "./commands/budget.ts";
 import { addCaCommands } from "./commands/ca.ts";
+import { addConfirmationCommands } from "./commands/confirmation.ts";
 import { addCrlCommand } from "./commands/crl.ts";
 import { addDatabaseCommands } from "./commands/database.ts";
 import { addDoctorCommand } from "./commands/doctor.ts";
@@ -119,6 +120,7 @@ export function createProgram(runtime: Runtime, usage: Usage = { command: "warde
   addRunCommand(program, runtime);
   addOwnerCommands(program, runtime);
   addPersonCommands(program, runtime);
+  addConfirmationCommands(program, runtime);
   addAgentCommands(program, runtime);
   addEntryCommands(program, runtime);
   addRelayCommands(program, runtime);

@@ -11,14 +11,22 @@
  * @see docs/path.md, "Approvals"
  */
 import { encodeBase64url, encodeUtf8, parseBase64url } from "./bytes.ts";
-import { encodeSpki, isEqualSecret, type PublicKey, sha256 } from "./crypto.ts";
-import { issueEnvelope, parseEnvelope, parseUnverifiedPayload, verifyEnvelope } from "./dsse.ts";
+import { encodeSpki, isEqualSecret, sha256 } from "./crypto.ts";
+import {
+  draftEnvelope,
+  type EnvelopeDraft,
+  parseEnvelope,
+  parseUnverifiedPayload,
+  signDraft,
+  verifyEnvelope,
+} from "./dsse.ts";
 import { TrustWardenError } from "./error.ts";
 import type { ApprovalReference } from "./event.ts";
 import { Fields } from "./fields.ts";
 import { parseEventId } from "./id.ts";
 import { formatParamsCommitment } from "./intent.ts";
 import { formatCanonicalJson, type JsonObject, parseJsonObject } from "./json.ts";
+import { type OwnerKey, publicKeyOf } from "./passkey.ts";
 import type { Signer } from "./signer.ts";
 
 /** An approval waits for its one use at most this long; the request for it, unanswered, no longer. */
@@ -131,9 +139,14 @@ export function requireShown({ parameters, salt, commitment, body }: ShownReques
 
 /** Signs an answer with the owner's key. @throws TrustWardenError `approval_invalid`. */
 export function issueApproval(approval: Approval, signer: Signer, keyid: string): string {
+  return signDraft(draftApproval(approval, keyid), signer);
+}
+
+/** An answer that a passkey is to sign. @throws TrustWardenError `approval_invalid`. */
+export function draftApproval(approval: Approval, keyid: string): EnvelopeDraft {
   const payload = { ...approval };
   parseApproval(payload);
-  return issueEnvelope("approval", payload, signer, keyid);
+  return draftEnvelope("approval", payload, keyid);
 }
 
 /** Whose answer it claims to be; only for finding the key. @throws TrustWardenError `approval_invalid`, `dsse_malformed`. */
@@ -144,8 +157,8 @@ export function parseUnverifiedApproval(envelope: string): Approval {
 
 /** Where an answer is checked. */
 export interface ApprovalCheck {
-  /** The owner's. */
-  readonly publicKey: PublicKey;
+  /** The owner's: of a file, or a passkey. */
+  readonly publicKey: OwnerKey;
   /** SPIFFE ID of the trust domain. */
   readonly audience: string;
   /** Unix seconds. */
@@ -165,7 +178,8 @@ export function verifyApproval(
   if (envelope.length > MAX_ENVELOPE_CHARS) throw invalid("envelope");
   const parsed = parseEnvelope(envelope);
   const approval = parseApproval(verifyEnvelope(parsed, "approval", publicKey));
-  if (parsed.unverifiedKeyid !== encodeBase64url(sha256(encodeSpki(publicKey)))) throw invalid("keyid");
+  if (parsed.unverifiedKeyid !== encodeBase64url(sha256(encodeSpki(publicKeyOf(publicKey)))))
+    throw invalid("keyid");
   if (approval.aud !== audience) throw invalid("aud");
   for (const name of QUESTION) {
     if (!isEqualSecret(encodeUtf8(approval[name]), encodeUtf8(question[name]))) throw invalid(name);

@@ -50,6 +50,12 @@ describe("bytes and their text forms", () => {
     );
   });
 
+  it("gives bytes that share no memory with others", () => {
+    for (const bytes of [parseBase64url("AQID"), parseBase64("AQID")]) {
+      expect(bytes.buffer.byteLength).toBe(3);
+    }
+  });
+
   it("refuses bytes that are not UTF-8", () => {
     malformed(() => parseUtf8(Uint8Array.of(0xff)), "request_malformed");
     expect(parseUtf8(encodeUtf8("\ufeffé"))).toBe("\ufeffé");

@@ -38,7 +38,7 @@ export function encodeBase64url(bytes: Uint8Array): string {
 export function parseBase64url(text: string): Uint8Array {
   const bytes = Buffer.from(text, "base64url");
   if (bytes.toString("base64url") !== text) throw new TrustWardenError("base64_malformed");
-  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return ownCopy(bytes);
 }
 
 /** Padded standard base64 (RFC 4648 section 4). */
@@ -54,7 +54,15 @@ export function encodeBase64(bytes: Uint8Array): string {
 export function parseBase64(text: string): Uint8Array {
   const bytes = Buffer.from(text, "base64");
   if (bytes.toString("base64") !== text) throw new TrustWardenError("base64_malformed");
-  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return ownCopy(bytes);
+}
+
+/**
+ * Small buffers are views of one of 64 KiB that all share: whoever sends one to another thread, or keeps it, would send or keep
+ * the whole.
+ */
+function ownCopy(shared: Uint8Array): Uint8Array {
+  return new Uint8Array(shared);
 }
 
 /** Lower-case hexadecimal. */

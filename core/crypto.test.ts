@@ -2,7 +2,7 @@
 import { generateKeyPairSync } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { expectCode } from "../test/support/expect-code.ts";
-import { encodeSpki, parseP256PublicKey } from "./crypto.ts";
+import { encodeSpki, formatThumbprint, formatThumbprintOf, parseP256PublicKey } from "./crypto.ts";
 
 const ALGORITHM = Buffer.from("301306072a8648ce3d020106082a8648ce3d030107", "hex");
 
@@ -18,6 +18,10 @@ describe("a P-256 public key", () => {
 
   it("is read from its one spelling", () => {
     expect(encodeSpki(parseP256PublicKey(spkiOf(point)))).toEqual(encodeSpki(publicKey));
+  });
+
+  it("has one thumbprint, by the key and by its bytes", () => {
+    expect(formatThumbprintOf(spkiOf(point))).toBe(formatThumbprint(publicKey));
   });
 
   it("is refused off the curve, at infinity, compressed, hybrid, of another curve, and with anything behind", () => {

@@ -91,6 +91,19 @@ export function formatP256Jwk(key: PublicKey): {
 /** RFC 7638 thumbprint of a P-256 key, base64url. */
 export function formatThumbprint(key: PublicKey): string {
   const { x, y } = formatP256Jwk(key);
+  return thumbprintOf(x, y);
+}
+
+/** `formatThumbprint` of a key in the form that `parseP256PublicKey` takes, which it must have taken. */
+export function formatThumbprintOf(spki: Uint8Array): string {
+  const point = P256_SPKI_PREFIX.length;
+  return thumbprintOf(
+    encodeBase64url(spki.subarray(point, point + 32)),
+    encodeBase64url(spki.subarray(point + 32)),
+  );
+}
+
+function thumbprintOf(x: string, y: string): string {
   return encodeBase64url(sha256(encodeUtf8(`{"crv":"P-256","kty":"EC","x":"${x}","y":"${y}"}`)));
 }
 

@@ -6,16 +6,18 @@
  *
  * @see DSSE protocol v1.0.0, https://github.com/secure-systems-lab/dsse/blob/master/protocol.md
  */
-import { concatBytes, encodeBase64, encodeUtf8, parseBase64, parseUtf8 } from "./bytes.ts";
-import { isP256Signature, type PublicKey } from "./crypto.ts";
+import { concatBytes, encodeBase64, encodeUtf8, parseBase64, parseBase64url, parseUtf8 } from "./bytes.ts";
+import { isP256Signature } from "./crypto.ts";
 import { TrustWardenError } from "./error.ts";
 import {
   encodeCanonicalJson,
   formatCanonicalJson,
   isJsonObject,
+  type Json,
   type JsonObject,
   parseCanonicalObject,
 } from "./json.ts";
+import { type Assertion, isPasskey, type OwnerKey, readDeviceSignature, requireAsserted } from "./passkey.ts";
 import type { Signer } from "./signer.ts";
 
 /** Largest envelope that we read; the ledger's own limit is lower (16 KiB by default). */
@@ -47,6 +49,8 @@ export interface UnverifiedEnvelope {
   readonly unverifiedKeyid: string;
   /** 64 bytes r||s. */
   readonly signature: Uint8Array;
+  /** What a passkey signed along; null for every other key. */
+  readonly assertion: Assertion | null;
 }
 
 /** The payload type of a name. */
@@ -76,26 +80,43 @@ export interface EnvelopeDraft {
   readonly payload: Uint8Array;
   /** What is to be signed. */
   readonly pae: Uint8Array;
-  /** The envelope's text. @param signature - 64 bytes r||s over `pae`. */
-  complete(signature: Uint8Array): string;
+  /** The envelope's text. @param signature - 64 bytes r||s over `pae`, or over an assertion whose challenge is its digest. */
+  complete(signature: Uint8Array, assertion?: Assertion): string;
 }
 
 /** `issueEnvelope` for a key that signs elsewhere. */
 export function draftEnvelope(name: PayloadName, payload: JsonObject, keyid: string): EnvelopeDraft {
   const payloadType = payloadTypeOf(name);
   const bytes = encodeCanonicalJson(payload);
-  const complete = (signature: Uint8Array): string =>
-    formatCanonicalJson({
+  const complete = (signature: Uint8Array, assertion?: Assertion): string => {
+    const webauthn = assertion === undefined ? {} : { webauthn: formatAssertion(assertion) };
+    return formatCanonicalJson({
       payload: encodeBase64(bytes),
       payloadType,
-      signatures: [{ keyid, sig: encodeBase64(signature) }],
+      signatures: [{ keyid, sig: encodeBase64(signature), ...webauthn }],
     });
+  };
   return { payload: bytes, pae: encodePae(payloadType, bytes), complete };
 }
 
 /** The envelope's text, signed by a key that is at hand. */
 export function signDraft({ pae, complete }: EnvelopeDraft, signer: Signer): string {
   return complete(signer.sign(pae));
+}
+
+/** What a browser answers when it was asked for an assertion, base64url. */
+export interface AssertionResponse {
+  readonly authenticatorData: string;
+  readonly clientDataJSON: string;
+  readonly signature: string;
+}
+
+/** The envelope's text, signed by a passkey that was asked for `challengeOf(draft.pae)`. @throws TrustWardenError `passkey_invalid`. */
+export function completeByPasskey({ complete }: EnvelopeDraft, response: AssertionResponse): string {
+  return complete(readDeviceSignature(parseBase64url(response.signature)), {
+    authenticatorData: parseBase64url(response.authenticatorData),
+    clientDataJson: parseBase64url(response.clientDataJSON),
+  });
 }
 
 /**
@@ -116,13 +137,30 @@ export function parseEnvelope(text: string): UnverifiedEnvelope {
   }
   const [only] = signatures;
   if (!isJsonObject(only)) throw new TrustWardenError("dsse_malformed", { reason: "signature members" });
-  const { keyid, sig, ...more } = only;
+  const { keyid, sig, webauthn, ...more } = only;
   if (typeof keyid !== "string" || typeof sig !== "string" || Object.keys(more).length > 0) {
     throw new TrustWardenError("dsse_malformed", { reason: "signature members" });
   }
   const signature = parseBase64(sig);
   if (signature.length !== 64) throw new TrustWardenError("dsse_malformed", { reason: "signature length" });
-  return { payloadType, payload: parseBase64(payload), unverifiedKeyid: keyid, signature };
+  const assertion = webauthn === undefined ? null : parseAssertion(webauthn);
+  return { payloadType, payload: parseBase64(payload), unverifiedKeyid: keyid, signature, assertion };
+}
+
+function formatAssertion({ authenticatorData, clientDataJson }: Assertion): JsonObject {
+  return {
+    authenticator_data: encodeBase64(authenticatorData),
+    client_data: encodeBase64(clientDataJson),
+  };
+}
+
+function parseAssertion(json: Json): Assertion {
+  if (!isJsonObject(json)) throw new TrustWardenError("dsse_malformed", { reason: "assertion" });
+  const { authenticator_data: data, client_data: client, ...rest } = json;
+  if (typeof data !== "string" || typeof client !== "string" || Object.keys(rest).length > 0) {
+    throw new TrustWardenError("dsse_malformed", { reason: "assertion" });
+  }
+  return { authenticatorData: parseBase64(data), clientDataJson: parseBase64(client) };
 }
 
 /**
@@ -131,7 +169,7 @@ export function parseEnvelope(text: string): UnverifiedEnvelope {
  * @throws TrustWardenError `signature_invalid` for another key, another type or altered bytes; the JSON codes when
  *   the signed payload is not a canonical JSON object.
  */
-export function verifyEnvelope(envelope: UnverifiedEnvelope, name: PayloadName, key: PublicKey): JsonObject {
+export function verifyEnvelope(envelope: UnverifiedEnvelope, name: PayloadName, key: OwnerKey): JsonObject {
   requireSigned(envelope, name, key);
   return parsePayload(envelope);
 }
@@ -141,11 +179,21 @@ export function verifyEnvelope(envelope: UnverifiedEnvelope, name: PayloadName, 
  *
  * @throws TrustWardenError `signature_invalid` for another key, another type or altered bytes.
  */
-export function requireSigned(envelope: UnverifiedEnvelope, name: PayloadName, key: PublicKey): void {
+export function requireSigned(envelope: UnverifiedEnvelope, name: PayloadName, key: OwnerKey): void {
   if (envelope.payloadType !== payloadTypeOf(name)) {
     throw new TrustWardenError("signature_invalid", { reason: "payload type", expected: name });
   }
-  if (!isP256Signature(key, encodePae(envelope.payloadType, envelope.payload), envelope.signature)) {
+  const { assertion, signature } = envelope;
+  const pae = encodePae(envelope.payloadType, envelope.payload);
+  // A key of a file proves no human, and a device's signs nothing else than assertions: neither is taken for the other.
+  if (isPasskey(key) !== (assertion !== null)) {
+    throw new TrustWardenError("signature_invalid", { reason: "form of the signature", type: name });
+  }
+  if (isPasskey(key)) {
+    if (assertion !== null) requireAsserted(key, pae, { assertion, signature });
+    return;
+  }
+  if (!isP256Signature(key, pae, signature)) {
     throw new TrustWardenError("signature_invalid", { reason: "signature", type: name });
   }
 }

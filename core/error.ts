@@ -6,24 +6,14 @@
  * probe cannot learn which check stopped it.
  */
 
-interface ErrorEntry {
-  /** HTTP status that this failure maps to. */
-  readonly status: number;
-  /** The sentence a stranger may read. */
-  readonly message: string;
-}
-
-const BAD_REQUEST = "The request is not well formed.";
-const NOT_AUTHENTICATED = "The caller could not be authenticated.";
-const NOT_ALLOWED = "The caller is not allowed to do this.";
-const UNAVAILABLE = "The service cannot answer safely right now; try again later.";
+import { BAD_REQUEST, type ErrorEntry, NOT_ALLOWED, NOT_AUTHENTICATED, UNAVAILABLE } from "./error-entry.ts";
+import { PEOPLE_ERRORS } from "./error-people.ts";
 
 /** Every code, once. Codes are stable and documented in `docs/errors.md`; sentences are not. */
 export const ERRORS = {
   // bad input
   request_malformed: { status: 400, message: BAD_REQUEST },
   request_cross_site: { status: 400, message: BAD_REQUEST },
-  address_refused: { status: 400, message: "Write the address as plain ASCII, such as ada@acme.test." },
   request_too_large: { status: 413, message: "The request is too large." },
   json_malformed: { status: 400, message: BAD_REQUEST },
   json_duplicate_key: { status: 400, message: BAD_REQUEST },
@@ -118,12 +108,6 @@ export const ERRORS = {
   owner_unknown: { status: 401, message: NOT_AUTHENTICATED },
   owner_request_invalid: { status: 401, message: NOT_AUTHENTICATED },
   owner_request_replayed: { status: 401, message: NOT_AUTHENTICATED },
-  no_session: { status: 401, message: NOT_AUTHENTICATED },
-  session_invalid: { status: 401, message: NOT_AUTHENTICATED },
-  link_invalid: { status: 401, message: NOT_AUTHENTICATED },
-  passkey_invalid: { status: 401, message: NOT_AUTHENTICATED },
-  challenge_invalid: { status: 401, message: NOT_AUTHENTICATED },
-  challenge_used: { status: 401, message: NOT_AUTHENTICATED },
   attestation_malformed: { status: 401, message: NOT_AUTHENTICATED },
   attestation_refused: { status: 401, message: NOT_AUTHENTICATED },
   attestation_expired: { status: 401, message: NOT_AUTHENTICATED },
@@ -192,8 +176,6 @@ export const ERRORS = {
   policy_bundle_untrusted: { status: 403, message: "The policy bundle is not signed by a key in force." },
   policy_rollback: { status: 409, message: "The policy is not newer than the one in force." },
   policy_stopped: { status: 409, message: "This policy was stopped, and is not put in force again." },
-  person_exists: { status: 409, message: "This is somebody already, or looks like somebody." },
-  passkey_reused: { status: 409, message: "The passkey was registered before; make a new one." },
   owner_exists: { status: 409, message: "The owner exists already." },
   entry_exists: { status: 409, message: "The registration entry exists already." },
   entry_unknown: { status: 403, message: NOT_ALLOWED },
@@ -264,6 +246,7 @@ export const ERRORS = {
   event_conflict: { status: 409, message: "Another record with this event id exists." },
   ledger_unavailable: { status: 503, message: UNAVAILABLE },
   ledger_search_late: { status: 503, message: "The search took too long; ask for less at once." },
+  ledger_index_behind: { status: 503, message: "The search index is behind the ledger; ask again later." },
   ledger_index_mismatch: { status: 500, message: "The search index does not agree with the ledger." },
   outcome_refused: { status: 403, message: NOT_ALLOWED },
 
@@ -276,7 +259,7 @@ export const ERRORS = {
   authority_expired: { status: 503, message: UNAVAILABLE },
   clock_rolled_back: { status: 503, message: UNAVAILABLE },
   rate_limited: { status: 429, message: "Too many requests; wait and try again." },
-  overloaded: { status: 429, message: "Too much waits to be recorded; wait and try again." },
+  overloaded: { status: 429, message: "Too much is asked at once; wait and try again." },
 
   // set-up and files
   file_mode_too_open: { status: 500, message: "A secret file is readable by others." },
@@ -349,6 +332,8 @@ export const ERRORS = {
   sandbox_unavailable: { status: 501, message: "This machine cannot build the sandbox." },
   endpoint_malformed: { status: 400, message: "The socket address is not well formed." },
   attestor_unavailable: { status: 500, message: "This system cannot attest its processes." },
+
+  ...PEOPLE_ERRORS,
 
   internal: { status: 500, message: "Something went wrong inside." },
 } as const satisfies Record<string, ErrorEntry>;

@@ -23,6 +23,12 @@ import {
   withoutOneEntry,
   withoutSecondIntent,
 } from "../test/support/evidence-forgeries.ts";
+import {
+  createPasskeyStory,
+  type PasskeyStory,
+  passkeyForgeries,
+  rewritten,
+} from "../test/support/evidence-passkeys.ts";
 import { repeatingPolicies } from "../test/support/evidence-policies.ts";
 import {
   createPresentedStory,
@@ -68,11 +74,13 @@ async function judgeEvidence(lab: Lab): Promise<Findings> {
   const verifier = join(lab.root, "server/evidence/verifiers/verify.mjs");
   const [story, presented] = [await createBundleStory(), await createPresentedStory()];
   const sharded = await createShardedStory();
+  const passkeys = await createPasskeyStory();
   try {
     const verdicts: Verdict[] = [];
     const cases = [
       ...(await casesOf(lab, story)),
       ...presentedCases(lab, presented),
+      ...passkeyCases(lab, passkeys),
       ...(await shardedCases(lab, sharded)),
     ];
     for (const one of cases) {
@@ -92,6 +100,7 @@ async function judgeEvidence(lab: Lab): Promise<Findings> {
     return countVerdicts(verdicts, "both programs on each");
   } finally {
     await presented.close();
+    await passkeys.close();
     await sharded.server.close();
     sharded.server.home.remove();
     await story.server.close();
@@ -209,6 +218,24 @@ function presentedCases(lab: Lab, story: PresentedStory): readonly Case[] {
       (one): Case => ({ ...one, expected: 1, anchors: under(forgersVkey(vkey)) }),
     ),
     ...policies,
+  ];
+}
+
+/** What a human signed by a passkey, and logs that lie about it. */
+function passkeyCases(lab: Lab, story: PasskeyStory): readonly Case[] {
+  const bundle = join(lab.scratch, "passkey-bundle.json");
+  writeFileSync(bundle, story.bundleText);
+  const under = (key: string) => ["--vkey", key, "--bundle", bundle];
+  const forged = under(forgersVkey(story.vkey));
+  return [
+    { name: "a human's passkey", bytes: story.bytes, expected: 0, anchors: under(story.vkey) },
+    {
+      name: "a human's passkey, in a log written again",
+      bytes: rewritten(story),
+      expected: 0,
+      anchors: forged,
+    },
+    ...passkeyForgeries(story).map((one): Case => ({ ...one, expected: 1, anchors: forged })),
   ];
 }
 

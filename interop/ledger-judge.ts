@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { flipBits } from "./bit-flips.ts";
 import { runCommand } from "./command.ts";
 import { countVerdicts, type Findings, type Judge, type Lab, type Verdict } from "./judge.ts";
-import { createLedger, type ExportedLedger, LEDGER_SIZE } from "./ledger-log.ts";
+import { createLedger, createTurnedLedger, type ExportedLedger, LEDGER_SIZE } from "./ledger-log.ts";
 import { playQuickstart } from "./quickstart-ledger.ts";
 import { type GoTools, requireGoTools } from "./tools.ts";
 
@@ -42,6 +42,23 @@ export const quickstartLedgerJudge: Judge = {
   run: async (lab) => {
     const tools = await requireGoTools(lab);
     return judgeLedger({ lab, tools, ledger: await playQuickstart(lab) });
+  },
+};
+
+export const turnedLedgerJudge: Judge = {
+  name: "fsck 1.0.4 and x/mod 0.42.0 on each shard of a ledger that turned",
+  run: async (lab) => {
+    const tools = await requireGoTools(lab);
+    const shards = await createTurnedLedger(join(lab.scratch, "turned"), lab.random);
+    const found: Findings[] = [];
+    for (const ledger of shards) found.push(await judgeLedger({ lab, tools, ledger }));
+    const sumOf = (count: (one: Findings) => number) => found.reduce((sum, one) => sum + count(one), 0);
+    return {
+      accepted: sumOf(({ accepted }) => accepted),
+      refused: sumOf(({ refused }) => refused),
+      wrong: found.flatMap(({ wrong }) => wrong),
+      note: `${shards.length} shards`,
+    };
   },
 };
 

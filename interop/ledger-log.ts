@@ -5,12 +5,15 @@ import { join } from "node:path";
 import { issueCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import { leafHash } from "@trustwarden/core/agentledger/merkle.ts";
 import { Sequencer } from "@trustwarden/core/agentledger/sequencer.ts";
+import { shardFolder } from "@trustwarden/core/agentledger/shard.ts";
+import { ShardedLog } from "@trustwarden/core/agentledger/sharded-log.ts";
 import type { Signer } from "@trustwarden/core/signer.ts";
-import { PosixLogStorage } from "../server/store/posix-log.ts";
+import { PosixLogReader, PosixLogStorage } from "../server/store/posix-log.ts";
 import { createPosixHighWater } from "../server/store/posix-log-high-water.ts";
 import type { Random } from "./random.ts";
 
 const ORIGIN = "ledger.acme.test/2026q4";
+const LEDGER = "ledger.acme.test";
 /** The example of the tlog-tiles specification: three levels of tiles, a partial one on each. */
 export const LEDGER_SIZE = 70_000;
 /** Sizes at which the published checkpoint is kept: on both sides of a tile, of a level, and in between. */
@@ -18,6 +21,8 @@ const KEPT_SIZES: readonly number[] = [1, 2, 255, 256, 257, 1000, 65_535, 65_536
 /** What the format can hold at most; one entry is that long. */
 const MAX_ENTRY_BYTES = 65_535;
 const USUAL_ENTRY_BYTES = 600;
+/** Index of the longest. */
+const LONG_ENTRY = 300;
 const BATCH = 2000;
 
 /** An exported ledger and what its readers need to know. */
@@ -69,6 +74,41 @@ export async function createLedger(folder: string, random: Random): Promise<Expo
   };
 }
 
+/** Sizes of the shards of a ledger that turned: a tile and a bit, exactly one with its two marks, and hardly anything. */
+const SHARD_ENTRIES: readonly number[] = [300, 254, 3];
+
+/** Writes a ledger that turns twice below `folder`; each shard of it, exported as the log that it is. */
+export async function createTurnedLedger(folder: string, random: Random): Promise<readonly ExportedLedger[]> {
+  const data = join(folder, "data");
+  mkdirSync(folder, { recursive: true });
+  const log = new ShardedLog({
+    ledger: LEDGER,
+    signer: createLogSigner(),
+    openShard: (name) => {
+      const directory = join(data, shardFolder(name));
+      return { storage: new PosixLogStorage(directory), reader: new PosixLogReader(directory) };
+    },
+    highWater: createPosixHighWater({ path: join(folder, "high-water"), dataDirectory: data }),
+    now: () => Math.floor(Date.now() / 1000),
+    onFatal: (error) => {
+      throw error;
+    },
+  });
+  await log.start();
+  for (const [at, count] of SHARD_ENTRIES.entries()) {
+    if (at > 0) await log.turn(`2026q${at}`);
+    await log.append(Array.from({ length: count }, (_, index) => createEntry(index, random)));
+  }
+  await log.stop();
+  return log.shards.map(({ name, vkey, log: { size } }, at) => {
+    const directory = join(folder, `export-${at}`);
+    mkdirSync(directory);
+    for (const part of ["checkpoint", "tile"])
+      cpSync(join(data, shardFolder(name), part), join(directory, part), { recursive: true });
+    return { directory, vkey, size, oldCheckpoints: [], acknowledgements: [], forkedCheckpoints: [] };
+  });
+}
+
 async function fill(
   log: Sequencer,
   folder: string,
@@ -94,7 +134,7 @@ async function fill(
 
 /** Bytes of every kind: the log does not read them. */
 function createEntry(index: number, random: Random): Uint8Array {
-  const length = index === 300 ? MAX_ENTRY_BYTES : 1 + random.below(USUAL_ENTRY_BYTES);
+  const length = index === LONG_ENTRY ? MAX_ENTRY_BYTES : 1 + random.below(USUAL_ENTRY_BYTES);
   const entry = new Uint8Array(length);
   for (let at = 0; at < length; at += 1 + random.below(8)) entry[at] = random.below(256);
   return entry;

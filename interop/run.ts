@@ -17,7 +17,7 @@ import { evidenceJudge } from "./evidence-judge.ts";
 import { exportsJudge } from "./exports-judge.ts";
 import { hsmJudge } from "./hsm-judge.ts";
 import { closeLab, createLab, type Findings, type Judge, JudgeUnavailable, type Lab } from "./judge.ts";
-import { largeLedgerJudge, quickstartLedgerJudge } from "./ledger-judge.ts";
+import { largeLedgerJudge, quickstartLedgerJudge, turnedLedgerJudge } from "./ledger-judge.ts";
 import { modelClientsJudge } from "./llm/judge.ts";
 import { mcpAuthJudge } from "./mcp/mcp-auth-judge.ts";
 import { mcpClientJudge } from "./mcp/mcp-client-judge.ts";
@@ -48,6 +48,7 @@ const JUDGES: readonly Judge[] = [
   wycheproofJudge,
   largeLedgerJudge,
   quickstartLedgerJudge,
+  turnedLedgerJudge,
   proofJudge,
   witnessJudge,
   evidenceJudge,

@@ -70,6 +70,13 @@ byte age[NODES];                   /* for so many ticks */
 byte floor = UNKNOWN;              /* of the verifier */
 byte touched = 0;                  /* agents that the verifier knows to be stopped */
 
+#ifdef STORE
+/* Servers that share a store: node 0 is the database, which notes who lives and no echoes. An account of it is a process's. */
+bit heard[NODES];                  /* the present process has beaten */
+bit before[NODES];                 /* one before it has */
+bit died[NODES];                   /* and its connection is not closed yet */
+#endif
+
 chan beats[NODES * NODES] = [1] of { byte };                          /* ack */
 chan lines[NODES] = [NE + 2] of { mtype, byte, byte, short };         /* kind, epoch, seq, agents or grant */
 
@@ -120,6 +127,19 @@ inline forget_beats(above, below) {
 inline close_lease(p, c) {
   open[PAIR(p, c)] = 0;
   forget_beats(p, c);
+#ifdef STORE
+  if
+  :: p == 0 && !died[c] /* It goes on, and speaks for itself over the next connection. */
+  :: else ->
+     if
+     :: p == 0 ->
+#ifndef STORE_FORGETS
+        before[c] = before[c] | heard[c];
+#endif
+        heard[c] = 0; died[c] = 0
+     :: else
+     fi;
+#endif
 #ifdef FORGET_CLOSED
   if
   :: p != 0
@@ -136,6 +156,9 @@ inline close_lease(p, c) {
   for (i : 1 .. NE) {
     owed[OWED(i, OPEN(p, c))] = 0
   }
+#ifdef STORE
+  fi
+#endif
 }
 
 /* LeaseRegistry.advance and the push, in one step. */
@@ -143,8 +166,19 @@ inline advance(node, to, agents) {
   epoch[node] = to;
   seq[node]++;
   for (j : 0 .. NODES - 1) {
-    owed[OWED(to, OPEN(node, j))] = echoed[OPEN(node, j)];
-    owed[OWED(to, CLOSED(node, j))] = echoed[CLOSED(node, j)];
+#ifdef STORE
+    if
+    :: node == 0 ->
+       owed[OWED(to, OPEN(0, j))] = (heard[j] -> CEIL(FULL * MARGIN, 100 * SERVER_RATE) : 0);
+       owed[OWED(to, CLOSED(0, j))] = (before[j] -> CEIL(FULL * MARGIN, 100 * SERVER_RATE) : 0)
+    :: else ->
+#endif
+       owed[OWED(to, OPEN(node, j))] = echoed[OPEN(node, j)];
+       owed[OWED(to, CLOSED(node, j))] = echoed[CLOSED(node, j)]
+#ifdef STORE
+    fi
+#endif
+    ;
     send(node, j, PUSH, agents)
   }
 }
@@ -178,6 +212,12 @@ inline acknowledge(c) {
 /* LeaseFeed.#onBeat. A relay answers only while it holds a lease itself, and gives no more than is left of it. */
 inline answer(p, c) {
   beats[PAIR(p, c)]?ack;
+#ifdef STORE
+  if
+  :: p == 0 -> heard[c] = 1
+  :: else
+  fi;
+#endif
   for (i : 1 .. NE) {
     if
     :: i <= ack ->
@@ -208,6 +248,9 @@ inline answer(p, c) {
      x = CEIL(rest * MARGIN, 100 * RATE(p));
 #endif
      /* A later echo may give less than is left of an earlier one. */
+#ifdef STORE
+     x = (p == 0 -> 0 : x);
+#endif
 #ifdef LATEST_ECHO_ONLY
      echoed[OPEN(p, c)] = x;
 #else
@@ -293,6 +336,20 @@ inline on_push(c) {
 /* A process of a relay or the verifier ends, and with it all that it knew. */
 inline die(c) {
   go_stale(c);
+#ifdef STORE
+  if
+  :: open[PAIR(0, c)] -> died[c] = 1
+  :: else ->
+#ifndef STORE_FORGETS
+     before[c] = before[c] | heard[c];
+#endif
+     for (i : 1 .. NE) {
+       owed[OWED(i, CLOSED(0, c))] = MAX(owed[OWED(i, CLOSED(0, c))], owed[OWED(i, OPEN(0, c))]);
+       owed[OWED(i, OPEN(0, c))] = 0
+     }
+     heard[c] = 0
+  fi;
+#endif
   epoch[c] = 0; seq[c] = 0; vseq[c] = 0; known[c] = 0;
   if
   :: c == V -> floor = UNKNOWN; touched = 0

@@ -13,7 +13,7 @@ import { formatSelectors } from "@trustwarden/core/agentid/selector.ts";
 import { classIdOf, parseSpiffeId, pathOf, type SpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
 import type { TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { verifyX509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
-import { nonceAnswer, witSvidAnswer } from "@trustwarden/core/api/identity.ts";
+import { witSvidAnswer } from "@trustwarden/core/api/identity.ts";
 import {
   type NodeEntriesAnswer,
   type NodeIdentityAnswer,
@@ -133,7 +133,7 @@ export class ServerRegistry {
   }): Promise<IssuedInstance> {
     const { server, runtime } = this.#options;
     const keys = { instance: createDeliveredKey(), class: createDeliveredKey() };
-    const { nonce } = await server.call({ method: "GET", target: "/v1/nonce", schema: nonceAnswer });
+    const nonce = await server.takeNonce();
     const prove = ({ key }: DeliveredKey) => ({
       spki: encodeBase64url(key.spki),
       possession: issuePossession({ nonce, enrolmentSha256: options.enrolmentSha256 }, key.signer),

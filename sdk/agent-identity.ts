@@ -345,6 +345,15 @@ export class AgentIdentity {
     return verifyAgentCard(this.#session, card);
   }
 
+  /**
+   * Calls a listener once when this identity is stopped, within a second while the server can be reached: for work that
+   * has begun and would learn it by its next action. Connections to services are closed first. While somebody listens
+   * the process asks three times a second. @returns ends the watch.
+   */
+  whenStopped(listener: () => void): () => void {
+    return this.#session.whenStopped(listener);
+  }
+
   /** Takes a new key and SVID now, as happens by itself at half life. @throws TrustWardenError the server's refusal. */
   renew(): Promise<void> {
     return this.#session.holder.renew();

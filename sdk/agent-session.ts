@@ -103,6 +103,9 @@ export class AgentSession {
   readonly #composition: (() => Composition) | undefined;
   readonly #receipts: KeptReceipt[] = [];
   readonly #unfollow: () => void;
+  /** Ends what waits for a stop of this instance. */
+  readonly #unwatch = new Set<() => void>();
+  #isClosed = false;
 
   constructor(options: {
     readonly enrolled: Enrolled;
@@ -184,6 +187,23 @@ export class AgentSession {
     });
   }
 
+  /** Closes the connections to services and calls the listener when the instance is stopped. @returns ends the watch. */
+  whenStopped(listener: () => void): () => void {
+    const unwatch = this.server.stops.watch(
+      () => this.holder.leaf.serialHex,
+      () => {
+        this.holder.cutVisits();
+        listener();
+      },
+    );
+    this.#unwatch.add(unwatch);
+    if (this.#isClosed) unwatch();
+    return () => {
+      this.#unwatch.delete(unwatch);
+      unwatch();
+    };
+  }
+
   /** Headers that open this instance's own lease: an intent for exactly that upgrade. */
   leaseHeaders(): Readonly<Record<string, string>> {
     const call = { action: "hold:lease", method: "GET", target: LEASE_PATH } as const;
@@ -219,7 +239,9 @@ export class AgentSession {
 
   /** Reports what waits, and lets go of keys and connections. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     this.#unfollow();
+    for (const unwatch of this.#unwatch) unwatch();
     await this.outcomes.close();
     this.holder.close();
     this.server.release();

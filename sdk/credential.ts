@@ -43,6 +43,8 @@ export interface Credential {
   readonly serverAgent: Agent;
   /** Connections to one peer and nobody else. */
   readonly agentFor: (peer: SpiffeId) => Agent;
+  /** Ends what is under way with services, which could only refuse it from now on. */
+  readonly cutVisits: () => void;
   /** Lets what is under way finish and keeps nothing open after it. */
   readonly retire: () => void;
 }
@@ -78,6 +80,10 @@ export function createCredential(options: {
     tls,
     serverAgent,
     agentFor: (peer) => agentFor(peers, peer, { tls, server, runtime }),
+    cutVisits: () => {
+      for (const agent of peers.values()) agent.destroy();
+      peers.clear();
+    },
     retire: () => [serverAgent, ...peers.values()].forEach(retireAgent),
   };
 }

@@ -35,23 +35,24 @@ async function listen(
     readonly id?: string;
     readonly document?: string;
     readonly discovery?: object;
+    readonly headers?: Readonly<Record<string, string>>;
     readonly port?: number;
+    /** Who each connection after the first leads to. */
+    readonly next?: string;
   } = {},
 ) {
   const { id = SERVER_ID, document = formatTrustBundle(bundle), discovery = {}, port: wanted = 0 } = options;
-  const { key, chain } = issueIdentity(id);
   const asked: string[] = [];
   let connections = 0;
-  const server = createServer(
-    { ...SERVER_TLS_OPTIONS, ...key.createTlsOptions(chain) },
-    (request, response) => {
-      asked.push(`${request.method} ${request.url}`);
-      response.setHeader("content-type", "application/json");
-      const nonce = { nonce: "from-nonce", expires_at: NOW + 60 };
-      const other = request.url === "/v1/nonce" ? nonce : { ...discoveryOf(id), ...discovery };
-      response.end(request.url === "/v1/bundle" ? document : JSON.stringify(other));
-    },
-  );
+  const server = createServer(tlsOf(id), (request, response) => {
+    if (options.next !== undefined) server.setSecureContext(tlsOf(options.next));
+    asked.push(`${request.method} ${request.url}`);
+    response.setHeader("content-type", "application/json");
+    for (const [name, value] of Object.entries(options.headers ?? {})) response.setHeader(name, value);
+    const nonce = { nonce: "from-nonce", expires_at: NOW + 60 };
+    const other = request.url === "/v1/nonce" ? nonce : { ...discoveryOf(id), ...discovery };
+    response.end(request.url === "/v1/bundle" ? document : JSON.stringify(other));
+  });
   servers.push(server);
   server.on("connection", () => {
     connections += 1;
@@ -64,6 +65,11 @@ async function listen(
     await new Promise((resolve) => server.close(resolve));
   };
   return { url: `https://127.0.0.1:${port}`, port, asked, connections: () => connections, close };
+}
+
+function tlsOf(id: string) {
+  const { key, chain } = issueIdentity(id);
+  return { ...SERVER_TLS_OPTIONS, ...key.createTlsOptions(chain) };
 }
 
 function discoveryOf(id: string): object {
@@ -119,6 +125,20 @@ describe("first contact", () => {
     server.release();
   });
 
+  it("takes each nonce that came with an answer once and while it is fresh", async () => {
+    const { url, asked } = await listen({ headers: { "trustwarden-nonce": "from-answer" } });
+    const runtime = createTestRuntime();
+    const server = await connectServer({ url, trustDomain: TRUST_DOMAIN, authoritiesSha256: PIN }, runtime);
+    await server.readText("/healthz");
+    const brought = asked.filter((request) => request !== "GET /v1/bundle").length;
+    for (let taken = 0; taken < brought; taken += 1) expect(await server.takeNonce()).toBe("from-answer");
+    expect(asked).not.toContain("GET /v1/nonce");
+    expect(await server.takeNonce()).toBe("from-nonce");
+    runtime.advance(1000);
+    expect(await server.takeNonce()).toBe("from-nonce");
+    server.release();
+  });
+
   it("checks every later connection, also to the same address", async () => {
     const { url, port, close } = await listen();
     const server = await contact(url);
@@ -134,6 +154,12 @@ describe("first contact", () => {
     const { url, asked } = await listen();
     await expect(contact(url, "A".repeat(43))).rejects.toThrow(untrusted);
     expect(asked).toEqual(["GET /v1/bundle", "GET /v1/successions"]);
+  });
+
+  it("proves every connection that it opens, also while it does not know yet whether the roots are right", async () => {
+    const { url, asked } = await listen({ headers: { connection: "close" }, next: SERVICE_ID });
+    await expect(contact(url, "A".repeat(43))).rejects.toThrow(untrusted);
+    expect(asked).toEqual(["GET /v1/bundle"]);
   });
 
   it("refuses a peer that shows the genuine bundle but has no chain to it", async () => {

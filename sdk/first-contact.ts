@@ -51,7 +51,7 @@ export interface Contact {
   readonly svid: X509Svid;
   /** The connection on which it was shown. */
   readonly socket: Socket;
-  /** Goes on with that connection; `prove` is still to be called, before it is used again. */
+  /** Goes on with that connection, and with others to servers that the bundle of contact proves. */
   readonly peer: UnprovenPeer;
 }
 
@@ -87,6 +87,9 @@ export async function makeContact(origin: URL, address: ServerAddress, runtime: 
     const peerChain = peerChainOf(socket);
     const { trustDomain } = address;
     const proven = requireProven({ body, peerChain, trustDomain, now: nowSeconds(runtime) });
+    // Should that connection end now, the next one must not be anybody's.
+    const acceptPeer = (id: SpiffeId) => isServerId(id, trustDomain);
+    peer.prove({ bundle: () => proven.bundle, acceptPeer, refusal: "server_untrusted", runtime });
     await requirePinned(origin, { address, bundle: proven.bundle, peer });
     return { ...proven, socket, peer };
   } catch (error) {

@@ -8,8 +8,8 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import { createSecureContext, type SecureContext } from "node:tls";
 import { inspect } from "node:util";
-import { encodeBase64 } from "@trustwarden/core/bytes.ts";
 import { encodeSpki, formatThumbprint } from "@trustwarden/core/crypto.ts";
+import { formatPem } from "@trustwarden/core/pem.ts";
 import type { Signer } from "@trustwarden/core/signer.ts";
 
 /** A P-256 key of this process; it can sign and open TLS connections, and cannot be read. */
@@ -74,7 +74,7 @@ function wrapKey(privateKey: KeyObject): InstanceKey {
 
 /** PEM text of DER certificates, leaf first. */
 export function formatPemChain(chain: readonly Uint8Array[]): string {
-  return chain.map(formatPem).join("");
+  return chain.map((der) => formatPem("CERTIFICATE", der)).join("");
 }
 
 function createSigner(privateKey: KeyObject, publicKey: KeyObject): Signer {
@@ -96,9 +96,4 @@ function createTlsOptions(privateKey: KeyObject, svidChain: readonly Uint8Array[
     [inspect.custom]: () => shown,
   };
   return options;
-}
-
-function formatPem(der: Uint8Array): string {
-  const lines = encodeBase64(der).match(/.{1,64}/g) ?? [];
-  return `-----BEGIN CERTIFICATE-----\n${lines.join("\n")}\n-----END CERTIFICATE-----\n`;
 }

@@ -14,6 +14,7 @@ import {
   type TrustDomain,
   trustDomainOf,
 } from "@trustwarden/core/agentid/spiffe-id.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { RevocationTarget } from "@trustwarden/core/revocation/frames.ts";
 import { parseOrigin } from "./first-contact.ts";
 import type { Runtime } from "./runtime.ts";
@@ -29,6 +30,17 @@ export function isRelayId(id: SpiffeId, trustDomain: TrustDomain): boolean {
   return trustDomainOf(id) === trustDomain && pathOf(id).startsWith(RELAYS);
 }
 
+/**
+ * Refuses relays that could not be used, before a ticket is spent on a verifier that would follow them.
+ *
+ * @throws TrustWardenError `config_invalid` for more than 64, `server_untrusted` for an origin that is none.
+ */
+export function requireRelays(relays: readonly string[]): void {
+  if (relays.length > MAX_RELAYS)
+    throw new TrustWardenError("config_invalid", { field: "relays", count: relays.length, max: MAX_RELAYS });
+  for (const relay of relays) parseOrigin(relay);
+}
+
 /** Owns the connections to the places, and knows which comes next. */
 export class LeasePlaces {
   readonly agent: Agent;
@@ -41,8 +53,8 @@ export class LeasePlaces {
   #relay: string | undefined;
 
   /**
-   * @param options.relays - origins; the server's `stopUrl` when there is none. Those beyond the first 64 are not tried.
-   * @throws TrustWardenError `server_untrusted` for an origin that is none.
+   * @param options.relays - origins; the server's `stopUrl` when there is none.
+   * @throws TrustWardenError as `requireRelays`.
    */
   constructor(options: {
     readonly stopUrl: string;
@@ -52,8 +64,9 @@ export class LeasePlaces {
     readonly runtime: Runtime;
   }) {
     const { stopUrl, relays, path, peer, runtime } = options;
+    requireRelays(relays);
     this.areRelays = relays.length > 0;
-    const origins = this.areRelays ? relays.slice(0, MAX_RELAYS) : [stopUrl];
+    const origins = this.areRelays ? relays : [stopUrl];
     this.#urls = origins.map((origin) => new URL(path, parseOrigin(origin)));
     // Not all verifiers of a fleet begin at the same relay.
     this.#next = (runtime.random(1)[0] ?? 0) % this.#urls.length;

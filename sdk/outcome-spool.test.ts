@@ -31,7 +31,7 @@ describe("the spool of outcomes", () => {
     expect(runtime.notices).toEqual([]);
   });
 
-  it("sends what nobody waits for at once, and together what comes meanwhile", async () => {
+  it("sends what nobody waits for within a moment, and together what comes meanwhile", async () => {
     const { spool, sent, requests } = createSpool();
     const first = spool.reportSoon("first");
     await expect.poll(() => requests).toEqual([1]);

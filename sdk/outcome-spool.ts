@@ -13,6 +13,11 @@ import { retryAfterOf } from "./server-answer.ts";
 /** About 1 MiB of envelopes. */
 const MAX_WAITING = 1024;
 const FIRST_RETRY_MS = 250;
+/**
+ * How long an outcome whose answer has left waits for others. A request of its own would cost both ends more than the
+ * outcome itself, and its flush, and all of that at the very moment when the next visit comes.
+ */
+const GATHER_MS = 25;
 const MAX_RETRY_MS = 10_000;
 /** Refusals that no repetition changes. */
 const FINAL_STATUSES: readonly number[] = [400, 401, 403, 409, 413];
@@ -91,8 +96,8 @@ export class OutcomeSpool {
   }
 
   /**
-   * `report` for work whose answer has left: together with all that come while the one before is on its way, so that a busy
-   * service makes few requests and an idle one waits for nothing.
+   * `report` for work whose answer has left: together with all that come within a moment, and while the one before is on its
+   * way, so that a service makes few requests and never one in the way of the next visit.
    */
   reportSoon(outcome: SignedOutcome): Promise<void> {
     if (this.#closed) return this.report(outcome);
@@ -107,6 +112,7 @@ export class OutcomeSpool {
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#retry);
+    this.#gathering?.end();
     await Promise.all(this.#reporting);
     await this.#draining;
     await this.#drain();
@@ -124,11 +130,13 @@ export class OutcomeSpool {
   #gather(): Gathering {
     const { promise: ended, resolve } = Promise.withResolvers<void>();
     const outcomes: SignedOutcome[] = [];
+    const before = this.#leaving;
+    const moment = setTimeout(() => void before.then(end), GATHER_MS);
     const end = (): void => {
+      clearTimeout(moment);
       if (this.#gathering?.outcomes === outcomes) this.#gathering = undefined;
       resolve();
     };
-    void this.#leaving.then(end);
     const sent = this.#track(ended.then(() => this.#reportTogether(outcomes)));
     this.#leaving = sent;
     return { outcomes, end, sent };

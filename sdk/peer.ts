@@ -22,7 +22,7 @@ export {
 } from "./instance-key.ts";
 export { verifyIssuedSvid } from "./issued-svid.ts";
 export { createLease, LEASE_PATH, type Lease, type LeaseFollower } from "./lease.ts";
-export { isRelayId } from "./lease-places.ts";
+export { isRelayId, requireRelays } from "./lease-places.ts";
 export { jitter, nowSeconds, type Runtime, systemRuntime } from "./runtime.ts";
 export { SvidHolder } from "./svid-holder.ts";
 export {

@@ -17,6 +17,7 @@ export interface RawAnswer {
   readonly body: Uint8Array;
   /** `Retry-After` in seconds; undefined without one, or in another form. */
   readonly retryAfterSeconds?: number | undefined;
+  readonly etag?: string | undefined;
 }
 
 /** The longest wait that we take from a server; whoever asks for more is asked again after this. */

@@ -66,6 +66,11 @@ export class SvidHolder {
     return this.#credential.svid.leaf;
   }
 
+  /** Ends what is under way with services. */
+  cutVisits(): void {
+    this.#credential.cutVisits();
+  }
+
   /**
    * Renews within `spreadMs`, without anybody waiting: what a thousand hear at one moment must not bring them all back
    * at one moment. A failure is reported, and tried again after as long.

@@ -10,8 +10,9 @@ import { createAuthority } from "@trustwarden/core/agentid/authority.ts";
 import { formatSpiffeId, parseTrustDomain, type SpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { createSerial, issueLeafCertificate } from "@trustwarden/core/agentid/svid-profile.ts";
 import type { TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
-import { encodeBase64, encodeBase64url } from "@trustwarden/core/bytes.ts";
+import { encodeBase64url } from "@trustwarden/core/bytes.ts";
 import { encodeSpki, sha256 } from "@trustwarden/core/crypto.ts";
+import { formatPem } from "@trustwarden/core/pem.ts";
 import type { Signer } from "@trustwarden/core/signer.ts";
 import { type CurrentSvid, SERVER_TLS_OPTIONS } from "./tls.ts";
 
@@ -83,7 +84,7 @@ export async function startTestServer(
 
 function createTestSvid(id: SpiffeId, chain: readonly Uint8Array[], privateKey: KeyObject): TestSvid {
   const key = String(privateKey.export({ type: "pkcs8", format: "pem" }));
-  const cert = chain.map(formatPem).join("");
+  const cert = chain.map((der) => formatPem("CERTIFICATE", der)).join("");
   const current = {
     sha256: encodeBase64url(sha256(chain[0] ?? new Uint8Array())),
     secureContext: createSecureContext({ key, cert, minVersion: "TLSv1.3" }),
@@ -98,9 +99,4 @@ function createSigner(): Signer {
     publicKey,
     sign: (data) => new Uint8Array(sign("sha256", data, { key: privateKey, dsaEncoding: "ieee-p1363" })),
   };
-}
-
-function formatPem(der: Uint8Array): string {
-  const lines = encodeBase64(der).match(/.{1,64}/g) ?? [];
-  return `-----BEGIN CERTIFICATE-----\n${lines.join("\n")}\n-----END CERTIFICATE-----\n`;
 }

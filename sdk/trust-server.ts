@@ -34,6 +34,7 @@ import {
   readPinnedBundle,
   type ServerAddress,
 } from "./first-contact.ts";
+import { HeldNonces, NONCE_HEADER } from "./held-nonces.ts";
 import { openHttps, readBody } from "./https-request.ts";
 import { nowSeconds, type Runtime } from "./runtime.ts";
 import {
@@ -43,6 +44,7 @@ import {
   parseRetryAfter,
   type RawAnswer,
 } from "./server-answer.ts";
+import { StopWatch } from "./stop-watch.ts";
 import { type CurrentSvid, createPeerCheckedAgent, type PeerCheck, peerChainOfMessage } from "./tls.ts";
 
 /** Answers are one record or one page of them. */
@@ -52,8 +54,6 @@ const READ_ATTEMPTS = 3;
 /** Server SVIDs live an hour and are renewed at half life: more than this are of no use. */
 const MAX_SERVER_SVIDS = 16;
 const BUNDLES_PATH = "/v1/bundles";
-/** Nonces last a minute, but not longer than the process of the server: after this another one is asked for. */
-const NONCE_FRESH_MS = 1000;
 const DISCOVERY_PATH = "/.well-known/trustwarden";
 
 /** One call with JSON in and out. */
@@ -95,6 +95,7 @@ export class TrustServer implements Watched {
   readonly bundles: BundleSource;
   readonly watchKey: string;
   readonly runtime: Runtime;
+  readonly stops = new StopWatch(this);
   readonly #origin: URL;
   readonly #listeners = new Set<() => void>();
   readonly #anonymous: Agent;
@@ -107,8 +108,7 @@ export class TrustServer implements Watched {
   #federated: ReadonlyMap<TrustDomain, TrustBundle> = new Map();
   #logKey: NoteKey | undefined;
   #discovery: Discovery | undefined;
-  /** From the latest discovery, until somebody takes it. */
-  #nonce: { readonly text: string; readonly atMs: number } | undefined;
+  readonly #nonces = new HeldNonces();
   #holders = 0;
 
   constructor(options: {
@@ -239,16 +239,15 @@ export class TrustServer implements Watched {
     const call = { agent, method: "GET", target: DISCOVERY_PATH, schema: discoverySchema } as const;
     const discovery = await this.call(call);
     requireOwn(discovery, this.trustDomain);
-    this.#nonce = discovery.nonce === undefined ? undefined : { text: discovery.nonce, atMs };
+    this.#nonces.keep(discovery.nonce, atMs);
     this.#logKey = parseVkey(discovery.log_vkey);
     this.#discovery = discovery;
   }
 
-  /** A nonce for one proof of possession: the one that discovery brought just now, or another. */
+  /** A nonce for one proof of possession: one that discovery or an answer brought just now, or another. */
   async takeNonce(): Promise<string> {
-    const held = this.#nonce;
-    this.#nonce = undefined;
-    if (held !== undefined && this.runtime.monotonicMs() - held.atMs < NONCE_FRESH_MS) return held.text;
+    const held = this.#nonces.take(this.runtime.monotonicMs());
+    if (held !== undefined) return held;
     const { nonce } = await this.call({ method: "GET", target: "/v1/nonce", schema: nonceAnswer });
     return nonce;
   }
@@ -256,6 +255,11 @@ export class TrustServer implements Watched {
   /** One call. Reads are tried again, anything that acts is not. @throws TrustWardenError the server's code. */
   async call<T>(call: ServerCall<T>): Promise<T> {
     return parseAnswer(await this.#exchange(call), call.schema);
+  }
+
+  /** A public file as it came, whatever its status. */
+  readPublic(target: string, headers: Readonly<Record<string, string>>): Promise<RawAnswer> {
+    return this.#exchange({ method: "GET", target, headers });
   }
 
   /** Text of a public route. */
@@ -351,9 +355,12 @@ export class TrustServer implements Watched {
     const agent = call.agent ?? this.#anonymous;
     const message = await openHttps({ agent, origin, method, target, headers, body, timeoutMs });
     this.#learn(message);
+    const atMs = this.runtime.monotonicMs();
     const answer = await readBody(message, { maxBytes: MAX_ANSWER_BYTES, timeoutMs });
+    this.#nonces.keep(message.headers[NONCE_HEADER], atMs);
     const retryAfterSeconds = parseRetryAfter(message.headers["retry-after"]);
-    return { status: message.statusCode ?? 0, body: answer, retryAfterSeconds };
+    const { etag } = message.headers;
+    return { status: message.statusCode ?? 0, body: answer, retryAfterSeconds, etag };
   }
 
   /** Notes the server's SVID, once a connection. */

@@ -19,6 +19,7 @@ import { fetchVisit, type Peer, type VisitFetch } from "./fetch-handler.ts";
 import { FreshServers } from "./fresh-servers.ts";
 import { createInstanceKey } from "./instance-key.ts";
 import { createLease } from "./lease.ts";
+import { requireRelays } from "./lease-places.ts";
 import { LiveVisits } from "./live-visits.ts";
 import { handleVisit, type OnRefusal, type VisitListener } from "./node-handler.ts";
 import { sendOutcomes } from "./outcome.ts";
@@ -98,7 +99,7 @@ interface Opened {
 /**
  * Enrols the service and waits for its lease.
  *
- * @throws TrustWardenError `config_invalid` for the route table, `ticket_missing`, `ticket_mismatch`,
+ * @throws TrustWardenError `config_invalid` for the route table and for more than 64 relays, `ticket_missing`, `ticket_mismatch`,
  *   `server_untrusted`, `server_unreachable`, and the server's refusals.
  */
 export async function verifyAgent(options: VerifyAgentOptions): Promise<GuardAgents> {
@@ -109,8 +110,9 @@ export async function verifyAgent(options: VerifyAgentOptions): Promise<GuardAge
   if (kind !== "verifier") throw new TrustWardenError("ticket_mismatch", { field: "kind" });
   if (options.name !== undefined && options.name !== name)
     throw new TrustWardenError("ticket_mismatch", { field: "name" });
-  const server = await connectServer(ticket.address, runtime);
   const relays = options.relays ?? relaysFromEnvironment();
+  requireRelays(relays);
+  const server = await connectServer(ticket.address, runtime);
   const opened = await open({ server, envelope: ticket.envelope, relays, runtime });
   return createGuardAgents({ ...opened, table, onRefusal: options.onRefusal ?? (() => undefined) });
 }

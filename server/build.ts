@@ -158,6 +158,7 @@ function closeAtTheEnd({ scrape, federation, budgets, intake, mcp }: Services, c
   cleanups.push(() => federation.close());
   cleanups.push(() => budgets.close());
   cleanups.push(() => intake.checks.close());
+  cleanups.push(() => intake.requests.close());
   cleanups.push(() => mcp.stdio.end(() => false));
 }
 

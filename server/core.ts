@@ -2,6 +2,7 @@
  * What the opened parts become before the server listens: the ledger, the keeper of the authority's keys, and the
  * server's own SVID.
  */
+import { setTimeout } from "node:timers/promises";
 import type { AuthorityStep } from "@trustwarden/core/agentid/authority-steps.ts";
 import { encodeBase64, encodeHex } from "@trustwarden/core/bytes.ts";
 import { formatPem } from "@trustwarden/core/pem.ts";
@@ -12,6 +13,9 @@ import { createServerRecords } from "./ledger/server-records.ts";
 import { observeLog } from "./metrics/observe.ts";
 import type { Parts } from "./parts.ts";
 import { createServerIdentity, type ServerIdentity } from "./server-identity.ts";
+
+/** Events that are in the ledger may wait so long for their mark: a transaction for each would cost as much as issuing. */
+const MARK_PACE_MS = 250;
 
 /** Made once at the start; what changes while the server runs is asked of keeper and identity each time. */
 export interface Core {
@@ -41,6 +45,7 @@ export async function createCore(parts: Parts, onRenewed: (core: Core) => void):
     clock,
     witnessing: parts.witnessing,
     markSequenced: store.commands.markSequenced,
+    pace: () => setTimeout(MARK_PACE_MS, undefined, { ref: false }),
     onUnmarked: () => log.warn({ code: "store_unavailable" }, "recorded events could not be marked"),
   });
   void parts.failed.then(() => ledger.fail());

@@ -6,12 +6,15 @@ import { createAttestors } from "./attest/attestors.ts";
 import { createBrokers } from "./brokers.ts";
 import { jwtIssuerOf } from "./config.ts";
 import { createPeople } from "./console/create-people.ts";
+import type { People } from "./console/people.ts";
 import { readConsoleFiles } from "./console/static-files.ts";
 import type { Core } from "./core.ts";
 import { Federation } from "./federation/federation.ts";
 import { fetchBundle } from "./federation/fetch-bundle.ts";
 import { createBudgets } from "./gateway/create-budgets.ts";
 import { createMcpGateway } from "./gateway/mcp/create-mcp.ts";
+import { formatPeer } from "./http/arrival.ts";
+import { countTurnedAway } from "./http/control-ports.ts";
 import { knownHosts } from "./http/listeners.ts";
 import { Nonces } from "./http/nonces.ts";
 import { formatOpenApi } from "./http/openapi.ts";
@@ -70,15 +73,9 @@ export function createServices(
     ledger,
     turns: createLedgerTurns(parts),
     decisions: new RecordedDecisions(parts.shardedLog),
-    outcomes: new Outcomes({ ledger, index }),
-    events: new LedgerQueries({ ledger, index }),
+    ...createSearches({ ledger, index }),
     seen: parts.seen,
-    refusals: new Refusals({
-      monoMs: () => clock.monoMs(),
-      write: (refusal) => writeRefusal(core, refusal),
-      onError: () => parts.log.error({ code: "ledger_unavailable" }, "dropped refusals could not be counted"),
-    }),
-    intake: createIntake(parts),
+    ...createLimits(core),
     policy: policies,
     customPolicies: custom,
     opaDecisions: new Recent(MAX_RECENT_DECISIONS),
@@ -86,7 +83,7 @@ export function createServices(
     budgets: createBudgets(parts),
     mcp: createMcpGateway({ ...parts, ...store, ledger, serverSvid: () => identity.current() }),
     consoleFiles: readConsoleFiles(),
-    people: createPeople({ key: keys.peopleKey, random, reads, origin: () => made.urls().console }),
+    people: peopleOf(parts, made),
     approvals: new ApprovalWaiters(),
     nonces: new Nonces(random),
     oauth: createAuthorizationServer({
@@ -104,6 +101,39 @@ export function createServices(
     scrape: createScrape(parts),
     openApi: () => formatOpenApi(ROUTES, SERVER_VERSION),
   };
+}
+
+function peopleOf({ keys, random, store, config }: Parts, { urls }: Pick<Services, "urls">): People {
+  return createPeople({
+    key: keys.peopleKey,
+    random,
+    reads: store.reads,
+    origin: () => urls().console,
+    isSocketConfirmed: config.console?.secondAdmin === "everywhere",
+  });
+}
+
+function createLimits(core: Core) {
+  const { parts } = core;
+  const { clock, log } = parts;
+  const refusals = new Refusals({
+    monoMs: () => clock.monoMs(),
+    write: (refusal) => writeRefusal(core, refusal),
+    onError: () => log.error({ code: "ledger_unavailable" }, "dropped refusals could not be counted"),
+  });
+  const intake = createIntake(parts, (error, socket) =>
+    countTurnedAway({ refusals }, error, { peer: formatPeer(socket) }),
+  );
+  return { refusals, intake } satisfies Partial<Services>;
+}
+
+function createSearches(parts: Pick<Core, "ledger"> & Pick<Parts, "index">) {
+  const { index } = parts;
+  return {
+    outcomes: new Outcomes(parts),
+    events: new LedgerQueries(parts),
+    indexedSize: () => index.size,
+  } satisfies Partial<Services>;
 }
 
 function createScrape({ meter, index, clock }: Parts): Scrape {

@@ -1,9 +1,7 @@
 /** Makes the ledger's storage of the configuration: on this machine's disk, or in a database and an object store. */
 import { join } from "node:path";
-import { readFrozenShard } from "@trustwarden/core/agentledger/frozen-shard.ts";
 import type { LogReader, LogStorage } from "@trustwarden/core/agentledger/ports.ts";
 import { type ShardName, shardFolder } from "@trustwarden/core/agentledger/shard.ts";
-import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { readAwsEnvironment, type ServerConfig } from "./config.ts";
 import type { RemoteLedger } from "./ledger/config.ts";
 import { parseAwsCredentials, readAwsCredentials } from "./signer/aws-credentials.ts";
@@ -71,17 +69,6 @@ export function createLedgerStorage(
     reader,
     close: () => readers.close(),
   };
-}
-
-/**
- * What works on one log refuses a ledger of several: it would leave the newest entries out.
- *
- * @param reader - of the ledger's first log.
- * @throws TrustWardenError `config_invalid`.
- */
-export async function requireOneShard(reader: LogReader, vkey: string): Promise<void> {
-  if ((await readFrozenShard({ name: null, vkey, first: 0 }, reader)) === null) return;
-  throw new TrustWardenError("config_invalid", { setting: "ledger", reason: "it has more than one shard" });
 }
 
 /** Where the mark of a deployment is kept, outside of its data directory. */

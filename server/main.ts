@@ -27,13 +27,14 @@ export function startServer(config: ServerConfig, clock?: Clock): Promise<Runnin
 /** Runs until a signal or a fatal failure; a second signal does not wait. */
 async function run(): Promise<void> {
   const server = await startServer(loadConfig());
-  const { url, stopUrl, adminSocket, gatewayUrl, consoleUrl } = server;
+  const { url, stopUrl, adminSocket, gatewayUrl, consoleUrl, envoyPort } = server;
   const addresses = {
     url,
     stop_url: stopUrl,
     admin_socket: adminSocket,
     gateway_url: gatewayUrl,
     console_url: consoleUrl,
+    envoy_port: envoyPort,
   };
   process.stdout.write(`${JSON.stringify({ ready: true, ...addresses })}\n`);
   let isStopping = false;

@@ -5,7 +5,6 @@
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import type { HighWater } from "@trustwarden/core/agentledger/ports.ts";
-import type { QueryIndex } from "@trustwarden/core/agentledger/query-index.ts";
 import { shardOrigin } from "@trustwarden/core/agentledger/shard.ts";
 import { ShardedLog } from "@trustwarden/core/agentledger/sharded-log.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
@@ -17,7 +16,7 @@ import { openServerKeys, type ServerKeys } from "./keys.ts";
 import { originOf } from "./ledger/origin.ts";
 import { drainOutbox, oldestPendingMs } from "./ledger/outbox.ts";
 import { SeenIntents } from "./ledger/seen-intents.ts";
-import { readTail } from "./ledger/tail.ts";
+import { readLatestCommand, readTail } from "./ledger/tail.ts";
 import { createLedgerStorage, highWaterPlaceOf } from "./ledger-storage.ts";
 import { type Meter, observeStore } from "./metrics/observe.ts";
 import { type BuiltinPolicy, createBuiltinPolicy } from "./opa/builtin.ts";
@@ -37,7 +36,15 @@ const MAX_ENTRY_BYTES = 16_384;
  */
 const CHECKPOINT_PACE_MS = 250;
 /** Events of commands that nobody but the server dates; each command also raises the clock floor of the state. */
-const COMMAND_KINDS = ["start", "owner", "ticket", "issue", "node", "entry"] as const;
+const COMMAND_KINDS: ReadonlySet<string> = new Set([
+  "start",
+  "renew",
+  "owner",
+  "ticket",
+  "issue",
+  "node",
+  "entry",
+]);
 
 /** What is opened before anything listens. */
 export interface Parts {
@@ -55,7 +62,7 @@ export interface Parts {
   /** Has the checkpoints cosigned; null where nobody is asked. */
   readonly witnessing: ShardWitnessing | null;
   readonly store: SqliteStore;
-  readonly index: QueryIndex;
+  readonly index: ThreadedLedgerIndex;
   /** Intents that the ledger says were used. */
   readonly seen: SeenIntents;
   /** Resolves with the reason when log or state is in doubt. */
@@ -112,8 +119,9 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
   cleanups.push(() => index.close());
   const seen = new SeenIntents();
   await reconcile({ shardedLog, store, highWater, clock, log, seen });
-  await index.catchUp(shardedLog);
-  await requireCurrentState(store, index);
+  await requireCurrentState(store, shardedLog);
+  // What is missing is made good behind: whoever waits for nothing but an answer waits for no search index.
+  await index.follow(shardedLog);
   const failed = failure.promise;
   return {
     config,
@@ -234,13 +242,9 @@ async function reconcile(
  *
  * @throws TrustWardenError `data_rolled_back`.
  */
-async function requireCurrentState({ reads }: SqliteStore, index: Pick<QueryIndex, "query">): Promise<void> {
+async function requireCurrentState({ reads }: SqliteStore, log: ShardedLog): Promise<void> {
   const floorMs = reads.clockFloorMs();
-  for (const kind of COMMAND_KINDS) {
-    const { events } = await index.query({ kind }, { limit: 1 });
-    const [latest] = events;
-    if (latest !== undefined && Date.parse(latest.timestamp) > floorMs) {
-      throw new TrustWardenError("data_rolled_back", { reason: "state", kind, floorMs });
-    }
-  }
+  const latest = await readLatestCommand(log, COMMAND_KINDS);
+  if (latest !== null && latest.timeMs > floorMs)
+    throw new TrustWardenError("data_rolled_back", { reason: "state", kind: latest.kind, floorMs });
 }

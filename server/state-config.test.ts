@@ -1,7 +1,7 @@
-/** Servers that take turns notice that they lost the database before another has taken their place. */
+/** Servers that take turns notice that they lost the database before another has taken their place; none of them share it. */
 import { expect, it } from "vitest";
 import { ledgerSettings } from "./ledger/config.ts";
-import { requireProtectedState, stateSettings } from "./state-config.ts";
+import { remoteStateOf, requireProtectedState, stateSettings } from "./state-config.ts";
 
 const login = { host: "127.0.0.1", database: "warden", user: "warden" };
 const objects = { endpoint: "http://127.0.0.1:9000", region: "eu-1", bucket: "warden" };
@@ -21,4 +21,13 @@ it("refuses a statement's end that is later than half of the session's, where se
     }),
   );
   expect(() => check(false, 2001)).not.toThrow();
+});
+
+it("lets no setting have several servers write at once", () => {
+  for (const standby of [false, true]) {
+    const state = stateSettings.parse({ storage: "postgres", standby, postgres: login });
+    expect(remoteStateOf(state)).toMatchObject({ isShared: false, goesOn: !standby });
+    for (const more of [{ shared: true }, { isShared: true }, { postgres: { ...login, isShared: true } }])
+      expect(stateSettings.safeParse({ ...state, ...more }).success).toBe(false);
+  }
 });

@@ -37,7 +37,8 @@ export function remoteStateOf(state: State): StateSettings | undefined {
   if (state.storage === "sqlite") return undefined;
   const { sessionTimeoutMs, statementTimeoutMs, ...login } = state.postgres;
   const lockWaitMs = state.standby ? null : LOCK_WAIT_MS;
-  return { login, sessionTimeoutMs, statementTimeoutMs, lockWaitMs, goesOn: !state.standby };
+  const isShared = false;
+  return { login, sessionTimeoutMs, statementTimeoutMs, lockWaitMs, goesOn: !state.standby, isShared };
 }
 
 /**

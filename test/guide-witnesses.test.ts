@@ -13,7 +13,7 @@ import { type RunningServer, startServer } from "../server/main.ts";
 const guide = readFileSync(new URL("../docs/guides/witnesses.md", import.meta.url), "utf8");
 const blocks = (language: string) =>
   [...guide.matchAll(new RegExp(`\`\`\`${language}\n([\\s\\S]*?)\`\`\``, "g"))].map(([, text = ""]) => text);
-const [runWitness = "", writePolicy = "", verify = "", watch = ""] = blocks("sh");
+const [runWitness = "", writePolicy = "", verify = "", watch = "", turn = ""] = blocks("sh");
 const [configuration = ""] = blocks("json");
 
 const MAIN = new URL("../cli/main.ts", import.meta.url).pathname;
@@ -98,6 +98,7 @@ describe("the guide to witnesses", () => {
       interval: 100,
     });
     expect(await shell(watch)).toContain("3 other place(s) show the same history");
+    expect(await shell(turn)).toMatch(/^ledger\.trustwarden\.localhost\/\d{4}q\d: [1-9]\d* entries/m);
   }, 400_000);
 
   it("names every setting", () => {

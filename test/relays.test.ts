@@ -181,6 +181,23 @@ test("nobody but a relay is taken for one, and a ticket is for one kind", LONG, 
   await expect(asService).rejects.toMatchObject({ code: "ticket_mismatch" });
 });
 
+test("more relays than can be tried are refused, before a ticket is spent", LONG, async () => {
+  const server = await openServer();
+  const [enough, tooMany] = [64, 65].map((count) =>
+    Array.from({ length: count }, () => "https://127.0.0.1:1"),
+  );
+  const ticket = await server.verifierTicket("many");
+  const refused = verifyAgent({ routes: [], ticket, relays: tooMany ?? [] });
+  await expect(refused).rejects.toMatchObject({
+    code: "config_invalid",
+    details: { field: "relays", max: 64 },
+  });
+  const asRelay = startRelay({ ticket: await relayTicket(server, "rack-9"), upstream: tooMany ?? [] });
+  await expect(asRelay).rejects.toMatchObject({ code: "config_invalid" });
+  const lease = openLease(await enrolWith(ticket), enough ?? [], 100);
+  await expect(lease.ready()).rejects.toMatchObject({ code: "server_unreachable" });
+});
+
 test("a relay has nothing for a verifier that was stopped", LONG, async () => {
   const server = await openServer();
   const { relay, url } = await openRelay(server);

@@ -1,9 +1,19 @@
 /** What a caller may repeat as often as it likes: none of it may fill the disk, or hold up the thread that stops agents. */
 import { agentList, statusAnswer } from "@trustwarden/core/api/ledger.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createOwner, parseAnswer, postEnrolment, type TestOwner, ticketOf } from "./support/actors.ts";
-import { sendAdmin } from "./support/http.ts";
+import {
+  createOwner,
+  enrolAgent,
+  ownerRequest,
+  parseAnswer,
+  postEnrolment,
+  serverIdOf,
+  type TestOwner,
+  ticketOf,
+} from "./support/actors.ts";
+import { send, sendAdmin } from "./support/http.ts";
 import { createTestSigner } from "./support/keys.ts";
+import { CONSOLE, createPerson, sendConsole } from "./support/people.ts";
 import { eventsOf } from "./support/refusals.ts";
 import { startTestServer, type TestServer } from "./support/server.ts";
 
@@ -11,7 +21,7 @@ let server: TestServer;
 let owner: TestOwner;
 
 beforeAll(async () => {
-  server = await startTestServer();
+  server = await startTestServer(CONSOLE);
   owner = await createOwner(server);
 });
 afterAll(async () => {
@@ -43,6 +53,38 @@ describe("a used ticket, which anybody may have read in the ledger", () => {
     expect(refusals).toBeLessThanOrEqual(60 + 5 * seconds + seconds + 1);
     const [latest] = (await eventsOf(server, "refuse")).filter(({ reasons }) => reasons[0] === "ticket_used");
     expect(latest).toBeDefined();
+  });
+});
+
+describe("what a proven caller may not do", () => {
+  /** Asks a hundred times, and counts what the ledger has of it. */
+  async function expectBounded(by: string, ask: () => Promise<{ readonly status: number }>): Promise<void> {
+    const startedMs = performance.now();
+    for (let round = 0; round < 10; round += 1) {
+      const tries = await Promise.all(Array.from({ length: 10 }, ask));
+      expect(new Set(tries.map(({ status }) => status))).toEqual(new Set([403]));
+    }
+    const seconds = (performance.now() - startedMs) / 1000;
+    const refusals = (await eventsOf(server, "refuse")).filter(({ authorized_by }) => authorized_by === by);
+    // The allowance of one caller, and the counts of what was beyond it.
+    expect(refusals.length).toBeGreaterThanOrEqual(60);
+    expect(refusals.length).toBeLessThanOrEqual(60 + 5 * seconds + seconds + 1);
+  }
+
+  it("is refused each time and does not fill the ledger when it is a stop that is not the stopper's to give", async () => {
+    const victim = await enrolAgent(server, owner, { name: "victim" });
+    const mallory = await createOwner(server, "mallory");
+    const aud = await serverIdOf(server);
+    const body = JSON.stringify({ target: { kind: "instance", id: victim.answer.instance_id } });
+    await expectBounded(`owner:${mallory.ownerId}`, () =>
+      send(server.stopUrl, ownerRequest(mallory, { method: "POST", target: "/v1/revocations", body, aud })),
+    );
+  });
+
+  it("is refused each time and does not fill the ledger when it waits for a second admin", async () => {
+    const { personId, cookie } = await createPerson(server);
+    const turn = { method: "POST", target: "/v1/ledger/turns", body: "{}" } as const;
+    await expectBounded(`person:${personId}`, () => sendConsole(server, turn, cookie));
   });
 });
 

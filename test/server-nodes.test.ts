@@ -332,6 +332,9 @@ describe("an instance by a node", () => {
     expect(renewed.instance_id).toBe(instance.answer.instance_id);
     const same = await askRenewal(server, node, instance, { members: { composition } });
     expect(same.status).toBe(200);
+    const nonce = String(same.headers["trustwarden-nonce"]);
+    expect((await askRenewal(server, node, instance, { nonce, members: { composition } })).status).toBe(200);
+    await expectRefused(server, () => askRenewal(server, node, instance, { nonce }), "nonce_invalid");
     const drifted = { composition: { tools: "C".repeat(43) } };
     await expectTurnedDown(
       () => askRenewal(server, node, instance, { members: drifted }),

@@ -1,6 +1,8 @@
 /** People come in by a link and a passkey, log in, look around as far as their roles reach, and log out. */
+
+import { type OwnerList, ownerList } from "@trustwarden/core/api/ledger.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createOwner, enrolAgent } from "./support/actors.ts";
+import { createOwner, enrolAgent, parseAnswer } from "./support/actors.ts";
 import { SoftwareAuthenticator } from "./support/authenticator.ts";
 import { eventsOfKind } from "./support/crash-events.ts";
 import { codeOf, jsonOf } from "./support/http.ts";
@@ -67,7 +69,7 @@ describe("an admin", () => {
       { roles: ["owner"], owner: owner.ownerId },
     ]) {
       const answer = await invite(body);
-      expect([answer.status, codeOf(answer)]).toEqual([403, "denied"]);
+      expect([answer.status, codeOf(answer)]).toEqual([403, "confirmation_required"]);
     }
   });
 });
@@ -141,5 +143,25 @@ describe("whether an agent could do something", () => {
   it("is not asked by an owner, about whoever it is", async () => {
     const answer = await evaluate(["owner"]);
     expect([answer.status, codeOf(answer)]).toEqual([401, "principal_refused"]);
+  });
+});
+
+describe("the owners", () => {
+  it("come in pages, by name, each once", async () => {
+    await createOwner(server, "page-a");
+    await createOwner(server, "page-b");
+    const all = parseAnswer(ownerList, await get("/v1/owners", admin.cookie)).owners.map(({ name }) => name);
+    const names: string[] = [];
+    for (let cursor: string | null = ""; cursor !== null; ) {
+      const page: OwnerList = parseAnswer(
+        ownerList,
+        await get(`/v1/owners?limit=2&cursor=${cursor}`, admin.cookie),
+      );
+      names.push(...page.owners.map(({ name }) => name));
+      cursor = page.next_cursor;
+    }
+    expect(names).toEqual(all);
+    expect(all).toEqual([...all].sort());
+    expect(all.length).toBeGreaterThan(2);
   });
 });

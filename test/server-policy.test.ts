@@ -3,11 +3,9 @@ import { gzipSync } from "node:zlib";
 import { openEvidenceBundle } from "@trustwarden/core/agentledger/evidence-bundle.ts";
 import { verifyPolicyFiles } from "@trustwarden/core/agentledger/evidence-policies.ts";
 import { actionSearchAnswer, entitySearchAnswer, evaluationAnswer } from "@trustwarden/core/api/authzen.ts";
-import { eventAnswer } from "@trustwarden/core/api/ledger.ts";
 import { policyAnswer, policyLoadAnswer } from "@trustwarden/core/api/policy.ts";
 import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { sha256 } from "@trustwarden/core/crypto.ts";
-import { parseEnvelope, parseUnverifiedPayload } from "@trustwarden/core/dsse.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
   askDecision,
@@ -21,7 +19,7 @@ import {
 } from "./support/actors.ts";
 import { codeOf, send, sendAdmin } from "./support/http.ts";
 import { createPolicyKey, exampleFiles, loadBundle, packFiles, packSigned } from "./support/policies.ts";
-import { eventsOf } from "./support/refusals.ts";
+import { eventsOf, payloadsOf } from "./support/refusals.ts";
 import { createHome, startTestServer, type TestServer } from "./support/server.ts";
 
 const home = createHome();
@@ -129,19 +127,17 @@ describe("a custom policy in force", () => {
   });
 
   it("is in the ledger, as the built-in one is, by the digest that decisions name", async () => {
-    const payloadsOf = async (kind: string) => {
+    const latestOf = async (kind: string) => {
       const [event] = await eventsOf(server, kind);
-      const answer = await sendAdmin(server.adminSocket, { target: `/v1/events/${event?.event_id}` });
-      const { records } = parseAnswer(eventAnswer, answer);
-      return records.map(({ entry }) => parseUnverifiedPayload(parseEnvelope(entry)));
+      return payloadsOf(server, { event_id: event?.event_id ?? "" });
     };
-    const [start] = await payloadsOf("start");
-    const [load] = await payloadsOf("policy");
+    const [start] = await latestOf("start");
+    const [load] = await latestOf("policy");
     const { in_force } = await policy();
     expect(start?.details).toMatchObject({ policy: in_force[0] });
     expect(load?.details).toMatchObject({ policy_sha256: in_force[1]?.bundle_sha256 });
     await decideAction("read:transactions");
-    const decision = (await payloadsOf("action"))[1];
+    const decision = (await latestOf("action"))[1];
     const both = in_force.map(({ bundle_sha256: digest }) => digest).join(" ");
     const sum = encodeBase64url(sha256(encodeUtf8(both)));
     expect(decision?.policy).toMatchObject({ bundle_sha256: sum });

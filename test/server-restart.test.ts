@@ -266,7 +266,7 @@ describe("the process", () => {
     if (child.stdout === null) throw new Error("standard output is a pipe");
     const [line]: unknown[] = await once(createInterface(child.stdout), "line");
     const ready = parseJsonObject(String(line));
-    const told = ["admin_socket", "console_url", "gateway_url", "ready", "stop_url", "url"];
+    const told = ["admin_socket", "console_url", "envoy_port", "gateway_url", "ready", "stop_url", "url"];
     expect(Object.keys(ready).sort()).toEqual(told);
     return { url: String(ready.url), admin: String(ready.admin_socket) };
   }

@@ -169,6 +169,18 @@ describe("GET /v1/crl.pem and /v1/bundle.pem", () => {
     expect(lists).toHaveLength(3);
   });
 
+  it("are not sent again to who has them, and are after a revocation", async () => {
+    const agent = await enrolAgent(server, owner, { name: "watched" });
+    const first = await send(server.url, { target: "/v1/crl.pem" });
+    const headers = { "if-none-match": String(first.headers.etag) };
+    const again = await send(server.url, { target: "/v1/crl.pem", headers });
+    expect([first.status, again.status, again.text]).toEqual([200, 304, ""]);
+    await revoke(agent);
+    const changed = await send(server.url, { target: "/v1/crl.pem", headers });
+    expect(changed.status).toBe(200);
+    expect(changed.headers.etag).not.toBe(first.headers.etag);
+  });
+
   it("are the files that other programs take: every list, and the roots", async () => {
     const lists = await sendAdmin(server.adminSocket, { target: "/v1/crl.pem" });
     const ders = dersOf(lists.text);

@@ -12,8 +12,6 @@ import { createAdminTransport } from "../cli/admin-transport.ts";
 import { createClient } from "../cli/client.ts";
 import { createTemporaryExport } from "../cli/temporary-export.ts";
 import { auditDirectory } from "../cli/verify-directory.ts";
-import { requireOneShard } from "../server/ledger-storage.ts";
-import { PosixLogReader } from "../server/store/posix-log.ts";
 import { parseAnswer } from "./support/actors.ts";
 import { STORY_JOB } from "./support/evidence.ts";
 import { createShardedStory, type ShardedStory } from "./support/evidence-shards.ts";
@@ -122,11 +120,6 @@ describe("a ledger that has turned", () => {
     writeFileSync(file, sound);
     rmSync(join(directory, "shard"), { recursive: true });
     expect(await codes()).toContain("shard_missing");
-  });
-
-  it("is refused by what moves or backs up one log", async () => {
-    const reader = new PosixLogReader(join(story.server.home.dataDir, "ledger"));
-    await expect(requireOneShard(reader, story.vkey)).rejects.toMatchObject({ code: "config_invalid" });
   });
 
   it("refuses who is no operator", async () => {

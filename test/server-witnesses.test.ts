@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import { verifyWitnessedCheckpoint } from "@trustwarden/core/agentledger/cosignature.ts";
 import { parseTlogPolicy } from "@trustwarden/core/agentledger/tlog-policy.ts";
-import { discovery, eventAnswer, eventPage, statusAnswer } from "@trustwarden/core/api/ledger.ts";
+import { discovery, eventAnswer, eventPage, statusAnswer, turnAnswer } from "@trustwarden/core/api/ledger.ts";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { runWarden } from "../cli/testing.ts";
 import { createWitnessDirectory } from "../cli/witness/witness-directory.ts";
@@ -199,5 +199,28 @@ describe("a server with witnesses", () => {
     expect(existsSync(join(home.dataDir, "witnessed-checkpoint"))).toBe(true);
     await start();
     expect(await publishedSize()).toBeGreaterThanOrEqual(size);
+  });
+
+  it("is followed into its next shard by witnesses and monitors that nobody told of it", async () => {
+    const asked = { method: "POST", target: "/v1/ledger/turns", body: "{}" };
+    const { shard, origin } = parseAnswer(turnAnswer, await sendAdmin(server.adminSocket, asked));
+    await createOwner(server, "erin");
+    const policy = parseTlogPolicy(await text("/ledger/witness-policy"));
+    await vi.waitFor(async () => {
+      const note = await text(`/ledger/shard/${shard}/witnessed-checkpoint`);
+      const { checkpoint, cosignatures } = verifyWitnessedCheckpoint(note, policy);
+      expect(checkpoint.origin).toBe(origin);
+      expect(cosignatures.length).toBeGreaterThanOrEqual(2);
+    }, PATIENCE);
+    const own = join(root(), "turned.policy");
+    writeFileSync(own, await text("/ledger/witness-policy"));
+    const places = ["--data", home.dataDir, "--config-dir", home.configDir, "--witness-policy", own];
+    const kept = ["--state", join(root(), "monitor.json"), "--evidence", join(root(), "evidence")];
+    const { stdout } = await runWarden(root(), ["monitor", "--once", "--json", ...places, ...kept]);
+    expect(JSON.parse(stdout)).toMatchObject({ origin, findings: [] });
+    expect(JSON.parse(stdout).agreeing.length).toBeGreaterThanOrEqual(2);
+    await server.close();
+    await start();
+    expect(await text("/ledger/latest-checkpoint")).toContain(`${origin}\n`);
   });
 });

@@ -7,11 +7,8 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseConfig, type ServerSettings } from "@trustwarden/server/config.ts";
 import { moveStateOf } from "@trustwarden/server/move-state.ts";
-import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import {
-  startStateServer,
-  type TestStateServer,
-} from "../server/store/postgres-state/state-database.test.support.ts";
+import { afterAll, describe, expect, it, vi } from "vitest";
+import { shareStateServer } from "../server/store/postgres-state/state-server.test.support.ts";
 import {
   askDecision,
   createOwner,
@@ -27,19 +24,11 @@ import { createTestSigner } from "./support/keys.ts";
 import { POSTGRESQL_BIN } from "./support/postgresql.ts";
 import { createHome, startTestServer, TRUST_DOMAIN } from "./support/server.ts";
 
-if (POSTGRESQL_BIN === undefined)
-  process.stderr.write("SKIPPED: a server whose state is in PostgreSQL; install Debian's postgresql\n");
+const { server: database } = shareStateServer("a server whose state is in PostgreSQL");
 
 describe.skipIf(POSTGRESQL_BIN === undefined)("a server whose state is in PostgreSQL", () => {
-  let database: TestStateServer;
   const home = createHome();
-  beforeAll(async () => {
-    database = await startStateServer();
-  });
-  afterAll(async () => {
-    await database?.close();
-    home.remove();
-  });
+  afterAll(() => home.remove());
 
   it("keeps what it had on its disk, goes on without the database, and issues again when it is back", async () => {
     const before = await startTestServer({}, home);

@@ -1,7 +1,7 @@
 /**
  * `warden agent`: permit an agent to exist (a ticket), and look at those that do.
  */
-import { type AgentView, ownerList } from "@trustwarden/core/api/ledger.ts";
+import type { AgentView } from "@trustwarden/core/api/ledger.ts";
 import { narrowingAnswer } from "@trustwarden/core/api/revocation.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Command } from "commander";
@@ -10,6 +10,7 @@ import { type AgentInstance, fetchAgents, findAgent } from "../agents.ts";
 import type { Client } from "../client.ts";
 import { examples, type Runtime, repeatable, runCommand, type Session } from "../command.ts";
 import { formatSeconds, formatTable } from "../output.ts";
+import { fetchOwners } from "../owners.ts";
 import { addTicketCommand } from "./agent-ticket.ts";
 
 interface ListOptions {
@@ -134,7 +135,7 @@ async function narrowAgent(
 }
 
 async function fetchOwnerNames(client: Client): Promise<ReadonlyMap<string, string>> {
-  const { owners } = await client.get("/v1/owners", ownerList);
+  const owners = await fetchOwners(client);
   return new Map(owners.map((owner) => [owner.owner_id, owner.name]));
 }
 

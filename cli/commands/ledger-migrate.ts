@@ -41,7 +41,7 @@ async function migrate(session: Session, { to, config: file, wait }: MigrateOpti
   const { output, io } = session;
   const { moveLedger } = await import("@trustwarden/server/move-ledger.ts");
   const config = await loadServerConfig(session, file);
-  const { size, root, pending } = await moveLedger({
+  const { size, root, pending, shards } = await moveLedger({
     config,
     settingsFile: to,
     waitMs: wait * 1000,
@@ -50,8 +50,8 @@ async function migrate(session: Session, { to, config: file, wait }: MigrateOpti
     onCopied: (files) =>
       io.stderr(`${files} file(s) are copied. Stop the server now; the rest is moved when it has ended.\n`),
   });
-  output.show({ moved: true, size, root: encodeBase64(root), pending }, [
-    `Moved: ${size} entries under root ${encodeBase64(root)}, and ${pending} that were acknowledged behind them.`,
+  output.show({ moved: true, size, root: encodeBase64(root), pending, shards }, [
+    `Moved: ${size} entries in ${shards} shard(s), the last under root ${encodeBase64(root)}, and ${pending} that were acknowledged behind them.`,
     `Put the content of ${to} under "ledger" in the server's configuration and start it. The old storage is never extended again.`,
   ]);
 }

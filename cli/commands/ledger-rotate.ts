@@ -21,7 +21,7 @@ async function rotate({ client, output }: Session): Promise<void> {
   });
   output.show({ origin, vkey, first }, [
     `${origin} has begun at entry ${first}; the shard before it takes nothing more.`,
-    "Witnesses that are to cosign it have to know its key:",
+    "`warden witness` follows it by itself; other witnesses have to know its key:",
     vkey,
   ]);
 }

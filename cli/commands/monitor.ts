@@ -3,6 +3,7 @@
  */
 import { setTimeout } from "node:timers/promises";
 import { verifyAcknowledgement } from "@trustwarden/core/agentledger/acknowledgement.ts";
+import { type ShardName, shardFolder, shardOrigin } from "@trustwarden/core/agentledger/shard.ts";
 import { parseVkey } from "@trustwarden/core/agentledger/signed-note.ts";
 import { originHash } from "@trustwarden/core/agentledger/witness.ts";
 import { discovery } from "@trustwarden/core/api/ledger.ts";
@@ -10,7 +11,12 @@ import type { Command } from "commander";
 import { examples, type Runtime, repeatable, runCommand, type Session, wholeNumber } from "../command.ts";
 import { EXIT_FAILED } from "../failure.ts";
 import { createServerSource, createUrlSource, type LogSource } from "../monitor/log-source.ts";
-import { type MonitorOptions, type MonitorReport, runMonitorPass } from "../monitor/monitor-pass.ts";
+import {
+  type MonitorOptions,
+  type MonitorReport,
+  runMonitorPass,
+  type ShardSources,
+} from "../monitor/monitor-pass.ts";
 import { readMonitorState, writeMonitorState } from "../monitor/monitor-state.ts";
 import { printable } from "../output.ts";
 import { readTextFile } from "../text-file.ts";
@@ -87,13 +93,18 @@ async function monitor(session: Session, options: Options, { setExitCode }: Runt
   // A promise that is none is the caller's mistake, not the log's.
   for (const acknowledgement of acknowledgements) verifyAcknowledgement(acknowledgement, vkey);
   const ca = options.caFile === undefined ? undefined : readTextFile(options.caFile);
-  const log = options.url === undefined ? createServerSource(client) : createUrlSource(options.url, { ca });
-  const others = otherSources(session, options, { vkey, ca });
+  const opened = new Map<ShardName, ShardSources>();
+  const open = (shard: ShardName): ShardSources => {
+    const sources = opened.get(shard) ?? openSources(session, options, { vkey, ca, shard });
+    opened.set(shard, sources);
+    return sources;
+  };
+  // What is no prefix is the caller's mistake, before anything is asked.
+  open(null);
   try {
     setExitCode(
       await watch(session, options, {
-        log,
-        others,
+        open,
         vkey,
         acknowledgements,
         withEntries: options.entries,
@@ -104,7 +115,7 @@ async function monitor(session: Session, options: Options, { setExitCode }: Runt
       }),
     );
   } finally {
-    for (const source of [log, ...others]) source.close();
+    for (const { log, others } of opened.values()) for (const source of [log, ...others]) source.close();
   }
 }
 
@@ -120,28 +131,33 @@ async function watch(
     const report = await runMonitorPass({ ...settings, state });
     state = report.state;
     writeMonitorState(file, state);
-    output.show(reportJson(report, vkey), formatReport(report, parseVkey(vkey).name));
+    const origin = parseVkey(report.state.place.vkey).name;
+    output.show({ ...reportJson(report, vkey), origin }, formatReport(report, origin));
     if (report.findings.some(({ isProof }) => isProof)) return EXIT_CONVICTED;
     if (once === true) return report.findings.length === 0 ? 0 : EXIT_FAILED;
     await setTimeout(every * 1000);
   }
 }
 
-/** Other addresses of the log, and what each witness of the policy remembers of it. */
-function otherSources(
-  { paths }: Session,
-  { compare = [], witnessPolicy }: Options,
-  { vkey, ca }: { readonly vkey: string; readonly ca: string | undefined },
-): readonly LogSource[] {
-  const hash = originHash(parseVkey(vkey).name);
+/** A shard of the log, its other addresses, and what each witness of the policy remembers of it. */
+function openSources(
+  { paths, client }: Session,
+  { url, compare = [], witnessPolicy }: Options,
+  { vkey, ca, shard }: { readonly vkey: string; readonly ca: string | undefined; readonly shard: ShardName },
+): ShardSources {
+  const folder = shardFolder(shard);
+  const below = (prefix: string) => (shard === null ? prefix : `${prefix.replace(/\/+$/, "")}/${folder}`);
+  const hash = originHash(shardOrigin(parseVkey(vkey).name, shard));
   const policy = readWitnessPolicy(paths, witnessPolicy);
   const witnesses = (policy?.witnesses ?? []).flatMap(({ url }) => (url === null ? [] : [url]));
-  return [
-    ...compare.map((url) => createUrlSource(url, { ca })),
-    ...witnesses.map((url) =>
-      createUrlSource(url, { ca, checkpointPath: `${hash}/checkpoint`, mayBeEmpty: true }),
+  const log = url === undefined ? createServerSource(client, folder) : createUrlSource(below(url), { ca });
+  const others: readonly LogSource[] = [
+    ...compare.map((prefix) => createUrlSource(below(prefix), { ca })),
+    ...witnesses.map((prefix) =>
+      createUrlSource(prefix, { ca, checkpointPath: `${hash}/checkpoint`, mayBeEmpty: true }),
     ),
   ];
+  return { log, others };
 }
 
 function reportJson(report: MonitorReport, vkey: string) {

@@ -2,12 +2,12 @@
  * `warden owner`: the humans and organizations at the root of every chain, each a key pair made on this machine.
  */
 import { ownerAnswer } from "@trustwarden/core/api/identity.ts";
-import { ownerList } from "@trustwarden/core/api/ledger.ts";
 import { encodeBase64url } from "@trustwarden/core/bytes.ts";
 import type { Command } from "commander";
 import { examples, type Runtime, runCommand, type Session } from "../command.ts";
 import { formatTable } from "../output.ts";
 import { createOwnerKey } from "../owner-keys.ts";
+import { fetchOwners } from "../owners.ts";
 import { fetchServerDescription } from "../server-description.ts";
 
 export function addOwnerCommands(program: Command, runtime: Runtime): void {
@@ -59,10 +59,10 @@ async function createOwner({ client, paths, output }: Session, name: string): Pr
 }
 
 async function listOwners({ client, output }: Session): Promise<void> {
-  const list = await client.get("/v1/owners", ownerList);
-  const rows = list.owners.map((owner) => [owner.name, owner.owner_id, owner.status, String(owner.agents)]);
+  const owners = await fetchOwners(client);
+  const rows = owners.map((owner) => [owner.name, owner.owner_id, owner.status, String(owner.agents)]);
   output.show(
-    list,
+    { owners },
     formatTable(
       ["NAME", "ID", "STATUS", "AGENTS"],
       rows,

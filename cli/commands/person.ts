@@ -2,11 +2,12 @@
  * `warden person`: one-time links by which people come to the console. The server keeps what a link gives; the link
  * itself is a secret that is shown here, once.
  */
-import { linkAnswer } from "@trustwarden/core/api/people.ts";
+import { linkAnswer, type PersonView, peopleList, personView } from "@trustwarden/core/api/people.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { JsonObject } from "@trustwarden/core/json.ts";
 import { ROLES } from "@trustwarden/core/role.ts";
 import type { Command } from "commander";
-import type { Client } from "../client.ts";
+import { type Client, formatTarget } from "../client.ts";
 import { examples, type Runtime, repeatable, runCommand, type Session } from "../command.ts";
 
 interface LinkOptions {
@@ -44,6 +45,68 @@ export function addPersonCommands(program: Command, runtime: Runtime): void {
         run: (session) => showLink(session, options),
       }),
     );
+  addLifeCommands(person, runtime);
+}
+
+function addLifeCommands(person: Command, runtime: Runtime): void {
+  person
+    .command("list")
+    .description("who may come, and who might once")
+    .addHelpText("after", examples("warden person list", "warden person list --json"))
+    .action((_options: object, command: Command) =>
+      runCommand({ runtime, command, refusal: "Nobody can be listed.", run: listPeople }),
+    );
+  person
+    .command("roles")
+    .description("what somebody may be from now on")
+    .argument("<id>", "prs_…")
+    .argument("<role...>", ROLES.join(", "))
+    .addHelpText("after", examples("warden person roles prs_01J0000000000000000000000A auditor"))
+    .action((id: string, roles: readonly string[], _options: object, command: Command) =>
+      runCommand({
+        runtime,
+        command,
+        refusal: "The roles are as they were.",
+        run: (session) => changePerson(session, { id, act: "roles", body: { roles: [...roles] } }),
+      }),
+    );
+  person
+    .command("end")
+    .description("end somebody, with every session and passkey, for good")
+    .argument("<id>", "prs_…")
+    .addHelpText("after", examples("warden person end prs_01J0000000000000000000000A"))
+    .action((id: string, _options: object, command: Command) =>
+      runCommand({
+        runtime,
+        command,
+        refusal: "The person may still come.",
+        run: (session) => changePerson(session, { id, act: "end", body: {} }),
+      }),
+    );
+}
+
+async function listPeople({ client, output }: Session): Promise<void> {
+  const people: PersonView[] = [];
+  for (let cursor: string | null | undefined; cursor !== null; ) {
+    const target = formatTarget("/v1/people", { limit: 500, cursor });
+    const page = await client.get(target, peopleList);
+    people.push(...page.people);
+    cursor = page.next_cursor;
+  }
+  output.show({ people }, people.map(formatPerson));
+}
+
+async function changePerson(
+  { client, output }: Session,
+  { id, act, body }: { readonly id: string; readonly act: "roles" | "end"; readonly body: JsonObject },
+): Promise<void> {
+  const target = `/v1/people/${encodeURIComponent(id)}/${act}`;
+  const answer = await client.post({ target, body, schema: personView });
+  output.show(answer, [formatPerson(answer)]);
+}
+
+function formatPerson({ person_id: id, name, roles, ended_at: endedAt }: PersonView): string {
+  return `${id}  ${endedAt === null ? roles.join(",") : "ended"}  ${name}`;
 }
 
 /** The first admin's link, or null where there is an admin. */

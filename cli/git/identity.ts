@@ -3,13 +3,11 @@ import { createPrivateKey, createPublicKey, type KeyObject, sign } from "node:cr
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { trustDomainOf } from "@trustwarden/core/agentid/spiffe-id.ts";
-import { parseBase64 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { parsePemBlocks } from "@trustwarden/core/pem.ts";
 import type { Signer } from "@trustwarden/core/signer.ts";
 import { createWorkloadApiClient } from "trustwarden";
 import type { Io } from "../io.ts";
-
-const CERTIFICATE = /-----BEGIN CERTIFICATE-----\n([A-Za-z0-9+/=\n]+)-----END CERTIFICATE-----/g;
 
 /** An SVID with its key, and the roots of its trust domain. */
 export interface GitIdentity {
@@ -36,18 +34,13 @@ export async function openGitIdentity(io: Io): Promise<GitIdentity> {
   });
 }
 
-/** The certificates of a PEM text, DER. */
-function parseCertificates(pem: string): readonly Uint8Array[] {
-  return [...pem.matchAll(CERTIFICATE)].map(([, body = ""]) => parseBase64(body.replaceAll("\n", "")));
-}
-
 function readFiles(directory: string): GitIdentity {
   try {
     const read = (name: string): string => readFileSync(join(directory, name), "utf8");
     return {
-      chain: parseCertificates(read("svid.pem")),
+      chain: parsePemBlocks("CERTIFICATE", read("svid.pem")),
       signer: signerOf(createPrivateKey(read("svid.key"))),
-      roots: parseCertificates(read("roots.pem")),
+      roots: parsePemBlocks("CERTIFICATE", read("roots.pem")),
     };
   } catch (cause) {
     throw new TrustWardenError("usage", { why: `${directory} holds no identity` }, { cause });

@@ -26,13 +26,13 @@ export interface LogSource {
   readonly close: () => void;
 }
 
-/** The ledger of the server that the session is with. */
-export function createServerSource(client: Client): LogSource {
+/** A shard of the ledger of the server that the session is with. @param folder - of the shard; the first one's is empty. */
+export function createServerSource(client: Client, folder: string): LogSource {
   return {
     name: "this server",
     reader: {
-      readObject: (path) => client.getBytes(`/ledger/${path}`),
-      readCheckpoint: () => client.getText(`/ledger/${CHECKPOINT_PATH}`),
+      readObject: (path) => client.getBytes(`/ledger/${folder}${path}`),
+      readCheckpoint: () => client.getText(`/ledger/${folder}${CHECKPOINT_PATH}`),
     },
     mayBeEmpty: false,
     close: () => undefined,

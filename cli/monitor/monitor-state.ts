@@ -8,6 +8,15 @@ import { existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from "n
 import { join } from "node:path";
 import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import type { Followed } from "@trustwarden/core/agentledger/monitor.ts";
+import {
+  type ShardName,
+  type ShardPlace,
+  shardNameOf,
+  shardOrigin,
+  verifyShardCheckpoint,
+  vkeyFor,
+} from "@trustwarden/core/agentledger/shard.ts";
+import { parseVkey } from "@trustwarden/core/agentledger/signed-note.ts";
 import { rootOfEdge, type TreeEdge } from "@trustwarden/core/agentledger/tree-edge.ts";
 import { encodeBase64, encodeHex, encodeUtf8, isEqualBytes, parseBase64 } from "@trustwarden/core/bytes.ts";
 import { sha256 } from "@trustwarden/core/crypto.ts";
@@ -21,28 +30,45 @@ const MAX_STATE_CHARS = 16_777_216;
 /** Of each kind: a log that signs something new at each look shall neither fill a disk nor leave no room for its proof. */
 const MAX_EVIDENCE = 256;
 
+/** A shard that was followed to its end. */
+export interface EndedShard extends ShardPlace {
+  /** Its final checkpoint. */
+  readonly note: string;
+}
+
 /** What a monitor goes on from. */
 export interface MonitorState {
+  /** Oldest first. */
+  readonly ended: readonly EndedShard[];
+  /** The shard that is followed now. */
+  readonly place: ShardPlace;
   readonly followed: Followed | null;
   /** Signed promises that were not due yet. */
   readonly pending: readonly string[];
 }
 
-/** @throws TrustWardenError `config_invalid` for a file that is not the state of this log's monitor. */
+/**
+ * @param vkey - of the ledger's first log.
+ * @throws TrustWardenError `config_invalid` for a file that is not the state of this log's monitor.
+ */
 export function readMonitorState(file: string, vkey: string): MonitorState {
-  if (!existsSync(file)) return { followed: null, pending: [] };
+  const first: ShardPlace = { name: null, vkey, first: 0 };
+  if (!existsSync(file)) return { ended: [], place: first, followed: null, pending: [] };
   try {
     const json = parseJsonObject(readTextFile(file), MAX_STATE_CHARS);
     const { note, levels, pending } = json;
+    const ended = json.ended === undefined ? [] : parseEnded(listOf(json.ended).map(textOf), first);
+    const place = typeof json.shard === "string" ? placeBehind(ended, { vkey, name: json.shard }) : first;
+    if (note === null) return { ended, place, followed: null, pending: listOf(pending).map(textOf) };
     if (typeof note !== "string") throw new TypeError("note");
-    const head = verifyCheckpoint(note, vkey);
+    const head = verifyCheckpoint(note, place.vkey);
     const edge: TreeEdge = {
       size: head.size,
       levels: listOf(levels).map((level) => listOf(level).map((hash) => parseBase64(textOf(hash)))),
       entries: [],
     };
     if (!isEqualBytes(rootOfEdge(edge), head.root)) throw new TypeError("edge");
-    return { followed: { note, head, edge }, pending: listOf(pending).map(textOf) };
+    return { ended, place, followed: { note, head, edge }, pending: listOf(pending).map(textOf) };
   } catch (cause) {
     if (cause instanceof TrustWardenError && cause.code === "not_found") throw cause;
     throw new TrustWardenError(
@@ -54,16 +80,38 @@ export function readMonitorState(file: string, vkey: string): MonitorState {
 }
 
 /** Replaces the state in one step. */
-export function writeMonitorState(file: string, { followed, pending }: MonitorState): void {
-  if (followed === null) return;
+export function writeMonitorState(file: string, { ended, place, followed, pending }: MonitorState): void {
+  if (followed === null && ended.length === 0) return;
   const json: JsonObject = {
-    note: followed.note,
-    levels: followed.edge.levels.map((level) => level.map(encodeBase64)),
+    ended: ended.map(({ note }) => note),
+    shard: place.name,
+    note: followed?.note ?? null,
+    levels: (followed?.edge.levels ?? []).map((level) => level.map(encodeBase64)),
     pending: [...pending],
   };
   const temporary = `${file}.new`;
   writeFileSync(temporary, JSON.stringify(json), { mode: 0o600, flush: true });
   renameSync(temporary, file);
+}
+
+/** Each final checkpoint names its own shard, and its size says where the next one begins. */
+function parseEnded(notes: readonly string[], { vkey }: ShardPlace): readonly EndedShard[] {
+  const ended: EndedShard[] = [];
+  for (const note of notes) {
+    const { origin } = verifyShardCheckpoint(note, vkey);
+    const name = shardNameOf(parseVkey(vkey).name, origin);
+    ended.push({ ...placeBehind(ended, { vkey, name }), note });
+  }
+  return ended;
+}
+
+function placeBehind(
+  ended: readonly EndedShard[],
+  { vkey, name }: { readonly vkey: string; readonly name: ShardName },
+): ShardPlace {
+  const last = ended.at(-1);
+  const first = last === undefined ? 0 : last.first + verifyCheckpoint(last.note, last.vkey).size;
+  return { name, vkey: vkeyFor(vkey, shardOrigin(parseVkey(vkey).name, name)), first };
 }
 
 /** Keeps texts as the log signed them; the directory, the same for the same texts, or null when there are many already. */

@@ -7,6 +7,13 @@ import { issueAcknowledgement } from "@trustwarden/core/agentledger/acknowledgem
 import { issueCheckpoint, verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import { createTestLogSigner } from "@trustwarden/core/agentledger/ledger.test.support.ts";
 import { leafHash } from "@trustwarden/core/agentledger/merkle.ts";
+import {
+  encodeShardEnd,
+  encodeShardStart,
+  shardFolder,
+  shardOrigin,
+  vkeyFor,
+} from "@trustwarden/core/agentledger/shard.ts";
 import { formatVkey, rawEd25519Key } from "@trustwarden/core/agentledger/signed-note.ts";
 import { EMPTY_EDGE, growTree } from "@trustwarden/core/agentledger/tree-edge.ts";
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
@@ -25,19 +32,26 @@ let made = 0;
 async function publish(size: number, forkAt?: number) {
   made += 1;
   const root = join(home, `log-${made}`);
+  const write = (entries: readonly Uint8Array[], shard: string | null = null) => {
+    const tree = growTree(
+      EMPTY_EDGE,
+      entries.map((entry) => ({ entry, leafHash: leafHash(entry) })),
+    );
+    const head = { origin: shardOrigin(ORIGIN, shard), size: entries.length, root: tree.root };
+    const note = issueCheckpoint(head, signer);
+    for (const { path, bytes } of [...tree.objects, { path: "checkpoint", bytes: encodeUtf8(note) }]) {
+      const file = join(root, shardFolder(shard), path);
+      mkdirSync(dirname(file), { recursive: true });
+      writeFileSync(file, bytes);
+    }
+    return note;
+  };
   const log = {
     url: "",
     root,
-    grow: (to: number, at = Number.POSITIVE_INFINITY) => {
-      const entries = Array.from({ length: to }, (_, n) => encodeUtf8(n < at ? `entry ${n}` : `other ${n}`));
-      const leaves = entries.map((entry) => ({ entry, leafHash: leafHash(entry) }));
-      const tree = growTree(EMPTY_EDGE, leaves);
-      const note = issueCheckpoint({ origin: ORIGIN, size: to, root: tree.root }, signer);
-      for (const { path, bytes } of [...tree.objects, { path: "checkpoint", bytes: encodeUtf8(note) }]) {
-        mkdirSync(dirname(join(root, path)), { recursive: true });
-        writeFileSync(join(root, path), bytes);
-      }
-    },
+    write,
+    grow: (to: number, at = Number.POSITIVE_INFINITY) =>
+      write(Array.from({ length: to }, (_, n) => encodeUtf8(n < at ? `entry ${n}` : `other ${n}`))),
   };
   log.grow(size, forkAt);
   const server = createServer((request, response) => {
@@ -83,6 +97,75 @@ describe("warden monitor", () => {
     expect(await look()).toMatchObject({ exitCode: 0, previous_size: 0, size: 300, findings: [] });
     log.grow(700);
     expect(await look()).toMatchObject({ exitCode: 0, previous_size: 300, size: 700, findings: [] });
+  });
+
+  it("follows a log into its next shard by itself, as its end names it, and redeems promises on both sides", async () => {
+    const log = await publish(300);
+    const { look } = watcher(log.url);
+    await look();
+    const name = "2026q3";
+    const entries = Array.from({ length: 300 }, (_, n) => encodeUtf8(`entry ${n}`));
+    const note = log.write([...entries, encodeShardEnd(vkeyFor(vkey, shardOrigin(ORIGIN, name)))]);
+    const start = encodeShardStart({ first: 301, note });
+    log.write([start, encodeUtf8("entry 302")], name);
+    const now = Math.floor(Date.now() / 1000);
+    const promises = [promise(256, "entry 256", now), promise(302, "entry 302", now)];
+    const seen = await look("--no-entries", ...promises.flatMap((file) => ["--ack", file]));
+    expect(seen).toMatchObject({
+      exitCode: 0,
+      previous_size: 300,
+      size: 303,
+      origin: `${ORIGIN}/${name}`,
+      acknowledgements: { kept: 2 },
+    });
+    log.write([start, encodeUtf8("entry 302"), encodeUtf8("entry 303")], name);
+    expect(await look()).toMatchObject({ exitCode: 0, previous_size: 303, size: 304 });
+    expect(await look("--ack", promise(5, "entry 6", now))).toMatchObject({ exitCode: 3 });
+  });
+
+  it("follows no shard that does not begin with the end of the one before, or that no end names", async () => {
+    const entries = [encodeUtf8("entry 0")];
+    const log = await publish(1);
+    const { look } = watcher(log.url);
+    const name = "2026q3";
+    log.write([encodeShardStart({ first: 1, note: log.write(entries) })], name);
+    expect(await look()).toMatchObject({ exitCode: 0, size: 1, origin: ORIGIN });
+    log.write([...entries, encodeShardEnd(vkeyFor(vkey, shardOrigin(ORIGIN, name)))]);
+    expect(await look()).toMatchObject({
+      exitCode: 1,
+      findings: [{ code: "damaged", evidence: expect.any(String) }],
+    });
+  });
+
+  it("convicts a log that shows somebody a shard which goes on behind its end", async () => {
+    const name = "2026q3";
+    const entries = [encodeUtf8("entry 0"), encodeShardEnd(vkeyFor(vkey, shardOrigin(ORIGIN, name)))];
+    const [log, mirror] = [await publish(1), await publish(1)];
+    for (const one of [log, mirror])
+      one.write([encodeShardStart({ first: 2, note: one.write(entries) })], name);
+    const { look } = watcher(log.url);
+    expect(await look("--compare", mirror.url)).toMatchObject({ exitCode: 0, size: 3, findings: [] });
+    mirror.write([...entries, encodeUtf8("entry 2")]);
+    expect(await look("--compare", mirror.url)).toMatchObject({
+      exitCode: 3,
+      findings: [{ code: "split_view", source: `${mirror.url}/`, evidence: expect.any(String) }],
+    });
+  });
+
+  it("follows no forged shard either that another place shows, however often it looks", async () => {
+    const log = await publish(1);
+    const name = "2026q3.40";
+    const note = log.write([encodeUtf8("entry 0"), encodeShardEnd(vkeyFor(vkey, shardOrigin(ORIGIN, name)))]);
+    log.write([encodeUtf8("no beginning")], name);
+    const { look } = watcher(log.url);
+    for (let count = 0; count < 2; count += 1)
+      expect(await look("--compare", log.url)).toMatchObject({
+        exitCode: 1,
+        size: 2,
+        findings: [{ code: "damaged", evidence: expect.any(String) }],
+      });
+    log.write([encodeShardStart({ first: 2, note })], name);
+    expect(await look("--compare", log.url)).toMatchObject({ exitCode: 0, size: 3 });
   });
 
   it("convicts a log that shows another history than before, and keeps both signed notes", async () => {

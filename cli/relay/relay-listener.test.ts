@@ -27,6 +27,7 @@ beforeEach(async () => {
     bundles: { get: (name) => (name === domain.bundle.trustDomain ? domain.bundle : undefined) },
     fresh: new FreshServers({ key: own.key, cert: own.cert }),
     now: () => Math.floor(Date.now() / 1000),
+    monotonicMs: () => performance.now(),
     isStopped: (instanceId) => instanceId === state.stopped,
     isServing: () => state.isServing,
     accept: (socket, { instanceId, isRelay }) => {

@@ -28,6 +28,7 @@ import {
   peerChainOf,
   SERVER_TLS_OPTIONS,
 } from "trustwarden/peer.ts";
+import { takeHandshakesByTurns } from "./handshake-turns.ts";
 
 const VERIFIERS = "/trustwarden/verifier/";
 /** Slow or huge heads end before anybody looks at them. */
@@ -48,6 +49,7 @@ interface ListenerOptions {
   readonly fresh: FreshServers;
   /** Unix seconds. */
   readonly now: () => number;
+  readonly monotonicMs: () => number;
   /** Whether an instance was stopped since the relay follows the feed. */
   readonly isStopped: (instanceId: string) => boolean;
   /** Whether there is a lease to give on. */
@@ -66,6 +68,7 @@ export function createRelayListener(options: ListenerOptions): Server {
     },
   );
   server.maxConnections = MAX_CONNECTIONS;
+  takeHandshakesByTurns(server, options);
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on("error", () => socket.destroy());
     try {

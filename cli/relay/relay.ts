@@ -10,7 +10,12 @@
 import type { Server } from "node:https";
 import { parseSpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { type BehindRelay, EVERYTHING, type RevocationTarget } from "@trustwarden/core/revocation/frames.ts";
+import {
+  type BehindRelay,
+  EVERYTHING,
+  MAX_BEHIND,
+  type RevocationTarget,
+} from "@trustwarden/core/revocation/frames.ts";
 import { createFeed, type Feed } from "@trustwarden/server/feed/feed.ts";
 import {
   askNow,
@@ -25,6 +30,7 @@ import {
   type Runtime,
   readTicket,
   renewCredential,
+  requireRelays,
   SvidHolder,
   systemRuntime,
   type TrustServer,
@@ -65,7 +71,7 @@ export interface Relay {
 /**
  * Enrols by a relay's ticket and waits for the first lease.
  *
- * @throws TrustWardenError `ticket_missing`, `ticket_mismatch`, `server_untrusted`, `server_unreachable`, and the server's
+ * @throws TrustWardenError `ticket_missing`, `ticket_mismatch`, `config_invalid` for too many relays, `server_untrusted`, `server_unreachable`, and the server's
  *   refusals.
  */
 export async function startRelay(options: {
@@ -77,6 +83,7 @@ export async function startRelay(options: {
   const { runtime = systemRuntime, upstream } = options;
   const ticket = readTicket(options.ticket);
   if (ticket.unverified.kind !== "relay") throw new TrustWardenError("ticket_mismatch", { field: "kind" });
+  requireRelays(upstream);
   const server = await connectServer(ticket.address, runtime);
   const { answer, credential } = await enrol({
     server,
@@ -150,6 +157,7 @@ class LeaseRelay implements Relay {
       bundles: server.bundles,
       fresh,
       now: () => nowSeconds(runtime),
+      monotonicMs: runtime.monotonicMs,
       isStopped: (instanceId) => this.#stopped.has(instanceId),
       isServing: () => this.#feed !== undefined && this.#lease.leftMs() > 0,
       accept: (socket, verifier) => this.#feed?.accept(socket, verifier),
@@ -224,10 +232,12 @@ class LeaseRelay implements Relay {
   #behind(): BehindRelay {
     const feed = this.#feed;
     const latest = feed?.progress().at(-1);
+    const { acked, expired } = this.#counts;
     return {
-      leases: (feed?.leases ?? 0) + (feed?.leasesBehind ?? 0),
-      left: (latest?.left ?? 0) + (latest?.leftBehind ?? 0),
-      ...this.#counts,
+      leases: saidOf((feed?.leases ?? 0) + (feed?.leasesBehind ?? 0)),
+      left: saidOf((latest?.left ?? 0) + (latest?.leftBehind ?? 0)),
+      acked: saidOf(acked),
+      expired: saidOf(expired),
     };
   }
 
@@ -236,4 +246,9 @@ class LeaseRelay implements Relay {
     const [oldest] = this.#stopped;
     if (this.#stopped.size > MAX_STOPPED && oldest !== undefined) this.#stopped.delete(oldest);
   }
+}
+
+/** Relays behind this one that exaggerate must not make its own word unbelievable. */
+function saidOf(count: number): number {
+  return Math.min(count, MAX_BEHIND);
 }

@@ -8,7 +8,6 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { MAX_SUBMISSION_BYTES } from "@trustwarden/core/agentledger/add-checkpoint.ts";
 import {
   decideSubmission,
-  originHash,
   readSubmission,
   type WitnessAnswer,
   type WitnessedLog,
@@ -16,16 +15,18 @@ import {
 import { parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { WitnessDirectory } from "./witness-directory.ts";
+import { WitnessedLogs } from "./witnessed-logs.ts";
 
 const CHECKPOINT = /^\/([0-9a-f]{64})\/checkpoint$/;
 /** A log sends a few kilobytes at once; whoever is slower holds a connection. */
 const REQUEST_TIMEOUT_MS = 10_000;
 const MAX_CONNECTIONS = 256;
+const MS_PER_SECOND = 1000;
 const PLAIN = "text/plain; charset=utf-8";
 
 export interface WitnessOptions {
   readonly directory: WitnessDirectory;
-  /** By origin. */
+  /** Those that it was told of, by origin; their shards are found by the same keys. */
   readonly logs: ReadonlyMap<string, WitnessedLog>;
   /** Unix seconds. */
   readonly now: () => number;
@@ -35,11 +36,16 @@ export interface WitnessOptions {
 
 /** A server that does not listen yet. */
 export function createWitnessServer(options: WitnessOptions): Server {
-  const origins = new Map([...options.logs.keys()].map((origin) => [originHash(origin), origin]));
+  const { directory, now } = options;
+  const logs = new WitnessedLogs({
+    told: options.logs,
+    store: directory.store,
+    nowMs: () => now() * MS_PER_SECOND,
+  });
   const server = createServer(
     { requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS },
     (request, response) => {
-      answerRequest(request, { options, origins }).then(
+      answerRequest(request, { ...options, logs }).then(
         (answer) => send(response, answer),
         (error: unknown) => {
           options.onEvent({ failed: error instanceof Error ? error.message : String(error) });
@@ -52,20 +58,21 @@ export function createWitnessServer(options: WitnessOptions): Server {
   return server;
 }
 
+interface Known extends Omit<WitnessOptions, "logs"> {
+  readonly logs: WitnessedLogs;
+}
+
 interface Answer {
   readonly status: WitnessAnswer["status"] | 405 | 413 | 500;
   readonly contentType: string;
   readonly body: string;
 }
 
-async function answerRequest(
-  request: IncomingMessage,
-  { options, origins }: { readonly options: WitnessOptions; readonly origins: ReadonlyMap<string, string> },
-): Promise<Answer> {
+async function answerRequest(request: IncomingMessage, options: Known): Promise<Answer> {
   const { method, url = "" } = request;
   const hash = CHECKPOINT.exec(url)?.[1];
   if (hash !== undefined && (method === "GET" || method === "HEAD")) {
-    const origin = origins.get(hash);
+    const origin = options.logs.originOf(hash);
     const note = origin === undefined ? null : options.directory.store.read(origin);
     return note === null ? refuse(404, "no checkpoint") : { status: 200, contentType: PLAIN, body: note };
   }
@@ -75,7 +82,7 @@ async function answerRequest(
   return body === null ? refuse(413, "too large") : addCheckpoint(body, options);
 }
 
-function addCheckpoint(bytes: Uint8Array, { directory, logs, now, onEvent }: WitnessOptions): Answer {
+function addCheckpoint(bytes: Uint8Array, { directory, logs, now, onEvent }: Known): Answer {
   let body: string;
   try {
     body = parseUtf8(bytes);

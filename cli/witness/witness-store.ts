@@ -32,11 +32,13 @@ const REMEMBER = `
 export class WitnessStore {
   readonly #database: DatabaseSync;
   readonly #find: StatementSync;
+  readonly #origins: StatementSync;
   readonly #remember: StatementSync;
 
   private constructor(database: DatabaseSync) {
     this.#database = database;
     this.#find = database.prepare("select note from checkpoints where origin = ?");
+    this.#origins = database.prepare("select origin from checkpoints");
     this.#remember = database.prepare(REMEMBER);
   }
 
@@ -69,6 +71,11 @@ export class WitnessStore {
   read(origin: string): string | null {
     const note = this.#find.get(origin)?.note;
     return typeof note === "string" ? note : null;
+  }
+
+  /** Of every log that a note is remembered for. */
+  origins(): readonly string[] {
+    return this.#origins.all().flatMap(({ origin }) => (typeof origin === "string" ? [origin] : []));
   }
 
   /** Decides on what is remembered and remembers what was decided, as one. Durable on return. */

@@ -4,8 +4,8 @@ import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { MAX_SUBMISSION_BYTES } from "@trustwarden/core/agentledger/add-checkpoint.ts";
-import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
+import { formatSubmission, MAX_SUBMISSION_BYTES } from "@trustwarden/core/agentledger/add-checkpoint.ts";
+import { issueCheckpoint, verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import { verifyWitnessedCheckpoint } from "@trustwarden/core/agentledger/cosignature.ts";
 import {
   createHistory,
@@ -13,9 +13,11 @@ import {
   HISTORY_VKEY,
 } from "@trustwarden/core/agentledger/history.test.support.ts";
 import { createTestLogSigner } from "@trustwarden/core/agentledger/ledger.test.support.ts";
+import { leafHash } from "@trustwarden/core/agentledger/merkle.ts";
 import { formatVkey, parseVkey, rawEd25519Key } from "@trustwarden/core/agentledger/signed-note.ts";
 import { parseTlogPolicy } from "@trustwarden/core/agentledger/tlog-policy.ts";
 import { originHash } from "@trustwarden/core/agentledger/witness.ts";
+import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { afterAll, describe, expect, it, onTestFinished } from "vitest";
 import { createHome, runWarden } from "../testing.ts";
 import { createWitnessDirectory, openWitnessDirectory } from "./witness-directory.ts";
@@ -92,6 +94,26 @@ describe("a running witness", () => {
     expect((await fetch(`${url}/add-checkpoint`)).status).toBe(405);
     expect((await fetch(`${url}/other`)).status).toBe(404);
     expect((await submit(url, sound.submission(7, 9))).status).toBe(200);
+  });
+
+  it("follows a log into its shards by the same key, one behind the other, and shows what it remembers of them", async () => {
+    const { url } = await serve();
+    const noteOf = (name: string, key = 1, size = 1) => {
+      const head = { origin: `${HISTORY_ORIGIN}/${name}`, size, root: leafHash(encodeUtf8(name)) };
+      return issueCheckpoint(head, createTestLogSigner(key));
+    };
+    const offer = async (note: string) =>
+      (await submit(url, formatSubmission({ oldSize: 0, proof: [], checkpoint: note }))).status;
+    expect(await offer(noteOf("2026q3"))).toBe(200);
+    expect(await offer(noteOf("2026q4", 2))).toBe(403);
+    expect(await offer(noteOf("2026q4"))).toBe(200);
+    // A second turn in one quarter.
+    expect(await offer(noteOf("2026q4.2"))).toBe(200);
+    // Of the past, of the future, of nobody's form, and of another log.
+    for (const name of ["2026q2", "2026q3.2", "2027q1", "first"]) expect(await offer(noteOf(name))).toBe(404);
+    expect(await offer(noteOf("2026q4").replaceAll(HISTORY_ORIGIN, "other.test"))).toBe(404);
+    const shown = await fetch(`${url}/${originHash(`${HISTORY_ORIGIN}/2026q4`)}/checkpoint`);
+    expect(await shown.text()).toContain(noteOf("2026q4"));
   });
 
   it("keeps two roots of one size as evidence against the log, once", async () => {

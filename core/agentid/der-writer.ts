@@ -3,7 +3,7 @@
  *
  * @see X.690 §8 and §10; the reader of the same forms is `der-reader.ts`
  */
-import { concatBytes, encodeUtf8 } from "../bytes.ts";
+import { encodeUtf8 } from "../bytes.ts";
 import { DER_TAG } from "./der-reader.ts";
 
 /** RFC 5280 §4.1.2.5 switches from UTCTime to GeneralizedTime here: 2050-01-01T00:00:00Z, Unix seconds. */
@@ -11,8 +11,18 @@ const FIRST_GENERALIZED_TIME = 2_524_608_000;
 
 /** An element with any identifier byte. */
 export function encodeElement(tag: number, ...contents: readonly Uint8Array[]): Uint8Array {
-  const length = contents.reduce((sum, part) => sum + part.length, 0);
-  return concatBytes(Uint8Array.of(tag, ...lengthBytes(length)), ...contents);
+  let length = 0;
+  for (const part of contents) length += part.length;
+  const head = lengthBytes(length);
+  const element = new Uint8Array(1 + head.length + length);
+  element[0] = tag;
+  element.set(head, 1);
+  let offset = 1 + head.length;
+  for (const part of contents) {
+    element.set(part, offset);
+    offset += part.length;
+  }
+  return element;
 }
 
 /** A SEQUENCE of encoded members. */
@@ -82,10 +92,14 @@ export function encodePrintableString(text: string): Uint8Array {
 
 /** A time in the type that RFC 5280 prescribes for its year. @param unixSeconds - whole seconds, up to year 9999. */
 export function encodeTime(unixSeconds: number): Uint8Array {
-  const digits = new Date(unixSeconds * 1000)
-    .toISOString()
-    .replace(/[^0-9]/g, "")
-    .slice(0, 14);
+  const iso = new Date(unixSeconds * 1000).toISOString();
+  const digits =
+    iso.slice(0, 4) +
+    iso.slice(5, 7) +
+    iso.slice(8, 10) +
+    iso.slice(11, 13) +
+    iso.slice(14, 16) +
+    iso.slice(17, 19);
   return unixSeconds < FIRST_GENERALIZED_TIME
     ? encodeElement(DER_TAG.utcTime, encodeUtf8(`${digits.slice(2)}Z`))
     : encodeElement(DER_TAG.generalizedTime, encodeUtf8(`${digits}Z`));

@@ -9,17 +9,21 @@
  * @see ARCHITECTURE.md, "Enrolment"
  */
 import { encodeBase64url, encodeUtf8 } from "../bytes.ts";
-import { encodeSpki, type PublicKey, sha256 } from "../crypto.ts";
+import { encodeSpki, sha256 } from "../crypto.ts";
 import {
+  draftEnvelope,
+  type EnvelopeDraft,
   issueEnvelope,
   parseEnvelope,
   parseUnverifiedPayload,
   payloadTypeOf,
+  signDraft,
   verifyEnvelope,
 } from "../dsse.ts";
 import { TrustWardenError } from "../error.ts";
 import { Fields } from "../fields.ts";
 import { encodeCanonicalJson, type JsonObject } from "../json.ts";
+import { type OwnerKey, publicKeyOf } from "../passkey.ts";
 import type { Scope } from "../scope.ts";
 import type { Signer } from "../signer.ts";
 import type { Limits } from "./delegation.ts";
@@ -110,8 +114,8 @@ export type UnverifiedEnrolment =
 
 /** What a verifier of enrolment documents knows. */
 export interface EnrolmentCheck {
-  /** The owner's, the server's or the parent's. */
-  readonly publicKey: PublicKey;
+  /** The owner's, the server's or the parent's; of an owner it may be a passkey. */
+  readonly publicKey: OwnerKey;
   /** Trust domain of this server. */
   readonly audience: TrustDomain;
   /** Unix seconds. */
@@ -139,8 +143,8 @@ export function digestOfEvidence(evidence: JsonObject): string {
 }
 
 /** `keyid` of an owner's signatures: base64url SHA-256 of the SubjectPublicKeyInfo. */
-export function formatOwnerKeyid(publicKey: PublicKey): string {
-  return encodeBase64url(sha256(encodeSpki(publicKey)));
+export function formatOwnerKeyid(key: OwnerKey): string {
+  return encodeBase64url(sha256(encodeSpki(publicKeyOf(key))));
 }
 
 /**
@@ -149,7 +153,16 @@ export function formatOwnerKeyid(publicKey: PublicKey): string {
  * @throws TrustWardenError whatever `verifyTicket` would refuse in its members.
  */
 export function issueTicket(ticket: Ticket, signer: Signer, keyid: string): string {
-  return issueEnvelope("ticket", formatTicket(parseTicket(formatTicket(ticket))), signer, keyid);
+  return signDraft(draftTicket(ticket, keyid), signer);
+}
+
+/**
+ * A ticket that a passkey is to sign.
+ *
+ * @throws TrustWardenError whatever `verifyTicket` would refuse in its members.
+ */
+export function draftTicket(ticket: Ticket, keyid: string): EnvelopeDraft {
+  return draftEnvelope("ticket", formatTicket(parseTicket(formatTicket(ticket))), keyid);
 }
 
 /**

@@ -5,7 +5,7 @@
  * proof cannot be replayed, moved to another key, or attached to somebody else's ticket or grant. Whether the nonce
  * is one that the server gave and nobody used is the caller's check.
  */
-import { formatThumbprint, type PublicKey, parseP256PublicKey } from "../crypto.ts";
+import { formatThumbprint, formatThumbprintOf, type PublicKey, parseP256PublicKey } from "../crypto.ts";
 import { issueEnvelope, parseEnvelope, parseUnverifiedPayload, verifyEnvelope } from "../dsse.ts";
 import { TrustWardenError } from "../error.ts";
 import { Fields } from "../fields.ts";
@@ -49,7 +49,7 @@ export function verifyPossession(options: {
   readonly nonce?: string;
 }): Possession {
   const publicKey = parseP256PublicKey(options.spki);
-  const thumbprint = formatThumbprint(publicKey);
+  const thumbprint = formatThumbprintOf(options.spki);
   const parsed = parseEnvelope(options.envelope);
   const members = new Fields(verifyEnvelope(parsed, "possession", publicKey), "possession_invalid");
   members.version();

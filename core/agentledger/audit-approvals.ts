@@ -6,9 +6,10 @@
  * receipts with their salts can compare them.
  */
 import { formatApprovalReference, parseUnverifiedApproval, verifyApproval } from "../approval.ts";
-import type { PublicKey } from "../crypto.ts";
+import { parseEnvelope, type UnverifiedEnvelope } from "../dsse.ts";
 import { TrustWardenError } from "../error.ts";
 import type { ControlRecord, DecisionRecord, Intent } from "../event.ts";
+import type { OwnerKey } from "../passkey.ts";
 
 /** The part of an intent that an approval is compared with, whoever wrote the intent. */
 interface ApprovedCall extends Pick<Intent, "event_id" | "action" | "resource" | "aud"> {
@@ -17,14 +18,14 @@ interface ApprovedCall extends Pick<Intent, "event_id" | "action" | "resource" |
 
 /** Owns the approvals of one log and which of them were used; lives for one audit. */
 export class ApprovalAuditor {
-  readonly #ownerKey: (owner: string) => PublicKey;
+  readonly #ownerKey: (owner: string, envelope: UnverifiedEnvelope) => OwnerKey;
   /** By id: the envelope as it was signed. */
   readonly #approved = new Map<string, string>();
   /** By id: the action that used it up. */
   readonly #uses = new Map<string, string>();
   readonly #used = new Set<string>();
 
-  constructor(ownerKey: (owner: string) => PublicKey) {
+  constructor(ownerKey: (owner: string, envelope: UnverifiedEnvelope) => OwnerKey) {
     this.#ownerKey = ownerKey;
   }
 
@@ -45,7 +46,7 @@ export class ApprovalAuditor {
     const claimed = parseUnverifiedApproval(details.approval);
     if (claimed.id !== subject) throw invalid("an approval under another id");
     verifyApproval(details.approval, claimed, {
-      publicKey: this.#ownerKey(claimed.owner),
+      publicKey: this.#ownerKey(claimed.owner, parseEnvelope(details.approval)),
       audience: claimed.aud,
       now: Math.floor(Date.parse(time) / 1000),
     });

@@ -4,14 +4,16 @@
  * The server signs what it issued; that an owner or a parent wanted it is their own signature, which the event
  * carries. Without this check a lying server could make agents in any owner's name and the log would still add up.
  */
-import { encodeBase64url, parseBase64 } from "../bytes.ts";
-import { type PublicKey, parseP256PublicKey, sha256 } from "../crypto.ts";
+import { encodeBase64url } from "../bytes.ts";
+import { sha256 } from "../crypto.ts";
 import { parseEnvelope, parseUnverifiedPayload, type UnverifiedEnvelope, verifyEnvelope } from "../dsse.ts";
 import { TrustWardenError } from "../error.ts";
 import type { ControlRecord } from "../event.ts";
 import type { JsonObject } from "../json.ts";
+import type { OwnerKey } from "../passkey.ts";
 import { isSubset, parseScope } from "../scope.ts";
 import { boundDigestOf, EntryAuditor } from "./audit-entries.ts";
+import { OwnerKeys } from "./audit-owners.ts";
 import { namesOf, type Revocations } from "./audit-revocations.ts";
 import type { SvidDirectory } from "./svid-directory.ts";
 
@@ -28,7 +30,7 @@ interface Issued {
 /** Owns the owners' keys and the chains of instances, as the log registers them; lives for one audit. */
 export class EnrolmentAuditor {
   readonly #svids: SvidDirectory;
-  readonly #owners = new Map<string, PublicKey>();
+  readonly #owners = new OwnerKeys();
   readonly #revocations: Revocations;
   readonly #issued = new Map<string, Issued>();
   /** Narrowed scopes, by SPIFFE ID. */
@@ -54,9 +56,9 @@ export class EnrolmentAuditor {
     return this.#issued.get(spiffeId)?.epoch;
   }
 
-  /** The key of an owner as the log registered it. @throws TrustWardenError `record_malformed`. */
-  ownerKey(owner: string): PublicKey {
-    return this.#ownerKey(owner);
+  /** The key that must have signed an owner's document, as the log registered it. @throws TrustWardenError `record_malformed`. */
+  ownerKey(owner: string, envelope: UnverifiedEnvelope): OwnerKey {
+    return this.#owners.keyFor(owner, envelope);
   }
 
   /** Whether a SPIFFE ID is a registered one of another trust domain. */
@@ -65,7 +67,7 @@ export class EnrolmentAuditor {
   }
 
   /**
-   * Checks an allowed event that registers an owner or entry, admits a node, issues an instance or narrows one; call in the
+   * Checks an allowed event that registers an owner, person or entry, admits a node, issues an instance or narrows one; call in the
    * order of the log.
    *
    * @throws TrustWardenError `record_malformed`, or what parsing, signatures and certificates are refused with.
@@ -75,7 +77,8 @@ export class EnrolmentAuditor {
     if (!allow || subject === null) return;
     switch (kind) {
       case "owner":
-        this.#addOwner(subject, control.details);
+      case "person":
+        this.#owners.add(control);
         return;
       case "entry":
         this.#addEntry(control);
@@ -93,11 +96,6 @@ export class EnrolmentAuditor {
         return;
       default:
     }
-  }
-
-  #addOwner(owner: string, { spki }: JsonObject): void {
-    if (this.#owners.has(owner)) throw invalid("an owner registered twice");
-    this.#owners.set(owner, parseP256PublicKey(parseBase64(textOf(spki))));
   }
 
   #addInstance(subject: string, control: ControlRecord): void {
@@ -153,7 +151,7 @@ export class EnrolmentAuditor {
     const envelope = parseEnvelope(textOf(details.entry));
     const { owner, jti } = parseUnverifiedPayload(envelope);
     if (subject !== `ent_${jti}`) throw invalid("an entry under another id");
-    verifyEnvelope(envelope, "entry", this.#ownerKey(owner));
+    verifyEnvelope(envelope, "entry", this.#owners.keyOfFile(owner));
   }
 
   #requireOwner(
@@ -165,15 +163,10 @@ export class EnrolmentAuditor {
     },
   ): void {
     const { type, owner, chain } = permit;
-    const key = this.#ownerKey(owner);
+    // An entry is used again and again, long after its passkey may be gone: only a file's key signs one.
+    const key = type === "entry" ? this.#owners.keyOfFile(owner) : this.#owners.keyFor(owner, envelope);
     if (chain.length !== 2 || chain[0] !== `owner:${owner}`) throw invalid(`a ${type} of another owner`);
     verifyEnvelope(envelope, type, key);
-  }
-
-  #ownerKey(owner: unknown): PublicKey {
-    const key = this.#owners.get(String(owner));
-    if (key === undefined) throw invalid("a document of an owner whom nobody registered");
-    return key;
   }
 
   #requireParent(

@@ -46,7 +46,7 @@ export class RecordAuditor {
   readonly #windowMs: number;
   readonly #enrolments: EnrolmentAuditor;
   readonly #presented = new PresentedAuditor();
-  readonly #approvals = new ApprovalAuditor((owner) => this.#enrolments.ownerKey(owner));
+  readonly #approvals = new ApprovalAuditor((owner, signed) => this.#enrolments.ownerKey(owner, signed));
   readonly #actions = new Map<string, Action>();
   readonly #payloads = new Map<string, { readonly payloadSha256: string }>();
   readonly #revocations = new Revocations();

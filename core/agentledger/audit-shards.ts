@@ -59,9 +59,10 @@ export async function* auditShards(
     yield { kind: "shard", ...shard };
     let next: string | null = null;
     for await (const { index, entry } of entriesOf(shard, report)) {
-      if (index === shard.checkpoint.size - 1) next = parseShardEnd(entry);
+      const position = shard.first + index;
+      if (index === shard.checkpoint.size - 1) next = endOf(entry, { position, report });
       const isStart = index === 0 && isStartOf(shard, { before, entry });
-      if (next === null && !isStart) yield { kind: "entry", index: shard.first + index, entry };
+      if (next === null && !isStart) yield { kind: "entry", index: position, entry };
     }
     place = next === null ? null : placeAfter(shard, { next, ledger, names, report });
     before = shard;
@@ -107,6 +108,21 @@ async function* entriesOf(
   const below: Report = (finding) => report({ ...finding, place: `${shardFolder(name)}${finding.place}` });
   for await (const { first, entries } of auditTiles(reader, { head: checkpoint, report: below }))
     for (const [offset, entry] of entries.entries()) yield { index: first + offset, entry };
+}
+
+/** Key of the next shard; null where the log goes on, and, reported, where its end names nobody. */
+function endOf(
+  entry: Uint8Array,
+  { position, report }: { readonly position: number; readonly report: Report },
+): string | null {
+  try {
+    return parseShardEnd(entry);
+  } catch (error) {
+    // It is then read as a record, which it is not, and that is reported too.
+    if (!(error instanceof TrustWardenError)) throw error;
+    report({ code: "shard_mismatch", place: `entry ${position}`, detail: "ends for what is no shard" });
+    return null;
+  }
 }
 
 /** Whether an entry is the final checkpoint of the shard before. */

@@ -15,6 +15,8 @@ export interface Delegation {
   /** Owner id, SPIFFE ID of the parent, or the server's for a service. */
   readonly by: string;
   readonly document: "ticket" | "grant" | "entry" | "registration";
+  /** By what it was signed; a passkey's word is that of a human whom the device had verified. */
+  readonly signedBy: "key" | "passkey";
   /** SPIFFE ID of the instance that it was for. */
   readonly subject: string;
   readonly scope: readonly string[];
@@ -101,7 +103,8 @@ function delegationOf(subject: string, { index, control }: Issue): Delegation {
   const { owner, parent } = parseUnverifiedPayload(envelope);
   const by = typeof parent === "string" ? parent : typeof owner === "string" ? owner : control.principal;
   const atoms = Array.isArray(scope) ? scope.map(String) : [];
-  return { by, document: documentOf(via, parent), subject, scope: atoms, index };
+  const signedBy = envelope.assertion === null ? "key" : "passkey";
+  return { by, document: documentOf(via, parent), signedBy, subject, scope: atoms, index };
 }
 
 function documentOf(via: unknown, parent: unknown): Delegation["document"] {

@@ -111,6 +111,7 @@ export async function compareCheckpoint(
 /**
  * Whether a promise is kept: the leaf lies at its index under the followed checkpoint.
  *
+ * @param options.vkey - of the ledger, under whose name promises are signed.
  * @param options.now - Unix seconds.
  * @param options.delaySeconds - within which the log has to cover what it acknowledged.
  * @throws TrustWardenError `receipt_invalid` when the log did not sign it; `ledger_corrupt`, `not_found`.
@@ -120,13 +121,16 @@ export async function redeemAcknowledgement(
   options: {
     readonly acknowledgement: string;
     readonly vkey: string;
-    readonly followed: Followed;
+    readonly followed: Pick<Followed, "head">;
     readonly now: number;
     readonly delaySeconds: number;
+    /** Position of the followed shard's entry 0; promises count through all shards. */
+    readonly first?: number;
   },
 ): Promise<Redemption> {
-  const { acknowledgement, vkey, followed, now, delaySeconds } = options;
-  const promise = verifyAcknowledgement(acknowledgement, vkey);
+  const { acknowledgement, vkey, followed, now, delaySeconds, first = 0 } = options;
+  const promised = verifyAcknowledgement(acknowledgement, vkey);
+  const promise = { ...promised, index: promised.index - first };
   const { head } = followed;
   if (promise.index >= head.size) return now > promise.acknowledgedAt + delaySeconds ? "late" : "pending";
   const tree = new TreeReader(reader, head.size);

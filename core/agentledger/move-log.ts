@@ -9,11 +9,12 @@
 import { isEqualBytes } from "../bytes.ts";
 import { TrustWardenError } from "../error.ts";
 import { auditTiles } from "./audit-tiles.ts";
-import { verifyCheckpoint } from "./checkpoint.ts";
+import { type Checkpoint, verifyCheckpoint } from "./checkpoint.ts";
 import { fencedState, hasLeft, isFenced, leftState, unfencedState } from "./log-fence.ts";
 import { encodeLogState } from "./log-state.ts";
 import type { HighWaterMark, LogObject, LogReader, LogState, LogStorage } from "./ports.ts";
 import { recoverLog } from "./recovery.ts";
+import type { Shard } from "./sharded-log.ts";
 import {
   encodeBundle,
   encodeTile,
@@ -60,6 +61,29 @@ export async function copyPublished(
   const full = tilesOf(size).filter(({ width }) => width === TILE_WIDTH);
   await copyTiles(source, target, full);
   return new Set(full.map(formatTilePath));
+}
+
+/**
+ * Copies a shard that has ended, whole, with a state as the shard that it was: it can be moved again from there. Repeatable,
+ * and safe beside a writer of the source, since nothing of it changes any more.
+ *
+ * @throws TrustWardenError `checkpoint_untrusted`, `config_invalid` for a target with another log, `ledger_corrupt`.
+ */
+export async function copyEnded(
+  { reader, vkey, log }: Pick<Shard, "reader" | "vkey" | "log">,
+  target: LogStorage,
+): Promise<number> {
+  const note = log.checkpoint();
+  const { size, root, origin } = verifyCheckpoint(note, vkey);
+  const there = await target.readState();
+  if (there !== null && (there.size !== size || !isEqualBytes(there.root, root)))
+    throw new TrustWardenError("config_invalid", { setting: "to", reason: "there is a log already" });
+  const names = tilesOf(size);
+  await copyTiles(reader, target, names);
+  await requireTiles(target, { origin, size, root });
+  if (there === null) await target.swapState(null, { size, root, checkpoint: note });
+  await target.publishCheckpoint(note);
+  return names.length;
 }
 
 /**
@@ -188,8 +212,15 @@ async function requireWhole(
   },
 ): Promise<void> {
   const { origin } = verifyCheckpoint(state.checkpoint, vkey);
+  await requireTiles(target, { origin, size: state.size, root: state.root });
+  const log = await recoverLog(viewOf(target, state), { vkey, mark });
+  if (log?.pending.length !== pending)
+    throw new TrustWardenError("ledger_corrupt", { reason: "the copy: what is pending differs" });
+}
+
+/** Every file of a copy gives the root. */
+async function requireTiles(target: LogStorage, head: Checkpoint): Promise<void> {
   const findings: string[] = [];
-  const head = { origin, size: state.size, root: state.root };
   for await (const { entries } of auditTiles(target, {
     head,
     report: ({ code, place }) => findings.push(`${code} at ${place}`),
@@ -197,7 +228,4 @@ async function requireWhole(
     if (entries.length === 0) findings.push("an empty bundle");
   const [finding] = findings;
   if (finding !== undefined) throw new TrustWardenError("ledger_corrupt", { reason: `the copy: ${finding}` });
-  const log = await recoverLog(viewOf(target, state), { vkey, mark });
-  if (log?.pending.length !== pending)
-    throw new TrustWardenError("ledger_corrupt", { reason: "the copy: what is pending differs" });
 }

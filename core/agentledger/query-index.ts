@@ -61,6 +61,8 @@ export interface IntentName {
   readonly eventId: string;
   /** base64url. */
   readonly intentSha256: string;
+  /** Position of its decision: an outcome lies behind it. */
+  readonly decidedAt: number;
 }
 
 /** A record's place and its payload. */
@@ -81,13 +83,17 @@ export interface EntrySource {
 /**
  * Answers questions; everything observed before a question is in its answer.
  *
- * A question is rejected with `store_unavailable` when the index is lost; the log goes on without it.
+ * A question is rejected with `store_unavailable` when the index is lost, and with `ledger_index_behind` while it is made from
+ * the log; the log goes on without it.
  */
 export interface QueryIndex {
   /** Entries are known up to here without a gap. */
   readonly size: number;
-  /** Brings the index up to the log; begins anew when it is not of this log. Call once, before anything else. */
-  catchUp(source: EntrySource): Promise<void>;
+  /**
+   * Takes the log, and begins anew when the index is not of it. Call once, before anything else. What little is missing is
+   * there when it resolves; of more than that, it goes on behind, and questions are refused until it is done.
+   */
+  follow(source: EntrySource): Promise<void>;
   /** Takes note of an entry, at once. In any order: what comes early waits for what comes before it. */
   observe(index: number, entry: Uint8Array): void;
   /**
@@ -95,6 +101,6 @@ export interface QueryIndex {
    *   `ledger_search_late` when it takes too long.
    */
   query(filter: EventFilter, page: EventPageRequest): Promise<EventPage>;
-  /** The first outcome recorded for an intent; what it says is read from the log. */
+  /** The first outcome recorded for an intent; what it says is read from the log, and so is where it lies while the index is behind. */
   findOutcome(intent: IntentName): Promise<IndexedRecord | undefined>;
 }

@@ -109,6 +109,12 @@ export function isLaterQuarter(quarter: string, name: string): boolean {
   return compareShardNames(quarter, name.replace(/\..*$/, "")) > 0;
 }
 
+/** Whether a shard is named by a quarter that has not begun. @param nowMs - Unix milliseconds. */
+export function isComingShard(name: string, nowMs: number): boolean {
+  const { year, quarter } = partsOf(name);
+  return isLaterQuarter(`${year}q${quarter}`, quarterOf(nowMs));
+}
+
 /** Name of a shard that begins now behind another: names only rise, also when a clock goes back. */
 export function nextShardName(last: ShardName, nowMs: number): string {
   const now = quarterOf(nowMs);

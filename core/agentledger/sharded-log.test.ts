@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { encodeHex, encodeUtf8, parseUtf8 } from "../bytes.ts";
 import { verifyAcknowledgement } from "./acknowledgement.ts";
+import { auditShards } from "./audit-shards.ts";
 import { verifyCheckpoint } from "./checkpoint.ts";
 import { verifyInclusion } from "./inclusion-proof.ts";
 import { createTestLogSigner, type Fault, FaultyLogStorage } from "./ledger.test.support.ts";
@@ -162,6 +163,24 @@ describe("a ledger of shards", () => {
     await place.highWater.raise({ epoch: 8 });
     expect((await place.highWater.read())?.epoch).toBe(8);
     await log.stop();
+  });
+});
+
+describe("an audit", () => {
+  it("reports an end that names nobody, and goes through what is before it", async () => {
+    const place = new Place();
+    const log = place.open();
+    await log.start();
+    const end = encodeUtf8("trustwarden.dev/shard-end@v1\nnext nobody\n");
+    await log.append([encodeUtf8("a"), end]);
+    await log.stop();
+    const found: unknown[] = [];
+    const steps: string[] = [];
+    const source = { reader: new MemoryLogStorage(place.medium(null)), vkey: log.vkey };
+    for await (const { kind } of auditShards(source, ({ code, place: at }) => found.push([code, at])))
+      steps.push(kind);
+    expect(found).toEqual([["shard_mismatch", "entry 1"]]);
+    expect(steps).toEqual(["shard", "entry", "entry"]);
   });
 });
 

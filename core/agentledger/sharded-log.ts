@@ -11,7 +11,6 @@
  * Step 1 decides: from then on the old shard takes nothing more, in any later process either, and only the shard that it
  * names can be begun. So there is never a second live shard, and an entry is in the old one or in the next, never in both.
  */
-import { isEqualBytes } from "../bytes.ts";
 import { TrustWardenError } from "../error.ts";
 import type { Signer } from "../signer.ts";
 import { verifyCheckpoint } from "./checkpoint.ts";
@@ -22,14 +21,13 @@ import {
   encodeShardEnd,
   encodeShardStart,
   parseShardEnd,
-  parseShardStart,
   type ShardName,
   type ShardPlace,
-  shardNameOf,
   shardOrigin,
   vkeyFor,
 } from "./shard.ts";
-import { formatVkey, parseVkey, rawEd25519Key } from "./signed-note.ts";
+import { brokenChain, placeAfter, requireFollows } from "./shard-chain.ts";
+import { formatVkey, rawEd25519Key } from "./signed-note.ts";
 
 /** Reads and proofs of one shard; indexes are those of its own tree. */
 export type ShardLog = Pick<
@@ -223,7 +221,7 @@ export class ShardedLog {
   async #freeze(old: Live, next: string): Promise<Shard> {
     await old.sequencer.stop(); // 2
     const frozen = await readFrozenShard(old, old.reader);
-    if (frozen?.next !== next) throw broken(old.name, "its last entry is not the end of the shard");
+    if (frozen?.next !== next) throw brokenChain(old.name, "its last entry is not the end of the shard");
     this.#frozen.push(frozen);
     return frozen;
   }
@@ -263,23 +261,12 @@ export class ShardedLog {
     await this.#requireFollows(place, sequencer);
   }
 
-  /** @throws TrustWardenError `ledger_corrupt` unless entry 0 is the final checkpoint of the shard before. */
-  async #requireFollows(place: ShardPlace, log: Pick<Sequencer, "readEntry">): Promise<void> {
-    const before = this.#frozen.at(-1);
-    if (before === undefined) return;
-    const start = parseShardStart(await log.readEntry(0));
-    const named = start && verifyCheckpoint(start.note, before.vkey);
-    const final = verifyCheckpoint(before.log.checkpoint(), before.vkey);
-    if (start?.first !== place.first || named?.size !== final.size || !isEqualBytes(named.root, final.root))
-      throw broken(place.name, "its first entry is not the end of the shard before");
+  #requireFollows(place: ShardPlace, log: Pick<Sequencer, "readEntry">): Promise<void> {
+    return requireFollows({ place, log, before: this.#frozen.at(-1) });
   }
 
   #placeAfter(vkey: string): ShardPlace {
-    const last = this.#frozen.at(-1);
-    const name = shardNameOf(this.#options.ledger, parseVkey(vkey).name);
-    if (last === undefined || this.#frozen.some((shard) => shard.name === name))
-      throw broken(name, "a shard follows itself");
-    return { name, vkey, first: last.first + last.log.size };
+    return placeAfter(this.#frozen, { ledger: this.#options.ledger, vkey });
   }
 
   #requireLive(): Live {
@@ -302,8 +289,4 @@ function followingMark(highWater: HighWater, after: string | undefined): HighWat
 /** Key of the next shard when a log has ended; null for one that goes on. */
 async function readEnd(log: Sequencer): Promise<string | null> {
   return log.size === 0 ? null : parseShardEnd(await log.readEntry(log.size - 1));
-}
-
-function broken(shard: ShardName, reason: string): TrustWardenError {
-  return new TrustWardenError("ledger_corrupt", { shard: shard ?? "first", reason });
 }

@@ -157,6 +157,18 @@ export function verifyNote(note: string, key: NoteKey): string {
   return unverifiedText;
 }
 
+/**
+ * A note with one signature of one key, as whoever has that key issued it: without what others put below, and without what
+ * anybody can repeat. Nothing is verified.
+ *
+ * @throws TrustWardenError `checkpoint_malformed`.
+ */
+export function ownNoteOf(note: string, key: NoteKey): string {
+  const { unverifiedText, signatures } = parseNote(note);
+  const own = signaturesOf(signatures, key).slice(0, 1).map(formatSignatureLine).join("");
+  return `${unverifiedText}\n${own}`;
+}
+
 /** The signature lines that claim to be of this key: the same name and key id. */
 export function signaturesOf(
   signatures: readonly UnverifiedNoteSignature[],

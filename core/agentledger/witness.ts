@@ -15,13 +15,7 @@ import { type Checkpoint, parseCheckpointText, verifyCheckpoint } from "./checkp
 import { verifyConsistency } from "./consistency-proof.ts";
 import { issueCosignature } from "./cosignature.ts";
 import { EMPTY_ROOT } from "./merkle.ts";
-import {
-  formatSignatureLine,
-  type NoteKey,
-  type NoteSigner,
-  parseNote,
-  signaturesOf,
-} from "./signed-note.ts";
+import { type NoteKey, type NoteSigner, ownNoteOf, parseNote } from "./signed-note.ts";
 
 /** A log that a witness follows. */
 export interface WitnessedLog {
@@ -71,18 +65,16 @@ export function originHash(origin: string): string {
  */
 export function readSubmission(
   body: string,
-  logs: ReadonlyMap<string, WitnessedLog>,
+  logs: Pick<ReadonlyMap<string, WitnessedLog>, "get">,
 ): SignedSubmission | WitnessAnswer {
   try {
     const submission = parseSubmission(body);
-    const { unverifiedText, signatures } = parseNote(submission.checkpoint);
+    const { unverifiedText } = parseNote(submission.checkpoint);
     // The origin before the rest: what an unknown log signs is not for us to read.
     const log = logs.get(unverifiedText.split("\n", 1)[0] ?? "");
     if (log === undefined) return plain(404, "unknown log");
     const head = verifyCheckpoint(submission.checkpoint, log.vkey);
-    // One line says it: a note has room for few, and anybody can repeat those that are published.
-    const own = signaturesOf(signatures, log.key).slice(0, 1).map(formatSignatureLine).join("");
-    return { ...submission, head, text: unverifiedText, note: `${unverifiedText}\n${own}` };
+    return { ...submission, head, text: unverifiedText, note: ownNoteOf(submission.checkpoint, log.key) };
   } catch (error) {
     // Safe to go on: every refusal is an answer of the protocol, and nothing was remembered.
     if (!(error instanceof TrustWardenError)) throw error;

@@ -140,5 +140,10 @@ export const verifierTicketRequest = z.strictObject({
   ttl_seconds: z.number().int().min(60).max(31_536_000),
   relay: z.boolean().default(false).describe("for a relay, which gives leases on and may ask nothing else"),
 });
+/** `POST /v1/tickets` on the console (a person who is an owner) */
+export const signedTicketRequest = z.strictObject({
+  ticket: z.string().min(1).max(8192).describe("DSSE, signed by a passkey of the owner"),
+});
+export type SignedTicketRequest = z.infer<typeof signedTicketRequest>;
 export const ticketAnswer = z.object({ ticket: z.string().describe("a TRUSTWARDEN_TICKET value") });
 export type TicketAnswer = z.infer<typeof ticketAnswer>;

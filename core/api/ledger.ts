@@ -170,8 +170,14 @@ export const agentQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(500).default(100),
 });
 
-/** `GET /v1/owners` (operator) */
+/** `GET /v1/owners` (operator): by name. */
+export const ownerQuery = z.strictObject({
+  cursor: z.string().max(128).optional().describe("next_cursor of a page: the name that it ended with"),
+  limit: z.coerce.number().int().min(1).max(500).default(500),
+});
+
 export const ownerList = z.object({
+  next_cursor: z.string().nullable().default(null),
   owners: z.array(
     z.object({
       owner_id: z.string(),
@@ -261,6 +267,12 @@ export const statusAnswer = z.object({
     origin: z.string(),
     vkey: z.string(),
     size: z.number().int(),
+    indexed_size: z
+      .number()
+      .int()
+      .nullable()
+      .default(null)
+      .describe("entries that the search index has; it answers again when it has come up to the ledger"),
     witnessed: z.boolean().describe("whether any checkpoint satisfies the server's witness policy"),
     witnessed_size: z.number().int().nullable().default(null).describe("entries under the newest such one"),
   }),

@@ -46,7 +46,9 @@ export const authenticationResponse = z.object({
 export type AuthenticationResponse = z.infer<typeof authenticationResponse>;
 
 /** `GET /v1/passkeys/options/:purpose` */
-export const passkeyPurpose = z.object({ purpose: z.enum(["log-in", "register"]) });
+export const passkeyPurpose = z.object({
+  purpose: z.enum(["log-in", "register", "add-passkey", "remove-passkey"]),
+});
 
 /** Options for the browser; give them to `parseCreationOptionsFromJSON` or `parseRequestOptionsFromJSON`. */
 export const passkeyOptions = z.object({
@@ -98,6 +100,7 @@ export const sessionAnswer = z.object({
   passkeys: z.array(
     z.object({
       credential_id: z.string(),
+      keyid: z.string().describe("what documents that it signs name it by"),
       created_at: z.number().int(),
       last_used_at: z.number().int().nullable(),
       backed_up: z.boolean(),
@@ -123,6 +126,46 @@ export const linkAnswer = z.object({
   expires_at: z.number().int(),
 });
 export type LinkAnswer = z.infer<typeof linkAnswer>;
+
+/** `:id` of a person. */
+export const personPath = z.object({ id: z.string().min(1).max(64) });
+
+/** `POST /v1/people/:id/roles` */
+export const rolesRequest = z.strictObject({ roles });
+export type RolesRequest = z.infer<typeof rolesRequest>;
+
+export const personView = z.object({
+  person_id: personId,
+  name: z.string(),
+  roles: z.array(role),
+  owner_id: z.string().nullable(),
+  passkeys: z.number().int(),
+  created_at: z.number().int(),
+  ended_at: z.number().int().nullable(),
+});
+export type PersonView = z.infer<typeof personView>;
+
+/** `GET /v1/people` */
+export const peopleQuery = z.strictObject({
+  cursor: z.string().max(64).optional(),
+  limit: z.coerce.number().int().min(1).max(500).default(100),
+});
+export const peopleList = z.object({ people: z.array(personView), next_cursor: z.string().nullable() });
+export type PeopleList = z.infer<typeof peopleList>;
+
+/** `POST /v1/session/passkeys`: the assertion is of a passkey that is there, over a challenge for `add-passkey`. */
+export const passkeyAddition = z.strictObject({
+  credential: registrationResponse,
+  assertion: authenticationResponse,
+});
+export type PasskeyAddition = z.infer<typeof passkeyAddition>;
+
+/** `POST /v1/session/passkeys/removal`: the assertion is of a passkey that stays. */
+export const passkeyRemoval = z.strictObject({
+  credential_id: credentialId,
+  assertion: authenticationResponse,
+});
+export type PasskeyRemoval = z.infer<typeof passkeyRemoval>;
 
 /** Rows that end something and say no more. */
 export const endedAnswer = z.object({ ended: z.literal(true) });

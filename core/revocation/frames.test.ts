@@ -6,6 +6,7 @@ import {
   EVERYTHING,
   encodeBeat,
   encodeServerFrame,
+  MAX_BEHIND,
   parseBeat,
   parseServerFrame,
   type ServerFrame,
@@ -41,7 +42,8 @@ const serverFrame: fc.Arbitrary<ServerFrame> = fc.oneof(
   }),
 );
 
-const behind = fc.record({ leases: count, left: count, acked: count, expired: count });
+const some = fc.nat(MAX_BEHIND);
+const behind = fc.record({ leases: some, left: some, acked: some, expired: some });
 const beat = fc.oneof(fc.record({ nonce, ack: count }), fc.record({ nonce, ack: count, behind }));
 
 function lineOf(bytes: Uint8Array): string {
@@ -107,6 +109,11 @@ describe("frames", () => {
     [
       "a relay's word that lacks a number",
       `{"nonce":"${NONCE}","ack":1,"behind":{"left":1}}`,
+      "request_malformed",
+    ],
+    [
+      "a relay that has more behind it than anybody",
+      `{"nonce":"${NONCE}","ack":1,"behind":{"leases":1,"left":0,"acked":0,"expired":${MAX_BEHIND + 1}}}`,
       "request_malformed",
     ],
     ["a list", "[]", "json_malformed"],

@@ -27,6 +27,8 @@ export const MAX_BEAT_BYTES = 256;
 const MAX_PUSH_TARGETS = 256;
 /** A SPIFFE ID's own limit; our ids are shorter. */
 const MAX_TARGET_ID_CHARS = 2048;
+/** More than anybody has behind one relay; what all connections say together stays a number that can be added up. */
+export const MAX_BEHIND = 100_000_000;
 const NONCE_BYTES = 16;
 
 /** What a push can be about. */
@@ -199,10 +201,10 @@ function parseBehind(value: Json | undefined): BehindRelay {
   if (!isJsonObject(value)) throw malformed("behind");
   requireMembers(value, ["acked", "expired", "leases", "left"]);
   return {
-    leases: parseCount(value.leases),
-    left: parseCount(value.left),
-    acked: parseCount(value.acked),
-    expired: parseCount(value.expired),
+    leases: parseBehindCount(value.leases),
+    left: parseBehindCount(value.left),
+    acked: parseBehindCount(value.acked),
+    expired: parseBehindCount(value.expired),
   };
 }
 
@@ -250,6 +252,12 @@ function parseNonce(value: Json | undefined): string {
 function parseCount(value: Json | undefined): number {
   if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) throw malformed("number");
   return value;
+}
+
+function parseBehindCount(value: Json | undefined): number {
+  const count = parseCount(value);
+  if (count > MAX_BEHIND) throw malformed("behind");
+  return count;
 }
 
 /** @param sortedNames - the exact members, sorted. */

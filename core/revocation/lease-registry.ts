@@ -14,7 +14,7 @@ import { type BehindRelay, LEASE_MS } from "./frames.ts";
 /**
  * Added to each lease for clocks that run apart: both may be wrong by 2 % in opposite directions, which makes 4.1 %.
  */
-const DRIFT_FACTOR = 1.05;
+export const DRIFT_FACTOR = 1.05;
 
 /** One lease: one connection of one verifier. */
 export type LeaseId = number;

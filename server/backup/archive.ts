@@ -1,5 +1,6 @@
 /** Files one after the other in a backup, each under its path below the data directory; a manifest ends them. */
-import { closeSync, fsyncSync, mkdirSync, openSync, readSync, statSync, writeSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readSync, statSync, writeSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
@@ -7,6 +8,8 @@ import { formatCanonicalJson, type JsonObject, parseJsonObject } from "@trustwar
 import type { SealedReader, SealedWriter } from "./sealed-stream.ts";
 
 const CHUNK_BYTES = 1_048_576;
+/** Syncs at once: the file system's journal takes them together, and one after the other they take longer than all the writing. */
+const SYNCS_AT_ONCE = 16;
 const LENGTH_BYTES = 4;
 const MAX_HEADER_BYTES = 65_536;
 /** Of the data directory: lower-case names, digits, and the dots and signs that its files have; no `..`, nothing absolute. */
@@ -53,16 +56,23 @@ function addHeader(writer: SealedWriter, header: JsonObject): void {
   writer.write(bytes);
 }
 
+/** Files of a backup that were read. */
+export interface ReadFiles {
+  readonly manifest: JsonObject;
+  readonly files: number;
+  readonly bytes: number;
+  /** Where they were written; not yet durable. */
+  readonly written: readonly string[];
+}
+
 /**
- * Reads all files; where a target is given, into it.
+ * Reads all files; where a target is given, into it, for `syncFiles` to make durable.
  *
  * @param target - an empty directory, or null to prove the backup alone.
  * @throws TrustWardenError `backup_malformed`; what was written until then is worth nothing.
  */
-export function readFiles(
-  reader: SealedReader,
-  target: string | null,
-): { readonly manifest: JsonObject; readonly files: number; readonly bytes: number } {
+export function readFiles(reader: SealedReader, target: string | null): ReadFiles {
+  const written: string[] = [];
   let files = 0;
   let total = 0;
   for (;;) {
@@ -70,15 +80,29 @@ export function readFiles(
     const { manifest } = header;
     if (typeof manifest === "object" && manifest !== null && !Array.isArray(manifest)) {
       reader.end();
-      return { manifest: Object(manifest), files, bytes: total };
+      return { manifest: Object(manifest), files, bytes: total, written };
     }
     const { path, size } = header;
     if (typeof path !== "string" || !PATH.test(path) || path.includes("..")) throw malformed("a path");
     if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0) throw malformed("a size");
-    copyOut(reader, { size, path: target === null ? null : join(target, path) });
+    const to = target === null ? null : join(target, path);
+    copyOut(reader, { size, path: to });
+    if (to !== null) written.push(to);
     files += 1;
     total += size;
   }
+}
+
+/** Makes files durable that were written before. */
+export async function syncFiles(paths: readonly string[]): Promise<void> {
+  const left = [...paths];
+  const syncNext = async (): Promise<void> => {
+    for (let path = left.pop(); path !== undefined; path = left.pop()) {
+      const file = await open(path, "r+");
+      await file.sync().finally(() => file.close());
+    }
+  };
+  await Promise.all(Array.from({ length: SYNCS_AT_ONCE }, syncNext));
 }
 
 function readHeader(reader: SealedReader): JsonObject {
@@ -104,7 +128,6 @@ function copyOut(
       if (descriptor !== null) for (let at = 0; at < bytes.length; ) at += writeSync(descriptor, bytes, at);
       left -= bytes.length;
     }
-    if (descriptor !== null) fsyncSync(descriptor);
   } finally {
     if (descriptor !== null) closeSync(descriptor);
   }

@@ -11,8 +11,10 @@ import type { KeyObject } from "node:crypto";
 import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
-import { parseLogState } from "@trustwarden/core/agentledger/log-state.ts";
+import { encodeLogState, parseLogState } from "@trustwarden/core/agentledger/log-state.ts";
 import { readTileFile } from "@trustwarden/core/agentledger/move-log.ts";
+import { type ShardPlace, shardFolder } from "@trustwarden/core/agentledger/shard.ts";
+import { readShardChain, type ShardChain } from "@trustwarden/core/agentledger/shard-chain.ts";
 import { formatVkey, rawEd25519Key } from "@trustwarden/core/agentledger/signed-note.ts";
 import { formatTilePath, TILE_WIDTH, type TileName, tilesOf } from "@trustwarden/core/agentledger/tile.ts";
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
@@ -21,16 +23,16 @@ import type { Random } from "@trustwarden/core/id.ts";
 import type { ServerConfig } from "../config.ts";
 import { openServerKeys } from "../keys.ts";
 import { originOf } from "../ledger/origin.ts";
-import { requireOneShard } from "../ledger-storage.ts";
 import { readEpoch } from "../store/commands/epoch.ts";
 import { PosixLogReader } from "../store/posix-log.ts";
 import { readFileIfAny } from "../store/posix-log-files.ts";
 import { openForReading } from "../store/schema.ts";
+import { isWitnessedFile } from "../witnessing/create.ts";
 import { addBytes, addFile, addManifest, readFiles } from "./archive.ts";
 import { SealedWriter } from "./sealed-stream.ts";
 
-/** Copied as they are, where they are there. */
-const FILES = ["trust-domain", "ledger-origin", "witnessed-checkpoint"] as const;
+/** Copied as they are, where they are there, with the witnessed checkpoints of all shards. */
+const FILES: readonly string[] = ["trust-domain", "ledger-origin"];
 const FOLDERS = ["keys", "payloads", "sinks"] as const;
 /** A segment of the write-ahead log goes as soon as its entries are in tiles. */
 const MAX_TRIES = 10;
@@ -104,8 +106,8 @@ export async function createBackup(options: BackupOptions): Promise<Backup> {
 /** Where the ledger is, and how far it had come before the state was copied: all of that the state knows. */
 interface Source {
   readonly directory: string;
-  readonly reader: PosixLogReader;
   readonly vkey: string;
+  readonly chain: ShardChain;
   readonly known: number;
 }
 
@@ -119,11 +121,15 @@ async function openSource({ config, random, nowMs }: BackupOptions): Promise<Sou
   const { logSigner } = await openServerKeys({ config, random, nowMs });
   const vkey = formatVkey(originOf(config), rawEd25519Key(logSigner.publicKey));
   const directory = ledger.directory ?? join(dataDir, "ledger");
-  const reader = new PosixLogReader(directory);
-  const note = await reader.readCheckpoint();
-  if (note === null) throw new TrustWardenError("not_found", { reason: "there is no ledger" });
-  await requireOneShard(reader, vkey);
-  return { directory, reader, vkey, known: verifyCheckpoint(note, vkey).size };
+  const chain = await chainOf({ directory, vkey });
+  const { name, vkey: liveKey, first } = chain.live;
+  const note = await new PosixLogReader(join(directory, shardFolder(name))).readCheckpoint();
+  if (note === null) throw new TrustWardenError("not_found", { reason: "there is no ledger, or it turns" });
+  return { directory, vkey, chain, known: first + verifyCheckpoint(note, liveKey).size };
+}
+
+function chainOf({ directory, vkey }: Pick<Source, "directory" | "vkey">): Promise<ShardChain> {
+  return readShardChain(vkey, (name) => new PosixLogReader(join(directory, shardFolder(name))));
 }
 
 /** One read transaction beside the writer's. */
@@ -143,8 +149,9 @@ function snapshot(dataDir: string, into: string): number {
 }
 
 function addFolders(writer: SealedWriter, dataDir: string): void {
-  for (const name of FILES)
-    if (existsSync(join(dataDir, name))) addFile(writer, { path: name, from: join(dataDir, name) });
+  for (const name of readdirSync(dataDir))
+    if (FILES.includes(name) || isWitnessedFile(name))
+      addFile(writer, { path: name, from: join(dataDir, name) });
   for (const folder of FOLDERS) {
     if (!existsSync(join(dataDir, folder))) continue;
     for (const name of readdirSync(join(dataDir, folder))) {
@@ -154,38 +161,74 @@ function addFolders(writer: SealedWriter, dataDir: string): void {
   }
 }
 
+/** Ended shards as they are, and the one that goes on. @returns the size of the ledger in tiles. */
+async function addLedger(writer: SealedWriter, { directory, vkey, chain }: Source): Promise<number> {
+  for (const { name, log } of chain.ended) {
+    const path = shardFolder(name);
+    const note = log.checkpoint();
+    const { size, root } = verifyCheckpoint(note, log.vkey);
+    const state = {
+      path: `ledger/${path}state.json`,
+      bytes: encodeLogState({ size, root, checkpoint: note }),
+    };
+    for (const file of [state, { path: `ledger/${path}checkpoint`, bytes: encodeUtf8(note) }])
+      addBytes(writer, file);
+    await addTiles(writer, { directory, path, names: tilesOf(size) });
+  }
+  const { live } = chain;
+  const size = await addLive(writer, { directory, live });
+  const { live: now } = await chainOf({ directory, vkey });
+  if (now.name !== live.name)
+    throw new TrustWardenError("ledger_unavailable", {
+      reason: "the ledger turned meanwhile: back up again",
+    });
+  return live.first + size;
+}
+
 /** The write-ahead log before the tiles: what is trimmed in between is in them. @returns the size in tiles. */
-async function addLedger(writer: SealedWriter, source: Source): Promise<number> {
-  const { directory, reader, vkey } = source;
-  for (const { path, bytes } of await readSegments(directory)) addBytes(writer, { path, bytes });
-  const stateBytes = await readFileIfAny(join(directory, "state.json"));
+async function addLive(
+  writer: SealedWriter,
+  { directory, live }: { readonly directory: string; readonly live: ShardPlace },
+): Promise<number> {
+  const path = shardFolder(live.name);
+  for (const segment of await readSegments(join(directory, path)))
+    addBytes(writer, { path: `ledger/${path}wal/${segment.name}`, bytes: segment.bytes });
+  const stateBytes = await readFileIfAny(join(directory, path, "state.json"));
   if (stateBytes === null) throw new TrustWardenError("ledger_corrupt", { reason: "no state" });
   const { size, checkpoint } = parseLogState(stateBytes);
-  const signed = verifyCheckpoint(checkpoint, vkey);
-  addBytes(writer, { path: "ledger/state.json", bytes: stateBytes });
-  addBytes(writer, { path: "ledger/checkpoint", bytes: encodeUtf8(checkpoint) });
-  const names = new Map<string, TileName>(
-    [...tilesOf(size), ...tilesOf(signed.size)].map((name) => [formatTilePath(name), name]),
-  );
-  for (const [path, name] of names) {
-    if (name.width === TILE_WIDTH) addFile(writer, { path: `ledger/${path}`, from: join(directory, path) });
-    else addBytes(writer, { path: `ledger/${path}`, bytes: (await readTileFile(reader, name)).bytes });
-  }
+  const signed = verifyCheckpoint(checkpoint, live.vkey);
+  addBytes(writer, { path: `ledger/${path}state.json`, bytes: stateBytes });
+  addBytes(writer, { path: `ledger/${path}checkpoint`, bytes: encodeUtf8(checkpoint) });
+  await addTiles(writer, { directory, path, names: [...tilesOf(size), ...tilesOf(signed.size)] });
   return size;
+}
+
+async function addTiles(
+  writer: SealedWriter,
+  tiles: { readonly directory: string; readonly path: string; readonly names: readonly TileName[] },
+): Promise<void> {
+  const directory = join(tiles.directory, tiles.path);
+  const reader = new PosixLogReader(directory);
+  const names = new Map<string, TileName>(tiles.names.map((name) => [formatTilePath(name), name]));
+  for (const [tile, name] of names) {
+    const path = `ledger/${tiles.path}${tile}`;
+    if (name.width === TILE_WIDTH) addFile(writer, { path, from: join(directory, tile) });
+    else addBytes(writer, { path, bytes: (await readTileFile(reader, name)).bytes });
+  }
 }
 
 async function readSegments(
   directory: string,
-): Promise<readonly { readonly path: string; readonly bytes: Uint8Array }[]> {
+): Promise<readonly { readonly name: string; readonly bytes: Uint8Array }[]> {
   for (let tries = 0; tries < MAX_TRIES; tries += 1) {
     const names = readdirSync(join(directory, "wal")).toSorted();
     const read = await Promise.all(
       names.map(async (name) => ({
-        path: `ledger/wal/${name}`,
+        name,
         bytes: await readFileIfAny(join(directory, "wal", name)),
       })),
     );
-    const whole = read.flatMap(({ path, bytes }) => (bytes === null ? [] : [{ path, bytes }]));
+    const whole = read.flatMap(({ name, bytes }) => (bytes === null ? [] : [{ name, bytes }]));
     if (whole.length === read.length) return whole;
   }
   throw new TrustWardenError("ledger_unavailable", { reason: "the write-ahead log changes too fast" });

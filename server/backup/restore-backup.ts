@@ -7,35 +7,31 @@
  * @see docs/decisions/0048; docs/guides/backup.md
  */
 import type { KeyObject } from "node:crypto";
-import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync } from "node:fs";
-import { basename, join } from "node:path";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { auditTiles } from "@trustwarden/core/agentledger/audit-tiles.ts";
-import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import { EMPTY_ROOT } from "@trustwarden/core/agentledger/merkle.ts";
-import type { HighWaterMark } from "@trustwarden/core/agentledger/ports.ts";
-import { Sequencer } from "@trustwarden/core/agentledger/sequencer.ts";
+import type { HighWater, HighWaterMark } from "@trustwarden/core/agentledger/ports.ts";
+import { shardOrigin } from "@trustwarden/core/agentledger/shard.ts";
+import { ShardedLog } from "@trustwarden/core/agentledger/sharded-log.ts";
 import { formatVkey, rawEd25519Key } from "@trustwarden/core/agentledger/signed-note.ts";
-import { TreeReader } from "@trustwarden/core/agentledger/tree-reader.ts";
-import { encodeUtf8, isEqualBytes } from "@trustwarden/core/bytes.ts";
+import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Random } from "@trustwarden/core/id.ts";
 import type { ServerConfig } from "../config.ts";
 import { openServerKeys, replaceLogKey, type ServerKeys } from "../keys.ts";
 import { nextOrigin, originFile, originOf } from "../ledger/origin.ts";
-import { highWaterPlaceOf, requireOneShard } from "../ledger-storage.ts";
+import { highWaterPlaceOf } from "../ledger-storage.ts";
 import { writePrivateFile } from "../signer/private-file.ts";
 import { readEpoch } from "../store/commands/epoch.ts";
-import { PosixLogReader, PosixLogStorage } from "../store/posix-log.ts";
 import { createPosixHighWater, replacePosixHighWater } from "../store/posix-log-high-water.ts";
 import { openForWriting } from "../store/schema.ts";
 import type { SqliteDatabase } from "../store/sqlite-database.ts";
-import { readFiles } from "./archive.ts";
+import { isWitnessedFile } from "../witnessing/create.ts";
+import { readFiles, syncFiles } from "./archive.ts";
+import { openShardIn, requireWhole, takeNewerLedger } from "./ledger-files.ts";
 import { SealedReader } from "./sealed-stream.ts";
 import { closePast, Replay, type Replayed, voidEverything } from "./settle-state.ts";
-
-/** The writer's own files of a ledger; a copy has none of them. */
-const OWN_FILES: readonly string[] = ["lock", "lock-journal", "tmp"];
 
 export interface RestoreOptions {
   readonly file: string;
@@ -93,7 +89,7 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
   mkdirSync(building, { recursive: true, mode: 0o700 });
   try {
     onProgress("files");
-    const known = unpack(options, building);
+    const known = await unpack(options, building);
     const restored = await settle(options, { building, known });
     // What was signed within the second of the floor is void: the next one has begun before anybody can sign on the restored server.
     await setTimeout(1000 - (options.nowMs() % 1000));
@@ -112,10 +108,12 @@ function requireFree(dataDir: string): void {
 }
 
 /** @returns the size of the ledger before the state was copied. */
-function unpack({ file, recipientKey }: RestoreOptions, building: string): number {
+async function unpack({ file, recipientKey }: RestoreOptions, building: string): Promise<number> {
   const reader = new SealedReader(file, recipientKey);
   try {
-    const { known } = readFiles(reader, building).manifest;
+    const { manifest, written } = readFiles(reader, building);
+    await syncFiles(written);
+    const { known } = manifest;
     if (typeof known !== "number") throw new TrustWardenError("backup_malformed", { reason: "manifest" });
     return known;
   } finally {
@@ -152,13 +150,13 @@ async function settle(
   const work: Work = { config, keys, origin, vkey, mark, directory: join(building, "ledger") };
   if (options.ledger !== null) await takeNewerLedger(work, options.ledger);
   onProgress("ledger");
-  const sequencer = createSequencer(work, nowMs);
+  const sequencer = createLog(work, nowMs);
   await sequencer.start();
   const settled = await settleWith(options, { work, sequencer, known }).finally(() => sequencer.stop());
   const { isLogLost, restored } = settled;
   const { size, epoch } = restored;
   if (!isLogLost) {
-    await createPosixHighWater(highWater).raise({ origin, epoch });
+    await raiseMark(createPosixHighWater(highWater), { mark, epoch, origins: settled.origins });
     return restored;
   }
   const next = nextOrigin(origin, config.trustDomain);
@@ -168,15 +166,32 @@ async function settle(
   return { ...restored, origin: next, size: 0 };
 }
 
+/** The mark goes with each turn that it has not seen. */
+async function raiseMark(
+  highWater: HighWater,
+  about: {
+    readonly mark: HighWaterMark | null;
+    readonly epoch: number;
+    readonly origins: readonly string[];
+  },
+): Promise<void> {
+  const { mark, epoch, origins } = about;
+  const known = mark === null ? origins.length - 1 : origins.indexOf(mark.origin);
+  for (const [at, origin] of origins.entries())
+    if (at >= known) await highWater.raise({ origin, epoch, after: origins[at - 1] });
+}
+
 /** What was decided about a state, and whether the end of its ledger is lost. */
 interface Settled {
   readonly isLogLost: boolean;
+  /** Of all shards, oldest first. */
+  readonly origins: readonly string[];
   readonly restored: Restored;
 }
 
 async function settleWith(
   options: RestoreOptions,
-  parts: { readonly work: Work; readonly sequencer: Sequencer; readonly known: number },
+  parts: { readonly work: Work; readonly sequencer: ShardedLog; readonly known: number },
 ): Promise<Settled> {
   await requireWhole(parts.work);
   options.onProgress("state");
@@ -192,7 +207,7 @@ async function settleState(
   options: RestoreOptions,
   parts: {
     readonly work: Work;
-    readonly sequencer: Sequencer;
+    readonly sequencer: ShardedLog;
     readonly database: SqliteDatabase;
     readonly known: number;
   },
@@ -202,7 +217,7 @@ async function settleState(
   database.exec("BEGIN IMMEDIATE");
   const replayed = await replayFrom(known, sequencer, database);
   const epoch = readEpoch(database);
-  const doubt = doubtOf({ options, work, size: sequencer.size, epoch });
+  const doubt = doubtOf({ options, work, log: sequencer, epoch });
   if (doubt !== null && !isVoidAccepted) throw new TrustWardenError("restore_loses_stops", doubt);
   if (Object.keys(replayed.missing).length > 0 && !options.areOlderRulesAccepted)
     throw new TrustWardenError("restore_loses_stops", { reason: "rules changed since", ...replayed.missing });
@@ -215,11 +230,12 @@ async function settleState(
   const { origin } = work;
   return {
     isLogLost: doubt?.reason === "ledger",
+    origins: sequencer.shards.map((shard) => shard.origin),
     restored: { outcome, origin, size: sequencer.size, epoch: taken, replayed },
   };
 }
 
-async function replayFrom(known: number, log: Sequencer, database: SqliteDatabase): Promise<Replayed> {
+async function replayFrom(known: number, log: ShardedLog, database: SqliteDatabase): Promise<Replayed> {
   const replay = new Replay(database);
   for (let index = known; index < log.size; ) {
     const entries = await log.readEntriesFrom(index);
@@ -233,64 +249,31 @@ async function replayFrom(known: number, log: Sequencer, database: SqliteDatabas
 function doubtOf(about: {
   readonly options: RestoreOptions;
   readonly work: Work;
-  readonly size: number;
+  readonly log: ShardedLog;
   readonly epoch: number;
 }): { readonly reason: "ledger" | "epoch"; readonly known: number; readonly mark: number | null } | null {
-  const { options, work, size, epoch } = about;
+  const { options, work, log, epoch } = about;
   const { mark } = work;
+  const { size } = log;
   // Without a mark only somebody's word says that a ledger is the newest: the operator's, who gives one.
   if (mark === null) return options.ledger === null ? { reason: "ledger", known: size, mark: null } : null;
-  if (mark.origin !== work.origin || mark.size > size)
+  // A turn may be newer than the mark: it is then that of a shard which has ended here.
+  const marked = log.shards.find(({ origin }) => origin === mark.origin);
+  if (marked === undefined || mark.size > marked.log.size)
     return { reason: "ledger", known: size, mark: mark.size };
   return mark.epoch > epoch ? { reason: "epoch", known: epoch, mark: mark.epoch } : null;
 }
 
-/** @throws TrustWardenError `config_invalid` for the ledger of another server, or one that does not go on from the backup's. */
-async function takeNewerLedger({ directory, vkey }: Work, from: string): Promise<void> {
-  const ours = await headOf(directory, vkey);
-  const newer = await headOf(from, vkey);
-  const tree = new TreeReader(new PosixLogReader(from), newer.size);
-  if (newer.size < ours.size || !isEqualBytes(await tree.readRoot(ours.size), ours.root))
-    throw new TrustWardenError("config_invalid", {
-      setting: "ledger",
-      reason: "not this log, or not newer than the backup",
-    });
-  rmSync(directory, { recursive: true });
-  cpSync(from, directory, { recursive: true, filter: (path) => !OWN_FILES.includes(basename(path)) });
-  const storage = new PosixLogStorage(directory);
-  await storage.open();
-  try {
-    const { size, root, note } = newer;
-    if ((await storage.readState()) === null) await storage.swapState(null, { size, root, checkpoint: note });
-  } finally {
-    await storage.close();
-  }
-}
-
-async function headOf(directory: string, vkey: string) {
-  await requireOneShard(new PosixLogReader(directory), vkey);
-  const note = await new PosixLogReader(directory).readCheckpoint();
-  if (note === null)
-    throw new TrustWardenError("config_invalid", { setting: "ledger", reason: "no checkpoint" });
-  return { ...verifyCheckpoint(note, vkey), note };
-}
-
-/** Every file of the log against the root that was signed. @throws TrustWardenError `ledger_corrupt`. */
-async function requireWhole({ directory, vkey }: Work): Promise<void> {
-  const head = await headOf(directory, vkey);
-  const report: Parameters<typeof auditTiles>[1]["report"] = ({ code, place }) => {
-    throw new TrustWardenError("ledger_corrupt", { finding: code, place });
-  };
-  for await (const bundle of auditTiles(new PosixLogReader(directory), { head, report })) void bundle;
-}
-
-/** Finishes what the write-ahead log still holds. What the mark says is judged by `doubtOf`, so here it is not asked. */
-function createSequencer({ origin, keys, directory }: Work, nowMs: () => number): Sequencer {
-  const mark = { origin, size: 0, root: EMPTY_ROOT, epoch: 0 };
-  return new Sequencer({
-    origin,
+/** Finishes what a crash interrupted. What the mark says is judged by `doubtOf`, so here it is not asked. */
+function createLog({ origin: ledger, keys, directory }: Work, nowMs: () => number): ShardedLog {
+  const mark = { origin: ledger, size: 0, root: EMPTY_ROOT, epoch: 0 };
+  return new ShardedLog({
+    ledger,
     signer: keys.logSigner,
-    storage: new PosixLogStorage(directory),
+    openShard: (name) => {
+      mark.origin = shardOrigin(ledger, name);
+      return openShardIn(directory, name);
+    },
     highWater: { read: async () => mark, raise: async () => undefined },
     now: () => Math.floor(nowMs() / 1000),
     onFatal: () => undefined,
@@ -306,5 +289,5 @@ function beginNextLedger(
   renameSync(directory, join(dataDir, `ledger-before-${size}`));
   replaceLogKey({ config, random });
   writePrivateFile(originFile(dataDir), encodeUtf8(`${origin}\n`));
-  rmSync(join(dataDir, "witnessed-checkpoint"), { force: true });
+  for (const name of readdirSync(dataDir)) if (isWitnessedFile(name)) rmSync(join(dataDir, name));
 }

@@ -191,7 +191,9 @@ export class SealedReader {
     const decipher = createDecipheriv(CIPHER, this.#key, nonceOf(this.#frames), { authTagLength: TAG_BYTES });
     decipher.setAAD(mark).setAuthTag(sealed.subarray(-TAG_BYTES));
     try {
-      return Buffer.concat([decipher.update(sealed.subarray(0, -TAG_BYTES)), decipher.final()]);
+      const plain = decipher.update(sealed.subarray(0, -TAG_BYTES));
+      // Proves the tag. This cipher keeps no bytes back, so that nothing is left to be appended.
+      return decipher.final().length === 0 ? plain : null;
     } catch {
       // The other mark is tried, and then it is refused.
       return null;
@@ -199,7 +201,8 @@ export class SealedReader {
   }
 
   #take(count: number): Buffer {
-    const bytes = Buffer.alloc(count);
+    // Filled below, whole or not at all.
+    const bytes = Buffer.allocUnsafe(count);
     for (let read = 0; read < count; ) {
       const got = readSync(this.#file, bytes, read, count - read, null);
       if (got === 0) throw malformed("it ends too early");

@@ -6,6 +6,7 @@
  * that was ever announced.
  */
 import { parseCertificate } from "@trustwarden/core/agentid/certificate.ts";
+import { isShardMark } from "@trustwarden/core/agentledger/shard.ts";
 import { revocationTarget } from "@trustwarden/core/api/revocation.ts";
 import { encodeBase64url, parseBase64, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { encodeSpki, sha256 } from "@trustwarden/core/crypto.ts";
@@ -48,6 +49,7 @@ const HARMLESS: ReadonlySet<string> = new Set([
 const STOPS: readonly string[] = ["revoke", "narrow", "entry"];
 const { options: TARGETS } = revocationTarget.shape.kind;
 const OWNER = "owner:";
+const TURN_ROUTE = "POST /v1/ledger/turns";
 
 /** What happened since the backup, as far as it was made true again. */
 export interface Replayed {
@@ -76,12 +78,13 @@ export class Replay {
   }
 
   take(entry: Uint8Array): void {
+    if (isShardMark(entry)) return;
     const envelope = parseEnvelope(parseUtf8(entry));
     if (envelope.payloadType !== payloadTypeOf("control")) return;
     const record = parseControlRecord(parseUnverifiedPayload(envelope));
     raiseClockFloor(this.#database, Date.parse(record.time));
     this.#keepKeys(record);
-    if (!record.allow || HARMLESS.has(record.kind) || isTokenIssued(record)) return;
+    if (!record.allow || HARMLESS.has(record.kind) || isTokenIssued(record) || isTurn(record)) return;
     if (record.epoch <= this.#knownEpoch && STOPS.includes(record.kind)) return;
     if (this.#stop(record)) this.#stops += 1;
     else this.#missing.set(record.kind, (this.#missing.get(record.kind) ?? 0) + 1);
@@ -178,6 +181,11 @@ export function voidEverything(
 
 function isTokenIssued({ kind, details }: ControlRecord): boolean {
   return kind === "token" && details.change === "issue";
+}
+
+/** That the ledger has turned to another shard is read from the ledger itself. */
+function isTurn({ kind, details }: ControlRecord): boolean {
+  return kind === "admin" && details.route === TURN_ROUTE;
 }
 
 function ifThere(stop: () => unknown): void {

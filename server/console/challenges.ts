@@ -18,7 +18,7 @@ const MAC_BYTES = 32;
 const BODY_BYTES = RANDOM_BYTES + EXPIRY_BYTES;
 
 /** What is to be allowed. */
-export type ChallengePurpose = "register" | "log-in";
+export type ChallengePurpose = "register" | "log-in" | "add-passkey" | "remove-passkey";
 
 /** Makes challenges and knows them again. */
 export class Challenges {

@@ -15,6 +15,8 @@ export const consoleSettings = z
     port: z.coerce.number().int().min(0).max(65_535).default(7446),
     /** What browsers call it by, when that is not `localhost` and the port. */
     origin: z.string().max(512).regex(ORIGIN).optional(),
+    /** Where nobody does alone what needs a second admin: in the console, or at the admin socket too. */
+    secondAdmin: z.enum(["console", "everywhere"]).default("console"),
     tls: z.strictObject({ certFile: directory, keyFile: directory }).optional(),
   })
   .refine(({ host, tls }) => isLoopback(host) || tls !== undefined, {

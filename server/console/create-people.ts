@@ -16,8 +16,9 @@ export function createPeople(options: {
   readonly reads: Pick<StoreReads, "listPeople">;
   /** Where browsers find the console; null without one. */
   readonly origin: () => string | null;
+  readonly isSocketConfirmed: boolean;
 }): People {
-  const { key, random, reads, origin } = options;
+  const { key, random, reads, origin, isSocketConfirmed } = options;
   if (key.isNew && reads.listPeople({ after: "", limit: 1 }).length > 0) {
     throw new TrustWardenError("seal_broken", { reason: "the key of people is missing" });
   }
@@ -26,5 +27,5 @@ export function createPeople(options: {
     const found = origin();
     return found === null ? null : { origin: found, rpId: new URL(found).hostname };
   };
-  return { seal, challenges: new Challenges(seal.challengeKey, random), place };
+  return { isSocketConfirmed, seal, challenges: new Challenges(seal.challengeKey, random), place };
 }

@@ -8,6 +8,7 @@
 import { createServer as createPlainServer } from "node:http";
 import { createServer } from "node:https";
 import { isIPv6 } from "node:net";
+import { createDoor } from "../http/door.ts";
 import { closeListener, createListener, HTTP_OPTIONS, listenOn, portOf } from "../http/listeners.ts";
 import type { Route } from "../http/route.ts";
 import { serve } from "../http/serve.ts";
@@ -36,21 +37,23 @@ export async function openConsoleListener(options: {
   const { tls } = settings;
   const files = tls === undefined ? undefined : new CertificateFiles(tls, "console.tls");
   const browser = { origin: "" };
+  const headers = consoleHeaders(tls !== undefined);
+  const door = createDoor(services, routes, headers);
   const opened = createListener(
     {
       routes,
       listener: "console",
       rules: { hosts: new Set([nameOf(settings)]), allowsUpgrade: false, browser },
       serve: (route, arrival) => serve(services, route, arrival),
-      headers: consoleHeaders(tls !== undefined),
+      headers,
       log: services.log,
     },
     (handler) =>
       files === undefined
-        ? createPlainServer(HTTP_OPTIONS, handler)
+        ? createPlainServer(HTTP_OPTIONS, door(handler))
         : createServer(
             { ...HTTP_OPTIONS, ...TLS, ...files.current, handshakeTimeout: HANDSHAKE_TIMEOUT_MS },
-            handler,
+            door(handler),
           ),
   );
   try {

@@ -95,6 +95,7 @@ export async function verifyRegistration(
     isBackupEligible: credentialDeviceType === "multiDevice",
     isBackedUp: credentialBackedUp,
     transports,
+    rpId,
   };
 }
 

@@ -1,4 +1,5 @@
 /** What the routes of people work with; `build.ts` puts it together. */
+import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Challenges } from "./challenges.ts";
 import type { PersonSeal } from "./person-seal.ts";
 
@@ -20,8 +21,17 @@ export const LINK_SECONDS = 10 * 60;
 export const INVITATION_SECONDS = 24 * 60 * 60;
 
 export interface People {
+  /** Whether the admin socket too waits for a second admin, where nobody acts alone. */
+  readonly isSocketConfirmed: boolean;
   readonly seal: PersonSeal;
   readonly challenges: Challenges;
   /** Null where there is no console, and so no passkey. */
   readonly place: () => ConsolePlace | null;
+}
+
+/** @throws TrustWardenError `not_found` where there is no console. */
+export function requirePlace({ people }: { readonly people: People }): ConsolePlace {
+  const place = people.place();
+  if (place === null) throw new TrustWardenError("not_found", { kind: "console" });
+  return place;
 }

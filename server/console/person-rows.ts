@@ -5,7 +5,8 @@
  * who is logged in and name no role.
  */
 import type { Role } from "@trustwarden/core/role.ts";
-import { formatRoute, type Route } from "../http/route.ts";
+import { formatRoute, type GuardedRoute, type Route } from "../http/route.ts";
+import { confirmationOf } from "./confirmed-rows.ts";
 
 const READERS: readonly Role[] = ["auditor", "operator", "admin"];
 const READERS_AND_OWNERS: readonly Role[] = ["owner", ...READERS];
@@ -25,6 +26,7 @@ const PERSON_ROWS: Readonly<Record<string, readonly Role[]>> = {
   "GET /v1/ledger/consistency": READERS_AND_OWNERS,
   "GET /v1/approvals": READERS_AND_OWNERS,
   "GET /v1/approvals/:id": READERS_AND_OWNERS,
+  "POST /v1/approvals/:id/answer": ["owner"],
   "GET /v1/budgets": READERS_AND_OWNERS,
   "GET /v1/entries": READERS_AND_OWNERS,
   "GET /v1/status": READERS,
@@ -58,6 +60,19 @@ const PERSON_ROWS: Readonly<Record<string, readonly Role[]>> = {
   "POST /v1/secrets/:name/enabling": ADMINS,
   "POST /v1/secrets/:name/removal": OPERATORS,
   "POST /v1/people/links": ADMINS,
+  "GET /v1/people": READERS,
+  "POST /v1/people/:id/roles": ADMINS,
+  "POST /v1/people/:id/end": ADMINS,
+  "POST /v1/confirmations": READERS,
+  "GET /v1/confirmations": READERS,
+  "GET /v1/confirmations/:id": READERS,
+  // With a second admin's word alone (`confirmed-rows.ts`).
+  "POST /v1/authority/steps": ADMINS,
+  "POST /v1/policy": ADMINS,
+  "POST /v1/ledger/turns": ADMINS,
+  "POST /v1/secret-keys/rotation": ADMINS,
+  "GET /v1/payloads/:event_id": ADMINS,
+  "POST /v1/payloads/:event_id/erasure": ADMINS,
 };
 
 /** Public rows that a page needs to check proofs by itself. */
@@ -76,9 +91,21 @@ export function admitPeople(routes: readonly Route[]): readonly Route[] {
   return routes.map((route) => {
     const name = formatRoute(route);
     if (route.access === "public") return CONSOLE_PUBLIC_ROWS.includes(name) ? onConsole(route) : route;
+    const confirmed = withConfirmation(route);
     const roles = PERSON_ROWS[name];
-    return roles === undefined ? route : onConsole({ ...route, access: [...route.access, "person"], roles });
+    if (roles === undefined) return confirmed;
+    return onConsole({ ...confirmed, access: [...confirmed.access, "person"], roles });
   });
+}
+
+/** Roles of a person that may ask a row; none for what people may not ask. @param row - as `formatRoute` names it. */
+export function rolesOfRow(row: string): readonly Role[] {
+  return PERSON_ROWS[row] ?? [];
+}
+
+function withConfirmation(route: GuardedRoute): GuardedRoute {
+  const needsConfirmation = confirmationOf(route);
+  return needsConfirmation === undefined ? route : { ...route, needsConfirmation };
 }
 
 function onConsole<R extends Route>(route: R): R {

@@ -1,8 +1,9 @@
 /**
  * What names a human, at rest: sealed under a key that is itself sealed under the unseal key, which is elsewhere.
  *
- * Whoever copies the data directory reads neither names nor addresses, and cannot try addresses out: how one looks is
- * kept as a keyed digest. The same key makes the challenges of passkeys, by other labels.
+ * Whoever copies the data directory reads no name and no address of people and links, and cannot try addresses out: how one
+ * looks is kept as a keyed digest. An invitation that waits for a second admin is not sealed: the other admin reads it as it
+ * was asked, with its address (docs/decisions/0057). The same key makes the challenges of passkeys, by other labels.
  */
 import { encodeBase64url, encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { hmacSha256 } from "@trustwarden/core/crypto.ts";

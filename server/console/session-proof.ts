@@ -18,8 +18,8 @@ import type { GuardedRoute } from "../http/route.ts";
 import type { Services } from "../http/services.ts";
 import type { NewSession, PersonState, SessionState } from "../store/people-ports.ts";
 import { digestOfSecret, readCookie, SESSION_COOKIE } from "./cookie.ts";
-import { unverifiedChallengeOf, verifyAssertion, verifyRegistration } from "./passkeys.ts";
-import { type ConsolePlace, IDLE_SECONDS, SESSION_SECONDS } from "./people.ts";
+import { verifyNewPasskey, verifyWordOf } from "./own-word.ts";
+import { type ConsolePlace, IDLE_SECONDS, requirePlace, SESSION_SECONDS } from "./people.ts";
 
 /** Use is noted this often: a command of its own each time would make every look a write. */
 const TOUCH_SECONDS = 60;
@@ -79,9 +79,7 @@ export async function proveComing(services: Services, request: ComingRequest): P
   const linkSha256 = encodeBase64url(sha256(parseBase64url(request.link)));
   const link = reads.findLink({ linkSha256, now });
   if (link === undefined) throw new TrustWardenError("link_invalid", { reason: "unknown, used or over" });
-  const challenge = unverifiedChallengeOf(request.credential.response.clientDataJSON);
-  const used = people.challenges.verify(challenge, "register", now);
-  const passkey = await verifyRegistration(request.credential, { ...place, challenge });
+  const { passkey, challenge } = await verifyNewPasskey(services, request.credential);
   const personId = link.personId ?? `prs_${formatUlid(clock.nowMs(), random)}`;
   const bound = link.sealedAddress === null ? null : people.seal.open(link.sealedAddress, linkSha256).address;
   const address = bound ?? request.address ?? null;
@@ -105,7 +103,7 @@ export async function proveComing(services: Services, request: ComingRequest): P
           sealed: people.seal.seal({ name: request.name, address }, personId),
           addressLook,
           passkey,
-          challenge: used,
+          challenge,
           session: newSession(place, { secret, now }),
         },
       },
@@ -119,18 +117,13 @@ export async function proveComing(services: Services, request: ComingRequest): P
  * @throws TrustWardenError `challenge_invalid`, `passkey_invalid`, `session_invalid`.
  */
 export async function proveLogin(services: Services, request: LoginRequest): Promise<PersonCaller> {
-  const { people, reads, clock, random } = services;
+  const { reads, clock, random } = services;
   const place = requirePlace(services);
   const now = clock.trustedSeconds();
-  const { credential } = request;
-  const challenge = unverifiedChallengeOf(credential.response.clientDataJSON);
-  const used = people.challenges.verify(challenge, "log-in", now);
-  const passkey = reads.findPasskey(credential.id);
-  if (passkey === undefined) throw new TrustWardenError("passkey_invalid", { reason: "unknown" });
-  const { counter, isBackedUp } = await verifyAssertion(credential, passkey, { ...place, challenge });
+  const { assertion, personId } = await verifyWordOf(services, request.credential, "log-in");
   const secret = random(SECRET_BYTES);
   const session = newSession(place, { secret, now });
-  const principal = principalOf(services, reads.findPerson(passkey.personId), session.sessionSha256);
+  const principal = principalOf(services, reads.findPerson(personId), session.sessionSha256);
   return {
     principal,
     intent: null,
@@ -139,18 +132,11 @@ export async function proveLogin(services: Services, request: LoginRequest): Pro
       command: {
         change: "log-in",
         personId: principal.personId,
-        assertion: { credentialId: passkey.credentialId, counter, isBackedUp, challenge: used },
+        assertion,
         session,
       },
     },
   };
-}
-
-/** @throws TrustWardenError `not_found` where there is no console. */
-export function requirePlace({ people }: Pick<Services, "people">): ConsolePlace {
-  const place = people.place();
-  if (place === null) throw new TrustWardenError("not_found", { kind: "console" });
-  return place;
 }
 
 /** A session that is about to be opened; its secret goes to the browser and nowhere else. */

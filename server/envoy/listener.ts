@@ -18,6 +18,7 @@ import { formatRoute } from "../http/route.ts";
 import { serveGuarded } from "../http/serve.ts";
 import type { Services } from "../http/services.ts";
 import { CHECK_ROUTE } from "../http/table/envoy.ts";
+import type { Place } from "../intake/request-places.ts";
 import type { EnvoyConfig } from "../opa/config.ts";
 import { check, type EnvoyTables } from "./check.ts";
 import { encodeCheckAnswer, parseCheckRequest } from "./messages.ts";
@@ -105,29 +106,42 @@ interface Call {
 async function answerStream(services: Services, tables: EnvoyTables, call: Call): Promise<void> {
   const { stream } = call;
   stream.on("error", () => undefined);
+  let place: Place | undefined;
   try {
-    const message = await readCall(call);
-    const arrival = arrivalOf(call, message);
+    const socket = socketOf(call);
+    place = services.intake.requests.knock({ socket });
+    const arrival = arrivalOf(call, { socket, place, message: await readCall(call) });
+    place.take();
     const answer = await serveGuarded(services, {
       route: CHECK_ROUTE,
       arrival,
-      act: (visit) => check(services, visit, { request: parseCheckRequest(message), tables }),
+      act: (visit) => check(services, visit, { request: parseCheckRequest(arrival.rawBody), tables }),
     });
     respond(stream, encodeCheckAnswer(answer));
   } catch (error) {
     const failure = toTrustWardenError(error);
     logFailure(services.log, formatRoute(CHECK_ROUTE), failure);
     refuse(stream, failure);
+  } finally {
+    place?.leave();
   }
 }
 
-function arrivalOf({ stream, headers }: Call, message: Uint8Array): Arrival {
+function socketOf({ stream }: Call): Arrival["socket"] {
   const socket = stream.session?.socket;
   if (socket === undefined) throw new TrustWardenError("no_svid", { reason: "the connection is gone" });
+  return socket;
+}
+
+function arrivalOf(
+  { headers }: Call,
+  { socket, place, message }: Pick<Arrival, "socket" | "place"> & { readonly message: Uint8Array },
+): Arrival {
   return {
     route: CHECK_ROUTE,
     listener: "envoy",
     socket,
+    place,
     peer: formatPeer(socket),
     method: CHECK_ROUTE.method,
     target: CHECK_ROUTE.path,

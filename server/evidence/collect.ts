@@ -114,7 +114,9 @@ function needsOfChain(chain: readonly string[]): readonly Need[] {
   return chain.flatMap((link): readonly Need[] => {
     const name = link.replace(/^owner:/, "");
     const revoked: Need = { kind: "revoke", about: name };
-    return name === link ? [revoked] : [revoked, { kind: "owner", about: name }];
+    return name === link
+      ? [revoked]
+      : [revoked, { kind: "owner", about: name }, { kind: "person", about: name }];
   });
 }
 

@@ -9,6 +9,7 @@ import { parseRequestTarget, type RequestTarget } from "@trustwarden/core/reques
 import { formatPeer, requireKnownHost } from "../http/arrival.ts";
 import { verifyPeerSvid } from "../http/peer.ts";
 import type { Services } from "../http/services.ts";
+import { placeOf } from "../intake/request-places.ts";
 import type { UpstreamState } from "../store/gateway-ports.ts";
 import type { CallArrival, CallProgress } from "./ports.ts";
 import { requireShown } from "./presented.ts";
@@ -47,6 +48,7 @@ export async function readArrival(
   const below = target.text.slice(upstream.name.length + 1);
   return {
     socket: request.socket,
+    place: placeOf(request),
     peer: formatPeer(request.socket),
     method,
     target: target.text,

@@ -24,6 +24,7 @@ import { requestApproval, shownBody } from "../approvals/request-approval.ts";
 import { countTurnedAway, isTurnedAway } from "../http/control-ports.ts";
 import { requireSigner } from "../http/intent-credentials.ts";
 import { agentOf, type LivePeer, requireLiveChain, requireLivePeer, verifyPeerSvid } from "../http/peer.ts";
+import { flowOfAgent } from "../http/request-flow.ts";
 import type { Services } from "../http/services.ts";
 import type { UpstreamState } from "../store/gateway-ports.ts";
 import { decideWithinBudget, releaseBudget, settleBudget } from "./call-budget.ts";
@@ -77,6 +78,7 @@ async function authenticate(services: Services, arrival: CallArrival): Promise<G
     if (arrival.headers.authorization !== undefined) {
       const presented = authenticatePresented(services, arrival);
       services.intake.limits.take(presented.agent);
+      arrival.place.moveTo(flowOfAgent(presented.agent));
       return presented;
     }
     const epoch = services.reads.epoch();
@@ -84,6 +86,8 @@ async function authenticate(services: Services, arrival: CallArrival): Promise<G
     spiffeId = svid.id;
     const peer = requireLivePeer(services, svid, now);
     const agent = agentOf(peer);
+    services.intake.requests.know(arrival.socket, flowOfAgent(agent));
+    arrival.place.moveTo(flowOfAgent(agent));
     const intent = verifyCallIntent(services, { arrival, peer, now });
     requireSigner(intent, agent);
     const plan = planCall(describeUpstream(arrival.upstream), arrival.request);
@@ -263,7 +267,9 @@ async function record(services: Services, visit: DecidedCall): Promise<CallRecei
     peer: visit.arrival.peer,
     nowMs: services.clock.nowMs(),
   });
-  const recorded = append(services, [intent.envelope, decision]);
+  // What the upstream does afterwards costs this thread little.
+  const { place } = visit.arrival;
+  const recorded = append(services, [intent.envelope, decision]).finally(() => place.leave());
   const isDurableFirst = visit.decision.class !== "C" || visit.decision.effect !== "allow";
   if (isDurableFirst) await recorded;
   // Awaited before the answer begins and again by the outcome; in between it must not count as unhandled.

@@ -17,6 +17,7 @@ import type { UseOutcome } from "../broker/ports.ts";
 import { logFailure, toTrustWardenError } from "../http/errors.ts";
 import { knownHosts, type TlsMaterial } from "../http/listeners.ts";
 import type { Services } from "../http/services.ts";
+import type { Place } from "../intake/request-places.ts";
 import { observePath } from "../metrics/observe.ts";
 import type { UpstreamState } from "../store/gateway-ports.ts";
 import { CallAnswer, formatReceipt } from "./answer.ts";
@@ -115,13 +116,16 @@ async function serveCall(
   const { services } = context;
   let upstream: UpstreamState | undefined;
   let arrival: CallArrival | undefined;
+  let place: Place | undefined;
   let authorized: { readonly caller: GatewayCaller; readonly receipt: CallReceipt } | undefined;
   try {
+    place = services.intake.requests.knock(request);
     requireCleanHead(request, { hosts: context.hosts, allowsUpgrade: false });
     const target = parseRequestTarget(request.url ?? "");
     if (isMetadata(target)) return answerMetadata(services, { request, response, target });
     upstream = services.gateway.upstreams.find(target.segments[0] ?? "");
     arrival = await readArrival(services, { request, target, upstream });
+    place.take();
     const ports = keepReceipt(
       observePath(services.meter, "gateway", createGatewayPorts(services)),
       (caller, receipt) => {
@@ -136,6 +140,8 @@ async function serveCall(
     const challenge = formatChallenge(services, { failure, request, upstream });
     const sent = arrival?.body ?? new Uint8Array();
     await refuse({ request, response, upstream, failure, authorized, challenge, sent });
+  } finally {
+    place?.leave();
   }
 }
 

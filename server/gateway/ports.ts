@@ -11,6 +11,7 @@ import type { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { CallPlan, PlanRequest } from "@trustwarden/core/gateway/plan.ts";
 import type { LoggedIntent } from "@trustwarden/core/presented-intent.ts";
 import type { AgentPrincipal } from "@trustwarden/core/principal.ts";
+import type { Place } from "../intake/request-places.ts";
 import type { UpstreamState } from "../store/gateway-ports.ts";
 import type { Reservation } from "./budgets.ts";
 import type { PresentedCredential } from "./presented-credentials.ts";
@@ -19,6 +20,8 @@ import type { WatchedText } from "./watched-text.ts";
 /** One request on the gateway's listener: its head is clean, its body is here, nobody is proven yet. */
 export interface CallArrival {
   readonly socket: Socket;
+  /** Held until the decision is recorded. */
+  readonly place: Place;
   /** Address of the socket's peer. */
   readonly peer: string;
   readonly method: string;

@@ -18,6 +18,7 @@ import { parseRequestTarget } from "@trustwarden/core/request-target.ts";
 import { formatPeer } from "../http/arrival.ts";
 import { logFailure, toTrustWardenError } from "../http/errors.ts";
 import type { Services } from "../http/services.ts";
+import { type Place, placeOf } from "../intake/request-places.ts";
 import { observePath } from "../metrics/observe.ts";
 import type { UpstreamState } from "../store/gateway-ports.ts";
 import { formatReceipt } from "./answer.ts";
@@ -81,6 +82,7 @@ export async function serveConnect({ services }: Context, taken: Taken): Promise
     const upstream = services.gateway.upstreams.findEgress();
     const arrival: CallArrival = {
       socket: request.socket,
+      place: placeOf(request),
       peer: formatPeer(request.socket),
       method: "CONNECT",
       target: request.url ?? "",
@@ -111,9 +113,12 @@ async function serveTunnel(
   socket.on("error", () => socket.destroy());
   let isOpen = false;
   let arrival: CallArrival | undefined;
+  let place: Place | undefined;
   try {
+    place = services.intake.requests.knock(request);
     const arrived = await arrive();
     arrival = arrived.arrival;
+    place.take();
     const ports = observePath(services.meter, "gateway", createGatewayPorts(services));
     await guard(ports, arrived.arrival, (permit) =>
       runTunnel(services, permit, async (client, signal) => {
@@ -138,6 +143,8 @@ async function serveTunnel(
     logFailure(services.log, `gateway ${request.method === "CONNECT" ? "tunnel" : "upgrade"}`, failure);
     if (isOpen) socket.destroy();
     else refuse(socket, failure);
+  } finally {
+    place?.leave();
   }
 }
 

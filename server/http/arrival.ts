@@ -8,6 +8,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { Place } from "../intake/request-places.ts";
 import type { ListenerName, Route } from "./route.ts";
 
 /** Largest body of any route: an envelope, a few certificates, and room to spare. */
@@ -24,6 +25,8 @@ export interface Arrival {
   readonly route: Route;
   readonly listener: ListenerName;
   readonly socket: Socket;
+  /** Held until the request is answered. */
+  readonly place: Place;
   /** Address of the socket's peer; `unix` on the admin socket. */
   readonly peer: string;
   readonly method: string;

@@ -11,6 +11,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { GuardPorts } from "@trustwarden/core/guard.ts";
 import { formatChain, formatPrincipal } from "@trustwarden/core/principal.ts";
 import { isPolicyStopped } from "../approvals/stopped-policy.ts";
+import { needsConfirmation, requireConfirmed } from "../console/confirm.ts";
 import { requireSession } from "../console/session-proof.ts";
 import type { Appended } from "../ledger/ledger.ts";
 import type { ControlDraft } from "../store/ports.ts";
@@ -19,7 +20,8 @@ import { authenticateCaller, type Evidence } from "./authenticate.ts";
 import { type Caller, isInstance } from "./caller.ts";
 import { admitForeignPeer } from "./foreign.ts";
 import { formatControlResource } from "./intent-credentials.ts";
-import { requireLiveChain } from "./peer.ts";
+import { requireLiveChain, requireLiveOwner } from "./peer.ts";
+import { flowOfCaller } from "./request-flow.ts";
 import { formatRoute, type GuardedRoute, type Question } from "./route.ts";
 import type { Services } from "./services.ts";
 
@@ -28,6 +30,15 @@ const OWN_RENEWAL = "/v1/svids/renew";
 
 /** Where the decision went: an entry of its own, or nothing yet because the act's own event will say it. */
 export type ControlReceipt = Appended | null;
+
+/** What a proven caller asked for, and why it did not get it. */
+interface OwnRefusal {
+  readonly arrival: Arrival;
+  readonly route: GuardedRoute;
+  readonly caller: Caller;
+  /** A code. */
+  readonly reason: string;
+}
 
 /** The ports for one guarded route. */
 export function createControlPorts(
@@ -69,11 +80,21 @@ async function authenticate(
   const evidence: Evidence = {};
   try {
     await admitForeignPeer(services, visit.arrival);
-    return await authenticateCaller(services, visit, evidence);
+    const caller = await authenticateCaller(services, visit, evidence);
+    takeOwnPlace(services, visit.arrival, caller);
+    return caller;
   } catch (error) {
     if (error instanceof TrustWardenError) await recordRefusal(services, { ...visit, evidence, error });
     throw error;
   }
+}
+
+/** From now on the request counts as its caller's. @throws TrustWardenError `overloaded`. */
+function takeOwnPlace({ intake }: Services, { socket, place }: Arrival, caller: Caller): void {
+  const flow = flowOfCaller(caller);
+  if (flow === undefined) return;
+  if (isInstance(caller.principal)) intake.requests.know(socket, flow);
+  place.moveTo(flow);
 }
 
 /** Evidence of a caller who could not prove itself; also used for the decision route. */
@@ -106,7 +127,7 @@ export function isTurnedAway(code: string): boolean {
 
 /** Counts a request that was turned away for the agent that it was of, or for who brought it. */
 export function countTurnedAway(
-  { refusals }: Services,
+  { refusals }: Pick<Services, "refusals">,
   { code, details }: TrustWardenError,
   { spiffeId = "unauthenticated", peer }: Evidence & { readonly peer: string },
 ): void {
@@ -174,6 +195,9 @@ async function record(
 ): Promise<ControlReceipt> {
   const { arrival, route, caller, decision } = visit;
   const isAllowed = decision.effect === "allow";
+  const question = questionOf(arrival, caller);
+  if (isAllowed && needsConfirmation(services, route, question)) await confirm(services, route, question);
+  if (!isAllowed && !mayRecordRefusal(services, { arrival, route, caller, reason: "denied" })) return null;
   if (!isAllowed || route.recording === "single") {
     return append(
       services,
@@ -193,19 +217,23 @@ async function record(
   return null;
 }
 
-async function recordFailure(
-  services: Services,
-  failed: {
-    readonly arrival: Arrival;
-    readonly route: GuardedRoute;
-    readonly caller: Caller;
-    readonly reason: string;
-  },
-): Promise<void> {
+/** A second admin's word is used up before anything is recorded as allowed; without it the refusal is, also of a read. */
+async function confirm(services: Services, route: GuardedRoute, question: Question): Promise<void> {
+  try {
+    await requireConfirmed(services, question);
+  } catch (error) {
+    const { arrival, caller } = question;
+    if (error instanceof TrustWardenError && error.status < 500) {
+      await recordOwnRefusal(services, { arrival, route, caller, reason: error.code });
+    }
+    throw error;
+  }
+}
+
+async function recordFailure(services: Services, failed: OwnRefusal): Promise<void> {
   const { arrival, route, caller, reason } = failed;
   // A log that could not take the event will not take the news of it either; what committed is in the outbox.
   if (!isMutating(route) || route.recording === "single" || reason === "ledger_unavailable") return;
-  const details = { route: formatRoute(route) };
   if (isTurnedAway(reason)) {
     services.refusals.count({
       principal: formatPrincipal(caller.principal),
@@ -214,21 +242,49 @@ async function recordFailure(
     });
     return;
   }
+  const refused = refusedOf(failed);
   if (caller.principal.kind === "enrollee") {
     // A used ticket stands in the ledger and proves nobody: whoever reads it could otherwise fill the disk with it.
     const principal = formatPrincipal(caller.principal);
+    const { details } = refused;
     await services.refusals.record({ principal, peer: arrival.peer, code: reason, details });
     return;
   }
-  const refused = { subject: pathOfTarget(arrival.target), chain: chainOf(caller), details };
   if (route.recording === "outcome") {
     // No rate stands before reports, and one that belongs to no decision may come any number of times.
     const principal = formatPrincipal(caller.principal);
     await services.refusals.record({ principal, peer: arrival.peer, code: reason, ...refused });
     return;
   }
-  const draft = { kind: "refuse", allow: false, reasons: [reason], ...refused } as const;
-  await append(services, { arrival, caller }, draft);
+  await recordOwnRefusal(services, failed);
+}
+
+/** The event of what a proven caller was refused, as long as it may leave one. */
+async function recordOwnRefusal(services: Services, refused: OwnRefusal): Promise<void> {
+  if (!mayRecordRefusal(services, refused)) return;
+  const draft = { kind: "refuse", allow: false, reasons: [refused.reason], ...refusedOf(refused) } as const;
+  await append(services, refused, draft);
+}
+
+function refusedOf({ arrival, route, caller }: OwnRefusal) {
+  return {
+    subject: pathOfTarget(arrival.target),
+    chain: chainOf(caller),
+    details: { route: formatRoute(route) },
+  };
+}
+
+/**
+ * Whether a refusal leaves an event of its own. Nothing bounds how often somebody asks for a stop, nor what owners and people
+ * ask; what they are refused beyond an allowance is counted, or a flood of refusals would fill the ledger.
+ */
+function mayRecordRefusal({ refusals }: Services, refused: OwnRefusal): boolean {
+  const { route, arrival, reason } = refused;
+  const { principal } = refused.caller;
+  if (principal.kind === "operator") return true;
+  const isBounded = principal.kind === "agent" && !route.isStopLane && arrival.listener !== "stop";
+  if (isBounded) return true;
+  return refusals.mayRecord({ principal: formatPrincipal(principal), peer: arrival.peer, code: reason });
 }
 
 function append(
@@ -261,12 +317,17 @@ function chainOf({ principal }: Caller): readonly string[] {
   }
 }
 
-/** Asks the store again, immediately before acting: a revocation may have come between. */
-function requireStillLive(services: Services, caller: Caller): void {
+/**
+ * Asks the store again, immediately before acting or after a wait: a revocation may have come between.
+ *
+ * @throws TrustWardenError `session_invalid`, and the codes of a dead instance.
+ */
+export function requireStillLive(services: Services, caller: Caller): void {
   const { principal } = caller;
   // A session that is about to be opened is not there yet; the command that opens it asks for its person.
   const isOpening = "opening" in caller && caller.opening !== undefined;
   if (principal.kind === "person" && !isOpening) requireSession(services, principal.sessionSha256);
+  if (principal.kind === "owner") requireLiveOwner(services, principal.ownerId);
   if (!isInstance(principal)) return;
   requireLiveChain(services.reads, principal.instanceId, services.clock.trustedSeconds());
 }

@@ -24,6 +24,7 @@ import { recordRefusal } from "./control-ports.ts";
 import { admitForeignPeer, admitForeignVisitor } from "./foreign.ts";
 import { requireSigner } from "./intent-credentials.ts";
 import { agentOf, type LivePeer, requireLivePeer, verifyPeerSvid } from "./peer.ts";
+import { flowOfAgent } from "./request-flow.ts";
 import type { GuardedRoute } from "./route.ts";
 import type { Services } from "./services.ts";
 
@@ -120,8 +121,10 @@ function authenticateAgent(
   const { intent: envelope, svid_chain } = request;
   const svid = services.chains.verify(svid_chain.map(parseBase64url), now);
   const audience = audienceOf(services, peer);
-  const intent = verifyIntent(envelope, { leaf: svid.leaf, audience, now });
   const agent = agentOf(requireLivePeer(services, svid, now));
+  // Before the signature is checked, which costs more than all else here: a service that lies is refused only its own request.
+  takePlaceOf(services, { arrival, peer, agent });
+  const intent = verifyIntent(envelope, { leaf: svid.leaf, audience, now });
   requireSigner(intent, agent);
   const enforcement = requireEnforcement(peer, { agent, intent });
   const action = parseActionName(intent.intent.action);
@@ -130,6 +133,25 @@ function authenticateAgent(
   services.intake.limits.take(agent);
   services.seen.claim(intent, now);
   return { agent, intent, enforcement, action, effects, approval, epoch };
+}
+
+/** The connection is the service's, or the agent's own; the request counts as the agent's. @throws TrustWardenError `overloaded`. */
+function takePlaceOf(
+  { intake }: Services,
+  {
+    arrival,
+    peer,
+    agent,
+  }: { readonly arrival: Arrival; readonly peer: LivePeer; readonly agent: AgentPrincipal },
+): void {
+  const flow = flowOfAgent(agent);
+  const { instanceId, spiffeId } = peer.instance;
+  const isOwn = instanceId === agent.instanceId;
+  intake.requests.know(
+    arrival.socket,
+    isOwn ? flow : { owner: spiffeId, agent: spiffeId, principal: spiffeId },
+  );
+  arrival.place.moveTo(flow);
 }
 
 /** A service may only bring what names it; an agent may only bring what names the server. */
@@ -195,6 +217,7 @@ async function record(
   const last = appended[1];
   if (last === undefined) throw new Error("two entries went in");
   services.decisions.remember(last.index, {
+    index: last.index,
     eventId: intent.intent.event_id,
     intentSha256: intent.sha256,
     isAllowed: visit.decision.effect === "allow",

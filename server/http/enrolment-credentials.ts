@@ -8,6 +8,7 @@
 import {
   digestOfEnrolment,
   type EnrolmentCheck,
+  formatOwnerKeyid,
   limitsOf,
   parseUnverifiedEnrolment,
   verifyGrant,
@@ -19,7 +20,9 @@ import type { InstanceRequest } from "@trustwarden/core/api/identity.ts";
 import { parseBase64url } from "@trustwarden/core/bytes.ts";
 import { type PublicKey, parseP256PublicKey } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { isPasskey, type OwnerKey } from "@trustwarden/core/passkey.ts";
 import { parseScope } from "@trustwarden/core/scope.ts";
+import { findOwnerKey } from "../console/owner-signature.ts";
 import type { IssueCommand } from "../store/ports.ts";
 import type { EnrolleeCaller } from "./caller.ts";
 import { verifyClassKey } from "./class-key.ts";
@@ -92,10 +95,10 @@ interface VerifiedDocument {
 function verifyDocument(services: EnrolmentServices, envelope: string, now: number): VerifiedDocument {
   const unverified = parseUnverifiedEnrolment(envelope);
   const audience = services.trustDomain;
-  const check = (publicKey: PublicKey): EnrolmentCheck => ({ publicKey, audience, now });
+  const check = (publicKey: OwnerKey): EnrolmentCheck => ({ publicKey, audience, now });
   switch (unverified.via) {
     case "ticket":
-      return fromTicket(envelope, check(ownerKey(services, unverified.unverifiedOwnerId)));
+      return fromTicket(envelope, check(findOwnerKey(services, unverified.unverifiedOwnerId, envelope)));
     case "verifier-ticket":
       return fromVerifierTicket(envelope, check(services.serverKey));
     case "grant":
@@ -103,18 +106,14 @@ function verifyDocument(services: EnrolmentServices, envelope: string, now: numb
   }
 }
 
-function ownerKey({ reads }: EnrolmentServices, ownerId: string): PublicKey {
-  const owner = reads.findOwner(ownerId);
-  if (owner === undefined) throw new TrustWardenError("owner_unknown");
-  return parseP256PublicKey(owner.spki);
-}
-
 function fromTicket(envelope: string, check: EnrolmentCheck): VerifiedDocument {
   const ticket = verifyTicket(envelope, check);
+  const key = check.publicKey;
   return {
     childThumbprint: null,
     command: {
       via: "ticket",
+      ...(isPasskey(key) ? { passkeyKeyid: formatOwnerKeyid(key) } : {}),
       jti: ticket.jti,
       enrolmentIssuedAt: ticket.iat,
       enrolmentExpiresAt: ticket.exp,

@@ -7,6 +7,7 @@ import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { LEASE_PROTOCOL } from "@trustwarden/core/revocation/frames.ts";
+import { placeOf } from "../intake/request-places.ts";
 import { type Arrival, formatPeer, type HeadRules, requireCleanHead } from "./arrival.ts";
 import type { Caller } from "./caller.ts";
 import { formatErrorAnswer, logFailure, toTrustWardenError } from "./errors.ts";
@@ -85,6 +86,7 @@ function arrivalOf(
     route,
     listener: "stop",
     socket,
+    place: placeOf(request),
     peer: formatPeer(socket),
     method: request.method ?? "",
     target: request.url ?? "",

@@ -13,11 +13,12 @@ import {
   type Server as PlainServer,
   type RequestListener,
 } from "node:http";
-import { createServer, type Server } from "node:https";
+import { createServer, type Server, type ServerOptions } from "node:https";
 import { isIPv6 } from "node:net";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import Fastify, { type FastifyInstance } from "fastify";
 import { type HeadRules, MAX_BODY_BYTES, MAX_HEADER_BYTES } from "./arrival.ts";
+import { createDoor } from "./door.ts";
 import { createUpgradeListener } from "./lease-upgrade.ts";
 import { registerRoutes, type ServeOptions } from "./register.ts";
 import { dialectOf, type Route } from "./route.ts";
@@ -32,6 +33,10 @@ const KEEP_ALIVE_TIMEOUT_MS = 75_000;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** Strangers who connect and say nothing must not hold the places of those who come to stop something. */
 const STOP_HANDSHAKE_TIMEOUT_MS = 2000;
+/** A stop is one short request; whoever takes longer for its head or its body waits for something else. */
+const STOP_REQUEST_TIMEOUT_MS = 5000;
+/** How often links that wait are looked for while the stop listener is full: looking costs time for each link. */
+const MAKE_ROOM_MS = 200;
 const MAX_CONNECTIONS = 8192;
 /** Longest path of a unix socket that every system takes. */
 const MAX_SOCKET_PATH_BYTES = 103;
@@ -132,16 +137,38 @@ function createListeners({
   const serveRoute: ServeOptions["serve"] = (route, arrival) => serve(services, route, arrival);
   const headersOf = (route: Route) => headersOfDialect(services, route);
   const options = { routes, rules, serve: serveRoute, headersOf, log: services.log };
-  const makeTls = (handshakeTimeout: number) => (handler: RequestListener) =>
-    createServer({ ...tlsOptions(tls), handshakeTimeout }, handler);
+  const makeTls = (limits: ServerOptions) => (handler: RequestListener) =>
+    createServer({ ...tlsOptions(tls), ...limits }, handler);
   const makePlain = (handler: RequestListener) => createPlainServer(HTTP_OPTIONS, handler);
-  const stop = createListener({ ...options, listener: "stop" }, makeTls(STOP_HANDSHAKE_TIMEOUT_MS));
+  const stop = createListener({ ...options, listener: "stop" }, makeTls(STOP_LIMITS));
+  makeRoomIn(stop.server);
   stop.server.on("upgrade", createUpgradeListener({ services, routes, rules }));
   return {
-    main: createListener({ ...options, listener: "main" }, makeTls(HANDSHAKE_TIMEOUT_MS)),
+    main: createListener({ ...options, listener: "main" }, (handler) =>
+      makeTls({ handshakeTimeout: HANDSHAKE_TIMEOUT_MS })(createDoor(services, routes)(handler)),
+    ),
     stop,
     admin: createListener({ ...options, listener: "admin" }, makePlain),
   };
+}
+
+const STOP_LIMITS = {
+  handshakeTimeout: STOP_HANDSHAKE_TIMEOUT_MS,
+  headersTimeout: STOP_REQUEST_TIMEOUT_MS,
+  requestTimeout: STOP_REQUEST_TIMEOUT_MS,
+} as const;
+
+/** Links that only wait for a next request give way when somebody was turned away: who comes to stop something comes again (M2). */
+function makeRoomIn(server: Listening["server"]): void {
+  let hasJustLooked = false;
+  server.on("drop", () => {
+    if (hasJustLooked) return;
+    hasJustLooked = true;
+    server.closeIdleConnections();
+    setTimeout(() => {
+      hasJustLooked = false;
+    }, MAKE_ROOM_MS).unref();
+  });
 }
 
 /** Each answer of an OAuth endpoint tells the nonce for the next proof (RFC 9449 §8.2). */

@@ -23,7 +23,7 @@ const directory = mkdtempSync(join(tmpdir(), "owner-requests-"));
 afterAll(() => rmSync(directory, { recursive: true }));
 
 function create(isRevoked = false, file: string = randomUUID()): OwnerRequests {
-  const owner = { ownerId: "own_1", name: "alice", spki, isRevoked, agents: 0 };
+  const owner = { ownerId: "own_1", name: "alice", spki, isRevoked };
   return new OwnerRequests({
     reads: { findOwner: (id) => (id === "own_1" ? owner : undefined) },
     startedAt: NOW - 10,

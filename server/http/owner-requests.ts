@@ -5,13 +5,15 @@
  * memory: after a restart, requests signed before it are refused, and of owners whose clock runs ahead those of up to the
  * time that was seen (`Floors`).
  */
+import { formatOwnerKeyid } from "@trustwarden/core/agentid/enrolment.ts";
 import { encodeBase64url, parseBase64url, parseUtf8 } from "@trustwarden/core/bytes.ts";
-import { parseP256PublicKey, sha256 } from "@trustwarden/core/crypto.ts";
+import { sha256 } from "@trustwarden/core/crypto.ts";
 import { parseEnvelope, parseUnverifiedPayload, verifyEnvelope } from "@trustwarden/core/dsse.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { BoundRequest } from "@trustwarden/core/intent.ts";
 import type { Json, JsonObject } from "@trustwarden/core/json.ts";
 import type { OwnerPrincipal } from "@trustwarden/core/principal.ts";
+import { fileKeyOf } from "../console/owner-signature.ts";
 import type { StoreReads } from "../store/ports.ts";
 
 const MAX_REQUEST_SECONDS = 60;
@@ -66,8 +68,9 @@ export class OwnerRequests {
     const ownerId = text(parseUnverifiedPayload(envelope), "owner");
     const owner = this.#reads.findOwner(ownerId);
     if (owner === undefined) throw new TrustWardenError("owner_unknown");
-    const payload = verifyEnvelope(envelope, "owner-request", parseP256PublicKey(owner.spki));
-    if (envelope.unverifiedKeyid !== encodeBase64url(sha256(owner.spki))) refuse("keyid");
+    const key = fileKeyOf(owner);
+    const payload = verifyEnvelope(envelope, "owner-request", key);
+    if (envelope.unverifiedKeyid !== formatOwnerKeyid(key)) refuse("keyid");
     requireThisRequest(payload, check);
     this.#requireFirstUse(payload, check.now);
     if (owner.isRevoked) throw new TrustWardenError("identity_revoked", { owner_id: ownerId });

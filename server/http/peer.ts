@@ -96,10 +96,17 @@ export function requireLiveChain(
     if (now >= expiresAt) throw new TrustWardenError("identity_expired", { instance_id: id, expiresAt, now });
   }
   const ownerId = chain[0]?.ownerId ?? null;
-  if (ownerId !== null && reads.findOwner(ownerId)?.isRevoked !== false) {
-    throw new TrustWardenError("identity_revoked", { owner_id: ownerId });
-  }
+  if (ownerId !== null) requireLiveOwner({ reads }, ownerId);
   return chain;
+}
+
+/** @throws TrustWardenError `identity_revoked`. */
+export function requireLiveOwner(
+  { reads }: { readonly reads: Pick<StoreReads, "findOwner"> },
+  ownerId: string,
+): void {
+  if (reads.findOwner(ownerId)?.isRevoked === false) return;
+  throw new TrustWardenError("identity_revoked", { owner_id: ownerId });
 }
 
 /** The principal of a live agent. @throws TrustWardenError `principal_refused` when it is no agent. */

@@ -11,6 +11,7 @@ import { parseJson } from "@trustwarden/core/json.ts";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { serializerCompiler, validatorCompiler } from "fastify-type-provider-zod";
 import { z } from "zod";
+import { placeOf } from "../intake/request-places.ts";
 import { type Arrival, formatPeer, type HeadRules, MAX_BODY_BYTES, requireCleanHead } from "./arrival.ts";
 import { formatErrorAnswer, logFailure, toTrustWardenError } from "./errors.ts";
 import { parseForm } from "./form.ts";
@@ -63,7 +64,9 @@ export function registerRoutes(app: FastifyInstance, options: ServeOptions): voi
       onRequest: async (_request, reply) => void reply.headers(headersOf(route)),
       handler: async (request, reply) => {
         const arrival = arrivalOf(request, { route, listener });
-        const value = await serve(route, arrival);
+        arrival.place.take();
+        // A body that is still sent, or a stream that goes on, costs this thread little.
+        const value = await serve(route, arrival).finally(() => arrival.place.leave());
         keepStream(value);
         return answer(reply, value);
       },
@@ -184,6 +187,7 @@ function arrivalOf(
     route,
     listener,
     socket: raw.socket,
+    place: placeOf(raw),
     peer: formatPeer(raw.socket),
     method: request.method,
     target: raw.url ?? "",

@@ -78,6 +78,9 @@ export interface HeadedAnswer {
 /** `oauth`: the body is a form, failures are in the words of the RFCs, and each answer carries a DPoP nonce. */
 export type Dialect = "json" | "oauth";
 
+/** Says of one question whether it waits for a second admin. */
+export type NeedsConfirmation = (services: Pick<Services, "reads">, question: Question) => boolean;
+
 interface RouteBase {
   readonly method: "GET" | "POST";
   /** Fastify's spelling of the path. */
@@ -104,7 +107,7 @@ export interface PublicRoute<Params extends z.ZodType = z.ZodType>
     Schemas<z.ZodType, z.ZodType, Params> {
   readonly access: "public";
   // A method, because methods are compared bivariantly: a row typed by its own schemas fits the table of all rows.
-  act(services: Services, params: z.output<Params>): Promise<unknown>;
+  act(services: Services, params: z.output<Params>, headers: Arrival["headers"]): Promise<unknown>;
 }
 
 /** A guarded row. */
@@ -124,6 +127,8 @@ export interface GuardedRoute<
   readonly enrolment: keyof Enrolments;
   /** Roles of a person of which one is enough; without them whoever is logged in may come. */
   readonly roles?: readonly Role[];
+  /** Whether somebody who may ask this may not do it alone (`server/console/confirmed-rows.ts`). */
+  readonly needsConfirmation?: NeedsConfirmation;
   /** What proves a person here instead of a session. */
   readonly opens?: "passkey";
   /** Pages ask it by themselves as long as they are open: it is no use of a session, which ends as if nobody asked. */

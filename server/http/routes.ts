@@ -9,6 +9,7 @@ import { APPROVALS_ROUTES } from "./table/approvals.ts";
 import { AUTHORITY_ROUTES } from "./table/authority.ts";
 import { AUTHZEN_ROUTES } from "./table/authzen.ts";
 import { BUDGETS_ROUTES } from "./table/budgets.ts";
+import { CONFIRMATIONS_ROUTES } from "./table/confirmations.ts";
 import { CONSOLE_ROUTES } from "./table/console.ts";
 import { DATABASE_ROLES_ROUTES } from "./table/database-roles.ts";
 import { ENTRIES_ROUTES } from "./table/entries.ts";
@@ -24,6 +25,7 @@ import { OPA_ROUTES } from "./table/opa.ts";
 import { OPERATION_ROUTES } from "./table/operation.ts";
 import { PAYLOADS_ROUTES } from "./table/payloads.ts";
 import { PEOPLE_ROUTES } from "./table/people.ts";
+import { PEOPLE_LIVES_ROUTES } from "./table/people-lives.ts";
 import { POLICY_ROUTES } from "./table/policy.ts";
 import { PUBLIC_ROUTES } from "./table/public.ts";
 import { REGISTRY_ROUTES } from "./table/registry.ts";
@@ -61,6 +63,8 @@ export const ROUTES: readonly Route[] = admitPeople([
   ...ENVOY_ROUTES,
   ...OPERATION_ROUTES,
   ...PEOPLE_ROUTES,
+  ...PEOPLE_LIVES_ROUTES,
+  ...CONFIRMATIONS_ROUTES,
   ...SSF_ROUTES,
   ...CONSOLE_ROUTES,
 ]);

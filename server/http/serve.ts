@@ -26,7 +26,7 @@ export async function serve(services: Services, route: Route, arrival: Arrival):
 }
 
 async function answer(services: Services, route: Route, arrival: Arrival): Promise<unknown> {
-  if (route.access === "public") return route.act(services, arrival.params);
+  if (route.access === "public") return route.act(services, arrival.params, arrival.headers);
   if (route.recording === "decision") return answerDecision(services, route, arrival);
   return serveGuarded(services, { route, arrival, act: (visit) => route.act(services, visit) });
 }

@@ -124,6 +124,8 @@ export interface Services {
   readonly decisions: RecordedDecisions;
   readonly outcomes: Outcomes;
   readonly events: LedgerQueries;
+  /** Entries that the search index has without a gap. */
+  readonly indexedSize: () => number;
   readonly seen: SeenIntents;
   readonly refusals: Refusals;
   /** What stands before the ledger, for what agents and services submit. */

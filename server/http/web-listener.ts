@@ -13,6 +13,7 @@
  */
 import { constants } from "node:crypto";
 import { createServer } from "node:https";
+import { createDoor } from "./door.ts";
 import {
   ASKING,
   closeListener,
@@ -102,7 +103,7 @@ export async function openWebListener(options: {
           ...files.current,
           handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
         },
-        handler,
+        createDoor(services, routes)(handler),
       ),
   );
   try {

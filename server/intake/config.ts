@@ -1,4 +1,4 @@
-/** Of `intake` in the configuration: how much agents may ask for, and how much may be on its way into the ledger. */
+/** Of `intake` in the configuration: how much agents may ask for, and how much may be on its way. */
 import { availableParallelism } from "node:os";
 import { z } from "zod";
 
@@ -25,6 +25,20 @@ export const intakeSettings = z.strictObject({
     .max(1_000_000)
     .default(4096)
     .describe("records that may be on their way into the ledger"),
+  requests: z
+    .number()
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(1024)
+    .describe("requests and calls that may be on their way, when they are quick"),
+  delayMs: z
+    .number()
+    .int()
+    .min(1)
+    .max(3_600_000)
+    .default(150)
+    .describe("how late the server's thread may come round before fewer requests are let in"),
   threads: z
     .number()
     .int()

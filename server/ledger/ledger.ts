@@ -59,6 +59,8 @@ export interface LedgerOptions {
   /** Null where no witness is asked. */
   readonly witnessing: Witnessed | null;
   readonly markSequenced: StoreCommands["markSequenced"];
+  /** Awaited before rows are marked, so that many are marked by one transaction; no pause unless given. */
+  readonly pace?: () => Promise<void>;
   /** Told when outbox rows could not be marked; they are in the ledger and will be found there at the next start. */
   readonly onUnmarked: (error: unknown) => void;
 }
@@ -73,6 +75,9 @@ export class Ledger {
   #isFailed = false;
   #sequenced: number[] = [];
   #marking: Promise<void> | null = null;
+  #isDraining = false;
+  /** Ends the pause before the next marks. */
+  #endPause: (() => void) | null = null;
 
   constructor(options: LedgerOptions) {
     this.origin = options.origin;
@@ -181,14 +186,17 @@ export class Ledger {
     return { eventId: committed.eventId, ...lastOf(appended) };
   }
 
-  /** Returns when every settled outbox row is marked. */
+  /** Returns when every settled outbox row is marked; marks wait for nothing from here on. */
   async drain(): Promise<void> {
+    this.#isDraining = true;
+    this.#endPause?.();
     await this.#marking;
   }
 
   async #markLoop(): Promise<void> {
     try {
       while (this.#sequenced.length > 0) {
+        await this.#pause();
         const ids = this.#sequenced;
         this.#sequenced = [];
         await this.#mark(ids);
@@ -199,6 +207,15 @@ export class Ledger {
     } finally {
       this.#marking = null;
     }
+  }
+
+  async #pause(): Promise<void> {
+    const { pace } = this.#options;
+    if (pace === undefined || this.#isDraining) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#endPause = resolve;
+    await Promise.race([pace(), promise]);
+    this.#endPause = null;
   }
 
   /** What could not be marked waits for the next time. */

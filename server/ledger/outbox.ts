@@ -17,7 +17,11 @@ const MARGIN_MS = 60_000;
 export function oldestPendingMs(reads: Pick<StoreReads, "pendingEntries">): number {
   const [oldest] = reads.pendingEntries();
   const control = oldest?.entries.at(-1);
-  if (control === undefined) return Number.POSITIVE_INFINITY;
+  return control === undefined ? Number.POSITIVE_INFINITY : reachOfEvent(control);
+}
+
+/** Unix milliseconds from which on an event of a command may be in the ledger, whoever brings it in. */
+export function reachOfEvent(control: Uint8Array): number {
   const { time } = parseUnverifiedPayload(parseEnvelope(parseUtf8(control)));
   return typeof time === "string" ? Date.parse(time) - MARGIN_MS : 0;
 }

@@ -80,10 +80,11 @@ export class Outcomes {
   /** Of an earlier run. */
   async #findEarlier({
     isReadBack,
+    index: decidedAt,
     eventId,
     intentSha256,
   }: RecordedDecision): Promise<Omit<RecordedOutcome, "acknowledge"> | undefined> {
-    return isReadBack ? await this.#index.findOutcome({ eventId, intentSha256 }) : undefined;
+    return isReadBack ? await this.#index.findOutcome({ eventId, intentSha256, decidedAt }) : undefined;
   }
 }
 

@@ -18,6 +18,8 @@ const MAX_REMEMBERED = 20_000;
 
 /** A decision of this ledger, as far as outcomes are checked against it. */
 export interface RecordedDecision {
+  /** Position of the decision. */
+  readonly index: number;
   readonly eventId: string;
   readonly intentSha256: string;
   readonly isAllowed: boolean;
@@ -84,6 +86,7 @@ export class RecordedDecisions {
   async #read(index: number): Promise<RecordedDecision> {
     const { intent, decision } = await this.read(index);
     return {
+      index,
       eventId: decision.event_id,
       intentSha256: decision.intent_sha256,
       isAllowed: decision.allow,

@@ -80,4 +80,14 @@ describe("refusals", () => {
       details: { dropped: 17 },
     });
   });
+
+  it("of a proven caller may be recorded up to its own allowance, and are counted under its name beyond it", async () => {
+    const { written, refusals } = createCase();
+    const refused = { principal: "owner:own_1", peer: "10.0.0.1", code: "denied" };
+    const may = Array.from({ length: 100 }, () => refusals.mayRecord(refused));
+    expect(may.filter(Boolean)).toHaveLength(60);
+    expect(refusals.mayRecord({ ...refused, principal: "owner:own_2" })).toBe(true);
+    await refusals.close();
+    expect(written).toEqual([{ ...refused, details: { dropped: 40 } }]);
+  });
 });

@@ -47,6 +47,7 @@ export class Refusals {
   readonly #onError: (error: unknown) => void;
   readonly #total = new TokenBuckets(TOTAL_ALLOWANCE, 1);
   readonly #peers = new TokenBuckets(PEER_ALLOWANCE, MAX_PEERS);
+  readonly #proven = new TokenBuckets(PEER_ALLOWANCE, MAX_PEERS);
   /** How many were turned away since the last count, by who and why. */
   #counts = new Map<string, { readonly of: TurnedAway; dropped: number }>();
   #timer: NodeJS.Timeout | undefined;
@@ -71,6 +72,16 @@ export class Refusals {
     const isWithin = this.#peers.take(refusal.peer, nowMs) && this.#total.take("all", nowMs);
     if (isWithin) await this.#write(refusal);
     else this.count({ ...EVERYBODY, code: "rate_limited" });
+  }
+
+  /**
+   * Whether a proven caller whom no rate bounds may leave one more refusal of its own; if not, it is counted under its name.
+   */
+  mayRecord(refused: TurnedAway): boolean {
+    const nowMs = this.#monoMs();
+    if (this.#proven.take(refused.principal, nowMs) && this.#total.take("all", nowMs)) return true;
+    this.count(refused);
+    return false;
   }
 
   /** Counts a request that was turned away before anything was done for it; the count is recorded within a second. */

@@ -13,11 +13,15 @@ import { encodeBase64url, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { sha256 } from "@trustwarden/core/crypto.ts";
 import { parseEnvelope, parseUnverifiedPayload, payloadTypeOf } from "@trustwarden/core/dsse.ts";
 import { MAX_INTENT_SECONDS, parseIntent } from "@trustwarden/core/event.ts";
+import { isOfType } from "../store/entry-type.ts";
 import type { LogWriter } from "./ledger.ts";
 import type { SeenIntents } from "./seen-intents.ts";
 
 /** An intent verifies until its expiry and a skew; whatever was logged longer ago cannot be replayed. */
 const INTENT_REACH_MS = (MAX_INTENT_SECONDS + 120) * 1000;
+
+/** Entries by which records may be out of the order of their times: more than are ever on their way at once. */
+const MAX_OUT_OF_ORDER = 4096;
 
 /** What the end of the ledger told. */
 export interface LedgerTail {
@@ -47,12 +51,36 @@ export async function readTail(options: {
   let signedMs = 0;
   for await (const { index, entry, isDated } of readBackwards(log)) {
     if (isWanted) indexes.set(digestOfEntry(entry), index);
-    if (!isDated && !isIntent(entry)) continue;
+    if (!isDated && !isOfType(entry, "intent")) continue;
     const recordedMs = readOne(entry, seen);
     signedMs = Math.max(signedMs, recordedMs ?? 0);
     if (recordedMs !== null && recordedMs < Math.min(signedMs - INTENT_REACH_MS, sinceMs)) break;
   }
   return { signedMs, indexes };
+}
+
+/**
+ * The latest instant of a command's event, as far as the end of the ledger tells; null where there is none. Commands are dated by
+ * one clock that never goes back, so whoever finds one needs to look only a little further.
+ *
+ * @param kinds - of events that commands of the state store make; a working server makes one an hour at least.
+ */
+export async function readLatestCommand(
+  log: Tail,
+  kinds: ReadonlySet<string>,
+): Promise<{ readonly kind: string; readonly timeMs: number } | null> {
+  let latest: { readonly kind: string; readonly timeMs: number } | null = null;
+  let foundAt = 0;
+  for await (const { index, entry } of readBackwards(log)) {
+    if (latest !== null && index < foundAt - MAX_OUT_OF_ORDER) break;
+    if (!isOfType(entry, "control")) continue;
+    const { kind, time } = parseUnverifiedPayload(parseEnvelope(parseUtf8(entry)));
+    if (typeof kind !== "string" || typeof time !== "string" || !kinds.has(kind)) continue;
+    const timeMs = Date.parse(time);
+    if (latest === null) foundAt = index;
+    if (latest === null || timeMs > latest.timeMs) latest = { kind, timeMs };
+  }
+  return latest;
 }
 
 /** Newest first. Records are in the order of their times but for moments: beyond the newest, one of a bundle dates it. */
@@ -77,11 +105,6 @@ async function readBundleBefore(
   const entries: Uint8Array[] = [];
   while (start + entries.length < end) entries.push(...(await log.readEntriesFrom(start + entries.length)));
   return { start, entries: entries.slice(0, end - start) };
-}
-
-/** Whether an entry could be an intent; what it holds is base64, so the words are nowhere but in the envelope's own member. */
-function isIntent(entry: Uint8Array): boolean {
-  return Buffer.from(entry.buffer, entry.byteOffset, entry.length).includes(payloadTypeOf("intent"));
 }
 
 /** base64url SHA-256 of an entry. */

@@ -67,6 +67,7 @@ const COMMAND_SET: Readonly<Record<Exclude<keyof StoreCommands, "close">, true>>
   endByNode: true,
   createOwner: true,
   createVerifierTicket: true,
+  depositTicket: true,
   createJoinToken: true,
   admitNode: true,
   createEntry: true,

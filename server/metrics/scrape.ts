@@ -1,7 +1,7 @@
 /** What Prometheus reads: the figures that were counted, the state of the deployment, and the process, as one page. */
 import type { RawAnswer } from "../http/route.ts";
 import type { Services } from "../http/services.ts";
-import { DeploymentFigures } from "./deployment-figures.ts";
+import { readDeployment } from "./deployment-figures.ts";
 import { formatFamilies } from "./exposition.ts";
 import { type Figures, familiesOf } from "./figures.ts";
 import { ProcessFigures } from "./process-figures.ts";
@@ -11,7 +11,7 @@ const CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 /** Owns what is read at each scrape. */
 export class Scrape {
   readonly #figures: Figures;
-  readonly #deployment: DeploymentFigures;
+  readonly #indexed: () => number;
   readonly #process: ProcessFigures;
 
   /** @param options.startedAt - Unix seconds. */
@@ -22,7 +22,7 @@ export class Scrape {
     readonly startedAt: number;
   }) {
     this.#figures = options.figures;
-    this.#deployment = new DeploymentFigures(options);
+    this.#indexed = options.indexed;
     this.#process = new ProcessFigures(options);
   }
 
@@ -34,7 +34,7 @@ export class Scrape {
   async read(services: Services): Promise<RawAnswer> {
     const families = [
       ...familiesOf(this.#figures),
-      ...this.#deployment.read(services),
+      ...readDeployment(services, { indexed: this.#indexed }),
       ...this.#process.read(),
     ];
     return {

@@ -5,6 +5,7 @@
  */
 import type { ApprovalQuestion } from "@trustwarden/core/approval.ts";
 import type { ApprovalReference } from "@trustwarden/core/event.ts";
+import type { UsedAssertion } from "./people-ports.ts";
 import type { CommandContext, Committed } from "./ports.ts";
 
 /** One action that waits for a human, as it was asked for. */
@@ -48,6 +49,8 @@ export interface AnswerApprovalCommand {
   readonly answer: "approve" | "deny";
   /** Verified before, against the request as it is kept. */
   readonly envelope: string;
+  /** Of the passkey that signed it; null for a file's key. */
+  readonly assertion: UsedAssertion | null;
 }
 
 /** A call that names an approval; everything has to be as it was approved. */

@@ -7,6 +7,8 @@ import type { IndexProgress } from "./ledger-index.ts";
 export interface IndexThreadData {
   /** Of the file, or `:memory:`. */
   readonly path: string;
+  /** Answers questions on a file that another thread writes. */
+  readonly isReader?: true;
 }
 
 /** One thing to do; what is posted first is done first. */

@@ -6,14 +6,15 @@
  */
 import { parentPort, workerData } from "node:worker_threads";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { createLedgerIndex, type LedgerIndex } from "./ledger-index.ts";
+import { createLedgerIndex, type LedgerIndex, openIndexForReading } from "./ledger-index.ts";
 import type { FromIndex, IndexRequest, IndexTask, IndexThreadData } from "./ledger-index-protocol.ts";
 
 start(workerData);
 
-function start({ path }: IndexThreadData): void {
+function start({ path, isReader }: IndexThreadData): void {
   const port = requirePort();
-  const index = createLedgerIndex(path, { monoMs: () => performance.now() });
+  const settings = { monoMs: () => performance.now() };
+  const index = isReader ? openIndexForReading(path, settings) : createLedgerIndex(path, settings);
   const send = (message: FromIndex) => port.postMessage(message);
   port.on("message", (request: IndexRequest) => {
     send(answer(index, request));

@@ -14,10 +14,13 @@ import {
 } from "@trustwarden/core/agentledger/record.test.support.ts";
 import { parseRecord } from "@trustwarden/core/agentledger/record.ts";
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
-import { afterAll, describe, expect, it } from "vitest";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { afterAll, describe, expect, it, vi } from "vitest";
 import { ThreadedLedgerIndex } from "./threaded-ledger-index.ts";
 
 const root = mkdtempSync(join(tmpdir(), "ledger-index-"));
+/** More than a start waits for. */
+const NO_RECORDS = Array.from({ length: 9000 }, (_, number) => encodeUtf8(`no record ${number}`));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 /** Twenty actions, every fourth denied, every fifth without an outcome, after one issue event. */
@@ -166,10 +169,12 @@ describe("the ledger index", () => {
     const expected = { index: 2, payloadSha256: parseRecord(outcome).payloadSha256 };
     const { entrySha256: intentSha256 } = parseRecord(intent);
     const eventId = formatTestEventId(1);
-    expect(await index.findOutcome({ eventId, intentSha256 })).toEqual(expected);
-    expect(await index.findOutcome({ eventId: formatTestEventId(2), intentSha256 })).toBeUndefined();
+    expect(await index.findOutcome({ eventId, intentSha256, decidedAt: 1 })).toEqual(expected);
+    expect(
+      await index.findOutcome({ eventId: formatTestEventId(2), intentSha256, decidedAt: 1 }),
+    ).toBeUndefined();
     const unknown = parseRecord(outcome).payloadSha256;
-    expect(await index.findOutcome({ eventId, intentSha256: unknown })).toBeUndefined();
+    expect(await index.findOutcome({ eventId, intentSha256: unknown, decidedAt: 1 })).toBeUndefined();
     await index.close();
   });
 
@@ -185,7 +190,9 @@ describe("the ledger index", () => {
     });
     isAltered = true;
     const { entrySha256: intentSha256 } = parseRecord(intent);
-    await expect(index.findOutcome({ eventId: formatTestEventId(1), intentSha256 })).rejects.toMatchObject({
+    await expect(
+      index.findOutcome({ eventId: formatTestEventId(1), intentSha256, decidedAt: 1 }),
+    ).rejects.toMatchObject({
       code: "ledger_index_mismatch",
     });
     await index.close();
@@ -273,21 +280,21 @@ describe("the ledger index", () => {
   });
 
   it("refuses a question that is not answered in time, and goes on", async () => {
-    const reading = Promise.withResolvers<void>();
     const entry = Promise.withResolvers<Uint8Array>();
     const index = new ThreadedLedgerIndex({ path: ":memory:", onLost: () => undefined, answerMs: 1 });
-    const caughtUp = index.catchUp({
-      size: 1,
-      readEntry: () => {
-        reading.resolve();
-        return entry.promise;
+    let size = 0;
+    await index.catchUp({
+      get size() {
+        return size;
       },
+      readEntry: () => entry.promise,
     });
-    await reading.promise;
+    // More than there is room for: what comes after the first must be read from the log again.
+    size = 16_386;
+    for (let at = 1; at < size; at += 1) index.observe(at, encodeUtf8("no record"));
     await expect(index.query({}, { limit: 1 })).rejects.toMatchObject({ code: "ledger_search_late" });
     entry.resolve(issueTestControl());
-    await caughtUp;
-    expect(index.size).toBe(1);
+    await vi.waitFor(() => expect(index.size).toBe(size), 30_000);
     await index.close();
   });
 
@@ -300,5 +307,94 @@ describe("the ledger index", () => {
     await expect(index.query({}, { limit: 1 })).rejects.toMatchObject({ code: "store_unavailable" });
     await index.close();
     expect(lost).toHaveLength(1);
+  });
+
+  it("is made from a long log while the server works: questions are refused, and outcomes are found in the log", async () => {
+    const intent = issueTestIntent();
+    const outcome = issueTestOutcome(intent);
+    const list = [...NO_RECORDS, intent, issueTestDecision(intent)];
+    const gate = Promise.withResolvers<void>();
+    const index = openIndex(join(root, "long.db"));
+    await index.follow({
+      get size() {
+        return list.length;
+      },
+      readEntry: async (at) => list[at] ?? Promise.reject(new Error("no entry")),
+      readEntriesFrom: async (at) => {
+        if (at < NO_RECORDS.length) await gate.promise;
+        return list.slice(at, at + 256);
+      },
+    });
+    await expect(index.query({}, { limit: 1 })).rejects.toMatchObject({
+      code: "ledger_index_behind",
+      details: { indexed: 0, entries: 9002 },
+    });
+    const asked = { eventId: formatTestEventId(1), intentSha256: parseRecord(intent).entrySha256 };
+    expect(await index.findOutcome({ ...asked, decidedAt: 9001 })).toBeUndefined();
+    list.push(outcome);
+    index.observe(9002, outcome);
+    const expected = { index: 9002, payloadSha256: parseRecord(outcome).payloadSha256 };
+    expect(await index.findOutcome({ ...asked, decidedAt: 9001 })).toEqual(expected);
+    gate.resolve();
+    await vi.waitFor(() => index.query({}, { limit: 1 }), 30_000);
+    expect(await idsOf(index, { outcome: "success" })).toEqual([1]);
+    expect(await index.findOutcome({ ...asked, decidedAt: 9001 })).toEqual(expected);
+    await index.close();
+  });
+
+  it("goes on with what a log could not be read for, as soon as somebody asks again", async () => {
+    let failures = 2;
+    const index = openIndex(join(root, "interrupted.db"));
+    await index.follow({
+      ...sourceOf(NO_RECORDS),
+      readEntriesFrom: async (at) => {
+        if (at > 4000 && failures-- > 0) throw new TrustWardenError("store_unavailable");
+        return NO_RECORDS.slice(at, at + 256);
+      },
+    });
+    await expect(idsOf(index, {})).rejects.toMatchObject({ code: "ledger_index_behind" });
+    await vi.waitFor(() => idsOf(index, {}), 30_000);
+    await index.close();
+  });
+
+  it("opens no thread that nobody ends when it is closed with its last entries on their way", async () => {
+    const closing = Promise.withResolvers<void>();
+    const threadsOf = () => process.getActiveResourcesInfo().filter((name) => name === "MessagePort").length;
+    const before = threadsOf();
+    const index = openIndex(join(root, "closed-early.db"));
+    await index.follow({
+      ...sourceOf(NO_RECORDS),
+      readEntriesFrom: async (at) => {
+        if (at + 256 >= NO_RECORDS.length) setImmediate(() => closing.resolve(index.close()));
+        return NO_RECORDS.slice(at, at + 256);
+      },
+    });
+    await closing.promise;
+    expect(threadsOf()).toBeLessThanOrEqual(before);
+  });
+
+  it("scans no long log for an outcome: whoever sends it asks again", async () => {
+    const index = openIndex(join(root, "longer.db"));
+    const never = Promise.withResolvers<never>();
+    await index.follow({ size: 100_000, readEntry: () => never.promise });
+    const asked = { eventId: formatTestEventId(1), intentSha256: "A".repeat(43) };
+    await expect(index.findOutcome({ ...asked, decidedAt: 7 })).rejects.toMatchObject({
+      code: "ledger_index_behind",
+    });
+    never.promise.catch(() => undefined);
+    never.reject(new Error("the log is closed"));
+    await index.close();
+  });
+
+  it("forgets what it remembers of a file as soon as that has changed", async () => {
+    const intent = issueTestIntent();
+    const index = openIndex(join(root, "changing.db"));
+    const list = [intent, issueTestDecision(intent)];
+    await index.catchUp(sourceOf(list));
+    expect(await idsOf(index, { outcome: "pending" })).toEqual([1]);
+    index.observe(2, issueTestOutcome(intent));
+    expect(await idsOf(index, { outcome: "pending" })).toEqual([]);
+    expect(await idsOf(index, { outcome: "success" })).toEqual([1]);
+    await index.close();
   });
 });

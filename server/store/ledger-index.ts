@@ -35,6 +35,7 @@ const SEARCH_MS = 3000;
 const PRAGMAS = `
   PRAGMA page_size = 8192; PRAGMA cache_size = -65536; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
 `;
+const READER_PRAGMAS = "PRAGMA cache_size = -65536;";
 const TABLES = ["events", "texts", "postings", "zones", "progress"];
 /** Of the version before this one, besides. */
 const OLD_TABLES = ["links", "records", "intents"];
@@ -49,6 +50,8 @@ const SCHEMA = `
 export interface IndexSettings {
   /** Milliseconds of a clock that never goes back. */
   readonly monoMs: () => number;
+  /** Whether somebody else writes the file: what is remembered of it is forgotten when it has changed. */
+  readonly isReader?: boolean;
 }
 
 /**
@@ -65,6 +68,13 @@ export function createLedgerIndex(path: string, settings: IndexSettings): Ledger
     for (const suffix of ["", "-wal", "-shm"]) rmSync(`${path}${suffix}`, { force: true });
     return new LedgerIndex(openDatabase(path), settings);
   }
+}
+
+/** Opens an index that another thread writes; nothing can be added through it. */
+export function openIndexForReading(path: string, settings: IndexSettings): LedgerIndex {
+  const database = new DatabaseSync(path, { readOnly: true });
+  database.exec(READER_PRAGMAS);
+  return new LedgerIndex(database, { ...settings, isReader: true });
 }
 
 function openDatabase(path: string): DatabaseSync {
@@ -92,12 +102,16 @@ export interface IndexProgress {
 export class LedgerIndex {
   readonly #database: DatabaseSync;
   readonly #monoMs: () => number;
+  readonly #isReader: boolean;
   #tables: IndexTables;
   #progress: IndexProgress;
+  /** Of a reader's tables: SQLite's number for what others have written. */
+  #version = 0;
 
-  constructor(database: DatabaseSync, { monoMs }: IndexSettings) {
+  constructor(database: DatabaseSync, { monoMs, isReader = false }: IndexSettings) {
     this.#database = database;
     this.#monoMs = monoMs;
+    this.#isReader = isReader;
     this.#tables = openTables(database);
     this.#progress = readProgress(database);
   }
@@ -146,6 +160,18 @@ export class LedgerIndex {
 
   /** As `QueryIndex` says. */
   query(filter: EventFilter, page: EventPageRequest): EventPage {
+    if (!this.#isReader) return this.#search(filter, page);
+    // One state of the file for all of a question, and no set of before it.
+    this.#database.exec("BEGIN");
+    try {
+      this.#refresh();
+      return this.#search(filter, page);
+    } finally {
+      this.#database.exec("COMMIT");
+    }
+  }
+
+  #search(filter: EventFilter, page: EventPageRequest): EventPage {
     return searchEvents(this.#tables, filter, { ...page, requireTime: this.#startTimer() });
   }
 
@@ -157,6 +183,15 @@ export class LedgerIndex {
 
   close(): void {
     this.#database.close();
+  }
+
+  #refresh(): void {
+    // Reading anything takes the state that the version is then asked of.
+    this.#progress = readProgress(this.#database);
+    const { data_version: version } = this.#database.prepare("PRAGMA data_version").get() ?? {};
+    if (version === this.#version) return;
+    this.#version = Number(version);
+    this.#tables = openTables(this.#database);
   }
 
   #startTimer(): RequireTime {

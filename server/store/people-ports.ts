@@ -6,6 +6,7 @@
  * what they allow.
  */
 import type { Role } from "@trustwarden/core/role.ts";
+import type { ConfirmationChange, ConfirmationReads } from "./confirmation-ports.ts";
 import type { CommandContext, Committed } from "./ports.ts";
 
 export const LINK_KINDS = ["first", "invitation", "recovery"] as const;
@@ -65,6 +66,8 @@ export interface LinkState {
   /** An owner that the invited person is. */
   readonly ownerId: string | null;
   readonly organizationId: string | null;
+  /** Principals that stand behind it, separated by spaces; null for links of before. */
+  readonly createdBy: string | null;
   /** The address that the invitation is bound to, sealed; null for any. */
   readonly sealedAddress: Uint8Array | null;
   readonly expiresAt: number;
@@ -85,10 +88,14 @@ export interface UsedAssertion {
   readonly challenge: UsedChallenge;
 }
 
-export type NewPasskey = Pick<
-  PasskeyState,
-  "credentialId" | "spki" | "counter" | "isBackupEligible" | "isBackedUp" | "transports"
->;
+export interface NewPasskey
+  extends Pick<
+    PasskeyState,
+    "credentialId" | "spki" | "counter" | "isBackupEligible" | "isBackedUp" | "transports"
+  > {
+  /** Host that the device bound it to; the ledger's alone, which everybody who checks its signatures later reads. */
+  readonly rpId: string;
+}
 
 export type NewSession = Pick<SessionState, "sessionSha256" | "origin" | "expiresAt">;
 
@@ -116,7 +123,33 @@ export type PeopleChange =
       readonly assertion: UsedAssertion;
       readonly session: NewSession;
     }
-  | { readonly change: "log-out"; readonly sessionSha256: string };
+  | { readonly change: "log-out"; readonly sessionSha256: string }
+  | {
+      readonly change: "set-roles";
+      readonly personId: string;
+      readonly roles: readonly Role[];
+      /** Principals that stand behind it, separated by spaces. */
+      readonly vouchers: string;
+    }
+  | { readonly change: "end"; readonly personId: string }
+  | {
+      readonly change: "add-passkey";
+      readonly personId: string;
+      readonly passkey: NewPasskey;
+      readonly challenge: UsedChallenge;
+      /** Of a passkey that is there. */
+      readonly assertion: UsedAssertion;
+    }
+  | {
+      readonly change: "remove-passkey";
+      readonly personId: string;
+      readonly credentialId: string;
+      /** The session that goes on. */
+      readonly sessionSha256: string;
+      /** Of a passkey that stays. */
+      readonly assertion: UsedAssertion;
+    }
+  | { readonly change: "confirmation"; readonly confirmation: ConfirmationChange };
 
 export type PeopleCommand = PeopleChange & { readonly context: CommandContext };
 
@@ -128,14 +161,14 @@ export interface PeopleChanged {
 export interface PeopleCommands {
   /**
    * @throws TrustWardenError `link_invalid`, `person_exists`, `passkey_reused`, `passkey_invalid`, `challenge_used`,
-   *   `session_invalid`, `not_found`.
+   *   `session_invalid`, `not_found`, `last_admin`, `owner_in_use`, and those of `changeConfirmation`.
    */
   changePeople(command: PeopleCommand): Promise<Committed<PeopleChanged>>;
   /** Notes that a session is in use; leaves nothing in the ledger. */
   touchSession(touch: { readonly sessionSha256: string; readonly now: number }): Promise<null>;
 }
 
-export interface PeopleReads {
+export interface PeopleReads extends ConfirmationReads {
   findPerson(personId: string): PersonState | undefined;
   /** By id, after one of them. */
   listPeople(query: { readonly after: string; readonly limit: number }): readonly PersonState[];
@@ -143,6 +176,8 @@ export interface PeopleReads {
   countPeople(role: Role): number;
   findPasskey(credentialId: string): PasskeyState | undefined;
   listPasskeys(personId: string): readonly PasskeyState[];
+  /** Those of the person who is an owner, and may come. */
+  listOwnerPasskeys(ownerId: string): readonly PasskeyState[];
   findSession(sessionSha256: string): SessionState | undefined;
   /** Only while it can be used. @param now - Unix seconds. */
   findLink(query: { readonly linkSha256: string; readonly now: number }): LinkState | undefined;

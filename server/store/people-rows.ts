@@ -1,5 +1,6 @@
 /** People, passkeys, links and sessions as rows: read alike by the commands and by the plain reads. */
 import { parseRoles, type Role } from "@trustwarden/core/role.ts";
+import { createConfirmationReads } from "./confirmation-rows.ts";
 import type { LinkState, PasskeyState, PeopleReads, PersonState, SessionState } from "./people-ports.ts";
 import { LINK_KINDS } from "./people-ports.ts";
 import type { Row, SqliteDatabase } from "./sqlite-database.ts";
@@ -10,17 +11,23 @@ const LIVE_ROLES = "SELECT roles FROM people WHERE ended_at IS NULL";
 const FIND_PASSKEY = "SELECT * FROM passkeys WHERE credential_id = ? AND removed_at IS NULL";
 const LIST_PASSKEYS =
   "SELECT * FROM passkeys WHERE person_id = ? AND removed_at IS NULL ORDER BY created_at, credential_id";
+const LIST_OWNER_PASSKEYS = `
+  SELECT passkeys.* FROM people JOIN passkeys ON passkeys.person_id = people.person_id
+  WHERE people.owner_id = ? AND people.ended_at IS NULL AND passkeys.removed_at IS NULL
+  ORDER BY passkeys.created_at, passkeys.credential_id`;
 const FIND_SESSION = "SELECT * FROM person_sessions WHERE session_sha256 = ? AND ended_at IS NULL";
 const FIND_LINK = "SELECT * FROM person_links WHERE link_sha256 = ? AND used_at IS NULL AND expires_at > ?";
 
 /** The reads of people. */
 export function createPeopleReads(database: SqliteDatabase): PeopleReads {
   return {
+    ...createConfirmationReads(database),
     findPerson: (personId) => findPerson(database, personId),
     listPeople: ({ after, limit }) => database.all(LIST_PEOPLE, after, limit).map(parsePerson),
     countPeople: (role) => countPeople(database, role),
     findPasskey: (credentialId) => findPasskey(database, credentialId),
     listPasskeys: (personId) => database.all(LIST_PASSKEYS, personId).map(parsePasskey),
+    listOwnerPasskeys: (ownerId) => listOwnerPasskeys(database, ownerId),
     findSession: (sessionSha256) => {
       const row = database.get(FIND_SESSION, sessionSha256);
       return row === undefined ? undefined : parseSession(row);
@@ -40,10 +47,21 @@ export function countPeople(database: SqliteDatabase, role: Role): number {
   return database.all(LIVE_ROLES).filter((row) => rolesOf(row).includes(role)).length;
 }
 
+/** Whether somebody is an admin of this moment. */
+export function isAdmin(database: SqliteDatabase, personId: string): boolean {
+  const person = findPerson(database, personId);
+  return person !== undefined && person.endedAt === null && person.roles.includes("admin");
+}
+
 /** A passkey that was not removed. */
 export function findPasskey(database: SqliteDatabase, credentialId: string): PasskeyState | undefined {
   const row = database.get(FIND_PASSKEY, credentialId);
   return row === undefined ? undefined : parsePasskey(row);
+}
+
+/** Passkeys that sign for an owner now; none for an owner whose key is a file. */
+export function listOwnerPasskeys(database: SqliteDatabase, ownerId: string): readonly PasskeyState[] {
+  return database.all(LIST_OWNER_PASSKEYS, ownerId).map(parsePasskey);
 }
 
 /** A link that can be used now. */
@@ -114,6 +132,7 @@ function parseLink(row: Row): LinkState {
     personId: row.textOrNull("person_id"),
     ownerId: row.textOrNull("owner_id"),
     organizationId: row.textOrNull("organization_id"),
+    createdBy: row.textOrNull("created_by"),
     sealedAddress: row.bytesOrNull("sealed_address"),
     expiresAt: row.integer("expires_at"),
   };

@@ -21,6 +21,7 @@ import type { ApprovalCommands, ApprovalReads } from "./approval-ports.ts";
 import type { SecretCommands, SecretReads } from "./broker-ports.ts";
 import type { BudgetCommands, BudgetReads } from "./budget-ports.ts";
 import type { CreateOwnerCommand } from "./commands/create-owner.ts";
+import type { DepositTicketCommand } from "./commands/deposit-ticket.ts";
 import type {
   FederationCommands,
   FederationReads,
@@ -78,6 +79,8 @@ export interface IssueCommand {
   /** Instance id of the parent whose live key signed the grant, and that SVID's digest. */
   readonly parent: { readonly instanceId: string; readonly svidSha256: string } | null;
   readonly path: string;
+  /** By a ticket only: `keyid` of the passkey that signed it, which the owner must still have. */
+  readonly passkeyKeyid?: string;
   /** By a verifier ticket only: whether it is a relay. */
   readonly isRelay?: boolean;
   readonly name: string;
@@ -196,6 +199,8 @@ export interface StoreCommands
   createOwner(
     command: CreateOwnerCommand,
   ): Promise<Committed<{ readonly ownerId: string; readonly name: string }>>;
+  /** Keeps that an owner signed a ticket by a passkey. @throws TrustWardenError see `depositTicket`. */
+  depositTicket(command: DepositTicketCommand): Promise<Committed<null>>;
   /** Signs a single-use verifier ticket with the server's SVID and records it. Value: the envelope text. */
   createVerifierTicket(command: {
     readonly context: CommandContext;
@@ -303,8 +308,13 @@ export interface SvidState {
 export interface OwnerState {
   readonly ownerId: string;
   readonly name: string;
-  readonly spki: Uint8Array;
+  /** Of a file's key; null for an owner whose key is a device's, which signs nothing but assertions. */
+  readonly spki: Uint8Array | null;
   readonly isRevoked: boolean;
+}
+
+/** An owner of a list, with how many agents it ever had: counting them takes as long as there are many. */
+export interface ListedOwner extends OwnerState {
   readonly agents: number;
 }
 
@@ -339,7 +349,8 @@ export interface StoreReads
   clockFloorMs(): number;
   findOwner(ownerId: string): OwnerState | undefined;
   findOwnerByName(name: string): OwnerState | undefined;
-  listOwners(): readonly OwnerState[];
+  /** By name, after one of them. */
+  listOwners(query: { readonly after: string; readonly limit: number }): readonly ListedOwner[];
   /** From the root instance down to the named one, inclusive; empty when unknown. */
   chainOf(instanceId: string): readonly InstanceState[];
   findInstance(instanceId: string): InstanceState | undefined;

@@ -27,11 +27,14 @@ const MAX_INSTANCES = 1000;
 /** Entries read from the outbox in one go; it is short unless the ledger was down. */
 const MAX_PENDING = 10_000;
 
-const OWNER_COLUMNS = `owners.owner_id, owners.name, owners.spki, owners.revoked_epoch,
-  (SELECT COUNT(*) FROM agents WHERE agents.owner_id = owners.owner_id) AS agents`;
+const OWNER_COLUMNS = `
+  owners.owner_id, owners.name, owners.spki, owners.revoked_epoch,
+  (SELECT COUNT(*) FROM passkeys WHERE passkeys.spki = owners.spki) AS devices`;
 const FIND_OWNER = `SELECT ${OWNER_COLUMNS} FROM owners WHERE owner_id = ?`;
 const FIND_OWNER_BY_NAME = `SELECT ${OWNER_COLUMNS} FROM owners WHERE name = ?`;
-const LIST_OWNERS = `SELECT ${OWNER_COLUMNS} FROM owners ORDER BY name`;
+const LIST_OWNERS = `
+  SELECT ${OWNER_COLUMNS}, (SELECT COUNT(*) FROM agents WHERE agents.owner_id = owners.owner_id) AS agents
+  FROM owners WHERE name > ? ORDER BY name LIMIT ?`;
 
 const FIND_SVID = `
   SELECT svids.instance_id, svids.not_after, svids.spki FROM svids
@@ -64,7 +67,10 @@ export function createReads(database: SqliteDatabase, nowSeconds: () => number):
     clockFloorMs: () => readClockFloorMs(database),
     findOwner: (ownerId) => mapRow(database.get(FIND_OWNER, ownerId), parseOwner),
     findOwnerByName: (name) => mapRow(database.get(FIND_OWNER_BY_NAME, name), parseOwner),
-    listOwners: () => database.all(LIST_OWNERS).map(parseOwner),
+    listOwners: ({ after, limit }) =>
+      database
+        .all(LIST_OWNERS, after, limit)
+        .map((row) => ({ ...parseOwner(row), agents: row.integer("agents") })),
     chainOf: (instanceId) => lineOf(database, instanceId),
     findInstance: (instanceId) => findInstance(database, instanceId),
     findSvid: (svidSha256) => mapRow(database.get(FIND_SVID, svidSha256), parseSvid),
@@ -117,9 +123,8 @@ function parseOwner(row: Row): OwnerState {
   return {
     ownerId: row.text("owner_id"),
     name: row.text("name"),
-    spki: row.bytes("spki"),
+    spki: row.integer("devices") === 0 ? row.bytes("spki") : null,
     isRevoked: row.integerOrNull("revoked_epoch") !== null,
-    agents: row.integer("agents"),
   };
 }
 

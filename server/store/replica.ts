@@ -4,8 +4,8 @@
  * The file's own transaction is open from `begin` until after `keep`, and is committed only when `keep` has returned.
  */
 
-/** Why a group was not kept; after `doubt` nobody knows whether it was. */
-export type Rejection = "fenced" | "moved" | "unfit" | "lost" | "doubt";
+/** Why a group was not kept; after `doubt` nobody knows whether it was, and after `behind` it may be run again at once. */
+export type Rejection = "fenced" | "behind" | "moved" | "unfit" | "lost" | "doubt";
 
 /** A second place for groups. */
 export interface Replica {

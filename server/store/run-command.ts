@@ -15,6 +15,7 @@ import { requireClock } from "./commands/clock.ts";
 import { recordControl } from "./commands/control-record.ts";
 import { createOwner } from "./commands/create-owner.ts";
 import { createVerifierTicket } from "./commands/create-verifier-ticket.ts";
+import { depositTicket } from "./commands/deposit-ticket.ts";
 import type { CommandDeps, CommandResult } from "./commands/deps.ts";
 import { createEntry, removeEntry } from "./commands/entries.ts";
 import { issueGrant } from "./commands/identity-grants.ts";
@@ -62,6 +63,8 @@ export function runCommand(
   switch (request.kind) {
     case "createOwner":
     case "createVerifierTicket":
+    case "depositTicket":
+    case "setBudget":
       return commit<unknown>(database, deps, request.command, () => runOperators(database, deps, request));
     case "issue":
     case "renew":
@@ -112,8 +115,6 @@ export function runCommand(
       return issueStatusList(database, request.command, deps);
     case "changePeople":
       return commitPeople(database, deps, request.command);
-    case "setBudget":
-      return commit(database, deps, request.command, () => setBudget(database, request.command));
     case "addLabels":
     case "saveBudgetUse":
     case "touchSession":
@@ -214,15 +215,25 @@ function keepBooks(
   }
 }
 
-/** Runs one command by which an operator lets somebody in. */
+/** Runs one command by which an operator or owner lets somebody in, or says how much one may spend. */
 function runOperators(
   database: SqliteDatabase,
   deps: CommandDeps,
-  request: Extract<WriterCommand, { readonly kind: "createOwner" | "createVerifierTicket" }>,
+  request: Extract<
+    WriterCommand,
+    { readonly kind: "createOwner" | "createVerifierTicket" | "depositTicket" | "setBudget" }
+  >,
 ): CommandResult<unknown> {
-  return request.kind === "createOwner"
-    ? createOwner(database, request.command, deps)
-    : createVerifierTicket(database, request.command, deps);
+  switch (request.kind) {
+    case "createOwner":
+      return createOwner(database, request.command, deps);
+    case "createVerifierTicket":
+      return createVerifierTicket(database, request.command, deps);
+    case "depositTicket":
+      return depositTicket(database, request.command);
+    case "setBudget":
+      return setBudget(database, request.command);
+  }
 }
 
 /** Runs one command of approvals and freezes. */

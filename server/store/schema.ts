@@ -25,6 +25,7 @@ const PRAGMAS = `
   PRAGMA foreign_keys = ON;
   PRAGMA trusted_schema = OFF;
   PRAGMA journal_size_limit = 67108864;
+  PRAGMA wal_autocheckpoint = 8000;
 `;
 
 /** The writer's connection; makes the file (0600) and its tables when there are none. */

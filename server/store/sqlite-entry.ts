@@ -2,6 +2,7 @@
 import { parseRegistrationEntry } from "@trustwarden/core/agentid/registration-entry.ts";
 import { Fields } from "@trustwarden/core/fields.ts";
 import { type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
+import { rememberParsed } from "./parsed-texts.ts";
 import type { EntryState, NodeEntry } from "./registration-ports.ts";
 import type { Row, SqliteDatabase } from "./sqlite-database.ts";
 
@@ -77,11 +78,13 @@ function parseEntry(row: Row): EntryState {
     createdAt: row.integer("created_at"),
     isRemoved: row.integerOrNull("removed_epoch") !== null,
   };
-  const json = parseJsonObject(row.text("document"));
+  const text = row.text("document");
   return row.text("kind") === "node"
-    ? { ...state, kind: "node", document: parseNodeEntry(json) }
-    : { ...state, kind: "agent", document: parseRegistrationEntry(json), envelope: row.text("envelope") };
+    ? { ...state, kind: "node", document: parseNodeEntry(parseJsonObject(text)) }
+    : { ...state, kind: "agent", document: parseAgentEntry(text), envelope: row.text("envelope") };
 }
+
+const parseAgentEntry = rememberParsed((text) => parseRegistrationEntry(parseJsonObject(text)));
 
 function parseNodeEntry(json: JsonObject): NodeEntry {
   const members = new Fields(json, "internal");

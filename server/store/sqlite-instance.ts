@@ -4,6 +4,7 @@ import { Fields } from "@trustwarden/core/fields.ts";
 import { formatCanonicalJson, parseJsonObject } from "@trustwarden/core/json.ts";
 import { CUSTODIES } from "@trustwarden/core/principal.ts";
 import { parseScope, type Scope } from "@trustwarden/core/scope.ts";
+import { rememberParsed } from "./parsed-texts.ts";
 import { INSTANCE_KINDS, type InstanceState } from "./ports.ts";
 import type { Row, SqliteDatabase } from "./sqlite-database.ts";
 
@@ -35,6 +36,10 @@ export function findInstance(database: SqliteDatabase, instanceId: string): Inst
 
 /** From the root instance down to the named one, inclusive; empty when it is unknown. */
 export function lineOf(database: SqliteDatabase, instanceId: string): readonly InstanceState[] {
+  // Most have no parent: one look at one row is a third of the price of the walk.
+  const instance = findInstance(database, instanceId);
+  if (instance === undefined) return [];
+  if (instance.parentInstanceId === null) return [instance];
   return database.all(LINE, instanceId).map(parseInstanceRow);
 }
 
@@ -78,15 +83,19 @@ export function formatAttestedColumn({ type, strength, selectors }: AttestationF
 }
 
 function parseAttested(text: string | null, compositionSha256: string | null): AttestationFacts {
-  if (text === null) return { ...NOTHING_ATTESTED, compositionSha256 };
+  return text === null
+    ? { ...NOTHING_ATTESTED, compositionSha256 }
+    : { ...parseAttestedText(text), compositionSha256 };
+}
+
+const parseAttestedText = rememberParsed((text): Omit<AttestationFacts, "compositionSha256"> => {
   const members = new Fields(parseJsonObject(text), "internal");
   return {
     type: members.text("type"),
     strength: members.oneOf("strength", STRENGTHS),
     selectors: members.texts("selectors"),
-    compositionSha256,
   };
-}
+});
 
 function oneOf<T extends string>(known: readonly T[], text: string): T {
   const found = known.find((item) => item === text);
@@ -99,6 +108,4 @@ export function formatScopeColumn(scope: Scope): string {
   return scope.join(" ");
 }
 
-function parseScopeColumn(text: string): Scope {
-  return parseScope(text === "" ? [] : text.split(" "));
-}
+const parseScopeColumn = rememberParsed((text): Scope => parseScope(text === "" ? [] : text.split(" ")));

@@ -58,6 +58,8 @@ export interface SqliteStore {
   readonly reads: StoreReads;
   /** Has one listener told when the database of a store elsewhere went away, and when it is back. */
   watchLink(onLink: (link: StateLink) => void): void;
+  /** Has one listener told when the copy has what other servers wrote. */
+  watchFollowed(onFollowed: () => void): void;
   /** Finishes what waits, then closes both connections. */
   close(): Promise<void>;
 }
@@ -87,6 +89,9 @@ export async function createSqliteStore(options: SqliteStoreOptions): Promise<Sq
     watchLink: (onLink) => {
       writer.onLink = onLink;
     },
+    watchFollowed: (onFollowed) => {
+      writer.onFollowed = onFollowed;
+    },
     close: async () => {
       // The writer last: only the last connection, if it may write, folds the write-ahead log into the one file.
       reads.close();
@@ -102,6 +107,7 @@ function createCommands(writer: WriterClient): StoreCommands {
         kind: "createOwner",
         command,
       }),
+    depositTicket: (command) => writer.run({ kind: "depositTicket", command }),
     createVerifierTicket: (command) =>
       writer.run<Committed<{ readonly ticket: string }>>({ kind: "createVerifierTicket", command }),
     issue: (command) => writer.run<Committed<IssuedIdentity>>({ kind: "issue", command }),
@@ -179,6 +185,7 @@ function createRegistrationCommands(writer: WriterClient): RegistrationCommands 
 class WriterClient {
   readonly ready: Promise<void>;
   onLink: ((link: StateLink) => void) | undefined;
+  onFollowed: (() => void) | undefined;
   readonly #worker: Worker;
   readonly #waiting = new Map<number, Waiting>();
   readonly #exited: Promise<void>;
@@ -199,6 +206,7 @@ class WriterClient {
       if (message.kind === "ready") ready.resolve();
       else if (message.kind === "refused") ready.reject(new TrustWardenError(message.code, message.details));
       else if (message.kind === "link") this.onLink?.(message);
+      else if (message.kind === "followed") this.onFollowed?.();
       else this.#receive(message.replies, message.isFatal);
     });
     // Every exit is preceded by `error` or by our own close; pending commands fail in either case.

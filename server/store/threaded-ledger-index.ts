@@ -1,9 +1,10 @@
 /**
- * `QueryIndex` whose file is written and searched in a thread of its own.
+ * `QueryIndex` whose file is written in one thread and searched in another: what the write path asks never waits for a question.
  *
+ * An index that is missing or far behind is brought up to the log while the server works.
  * Entries are kept here until a batch is full or somebody asks, and one batch is on its way at a time. When the thread
  * falls far behind, entries are let go of and read from the log again, so that memory stays bounded and appending never
- * waits. A crash loses at most what `catchUp` reads again.
+ * waits. A crash loses at most what `follow` reads again.
  */
 import type {
   EntrySource,
@@ -16,6 +17,7 @@ import type {
 } from "@trustwarden/core/agentledger/query-index.ts";
 import { parseRecord } from "@trustwarden/core/agentledger/record.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { isOfType } from "./entry-type.ts";
 import { digestOf } from "./ledger-index.ts";
 import { IndexThread } from "./ledger-index-client.ts";
 import type { IndexTask } from "./ledger-index-protocol.ts";
@@ -24,6 +26,12 @@ import type { IndexTask } from "./ledger-index-protocol.ts";
 const BATCH = 512;
 /** The same while the index is made from a log that is there: each set of events is written once a batch. */
 const CATCH_UP_BATCH = 8192;
+/** So few are made good before a start goes on. */
+const MAX_AWAITED = 8192;
+/** An outcome that is asked for meanwhile is looked for in the log, this far behind its decision. */
+const MAX_SCANNED = 65_536;
+/** When whoever is refused meanwhile is to ask again. */
+const ASK_AGAIN_SECONDS = 5;
 /** Entries kept here; about 20 MB, 16 KiB each at most. */
 const MAX_KEPT = 16_384;
 /** Searches that wait for the thread. */
@@ -40,9 +48,15 @@ export interface ThreadedIndexOptions {
   readonly answerMs?: number;
 }
 
-/** Owns the thread and the entries that are not with it yet. */
+/** Owns the threads and the entries that are not with them yet. */
 export class ThreadedLedgerIndex implements QueryIndex {
   readonly #thread: IndexThread;
+  /** Opens the thread of the questions; in memory there is one thread for everything. */
+  readonly #openReader: () => IndexThread;
+  /** Answers questions; null until the index has come to what the log was when it was followed. */
+  #reader: IndexThread | null = null;
+  #catchingUp: Promise<void> = Promise.resolve();
+  #isCatchingUp = false;
   /** Observed entries from `#sent` on, by index. */
   readonly #kept = new Map<number, Uint8Array>();
   #source: EntrySource | null = null;
@@ -62,6 +76,8 @@ export class ThreadedLedgerIndex implements QueryIndex {
 
   constructor({ path, onLost, answerMs = ANSWER_MS }: ThreadedIndexOptions) {
     this.#thread = new IndexThread({ path }, onLost);
+    this.#openReader = () =>
+      path === ":memory:" ? this.#thread : new IndexThread({ path, isReader: true }, onLost);
     this.#answerMs = answerMs;
   }
 
@@ -69,7 +85,13 @@ export class ThreadedLedgerIndex implements QueryIndex {
     return this.#size;
   }
 
+  /** Follows a log, and returns when the index has come up to it. */
   async catchUp(source: EntrySource): Promise<void> {
+    await this.follow(source);
+    await this.#catchingUp;
+  }
+
+  async follow(source: EntrySource): Promise<void> {
     const { size, lastSha256 } = await this.#thread.ready;
     const isOfThisLog =
       size === 0 || (size <= source.size && digestOf(await source.readEntry(size - 1)) === lastSha256);
@@ -78,8 +100,31 @@ export class ThreadedLedgerIndex implements QueryIndex {
     this.#sent = isOfThisLog ? size : 0;
     this.#size = this.#sent;
     this.#droppedEnd = source.size;
-    await this.#sendAll();
-    this.#batch = BATCH;
+    this.#catchingUp = this.#catchUp();
+    if (source.size - this.#sent <= MAX_AWAITED) await this.#catchingUp;
+    // Safe to go on: questions are refused, and whoever waits for it gets the error.
+    else this.#catchingUp.catch(() => undefined);
+  }
+
+  async #catchUp(): Promise<void> {
+    this.#isCatchingUp = true;
+    try {
+      await this.#sendAll();
+      // A thread that is opened after the end of this one is ended by nobody.
+      if (this.#thread.isGone) return;
+      this.#batch = BATCH;
+      this.#reader = this.#openReader();
+    } finally {
+      this.#isCatchingUp = false;
+    }
+  }
+
+  /** What could not be read of the log for once is read when somebody asks. */
+  #goOn(): void {
+    if (this.#isCatchingUp || this.#source === null) return;
+    this.#catchingUp = this.#catchUp();
+    // Safe to go on: questions are refused until it is done, and the next one begins again.
+    this.#catchingUp.catch(() => undefined);
   }
 
   observe(index: number, entry: Uint8Array): void {
@@ -92,13 +137,16 @@ export class ThreadedLedgerIndex implements QueryIndex {
     this.#send().catch(() => undefined);
   }
 
-  query(filter: EventFilter, page: EventPageRequest): Promise<EventPage> {
-    return this.#ask<EventPage>({ kind: "query", filter, page });
+  async query(filter: EventFilter, page: EventPageRequest): Promise<EventPage> {
+    if (this.#thread.isGone) throw new TrustWardenError("store_unavailable", { reason: "the index is gone" });
+    if (this.#reader === null) throw this.#behind();
+    return this.#ask<EventPage>({ kind: "query", filter, page }, this.#reader);
   }
 
   /** @throws TrustWardenError `ledger_index_mismatch` when the log has something else there than the index says. */
   async findOutcome(intent: IntentName): Promise<IndexedRecord | undefined> {
-    const index = await this.#ask<number | null>({ kind: "findOutcome", intent });
+    if (this.#reader === null) return this.#findBehind(intent);
+    const index = await this.#ask<number | null>({ kind: "findOutcome", intent }, this.#thread);
     if (index === null) return undefined;
     const { unverified, payloadSha256 } = parseRecord(await this.#requireSource().readEntry(index));
     if (unverified.kind !== "outcome" || unverified.value.intent_sha256 !== intent.intentSha256)
@@ -106,17 +154,40 @@ export class ThreadedLedgerIndex implements QueryIndex {
     return { index, payloadSha256 };
   }
 
-  /** Writes what is kept here and ends the thread. Whatever is missing then is caught up with at the next start. */
+  /** Reads the log behind a decision. @throws TrustWardenError `ledger_index_behind` where that is much. */
+  async #findBehind({ intentSha256, decidedAt }: IntentName): Promise<IndexedRecord | undefined> {
+    const { size } = this.#requireSource();
+    if (size - decidedAt > MAX_SCANNED) throw this.#behind();
+    for (let at = decidedAt + 1; at < size; ) {
+      const entries = await this.#readFrom(at);
+      for (const [offset, entry] of entries.entries()) {
+        const found = isOfType(entry, "outcome") ? parseRecord(entry) : null;
+        if (found?.unverified.kind === "outcome" && found.unverified.value.intent_sha256 === intentSha256)
+          return { index: at + offset, payloadSha256: found.payloadSha256 };
+      }
+      at += entries.length;
+    }
+    return undefined;
+  }
+
+  #behind(): TrustWardenError {
+    this.#goOn();
+    const details = { indexed: this.#sent, entries: this.#source?.size ?? 0 };
+    return new TrustWardenError("ledger_index_behind", { ...details, retryAfterSeconds: ASK_AGAIN_SECONDS });
+  }
+
+  /** Writes what is kept here and ends the threads. Whatever is missing then is caught up with at the next start. */
   async close(): Promise<void> {
-    if (this.#droppedEnd <= this.#sent) await this.#sendAll().catch(() => undefined);
+    if (this.#reader !== null && this.#droppedEnd <= this.#sent) await this.#sendAll().catch(() => undefined);
+    if (this.#reader !== this.#thread) await this.#reader?.close();
     await this.#thread.close();
   }
 
-  async #ask<T>(question: IndexTask): Promise<T> {
+  async #ask<T>(question: IndexTask, thread: IndexThread): Promise<T> {
     if (this.#questions >= MAX_QUESTIONS)
       throw new TrustWardenError("rate_limited", { reason: "searches wait" });
     this.#questions += 1;
-    const answer = this.#sendAll().then(() => this.#thread.run<T>(question));
+    const answer = this.#sendAll().then(() => thread.run<T>(question));
     const late = new TrustWardenError("ledger_search_late", { afterMs: this.#answerMs });
     try {
       return await within(answer, { ms: this.#answerMs, late });

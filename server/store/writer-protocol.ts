@@ -11,6 +11,7 @@ import type { SecretCommand } from "./broker-ports.ts";
 import type { BudgetUseRow, SetBudgetCommand } from "./budget-ports.ts";
 import type { CreateOwnerCommand } from "./commands/create-owner.ts";
 import type { CreateVerifierTicketCommand } from "./commands/create-verifier-ticket.ts";
+import type { DepositTicketCommand } from "./commands/deposit-ticket.ts";
 import type { IssuingKeys, IssuingRules } from "./commands/deps.ts";
 import type { IssueServerSvidCommand } from "./commands/issue-server-svid.ts";
 import type { IssueCrlsCommand } from "./commands/revocation-lists.ts";
@@ -60,6 +61,7 @@ export interface WriterData {
 
 export type WriterCommand =
   | { readonly kind: "createOwner"; readonly command: CreateOwnerCommand }
+  | { readonly kind: "depositTicket"; readonly command: DepositTicketCommand }
   | { readonly kind: "createVerifierTicket"; readonly command: CreateVerifierTicketCommand }
   | { readonly kind: "issue"; readonly command: IssueCommand }
   | { readonly kind: "renew"; readonly command: RenewCommand }
@@ -130,9 +132,15 @@ export interface StateLink {
   readonly orphans: readonly number[];
 }
 
+/** Other servers have written: whoever reads the copy may find an epoch that nobody here was told of. */
+export interface StateFollowed {
+  readonly kind: "followed";
+}
+
 /** From the writer. `fatal`: a commit failed in an unknown state; nothing is written any more. */
 export type FromWriter =
   | { readonly kind: "ready" }
   | { readonly kind: "refused"; readonly code: ErrorCode; readonly details: ErrorDetails }
   | StateLink
+  | StateFollowed
   | { readonly kind: "replies"; readonly replies: readonly WriterReply[]; readonly isFatal: boolean };

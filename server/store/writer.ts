@@ -13,6 +13,7 @@ import { loadAuthority } from "./commands/change-authority.ts";
 import { type CommandDeps, createCommandDeps } from "./commands/deps.ts";
 import { openMirroredGroups } from "./postgres-state/mirrored-groups.ts";
 import type { StateSettings } from "./postgres-state/protocol.ts";
+import { pooledRandom } from "./random-pool.ts";
 import type { CommitCount } from "./remembered-reads.ts";
 import { openForWriting } from "./schema.ts";
 import { type Groups, runGroup } from "./writer-group.ts";
@@ -34,7 +35,12 @@ start(workerData);
 function start(data: WriterData): void {
   const { keys, rules, commits } = data;
   try {
-    const deps = createCommandDeps({ keys, rules, random: randomBytes, openSigner: openSigningKey });
+    const deps = createCommandDeps({
+      keys,
+      rules,
+      random: pooledRandom(randomBytes),
+      openSigner: openSigningKey,
+    });
     const groups =
       data.remote === null ? openLocalGroups(data, deps) : openRemoteGroups(data, data.remote, deps);
     port.on("message", (message: ToWriter) => {
@@ -66,10 +72,10 @@ function openRemoteGroups(
     settings,
     deps,
     firstAuthority: keys.firstAuthority,
-    onLink: (link) => {
+    onNews: (news) => {
       // Whoever reads asks the file again: it may have changed without a command.
       Atomics.add(commits, 0, 1);
-      send(link);
+      send(news);
     },
     onFatal: () => {
       isFatal = true;

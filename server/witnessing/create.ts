@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
-import type { ShardName } from "@trustwarden/core/agentledger/shard.ts";
+import { isShardName, type ShardName } from "@trustwarden/core/agentledger/shard.ts";
 import type { Shard } from "@trustwarden/core/agentledger/sharded-log.ts";
 import {
   isQuorum,
@@ -89,17 +89,14 @@ interface ShardWitnessingOptions extends OpenWitnessingOptions {
 export class ShardWitnessing {
   readonly #options: ShardWitnessingOptions;
   readonly #byOrigin = new Map<string, Witnessing>();
-  readonly #vkeys: string[] = [];
 
   constructor(options: ShardWitnessingOptions) {
     this.#options = options;
   }
 
-  /** The policy, with a line for each shard, for readers that know nothing of shards. */
+  /** The policy; its line for the ledger's key is about all shards. A key stands in a policy once. */
   get policyText(): string {
-    const { policy, policyText } = this.#options;
-    const unnamed = this.#vkeys.filter((vkey) => !policy.logs.some((log) => log.vkey === vkey));
-    return unnamed.map((vkey) => `log ${vkey}\n`).join("") + policyText;
+    return this.#options.policyText;
   }
 
   /** The newest checkpoint of a shard that satisfies the policy, with its cosignatures; null before the first. */
@@ -136,7 +133,6 @@ export class ShardWitnessing {
     });
     await witnessing.restore();
     this.#byOrigin.set(origin, witnessing);
-    this.#vkeys.push(log.vkey);
     return witnessing;
   }
 }
@@ -182,6 +178,11 @@ function invalid(reason: string, cause?: unknown): TrustWardenError {
 
 function hasUrl(witness: PolicyWitness): witness is PolicyWitness & { readonly url: string } {
   return witness.url !== null;
+}
+
+/** Whether a file of the data directory is the witnessed checkpoint of a shard. */
+export function isWitnessedFile(name: string): boolean {
+  return name === FILE || (name.startsWith(`${FILE}.`) && isShardName(name.slice(FILE.length + 1)));
 }
 
 function createStore(dataDir: string, shard: ShardName) {

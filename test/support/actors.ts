@@ -7,6 +7,7 @@ import {
   formatOwnerKeyid,
   issueGrant,
   issueTicket,
+  type Ticket,
 } from "@trustwarden/core/agentid/enrolment.ts";
 import { parseTicketValue } from "@trustwarden/core/agentid/enrolment-value.ts";
 import { issuePossession, type PossessionClaim } from "@trustwarden/core/agentid/possession.ts";
@@ -31,9 +32,12 @@ import { type ClientTls, jsonOf, type RawAnswer, type RawRequest, send, sendAdmi
 import { createTestSigner } from "./keys.ts";
 import { type TestServer, TRUST_DOMAIN } from "./server.ts";
 
+/** Fresh random bytes. */
 const random: Random = (length) => new Uint8Array(randomBytes(length));
-const nowSeconds = () => Math.floor(Date.now() / 1000);
-const AUDIENCE = `spiffe://${TRUST_DOMAIN}`;
+/** Unix seconds. */
+export const nowSeconds = () => Math.floor(Date.now() / 1000);
+/** SPIFFE ID of the trust domain of every test. */
+export const AUDIENCE = `spiffe://${TRUST_DOMAIN}`;
 
 const NO_BUDGET = { depth: 3, fan_out: 16, budget: null } as const;
 
@@ -81,27 +85,34 @@ export async function createOwner(server: TestServer, name = "alice"): Promise<T
   return { ownerId: parseAnswer(ownerAnswer, answer).owner_id, signer };
 }
 
-/** A ticket that the owner signs. */
-export function ticketOf(owner: TestOwner, options: EnrolOptions = {}): string {
+/** What a ticket of an owner says, unless it is to say something else. */
+export function ticketDocument(owner: string, changes: Partial<Ticket> = {}): Ticket {
   const now = nowSeconds();
-  return issueTicket(
-    {
-      v: 1,
-      kind: "agent",
-      jti: formatUlid(Date.now(), random),
-      aud: AUDIENCE,
-      iat: now,
-      exp: now + 600,
-      owner: owner.ownerId,
-      path: options.path ?? "team/finance",
-      name: options.name ?? "orchestrator",
-      scope: parseScope(options.scope ?? ["read:transactions", "write:transactions", "write:reports"]),
-      ttl_seconds: options.ttlSeconds ?? 28_800,
-      limits: NO_BUDGET,
-    },
-    owner.signer,
-    formatOwnerKeyid(owner.signer.publicKey),
-  );
+  return {
+    v: 1,
+    kind: "agent",
+    jti: formatUlid(Date.now(), random),
+    aud: AUDIENCE,
+    iat: now,
+    exp: now + 600,
+    owner,
+    path: "team/finance",
+    name: "orchestrator",
+    scope: parseScope(["read:transactions", "write:transactions", "write:reports"]),
+    ttl_seconds: 28_800,
+    limits: NO_BUDGET,
+    ...changes,
+  };
+}
+
+/** A ticket that the owner signs. */
+export function ticketOf(owner: TestOwner, { scope, ttlSeconds, ...named }: EnrolOptions = {}): string {
+  const ticket = ticketDocument(owner.ownerId, {
+    ...named,
+    ...(scope === undefined ? {} : { scope: parseScope(scope) }),
+    ...(ttlSeconds === undefined ? {} : { ttl_seconds: ttlSeconds }),
+  });
+  return issueTicket(ticket, owner.signer, formatOwnerKeyid(owner.signer.publicKey));
 }
 
 /** A grant that a parent signs for a child's key. */
@@ -173,8 +184,13 @@ export async function enrolAgent(
   owner: TestOwner,
   options: EnrolOptions = {},
 ): Promise<TestInstance> {
+  return enrolWith(server, ticketOf(owner, options));
+}
+
+/** An instance by a ticket, whoever signed it. */
+export async function enrolWith(server: TestServer, ticket: string): Promise<TestInstance> {
   const signer = createTestSigner();
-  const answer = await postEnrolment(server, ticketOf(owner, options), signer);
+  const answer = await postEnrolment(server, ticket, signer);
   return instanceOf(parseAnswer(identityAnswer, answer), signer);
 }
 
@@ -189,14 +205,20 @@ export async function spawn(
   return instanceOf(parseAnswer(identityAnswer, answer), signer);
 }
 
+/** An operator's ticket for a service, as it is handed on. */
+export async function verifierTicket(
+  server: TestServer,
+  { name, ttlSeconds = 3600 }: { readonly name: string; readonly ttlSeconds?: number },
+): Promise<string> {
+  const body = JSON.stringify({ name, ttl_seconds: ttlSeconds });
+  const request = { method: "POST", target: "/v1/verifier-tickets", body };
+  return parseAnswer(ticketAnswer, await sendAdmin(server.adminSocket, request)).ticket;
+}
+
 /** A service by an operator's ticket. */
 export async function enrolVerifier(server: TestServer, name = "finance-api"): Promise<TestInstance> {
   const signer = createTestSigner();
-  const body = JSON.stringify({ name, ttl_seconds: 3600 });
-  const ticket = parseAnswer(
-    ticketAnswer,
-    await sendAdmin(server.adminSocket, { method: "POST", target: "/v1/verifier-tickets", body }),
-  ).ticket;
+  const ticket = await verifierTicket(server, { name });
   const answer = await postEnrolment(server, parseTicketValue(ticket).ticket, signer);
   return instanceOf(parseAnswer(identityAnswer, answer), signer);
 }

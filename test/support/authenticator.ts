@@ -31,16 +31,35 @@ export interface AuthenticatorOptions {
 /** JSON of a credential, as `toJSON()` gives it. */
 export type CredentialJson = Readonly<Record<string, unknown>>;
 
+/** A passkey, as its device holds it. */
+interface Held {
+  readonly credentialId: string;
+  readonly keys: { readonly privateKey: KeyObject; readonly publicKey: KeyObject };
+}
+
 /** One device with one passkey. */
 export class SoftwareAuthenticator {
-  readonly credentialId = randomBytes(32).toString("base64url");
+  readonly credentialId: string;
   counter = 0;
   readonly #options: AuthenticatorOptions;
-  readonly #keys: { readonly privateKey: KeyObject; readonly publicKey: KeyObject };
+  readonly #keys: Held["keys"];
 
-  constructor(options: AuthenticatorOptions) {
+  constructor(options: AuthenticatorOptions, known?: Held) {
     this.#options = options;
-    this.#keys = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    this.credentialId = known?.credentialId ?? randomBytes(32).toString("base64url");
+    this.#keys = known?.keys ?? generateKeyPairSync("ec", { namedCurve: "P-256" });
+  }
+
+  /** The same device with the same key, behaving otherwise. */
+  behaving(options: AuthenticatorOptions): SoftwareAuthenticator {
+    const other = new SoftwareAuthenticator(options, { keys: this.#keys, credentialId: this.credentialId });
+    other.counter = this.counter;
+    return other;
+  }
+
+  /** The key itself, as whoever has a copy of what a password manager keeps. */
+  copiedKey(): KeyObject {
+    return this.#keys.privateKey;
   }
 
   /** `navigator.credentials.create()`. */

@@ -39,7 +39,7 @@ export interface Starting {
 /** Makes the configuration directory with its settings. */
 export function configureHome({ configDir }: TestHome, settings: object = {}): void {
   mkdirSync(configDir, { recursive: true, mode: 0o700 });
-  const text = JSON.stringify({ quotas: QUOTAS, ...settings });
+  const text = JSON.stringify({ quotas: QUOTAS, intake: { delayMs: 3_600_000 }, ...settings });
   writeFileSync(join(configDir, "server.json"), text, { mode: 0o600 });
 }
 

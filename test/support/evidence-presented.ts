@@ -98,7 +98,8 @@ export function forgersVkey(vkey: string): string {
   return formatVkey(vkey.slice(0, vkey.indexOf("+")), rawEd25519Key(forgersLog.publicKey));
 }
 
-type Payload = Record<string, unknown>;
+/** The members of a record that a forgery changes. */
+export type Payload = Record<string, unknown>;
 
 /**
  * Logs in which another record stands. Each is whole and signed by the server; only what the agent's key signed, and what
@@ -168,7 +169,7 @@ function proofBy(
 }
 
 /** The bundle as it would be had the log held other records: signed by the server anew, proven in a tree of its own. */
-function relog(
+export function relog(
   bytes: Uint8Array,
   options: {
     readonly key: ManifestKey;

@@ -2,9 +2,10 @@
 import { createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import type { Signer } from "@trustwarden/core/signer.ts";
 
-/** A fresh P-256 signer whose private key is at hand, as an attacker's own key would be. */
-export function createTestSigner(): Signer & { readonly privateKey: KeyObject } {
-  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+/** A P-256 signer whose private key is at hand, as an attacker's own key would be; a fresh one unless it is given. */
+export function createTestSigner(
+  privateKey = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey,
+): Signer & { readonly privateKey: KeyObject } {
   return {
     algorithm: "ES256",
     privateKey,

@@ -133,6 +133,8 @@ export interface NodeAsk {
   /** Digest that the proofs are bound to, where another than the right one is wanted. */
   readonly enrolmentSha256?: string;
   readonly members?: object;
+  /** Another one of the server unless given. */
+  readonly nonce?: string;
 }
 
 /** Asks as a node for an instance of an entry. */
@@ -221,8 +223,7 @@ export async function deliver(
 }
 
 async function keysOf(server: TestServer, ask: NodeAsk, enrolmentSha256: string): Promise<object> {
-  const { signer = createTestSigner(), classSigner = null } = ask;
-  const nonce = await nonceOf(server);
+  const { signer = createTestSigner(), classSigner = null, nonce = await nonceOf(server) } = ask;
   const proofOf = (key: TestSigner) => ({
     spki: spkiOf(key),
     possession: issuePossession({ nonce, enrolmentSha256 }, key),

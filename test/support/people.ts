@@ -53,7 +53,10 @@ export async function createLink(server: TestServer, body: object = {}): Promise
 }
 
 /** A fresh challenge. */
-export async function challengeFor(server: TestServer, purpose: "register" | "log-in"): Promise<string> {
+export async function challengeFor(
+  server: TestServer,
+  purpose: "register" | "log-in" | "add-passkey" | "remove-passkey",
+): Promise<string> {
   const { challenge } = jsonOf(await sendConsole(server, { target: `/v1/passkeys/options/${purpose}` }));
   return String(challenge);
 }
@@ -87,17 +90,62 @@ export async function logIn(server: TestServer, authenticator: SoftwareAuthentic
   });
 }
 
-/** A person, come in and logged in. @param link - as `POST /v1/people/links` takes it. */
+/** A person, come in and logged in. @param link - one that was made, or as `POST /v1/people/links` takes it. */
 export async function createPerson(
   server: TestServer,
-  link: object = {},
+  link: object | string = {},
   options: Partial<AuthenticatorOptions> & { readonly address?: string } = {},
 ): Promise<TestPerson> {
   const { address, ...device } = options;
   const authenticator = new SoftwareAuthenticator({ origin: originOf(server), ...device });
-  const coming = { link: await createLink(server, link), authenticator };
+  const made = typeof link === "string" ? link : await createLink(server, link);
+  const coming = { link: made, authenticator };
   const answer = await useLink(server, { ...coming, ...(address === undefined ? {} : { address }) });
   return personOf(answer, authenticator);
+}
+
+/** Logs somebody in anew. */
+export async function refresh(server: TestServer, person: TestPerson): Promise<TestPerson> {
+  return personOf(await logIn(server, person.authenticator), person.authenticator);
+}
+
+/** Asks a second admin to confirm a request. @returns the confirmation's id. */
+export async function askConfirmation(
+  server: TestServer,
+  { cookie }: Pick<TestPerson, "cookie">,
+  { method = "GET", target, body = "" }: RawRequest,
+): Promise<string> {
+  const asked = JSON.stringify({ method, target, body, reason: "as the test wants" });
+  const request = { method: "POST", target: "/v1/confirmations", body: asked } as const;
+  const answer = await sendConsole(server, request, cookie);
+  const { id } = jsonOf(answer);
+  if (typeof id !== "string") throw new Error(`nothing was asked: ${answer.text}`);
+  return id;
+}
+
+/** Confirms with a passkey. @param signed - another confirmation, whose challenge is signed instead. */
+export async function confirm(
+  server: TestServer,
+  { cookie, authenticator }: Pick<TestPerson, "cookie" | "authenticator">,
+  id: string,
+  signed: string = id,
+): Promise<RawAnswer> {
+  const shown = await sendAdmin(server.adminSocket, { target: `/v1/confirmations/${signed}` });
+  const credential = authenticator.get(String(jsonOf(shown).challenge));
+  const target = `/v1/confirmations/${id}/answer`;
+  const body = JSON.stringify({ answer: "confirm", credential });
+  return sendConsole(server, { method: "POST", target, body }, cookie);
+}
+
+/** Sends a request with the confirmation that it waits for. */
+export function confirmed(
+  server: TestServer,
+  { cookie }: Pick<TestPerson, "cookie">,
+  request: RawRequest,
+  id: string,
+): Promise<RawAnswer> {
+  const headers = { "trustwarden-confirmation": id };
+  return sendConsole(server, { ...request, headers }, cookie);
 }
 
 /** The person that an answer opened a session for. */

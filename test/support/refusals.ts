@@ -1,6 +1,8 @@
 /** What the ledger says about who was turned away. */
-import { type EventView, eventPage } from "@trustwarden/core/api/ledger.ts";
+import { type EventView, eventAnswer, eventPage } from "@trustwarden/core/api/ledger.ts";
+import { parseEnvelope, parseUnverifiedPayload } from "@trustwarden/core/dsse.ts";
 import type { ErrorCode } from "@trustwarden/core/error.ts";
+import type { JsonObject } from "@trustwarden/core/json.ts";
 import { expect } from "vitest";
 import { parseAnswer } from "./actors.ts";
 import { codeOf, type RawAnswer, sendAdmin } from "./http.ts";
@@ -10,6 +12,16 @@ import type { TestServer } from "./server.ts";
 export async function eventsOf(server: TestServer, kind: string): Promise<readonly EventView[]> {
   const target = `/v1/events?kind=${kind}&limit=500`;
   return parseAnswer(eventPage, await sendAdmin(server.adminSocket, { target })).events;
+}
+
+/** The records of one event, as they are signed. */
+export async function payloadsOf(
+  server: TestServer,
+  { event_id }: Pick<EventView, "event_id">,
+): Promise<readonly JsonObject[]> {
+  const answer = await sendAdmin(server.adminSocket, { target: `/v1/events/${event_id}` });
+  const { records } = parseAnswer(eventAnswer, answer);
+  return records.map(({ entry }) => parseUnverifiedPayload(parseEnvelope(entry)));
 }
 
 /**

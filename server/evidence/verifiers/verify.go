@@ -25,6 +25,7 @@ import (
 	"flag"
 	"fmt"
 	"hash/crc32"
+	"maps"
 	"math"
 	"math/big"
 	"os"
@@ -236,6 +237,7 @@ type envelope struct {
 	kind, payloadType, keyid string
 	raw, sig                 []byte
 	value                    object
+	webauthn                 object
 }
 
 var payloadType = regexp.MustCompile(`^application/vnd\.trustwarden\.([a-z-]+)\.v1\+json$`)
@@ -246,20 +248,56 @@ func parseEnvelope(data []byte) envelope {
 	signatures, _ := value["signatures"].([]any)
 	need(match != nil && len(signatures) == 1 && len(value) == 3, "not one signature, or an unknown payload type")
 	signature, _ := signatures[0].(object)
+	webauthn, isAssertion := signature["webauthn"].(object)
+	need(len(signature) == 2 || (len(signature) == 3 && isAssertion), "a signature with more members")
 	raw := unbase64(text(value, "payload"))
 	return envelope{
-		kind: match[1], payloadType: match[0], keyid: text(signature, "keyid"),
+		kind: match[1], payloadType: match[0], keyid: text(signature, "keyid"), webauthn: webauthn,
 		raw: raw, sig: unbase64(text(signature, "sig")), value: parseCanonical(raw),
 	}
 }
 
-// isSignedBy checks a DSSE signature: over type and payload, each behind its length.
-func (e envelope) isSignedBy(key *ecdsa.PublicKey) bool {
-	pae := digest([]byte(fmt.Sprintf("DSSEv1 %d %s %d ", len(e.payloadType), e.payloadType, len(e.raw))), e.raw)
+func (e envelope) paeDigest() []byte {
+	return digest([]byte(fmt.Sprintf("DSSEv1 %d %s %d ", len(e.payloadType), e.payloadType, len(e.raw))), e.raw)
+}
+
+func (e envelope) isDigestSigned(key *ecdsa.PublicKey, hash []byte) bool {
 	if len(e.sig) != 64 {
 		return false
 	}
-	return ecdsa.Verify(key, pae, new(big.Int).SetBytes(e.sig[:32]), new(big.Int).SetBytes(e.sig[32:]))
+	return ecdsa.Verify(key, hash, new(big.Int).SetBytes(e.sig[:32]), new(big.Int).SetBytes(e.sig[32:]))
+}
+
+// isSignedBy checks a DSSE signature: over type and payload, each behind its length.
+func (e envelope) isSignedBy(key *ecdsa.PublicKey) bool {
+	return e.webauthn == nil && e.isDigestSigned(key, e.paeDigest())
+}
+
+// passkey is a key that only a device has, bound to a host; the log of before did not say which.
+type passkey struct {
+	key        *ecdsa.PublicKey
+	rpID       string
+	isBound    bool
+	credential string
+}
+
+var clientData = regexp.MustCompile(
+	`^\{"type":"webauthn\.get","challenge":"([A-Za-z0-9_-]{43})","origin":"(https?://([a-z0-9.-]{1,253})(?::[0-9]{1,5})?)","crossOrigin":false[,}]`)
+
+// isAsserted checks WebAuthn: an assertion whose challenge is the digest of what a file's key would sign, by a user
+// whom the device verified, at an origin of the host that the key is bound to.
+func (e envelope) isAsserted(by passkey) bool {
+	device, browser := unbase64(text(e.webauthn, "authenticator_data")), unbase64(text(e.webauthn, "client_data"))
+	match := clientData.FindSubmatch(browser)
+	if match == nil || len(device) != 37 || len(browser) > 1024 || len(e.webauthn) != 2 {
+		return false
+	}
+	challenge, origin, host := string(match[1]), string(match[2]), string(match[3])
+	isVerified := device[32]&0xc5 == 0x05
+	isOfHost := bytes.Equal(device[:32], digest([]byte(host))) && (!by.isBound || by.rpID == host)
+	isSecure := strings.HasPrefix(origin, "https://") || host == "localhost"
+	isForThis := challenge == base64url(e.paeDigest())
+	return isVerified && isOfHost && isSecure && isForThis && e.isDigestSigned(by.key, digest(device, digest(browser)))
 }
 
 // ---- 3. The log: notes, cosignatures, policy, proofs ----
@@ -845,7 +883,7 @@ type issue struct {
 	index, epoch             int64
 	chain, scope             []string
 	details                  object
-	by, what                 string
+	by, what, how            string
 }
 
 type revocation struct {
@@ -859,14 +897,25 @@ type token struct {
 	end, index  int64
 }
 
+// ownerKeys are a file's key, or the passkeys of a person by the keyid of what they sign.
+type ownerKeys struct {
+	ofFile   *ecdsa.PublicKey
+	passkeys map[string]passkey
+}
+
+type approval struct {
+	text, owner string
+	isGood      bool
+}
+
 type ledger struct {
 	domain      string
 	roots       []*x509.Certificate
 	foreign     map[string][]*x509.Certificate
 	chains      map[string][]*x509.Certificate
 	verified    map[string]bool
-	owners      map[string]*ecdsa.PublicKey
-	approvals   map[string]string
+	owners      map[string]*ownerKeys
+	approvals   map[string]*approval
 	issues      map[string]*issue
 	revocations []revocation
 	tokens      map[string]*token
@@ -883,7 +932,7 @@ func readRecords(b *bundle, roots []*x509.Certificate) *ledger {
 	l := &ledger{
 		roots: roots, domain: text(b.manifest, "trust_domain"), verified: map[string]bool{},
 		foreign: map[string][]*x509.Certificate{}, chains: map[string][]*x509.Certificate{},
-		owners: map[string]*ecdsa.PublicKey{}, approvals: map[string]string{}, issues: map[string]*issue{},
+		owners: map[string]*ownerKeys{}, approvals: map[string]*approval{}, issues: map[string]*issue{},
 		records: map[int64]*record{}, tokens: map[string]*token{}, endedTokens: map[string]time.Time{}, proofs: map[string]bool{},
 	}
 	for _, index := range b.order {
@@ -929,14 +978,23 @@ func (l *ledger) collect(r *record) {
 	details, subject := sub(r.value, "details"), optional(r.value, "subject")
 	switch text(r.value, "kind") {
 	case "owner":
-		if spki := optional(details, "spki"); spki != "" {
-			l.owners[subject] = parseKey(unbase64(spki))
+		if optional(details, "spki") != "" {
+			need(l.owners[subject] == nil, "an owner registered twice")
+			_, isPasskey := details["credential_id"]
+			l.collectKey(subject, details, isPasskey)
+		}
+	case "person":
+		if chain := texts(r.value["chain"]); len(chain) > 0 {
+			l.collectPerson(strings.Replace(chain[0], "owner:", "", 1), details)
 		}
 	case "revoke":
 		l.revocations = append(l.revocations, revocation{subject, text(r.value, "time"), number(r.value["epoch"]), r.index})
 	case "approval":
 		if details["change"] == "approve" {
-			l.approvals[subject] = text(details, "approval")
+			source := text(details, "approval")
+			document := parseEnvelope([]byte(source))
+			owner := text(document.value, "owner")
+			l.approvals[subject] = &approval{source, owner, document.kind == "approval" && l.isOwners(owner, document)}
 		}
 	case "token", "wit":
 		l.collectToken(r, subject, details)
@@ -962,6 +1020,49 @@ func parseKey(spki []byte) *ecdsa.PublicKey {
 	found, ok := key.(*ecdsa.PublicKey)
 	need(err == nil && ok && found.Curve == elliptic.P256(), "an owner's key")
 	return found
+}
+
+// collectKey learns an owner's key: a file's, or one of the passkeys of a person.
+func (l *ledger) collectKey(owner string, details object, isPasskey bool) {
+	spki := unbase64(text(details, "spki"))
+	if l.owners[owner] == nil {
+		l.owners[owner] = &ownerKeys{passkeys: map[string]passkey{}}
+	}
+	if !isPasskey {
+		l.owners[owner].ofFile = parseKey(spki)
+		return
+	}
+	host, isBound := details["rp_id"].(string)
+	known := passkey{parseKey(spki), host, isBound, optional(details, "credential_id")}
+	l.owners[owner].passkeys[base64url(digest(spki))] = known
+}
+
+// collectPerson follows a person: one that was recovered has other passkeys from then on.
+func (l *ledger) collectPerson(owner string, details object) {
+	change := optional(details, "change")
+	if keys := l.owners[owner]; keys != nil && (change == "recover" || change == "end") {
+		clear(keys.passkeys)
+	}
+	if optional(details, "spki") != "" {
+		// What a person comes with is never a file's key.
+		l.collectKey(owner, details, true)
+		return
+	}
+	if keys := l.owners[owner]; keys != nil {
+		gone := optional(details, "credential_id")
+		maps.DeleteFunc(keys.passkeys, func(_ string, known passkey) bool { return known.credential == gone })
+	}
+}
+
+// isOwners tells whether a document is signed by its owner: by a file's key plainly, by a passkey as an assertion.
+func (l *ledger) isOwners(owner string, document envelope) bool {
+	keys, ok := l.owners[owner]
+	need(ok, "a document of an owner whose key is not here")
+	if document.webauthn == nil {
+		return keys.ofFile != nil && document.isSignedBy(keys.ofFile)
+	}
+	by, known := keys.passkeys[document.keyid]
+	return known && document.isAsserted(by)
 }
 
 // ---- 7. Who let each instance be: a document of its owner or parent, and a proof of the new key ----
@@ -996,9 +1097,11 @@ func (l *ledger) verifyIssue(i *issue) {
 	need((document.kind == "ticket") == (i.what == "ticket"), "another document than the event says")
 	need(document.kind == "ticket" || document.kind == "entry", "another document than the event says")
 	i.by = text(document.value, "owner")
-	key, ok := l.owners[i.by]
-	need(ok, "a document of an owner whose key is not here")
-	need(document.isSignedBy(key), "the owner did not sign it")
+	isForm := i.what == "ticket" || document.webauthn == nil
+	need(isForm && l.isOwners(i.by, document), "the owner did not sign it")
+	if document.webauthn != nil {
+		i.how = " by a passkey, the user verified,"
+	}
 	need(len(i.chain) == 2 && i.chain[0] == "owner:"+i.by, "a document of another owner")
 	if i.what == "entry" {
 		attested := texts(sub(i.details, "attested")["selectors"])
@@ -1257,8 +1360,8 @@ func (l *ledger) checkDecision(decision, intent *record) {
 			break
 		}
 	}
-	if approval := sub(decision.value, "approval"); approval != nil {
-		l.checkApproval(decision.index, approval, chain)
+	if named := sub(decision.value, "approval"); named != nil {
+		l.checkApproval(decision.index, named, chain)
 	}
 	if intent.kind == "presented-intent" {
 		isSigned := intent.value["signature"] != nil || (decision.value["class"] == "C" && !intent.token.isWit)
@@ -1266,15 +1369,13 @@ func (l *ledger) checkDecision(decision, intent *record) {
 	}
 }
 
-func (l *ledger) checkApproval(index int64, approval object, chain []string) {
-	source, ok := l.approvals[text(approval, "id")]
-	owner := text(approval, "owner")
-	key, known := l.owners[owner]
-	need(ok && known, "entry %d: its approval or the approver's key is not here", index)
-	given := parseEnvelope([]byte(source))
-	isGood := given.kind == "approval" && given.isSignedBy(key) && chain[0] == "owner:"+owner
-	isSame := base64url(digest([]byte(source))) == text(approval, "envelope_sha256")
-	need(isGood && isSame, "entry %d: its approval is not the owner's", index)
+func (l *ledger) checkApproval(index int64, named object, chain []string) {
+	owner := text(named, "owner")
+	given, ok := l.approvals[text(named, "id")]
+	need(ok, "entry %d: its approval is not here", index)
+	isOwn := given.owner == owner && chain[0] == "owner:"+owner
+	isSame := base64url(digest([]byte(given.text))) == text(named, "envelope_sha256")
+	need(given.isGood && isOwn && isSame, "entry %d: its approval is not the owner's", index)
 }
 
 func (e *event) checkOutcome() {
@@ -1345,7 +1446,7 @@ func (l *ledger) delegationsOf(id string) []string {
 	if scope == "" {
 		scope = "nothing"
 	}
-	line := fmt.Sprintf("%s signed the %s of %s for %s (entry %d)", made.by, made.what, id, scope, made.index)
+	line := fmt.Sprintf("%s signed%s the %s of %s for %s (entry %d)", made.by, made.how, made.what, id, scope, made.index)
 	if made.what == "grant" {
 		return append(l.delegationsOf(made.by), line)
 	}

@@ -105,15 +105,40 @@ function parseEnvelope(bytes) {
   const { payload, payloadType, signatures, ...rest } = parseCanonical(bytes);
   const [, kind] = PAYLOAD_TYPE.exec(payloadType) ?? refuse("unknown payload type");
   need(signatures.length === 1 && Object.keys(rest).length === 0, "not one signature");
-  const [{ keyid, sig }] = signatures;
+  const [{ keyid, sig, webauthn, ...more }] = signatures;
+  need(Object.keys(more).length === 0, "a signature with more members");
   const raw = parseBase64(payload);
-  return { kind, raw, payloadType, value: parseCanonical(raw), keyid, sig: parseBase64(sig) };
+  return { kind, raw, payloadType, value: parseCanonical(raw), keyid, sig: parseBase64(sig), webauthn };
 }
 
+const paeOf = ({ raw, payloadType }) =>
+  Buffer.concat([Buffer.from(`DSSEv1 ${payloadType.length} ${payloadType} ${raw.length} `), raw]);
+const isP256 = (key, bytes, sig) =>
+  sig.length === 64 && verify("sha256", bytes, { key, dsaEncoding: "ieee-p1363" }, sig);
+
 /** DSSE: the signature is over type and payload, each behind its length. */
-function isSignedBy(key, { raw, payloadType, sig }) {
-  const pae = Buffer.concat([Buffer.from(`DSSEv1 ${payloadType.length} ${payloadType} ${raw.length} `), raw]);
-  return sig.length === 64 && verify("sha256", pae, { key, dsaEncoding: "ieee-p1363" }, sig);
+const isSignedBy = (key, envelope) =>
+  envelope.webauthn === undefined && isP256(key, paeOf(envelope), envelope.sig);
+
+const CLIENT_DATA =
+  /^\{"type":"webauthn\.get","challenge":"([A-Za-z0-9_-]{43})","origin":"(https?:\/\/([a-z0-9.-]{1,253})(?::[0-9]{1,5})?)","crossOrigin":false[,}]/;
+
+/** WebAuthn: an assertion whose challenge is the digest of what a file's key would sign, by a user whom the device verified. */
+function isAsserted({ key, rpId }, envelope) {
+  const { authenticator_data: data, client_data: client, ...more } = envelope.webauthn;
+  const [device, browser] = [parseBase64(data), parseBase64(client)];
+  const match = CLIENT_DATA.exec(browser.toString("latin1"));
+  if (match === null || device.length !== 37 || browser.length > 1024 || Object.keys(more).length > 0)
+    return false;
+  const [, challenge, origin, host] = match;
+  // Present, verified, and nothing behind the count.
+  const isVerified = (device[32] & 0xc5) === 0x05;
+  const isOfHost = device.subarray(0, 32).equals(sha256(host)) && (typeof rpId !== "string" || rpId === host);
+  const isThere = isOfHost && (origin.startsWith("https://") || host === "localhost");
+  const isForThis = challenge === base64url(sha256(paeOf(envelope)));
+  return (
+    isVerified && isThere && isForThis && isP256(key, Buffer.concat([device, sha256(browser)]), envelope.sig)
+  );
 }
 
 // ---- 3. The log: notes, cosignatures, policy, proofs ----
@@ -500,9 +525,18 @@ function verifySigner(record, log) {
 
 function collect({ value, index }, log) {
   const { kind, details, subject, epoch, time, chain } = value;
-  if (kind === "owner" && details.spki) log.owners.set(subject, parseBase64(details.spki));
+  if (kind === "owner" && details.spki) {
+    need(!log.owners.has(subject), "an owner registered twice");
+    collectKey(subject, details, log);
+  }
+  if (kind === "person" && chain.length > 0) collectPerson(chain[0].replace("owner:", ""), details, log);
   if (kind === "revoke") log.revocations.push({ subject, epoch, time, index });
-  if (kind === "approval" && details.change === "approve") log.approvals.set(subject, details.approval);
+  if (kind === "approval" && details.change === "approve") {
+    const document = parseEnvelope(Buffer.from(details.approval));
+    const { owner } = document.value;
+    const isGood = document.kind === "approval" && isOwners(owner, document, log);
+    log.approvals.set(subject, { text: details.approval, owner, isGood });
+  }
   if (kind === "token" || kind === "wit") collectToken(value, index, log);
   if (kind === "federation" && (details.x509_authorities || details.change === "removal")) {
     const isOwn = log.roots.some((root) => uriOf(root) === `spiffe://${details.trust_domain}`);
@@ -513,6 +547,33 @@ function collect({ value, index }, log) {
   const issue = { ...details, subject, epoch, time, chain, index };
   issue.delegation = verifyIssue(issue, log);
   log.issues.set(subject, issue);
+}
+
+/** An owner's key is a file's, or it is the passkeys of a person; one that was recovered has others from then on. */
+function collectKey(owner, { spki, credential_id: credential, rp_id: rpId }, { owners }) {
+  const bytes = parseBase64(spki);
+  const key = createPublicKey({ key: bytes, format: "der", type: "spki" });
+  const keys = owners.get(owner) ?? { passkeys: new Map() };
+  owners.set(owner, keys);
+  if (credential === undefined) keys.ofFile = key;
+  else keys.passkeys.set(base64url(sha256(bytes)), { key, rpId, credential });
+}
+
+function collectPerson(owner, details, log) {
+  const { change, spki, credential_id: credential } = details;
+  const passkeys = log.owners.get(owner)?.passkeys ?? new Map();
+  if (change === "recover" || change === "end") passkeys.clear();
+  // What a person comes with is never a file's key.
+  if (spki) collectKey(owner, { credential_id: null, ...details }, log);
+  else for (const [id, known] of passkeys) if (known.credential === credential) passkeys.delete(id);
+}
+
+/** Whether a document is signed by its owner: by a file's key plainly, by a passkey as an assertion. */
+function isOwners(owner, document, { owners }) {
+  const keys = owners.get(owner) ?? refuse("a document of an owner whose key is not here");
+  if (document.webauthn === undefined) return keys.ofFile !== undefined && isSignedBy(keys.ofFile, document);
+  const passkey = keys.passkeys.get(document.keyid);
+  return passkey !== undefined && isAsserted(passkey, document);
 }
 
 // ---- 7. Who let each instance be: a document of its owner or parent, and a proof of the new key ----
@@ -534,16 +595,15 @@ function verifyIssue(issue, log) {
   const what = { entry: "entry", foreign: "registration" }[issue.via] ?? "ticket";
   need(document.kind === (what === "ticket" ? "ticket" : "entry"), "another document than the event says");
   need(what !== "registration" || registered === issue.subject, "a registration of another workload");
-  const spki = log.owners.get(owner) ?? refuse("a document of an owner whose key is not here");
-  const key = createPublicKey({ key: spki, format: "der", type: "spki" });
-  need(isSignedBy(key, document), "the owner did not sign it");
+  const isForm = what === "ticket" || document.webauthn === undefined;
+  need(isForm && isOwners(owner, document, log), "the owner did not sign it");
   need(issue.chain.length === 2 && issue.chain[0] === `owner:${owner}`, "a document of another owner");
   need(
     what !== "entry" || isSubset(document.value.selectors, issue.attested?.selectors),
     "a selector that nobody attested",
   );
   need(parent === undefined || what !== "ticket", "a ticket that names a parent");
-  return { by: owner, what, scope };
+  return { by: owner, what, scope, how: document.webauthn ? " by a passkey, the user verified," : "" };
 }
 
 const isSubset = (some, all) => some.every((one) => (all ?? []).includes(one));
@@ -705,17 +765,11 @@ function checkDecision({ value, index }, intent, log, missing) {
   need(isSigned || !value.allow, `entry ${index}: allowed, but nobody had signed its body`);
 }
 
-function checkApproval({ approval, chain }, index, { approvals, owners }) {
-  const text = approvals.get(approval.id) ?? refuse(`entry ${index}: its approval is not here`);
-  const spki = owners.get(approval.owner) ?? refuse(`entry ${index}: the approver's key is not here`);
-  const key = createPublicKey({ key: spki, format: "der", type: "spki" });
-  const envelope = parseEnvelope(Buffer.from(text));
-  const isGood =
-    envelope.kind === "approval" && isSignedBy(key, envelope) && chain[0] === `owner:${approval.owner}`;
-  need(
-    isGood && base64url(sha256(text)) === approval.envelope_sha256,
-    `entry ${index}: its approval is not the owner's`,
-  );
+function checkApproval({ approval, chain }, index, { approvals }) {
+  const given = approvals.get(approval.id) ?? refuse(`entry ${index}: its approval is not here`);
+  const isOwn = given.owner === approval.owner && chain[0] === `owner:${approval.owner}`;
+  const isSame = base64url(sha256(given.text)) === approval.envelope_sha256;
+  need(given.isGood && isOwn && isSame, `entry ${index}: its approval is not the owner's`);
 }
 
 function checkOutcome({ intent, decision, outcome }) {
@@ -756,8 +810,8 @@ function countOne(id, intents, { before, missing }) {
 function delegationsOf(spiffeId, { issues }) {
   const issue = issues.get(spiffeId);
   if (issue === undefined) return [];
-  const { by, what, scope } = issue.delegation;
-  const line = `${by} signed the ${what} of ${spiffeId} for ${scope.join(" ") || "nothing"} (entry ${issue.index})`;
+  const { by, what, scope, how = "" } = issue.delegation;
+  const line = `${by} signed${how} the ${what} of ${spiffeId} for ${scope.join(" ") || "nothing"} (entry ${issue.index})`;
   return [...(what === "grant" ? delegationsOf(by, { issues }) : []), line];
 }
 

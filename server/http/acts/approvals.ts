@@ -16,7 +16,7 @@ import type {
 } from "@trustwarden/core/api/approval.ts";
 import { verifyApproval } from "@trustwarden/core/approval.ts";
 import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
-import { parseP256PublicKey, sha256 } from "@trustwarden/core/crypto.ts";
+import { sha256 } from "@trustwarden/core/crypto.ts";
 import { effectOf } from "@trustwarden/core/decision.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { DecisionRecord, Intent } from "@trustwarden/core/event.ts";
@@ -24,8 +24,10 @@ import type { z } from "zod";
 import { findFreeze } from "../../approvals/decide-action.ts";
 import { verifyOpening } from "../../approvals/present-approval.ts";
 import { requestApproval } from "../../approvals/request-approval.ts";
+import { findOwnerSignature, usedAssertionOf } from "../../console/owner-signature.ts";
 import type { ApprovalState } from "../../store/approval-ports.ts";
 import { contextOf } from "../command-context.ts";
+import { requireStillLive } from "../control-ports.ts";
 import { ownerLimitOf } from "../relation.ts";
 import type { Visit } from "../route.ts";
 import type { Services } from "../services.ts";
@@ -87,12 +89,16 @@ export async function listApprovals(
 /** One request; waits for its answer when asked to. @throws TrustWardenError `not_found`. */
 export async function showApproval(
   services: Services,
-  { params, query }: Visit<unknown, { readonly wait: number }, ById>,
+  { arrival, caller, params, query }: Visit<unknown, { readonly wait: number }, ById>,
 ): Promise<ApprovalView> {
   const found = requireApproval(services, params.id);
   const leftSeconds = found.expiresAt - services.clock.trustedSeconds();
-  if (found.answer === null)
+  if (found.answer === null && query.wait > 0) {
+    // A wait costs a timer, so it holds no place; and whoever was stopped meanwhile is answered like anybody who is.
+    arrival.place.leave();
     await services.approvals.wait(params.id, Math.min(query.wait, leftSeconds) * 1000);
+    requireStillLive(services, caller);
+  }
   return viewOf(services, requireApproval(services, params.id));
 }
 
@@ -107,16 +113,17 @@ export async function answerApproval(
 ): Promise<ApprovalView> {
   const { id } = visit.params;
   const question = requireApproval(services, id);
-  const owner = services.reads.findOwner(question.owner);
-  if (owner === undefined) throw new TrustWardenError("owner_unknown");
   const envelope = visit.body.approval;
-  const { answer } = verifyApproval(envelope, question, {
-    publicKey: parseP256PublicKey(owner.spki),
+  const signature = findOwnerSignature(services, question.owner, envelope);
+  const { answer, exp } = verifyApproval(envelope, question, {
+    publicKey: signature.key,
     audience: formatSpiffeId(services.trustDomain, []),
     now: services.clock.trustedSeconds(),
   });
   const context = contextOf(services, visit);
-  await services.ledger.settle(await services.commands.answerApproval({ context, id, answer, envelope }));
+  const assertion = usedAssertionOf(signature, exp);
+  const command = { context, id, answer, envelope, assertion };
+  await services.ledger.settle(await services.commands.answerApproval(command));
   services.approvals.tell(id);
   return viewOf(services, requireApproval(services, id));
 }

@@ -11,8 +11,8 @@ import {
   requireStrongSelectors,
 } from "@trustwarden/core/agentid/selector.ts";
 import type { EntryAnswer, EntryList, EntryRequest, EntryView } from "@trustwarden/core/api/registration.ts";
-import { parseP256PublicKey } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { fileKeyOf } from "../../console/owner-signature.ts";
 import type { Committed } from "../../store/ports.ts";
 import type { CreateEntryCommand, EntryState } from "../../store/registration-ports.ts";
 import type { Caller } from "../caller.ts";
@@ -71,7 +71,7 @@ function verifyEntry(services: Services, { caller, body }: Visit<EntryRequest>):
   const owner = services.reads.findOwner(ownerId);
   if (owner === undefined) throw new TrustWardenError("owner_unknown");
   const document = verifyRegistrationEntry(body.entry, {
-    publicKey: parseP256PublicKey(owner.spki),
+    publicKey: fileKeyOf(owner),
     audience: services.trustDomain,
     now: services.clock.trustedSeconds(),
   });

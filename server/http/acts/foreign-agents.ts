@@ -6,8 +6,8 @@ import {
 } from "@trustwarden/core/agentid/foreign-agent.ts";
 import { formatSpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
 import type { ForeignAgentAnswer, ForeignAgentRequest } from "@trustwarden/core/api/federation.ts";
-import { parseP256PublicKey } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { fileKeyOf } from "../../console/owner-signature.ts";
 import type { Caller } from "../caller.ts";
 import { contextOf } from "../command-context.ts";
 import type { Visit } from "../route.ts";
@@ -22,7 +22,7 @@ export async function registerForeignAgent(
   const owner = services.reads.findOwner(requireOwnDocument(visit.caller, registration));
   if (owner === undefined) throw new TrustWardenError("owner_unknown");
   const agent = verifyForeignAgent(registration, {
-    publicKey: parseP256PublicKey(owner.spki),
+    publicKey: fileKeyOf(owner),
     audience: services.trustDomain,
     now: services.clock.trustedSeconds(),
   });

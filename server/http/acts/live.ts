@@ -8,10 +8,10 @@
 import { Readable } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
 import { type LiveFrame, type LiveQuery, liveFrame } from "@trustwarden/core/api/tree.ts";
-import { TrustWardenError } from "@trustwarden/core/error.ts";
-import type { Principal } from "@trustwarden/core/principal.ts";
+import { formatPrincipal, type Principal } from "@trustwarden/core/principal.ts";
 import { requireSession } from "../../console/session-proof.ts";
 import type { RecentDecision } from "../../ledger/recent-decisions.ts";
+import { requireLiveOwner } from "../peer.ts";
 import { ownerLimitOf } from "../relation.ts";
 import type { RawAnswer, Visit } from "../route.ts";
 import type { Services } from "../services.ts";
@@ -22,17 +22,19 @@ const MAX_SHOWN = 20;
 /** Asks the browser to come back quickly when the minute is over. */
 const RETRY_MS = 500;
 
-/** The stream of one watcher: an owner's own decisions, everybody's for an operator. */
+/** The stream of one watcher: an owner's own decisions, everybody's for an operator. @throws TrustWardenError `overloaded`. */
 export async function watchLive(
   services: Services,
   { caller, query }: Visit<unknown, LiveQuery>,
 ): Promise<RawAnswer> {
   const { principal } = caller;
+  const leave = services.intake.streams.enter(formatPrincipal(principal));
+  const content = Readable.from(frames(services, { count: query.frames, principal })).once("close", leave);
   return {
     isRaw: true,
     contentType: "text/event-stream; charset=utf-8",
     cacheControl: "no-store",
-    content: Readable.from(frames(services, { count: query.frames, principal })),
+    content,
   };
 }
 
@@ -60,8 +62,7 @@ async function* frames(
 /** Whoever logged out, was stopped, or may see less now, is asked about before each frame. @throws TrustWardenError. */
 function requireWatcher(services: Services, principal: Principal): Principal {
   if (principal.kind === "person") return requireSession(services, principal.sessionSha256).principal;
-  if (principal.kind === "owner" && services.reads.findOwner(principal.ownerId)?.isRevoked !== false)
-    throw new TrustWardenError("identity_revoked", { owner_id: principal.ownerId });
+  if (principal.kind === "owner") requireLiveOwner(services, principal.ownerId);
   return principal;
 }
 

@@ -28,7 +28,7 @@ import { enrolmentOf, nodeOf } from "../caller.ts";
 import { verifyClassKey } from "../class-key.ts";
 import { contextOf } from "../command-context.ts";
 import { digestOrNull, selectorTextsOf } from "../composition-request.ts";
-import type { Visit } from "../route.ts";
+import type { HeadedAnswer, Visit } from "../route.ts";
 import type { Services } from "../services.ts";
 import { settleIdentity } from "./identity.ts";
 import { spread } from "./revocation.ts";
@@ -93,7 +93,7 @@ export async function listNodeEntries(
 export async function issueForNode(
   services: Services,
   visit: Visit<NodeInstanceRequest>,
-): Promise<NodeIdentityAnswer> {
+): Promise<HeadedAnswer> {
   const { body } = visit;
   const entry = services.reads.findEntry(body.entry_id);
   if (entry?.kind !== "agent") throw new TrustWardenError("entry_unknown");
@@ -123,7 +123,7 @@ export async function issueForNode(
 export async function renewForNode(
   services: Services,
   visit: Visit<NodeRenewalRequest>,
-): Promise<NodeIdentityAnswer> {
+): Promise<HeadedAnswer> {
   const { body } = visit;
   // The proof names the SVID that it follows; whether that is a live one of this instance, the transaction decides.
   const svidSha256 = parseUnverifiedEnrolmentDigest(body.possession);
@@ -204,11 +204,14 @@ function verifyKeys(
 async function settleEntryIdentity(
   services: Services,
   committed: Committed<EntryIdentity>,
-): Promise<NodeIdentityAnswer> {
+): Promise<HeadedAnswer> {
   const { entryId, hint } = committed.value;
-  return {
+  const body: NodeIdentityAnswer = {
     ...(await settleIdentity(services, committed)),
     hint,
     entry_id: entryId,
   };
+  // A node that issues goes on issuing: this spares it a request for each. By the plain clock, since nothing may fail any more.
+  const { nonce } = services.nonces.issue(Math.floor(services.clock.nowMs() / 1000));
+  return { isHeaded: true, headers: { "trustwarden-nonce": nonce }, body };
 }

@@ -1,17 +1,25 @@
 /** People come in, log in and out, and are invited. */
 import { formatAddressLook } from "@trustwarden/core/address.ts";
+import { formatOwnerKeyid } from "@trustwarden/core/agentid/enrolment.ts";
 import type { LinkAnswer, LinkRequest, PasskeyOptions, SessionAnswer } from "@trustwarden/core/api/people.ts";
 import { encodeBase64url } from "@trustwarden/core/bytes.ts";
-import { sha256 } from "@trustwarden/core/crypto.ts";
+import { parseP256PublicKey, sha256 } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Role } from "@trustwarden/core/role.ts";
 import type { ChallengePurpose } from "../../console/challenges.ts";
+import { standingBehind } from "../../console/confirm.ts";
 import { formatCookie, SESSION_COOKIE } from "../../console/cookie.ts";
 import { ES256, formatUserHandle } from "../../console/passkeys.ts";
-import { IDLE_SECONDS, INVITATION_SECONDS, LINK_SECONDS, SESSION_SECONDS } from "../../console/people.ts";
-import { requirePlace, requireSession } from "../../console/session-proof.ts";
+import {
+  IDLE_SECONDS,
+  INVITATION_SECONDS,
+  LINK_SECONDS,
+  requirePlace,
+  SESSION_SECONDS,
+} from "../../console/people.ts";
+import { requireSession } from "../../console/session-proof.ts";
 import type { LinkKind, LinkState } from "../../store/people-ports.ts";
-import { type Caller, enrolmentOf, openingOf, personOf } from "../caller.ts";
+import { enrolmentOf, openingOf, personOf } from "../caller.ts";
 import { contextOf } from "../command-context.ts";
 import type { HeadedAnswer, Visit } from "../route.ts";
 import type { Services } from "../services.ts";
@@ -30,7 +38,7 @@ export async function offerPasskeyOptions(
   const now = services.clock.trustedSeconds();
   const { challenge } = services.people.challenges.issue(purpose, now);
   const common = { challenge, timeout: OPTIONS_TIMEOUT_MS };
-  if (purpose === "log-in") return { ...common, rpId, allowCredentials: [], userVerification: "required" };
+  if (purpose !== "register") return { ...common, rpId, allowCredentials: [], userVerification: "required" };
   const handle = formatUserHandle(encodeBase64url(services.random(16)));
   return {
     ...common,
@@ -79,7 +87,7 @@ export async function logOut(services: Services, visit: Visit): Promise<HeadedAn
   };
 }
 
-/** @throws TrustWardenError `person_exists`, `not_found`, `address_refused`, `denied`. */
+/** @throws TrustWardenError `person_exists`, `not_found`, `address_refused`. */
 export async function createLink(services: Services, visit: Visit<LinkRequest>): Promise<LinkAnswer> {
   const { people, commands, ledger, clock, random } = services;
   const { body } = visit;
@@ -96,11 +104,11 @@ export async function createLink(services: Services, visit: Visit<LinkRequest>):
     personId: body.person ?? null,
     ownerId: body.owner ?? null,
     organizationId: body.organization ?? null,
+    createdBy: standingBehind(services, visit),
     sealedAddress: address === undefined ? null : people.seal.seal({ name: "", address }, linkSha256),
     expiresAt: now + (kind === "invitation" ? INVITATION_SECONDS : LINK_SECONDS),
   };
   requireFitting(link);
-  requireNoTakeover(link, visit.caller);
   const addressLook = address === undefined ? null : people.seal.digestOf(formatAddressLook(address));
   const context = contextOf(services, visit);
   await ledger.settle(await commands.changePeople({ change: "create-link", link, addressLook, context }));
@@ -127,17 +135,6 @@ function requireFitting({ roles, ownerId, personId }: LinkState): void {
   if (!isForOwner) throw new TrustWardenError("request_malformed", { reason: "owner" });
 }
 
-/**
- * Nobody who logs in makes itself somebody else, or further admins, alone: for that the operator of the host is needed (K9).
- *
- * @throws TrustWardenError `denied`.
- */
-function requireNoTakeover({ roles, personId, ownerId }: LinkState, { principal }: Caller): void {
-  const isPlain = personId === null && ownerId === null && !roles.includes("admin");
-  if (principal.kind === "person" && !isPlain)
-    throw new TrustWardenError("denied", { reason: "operator only" });
-}
-
 function opened(services: Services, secret: Uint8Array): HeadedAnswer {
   const cookie = formatCookie(SESSION_COOKIE, encodeBase64url(secret), SESSION_SECONDS);
   const body = formatSession(services, encodeBase64url(sha256(secret)));
@@ -158,8 +155,9 @@ function formatSession(services: Services, sessionSha256: string): SessionAnswer
     opened_at: session.openedAt,
     expires_at: session.expiresAt,
     idle_seconds: IDLE_SECONDS,
-    passkeys: passkeys.map(({ credentialId, createdAt, lastUsedAt, isBackedUp }) => ({
+    passkeys: passkeys.map(({ credentialId, spki, createdAt, lastUsedAt, isBackedUp }) => ({
       credential_id: credentialId,
+      keyid: formatOwnerKeyid(parseP256PublicKey(spki)),
       created_at: createdAt,
       last_used_at: lastUsedAt,
       backed_up: isBackedUp,

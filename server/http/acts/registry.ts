@@ -38,14 +38,20 @@ export async function createOwner(
   return { owner_id: committed.value.ownerId, name: committed.value.name };
 }
 
-export async function listOwners({ reads }: Services): Promise<OwnerList> {
-  const owners = reads.listOwners().map(({ ownerId, name, isRevoked, agents }) => ({
+export async function listOwners(
+  { reads }: Services,
+  { query }: Visit<unknown, { readonly cursor?: string | undefined; readonly limit: number }>,
+): Promise<OwnerList> {
+  const { cursor: after = "", limit } = query;
+  const found = reads.listOwners({ after, limit: limit + 1 });
+  const page = found.slice(0, limit);
+  const owners = page.map(({ ownerId, name, isRevoked, agents }) => ({
     owner_id: ownerId,
     name,
     status: isRevoked ? ("revoked" as const) : ("live" as const),
     agents,
   }));
-  return { owners };
+  return { owners, next_cursor: found.length > limit ? (page.at(-1)?.name ?? null) : null };
 }
 
 /** A `TRUSTWARDEN_TICKET` value for one service. */

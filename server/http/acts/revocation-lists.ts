@@ -1,6 +1,9 @@
 /** What revoked certificates and tokens look like to verifiers that hold no lease: lists in the standards' forms. */
 
+import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
+import { sha256 } from "@trustwarden/core/crypto.ts";
 import { formatPem } from "@trustwarden/core/pem.ts";
+import type { Arrival } from "../arrival.ts";
 import type { RawAnswer } from "../route.ts";
 import type { Services } from "../services.ts";
 
@@ -24,13 +27,26 @@ export async function readRootCrl({ rootCrls }: Services): Promise<RawAnswer> {
 
 /**
  * Every list that a chain of this trust domain may need, the root's too: one file for a program that checks them all.
+ * Who has it already, as an agent that looks whether it was stopped while it works, is told no more than that.
  *
  * @throws TrustWardenError `clock_rolled_back`, `authority_expired`.
  */
-export async function readCrlPem({ lists, rootCrls }: Services): Promise<RawAnswer> {
+export async function readCrlPem(
+  { lists, rootCrls }: Services,
+  _: unknown,
+  headers: Arrival["headers"],
+): Promise<RawAnswer> {
   const all = [...(await lists.crls()).lists, ...rootCrls()];
   const content = all.map((der) => formatPem("X509 CRL", der)).join("");
-  return { isRaw: true, contentType: PEM_TYPE, cacheControl: FRESH, content };
+  const etag = `"${encodeBase64url(sha256(encodeUtf8(content)))}"`;
+  const isKnown = headers["if-none-match"] === etag;
+  return {
+    isRaw: true,
+    contentType: PEM_TYPE,
+    cacheControl: FRESH,
+    headers: { etag },
+    ...(isKnown ? { status: 304 as const, content: "" } : { content }),
+  };
 }
 
 /**

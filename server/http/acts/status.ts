@@ -21,6 +21,7 @@ export async function readStatus(services: Services): Promise<StatusAnswer> {
       origin: ledger.origin,
       vkey: ledger.log.vkey,
       size: ledger.log.size,
+      indexed_size: services.indexedSize(),
       witnessed: witnessedSize !== null,
       witnessed_size: witnessedSize,
     },

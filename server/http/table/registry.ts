@@ -2,14 +2,16 @@
 import {
   ownerAnswer,
   ownerRequest,
+  signedTicketRequest,
   ticketAnswer,
   verifierTicketRequest,
 } from "@trustwarden/core/api/identity.ts";
-import { agentList, agentQuery, agentView, ownerList } from "@trustwarden/core/api/ledger.ts";
+import { agentList, agentQuery, agentView, ownerList, ownerQuery } from "@trustwarden/core/api/ledger.ts";
 import { z } from "zod";
 import { createOwner, createVerifierTicket, listAgents, listOwners, showAgent } from "../acts/registry.ts";
+import { depositTicket } from "../acts/tickets.ts";
 import { ownerLimitOf, relationOf } from "../relation.ts";
-import { ADMIN_ONLY, defineGuarded, MAIN_AND_ADMIN, type Route } from "../route.ts";
+import { ADMIN_ONLY, CONSOLE_ONLY, defineGuarded, MAIN_AND_ADMIN, type Route } from "../route.ts";
 
 const agentPath = z.object({ id: z.string().min(1).max(64) });
 
@@ -35,6 +37,7 @@ export const REGISTRY_ROUTES: readonly Route[] = [
     summary: "All owners",
     access: ["operator"],
     recording: "single",
+    query: ownerQuery,
     answer: ownerList,
     action: () => "read:owners",
     subject: () => "none",
@@ -52,6 +55,20 @@ export const REGISTRY_ROUTES: readonly Route[] = [
     action: () => "create:verifier-ticket",
     subject: () => "none",
     act: createVerifierTicket,
+  }),
+  defineGuarded({
+    method: "POST",
+    path: "/v1/tickets",
+    listeners: CONSOLE_ONLY,
+    summary: "Take in a ticket for one agent, signed by a passkey of its owner",
+    access: ["person"],
+    roles: ["owner"],
+    recording: "with_state",
+    body: signedTicketRequest,
+    answer: ticketAnswer,
+    action: () => "create:ticket",
+    subject: () => "self",
+    act: depositTicket,
   }),
   defineGuarded({
     method: "GET",

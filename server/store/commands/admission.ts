@@ -14,7 +14,9 @@ import { formatIdentity } from "./identity.ts";
 import { claimName, createInstance, type InstanceDraft, requireInstanceQuota } from "./registry.ts";
 import { formatSvid, issueInstanceSvid } from "./svid.ts";
 
-const FIND_OWNER = "SELECT revoked_epoch FROM owners WHERE owner_id = ?";
+const FIND_OWNER = `
+  SELECT owners.revoked_epoch, people.ended_at, people.roles
+  FROM owners LEFT JOIN people ON people.owner_id = owners.owner_id WHERE owners.owner_id = ?`;
 
 /** A checked instance, ready to be born. */
 export interface Admission {
@@ -41,11 +43,19 @@ export interface AgentApplication extends AgentLabel {
   readonly origin: Pick<InstanceDraft, "custody" | "attested" | "nodeInstanceId" | "entryId">;
 }
 
-/** @throws TrustWardenError `owner_unknown` or `identity_revoked`. */
+/**
+ * Somebody who answers for what is about to be: an owner that was not revoked, and whose person, if it is one, has neither ended
+ * nor another role now. What was signed before, by whatever key, lets nothing be any more.
+ *
+ * @throws TrustWardenError `owner_unknown` or `identity_revoked`.
+ */
 export function requireLiveOwner(database: SqliteDatabase, ownerId: string): void {
   const owner = database.get(FIND_OWNER, ownerId);
   if (owner === undefined) throw new TrustWardenError("owner_unknown", { ownerId });
-  if (owner.integerOrNull("revoked_epoch") !== null)
+  // Null for an owner that is no person of ours.
+  const roles = owner.textOrNull("roles")?.split(" ") ?? null;
+  const hasLeft = owner.integerOrNull("ended_at") !== null || roles?.includes("owner") === false;
+  if (owner.integerOrNull("revoked_epoch") !== null || hasLeft)
     throw new TrustWardenError("identity_revoked", { ownerId });
 }
 

@@ -21,6 +21,7 @@ import { findApproval, readFreeze } from "../approval-rows.ts";
 import type { ControlDraft, InstanceState } from "../ports.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
 import { formatLine, lineOf } from "../sqlite-instance.ts";
+import { acceptOwnersAssertion } from "./deposit-ticket.ts";
 import { type CommandResult, secondsOf } from "./deps.ts";
 import { advanceEpoch } from "./epoch.ts";
 import { verifyLiveInstance } from "./live-instance.ts";
@@ -85,13 +86,14 @@ export function createApproval(
 /** @throws TrustWardenError as `ApprovalCommands.answerApproval`. */
 export function answerApproval(
   database: SqliteDatabase,
-  { context, id, answer, envelope }: AnswerApprovalCommand,
+  { context, id, answer, envelope, assertion }: AnswerApprovalCommand,
 ): CommandResult<null> {
   const now = secondsOf(context);
   const approval = findApproval(database, id);
   if (approval === undefined) throw new TrustWardenError("not_found", { kind: "approval" });
   if (approval.answer !== null) throw new TrustWardenError("approval_answered", { id });
   if (now >= approval.expiresAt) throw new TrustWardenError("approval_expired", { id });
+  if (assertion !== null) acceptOwnersAssertion(database, { ownerId: approval.owner, assertion, now });
   database.run(ANSWER, answer, now, envelope, id);
   const line = lineOf(database, approval.instanceId);
   return { value: null, draft: draftOf({ id, line, details: { change: answer, approval: envelope } }) };

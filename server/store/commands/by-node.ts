@@ -12,7 +12,7 @@ import type {
 } from "../registration-ports.ts";
 import type { Revoked } from "../revocation-ports.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
-import { findInstance, formatLine } from "../sqlite-instance.ts";
+import { findInstance, formatLine, lineOf } from "../sqlite-instance.ts";
 import type { IssuedWit, NodeWitCommand } from "../wit-ports.ts";
 import { type CommandDeps, type CommandResult, secondsOf } from "./deps.ts";
 import { requireLiveEntry } from "./entries.ts";
@@ -22,9 +22,9 @@ import { issueJwtOf } from "./issue-jwt.ts";
 import { issueWitOf } from "./issue-wit.ts";
 import {
   type LiveInstance,
+  requireLiveLine,
   requireLiveSvid,
   requireSameComposition,
-  verifyLiveInstance,
   verifyLiveNode,
 } from "./live-instance.ts";
 import { revoke } from "./revoke.ts";
@@ -120,8 +120,9 @@ export function endByNode(database: SqliteDatabase, command: NodeEndCommand): Co
 function verifyOwn(database: SqliteDatabase, command: NodeCommand): LiveInstance {
   verifyNode(database, command);
   const { instanceId, nodeInstanceId, context } = command;
-  if (findInstance(database, instanceId)?.nodeInstanceId !== nodeInstanceId) throw notOwn();
-  return verifyLiveInstance(database, instanceId, secondsOf(context));
+  const line = lineOf(database, instanceId);
+  if (line.at(-1)?.nodeInstanceId !== nodeInstanceId) throw notOwn();
+  return requireLiveLine(line, instanceId, secondsOf(context));
 }
 
 function verifyNode(database: SqliteDatabase, command: NodeCommand): void {

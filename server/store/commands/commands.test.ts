@@ -554,10 +554,12 @@ describe("reads", () => {
       kin(stranger, root),
     ]).toEqual([true, true, false, false, false]);
     expect(reads.counts()).toEqual({ owners: 2, agents: 5, liveInstances: 5 });
-    expect(reads.listOwners().map(({ name, agents }) => ({ name, agents }))).toEqual([
+    expect(reads.listOwners({ after: "", limit: 1 }).map(({ name, agents }) => ({ name, agents }))).toEqual([
       { name: "alice", agents: 4 },
-      { name: "bob", agents: 1 },
     ]);
+    expect(
+      reads.listOwners({ after: "alice", limit: 9 }).map(({ name, agents }) => ({ name, agents })),
+    ).toEqual([{ name: "bob", agents: 1 }]);
     expect(reads.findAgent(leaf.identity.agentId ?? "")).toMatchObject({
       name: "leaf",
       parentAgentId: child.identity.agentId,

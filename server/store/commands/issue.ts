@@ -22,6 +22,7 @@ import type { SqliteDatabase } from "../sqlite-database.ts";
 import { lineOf } from "../sqlite-instance.ts";
 import { type Admission, type AgentApplication, admitAgent, bear, requireLiveOwner } from "./admission.ts";
 import { claimEnrolment } from "./claims.ts";
+import { requireDeposited } from "./deposit-ticket.ts";
 import { type CommandDeps, type CommandResult, secondsOf } from "./deps.ts";
 import { issueClass } from "./issue-class.ts";
 import { requireLiveSvid } from "./live-instance.ts";
@@ -74,6 +75,7 @@ function admitByTicket(database: SqliteDatabase, command: IssueCommand, deps: Co
   const { ownerId } = command;
   if (ownerId === null) throw new TrustWardenError("ticket_invalid", { field: "owner" });
   requireLiveOwner(database, ownerId);
+  requireDeposited(database, command, ownerId);
   claimEnrolment(database, command, ownerId);
   const lifetime = shortenLifetime({
     ttlSeconds: command.ttlSeconds,

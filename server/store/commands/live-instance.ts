@@ -25,7 +25,21 @@ export interface LiveInstance {
  * @throws TrustWardenError `instance_unknown`, `identity_revoked`, `identity_expired` or `ancestor_dead`.
  */
 export function verifyLiveInstance(database: SqliteDatabase, instanceId: string, now: number): LiveInstance {
-  const line = lineOf(database, instanceId);
+  return requireLiveLine(lineOf(database, instanceId), instanceId, now);
+}
+
+/**
+ * `verifyLiveInstance` of a line that was read in this transaction.
+ *
+ * @param line - as `lineOf` gives it.
+ * @param now - Unix seconds.
+ * @throws TrustWardenError as `verifyLiveInstance`.
+ */
+export function requireLiveLine(
+  line: readonly InstanceState[],
+  instanceId: string,
+  now: number,
+): LiveInstance {
   const instance = line.at(-1);
   if (instance === undefined) throw new TrustWardenError("instance_unknown", { instanceId });
   if (instance.isRevoked) throw new TrustWardenError("identity_revoked", { instanceId });

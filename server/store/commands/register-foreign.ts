@@ -16,6 +16,7 @@ import type { AdmitSvidCommand, RegisteredForeign, RegisterForeignCommand } from
 import { findForeignInstance } from "../federation-rows.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
 import { findInstance, formatLine } from "../sqlite-instance.ts";
+import { requireLiveOwner } from "./admission.ts";
 import { claimOwnKey } from "./claims.ts";
 import { type CommandDeps, type CommandResult, secondsOf } from "./deps.ts";
 import { verifyLiveInstance } from "./live-instance.ts";
@@ -33,7 +34,6 @@ const DELIVERED = {
 /** Each host of a fleet has its own SVID for one SPIFFE ID; beyond this somebody floods the ledger. */
 const MAX_LIVE_SVIDS = 1024;
 
-const FIND_OWNER = "SELECT revoked_epoch FROM owners WHERE owner_id = ?";
 const CLAIM = `
   INSERT INTO claims (kind, issuer, id, expires_at) VALUES ('foreign', ?, ?, ?) ON CONFLICT DO NOTHING`;
 const FIND_BUNDLE = "SELECT bundle FROM federations WHERE trust_domain = ?";
@@ -129,13 +129,6 @@ export function admitSvid(database: SqliteDatabase, command: AdmitSvidCommand): 
       },
     },
   };
-}
-
-function requireLiveOwner(database: SqliteDatabase, ownerId: string): void {
-  const owner = database.get(FIND_OWNER, ownerId);
-  if (owner === undefined) throw new TrustWardenError("owner_unknown", { ownerId });
-  if (owner.integerOrNull("revoked_epoch") !== null)
-    throw new TrustWardenError("identity_revoked", { ownerId });
 }
 
 /** Without a bundle nobody could prove to be that workload; the owner learns it now and not at the first visit. */

@@ -206,6 +206,7 @@ function recordOf(unverified: UnverifiedRecord["unverified"], name: string): Unv
       payloadType: "application/vnd.trustwarden.made-up.v1+json",
       payload: DIGEST,
       signature: SIGNATURE,
+      assertion: null,
       unverifiedKeyid: DIGEST_TEXT,
     },
     entrySha256: digestOf(name),

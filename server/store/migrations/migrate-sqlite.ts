@@ -45,8 +45,11 @@ function bringUp(database: SqliteDatabase, { base, steps }: Migrations): void {
     throw refused(version, `the state store is newer than this server, which knows version ${latest}`);
   if (version < base.version)
     throw refused(version, `the state store is too old; this server begins at version ${base.version}`);
-  for (const step of steps.filter((step) => step.version > version)) apply(database, step);
-  if (database.get("PRAGMA foreign_key_check") !== undefined)
+  const due = steps.filter((step) => step.version > version);
+  for (const step of due) apply(database, step);
+  // Only where rows were moved or removed can a reference have lost its row; reading all of a million agents takes 40 s.
+  const isAtRisk = due.some(({ phase, widens }) => phase === "contract" || widens.length > 0);
+  if (isAtRisk && database.get("PRAGMA foreign_key_check") !== undefined)
     throw new Error("a migration left a row that refers to nothing");
   database.exec(`PRAGMA user_version = ${latest}`);
 }

@@ -10,6 +10,7 @@
  */
 import { VERSION_4 } from "./version-4.ts";
 import { VERSION_5 } from "./version-5.ts";
+import { VERSION_6 } from "./version-6.ts";
 
 /** A column's check that admits more from now on. Its old check stands in the same column of the table before. */
 interface WidenedCheck {
@@ -37,7 +38,7 @@ export interface Migrations {
 }
 
 /** Of this server. */
-export const MIGRATIONS: Migrations = { base: { version: 4, sql: VERSION_4 }, steps: [VERSION_5] };
+export const MIGRATIONS: Migrations = { base: { version: 4, sql: VERSION_4 }, steps: [VERSION_5, VERSION_6] };
 
 /** The version that a server with these migrations works on. */
 export function latestVersion({ base, steps }: Migrations): number {

@@ -36,6 +36,10 @@ const MAX_PAUSE_MS = 5000;
 /** A transaction that its writer forgot would hold rows for ever. */
 const IDLE_IN_TRANSACTION_MS = 60_000;
 const INT8 = 20;
+/** The function that applies a group says its number there. */
+const CHANNEL = "trustwarden_state";
+/** A notice can be lost with its connection; whoever did not hear one looks for himself. */
+const LOOK_MS = 500;
 
 const data: ConnectionData = workerData;
 let client: Client | null = null;
@@ -120,6 +124,7 @@ async function connect(): Promise<void> {
     await made.end();
     return;
   }
+  if (data.isShared) await listen(made);
   client = made;
   const heart = setInterval(() => void beat(made), Math.ceil(sessionTimeoutMs / BEATS));
   made.once("end", () => {
@@ -129,6 +134,17 @@ async function connect(): Promise<void> {
     tell({ kind: "lost" });
     void reconnect();
   });
+}
+
+/** Hears of what other servers write, at once or a little later. */
+async function listen(made: Client): Promise<void> {
+  const { rows } = await made.query("select pg_backend_pid() as own");
+  made.on("notification", ({ processId }) => {
+    if (processId !== rows[0]?.own) tell({ kind: "written" });
+  });
+  await made.query(`listen ${CHANNEL}`);
+  const look = setInterval(() => tell({ kind: "written" }), LOOK_MS);
+  made.once("end", () => clearInterval(look));
 }
 
 /** Known to be lost well before the database gives the place to another: whoever waits behind it counts on that. */

@@ -52,11 +52,12 @@ export class PostgresConnection {
    */
   constructor(settings: StateSettings, onEvent: (event: ConnectionEvent) => void, marginMs = MARGIN_MS) {
     const { port1, port2 } = new MessageChannel();
-    const { login, sessionTimeoutMs, statementTimeoutMs } = settings;
+    const { login, sessionTimeoutMs, statementTimeoutMs, isShared } = settings;
     const workerData: ConnectionData = {
       login,
       sessionTimeoutMs,
       statementTimeoutMs,
+      isShared,
       requests: port2,
       answered: this.#answered,
     };

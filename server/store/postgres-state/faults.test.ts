@@ -1,8 +1,7 @@
 /** What a database may do to the state that is in it: hang, answer late, forget, be another than it was. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdtempSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { POSTGRESQL_BIN } from "../../../test/support/postgresql.ts";
 import {
   contextAt,
@@ -17,27 +16,19 @@ import { createSqliteStore, type SqliteStore } from "../sqlite.ts";
 import { PostgresConnection, StatementFailure } from "./connection.ts";
 import { startProxy } from "./database-proxy.test.support.ts";
 import type { StateSettings } from "./protocol.ts";
-import { startStateServer, type TestStateServer } from "./state-database.test.support.ts";
+import { shareStateServer } from "./state-server.test.support.ts";
 
 const { keys } = createTestAuthority();
-const folder = mkdtempSync(join(tmpdir(), "tw-state-"));
+const { server, folder } = shareStateServer("what a database may do to the state");
 const onFatal = vi.fn();
 const opened = new Set<SqliteStore>();
 const PATIENT = { timeout: 60_000, interval: 20 };
 /** As long as the driver once waited beyond what the setting says. */
 const FAR_TOO_LONG_MS = 10_000;
 const LATEST = "(select max(version) from trustwarden_state_log.groups)";
-let server: TestStateServer;
 let settings: StateSettings;
 let dataDir: string;
 
-beforeAll(async () => {
-  if (POSTGRESQL_BIN !== undefined) server = await startStateServer();
-});
-afterAll(async () => {
-  await server?.close();
-  rmSync(folder, { recursive: true });
-});
 beforeEach(async () => {
   if (POSTGRESQL_BIN === undefined) return;
   settings = await server.create();

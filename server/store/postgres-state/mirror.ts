@@ -40,6 +40,7 @@ type Standing = "linked" | "away" | "doubt" | "apart";
 /** What a group that was not kept makes of it. */
 const STANDINGS: Readonly<Record<Rejection, Standing>> = {
   unfit: "linked",
+  behind: "linked",
   lost: "away",
   fenced: "away",
   doubt: "doubt",
@@ -51,6 +52,7 @@ export class Mirror implements Replica {
   readonly #database: SqliteDatabase;
   readonly #remote: RemoteStore;
   readonly #newId: () => string;
+  readonly #isShared: boolean;
   #recorder: ChangeRecorder | null = null;
   #standing: Standing = "linked";
 
@@ -58,10 +60,13 @@ export class Mirror implements Replica {
     readonly database: SqliteDatabase;
     readonly remote: RemoteStore;
     readonly newId: () => string;
+    /** Whether others write too. */
+    readonly isShared: boolean;
   }) {
     this.#database = options.database;
     this.#remote = options.remote;
     this.#newId = options.newId;
+    this.#isShared = options.isShared;
   }
 
   /** Whether the database takes groups. */
@@ -72,6 +77,12 @@ export class Mirror implements Replica {
   /** Whether the database may have a group that was rolled back here. */
   get isInDoubt(): boolean {
     return this.#standing === "doubt";
+  }
+
+  /** Whether the database has groups that the copy has not. */
+  isBehind({ version, storeId }: StorePlace): boolean {
+    const own = readMirror(this.#database);
+    return own.version !== version || own.storeId !== storeId;
   }
 
   /** The database is away: from now on groups are kept here alone. */
@@ -94,7 +105,10 @@ export class Mirror implements Replica {
   keep(requests: readonly unknown[]): void {
     const changes = this.#recorder?.changes() ?? new Uint8Array();
     this.end();
-    if (changes.length === 0) return;
+    if (changes.length === 0) {
+      this.#requireCurrent();
+      return;
+    }
     const before = readMirror(this.#database);
     const version = before.version + 1;
     const described = JSON.stringify(describeChanges(this.#database, changes));
@@ -107,6 +121,18 @@ export class Mirror implements Replica {
       addUnsent(this.#database, { ...group, requests: serialize(requests) });
       setMirror(this.#database, { ...before, version });
     }
+  }
+
+  /** What was refused upon a copy that others have overtaken may not be refused upon what is there now. */
+  #requireCurrent(): void {
+    if (!this.#isShared || !this.isLinked) return;
+    let place: StorePlace;
+    try {
+      place = this.#remote.place();
+    } catch (error) {
+      this.#reject(error instanceof TrustWardenError && error.code === "state_fenced" ? "fenced" : "lost");
+    }
+    if (this.isBehind(place)) this.#reject("behind");
   }
 
   /** After a group, however it ended. */
@@ -200,14 +226,15 @@ export class Mirror implements Replica {
         return null;
       groups.push(...found);
     }
-    return groups;
+    // Others may have gone on meanwhile.
+    return groups.slice(0, version - base);
   }
 
   /** Sends what was kept here, but for the first that are there. @returns false where one does not fit any more. */
   #send(unsent: ReturnType<typeof listUnsent>, sent: number): boolean {
     for (const [at, group] of unsent.entries()) {
       const rejection = at < sent ? null : this.#remote.apply(group);
-      if (rejection === "moved" || rejection === "unfit") return false;
+      if (rejection === "moved" || rejection === "behind" || rejection === "unfit") return false;
       if (rejection !== null)
         throw new TrustWardenError("store_unavailable", { store: "postgres", rejection });
       this.#noteSent(group);

@@ -15,7 +15,7 @@ import { latestVersion, MIGRATIONS } from "../migrations/steps.ts";
 import { openForWriting } from "../schema.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
 import { type GroupResult, type Groups, runGroup } from "../writer-group.ts";
-import type { StateLink, WriterReply, WriterRequest } from "../writer-protocol.ts";
+import type { StateFollowed, StateLink, WriterReply, WriterRequest } from "../writer-protocol.ts";
 import { PostgresConnection } from "./connection.ts";
 import { Mirror } from "./mirror.ts";
 import { prepareMirror, readMirror } from "./mirror-file.ts";
@@ -27,6 +27,8 @@ const ID_BYTES = 16;
 const RETRY_MS = 250;
 /** The database is another's, or is not what it was: only a start can tell. */
 const ENDS: readonly ErrorCode[] = ["state_fenced", "data_rolled_back"];
+/** A group that others were faster than is run again; one of them had its way each time, so that this is many. */
+const MAX_RUNS = 100;
 const OUTBOX = "SELECT outbox_id FROM outbox ORDER BY outbox_id";
 
 interface MirroredOptions {
@@ -34,7 +36,7 @@ interface MirroredOptions {
   readonly settings: StateSettings;
   readonly deps: CommandDeps;
   readonly firstAuthority: readonly AuthoritySlot[];
-  readonly onLink: (link: StateLink) => void;
+  readonly onNews: (news: StateLink | StateFollowed) => void;
   /** This server is the writer no longer, and must end. */
   readonly onFatal: () => void;
 }
@@ -80,8 +82,9 @@ class MirroredGroups implements Groups {
     this.#options = options;
     this.#database = database;
     this.#connection = new PostgresConnection(options.settings, (event) => this.#hear(event));
-    this.#remote = new RemoteStore(this.#connection);
-    this.mirror = new Mirror({ database, remote: this.#remote, newId });
+    this.#remote = new RemoteStore(this.#connection, options.settings);
+    const { isShared } = options.settings;
+    this.mirror = new Mirror({ database, remote: this.#remote, newId, isShared });
   }
 
   start(): void {
@@ -122,6 +125,9 @@ class MirroredGroups implements Groups {
 
   run(group: readonly WriterRequest[]): GroupResult {
     if (this.mirror.isLinked) return this.#runLinked(group);
+    // What is kept here alone would be upon what the others have changed meanwhile: they are there, and take it.
+    if (this.#options.settings.isShared)
+      return { replies: group.map(({ id }) => refuse(id)), isFatal: false };
     // A group in doubt may yet be before this one, and only a stop is worth running again for that.
     const mayGo = this.mirror.isInDoubt ? isStop : mayGoOn;
     const mayRun = group.filter(mayGo);
@@ -153,9 +159,14 @@ class MirroredGroups implements Groups {
   }
 
   #run(group: readonly WriterRequest[]): GroupResult {
-    const result = runGroup(this.#database, this.#options.deps, group, this.mirror);
     // The signers have changed with the command, and what they were cannot be had back.
     const hasNewSigners = group.some(({ kind }) => kind === "changeAuthority" || kind === "mendAuthority");
+    if (hasNewSigners && this.#options.settings.isShared) this.#follow();
+    let result = runGroup(this.#database, this.#options.deps, group, this.mirror);
+    for (let runs = 1; result.rejection === "behind" && !hasNewSigners && runs < MAX_RUNS; runs += 1) {
+      if (!this.#follow()) return result;
+      result = runGroup(this.#database, this.#options.deps, group, this.mirror);
+    }
     return result.rejection !== undefined && hasNewSigners ? { ...result, isFatal: true } : result;
   }
 
@@ -190,6 +201,10 @@ class MirroredGroups implements Groups {
 
   #hear(event: ConnectionEvent): void {
     if (this.#isEnded) return;
+    if (event.kind === "written") {
+      if (this.mirror.isLinked) this.#follow();
+      return;
+    }
     if (event.kind === "linked") {
       this.#comeBack();
       return;
@@ -199,13 +214,35 @@ class MirroredGroups implements Groups {
     if (wasLinked) this.#leave();
   }
 
+  /** Reads what others wrote. @returns false where it cannot be had; a lost connection says so itself. */
+  #follow(): boolean {
+    try {
+      const place = this.#remote.place();
+      if (!this.mirror.isBehind(place)) return true;
+      this.mirror.bringTogether(place, { isStart: false });
+      this.#tellFollowed();
+      return true;
+    } catch (error) {
+      // A key that is not here signs nothing: the servers that share a store have the same ones.
+      if (!(error instanceof TrustWardenError) || error.code !== "store_unavailable") this.#fail();
+      return false;
+    }
+  }
+
+  #tellFollowed(): void {
+    const { deps, firstAuthority, onNews } = this.#options;
+    loadAuthority(this.#database, deps, firstAuthority, this.mirror);
+    onNews({ kind: "followed" });
+  }
+
   #leave(): void {
-    if (!this.#options.settings.goesOn) {
+    const { goesOn, isShared } = this.#options.settings;
+    if (!goesOn && !isShared) {
       this.#fail();
       return;
     }
     clearTimeout(this.#retry);
-    this.#options.onLink({ kind: "link", isLinked: false, orphans: [] });
+    this.#options.onNews({ kind: "link", isLinked: false, orphans: [] });
     // Where the connection is there and its group was refused, nobody says when to come back.
     this.#retry = setTimeout(() => this.#comeBack(), RETRY_MS);
   }
@@ -221,8 +258,11 @@ class MirroredGroups implements Groups {
       }
       const before = new Set(this.#outbox());
       this.mirror.bringTogether(place, { isStart: false });
-      const orphans = this.#outbox().filter((id) => !before.has(id));
-      this.#options.onLink({ kind: "link", isLinked: true, orphans });
+      const { isShared } = this.#options.settings;
+      // What others owe the ledger is theirs to bring in, or whoever's finds it lying there.
+      const orphans = isShared ? [] : this.#outbox().filter((id) => !before.has(id));
+      if (isShared) this.#tellFollowed();
+      this.#options.onNews({ kind: "link", isLinked: true, orphans });
     } catch (error) {
       if (error instanceof TrustWardenError && ENDS.includes(error.code)) this.#fail();
       else this.#retry = setTimeout(() => this.#comeBack(), RETRY_MS);

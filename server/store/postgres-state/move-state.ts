@@ -48,7 +48,7 @@ export function moveState(options: {
   const connection = new PostgresConnection(settings, () => undefined);
   try {
     connection.connect();
-    const remote = new RemoteStore(connection);
+    const remote = new RemoteStore(connection, settings);
     const { version, source: moved } = remote.takeOver(
       `move ${source.id}`,
       settings,

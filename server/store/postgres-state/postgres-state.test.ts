@@ -1,47 +1,33 @@
 /** The state store in a real PostgreSQL of Debian. Without one there is nothing to test, and that is said. */
-import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, mkdtempSync } from "node:fs";
 import { join } from "node:path";
 import { Client } from "pg";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { POSTGRESQL_BIN } from "../../../test/support/postgresql.ts";
 import {
   contextAt,
   createOwnerIn,
   createTestAuthority,
-  dumpTables,
   NOW_MS,
   RULES,
   revokeIn,
   ticketCommand,
 } from "../commands/fixture.test.support.ts";
 import { latestVersion, MIGRATIONS } from "../migrations/steps.ts";
-import { openForReading } from "../schema.ts";
 import { createSqliteStore, type SqliteStore } from "../sqlite.ts";
 import { PostgresConnection } from "./connection.ts";
 import { startProxy } from "./database-proxy.test.support.ts";
 import type { StateSettings } from "./protocol.ts";
 import { RemoteStore } from "./remote-store.ts";
-import { startStateServer, type TestStateServer } from "./state-database.test.support.ts";
-
-if (POSTGRESQL_BIN === undefined)
-  process.stderr.write("SKIPPED: the state store on PostgreSQL; install Debian's postgresql\n");
+import { dumpMirror, shareStateServer } from "./state-server.test.support.ts";
 
 const authority = createTestAuthority();
-const folder = mkdtempSync(join(tmpdir(), "tw-state-"));
-let server: TestStateServer;
+const { server, folder } = shareStateServer("the state store on PostgreSQL");
 let settings: StateSettings;
 let dataDir: string;
 const opened = new Set<SqliteStore>();
 const onFatal = vi.fn();
 
-beforeAll(async () => {
-  if (POSTGRESQL_BIN !== undefined) server = await startStateServer();
-});
-afterAll(async () => {
-  await server?.close();
-  rmSync(folder, { recursive: true });
-});
 beforeEach(async () => {
   if (POSTGRESQL_BIN === undefined) return;
   settings = await server.create();
@@ -84,17 +70,9 @@ function links(store: SqliteStore): {
 }
 const PATIENT = { timeout: 60_000, interval: 20 };
 
-/** Every row of the copy, without what only a copy has. */
-function rowsHere(directory = dataDir): Readonly<Record<string, readonly unknown[]>> {
-  const database = openForReading(directory, "state-mirror.db");
-  const { mirror: _, mirror_unsent: __, sqlite_sequence: ___, ...tables } = dumpTables(database);
-  database.close();
-  return tables;
-}
-
 /** How many rows each table has in the database, and what its texts add up to. */
 async function rowsThere(): Promise<Readonly<Record<string, number>>> {
-  const tables = Object.keys(rowsHere());
+  const tables = Object.keys(dumpMirror(dataDir));
   const counts = tables.map(
     (name) => `select '${name}' as name, count(*)::int as n from trustwarden_state."${name}"`,
   );
@@ -103,7 +81,7 @@ async function rowsThere(): Promise<Readonly<Record<string, number>>> {
 }
 
 async function expectTheSame(): Promise<void> {
-  const here = Object.entries(rowsHere()).map(([name, rows]) => [name, rows.length]);
+  const here = Object.entries(dumpMirror(dataDir)).map(([name, rows]) => [name, rows.length]);
   expect(await rowsThere()).toEqual(Object.fromEntries(here));
 }
 
@@ -286,7 +264,7 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("the one writer", () => {
   test("that finds another in its place is told so, and what it sends is refused", () => {
     const connection = new PostgresConnection(settings, () => undefined);
     connection.connect();
-    const [first, second] = [new RemoteStore(connection), new RemoteStore(connection)];
+    const [first, second] = [new RemoteStore(connection, settings), new RemoteStore(connection, settings)];
     first.takeOver("first", { ...settings, goesOn: false }, latestVersion(MIGRATIONS));
     expect(first.comeBack()).toMatchObject({ version: 0 });
     second.takeOver("second", settings, latestVersion(MIGRATIONS));

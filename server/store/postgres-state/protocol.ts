@@ -15,11 +15,16 @@ export interface StateSettings {
   readonly lockWaitMs: number | null;
   /** Whether stops and checks go on without the database; false where another server takes over. */
   readonly goesOn: boolean;
+  /** Whether other servers write too, each upon what the others wrote. */
+  readonly isShared: boolean;
 }
+
+/** Holder of a store that several servers share; the statements of `schema-text.ts` say the same. */
+export const SHARERS = "replicas";
 
 /** `workerData` of the connection's thread. */
 export interface ConnectionData
-  extends Pick<StateSettings, "login" | "sessionTimeoutMs" | "statementTimeoutMs"> {
+  extends Pick<StateSettings, "login" | "sessionTimeoutMs" | "statementTimeoutMs" | "isShared"> {
   readonly requests: MessagePort;
   /** Counts answers; waited on. */
   readonly answered: Int32Array<SharedArrayBuffer>;
@@ -57,5 +62,5 @@ export type ConnectionAnswer =
       readonly isInDoubt: boolean;
     };
 
-/** Unasked: the connection is lost, or there is one again. */
-export type ConnectionEvent = { readonly kind: "lost" } | { readonly kind: "linked" };
+/** Unasked: the connection is lost, or there is one again; or somebody else may have written. */
+export type ConnectionEvent = { readonly kind: "lost" | "linked" | "written" };

@@ -6,12 +6,15 @@
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Rejection } from "../replica.ts";
 import { type PostgresConnection, StatementFailure } from "./connection.ts";
-import type { PostgresRow, PostgresValue, StateSettings } from "./protocol.ts";
+import { type PostgresRow, type PostgresValue, SHARERS, type StateSettings } from "./protocol.ts";
 
 const LOCK = "select pg_try_advisory_lock(hashtextextended('trustwarden-state', 0)) as locked";
+/** Servers that share the store hold the lock together, and keep out whoever wants it alone. */
+const SHARED_LOCK = "select pg_try_advisory_lock_shared(hashtextextended('trustwarden-state', 0)) as locked";
 const STORE =
   "select schema_version, store_id, version, epoch, holder, source from trustwarden_state_log.store";
 const TAKE_OVER = "select epoch, version, store_id, source from trustwarden_state_log.take_over($1, $2)";
+const JOIN = "select epoch, version, store_id, source from trustwarden_state_log.join_store()";
 const NAME_SOURCE = "select trustwarden_state_log.name_source($1, $2)";
 const LET_GO = "select trustwarden_state_log.let_go($1)";
 const APPLY = "select trustwarden_state_log.apply_group($1, $2, $3, $4, $5)";
@@ -24,8 +27,10 @@ const TAKEOVER_PAUSE_MS = 3000;
 const FETCH_ROWS = 2000;
 const NO_SCHEMA: readonly string[] = ["3F000", "42P01", "42501"];
 const FENCED = "TW001";
+/** Somebody else's group has the number. */
+const MOVED_ON = "TW002";
 /** The tables have changed without this writer. */
-const MOVED_ON: readonly string[] = ["TW002", "TW003"];
+const OTHERS = "TW003";
 /** What a group holds, and not the database, is at fault: data exceptions, and rules of the tables. */
 const UNFIT = /^2[23]/;
 
@@ -48,15 +53,17 @@ export interface StorePlace {
 /** Owns nothing but the writer's epoch; the connection is its opener's. */
 export class RemoteStore {
   readonly #connection: PostgresConnection;
+  readonly #isShared: boolean;
   #epoch = 0;
   #holder = "";
 
-  constructor(connection: PostgresConnection) {
+  constructor(connection: PostgresConnection, { isShared }: Pick<StateSettings, "isShared">) {
     this.#connection = connection;
+    this.#isShared = isShared;
   }
 
   /**
-   * Becomes the writer.
+   * Becomes the writer, or one of those who share the store.
    *
    * @param schemaVersion - which the tables must be of.
    * @throws TrustWardenError `config_invalid`, `data_locked`, `store_unavailable`.
@@ -66,13 +73,14 @@ export class RemoteStore {
     if (!this.#waitForLock(settings.lockWaitMs)) throw locked("another server is its writer");
     const before = this.#ask(STORE)[0]?.holder;
     // One that lost the database and did not let go may answer its verifiers until it has ended.
-    if (!settings.goesOn && before !== null && before !== holder) pause(TAKEOVER_PAUSE_MS);
-    const [row] = this.#ask(TAKE_OVER, holder, String(settings.goesOn));
+    const name = this.#isShared ? SHARERS : holder;
+    if (!settings.goesOn && before !== null && before !== name) pause(TAKEOVER_PAUSE_MS);
+    const [row] = this.#isShared ? this.#ask(JOIN) : this.#ask(TAKE_OVER, name, String(settings.goesOn));
     if (row === undefined)
       throw locked("the server that wrote last goes on without the database, and has not let go");
     const place = placeOf(row);
     this.#epoch = place.epoch;
-    this.#holder = holder;
+    this.#holder = name;
     return place;
   }
 
@@ -82,17 +90,24 @@ export class RemoteStore {
    * @throws TrustWardenError `state_fenced` when another server has become the writer; `store_unavailable`.
    */
   comeBack(): StorePlace | undefined {
-    const read = () => {
-      const [row = {}] = this.#ask(STORE);
-      const place = placeOf(row);
-      // In a database that was put back another writer may have had the same epoch.
-      if (place.epoch !== this.#epoch || row.holder !== this.#holder)
-        throw new TrustWardenError("state_fenced", {});
-      return place;
-    };
-    read();
+    this.place();
     // With the lock nothing of the lost session can be committed any more, so that the second answer is the last word.
-    return this.#waitForLock(0) ? read() : undefined;
+    // Where the lock is shared it may be, under a number that nobody else then has: it comes as others' groups do.
+    return this.#waitForLock(0) ? this.place() : undefined;
+  }
+
+  /**
+   * Where the store stands now.
+   *
+   * @throws TrustWardenError `state_fenced` when another server has become the writer; `store_unavailable`.
+   */
+  place(): StorePlace {
+    const [row = {}] = this.#ask(STORE);
+    const place = placeOf(row);
+    // In a database that was put back another writer may have had the same epoch.
+    if (place.epoch !== this.#epoch || row.holder !== this.#holder)
+      throw new TrustWardenError("state_fenced", {});
+    return place;
   }
 
   /** Puts a group into the tables; null when it is there. */
@@ -108,11 +123,15 @@ export class RemoteStore {
       return null;
     } catch (error) {
       if (!(error instanceof StatementFailure)) throw error;
-      if (error.isInDoubt) return "doubt";
-      if (error.sqlState === FENCED) return "fenced";
-      if (MOVED_ON.includes(error.sqlState)) return "moved";
-      return UNFIT.test(error.sqlState) ? "unfit" : "lost";
+      return error.isInDoubt ? "doubt" : this.#rejectionOf(error.sqlState);
     }
+  }
+
+  #rejectionOf(sqlState: string): Rejection {
+    if (sqlState === FENCED) return "fenced";
+    if (sqlState === MOVED_ON) return this.#isShared ? "behind" : "moved";
+    if (sqlState === OTHERS) return "moved";
+    return UNFIT.test(sqlState) ? "unfit" : "lost";
   }
 
   /** Which group has a number; undefined for one that is too old, or was a change by hand. */
@@ -156,16 +175,16 @@ export class RemoteStore {
     this.#ask(NAME_SOURCE, this.#epoch, id);
   }
 
-  /** Gives the store back; whoever comes next need not ask. */
+  /** Gives the store back; whoever comes next need not ask. Of several the others keep it. */
   letGo(): void {
-    this.#ask(LET_GO, this.#epoch);
+    if (!this.#isShared) this.#ask(LET_GO, this.#epoch);
   }
 
   /** Whether the lock is this session's; it is waited for by asking, so that whoever waits is not in the database's way. */
   #waitForLock(waitMs: number | null): boolean {
     const untilMs = waitMs === null ? Number.POSITIVE_INFINITY : performance.now() + waitMs;
     for (;;) {
-      if (this.#ask(LOCK)[0]?.locked === true) return true;
+      if (this.#ask(this.#isShared ? SHARED_LOCK : LOCK)[0]?.locked === true) return true;
       if (performance.now() >= untilMs) return false;
       pause(LOCK_POLL_MS);
     }

@@ -188,11 +188,95 @@ grant execute on function trustwarden_state_log.apply_group(bigint, bigint, text
 grant usage on schema trustwarden_state_log to trustwarden_state_reader;
 `;
 
+/** Since version 6: servers that share the store. */
+const REPLICAS_SINCE = 6;
+const REPLICAS = `
+-- The servers that share the store, each process under a name of its own; see docs/decisions/0053.
+create table trustwarden_state_log.replicas (
+  name text primary key,
+  beats bigint not null default 1,
+  acked bigint not null,
+  leases integer not null,
+  seen_at timestamptz not null default now()
+);
+grant select on trustwarden_state_log.replicas to trustwarden_state_server;
+
+-- Becomes one of several writers: none of them waits for another, and each group is under the number that comes next.
+create function trustwarden_state_log.join_store()
+  returns table (epoch bigint, version bigint, store_id uuid, source text)
+  language sql security definer set search_path = '' as $$
+  update trustwarden_state_log.store as s
+  set epoch = s.epoch + (s.holder is distinct from 'replicas')::int, holder = 'replicas', goes_on = false
+  where s.holder is null or s.holder = 'replicas' or not s.goes_on
+  returning s.epoch, s.version, s.store_id, s.source
+$$;
+
+-- Keeps that a server lives, before it asks for anything. Whoever waits for what it acknowledged is told at once.
+create function trustwarden_state_log.beat(p_name text, p_acked bigint, p_leases integer) returns void
+  language plpgsql security definer set search_path = '' as $$
+begin
+  if exists (select 1 from trustwarden_state_log.replicas where name = p_name and acked >= p_acked) then
+    -- What a crash of the database forgets of these is less than what a silent server is waited for.
+    set local synchronous_commit = off;
+  else
+    perform pg_notify('trustwarden_replicas', '');
+    delete from trustwarden_state_log.replicas where seen_at < now() - interval '1 day';
+  end if;
+  insert into trustwarden_state_log.replicas as r (name, acked, leases) values (p_name, p_acked, p_leases)
+  on conflict (name) do update set beats = r.beats + 1, acked = greatest(r.acked, excluded.acked),
+    leases = excluded.leases, seen_at = now();
+end
+$$;
+
+-- What servers append that do not sequence the ledger, until whoever does has answered it.
+create table trustwarden_state_log.appends (
+  number bigint generated always as identity primary key,
+  id text not null unique,
+  entries text[] not null,
+  asked_at timestamptz not null default clock_timestamp(),
+  is_answered boolean not null default false,
+  answered_at timestamptz,
+  position bigint,
+  refusal text
+);
+create index on trustwarden_state_log.appends (number) where not is_answered;
+grant select on trustwarden_state_log.appends to trustwarden_state_server;
+
+create function trustwarden_state_log.ask_appends(p_asked jsonb) returns void
+  language plpgsql security definer set search_path = '' as $$
+begin
+  insert into trustwarden_state_log.appends (id, entries)
+    select a ->> 'id', array(select jsonb_array_elements_text(a -> 'entries')) from jsonb_array_elements(p_asked) a
+    on conflict (id) do nothing;
+  perform pg_notify('trustwarden_appends', '');
+end
+$$;
+
+-- An answer that is there stays; those that nobody can be waiting for any more go. It counts from the answer: whoever
+-- asked while nobody sequenced is still to hear of it, and would otherwise ask for the same entries as if for others.
+create function trustwarden_state_log.answer_appends(p_answers jsonb) returns void
+  language plpgsql security definer set search_path = '' as $$
+begin
+  update trustwarden_state_log.appends a
+    set is_answered = true, answered_at = now(), position = (d ->> 'position')::bigint, refusal = d ->> 'refusal'
+    from jsonb_array_elements(p_answers) d where a.id = d ->> 'id' and not a.is_answered;
+  delete from trustwarden_state_log.appends where answered_at < now() - interval '10 minutes';
+  perform pg_notify('trustwarden_appends', '');
+end
+$$;
+
+revoke all on function trustwarden_state_log.join_store(), trustwarden_state_log.ask_appends(jsonb),
+  trustwarden_state_log.answer_appends(jsonb), trustwarden_state_log.beat(text, bigint, integer) from public;
+grant execute on function trustwarden_state_log.join_store(), trustwarden_state_log.ask_appends(jsonb),
+  trustwarden_state_log.answer_appends(jsonb), trustwarden_state_log.beat(text, bigint, integer)
+  to trustwarden_state_server;
+`;
+
 /** The whole schema at the latest version, for a database that has none. */
 export function formatStateSchema(migrations: Migrations): string {
   const version = latestVersion(migrations);
   return `${LOG}insert into store (schema_version) values (${version});
-${inTables(tablesOf(migrations))}${FUNCTIONS}${ARRANGE}`;
+${inTables(tablesOf(migrations))}${FUNCTIONS}${version < REPLICAS_SINCE ? "" : REPLICAS}${ARRANGE}`;
 }
 
 /** What brings a schema of an earlier version up; nothing changes unless it is of that version. */
@@ -203,7 +287,7 @@ export function formatStateUpgrade(migrations: Migrations, from: number): string
   if (select schema_version from trustwarden_state_log.store) <> ${from} then raise exception 'of another version'; end if;
 end $$;
 update trustwarden_state_log.store set schema_version = ${version}, version = version + 1;
-${inTables(steps.flatMap(statementsOfStep))}${ARRANGE}`;
+${inTables(steps.flatMap(statementsOfStep))}${from < REPLICAS_SINCE ? REPLICAS : ""}${ARRANGE}`;
 }
 
 const ARRANGE = "set local search_path = '';\nselect trustwarden_state_log.arrange();\n";

@@ -47,6 +47,7 @@ export async function startStateServer(
         statementTimeoutMs: 10_000,
         lockWaitMs: 10_000,
         goesOn: true,
+        isShared: false,
         ...change,
       };
     },

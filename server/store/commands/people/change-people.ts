@@ -2,9 +2,12 @@
 import type { PeopleChanged, PeopleCommand } from "../../people-ports.ts";
 import type { SqliteDatabase } from "../../sqlite-database.ts";
 import type { CommandDeps, CommandResult } from "../deps.ts";
+import { changeConfirmation } from "./confirmations.ts";
 import { createLink } from "./links.ts";
+import { addOwnPasskey, removeOwnPasskey } from "./own-passkeys.ts";
 import { register } from "./register.ts";
 import { logIn, logOut } from "./sessions.ts";
+import { endPerson, setRoles } from "./standing.ts";
 
 /** @throws TrustWardenError see `PeopleCommands.changePeople`. */
 export function changePeople(
@@ -21,5 +24,15 @@ export function changePeople(
       return logIn(database, command);
     case "log-out":
       return logOut(database, command);
+    case "set-roles":
+      return setRoles(database, command);
+    case "end":
+      return endPerson(database, command);
+    case "add-passkey":
+      return addOwnPasskey(database, command);
+    case "remove-passkey":
+      return removeOwnPasskey(database, command);
+    case "confirmation":
+      return changeConfirmation(database, { change: command.confirmation, context: command.context });
   }
 }

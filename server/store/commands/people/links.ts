@@ -5,10 +5,11 @@
  */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { LinkState, PeopleChanged, PeopleCommand } from "../../people-ports.ts";
-import { countPeople, findLink, findPerson, formatRoles } from "../../people-rows.ts";
+import { countPeople, findLink, findPerson, formatRoles, isAdmin } from "../../people-rows.ts";
 import type { SqliteDatabase } from "../../sqlite-database.ts";
 import { type CommandResult, secondsOf } from "../deps.ts";
 import { peopleEvent } from "./people-events.ts";
+import { peopleAmong } from "./vouching.ts";
 
 /** Used and expired links stay this long, so that the ledger's word on them can be looked up beside it. */
 const KEPT_SECONDS = 86_400;
@@ -16,7 +17,7 @@ const MAX_REMOVED = 500;
 
 const INSERT = `
   INSERT INTO person_links (link_sha256, kind, roles, person_id, owner_id, organization_id, sealed_address,
-    address_look, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`;
+    address_look, expires_at, created_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
 const USE =
   "UPDATE person_links SET used_at = ? WHERE link_sha256 = ? AND used_at IS NULL AND expires_at > ?";
 const VOID_FIRST = "UPDATE person_links SET used_at = ? WHERE kind = 'first' AND used_at IS NULL";
@@ -50,6 +51,7 @@ export function createLink(
     link.sealedAddress,
     addressLook,
     link.expiresAt,
+    link.createdBy,
   );
   return peopleEvent("person", {
     id: link.linkSha256,
@@ -68,7 +70,8 @@ export function createLink(
 /**
  * Uses a link up.
  *
- * @throws TrustWardenError `link_invalid` when it is unknown, used, over, or for a first admin where there is one.
+ * @throws TrustWardenError `link_invalid` when it is unknown, used, over, for a first admin where there is one, or made by somebody
+ *   who is no admin any more.
  */
 export function useLink(
   database: SqliteDatabase,
@@ -79,10 +82,18 @@ export function useLink(
   if (link.kind === "first" && countPeople(database, "admin") > 0) {
     throw new TrustWardenError("link_invalid", { reason: "there is an admin" });
   }
+  requireMakers(database, link);
   const { changes } = database.run(USE, now, linkSha256, now);
   if (changes !== 1) throw new TrustWardenError("link_invalid", { reason: "used" });
   const addressLook = database.get(LOOK_OF_LINK, linkSha256)?.textOrNull("address_look") ?? null;
   return { ...link, addressLook };
+}
+
+/** What an admin handed out ends with the admin: whoever has to go would come back by it. */
+function requireMakers(database: SqliteDatabase, { createdBy }: LinkState): void {
+  if (!peopleAmong(createdBy).every((personId) => isAdmin(database, personId))) {
+    throw new TrustWardenError("link_invalid", { reason: "who made it is no admin any more" });
+  }
 }
 
 function requireTargets(database: SqliteDatabase, link: LinkState): void {

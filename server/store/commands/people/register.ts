@@ -5,7 +5,6 @@
  * how it looks. The owner that a person becomes is known by its first passkey.
  */
 import { formatOwnerKeyid } from "@trustwarden/core/agentid/enrolment.ts";
-import { encodeBase64 } from "@trustwarden/core/bytes.ts";
 import { parseP256PublicKey } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { formatUlid } from "@trustwarden/core/id.ts";
@@ -17,8 +16,9 @@ import { claimKey } from "../claims.ts";
 import { type CommandDeps, type CommandResult, secondsOf } from "../deps.ts";
 import { useLink } from "./links.ts";
 import { addPasskey, claimChallenge, removePasskeys } from "./passkeys.ts";
-import { peopleEvent } from "./people-events.ts";
+import { passkeyDetails, peopleEvent } from "./people-events.ts";
 import { endSessions, openSession } from "./sessions.ts";
+import { vouchFor } from "./vouching.ts";
 
 const INSERT_PERSON = `
   INSERT INTO people (person_id, owner_id, roles, sealed, address_look, created_at) VALUES (?, ?, ?, ?, ?, ?)`;
@@ -71,13 +71,14 @@ function admit(
   database.run(INSERT_PERSON, personId, ownerId, formatRoles(link.roles), command.sealed, addressLook, now);
   if (link.organizationId !== null) database.run(INSERT_MEMBER, link.organizationId, personId, now);
   addPasskey(database, { passkey, personId, now });
+  vouchFor(database, { personId, by: link.createdBy, now });
   openSession(database, { session: command.session, personId, via: "passkey", now });
   const details = {
     person: personId,
     roles: [...link.roles],
     link_kind: link.kind,
     organization: link.organizationId,
-    ...passkeyDetails(command),
+    ...passkeyDetails(command.passkey),
   };
   if (!isNewOwner || ownerId === null) {
     return peopleEvent("person", { id: personId, change: "register", ownerId, details });
@@ -123,8 +124,9 @@ function recover(database: SqliteDatabase, { command, link, now }: Coming): Comm
   removePasskeys(database, { personId, now });
   claimKey(database, command.passkey.spki, personId);
   addPasskey(database, { passkey: command.passkey, personId, now });
+  vouchFor(database, { personId, by: link.createdBy, now });
   openSession(database, { session: command.session, personId, via: "passkey", now });
-  const details = { person: personId, ...passkeyDetails(command) };
+  const details = { person: personId, ...passkeyDetails(command.passkey) };
   return peopleEvent("person", { id: personId, change: "recover", ownerId: person.ownerId, details });
 }
 
@@ -133,14 +135,4 @@ function ownerOf(database: SqliteDatabase, { ownerId }: LinkState): string | nul
     throw new TrustWardenError("person_exists", { reason: "the owner is somebody" });
   }
   return ownerId;
-}
-
-function passkeyDetails({ passkey }: Register): JsonObject {
-  const { credentialId, spki, isBackupEligible, isBackedUp } = passkey;
-  return {
-    credential_id: credentialId,
-    spki: encodeBase64(spki),
-    backup_eligible: isBackupEligible,
-    backed_up: isBackedUp,
-  };
 }

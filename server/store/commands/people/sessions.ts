@@ -1,4 +1,4 @@
-/** Sessions of people: opened by a proof, ended by their holder or by the recovery of the person. */
+/** Sessions of people: opened by a proof, ended by their holder, the removal of a passkey, or the recovery or end of the person. */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type {
   NewSession,
@@ -27,6 +27,8 @@ const LIVE = `
   ORDER BY opened_at DESC, session_sha256`;
 const END = "UPDATE person_sessions SET ended_at = ? WHERE session_sha256 = ? AND ended_at IS NULL";
 const END_ALL = "UPDATE person_sessions SET ended_at = ? WHERE person_id = ? AND ended_at IS NULL";
+const END_OTHERS = `
+  UPDATE person_sessions SET ended_at = ? WHERE person_id = ? AND session_sha256 <> ? AND ended_at IS NULL`;
 const TOUCH = `
   UPDATE person_sessions SET seen_at = ? WHERE session_sha256 = ? AND ended_at IS NULL AND seen_at < ?`;
 const PERSON_OF = "SELECT person_id FROM person_sessions WHERE session_sha256 = ?";
@@ -99,6 +101,18 @@ export function endSessions(
   { personId, now }: { readonly personId: string; readonly now: number },
 ): void {
   database.run(END_ALL, now, personId);
+}
+
+/** Ends every session of a person but one. */
+export function endOtherSessions(
+  database: SqliteDatabase,
+  {
+    personId,
+    sessionSha256,
+    now,
+  }: { readonly personId: string; readonly sessionSha256: string; readonly now: number },
+): void {
+  database.run(END_OTHERS, now, personId, sessionSha256);
 }
 
 /** Notes that a session is in use. */

@@ -1,0 +1,81 @@
+/**
+ * Handshakes by turns, so that a thousand verifiers that come at once do not cost those who are there their leases.
+ *
+ * A handshake is a hundred times the work of a beat, and all of it is done by the thread that answers beats: a crowd that
+ * comes back after a fault would make every lease lapse, and everybody come back once more. So only a few are made at a
+ * time, whoever has not said anything yet waits without a place, and whoever waited so long that it will soon give up is
+ * sent away before any work is spent on it. Knows nothing of leases.
+ */
+import type { Server } from "node:https";
+import type { Socket } from "node:net";
+
+/** About 50 ms of work between two looks at the beats. */
+const MAX_AT_ONCE = 16;
+/** Of the five seconds after which a verifier gives up, enough must be left for the handshake itself. */
+const MAX_WAIT_MS = 2_000;
+/** A turn ends by itself, whatever becomes of its connection: a place that is never given back is one that nobody has. */
+const MAX_TURN_MS = 6_000;
+/** Without a first byte. */
+const MAX_SILENCE_MS = 5_000;
+
+interface Waiting {
+  readonly socket: Socket;
+  readonly sinceMs: number;
+}
+
+/** Puts turns before the handshakes of a server; call it before the server listens. */
+export function takeHandshakesByTurns(
+  server: Server,
+  options: {
+    readonly monotonicMs: () => number;
+    readonly maxAtOnce?: number;
+    readonly maxWaitMs?: number;
+    readonly maxTurnMs?: number;
+  },
+): void {
+  const { monotonicMs, maxAtOnce = MAX_AT_ONCE, maxWaitMs = MAX_WAIT_MS, maxTurnMs = MAX_TURN_MS } = options;
+  const handshake = server.listeners("connection");
+  const underWay = new Map<string, NodeJS.Timeout>();
+  const waiting: Waiting[] = [];
+
+  const next = () => {
+    while (underWay.size < maxAtOnce) {
+      const first = waiting.shift();
+      if (first === undefined) return;
+      if (first.socket.destroyed) continue;
+      if (monotonicMs() - first.sinceMs > maxWaitMs) first.socket.destroy();
+      else begin(first.socket);
+    }
+  };
+  const begin = (socket: Socket) => {
+    const name = nameOf(socket);
+    underWay.set(
+      name,
+      setTimeout(() => end(name), maxTurnMs),
+    );
+    socket.once("close", () => end(name));
+    for (const listener of handshake) listener.call(server, socket);
+  };
+  const end = (name: string) => {
+    clearTimeout(underWay.get(name));
+    if (underWay.delete(name)) next();
+  };
+
+  server.removeAllListeners("connection");
+  server.on("connection", (socket: Socket) => {
+    socket.on("error", () => socket.destroy());
+    socket.setTimeout(MAX_SILENCE_MS, () => socket.destroy());
+    // What is read to notice the first bytes stays in the socket, and the handshake finds it there.
+    socket.once("readable", () => {
+      socket.setTimeout(0);
+      waiting.push({ socket, sinceMs: monotonicMs() });
+      next();
+    });
+  });
+  server.on("secureConnection", (socket) => end(nameOf(socket)));
+  server.on("tlsClientError", (_error, socket) => end(nameOf(socket)));
+}
+
+function nameOf({ remoteAddress, remotePort }: Pick<Socket, "remoteAddress" | "remotePort">): string {
+  return `${remoteAddress} ${remotePort}`;
+}

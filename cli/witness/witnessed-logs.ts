@@ -1,0 +1,68 @@
+/**
+ * The logs that a witness knows: those it was told of, and the shards that such a log turns to under the same key.
+ *
+ * A shard needs no telling: its checkpoints are signed by the key of its ledger under a name that begins with the ledger's own. What a
+ * witness says of it is what it says of any log, that it only grows; whether it is the shard that the one before names is shown by
+ * its entries, to a monitor or an audit. Names only rise, so that nobody with that key fills a witness's memory with shards of the past.
+ */
+import {
+  compareShardNames,
+  isComingShard,
+  isShardOrigin,
+  vkeyFor,
+} from "@trustwarden/core/agentledger/shard.ts";
+import { parseVkey } from "@trustwarden/core/agentledger/signed-note.ts";
+import { originHash, type WitnessedLog } from "@trustwarden/core/agentledger/witness.ts";
+import type { WitnessStore } from "./witness-store.ts";
+
+/** A turn is an operator's act; more in one quarter are somebody who fills a disk. */
+const MAX_SHARDS = 256;
+/** Of a log whose clock is a little before this one's at the turn of a quarter. */
+const CLOCK_SKEW_MS = 3_600_000;
+
+/** Finds logs by their origin. */
+export class WitnessedLogs {
+  readonly #told: ReadonlyMap<string, WitnessedLog>;
+  readonly #store: Pick<WitnessStore, "origins">;
+  readonly #nowMs: () => number;
+
+  /** @param options.nowMs - Unix milliseconds. */
+  constructor(options: {
+    readonly told: ReadonlyMap<string, WitnessedLog>;
+    readonly store: Pick<WitnessStore, "origins">;
+    readonly nowMs: () => number;
+  }) {
+    this.#told = options.told;
+    this.#store = options.store;
+    this.#nowMs = options.nowMs;
+  }
+
+  /** The log of an origin, nothing of it remembered yet perhaps; undefined for one that is nobody's. */
+  get(origin: string): WitnessedLog | undefined {
+    const told = this.#told.get(origin);
+    if (told !== undefined) return told;
+    const [ledger, log] = [...this.#told].find(([name]) => isShardOrigin(name, origin)) ?? [];
+    if (ledger === undefined || log === undefined || !this.#mayFollow(ledger, origin)) return undefined;
+    const vkey = vkeyFor(log.vkey, origin);
+    return { vkey, key: parseVkey(vkey) };
+  }
+
+  /** The origin with a hash, of those that something is remembered of. */
+  originOf(hash: string): string | undefined {
+    return this.#store.origins().find((origin) => originHash(origin) === hash);
+  }
+
+  /** One that is remembered, or one that is later than all of those and of no quarter to come. */
+  #mayFollow(ledger: string, origin: string): boolean {
+    const known = this.#store.origins();
+    if (known.includes(origin)) return true;
+    const nameOf = (one: string) => one.slice(ledger.length + 1);
+    const shards = known.filter((one) => isShardOrigin(ledger, one)).map(nameOf);
+    const name = nameOf(origin);
+    return (
+      shards.length < MAX_SHARDS &&
+      shards.every((shard) => compareShardNames(shard, name) < 0) &&
+      !isComingShard(name, this.#nowMs() + CLOCK_SKEW_MS)
+    );
+  }
+}

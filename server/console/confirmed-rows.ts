@@ -1,0 +1,68 @@
+/**
+ * What no admin does alone, row by row: the whole list. Asked with a session it is done once a second admin has confirmed exactly
+ * that request; the admin socket belongs to the host's operator, who may have the same asked there (`console.secondAdmin`).
+ *
+ * Restoring a backup is on no list: it happens without a server, by whoever has the host and the key.
+ */
+import { evidenceQuery } from "@trustwarden/core/api/ledger.ts";
+import { linkRequest, personPath, rolesRequest } from "@trustwarden/core/api/people.ts";
+import { ownerLimitOf } from "../http/relation.ts";
+import { formatRoute, type NeedsConfirmation, type Route } from "../http/route.ts";
+
+const rolesChange = rolesRequest.partial();
+const always: NeedsConfirmation = () => true;
+
+/** Everybody's events of a time are a mass export; what one event, agent or job shows is not. An owner is refused them anyway. */
+const whenOfEverybody: NeedsConfirmation = (_services, { caller, query }) => {
+  if (ownerLimitOf(caller.principal) !== undefined) return false;
+  const { event, agent, job } = evidenceQuery.parse(query);
+  return event === undefined && agent === undefined && job === undefined;
+};
+
+/** A further admin, somebody's new passkey, or another key for an owner. */
+const whenOfPower: NeedsConfirmation = (_services, { body }) => {
+  const { roles = [], person, owner } = linkRequest.parse(body);
+  return roles.includes("admin") || person !== undefined || owner !== undefined;
+};
+
+/** Somebody who is an admin, or is to be one. Ending every other admin would leave the first alone. */
+const whenOfAdmin: NeedsConfirmation = ({ reads }, { params, body }) => {
+  const { id } = personPath.parse(params);
+  const { roles } = rolesChange.parse(body);
+  return roles?.includes("admin") === true || reads.findPerson(id)?.roles.includes("admin") === true;
+};
+
+const CONFIRMED_ROWS: Readonly<Record<string, NeedsConfirmation>> = {
+  "POST /v1/authority/steps": always,
+  "POST /v1/policy": always,
+  "POST /v1/ledger/turns": always,
+  "POST /v1/secret-keys/rotation": always,
+  "GET /v1/payloads/:event_id": always,
+  "POST /v1/payloads/:event_id/erasure": always,
+  "GET /v1/evidence": whenOfEverybody,
+  "POST /v1/people/links": whenOfPower,
+  "POST /v1/people/:id/roles": whenOfAdmin,
+  "POST /v1/people/:id/end": whenOfAdmin,
+};
+
+/** When a row waits for a second admin; undefined for what never does. */
+export function confirmationOf(route: Route): NeedsConfirmation | undefined {
+  return CONFIRMED_ROWS[formatRoute(route)];
+}
+
+/** The row of the list that a request is for; undefined when there is none to ask about. */
+export function confirmedRowOf(request: {
+  readonly method: string;
+  readonly target: string;
+}): string | undefined {
+  const [path = ""] = request.target.split("?");
+  return Object.keys(CONFIRMED_ROWS).find((row) => isOf(row, `${request.method} ${path}`));
+}
+
+function isOf(row: string, name: string): boolean {
+  const [wanted, given] = [row.split("/"), name.split("/")];
+  return (
+    wanted.length === given.length &&
+    wanted.every((part, index) => part === given[index] || (part.startsWith(":") && given[index] !== ""))
+  );
+}

@@ -1,0 +1,107 @@
+/** Who there is, and how what somebody may be and prove itself with changes. */
+import type {
+  PasskeyAddition,
+  PasskeyRemoval,
+  PeopleList,
+  PersonView,
+  RolesRequest,
+  SessionAnswer,
+} from "@trustwarden/core/api/people.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { standingBehind } from "../../console/confirm.ts";
+import { verifyNewPasskey, verifyWordOf } from "../../console/own-word.ts";
+import type { PeopleChange, PersonState } from "../../store/people-ports.ts";
+import { personOf } from "../caller.ts";
+import { contextOf } from "../command-context.ts";
+import type { Visit } from "../route.ts";
+import type { Services } from "../services.ts";
+import { showSession } from "./people.ts";
+
+type ById = { readonly id: string };
+
+export async function listPeople(
+  services: Services,
+  { query }: Visit<unknown, { readonly cursor?: string | undefined; readonly limit: number }>,
+): Promise<PeopleList> {
+  const { cursor: after = "", limit } = query;
+  const found = services.reads.listPeople({ after, limit: limit + 1 });
+  const page = found.slice(0, limit);
+  const last = found.length > limit ? page.at(-1) : undefined;
+  return {
+    people: page.map((person) => formatPerson(services, person)),
+    next_cursor: last?.personId ?? null,
+  };
+}
+
+/** @throws TrustWardenError `not_found`, `last_admin`, `owner_in_use`, `request_malformed`. */
+export async function changeRoles(
+  services: Services,
+  visit: Visit<RolesRequest, unknown, ById>,
+): Promise<PersonView> {
+  const { id: personId } = visit.params;
+  const vouchers = standingBehind(services, visit);
+  await change(services, visit, { change: "set-roles", personId, roles: visit.body.roles, vouchers });
+  return showPerson(services, personId);
+}
+
+/** @throws TrustWardenError `not_found`, `last_admin`, `owner_in_use`. */
+export async function endPerson(
+  services: Services,
+  visit: Visit<unknown, unknown, ById>,
+): Promise<PersonView> {
+  await change(services, visit, { change: "end", personId: visit.params.id });
+  return showPerson(services, visit.params.id);
+}
+
+/** @throws TrustWardenError `passkey_invalid`, `challenge_invalid`, `challenge_used`, `passkey_reused`, `key_reused`, `quota_exceeded`. */
+export async function addPasskey(services: Services, visit: Visit<PasskeyAddition>): Promise<SessionAnswer> {
+  const { personId } = personOf(visit.caller);
+  const { credential, assertion } = visit.body;
+  const word = await verifyWordOf(services, assertion, "add-passkey");
+  const added = await verifyNewPasskey(services, credential);
+  await change(services, visit, { change: "add-passkey", personId, assertion: word.assertion, ...added });
+  return showSession(services, visit);
+}
+
+/** @throws TrustWardenError `passkey_invalid`, `challenge_invalid`, `challenge_used`, `not_found`. */
+export async function removePasskey(
+  services: Services,
+  visit: Visit<PasskeyRemoval>,
+): Promise<SessionAnswer> {
+  const { personId, sessionSha256 } = personOf(visit.caller);
+  const { assertion } = await verifyWordOf(services, visit.body.assertion, "remove-passkey");
+  const { credential_id: credentialId } = visit.body;
+  await change(services, visit, {
+    change: "remove-passkey",
+    personId,
+    credentialId,
+    sessionSha256,
+    assertion,
+  });
+  return showSession(services, visit);
+}
+
+async function change(services: Services, visit: Visit, made: PeopleChange): Promise<void> {
+  const context = contextOf(services, visit);
+  await services.ledger.settle(await services.commands.changePeople({ ...made, context }));
+}
+
+function showPerson(services: Services, personId: string): PersonView {
+  const person = services.reads.findPerson(personId);
+  if (person === undefined) throw new TrustWardenError("not_found", { kind: "person" });
+  return formatPerson(services, person);
+}
+
+/** The name is for those who look after people; the address is nobody's to read. */
+function formatPerson({ reads, people }: Services, person: PersonState): PersonView {
+  const { personId, ownerId, roles, sealed, createdAt, endedAt } = person;
+  return {
+    person_id: personId,
+    name: people.seal.open(sealed, personId).name,
+    roles: [...roles],
+    owner_id: ownerId,
+    passkeys: reads.listPasskeys(personId).length,
+    created_at: createdAt,
+    ended_at: endedAt,
+  };
+}

@@ -1,0 +1,97 @@
+/**
+ * What stands before the rows of a listener: a place for each request, taken when its head has come, or a refusal that
+ * costs little more than reading it. Nobody is asked who they are here.
+ *
+ * Stopping is never refused here, on any listener: its rows take no place. Neither does health.
+ */
+import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { MAX_BODY_BYTES, pathOfTarget } from "./arrival.ts";
+import { formatErrorAnswer } from "./errors.ts";
+import { dialectOf, type Route } from "./route.ts";
+import type { Services } from "./services.ts";
+
+const HEALTH = "/healthz";
+/** Refusals that go out at once, of each stretch of time; what comes beyond them waits for its end. */
+const AT_ONCE = 16;
+const STRETCH_MS = 200;
+
+/** Puts places before a listener's requests. */
+export type Door = (handler: RequestListener) => RequestListener;
+
+/** @param headers - of everything that the listener sends. */
+export function createDoor(
+  services: Pick<Services, "intake" | "meter">,
+  routes: readonly Route[],
+  headers: Readonly<Record<string, string>> = {},
+): Door {
+  const free = new Set(routes.filter(isFree).map(({ path }) => path));
+  const oauth = new Set(routes.filter((route) => dialectOf(route) === "oauth").map(({ path }) => path));
+  const answerLater = createStretches();
+  return (handler) => (request, response) => {
+    const path = pathOfTarget(request.url ?? "");
+    if (free.has(path)) return handler(request, response);
+    try {
+      const place = services.intake.requests.knock(request);
+      response.once("close", () => place.leave());
+    } catch (error) {
+      if (!(error instanceof TrustWardenError)) throw error;
+      services.meter.figures.refusals.add({ code: error.code });
+      const dialect = oauth.has(path) ? "oauth" : "json";
+      return answerLater(() => refuse({ request, response }, error, { headers, dialect }));
+    }
+    handler(request, response);
+  };
+}
+
+/**
+ * Whoever is refused waits a moment for it when many are: a connection that got its refusal at once would bring the next
+ * request at once, and refusing would be all that the server does.
+ */
+function createStretches(): (answer: () => void) => void {
+  let atOnce = 0;
+  let waiting: (() => void)[] = [];
+  const end = (): void => {
+    const due = waiting;
+    waiting = [];
+    atOnce = 0;
+    for (const answer of due) answer();
+  };
+  return (answer) => {
+    if (atOnce === 0) setTimeout(end, STRETCH_MS).unref();
+    atOnce += 1;
+    if (atOnce <= AT_ONCE) answer();
+    else waiting.push(answer);
+  };
+}
+
+function isFree(route: Route): boolean {
+  return route.path === HEALTH || (route.access !== "public" && route.isStopLane);
+}
+
+function refuse(
+  { request, response }: { readonly request: IncomingMessage; readonly response: ServerResponse },
+  error: TrustWardenError,
+  {
+    headers,
+    dialect,
+  }: { readonly headers: Readonly<Record<string, string>>; readonly dialect: "json" | "oauth" },
+): void {
+  if (response.destroyed) return;
+  const { status, headers: own, body } = formatErrorAnswer(error, dialect);
+  const text = JSON.stringify(body);
+  response.writeHead(status, {
+    ...headers,
+    ...own,
+    "content-type": "application/json; charset=utf-8",
+    "content-length": Buffer.byteLength(text),
+    ...(mayFollow(request) ? {} : { connection: "close" }),
+  });
+  response.end(text);
+}
+
+/** Whether the connection is worth keeping: a body that nobody wants is read to its end before the next request. */
+function mayFollow({ headers }: IncomingMessage): boolean {
+  if (headers["transfer-encoding"] !== undefined) return false;
+  return Number(headers["content-length"] ?? 0) <= MAX_BODY_BYTES;
+}

@@ -1,0 +1,100 @@
+/**
+ * Keeps that an owner signed a ticket by a passkey: what a device counts and what was deposited is checked in one
+ * transaction, so that an assertion counts once, and a ticket of a passkey counts only when it came in by this way.
+ *
+ * The event has the ticket's members and digest but not its signature: until it is used a ticket is as good as a key, and
+ * whoever reads the ledger is not its holder. The event of the instance that uses it has the whole.
+ */
+import { digestOfEnrolment, formatOwnerKeyid, type Ticket } from "@trustwarden/core/agentid/enrolment.ts";
+import { parseP256PublicKey } from "@trustwarden/core/crypto.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { UsedAssertion } from "../people-ports.ts";
+import { listOwnerPasskeys } from "../people-rows.ts";
+import type { CommandContext, IssueCommand } from "../ports.ts";
+import type { SqliteDatabase } from "../sqlite-database.ts";
+import { requireLiveOwner } from "./admission.ts";
+import { type CommandResult, secondsOf } from "./deps.ts";
+import { acceptAssertion } from "./people/passkeys.ts";
+
+const DEPOSIT = `
+  INSERT INTO claims (kind, issuer, id, expires_at) VALUES ('deposited-ticket', ?, ?, ?) ON CONFLICT DO NOTHING`;
+const FIND = "SELECT id FROM claims WHERE kind = 'deposited-ticket' AND issuer = ? AND id = ?";
+
+export interface DepositTicketCommand {
+  readonly context: CommandContext;
+  /** As it was signed. */
+  readonly ticket: Ticket;
+  readonly envelope: string;
+  readonly assertion: UsedAssertion;
+}
+
+/** @throws TrustWardenError `owner_unknown`, `identity_revoked`, `challenge_used`, `passkey_invalid`. */
+export function depositTicket(
+  database: SqliteDatabase,
+  { context, ticket, envelope, assertion }: DepositTicketCommand,
+): CommandResult<null> {
+  const { owner: ownerId, jti, exp } = ticket;
+  requireLiveOwner(database, ownerId);
+  acceptOwnersAssertion(database, { ownerId, assertion, now: secondsOf(context) });
+  const digest = digestOfEnrolment(envelope);
+  database.run(DEPOSIT, ownerId, depositOf(jti, digest), exp);
+  return {
+    value: null,
+    draft: {
+      kind: "ticket",
+      allow: true,
+      reasons: [],
+      subject: ownerId,
+      chain: [`owner:${ownerId}`],
+      details: {
+        change: "sign",
+        ticket: { ...ticket, scope: [...ticket.scope], limits: { ...ticket.limits } },
+        ticket_sha256: digest,
+        credential_id: assertion.credentialId,
+      },
+    },
+  };
+}
+
+/**
+ * Takes an assertion of a passkey that signs for an owner, once.
+ *
+ * @throws TrustWardenError `challenge_used`, `passkey_invalid` also for a passkey of somebody else.
+ */
+export function acceptOwnersAssertion(
+  database: SqliteDatabase,
+  {
+    ownerId,
+    assertion,
+    now,
+  }: { readonly ownerId: string; readonly assertion: UsedAssertion; readonly now: number },
+): void {
+  const { credentialId } = acceptAssertion(database, { assertion, now });
+  const isOwners = listOwnerPasskeys(database, ownerId).some((one) => one.credentialId === credentialId);
+  if (!isOwners) throw new TrustWardenError("passkey_invalid", { reason: "owner" });
+}
+
+/**
+ * Refuses a ticket that a passkey signed and nobody deposited, and one whose passkey was taken away since.
+ *
+ * @throws TrustWardenError `ticket_invalid`.
+ */
+export function requireDeposited(
+  database: SqliteDatabase,
+  { enrolment, jti, passkeyKeyid }: Pick<IssueCommand, "enrolment" | "jti" | "passkeyKeyid">,
+  ownerId: string,
+): void {
+  if (passkeyKeyid === undefined) return;
+  if (database.get(FIND, ownerId, depositOf(jti, digestOfEnrolment(enrolment))) === undefined) {
+    throw new TrustWardenError("ticket_invalid", { reason: "not deposited" });
+  }
+  const isStillTheirs = listOwnerPasskeys(database, ownerId).some(
+    ({ spki }) => formatOwnerKeyid(parseP256PublicKey(spki)) === passkeyKeyid,
+  );
+  if (!isStillTheirs) throw new TrustWardenError("ticket_invalid", { reason: "the passkey is gone" });
+}
+
+/** A `jti` is its owner's own, and names one spelling of one document. */
+function depositOf(jti: string, digest: string): string {
+  return `${jti} ${digest}`;
+}
