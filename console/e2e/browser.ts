@@ -6,7 +6,7 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { type Browser, type CDPSession, chromium, type Page } from "playwright-core";
 
 const NAMES = ["chromium", "chromium-browser", "google-chrome"];
 const DESKTOP = { width: 1280, height: 860 };
@@ -15,9 +15,25 @@ const PHONE = { width: 390, height: 844 };
 const STEP_TIMEOUT_MS = 120_000;
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
-/** A browser that a person would sit in front of. */
-export interface Watched {
+/** What a passkey is on; a person touches one and not the other. */
+export interface Device {
+  setTouched(isTouched: boolean): Promise<void>;
+}
+
+/** One person's window, and what it holds passkeys with. */
+export interface Screen {
   readonly page: Page;
+  readonly device: Device;
+  /** A security key beside the device's own. */
+  addKey(): Promise<Device>;
+}
+
+/** A browser that a person would sit in front of. */
+export interface Watched extends Screen {
+  /** In front of another screen: somebody else, with a passkey holder of its own. */
+  readonly other: Page;
+  /** One more screen, for whoever passes by. */
+  open(): Promise<Screen>;
   /** What went wrong so far, in words; whoever reads them takes them away. */
   takeFaults(): readonly string[];
   close(): Promise<void>;
@@ -26,6 +42,20 @@ export interface Watched {
 /** Opens a browser whose only way out is one origin. */
 export async function openBrowser(origin: string): Promise<Watched> {
   const browser = await launch();
+  const faults: string[] = [];
+  const screen = await openScreen(browser, origin, faults);
+  const { page: other } = await openScreen(browser, origin, faults);
+  return {
+    ...screen,
+    other,
+    open: () => openScreen(browser, origin, faults),
+    takeFaults: () => faults.splice(0),
+    close: () => browser.close(),
+  };
+}
+
+/** One person's window, which shares nothing with another's. */
+async function openScreen(browser: Browser, origin: string, faults: string[]): Promise<Screen> {
   const context = await browser.newContext({
     viewport: DESKTOP,
     colorScheme: "light",
@@ -33,7 +63,6 @@ export async function openBrowser(origin: string): Promise<Watched> {
   });
   context.setDefaultTimeout(STEP_TIMEOUT_MS);
   await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin });
-  const faults: string[] = [];
   await context.exposeFunction("reportViolation", (text: string) => void faults.push(text));
   await context.addInitScript(`document.addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI, sample }) =>
     window.reportViolation(["CSP:", violatedDirective, blockedURI, sample].join(" ")))`);
@@ -44,12 +73,10 @@ export async function openBrowser(origin: string): Promise<Watched> {
   });
   context.on("weberror", (error) => faults.push(`thrown: ${error.error().message}`));
   const page = await context.newPage();
-  await addAuthenticator(context, page);
-  return {
-    page,
-    takeFaults: () => faults.splice(0),
-    close: () => browser.close(),
-  };
+  const devtools = await context.newCDPSession(page);
+  await devtools.send("WebAuthn.enable");
+  const device = await addAuthenticator(devtools, "internal");
+  return { page, device, addKey: () => addAuthenticator(devtools, "usb") };
 }
 
 function launch(): Promise<Browser> {
@@ -65,19 +92,22 @@ function launch(): Promise<Browser> {
 }
 
 /** A passkey holder that verifies its user, as a laptop's does. */
-async function addAuthenticator(context: BrowserContext, page: Page): Promise<void> {
-  const devtools = await context.newCDPSession(page);
-  await devtools.send("WebAuthn.enable");
-  await devtools.send("WebAuthn.addVirtualAuthenticator", {
+async function addAuthenticator(devtools: CDPSession, transport: "internal" | "usb"): Promise<Device> {
+  const { authenticatorId } = await devtools.send("WebAuthn.addVirtualAuthenticator", {
     options: {
       protocol: "ctap2",
-      transport: "internal",
+      transport,
       hasResidentKey: true,
       hasUserVerification: true,
       isUserVerified: true,
       automaticPresenceSimulation: true,
     },
   });
+  return {
+    setTouched: async (enabled) => {
+      await devtools.send("WebAuthn.setAutomaticPresenceSimulation", { authenticatorId, enabled });
+    },
+  };
 }
 
 /** What axe-core finds on the page as it is. */

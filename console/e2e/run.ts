@@ -9,7 +9,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildConsole } from "../build.ts";
 import { openBrowser, type Watched } from "./browser.ts";
-import { SCENARIO, type Step } from "./scenario.ts";
+import { SCENARIO } from "./scenario.ts";
+import type { Step } from "./step.ts";
 import { createWorld, type World } from "./world.ts";
 
 const PICTURES = fileURLToPath(new URL("../../.cache/e2e/", import.meta.url));
@@ -26,7 +27,9 @@ async function play(steps: readonly Step[], world: World, browser: Watched): Pro
     if (wrong.length === 0) continue;
     failures.push(`${name}: ${wrong.join(" ").replaceAll("\n", " ")}`);
     console.log(wrong.map((text) => text.replaceAll(/^/gm, "     ")).join("\n"));
-    if (failures.length === 1) await browser.page.screenshot({ path: join(PICTURES, "failure.png") });
+    if (failures.length > 1) continue;
+    await browser.page.screenshot({ path: join(PICTURES, "failure.png") });
+    await browser.other.screenshot({ path: join(PICTURES, "failure-other.png") });
   }
   return failures;
 }

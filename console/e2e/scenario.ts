@@ -3,30 +3,11 @@ import assert from "node:assert/strict";
 import { formatReceiptHeader } from "@trustwarden/core/api/action.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Page } from "playwright-core";
-import { inspect, type Watched } from "./browser.ts";
-import type { World } from "./world.ts";
-
-/** What a step works with. */
-export interface Stage {
-  readonly world: World;
-  readonly browser: Watched;
-  readonly pictures: string;
-}
-
-/** One thing that a person does, and what must then be so. */
-export interface Step {
-  readonly name: string;
-  readonly act: (stage: Stage) => Promise<void>;
-}
-
-const step = (name: string, act: Step["act"]): Step => ({ name, act });
-const heading = (page: Page, name: string | RegExp) => page.getByRole("heading", { name, level: 1 });
-
-/** Opens a screen by the rail, as a person does. */
-async function go(page: Page, name: string): Promise<void> {
-  await page.getByRole("navigation", { name: "Screens" }).getByRole("link", { name, exact: true }).click();
-  await heading(page, name).waitFor();
-}
+import { AgentIdentity } from "trustwarden";
+import { inspect } from "./browser.ts";
+import { PEOPLE } from "./people.ts";
+import { go, heading, type Step, step } from "./step.ts";
+import { TWO_ADMINS } from "./two-admins.ts";
 
 /** Asks in the bar above. */
 async function ask(page: Page, text: string): Promise<void> {
@@ -200,6 +181,34 @@ const ACTING = [
       await page.locator('[data-status="used"]').waitFor();
     },
   ),
+  step(
+    "an owner signs an agent's ticket by the passkey, and what the agent has to wait for",
+    async ({ world, browser, pictures }) => {
+      const { page } = browser;
+      await go(page, "Agents");
+      await page.getByLabel(/^Name/).fill("bookkeeper");
+      await page.getByLabel(/^May do/).fill("read:doc write:doc delete:doc");
+      await inspect(page, "new-agent", pictures);
+      await page.getByRole("button", { name: "Sign with your passkey" }).click();
+      await page.locator("[data-signed]").waitFor();
+      const shown = (await page.locator("[data-signed] code").textContent()) ?? "";
+      const ticket = shown.replace(/^TRUSTWARDEN_TICKET=/, "");
+      const agent = await AgentIdentity.create({ name: "bookkeeper", ticket });
+      const url = `${world.service.url}/docs/8/delete`;
+      const call = { method: "POST", body: "old" };
+      const asked: unknown = await agent.fetch(url, call).catch((error: unknown) => error);
+      assert.ok(asked instanceof TrustWardenError && asked.code === "approval_required");
+      const waiting = agent.waitForApproval(String(asked.details.request));
+      waiting.catch(() => undefined);
+      await go(page, "Approvals");
+      await page.getByRole("button", { name: "Look again" }).click();
+      await page.getByRole("button", { name: "Approve with your passkey" }).click();
+      await agent.fetch(url, { ...call, approval: await waiting });
+      await ask(page, agent.instanceId);
+      await proven(page);
+      await agent.close();
+    },
+  ),
   step("a stop is one clear step, measured, and holds", async ({ world, browser, pictures }) => {
     const { page } = browser;
     await go(page, "Agents");
@@ -271,4 +280,12 @@ const REST = [
 ];
 
 /** All of it. */
-export const SCENARIO: readonly Step[] = [...COMING, ...LOOKING, ...PROVING, ...ACTING, ...REST];
+export const SCENARIO: readonly Step[] = [
+  ...COMING,
+  ...LOOKING,
+  ...PROVING,
+  ...ACTING,
+  ...TWO_ADMINS,
+  ...PEOPLE,
+  ...REST,
+];

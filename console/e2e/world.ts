@@ -3,6 +3,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { linkAnswer } from "@trustwarden/core/api/people.ts";
+import type { Role } from "@trustwarden/core/role.ts";
 import { AgentIdentity } from "trustwarden";
 import {
   type LiveServer,
@@ -33,8 +34,8 @@ export interface World {
   readonly service: LiveService;
   readonly agent: AgentIdentity;
   readonly child: AgentIdentity;
-  /** Path and secret of a one-time link for the first admin. */
-  readonly link: () => Promise<string>;
+  /** Secret of a one-time link of the host's operator: for the first admin, or as it is said. */
+  readonly link: (body?: { readonly roles: readonly Role[] }) => Promise<string>;
   readonly close: () => Promise<void>;
 }
 
@@ -61,7 +62,7 @@ export async function createWorld(): Promise<World> {
     service,
     agent,
     child,
-    link: async () => linkAnswer.parse(await live.admin("POST", "/v1/people/links", {})).link,
+    link: async (body) => linkAnswer.parse(await live.admin("POST", "/v1/people/links", body ?? {})).link,
     close: async () => {
       await child.close();
       await agent.close();

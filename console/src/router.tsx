@@ -6,6 +6,8 @@ import { Problem } from "./parts/problem.tsx";
 import { Agent } from "./screens/agent.tsx";
 import { Agents } from "./screens/agents.tsx";
 import { Approvals } from "./screens/approvals.tsx";
+import { Confirmation } from "./screens/confirmation.tsx";
+import { Confirmations } from "./screens/confirmations.tsx";
 import { Ledger, parseLedgerSearch } from "./screens/ledger.tsx";
 import { Now } from "./screens/now.tsx";
 import { Owner } from "./screens/owner.tsx";
@@ -42,6 +44,8 @@ const routes = [
     validateSearch: parseLedgerSearch,
   }),
   createRoute({ getParentRoute: under, path: "/approvals", component: Approvals }),
+  createRoute({ getParentRoute: under, path: "/confirmations", component: Confirmations }),
+  createRoute({ getParentRoute: under, path: "/confirmations/$id", component: Confirmation }),
   createRoute({ getParentRoute: under, path: "/policies", component: Policies }),
   createRoute({ getParentRoute: under, path: "/people", component: People }),
   createRoute({ getParentRoute: under, path: "/secrets", component: Secrets }),

@@ -5,6 +5,7 @@
  * The session is a cookie that scripts cannot read; what changes something carries a header that no other site's page
  * can set.
  */
+import { CONFIRMATION_HEADER } from "@trustwarden/core/confirmation.ts";
 import { type ErrorCode, isErrorCode } from "@trustwarden/core/error.ts";
 import { z } from "zod";
 
@@ -40,13 +41,34 @@ export function isApiError(error: unknown): error is ApiError {
   return error instanceof ApiError && error.code !== "unreachable";
 }
 
-/** One question to the server. */
-export interface Call<Schema extends z.ZodType> {
+/** What is asked of the server. */
+export interface Asking {
+  /** With its query. */
   readonly path: string;
-  readonly answer: Schema;
   /** POST when it is there. */
   readonly body?: unknown;
+  /** Id of a second admin's word for exactly this. */
+  readonly confirmation?: string;
+}
+
+/** One question to the server. */
+interface Call<Schema extends z.ZodType> extends Asking {
+  readonly answer: Schema;
   readonly signal?: AbortSignal;
+}
+
+/** A request to the byte, as a second admin confirms it. */
+export interface ExactRequest {
+  readonly method: "GET" | "POST";
+  readonly target: string;
+  /** Empty for GET. */
+  readonly body: string;
+}
+
+/** What an asking is on the wire. */
+export function exactRequestOf({ path, body }: Asking): ExactRequest {
+  if (body === undefined) return { method: "GET", target: path, body: "" };
+  return { method: "POST", target: path, body: JSON.stringify(body) };
 }
 
 /** Asks, and parses the answer. @throws ApiError. */
@@ -80,17 +102,32 @@ export function pathWith(path: string, query: Readonly<Record<string, string | n
   return text === "" ? path : `${path}?${text}`;
 }
 
-async function send({ path, body, signal }: Omit<Call<z.ZodType>, "answer">): Promise<Response> {
-  const posts = body !== undefined;
+function send({ signal, confirmation, ...asking }: Omit<Call<z.ZodType>, "answer">): Promise<Response> {
+  return sendExactly(exactRequestOf(asking), {
+    ...(signal === undefined ? {} : { signal }),
+    ...(confirmation === undefined ? {} : { confirmation }),
+  });
+}
+
+/** Sends a request as it stands. @throws ApiError. */
+export async function sendExactly(
+  { method, target, body }: ExactRequest,
+  { confirmation, signal }: { readonly confirmation?: string; readonly signal?: AbortSignal },
+): Promise<Response> {
+  const posts = method === "POST";
   const init: RequestInit = {
-    method: posts ? "POST" : "GET",
-    headers: { [CSRF_HEADER]: "1", ...(posts ? { "content-type": "application/json" } : {}) },
+    method,
+    headers: {
+      [CSRF_HEADER]: "1",
+      ...(posts ? { "content-type": "application/json" } : {}),
+      ...(confirmation === undefined ? {} : { [CONFIRMATION_HEADER]: confirmation }),
+    },
     credentials: "same-origin",
     redirect: "error",
-    ...(posts ? { body: JSON.stringify(body) } : {}),
+    ...(posts ? { body } : {}),
     ...(signal === undefined ? {} : { signal }),
   };
-  const response = await fetch(path, init).catch((cause: unknown) => {
+  const response = await fetch(target, init).catch((cause: unknown) => {
     throw new ApiError({
       code: "unreachable",
       status: 0,

@@ -11,6 +11,7 @@ import {
   sessionAnswer,
 } from "@trustwarden/core/api/people.ts";
 import { callApi } from "./client.ts";
+import { askPasskey, callSigned } from "./sign.ts";
 
 /** Opens a session with a passkey that this browser has. @throws ApiError, DOMException when the person declines. */
 export async function signIn(): Promise<SessionAnswer> {
@@ -30,6 +31,41 @@ export async function comeIn(person: {
   readonly link: string;
   readonly name: string;
 }): Promise<SessionAnswer> {
+  const credential = await makePasskey({ name: person.name, passkeys: [] });
+  return callApi({ path: "/v1/people", body: { ...person, credential }, answer: sessionAnswer });
+}
+
+/** The word of a passkey that is there, for what a session alone does not allow. It counts for five minutes. @throws ApiError, DOMException. */
+export async function giveWord(
+  purpose: "add-passkey" | "remove-passkey",
+  passkeys: SessionAnswer["passkeys"],
+): Promise<unknown> {
+  const { challenge } = await callApi({ path: `/v1/passkeys/options/${purpose}`, answer: passkeyOptions });
+  return (await askPasskey({ challenge, passkeys })).toJSON();
+}
+
+/** A further passkey, on a device that has none of this person's. @param word - of one that is there. @throws ApiError, DOMException. */
+export async function addPasskey({ name, passkeys }: SessionAnswer, word: unknown): Promise<SessionAnswer> {
+  const credential = await makePasskey({ name, passkeys });
+  const body = { credential, assertion: word };
+  return callSigned({ path: "/v1/session/passkeys", body, answer: sessionAnswer });
+}
+
+/** Takes a passkey away, by the word of another. Every other session ends. @throws ApiError, DOMException. */
+export async function removePasskey({ passkeys }: SessionAnswer, id: string): Promise<SessionAnswer> {
+  const staying = passkeys.filter(({ credential_id: other }) => other !== id);
+  const assertion = await giveWord("remove-passkey", staying);
+  const body = { credential_id: id, assertion };
+  return callSigned({ path: "/v1/session/passkeys/removal", body, answer: sessionAnswer });
+}
+
+async function makePasskey({
+  name,
+  passkeys,
+}: {
+  readonly name: string;
+  readonly passkeys: SessionAnswer["passkeys"];
+}): Promise<unknown> {
   const { rp, user, pubKeyCredParams, ...options } = await callApi({
     path: "/v1/passkeys/options/register",
     answer: passkeyOptions,
@@ -39,19 +75,15 @@ export async function comeIn(person: {
     challenge: options.challenge,
     timeout: options.timeout,
     rp,
-    user: { ...user, name: person.name, displayName: person.name },
+    user: { ...user, name, displayName: name },
     pubKeyCredParams: pubKeyCredParams ?? [],
+    excludeCredentials: passkeys.map(({ credential_id: id }) => ({ type: "public-key", id })),
     attestation: "none",
     ...(options.authenticatorSelection === undefined
       ? {}
       : { authenticatorSelection: options.authenticatorSelection }),
   });
-  const credential = await navigator.credentials.create({ publicKey });
-  return callApi({
-    path: "/v1/people",
-    body: { ...person, credential: jsonOf(credential) },
-    answer: sessionAnswer,
-  });
+  return jsonOf(await navigator.credentials.create({ publicKey }));
 }
 
 /** Ends the session. @throws ApiError. */

@@ -160,6 +160,28 @@ export function Table({
   );
 }
 
+/** Beside a list of what waits: that alone or all of it, and a new look. */
+export function ListChoices({
+  isAll,
+  onAll,
+  onLook,
+}: {
+  readonly isAll: boolean;
+  readonly onAll: (isAll: boolean) => void;
+  readonly onLook: () => void;
+}): ReactElement {
+  return (
+    <span className="row">
+      <button type="button" onClick={() => onAll(!isAll)}>
+        {isAll ? "Show what waits" : "Show all"}
+      </button>
+      <button type="button" onClick={onLook}>
+        Look again
+      </button>
+    </span>
+  );
+}
+
 /** What is shown until the answer is there. */
 export function Waiting({ what }: { readonly what: string }): ReactElement {
   return (

@@ -14,6 +14,14 @@ const NEXT: Readonly<Record<string, string>> = {
   ledger_search_late: "Narrow the search: add an agent, an owner or a time.",
   ledger_unavailable: "Nothing was done. Look at `warden doctor` on the server.",
   owner_exists: "Choose another name.",
+  passkey_invalid: "Nothing was done. Try again, with another of your passkeys if you have one.",
+  NotAllowedError: "Nothing was signed. Try again when your passkey is at hand.",
+  second_admin_required:
+    "Neither of the two may have let in or raised the other within a day; have a third admin look.",
+  confirmation_pending: "Wait until another admin has confirmed it, under Confirmations.",
+  confirmation_invalid: "Nothing was done. It may be over, refused or used: ask again where it is done.",
+  last_admin: "Make somebody else an admin first.",
+  owner_in_use: "Stop the owner's agents first, or let somebody else answer for them.",
 };
 
 /** A failure with its code. */
@@ -48,8 +56,9 @@ export function Problem({
   );
 }
 
-/** Failures of the verifier carry the codes of the same table. */
+/** Failures of the verifier carry the codes of the same table; those of a passkey have names. */
 function codeOf(error: unknown): string {
+  if (error instanceof DOMException) return error.name;
   if (typeof error === "object" && error !== null && "code" in error && typeof error.code === "string") {
     return error.code;
   }

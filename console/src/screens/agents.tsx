@@ -1,6 +1,7 @@
 /** Agents: the tree from owners to agents, for any number of them: lines are fetched as they come into view. */
 import { type ReactElement, useDeferredValue, useState } from "react";
 import { Panel } from "../parts/parts.tsx";
+import { NewAgent } from "./new-agent.tsx";
 import { Tree } from "./tree.tsx";
 
 /** The tree and its search. */
@@ -29,6 +30,7 @@ export function Agents(): ReactElement {
       >
         <Tree key={prefix} prefix={prefix} />
       </Panel>
+      <NewAgent />
     </>
   );
 }

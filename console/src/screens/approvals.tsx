@@ -4,10 +4,12 @@ import { Link } from "@tanstack/react-router";
 import { type ApprovalView, approvalList } from "@trustwarden/core/api/approval.ts";
 import { type ReactElement, useState } from "react";
 import { pathWith } from "../api/client.ts";
+import { useSession } from "../api/session.tsx";
 import { useApi } from "../api/use-api.ts";
 import { formatAgentName, formatTime } from "../parts/format.ts";
-import { Badge, Command, Empty, Facts, Panel, type Tone, Waiting } from "../parts/parts.tsx";
+import { Badge, Command, Empty, Facts, ListChoices, Panel, type Tone, Waiting } from "../parts/parts.tsx";
 import { Problem } from "../parts/problem.tsx";
+import { ApprovalAnswer } from "./approval-answer.tsx";
 
 const TONES: Readonly<Record<ApprovalView["status"], Tone>> = {
   pending: "warn",
@@ -19,8 +21,8 @@ const TONES: Readonly<Record<ApprovalView["status"], Tone>> = {
 
 /** The screen. */
 export function Approvals(): ReactElement {
-  const [state, setState] = useState<"pending" | "all">("pending");
-  const list = useApi(pathWith("/v1/approvals", { state }), approvalList);
+  const [isAll, setAll] = useState(false);
+  const list = useApi(pathWith("/v1/approvals", { state: isAll ? "all" : "pending" }), approvalList);
   return (
     <>
       <header className="screen-head">
@@ -28,17 +30,8 @@ export function Approvals(): ReactElement {
         <p>Some actions wait for a human. The answer counts once, for exactly what is shown.</p>
       </header>
       <Panel
-        title={state === "pending" ? "Waiting" : "All"}
-        aside={
-          <span className="row">
-            <button type="button" onClick={() => setState(state === "pending" ? "all" : "pending")}>
-              {state === "pending" ? "Show all" : "Show what waits"}
-            </button>
-            <button type="button" onClick={() => void list.refetch()}>
-              Look again
-            </button>
-          </span>
-        }
+        title={isAll ? "All" : "Waiting"}
+        aside={<ListChoices isAll={isAll} onAll={setAll} onLook={() => void list.refetch()} />}
       >
         {list.isPending ? <Waiting what="Reading" /> : null}
         {list.isError ? <Problem error={list.error} retry={() => void list.refetch()} /> : null}
@@ -48,14 +41,21 @@ export function Approvals(): ReactElement {
           </Empty>
         ) : null}
         {list.data?.approvals.map((approval) => (
-          <Request key={approval.id} approval={approval} />
+          <Request key={approval.id} approval={approval} onAnswered={() => void list.refetch()} />
         ))}
       </Panel>
     </>
   );
 }
 
-function Request({ approval }: { readonly approval: ApprovalView }): ReactElement {
+function Request({
+  approval,
+  onAnswered,
+}: {
+  readonly approval: ApprovalView;
+  readonly onAnswered: () => void;
+}): ReactElement {
+  const { owner_id: ownerId } = useSession();
   const { id, status, agent, agent_id: agentId, action, resource, why, expires_at: expiresAt } = approval;
   return (
     <article className="request" data-status={status}>
@@ -97,9 +97,12 @@ function Request({ approval }: { readonly approval: ApprovalView }): ReactElemen
               ] as const)),
         ]}
       />
-      {status === "pending" ? (
+      {status === "pending" && approval.owner_id === ownerId ? (
+        <ApprovalAnswer approval={approval} onAnswered={onAnswered} />
+      ) : null}
+      {status === "pending" && approval.owner_id !== ownerId ? (
         <div className="stack">
-          <p className="muted">The answer is signed by the owner’s own key, which is not in this browser:</p>
+          <p className="muted">The answer is its owner’s alone: in its own browser, or where its key is:</p>
           <Command text={`warden approvals approve ${id} --as owner`} />
         </div>
       ) : null}

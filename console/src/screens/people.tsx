@@ -1,21 +1,16 @@
 /** People: who answers for agents, and who may look. */
 
-import { useMutation } from "@tanstack/react-query";
 import { type LinkAnswer, linkAnswer, type SessionAnswer } from "@trustwarden/core/api/people.ts";
 import { type ReactElement, useState } from "react";
-import { callApi } from "../api/client.ts";
 import { useSession } from "../api/session.tsx";
+import { useAct } from "../api/use-act.ts";
 import { formatTime } from "../parts/format.ts";
 import { Badge, Command, Facts, Id, Panel } from "../parts/parts.tsx";
-import { Problem } from "../parts/problem.tsx";
+import { Outcome } from "../parts/second-admin.tsx";
+import { MyPasskeys } from "./my-passkeys.tsx";
+import { PeopleList } from "./people-list.tsx";
+import { ROLE_MEANINGS } from "./role-meanings.ts";
 import { Tree } from "./tree.tsx";
-
-const ROLES = [
-  ["owner", "answers for agents of their own"],
-  ["auditor", "reads everything, changes nothing"],
-  ["operator", "runs the place, stops what has to stop"],
-  ["admin", "decides who else may"],
-] as const;
 
 /** The screen. */
 export function People(): ReactElement {
@@ -36,6 +31,8 @@ export function People(): ReactElement {
           </Panel>
         ) : null}
       </div>
+      <MyPasskeys />
+      {session.roles.some((role) => role !== "owner") ? <PeopleList /> : null}
       <Panel title="Owners">
         <Tree prefix="" />
       </Panel>
@@ -59,10 +56,6 @@ function You({ session }: { readonly session: SessionAnswer }): ReactElement {
           </span>,
         ],
         ["Session ends", formatTime(session.expires_at)],
-        [
-          "Passkeys",
-          `${session.passkeys.length}, the first from ${formatTime(session.passkeys[0]?.created_at ?? 0)}`,
-        ],
         ["Owner", session.owner_id === null ? "of nothing" : <Id key="owner" text={session.owner_id} />],
       ]}
     />
@@ -71,15 +64,14 @@ function You({ session }: { readonly session: SessionAnswer }): ReactElement {
 
 function Invite(): ReactElement {
   const [role, setRole] = useState<string>("auditor");
-  const inviting = useMutation({
-    mutationFn: () => callApi({ path: "/v1/people/links", body: { roles: [role] }, answer: linkAnswer }),
-  });
+  const inviting = useAct(linkAnswer);
+  const invite = () => inviting.mutate({ path: "/v1/people/links", body: { roles: [role] } });
   return (
     <div className="panel-body stack">
       <label className="field">
         <span>As</span>
         <select value={role} onChange={(event) => setRole(event.target.value)}>
-          {ROLES.map(([name, meaning]) => (
+          {ROLE_MEANINGS.map(({ role: name, meaning }) => (
             <option key={name} value={name}>
               {name}: {meaning}
             </option>
@@ -87,11 +79,11 @@ function Invite(): ReactElement {
         </select>
       </label>
       <div className="row">
-        <button type="button" disabled={inviting.isPending} onClick={() => inviting.mutate()}>
+        <button type="button" disabled={inviting.isPending} onClick={invite}>
           Make a link
         </button>
       </div>
-      {inviting.isError ? <Problem error={inviting.error} /> : null}
+      <Outcome act={inviting} />
       {inviting.data === undefined ? null : <Invitation link={inviting.data} />}
     </div>
   );

@@ -137,6 +137,7 @@ describe("the browser's signatures", () => {
     expect([...crypto.encodeSpki(key)]).toEqual([...coreCrypto.encodeSpki(core)]);
     expect(crypto.formatP256Jwk(key)).toEqual(coreCrypto.formatP256Jwk(core));
     expect(crypto.formatThumbprint(key)).toBe(coreCrypto.formatThumbprint(core));
+    expect(crypto.formatThumbprintOf(p256Spki)).toBe(coreCrypto.formatThumbprintOf(p256Spki));
     expect([...crypto.encodeSpki(crypto.parseP256Jwk(crypto.formatP256Jwk(key)))]).toEqual([...p256Spki]);
     const edKey = crypto.parseEd25519PublicKey(edRaw);
     expect(key.equals(crypto.parseP256PublicKey(p256Spki))).toBe(true);

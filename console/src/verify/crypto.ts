@@ -116,6 +116,11 @@ export function formatThumbprint(key: PublicKey): string {
   return encodeBase64url(sha256(encodeUtf8(`{"crv":"P-256","kty":"EC","x":"${x}","y":"${y}"}`)));
 }
 
+/** `formatThumbprint` of a key in the form that `parseP256PublicKey` takes, which it must have taken. */
+export function formatThumbprintOf(spki: Uint8Array): string {
+  return formatThumbprint(p256Key(spki.slice(P256_SPKI_PREFIX.length)));
+}
+
 /** Whether a 64-byte r||s P-256 signature over SHA-256(data) is good. */
 export function isP256Signature(key: PublicKey, data: Uint8Array, signature: Uint8Array): boolean {
   return signature.length === 64 && isP256(key, { data, signature, format: "compact" });

@@ -1,0 +1,19 @@
+/** Who there is, by the ids that records have. */
+import type { UseQueryResult } from "@tanstack/react-query";
+import { type PeopleList, peopleList } from "@trustwarden/core/api/people.ts";
+import { pathWith } from "./client.ts";
+import { useApi } from "./use-api.ts";
+
+/** As many as a page may have. */
+const MAX_PEOPLE = 500;
+
+/** A page of people. @param cursor - of the page before; empty for the first. */
+export function usePeople(cursor = ""): UseQueryResult<PeopleList> {
+  return useApi(pathWith("/v1/people", { limit: MAX_PEOPLE, cursor }), peopleList);
+}
+
+/** Names by id, as far as the first page goes; an id has no name where it cannot be read. */
+export function useNames(): ReadonlyMap<string, string> {
+  const { data } = usePeople();
+  return new Map(data?.people.map(({ person_id: id, name }) => [id, name]));
+}
