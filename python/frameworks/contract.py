@@ -5,6 +5,7 @@ What a question to the owner does is in `questions.py`: it depends on what the f
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from typing import Any
 
@@ -13,8 +14,10 @@ from harness import ACTIONS, SCOPE, Call, Definition, Desk, Harness, ToolHarness
 from world import World
 
 from trustwarden import TrustWardenError
-from trustwarden.adapters._agent_run import acting_as, current_identity
-from trustwarden.adapters._core import RunEnded
+from trustwarden.adapters._agent_run import AgentRun, RunEnded, acting_as, current_identity
+
+LONG_SECONDS = 120
+"""Longer than a stop takes on any machine."""
 
 
 class Contract:
@@ -162,12 +165,47 @@ class Contract:
         ]
         agent = harness.make(Definition("desk", turns, desk.pick("lookup"), [sub]))
         harness.protect(agent, root, actions=ACTIONS)
-        with pytest.raises(BaseException) as failed:
-            harness.run(agent, mode)
-        ended = run_ended_in(failed.value)
-        assert ended is not None
-        assert ended.run.identity is root
+        assert run_ended_by(harness, agent, mode).identity is root
         assert desk.what == ["stopped"]
+        root.close()
+
+    def test_a_stop_cuts_the_tool_that_is_at_work(self, world: World, harness: Harness, desk: Desk) -> None:
+        root = world.create(SCOPE)
+
+        async def wait_for_long(word: str) -> str:
+            """An operator stops the agent while this waits."""
+            await asyncio.to_thread(world.revoke, root)
+            try:
+                await asyncio.sleep(LONG_SECONDS)
+            except asyncio.CancelledError:
+                desk.note("cut")
+                raise
+            return desk.note("waited")
+
+        turns: list[Turn] = [[Call("wait_for_long", {"word": "now"}, "c1")], "done"]
+        agent = harness.make(Definition("desk", turns, [wait_for_long]))
+        harness.protect(agent, root, actions=ACTIONS)
+        mode = "async" if "async" in harness.modes else harness.modes[0]
+        assert run_ended_by(harness, agent, mode).identity is root
+        assert desk.what == ["cut"]
+        root.close()
+
+    def test_what_a_thread_gives_back_after_a_stop_is_refused(self, world: World, harness: Harness, desk: Desk) -> None:
+        root = world.create(SCOPE)
+
+        def finish_anyway(word: str) -> str:
+            """An operator stops the agent, and this comes to its end all the same."""
+            identity, stopped = current_identity(), threading.Event()
+            assert identity is not None
+            identity.when_stopped(stopped.set)
+            world.revoke(root)
+            assert stopped.wait(LONG_SECONDS)
+            return desk.note("finished")
+
+        turns: list[Turn] = [[Call("finish_anyway", {"word": "now"}, "c1")], "done"]
+        agent = harness.make(Definition("desk", turns, [finish_anyway]))
+        harness.protect(agent, root, actions=ACTIONS)
+        run_ended_by(harness, agent, harness.modes[0])
         root.close()
 
     def test_stopping_a_child_leaves_its_parent_at_work(self, world: World, harness: Harness, desk: Desk) -> None:
@@ -316,8 +354,13 @@ def chain_of(error: BaseException) -> list[BaseException]:
     return found
 
 
-def run_ended_in(error: BaseException) -> RunEnded | None:
-    return next((each for each in chain_of(error) if isinstance(each, RunEnded)), None)
+def run_ended_by(harness: Harness, agent: Any, mode: str) -> AgentRun:
+    """Runs an agent that is stopped in mid-run; the run that the stop ended."""
+    with pytest.raises(BaseException) as failed:
+        harness.run(agent, mode)
+    ended = next((each for each in chain_of(failed.value) if isinstance(each, RunEnded)), None)
+    assert ended is not None
+    return ended.run
 
 
 def code_in(error: BaseException) -> str | None:

@@ -1,7 +1,9 @@
 """Everything that holds the Python package to its word, in an environment of its own; `./dev python` runs it.
 
 Without arguments: lint, format, types, tests, wheel and sdist. With arguments: pytest with these, and nothing else;
-`bench` measures. Ends with `N passed, N failed`, where each test counts, and each tool as one.
+`bench` measures, on the Python at hand. Everything else runs on Python 3.10 where there is one, since that is the
+oldest that the package promises to run on. Ends with `N passed, N failed`, where each test counts, and each tool as
+one.
 """
 
 from __future__ import annotations
@@ -12,14 +14,32 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import venv
 import zipfile
 from pathlib import Path
 from xml.etree import ElementTree
 
 PACKAGE = Path(__file__).resolve().parents[1]
 ROOT = PACKAGE.parent
-HOME = ROOT / ".cache/python"
+OLDEST = "3.10"
+"""As `requires-python` says; a test that runs on it runs on those after it, or pyright has a word to say."""
+
+
+def find_oldest() -> Path | None:
+    """An interpreter of the oldest version: on the path, or one that pyenv keeps; None without one."""
+    kept = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    named = shutil.which(f"python{OLDEST}")
+    for found in [*([Path(named)] if named else []), *sorted(kept.glob(f"{OLDEST}.*/bin/python3"))]:
+        asked = [found, "-c", "import ssl, sys, venv; print(sys.version)"]
+        said = subprocess.run(asked, capture_output=True, text=True)
+        # A name of pyenv's may lead to no interpreter.
+        if said.returncode == 0 and said.stdout.startswith(f"{OLDEST}."):
+            return found
+    return None
+
+
+FOUND = None if sys.argv[1:2] == ["bench"] else find_oldest()
+INTERPRETER = FOUND or Path(sys.executable)
+HOME = ROOT / ".cache/python" / (OLDEST if FOUND else "{}.{}".format(*sys.version_info))
 BIN = HOME / "venv/bin"
 PYTHON = BIN / "python"
 ENV = {
@@ -47,6 +67,8 @@ def main(args: list[str]) -> int:
         passed, failed = results.count(True), results.count(False)
     tested = run_tests(args)
     passed, failed = passed + tested[0], failed + tested[1]
+    if FOUND is None:
+        print(f"\nNOTE: there is no Python {OLDEST} here: nothing of this ran on it, only on {sys.version.split()[0]}")
     print(f"\n{passed} passed, {failed} failed")
     return 0 if failed == 0 and passed > 0 else 1
 
@@ -54,12 +76,12 @@ def main(args: list[str]) -> int:
 def set_up() -> None:
     """Installs at the locked versions and hashes when they changed; content decides, never time."""
     locked = (PACKAGE / "requirements.txt").read_bytes() + (PACKAGE / "pyproject.toml").read_bytes()
-    wanted = hashlib.sha256(locked + sys.version.encode()).hexdigest()
+    wanted = hashlib.sha256(locked + sys.version.encode() + str(INTERPRETER).encode()).hexdigest()
     stamp = HOME / "installed"
     if stamp.exists() and stamp.read_text() == wanted:
         return
     shutil.rmtree(HOME / "venv", ignore_errors=True)
-    venv.create(HOME / "venv", with_pip=True)
+    run(INTERPRETER, "-m", "venv", HOME / "venv")
     install = [PYTHON, "-m", "pip", "install", "--quiet"]
     run(*install, "--require-hashes", "--only-binary", ":all:", "-r", "requirements.txt")
     run(*install, "--no-deps", "--no-build-isolation", "--editable", ".")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import ssl
@@ -20,6 +21,35 @@ ROUTES = [
 ]
 
 
+class Relay:
+    """Leads one connection after the other to the next of some origins, as whoever is on the way can."""
+
+    def __init__(self, *urls: str) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"https://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._serve, args=(urls,), daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _serve(self, urls: tuple[str, ...]) -> None:
+        for url in urls:
+            try:
+                visitor = self._listener.accept()[0]
+            except OSError:
+                return
+            there = socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])))
+            for source, sink in ((visitor, there), (there, visitor)):
+                threading.Thread(target=self._carry, args=(source, sink), daemon=True).start()
+
+    def _carry(self, source: socket.socket, sink: socket.socket) -> None:
+        # One end may leave before the other.
+        with source, contextlib.suppress(OSError):
+            while data := source.recv(65_536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+
 class HostileService:
     """Listens on loopback; keeps every request that it got."""
 
@@ -36,6 +66,11 @@ class HostileService:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"https://127.0.0.1:{self._listener.getsockname()[1]}"
         self.raw = b""
+        self.closes_silently = False
+        """Whether connections end without TLS's word for it, as anybody on the way can end them."""
+        self.holds: threading.Event | None = None
+        """What an answer waits for."""
+        self.asked = threading.Event()
         self.requests: list[bytes] = []
         self.handshakes = 0
         threading.Thread(target=self._serve, daemon=True).start()
@@ -61,7 +96,12 @@ class HostileService:
                 if not asked:
                     return
                 self.requests.append(asked)
+                self.asked.set()
+                if self.holds is not None:
+                    self.holds.wait(60)
                 wrapped.sendall(self._routes() if ROUTES_PATH.encode() in asked else self.raw)
+                if not self.closes_silently:
+                    wrapped.unwrap()
         except OSError:
             # The client may leave whenever it likes.
             return

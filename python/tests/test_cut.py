@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
+import pytest
+
+from trustwarden import AgentIdentity
+from trustwarden.adapters import _cut
+from trustwarden.adapters._agent_run import AgentRun, RunEnded
 from trustwarden.errors import TrustWardenError, fail
 from trustwarden.service.live_visits import LiveVisits
 from trustwarden.service.visit import Cut
@@ -47,6 +53,15 @@ def test_a_listener_that_comes_late_hears_at_once_and_may_fail() -> None:
     cut.on_cut(heard.set)
     assert heard.is_set()
     assert isinstance(_error_of(cut), TrustWardenError)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), asyncio.CancelledError(), GeneratorExit()])
+def test_what_somebody_else_ends_is_never_told_as_a_stop(orchestrator: AgentIdentity, error: BaseException) -> None:
+    cut = _cut.Cut(AgentRun(orchestrator, None, is_owned=False))
+    cut.begin()
+    cut._stop()  # pyright: ignore[reportPrivateUsage]
+    assert cut.end(type(error), error, None) is None
+    assert isinstance(cut.end(ValueError, ValueError(), None), RunEnded)
 
 
 def _error_of(cut: Cut) -> Exception | None:

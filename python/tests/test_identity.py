@@ -6,8 +6,12 @@ from contextlib import closing
 
 import pytest
 
-from live import LiveServer
-from trustwarden import AgentIdentity, DeniedError, TrustWardenError
+from hostile import HostileService, Relay
+from live import TRUST_DOMAIN, LiveServer
+from trustwarden import AgentIdentity, DeniedError, TrustWardenError, transport
+from trustwarden.contact import ServerAddress
+from trustwarden.server import connect_server
+from trustwarden.spiffe import parse_trust_domain
 
 READ = ["read:transactions"]
 
@@ -126,6 +130,20 @@ def test_a_grant_is_for_the_key_that_asked(orchestrator: AgentIdentity) -> None:
     with pytest.raises(TrustWardenError) as failed:
         thief.complete(orchestrator.grant(mine.text))
     assert code_of(failed) == "principal_refused"
+
+
+def test_each_connection_of_first_contact_is_proven_before_anything_is_sent_on_it(
+    live: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The first connection is not used again, and the roots are not the pinned ones: the successions come on another.
+    monkeypatch.setattr(transport, "_IDLE_SECONDS", -1.0)
+    with closing(HostileService(live, "impostor")) as impostor, closing(Relay(live.url, impostor.url)) as relay:
+        impostor.raw = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+        address = ServerAddress(relay.url, parse_trust_domain(TRUST_DOMAIN), "A" * 43)
+        with pytest.raises(TrustWardenError) as failed:
+            connect_server(address)
+        assert impostor.requests == []
+    assert code_of(failed) == "server_untrusted"
 
 
 def test_a_server_that_the_ticket_does_not_pin_gets_nothing(live: LiveServer) -> None:

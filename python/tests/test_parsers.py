@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from trustwarden import TrustWardenError
 from trustwarden._bytes import encode_base64url, parse_base64, parse_base64url
-from trustwarden._json import format_canonical_json, parse_json
+from trustwarden._json import format_canonical_json, parse_canonical_object, parse_json, parse_json_object
 from trustwarden.bundle import parse_bundle_map, parse_trust_bundle
 from trustwarden.dsse import parse_envelope
 from trustwarden.evidence.contents import open_evidence_bundle
@@ -174,3 +174,26 @@ def test_a_row_of_a_route_table_without_labels_says_nothing_of_them() -> None:
         with pytest.raises(TrustWardenError) as failed:
             parse_route({**row, "labels": labels})
         assert failed.value.code == "json_malformed"
+
+
+def test_the_quick_reader_takes_for_canonical_what_the_writer_says_and_nothing_else() -> None:
+    @FEW
+    @given(st.one_of(TEXTS, JSONS.map(lambda value: json.dumps(value, sort_keys=True, separators=(",", ":")))))
+    @example('{"a":-0}')
+    @example('{"a":1.0}')
+    @example('{"a":1e-07}')
+    @example('{"a":"\\ud800"}')
+    @example('{"b":1,"a":1}')
+    @example('{"a":9007199254740992}')
+    def holds(text: str) -> None:
+        try:
+            value = parse_json_object(text)
+        except TrustWardenError as refused:
+            with pytest.raises(TrustWardenError) as again:
+                parse_canonical_object(text)
+            assert again.value.code == refused.code
+            return
+        expected = value if format_canonical_json(value) == text else None
+        assert parse_canonical_object(text) == expected
+
+    holds()

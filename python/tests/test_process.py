@@ -6,11 +6,16 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
+from hostile import HostileService
 from live import LiveServer
 from trustwarden import AgentIdentity, TrustWardenError
+from trustwarden.contact import parse_origin
+from trustwarden.tls import PeerCheck
+from trustwarden.transport import HttpsCall, Pool
 
 READ = ["read:transactions"]
 RESOURCE = "postgres://db/transactions"
@@ -86,6 +91,27 @@ def test_closing_in_a_forked_child_leaves_the_parents_connections_alone(orchestr
     assert in_fork(close) == "closed"
     with orchestrator.act("write:reports", "file://reports/q3") as action:
         assert action.receipt.allow
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_child_cuts_no_connection_on_which_its_parent_waits(
+    live: LiveServer, orchestrator: AgentIdentity
+) -> None:
+    server = orchestrator._place.server  # pyright: ignore[reportPrivateUsage]
+    pool = Pool(PeerCheck(lambda: server.bundle, lambda _: True))
+    bodies: list[bytes] = []
+    with closing(HostileService(live, "held")) as service:
+        service.raw = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+        service.holds = threading.Event()
+        call = HttpsCall(parse_origin(service.url), "GET", "/rows", {}, timeout=60)
+        waiting = threading.Thread(target=lambda: bodies.append(pool.send(call).read(64)))
+        waiting.start()
+        assert service.asked.wait(60)
+        assert in_fork(lambda: code_of(pool.close)) == "nothing was refused"
+        service.holds.set()
+        waiting.join(60)
+    pool.close()
+    assert bodies == [b"ok"]
 
 
 def test_many_threads_act_as_one_agent_and_number_their_intents_once(

@@ -23,7 +23,7 @@ from questions import WaitingContract
 from world import World
 
 from trustwarden import AgentIdentity
-from trustwarden.adapters._core import RunEnded
+from trustwarden.adapters._agent_run import RunEnded
 from trustwarden.adapters.autogen import protect
 
 USAGE = RequestUsage(prompt_tokens=0, completion_tokens=0)

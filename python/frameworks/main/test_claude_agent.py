@@ -26,7 +26,7 @@ from questions import WaitingContract
 from world import World
 
 from trustwarden import AgentIdentity
-from trustwarden.adapters._core import RunEnded
+from trustwarden.adapters._agent_run import RunEnded
 from trustwarden.adapters._mapping import ToolMapping
 from trustwarden.adapters.claude_agent import protect, query
 

@@ -29,6 +29,9 @@ DEFAULT_MAX_CHARS = 1_048_576
 MAX_SAFE_INTEGER = 2**53 - 1
 """Above this a double no longer holds every integer."""
 
+_PLAIN_DIGITS = 17
+"""With a sign; longer texts of integers are beyond `MAX_SAFE_INTEGER` or odd."""
+
 _MARK = re.compile(r'["{}\[\]]')
 _COLON = re.compile(r"[ \t\r\n]*:")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -43,6 +46,9 @@ def parse_json(text: str, max_chars: int = DEFAULT_MAX_CHARS) -> Json:
     """
     if count_units(text) > max_chars:
         raise TrustWardenError("request_too_large", {"chars": len(text), "maxChars": max_chars})
+    plain = _parse_plain(text)
+    if plain is not None and "\\u" not in text:
+        return plain
     try:
         value = cast("Json", _READER.decode(text))
     except (ValueError, RecursionError) as cause:
@@ -62,6 +68,20 @@ def parse_json_object(text: str, max_chars: int = DEFAULT_MAX_CHARS) -> JsonObje
     if not is_json_object(value):
         raise TrustWardenError("json_malformed", {"reason": "not an object"})
     return value
+
+
+def parse_canonical_object(text: str, max_chars: int = DEFAULT_MAX_CHARS) -> JsonObject | None:
+    """A JSON object from untrusted text that is its canonical form; None when it is another spelling of one.
+
+    Raises: TrustWardenError as `parse_json_object`.
+    """
+    if count_units(text) <= max_chars:
+        plain = _parse_plain(text)
+        # What reads as it is written has one spelling; an escape or a space that need not be there would differ.
+        if plain is not None and _PLAIN_WRITER.encode(plain) == text:
+            return plain
+    value = parse_json_object(text, max_chars)
+    return value if format_canonical_json(value) == text else None
 
 
 def require_json_object(value: object) -> JsonObject:
@@ -187,6 +207,28 @@ def _number(text: str) -> int | float:
     return int(value) if value.is_integer() and abs(value) <= MAX_SAFE_INTEGER else value
 
 
+def _plain_integer(text: str) -> int:
+    value = int(text) if len(text) <= _PLAIN_DIGITS else MAX_SAFE_INTEGER + 1
+    if abs(value) > MAX_SAFE_INTEGER:
+        raise ValueError("not plain")
+    return value
+
+
+def _parse_plain(text: str) -> JsonObject | None:
+    """The object in a text as nearly all of ours are: ASCII, no fractions, too few brackets to be too deep.
+
+    None says nothing about the text: the careful reader looks at it then. Half a surrogate pair may be in an escape.
+    """
+    if not text.isascii() or text.count("{") + text.count("[") > MAX_DEPTH:
+        return None
+    try:
+        value: object = _PLAIN_READER.decode(text)
+    except (ValueError, RecursionError):
+        # Safe to go on: whatever this reader stumbles over, the careful one names or takes.
+        return None
+    return cast("JsonObject", value) if isinstance(value, dict) else None
+
+
 def _require_json(value: object, depth: int) -> None:
     if isinstance(value, Mapping):
         _require_shallow(depth)
@@ -221,6 +263,15 @@ def _refuse_constant(text: str) -> float:
 _READER = json.JSONDecoder(
     object_pairs_hook=_unique, parse_int=_number, parse_float=_number, parse_constant=_refuse_constant
 )
+
+_PLAIN_READER = json.JSONDecoder(
+    object_pairs_hook=_unique,
+    parse_int=_plain_integer,
+    parse_float=_refuse_constant,
+    parse_constant=_refuse_constant,
+)
+# Canonical for what `_parse_plain` gives: keys of ASCII are in the same order by code points and by code units.
+_PLAIN_WRITER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True, check_circular=False)
 
 
 def _require_writable(value: Json, depth: int) -> None:

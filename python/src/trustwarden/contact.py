@@ -17,8 +17,9 @@ from .answers import Members
 from .bundle import TrustBundle, digest_of_roots, parse_trust_bundle
 from .errors import TrustWardenError, fail
 from .runtime import now_seconds
-from .spiffe import SpiffeId, TrustDomain, path_of, trust_domain_of
+from .spiffe import SpiffeId, TrustDomain, parse_spiffe_id, path_of, trust_domain_of
 from .succession import require_succession
+from .tls import PeerCheck
 from .transport import HttpsCall, Origin, Pool
 from .x509 import X509Svid, verify_x509_svid
 
@@ -47,7 +48,7 @@ class Contact:
     bundle: TrustBundle
     svid: X509Svid
     pool: Pool
-    """Goes on with that connection; its check is still to be set, before it is used again."""
+    """Goes on with that connection, and with others to servers that the bundle of contact proves."""
 
 
 def parse_origin(text: str) -> Origin:
@@ -74,6 +75,11 @@ def make_contact(origin: Origin, address: ServerAddress) -> Contact:
         answer = pool.send(HttpsCall(origin, "GET", BUNDLE_PATH, {}))
         chain = answer.connection.chain
         bundle, svid = _require_proven(answer.read(_MAX_BUNDLE_BYTES), chain, address.trust_domain)
+        # Should that connection end now, the next one must not be anybody's.
+        domain = address.trust_domain
+        pool.check = PeerCheck(
+            lambda: bundle, lambda peer: is_server_id(parse_spiffe_id(peer), domain), "server_untrusted"
+        )
         _require_pinned(pool, origin, address, bundle)
     except BaseException:
         pool.close()

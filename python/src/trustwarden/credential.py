@@ -76,6 +76,13 @@ class Credential:
             self._peers[peer] = pool = Pool(check)
             return pool
 
+    def cut_visits(self) -> None:
+        """Ends what is under way with services, which could only refuse it from now on."""
+        with self._lock:
+            pools, self._peers = [*self._peers.values()], {}
+        for pool in pools:
+            pool.close()
+
     def retire(self) -> None:
         """Lets what is under way finish and keeps nothing open after it."""
         with self._lock:

@@ -8,21 +8,17 @@ async twin whose name begins with `a`; it is the same call in a worker thread (`
 from __future__ import annotations
 
 import atexit
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import NoReturn
 
-import httpx
-
-from ._json import Json, JsonObject
+from ._json import JsonObject
 from ._threads import in_thread
 from .act import Action, SelfAction
 from .answers import parse_revocation
-from .client import AgentClient, AgentTransport, AsyncAgentClient, AsyncAgentTransport, client_options
 from .contact import ServerAddress
 from .enrol import Enrolled, enrol, read_grant, read_ticket
 from .environment import ticket_from_environment
-from .fetch import Meaning, agent_fetch
 from .grant import (
     Expected,
     SignedGrant,
@@ -35,6 +31,7 @@ from .grant import (
     require_ticket_for,
 )
 from .identity_facts import IdentityFacts
+from .identity_visits import IdentityVisits
 from .keys import InstanceKey
 from .models import Composition, Limits, RevocationAnswer
 from .registry import LIVE
@@ -62,7 +59,7 @@ class IdentityRequest:
         return await in_thread(lambda: self.complete(grant), AgentIdentity.close)
 
 
-class AgentIdentity(IdentityFacts):
+class AgentIdentity(IdentityFacts, IdentityVisits):
     """A live instance of an agent. Close it when its work is done, or use it as a context manager."""
 
     def __init__(self, session: AgentSession, place: Place) -> None:
@@ -190,88 +187,6 @@ class AgentIdentity(IdentityFacts):
         """
         return Action(self._session, SelfAction(action, resource, params, approval, job))
 
-    def fetch(
-        self,
-        url: str,
-        *,
-        method: str = "GET",
-        headers: Mapping[str, str] | None = None,
-        content: bytes | str | None = None,
-        json: Json = None,
-        action: str | None = None,
-        resource: str | None = None,
-        params: JsonObject | None = None,
-        verifier: str | None = None,
-        approval: str | None = None,
-        job: str | None = None,
-        timeout: float = 30.0,
-    ) -> httpx.Response:
-        """One request with one signed intent, over a connection to a proven service; its answer is read whole.
-
-        `timeout` is seconds until the answer's headers are here, and between parts of its body. For answers that
-        stream, and for libraries that take a client, see `client`. Raises as `agent_fetch`.
-        """
-        meaning = Meaning(action, resource, params, verifier, approval, job)
-        sent = httpx.Request(
-            method,
-            url,
-            headers=headers,
-            content=content,
-            json=json,
-            extensions={"timeout": httpx.Timeout(timeout).as_dict()},
-        )
-        response = agent_fetch(self._session, self._place.routes, sent, meaning)
-        try:
-            response.read()
-        finally:
-            response.close()
-        return response
-
-    async def afetch(
-        self,
-        url: str,
-        *,
-        method: str = "GET",
-        headers: Mapping[str, str] | None = None,
-        content: bytes | str | None = None,
-        json: Json = None,
-        action: str | None = None,
-        resource: str | None = None,
-        params: JsonObject | None = None,
-        verifier: str | None = None,
-        approval: str | None = None,
-        job: str | None = None,
-        timeout: float = 30.0,
-    ) -> httpx.Response:
-        """As `fetch`, off the event loop."""
-        return await in_thread(
-            lambda: self.fetch(
-                url,
-                method=method,
-                headers=headers,
-                content=content,
-                json=json,
-                action=action,
-                resource=resource,
-                params=params,
-                verifier=verifier,
-                approval=approval,
-                job=job,
-                timeout=timeout,
-            )
-        )
-
-    def client(self, **options: Any) -> httpx.Client:
-        """An `httpx` client for libraries that take one; each of its requests is a `fetch`, and may stream.
-
-        `options` are those of `httpx.Client`; raises `TypeError` for one that decides where requests go or to whom.
-        """
-        return AgentClient(**client_options(options), transport=AgentTransport(self._visit))
-
-    def async_client(self, **options: Any) -> httpx.AsyncClient:
-        """The same for asyncio."""
-        return AsyncAgentClient(**client_options(options), transport=AsyncAgentTransport(self._visit))
-
     def wait_for_approval(self, request: str, *, timeout: float = 900.0) -> str:
         """Asks the owner about a call that ended with `approval_required`, and waits for the answer.
 
@@ -310,6 +225,15 @@ class AgentIdentity(IdentityFacts):
     async def ajwt(self, audience: str) -> str:
         """As `jwt`, off the event loop."""
         return await in_thread(lambda: self.jwt(audience))
+
+    def when_stopped(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Calls a listener once, on another thread, when this identity is stopped; what is given back ends the watch.
+
+        Within a second while the server can be reached: for work that has begun and would learn it by its next action.
+        Connections to services are closed first. While somebody listens the process asks three times a second, and it
+        asks no more while a listener works: that must not wait.
+        """
+        return self._session.when_stopped(listener)
 
     def renew(self) -> None:
         """Takes a new key and SVID now, as happens by itself at half life. Raises the server's refusal."""
@@ -362,9 +286,6 @@ class AgentIdentity(IdentityFacts):
         expected_of(wanted)
         credential = self._session.holder.current()
         return issue_grant(wanted, thumbprint, self._session.answer, credential, self._place.server)
-
-    def _visit(self, request: httpx.Request, meaning: Meaning) -> httpx.Response:
-        return agent_fetch(self._session, self._place.routes, request, meaning)
 
 
 def _enrol_at(

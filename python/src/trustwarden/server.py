@@ -20,6 +20,7 @@ from .receipts import OpenedReceipt, ReceiptExpectations, SigningLeaf, VerifiedR
 from .records import Enforcement
 from .runtime import jitter, monotonic, process_id
 from .spiffe import TrustDomain, parse_spiffe_id
+from .stops import StopWatch
 from .tls import PeerCheck, TlsIdentity
 from .transport import Answer, HttpsCall, Origin, Pool
 from .watch import AuthorityWatch
@@ -48,6 +49,14 @@ class ServerCall:
     is_stop: bool = False
     """Whether it goes to the listener for revocation."""
     timeout: float = 10.0
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A file as it is now."""
+
+    body: bytes
+    etag: str | None
 
 
 def encode_body(body: JsonObject) -> bytes:
@@ -88,6 +97,8 @@ class TrustServer:
         self._listeners: dict[object, Callable[[], None]] = {}
         self._holders = 0
         self._watch = AuthorityWatch(self)
+        self.stops = StopWatch(self)
+        """Who of this process is stopped while it works."""
         self.checkpoint = LatestCheckpoint(
             lambda: self.read_text("/ledger/latest-checkpoint"), lambda: self.discovery.log_vkey
         )
@@ -140,6 +151,17 @@ class TrustServer:
         if answer.status != 200:
             raise parse_refusal(answer.status, body)
         return parse_utf8(body)
+
+    def read_changed(self, target: str, etag: str | None) -> Changed | None:
+        """A public file that changes now and then; None when it is still the one of this tag."""
+        known = {} if etag is None else {"if-none-match": etag}
+        answer = self._exchange(ServerCall("GET", target, headers=known), None)
+        body = answer.read(_MAX_ANSWER_BYTES)
+        if answer.status == 304 and etag is not None:
+            return None
+        if answer.status != 200:
+            raise parse_refusal(answer.status, body)
+        return Changed(body, answer.header("etag"))
 
     def discover(self, pool: Pool | None = None) -> None:
         """Reads what the server says of itself. Raises `server_untrusted` when that is another server."""

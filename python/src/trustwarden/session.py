@@ -97,6 +97,7 @@ class AgentSession:
         )
         server.retain()
         self._unfollow = server.on_authority(self._renew_when_asked)
+        self._unwatch: dict[Callable[[], None], None] = {}
 
     @property
     def receipts(self) -> tuple[KeptReceipt, ...]:
@@ -138,6 +139,24 @@ class AgentSession:
         self._receipts.append(kept_receipt_of(signed, verified))
         return verified
 
+    def when_stopped(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Closes the connections to services and calls the listener when the instance is stopped."""
+
+        def stopped() -> None:
+            self.holder.latest.cut_visits()
+            listener()
+
+        unwatch = self.server.stops.watch(lambda: self.holder.latest.svid.leaf, stopped)
+        self._unwatch[unwatch] = None
+        if self._is_closed:
+            unwatch()
+
+        def forget() -> None:
+            self._unwatch.pop(unwatch, None)
+            unwatch()
+
+        return forget
+
     def close(self) -> None:
         """Reports what waits, and lets go of keys and connections."""
         with self._closing:
@@ -145,6 +164,8 @@ class AgentSession:
                 return
             self._is_closed = True
         self._unfollow()
+        for unwatch in list(self._unwatch):
+            unwatch()
         self.outcomes.close()
         self.holder.close()
         self.server.release()

@@ -125,11 +125,13 @@ def connect_tls(host: str, port: int, check: PeerCheck | None, timeout: float | 
     context = identity.context() if identity is not None else _ANONYMOUS
     try:
         plain = socket.create_connection((host, port), wait)
-    except OSError as cause:
+    except (OSError, UnicodeError) as cause:
         raise _unreachable(host, port, cause) from cause
     try:
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        wrapped = context.wrap_socket(plain, server_hostname=None if _is_address(host) else host)
+        # An end that the peer did not announce may be anybody's on the way, and cuts an answer short: it is an error.
+        name = None if _is_address(host) else host
+        wrapped = context.wrap_socket(plain, server_hostname=name, suppress_ragged_eofs=False)
     except OSError as cause:
         plain.close()
         raise _unreachable(host, port, cause) from cause
@@ -194,7 +196,7 @@ def _is_address(host: str) -> bool:
     return True
 
 
-def _unreachable(host: str, port: int, cause: OSError) -> TrustWardenError:
+def _unreachable(host: str, port: int, cause: Exception) -> TrustWardenError:
     reason = "handshake timeout" if isinstance(cause, TimeoutError) else type(cause).__name__
     return fail("server_unreachable", {"host": f"{host}:{port}", "reason": reason})
 

@@ -7,23 +7,24 @@ from __future__ import annotations
 
 import contextlib
 import select
-import ssl
+import socket
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
-
-import httpcore
 
 from .errors import TrustWardenError, fail
-from .runtime import monotonic
+from .http1 import AnswerHead, AnswerReader, MalformedAnswerError, encode_request
+from .runtime import monotonic, process_id
 from .tls import PeerCheck, TlsConnection, connect_tls
 
 _IDLE_SECONDS = 15.0
-"""How long an idle connection is kept; short, so that a renewed SVID or a changed bundle soon counts everywhere."""
+"""How long an idle connection is kept."""
+_MAX_AGE_SECONDS = 60.0
+"""How old one gets that is never idle for so long: its peer was proven once, by the bundle of that moment."""
 _MAX_CONNECTIONS = 64
-_MAX_STATUS = 599
 _READ_BYTES = 65_536
+_LEAST_SECONDS = 0.001
+"""A socket takes a wait of nothing for no limit at all."""
 
 
 @dataclass(frozen=True)
@@ -40,75 +41,6 @@ class Origin:
         return f"https://{host}" if self.port == 443 else f"https://{host}:{self.port}"
 
 
-class Pool:
-    """Connections of one SVID, or of nobody, to peers that one check accepts. Safe for threads."""
-
-    def __init__(self, check: PeerCheck | None, max_connections: int = _MAX_CONNECTIONS) -> None:
-        self.check = check
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=_PLACEHOLDER,
-            max_connections=max_connections,
-            keepalive_expiry=_IDLE_SECONDS,
-            retries=0,
-            network_backend=_CheckingBackend(self),
-        )
-        self._lock = threading.Lock()
-        self._busy = 0
-        self._is_retired = False
-
-    def send(self, call: HttpsCall) -> Answer:
-        """Sends a request; the answer's body is still to be read.
-
-        Raises `server_unreachable` without an answer in time, and what the check says of the peer.
-        """
-        request = httpcore.Request(
-            call.method,
-            httpcore.URL(
-                scheme=b"https",
-                host=call.origin.host.encode("idna" if not call.origin.host.isascii() else "ascii"),
-                port=call.origin.port,
-                target=call.target.encode("ascii"),
-            ),
-            headers=_headers_of(call),
-            content=call.body if call.body is not None else None,
-            extensions={"timeout": dict.fromkeys(("connect", "read", "write", "pool"), call.timeout)},
-        )
-        with self._lock:
-            self._busy += 1
-        try:
-            with _translated(call), _deadline(call.timeout):
-                response = self._pool.handle_request(request)
-        except BaseException:
-            self._finish()
-            raise
-        answer = Answer(call, response, self._finish)
-        if answer.status > _MAX_STATUS:
-            answer.close()
-            raise fail("server_unreachable", {"host": call.origin.text, "reason": "status"})
-        return answer
-
-    def retire(self) -> None:
-        """Lets what is under way finish and keeps nothing open after it."""
-        with self._lock:
-            self._is_retired = True
-            is_idle = self._busy == 0
-        if is_idle:
-            self._pool.close()
-
-    def close(self) -> None:
-        """Closes every connection, also one that is in use; a call that comes later leaves none behind either."""
-        with self._lock:
-            self._is_retired = True
-        self._pool.close()
-
-    def _finish(self) -> None:
-        with self._lock:
-            self._busy -= 1
-            is_over = self._is_retired and self._busy == 0
-        if is_over:
-            self._pool.close()
-
-
 @dataclass(frozen=True)
 class HttpsCall:
     """What to send."""
@@ -123,23 +55,139 @@ class HttpsCall:
     """Seconds until the answer's headers are here."""
 
 
+class Pool:
+    """Connections of one SVID, or of nobody, to peers that one check accepts. Safe for threads."""
+
+    def __init__(self, check: PeerCheck | None, max_connections: int = _MAX_CONNECTIONS) -> None:
+        self.check = check
+        self._max_connections = max_connections
+        self._pid = process_id()
+        # Both are written under the condition's lock, which nobody holds while a byte is sent or awaited.
+        self._changed = threading.Condition()
+        self._idle: list[_Link] = []
+        self._opening = 0
+        self._busy: set[_Link] = set()
+        self._is_retired = False
+
+    def send(self, call: HttpsCall) -> Answer:
+        """Sends a request; the answer's body is still to be read.
+
+        Raises `request_malformed`, `server_unreachable` without an answer in time, and what the check says of the peer.
+        """
+        request = _request_of(call)
+        ends_at = monotonic() + call.timeout
+        with _translated(call):
+            link = self._take(call.origin, ends_at)
+            try:
+                link.limit(call.timeout, ends_at)
+                link.send(request)
+                reader = AnswerReader(link.receive)
+                head = reader.read_head(call.method)
+            except BaseException:
+                self._let_go(link, is_reusable=False)
+                raise
+        return Answer(call, link, reader, head, self._let_go)
+
+    def retire(self) -> None:
+        """Lets what is under way finish and keeps nothing open after it."""
+        # A forked child's connections are its parent's, and their lock may be held for ever.
+        if process_id() != self._pid:
+            return
+        with self._changed:
+            self._is_retired = True
+            idle, self._idle = self._idle, []
+        for link in idle:
+            link.close()
+
+    def close(self) -> None:
+        """Closes every connection, also one that is in use; a call that comes later leaves none behind either."""
+        if process_id() != self._pid:
+            return
+        self.retire()
+        with self._changed:
+            busy = list(self._busy)
+        for link in busy:
+            link.cut()
+
+    def _take(self, origin: Origin, ends_at: float) -> _Link:
+        """A connection that nobody else uses meanwhile."""
+        with self._changed:
+            while (link := self._find_idle(origin)) is None and self._is_full():
+                if not self._changed.wait(max(0.0, ends_at - monotonic())):
+                    raise TimeoutError
+            if link is not None:
+                self._busy.add(link)
+                return link
+            self._opening += 1
+        try:
+            opened = _Link(origin, connect_tls(origin.host, origin.port, self.check, _left(ends_at)))
+        except BaseException:
+            with self._changed:
+                self._opening -= 1
+                self._changed.notify_all()
+            raise
+        with self._changed:
+            self._opening -= 1
+            self._busy.add(opened)
+        return opened
+
+    def _find_idle(self, origin: Origin) -> _Link | None:
+        """The connection that was used last, if it still lives; those that do not are closed on the way."""
+        oldest = monotonic() - _IDLE_SECONDS
+        alive: list[_Link] = []
+        found: _Link | None = None
+        for link in reversed(self._idle):
+            if link.idle_since < oldest or (found is None and link.origin == origin and link.has_something_to_say()):
+                link.close()
+            elif found is None and link.origin == origin:
+                found = link
+            else:
+                alive.append(link)
+        alive.reverse()
+        self._idle = alive
+        return found
+
+    def _is_full(self) -> bool:
+        if len(self._idle) + len(self._busy) + self._opening < self._max_connections:
+            return False
+        if not self._idle:
+            return True
+        # Another origin's, unused for longest, gives way.
+        self._idle.pop(0).close()
+        return False
+
+    def _let_go(self, link: _Link, *, is_reusable: bool) -> None:
+        with self._changed:
+            self._busy.discard(link)
+            now = monotonic()
+            is_kept = is_reusable and not self._is_retired and now - link.opened_at < _MAX_AGE_SECONDS
+            if is_kept:
+                link.idle_since = now
+                self._idle.append(link)
+            # All of them: one alone might be giving up at this moment, and the others would sleep beside a free place.
+            self._changed.notify_all()
+        if not is_kept:
+            link.close()
+
+
 class Answer:
     """An answer whose headers are here."""
 
-    def __init__(self, call: HttpsCall, response: httpcore.Response, finish: Callable[[], None]) -> None:
+    def __init__(
+        self, call: HttpsCall, link: _Link, reader: AnswerReader, head: AnswerHead, let_go: Callable[..., None]
+    ) -> None:
         self._call = call
-        self._finish: Callable[[], None] | None = finish
-        self._response = response
-        self.status = response.status
-        self.headers = response.headers
-        """Raw, as they came."""
-        self.reason = bytes(_extensions_of(response).get("reason_phrase", b""))
-
-    @property
-    def connection(self) -> TlsConnection:
+        self._link = link
+        self._reader = reader
+        self._head = head
+        self._let_go: Callable[..., None] | None = let_go
+        self._is_read = head.length == 0 and not head.is_chunked
+        self.connection: TlsConnection = link.connection
         """The connection that it came on."""
-        stream = _extensions_of(self._response)["network_stream"]
-        return cast("TlsConnection", stream.get_extra_info("connection"))
+        self.status = head.status
+        self.headers = head.headers
+        """Raw, as they came."""
+        self.reason = head.reason
 
     def header(self, name: str) -> str | None:
         """A header's only value; None when it is absent or repeated."""
@@ -153,144 +201,109 @@ class Answer:
 
     def stream(self) -> Iterator[bytes]:
         """The body, part by part. Raises `server_unreachable` when it breaks off."""
-        with _translated(self._call):
-            yield from self._response.iter_stream()
+        return self._parts()
 
     def read(self, max_bytes: int) -> bytes:
         """The whole body, in the call's time. Raises `request_too_large`, `server_unreachable`."""
         parts: list[bytes] = []
         size = 0
         try:
-            with _deadline(self._call.timeout):
-                for part in self.stream():
-                    size += len(part)
-                    if size > max_bytes:
-                        raise fail("request_too_large", {"max_bytes": max_bytes})
-                    parts.append(part)
+            # Bytes that trickle in do not make it longer.
+            for part in self._parts(monotonic() + self._call.timeout):
+                size += len(part)
+                if size > max_bytes:
+                    raise fail("request_too_large", {"max_bytes": max_bytes})
+                parts.append(part)
         finally:
             self.close()
         return b"".join(parts)
 
     def close(self) -> None:
         """Lets go of the connection; what was not read ends it."""
-        finish, self._finish = self._finish, None
-        try:
-            self._response.close()
-        finally:
-            if finish is not None:
-                finish()
+        let_go, self._let_go = self._let_go, None
+        if let_go is not None:
+            is_over = self._is_read and self._head.keeps_open and self._reader.is_drained
+            let_go(self._link, is_reusable=is_over)
 
-
-class _CheckingBackend(httpcore.NetworkBackend):
-    """Opens connections that are proven before httpcore sees them; its own `start_tls` step has nothing to do."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._owner = pool
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.NetworkStream:
-        return _CheckedStream(connect_tls(host, port, self._owner.check, _left(timeout)))
-
-
-class _CheckedStream(httpcore.NetworkStream):
-    def __init__(self, connection: TlsConnection) -> None:
-        self._connection = connection
-        self._socket = connection.socket
-        self._unsent = bytearray()
-
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        return self
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        self._flush(timeout)
-        try:
-            self._socket.settimeout(_left(timeout))
-            return self._socket.recv(min(max_bytes, _READ_BYTES))
-        except TimeoutError as cause:
-            raise httpcore.ReadTimeout(cause) from cause
-        except OSError as cause:
-            raise httpcore.ReadError(cause) from cause
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        # Head and body leave in one record; whoever asks reads next.
-        self._unsent += buffer
-        if len(self._unsent) > _READ_BYTES:
-            self._flush(timeout)
-
-    def _flush(self, timeout: float | None) -> None:
-        if not self._unsent:
+    def _parts(self, ends_at: float | None = None) -> Iterator[bytes]:
+        if self._is_read or self._let_go is None:
             return
-        unsent, self._unsent = self._unsent, bytearray()
-        try:
-            self._socket.settimeout(_left(timeout))
-            self._socket.sendall(unsent)
-        except TimeoutError as cause:
-            raise httpcore.WriteTimeout(cause) from cause
-        except OSError as cause:
-            raise httpcore.WriteError(cause) from cause
+        with _translated(self._call):
+            self._link.limit(self._call.timeout, ends_at)
+            yield from self._reader.read_body(self._head)
+        self._is_read = True
+
+
+class _Link:
+    """One open connection; whoever took it from the pool owns it."""
+
+    def __init__(self, origin: Origin, connection: TlsConnection) -> None:
+        self.origin = origin
+        self.connection = connection
+        self.wire = connection.socket
+        self.opened_at = monotonic()
+        self.idle_since = 0.0
+        self._receiving = threading.Lock()
+        self._timeout = _IDLE_SECONDS
+        self._ends_at: float | None = None
+
+    def limit(self, timeout: float, ends_at: float | None = None) -> None:
+        """How long each part may take from here on, and when everything is over."""
+        self._timeout = timeout
+        self._ends_at = ends_at
+        if ends_at is None:
+            self.wire.settimeout(max(timeout, _LEAST_SECONDS))
+
+    def send(self, data: bytes) -> None:
+        """All of it. Raises `TimeoutError` when everything is over, however well a slow reader keeps it going."""
+        unsent = memoryview(data)
+        while unsent:
+            self._limit_next()
+            unsent = unsent[self.wire.send(unsent) :]
+
+    def receive(self) -> bytes:
+        """Some bytes, none at the end that the peer announced. Raises `OSError` for an end without a word."""
+        with self._receiving:
+            self._limit_next()
+            return self.wire.recv(_READ_BYTES)
+
+    def has_something_to_say(self) -> bool:
+        """Whether an idle connection does, which can only be its end."""
+        if self.wire.fileno() < 0 or self.wire.pending() > 0:
+            return True
+        poll = getattr(select, "poll", None)
+        if poll is None:
+            return bool(select.select([self.wire], [], [], 0)[0])
+        poller = poll()
+        poller.register(self.wire, select.POLLIN)
+        return bool(poller.poll(0))
+
+    def cut(self) -> None:
+        """Ends it under the hands of whoever uses it, who then closes it; only so does a blocked reader wake."""
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self.wire, socket.SHUT_RDWR)
 
     def close(self) -> None:
-        self._socket.close()
+        """Ends it, also while another thread reads, whose caller was cancelled: that one wakes first.
 
-    def get_extra_info(self, info: str) -> Any:
-        if info == "connection":
-            return self._connection
-        if info == "ssl_object":
-            return self._socket
-        if info == "socket":
-            return self._socket
-        if info == "is_readable":
-            return _is_readable(self._socket)
-        return None
+        Else its descriptor, given to another connection, would have it read what is not its own.
+        """
+        if self._receiving.locked():
+            self.cut()
+        with self._receiving:
+            self.wire.close()
 
-
-def _extensions_of(response: httpcore.Response) -> dict[str, Any]:
-    return cast("Any", response).extensions
-
-
-def _is_readable(wrapped: ssl.SSLSocket) -> bool:
-    """Whether an idle connection has something to say, which can only be its end."""
-    if wrapped.fileno() < 0:
-        return True
-    poll = getattr(select, "poll", None)
-    if poll is None:
-        return bool(select.select([wrapped], [], [], 0)[0])
-    poller = poll()
-    poller.register(wrapped, select.POLLIN)
-    return bool(poller.poll(0))
+    def _limit_next(self) -> None:
+        if self._ends_at is None:
+            return
+        left = self._ends_at - monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self.wire.settimeout(min(self._timeout, left))
 
 
-class _Clock(threading.local):
-    ends_at: float | None = None
-
-
-_clock = _Clock()
-
-
-@contextlib.contextmanager
-def _deadline(seconds: float) -> Generator[None, None, None]:
-    """Bounds everything this thread reads and writes meanwhile: bytes that trickle in do not make it longer."""
-    before = _clock.ends_at
-    _clock.ends_at = monotonic() + seconds
-    try:
-        yield
-    finally:
-        _clock.ends_at = before
-
-
-def _left(timeout: float | None) -> float | None:
-    if _clock.ends_at is None:
-        return timeout
-    left = max(_clock.ends_at - monotonic(), 0.001)
-    return left if timeout is None else min(left, timeout)
+def _left(ends_at: float) -> float:
+    return max(ends_at - monotonic(), _LEAST_SECONDS)
 
 
 @contextlib.contextmanager
@@ -299,19 +312,16 @@ def _translated(call: HttpsCall) -> Generator[None, None, None]:
         yield
     except TrustWardenError:
         raise
-    except httpcore.TimeoutException as cause:
+    except TimeoutError as cause:
         raise fail("server_unreachable", {"host": call.origin.text, "reason": "timeout"}) from cause
-    except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as cause:
+    except (MalformedAnswerError, OSError) as cause:
         reason = type(cause).__name__
         raise fail("server_unreachable", {"host": call.origin.text, "reason": reason}) from cause
 
 
-def _headers_of(call: HttpsCall) -> list[tuple[bytes, bytes]]:
+def _request_of(call: HttpsCall) -> bytes:
     headers = [("host", call.origin.text.removeprefix("https://")), *call.headers.items()]
-    if call.body is not None:
-        headers.append(("content-length", str(len(call.body))))
-    return [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
-
-
-# httpcore wants a context for each https origin; the connection is made before it is used.
-_PLACEHOLDER = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        return encode_request(call.method, call.target, headers, call.body)
+    except ValueError as cause:
+        raise fail("request_malformed", {"reason": str(cause)}) from cause

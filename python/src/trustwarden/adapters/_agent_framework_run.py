@@ -23,9 +23,9 @@ from agent_framework import (
 )
 from pydantic import BaseModel
 
-from ._agent_run import AgentRun, AgentSpec, current_run
+from ._agent_run import AgentRun, AgentSpec, RunEnded, current_run
 from ._approvals import Question
-from ._core import Guard, Refused, RunEnded, ToolCall, Waiting, body_of
+from ._core import Guard, Refused, ToolCall, Waiting, body_of
 
 GUARDING = "_trustwarden_run"
 """Under which a run travels from where it begins to where it is prepared."""

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from ..errors import TrustWardenError
 from ..identity import AgentIdentity
 from ._approvals import Questions
 
@@ -49,6 +50,14 @@ class AgentRun:
             yield self
         finally:
             _current.reset(token)
+
+
+class RunEnded(TrustWardenError):  # noqa: N818 - as `Refused` and `Waiting`
+    """The identity of a run is over: revoked, expired or closed. No other call would fare better."""
+
+    def __init__(self, error: TrustWardenError, run: AgentRun) -> None:
+        super().__init__(error.code, error.details)
+        self.run = run
 
 
 _current: ContextVar[AgentRun | None] = ContextVar("trustwarden_agent_run", default=None)

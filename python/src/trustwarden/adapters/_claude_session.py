@@ -22,8 +22,9 @@ from claude_agent_sdk import (
 from mcp import types
 
 from ..errors import TrustWardenError, fail
-from ._agent_run import AgentRun, AgentSpec
-from ._core import Guard, Refused, RunEnded, ToolCall, Waiting, refusal_in
+from ._agent_run import AgentRun, AgentSpec, RunEnded
+from ._core import Guard, Refused, ToolCall, Waiting, refusal_in
+from ._cut import Cut
 
 _HOOK_TIMEOUT_SECONDS = 30.0
 """A decision takes milliseconds; a server that cannot be reached is a refusal after this."""
@@ -167,7 +168,12 @@ class GuardedSession:
         token = _lost.set(lost)
         try:
             with known.run.step():
-                result = await body()
+                result = await Cut(known.run).around(body)
+        except RunEnded as ended:
+            # The run's next message raises it; the program hears that the call was not made.
+            self._note(ended)
+            known.has_failed = True
+            raise Refused(ended, known.tool) from ended
         finally:
             _lost.reset(token)
         known.has_failed = bool(getattr(result, "is_error", False)) or bool(lost)

@@ -9,15 +9,16 @@ refusal and for a pause. It decides nothing.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 
 from ..act import Action
 from ..errors import ApprovalRequiredError, TrustWardenError, fail
 from ..identity import AgentIdentity
-from ._agent_run import AgentRun, AgentSpec, current_run
+from ._agent_run import AgentRun, AgentSpec, RunEnded, current_run
 from ._approvals import Question
+from ._cut import Cut
 from ._mapping import ActionOf, Args, ToolMapping, Unmapped, to_params
 from ._names import child_name
 
@@ -39,14 +40,6 @@ class Refused(Exception):  # noqa: N818 - it is the agent's to read, as the fram
             f"TrustWarden refused '{tool}' ({error.code}); it was not done. Do not repeat this call, go on without it."
         )
         self.error = error
-
-
-class RunEnded(TrustWardenError):  # noqa: N818 - as its siblings
-    """The identity of a run is over: revoked, expired or closed. No other call would fare better."""
-
-    def __init__(self, error: TrustWardenError, run: AgentRun) -> None:
-        super().__init__(error.code, error.details)
-        self.run = run
 
 
 class Waiting(Exception):  # noqa: N818 - control flow, turned into the framework's own pause
@@ -210,10 +203,12 @@ class ToolCall:
         self._args = args
         self._key = key
         self._action: Action | None = None
+        self._cut: Cut | None = None
 
     def decided(self) -> ToolCall:
         """Asks, and waits for the answer; then use the call as a context manager around the tool's body."""
         run = _acting(self._tool)
+        self._cut = Cut(run)
         with self._refusals(run):
             approval = run.questions.answer(self._key, self._guard.approval_timeout)
             for left in self._attempts(approval):
@@ -227,6 +222,7 @@ class ToolCall:
     async def adecided(self) -> ToolCall:
         """As `decided`, off the event loop."""
         run = _acting(self._tool)
+        self._cut = Cut(run)
         with self._refusals(run):
             approval = await run.questions.aanswer(self._key, self._guard.approval_timeout)
             for left in self._attempts(approval):
@@ -243,26 +239,58 @@ class ToolCall:
         return range(MAX_ATTEMPTS - 1 if approval is None else 0, -1, -1)
 
     def __enter__(self) -> ToolCall:
-        self._required_action()
+        self._watched().begin()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._required_action().__exit__(*self._outcome(kind, error), trace)
+        ended = self._ended(kind, error, trace)
+        self._required_action().__exit__(*self._outcome(kind, error, ended), trace)
+        if ended is not None:
+            raise ended from error
 
     async def __aenter__(self) -> ToolCall:
-        self._required_action()
+        self._watched().begin_scope()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._required_action().__aexit__(*self._outcome(kind, error), trace)
+        ended = self._ended(kind, error, trace)
+        await self._required_action().__aexit__(*self._outcome(kind, error, ended), trace)
+        if ended is not None:
+            raise ended from error
+
+    @asynccontextmanager
+    async def in_parts(self) -> AsyncGenerator[ToolCall]:
+        """Instead of `async with` around a body that gives its result in parts: it is refused, not cancelled."""
+        self._watched().begin()
+        try:
+            yield self
+        except BaseException as error:
+            await self.__aexit__(type(error), error, error.__traceback__)
+            raise
+        await self.__aexit__(None, None, None)
+
+    def _watched(self) -> Cut:
+        self._required_action()
+        if self._cut is None:
+            raise RuntimeError("a call that is decided has a run to watch over")
+        return self._cut
+
+    def _ended(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> RunEnded | None:
+        # A call that was decided and never made has nothing to end.
+        return None if self._cut is None else self._cut.end(kind, error, trace)
 
     def _outcome(
-        self, kind: type[BaseException] | None, error: BaseException | None
+        self, kind: type[BaseException] | None, error: BaseException | None, ended: RunEnded | None
     ) -> tuple[type[BaseException] | None, BaseException | None]:
+        if ended is not None:
+            cut = fail("call_cut", {"reason": "the agent was stopped"})
+            return type(cut), cut
         if not isinstance(error, self._guard.pauses):
             return kind, error
         aborted = fail("call_aborted", {"reason": "the run pauses"})

@@ -18,7 +18,8 @@ from crewai.tools.base_tool import Tool
 from crewai.tools.tool_failure import ToolFailure
 from crewai.utilities.string_utils import sanitize_tool_name
 
-from ._core import Guard, Refused, RunEnded, refusal_in
+from ._agent_run import RunEnded
+from ._core import Guard, Refused, refusal_in
 from ._turns import adecided, current_turn, decided, note_end, turn_body
 
 _GUARD = "__trustwarden_guard__"

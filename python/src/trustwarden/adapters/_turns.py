@@ -12,8 +12,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from uuid import uuid4
 
-from ._agent_run import AgentRun
-from ._core import Guard, RunEnded, ToolCall, Waiting, body_of
+from ._agent_run import AgentRun, RunEnded
+from ._core import Guard, ToolCall, Waiting, body_of
 
 
 @dataclass(eq=False)

@@ -35,8 +35,8 @@ except ImportError as error:  # pragma: no cover - needs an environment without 
 
 from ..errors import fail
 from ..identity import AgentIdentity
-from ._agent_run import AgentSpec, acting_as, current_identity, current_run
-from ._core import Guard, Refused, RunEnded
+from ._agent_run import AgentSpec, RunEnded, acting_as, current_identity, current_run
+from ._core import Guard, Refused
 from ._discover import Expand, reachable
 from ._mapping import ActionOf, ToolAction, Unmapped
 from ._turns import Turn, adecided, current_turn, noting_end, turn_body
@@ -255,7 +255,8 @@ def _guard_tool(tool: BaseTool[Any, Any], guard: Guard) -> None:
 
     async def run_stream(self: Any, args: Any, cancellation_token: Any) -> AsyncGenerator[Any]:
         with noting_end():
-            async with await adecided(guard, self.name, dict(args)):
+            call = await adecided(guard, self.name, dict(args))
+            async with call.in_parts():
                 inner = cast("Any", original).run_stream(self, args, cancellation_token)
                 async with aclosing(_stepped(inner, lambda: turn_body(guard, self.name))) as items:
                     async for item in items:

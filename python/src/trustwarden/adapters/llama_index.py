@@ -31,9 +31,9 @@ except ImportError as error:  # pragma: no cover - needs an environment without 
 
 from ..errors import fail
 from ..identity import AgentIdentity
-from ._agent_run import AgentRun, AgentSpec, acting_as, current_identity, current_run
+from ._agent_run import AgentRun, AgentSpec, RunEnded, acting_as, current_identity, current_run
 from ._approvals import Question
-from ._core import Guard, Refused, RunEnded, ToolCall, Waiting, body_of
+from ._core import Guard, Refused, ToolCall, Waiting, body_of
 from ._discover import reachable
 from ._mapping import ActionOf, ToolAction, Unmapped, to_params
 

@@ -10,14 +10,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-
 from .._bytes import count_units, encode_base64url
 from .._crypto import encode_spki, sha256
 from .._fields import Fields, parse_time_ms
 from .._json import JsonObject
-from ..dsse import parse_envelope, parse_unverified_payload, require_signed
+from ..dsse import UnverifiedEnvelope, parse_envelope, parse_unverified_payload, require_signed
 from ..errors import TrustWardenError
+from ..passkey import OwnerKey, public_key_of
 from ..records import ControlRecord, DecisionRecord, Intent, seconds_of
 from .presented import PresentedIntent
 
@@ -47,7 +46,7 @@ class Approval:
 class ApprovalAuditor:
     """Owns the approvals of one log and which of them were used; lives for one audit."""
 
-    def __init__(self, owner_key: Callable[[object], EllipticCurvePublicKey]) -> None:
+    def __init__(self, owner_key: Callable[[object, UnverifiedEnvelope], OwnerKey]) -> None:
         self._owner_key = owner_key
         self._approved: dict[str, str] = {}
         self._uses: dict[str, str] = {}
@@ -103,10 +102,10 @@ class ApprovalAuditor:
         claimed = _parse_unverified(envelope)
         if claimed.id != control.subject:
             raise _invalid("an approval under another id")
-        key, now = self._owner_key(claimed.owner), seconds_of(control.time)
-        parsed = parse_envelope(envelope)
+        parsed, now = parse_envelope(envelope), seconds_of(control.time)
+        key = self._owner_key(claimed.owner, parsed)
         require_signed(parsed, "approval", key)
-        if parsed.unverified_keyid != encode_base64url(sha256(encode_spki(key))):
+        if parsed.unverified_keyid != encode_base64url(sha256(encode_spki(public_key_of(key)))):
             raise TrustWardenError("approval_invalid", {"field": "keyid"})
         if claimed.iat > now + _CLOCK_SKEW_SECONDS:
             raise TrustWardenError("approval_invalid", {"field": "iat"})

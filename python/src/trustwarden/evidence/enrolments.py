@@ -10,16 +10,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-
-from .._bytes import encode_base64url, parse_base64
-from .._crypto import parse_p256_public_key, sha256
+from .._bytes import encode_base64url
+from .._crypto import sha256
 from .._json import Json, JsonObject
 from ..dsse import UnverifiedEnvelope, parse_envelope, parse_unverified_payload, require_signed, verify_envelope
 from ..errors import TrustWardenError
+from ..passkey import OwnerKey
 from ..records import ControlRecord, seconds_of
 from ..scope import is_subset, parse_scope
 from .entries import EntryAuditor, bound_digest_of, joined, number_of, text_of, texts_of
+from .owners import OwnerKeys
 from .revocations import Revocations, names_of
 from .svids import SvidDirectory
 
@@ -40,7 +40,7 @@ class EnrolmentAuditor:
     def __init__(self, svids: SvidDirectory, revocations: Revocations) -> None:
         self._svids = svids
         self._revocations = revocations
-        self._owners: dict[str, EllipticCurvePublicKey] = {}
+        self._owners = OwnerKeys()
         self._issued: dict[str, _Issued] = {}
         self._narrowed: dict[str, list[tuple[Json, int]]] = {}
         # Digests of the tickets and grants that were used.
@@ -62,15 +62,12 @@ class EnrolmentAuditor:
         """Whether a SPIFFE ID is a registered one of another trust domain."""
         return spiffe_id in self._foreign
 
-    def owner_key(self, owner: object) -> EllipticCurvePublicKey:
-        """The key of an owner as the log registered it.
+    def owner_key(self, owner: object, envelope: UnverifiedEnvelope) -> OwnerKey:
+        """The key that must have signed an owner's document, as the log registered it.
 
         Raises: TrustWardenError `record_malformed`.
         """
-        key = self._owners.get(owner) if isinstance(owner, str) else None
-        if key is None:
-            raise _invalid("a document of an owner whom nobody registered")
-        return key
+        return self._owners.key_for(owner, envelope)
 
     def add(self, control: ControlRecord) -> None:
         """Checks an allowed event that registers, admits, issues or narrows; call in the order of the log.
@@ -80,8 +77,8 @@ class EnrolmentAuditor:
         subject = control.subject
         if not control.allow or subject is None:
             return
-        if control.kind == "owner":
-            self._add_owner(subject, control.details)
+        if control.kind in ("owner", "person"):
+            self._owners.add(control)
         elif control.kind == "entry":
             self._add_entry(control)
         elif control.kind == "node":
@@ -92,11 +89,6 @@ class EnrolmentAuditor:
             self._add_instance(subject, control)
         elif control.kind == "narrow":
             self._narrowed.setdefault(subject, []).append((control.details.get("scope"), control.epoch))
-
-    def _add_owner(self, owner: str, details: JsonObject) -> None:
-        if owner in self._owners:
-            raise _invalid("an owner registered twice")
-        self._owners[owner] = parse_p256_public_key(parse_base64(text_of(details.get("spki"))))
 
     def _add_instance(self, subject: str, control: ControlRecord) -> None:
         if control.details.get("via") == "foreign":
@@ -154,10 +146,11 @@ class EnrolmentAuditor:
         document = parse_unverified_payload(envelope)
         if control.subject != f"ent_{joined(document.get('jti'))}":
             raise _invalid("an entry under another id")
-        verify_envelope(envelope, "entry", self.owner_key(document.get("owner")))
+        verify_envelope(envelope, "entry", self._owners.key_of_file(document.get("owner")))
 
     def _require_owner(self, envelope: UnverifiedEnvelope, kind: str, owner: Json, chain: Sequence[str]) -> None:
-        key = self.owner_key(owner)
+        # An entry is used again and again, long after its passkey may be gone: only a file's key signs one.
+        key = self._owners.key_of_file(owner) if kind == "entry" else self._owners.key_for(owner, envelope)
         if len(chain) != 2 or chain[0] != f"owner:{owner}":
             raise _invalid(f"a {kind} of another owner")
         verify_envelope(envelope, kind, key)
