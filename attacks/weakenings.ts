@@ -21,6 +21,9 @@ import { MCP_WEAKENINGS } from "./weakenings/mcp.ts";
 import { MODELS_WEAKENINGS } from "./weakenings/models.ts";
 import { NODES_WEAKENINGS } from "./weakenings/nodes.ts";
 import { OAUTH_WEAKENINGS } from "./weakenings/oauth.ts";
+import { PEOPLE_WEAKENINGS } from "./weakenings/people.ts";
+import { REGISTRATION_WEAKENINGS } from "./weakenings/registration.ts";
+import { REVOCATION_WEAKENINGS } from "./weakenings/revocation.ts";
 import { SDK_WEAKENINGS } from "./weakenings/sdk.ts";
 
 const WEAKENINGS = {
@@ -36,9 +39,12 @@ const WEAKENINGS = {
   ...MCP_WEAKENINGS,
   ...A2A_WEAKENINGS,
   ...OAUTH_WEAKENINGS,
+  ...PEOPLE_WEAKENINGS,
   ...MODELS_WEAKENINGS,
   ...EGRESS_WEAKENINGS,
   ...GIT_WEAKENINGS,
+  ...REGISTRATION_WEAKENINGS,
+  ...REVOCATION_WEAKENINGS,
   ...SDK_WEAKENINGS,
 };
 
@@ -64,6 +70,9 @@ requireDistinct([
   MODELS_WEAKENINGS,
   EGRESS_WEAKENINGS,
   GIT_WEAKENINGS,
+  PEOPLE_WEAKENINGS,
+  REGISTRATION_WEAKENINGS,
+  REVOCATION_WEAKENINGS,
   SDK_WEAKENINGS,
   FAULTS,
 ]);

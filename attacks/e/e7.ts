@@ -2,19 +2,18 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect, type TLSSocket } from "node:tls";
-import { ticketAnswer } from "@trustwarden/core/api/identity.ts";
 import { discovery } from "@trustwarden/core/api/ledger.ts";
 import { encodeBase64url, encodeUtf8, parseBase64url } from "@trustwarden/core/bytes.ts";
 import { peerChainOf } from "trustwarden";
 import {
   askDecision,
   intentOf,
-  parseAnswer,
   parseDecision,
   signedRequest,
   type TestInstance,
+  verifierTicket,
 } from "../../test/support/actors.ts";
-import { type ClientTls, jsonOf, type RawAnswer, sendAdmin } from "../../test/support/http.ts";
+import { type ClientTls, jsonOf, type RawAnswer } from "../../test/support/http.ts";
 import { TRUST_DOMAIN } from "../../test/support/server.ts";
 import { createWebCertificate } from "../../test/support/web-certificate.ts";
 import { defineScenario, expect, expectSame } from "../scenario.ts";
@@ -135,16 +134,11 @@ async function openService(world: World, leaked: TestInstance): Promise<Pick<Sce
   const { ready } = await world.launch({ args: ["attacks/support/behind-gateway.ts", knowledgeFile ?? ""] });
   writeFileSync(routes ?? "", JSON.stringify({ routes: ROUTES }));
   writeFileSync(ca ?? "", web.ca);
-  const ticket = {
-    method: "POST",
-    target: "/v1/verifier-tickets",
-    body: '{"name":"orders","ttl_seconds":3600}',
-  };
-  const made = parseAnswer(ticketAnswer, await sendAdmin(world.server.adminSocket, ticket));
+  const ticket = await verifierTicket(world.server, { name: "orders" });
   const to = ["--to", String(ready.url), "--ca-file", ca ?? "", "--routes", routes ?? ""];
   const protect = await world.launch({
     args: ["cli/main.ts", "protect", ...to, "--listen", "127.0.0.1:0"],
-    env: { HOME: directory, TRUSTWARDEN_TICKET: made.ticket },
+    env: { HOME: directory, TRUSTWARDEN_TICKET: ticket },
   });
   web.remove();
   const gateway = { url: String(protect.ready.url), id: String(protect.ready.id) };

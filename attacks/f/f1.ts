@@ -1,8 +1,8 @@
 /** F1: the upstream's key, asked for by every route. */
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { sendAdmin } from "../../test/support/http.ts";
 import { defineScenario, expect } from "../scenario.ts";
+import { filesIn } from "../support/backups.ts";
 import { expectKeyInUse, expectNoKey, openBrokered, WITH_GATEWAY } from "../support/brokered.ts";
 import { call } from "../support/client.ts";
 import { readAsOperator } from "../support/operator.ts";
@@ -22,11 +22,7 @@ async function readTargets(world: World, name: string): Promise<readonly string[
 }
 
 function filesOf({ home }: World): readonly string[] {
-  return [home.dataDir, home.configDir].flatMap((directory) =>
-    readdirSync(directory, { withFileTypes: true, recursive: true })
-      .filter((entry) => entry.isFile())
-      .map((entry) => join(entry.parentPath, entry.name)),
-  );
+  return [home.dataDir, home.configDir].flatMap(filesIn);
 }
 
 /** What the system shows of the server's process to its own account. */

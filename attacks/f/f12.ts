@@ -1,6 +1,6 @@
 /** F12: the broker's database, stolen and written. */
 import { createDecipheriv } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -9,6 +9,7 @@ import { copyLiveDirectory } from "../../examples/quickstart/copy-live-directory
 import { openEchoUpstream } from "../../test/support/echo-upstream.ts";
 import { createHome, TRUST_DOMAIN } from "../../test/support/server.ts";
 import { defineScenario, expect, expectSame } from "../scenario.ts";
+import { filesIn } from "../support/backups.ts";
 import {
   askEcho,
   type Brokered,
@@ -26,11 +27,6 @@ import type { World } from "../support/world.ts";
 
 const KILL_MS = 1000;
 const KEY_BYTES = 32;
-
-const filesIn = (directory: string): readonly string[] =>
-  readdirSync(directory, { withFileTypes: true, recursive: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name));
 
 /** What lies in the loot and could be a key: each 32 bytes of the key files, and what texts decode to. */
 function candidateKeys(world: World): readonly Buffer[] {

@@ -21,7 +21,7 @@ import { openEvidence, readLedgerSize } from "../support/evidence.ts";
 import { settingAttempts, strangersAttempts } from "../support/gateway-attempts.ts";
 import { holdLease } from "../support/lease-client.ts";
 import { readAsOperator } from "../support/operator.ts";
-import { peopleAttempts, turnAttempts } from "../support/people-attempts.ts";
+import { livesAttempts, peopleAttempts, turnAttempts } from "../support/people-attempts.ts";
 import {
   type Attempt,
   admissionAttempts,
@@ -193,6 +193,7 @@ async function listAttempts(world: World): Promise<readonly Attempt[]> {
     // Early, so that both shards take events of the others.
     ...turnAttempts(world),
     ...(await peopleAttempts(world)),
+    ...(await livesAttempts(world)),
     ...(await admissionAttempts(world, cast.owner)),
     ...(await issuanceAttempts(world, cast.owner)),
     ...operatorsAttempts(world, cast.owner),

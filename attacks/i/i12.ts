@@ -6,6 +6,7 @@ import type { TestInstance } from "../../test/support/actors.ts";
 import { jsonOf, sendAdmin } from "../../test/support/http.ts";
 import { signedModelCall } from "../../test/support/model/gateway-llm.ts";
 import { defineScenario, expect, expectSame } from "../scenario.ts";
+import { filesIn } from "../support/backups.ts";
 import { operate, WITH_GATEWAY } from "../support/brokered.ts";
 import { openHttp } from "../support/canary.ts";
 import { call, expectRefusal } from "../support/client.ts";
@@ -73,10 +74,9 @@ export const scenario = defineScenario({
     expect(!readdirSync(directoryOf(scene)).includes(`${eventId}.payload`), "its file is gone");
     const { text: events } = await sendAdmin(world.server.adminSocket, { target: "/v1/events?kind=admin" });
     expect(events.includes(`payload:${eventId}`), "that it was erased is in the ledger");
-    const all = readdirSync(world.home.dataDir, { withFileTypes: true, recursive: true });
-    for (const entry of all.filter((one) => one.isFile())) {
-      const text = readFileSync(join(entry.parentPath, entry.name), "latin1");
-      expect(!text.includes("Elm Street"), `nothing of it is in ${entry.name}`);
+    for (const path of filesIn(world.home.dataDir)) {
+      const text = readFileSync(path, "latin1");
+      expect(!text.includes("Elm Street"), `nothing of it is in ${path}`);
     }
   },
   evidence: async (ledger, { agent }) => {

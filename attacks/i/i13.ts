@@ -36,6 +36,12 @@ async function fill({ server }: World): Promise<void> {
     );
 }
 
+/** Ends the current shard. */
+async function turn({ server }: World): Promise<void> {
+  const asked = { method: "POST", target: "/v1/ledger/turns", body: "{}" };
+  expectSame((await sendAdmin(server.adminSocket, asked)).status, 200, "the ledger turns");
+}
+
 const checkpointIn = (directory: string) => readFileSync(join(directory, "checkpoint"), "utf8");
 
 /** How starting a world ended: nothing, or what it said when it did not. */
@@ -76,6 +82,8 @@ export const scenario = defineScenario({
   prepare: async (world) => {
     const victim = await world.another();
     await fill(victim);
+    // One shard has ended before the move, with full tiles of its own.
+    await turn(victim);
     const place = placeOf(victim);
     writeFileSync(place.settingsFile, JSON.stringify({ storage: "posix", directory: place.moved }));
     const { log_vkey: vkey } = jsonOf(await send(victim.server.url, { target: "/.well-known/trustwarden" }));

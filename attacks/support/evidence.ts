@@ -1,4 +1,5 @@
 /** What the ledger holds since an attack began, as the operator reads it over the admin socket. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { type EventView, eventAnswer, eventPage, statusAnswer } from "@trustwarden/core/api/ledger.ts";
 import { parseEnvelope, parseUnverifiedPayload } from "@trustwarden/core/dsse.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
@@ -7,6 +8,9 @@ import { readAsOperator } from "./operator.ts";
 
 /** The kind of event that the suite's own reading makes. */
 const READING = "read";
+/** A service reports outcomes a moment after its answers. */
+const SETTLE_TRIES = 100;
+const SETTLE_MS = 50;
 
 /** What an event must be. */
 export interface EventWanted {
@@ -21,13 +25,13 @@ export interface EventWanted {
 /** The ledger from one point on. */
 export interface Evidence {
   readonly adminSocket: string;
-  /** Every event since, oldest first, without the reading of it. */
+  /** Every event with a record since, oldest first, without the reading of it. */
   events(): Promise<readonly EventView[]>;
-  /** Those that fit. */
+  /** Those that began since and fit: an outcome may come from a call before. */
   matching(wanted: EventWanted): Promise<readonly EventView[]>;
   /** @throws Breach unless there are exactly, or at least, so many. */
   expect(wanted: EventWanted, count: number | { readonly atLeast: number }): Promise<readonly EventView[]>;
-  /** @throws Breach when there is any event since. */
+  /** @throws Breach when there is any event that began since. */
   expectNothing(): Promise<void>;
   /** Payloads of the records of an event, unverified. */
   payloads(eventId: string): Promise<readonly JsonObject[]>;
@@ -41,13 +45,21 @@ export async function readLedgerSize(adminSocket: string): Promise<number> {
 /** The ledger from an index on. */
 export function openEvidence(adminSocket: string, sinceIndex: number): Evidence {
   const events = () => readEvents(adminSocket, sinceIndex);
-  const matching = async (wanted: EventWanted) => (await events()).filter((event) => fits(event, wanted));
+  const matching = async (wanted: EventWanted) =>
+    (await events()).filter((event) => Math.min(...event.indexes) >= sinceIndex && fits(event, wanted));
+  const settled = async (wanted: EventWanted, least: number) => {
+    for (let tries = 1; ; tries += 1) {
+      const found = await matching(wanted);
+      if (found.length >= least || tries === SETTLE_TRIES) return found;
+      await sleep(SETTLE_MS);
+    }
+  };
   return {
     adminSocket,
     events,
     matching,
     expect: async (wanted, count) => {
-      const found = await matching(wanted);
+      const found = await settled(wanted, typeof count === "number" ? count : count.atLeast);
       const isEnough = typeof count === "number" ? found.length === count : found.length >= count.atLeast;
       const all = isEnough ? "" : JSON.stringify((await events()).map(describe));
       expect(
@@ -57,7 +69,7 @@ export function openEvidence(adminSocket: string, sinceIndex: number): Evidence 
       return found;
     },
     expectNothing: async () => {
-      const found = await events();
+      const found = await matching({});
       expect(
         found.length === 0,
         `nothing is recorded, and not ${JSON.stringify(found.map(describe)).slice(0, 800)}`,

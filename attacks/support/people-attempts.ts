@@ -1,7 +1,9 @@
 /** Calls of the routes about people, and of the ledger's turn: each with the one event that it must leave. */
 import { SoftwareAuthenticator } from "../../test/support/authenticator.ts";
 import { type RawAnswer, sendAdmin } from "../../test/support/http.ts";
+import { signTicket } from "../../test/support/passkey-documents.ts";
 import {
+  askConfirmation,
   challengeFor,
   createLink,
   createPerson,
@@ -12,11 +14,16 @@ import {
 import type { Attempt } from "./registry-attempts.ts";
 import type { World } from "./world.ts";
 
+const CONFIRMATIONS = "/v1/confirmations";
+const CONFIRMED = "/v1/confirmations/{id}/answer";
 const INVITED = { roles: ["auditor"] };
 
 /** People as they come, log in and log out. @param world - whose server has a console. */
 export async function peopleAttempts({ server }: World): Promise<readonly Attempt[]> {
-  const { authenticator, cookie } = await createPerson(server);
+  const person = await createPerson(server, {}, { isCounting: false });
+  const { authenticator, cookie } = person;
+  const ticket = await signTicket(server, { person });
+  const grant = () => post("/v1/tickets", { ticket }, cookie);
   const link = await createLink(server, INVITED);
   const device = () => new SoftwareAuthenticator({ origin: originOf(server) });
   const credential = authenticator.get(await challengeFor(server, "log-in"));
@@ -30,6 +37,12 @@ export async function peopleAttempts({ server }: World): Promise<readonly Attemp
     });
   const come = () => useLink(server, { link, authenticator: device() });
   const logIn = () => post("/v1/session", { credential });
+  const asked = { method: "POST", target: "/v1/ledger/turns", body: "{}", reason: "to see" };
+  const ask = () => post("/v1/confirmations", asked, cookie);
+  const askForNothing = () => post("/v1/confirmations", { ...asked, target: "/v1/owners" }, cookie);
+  const id = await askConfirmation(server, { cookie }, asked);
+  const answer = (session: string) => () =>
+    post(`/v1/confirmations/${id}/answer`, { answer: "refuse" }, session);
   const logOut = () => post("/v1/session/end", {}, cookie);
   const stranger = { person: `prs_${"0".repeat(26)}` };
   return [
@@ -39,8 +52,51 @@ export async function peopleAttempts({ server }: World): Promise<readonly Attemp
     { route: "/v1/people", what: "a used link", status: 401, kind: "refuse", ask: come },
     { route: "/v1/session", what: "a passkey", status: 200, kind: "session", ask: logIn },
     { route: "/v1/session", what: "a used challenge", status: 401, kind: "refuse", ask: logIn },
+    { route: CONFIRMATIONS, what: "a question", status: 200, kind: "confirmation", ask },
+    { route: CONFIRMATIONS, what: "what needs none", status: 400, kind: "refuse", ask: askForNothing },
+    { route: CONFIRMED, what: "a no", status: 200, kind: "confirmation", ask: answer(cookie) },
+    { route: CONFIRMED, what: "a second no", status: 403, kind: "refuse", ask: answer(cookie) },
+    { route: CONFIRMED, what: "nobody's no", status: 401, kind: "refuse", ask: answer("") },
+    { route: "/v1/tickets", what: "a signed ticket", status: 200, kind: "ticket", ask: grant },
+    { route: "/v1/tickets", what: "its second use", status: 401, kind: "refuse", ask: grant },
     { route: "/v1/session/end", what: "an end", status: 200, kind: "session", ask: logOut },
     { route: "/v1/session/end", what: "an ended session", status: 401, kind: "refuse", ask: logOut },
+  ];
+}
+
+/** What somebody may be, may prove itself with, and how it ends. @param world - whose server has a console and an admin. */
+export async function livesAttempts({ server }: World): Promise<readonly Attempt[]> {
+  const person = await createPerson(server, INVITED, { isCounting: false });
+  const further = new SoftwareAuthenticator({ origin: originOf(server) });
+  const credential = further.create(await challengeFor(server, "register"));
+  const word = async (purpose: "add-passkey" | "remove-passkey") =>
+    person.authenticator.get(await challengeFor(server, purpose));
+  const adding = { credential, assertion: await word("add-passkey") };
+  const removing = { credential_id: further.credentialId, assertion: await word("remove-passkey") };
+  const ofPerson = (target: string, body: object) => () =>
+    sendConsole(server, { method: "POST", target, body: JSON.stringify(body) }, person.cookie);
+  const ofOperator = (act: string, body: object) => () =>
+    sendAdmin(server.adminSocket, {
+      method: "POST",
+      target: `/v1/people/${person.personId}/${act}`,
+      body: JSON.stringify(body),
+    });
+  const add = ofPerson("/v1/session/passkeys", adding);
+  const remove = ofPerson("/v1/session/passkeys/removal", removing);
+  const change = ofOperator("roles", { roles: ["operator"] });
+  const makeOwner = ofOperator("roles", { roles: ["owner"] });
+  const end = ofOperator("end", {});
+  const [keys, removal] = ["/v1/session/passkeys", "/v1/session/passkeys/removal"];
+  const [roles, ended] = ["/v1/people/{id}/roles", "/v1/people/{id}/end"];
+  return [
+    { route: keys, what: "a further passkey", status: 200, kind: "person", ask: add },
+    { route: keys, what: "a used challenge", status: 401, kind: "refuse", ask: add },
+    { route: removal, what: "a removal", status: 200, kind: "person", ask: remove },
+    { route: removal, what: "a used word", status: 401, kind: "refuse", ask: remove },
+    { route: roles, what: "another role", status: 200, kind: "person", ask: change },
+    { route: roles, what: "an owner of nothing", status: 400, kind: "refuse", ask: makeOwner },
+    { route: ended, what: "an end", status: 200, kind: "person", ask: end },
+    { route: ended, what: "a second end", status: 404, kind: "refuse", ask: end },
   ];
 }
 

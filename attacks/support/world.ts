@@ -3,22 +3,21 @@
  * its own when a scenario asks for it. Owns every process and directory in it.
  */
 import type { ChildProcess } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { ticketAnswer } from "@trustwarden/core/api/identity.ts";
 import {
   createOwner,
   type EnrolOptions,
   enrolAgent,
   enrolVerifier,
   type grantOf,
-  parseAnswer,
   serverIdOf,
   spawn,
   type TestInstance,
   type TestOwner,
+  verifierTicket,
 } from "../../test/support/actors.ts";
-import { jsonOf, sendAdmin } from "../../test/support/http.ts";
+import { jsonOf } from "../../test/support/http.ts";
 import { createHome, type TestHome, type TestServer, TRUST_DOMAIN } from "../../test/support/server.ts";
 import { type Finished, type ProgramOptions, type RunningChild, runProgram, startChild } from "./child.ts";
 import { call } from "./client.ts";
@@ -100,6 +99,7 @@ export class World {
   async start(extra: WorldSettings = {}): Promise<void> {
     const { env, imports, configure } = { ...this.#settings, ...extra };
     if (configure !== undefined) this.#writeConfig(await configure());
+    else if (!existsSync(this.home.configDir)) this.#writeConfig({});
     const child = await this.launch({
       args: ["server/main.ts"],
       env: {
@@ -122,7 +122,7 @@ export class World {
       adminSocket: String(adminSocket),
       webUrl: null,
       policyUrl: null,
-      envoyPort: null,
+      envoyPort: child.ready.envoy_port == null ? null : Number(child.ready.envoy_port),
       metricsUrl: null,
       consoleUrl: child.ready.console_url == null ? null : String(child.ready.console_url),
       gatewayUrl: child.ready.gateway_url == null ? null : String(child.ready.gateway_url),
@@ -253,7 +253,9 @@ export class World {
 
   #writeConfig(config: object): void {
     mkdirSync(this.home.configDir, { recursive: true, mode: 0o700 });
-    writeFileSync(join(this.home.configDir, "server.json"), JSON.stringify(config), { mode: 0o600 });
+    writeFileSync(join(this.home.configDir, "server.json"), JSON.stringify(unhurried(config)), {
+      mode: 0o600,
+    });
   }
 
   async #stopAll(): Promise<void> {
@@ -272,9 +274,7 @@ export class World {
   }
 
   async #startFinance(): Promise<FinanceApi> {
-    const body = JSON.stringify({ name: "finance-api", ttl_seconds: 86_400 });
-    const request = { method: "POST", target: "/v1/verifier-tickets", body };
-    const { ticket } = parseAnswer(ticketAnswer, await sendAdmin(this.server.adminSocket, request));
+    const ticket = await verifierTicket(this.server, { name: "finance-api", ttlSeconds: 86_400 });
     const child = await this.launch({
       args: ["examples/finance/server.ts", "--log", this.#financeLog],
       env: { TRUSTWARDEN_TICKET: ticket },
@@ -283,4 +283,10 @@ export class World {
     const routes = jsonOf(await call(url, { target: "/.well-known/trustwarden-routes" }));
     return { url, id: String(routes.verifier), child };
   }
+}
+
+/** The same settings for a server to which a slow machine, or one that is busy with others, is no overload. */
+function unhurried(config: object): object {
+  const intake = "intake" in config && typeof config.intake === "object" ? config.intake : {};
+  return { ...config, intake: { delayMs: 3_600_000, ...intake } };
 }

@@ -3,6 +3,14 @@ import type { SourceEdit } from "../source-edit.ts";
 
 /** Edits by name. */
 export const BROKER_WEAKENINGS = {
+  "backups-hold-the-unseal-key": [
+    {
+      file: "server/backup/create-backup.ts",
+      find: "    addFolders(writer, config.dataDir);\n",
+      replace:
+        '    addFolders(writer, config.dataDir);\n    addFile(writer, { path: "unseal", from: join(config.configDir, config.trustDomain + ".unseal") });\n',
+    },
+  ],
   "secret-kept-beside-its-settings": [
     {
       file: "server/broker/administration.ts",

@@ -10,6 +10,9 @@ const SEEN = "server/ledger/seen-intents.ts";
 
 /** Edits by name. */
 export const CREDENTIALS_WEAKENINGS = {
+  "lenient-http": [
+    { file: LISTENERS, find: "  insecureHTTPParser: false,\n", replace: "  insecureHTTPParser: true,\n" },
+  ],
   "bearer-believed": [
     {
       file: AUTHENTICATE,

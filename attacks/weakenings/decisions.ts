@@ -11,7 +11,7 @@ export const DECISIONS_WEAKENINGS = {
   "envelope-signature-unchecked": [
     {
       file: "core/dsse.ts",
-      find: "if (!isP256Signature(key, encodePae(envelope.payloadType, envelope.payload), envelope.signature)) {",
+      find: "if (!isP256Signature(key, pae, signature)) {",
       replace: "if (key === undefined) {",
     },
   ],

@@ -3,6 +3,13 @@ import type { SourceEdit } from "../source-edit.ts";
 
 /** Edits by name. */
 export const FAULTS = {
+  "few-connections": [
+    {
+      file: "server/http/listeners.ts",
+      find: "const MAX_CONNECTIONS = 8192;\n",
+      replace: "const MAX_CONNECTIONS = 96;\n",
+    },
+  ],
   "killed-before-commit": [
     {
       file: "server/store/writer-group.ts",

@@ -15,7 +15,7 @@ export const ISSUANCE_WEAKENINGS = {
       file: ENROLMENT,
       find: "return fromVerifierTicket(envelope, check(services.serverKey));",
       replace:
-        "return fromVerifierTicket(envelope, check(parseP256PublicKey(services.reads.listOwners()[0].spki)));",
+        "return fromVerifierTicket(envelope, check(parseP256PublicKey(services.reads.listOwners({ after: String(), limit: 1 })[0].spki)));",
     },
   ],
   "possession-for-any-document": [

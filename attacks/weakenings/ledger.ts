@@ -27,8 +27,8 @@ export const LEDGER_WEAKENINGS = {
   "no-bound-on-what-waits": [
     {
       file: "server/intake/admission.ts",
-      find: "    if (!isFirst && held + records > free - records) {\n",
-      replace: "    if (!isFirst && held + records > 1_000_000) {\n",
+      find: "      if (held + places > room) return false;\n",
+      replace: "",
     },
   ],
   "spool-without-end": [

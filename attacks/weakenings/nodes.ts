@@ -18,7 +18,7 @@ export const NODES_WEAKENINGS = {
     },
     {
       file: "server/store/commands/by-node.ts",
-      find: "if (findInstance(database, instanceId)?.nodeInstanceId !== nodeInstanceId) throw notOwn();",
+      find: "if (line.at(-1)?.nodeInstanceId !== nodeInstanceId) throw notOwn();",
       replace: "void nodeInstanceId;",
     },
   ],
