@@ -3,6 +3,7 @@
  *
  * Latencies are on a logarithmic axis, because a decision and an enrolment are four orders of magnitude apart.
  */
+import { formatBars } from "./plot.ts";
 import { type BenchReport, formatNumber, type Result } from "./report.ts";
 
 const WIDTH = 860;
@@ -72,22 +73,13 @@ ${span("raw", top + 30, { p50: inMicroseconds(reference.p50, unit), p99: inMicro
 }
 
 function plotRatios(results: readonly Result[]): string {
-  const height = results.length * ROW_HEIGHT + AXIS_HEIGHT;
   const most = Math.max(1, ...results.map(({ ratio }) => ratio));
-  const placeRatio = (ratio: number) => LABEL_WIDTH + (ratio / most) * PLOT_WIDTH;
-  const grid = [0, 0.25, 0.5, 0.75, 1].map((ratio) => {
-    const x = placeRatio(ratio).toFixed(1);
-    return `<line x1="${x}" x2="${x}" y1="0" y2="${height - AXIS_HEIGHT}"/>
-<text class="faint" x="${x}" y="${height - 12}" text-anchor="middle">${ratio}</text>`;
+  return formatBars({
+    title: "rate of each benchmark divided by that of its reference",
+    labelWidth: LABEL_WIDTH,
+    rows: results.map(({ id, ratio }) => ({ label: id, share: ratio / most, text: ratio.toFixed(3) })),
+    ticks: [0, 0.25, 0.5, 0.75, 1].map((ratio) => ({ share: ratio / most, text: String(ratio) })),
   });
-  const rows = results.map(({ id, ratio }, row) => {
-    const top = row * ROW_HEIGHT;
-    const width = (placeRatio(ratio) - LABEL_WIDTH).toFixed(1);
-    return `${label(id, top + 26)}
-<rect class="ours" x="${LABEL_WIDTH}" y="${top + 12}" width="${width}" height="20" rx="3"/>
-<text x="${(placeRatio(ratio) + 8).toFixed(1)}" y="${top + 27}">${ratio.toFixed(3)}</text>`;
-  });
-  return svg(height, "rate of each benchmark divided by that of its reference", [...grid, ...rows]);
 }
 
 function formatNumbers(results: readonly Result[]): string {

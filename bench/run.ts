@@ -6,7 +6,7 @@
  * Prints a table, or with `--json` the report as one JSON document; writes `index.html` and `report.json` below
  * `.cache/bench` either way. Measures and never judges: a goal that is missed is shown, and the exit code stays 0.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -15,6 +15,7 @@ import type { Bench, Setting } from "./bench.ts";
 import { createBench, createChildBench } from "./create-bench.ts";
 import { decideBench } from "./decide-bench.ts";
 import { guardBench } from "./guard-bench.ts";
+import { keepResult, RESULTS } from "./keep.ts";
 import { describeMachine, describeVersions } from "./machine.ts";
 import { compare, type Effort } from "./measure.ts";
 import { formatPage } from "./page.ts";
@@ -38,7 +39,6 @@ const BENCHES: readonly Bench[] = [
 /** About two minutes in all, and about half of one. */
 const FULL: Effort = { rounds: 11, roundMs: 500 };
 const QUICK: Effort = { rounds: 3, roundMs: 250 };
-const DEFAULT_OUT = join(import.meta.dirname, "..", ".cache", "bench");
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -46,15 +46,14 @@ async function main(): Promise<void> {
       json: { type: "boolean", default: false },
       quick: { type: "boolean", default: false },
       only: { type: "string" },
-      out: { type: "string", default: DEFAULT_OUT },
+      out: { type: "string", default: RESULTS },
     },
   });
   const benches = BENCHES.filter(({ id }) => values.only === undefined || id === values.only);
   if (benches.length === 0) throw new Error(`there is no benchmark '${values.only}'`);
   const report = await measureAll(benches, values.quick);
-  mkdirSync(values.out, { recursive: true });
+  keepResult("report", report, values.out);
   writeFileSync(join(values.out, "index.html"), formatPage(report));
-  writeFileSync(join(values.out, "report.json"), `${JSON.stringify(report, null, 2)}\n`);
   console.log(values.json ? JSON.stringify(report, null, 2) : formatTable(report));
   console.error(`\nPlotted in ${join(values.out, "index.html")}`);
 }

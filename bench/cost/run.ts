@@ -1,6 +1,7 @@
 /**
  * `./dev bench cost`: what one guarded call and one call through the gateway are made of, operation by operation, and how
- * much processor time each process spends on one. Counts do not depend on what else the machine does; times do.
+ * much processor time each process spends on one, and what it leaves in the ledger. Counts do not depend on what else the machine
+ * does; times do.
  *
  *   node bench/cost/run.ts [--calls 400]
  *
@@ -19,6 +20,7 @@ import { openLab } from "../lab.ts";
 import { describeMachine, describeVersions } from "../machine.ts";
 import { repeat } from "../measure.ts";
 import { type Counted, takeCounts } from "./count.ts";
+import { measureStored } from "./stored.ts";
 
 type Counts = Readonly<Record<string, Counted>>;
 
@@ -48,6 +50,14 @@ async function guarded(): Promise<void> {
   });
   const call = () => callGuarded(identity, address.guarded);
   await measure("one guarded read of class C", call);
+  const operations = { "guarded call": call, renewal: () => identity.renew() };
+  for (const [what, run] of Object.entries(operations)) {
+    const target = join(directory, what);
+    const { entries, bytes } = await measureStored(lab, { directory: target, run, runs: calls });
+    process.stdout.write(
+      `  a ${what} leaves ${entries.toFixed(2)} entries and ${Math.round(bytes)} bytes in the ledger\n`,
+    );
+  }
   await identity.close();
   await lab.close();
 }

@@ -13,6 +13,7 @@ import type { RawRequest } from "../../test/support/http.ts";
 import { registerModel, signedModelCall } from "../../test/support/model/gateway-llm.ts";
 import { type TestServer, TRUST_DOMAIN } from "../../test/support/server.ts";
 import { observation } from "../observe.ts";
+import { end } from "../warden.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
 const WARDEN = join(ROOT, "cli", "main.ts");
@@ -99,15 +100,8 @@ export async function start(
   return { child, answer: parseJsonObject(String(line)) };
 }
 
-/** Ends a process and waits for it. */
-export async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  child.kill("SIGTERM");
-  await once(child, "exit");
-}
-
 /** The running server, as the support of the tests knows one; it is ended with its process. */
-function describe(answer: ReturnType<typeof parseJsonObject>): TestServer {
+export function describe(answer: ReturnType<typeof parseJsonObject>): TestServer {
   return {
     url: String(answer.url),
     stopUrl: String(answer.stop_url),

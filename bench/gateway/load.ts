@@ -13,6 +13,8 @@ const CONNECTIONS = 64;
 const MS_PER_SECOND = 1000;
 /** Of a refusal's body: its code is near the front. */
 const MAX_REASON = 120;
+/** What a server answers that has no place for a request (docs/decisions/0056). */
+const OVERLOADED = { status: 429, code: '"overloaded"' } as const;
 
 /** Where to, and how hard. */
 export interface Load {
@@ -35,6 +37,8 @@ export interface LoadResult {
   readonly firstMs: readonly number[];
   /** Answers other than 200, and connections that broke. */
   readonly failed: number;
+  /** Of the failed, those that the target refused as `overloaded`. */
+  readonly refused: number;
   /** How often each status with its code, or error, was among the failed. */
   readonly reasons: Readonly<Record<string, number>>;
   /** Not sent, since too many were in flight. */
@@ -52,7 +56,7 @@ export async function runLoad({ url, tls, rate, requests, breaksOff }: Load): Pr
   });
   const wholeMs: number[] = [];
   const firstMs: number[] = [];
-  let [failed, late, inFlight] = [0, 0, 0];
+  let [failed, refused, late, inFlight] = [0, 0, 0, 0];
   const reasons: Record<string, number> = {};
   const fail = (reason: string): void => {
     failed += 1;
@@ -69,7 +73,9 @@ export async function runLoad({ url, tls, rate, requests, breaksOff }: Load): Pr
         body: body ?? null,
       });
       if (answer.statusCode !== 200) {
-        fail(`${answer.statusCode} ${(await answer.body.text()).slice(0, MAX_REASON)}`);
+        const text = await answer.body.text();
+        if (answer.statusCode === OVERLOADED.status && text.includes(OVERLOADED.code)) refused += 1;
+        fail(`${answer.statusCode} ${text.slice(0, MAX_REASON)}`);
         return;
       }
       const breaks = breaksOff?.(index) === true;
@@ -94,7 +100,7 @@ export async function runLoad({ url, tls, rate, requests, breaksOff }: Load): Pr
   await Promise.all(sent);
   const seconds = (performance.now() - startedMs) / MS_PER_SECOND;
   await pool.destroy();
-  return { wholeMs, firstMs, failed, reasons, late, achieved: Math.round(wholeMs.length / seconds) };
+  return { wholeMs, firstMs, failed, refused, reasons, late, achieved: Math.round(wholeMs.length / seconds) };
 }
 
 /** To the end, or to the first part of an answer that is to be broken off. */

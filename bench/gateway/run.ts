@@ -4,7 +4,8 @@
  *   node bench/gateway/run.ts [--json] [--quick] [--no-peer]
  *
  * The same fake model, the same bodies and the same generator for all three: straight to the model, through the gateway, and
- * through LiteLLM. Measures and never judges; a target that does not sustain a rate is shown as that.
+ * through LiteLLM. Measures and never judges; a target that does not sustain a rate is shown as that, and so is how many calls it
+ * refused as `overloaded`: its times are of those that it answered. Any other failure ends the run.
  */
 import type { ChildProcess } from "node:child_process";
 import { mkdtempSync } from "node:fs";
@@ -12,9 +13,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import type { RawRequest } from "../../test/support/http.ts";
+import { keepResult } from "../keep.ts";
 import { describeMachine, describeVersions } from "../machine.ts";
 import { summarise } from "../revocation/statistics.ts";
-import { end, type GatewayLab, measure, openGatewayLab } from "./lab.ts";
+import { end } from "../warden.ts";
+import { type GatewayLab, measure, openGatewayLab } from "./lab.ts";
 import { LITELLM_VERSION, startLitellm } from "./litellm.ts";
 import { type LoadResult, runLoad } from "./load.ts";
 
@@ -45,6 +48,8 @@ interface Row {
   readonly rate: number;
   readonly achieved: number;
   readonly late: number;
+  /** Answered `overloaded`. */
+  readonly refused: number;
   readonly p50: number;
   readonly p99: number;
   readonly first_p50: number;
@@ -55,6 +60,7 @@ const { values: options } = parseArgs({
   options: { json: { type: "boolean" }, quick: { type: "boolean" }, "no-peer": { type: "boolean" } },
 });
 const seconds = options.quick === true ? SECONDS.quick : SECONDS.full;
+const machine = describeMachine();
 const directory = mkdtempSync(join(tmpdir(), "bench-gateway-"));
 const children: ChildProcess[] = [];
 const lab = await openGatewayLab(directory);
@@ -75,9 +81,12 @@ async function measureRow(target: Target, form: keyof typeof BODIES, rate: numbe
   const requests = await target.requests(rate * seconds, BODIES[form]);
   const before = target.cpuTicks();
   const startedMs = performance.now();
-  const { wholeMs, firstMs, failed, late, achieved } = await target.run(requests, rate);
+  const { wholeMs, firstMs, failed, refused, reasons, late, achieved } = await target.run(requests, rate);
   const elapsed = (performance.now() - startedMs) / 1000;
-  if (failed > 0) throw new Error(`${target.name}: ${failed} of ${requests.length} calls failed`);
+  if (failed > refused)
+    throw new Error(
+      `${target.name}: ${failed - refused} of ${requests.length} calls failed: ${JSON.stringify(reasons)}`,
+    );
   const whole = summarise(wholeMs);
   const cpu = Math.round(((target.cpuTicks() - before) / TICKS_PER_SECOND / elapsed) * 100) / 100;
   return {
@@ -86,6 +95,7 @@ async function measureRow(target: Target, form: keyof typeof BODIES, rate: numbe
     rate,
     achieved,
     late,
+    refused,
     p50: whole.p50,
     p99: whole.p99,
     first_p50: summarise(firstMs).p50,
@@ -139,14 +149,30 @@ function print(rows: readonly Row[], targets: readonly Target[]): void {
   const residentMib = Object.fromEntries(targets.map(({ name, residentMib: read }) => [name, read()]));
   const versions = { ...describeVersions(), litellm: LITELLM_VERSION };
   const added = rows.map((row) => ({ ...row, ...addedTo(rows, row) }));
-  const report = { machine: describeMachine(), versions, seconds, results: added, resident_mib: residentMib };
+  const report = { machine, versions, seconds, results: added, resident_mib: residentMib };
+  keepResult("gateway", report);
   if (options.json === true) return void process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
-  const { cpu, cores, os, load } = report.machine;
+  const { cpu, cores, os, load } = machine;
   const lines = added.map(
-    ({ target, form, rate, achieved, late, p50, p99, first_p50, added_p50, added_p99, cpu: used }) =>
-      [target, form, rate, achieved, late, p50, p99, first_p50, added_p50, added_p99, used].map(String),
+    ({ target, form, rate, achieved, late, refused, p50, p99, first_p50, added_p50, added_p99, cpu: used }) =>
+      [target, form, rate, achieved, late, refused, p50, p99, first_p50, added_p50, added_p99, used].map(
+        String,
+      ),
   );
-  const heads = ["target", "form", "rate", "got", "late", "p50", "p99", "first", "+p50", "+p99", "cpu"];
+  const heads = [
+    "target",
+    "form",
+    "rate",
+    "got",
+    "late",
+    "refused",
+    "p50",
+    "p99",
+    "first",
+    "+p50",
+    "+p99",
+    "cpu",
+  ];
   const widths = heads.map((head, column) =>
     Math.max(head.length, ...lines.map((line) => line[column]?.length ?? 0)),
   );

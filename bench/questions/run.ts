@@ -27,6 +27,7 @@ import {
 } from "../../server/store/index/history.test.support.ts";
 import { createLedgerIndex, digestOf } from "../../server/store/ledger-index.ts";
 import { ThreadedLedgerIndex } from "../../server/store/threaded-ledger-index.ts";
+import { keepResult } from "../keep.ts";
 import { describeMachine, describeVersions } from "../machine.ts";
 import { measureRebuild } from "./rebuild.ts";
 
@@ -162,6 +163,7 @@ try {
 }
 
 async function main(): Promise<void> {
+  const machine = describeMachine();
   const path = values.keep ?? join(directory, "index.db");
   const written = write(path);
   const questions = await askAll(path, written.entries);
@@ -171,13 +173,14 @@ async function main(): Promise<void> {
     events,
   });
   const report = {
-    machine: describeMachine(),
+    machine,
     versions: describeVersions(),
     events,
     written,
     questions,
     rebuild,
   };
+  keepResult("questions", report);
   console.log(values.json ? JSON.stringify(report, null, 2) : formatReport(report));
 }
 

@@ -27,6 +27,8 @@ const INSTANCE_SECONDS = 3600;
 /** What the run needs of a server. */
 export interface Deployment {
   readonly pid: number;
+  /** Origin where leases are asked for. */
+  readonly stopUrl: string;
   /** A ticket for one instance of an agent. */
   agentTicket(name: string, ttlSeconds?: number): string;
   verifierTicket(name: string): Promise<string>;
@@ -53,9 +55,10 @@ export async function openDeployment(directory: string): Promise<Deployment> {
   const signer = createSigner();
   const spki = encodeBase64url(encodeSpki(signer.publicKey));
   const owner = ownerAnswer.parse(await ask("POST", "/v1/owners", { name: "bench", spki }));
-  const { authorities_sha256 } = discovery.parse(await ask("GET", "/.well-known/trustwarden"));
+  const { authorities_sha256, stop_url } = discovery.parse(await ask("GET", "/.well-known/trustwarden"));
   return {
     pid: Number(child.pid),
+    stopUrl: stop_url,
     agentTicket: (name, ttlSeconds = INSTANCE_SECONDS) =>
       formatTicketValue({
         authoritiesSha256: authorities_sha256,

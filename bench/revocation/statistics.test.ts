@@ -1,6 +1,6 @@
 /** Percentiles and bars of the revocation run. */
 import { describe, expect, it } from "vitest";
-import { createHistogram, formatHistogram, summarise } from "./statistics.ts";
+import { createHistogram, formatHistogram, share, summarise } from "./statistics.ts";
 
 const HUNDRED = Array.from({ length: 100 }, (_, index) => 100 - index);
 
@@ -11,6 +11,12 @@ describe("a summary", () => {
 
   it("refuses to speak of nothing", () => {
     expect(() => summarise([])).toThrow("nothing was measured");
+  });
+});
+
+describe("a share", () => {
+  it("loses nothing of the whole", () => {
+    expect([0, 1, 2].map((index) => share(8, 3, index))).toEqual([3, 3, 2]);
   });
 });
 

@@ -31,6 +31,11 @@ export function summarise(valuesMs: readonly number[]): Summary {
   return { count: sorted.length, p50: at(0.5), p99: at(0.99), max: at(1) };
 }
 
+/** What one of several equal parts has of a whole number. */
+export function share(total: number, parts: number, index: number): number {
+  return Math.floor(total / parts) + (index < total % parts ? 1 : 0);
+}
+
 /** Bars of equal width from 0 to beyond the largest value. */
 export function createHistogram(valuesMs: readonly number[]): readonly Bar[] {
   const widthMs = niceWidth(Math.max(...valuesMs) / BARS);
@@ -67,7 +72,7 @@ export function formatHistogram(
       `<text x="${x(share * lastMs).toFixed(1)}" y="${HEIGHT - 26}" text-anchor="middle">${(share * lastMs).toFixed(0)}</text>`,
   );
   const { p50, p99, max } = summary;
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="system-ui, sans-serif" font-size="12">
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${title}" font-family="system-ui, sans-serif" font-size="12">
 <rect width="${WIDTH}" height="${HEIGHT}" fill="#ffffff"/>
 <text x="${MARGIN.left}" y="22" font-size="15">${title}: p50 ${p50} ms, p99 ${p99} ms, max ${max} ms</text>
 ${columns.join("\n")}

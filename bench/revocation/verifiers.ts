@@ -13,11 +13,16 @@ import { createInstanceKey } from "../../sdk/instance-key.ts";
 import { createLease, type Lease } from "../../sdk/lease.ts";
 import { connectServer } from "../../sdk/trust-server.ts";
 import { type Answer, type Order, order } from "./messages.ts";
+import { share } from "./statistics.ts";
 
-/** A busy machine lets a handshake wait. */
-const READY_TIMEOUT_MS = 60_000;
+/** A busy machine lets a verifier wait; how long is for the run to say, which ends by itself. */
+const READY_TIMEOUT_MS = 3_600_000;
 /** Once refused, a verifier is tried less often: it only has to be seen that it stays so. */
 const RELAXED_EVERY = 8;
+
+/** Handshakes at once. */
+const LANES = 4;
+const PROGRESS_MS = 5_000;
 
 interface Watched {
   readonly act: PendingAct;
@@ -45,35 +50,64 @@ process.on("disconnect", () => process.exit(0));
 async function obey(given: Order): Promise<void> {
   switch (given.kind) {
     case "open":
-      for (const ticket of given.tickets) leases.push(...(await openLeases(ticket, given)));
+      await openAll(given);
+      break;
+    case "serve":
       void visitForEver(given);
-      tell({ kind: "opened" });
+      break;
+    case "recover":
+      await Promise.all(leases.map((lease) => lease.ready()));
       break;
     case "watch":
       watched = leases.map(({ epoch }) => ({ act: { epoch, ids: given.ids }, last: null, refusals: 0 }));
       timer = setInterval(tryAll, given.everyMs);
-      tell({ kind: "watching" });
       break;
     case "report":
-      clearInterval(timer);
-      tell({
-        kind: "report",
-        lastAllows: watched.map(({ last }) =>
-          last === null ? null : { before: String(last.before), after: String(last.after) },
-        ),
-        visits,
-        refusedVisits,
-      });
-      break;
+      if (given.isLast) clearInterval(timer);
+      tell(describe());
+      return;
   }
+  tell({ kind: "done" });
+}
+
+function describe(): Answer {
+  const { user, system } = process.cpuUsage();
+  return {
+    kind: "report",
+    lastAllows: watched.map(({ last }) =>
+      last === null ? null : { before: String(last.before), after: String(last.after) },
+    ),
+    visits,
+    refusedVisits,
+    processorMs: (user + system) / 1000,
+  };
+}
+
+type Opening = Extract<Order, { kind: "open" }>;
+
+/** In lanes: one after the other is mostly waiting, and all at once is a flood that nobody asked about. */
+async function openAll(given: Opening): Promise<void> {
+  const shares = given.tickets.map((ticket, index) => ({
+    ticket,
+    count: share(given.leases, given.tickets.length, index),
+  }));
+  const spoken = setInterval(
+    () => console.error(`${readName()}: ${leases.length} of ${given.leases} leases`),
+    PROGRESS_MS,
+  );
+  const lane = async () => {
+    for (let next = shares.shift(); next !== undefined; next = shares.shift()) await openLeases(next, given);
+  };
+  await Promise.all(Array.from({ length: LANES }, lane));
+  clearInterval(spoken);
 }
 
 async function openLeases(
-  ticketText: string,
-  { leasesEach, relays }: { readonly leasesEach: number; readonly relays: readonly string[] },
-): Promise<readonly Lease[]> {
+  { ticket: text, count }: { readonly ticket: string; readonly count: number },
+  { origins, areRelays, beatMs }: Opening,
+): Promise<void> {
   const runtime = systemRuntime;
-  const ticket = readTicket(ticketText);
+  const ticket = readTicket(text);
   const server = await connectServer(ticket.address, runtime);
   const { credential } = await enrol({
     server,
@@ -82,15 +116,20 @@ async function openLeases(
     runtime,
   });
   const peer = server.peerCheck(() => credential.tls);
-  const stopUrl = server.discovery.stop_url;
-  const opened: Lease[] = [];
-  // One after the other: what is measured comes later.
-  for (let count = 0; count < leasesEach; count += 1) {
-    const lease = createLease({ stopUrl, relays, peer, runtime, readyTimeoutMs: READY_TIMEOUT_MS });
+  const [stopUrl = server.discovery.stop_url] = origins;
+  const relays = areRelays ? origins : [];
+  for (let opened = 0; opened < count; opened += 1) {
+    const lease = createLease({
+      stopUrl,
+      relays,
+      peer,
+      runtime,
+      beatMs,
+      readyTimeoutMs: READY_TIMEOUT_MS,
+    });
     await lease.ready();
-    opened.push(lease);
+    leases.push(lease);
   }
-  return opened;
 }
 
 function tryAll(): void {
@@ -117,10 +156,7 @@ function isAllowed(lease: Lease | undefined, act: PendingAct): boolean {
   }
 }
 
-async function visitForEver(tickets: {
-  readonly serviceTicket: string;
-  readonly visitorTicket: string;
-}): Promise<void> {
+async function visitForEver({ pauseMs, ...tickets }: Extract<Order, { kind: "serve" }>): Promise<void> {
   const route = {
     method: "GET",
     path: "/transactions",
@@ -140,7 +176,7 @@ async function visitForEver(tickets: {
     if (answer.status === 200) visits += 1;
     else refusedVisits += 1;
     // Lets messages and timers in between two visits, as a service with more than one caller would.
-    await sleep(0);
+    await sleep(pauseMs);
   }
 }
 

@@ -14,7 +14,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
+import { keepResult } from "../keep.ts";
 import { describeMachine, describeVersions } from "../machine.ts";
+import { createRawVerification } from "../raw-key.ts";
 import { summarise } from "../revocation/statistics.ts";
 import type { Made } from "./generate.ts";
 import type { NodesOrder, NodesReport } from "./nodes.ts";
@@ -23,6 +25,9 @@ import { type LargeServer, openServer } from "./server.ts";
 const FILL = join(import.meta.dirname, "fill.ts");
 const NODES = join(import.meta.dirname, "nodes.ts");
 const PAGES = 50;
+const YARDSTICK_VERIFICATIONS = 50;
+const YARDSTICK_BYTES = 600;
+const YARDSTICK_EVERY_MS = 250;
 
 const { values } = parseArgs({
   options: {
@@ -33,10 +38,12 @@ const { values } = parseArgs({
     instances: { type: "string", default: "50" },
     rate: { type: "string", default: "833" },
     seconds: { type: "string", default: "30" },
+    "warm-up": { type: "string", default: "3000" },
     "no-stop": { type: "boolean", default: false },
   },
 });
 
+const machine = describeMachine();
 const directory = values.keep ?? mkdtempSync(join(tmpdir(), "bench-size-"));
 try {
   await main();
@@ -56,7 +63,7 @@ async function main(): Promise<void> {
     const stops = values["no-stop"] ? [] : await measureStops(server, made);
     const atEnd = server.use();
     const report = {
-      machine: describeMachine(),
+      machine,
       versions: describeVersions(),
       agents: made.agents,
       started,
@@ -65,6 +72,7 @@ async function main(): Promise<void> {
       stops,
       rss_mib: atEnd.rssMib,
     };
+    keepResult("size", report);
     console.log(JSON.stringify(report, null, 2));
   } finally {
     await server.close();
@@ -136,15 +144,19 @@ async function measureRenewals(server: LargeServer) {
     instances: Number(values.instances),
     rate: Number(values.rate),
     seconds: Number(values.seconds),
+    warmUp: Number(values["warm-up"]),
   };
   const child = spawn(process.execPath, [NODES], { stdio: ["pipe", "pipe", "inherit"] });
   child.stdin.write(`${JSON.stringify(order)}\n`);
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   await lines.next();
+  await lines.next();
   const before = server.use();
   const exited = once(child, "exit");
+  const yardstick = startYardstick();
   const { value } = await lines.next();
   const after = server.use();
+  const rawUs = yardstick.stop();
   await exited;
   const { times, ...report }: NodesReport = JSON.parse(String(value));
   const cpu = after.cpuSeconds - before.cpuSeconds;
@@ -154,8 +166,34 @@ async function measureRenewals(server: LargeServer) {
     ...summarise(times),
     server_cpu_seconds: round(cpu),
     server_cpu_ms_each: round((cpu / report.renewed) * 1000),
-    share_of_machine_at_833: round(((cpu / report.renewed) * 833) / describeMachine().cores),
+    system_share: round((after.systemSeconds - before.systemSeconds) / cpu),
+    raw_verification_us: round(rawUs),
+    raw_verifications_each: round(((cpu / report.renewed) * 1e6) / rawUs),
+    share_of_machine_at_833: round(((cpu / report.renewed) * 833) / machine.cores),
     rss_mib: after.rssMib,
+  };
+}
+
+/**
+ * What one raw P-256 verification costs in processor time meanwhile: caches and cores that others use make everything dearer,
+ * so that only the ratio to it can be compared between runs.
+ */
+function startYardstick(): { readonly stop: () => number } {
+  const verifyAll = createRawVerification(YARDSTICK_VERIFICATIONS, YARDSTICK_BYTES);
+  let spentUs = 0;
+  let done = 0;
+  const timer = setInterval(() => {
+    const { user, system } = process.cpuUsage();
+    verifyAll();
+    const after = process.cpuUsage();
+    spentUs += after.user + after.system - user - system;
+    done += YARDSTICK_VERIFICATIONS;
+  }, YARDSTICK_EVERY_MS);
+  return {
+    stop: () => {
+      clearInterval(timer);
+      return spentUs / done;
+    },
   };
 }
 

@@ -17,6 +17,8 @@ const START_TIMEOUT_MS = 900_000;
 /** Seconds of processor time, and memory. */
 export interface Use {
   readonly cpuSeconds: number;
+  /** Of it, in the kernel. */
+  readonly systemSeconds: number;
   readonly rssMib: number;
 }
 
@@ -67,6 +69,7 @@ function readUse({ pid }: ChildProcess): Use {
   const kib = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
   return {
     cpuSeconds: (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND,
+    systemSeconds: Number(fields[12]) / TICKS_PER_SECOND,
     rssMib: Math.round(Number(kib) / 1024),
   };
 }

@@ -17,6 +17,7 @@ import { requireSpire, SPIRE_VERSION } from "../../interop/spire/tools.ts";
 import { AUDITOR_UID } from "../../interop/workload/server.ts";
 import { firstMessage, parseX509State, startMethod } from "../../test/workload-api-conformance/api.ts";
 import { openConnection, parseTarget } from "../../test/workload-api-conformance/grpc.ts";
+import { keepResult } from "../keep.ts";
 import { describeMachine, describeVersions } from "../machine.ts";
 import { summarise } from "../revocation/statistics.ts";
 import { openOurs, openTheirs, type Side } from "./sides.ts";
@@ -168,6 +169,7 @@ async function measure(sides: Sides, effort: Effort): Promise<readonly Figure[]>
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { json: { type: "boolean" }, quick: { type: "boolean" } } });
   if (process.getuid?.() !== 0) throw new Error("needs root: half of the connections are another user's");
+  const machine = describeMachine();
   const tools = await requireSpire(join(import.meta.dirname, "..", ".."));
   const folder = mkdtempSync(join(tmpdir(), "bench-spire-"));
   const theirs = await openTheirs(tools, folder);
@@ -177,8 +179,9 @@ async function main(): Promise<void> {
     const figures = await measure({ ours, theirs }, values.quick ? QUICK : FULL);
     const versions = { ...describeVersions(), spire: SPIRE_VERSION };
     const configurations = { ours: ours.configuration, spire: theirs.configuration };
-    if (values.json)
-      console.log(JSON.stringify({ machine: describeMachine(), versions, configurations, figures }, null, 2));
+    const report = { machine, versions, configurations, figures };
+    keepResult("spire", report);
+    if (values.json) console.log(JSON.stringify(report, null, 2));
     else show(figures, theirs.configuration);
   } finally {
     await ours.close();

@@ -13,6 +13,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { encodeBundle } from "@trustwarden/core/agentledger/tile.ts";
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
+import { keepResult } from "../keep.ts";
 import { describeMachine, describeVersions } from "../machine.ts";
 import { percentile } from "../measure.ts";
 import { formatNumber } from "../report.ts";
@@ -49,7 +50,9 @@ const roots: string[] = [];
 try {
   const rows = await measure();
   const versions = { ...describeVersions(), tessera: TESSERA_VERSION };
-  const text = options.json ? JSON.stringify({ machine, versions, ...rows }, null, 2) : format(rows);
+  const report = { machine, versions, ...rows };
+  keepResult("tessera", report);
+  const text = options.json ? JSON.stringify(report, null, 2) : format(rows);
   console.log(text);
 } finally {
   for (const root of roots) rmSync(root, { recursive: true, force: true });
