@@ -272,11 +272,73 @@ grant execute on function trustwarden_state_log.join_store(), trustwarden_state_
   to trustwarden_state_server;
 `;
 
+/** Since version 7: what is used once, whichever server it is shown to. */
+const USES_SINCE = 7;
+const USES = `
+-- What may be used once (intents, nonces, requests that owners sign), until it would not be taken any more anyway.
+create table trustwarden_state_log.uses (
+  kind text not null,
+  name text not null,
+  mark text not null,
+  forget_at timestamptz not null,
+  primary key (kind, name)
+);
+create index on trustwarden_state_log.uses (forget_at);
+
+-- Uses up what nobody has used yet; gives back what somebody has, with the mark it was used under.
+create function trustwarden_state_log.claim_uses(p_claims jsonb) returns table (kind text, name text, mark text)
+  language plpgsql security definer set search_path = '' as $$
+declare
+  used jsonb;
+begin
+  delete from trustwarden_state_log.uses u where (u.kind, u.name) in (
+    select f.kind, f.name from trustwarden_state_log.uses f where f.forget_at < now() limit 256 for update skip locked);
+  with asked as (
+    select c ->> 'kind' as kind, c ->> 'name' as name, c ->> 'mark' as mark, (c ->> 'seconds')::integer as seconds
+    from jsonb_array_elements(p_claims) c),
+  taken as (
+    insert into trustwarden_state_log.uses (kind, name, mark, forget_at)
+      select a.kind, a.name, a.mark, now() + make_interval(secs => a.seconds) from asked a
+      on conflict do nothing returning uses.kind, uses.name)
+  select coalesce(jsonb_agg(jsonb_build_object('kind', a.kind, 'name', a.name)), '[]') into used
+    from asked a where not exists (select 1 from taken t where t.kind = a.kind and t.name = a.name);
+  -- A statement of its own: it sees what others committed while the one before waited for them.
+  return query select d ->> 'kind', d ->> 'name', coalesce(u.mark, '')
+    from jsonb_array_elements(used) d
+    left join trustwarden_state_log.uses u on u.kind = d ->> 'kind' and u.name = d ->> 'name';
+end
+$$;
+
+-- The outbox's ids go on from here in a copy that is made anew: no id is ever given twice, whoever held it back.
+create function trustwarden_state_log.fresh_outbox_id() returns bigint
+  language sql volatile security definer set search_path = '' as
+  $$ select greatest((extract(epoch from clock_timestamp()) * 1000000)::bigint,
+    (select coalesce(max(outbox_id), 0) from trustwarden_state.outbox)) $$;
+
+-- As before, but what the outbox still owes is answered for as long as it does, however long everybody was away.
+create or replace function trustwarden_state_log.answer_appends(p_answers jsonb) returns void
+  language plpgsql security definer set search_path = '' as $$
+begin
+  update trustwarden_state_log.appends a
+    set is_answered = true, answered_at = now(), position = (d ->> 'position')::bigint, refusal = d ->> 'refusal'
+    from jsonb_array_elements(p_answers) d where a.id = d ->> 'id' and not a.is_answered;
+  delete from trustwarden_state_log.appends a where a.answered_at < now() - interval '10 minutes'
+    and not exists (select 1 from trustwarden_state.outbox o
+      where split_part(a.id, ' ', 1) = 'outbox' and split_part(a.id, ' ', 2) = o.outbox_id::text);
+  perform pg_notify('trustwarden_appends', '');
+end
+$$;
+
+revoke all on function trustwarden_state_log.claim_uses(jsonb), trustwarden_state_log.fresh_outbox_id() from public;
+grant execute on function trustwarden_state_log.claim_uses(jsonb), trustwarden_state_log.fresh_outbox_id()
+  to trustwarden_state_server;
+`;
+
 /** The whole schema at the latest version, for a database that has none. */
 export function formatStateSchema(migrations: Migrations): string {
   const version = latestVersion(migrations);
   return `${LOG}insert into store (schema_version) values (${version});
-${inTables(tablesOf(migrations))}${FUNCTIONS}${version < REPLICAS_SINCE ? "" : REPLICAS}${ARRANGE}`;
+${inTables(tablesOf(migrations))}${FUNCTIONS}${version < REPLICAS_SINCE ? "" : REPLICAS}${version < USES_SINCE ? "" : USES}${ARRANGE}`;
 }
 
 /** What brings a schema of an earlier version up; nothing changes unless it is of that version. */
@@ -287,7 +349,7 @@ export function formatStateUpgrade(migrations: Migrations, from: number): string
   if (select schema_version from trustwarden_state_log.store) <> ${from} then raise exception 'of another version'; end if;
 end $$;
 update trustwarden_state_log.store set schema_version = ${version}, version = version + 1;
-${inTables(steps.flatMap(statementsOfStep))}${from < REPLICAS_SINCE ? REPLICAS : ""}${ARRANGE}`;
+${inTables(steps.flatMap(statementsOfStep))}${from < REPLICAS_SINCE ? REPLICAS : ""}${from < USES_SINCE ? USES : ""}${ARRANGE}`;
 }
 
 const ARRANGE = "set local search_path = '';\nselect trustwarden_state_log.arrange();\n";
