@@ -8,7 +8,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from "node:http
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { MAX_BODY_BYTES, pathOfTarget } from "./arrival.ts";
 import { formatErrorAnswer } from "./errors.ts";
-import { dialectOf, type Route } from "./route.ts";
+import { dialectOf, formatRoute, type Route } from "./route.ts";
 import type { Services } from "./services.ts";
 
 const HEALTH = "/healthz";
@@ -25,12 +25,12 @@ export function createDoor(
   routes: readonly Route[],
   headers: Readonly<Record<string, string>> = {},
 ): Door {
-  const free = new Set(routes.filter(isFree).map(({ path }) => path));
+  const free = new Set(routes.filter(isFree).map(formatRoute));
   const oauth = new Set(routes.filter((route) => dialectOf(route) === "oauth").map(({ path }) => path));
   const answerLater = createStretches();
   return (handler) => (request, response) => {
     const path = pathOfTarget(request.url ?? "");
-    if (free.has(path)) return handler(request, response);
+    if (free.has(`${request.method} ${path}`)) return handler(request, response);
     try {
       const place = services.intake.requests.knock(request);
       response.once("close", () => place.leave());

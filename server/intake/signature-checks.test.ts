@@ -1,7 +1,7 @@
 /** Many signatures, checked in threads, in turns: nothing passes unproven and nobody waits for another's flood. */
 import { encodeSpki } from "@trustwarden/core/crypto.ts";
 import fc from "fast-check";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { expectRejection } from "../../test/support/expect-code.ts";
 import { createTestSigner } from "../../test/support/keys.ts";
 import { type CheckLane, createThreadLane } from "./check-lane.ts";
@@ -103,6 +103,31 @@ describe("a thread that ends", () => {
     await checks.check("a", checksOf(100));
     await expectRejection(checks.check("a", checksOf(100, 99)), "signature_invalid");
     expect(lost).not.toEqual([]);
+  });
+
+  it("has a successor a moment later, which is asked", async () => {
+    vi.useFakeTimers();
+    onTestFinished(() => void vi.useRealTimers());
+    let made = 0;
+    let asked = 0;
+    const { checks, lost } = createChecks(1, (onLost) => {
+      made += 1;
+      const isFirst = made === 1;
+      return {
+        run: async (batch) => {
+          if (isFirst) onLost(new Error("gone"));
+          if (isFirst) throw new Error("gone");
+          asked += batch.length;
+          return checkSignatures(batch, new KeyCache());
+        },
+        close: async () => undefined,
+      };
+    });
+    await checks.check("a", checksOf(100));
+    expect([made, lost.length]).toEqual([1, 1]);
+    await vi.advanceTimersByTimeAsync(1_000);
+    await expectRejection(checks.check("a", checksOf(100, 99)), "signature_invalid");
+    expect([made, asked]).toEqual([2, 100]);
   });
 
   it("that answers less than it was asked has proven nothing", async () => {

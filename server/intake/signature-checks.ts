@@ -2,7 +2,8 @@
  * Signature checks of what was submitted in bulk: in threads, in batches, flow by flow in turns.
  *
  * Few checks with nobody waiting are made at once, because crossing to a thread costs more than a check. The threads
- * are started when they are first needed. A thread that ends takes no verdict with it: its batches are checked here.
+ * are started when they are first needed. A thread that ends takes no verdict with it: its batches are checked here, and
+ * another takes its place a moment later.
  */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { type CheckLane, createOwnLane } from "./check-lane.ts";
@@ -17,6 +18,8 @@ const BATCH = 64;
 const PER_TURN = 16;
 /** Batches that a lane has: one that it works on, and the next. */
 const BATCHES_PER_LANE = 2;
+/** After a thread ended by itself; one that ends each time must not be started in a loop. */
+const RESTART_MS = 1_000;
 
 /** One call of `check`: how many verdicts are missing. */
 interface Pending {
@@ -46,7 +49,9 @@ export class SignatureChecks {
   readonly #own: Lane;
   readonly #turns = new Turns<SignatureCheck>(PER_TURN);
   readonly #pending = new Map<readonly SignatureCheck[], Pending>();
+  readonly #restarts = new Set<NodeJS.Timeout>();
   #lanes: readonly Lane[] | undefined;
+  #isClosed = false;
 
   constructor(options: SignatureChecksOptions) {
     this.#options = options;
@@ -69,6 +74,8 @@ export class SignatureChecks {
 
   /** Ends the threads. */
   async close(): Promise<void> {
+    this.#isClosed = true;
+    for (const timer of this.#restarts) clearTimeout(timer);
     await Promise.all((this.#lanes ?? []).map(({ lane }) => lane.close()));
   }
 
@@ -101,11 +108,23 @@ export class SignatureChecks {
     const started: Lane = {
       batches: 0,
       lane: this.#options.createThread((error) => {
-        this.#lanes = this.#lanes?.filter((lane) => lane !== started);
+        const lanes = this.#lanes ?? [];
+        if (this.#isClosed || !lanes.includes(started)) return;
+        this.#lanes = lanes.filter((lane) => lane !== started);
+        this.#restartLater();
         this.#options.onLost(error);
       }),
     };
     return started;
+  }
+
+  #restartLater(): void {
+    const timer = setTimeout(() => {
+      this.#restarts.delete(timer);
+      this.#lanes = [...(this.#lanes ?? []), this.#startLane()];
+      this.#hand();
+    }, RESTART_MS);
+    this.#restarts.add(timer.unref());
   }
 
   /** Never rejects: whatever goes wrong is told to the calls whose checks these are. */
