@@ -174,6 +174,11 @@ export const ERRORS = {
   authority_in_use: { status: 409, message: "The key is still in use." },
   policy_bundle_unsigned: { status: 403, message: "The policy bundle is not signed." },
   policy_bundle_untrusted: { status: 403, message: "The policy bundle is not signed by a key in force." },
+  ssf_delivery_refused: {
+    status: 400,
+    message: "A stream that is made here is polled; delivery by push is the operator's to set up.",
+  },
+  ssf_limit_reached: { status: 409, message: "There are as many streams or subjects as there may be." },
   policy_rollback: { status: 409, message: "The policy is not newer than the one in force." },
   policy_stopped: { status: 409, message: "This policy was stopped, and is not put in force again." },
   owner_exists: { status: 409, message: "The owner exists already." },

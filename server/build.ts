@@ -131,6 +131,7 @@ async function startServing(
   // Together: a listener is closed only when its last connection is, and the leases' are the feed's to end.
   cleanups.push(async () => {
     services.approvals.close();
+    services.streams.close();
     await Promise.all([opened.close(), feed.close()]);
   });
   outside = await openOutsideListeners(services, { config, tls: tlsMaterialOf(core), cleanups });

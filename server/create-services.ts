@@ -33,6 +33,8 @@ import { createAuthorizationServer } from "./oauth/create.ts";
 import { createOwnerRequests } from "./owner-request-floors.ts";
 import type { Parts } from "./parts.ts";
 import type { OpenedPolicies } from "./policies.ts";
+import { createStreamFiles } from "./ssf/stream-files.ts";
+import { SecurityEventStreams } from "./ssf/streams.ts";
 import { SERVER_VERSION } from "./version.ts";
 
 /** Enough for the uploads that every OPA of a deployment may repeat. */
@@ -68,6 +70,7 @@ export function createServices(
     chains: new ProvenChains(federation.bundles),
     serverSvid: () => identity.current(),
     serverKey: keys.serverSigner.publicKey,
+    serverSigner: keys.serverSigner,
     commands,
     reads,
     ledger,
@@ -85,6 +88,7 @@ export function createServices(
     consoleFiles: readConsoleFiles(),
     people: peopleOf(parts, made),
     approvals: new ApprovalWaiters(),
+    streams: createStreams(parts),
     nonces: new Nonces(random),
     oauth: createAuthorizationServer({
       config: parts.config,
@@ -101,6 +105,11 @@ export function createServices(
     scrape: createScrape(parts),
     openApi: () => formatOpenApi(ROUTES, SERVER_VERSION),
   };
+}
+
+function createStreams({ config, shardedLog, random, clock }: Parts): SecurityEventStreams {
+  const files = createStreamFiles(config.dataDir);
+  return new SecurityEventStreams({ files, ledger: shardedLog, issuer: jwtIssuerOf(config), random, clock });
 }
 
 function peopleOf({ keys, random, store, config }: Parts, { urls }: Pick<Services, "urls">): People {

@@ -29,6 +29,7 @@ import {
   operatorsAttempts,
   secretAttempts,
 } from "../support/registry-attempts.ts";
+import { streamAttempts } from "../support/stream-attempts.ts";
 import { enrolWith } from "../support/visits.ts";
 import type { World } from "../support/world.ts";
 
@@ -200,6 +201,7 @@ async function listAttempts(world: World): Promise<readonly Attempt[]> {
     ...secretAttempts(world),
     ...settingAttempts(world, cast.agent.answer.agent_id ?? ""),
     ...strangersAttempts(world),
+    ...(await streamAttempts(world, cast.verifier)),
     leaseAttempt(world, cast.verifier),
   ];
 }

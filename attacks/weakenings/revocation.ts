@@ -47,4 +47,11 @@ export const REVOCATION_WEAKENINGS = {
       replace: '"UPDATE agents SET is_revoked = 1, revoked_at = COALESCE(revoked_at, ?)"',
     },
   ],
+  "streams-are-anybodys": [
+    {
+      file: "server/ssf/streams.ts",
+      find: "live === undefined || live.state.receiver !== receiver",
+      replace: "live === undefined",
+    },
+  ],
 } as const satisfies Readonly<Record<string, readonly SourceEdit[]>>;

@@ -33,7 +33,7 @@ import { SealedWriter } from "./sealed-stream.ts";
 
 /** Copied as they are, where they are there, with the witnessed checkpoints of all shards. */
 const FILES: readonly string[] = ["trust-domain", "ledger-origin"];
-const FOLDERS = ["keys", "payloads", "sinks"] as const;
+const FOLDERS = ["keys", "payloads", "sinks", "ssf"] as const;
 /** A segment of the write-ahead log goes as soon as its entries are in tiles. */
 const MAX_TRIES = 10;
 

@@ -20,6 +20,9 @@ const MAX_TARGET_CHARS = 2048;
 /** No percent, no semicolon, no backslash: a target has one reading, for us and for whoever stands before us (E2). */
 const PLAIN_PATH = /^(?:\/[A-Za-z0-9._~:-]+)+$/;
 
+/** What they carry is in their target. */
+const BODILESS: readonly string[] = ["GET", "DELETE"];
+
 /** One request, unproven. */
 export interface Arrival {
   readonly route: Route;
@@ -59,6 +62,8 @@ export interface HeadRules {
   readonly allowsUpgrade: boolean;
   /** Whether a body may be compressed with gzip. */
   readonly acceptsGzip?: boolean;
+  /** Whether a row has this method, which need then be neither GET nor POST. */
+  readonly allowsMethod?: boolean;
   /** The console's own origin, where browsers are clients; read for each request. */
   readonly browser?: { readonly origin: string };
 }
@@ -72,7 +77,7 @@ const CONSOLE_HEADER = "trustwarden-console";
  * @throws TrustWardenError `method_not_allowed`, `request_malformed`, `request_cross_site` or `request_too_large`.
  */
 export function requireCleanHead(request: IncomingMessage, rules: HeadRules): void {
-  if (request.method !== "GET" && request.method !== "POST") throw new TrustWardenError("method_not_allowed");
+  requireMethod(request, rules);
   requirePlainTarget(request.url ?? "", rules);
   if (rules.hosts !== "any") requireKnownHost(request.headers.host, rules.hosts);
   if (request.headers.expect !== undefined) refuse("expect");
@@ -83,7 +88,13 @@ export function requireCleanHead(request: IncomingMessage, rules: HeadRules): vo
     refuse("content-encoding");
   }
   if (request.headers.upgrade !== undefined && !rules.allowsUpgrade) refuse("upgrade");
-  if (request.method === "GET" && hasBody(request)) refuse("body");
+  if (request.method !== undefined && BODILESS.includes(request.method) && hasBody(request)) refuse("body");
+}
+
+/** @throws TrustWardenError `method_not_allowed`. */
+function requireMethod({ method }: IncomingMessage, { allowsMethod }: HeadRules): void {
+  if (method !== "GET" && method !== "POST" && allowsMethod !== true)
+    throw new TrustWardenError("method_not_allowed");
 }
 
 /** What changes something comes from the console's own page, by three signs that a page of another origin cannot make (K3). */

@@ -68,7 +68,7 @@ export function registerRoutes(app: FastifyInstance, options: ServeOptions): voi
         // A body that is still sent, or a stream that goes on, costs this thread little.
         const value = await serve(route, arrival).finally(() => arrival.place.leave());
         keepStream(value);
-        return answer(reply, value);
+        return answer(reply.code(route.status ?? 200), value);
       },
     });
   }
@@ -82,7 +82,7 @@ export function schemaOf(route: Route): Record<string, unknown> {
     ...(route.params === undefined ? {} : { params: route.params }),
     querystring: route.query ?? NO_QUERY,
     response: {
-      ...(typeof route.answer === "string" ? {} : { 200: route.answer }),
+      ...(typeof route.answer === "string" ? {} : { [route.status ?? 200]: route.answer }),
       "4xx": dialectOf(route) === "oauth" ? oauthErrorAnswer : errorAnswer,
       "5xx": dialectOf(route) === "oauth" ? oauthErrorAnswer : errorAnswer,
     },
@@ -92,6 +92,7 @@ export function schemaOf(route: Route): Record<string, unknown> {
 function prepareServer(app: FastifyInstance, { rules, log, routes, headers = {} }: ServeOptions): void {
   const dialects = new Map(routes.map((route) => [formatRoute(route), dialectOf(route)]));
   const gzipped = new Set(routes.filter(({ acceptsGzip }) => acceptsGzip === true).map(formatRoute));
+  const served = new Set(routes.map(formatRoute));
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   app.removeAllContentTypeParsers();
@@ -108,7 +109,12 @@ function prepareServer(app: FastifyInstance, { rules, log, routes, headers = {} 
   );
   app.addHook("onRequest", async (request, reply) => {
     void reply.headers(headers);
-    requireCleanHead(request.raw, { ...rules, acceptsGzip: gzipped.has(routeNameOf(request)) });
+    const name = routeNameOf(request);
+    requireCleanHead(request.raw, {
+      ...rules,
+      acceptsGzip: gzipped.has(name),
+      allowsMethod: served.has(name),
+    });
     echoRequestId(request, reply);
   });
   app.addContentTypeParser(

@@ -63,7 +63,7 @@ export interface RawAnswer {
   /** A stream is ended when its listener closes. */
   readonly content: string | Uint8Array | Readable;
   /** 200 unless it is another. */
-  readonly status?: 200 | 304;
+  readonly status?: 200 | 204 | 304;
   /** Further headers, such as `etag`. */
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -82,7 +82,7 @@ export type Dialect = "json" | "oauth";
 export type NeedsConfirmation = (services: Pick<Services, "reads">, question: Question) => boolean;
 
 interface RouteBase {
-  readonly method: "GET" | "POST";
+  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   /** Fastify's spelling of the path. */
   readonly path: string;
   readonly listeners: readonly ListenerName[];
@@ -91,6 +91,8 @@ interface RouteBase {
   readonly maxBodyBytes?: number;
   /** Whether a body may be compressed; its limits are the same after decompression. */
   readonly acceptsGzip?: true;
+  /** Of an answer that is JSON, where it is not 200. */
+  readonly status?: 201;
 }
 
 interface Schemas<Body extends z.ZodType, Query extends z.ZodType, Params extends z.ZodType> {

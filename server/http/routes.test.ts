@@ -104,15 +104,26 @@ describe("the route table", () => {
 
   it("serves on the policy listener what enforcement points and engines of others need", () => {
     expect(namesOn("policy")).toEqual([
+      "DELETE /ssf/stream",
       "GET /.well-known/authzen-configuration",
+      "GET /ssf/status",
+      "GET /ssf/stream",
       "GET /v1/opa/bundles/:name",
+      "PATCH /ssf/stream",
       "POST /access/v1/evaluation",
       "POST /access/v1/evaluations",
       "POST /access/v1/search/action",
       "POST /access/v1/search/resource",
       "POST /access/v1/search/subject",
+      "POST /ssf/status",
+      "POST /ssf/stream",
+      "POST /ssf/streams/:stream_id/poll",
+      "POST /ssf/subjects/added",
+      "POST /ssf/subjects/removed",
+      "POST /ssf/verification",
       "POST /v1/opa/logs",
       "POST /v1/opa/status",
+      "PUT /ssf/stream",
     ]);
   });
 

@@ -9,6 +9,7 @@ import type { TrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import type { PolicyMaterial } from "@trustwarden/core/agentledger/evidence-policies.ts";
 import type { PublicKey } from "@trustwarden/core/crypto.ts";
 import type { Random } from "@trustwarden/core/id.ts";
+import type { Signer } from "@trustwarden/core/signer.ts";
 import type { ApprovalWaiters } from "../approvals/waiters.ts";
 import type { Attestors } from "../attest/ports.ts";
 import type { CurrentAuthority } from "../authority/current.ts";
@@ -36,6 +37,7 @@ import type { AuthorizationServer } from "../oauth/authorization-server.ts";
 import type { CustomPolicies, OpaBundles, Policy } from "../opa/ports.ts";
 import type { Erasures } from "../payloads/erasures.ts";
 import type { PayloadStore } from "../payloads/payload-store.ts";
+import type { SecurityEventStreams } from "../ssf/streams.ts";
 import type { FeedTarget, ServerSvid, StoreCommands, StoreReads } from "../store/ports.ts";
 import type { Nonces } from "./nonces.ts";
 import type { OwnerRequests } from "./owner-requests.ts";
@@ -116,6 +118,8 @@ export interface Services {
   /** The current server SVID; replaced at half life, its SPIFFE ID stays. */
   readonly serverSvid: () => ServerSvid;
   readonly serverKey: PublicKey;
+  /** Signs with it; what it signs beside the ledger has a type of its own. */
+  readonly serverSigner: Signer;
   readonly commands: StoreCommands;
   readonly reads: StoreReads;
   readonly ledger: Ledger;
@@ -158,6 +162,8 @@ export interface Services {
   readonly consoleFiles: ConsoleFiles;
   /** Who waits for a human's answer. */
   readonly approvals: ApprovalWaiters;
+  /** Streams of security events that receivers made. */
+  readonly streams: SecurityEventStreams;
   readonly nonces: Nonces;
   readonly oauth: AuthorizationServer;
   readonly attestors: Attestors;

@@ -38,7 +38,7 @@ export async function pushSecurityEvents(
     const record = await readControl(index);
     if (record === undefined) continue;
     for (const event of securityEventsOf(record, parties.issuer)) {
-      if (!settings.events.includes(event.type)) continue;
+      if (!settings.events.some((type) => type === event.type)) continue;
       const token = issueSecurityEventToken(event, parties, Math.floor(nowMs() / 1000));
       await post(
         { url, timeoutMs, tls, signal },

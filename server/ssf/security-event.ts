@@ -12,6 +12,7 @@ import { issueJws } from "@trustwarden/core/jws.ts";
 import type { Signer } from "@trustwarden/core/signer.ts";
 
 const CAEP = "https://schemas.openid.net/secevent/caep/event-type";
+const SSF = "https://schemas.openid.net/secevent/ssf/event-type";
 const MS_PER_SECOND = 1000;
 /** Jobs and policies are nobody's session, and a job's name is a text of somebody's. */
 const NO_SUBJECTS: readonly unknown[] = ["job", "policy"];
@@ -20,9 +21,9 @@ const NO_SUBJECTS: readonly unknown[] = ["job", "policy"];
 export const EVENT_TYPES = ["session-revoked", "credential-change", "token-claims-change"] as const;
 export type EventType = (typeof EVENT_TYPES)[number];
 
-/** What happened to whom, before it is anybody's. */
+/** What happened to whom, before it is anybody's; or the answer of a stream to a receiver that asks whether it is alive. */
 export interface SecurityEvent {
-  readonly type: EventType;
+  readonly type: EventType | "verification";
   /** The same for the same happening, whoever is told. */
   readonly jti: string;
   readonly subject: JsonObject;
@@ -40,8 +41,8 @@ export interface SetParties {
 }
 
 /** The full name of an event. */
-function formatEventType(type: EventType): string {
-  return `${CAEP}/${type}`;
+export function formatEventType(type: SecurityEvent["type"]): string {
+  return type === "verification" ? `${SSF}/${type}` : `${CAEP}/${type}`;
 }
 
 /** What a record of the ledger means to others; nothing for most. */

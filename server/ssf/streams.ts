@@ -1,0 +1,279 @@
+/**
+ * The streams that receivers made: who may have which, and what each is still owed.
+ *
+ * A receiver is a service with a verifier's SVID, and sees its own streams alone; another's are not there. Events are read
+ * from the ledger when somebody asks for them and taken when that receiver says so, at least once each.
+ *
+ * @see OpenID Shared Signals Framework 1.0 §8; RFC 8936
+ */
+import { setTimeout } from "node:timers/promises";
+import type { StreamSource } from "@trustwarden/core/agentledger/event-stream.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { formatUlid, formatUuidV7, type Random } from "@trustwarden/core/id.ts";
+import { formatCanonicalJson } from "@trustwarden/core/json.ts";
+import { EVENT_TYPES, formatEventType, type SecurityEvent } from "./security-event.ts";
+import type { StreamFiles } from "./stream-files.ts";
+import type { StreamState } from "./stream-state.ts";
+import { StreamWindow } from "./stream-window.ts";
+
+/** Of one receiver, and of all: each stream that is polled reads the ledger for itself. */
+const MAX_STREAMS_EACH = 4;
+const MAX_STREAMS = 64;
+/** Subjects that a stream does not tell about. */
+const MAX_REMOVED = 256;
+/** Verifications that nobody has taken. */
+const MAX_VERIFICATIONS = 8;
+/** Between two verifications of one stream. */
+export const MIN_VERIFICATION_SECONDS = 30;
+/** How often a poll that waits looks at the ledger. */
+const LOOK_MS = 250;
+/** Shorter than what proxies and clients wait for. */
+const MAX_WAIT_MS = 25_000;
+const MAX_EVENTS = 100;
+
+/** What may be changed of a stream. */
+export type StreamChange = Partial<
+  Pick<StreamState, "description" | "requested" | "status" | "reason" | "removed" | "verifications">
+>;
+
+/** One poll. @see RFC 8936 §2.2 */
+export interface Poll {
+  /** `jti` of what was taken, or could not be understood and is not wanted again. */
+  readonly taken: ReadonlySet<string>;
+  /** 0 asks for nothing and only takes. */
+  readonly maxEvents?: number;
+  readonly isImmediate: boolean;
+  /** Whether the receiver went away. */
+  readonly isGone: () => boolean;
+}
+
+/** What a poll brings. */
+export interface Polled {
+  readonly events: readonly SecurityEvent[];
+  readonly hasMore: boolean;
+}
+
+/** One stream at work. */
+interface Live {
+  state: StreamState;
+  readonly window: StreamWindow;
+  /** Polls so far; a later one ends the wait of an earlier. */
+  polls: number;
+  verifiedMonoMs: number;
+  /** Changes and reads of one stream go one after the other. */
+  turn: Promise<unknown>;
+}
+
+interface StreamsOptions {
+  readonly files: StreamFiles;
+  /** `size` counts what is accepted, also before it can be read. */
+  readonly ledger: StreamSource & { readonly size: number; publishedSize(): number };
+  readonly issuer: string;
+  readonly random: Random;
+  readonly clock: { nowMs(): number; monoMs(): number };
+}
+
+/** Owns them. */
+export class SecurityEventStreams {
+  readonly #options: StreamsOptions;
+  readonly #streams = new Map<string, Live>();
+  #isClosed = false;
+
+  /** @throws TrustWardenError `config_invalid` for a file that is no stream. */
+  constructor(options: StreamsOptions) {
+    this.#options = options;
+    for (const state of options.files.readAll()) this.#open(state);
+  }
+
+  /** In the order in which they were made. */
+  list(receiver: string): readonly StreamState[] {
+    return [...this.#streams.values()]
+      .map(({ state }) => state)
+      .filter((state) => state.receiver === receiver);
+  }
+
+  /** @throws TrustWardenError `not_found`, also for another receiver's. */
+  read(receiver: string, streamId: string): StreamState {
+    return this.#require(receiver, streamId).state;
+  }
+
+  /** Begins with what happens from now on. @throws TrustWardenError `ssf_limit_reached`. */
+  async create(
+    receiver: string,
+    wanted: Pick<StreamState, "description" | "requested">,
+  ): Promise<StreamState> {
+    const { files, ledger, clock, random } = this.#options;
+    const isFull = this.list(receiver).length >= MAX_STREAMS_EACH || this.#streams.size >= MAX_STREAMS;
+    if (isFull) throw new TrustWardenError("ssf_limit_reached", { limit: MAX_STREAMS_EACH });
+    const state: StreamState = {
+      ...wanted,
+      streamId: `str_${formatUlid(clock.nowMs(), random)}`,
+      receiver,
+      status: "enabled",
+      reason: null,
+      removed: [],
+      verifications: [],
+      next: ledger.size,
+    };
+    this.#open(state);
+    try {
+      await files.write(state);
+    } catch (error) {
+      this.#streams.delete(state.streamId);
+      throw error;
+    }
+    return state;
+  }
+
+  /** @throws TrustWardenError `not_found`, `ssf_limit_reached` for too many subjects. */
+  change(
+    receiver: string,
+    streamId: string,
+    change: (state: StreamState) => StreamChange,
+  ): Promise<StreamState> {
+    const live = this.#require(receiver, streamId);
+    return this.#inTurn(live, async () => {
+      const before = live.state;
+      const changed = { ...before, ...change(before) };
+      if (changed.removed.length > MAX_REMOVED)
+        throw new TrustWardenError("ssf_limit_reached", { limit: MAX_REMOVED });
+      // What happened while a stream was disabled is never told.
+      if (before.status === "disabled" || changed.status === "disabled")
+        live.window.moveTo(this.#options.ledger.size);
+      return this.#keep(live, changed);
+    });
+  }
+
+  /** @throws TrustWardenError `not_found`. */
+  async remove(receiver: string, streamId: string): Promise<void> {
+    const live = this.#require(receiver, streamId);
+    this.#streams.delete(streamId);
+    await this.#inTurn(live, () => this.#options.files.remove(streamId));
+  }
+
+  /** Has the stream say the receiver's word back. @throws TrustWardenError `not_found`, `rate_limited`. */
+  async verify(receiver: string, streamId: string, state: string | null): Promise<void> {
+    const { clock, random } = this.#options;
+    const live = this.#require(receiver, streamId);
+    const monoMs = clock.monoMs();
+    if (monoMs - live.verifiedMonoMs < MIN_VERIFICATION_SECONDS * 1000)
+      throw new TrustWardenError("rate_limited", { retryAfterSeconds: MIN_VERIFICATION_SECONDS });
+    live.verifiedMonoMs = monoMs;
+    const jti = formatUuidV7(clock.nowMs(), random);
+    await this.change(receiver, streamId, ({ verifications }) => ({
+      verifications: [...verifications, { jti, state }].slice(-MAX_VERIFICATIONS),
+    }));
+  }
+
+  /**
+   * Takes what the receiver says it has, and brings what comes next; waits for it unless the receiver is in a hurry.
+   *
+   * @throws TrustWardenError `not_found`, `ledger_corrupt`.
+   */
+  async poll(receiver: string, streamId: string, poll: Poll): Promise<Polled> {
+    const { clock } = this.#options;
+    const live = this.#require(receiver, streamId);
+    live.polls += 1;
+    const mine = live.polls;
+    const maxEvents = Math.min(poll.maxEvents ?? MAX_EVENTS, MAX_EVENTS);
+    const untilMs = clock.monoMs() + MAX_WAIT_MS;
+    let polled = await this.#look(live, { taken: poll.taken, maxEvents });
+    const isOver = () =>
+      poll.isImmediate ||
+      maxEvents === 0 ||
+      polled.events.length > 0 ||
+      poll.isGone() ||
+      live.polls !== mine ||
+      this.#isClosed ||
+      clock.monoMs() >= untilMs;
+    while (!isOver()) {
+      await setTimeout(LOOK_MS);
+      this.#require(receiver, streamId);
+      polled = await this.#look(live, { taken: new Set(), maxEvents });
+    }
+    return polled;
+  }
+
+  /** Ends the waits. */
+  close(): void {
+    this.#isClosed = true;
+  }
+
+  #look(
+    live: Live,
+    { taken, maxEvents }: { readonly taken: ReadonlySet<string>; readonly maxEvents: number },
+  ): Promise<Polled> {
+    const { ledger } = this.#options;
+    return this.#inTurn(live, async () => {
+      // Read first: what was taken before a restart is only known when it was read again.
+      const isRead = await live.window.fill({ source: ledger, size: ledger.publishedSize() });
+      const { state, window } = live;
+      window.keep((event) => !taken.has(event.jti) && isWanted(state, event));
+      const verifications = state.verifications.filter(({ jti }) => !taken.has(jti));
+      if (window.next !== state.next || verifications.length < state.verifications.length)
+        await this.#keep(live, { ...state, verifications });
+      if (state.status !== "enabled") return { events: [], hasMore: false };
+      const owed = [
+        ...verifications.map((sent) => formatVerification(state.streamId, sent)),
+        ...window.events,
+      ];
+      return { events: owed.slice(0, maxEvents), hasMore: owed.length > maxEvents || !isRead };
+    });
+  }
+
+  /** Kept before it counts. */
+  async #keep(live: Live, changed: StreamState): Promise<StreamState> {
+    const state = { ...changed, next: live.window.next };
+    await this.#options.files.write(state);
+    live.state = state;
+    return state;
+  }
+
+  #open(state: StreamState): void {
+    const { issuer, ledger } = this.#options;
+    // A ledger that is shorter than the place is an older one: everything is told once more.
+    const next = state.next <= ledger.size ? state.next : 0;
+    this.#streams.set(state.streamId, {
+      state,
+      window: new StreamWindow(issuer, next),
+      polls: 0,
+      verifiedMonoMs: Number.NEGATIVE_INFINITY,
+      turn: Promise.resolve(),
+    });
+  }
+
+  #require(receiver: string, streamId: string): Live {
+    const live = this.#streams.get(streamId);
+    if (live === undefined || live.state.receiver !== receiver) throw new TrustWardenError("not_found");
+    return live;
+  }
+
+  #inTurn<T>(live: Live, work: () => Promise<T>): Promise<T> {
+    // Whoever was before has told its own caller of its failure.
+    const turn = live.turn.catch(() => undefined).then(work);
+    live.turn = turn;
+    return turn;
+  }
+}
+
+/** Full names of the events that a stream brings. */
+export function deliveredTo({ requested }: Pick<StreamState, "requested">): readonly string[] {
+  const names = EVENT_TYPES.map(formatEventType);
+  return requested === null ? names : names.filter((name) => requested.includes(name));
+}
+
+function isWanted(state: StreamState, event: SecurityEvent): boolean {
+  return (
+    state.status !== "disabled" &&
+    deliveredTo(state).includes(formatEventType(event.type)) &&
+    !state.removed.includes(formatCanonicalJson(event.subject))
+  );
+}
+
+function formatVerification(
+  streamId: string,
+  { jti, state }: StreamState["verifications"][number],
+): SecurityEvent {
+  const claims = state === null ? {} : { state };
+  return { type: "verification", jti, subject: { format: "opaque", id: streamId }, claims };
+}
