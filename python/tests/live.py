@@ -40,6 +40,7 @@ class Program:
         line = self._process.stdout.readline()
         assert line, f"{args[0]} ended before it was ready"
         self.ready: dict[str, Any] = json.loads(line)
+        self.pid = self._process.pid
 
     def close(self) -> None:
         self._process.terminate()
@@ -56,6 +57,7 @@ class LiveServer:
         directories = ["--data", str(self.root / "data"), "--config-dir", str(self.root / "config")]
         listen = ["--port", "0", "--stop-port", "0", "--no-node", "--log-level", "error"]
         self._server = Program([WARDEN, "up", *directories, "--trust-domain", TRUST_DOMAIN, *listen, *flags], env)
+        self.pid = self._server.pid
         self.url: str = self._server.ready["url"]
         self.gateway_url: str = self._server.ready.get("gateway_url", "")
         self._admin = httpx.Client(

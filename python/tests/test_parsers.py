@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from trustwarden import TrustWardenError
+from trustwarden import TrustWardenError, _json
 from trustwarden._bytes import encode_base64url, parse_base64, parse_base64url
 from trustwarden._json import format_canonical_json, parse_canonical_object, parse_json, parse_json_object
 from trustwarden.bundle import parse_bundle_map, parse_trust_bundle
@@ -165,6 +165,28 @@ def test_canonical_json_reads_back_as_itself(value: Any) -> None:
         return
     assert format_canonical_json(again) == text
     assert json.loads(text) is not None or value is None
+
+
+def test_the_quick_writer_writes_what_the_careful_one_does() -> None:
+    @FEW
+    @given(JSONS.filter(lambda value: "inf" not in repr(value) and "nan" not in repr(value)))
+    @example({"\ud800": "", "\uffff": "", "\U00010000": ""})
+    @example({"a": "\u2028\x7f\x1f", "b": [True, None, -0, 9007199254740991]})
+    @example({"a": 9007199254740992, "b": 1e21, "c": -0.0})
+    def holds(value: Any) -> None:
+        careful: list[str] = []
+        _json._write(value, careful)  # pyright: ignore[reportPrivateUsage]
+        assert format_canonical_json(value) == "".join(careful)
+
+    holds()
+
+
+def test_half_a_surrogate_pair_is_refused_in_whatever_spelling() -> None:
+    for text in ('{"a":"\ud800"}', '{"a":"\\ud800"}', '{"a":"\u2014\ud800"}', '{"\udfff":1}'):
+        with pytest.raises(TrustWardenError) as failed:
+            parse_json(text)
+        assert failed.value.code == "json_malformed"
+    assert parse_json('{"a":"\u2014\U0001f600"}') == {"a": "\u2014\U0001f600"}
 
 
 def test_a_row_of_a_route_table_without_labels_says_nothing_of_them() -> None:

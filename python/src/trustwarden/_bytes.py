@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 
 from .errors import TrustWardenError
+
+_TO_URL = bytes.maketrans(b"+/", b"-_")
+_FROM_URL = str.maketrans("-_", "+/")
 
 
 def parse_utf8(data: bytes) -> str:
@@ -21,7 +23,7 @@ def parse_utf8(data: bytes) -> str:
 
 def encode_base64url(data: bytes) -> str:
     """Unpadded base64url (RFC 4648 section 5)."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+    return binascii.b2a_base64(data, newline=False).rstrip(b"=").translate(_TO_URL).decode("ascii")
 
 
 def parse_base64url(text: str) -> bytes:
@@ -30,9 +32,10 @@ def parse_base64url(text: str) -> bytes:
     Raises: TrustWardenError `base64_malformed`.
     """
     try:
-        data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        data = binascii.a2b_base64(text.translate(_FROM_URL) + "=" * (-len(text) % 4))
     except (binascii.Error, ValueError) as cause:
         raise TrustWardenError("base64_malformed") from cause
+    # The reader passes over whatever is no base64; only the one spelling is written like this again.
     if encode_base64url(data) != text:
         raise TrustWardenError("base64_malformed")
     return data
@@ -40,7 +43,7 @@ def parse_base64url(text: str) -> bytes:
 
 def encode_base64(data: bytes) -> str:
     """Padded standard base64 (RFC 4648 section 4)."""
-    return base64.b64encode(data).decode("ascii")
+    return binascii.b2a_base64(data, newline=False).decode("ascii")
 
 
 def parse_base64(text: str) -> bytes:
@@ -49,9 +52,10 @@ def parse_base64(text: str) -> bytes:
     Raises: TrustWardenError `base64_malformed`.
     """
     try:
-        data = base64.b64decode(text, validate=True)
+        data = binascii.a2b_base64(text)
     except (binascii.Error, ValueError) as cause:
         raise TrustWardenError("base64_malformed") from cause
+    # The reader passes over whatever is no base64; only the one spelling is written like this again.
     if encode_base64(data) != text:
         raise TrustWardenError("base64_malformed")
     return data

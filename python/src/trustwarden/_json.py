@@ -46,9 +46,11 @@ def parse_json(text: str, max_chars: int = DEFAULT_MAX_CHARS) -> Json:
     """
     if count_units(text) > max_chars:
         raise TrustWardenError("request_too_large", {"chars": len(text), "maxChars": max_chars})
-    plain = _parse_plain(text)
-    if plain is not None and "\\u" not in text:
-        return plain
+    # Half a surrogate pair is in no text that was bytes, but may be in an escape.
+    if "\\u" not in text and _SURROGATE.search(text) is None:
+        plain = _parse_plain(text)
+        if plain is not None:
+            return plain
     try:
         value = cast("Json", _READER.decode(text))
     except (ValueError, RecursionError) as cause:
@@ -75,7 +77,7 @@ def parse_canonical_object(text: str, max_chars: int = DEFAULT_MAX_CHARS) -> Jso
 
     Raises: TrustWardenError as `parse_json_object`.
     """
-    if count_units(text) <= max_chars:
+    if text.isascii() and len(text) <= max_chars:
         plain = _parse_plain(text)
         # What reads as it is written has one spelling; an escape or a space that need not be there would differ.
         if plain is not None and _PLAIN_WRITER.encode(plain) == text:
@@ -112,6 +114,8 @@ def is_safe_integer(value: object) -> TypeGuard[int]:
 
 def format_canonical_json(value: Json) -> str:
     """The RFC 8785 (JCS) text of a value; equal values give equal bytes in every language."""
+    if _is_plain(value):
+        return _PLAIN_WRITER.encode(value)
     parts: list[str] = []
     _write(value, parts)
     return "".join(parts)
@@ -120,6 +124,24 @@ def format_canonical_json(value: Json) -> str:
 def encode_canonical_json(value: Json) -> bytes:
     """UTF-8 bytes of `format_canonical_json`."""
     return format_canonical_json(value).encode("utf-8")
+
+
+def _is_plain(value: object) -> bool:
+    """Whether the C parts of `json` write a value as RFC 8785 has it: no fractions, and keys of ASCII."""
+    kind = type(value)
+    if value is None or kind is str or kind is bool:
+        return True
+    if kind is int:
+        return is_safe_integer(value)
+    if kind is dict:
+        for key, member in cast("dict[object, object]", value).items():
+            if type(key) is not str or not key.isascii():
+                return False
+            # Most members are texts; a call for each of them would cost as much as writing it.
+            if type(member) is not str and not _is_plain(member):
+                return False
+        return True
+    return kind is list and all(map(_is_plain, cast("list[object]", value)))
 
 
 def _write(value: Json, parts: list[str]) -> None:
@@ -215,11 +237,11 @@ def _plain_integer(text: str) -> int:
 
 
 def _parse_plain(text: str) -> JsonObject | None:
-    """The object in a text as nearly all of ours are: ASCII, no fractions, too few brackets to be too deep.
+    """The object in a text as nearly all of ours are: no fractions, too few brackets to be too deep.
 
-    None says nothing about the text: the careful reader looks at it then. Half a surrogate pair may be in an escape.
+    None says nothing about the text: the careful reader looks at it then. Surrogates are not looked for here.
     """
-    if not text.isascii() or text.count("{") + text.count("[") > MAX_DEPTH:
+    if text.count("{") + text.count("[") > MAX_DEPTH:
         return None
     try:
         value: object = _PLAIN_READER.decode(text)
@@ -270,7 +292,8 @@ _PLAIN_READER = json.JSONDecoder(
     parse_float=_refuse_constant,
     parse_constant=_refuse_constant,
 )
-# Canonical for what `_parse_plain` gives: keys of ASCII are in the same order by code points and by code units.
+# Canonical for what `_is_plain` knows, and what `_parse_plain` gives of ASCII: keys of ASCII are in the same order by
+# code points and by code units.
 _PLAIN_WRITER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True, check_circular=False)
 
 
