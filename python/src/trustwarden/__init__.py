@@ -8,6 +8,7 @@ from .identity import AgentIdentity, IdentityRequest
 from .models import Composition, KeptReceipt, Limits, RevocationAnswer
 from .receipts import Receipt, ReceiptExpectations, VerifiedReceipt, parse_receipt_header, verify_receipt
 from .route_table import Route
+from .service.evaluate import Evaluation, Question
 from .service.guard import GuardAgents, verify_agent
 from .service.visit import Refusal, Visit
 
@@ -19,11 +20,13 @@ __all__ = [
     "Composition",
     "DeniedError",
     "ErrorCode",
+    "Evaluation",
     "EvidenceTrust",
     "GuardAgents",
     "IdentityRequest",
     "KeptReceipt",
     "Limits",
+    "Question",
     "Receipt",
     "ReceiptExpectations",
     "Refusal",

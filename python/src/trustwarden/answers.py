@@ -61,6 +61,10 @@ class Members:
         """An object inside."""
         return Members(self._json.get(name))
 
+    def object_or_none(self, name: str) -> Members | None:
+        """An object inside, or None where it is null or absent."""
+        return None if self._json.get(name) is None else self.object(name)
+
     def objects(self, name: str) -> tuple[Members, ...]:
         """A list of objects."""
         value = self._json.get(name)

@@ -8,3 +8,9 @@ import os
 def ticket_from_environment() -> str | None:
     """The ticket that the process was started with, if any; a bearer secret until it is used once."""
     return os.environ.get("TRUSTWARDEN_TICKET")
+
+
+def relays_from_environment() -> tuple[str, ...]:
+    """Origins of the relays that this process takes its lease from, if it was told any."""
+    named = (origin.strip() for origin in os.environ.get("TRUSTWARDEN_RELAYS", "").split(","))
+    return tuple(origin for origin in named if origin)

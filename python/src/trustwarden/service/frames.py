@@ -55,6 +55,8 @@ class EchoFrame:
     nonce: str
     epoch: int
     seq: int
+    lease_ms: int | None = None
+    """What a relay gives: no more than is left of its own lease. None is what the hello said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +80,10 @@ def parse_server_frame(line: str) -> ServerFrame:
     if "hello" in frame:
         return _parse_hello(frame)
     if "echo" in frame:
-        _require_members(frame, {"echo", "epoch", "seq"})
-        return EchoFrame(_parse_nonce(frame["echo"]), _parse_count(frame["epoch"]), _parse_count(frame["seq"]))
+        lease_ms = _parse_lease_ms(frame["lease_ms"]) if "lease_ms" in frame else None
+        _require_members(frame, {"echo", "epoch", "seq"} | ({"lease_ms"} & set(frame)))
+        nonce = _parse_nonce(frame["echo"])
+        return EchoFrame(nonce, _parse_count(frame["epoch"]), _parse_count(frame["seq"]), lease_ms)
     _require_members(frame, {"epoch", "seq", "targets"})
     targets = frame["targets"]
     if not is_json_list(targets) or not 1 <= len(targets) <= _MAX_PUSH_TARGETS:
@@ -119,10 +123,15 @@ def _parse_hello(frame: JsonObject) -> HelloFrame:
     if not is_json_object(hello):
         raise _malformed("hello")
     _require_members(hello, {"epoch", "lease_ms", "seq"})
-    lease_ms = _parse_count(hello["lease_ms"])
+    lease_ms = _parse_lease_ms(hello["lease_ms"])
+    return HelloFrame(_parse_count(hello["epoch"]), lease_ms, _parse_count(hello["seq"]))
+
+
+def _parse_lease_ms(value: Json) -> int:
+    lease_ms = _parse_count(value)
     if not 1 <= lease_ms <= LEASE_MS:
         raise _malformed("lease_ms")
-    return HelloFrame(_parse_count(hello["epoch"]), lease_ms, _parse_count(hello["seq"]))
+    return lease_ms
 
 
 def _parse_target(value: Json) -> RevocationTarget:

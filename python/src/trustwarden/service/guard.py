@@ -13,11 +13,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from .. import scheduler
+from .._threads import in_thread
 from ..bundle import TrustBundle, parse_bundle_map
 from ..contact import parse_origin
 from ..credential import Credential
 from ..enrol import enrol, read_ticket, renew_credential
-from ..environment import ticket_from_environment
+from ..environment import relays_from_environment, ticket_from_environment
 from ..errors import TrustWardenError, fail
 from ..keys import InstanceKey
 from ..outcomes import OutcomeSpool, send_outcomes
@@ -26,8 +27,11 @@ from ..route_table import Route, RouteTable, create_route_table
 from ..runtime import notify
 from ..server import TrustServer, connect_server
 from ..spiffe import TrustDomain, parse_spiffe_id, path_of
+from ..transport import Origin
 from .asgi import AsgiApp, guard_asgi
+from .evaluate import Evaluation, Question, ask_about
 from .lease import Lease, LeaseFollower
+from .lease_places import LeasePlaces, parse_relays
 from .reception import Reception
 from .tls_server import ServerTls
 from .visit import Refusal
@@ -48,15 +52,18 @@ def verify_agent(
     *,
     name: str | None = None,
     ticket: str | None = None,
+    relays: Sequence[str] | None = None,
     on_refusal: OnRefusal | None = None,
 ) -> GuardAgents:
     """Enrols the service and waits for its lease. May block for as long as the server takes.
 
     `routes` say what each request means; nothing else is served. `ticket` is a verifier's `TRUSTWARDEN_TICKET` value,
     the variable itself when absent; `name` must be the ticket's, when given: a check against a mixed-up ticket.
+    `relays` are origins to take the lease from instead of the server, the next when one fails; `TRUSTWARDEN_RELAYS`
+    when absent.
 
-    Raises: TrustWardenError `config_invalid` for the route table, `ticket_missing`, `ticket_mismatch`,
-    `server_untrusted`, `server_unreachable`, and the server's refusals.
+    Raises: TrustWardenError `config_invalid` for the route table and for more than 64 relays, `ticket_missing`,
+    `ticket_mismatch`, `server_untrusted`, `server_unreachable`, and the server's refusals.
     """
     table = create_route_table(routes)
     held = read_ticket(ticket if ticket is not None else ticket_from_environment())
@@ -64,9 +71,11 @@ def verify_agent(
         raise fail("ticket_mismatch", {"field": "kind"})
     if name is not None and held.unverified.get("name") != name:
         raise fail("ticket_mismatch", {"field": "name"})
+    # Before a ticket is spent on a verifier that could not follow them.
+    origins = parse_relays(relays_from_environment() if relays is None else relays)
     server = connect_server(held.address)
     try:
-        opened = _Opened(server, held.envelope)
+        opened = _Opened(server, held.envelope, origins)
     except BaseException:
         server.close()
         raise
@@ -104,6 +113,22 @@ class GuardAgents:
 
         return guard_wsgi(self._opened.reception, self._table, app, self._on_refusal)
 
+    def evaluate(self, spiffe_id: str, questions: Sequence[Question]) -> tuple[Evaluation, ...]:
+        """Whether a visitor may do these things too: for what a route cannot say. May block.
+
+        Each answer is an `evaluation` in the ledger. Raises `action_malformed`, `lease_expired`, the server's refusal,
+        `server_unreachable`.
+        """
+        reception = self._opened.reception
+        pool = reception.holder.current().server_pool
+        answers = ask_about(reception.server, pool, spiffe_id, questions)
+        reception.lease.require_fresh()
+        return answers
+
+    async def aevaluate(self, spiffe_id: str, questions: Sequence[Question]) -> tuple[Evaluation, ...]:
+        """As `evaluate`, off the event loop."""
+        return await in_thread(lambda: self.evaluate(spiffe_id, questions))
+
     def renew(self) -> None:
         """Takes a new key and SVID now, as happens by itself at half life."""
         self._opened.reception.holder.renew()
@@ -124,7 +149,7 @@ class GuardAgents:
 class _Opened:
     """An enrolled service: owns what the guard works with until `close`."""
 
-    def __init__(self, server: TrustServer, envelope: str) -> None:
+    def __init__(self, server: TrustServer, envelope: str, relays: Sequence[Origin]) -> None:
         self.server = server
         self._lock = threading.Lock()
         self._is_closed = False
@@ -138,7 +163,7 @@ class _Opened:
         self._holder = holder = SvidHolder(enrolled.credential, self._renew, enrolled.answer.instance_expires_at)
         follower = LeaseFollower(on_kinds=self._on_kinds, on_connected=self._on_connected)
         check = server.check(_Latest(holder))
-        lease = Lease(lambda: parse_origin(server.discovery.stop_url), check, follower)
+        lease = Lease(LeasePlaces(lambda: parse_origin(server.discovery.stop_url), relays, check), follower)
         try:
             lease.wait_ready()
         except BaseException:

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from .._bytes import encode_base64url
 from ..errors import TrustWardenError, fail
 from ..runtime import jitter, monotonic, now_ms, random_bytes
-from ..tls import PeerCheck, connect_tls
+from ..tls import connect_tls
 from ..transport import Origin
 from .frames import BEAT_MS, LEASE_MS, LEASE_PROTOCOL, LineSplitter, PushFrame, encode_beat, parse_server_frame
+from .lease_places import LeasePlaces
 from .view import Instant, RevocationView
 
 LEASE_PATH = "/v1/lease"
@@ -46,9 +47,8 @@ class LeaseFollower:
 class Lease:
     """Opens a lease and keeps it until `close`, on a thread of its own that keeps no process alive."""
 
-    def __init__(self, stop: Callable[[], Origin], check: PeerCheck, follower: LeaseFollower) -> None:
-        self._stop = stop
-        self._check = check
+    def __init__(self, places: LeasePlaces, follower: LeaseFollower) -> None:
+        self._places = places
         self._follower = follower
         self._lock = threading.Lock()
         self._view = RevocationView()
@@ -56,6 +56,10 @@ class Lease:
         self._closed = threading.Event()
         self._last_failure: TrustWardenError | None = None
         self._failures = 0
+        # The latest epoch that a decision of the server named, and when it was first heard of here.
+        self._named = (0, 0.0)
+        # Set by whoever finds the feed behind; the lease's thread then ends the connection.
+        self._is_behind = False
         threading.Thread(target=self._keep, name="trustwarden-lease", daemon=True).start()
 
     def require_fresh(self) -> None:
@@ -67,6 +71,7 @@ class Lease:
             raise TrustWardenError("lease_expired", {"reason": "closed"})
         with self._lock:
             self._view.require_fresh(_now())
+            self._require_abreast()
 
     def require_untouched(self, epoch: int, ids: Iterable[str]) -> None:
         """Says nothing without `require_fresh` beside it.
@@ -74,6 +79,8 @@ class Lease:
         Raises: TrustWardenError `identity_revoked` or `decision_stale`.
         """
         with self._lock:
+            if epoch > max(self._named[0], self._view.epoch):
+                self._named = (epoch, monotonic())
             self._view.require_untouched(epoch, ids)
 
     def wait_ready(self, seconds: float = _READY_SECONDS) -> None:
@@ -88,6 +95,17 @@ class Lease:
         """Ends the connection and the lease."""
         self._closed.set()
 
+    def _require_abreast(self) -> None:
+        """A relay that answers beats and keeps pushes to itself is found out by the server's decisions.
+
+        They come another way, and name a later epoch than the feed; an honest feed is behind for less than a lease.
+        """
+        epoch, since = self._named
+        if not self._places.are_relays or epoch <= self._view.epoch or monotonic() - since < LEASE_MS / 1000:
+            return
+        self._is_behind = True
+        raise TrustWardenError("lease_expired", {"reason": "the feed is behind the server's decisions"})
+
     def _keep(self) -> None:
         while not self._closed.is_set():
             try:
@@ -95,13 +113,15 @@ class Lease:
             except Exception as error:
                 # Safe to go on: the lease ends by itself, and everything is refused until the next echo.
                 self._last_failure = error if isinstance(error, TrustWardenError) else _unreachable("connection")
+            self._places.move_on()
             ceiling = min(_FIRST_RETRY_SECONDS * 2**self._failures, _MAX_RETRY_SECONDS)
             self._failures = min(self._failures + 1, 16)
             self._closed.wait(ceiling * jitter())
 
     def _follow(self) -> None:
-        origin = self._stop()
-        connection = connect_tls(origin.host, origin.port, self._check, _UPGRADE_SECONDS)
+        origin = self._places.origin
+        connection = connect_tls(origin.host, origin.port, self._places.check, _UPGRADE_SECONDS)
+        self._is_behind = False
         with contextlib.closing(connection.socket) as wire:
             wire.settimeout(_UPGRADE_SECONDS)
             wire.sendall(_upgrade_request(origin))
@@ -129,6 +149,8 @@ class Lease:
             self._follower.on_connected()
         if isinstance(frame, PushFrame):
             self._follower.on_kinds(frozenset(target.kind for target in frame.targets))
+            if self._places.refuse_stopped(frame.targets):
+                raise _unreachable("the relay was stopped")
         return wants_beat
 
     def _next_beat(self) -> bytes | None:
@@ -141,8 +163,8 @@ class Lease:
             return encode_beat(nonce, self._view.epoch)
 
     @property
-    def _is_closed(self) -> bool:
-        return self._closed.is_set()
+    def _is_over(self) -> bool:
+        return self._closed.is_set() or self._is_behind
 
 
 class _Following:
@@ -167,7 +189,7 @@ class _Following:
     def run(self, first: bytes) -> None:
         """Follows until the connection or the lease ends, which raises or returns."""
         self._feed(first)
-        while not self._lease._is_closed:  # pyright: ignore[reportPrivateUsage]
+        while not self._lease._is_over:  # pyright: ignore[reportPrivateUsage]
             wait = self._next_beat_at - monotonic()
             if wait <= 0:
                 self._beat()

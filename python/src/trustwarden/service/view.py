@@ -36,6 +36,14 @@ class _Touch:
     is_revoked: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """When the nonce that a lease rests on was sent, and what its echo gave."""
+
+    sent: Instant
+    lease_ms: int
+
+
 class RevocationView:
     """The view of one verifier process; it outlives its connections.
 
@@ -50,7 +58,7 @@ class RevocationView:
         self._seq: int = 0
         self._phase = "stale"
         self._lease_ms: int = 0
-        self._lease_sent: Instant | None = None
+        self._lease: _Given | None = None
         self._last_sent: Instant | None = None
         self._outstanding: dict[str, Instant] = {}
         # Oldest epoch first.
@@ -99,14 +107,14 @@ class RevocationView:
 
         Raises: TrustWardenError `lease_expired`.
         """
-        sent = self._lease_sent
-        if sent is None:
+        lease = self._lease
+        if lease is None:
             raise TrustWardenError("lease_expired", {"reason": "no lease"})
-        if _has_jumped(sent, now):
+        if _has_jumped(lease.sent, now):
             self._end_lease()
             raise TrustWardenError("lease_expired", {"reason": "the clock jumped"})
         # Negated, so that a reading that is not a number refuses.
-        if not _elapsed_ms(sent, now) < self._lease_ms:
+        if not _elapsed_ms(lease.sent, now) < lease.lease_ms:
             raise TrustWardenError("lease_expired", {"reason": "not renewed in time"})
 
     def require_untouched(self, epoch: int, ids: Iterable[str]) -> None:
@@ -147,7 +155,15 @@ class RevocationView:
         # An echo later than its own lease, or of a nonce that was never ours, gives nothing.
         if sent is None:
             return
-        self._lease_sent = sent
+        given = _Given(sent, self._lease_ms if frame.lease_ms is None else min(frame.lease_ms, self._lease_ms))
+        held = self._lease
+        # Of two leases that were both given, the one that lasts longer: a relay may give less than another did.
+        if (
+            held is None
+            or _has_jumped(held.sent, sent)
+            or given.lease_ms > held.lease_ms - _elapsed_ms(held.sent, sent)
+        ):
+            self._lease = given
         for old in list(self._outstanding):
             del self._outstanding[old]
             if old == frame.nonce:
@@ -181,7 +197,7 @@ class RevocationView:
         self._end_lease()
 
     def _end_lease(self) -> None:
-        self._lease_sent = None
+        self._lease = None
         self._outstanding.clear()
 
 
