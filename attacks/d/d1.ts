@@ -21,7 +21,7 @@ export const scenario = defineScenario({
     expectSame((await visit(world, { agent })).status, 200, "the rightful agent reads");
   },
   attack: async (world) => {
-    await expectWorthless(world, world.home.dataDir);
+    await expectWorthless(world, world.home.dataDir, { pairs: "all" });
   },
   evidence: async (ledger) => {
     await ledger.expect({ kind: "refuse" }, { atLeast: 50 });

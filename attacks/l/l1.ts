@@ -61,7 +61,7 @@ export const scenario = defineScenario({
       opened.exitCode !== 0 && opened.output.includes("backup_malformed"),
       `a sealed backup does not open without its key: ${opened.output.slice(-300)}`,
     );
-    await expectWorthless(world, plain);
+    await expectWorthless(world, plain, { pairs: "some" });
   },
   evidence: async (ledger) => {
     await ledger.expect({ kind: "refuse" }, { atLeast: 50 });

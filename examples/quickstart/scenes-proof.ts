@@ -16,7 +16,7 @@ import {
 import { type JsonFacts, parseFacts, type Stage } from "./stage.ts";
 
 /** The thief comes through in a twentieth of this on a quiet machine; a thief who does not is a failure. */
-const THIEF_SECONDS = 300;
+const THIEF_SECONDS = 10;
 /** How long the payment agent works before it is stopped. */
 const WORK_MS = 1_000;
 /** The promise: nothing is allowed later than this after the call. */
@@ -53,11 +53,10 @@ export async function letThiefIn({
   const recorded = await stage.warden("ledger", "query", "--kind", "refuse", "--limit", "1");
   expect(listOf(recorded.events).length > 0, "the ledger records that somebody was refused");
   const attempts = Number(replay.each_role) + Number(replay.each_route) + Number(forging.attempts);
-  expect(replay.each_route === replay.of_routes, "every string was tried on every route in time");
   return {
     detail:
       `copied ${report.files} files; replayed ${report.strings} strings in 4 roles, ${report.certificates} certificates, ` +
-      `${minting.tickets_and_grants} used tickets:\n${attempts} attempts (every string in every role and on all ${report.routes} routes), 0 let in, nothing minted;\nthe rightful call succeeds`,
+      `${minting.tickets_and_grants} used tickets:\n${attempts} attempts (every string in every role on ${report.routes} routes in turn, then ${THIEF_SECONDS} s of every string on every\nroute; attack D1 goes on to the end), 0 let in, nothing minted; the rightful call succeeds`,
     row: ["A stolen data directory is worthless", `0 of ${attempts} attempts let in, 0 usable keys`],
     value: undefined,
   };

@@ -75,14 +75,14 @@ process.stdout.write(
   })}\n`,
 );
 
-/** Every string in every role, then every string against every route; the deadline only ends a hopeless run. */
+/** Every string in every role, then every string against every route until the time is over. */
 async function replayAll({ strings }: Loot, guarded: readonly GuardedRoute[]) {
   const raid = new Raid();
-  const deadlineMs = Date.now() + plan.seconds * 1000;
   const shortFirst = [...strings].sort((left, right) => left.length - right.length);
   const shown = headerSized(shortFirst);
   const eachRole = await raid.run(formatEachRole(shown, guarded));
   const enrolments = await raid.run(formatEnrolments(shortFirst, plan.main));
+  const deadlineMs = Date.now() + plan.seconds * 1000;
   const eachRoute = await raid.run(formatEachRoute(shown, guarded), deadlineMs);
   raid.close();
   return {
