@@ -51,6 +51,8 @@ export interface Client {
     readonly schema: Schema<T>;
     readonly lane?: "stop";
   }): Promise<T>;
+  /** The answer as it came, such as lines of JSON. */
+  postText(call: { readonly target: string; readonly body: JsonObject }): Promise<string>;
 }
 
 export function createClient(transport: Transport): Client {
@@ -60,14 +62,18 @@ export function createClient(transport: Transport): Client {
     getBytes,
     getText: async (target) => parseUtf8(await getBytes(target)),
     get: async (target, schema) => parseAnswer(await getBytes(target), schema),
-    post: async ({ target, body, schema, lane }) => {
-      const bytes = encodeUtf8(JSON.stringify(body));
-      return parseAnswer(
-        requireSuccess(await transport.send({ method: "POST", target, body: bytes, lane: lane ?? "main" })),
-        schema,
-      );
-    },
+    post: async ({ target, body, schema, lane }) =>
+      parseAnswer(await post(transport, { target, body, lane: lane ?? "main" }), schema),
+    postText: async (call) => parseUtf8(await post(transport, { ...call, lane: "main" })),
   };
+}
+
+async function post(
+  transport: Transport,
+  { body, ...call }: Pick<ApiRequest, "target" | "lane"> & { readonly body: JsonObject },
+): Promise<Uint8Array> {
+  const bytes = encodeUtf8(JSON.stringify(body));
+  return requireSuccess(await transport.send({ ...call, method: "POST", body: bytes }));
 }
 
 /** A path with a query of the members that are set. */

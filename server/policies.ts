@@ -6,7 +6,8 @@ import { readCustomMaterial } from "./opa/custom.ts";
 import { createCustomPolicies } from "./opa/custom-policies.ts";
 import { createExternalOpa } from "./opa/external.ts";
 import { Policies } from "./opa/policies.ts";
-import type { CustomPolicies, OpaBundles, Policy } from "./opa/ports.ts";
+import type { CustomPolicies, OpaBundles, Policy, PolicyReplays } from "./opa/ports.ts";
+import { ThreadedReplays } from "./opa/replays.ts";
 import type { Cleanup, Parts } from "./parts.ts";
 
 /** The policies in force, and how another is put there. */
@@ -14,6 +15,7 @@ export interface OpenedPolicies {
   readonly policies: Policy;
   readonly custom: CustomPolicies;
   readonly opaBundles: OpaBundles;
+  readonly policyReplays: PolicyReplays;
   /** Code and data of those that decide now, by the digests that decisions name them by, in their order. */
   readonly policyMaterials: () => ReadonlyMap<string, PolicyMaterial>;
 }
@@ -40,13 +42,15 @@ export async function openPolicies(
     builtinVersion: policy.data.version,
     custom: () => store.reads.findPolicy(),
   });
+  const { deadlineMs } = settings;
+  const policyReplays = new ThreadedReplays({ builtin: policy.material, policyDir, deadlineMs });
   const stored = store.reads.findPolicy();
   const held = () => materialsOf(policy.material, store.reads.findPolicy()?.bundle);
   const policyMaterials = () => {
     const inForce = new Set(policies.references.map(({ bundleSha256 }) => bundleSha256));
     return new Map([...held()].filter(([digest]) => inForce.has(digest)));
   };
-  const opened = { policies, custom, opaBundles, policyMaterials };
+  const opened = { policies, custom, opaBundles, policyReplays, policyMaterials };
   if (stored === undefined) return opened;
   try {
     await custom.restore(stored.bundle);

@@ -72,6 +72,11 @@ describe("the policy guide", () => {
     chmodSync(join(home, "policy.key"), 0o600);
     const unsigned = await warden(command("load"));
     expect(unsigned.stderr).toContain("(policy_bundle_unsigned)");
+    const replayed = await warden(command("replay"));
+    expect([replayed.stderr, replayed.stdout]).toEqual([
+      "",
+      "0 decisions: 0 unchanged, 0 different, 0 could not be replayed\n",
+    ]);
     expect((await warden(command("sign"))).stdout).toContain("signed by release");
     expect((await warden(command("load"))).stdout).toContain("payments version 1 is in force");
     expect((await warden(command("load"))).stderr).toContain("(policy_rollback)");

@@ -118,6 +118,7 @@ const BODIES: Readonly<Record<string, { readonly body: object; readonly action: 
   "/v1/opa/logs": { body: [], action: "record:outcome" },
   "/v1/opa/status": { body: {}, action: "record:outcome" },
   "/v1/policy": { body: { bundle: "AA==" }, action: "update:policy" },
+  "/v1/policy/replays": { body: { bundle: "AA==" }, action: "read:policy" },
   "/access/v1/evaluation": { body: AUTHZEN, action: "ask:decision" },
   "/access/v1/evaluations": { body: AUTHZEN, action: "ask:decision" },
   "/access/v1/search/subject": { body: AUTHZEN, action: "ask:decision" },

@@ -84,6 +84,13 @@ export function settingAttempts(world: World, agentId: string): readonly Attempt
       kind: "budget",
       ask: ask("/v1/budgets", { subject: agentId, window: "day", limits }),
     },
+    ...policyAttempts(ask),
+  ];
+}
+
+/** Attempts at the policies. */
+function policyAttempts(ask: (target: string, body: object) => Attempt["ask"]): readonly Attempt[] {
+  return [
     {
       route: "/v1/policy/freeze",
       what: "no freeze",
@@ -97,6 +104,13 @@ export function settingAttempts(world: World, agentId: string): readonly Attempt
       status: 400,
       kind: "refuse",
       ask: ask("/v1/policy", { bundle: "AA==" }),
+    },
+    {
+      route: "/v1/policy/replays",
+      what: "no draft",
+      status: 400,
+      kind: "",
+      ask: ask("/v1/policy/replays", { bundle: "AA==" }),
     },
   ];
 }

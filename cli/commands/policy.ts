@@ -10,6 +10,7 @@ import { POLICIES_DIR, requireOpa, runOpa } from "../opa.ts";
 import { explainDecision, formatExplanation } from "../policy-explain.ts";
 import { addFreezeCommands } from "./freeze.ts";
 import { addPolicyBundleCommands } from "./policy-bundle.ts";
+import { addPolicyReplayCommand } from "./policy-replay.ts";
 
 /** The built-in policy and the examples, with their tests. */
 const BUILT_IN = [join(POLICIES_DIR, "trustwarden"), join(POLICIES_DIR, "examples")];
@@ -23,7 +24,9 @@ interface ExplainOptions {
 export function addPolicyCommands(program: Command, runtime: Runtime): void {
   const policy = program
     .command("policy")
-    .description("policies: test them, explain a decision, put one of your own in force")
+    .description(
+      "policies: test them, explain a decision, try a draft on the past, put one of your own in force",
+    )
     .addHelpText(
       "after",
       examples(
@@ -32,6 +35,7 @@ export function addPolicyCommands(program: Command, runtime: Runtime): void {
       ),
     );
   addPolicyBundleCommands(policy, runtime);
+  addPolicyReplayCommand(policy, runtime);
   addFreezeCommands(policy, runtime);
   policy
     .command("test")

@@ -7,6 +7,7 @@ import { AgentIdentity } from "trustwarden";
 import { inspect } from "./browser.ts";
 import { PEOPLE } from "./people.ts";
 import { go, heading, type Step, step } from "./step.ts";
+import { TRYING } from "./trying.ts";
 import { TWO_ADMINS } from "./two-admins.ts";
 
 /** Asks in the bar above. */
@@ -286,6 +287,7 @@ export const SCENARIO: readonly Step[] = [
   ...PROVING,
   ...ACTING,
   ...TWO_ADMINS,
+  ...TRYING,
   ...PEOPLE,
   ...REST,
 ];

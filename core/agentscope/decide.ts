@@ -68,11 +68,17 @@ export interface DecideInput {
 
 /** The answer, with every reason against it; never throws. */
 export function decide(input: DecideInput, engine: PolicyEngine): Decision {
-  const policy = policyOf(engine);
   const question = policyInputOf(input);
   if (question === undefined) {
+    const policy = policyOf(engine);
     return { effect: "deny", reasons: ["policy_input_malformed"], class: "A", policy, epoch: 0 };
   }
+  return decideQuestion(question, engine);
+}
+
+/** The same about a question in the words of policies, such as one that a record gives back; never throws. */
+export function decideQuestion(question: PolicyInput, engine: PolicyEngine): Decision {
+  const policy = policyOf(engine);
   const policyReasons = reasonsOfPolicy(question, engine, policy) ?? reasonsWithoutPolicy(question);
   const reasons = finish(question, new Set([...reasonsBeforePolicy(question), ...policyReasons]));
   return {

@@ -44,3 +44,62 @@ export const policyAnswer = z.object({
     .describe("signs the built-in bundle and discovery for stock OPAs"),
 });
 export type PolicyAnswer = z.infer<typeof policyAnswer>;
+
+/** Decisions that a replay looks at when it is not said, and at most. */
+const REPLAYED = { byDefault: 10_000, most: 100_000 };
+const EFFECTS = ["allow", "ask", "deny"] as const;
+const UNRECORDED = ["arguments", "labels", "outside", "frozen", "selectors", "policy"] as const;
+
+/** `POST /v1/policy/replays` (operator): what a draft would have decided. */
+export const replayRequest = z.strictObject({
+  bundle: z.string().min(1).max(MAX_BUNDLE_CHARS).describe("base64 of a bundle, signed or not, a .tar.gz"),
+  limit: z
+    .number()
+    .int()
+    .min(1)
+    .max(REPLAYED.most)
+    .default(REPLAYED.byDefault)
+    .describe("how many recorded decisions, from the newest on"),
+  since: z.string().max(32).optional().describe("RFC 3339"),
+  until: z.string().max(32).optional().describe("RFC 3339"),
+});
+export type ReplayRequest = z.output<typeof replayRequest>;
+
+const replayChange = z.object({
+  event_id: z.string(),
+  timestamp: z.string(),
+  agent_id: z.string(),
+  agent_identity: z.string(),
+  action: z.string(),
+  resource: z.string(),
+  before: z.enum(EFFECTS),
+  after: z.enum(EFFECTS),
+  reasons_before: z.array(z.string()),
+  reasons_after: z.array(z.string()),
+});
+export type ReplayChange = z.infer<typeof replayChange>;
+
+const replayResult = z.object({
+  decisions: z.number().int().describe("recorded decisions that were looked at"),
+  same: z.number().int(),
+  changed: z.array(z.object({ before: z.enum(EFFECTS), after: z.enum(EFFECTS), count: z.number().int() })),
+  not_replayed: z.number().int().describe("the draft looks at something that the ledger does not have"),
+  needs: z
+    .array(z.object({ member: z.enum(UNRECORDED), count: z.number().int() }))
+    .describe("what it looked at, and in how many decisions"),
+  not_listed: z.number().int().describe("changes beyond the first thousand"),
+  has_more: z.boolean().describe("whether older decisions were left out by the limit"),
+});
+export type ReplayResult = z.infer<typeof replayResult>;
+
+/** One line of the answer: NDJSON, ended by `result` or `error`. Whoever closes the connection ends the replay. */
+export const replayLine = z.union([
+  z.strictObject({
+    draft: z.object({ name: z.string(), version: z.number().int(), policy_sha256: z.string() }),
+  }),
+  z.strictObject({ progress: z.object({ decisions: z.number().int(), of: z.number().int() }) }),
+  z.strictObject({ change: replayChange }),
+  z.strictObject({ result: replayResult }),
+  z.strictObject({ error: z.object({ code: z.string(), message: z.string() }) }),
+]);
+export type ReplayLine = z.infer<typeof replayLine>;

@@ -46,6 +46,8 @@ const PERSON_ROWS: Readonly<Record<string, readonly Role[]>> = {
   "POST /v1/revocations": STOPPERS,
   "POST /v1/narrowings": STOPPERS,
   "POST /v1/policy/freeze": ADMINS,
+  // Runs what was sent, in a thread that reaches nothing; auditors read what came of policies, and try none.
+  "POST /v1/policy/replays": OPERATORS,
   "POST /v1/entries/:id/removal": STOPPERS,
   "POST /v1/join-tokens": OPERATORS,
   "POST /v1/verifier-tickets": OPERATORS,

@@ -34,7 +34,7 @@ import type { LedgerTurns } from "../ledger/turns.ts";
 import type { Meter } from "../metrics/observe.ts";
 import type { Scrape } from "../metrics/scrape.ts";
 import type { AuthorizationServer } from "../oauth/authorization-server.ts";
-import type { CustomPolicies, OpaBundles, Policy } from "../opa/ports.ts";
+import type { CustomPolicies, OpaBundles, Policy, PolicyReplays } from "../opa/ports.ts";
 import type { Erasures } from "../payloads/erasures.ts";
 import type { PayloadStore } from "../payloads/payload-store.ts";
 import type { SecurityEventStreams } from "../ssf/streams.ts";
@@ -138,6 +138,8 @@ export interface Services {
   readonly policy: Policy;
   readonly customPolicies: CustomPolicies;
   readonly opaBundles: OpaBundles;
+  /** What a draft would have decided. */
+  readonly policyReplays: PolicyReplays;
   /** Code and data of the policies in force, by the digests that decisions name, in their order. */
   readonly policyMaterials: () => ReadonlyMap<string, PolicyMaterial>;
   /** Decisions and states of stock OPAs that were recorded lately. */

@@ -6,17 +6,14 @@
  */
 import { createPublicKey } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { encodeBase64url } from "@trustwarden/core/bytes.ts";
 import { type PublicKey, parseP256PublicKey, sha256 } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { isJsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
 import type { PolicyConfig } from "./config.ts";
 import { openCustomPolicy, verifyCustomBundle } from "./custom.ts";
+import { readHostBuiltins } from "./host-builtins.ts";
 import type { Policies } from "./policies.ts";
 import type { CustomPolicies } from "./ports.ts";
-
-const CAPABILITIES = "capabilities.json";
 
 export interface CustomPoliciesOptions {
   readonly policies: Policies;
@@ -43,7 +40,7 @@ export function createCustomPolicies({
     const verified = verifyCustomBundle(bundle, keys);
     return {
       verified,
-      custom: await openCustomPolicy(verified, { hostBuiltins: readBuiltins(policyDir), deadlineMs }),
+      custom: await openCustomPolicy(verified, { hostBuiltins: readHostBuiltins(policyDir), deadlineMs }),
     };
   };
   return {
@@ -64,22 +61,6 @@ export function createCustomPolicies({
       };
     },
   };
-}
-
-function readBuiltins(policyDir: string): readonly string[] {
-  const { builtins } = parseJsonObject(readText(join(policyDir, CAPABILITIES)));
-  const names = Array.isArray(builtins)
-    ? builtins.map((item) => (isJsonObject(item) ? item.name : null))
-    : [];
-  return names.filter((name) => typeof name === "string");
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (cause) {
-    throw new TrustWardenError("policy_unavailable", { reason: "not readable", path }, { cause });
-  }
 }
 
 function readPublicKey(path: string): PublicKey {

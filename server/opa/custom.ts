@@ -10,6 +10,7 @@ import type { PolicyMaterial } from "@trustwarden/core/agentledger/evidence-poli
 import {
   type BundleScope,
   formatBundleName,
+  parseManifest,
   type VerifiedBundle,
   verifyBundle,
 } from "@trustwarden/core/agentscope/policy-bundle.ts";
@@ -68,11 +69,36 @@ function unpackBundle(bundle: Uint8Array): Files {
 export function verifyCustomBundle(bundle: Uint8Array, keys: BundleRules["keys"]): VerifiedBundle {
   const scope: BundleScope = "trustwarden-custom";
   const verified = verifyBundle(unpackBundle(bundle), { keys, scope });
-  // What is outside its root would be somebody else's data in an OPA that has several bundles.
-  if (verified.roots.join() !== ROOT) {
+  requireOwnRoot(verified.roots);
+  return verified;
+}
+
+/** A policy that nobody has to have signed. */
+export interface Draft extends Pick<VerifiedBundle, "name" | "version" | "data"> {
+  readonly wasm: Uint8Array;
+}
+
+/** What a bundle holds, signed or not: for questions about it, never for decisions. @throws TrustWardenError `policy_bundle_malformed`. */
+export function readDraft(bundle: Uint8Array): Draft {
+  const files = unpackBundle(bundle);
+  const { name, version, roots } = parseManifest(files);
+  requireOwnRoot(roots);
+  const wasm = files.get(MODULE);
+  if (wasm === undefined) throw new TrustWardenError("policy_bundle_malformed", { reason: `no ${MODULE}` });
+  const data = files.get("data.json");
+  return {
+    name,
+    version,
+    wasm,
+    data: data === undefined ? {} : parseJsonObject(parseUtf8(data), data.length + 1),
+  };
+}
+
+/** What is outside its root would be somebody else's data in an OPA that has several bundles. */
+function requireOwnRoot(roots: readonly string[]): void {
+  if (roots.join() !== ROOT) {
     throw new TrustWardenError("policy_bundle_malformed", { reason: `its root has to be ${ROOT}` });
   }
-  return verified;
 }
 
 /** Code and data of a bundle that was proven before. @throws TrustWardenError `policy_bundle_malformed`. */

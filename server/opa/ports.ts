@@ -3,6 +3,7 @@ import type { ActionClasses } from "@trustwarden/core/action.ts";
 import type { DecideInput } from "@trustwarden/core/agentscope/decide.ts";
 import type { PolicyData } from "@trustwarden/core/agentscope/policy-data.ts";
 import type { PolicyEngine } from "@trustwarden/core/agentscope/ports.ts";
+import type { Replayed } from "@trustwarden/core/agentscope/replay.ts";
 import type { Decision, PolicyReference } from "@trustwarden/core/decision.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
 
@@ -55,6 +56,53 @@ export interface PreparedPolicy {
    * @throws whatever `commit` throws.
    */
   putInForce<T>(commit: () => Promise<T>): Promise<T>;
+}
+
+/** Recorded decisions, decided again with a draft. */
+export interface PolicyReplays {
+  /**
+   * Starts a draft, signed or not, in a thread of its own; one at a time.
+   *
+   * @throws TrustWardenError `overloaded` while another runs, `policy_bundle_malformed`, `policy_refused`,
+   *   `policy_unavailable`.
+   */
+  begin(bundle: Uint8Array): Promise<RunningReplay>;
+}
+
+/** A draft that is asked about decisions of the past, and has to be ended. */
+export interface RunningReplay {
+  readonly name: string;
+  readonly version: number;
+  /** base64url, of its code and data: what decisions would name it by. */
+  readonly policySha256: string;
+  /**
+   * What would have come of each; null for an event without a decision.
+   *
+   * @throws TrustWardenError `policy_unavailable` when the draft gives no answer in time: in force it would deny everything.
+   */
+  replay(logged: readonly LoggedDecision[]): Promise<readonly (ReplayedDecision | null)[]>;
+  end(): Promise<void>;
+}
+
+/** Records of one event as the log has them: what was asked, and what was decided about it. */
+export interface LoggedDecision {
+  readonly entries: readonly Uint8Array[];
+  /** Of the instance, from its registration; null when it is not known any more. */
+  readonly selectors: readonly string[] | null;
+}
+
+/** What came of a recorded decision, and whose it was, in the words of its records. */
+export interface ReplayedDecision {
+  readonly outcome: Replayed;
+  readonly event: {
+    readonly event_id: string;
+    readonly timestamp: string;
+    readonly agent_id: string;
+    readonly agent_identity: string;
+    readonly action: string;
+    readonly resource: string;
+    readonly reasons_before: readonly string[];
+  };
 }
 
 /** One bundle as it goes out. */

@@ -24,15 +24,27 @@ const MEMORY_PAGES = { initial: 8, maximum: 512 };
 /** The rule that the built-in policy answers with. */
 export const DEFAULT_ENTRYPOINT = "trustwarden/decision/result";
 
-/** The part of the package that is used here. Its ESM entry and its types disagree, so the CommonJS entry is loaded. */
-interface OpaWasm {
-  loadPolicySync(wasm: Uint8Array, memory: { initial: number; maximum: number }): LoadedPolicy;
+/** A module that is compiled and can be instantiated many times. */
+export interface CompiledModule {
+  readonly [Symbol.toStringTag]: string;
 }
 
-interface LoadedPolicy {
+/** The part of the package that is used here. Its ESM entry and its types disagree, so the CommonJS entry is loaded. */
+interface OpaWasm {
+  loadPolicySync(
+    wasm: Uint8Array | CompiledModule,
+    memory: { initial: number; maximum: number },
+  ): LoadedPolicy;
+}
+
+/** A module that is instantiated, with its data. */
+export interface LoadedPolicy {
   readonly entrypoints: Readonly<Record<string, number>>;
   readonly mem: { readonly buffer: ArrayBuffer };
   readonly wasmInstance: { readonly exports: Readonly<Record<string, unknown>> };
+  /** Where the data is, and where what an evaluation needs begins. */
+  readonly dataAddr: number;
+  readonly dataHeapPtr: number;
   setData(data: JsonObject): void;
   evaluate(input: ArrayBuffer, entrypoint: string): unknown;
 }
@@ -96,7 +108,7 @@ export function createWasmEngine(options: WasmEngineOptions): WasmEngine {
  *
  * @throws TrustWardenError `policy_refused`.
  */
-function requireKnownBuiltins({ mem, wasmInstance }: LoadedPolicy, known: readonly string[]): void {
+export function requireKnownBuiltins({ mem, wasmInstance }: LoadedPolicy, known: readonly string[]): void {
   const { builtins, opa_json_dump: dump } = wasmInstance.exports;
   if (typeof builtins !== "function" || typeof dump !== "function") throw new Error("no module of OPA");
   const at = Number(dump(builtins()));
@@ -114,8 +126,12 @@ function readModule(wasmPath: string): Uint8Array {
   }
 }
 
-/** A fresh instance of the module with its data. */
-function instantiate(wasm: Uint8Array, data: JsonObject, entrypoint: string): LoadedPolicy {
+/** A fresh instance of the module with its data. @throws TrustWardenError `policy_unavailable`. */
+export function instantiate(
+  wasm: Uint8Array | CompiledModule,
+  data: JsonObject,
+  entrypoint: string,
+): LoadedPolicy {
   try {
     const policy = opa.loadPolicySync(wasm, { ...MEMORY_PAGES });
     if (!Object.hasOwn(policy.entrypoints, entrypoint)) throw new Error("no such entrypoint");
@@ -127,7 +143,7 @@ function instantiate(wasm: Uint8Array, data: JsonObject, entrypoint: string): Lo
 }
 
 /** OPA answers with a result set: one member when the rule is defined, none when it is not. */
-function resultOf(answer: unknown): unknown {
+export function resultOf(answer: unknown): unknown {
   if (!Array.isArray(answer) || answer.length !== 1) return undefined;
   const [only]: unknown[] = answer;
   return typeof only === "object" && only !== null && "result" in only ? only.result : undefined;

@@ -92,6 +92,22 @@ export async function fetchText(path: string): Promise<string> {
   return response.text();
 }
 
+/** Asks for lines of JSON, each told as it comes. @throws ApiError; whatever `signal` is aborted with. */
+export async function readLines<Schema extends z.ZodType>(
+  { answer, ...call }: Call<Schema>,
+  tell: (line: z.output<Schema>) => void,
+): Promise<void> {
+  const response = await send(call);
+  let rest = "";
+  const take = (text: string) => {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop() ?? "";
+    for (const line of lines) tell(answer.parse(JSON.parse(line)));
+  };
+  const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+  for (let part = await reader?.read(); part?.done === false; part = await reader?.read()) take(part.value);
+}
+
 /** A path with a query; what is undefined or empty is left out. */
 export function pathWith(path: string, query: Readonly<Record<string, string | number | undefined>>): string {
   const params = new URLSearchParams();

@@ -4,14 +4,17 @@ import { Link } from "@tanstack/react-router";
 import { freezeAnswer } from "@trustwarden/core/api/approval.ts";
 import { policyAnswer } from "@trustwarden/core/api/policy.ts";
 import type { ReactElement } from "react";
+import { useSession } from "../api/session.tsx";
 import { useApi } from "../api/use-api.ts";
 import { formatTime } from "../parts/format.ts";
 import { Badge, Command, Facts, Id, Panel, Table, Waiting } from "../parts/parts.tsx";
 import { Problem } from "../parts/problem.tsx";
+import { Replay } from "./replay.tsx";
 
 /** The screen. */
 export function Policies(): ReactElement {
   const policy = useApi("/v1/policy", policyAnswer);
+  const { roles } = useSession();
   return (
     <>
       <header className="screen-head">
@@ -57,10 +60,9 @@ export function Policies(): ReactElement {
             />
           )}
           <Command text="warden policy load bundle.tar.gz" />
-          <p className="muted">What a draft would have decided differently:</p>
-          <Command text="warden policy test --help" />
         </div>
       </Panel>
+      {roles.some((role) => role === "operator" || role === "admin") ? <Replay /> : null}
     </>
   );
 }

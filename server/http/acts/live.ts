@@ -59,8 +59,8 @@ async function* frames(
   }
 }
 
-/** Whoever logged out, was stopped, or may see less now, is asked about before each frame. @throws TrustWardenError. */
-function requireWatcher(services: Services, principal: Principal): Principal {
+/** Whoever logged out, was stopped, or may see less now, is asked about before each piece. @throws TrustWardenError. */
+export function requireWatcher(services: Services, principal: Principal): Principal {
   if (principal.kind === "person") return requireSession(services, principal.sessionSha256).principal;
   if (principal.kind === "owner") requireLiveOwner(services, principal.ownerId);
   return principal;

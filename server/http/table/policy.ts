@@ -4,8 +4,10 @@ import {
   policyAnswer,
   policyLoadAnswer,
   policyRequest,
+  replayRequest,
 } from "@trustwarden/core/api/policy.ts";
 import { loadPolicy, readPolicy } from "../acts/policy.ts";
+import { replayPolicy } from "../acts/policy-replay.ts";
 import { ADMIN_ONLY, defineGuarded, type Route } from "../route.ts";
 
 /** Put on the table by `routes.ts`. */
@@ -36,5 +38,20 @@ export const POLICY_ROUTES: readonly Route[] = [
     action: () => "update:policy",
     subject: () => "none",
     act: loadPolicy,
+  }),
+  defineGuarded({
+    method: "POST",
+    path: "/v1/policy/replays",
+    listeners: ADMIN_ONLY,
+    summary: "What a draft of a policy would have decided of what is recorded, line by line (NDJSON)",
+    access: ["operator"],
+    recording: "single",
+    body: replayRequest,
+    answer: "raw",
+    maxBodyBytes: MAX_POLICY_BODY_BYTES,
+    // Nothing is put in force: whoever may read policies and the ledger learns no more than by doing it at home.
+    action: () => "read:policy",
+    subject: () => "none",
+    act: replayPolicy,
   }),
 ];
