@@ -13,7 +13,7 @@ export const TRYING = [
     const file = join(pictures, "draft.tar.gz");
     writeFileSync(file, packFiles(exampleFiles(3)));
     await go(page, "Policies");
-    await page.getByLabel("Draft").setInputFiles(file);
+    await page.locator('input[name="bundle"]').setInputFiles(file);
     await page.getByRole("button", { name: "What would it change?" }).click();
     const said = page.locator("[data-replayed]");
     await said.waitFor();
@@ -21,7 +21,7 @@ export const TRYING = [
     assert.match((await said.textContent()) ?? "", /\d+ decisions: \d+ unchanged, 0 different, 0 could not/);
     await inspect(page, "replay", pictures);
     writeFileSync(file, "no bundle");
-    await page.getByLabel("Draft").setInputFiles(file);
+    await page.locator('input[name="bundle"]').setInputFiles(file);
     await page.getByRole("button", { name: "What would it change?" }).click();
     await page.getByText("policy_bundle_malformed").waitFor();
   }),
