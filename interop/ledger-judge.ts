@@ -1,5 +1,5 @@
 /**
- * Tessera's `fsck` and the Go project's `x/mod/sumdb` on whole ledgers of ours: one that fills three levels of tiles,
+ * Tessera's `fsck`, the Go project's `x/mod/sumdb` and torchwood on whole ledgers of ours: one that fills three levels of tiles,
  * and the one that the quickstart leaves behind; sound, forked, and with one bit flipped anywhere.
  */
 import { readdirSync, writeFileSync } from "node:fs";
@@ -9,7 +9,8 @@ import { runCommand } from "./command.ts";
 import { countVerdicts, type Findings, type Judge, type Lab, type Verdict } from "./judge.ts";
 import { createLedger, createTurnedLedger, type ExportedLedger, LEDGER_SIZE } from "./ledger-log.ts";
 import { playQuickstart } from "./quickstart-ledger.ts";
-import { type GoTools, requireGoTools } from "./tools.ts";
+import { judgeOurProofs } from "./stranger-proofs.ts";
+import { type GoTools, requireGoTools, requireTlogTools, type TlogTools } from "./tools.ts";
 
 const TIMEOUT_MS = 20_000;
 /** A mismatch stops one worker a level of tiles, and `fsck` 1.0.4 hangs when it has no others. */
@@ -23,9 +24,9 @@ const LARGE_LAYOUT = {
 const SOMEONES_VKEY = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k";
 
 export const largeLedgerJudge: Judge = {
-  name: `fsck 1.0.4 and x/mod 0.42.0 on ${LEDGER_SIZE} entries`,
+  name: `fsck 1.0.4, x/mod 0.42.0 and torchwood 0.9.0 on ${LEDGER_SIZE} entries`,
   run: async (lab) => {
-    const tools = await requireGoTools(lab);
+    const tools = await requireTools(lab);
     const ledger = await createLedger(join(lab.scratch, "ledger"), lab.random);
     const findings = await judgeLedger({ lab, tools, ledger });
     const layout = countVerdicts([judgeLayout(ledger.directory)]);
@@ -38,17 +39,17 @@ export const largeLedgerJudge: Judge = {
 };
 
 export const quickstartLedgerJudge: Judge = {
-  name: "fsck 1.0.4 and x/mod 0.42.0 on the quickstart's ledger",
+  name: "fsck 1.0.4, x/mod 0.42.0 and torchwood 0.9.0 on the quickstart's ledger",
   run: async (lab) => {
-    const tools = await requireGoTools(lab);
+    const tools = await requireTools(lab);
     return judgeLedger({ lab, tools, ledger: await playQuickstart(lab) });
   },
 };
 
 export const turnedLedgerJudge: Judge = {
-  name: "fsck 1.0.4 and x/mod 0.42.0 on each shard of a ledger that turned",
+  name: "fsck 1.0.4, x/mod 0.42.0 and torchwood 0.9.0 on each shard of a ledger that turned",
   run: async (lab) => {
-    const tools = await requireGoTools(lab);
+    const tools = await requireTools(lab);
     const shards = await createTurnedLedger(join(lab.scratch, "turned"), lab.random);
     const found: Findings[] = [];
     for (const ledger of shards) found.push(await judgeLedger({ lab, tools, ledger }));
@@ -62,6 +63,12 @@ export const turnedLedgerJudge: Judge = {
   },
 };
 
+type Tools = GoTools & TlogTools;
+
+async function requireTools(lab: Lab): Promise<Tools> {
+  return { ...(await requireGoTools(lab)), ...(await requireTlogTools(lab)) };
+}
+
 /** One judge's question about a directory. */
 interface Asker {
   readonly name: string;
@@ -74,7 +81,7 @@ async function judgeLedger({
   ledger,
 }: {
   readonly lab: Lab;
-  readonly tools: GoTools;
+  readonly tools: Tools;
   readonly ledger: ExportedLedger;
 }): Promise<Findings> {
   const { directory, vkey, size, oldCheckpoints, acknowledgements, forkedCheckpoints } = ledger;
@@ -87,6 +94,7 @@ async function judgeLedger({
   const sound: readonly Asker[] = [
     { name: "fsck", ask: () => askFsck(tools, size, [directory, vkeyFile]) },
     { name: "x/mod", ask: () => askGo(vkey, earlier) },
+    { name: "torchwood", ask: () => askTorchwoodsClient(lab, tools, ledger) },
   ];
   const refused: readonly Asker[] = [
     { name: "x/mod with another log's key", ask: () => askGo(SOMEONES_VKEY, []) },
@@ -105,7 +113,14 @@ async function judgeLedger({
   });
   // Once more, so that it was the flips that were refused.
   const after = await hearAll(sound, "accept", "put right again");
-  return countVerdicts([...whole, ...flips.verdicts, ...after], `${flips.count} single bits flipped`);
+  const found = countVerdicts([...whole, ...flips.verdicts, ...after], `${flips.count} single bits flipped`);
+  const proofs = await judgeOurProofs(lab, ledger);
+  return {
+    ...found,
+    accepted: found.accepted + proofs.accepted,
+    refused: found.refused + proofs.refused,
+    wrong: [...found.wrong, ...proofs.wrong],
+  };
 }
 
 async function hearAll(
@@ -129,6 +144,20 @@ async function askFsck({ fsck }: GoTools, size: number, [directory, vkeyFile]: r
 
 async function askLogjudge({ logjudge }: GoTools, size: number, args: readonly string[]) {
   const { code, stdout, stderr } = await runCommand(logjudge, args, { timeoutMs: TIMEOUT_MS });
+  const isAccepted = code === 0 && stdout.startsWith(`accepted: size ${size}, ${size} entries`);
+  return { isAccepted, said: lastLine(stdout + stderr) };
+}
+
+/** The client holds each entry against the tree that the checkpoint names. */
+async function askTorchwoodsClient(
+  { scratch }: Lab,
+  { proofjudge }: TlogTools,
+  { directory, vkey, size }: ExportedLedger,
+) {
+  const policy = join(scratch, "log.policy");
+  writeFileSync(policy, `log ${vkey}\nquorum none\n`);
+  const args = ["-policy", policy, "-dir", directory];
+  const { code, stdout, stderr } = await runCommand(proofjudge, args, { timeoutMs: TIMEOUT_MS });
   const isAccepted = code === 0 && stdout.startsWith(`accepted: size ${size}, ${size} entries`);
   return { isAccepted, said: lastLine(stdout + stderr) };
 }

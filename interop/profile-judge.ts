@@ -48,7 +48,7 @@ const report = z.object({
 export const profileJudge: Judge = { name: "pkilint 0.13.0", run: judgeProfile };
 
 /** Certificates to lint: one, or an issuer and what it issued. */
-interface Subject {
+export interface Subject {
   readonly name: string;
   readonly expected: "accept" | "refuse";
   readonly certificates: readonly Uint8Array[];
@@ -57,10 +57,15 @@ interface Subject {
 async function judgeProfile(lab: Lab): Promise<Findings> {
   const bin = await requirePkilint(lab);
   const now = Math.floor(Date.now() / 1000);
-  const domain = createDomain("acme.test", now);
-  const subjects = [...soundSubjects(domain, now), ...brokenSubjects(domain, now)];
+  const subjects = createSubjects(now);
   const verdicts = await Promise.all(subjects.map((subject, index) => lint(subject, { bin, lab, index })));
   return countVerdicts(verdicts, `${Object.keys(WAIVED).length} findings waived, with reasons`);
+}
+
+/** Ours, and forgeries of one fault each. @param now - Unix seconds. */
+export function createSubjects(now: number): readonly Subject[] {
+  const domain = createDomain("acme.test", now);
+  return [...soundSubjects(domain, now), ...brokenSubjects(domain, now)];
 }
 
 function soundSubjects(domain: Domain, now: number): readonly Subject[] {

@@ -18,6 +18,7 @@ import { exportsJudge } from "./exports-judge.ts";
 import { hsmJudge } from "./hsm-judge.ts";
 import { closeLab, createLab, type Findings, type Judge, JudgeUnavailable, type Lab } from "./judge.ts";
 import { largeLedgerJudge, quickstartLedgerJudge, turnedLedgerJudge } from "./ledger-judge.ts";
+import { litewitnessJudge } from "./litewitness/judge.ts";
 import { modelClientsJudge } from "./llm/judge.ts";
 import { mcpAuthJudge } from "./mcp/mcp-auth-judge.ts";
 import { mcpClientJudge } from "./mcp/mcp-client-judge.ts";
@@ -40,17 +41,20 @@ import { redisJudge } from "./wild/redis-judge.ts";
 import { witnessJudge } from "./witness-judge.ts";
 import { workloadJudges } from "./workload/judges.ts";
 import { wycheproofJudge } from "./wycheproof-judge.ts";
+import { zlintJudge } from "./zlint-judge.ts";
 
 const JUDGES: readonly Judge[] = [
   spiffeJudge,
   opensslJudge,
   profileJudge,
+  zlintJudge,
   wycheproofJudge,
   largeLedgerJudge,
   quickstartLedgerJudge,
   turnedLedgerJudge,
   proofJudge,
   witnessJudge,
+  litewitnessJudge,
   evidenceJudge,
   exportsJudge,
   deployJudge,

@@ -28,7 +28,20 @@ export interface GoTools {
   readonly fsck: string;
 }
 
+/** Torchwood's programs, and two small ones around its packages. */
+export interface TlogTools {
+  /** Its `VerifyProof` and its client. */
+  readonly proofjudge: string;
+  /** Its witness. */
+  readonly litewitness: string;
+  /** Holds the witness's key, as an ssh-agent. */
+  readonly keyagent: string;
+  /** Its verifier of detached proofs. */
+  readonly spicy: string;
+}
+
 let goTools: Promise<GoTools> | undefined;
+let tlogTools: Promise<TlogTools> | undefined;
 
 /** Builds the Go programs; the compiler's own cache makes a second time cheap. @throws JudgeUnavailable */
 export function requireGoTools(lab: Lab): Promise<GoTools> {
@@ -58,6 +71,29 @@ async function buildGoTools({ root, cache }: Lab): Promise<GoTools> {
     witnessjudge: join(bin, "witnessjudge"),
     authzjudge: join(bin, "authzjudge"),
     fsck: join(bin, "fsck"),
+  };
+}
+
+/** Builds torchwood's programs. @throws JudgeUnavailable */
+export function requireTlogTools(lab: Lab): Promise<TlogTools> {
+  tlogTools ??= buildTlogTools(lab);
+  return tlogTools;
+}
+
+async function buildTlogTools({ root, cache }: Lab): Promise<TlogTools> {
+  await requireProgram("go", ["version"], "install Go 1.26 or newer");
+  const bin = join(cache, "bin");
+  mkdirSync(bin, { recursive: true });
+  const strangers = ["litewitness", "spicy"].map((name) => `filippo.io/torchwood/cmd/${name}`);
+  const packages = ["./proofjudge", "./keyagent", ...strangers];
+  await install("go", ["build", "-mod=readonly", "-buildvcs=false", "-o", `${bin}/`, ...packages], {
+    cwd: join(root, "interop", "tlog"),
+  });
+  return {
+    proofjudge: join(bin, "proofjudge"),
+    keyagent: join(bin, "keyagent"),
+    litewitness: join(bin, "litewitness"),
+    spicy: join(bin, "spicy"),
   };
 }
 
@@ -110,6 +146,25 @@ export async function requirePythonTools({ root, cache }: Lab, name: string): Pr
     writeFileSync(stamp, "");
   }
   return join(folder, "bin");
+}
+
+/** Folder of packages from `<name>/package-lock.json`, whose scripts are not run. @throws JudgeUnavailable */
+export async function requireNpmPackages({ root, cache }: Lab, name: string): Promise<string> {
+  const files = ["package.json", "package-lock.json"].map((file) => ({
+    file,
+    content: readFileSync(join(root, "interop", name, file)),
+  }));
+  const digest = createHash("sha256").update(Buffer.concat(files.map(({ content }) => content)));
+  const folder = join(cache, `${name}-${digest.digest("hex").slice(0, 16)}`);
+  const stamp = join(folder, "complete");
+  if (!existsSync(stamp)) {
+    rmSync(folder, { recursive: true, force: true });
+    mkdirSync(folder, { recursive: true });
+    for (const { file, content } of files) writeFileSync(join(folder, file), content);
+    await install("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"], { cwd: folder });
+    writeFileSync(stamp, "");
+  }
+  return folder;
 }
 
 /** @throws JudgeUnavailable unless the program answers. */
