@@ -38,7 +38,7 @@ import { mariadbJudge } from "./wild/mariadb-judge.ts";
 import { nginxJudge } from "./wild/nginx-judge.ts";
 import { postgresqlJudge } from "./wild/postgresql-judge.ts";
 import { redisJudge } from "./wild/redis-judge.ts";
-import { witnessJudge } from "./witness-judge.ts";
+import { tesseraWitnessJudge, witnessJudge } from "./witness-judge.ts";
 import { workloadJudges } from "./workload/judges.ts";
 import { wycheproofJudge } from "./wycheproof-judge.ts";
 import { zlintJudge } from "./zlint-judge.ts";
@@ -54,6 +54,7 @@ const JUDGES: readonly Judge[] = [
   turnedLedgerJudge,
   proofJudge,
   witnessJudge,
+  tesseraWitnessJudge,
   litewitnessJudge,
   evidenceJudge,
   exportsJudge,

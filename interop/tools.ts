@@ -20,6 +20,8 @@ export interface GoTools {
   readonly logjudge: string;
   /** A log of the same library on a witness. */
   readonly witnessjudge: string;
+  /** A log of Tessera's, with its own client of witnesses, on a witness. */
+  readonly tesserajudge: string;
   /** Envoy's published protos on external authorization. */
   readonly authzjudge: string;
   /** SPIFFE's own library on a Workload API. */
@@ -58,6 +60,7 @@ async function buildGoTools({ root, cache }: Lab): Promise<GoTools> {
     "./workloadjudge",
     "./logjudge",
     "./witnessjudge",
+    "./tesserajudge",
     "./authzjudge",
     "github.com/transparency-dev/tessera/cmd/fsck",
   ];
@@ -69,6 +72,7 @@ async function buildGoTools({ root, cache }: Lab): Promise<GoTools> {
     workloadjudge: join(bin, "workloadjudge"),
     logjudge: join(bin, "logjudge"),
     witnessjudge: join(bin, "witnessjudge"),
+    tesserajudge: join(bin, "tesserajudge"),
     authzjudge: join(bin, "authzjudge"),
     fsck: join(bin, "fsck"),
   };
