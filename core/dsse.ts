@@ -36,6 +36,7 @@ export type PayloadName =
   | "grant"
   | "possession"
   | "approval"
+  | "transfer"
   | "owner-request"
   | "succession"
   | "evidence";

@@ -8,6 +8,7 @@
 
 import { BAD_REQUEST, type ErrorEntry, NOT_ALLOWED, NOT_AUTHENTICATED, UNAVAILABLE } from "./error-entry.ts";
 import { PEOPLE_ERRORS } from "./error-people.ts";
+import { REGISTRATION_ERRORS } from "./error-registration.ts";
 
 /** Every code, once. Codes are stable and documented in `docs/errors.md`; sentences are not. */
 export const ERRORS = {
@@ -339,6 +340,7 @@ export const ERRORS = {
   attestor_unavailable: { status: 500, message: "This system cannot attest its processes." },
 
   ...PEOPLE_ERRORS,
+  ...REGISTRATION_ERRORS,
 
   internal: { status: 500, message: "Something went wrong inside." },
 } as const satisfies Record<string, ErrorEntry>;

@@ -141,6 +141,7 @@ export const CONTROL_KINDS = [
   "person",
   "session",
   "confirmation",
+  "transfer",
 ] as const;
 export type ControlKind = (typeof CONTROL_KINDS)[number];
 

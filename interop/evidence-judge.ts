@@ -44,6 +44,12 @@ import {
   type ShardedStory,
   shardForgeries,
 } from "../test/support/evidence-shards.ts";
+import {
+  createTransferStory,
+  rewrittenTransfer,
+  type TransferStory,
+  transferForgeries,
+} from "../test/support/evidence-transfers.ts";
 import { runCommand } from "./command.ts";
 import { countVerdicts, type Findings, type Judge, type Lab, type Verdict } from "./judge.ts";
 import { requireGoProgram } from "./tools.ts";
@@ -75,12 +81,14 @@ async function judgeEvidence(lab: Lab): Promise<Findings> {
   const [story, presented] = [await createBundleStory(), await createPresentedStory()];
   const sharded = await createShardedStory();
   const passkeys = await createPasskeyStory();
+  const transferred = await createTransferStory();
   try {
     const verdicts: Verdict[] = [];
     const cases = [
       ...(await casesOf(lab, story)),
       ...presentedCases(lab, presented),
       ...passkeyCases(lab, passkeys),
+      ...transferCases(lab, transferred),
       ...(await shardedCases(lab, sharded)),
     ];
     for (const one of cases) {
@@ -101,6 +109,7 @@ async function judgeEvidence(lab: Lab): Promise<Findings> {
   } finally {
     await presented.close();
     await passkeys.close();
+    await transferred.close();
     await sharded.server.close();
     sharded.server.home.remove();
     await story.server.close();
@@ -236,6 +245,24 @@ function passkeyCases(lab: Lab, story: PasskeyStory): readonly Case[] {
       anchors: forged,
     },
     ...passkeyForgeries(story).map((one): Case => ({ ...one, expected: 1, anchors: forged })),
+  ];
+}
+
+/** An agent that two owners handed over, and logs that lie about whose it is. */
+function transferCases(lab: Lab, story: TransferStory): readonly Case[] {
+  const bundle = join(lab.scratch, "transfer-bundle.json");
+  writeFileSync(bundle, story.bundleText);
+  const under = (key: string) => ["--vkey", key, "--bundle", bundle];
+  const forged = under(forgersVkey(story.vkey));
+  return [
+    { name: "an agent handed over", bytes: story.bytes, expected: 0, anchors: under(story.vkey) },
+    {
+      name: "an agent handed over, in a log written again",
+      bytes: rewrittenTransfer(story),
+      expected: 0,
+      anchors: forged,
+    },
+    ...transferForgeries(story).map((one): Case => ({ ...one, expected: 1, anchors: forged })),
   ];
 }
 

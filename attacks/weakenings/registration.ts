@@ -1,4 +1,4 @@
-/** Edits under which owners have as many agents as they like, and go on when they have gone. */
+/** Edits under which owners have as many agents as they like, go on when they have gone, and are given what they did not ask for. */
 import type { SourceEdit } from "../source-edit.ts";
 
 /** Edits by name. */
@@ -21,6 +21,13 @@ export const REGISTRATION_WEAKENINGS = {
       file: "server/http/peer.ts",
       find: "if (reads.findOwner(ownerId)?.isRevoked === false) return;",
       replace: "if (reads.findOwner(ownerId) !== undefined) return;",
+    },
+  ],
+  "transfers-by-one": [
+    {
+      file: "server/http/acts/transfers.ts",
+      find: `if (claimed.to !== ownerId) throw invalid("to");`,
+      replace: "",
     },
   ],
 } as const satisfies Readonly<Record<string, readonly SourceEdit[]>>;

@@ -12,6 +12,7 @@ import { examples, type Runtime, repeatable, runCommand, type Session } from "..
 import { formatSeconds, formatTable } from "../output.ts";
 import { fetchOwners } from "../owners.ts";
 import { addTicketCommand } from "./agent-ticket.ts";
+import { addTransferCommands } from "./agent-transfer.ts";
 
 interface ListOptions {
   readonly owner?: string;
@@ -21,7 +22,7 @@ interface ListOptions {
 export function addAgentCommands(program: Command, runtime: Runtime): void {
   const agent = program
     .command("agent")
-    .description("agents: permit one to exist, list, show, narrow")
+    .description("agents: permit one to exist, list, show, narrow, hand over")
     .addHelpText(
       "after",
       examples(
@@ -34,6 +35,7 @@ export function addAgentCommands(program: Command, runtime: Runtime): void {
   addListCommands(agent, runtime);
   addShowCommand(agent, runtime);
   addNarrowCommand(agent, runtime);
+  addTransferCommands(agent, runtime);
 }
 
 function addListCommands(agent: Command, runtime: Runtime): void {

@@ -15,6 +15,7 @@ import { isSubset, parseScope } from "../scope.ts";
 import { boundDigestOf, EntryAuditor } from "./audit-entries.ts";
 import { OwnerKeys } from "./audit-owners.ts";
 import { namesOf, type Revocations } from "./audit-revocations.ts";
+import { AgentOwners } from "./audit-transfers.ts";
 import type { SvidDirectory } from "./svid-directory.ts";
 
 const SERVER_ID = /^spiffe:\/\/[^/]+\/trustwarden\/server\/[^/]+$/;
@@ -40,6 +41,7 @@ export class EnrolmentAuditor {
   /** SPIFFE IDs of other trust domains that owners registered. */
   readonly #foreign = new Set<string>();
   readonly #entries = new EntryAuditor();
+  readonly #holders = new AgentOwners((owner, envelope) => this.#owners.keyFor(owner, envelope));
 
   constructor(svids: SvidDirectory, revocations: Revocations) {
     this.#svids = svids;
@@ -67,8 +69,8 @@ export class EnrolmentAuditor {
   }
 
   /**
-   * Checks an allowed event that registers an owner, person or entry, admits a node, issues an instance or narrows one; call in the
-   * order of the log.
+   * Checks an allowed event that registers an owner, person or entry, admits a node, issues an instance or narrows one, or
+   * gives an agent away; call in the order of the log.
    *
    * @throws TrustWardenError `record_malformed`, or what parsing, signatures and certificates are refused with.
    */
@@ -90,6 +92,10 @@ export class EnrolmentAuditor {
       case "issue":
         this.#issued.set(subject, { chain, scope: control.details.scope, epoch: control.epoch });
         this.#addInstance(subject, control);
+        this.#holders.requireOwner(control);
+        return;
+      case "transfer":
+        this.#holders.add(control);
         return;
       case "narrow":
         this.#addNarrowed(subject, control);

@@ -17,9 +17,10 @@ interface Revocation {
 export class Revocations {
   readonly #byName = new Map<string, Revocation[]>();
 
-  /** Notes an event that revoked something; passes over all others. */
-  add({ kind, allow, subject, epoch, time }: ControlRecord): void {
-    if (kind !== "revoke" || !allow || subject === null) return;
+  /** Notes an event that ended something, as an agent that was given away did; passes over all others. */
+  add(control: ControlRecord): void {
+    const { subject, epoch, time } = control;
+    if (!isEnding(control) || subject === null) return;
     const known = this.#byName.get(subject) ?? [];
     this.#byName.set(subject, known);
     known.push({ epoch, at: Math.floor(Date.parse(time) / 1000) });
@@ -45,6 +46,11 @@ export class Revocations {
       .map(({ at }) => at);
     return times.length === 0 ? undefined : Math.max(...times);
   }
+}
+
+/** Whether nothing that was alive below the subject is alive afterwards. */
+export function isEnding({ kind, allow, details }: ControlRecord): boolean {
+  return allow && (kind === "revoke" || (kind === "transfer" && details.change === "accept"));
 }
 
 /** The names under which an instance can be revoked. */

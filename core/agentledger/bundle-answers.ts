@@ -5,7 +5,7 @@
  */
 import { parseEnvelope, parseUnverifiedPayload } from "../dsse.ts";
 import type { ControlRecord } from "../event.ts";
-import { namesOf } from "./audit-revocations.ts";
+import { isEnding, namesOf } from "./audit-revocations.ts";
 import type { EventIndexes } from "./evidence-bundle.ts";
 import { type JoinedEvent, joinRecord } from "./join.ts";
 import type { UnverifiedRecord } from "./record.ts";
@@ -29,7 +29,7 @@ export interface EventAnswer {
   readonly event: JoinedEvent;
   /** From the owner down to the instance; empty for an event without an agent. */
   readonly authorizedBy: readonly Delegation[];
-  /** Refusal reasons, and revocations of anybody in the chain, as far as the bundle holds them. */
+  /** Refusal reasons, and revocations and transfers of anybody in the chain, as far as the bundle holds them. */
   readonly stoppedBy: readonly string[];
 }
 
@@ -47,7 +47,7 @@ export function answerEvents(
   const issues = new Map(
     controls.filter(({ control }) => control.kind === "issue").map((one) => [one.control.subject ?? "", one]),
   );
-  const revocations = controls.filter(({ control }) => control.kind === "revoke");
+  const revocations = controls.filter(({ control }) => isEnding(control));
   return events.flatMap(({ indexes }) => {
     const event = joinAll(indexes, records);
     if (event === null) return [];
@@ -114,5 +114,10 @@ function documentOf(via: unknown, parent: unknown): Delegation["document"] {
 }
 
 function formatStop({ index, control }: Issue): string {
-  return `revoked: ${control.subject} at epoch ${control.epoch}, ${control.time} (entry ${index})`;
+  const { kind, subject, details, epoch, time } = control;
+  const what =
+    kind === "transfer"
+      ? `given away: ${subject} by ${details.from} to ${details.owner}`
+      : `revoked: ${subject}`;
+  return `${what} at epoch ${epoch}, ${time} (entry ${index})`;
 }

@@ -53,6 +53,7 @@ const ENTITIES: ReadonlyMap<string, Activity> = new Map([
   ["node", ENROLL],
   ["renew", UPDATE],
   ["narrow", UPDATE],
+  ["transfer", UPDATE],
   ["revoke", DEACTIVATE],
 ]);
 

@@ -126,10 +126,16 @@ export function subtreesOf({ unverified }: UnverifiedRecord): readonly string[] 
     case "decision":
       return unique(unverified.value.chain.map(stripOwner));
     case "control":
-      return isServiceSvid(unverified.value) ? [EVERYONE] : unique(unverified.value.chain.map(stripOwner));
+      return isServiceSvid(unverified.value) ? [EVERYONE] : unique(concerned(unverified.value));
     case "outcome":
       return [];
   }
+}
+
+/** Those in the chain, and who takes an agent over. */
+function concerned({ kind, chain, details }: ControlRecord): readonly string[] {
+  const named = chain.map(stripOwner);
+  return kind === "transfer" && isText(details.owner) ? [...named, details.owner] : named;
 }
 
 function isServiceSvid({ kind, allow, chain, subject, details }: ControlRecord): boolean {

@@ -261,6 +261,7 @@ permitted if {
 		"remove:entry",
 		"read:approvals",
 		"answer:approval",
+		"transfer:agent",
 	}
 	input.subject in {"self", "descendant"}
 }

@@ -334,6 +334,7 @@ permitted_table := {
 		"remove:entry": {"self", "descendant"},
 		"read:approvals": {"self", "descendant"},
 		"answer:approval": {"self", "descendant"},
+		"transfer:agent": {"self", "descendant"},
 	},
 	"node": {
 		"hold:lease": {"self", "none"},

@@ -3,6 +3,10 @@ import { randomBytes } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
+import { issueEnvelope } from "@trustwarden/core/dsse.ts";
+import { formatTime } from "@trustwarden/core/event.ts";
+import { formatUuidV7 } from "@trustwarden/core/id.ts";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { readEpoch } from "../store/commands/epoch.ts";
 import {
@@ -96,6 +100,48 @@ it("repeats stops of every kind, each with its own epoch, and none that the back
   expect(holder?.text("holder")).toBe("stopped");
   const agent = database.get("SELECT revoked_epoch FROM instances WHERE instance_id = ?", instanceId);
   expect(agent?.integer("revoked_epoch")).toBe(before + 4);
+});
+
+/** That an agent went to an owner, as a server that lived on wrote it into the ledger. */
+function transferEntry(agentId: string, owner: string, change = "accept"): Uint8Array {
+  const record = {
+    v: 1,
+    event_id: formatUuidV7(NOW_MS, randomBytes),
+    kind: "transfer",
+    allow: true,
+    reasons: [],
+    principal: `owner:${owner}`,
+    subject: agentId,
+    chain: [`owner:${ownerId}`, agentId],
+    intent_sha256: null,
+    epoch: readEpoch(database) + 1,
+    from: { peer: "test" },
+    details: { change, agent_id: agentId, from: ownerId, owner },
+    time: formatTime(NOW_MS),
+  };
+  return encodeUtf8(issueEnvelope("control", record, createTestKey().signer, "A".repeat(43)));
+}
+
+it("repeats who has which agent, and ends one that went to somebody whom the backup does not know", () => {
+  const known = `own_${"0".repeat(26)}`;
+  const insert = "INSERT INTO owners (owner_id, name, spki, created_at) VALUES (?, 'bob', ?, 1)";
+  database.run(insert, known, createTestKey().spki);
+  const agentId = database.get("SELECT agent_id FROM agents")?.text("agent_id") ?? "";
+  const stateOf = () => {
+    const agent = database.get("SELECT owner_id, is_revoked FROM agents WHERE agent_id = ?", agentId);
+    const live = "SELECT COUNT(*) AS n FROM instances WHERE revoked_epoch IS NULL AND agent_id IS NOT NULL";
+    return { ...agent?.values, live: database.get(live)?.integer("n") };
+  };
+  const replay = new Replay(database);
+  replay.take(transferEntry(agentId, known, "offer"));
+  expect([replay.result.stops, stateOf()]).toEqual([0, { owner_id: ownerId, is_revoked: 0, live: 1 }]);
+  replay.take(transferEntry(agentId, known));
+  expect([replay.result.stops, stateOf()]).toEqual([1, { owner_id: known, is_revoked: 0, live: 0 }]);
+  replay.take(transferEntry(agentId, `own_${"1".repeat(26)}`));
+  expect([replay.result, stateOf()]).toMatchObject([
+    { stops: 2, missing: {} },
+    { owner_id: known, is_revoked: 1 },
+  ]);
 });
 
 /** Somebody with a passkey, a session, a link that nobody has used, and something to confirm. */

@@ -20,6 +20,7 @@ import { removeEntry } from "../store/commands/entries.ts";
 import { readEpoch } from "../store/commands/epoch.ts";
 import { narrow } from "../store/commands/narrow.ts";
 import { revoke } from "../store/commands/revoke.ts";
+import { repeatTransfer } from "../store/commands/transfer-agent.ts";
 import type { CommandContext } from "../store/ports.ts";
 import type { SqliteDatabase } from "../store/sqlite-database.ts";
 
@@ -46,7 +47,7 @@ const HARMLESS: ReadonlySet<string> = new Set([
   ...["evaluation", "read", "session", "confirmation"],
 ]);
 /** Each takes an epoch in the transaction that makes its event. */
-const STOPS: readonly string[] = ["revoke", "narrow", "entry"];
+const STOPS: readonly string[] = ["revoke", "narrow", "entry", "transfer"];
 const { options: TARGETS } = revocationTarget.shape.kind;
 const OWNER = "owner:";
 const TURN_ROUTE = "POST /v1/ledger/turns";
@@ -84,7 +85,7 @@ export class Replay {
     const record = parseControlRecord(parseUnverifiedPayload(envelope));
     raiseClockFloor(this.#database, Date.parse(record.time));
     this.#keepKeys(record);
-    if (!record.allow || HARMLESS.has(record.kind) || isTokenIssued(record) || isTurn(record)) return;
+    if (!record.allow || HARMLESS.has(record.kind) || isPassing(record)) return;
     if (record.epoch <= this.#knownEpoch && STOPS.includes(record.kind)) return;
     if (this.#stop(record)) this.#stops += 1;
     else this.#missing.set(record.kind, (this.#missing.get(record.kind) ?? 0) + 1);
@@ -109,10 +110,22 @@ export class Replay {
       ifThere(() => narrow(this.#database, { context, instanceId, scope: parseScope(scope.map(String)) }));
       return true;
     }
+    if (kind === "transfer") return this.#give({ subject, details, context });
     if (kind !== "entry") return false;
     // An entry that was made since is gone, which is safe: its owner registers it again.
     if (details.change === "remove" && subject !== null)
       ifThere(() => removeEntry(this.#database, { context, entryId: subject }));
+    return true;
+  }
+
+  #give({
+    subject,
+    details,
+    context,
+  }: Pick<ControlRecord, "subject" | "details"> & { readonly context: CommandContext }): boolean {
+    const { owner } = details;
+    if (typeof owner !== "string" || subject === null) return false;
+    ifThere(() => repeatTransfer(this.#database, { context, agentId: subject, ownerId: owner }));
     return true;
   }
 
@@ -177,6 +190,12 @@ export function voidEverything(
   database.run(FORGET_SUBJECTS);
   for (const { id, name } of owners) if (!vouched.includes(name)) database.run(END_OWNER, taken, id);
   return taken;
+}
+
+/** What changes nothing that the backup has. */
+function isPassing(record: ControlRecord): boolean {
+  const isOffer = record.kind === "transfer" && record.details.change === "offer";
+  return isOffer || isTokenIssued(record) || isTurn(record);
 }
 
 function isTokenIssued({ kind, details }: ControlRecord): boolean {

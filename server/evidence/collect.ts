@@ -1,6 +1,7 @@
 /**
  * Which entries of the log belong into an evidence bundle: the events that were asked for, and what their verdicts rest
- * on (certificates, issuances up to the owner, revocations, approvals, tokens, policies, rotations of the authority).
+ * on (certificates, issuances up to the owner, revocations, transfers, approvals, tokens, policies, rotations of the
+ * authority).
  *
  * The index finds; it is never trusted. What it did not find is missing from the bundle, and then the bundle does not
  * verify, here or anywhere.
@@ -115,7 +116,7 @@ function needsOfChain(chain: readonly string[]): readonly Need[] {
     const name = link.replace(/^owner:/, "");
     const revoked: Need = { kind: "revoke", about: name };
     return name === link
-      ? [revoked]
+      ? [revoked, { kind: "transfer", about: name }]
       : [revoked, { kind: "owner", about: name }, { kind: "person", about: name }];
   });
 }
@@ -127,6 +128,8 @@ function needsOfDecision({ approval, policy }: DecisionRecord): readonly Need[] 
 
 /** An instance rests on whoever let it be: its parent, its entry with the node, or a registration from elsewhere. */
 function needsOfControl({ kind, allow, subject, details }: ControlRecord): readonly Need[] {
+  if (kind === "transfer" && typeof details.owner === "string")
+    return needsOfChain([`owner:${details.owner}`]);
   if (kind !== "issue" || !allow || subject === null) return [];
   const needs: Need[] = [{ kind: "revoke", about: subject }];
   const { enrolment, entry_id: entryId, attested, via } = details;

@@ -33,6 +33,7 @@ import { SECRETS_ROUTES } from "./table/secrets.ts";
 import { SHARD_ROUTES } from "./table/shards.ts";
 import { SSF_ROUTES } from "./table/ssf.ts";
 import { STOPPING_ROUTES } from "./table/stopping.ts";
+import { TRANSFERS_ROUTES } from "./table/transfers.ts";
 import { WATCHING_ROUTES } from "./table/watching.ts";
 
 /** Every route of this server. */
@@ -43,6 +44,7 @@ export const ROUTES: readonly Route[] = admitPeople([
   ...APPROVALS_ROUTES,
   ...STOPPING_ROUTES,
   ...REGISTRY_ROUTES,
+  ...TRANSFERS_ROUTES,
   ...WATCHING_ROUTES,
   ...FEDERATION_ROUTES,
   ...GATEWAY_ROUTES,

@@ -68,6 +68,8 @@ const COMMAND_SET: Readonly<Record<Exclude<keyof StoreCommands, "close">, true>>
   createOwner: true,
   createVerifierTicket: true,
   depositTicket: true,
+  offerTransfer: true,
+  acceptTransfer: true,
   createJoinToken: true,
   admitNode: true,
   createEntry: true,

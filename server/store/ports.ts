@@ -35,6 +35,7 @@ import type { PeopleCommands, PeopleReads } from "./people-ports.ts";
 import type { PolicyCommands, PolicyReads } from "./policy-ports.ts";
 import type { ProvenKey, RegistrationCommands, RegistrationReads } from "./registration-ports.ts";
 import type { NarrowCommand, RevokeCommand, Revoked, StopReads } from "./revocation-ports.ts";
+import type { TransferCommands } from "./transfer-ports.ts";
 import type { TreeReads } from "./tree-ports.ts";
 
 export type { FederationChange, FederationCommands, FederationState } from "./federation-ports.ts";
@@ -194,6 +195,7 @@ export interface StoreCommands
     RegistrationCommands,
     SecretCommands,
     PolicyCommands,
+    TransferCommands,
     WitCommands {
   /** @throws TrustWardenError `owner_exists`. */
   createOwner(

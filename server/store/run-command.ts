@@ -35,6 +35,7 @@ import { issueCrls } from "./commands/revocation-lists.ts";
 import { revoke } from "./commands/revoke.ts";
 import { saveBudgetUse, setBudget } from "./commands/set-budget.ts";
 import { issueStatusList } from "./commands/status-slots.ts";
+import { acceptTransfer, offerTransfer } from "./commands/transfer-agent.ts";
 import type { PeopleChanged, PeopleCommand } from "./people-ports.ts";
 import type {
   ChangeAuthorityCommand,
@@ -46,6 +47,7 @@ import type {
 } from "./ports.ts";
 import type { RegistrationCommands } from "./registration-ports.ts";
 import type { SqliteDatabase } from "./sqlite-database.ts";
+import type { TransferCommands } from "./transfer-ports.ts";
 import type { WitCommands } from "./wit-ports.ts";
 import type { WriterCommand } from "./writer-protocol.ts";
 
@@ -64,6 +66,8 @@ export function runCommand(
     case "createOwner":
     case "createVerifierTicket":
     case "depositTicket":
+    case "offerTransfer":
+    case "acceptTransfer":
     case "setBudget":
       return commit<unknown>(database, deps, request.command, () => runOperators(database, deps, request));
     case "issue":
@@ -98,9 +102,9 @@ export function runCommand(
     case "changeAuthority":
       return commitAuthority(database, deps, request.command);
     case "mendAuthority":
-      return mendAuthority(database, request.command, deps);
     case "issueCrls":
-      return issueCrls(database, request.command, deps);
+    case "issueStatusList":
+      return runUnrecorded(database, deps, request);
     case "changeFederation":
     case "registerForeign":
     case "admitSvid":
@@ -111,8 +115,6 @@ export function runCommand(
       return commit<unknown>(database, deps, request.command, () => runNeighbours(database, deps, request));
     case "changeSecret":
       return commitSecret(database, deps, request.command);
-    case "issueStatusList":
-      return issueStatusList(database, request.command, deps);
     case "changePeople":
       return commitPeople(database, deps, request.command);
     case "addLabels":
@@ -120,6 +122,22 @@ export function runCommand(
     case "touchSession":
     case "markSequenced":
       return keepBooks(database, request);
+  }
+}
+
+/** Runs one command that only says again, signed, what was recorded before. */
+function runUnrecorded(
+  database: SqliteDatabase,
+  deps: CommandDeps,
+  request: Extract<WriterCommand, { readonly kind: "mendAuthority" | "issueCrls" | "issueStatusList" }>,
+): StoredAuthority | IssuedCrls | IssuedStatusList {
+  switch (request.kind) {
+    case "mendAuthority":
+      return mendAuthority(database, request.command, deps);
+    case "issueCrls":
+      return issueCrls(database, request.command, deps);
+    case "issueStatusList":
+      return issueStatusList(database, request.command, deps);
   }
 }
 
@@ -221,7 +239,14 @@ function runOperators(
   deps: CommandDeps,
   request: Extract<
     WriterCommand,
-    { readonly kind: "createOwner" | "createVerifierTicket" | "depositTicket" | "setBudget" }
+    {
+      readonly kind:
+        | "createOwner"
+        | "createVerifierTicket"
+        | "depositTicket"
+        | "setBudget"
+        | keyof TransferCommands;
+    }
   >,
 ): CommandResult<unknown> {
   switch (request.kind) {
@@ -231,6 +256,10 @@ function runOperators(
       return createVerifierTicket(database, request.command, deps);
     case "depositTicket":
       return depositTicket(database, request.command);
+    case "offerTransfer":
+      return offerTransfer(database, request.command);
+    case "acceptTransfer":
+      return acceptTransfer(database, request.command, deps);
     case "setBudget":
       return setBudget(database, request.command);
   }

@@ -108,6 +108,8 @@ function createCommands(writer: WriterClient): StoreCommands {
         command,
       }),
     depositTicket: (command) => writer.run({ kind: "depositTicket", command }),
+    offerTransfer: (command) => writer.run({ kind: "offerTransfer", command }),
+    acceptTransfer: (command) => writer.run({ kind: "acceptTransfer", command }),
     createVerifierTicket: (command) =>
       writer.run<Committed<{ readonly ticket: string }>>({ kind: "createVerifierTicket", command }),
     issue: (command) => writer.run<Committed<IssuedIdentity>>({ kind: "issue", command }),

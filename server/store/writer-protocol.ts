@@ -46,6 +46,7 @@ import type {
 } from "./registration-ports.ts";
 import type { CommitCount } from "./remembered-reads.ts";
 import type { NarrowCommand, RevokeCommand } from "./revocation-ports.ts";
+import type { AcceptTransferCommand, OfferTransferCommand } from "./transfer-ports.ts";
 import type { NodeWitCommand, WitCommand } from "./wit-ports.ts";
 
 /** `workerData` of the writer. Holds private keys: never logged. */
@@ -63,6 +64,8 @@ export type WriterCommand =
   | { readonly kind: "createOwner"; readonly command: CreateOwnerCommand }
   | { readonly kind: "depositTicket"; readonly command: DepositTicketCommand }
   | { readonly kind: "createVerifierTicket"; readonly command: CreateVerifierTicketCommand }
+  | { readonly kind: "offerTransfer"; readonly command: OfferTransferCommand }
+  | { readonly kind: "acceptTransfer"; readonly command: AcceptTransferCommand }
   | { readonly kind: "issue"; readonly command: IssueCommand }
   | { readonly kind: "renew"; readonly command: RenewCommand }
   | { readonly kind: "issueJwt"; readonly command: JwtCommand }

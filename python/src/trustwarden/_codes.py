@@ -277,6 +277,12 @@ ErrorCode = Literal[
     "person_exists",
     "passkey_reused",
     "address_refused",
+    "transfer_invalid",
+    "transfer_expired",
+    "transfer_not_offered",
+    "transfer_used",
+    "transfer_stale",
+    "transfer_below",
     "internal",
 ]
 """A stable machine-readable code."""
@@ -552,6 +558,12 @@ ERRORS: dict[ErrorCode, tuple[int, str]] = {
     "person_exists": (409, "This is somebody already, or looks like somebody."),
     "passkey_reused": (409, "The passkey was registered before; make a new one."),
     "address_refused": (400, "Write the address as plain ASCII, such as ada@acme.test."),
+    "transfer_invalid": (400, "The transfer is not as both owners have to sign it."),
+    "transfer_expired": (403, "The offer has expired; ask for a new one."),
+    "transfer_not_offered": (403, "The owner who gives has not offered this."),
+    "transfer_used": (409, "The offer was made or taken before."),
+    "transfer_stale": (409, "The agent is not any more what was offered."),
+    "transfer_below": (409, "An agent that another agent made goes with that one."),
     "internal": (500, "Something went wrong inside."),
 }
 # fmt: on

@@ -49,6 +49,7 @@ CONTROL_KINDS = (
     "person",
     "session",
     "confirmation",
+    "transfer",
 )
 """Every kind of event of the control plane; a test compares them with `core/event.ts`."""
 

@@ -886,9 +886,16 @@ type issue struct {
 	by, what, how            string
 }
 
+// revocation is the end of everything below its subject; to names who has an agent since, when it was given away.
 type revocation struct {
-	subject, time string
-	epoch, index  int64
+	subject, time, to string
+	epoch, index      int64
+}
+
+// holding says who has an agent from an epoch on.
+type holding struct {
+	since int64
+	owner string
 }
 
 type token struct {
@@ -918,6 +925,8 @@ type ledger struct {
 	approvals   map[string]*approval
 	issues      map[string]*issue
 	revocations []revocation
+	holders     map[string][]holding
+	transfers   map[string]bool
 	tokens      map[string]*token
 	endedTokens map[string]time.Time
 	proofs      map[string]bool
@@ -932,6 +941,7 @@ func readRecords(b *bundle, roots []*x509.Certificate) *ledger {
 	l := &ledger{
 		roots: roots, domain: text(b.manifest, "trust_domain"), verified: map[string]bool{},
 		foreign: map[string][]*x509.Certificate{}, chains: map[string][]*x509.Certificate{},
+		holders: map[string][]holding{}, transfers: map[string]bool{},
 		owners: map[string]*ownerKeys{}, approvals: map[string]*approval{}, issues: map[string]*issue{},
 		records: map[int64]*record{}, tokens: map[string]*token{}, endedTokens: map[string]time.Time{}, proofs: map[string]bool{},
 	}
@@ -988,7 +998,9 @@ func (l *ledger) collect(r *record) {
 			l.collectPerson(strings.Replace(chain[0], "owner:", "", 1), details)
 		}
 	case "revoke":
-		l.revocations = append(l.revocations, revocation{subject, text(r.value, "time"), number(r.value["epoch"]), r.index})
+		l.revocations = append(l.revocations, revocation{subject, text(r.value, "time"), "", number(r.value["epoch"]), r.index})
+	case "transfer":
+		l.collectTransfer(r, subject, details)
 	case "approval":
 		if details["change"] == "approve" {
 			source := text(details, "approval")
@@ -1011,6 +1023,7 @@ func (l *ledger) collect(r *record) {
 			epoch: number(r.value["epoch"]), chain: texts(r.value["chain"]), scope: texts(details["scope"]), details: details,
 		}
 		l.verifyIssue(made)
+		l.requireHolder(made)
 		l.issues[subject] = made
 	}
 }
@@ -1063,6 +1076,59 @@ func (l *ledger) isOwners(owner string, document envelope) bool {
 	}
 	by, known := keys.passkeys[document.keyid]
 	return known && document.isAsserted(by)
+}
+
+// holdersOf tells who has had an agent; known from its first event here, which need not be its birth.
+func (l *ledger) holdersOf(agent, owner string) []holding {
+	if l.holders[agent] == nil {
+		l.holders[agent] = []holding{{-1, owner}}
+	}
+	return l.holders[agent]
+}
+
+// collectTransfer follows an agent to another owner: by one document that both have signed, once.
+func (l *ledger) collectTransfer(r *record, subject string, details object) {
+	offer := l.verifyTransfer(r, subject, details, "offer", "from")
+	if details["change"] == "offer" {
+		return
+	}
+	signed := l.verifyTransfer(r, subject, details, "acceptance", "to")
+	isSame := details["change"] == "accept" && bytes.Equal(signed.raw, offer.raw)
+	need(isSame, "two owners signed different transfers")
+	key := base64url(digest(signed.raw))
+	need(!l.transfers[key], "a transfer that was used before")
+	l.transfers[key] = true
+	from, to, epoch := text(signed.value, "from"), text(signed.value, "to"), number(r.value["epoch"])
+	holders := l.holdersOf(subject, from)
+	last := holders[len(holders)-1]
+	need(last.owner == from && epoch > last.since, "a transfer by who did not have the agent")
+	l.holders[subject] = append(holders, holding{epoch, to})
+	l.revocations = append(l.revocations, revocation{subject, text(r.value, "time"), to, epoch, r.index})
+}
+
+func (l *ledger) verifyTransfer(r *record, subject string, details object, name, side string) envelope {
+	document := parseEnvelope([]byte(text(details, name)))
+	from, to := text(document.value, "from"), text(document.value, "to")
+	isNamed := document.kind == "transfer" && text(document.value, "agent") == subject && from == optional(details, "from")
+	need(isNamed && slices.Equal(texts(r.value["chain"]), []string{"owner:" + from, subject}), "another transfer")
+	need(from != to && to == optional(details, "owner"), "a transfer to another owner")
+	issued, end := number(document.value["iat"]), number(document.value["exp"])
+	need(end-issued <= 3600 && parseTime(text(r.value, "time")).Before(time.Unix(end, 0)), "a transfer that expired")
+	need(l.isOwners(text(document.value, side), document), "an owner did not sign the transfer")
+	return document
+}
+
+func (l *ledger) requireHolder(i *issue) {
+	if len(i.chain) < 2 {
+		return
+	}
+	owner, found := strings.Replace(i.chain[0], "owner:", "", 1), ""
+	for _, one := range l.holdersOf(i.chain[1], owner) {
+		if one.since <= i.epoch {
+			found = one.owner
+		}
+	}
+	need(found == owner, "an agent of another owner")
 }
 
 // ---- 7. Who let each instance be: a document of its owner or parent, and a proof of the new key ----
@@ -1530,7 +1596,11 @@ func (l *ledger) answer(e *event) []string {
 	for _, r := range l.revocations {
 		if slices.Contains(names, r.subject) {
 			stopped = true
-			lines = append(lines, fmt.Sprintf("  what stopped it: %s was revoked at epoch %d, %s", r.subject, r.epoch, r.time))
+			how := "revoked"
+			if r.to != "" {
+				how = "given to " + r.to
+			}
+			lines = append(lines, fmt.Sprintf("  what stopped it: %s was %s at epoch %d, %s", r.subject, how, r.epoch, r.time))
 		}
 	}
 	if isAgents && !stopped {

@@ -490,6 +490,7 @@ const isIntent = ({ kind }) => kind === "intent" || kind === "presented-intent";
 function readRecords(entries, { roots, marks }) {
   const log = { roots, foreign: new Map(), chains: new Map(), owners: new Map(), issues: new Map() };
   Object.assign(log, { approvals: new Map(), records: new Map(), revocations: [], verified: new Set() });
+  Object.assign(log, { holders: new Map(), transfers: new Set() });
   Object.assign(log, { tokens: new Map(), endedTokens: new Map(), proofs: new Set() });
   for (const [index, entry] of entries) {
     if (marks.has(index)) continue;
@@ -531,12 +532,8 @@ function collect({ value, index }, log) {
   }
   if (kind === "person" && chain.length > 0) collectPerson(chain[0].replace("owner:", ""), details, log);
   if (kind === "revoke") log.revocations.push({ subject, epoch, time, index });
-  if (kind === "approval" && details.change === "approve") {
-    const document = parseEnvelope(Buffer.from(details.approval));
-    const { owner } = document.value;
-    const isGood = document.kind === "approval" && isOwners(owner, document, log);
-    log.approvals.set(subject, { text: details.approval, owner, isGood });
-  }
+  if (kind === "transfer") collectTransfer(value, index, log);
+  if (kind === "approval" && details.change === "approve") collectApproval(value, log);
   if (kind === "token" || kind === "wit") collectToken(value, index, log);
   if (kind === "federation" && (details.x509_authorities || details.change === "removal")) {
     const isOwn = log.roots.some((root) => uriOf(root) === `spiffe://${details.trust_domain}`);
@@ -546,6 +543,7 @@ function collect({ value, index }, log) {
   if (kind !== "issue") return;
   const issue = { ...details, subject, epoch, time, chain, index };
   issue.delegation = verifyIssue(issue, log);
+  requireHolder(issue, log);
   log.issues.set(subject, issue);
 }
 
@@ -574,6 +572,52 @@ function isOwners(owner, document, { owners }) {
   if (document.webauthn === undefined) return keys.ofFile !== undefined && isSignedBy(keys.ofFile, document);
   const passkey = keys.passkeys.get(document.keyid);
   return passkey !== undefined && isAsserted(passkey, document);
+}
+
+function collectApproval({ subject, details: { approval: text } }, log) {
+  const document = parseEnvelope(Buffer.from(text));
+  const { owner } = document.value;
+  const isGood = document.kind === "approval" && isOwners(owner, document, log);
+  log.approvals.set(subject, { text, owner, isGood });
+}
+
+/** Who has had an agent, from which epoch on; known from its first event here, which need not be its birth. */
+function holdersOf(agent, owner, { holders }) {
+  if (!holders.has(agent)) holders.set(agent, [{ since: -1, owner }]);
+  return holders.get(agent);
+}
+
+/** An agent goes to another owner by one document that both have signed, once. */
+function collectTransfer({ subject, chain, details, epoch, time }, index, log) {
+  const signed = (text, side) => {
+    const document = parseEnvelope(Buffer.from(text));
+    const { kind, value } = document;
+    const isNamed = kind === "transfer" && value.agent === subject && value.from === details.from;
+    need(isNamed && canonical(chain) === canonical([`owner:${value.from}`, subject]), "another transfer");
+    need(value.to !== value.from && value.to === details.owner, "a transfer to another owner");
+    need(value.exp - value.iat <= 3600 && Date.parse(time) < value.exp * 1000, "a transfer that expired");
+    need(isOwners(value[side], document, log), "an owner did not sign the transfer");
+    return document;
+  };
+  const offer = signed(details.offer, "from");
+  if (details.change === "offer") return;
+  const { raw, value } = signed(details.acceptance, "to");
+  const digest = base64url(sha256(raw));
+  need(details.change === "accept" && raw.equals(offer.raw), "two owners signed different transfers");
+  need(!log.transfers.has(digest), "a transfer that was used before");
+  log.transfers.add(digest);
+  const holders = holdersOf(subject, value.from, log);
+  const last = holders.at(-1);
+  need(last.owner === value.from && epoch > last.since, "a transfer by who did not have the agent");
+  holders.push({ since: epoch, owner: value.to });
+  log.revocations.push({ subject, epoch, time, index, to: value.to });
+}
+
+function requireHolder({ chain, epoch }, log) {
+  if (chain.length < 2) return;
+  const owner = chain[0].replace("owner:", "");
+  const holder = holdersOf(chain[1], owner, log).findLast(({ since }) => since <= epoch);
+  need(holder?.owner === owner, "an agent of another owner");
 }
 
 // ---- 7. Who let each instance be: a document of its owner or parent, and a proof of the new key ----
@@ -847,7 +891,8 @@ function answer({ records, intent, decision, control, outcome }, log) {
       : []),
     ...(decided && !decided.value.allow ? [`  what stopped it: ${decided.value.reasons.join(", ")}`] : []),
     ...stops.map(
-      ({ subject, epoch, time }) => `  what stopped it: ${subject} was revoked at epoch ${epoch}, ${time}`,
+      ({ subject, epoch, time, to }) =>
+        `  what stopped it: ${subject} was ${to ? `given to ${to}` : "revoked"} at epoch ${epoch}, ${time}`,
     ),
     ...(isAgents && stops.length === 0
       ? [`  what stops it: revoking ${names.at(-1)} or any of ${chain.join(", ")}`]

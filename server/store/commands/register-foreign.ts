@@ -36,6 +36,7 @@ const MAX_LIVE_SVIDS = 1024;
 
 const CLAIM = `
   INSERT INTO claims (kind, issuer, id, expires_at) VALUES ('foreign', ?, ?, ?) ON CONFLICT DO NOTHING`;
+const FIND_AGENT_OWNER = "SELECT owner_id FROM agents WHERE agent_id = ?";
 const FIND_BUNDLE = "SELECT bundle FROM federations WHERE trust_domain = ?";
 const NAME = "UPDATE instances SET spiffe_id = ? WHERE instance_id = ?";
 const REGISTER = `
@@ -150,6 +151,8 @@ function requireFree(
     throw new TrustWardenError("entry_exists", { jti });
   const known = findInstance(database, findForeignInstance(database, spiffeId) ?? "");
   if (known === undefined) return;
-  if (known.ownerId !== ownerId) throw new TrustWardenError("name_taken");
+  // Of whoever has the agent now, which may have been given to it.
+  const holder = database.get(FIND_AGENT_OWNER, known.agentId ?? "")?.text("owner_id");
+  if (holder !== ownerId) throw new TrustWardenError("name_taken");
   if (!known.isRevoked && known.expiresAt > now) throw new TrustWardenError("entry_exists", { spiffeId });
 }

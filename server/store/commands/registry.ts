@@ -64,11 +64,7 @@ export function claimName(database: SqliteDatabase, deps: CommandDeps, claim: Na
     });
   }
   if (row.integer("is_revoked") === 1) {
-    requireBelow(
-      database.get(COUNT_AGENTS, claim.ownerId)?.integer("count"),
-      "agentsPerOwner",
-      deps.rules.quotas,
-    );
+    requireAgentQuota(database, deps, { ownerId: claim.ownerId, more: 1 });
     database.run(REVIVE_AGENT, agentId);
   }
   return agentId;
@@ -84,6 +80,16 @@ export function requireInstanceQuota(
   requireBelow(database.get(COUNT_LIVE, ownerId, now)?.integer("count"), "liveInstancesPerOwner", quotas);
   const recent = database.get(COUNT_RECENT, ownerId, now - HOUR_SECONDS)?.integer("count");
   requireBelow(recent, "issuesPerOwnerPerHour", quotas);
+}
+
+/** Refuses what would give an owner more agents than its quota. @throws TrustWardenError `quota_exceeded`. */
+export function requireAgentQuota(
+  database: SqliteDatabase,
+  deps: CommandDeps,
+  { ownerId, more }: { readonly ownerId: string; readonly more: number },
+): void {
+  const count = database.get(COUNT_AGENTS, ownerId)?.integer("count") ?? 0;
+  requireBelow(count + more - 1, "agentsPerOwner", deps.rules.quotas);
 }
 
 /** Writes a new instance under a fresh id. `segments` are those of its class id. */
@@ -123,7 +129,7 @@ export function createInstance(
 
 function registerAgent(database: SqliteDatabase, deps: CommandDeps, claim: NameClaim): string {
   const { path, name, ownerId, parentAgentId, nowMs } = claim;
-  requireBelow(database.get(COUNT_AGENTS, ownerId)?.integer("count"), "agentsPerOwner", deps.rules.quotas);
+  requireAgentQuota(database, deps, { ownerId, more: 1 });
   const agentId = `agt_${formatUlid(nowMs, deps.random)}`;
   database.run(INSERT_AGENT, agentId, path, name, ownerId, parentAgentId, Math.floor(nowMs / 1000));
   return agentId;

@@ -15,16 +15,11 @@ import type { RevokeCommand, Revoked, StopTarget } from "../revocation-ports.ts"
 import type { SqliteDatabase } from "../sqlite-database.ts";
 import { formatLine, lineOf } from "../sqlite-instance.ts";
 import { keepStop } from "../stop-rows.ts";
+import { AGENT_TREE, endInstancesBelow } from "./agent-tree.ts";
 import { readClockFloorMs } from "./clock.ts";
 import type { CommandResult } from "./deps.ts";
-import { advanceEpoch } from "./epoch.ts";
+import { advanceEpoch, dateEpoch } from "./epoch.ts";
 
-const AGENT_TREE = `
-  WITH RECURSIVE tree (id) AS (
-    SELECT agent_id FROM agents WHERE agent_id = ?
-    UNION
-    SELECT agents.agent_id FROM tree CROSS JOIN agents WHERE agents.parent_agent_id = tree.id
-  )`;
 const KILL_INSTANCE_TREE = `
   WITH RECURSIVE tree (id) AS (
     SELECT instance_id FROM instances WHERE instance_id = ?
@@ -35,9 +30,6 @@ const KILL_INSTANCE_TREE = `
   )
   UPDATE instances SET revoked_epoch = ?
   WHERE revoked_epoch IS NULL AND instance_id IN (SELECT id FROM tree) RETURNING expires_at`;
-const KILL_AGENT_INSTANCES = `${AGENT_TREE}
-  UPDATE instances SET revoked_epoch = ?
-  WHERE revoked_epoch IS NULL AND agent_id IN (SELECT id FROM tree) RETURNING expires_at`;
 const KILL_AGENTS = `${AGENT_TREE}
   UPDATE agents SET is_revoked = 1, revoked_at = MAX(COALESCE(revoked_at, 0), ?)
   WHERE agent_id IN (SELECT id FROM tree)`;
@@ -53,7 +45,6 @@ const FIND_HOLDER = "SELECT holder FROM keys WHERE spki_sha256 = ?";
 /** Nobody can be issued anything for a key that somebody has. */
 const TAKE_KEY = "INSERT INTO keys (spki_sha256, holder) VALUES (?, 'stopped')";
 const SHA256 = /^[A-Za-z0-9_-]{43}$/;
-const DATE = "INSERT INTO revocations (epoch, revoked_at) VALUES (?, ?)";
 const FIND_OWNER = "SELECT owner_id FROM owners WHERE owner_id = ?";
 const FIND_AGENT_LINE = `
   WITH RECURSIVE line (id, level) AS (
@@ -88,7 +79,7 @@ export function revoke(database: SqliteDatabase, command: RevokeCommand): Comman
   const nowMs = Math.max(context.nowMs, readClockFloorMs(database));
   const told = toldOf(target, ownerId);
   const death = { epoch: advanceEpoch(database, told), at: Math.floor(nowMs / 1000), ownerId };
-  database.run(DATE, death.epoch, death.at);
+  dateEpoch(database, death);
   const mustAllAsk = isNode || target.kind === "everything";
   const targets = mustAllAsk ? [told, EVERYTHING] : [told];
   if (mustAllAsk) advanceEpoch(database, EVERYTHING);
@@ -178,7 +169,7 @@ function kill(
       return endingsOf(database.all(KILL_INSTANCE_TREE, id, epoch));
     case "agent":
       database.run(KILL_AGENTS, id, at);
-      return endingsOf(database.all(KILL_AGENT_INSTANCES, id, epoch));
+      return endInstancesBelow(database, id, epoch);
     case "owner":
       database.run(KILL_OWNER, epoch, id);
       database.run(KILL_OWNER_AGENTS, at, id);

@@ -16,7 +16,7 @@ from .contents import EventIndexes
 from .entries import joined
 from .log_records import UnverifiedRecord
 from .presented import PresentedIntent
-from .revocations import names_of
+from .revocations import is_ending, names_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def answer_events(events: Iterable[EventIndexes], records: Mapping[int, Unverifi
         if isinstance(record.value, ControlRecord) and record.value.allow
     ]
     issues = {control.subject or "": (index, control) for index, control in controls if control.kind == "issue"}
-    stops = [(index, control) for index, control in controls if control.kind == "revoke"]
+    stops = [(index, control) for index, control in controls if is_ending(control)]
     answers: list[EventAnswer] = []
     for listed in events:
         event = _join_all(listed.indexes, records)
@@ -215,4 +215,7 @@ def _delegation_of(subject: str, index: int, control: ControlRecord) -> Delegati
 
 
 def _format_stop(index: int, control: ControlRecord) -> str:
-    return f"revoked: {control.subject} at epoch {control.epoch}, {control.time} (entry {index})"
+    details, what = control.details, f"revoked: {control.subject}"
+    if control.kind == "transfer":
+        what = f"given away: {control.subject} by {details.get('from')} to {details.get('owner')}"
+    return f"{what} at epoch {control.epoch}, {control.time} (entry {index})"

@@ -22,6 +22,7 @@ from .entries import EntryAuditor, bound_digest_of, joined, number_of, text_of, 
 from .owners import OwnerKeys
 from .revocations import Revocations, names_of
 from .svids import SvidDirectory
+from .transfers import AgentOwners
 
 SERVER_ID = re.compile(r"spiffe://[^/]+/trustwarden/server/[^/]+")
 """SPIFFE IDs of servers."""
@@ -47,6 +48,7 @@ class EnrolmentAuditor:
         self._used: set[str] = set()
         self._foreign: set[str] = set()
         self._entries = EntryAuditor()
+        self._holders = AgentOwners(self._owners.key_for)
 
     def chain_of(self, spiffe_id: str) -> tuple[str, ...] | None:
         """`owner:<id>` and agent ids that an instance was issued with; None when the log does not say."""
@@ -70,7 +72,7 @@ class EnrolmentAuditor:
         return self._owners.key_for(owner, envelope)
 
     def add(self, control: ControlRecord) -> None:
-        """Checks an allowed event that registers, admits, issues or narrows; call in the order of the log.
+        """Checks an allowed event that registers, admits, issues, narrows or gives away; call in the order of the log.
 
         Raises: TrustWardenError `record_malformed`, or what parsing, signatures and certificates are refused with.
         """
@@ -87,6 +89,9 @@ class EnrolmentAuditor:
         elif control.kind == "issue":
             self._issued[subject] = _Issued(control.chain, control.details.get("scope"), control.epoch)
             self._add_instance(subject, control)
+            self._holders.require_owner(control)
+        elif control.kind == "transfer":
+            self._holders.add(control)
         elif control.kind == "narrow":
             self._narrowed.setdefault(subject, []).append((control.details.get("scope"), control.epoch))
 

@@ -18,8 +18,8 @@ class Revocations:
         self._by_name: dict[str, list[tuple[int, int]]] = {}
 
     def add(self, control: ControlRecord) -> None:
-        """Notes an event that revoked something; passes over all others."""
-        if control.kind == "revoke" and control.allow and control.subject is not None:
+        """Notes an event that ended something, as an agent that was given away did; passes over all others."""
+        if is_ending(control) and control.subject is not None:
             self._by_name.setdefault(control.subject, []).append((control.epoch, seconds_of(control.time)))
 
     def find(self, names: Iterable[str], *, after: int, until: int) -> tuple[str, int] | None:
@@ -34,6 +34,12 @@ class Revocations:
         """When one of these names was last revoked, as of an epoch; Unix seconds."""
         times = [at for name in names for epoch, at in self._by_name.get(name, ()) if epoch <= until]
         return max(times) if times else None
+
+
+def is_ending(control: ControlRecord) -> bool:
+    """Whether nothing that was alive below the subject is alive afterwards."""
+    is_given = control.kind == "transfer" and control.details.get("change") == "accept"
+    return control.allow and (control.kind == "revoke" or is_given)
 
 
 def names_of(spiffe_id: str, chain: Sequence[str]) -> list[str]:

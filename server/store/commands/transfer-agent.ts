@@ -1,0 +1,158 @@
+/**
+ * Gives an agent to another owner: the giver's offer is taken in, the receiver's acceptance carries it out.
+ *
+ * Both signatures were verified before. Here is what a transaction can say of them: that the offer came in and was not taken
+ * before, that the agent is still what was offered, and that the receiver has room for it. Everything that lives in the
+ * subtree dies with the transfer, since its chain names the owner of before: whoever answers for an agent is never changed
+ * under it. What either owner, or a parent in the subtree, signed before is void, as after a revocation.
+ */
+import { formatOwnerKeyid } from "@trustwarden/core/agentid/enrolment.ts";
+import { parseP256PublicKey } from "@trustwarden/core/crypto.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { digestOfTransfer, type Transfer } from "@trustwarden/core/transfer.ts";
+import { listOwnerPasskeys } from "../people-rows.ts";
+import type { CommandContext, ControlDraft } from "../ports.ts";
+import type { Row, SqliteDatabase } from "../sqlite-database.ts";
+import type { AcceptTransferCommand, OfferTransferCommand, Transferred } from "../transfer-ports.ts";
+import { requireLiveOwner } from "./admission.ts";
+import { AGENT_TREE, endInstancesBelow } from "./agent-tree.ts";
+import { readClockFloorMs } from "./clock.ts";
+import { acceptOwnersAssertion } from "./deposit-ticket.ts";
+import { type CommandDeps, type CommandResult, secondsOf } from "./deps.ts";
+import { readEnrolmentFloor } from "./enrolment-floor.ts";
+import { advanceEpoch, dateEpoch } from "./epoch.ts";
+import { requireAgentQuota } from "./registry.ts";
+import { revoke } from "./revoke.ts";
+
+const CLAIM = "INSERT INTO claims (kind, issuer, id, expires_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING";
+const FIND_OFFER = "SELECT id FROM claims WHERE kind = 'transfer-offer' AND issuer = ? AND id = ?";
+const FIND_AGENT = "SELECT owner_id, parent_agent_id, is_revoked, revoked_at FROM agents WHERE agent_id = ?";
+const FIND_OWNER = "SELECT owner_id FROM owners WHERE owner_id = ?";
+const COUNT_TREE = `${AGENT_TREE}
+  SELECT COUNT(*) AS count FROM agents WHERE is_revoked = 0 AND agent_id IN (SELECT id FROM tree)`;
+const MOVE = `${AGENT_TREE}
+  UPDATE agents SET owner_id = ?, revoked_at = MAX(COALESCE(revoked_at, 0), ?)
+  WHERE agent_id IN (SELECT id FROM tree)`;
+
+/**
+ * Whether there is a receiver is not asked: an offer tells nobody who else is an owner.
+ *
+ * @throws TrustWardenError as `TransferCommands.offerTransfer`.
+ */
+export function offerTransfer(
+  database: SqliteDatabase,
+  { context, transfer, envelope, assertion }: OfferTransferCommand,
+): CommandResult<null> {
+  const { jti, from, exp } = transfer;
+  requireLiveOwner(database, from);
+  requireAsOffered(database, transfer);
+  if (assertion !== null)
+    acceptOwnersAssertion(database, { ownerId: from, assertion, now: secondsOf(context) });
+  const id = offerOf(jti, digestOfTransfer(envelope));
+  if (database.run(CLAIM, "transfer-offer", from, id, exp).changes === 0)
+    throw new TrustWardenError("transfer_used", { jti });
+  return { value: null, draft: draftOf(transfer, { change: "offer", offer: envelope }) };
+}
+
+/** @throws TrustWardenError as `TransferCommands.acceptTransfer`. */
+export function acceptTransfer(
+  database: SqliteDatabase,
+  command: AcceptTransferCommand,
+  deps: CommandDeps,
+): CommandResult<Transferred> {
+  const { context, transfer, offer, acceptance, assertion } = command;
+  const { agent, from, to, jti, exp } = transfer;
+  requireOffered(database, command);
+  requireLiveOwner(database, from);
+  requireLiveOwner(database, to);
+  if (assertion !== null)
+    acceptOwnersAssertion(database, { ownerId: to, assertion, now: secondsOf(context) });
+  if (database.run(CLAIM, "transfer", from, jti, exp).changes === 0)
+    throw new TrustWardenError("transfer_used", { jti });
+  requireAsOffered(database, transfer);
+  const agents = database.get(COUNT_TREE, agent)?.integer("count") ?? 0;
+  requireAgentQuota(database, deps, { ownerId: to, more: agents });
+  const target = { kind: "agent", id: agent } as const;
+  const instances = move(database, { context, agentId: agent, ownerId: to });
+  const details = { change: "accept", offer, acceptance, agents, instances };
+  return { value: { agents, instances, target }, draft: draftOf(transfer, details) };
+}
+
+/** Who takes what, and when. */
+interface Move {
+  readonly context: CommandContext;
+  readonly agentId: string;
+  readonly ownerId: string;
+}
+
+/**
+ * Makes a transfer true again that happened after a backup. To an owner who is not in the backup it is the agent's end.
+ *
+ * @throws TrustWardenError `not_found` for an agent that is not there.
+ */
+export function repeatTransfer(database: SqliteDatabase, again: Move): void {
+  const { context, agentId, ownerId } = again;
+  if (database.get(FIND_AGENT, agentId) === undefined)
+    throw new TrustWardenError("not_found", { kind: "agent" });
+  if (database.get(FIND_OWNER, ownerId) !== undefined) move(database, again);
+  else revoke(database, { context, target: { kind: "agent", id: agentId }, reason: "repeated by a restore" });
+}
+
+/** @returns how many live instances died by it. */
+function move(database: SqliteDatabase, { context, agentId, ownerId }: Move): number {
+  const at = Math.floor(Math.max(context.nowMs, readClockFloorMs(database)) / 1000);
+  const epoch = advanceEpoch(database, { kind: "agent", id: agentId });
+  dateEpoch(database, { epoch, at });
+  const ends = endInstancesBelow(database, agentId, epoch);
+  database.run(MOVE, agentId, ownerId, at);
+  return ends.filter((expiresAt) => expiresAt > at).length;
+}
+
+/** @throws TrustWardenError `transfer_not_offered`, also when the passkey that offered was taken away since. */
+function requireOffered(
+  database: SqliteDatabase,
+  { transfer: { from, jti }, offer, passkeyKeyid }: AcceptTransferCommand,
+): void {
+  if (database.get(FIND_OFFER, from, offerOf(jti, digestOfTransfer(offer))) === undefined)
+    throw new TrustWardenError("transfer_not_offered", { jti });
+  if (passkeyKeyid === null) return;
+  const isStillTheirs = listOwnerPasskeys(database, from).some(
+    ({ spki }) => formatOwnerKeyid(parseP256PublicKey(spki)) === passkeyKeyid,
+  );
+  if (!isStillTheirs) throw new TrustWardenError("transfer_not_offered", { reason: "the passkey is gone" });
+}
+
+/**
+ * The agent is the giver's, nobody's child, alive, and nobody stopped it since the offer was signed.
+ *
+ * @throws TrustWardenError `transfer_stale` or `transfer_below`.
+ */
+function requireAsOffered(database: SqliteDatabase, { agent, from, iat }: Transfer): void {
+  const row = database.get(FIND_AGENT, agent);
+  if (row === undefined || row.text("owner_id") !== from)
+    throw new TrustWardenError("transfer_stale", { agent });
+  if (row.textOrNull("parent_agent_id") !== null) throw new TrustWardenError("transfer_below", { agent });
+  if (isStopped(row, iat) || iat <= readEnrolmentFloor(database))
+    throw new TrustWardenError("transfer_stale", { agent, reason: "stopped" });
+}
+
+function isStopped(row: Row, since: number): boolean {
+  return row.integer("is_revoked") === 1 || (row.integerOrNull("revoked_at") ?? -1) >= since;
+}
+
+/** A `jti` is its giver's own, and names one spelling of one document. */
+function offerOf(jti: string, digest: string): string {
+  return `${jti} ${digest}`;
+}
+
+/** The giver's chain: the event is the last of its custody; `to` is in what both signed and found by its name. */
+function draftOf({ agent, from, to }: Transfer, details: ControlDraft["details"]): ControlDraft {
+  return {
+    kind: "transfer",
+    allow: true,
+    reasons: [],
+    subject: agent,
+    chain: [`owner:${from}`, agent],
+    details: { agent_id: agent, from, owner: to, ...details },
+  };
+}

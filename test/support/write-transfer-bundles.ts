@@ -1,0 +1,25 @@
+/**
+ * Writes bundles about an agent that changed hands, sound and forged, for verifiers in other languages.
+ *
+ *   node test/support/write-transfer-bundles.ts <directory>
+ *
+ * Says in one line of JSON which keys and roots they answer to, and what must come of each file.
+ */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { forgersVkey } from "./evidence-presented.ts";
+import { createTransferStory, rewrittenTransfer, transferForgeries } from "./evidence-transfers.ts";
+
+const [, , directory = ""] = process.argv;
+const story = await createTransferStory();
+const forgers = forgersVkey(story.vkey);
+const cases = [
+  { name: "a transfer", bytes: story.bytes, vkey: story.vkey, isSound: true },
+  { name: "a log written again", bytes: rewrittenTransfer(story), vkey: forgers, isSound: true },
+  ...transferForgeries(story).map((one) => ({ ...one, vkey: forgers, isSound: false })),
+].map(({ bytes, ...one }, index) => {
+  writeFileSync(join(directory, `${index}.twb`), bytes);
+  return { ...one, file: `${index}.twb` };
+});
+await story.close();
+console.log(JSON.stringify({ bundle: story.bundleText, cases }));
