@@ -24,6 +24,8 @@ export { verifyIssuedSvid } from "./issued-svid.ts";
 export { createLease, LEASE_PATH, type Lease, type LeaseFollower } from "./lease.ts";
 export { isRelayId, requireRelays } from "./lease-places.ts";
 export { jitter, nowSeconds, type Runtime, systemRuntime } from "./runtime.ts";
+export type { RawAnswer } from "./server-answer.ts";
+export { REVOCATION_LISTS_PATH } from "./stop-watch.ts";
 export { SvidHolder } from "./svid-holder.ts";
 export {
   type CurrentSvid,

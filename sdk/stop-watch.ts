@@ -13,7 +13,8 @@ import type { RawAnswer } from "./server-answer.ts";
 
 /** With the answer's own time well below the second in which a stop is to be felt. */
 const POLL_MS = 300;
-const LIST_PATH = "/v1/crl.pem";
+/** All lists that say which SVIDs are revoked, PEM. */
+export const REVOCATION_LISTS_PATH = "/v1/crl.pem";
 
 /** A server as the watch sees it: its answer carries the list's `etag`. */
 interface ListSource {
@@ -87,7 +88,7 @@ export class StopWatch {
 
   async #read(): Promise<void> {
     const known = this.#etag === undefined ? {} : { "if-none-match": this.#etag };
-    const { status, body, etag } = await this.#server.readPublic(LIST_PATH, known);
+    const { status, body, etag } = await this.#server.readPublic(REVOCATION_LISTS_PATH, known);
     if (status !== 200) return;
     const lists = parsePemBlocks("X509 CRL", parseUtf8(body)).map(parseCertificateRevocationList);
     this.#revoked = new Set(lists.flatMap(({ revoked }) => revoked.map(({ serialHex }) => serialHex)));

@@ -49,6 +49,8 @@ import { type CurrentSvid, createPeerCheckedAgent, type PeerCheck, peerChainOfMe
 
 /** Answers are one record or one page of them. */
 const MAX_ANSWER_BYTES = 4_194_304;
+/** Lists of revoked SVIDs grow with what is stopped: three of the largest that are read, in PEM. */
+const MAX_PUBLIC_BYTES = 57_000_000;
 const DEFAULT_TIMEOUT_MS = 10_000;
 const READ_ATTEMPTS = 3;
 /** Server SVIDs live an hour and are renewed at half life: more than this are of no use. */
@@ -68,6 +70,8 @@ export interface ServerCall<T> {
   readonly body?: Uint8Array | undefined;
   readonly schema: AnswerSchema<T>;
   readonly timeoutMs?: number;
+  /** Of the answer; 4 MiB unless given. */
+  readonly maxBytes?: number;
 }
 
 /** JSON bytes of a request body, canonical, so that what is signed is what is sent. */
@@ -259,7 +263,7 @@ export class TrustServer implements Watched {
 
   /** A public file as it came, whatever its status. */
   readPublic(target: string, headers: Readonly<Record<string, string>>): Promise<RawAnswer> {
-    return this.#exchange({ method: "GET", target, headers });
+    return this.#exchange({ method: "GET", target, headers, maxBytes: MAX_PUBLIC_BYTES });
   }
 
   /** Text of a public route. */
@@ -348,7 +352,8 @@ export class TrustServer implements Watched {
   }
 
   async #exchangeOnce(call: Omit<ServerCall<unknown>, "schema">): Promise<RawAnswer> {
-    const { listener = "main", method, target, body, timeoutMs = DEFAULT_TIMEOUT_MS } = call;
+    const { listener = "main", method, target, body } = call;
+    const { timeoutMs = DEFAULT_TIMEOUT_MS, maxBytes = MAX_ANSWER_BYTES } = call;
     const origin = listener === "main" ? this.#origin : new URL(this.discovery.stop_url);
     const type = body === undefined ? {} : { "content-type": "application/json" };
     const headers = { accept: "application/json", ...type, ...call.headers };
@@ -356,7 +361,7 @@ export class TrustServer implements Watched {
     const message = await openHttps({ agent, origin, method, target, headers, body, timeoutMs });
     this.#learn(message);
     const atMs = this.runtime.monotonicMs();
-    const answer = await readBody(message, { maxBytes: MAX_ANSWER_BYTES, timeoutMs });
+    const answer = await readBody(message, { maxBytes, timeoutMs });
     this.#nonces.keep(message.headers[NONCE_HEADER], atMs);
     const retryAfterSeconds = parseRetryAfter(message.headers["retry-after"]);
     const { etag } = message.headers;

@@ -210,6 +210,25 @@ test("a relay has nothing for a verifier that was stopped", LONG, async () => {
   expect(relay.status().leases).toBe(0);
 });
 
+test("a relay that starts after a stop knows of it, and a gap does not make it forget", LONG, async () => {
+  const server = await openServer();
+  const late = await enrolWith(await server.verifierTicket("late"));
+  const first = await openRelay(server);
+  const before = openLease(late, [first.url], 30_000);
+  await before.ready();
+  await first.close();
+  await stop(server, String(late.answer.spiffe_id));
+  // Another process at another place: it has heard of nothing.
+  const second = await openRelay(server);
+  expect(second.relay.status().epoch).toBeGreaterThan(0);
+  const lease = openLease(late, [second.url], 1_500);
+  await expect(lease.ready()).rejects.toMatchObject({ code: "server_unreachable" });
+  expect(second.relay.status()).toMatchObject({ leases: 0 });
+  const other = await openVerifier(server, [second.url]);
+  await other.ready();
+  expect(second.relay.status()).toMatchObject({ leases: 1 });
+});
+
 /** A relay's identity in the hands of somebody who serves what he likes. */
 async function openLiar(server: LiveServer) {
   const { credential, answer } = await enrolWith(await relayTicket(server, "liar"));

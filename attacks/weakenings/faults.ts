@@ -41,6 +41,14 @@ export const FAULTS = {
       replace: '        throw new WebAssembly.RuntimeError("unreachable");\n',
     },
   ],
+  "policy-traps-later": [
+    {
+      file: "server/opa/wasm.ts",
+      find: "      return evaluateOnce(text);\n",
+      replace:
+        '      if (process.getBuiltinModule("node:fs").existsSync(process.env.TW_OUTAGE ?? "")) throw new WebAssembly.RuntimeError("unreachable");\n      return evaluateOnce(text);\n',
+    },
+  ],
   "policy-undefined": [
     {
       file: "server/opa/wasm.ts",

@@ -28,7 +28,7 @@ beforeEach(async () => {
     fresh: new FreshServers({ key: own.key, cert: own.cert }),
     now: () => Math.floor(Date.now() / 1000),
     monotonicMs: () => performance.now(),
-    isStopped: (instanceId) => instanceId === state.stopped,
+    isStopped: ({ instanceId }) => instanceId === state.stopped,
     isServing: () => state.isServing,
     accept: (socket, { instanceId, isRelay }) => {
       accepted.push({ instanceId, isRelay });

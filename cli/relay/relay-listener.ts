@@ -2,8 +2,8 @@
  * Where verifiers come for their leases instead of to the server: TLS 1.3, one upgrade, and nothing else.
  *
  * Whoever comes proves an SVID of this trust domain that is a verifier's or another relay's. Agents do not: theirs is
- * proven with an intent, which only the server may take. What was stopped while the relay follows the feed is refused
- * and cut; what was stopped before ends with its certificate, which the server does not renew.
+ * proven with an intent, which only the server may take. What was stopped is refused and cut, by what the feed said since the
+ * relay follows it and by the server's revocation list for what was before.
  */
 
 import type { IncomingMessage } from "node:http";
@@ -50,9 +50,9 @@ interface ListenerOptions {
   /** Unix seconds. */
   readonly now: () => number;
   readonly monotonicMs: () => number;
-  /** Whether an instance was stopped since the relay follows the feed. */
-  readonly isStopped: (instanceId: string) => boolean;
-  /** Whether there is a lease to give on. */
+  /** Whether an instance was stopped, by the feed, or its certificate is on the server's revocation list. */
+  readonly isStopped: (comer: { readonly instanceId: string; readonly serialHex: string }) => boolean;
+  /** Whether there is a lease to give on, and it is known who was stopped. */
   readonly isServing: () => boolean;
   readonly accept: (socket: Duplex, verifier: FeedVerifier) => void;
   readonly onRefused: (code: string) => void;
@@ -102,9 +102,10 @@ function verifyComer(
   const isKnownKind = isRelay || pathOf(id).startsWith(VERIFIERS);
   if (instanceId === undefined || trustDomainOf(id) !== trustDomain || !isKnownKind)
     throw new TrustWardenError("principal_refused", { id });
-  if (isStopped(instanceId)) throw new TrustWardenError("identity_revoked", { id });
+  const comer = { instanceId, serialHex: leaf.serialHex };
+  if (isStopped(comer)) throw new TrustWardenError("identity_revoked", { id });
   if (!isServing()) throw new TrustWardenError("server_unreachable", { reason: "the relay has no lease" });
-  const isLive = () => now() < leaf.notAfter && !isStopped(instanceId);
+  const isLive = () => now() < leaf.notAfter && !isStopped(comer);
   return { spiffeId: id, instanceId, isRelay, isLive };
 }
 

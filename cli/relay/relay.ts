@@ -3,7 +3,8 @@
  *
  * It gives no more than is left of its own lease, acknowledges an epoch only when everybody behind it has, and never
  * goes backwards: after a gap it says that everything is void. It decides nothing and records nothing; its key opens
- * its own lease and nothing else. All of what it knows is in memory.
+ * its own lease and nothing else. All of what it knows is in memory; who was stopped before it heard anything it reads from
+ * the server's revocation lists, and serves nobody until it has.
  *
  * @see model/relay.pml, docs/guides/relays.md
  */
@@ -36,6 +37,7 @@ import {
   type TrustServer,
 } from "trustwarden/peer.ts";
 import { createRelayListener } from "./relay-listener.ts";
+import { StoppedList } from "./stopped-list.ts";
 
 /** Twice as often as a verifier: what is left of this lease is all that those behind it can get. */
 const BEAT_MS = 100;
@@ -119,6 +121,7 @@ class LeaseRelay implements Relay {
   readonly #runtime: Runtime;
   readonly #lease: Lease;
   readonly #stopped = new Set<string>();
+  readonly #before: StoppedList;
   readonly #unfollow: () => void;
   /** None before the first hello: without an epoch there is nothing to give on. */
   #feed: Feed | undefined;
@@ -140,6 +143,7 @@ class LeaseRelay implements Relay {
     this.#trust = server;
     this.#holder = holder;
     this.#runtime = runtime;
+    this.#before = new StoppedList(server);
     this.#lease = createLease({
       stopUrl: server.discovery.stop_url,
       relays: upstream,
@@ -158,8 +162,8 @@ class LeaseRelay implements Relay {
       fresh,
       now: () => nowSeconds(runtime),
       monotonicMs: runtime.monotonicMs,
-      isStopped: (instanceId) => this.#stopped.has(instanceId),
-      isServing: () => this.#feed !== undefined && this.#lease.leftMs() > 0,
+      isStopped: ({ instanceId, serialHex }) => this.#stopped.has(instanceId) || this.#before.has(serialHex),
+      isServing: () => this.#feed !== undefined && this.#before.isCurrent && this.#lease.leftMs() > 0,
       accept: (socket, verifier) => this.#feed?.accept(socket, verifier),
       onRefused: () => {
         this.#refused += 1;
@@ -190,6 +194,7 @@ class LeaseRelay implements Relay {
   async close(): Promise<void> {
     this.#unfollow();
     this.#lease.close();
+    this.#before.close();
     await this.#feed?.close();
     this.server.closeAllConnections();
     await new Promise((resolve) => this.server.close(resolve));
@@ -200,6 +205,7 @@ class LeaseRelay implements Relay {
   /** What happened between two connections was not told: below, everything is void. */
   #onHello(epoch: number): void {
     void askNow(this.#trust);
+    this.#before.want(epoch);
     if (this.#feed === undefined) {
       this.#acknowledged = epoch;
       this.#feed = createFeed({
@@ -217,6 +223,8 @@ class LeaseRelay implements Relay {
     const feed = this.#feed;
     if (feed === undefined) throw new Error("a push follows a hello");
     for (const { kind, id } of targets) if (kind === "instance") this.#remember(id);
+    // Whom a stop of anything wider names is not in its push.
+    if (targets.some(({ kind }) => kind !== "instance")) this.#before.want(epoch);
     if (targets.some(({ kind }) => kind === "authority")) void askNow(this.#trust);
     void this.#acknowledgeWhenDone(feed, targets, epoch);
   }
