@@ -49,7 +49,7 @@ import { type CurrentSvid, createPeerCheckedAgent, type PeerCheck, peerChainOfMe
 
 /** Answers are one record or one page of them. */
 const MAX_ANSWER_BYTES = 4_194_304;
-/** Lists of revoked SVIDs grow with what is stopped: three of the largest that are read, in PEM. */
+/** Lists of revoked SVIDs grow: three of the largest, in PEM. */
 const MAX_PUBLIC_BYTES = 57_000_000;
 const DEFAULT_TIMEOUT_MS = 10_000;
 const READ_ATTEMPTS = 3;
@@ -70,7 +70,6 @@ export interface ServerCall<T> {
   readonly body?: Uint8Array | undefined;
   readonly schema: AnswerSchema<T>;
   readonly timeoutMs?: number;
-  /** Of the answer; 4 MiB unless given. */
   readonly maxBytes?: number;
 }
 
@@ -364,8 +363,7 @@ export class TrustServer implements Watched {
     const answer = await readBody(message, { maxBytes, timeoutMs });
     this.#nonces.keep(message.headers[NONCE_HEADER], atMs);
     const retryAfterSeconds = parseRetryAfter(message.headers["retry-after"]);
-    const { etag } = message.headers;
-    return { status: message.statusCode ?? 0, body: answer, retryAfterSeconds, etag };
+    return { status: message.statusCode ?? 0, body: answer, retryAfterSeconds, etag: message.headers.etag };
   }
 
   /** Notes the server's SVID, once a connection. */
