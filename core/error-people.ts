@@ -1,5 +1,5 @@
 /** Codes about people: how they come, what they prove, and what one of them may not do alone. Part of the table in `error.ts`. */
-import { type ErrorEntry, NOT_AUTHENTICATED } from "./error-entry.ts";
+import { type ErrorEntry, NOT_AUTHENTICATED, UNAVAILABLE } from "./error-entry.ts";
 
 /** See `ERRORS`. */
 export const PEOPLE_ERRORS = {
@@ -9,6 +9,13 @@ export const PEOPLE_ERRORS = {
   passkey_invalid: { status: 401, message: NOT_AUTHENTICATED },
   challenge_invalid: { status: 401, message: NOT_AUTHENTICATED },
   challenge_used: { status: 401, message: NOT_AUTHENTICATED },
+  identity_refused: { status: 401, message: NOT_AUTHENTICATED },
+  identity_unknown: { status: 401, message: NOT_AUTHENTICATED },
+  identity_provider_unavailable: { status: 503, message: UNAVAILABLE },
+  sign_in_again: {
+    status: 403,
+    message: "Sign in again through your identity provider; the first passkey is made right after that.",
+  },
   confirmation_required: {
     status: 403,
     message: "A second admin has to confirm exactly this request first: POST /v1/confirmations.",

@@ -48,8 +48,8 @@ export interface EnrolleePrincipal {
   readonly via: "ticket" | "grant" | "verifier-ticket" | "join-token" | "attestation" | "person-link";
   /** `jti` of the ticket or grant; digest of the join token, link or evidence. */
   readonly enrolmentId: string;
-  /** RFC 7638 thumbprint of the key whose possession was proven. */
-  readonly thumbprint: string;
+  /** RFC 7638 thumbprint of the key whose possession was proven; null for who comes through an identity provider. */
+  readonly thumbprint: string | null;
 }
 
 /** A human's key, by a signed request. */
@@ -64,7 +64,7 @@ export interface PersonPrincipal {
   readonly kind: "person";
   /** `prs_<ulid>`; opaque, never a name or an address. */
   readonly personId: string;
-  /** Never empty. */
+  /** Empty for who is to be an owner and has no passkey yet: nothing but its own session is there for it. */
   readonly roles: readonly Role[];
   /** The owner that this person is; null without that role. */
   readonly ownerId: string | null;

@@ -18,7 +18,7 @@ import { issueEnvelope } from "@trustwarden/core/dsse.ts";
 import { formatUlid } from "@trustwarden/core/id.ts";
 import type { Route } from "@trustwarden/core/route-table.ts";
 import { parseScope } from "@trustwarden/core/scope.ts";
-import { parseConfig } from "../server/config.ts";
+import { parseConfig, type ServerSettings } from "../server/config.ts";
 import { startServer } from "../server/main.ts";
 import type { VisitFetch } from "./fetch-handler.ts";
 import { createInstanceKey } from "./instance-key.ts";
@@ -61,7 +61,7 @@ export async function startLiveServer({
 }: {
   readonly hasGateway?: boolean;
   readonly policyDir?: string;
-  readonly console?: { readonly port: number };
+  readonly console?: NonNullable<ServerSettings["console"]>;
 } = {}): Promise<LiveServer> {
   const directory = mkdtempSync(join(tmpdir(), "trustwarden-sdk-"));
   const dataDir = join(directory, "data");

@@ -119,6 +119,7 @@ function peopleOf({ keys, random, store, config }: Parts, { urls }: Pick<Service
     reads: store.reads,
     origin: () => urls().console,
     isSocketConfirmed: config.console?.secondAdmin === "everywhere",
+    providers: config.console?.identityProviders ?? [],
   });
 }
 

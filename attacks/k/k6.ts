@@ -1,4 +1,4 @@
-/** K6: an address is no proof. There is no identity provider here yet; what is played is coming in with somebody's address. */
+/** K6: an address is no proof: nobody comes in with somebody's. K6b is the same through an identity provider. */
 import { SoftwareAuthenticator } from "../../test/support/authenticator.ts";
 import { createLink, createPerson, originOf, useLink } from "../../test/support/people.ts";
 import { defineScenario, expectSame } from "../scenario.ts";

@@ -16,6 +16,7 @@ import type { World } from "./world.ts";
 
 const CONFIRMATIONS = "/v1/confirmations";
 const CONFIRMED = "/v1/confirmations/{id}/answer";
+const BY_PROVIDER = "/v1/session/by-provider";
 const INVITED = { roles: ["auditor"] };
 
 /** People as they come, log in and log out. @param world - whose server has a console. */
@@ -44,12 +45,32 @@ export async function peopleAttempts({ server }: World): Promise<readonly Attemp
   const answer = (session: string) => () =>
     post(`/v1/confirmations/${id}/answer`, { answer: "refuse" }, session);
   const logOut = () => post("/v1/session/end", {}, cookie);
+  const noWord = { code: "x", code_verifier: "A".repeat(43), nonce: "A" };
+  const comeProvided = () => post("/v1/people/by-provider", { ...noWord, link, name: "x", provider: "x" });
+  const logInProvided = () => post("/v1/session/by-provider", { ...noWord, provider: "x" });
+  const created = device().create(await challengeFor(server, "register"));
+  const makeFirst = () => post("/v1/session/passkeys/first", { credential: created }, cookie);
   const stranger = { person: `prs_${"0".repeat(26)}` };
   return [
     { route: "/v1/people/links", what: "a link", status: 200, kind: "person", ask: invite(INVITED) },
     { route: "/v1/people/links", what: "nobody's link", status: 404, kind: "refuse", ask: invite(stranger) },
     { route: "/v1/people", what: "somebody with a link", status: 200, kind: "person", ask: come },
     { route: "/v1/people", what: "a used link", status: 401, kind: "refuse", ask: come },
+    {
+      route: "/v1/people/by-provider",
+      what: "a used link, and nobody's word",
+      status: 401,
+      kind: "refuse",
+      ask: comeProvided,
+    },
+    { route: BY_PROVIDER, what: "nobody's word", status: 404, kind: "refuse", ask: logInProvided },
+    {
+      route: "/v1/session/passkeys/first",
+      what: "a second passkey as a first",
+      status: 403,
+      kind: "refuse",
+      ask: makeFirst,
+    },
     { route: "/v1/session", what: "a passkey", status: 200, kind: "session", ask: logIn },
     { route: "/v1/session", what: "a used challenge", status: 401, kind: "refuse", ask: logIn },
     { route: CONFIRMATIONS, what: "a question", status: 200, kind: "confirmation", ask },

@@ -32,6 +32,13 @@ export const PEOPLE_WEAKENINGS = {
         "  if (addressLook !== null && database.get(FIND_LOOK, addressLook.toUpperCase().slice(1)) !== undefined) {",
     },
   ],
+  "subjects-of-anybody": [
+    {
+      file: "server/store/people-rows.ts",
+      find: "WHERE issuer = ? AND subject = ?",
+      replace: "WHERE issuer = ? AND length(?) > 0",
+    },
+  ],
   "links-of-anybody": [
     {
       file: "server/store/people-rows.ts",

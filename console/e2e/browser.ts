@@ -15,6 +15,13 @@ const PHONE = { width: 390, height: 844 };
 const STEP_TIMEOUT_MS = 120_000;
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
+/** Where a browser may go. */
+export interface Places {
+  readonly origin: string;
+  /** Of the identity provider, which has a content security policy of its own. */
+  readonly provider: string;
+}
+
 /** What a passkey is on; a person touches one and not the other. */
 export interface Device {
   setTouched(isTouched: boolean): Promise<void>;
@@ -39,23 +46,23 @@ export interface Watched extends Screen {
   close(): Promise<void>;
 }
 
-/** Opens a browser whose only way out is one origin. */
-export async function openBrowser(origin: string): Promise<Watched> {
+/** Opens a browser whose only ways out are the console's origin, and that of the identity provider. */
+export async function openBrowser(places: Places): Promise<Watched> {
   const browser = await launch();
   const faults: string[] = [];
-  const screen = await openScreen(browser, origin, faults);
-  const { page: other } = await openScreen(browser, origin, faults);
+  const screen = await openScreen(browser, places, faults);
+  const { page: other } = await openScreen(browser, places, faults);
   return {
     ...screen,
     other,
-    open: () => openScreen(browser, origin, faults),
+    open: () => openScreen(browser, places, faults),
     takeFaults: () => faults.splice(0),
     close: () => browser.close(),
   };
 }
 
 /** One person's window, which shares nothing with another's. */
-async function openScreen(browser: Browser, origin: string, faults: string[]): Promise<Screen> {
+async function openScreen(browser: Browser, { origin, provider }: Places, faults: string[]): Promise<Screen> {
   const context = await browser.newContext({
     viewport: DESKTOP,
     colorScheme: "light",
@@ -66,11 +73,16 @@ async function openScreen(browser: Browser, origin: string, faults: string[]): P
   await context.exposeFunction("reportViolation", (text: string) => void faults.push(text));
   await context.addInitScript(`document.addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI, sample }) =>
     window.reportViolation(["CSP:", violatedDirective, blockedURI, sample].join(" ")))`);
-  context.on("request", (request) => {
-    const url = new URL(request.url());
-    if (url.origin !== origin && url.protocol !== "data:")
-      faults.push(`asked of another origin: ${url.origin}`);
-  });
+  // Nothing leaves this machine; what the provider's own page would have from elsewhere is no fault of ours.
+  await context.route(
+    (url) => ![origin, provider].includes(url.origin) && url.protocol !== "data:",
+    (route, request) => {
+      const asking = URL.parse(request.isNavigationRequest() ? origin : request.frame().url());
+      if (asking?.origin !== provider)
+        faults.push(`asked of another origin: ${new URL(request.url()).origin}`);
+      return route.abort();
+    },
+  );
   context.on("weberror", (error) => faults.push(`thrown: ${error.error().message}`));
   const page = await context.newPage();
   const devtools = await context.newCDPSession(page);

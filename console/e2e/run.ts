@@ -51,7 +51,7 @@ async function playAll(): Promise<readonly string[]> {
   rmSync(PICTURES, { recursive: true, force: true });
   const world = await createWorld();
   try {
-    const browser = await openBrowser(world.origin);
+    const browser = await openBrowser(world);
     try {
       return await play(SCENARIO, world, browser);
     } finally {

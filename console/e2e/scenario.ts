@@ -6,6 +6,7 @@ import type { Page } from "playwright-core";
 import { AgentIdentity } from "trustwarden";
 import { inspect } from "./browser.ts";
 import { PEOPLE } from "./people.ts";
+import { PROVIDERS } from "./providers.ts";
 import { go, heading, type Step, step } from "./step.ts";
 import { TRYING } from "./trying.ts";
 import { TWO_ADMINS } from "./two-admins.ts";
@@ -289,5 +290,6 @@ export const SCENARIO: readonly Step[] = [
   ...TWO_ADMINS,
   ...TRYING,
   ...PEOPLE,
+  ...PROVIDERS,
   ...REST,
 ];

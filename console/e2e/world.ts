@@ -11,6 +11,7 @@ import {
   startLiveServer,
   startLiveService,
 } from "../../sdk/live.test.support.ts";
+import { publicClient, settingOf, startOidcProvider } from "../../test/support/oidc-provider.ts";
 
 const POLICIES = join(import.meta.dirname, "../../policies");
 const SCOPE = ["read:doc", "write:doc", "delete:doc"];
@@ -30,6 +31,8 @@ const ROUTES = [
 export interface World {
   readonly live: LiveServer;
   readonly origin: string;
+  /** Origin of the identity provider, by which people may sign in too. */
+  readonly provider: string;
   /** Its service's calls. */
   readonly service: LiveService;
   readonly agent: AgentIdentity;
@@ -42,7 +45,12 @@ export interface World {
 /** Starts all of it. */
 export async function createWorld(): Promise<World> {
   const policyDir = askingPolicies();
-  const live = await startLiveServer({ policyDir, console: { port: 0 } });
+  const provider = await startOidcProvider();
+  const live = await startLiveServer({
+    policyDir,
+    console: { port: 0, identityProviders: [settingOf(provider)] },
+  });
+  await provider.serve([publicClient(live)]);
   const service = await startLiveService(live, {
     name: "docs",
     routes: ROUTES,
@@ -59,6 +67,7 @@ export async function createWorld(): Promise<World> {
   return {
     live,
     origin: live.consoleUrl,
+    provider: provider.issuer,
     service,
     agent,
     child,
@@ -68,6 +77,7 @@ export async function createWorld(): Promise<World> {
       await agent.close();
       await service.close();
       await live.close();
+      provider.close();
       rmSync(policyDir, { recursive: true, force: true });
     },
   };

@@ -17,6 +17,7 @@ import { Question } from "./screens/question.tsx";
 import { Secrets } from "./screens/secrets.tsx";
 import { Settings } from "./screens/settings.tsx";
 import { Welcome } from "./screens/sign-in.tsx";
+import { SignedIn } from "./screens/signed-in.tsx";
 import { Shell } from "./shell/shell.tsx";
 
 const root = createRootRoute({
@@ -51,6 +52,7 @@ const routes = [
   createRoute({ getParentRoute: under, path: "/secrets", component: Secrets }),
   createRoute({ getParentRoute: under, path: "/settings", component: Settings }),
   createRoute({ getParentRoute: under, path: "/welcome", component: Welcome }),
+  createRoute({ getParentRoute: under, path: "/signed-in/$provider", component: SignedIn }),
 ] as const;
 
 /** The router over all screens; search parameters are plain texts, so that addresses can be read and typed. */

@@ -14,7 +14,7 @@ const roles = z
   .refine((list) => new Set(list).size === list.length, "each once");
 const personId = z.string().regex(/^prs_[0-9A-HJKMNP-TV-Z]{26}$/);
 /** What others see of somebody: no control characters, no right-to-left tricks. */
-const displayName = z
+export const displayName = z
   .string()
   .min(1)
   .max(64)
@@ -74,9 +74,10 @@ export const passkeyOptions = z.object({
 });
 export type PasskeyOptions = z.infer<typeof passkeyOptions>;
 
+export const linkSecret = base64url.length(43).describe("the secret of a one-time link");
 /** `POST /v1/people`: somebody comes in by a link, with a passkey. */
 export const comingRequest = z.strictObject({
-  link: base64url.length(43).describe("the secret of a one-time link"),
+  link: linkSecret,
   name: displayName.describe("as others may see it; sealed at rest, never in the ledger"),
   address: z.string().max(254).optional().describe("kept sealed; proves nothing"),
   credential: registrationResponse,
@@ -140,6 +141,7 @@ export const personView = z.object({
   roles: z.array(role),
   owner_id: z.string().nullable(),
   passkeys: z.number().int(),
+  providers: z.array(z.string()).describe("issuers that know this person"),
   created_at: z.number().int(),
   ended_at: z.number().int().nullable(),
 });
@@ -167,6 +169,5 @@ export const passkeyRemoval = z.strictObject({
 });
 export type PasskeyRemoval = z.infer<typeof passkeyRemoval>;
 
-/** Rows that end something and say no more. */
-export const endedAnswer = z.object({ ended: z.literal(true) });
+/** Rows that take nothing. */
 export const noBody = z.strictObject({});

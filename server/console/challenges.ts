@@ -1,5 +1,5 @@
 /**
- * Challenges for passkeys.
+ * Challenges for passkeys, and nonces for identity providers.
  *
  * Handing one out costs no memory: it carries what it is for and until when, under a MAC. That it counts once
  * is decided by the transaction of the command that it allows, so that it holds across processes and restarts.
@@ -17,8 +17,10 @@ const EXPIRY_BYTES = 4;
 const MAC_BYTES = 32;
 const BODY_BYTES = RANDOM_BYTES + EXPIRY_BYTES;
 
-/** What is to be allowed. */
-export type ChallengePurpose = "register" | "log-in" | "add-passkey" | "remove-passkey";
+/** What is to be allowed by a passkey. */
+export type PasskeyPurpose = "register" | "log-in" | "add-passkey" | "remove-passkey";
+/** `provider:<name>` is a sign-in through that identity provider. */
+type ChallengePurpose = PasskeyPurpose | `provider:${string}`;
 
 /** Makes challenges and knows them again. */
 export class Challenges {

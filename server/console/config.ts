@@ -1,6 +1,7 @@
 /** Settings of the console. */
 import { z } from "zod";
 import { isLoopback } from "../loopback.ts";
+import { identityProviders } from "./oidc/config.ts";
 
 /** Plain HTTP only to this machine, by name: browsers bind passkeys to names. */
 const ORIGIN =
@@ -17,6 +18,8 @@ export const consoleSettings = z
     origin: z.string().max(512).regex(ORIGIN).optional(),
     /** Where nobody does alone what needs a second admin: in the console, or at the admin socket too. */
     secondAdmin: z.enum(["console", "everywhere"]).default("console"),
+    /** By which people may sign in, beside their passkeys. See docs/guides/people.md. */
+    identityProviders: identityProviders.default([]),
     tls: z.strictObject({ certFile: directory, keyFile: directory }).optional(),
   })
   .refine(({ host, tls }) => isLoopback(host) || tls !== undefined, {

@@ -1,8 +1,11 @@
 /** Puts together what the routes of people work with. */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Random } from "@trustwarden/core/id.ts";
+import { createOpenFetch } from "../attest/token-source.ts";
 import type { StoreReads } from "../store/ports.ts";
 import { Challenges } from "./challenges.ts";
+import type { IdentityProviderConfig } from "./oidc/config.ts";
+import { IdentityProvider } from "./oidc/provider.ts";
 import type { ConsolePlace, People } from "./people.ts";
 import { PersonSeal } from "./person-seal.ts";
 
@@ -17,6 +20,7 @@ export function createPeople(options: {
   /** Where browsers find the console; null without one. */
   readonly origin: () => string | null;
   readonly isSocketConfirmed: boolean;
+  readonly providers: readonly IdentityProviderConfig[];
 }): People {
   const { key, random, reads, origin, isSocketConfirmed } = options;
   if (key.isNew && reads.listPeople({ after: "", limit: 1 }).length > 0) {
@@ -27,5 +31,7 @@ export function createPeople(options: {
     const found = origin();
     return found === null ? null : { origin: found, rpId: new URL(found).hostname };
   };
-  return { isSocketConfirmed, seal, challenges: new Challenges(seal.challengeKey, random), place };
+  const openFetch = createOpenFetch("console.identityProviders caFile");
+  const providers = options.providers.map((config) => new IdentityProvider(config, openFetch));
+  return { isSocketConfirmed, providers, seal, challenges: new Challenges(seal.challengeKey, random), place };
 }

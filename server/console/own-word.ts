@@ -3,7 +3,7 @@ import type { AuthenticationResponse, RegistrationResponse } from "@trustwarden/
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Services } from "../http/services.ts";
 import type { NewPasskey, UsedAssertion, UsedChallenge } from "../store/people-ports.ts";
-import type { ChallengePurpose } from "./challenges.ts";
+import type { PasskeyPurpose } from "./challenges.ts";
 import { unverifiedChallengeOf, verifyAssertion, verifyRegistration } from "./passkeys.ts";
 import { requirePlace } from "./people.ts";
 
@@ -17,7 +17,7 @@ type Needed = Pick<Services, "reads" | "people" | "clock">;
 export async function verifyWordOf(
   services: Needed,
   credential: AuthenticationResponse,
-  purpose: ChallengePurpose,
+  purpose: PasskeyPurpose,
 ): Promise<{ readonly assertion: UsedAssertion; readonly personId: string }> {
   const challenge = unverifiedChallengeOf(credential.response.clientDataJSON);
   const used = services.people.challenges.verify(challenge, purpose, services.clock.trustedSeconds());

@@ -1,6 +1,7 @@
 /** What the routes of people work with; `build.ts` puts it together. */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Challenges } from "./challenges.ts";
+import type { IdentityProvider } from "./oidc/provider.ts";
 import type { PersonSeal } from "./person-seal.ts";
 
 /** Where browsers find the console. */
@@ -25,6 +26,8 @@ export interface People {
   readonly isSocketConfirmed: boolean;
   readonly seal: PersonSeal;
   readonly challenges: Challenges;
+  /** Identity providers by which people may sign in. */
+  readonly providers: readonly IdentityProvider[];
   /** Null where there is no console, and so no passkey. */
   readonly place: () => ConsolePlace | null;
 }

@@ -25,6 +25,7 @@ export interface PersonDetails {
 export class PersonSeal {
   readonly #sealing: UnsealKey;
   readonly #looks: Uint8Array;
+  readonly #subjects: Uint8Array;
   /** MAC key of challenges. */
   readonly challengeKey: Uint8Array;
 
@@ -32,6 +33,7 @@ export class PersonSeal {
   constructor(key: Uint8Array, random: Random) {
     this.#sealing = new UnsealKey(derive(key, "person-details"), random);
     this.#looks = derive(key, "address-looks");
+    this.#subjects = derive(key, "provider-subjects");
     this.challengeKey = derive(key, "passkey-challenges");
   }
 
@@ -54,6 +56,11 @@ export class PersonSeal {
   /** Keyed digest of how an address looks. @param look - as `formatAddressLook` gives it. */
   digestOf(look: string): string {
     return encodeBase64url(hmacSha256(this.#looks, encodeUtf8(look)));
+  }
+
+  /** Keyed digest of an identity provider's name for somebody, which may be an address. */
+  digestOfSubject(subject: string): string {
+    return encodeBase64url(hmacSha256(this.#subjects, encodeUtf8(subject)));
   }
 }
 

@@ -63,6 +63,9 @@ export function requireSession(
   if (now >= session.expiresAt) refuse("over");
   if (now >= session.seenAt + IDLE_SECONDS) refuse("idle");
   if (session.origin !== people.place()?.origin) refuse("another origin");
+  // Whoever takes a provider out of the configuration trusts none of its words any more.
+  const isProvided = session.via === "passkey" || isStillProvided(services, session.personId);
+  if (!isProvided) refuse("its identity provider is not configured any more");
   const principal = principalOf(services, reads.findPerson(session.personId), sessionSha256);
   return { session, principal };
 }
@@ -140,7 +143,7 @@ export async function proveLogin(services: Services, request: LoginRequest): Pro
 }
 
 /** A session that is about to be opened; its secret goes to the browser and nowhere else. */
-function newSession(
+export function newSession(
   { origin }: ConsolePlace,
   { secret, now }: { readonly secret: Uint8Array; readonly now: number },
 ): NewSession {
@@ -148,8 +151,13 @@ function newSession(
   return { sessionSha256, origin, expiresAt: now + SESSION_SECONDS };
 }
 
+function isStillProvided({ reads, people }: Pick<Services, "reads" | "people">, personId: string): boolean {
+  const issuers = reads.listIssuersOf(personId);
+  return people.providers.some(({ issuer }) => issuers.includes(issuer));
+}
+
 /** An owner that was revoked leaves the person what other roles it has. */
-function principalOf(
+export function principalOf(
   { reads }: Pick<Services, "reads">,
   person: PersonState | undefined,
   sessionSha256: string,
@@ -158,7 +166,9 @@ function principalOf(
   const owner = person.ownerId === null ? undefined : reads.findOwner(person.ownerId);
   const isOwner = owner !== undefined && !owner.isRevoked && person.roles.includes("owner");
   const roles = person.roles.filter((role) => role !== "owner" || isOwner);
-  if (roles.length === 0) refuse("no role");
+  // Who is to be an owner is one with its first passkey, and may come to make it.
+  const isExpected = person.ownerId === null && person.roles.includes("owner");
+  if (roles.length === 0 && !isExpected) refuse("no role");
   const ownerId = isOwner ? person.ownerId : null;
   return { kind: "person", personId: person.personId, roles, ownerId, sessionSha256 };
 }

@@ -6,10 +6,12 @@
  */
 import { pathOf } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { instanceRequest } from "@trustwarden/core/api/identity.ts";
+import { subjectComing, subjectLogin } from "@trustwarden/core/api/identity-providers.ts";
 import { comingRequest, loginRequest } from "@trustwarden/core/api/people.ts";
 import { attestedInstanceRequest, nodeRequest } from "@trustwarden/core/api/registration.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { VerifierPrincipal } from "@trustwarden/core/principal.ts";
+import { proveSubjectComing, proveSubjectLogin } from "../console/oidc/proof.ts";
 import { proveComing, proveLogin, provePerson } from "../console/session-proof.ts";
 import { authenticateClient } from "../oauth/client-authentication.ts";
 import type { Arrival } from "./arrival.ts";
@@ -108,6 +110,8 @@ function proveEnrollee(
       return verifyAttestedWorkload(services, attestedInstanceRequest.parse(body), now);
     case "person":
       return proveComing(services, comingRequest.parse(body));
+    case "subject":
+      return proveSubjectComing(services, subjectComing.parse(body));
   }
 }
 
@@ -117,6 +121,7 @@ function proveVisitor(
   { arrival, route }: { readonly arrival: Arrival; readonly route: GuardedRoute },
 ): Promise<Caller> {
   if (route.opens === "passkey") return proveLogin(services, loginRequest.parse(arrival.body));
+  if (route.opens === "provider") return proveSubjectLogin(services, subjectLogin.parse(arrival.body));
   return provePerson(services, arrival, route);
 }
 

@@ -36,6 +36,7 @@ export interface Enrolments {
   readonly node: Omit<AdmitNodeCommand, "context">;
   readonly workload: Omit<EntryIssueCommand, "context">;
   readonly person: Opening<"register">;
+  readonly subject: Opening<"register-subject">;
 }
 
 /** A session that is about to be opened, and its secret on the way to the browser. */
@@ -47,8 +48,8 @@ interface Opening<Change extends PeopleCommand["change"]> {
 export interface PersonCaller {
   readonly principal: PersonPrincipal;
   readonly intent: null;
-  /** Only where the proof was a passkey, instead of a session. */
-  readonly opening?: Opening<"log-in">;
+  /** Only where the proof was a passkey or a provider's word, instead of a session. */
+  readonly opening?: Opening<"log-in"> | Opening<"log-in-subject">;
 }
 
 interface OwnerCaller {
@@ -86,6 +87,13 @@ export function enrolmentOf<Kind extends keyof Enrolments>(caller: Caller, kind:
   const command = "enrolment" in caller ? caller.enrolment[kind] : undefined;
   if (command === undefined) throw new Error("only enrollees of one kind come here");
   return command;
+}
+
+/** How somebody comes: with a passkey, or known by an identity provider. */
+export function comingOf(caller: Caller): Enrolments["person"] | Enrolments["subject"] {
+  const coming = "enrolment" in caller ? (caller.enrolment.person ?? caller.enrolment.subject) : undefined;
+  if (coming === undefined) throw new Error("only people who come in are here");
+  return coming;
 }
 
 /** Whether a principal is an instance, with an SVID of its own. */

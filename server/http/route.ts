@@ -132,7 +132,7 @@ export interface GuardedRoute<
   /** Whether somebody who may ask this may not do it alone (`server/console/confirmed-rows.ts`). */
   readonly needsConfirmation?: NeedsConfirmation;
   /** What proves a person here instead of a session. */
-  readonly opens?: "passkey";
+  readonly opens?: "passkey" | "provider";
   /** Pages ask it by themselves as long as they are open: it is no use of a session, which ends as if nobody asked. */
   readonly isBackground?: true;
   /** Stopping goes on when the ledger cannot record. */

@@ -17,6 +17,7 @@ import { ENVOY_ROUTES } from "./table/envoy.ts";
 import { FEDERATION_ROUTES } from "./table/federation.ts";
 import { GATEWAY_ROUTES } from "./table/gateway.ts";
 import { IDENTITY_ROUTES } from "./table/identity.ts";
+import { IDENTITY_PROVIDER_ROUTES } from "./table/identity-providers.ts";
 import { LEDGER_ROUTES } from "./table/ledger.ts";
 import { MCP_ROUTES } from "./table/mcp.ts";
 import { NODES_ROUTES } from "./table/nodes.ts";
@@ -65,6 +66,7 @@ export const ROUTES: readonly Route[] = admitPeople([
   ...ENVOY_ROUTES,
   ...OPERATION_ROUTES,
   ...PEOPLE_ROUTES,
+  ...IDENTITY_PROVIDER_ROUTES,
   ...PEOPLE_LIVES_ROUTES,
   ...CONFIRMATIONS_ROUTES,
   ...SSF_ROUTES,
@@ -94,6 +96,8 @@ export const PUBLIC_PATHS: readonly string[] = [
   "/v1/successions",
   "/v1/nonce",
   "/v1/passkeys/options/:purpose",
+  "/v1/identity-providers",
+  "/v1/identity-providers/:name/options",
   "/ledger/checkpoint",
   "/ledger/witnessed-checkpoint",
   "/ledger/witness-policy",

@@ -97,6 +97,14 @@ export interface NewPasskey
   readonly rpId: string;
 }
 
+/** Somebody's subject at an identity provider, proven; the nonce of the proof is used up with the command. */
+export interface UsedSubject {
+  readonly issuer: string;
+  /** Keyed digest. */
+  readonly subject: string;
+  readonly challenge: UsedChallenge;
+}
+
 export type NewSession = Pick<SessionState, "sessionSha256" | "origin" | "expiresAt">;
 
 /** What happens to people. */
@@ -123,6 +131,21 @@ export type PeopleChange =
       readonly assertion: UsedAssertion;
       readonly session: NewSession;
     }
+  | {
+      readonly change: "register-subject";
+      readonly linkSha256: string;
+      readonly personId: string;
+      readonly sealed: Uint8Array;
+      readonly addressLook: string | null;
+      readonly subject: UsedSubject;
+      readonly session: NewSession;
+    }
+  | {
+      readonly change: "log-in-subject";
+      readonly personId: string;
+      readonly subject: UsedSubject;
+      readonly session: NewSession;
+    }
   | { readonly change: "log-out"; readonly sessionSha256: string }
   | {
       readonly change: "set-roles";
@@ -139,6 +162,14 @@ export type PeopleChange =
       readonly challenge: UsedChallenge;
       /** Of a passkey that is there. */
       readonly assertion: UsedAssertion;
+    }
+  | {
+      readonly change: "add-first-passkey";
+      readonly personId: string;
+      /** A session that a provider's word opened a moment ago. */
+      readonly sessionSha256: string;
+      readonly passkey: NewPasskey;
+      readonly challenge: UsedChallenge;
     }
   | {
       readonly change: "remove-passkey";
@@ -161,7 +192,7 @@ export interface PeopleChanged {
 export interface PeopleCommands {
   /**
    * @throws TrustWardenError `link_invalid`, `person_exists`, `passkey_reused`, `passkey_invalid`, `challenge_used`,
-   *   `session_invalid`, `not_found`, `last_admin`, `owner_in_use`, and those of `changeConfirmation`.
+   *   `session_invalid`, `sign_in_again`, `not_found`, `last_admin`, `owner_in_use`, and those of `changeConfirmation`.
    */
   changePeople(command: PeopleCommand): Promise<Committed<PeopleChanged>>;
   /** Notes that a session is in use; leaves nothing in the ledger. */
@@ -178,6 +209,10 @@ export interface PeopleReads extends ConfirmationReads {
   listPasskeys(personId: string): readonly PasskeyState[];
   /** Those of the person who is an owner, and may come. */
   listOwnerPasskeys(ownerId: string): readonly PasskeyState[];
+  /** The person whom a provider knows by a subject. */
+  findSubject(query: Pick<UsedSubject, "issuer" | "subject">): string | undefined;
+  /** Issuers of the identity providers that know somebody. */
+  listIssuersOf(personId: string): readonly string[];
   findSession(sessionSha256: string): SessionState | undefined;
   /** Only while it can be used. @param now - Unix seconds. */
   findLink(query: { readonly linkSha256: string; readonly now: number }): LinkState | undefined;

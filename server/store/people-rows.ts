@@ -1,7 +1,14 @@
 /** People, passkeys, links and sessions as rows: read alike by the commands and by the plain reads. */
 import { parseRoles, type Role } from "@trustwarden/core/role.ts";
 import { createConfirmationReads } from "./confirmation-rows.ts";
-import type { LinkState, PasskeyState, PeopleReads, PersonState, SessionState } from "./people-ports.ts";
+import type {
+  LinkState,
+  PasskeyState,
+  PeopleReads,
+  PersonState,
+  SessionState,
+  UsedSubject,
+} from "./people-ports.ts";
 import { LINK_KINDS } from "./people-ports.ts";
 import type { Row, SqliteDatabase } from "./sqlite-database.ts";
 
@@ -16,6 +23,8 @@ const LIST_OWNER_PASSKEYS = `
   WHERE people.owner_id = ? AND people.ended_at IS NULL AND passkeys.removed_at IS NULL
   ORDER BY passkeys.created_at, passkeys.credential_id`;
 const FIND_SESSION = "SELECT * FROM person_sessions WHERE session_sha256 = ? AND ended_at IS NULL";
+const FIND_SUBJECT = "SELECT person_id FROM person_subjects WHERE issuer = ? AND subject = ?";
+const LIST_ISSUERS = "SELECT issuer FROM person_subjects WHERE person_id = ? ORDER BY issuer";
 const FIND_LINK = "SELECT * FROM person_links WHERE link_sha256 = ? AND used_at IS NULL AND expires_at > ?";
 
 /** The reads of people. */
@@ -28,10 +37,9 @@ export function createPeopleReads(database: SqliteDatabase): PeopleReads {
     findPasskey: (credentialId) => findPasskey(database, credentialId),
     listPasskeys: (personId) => database.all(LIST_PASSKEYS, personId).map(parsePasskey),
     listOwnerPasskeys: (ownerId) => listOwnerPasskeys(database, ownerId),
-    findSession: (sessionSha256) => {
-      const row = database.get(FIND_SESSION, sessionSha256);
-      return row === undefined ? undefined : parseSession(row);
-    },
+    findSubject: (query) => findSubject(database, query),
+    listIssuersOf: (personId) => database.all(LIST_ISSUERS, personId).map((row) => row.text("issuer")),
+    findSession: (sessionSha256) => findSession(database, sessionSha256),
     findLink: (query) => findLink(database, query),
   };
 }
@@ -51,6 +59,20 @@ export function countPeople(database: SqliteDatabase, role: Role): number {
 export function isAdmin(database: SqliteDatabase, personId: string): boolean {
   const person = findPerson(database, personId);
   return person !== undefined && person.endedAt === null && person.roles.includes("admin");
+}
+
+/** The person of a subject at an identity provider, also when ended. */
+export function findSubject(
+  database: SqliteDatabase,
+  { issuer, subject }: Pick<UsedSubject, "issuer" | "subject">,
+): string | undefined {
+  return database.get(FIND_SUBJECT, issuer, subject)?.text("person_id");
+}
+
+/** A session that was not ended. */
+export function findSession(database: SqliteDatabase, sessionSha256: string): SessionState | undefined {
+  const row = database.get(FIND_SESSION, sessionSha256);
+  return row === undefined ? undefined : parseSession(row);
 }
 
 /** A passkey that was not removed. */

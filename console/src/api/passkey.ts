@@ -4,12 +4,8 @@
  *
  * @see W3C WebAuthn Level 3 §5.1
  */
-import {
-  endedAnswer,
-  passkeyOptions,
-  type SessionAnswer,
-  sessionAnswer,
-} from "@trustwarden/core/api/people.ts";
+import { type SignedOut, signedOut } from "@trustwarden/core/api/identity-providers.ts";
+import { passkeyOptions, type SessionAnswer, sessionAnswer } from "@trustwarden/core/api/people.ts";
 import { callApi } from "./client.ts";
 import { askPasskey, callSigned } from "./sign.ts";
 
@@ -51,6 +47,12 @@ export async function addPasskey({ name, passkeys }: SessionAnswer, word: unknow
   return callSigned({ path: "/v1/session/passkeys", body, answer: sessionAnswer });
 }
 
+/** The first passkey of who has just come through an identity provider. @throws ApiError, DOMException. */
+export async function makeFirstPasskey({ name }: SessionAnswer): Promise<SessionAnswer> {
+  const credential = await makePasskey({ name, passkeys: [] });
+  return callApi({ path: "/v1/session/passkeys/first", body: { credential }, answer: sessionAnswer });
+}
+
 /** Takes a passkey away, by the word of another. Every other session ends. @throws ApiError, DOMException. */
 export async function removePasskey({ passkeys }: SessionAnswer, id: string): Promise<SessionAnswer> {
   const staying = passkeys.filter(({ credential_id: other }) => other !== id);
@@ -87,8 +89,8 @@ async function makePasskey({
 }
 
 /** Ends the session. @throws ApiError. */
-export async function signOut(): Promise<void> {
-  await callApi({ path: "/v1/session/end", body: {}, answer: endedAnswer });
+export function signOut(): Promise<SignedOut> {
+  return callApi({ path: "/v1/session/end", body: {}, answer: signedOut });
 }
 
 /** The members that the server reads; a browser may say more of a credential. */

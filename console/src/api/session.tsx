@@ -1,6 +1,6 @@
 /** The session: whose it is, and the door for whoever has none. */
 
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { type QueryClient, useQuery, useQueryClient } from "@tanstack/react-query";
 import { type SessionAnswer, sessionAnswer } from "@trustwarden/core/api/people.ts";
 import { createContext, type ReactElement, type ReactNode, useContext } from "react";
 import { Waiting } from "../parts/parts.tsx";
@@ -39,12 +39,21 @@ export function SessionGate({ children }: { readonly children: ReactNode }): Rea
   return <Problem error={session.error} retry={() => void session.refetch()} />;
 }
 
-/** Ends the session here and on the server, and forgets what was shown. */
+/**
+ * Ends the session here and on the server, and forgets what was shown. Who came through an identity provider goes there next: its
+ * session would open the next one here unasked.
+ */
 export function useSignOut(): () => void {
   const queries = useQueryClient();
   return () =>
-    void signOut().finally(() => {
-      queries.clear();
-      window.location.assign("/app");
-    });
+    void signOut().then(
+      ({ elsewhere }) => leave(queries, elsewhere),
+      () => leave(queries, null),
+    );
+}
+
+function leave(queries: QueryClient, elsewhere: string | null): void {
+  queries.clear();
+  const isPage = elsewhere !== null && /^https?:$/.test(new URL(elsewhere).protocol);
+  window.location.assign(isPage ? elsewhere : "/app");
 }

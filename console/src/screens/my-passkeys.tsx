@@ -2,7 +2,7 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import type { SessionAnswer } from "@trustwarden/core/api/people.ts";
 import type { ReactElement } from "react";
-import { addPasskey, giveWord, removePasskey } from "../api/passkey.ts";
+import { addPasskey, giveWord, makeFirstPasskey, removePasskey } from "../api/passkey.ts";
 import { SESSION_KEY, useSession } from "../api/session.tsx";
 import { formatTime } from "../parts/format.ts";
 import { Badge, Panel, Table } from "../parts/parts.tsx";
@@ -36,7 +36,11 @@ export function MyPasskeys(): ReactElement {
       </Table>
       <div className="panel-body stack">
         {removing.isError ? <Problem error={removing.error} /> : null}
-        <AddPasskey session={session} onAdded={onChanged} />
+        {session.passkeys.length === 0 ? (
+          <FirstPasskey session={session} onAdded={onChanged} />
+        ) : (
+          <AddPasskey session={session} onAdded={onChanged} />
+        )}
       </div>
     </Panel>
   );
@@ -76,6 +80,31 @@ function PasskeyRow({
         )}
       </td>
     </tr>
+  );
+}
+
+/** Of who came through an identity provider: what a human signs is signed by a passkey. */
+export function FirstPasskey({
+  session,
+  onAdded,
+}: {
+  readonly session: SessionAnswer;
+  readonly onAdded: (changed: SessionAnswer) => void;
+}): ReactElement {
+  const making = useMutation({ mutationFn: () => makeFirstPasskey(session), onSuccess: onAdded });
+  return (
+    <>
+      <p className="muted">
+        You came through your identity provider. To let agents be, answer approvals or confirm what another
+        admin asks, make a passkey, within five minutes of signing in.
+      </p>
+      <div className="row">
+        <button type="button" className="primary" disabled={making.isPending} onClick={() => making.mutate()}>
+          {making.isPending ? "Waiting for your passkey" : "Make your first passkey"}
+        </button>
+      </div>
+      {making.isError ? <Problem error={making.error} /> : null}
+    </>
   );
 }
 

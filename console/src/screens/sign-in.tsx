@@ -6,6 +6,7 @@ import { type ReactElement, type ReactNode, type SubmitEvent, useState } from "r
 import { comeIn, signIn } from "../api/passkey.ts";
 import { Command } from "../parts/parts.tsx";
 import { Problem } from "../parts/problem.tsx";
+import { Providers } from "../parts/providers.tsx";
 
 /** For whoever has been here before. */
 export function SignIn({ onOpened }: { readonly onOpened: (session: SessionAnswer) => void }): ReactElement {
@@ -17,6 +18,7 @@ export function SignIn({ onOpened }: { readonly onOpened: (session: SessionAnswe
       <button type="button" className="primary" disabled={opening.isPending} onClick={() => opening.mutate()}>
         {opening.isPending ? "Waiting for your passkey" : "Use a passkey"}
       </button>
+      <Providers verb="Sign in with" comingBy={null} />
       {opening.isError ? <Problem error={opening.error} /> : null}
       <p className="muted">
         No passkey yet? An admin gives you a link. The first admin makes one on the server:
@@ -68,13 +70,18 @@ export function Welcome(): ReactElement {
         <button type="submit" className="primary" disabled={coming.isPending}>
           {coming.isPending ? "Waiting for your passkey" : "Create a passkey and come in"}
         </button>
+        <Providers
+          verb="Come in with"
+          comingBy={name.trim() === "" ? undefined : { link, name: name.trim() }}
+        />
       </form>
       {coming.isError ? <Problem error={coming.error} /> : null}
     </Gate>
   );
 }
 
-function Gate({ children }: { readonly children: ReactNode }): ReactElement {
+/** The frame of the doors. */
+export function Gate({ children }: { readonly children: ReactNode }): ReactElement {
   return (
     <main className="gate">
       <div className="gate-card">

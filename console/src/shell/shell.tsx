@@ -6,6 +6,7 @@ import { LiveProvider, useLive } from "../api/live.tsx";
 import { SessionGate, useSession, useSignOut } from "../api/session.tsx";
 import { useServer } from "../api/use-server.ts";
 import { Icon } from "../parts/icons.tsx";
+import { Newcomer } from "../screens/newcomer.tsx";
 import { Help, useKeys } from "./keys.tsx";
 import { PLACES } from "./places.ts";
 import { ThemeSwitch } from "./theme.tsx";
@@ -13,15 +14,23 @@ import { ThemeSwitch } from "./theme.tsx";
 /** Everything but the doors: they are for people without a session. */
 export function Shell(): ReactElement {
   const path = useRouterState({ select: ({ location }) => location.pathname });
-  if (path === "/welcome") return <Outlet />;
+  if (path === "/welcome" || path.startsWith("/signed-in/")) return <Outlet />;
   return (
     <SessionGate>
-      <LiveProvider>
-        <AskedProvider>
-          <Frame />
-        </AskedProvider>
-      </LiveProvider>
+      <Inside />
     </SessionGate>
+  );
+}
+
+function Inside(): ReactElement {
+  const { roles } = useSession();
+  if (roles.length === 0) return <Newcomer />;
+  return (
+    <LiveProvider>
+      <AskedProvider>
+        <Frame />
+      </AskedProvider>
+    </LiveProvider>
   );
 }
 

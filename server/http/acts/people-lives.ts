@@ -101,6 +101,7 @@ function formatPerson({ reads, people }: Services, person: PersonState): PersonV
     roles: [...roles],
     owner_id: ownerId,
     passkeys: reads.listPasskeys(personId).length,
+    providers: [...reads.listIssuersOf(personId)],
     created_at: createdAt,
     ended_at: endedAt,
   };

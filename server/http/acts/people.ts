@@ -1,14 +1,17 @@
 /** People come in, log in and out, and are invited. */
 import { formatAddressLook } from "@trustwarden/core/address.ts";
 import { formatOwnerKeyid } from "@trustwarden/core/agentid/enrolment.ts";
+import type { SignedOut } from "@trustwarden/core/api/identity-providers.ts";
 import type { LinkAnswer, LinkRequest, PasskeyOptions, SessionAnswer } from "@trustwarden/core/api/people.ts";
 import { encodeBase64url } from "@trustwarden/core/bytes.ts";
 import { parseP256PublicKey, sha256 } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { PersonPrincipal } from "@trustwarden/core/principal.ts";
 import type { Role } from "@trustwarden/core/role.ts";
-import type { ChallengePurpose } from "../../console/challenges.ts";
+import type { PasskeyPurpose } from "../../console/challenges.ts";
 import { standingBehind } from "../../console/confirm.ts";
 import { formatCookie, SESSION_COOKIE } from "../../console/cookie.ts";
+import type { IdentityProvider } from "../../console/oidc/provider.ts";
 import { ES256, formatUserHandle } from "../../console/passkeys.ts";
 import {
   IDLE_SECONDS,
@@ -19,7 +22,7 @@ import {
 } from "../../console/people.ts";
 import { requireSession } from "../../console/session-proof.ts";
 import type { LinkKind, LinkState } from "../../store/people-ports.ts";
-import { enrolmentOf, openingOf, personOf } from "../caller.ts";
+import { comingOf, openingOf, personOf } from "../caller.ts";
 import { contextOf } from "../command-context.ts";
 import type { HeadedAnswer, Visit } from "../route.ts";
 import type { Services } from "../services.ts";
@@ -32,7 +35,7 @@ const FIRST_ROLES: readonly Role[] = ["owner", "admin"];
 /** Names nobody, so that nobody learns who is here (A8). */
 export async function offerPasskeyOptions(
   services: Services,
-  { purpose }: { readonly purpose: ChallengePurpose },
+  { purpose }: { readonly purpose: PasskeyPurpose },
 ): Promise<PasskeyOptions> {
   const { rpId } = requirePlace(services);
   const now = services.clock.trustedSeconds();
@@ -56,7 +59,7 @@ export async function offerPasskeyOptions(
 
 /** @throws TrustWardenError `link_invalid`, `challenge_used`, `passkey_reused`, `person_exists`. */
 export async function come(services: Services, visit: Visit): Promise<HeadedAnswer> {
-  const { secret, command } = enrolmentOf(visit.caller, "person");
+  const { secret, command } = comingOf(visit.caller);
   const context = contextOf(services, visit);
   await services.ledger.settle(await services.commands.changePeople({ ...command, context }));
   return opened(services, secret);
@@ -77,14 +80,27 @@ export async function showSession(services: Services, visit: Visit): Promise<Ses
 /** Takes the cookie away, and whatever the browser keeps of this origin. */
 export async function logOut(services: Services, visit: Visit): Promise<HeadedAnswer> {
   const { sessionSha256 } = personOf(visit.caller);
+  const provider = providerOf(services, personOf(visit.caller));
   const context = contextOf(services, visit);
   const ended = await services.commands.changePeople({ change: "log-out", sessionSha256, context });
   await services.ledger.settle(ended);
+  const place = { origin: requirePlace(services).origin, now: services.clock.trustedSeconds() };
+  const elsewhere = (await provider?.signOutUrl(place)) ?? null;
   return {
     isHeaded: true,
     headers: { "set-cookie": formatCookie(SESSION_COOKIE, "", 0), "clear-site-data": '"cache", "storage"' },
-    body: { ended: true },
+    body: { ended: true, elsewhere } satisfies SignedOut,
   };
+}
+
+/** By whose word a session was opened; that provider goes on, and would open the next one here unasked. */
+function providerOf(
+  { reads, people }: Services,
+  { personId, sessionSha256 }: PersonPrincipal,
+): IdentityProvider | undefined {
+  if (reads.findSession(sessionSha256)?.via !== "oidc") return undefined;
+  const issuers = reads.listIssuersOf(personId);
+  return people.providers.find(({ issuer }) => issuers.includes(issuer));
 }
 
 /** @throws TrustWardenError `person_exists`, `not_found`, `address_refused`. */

@@ -1,7 +1,7 @@
 /** Rows about people and their sessions. */
+import { signedOut } from "@trustwarden/core/api/identity-providers.ts";
 import {
   comingRequest,
-  endedAnswer,
   linkAnswer,
   linkRequest,
   loginRequest,
@@ -73,7 +73,7 @@ export const PEOPLE_ROUTES: readonly Route[] = [
     recording: "with_state",
     isStopLane: true,
     body: noBody,
-    answer: endedAnswer,
+    answer: signedOut,
     action: () => "end:session",
     subject: () => "self",
     act: logOut,

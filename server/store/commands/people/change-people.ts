@@ -3,11 +3,13 @@ import type { PeopleChanged, PeopleCommand } from "../../people-ports.ts";
 import type { SqliteDatabase } from "../../sqlite-database.ts";
 import type { CommandDeps, CommandResult } from "../deps.ts";
 import { changeConfirmation } from "./confirmations.ts";
+import { addFirstPasskey } from "./first-passkey.ts";
 import { createLink } from "./links.ts";
 import { addOwnPasskey, removeOwnPasskey } from "./own-passkeys.ts";
 import { register } from "./register.ts";
 import { logIn, logOut } from "./sessions.ts";
 import { endPerson, setRoles } from "./standing.ts";
+import { logInSubject, registerSubject } from "./subjects.ts";
 
 /** @throws TrustWardenError see `PeopleCommands.changePeople`. */
 export function changePeople(
@@ -22,6 +24,12 @@ export function changePeople(
       return register(database, command, deps);
     case "log-in":
       return logIn(database, command);
+    case "register-subject":
+      return registerSubject(database, command);
+    case "log-in-subject":
+      return logInSubject(database, command);
+    case "add-first-passkey":
+      return addFirstPasskey(database, command, deps);
     case "log-out":
       return logOut(database, command);
     case "set-roles":

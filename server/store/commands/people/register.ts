@@ -9,7 +9,7 @@ import { parseP256PublicKey } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { formatUlid } from "@trustwarden/core/id.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
-import type { LinkState, PeopleChanged, PeopleCommand } from "../../people-ports.ts";
+import type { LinkState, NewPasskey, PeopleChanged, PeopleCommand } from "../../people-ports.ts";
 import { findPerson, formatRoles } from "../../people-rows.ts";
 import type { SqliteDatabase } from "../../sqlite-database.ts";
 import { claimKey } from "../claims.ts";
@@ -55,21 +55,15 @@ function admit(
   { command, link, now }: Coming,
   deps: CommandDeps,
 ): CommandResult<PeopleChanged> {
-  const { personId, passkey } = command;
-  const addressLook = link.addressLook ?? command.addressLook;
-  if (findPerson(database, personId) !== undefined) throw new TrustWardenError("person_exists");
-  if (addressLook !== null && database.get(FIND_LOOK, addressLook) !== undefined) {
-    throw new TrustWardenError("person_exists", { reason: "address" });
-  }
+  const { personId, passkey, sealed, addressLook } = command;
   const isNewOwner = link.roles.includes("owner") && link.ownerId === null;
   const ownerId = isNewOwner
     ? `own_${formatUlid(command.context.nowMs, deps.random)}`
     : ownerOf(database, link);
   // Before anything else is written of the key: it belongs to its holder for ever.
   claimKey(database, passkey.spki, ownerId ?? personId);
-  if (isNewOwner && ownerId !== null) database.run(INSERT_OWNER, ownerId, personId, passkey.spki, now);
-  database.run(INSERT_PERSON, personId, ownerId, formatRoles(link.roles), command.sealed, addressLook, now);
-  if (link.organizationId !== null) database.run(INSERT_MEMBER, link.organizationId, personId, now);
+  if (isNewOwner && ownerId !== null) insertOwner(database, { ownerId, personId, passkey, now });
+  insertPerson(database, { personId, ownerId, link, sealed, addressLook, now });
   addPasskey(database, { passkey, personId, now });
   vouchFor(database, { personId, by: link.createdBy, now });
   openSession(database, { session: command.session, personId, via: "passkey", now });
@@ -86,8 +80,49 @@ function admit(
   return ownerEvent({ personId, ownerId, spki: passkey.spki }, details);
 }
 
+/** @throws TrustWardenError `person_exists` also for an address that looks like somebody's. */
+export function insertPerson(
+  database: SqliteDatabase,
+  coming: {
+    readonly personId: string;
+    readonly ownerId: string | null;
+    readonly link: Coming["link"];
+    readonly sealed: Uint8Array;
+    /** Of the address that the person gives; the link's own goes before. */
+    readonly addressLook: string | null;
+    readonly now: number;
+  },
+): void {
+  const { personId, ownerId, link, sealed, now } = coming;
+  const addressLook = link.addressLook ?? coming.addressLook;
+  if (findPerson(database, personId) !== undefined) throw new TrustWardenError("person_exists");
+  if (addressLook !== null && database.get(FIND_LOOK, addressLook) !== undefined) {
+    throw new TrustWardenError("person_exists", { reason: "address" });
+  }
+  database.run(INSERT_PERSON, personId, ownerId, formatRoles(link.roles), sealed, addressLook, now);
+  if (link.organizationId !== null) database.run(INSERT_MEMBER, link.organizationId, personId, now);
+}
+
+/** An owner that a person is; known by the person's first passkey. */
+export function insertOwner(
+  database: SqliteDatabase,
+  {
+    ownerId,
+    personId,
+    passkey,
+    now,
+  }: {
+    readonly ownerId: string;
+    readonly personId: string;
+    readonly passkey: NewPasskey;
+    readonly now: number;
+  },
+): void {
+  database.run(INSERT_OWNER, ownerId, personId, passkey.spki, now);
+}
+
 /** The event of an owner, as one whose key an operator registers leaves it: whoever checks tickets offline finds the key. */
-function ownerEvent(
+export function ownerEvent(
   {
     personId,
     ownerId,
@@ -130,7 +165,8 @@ function recover(database: SqliteDatabase, { command, link, now }: Coming): Comm
   return peopleEvent("person", { id: personId, change: "recover", ownerId: person.ownerId, details });
 }
 
-function ownerOf(database: SqliteDatabase, { ownerId }: LinkState): string | null {
+/** The owner that an invited person is. @throws TrustWardenError `person_exists` when it is somebody already. */
+export function ownerOf(database: SqliteDatabase, { ownerId }: LinkState): string | null {
   if (ownerId !== null && database.get(FIND_OWNED, ownerId) !== undefined) {
     throw new TrustWardenError("person_exists", { reason: "the owner is somebody" });
   }

@@ -65,7 +65,7 @@ export function logOut(
 }
 
 /** A person who may come. @throws TrustWardenError `session_invalid`. */
-function requirePerson(database: SqliteDatabase, personId: string): PersonState {
+export function requirePerson(database: SqliteDatabase, personId: string): PersonState {
   const person = findPerson(database, personId);
   if (person === undefined || person.endedAt !== null || person.roles.length === 0) {
     throw new TrustWardenError("session_invalid", { reason: "person" });

@@ -15,7 +15,6 @@ import { vouchFor } from "./vouching.ts";
 
 const SET_ROLES = "UPDATE people SET roles = ? WHERE person_id = ?";
 const END = "UPDATE people SET ended_at = ? WHERE person_id = ?";
-const FORGET_SUBJECTS = "DELETE FROM person_subjects WHERE person_id = ?";
 const VOID_LINKS = "UPDATE person_links SET used_at = ? WHERE person_id = ? AND used_at IS NULL";
 const LIVE_AGENT = `
   SELECT instances.instance_id FROM agents JOIN instances ON instances.agent_id = agents.agent_id
@@ -35,7 +34,7 @@ export function setRoles(
 ): CommandResult<PeopleChanged> {
   const now = secondsOf(context);
   const person = requirePerson(database, personId);
-  if (roles.includes("owner") && person.ownerId === null) {
+  if (roles.includes("owner") && person.ownerId === null && !person.roles.includes("owner")) {
     throw new TrustWardenError("request_malformed", { reason: "an owner comes by an invitation" });
   }
   requireReplaceable(database, { person, roles, now });
@@ -51,7 +50,7 @@ export function setRoles(
 }
 
 /**
- * Ends somebody for good, with every session, passkey, login elsewhere and open link. What it was stays taken.
+ * Ends somebody for good, with every session, passkey and open link; whoever a provider knows as it comes as nobody. What it was stays taken.
  *
  * @throws TrustWardenError `not_found`, `last_admin`, `owner_in_use`.
  */
@@ -64,7 +63,6 @@ export function endPerson(
   requireReplaceable(database, { person, roles: [], now });
   endSessions(database, { personId, now });
   removePasskeys(database, { personId, now });
-  database.run(FORGET_SUBJECTS, personId);
   database.run(VOID_LINKS, now, personId);
   database.run(END, now, personId);
   return peopleEvent("person", {
