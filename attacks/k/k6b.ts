@@ -7,20 +7,14 @@ import { defineScenario, expectSame } from "../scenario.ts";
 import { expectCode, posting } from "../support/people-cast.ts";
 import type { World } from "../support/world.ts";
 
-let provider: HostileProvider | undefined;
-
-/** The one that the server was configured with. */
-function theProvider(): HostileProvider {
-  if (provider === undefined) throw new Error("the world opens it");
-  return provider;
-}
+/** One for the honest and the weakened server; it keeps no process alive. */
+let provider: Promise<HostileProvider> | undefined;
 
 /** Somebody signs in there, with what the provider says of it, and posts what came back. */
 async function signIn({ server }: World, claims: object, link?: string): Promise<RawAnswer> {
   const { nonce, verifier } = await beginAt(server);
-  Object.assign(theProvider(), { nonce });
-  theProvider().world.claims = { ...claims };
-  const word = { provider: "acme", code: "a-code", code_verifier: verifier, nonce };
+  const code = JSON.stringify({ nonce, ...claims });
+  const word = { provider: "acme", code, code_verifier: verifier, nonce };
   const request =
     link === undefined
       ? posting("/v1/session/by-provider", word)
@@ -36,8 +30,8 @@ export const scenario = defineScenario({
   weakening: "subjects-of-anybody",
   world: {
     configure: async () => {
-      provider ??= await HostileProvider.open();
-      const { issuer } = provider;
+      provider ??= HostileProvider.open();
+      const { issuer } = await provider;
       const discovery = { url: `${issuer}/.well-known/openid-configuration`, allowPrivate: true };
       const acme = { name: "acme", label: "Acme", issuer, clientId: "trustwarden", discovery };
       return { console: { port: 0, identityProviders: [acme] } };

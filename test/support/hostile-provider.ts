@@ -78,10 +78,11 @@ export class HostileProvider {
     if (pathname === "/.well-known/openid-configuration") return { status: 200, body: this.#metadata() };
     if (pathname === "/keys") return { status: 200, body: { keys: this.#published } };
     const { authorization } = request.headers;
-    this.asked.push({ form: new URLSearchParams(Buffer.concat(parts).toString()), authorization });
+    const form = new URLSearchParams(Buffer.concat(parts).toString());
+    this.asked.push({ form, authorization });
     const { status, location, token } = this.world;
     if (location !== undefined) return { status: 307, body: {}, location };
-    return { status, body: { token_type: "Bearer", id_token: token ?? (await this.#issue()) } };
+    return { status, body: { token_type: "Bearer", id_token: token ?? (await this.#issue(claimsOf(form))) } };
   }
 
   #metadata(): object {
@@ -95,7 +96,7 @@ export class HostileProvider {
     };
   }
 
-  #issue(): Promise<string> {
+  #issue(given: Members): Promise<string> {
     const now = Math.floor(Date.now() / 1000);
     const basics = {
       iss: this.issuer,
@@ -105,13 +106,19 @@ export class HostileProvider {
       iat: now,
       exp: now + 300,
     };
-    const claims = Object.entries({ ...basics, ...this.world.claims }).filter(
+    const claims = Object.entries({ ...basics, ...this.world.claims, ...given }).filter(
       ([, value]) => value !== undefined,
     );
     return new SignJWT(Object.fromEntries(claims))
       .setProtectedHeader({ alg: "RS256", kid: this.#key.kid, ...this.world.header })
       .sign(this.#key.privateKey);
   }
+}
+
+/** Claims that a code itself carries, so that several worlds may use one provider at a time. */
+function claimsOf(form: URLSearchParams): Members {
+  const code = form.get("code") ?? "";
+  return code.startsWith("{") ? Object(JSON.parse(code)) : {};
 }
 
 async function makeKey(kid: string) {
