@@ -5,6 +5,7 @@ import { join } from "node:path";
 import {
   AgentIdentity,
   type EvidenceSource,
+  fromAwsRole,
   fromAzureIdentity,
   fromAzureMachine,
   fromEc2,
@@ -12,112 +13,25 @@ import {
   fromGithubActions,
   fromKubernetes,
   fromOidc,
+  Secret,
 } from "trustwarden";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { awsDocument, certificates, configureAws, pkcs7Evidence } from "../attacks/support/aws-documents.ts";
-import { serve, type TestHttp, TestKey } from "../server/attest/issuer.test.support.ts";
-import { createCertificate, signDocument } from "../server/attest/signed-documents.test.support.ts";
 import { createOwner, type TestOwner } from "./support/actors.ts";
 import { jsonOf, sendAdmin } from "./support/http.ts";
 import { createEntry } from "./support/nodes.ts";
+import { AUDIENCE, AWS_SECRET, type Platforms, startPlatforms, TENANT } from "./support/platforms.ts";
 import { startTestServer, type TestServer } from "./support/server.ts";
 
-const AUDIENCE = "spiffe://acme.test";
-const TENANT = "72f988bf-0000-4000-8000-000000000001";
-const SUBSCRIPTION = "5a1c0000-0000-4000-8000-000000000002";
-const RESOURCE = `/subscriptions/${SUBSCRIPTION}/resourcegroups/a/providers/Microsoft.Compute/virtualMachines/b`;
 const folder = mkdtempSync(join(tmpdir(), "sdk-attestation-"));
-const key = new TestKey("key-1");
-const keys = { inline: [{ ...key.bareJwk, kid: key.kid }] };
-const root = createCertificate({ name: "Root", isCa: true });
-const azure = createCertificate({ name: "metadata.azure.com", san: "DNS:metadata.azure.com", issuer: root });
 
 let server: TestServer;
 let owner: TestOwner;
 let authoritiesSha256: string;
-let platform: TestHttp;
-
-const seconds = () => Math.floor(Date.now() / 1000);
-const token = (claims: object) => key.token({ iat: seconds(), exp: seconds() + 300, ...claims });
-const stamp = (at: number) =>
-  new Date(at * 1000).toISOString().replace(/^20(\d\d)-(\d\d)-(\d\d)T(.{8}).*$/, "$2/$3/$1 $4 -0000");
-
-function githubToken(aud: string): string {
-  const ids = { repository_id: "7", repository_owner_id: "8", run_id: "9", actor_id: "10" };
-  const job = { repository: "acme/agents", ref: "refs/heads/main", event_name: "push" };
-  return token({ iss: "https://token.actions.githubusercontent.com", aud, ...ids, ...job });
-}
-
-function azureDocument(nonce: string): string {
-  const timeStamp = { createdOn: stamp(seconds()), expiresOn: stamp(seconds() + 600) };
-  const text = JSON.stringify({ nonce, subscriptionId: SUBSCRIPTION, vmId: "vm-1", timeStamp });
-  return signDocument(text, { signer: azure });
-}
-
-/** Each platform's service on one address, by path; anything but the documented request is refused. */
-function answerTo(method: string, url: URL, headers: Readonly<Record<string, unknown>>): string | undefined {
-  const query = (name: string) => url.searchParams.get(name) ?? "";
-  switch (`${method} ${url.pathname}`) {
-    case "GET /github":
-      if (headers.authorization !== "Bearer request-token" || query("api") !== "1") return undefined;
-      return JSON.stringify({ value: githubToken(query("audience")) });
-    case "GET /computeMetadata/v1/instance/service-accounts/default/identity": {
-      if (headers["metadata-flavor"] !== "Google" || query("format") !== "full") return undefined;
-      const compute_engine = {
-        project_id: "p",
-        project_number: 7,
-        zone: "z",
-        instance_id: "8",
-        instance_name: "n",
-      };
-      return token({
-        iss: "https://accounts.google.com",
-        aud: query("audience"),
-        sub: "9",
-        google: { compute_engine },
-      });
-    }
-    case "PUT /latest/api/token":
-      return headers["x-aws-ec2-metadata-token-ttl-seconds"] === "60" ? "session" : undefined;
-    case "GET /latest/dynamic/instance-identity/rsa2048": {
-      if (headers["x-aws-ec2-metadata-token"] !== "session") return undefined;
-      const signed = { signer: certificates().genuine, isStreamed: true, hasSigner: false };
-      return pkcs7Evidence(signed, awsDocument()).pkcs7.replaceAll(/(.{64})/g, "$1\n");
-    }
-    case "GET /metadata/identity/oauth2/token": {
-      if (headers.metadata !== "true") return undefined;
-      const identity = { tid: TENANT, oid: "o", sub: "o", xms_mirid: RESOURCE };
-      const iss = `https://sts.windows.net/${TENANT}/`;
-      return JSON.stringify({ access_token: token({ iss, aud: query("resource"), ...identity }) });
-    }
-    case "GET /metadata/attested/document":
-      if (headers.metadata !== "true") return undefined;
-      return JSON.stringify({ encoding: "pkcs7", signature: azureDocument(query("nonce")) });
-    default:
-      return undefined;
-  }
-}
+let platforms: Platforms;
 
 beforeAll(async () => {
-  platform = await serve((request, response) => {
-    const url = new URL(request.url ?? "", "http://platform.test");
-    const body = answerTo(request.method ?? "", url, request.headers);
-    if (url.pathname.startsWith("/elsewhere")) response.writeHead(302, { location: "/github" }).end("SECRET");
-    else response.writeHead(body === undefined ? 403 : 200).end(body ?? "SECRET");
-  });
-  server = await startTestServer({
-    attestation: {
-      ...configureAws().attestation,
-      github: { keys },
-      gcp: { keys },
-      k8s: [{ name: "prod", mode: "jwks", issuer: "https://prod.test", keys }],
-      oidc: [{ name: "corp", issuer: "https://corp.test", keys }],
-      azure: {
-        tenants: [{ tenantId: TENANT, audience: "api://trustwarden", keys }],
-        document: { roots: [root.pem], subscriptionIds: [SUBSCRIPTION] },
-      },
-    },
-  });
+  platforms = await startPlatforms();
+  server = await startTestServer({ attestation: platforms.attestation });
   owner = await createOwner(server);
   const discovery = await sendAdmin(server.adminSocket, { target: "/.well-known/trustwarden" });
   authoritiesSha256 = String(jsonOf(discovery).authorities_sha256);
@@ -125,7 +39,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await server.close();
   server.home.remove();
-  await platform.close();
+  await platforms.http.close();
   rmSync(folder, { recursive: true });
 });
 afterEach(() => {
@@ -147,29 +61,30 @@ function inGithubActions(): EvidenceSource {
 }
 
 function setGithubRequest(path: string): void {
-  process.env.ACTIONS_ID_TOKEN_REQUEST_URL = `${platform.url}${path}`;
+  process.env.ACTIONS_ID_TOKEN_REQUEST_URL = `${platforms.http.url}${path}`;
   process.env.ACTIONS_ID_TOKEN_REQUEST_TOKEN = "request-token";
 }
 
 function kubernetesToken(): string {
   const tokenFile = join(folder, "token");
-  const serviceaccount = { name: "agent", uid: "1" };
-  const claims = { iss: "https://prod.test", aud: [AUDIENCE], sub: "system:serviceaccount:pay:agent" };
-  writeFileSync(
-    tokenFile,
-    `${token({ ...claims, "kubernetes.io": { namespace: "pay", serviceaccount } })}\n`,
-  );
+  writeFileSync(tokenFile, `${platforms.kubernetesToken()}\n`);
   return tokenFile;
 }
 
 const corp = (sub: string) =>
-  fromOidc({
-    provider: "corp",
-    token: async (aud) => token({ iss: "https://corp.test", aud, sub, jti: `${Math.random()}` }),
-  });
+  fromOidc({ provider: "corp", token: async (aud) => platforms.corpToken(aud, sub) });
+
+function awsRole(): EvidenceSource {
+  const secrets = {
+    secretAccessKey: new Secret(AWS_SECRET),
+    sessionToken: new Secret("FwoGZXIvYXdzEXAMPLE=="),
+  };
+  const credentials = async () => ({ accessKeyId: "ASIAEXAMPLEEXAMPLE00", ...secrets });
+  return fromAwsRole({ region: "eu-central-1", host: new URL(platforms.http.url).host, credentials });
+}
 
 describe("AgentIdentity.attest", () => {
-  const platforms: readonly (readonly [string, readonly string[], () => EvidenceSource])[] = [
+  const kinds: readonly (readonly [string, readonly string[], () => EvidenceSource])[] = [
     ["github", ["github:repository_id:7"], inGithubActions],
     [
       "kubernetes",
@@ -177,17 +92,18 @@ describe("AgentIdentity.attest", () => {
       () => fromKubernetes({ cluster: "prod", tokenFile: kubernetesToken() }),
     ],
     ["oidc", ["oidc:corp:sub:alice"], () => corp("alice")],
-    ["gce", ["gcp:project_number:7"], () => fromGce({ metadataUrl: platform.url })],
-    ["ec2", ["aws:account:123456789012"], () => fromEc2({ metadataUrl: platform.url })],
+    ["gce", ["gcp:project_number:7"], () => fromGce({ metadataUrl: platforms.http.url })],
+    ["ec2", ["aws:account:123456789012"], () => fromEc2({ metadataUrl: platforms.http.url })],
     [
       "azure-identity",
       [`azure:tenant_id:${TENANT}`],
-      () => fromAzureIdentity({ resource: "api://trustwarden", metadataUrl: platform.url }),
+      () => fromAzureIdentity({ resource: "api://trustwarden", metadataUrl: platforms.http.url }),
     ],
-    ["azure-machine", ["azure:vm_id:vm-1"], () => fromAzureMachine({ metadataUrl: platform.url })],
+    ["aws-role", ["aws:role:210987654321/agent"], awsRole],
+    ["azure-machine", ["azure:vm_id:vm-1"], () => fromAzureMachine({ metadataUrl: platforms.http.url })],
   ];
 
-  it.each(platforms)(
+  it.each(kinds)(
     "makes an agent of a process by its platform's evidence: %s",
     async (name, selectors, source) => {
       await createEntry(server, owner, { name, selectors });

@@ -65,6 +65,7 @@ class LiveServer:
         )
         self.owner_key = InstanceKey()
         spki = encode_base64url(self.owner_key.spki)
+        self.keyid = encode_base64url(sha256(self.owner_key.spki))
         self.owner_id: str = self.admin("POST", "/v1/owners", {"name": "alice", "spki": spki})["owner_id"]
         self.discovery = self.admin("GET", "/.well-known/trustwarden")
 
@@ -78,6 +79,23 @@ class LiveServer:
         answer = self._admin.request(method, path, content=body, headers={**kind, **headers})
         assert answer.status_code == 200, answer.text
         return answer.json()
+
+    def owner(self, path: str, body: JsonObject) -> dict[str, Any]:
+        """A request that the owner signs."""
+        now, data = int(time.time()), encode_canonical_json(body)
+        signed: JsonObject = {
+            "v": 1,
+            "jti": format_ulid(),
+            "aud": self.admin("GET", "/.well-known/trustwarden")["server_id"],
+            "owner": self.owner_id,
+            "method": "POST",
+            "target": path,
+            "body_sha256": encode_base64url(sha256(data)),
+            "iat": now,
+            "exp": now + 60,
+        }
+        header = encode_base64url(issue_envelope("owner-request", signed, self.owner_key.sign, self.keyid).encode())
+        return self.admin_raw("POST", path, data, {"trustwarden-owner": header})
 
     def read_bytes(self, path: str) -> bytes:
         """What an operator reads at a path."""

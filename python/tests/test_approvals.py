@@ -12,11 +12,7 @@ import pytest
 
 from live import ROOT, TRUST_DOMAIN, LiveServer
 from trustwarden import AgentIdentity, ApprovalRequiredError, TrustWardenError
-from trustwarden._bytes import encode_base64url
-from trustwarden._crypto import sha256
-from trustwarden._json import encode_canonical_json
 from trustwarden.dsse import issue_envelope
-from trustwarden.runtime import format_ulid
 
 RESOURCE = "db://rows/7"
 
@@ -51,7 +47,6 @@ def answer(live: LiveServer, request: str, said: str) -> None:
             break
         time.sleep(0.01)
     (view,) = shown
-    keyid = encode_base64url(sha256(live.owner_key.spki))
     now = int(time.time())
     question = {
         "id": view["id"],
@@ -65,21 +60,8 @@ def answer(live: LiveServer, request: str, said: str) -> None:
         "policy_sha256": view["policy_sha256"],
     }
     document = {"v": 1, "aud": f"spiffe://{TRUST_DOMAIN}", "answer": said, "iat": now, "exp": now + 900, **question}
-    body = encode_canonical_json({"approval": issue_envelope("approval", document, live.owner_key.sign, keyid)})
-    path = f"/v1/approvals/{request}/answer"
-    signed = {
-        "v": 1,
-        "jti": format_ulid(),
-        "aud": live.admin("GET", "/.well-known/trustwarden")["server_id"],
-        "owner": live.owner_id,
-        "method": "POST",
-        "target": path,
-        "body_sha256": encode_base64url(sha256(body)),
-        "iat": now,
-        "exp": now + 60,
-    }
-    header = encode_base64url(issue_envelope("owner-request", signed, live.owner_key.sign, keyid).encode())
-    live.admin_raw("POST", path, body, {"trustwarden-owner": header})
+    envelope = issue_envelope("approval", document, live.owner_key.sign, live.keyid)
+    live.owner(f"/v1/approvals/{request}/answer", {"approval": envelope})
 
 
 def asked_by(agent: AgentIdentity, params: dict[str, int]) -> str:

@@ -2,12 +2,25 @@
 
 from ._codes import ErrorCode
 from .act import Action
+from .attest import EvidenceSource, Exchange
 from .errors import ApprovalRequiredError, DeniedError, TrustWardenError, TrustWardenWarning
 from .evidence import BundleReport, EvidenceTrust, verify_evidence
+from .evidence_sources import (
+    AwsCredentials,
+    from_aws_role,
+    from_azure_identity,
+    from_azure_machine,
+    from_ec2,
+    from_gce,
+    from_github_actions,
+    from_kubernetes,
+    from_oidc,
+)
 from .identity import AgentIdentity, IdentityRequest
 from .models import Composition, KeptReceipt, Limits, RevocationAnswer
 from .receipts import Receipt, ReceiptExpectations, VerifiedReceipt, parse_receipt_header, verify_receipt
 from .route_table import Route
+from .secret import Secret
 from .service.evaluate import Evaluation, Question
 from .service.guard import GuardAgents, verify_agent
 from .service.visit import Refusal, Visit
@@ -16,12 +29,15 @@ __all__ = [
     "Action",
     "AgentIdentity",
     "ApprovalRequiredError",
+    "AwsCredentials",
     "BundleReport",
     "Composition",
     "DeniedError",
     "ErrorCode",
     "Evaluation",
+    "EvidenceSource",
     "EvidenceTrust",
+    "Exchange",
     "GuardAgents",
     "IdentityRequest",
     "KeptReceipt",
@@ -32,10 +48,19 @@ __all__ = [
     "Refusal",
     "RevocationAnswer",
     "Route",
+    "Secret",
     "TrustWardenError",
     "TrustWardenWarning",
     "VerifiedReceipt",
     "Visit",
+    "from_aws_role",
+    "from_azure_identity",
+    "from_azure_machine",
+    "from_ec2",
+    "from_gce",
+    "from_github_actions",
+    "from_kubernetes",
+    "from_oidc",
     "parse_receipt_header",
     "verify_agent",
     "verify_evidence",

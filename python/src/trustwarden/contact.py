@@ -65,6 +65,26 @@ def is_server_id(spiffe_id: SpiffeId, trust_domain: TrustDomain) -> bool:
     return trust_domain_of(spiffe_id) == trust_domain and path_of(spiffe_id).startswith("/trustwarden/server/")
 
 
+def read_pinned_trust_domain(origin: Origin, authorities_sha256: str) -> TrustDomain:
+    """Which trust domain has the authorities that a pin names, where nobody said; proves nothing about the peer.
+
+    Raises `server_untrusted`, `server_unreachable`.
+    """
+    pool = Pool(None)
+    try:
+        body = pool.send(HttpsCall(origin, "GET", BUNDLE_PATH, {})).read(_MAX_BUNDLE_BYTES)
+    finally:
+        pool.close()
+    try:
+        unproven = parse_trust_bundle(parse_utf8(body), TrustDomain("unproven"))
+        names = unproven.x509_authorities[0].extensions.uris if unproven.x509_authorities else ()
+        if names and digest_of_roots(unproven.x509_authorities) == authorities_sha256:
+            return trust_domain_of(parse_spiffe_id(names[0]))
+    except TrustWardenError as cause:
+        raise fail("server_untrusted", {"reason": "bundle"}) from cause
+    raise fail("server_untrusted", {"reason": "pin"})
+
+
 def make_contact(origin: Origin, address: ServerAddress) -> Contact:
     """Reads the trust bundle that the ticket pins, and keeps the connection to the peer that it proves.
 

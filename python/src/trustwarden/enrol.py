@@ -123,11 +123,16 @@ def _prove(server: TrustServer, key: InstanceKey, enrolment_sha256: str, rest: J
     return encode_body({**rest, "possession": possession, "spki": encode_base64url(key.spki)})
 
 
-def _declared(composition: Composition | None) -> dict[str, Json]:
+def declared_of(composition: Composition | None) -> dict[str, str] | None:
+    """A composition as requests have it."""
     if composition is None:
-        return {}
-    parts = {part: digest for part in _COMPOSITION_PARTS if (digest := composition.get(part)) is not None}
-    return {"composition": parts}
+        return None
+    return {part: digest for part in _COMPOSITION_PARTS if (digest := composition.get(part)) is not None}
+
+
+def _declared(composition: Composition | None) -> dict[str, Json]:
+    parts = declared_of(composition)
+    return {} if parts is None else {"composition": parts}
 
 
 def _read_enrolment(text: str, prefix: str, member: str, code: ErrorCode) -> HeldEnrolment:

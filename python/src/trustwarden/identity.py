@@ -16,7 +16,8 @@ from ._json import JsonObject
 from ._threads import in_thread
 from .act import Action, SelfAction
 from .answers import parse_revocation
-from .contact import ServerAddress
+from .attest import EvidenceSource, enrol_by_evidence
+from .contact import ServerAddress, parse_origin, read_pinned_trust_domain
 from .enrol import Enrolled, enrol, read_grant, read_ticket
 from .environment import ticket_from_environment
 from .grant import (
@@ -138,6 +139,62 @@ class AgentIdentity(IdentityFacts, IdentityVisits):
         Raises `name_malformed`, `scope_malformed`, `ttl_malformed`.
         """
         return IdentityRequest(Wanted(name, scope, ttl, limits, composition))
+
+    @classmethod
+    def attest(
+        cls,
+        *,
+        server: str,
+        authorities_sha256: str,
+        evidence: EvidenceSource,
+        entry_id: str | None = None,
+        name: str | None = None,
+        composition: Composition | None = None,
+    ) -> AgentIdentity:
+        """Becomes the agent that a registration entry makes of this process, by its platform's evidence.
+
+        `server` is an https origin, and `authorities_sha256` pins its authorities, as its operator reads it in
+        `/.well-known/trustwarden`. `entry_id` says which entry is meant where several could match, `name` which agent
+        it must make.
+
+        Raises `evidence_unavailable`, `entry_not_matched` and the server's other refusals, `server_untrusted`,
+        `server_unreachable`.
+        """
+        domain = read_pinned_trust_domain(parse_origin(server), authorities_sha256)
+        connected = connect_server(ServerAddress(server, domain, authorities_sha256))
+        try:
+            enrolled, agent_id = enrol_by_evidence(
+                connected, evidence, entry_id=entry_id, name=name, composition=composition
+            )
+            session = AgentSession(enrolled, agent_id, connected, composition=composition)
+            return AgentIdentity(session, Place(connected, PeerRoutesCache(connected)))
+        except BaseException:
+            connected.close()
+            raise
+
+    @classmethod
+    async def aattest(
+        cls,
+        *,
+        server: str,
+        authorities_sha256: str,
+        evidence: EvidenceSource,
+        entry_id: str | None = None,
+        name: str | None = None,
+        composition: Composition | None = None,
+    ) -> AgentIdentity:
+        """As `attest`, off the event loop."""
+        return await in_thread(
+            lambda: cls.attest(
+                server=server,
+                authorities_sha256=authorities_sha256,
+                evidence=evidence,
+                entry_id=entry_id,
+                name=name,
+                composition=composition,
+            ),
+            AgentIdentity.close,
+        )
 
     def spawn(
         self,
