@@ -143,6 +143,7 @@ export const ERRORS = {
   approval_denied: { status: 403, message: "The call was not approved." },
   approval_expired: { status: 403, message: "The approval, or the request for it, has expired." },
   approval_used: { status: 403, message: "The approval was used before." },
+  approval_withdrawn: { status: 403, message: "Who approved the call does not sign for its owner any more." },
   approval_answered: { status: 409, message: "The request was answered before." },
   approval_exists: { status: 409, message: "The request was made before." },
   approvals_pending: { status: 429, message: "Too many calls of this agent wait for a human." },

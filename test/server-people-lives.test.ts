@@ -115,6 +115,37 @@ describe("an invitation", () => {
   });
 });
 
+describe("links that somebody made with a stolen passkey", () => {
+  const thefts = async (maker: TestPerson) =>
+    String(jsonOf(await post("/v1/people/links", { roles: ["operator"] }, maker)).link);
+  const useOf = (link: string) => {
+    const authenticator = new SoftwareAuthenticator({ origin: originOf(server) });
+    return useLink(server, { link, authenticator });
+  };
+
+  it("end with a recovery, and nobody else's do", async () => {
+    const maker = await createPerson(server, { roles: ["admin"] });
+    const [stolen, other] = [await thefts(maker), await thefts(admin)];
+    expect((await useOf(await createLink(server, { person: maker.personId }))).status).toBe(200);
+    await expectRefused(server, () => useOf(stolen), "link_invalid");
+    expect((await useOf(other)).status).toBe(200);
+  });
+
+  it("end with the removal of a passkey", async () => {
+    const maker = await createPerson(server, { roles: ["admin"] });
+    const added = new SoftwareAuthenticator({ origin: originOf(server) });
+    const credential = added.create(await challengeFor(server, "register"));
+    const word = maker.authenticator.get(await challengeFor(server, "add-passkey"));
+    expect((await post("/v1/session/passkeys", { credential, assertion: word }, maker)).status).toBe(200);
+    const stolen = await thefts(maker);
+    const back = await refresh(server, { ...maker, authenticator: added });
+    const assertion = added.get(await challengeFor(server, "remove-passkey"));
+    const removal = { credential_id: maker.authenticator.credentialId, assertion };
+    expect((await post("/v1/session/passkeys/removal", removal, back)).status).toBe(200);
+    await expectRefused(server, () => useOf(stolen), "link_invalid");
+  });
+});
+
 describe("the end of a person", () => {
   it("ends its sessions and passkeys, and it is still in the list", async () => {
     const person = await createPerson(server, { roles: ["auditor"] });

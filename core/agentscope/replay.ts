@@ -31,6 +31,7 @@ const BESIDE_POLICIES: readonly string[] = [
   "approval_pending",
   "approval_unknown",
   "approval_used",
+  "approval_withdrawn",
   "budget_exhausted",
   "job_stopped",
   "policy_stopped",

@@ -26,6 +26,7 @@ const REFUSALS: readonly ErrorCode[] = [
   "approval_denied",
   "approval_expired",
   "approval_used",
+  "approval_withdrawn",
 ];
 
 /** What the question to the policies is, on the state of this moment. */

@@ -27,6 +27,7 @@ export const REASONS: readonly string[] = [
   "approval_required",
   "approval_unknown",
   "approval_used",
+  "approval_withdrawn",
   "budget_exhausted",
   "class_too_lax",
   "frozen",

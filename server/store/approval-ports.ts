@@ -100,7 +100,7 @@ export interface ApprovalCommands {
   answerApproval(command: AnswerApprovalCommand): Promise<Committed<null>>;
   /**
    * @throws TrustWardenError `approval_unknown`, `approval_mismatch`, `approval_pending`, `approval_denied`,
-   *   `approval_expired` or `approval_used`, and what a dead instance is refused with.
+   *   `approval_expired`, `approval_used` or `approval_withdrawn`, and what a dead instance is refused with.
    */
   useApproval(command: UseApprovalCommand): Promise<Committed<ApprovalReference>>;
   addLabels(command: AddLabelsCommand): Promise<null>;

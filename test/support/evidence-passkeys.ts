@@ -46,18 +46,7 @@ export interface PasskeyStory {
 export async function createPasskeyStory(): Promise<PasskeyStory> {
   const server = await startTestServer({ gateway: { port: 0 }, ...CONSOLE });
   const upstream = await openEchoUpstream();
-  const place = {
-    name: "rows",
-    kind: "http",
-    url: upstream.origin,
-    allow_private: true,
-    settings: { routes: ROUTES },
-  };
-  await sendAdmin(server.adminSocket, {
-    method: "POST",
-    target: "/v1/upstreams",
-    body: JSON.stringify(place),
-  });
+  await registerRows(server, upstream.origin);
   const person = await createPerson(server, { roles: ["owner"] });
   const ticket = await signTicket(server, { person }, { scope: parseScope(["delete:rows"]) });
   await depositTicket(server, person, ticket);
@@ -92,8 +81,15 @@ export async function createPasskeyStory(): Promise<PasskeyStory> {
   };
 }
 
+/** An upstream whose rows nobody deletes without a human. */
+export async function registerRows(server: TestServer, url: string): Promise<void> {
+  const place = { name: "rows", kind: "http", url, allow_private: true, settings: { routes: ROUTES } };
+  const body = JSON.stringify(place);
+  await sendAdmin(server.adminSocket, { method: "POST", target: "/v1/upstreams", body });
+}
+
 /** One call through the gateway that has to wait for a human; the digest is what the agent's next intent names. */
-async function callRows(
+export async function callRows(
   server: TestServer,
   agent: TestInstance,
   order: Pick<Intent, "seq" | "prev">,
@@ -115,7 +111,7 @@ async function callRows(
 }
 
 /** Answers a request for approval with yes, as the console does. */
-async function answerByPasskey(server: TestServer, id: string, signing: Signing): Promise<RawAnswer> {
+export async function answerByPasskey(server: TestServer, id: string, signing: Signing): Promise<RawAnswer> {
   const { person } = signing;
   const target = `/v1/approvals/${id}`;
   const view = approvalView.parse(jsonOf(await sendConsole(server, { target }, person.cookie)));

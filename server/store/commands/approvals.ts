@@ -5,6 +5,7 @@
  * in the transaction that uses it, together with the life of the instance: an approval dies with its agent.
  */
 import { formatApprovalReference, parseUnverifiedApproval } from "@trustwarden/core/approval.ts";
+import { parseEnvelope } from "@trustwarden/core/dsse.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { ApprovalReference } from "@trustwarden/core/event.ts";
 import { formatCanonicalJson } from "@trustwarden/core/json.ts";
@@ -21,7 +22,7 @@ import { findApproval, readFreeze } from "../approval-rows.ts";
 import type { ControlDraft, InstanceState } from "../ports.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
 import { formatLine, lineOf } from "../sqlite-instance.ts";
-import { acceptOwnersAssertion } from "./deposit-ticket.ts";
+import { acceptOwnersAssertion, isOwnersPasskey } from "./deposit-ticket.ts";
 import { type CommandResult, secondsOf } from "./deps.ts";
 import { advanceEpoch } from "./epoch.ts";
 import { verifyLiveInstance } from "./live-instance.ts";
@@ -115,6 +116,7 @@ export function useApproval(
   if (envelope === null) throw new TrustWardenError("approval_pending", { id: command.id });
   const signed = parseUnverifiedApproval(envelope);
   if (now >= signed.exp) throw new TrustWardenError("approval_expired", { id: command.id });
+  requireStillSigner(database, approval.owner, envelope);
   if (database.run(USE, command.usedBy, command.id).changes === 0)
     throw new TrustWardenError("approval_used", { id: command.id });
   const reference = formatApprovalReference(signed, envelope);
@@ -161,6 +163,13 @@ function requireSameCall(approval: ApprovalState, command: UseApprovalCommand): 
     approval.policy_sha256 === command.policySha256 &&
     command.reasons.every((reason) => approval.reasons.includes(reason));
   if (!isSame) throw new TrustWardenError("approval_mismatch", { id: command.id });
+}
+
+/** A passkey that was lost or stolen lets nothing more be, also by what it signed before anybody knew. A file's key has no such end. */
+function requireStillSigner(database: SqliteDatabase, ownerId: string, envelope: string): void {
+  const { assertion, unverifiedKeyid } = parseEnvelope(envelope);
+  if (assertion === null || isOwnersPasskey(database, ownerId, unverifiedKeyid)) return;
+  throw new TrustWardenError("approval_withdrawn", { reason: "the passkey is gone" });
 }
 
 function requireRoom(

@@ -88,10 +88,16 @@ export function requireDeposited(
   if (database.get(FIND, ownerId, depositOf(jti, digestOfEnrolment(enrolment))) === undefined) {
     throw new TrustWardenError("ticket_invalid", { reason: "not deposited" });
   }
-  const isStillTheirs = listOwnerPasskeys(database, ownerId).some(
-    ({ spki }) => formatOwnerKeyid(parseP256PublicKey(spki)) === passkeyKeyid,
+  if (!isOwnersPasskey(database, ownerId, passkeyKeyid)) {
+    throw new TrustWardenError("ticket_invalid", { reason: "the passkey is gone" });
+  }
+}
+
+/** Whether a passkey signs for an owner at this moment. @param keyid - of what it signed. */
+export function isOwnersPasskey(database: SqliteDatabase, ownerId: string, keyid: string): boolean {
+  return listOwnerPasskeys(database, ownerId).some(
+    ({ spki }) => formatOwnerKeyid(parseP256PublicKey(spki)) === keyid,
   );
-  if (!isStillTheirs) throw new TrustWardenError("ticket_invalid", { reason: "the passkey is gone" });
 }
 
 /** A `jti` is its owner's own, and names one spelling of one document. */

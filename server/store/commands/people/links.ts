@@ -22,6 +22,8 @@ const USE =
   "UPDATE person_links SET used_at = ? WHERE link_sha256 = ? AND used_at IS NULL AND expires_at > ?";
 const VOID_FIRST = "UPDATE person_links SET used_at = ? WHERE kind = 'first' AND used_at IS NULL";
 const VOID_RECOVERY = "UPDATE person_links SET used_at = ? WHERE person_id = ? AND used_at IS NULL";
+const VOID_OF_MAKER = `
+  UPDATE person_links SET used_at = ? WHERE used_at IS NULL AND expires_at > ? AND ' ' || created_by || ' ' LIKE ?`;
 const LOOK_OF_LINK = "SELECT address_look FROM person_links WHERE link_sha256 = ?";
 const REMOVE = `
   DELETE FROM person_links WHERE link_sha256 IN
@@ -87,6 +89,18 @@ export function useLink(
   if (changes !== 1) throw new TrustWardenError("link_invalid", { reason: "used" });
   const addressLook = database.get(LOOK_OF_LINK, linkSha256)?.textOrNull("address_look") ?? null;
   return { ...link, addressLook };
+}
+
+/**
+ * Ends what somebody handed out and nobody used yet: it may have been a thief with the person's passkey or session.
+ *
+ * @returns how many links that were.
+ */
+export function endLinksOf(
+  database: SqliteDatabase,
+  { personId, now }: { readonly personId: string; readonly now: number },
+): number {
+  return Number(database.run(VOID_OF_MAKER, now, now, `% person:${personId} %`).changes);
 }
 
 /** What an admin handed out ends with the admin: whoever has to go would come back by it. */

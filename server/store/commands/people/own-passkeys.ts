@@ -5,6 +5,7 @@ import { findPasskey, findPerson } from "../../people-rows.ts";
 import type { SqliteDatabase } from "../../sqlite-database.ts";
 import { claimKey } from "../claims.ts";
 import { type CommandResult, secondsOf } from "../deps.ts";
+import { endLinksOf } from "./links.ts";
 import { acceptAssertion, addPasskey, claimChallenge } from "./passkeys.ts";
 import { passkeyDetails, peopleEvent } from "./people-events.ts";
 import { endOtherSessions } from "./sessions.ts";
@@ -37,7 +38,8 @@ export function addOwnPasskey(
 }
 
 /**
- * Removes a key that was lost or is not wanted; whoever has it may be logged in, so that every other session ends.
+ * Removes a key that was lost or is not wanted; whoever has it may be logged in and have handed out links, so that every
+ * other session ends, and every link that the person made and nobody used.
  *
  * @throws TrustWardenError `passkey_invalid` when the word is that of the key itself: the last one is never removed; `not_found`.
  */
@@ -55,11 +57,17 @@ export function removeOwnPasskey(
   }
   database.run(REMOVE, now, credentialId);
   endOtherSessions(database, { personId, sessionSha256, now });
+  const linksEnded = endLinksOf(database, { personId, now });
   return peopleEvent("person", {
     id: personId,
     change: "remove-passkey",
     ownerId: findPerson(database, personId)?.ownerId ?? null,
-    details: { person: personId, by: assertion.credentialId, credential_id: credentialId },
+    details: {
+      person: personId,
+      by: assertion.credentialId,
+      credential_id: credentialId,
+      links_ended: linksEnded,
+    },
   });
 }
 

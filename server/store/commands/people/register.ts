@@ -14,7 +14,7 @@ import { findPerson, formatRoles } from "../../people-rows.ts";
 import type { SqliteDatabase } from "../../sqlite-database.ts";
 import { claimKey } from "../claims.ts";
 import { type CommandDeps, type CommandResult, secondsOf } from "../deps.ts";
-import { useLink } from "./links.ts";
+import { endLinksOf, useLink } from "./links.ts";
 import { addPasskey, claimChallenge, removePasskeys } from "./passkeys.ts";
 import { passkeyDetails, peopleEvent } from "./people-events.ts";
 import { endSessions, openSession } from "./sessions.ts";
@@ -157,11 +157,12 @@ function recover(database: SqliteDatabase, { command, link, now }: Coming): Comm
   const { personId } = person;
   endSessions(database, { personId, now });
   removePasskeys(database, { personId, now });
+  const linksEnded = endLinksOf(database, { personId, now });
   claimKey(database, command.passkey.spki, personId);
   addPasskey(database, { passkey: command.passkey, personId, now });
   vouchFor(database, { personId, by: link.createdBy, now });
   openSession(database, { session: command.session, personId, via: "passkey", now });
-  const details = { person: personId, ...passkeyDetails(command.passkey) };
+  const details = { person: personId, links_ended: linksEnded, ...passkeyDetails(command.passkey) };
   return peopleEvent("person", { id: personId, change: "recover", ownerId: person.ownerId, details });
 }
 
