@@ -1,6 +1,7 @@
 /** `warden person`: the first admin is invited by the terminal of `warden up`'s host, and nobody twice. */
 import { rmSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createOwner, enrolAgent } from "../test/support/actors.ts";
 import { SoftwareAuthenticator } from "../test/support/authenticator.ts";
 import { CONSOLE, createPerson, originOf, sendConsole, useLink } from "../test/support/people.ts";
 import { startTestServer, type TestServer } from "../test/support/server.ts";
@@ -43,6 +44,15 @@ describe("warden person link", () => {
     expect((await warden("person", "roles", personId, "auditor")).stdout).toContain(`${personId}  auditor`);
     expect((await warden("person", "end", personId)).stdout).toContain(`${personId}  ended`);
     expect((await warden("person", "end", personId)).exitCode).toBe(1);
+  });
+
+  test("ends an owner with its agents where that is asked", async () => {
+    const owner = await createOwner(server, "leaving");
+    await enrolAgent(server, owner);
+    const { personId } = await createPerson(server, { roles: ["owner"], owner: owner.ownerId });
+    const kept = await warden("person", "end", personId);
+    expect([kept.exitCode, kept.stderr]).toEqual([1, expect.stringContaining("owner_in_use")]);
+    expect((await warden("person", "end", personId, "--suspend")).stdout).toContain(`${personId}  ended`);
   });
 
   test("voids the link before it that would make the same", async () => {

@@ -20,7 +20,7 @@ import {
   type TestPerson,
   useLink,
 } from "./support/people.ts";
-import { expectRefused } from "./support/refusals.ts";
+import { eventsOf, expectRefused } from "./support/refusals.ts";
 import { startTestServer, type TestServer } from "./support/server.ts";
 
 let server: TestServer;
@@ -183,6 +183,33 @@ describe("the end of a person", () => {
     const kept = ticketOf(owner, { name: "kept" });
     expect(verdict(await end(person))).toEqual([200, ""]);
     await expectRefused(server, () => postEnrolment(server, kept, createTestSigner()), "identity_revoked");
+  });
+
+  it("who answers for agents takes them along where that is asked, in the owner's name and in the ledger", async () => {
+    const owner = await createOwner(server, "gone");
+    const agent = await enrolAgent(server, owner, { name: "of-the-gone" });
+    const person = await createPerson(server, { roles: ["owner"], owner: owner.ownerId });
+    const target = `/v1/people/${person.personId}/end`;
+    expect(verdict(await post(target, {}))).toEqual([409, "owner_in_use"]);
+    expect(verdict(await post(target, { subtree: "suspend" }))).toEqual([200, ""]);
+    const shown = await sendConsole(server, { target: `/v1/agents/${agent.answer.agent_id}` }, admin.cookie);
+    expect(shown.text).toContain('"status":"revoked"');
+    const kept = ticketOf(owner, { name: "kept-by-the-gone" });
+    await expectRefused(server, () => postEnrolment(server, kept, createTestSigner()), "identity_revoked");
+    const [stop] = await eventsOf(server, "revoke");
+    expect(stop).toMatchObject({ owner_id: owner.ownerId, principal: `person:${admin.personId}` });
+  });
+
+  it("of the last admin stops nothing", async () => {
+    const alone = await startTestServer(CONSOLE);
+    const only = await createPerson(alone);
+    const target = `/v1/people/${only.personId}/end`;
+    const body = '{"subtree":"suspend"}';
+    const answer = await sendAdmin(alone.adminSocket, { method: "POST", target, body });
+    expect(verdict(answer)).toEqual([409, "last_admin"]);
+    expect(await eventsOf(alone, "revoke")).toEqual([]);
+    await alone.close();
+    alone.home.remove();
   });
 
   it("that keeps other roles ends what it signed as an owner and nobody used yet", async () => {

@@ -74,13 +74,24 @@ function addLifeCommands(person: Command, runtime: Runtime): void {
     .command("end")
     .description("end somebody, with every session and passkey, for good")
     .argument("<id>", "prs_…")
-    .addHelpText("after", examples("warden person end prs_01J0000000000000000000000A"))
-    .action((id: string, _options: object, command: Command) =>
+    .option(
+      "--suspend",
+      "an owner leaves: every agent below it stops first, and nobody signs for them any more",
+    )
+    .addHelpText(
+      "after",
+      examples(
+        "warden person end prs_01J0000000000000000000000A",
+        "warden person end prs_01J0000000000000000000000A --suspend   # an owner with agents",
+      ),
+    )
+    .action((id: string, { suspend }: { readonly suspend?: true }, command: Command) =>
       runCommand({
         runtime,
         command,
         refusal: "The person may still come.",
-        run: (session) => changePerson(session, { id, act: "end", body: {} }),
+        run: (session) =>
+          changePerson(session, { id, act: "end", body: suspend === true ? { subtree: "suspend" } : {} }),
       }),
     );
 }

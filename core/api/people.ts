@@ -135,6 +135,12 @@ export const personPath = z.object({ id: z.string().min(1).max(64) });
 export const rolesRequest = z.strictObject({ roles });
 export type RolesRequest = z.infer<typeof rolesRequest>;
 
+/** `POST /v1/people/:id/end` */
+export const endRequest = z.strictObject({
+  subtree: z.literal("suspend").optional().describe("an owner leaves: every agent below it stops with it"),
+});
+export type EndRequest = z.infer<typeof endRequest>;
+
 export const personView = z.object({
   person_id: personId,
   name: z.string(),

@@ -21,7 +21,7 @@ const NEXT: Readonly<Record<string, string>> = {
   confirmation_pending: "Wait until another admin has confirmed it, under Confirmations.",
   confirmation_invalid: "Nothing was done. It may be over, refused or used: ask again where it is done.",
   last_admin: "Make somebody else an admin first.",
-  owner_in_use: "Stop the owner's agents first, or let somebody else answer for them.",
+  owner_in_use: "Have the owner's agents stop with it, or let somebody else answer for them.",
 };
 
 /** A failure with its code. */

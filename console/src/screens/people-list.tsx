@@ -182,8 +182,10 @@ function End({
   readonly person: PersonView;
   readonly onChanged: () => void;
 }): ReactElement {
+  const [suspends, setSuspends] = useState(false);
   const ending = useAct(personView, onChanged);
-  const end = () => ending.mutate({ path: `/v1/people/${person.person_id}/end`, body: {} });
+  const body = suspends ? { subtree: "suspend" } : {};
+  const end = () => ending.mutate({ path: `/v1/people/${person.person_id}/end`, body });
   return (
     <fieldset className="stack">
       <legend>The end</legend>
@@ -191,6 +193,12 @@ function End({
         Every session, every passkey and every open link of {person.name} ends, for good. What was done stays
         in the ledger.
       </p>
+      {person.owner_id === null ? null : (
+        <label className="check">
+          <input type="checkbox" checked={suspends} onChange={() => setSuspends(!suspends)} />
+          <span>Stop every agent that {person.name} answers for; nobody signs for them any more</span>
+        </label>
+      )}
       <div className="row">
         <button type="button" className="danger" disabled={ending.isPending} onClick={end}>
           End {person.name}’s access

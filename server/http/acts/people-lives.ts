@@ -1,5 +1,6 @@
 /** Who there is, and how what somebody may be and prove itself with changes. */
 import type {
+  EndRequest,
   PasskeyAddition,
   PasskeyRemoval,
   PeopleList,
@@ -16,6 +17,10 @@ import { contextOf } from "../command-context.ts";
 import type { Visit } from "../route.ts";
 import type { Services } from "../services.ts";
 import { showSession } from "./people.ts";
+import { spread } from "./revocation.ts";
+
+/** In the event of the stop. */
+const LEAVING = "the owner leaves";
 
 type ById = { readonly id: string };
 
@@ -44,11 +49,17 @@ export async function changeRoles(
   return showPerson(services, personId);
 }
 
-/** @throws TrustWardenError `not_found`, `last_admin`, `owner_in_use`. */
+/**
+ * An owner who leaves takes its agents along: they stop first, at every verifier, and only then is nobody there to answer for
+ * them. Whoever is interrupted in between asks again; what was stopped stays so.
+ *
+ * @throws TrustWardenError `not_found`, `last_admin`, `owner_in_use`.
+ */
 export async function endPerson(
   services: Services,
-  visit: Visit<unknown, unknown, ById>,
+  visit: Visit<EndRequest, unknown, ById>,
 ): Promise<PersonView> {
+  if (visit.body.subtree === "suspend") await suspendSubtree(services, visit);
   await change(services, visit, { change: "end", personId: visit.params.id });
   return showPerson(services, visit.params.id);
 }
@@ -84,6 +95,22 @@ export async function removePasskey(
 async function change(services: Services, visit: Visit, made: PeopleChange): Promise<void> {
   const context = contextOf(services, visit);
   await services.ledger.settle(await services.commands.changePeople({ ...made, context }));
+}
+
+async function suspendSubtree(services: Services, visit: Visit<EndRequest, unknown, ById>): Promise<void> {
+  const { reads, commands, clock } = services;
+  const person = reads.findPerson(visit.params.id);
+  if (person === undefined || person.endedAt !== null)
+    throw new TrustWardenError("not_found", { kind: "person" });
+  // Whoever has to stay anyway keeps its agents.
+  if (person.roles.includes("admin") && reads.countPeople("admin") < 2)
+    throw new TrustWardenError("last_admin");
+  if (person.ownerId === null) return;
+  const startedMs = clock.monoMs();
+  const target = { kind: "owner", id: person.ownerId } as const;
+  const context = contextOf(services, visit);
+  const committed = await commands.revoke({ context, target, ownerId: null, reason: LEAVING });
+  await spread(services, { committed, targets: committed.value.targets, startedMs });
 }
 
 function showPerson(services: Services, personId: string): PersonView {

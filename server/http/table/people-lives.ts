@@ -1,6 +1,6 @@
 /** Rows about who there is, and how what somebody may be and prove itself with changes. */
 import {
-  noBody,
+  endRequest,
   passkeyAddition,
   passkeyRemoval,
   peopleList,
@@ -46,11 +46,12 @@ export const PEOPLE_LIVES_ROUTES: readonly Route[] = [
     method: "POST",
     path: "/v1/people/:id/end",
     listeners: ADMIN_ONLY,
-    summary: "End somebody: every session, every passkey, for good",
+    summary:
+      "End somebody: every session, every passkey, for good; an owner with agents leaves by stopping them",
     access: ["operator"],
     recording: "with_state",
     params: personPath,
-    body: noBody,
+    body: endRequest,
     answer: personView,
     action: () => "revoke:person",
     subject: () => "none",
