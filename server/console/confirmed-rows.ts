@@ -6,10 +6,12 @@
  */
 import { evidenceQuery } from "@trustwarden/core/api/ledger.ts";
 import { linkRequest, personPath, rolesRequest } from "@trustwarden/core/api/people.ts";
+import { z } from "zod";
 import { ownerLimitOf } from "../http/relation.ts";
 import { formatRoute, type NeedsConfirmation, type Route } from "../http/route.ts";
 
-const rolesChange = rolesRequest.partial();
+/** Of both rows about somebody; the rest of the body is the row's own. */
+const rolesChange = z.looseObject({ roles: rolesRequest.shape.roles.optional() });
 const always: NeedsConfirmation = () => true;
 
 /** Everybody's events of a time are a mass export; what one event, agent or job shows is not. An owner is refused them anyway. */
