@@ -87,6 +87,7 @@ describe("the edge", () => {
     const connection = new Agent({ keepAlive: true, maxSockets: 1, rejectUnauthorized: false });
     for (const method of ["HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "TRACE"]) {
       for (const { path } of ROUTES) {
+        if (ROUTES.some((row) => row.path === path && row.method === method)) continue;
         const answer = await send(server.url, {
           method,
           target: path.replace("*", "0/000").replaceAll(":", ""),

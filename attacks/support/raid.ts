@@ -32,7 +32,8 @@ export async function expectWorthless(
   expect(Number(memberOf(report, "minting", "tickets_and_grants")) > 0, "the thief found tickets to try");
   expect(Number(memberOf(report, "replay", "each_role")) > 1000, "the thief tried");
   const [tried, all] = ["each_route", "of_routes"].map((name) => memberOf(report, "replay", name));
-  if (pairs === "all" && world.weaken.length === 0) expectSame(tried, all, "pairs of string and route that were tried");
+  if (pairs === "all" && world.weaken.length === 0)
+    expectSame(tried, all, "pairs of string and route that were tried");
 }
 
 async function raid(world: World, directory: string, seconds: number): Promise<Record<string, unknown>> {

@@ -3,9 +3,9 @@ import { once } from "node:events";
 import { createServer, type Server } from "node:https";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
+import { takeHandshakesByTurns } from "@trustwarden/server/http/handshake-turns.ts";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { createTestDomain } from "../../sdk/tls.test.support.ts";
-import { takeHandshakesByTurns } from "./handshake-turns.ts";
 
 const own = createTestDomain().issue(["trustwarden", "relay", "rack-7", "inst-R"]);
 const PATIENT = { timeout: 60_000, interval: 5 };
@@ -92,6 +92,49 @@ test.each([
   await once(next, "secureConnect");
   for (const client of clients) client.destroy();
   await new Promise((resolve) => other.close(resolve));
+});
+
+test("sixteen strangers who begin and go no further keep a newcomer out for no longer than their turn", async () => {
+  const other = createServer({ key: own.key, cert: own.cert, handshakeTimeout: 600_000 });
+  takeHandshakesByTurns(other, { monotonicMs: () => performance.now() });
+  other.listen(0, "127.0.0.1");
+  await once(other, "listening");
+  const address = other.address() as AddressInfo;
+  for (let stranger = 0; stranger < 16; stranger += 1) {
+    const stuck = connect(address.port, "127.0.0.1");
+    stuck.on("error", () => undefined);
+    stuck.write(BEGUN);
+    clients.add(stuck);
+    await once(stuck, "connect");
+  }
+  const sinceMs = performance.now();
+  const next = connectTls({ port: address.port, host: "127.0.0.1", rejectUnauthorized: false });
+  next.on("error", () => undefined);
+  clients.add(next);
+  await once(next, "secureConnect");
+  expect(performance.now() - sinceMs).toBeLessThan(2_000);
+  for (const client of clients) client.destroy();
+  await new Promise((resolve) => other.close(resolve));
+});
+
+test("an address at which many wait keeps no other address waiting", async () => {
+  const order: string[] = [];
+  server.on("secureConnection", (socket: TLSSocket) => void order.push(String(socket.remoteAddress)));
+  const first = open();
+  first.write(BEGUN);
+  await vi.waitUntil(() => begun === 1, PATIENT);
+  const crowd = Array.from({ length: 6 }, () => shakeHands());
+  await Promise.all(crowd.map((socket) => once(socket, "connect")));
+  const elsewhere = connect({ port: port(), host: "127.0.0.1", localAddress: "127.0.0.2" });
+  await once(elsewhere, "connect");
+  const other = connectTls({ socket: elsewhere, rejectUnauthorized: false });
+  other.on("error", () => undefined);
+  clients.add(other);
+  // Their first bytes are on their way.
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  first.destroy();
+  await Promise.all([...crowd, other].map((socket) => once(socket, "secureConnect")));
+  expect(order.indexOf("127.0.0.2")).toBeLessThan(2);
 });
 
 test("whoever waited too long is sent away without a handshake", async () => {

@@ -21,6 +21,7 @@ import {
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { LEASE_PROTOCOL } from "@trustwarden/core/revocation/frames.ts";
 import type { FeedVerifier } from "@trustwarden/server/feed/connection.ts";
+import { takeHandshakesByTurns } from "@trustwarden/server/http/handshake-turns.ts";
 import {
   type FreshServers,
   isRelayId,
@@ -28,7 +29,6 @@ import {
   peerChainOf,
   SERVER_TLS_OPTIONS,
 } from "trustwarden/peer.ts";
-import { takeHandshakesByTurns } from "./handshake-turns.ts";
 
 const VERIFIERS = "/trustwarden/verifier/";
 /** Slow or huge heads end before anybody looks at them. */

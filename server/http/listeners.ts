@@ -19,11 +19,13 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import Fastify, { type FastifyInstance } from "fastify";
 import { type HeadRules, MAX_BODY_BYTES, MAX_HEADER_BYTES } from "./arrival.ts";
 import { createDoor } from "./door.ts";
+import { takeHandshakesByTurns } from "./handshake-turns.ts";
 import { createUpgradeListener } from "./lease-upgrade.ts";
 import { registerRoutes, type ServeOptions } from "./register.ts";
 import { dialectOf, type Route } from "./route.ts";
 import { serve } from "./serve.ts";
 import type { Services } from "./services.ts";
+import { SilentLinks } from "./silent-links.ts";
 
 /** A head that takes longer is a slow-loris. */
 const HEADERS_TIMEOUT_MS = 10_000;
@@ -140,8 +142,14 @@ function createListeners({
   const makeTls = (limits: ServerOptions) => (handler: RequestListener) =>
     createServer({ ...tlsOptions(tls), ...limits }, handler);
   const makePlain = (handler: RequestListener) => createPlainServer(HTTP_OPTIONS, handler);
-  const stop = createListener({ ...options, listener: "stop" }, makeTls(STOP_LIMITS));
-  makeRoomIn(stop.server);
+  const makeStop = makeTls(STOP_LIMITS);
+  const stop = createListener({ ...options, listener: "stop" }, (handler) => {
+    const server = makeStop(handler);
+    const monotonicMs = () => services.clock.monoMs();
+    takeHandshakesByTurns(server, { monotonicMs, maxSilenceMs: STOP_HANDSHAKE_TIMEOUT_MS });
+    makeRoomIn(server, new SilentLinks(server, monotonicMs));
+    return server;
+  });
   stop.server.on("upgrade", createUpgradeListener({ services, routes, rules }));
   return {
     main: createListener({ ...options, listener: "main" }, (handler) =>
@@ -158,13 +166,14 @@ const STOP_LIMITS = {
   requestTimeout: STOP_REQUEST_TIMEOUT_MS,
 } as const;
 
-/** Links that only wait for a next request give way when somebody was turned away: who comes to stop something comes again (M2). */
-function makeRoomIn(server: Listening["server"]): void {
+/** Links that only wait, or have not asked yet, give way when somebody was turned away: who comes to stop something comes again (M2). */
+function makeRoomIn(server: Server, silent: SilentLinks): void {
   let hasJustLooked = false;
   server.on("drop", () => {
     if (hasJustLooked) return;
     hasJustLooked = true;
     server.closeIdleConnections();
+    silent.makeRoom();
     setTimeout(() => {
       hasJustLooked = false;
     }, MAKE_ROOM_MS).unref();

@@ -3,8 +3,9 @@
  *
  * A handshake is a hundred times the work of a beat, and all of it is done by the thread that answers beats: a crowd that
  * comes back after a fault would make every lease lapse, and everybody come back once more. So only a few are made at a
- * time, whoever has not said anything yet waits without a place, and whoever waited so long that it will soon give up is
- * sent away before any work is spent on it. Knows nothing of leases.
+ * time, addresses in turns, whoever has not said anything yet waits without a place, and whoever waited so long that it will
+ * soon give up is sent away before any work is spent on it. A turn is short: a peer that takes longer costs no work while it
+ * is waited for, so strangers who begin and go no further keep nobody out. Knows nothing of leases.
  */
 import type { Server } from "node:https";
 import type { Socket } from "node:net";
@@ -13,8 +14,8 @@ import type { Socket } from "node:net";
 const MAX_AT_ONCE = 16;
 /** Of the five seconds after which a verifier gives up, enough must be left for the handshake itself. */
 const MAX_WAIT_MS = 2_000;
-/** A turn ends by itself, whatever becomes of its connection: a place that is never given back is one that nobody has. */
-const MAX_TURN_MS = 6_000;
+/** Of a handshake's two messages the work is done when they come; more than this is the network, or a stranger who waits. */
+const MAX_TURN_MS = 500;
 /** Without a first byte. */
 const MAX_SILENCE_MS = 5_000;
 
@@ -31,16 +32,18 @@ export function takeHandshakesByTurns(
     readonly maxAtOnce?: number;
     readonly maxWaitMs?: number;
     readonly maxTurnMs?: number;
+    readonly maxSilenceMs?: number;
   },
 ): void {
   const { monotonicMs, maxAtOnce = MAX_AT_ONCE, maxWaitMs = MAX_WAIT_MS, maxTurnMs = MAX_TURN_MS } = options;
+  const { maxSilenceMs = MAX_SILENCE_MS } = options;
   const handshake = server.listeners("connection");
   const underWay = new Map<string, NodeJS.Timeout>();
-  const waiting: Waiting[] = [];
+  const queue = new AddressQueue();
 
   const next = () => {
     while (underWay.size < maxAtOnce) {
-      const first = waiting.shift();
+      const first = queue.shift();
       if (first === undefined) return;
       if (first.socket.destroyed) continue;
       if (monotonicMs() - first.sinceMs > maxWaitMs) first.socket.destroy();
@@ -64,16 +67,39 @@ export function takeHandshakesByTurns(
   server.removeAllListeners("connection");
   server.on("connection", (socket: Socket) => {
     socket.on("error", () => socket.destroy());
-    socket.setTimeout(MAX_SILENCE_MS, () => socket.destroy());
+    socket.setTimeout(maxSilenceMs, () => socket.destroy());
     // What is read to notice the first bytes stays in the socket, and the handshake finds it there.
     socket.once("readable", () => {
       socket.setTimeout(0);
-      waiting.push({ socket, sinceMs: monotonicMs() });
+      queue.push({ socket, sinceMs: monotonicMs() });
       next();
     });
   });
   server.on("secureConnection", (socket) => end(nameOf(socket)));
   server.on("tlsClientError", (_error, socket) => end(nameOf(socket)));
+}
+
+/** Who waits, by address: each address has its next one after every other had one, however many wait there. */
+class AddressQueue {
+  /** In the order of their turns; none is empty. */
+  readonly #byAddress = new Map<string, Waiting[]>();
+
+  push(waiting: Waiting): void {
+    const address = waiting.socket.remoteAddress ?? "";
+    const line = this.#byAddress.get(address);
+    if (line === undefined) this.#byAddress.set(address, [waiting]);
+    else line.push(waiting);
+  }
+
+  shift(): Waiting | undefined {
+    const [first] = this.#byAddress;
+    if (first === undefined) return undefined;
+    const [address, line] = first;
+    const waiting = line.shift();
+    this.#byAddress.delete(address);
+    if (line.length > 0) this.#byAddress.set(address, line);
+    return waiting;
+  }
 }
 
 function nameOf({ remoteAddress, remotePort }: Pick<Socket, "remoteAddress" | "remotePort">): string {
