@@ -1,7 +1,7 @@
 /**
  * The checks of `warden doctor`. Each looks at one thing and never changes anything.
  */
-import { lstatSync, readdirSync, statfsSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync, statfsSync } from "node:fs";
 import { join } from "node:path";
 import { nonceAnswer } from "@trustwarden/core/api/identity.ts";
 import { statusAnswer } from "@trustwarden/core/api/ledger.ts";
@@ -22,6 +22,8 @@ const MAX_CLOCK_APART_MS = 5_000;
 /** Lifetime of a nonce, from the API. */
 const NONCE_SECONDS = 60;
 const OTHERS = 0o077;
+/** Ends the name of the state's seal, behind the trust domain. */
+const SEAL = ".state-seal";
 
 /** All checks, those on files first, since they need no server. @param file - the settings that `warden up --config` is given. */
 export async function runChecks(session: Session, file?: string): Promise<readonly Check[]> {
@@ -32,6 +34,7 @@ export async function runChecks(session: Session, file?: string): Promise<readon
     checkPrivate("configuration directory", session.paths.configDir),
     ...checkOwnerKeys(session.paths.ownersDir),
     checkDisk(session.paths.dataDir),
+    await attempt("state", () => checkState(session)),
     await attempt("socket", () => checkServer(session)),
     await attempt("clock", () => checkClock(session)),
     await attempt("ledger", () => checkLedger(session)),
@@ -83,6 +86,20 @@ function checkDisk(dataDir: string): Check {
   return free >= MIN_FREE_BYTES
     ? good("disk", found)
     : bad("disk", found, "Make room: a full disk stops recording, and what cannot be recorded is denied.");
+}
+
+/** While no server runs, the state is what the last one closed. */
+async function checkState({ paths }: Session): Promise<Check> {
+  const seals = existsSync(paths.configDir)
+    ? readdirSync(paths.configDir).filter((name) => name.endsWith(SEAL))
+    : [];
+  const [only] = seals;
+  if (only === undefined)
+    return good("state", "in use, or left open by a crash: it is sealed when a server ends in order");
+  if (seals.length > 1) return unknown("state", "several trust domains have a seal here", "");
+  const { verifyStateSeal } = await import("@trustwarden/server/store/state-seal.ts");
+  await verifyStateSeal({ ...paths, trustDomain: only.slice(0, -SEAL.length) });
+  return good("state", "state.db is, byte for byte, what the last server closed");
 }
 
 async function checkServer({ client }: Session): Promise<Check> {

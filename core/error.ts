@@ -278,6 +278,7 @@ export const ERRORS = {
   login_failed: { status: 502, message: "The login at the authorization server did not succeed." },
   bind_refused: { status: 500, message: "The server may not listen there." },
   data_rolled_back: { status: 500, message: "The data directory is older than what was already signed." },
+  state_changed: { status: 500, message: "The state database is not the one that was closed last." },
   backup_malformed: { status: 500, message: "The backup is damaged, or is not for this key." },
   restore_loses_stops: {
     status: 500,

@@ -15,6 +15,7 @@ import { MIGRATIONS } from "./store/migrations/steps.ts";
 import { acquirePosixLock } from "./store/posix-lock.ts";
 import { type MovedState, moveState } from "./store/postgres-state/move-state.ts";
 import { formatStateSchema, formatStateUpgrade } from "./store/postgres-state/schema-text.ts";
+import { breakStateSeal } from "./store/state-seal.ts";
 
 const MAX_SETTINGS_CHARS = 65_536;
 const ID_BYTES = 16;
@@ -25,11 +26,11 @@ const ID_BYTES = 16;
  * @param options.settingsFile - with the section `state` of the configuration to be.
  * @throws TrustWardenError `data_locked` while a server uses the directory, and the codes of `moveState`.
  */
-export function moveStateOf(options: {
+export async function moveStateOf(options: {
   readonly config: ServerConfig;
   readonly settingsFile: string;
   readonly random: Random;
-}): MovedState {
+}): Promise<MovedState> {
   const { config, settingsFile, random } = options;
   const parsed = stateSettings.safeParse(readSettings(settingsFile));
   if (!parsed.success) {
@@ -41,6 +42,8 @@ export function moveStateOf(options: {
   if (settings === undefined) throw invalid("state.storage", "the state is moved to PostgreSQL");
   const lock = acquirePosixLock(join(config.dataDir, "server.lock"));
   try {
+    // What is moved is what the server closed; afterwards the file says only where it went.
+    await breakStateSeal(config);
     return moveState({ dataDir: config.dataDir, settings, newId: encodeHex(random(ID_BYTES)) });
   } finally {
     lock.release();

@@ -25,6 +25,7 @@ import { remoteStateOf } from "./state-config.ts";
 import { acquirePosixLock } from "./store/posix-lock.ts";
 import { createPosixHighWater } from "./store/posix-log-high-water.ts";
 import { createSqliteStore, type SqliteStore, type SqliteStoreOptions } from "./store/sqlite.ts";
+import { breakStateSeal, sealState } from "./store/state-seal.ts";
 import { ThreadedLedgerIndex } from "./store/threaded-ledger-index.ts";
 import { openWitnessing, type ShardWitnessing } from "./witnessing/create.ts";
 
@@ -110,6 +111,7 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
     onRolledBack: onFatal,
     cleanups,
   });
+  await guardState(options);
   const store = await openStore(options, { keys, policy, onFatal });
   const index = new ThreadedLedgerIndex({
     path: join(config.dataDir, "index.db"),
@@ -170,6 +172,13 @@ async function openLog(
   await shardedLog.start();
   cleanups.push(() => shardedLog.stop());
   return { shardedLog, highWater };
+}
+
+/** Only the file that the last server closed is opened, and it is sealed again once the store has closed it. */
+async function guardState({ config, cleanups }: PartsOptions): Promise<void> {
+  if (config.state.storage !== "sqlite") return;
+  await breakStateSeal(config);
+  cleanups.push(() => sealState(config));
 }
 
 async function openStore(

@@ -98,6 +98,7 @@ const SERVER_COMMANDS: Readonly<Record<string, readonly string[]>> = {
   // A relay gives on what the server gives: the feed is the same code.
   "cli/relay/relay.ts": ["server/feed/feed.ts"],
   "cli/relay/relay-listener.ts": ["server/feed/connection.ts"],
+  "cli/doctor-checks.ts": ["server/store/state-seal.ts"],
   "cli/doctor-deployment.ts": ["server/config.ts"],
   "cli/commands/backup.ts": [
     "server/backup/create-backup.ts",

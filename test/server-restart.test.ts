@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn as spawnProcess } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { chmodSync, cpSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -60,6 +60,11 @@ async function start(): Promise<TestServer> {
 async function stop(): Promise<void> {
   await running?.close();
   running = undefined;
+}
+
+/** As after a crash, which leaves no seal on the state: what the other checks find by themselves. */
+function forgetSeal(): void {
+  rmSync(join(home.configDir, "acme.test.state-seal"));
 }
 
 async function stopInstance(instanceId: string): Promise<void> {
@@ -143,6 +148,8 @@ describe("a start is refused", () => {
     await stop();
     for (const name of ["state.db-wal", "state.db-shm"]) rmSync(join(home.dataDir, name), { force: true });
     cpSync(join(home.dataDir, "..", "old.db"), join(home.dataDir, "state.db"));
+    await expectRejection(startTestServer({}, home), "state_changed");
+    forgetSeal();
     await expectRejection(startTestServer({}, home), "data_rolled_back");
   });
 
@@ -156,7 +163,24 @@ describe("a start is refused", () => {
     await enrolAgent(server, owner);
     await stop();
     cpSync(join(home.dataDir, "..", "old.db"), join(home.dataDir, "state.db"));
+    forgetSeal();
     await expectRejection(startTestServer({}, home), "data_rolled_back");
+  });
+
+  it("with one bit of the state flipped while no server ran, until the bit is put right", async () => {
+    await enrolAgent(server, await createOwner(server));
+    await stop();
+    const file = join(home.dataDir, "state.db");
+    const sound = readFileSync(file);
+    for (let flip = 0; flip < 8; flip += 1) {
+      const bent = Buffer.from(sound);
+      const at = Math.floor(Math.random() * bent.length);
+      bent[at] = (bent[at] ?? 0) ^ (1 << flip);
+      writeFileSync(file, bent);
+      await expectRejection(startTestServer({}, home), "state_changed");
+    }
+    writeFileSync(file, sound);
+    server = await start();
   });
 
   it("on an older copy of the whole data directory", async () => {

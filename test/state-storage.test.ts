@@ -61,10 +61,10 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("a server whose state is in Postgr
     const { dataDir, configDir } = home;
     const config = parseConfig({ trustDomain: TRUST_DOMAIN, dataDir, configDir });
     const random = (length: number) => new Uint8Array(randomBytes(length));
-    const moved = moveStateOf({ config, settingsFile, random });
+    const moved = await moveStateOf({ config, settingsFile, random });
     expect(moved.rows).toBeGreaterThan(10);
     // Whoever is not sure that it was done does it again.
-    expect(moveStateOf({ config, settingsFile, random })).toEqual(moved);
+    expect(await moveStateOf({ config, settingsFile, random })).toEqual(moved);
     return settings;
   }
 });

@@ -84,7 +84,8 @@ export const scenario = defineScenario({
     const root = await world.enrol(["read:transactions", "write:reports", "read:logs"]);
     const bystander = await world.enrol(["read:transactions"]);
     const family = await enrolFamily(world, root);
-    await world.child.stop();
+    // A server that ends in order seals its state against just this.
+    await world.child.kill();
     seedDescendants(world.home.dataDir, root, DESCENDANTS - family.length);
     await world.start();
     await world.finance();

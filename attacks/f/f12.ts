@@ -104,7 +104,8 @@ async function startStolen(world: World): Promise<string> {
 async function redirect(world: World, { name, agent }: Brokered): Promise<readonly string[]> {
   const den = await openEchoUpstream();
   await register(world, { name: "den", url: den.origin, secret: null });
-  await world.child.stop();
+  // After an end in order the changed file would not even be opened.
+  await world.child.kill();
   const database = new DatabaseSync(join(world.home.dataDir, "state.db"));
   database.prepare("UPDATE upstreams SET secret = ? WHERE name = 'den'").run(name);
   const row = database.prepare("SELECT settings FROM secrets WHERE name = ?").get(name);

@@ -10,7 +10,7 @@ import type { World } from "../support/world.ts";
 const FLIPS = 1000;
 const ACTIONS = 4;
 
-/** The files that a log is extended from: its state, its head, and the tiles at its edge. */
+/** The files that a log is extended from, its state, its head, and the tiles at its edge; and the state of everything else. */
 function edgeOf(dataDir: string): readonly string[] {
   const ledger = join(dataDir, "ledger");
   const widest = (folder: string): string => {
@@ -22,6 +22,7 @@ function edgeOf(dataDir: string): readonly string[] {
     join(ledger, "checkpoint"),
     widest(join(ledger, "tile", "0", "000.p")),
     widest(join(ledger, "tile", "entries", "000.p")),
+    join(dataDir, "state.db"),
   ];
 }
 
@@ -49,7 +50,7 @@ async function expectRefusedStart(world: World, original: World, file: string): 
   );
   const name = file.slice(original.home.dataDir.length);
   expect(
-    /"code":"(?:ledger_corrupt|data_rolled_back)"/.test(output),
+    /"code":"(?:ledger_corrupt|data_rolled_back|state_changed)"/.test(output),
     `with a flipped bit in ${name} the log is not extended: ${output.slice(-300)}`,
   );
 }
@@ -57,7 +58,7 @@ async function expectRefusedStart(world: World, original: World, file: string): 
 /** Played by the runner. */
 export const scenario = defineScenario({
   id: "I1",
-  title: `flips one bit at ${FLIPS.toLocaleString("en")} random places of the log, and in each file that the log is extended from`,
+  title: `flips one bit at ${FLIPS.toLocaleString("en")} random places of the log, and in each file that the server goes on from`,
   expected: "the audit names the place every time, and the server refuses to extend",
   weakening: "damage-overlooked",
   world: {},

@@ -10,7 +10,8 @@ import type { RegistryState } from "../support/state.ts";
 import { World, type WorldSettings } from "../support/world.ts";
 import { editsOf } from "../weakenings.ts";
 
-const TIMEOUT_MS = 240_000;
+/** `--full` plays ten times as much. */
+const TIMEOUT_MS = process.env.TW_ATTACK_FULL === undefined ? 240_000 : 2_400_000;
 /** Where a breach shows that the attack was noticed; before, the scenario itself is broken. */
 const NOTICING: readonly string[] = ["attack", "alive", "state", "evidence"];
 

@@ -58,7 +58,7 @@ async function move(
 ): Promise<void> {
   const { moveStateOf } = await import("@trustwarden/server/move-state.ts");
   const config = await loadServerConfig(session, file);
-  const { rows, tables } = moveStateOf({ config, settingsFile: to, random: session.io.random });
+  const { rows, tables } = await moveStateOf({ config, settingsFile: to, random: session.io.random });
   session.output.show({ moved: true, rows, tables }, [
     `Moved: ${rows} rows of ${tables} tables.`,
     `Put the content of ${to} under "state" in the server's configuration and start it. No server opens the old state again.`,

@@ -27,6 +27,7 @@ import { readEpoch } from "../store/commands/epoch.ts";
 import { createPosixHighWater, replacePosixHighWater } from "../store/posix-log-high-water.ts";
 import { openForWriting } from "../store/schema.ts";
 import type { SqliteDatabase } from "../store/sqlite-database.ts";
+import { removeStateSeal } from "../store/state-seal.ts";
 import { isWitnessedFile } from "../witnessing/create.ts";
 import { readFiles, syncFiles } from "./archive.ts";
 import { openShardIn, requireWhole, takeNewerLedger } from "./ledger-files.ts";
@@ -95,6 +96,8 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
     await setTimeout(1000 - (options.nowMs() % 1000));
     if (existsSync(dataDir)) rmdirSync(dataDir);
     renameSync(building, dataDir);
+    // The seal of a state that was here before says nothing about this one.
+    await removeStateSeal(options.configOf(dataDir));
     return restored;
   } catch (error) {
     rmSync(building, { recursive: true, force: true });
