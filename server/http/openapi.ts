@@ -2,10 +2,15 @@
  * The API as an OpenAPI document, generated from the route table and the schemas that every request is parsed by.
  */
 import swagger from "@fastify/swagger";
+import { parseJsonObject } from "@trustwarden/core/json.ts";
 import Fastify from "fastify";
 import { jsonSchemaTransform, serializerCompiler, validatorCompiler } from "fastify-type-provider-zod";
+import { withExamples } from "./openapi-examples.ts";
 import { schemaOf } from "./register.ts";
 import type { Route } from "./route.ts";
+
+/** Several times what the table makes today. */
+const MAX_DOCUMENT_CHARS = 4_000_000;
 
 /** The document of all rows of a table, as JSON text that ends in a newline. */
 export async function formatOpenApi(routes: readonly Route[], version: string): Promise<string> {
@@ -25,9 +30,9 @@ export async function formatOpenApi(routes: readonly Route[], version: string): 
     });
   }
   await app.ready();
-  const document = app.swagger();
+  const document = parseJsonObject(JSON.stringify(app.swagger()), MAX_DOCUMENT_CHARS);
   await app.close();
-  return `${JSON.stringify(document, null, 2)}\n`;
+  return `${JSON.stringify(withExamples(document), null, 2)}\n`;
 }
 
 /** Who may come, and where: what the schemas do not say. */
