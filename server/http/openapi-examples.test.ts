@@ -10,7 +10,10 @@ import { ROUTES } from "./routes.ts";
 const document = parseJsonObject(readFileSync("docs/openapi.json", "utf8"), 4_000_000);
 
 function at(value: Json | undefined, ...names: readonly string[]): Json | undefined {
-  return names.reduce<Json | undefined>((found, name) => (isJsonObject(found) ? found[name] : undefined), value);
+  return names.reduce<Json | undefined>(
+    (found, name) => (isJsonObject(found) ? found[name] : undefined),
+    value,
+  );
 }
 
 function rowOf({ method, path }: Route): Json | undefined {
@@ -43,7 +46,9 @@ const exampleIn = (row: Json | undefined, ...place: readonly string[]) => {
 
 const isAnsweredCreated = (row: Json | undefined) => at(row, "responses", "201") !== undefined;
 
-const CASES = ROUTES.filter(({ answer }) => answer !== "upgrade").map((route) => [formatRoute(route), route] as const);
+const CASES = ROUTES.filter(({ answer }) => answer !== "upgrade").map(
+  (route) => [formatRoute(route), route] as const,
+);
 
 describe("the examples of the OpenAPI document", () => {
   it.each(CASES)("fit the schemas of %s", (_name, route) => {
@@ -62,7 +67,9 @@ describe("the examples of the OpenAPI document", () => {
 
   it("leaves no reference that points nowhere, and no operation without a name of its own", () => {
     const text = JSON.stringify(document);
-    const pointed = [...text.matchAll(/"\$ref":"#\/components\/schemas\/([^"]+)"/g)].map(([, name = ""]) => name);
+    const pointed = [...text.matchAll(/"\$ref":"#\/components\/schemas\/([^"]+)"/g)].map(
+      ([, name = ""]) => name,
+    );
     expect(pointed.length).toBeGreaterThan(10);
     for (const name of new Set(pointed)) expect(at(document, "components", "schemas", name)).toBeDefined();
     const names = [...text.matchAll(/"operationId":"([^"]+)"/g)].map(([, name]) => name);

@@ -131,7 +131,12 @@ function withRowExamples(row: JsonObject, name: string): JsonObject {
 
 function withParameterExample(parameter: Json): Json {
   const { name, schema, ...rest } = objectOf(parameter);
-  return { name: name ?? "", ...rest, schema: schema ?? {}, example: exampleOf(objectOf(schema), String(name)) };
+  return {
+    name: name ?? "",
+    ...rest,
+    schema: schema ?? {},
+    example: exampleOf(objectOf(schema), String(name)),
+  };
 }
 
 function withContentExample(part: JsonObject): JsonObject {
@@ -146,7 +151,11 @@ function withContentExample(part: JsonObject): JsonObject {
 
 /** Such as `getV1AgentsById`. */
 function operationIdOf(name: string): string {
-  const words = name.replaceAll(/\{(\w+)\}/g, "by-$1").replaceAll("*", "any").split(/[^A-Za-z0-9]+/).filter((word) => word !== "");
+  const words = name
+    .replaceAll(/\{(\w+)\}/g, "by-$1")
+    .replaceAll("*", "any")
+    .split(/[^A-Za-z0-9]+/)
+    .filter((word) => word !== "");
   return words.map((word, at) => (at === 0 ? word : `${word[0]?.toUpperCase()}${word.slice(1)}`)).join("");
 }
 

@@ -1,6 +1,7 @@
 /**
- * The typed client of the server's API: each answer is parsed by the very schema that the server shapes it with
- * (`core/api/`), so that there is one contract and nothing is generated.
+ * The typed client of the server's API. What may be asked of which address, and what it answers, is generated from
+ * `docs/openapi.json` (`rows.generated.ts`) and held by the compiler; each answer is parsed besides by the very schema
+ * that the server shapes it with (`core/api/`).
  *
  * The session is a cookie that scripts cannot read; what changes something carries a header that no other site's page
  * can set.
@@ -8,6 +9,7 @@
 import { CONFIRMATION_HEADER } from "@trustwarden/core/confirmation.ts";
 import { type ErrorCode, isErrorCode } from "@trustwarden/core/error.ts";
 import { z } from "zod";
+import type { AnswerTo, AnswerToPost, BodyOf, QueryOf, Target } from "./rows.ts";
 
 const errorAnswer = z.object({
   error: z.object({ code: z.string(), message: z.string(), counterexample: z.string().optional() }),
@@ -44,7 +46,7 @@ export function isApiError(error: unknown): error is ApiError {
 /** What is asked of the server. */
 export interface Asking {
   /** With its query. */
-  readonly path: string;
+  readonly path: Target;
   /** POST when it is there. */
   readonly body?: unknown;
   /** Id of a second admin's word for exactly this. */
@@ -55,6 +57,27 @@ export interface Asking {
 interface Call<Schema extends z.ZodType> extends Asking {
   readonly answer: Schema;
   readonly signal?: AbortSignal;
+}
+
+/** A schema that takes what an address answers. */
+type Taking<Answer, Schema extends z.ZodType> = Answer extends z.input<Schema> ? Schema : never;
+
+interface Addressed<Path extends Target> {
+  readonly path: Path;
+  readonly signal?: AbortSignal;
+  readonly confirmation?: string;
+}
+
+/** A GET whose schema takes what its address answers. */
+interface Reading<Path extends Target, Schema extends z.ZodType> extends Addressed<Path> {
+  readonly body?: undefined;
+  readonly answer: Taking<AnswerTo<Path>, Schema>;
+}
+
+/** A POST whose body and schema are those of its address. */
+interface Posting<Path extends Target, Schema extends z.ZodType> extends Addressed<Path> {
+  readonly body: BodyOf<Path>;
+  readonly answer: Taking<AnswerToPost<Path>, Schema>;
 }
 
 /** A request to the byte, as a second admin confirms it. */
@@ -72,7 +95,18 @@ export function exactRequestOf({ path, body }: Asking): ExactRequest {
 }
 
 /** Asks, and parses the answer. @throws ApiError. */
-export async function callApi<Schema extends z.ZodType>({
+export function callApi<const Path extends Target, Schema extends z.ZodType>(
+  call: Reading<Path, Schema>,
+): Promise<z.output<Schema>>;
+export function callApi<const Path extends Target, Schema extends z.ZodType>(
+  call: Posting<Path, Schema>,
+): Promise<z.output<Schema>>;
+export function callApi<Schema extends z.ZodType>(call: Call<Schema>): Promise<z.output<Schema>> {
+  return perform(call);
+}
+
+/** The same of what was put together elsewhere, by an address of the API. @throws ApiError. */
+export async function perform<Schema extends z.ZodType>({
   answer,
   ...call
 }: Call<Schema>): Promise<z.output<Schema>> {
@@ -81,13 +115,13 @@ export async function callApi<Schema extends z.ZodType>({
 }
 
 /** Asks for bytes, such as an evidence bundle. @throws ApiError. */
-export async function fetchBytes(path: string): Promise<Uint8Array> {
+export async function fetchBytes(path: Target): Promise<Uint8Array> {
   const response = await send({ path });
   return new Uint8Array(await response.arrayBuffer());
 }
 
 /** Asks for text. @throws ApiError. */
-export async function fetchText(path: string): Promise<string> {
+export async function fetchText(path: Target): Promise<string> {
   const response = await send({ path });
   return response.text();
 }
@@ -109,7 +143,18 @@ export async function readLines<Schema extends z.ZodType>(
 }
 
 /** A path with a query; what is undefined or empty is left out. */
-export function pathWith(path: string, query: Readonly<Record<string, string | number | undefined>>): string {
+export function pathWith<const Path extends Target>(
+  path: Path,
+  query: QueryOf<Path>,
+): Path | `${Path}?${string}` {
+  return pathWithTexts(path, { ...query });
+}
+
+/** The same with texts that a person wrote: the server says what is wrong with them. */
+export function pathWithTexts<const Path extends Target>(
+  path: Path,
+  query: Readonly<Record<string, string | number | undefined>>,
+): Path | `${Path}?${string}` {
   const params = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) {
     if (value !== undefined && value !== "") params.set(name, String(value));

@@ -43,7 +43,7 @@ export async function goToProvider(
   provider: string,
   coming: { readonly link: string; readonly name: string } | null,
 ): Promise<void> {
-  const path = `/v1/identity-providers/${encodeURIComponent(provider)}/options`;
+  const path = `/v1/identity-providers/${encodeURIComponent(provider)}/options` as const;
   const { url, nonce } = await callApi({ path, answer: providerOptions });
   const [state, verifier] = [randomText(), randomText()];
   const place = new URL(url);
@@ -70,8 +70,9 @@ export async function comeBack(provider: string, answered: URLSearchParams): Pro
   const { verifier, nonce, coming } = kept.data;
   const iss = answered.get("iss");
   const word = { provider, code, code_verifier: verifier, nonce, ...(iss === null ? {} : { iss }) };
-  const path = coming === null ? "/v1/session/by-provider" : "/v1/people/by-provider";
-  return callApi({ path, body: { ...word, ...coming }, answer: sessionAnswer });
+  return coming === null
+    ? callApi({ path: "/v1/session/by-provider", body: word, answer: sessionAnswer })
+    : callApi({ path: "/v1/people/by-provider", body: { ...word, ...coming }, answer: sessionAnswer });
 }
 
 function randomText(): string {

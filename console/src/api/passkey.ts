@@ -6,7 +6,7 @@
  */
 import { type SignedOut, signedOut } from "@trustwarden/core/api/identity-providers.ts";
 import { passkeyOptions, type SessionAnswer, sessionAnswer } from "@trustwarden/core/api/people.ts";
-import { callApi } from "./client.ts";
+import { callApi, perform } from "./client.ts";
 import { askPasskey, callSigned } from "./sign.ts";
 
 /** Opens a session with a passkey that this browser has. @throws ApiError, DOMException when the person declines. */
@@ -19,7 +19,7 @@ export async function signIn(): Promise<SessionAnswer> {
     ...(options.userVerification === undefined ? {} : { userVerification: options.userVerification }),
   });
   const credential = await navigator.credentials.get({ publicKey });
-  return callApi({ path: "/v1/session", body: { credential: jsonOf(credential) }, answer: sessionAnswer });
+  return perform({ path: "/v1/session", body: { credential: jsonOf(credential) }, answer: sessionAnswer });
 }
 
 /** Comes in by a one-time link, with a new passkey. @throws ApiError, DOMException when the person declines. */
@@ -28,7 +28,7 @@ export async function comeIn(person: {
   readonly name: string;
 }): Promise<SessionAnswer> {
   const credential = await makePasskey({ name: person.name, passkeys: [] });
-  return callApi({ path: "/v1/people", body: { ...person, credential }, answer: sessionAnswer });
+  return perform({ path: "/v1/people", body: { ...person, credential }, answer: sessionAnswer });
 }
 
 /** The word of a passkey that is there, for what a session alone does not allow. It counts for five minutes. @throws ApiError, DOMException. */
@@ -50,7 +50,7 @@ export async function addPasskey({ name, passkeys }: SessionAnswer, word: unknow
 /** The first passkey of who has just come through an identity provider. @throws ApiError, DOMException. */
 export async function makeFirstPasskey({ name }: SessionAnswer): Promise<SessionAnswer> {
   const credential = await makePasskey({ name, passkeys: [] });
-  return callApi({ path: "/v1/session/passkeys/first", body: { credential }, answer: sessionAnswer });
+  return perform({ path: "/v1/session/passkeys/first", body: { credential }, answer: sessionAnswer });
 }
 
 /** Takes a passkey away, by the word of another. Every other session ends. @throws ApiError, DOMException. */

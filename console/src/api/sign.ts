@@ -16,7 +16,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { challengeOf } from "@trustwarden/core/passkey.ts";
 import type { z } from "zod";
 import { encodeBase64url, encodeUtf8 } from "../verify/bytes.ts";
-import { ApiError, type Asking, callApi } from "./client.ts";
+import { ApiError, type Asking, callApi, perform } from "./client.ts";
 
 const TIMEOUT_MS = 300_000;
 
@@ -70,7 +70,7 @@ export async function callSigned<Schema extends z.ZodType>(
   call: Asking & { readonly answer: Schema },
 ): Promise<z.output<Schema>> {
   try {
-    return await callApi(call);
+    return await perform(call);
   } catch (error) {
     if (!(error instanceof ApiError) || error.status !== 401) throw error;
     await callApi({ path: "/v1/session", answer: sessionAnswer });
@@ -89,7 +89,7 @@ export async function confirmByPasskey(
   if (digest !== asked.digest) throw new TrustWardenError("confirmation_invalid");
   const challenge = challengeOfConfirmation({ id, askedBy, digest });
   const credential = (await askPasskey({ challenge, passkeys })).toJSON();
-  const path = `/v1/confirmations/${id}/answer`;
+  const path = `/v1/confirmations/${id}/answer` as const;
   return callSigned({ path, body: { answer: "confirm", credential }, answer: confirmationView });
 }
 

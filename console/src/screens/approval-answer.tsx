@@ -34,7 +34,7 @@ export function ApprovalAnswer({
       } as const;
       const document = { ...said, ...questionOf(approval) };
       const signed = await signByPasskey(session, (keyid) => draftApproval(document, keyid));
-      const path = `/v1/approvals/${approval.id}/answer`;
+      const path = `/v1/approvals/${approval.id}/answer` as const;
       return callSigned({ path, body: { approval: signed }, answer: approvalView });
     },
     onSettled: onAnswered,

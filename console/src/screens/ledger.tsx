@@ -3,7 +3,7 @@
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { type EventView, eventPage } from "@trustwarden/core/api/ledger.ts";
 import { type ReactElement, type SubmitEvent, useState } from "react";
-import { pathWith } from "../api/client.ts";
+import { pathWith, pathWithTexts } from "../api/client.ts";
 import { useApi } from "../api/use-api.ts";
 import { formatAgentName, formatTime } from "../parts/format.ts";
 import { Icon } from "../parts/icons.tsx";
@@ -44,7 +44,7 @@ export function parseLedgerSearch(search: Record<string, unknown>): LedgerSearch
 export function Ledger(): ReactElement {
   const search = useSearch({ from: "/ledger" });
   const isJob = search.job !== undefined;
-  const path = pathWith("/v1/events", { ...search, limit: LIMIT, order: isJob ? "oldest" : undefined });
+  const path = pathWithTexts("/v1/events", { ...search, limit: LIMIT, order: isJob ? "oldest" : undefined });
   const page = useApi(path, eventPage);
   return (
     <>
