@@ -9,4 +9,8 @@ export const REGISTRATION_ERRORS = {
   transfer_used: { status: 409, message: "The offer was made or taken before." },
   transfer_stale: { status: 409, message: "The agent is not any more what was offered." },
   transfer_below: { status: 409, message: "An agent that another agent made goes with that one." },
+  registration_costly: {
+    status: 429,
+    message: "The owner registers many new agents right now: bring the work that is asked for, or wait.",
+  },
 } as const satisfies Record<string, ErrorEntry>;

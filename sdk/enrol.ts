@@ -4,6 +4,7 @@
  * Also reads what a ticket or grant says, for the holder's own convenience; whether that is true is proven by the
  * server, which has the keys to check it.
  */
+import { setImmediate as pause } from "node:timers/promises";
 import { type Composition, formatComposition } from "@trustwarden/core/agentid/composition.ts";
 import { digestOfEnrolment } from "@trustwarden/core/agentid/enrolment.ts";
 import {
@@ -12,6 +13,7 @@ import {
   type ServerReference,
 } from "@trustwarden/core/agentid/enrolment-value.ts";
 import { issuePossession } from "@trustwarden/core/agentid/possession.ts";
+import { findWork } from "@trustwarden/core/agentid/registration-work.ts";
 import { parseSpiffeId, type TrustDomain, trustDomainOf } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { type IdentityAnswer, identityAnswer } from "@trustwarden/core/api/identity.ts";
 import { encodeBase64url } from "@trustwarden/core/bytes.ts";
@@ -22,10 +24,15 @@ import { type Credential, createCredential } from "./credential.ts";
 import type { ServerAddress } from "./first-contact.ts";
 import type { InstanceKey } from "./instance-key.ts";
 import type { Runtime } from "./runtime.ts";
+import { workBitsAsked } from "./server-answer.ts";
 import { encodeBody, type TrustServer } from "./trust-server.ts";
 
 /** Enrolment waits for durable writes. */
 const ENROL_TIMEOUT_MS = 15_000;
+/** A second or two of one core; whoever is asked for more hears of it instead. */
+const MAX_WORK_BITS = 20;
+/** Others of the same owner register meanwhile, and the price rises. */
+const MAX_WORK_ATTEMPTS = 4;
 
 /** A ticket or grant as its holder reads it. */
 export interface HeldEnrolment {
@@ -78,15 +85,33 @@ export async function enrol(options: {
   const declared = composition === undefined ? {} : { composition: formatComposition(composition) };
   const request = { enrolment: envelope, ...declared, ...(custody && { custody }) };
   const enrolmentSha256 = digestOfEnrolment(envelope);
-  const body = await proveKeys({ server, key, classKey, enrolmentSha256, rest: request });
-  const answer = await server.call({
-    method: "POST",
-    target: "/v1/instances",
-    body,
-    schema: identityAnswer,
-    timeoutMs: ENROL_TIMEOUT_MS,
-  });
+  const proof = { server, key, classKey, enrolmentSha256, rest: request };
+  const answer = await registerWithWork(server, (workBits) => proveKeys({ ...proof, workBits }));
   return { answer, credential: createCredential({ answer, key, classKey, server, runtime }) };
+}
+
+/** Asks again with work when the owner registers many agents at once, and no more work than a caller does not notice. */
+async function registerWithWork(
+  server: TrustServer,
+  prove: (workBits: number) => Promise<Uint8Array>,
+): Promise<IdentityAnswer> {
+  let workBits = 0;
+  for (let attempt = 1; ; attempt += 1) {
+    const body = await prove(workBits);
+    try {
+      return await server.call({
+        method: "POST",
+        target: "/v1/instances",
+        body,
+        schema: identityAnswer,
+        timeoutMs: ENROL_TIMEOUT_MS,
+      });
+    } catch (error) {
+      const asked = workBitsAsked(error);
+      if (asked === undefined || asked > MAX_WORK_BITS || attempt === MAX_WORK_ATTEMPTS) throw error;
+      workBits = asked;
+    }
+  }
 }
 
 /**
@@ -131,14 +156,18 @@ async function proveKeys(options: {
   readonly classKey: InstanceKey | undefined;
   readonly enrolmentSha256: string;
   readonly rest: JsonObject;
+  /** Of the work that goes along; none unless given. */
+  readonly workBits?: number;
 }): Promise<Uint8Array> {
-  const { server, key, classKey, enrolmentSha256, rest } = options;
+  const { server, key, classKey, enrolmentSha256, rest, workBits = 0 } = options;
   const nonce = await server.takeNonce();
   const prove = ({ signer, spki }: InstanceKey) => ({
     possession: issuePossession({ nonce, enrolmentSha256 }, signer),
     spki: encodeBase64url(spki),
   });
-  return encodeBody({ ...rest, ...prove(key), ...(classKey && { class: prove(classKey) }) });
+  const proven = prove(key);
+  const work = workBits === 0 ? {} : { work: await findWork(proven.possession, { bits: workBits, pause }) };
+  return encodeBody({ ...rest, ...proven, ...work, ...(classKey && { class: prove(classKey) }) });
 }
 
 function readEnrolment(reference: ServerReference, envelope: string, code: ErrorCode): HeldEnrolment {

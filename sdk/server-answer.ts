@@ -18,6 +18,8 @@ export interface RawAnswer {
   /** `Retry-After` in seconds; undefined without one, or in another form. */
   readonly retryAfterSeconds?: number | undefined;
   readonly etag?: string | undefined;
+  /** Bits of the work that would do; undefined where none is asked for. */
+  readonly workBits?: number | undefined;
 }
 
 /** The longest wait that we take from a server; whoever asks for more is asked again after this. */
@@ -27,6 +29,18 @@ const MAX_RETRY_AFTER_SECONDS = 60;
 export function parseRetryAfter(value: string | undefined): number | undefined {
   if (value === undefined || !/^\d{1,6}$/.test(value)) return undefined;
   return Math.min(Number(value), MAX_RETRY_AFTER_SECONDS);
+}
+
+/** What `trustwarden-work` asks for, in bits. */
+export function parseWorkBits(value: unknown): number | undefined {
+  return typeof value === "string" && /^\d{1,2}$/.test(value) ? Number(value) : undefined;
+}
+
+/** The work that would do, as a refusal says it; undefined for any other error. */
+export function workBitsAsked(error: unknown): number | undefined {
+  if (!(error instanceof TrustWardenError) || error.code !== "registration_costly") return undefined;
+  const { workBits } = error.details;
+  return typeof workBits === "number" ? workBits : undefined;
 }
 
 /** How long a server that turned a request away asks us to wait; undefined when it did not, or did not say. */
@@ -53,12 +67,13 @@ export function parseAnswer<T>(answer: RawAnswer, schema: AnswerSchema<T>): T {
 }
 
 /** The refusal in an answer; what is no refusal of ours keeps its status and says nothing else. */
-export function parseRefusal({ status, body, retryAfterSeconds }: RawAnswer): TrustWardenError {
+export function parseRefusal({ status, body, retryAfterSeconds, workBits }: RawAnswer): TrustWardenError {
   try {
     const { error } = errorAnswer.parse(parseJson(parseUtf8(body)));
     const code: ErrorCode = isErrorCode(error.code) ? error.code : "internal";
     const wait = retryAfterSeconds === undefined ? {} : { retryAfterSeconds };
-    const details = { status, from: "server", ...wait };
+    const work = workBits === undefined ? {} : { workBits };
+    const details = { status, from: "server", ...wait, ...work };
     const { counterexample } = error;
     return new TrustWardenError(
       code,

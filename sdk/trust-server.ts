@@ -42,6 +42,7 @@ import {
   parseAnswer,
   parseRefusal,
   parseRetryAfter,
+  parseWorkBits,
   type RawAnswer,
 } from "./server-answer.ts";
 import { StopWatch } from "./stop-watch.ts";
@@ -363,7 +364,9 @@ export class TrustServer implements Watched {
     const answer = await readBody(message, { maxBytes, timeoutMs });
     this.#nonces.keep(message.headers[NONCE_HEADER], atMs);
     const retryAfterSeconds = parseRetryAfter(message.headers["retry-after"]);
-    return { status: message.statusCode ?? 0, body: answer, retryAfterSeconds, etag: message.headers.etag };
+    const { etag } = message.headers;
+    const workBits = parseWorkBits(message.headers["trustwarden-work"]);
+    return { status: message.statusCode ?? 0, body: answer, retryAfterSeconds, etag, workBits };
   }
 
   /** Notes the server's SVID, once a connection. */

@@ -87,9 +87,11 @@ const settings = z.strictObject({
   delegationMode: z.enum(["strict", "narrowing"]).default("strict"),
   quotas: z
     .strictObject({
-      agentsPerOwner: count.default(1000),
+      agentsPerOwner: count.default(10_000),
       liveInstancesPerOwner: count.default(10_000),
       issuesPerOwnerPerHour: count.default(100_000),
+      /** New agents without a parent; one more within the minute brings work. */
+      easyAgentsPerOwnerPerMinute: count.default(120),
     })
     .prefault({}),
   /** Which evidence of platforms is accepted; nothing by default. See docs/guides/attestation.md. */

@@ -34,7 +34,12 @@ let up: Promise<TestServer>;
 
 beforeAll(async () => {
   configureHome(home, {
-    quotas: { agentsPerOwner: QUOTA, liveInstancesPerOwner: 10_000, issuesPerOwnerPerHour: 10_000 },
+    quotas: {
+      agentsPerOwner: QUOTA,
+      liveInstancesPerOwner: 10_000,
+      issuesPerOwnerPerHour: 10_000,
+      easyAgentsPerOwnerPerMinute: 10_000,
+    },
     policy: { deadlineMs: 5000, signers: [{ id: key.id, publicKeyFile: key.publicKeyFile }] },
   });
   up = start();

@@ -23,6 +23,13 @@ export const REGISTRATION_WEAKENINGS = {
       replace: "if (reads.findOwner(ownerId) !== undefined) return;",
     },
   ],
+  "work-unasked": [
+    {
+      file: "server/store/commands/velocity.ts",
+      find: "if (workBits >= bits) return;",
+      replace: "return;",
+    },
+  ],
   "transfers-by-one": [
     {
       file: "server/http/acts/transfers.ts",

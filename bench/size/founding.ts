@@ -41,6 +41,7 @@ export const QUOTAS = {
   agentsPerOwner: 1_000_000,
   liveInstancesPerOwner: 1_000_000,
   issuesPerOwnerPerHour: 1_000_000,
+  easyAgentsPerOwnerPerMinute: 1_000_000,
 };
 
 /** The configuration of a benchmark's server. */

@@ -4,6 +4,7 @@
  * Wire members are snake_case, like the records. Binary values are unpadded base64url unless said otherwise.
  */
 import { z } from "zod";
+import { WORK } from "../agentid/registration-work.ts";
 
 /** Text limits: one envelope of the ledger's maximum size. */
 const envelope = z.string().min(1).max(65_535);
@@ -50,6 +51,10 @@ export const instanceRequest = z.strictObject({
     .describe("who holds the key; anything but agent only weakens the claim"),
   composition: composition.nullable().default(null),
   class: classKey.default(null),
+  work: z
+    .union([z.literal(""), z.string().regex(WORK)])
+    .default("")
+    .describe("what `trustwarden-work` of a refusal asked for; empty for none"),
 });
 export type InstanceRequest = z.output<typeof instanceRequest>;
 

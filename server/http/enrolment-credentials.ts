@@ -16,6 +16,7 @@ import {
   verifyVerifierTicket,
 } from "@trustwarden/core/agentid/enrolment.ts";
 import { verifyPossession } from "@trustwarden/core/agentid/possession.ts";
+import { workBitsOf } from "@trustwarden/core/agentid/registration-work.ts";
 import type { InstanceRequest } from "@trustwarden/core/api/identity.ts";
 import { parseBase64url } from "@trustwarden/core/bytes.ts";
 import { type PublicKey, parseP256PublicKey } from "@trustwarden/core/crypto.ts";
@@ -80,6 +81,7 @@ export function verifyEnrollee(
         thumbprint,
         enrolment: request.enrolment,
         possession: request.possession,
+        workBits: request.work === "" ? 0 : workBitsOf(request.possession, request.work),
         classKey: verifyClassKey(request.class, { enrolmentSha256, nonce }),
       },
     },

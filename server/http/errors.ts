@@ -31,7 +31,7 @@ export function toTrustWardenError(error: unknown): TrustWardenError {
 /** What is sent for a failure, in the words of the route. */
 export function formatErrorAnswer(error: TrustWardenError, dialect: Dialect = "json"): ErrorAnswer {
   const mayRetry = error.status === 429 || error.status === 503;
-  const { retryAfterSeconds } = error.details;
+  const { retryAfterSeconds, workBits } = error.details;
   const wait = typeof retryAfterSeconds === "number" ? retryAfterSeconds : 1;
   const answer =
     dialect === "oauth" ? formatOAuthFailure(error) : { status: error.status, body: publicError(error) };
@@ -41,6 +41,7 @@ export function formatErrorAnswer(error: TrustWardenError, dialect: Dialect = "j
       "cache-control": "no-store",
       "x-content-type-options": "nosniff",
       ...(mayRetry ? { "retry-after": String(wait) } : {}),
+      ...(typeof workBits === "number" ? { "trustwarden-work": String(workBits) } : {}),
     },
   };
 }

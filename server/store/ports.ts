@@ -82,6 +82,8 @@ export interface IssueCommand {
   readonly path: string;
   /** By a ticket only: `keyid` of the passkey that signed it, which the owner must still have. */
   readonly passkeyKeyid?: string;
+  /** By a ticket only: zero bits of the work that came along; none unless given. */
+  readonly workBits?: number;
   /** By a verifier ticket only: whether it is a relay. */
   readonly isRelay?: boolean;
   readonly name: string;

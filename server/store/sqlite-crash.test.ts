@@ -20,7 +20,12 @@ const KILLS = 5;
 const LINES_BEFORE_KILL = [3, 40, 77, 120, 160];
 
 const authority = createTestAuthority();
-const quotas = { agentsPerOwner: 100_000, liveInstancesPerOwner: 100_000, issuesPerOwnerPerHour: 100_000 };
+const quotas = {
+  agentsPerOwner: 100_000,
+  liveInstancesPerOwner: 100_000,
+  issuesPerOwnerPerHour: 100_000,
+  easyAgentsPerOwnerPerMinute: 100_000,
+};
 const rules = { ...RULES, quotas };
 let dataDir: string;
 let ownerId: string;

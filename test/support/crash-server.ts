@@ -16,6 +16,7 @@ const QUOTAS = {
   agentsPerOwner: 1_000_000,
   liveInstancesPerOwner: 1_000_000,
   issuesPerOwnerPerHour: 1_000_000,
+  easyAgentsPerOwnerPerMinute: 1_000_000,
 };
 
 /** Where and on which occasion the process kills itself. */

@@ -46,6 +46,8 @@ export async function startTestServer(
       ...settings,
       // A machine that is slow, or busy with other tests, is no overload.
       intake: { delayMs: 3_600_000, ...settings.intake },
+      // Tests register in loops, and bring no work.
+      quotas: { easyAgentsPerOwnerPerMinute: 100_000, ...settings.quotas },
     }),
     clock,
   );

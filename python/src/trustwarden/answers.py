@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -10,6 +11,8 @@ from ._json import Json, JsonObject, is_json_list, is_json_object, is_safe_integ
 from .errors import TrustWardenError, fail, is_error_code
 from .models import RevocationAnswer
 from .receipts import Receipt, parse_receipt
+
+_BITS = re.compile(r"[0-9]{1,2}")
 
 
 class Members:
@@ -124,17 +127,20 @@ class DecisionAnswer:
     receipt: Receipt
 
 
-def parse_answer(status: int, body: bytes) -> Members:
-    """The members of a good answer. Raises the server's code, or `server_unreachable`."""
+def parse_answer(status: int, body: bytes, work_bits: str | None = None) -> Members:
+    """The members of a good answer. Raises the server's code, or `server_unreachable`.
+
+    `work_bits` is the header `trustwarden-work`.
+    """
     if not 200 <= status <= 299:
-        raise parse_refusal(status, body)
+        raise parse_refusal(status, body, work_bits)
     try:
         return Members(parse_json_object(parse_utf8(body), 4_194_304))
     except TrustWardenError as cause:
         raise fail("server_unreachable", {"reason": "unexpected answer", "status": status}) from cause
 
 
-def parse_refusal(status: int, body: bytes) -> TrustWardenError:
+def parse_refusal(status: int, body: bytes, work_bits: str | None = None) -> TrustWardenError:
     """The refusal in an answer; what is no refusal of ours keeps its status and says nothing else."""
     try:
         error = Members(parse_json_object(parse_utf8(body))).object("error")
@@ -142,7 +148,8 @@ def parse_refusal(status: int, body: bytes) -> TrustWardenError:
     except TrustWardenError:
         return fail("server_unreachable", {"reason": "unexpected answer", "status": status})
     more = {} if counterexample is None else {"counterexample": counterexample}
-    return fail(code if is_error_code(code) else "internal", {"status": status, "from": "server", **more})
+    work = {"work_bits": int(work_bits)} if work_bits is not None and _BITS.fullmatch(work_bits) else {}
+    return fail(code if is_error_code(code) else "internal", {"status": status, "from": "server", **more, **work})
 
 
 def parse_identity(answer: Members) -> IdentityAnswer:

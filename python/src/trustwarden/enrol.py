@@ -15,7 +15,7 @@ from ._codes import ErrorCode
 from ._crypto import sha256
 from ._fields import Fields
 from ._json import Json, JsonObject, parse_json_object
-from .answers import IdentityAnswer, parse_identity
+from .answers import IdentityAnswer, Members, parse_identity
 from .contact import ServerAddress
 from .credential import Credential
 from .dsse import issue_envelope, parse_envelope, parse_unverified_payload
@@ -24,9 +24,12 @@ from .keys import InstanceKey
 from .models import Composition
 from .server import ServerCall, TrustServer, encode_body
 from .spiffe import parse_spiffe_id, trust_domain_of
+from .work import MAX_WORK_BITS, find_work
 
 _ENROL_SECONDS = 15.0
 """Enrolment waits for durable writes."""
+_MAX_WORK_ATTEMPTS = 4
+"""Others of the same owner register meanwhile, and the price rises."""
 _MAX_VALUE_CHARS = 131_072
 _MAX_DOCUMENT_CHARS = 65_535
 _SERVER_URL = re.compile(
@@ -78,15 +81,24 @@ def read_value(text: str, prefix: str, code: ErrorCode) -> JsonObject:
 
 def enrol(server: TrustServer, key: InstanceKey, envelope: str, composition: Composition | None) -> Enrolled:
     """Enrols a new key. Raises the server's refusal, `server_untrusted`, `server_unreachable`."""
-    body = _prove(
-        server,
-        key,
-        encode_base64url(sha256(envelope.encode())),
-        {"enrolment": envelope, **_declared(composition)},
-    )
-    call = ServerCall("POST", "/v1/instances", body, timeout=_ENROL_SECONDS)
-    answer = parse_identity(server.call(call))
+    digest = encode_base64url(sha256(envelope.encode()))
+    rest: dict[str, Json] = {"enrolment": envelope, **_declared(composition)}
+    answer = parse_identity(_register_with_work(server, lambda bits: _prove(server, key, digest, rest, bits)))
     return Enrolled(answer, Credential(answer, key, server))
+
+
+def _register_with_work(server: TrustServer, prove: Callable[[int], bytes]) -> Members:
+    """Asks again with work when the owner registers many agents at once, and no more work than nobody notices."""
+    bits = 0
+    for _ in range(_MAX_WORK_ATTEMPTS - 1):
+        try:
+            return server.call(ServerCall("POST", "/v1/instances", prove(bits), timeout=_ENROL_SECONDS))
+        except TrustWardenError as error:
+            asked = error.details.get("work_bits")
+            if error.code != "registration_costly" or not isinstance(asked, int) or asked > MAX_WORK_BITS:
+                raise
+            bits = asked
+    return server.call(ServerCall("POST", "/v1/instances", prove(bits), timeout=_ENROL_SECONDS))
 
 
 def renew_credential(
@@ -118,9 +130,12 @@ def issue_possession(nonce: str, enrolment_sha256: str, key: InstanceKey) -> str
     return issue_envelope("possession", payload, key.sign, key.thumbprint)
 
 
-def _prove(server: TrustServer, key: InstanceKey, enrolment_sha256: str, rest: JsonObject) -> bytes:
+def _prove(
+    server: TrustServer, key: InstanceKey, enrolment_sha256: str, rest: JsonObject, work_bits: int = 0
+) -> bytes:
     possession = issue_possession(server.take_nonce(), enrolment_sha256, key)
-    return encode_body({**rest, "possession": possession, "spki": encode_base64url(key.spki)})
+    work: dict[str, Json] = {} if work_bits == 0 else {"work": find_work(possession, work_bits)}
+    return encode_body({**rest, **work, "possession": possession, "spki": encode_base64url(key.spki)})
 
 
 def declared_of(composition: Composition | None) -> dict[str, str] | None:

@@ -142,7 +142,8 @@ class TrustServer:
         Reads are tried again, anything that acts is not.
         """
         answer = self._exchange(call, pool)
-        return parse_answer(answer.status, answer.read(_MAX_ANSWER_BYTES))
+        body = answer.read(_MAX_ANSWER_BYTES)
+        return parse_answer(answer.status, body, answer.header("trustwarden-work"))
 
     def read_text(self, target: str) -> str:
         """Text of a public route."""

@@ -39,6 +39,8 @@ export interface AgentApplication extends AgentLabel {
   readonly expiresAt: number;
   readonly parentLine: readonly InstanceState[];
   readonly isShortened: boolean;
+  /** Zero bits of the work that it brings; null where none is asked for. */
+  readonly workBits: number | null;
   /** How it was attested and who holds its key. */
   readonly origin: Pick<InstanceDraft, "custody" | "attested" | "nodeInstanceId" | "entryId">;
 }
@@ -62,18 +64,20 @@ export function requireLiveOwner(database: SqliteDatabase, ownerId: string): voi
 /**
  * The agent's name, claimed, within its owner's quotas.
  *
- * @throws TrustWardenError `name_malformed`, `name_taken`, `identity_revoked`, `quota_exceeded`, `scope_malformed`.
+ * @throws TrustWardenError `name_malformed`, `name_taken`, `identity_revoked`, `quota_exceeded`, `registration_costly`,
+ *   `scope_malformed`.
  */
 export function admitAgent(
   database: SqliteDatabase,
   deps: CommandDeps,
   application: AgentApplication,
 ): Admission {
-  const { context, ownerId, parentLine, isShortened, enrolmentIssuedAt, origin } = application;
+  const { context, ownerId, parentLine, isShortened, enrolmentIssuedAt, workBits, origin } = application;
   const { nowMs } = context;
   const label = parseAgentLabel(application);
   const parent = parentLine.at(-1);
-  const name = { ...label, ownerId, parentAgentId: parent?.agentId ?? null, enrolmentIssuedAt, nowMs };
+  const parentAgentId = parent?.agentId ?? null;
+  const name = { ...label, ownerId, parentAgentId, enrolmentIssuedAt, workBits, nowMs };
   const agentId = claimName(database, deps, name);
   requireInstanceQuota(database, deps, { ownerId, now: secondsOf(context) });
   return {

@@ -20,6 +20,8 @@ export interface Quotas {
   readonly liveInstancesPerOwner: number;
   /** New instances within any 60 minutes: what bounds a loop of create and revoke. */
   readonly issuesPerOwnerPerHour: number;
+  /** New agents that no agent made, within any 60 seconds, before one more costs work. */
+  readonly easyAgentsPerOwnerPerMinute: number;
 }
 
 /** The rules of issuance that an operator sets. */

@@ -39,7 +39,12 @@ export const NOW_MS = 1_800_000_000_000;
 export const NOW = NOW_MS / 1000;
 
 export const RULES: IssuingRules = {
-  quotas: { agentsPerOwner: 25, liveInstancesPerOwner: 50, issuesPerOwnerPerHour: 100 },
+  quotas: {
+    agentsPerOwner: 25,
+    liveInstancesPerOwner: 50,
+    issuesPerOwnerPerHour: 100,
+    easyAgentsPerOwnerPerMinute: 100,
+  },
   delegationMode: "strict",
   classes: { read: "C", write: "B", delete: "A", "read:secrets": "A" },
   maxEntryBytes: 16_384,

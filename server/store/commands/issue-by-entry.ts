@@ -135,6 +135,8 @@ function admit(
     expiresAt,
     parentLine: [],
     isShortened: false,
+    // A node or a platform vouched for a workload that is there: no loop of its owner's key.
+    workBits: null,
     origin: { custody, attested, nodeInstanceId: node?.instanceId ?? null, entryId: entry.entryId },
   });
 }

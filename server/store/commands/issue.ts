@@ -40,7 +40,7 @@ const SUM_LIVE_CHILDREN = `
 
 /**
  * @throws TrustWardenError `ticket_used`, `grant_used`, `owner_unknown`, `identity_revoked`, `instance_unknown`,
- *   `svid_mismatch`, `svid_expired`, `grant_invalid`, `name_taken`, `quota_exceeded`, `key_reused`, and the codes of
+ *   `svid_mismatch`, `svid_expired`, `grant_invalid`, `name_taken`, `quota_exceeded`, `registration_costly`, `key_reused`, and the codes of
  *   `issueClass`, `requireDelegable`, `parseAgentLabel`, `parseScope` and `requireTtlSeconds`.
  */
 export function issue(
@@ -132,7 +132,8 @@ function applicationOf(
   const { context, enrolmentIssuedAt, path, name, scope, limits, custody, compositionSha256 } = command;
   const attested = { ...NOTHING_ATTESTED, compositionSha256 };
   const origin = { custody, attested, nodeInstanceId: null, entryId: null };
-  return { context, enrolmentIssuedAt, path, name, scope, limits, ownerId, origin };
+  const workBits = command.workBits ?? 0;
+  return { context, enrolmentIssuedAt, path, name, scope, limits, ownerId, workBits, origin };
 }
 
 function admitVerifier(database: SqliteDatabase, command: IssueCommand): Admission {

@@ -62,7 +62,9 @@ export function registerForeign(
   requireShortWildcard({ scope, expiresAt }, now);
   const label = parseAgentLabel({ path: command.path, name: command.name });
   const { issuedAt: enrolmentIssuedAt } = command;
-  const name = { ...label, ownerId, parentAgentId: null, enrolmentIssuedAt, nowMs: context.nowMs };
+  // It brings no work, so beyond the easy rate it waits.
+  const claim = { parentAgentId: null, enrolmentIssuedAt, workBits: 0, nowMs: context.nowMs };
+  const name = { ...label, ownerId, ...claim };
   const agentId = claimName(database, deps, name);
   requireInstanceQuota(database, deps, { ownerId, now });
   const held = { scope, limits: NO_LIMITS, expiresAt, ...DELIVERED };

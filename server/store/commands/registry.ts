@@ -11,6 +11,7 @@ import type { InstanceState } from "../ports.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
 import { formatAttestedColumn, formatScopeColumn } from "../sqlite-instance.ts";
 import type { CommandDeps, Quotas } from "./deps.ts";
+import { requireWork } from "./velocity.ts";
 
 const HOUR_SECONDS = 3600;
 
@@ -38,6 +39,8 @@ export interface NameClaim {
   /** Unix seconds when the ticket or grant was signed. */
   readonly enrolmentIssuedAt: number;
   readonly nowMs: number;
+  /** Zero bits of the work that a new agent without a parent brings; null where none is asked for. */
+  readonly workBits: number | null;
 }
 
 /** A new instance before it has its id. */
@@ -47,7 +50,7 @@ export type InstanceDraft = Omit<InstanceState, "instanceId" | "spiffeId" | "cre
  * The agent of this name, registered now when there is none. A ticket or grant that was signed before the agent's
  * last revocation is void: whoever revoked it did not know of it.
  *
- * @throws TrustWardenError `name_taken`, `identity_revoked` or `quota_exceeded`.
+ * @throws TrustWardenError `name_taken`, `identity_revoked`, `quota_exceeded` or `registration_costly`.
  */
 export function claimName(database: SqliteDatabase, deps: CommandDeps, claim: NameClaim): string {
   const row = database.get(FIND_AGENT, claim.path, claim.name);
@@ -128,8 +131,10 @@ export function createInstance(
 }
 
 function registerAgent(database: SqliteDatabase, deps: CommandDeps, claim: NameClaim): string {
-  const { path, name, ownerId, parentAgentId, nowMs } = claim;
+  const { path, name, ownerId, parentAgentId, nowMs, workBits } = claim;
   requireAgentQuota(database, deps, { ownerId, more: 1 });
+  if (parentAgentId === null)
+    requireWork(database, deps, { ownerId, workBits, now: Math.floor(nowMs / 1000) });
   const agentId = `agt_${formatUlid(nowMs, deps.random)}`;
   database.run(INSERT_AGENT, agentId, path, name, ownerId, parentAgentId, Math.floor(nowMs / 1000));
   return agentId;

@@ -3,8 +3,9 @@
  * PostgreSQL share: no `rowid`, no function of one of them, truth values as 0 and 1.
  */
 import type { MigrationStep } from "./steps.ts";
+import { REGISTRATION_INDEXES } from "./version-7-registration.ts";
 
-const TABLES = "";
+const TABLES = REGISTRATION_INDEXES;
 
 /** The step from version 6. What servers that share a store have beside its tables is in `postgres-state/schema-text.ts`. */
 export const VERSION_7: MigrationStep = {
