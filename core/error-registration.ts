@@ -9,6 +9,10 @@ export const REGISTRATION_ERRORS = {
   transfer_used: { status: 409, message: "The offer was made or taken before." },
   transfer_stale: { status: 409, message: "The agent is not any more what was offered." },
   transfer_below: { status: 409, message: "An agent that another agent made goes with that one." },
+  name_confusable: {
+    status: 409,
+    message: "The name looks like that of another agent; choose one that nobody confuses.",
+  },
   registration_costly: {
     status: 429,
     message: "The owner registers many new agents right now: bring the work that is asked for, or wait.",

@@ -1,6 +1,7 @@
 /**
  * Reads what the server answers: a typed value, or its refusal as the error it means.
  */
+import type { IncomingHttpHeaders } from "node:http";
 import { errorAnswer } from "@trustwarden/core/api/ledger.ts";
 import { parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { type ErrorCode, isErrorCode, TrustWardenError } from "@trustwarden/core/error.ts";
@@ -24,6 +25,7 @@ export interface RawAnswer {
 
 /** The longest wait that we take from a server; whoever asks for more is asked again after this. */
 const MAX_RETRY_AFTER_SECONDS = 60;
+const WORK_BITS = /^\d{1,2}$/;
 
 /** `Retry-After` as seconds (RFC 9110 §10.2.3); we never send, and never read, a date. */
 export function parseRetryAfter(value: string | undefined): number | undefined {
@@ -31,9 +33,11 @@ export function parseRetryAfter(value: string | undefined): number | undefined {
   return Math.min(Number(value), MAX_RETRY_AFTER_SECONDS);
 }
 
-/** What `trustwarden-work` asks for, in bits. */
-export function parseWorkBits(value: unknown): number | undefined {
-  return typeof value === "string" && /^\d{1,2}$/.test(value) ? Number(value) : undefined;
+/** What headers say beside the answer. */
+export function hintsOf(headers: IncomingHttpHeaders): Omit<RawAnswer, "status" | "body"> {
+  const { "retry-after": wait, "trustwarden-work": work, etag } = headers;
+  const workBits = typeof work === "string" && WORK_BITS.test(work) ? Number(work) : undefined;
+  return { retryAfterSeconds: parseRetryAfter(wait), etag, workBits };
 }
 
 /** The work that would do, as a refusal says it; undefined for any other error. */

@@ -37,14 +37,7 @@ import {
 import { HeldNonces, NONCE_HEADER } from "./held-nonces.ts";
 import { openHttps, readBody } from "./https-request.ts";
 import { nowSeconds, type Runtime } from "./runtime.ts";
-import {
-  type AnswerSchema,
-  parseAnswer,
-  parseRefusal,
-  parseRetryAfter,
-  parseWorkBits,
-  type RawAnswer,
-} from "./server-answer.ts";
+import { type AnswerSchema, hintsOf, parseAnswer, parseRefusal, type RawAnswer } from "./server-answer.ts";
 import { StopWatch } from "./stop-watch.ts";
 import { type CurrentSvid, createPeerCheckedAgent, type PeerCheck, peerChainOfMessage } from "./tls.ts";
 
@@ -363,10 +356,7 @@ export class TrustServer implements Watched {
     const atMs = this.runtime.monotonicMs();
     const answer = await readBody(message, { maxBytes, timeoutMs });
     this.#nonces.keep(message.headers[NONCE_HEADER], atMs);
-    const retryAfterSeconds = parseRetryAfter(message.headers["retry-after"]);
-    const { etag } = message.headers;
-    const workBits = parseWorkBits(message.headers["trustwarden-work"]);
-    return { status: message.statusCode ?? 0, body: answer, retryAfterSeconds, etag, workBits };
+    return { status: message.statusCode ?? 0, body: answer, ...hintsOf(message.headers) };
   }
 
   /** Notes the server's SVID, once a connection. */

@@ -289,6 +289,7 @@ ErrorCode = Literal[
     "transfer_used",
     "transfer_stale",
     "transfer_below",
+    "name_confusable",
     "registration_costly",
     "internal",
 ]
@@ -577,6 +578,7 @@ ERRORS: dict[ErrorCode, tuple[int, str]] = {
     "transfer_used": (409, "The offer was made or taken before."),
     "transfer_stale": (409, "The agent is not any more what was offered."),
     "transfer_below": (409, "An agent that another agent made goes with that one."),
+    "name_confusable": (409, "The name looks like that of another agent; choose one that nobody confuses."),
     "registration_costly": (429, "The owner registers many new agents right now: bring the work that is asked for, or wait."),
     "internal": (500, "Something went wrong inside."),
 }

@@ -4,9 +4,11 @@
  * Read and written in the transaction that issues, so that two requests for the last place of a quota are one after
  * the other.
  */
+import { lookOf } from "@trustwarden/core/agentid/look.ts";
 import { formatSpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { formatUlid } from "@trustwarden/core/id.ts";
+import { LOOK_OF_LABEL } from "../migrations/version-7-registration.ts";
 import type { InstanceState } from "../ports.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
 import { formatAttestedColumn, formatScopeColumn } from "../sqlite-instance.ts";
@@ -17,6 +19,7 @@ const HOUR_SECONDS = 3600;
 
 const FIND_AGENT = `
   SELECT agent_id, owner_id, parent_agent_id, revoked_at, is_revoked FROM agents WHERE path = ? AND name = ?`;
+const FIND_LIKE = `SELECT agent_id FROM agents WHERE ${LOOK_OF_LABEL} = ? LIMIT 1`;
 const INSERT_AGENT = `
   INSERT INTO agents (agent_id, path, name, owner_id, parent_agent_id, created_at, is_revoked)
   VALUES (?, ?, ?, ?, ?, ?, 0)`;
@@ -50,7 +53,8 @@ export type InstanceDraft = Omit<InstanceState, "instanceId" | "spiffeId" | "cre
  * The agent of this name, registered now when there is none. A ticket or grant that was signed before the agent's
  * last revocation is void: whoever revoked it did not know of it.
  *
- * @throws TrustWardenError `name_taken`, `identity_revoked`, `quota_exceeded` or `registration_costly`.
+ * @throws TrustWardenError `name_taken`, `identity_revoked`, `quota_exceeded`, `registration_costly` or
+ *   `name_confusable`.
  */
 export function claimName(database: SqliteDatabase, deps: CommandDeps, claim: NameClaim): string {
   const row = database.get(FIND_AGENT, claim.path, claim.name);
@@ -135,6 +139,9 @@ function registerAgent(database: SqliteDatabase, deps: CommandDeps, claim: NameC
   requireAgentQuota(database, deps, { ownerId, more: 1 });
   if (parentAgentId === null)
     requireWork(database, deps, { ownerId, workBits, now: Math.floor(nowMs / 1000) });
+  // Whoever has the other one: a name is read by people who know only one of them, and a stopped agent is still remembered.
+  const like = database.get(FIND_LIKE, lookOf(`${path}/${name}`));
+  if (like !== undefined) throw new TrustWardenError("name_confusable", { like: like.text("agent_id") });
   const agentId = `agt_${formatUlid(nowMs, deps.random)}`;
   database.run(INSERT_AGENT, agentId, path, name, ownerId, parentAgentId, Math.floor(nowMs / 1000));
   return agentId;
