@@ -30,7 +30,7 @@ describe("the database of the state", () => {
   const login = { host: "127.0.0.1", database: "warden", user: "warden_state" };
   const stateAt = (port: number) => {
     const postgres = { ...login, ...times, port };
-    return { storage: "postgres", standby: false, postgres } as const;
+    return { storage: "postgres", standby: false, servers: "one", postgres } as const;
   };
 
   it("is good where it answers, and bad with what to do where it does not", async () => {

@@ -171,6 +171,7 @@ export const ERRORS = {
   self_enforcement_refused: { status: 403, message: "This class of action needs an enforcement point." },
   federation_exists: { status: 409, message: "There is a relationship with this trust domain already." },
   federation_rollback: { status: 409, message: "The bundle is older than the one at hand." },
+  replica_refused: { status: 409, message: "Servers that share a store do not do this." },
   authority_conflict: { status: 409, message: "The authority is not in a state that allows this." },
   authority_not_published: { status: 409, message: "The key has not been published for long enough." },
   authority_in_use: { status: 409, message: "The key is still in use." },

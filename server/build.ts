@@ -7,6 +7,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
+import type { RevocationTarget } from "@trustwarden/core/revocation/frames.ts";
 import { startBrokers } from "./brokers.ts";
 import { type Clock, createSystemClock, FlooredClock } from "./clock.ts";
 import { jwtIssuerOf, type ServerConfig } from "./config.ts";
@@ -20,13 +21,17 @@ import { formatRoute } from "./http/route.ts";
 import { ROUTES } from "./http/routes.ts";
 import type { Services } from "./http/services.ts";
 import { foundTokenKey, tendAuthority } from "./http/tend-authority.ts";
+import { OutboxSweep } from "./ledger/outbox-sweep.ts";
 import { createLog } from "./log.ts";
 import { createFigures } from "./metrics/figures.ts";
 import { observeEvents, observeFeed } from "./metrics/observe.ts";
 import { type OutsideListeners, openOutsideListeners } from "./outside-listeners.ts";
 import { type Cleanup, openParts, type Parts } from "./parts.ts";
 import { openPolicies } from "./policies.ts";
+import { openReplica } from "./replicas.ts";
+import { ALONE, requireCurrent, type Sharing } from "./shared/sharing.ts";
 import { openSinks } from "./sinks/open-sinks.ts";
+import { remoteStateOf } from "./state-config.ts";
 import { tendStateLink } from "./state-link.ts";
 
 /** A server that is listening. */
@@ -93,25 +98,27 @@ async function startServing(
     for (const listener of [listeners, gateway, outside]) listener?.renewTls(tlsMaterialOf(core));
   });
   cleanups.push(() => core.identity.close());
+  const inForce = await openPolicies(parts, cleanups);
   const gatewayParts = createGatewayParts({
     reads: store.reads,
     url: () => (gateway === undefined ? null : formatUrl(config.gateway?.host ?? config.host, gateway.port)),
     names: knownHosts({ ...config, ...config.gateway }),
   });
-  const feed = createWatchedFeed(parts, (targets) => {
+  const onPush = (targets: readonly RevocationTarget[]): void => {
     gatewayParts.calls.cut(targets);
     services.mcp.sweep();
     void services.databaseRoles.sweep();
-  });
+  };
+  const { feed, sharing } = openFeed(parts, { onPush, onFollowed: () => followOthers(services) }, cleanups);
   const urls = () => ({
     server: formatUrl(config.host, listeners?.port ?? 0),
     stop: formatUrl(config.host, listeners?.stopPort ?? 0),
     policy: outside?.addresses.policyUrl ?? null,
     console: outside?.addresses.consoleUrl ?? null,
   });
-  const inForce = await openPolicies(parts, cleanups);
-  const services = createServices(core, { feed, urls, gateway: gatewayParts, ...inForce });
+  const services = createServices(core, { feed, sharing, urls, gateway: gatewayParts, ...inForce });
   closeAtTheEnd(services, cleanups);
+  await requireCurrent(services);
   tendStateLink({ store, ledger: core.ledger, feed, log });
   await startBrokers(services, cleanups);
   await services.turns.start(cleanups);
@@ -119,7 +126,7 @@ async function startServing(
     await services.refusals.close();
     await core.ledger.drain();
   });
-  if (config.workloadApi.witSvid) await foundTokenKey("wit", core.keeper, services);
+  if (parts.shared === null && config.workloadApi.witSvid) await foundTokenKey("wit", core.keeper, services);
   const adminSocket = join(config.dataDir, "admin.sock");
   const opened = await openListeners({
     services,
@@ -138,7 +145,7 @@ async function startServing(
   gateway = await openConfiguredGateway({ services, config, tls: tlsMaterialOf(core), cleanups });
   await openConfiguredSinks(core, cleanups);
   services.federation.start();
-  tendAuthority(core.keeper, services);
+  if (parts.shared === null) tendAuthority(core.keeper, services);
   cleanups.push(() => core.keeper.close());
   const { server: url, stop: stopUrl } = urls();
   log.info({ url, stop_url: stopUrl, trust_domain: config.trustDomain }, "listening");
@@ -163,12 +170,51 @@ function closeAtTheEnd({ scrape, federation, budgets, intake, mcp }: Services, c
   cleanups.push(() => mcp.stdio.end(() => false));
 }
 
-function createWatchedFeed(
-  { store, clock, log, meter }: Parts,
-  onPush: NonNullable<FeedOptions["onPush"]>,
-): Feed {
+/** The feed of a server alone, or of one of those that share the store: then the outbox of all of them is looked after too. */
+function openFeed(
+  { config, store, clock, log, meter, random, shared }: Parts,
+  told: { readonly onPush: NonNullable<FeedOptions["onPush"]>; readonly onFollowed: () => void },
+  cleanups: Cleanup[],
+): { readonly feed: Feed; readonly sharing: Sharing } {
+  const { onPush, onFollowed } = told;
   const onEvent: FeedOptions["onEvent"] = (event) => log.info(event, "lease");
-  return observeFeed(meter, createFeed({ store: store.reads, clock, onEvent, onPush }));
+  const settings = remoteStateOf(config.state);
+  if (shared === null || settings === undefined) {
+    return {
+      feed: observeFeed(meter, createFeed({ store: store.reads, clock, onEvent, onPush })),
+      sharing: ALONE,
+    };
+  }
+  const replica = openReplica({
+    store,
+    settings,
+    random,
+    feed: { clock, onEvent, onPush },
+    onFollowed,
+    onUnannounced: () => log.error({ code: "store_unavailable" }, "what others stopped could not be told"),
+  });
+  cleanups.push(() => replica.close());
+  const sweep = new OutboxSweep({
+    reads: store.reads,
+    markSequenced: store.commands.markSequenced,
+    appends: shared.appends,
+    monoMs: () => clock.monoMs(),
+    onFailure: () => log.warn({ code: "ledger_unavailable" }, "what was owed to the ledger waits"),
+  });
+  cleanups.push(() => sweep.close());
+  const sharing = {
+    isShared: true,
+    uses: shared.uses,
+    isCurrent: () => replica.leftMs() > 0,
+    catchUp: () => store.commands.markSequenced([]),
+  };
+  return { feed: observeFeed(meter, replica.feed), sharing };
+}
+
+/** What this process remembers of the state beside its copy is brought up to what others wrote. */
+function followOthers({ federation, approvals, reads }: Services): void {
+  federation.follow();
+  approvals.tellAnswered((id) => reads.findApproval(id)?.answer !== null);
 }
 
 function openConfiguredSinks(core: Core, cleanups: Cleanup[]): Promise<void> {

@@ -20,6 +20,7 @@ import { isLoopback } from "./loopback.ts";
 import { metricsSettings, requireProtectedMetrics } from "./metrics/config.ts";
 import { grantSettings } from "./oauth/config.ts";
 import { policySettings } from "./opa/config.ts";
+import { requireShareable } from "./shared/shareable.ts";
 import { sinkSettings } from "./sinks/config.ts";
 import { requireProtectedState, stateSettings } from "./state-config.ts";
 import { witnessSettings } from "./witnessing/config.ts";
@@ -246,6 +247,7 @@ export function parseConfig(input: unknown): ServerConfig {
   requireProtectedMetrics(metrics);
   requireProtectedLedger(parsed.data.ledger);
   requireProtectedState(parsed.data.state, parsed.data.ledger);
+  requireShareable(parsed.data);
   return parsed.data;
 }
 

@@ -3,12 +3,15 @@
  * server's own SVID.
  */
 import { setTimeout } from "node:timers/promises";
+import { activeSlotOf } from "@trustwarden/core/agentid/authority-slots.ts";
 import type { AuthorityStep } from "@trustwarden/core/agentid/authority-steps.ts";
 import { encodeBase64, encodeHex } from "@trustwarden/core/bytes.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { formatPem } from "@trustwarden/core/pem.ts";
 import { AuthorityKeeper } from "./authority/keeper.ts";
 import type { TlsMaterial } from "./http/listeners.ts";
 import { Ledger } from "./ledger/ledger.ts";
+import { appendIdOf } from "./ledger/outbox-sweep.ts";
 import { createServerRecords } from "./ledger/server-records.ts";
 import { observeLog } from "./metrics/observe.ts";
 import type { Parts } from "./parts.ts";
@@ -45,6 +48,7 @@ export async function createCore(parts: Parts, onRenewed: (core: Core) => void):
     clock,
     witnessing: parts.witnessing,
     markSequenced: store.commands.markSequenced,
+    ...(parts.shared !== null && { nameOwed: appendIdOf }),
     pace: () => setTimeout(MARK_PACE_MS, undefined, { ref: false }),
     onUnmarked: () => log.warn({ code: "store_unavailable" }, "recorded events could not be marked"),
   });
@@ -56,6 +60,7 @@ export async function createCore(parts: Parts, onRenewed: (core: Core) => void):
     random,
     nowMs: () => clock.nowMs(),
   });
+  if (parts.shared !== null) requireLiveIntermediate(keeper, Math.floor(clock.nowMs() / 1000));
   const mended = await keeper.open();
   const core = (made: ServerIdentity): Core => ({ parts, keeper, ledger, identity: made });
   identity = await createServerIdentity({
@@ -68,6 +73,15 @@ export async function createCore(parts: Parts, onRenewed: (core: Core) => void):
   });
   await recordMended(core(identity), mended);
   return core(identity);
+}
+
+/** A new one is made by a server alone, since its key has to come to all of them. @throws TrustWardenError `authority_expired`. */
+function requireLiveIntermediate(keeper: AuthorityKeeper, now: number): void {
+  const { expiresAt } = activeSlotOf(keeper.state(), "intermediate");
+  if ((expiresAt ?? 0) > now) return;
+  const reason =
+    "the intermediate has ended: start one server alone (`state.servers`: `one`), and copy its keys";
+  throw new TrustWardenError("authority_expired", { reason });
 }
 
 /** The events of steps that were taken while the server could sign none. */

@@ -1,6 +1,8 @@
 /** Makes the services that routes work with, from the opened parts and what was made of them. */
 import { ProvenChains } from "@trustwarden/core/agentid/proven-chains.ts";
 import type { TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
+import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
+import { hmacSha256 } from "@trustwarden/core/crypto.ts";
 import { ApprovalWaiters } from "./approvals/waiters.ts";
 import { createAttestors } from "./attest/attestors.ts";
 import { createBrokers } from "./brokers.ts";
@@ -33,18 +35,21 @@ import { createAuthorizationServer } from "./oauth/create.ts";
 import { createOwnerRequests } from "./owner-request-floors.ts";
 import type { Parts } from "./parts.ts";
 import type { OpenedPolicies } from "./policies.ts";
+import { requireCurrent } from "./shared/sharing.ts";
 import { createStreamFiles } from "./ssf/stream-files.ts";
 import { SecurityEventStreams } from "./ssf/streams.ts";
 import { SERVER_VERSION } from "./version.ts";
 
 /** Enough for the uploads that every OPA of a deployment may repeat. */
 const MAX_RECENT_DECISIONS = 50_000;
+/** What the key of nonces that several servers take is made for. */
+const NONCES = "nonces of servers that share a store";
 const MS_PER_SECOND = 1000;
 
 /** Nothing of it has been started; see `build.ts`. */
 export function createServices(
   core: Core,
-  { policies, custom, ...made }: Pick<Services, "feed" | "urls" | "gateway"> & OpenedPolicies,
+  { policies, custom, ...made }: Pick<Services, "feed" | "urls" | "gateway" | "sharing"> & OpenedPolicies,
 ): Services {
   const { parts, ledger, identity } = core;
   const { clock, random, keys, store, highWater, index } = parts;
@@ -63,7 +68,7 @@ export function createServices(
     authority: () => keeper.current(),
     keeper,
     onAuthorityStep: () => identity.follow(keeper.current().intermediate.der),
-    lists: new PublishedLists({ commands, reads, clock, publicUrl }),
+    lists: listsOf(parts, { ...made, publicUrl }),
     rootCrls: () => keeper.rootCrls(),
     federation,
     ...createBrokers({ ...parts, ledger, identity, gateway: made.gateway, publicUrl }),
@@ -76,7 +81,7 @@ export function createServices(
     ledger,
     turns: createLedgerTurns(parts),
     decisions: new RecordedDecisions(parts.shardedLog),
-    ...createSearches({ ledger, index }),
+    ...createSearches({ ledger, index, shared: parts.shared }),
     seen: parts.seen,
     ...createLimits(core),
     policy: policies,
@@ -89,15 +94,10 @@ export function createServices(
     people: peopleOf(parts, made),
     approvals: new ApprovalWaiters(),
     streams: createStreams(parts),
-    nonces: new Nonces(random),
-    oauth: createAuthorizationServer({
-      config: parts.config,
-      random,
-      urls: made.urls,
-      names: knownHosts(parts.config),
-    }),
+    nonces: noncesOf(parts),
+    oauth: createAuthorizationServer({ ...parts, ...made, names: knownHosts(parts.config) }),
     attestors: createAttestors(parts.config.attestation),
-    ownerRequests: createOwnerRequests({ reads, clock, dataDir: parts.config.dataDir }),
+    ownerRequests: createOwnerRequests({ ...parts.config, ...made.sharing, reads, clock }),
     raiseEpoch: (epoch) => highWater.raise({ epoch }),
     startedMonoMs: clock.monoMs(),
     log: parts.log,
@@ -105,6 +105,18 @@ export function createServices(
     scrape: createScrape(parts),
     openApi: () => formatOpenApi(ROUTES, SERVER_VERSION),
   };
+}
+
+function listsOf(
+  { store, clock }: Parts,
+  { sharing, publicUrl }: Pick<Services, "sharing"> & { readonly publicUrl: () => string },
+): PublishedLists {
+  return new PublishedLists({
+    ...store,
+    clock,
+    publicUrl,
+    requireCurrent: () => requireCurrent({ sharing }),
+  });
 }
 
 function createStreams({ config, shardedLog, random, clock }: Parts): SecurityEventStreams {
@@ -137,10 +149,22 @@ function createLimits(core: Core) {
   return { refusals, intake } satisfies Partial<Services>;
 }
 
-function createSearches(parts: Pick<Core, "ledger"> & Pick<Parts, "index">) {
-  const { index } = parts;
+/** Servers that share a store take each other's nonces. */
+function noncesOf({ random, keys, shared }: Parts): Nonces {
+  if (shared === null) return new Nonces(random);
+  return new Nonces(random, hmacSha256(keys.serverPkcs8, encodeUtf8(NONCES)));
+}
+
+function createSearches(parts: Pick<Core, "ledger"> & Pick<Parts, "index" | "shared">) {
+  const { index, shared, ledger } = parts;
+  const newest: Pick<Parts["index"], "findOutcome"> = {
+    findOutcome: async (intent) => {
+      await shared?.log.refresh();
+      return index.findOutcome(intent);
+    },
+  };
   return {
-    outcomes: new Outcomes(parts),
+    outcomes: new Outcomes({ ledger, index: newest }),
     events: new LedgerQueries(parts),
     indexedSize: () => index.size,
   } satisfies Partial<Services>;

@@ -18,6 +18,9 @@ import { S3LogReader } from "./store/s3-objects.ts";
 /** A server that is started again at once after a crash finds its own lock for a moment. */
 const LOCK_WAIT_MS = 5000;
 
+/** A server that waits for its turn to sequence asks again and again, and ends in between when it is told to. */
+const SEAT_WAIT_MS = 1000;
+
 /** Whoever asks for a tile is told soon that there is trouble; only the writer waits for its end. */
 const READ_RETRY_MS = 2000;
 
@@ -57,8 +60,7 @@ export function createLedgerStorage(
       close: () => undefined,
     };
   }
-  const isStandby = state?.storage === "postgres" && state.standby;
-  const place = placeOf(ledger.postgres, isStandby ? Number.POSITIVE_INFINITY : LOCK_WAIT_MS);
+  const place = placeOf(ledger.postgres, lockWaitMsOf(state));
   const settings = { ...ledger.objects, prefix: ledger.objects.prefix + shardFolder(shard) };
   const retryForMs = Math.min(settings.retryForMs, READ_RETRY_MS);
   const readers = createS3Client({ ...settings, retryForMs }, nowMs);
@@ -78,6 +80,12 @@ export function highWaterPlaceOf({
   dataDir,
 }: Pick<ServerConfig, "configDir" | "trustDomain" | "dataDir">): HighWaterPlace {
   return { path: join(configDir, `${trustDomain}.high-water`), dataDirectory: dataDir };
+}
+
+function lockWaitMsOf(state: ServerConfig["state"] | undefined): number {
+  if (state?.storage !== "postgres") return LOCK_WAIT_MS;
+  if (state.standby) return Number.POSITIVE_INFINITY;
+  return state.servers === "many" ? SEAT_WAIT_MS : LOCK_WAIT_MS;
 }
 
 function placeOf(

@@ -12,6 +12,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { formatCanonicalJson, parseJsonObject } from "@trustwarden/core/json.ts";
 import type { Clock } from "./clock.ts";
 import { type Floors, OwnerRequests } from "./http/owner-requests.ts";
+import type { Uses } from "./shared/uses.ts";
 import { readPrivateFile, writePrivateFile } from "./signer/private-file.ts";
 import type { StoreReads } from "./store/ports.ts";
 
@@ -22,10 +23,12 @@ export function createOwnerRequests(options: {
   readonly reads: Pick<StoreReads, "findOwner">;
   readonly clock: Clock;
   readonly dataDir: string;
+  /** Of the other servers of the same store. */
+  readonly uses: Uses;
 }): OwnerRequests {
-  const { reads, clock, dataDir } = options;
+  const { reads, clock, dataDir, uses } = options;
   const floors = new OwnerRequestFloors(join(dataDir, FILE));
-  return new OwnerRequests({ reads, floors, startedAt: Math.floor(clock.nowMs() / 1000) });
+  return new OwnerRequests({ reads, floors, uses, startedAt: Math.floor(clock.nowMs() / 1000) });
 }
 
 /** Owns the file. */

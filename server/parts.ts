@@ -13,6 +13,7 @@ import type { FlooredClock } from "./clock.ts";
 import { jwtIssuerOf, type ServerConfig } from "./config.ts";
 import type { EventLog } from "./http/services.ts";
 import { openServerKeys, type ServerKeys } from "./keys.ts";
+import type { ServerLog } from "./ledger/ledger.ts";
 import { originOf } from "./ledger/origin.ts";
 import { drainOutbox, oldestPendingMs } from "./ledger/outbox.ts";
 import { SeenIntents } from "./ledger/seen-intents.ts";
@@ -20,8 +21,9 @@ import { readLatestCommand, readTail } from "./ledger/tail.ts";
 import { createLedgerStorage, highWaterPlaceOf } from "./ledger-storage.ts";
 import { type Meter, observeStore } from "./metrics/observe.ts";
 import { type BuiltinPolicy, createBuiltinPolicy } from "./opa/builtin.ts";
+import { openSharedLog, type SharedLedger } from "./shared/open-shared-log.ts";
 import { createPrivateDirectory } from "./signer/private-file.ts";
-import { remoteStateOf } from "./state-config.ts";
+import { isShared, remoteStateOf } from "./state-config.ts";
 import { acquirePosixLock } from "./store/posix-lock.ts";
 import { createPosixHighWater } from "./store/posix-log-high-water.ts";
 import { createSqliteStore, type SqliteStore, type SqliteStoreOptions } from "./store/sqlite.ts";
@@ -58,7 +60,9 @@ export interface Parts {
   readonly policy: BuiltinPolicy;
   /** Name of the log. */
   readonly origin: string;
-  readonly shardedLog: ShardedLog;
+  readonly shardedLog: ServerLog;
+  /** What goes between servers that share store and ledger; null for a server that has its own. */
+  readonly shared: SharedLedger | null;
   readonly highWater: HighWater;
   /** Has the checkpoints cosigned; null where nobody is asked. */
   readonly witnessing: ShardWitnessing | null;
@@ -96,7 +100,10 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
   const failure = Promise.withResolvers<unknown>();
   const onFatal: OnFatal = (error) => failure.resolve(error);
   const origin = originOf(config);
-  const { shardedLog, highWater } = await openLog(options, { keys, origin, onFatal });
+  let index: ThreadedLedgerIndex | undefined;
+  // What is new before there is an index is in the log when it begins to follow.
+  const onEntry = (position: number, entry: Uint8Array) => index?.observe(position, entry);
+  const { shardedLog, highWater, shared } = await openLog(options, { keys, origin, onEntry, onFatal });
   // Before anything is appended: on a restored backup every new entry would be a second history.
   const witnessing = await openWitnessing({
     settings: config.witnesses,
@@ -113,15 +120,10 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
   });
   await guardState(options);
   const store = await openStore(options, { keys, policy, onFatal });
-  const index = new ThreadedLedgerIndex({
-    path: join(config.dataDir, "index.db"),
-    onLost: () =>
-      log.error({ code: "store_unavailable" }, "the ledger cannot be searched until the next start"),
-  });
-  cleanups.push(() => index.close());
+  index = openIndex(options);
   const seen = new SeenIntents();
-  await reconcile({ shardedLog, store, highWater, clock, log, seen });
-  await requireCurrentState(store, shardedLog);
+  await reconcile({ shardedLog, shared, store, highWater, clock, log, seen });
+  await requireCurrentState(store, { log: shardedLog, shared });
   // What is missing is made good behind: whoever waits for nothing but an answer waits for no search index.
   await index.follow(shardedLog);
   const failed = failure.promise;
@@ -135,6 +137,7 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
     policy,
     origin,
     shardedLog,
+    shared,
     highWater,
     witnessing,
     store,
@@ -144,34 +147,53 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
   };
 }
 
+function openIndex({ config, log, cleanups }: PartsOptions): ThreadedLedgerIndex {
+  const index = new ThreadedLedgerIndex({
+    path: join(config.dataDir, "index.db"),
+    onLost: () =>
+      log.error({ code: "store_unavailable" }, "the ledger cannot be searched until the next start"),
+  });
+  cleanups.push(() => index.close());
+  return index;
+}
+
 async function openLog(
-  { config, clock, cleanups }: PartsOptions,
-  {
-    keys,
-    origin,
-    onFatal,
-  }: { readonly keys: ServerKeys; readonly origin: string; readonly onFatal: OnFatal },
-): Promise<Pick<Parts, "shardedLog" | "highWater">> {
+  options: PartsOptions,
+  made: {
+    readonly keys: ServerKeys;
+    readonly origin: string;
+    readonly onEntry: (position: number, entry: Uint8Array) => void;
+    readonly onFatal: OnFatal;
+  },
+): Promise<Pick<Parts, "shardedLog" | "highWater" | "shared">> {
+  const { config, clock, cleanups } = options;
+  const { keys, origin, onFatal } = made;
   const nowMs = () => clock.nowMs();
   const highWater = createPosixHighWater(highWaterPlaceOf(config));
-  const shardedLog = new ShardedLog({
-    ledger: origin,
-    signer: keys.logSigner,
-    openShard: (shard) => {
-      const place = { origin: shardOrigin(origin, shard), shard };
-      const kept = createLedgerStorage(config, { ...place, nowMs, onLost: onFatal });
-      cleanups.push(kept.close);
-      return kept;
-    },
-    highWater,
-    now: () => Math.floor(nowMs() / 1000),
-    onFatal,
-    pace: () => setTimeout(CHECKPOINT_PACE_MS, undefined, { ref: false }),
-    maxEntryBytes: MAX_ENTRY_BYTES,
-  });
+  const createLog = (onLost: OnFatal, closes: Cleanup[]) =>
+    new ShardedLog({
+      ledger: origin,
+      signer: keys.logSigner,
+      openShard: (shard) => {
+        const place = { origin: shardOrigin(origin, shard), shard };
+        const kept = createLedgerStorage(config, { ...place, nowMs, onLost });
+        closes.push(kept.close);
+        return kept;
+      },
+      highWater,
+      now: () => Math.floor(nowMs() / 1000),
+      onFatal: onLost,
+      pace: () => setTimeout(CHECKPOINT_PACE_MS, undefined, { ref: false }),
+      maxEntryBytes: MAX_ENTRY_BYTES,
+    });
+  if (isShared(config.state)) {
+    const shared = await openSharedLog({ ...options, ...made, nowMs, createLog });
+    return { shardedLog: shared.log, highWater, shared };
+  }
+  const shardedLog = createLog(onFatal, cleanups);
   await shardedLog.start();
   cleanups.push(() => shardedLog.stop());
-  return { shardedLog, highWater };
+  return { shardedLog, highWater, shared: null };
 }
 
 /** Only the file that the last server closed is opened, and it is sealed again once the store has closed it. */
@@ -225,9 +247,9 @@ export function storeSettingsOf({
 }
 
 async function reconcile(
-  parts: Pick<Parts, "shardedLog" | "store" | "highWater" | "clock" | "log" | "seen">,
+  parts: Pick<Parts, "shardedLog" | "shared" | "store" | "highWater" | "clock" | "log" | "seen">,
 ): Promise<void> {
-  const { shardedLog, store, clock, highWater, log, seen } = parts;
+  const { shardedLog, shared, store, clock, highWater, log, seen } = parts;
   const mark = await highWater.read();
   const epoch = store.reads.epoch();
   // An older state database beside a current ledger would bring the revoked back.
@@ -236,6 +258,8 @@ async function reconcile(
   }
   const tail = await readTail({ log: shardedLog, seen, sinceMs: oldestPendingMs(store.reads) });
   clock.raise(tail.signedMs);
+  // What lies in the outbox may be another server's, on its way: what lies there long is swept (`outbox-sweep.ts`).
+  if (shared !== null) return;
   const drained = await drainOutbox({
     reads: store.reads,
     markSequenced: store.commands.markSequenced,
@@ -251,9 +275,14 @@ async function reconcile(
  *
  * @throws TrustWardenError `data_rolled_back`.
  */
-async function requireCurrentState({ reads }: SqliteStore, log: ShardedLog): Promise<void> {
-  const floorMs = reads.clockFloorMs();
+async function requireCurrentState(
+  { reads, commands }: SqliteStore,
+  { log, shared }: { readonly log: ServerLog; readonly shared: SharedLedger | null },
+): Promise<void> {
   const latest = await readLatestCommand(log, COMMAND_KINDS);
+  // Other servers may have gone on since; a group that changes nothing brings what they committed.
+  if (shared !== null) await commands.markSequenced([]);
+  const floorMs = reads.clockFloorMs();
   if (latest !== null && latest.timeMs > floorMs)
     throw new TrustWardenError("data_rolled_back", { reason: "state", kind: latest.kind, floorMs });
 }

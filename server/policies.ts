@@ -9,6 +9,7 @@ import { Policies } from "./opa/policies.ts";
 import type { CustomPolicies, OpaBundles, Policy, PolicyReplays } from "./opa/ports.ts";
 import { ThreadedReplays } from "./opa/replays.ts";
 import type { Cleanup, Parts } from "./parts.ts";
+import { FollowedPolicies } from "./shared/followed-policies.ts";
 
 /** The policies in force, and how another is put there. */
 export interface OpenedPolicies {
@@ -28,7 +29,7 @@ export interface OpenedPolicies {
  * @throws TrustWardenError `config_invalid`.
  */
 export async function openPolicies(
-  { config, policy, store, keys, log }: Parts,
+  { config, policy, store, keys, log, shared }: Parts,
   cleanups: Cleanup[],
 ): Promise<OpenedPolicies> {
   const { opa } = config.policy;
@@ -50,7 +51,8 @@ export async function openPolicies(
     const inForce = new Set(policies.references.map(({ bundleSha256 }) => bundleSha256));
     return new Map([...held()].filter(([digest]) => inForce.has(digest)));
   };
-  const opened = { policies, custom, opaBundles, policyReplays, policyMaterials };
+  const inForce = shared === null ? { policies, custom } : followOthers({ policies, custom, store, log });
+  const opened = { ...inForce, opaBundles, policyReplays, policyMaterials };
   if (stored === undefined) return opened;
   try {
     await custom.restore(stored.bundle);
@@ -60,6 +62,26 @@ export async function openPolicies(
     log.error({ code, policy: stored.name }, "the custom policy cannot be used: agents may do nothing");
   }
   return opened;
+}
+
+/** The same, brought up to what another server loaded before anything is decided. */
+function followOthers({
+  policies,
+  custom,
+  store,
+  log,
+}: Pick<Parts, "store" | "log"> & {
+  readonly policies: Policies;
+  readonly custom: CustomPolicies;
+}): Pick<OpenedPolicies, "policies" | "custom"> {
+  const { reads } = store;
+  const onUnusable = (error: unknown, { name }: { readonly name: string }): void => {
+    const { code } = toTrustWardenError(error);
+    log.error({ code, policy: name }, "the policy that another server loaded cannot be used here");
+  };
+  const { sha256 } = reads.findPolicy() ?? {};
+  const followed = new FollowedPolicies({ policies, custom, reads, sha256, onUnusable });
+  return { policies: followed, custom: followed };
 }
 
 /** The stored bundle was proven when it was loaded; what it comes to is compared with what is in force. */

@@ -30,9 +30,11 @@ export function openReplica(options: {
   readonly settings: Pick<StateSettings, "login">;
   readonly random: Random;
   readonly feed: Omit<FeedOptions, "store" | "leftMs">;
+  /** The copy has what others wrote; called before any verifier is told. */
+  readonly onFollowed?: () => void;
   readonly onUnannounced: (error: unknown) => void;
 }): Replica {
-  const { store, settings, random, onUnannounced } = options;
+  const { store, settings, random, onFollowed, onUnannounced } = options;
   const { clock } = options.feed;
   const monoMs = () => clock.monoMs();
   const leases = new ReplicaLeases(monoMs());
@@ -51,6 +53,7 @@ export function openReplica(options: {
     },
   });
   store.watchFollowed(() => {
+    onFollowed?.();
     const epoch = store.reads.epoch();
     if (epoch > own.epoch) feed.follow(store.reads.targetsSince(own.epoch), epoch).catch(onUnannounced);
   });

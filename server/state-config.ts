@@ -27,6 +27,10 @@ export const stateSettings = z.discriminatedUnion("storage", [
       .describe(
         "several servers take turns: each waits for the one before, and ends when it loses the database",
       ),
+    servers: z
+      .enum(["one", "many"])
+      .default("one")
+      .describe("`many`: several servers write the store and the ledger at once, and any of them may end"),
   }),
 ]);
 
@@ -37,8 +41,14 @@ export function remoteStateOf(state: State): StateSettings | undefined {
   if (state.storage === "sqlite") return undefined;
   const { sessionTimeoutMs, statementTimeoutMs, ...login } = state.postgres;
   const lockWaitMs = state.standby ? null : LOCK_WAIT_MS;
-  const isShared = false;
-  return { login, sessionTimeoutMs, statementTimeoutMs, lockWaitMs, goesOn: !state.standby, isShared };
+  const isMany = isShared(state);
+  const goesOn = !state.standby && !isMany;
+  return { login, sessionTimeoutMs, statementTimeoutMs, lockWaitMs, goesOn, isShared: isMany };
+}
+
+/** Whether other servers write the same store at the same time. */
+export function isShared(state: State): boolean {
+  return state.storage === "postgres" && state.servers === "many";
 }
 
 /**

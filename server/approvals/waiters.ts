@@ -37,6 +37,11 @@ export class ApprovalWaiters {
     for (const end of [...(this.#waiting.get(id) ?? [])]) end();
   }
 
+  /** Ends the waits for those that were answered elsewhere. */
+  tellAnswered(isAnswered: (id: string) => boolean): void {
+    for (const id of [...this.#waiting.keys()]) if (isAnswered(id)) this.tell(id);
+  }
+
   /** Ends all of them. */
   close(): void {
     for (const id of [...this.#waiting.keys()]) this.tell(id);

@@ -13,7 +13,10 @@ const ALLOW: Evaluation = {
   instances: 1,
 };
 const DENY: Evaluation = { ...ALLOW, isAllowed: false, reasons: ["identity_revoked"] };
-const at = (epoch: number) => ({ reads: { epoch: () => epoch } });
+const at = (epoch: number, isLinked = true) => ({
+  reads: { epoch: () => epoch },
+  sharing: { isCurrent: () => isLinked },
+});
 const never = () => Promise.reject(new Error("decided again"));
 
 it("an allow counts on its own epoch, and a deny always", async () => {
@@ -24,6 +27,8 @@ it("an allow counts on its own epoch, and a deny always", async () => {
     false,
     true,
   ]);
+  // Cut off from the servers that share the store.
+  expect([isCurrent(at(4, false), ALLOW), isCurrent(at(4, false), DENY)]).toEqual([false, true]);
 });
 
 it("an allow of before is decided again, and stands only when it is allowed on the state of now", async () => {

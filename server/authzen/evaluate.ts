@@ -36,6 +36,7 @@ export interface Evaluation {
 /** What says whether anything has changed. */
 interface EpochServices {
   readonly reads: { epoch(): number };
+  readonly sharing: { isCurrent(): boolean };
 }
 
 /** A question of somebody else's with what was decided. */
@@ -126,8 +127,8 @@ export async function askAgain(
 }
 
 /** Whether an evaluation may be answered: a deny always, an allow while nothing has changed since. */
-export function isCurrent({ reads }: EpochServices, { isAllowed, epoch }: Evaluation): boolean {
-  return !isAllowed || epoch === reads.epoch();
+export function isCurrent({ reads, sharing }: EpochServices, { isAllowed, epoch }: Evaluation): boolean {
+  return !isAllowed || (epoch === reads.epoch() && sharing.isCurrent());
 }
 
 /** The event of an evaluation. */

@@ -85,6 +85,16 @@ export class Federation {
     }
   }
 
+  /** Another server of the same store may have changed a relationship: from now on its bundles count here too. */
+  follow(): void {
+    const states = this.#deps.reads.listFederations();
+    this.bundles.load(states);
+    for (const trustDomain of [...this.#timers.keys()])
+      if (!states.some((state) => state.trustDomain === trustDomain)) this.#forget(trustDomain);
+    for (const { trustDomain, endpoint } of states)
+      if (endpoint !== null && !this.#timers.has(trustDomain)) this.#scheduleNext(trustDomain);
+  }
+
   close(): void {
     this.#isClosed = true;
     for (const timer of this.#timers.values()) clearTimeout(timer);

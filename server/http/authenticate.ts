@@ -14,6 +14,7 @@ import type { VerifierPrincipal } from "@trustwarden/core/principal.ts";
 import { proveSubjectComing, proveSubjectLogin } from "../console/oidc/proof.ts";
 import { proveComing, proveLogin, provePerson } from "../console/session-proof.ts";
 import { authenticateClient } from "../oauth/client-authentication.ts";
+import { withNewest } from "../shared/sharing.ts";
 import type { Arrival } from "./arrival.ts";
 import type { Caller, Enrolments } from "./caller.ts";
 import { verifyEnrollee } from "./enrolment-credentials.ts";
@@ -22,6 +23,7 @@ import { formatControlResource, requireIntentOf, verifyControlIntent } from "./i
 import { agentOf, type LivePeer, nodeOf, requireLivePeer, verifierOf, verifyPeerSvid } from "./peer.ts";
 import { formatRoute, type GuardedRoute } from "./route.ts";
 import type { Services } from "./services.ts";
+import { claimIntent } from "./used-once.ts";
 
 const VERIFIERS = "/trustwarden/verifier/";
 const NODES = "/trustwarden/node/";
@@ -49,7 +51,8 @@ export async function authenticateCaller(
   const { arrival, route } = visit;
   // Whoever holds a bearer token can be anybody who has seen it (D2).
   if (arrival.headers.authorization !== undefined) throw new TrustWardenError("svid_bearer_refused");
-  const caller = await proveCaller(services, visit, evidence);
+  const caller = await withNewest(services, () => proveCaller(services, visit, evidence));
+  if (caller.intent !== null) await claimIntent(services, caller.intent, services.clock.trustedSeconds());
   if (!route.access.includes(caller.principal.kind)) {
     throw new TrustWardenError("principal_refused", {
       kind: caller.principal.kind,
@@ -125,9 +128,9 @@ function proveVisitor(
   return provePerson(services, arrival, route);
 }
 
-function proveOwner(services: Services, arrival: Arrival, header: string): Caller {
+async function proveOwner(services: Services, arrival: Arrival, header: string): Promise<Caller> {
   const { method, target, rawBody } = arrival;
-  const principal = services.ownerRequests.verify(header, {
+  const principal = await services.ownerRequests.verify(header, {
     request: { method, target, body: rawBody },
     audience: services.serverSvid().spiffeId,
     now: services.clock.trustedSeconds(),
@@ -158,7 +161,6 @@ function provePeer(
     action: route.action({ arrival, caller, body, query, params }),
     resource: formatControlResource(services.trustDomain, target),
   });
-  services.seen.claim(intent, now);
   return caller;
 }
 

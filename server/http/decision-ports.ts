@@ -18,6 +18,7 @@ import type { AgentPrincipal, Enforcement } from "@trustwarden/core/principal.ts
 import { decideAction } from "../approvals/decide-action.ts";
 import type { DecidedAction, Effects, NamedApproval } from "../approvals/ports.ts";
 import { verifyOpening } from "../approvals/present-approval.ts";
+import { withNewest } from "../shared/sharing.ts";
 import type { Arrival } from "./arrival.ts";
 import type { Evidence } from "./authenticate.ts";
 import { recordRefusal } from "./control-ports.ts";
@@ -27,6 +28,7 @@ import { agentOf, type LivePeer, requireLivePeer, verifyPeerSvid } from "./peer.
 import { flowOfAgent } from "./request-flow.ts";
 import type { GuardedRoute } from "./route.ts";
 import type { Services } from "./services.ts";
+import { claimIntent } from "./used-once.ts";
 
 /** The intent and the decision. */
 const RECORDS_OF_DECISION = 2;
@@ -66,7 +68,11 @@ export function createDecisionPorts(
   let decided: DecidedAction | undefined;
   let leave = (): void => undefined;
   const onEntered = (left: () => void): void => {
-    leave = left;
+    const leaveBefore = leave;
+    leave = () => {
+      leaveBefore();
+      left();
+    };
   };
   return {
     leave: () => leave(),
@@ -98,7 +104,9 @@ async function authenticate(services: Services, visit: ArrivedVisit): Promise<De
   try {
     await admitForeignPeer(services, visit.arrival);
     await admitForeignVisitor(services, visit.arrival, decisionRequest.parse(visit.arrival.body));
-    return authenticateAgent(services, visit, evidence);
+    const caller = await withNewest(services, () => authenticateAgent(services, visit, evidence));
+    await claimIntent(services, caller.intent, services.clock.trustedSeconds());
+    return caller;
   } catch (error) {
     if (error instanceof TrustWardenError) await recordRefusal(services, { ...visit, evidence, error });
     throw error;
@@ -131,7 +139,6 @@ function authenticateAgent(
   const effects = effectsOf(request);
   const approval = approvalOf(request, intent);
   services.intake.limits.take(agent);
-  services.seen.claim(intent, now);
   return { agent, intent, enforcement, action, effects, approval, epoch };
 }
 

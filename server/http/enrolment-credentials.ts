@@ -29,6 +29,7 @@ import type { EnrolleeCaller } from "./caller.ts";
 import { verifyClassKey } from "./class-key.ts";
 import { digestOrNull } from "./composition-request.ts";
 import type { Services } from "./services.ts";
+import { spendNonce } from "./used-once.ts";
 
 type Document = Omit<
   IssueCommand,
@@ -41,7 +42,7 @@ type Document = Omit<
   | "custody"
   | "compositionSha256"
 >;
-type EnrolmentServices = Pick<Services, "trustDomain" | "reads" | "nonces" | "serverKey">;
+type EnrolmentServices = Pick<Services, "trustDomain" | "reads" | "nonces" | "sharing" | "serverKey">;
 
 /** A verifier is named by its operator and holds no scope: it acts for nobody. */
 const NO_SCOPE = parseScope([]);
@@ -54,11 +55,11 @@ const NO_LIMITS = { depth: 0, fanOut: 0, budget: 0 } as const;
  * @throws TrustWardenError the `ticket_`, `grant_` and `possession_` codes, `nonce_invalid`, `owner_unknown`,
  *   `identity_revoked`, `ancestor_dead`, `public_key_refused`.
  */
-export function verifyEnrollee(
+export async function verifyEnrollee(
   services: EnrolmentServices,
   request: InstanceRequest,
   now: number,
-): EnrolleeCaller {
+): Promise<EnrolleeCaller> {
   const document = verifyDocument(services, request.enrolment, now);
   const spki = parseBase64url(request.spki);
   const enrolmentSha256 = digestOfEnrolment(request.enrolment);
@@ -66,7 +67,7 @@ export function verifyEnrollee(
   if (document.childThumbprint !== null && document.childThumbprint !== possession.thumbprint) {
     throw new TrustWardenError("grant_invalid", { reason: "made for another key" });
   }
-  services.nonces.spend(possession.nonce, now);
+  await spendNonce(services, possession.nonce, now);
   const { thumbprint, nonce } = possession;
   const { via, jti } = document.command;
   return {

@@ -17,6 +17,7 @@ import type { AdmitNodeCommand, NetworkAttestation } from "../store/registration
 import type { EnrolleeCaller } from "./caller.ts";
 import { digestOrNull, selectorTextsOf } from "./composition-request.ts";
 import type { Services } from "./services.ts";
+import { spendNonce } from "./used-once.ts";
 
 /** A key that its holder proved to hold, for exactly this evidence. */
 interface ProvenRequest {
@@ -39,7 +40,7 @@ export async function verifyJoiningNode(
   now: number,
 ): Promise<EnrolleeCaller> {
   const { evidence, possession, name = null } = request;
-  const proven = verifyRequest(services, request, now);
+  const proven = await verifyRequest(services, request, now);
   const by = await verifyNodeEvidence(services, { evidence, nonce: proven.nonce, now });
   const via = by.kind === "join-token" ? "join-token" : "attestation";
   const enrolmentId = by.kind === "join-token" ? by.tokenSha256 : proven.evidenceSha256;
@@ -63,7 +64,7 @@ export async function verifyAttestedWorkload(
   now: number,
 ): Promise<EnrolleeCaller> {
   const { evidence, possession, composition, entry_id: entryId } = request;
-  const { spki, thumbprint, evidenceSha256, nonce } = verifyRequest(services, request, now);
+  const { spki, thumbprint, evidenceSha256, nonce } = await verifyRequest(services, request, now);
   const attestation = await attest(services, { evidence, nonce, now });
   return {
     principal: principalOf({ via: "attestation", enrolmentId: evidenceSha256, thumbprint }),
@@ -82,16 +83,16 @@ export async function verifyAttestedWorkload(
   };
 }
 
-function verifyRequest(
-  { nonces }: Pick<Services, "nonces">,
+async function verifyRequest(
+  services: Pick<Services, "nonces" | "sharing">,
   request: Pick<NodeRequest, "evidence" | "spki" | "possession">,
   now: number,
-): ProvenRequest {
+): Promise<ProvenRequest> {
   const spki = parseBase64url(request.spki);
   const evidenceSha256 = digestOfEvidence({ ...request.evidence });
   const proof = { envelope: request.possession, spki, enrolmentSha256: evidenceSha256 };
   const { nonce, thumbprint } = verifyPossession(proof);
-  nonces.spend(nonce, now);
+  await spendNonce(services, nonce, now);
   return { spki, thumbprint, evidenceSha256, nonce };
 }
 

@@ -3,7 +3,7 @@
  *
  * Handing one out costs no memory, so asking for millions displaces nobody's: a nonce carries its own expiry under a
  * MAC, and only those that were spent are remembered, until they expire. A restart makes a new MAC key and so voids
- * what is outstanding.
+ * what is outstanding. Servers that share a store have one key, and claim there what is spent.
  */
 import { encodeBase64url, parseBase64url } from "@trustwarden/core/bytes.ts";
 import { hmacSha256, isEqualSecret } from "@trustwarden/core/crypto.ts";
@@ -23,9 +23,10 @@ export class Nonces {
   readonly #key: Uint8Array;
   readonly #spent = new Map<string, number>();
 
-  constructor(random: Random) {
+  /** @param key - of the MAC, where several servers take each other's nonces; one of its own unless given. */
+  constructor(random: Random, key = random(32)) {
     this.#random = random;
-    this.#key = random(32);
+    this.#key = key;
   }
 
   /** A fresh nonce. @param now - Unix seconds. */
@@ -46,11 +47,12 @@ export class Nonces {
    * @param now - Unix seconds.
    * @throws TrustWardenError `nonce_invalid`.
    */
-  spend(nonce: string, now: number): void {
+  spend(nonce: string, now: number): { readonly expiresAt: number } {
     const expiresAt = this.#verify(nonce, now);
     this.#forgetBefore(now);
     if (this.#spent.has(nonce)) refuse("spent");
     this.#spent.set(nonce, expiresAt);
+    return { expiresAt };
   }
 
   /** Whether this process made a nonce within the last minute; for proofs that are told apart by their own names. */

@@ -14,6 +14,7 @@ import type { BoundRequest } from "@trustwarden/core/intent.ts";
 import type { Json, JsonObject } from "@trustwarden/core/json.ts";
 import type { OwnerPrincipal } from "@trustwarden/core/principal.ts";
 import { fileKeyOf } from "../console/owner-signature.ts";
+import { OWN_USES, type Uses } from "../shared/uses.ts";
 import type { StoreReads } from "../store/ports.ts";
 
 const MAX_REQUEST_SECONDS = 60;
@@ -43,6 +44,7 @@ export class OwnerRequests {
   readonly #reads: Pick<StoreReads, "findOwner">;
   readonly #startedAt: number;
   readonly #floors: Floors;
+  readonly #uses: Uses;
   readonly #used = new Map<string, number>();
 
   /** @param options.startedAt - Unix seconds of the start of this process. */
@@ -50,7 +52,10 @@ export class OwnerRequests {
     readonly reads: Pick<StoreReads, "findOwner">;
     readonly startedAt: number;
     readonly floors: Floors;
+    /** Where used requests are claimed beside this process; nowhere unless given. */
+    readonly uses?: Uses;
   }) {
+    this.#uses = options.uses ?? OWN_USES;
     this.#reads = options.reads;
     this.#floors = options.floors;
     this.#startedAt = options.startedAt;
@@ -63,7 +68,7 @@ export class OwnerRequests {
    * @throws TrustWardenError `owner_request_invalid`, `owner_request_replayed`, `owner_unknown`, `identity_revoked`,
    *   `signature_invalid`, and the DSSE codes.
    */
-  verify(header: string, check: OwnerRequestCheck): OwnerPrincipal {
+  async verify(header: string, check: OwnerRequestCheck): Promise<OwnerPrincipal> {
     const envelope = parseEnvelope(parseUtf8(parseBase64url(header)));
     const ownerId = text(parseUnverifiedPayload(envelope), "owner");
     const owner = this.#reads.findOwner(ownerId);
@@ -72,12 +77,12 @@ export class OwnerRequests {
     const payload = verifyEnvelope(envelope, "owner-request", key);
     if (envelope.unverifiedKeyid !== formatOwnerKeyid(key)) refuse("keyid");
     requireThisRequest(payload, check);
-    this.#requireFirstUse(payload, check.now);
+    await this.#requireFirstUse(payload, check.now);
     if (owner.isRevoked) throw new TrustWardenError("identity_revoked", { owner_id: ownerId });
     return { kind: "owner", ownerId };
   }
 
-  #requireFirstUse(payload: JsonObject, now: number): void {
+  async #requireFirstUse(payload: JsonObject, now: number): Promise<void> {
     const iat = integer(payload, "iat");
     const exp = integer(payload, "exp");
     if (now >= exp + CLOCK_SKEW_SECONDS || iat > now + CLOCK_SKEW_SECONDS) refuse("time");
@@ -89,7 +94,9 @@ export class OwnerRequests {
     this.#forgetBefore(now);
     if (this.#used.has(jti)) throw new TrustWardenError("owner_request_replayed");
     this.#floors.raise(owner, { iat, now });
-    this.#used.set(jti, exp + CLOCK_SKEW_SECONDS);
+    const forgetAt = exp + CLOCK_SKEW_SECONDS;
+    this.#used.set(jti, forgetAt);
+    await this.#uses.claim({ kind: "owner-request", name: jti, forgetAt }, now);
   }
 
   #forgetBefore(now: number): void {

@@ -21,6 +21,8 @@ export interface PublishedListsDeps {
   readonly clock: FlooredClock;
   /** Origin at which relying parties read the lists; known once the server listens. */
   readonly publicUrl: () => string;
+  /** @throws TrustWardenError `store_unavailable` when other servers may have stopped somebody unknown here. */
+  readonly requireCurrent: () => Promise<void>;
 }
 
 /** Owns the latest list of each kind. */
@@ -40,7 +42,8 @@ export class PublishedLists {
   }
 
   /** @throws TrustWardenError `clock_rolled_back`, `authority_expired` or `store_unavailable`. */
-  crls(): Promise<IssuedCrls> {
+  async crls(): Promise<IssuedCrls> {
+    await this.#deps.requireCurrent();
     return this.#crls.get();
   }
 
@@ -51,7 +54,8 @@ export class PublishedLists {
 
   /** A JWT. @throws TrustWardenError `not_found`, `clock_rolled_back` or `store_unavailable`. */
   async statusList(page: number): Promise<string> {
-    const { commands, clock } = this.#deps;
+    const { commands, clock, requireCurrent } = this.#deps;
+    await requireCurrent();
     // Kept in hand: what is forgotten meanwhile does not come back.
     const lists = this.#statusLists;
     const known = lists.get(page);

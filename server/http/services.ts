@@ -37,6 +37,7 @@ import type { AuthorizationServer } from "../oauth/authorization-server.ts";
 import type { CustomPolicies, OpaBundles, Policy, PolicyReplays } from "../opa/ports.ts";
 import type { Erasures } from "../payloads/erasures.ts";
 import type { PayloadStore } from "../payloads/payload-store.ts";
+import type { Sharing } from "../shared/sharing.ts";
 import type { SecurityEventStreams } from "../ssf/streams.ts";
 import type { FeedTarget, ServerSvid, StoreCommands, StoreReads } from "../store/ports.ts";
 import type { Nonces } from "./nonces.ts";
@@ -131,6 +132,8 @@ export interface Services {
   /** Entries that the search index has without a gap. */
   readonly indexedSize: () => number;
   readonly seen: SeenIntents;
+  /** The other servers of the same store. */
+  readonly sharing: Sharing;
   readonly refusals: Refusals;
   /** What stands before the ledger, for what agents and services submit. */
   readonly intake: Intake;

@@ -186,7 +186,7 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("appends that are carried to the s
     cleanups.push(() => other.close());
     await owing.commands.issueServerSvid({ context: contextAt(NOW_MS), reason: "start" });
     const owner = await createOwnerIn(owing);
-    const { entries } = await owing.commands.issue(ticketCommand(owner, { name: "agent" }));
+    const { entries, outboxId } = await owing.commands.issue(ticketCommand(owner, { name: "agent" }));
     await owing.close();
     await vi.waitFor(() => expect(other.reads.pendingEntries()).toHaveLength(3), PATIENT);
     const log = sequencerOf(place);
@@ -202,7 +202,7 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("appends that are carried to the s
       owedMs: 0,
       onFailure: (error) => failures.push(error),
     });
-    const late = openCarried(openPost()).append(entries, appendIdOf(entries));
+    const late = openCarried(openPost()).append(entries, appendIdOf({ outboxId, entries }));
     await vi.waitFor(async () => {
       await sweep.look();
       expect(other.reads.pendingEntries()).toEqual([]);

@@ -1,4 +1,5 @@
 /** Appends of a server whose ledger is sequenced by another one: asked for together, and waited for. */
+import { setTimeout } from "node:timers/promises";
 import type { AppendAnswer, AppendPost, AskedAppend } from "@trustwarden/core/agentledger/append-post.ts";
 import { leafHash } from "@trustwarden/core/agentledger/merkle.ts";
 import type { Appended } from "@trustwarden/core/agentledger/sequencer.ts";
@@ -6,6 +7,8 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 
 /** Another server takes a sequencer's place sooner; whoever asked has long gone then. */
 const WAIT_MS = 20_000;
+/** Between two tries to ask. */
+const PAUSE_MS = 100;
 /** Asked for in one go. */
 const MAX_BATCH = 64;
 /** Above it appends are refused early. */
@@ -50,7 +53,7 @@ export class CarriedAppends {
     if (this.#queue.length + this.#asked.size >= MAX_PENDING) throw unavailable("too many wait");
     const asked = { id, entries };
     const done = Promise.withResolvers<readonly Appended[]>();
-    const timer = setTimeout(() => this.#end(pending, unavailable("nobody sequences")), WAIT_MS);
+    const timer = globalThis.setTimeout(() => this.#end(pending, unavailable("nobody sequences")), WAIT_MS);
     const pending: Pending = { asked, done, timer };
     this.#queue.push(pending);
     this.#asking ??= this.#ask().finally(() => {
@@ -66,8 +69,9 @@ export class CarriedAppends {
       try {
         await this.#options.post.ask(batch.map(({ asked }) => asked));
       } catch {
-        // Nobody knows whether they wait; asked for again under another id they could go in twice.
-        for (const pending of batch) this.#end(pending, unavailable("the way to the sequencer"));
+        // Nobody knows whether they wait. Asked for again under the same id they go in once all the same.
+        this.#queue = [...batch.filter(({ asked }) => this.#asked.delete(asked.id)), ...this.#queue];
+        await setTimeout(PAUSE_MS);
       }
     }
   }

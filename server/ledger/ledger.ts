@@ -24,12 +24,21 @@ export type LogWriter = Pick<
   | "shards"
   | "current"
   | "shardAt"
-  | "append"
   | "waitForCheckpoint"
   | "readEntry"
   | "readEntriesFrom"
   | "onTurned"
->;
+> & {
+  /**
+   * As `ShardedLog.append`.
+   *
+   * @param id - under which another server may append the same; whoever has its ledger alone needs none.
+   */
+  append(entries: readonly Uint8Array[], id?: string): Promise<readonly SequencedEntry[]>;
+};
+
+/** The same, with the turn to its next shard. */
+export type ServerLog = LogWriter & Pick<ShardedLog, "turn">;
 
 /** A checkpoint with cosignatures. */
 export interface WitnessedHead {
@@ -59,6 +68,11 @@ export interface LedgerOptions {
   /** Null where no witness is asked. */
   readonly witnessing: Witnessed | null;
   readonly markSequenced: StoreCommands["markSequenced"];
+  /** Under which id a command's entries are appended, where several servers may bring them in; none unless given. */
+  readonly nameOwed?: (owed: {
+    readonly outboxId: number;
+    readonly entries: readonly Uint8Array[];
+  }) => string;
   /** Awaited before rows are marked, so that many are marked by one transaction; no pause unless given. */
   readonly pace?: () => Promise<void>;
   /** Told when outbox rows could not be marked; they are in the ledger and will be found there at the next start. */
@@ -121,12 +135,17 @@ export class Ledger {
     this.#isFailed = true;
   }
 
-  /** Appends entries as neighbours. @throws TrustWardenError `ledger_unavailable` or `entry_too_large`. */
-  async append(entries: readonly Uint8Array[]): Promise<readonly SequencedEntry[]> {
+  /**
+   * Appends entries as neighbours.
+   *
+   * @param id - of these entries, where several servers may come with others in their place; one server needs none.
+   * @throws TrustWardenError `ledger_unavailable` or `entry_too_large`; `event_conflict` when another server's came first.
+   */
+  async append(entries: readonly Uint8Array[], id?: string): Promise<readonly SequencedEntry[]> {
     this.requireAvailable();
     // The instant under these signatures is history from now on; a clock behind it is wrong.
     this.#options.clock.raise(this.#options.clock.nowMs());
-    const appended = await this.#options.log.append(entries);
+    const appended = await this.#options.log.append(entries, id);
     entries.forEach((entry, offset) => {
       const place = appended[offset];
       if (place !== undefined) this.#options.index.observe(place.index, entry);
@@ -180,7 +199,7 @@ export class Ledger {
 
   /** Sequences what a command committed. @throws TrustWardenError `ledger_unavailable`: it stays in the outbox then. */
   async settle(committed: Pick<Committed<unknown>, "entries" | "outboxId" | "eventId">): Promise<Appended> {
-    const appended = await this.append(committed.entries);
+    const appended = await this.append(committed.entries, this.#options.nameOwed?.(committed));
     this.#sequenced.push(committed.outboxId);
     this.#marking ??= this.#markLoop();
     return { eventId: committed.eventId, ...lastOf(appended) };

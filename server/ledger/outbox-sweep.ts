@@ -14,6 +14,12 @@ import { digestOfEntry } from "./tail.ts";
 const OWED_MS = 5_000;
 const LOOK_MS = 1_000;
 
+/** A row of the outbox. */
+interface OwedRow {
+  readonly outboxId: number;
+  readonly entries: readonly Uint8Array[];
+}
+
 export interface OutboxSweepOptions {
   readonly reads: Pick<StoreReads, "pendingEntries">;
   readonly markSequenced: StoreCommands["markSequenced"];
@@ -26,11 +32,11 @@ export interface OutboxSweepOptions {
   readonly onFailure: (error: unknown) => void;
 }
 
-/** The id under which the rows of one command are appended, by whichever server. */
-export function appendIdOf(entries: readonly Uint8Array[]): string {
+/** The id under which a row is appended, by whichever server; the state's database reads the row's id in it. */
+export function appendIdOf({ outboxId, entries }: OwedRow): string {
   const last = entries.at(-1);
   if (last === undefined) throw new Error("an event has at least one entry");
-  return `outbox ${digestOfEntry(last)}`;
+  return `outbox ${outboxId} ${digestOfEntry(last)}`;
 }
 
 /** Owns the timer, and since when it has known of each row. */
@@ -68,9 +74,9 @@ export class OutboxSweep {
     this.#since = new Map(rows.map(({ outboxId }) => [outboxId, this.#since.get(outboxId) ?? nowMs]));
     const owed = rows.filter(({ outboxId }) => nowMs - (this.#since.get(outboxId) ?? nowMs) >= owedMs);
     // In the order in which they were committed.
-    for (const { outboxId, entries } of owed) {
-      await appends.append(entries, appendIdOf(entries));
-      await markSequenced([outboxId]);
+    for (const row of owed) {
+      await appends.append(row.entries, appendIdOf(row));
+      await markSequenced([row.outboxId]);
     }
   }
 }

@@ -72,7 +72,7 @@ export class Outcomes {
   ): Promise<RecordedOutcome> {
     const earlier = await this.#findEarlier(decision);
     if (earlier !== undefined) return { ...earlier, acknowledge: () => null };
-    const [appended] = await this.#ledger.append([encodeUtf8(envelope)]);
+    const [appended] = await this.#ledger.append([encodeUtf8(envelope)], `outcome ${decision.intentSha256}`);
     if (appended === undefined) throw new Error("one entry went in");
     return { index: appended.index, payloadSha256, acknowledge: () => appended.acknowledgement };
   }

@@ -7,6 +7,7 @@
  */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { VerifiedIntent } from "@trustwarden/core/intent.ts";
+import type { Use } from "../shared/uses.ts";
 
 /** Past its `exp` an intent still verifies for the allowed clock skew (30 s); the rest is a margin for our own. */
 const REMEMBER_AFTER_EXPIRY_SECONDS = 90;
@@ -60,6 +61,12 @@ export class SeenIntents {
       if (now >= forgetAt) this.#seen.delete(key);
     }
   }
+}
+
+/** An intent as servers that share a store claim it. */
+export function intentUse({ intent, payloadSha256 }: VerifiedIntent): Use {
+  const forgetAt = intent.exp + REMEMBER_AFTER_EXPIRY_SECONDS;
+  return { kind: "intent", name: keyOf({ intent }), mark: payloadSha256, forgetAt };
 }
 
 function keyOf({ intent }: Pick<VerifiedIntent, "intent">): string {

@@ -17,6 +17,7 @@ import type { ServerConfig } from "../config.ts";
 import type { EventLog } from "../http/services.ts";
 import type { Cleanup } from "../parts.ts";
 import type { ShardWitnessing } from "../witnessing/create.ts";
+import type { ServerLog } from "./ledger.ts";
 
 /** How soon a new quarter is noticed. */
 const LOOK_MS = 60_000;
@@ -38,20 +39,29 @@ export interface LedgerTurnsOptions {
 /** What turning needs of an opened server. */
 interface TurnParts {
   readonly config: Pick<ServerConfig, "ledger">;
-  readonly shardedLog: ShardedLog;
+  readonly shardedLog: ServerLog;
+  /** There where servers share the ledger: whoever has the seat looks at the quarter. */
+  readonly shared: unknown;
   readonly witnessing: ShardWitnessing | null;
   readonly clock: { readonly nowMs: () => number };
   readonly log: EventLog;
 }
 
 /** The turns of a server's ledger. */
-export function createLedgerTurns({ config, shardedLog, witnessing, clock, log }: TurnParts): LedgerTurns {
+export function createLedgerTurns({
+  config,
+  shardedLog,
+  shared,
+  witnessing,
+  clock,
+  log,
+}: TurnParts): LedgerTurns {
   shardedLog.onTurned(({ begun: { origin, vkey } }) =>
     log.info({ origin, vkey }, "the ledger's next shard has begun"),
   );
   return new LedgerTurns({
     log: shardedLog,
-    isQuarterly: config.ledger.shards === "quarterly",
+    isQuarterly: config.ledger.shards === "quarterly" && shared === null,
     nowMs: () => clock.nowMs(),
     onTurned: (shard) => witnessing?.follow(shard),
     onFailure: () => log.error({ code: "ledger_unavailable" }, "the ledger's next shard could not be begun"),

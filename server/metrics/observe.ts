@@ -103,10 +103,10 @@ export function observeFeed<Feed extends Services["feed"]>({ figures }: Meter, f
 
 /** The same log of entries, with the time until they are durable. */
 export function observeLog<Log extends LogWriter>({ figures, monoMs }: Meter, log: Log): Log {
-  const append: LogWriter["append"] = async (entries) => {
+  const append: LogWriter["append"] = async (entries, id) => {
     const fromMs = monoMs();
     try {
-      const appended = await log.append(entries);
+      const appended = await log.append(entries, id);
       figures.appends.observe({}, (monoMs() - fromMs) / MS_PER_SECOND);
       figures.appended.add({}, entries.length);
       return appended;

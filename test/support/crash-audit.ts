@@ -3,6 +3,7 @@
  * the state says what the books say.
  */
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -162,6 +163,12 @@ function requireSameState({ records }: Books, state: State): void {
   assert.equal(state.owed, 0, "nothing is owed to the ledger");
 }
 
+/** Waits until nothing is owed to the ledger: what a server died owing, another one brings in some seconds later. */
+export async function waitForBooks(dataDir: string, waitMs: number): Promise<void> {
+  for (const untilMs = performance.now() + waitMs; readState(dataDir).owed > 0; await sleep(POLL_MS))
+    assert.ok(performance.now() < untilMs, "what is owed to the ledger comes");
+}
+
 /** What is in the ledger is marked in the database a moment later; whatever stays owed longer is a finding. */
 async function readMarkedState(dataDir: string): Promise<State> {
   const untilMs = performance.now() + MARKS_MS;
@@ -173,7 +180,10 @@ async function readMarkedState(dataDir: string): Promise<State> {
 }
 
 function readState(dataDir: string): State {
-  const database = new DatabaseSync(join(dataDir, "state.db"), { readOnly: true });
+  const own = join(dataDir, "state.db");
+  // Of a state elsewhere the copy says the same.
+  const file = existsSync(own) ? own : join(dataDir, "state-mirror.db");
+  const database = new DatabaseSync(file, { readOnly: true });
   try {
     const column = (query: string) =>
       database

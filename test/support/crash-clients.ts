@@ -92,12 +92,16 @@ export class CrashClients {
   }
 
   /** Enrols an owner, a service and the standing agents. */
-  static async enrol(server: TestServer): Promise<CrashClients> {
-    const owner = await createOwner(server);
+  static async enrol(server: TestServer, ownerName?: string): Promise<CrashClients> {
+    const owner = await createOwner(server, ownerName);
     const verifier = await enrolVerifier(server);
     const agents: TestInstance[] = [];
     for (let index = 0; index < STANDING_AGENTS; index += 1) {
-      agents.push(await enrolAgent(server, owner, { name: `standing-${index}` }));
+      agents.push(
+        await enrolAgent(server, owner, {
+          name: `${owner.ownerId.slice(-8).toLowerCase()}-standing-${index}`,
+        }),
+      );
     }
     return new CrashClients({ owner, verifier, agents });
   }
@@ -201,7 +205,7 @@ export class CrashClients {
 
   #nextName(): string {
     this.#names += 1;
-    return `agent-${this.#names}`;
+    return `${this.owner.ownerId.slice(-8).toLowerCase()}-agent-${this.#names}`;
   }
 }
 

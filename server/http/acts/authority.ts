@@ -10,6 +10,7 @@ import type {
 } from "@trustwarden/core/api/authority.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Announce, StepOrder } from "../../authority/keeper.ts";
+import { requireAlone } from "../../shared/sharing.ts";
 import type { Committed } from "../../store/ports.ts";
 import { contextOf } from "../command-context.ts";
 import type { Visit } from "../route.ts";
@@ -36,6 +37,8 @@ export async function stepAuthority(
   services: Services,
   visit: Visit<AuthorityStepRequest>,
 ): Promise<AuthorityStepAnswer> {
+  // A key that one server makes the others do not have.
+  requireAlone(services, "steps of the authority: stop all servers but one, and start it alone");
   const spreads: Stopped[] = [];
   const announce: Announce = async (committed, step) => {
     spreads.push(await announceStep(services, committed, step));

@@ -18,6 +18,7 @@ import { contextOf } from "../command-context.ts";
 import { digestOrNull } from "../composition-request.ts";
 import type { Visit } from "../route.ts";
 import type { Services } from "../services.ts";
+import { spendNonce } from "../used-once.ts";
 
 /** A new instance for an enrollee. @throws TrustWardenError the codes of `issue`. */
 export async function enrol(services: Services, visit: Visit<InstanceRequest>): Promise<IdentityAnswer> {
@@ -35,7 +36,7 @@ export async function renew(services: Services, visit: Visit<RenewRequest>): Pro
   const { possession } = visit.body;
   // For a renewal the proof names the SVID that it follows.
   const proof = verifyPossession({ envelope: possession, spki, enrolmentSha256: svidSha256 });
-  services.nonces.spend(proof.nonce, services.clock.trustedSeconds());
+  await spendNonce(services, proof.nonce, services.clock.trustedSeconds());
   const context = contextOf(services, visit);
   const { thumbprint, nonce } = proof;
   return settleIdentity(

@@ -30,6 +30,7 @@ import { contextOf } from "../command-context.ts";
 import { digestOrNull, selectorTextsOf } from "../composition-request.ts";
 import type { HeadedAnswer, Visit } from "../route.ts";
 import type { Services } from "../services.ts";
+import { spendNonce } from "../used-once.ts";
 import { settleIdentity } from "./identity.ts";
 import { spread } from "./revocation.ts";
 
@@ -97,7 +98,7 @@ export async function issueForNode(
   const { body } = visit;
   const entry = services.reads.findEntry(body.entry_id);
   if (entry?.kind !== "agent") throw new TrustWardenError("entry_unknown");
-  const keys = verifyKeys(services, body, digestOfEnrolment(entry.envelope));
+  const keys = await verifyKeys(services, body, digestOfEnrolment(entry.envelope));
   const { instanceId: nodeInstanceId, svidSha256: nodeSvidSha256 } = nodeOf(visit.caller);
   const { strength, ...facts } = body.facts;
   const committed = await services.commands.issueByEntry({
@@ -127,7 +128,7 @@ export async function renewForNode(
   const { body } = visit;
   // The proof names the SVID that it follows; whether that is a live one of this instance, the transaction decides.
   const svidSha256 = parseUnverifiedEnrolmentDigest(body.possession);
-  const keys = verifyKeys(services, body, svidSha256);
+  const keys = await verifyKeys(services, body, svidSha256);
   const { instanceId: nodeInstanceId, svidSha256: nodeSvidSha256 } = nodeOf(visit.caller);
   const committed = await services.commands.renewByNode({
     context: contextOf(services, visit),
@@ -190,14 +191,14 @@ function vouchedSelectors(texts: readonly string[]): readonly string[] {
  *
  * @throws TrustWardenError the `possession_` codes, `nonce_invalid`, `public_key_refused`.
  */
-function verifyKeys(
+async function verifyKeys(
   services: Services,
   body: Pick<NodeInstanceRequest, "spki" | "possession" | "class">,
   enrolmentSha256: string,
-): { readonly key: ProvenKey; readonly classKey: ProvenKey | null } {
+): Promise<{ readonly key: ProvenKey; readonly classKey: ProvenKey | null }> {
   const key = { spki: parseBase64url(body.spki), possession: body.possession };
   const { nonce } = verifyPossession({ envelope: key.possession, spki: key.spki, enrolmentSha256 });
-  services.nonces.spend(nonce, services.clock.trustedSeconds());
+  await spendNonce(services, nonce, services.clock.trustedSeconds());
   return { key, classKey: verifyClassKey(body.class, { enrolmentSha256, nonce }) };
 }
 

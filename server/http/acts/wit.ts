@@ -11,12 +11,13 @@ import { instanceOf, nodeOf } from "../caller.ts";
 import { contextOf } from "../command-context.ts";
 import type { Visit } from "../route.ts";
 import type { Services } from "../services.ts";
+import { spendNonce } from "../used-once.ts";
 
 /** A WIT-SVID of the calling instance or its class. @throws TrustWardenError `wit_disabled` and the codes of the command. */
 export async function issueWit(services: Services, visit: Visit<WitSvidRequest>): Promise<WitSvidAnswer> {
   requireServed(services);
   const { instanceId, svidSha256 } = instanceOf(visit.caller);
-  const key = proveKey(services, visit.body, svidSha256);
+  const key = await proveKey(services, visit.body, svidSha256);
   const { statusLists } = services.lists;
   const { identity } = visit.body;
   const command = { context: contextOf(services, visit), instanceId, identity, svidSha256, key, statusLists };
@@ -32,7 +33,7 @@ export async function issueWitForNode(
   const { instance_id: instanceId, identity } = visit.body;
   // The proof names an SVID; whether that is a live one of this instance, the transaction decides.
   const svidSha256 = parseUnverifiedEnrolmentDigest(visit.body.possession);
-  const key = proveKey(services, visit.body, svidSha256);
+  const key = await proveKey(services, visit.body, svidSha256);
   const { instanceId: nodeInstanceId, svidSha256: nodeSvidSha256 } = nodeOf(visit.caller);
   const { statusLists } = services.lists;
   const context = contextOf(services, visit);
@@ -47,15 +48,15 @@ function requireServed({ witSvid }: Services): void {
 }
 
 /** The caller's key, proven for an SVID under a nonce, which is spent. */
-function proveKey(
+async function proveKey(
   services: Services,
   body: Pick<WitSvidRequest, "spki" | "possession">,
   svidSha256: string,
-): ProvenKey {
+): Promise<ProvenKey> {
   const spki = parseBase64url(body.spki);
   const { possession } = body;
   const { nonce } = verifyPossession({ envelope: possession, spki, enrolmentSha256: svidSha256 });
-  services.nonces.spend(nonce, services.clock.trustedSeconds());
+  await spendNonce(services, nonce, services.clock.trustedSeconds());
   return { spki, possession };
 }
 

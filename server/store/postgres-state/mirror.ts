@@ -269,6 +269,7 @@ export class Mirror implements Replica {
       const place = this.#remote.readAll(tables, (table, rows) => {
         for (const row of rows) insert(this.#database, table, row);
       });
+      if (this.#isShared) countOutboxFrom(this.#database, this.#remote.freshOutboxId());
       setMirror(this.#database, { ...place, groupId: "" });
       return true;
     });
@@ -289,6 +290,12 @@ export class Mirror implements Replica {
       this.#database.exec("PRAGMA foreign_keys = ON");
     }
   }
+}
+
+/** A row of this copy must not have the id of one that another server marks later. */
+function countOutboxFrom(database: SqliteDatabase, id: number): void {
+  database.run("DELETE FROM sqlite_sequence WHERE name = 'outbox'");
+  database.run("INSERT INTO sqlite_sequence (name, seq) VALUES ('outbox', ?)", id);
 }
 
 function insert(database: SqliteDatabase, table: string, row: PostgresRow): void {

@@ -18,6 +18,7 @@ const JOIN = "select epoch, version, store_id, source from trustwarden_state_log
 const NAME_SOURCE = "select trustwarden_state_log.name_source($1, $2)";
 const LET_GO = "select trustwarden_state_log.let_go($1)";
 const APPLY = "select trustwarden_state_log.apply_group($1, $2, $3, $4, $5)";
+const FRESH_OUTBOX_ID = "select trustwarden_state_log.fresh_outbox_id()::float8 as id";
 const GROUP_ID = "select id from trustwarden_state_log.groups where version = $1";
 const GROUPS =
   "select version, id, changes from trustwarden_state_log.groups where version > $1 order by version limit 100";
@@ -168,6 +169,14 @@ export class RemoteStore {
     }
     this.#ask("commit");
     return placeOf(store);
+  }
+
+  /** From here on ids of the outbox were never given, by no server. */
+  freshOutboxId(): number {
+    const [row] = this.#ask(FRESH_OUTBOX_ID);
+    const id = Number(row?.id);
+    if (!Number.isSafeInteger(id)) throw new Error("an id is a number");
+    return id;
   }
 
   /** Says which store was moved here. */

@@ -1,0 +1,26 @@
+/**
+ * What is newer than the published tree of a log that another server sequences: the records of its write-ahead log, for
+ * reading alone.
+ *
+ * A record that is there is durable and in its place for ever, since whoever sequences next takes up all of them.
+ *
+ * @see docs/decisions/0064
+ */
+
+/** Place of a record in the write-ahead log. */
+export interface TailPlace {
+  readonly segment: number;
+  readonly position: number;
+}
+
+/** Records after a place, and the place of the last. */
+export interface TailRecords {
+  readonly records: readonly Uint8Array[];
+  readonly place: TailPlace;
+}
+
+/** The write-ahead log of a log that another sequences. */
+export interface LogTail {
+  /** Records of a log after a place, in order; some at a time. @throws TrustWardenError `ledger_unavailable`. */
+  readAfter(log: string, place: TailPlace): Promise<TailRecords>;
+}

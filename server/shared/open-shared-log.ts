@@ -1,0 +1,131 @@
+/**
+ * Opens the ledger of a server that shares it: the seat from which one of them sequences it, and what every one of them,
+ * that one too, has of it. With `parts.ts` and `build.ts` the only place that knows the adapters.
+ */
+import { issueAcknowledgementAs } from "@trustwarden/core/agentledger/acknowledgement.ts";
+import type { ShardedLog } from "@trustwarden/core/agentledger/sharded-log.ts";
+import { createNoteSigner, formatVkey, rawEd25519Key } from "@trustwarden/core/agentledger/signed-note.ts";
+import { encodeHex } from "@trustwarden/core/bytes.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { Random } from "@trustwarden/core/id.ts";
+import type { ServerConfig } from "../config.ts";
+import type { EventLog } from "../http/services.ts";
+import type { ServerKeys } from "../keys.ts";
+import { CarriedAppends } from "../ledger/carried-appends.ts";
+import { LedgerTurns } from "../ledger/turns.ts";
+import { createLedgerStorage } from "../ledger-storage.ts";
+import { readPrivateFile } from "../signer/private-file.ts";
+import { PostgresLogTail } from "../store/postgres-log-tail.ts";
+import { openPostgresLogin } from "../store/postgres-login.ts";
+import { PostgresAppendPost } from "../store/postgres-state/append-rows.ts";
+import { PostgresUseRows } from "../store/postgres-state/use-rows.ts";
+import { FollowedLog } from "./followed-log.ts";
+import { SequencerSeat } from "./sequencer-seat.ts";
+import { SharedUses, type Uses } from "./uses.ts";
+
+const ID_BYTES = 16;
+
+/** What servers that share a store and a ledger work over. */
+export interface SharedLedger {
+  readonly log: FollowedLog;
+  readonly appends: CarriedAppends;
+  readonly uses: Uses;
+}
+
+export interface OpenSharedLogOptions {
+  readonly config: ServerConfig;
+  readonly keys: Pick<ServerKeys, "logSigner">;
+  readonly origin: string;
+  readonly random: Random;
+  readonly log: EventLog;
+  /** Unix milliseconds. */
+  readonly nowMs: () => number;
+  readonly cleanups: (() => Promise<void> | void)[];
+  /** A log that is started by whoever has the seat. @param cleanups - take how its storage is let go. */
+  readonly createLog: (onFatal: (error: unknown) => void, cleanups: (() => void)[]) => ShardedLog;
+  readonly onEntry: (position: number, entry: Uint8Array) => void;
+  readonly onFatal: (error: unknown) => void;
+}
+
+/**
+ * Begins to wait for the seat, and follows the ledger to its end.
+ *
+ * @throws TrustWardenError `config_invalid`, `ledger_unavailable`, `ledger_corrupt`, `store_unavailable`.
+ */
+export async function openSharedLog(options: OpenSharedLogOptions): Promise<SharedLedger> {
+  const { config, keys, origin, random, nowMs, cleanups, onEntry } = options;
+  const { state, ledger } = config;
+  if (state.storage !== "postgres" || ledger.storage !== "postgres")
+    throw new TrustWardenError("config_invalid", { setting: "state.servers" });
+  const { sessionTimeoutMs: _, statementTimeoutMs: __, ...login } = state.postgres;
+  const { sessionTimeoutMs: ___, ...ledgerLogin } = ledger.postgres;
+  const loginOfState = () => openPostgresLogin(login, "state.postgres", readPrivateFile);
+  const post = new PostgresAppendPost(loginOfState);
+  const tail = new PostgresLogTail(() => openPostgresLogin(ledgerLogin, "ledger.postgres", readPrivateFile));
+  const useRows = new PostgresUseRows(loginOfState);
+  cleanups.push(() => Promise.all([post.close(), tail.close(), useRows.close()]).then(() => undefined));
+  const seat = openSeat(options, () => new PostgresAppendPost(loginOfState));
+  cleanups.push(() => seat.close());
+  const noteSigner = createNoteSigner({ name: origin, signer: keys.logSigner });
+  const appends = new CarriedAppends({
+    post,
+    newId: () => encodeHex(random(ID_BYTES)),
+    acknowledge: (place) =>
+      issueAcknowledgementAs({ origin, acknowledgedAt: Math.floor(nowMs() / 1000), ...place }, noteSigner),
+  });
+  const log = new FollowedLog({
+    ledger: origin,
+    vkey: formatVkey(origin, rawEd25519Key(keys.logSigner.publicKey)),
+    tail,
+    readerOf: (shard) => {
+      const opened = createLedgerStorage(config, { origin, shard, nowMs, onLost: () => undefined });
+      cleanups.push(opened.close);
+      return opened.reader;
+    },
+    append: (entries, id) => appends.append(entries, id),
+    turn: (name) => seat.turn(name),
+    onEntry,
+  });
+  post.watch(() => log.look());
+  await log.start();
+  cleanups.push(() => log.stop());
+  return { log, appends, uses: new SharedUses(useRows) };
+}
+
+function openSeat(
+  { config, log, nowMs, createLog, onFatal }: OpenSharedLogOptions,
+  openPost: () => PostgresAppendPost,
+): SequencerSeat {
+  return new SequencerSeat({
+    open: (onLost) => {
+      const closes: (() => void)[] = [];
+      return {
+        log: createLog(onLost, closes),
+        post: openPost(),
+        close: () => endAll(closes),
+      };
+    },
+    onSeated: async (sharded) => {
+      log.info({}, "this server sequences the ledger");
+      const ends: (() => Promise<void> | void)[] = [];
+      const turns = new LedgerTurns({
+        log: sharded,
+        isQuarterly: config.ledger.shards === "quarterly",
+        nowMs,
+        onTurned: () => undefined,
+        onFailure: () =>
+          log.error({ code: "ledger_unavailable" }, "the ledger's next shard could not be begun"),
+      });
+      await turns.start(ends);
+      return async () => {
+        for (const end of ends) await end();
+        log.info({}, "this server sequences the ledger no more");
+      };
+    },
+    onFatal,
+  });
+}
+
+function endAll(ends: readonly (() => void)[]): void {
+  for (const end of ends) end();
+}

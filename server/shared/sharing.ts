@@ -1,0 +1,87 @@
+/**
+ * What a server owes the others that share its store: what counts once is claimed for all of them, what was written
+ * elsewhere is read before somebody is turned away, and cut off from the store nothing is answered.
+ *
+ * @see docs/decisions/0064
+ */
+import { setTimeout } from "node:timers/promises";
+import { type ErrorCode, TrustWardenError } from "@trustwarden/core/error.ts";
+import { OWN_USES, type Uses } from "./uses.ts";
+
+/** A busy machine, or a lost segment: whoever waits so long is better served than refused. */
+const LATE_MS = 2000;
+const LOOK_MS = 10;
+/** Another server may have made it a moment ago. */
+const UNKNOWN: readonly ErrorCode[] = ["instance_unknown", "owner_unknown", "foreign_agent_unknown"];
+
+/** OAuth's proofs of possession, and streams of security events, are remembered by the server that they were shown to. */
+const ONE_SERVERS: readonly string[] = ["/oauth/", "/ssf/"];
+
+/** One of several servers; or one that has its store alone. */
+export interface Sharing {
+  /** Whether other servers write the same store. */
+  readonly isShared: boolean;
+  readonly uses: Uses;
+  /** Whether this server may say what is current; always, when it has its store alone. */
+  isCurrent(): boolean;
+  /** Returns when this server has everything that was committed before. @throws TrustWardenError `store_unavailable`. */
+  catchUp(): Promise<void>;
+}
+
+/** What a server that has its store alone owes others: nothing. */
+export const ALONE: Sharing = {
+  isShared: false,
+  uses: OWN_USES,
+  isCurrent: () => true,
+  catchUp: () => Promise.resolve(),
+};
+
+/**
+ * Returns when this server may say what is current: at once, unless its word with the store is late.
+ *
+ * @throws TrustWardenError `store_unavailable` when what this server knows may be what others have changed.
+ */
+export async function requireCurrent({
+  sharing,
+}: {
+  readonly sharing: Pick<Sharing, "isCurrent">;
+}): Promise<void> {
+  for (const untilMs = performance.now() + LATE_MS; !sharing.isCurrent(); await setTimeout(LOOK_MS)) {
+    if (performance.now() < untilMs) continue;
+    throw new TrustWardenError("store_unavailable", {
+      reason: "cut off from the servers that share the store",
+    });
+  }
+}
+
+/** @throws TrustWardenError `replica_refused` for what servers that share a store do not do. */
+export function requireAlone(
+  { sharing }: { readonly sharing: Pick<Sharing, "isShared"> },
+  reason: string,
+): void {
+  if (sharing.isShared) throw new TrustWardenError("replica_refused", { reason });
+}
+
+/** @throws TrustWardenError `replica_refused` for a row whose memory is one server's. */
+export function requireShareableRoute(
+  services: { readonly sharing: Pick<Sharing, "isShared"> },
+  { path }: { readonly path: string },
+): void {
+  const start = ONE_SERVERS.find((own) => path.startsWith(own));
+  if (start !== undefined) requireAlone(services, start);
+}
+
+/** Asks once more, upon what the others have written, before somebody is refused whom nobody knows here. */
+export async function withNewest<T>(
+  { sharing }: { readonly sharing: Pick<Sharing, "isShared" | "catchUp"> },
+  run: () => T | Promise<T>,
+): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    const isUnknown = error instanceof TrustWardenError && UNKNOWN.includes(error.code);
+    if (!sharing.isShared || !isUnknown) throw error;
+    await sharing.catchUp();
+    return await run();
+  }
+}

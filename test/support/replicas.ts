@@ -1,0 +1,175 @@
+/**
+ * Two servers, each a process of its own, that share one store and one ledger in a real PostgreSQL, each reached over a link
+ * with faults and reaching the database over another.
+ */
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import {
+  startStateServer,
+  type TestStateServer,
+} from "../../server/store/postgres-state/state-database.test.support.ts";
+import { configureHome, type Starting, startProcess } from "./crash-server.ts";
+import { type FaultyLink, openFaultyLink } from "./faulty-link.ts";
+import { startObjectStore, type TestObjectStore } from "./object-store.ts";
+import { createHome, type TestHome, type TestServer } from "./server.ts";
+
+const LEDGER_SCHEMA = new URL("../../server/store/postgres-log.sql", import.meta.url);
+const LEDGER_LOGIN = "tw_ledger";
+const PASSWORD = "of the ledger";
+
+/** One of the servers: a process that may be another one at the next call. */
+export class Replica {
+  readonly home: TestHome;
+  /** Its way to the database. */
+  readonly database: FaultyLink;
+  readonly #said: (() => string)[] = [];
+  #running: Starting | undefined;
+  #up: Promise<TestServer> | undefined;
+  #front: FaultyLink | undefined;
+
+  constructor(home: TestHome, database: FaultyLink) {
+    this.home = home;
+    this.database = database;
+  }
+
+  /** The process that listens, when there is one. */
+  readonly up = (): Promise<TestServer> => this.#up ?? this.start();
+
+  /** The way of clients to it; new with each process. */
+  get front(): FaultyLink {
+    if (this.#front === undefined) throw new Error("not started");
+    return this.#front;
+  }
+
+  start(): Promise<TestServer> {
+    this.#up = this.#start();
+    return this.#up;
+  }
+
+  /** What its processes said of errors. */
+  errors(): string {
+    return this.#said.map((said) => said()).join("");
+  }
+
+  /** Kills the process; nobody has it start again. */
+  async kill(): Promise<void> {
+    this.#running?.kill();
+    await this.#running?.gone;
+  }
+
+  /** Kills the process, and starts the next. */
+  async restart(): Promise<TestServer> {
+    this.#up = this.kill().then(() => this.#start());
+    return this.#up;
+  }
+
+  async close(): Promise<void> {
+    await this.kill();
+    await this.#front?.close();
+    await this.database.close();
+  }
+
+  async #start(): Promise<TestServer> {
+    const running = startProcess(this.home);
+    this.#running = running;
+    this.#said.push(running.errors);
+    const server = await running.ready;
+    if (server === undefined) throw new Error(running.errors());
+    const before = this.#front;
+    this.#front = await openFaultyLink(Number(new URL(server.url).port));
+    await before?.close();
+    return { ...server, url: `https://127.0.0.1:${this.#front.port}` };
+  }
+}
+
+export interface TwoReplicas {
+  readonly state: TestStateServer;
+  readonly replicas: readonly [Replica, Replica];
+  /** Name of the database that has store and ledger. */
+  readonly database: string;
+  /** Settings of a server beside them, to look at what they left. */
+  readonly settings: object;
+  close(): Promise<void>;
+}
+
+/** @param settings - of both, beside where store and ledger are. */
+export async function startReplicas(settings: object = {}): Promise<TwoReplicas> {
+  const state = await startStateServer();
+  const { login } = await state.create();
+  const { database } = login;
+  await state.postgresql.admin(readFileSync(LEDGER_SCHEMA, "utf8"), database);
+  await state.postgresql.admin(
+    `create role ${LEDGER_LOGIN} login password '${PASSWORD}' in role trustwarden_ledger_writer`,
+  );
+  const objects = await startObjectStore();
+  const left = new Replica(createHome(), await openFaultyLink(state.postgresql.port));
+  const right = new Replica(createHome(), await openFaultyLink(state.postgresql.port));
+  const place = { login, objects, settings };
+  configure(left, place);
+  await left.start();
+  copyKeys(left.home, right.home);
+  configure(right, place);
+  await right.start();
+  return {
+    state,
+    replicas: [left, right],
+    database,
+    settings: settingsOf(left, place),
+    close: async () => {
+      await Promise.all([left.close(), right.close()]);
+      await objects.close();
+      await state.close();
+      left.home.remove();
+      right.home.remove();
+    },
+  };
+}
+
+interface Place {
+  readonly login: object;
+  readonly objects: TestObjectStore;
+  readonly settings: object;
+}
+
+function configure(replica: Replica, place: Place): void {
+  const { home } = replica;
+  mkdirSync(home.configDir, { recursive: true, mode: 0o700 });
+  writeFileSync(join(home.configDir, "ledger-password"), PASSWORD, { mode: 0o600 });
+  writeFileSync(
+    join(home.configDir, "objects.json"),
+    JSON.stringify({ Version: 1, AccessKeyId: "AKIATESTTESTTEST", SecretAccessKey: "of-the-objects" }),
+    { mode: 0o600 },
+  );
+  configureHome(home, settingsOf(replica, place));
+}
+
+function settingsOf({ home, database }: Replica, { login, objects, settings }: Place): object {
+  const place = { ...login, port: database.port };
+  return {
+    ...settings,
+    state: { storage: "postgres", servers: "many", postgres: place },
+    ledger: {
+      storage: "postgres",
+      postgres: {
+        ...place,
+        user: LEDGER_LOGIN,
+        passwordFile: join(home.configDir, "ledger-password"),
+        sessionTimeoutMs: 4000,
+      },
+      objects: {
+        endpoint: objects.endpoint,
+        region: "eu-1",
+        bucket: "warden",
+        credentialsFile: join(home.configDir, "objects.json"),
+      },
+    },
+  };
+}
+
+/** As the guide says. */
+function copyKeys(from: TestHome, to: TestHome): void {
+  mkdirSync(to.dataDir, { recursive: true, mode: 0o700 });
+  cpSync(join(from.dataDir, "keys"), join(to.dataDir, "keys"), { recursive: true });
+  cpSync(join(from.dataDir, "trust-domain"), join(to.dataDir, "trust-domain"));
+  cpSync(from.configDir, to.configDir, { recursive: true });
+}
