@@ -21,6 +21,7 @@ import { formatRoute } from "./http/route.ts";
 import { ROUTES } from "./http/routes.ts";
 import type { Services } from "./http/services.ts";
 import { foundTokenKey, tendAuthority } from "./http/tend-authority.ts";
+import { watchAgentRatio } from "./intake/agent-ratio.ts";
 import { OutboxSweep } from "./ledger/outbox-sweep.ts";
 import { createLog } from "./log.ts";
 import { createFigures } from "./metrics/figures.ts";
@@ -122,6 +123,7 @@ async function startServing(
   tendStateLink({ store, ledger: core.ledger, feed, log });
   await startBrokers(services, cleanups);
   await services.turns.start(cleanups);
+  watchAgentRatio(core, cleanups);
   cleanups.push(async () => {
     await services.refusals.close();
     await core.ledger.drain();

@@ -95,6 +95,8 @@ const settings = z.strictObject({
       easyAgentsPerOwnerPerMinute: count.default(120),
     })
     .prefault({}),
+  /** What is worth an alarm in the log and the ledger; nothing is refused by it. */
+  alarms: z.strictObject({ agentsPerOwner: count.default(50) }).prefault({}),
   /** Which evidence of platforms is accepted; nothing by default. See docs/guides/attestation.md. */
   attestation: attestationSettings.prefault({}),
   /** Custom policies, and who may ask ours from outside. See docs/guides/policy.md. */

@@ -287,12 +287,13 @@ export class World {
 
 /**
  * The same settings for a server to which a slow machine, or one that is busy with others, is no overload, and to which the
- * scenes of many scenarios within a minute are no loop.
+ * scenes of many scenarios within a minute are no loop and no crowd.
  */
 function unhurried(config: object): object {
   const intake = "intake" in config && typeof config.intake === "object" ? config.intake : {};
   const quotas = "quotas" in config && typeof config.quotas === "object" ? config.quotas : {};
   return {
+    alarms: { agentsPerOwner: 1_000_000 },
     ...config,
     intake: { delayMs: 3_600_000, ...intake },
     quotas: { easyAgentsPerOwnerPerMinute: 100_000, ...quotas },

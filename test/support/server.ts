@@ -43,6 +43,7 @@ export async function startTestServer(
       logLevel: "silent",
       dataDir,
       configDir,
+      alarms: { agentsPerOwner: 1_000_000 },
       ...settings,
       // A machine that is slow, or busy with other tests, is no overload.
       intake: { delayMs: 3_600_000, ...settings.intake },
