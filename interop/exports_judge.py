@@ -1,6 +1,6 @@
 """The published schemas on exported events: OCSF 1.8, OTLP's protocol buffers, CloudEvents 1.0, RFC 4180.
 
-usage: exports_judge.py {ocsf|otel|cloudevents|csv} FILE
+usage: exports_judge.py {ocsf|otel|traces|cloudevents|csv} FILE
 
 Prints how many events it accepted; a refusal exits with 1 and says why. Shares no code with the project.
 """
@@ -44,6 +44,34 @@ def otel(lines):
     return count
 
 
+def traces(lines):
+    """OTLP's JSON has ids in hex, where the protocol buffers' own JSON has base64."""
+    from base64 import b64encode
+
+    from google.protobuf import json_format
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    def to_base64(found):
+        return f'"{found[1]}":"{b64encode(bytes.fromhex(found[2])).decode()}"'
+
+    count = 0
+    for line in lines:
+        text = re.sub(r'"(traceId|spanId|parentSpanId)":"([^"]*)"', to_base64, line)
+        request = json_format.Parse(text, ExportTraceServiceRequest())
+        for resource in request.resource_spans:
+            names = {attribute.key for attribute in resource.resource.attributes}
+            if not {"service.name", "service.version"} <= names:
+                raise ValueError("a resource without a name")
+            for scope in resource.scope_spans:
+                for span in scope.spans:
+                    if len(span.trace_id) != 16 or len(span.span_id) != 8 or not span.name:
+                        raise ValueError("an empty span")
+                    if not 10**18 < span.start_time_unix_nano <= span.end_time_unix_nano:
+                        raise ValueError("times")
+                    count += 1
+    return count
+
+
 def cloudevents(lines):
     from cloudevents.core.formats.json import JSONFormat
     from cloudevents.core.v1.event import CloudEvent
@@ -75,7 +103,7 @@ def main():
         text = file.read()
     lines = text.splitlines()
     try:
-        judges = {"ocsf": ocsf, "otel": otel, "cloudevents": cloudevents, "csv": lambda l: rows(l, text)}
+        judges = {"ocsf": ocsf, "otel": otel, "traces": traces, "cloudevents": cloudevents, "csv": lambda l: rows(l, text)}
         print(f"accepted {judges[form](lines)}")
     except Exception as error:
         print(f"refused: {str(error)[:500]}")

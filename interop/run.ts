@@ -33,6 +33,7 @@ import { spiffeJudge } from "./spiffe-judge.ts";
 import { spireFederationJudge } from "./spire/federation-judge.ts";
 import { stockOpaJudge } from "./stock-opa-judge.ts";
 import { ledgerStorageJudge } from "./storage/judge.ts";
+import { tracesJudge } from "./traces-judge.ts";
 import { curlJudge } from "./wild/curl-judge.ts";
 import { mariadbJudge } from "./wild/mariadb-judge.ts";
 import { nginxJudge } from "./wild/nginx-judge.ts";
@@ -58,6 +59,7 @@ const JUDGES: readonly Judge[] = [
   litewitnessJudge,
   evidenceJudge,
   exportsJudge,
+  tracesJudge,
   deployJudge,
   policyJudge,
   stockOpaJudge,

@@ -7,6 +7,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
+import type { Random } from "@trustwarden/core/id.ts";
 import type { RevocationTarget } from "@trustwarden/core/revocation/frames.ts";
 import { startBrokers } from "./brokers.ts";
 import { type Clock, createSystemClock, FlooredClock } from "./clock.ts";
@@ -34,6 +35,7 @@ import { ALONE, requireCurrent, type Sharing } from "./shared/sharing.ts";
 import { openSinks } from "./sinks/open-sinks.ts";
 import { remoteStateOf } from "./state-config.ts";
 import { tendStateLink } from "./state-link.ts";
+import { openTraces } from "./traces/open-traces.ts";
 
 /** A server that is listening. */
 export interface BuiltServer {
@@ -71,12 +73,16 @@ export async function buildServer(
   const cleanups: Cleanup[] = [];
   const close = once(() => closeAll(cleanups));
   try {
-    const meter = { figures: createFigures(ROUTES.map(formatRoute)), monoMs: () => clock.monoMs() };
+    const random: Random = (length) => new Uint8Array(randomBytes(length));
+    const figures = createFigures(ROUTES.map(formatRoute));
+    const log = observeEvents({ figures }, createLog(config.logLevel));
+    const tracer = openTraces(config.traces, { clock, random, log, cleanups });
+    const meter = { figures, monoMs: () => clock.monoMs(), tracer };
     const parts = await openParts({
       config,
       meter,
-      log: observeEvents(meter, createLog(config.logLevel)),
-      random: (length) => new Uint8Array(randomBytes(length)),
+      log,
+      random,
       clock: new FlooredClock(clock),
       cleanups,
     });

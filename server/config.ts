@@ -23,6 +23,7 @@ import { policySettings } from "./opa/config.ts";
 import { requireShareable } from "./shared/shareable.ts";
 import { sinkSettings } from "./sinks/config.ts";
 import { requireProtectedState, stateSettings } from "./state-config.ts";
+import { requireProtectedTraces, tracesSettings } from "./traces/config.ts";
 import { witnessSettings } from "./witnessing/config.ts";
 
 /** Room for the certificates of every region of a cloud. */
@@ -143,6 +144,8 @@ const settings = z.strictObject({
     .optional(),
   /** A listener for Prometheus; off unless it is set. See docs/guides/operations.md. */
   metrics: metricsSettings.optional(),
+  /** Where spans go; nowhere unless it is set. See docs/guides/operations.md. */
+  traces: tracesSettings.optional(),
   /** Where the authority's keys are made and sign; keys of before stay where they are. */
   signer: z
     .discriminatedUnion("kind", [
@@ -247,6 +250,7 @@ export function parseConfig(input: unknown): ServerConfig {
     if (listener !== undefined && listener !== null) requireAllowedHost(listener.host, parsed.data);
   }
   requireProtectedMetrics(metrics);
+  requireProtectedTraces(parsed.data.traces);
   requireProtectedLedger(parsed.data.ledger);
   requireProtectedState(parsed.data.state, parsed.data.ledger);
   requireShareable(parsed.data);

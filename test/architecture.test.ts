@@ -97,7 +97,7 @@ const SERVER_COMMANDS: Readonly<Record<string, readonly string[]>> = {
   "cli/server-config.ts": ["server/config.ts"],
   // A relay gives on what the server gives: the feed is the same code.
   "cli/relay/relay.ts": ["server/feed/feed.ts"],
-  "cli/relay/relay-listener.ts": ["server/feed/connection.ts"],
+  "cli/relay/relay-listener.ts": ["server/feed/connection.ts", "server/http/handshake-turns.ts"],
   "cli/doctor-checks.ts": ["server/store/state-seal.ts"],
   "cli/doctor-deployment.ts": ["server/config.ts"],
   "cli/commands/backup.ts": [

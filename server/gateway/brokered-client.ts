@@ -27,6 +27,8 @@ export interface BrokeredCall {
   readonly signal: AbortSignal;
   readonly broker: Broker;
   readonly connections: Pick<UpstreamConnections, "send">;
+  /** Of ours, over whatever the caller sent under these names: which trace this request is of. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** A two-way connection with a secret in its opening; what comes back passes through here. */
@@ -58,10 +60,11 @@ export class BrokeredClient implements WatchingClient {
     const canaries = broker.canaries();
     await this.#requireNoCanary(canaries, request);
     const injection = await this.#inject();
+    const traced = { ...request, headers: { ...request.headers, ...this.#call.headers } };
     const signal =
       injection === null ? this.#call.signal : AbortSignal.any([this.#call.signal, injection.signal]);
     const answer = await connections
-      .send(arrival.upstream, withSecret(request, injection), signal)
+      .send(arrival.upstream, withSecret(traced, injection), signal)
       .catch((error: unknown) => throwWhy(error, injection));
     const redactor = redactorOf(injection);
     const headers = redactor === undefined ? answer.headers : redactor.headers(answer.headers);

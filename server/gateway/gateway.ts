@@ -114,6 +114,7 @@ async function serveCall(
   response: ServerResponse,
 ): Promise<void> {
   const { services } = context;
+  const { tracer } = services.meter;
   let upstream: UpstreamState | undefined;
   let arrival: CallArrival | undefined;
   let place: Place | undefined;
@@ -125,6 +126,8 @@ async function serveCall(
     if (isMetadata(target)) return answerMetadata(services, { request, response, target });
     upstream = services.gateway.upstreams.find(target.segments[0] ?? "");
     arrival = await readArrival(services, { request, target, upstream });
+    const { traceparent } = request.headers;
+    tracer?.begin(arrival, { name: `gateway ${upstream.kind}`, listener: "gateway", traceparent });
     place.take();
     const ports = keepReceipt(
       observePath(services.meter, "gateway", createGatewayPorts(services)),
@@ -133,8 +136,10 @@ async function serveCall(
       },
     );
     await guard(ports, arrival, (permit) => perform(services, permit, response));
+    tracer?.end(arrival, { result: "answered" });
   } catch (error) {
     const thrown = toTrustWardenError(error);
+    if (arrival !== undefined) tracer?.end(arrival, { result: "refused", code: thrown.code });
     const failure = arrival === undefined ? thrown : refusalOf(arrival, thrown);
     logFailure(services.log, `gateway ${upstream?.name ?? "none"}`, failure);
     const challenge = formatChallenge(services, { failure, request, upstream });
@@ -189,6 +194,7 @@ async function perform(
           signal: until,
           connections,
           broker,
+          headers: services.meter.tracer?.headersOf(arrival) ?? {},
         });
         clients.push(made);
         return made;

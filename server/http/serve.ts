@@ -13,16 +13,22 @@ import type { Services } from "./services.ts";
 
 /** The answer of a route to one arrival, counted. @throws TrustWardenError whatever the path or the act is stopped by. */
 export async function serve(services: Services, route: Route, arrival: Arrival): Promise<unknown> {
+  const { figures, tracer } = services.meter;
+  const name = formatRoute(route);
+  tracer?.begin(arrival, { name, listener: arrival.listener, traceparent: arrival.headers.traceparent });
   let end = "failed";
+  let code: string | undefined;
   try {
     const answered = await answer(services, route, arrival);
     end = "answered";
     return answered;
   } catch (error) {
+    if (error instanceof TrustWardenError) code = error.code;
     if (error instanceof TrustWardenError && error.status < 500) end = "refused";
     throw error;
   } finally {
-    services.meter.figures.requests.add({ route: formatRoute(route), end });
+    figures.requests.add({ route: name, end });
+    tracer?.end(arrival, { result: end, code });
   }
 }
 

@@ -5,6 +5,7 @@ import type { Broker } from "../broker/ports.ts";
 import type { EventLog, Services } from "../http/services.ts";
 import type { LogWriter } from "../ledger/ledger.ts";
 import type { StoreCommands } from "../store/ports.ts";
+import type { Tracer } from "../traces/tracer.ts";
 import type { Figures } from "./figures.ts";
 import type { Plane, Step } from "./labels.ts";
 
@@ -15,43 +16,58 @@ export interface Meter {
   readonly figures: Figures;
   /** Monotonic milliseconds. */
   readonly monoMs: () => number;
+  /** Absent where nobody collects spans. */
+  readonly tracer?: Tracer | undefined;
 }
 
 /** The same ports, each step timed and each decision counted; what they do and throw stays theirs. */
-export function observePath<Arrival, Principal, Receipt>(
-  { figures, monoMs }: Meter,
+export function observePath<Arrival extends object, Principal, Receipt>(
+  { figures, monoMs, tracer }: Meter,
   plane: Plane,
   ports: GuardPorts<Arrival, Principal, Receipt>,
 ): GuardPorts<Arrival, Principal, Receipt> {
-  const note = (step: Step, fromMs: number): void =>
+  const note = (arrival: Arrival, { step, fromMs, isFailed }: Noted): void => {
     figures.steps.observe({ plane, step }, (monoMs() - fromMs) / MS_PER_SECOND);
-  const timed = async <T>(step: Step, run: () => Promise<T>): Promise<T> => {
+    tracer?.step(arrival, { name: step, fromMs, isFailed });
+  };
+  const timed = async <T>(arrival: Arrival, step: Step, run: () => Promise<T>): Promise<T> => {
     const fromMs = monoMs();
+    let isFailed = true;
     try {
-      return await run();
+      const done = await run();
+      isFailed = false;
+      return done;
     } finally {
-      note(step, fromMs);
+      note(arrival, { step, fromMs, isFailed });
     }
   };
   let actedFromMs: number | undefined;
   return {
-    authenticate: (arrival) => timed("authenticate", () => ports.authenticate(arrival)),
+    authenticate: (arrival) => timed(arrival, "authenticate", () => ports.authenticate(arrival)),
     decide: async (arrival, principal) => {
-      const decision = await timed("decide", () => ports.decide(arrival, principal));
+      const decision = await timed(arrival, "decide", () => ports.decide(arrival, principal));
       countDecision(figures, plane, decision);
       return decision;
     },
     record: (arrival, principal, decision) =>
-      timed("record", () => ports.record(arrival, principal, decision)),
+      timed(arrival, "record", () => ports.record(arrival, principal, decision)),
     requireLive: (principal, decision) => {
       actedFromMs = monoMs();
       ports.requireLive(principal, decision);
     },
     recordOutcome: (permit, outcome) => {
-      if (actedFromMs !== undefined) note("act", actedFromMs);
-      return timed("outcome", () => ports.recordOutcome(permit, outcome));
+      const isFailed = outcome.status !== "success";
+      if (actedFromMs !== undefined) note(permit.arrival, { step: "act", fromMs: actedFromMs, isFailed });
+      return timed(permit.arrival, "outcome", () => ports.recordOutcome(permit, outcome));
     },
   };
+}
+
+/** One step that was taken. */
+interface Noted {
+  readonly step: Step;
+  readonly fromMs: number;
+  readonly isFailed: boolean;
 }
 
 function countDecision(figures: Figures, plane: Plane, decision: Decision): void {
