@@ -6,12 +6,13 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { CrashCampaign } from "../../test/support/crash-campaign.ts";
 import { CRASH_POINTS } from "../../test/support/crash-points.ts";
+import { createRemoteLedger } from "../../test/support/remote-ledger.ts";
 import { runCommand } from "../command.ts";
 import { countVerdicts, type Findings, type Judge, type Lab, type Verdict } from "../judge.ts";
-import { createRemoteLedger } from "./campaign.ts";
 import { openStorageLab, type StorageLab } from "./lab.ts";
 
-const TESTS = "server/store/postgres-log.test.ts";
+/** One after the other: they share the database. */
+const TESTS = ["server/store/postgres-log.test.ts", "test/remote-shards.test.ts"] as const;
 const TESTS_TIMEOUT_MS = 600_000;
 /** Where database, objects and the mark kept elsewhere are at different places of the order. */
 const CRASHES = ["step 3: tiles", "step 6: state with the checkpoint"];
@@ -32,16 +33,21 @@ async function judgeLedgerStorage(lab: Lab): Promise<Findings> {
 
 async function runTests({ root, scratch }: Lab, storage: StorageLab): Promise<readonly Verdict[]> {
   const report = join(scratch, "ledger-storage.json");
-  const args = ["run", TESTS, "--reporter=json", `--outputFile.json=${report}`];
-  const { stderr } = await runCommand(join(root, "node_modules", ".bin", "vitest"), args, {
-    timeoutMs: TESTS_TIMEOUT_MS,
-    cwd: root,
-    env: { TRUSTWARDEN_STORAGE_LAB: JSON.stringify(storage.lab) },
-  });
+  const how = ["--no-file-parallelism", "--reporter=json", `--outputFile.json=${report}`];
+  const { stderr } = await runCommand(
+    join(root, "node_modules", ".bin", "vitest"),
+    ["run", ...TESTS, ...how],
+    {
+      timeoutMs: TESTS_TIMEOUT_MS,
+      cwd: root,
+      env: { TRUSTWARDEN_STORAGE_LAB: JSON.stringify(storage.lab) },
+    },
+  );
   const { testResults } = JSON.parse(readFileSync(report, "utf8"));
   const results: readonly { fullName: string; status: string; failureMessages: string[] }[] =
     testResults.flatMap(({ assertionResults }: { assertionResults: unknown }) => assertionResults);
-  if (results.length === 0) throw new Error(`${TESTS} ran no test: ${stderr.trim()}`);
+  if (testResults.length !== TESTS.length || results.length === 0)
+    throw new Error(`not all of ${TESTS.join(", ")} ran: ${stderr.trim()}`);
   return results.map(({ fullName, status, failureMessages }) => {
     const expected = REFUSAL.test(fullName) ? "refuse" : "accept";
     const isRight = status === "passed";

@@ -73,7 +73,7 @@ export async function openStorageLab(options: {
     const password = randomBytes(16).toString("hex");
     const login = `create role ${LOGIN} login password '${password}' in role trustwarden_ledger_writer`;
     await requireOutput(join(bin, "psql"), [...applied, "-c", login], { timeoutMs: TIMEOUT_MS });
-    const store = await startObjectStore(gateway, join(directory, "objects"));
+    const store = await startObjectStore(gateway, join(directory, "store"));
     running.push(store.program);
     const version = await requireOutput(join(bin, "postgres"), ["--version"], { timeoutMs: TIMEOUT_MS });
     const caFile = join(host, "server.pem");
@@ -104,8 +104,7 @@ async function startPostgres(cluster: {
   const drop = ["--clear-groups", "--reuid", String(user?.uid), "--regid", String(user?.gid)];
   const [program = "", ...args] = user === undefined ? initdb : ["setpriv", ...drop, ...initdb];
   await requireOutput(program, args, { timeoutMs: TIMEOUT_MS, cwd: "/" });
-  const [cert, key] = [join(directory, "server.pem"), join(directory, "server.key")];
-  await requireOutput("openssl", [...CERTIFICATE, "-out", cert, "-keyout", key], { timeoutMs: TIMEOUT_MS });
+  const { cert, key } = await certify(directory);
   // The database reads its key only where it is its own and nobody else's.
   chmodSync(key, 0o600);
   if (user !== undefined) chownSync(key, user.uid, user.gid);
@@ -118,18 +117,27 @@ async function startPostgres(cluster: {
   );
 }
 
+async function certify(directory: string) {
+  const [cert, key] = [join(directory, "server.pem"), join(directory, "server.key")];
+  await requireOutput("openssl", [...CERTIFICATE, "-out", cert, "-keyout", key], { timeoutMs: TIMEOUT_MS });
+  return { cert, key };
+}
+
 async function startObjectStore(gateway: string, directory: string) {
-  mkdirSync(join(directory, BUCKET), { recursive: true });
+  const objects = join(directory, "objects");
+  mkdirSync(join(objects, BUCKET), { recursive: true });
+  const { cert, key } = await certify(directory);
   const port = await freePort();
   const accessKeyId = `AKIA${randomBytes(8).toString("hex").toUpperCase()}`;
   const secretAccessKey = randomBytes(20).toString("hex");
+  const tls = ["--cert", cert, "--key", key];
   const program = await startProgram(
     gateway,
-    ["--port", `127.0.0.1:${port}`, "--region", REGION, "--quiet", "posix", directory],
+    [...["--port", `127.0.0.1:${port}`], ...tls, "--region", REGION, "--quiet", "posix", objects],
     { port, env: { ROOT_ACCESS_KEY: accessKeyId, ROOT_SECRET_KEY: secretAccessKey } },
   );
-  const endpoint = `http://127.0.0.1:${port}`;
-  return { program, objects: { endpoint, region: REGION, bucket: BUCKET, accessKeyId, secretAccessKey } };
+  const place = { endpoint: `https://127.0.0.1:${port}`, region: REGION, bucket: BUCKET, caFile: cert };
+  return { program, objects: { ...place, accessKeyId, secretAccessKey } };
 }
 
 /** Folder of the programs. @throws JudgeUnavailable */

@@ -2,6 +2,7 @@
  * Where a log of a test is kept: a directory, or a database and an object store. Plain data, so that a process of its own
  * can be told.
  */
+import { readFileSync } from "node:fs";
 import { createTestLogSigner } from "@trustwarden/core/agentledger/ledger.test.support.ts";
 import type { LogReader, LogStorage } from "@trustwarden/core/agentledger/ports.ts";
 import { Sequencer } from "@trustwarden/core/agentledger/sequencer.ts";
@@ -32,6 +33,8 @@ export interface RemoteLab {
     readonly bucket: string;
     readonly accessKeyId: string;
     readonly secretAccessKey: string;
+    /** Of the store, which is asked over TLS. */
+    readonly caFile: string;
   };
 }
 
@@ -85,9 +88,10 @@ export function createTestS3Client({
   objects,
   prefix,
 }: Pick<RemoteLab, "objects"> & { readonly prefix: string }): S3Client {
-  const { endpoint, bucket, region, ...credentials } = objects;
+  const { endpoint, bucket, region, caFile, ...credentials } = objects;
   return new S3Client({
     endpoint,
+    ca: readFileSync(caFile, "utf8"),
     bucket,
     prefix,
     timeoutMs: 10_000,

@@ -289,14 +289,18 @@ describe.skipIf(LAB === undefined)("the ledger on PostgreSQL and an object store
       writeFileSync(path, text, { mode: 0o600 });
       return path;
     };
-    function configured(place: LogPlace, changed: object): LogStorage {
+    function configured(place: LogPlace, changed: object, stored: object = {}): LogStorage {
       const { port, database, user, caFile } = lab.postgres;
       const { accessKeyId, secretAccessKey, ...objects } = lab.objects;
       const credentials = { Version: 1, AccessKeyId: accessKeyId, SecretAccessKey: secretAccessKey };
       const credentialsFile = secret("objects.json", JSON.stringify(credentials));
       const prefix = `${places}/`;
       const postgres = { host: "127.0.0.1", port, database, user, tls: { caFile }, ...changed };
-      const ledger = { storage: "postgres", postgres, objects: { ...objects, prefix, credentialsFile } };
+      const ledger = {
+        storage: "postgres",
+        postgres,
+        objects: { ...objects, prefix, credentialsFile, ...stored },
+      };
       const config = parseConfig({ dataDir: folder, configDir: folder, ledger });
       const options = { origin: place.origin, nowMs: () => Date.now(), onLost: () => undefined };
       return createLedgerStorage(config, options).storage;
@@ -312,6 +316,18 @@ describe.skipIf(LAB === undefined)("the ledger on PostgreSQL and an object store
         await storage.writeObjects([{ path: "tile/0/000.p/1", bytes: Uint8Array.of(1) }]);
         await storage.close();
       }
+    });
+
+    it("reaches the objects over TLS, and no store that another authority certifies, or none", async () => {
+      const place = freshPlace();
+      const passwordFile = secret("password", lab.postgres.password);
+      const caFile = secret("strangers.pem", rootCertificates[0] ?? "");
+      for (const changed of [{ caFile }, { caFile: undefined }]) {
+        const storage = configured(place, { passwordFile }, { ...changed, retryForMs: 0 });
+        await expect(storage.open()).rejects.toMatchObject({ code: "store_unavailable" });
+        await storage.close();
+      }
+      expect(lab.objects.endpoint).toMatch(/^https:/);
     });
 
     it("is refused without the password, with another, without TLS, and with a certificate of nobody's", async () => {

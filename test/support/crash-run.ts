@@ -10,11 +10,11 @@
 import { randomInt } from "node:crypto";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { createRemoteLedger } from "../../interop/storage/campaign.ts";
 import { openStorageLab } from "../../interop/storage/lab.ts";
 import { CrashCampaign } from "./crash-campaign.ts";
 import { CRASH_POINTS } from "./crash-points.ts";
 import { runFaults, type Tally } from "./fault-run.ts";
+import { createRemoteLedger } from "./remote-ledger.ts";
 
 const DEFAULT_KILLS = 50;
 const LANES = 2;

@@ -90,7 +90,13 @@ export function startProcess(home: TestHome, weakening?: Weakening): Starting {
 /** A server of a test's own that dies where it is told to, and starts again on the same directories. */
 export class CrashingServer {
   readonly #home = createHome();
+  readonly #settings: object;
   #running: { readonly process: Starting; readonly server: TestServer } | undefined;
+
+  /** @param settings - of `server.json`. */
+  constructor(settings: object = {}) {
+    this.#settings = settings;
+  }
 
   /** The one that listens now. */
   get server(): TestServer {
@@ -99,7 +105,7 @@ export class CrashingServer {
   }
 
   async start(): Promise<void> {
-    if (this.#running === undefined) configureHome(this.#home);
+    if (this.#running === undefined) configureHome(this.#home, this.#settings);
     const started = startProcess(this.#home);
     const server = await started.ready;
     if (server === undefined) throw new Error(started.errors());

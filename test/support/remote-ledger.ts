@@ -1,11 +1,11 @@
-/** The crash campaign of `./dev torture` on a server whose ledger is in a database and an object store. */
+/** A ledger in the database and the object store of a laboratory, as a server is configured with it. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Client } from "pg";
 import { createTestS3Client, type RemoteLab } from "../../server/store/log-place.test.support.ts";
 import { S3LogReader } from "../../server/store/s3-objects.ts";
-import type { RemoteLedger } from "../../test/support/crash-campaign.ts";
+import type { RemoteLedger } from "./crash-campaign.ts";
 
 let prefixes = 0;
 
@@ -23,7 +23,7 @@ export async function createRemoteLedger(lab: RemoteLab): Promise<RemoteLedger &
   const credentials = { Version: 1, AccessKeyId: accessKeyId, SecretAccessKey: secretAccessKey };
   writeFileSync(credentialsFile, JSON.stringify(credentials), { mode: 0o600 });
   const { host, port, database, user } = lab.postgres;
-  const prefix = `campaign-${prefixes}/`;
+  const prefix = `${process.pid}-${prefixes}/`;
   return {
     settings: {
       storage: "postgres",
