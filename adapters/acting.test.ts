@@ -160,6 +160,7 @@ describe("the gate", () => {
     await begun.promise;
     await root.revoke({ child: stopped, reason: "enough" });
     await expect(cut).rejects.toMatchObject({ code: "identity_revoked" });
+    await world.expectCut(stopped);
     late.resolve("late");
     expect(await kept).toBe("late");
     await Promise.all([stopped.close(), other.close()]);

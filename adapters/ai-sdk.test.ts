@@ -201,8 +201,12 @@ describe("an agent of the AI SDK", () => {
     expect(seen.map(({ outcome }) => outcome)).toEqual(["failure", "aborted"]);
   });
 
-  it("stops in mid-run when its parent is stopped", async () => {
-    const parent = await world.createAgent(["use:tool", "read:web"], "doomed");
+  it.each([
+    ["with its next call", false],
+    ["while a tool is at work", true],
+  ])("stops in mid-run when its parent is stopped: %s", async (_, isAtWork) => {
+    const name = isAtWork ? "at-work" : "worker";
+    const parent = await world.createAgent(["use:tool", "read:web"], isAtWork ? "doomed" : "ending");
     const worker = guardAgent(
       {
         model: scripted([["step", { of: "1" }]], [["step", { of: "2" }]], "never said"),
@@ -211,20 +215,17 @@ describe("an agent of the AI SDK", () => {
             inputSchema: z.object({ of: z.string() }),
             execute: async ({ of }) => {
               done.push(`step ${of}`);
-              if (of === "1")
-                await world.live.admin("POST", "/v1/revocations", {
-                  target: { kind: "instance", id: parent.instanceId },
-                  reason: "test",
-                });
+              if (of === "1") await world.stopAtWork(parent, isAtWork);
             },
           }),
         },
       },
-      { name: "worker", scope: ["use:tool:step"] },
+      { name, scope: ["use:tool:step"] },
     );
     await expect(actAs(parent, () => worker.generate({ prompt: "go" }))).rejects.toMatchObject({
       status: 401,
     });
+    if (isAtWork) await world.expectCut(parent);
     expect(done).toContain("step 1");
     expect(done).not.toContain("step 2");
   });

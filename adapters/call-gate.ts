@@ -189,9 +189,10 @@ async function untilStopped<T>(agent: AgentIdentity, work: () => Promise<T>): Pr
   const stopped = Promise.withResolvers<never>();
   // Whoever does not wait for it any more has its result.
   stopped.promise.catch(() => undefined);
-  const unwatch = agent.whenStopped(() =>
-    stopped.reject(new TrustWardenError("identity_revoked", { reason: "stopped during the call" })),
-  );
+  const unwatch = agent.whenStopped(() => {
+    const cause = new TrustWardenError("identity_revoked", { reason: "stopped during the call" });
+    stopped.reject(new TrustWardenError("call_cut", {}, { cause }));
+  });
   try {
     return await Promise.race([work(), stopped.promise]);
   } finally {
@@ -209,9 +210,8 @@ async function watched<T>(work: () => Promise<T>, signal: AbortSignal | undefine
   }
 }
 
-/** The ledger has `aborted`; the framework gets what the tool threw. */
+/** The ledger has `aborted`; the framework gets what the tool threw, or that its agent was stopped. */
 function unwrapAbort(error: unknown): unknown {
-  const isOurs =
-    error instanceof TrustWardenError && error.code === "call_aborted" && error.cause !== undefined;
-  return isOurs ? error.cause : error;
+  if (!(error instanceof TrustWardenError) || error.cause === undefined) return error;
+  return error.code === "call_aborted" || error.code === "call_cut" ? error.cause : error;
 }

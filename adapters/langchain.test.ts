@@ -166,23 +166,27 @@ describe("an agent of LangChain.js", () => {
     expect(text).toContain("counted");
   });
 
-  it("stops in mid-run when its parent is stopped", async () => {
-    const parent = await world.createAgent(["use:tool", "read:web"], "doomed");
-    const target = { kind: "instance", id: parent.instanceId };
+  it.each([
+    ["with its next call", false],
+    ["while a tool is at work", true],
+  ])("stops in mid-run when its parent is stopped: %s", async (_, isAtWork) => {
+    const name = isAtWork ? "at-work" : "worker";
+    const parent = await world.createAgent(["use:tool", "read:web"], isAtWork ? "doomed" : "ending");
     const step = tool(
       async ({ of }: { of: string }) => {
         done.push(`step ${of}`);
-        if (of === "1") await world.live.admin("POST", "/v1/revocations", { target, reason: "test" });
+        if (of === "1") await world.stopAtWork(parent, isAtWork);
         return of;
       },
       { name: "step", description: "s", schema: z.object({ of: z.string() }) },
     );
     const worker = guardAgent(
       { model: scripted([["step", { of: "1" }]], [["step", { of: "2" }]], "never said"), tools: [step] },
-      { name: "worker", scope: ["use:tool:step"] },
+      { name, scope: ["use:tool:step"] },
     );
     const run = actAs(parent, () => worker.invoke({ messages: [{ role: "user", content: "go" }] }));
     await expect(run).rejects.toMatchObject({ status: 401 });
+    if (isAtWork) await world.expectCut(parent);
     expect(done).not.toContain("step 2");
   });
 

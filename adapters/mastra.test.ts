@@ -108,18 +108,22 @@ describe("an agent of Mastra", () => {
     await expect(agent.resume({ approved: true }, first)).rejects.toMatchObject({ code: "approval_unknown" });
   });
 
-  it("stops in mid-run when its parent is stopped", async () => {
-    const parent = await world.createAgent(["use:tool", "read:web"], "doomed");
-    const target = { kind: "instance", id: parent.instanceId };
+  it.each([
+    ["with its next call", false],
+    ["while a tool is at work", true],
+  ])("stops in mid-run when its parent is stopped: %s", async (_, isAtWork) => {
+    const name = isAtWork ? "at-work" : "worker";
+    const parent = await world.createAgent(["use:tool", "read:web"], isAtWork ? "doomed" : "ending");
     const step = toolNamed("step", async (of) => {
-      if (of === "1") await world.live.admin("POST", "/v1/revocations", { target, reason: "test" });
+      if (of === "1") await world.stopAtWork(parent, isAtWork);
       return of;
     });
     const model = scripted([["step", { of: "1" }]], [["step", { of: "2" }]], "never said");
-    const worker = guardAgent(configOf(model, { step }), { name: "worker", scope: ["use:tool:step"] });
+    const worker = guardAgent(configOf(model, { step }), { name, scope: ["use:tool:step"] });
     await expect(actAs(parent, () => worker.generate("go"))).rejects.toMatchObject({ status: 401 });
-    expect(done).toContain("step 1 as worker");
-    expect(done).not.toContain("step 2 as worker");
+    if (isAtWork) await world.expectCut(parent);
+    expect(done).toContain(`step 1 as ${name}`);
+    expect(done).not.toContain(`step 2 as ${name}`);
   });
 
   it("has no tool out of the guard's sight: none without a function, none of a sub-agent or a memory", async () => {

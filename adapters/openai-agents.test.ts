@@ -167,27 +167,31 @@ describe("an agent of OpenAI Agents", () => {
     expect(done).toContain("mail bob as orchestrator");
   });
 
-  it("stops in mid-run when its parent is stopped", async () => {
-    const parent = await world.createAgent(["use:tool", "read:web"], "doomed");
-    const target = { kind: "instance", id: parent.instanceId };
+  it.each([
+    ["with its next call", false],
+    ["while a tool is at work", true],
+  ])("stops in mid-run when its parent is stopped: %s", async (_, isAtWork) => {
+    const name = isAtWork ? "at-work" : "worker";
+    const parent = await world.createAgent(["use:tool", "read:web"], isAtWork ? "doomed" : "ending");
     const step: ToolDefinition = {
       ...toolNamed("step"),
       execute: async ({ of }) => {
         done.push(`step ${of}`);
-        if (of === "1") await world.live.admin("POST", "/v1/revocations", { target, reason: "test" });
+        if (of === "1") await world.stopAtWork(parent, isAtWork);
         return of;
       },
     };
     const worker = guardAgent(
       {
-        name: "worker",
+        name,
         model: scripted([["step", { of: "1" }]], [["step", { of: "2" }]], "never said"),
         tools: [step],
       },
-      { name: "worker", scope: ["use:tool:step"] },
+      { name, scope: ["use:tool:step"] },
       { runner },
     );
     await expect(actAs(parent, () => worker.run("go"))).rejects.toMatchObject({ status: 401 });
+    if (isAtWork) await world.expectCut(parent);
     expect(done).not.toContain("step 2");
   });
 

@@ -22,6 +22,10 @@ export interface World {
   readonly createAgent: (scope: readonly string[], name?: string) => Promise<AgentIdentity>;
   /** Finished actions of one instance and below, oldest first; a decision that came too late never finishes. */
   readonly actionsOf: (agent: AgentIdentity | string) => Promise<readonly Seen[]>;
+  /** Stops an agent from within the work of its own tool, or of a child's; then that goes on for ever, if it is to. */
+  readonly stopAtWork: (agent: AgentIdentity, goesOn: boolean) => Promise<void>;
+  /** Waits until the one finished action of an agent and those below it is in the ledger as broken off. */
+  readonly expectCut: (agent: AgentIdentity) => Promise<void>;
   /** Answers the next question that waits, as the owner. */
   readonly answerNext: (answer: "approve" | "deny") => Promise<void>;
   readonly close: () => Promise<void>;
@@ -49,6 +53,18 @@ export async function startWorld({
       .filter(({ status }: { status: string }) => status === "pending")
       .map(({ id }: { id: string }) => id);
   };
+  const finished = async (query: string): Promise<readonly Seen[]> => {
+    const { events } = Object(await live.admin("GET", `/v1/events?kind=action&limit=500&${query}`));
+    return events
+      .filter(({ outcome }: { outcome: string }) => outcome !== "pending")
+      .map((event: Record<string, unknown>) => ({
+        action: event.action,
+        outcome: event.outcome,
+        agent: event.agent_identity,
+        kind: event.kind,
+      }))
+      .reverse();
+  };
   return {
     live,
     createAgent: async (scope, name = "orchestrator") => {
@@ -56,20 +72,19 @@ export async function startWorld({
       opened.push(agent);
       return agent;
     },
-    actionsOf: async (agent) => {
-      const id = typeof agent === "string" ? agent : agent.id;
-      const { events } = Object(
-        await live.admin("GET", `/v1/events?kind=action&limit=500&agent=${encodeURIComponent(id)}`),
-      );
-      return events
-        .filter(({ outcome }: { outcome: string }) => outcome !== "pending")
-        .map((event: Record<string, unknown>) => ({
-          action: event.action,
-          outcome: event.outcome,
-          agent: event.agent_identity,
-          kind: event.kind,
-        }))
-        .reverse();
+    actionsOf: (agent) =>
+      finished(`agent=${encodeURIComponent(typeof agent === "string" ? agent : agent.id)}`),
+    stopAtWork: async ({ instanceId }, goesOn) => {
+      const target = { kind: "instance", id: instanceId };
+      await live.admin("POST", "/v1/revocations", { target, reason: "test" });
+      if (goesOn) await new Promise(() => undefined);
+    },
+    expectCut: async (agent) => {
+      const outcomes = async () => {
+        const seen = await finished(`subtree=${agent.agentId}`);
+        return seen.map(({ outcome }) => outcome);
+      };
+      await expect.poll(outcomes, { timeout: 60_000 }).toEqual(["aborted"]);
     },
     answerNext: async (answer) => {
       await expect.poll(async () => (await waitingIds()).length, { timeout: 60_000 }).toBeGreaterThan(0);

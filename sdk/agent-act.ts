@@ -116,7 +116,8 @@ function reportOutcome(
   const { credential } = done.signed;
   const finished = {
     receipt: done.verified.receipt,
-    status: done.outcome.status,
+    // Its connections are cut and its questions refused: that is how a stop ends an act, whatever it threw then.
+    status: done.outcome.status === "failure" && session.isStopped ? "aborted" : done.outcome.status,
     bytes: 0,
     durationMs: session.runtime.monotonicMs() - done.askedAtMs,
     nowMs: session.runtime.nowMs(),

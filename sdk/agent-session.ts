@@ -106,6 +106,7 @@ export class AgentSession {
   /** Ends what waits for a stop of this instance. */
   readonly #unwatch = new Set<() => void>();
   #isClosed = false;
+  #isStopped = false;
 
   constructor(options: {
     readonly enrolled: Enrolled;
@@ -187,11 +188,17 @@ export class AgentSession {
     });
   }
 
+  /** Whether this process has heard that the instance was stopped; nobody looks while nobody listens. */
+  get isStopped(): boolean {
+    return this.#isStopped;
+  }
+
   /** Closes the connections to services and calls the listener when the instance is stopped. @returns ends the watch. */
   whenStopped(listener: () => void): () => void {
     const unwatch = this.server.stops.watch(
       () => this.holder.leaf.serialHex,
       () => {
+        this.#isStopped = true;
         this.holder.cutVisits();
         listener();
       },

@@ -20,7 +20,7 @@ import {
   type TestInstance,
   visitIntent,
 } from "./support/actors.ts";
-import { codeOf, type RawAnswer, send } from "./support/http.ts";
+import { codeOf, type RawAnswer, send, sendAdmin } from "./support/http.ts";
 import { eventsOf, expectRefused } from "./support/refusals.ts";
 import { createHome, startTestServer, type TestServer } from "./support/server.ts";
 
@@ -188,6 +188,73 @@ describe("an outcome", () => {
     const { receipt } = parseDecision(await askDecision(server, { caller: agent, agent, intent }));
     await expectTurnedDown(() => report(outcomeOf(verifier, receipt), verifier), 403, "outcome_refused");
     expect((await report(outcomeOf(agent, receipt), agent)).status).toBe(200);
+  });
+
+  describe("of an agent that was stopped", () => {
+    const actOf = async (one: TestInstance) => {
+      const intent = intentOf(one, { aud: await serverIdOf(server) });
+      return parseDecision(await askDecision(server, { caller: one, agent: one, intent })).receipt;
+    };
+    const stop = async (kind: string, id: string) => {
+      const body = JSON.stringify({ target: { kind, id } });
+      const answer = await sendAdmin(server.adminSocket, { method: "POST", target: "/v1/revocations", body });
+      expect(answer.status).toBe(200);
+    };
+    const aborted = { status: "aborted" };
+
+    it("says that its own act was broken off, once, and nothing else", async () => {
+      const owner = await createOwner(server, "stopping");
+      const one = await enrolAgent(server, owner, { name: "cut" });
+      const [act, other, more] = [await actOf(one), await actOf(one), await actOf(one)];
+      const intent = visitIntent(one, verifier);
+      const visited = parseDecision(
+        await askDecision(server, { caller: verifier, agent: one, intent }),
+      ).receipt;
+      const unstopped = await actOf(agent);
+      await stop("instance", one.answer.instance_id);
+      for (const status of ["success", "failure"]) {
+        const word = () => report(outcomeOf(one, act, { status }), one);
+        await expectRefused(server, word, "identity_revoked");
+        const together = [outcomeOf(one, other, aborted), outcomeOf(one, act, { status })];
+        await expectRefused(server, () => reportAll(together, one), "identity_revoked");
+      }
+      const ofService = () => report(outcomeOf(one, visited, aborted), one);
+      await expectTurnedDown(ofService, 403, "outcome_refused");
+      const ofAnother = () => report(outcomeOf(one, unstopped, aborted), one);
+      await expectTurnedDown(ofAnother, 403, "outcome_refused");
+      const word = outcomeOf(one, act, aborted);
+      const first = parseAnswer(outcomeAnswer, await report(word, one));
+      expect(parseAnswer(outcomeAnswer, await report(word, one)).index).toBe(first.index);
+      const again = () => report(outcomeOf(one, act, { ...aborted, bytes: 7 }), one);
+      await expectTurnedDown(again, 409, "event_conflict");
+      const rest = [other, more].map((receipt) => outcomeOf(one, receipt, aborted));
+      expect(parseAnswer(outcomesAnswer, await reportAll(rest, one)).indexes).toHaveLength(2);
+      const decided = intentOf(one, { aud: await serverIdOf(server) });
+      const asked = await askDecision(server, { caller: one, agent: one, intent: decided });
+      expect([asked.status, codeOf(asked)]).toEqual([401, "principal_refused"]);
+    });
+
+    it("is taken whoever of its chain was stopped, and from nobody but the agent itself", async () => {
+      const owner = await createOwner(server, "stopped");
+      const [one, two] = [
+        await enrolAgent(server, owner, { name: "one" }),
+        await enrolAgent(server, owner, { name: "two" }),
+      ];
+      const act = await actOf(one);
+      await stop("owner", owner.ownerId);
+      const forged = () => report(outcomeOf(one, act, aborted), two);
+      await expectTurnedDown(forged, 403, "outcome_refused");
+      expect((await report(outcomeOf(one, act, aborted), one)).status).toBe(200);
+    });
+
+    it("is not taken from a service that was stopped", async () => {
+      const service = await enrolVerifier(server);
+      const intent = visitIntent(agent, service);
+      const { receipt } = parseDecision(await askDecision(server, { caller: service, agent, intent }));
+      await stop("instance", service.answer.instance_id);
+      const word = () => report(outcomeOf(service, receipt, aborted), service);
+      await expectRefused(server, word, "identity_revoked");
+    });
   });
 
   it("sent again after a restart is known, and a late one is taken", async () => {

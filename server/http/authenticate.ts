@@ -20,7 +20,15 @@ import type { Caller, Enrolments } from "./caller.ts";
 import { verifyEnrollee } from "./enrolment-credentials.ts";
 import { verifyAttestedWorkload, verifyJoiningNode } from "./evidence-credentials.ts";
 import { formatControlResource, requireIntentOf, verifyControlIntent } from "./intent-credentials.ts";
-import { agentOf, type LivePeer, nodeOf, requireLivePeer, verifierOf, verifyPeerSvid } from "./peer.ts";
+import {
+  agentOf,
+  type LivePeer,
+  nodeOf,
+  requireLivePeer,
+  requireReportingPeer,
+  verifierOf,
+  verifyPeerSvid,
+} from "./peer.ts";
 import { formatRoute, type GuardedRoute } from "./route.ts";
 import type { Services } from "./services.ts";
 import { claimIntent } from "./used-once.ts";
@@ -146,7 +154,8 @@ function provePeer(
   const now = services.clock.trustedSeconds();
   const svid = verifyPeerSvid(services, arrival.socket, now);
   evidence.spiffeId = svid.id;
-  const peer = requireLivePeer(services, svid, now);
+  const require = route.recording === "outcome" ? requireReportingPeer : requireLivePeer;
+  const peer = require(services, svid, now);
   if (pathOf(svid.id).startsWith(VERIFIERS)) return { principal: verifierOf(peer), intent: null };
   if (pathOf(svid.id).startsWith(RELAYS)) return { principal: relayOf(peer, route), intent: null };
   if (pathOf(svid.id).startsWith(NODES)) return { principal: nodeOf(peer), intent: null };

@@ -49,7 +49,11 @@ export function createControlPorts(
     authenticate: (arrival) => authenticate(services, { arrival, route }),
     decide: async (arrival, caller) => decideControl(services, route, questionOf(arrival, caller)),
     record: (arrival, caller, decision) => record(services, { arrival, route, caller, decision }),
-    requireLive: (caller) => requireStillLive(services, caller),
+    requireLive: (caller) => {
+      // What an agent that was stopped meanwhile may say of its own act, the act itself asks.
+      if (route.recording !== "outcome" || caller.principal.kind !== "agent")
+        requireStillLive(services, caller);
+    },
     recordOutcome: async (permit, outcome) => {
       if (outcome.status === "success") return;
       await recordFailure(services, {

@@ -21,7 +21,7 @@ import type { Services } from "./services.ts";
 
 type PeerServices = Pick<Services, "chains" | "reads" | "trustDomain">;
 
-/** An SVID that belongs to a live instance of this deployment. */
+/** An SVID that belongs to a live instance of this deployment; of a report, perhaps to an agent that was stopped. */
 export interface LivePeer {
   readonly svid: X509Svid;
   readonly instance: InstanceState;
@@ -57,6 +57,61 @@ export function requireLivePeer(services: PeerServices, svid: X509Svid, now: num
     throw new TrustWardenError("instance_unknown", { spiffe_id: svid.id });
   }
   return { svid, instance, chain };
+}
+
+/**
+ * Who reports what came of an action: a live peer, or an agent that was stopped. What a stopped one may say is the act's to
+ * look at (`acts/outcomes.ts`): that its own act was broken off, and nothing else.
+ *
+ * @param now - Unix seconds.
+ * @throws TrustWardenError as `requireLivePeer`, but for an agent's `identity_revoked`.
+ */
+export function requireReportingPeer(services: PeerServices, svid: X509Svid, now: number): LivePeer {
+  try {
+    return requireLivePeer(services, svid, now);
+  } catch (error) {
+    if (!(error instanceof TrustWardenError) || error.code !== "identity_revoked") throw error;
+    const stopped = findStoppedAgent(services, svid, now);
+    if (stopped === undefined) throw error;
+    return stopped;
+  }
+}
+
+/** Undefined unless it is an agent's SVID that was issued here, and whose whole chain would live had nobody stopped it. */
+function findStoppedAgent(
+  { reads, trustDomain }: PeerServices,
+  svid: X509Svid,
+  now: number,
+): LivePeer | undefined {
+  const instanceId = instanceIdOfSpiffeId({ reads, trustDomain }, svid.id);
+  const chain = reads.chainOf(instanceId);
+  const instance = chain.at(-1);
+  const { sha256 } = svid.leaf;
+  // Those below whoever was stopped, and those of a stopped owner, need not be marked themselves.
+  const issued = reads.findStoppedSvid(sha256) ?? reads.findSvid(sha256);
+  const isIssued = issued?.instanceId === instanceId && instance?.spiffeId === svid.id;
+  if (!isIssued || instance.kind !== "agent" || chain.some(({ expiresAt }) => now >= expiresAt))
+    return undefined;
+  return { svid, instance, chain };
+}
+
+/**
+ * Whether somebody stopped an agent, its ancestors or its owner.
+ *
+ * @throws TrustWardenError `instance_unknown` or `identity_expired`.
+ */
+export function isStoppedAgent(
+  { reads }: Pick<PeerServices, "reads">,
+  { instanceId }: Pick<AgentPrincipal, "instanceId">,
+  now: number,
+): boolean {
+  try {
+    requireLiveChain(reads, instanceId, now);
+    return false;
+  } catch (error) {
+    if (error instanceof TrustWardenError && error.code === "identity_revoked") return true;
+    throw error;
+  }
 }
 
 /**

@@ -360,6 +360,8 @@ export interface StoreReads
   findInstance(instanceId: string): InstanceState | undefined;
   /** An instance's SVID, never a class's, that no revocation has superseded; gone some time after it expired. */
   findSvid(svidSha256: string): SvidState | undefined;
+  /** Of an instance that was revoked; for the one thing that it may still say, see `requireReportingPeer`. */
+  findStoppedSvid(svidSha256: string): SvidState | undefined;
   findAgent(agentId: string): AgentState | undefined;
   listAgents(query: {
     readonly ownerId?: string;

@@ -36,10 +36,12 @@ const LIST_OWNERS = `
   SELECT ${OWNER_COLUMNS}, (SELECT COUNT(*) FROM agents WHERE agents.owner_id = owners.owner_id) AS agents
   FROM owners WHERE name > ? ORDER BY name LIMIT ?`;
 
-const FIND_SVID = `
+const SVIDS = `
   SELECT svids.instance_id, svids.not_after, svids.spki FROM svids
   JOIN instances ON instances.instance_id = svids.instance_id
-  WHERE svids.svid_sha256 = ? AND instances.revoked_epoch IS NULL AND svids.is_class = 0`;
+  WHERE svids.svid_sha256 = ? AND svids.is_class = 0`;
+const FIND_SVID = `${SVIDS} AND instances.revoked_epoch IS NULL`;
+const FIND_STOPPED_SVID = `${SVIDS} AND instances.revoked_epoch IS NOT NULL`;
 
 const AGENT_COLUMNS = "agent_id, path, name, owner_id, parent_agent_id, is_revoked";
 const FIND_AGENT = `SELECT ${AGENT_COLUMNS} FROM agents WHERE agent_id = ?`;
@@ -74,6 +76,7 @@ export function createReads(database: SqliteDatabase, nowSeconds: () => number):
     chainOf: (instanceId) => lineOf(database, instanceId),
     findInstance: (instanceId) => findInstance(database, instanceId),
     findSvid: (svidSha256) => mapRow(database.get(FIND_SVID, svidSha256), parseSvid),
+    findStoppedSvid: (svidSha256) => mapRow(database.get(FIND_STOPPED_SVID, svidSha256), parseSvid),
     findAgent: (agentId) => mapRow(database.get(FIND_AGENT, agentId), (row) => parseAgent(database, row)),
     listAgents: (query) => listAgentRows(database, query).map((row) => parseAgent(database, row)),
     isDescendant: ({ instanceId, ancestorInstanceId }) =>

@@ -246,7 +246,7 @@ def _report(session: AgentSession, permit: _Permit, error: BaseException | None)
     try:
         outcome = issue_outcome(
             permit.verified.receipt,
-            _status_of(error),
+            _status_of(error, is_stopped=session.is_stopped),
             credential.key,
             credential.svid.leaf.sha256,
             seconds=monotonic() - permit.asked_at,
@@ -256,9 +256,12 @@ def _report(session: AgentSession, permit: _Permit, error: BaseException | None)
         permit.release()
 
 
-def _status_of(error: BaseException | None) -> Status:
+def _status_of(error: BaseException | None, *, is_stopped: bool) -> Status:
     if error is None:
         return "success"
+    # Its connections are cut and its questions refused: that is how a stop ends an act, whatever it raised then.
+    if is_stopped:
+        return "aborted"
     # Whoever went away, or was cut off, got a part of it: that is neither a success nor a refusal.
     is_cut = isinstance(error, TrustWardenError) and error.code in ("call_aborted", "call_cut")
     return "aborted" if is_cut or not isinstance(error, Exception) else "failure"

@@ -91,6 +91,8 @@ class AgentSession:
         self._receipts: deque[KeptReceipt] = deque(maxlen=_MAX_KEPT_RECEIPTS)
         self._closing = threading.Lock()
         self._is_closed = False
+        self.is_stopped = False
+        """Whether this process has heard that the instance was stopped; nobody looks while nobody listens."""
         self.holder = SvidHolder(enrolled.credential, renew or self._renew, enrolled.answer.instance_expires_at)
         self.outcomes = OutcomeSpool(
             lambda outcomes: send_outcomes(server, self.holder.current().server_pool, outcomes)
@@ -143,6 +145,7 @@ class AgentSession:
         """Closes the connections to services and calls the listener when the instance is stopped."""
 
         def stopped() -> None:
+            self.is_stopped = True
             self.holder.latest.cut_visits()
             listener()
 

@@ -12,12 +12,14 @@ import { verifyEnvelopes } from "../../intake/verify-envelopes.ts";
 import type { RecordedOutcome, SignedOutcome } from "../../ledger/outcomes.ts";
 import type { RecordedDecision } from "../../ledger/recorded-decisions.ts";
 import { instanceOf } from "../caller.ts";
+import { isStoppedAgent } from "../peer.ts";
 import type { Visit } from "../route.ts";
 import type { Services } from "../services.ts";
 
 /** An outcome that belongs to a decision, and its caller to both. */
 interface ProvenOutcome {
   readonly decision: RecordedDecision;
+  readonly status: OutcomeRecord["status"];
   readonly outcome: SignedOutcome;
 }
 
@@ -25,7 +27,7 @@ interface ProvenOutcome {
  * Records outcomes; sending the same one again gives the same answer. Several are recorded together: unless each of them
  * would be, none is.
  *
- * @throws TrustWardenError `outcome_refused`, `signature_invalid`, `event_conflict`, `overloaded`, `ledger_unavailable`.
+ * @throws TrustWardenError `identity_revoked`, `outcome_refused`, `signature_invalid`, `event_conflict`, `overloaded`, `ledger_unavailable`.
  */
 export async function recordOutcomes(
   services: Services,
@@ -36,6 +38,7 @@ export async function recordOutcomes(
   const leave = services.intake.admission.enter(instanceOf({ principal }).instanceId, envelopes.length);
   try {
     const proven = await prove(services, envelopes, principal);
+    requireMaySay(services, principal, proven);
     if ("outcomes" in body) return await recordTogether(services, proven);
     const [only] = proven;
     if (only === undefined) throw new Error("one outcome came in");
@@ -62,9 +65,25 @@ async function prove(
     const decision = await services.decisions.find(record.decision_index);
     requireBelonging(record, decision);
     requireEnforcementPoint(principal, decision);
-    proven.push({ decision, outcome });
+    proven.push({ decision, status: record.status, outcome });
   }
   return proven;
+}
+
+/**
+ * A stopped agent's last word is that what it had begun was broken off: of its own acts alone (`requireEnforcementPoint`),
+ * which were decided before, and once of each. Anything else would be a key that is void and still says what happened.
+ *
+ * @throws TrustWardenError `identity_revoked`.
+ */
+function requireMaySay(
+  services: Services,
+  principal: Principal,
+  proven: readonly Pick<ProvenOutcome, "status">[],
+): void {
+  if (principal.kind !== "agent" || proven.every(({ status }) => status === "aborted")) return;
+  if (!isStoppedAgent(services, principal, services.clock.trustedSeconds())) return;
+  throw new TrustWardenError("identity_revoked", { instance_id: principal.instanceId });
 }
 
 /** One end a decision, here and in the ledger. @throws TrustWardenError `event_conflict`. */
@@ -101,9 +120,10 @@ async function verifyOutcomes(
   const { instanceId } = instanceOf({ principal });
   const submitted = envelopes.map((text) => {
     const envelope = parseEnvelope(text);
-    const svid = reads.findSvid(envelope.unverifiedKeyid);
+    const keyid = envelope.unverifiedKeyid;
+    const svid = reads.findSvid(keyid) ?? reads.findStoppedSvid(keyid);
     if (svid?.instanceId !== instanceId) throw refused("not the caller's signature");
-    return { envelope, key: { certificate: envelope.unverifiedKeyid, spki: svid.spki } };
+    return { envelope, key: { certificate: keyid, spki: svid.spki } };
   });
   const payloads = await verifyEnvelopes(intake.checks, { flow: instanceId, name: "outcome", submitted });
   return envelopes.map((envelope, index) => {
