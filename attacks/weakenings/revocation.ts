@@ -14,6 +14,13 @@ export const REVOCATION_WEAKENINGS = {
         '      ifThere(() => revoke(this.#database, { context, target: { kind: target, id }, ownerId, reason }));\n      this.#database.run("UPDATE instances SET revoked_epoch = NULL");\n',
     },
   ],
+  "stopped-keys-say-anything": [
+    {
+      file: "server/http/acts/outcomes.ts",
+      find: '  throw new TrustWardenError("identity_revoked", { instance_id: principal.instanceId });\n',
+      replace: "",
+    },
+  ],
   "stops-take-places": [
     {
       file: "server/http/door.ts",

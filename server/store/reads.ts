@@ -36,12 +36,14 @@ const LIST_OWNERS = `
   SELECT ${OWNER_COLUMNS}, (SELECT COUNT(*) FROM agents WHERE agents.owner_id = owners.owner_id) AS agents
   FROM owners WHERE name > ? ORDER BY name LIMIT ?`;
 
-const SVIDS = `
+const FIND_SVID = `
   SELECT svids.instance_id, svids.not_after, svids.spki FROM svids
   JOIN instances ON instances.instance_id = svids.instance_id
-  WHERE svids.svid_sha256 = ? AND svids.is_class = 0`;
-const FIND_SVID = `${SVIDS} AND instances.revoked_epoch IS NULL`;
-const FIND_STOPPED_SVID = `${SVIDS} AND instances.revoked_epoch IS NOT NULL`;
+  WHERE svids.svid_sha256 = ? AND instances.revoked_epoch IS NULL AND svids.is_class = 0`;
+const FIND_STOPPED_SVID = `
+  SELECT svids.instance_id, svids.not_after, svids.spki FROM svids
+  JOIN instances ON instances.instance_id = svids.instance_id
+  WHERE svids.svid_sha256 = ? AND instances.revoked_epoch IS NOT NULL AND svids.is_class = 0`;
 
 const AGENT_COLUMNS = "agent_id, path, name, owner_id, parent_agent_id, is_revoked";
 const FIND_AGENT = `SELECT ${AGENT_COLUMNS} FROM agents WHERE agent_id = ?`;
