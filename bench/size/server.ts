@@ -25,6 +25,8 @@ export interface Use {
 /** A server that is listening. */
 export interface LargeServer {
   readonly url: string;
+  /** Null unless it was started with one. */
+  readonly consoleUrl: string | null;
   /** Seconds from the start of the process to its word that it listens. */
   readonly listeningSeconds: number;
   use(): Use;
@@ -33,8 +35,8 @@ export interface LargeServer {
   close(): Promise<void>;
 }
 
-/** Starts `warden up` on a data directory that `fill.ts` made. */
-export async function openServer(directory: string): Promise<LargeServer> {
+/** Starts `warden up` on a data directory that `fill.ts` made. @param further - options of it. */
+export async function openServer(directory: string, further: readonly string[] = []): Promise<LargeServer> {
   const places = ["--data", join(directory, "data"), "--config-dir", join(directory, "config")];
   writeFileSync(join(directory, "config", "server.json"), JSON.stringify({ quotas: QUOTAS }), {
     mode: 0o600,
@@ -42,10 +44,14 @@ export async function openServer(directory: string): Promise<LargeServer> {
   const listen = ["--trust-domain", TRUST_DOMAIN, "--port", "0", "--stop-port", "0", "--log-level", "warn"];
   const startedMs = performance.now();
   const observed = observation();
-  const child = spawn(process.execPath, [...observed.args, WARDEN, "up", "--no-node", ...listen, ...places], {
-    env: { PATH: process.env.PATH, ...observed.env },
-    stdio: ["ignore", "pipe", "inherit"],
-  });
+  const child = spawn(
+    process.execPath,
+    [...observed.args, WARDEN, "up", "--no-node", ...listen, ...further, ...places],
+    {
+      env: { PATH: process.env.PATH, ...observed.env },
+      stdio: ["ignore", "pipe", "inherit"],
+    },
+  );
   const signal = AbortSignal.timeout(START_TIMEOUT_MS);
   const [line] = await Promise.race([
     once(createInterface({ input: child.stdout }), "line", { signal }),
@@ -54,9 +60,11 @@ export async function openServer(directory: string): Promise<LargeServer> {
     }),
   ]);
   const listeningSeconds = (performance.now() - startedMs) / 1000;
-  const ready: { readonly url: string; readonly admin_socket: string } = JSON.parse(String(line));
+  const ready: { readonly url: string; readonly admin_socket: string; readonly console_url?: string } =
+    JSON.parse(String(line));
   return {
     url: ready.url,
+    consoleUrl: ready.console_url ?? null,
     listeningSeconds,
     use: () => readUse(child),
     ask: (method, path, body) => askOperator(ready.admin_socket, { method, path, body }),

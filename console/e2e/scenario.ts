@@ -10,6 +10,7 @@ import { PROVIDERS } from "./providers.ts";
 import { go, heading, type Step, step } from "./step.ts";
 import { TRYING } from "./trying.ts";
 import { TWO_ADMINS } from "./two-admins.ts";
+import { UPKEEP } from "./upkeep.ts";
 
 /** Asks in the bar above. */
 async function ask(page: Page, text: string): Promise<void> {
@@ -289,6 +290,7 @@ export const SCENARIO: readonly Step[] = [
   ...ACTING,
   ...TWO_ADMINS,
   ...TRYING,
+  ...UPKEEP,
   ...PEOPLE,
   ...PROVIDERS,
   ...REST,

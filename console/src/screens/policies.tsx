@@ -7,21 +7,26 @@ import type { ReactElement } from "react";
 import { useSession } from "../api/session.tsx";
 import { useApi } from "../api/use-api.ts";
 import { formatTime } from "../parts/format.ts";
-import { Badge, Command, Facts, Id, Panel, Table, Waiting } from "../parts/parts.tsx";
+import { Command, Facts, Id, Panel, Table, Waiting } from "../parts/parts.tsx";
 import { Problem } from "../parts/problem.tsx";
+import { Freeze, LoadPolicy } from "./policy-loading.tsx";
 import { Replay } from "./replay.tsx";
 
 /** The screen. */
 export function Policies(): ReactElement {
   const policy = useApi("/v1/policy", policyAnswer);
+  const freeze = useApi("/v1/policy/freeze", freezeAnswer);
   const { roles } = useSession();
+  const isAdmin = roles.includes("admin");
   return (
     <>
       <header className="screen-head">
         <h1>Policies</h1>
         <p>Every one of them has to agree. What is missing, slow or odd is a no.</p>
       </header>
-      <Freeze />
+      {freeze.data === undefined ? null : (
+        <Freeze freeze={freeze.data.freeze} isAdmin={isAdmin} onChanged={() => void freeze.refetch()} />
+      )}
       <Panel title="In force">
         {policy.isPending ? <Waiting what="Reading" /> : null}
         {policy.isError ? <Problem error={policy.error} retry={() => void policy.refetch()} /> : null}
@@ -59,27 +64,11 @@ export function Policies(): ReactElement {
               ]}
             />
           )}
+          {isAdmin ? <LoadPolicy onDone={() => void policy.refetch()} /> : null}
           <Command text="warden policy load bundle.tar.gz" />
         </div>
       </Panel>
-      {roles.some((role) => role === "operator" || role === "admin") ? <Replay /> : null}
+      {isAdmin || roles.includes("operator") ? <Replay /> : null}
     </>
-  );
-}
-
-function Freeze(): ReactElement | null {
-  const { data } = useApi("/v1/policy/freeze", freezeAnswer);
-  if (data?.freeze == null) return null;
-  const { reason, since, until } = data.freeze;
-  return (
-    <Panel title="Freeze" aside={<Badge tone="warn">frozen</Badge>}>
-      <Facts
-        facts={[
-          ["Why", reason],
-          ["Since", formatTime(since)],
-          ["Until", until === null ? "it is lifted" : formatTime(until)],
-        ]}
-      />
-    </Panel>
   );
 }

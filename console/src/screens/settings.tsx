@@ -4,11 +4,14 @@ import { useQuery } from "@tanstack/react-query";
 import { authorityAnswer } from "@trustwarden/core/api/authority.ts";
 import { federationList } from "@trustwarden/core/api/federation.ts";
 import type { ReactElement } from "react";
+import { useSession } from "../api/session.tsx";
 import { useApi } from "../api/use-api.ts";
 import { formatTime } from "../parts/format.ts";
 import { Badge, Command, Empty, Facts, Id, Panel, Table, type Tone, Waiting } from "../parts/parts.tsx";
 import { Problem } from "../parts/problem.tsx";
 import { type AnchorState, pin, readAnchors } from "../verify/anchors.ts";
+import { AuthoritySteps } from "./authority-steps.tsx";
+import { Upkeep } from "./upkeep.tsx";
 
 /** The screen. */
 export function Settings(): ReactElement {
@@ -27,6 +30,7 @@ export function Settings(): ReactElement {
       <Panel title="Other trust domains">
         <Federations />
       </Panel>
+      <Upkeep />
     </>
   );
 }
@@ -103,6 +107,7 @@ const KEY_TONES: Readonly<Record<string, Tone>> = {
 
 function AuthorityKeys(): ReactElement {
   const authority = useApi("/v1/authority", authorityAnswer);
+  const isAdmin = useSession().roles.includes("admin");
   if (authority.isError) return <Problem error={authority.error} />;
   if (authority.data === undefined) return <Waiting what="Reading" />;
   return (
@@ -122,6 +127,7 @@ function AuthorityKeys(): ReactElement {
           </tr>
         ))}
       </Table>
+      {isAdmin ? <AuthoritySteps keys={authority.data.keys} onDone={() => void authority.refetch()} /> : null}
       <div className="panel-body">
         <Command text="warden ca rotate --kind intermediate" />
       </div>
@@ -141,11 +147,24 @@ function Federations(): ReactElement {
     );
   }
   return (
-    <Facts
-      facts={federations.data.federations.map(({ trust_domain: name, profile }) => [
-        name,
-        profile ?? "set by hand",
-      ])}
-    />
+    <>
+      <Table columns={["Trust domain", "How", "Sequence", "Changed", "Last fetch"]}>
+        {federations.data.federations.map((one) => (
+          <tr key={one.trust_domain}>
+            <td>{one.trust_domain}</td>
+            <td>{one.profile ?? "set by hand"}</td>
+            <td>{one.sequence ?? "no bundle yet"}</td>
+            <td>{one.changed_at === null ? "" : formatTime(one.changed_at)}</td>
+            <td>{one.failure === null ? "good" : <Badge tone="bad">{one.failure}</Badge>}</td>
+          </tr>
+        ))}
+      </Table>
+      <div className="panel-body stack">
+        <p className="muted">
+          A relationship lets a whole trust domain in. It is made, and ended, on the server’s own terminal.
+        </p>
+        <Command text="warden federation list" />
+      </div>
+    </>
   );
 }
