@@ -1,0 +1,61 @@
+/**
+ * The last version of this program whose state store is older, out of git's history, in a folder of its own: its code with
+ * the libraries of this checkout.
+ */
+import { execFileSync } from "node:child_process";
+import { lstatSync, mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+/** A change of it is a new version of the state store. */
+const VERSIONS = "server/store/migrations/steps.ts";
+const MAX_ARCHIVE_BYTES = 256 * 1024 * 1024;
+
+export interface PreviousVersion {
+  readonly commit: string;
+  readonly directory: string;
+  remove(): void;
+}
+
+/** Undefined where the history does not reach back so far, as in a shallow clone. */
+export function checkOutPreviousVersion(): PreviousVersion | undefined {
+  const commit = findCommit();
+  if (commit === undefined) return undefined;
+  const directory = mkdtempSync(join(tmpdir(), "tw-previous-"));
+  const archive = execFileSync("git", ["archive", "--format=tar", commit], {
+    cwd: ROOT,
+    maxBuffer: MAX_ARCHIVE_BYTES,
+  });
+  execFileSync("tar", ["-x", "-C", directory], { input: archive });
+  linkLibraries(join(ROOT, "node_modules"), join(directory, "node_modules"));
+  return { commit, directory, remove: () => rmSync(directory, { recursive: true, force: true }) };
+}
+
+function findCommit(): string | undefined {
+  const git = (...args: readonly string[]) =>
+    execFileSync("git", [...args], {
+      cwd: ROOT,
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"],
+    }).trim();
+  try {
+    const changed = git("log", "-1", "--format=%H", "--", VERSIONS);
+    return changed === "" ? undefined : git("rev-parse", "--verify", `${changed}^`);
+  } catch {
+    // No repository, or none with that commit: whoever asked says so.
+    return undefined;
+  }
+}
+
+/** Libraries are those of this checkout; the program's own packages lead into the folder itself, as they do here. */
+function linkLibraries(from: string, to: string): void {
+  mkdirSync(to);
+  for (const name of readdirSync(from)) {
+    const [source, target] = [join(from, name), join(to, name)];
+    if (lstatSync(source).isSymbolicLink()) symlinkSync(readlinkSync(source), target);
+    else if (name.startsWith("@")) linkLibraries(source, target);
+    else symlinkSync(source, target);
+  }
+}
