@@ -21,6 +21,22 @@ afterAll(async () => {
 const warden = (...args: readonly string[]) =>
   runWarden(home, [...args, "--data", server.home.dataDir, "--config-dir", server.home.configDir]);
 
+describe("warden organization", () => {
+  test("makes, names, fills, shows and ends one", async () => {
+    const { personId } = await createPerson(server, { roles: ["auditor"] });
+    const made = JSON.parse((await warden("organization", "create", "payments", "--json")).stdout);
+    const id = String(made.organization_id);
+    expect((await warden("organization", "create", "payments")).stderr).toContain("organization_exists");
+    expect((await warden("organization", "rename", id, "billing")).stdout).toContain("billing");
+    expect((await warden("organization", "add", id, personId, "admin")).stdout).toContain("1 member");
+    expect((await warden("organization", "show", id)).stdout).toContain(`${personId}  admin`);
+    expect((await warden("organization", "list")).stdout).toContain(`${id}  billing  1 member`);
+    expect((await warden("organization", "remove", id, personId)).stdout).toContain("0 members");
+    expect((await warden("organization", "end", id)).stdout).toContain("ended");
+    expect((await warden("organization", "show", id)).exitCode).toBe(1);
+  });
+});
+
 describe("warden person link", () => {
   test("makes the first admin without a role, and then only whom it names", async () => {
     const first = await warden("person", "link", "--json");

@@ -23,6 +23,7 @@ import { addLedgerCommands } from "./commands/ledger.ts";
 import { addMcpCommands } from "./commands/mcp.ts";
 import { addMonitorCommand } from "./commands/monitor.ts";
 import { addNodeCommands } from "./commands/node.ts";
+import { addOrganizationCommands } from "./commands/organization.ts";
 import { addOwnerCommands } from "./commands/owner.ts";
 import { addPayloadCommands } from "./commands/payload.ts";
 import { addPersonCommands } from "./commands/person.ts";
@@ -120,6 +121,7 @@ export function createProgram(runtime: Runtime, usage: Usage = { command: "warde
   addRunCommand(program, runtime);
   addOwnerCommands(program, runtime);
   addPersonCommands(program, runtime);
+  addOrganizationCommands(program, runtime);
   addConfirmationCommands(program, runtime);
   addAgentCommands(program, runtime);
   addEntryCommands(program, runtime);

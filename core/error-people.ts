@@ -25,6 +25,8 @@ export const PEOPLE_ERRORS = {
   second_admin_required: { status: 403, message: "Another admin has to confirm this." },
   last_admin: { status: 409, message: "Somebody has to be an admin." },
   owner_in_use: { status: 409, message: "Somebody has to answer for the owner's live agents." },
+  organization_exists: { status: 409, message: "An organization has, or had, this name." },
+  organization_in_use: { status: 409, message: "Members of the organization answer for live agents." },
   person_exists: { status: 409, message: "This is somebody already, or looks like somebody." },
   passkey_reused: { status: 409, message: "The passkey was registered before; make a new one." },
   address_refused: { status: 400, message: "Write the address as plain ASCII, such as ada@acme.test." },

@@ -1,6 +1,6 @@
 /** Calls of the routes about people, and of the ledger's turn: each with the one event that it must leave. */
 import { SoftwareAuthenticator } from "../../test/support/authenticator.ts";
-import { type RawAnswer, sendAdmin } from "../../test/support/http.ts";
+import { jsonOf, type RawAnswer, sendAdmin } from "../../test/support/http.ts";
 import { signTicket } from "../../test/support/passkey-documents.ts";
 import {
   askConfirmation,
@@ -71,6 +71,7 @@ export async function peopleAttempts({ server }: World): Promise<readonly Attemp
       kind: "refuse",
       ask: makeFirst,
     },
+    ...(await organizationAttempts(server, person.personId)),
     { route: "/v1/session", what: "a passkey", status: 200, kind: "session", ask: logIn },
     { route: "/v1/session", what: "a used challenge", status: 401, kind: "refuse", ask: logIn },
     { route: CONFIRMATIONS, what: "a question", status: 200, kind: "confirmation", ask },
@@ -129,5 +130,38 @@ export function turnAttempts({ server }: World): readonly Attempt[] {
   return [
     { route, what: "a turn", status: 200, kind: "admin", ask: ask({}) },
     { route, what: "a shard that it names", status: 400, kind: "", ask: ask({ shard: "9999q4" }) },
+  ];
+}
+
+/** An organization as it is made, filled and ended. */
+async function organizationAttempts(
+  { adminSocket }: World["server"],
+  person: string,
+): Promise<readonly Attempt[]> {
+  const all = "/v1/organizations";
+  const send = (target: string, body: object) =>
+    sendAdmin(adminSocket, { method: "POST", target, body: JSON.stringify(body) });
+  const { organization_id: id } = jsonOf(await send(all, { name: "of-the-suite" }));
+  const of = (what: string, body: object) => () => send(`${all}/${String(id)}${what}`, body);
+  const made = () => send(all, { name: "another" });
+  const row = (what: string) => `${all}/{id}${what}`;
+  const changed = { status: 200, kind: "person" } as const;
+  const missing = { status: 404, kind: "refuse" } as const;
+  return [
+    { route: all, what: "an organization", ...changed, ask: made },
+    { route: all, what: "the same again", status: 409, kind: "refuse", ask: made },
+    { route: row("/name"), what: "a name", ...changed, ask: of("/name", { name: "renamed" }) },
+    { route: row("/members"), what: "a member", ...changed, ask: of("/members", { person }) },
+    {
+      route: row("/members/removal"),
+      what: "its removal",
+      ...changed,
+      ask: of("/members/removal", { person }),
+    },
+    { route: row("/members/removal"), what: "nobody's", ...missing, ask: of("/members/removal", { person }) },
+    { route: row("/removal"), what: "the end", ...changed, ask: of("/removal", {}) },
+    { route: row("/removal"), what: "a second end", ...missing, ask: of("/removal", {}) },
+    { route: row("/name"), what: "a name of what ended", ...missing, ask: of("/name", { name: "x" }) },
+    { route: row("/members"), what: "a member of what ended", ...missing, ask: of("/members", { person }) },
   ];
 }

@@ -5,6 +5,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Page } from "playwright-core";
 import { AgentIdentity } from "trustwarden";
 import { inspect } from "./browser.ts";
+import { ORGANIZATIONS } from "./organizations.ts";
 import { PEOPLE } from "./people.ts";
 import { PROVIDERS } from "./providers.ts";
 import { go, heading, type Step, step } from "./step.ts";
@@ -293,5 +294,6 @@ export const SCENARIO: readonly Step[] = [
   ...UPKEEP,
   ...PEOPLE,
   ...PROVIDERS,
+  ...ORGANIZATIONS,
   ...REST,
 ];

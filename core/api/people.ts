@@ -94,6 +94,9 @@ export const sessionAnswer = z.object({
   name: z.string(),
   roles: z.array(role),
   owner_id: z.string().nullable().describe("the owner that this person is"),
+  organizations: z.array(
+    z.object({ organization_id: z.string(), name: z.string(), role: z.enum(["member", "admin"]) }),
+  ),
   via: z.enum(["passkey", "oidc"]),
   opened_at: z.number().int(),
   expires_at: z.number().int().describe("Unix seconds; whatever happens, it ends then"),

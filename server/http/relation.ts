@@ -14,10 +14,15 @@ export type Target =
   | { readonly kind: "instance"; readonly id: string }
   | { readonly kind: "agent"; readonly id: string }
   | { readonly kind: "owner"; readonly id: string }
+  /** The list of an owner's agents, and nothing else of the owner. */
+  | { readonly kind: "agents-of"; readonly id: string }
   | { readonly kind: "entry"; readonly id: string }
   | { readonly kind: "approval"; readonly id: string };
 
-type Reads = Pick<StoreReads, "findInstance" | "findAgent" | "findEntry" | "findApproval" | "isDescendant">;
+type Reads = Pick<
+  StoreReads,
+  "findInstance" | "findAgent" | "findEntry" | "findApproval" | "isDescendant" | "administersOwner"
+>;
 
 /** The relation of a target to a principal. */
 export function relationOf(reads: Reads, principal: Principal, target: Target): Subject {
@@ -47,9 +52,57 @@ export function ownerLimitOf(principal: Principal): string | undefined {
 }
 
 /** What is its own is that of the owner that it is; the rest is nobody's in particular for who sees everybody's. */
-function relationToPerson(reads: Reads, { ownerId, roles }: PersonPrincipal, target: Target): Subject {
+function relationToPerson(reads: Reads, person: PersonPrincipal, target: Target): Subject {
+  const { ownerId, roles } = person;
   const own = ownerId === null ? "other" : relationToOwner(reads, ownerId, target);
-  return own === "other" && isWide(roles) ? "none" : own;
+  if (own !== "other") return own;
+  if (isWide(roles)) return "none";
+  return isOfMember(reads, person, target) ? "descendant" : "other";
+}
+
+/** Below an organization's admin are its members' agents: not their owners, nor what waits for these, nor their entries. */
+function isOfMember(reads: Reads, { personId }: PersonPrincipal, target: Target): boolean {
+  const ownerId = ownerOfTarget(reads, target);
+  return ownerId !== undefined && reads.administersOwner({ personId, ownerId });
+}
+
+function ownerOfTarget(reads: Reads, { kind, id }: Target): string | undefined {
+  switch (kind) {
+    case "agents-of":
+      return id;
+    case "agent":
+      return reads.findAgent(id)?.ownerId;
+    case "instance":
+      return reads.findInstance(id)?.ownerId ?? undefined;
+    case "owner":
+    case "entry":
+    case "approval":
+      return undefined;
+  }
+}
+
+/** An organization, seen from whoever asks who belongs to it: its own admin, or who sees everybody. */
+export function relationToOrganization(
+  reads: Pick<StoreReads, "listMembershipsOf">,
+  principal: Principal,
+  organizationId: string,
+): Subject {
+  if (principal.kind !== "person") return principal.kind === "operator" ? "none" : "other";
+  if (isWide(principal.roles)) return "none";
+  const own = reads
+    .listMembershipsOf(principal.personId)
+    .find((membership) => membership.organizationId === organizationId);
+  return own?.role === "admin" ? "descendant" : "other";
+}
+
+/** Whether a principal who sees not everything may see the agents of an owner. */
+export function reachesOwner(
+  reads: Pick<StoreReads, "administersOwner">,
+  principal: Principal,
+  ownerId: string,
+): boolean {
+  if (ownerLimitOf(principal) === ownerId) return true;
+  return principal.kind === "person" && reads.administersOwner({ personId: principal.personId, ownerId });
 }
 
 function relationToAgent(reads: Reads, instanceId: string, target: Target): Subject {
@@ -75,7 +128,7 @@ function relationToNode(reads: Reads, node: NodePrincipal, target: Target): Subj
 function relationToOwner(reads: Reads, ownerId: string, target: Target): Subject {
   if (target.kind === "approval")
     return reads.findApproval(target.id)?.owner === ownerId ? "descendant" : "other";
-  if (target.kind === "owner") return target.id === ownerId ? "self" : "other";
+  if (target.kind === "owner" || target.kind === "agents-of") return target.id === ownerId ? "self" : "other";
   if (target.kind === "entry") {
     const entry = reads.findEntry(target.id);
     return entry?.kind === "agent" && entry.document.owner === ownerId ? "descendant" : "other";

@@ -24,6 +24,7 @@ import { NODES_ROUTES } from "./table/nodes.ts";
 import { OAUTH_ROUTES } from "./table/oauth.ts";
 import { OPA_ROUTES } from "./table/opa.ts";
 import { OPERATION_ROUTES } from "./table/operation.ts";
+import { ORGANIZATION_ROUTES } from "./table/organizations.ts";
 import { PAYLOADS_ROUTES } from "./table/payloads.ts";
 import { PEOPLE_ROUTES } from "./table/people.ts";
 import { PEOPLE_LIVES_ROUTES } from "./table/people-lives.ts";
@@ -68,6 +69,7 @@ export const ROUTES: readonly Route[] = admitPeople([
   ...PEOPLE_ROUTES,
   ...IDENTITY_PROVIDER_ROUTES,
   ...PEOPLE_LIVES_ROUTES,
+  ...ORGANIZATION_ROUTES,
   ...CONFIRMATIONS_ROUTES,
   ...SSF_ROUTES,
   ...CONSOLE_ROUTES,

@@ -1,6 +1,7 @@
 /** People, passkeys, links and sessions as rows: read alike by the commands and by the plain reads. */
 import { parseRoles, type Role } from "@trustwarden/core/role.ts";
 import { createConfirmationReads } from "./confirmation-rows.ts";
+import { createOrganizationReads } from "./organization-rows.ts";
 import type {
   LinkState,
   PasskeyState,
@@ -31,6 +32,7 @@ const FIND_LINK = "SELECT * FROM person_links WHERE link_sha256 = ? AND used_at 
 export function createPeopleReads(database: SqliteDatabase): PeopleReads {
   return {
     ...createConfirmationReads(database),
+    ...createOrganizationReads(database),
     findPerson: (personId) => findPerson(database, personId),
     listPeople: ({ after, limit }) => database.all(LIST_PEOPLE, after, limit).map(parsePerson),
     countPeople: (role) => countPeople(database, role),

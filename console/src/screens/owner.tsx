@@ -1,6 +1,7 @@
 /** One owner: its agents, and the button that stops all of them. */
 import { Link, useParams } from "@tanstack/react-router";
 import { type ReactElement, useState } from "react";
+import { useSession } from "../api/session.tsx";
 import { Id, Panel } from "../parts/parts.tsx";
 import { Stop } from "./stop.tsx";
 import { Tree } from "./tree.tsx";
@@ -9,6 +10,9 @@ import { Tree } from "./tree.tsx";
 export function Owner(): ReactElement {
   const { id } = useParams({ from: "/owners/$id" });
   const [isStopped, setStopped] = useState(false);
+  const { roles, owner_id: own } = useSession();
+  // An organization's admin stops its members' agents, one by one, and never the owner.
+  const mayStop = own === id || roles.includes("operator") || roles.includes("admin");
   return (
     <>
       <header className="screen-head">
@@ -17,12 +21,14 @@ export function Owner(): ReactElement {
           <Id text={id} />
         </p>
         <span className="head-end">
-          <Stop
-            target={{ kind: "owner", id }}
-            name="this owner"
-            isStopped={isStopped}
-            onStopped={() => setStopped(true)}
-          />
+          {mayStop ? (
+            <Stop
+              target={{ kind: "owner", id }}
+              name="this owner"
+              isStopped={isStopped}
+              onStopped={() => setStopped(true)}
+            />
+          ) : null}
         </span>
       </header>
       <Panel

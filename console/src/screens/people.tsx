@@ -8,6 +8,7 @@ import { formatTime } from "../parts/format.ts";
 import { Badge, Command, Facts, Id, Panel } from "../parts/parts.tsx";
 import { Outcome } from "../parts/second-admin.tsx";
 import { MyPasskeys } from "./my-passkeys.tsx";
+import { Organizations } from "./organizations.tsx";
 import { PeopleList } from "./people-list.tsx";
 import { ROLE_MEANINGS } from "./role-meanings.ts";
 import { Tree } from "./tree.tsx";
@@ -33,6 +34,7 @@ export function People(): ReactElement {
       </div>
       <MyPasskeys />
       {session.roles.some((role) => role !== "owner") ? <PeopleList /> : null}
+      <Organizations />
       <Panel title="Owners">
         <Tree prefix="" />
       </Panel>

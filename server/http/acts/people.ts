@@ -167,6 +167,9 @@ function formatSession(services: Services, sessionSha256: string): SessionAnswer
     name: services.people.seal.open(person.sealed, person.personId).name,
     roles: [...principal.roles],
     owner_id: principal.ownerId,
+    organizations: services.reads
+      .listMembershipsOf(principal.personId)
+      .map(({ organizationId, name, role }) => ({ organization_id: organizationId, name, role })),
     via: session.via,
     opened_at: session.openedAt,
     expires_at: session.expiresAt,

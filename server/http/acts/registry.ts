@@ -9,7 +9,7 @@ import { isSubset, parseScope } from "@trustwarden/core/scope.ts";
 import type { AgentState, InstanceState } from "../../store/ports.ts";
 import type { Caller } from "../caller.ts";
 import { contextOf } from "../command-context.ts";
-import { ownerLimitOf } from "../relation.ts";
+import { ownerLimitOf, reachesOwner } from "../relation.ts";
 import type { Visit } from "../route.ts";
 import type { Services } from "../services.ts";
 
@@ -71,7 +71,7 @@ export async function createVerifierTicket(
 /** An owner sees its own agents, an operator all. @throws TrustWardenError `clock_rolled_back`. */
 export async function listAgents(services: Services, visit: Visit<unknown, AgentQuery>): Promise<AgentList> {
   const { owner, name, cursor, limit } = visit.query;
-  const ownerId = ownOnly(visit.caller, owner);
+  const ownerId = ownOnly(services, visit.caller, owner);
   const now = services.clock.trustedSeconds();
   const agents: AgentView[] = [];
   let after = cursor;
@@ -99,15 +99,21 @@ export async function showAgent(
   visit: Visit<unknown, unknown, { readonly id: string }>,
 ): Promise<AgentView> {
   const agent = services.reads.findAgent(visit.params.id);
-  if (agent === undefined || ownOnly(visit.caller, agent.ownerId) !== agent.ownerId) {
+  if (agent === undefined || ownOnly(services, visit.caller, agent.ownerId) !== agent.ownerId) {
     throw new TrustWardenError("not_found");
   }
   return formatAgent(services, agent, services.clock.trustedSeconds());
 }
 
-/** The owner whose agents may be shown: whichever was asked for, unless the caller is an owner. */
-function ownOnly({ principal }: Caller, asked: string | undefined): string | undefined {
-  return ownerLimitOf(principal) ?? asked;
+/** The owner whose agents may be shown: whichever was asked for, unless the caller is an owner; that one, or one of its organization. */
+function ownOnly(
+  { reads }: Pick<Services, "reads">,
+  { principal }: Caller,
+  asked: string | undefined,
+): string | undefined {
+  const own = ownerLimitOf(principal);
+  if (own === undefined || asked === undefined) return own ?? asked;
+  return reachesOwner(reads, principal, asked) ? asked : own;
 }
 
 function formatAgent({ reads }: Services, agent: AgentState, now: number): AgentView {

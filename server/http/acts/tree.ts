@@ -3,7 +3,7 @@ import type { TreeAnswer, TreeQuery, TreeRow } from "@trustwarden/core/api/tree.
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { TreeCursor, TreeNode, TreePage, TreePlace } from "../../store/tree-ports.ts";
 import type { Caller } from "../caller.ts";
-import { ownerLimitOf } from "../relation.ts";
+import { ownerLimitOf, reachesOwner } from "../relation.ts";
 import type { Visit } from "../route.ts";
 import type { Services } from "../services.ts";
 
@@ -12,7 +12,7 @@ export async function readTree(services: Services, visit: Visit<unknown, TreeQue
   const { prefix, limit, cursor } = visit.query;
   const own = ownOf(visit.caller);
   const after = cursor === undefined ? null : parseCursor(cursor);
-  const page = services.reads.readTree(placeOf(services, visit.query, own), {
+  const page = services.reads.readTree(placeOf(services, visit, own), {
     after: after?.place ?? null,
     limit,
   });
@@ -36,18 +36,23 @@ function answerSearch(
   return answerOf([...owners.nodes, ...agents.nodes], next);
 }
 
-function placeOf({ reads }: Services, query: TreeQuery, own: string | null): TreePlace {
+function placeOf(
+  { reads }: Services,
+  { query, caller }: Visit<unknown, TreeQuery>,
+  own: string | null,
+): TreePlace {
   const { under, prefix, cursor } = query;
+  const isHidden = (ownerId: string) => own !== null && !reachesOwner(reads, caller.principal, ownerId);
   if (prefix !== undefined) return placeOfSearch(prefix, { own, cursor });
   if (under === undefined) {
     return own === null ? { kind: "owners", prefix: "" } : { kind: "below-owner", ownerId: own };
   }
   if (under.startsWith("own_")) {
-    if (own !== null && own !== under) throw new TrustWardenError("not_found");
+    if (isHidden(under)) throw new TrustWardenError("not_found");
     return { kind: "below-owner", ownerId: under };
   }
   const agent = reads.findAgent(under);
-  if (agent === undefined || (own !== null && agent.ownerId !== own)) throw new TrustWardenError("not_found");
+  if (agent === undefined || isHidden(agent.ownerId)) throw new TrustWardenError("not_found");
   return { kind: "below-agent", ownerId: agent.ownerId, agentId: agent.agentId };
 }
 

@@ -84,7 +84,7 @@ export const REGISTRY_ROUTES: readonly Route[] = [
     subject: ({ reads }, { caller: { principal }, query }) =>
       ownerLimitOf(principal) !== undefined && query.owner === undefined
         ? "self"
-        : relationOf(reads, principal, { kind: "owner", id: query.owner ?? "" }),
+        : relationOf(reads, principal, { kind: "agents-of", id: query.owner ?? "" }),
     act: listAgents,
   }),
   defineGuarded({

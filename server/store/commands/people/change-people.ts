@@ -5,6 +5,7 @@ import type { CommandDeps, CommandResult } from "../deps.ts";
 import { changeConfirmation } from "./confirmations.ts";
 import { addFirstPasskey } from "./first-passkey.ts";
 import { createLink } from "./links.ts";
+import { changeOrganization } from "./organizations.ts";
 import { addOwnPasskey, removeOwnPasskey } from "./own-passkeys.ts";
 import { register } from "./register.ts";
 import { logIn, logOut } from "./sessions.ts";
@@ -40,6 +41,8 @@ export function changePeople(
       return addOwnPasskey(database, command);
     case "remove-passkey":
       return removeOwnPasskey(database, command);
+    case "organization":
+      return changeOrganization(database, { change: command.organization, context: command.context });
     case "confirmation":
       return changeConfirmation(database, { change: command.confirmation, context: command.context });
   }

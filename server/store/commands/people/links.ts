@@ -29,7 +29,8 @@ const REMOVE = `
   DELETE FROM person_links WHERE link_sha256 IN
     (SELECT link_sha256 FROM person_links WHERE expires_at < ? ORDER BY expires_at LIMIT ${MAX_REMOVED})`;
 const FIND_OWNER = "SELECT owner_id FROM owners WHERE owner_id = ? AND revoked_epoch IS NULL";
-const FIND_ORGANIZATION = "SELECT organization_id FROM organizations WHERE organization_id = ?";
+const FIND_ORGANIZATION =
+  "SELECT organization_id FROM organizations WHERE organization_id = ? AND ended_at IS NULL";
 
 /** @throws TrustWardenError `person_exists` for a first admin where there is one, `not_found`. */
 export function createLink(

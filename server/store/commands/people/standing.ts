@@ -15,6 +15,7 @@ import { vouchFor } from "./vouching.ts";
 
 const SET_ROLES = "UPDATE people SET roles = ? WHERE person_id = ?";
 const END = "UPDATE people SET ended_at = ? WHERE person_id = ?";
+const LEAVE_ORGANIZATIONS = "DELETE FROM memberships WHERE person_id = ?";
 const VOID_LINKS = "UPDATE person_links SET used_at = ? WHERE person_id = ? AND used_at IS NULL";
 const LIVE_AGENT = `
   SELECT instances.instance_id FROM agents JOIN instances ON instances.agent_id = agents.agent_id
@@ -64,6 +65,7 @@ export function endPerson(
   endSessions(database, { personId, now });
   removePasskeys(database, { personId, now });
   database.run(VOID_LINKS, now, personId);
+  database.run(LEAVE_ORGANIZATIONS, personId);
   database.run(END, now, personId);
   return peopleEvent("person", {
     id: personId,

@@ -1,0 +1,42 @@
+/** Organizations: made and filled by an admin of the place, and looked at by one of their own. */
+import assert from "node:assert/strict";
+import { inspect } from "./browser.ts";
+import { go, heading, step } from "./step.ts";
+
+/** One after another. */
+export const ORGANIZATIONS = [
+  step(
+    "an admin makes an organization, and whoever looks after it sees its members' agents",
+    async ({ world, browser, pictures }) => {
+      const { page } = browser;
+      const { page: visitor } = await browser.open();
+      await visitor.goto(`${world.origin}/app/welcome#${await world.link({ roles: ["owner"] })}`);
+      await visitor.getByLabel("Your name, for others to see").fill("Lise");
+      await visitor.getByRole("button", { name: "Create a passkey and come in" }).click();
+      await heading(visitor, "Now").waitFor();
+      await go(page, "People");
+      await page.reload();
+      const row = page.locator('[data-person="Lise"]');
+      const id = /prs_[0-9A-Z]{26}/.exec(await row.innerHTML())?.[0] ?? "";
+      assert.notEqual(id, "");
+      await page.getByLabel("Name of a new organization").fill("payments");
+      await page.getByRole("button", { name: "Make the organization" }).click();
+      const made = page.locator('[data-organization="payments"]');
+      await made.getByText("payments", { exact: true }).click();
+      await made.getByLabel("Id of somebody in the list above (prs_…)").fill(id);
+      await made.getByLabel("There as").selectOption("admin");
+      await made.getByRole("button", { name: "Add, or change" }).click();
+      await made.locator('[data-member="Lise"]').waitFor();
+      await inspect(page, "organizations", pictures);
+      await go(visitor, "People");
+      await visitor.reload();
+      await visitor.locator('[data-organization="payments"]').getByText("payments", { exact: true }).click();
+      await visitor.locator('[data-member="Lise"]').getByRole("link").waitFor();
+      await visitor.context().close();
+      await made.getByRole("button", { name: "Take Lise out" }).click();
+      await made.locator('[data-member="Lise"]').waitFor({ state: "detached" });
+      await made.getByRole("button", { name: "End this organization" }).click();
+      await made.waitFor({ state: "detached" });
+    },
+  ),
+] as const;
