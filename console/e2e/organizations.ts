@@ -33,7 +33,7 @@ export const ORGANIZATIONS = [
       await visitor.locator('[data-organization="payments"]').getByText("payments", { exact: true }).click();
       await visitor.locator('[data-member="Lise"]').getByRole("link").waitFor();
       await visitor.context().close();
-      await made.getByRole("button", { name: "Take Lise out" }).click();
+      await made.getByRole("button", { name: "Remove Lise" }).click();
       await made.locator('[data-member="Lise"]').waitFor({ state: "detached" });
       await made.getByRole("button", { name: "End this organization" }).click();
       await made.waitFor({ state: "detached" });

@@ -115,8 +115,8 @@ function Members({ id }: { readonly id: string }): ReactElement {
             </td>
             <td>
               {isAdmin ? (
-                <button type="button" aria-label={`Take ${name} out`} onClick={() => remove(person)}>
-                  Take out
+                <button type="button" aria-label={`Remove ${name}`} onClick={() => remove(person)}>
+                  Remove
                 </button>
               ) : null}
             </td>
