@@ -23,6 +23,20 @@ export const REGISTRATION_WEAKENINGS = {
       replace: "if (reads.findOwner(ownerId) !== undefined) return;",
     },
   ],
+  "owners-told-apart": [
+    {
+      file: "core/error.ts",
+      find: "owner_unknown: { status: 401, message: NOT_AUTHENTICATED },",
+      replace: "owner_unknown: { status: 404, message: NOT_AUTHENTICATED },",
+    },
+  ],
+  "one-seed-for-all": [
+    {
+      file: "server/signer/unseal-key.ts",
+      find: "encodeBase64url(random(KEY_BYTES))",
+      replace: "encodeBase64url(new Uint8Array(KEY_BYTES))",
+    },
+  ],
   "work-unasked": [
     {
       file: "server/store/commands/velocity.ts",
