@@ -22,6 +22,8 @@ const ROUTES = ["/v1/status", "/v1/owners", "/v1/agents", "/v1/people", "/v1/sec
 const LOGINS = ["/login", "/v1/login", "/v1/session", "/v1/auth/login", "/api/login", "/oauth/token"];
 /** What is not a secret: names, numbers and empty files are the same everywhere. */
 const MIN_SECRET_BYTES = 16;
+/** Settings; and a database of which everything but its tables is still in the log beside it. */
+const SAME = /(?:server\.json|\.db)$/;
 
 function filesOf(directory: string): readonly string[] {
   return readdirSync(directory, { recursive: true, withFileTypes: true })
@@ -35,7 +37,7 @@ function secretsOf({ home }: World): ReadonlyMap<string, string> {
   for (const root of [home.dataDir, home.configDir])
     for (const file of filesOf(root)) {
       const { size, mode } = statSync(file);
-      if (size < MIN_SECRET_BYTES || (mode & 0o077) !== 0 || file.endsWith("server.json")) continue;
+      if (size < MIN_SECRET_BYTES || (mode & 0o077) !== 0 || SAME.test(file)) continue;
       found.set(createHash("sha256").update(readFileSync(file)).digest("hex"), relative(root, file));
     }
   return found;

@@ -29,9 +29,9 @@ export const FAULTS = {
   "killed-before-answer": [
     {
       file: "server/ledger/ledger.ts",
-      find: "    const appended = await this.append(committed.entries);\n",
+      find: "    const appended = await this.append(committed.entries, this.#options.nameOwed?.(committed));\n",
       replace:
-        '    const appended = await this.append(committed.entries);\n    const said = Buffer.from(JSON.parse(Buffer.from(committed.entries.at(-1)).toString()).payload, "base64").toString();\n    if (said.includes(\'"kind":"issue"\') && said.includes("agt_")) process.kill(process.pid, "SIGKILL");\n',
+        '    const appended = await this.append(committed.entries, this.#options.nameOwed?.(committed));\n    const said = Buffer.from(JSON.parse(Buffer.from(committed.entries.at(-1)).toString()).payload, "base64").toString();\n    if (said.includes(\'"kind":"issue"\') && said.includes("agt_")) process.kill(process.pid, "SIGKILL");\n',
     },
   ],
   "policy-traps": [

@@ -32,7 +32,7 @@ import { touchSession } from "./commands/people/sessions.ts";
 import { admitSvid, registerForeign } from "./commands/register-foreign.ts";
 import { renew } from "./commands/renew.ts";
 import { issueCrls } from "./commands/revocation-lists.ts";
-import { revoke } from "./commands/revoke.ts";
+import { revokeAsAsked } from "./commands/revoke.ts";
 import { saveBudgetUse, setBudget } from "./commands/set-budget.ts";
 import { issueStatusList } from "./commands/status-slots.ts";
 import { acceptTransfer, offerTransfer } from "./commands/transfer-agent.ts";
@@ -98,7 +98,7 @@ export function runCommand(
     case "revokeAccessToken":
       return commitAtAnyTime(database, deps, request.command, () => revokeToken(database, request.command));
     case "revoke":
-      return commitAtAnyTime(database, deps, request.command, () => revoke(database, request.command));
+      return commitAtAnyTime(database, deps, request.command, () => revokeAsAsked(database, request.command));
     case "changeAuthority":
       return commitAuthority(database, deps, request.command);
     case "mendAuthority":

@@ -41,6 +41,13 @@ const KILL_OWNER = "UPDATE owners SET revoked_epoch = COALESCE(revoked_epoch, ?)
 const KILL_EVERY_INSTANCE = `
   UPDATE instances SET revoked_epoch = ? WHERE revoked_epoch IS NULL AND kind = 'agent' RETURNING expires_at`;
 const KILL_EVERY_AGENT = "UPDATE agents SET is_revoked = 1, revoked_at = MAX(COALESCE(revoked_at, 0), ?)";
+/** More jobs than one owner stops by hand; who has more to stop stops their agents. */
+const JOB_STOPS_PER_MINUTE = 60;
+/** By what verifiers were told (`toldOf`): a stop that is made again is one more. */
+const FIND_JOB_STOP = `
+  SELECT revocations.revoked_at FROM feed CROSS JOIN revocations
+  WHERE feed.kind = 'narrowed' AND feed.id = ? AND revocations.epoch = feed.epoch
+  ORDER BY feed.epoch DESC LIMIT 1 OFFSET ?`;
 const FIND_HOLDER = "SELECT holder FROM keys WHERE spki_sha256 = ?";
 /** Nobody can be issued anything for a key that somebody has. */
 const TAKE_KEY = "INSERT INTO keys (spki_sha256, holder) VALUES (?, 'stopped')";
@@ -71,7 +78,19 @@ interface Death {
   readonly ownerId: string | null;
 }
 
-/** @throws TrustWardenError `not_found`. */
+/**
+ * What somebody asks for now.
+ *
+ * @throws TrustWardenError `not_found`, or `rate_limited` for an owner's stops of jobs.
+ */
+export function revokeAsAsked(database: SqliteDatabase, command: RevokeCommand): CommandResult<Revoked> {
+  const { context, target, ownerId = null } = command;
+  const nowMs = Math.max(context.nowMs, readClockFloorMs(database));
+  if (target.kind === "job" && ownerId !== null) requireJobRate(database, ownerId, Math.floor(nowMs / 1000));
+  return revoke(database, command);
+}
+
+/** What was asked for, now or before a restore. @throws TrustWardenError `not_found`. */
 export function revoke(database: SqliteDatabase, command: RevokeCommand): CommandResult<Revoked> {
   const { context, reason, ownerId = null } = command;
   const target = heldBy(database, command.target);
@@ -96,6 +115,17 @@ export function revoke(database: SqliteDatabase, command: RevokeCommand): Comman
       details: { target_kind: command.target.kind, target_id: command.target.id, reason, instances },
     },
   };
+}
+
+/**
+ * A name of a job costs its owner nothing, and each stop is told to everybody and kept. Identities are stopped without a limit.
+ *
+ * @throws TrustWardenError `rate_limited`.
+ */
+function requireJobRate(database: SqliteDatabase, ownerId: string, now: number): void {
+  const before = database.get(FIND_JOB_STOP, ownerId, JOB_STOPS_PER_MINUTE - 1)?.integer("revoked_at");
+  if (before === undefined || before <= now - 60) return;
+  throw new TrustWardenError("rate_limited", { ownerId, retryAfterSeconds: Math.max(1, before + 60 - now) });
 }
 
 /** A key that an instance or an owner has is stopped with its holder; one of nobody is taken. @throws TrustWardenError `not_found`. */
