@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from live import LiveServer
-from trustwarden import ReceiptExpectations, Route, parse_receipt_header, verify_agent, verify_receipt
+from trustwarden import AgentIdentity, ReceiptExpectations, Route, parse_receipt_header, verify_agent, verify_receipt
 from trustwarden._bytes import encode_base64url, parse_base64, parse_base64url
 from trustwarden._crypto import sha256
 from trustwarden.intent import BoundRequest
@@ -235,6 +235,49 @@ def test_no_header_has_the_application_read_another_path_than_the_decided_one(ba
     headers = signed(bank, forger, request=request, action="read:transactions", resource=resource)
     forger.send(f"{bank.url}/transactions/broken", {**headers, "SCRIPT_NAME": "/transactions"})
     assert {entry["path"] for entry in bank.done() if entry["resource"] == resource} <= {"/transactions/broken"}
+
+
+def bent(token: str) -> dict[str, str]:
+    """A token as a careless issuer, or a forger, would have it (D3, D4)."""
+    head, payload, signature = token.split(".")
+    claims = json.loads(parse_base64url(payload))
+    honest = json.dumps(claims)
+    payloads = {
+        "no exp": json.dumps({name: value for name, value in claims.items() if name != "exp"}),
+        "exp as text": json.dumps({**claims, "exp": str(claims["exp"])}),
+        "exp 1e400": honest.replace(str(claims["exp"]), "1e400"),
+        "nbf in the future": json.dumps({**claims, "nbf": claims["exp"]}),
+        "no aud": json.dumps({name: value for name, value in claims.items() if name != "aud"}),
+        "iss as a list": json.dumps({**claims, "iss": ["https://acme.test"]}),
+        "two subs": honest.replace("{", '{"sub":"spiffe://acme.test/admin",', 1),
+    }
+    unsigned = encode_base64url(b'{"alg":"none"}')
+    return {
+        "as it is": token,
+        "unsigned": f"{unsigned}.{payload}.",
+        **{name: f"{head}.{encode_base64url(text.encode())}.{signature}" for name, text in payloads.items()},
+    }
+
+
+def test_stolen_credentials_are_worth_nothing_without_their_keys(bank: Bank, live: LiveServer, forger: Forger) -> None:
+    name = f"victim-{next(_numbers)}"
+    with closing(Forger(live, f"victim-{next(_numbers)}", SCOPE)) as victim:
+        # The victim's intent over the thief's connection, and the victim's names under the thief's key.
+        for headers in (signed(bank, victim), signed(bank, victim, key=forger.credential.key)):
+            before = len(bank.refused())
+            assert _write(bank, forger, headers).status_code == 401
+            assert bank.refused()[before:][0] in ("signature_invalid", "svid_mismatch")
+        assert bank.acts_of(victim.id) == 0
+    with AgentIdentity.create(name=name, ticket=live.ticket(name, SCOPE)) as owner:
+        tokens = bent(owner.jwt(bank.id))
+        done = len(bank.done())
+        for what, token in tokens.items():
+            for is_known in (True, False):
+                before = len(bank.refused())
+                answer = _write(bank, forger, {"authorization": f"Bearer {token}"}, is_known=is_known)
+                assert answer.status_code in (400, 401), what
+                assert bank.refused()[before:] == ["no_intent" if is_known else "no_svid"], what
+        assert len(bank.done()) == done
 
 
 def test_an_intent_counts_once(bank: Bank, forger: Forger) -> None:

@@ -130,9 +130,7 @@ def issue_possession(nonce: str, enrolment_sha256: str, key: InstanceKey) -> str
     return issue_envelope("possession", payload, key.sign, key.thumbprint)
 
 
-def _prove(
-    server: TrustServer, key: InstanceKey, enrolment_sha256: str, rest: JsonObject, work_bits: int = 0
-) -> bytes:
+def _prove(server: TrustServer, key: InstanceKey, enrolment_sha256: str, rest: JsonObject, work_bits: int = 0) -> bytes:
     possession = issue_possession(server.take_nonce(), enrolment_sha256, key)
     work: dict[str, Json] = {} if work_bits == 0 else {"work": find_work(possession, work_bits)}
     return encode_body({**rest, **work, "possession": possession, "spki": encode_base64url(key.spki)})

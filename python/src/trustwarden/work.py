@@ -1,6 +1,6 @@
 """What a new agent costs when its owner registers many: a number whose hash begins with enough zero bits.
 
-It is bound to the proof of possession, so to the server's nonce, the key and the ticket: good for one request and no other.
+It is bound to the proof of possession, so to the server's nonce, the key and the ticket: good for one request alone.
 """
 
 from __future__ import annotations
