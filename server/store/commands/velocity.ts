@@ -49,7 +49,7 @@ export function requireWork(
 }
 
 /** What one more costs. @param recent - within the window. */
-export function bitsFor(recent: number, easy: number): number {
+function bitsFor(recent: number, easy: number): number {
   if (recent < easy) return 0;
   return Math.min(MAX_BITS, FIRST_BITS + BITS_A_MULTIPLE * (Math.floor(recent / easy) - 1));
 }
