@@ -84,6 +84,15 @@ const LOOKING = [
         .getByRole("link", { name: "read:doc" })
         .first()
         .waitFor();
+      await page.getByLabel(/^What could it do with this/).fill("doc:7");
+      await page
+        .getByRole("form", { name: "Search what it could do" })
+        .getByRole("button", { name: "Search" })
+        .click();
+      await page.getByRole("list", { name: "Allowed now" }).getByText("read", { exact: true }).waitFor();
+      const taken = page.waitForEvent("download");
+      await page.getByRole("link", { name: "Evidence" }).click();
+      assert.equal((await taken).suggestedFilename(), "reader.twb");
       await inspect(page, "agent", pictures);
     },
   ),

@@ -36,6 +36,8 @@ const PERSON_ROWS: Readonly<Record<string, readonly Role[]>> = {
   "GET /v1/openapi.json": READERS,
   // A question about anybody's agent, recorded as a question; it permits nothing.
   "POST /access/v1/evaluation": READERS,
+  "POST /access/v1/search/action": READERS,
+  "POST /access/v1/search/resource": READERS,
   "GET /v1/policy": READERS,
   "GET /v1/policy/freeze": READERS,
   "GET /v1/federations": READERS,

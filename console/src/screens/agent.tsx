@@ -9,9 +9,11 @@ import { callApi, pathWith } from "../api/client.ts";
 import { useSession } from "../api/session.tsx";
 import { useApi } from "../api/use-api.ts";
 import { formatCount, formatSpan, formatTime } from "../parts/format.ts";
+import { Icon } from "../parts/icons.tsx";
 import { Badge, Empty, Id, Panel, StatusBadge, Table, Waiting } from "../parts/parts.tsx";
 import { Problem } from "../parts/problem.tsx";
 import { Could } from "./could.tsx";
+import { CouldSearch } from "./could-search.tsx";
 import { EventTable } from "./ledger.tsx";
 import { ScopeOf } from "./scope.tsx";
 import { Stop } from "./stop.tsx";
@@ -66,6 +68,7 @@ export function Agent(): ReactElement {
         {isWide(roles) ? (
           <Panel title="Could it do this?">
             <Could agentId={agent.agent_id} />
+            <CouldSearch agentId={agent.agent_id} />
           </Panel>
         ) : null}
       </div>
@@ -80,7 +83,18 @@ export function Agent(): ReactElement {
           <Tree prefix="" root={agent.agent_id} />
         </div>
       </Panel>
-      <Panel title="What it did">
+      <Panel
+        title="What it did"
+        aside={
+          <a
+            className="button"
+            href={pathWith("/v1/evidence", { agent: agent.agent_id })}
+            download={`${agent.name}.twb`}
+          >
+            <Icon name="download" /> Evidence
+          </a>
+        }
+      >
         <Activity id={agent.agent_id} />
       </Panel>
     </>
