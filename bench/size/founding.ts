@@ -20,6 +20,7 @@ import type { CommandContext, Committed } from "../../server/store/ports.ts";
 import { createPosixHighWater } from "../../server/store/posix-log-high-water.ts";
 import { openForWriting } from "../../server/store/schema.ts";
 import type { SqliteDatabase } from "../../server/store/sqlite-database.ts";
+import { breakStateSeal } from "../../server/store/state-seal.ts";
 import { runGroup } from "../../server/store/writer-group.ts";
 import type { WriterCommand, WriterReply } from "../../server/store/writer-protocol.ts";
 import { type BulkAgent, BulkWriter, type Placed } from "./bulk.ts";
@@ -85,6 +86,8 @@ export class Filling {
   static async open(config: ServerConfig): Promise<Filling> {
     const server = await startServer(config);
     await server.close();
+    // It sealed the state of now; what is filled in is nobody's tampering.
+    await breakStateSeal(config);
     const keys = await openServerKeys({ config, random: randomBytes, nowMs: Date.now });
     const highWater = createPosixHighWater(highWaterPlaceOf(config));
     const fatal = (error: unknown) => {
