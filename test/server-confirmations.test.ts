@@ -1,4 +1,6 @@
 /** What nobody does alone: asked by one admin, confirmed by another with a passkey over exactly that request, done once. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { isJsonObject } from "@trustwarden/core/json.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { codeOf, jsonOf, type RawAnswer, sendAdmin } from "./support/http.ts";
@@ -155,6 +157,21 @@ describe("a confirmation", () => {
 });
 
 describe("a second admin", () => {
+  it("sees an invitation's address, which is nowhere on the disk in clear", async () => {
+    const address = "hidden-in-a-question@acme.test";
+    const body = JSON.stringify({ roles: ["admin"], address });
+    const id = await askConfirmation(server, admin, { method: "POST", target: "/v1/people/links", body });
+    const shown = await sendConsole(server, { target: `/v1/confirmations/${id}` }, second.cookie);
+    expect(jsonOf(shown).body).toBe(body);
+    const { dataDir } = server.home;
+    const files = readdirSync(dataDir, { recursive: true, withFileTypes: true }).filter((one) =>
+      one.isFile(),
+    );
+    const texts = files.map(({ parentPath, name }) => readFileSync(join(parentPath, name), "latin1"));
+    expect(texts.some((text) => text.includes(id))).toBe(true);
+    expect(texts.filter((text) => text.includes("hidden-in-a-question"))).toEqual([]);
+  });
+
   it("is not one whom the asker, or both of them, made within the day", async () => {
     second = await refresh(server, second);
     const asks = { method: "POST", target: "/v1/people/links", body: '{"roles":["admin"]}' } as const;

@@ -5,13 +5,15 @@
  * looks is kept as a keyed digest. An invitation that waits for a second admin is not sealed: the other admin reads it as it
  * was asked, with its address (docs/decisions/0057). The same key makes the challenges of passkeys, by other labels.
  */
-import { encodeBase64url, encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
+import { encodeBase64url, encodeUtf8, parseBase64url, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { hmacSha256 } from "@trustwarden/core/crypto.ts";
 import type { Random } from "@trustwarden/core/id.ts";
 import { formatCanonicalJson, parseJsonObject } from "@trustwarden/core/json.ts";
 import { UnsealKey } from "../signer/unseal-key.ts";
 
 const MAX_CHARS = 4096;
+/** No body of a request begins so: they are JSON, or empty. */
+const SEALED_TEXT = "sealed:";
 
 /** What is sealed of a person. */
 export interface PersonDetails {
@@ -24,6 +26,7 @@ export interface PersonDetails {
 /** Holds keys: never logged. */
 export class PersonSeal {
   readonly #sealing: UnsealKey;
+  readonly #texts: UnsealKey;
   readonly #looks: Uint8Array;
   readonly #subjects: Uint8Array;
   /** MAC key of challenges. */
@@ -32,6 +35,7 @@ export class PersonSeal {
   /** @param key - 32 random bytes. */
   constructor(key: Uint8Array, random: Random) {
     this.#sealing = new UnsealKey(derive(key, "person-details"), random);
+    this.#texts = new UnsealKey(derive(key, "texts"), random);
     this.#looks = derive(key, "address-looks");
     this.#subjects = derive(key, "provider-subjects");
     this.challengeKey = derive(key, "passkey-challenges");
@@ -51,6 +55,19 @@ export class PersonSeal {
       name: typeof name === "string" ? name : "",
       address: typeof address === "string" ? address : null,
     };
+  }
+
+  /** A text as it is kept, such as the body of what waits for a second admin: an invitation's names an address. */
+  sealText(text: string, context: string): string {
+    const sealed = this.#texts.seal({ plaintext: encodeUtf8(text), context: encodeUtf8(context) });
+    return `${SEALED_TEXT}${encodeBase64url(sealed)}`;
+  }
+
+  /** The text; one of before, when none was sealed, is as it was. @throws TrustWardenError `seal_broken`. */
+  openText(kept: string, context: string): string {
+    if (!kept.startsWith(SEALED_TEXT)) return kept;
+    const sealed = parseBase64url(kept.slice(SEALED_TEXT.length));
+    return parseUtf8(this.#texts.open({ sealed, context: encodeUtf8(context) }));
   }
 
   /** Keyed digest of how an address looks. @param look - as `formatAddressLook` gives it. */

@@ -9,6 +9,7 @@ export interface ConfirmationState {
   readonly askedBy: string;
   readonly method: string;
   readonly target: string;
+  /** Sealed: it may name somebody's address. */
   readonly body: string;
   /** base64url SHA-256 of the three. */
   readonly digest: string;

@@ -35,13 +35,14 @@ export async function askForConfirmation(
 ): Promise<ConfirmationView> {
   const { method, target, body, reason } = visit.body;
   requireAskable(visit);
-  const { clock, random } = services;
+  const { clock, random, people } = services;
   const context = contextOf(services, visit);
+  const id = `cnf_${formatUlid(context.nowMs, random)}`;
   const confirmation = {
-    id: `cnf_${formatUlid(context.nowMs, random)}`,
+    id,
     method,
     target,
-    body,
+    body: people.seal.sealText(body, id),
     digest: digestOfRequest({ method, target, body: encodeUtf8(body) }),
     reason,
     expiresAt: clock.trustedSeconds() + CONFIRMATION_SECONDS,
@@ -61,7 +62,7 @@ export async function readConfirmation(
   { params }: Visit<unknown, unknown, ById>,
 ): Promise<ConfirmationDetail> {
   const { body } = requireConfirmation(services, params.id);
-  return { ...showConfirmation(services, params.id), body };
+  return { ...showConfirmation(services, params.id), body: services.people.seal.openText(body, params.id) };
 }
 
 /**
