@@ -26,7 +26,7 @@ import { createPrivateDirectory, readPrivateFile, writePrivateFile } from "./sig
 import { readSealedFile, writeSealedFile } from "./signer/sealed-file.ts";
 import { createPrivateKeyPkcs8, createSoftwareSigner } from "./signer/software.ts";
 import { openUnsealKey, type UnsealKey } from "./signer/unseal-key.ts";
-import type { TokenAccess } from "./store/ports.ts";
+import type { TokenAccess } from "./store/authority-ports.ts";
 
 /** Keys of the server itself, which are no authority's. */
 const ROLES = { server: "ES256", log: "Ed25519" } as const satisfies Record<string, Signer["algorithm"]>;

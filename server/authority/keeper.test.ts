@@ -6,7 +6,8 @@ import { type AuthorityStep, applyStep } from "@trustwarden/core/agentid/authori
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { createHome, type TestHome, TRUST_DOMAIN } from "../../test/support/server.ts";
 import { openServerKeys } from "../keys.ts";
-import type { ChangeAuthorityCommand, CommandContext, StoredAuthority } from "../store/ports.ts";
+import type { ChangeAuthorityCommand, StoredAuthority } from "../store/authority-ports.ts";
+import type { CommandContext } from "../store/ports.ts";
 import { AuthorityKeeper } from "./keeper.ts";
 
 const DAY_MS = 86_400_000;

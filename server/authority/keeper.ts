@@ -25,14 +25,8 @@ import { digestOfAuthorities } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Random } from "@trustwarden/core/id.ts";
 import type { ServerKeys } from "../keys.ts";
-import type {
-  ChangeAuthorityCommand,
-  CommandContext,
-  Committed,
-  StoreCommands,
-  StoredAuthority,
-  StoreReads,
-} from "../store/ports.ts";
+import type { ChangeAuthorityCommand, StoredAuthority } from "../store/authority-ports.ts";
+import type { CommandContext, Committed, StoreCommands, StoreReads } from "../store/ports.ts";
 import { type Issuer, makeSlot } from "./certificates.ts";
 import type { CurrentAuthority } from "./current.ts";
 import { renewRootCrl } from "./root-crl.ts";

@@ -21,7 +21,7 @@ import { createTokenKey, destroyTokenKey, openTokenSigner } from "../signer/pkcs
 import { readSealedFile, type SealedFile, writeSealedFile } from "../signer/sealed-file.ts";
 import { createPrivateKeyPkcs8, createSoftwareSigner } from "../signer/software.ts";
 import type { UnsealKey } from "../signer/unseal-key.ts";
-import type { SigningKey, TokenAccess } from "../store/ports.ts";
+import type { SigningKey, TokenAccess } from "../store/authority-ports.ts";
 
 const KEY_FILE = /^(root|intermediate|jwt|wit)-([0-9a-f]{40})\.key$/;
 const KINDS: readonly AuthorityKind[] = ["root", "intermediate", "jwt", "wit"];

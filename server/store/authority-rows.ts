@@ -8,7 +8,7 @@ import type {
   KeyCustody,
   SlotState,
 } from "@trustwarden/core/agentid/authority-slots.ts";
-import type { StoredAuthority } from "./ports.ts";
+import type { StoredAuthority } from "./authority-ports.ts";
 import type { Row, SqliteDatabase } from "./sqlite-database.ts";
 
 /** A pin older than this many changes of the roots leads nowhere; roots live for years. */

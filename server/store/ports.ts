@@ -9,8 +9,6 @@
  * Every command throws the codes of its checks and then has written nothing.
  */
 
-import type { AuthorityState } from "@trustwarden/core/agentid/authority-slots.ts";
-import type { AuthorityStep } from "@trustwarden/core/agentid/authority-steps.ts";
 import type { Limits } from "@trustwarden/core/agentid/delegation.ts";
 import type { AttestationFacts } from "@trustwarden/core/attestation.ts";
 import type { PolicyReference } from "@trustwarden/core/decision.ts";
@@ -18,6 +16,7 @@ import type { ControlRecord } from "@trustwarden/core/event.ts";
 import type { Custody } from "@trustwarden/core/principal.ts";
 import type { Scope } from "@trustwarden/core/scope.ts";
 import type { ApprovalCommands, ApprovalReads } from "./approval-ports.ts";
+import type { ChangeAuthorityCommand, MendAuthorityCommand, StoredAuthority } from "./authority-ports.ts";
 import type { SecretCommands, SecretReads } from "./broker-ports.ts";
 import type { BudgetCommands, BudgetReads } from "./budget-ports.ts";
 import type { CreateOwnerCommand } from "./commands/create-owner.ts";
@@ -134,42 +133,6 @@ export interface RenewCommand {
   readonly classKey: ProvenKey | null;
   /** When it is declared again; another than at birth is refused. */
   readonly compositionSha256: string | null;
-}
-
-/** A private key on its way to the thread that signs with it; memory only, never logged. */
-export type SigningKey =
-  | { readonly kind: "sealed"; readonly pkcs8: Uint8Array }
-  | { readonly kind: "pkcs11"; readonly place: TokenAccess; readonly id: string };
-
-/** A hardware token and what opens it. Holds a secret: never logged. */
-export interface TokenAccess {
-  /** Path of the token's PKCS#11 library. */
-  readonly module: string;
-  readonly token: string;
-  readonly pin: string;
-}
-
-/** The authority with the successions that its roots signed, latest first. */
-export interface StoredAuthority extends AuthorityState {
-  readonly successions: readonly string[];
-}
-
-/** One step of the authority. */
-export interface ChangeAuthorityCommand {
-  readonly context: CommandContext;
-  readonly step: AuthorityStep;
-  /** Of a prepared intermediate or JWT key; null for every other step. */
-  readonly key: SigningKey | null;
-  /** Where the set of published roots changes. */
-  readonly succession: { readonly signerId: string; readonly envelope: string } | null;
-  /** The operator's words. */
-  readonly reason: string;
-}
-
-/** Steps that cannot be recorded yet; see `mendAuthority`. */
-export interface MendAuthorityCommand extends Pick<ChangeAuthorityCommand, "key" | "succession"> {
-  readonly nowMs: number;
-  readonly steps: readonly AuthorityStep[];
 }
 
 /** Whose name a token is in. */

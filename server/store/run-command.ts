@@ -1,5 +1,6 @@
 /** Which command is run by what, and what belongs to each of them: its clock, its intent, its event. */
 import type { ApprovalCommands } from "./approval-ports.ts";
+import type { ChangeAuthorityCommand, StoredAuthority } from "./authority-ports.ts";
 import type { SecretCommand, SecretState } from "./broker-ports.ts";
 import { issueToken, revokeToken } from "./commands/access-tokens.ts";
 import { admitNode } from "./commands/admit-node.ts";
@@ -37,14 +38,7 @@ import { saveBudgetUse, setBudget } from "./commands/set-budget.ts";
 import { issueStatusList } from "./commands/status-slots.ts";
 import { acceptTransfer, offerTransfer } from "./commands/transfer-agent.ts";
 import type { PeopleChanged, PeopleCommand } from "./people-ports.ts";
-import type {
-  ChangeAuthorityCommand,
-  CommandContext,
-  Committed,
-  IssuedCrls,
-  IssuedStatusList,
-  StoredAuthority,
-} from "./ports.ts";
+import type { CommandContext, Committed, IssuedCrls, IssuedStatusList } from "./ports.ts";
 import type { RegistrationCommands } from "./registration-ports.ts";
 import type { SqliteDatabase } from "./sqlite-database.ts";
 import type { TransferCommands } from "./transfer-ports.ts";

@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { ApprovalCommands } from "./approval-ports.ts";
+import type { StoredAuthority } from "./authority-ports.ts";
 import type { SecretState } from "./broker-ports.ts";
 import type { BudgetState } from "./budget-ports.ts";
 import type { IssuingKeys, IssuingRules } from "./commands/deps.ts";
@@ -22,7 +23,6 @@ import type {
   IssuedStatusList,
   ServerSvid,
   StoreCommands,
-  StoredAuthority,
   StoreReads,
 } from "./ports.ts";
 import type { StateSettings } from "./postgres-state/protocol.ts";

@@ -7,6 +7,7 @@ import type {
   SetFreezeCommand,
   UseApprovalCommand,
 } from "./approval-ports.ts";
+import type { ChangeAuthorityCommand, MendAuthorityCommand } from "./authority-ports.ts";
 import type { SecretCommand } from "./broker-ports.ts";
 import type { BudgetUseRow, SetBudgetCommand } from "./budget-ports.ts";
 import type { CreateOwnerCommand } from "./commands/create-owner.ts";
@@ -26,14 +27,7 @@ import type {
 } from "./oauth-ports.ts";
 import type { PeopleCommand } from "./people-ports.ts";
 import type { LoadPolicyCommand } from "./policy-ports.ts";
-import type {
-  ChangeAuthorityCommand,
-  CommandContext,
-  IssueCommand,
-  JwtCommand,
-  MendAuthorityCommand,
-  RenewCommand,
-} from "./ports.ts";
+import type { CommandContext, IssueCommand, JwtCommand, RenewCommand } from "./ports.ts";
 import type { StateSettings } from "./postgres-state/protocol.ts";
 import type {
   AdmitNodeCommand,

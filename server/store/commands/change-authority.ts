@@ -8,8 +8,8 @@ import { type AuthorityStep, applyStep } from "@trustwarden/core/agentid/authori
 import { digestOfAuthorities } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { encodeBase64 } from "@trustwarden/core/bytes.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
+import type { ChangeAuthorityCommand, MendAuthorityCommand, StoredAuthority } from "../authority-ports.ts";
 import { readAuthority, writeAuthority, writeSuccession } from "../authority-rows.ts";
-import type { ChangeAuthorityCommand, MendAuthorityCommand, StoredAuthority } from "../ports.ts";
 import type { Replica } from "../replica.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
 import { type CommandDeps, type CommandResult, secondsOf } from "./deps.ts";

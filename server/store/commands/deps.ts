@@ -9,7 +9,8 @@ import { encodeBase64url } from "@trustwarden/core/bytes.ts";
 import { encodeSpki, sha256 } from "@trustwarden/core/crypto.ts";
 import type { Random } from "@trustwarden/core/id.ts";
 import type { Signer } from "@trustwarden/core/signer.ts";
-import type { ControlDraft, SigningKey, TokenAccess } from "../ports.ts";
+import type { SigningKey, TokenAccess } from "../authority-ports.ts";
+import type { ControlDraft } from "../ports.ts";
 import { SigningAuthority } from "./signing-authority.ts";
 
 /** How much one owner may have; counted in the transaction that adds to it. */

@@ -15,7 +15,7 @@ import { isEqualBytes } from "@trustwarden/core/bytes.ts";
 import { encodeSpki, formatThumbprint } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Signer } from "@trustwarden/core/signer.ts";
-import type { SigningKey, TokenAccess } from "../ports.ts";
+import type { SigningKey, TokenAccess } from "../authority-ports.ts";
 
 /** The keys in use. */
 interface InUse {
