@@ -57,11 +57,12 @@ describe("a guide", () => {
   ])("%s shows an example that runs, and what it leaves in the ledger", async (guide, actions) => {
     const text = guideOf(guide);
     expect(blocksOf(text, "ts")).toEqual([readFileSync(join(ROOT, "examples", guide, "agent.ts"), "utf8")]);
-    const [start = "", questions = "", ...more] = blocksOf(text, "sh");
+    const [start = "", questions = "", stop = "", ...more] = blocksOf(text, "sh");
     expect(more).toEqual([]);
     expect(await run(start)).toContain("Parcel 7 arrives tomorrow");
     const shown = await run(questions);
-    for (const words of [...actions, "denied"]) expect(shown).toContain(words);
+    for (const words of [...actions, "denied", "support", "alice"]) expect(shown).toContain(words);
+    expect(await run(stop)).toContain("support");
   });
 
   it("mcp-tools shows an example that runs", async () => {
