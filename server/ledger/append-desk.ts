@@ -29,6 +29,7 @@ export class AppendDesk {
   /** Where each entry is that was put there since the oldest of those that waited at the start. */
   #known: ReadonlyMap<string, number> = new Map();
   #working: Promise<void> | null = null;
+  #isNews = false;
   #isClosed = false;
 
   private constructor(options: AppendDeskOptions) {
@@ -59,12 +60,18 @@ export class AppendDesk {
 
   #work(): void {
     if (this.#isClosed) return;
-    this.#working ??= this.#takeWaiting()
+    // What comes while it is worked may have come too late for that look.
+    this.#isNews = true;
+    this.#working ??= this.#workOnNews();
+  }
+
+  async #workOnNews(): Promise<void> {
+    while (this.#isNews) {
+      this.#isNews = false;
       // Safe: it waits on, and is taken again.
-      .catch(() => undefined)
-      .finally(() => {
-        this.#working = null;
-      });
+      await this.#takeWaiting().catch(() => undefined);
+    }
+    this.#working = null;
   }
 
   async #takeWaiting(): Promise<void> {

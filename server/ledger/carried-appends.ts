@@ -35,6 +35,7 @@ export class CarriedAppends {
   readonly #asked = new Map<string, Pending>();
   #asking: Promise<void> | null = null;
   #looking: Promise<void> | null = null;
+  #isNews = false;
 
   constructor(options: CarriedAppendsOptions) {
     this.#options = options;
@@ -56,13 +57,13 @@ export class CarriedAppends {
     const timer = globalThis.setTimeout(() => this.#end(pending, unavailable("nobody sequences")), WAIT_MS);
     const pending: Pending = { asked, done, timer };
     this.#queue.push(pending);
-    this.#asking ??= this.#ask().finally(() => {
-      this.#asking = null;
-    });
+    this.#asking ??= this.#ask();
     return done.promise;
   }
 
   async #ask(): Promise<void> {
+    // Lets the others of this turn of the event loop join the first batch.
+    await Promise.resolve();
     while (this.#queue.length > 0) {
       const batch = this.#queue.splice(0, MAX_BATCH);
       for (const pending of batch) this.#asked.set(pending.asked.id, pending);
@@ -74,13 +75,23 @@ export class CarriedAppends {
         await setTimeout(PAUSE_MS);
       }
     }
+    // In one step with the look at the queue: whoever comes next begins anew.
+    this.#asking = null;
   }
 
   #look(): void {
     if (this.#asked.size === 0) return;
-    this.#looking ??= this.#collect().finally(() => {
-      this.#looking = null;
-    });
+    // What is news while it is looked may have come too late for that look.
+    this.#isNews = true;
+    this.#looking ??= this.#collectNews();
+  }
+
+  async #collectNews(): Promise<void> {
+    while (this.#isNews) {
+      this.#isNews = false;
+      await this.#collect();
+    }
+    this.#looking = null;
   }
 
   async #collect(): Promise<void> {

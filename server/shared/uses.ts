@@ -69,24 +69,25 @@ export class SharedUses implements Uses {
     const done = Promise.withResolvers<void>();
     const seconds = Math.max(0, forgetAt - now) + MARGIN_SECONDS;
     this.#queue.push({ use: { kind, name, mark, seconds }, done });
-    this.#claiming ??= this.#work().finally(() => {
-      this.#claiming = null;
-    });
+    this.#claiming ??= this.#work();
     return done.promise;
   }
 
   async #work(): Promise<void> {
     // Lets the others of this turn of the event loop join the first batch.
     await Promise.resolve();
-    while (this.#queue.length > 0) {
-      const batch = this.#takeBatch();
-      try {
-        const used = await this.#rows.claim(batch.map(({ use }) => use));
-        const marks = new Map(used.map(({ kind, name, mark }) => [`${kind} ${name}`, mark]));
-        for (const { use, done } of batch) settle(done, refusalOf(use, marks.get(`${use.kind} ${use.name}`)));
-      } catch (error) {
-        for (const { done } of batch) done.reject(error);
-      }
+    while (this.#queue.length > 0) await this.#claimBatch(this.#takeBatch());
+    // In one step with the look at the queue: whoever comes next begins anew.
+    this.#claiming = null;
+  }
+
+  async #claimBatch(batch: readonly Pending[]): Promise<void> {
+    try {
+      const used = await this.#rows.claim(batch.map(({ use }) => use));
+      const marks = new Map(used.map(({ kind, name, mark }) => [`${kind} ${name}`, mark]));
+      for (const { use, done } of batch) settle(done, refusalOf(use, marks.get(`${use.kind} ${use.name}`)));
+    } catch (error) {
+      for (const { done } of batch) done.reject(error);
     }
   }
 

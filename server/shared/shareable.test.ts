@@ -1,0 +1,33 @@
+/** Servers that share a store start with nothing that one of them would remember alone, and with what the guide says. */
+import { parseConfig, type ServerSettings } from "@trustwarden/server/config.ts";
+import { expect, test } from "vitest";
+import { readGuide } from "../../test/support/guide.ts";
+import { remoteStateOf } from "../state-config.ts";
+
+const login = { host: "127.0.0.1", database: "warden", user: "warden" };
+const objects = { endpoint: "http://127.0.0.1:9000", region: "eu-1", bucket: "warden" };
+const SHARED = {
+  trustDomain: "acme.test",
+  dataDir: "/nowhere/data",
+  configDir: "/nowhere/config",
+  state: JSON.parse(readGuide("replicas.md").find(({ file }) => file === "state.json")?.text ?? "{}"),
+  ledger: { storage: "postgres", postgres: login, objects },
+} satisfies ServerSettings;
+
+test("the guide's settings have several servers write at once, and none of them go on alone", () => {
+  expect(remoteStateOf(parseConfig(SHARED).state)).toMatchObject({ isShared: true, goesOn: false });
+  const alone = parseConfig({ ...SHARED, state: { ...SHARED.state, servers: "one" } });
+  expect(remoteStateOf(alone.state)).toMatchObject({ isShared: false, goesOn: true });
+});
+
+test.each([
+  ["state.standby", { state: { ...SHARED.state, standby: true } }],
+  ["ledger.storage", { ledger: { storage: "posix" } }],
+  ["gateway", { gateway: {} }],
+  ["console", { console: {} }],
+  ["witnesses", { witnesses: { policyFile: "policy" } }],
+])("%s is refused", (setting, change) => {
+  expect(() => parseConfig({ ...SHARED, ...change })).toThrow(
+    expect.objectContaining({ code: "config_invalid", details: expect.objectContaining({ setting }) }),
+  );
+});

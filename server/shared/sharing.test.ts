@@ -1,0 +1,45 @@
+/** A server says nothing that others may have changed, and asks the store before it turns somebody away as unknown. */
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { expect, test } from "vitest";
+import { expectCode, expectRejection } from "../../test/support/expect-code.ts";
+import { ALONE, requireAlone, requireCurrent, requireShareableRoute, withNewest } from "./sharing.ts";
+
+const SHARED = { ...ALONE, isShared: true };
+const unknown = () => {
+  throw new TrustWardenError("instance_unknown");
+};
+
+test("cut off, it waits for its word with the store, and refuses then", async () => {
+  await expectRejection(requireCurrent({ sharing: { isCurrent: () => false } }), "store_unavailable");
+  let looks = 0;
+  const isCurrent = () => {
+    looks += 1;
+    return looks > 3;
+  };
+  await requireCurrent({ sharing: { isCurrent } });
+  expect(looks).toBe(4);
+});
+
+test("whom nobody knows here is looked for again upon what others wrote, once", async () => {
+  let caughtUp = 0;
+  const catchUp = async () => {
+    caughtUp += 1;
+  };
+  const sharing = { ...SHARED, catchUp };
+  expect(await withNewest({ sharing }, () => (caughtUp === 0 ? unknown() : "known"))).toBe("known");
+  await expectRejection(withNewest({ sharing }, unknown), "instance_unknown");
+  expect(caughtUp).toBe(2);
+  const refused = () => Promise.reject(new TrustWardenError("identity_revoked"));
+  await expectRejection(withNewest({ sharing }, refused), "identity_revoked");
+  await expectRejection(withNewest({ sharing: { ...ALONE, catchUp } }, unknown), "instance_unknown");
+  expect(caughtUp).toBe(2);
+});
+
+test("what one server alone remembers is refused where several share a store", () => {
+  for (const path of ["/oauth/token", "/ssf/streams"]) {
+    expectCode(() => requireShareableRoute({ sharing: SHARED }, { path }), "replica_refused");
+    requireShareableRoute({ sharing: ALONE }, { path });
+  }
+  requireShareableRoute({ sharing: SHARED }, { path: "/v1/decisions" });
+  expectCode(() => requireAlone({ sharing: SHARED }, "keys"), "replica_refused");
+});
