@@ -9,7 +9,7 @@ import { type ErrorCode, TrustWardenError } from "@trustwarden/core/error.ts";
 import { OWN_USES, type Uses } from "./uses.ts";
 
 /** A busy machine, or a lost segment: whoever waits so long is better served than refused. */
-const LATE_MS = 2000;
+const LATE_MS = 5000;
 const LOOK_MS = 10;
 /** Another server may have made it a moment ago. */
 const UNKNOWN: readonly ErrorCode[] = ["instance_unknown", "owner_unknown", "foreign_agent_unknown"];
