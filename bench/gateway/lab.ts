@@ -4,7 +4,8 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { parseJsonObject } from "@trustwarden/core/json.ts";
@@ -38,6 +39,8 @@ export interface GatewayLab {
   readonly agent: TestInstance;
   /** Signed calls of one kind, good for a minute. */
   sign(count: number, body: object): Promise<readonly RawRequest[]>;
+  /** Of the gateway's event loop since the last question: 99 in 100 delays are below, in milliseconds. */
+  loopP99Ms(): Promise<number>;
   close(): Promise<void>;
 }
 
@@ -45,6 +48,10 @@ export interface GatewayLab {
 export async function openGatewayLab(directory: string): Promise<GatewayLab> {
   const children: ChildProcess[] = [];
   const model = await start(children, [MODEL]);
+  const metricsPort = await freePort();
+  mkdirSync(join(directory, "config"), { mode: 0o700 });
+  const settings = JSON.stringify({ metrics: { port: metricsPort } });
+  writeFileSync(join(directory, "config", "server.json"), settings, { mode: 0o600 });
   const places = ["--data", join(directory, "data"), "--config-dir", join(directory, "config")];
   const ports = ["--port", "0", "--stop-port", "0", "--gateway-port", "0", "--log-level", "error"];
   const ready = await start(children, [
@@ -73,11 +80,27 @@ export async function openGatewayLab(directory: string): Promise<GatewayLab> {
         signed.push(await signedModelCall(access, agent, { path: "/v1/chat/completions", body }));
       return signed;
     },
+    loopP99Ms: () => readLoopP99Ms(metricsPort),
     close: async () => {
       for (const child of children.toReversed()) await end(child);
       rmSync(directory, { recursive: true, force: true });
     },
   };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return typeof address === "object" && address !== null ? address.port : 0;
+}
+
+async function readLoopP99Ms(port: number): Promise<number> {
+  const page = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  const [, seconds] = /^nodejs_eventloop_delay_seconds\{place="p99"\} (\S+)$/m.exec(page) ?? [];
+  if (seconds === undefined) throw new Error("the server says nothing of its event loop");
+  return Number(seconds) * 1000;
 }
 
 /** Starts a program that says in one line of JSON when it is ready. */

@@ -1,12 +1,11 @@
 /**
  * `./dev soak`: the gateway under steady load with streams that are broken off, and what it holds on to.
  *
- *   node bench/gateway/soak.ts [--minutes 10] [--rate 500]
+ *   node bench/gateway/soak.ts [--form ci|quarter|day] [--minutes 10] [--rate 500]
  *
- * Fails when a call fails that was not broken off, when the gateway still has connections to the model afterwards, when its
- * descriptors have grown, or when its memory has: the median of the last quarter against that of the second. What a
- * server remembers of intents by design (about two and a half minutes of them) is there by the second quarter of ten
- * minutes; a short run has a wider bound for it.
+ * Forms: `ci` takes 3 minutes, `quarter` 15, `day` 24 hours; `--minutes` and `--rate` change what a form says. Fails when a call
+ * fails that was not broken off, when the gateway's descriptors have grown, when its memory grows by more than the form allows
+ * an hour, or when its event loop is late (`soak-verdict.ts`).
  */
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -15,6 +14,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { openGatewayLab } from "./lab.ts";
 import { runLoad } from "./load.ts";
+import { FORMS, judgeSoak, type Sample, type SoakForm, slopeMibPerHour } from "./soak-verdict.ts";
 
 const SLICE_SECONDS = 5;
 /** Every third stream is left after its first part. */
@@ -25,42 +25,63 @@ const STREAM = {
   messages: [{ role: "user", content: "hello #words=40 #delay=1" }],
 };
 const JSON_CALL = { model: "gpt-test", messages: [{ role: "user", content: "hello #words=40" }] };
-/** Of the second quarter; a process that leaks grows by more in the rest of the run. */
-const MAX_GROWTH = 1.1;
-const SLACK_MIB = 16;
-/** Within one of these minutes the memory of intents is still filling. */
-const FILLING_MINUTES = 5;
-const FILLING_MIB = 160;
 const SLACK_DESCRIPTORS = 8;
 const SETTLE_MS = 60_000;
 
-const { values } = parseArgs({ options: { minutes: { type: "string" }, rate: { type: "string" } } });
-const minutes = Number(values.minutes ?? "10");
-const rate = Number(values.rate ?? "500");
+const { values } = parseArgs({
+  options: {
+    form: { type: "string", default: "quarter" },
+    minutes: { type: "string" },
+    rate: { type: "string" },
+  },
+});
+const form = formOf(values);
+const { minutes, rate } = form;
 const lab = await openGatewayLab(mkdtempSync(join(tmpdir(), "soak-")));
-const resident: number[] = [];
+const samples: Sample[] = [];
 const problems: string[] = [];
 let [whole, brokenOff] = [0, 0];
 try {
   const slices = Math.max(4, Math.round((minutes * 60) / SLICE_SECONDS));
   await slice(0);
   const descriptors = lab.gateway.descriptors();
+  await lab.loopP99Ms();
+  const beganMs = performance.now();
   for (let index = 1; index <= slices; index += 1) {
     await slice(index);
-    resident.push(lab.gateway.residentMib());
+    const atSeconds = (performance.now() - beganMs) / 1000;
+    const sample = { atSeconds, residentMib: lab.gateway.residentMib(), loopP99Ms: await lab.loopP99Ms() };
+    samples.push(sample);
+    const { residentMib, loopP99Ms } = sample;
     process.stderr.write(
-      `soak: ${index}/${slices}, ${whole} answers, ${brokenOff} broken off, ${resident.at(-1)} MiB\n`,
+      `soak: ${index}/${slices}, ${whole} answers, ${brokenOff} broken off, ${residentMib} MiB, loop ${loopP99Ms.toFixed(1)} ms\n`,
     );
   }
-  judge(await settle(descriptors));
+  problems.push(...judgeSoak({ samples, grownDescriptors: await settle(descriptors) }, form));
+  if (whole === 0 || brokenOff === 0) problems.push("nothing was called");
 } finally {
   await lab.close();
 }
 for (const problem of problems) process.stderr.write(`soak: ${problem}\n`);
+const slope = slopeMibPerHour(samples.filter(({ atSeconds }) => atSeconds >= form.fillingSeconds));
+const verdict = problems.length === 0 ? "holds" : "does not hold";
 process.stdout.write(
-  `${JSON.stringify({ minutes, rate, whole, broken_off: brokenOff, resident_mib: resident, problems })}\n`,
+  `${JSON.stringify({ form: values.form, minutes, rate, whole, broken_off: brokenOff, slope_mib_per_hour: Math.round(slope), samples, problems, verdict })}\n`,
 );
 process.exit(problems.length === 0 ? 0 : 1);
+
+/** A form by its name, with what the command line changes. */
+function formOf({ form: name, minutes, rate }: typeof values): SoakForm {
+  const known = Object.entries(FORMS).find(([key]) => key === name)?.[1];
+  if (known === undefined) throw new Error(`--form is one of ${Object.keys(FORMS).join(", ")}`);
+  const asked = {
+    ...known,
+    ...(minutes === undefined ? {} : { minutes: Number(minutes) }),
+    ...(rate === undefined ? {} : { rate: Number(rate) }),
+  };
+  // Of a run that was made shorter two thirds are judged.
+  return { ...asked, fillingSeconds: Math.min(asked.fillingSeconds, asked.minutes * 20) };
+}
 
 /** Some seconds of load, half of it streams; a call that fails without having been broken off is a problem. */
 async function slice(index: number): Promise<void> {
@@ -93,18 +114,4 @@ async function settle(before: number): Promise<number> {
     grown = lab.gateway.descriptors() - before;
   }
   return grown;
-}
-
-function judge(grown: number): void {
-  if (grown > SLACK_DESCRIPTORS) problems.push(`${grown} descriptors more than at the start`);
-  const quarter = Math.floor(resident.length / 4);
-  const early = median(resident.slice(quarter, 2 * quarter));
-  const late = median(resident.slice(-quarter));
-  const slack = minutes < FILLING_MINUTES ? FILLING_MIB : SLACK_MIB;
-  if (late > early * MAX_GROWTH + slack) problems.push(`resident memory grew from ${early} to ${late} MiB`);
-  if (whole === 0 || brokenOff === 0) problems.push("nothing was called");
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((one, other) => one - other)[Math.floor(values.length / 2)] ?? 0;
 }
