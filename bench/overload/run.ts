@@ -196,7 +196,8 @@ try {
   mkdirSync(join(directory, "config"), { mode: 0o700 });
   const door = values["no-door"] ? { requests: 1_000_000, delayMs: 3_600_000, places: 1_000_000 } : {};
   const intake = { agent: UNLIMITED, owner: UNLIMITED, ...door };
-  writeFileSync(join(directory, "config", "server.json"), JSON.stringify({ intake }));
+  const quotas = { easyAgentsPerOwnerPerMinute: 1_000_000 };
+  writeFileSync(join(directory, "config", "server.json"), JSON.stringify({ intake, quotas }));
   const places = ["--data", join(directory, "data"), "--config-dir", join(directory, "config")];
   const listen = ["--trust-domain", TRUST_DOMAIN, "--port", "0", "--stop-port", "0", "--log-level", "error"];
   const { answer, child } = await start(children, [WARDEN, "up", "--no-node", ...listen, ...places]);
