@@ -62,8 +62,6 @@ export class CarriedAppends {
   }
 
   async #ask(): Promise<void> {
-    // Lets the others of this turn of the event loop join the first batch.
-    await Promise.resolve();
     while (this.#queue.length > 0) {
       const batch = this.#queue.splice(0, MAX_BATCH);
       for (const pending of batch) this.#asked.set(pending.asked.id, pending);
