@@ -86,16 +86,26 @@ async function main(): Promise<void> {
   try {
     const { consoleUrl } = server;
     if (consoleUrl === null) throw new Error("the server has a console");
-    const { link } = Object(await server.ask("POST", "/v1/people/links", {}));
+    const links = "/v1/people/links";
+    // A directory that is kept has an admin from the second run on; until then there is the first one's link only.
+    const first = () => server.ask("POST", links, {});
+    const { link } = Object(await server.ask("POST", links, { roles: ["admin"] }).catch(first));
     const browser = await openBrowser({ origin: consoleUrl, provider: consoleUrl });
     try {
       const { page } = browser;
       await comeIn(page, `${consoleUrl}/app/welcome#${link}`);
-      const first = await measureFirstPaint(page, `${consoleUrl}/app/agents`);
-      const live = await measureLive(page, `${consoleUrl}/app/`);
-      const report = { machine, versions: describeVersions(), agents, bars: BARS, first_paint: first, live };
+      const agentsPage = await measureFirstPaint(page, `${consoleUrl}/app/agents`);
+      const live = await measureLive(page, `${consoleUrl}/app`);
+      const report = {
+        machine,
+        versions: describeVersions(),
+        agents,
+        bars: BARS,
+        first_paint: agentsPage,
+        live,
+      };
       console.log(JSON.stringify({ ...report, ended: describeMachine().load }, null, 2));
-      const isHeld = first.median_ms <= BARS.firstPaintMs && live.longest_ms <= BARS.longTaskMs;
+      const isHeld = agentsPage.median_ms <= BARS.firstPaintMs && live.longest_ms <= BARS.longTaskMs;
       if (!isHeld) process.exitCode = 1;
     } finally {
       await browser.close();
