@@ -68,6 +68,14 @@ const RAISE = `
   };
 `;
 
+/** Animation frames of the time that is measured. */
+const FRAMES = `new Promise((resolve) => {
+  const end = performance.now() + ${Number(values.seconds) * 1000};
+  let count = 0;
+  const next = () => performance.now() > end ? resolve(count) : (count++, requestAnimationFrame(next));
+  next();
+})`;
+
 const machine = describeMachine();
 const directory = values.keep ?? mkdtempSync(join(tmpdir(), "bench-console-"));
 try {
@@ -171,14 +179,6 @@ async function measureLive(page: Page, address: string) {
     longest_ms: round(Math.max(0, ...durations)),
   };
 }
-
-/** Animation frames of the time that is measured. */
-const FRAMES = `new Promise((resolve) => {
-  const end = performance.now() + ${Number(values.seconds) * 1000};
-  let count = 0;
-  const next = () => performance.now() > end ? resolve(count) : (count++, requestAnimationFrame(next));
-  next();
-})`;
 
 function median(times: readonly number[]): number {
   const sorted = times.toSorted((left, right) => left - right);
