@@ -13,7 +13,7 @@ export const STREAM_STATUSES = ["enabled", "paused", "disabled"] as const;
 export type StreamStatus = (typeof STREAM_STATUSES)[number];
 
 /** Also the name of a stream's file. */
-export const STREAM_ID = /^str_[0-9A-HJKMNP-TV-Z]{26}$/;
+const STREAM_ID = /^str_[0-9A-HJKMNP-TV-Z]{26}$/;
 /** Of one stream's file: texts of a few hundred subjects. */
 const MAX_FILE_CHARS = 1_048_576;
 

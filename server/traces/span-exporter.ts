@@ -121,7 +121,7 @@ export class SpanExporter {
 }
 
 /** An export request with these spans. */
-export function formatSpans(spans: readonly Span[], version: string): string {
+function formatSpans(spans: readonly Span[], version: string): string {
   const resource = {
     attributes: attributesOf({ "service.name": "trustwarden", "service.version": version }),
   };

@@ -1,8 +1,9 @@
 /** Outages of a server that works: how each begins and ends, on real processes. */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { World, WorldSettings } from "../../attacks/support/world.ts";
+import { isFileError } from "../../server/store/posix-log-files.ts";
 import { readGuide } from "./guide.ts";
 import { createHome, type TestHome } from "./server.ts";
 
@@ -90,10 +91,11 @@ export const LEDGER_DISK_FULL: Outage = {
   },
   begin: async ({ home }) => {
     const filler = join(ledgerDisk(home), "filler");
+    const page = Buffer.alloc(4096);
     try {
-      execFileSync("dd", ["if=/dev/zero", `of=${filler}`, "bs=4096"], { stdio: "ignore" });
-    } catch {
-      // It ends by having no more room, which is what was wanted.
+      for (;;) appendFileSync(filler, page);
+    } catch (error) {
+      if (!isFileError(error, "ENOSPC")) throw error;
     }
   },
   end: async (world) => {
