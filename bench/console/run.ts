@@ -13,9 +13,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import type { Page } from "playwright-core";
 import { buildConsole } from "../../console/build.ts";
-import { openBrowser } from "../../console/e2e/browser.ts";
+import { openBrowser, type Screen } from "../../console/e2e/browser.ts";
 import { describeMachine, describeVersions } from "../machine.ts";
 import { openServer } from "../size/server.ts";
 
@@ -75,6 +74,8 @@ const FRAMES = `new Promise((resolve) => {
   const next = () => performance.now() > end ? resolve(count) : (count++, requestAnimationFrame(next));
   next();
 })`;
+
+type Page = Screen["page"];
 
 const machine = describeMachine();
 const directory = values.keep ?? mkdtempSync(join(tmpdir(), "bench-console-"));
