@@ -20,3 +20,17 @@ export function contextOf(
         : { envelope: intent.envelope, sha256: intent.sha256, eventId: intent.intent.event_id },
   };
 }
+
+/**
+ * The instant of a command in Unix seconds, for checking what is signed by the very instant that its event will have: by any
+ * other, a signer who aims at the end of its document would have the ledger say that it was taken in too late.
+ *
+ * @throws TrustWardenError `clock_rolled_back`.
+ */
+export function trustedSecondsOf(
+  { clock }: Pick<Services, "clock">,
+  { nowMs }: Pick<CommandContext, "nowMs">,
+): number {
+  clock.trustedSeconds();
+  return Math.floor(nowMs / 1000);
+}

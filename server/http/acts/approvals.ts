@@ -26,7 +26,7 @@ import { verifyOpening } from "../../approvals/present-approval.ts";
 import { requestApproval } from "../../approvals/request-approval.ts";
 import { findOwnerSignature, usedAssertionOf } from "../../console/owner-signature.ts";
 import type { ApprovalState } from "../../store/approval-ports.ts";
-import { contextOf } from "../command-context.ts";
+import { contextOf, trustedSecondsOf } from "../command-context.ts";
 import { requireStillLive } from "../control-ports.ts";
 import { ownerLimitOf } from "../relation.ts";
 import type { Visit } from "../route.ts";
@@ -115,12 +115,12 @@ export async function answerApproval(
   const question = requireApproval(services, id);
   const envelope = visit.body.approval;
   const signature = findOwnerSignature(services, question.owner, envelope);
+  const context = contextOf(services, visit);
   const { answer, exp } = verifyApproval(envelope, question, {
     publicKey: signature.key,
     audience: formatSpiffeId(services.trustDomain, []),
-    now: services.clock.trustedSeconds(),
+    now: trustedSecondsOf(services, context),
   });
-  const context = contextOf(services, visit);
   const assertion = usedAssertionOf(signature, exp);
   const command = { context, id, answer, envelope, assertion };
   await services.ledger.settle(await services.commands.answerApproval(command));

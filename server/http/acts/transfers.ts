@@ -20,7 +20,7 @@ import {
 } from "@trustwarden/core/transfer.ts";
 import { findOwnerKey, findOwnerSignature, usedAssertionOf } from "../../console/owner-signature.ts";
 import type { Caller } from "../caller.ts";
-import { contextOf } from "../command-context.ts";
+import { contextOf, trustedSecondsOf } from "../command-context.ts";
 import type { Visit } from "../route.ts";
 import type { Services } from "../services.ts";
 import { spread } from "./revocation.ts";
@@ -39,13 +39,13 @@ export async function offerTransfer(
   const ownerId = ownerOf(visit.caller);
   if (parseUnverifiedTransfer(envelope).from !== ownerId) throw invalid("from");
   const signature = findOwnerSignature(services, ownerId, envelope);
+  const context = contextOf(services, visit);
   const transfer = verifyTransfer(envelope, {
     publicKey: signature.key,
     audience: formatSpiffeId(services.trustDomain, []),
-    now: services.clock.trustedSeconds(),
+    now: trustedSecondsOf(services, context),
   });
   const assertion = usedAssertionOf(signature, transfer.exp);
-  const context = contextOf(services, visit);
   const committed = await services.commands.offerTransfer({ context, transfer, envelope, assertion });
   await services.ledger.settle(committed);
   const { agent: agent_id, from, to, exp: expires_at } = transfer;
@@ -67,14 +67,16 @@ export async function acceptTransfer(
   const claimed = parseUnverifiedTransfer(acceptance);
   if (claimed.to !== ownerId) throw invalid("to");
   requireSameTransfer(offer, acceptance);
-  const check = { audience: formatSpiffeId(services.trustDomain, []), now: services.clock.trustedSeconds() };
+  const context = contextOf(services, visit);
+  const now = trustedSecondsOf(services, context);
+  const check = { audience: formatSpiffeId(services.trustDomain, []), now };
   // Signed some time ago, wherever the console was then; what the device counted was taken when the offer came in.
   const giverKey = findOwnerKey(services, claimed.from, offer);
   verifyTransfer(offer, { ...check, publicKey: giverKey });
   const signature = findOwnerSignature(services, ownerId, acceptance);
   const transfer = verifyTransfer(acceptance, { ...check, publicKey: signature.key });
   const committed = await services.commands.acceptTransfer({
-    context: contextOf(services, visit),
+    context,
     transfer,
     offer,
     acceptance,
