@@ -11,6 +11,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
   breakStateSeal,
@@ -71,6 +72,7 @@ describe("a sealed state", () => {
     ["longer", () => appendFileSync(state(), "x")],
     ["gone", () => rmSync(state())],
     ["written to beside the file", () => writeFileSync(`${state()}-wal`, "x")],
+    ["to be rolled back by a journal", () => writeFileSync(`${state()}-journal`, "x")],
     ["sealed by what cannot be read", () => writeFileSync(sealFile(), "{}")],
   ])("is refused when it is %s, and stays sealed", async (_, change) => {
     change();
@@ -88,4 +90,42 @@ describe("a sealed state", () => {
     await sealState(place);
     expect(existsSync(sealFile())).toBe(false);
   });
+});
+
+/** A rollback journal that makes a page of a database what it says; as a crash in another journal mode leaves it. */
+function journalOf({ page, number, pages }: { page: Buffer; number: number; pages: number }): Buffer {
+  const header = Buffer.alloc(512);
+  Buffer.from("d9d505f920a163d7", "hex").copy(header);
+  header.writeUInt32BE(1, 8);
+  header.writeUInt32BE(pages, 16);
+  header.writeUInt32BE(512, 20);
+  header.writeUInt32BE(page.length, 24);
+  const record = Buffer.alloc(page.length + 8);
+  record.writeUInt32BE(number, 0);
+  page.copy(record, 4);
+  let sum = 0;
+  for (let at = page.length - 200; at > 0; at -= 200) sum += page[at] ?? 0;
+  record.writeUInt32BE(sum, page.length + 4);
+  return Buffer.concat([header, record]);
+}
+
+it("is not what it says while a journal lies beside it: SQLite would roll the file back to what stands there", async () => {
+  const rowOf = () => {
+    const opened = new DatabaseSync(state());
+    const row = opened.prepare("select word from t").get();
+    opened.close();
+    return row?.word;
+  };
+  rmSync(state());
+  const database = new DatabaseSync(state());
+  database.exec("pragma journal_mode = wal; create table t (word text); insert into t values ('revoked')");
+  database.close();
+  const [size, sound] = [4096, readFileSync(state())];
+  await sealState(place);
+  const page = Buffer.from(sound.subarray(size, 2 * size));
+  page.write("current", page.indexOf("revoked"));
+  const journal = journalOf({ page, number: 2, pages: sound.length / size });
+  writeFileSync(`${state()}-journal`, journal);
+  await expect(breakStateSeal(place)).rejects.toMatchObject({ code: "state_changed" });
+  expect(rowOf()).toBe("current");
 });

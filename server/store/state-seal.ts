@@ -21,6 +21,8 @@ import { isFileError, makeDirectory, readFileIfAny, replaceFile, syncDirectory }
 
 /** So that a difference names a place, and a store of gigabytes has a seal of some kilobytes. */
 const CHUNK_BYTES = 1_048_576;
+/** SQLite plays either into the file when it opens it, whatever the file is: a journal that somebody laid there is an edit. */
+const BESIDE = ["-wal", "-journal"];
 
 const seal = z.strictObject({
   v: z.literal(1),
@@ -47,7 +49,7 @@ export async function verifyStateSeal(place: StateSealPlace): Promise<"sealed" |
   const bytes = await readFileIfAny(sealPathOf(place));
   if (bytes === null) return "open";
   const sealed = parseSeal(bytes);
-  if ((await sizeOf(`${statePathOf(place)}-wal`)) > 0) throw changed("something was written since");
+  if (await isWrittenBeside(place)) throw changed("something was written since");
   const found = await digest(statePathOf(place));
   const at = sealed.sha256.findIndex((expected, index) => found.sha256[index] !== expected);
   if (at >= 0) {
@@ -78,7 +80,7 @@ export async function removeStateSeal(place: StateSealPlace): Promise<void> {
 /** Seals the state, when the store that had it open has folded everything into the one file. */
 export async function sealState(place: StateSealPlace): Promise<void> {
   const state = statePathOf(place);
-  if ((await sizeOf(`${state}-wal`)) > 0 || (await sizeOf(state)) === 0) return;
+  if ((await isWrittenBeside(place)) || (await sizeOf(state)) === 0) return;
   const { size, sha256 } = await digest(state);
   const sealed: Seal = { v: 1, size, chunk_bytes: CHUNK_BYTES, sha256 };
   const path = sealPathOf(place);
@@ -92,6 +94,11 @@ function sealPathOf({ configDir, trustDomain }: StateSealPlace): string {
 
 function statePathOf({ dataDir }: StateSealPlace): string {
   return join(dataDir, "state.db");
+}
+
+async function isWrittenBeside(place: StateSealPlace): Promise<boolean> {
+  const sizes = await Promise.all(BESIDE.map((ending) => sizeOf(`${statePathOf(place)}${ending}`)));
+  return sizes.some((size) => size > 0);
 }
 
 function parseSeal(bytes: Uint8Array): Seal {
