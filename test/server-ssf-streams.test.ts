@@ -300,8 +300,14 @@ describe("the management of streams", () => {
     const tooLong = await ask("POST", "/ssf/subjects/removed", { body: { ...named, subject: long } });
     expect([tooLong.status, codeOf(tooLong)]).toEqual([400, "request_malformed"]);
     for (let made = 1; made < 4; made += 1) await createStream();
+    const changes = async () =>
+      (await sendAdmin(server.adminSocket, { target: "/v1/events?kind=admin" })).text.match(/"event_id"/g);
+    const before = await changes();
     const fifth = await ask("POST", "/ssf/stream", { body: {} });
     expect([fifth.status, codeOf(fifth)]).toEqual([409, "ssf_limit_reached"]);
+    // What was not made is not recorded as made.
+    expect(before).toHaveLength(4);
+    expect(await changes()).toEqual(before);
   });
 
   it("leaves other methods where no row has them refused as before", async () => {

@@ -79,7 +79,11 @@ export function parseStreamState(text: string): StreamState {
 
 function parseVerification(json: JsonObject): Verification {
   const fields = new Fields(json, "config_invalid");
-  const verification = { jti: fields.text("jti"), state: fields.textOrNull("state") };
+  const verification = {
+    jti: fields.text("jti"),
+    // Whatever the receiver said, if it was nothing.
+    state: fields.take("state") === null ? null : fields.text("state", { allowEmpty: true }),
+  };
   fields.end();
   return verification;
 }

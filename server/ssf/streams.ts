@@ -97,14 +97,19 @@ export class SecurityEventStreams {
     return this.#require(receiver, streamId).state;
   }
 
+  /** Refuses what `create` would refuse now, and makes nothing. @throws TrustWardenError `ssf_limit_reached`. */
+  requireRoom(receiver: string): void {
+    const isFull = this.list(receiver).length >= MAX_STREAMS_EACH || this.#streams.size >= MAX_STREAMS;
+    if (isFull) throw new TrustWardenError("ssf_limit_reached", { limit: MAX_STREAMS_EACH });
+  }
+
   /** Begins with what happens from now on. @throws TrustWardenError `ssf_limit_reached`. */
   async create(
     receiver: string,
     wanted: Pick<StreamState, "description" | "requested">,
   ): Promise<StreamState> {
     const { files, ledger, clock, random } = this.#options;
-    const isFull = this.list(receiver).length >= MAX_STREAMS_EACH || this.#streams.size >= MAX_STREAMS;
-    if (isFull) throw new TrustWardenError("ssf_limit_reached", { limit: MAX_STREAMS_EACH });
+    this.requireRoom(receiver);
     const state: StreamState = {
       ...wanted,
       streamId: `str_${formatUlid(clock.nowMs(), random)}`,
@@ -125,6 +130,11 @@ export class SecurityEventStreams {
     return state;
   }
 
+  /** Refuses what `change` would refuse now, and changes nothing. @throws as `change`. */
+  requireChangeable(receiver: string, streamId: string, change: (state: StreamState) => StreamChange): void {
+    changedTo(this.read(receiver, streamId), change);
+  }
+
   /** @throws TrustWardenError `not_found`, `ssf_limit_reached` for too many subjects. */
   change(
     receiver: string,
@@ -134,9 +144,7 @@ export class SecurityEventStreams {
     const live = this.#require(receiver, streamId);
     return this.#inTurn(live, async () => {
       const before = live.state;
-      const changed = { ...before, ...change(before) };
-      if (changed.removed.length > MAX_REMOVED)
-        throw new TrustWardenError("ssf_limit_reached", { limit: MAX_REMOVED });
+      const changed = changedTo(before, change);
       // What happened while a stream was disabled is never told.
       if (before.status === "disabled" || changed.status === "disabled")
         live.window.moveTo(this.#options.ledger.size);
@@ -254,6 +262,14 @@ export class SecurityEventStreams {
     live.turn = turn;
     return turn;
   }
+}
+
+/** @throws TrustWardenError `ssf_limit_reached`. */
+function changedTo(state: StreamState, change: (state: StreamState) => StreamChange): StreamState {
+  const changed = { ...state, ...change(state) };
+  if (changed.removed.length > MAX_REMOVED)
+    throw new TrustWardenError("ssf_limit_reached", { limit: MAX_REMOVED });
+  return changed;
 }
 
 /** Full names of the events that a stream brings. */

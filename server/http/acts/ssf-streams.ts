@@ -40,6 +40,7 @@ export async function createStream(services: Services, visit: Visit<SsfStreamReq
   requirePolled(visit.body);
   const receiver = receiverOf(visit.caller);
   const { events_requested: requested = null, description = null } = visit.body;
+  services.streams.requireRoom(receiver);
   await record(services, visit, { change: "created", requested });
   return viewOf(services, await services.streams.create(receiver, { requested, description }));
 }
@@ -179,9 +180,10 @@ async function change(
   },
 ): Promise<StreamState> {
   const receiver = receiverOf(visit.caller);
-  const { streamId } = services.streams.read(receiver, changing.streamId);
-  await record(services, visit, { ...changing.details, stream_id: streamId });
-  return services.streams.change(receiver, streamId, changing.to);
+  const { streamId, to, details } = changing;
+  services.streams.requireChangeable(receiver, streamId, to);
+  await record(services, visit, { ...details, stream_id: streamId });
+  return services.streams.change(receiver, streamId, to);
 }
 
 async function record(
