@@ -14,6 +14,10 @@ import type { CommandDeps } from "./deps.ts";
 import { readEpoch } from "./epoch.ts";
 
 const APPEND = "INSERT INTO outbox (intent, control) VALUES (?, ?)";
+const IS_RECORDED = `
+  SELECT 1 AS found FROM server_svids
+  WHERE svid_sha256 = ? AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox_id = ?)`;
+const IS_ISSUED = "SELECT 1 AS found FROM server_svids WHERE svid_sha256 = ?";
 const FIND_SERVER_SVID = `
   SELECT svid_sha256 FROM server_svids WHERE spki_sha256 = ? ORDER BY not_after DESC, svid_sha256 LIMIT 1`;
 
@@ -41,25 +45,40 @@ export function recordControl<T>(
     from: { peer: context.peer },
     time: formatTime(context.nowMs),
   };
-  const control = signRecord(database, deps, record);
+  const keyid = readServerKeyid(database, deps);
+  const control = signRecord(deps, record, keyid);
   const intent = context.intent?.envelope ?? null;
   const entries = (intent === null ? [control] : [intent, control]).map(encodeUtf8);
   // The ledger must be able to take what the transaction commits, or the outbox would never empty.
   const largest = Math.max(...entries.map((entry) => entry.length));
   if (largest > deps.rules.maxEntryBytes) throw new TrustWardenError("entry_too_large", { bytes: largest });
   const { lastId } = database.run(APPEND, intent, control);
+  // The first that an SVID of ours signs is its own event.
+  if (deps.ownSvids.get(keyid) === null) deps.ownSvids.set(keyid, lastId);
   return { value, entries, outboxId: lastId, eventId, epoch };
 }
 
-/** base64url SHA-256 of the SVID that the server signs with now. @throws TrustWardenError `store_unavailable`. */
+/**
+ * base64url SHA-256 of the SVID that the server signs with now: the latest of its own whose event the ledger has, since nobody
+ * can check what is in the ledger before the SVID that signed it. Another server's event, or one of a renewal that was not
+ * settled, may come later. At the start the own one is the only one, and its event is settled before anything else is signed.
+ *
+ * @throws TrustWardenError `store_unavailable`.
+ */
 export function readServerKeyid(database: SqliteDatabase, deps: CommandDeps): string {
+  const own = [...deps.ownSvids].reverse();
+  const [known] =
+    own.find(([svid, outboxId]) => database.get(IS_RECORDED, svid, outboxId) !== undefined) ??
+    own.find(([svid]) => database.get(IS_ISSUED, svid) !== undefined) ??
+    [];
+  if (known !== undefined) return known;
   const row = database.get(FIND_SERVER_SVID, deps.serverKeySha256);
   if (row === undefined)
     throw new TrustWardenError("store_unavailable", { reason: "the server has no SVID" });
   return row.text("svid_sha256");
 }
 
-function signRecord(database: SqliteDatabase, deps: CommandDeps, record: ControlRecord): string {
+function signRecord(deps: CommandDeps, record: ControlRecord, keyid: string): string {
   const payload = {
     ...record,
     reasons: [...record.reasons],
@@ -68,5 +87,5 @@ function signRecord(database: SqliteDatabase, deps: CommandDeps, record: Control
   };
   // What would not parse as a record must not get under the server's signature.
   parseControlRecord(payload);
-  return issueEnvelope("control", payload, deps.serverSigner, readServerKeyid(database, deps));
+  return issueEnvelope("control", payload, deps.serverSigner, keyid);
 }

@@ -65,6 +65,8 @@ export interface CommandDeps {
   readonly serverSpki: Uint8Array;
   /** base64url SHA-256 of `serverSpki`. */
   readonly serverKeySha256: string;
+  /** SVIDs of the server that this process issued, oldest first, each with the outbox row of its event; null until it has one. */
+  readonly ownSvids: Map<string, number | null>;
   readonly random: Random;
   readonly rules: IssuingRules;
 }
@@ -114,6 +116,7 @@ export function createCommandDeps(options: {
     serverSigner,
     serverSpki,
     serverKeySha256: encodeBase64url(sha256(serverSpki)),
+    ownSvids: new Map(),
     random,
     rules,
   };

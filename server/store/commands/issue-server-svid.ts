@@ -42,6 +42,7 @@ export function issueServerSvid(
   const svid = issueSvid(deps, { spiffeId, spki: deps.serverSpki, now, notAfter: now + SVID_TTL_SECONDS });
   database.run(REMOVE_ENDED, now);
   database.run(INSERT, svid.sha256, deps.serverKeySha256, svid.expiresAt);
+  deps.ownSvids.set(svid.sha256, null);
   return {
     value: { spiffeId, svidChain: svid.chain, svidSha256: svid.sha256, expiresAt: svid.expiresAt },
     draft: {

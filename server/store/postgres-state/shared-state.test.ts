@@ -6,6 +6,8 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { serialize } from "node:v8";
+import { parseUtf8 } from "@trustwarden/core/bytes.ts";
+import { parseEnvelope } from "@trustwarden/core/dsse.ts";
 import { formatUlid } from "@trustwarden/core/id.ts";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { POSTGRESQL_BIN } from "../../../test/support/postgresql.ts";
@@ -109,6 +111,29 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("servers that share a state store"
     await revokeIn(left, { kind: "instance", id: value.instanceId });
     await vi.waitFor(() => expect(right.reads.findInstance(value.instanceId)?.isRevoked).toBe(true), PATIENT);
     await Promise.all([close(left), close(right)]);
+  });
+
+  test("sign with an SVID of their own whose event the ledger has, whatever else is committed before it", async () => {
+    const [left, right] = [await open(), await open()];
+    const owner = await createOwnerIn(left);
+    let agents = 0;
+    const signed = async () => {
+      agents += 1;
+      const { entries } = await left.commands.issue(ticketCommand(owner, { name: `agent-${agents}` }));
+      return parseEnvelope(parseUtf8(entries.at(-1) ?? new Uint8Array(0))).unverifiedKeyid;
+    };
+    const issue = ({ commands }: SqliteStore, seconds: number) =>
+      commands.issueServerSvid({ context: contextAt(NOW_MS + seconds * 1000), reason: "renew" });
+    const first = await issue(left, 1);
+    await left.commands.markSequenced([first.outboxId]);
+    // Whose process may end before the ledger has it.
+    const { value: others } = await issue(right, 2);
+    expect(await signed()).toBe(first.value.svidSha256);
+    const next = await issue(left, 3);
+    expect(await signed()).toBe(first.value.svidSha256);
+    await right.commands.markSequenced([next.outboxId]);
+    expect(await signed()).toBe(next.value.svidSha256);
+    expect(others.expiresAt).toBeGreaterThan(first.value.expiresAt);
   });
 
   test("A2 issue no more than the quota together, and each ticket once", async () => {
