@@ -12,7 +12,8 @@ import { playQuickstart } from "./quickstart-ledger.ts";
 import { judgeOurProofs } from "./stranger-proofs.ts";
 import { type GoTools, requireGoTools, requireTlogTools, type TlogTools } from "./tools.ts";
 
-const TIMEOUT_MS = 20_000;
+/** Of a whole ledger read by a program that shares two cores with a lane of other tasks. */
+const TIMEOUT_MS = 60_000;
 /** A mismatch stops one worker a level of tiles, and `fsck` 1.0.4 hangs when it has no others. */
 const FSCK_WORKERS = 16;
 /** Checklist 7: the tiles of 70,000 entries, as the tlog-tiles specification counts them. */

@@ -8,6 +8,7 @@
  * With `--retry` a judge that broke off before it said anything is heard once more; what a judge found wrong stands.
  */
 import { randomInt } from "node:crypto";
+import { mkdtempSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { authzJudge } from "./authz-judge.ts";
@@ -121,8 +122,11 @@ async function hear(judge: Judge, lab: Lab, turns: number): Promise<Outcome> {
     }
     const why = error instanceof JudgeUnavailable ? said : (error instanceof Error && error.stack) || said;
     if (turns > 1) {
-      const outcome = await hear(judge, lab, turns - 1);
-      if (outcome === "passed") console.log(`passed at the second try: ${judge.name}: ${why}`);
+      // Whatever the first try left behind is not in the way of the second.
+      const scratch = mkdtempSync(join(lab.scratch, "again-"));
+      const outcome = await hear(judge, { ...lab, scratch }, turns - 1);
+      const verdict = outcome === "passed" ? "passed at the second try" : "     the first try";
+      console.log(`${verdict}: ${judge.name}: ${why}`);
       return outcome;
     }
     console.log(`FAIL ${judge.name}: ${why}`);
