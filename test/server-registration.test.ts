@@ -9,6 +9,7 @@ import { createOwner, enrolAgent, enrolmentBody, spawn, type TestOwner, ticketOf
 import { codeOf, jsonOf, type RawAnswer, send } from "./support/http.ts";
 import { createTestSigner } from "./support/keys.ts";
 import { startTestServer, type TestServer } from "./support/server.ts";
+import { accepting, offering, postAsOwner, signTransfer, transferDocument } from "./support/transfers.ts";
 
 const EASY = 3;
 let server: TestServer;
@@ -122,5 +123,22 @@ describe("a new agent beyond the easy rate", () => {
     const body = JSON.stringify({ ...(await enrolmentBody(server, ticket, createTestSigner())), work });
     const answer = await send(server.url, { method: "POST", target: "/v1/instances", body });
     expect([answer.status, codeOf(answer)]).toEqual([400, "request_malformed"]);
+  });
+});
+
+describe("a new agent that goes to another owner", () => {
+  it("counts for who takes it: nobody makes agents easily in the names of others", async () => {
+    const [giver, busy] = [await createOwner(server, "giver"), await busyOwner("taker")];
+    const idle = await createOwner(server, "idle");
+    const agent = await enrolAgent(server, giver, { name: "given" });
+    const take = async (to: TestOwner): Promise<RawAnswer> => {
+      const transfer = transferDocument(agent, { from: giver.ownerId, to: to.ownerId });
+      const offer = signTransfer(transfer, giver);
+      expect((await postAsOwner(server, giver, offering(offer))).status).toBe(200);
+      return postAsOwner(server, to, accepting(offer, signTransfer(transfer, to)));
+    };
+    const refused = await take(busy);
+    expect([refused.status, codeOf(refused)]).toEqual([429, "registration_costly"]);
+    expect((await take(idle)).status).toBe(200);
   });
 });

@@ -38,6 +38,6 @@ export interface TransferCommands {
   /** @throws TrustWardenError `owner_unknown`, `identity_revoked`, `transfer_stale`, `transfer_below`, `transfer_used`,
    *   `challenge_used`, `passkey_invalid`. */
   offerTransfer(command: OfferTransferCommand): Promise<Committed<null>>;
-  /** @throws TrustWardenError as `offerTransfer`; `transfer_not_offered`, `quota_exceeded`. */
+  /** @throws TrustWardenError as `offerTransfer`; `transfer_not_offered`, `quota_exceeded`, `registration_costly`. */
   acceptTransfer(command: AcceptTransferCommand): Promise<Committed<Transferred>>;
 }

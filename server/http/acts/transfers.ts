@@ -55,7 +55,7 @@ export async function offerTransfer(
 /**
  * Carries a transfer out.
  *
- * @throws TrustWardenError as `offerTransfer`; `transfer_not_offered`, `quota_exceeded`.
+ * @throws TrustWardenError as `offerTransfer`; `transfer_not_offered`, `quota_exceeded`, `registration_costly`.
  */
 export async function acceptTransfer(
   services: Services,

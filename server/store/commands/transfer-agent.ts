@@ -23,6 +23,7 @@ import { readEnrolmentFloor } from "./enrolment-floor.ts";
 import { advanceEpoch, dateEpoch } from "./epoch.ts";
 import { requireAgentQuota } from "./registry.ts";
 import { revoke } from "./revoke.ts";
+import { requireEasyTaking } from "./velocity.ts";
 
 const CLAIM = "INSERT INTO claims (kind, issuer, id, expires_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING";
 const FIND_OFFER = "SELECT id FROM claims WHERE kind = 'transfer-offer' AND issuer = ? AND id = ?";
@@ -72,6 +73,7 @@ export function acceptTransfer(
   requireAsOffered(database, transfer);
   const agents = database.get(COUNT_TREE, agent)?.integer("count") ?? 0;
   requireAgentQuota(database, deps, { ownerId: to, more: agents });
+  requireEasyTaking(database, deps, { ownerId: to, agentId: agent, now: secondsOf(context) });
   const target = { kind: "agent", id: agent } as const;
   const instances = move(database, { context, agentId: agent, ownerId: to });
   const details = { change: "accept", offer, acceptance, agents, instances };

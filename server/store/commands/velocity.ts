@@ -5,6 +5,7 @@
  * slows itself down and a human notices nothing. Only agents without a parent count: an agent's children are bounded by
  * what the owner signed for it (fan-out, depth, budget), and a framework may make a thousand of them in a minute. Nor do
  * further instances of an agent that is known, or agents of a registration entry, which a node or a platform vouched for.
+ * A new agent that is given away counts for who takes it, so that a second owner is no second rate of the first.
  */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
@@ -19,6 +20,7 @@ const MAX_BITS = 28;
 
 const COUNT = `
   SELECT COUNT(*) AS count FROM agents WHERE owner_id = ? AND parent_agent_id IS NULL AND created_at > ?`;
+const FIND_NEW = "SELECT agent_id FROM agents WHERE agent_id = ? AND created_at > ?";
 const FIND_LATER = `
   SELECT created_at FROM agents WHERE owner_id = ? AND parent_agent_id IS NULL
   ORDER BY created_at DESC LIMIT 1 OFFSET ?`;
@@ -46,6 +48,17 @@ export function requireWork(
   const freeAt = (database.get(FIND_LATER, ownerId, easy - 1)?.integer("created_at") ?? now) + WINDOW_SECONDS;
   const retryAfterSeconds = Math.max(1, freeAt - now);
   throw new TrustWardenError("registration_costly", { ownerId, recent, workBits: bits, retryAfterSeconds });
+}
+
+/** Refuses a new agent of somebody else's to who makes them faster than is easy. @throws TrustWardenError `registration_costly`. */
+export function requireEasyTaking(
+  database: SqliteDatabase,
+  deps: CommandDeps,
+  taking: { readonly ownerId: string; readonly agentId: string; readonly now: number },
+): void {
+  const { ownerId, agentId, now } = taking;
+  if (database.get(FIND_NEW, agentId, now - WINDOW_SECONDS) === undefined) return;
+  requireWork(database, deps, { ownerId, workBits: 0, now });
 }
 
 /** What one more costs. @param recent - within the window. */
