@@ -41,7 +41,7 @@ describe("evidence of an agent that two owners handed over", () => {
       const { status } = askTravelling(bytes, story.bundleText, ["--vkey", vkey]);
       return [name, verdictOf(() => verify(bytes, vkey)), status];
     });
-    expect(verdicts.length).toBe(10);
+    expect(verdicts.length).toBe(12);
     for (const [name, ours, travelling] of verdicts)
       expect([name, ours, travelling]).toEqual([name, "evidence_bundle_invalid", 1]);
   });

@@ -72,9 +72,10 @@ export class EnrolmentAuditor {
    * Checks an allowed event that registers an owner, person or entry, admits a node, issues an instance or narrows one, or
    * gives an agent away; call in the order of the log.
    *
+   * @param signerId - SPIFFE ID of the server that signed it.
    * @throws TrustWardenError `record_malformed`, or what parsing, signatures and certificates are refused with.
    */
-  add(control: ControlRecord): void {
+  add(control: ControlRecord, signerId: string): void {
     const { kind, allow, subject, chain } = control;
     if (!allow || subject === null) return;
     switch (kind) {
@@ -95,7 +96,7 @@ export class EnrolmentAuditor {
         this.#holders.requireOwner(control);
         return;
       case "transfer":
-        this.#holders.add(control);
+        this.#holders.add(control, signerId);
         return;
       case "narrow":
         this.#addNarrowed(subject, control);

@@ -327,7 +327,7 @@ export class RecordAuditor {
     if (!SERVER_ID.test(signerId))
       this.#finding("signer_not_allowed", index, "a control record that no server signed");
     else {
-      this.#auditEnrolment(index, control);
+      this.#auditEnrolment(index, { control, signerId });
       this.#auditApproval(index, () => this.#approvals.add(control));
     }
     if (control.intent_sha256 !== null) {
@@ -349,9 +349,12 @@ export class RecordAuditor {
     }
   }
 
-  #auditEnrolment(index: number, control: ControlRecord): void {
+  #auditEnrolment(
+    index: number,
+    { control, signerId }: { readonly control: ControlRecord; readonly signerId: string },
+  ): void {
     try {
-      this.#enrolments.add(control);
+      this.#enrolments.add(control, signerId);
       this.#presented.learn(control);
       if (control.kind === "federation" && control.allow) this.#svids.learn(control);
     } catch (error) {

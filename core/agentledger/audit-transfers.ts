@@ -32,14 +32,16 @@ export class AgentOwners {
   /**
    * Takes an allowed `transfer` event; call in the order of the log.
    *
+   * @param signerId - SPIFFE ID of the server that signed it: what was signed for another trust domain gives nothing away here.
    * @throws TrustWardenError `record_malformed`, or what the signatures and the members are refused with.
    */
-  add(control: ControlRecord): void {
+  add(control: ControlRecord, signerId: string): void {
     const { details } = control;
-    const offer = this.#verify(details.offer, "from", control);
+    const audience = signerId.split("/", 3).join("/");
+    const offer = this.#verify(details.offer, { side: "from", control, audience });
     if (details.change === "offer") return;
     if (details.change !== "accept") throw invalid("a transfer of another kind");
-    const { agent, from, to } = this.#verify(details.acceptance, "to", control);
+    const { agent, from, to } = this.#verify(details.acceptance, { side: "to", control, audience });
     requireSameTransfer(String(details.offer), String(details.acceptance));
     if (details.owner !== to || offer.to !== to) throw invalid("a transfer to another owner");
     const digest = encodeBase64url(sha256(parseEnvelope(String(details.acceptance)).payload));
@@ -70,9 +72,15 @@ export class AgentOwners {
 
   #verify(
     envelope: unknown,
-    side: "from" | "to",
-    { subject, chain, details, time }: ControlRecord,
+    check: {
+      readonly side: "from" | "to";
+      readonly control: ControlRecord;
+      /** SPIFFE ID of the trust domain. */
+      readonly audience: string;
+    },
   ): Transfer {
+    const { side, audience } = check;
+    const { subject, chain, details, time } = check.control;
     if (typeof envelope !== "string") throw invalid("a transfer without a signature");
     const claimed = parseUnverifiedTransfer(envelope);
     const { agent, from } = claimed;
@@ -80,7 +88,7 @@ export class AgentOwners {
       throw invalid("a transfer of another agent");
     return verifyTransfer(envelope, {
       publicKey: this.#keyFor(claimed[side], parseEnvelope(envelope)),
-      audience: claimed.aud,
+      audience,
       now: Math.floor(Date.parse(time) / 1000),
     });
   }

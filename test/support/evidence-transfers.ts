@@ -2,7 +2,7 @@
 
 import { formatOwnerKeyid } from "@trustwarden/core/agentid/enrolment.ts";
 import { discovery } from "@trustwarden/core/api/ledger.ts";
-import { issueTransfer, parseUnverifiedTransfer } from "@trustwarden/core/transfer.ts";
+import { issueTransfer, parseUnverifiedTransfer, type Transfer } from "@trustwarden/core/transfer.ts";
 import {
   createOwner,
   enrolAgent,
@@ -42,6 +42,10 @@ export interface TransferStory {
   readonly agentId: string;
   /** The same document to somebody else, signed by the receiver. */
   readonly elsewhere: string;
+  /** Documents that both signed, and that let no agent of this log go: for another trust domain, and not yet. */
+  readonly misplaced: Readonly<
+    Record<"abroad" | "early", { readonly offer: string; readonly acceptance: string }>
+  >;
   readonly close: () => Promise<void>;
 }
 
@@ -67,6 +71,12 @@ export async function createTransferStory(): Promise<TransferStory> {
   const { bytes } = await sendAdmin(server.adminSocket, { target: `/v1/evidence?agent=${agentId}` });
   const { serverSigner } = await openKeys(server.home);
   const other = await createOwner(server, "other");
+  const signedByBoth = async (changes: Partial<Transfer>) => {
+    const changed = { ...transfer, ...changes };
+    const acceptance = await signTransferByPasskey(server, changed, { person: receiver });
+    return { offer: signTransfer(changed, giver), acceptance };
+  };
+  const { iat, exp } = transfer;
   return {
     bytes,
     vkey: discovery.parse(jsonOf(await send(server.url, { target: "/.well-known/trustwarden" }))).log_vkey,
@@ -80,6 +90,10 @@ export async function createTransferStory(): Promise<TransferStory> {
       { ...transfer, exp: transfer.exp - 1, from: other.ownerId },
       { person: receiver },
     ),
+    misplaced: {
+      abroad: await signedByBoth({ aud: "spiffe://elsewhere.test" }),
+      early: await signedByBoth({ iat: iat + 300, exp: exp + 300 }),
+    },
     close: async () => {
       await server.close();
       server.home.remove();
@@ -103,7 +117,7 @@ export function rewrittenTransfer({ bytes, key, vkey }: TransferStory): Uint8Arr
 
 /** Logs that lie about whose the agent is; each is signed by the server and proven in a tree of its own. */
 export function transferForgeries(story: TransferStory): readonly Forgery[] {
-  const { bytes, key, vkey, giver, elsewhere } = story;
+  const { bytes, key, vkey, giver, elsewhere, misplaced } = story;
   const forge = (name: string, change: (payload: Payload, details: Payload) => void): Forgery => ({
     name,
     bytes: relog(bytes, {
@@ -153,6 +167,12 @@ export function transferForgeries(story: TransferStory): readonly Forgery[] {
     }),
     ofAcceptance("after its end", (payload) => {
       payload.time = new Date(Date.parse(String(payload.time)) + 900_000).toISOString();
+    }),
+    ofAcceptance("for another trust domain", (_, details) => {
+      Object.assign(details, misplaced.abroad);
+    }),
+    ofAcceptance("before it is signed", (_, details) => {
+      Object.assign(details, misplaced.early);
     }),
     forge("used twice", (_, details) => {
       if (details.change === "offer") Object.assign(details, { change: "accept", acceptance: accepted });

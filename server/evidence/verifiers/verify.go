@@ -1113,7 +1113,10 @@ func (l *ledger) verifyTransfer(r *record, subject string, details object, name,
 	need(isNamed && slices.Equal(texts(r.value["chain"]), []string{"owner:" + from, subject}), "another transfer")
 	need(from != to && to == optional(details, "owner"), "a transfer to another owner")
 	issued, end := number(document.value["iat"]), number(document.value["exp"])
-	need(end-issued <= 3600 && parseTime(text(r.value, "time")).Before(time.Unix(end, 0)), "a transfer that expired")
+	at := parseTime(text(r.value, "time"))
+	need(text(document.value, "aud") == "spiffe://"+domainOf(r.signer.id), "a transfer in another trust domain")
+	need(end-issued <= 3600 && at.Before(time.Unix(end, 0)), "a transfer that expired")
+	need(issued < end && at.Unix() >= issued-30, "a transfer of later")
 	need(l.isOwners(text(document.value, side), document), "an owner did not sign the transfer")
 	return document
 }

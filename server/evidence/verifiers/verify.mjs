@@ -524,7 +524,8 @@ function verifySigner(record, log) {
   return signer;
 }
 
-function collect({ value, index }, log) {
+function collect(record, log) {
+  const { value, index } = record;
   const { kind, details, subject, epoch, time, chain } = value;
   if (kind === "owner" && details.spki) {
     need(!log.owners.has(subject), "an owner registered twice");
@@ -532,7 +533,7 @@ function collect({ value, index }, log) {
   }
   if (kind === "person" && chain.length > 0) collectPerson(chain[0].replace("owner:", ""), details, log);
   if (kind === "revoke") log.revocations.push({ subject, epoch, time, index });
-  if (kind === "transfer") collectTransfer(value, index, log);
+  if (kind === "transfer") collectTransfer(record, log);
   if (kind === "approval" && details.change === "approve") collectApproval(value, log);
   if (kind === "token" || kind === "wit") collectToken(value, index, log);
   if (kind === "federation" && (details.x509_authorities || details.change === "removal")) {
@@ -588,14 +589,18 @@ function holdersOf(agent, owner, { holders }) {
 }
 
 /** An agent goes to another owner by one document that both have signed, once. */
-function collectTransfer({ subject, chain, details, epoch, time }, index, log) {
+function collectTransfer({ value: { subject, chain, details, epoch, time }, index, signer }, log) {
+  const trustDomain = signer.id.split("/", 3).join("/");
+  const at = Date.parse(time) / 1000;
   const signed = (text, side) => {
     const document = parseEnvelope(Buffer.from(text));
     const { kind, value } = document;
     const isNamed = kind === "transfer" && value.agent === subject && value.from === details.from;
     need(isNamed && canonical(chain) === canonical([`owner:${value.from}`, subject]), "another transfer");
     need(value.to !== value.from && value.to === details.owner, "a transfer to another owner");
-    need(value.exp - value.iat <= 3600 && Date.parse(time) < value.exp * 1000, "a transfer that expired");
+    need(value.aud === trustDomain, "a transfer in another trust domain");
+    need(value.exp - value.iat <= 3600 && at < value.exp, "a transfer that expired");
+    need(value.iat < value.exp && Math.floor(at) >= value.iat - 30, "a transfer of later");
     need(isOwners(value[side], document, log), "an owner did not sign the transfer");
     return document;
   };

@@ -221,7 +221,7 @@ class RecordAuditor:
         if not SERVER_ID.fullmatch(signer):
             self._find("signer_not_allowed", index, "a control record that no server signed")
         else:
-            learning = [lambda: self._enrolments.add(control), lambda: self._presented.learn(control)]
+            learning = [lambda: self._enrolments.add(control, signer), lambda: self._presented.learn(control)]
             if control.kind == "federation" and control.allow:
                 learning.append(lambda: self.svids.learn(control))
             self._audit("enrolment_unproven", index, learning)

@@ -71,8 +71,8 @@ class EnrolmentAuditor:
         """
         return self._owners.key_for(owner, envelope)
 
-    def add(self, control: ControlRecord) -> None:
-        """Checks an allowed event that registers, admits, issues, narrows or gives away; call in the order of the log.
+    def add(self, control: ControlRecord, signer: str) -> None:
+        """Checks an allowed event of this server that registers, admits, issues, narrows or gives away; call in log order.
 
         Raises: TrustWardenError `record_malformed`, or what parsing, signatures and certificates are refused with.
         """
@@ -91,7 +91,7 @@ class EnrolmentAuditor:
             self._add_instance(subject, control)
             self._holders.require_owner(control)
         elif control.kind == "transfer":
-            self._holders.add(control)
+            self._holders.add(control, signer)
         elif control.kind == "narrow":
             self._narrowed.setdefault(subject, []).append((control.details.get("scope"), control.epoch))
 

@@ -33,6 +33,7 @@ class Transfer:
     """What both owners sign, as far as an audit compares it."""
 
     agent: str
+    audience: str
     giver: str
     receiver: str
     iat: int
@@ -48,13 +49,18 @@ class AgentOwners:
         self._periods: dict[str, list[tuple[int, str]]] = {}
         self._used: set[str] = set()
 
-    def add(self, control: ControlRecord) -> None:
+    def add(self, control: ControlRecord, signer: str) -> None:
         """Takes an allowed `transfer` event; call in the order of the log.
+
+        What was signed for another trust domain than that of the server who signed the event gives nothing away here.
 
         Raises: TrustWardenError `record_malformed`, or what the signatures and the members are refused with.
         """
         details = control.details
+        audience = "/".join(signer.split("/")[:3])
         offer, offered = self._verify(details.get("offer"), control, by_giver=True)
+        if offered.audience != audience:
+            raise _invalid("aud")
         if details.get("change") == "offer":
             return
         if details.get("change") != "accept":
@@ -115,8 +121,8 @@ def _parse_transfer(json: JsonObject) -> Transfer:
     fields = Fields(json, "transfer_invalid")
     fields.version()
     fields.matching("jti", _ULID)
-    fields.text("aud")
     transfer = Transfer(
+        audience=fields.text("aud"),
         agent=fields.matching("agent", _AGENT_ID),
         giver=fields.matching("from", _OWNER_ID),
         receiver=fields.matching("to", _OWNER_ID),
