@@ -219,6 +219,31 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("appends that are carried to the s
     await log.stop();
   });
 
+  test("are not asked for anew by whoever was held up until the answer was forgotten", async () => {
+    await database.admin(
+      settings,
+      "insert into trustwarden_state.outbox (outbox_id, control) values (7, '')",
+    );
+    const owed = { id: "outbox 7 digest", entries: nextPair() };
+    const [first, late] = [openPost(), openPost()];
+    const log = sequencerOf(place);
+    await log.start();
+    const desk = await AppendDesk.open({ post: first, log });
+    await openCarried(first).append(owed.entries, owed.id);
+    await database.admin(settings, "delete from trustwarden_state.outbox");
+    await database.admin(
+      settings,
+      "update trustwarden_state_log.appends set answered_at = now() - interval '1 hour'",
+    );
+    await openCarried(first).append(nextPair());
+    expect(await first.answersTo([owed.id])).toEqual(new Map());
+    await late.ask([owed]);
+    await openCarried(late).append(nextPair());
+    expect(log.size).toBe(6);
+    await desk.close();
+    await log.stop();
+  });
+
   test("have an answer although nobody sequenced for long, and go in once when they are asked for again", async () => {
     const entries = nextPair();
     const post = openPost();

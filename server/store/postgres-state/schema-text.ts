@@ -298,7 +298,8 @@ begin
     from jsonb_array_elements(p_claims) c),
   taken as (
     insert into trustwarden_state_log.uses (kind, name, mark, forget_at)
-      select a.kind, a.name, a.mark, now() + make_interval(secs => a.seconds) from asked a
+      -- In one order everywhere: two servers that are shown the same two never wait for each other.
+      select a.kind, a.name, a.mark, now() + make_interval(secs => a.seconds) from asked a order by a.kind, a.name
       on conflict do nothing returning uses.kind, uses.name)
   select coalesce(jsonb_agg(jsonb_build_object('kind', a.kind, 'name', a.name)), '[]') into used
     from asked a where not exists (select 1 from taken t where t.kind = a.kind and t.name = a.name);
@@ -325,6 +326,20 @@ begin
   delete from trustwarden_state_log.appends a where a.answered_at < now() - interval '10 minutes'
     and not exists (select 1 from trustwarden_state.outbox o
       where split_part(a.id, ' ', 1) = 'outbox' and split_part(a.id, ' ', 2) = o.outbox_id::text);
+  perform pg_notify('trustwarden_appends', '');
+end
+$$;
+
+-- As before, but what the outbox owes no more is in the ledger: whoever was held up for longer than its answer is kept asks
+-- for nothing new.
+create or replace function trustwarden_state_log.ask_appends(p_asked jsonb) returns void
+  language plpgsql security definer set search_path = '' as $$
+begin
+  insert into trustwarden_state_log.appends (id, entries)
+    select a ->> 'id', array(select jsonb_array_elements_text(a -> 'entries')) from jsonb_array_elements(p_asked) a
+    where split_part(a ->> 'id', ' ', 1) <> 'outbox' or exists (select 1 from trustwarden_state.outbox o
+      where o.outbox_id::text = split_part(a ->> 'id', ' ', 2))
+    on conflict (id) do nothing;
   perform pg_notify('trustwarden_appends', '');
 end
 $$;
