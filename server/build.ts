@@ -31,7 +31,7 @@ import { type OutsideListeners, openOutsideListeners } from "./outside-listeners
 import { type Cleanup, openParts, type Parts } from "./parts.ts";
 import { openPolicies } from "./policies.ts";
 import { openReplica } from "./replicas.ts";
-import { ALONE, requireCurrent, type Sharing } from "./shared/sharing.ts";
+import { ALONE, askTogether, requireCurrent, type Sharing } from "./shared/sharing.ts";
 import { openSinks } from "./sinks/open-sinks.ts";
 import { remoteStateOf } from "./state-config.ts";
 import { tendStateLink } from "./state-link.ts";
@@ -214,7 +214,7 @@ function openFeed(
     isShared: true,
     uses: shared.uses,
     isCurrent: () => replica.leftMs() > 0,
-    catchUp: () => store.commands.markSequenced([]),
+    catchUp: askTogether(() => store.commands.markSequenced([])),
   };
   return { feed: observeFeed(meter, replica.feed), sharing };
 }

@@ -35,7 +35,7 @@ import { createAuthorizationServer } from "./oauth/create.ts";
 import { createOwnerRequests } from "./owner-request-floors.ts";
 import type { Parts } from "./parts.ts";
 import type { OpenedPolicies } from "./policies.ts";
-import { requireCurrent } from "./shared/sharing.ts";
+import { requireNewest } from "./shared/sharing.ts";
 import { createStreamFiles } from "./ssf/stream-files.ts";
 import { SecurityEventStreams } from "./ssf/streams.ts";
 import { SERVER_VERSION } from "./version.ts";
@@ -115,7 +115,7 @@ function listsOf(
     ...store,
     clock,
     publicUrl,
-    requireCurrent: () => requireCurrent({ sharing }),
+    requireNewest: () => requireNewest({ sharing }),
   });
 }
 

@@ -9,7 +9,9 @@ import {
   createOwner,
   enrolAgent,
   enrolVerifier,
+  outcomeOf,
   ownerRequest,
+  parseDecision,
   postEnrolment,
   serverIdOf,
   ticketOf,
@@ -90,6 +92,25 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("two servers on one store and one 
     expect([again.status, codeOf(again)]).toEqual([401, "principal_refused"]);
     const late = await askDecision(right, { caller: verifier, agent, intent: visitIntent(agent, verifier) });
     expect(late.status).toBe(401);
+  });
+
+  test("take one outcome of a decision, also when what was answered at the other is long forgotten", async () => {
+    const [left, right] = [await two.replicas[0].up(), await two.replicas[1].up()];
+    const agent = await enrolAgent(left, await createOwner(left, "ender"), { name: "ending" });
+    const verifier = await enrolVerifier(right);
+    const visit = { caller: verifier, agent, intent: visitIntent(agent, verifier) };
+    const { receipt } = parseDecision(await askDecision(left, visit));
+    const report = (server: TestServer, status: "success" | "failure") => {
+      const body = JSON.stringify({ outcome: outcomeOf(verifier, receipt, { status }) });
+      return send(server.url, { method: "POST", target: "/v1/outcomes", body }, verifier.tls);
+    };
+    expect((await report(right, "success")).status).toBe(200);
+    await two.state.postgresql.admin(
+      "delete from trustwarden_state_log.appends where id like 'outcome %'",
+      two.database,
+    );
+    const other = await report(left, "failure");
+    expect([other.status, codeOf(other)]).toEqual([409, "event_conflict"]);
   });
 
   test("have the ledger turned by the one that sequences it, and follow it to the next shard", async () => {

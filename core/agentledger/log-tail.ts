@@ -17,6 +17,11 @@ export interface TailPlace {
 export interface TailRecords {
   readonly records: readonly Uint8Array[];
   readonly place: TailPlace;
+  /**
+   * The segment that is written to at the same instant; -1 before there is a log. Records of segments before it that are not
+   * there any more are under a checkpoint that was published before they went.
+   */
+  readonly segment: number;
 }
 
 /** The write-ahead log of a log that another sequences. */

@@ -231,7 +231,7 @@ async function record(
     enforcement,
     audience: intent.intent.aud,
     agent: agent.spiffeId,
-    isReadBack: false,
+    mayEndElsewhere: services.sharing.isShared,
   });
   return { decision, index: last.index, acknowledgement: last.acknowledgement };
 }

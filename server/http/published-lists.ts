@@ -21,8 +21,8 @@ export interface PublishedListsDeps {
   readonly clock: FlooredClock;
   /** Origin at which relying parties read the lists; known once the server listens. */
   readonly publicUrl: () => string;
-  /** @throws TrustWardenError `store_unavailable` when other servers may have stopped somebody unknown here. */
-  readonly requireCurrent: () => Promise<void>;
+  /** Has what other servers stopped until now. @throws TrustWardenError `store_unavailable` when nobody can say. */
+  readonly requireNewest: () => Promise<void>;
 }
 
 /** Owns the latest list of each kind. */
@@ -43,7 +43,7 @@ export class PublishedLists {
 
   /** @throws TrustWardenError `clock_rolled_back`, `authority_expired` or `store_unavailable`. */
   async crls(): Promise<IssuedCrls> {
-    await this.#deps.requireCurrent();
+    await this.#deps.requireNewest();
     return this.#crls.get();
   }
 
@@ -54,8 +54,8 @@ export class PublishedLists {
 
   /** A JWT. @throws TrustWardenError `not_found`, `clock_rolled_back` or `store_unavailable`. */
   async statusList(page: number): Promise<string> {
-    const { commands, clock, requireCurrent } = this.#deps;
-    await requireCurrent();
+    const { commands, clock, requireNewest } = this.#deps;
+    await requireNewest();
     // Kept in hand: what is forgotten meanwhile does not come back.
     const lists = this.#statusLists;
     const known = lists.get(page);

@@ -77,14 +77,14 @@ export class Outcomes {
     return { index: appended.index, payloadSha256, acknowledge: () => appended.acknowledgement };
   }
 
-  /** Of an earlier run. */
+  /** Of an earlier run, or of another server. */
   async #findEarlier({
-    isReadBack,
+    mayEndElsewhere,
     index: decidedAt,
     eventId,
     intentSha256,
   }: RecordedDecision): Promise<Omit<RecordedOutcome, "acknowledge"> | undefined> {
-    return isReadBack ? await this.#index.findOutcome({ eventId, intentSha256, decidedAt }) : undefined;
+    return mayEndElsewhere ? await this.#index.findOutcome({ eventId, intentSha256, decidedAt }) : undefined;
   }
 }
 

@@ -28,8 +28,11 @@ export interface RecordedDecision {
   readonly audience: string;
   /** SPIFFE ID of the agent. */
   readonly agent: string;
-  /** Whether it was read back from the ledger, so that an outcome of it may be in there too. */
-  readonly isReadBack: boolean;
+  /**
+   * Whether an outcome of it may be in the ledger that this process did not record: it was read back from there, or other
+   * servers record too.
+   */
+  readonly mayEndElsewhere: boolean;
 }
 
 /** Owns a bounded memory of recent decisions, by ledger index; while one is in it, it is always the same object. */
@@ -93,7 +96,7 @@ export class RecordedDecisions {
       enforcement: decision.enforcement,
       audience: intent.aud,
       agent: intent.agent.spiffe_id,
-      isReadBack: true,
+      mayEndElsewhere: true,
     };
   }
 }

@@ -42,6 +42,8 @@ export class FollowedShard {
   readonly #entries = new Map<number, Uint8Array>();
   readonly #shard: Shard;
   #place: TailPlace = BEFORE_ALL;
+  /** Of the tail: nothing of those before it is missing here. */
+  #segment = BEFORE_ALL.segment;
   #size = 0;
   #head: Checkpoint | null = null;
   #note = "";
@@ -83,16 +85,19 @@ export class FollowedShard {
 
   /**
    * Knows, when it returns, of everything that was durable when it was called. The tail first: whatever a checkpoint
-   * covers was in the tail before it was published.
+   * covers was in the tail before it was published. Where the tail began anew since, what is gone from it was published
+   * before, and is read there before what came behind it.
    *
    * @throws TrustWardenError `ledger_unavailable`, `store_unavailable`, `ledger_corrupt`.
    */
   async refresh(): Promise<void> {
     const { tail, origin } = this.#options;
     for (;;) {
-      const { records, place } = await tail.readAfter(origin, this.#place);
-      if (records.length === 0) break;
+      const { records, place, segment } = await tail.readAfter(origin, this.#place);
+      if (segment > this.#segment) await this.#readHead();
       for (const record of records) this.#take(record);
+      this.#segment = segment;
+      if (records.length === 0) break;
       this.#place = place;
     }
     if (this.#head === null || this.#head.size < this.#size) await this.#readHead();
@@ -101,6 +106,9 @@ export class FollowedShard {
 
   #take(bytes: Uint8Array): void {
     for (const { first, entries } of parseWal(bytes)) {
+      // Whoever published what is between has not shown it yet; nothing is passed over.
+      if (first > this.#size)
+        throw new TrustWardenError("ledger_unavailable", { reason: "a gap in the log" });
       for (const [at, entry] of entries.entries()) {
         const index = first + at;
         if (index < this.#size) continue;
@@ -109,7 +117,7 @@ export class FollowedShard {
         this.#options.onEntry(this.place.first + index, entry);
       }
       const last = entries.at(-1);
-      if (last !== undefined) this.#next = parseShardEnd(last);
+      if (last !== undefined && first + entries.length === this.#size) this.#next = parseShardEnd(last);
     }
   }
 

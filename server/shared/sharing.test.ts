@@ -2,7 +2,15 @@
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { expect, test } from "vitest";
 import { expectCode, expectRejection } from "../../test/support/expect-code.ts";
-import { ALONE, requireAlone, requireCurrent, requireShareableRoute, withNewest } from "./sharing.ts";
+import {
+  ALONE,
+  askTogether,
+  requireAlone,
+  requireCurrent,
+  requireNewest,
+  requireShareableRoute,
+  withNewest,
+} from "./sharing.ts";
 
 const SHARED = { ...ALONE, isShared: true };
 const unknown = () => {
@@ -42,4 +50,39 @@ test("what one server alone remembers is refused where several share a store", (
   }
   requireShareableRoute({ sharing: SHARED }, { path: "/v1/decisions" });
   expectCode(() => requireAlone({ sharing: SHARED }, "keys"), "replica_refused");
+});
+
+test("before something is published it is asked what others wrote; a server alone asks nobody", async () => {
+  let caughtUp = 0;
+  const catchUp = async () => {
+    caughtUp += 1;
+  };
+  await requireNewest({ sharing: { ...SHARED, catchUp } });
+  await requireNewest({ sharing: { ...ALONE, catchUp } });
+  expect(caughtUp).toBe(1);
+  const cutOff = () => Promise.reject(new TrustWardenError("store_unavailable"));
+  await expectRejection(requireNewest({ sharing: { ...SHARED, catchUp: cutOff } }), "store_unavailable");
+});
+
+test("a crowd that comes while the store is asked has one asking of its own, which begins after it", async () => {
+  const asked: PromiseWithResolvers<void>[] = [];
+  const catchUp = askTogether(() => {
+    const one = Promise.withResolvers<void>();
+    asked.push(one);
+    return one.promise;
+  });
+  const first = catchUp();
+  const ended: number[] = [];
+  const crowd = Array.from({ length: 50 }, (_, at) => catchUp().then(() => ended.push(at)));
+  expect(asked).toHaveLength(1);
+  asked[0]?.reject(new TrustWardenError("store_unavailable"));
+  await expectRejection(first, "store_unavailable");
+  await new Promise((resolve) => setImmediate(resolve));
+  expect([asked.length, ended.length]).toEqual([2, 0]);
+  asked[1]?.resolve();
+  await Promise.all(crowd);
+  const after = catchUp();
+  expect(asked).toHaveLength(3);
+  asked[2]?.resolve();
+  await after;
 });

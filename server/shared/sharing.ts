@@ -54,6 +54,43 @@ export async function requireCurrent({
   }
 }
 
+/**
+ * Returns when this server may say what was current when it was asked: whoever was told of a change by one server may ask
+ * another for what it changed, and asks once.
+ *
+ * @throws TrustWardenError `store_unavailable`.
+ */
+export async function requireNewest({
+  sharing,
+}: {
+  readonly sharing: Pick<Sharing, "isShared" | "isCurrent" | "catchUp">;
+}): Promise<void> {
+  await requireCurrent({ sharing });
+  if (sharing.isShared) await sharing.catchUp();
+}
+
+/**
+ * Asks together for all who come while somebody else's asking is under way: that one may have begun before what they want to
+ * know of. So a crowd costs the store no more than one way after the other.
+ */
+export function askTogether(ask: () => Promise<unknown>): () => Promise<void> {
+  let running: Promise<void> | undefined;
+  let next: Promise<void> | undefined;
+  const begin = () => {
+    next = undefined;
+    const asked = ask().then(() => undefined);
+    running = asked.finally(() => {
+      running = undefined;
+    });
+    return running;
+  };
+  return () => {
+    if (running === undefined) return begin();
+    next ??= running.catch(() => undefined).then(begin);
+    return next;
+  };
+}
+
 /** @throws TrustWardenError `replica_refused` for what servers that share a store do not do. */
 export function requireAlone(
   { sharing }: { readonly sharing: Pick<Sharing, "isShared"> },

@@ -10,8 +10,12 @@ import type { Client } from "pg";
 import { connectPostgres, type PostgresLogin } from "./postgres-connect.ts";
 
 const STATEMENT_TIMEOUT_MS = 5000;
-const READ = `select segment::float8 as segment, position::float8 as position, record from trustwarden_ledger.wal
-  where log = $1 and (segment, position) > ($2::bigint, $3::bigint) order by segment, position limit 256`;
+// One statement, one instant; a log without a new record is a row without one.
+const READ = `select l.segment::float8 as current, w.segment::float8 as segment, w.position::float8 as position, w.record
+  from trustwarden_ledger.log l left join lateral (
+    select segment, position, record from trustwarden_ledger.wal
+    where log = l.id and (segment, position) > ($2::bigint, $3::bigint) order by segment, position limit 256) w on true
+  where l.id = $1 order by w.segment, w.position`;
 
 /** Owns the session. */
 export class PostgresLogTail implements LogTail {
@@ -33,10 +37,12 @@ export class PostgresLogTail implements LogTail {
       });
       const client = await this.#connecting;
       const { rows } = await client.query<Readonly<Record<string, unknown>>>(READ, [log, segment, position]);
-      const last = rows.at(-1);
+      const found = rows.filter(({ record }) => record !== null);
+      const last = found.at(-1);
       return {
-        records: rows.map(({ record }) => bytesOf(record)),
+        records: found.map(({ record }) => bytesOf(record)),
         place: { segment: Number(last?.segment ?? segment), position: Number(last?.position ?? position) },
+        segment: Number(rows[0]?.current ?? -1),
       };
     } catch (cause) {
       await this.close();

@@ -11,6 +11,7 @@ import type {
 } from "@trustwarden/core/api/federation.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { FederationView } from "../../federation/federation.ts";
+import { requireNewest } from "../../shared/sharing.ts";
 import { contextOf } from "../command-context.ts";
 import type { RawAnswer, Visit } from "../route.ts";
 import type { Services } from "../services.ts";
@@ -73,7 +74,9 @@ export async function removeFederation(services: Services, visit: AboutOne): Pro
   return { trust_domain: trustDomain, epoch: services.reads.epoch() };
 }
 
-export async function readBundleMap({ federation }: Services): Promise<RawAnswer> {
+export async function readBundleMap(services: Services): Promise<RawAnswer> {
+  const { federation } = services;
+  if (services.sharing.isShared) await requireNewest(services);
   return {
     isRaw: true,
     contentType: "application/json; charset=utf-8",
