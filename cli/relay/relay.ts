@@ -36,13 +36,14 @@ import {
   systemRuntime,
   type TrustServer,
 } from "trustwarden/peer.ts";
+import { HeardStops } from "./heard-stops.ts";
 import { createRelayListener } from "./relay-listener.ts";
 import { StoppedList } from "./stopped-list.ts";
 
 /** Twice as often as a verifier: what is left of this lease is all that those behind it can get. */
 const BEAT_MS = 100;
-/** Instances that were stopped since the start, of which a certificate may still live. */
-const MAX_STOPPED = 65_536;
+/** Instances that were stopped since the start, of which a certificate may still live; of those before, the list knows. */
+const STOPS_HEARD = 32_768;
 /** After a gap whoever keeps copies fetches them again, and no older decision counts. */
 const AFTER_A_GAP: readonly RevocationTarget[] = [
   EVERYTHING,
@@ -120,7 +121,7 @@ class LeaseRelay implements Relay {
   readonly #holder: SvidHolder;
   readonly #runtime: Runtime;
   readonly #lease: Lease;
-  readonly #stopped = new Set<string>();
+  readonly #stopped = new HeardStops(STOPS_HEARD);
   readonly #before: StoppedList;
   readonly #unfollow: () => void;
   /** None before the first hello: without an epoch there is nothing to give on. */
@@ -222,9 +223,10 @@ class LeaseRelay implements Relay {
   #pass(targets: readonly RevocationTarget[], epoch: number): void {
     const feed = this.#feed;
     if (feed === undefined) throw new Error("a push follows a hello");
-    for (const { kind, id } of targets) if (kind === "instance") this.#remember(id);
     // Whom a stop of anything wider names is not in its push.
-    if (targets.some(({ kind }) => kind !== "instance")) this.#before.want(epoch);
+    let isListNeeded = targets.some(({ kind }) => kind !== "instance");
+    for (const { kind, id } of targets) if (kind === "instance" && this.#stopped.add(id)) isListNeeded = true;
+    if (isListNeeded) this.#before.want(epoch);
     if (targets.some(({ kind }) => kind === "authority")) void askNow(this.#trust);
     void this.#acknowledgeWhenDone(feed, targets, epoch);
   }
@@ -247,12 +249,6 @@ class LeaseRelay implements Relay {
       acked: saidOf(acked),
       expired: saidOf(expired),
     };
-  }
-
-  #remember(instanceId: string): void {
-    this.#stopped.add(instanceId);
-    const [oldest] = this.#stopped;
-    if (this.#stopped.size > MAX_STOPPED && oldest !== undefined) this.#stopped.delete(oldest);
   }
 }
 
