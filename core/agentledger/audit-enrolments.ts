@@ -120,9 +120,9 @@ export class EnrolmentAuditor {
     const document = parseUnverifiedPayload(envelope);
     this.#requireTimely(document, { subject, control });
     if (details.via !== "entry") this.#requireUnused(envelope);
-    if (document.kind === "verifier") {
+    requireNamed(document, subject);
+    if (isService(document)) {
       this.#requireServer(envelope, control);
-      if (subject.split("/")[3] !== "trustwarden") throw invalid("a verifier's ticket for an agent");
       return;
     }
     if (String(document.scope) !== String(details.scope)) throw invalid("another scope than was signed");
@@ -228,6 +228,19 @@ export class EnrolmentAuditor {
     if (spiffeId !== subject || proof.enrolment_sha256 !== boundDigestOf(control))
       throw invalid("a proof of another key");
   }
+}
+
+/** Whether a server lets something be with it that is no agent. */
+function isService({ kind }: JsonObject): boolean {
+  return kind === "verifier" || kind === "relay";
+}
+
+/** Whoever signed a document let somebody be of one trust domain, path and name, and no other. */
+function requireNamed(document: JsonObject, subject: string): void {
+  const { aud, name } = document;
+  const path = isService(document) ? `trustwarden/${document.kind}` : document.path;
+  const place = [aud, path, name].filter((part) => part !== "").join("/");
+  if (subject.split("/").slice(0, -1).join("/") !== place) throw invalid("another name than was signed");
 }
 
 function secondsOf(time: string): number {

@@ -258,12 +258,15 @@ export function issueTestEnrolment(party: TestParty, by?: TestParty, changes: Js
   const issued = (name: "ticket" | "grant", payload: JsonObject, signer: TestParty) =>
     issueEnvelope(name, payload, (by ?? signer).signer, (by ?? signer).sha256);
   const jti = party.spiffeId;
+  const segments = party.spiffeId.split("/");
+  const aud = segments.slice(0, 3).join("/");
+  const named = { aud, path: segments.slice(3, -2).join("/"), name: segments.at(-2) ?? "" };
   if (party.spiffeId.includes("/trustwarden/"))
-    return issued("ticket", { kind: "verifier", jti }, testServer);
+    return issued("ticket", { kind: "verifier", jti, ...named }, testServer);
   if (party === testOrchestrator)
-    return issued("ticket", { kind: "agent", jti, owner: "own_1", scope, ...changes }, testOwner);
+    return issued("ticket", { kind: "agent", jti, owner: "own_1", ...named, scope, ...changes }, testOwner);
   const { spiffeId: parent, sha256: svid_sha256 } = testOrchestrator;
-  return issued("grant", { jti, parent, svid_sha256, scope, ...changes }, testOrchestrator);
+  return issued("grant", { jti, parent, svid_sha256, ...named, scope, ...changes }, testOrchestrator);
 }
 
 function issueEntry(

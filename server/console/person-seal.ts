@@ -2,8 +2,8 @@
  * What names a human, at rest: sealed under a key that is itself sealed under the unseal key, which is elsewhere.
  *
  * Whoever copies the data directory reads no name and no address of people and links, and cannot try addresses out: how one
- * looks is kept as a keyed digest. An invitation that waits for a second admin is not sealed: the other admin reads it as it
- * was asked, with its address (docs/decisions/0057). The same key makes the challenges of passkeys, by other labels.
+ * looks is kept as a keyed digest. What waits for a second admin is sealed too, since an invitation names an address
+ * (docs/decisions/0057). The same key makes the challenges of passkeys, by other labels.
  */
 import { encodeBase64url, encodeUtf8, parseBase64url, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { hmacSha256 } from "@trustwarden/core/crypto.ts";

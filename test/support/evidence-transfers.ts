@@ -40,6 +40,9 @@ export interface TransferStory {
   readonly giver: TestOwner;
   readonly receiver: TestPerson;
   readonly agentId: string;
+  /** The agent as it worked for its giver, and one that it made. */
+  readonly before: TestInstance;
+  readonly child: TestInstance;
   /** The same document to somebody else, signed by the receiver. */
   readonly elsewhere: string;
   /** Documents that both signed, and that let no agent of this log go: for another trust domain, and not yet. */
@@ -55,7 +58,8 @@ export async function createTransferStory(): Promise<TransferStory> {
   const giver = await createOwner(server, "giver");
   const receiver = await createPerson(server, { roles: ["owner"] });
   const before = await enrolAgent(server, giver, { name: "keeper" });
-  await read(server, await spawn(server, before, { name: "helper" }));
+  const child = await spawn(server, before, { name: "helper" });
+  await read(server, child);
   await read(server, before);
   const to = receiver.ownerId ?? "";
   const transfer = transferDocument(before, { from: giver.ownerId, to });
@@ -85,6 +89,8 @@ export async function createTransferStory(): Promise<TransferStory> {
     giver,
     receiver,
     agentId,
+    before,
+    child,
     elsewhere: await signTransferByPasskey(
       server,
       { ...transfer, exp: transfer.exp - 1, from: other.ownerId },

@@ -1,5 +1,5 @@
 /**
- * Writes bundles about an agent that changed hands, sound and forged, for verifiers in other languages.
+ * Writes bundles about an agent that changed hands, or goes by another name, sound and forged, for verifiers in other languages.
  *
  *   node test/support/write-transfer-bundles.ts <directory>
  *
@@ -7,6 +7,7 @@
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { nameForgeries } from "./evidence-names.ts";
 import { forgersVkey } from "./evidence-presented.ts";
 import { createTransferStory, rewrittenTransfer, transferForgeries } from "./evidence-transfers.ts";
 
@@ -16,7 +17,11 @@ const forgers = forgersVkey(story.vkey);
 const cases = [
   { name: "a transfer", bytes: story.bytes, vkey: story.vkey, isSound: true },
   { name: "a log written again", bytes: rewrittenTransfer(story), vkey: forgers, isSound: true },
-  ...transferForgeries(story).map((one) => ({ ...one, vkey: forgers, isSound: false })),
+  ...[...transferForgeries(story), ...nameForgeries(story)].map((one) => ({
+    ...one,
+    vkey: forgers,
+    isSound: false,
+  })),
 ].map(({ bytes, ...one }, index) => {
   writeFileSync(join(directory, `${index}.twb`), bytes);
   return { ...one, file: `${index}.twb` };

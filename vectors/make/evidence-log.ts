@@ -86,6 +86,7 @@ function agentEntry({ ticketBy, possessionBy, scope }: Lies): Uint8Array {
     v: 1,
     kind: "agent",
     owner: "own_1",
+    ...placeOf(agent.id),
     iat: NOW,
     scope: ["write:transactions"],
     jti: "01T",
@@ -103,10 +104,17 @@ function agentEntry({ ticketBy, possessionBy, scope }: Lies): Uint8Array {
   return control(92, { kind: "issue", subject: agent.id, chain: ["owner:own_1", "agt_pay"], details });
 }
 
+/** How a document names the agent that it lets be. */
+function placeOf(id: string): JsonObject {
+  const segments = id.split("/");
+  const aud = segments.slice(0, 3).join("/");
+  return { aud, path: segments.slice(3, -2).join("/"), name: segments.at(-2) ?? "" };
+}
+
 function verifierEntry(): Uint8Array {
   const ticket = issueEnvelope(
     "ticket",
-    { v: 1, kind: "verifier", iat: NOW, jti: "01V" },
+    { v: 1, kind: "verifier", ...placeOf(verifier.id), iat: NOW, jti: "01V" },
     server.signer,
     server.sha256,
   );

@@ -1142,11 +1142,21 @@ func (l *ledger) verifyIssue(i *issue) {
 	if via != "foreign" {
 		l.requirePossession(i)
 	}
-	if document.value["kind"] == "verifier" {
+	kind := optional(document.value, "kind")
+	isService := kind == "verifier" || kind == "relay"
+	if via != "foreign" {
+		path := "trustwarden/" + kind
+		if !isService {
+			path = text(document.value, "path")
+		}
+		parts := []string{text(document.value, "aud"), path, text(document.value, "name")}
+		place := strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part == "" }), "/")
+		need(i.subject[:max(0, strings.LastIndex(i.subject, "/"))] == place, "another name than was signed")
+	}
+	if isService {
 		maker := l.verifySvid(document.keyid, i.time)
-		isService := strings.Split(i.subject, "/")[3] == "trustwarden" && document.kind == "ticket"
 		isSigned := serverID.MatchString(maker.id) && document.isSignedBy(maker.key)
-		need(isService && isSigned, "a service's ticket that no server signed")
+		need(document.kind == "ticket" && via != "foreign" && isSigned, "a service's ticket that no server signed")
 		i.by, i.what, i.scope = maker.id, "ticket", nil
 		return
 	}

@@ -628,13 +628,13 @@ function requireHolder({ chain, epoch }, log) {
 // ---- 7. Who let each instance be: a document of its owner or parent, and a proof of the new key ----
 function verifyIssue(issue, log) {
   const document = parseEnvelope(Buffer.from(issue.enrolment));
-  const { kind, owner, parent, scope, spiffe_id: registered } = document.value;
+  const { owner, parent, scope, spiffe_id: registered } = document.value;
   if (issue.via !== "foreign") requirePossession(issue, log);
-  if (kind === "verifier") {
+  if (issue.via !== "foreign") requireNamed(issue, document);
+  if (isService(document)) {
     const { id, key } = verifySvid(document.keyid, log, issue.time);
-    const isService = issue.subject.split("/")[3] === "trustwarden" && document.kind === "ticket";
     need(
-      isService && isServerId(id) && isSignedBy(key, document),
+      document.kind === "ticket" && issue.via !== "foreign" && isServerId(id) && isSignedBy(key, document),
       "a service's ticket that no server signed",
     );
     return { by: id, what: "ticket", scope: [] };
@@ -653,6 +653,16 @@ function verifyIssue(issue, log) {
   );
   need(parent === undefined || what !== "ticket", "a ticket that names a parent");
   return { by: owner, what, scope, how: document.webauthn ? " by a passkey, the user verified," : "" };
+}
+
+const isService = ({ value: { kind } }) => kind === "verifier" || kind === "relay";
+
+/** Whoever signed a document let somebody be of one trust domain, path and name, and no other. */
+function requireNamed({ subject }, document) {
+  const { kind, aud, path, name } = document.value;
+  const parts = [aud, isService(document) ? `trustwarden/${kind}` : path, name];
+  const place = parts.filter((part) => part !== "").join("/");
+  need(subject.split("/").slice(0, -1).join("/") === place, "another name than was signed");
 }
 
 const isSubset = (some, all) => some.every((one) => (all ?? []).includes(one));

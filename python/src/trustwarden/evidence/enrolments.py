@@ -72,7 +72,7 @@ class EnrolmentAuditor:
         return self._owners.key_for(owner, envelope)
 
     def add(self, control: ControlRecord, signer: str) -> None:
-        """Checks an allowed event of this server that registers, admits, issues, narrows or gives away; call in log order.
+        """Checks an allowed event of a server that registers, admits, issues, narrows or gives away; in log order.
 
         Raises: TrustWardenError `record_malformed`, or what parsing, signatures and certificates are refused with.
         """
@@ -109,10 +109,9 @@ class EnrolmentAuditor:
         self._require_timely(document, subject, control)
         if via != "entry":
             self._require_unused(envelope)
-        if document.get("kind") == "verifier":
+        _require_named(document, subject)
+        if _is_service(document):
             self._require_server(envelope, control)
-            if subject.split("/")[3:4] != ["trustwarden"]:
-                raise _invalid("a verifier's ticket for an agent")
             return
         if joined(document.get("scope")) != joined(details.get("scope")):
             raise _invalid("another scope than was signed")
@@ -197,6 +196,19 @@ class EnrolmentAuditor:
         proof = parse_unverified_payload(envelope)
         if svid.spiffe_id != subject or proof.get("enrolment_sha256") != bound_digest_of(control):
             raise _invalid("a proof of another key")
+
+
+def _is_service(document: JsonObject) -> bool:
+    """Whether a server lets something be with it that is no agent."""
+    return document.get("kind") in ("verifier", "relay")
+
+
+def _require_named(document: JsonObject, subject: str) -> None:
+    """Whoever signed a document let somebody be of one trust domain, path and name, and no other."""
+    path = f"trustwarden/{joined(document.get('kind'))}" if _is_service(document) else document.get("path")
+    parts = [document.get("aud"), path, document.get("name")]
+    if subject.rpartition("/")[0] != "/".join(joined(part) for part in parts if part != ""):
+        raise _invalid("another name than was signed")
 
 
 def _invalid(reason: str) -> TrustWardenError:

@@ -1,0 +1,39 @@
+/** Logs in which an agent goes by another name, or in another trust domain, than whoever let it be had signed. */
+import { digestOfEnrolment, formatOwnerKeyid, issueTicket } from "@trustwarden/core/agentid/enrolment.ts";
+import { parseSpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
+import { grantOf, proofOf, type TestInstance, ticketDocument } from "./actors.ts";
+import type { Forgery } from "./evidence-forgeries.ts";
+import { relog } from "./evidence-presented.ts";
+import type { TransferStory } from "./evidence-transfers.ts";
+
+/** Each is signed by the server and proven in a tree of its own; every signature of an owner, a parent and a key is a true one. */
+export function nameForgeries({ bytes, key, vkey, giver, before, child }: TransferStory): readonly Forgery[] {
+  const forge = (name: string, { answer, signer }: TestInstance, enrolment: string): Forgery => ({
+    name,
+    bytes: relog(bytes, {
+      key,
+      vkey,
+      change: (_, { kind, subject, details }) => {
+        if (kind !== "issue" || subject !== answer.spiffe_id) return;
+        const claim = { nonce: "A".repeat(43), enrolmentSha256: digestOfEnrolment(enrolment) };
+        Object.assign(Object(details), { enrolment, possession: proofOf(signer, claim).possession });
+      },
+    }),
+  });
+  const ticketOf = (changes: Parameters<typeof ticketDocument>[1]) =>
+    issueTicket(
+      ticketDocument(giver.ownerId, { name: "keeper", ...changes }),
+      giver.signer,
+      formatOwnerKeyid(giver.signer.publicKey),
+    );
+  return [
+    forge("a ticket for another name", before, ticketOf({ name: "another" })),
+    forge("a ticket for another path", before, ticketOf({ path: "elsewhere" })),
+    forge(
+      "a ticket for another trust domain",
+      before,
+      ticketOf({ aud: parseSpiffeId("spiffe://elsewhere.test") }),
+    ),
+    forge("a grant for another name", child, grantOf(before, child.signer, { name: "another" })),
+  ];
+}
