@@ -22,6 +22,7 @@ import { createLedgerStorage, highWaterPlaceOf } from "./ledger-storage.ts";
 import { type Meter, observeStore } from "./metrics/observe.ts";
 import { type BuiltinPolicy, createBuiltinPolicy } from "./opa/builtin.ts";
 import { openSharedLog, type SharedLedger } from "./shared/open-shared-log.ts";
+import type { SeatMarks } from "./shared/seat-marks.ts";
 import { createPrivateDirectory } from "./signer/private-file.ts";
 import { isShared, remoteStateOf } from "./state-config.ts";
 import { acquirePosixLock } from "./store/posix-lock.ts";
@@ -170,24 +171,25 @@ async function openLog(
   const { keys, origin, onFatal } = made;
   const nowMs = () => clock.nowMs();
   const highWater = createPosixHighWater(highWaterPlaceOf(config));
-  const createLog = (onLost: OnFatal, closes: Cleanup[]) =>
+  const createLog = (onLost: OnFatal, closes: Cleanup[], marks?: SeatMarks) =>
     new ShardedLog({
       ledger: origin,
       signer: keys.logSigner,
       openShard: (shard) => {
         const place = { origin: shardOrigin(origin, shard), shard };
+        marks?.open(place.origin);
         const kept = createLedgerStorage(config, { ...place, nowMs, onLost });
         closes.push(kept.close);
         return kept;
       },
-      highWater,
+      highWater: marks ?? highWater,
       now: () => Math.floor(nowMs() / 1000),
       onFatal: onLost,
       pace: () => setTimeout(CHECKPOINT_PACE_MS, undefined, { ref: false }),
       maxEntryBytes: MAX_ENTRY_BYTES,
     });
   if (isShared(config.state)) {
-    const shared = await openSharedLog({ ...options, ...made, nowMs, createLog });
+    const shared = await openSharedLog({ ...options, ...made, nowMs, createLog, highWater });
     return { shardedLog: shared.log, highWater, shared };
   }
   const shardedLog = createLog(onFatal, cleanups);

@@ -3,6 +3,7 @@
  * that one too, has of it. With `parts.ts` and `build.ts` the only place that knows the adapters.
  */
 import { issueAcknowledgementAs } from "@trustwarden/core/agentledger/acknowledgement.ts";
+import type { HighWater } from "@trustwarden/core/agentledger/ports.ts";
 import type { ShardedLog } from "@trustwarden/core/agentledger/sharded-log.ts";
 import { createNoteSigner, formatVkey, rawEd25519Key } from "@trustwarden/core/agentledger/signed-note.ts";
 import { encodeHex } from "@trustwarden/core/bytes.ts";
@@ -20,6 +21,7 @@ import { openPostgresLogin } from "../store/postgres-login.ts";
 import { PostgresAppendPost } from "../store/postgres-state/append-rows.ts";
 import { PostgresUseRows } from "../store/postgres-state/use-rows.ts";
 import { FollowedLog } from "./followed-log.ts";
+import { SeatMarks } from "./seat-marks.ts";
 import { SequencerSeat } from "./sequencer-seat.ts";
 import { SharedUses, type Uses } from "./uses.ts";
 
@@ -42,7 +44,12 @@ export interface OpenSharedLogOptions {
   readonly nowMs: () => number;
   readonly cleanups: (() => Promise<void> | void)[];
   /** A log that is started by whoever has the seat. @param cleanups - take how its storage is let go. */
-  readonly createLog: (onFatal: (error: unknown) => void, cleanups: (() => void)[]) => ShardedLog;
+  readonly createLog: (
+    onFatal: (error: unknown) => void,
+    cleanups: (() => void)[],
+    marks: SeatMarks,
+  ) => ShardedLog;
+  readonly highWater: HighWater;
   readonly onEntry: (position: number, entry: Uint8Array) => void;
   readonly onFatal: (error: unknown) => void;
 }
@@ -64,8 +71,6 @@ export async function openSharedLog(options: OpenSharedLogOptions): Promise<Shar
   const tail = new PostgresLogTail(() => openPostgresLogin(ledgerLogin, "ledger.postgres", readPrivateFile));
   const useRows = new PostgresUseRows(loginOfState);
   cleanups.push(() => Promise.all([post.close(), tail.close(), useRows.close()]).then(() => undefined));
-  const seat = openSeat(options, () => new PostgresAppendPost(loginOfState));
-  cleanups.push(() => seat.close());
   const noteSigner = createNoteSigner({ name: origin, signer: keys.logSigner });
   const appends = new CarriedAppends({
     post,
@@ -86,6 +91,8 @@ export async function openSharedLog(options: OpenSharedLogOptions): Promise<Shar
     turn: (name) => seat.turn(name),
     onEntry,
   });
+  const seat = openSeat(options, { openPost: () => new PostgresAppendPost(loginOfState), followed: log });
+  cleanups.push(() => seat.close());
   post.watch(() => log.look());
   await log.start();
   cleanups.push(() => log.stop());
@@ -93,14 +100,14 @@ export async function openSharedLog(options: OpenSharedLogOptions): Promise<Shar
 }
 
 function openSeat(
-  { config, log, nowMs, createLog, onFatal }: OpenSharedLogOptions,
-  openPost: () => PostgresAppendPost,
+  { config, log, nowMs, createLog, highWater, onFatal }: OpenSharedLogOptions,
+  { openPost, followed }: { readonly openPost: () => PostgresAppendPost; readonly followed: FollowedLog },
 ): SequencerSeat {
   return new SequencerSeat({
     open: (onLost) => {
       const closes: (() => void)[] = [];
       return {
-        log: createLog(onLost, closes),
+        log: createLog(onLost, closes, new SeatMarks({ highWater, log: followed })),
         post: openPost(),
         close: () => endAll(closes),
       };
