@@ -9,6 +9,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { createOwner, enrolAgent, spawn } from "./support/actors.ts";
 import { jsonOf, send, sendAdmin } from "./support/http.ts";
 import { createHome, startTestServer, type TestHome, type TestServer } from "./support/server.ts";
+import { accepting, offering, postAsOwner, signTransfer, transferDocument } from "./support/transfers.ts";
 import { createWebCertificate, type WebCertificate } from "./support/web-certificate.ts";
 
 const AUDIENCE = "https://receiver.test";
@@ -87,6 +88,24 @@ async function revoke(of: TestServer, target: object): Promise<void> {
 }
 
 describe("the transmitter of security events", () => {
+  it("tells of an agent that was given away as of one that was stopped, and of the offer nothing", async () => {
+    home = createHome();
+    const { url, pushes } = await openReceiver(() => 202);
+    const running = await start(url);
+    const [giver, receiving] = [await createOwner(running, "giver"), await createOwner(running, "taker")];
+    const agent = await enrolAgent(running, giver);
+    const transfer = transferDocument(agent, { from: giver.ownerId, to: receiving.ownerId });
+    const offer = signTransfer(transfer, giver);
+    await postAsOwner(running, giver, offering(offer));
+    await postAsOwner(running, receiving, accepting(offer, signTransfer(transfer, receiving)));
+    await eventually(() => pushes.length).toBe(1);
+    const [set] = await Promise.all(pushes.map((push) => verified(running, push)));
+    expect(set?.payload).toMatchObject({
+      sub_id: { format: "opaque", id: agent.answer.agent_id },
+      events: { [`${CAEP}/session-revoked`]: { initiating_entity: "user" } },
+    });
+  });
+
   it("pushes a stop and a narrowing as signed CAEP events that another library verifies", async () => {
     home = createHome();
     const { url, pushes } = await openReceiver(() => 202);

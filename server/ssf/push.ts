@@ -9,7 +9,7 @@ import type { StreamedEvent } from "@trustwarden/core/agentledger/event-stream.t
 import type { ControlRecord } from "@trustwarden/core/event.ts";
 import type { SsfSettings } from "../sinks/config.ts";
 import { type PostTls, post } from "../sinks/post.ts";
-import { issueSecurityEventToken, type SetParties, securityEventsOf } from "./security-event.ts";
+import { issueSecurityEventToken, type SetParties, securityEventsOf, TOLD_KINDS } from "./security-event.ts";
 
 /** Accepted, and nothing else is (RFC 8935 §2.2). */
 const ACCEPTED = 202;
@@ -33,7 +33,7 @@ export async function pushSecurityEvents(
 ): Promise<void> {
   const { settings, parties, readControl, tls, nowMs } = options;
   const { url, timeoutMs } = settings;
-  const wanted = events.filter(({ event }) => event.kind === "revoke" || event.kind === "narrow");
+  const wanted = events.filter(({ event }) => TOLD_KINDS.includes(event.kind));
   for (const { index } of wanted) {
     const record = await readControl(index);
     if (record === undefined) continue;

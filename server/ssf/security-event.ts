@@ -1,11 +1,13 @@
 /**
- * Our revocations and narrowings as security events that others understand: one signed token an event.
+ * Our revocations, transfers and narrowings as security events that others understand: one signed token an event. Whoever was
+ * given away has no session of before, as if it had been stopped.
  *
  * A token names whom it is about and what happened, and nothing of why: reasons are people's words. Its `jti` is made of
  * the ledger's event, so that a repetition is known for what it is.
  *
  * @see OpenID Shared Signals Framework 1.0 (final) §3, §4.1; CAEP 1.0 (final) §3; RFC 8417; RFC 9493
  */
+import { isEnding } from "@trustwarden/core/agentledger/audit-revocations.ts";
 import type { ControlRecord } from "@trustwarden/core/event.ts";
 import type { Json, JsonObject } from "@trustwarden/core/json.ts";
 import { issueJws } from "@trustwarden/core/jws.ts";
@@ -16,6 +18,9 @@ const SSF = "https://schemas.openid.net/secevent/ssf/event-type";
 const MS_PER_SECOND = 1000;
 /** Jobs and policies are nobody's session, and a job's name is a text of somebody's. */
 const NO_SUBJECTS: readonly unknown[] = ["job", "policy"];
+
+/** Kinds of our events of which something may be sent. */
+export const TOLD_KINDS: readonly string[] = ["revoke", "narrow", "transfer"];
 
 /** The events that are sent, by the last part of their names. */
 export const EVENT_TYPES = ["session-revoked", "credential-change", "token-claims-change"] as const;
@@ -48,7 +53,7 @@ export function formatEventType(type: SecurityEvent["type"]): string {
 /** What a record of the ledger means to others; nothing for most. */
 export function securityEventsOf(record: ControlRecord, issuer: string): readonly SecurityEvent[] {
   if (!record.allow) return [];
-  if (record.kind === "revoke") return eventsOfRevocation(record, issuer);
+  if (isEnding(record)) return eventsOfRevocation(record, issuer);
   return record.kind === "narrow" ? eventsOfNarrowing(record, issuer) : [];
 }
 
