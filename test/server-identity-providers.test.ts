@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { enrolWith } from "./support/actors.ts";
 import { SoftwareAuthenticator } from "./support/authenticator.ts";
+import { provenEventsOf } from "./support/evidence.ts";
 import { codeOf, jsonOf, type RawAnswer, sendAdmin } from "./support/http.ts";
 import {
   beginAt,
@@ -177,7 +178,9 @@ describe("an owner who came through a provider", () => {
     };
     const ticket = await signTicket(server, { person }, { name: "of-olga" });
     expect((await depositTicket(server, person, ticket)).status).toBe(200);
-    expect((await enrolWith(server, ticket)).answer.agent_id).toMatch(/^agt_/);
+    const { agent_id: agentId } = (await enrolWith(server, ticket)).answer;
+    const [issued] = (await eventsOf(server, "issue")).filter(({ agent_id: id }) => id === agentId);
+    expect(await provenEventsOf(server, String(issued?.event_id))).toEqual([issued?.event_id]);
     const second = await firstPasskey(came);
     expect(second.made.status).toBe(401);
   });
