@@ -94,10 +94,10 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
     const restored = await settle(options, { building, known });
     // What was signed within the second of the floor is void: the next one has begun before anybody can sign on the restored server.
     await setTimeout(1000 - (options.nowMs() % 1000));
+    // The seal of a state that was here before says nothing about this one, and would keep its server from starting.
+    await removeStateSeal(options.configOf(dataDir));
     if (existsSync(dataDir)) rmdirSync(dataDir);
     renameSync(building, dataDir);
-    // The seal of a state that was here before says nothing about this one.
-    await removeStateSeal(options.configOf(dataDir));
     return restored;
   } catch (error) {
     rmSync(building, { recursive: true, force: true });
