@@ -3,12 +3,13 @@
  *
  * A handshake is a hundred times the work of a beat, and all of it is done by the thread that answers beats: a crowd that
  * comes back after a fault would make every lease lapse, and everybody come back once more. So only a few are made at a
- * time, addresses in turns, whoever has not said anything yet waits without a place, and whoever waited so long that it will
- * soon give up is sent away before any work is spent on it. A turn is short: a peer that takes longer costs no work while it
- * is waited for, so strangers who begin and go no further keep nobody out. Knows nothing of leases.
+ * time, networks and addresses in turns, whoever has not said anything yet waits without a place, and whoever waited so
+ * long that it will soon give up is sent away before any work is spent on it. A turn is short: a peer that takes longer
+ * costs no work while it is waited for, so strangers who begin and go no further keep nobody out. Knows nothing of leases.
  */
 import type { Server } from "node:https";
 import type { Socket } from "node:net";
+import { AddressQueue } from "./address-queue.ts";
 
 /** About 50 ms of work between two looks at the beats. */
 const MAX_AT_ONCE = 16;
@@ -39,7 +40,7 @@ export function takeHandshakesByTurns(
   const { maxSilenceMs = MAX_SILENCE_MS } = options;
   const handshake = server.listeners("connection");
   const underWay = new Map<string, NodeJS.Timeout>();
-  const queue = new AddressQueue();
+  const queue = new AddressQueue<Waiting>();
 
   const next = () => {
     while (underWay.size < maxAtOnce) {
@@ -71,35 +72,12 @@ export function takeHandshakesByTurns(
     // What is read to notice the first bytes stays in the socket, and the handshake finds it there.
     socket.once("readable", () => {
       socket.setTimeout(0);
-      queue.push({ socket, sinceMs: monotonicMs() });
+      queue.push(socket.remoteAddress ?? "", { socket, sinceMs: monotonicMs() });
       next();
     });
   });
   server.on("secureConnection", (socket) => end(nameOf(socket)));
   server.on("tlsClientError", (_error, socket) => end(nameOf(socket)));
-}
-
-/** Who waits, by address: each address has its next one after every other had one, however many wait there. */
-class AddressQueue {
-  /** In the order of their turns; none is empty. */
-  readonly #byAddress = new Map<string, Waiting[]>();
-
-  push(waiting: Waiting): void {
-    const address = waiting.socket.remoteAddress ?? "";
-    const line = this.#byAddress.get(address);
-    if (line === undefined) this.#byAddress.set(address, [waiting]);
-    else line.push(waiting);
-  }
-
-  shift(): Waiting | undefined {
-    const [first] = this.#byAddress;
-    if (first === undefined) return undefined;
-    const [address, line] = first;
-    const waiting = line.shift();
-    this.#byAddress.delete(address);
-    if (line.length > 0) this.#byAddress.set(address, line);
-    return waiting;
-  }
 }
 
 function nameOf({ remoteAddress, remotePort }: Pick<Socket, "remoteAddress" | "remotePort">): string {

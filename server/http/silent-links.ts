@@ -2,11 +2,12 @@
  * Links that hold a place of a listener and have asked nothing yet: they give way when somebody else was turned away.
  *
  * A handshake that is not made, half a head, a connection that only stands: none of them is a stop. Where a listener is full
- * the address that holds most such links loses its oldest first, so that whoever comes to stop something finds a place at its
+ * the network that holds most such links loses its oldest first, so that whoever comes to stop something finds a place at its
  * next try, and not when a timeout of seconds has passed (M2).
  */
 import type { Server } from "node:http";
 import type { Socket } from "node:net";
+import { networkOf } from "./address-queue.ts";
 
 /** A young link may be somebody's stop on its way. */
 const MIN_AGE_MS = 250;
@@ -15,7 +16,7 @@ const MAX_AT_ONCE = 256;
 
 interface Silent {
   readonly socket: Socket;
-  readonly address: string;
+  readonly network: string;
   readonly sinceMs: number;
 }
 
@@ -37,11 +38,11 @@ export class SilentLinks {
     return this.#silent.size;
   }
 
-  /** Closes the older half of those of the address that has most. */
+  /** Closes the older half of those of the network that has most. */
   makeRoom(): void {
     const nowMs = this.#monotonicMs();
     const old = [...this.#silent.values()].filter(({ sinceMs }) => nowMs - sinceMs >= MIN_AGE_MS);
-    const byAddress = [...Map.groupBy(old, ({ address }) => address).values()];
+    const byAddress = [...Map.groupBy(old, ({ network }) => network).values()];
     const most = byAddress.reduce<readonly Silent[]>(
       (left, right) => (right.length > left.length ? right : left),
       [],
@@ -52,7 +53,11 @@ export class SilentLinks {
 
   #note(socket: Socket): void {
     const name = nameOf(socket);
-    this.#silent.set(name, { socket, address: socket.remoteAddress ?? "", sinceMs: this.#monotonicMs() });
+    this.#silent.set(name, {
+      socket,
+      network: networkOf(socket.remoteAddress ?? ""),
+      sinceMs: this.#monotonicMs(),
+    });
     socket.once("close", () => this.#silent.delete(name));
   }
 }
