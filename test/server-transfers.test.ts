@@ -202,6 +202,14 @@ describe("what is no transfer", () => {
     ]);
   });
 
+  it("is one by another signature of the giver's than came in: what nobody looked at does not reach the ledger", async () => {
+    const root = await enrol(alice, "respelt");
+    const transfer = transferDocument(root, between());
+    await postAsOwner(server, alice, offering(signTransfer(transfer, alice)));
+    const other = accepting(signTransfer(transfer, alice), signTransfer(transfer, bob));
+    await expectKept(root, await postAsOwner(server, bob, other), [403, "transfer_not_offered"]);
+  });
+
   it("is one of somebody else's agent", async () => {
     const [root, other] = [await enrol(alice, "mine"), await enrol(bob, "theirs")];
     const transfer = transferDocument(other, between());

@@ -7,7 +7,8 @@
  * under it. What either owner, or a parent in the subtree, signed before is void, as after a revocation.
  */
 import { formatOwnerKeyid } from "@trustwarden/core/agentid/enrolment.ts";
-import { parseP256PublicKey } from "@trustwarden/core/crypto.ts";
+import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
+import { parseP256PublicKey, sha256 } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { digestOfTransfer, type Transfer } from "@trustwarden/core/transfer.ts";
 import { listOwnerPasskeys } from "../people-rows.ts";
@@ -26,7 +27,7 @@ import { revoke } from "./revoke.ts";
 import { requireEasyTaking } from "./velocity.ts";
 
 const CLAIM = "INSERT INTO claims (kind, issuer, id, expires_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING";
-const FIND_OFFER = "SELECT id FROM claims WHERE kind = 'transfer-offer' AND issuer = ? AND id = ?";
+const FIND_ENVELOPE = "SELECT id FROM claims WHERE kind = 'transfer-envelope' AND issuer = ? AND id = ?";
 const FIND_AGENT = "SELECT owner_id, parent_agent_id, is_revoked, revoked_at FROM agents WHERE agent_id = ?";
 const FIND_OWNER = "SELECT owner_id FROM owners WHERE owner_id = ?";
 const COUNT_TREE = `${AGENT_TREE}
@@ -52,6 +53,7 @@ export function offerTransfer(
   const id = offerOf(jti, digestOfTransfer(envelope));
   if (database.run(CLAIM, "transfer-offer", from, id, exp).changes === 0)
     throw new TrustWardenError("transfer_used", { jti });
+  database.run(CLAIM, "transfer-envelope", from, digestOfEnvelope(envelope), exp);
   return { value: null, draft: draftOf(transfer, { change: "offer", offer: envelope }) };
 }
 
@@ -110,12 +112,16 @@ function move(database: SqliteDatabase, { context, agentId, ownerId }: Move): nu
   return ends.filter((expiresAt) => expiresAt > at).length;
 }
 
-/** @throws TrustWardenError `transfer_not_offered`, also when the passkey that offered was taken away since. */
+/**
+ * The very envelope that came in: where and how a passkey signed it was checked then, and is not asked of another one.
+ *
+ * @throws TrustWardenError `transfer_not_offered`, also when the passkey that offered was taken away since.
+ */
 function requireOffered(
   database: SqliteDatabase,
   { transfer: { from, jti }, offer, passkeyKeyid }: AcceptTransferCommand,
 ): void {
-  if (database.get(FIND_OFFER, from, offerOf(jti, digestOfTransfer(offer))) === undefined)
+  if (database.get(FIND_ENVELOPE, from, digestOfEnvelope(offer)) === undefined)
     throw new TrustWardenError("transfer_not_offered", { jti });
   if (passkeyKeyid === null) return;
   const isStillTheirs = listOwnerPasskeys(database, from).some(
@@ -140,6 +146,11 @@ function requireAsOffered(database: SqliteDatabase, { agent, from, iat }: Transf
 
 function isStopped(row: Row, since: number): boolean {
   return row.integer("is_revoked") === 1 || (row.integerOrNull("revoked_at") ?? -1) >= since;
+}
+
+/** base64url SHA-256. */
+function digestOfEnvelope(envelope: string): string {
+  return encodeBase64url(sha256(encodeUtf8(envelope)));
 }
 
 /** A `jti` is its giver's own, and names one spelling of one document. */

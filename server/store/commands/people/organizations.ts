@@ -89,7 +89,7 @@ function requireOrganization(database: SqliteDatabase, id: string): Organization
   return findOrganization(database, id) ?? missing("organization");
 }
 
-/** A name stays its organization's, also when that has ended: what the ledger says of it is of one. */
+/** The name of an organization that has ended stays taken; one that has another name gave its name back, as the ledger says. */
 function requireFreeName(
   database: SqliteDatabase,
   { id, name }: { readonly id: string; readonly name: string },
