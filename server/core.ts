@@ -10,12 +10,13 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { formatPem } from "@trustwarden/core/pem.ts";
 import { AuthorityKeeper } from "./authority/keeper.ts";
 import type { TlsMaterial } from "./http/listeners.ts";
-import { Ledger } from "./ledger/ledger.ts";
+import { Ledger, type LedgerOptions } from "./ledger/ledger.ts";
 import { appendIdOf } from "./ledger/outbox-sweep.ts";
 import { createServerRecords } from "./ledger/server-records.ts";
 import { observeLog } from "./metrics/observe.ts";
 import type { Parts } from "./parts.ts";
 import { createServerIdentity, type ServerIdentity } from "./server-identity.ts";
+import { CommitOrder, type CommitOrderOptions } from "./shared/commit-order.ts";
 
 /** Events that are in the ledger may wait so long for their mark: a transaction for each would cost as much as issuing. */
 const MARK_PACE_MS = 250;
@@ -48,7 +49,7 @@ export async function createCore(parts: Parts, onRenewed: (core: Core) => void):
     clock,
     witnessing: parts.witnessing,
     markSequenced: store.commands.markSequenced,
-    ...(parts.shared !== null && { nameOwed: appendIdOf }),
+    ...(parts.shared !== null && inOrderOfCommits(store.reads, parts.shared.appends)),
     pace: () => setTimeout(MARK_PACE_MS, undefined, { ref: false }),
     onUnmarked: () => log.warn({ code: "store_unavailable" }, "recorded events could not be marked"),
   });
@@ -73,6 +74,15 @@ export async function createCore(parts: Parts, onRenewed: (core: Core) => void):
   });
   await recordMended(core(identity), mended);
   return core(identity);
+}
+
+/** How a server that shares its store brings in what it committed. */
+function inOrderOfCommits(
+  reads: CommitOrderOptions["reads"],
+  appends: CommitOrderOptions["appends"],
+): Pick<LedgerOptions, "nameOwed" | "onOwed"> {
+  const order = new CommitOrder({ reads, appends });
+  return { nameOwed: appendIdOf, onOwed: (outboxId) => order.askBefore(outboxId) };
 }
 
 /** A new one is made by a server alone, since its key has to come to all of them. @throws TrustWardenError `authority_expired`. */

@@ -24,6 +24,7 @@ import { encodeHex, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { POSTGRESQL_BIN } from "../../test/support/postgresql.ts";
+import { CommitOrder } from "../shared/commit-order.ts";
 import { readPrivateFile } from "../signer/private-file.ts";
 import {
   contextAt,
@@ -38,7 +39,7 @@ import { openPostgresLogin } from "../store/postgres-login.ts";
 import { PostgresAppendPost } from "../store/postgres-state/append-rows.ts";
 import type { StateSettings } from "../store/postgres-state/protocol.ts";
 import { shareStateServer } from "../store/postgres-state/state-server.test.support.ts";
-import { createSqliteStore } from "../store/sqlite.ts";
+import { createSqliteStore, type SqliteStore } from "../store/sqlite.ts";
 import { AppendDesk } from "./append-desk.ts";
 import { CarriedAppends } from "./carried-appends.ts";
 import { appendIdOf, OutboxSweep } from "./outbox-sweep.ts";
@@ -48,6 +49,7 @@ const PATIENT = { timeout: 60_000, interval: 20 };
 const PAIRS = 60;
 const ORIGIN = "ledger.acme.test/carried";
 const { server: database, folder } = shareStateServer("appends that are carried to the sequencer");
+const { keys } = createTestAuthority();
 const cleanups: (() => unknown)[] = [];
 let settings: StateSettings;
 let place: LogPlace;
@@ -78,6 +80,18 @@ const openCarried = (post: AppendPost) =>
     acknowledge: (at) =>
       issueAcknowledgement({ origin: ORIGIN, acknowledgedAt: 1_795_000_000, ...at }, createTestLogSigner()),
   });
+
+/** One of the servers that share the test's store. */
+function openShared(): Promise<SqliteStore> {
+  return createSqliteStore({
+    dataDir: mkdtempSync(join(folder, "data-")),
+    remote: { ...settings, goesOn: false, isShared: true },
+    keys,
+    rules: RULES,
+    nowMs: () => NOW_MS,
+    onFatal: () => undefined,
+  });
+}
 
 /** An intent with its decision, as a server records them. */
 function nextPair(): readonly Uint8Array[] {
@@ -171,18 +185,7 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("appends that are carried to the s
   });
 
   test("that a server died owing are brought in by another, once, and also when the owner comes after all", async () => {
-    const shared = { ...settings, goesOn: false, isShared: true };
-    const { keys } = createTestAuthority();
-    const openStore = () =>
-      createSqliteStore({
-        dataDir: mkdtempSync(join(folder, "data-")),
-        remote: shared,
-        keys,
-        rules: RULES,
-        nowMs: () => NOW_MS,
-        onFatal: () => undefined,
-      });
-    const [owing, other] = [await openStore(), await openStore()];
+    const [owing, other] = [await openShared(), await openShared()];
     cleanups.push(() => other.close());
     await owing.commands.issueServerSvid({ context: contextAt(NOW_MS), reason: "start" });
     const owner = await createOwnerIn(owing);
@@ -240,6 +243,37 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("appends that are carried to the s
     await late.ask([owed]);
     await openCarried(late).append(nextPair());
     expect(log.size).toBe(6);
+    await desk.close();
+    await log.stop();
+  });
+
+  test("are in the ledger in the order of the commits, also those that another server committed and did not ask for", async () => {
+    const [owing, other] = [await openShared(), await openShared()];
+    cleanups.push(() => other.close());
+    const { outboxId: first } = await owing.commands.issueServerSvid({
+      context: contextAt(NOW_MS),
+      reason: "start",
+    });
+    const owner = await createOwnerIn(owing);
+    const committed = await other.commands.issue(ticketCommand(owner, { name: "agent" }));
+    await owing.close();
+    const owed = other.reads.pendingEntries();
+    expect(owed.map(({ outboxId }) => outboxId)).toEqual([first, expect.any(Number), committed.outboxId]);
+    const log = sequencerOf(place);
+    await log.start();
+    const post = openPost();
+    const desk = await AppendDesk.open({ post, log });
+    const appends = openCarried(post);
+    const order = new CommitOrder({ reads: other.reads, appends });
+    order.askBefore(committed.outboxId);
+    const [own] = await appends.append(committed.entries, appendIdOf(committed));
+    expect(own?.index).toBe(2);
+    // Once: what was asked for is not asked for again, whoever settles late.
+    order.askBefore(committed.outboxId);
+    order.askBefore(first);
+    const all = await Promise.all([0, 1, 2].map((index) => log.readEntry(index)));
+    expect(all.map(parseUtf8)).toEqual(owed.flatMap(({ entries }) => entries).map(parseUtf8));
+    expect(log.size).toBe(3);
     await desk.close();
     await log.stop();
   });

@@ -73,6 +73,8 @@ export interface LedgerOptions {
     readonly outboxId: number;
     readonly entries: readonly Uint8Array[];
   }) => string;
+  /** Told of a command's row in the step in which its entries are appended, before them. */
+  readonly onOwed?: (outboxId: number) => void;
   /** Awaited before rows are marked, so that many are marked by one transaction; no pause unless given. */
   readonly pace?: () => Promise<void>;
   /** Told when outbox rows could not be marked; they are in the ledger and will be found there at the next start. */
@@ -199,6 +201,7 @@ export class Ledger {
 
   /** Sequences what a command committed. @throws TrustWardenError `ledger_unavailable`: it stays in the outbox then. */
   async settle(committed: Pick<Committed<unknown>, "entries" | "outboxId" | "eventId">): Promise<Appended> {
+    this.#options.onOwed?.(committed.outboxId);
     const appended = await this.append(committed.entries, this.#options.nameOwed?.(committed));
     this.#sequenced.push(committed.outboxId);
     this.#marking ??= this.#markLoop();

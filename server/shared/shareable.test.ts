@@ -20,14 +20,29 @@ test("the guide's settings have several servers write at once, and none of them 
   expect(remoteStateOf(alone.state)).toMatchObject({ isShared: false, goesOn: true });
 });
 
+const CERTIFIED = { certFile: "/nowhere/web.crt", keyFile: "/nowhere/web.key" };
+
 test.each([
-  ["state.standby", { state: { ...SHARED.state, standby: true } }],
   ["ledger.storage", { ledger: { storage: "posix" } }],
   ["gateway", { gateway: {} }],
   ["console", { console: {} }],
   ["witnesses", { witnesses: { policyFile: "policy" } }],
-])("%s is refused", (setting, change) => {
-  expect(() => parseConfig({ ...SHARED, ...change })).toThrow(
+  ["sinks", { sinks: [{ kind: "syslog", name: "siem", host: "127.0.0.1", port: 6514 }] }],
+  ["policy.envoy", { policy: { envoy: { services: {} } } }],
+  ["policy.listener", { policy: { listener: CERTIFIED } }],
+  ["federation.web", { federation: { web: CERTIFIED } }],
+])("%s is refused at the start, and is none of a server's alone", (setting, change) => {
+  const alone = { ...SHARED.state, servers: "one" };
+  expect(() => parseConfig({ ...SHARED, state: alone, ...change })).not.toThrow();
+  expectRefused(setting, { ...SHARED, ...change });
+});
+
+test("turns are refused to those that write at once", () => {
+  expectRefused("state.standby", { ...SHARED, state: { ...SHARED.state, standby: true } });
+});
+
+function expectRefused(setting: string, settings: unknown): void {
+  expect(() => parseConfig(settings)).toThrow(
     expect.objectContaining({ code: "config_invalid", details: expect.objectContaining({ setting }) }),
   );
-});
+}

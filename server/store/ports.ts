@@ -336,7 +336,10 @@ export interface StoreReads
   isDescendant(query: { readonly instanceId: string; readonly ancestorInstanceId: string }): boolean;
   counts(): { readonly owners: number; readonly agents: number; readonly liveInstances: number };
   /** Committed, not yet marked as sequenced, in order. */
-  pendingEntries(): readonly { readonly outboxId: number; readonly entries: readonly Uint8Array[] }[];
+  pendingEntries(between?: {
+    readonly after: number;
+    readonly before: number;
+  }): readonly { readonly outboxId: number; readonly entries: readonly Uint8Array[] }[];
   /** Revocations and narrowings after an epoch, in order, for the feed. */
   targetsSince(epoch: number): readonly FeedTarget[];
   close(): void;

@@ -60,7 +60,9 @@ const LIST_INSTANCES = `
 const COUNTS = `
   SELECT (SELECT COUNT(*) FROM owners) AS owners, (SELECT COUNT(*) FROM agents) AS agents,
     (SELECT COUNT(*) FROM instances WHERE revoked_epoch IS NULL AND expires_at > ?) AS live`;
-const PENDING = `SELECT outbox_id, intent, control FROM outbox ORDER BY outbox_id LIMIT ${MAX_PENDING}`;
+const PENDING = `
+  SELECT outbox_id, intent, control FROM outbox WHERE outbox_id > ? AND outbox_id < ? ORDER BY outbox_id LIMIT ${MAX_PENDING}`;
+const ALL_ROWS = { after: -1, before: Number.MAX_SAFE_INTEGER };
 const TARGETS = "SELECT epoch, kind, id FROM feed WHERE epoch > ? ORDER BY epoch";
 
 /** @param nowSeconds - the clock, Unix seconds; only counts need it. */
@@ -84,7 +86,7 @@ export function createReads(database: SqliteDatabase, nowSeconds: () => number):
     isDescendant: ({ instanceId, ancestorInstanceId }) =>
       lineOf(database, instanceId).some((link) => link.instanceId === ancestorInstanceId),
     counts: () => readCounts(database, nowSeconds()),
-    pendingEntries: () => database.all(PENDING).map(parsePending),
+    pendingEntries: ({ after, before } = ALL_ROWS) => database.all(PENDING, after, before).map(parsePending),
     targetsSince: (epoch) => database.all(TARGETS, epoch).map(parseTarget),
     findForeignInstance: (spiffeId) => findForeignInstance(database, spiffeId),
     findPolicy: () => findPolicy(database),

@@ -3,6 +3,7 @@ import type { DecisionAnswer } from "@trustwarden/core/api/action.ts";
 import { authorize } from "@trustwarden/core/guard.ts";
 import { formatChain } from "@trustwarden/core/principal.ts";
 import { observePath } from "../../metrics/observe.ts";
+import { requireCurrent } from "../../shared/sharing.ts";
 import type { Arrival } from "../arrival.ts";
 import { createDecisionPorts } from "../decision-ports.ts";
 import type { GuardedRoute } from "../route.ts";
@@ -11,7 +12,8 @@ import type { Services } from "../services.ts";
 /**
  * Authenticates, decides and records; a deny is an answer like any other.
  *
- * @throws TrustWardenError any 401 code, `rate_limited`, `overloaded` or `ledger_unavailable`: then nothing may act.
+ * @throws TrustWardenError any 401 code, `rate_limited`, `overloaded`, `ledger_unavailable`, or `store_unavailable` where servers
+ *   that share a store cut this one off: then nothing may act.
  */
 export async function answerDecision(
   services: Services,
@@ -23,6 +25,8 @@ export async function answerDecision(
     observePath(services.meter, "decision", ports),
     arrival,
   ).finally(() => ports.leave());
+  // To bring it into the ledger may take longer than the lease under which it was decided.
+  if (services.sharing.isShared) await requireCurrent(services);
   const { agent, intent, enforcement } = principal;
   return {
     allow: decision.effect === "allow",
