@@ -13,7 +13,7 @@ import type { FollowedLog } from "./followed-log.ts";
 
 export interface SeatMarksOptions {
   readonly highWater: HighWater;
-  readonly log: Pick<FollowedLog, "refresh" | "shards">;
+  readonly log: Pick<FollowedLog, "refresh"> & { readonly shards: readonly { readonly origin: string }[] };
 }
 
 /** Owns which shard is being opened; for one time in the seat. */
