@@ -1,4 +1,4 @@
-/** A deployment with a relay has evidence like any other: a relay is a service, let in by a ticket of the server's. */
+/** A deployment with a relay, a service and a node has evidence like any other: each is let in by a document that names it. */
 
 import { parseTicketValue } from "@trustwarden/core/agentid/enrolment-value.ts";
 import { ticketAnswer } from "@trustwarden/core/api/identity.ts";
@@ -8,6 +8,7 @@ import { verifyEvidence } from "../sdk/verify-evidence.ts";
 import {
   createOwner,
   enrolAgent,
+  enrolVerifier,
   parseAnswer,
   postEnrolment,
   serverIdOf,
@@ -16,16 +17,22 @@ import {
 import { askTravelling } from "./support/evidence.ts";
 import { jsonOf, send, sendAdmin } from "./support/http.ts";
 import { createTestSigner } from "./support/keys.ts";
+import { createEntry, deliver, joinNode } from "./support/nodes.ts";
 import { startTestServer } from "./support/server.ts";
 
-it("holds what a relay and its ticket are", async () => {
+it("holds what a relay, a service and a node's workload are by", async () => {
   const server = await startTestServer();
   const body = JSON.stringify({ name: "hall", ttl_seconds: 3600, relay: true });
   const asked = { method: "POST", target: "/v1/verifier-tickets", body };
   const { ticket } = parseAnswer(ticketAnswer, await sendAdmin(server.adminSocket, asked));
   const enrolled = await postEnrolment(server, parseTicketValue(ticket).ticket, createTestSigner());
   expect(enrolled.status).toBe(200);
-  const agent = await enrolAgent(server, await createOwner(server));
+  const owner = await createOwner(server);
+  const agent = await enrolAgent(server, owner);
+  await enrolVerifier(server);
+  const node = await joinNode(server);
+  await deliver(server, node, await createEntry(server, owner));
+  await deliver(server, node, await createEntry(server, owner, { path: "", name: "rootless" }));
   const request = { target: "/v1/events", action: "read:ledger", aud: await serverIdOf(server) };
   expect((await send(server.url, signedRequest(agent, request), agent.tls)).status).toBe(200);
   const since = new Date(Date.now() - 600_000).toISOString();
