@@ -95,7 +95,8 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
     // What was signed within the second of the floor is void: the next one has begun before anybody can sign on the restored server.
     await setTimeout(1000 - (options.nowMs() % 1000));
     // The seal of a state that was here before says nothing about this one, and would keep its server from starting.
-    await removeStateSeal(options.configOf(dataDir));
+    const { configDir, trustDomain } = options.configOf(building);
+    await removeStateSeal({ dataDir, configDir, trustDomain });
     if (existsSync(dataDir)) rmdirSync(dataDir);
     renameSync(building, dataDir);
     return restored;
