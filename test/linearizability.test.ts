@@ -1,6 +1,7 @@
 /** The checker of histories: it must pass what one object could have done, and find out what none could. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { stoppedByMany } from "./support/histories.ts";
 import { findLinearization, type Model, type Operation, Recorder } from "./support/linearizability.ts";
 
 type Input = { readonly write: number } | "read";
@@ -95,6 +96,30 @@ function stretch(plan: typeof overlapping extends fc.Arbitrary<infer Plan> ? Pla
     return isRead ? read(state, askedAt, answeredAt) : write(value, askedAt, answeredAt);
   });
 }
+
+describe("a stop at several servers", () => {
+  const at = (
+    input: "use" | "stop",
+    output: "allowed" | "refused" | "stopped",
+    askedAt: number,
+    answeredAt: number,
+  ) => ({ input, output, askedAt, answeredAt }) as const;
+  const isOrdered = (history: readonly ReturnType<typeof at>[]) => {
+    const { history: steps, model } = stoppedByMany({ history });
+    return findLinearization(steps, model) !== undefined;
+  };
+  const stop = at("stop", "stopped", 10, 20);
+
+  it("may be known to one and not yet to another until it is answered", () => {
+    expect(isOrdered([stop, at("use", "refused", 11, 12), at("use", "allowed", 13, 14)])).toBe(true);
+  });
+
+  it("is known to nobody before it is asked for, and to everybody once it is answered", () => {
+    expect(isOrdered([stop, at("use", "refused", 1, 9)])).toBe(false);
+    expect(isOrdered([stop, at("use", "allowed", 21, 22)])).toBe(false);
+    expect(isOrdered([stop, at("use", "refused", 21, 22), at("use", "allowed", 1, 9)])).toBe(true);
+  });
+});
 
 describe("any history", () => {
   it("of one object passes, however its operations overlap and whatever was not answered", () => {

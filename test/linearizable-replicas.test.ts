@@ -13,6 +13,7 @@ import {
   recordPolicy,
   recordQuota,
   recordStops,
+  stoppedByMany,
 } from "./support/histories.ts";
 import { findLinearization } from "./support/linearizability.ts";
 import { createPolicyKey } from "./support/policies.ts";
@@ -53,7 +54,7 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("two servers on one store, under f
     );
     expectLinearizable([quota]);
     expectLinearizable(tokens);
-    expectLinearizable(stops);
+    expectLinearizable(stops.map(stoppedByMany));
     expectLinearizable([policy]);
     const outputs = [quota, policy, ...tokens, ...stops].flatMap(({ history }) =>
       history.map(({ output }): unknown => output),

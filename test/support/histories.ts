@@ -141,6 +141,39 @@ export const ALIVE: Model<boolean, "use" | "stop", Used> = {
   format: String,
 };
 
+type Stopping = "alive" | "stopping" | "stopped";
+type Step = "use" | "stop begins" | "stop is over";
+
+/** Between the two either answer is right, at whichever server. */
+const STOPPED_BY_MANY: Model<Stopping, Step, Used> = {
+  initial: "alive",
+  step: (state, input, output) => {
+    if (input === "stop begins") return state === "alive" ? "stopping" : undefined;
+    if (input === "stop is over") return state === "stopping" ? "stopped" : undefined;
+    if (output === "allowed" && state === "stopped") return undefined;
+    return output === "refused" && state === "alive" ? undefined : state;
+  },
+  format: String,
+};
+
+/**
+ * The same history, held to what several servers promise: until a stop is answered one of them may know it and another not yet
+ * (decision 0053); nobody refuses before it was asked for, and nobody allows once it is answered.
+ */
+export function stoppedByMany({
+  history,
+}: Pick<Recorded<boolean, "use" | "stop", Used>, "history">): Recorded<Stopping, Step, Used> {
+  const steps = history.flatMap(({ input, ...rest }): readonly Operation<Step, Used>[] =>
+    input === "use"
+      ? [{ input, ...rest }]
+      : [
+          { input: "stop begins", ...rest },
+          { input: "stop is over", ...rest },
+        ],
+  );
+  return { history: steps, model: STOPPED_BY_MANY };
+}
+
 /** One agent after the other, used by all clients while it is stopped. */
 export async function recordStops(
   ground: Ground,
