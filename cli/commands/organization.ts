@@ -30,7 +30,7 @@ export function addOrganizationCommands(program: Command, runtime: Runtime): voi
   group
     .command("create")
     .description("make an organization")
-    .argument("<name>", "such as payments; for good, also when it ends")
+    .argument("<name>", "such as payments")
     .addHelpText("after", examples("warden organization create payments"))
     .action(run("No organization was made.", (session, name = "") => change(session, "", { name })));
   group
