@@ -8,7 +8,6 @@
  * count at 1,000 decisions a second, with as many named decisions as a frame has. So this measures the page, and not how
  * fast this machine decides (`./dev bench`). Wall time on a machine that others use: its load is in the report.
  */
-import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,9 +15,9 @@ import { parseArgs } from "node:util";
 import { buildConsole } from "../../console/build.ts";
 import { openBrowser, type Screen } from "../../console/e2e/browser.ts";
 import { describeMachine, describeVersions } from "../machine.ts";
+import { fillDirectory } from "../size/fill-directory.ts";
 import { openServer } from "../size/server.ts";
 
-const FILL = join(import.meta.dirname, "..", "size", "fill.ts");
 /** What issue 9 asks for. */
 const BARS = { firstPaintMs: 1500, longTaskMs: 50 };
 const DECISIONS_A_SECOND = 1000;
@@ -86,7 +85,7 @@ try {
 }
 
 async function main(): Promise<void> {
-  if (!existsSync(join(directory, "made.json"))) fill();
+  if (!existsSync(join(directory, "made.json"))) fillDirectory(directory, values);
   const { agents }: { readonly agents: number } = JSON.parse(
     readFileSync(join(directory, "made.json"), "utf8"),
   );
@@ -122,14 +121,6 @@ async function main(): Promise<void> {
   } finally {
     await server.close();
   }
-}
-
-function fill(): void {
-  const { owners, agents } = values;
-  const done = spawnSync(process.execPath, [FILL, directory, "--owners", owners, "--agents", agents], {
-    stdio: ["ignore", "inherit", "inherit"],
-  });
-  if (done.status !== 0) throw new Error("the data directory was not filled");
 }
 
 async function comeIn(page: Page, address: string): Promise<void> {

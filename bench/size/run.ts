@@ -18,11 +18,11 @@ import { keepResult } from "../keep.ts";
 import { describeMachine, describeVersions } from "../machine.ts";
 import { createRawVerification } from "../raw-key.ts";
 import { summarise } from "../revocation/statistics.ts";
+import { fillDirectory } from "./fill-directory.ts";
 import type { Made } from "./generate.ts";
 import type { NodesOrder, NodesReport } from "./nodes.ts";
 import { type LargeServer, openServer } from "./server.ts";
 
-const FILL = join(import.meta.dirname, "fill.ts");
 const NODES = join(import.meta.dirname, "nodes.ts");
 const PAGES = 50;
 const YARDSTICK_VERIFICATIONS = 50;
@@ -53,7 +53,7 @@ try {
 
 async function main(): Promise<void> {
   const file = join(directory, "made.json");
-  if (!existsSync(file)) fill();
+  if (!existsSync(file)) fillDirectory(directory, values);
   const made: Made = JSON.parse(readFileSync(file, "utf8"));
   const server = await openServer(directory);
   try {
@@ -77,14 +77,6 @@ async function main(): Promise<void> {
   } finally {
     await server.close();
   }
-}
-
-function fill(): void {
-  const { owners, agents } = values;
-  const done = spawnSync(process.execPath, [FILL, directory, "--owners", owners, "--agents", agents], {
-    stdio: ["ignore", "inherit", "inherit"],
-  });
-  if (done.status !== 0) throw new Error("the data directory was not filled");
 }
 
 /** A durable command is what issuing is made of. */
