@@ -7,7 +7,7 @@
  * Wall time says little on a machine that others use; the processor time of the server's process is beside it. The form of ten
  * minutes is `--seconds 600`.
  */
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
