@@ -133,12 +133,14 @@ def test_an_end_that_the_peer_did_not_announce_is_no_end_of_an_answer(
     hostile.raw = b"HTTP/1.1 200 OK\r\n\r\npay 1"
     hostile.closes_silently = True
     answer = pool_for(orchestrator, hostile).send(HttpsCall(parse_origin(hostile.url), "GET", "/rows", {}))
+    # A read may give what is there before the end has come.
     with pytest.raises(TrustWardenError) as cut:
-        answer.read(1024)
+        while answer.read(1024):
+            pass
     assert cut.value.code == "server_unreachable"
     hostile.closes_silently = False
     whole = pool_for(orchestrator, hostile).send(HttpsCall(parse_origin(hostile.url), "GET", "/rows", {}))
-    assert whole.read(1024) == b"pay 1"
+    assert b"".join(iter(lambda: whole.read(1024), b"")) == b"pay 1"
 
 
 def test_closing_wakes_who_waits_for_an_answer(hostile: HostileService, orchestrator: AgentIdentity) -> None:
