@@ -36,15 +36,16 @@ async function run(): Promise<void> {
     console_url: consoleUrl,
     envoy_port: envoyPort,
   };
-  process.stdout.write(`${JSON.stringify({ ready: true, ...addresses })}\n`);
   let isStopping = false;
   const stop = (): void => {
     if (isStopping) process.exit(INTERRUPTED);
     isStopping = true;
     server.close().catch(fail);
   };
+  // Before anybody is told that it listens: whoever reads that may ask it to end at once, and would kill it.
   process.on("SIGTERM", stop);
   process.on("SIGINT", stop);
+  process.stdout.write(`${JSON.stringify({ ready: true, ...addresses })}\n`);
   fail(await server.failed);
   setTimeout(() => process.exit(1), FATAL_GRACE_MS);
 }

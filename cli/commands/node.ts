@@ -2,7 +2,6 @@
  * `warden node`: the daemon of one host, and the tokens by which hosts join. `warden explain`: why a process has an
  * identity here, or has none.
  */
-import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseJoinTokenValue } from "@trustwarden/core/agentid/enrolment-value.ts";
@@ -13,6 +12,7 @@ import { parseTtl } from "@trustwarden/core/ttl.ts";
 import { parseEndpointAddress } from "@trustwarden/node/workload-api/endpoint-address.ts";
 import type { Command } from "commander";
 import { createAdminTransport } from "../admin-transport.ts";
+import { askedToEnd, endAtNextSignal } from "../asked-to-end.ts";
 import { createClient } from "../client.ts";
 import { examples, type Runtime, runCommand } from "../command.ts";
 import type { PlatformOptions } from "../host-evidence.ts";
@@ -21,8 +21,6 @@ import { printable } from "../output.ts";
 import type { Paths } from "../paths.ts";
 
 const MAX_TOKEN_FILE_BYTES = 8192;
-/** The exit code of a shell for a process that was ended by SIGINT. */
-const INTERRUPTED = 130;
 
 interface NodeOptions extends PlatformOptions {
   readonly server?: string;
@@ -137,15 +135,15 @@ async function runNode(options: NodeOptions, paths: Paths, { io }: Runtime): Pro
     ...(host === undefined ? {} : { host }),
   });
   const { spiffeId, socketPath } = node;
+  const ending = askedToEnd();
   io.stdout(
     `${JSON.stringify({ ready: true, name: node.name, spiffe_id: spiffeId, agent_socket: socketPath })}\n`,
   );
   // Nothing else keeps the process alive: the node's timers do not.
   const keepAlive = setInterval(() => {}, 60_000);
-  await Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);
+  await ending;
   clearInterval(keepAlive);
-  // A second signal does not wait for the graceful end.
-  for (const signal of ["SIGTERM", "SIGINT"]) process.once(signal, () => process.exit(INTERRUPTED));
+  endAtNextSignal();
   await node.close();
 }
 

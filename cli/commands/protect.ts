@@ -3,10 +3,10 @@
  * proven, decided and recorded.
  */
 import { X509Certificate } from "node:crypto";
-import { once } from "node:events";
 import type { Server } from "node:https";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Command } from "commander";
+import { askedToEnd } from "../asked-to-end.ts";
 import { examples, type Runtime, runCommand, type Session } from "../command.ts";
 import { listenOn, parseListen } from "../listen.ts";
 import { readRoutes } from "../openapi-file.ts";
@@ -86,10 +86,11 @@ async function protect(session: Session, options: ProtectOptions): Promise<void>
   try {
     server = createProtectServer(guard, { url, ca });
     const { host, port } = await listenOn(server, listen);
+    const ending = askedToEnd();
     io.stdout(
       `${JSON.stringify({ ready: true, url: `https://${host}:${port}`, id: guard.id, routes: routes.length })}\n`,
     );
-    await Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);
+    await ending;
   } finally {
     server?.closeAllConnections();
     server?.close();

@@ -2,10 +2,10 @@
  * `warden relay`: a process that holds one lease of the server and gives it on, for more verifiers than one server can
  * keep. An operator approves each relay by a single-use ticket.
  */
-import { once } from "node:events";
 import { ticketAnswer } from "@trustwarden/core/api/identity.ts";
 import { parseTtl } from "@trustwarden/core/ttl.ts";
 import type { Command } from "commander";
+import { askedToEnd } from "../asked-to-end.ts";
 import { examples, type Runtime, repeatable, runCommand, type Session, wholeNumber } from "../command.ts";
 import { listenOn, parseListen } from "../listen.ts";
 
@@ -99,10 +99,11 @@ async function serve({ io }: Session, options: ServeOptions): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   try {
     const { host, port } = await listenOn(relay.server, place);
+    const ending = askedToEnd();
     const say = (facts: object) => io.stdout(`${JSON.stringify(facts)}\n`);
     say({ ready: true, url: `https://${host}:${port}`, ...relay.status() });
     if (statusSeconds > 0) timer = setInterval(() => say(relay.status()), statusSeconds * 1000);
-    await Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);
+    await ending;
   } finally {
     clearInterval(timer);
     await relay.close();

@@ -4,7 +4,6 @@
  * It stays until it is told to stop. The identity is this process's own: the node watches it, and ends the identity with
  * it; so the files are taken away at the end, and as soon as the identity is withdrawn.
  */
-import { once } from "node:events";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Command } from "commander";
 import {
@@ -13,6 +12,7 @@ import {
   type WorkloadX509State,
   type WorkloadX509Svid,
 } from "trustwarden";
+import { askedToEnd } from "../asked-to-end.ts";
 import { examples, type Runtime, runCommand, type Session } from "../command.ts";
 import { removeIdentityFiles, writeIdentityFiles } from "../identity-files.ts";
 import { printable } from "../output.ts";
@@ -97,6 +97,7 @@ async function followUntilStopped(
   { onState, onError }: Parameters<WorkloadApiClient["watchX509"]>[0],
 ): Promise<void> {
   const failed = Promise.withResolvers<never>();
+  const ending = askedToEnd();
   const watch = client.watchX509({
     onState: (state) => {
       try {
@@ -110,7 +111,7 @@ async function followUntilStopped(
   // Nothing else keeps the process alive while the endpoint is away.
   const keepAlive = setInterval(() => {}, 60_000);
   try {
-    await Promise.race([once(process, "SIGTERM"), once(process, "SIGINT"), failed.promise]);
+    await Promise.race([ending, failed.promise]);
   } finally {
     clearInterval(keepAlive);
     watch.close();

@@ -4,7 +4,6 @@
  * The only place outside the server that loads it, and only when asked: every other command starts without it (but for
  * `warden ledger migrate`, which works on the ledger in the server's place).
  */
-import { once } from "node:events";
 import { setTimeout } from "node:timers/promises";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { RunningNode } from "@trustwarden/node/daemon.ts";
@@ -12,6 +11,7 @@ import { parseEndpointAddress } from "@trustwarden/node/workload-api/endpoint-ad
 import type { ServerSettings } from "@trustwarden/server/config.ts";
 import type { Command } from "commander";
 import { createAdminTransport } from "../admin-transport.ts";
+import { askedToEnd, endAtNextSignal } from "../asked-to-end.ts";
 import { createClient } from "../client.ts";
 import {
   examples,
@@ -29,8 +29,6 @@ import { createFirstLink } from "./person.ts";
 
 /** After the ledger has failed, requests in flight get their refusal and stops still go out; then the process ends. */
 const FATAL_GRACE_MS = 1500;
-/** The exit code of a shell for a process that was ended by SIGINT. */
-const INTERRUPTED = 130;
 
 type UpOptions = Pick<ServerSettings, "trustDomain" | "host" | "port" | "stopPort" | "logLevel"> & {
   readonly allowExternal?: true;
@@ -114,18 +112,17 @@ async function serve(options: UpOptions, command: Command, { io, setExitCode }: 
   const gatewayPart = gatewayUrl === null ? {} : { gateway_url: gatewayUrl };
   const consolePart = consoleUrl === null ? {} : { console_url: consoleUrl };
   const node = isNodeWanted ? { agent_socket: local?.socketPath ?? null } : {};
+  const asked = askedToEnd();
   io.stdout(`${JSON.stringify({ ...ready, ...gatewayPart, ...consolePart, ...node })}\n`);
   if (consoleUrl !== null) await inviteFirstAdmin(consoleUrl, { adminSocket, io });
   const ending = await Promise.race([
-    once(process, "SIGTERM").then(() => "asked"),
-    once(process, "SIGINT").then(() => "asked"),
+    asked.then(() => "asked"),
     server.failed.then((why) => {
       io.stderr(formatFailure(explainFailure(why, "The server stops: nothing more can be recorded.")));
       return "failed";
     }),
   ]);
-  // A second signal does not wait for the graceful end.
-  for (const signal of ["SIGTERM", "SIGINT"]) process.once(signal, () => process.exit(INTERRUPTED));
+  endAtNextSignal();
   if (ending === "failed") {
     setExitCode(EXIT_FAILED);
     await setTimeout(FATAL_GRACE_MS);

@@ -3,7 +3,6 @@
  * whoever wants to keep an eye on a log: an auditor, a customer, another department. And the policy file that names
  * the witnesses of a log.
  */
-import { once } from "node:events";
 import { requireOrigin } from "@trustwarden/core/agentledger/checkpoint.ts";
 import { parseVkey } from "@trustwarden/core/agentledger/signed-note.ts";
 import { parseTlogPolicy } from "@trustwarden/core/agentledger/tlog-policy.ts";
@@ -11,6 +10,7 @@ import type { WitnessedLog } from "@trustwarden/core/agentledger/witness.ts";
 import { discovery } from "@trustwarden/core/api/ledger.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Command } from "commander";
+import { askedToEnd } from "../asked-to-end.ts";
 import { examples, type Runtime, repeatable, runCommand, type Session } from "../command.ts";
 import { listenOn, parseListen } from "../listen.ts";
 import { createWitnessDirectory, openWitnessDirectory } from "../witness/witness-directory.ts";
@@ -143,9 +143,10 @@ async function serveWitness(
   });
   try {
     const { host, port } = await listenOn(server, place);
+    const ending = askedToEnd();
     const ready = { ready: true, url: `http://${host}:${port}`, vkey: files.vkey, logs: [...logs.keys()] };
     io.stdout(`${JSON.stringify(ready)}\n`);
-    await Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);
+    await ending;
   } finally {
     server.closeAllConnections();
     server.close();
