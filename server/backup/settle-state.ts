@@ -17,7 +17,7 @@ import { parseScope } from "@trustwarden/core/scope.ts";
 import { raiseClockFloor } from "../store/commands/clock.ts";
 import { raiseEnrolmentFloor } from "../store/commands/enrolment-floor.ts";
 import { removeEntry } from "../store/commands/entries.ts";
-import { readEpoch } from "../store/commands/epoch.ts";
+import { dateEpoch, readEpoch } from "../store/commands/epoch.ts";
 import { narrow } from "../store/commands/narrow.ts";
 import { revoke } from "../store/commands/revoke.ts";
 import { repeatTransfer } from "../store/commands/transfer-agent.ts";
@@ -26,7 +26,6 @@ import type { SqliteDatabase } from "../store/sqlite-database.ts";
 
 const KEEP_KEY = "INSERT INTO keys (spki_sha256, holder) VALUES (?, ?) ON CONFLICT (spki_sha256) DO NOTHING";
 const ANNOUNCE = "INSERT INTO feed (epoch, kind, id) VALUES (?, 'policy', '*')";
-const DATE = "INSERT INTO revocations (epoch, revoked_at) VALUES (?, ?)";
 const END_INSTANCES = "UPDATE instances SET revoked_epoch = ? WHERE revoked_epoch IS NULL";
 const END_AGENTS = "UPDATE agents SET is_revoked = 1, revoked_at = MAX(COALESCE(revoked_at, 0), ?)";
 const OWNERS = "SELECT owner_id, name FROM owners WHERE revoked_epoch IS NULL";
@@ -181,7 +180,7 @@ export function voidEverything(
   if (unknown !== undefined) throw new TrustWardenError("owner_unknown", { name: unknown });
   const taken = closePast(database, { epoch, nowMs });
   const now = Math.floor(nowMs / 1000);
-  database.run(DATE, taken, now);
+  dateEpoch(database, { epoch: taken, at: now });
   database.run(END_INSTANCES, taken);
   database.run(END_AGENTS, now);
   database.run(END_ENTRIES, taken);

@@ -111,6 +111,11 @@ export function claimOwnKey(database: SqliteDatabase, keySha256: string, holder:
   }
 }
 
+/** By what a signed document is claimed: a `jti` is its signer's own, and names one spelling of one document. */
+export function formatDocumentId(jti: string, digest: string): string {
+  return `${jti} ${digest}`;
+}
+
 /** Removes some of what ended long ago. Keys stay. @param now - Unix seconds. */
 export function removeEnded(database: SqliteDatabase, now: number): void {
   database.run(REMOVE_CLAIMS, now - KEPT_SECONDS);

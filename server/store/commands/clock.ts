@@ -22,6 +22,11 @@ export function requireClock(database: SqliteDatabase, nowMs: number): void {
   if (nowMs < floorMs - MAX_BACK_MS) throw new TrustWardenError("clock_rolled_back", { nowMs, floorMs });
 }
 
+/** When a command that nothing stops is dated, in Unix seconds: never before anything that was committed. */
+export function dateOf(database: SqliteDatabase, { nowMs }: { readonly nowMs: number }): number {
+  return Math.floor(Math.max(nowMs, readClockFloorMs(database)) / 1000);
+}
+
 /** Raises the floor; never lowers it. */
 export function raiseClockFloor(database: SqliteDatabase, nowMs: number): void {
   raiseFloor(database, "clock_ms", nowMs);

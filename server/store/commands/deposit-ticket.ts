@@ -13,6 +13,7 @@ import { listOwnerPasskeys } from "../people-rows.ts";
 import type { CommandContext, IssueCommand } from "../ports.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
 import { requireLiveOwner } from "./admission.ts";
+import { formatDocumentId } from "./claims.ts";
 import { type CommandResult, secondsOf } from "./deps.ts";
 import { acceptAssertion } from "./people/passkeys.ts";
 
@@ -37,7 +38,7 @@ export function depositTicket(
   requireLiveOwner(database, ownerId);
   acceptOwnersAssertion(database, { ownerId, assertion, now: secondsOf(context) });
   const digest = digestOfEnrolment(envelope);
-  database.run(DEPOSIT, ownerId, depositOf(jti, digest), exp);
+  database.run(DEPOSIT, ownerId, formatDocumentId(jti, digest), exp);
   return {
     value: null,
     draft: {
@@ -85,7 +86,7 @@ export function requireDeposited(
   ownerId: string,
 ): void {
   if (passkeyKeyid === undefined) return;
-  if (database.get(FIND, ownerId, depositOf(jti, digestOfEnrolment(enrolment))) === undefined) {
+  if (database.get(FIND, ownerId, formatDocumentId(jti, digestOfEnrolment(enrolment))) === undefined) {
     throw new TrustWardenError("ticket_invalid", { reason: "not deposited" });
   }
   if (!isOwnersPasskey(database, ownerId, passkeyKeyid)) {
@@ -98,9 +99,4 @@ export function isOwnersPasskey(database: SqliteDatabase, ownerId: string, keyid
   return listOwnerPasskeys(database, ownerId).some(
     ({ spki }) => formatOwnerKeyid(parseP256PublicKey(spki)) === keyid,
   );
-}
-
-/** A `jti` is its owner's own, and names one spelling of one document. */
-function depositOf(jti: string, digest: string): string {
-  return `${jti} ${digest}`;
 }

@@ -16,7 +16,7 @@ import type { SqliteDatabase } from "../sqlite-database.ts";
 import { formatLine, lineOf } from "../sqlite-instance.ts";
 import { keepStop } from "../stop-rows.ts";
 import { AGENT_TREE, endInstancesBelow } from "./agent-tree.ts";
-import { readClockFloorMs } from "./clock.ts";
+import { dateOf } from "./clock.ts";
 import type { CommandResult } from "./deps.ts";
 import { advanceEpoch, dateEpoch } from "./epoch.ts";
 
@@ -85,8 +85,7 @@ interface Death {
  */
 export function revokeAsAsked(database: SqliteDatabase, command: RevokeCommand): CommandResult<Revoked> {
   const { context, target, ownerId = null } = command;
-  const nowMs = Math.max(context.nowMs, readClockFloorMs(database));
-  if (target.kind === "job" && ownerId !== null) requireJobRate(database, ownerId, Math.floor(nowMs / 1000));
+  if (target.kind === "job" && ownerId !== null) requireJobRate(database, ownerId, dateOf(database, context));
   return revoke(database, command);
 }
 
@@ -95,9 +94,8 @@ export function revoke(database: SqliteDatabase, command: RevokeCommand): Comman
   const { context, reason, ownerId = null } = command;
   const target = heldBy(database, command.target);
   const { subject, chain, isNode } = findTarget(database, target);
-  const nowMs = Math.max(context.nowMs, readClockFloorMs(database));
   const told = toldOf(target, ownerId);
-  const death = { epoch: advanceEpoch(database, told), at: Math.floor(nowMs / 1000), ownerId };
+  const death = { epoch: advanceEpoch(database, told), at: dateOf(database, context), ownerId };
   dateEpoch(database, death);
   const mustAllAsk = isNode || target.kind === "everything";
   const targets = mustAllAsk ? [told, EVERYTHING] : [told];

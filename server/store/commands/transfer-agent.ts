@@ -6,19 +6,18 @@
  * subtree dies with the transfer, since its chain names the owner of before: whoever answers for an agent is never changed
  * under it. What either owner, or a parent in the subtree, signed before is void, as after a revocation.
  */
-import { formatOwnerKeyid } from "@trustwarden/core/agentid/enrolment.ts";
 import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
-import { parseP256PublicKey, sha256 } from "@trustwarden/core/crypto.ts";
+import { sha256 } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { digestOfTransfer, type Transfer } from "@trustwarden/core/transfer.ts";
-import { listOwnerPasskeys } from "../people-rows.ts";
 import type { CommandContext, ControlDraft } from "../ports.ts";
 import type { Row, SqliteDatabase } from "../sqlite-database.ts";
 import type { AcceptTransferCommand, OfferTransferCommand, Transferred } from "../transfer-ports.ts";
 import { requireLiveOwner } from "./admission.ts";
 import { AGENT_TREE, endInstancesBelow } from "./agent-tree.ts";
-import { readClockFloorMs } from "./clock.ts";
-import { acceptOwnersAssertion } from "./deposit-ticket.ts";
+import { formatDocumentId } from "./claims.ts";
+import { dateOf } from "./clock.ts";
+import { acceptOwnersAssertion, isOwnersPasskey } from "./deposit-ticket.ts";
 import { type CommandDeps, type CommandResult, secondsOf } from "./deps.ts";
 import { readEnrolmentFloor } from "./enrolment-floor.ts";
 import { advanceEpoch, dateEpoch } from "./epoch.ts";
@@ -50,7 +49,7 @@ export function offerTransfer(
   requireAsOffered(database, transfer);
   if (assertion !== null)
     acceptOwnersAssertion(database, { ownerId: from, assertion, now: secondsOf(context) });
-  const id = offerOf(jti, digestOfTransfer(envelope));
+  const id = formatDocumentId(jti, digestOfTransfer(envelope));
   if (database.run(CLAIM, "transfer-offer", from, id, exp).changes === 0)
     throw new TrustWardenError("transfer_used", { jti });
   database.run(CLAIM, "transfer-envelope", from, digestOfEnvelope(envelope), exp);
@@ -104,7 +103,7 @@ export function repeatTransfer(database: SqliteDatabase, again: Move): void {
 
 /** @returns how many live instances died by it. */
 function move(database: SqliteDatabase, { context, agentId, ownerId }: Move): number {
-  const at = Math.floor(Math.max(context.nowMs, readClockFloorMs(database)) / 1000);
+  const at = dateOf(database, context);
   const epoch = advanceEpoch(database, { kind: "agent", id: agentId });
   dateEpoch(database, { epoch, at });
   const ends = endInstancesBelow(database, agentId, epoch);
@@ -123,11 +122,8 @@ function requireOffered(
 ): void {
   if (database.get(FIND_ENVELOPE, from, digestOfEnvelope(offer)) === undefined)
     throw new TrustWardenError("transfer_not_offered", { jti });
-  if (passkeyKeyid === null) return;
-  const isStillTheirs = listOwnerPasskeys(database, from).some(
-    ({ spki }) => formatOwnerKeyid(parseP256PublicKey(spki)) === passkeyKeyid,
-  );
-  if (!isStillTheirs) throw new TrustWardenError("transfer_not_offered", { reason: "the passkey is gone" });
+  if (passkeyKeyid !== null && !isOwnersPasskey(database, from, passkeyKeyid))
+    throw new TrustWardenError("transfer_not_offered", { reason: "the passkey is gone" });
 }
 
 /**
@@ -151,11 +147,6 @@ function isStopped(row: Row, since: number): boolean {
 /** base64url SHA-256. */
 function digestOfEnvelope(envelope: string): string {
   return encodeBase64url(sha256(encodeUtf8(envelope)));
-}
-
-/** A `jti` is its giver's own, and names one spelling of one document. */
-function offerOf(jti: string, digest: string): string {
-  return `${jti} ${digest}`;
 }
 
 /** The giver's chain: the event is the last of its custody; `to` is in what both signed and found by its name. */

@@ -7,11 +7,11 @@ import type { JsonObject } from "@trustwarden/core/json.ts";
 import type { OrganizationChange, OrganizationState } from "../../organization-ports.ts";
 import { findOrganization } from "../../organization-rows.ts";
 import type { PeopleChanged } from "../../people-ports.ts";
-import { findPerson } from "../../people-rows.ts";
 import type { CommandContext } from "../../ports.ts";
 import type { SqliteDatabase } from "../../sqlite-database.ts";
 import { type CommandResult, secondsOf } from "../deps.ts";
 import { peopleEvent } from "./people-events.ts";
+import { requirePerson } from "./standing.ts";
 
 /** More are more than a list shows anybody. */
 const MAX_ORGANIZATIONS = 10_000;
@@ -78,8 +78,7 @@ function setMember(
 ): CommandResult<PeopleChanged> {
   const { id, personId, role } = change;
   const { members } = requireOrganization(database, id);
-  const person = findPerson(database, personId);
-  if (person === undefined || person.endedAt !== null) missing("person");
+  requirePerson(database, personId);
   requireRoom(members < MAX_MEMBERS, "members");
   database.run(SET_MEMBER, id, personId, now, role);
   return eventOf(change, { person: personId, role });

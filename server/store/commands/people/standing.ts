@@ -89,7 +89,8 @@ function requireReplaceable(
   if (leaves("owner") && isUsed) throw new TrustWardenError("owner_in_use");
 }
 
-function requirePerson(database: SqliteDatabase, personId: string): PersonState {
+/** Somebody who is here, whatever it may be. @throws TrustWardenError `not_found`. */
+export function requirePerson(database: SqliteDatabase, personId: string): PersonState {
   const person = findPerson(database, personId);
   if (person === undefined || person.endedAt !== null) {
     throw new TrustWardenError("not_found", { kind: "person" });
