@@ -114,8 +114,12 @@ export function verifyBundle(
   const { keyId, payload } = verifyToken(token, keys);
   if (payload.scope !== scope) throw new TrustWardenError("policy_bundle_untrusted", { reason: "scope" });
   requireSameFiles(files, payload.files);
-  const data = files.has(DATA) ? readJson(files, DATA) : {};
-  return { ...parseManifest(files), keyId, files, data };
+  return { ...parseManifest(files), keyId, files, data: parseBundleData(files) };
+}
+
+/** The data of a bundle, signed or not; empty where it has none. @throws TrustWardenError `policy_bundle_malformed`. */
+export function parseBundleData(files: Files): JsonObject {
+  return files.has(DATA) ? readJson(files, DATA) : {};
 }
 
 function verifyToken(

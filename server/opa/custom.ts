@@ -10,16 +10,16 @@ import type { PolicyMaterial } from "@trustwarden/core/agentledger/evidence-poli
 import {
   type BundleScope,
   formatBundleName,
+  parseBundleData,
   parseManifest,
   type VerifiedBundle,
   verifyBundle,
 } from "@trustwarden/core/agentscope/policy-bundle.ts";
 import type { PolicyEngine } from "@trustwarden/core/agentscope/ports.ts";
 import { type Files, parseTar } from "@trustwarden/core/agentscope/tar.ts";
-import { parseUtf8 } from "@trustwarden/core/bytes.ts";
 import type { PublicKey } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { encodeCanonicalJson, type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
+import { encodeCanonicalJson, type JsonObject } from "@trustwarden/core/json.ts";
 import { createWorkerEngine } from "./worker-engine.ts";
 
 /** A bundle that unpacks to more is a bomb: the code of a policy takes about 200 KB. */
@@ -83,15 +83,7 @@ export function readDraft(bundle: Uint8Array): Draft {
   const files = unpackBundle(bundle);
   const { name, version, roots } = parseManifest(files);
   requireOwnRoot(roots);
-  const wasm = files.get(MODULE);
-  if (wasm === undefined) throw new TrustWardenError("policy_bundle_malformed", { reason: `no ${MODULE}` });
-  const data = files.get("data.json");
-  return {
-    name,
-    version,
-    wasm,
-    data: data === undefined ? {} : parseJsonObject(parseUtf8(data), data.length + 1),
-  };
+  return { name, version, wasm: requireModule(files), data: parseBundleData(files) };
 }
 
 /** What is outside its root would be somebody else's data in an OPA that has several bundles. */
@@ -104,9 +96,13 @@ function requireOwnRoot(roots: readonly string[]): void {
 /** Code and data of a bundle that was proven before. @throws TrustWardenError `policy_bundle_malformed`. */
 export function readCustomMaterial(bundle: Uint8Array): PolicyMaterial {
   const files = unpackBundle(bundle);
-  const [wasm, data] = [files.get(MODULE), files.get("data.json")];
+  return { wasm: requireModule(files), data: encodeCanonicalJson(parseBundleData(files)) };
+}
+
+function requireModule(files: Files): Uint8Array {
+  const wasm = files.get(MODULE);
   if (wasm === undefined) throw new TrustWardenError("policy_bundle_malformed", { reason: `no ${MODULE}` });
-  return { wasm, data: encodeCanonicalJson(data === undefined ? {} : parseJsonObject(parseUtf8(data))) };
+  return wasm;
 }
 
 /**
@@ -118,11 +114,9 @@ export async function openCustomPolicy(
   { files, data, name, version }: VerifiedBundle,
   { hostBuiltins, deadlineMs }: Omit<BundleRules, "keys">,
 ): Promise<CustomPolicy> {
-  const module = files.get(MODULE);
-  if (module === undefined) throw new TrustWardenError("policy_bundle_malformed", { reason: `no ${MODULE}` });
   const policyName = formatBundleName({ name, version });
   const engine = await createWorkerEngine({
-    wasmPath: module,
+    wasmPath: requireModule(files),
     data,
     entrypoint: RESULT,
     name: policyName,
