@@ -5,13 +5,17 @@
  * Without this check a lying server could put one owner's agent under another, and every later document would be in order.
  * Before and after are told by epochs: a transfer takes one, and what was issued before it may reach the log behind it.
  */
-import { encodeBase64url } from "../bytes.ts";
-import { sha256 } from "../crypto.ts";
 import { parseEnvelope, type UnverifiedEnvelope } from "../dsse.ts";
 import { TrustWardenError } from "../error.ts";
 import type { ControlRecord } from "../event.ts";
 import type { OwnerKey } from "../passkey.ts";
-import { parseUnverifiedTransfer, requireSameTransfer, type Transfer, verifyTransfer } from "../transfer.ts";
+import {
+  digestOfTransfer,
+  parseUnverifiedTransfer,
+  requireSameTransfer,
+  type Transfer,
+  verifyTransfer,
+} from "../transfer.ts";
 
 interface Period {
   /** Epoch from which on. */
@@ -44,7 +48,7 @@ export class AgentOwners {
     const { agent, from, to } = this.#verify(details.acceptance, { side: "to", control, audience });
     requireSameTransfer(String(details.offer), String(details.acceptance));
     if (details.owner !== to || offer.to !== to) throw invalid("a transfer to another owner");
-    const digest = encodeBase64url(sha256(parseEnvelope(String(details.acceptance)).payload));
+    const digest = digestOfTransfer(String(details.acceptance));
     if (this.#used.has(digest)) throw invalid("a transfer that was used before");
     this.#used.add(digest);
     const periods = this.#periodsOf(agent, from);
