@@ -291,7 +291,8 @@ function mayRecordRefusal({ refusals }: Services, refused: OwnRefusal): boolean 
   return refusals.mayRecord({ principal: formatPrincipal(principal), peer: arrival.peer, code: reason });
 }
 
-function append(
+/** An event of what a proven caller asked for; durable on return. @throws TrustWardenError `ledger_unavailable`. */
+export function append(
   services: Services,
   { arrival, caller }: { readonly arrival: Arrival; readonly caller: Caller },
   draft: ControlDraft,

@@ -14,6 +14,7 @@ import type { OrganizationChange, OrganizationState } from "../../store/organiza
 import { contextOf } from "../command-context.ts";
 import type { Visit } from "../route.ts";
 import type { Services } from "../services.ts";
+import { pageOf } from "./page.ts";
 
 type ById = { readonly id: string };
 
@@ -41,31 +42,25 @@ export async function listOrganizations(
   { reads }: Services,
   { query }: Visit<unknown, OrganizationQuery>,
 ): Promise<OrganizationList> {
-  const { cursor: after = "", limit } = query;
-  const found = reads.listOrganizations({ after, limit: limit + 1 });
-  const page = found.slice(0, limit);
-  const next = found.length > limit ? (page.at(-1)?.organizationId ?? null) : null;
-  return { organizations: page.map(formatOrganization), next_cursor: next };
+  const { items, last } = pageOf(query, (scan) => reads.listOrganizations(scan));
+  return { organizations: items.map(formatOrganization), next_cursor: last?.organizationId ?? null };
 }
 
 /** With its members, a page of them. @throws TrustWardenError `not_found`. */
 export async function readOrganization(
-  { reads, people }: Services,
+  services: Services,
   { params, query }: Visit<unknown, OrganizationQuery, ById>,
 ): Promise<OrganizationDetail> {
-  const found = reads.findOrganization(params.id);
-  if (found === undefined) throw new TrustWardenError("not_found", { kind: "organization" });
-  const { cursor: after = "", limit } = query;
-  const members = reads.listMembers({ organizationId: params.id, after, limit: limit + 1 });
-  const page = members.slice(0, limit);
+  const { reads, people } = services;
+  const { items, last } = pageOf(query, (scan) => reads.listMembers({ organizationId: params.id, ...scan }));
   return {
-    ...formatOrganization(found),
-    people: page.map(({ personId, role, ownerId, since }) => {
+    ...showOrganization(services, params.id),
+    people: items.map(({ personId, role, ownerId, since }) => {
       const person = reads.findPerson(personId);
       const name = person === undefined ? "" : people.seal.open(person.sealed, personId).name;
       return { person_id: personId, name, role, owner_id: ownerId, since };
     }),
-    next_cursor: members.length > limit ? (page.at(-1)?.personId ?? null) : null,
+    next_cursor: last?.personId ?? null,
   };
 }
 

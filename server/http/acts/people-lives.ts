@@ -16,6 +16,7 @@ import { personOf } from "../caller.ts";
 import { contextOf } from "../command-context.ts";
 import type { Visit } from "../route.ts";
 import type { Services } from "../services.ts";
+import { type PageQuery, pageOf } from "./page.ts";
 import { showSession } from "./people.ts";
 import { spread } from "./revocation.ts";
 
@@ -26,14 +27,11 @@ type ById = { readonly id: string };
 
 export async function listPeople(
   services: Services,
-  { query }: Visit<unknown, { readonly cursor?: string | undefined; readonly limit: number }>,
+  { query }: Visit<unknown, PageQuery>,
 ): Promise<PeopleList> {
-  const { cursor: after = "", limit } = query;
-  const found = services.reads.listPeople({ after, limit: limit + 1 });
-  const page = found.slice(0, limit);
-  const last = found.length > limit ? page.at(-1) : undefined;
+  const { items, last } = pageOf(query, (scan) => services.reads.listPeople(scan));
   return {
-    people: page.map((person) => formatPerson(services, person)),
+    people: items.map((person) => formatPerson(services, person)),
     next_cursor: last?.personId ?? null,
   };
 }

@@ -12,6 +12,7 @@ import { contextOf } from "../command-context.ts";
 import { ownerLimitOf, reachesOwner } from "../relation.ts";
 import type { Visit } from "../route.ts";
 import type { Services } from "../services.ts";
+import { type PageQuery, pageOf } from "./page.ts";
 
 /**
  * A page ends after the agent that reaches this many instances. Pages are made on the thread that keeps the leases
@@ -40,18 +41,16 @@ export async function createOwner(
 
 export async function listOwners(
   { reads }: Services,
-  { query }: Visit<unknown, { readonly cursor?: string | undefined; readonly limit: number }>,
+  { query }: Visit<unknown, PageQuery>,
 ): Promise<OwnerList> {
-  const { cursor: after = "", limit } = query;
-  const found = reads.listOwners({ after, limit: limit + 1 });
-  const page = found.slice(0, limit);
-  const owners = page.map(({ ownerId, name, isRevoked, agents }) => ({
+  const { items, last } = pageOf(query, (scan) => reads.listOwners(scan));
+  const owners = items.map(({ ownerId, name, isRevoked, agents }) => ({
     owner_id: ownerId,
     name,
     status: isRevoked ? ("revoked" as const) : ("live" as const),
     agents,
   }));
-  return { owners, next_cursor: found.length > limit ? (page.at(-1)?.name ?? null) : null };
+  return { owners, next_cursor: last?.name ?? null };
 }
 
 /** A `TRUSTWARDEN_TICKET` value for one service. */

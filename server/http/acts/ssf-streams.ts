@@ -23,12 +23,11 @@ import type {
 import { formatThumbprint } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { formatCanonicalJson, type JsonObject } from "@trustwarden/core/json.ts";
-import { formatPrincipal } from "@trustwarden/core/principal.ts";
 import { EVENT_TYPES, formatEventType, issueSecurityEventToken } from "../../ssf/security-event.ts";
 import type { StreamState } from "../../ssf/stream-state.ts";
 import { deliveredTo, MIN_VERIFICATION_SECONDS, type StreamChange } from "../../ssf/streams.ts";
 import type { Caller } from "../caller.ts";
-import { requireStillLive } from "../control-ports.ts";
+import { append, requireStillLive } from "../control-ports.ts";
 import type { RawAnswer, Visit } from "../route.ts";
 import type { Services } from "../services.ts";
 import { BY_POLL, ssfBaseOf } from "./ssf.ts";
@@ -188,18 +187,17 @@ async function change(
 
 async function record(
   services: Services,
-  { arrival, caller }: Pick<Visit, "arrival" | "caller">,
+  visit: Pick<Visit, "arrival" | "caller">,
   details: JsonObject,
 ): Promise<void> {
-  const context = {
-    nowMs: services.clock.nowMs(),
-    principal: formatPrincipal(caller.principal),
-    peer: arrival.peer,
-    intent: null,
-    epoch: services.reads.epoch(),
-  };
-  const draft = { kind: "admin", allow: true, reasons: [], subject: receiverOf(caller), chain: [] } as const;
-  await services.ledger.recordControl({ ...draft, details: { act: "ssf stream", ...details } }, context);
+  const draft = {
+    kind: "admin",
+    allow: true,
+    reasons: [],
+    subject: receiverOf(visit.caller),
+    chain: [],
+  } as const;
+  await append(services, visit, { ...draft, details: { act: "ssf stream", ...details } });
 }
 
 /** The service without its instance. */
