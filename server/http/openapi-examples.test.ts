@@ -44,6 +44,12 @@ const exampleIn = (row: Json | undefined, ...place: readonly string[]) => {
   return at(media, "example");
 };
 
+/** The refusal of a row, which refers to the one of its form. */
+const refusalOf = (row: Json | undefined) => {
+  const name = String(at(row, "responses", "4XX", "$ref")).replace("#/components/responses/", "");
+  return at(document, "components", "responses", name);
+};
+
 const isAnsweredCreated = (row: Json | undefined) => at(row, "responses", "201") !== undefined;
 
 const CASES = ROUTES.filter(({ answer }) => answer !== "upgrade").map(
@@ -60,7 +66,7 @@ describe("the examples of the OpenAPI document", () => {
       query: problemOf(route.query, parametersOf(row, "query")),
       params: problemOf(route.params, parametersOf(row, "path")),
       answer: problemOf(answer, exampleIn(row, "responses", isAnsweredCreated(row) ? "201" : "200")),
-      refusal: exampleIn(row, "responses", "4XX") === undefined ? "there is none" : "",
+      refusal: exampleIn(refusalOf(row)) === undefined ? "there is none" : "",
     };
     expect(problems).toEqual({ body: "", query: "", params: "", answer: "", refusal: "" });
   });

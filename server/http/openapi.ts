@@ -6,6 +6,7 @@ import { parseJsonObject } from "@trustwarden/core/json.ts";
 import Fastify from "fastify";
 import { jsonSchemaTransform, serializerCompiler, validatorCompiler } from "fastify-type-provider-zod";
 import { withExamples } from "./openapi-examples.ts";
+import { withSharedRefusals } from "./openapi-refusals.ts";
 import { schemaOf } from "./register.ts";
 import type { Route } from "./route.ts";
 
@@ -32,7 +33,7 @@ export async function formatOpenApi(routes: readonly Route[], version: string): 
   await app.ready();
   const document = parseJsonObject(JSON.stringify(app.swagger()), MAX_DOCUMENT_CHARS);
   await app.close();
-  return `${JSON.stringify(withExamples(document), null, 2)}\n`;
+  return `${JSON.stringify(withSharedRefusals(withExamples(document)), null, 2)}\n`;
 }
 
 /** Who may come, and where: what the schemas do not say. */
