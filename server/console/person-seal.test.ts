@@ -1,5 +1,6 @@
 /** What names people is sealed, each for whom it is about. */
 import { randomBytes } from "node:crypto";
+import { formatAddressLook } from "@trustwarden/core/address.ts";
 import { describe, expect, it } from "vitest";
 import { expectCode } from "../../test/support/expect-code.ts";
 import { PersonSeal } from "./person-seal.ts";
@@ -24,7 +25,9 @@ describe("a text", () => {
 
 describe("a digest", () => {
   it("is of one key and for one use", () => {
-    const made = [seal.digestOf("ada"), seal.digestOfSubject("ada"), other.digestOfSubject("ada")];
+    const address = "ada@acme.test";
+    const look = formatAddressLook(address);
+    const made = [seal.lookOf(address), seal.digestOfSubject(look), other.digestOfSubject(look)];
     expect(new Set(made).size).toBe(3);
   });
 });

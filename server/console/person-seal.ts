@@ -5,6 +5,7 @@
  * looks is kept as a keyed digest. What waits for a second admin is sealed too, since an invitation names an address
  * (docs/decisions/0057). The same key makes the challenges of passkeys, by other labels.
  */
+import { formatAddressLook } from "@trustwarden/core/address.ts";
 import { encodeBase64url, encodeUtf8, parseBase64url, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { hmacSha256 } from "@trustwarden/core/crypto.ts";
 import type { Random } from "@trustwarden/core/id.ts";
@@ -70,9 +71,10 @@ export class PersonSeal {
     return parseUtf8(this.#texts.open({ sealed, context: encodeUtf8(context) }));
   }
 
-  /** Keyed digest of how an address looks. @param look - as `formatAddressLook` gives it. */
-  digestOf(look: string): string {
-    return encodeBase64url(hmacSha256(this.#looks, encodeUtf8(look)));
+  /** Keyed digest of how an address looks; null for none. */
+  lookOf(address: string | null): string | null {
+    if (address === null) return null;
+    return encodeBase64url(hmacSha256(this.#looks, encodeUtf8(formatAddressLook(address))));
   }
 
   /** Keyed digest of an identity provider's name for somebody, which may be an address. */

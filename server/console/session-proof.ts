@@ -5,7 +5,6 @@
  * signature or the admin socket is asked for (A4), and none of those is taken here.
  */
 
-import { formatAddressLook } from "@trustwarden/core/address.ts";
 import type { ComingRequest, LoginRequest } from "@trustwarden/core/api/people.ts";
 import { encodeBase64url, parseBase64url } from "@trustwarden/core/bytes.ts";
 import { formatThumbprint, parseP256PublicKey, sha256 } from "@trustwarden/core/crypto.ts";
@@ -16,7 +15,13 @@ import type { Arrival } from "../http/arrival.ts";
 import type { EnrolleeCaller, PersonCaller } from "../http/caller.ts";
 import type { GuardedRoute } from "../http/route.ts";
 import type { Services } from "../http/services.ts";
-import type { NewSession, PersonState, SessionState } from "../store/people-ports.ts";
+import type {
+  LinkState,
+  NewSession,
+  PeopleCommand,
+  PersonState,
+  SessionState,
+} from "../store/people-ports.ts";
 import { digestOfSecret, readCookie, SESSION_COOKIE } from "./cookie.ts";
 import { verifyNewPasskey, verifyWordOf } from "./own-word.ts";
 import { type ConsolePlace, IDLE_SECONDS, requirePlace, SESSION_SECONDS } from "./people.ts";
@@ -76,17 +81,13 @@ export function requireSession(
  * @throws TrustWardenError `link_invalid`, `challenge_invalid`, `passkey_invalid`, `address_refused`.
  */
 export async function proveComing(services: Services, request: ComingRequest): Promise<EnrolleeCaller> {
-  const { people, reads, clock, random } = services;
+  const { reads, clock, random } = services;
   const place = requirePlace(services);
   const now = clock.trustedSeconds();
   const linkSha256 = encodeBase64url(sha256(parseBase64url(request.link)));
   const link = reads.findLink({ linkSha256, now });
   if (link === undefined) throw new TrustWardenError("link_invalid", { reason: "unknown, used or over" });
   const { passkey, challenge } = await verifyNewPasskey(services, request.credential);
-  const personId = link.personId ?? `prs_${formatUlid(clock.nowMs(), random)}`;
-  const bound = link.sealedAddress === null ? null : people.seal.open(link.sealedAddress, linkSha256).address;
-  const address = bound ?? request.address ?? null;
-  const addressLook = address === null ? null : people.seal.digestOf(formatAddressLook(address));
   const secret = random(SECRET_BYTES);
   return {
     principal: {
@@ -101,10 +102,7 @@ export async function proveComing(services: Services, request: ComingRequest): P
         secret,
         command: {
           change: "register",
-          linkSha256,
-          personId,
-          sealed: people.seal.seal({ name: request.name, address }, personId),
-          addressLook,
+          ...sealComing(services, link, request),
           passkey,
           challenge,
           session: newSession(place, { secret, now }),
@@ -112,6 +110,22 @@ export async function proveComing(services: Services, request: ComingRequest): P
       },
     },
   };
+}
+
+/** Who comes by a link, as it is kept; the address that the link is bound to goes before the given one. */
+export function sealComing(
+  { people, clock, random }: Pick<Services, "people" | "clock" | "random">,
+  { linkSha256, personId: known, sealedAddress }: LinkState,
+  given: Pick<ComingRequest, "name" | "address">,
+): Pick<
+  Extract<PeopleCommand, { readonly change: "register" }>,
+  "linkSha256" | "personId" | "sealed" | "addressLook"
+> {
+  const personId = known ?? `prs_${formatUlid(clock.nowMs(), random)}`;
+  const bound = sealedAddress === null ? null : people.seal.open(sealedAddress, linkSha256).address;
+  const address = bound ?? given.address ?? null;
+  const sealed = people.seal.seal({ name: given.name, address }, personId);
+  return { linkSha256, personId, sealed, addressLook: people.seal.lookOf(address) };
 }
 
 /**

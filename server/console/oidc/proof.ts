@@ -5,18 +5,16 @@
  * It opens a session, as a passkey does. What a human signs is signed by a passkey all the same; whoever has none yet makes its
  * first one right after it came (`docs/decisions/0062`).
  */
-import { formatAddressLook } from "@trustwarden/core/address.ts";
 import type { ProvidedWord, SubjectComing, SubjectLogin } from "@trustwarden/core/api/identity-providers.ts";
 import { encodeBase64url, parseBase64url } from "@trustwarden/core/bytes.ts";
 import { sha256 } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { formatUlid } from "@trustwarden/core/id.ts";
 import type { EnrolleeCaller, PersonCaller } from "../../http/caller.ts";
 import type { Services } from "../../http/services.ts";
 import type { UsedSubject } from "../../store/people-ports.ts";
 import type { ConsolePlace } from "../people.ts";
 import { requirePlace } from "../people.ts";
-import { newSession, principalOf } from "../session-proof.ts";
+import { newSession, principalOf, sealComing } from "../session-proof.ts";
 import type { IdentityProvider } from "./provider.ts";
 
 const SECRET_BYTES = 32;
@@ -42,7 +40,7 @@ export async function proveSubjectComing(
   services: Services,
   request: SubjectComing,
 ): Promise<EnrolleeCaller> {
-  const { people, reads, clock, random } = services;
+  const { reads, clock, random } = services;
   const place = requirePlace(services);
   const now = clock.trustedSeconds();
   const linkSha256 = encodeBase64url(sha256(parseBase64url(request.link)));
@@ -51,10 +49,6 @@ export async function proveSubjectComing(
   if (link?.kind !== "invitation")
     throw new TrustWardenError("link_invalid", { reason: "no open invitation" });
   const subject = await verifySubject(services, request);
-  const personId = `prs_${formatUlid(clock.nowMs(), random)}`;
-  const bound = link.sealedAddress === null ? null : people.seal.open(link.sealedAddress, linkSha256).address;
-  const address = bound ?? request.address ?? null;
-  const addressLook = address === null ? null : people.seal.digestOf(formatAddressLook(address));
   const secret = random(SECRET_BYTES);
   return {
     principal: { kind: "enrollee", via: "person-link", enrolmentId: linkSha256, thumbprint: null },
@@ -64,10 +58,7 @@ export async function proveSubjectComing(
         secret,
         command: {
           change: "register-subject",
-          linkSha256,
-          personId,
-          sealed: people.seal.seal({ name: request.name, address }, personId),
-          addressLook,
+          ...sealComing(services, link, request),
           subject,
           session: newSession(place, { secret, now }),
         },

@@ -92,19 +92,8 @@ export class IdentityProvider {
    *
    * @throws TrustWardenError `identity_refused`, `identity_provider_unavailable`.
    */
-  async redeem(returned: ReturnedCode): Promise<string> {
-    return this.#limitedly(async () => {
-      const { tokenEndpoint, namesIssuer } = await this.#metadata(returned.now);
-      // An answer of another provider, taken for one of this, would carry that provider's code here (mix-up).
-      const isNamed = returned.issuer === this.issuer;
-      if (returned.issuer === undefined ? namesIssuer : !isNamed) throw refused("iss of the answer");
-      const token = await this.#fetchIdToken(tokenEndpoint, returned);
-      const { claims } = await verifyToken(token, this.#rules, returned.now);
-      if (claims.nonce !== returned.nonce) throw refused("nonce");
-      if (claims.azp !== undefined && claims.azp !== this.#clientId) throw refused("azp");
-      if (typeof claims.sub !== "string" || !SUBJECT.test(claims.sub)) throw refused("sub");
-      return claims.sub;
-    });
+  redeem(returned: ReturnedCode): Promise<string> {
+    return translated(() => this.#limit(() => this.#subjectOf(returned)));
   }
 
   /** Where somebody ends its session at the provider; null where there is no such place, or nobody answers who knows. */
@@ -127,8 +116,17 @@ export class IdentityProvider {
     return url.href;
   }
 
-  #limitedly<Value>(work: () => Promise<Value>): Promise<Value> {
-    return translated(() => this.#limit(work));
+  async #subjectOf(returned: ReturnedCode): Promise<string> {
+    const { tokenEndpoint, namesIssuer } = await this.#metadata(returned.now);
+    // An answer of another provider, taken for one of this, would carry that provider's code here (mix-up).
+    const isNamed = returned.issuer === this.issuer;
+    if (returned.issuer === undefined ? namesIssuer : !isNamed) throw refused("iss of the answer");
+    const token = await this.#fetchIdToken(tokenEndpoint, returned);
+    const { claims } = await verifyToken(token, this.#rules, returned.now);
+    if (claims.nonce !== returned.nonce) throw refused("nonce");
+    if (claims.azp !== undefined && claims.azp !== this.#clientId) throw refused("azp");
+    if (typeof claims.sub !== "string" || !SUBJECT.test(claims.sub)) throw refused("sub");
+    return claims.sub;
   }
 
   async #fetchIdToken(url: string, { code, codeVerifier, redirectUri }: ReturnedCode): Promise<string> {
@@ -155,7 +153,8 @@ export class IdentityProvider {
       throw new TrustWardenError("identity_provider_unavailable", { reason: "token endpoint" });
     if (status !== 200) throw refused(`the token endpoint says ${status}`);
     const { id_token: token } = parseAnswer(body);
-    return typeof token === "string" ? token : thrown("no ID token");
+    if (typeof token !== "string") throw refused("no ID token");
+    return token;
   }
 }
 
@@ -190,8 +189,4 @@ async function translated<Value>(work: () => Promise<Value>): Promise<Value> {
 
 function refused(reason: string): TrustWardenError {
   return new TrustWardenError("identity_refused", { reason });
-}
-
-function thrown(reason: string): never {
-  throw refused(reason);
 }

@@ -1,5 +1,4 @@
 /** People come in, log in and out, and are invited. */
-import { formatAddressLook } from "@trustwarden/core/address.ts";
 import { formatOwnerKeyid } from "@trustwarden/core/agentid/enrolment.ts";
 import type { SignedOut } from "@trustwarden/core/api/identity-providers.ts";
 import type { LinkAnswer, LinkRequest, PasskeyOptions, SessionAnswer } from "@trustwarden/core/api/people.ts";
@@ -125,7 +124,7 @@ export async function createLink(services: Services, visit: Visit<LinkRequest>):
     expiresAt: now + (kind === "invitation" ? INVITATION_SECONDS : LINK_SECONDS),
   };
   requireFitting(link);
-  const addressLook = address === undefined ? null : people.seal.digestOf(formatAddressLook(address));
+  const addressLook = people.seal.lookOf(address ?? null);
   const context = contextOf(services, visit);
   await ledger.settle(await commands.changePeople({ change: "create-link", link, addressLook, context }));
   return { link: encodeBase64url(secret), kind, roles: [...roles], expires_at: link.expiresAt };
