@@ -89,14 +89,7 @@ export class FollowedLog implements LogWriter {
    * @throws TrustWardenError `ledger_unavailable` when nobody begins it; `ledger_corrupt`, `store_unavailable`.
    */
   async start(): Promise<void> {
-    const untilMs = performance.now() + WAIT_MS;
-    for (;;) {
-      await this.refresh();
-      if (this.#live.hasHead) break;
-      if (performance.now() > untilMs)
-        throw new TrustWardenError("ledger_unavailable", { reason: "nobody has begun the ledger" });
-      await setTimeout(POLL_MS);
-    }
+    await this.#until("beginning", () => this.#live.hasHead);
     this.#timer = setInterval(() => this.look(), LOOK_MS);
     this.#timer.unref();
   }

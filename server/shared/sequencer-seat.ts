@@ -54,11 +54,6 @@ export class SequencerSeat {
     this.#running = this.#run();
   }
 
-  /** Whether this server sequences. */
-  get isSeated(): boolean {
-    return this.#log !== null;
-  }
-
   /** Begins the ledger's next shard. @throws TrustWardenError `replica_refused` where another server sequences. */
   async turn(name: string): Promise<void> {
     if (this.#log === null)

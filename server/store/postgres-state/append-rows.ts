@@ -12,7 +12,7 @@ import type {
 import { encodeBase64, parseBase64 } from "@trustwarden/core/bytes.ts";
 import { isErrorCode } from "@trustwarden/core/error.ts";
 import type { PostgresLogin } from "../postgres-connect.ts";
-import { type SessionRow, StateSession } from "./state-session.ts";
+import { PostgresSession, type SessionRow } from "../postgres-session.ts";
 
 const ASK = "select trustwarden_state_log.ask_appends($1)";
 const ANSWER = "select trustwarden_state_log.answer_appends($1)";
@@ -26,14 +26,14 @@ const LOOK_MS = 250;
 
 /** Owns the session. */
 export class PostgresAppendPost implements AppendPost {
-  readonly #session: StateSession;
+  readonly #session: PostgresSession;
   readonly #listeners: (() => void)[] = [];
   readonly #look: NodeJS.Timeout;
 
   /** @param login - asked for at each connection: a password may have changed. */
   constructor(login: () => PostgresLogin) {
     const onNotice = () => this.#tell();
-    this.#session = new StateSession({ login, name: "trustwarden-appends", channel: CHANNEL, onNotice });
+    this.#session = new PostgresSession({ login, name: "trustwarden-appends", channel: CHANNEL, onNotice });
     this.#look = setInterval(onNotice, LOOK_MS);
   }
 

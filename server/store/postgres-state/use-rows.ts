@@ -1,17 +1,17 @@
 /** What counts once, in rows of the state's database. */
 import type { ClaimedUse, UseRows } from "@trustwarden/core/use-rows.ts";
 import type { PostgresLogin } from "../postgres-connect.ts";
-import { StateSession } from "./state-session.ts";
+import { PostgresSession } from "../postgres-session.ts";
 
 const CLAIM = "select kind, name, mark from trustwarden_state_log.claim_uses($1)";
 
 /** Owns the session. */
 export class PostgresUseRows implements UseRows {
-  readonly #session: StateSession;
+  readonly #session: PostgresSession;
 
   /** @param login - asked for at each connection: a password may have changed. */
   constructor(login: () => PostgresLogin) {
-    this.#session = new StateSession({ login, name: "trustwarden-uses" });
+    this.#session = new PostgresSession({ login, name: "trustwarden-uses" });
   }
 
   async claim(uses: readonly ClaimedUse[]): ReturnType<UseRows["claim"]> {

@@ -1,19 +1,19 @@
 /**
- * A session with the state's database that is made anew when it is lost, for what is asked beside the writer: one statement
- * at a time, and notices of one channel.
+ * A session with a database that is made anew when it is lost, for what is asked beside the writer: one statement at a time,
+ * and notices of one channel.
  *
  * Nothing is retried here: whatever was under way when the session was lost is in doubt, and whoever asked decides.
  */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Client } from "pg";
-import { connectPostgres, type PostgresLogin } from "../postgres-connect.ts";
+import { connectPostgres, type PostgresLogin } from "./postgres-connect.ts";
 
 const STATEMENT_TIMEOUT_MS = 5000;
 
 /** A row as it comes. */
 export type SessionRow = Readonly<Record<string, unknown>>;
 
-export interface StateSessionOptions {
+export interface PostgresSessionOptions {
   /** Asked for at each connection: a password may have changed. */
   readonly login: () => PostgresLogin;
   /** As the database lists it. */
@@ -24,14 +24,14 @@ export interface StateSessionOptions {
 }
 
 /** Owns the connection. */
-export class StateSession {
-  readonly #options: StateSessionOptions;
+export class PostgresSession {
+  readonly #options: PostgresSessionOptions;
   #connecting: Promise<Client> | null = null;
   /** The statement before: a session has one at a time. */
   #turn: Promise<unknown> = Promise.resolve();
   #isClosed = false;
 
-  constructor(options: StateSessionOptions) {
+  constructor(options: PostgresSessionOptions) {
     this.#options = options;
   }
 
