@@ -4,10 +4,9 @@
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { createTestLogSigner } from "@trustwarden/core/agentledger/ledger.test.support.ts";
-import { MemoryHighWater, MemoryLogStorage } from "@trustwarden/core/agentledger/memory-log-storage.ts";
+import { startTestLog } from "@trustwarden/core/agentledger/ledger.test.support.ts";
+import { MemoryLogStorage } from "@trustwarden/core/agentledger/memory-log-storage.ts";
 import { leafHash, rootOf } from "@trustwarden/core/agentledger/merkle.ts";
-import { Sequencer } from "@trustwarden/core/agentledger/sequencer.ts";
 import { TreeReader } from "@trustwarden/core/agentledger/tree-reader.ts";
 import { runCommand } from "./command.ts";
 import { countVerdicts, type Findings, type Judge, type Lab, type Verdict } from "./judge.ts";
@@ -51,17 +50,7 @@ async function judgeProofs(lab: Lab): Promise<Findings> {
 
 async function createProofs() {
   const storage = new MemoryLogStorage();
-  const log = new Sequencer({
-    origin: "proofs.acme.test",
-    signer: createTestLogSigner(),
-    storage,
-    highWater: new MemoryHighWater(),
-    now: () => 0,
-    onFatal: (error) => {
-      throw error;
-    },
-  });
-  await log.start();
+  const log = await startTestLog({ origin: "proofs.acme.test", storage });
   const entries = Array.from({ length: MAX_SIZE }, (_, index) => new TextEncoder().encode(`entry ${index}`));
   await log.append(entries);
   await log.waitForCheckpoint(MAX_SIZE);

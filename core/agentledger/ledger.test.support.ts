@@ -1,9 +1,11 @@
 /**
- * Helpers for tests of the ledger, here and in the server: a log key and a storage that breaks on command.
+ * Helpers for tests of the ledger, here and in the server: a log key, a log in memory, and a storage that breaks on command.
  */
 import { createPrivateKey, createPublicKey, sign } from "node:crypto";
 import type { Signer } from "../signer.ts";
+import { MemoryHighWater, MemoryLogStorage } from "./memory-log-storage.ts";
 import type { LogObject, LogState, LogStorage } from "./ports.ts";
+import { Sequencer } from "./sequencer.ts";
 
 /** PKCS#8 header of an Ed25519 seed. */
 const ED25519_PREFIX = Buffer.from("302e020100300506032b657004220420", "hex");
@@ -17,6 +19,30 @@ export function createTestLogSigner(seed = 1): Signer {
     publicKey: createPublicKey(privateKey),
     sign: (data) => sign(null, data, privateKey),
   };
+}
+
+/** A log that has started, in memory. @param options.now - Unix seconds of whatever it signs. */
+export async function startTestLog({
+  origin,
+  storage = new MemoryLogStorage(),
+  now = 0,
+}: {
+  readonly origin: string;
+  readonly storage?: LogStorage;
+  readonly now?: number;
+}): Promise<Sequencer> {
+  const log = new Sequencer({
+    origin,
+    signer: createTestLogSigner(),
+    storage,
+    highWater: new MemoryHighWater(),
+    now: () => now,
+    onFatal: (error) => {
+      throw error;
+    },
+  });
+  await log.start();
+  return log;
 }
 
 /** How a write ends at the chosen point. */

@@ -3,9 +3,8 @@ import { describe, expect, it } from "vitest";
 import { concatBytes, encodeBase64, encodeHex, encodeUtf8 } from "../bytes.ts";
 import { sha256 } from "../crypto.ts";
 import { TrustWardenError } from "../error.ts";
-import { createTestLogSigner } from "./ledger.test.support.ts";
-import { MemoryHighWater, MemoryLogStorage } from "./memory-log-storage.ts";
-import { Sequencer } from "./sequencer.ts";
+import { createTestLogSigner, startTestLog } from "./ledger.test.support.ts";
+import type { Sequencer } from "./sequencer.ts";
 import { rawEd25519Key } from "./signed-note.ts";
 import { parseTlogPolicy, type TlogPolicy } from "./tlog-policy.ts";
 import { formatTlogProof, verifyTlogProof } from "./tlog-proof.ts";
@@ -36,18 +35,7 @@ const witnesses = [
   witnessOf("w3.test/c", 23),
 ] as const;
 
-async function startLog(): Promise<Sequencer> {
-  const sequencer = new Sequencer({
-    origin: "ledger.acme.test",
-    signer: createTestLogSigner(),
-    storage: new MemoryLogStorage(),
-    highWater: new MemoryHighWater(),
-    now: () => 1,
-    onFatal: () => undefined,
-  });
-  await sequencer.start();
-  return sequencer;
-}
+const startLog = () => startTestLog({ origin: "ledger.acme.test", now: 1 });
 
 async function grow(log: Sequencer, count: number): Promise<void> {
   await log.append(Array.from({ length: count }, (_, at) => entryOf(log.size + at)));

@@ -5,13 +5,8 @@ import { parseEnvelope } from "../dsse.ts";
 import { formatTime } from "../event.ts";
 import type { JsonObject } from "../json.ts";
 import { verifyCheckpoint } from "./checkpoint.ts";
-import { createTestLogSigner } from "./ledger.test.support.ts";
-import {
-  createMemoryMedium,
-  MemoryHighWater,
-  MemoryLogStorage,
-  type MemoryMedium,
-} from "./memory-log-storage.ts";
+import { startTestLog } from "./ledger.test.support.ts";
+import { createMemoryMedium, MemoryLogStorage, type MemoryMedium } from "./memory-log-storage.ts";
 import {
   createTestParty,
   formatTestEventId,
@@ -32,7 +27,6 @@ import {
   testServer,
 } from "./record.test.support.ts";
 import { parseRecord } from "./record.ts";
-import { Sequencer } from "./sequencer.ts";
 import { auditLog, type LogReport, verifyLog } from "./verify-log.ts";
 
 const origin = "ledger.acme.test/2026q4";
@@ -48,15 +42,7 @@ async function logOf(
   entries: readonly Uint8Array[],
 ): Promise<{ readonly medium: MemoryMedium; readonly vkey: string; readonly notes: readonly string[] }> {
   const medium = createMemoryMedium();
-  const sequencer = new Sequencer({
-    origin,
-    signer: createTestLogSigner(),
-    storage: new MemoryLogStorage(medium),
-    highWater: new MemoryHighWater(),
-    now: () => TEST_NOW,
-    onFatal: () => undefined,
-  });
-  await sequencer.start();
+  const sequencer = await startTestLog({ origin, storage: new MemoryLogStorage(medium), now: TEST_NOW });
   await sequencer.append(birth);
   await sequencer.waitForCheckpoint(at);
   const first = sequencer.checkpoint();

@@ -3,9 +3,9 @@
  * tlog-witness client: what is cosigned verifies, and each refusal is read as what it is.
  */
 import { issueCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
-import { createTestLogSigner } from "@trustwarden/core/agentledger/ledger.test.support.ts";
-import { MemoryHighWater, MemoryLogStorage } from "@trustwarden/core/agentledger/memory-log-storage.ts";
-import { Sequencer } from "@trustwarden/core/agentledger/sequencer.ts";
+import { createTestLogSigner, startTestLog } from "@trustwarden/core/agentledger/ledger.test.support.ts";
+import { MemoryLogStorage } from "@trustwarden/core/agentledger/memory-log-storage.ts";
+import type { Sequencer } from "@trustwarden/core/agentledger/sequencer.ts";
 import { parseTlogPolicy } from "@trustwarden/core/agentledger/tlog-policy.ts";
 import { TreeReader } from "@trustwarden/core/agentledger/tree-reader.ts";
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
@@ -71,17 +71,7 @@ function openClient({ vkey, url }: Litewitness, ended: AbortSignal): WitnessClie
 /** @param fork - index from which its entries are others. */
 async function createLog(fork: number): Promise<MatrixLog> {
   const storage = new MemoryLogStorage();
-  const log = new Sequencer({
-    origin: ORIGIN,
-    signer: createTestLogSigner(),
-    storage,
-    highWater: new MemoryHighWater(),
-    now: () => 0,
-    onFatal: (error) => {
-      throw error;
-    },
-  });
-  await log.start();
+  const log = await startTestLog({ origin: ORIGIN, storage });
   const entries = Array.from({ length: LARGEST }, (_, index) => (index < fork ? `entry ${index}` : "other"));
   await log.append(entries.map(encodeUtf8));
   await log.waitForCheckpoint(LARGEST);
