@@ -8,14 +8,12 @@
  * count at 1,000 decisions a second, with as many named decisions as a frame has. So this measures the page, and not how
  * fast this machine decides (`./dev bench`). Wall time on a machine that others use: its load is in the report.
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { buildConsole } from "../../console/build.ts";
 import { openBrowser, type Screen } from "../../console/e2e/browser.ts";
 import { describeMachine, describeVersions } from "../machine.ts";
-import { fillDirectory } from "../size/fill-directory.ts";
+import { inFilledDirectory } from "../size/fill-directory.ts";
+import type { Made } from "../size/generate.ts";
 import { openServer } from "../size/server.ts";
 
 /** What issue 9 asks for. */
@@ -77,18 +75,9 @@ const FRAMES = `new Promise((resolve) => {
 type Page = Screen["page"];
 
 const machine = describeMachine();
-const directory = values.keep ?? mkdtempSync(join(tmpdir(), "bench-console-"));
-try {
-  await main();
-} finally {
-  if (values.keep === undefined) rmSync(directory, { recursive: true, force: true });
-}
+await inFilledDirectory(values, measureAll);
 
-async function main(): Promise<void> {
-  if (!existsSync(join(directory, "made.json"))) fillDirectory(directory, values);
-  const { agents }: { readonly agents: number } = JSON.parse(
-    readFileSync(join(directory, "made.json"), "utf8"),
-  );
+async function measureAll(directory: string, { agents }: Made): Promise<void> {
   await buildConsole();
   const server = await openServer(directory, ["--console-port", "0"]);
   try {

@@ -9,8 +9,6 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
@@ -18,7 +16,7 @@ import { keepResult } from "../keep.ts";
 import { describeMachine, describeVersions } from "../machine.ts";
 import { createRawVerification } from "../raw-key.ts";
 import { summarise } from "../revocation/statistics.ts";
-import { fillDirectory } from "./fill-directory.ts";
+import { inFilledDirectory } from "./fill-directory.ts";
 import type { Made } from "./generate.ts";
 import type { NodesOrder, NodesReport } from "./nodes.ts";
 import { type LargeServer, openServer } from "./server.ts";
@@ -44,17 +42,9 @@ const { values } = parseArgs({
 });
 
 const machine = describeMachine();
-const directory = values.keep ?? mkdtempSync(join(tmpdir(), "bench-size-"));
-try {
-  await main();
-} finally {
-  if (values.keep === undefined) rmSync(directory, { recursive: true, force: true });
-}
+await inFilledDirectory(values, measureAll);
 
-async function main(): Promise<void> {
-  const file = join(directory, "made.json");
-  if (!existsSync(file)) fillDirectory(directory, values);
-  const made: Made = JSON.parse(readFileSync(file, "utf8"));
+async function measureAll(directory: string, made: Made): Promise<void> {
   const server = await openServer(directory);
   try {
     const started = await measureStart(server);
