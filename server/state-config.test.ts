@@ -23,7 +23,9 @@ it("refuses a statement's end that is later than half of the session's, where se
   expect(() => check(false, 2001)).not.toThrow();
 });
 
-it("lets no setting have several servers write at once", () => {
+it("lets several servers write at once by `servers`, and by no other setting", () => {
+  const many = stateSettings.parse({ storage: "postgres", servers: "many", postgres: login });
+  expect(remoteStateOf(many)).toMatchObject({ isShared: true });
   for (const standby of [false, true]) {
     const state = stateSettings.parse({ storage: "postgres", standby, postgres: login });
     expect(remoteStateOf(state)).toMatchObject({ isShared: false, goesOn: !standby });

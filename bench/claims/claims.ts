@@ -23,7 +23,7 @@ export interface Section {
 export const WITHOUT_PEER: readonly string[] = [
   "OPA as a server: `decide` is beside OPA's Wasm in process; no benchmark here runs `opa run --server`.",
   "A server of secrets (Vault or like it): no benchmark here runs one.",
-  "What a call costs (`./dev bench cost`) and Python (`./dev bench python`) print, and keep no result.",
+  "What a call costs (`./dev bench cost`), the console (`./dev bench console`) and Python (`./dev bench python`) print, and keep no result.",
 ];
 
 /** Every section, in the order of the report. */
