@@ -14,7 +14,7 @@ import { issueEnvelope } from "@trustwarden/core/dsse.ts";
 import { formatUlid } from "@trustwarden/core/id.ts";
 import { createPeerCheckedAgent } from "trustwarden";
 import { parseOrigin, readPinnedBundle, systemRuntime } from "trustwarden/peer.ts";
-import { type ApiRequest, createClient, type Transport } from "./client.ts";
+import { type ApiRequest, type Client, createClient, type Transport } from "./client.ts";
 import { exchangeTls } from "./http-exchange.ts";
 import type { Io } from "./io.ts";
 import type { LocalOwner } from "./owner-keys.ts";
@@ -47,6 +47,20 @@ export function createOwnerTransport(owner: LocalOwner, io: Pick<Io, "nowMs" | "
         () => undefined,
       ),
   };
+}
+
+/** Talks to the server as this owner, also where the operator's socket is at hand. */
+export async function asOwner(
+  owner: LocalOwner,
+  io: Pick<Io, "nowMs" | "random">,
+  work: (client: Client) => Promise<void>,
+): Promise<void> {
+  const transport = createOwnerTransport(owner, io);
+  try {
+    await work(createClient(transport));
+  } finally {
+    transport.close();
+  }
 }
 
 /**

@@ -14,11 +14,10 @@ import {
 import { parseTtl } from "@trustwarden/core/ttl.ts";
 import type { Command } from "commander";
 import { findAgent } from "../agents.ts";
-import { createClient } from "../client.ts";
 import { examples, type Runtime, runCommand, type Session } from "../command.ts";
 import { formatSeconds } from "../output.ts";
-import { type LocalOwner, openOwner } from "../owner-keys.ts";
-import { createOwnerTransport } from "../owner-transport.ts";
+import { openOwner } from "../owner-keys.ts";
+import { asOwner } from "../owner-transport.ts";
 
 /** As long as it takes to hand a text to somebody who waits for it. */
 const DEFAULT_VALID_FOR = "10m";
@@ -70,7 +69,7 @@ async function offerAgent(session: Session, text: string, options: OfferOptions)
   const { io, paths, output } = session;
   const owner = openOwner(paths, options.owner);
   const { ownerId, trustDomain } = owner.profile;
-  await asOwner(session, owner, async (client) => {
+  await asOwner(owner, session.io, async (client) => {
     const { agent } = await findAgent(client, text);
     const nowMs = io.nowMs();
     const iat = Math.floor(nowMs / 1000);
@@ -106,7 +105,7 @@ async function acceptAgent(
   if (transfer.to !== owner.profile.ownerId)
     throw new TrustWardenError("transfer_invalid", { why: "the offer is to another owner" });
   const acceptance = issueTransfer(transfer, owner.signer, owner.keyid);
-  await asOwner(session, owner, async (client) => {
+  await asOwner(owner, session.io, async (client) => {
     const answer = await client.post({
       target: "/v1/transfers/acceptance",
       body: { offer, acceptance },
@@ -117,18 +116,4 @@ async function acceptAgent(
       `${answer.instances} instances of before have ended (epoch ${answer.epoch}); enrol new ones with \`warden agent ticket\`.`,
     ]);
   });
-}
-
-/** Talks to the server as this owner, whoever the command was called as. */
-async function asOwner(
-  { io }: Session,
-  owner: LocalOwner,
-  work: (client: ReturnType<typeof createClient>) => Promise<void>,
-): Promise<void> {
-  const transport = createOwnerTransport(owner, io);
-  try {
-    await work(createClient(transport));
-  } finally {
-    transport.close();
-  }
 }

@@ -8,11 +8,10 @@ import { type ApprovalView, approvalList, approvalView, questionOf } from "@trus
 import { issueApproval, MAX_APPROVAL_SECONDS, requireShown } from "@trustwarden/core/approval.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Command } from "commander";
-import { type Client, createClient } from "../client.ts";
+import type { Client } from "../client.ts";
 import { examples, type Runtime, runCommand, type Session } from "../command.ts";
 import { formatSeconds, formatTable, printable } from "../output.ts";
 import { openOwner } from "../owner-keys.ts";
-import { createOwnerTransport } from "../owner-transport.ts";
 
 const POLL_MS = 1000;
 /** Lines of a body that are shown; the whole of it is in the JSON form. */
@@ -79,7 +78,7 @@ function addAnswer(approvals: Command, runtime: Runtime, answer: "approve" | "de
 }
 
 async function sendAnswer(session: Session, id: string, answer: "approve" | "deny"): Promise<void> {
-  const { io, paths, output, asOwner } = session;
+  const { client, io, paths, output, asOwner } = session;
   if (asOwner === undefined) {
     throw new TrustWardenError("usage", {
       why: "an answer is its owner's",
@@ -87,33 +86,27 @@ async function sendAnswer(session: Session, id: string, answer: "approve" | "den
     });
   }
   const owner = openOwner(paths, asOwner);
-  const transport = createOwnerTransport(owner, io);
-  try {
-    const client = createClient(transport);
-    const view = await read(client, id);
-    // What was on the screen is what the signature will be over.
-    requireShown(view);
-    output.note(describe(view).join("\n"));
-    const iat = Math.floor(io.nowMs() / 1000);
-    const document = {
-      v: 1,
-      aud: `spiffe://${owner.profile.trustDomain}`,
-      answer,
-      ...questionOf(view),
-      iat,
-      exp: Math.min(iat + MAX_APPROVAL_SECONDS, Math.max(view.expires_at, iat + 1)),
-    } as const;
-    const approval = issueApproval(document, owner.signer, owner.keyid);
-    const target = `/v1/approvals/${encodeURIComponent(id)}/answer`;
-    const answered = await client.post({ target, body: { approval }, schema: approvalView });
-    output.show(answered, [
-      answer === "approve"
-        ? `Approved: this call may be made once, until ${formatSeconds(answered.expires_at)}.`
-        : "Denied: the call is not made.",
-    ]);
-  } finally {
-    transport.close();
-  }
+  const view = await read(client, id);
+  // What was on the screen is what the signature will be over.
+  requireShown(view);
+  output.note(describe(view).join("\n"));
+  const iat = Math.floor(io.nowMs() / 1000);
+  const document = {
+    v: 1,
+    aud: `spiffe://${owner.profile.trustDomain}`,
+    answer,
+    ...questionOf(view),
+    iat,
+    exp: Math.min(iat + MAX_APPROVAL_SECONDS, Math.max(view.expires_at, iat + 1)),
+  } as const;
+  const approval = issueApproval(document, owner.signer, owner.keyid);
+  const target = `/v1/approvals/${encodeURIComponent(id)}/answer`;
+  const answered = await client.post({ target, body: { approval }, schema: approvalView });
+  output.show(answered, [
+    answer === "approve"
+      ? `Approved: this call may be made once, until ${formatSeconds(answered.expires_at)}.`
+      : "Denied: the call is not made.",
+  ]);
 }
 
 function addWatch(approvals: Command, runtime: Runtime): void {

@@ -16,11 +16,11 @@ import { formatUlid } from "@trustwarden/core/id.ts";
 import { hasWildcardVerbOrType, parseScope } from "@trustwarden/core/scope.ts";
 import { parseTtl } from "@trustwarden/core/ttl.ts";
 import type { Command } from "commander";
-import { type Client, createClient, formatTarget } from "../client.ts";
+import { type Client, formatTarget } from "../client.ts";
 import { examples, type Runtime, repeatable, runCommand, type Session, wholeNumber } from "../command.ts";
 import { formatSeconds, formatTable } from "../output.ts";
 import { openOwner } from "../owner-keys.ts";
-import { createOwnerTransport } from "../owner-transport.ts";
+import { asOwner } from "../owner-transport.ts";
 
 const DEFAULT_VALID_FOR = "90d";
 const PAGE = 500;
@@ -170,9 +170,7 @@ async function createEntry({ io, paths, output }: Session, options: CreateOption
   } as const;
   const entry = issueRegistrationEntry(document, owner.signer, owner.keyid);
   // The owner registers its entry itself, also where the operator's socket is at hand.
-  const transport = createOwnerTransport(owner, io);
-  try {
-    const client = createClient(transport);
+  await asOwner(owner, io, async (client) => {
     const answer = await client.post({ target: "/v1/entries", body: { entry }, schema: entryAnswer });
     if (hasWildcardVerbOrType(scope))
       output.note("warden: a wildcard verb or type reaches far; it is limited to one hour.");
@@ -180,9 +178,7 @@ async function createEntry({ io, paths, output }: Session, options: CreateOption
       `Entry ${entryIdOf(document)} stands until ${formatSeconds(document.exp)}.`,
       `Workloads with ${document.selectors.join(" and ")} become ${name}.`,
     ]);
-  } finally {
-    transport.close();
-  }
+  });
 }
 
 async function admitNode({ client, output }: Session, options: CreateOptions, name: string): Promise<void> {
