@@ -3,7 +3,7 @@
  */
 import { type AgentView, agentList, agentView } from "@trustwarden/core/api/ledger.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { type Client, formatTarget } from "./client.ts";
+import { type Client, readPages } from "./client.ts";
 
 /** Rows a page; the API's maximum. */
 const PAGE_ROWS = 500;
@@ -24,13 +24,11 @@ export async function fetchAgents(
   filter: { readonly owner?: string | undefined; readonly name?: string | undefined } = {},
 ): Promise<readonly AgentView[]> {
   const agents: AgentView[] = [];
-  let cursor: string | undefined;
-  do {
-    const target = formatTarget("/v1/agents", { ...filter, cursor, limit: PAGE_ROWS });
-    const page = await client.get(target, agentList);
+  const query = { ...filter, limit: PAGE_ROWS };
+  for await (const page of readPages(client, { path: "/v1/agents", query, schema: agentList })) {
     agents.push(...page.agents);
-    cursor = page.next_cursor ?? undefined;
-  } while (cursor !== undefined && agents.length < MAX_AGENTS);
+    if (agents.length >= MAX_AGENTS) break;
+  }
   return agents;
 }
 

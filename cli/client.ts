@@ -89,6 +89,22 @@ export function formatTarget(
   return text === "" ? path : `${path}?${text}`;
 }
 
+/** The pages of a list, each asked for when the one before was taken. */
+export async function* readPages<Page extends { readonly next_cursor: string | null }>(
+  client: Client,
+  list: {
+    readonly path: string;
+    readonly query?: Parameters<typeof formatTarget>[1];
+    readonly schema: Schema<Page>;
+  },
+): AsyncGenerator<Page> {
+  for (let cursor: string | null | undefined; cursor !== null; ) {
+    const page: Page = await client.get(formatTarget(list.path, { ...list.query, cursor }), list.schema);
+    yield page;
+    cursor = page.next_cursor;
+  }
+}
+
 function requireSuccess({ status, body }: ApiAnswer): Uint8Array {
   if (status >= 200 && status < 300) return body;
   throw parseRefusal(status, body);

@@ -5,18 +5,13 @@
 
 import { entryIdOf, issueRegistrationEntry } from "@trustwarden/core/agentid/registration-entry.ts";
 import { formatSelectors, parseSelectors } from "@trustwarden/core/agentid/selector.ts";
-import {
-  type EntryList,
-  type EntryView,
-  entryAnswer,
-  entryList,
-} from "@trustwarden/core/api/registration.ts";
+import { type EntryView, entryAnswer, entryList } from "@trustwarden/core/api/registration.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { formatUlid } from "@trustwarden/core/id.ts";
 import { hasWildcardVerbOrType, parseScope } from "@trustwarden/core/scope.ts";
 import { parseTtl } from "@trustwarden/core/ttl.ts";
 import type { Command } from "commander";
-import { type Client, formatTarget } from "../client.ts";
+import { type Client, readPages } from "../client.ts";
 import { examples, type Runtime, repeatable, runCommand, type Session, wholeNumber } from "../command.ts";
 import { formatSeconds, formatTable } from "../output.ts";
 import { openOwner } from "../owner-keys.ts";
@@ -226,12 +221,7 @@ function placeOf({ path, name }: EntryView): string {
 
 async function fetchEntries(client: Client): Promise<readonly EntryView[]> {
   const entries: EntryView[] = [];
-  let cursor: string | undefined;
-  do {
-    const target: string = formatTarget("/v1/entries", { limit: PAGE, cursor });
-    const page: EntryList = await client.get(target, entryList);
-    entries.push(...page.entries);
-    cursor = page.next_cursor ?? undefined;
-  } while (cursor !== undefined);
+  const list = { path: "/v1/entries", query: { limit: PAGE }, schema: entryList };
+  for await (const page of readPages(client, list)) entries.push(...page.entries);
   return entries;
 }

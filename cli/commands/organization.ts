@@ -8,10 +8,12 @@ import {
 } from "@trustwarden/core/api/organizations.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
 import { Command } from "commander";
-import { formatTarget } from "../client.ts";
+import { readPages } from "../client.ts";
 import { examples, type Runtime, runCommand, type Session } from "../command.ts";
 
 const SOME = "org_01J0000000000000000000000A";
+/** As many as the server gives at once. */
+const PAGE = { limit: 500 };
 const SOMEBODY = "prs_01J0000000000000000000000A";
 
 export function addOrganizationCommands(program: Command, runtime: Runtime): void {
@@ -101,25 +103,22 @@ async function change({ client, output }: Session, path: string, body: JsonObjec
 
 async function list({ client, output }: Session): Promise<void> {
   const organizations: OrganizationView[] = [];
-  for (let cursor: string | null | undefined; cursor !== null; ) {
-    const page = await client.get(
-      formatTarget("/v1/organizations", { limit: 500, cursor }),
-      organizationList,
-    );
-    organizations.push(...page.organizations);
-    cursor = page.next_cursor;
-  }
+  const all = { path: "/v1/organizations", query: PAGE, schema: organizationList };
+  for await (const page of readPages(client, all)) organizations.push(...page.organizations);
   output.show({ organizations }, organizations.map(formatOrganization));
 }
 
 async function show({ client, output }: Session, id = ""): Promise<void> {
-  const target = formatTarget(`/v1/organizations/${encoded(id)}`, { limit: 500 });
-  const answer = await client.get(target, organizationDetail);
-  const people = answer.people.map(
+  const one = { path: `/v1/organizations/${encoded(id)}`, query: PAGE, schema: organizationDetail };
+  const pages = await Array.fromAsync(readPages(client, one));
+  const last = pages.at(-1);
+  if (last === undefined) throw new Error("a list has a page");
+  const people = pages.flatMap((page) => page.people);
+  const lines = people.map(
     ({ person_id: person, role, owner_id: owner, name }) =>
       `${person}  ${role}  ${owner ?? "no owner"}  ${name}`,
   );
-  output.show(answer, [formatOrganization(answer), ...people]);
+  output.show({ ...last, people }, [formatOrganization(last), ...lines]);
 }
 
 async function end({ client, output }: Session, id = ""): Promise<void> {

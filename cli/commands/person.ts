@@ -7,7 +7,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
 import { ROLES } from "@trustwarden/core/role.ts";
 import type { Command } from "commander";
-import { type Client, formatTarget } from "../client.ts";
+import { type Client, readPages } from "../client.ts";
 import { examples, type Runtime, repeatable, runCommand, type Session } from "../command.ts";
 
 interface LinkOptions {
@@ -98,12 +98,8 @@ function addLifeCommands(person: Command, runtime: Runtime): void {
 
 async function listPeople({ client, output }: Session): Promise<void> {
   const people: PersonView[] = [];
-  for (let cursor: string | null | undefined; cursor !== null; ) {
-    const target = formatTarget("/v1/people", { limit: 500, cursor });
-    const page = await client.get(target, peopleList);
-    people.push(...page.people);
-    cursor = page.next_cursor;
-  }
+  const list = { path: "/v1/people", query: { limit: 500 }, schema: peopleList };
+  for await (const page of readPages(client, list)) people.push(...page.people);
   output.show({ people }, people.map(formatPerson));
 }
 
