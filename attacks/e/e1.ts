@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { askDecision, parseDecision, visitIntent } from "../../test/support/actors.ts";
 import { sendAdmin } from "../../test/support/http.ts";
 import { defineScenario, expect, expectSame } from "../scenario.ts";
-import { ChildFailed, ROOT } from "../support/child.ts";
+import { ROOT, sayOfStart } from "../support/child.ts";
 import { openEvidence } from "../support/evidence.ts";
 import type { World } from "../support/world.ts";
 import type { FaultName } from "../weakenings.ts";
@@ -43,10 +43,7 @@ async function decideOnce(world: World) {
 
 async function expectNoStart(world: World, what: string, folder: string, code: string): Promise<void> {
   const broken = world.unopened({ env: { TRUSTWARDEN_POLICY_DIR: folder } });
-  const output = await broken.start().then(
-    () => "it started",
-    (error: unknown) => (error instanceof ChildFailed ? error.output : String(error)),
-  );
+  const output = await sayOfStart(broken.start());
   expect(
     output.includes(`"code":"${code}"`),
     `with ${what} the start is refused as ${code}: ${output.slice(-300)}`,

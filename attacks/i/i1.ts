@@ -3,7 +3,7 @@ import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:f
 import { join } from "node:path";
 import { jsonOf, send } from "../../test/support/http.ts";
 import { defineScenario, expect, expectSame } from "../scenario.ts";
-import { ChildFailed } from "../support/child.ts";
+import { sayOfStart } from "../support/child.ts";
 import { writeHistory } from "../support/history.ts";
 import type { World } from "../support/world.ts";
 
@@ -44,10 +44,7 @@ async function expectRefusedStart(world: World, original: World, file: string): 
   }
   const target = join(damaged.home.dataDir, file.slice(original.home.dataDir.length));
   flipOneBit(target);
-  const output = await damaged.start().then(
-    () => "it started",
-    (error: unknown) => (error instanceof ChildFailed ? error.output : String(error)),
-  );
+  const output = await sayOfStart(damaged.start());
   const name = file.slice(original.home.dataDir.length);
   expect(
     /"code":"(?:ledger_corrupt|data_rolled_back|state_changed)"/.test(output),

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { jsonOf, send, sendAdmin } from "../../test/support/http.ts";
 import { defineScenario, expect, expectSame } from "../scenario.ts";
-import { ChildFailed, type Finished } from "../support/child.ts";
+import { type Finished, sayOfStart } from "../support/child.ts";
 import { enrolUntilDead, expectIssued } from "../support/enrolments.ts";
 import type { World } from "../support/world.ts";
 
@@ -43,13 +43,6 @@ async function turn({ server }: World): Promise<void> {
 }
 
 const checkpointIn = (directory: string) => readFileSync(join(directory, "checkpoint"), "utf8");
-
-/** How starting a world ended: nothing, or what it said when it did not. */
-const startOf = (world: World) =>
-  world.start().then(
-    () => "it started",
-    (error: unknown) => (error instanceof ChildFailed ? error.output : String(error)),
-  );
 
 /** Runs the move with agents enrolling all the while, until the server is stopped for its end. */
 async function moveAtWork(
@@ -99,7 +92,7 @@ export const scenario = defineScenario({
     expectSame(moved.exitCode, 0, `the move succeeds: ${moved.output.slice(-300)}`);
     expect(certificates.length > 4, "agents were enrolled meanwhile");
     expectSame(checkpointIn(place.moved), checkpointIn(place.old), "size and root before and after");
-    const left = await startOf(world.unopened({}, [], victim.home));
+    const left = await sayOfStart(world.unopened({}, [], victim.home).start());
     expect(left.includes('"code":"ledger_moved"'), `the old storage does not go on: ${left.slice(-300)}`);
     const older = join(victim.home.dataDir, "..", "older-checkpoint");
     writeFileSync(older, checkpointIn(place.old));

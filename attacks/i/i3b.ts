@@ -12,7 +12,7 @@ import { openKeys } from "../../test/support/authority-keys.ts";
 import { jsonOf, send, sendAdmin } from "../../test/support/http.ts";
 import { TRUST_DOMAIN } from "../../test/support/server.ts";
 import { defineScenario, expect, expectSame } from "../scenario.ts";
-import { ChildFailed } from "../support/child.ts";
+import { sayOfStart } from "../support/child.ts";
 import { writeHistory } from "../support/history.ts";
 import type { World } from "../support/world.ts";
 
@@ -107,10 +107,7 @@ export const scenario = defineScenario({
     const shard = String(turned.shard);
     const forged = await forgeShard(victim, { shard, first });
     expect(verifyCheckpoint(forged.checkpoint, forged.vkey).size > 1, "it is a log that verifies by itself");
-    const started = await victim.start().then(
-      () => "it started",
-      (error: unknown) => (error instanceof ChildFailed ? error.output : String(error)),
-    );
+    const started = await sayOfStart(victim.start());
     expect(started.includes('"code":"ledger_corrupt"'), `no server goes on with it: ${started.slice(-300)}`);
     const shown = join(folder, shardFolder(shard));
     expect(existsSync(shown), "the export has the shard");

@@ -3,7 +3,7 @@ import { cpSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { sendAdmin } from "../../test/support/http.ts";
 import { defineScenario, expect, expectSame } from "../scenario.ts";
-import { ChildFailed } from "../support/child.ts";
+import { sayOfStart } from "../support/child.ts";
 import { openEvidence, readLedgerSize } from "../support/evidence.ts";
 import { writeHistory } from "../support/history.ts";
 import { revoke } from "../support/visits.ts";
@@ -63,10 +63,7 @@ export const scenario = defineScenario({
     await other.child.stop();
     rmSync(other.home.dataDir, { recursive: true });
     cpSync(backup, other.home.dataDir, { recursive: true });
-    const output = await other.start().then(
-      () => "it started",
-      (error: unknown) => (error instanceof ChildFailed ? error.output : String(error)),
-    );
+    const output = await sayOfStart(other.start());
     expect(
       output.includes('"code":"data_rolled_back"'),
       `with last week's disk the server does not start: ${output.slice(-300)}`,

@@ -1,11 +1,12 @@
 /** K1: default passwords, and secrets that two fresh installs have in common. */
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync, statSync } from "node:fs";
-import { join, relative } from "node:path";
+import { readFileSync, statSync } from "node:fs";
+import { relative } from "node:path";
 import { discovery } from "@trustwarden/core/api/ledger.ts";
 import { jsonOf, send } from "../../test/support/http.ts";
 import { originOf, sendPlain } from "../../test/support/people.ts";
 import { defineScenario, expect, expectSame } from "../scenario.ts";
+import { filesIn } from "../support/backups.ts";
 import { WITH_CONSOLE } from "../support/people-cast.ts";
 import type { World } from "../support/world.ts";
 
@@ -25,17 +26,11 @@ const MIN_SECRET_BYTES = 16;
 /** Settings; and a database of which everything but its tables is still in the log beside it. */
 const SAME = /(?:server\.json|\.db)$/;
 
-function filesOf(directory: string): readonly string[] {
-  return readdirSync(directory, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name));
-}
-
 /** Digests of every file that only its owner may read, by its place. */
 function secretsOf({ home }: World): ReadonlyMap<string, string> {
   const found = new Map<string, string>();
   for (const root of [home.dataDir, home.configDir])
-    for (const file of filesOf(root)) {
+    for (const file of filesIn(root)) {
       const { size, mode } = statSync(file);
       if (size < MIN_SECRET_BYTES || (mode & 0o077) !== 0 || SAME.test(file)) continue;
       found.set(createHash("sha256").update(readFileSync(file)).digest("hex"), relative(root, file));

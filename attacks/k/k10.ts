@@ -1,5 +1,4 @@
 /** K10: guards are changed from the admin plane. An agent's path does not even lead there. */
-
 import { ownerRequest, serverIdOf, signedRequest } from "../../test/support/actors.ts";
 import { jsonOf, send, sendAdmin } from "../../test/support/http.ts";
 import { defineScenario, expectSame } from "../scenario.ts";

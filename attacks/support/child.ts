@@ -85,6 +85,14 @@ export class ChildFailed extends Error {
   }
 }
 
+/** How starting a program ended: that it started, or what it said when it did not. */
+export function sayOfStart(starting: Promise<unknown>): Promise<string> {
+  return starting.then(
+    () => "it started",
+    (error: unknown) => (error instanceof ChildFailed ? error.output : String(error)),
+  );
+}
+
 /** Runs a program to its end. */
 export async function runProgram(options: ProgramOptions): Promise<Finished> {
   const child = spawnProgram(options);
