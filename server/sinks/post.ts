@@ -1,9 +1,10 @@
 /**
- * One HTTPS POST to a receiver of the operator's.
+ * One POST to a receiver of the operator's: over TLS but for one on this machine, as the configuration holds each to.
  *
  * Redirects are not followed: whoever answers at the configured address does not get to send events anywhere else.
  */
-import { request } from "node:https";
+import { request as requestPlain } from "node:http";
+import { request as requestTls } from "node:https";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 
 /** PEM. */
@@ -19,7 +20,8 @@ export function post(
     readonly url: string;
     readonly timeoutMs: number;
     readonly tls: PostTls;
-    readonly signal: AbortSignal;
+    /** Ends it early. */
+    readonly signal?: AbortSignal;
   },
   sending: {
     readonly headers: Readonly<Record<string, string>>;
@@ -31,7 +33,9 @@ export function post(
   const { url, timeoutMs, tls } = to;
   const { body, isTaken } = sending;
   const headers = { ...sending.headers, "content-length": Buffer.byteLength(body) };
-  const signal = AbortSignal.any([to.signal, AbortSignal.timeout(timeoutMs)]);
+  const late = AbortSignal.timeout(timeoutMs);
+  const signal = to.signal === undefined ? late : AbortSignal.any([to.signal, late]);
+  const request = url.startsWith("https:") ? requestTls : requestPlain;
   return new Promise((resolve, reject) => {
     const sent = request(url, { method: "POST", headers, agent: false, signal, ...tls });
     sent.on("error", reject);

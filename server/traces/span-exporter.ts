@@ -4,10 +4,8 @@
  *
  * @see OpenTelemetry Protocol 1.x, OTLP/HTTP, JSON Protobuf encoding (ids are hex there)
  */
-import { request as plainRequest } from "node:http";
-import { request as tlsRequest } from "node:https";
-import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { EventLog } from "../http/services.ts";
+import { post } from "../sinks/post.ts";
 import type { TracesSettings } from "./config.ts";
 
 const EVERY_MS = 1_000;
@@ -97,26 +95,14 @@ export class SpanExporter {
   /** Redirects are not followed. @throws TrustWardenError `sink_refused`; what a connection fails with. */
   #post(body: string): Promise<void> {
     const { settings, ca } = this.#options;
-    const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(body) };
-    const signal = AbortSignal.timeout(settings.timeoutMs);
-    const send = settings.url.startsWith("https:") ? tlsRequest : plainRequest;
-    return new Promise((resolve, reject) => {
-      const sent = send(settings.url, {
-        method: "POST",
-        headers,
-        agent: false,
-        signal,
-        ...(ca === undefined ? {} : { ca }),
-      });
-      sent.on("error", reject);
-      sent.on("response", (answer) => {
-        const { statusCode: status = 0 } = answer;
-        answer.destroy();
-        if (status >= 200 && status < 300) resolve();
-        else reject(new TrustWardenError("sink_refused", { reason: `status ${status}` }));
-      });
-      sent.end(body);
-    });
+    return post(
+      { ...settings, tls: ca === undefined ? {} : { ca } },
+      {
+        headers: { "content-type": "application/json" },
+        body,
+        isTaken: (status) => status >= 200 && status < 300,
+      },
+    );
   }
 }
 
