@@ -12,6 +12,7 @@ import { VERSION_4 } from "./version-4.ts";
 import { VERSION_5 } from "./version-5.ts";
 import { VERSION_6 } from "./version-6.ts";
 import { VERSION_7 } from "./version-7.ts";
+import { VERSION_8 } from "./version-8.ts";
 
 /** A column's check that admits more from now on. Its old check stands in the same column of the table before. */
 interface WidenedCheck {
@@ -41,7 +42,7 @@ export interface Migrations {
 /** Of this server. */
 export const MIGRATIONS: Migrations = {
   base: { version: 4, sql: VERSION_4 },
-  steps: [VERSION_5, VERSION_6, VERSION_7],
+  steps: [VERSION_5, VERSION_6, VERSION_7, VERSION_8],
 };
 
 /** The version that a server with these migrations works on. */
