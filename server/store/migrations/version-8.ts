@@ -4,10 +4,11 @@
  */
 import type { MigrationStep } from "./steps.ts";
 import { CLAIM_CODES_TABLE } from "./version-8-claims.ts";
+import { REPLICA_TABLES } from "./version-8-replicas.ts";
 
-const TABLES = [CLAIM_CODES_TABLE].join("\n");
+const TABLES = [CLAIM_CODES_TABLE, REPLICA_TABLES].join("\n");
 
-/** The step from version 7. */
+/** The step from version 7. What servers that share a store have beside its tables is in `postgres-state/schema-text.ts`. */
 export const VERSION_8: MigrationStep = {
   version: 8,
   phase: "expand",

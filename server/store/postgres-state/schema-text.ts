@@ -349,11 +349,50 @@ grant execute on function trustwarden_state_log.claim_uses(jsonb), trustwarden_s
   to trustwarden_state_server;
 `;
 
+/** Since version 8: what servers that share the store keep for one another beside the state. */
+const NOTES_SINCE = 8;
+const NOTES = `
+-- Places of sinks, what witnesses cosigned, streams of receivers: whichever server needs it next reads it here.
+create table trustwarden_state_log.notes (
+  kind text not null,
+  name text not null,
+  revision bigint not null,
+  body text not null,
+  primary key (kind, name)
+);
+grant select on trustwarden_state_log.notes to trustwarden_state_server;
+
+-- Keeps a note over the one that was read, 0 for none; null takes it away. Gives its revision, or nothing where another was faster.
+create function trustwarden_state_log.keep_note(p_kind text, p_name text, p_revision bigint, p_body text) returns bigint
+  language plpgsql security definer set search_path = '' as $$
+declare
+  kept bigint;
+begin
+  if p_body is null then
+    delete from trustwarden_state_log.notes where kind = p_kind and name = p_name and revision = p_revision
+      returning revision into kept;
+  elsif p_revision = 0 then
+    -- No revision comes twice under one name, also when the note was taken away in between.
+    insert into trustwarden_state_log.notes (kind, name, revision, body)
+      values (p_kind, p_name, (extract(epoch from clock_timestamp()) * 1000000)::bigint, p_body)
+      on conflict do nothing returning revision into kept;
+  else
+    update trustwarden_state_log.notes set body = p_body, revision = revision + 1
+      where kind = p_kind and name = p_name and revision = p_revision returning revision into kept;
+  end if;
+  return kept;
+end
+$$;
+
+revoke all on function trustwarden_state_log.keep_note(text, text, bigint, text) from public;
+grant execute on function trustwarden_state_log.keep_note(text, text, bigint, text) to trustwarden_state_server;
+`;
+
 /** The whole schema at the latest version, for a database that has none. */
 export function formatStateSchema(migrations: Migrations): string {
   const version = latestVersion(migrations);
   return `${LOG}insert into store (schema_version) values (${version});
-${inTables(tablesOf(migrations))}${FUNCTIONS}${version < REPLICAS_SINCE ? "" : REPLICAS}${version < USES_SINCE ? "" : USES}${ARRANGE}`;
+${inTables(tablesOf(migrations))}${FUNCTIONS}${version < REPLICAS_SINCE ? "" : REPLICAS}${version < USES_SINCE ? "" : USES}${version < NOTES_SINCE ? "" : NOTES}${ARRANGE}`;
 }
 
 /** What brings a schema of an earlier version up; nothing changes unless it is of that version. */
@@ -364,7 +403,7 @@ export function formatStateUpgrade(migrations: Migrations, from: number): string
   if (select schema_version from trustwarden_state_log.store) <> ${from} then raise exception 'of another version'; end if;
 end $$;
 update trustwarden_state_log.store set schema_version = ${version}, version = version + 1;
-${inTables(steps.flatMap(statementsOfStep))}${from < REPLICAS_SINCE ? REPLICAS : ""}${from < USES_SINCE ? USES : ""}${ARRANGE}`;
+${inTables(steps.flatMap(statementsOfStep))}${from < REPLICAS_SINCE ? REPLICAS : ""}${from < USES_SINCE ? USES : ""}${from < NOTES_SINCE ? NOTES : ""}${ARRANGE}`;
 }
 
 const ARRANGE = "set local search_path = '';\nselect trustwarden_state_log.arrange();\n";
