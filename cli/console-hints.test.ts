@@ -19,7 +19,7 @@ const silent = {
   nowMs: () => 0,
   random: (length: number) => new Uint8Array(length),
 };
-const program = createProgram({ io: silent, setExitCode: () => undefined });
+const program = await createProgram({ io: silent, setExitCode: () => undefined });
 
 const sources = [
   ...readdirSync(CONSOLE, { recursive: true, encoding: "utf8" })

@@ -19,7 +19,7 @@ const silent = {
   nowMs: () => 0,
   random: (length: number) => new Uint8Array(length),
 };
-const commandPaths = pathsOf(createProgram({ io: silent, setExitCode: () => undefined }));
+const commandPaths = pathsOf(await createProgram({ io: silent, setExitCode: () => undefined }));
 
 describe("warden help", () => {
   test("knows every command of the contract", () => {

@@ -3,47 +3,8 @@
  */
 import { Command, CommanderError } from "commander";
 import { addGlobalOptions, examples, type Runtime } from "./command.ts";
-import { addA2aCommands } from "./commands/a2a.ts";
-import { addAgentCommands } from "./commands/agent.ts";
-import { addApprovalsCommands } from "./commands/approvals.ts";
-import { addBackupCommands } from "./commands/backup.ts";
-import { addBudgetCommands } from "./commands/budget.ts";
-import { addCaCommands } from "./commands/ca.ts";
-import { addConfirmationCommands } from "./commands/confirmation.ts";
-import { addCrlCommand } from "./commands/crl.ts";
-import { addDatabaseCommands } from "./commands/database.ts";
-import { addDoctorCommand } from "./commands/doctor.ts";
-import { addEntryCommands } from "./commands/entry.ts";
-import { addEvidenceCommands } from "./commands/evidence-bundle.ts";
-import { addBundleCommands, addFederationCommands } from "./commands/federation.ts";
-import { addForeignCommands } from "./commands/foreign.ts";
-import { addGitHookCommands } from "./commands/git-hook.ts";
-import { addGitSignCommand } from "./commands/git-sign.ts";
-import { addLedgerCommands } from "./commands/ledger.ts";
-import { addMcpCommands } from "./commands/mcp.ts";
-import { addMonitorCommand } from "./commands/monitor.ts";
-import { addNodeCommands } from "./commands/node.ts";
-import { addOrganizationCommands } from "./commands/organization.ts";
-import { addOwnerCommands } from "./commands/owner.ts";
-import { addPayloadCommands } from "./commands/payload.ts";
-import { addPersonCommands } from "./commands/person.ts";
-import { addPolicyCommands } from "./commands/policy.ts";
-import { addProtectCommand } from "./commands/protect.ts";
-import { addQuestionCommands } from "./commands/questions.ts";
-import { addRelayCommands } from "./commands/relay.ts";
-import { addReportCommand } from "./commands/report.ts";
-import { addRevokeCommand } from "./commands/revoke.ts";
-import { addRunCommand } from "./commands/run.ts";
-import { addScanCommand } from "./commands/scan.ts";
-import { addSecretCommands } from "./commands/secret.ts";
-import { addStateCommands } from "./commands/state.ts";
-import { addSvidCommands } from "./commands/svid.ts";
-import { addTokenCommand } from "./commands/token.ts";
-import { addUpCommand } from "./commands/up.ts";
-import { addUpstreamCommands } from "./commands/upstream.ts";
-import { addVerifierCommands } from "./commands/verifier.ts";
-import { addWitnessCommands } from "./commands/witness.ts";
 import { explainUsage, failureJson, formatFailure } from "./failure.ts";
+import { FAMILIES, type Family, familiesFor } from "./families.ts";
 import type { Io } from "./io.ts";
 import { CLI_VERSION } from "./version.ts";
 
@@ -74,7 +35,10 @@ export async function runProgram(args: readonly string[], io: Io): Promise<numbe
     exitCode = code;
   };
   const usage: Usage = { command: "warden", text: "" };
-  const program = createProgram({ io, setExitCode }, usage);
+  const program = await createProgram(
+    { io, setExitCode },
+    { usage, families: familiesFor(firstWordOf(args)) },
+  );
   try {
     await program.parseAsync([...args], { from: "user" });
   } catch (error) {
@@ -110,56 +74,29 @@ function reportUsage({
   return failure.exitCode;
 }
 
-/** The whole tree, without running anything; the tests of the help texts walk it. */
-export function createProgram(runtime: Runtime, usage: Usage = { command: "warden", text: "" }): Command {
+/** The tree of commands, without running anything: all of it, as the tests of the help texts walk it, or some families. */
+export async function createProgram(
+  runtime: Runtime,
+  {
+    usage = { command: "warden", text: "" },
+    families = FAMILIES,
+  }: { readonly usage?: Usage; readonly families?: readonly Family[] } = {},
+): Promise<Command> {
   const program = new Command("warden")
     .description("TrustWarden: identity, permission, record and stop for AI agents")
     .version(CLI_VERSION)
     .addHelpText("after", HELP_EPILOGUE);
   addGlobalOptions(program);
-  addUpCommand(program, runtime);
-  addRunCommand(program, runtime);
-  addOwnerCommands(program, runtime);
-  addPersonCommands(program, runtime);
-  addOrganizationCommands(program, runtime);
-  addConfirmationCommands(program, runtime);
-  addAgentCommands(program, runtime);
-  addEntryCommands(program, runtime);
-  addRelayCommands(program, runtime);
-  addVerifierCommands(program, runtime);
-  addProtectCommand(program, runtime);
-  addNodeCommands(program, runtime);
-  addFederationCommands(program, runtime);
-  addBundleCommands(program, runtime);
-  addForeignCommands(program, runtime);
-  addRevokeCommand(program, runtime);
-  addUpstreamCommands(program, runtime);
-  addSecretCommands(program, runtime);
-  addScanCommand(program, runtime);
-  addDatabaseCommands(program, runtime);
-  addPayloadCommands(program, runtime);
-  addMcpCommands(program, runtime);
-  addA2aCommands(program, runtime);
-  addApprovalsCommands(program, runtime);
-  addBudgetCommands(program, runtime);
-  addCaCommands(program, runtime);
-  addCrlCommand(program, runtime);
-  addLedgerCommands(program, runtime);
-  addStateCommands(program, runtime);
-  addReportCommand(program, runtime);
-  addWitnessCommands(program, runtime);
-  addMonitorCommand(program, runtime);
-  addEvidenceCommands(program, runtime);
-  addQuestionCommands(program, runtime);
-  addPolicyCommands(program, runtime);
-  addGitSignCommand(program, runtime);
-  addGitHookCommands(program, runtime);
-  addSvidCommands(program, runtime);
-  addTokenCommand(program, runtime);
-  addBackupCommands(program, runtime);
-  addDoctorCommand(program, runtime);
+  for (const family of families) (await family.load())(program, runtime);
   makeStrict(program, runtime.io, usage);
   return program;
+}
+
+/** The first argument that is neither an option of the program itself nor the value of one: the command. */
+function firstWordOf(args: readonly string[]): string | undefined {
+  const program = new Command();
+  addGlobalOptions(program);
+  return program.parseOptions([...args]).operands[0];
 }
 
 /** Errors of usage are thrown, with the place noted, and nothing is printed of them yet; in every command alike. */

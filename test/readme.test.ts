@@ -221,7 +221,7 @@ const silent = {
   random: (length: number) => new Uint8Array(length),
 };
 
-type Program = ReturnType<typeof createProgram>;
+type Program = Awaited<ReturnType<typeof createProgram>>;
 
 function helpOf(command: Program): readonly (readonly string[])[] {
   const path: string[] = [];
@@ -229,7 +229,7 @@ function helpOf(command: Program): readonly (readonly string[])[] {
   return [path, ...command.commands.flatMap(helpOf)];
 }
 
-const paths = helpOf(createProgram({ io: silent, setExitCode: () => undefined }));
+const paths = helpOf(await createProgram({ io: silent, setExitCode: () => undefined }));
 
 describe("warden --help", () => {
   test("shows only examples that the program understands", async () => {

@@ -1,8 +1,10 @@
 /** Where batches of signatures are checked: in a thread of their own, or, without one, in this. */
+
 import { extname } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
+import { threadEnvironment } from "../thread-environment.ts";
 import { checkSignatures, KeyCache, packChecks, type SignatureCheck } from "./signature-check.ts";
 
 /** Checks one batch at a time or a few, in order. */
@@ -26,7 +28,7 @@ export function createOwnLane(keys: KeyCache = new KeyCache()): CheckLane {
 /** A thread. @param onLost - told once when it ended by itself. */
 export function createThreadLane(onLost: (error: unknown) => void): CheckLane {
   const file = `./check-thread${extname(fileURLToPath(import.meta.url))}`;
-  const worker = new Worker(new URL(file, import.meta.url), { env: {} });
+  const worker = new Worker(new URL(file, import.meta.url), { env: threadEnvironment() });
   return new ThreadLane(worker, onLost);
 }
 

@@ -5,6 +5,7 @@
  * A draft may be unsigned: nothing is allowed by it, and it reaches nothing. It is held against what a module may ask of
  * its host as a policy in force is.
  */
+
 import { once } from "node:events";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -12,6 +13,7 @@ import { Worker } from "node:worker_threads";
 import type { PolicyMaterial } from "@trustwarden/core/agentledger/evidence-policies.ts";
 import { formatBundleName } from "@trustwarden/core/agentscope/policy-bundle.ts";
 import { isErrorCode, TrustWardenError } from "@trustwarden/core/error.ts";
+import { threadEnvironment } from "../thread-environment.ts";
 import { readDraft } from "./custom.ts";
 import { readHostBuiltins } from "./host-builtins.ts";
 import type { LoggedDecision, PolicyReplays, ReplayedDecision, RunningReplay } from "./ports.ts";
@@ -90,7 +92,7 @@ class ReplayThread {
   /** @throws TrustWardenError `policy_unavailable`, `policy_refused`. */
   static async start(data: ReplayThreadData): Promise<ReplayThread> {
     const file = `./replay-thread${extname(fileURLToPath(import.meta.url))}`;
-    const worker = new Worker(new URL(file, import.meta.url), { workerData: data, env: {} });
+    const worker = new Worker(new URL(file, import.meta.url), { workerData: data, env: threadEnvironment() });
     const first = await answerOf(worker, GRACE_MS).catch(async (error: unknown) => {
       await worker.terminate();
       throw error;

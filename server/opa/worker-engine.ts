@@ -6,6 +6,7 @@
  * and its answer. A worker that misses the deadline is ended and replaced; until the new one is ready every answer is
  * `policy_unavailable`, which `decide` turns into a deny.
  */
+
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import type { PolicyInput } from "@trustwarden/core/agentscope/policy-input.ts";
@@ -13,6 +14,7 @@ import { encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import type { PolicyReference } from "@trustwarden/core/decision.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { type Json, parseJson } from "@trustwarden/core/json.ts";
+import { threadEnvironment } from "../thread-environment.ts";
 import {
   ANSWERED,
   ASKED,
@@ -122,7 +124,7 @@ class TerminableEngine implements WorkerEngine {
     const channel = createChannel();
     const worker = new Worker(new URL("./policy-worker.ts", import.meta.url), {
       workerData: { channel, options: this.#options },
-      env: {},
+      env: threadEnvironment(),
     });
     worker.unref();
     await once(worker, "message");

@@ -3,6 +3,7 @@ import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { threadEnvironment } from "../thread-environment.ts";
 import type { IndexProgress } from "./ledger-index.ts";
 import type {
   FromIndex,
@@ -31,7 +32,7 @@ export class IndexThread {
   constructor(data: IndexThreadData, onLost: (error: unknown) => void) {
     const file = `./ledger-index-thread${extname(fileURLToPath(import.meta.url))}`;
     this.#onLost = onLost;
-    this.#worker = new Worker(new URL(file, import.meta.url), { workerData: data, env: {} });
+    this.#worker = new Worker(new URL(file, import.meta.url), { workerData: data, env: threadEnvironment() });
     const ready = Promise.withResolvers<IndexProgress>();
     const exited = Promise.withResolvers<void>();
     this.ready = ready.promise;

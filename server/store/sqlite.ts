@@ -8,6 +8,7 @@ import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { threadEnvironment } from "../thread-environment.ts";
 import type { ApprovalCommands } from "./approval-ports.ts";
 import type { StoredAuthority } from "./authority-ports.ts";
 import type { SecretState } from "./broker-ports.ts";
@@ -199,7 +200,7 @@ class WriterClient {
   constructor(data: WriterData, onFatal: () => void) {
     const file = `./writer${extname(fileURLToPath(import.meta.url))}`;
     this.#onFatal = onFatal;
-    this.#worker = new Worker(new URL(file, import.meta.url), { workerData: data, env: {} });
+    this.#worker = new Worker(new URL(file, import.meta.url), { workerData: data, env: threadEnvironment() });
     const ready = Promise.withResolvers<void>();
     const exited = Promise.withResolvers<void>();
     this.ready = ready.promise;

@@ -3,10 +3,12 @@
  *
  * Waiting blocks the writer's thread, and nothing else: reads, decisions and leases are in other threads.
  */
+
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { MessageChannel, receiveMessageOnPort, Worker } from "node:worker_threads";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { threadEnvironment } from "../../thread-environment.ts";
 import type {
   Answered,
   Asked,
@@ -64,7 +66,11 @@ export class PostgresConnection {
     const file = `./connection-thread${extname(fileURLToPath(import.meta.url))}`;
     this.#port = port1;
     this.#maxWaitMs = statementTimeoutMs + marginMs;
-    this.#thread = new Worker(new URL(file, import.meta.url), { workerData, transferList: [port2], env: {} });
+    this.#thread = new Worker(new URL(file, import.meta.url), {
+      workerData,
+      transferList: [port2],
+      env: threadEnvironment(),
+    });
     this.#thread.on("message", onEvent);
     // It ends only with an error of its own; whoever waits finds out by its silence.
     this.#thread.on("error", () => onEvent({ kind: "lost" }));
