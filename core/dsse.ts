@@ -61,8 +61,13 @@ export function payloadTypeOf(name: PayloadName): PayloadType {
 
 /** Pre-authentication encoding: the bytes that are signed. */
 export function encodePae(payloadType: string, payload: Uint8Array): Uint8Array {
+  return concatBytes(encodePaeHead(payloadType, payload.length), payload);
+}
+
+/** The pre-authentication encoding of a payload up to its first byte. */
+export function encodePaeHead(payloadType: string, payloadBytes: number): Uint8Array {
   const typeBytes = encodeUtf8(payloadType).length;
-  return concatBytes(encodeUtf8(`DSSEv1 ${typeBytes} ${payloadType} ${payload.length} `), payload);
+  return encodeUtf8(`DSSEv1 ${typeBytes} ${payloadType} ${payloadBytes} `);
 }
 
 /**

@@ -30,6 +30,11 @@ export interface Run {
   readonly p99: number;
 }
 
+/** A run whose processor time is known: microseconds an operation, of all threads of the process together. */
+export interface Costed {
+  readonly cpuUs: number;
+}
+
 export type Where = "memory" | "disk";
 export type How = "plain" | "verified";
 
@@ -93,7 +98,9 @@ export class Ours {
   }
 
   /** Verifications a second of all processors together. */
-  async raw(ms: number): Promise<number> {
+  async raw(ms: number): Promise<Costed & { readonly rate: number }> {
+    const before = process.cpuUsage();
+    const startedAt = performance.now();
     const rates = this.#raw.map(
       (thread) =>
         new Promise<number>((resolve) => {
@@ -101,13 +108,15 @@ export class Ours {
           thread.postMessage(ms);
         }),
     );
-    return (await Promise.all(rates)).reduce((sum, rate) => sum + rate, 0);
+    const rate = (await Promise.all(rates)).reduce((sum, each) => sum + each, 0);
+    return { rate, cpuUs: cpuUsSince(before, (rate * (performance.now() - startedAt)) / 1000) };
   }
 
-  async run({ kind, where, how, number, ms }: Asked): Promise<Run> {
+  async run({ kind, where, how, number, ms }: Asked): Promise<Run & Costed> {
     const log = this.#logs[where];
     if (log === undefined) throw new Error(`there is no log in ${where}`);
     const tookMs: number[] = [];
+    const before = process.cpuUsage();
     const startedAt = performance.now();
     const submit = async (flow: string, count: number, sinceMs: number) => {
       await this.#submit({ log, how, flow, count });
@@ -123,7 +132,8 @@ export class Ours {
       await Promise.all(callers);
     }
     const seconds = (performance.now() - startedAt) / 1000;
-    return { rate: tookMs.length / seconds, p50: percentile(tookMs, 50), p99: percentile(tookMs, 99) };
+    const cpuUs = cpuUsSince(before, tookMs.length);
+    return { rate: tookMs.length / seconds, p50: percentile(tookMs, 50), p99: percentile(tookMs, 99), cpuUs };
   }
 
   async close(): Promise<void> {
@@ -174,6 +184,11 @@ async function pace(
     running.push(submit("caller", each, startedAt + due));
   }
   await Promise.all(running);
+}
+
+function cpuUsSince(before: NodeJS.CpuUsage, operations: number): number {
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / operations;
 }
 
 function nobody(): never {

@@ -17,7 +17,7 @@ import { keepResult } from "../keep.ts";
 import { describeMachine, describeVersions } from "../machine.ts";
 import { percentile } from "../measure.ts";
 import { formatNumber } from "../report.ts";
-import { type Asked, Ours, type Run, signEntries, type Where } from "./ours.ts";
+import { type Asked, type Costed, Ours, type Run, signEntries, type Where } from "./ours.ts";
 import { type Peer, startPeer, TESSERA_VERSION } from "./peer.ts";
 
 const EFFORT = { full: { rounds: 7, ms: 1000 }, quick: { rounds: 3, ms: 400 } } as const;
@@ -40,6 +40,18 @@ interface Row {
   readonly ratio: number;
   /** Our rate over the raw rate of verifications of the same round. */
   readonly of_raw: number;
+  /** Processor time of an entry, all our threads together, and of a raw verification beside it (us). */
+  readonly cpu_us: number;
+  readonly raw_cpu_us: number;
+  /** The second over the first, round by round: what the machine does beside us slows both. */
+  readonly cpu_of_raw: number;
+}
+
+/** What one round gave. */
+interface Round {
+  readonly ours: Run & Costed;
+  readonly tessera: Run;
+  readonly raw: Costed & { readonly rate: number };
 }
 
 const { values: options } = parseArgs({
@@ -87,7 +99,7 @@ async function measureAll({
   const { rounds, ms } = options.quick ? EFFORT.quick : EFFORT.full;
   const modes = Object.entries(MODES).filter(([, { where }]) => where !== "memory" || hasMemory);
   const rates: number[] = [];
-  const runs = new Map(modes.map(([mode]) => [mode, [] as { ours: Run; tessera: Run; raw: number }[]]));
+  const runs = new Map(modes.map(([mode]) => [mode, [] as Round[]]));
   for (let round = 0; round <= rounds; round += 1) {
     for (const [mode, settings] of modes) {
       const asked: Asked = { ...settings, ms };
@@ -97,7 +109,7 @@ async function measureAll({
       const tessera = await peer.run(asked);
       const own = first ?? (await ours.run(asked));
       if (round === 0) continue;
-      rates.push(raw);
+      rates.push(raw.rate);
       runs.get(mode)?.push({ ours: own, tessera, raw });
     }
   }
@@ -105,9 +117,9 @@ async function measureAll({
   return { raw: percentile(rates, 50), rows };
 }
 
-function summarise(mode: string, runs: readonly { ours: Run; tessera: Run; raw: number }[]): Row {
-  const median = (of: (run: (typeof runs)[number]) => number) => percentile(runs.map(of), 50);
-  const side = (of: (run: (typeof runs)[number]) => Run): Run => ({
+function summarise(mode: string, runs: readonly Round[]): Row {
+  const median = (of: (run: Round) => number) => percentile(runs.map(of), 50);
+  const side = (of: (run: Round) => Run): Run => ({
     rate: median((run) => of(run).rate),
     p50: median((run) => of(run).p50),
     p99: median((run) => of(run).p99),
@@ -117,7 +129,10 @@ function summarise(mode: string, runs: readonly { ours: Run; tessera: Run; raw: 
     ours: side((run) => run.ours),
     tessera: side((run) => run.tessera),
     ratio: median((run) => run.ours.rate / run.tessera.rate),
-    of_raw: median((run) => run.ours.rate / run.raw),
+    of_raw: median((run) => run.ours.rate / run.raw.rate),
+    cpu_us: median((run) => run.ours.cpuUs),
+    raw_cpu_us: median((run) => run.raw.cpuUs),
+    cpu_of_raw: median((run) => run.raw.cpuUs / run.ours.cpuUs),
   };
 }
 
@@ -129,8 +144,10 @@ function format({ raw, rows }: { readonly raw: number; readonly rows: readonly R
     `${cpu}, ${cores} cores, ${memory_gib} GiB, ${os}; load ${load}; Node ${process.versions.node}, Tessera ${TESSERA_VERSION}`,
     `raw P-256 verifications of all cores together: ${formatNumber(raw)}/s`,
     ...rows.map(
-      ({ mode, ours, tessera, ratio, of_raw }) =>
-        `${mode}\n  TrustWarden  ${side(ours)}  (${of_raw.toFixed(2)} of raw)\n  Tessera      ${side(tessera)}\n  ratio ${ratio.toFixed(2)}`,
+      ({ mode, ours, tessera, ratio, of_raw, ...cpu }) =>
+        `${mode}\n  TrustWarden  ${side(ours)}  (${of_raw.toFixed(2)} of raw)` +
+        `\n  processor    ${cpu.cpu_us.toFixed(1)} us an entry, a raw verification ${cpu.raw_cpu_us.toFixed(1)} (${cpu.cpu_of_raw.toFixed(2)})` +
+        `\n  Tessera      ${side(tessera)}\n  ratio ${ratio.toFixed(2)}`,
     ),
   ].join("\n");
 }

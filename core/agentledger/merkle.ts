@@ -7,6 +7,7 @@
  *
  * @see RFC 6962 section 2.1
  */
+import { concatBytes } from "../bytes.ts";
 import { sha256 } from "../crypto.ts";
 import { TrustWardenError } from "../error.ts";
 
@@ -16,6 +17,15 @@ export const HASH_BYTES = 32;
 /** Domain separation: without it an inner node could be passed off as an entry. */
 const LEAF_PREFIX = 0x00;
 const NODE_PREFIX = 0x01;
+
+/** Entries up to this are hashed in `leafInput`; one is about a kilobyte. */
+const MAX_COPIED_BYTES = 65_535;
+/**
+ * What is hashed, behind its prefix: one place for all, since an array for each would cost more than its hash. Nothing is kept in
+ * them from one call to the next.
+ */
+const leafInput = new Uint8Array(1 + MAX_COPIED_BYTES).fill(LEAF_PREFIX, 0, 1);
+const nodeInput = new Uint8Array(1 + 2 * HASH_BYTES).fill(NODE_PREFIX, 0, 1);
 
 /** Root of the tree without entries. */
 export const EMPTY_ROOT: Uint8Array = sha256(new Uint8Array(0));
@@ -28,10 +38,9 @@ export interface LeafRange {
 
 /** Hash of one entry: SHA-256(0x00 || entry). */
 export function leafHash(entry: Uint8Array): Uint8Array {
-  const input = new Uint8Array(entry.length + 1);
-  input[0] = LEAF_PREFIX;
-  input.set(entry, 1);
-  return sha256(input);
+  if (entry.length > MAX_COPIED_BYTES) return sha256(concatBytes(Uint8Array.of(LEAF_PREFIX), entry));
+  leafInput.set(entry, 1);
+  return sha256(leafInput.subarray(0, 1 + entry.length));
 }
 
 /** Hash of an inner node: SHA-256(0x01 || left || right). */
@@ -42,11 +51,11 @@ export function nodeHash({
   readonly left: Uint8Array;
   readonly right: Uint8Array;
 }): Uint8Array {
-  const input = new Uint8Array(1 + left.length + right.length);
-  input[0] = NODE_PREFIX;
-  input.set(left, 1);
-  input.set(right, 1 + left.length);
-  return sha256(input);
+  if (left.length + right.length !== 2 * HASH_BYTES)
+    return sha256(concatBytes(Uint8Array.of(NODE_PREFIX), left, right));
+  nodeInput.set(left, 1);
+  nodeInput.set(right, 1 + left.length);
+  return sha256(nodeInput);
 }
 
 /**

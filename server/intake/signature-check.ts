@@ -3,6 +3,7 @@
  *
  * Pure, so that the server's thread and the others do the same.
  */
+import { concatBytes } from "@trustwarden/core/bytes.ts";
 import { isP256Signature, type PublicKey, parseP256PublicKey } from "@trustwarden/core/crypto.ts";
 
 const SIGNATURE_BYTES = 64;
@@ -20,7 +21,9 @@ export interface CertifiedKey {
 
 /** What has to be signed by whom. */
 export interface SignatureCheck extends CertifiedKey {
-  readonly signed: Uint8Array;
+  /** What was signed, in two parts as they lie about: they are put together once, where they are checked or packed. */
+  readonly head: Uint8Array;
+  readonly payload: Uint8Array;
   /** 64 bytes r||s; any other length is a bad signature. */
   readonly signature: Uint8Array;
 }
@@ -52,18 +55,20 @@ export class KeyCache {
 
 /** Whether each signature is good. */
 export function checkSignatures(checks: readonly SignatureCheck[], keys: KeyCache): readonly boolean[] {
-  return checks.map((check) => isGood(check, keys));
+  return checks.map((check) => {
+    const key = importIfKey(check, keys);
+    return key !== null && isP256Signature(key, concatBytes(check.head, check.payload), check.signature);
+  });
 }
 
-function isGood({ signed, signature, ...key }: SignatureCheck, keys: KeyCache): boolean {
-  let imported: PublicKey;
+/** Null for what is no key: it has signed nothing, and its checks are refused. */
+function importIfKey(key: CertifiedKey, keys: KeyCache): PublicKey | null {
   try {
-    imported = keys.import(key);
+    return keys.import(key);
   } catch {
-    // Safe: what is no key has signed nothing, and the check is refused.
-    return false;
+    // Safe: whoever asks takes null for a bad signature.
+    return null;
   }
-  return isP256Signature(imported, signed, signature);
 }
 
 /** The checks of signatures of the right length as a batch. */
@@ -71,9 +76,10 @@ export function packChecks(checks: readonly SignatureCheck[]): CheckBatch {
   const keys: CertifiedKey[] = [];
   const placeOfKey = new Map<string, number>();
   const places = new Uint32Array(PLACE * checks.length);
-  const bytes = new Uint8Array(checks.reduce((sum, { signed }) => sum + SIGNATURE_BYTES + signed.length, 0));
+  const bytes = new Uint8Array(checks.reduce((sum, check) => sum + bytesOf(check), 0));
   let end = 0;
-  for (const [index, { certificate, spki, signed, signature }] of checks.entries()) {
+  for (const [index, check] of checks.entries()) {
+    const { certificate, spki, head, payload, signature } = check;
     if (signature.length !== SIGNATURE_BYTES) throw new Error("a packed signature has 64 bytes");
     let key = placeOfKey.get(certificate);
     if (key === undefined) {
@@ -81,24 +87,31 @@ export function packChecks(checks: readonly SignatureCheck[]): CheckBatch {
       placeOfKey.set(certificate, key);
     }
     bytes.set(signature, end);
-    bytes.set(signed, end + SIGNATURE_BYTES);
-    end += SIGNATURE_BYTES + signed.length;
-    places.set([key, end], PLACE * index);
+    bytes.set(head, end + SIGNATURE_BYTES);
+    bytes.set(payload, end + SIGNATURE_BYTES + head.length);
+    end += bytesOf(check);
+    places[PLACE * index] = key;
+    places[PLACE * index + 1] = end;
   }
   return { keys, places, bytes };
+}
+
+function bytesOf({ head, payload }: SignatureCheck): number {
+  return SIGNATURE_BYTES + head.length + payload.length;
 }
 
 /** The verdicts on a batch, 1 for a good signature, in its order. */
 export function checkBatch({ keys, places, bytes }: CheckBatch, cache: KeyCache): Uint8Array<ArrayBuffer> {
   const verdicts = new Uint8Array(places.length / PLACE);
+  const imported = keys.map((key) => importIfKey(key, cache));
   let start = 0;
   for (let index = 0; index < verdicts.length; index += 1) {
-    const key = keys[places[PLACE * index] ?? -1];
+    const key = imported[places[PLACE * index] ?? -1];
     const end = places[PLACE * index + 1] ?? 0;
     if (key === undefined) throw new Error("a check names a key of its batch");
     const signature = bytes.subarray(start, start + SIGNATURE_BYTES);
     const signed = bytes.subarray(start + SIGNATURE_BYTES, end);
-    verdicts[index] = isGood({ ...key, signed, signature }, cache) ? 1 : 0;
+    verdicts[index] = key !== null && isP256Signature(key, signed, signature) ? 1 : 0;
     start = end;
   }
   return verdicts;

@@ -19,7 +19,8 @@ function checkOf(number: number, signedNumber = number): SignatureCheck {
   return {
     certificate,
     spki,
-    signed: Uint8Array.of(number),
+    head: new Uint8Array(0),
+    payload: Uint8Array.of(number),
     signature: signer.sign(Uint8Array.of(signedNumber)),
   };
 }

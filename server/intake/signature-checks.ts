@@ -13,7 +13,7 @@ import { type Slice, Turns } from "./turns.ts";
 /** Fewer are checked at once when nothing waits; about a millisecond of this thread. */
 const MAX_AT_ONCE = 16;
 /** Checks in one batch: a few milliseconds of a thread. */
-const BATCH = 64;
+const BATCH = 128;
 /** Checks that a flow hands out before it is the next one's turn. */
 const PER_TURN = 16;
 /** Batches that a lane has: one that it works on, and the next. */

@@ -1,6 +1,6 @@
 /** Many signed documents of one submission, proven together. */
 import {
-  encodePae,
+  encodePaeHead,
   type PayloadName,
   parseUnverifiedPayload,
   payloadTypeOf,
@@ -41,11 +41,19 @@ export async function verifyEnvelopes(
   if (submitted.some(({ envelope }) => envelope.payloadType !== type)) {
     throw new TrustWardenError("signature_invalid", { reason: "payload type", expected: name });
   }
+  const heads = new Map<number, Uint8Array>();
+  const headOf = (bytes: number): Uint8Array => {
+    const head = heads.get(bytes) ?? encodePaeHead(type, bytes);
+    heads.set(bytes, head);
+    return head;
+  };
   await checks.check(
     flow,
-    submitted.map(({ envelope: { payload, signature }, key }) => ({
-      ...key,
-      signed: encodePae(type, payload),
+    submitted.map(({ envelope: { payload, signature }, key: { certificate, spki } }) => ({
+      certificate,
+      spki,
+      head: headOf(payload.length),
+      payload,
       signature,
     })),
   );
