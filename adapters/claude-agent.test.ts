@@ -1,5 +1,5 @@
 /** The Claude Agent SDK itself with its own program, before a server on loopback that answers as the API does. */
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -193,6 +193,19 @@ describe("an agent of the Claude Agent SDK", () => {
     };
     expect(resultOf(await run(steps, root, {}, "default", asIs))).toBe("not run");
     expect(existsSync(decided)).toBe(true);
+  });
+
+  it("is stopped while its program is at work: the command dies, the run ends, and the ledger has it as broken off", async () => {
+    const doomed = await world.createAgent(["use:tool"], "doomed-at-work");
+    const pid = join(home, "pid");
+    const running = run([[bash(`echo $$ > ${pid}; exec sleep 600`)], "never said"], doomed);
+    const ended = expect(running).rejects.toMatchObject({ code: "identity_revoked" });
+    await expect.poll(() => existsSync(pid) && readFileSync(pid, "utf8"), { timeout: 60_000 }).toMatch(/\d/);
+    await world.stopAtWork(doomed, false);
+    await ended;
+    await world.expectCut(doomed);
+    const isAlive = () => existsSync(`/proc/${readFileSync(pid, "utf8").trim()}`);
+    await expect.poll(isAlive, { timeout: 60_000 }).toBe(false);
   });
 
   it("ends its run when it was stopped", async () => {

@@ -125,7 +125,7 @@ class GuardedRun {
       const call = planToolCall(tool, input.tool_input, this.#guard.rules);
       const agent = await this.#agentOf(input);
       const verdict = await this.#gate.begin({ agent, id }, call);
-      if (verdict.kind === "refused") throw verdict.error;
+      if (verdict.kind === "refused") return this.#refused(agent, call, verdict.error);
       if (verdict.kind === "ask" && !ASKING_MODES.has(input.permission_mode ?? "default"))
         throw new TrustWardenError("approval_required", { request: verdict.request });
       const asked = JSON.stringify(input.tool_input);
@@ -138,6 +138,16 @@ class GuardedRun {
       this.#turn.onFailure(error);
       return answer("deny", describeRefusal(error, { tool, action: `use:tool:${tool}` }));
     }
+  }
+
+  #refused(agent: AgentIdentity, call: ToolCall, error: unknown): HookJSONOutput {
+    this.#noteEnd(agent, error);
+    return answer("deny", describeRefusal(error, call));
+  }
+
+  /** The end of the query's own agent ends the query, and its program with whatever runs; a sub-agent ends alone. */
+  #noteEnd(agent: AgentIdentity, error: unknown): void {
+    if (agent === this.#turn.agent) this.#turn.onFailure(error);
   }
 
   /** Opens the act; resolves when it is allowed and under way. */
@@ -154,7 +164,10 @@ class GuardedRun {
     const settled = outcome.then(
       () => undefined,
       // The tool's own failure is in the ledger now; a refusal is told to whoever waits for the start.
-      (error: unknown) => started.reject(error),
+      (error: unknown) => {
+        started.reject(error);
+        this.#noteEnd(agent, error);
+      },
     );
     this.#outcomes.add(settled);
     return started.promise;
@@ -177,7 +190,7 @@ class GuardedRun {
       await this.#start(details.toolUseID, running);
       return { behavior: "allow", updatedInput: input };
     } catch (error) {
-      this.#turn.onFailure(error);
+      this.#noteEnd(running.agent, error);
       return { behavior: "deny", message: describeRefusal(error, running.call) };
     }
   };

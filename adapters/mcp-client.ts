@@ -144,6 +144,7 @@ class GuardedConnection {
       );
       this.listener?.(answer.message, answer.extra);
     } catch (error) {
+      if (this.#pending.has(id)) await this.#giveUp(id);
       if (error instanceof FailedAnswer) this.listener?.(error.answer.message, error.answer.extra);
       else if (!isGone(error)) this.#answer(id, refusalOf(message.method, call, error));
     }
@@ -162,6 +163,18 @@ class GuardedConnection {
       return answer;
     } finally {
       this.#pending.delete(id);
+    }
+  }
+
+  /** The agent was stopped while the server was at work for it: the server hears so and may end the work too. */
+  async #giveUp(id: string | number): Promise<void> {
+    this.#pending.get(id)?.reject(new TrustWardenError("call_aborted", { reason: "stopped" }));
+    const params = { requestId: id, reason: "The agent was stopped." };
+    const message = { jsonrpc: "2.0", method: "notifications/cancelled", params };
+    try {
+      await this.#send(message);
+    } catch {
+      // Safe to go on: a connection that is gone carries no work, and the caller gets the refusal in any case.
     }
   }
 

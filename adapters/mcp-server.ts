@@ -113,6 +113,7 @@ class ServedConnection {
       if (method === undefined || method.startsWith("notifications/")) return this.listener?.(message, extra);
       if (!PLUMBING.has(method)) await this.#requireAllowed(message, visit);
       visit.signal.throwIfAborted();
+      if (id !== undefined) this.#cancelWith(visit, id);
       this.listener?.(message, extra);
     } catch (error) {
       if (id === undefined) return;
@@ -122,6 +123,13 @@ class ServedConnection {
       };
       await this.#send({ ...{ jsonrpc: "2.0", id }, ...refusalOf(method, call, error) });
     }
+  }
+
+  /** A visit that is cut ends the tool's work as its caller could, by the signal that the SDK gives to tools. */
+  #cancelWith({ signal }: Visit, requestId: string | number): void {
+    const params = { requestId, reason: "The agent was stopped." };
+    const message = { jsonrpc: "2.0", method: "notifications/cancelled", params };
+    signal.addEventListener("abort", () => this.listener?.(message), { once: true });
   }
 
   #requireOwner(visit: Visit | undefined): asserts visit is Visit {

@@ -17,6 +17,9 @@ import { guardMcp, type McpGuard, mcpRoutes } from "./mcp-server.ts";
 import { startWorld, type World } from "./world.test.support.ts";
 
 const done: string[] = [];
+/** What a tool of the server that agents visit does, once it is called; resolves when the SDK told it to end. */
+let atWork: () => Promise<void> = async () => {};
+let told = Promise.withResolvers<void>();
 let world: World;
 beforeAll(async () => {
   world = await startWorld({ asks: ["send:invoice"] });
@@ -30,6 +33,11 @@ function createServer(): McpServer {
       done.push(`${name} ${of}`);
       return { content: [{ type: "text", text: `${name} of ${of}` }] };
     });
+  server.registerTool("hang", {}, async ({ signal }) => {
+    signal.addEventListener("abort", () => told.resolve());
+    await atWork();
+    return { content: [{ type: "text", text: "done all the same" }] };
+  });
   server.registerTool("fail", {}, async () => ({ content: [{ type: "text", text: "no" }], isError: true }));
   return server;
 }
@@ -121,6 +129,26 @@ describe("an MCP client", () => {
     await expect
       .poll(async () => (await world.actionsOf(lone)).at(-1)?.outcome, { timeout: 60_000 })
       .toBe("aborted");
+  });
+
+  it("is cut in the middle of a call when its agent is stopped, and the server is told to end the work", async () => {
+    const stopped = await world.createAgent(["call:mcp:slow/hang"], "stopped-at-work");
+    const server = new McpServer({ name: "slow", version: "1" });
+    const ended = Promise.withResolvers<string>();
+    server.registerTool("hang", {}, async ({ signal }) => {
+      signal.addEventListener("abort", () => ended.resolve(String(signal.reason)));
+      await world.stopAtWork(stopped, true);
+      return { content: [] };
+    });
+    const [near, far] = InMemoryTransport.createLinkedPair();
+    await server.connect(far);
+    const client = new Client({ name: "test", version: "1" });
+    await client.connect(guardTransport(near, { server: "slow", agent: stopped }));
+    const cut = await client.callTool({ name: "hang" });
+    expect([cut.isError, textOf(cut)]).toEqual([true, expect.stringContaining("identity_revoked")]);
+    expect(await ended.promise).toContain("The agent was stopped.");
+    await world.expectCut(stopped);
+    await client.close();
   });
 
   it("waits for its owner where that is wanted, and is refused otherwise", async () => {
@@ -250,6 +278,22 @@ describe("an MCP server that agents visit", () => {
       { id: 2, result: {} },
       { id: 3, error: { message: expect.stringContaining("mcp_session_unknown") } },
     ]);
+  });
+
+  it("cuts a call that is at work when its agent is stopped, tells the tool, and records it as aborted", async () => {
+    const stopped = await world.createAgent(["list:mcp:files/server", "call:mcp:files/hang"], "at-work");
+    const client = await connect(stopped);
+    told = Promise.withResolvers();
+    atWork = () => world.stopAtWork(stopped, true);
+    // The SDK's client waits a minute for an answer whose stream broke.
+    const controller = new AbortController();
+    const call = client.callTool({ name: "hang" }, undefined, { signal: controller.signal });
+    const ended = expect(call).rejects.toThrow();
+    await told.promise;
+    const last = async () => (await world.actionsOf(stopped)).at(-1)?.outcome;
+    await expect.poll(last, { timeout: 60_000 }).toBe("aborted");
+    controller.abort();
+    await ended;
   });
 
   it("stops answering an agent that was stopped", async () => {

@@ -189,6 +189,7 @@ class Contract:
         assert run_ended_by(harness, agent, mode).identity is root
         assert desk.what == ["cut"]
         root.close()
+        world.expect_records(root, [(root.id, "use:tool:wait_for_long", "aborted")])
 
     def test_what_a_thread_gives_back_after_a_stop_is_refused(self, world: World, harness: Harness, desk: Desk) -> None:
         root = world.create(SCOPE)
@@ -207,6 +208,7 @@ class Contract:
         harness.protect(agent, root, actions=ACTIONS)
         run_ended_by(harness, agent, harness.modes[0])
         root.close()
+        world.expect_records(root, [(root.id, "use:tool:finish_anyway", "aborted")])
 
     def test_stopping_a_child_leaves_its_parent_at_work(self, world: World, harness: Harness, desk: Desk) -> None:
         root = world.create(SCOPE)

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+import anyio
+import anyio.to_thread
 import pytest
 from anthropic_api import ScriptedApi
 from claude_agent_sdk import (
@@ -21,6 +23,7 @@ from claude_agent_sdk import (
     SdkMcpTool,
     create_sdk_mcp_server,
 )
+from contract import chain_of
 from harness import SCOPE, Call, Definition, Harness, Result
 from questions import WaitingContract
 from world import World
@@ -223,6 +226,34 @@ class TestClaude(WaitingContract):
         assert not late.exists()
         assert len(harness.apis[-1].left) == 1
         root.close()
+
+    def test_a_stop_ends_the_program_that_is_at_work_and_the_ledger_has_the_call_as_broken_off(
+        self, world: World, harness: ClaudeHarness, tmp_path: Path
+    ) -> None:
+        written = tmp_path / "pid"
+        turns = [[Call("Bash", {"command": f"echo $$ > {written}; exec sleep 600", "description": "test"}, "b1")], "no"]
+        client = ClaudeSDKClient(harness.options_for(turns, allowed_tools=["Bash"]))
+        root = world.create(["use:tool:Bash"])
+        protect(client, root)
+
+        def stop() -> None:
+            world.eventually(lambda: written.exists() and written.read_text().strip() != "", lambda: "it never began")
+            world.revoke(root)
+
+        async def go() -> None:
+            async with client, anyio.create_task_group() as group:
+                group.start_soon(anyio.to_thread.run_sync, stop)
+                await client.query("go")
+                async for _ in client.receive_response():
+                    pass
+
+        with pytest.raises(BaseException) as failed:
+            asyncio.run(go())
+        assert any(isinstance(error, RunEnded) for error in chain_of(failed.value))
+        root.close()
+        world.expect_records(root, [(root.id, "use:tool:Bash", "aborted")])
+        program = Path("/proc") / written.read_text().strip()
+        world.eventually(lambda: not program.exists(), lambda: "it runs on")
 
     def test_a_client_that_is_connected_is_neither_protected_nor_connected_again(
         self, world: World, harness: ClaudeHarness

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, cast
@@ -24,7 +25,7 @@ from mcp import types
 from ..errors import TrustWardenError, fail
 from ._agent_run import AgentRun, AgentSpec, RunEnded
 from ._core import Guard, Refused, ToolCall, Waiting, refusal_in
-from ._cut import Cut
+from ._cut import Cut, Interruptible
 
 _HOOK_TIMEOUT_SECONDS = 30.0
 """A decision takes milliseconds; a server that cannot be reached is a refusal after this."""
@@ -45,6 +46,8 @@ class _Call:
     """The arguments that were decided about, as text."""
     is_started: bool = False
     has_failed: bool = False
+    unwatch: Callable[[], None] | None = None
+    """Ends the watch over a stop while the SDK's program is at work."""
 
 
 _lost: ContextVar[list[Exception] | None] = ContextVar("trustwarden_claude_lost", default=None)
@@ -76,6 +79,7 @@ class GuardedSession:
         self._below: dict[str, tuple[AgentSpec, AgentRun]] = {}
         self._calls: dict[str, _Call] = {}
         self._ended: RunEnded | None = None
+        self._reading = Interruptible()
         self._starting = anyio.Lock()
         """A sub-agent may call several tools at once; it starts once."""
 
@@ -92,7 +96,7 @@ class GuardedSession:
         """The identity exists before the agent says a word. Raises as `AgentIdentity.spawn`."""
         if self._run is not None:
             raise ValueError("the client is connected already")
-        self._ended = None
+        self._ended, self._reading = None, Interruptible()
         try:
             self._run = await self._guard.aopen(self._root)
         except TrustWardenError as error:
@@ -117,6 +121,30 @@ class GuardedSession:
         if self._ended is not None:
             _lose(self._ended)
             raise self._ended
+
+    async def each_of(self, messages: AsyncGenerator[Any]) -> AsyncGenerator[Any]:
+        """The messages of a run; no more once its identity is over. Raises `RunEnded`.
+
+        A stop while the program is at work is told here: who reads leaves, and the program ends with the connection.
+        """
+        async with aclosing(messages):
+            while True:
+                message = await self._reading.run(lambda: anext(messages, None))
+                self.check()
+                if message is None:
+                    return
+                yield message
+
+    def _begin(self, known: _Call) -> None:
+        """From here the program is at work: a stop of the run's own agent ends the run with it."""
+        known.is_started = True
+
+        def stopped() -> None:
+            self._note(RunEnded(fail("identity_revoked", {"reason": "stopped during the call"}), known.run))
+            if self._ended is not None:
+                self._reading.interrupt()
+
+        known.unwatch = known.run.identity.when_stopped(stopped)
 
     def _hooks_over(self, hooks: Mapping[Any, Any]) -> dict[Any, Any]:
         """What makes the SDK's program ask us, beside the hooks that the caller has."""
@@ -156,7 +184,7 @@ class GuardedSession:
             self._calls.pop(key, None)
             self._note(error)
             return _denied(_told(error, tool))
-        known.is_started = True
+        self._begin(known)
         return PermissionResultAllow(updated_input=given)
 
     async def within(self, key: str | None, body: Callable[[], Awaitable[Any]]) -> Any:
@@ -190,7 +218,7 @@ class GuardedSession:
             self._calls[key] = known
             with run.step():
                 await known.call.adecided()
-            known.is_started = True
+            self._begin(known)
             return {}
         except Waiting as waiting:
             if given.get("permission_mode", "default") in _ASKING_MODES:
@@ -251,6 +279,8 @@ class GuardedSession:
 
 
 async def _report(known: _Call, error: Exception | None) -> None:
+    if known.unwatch is not None:
+        known.unwatch()
     await known.call.__aexit__(None if error is None else type(error), error, None)
 
 

@@ -81,3 +81,32 @@ class Cut:
             # A loop that is closed runs no body any more.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(scope.cancel)
+
+
+class Interruptible:
+    """One wait at a time that another thread may end; under another runtime than asyncio it is not ended."""
+
+    def __init__(self) -> None:
+        self._scope: anyio.CancelScope | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_interrupted = False
+
+    async def run(self, body: Callable[[], Awaitable[T]]) -> T | None:
+        """What the body gives; nothing when it was ended, or when that was said before."""
+        with contextlib.suppress(RuntimeError):
+            self._loop = asyncio.get_running_loop()
+        with anyio.CancelScope() as scope:
+            self._scope = scope
+            if self._is_interrupted:
+                return None
+            return await body()
+        return None
+
+    def interrupt(self) -> None:
+        """Ends the wait, on its own loop; every later one ends at once."""
+        self._is_interrupted = True
+        scope, loop = self._scope, self._loop
+        if scope is not None and loop is not None:
+            # A loop that is closed waits for nothing any more.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(scope.cancel)

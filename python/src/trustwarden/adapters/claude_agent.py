@@ -89,11 +89,9 @@ async def query(
     await session.open()
     try:
         messages = cast("AsyncGenerator[Message]", _query(prompt=prompt, options=session.options_over(given)))
-        async with aclosing(messages):
-            async for message in messages:
-                session.check()
+        async with aclosing(session.each_of(messages)) as read:
+            async for message in read:
                 yield message
-        session.check()
     finally:
         await session.close()
 
@@ -113,11 +111,9 @@ def _guard_client(client: ClaudeSDKClient, session: GuardedSession) -> None:
             raise
 
     async def receive_messages(self: Any) -> AsyncGenerator[Any]:
-        async with aclosing(original.receive_messages(self)) as messages:
+        async with aclosing(session.each_of(original.receive_messages(self))) as messages:
             async for message in messages:
-                session.check()
                 yield message
-        session.check()
 
     async def disconnect(self: Any) -> None:
         try:
