@@ -12,6 +12,7 @@ export { AgentIdentity, type CreateOptions, type IdentityRequest } from "./agent
 export type { KeptReceipt } from "./agent-session.ts";
 export type { WaitForApprovalOptions } from "./approvals.ts";
 export type { AttestOptions, EvidenceSource, Exchange } from "./attest.ts";
+export { type BroughtCall, type VerifiedBroughtCall, verifyBroughtCall } from "./brought-call.ts";
 export type { Evaluation, Question } from "./evaluate.ts";
 export {
   fromAzureIdentity,

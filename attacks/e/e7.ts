@@ -1,45 +1,25 @@
 /** E7: the service behind the gateway, called past it. */
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { connect, type TLSSocket } from "node:tls";
-import { discovery } from "@trustwarden/core/api/ledger.ts";
-import { encodeBase64url, encodeUtf8, parseBase64url } from "@trustwarden/core/bytes.ts";
-import { peerChainOf } from "trustwarden";
-import {
-  askDecision,
-  intentOf,
-  parseDecision,
-  signedRequest,
-  type TestInstance,
-  verifierTicket,
-} from "../../test/support/actors.ts";
+import { formatReceiptHeader } from "@trustwarden/core/api/action.ts";
+import { parseBase64url, parseUtf8 } from "@trustwarden/core/bytes.ts";
+import { askDecision, parseDecision, signedRequest, type TestInstance } from "../../test/support/actors.ts";
 import { type ClientTls, jsonOf, type RawAnswer } from "../../test/support/http.ts";
-import { TRUST_DOMAIN } from "../../test/support/server.ts";
-import { createWebCertificate } from "../../test/support/web-certificate.ts";
 import { defineScenario, expect, expectSame } from "../scenario.ts";
-import type { Knowledge } from "../support/behind-gateway.ts";
 import { call, expectRefusal } from "../support/client.ts";
 import { forgeUnderLeaf } from "../support/forged.ts";
+import { openProtectedShop, type ProtectedShop } from "../support/protected-shop.ts";
 import type { World } from "../support/world.ts";
 
 const ORDER = { action: "read:orders:42", resource: "shop://orders/42" };
-const ROUTES = [
-  { method: "GET", path: "/orders/{id}", action: "read:orders:{id}", resource: "shop://orders/{id}" },
-];
 const RECEIPT = "trustwarden-receipt";
 
-interface Scene {
+interface Scene extends ProtectedShop {
   readonly agent: TestInstance;
-  /** The service itself. */
-  readonly backend: string;
-  /** `warden protect` before it. */
-  readonly gateway: { readonly url: string; readonly id: string };
   /** Another gateway of the service, whose key the attacker has. */
   readonly leaked: TestInstance;
   /** A service that has nothing to do with it. */
   readonly other: TestInstance;
-  /** Of the agent's visit through the gateway. */
-  spent: string;
+  /** What the gateway brought to the service with the agent's visit: receipt, intent and salt. */
+  spent: Readonly<Record<string, string>>;
 }
 
 /** Played by the runner. */
@@ -53,27 +33,30 @@ export const scenario = defineScenario({
   world: {},
   prepare: async (world): Promise<Scene> => {
     const leaked = await world.enrolVerifier();
-    const { backend, gateway } = await openService(world, leaked);
+    const { backend, gateway } = await openProtectedShop(world, leaked);
     const agent = await world.enrol(["read:orders:42"]);
-    return { agent, other: await world.enrolVerifier(), backend, gateway, leaked, spent: "" };
+    return { agent, other: await world.enrolVerifier(), backend, gateway, leaked, spent: {} };
   },
   control: async (world, scene) => {
-    const answer = await visitThrough(scene);
+    const visit = visitOf(scene);
+    const answer = await call(scene.gateway.url, visit, { tls: scene.agent.tls });
     expectSame(
       [answer.status, jsonOf(answer).agent],
       [200, scene.agent.answer.spiffe_id],
       "through the gateway",
     );
-    scene.spent = String(answer.headers[RECEIPT]);
-    expect(scene.spent.length > 100, "the visitor has the receipt of its visit");
-    expectSame((await visitThrough(scene)).status, 200, "and again");
+    scene.spent = { ...visit.headers, [RECEIPT]: String(answer.headers[RECEIPT]) };
+    expect(String(scene.spent[RECEIPT]).length > 100, "the visitor has the receipt of its visit");
+    const again = await call(scene.gateway.url, visitOf(scene), { tls: scene.agent.tls });
+    expectSame(again.status, 200, "and again");
     expectSame(world.child.isRunning(), true, "the server runs");
   },
   attack: async (world, { agent, other, backend, gateway, leaked, spent }) => {
+    const { [RECEIPT]: receipt = "" } = spent;
     const shown = {
       "trustwarden-agent": agent.answer.spiffe_id,
       "trustwarden-action": ORDER.action,
-      [RECEIPT]: spent,
+      ...spent,
     };
     const past = (headers: Readonly<Record<string, string>>, tls?: ClientTls): Promise<RawAnswer> =>
       call(backend, { target: "/orders/42", headers }, { tls });
@@ -94,9 +77,9 @@ export const scenario = defineScenario({
       unproven,
       "a gateway's key with a receipt that was shown before",
     );
-    const altered = { ...shown, [RECEIPT]: spent.replace(/^.{40}/, (head) => head.toLowerCase()) };
+    const altered = { ...shown, [RECEIPT]: receipt.replace(/^.{40}/, (head) => head.toLowerCase()) };
     expectRefusal(await past(altered, leaked.tls), unproven, "a gateway's key with an altered receipt");
-    const own = { ...shown, [RECEIPT]: await receiptOfOwn(world, agent) };
+    const own = { ...shown, ...(await receiptOfOwn(world, agent)) };
     expectRefusal(
       await past(own, leaked.tls),
       unproven,
@@ -110,64 +93,26 @@ export const scenario = defineScenario({
   },
 });
 
-/** The service, and `warden protect` before it. */
-async function openService(world: World, leaked: TestInstance): Promise<Pick<Scene, "backend" | "gateway">> {
-  const web = createWebCertificate();
-  const directory = join(world.home.dataDir, "..");
-  const [knowledgeFile, routes, ca] = ["knows.json", "routes.json", "web.pem"].map((name) =>
-    join(directory, name),
-  );
-  const described = discovery.parse(
-    jsonOf(await call(world.server.url, { target: "/.well-known/trustwarden" })),
-  );
-  const tell = (gateways: readonly string[], knowledge: Omit<Knowledge, "gateways">): void =>
-    writeFileSync(knowledgeFile ?? "", JSON.stringify({ ...knowledge, gateways }));
-  const knowledge = {
-    certFile: web.certFile,
-    keyFile: web.keyFile,
-    trustDomain: TRUST_DOMAIN,
-    bundle: (await call(world.server.url, { target: "/v1/bundle" })).text,
-    serverChain: await readServerChain(world),
-    logVkey: described.log_vkey,
-  };
-  tell([leaked.answer.spiffe_id], knowledge);
-  const { ready } = await world.launch({ args: ["attacks/support/behind-gateway.ts", knowledgeFile ?? ""] });
-  writeFileSync(routes ?? "", JSON.stringify({ routes: ROUTES }));
-  writeFileSync(ca ?? "", web.ca);
-  const ticket = await verifierTicket(world.server, { name: "orders" });
-  const to = ["--to", String(ready.url), "--ca-file", ca ?? "", "--routes", routes ?? ""];
-  const protect = await world.launch({
-    args: ["cli/main.ts", "protect", ...to, "--listen", "127.0.0.1:0"],
-    env: { HOME: directory, TRUSTWARDEN_TICKET: ticket },
+function visitOf({ agent, gateway }: Scene) {
+  return signedRequest(agent, {
+    target: "/orders/42",
+    aud: gateway.id,
+    action: ORDER.action,
+    intent: ORDER,
   });
-  web.remove();
-  const gateway = { url: String(protect.ready.url), id: String(protect.ready.id) };
-  tell([leaked.answer.spiffe_id, gateway.id], knowledge);
-  return { backend: String(ready.url), gateway };
 }
 
-function visitThrough({ agent, gateway }: Scene): Promise<RawAnswer> {
-  const request = { target: "/orders/42", aud: gateway.id, action: ORDER.action, intent: ORDER };
-  return call(gateway.url, signedRequest(agent, request), { tls: agent.tls });
-}
-
-/** An allowed decision about the agent's own process, as a header. */
-async function receiptOfOwn(world: World, agent: TestInstance): Promise<string> {
-  const intent = intentOf(agent, { aud: await world.serverId(), ...ORDER });
-  const own = parseDecision(await askDecision(world.server, { caller: agent, agent, intent }));
+/** An allowed decision about the same request for the agent's own process, as headers. */
+async function receiptOfOwn(world: World, agent: TestInstance): Promise<Readonly<Record<string, string>>> {
+  const aud = await world.serverId();
+  const { headers = {} } = signedRequest(agent, {
+    target: "/orders/42",
+    aud,
+    action: ORDER.action,
+    intent: ORDER,
+  });
+  const envelope = parseUtf8(parseBase64url(String(headers["trustwarden-intent"])));
+  const own = parseDecision(await askDecision(world.server, { caller: agent, agent, intent: { envelope } }));
   expectSame([own.allow, own.enforcement], [true, "self"], "a decision for the agent's own process");
-  return encodeBase64url(encodeUtf8(JSON.stringify(own.receipt)));
-}
-
-/** What the server shows in its handshake. */
-async function readServerChain({ server }: World): Promise<readonly string[]> {
-  const { hostname, port } = new URL(server.url);
-  const { promise, resolve, reject } = Promise.withResolvers<TLSSocket>();
-  const socket = connect({ host: hostname, port: Number(port), rejectUnauthorized: false });
-  socket.once("secureConnect", () => resolve(socket)).once("error", reject);
-  try {
-    return peerChainOf(await promise).map(encodeBase64url);
-  } finally {
-    socket.destroy();
-  }
+  return { ...headers, [RECEIPT]: formatReceiptHeader(own.receipt) };
 }

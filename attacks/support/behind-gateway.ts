@@ -4,8 +4,8 @@
  *   node attacks/support/behind-gateway.ts <file>
  *
  * The file names what it knows; it is read anew for each request, since the gateway starts after it. The caller has to
- * show a gateway's SVID, and with it the receipt of a decision that allows, binds at a service, was made just now, and
- * was not shown before. Everything about that is proven by the words of the SDK, as an adopter would.
+ * show a gateway's SVID, and with it the receipt of a decision that allows, was made just now about this very request at
+ * this very gateway, and was not shown before. Everything about that is proven by the words of the SDK, as an adopter would.
  */
 import { readFileSync } from "node:fs";
 import type { IncomingMessage } from "node:http";
@@ -15,7 +15,7 @@ import { parseTrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { verifyX509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
 import { parseBase64url } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { parseReceiptHeader, peerChainOf, verifyReceipt } from "trustwarden";
+import { peerChainOf, verifyBroughtCall } from "trustwarden";
 
 /** What the service knows. */
 export interface Knowledge {
@@ -29,9 +29,6 @@ export interface Knowledge {
   readonly serverChain: readonly string[];
   readonly logVkey: string;
 }
-
-/** How old a decision may be. */
-const FRESH_MS = 30_000;
 
 const [file = ""] = process.argv.slice(2);
 const read = (): Knowledge => JSON.parse(readFileSync(file, "utf8"));
@@ -63,23 +60,23 @@ function answer(request: IncomingMessage): { readonly status: number; readonly b
   }
 }
 
-function requireThroughGateway({ socket, headers }: IncomingMessage): void {
+function requireThroughGateway({ socket, headers, method, url }: IncomingMessage): void {
   const { trustDomain, bundle, gateways, serverChain, logVkey } = read();
   const domain = parseTrustDomain(trustDomain);
   const bundles = new Map([[domain, parseTrustBundle(bundle, domain)]]);
   const now = Math.floor(Date.now() / 1000);
   const { id } = verifyX509Svid(peerChainOf(socket), bundles, now);
   if (!gateways.map((text) => parseSpiffeId(text)).includes(id)) throw new TrustWardenError("peer_untrusted");
-  const receipt = parseReceiptHeader(String(headers["trustwarden-receipt"] ?? ""));
-  const { decision } = verifyReceipt(receipt, {
-    server: verifyX509Svid(serverChain.map(parseBase64url), bundles, now).leaf,
-    logVkey,
-    intentSha256: receipt.intent_sha256,
-    enforcement: "service",
-  });
-  const isFresh = Math.abs(Date.now() - Date.parse(decision.time)) < FRESH_MS;
-  if (!decision.allow || !isFresh || spent.has(decision.event_id))
-    throw new TrustWardenError("receipt_invalid");
+  const request = { method: method ?? "", target: url ?? "", body: new Uint8Array() };
+  const { decision } = verifyBroughtCall(
+    { gateway: id, request, headers },
+    {
+      server: verifyX509Svid(serverChain.map(parseBase64url), bundles, now).leaf,
+      logVkey,
+      nowMs: Date.now(),
+    },
+  );
+  if (spent.has(decision.event_id)) throw new TrustWardenError("receipt_invalid", { reason: "spent" });
   spent.add(decision.event_id);
 }
 

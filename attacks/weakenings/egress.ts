@@ -10,7 +10,19 @@ export const EGRESS_WEAKENINGS = {
       replace: "if (placesOf(settings).every((pattern) => isNamed(pattern, place)))",
     },
   ],
+  "receipts-of-any-gateway": [
+    {
+      file: "sdk/brought-call.ts",
+      find: '  if (intent.aud !== gateway) throw invalid("another gateway");\n',
+      replace: "  void gateway;\n",
+    },
+  ],
   "receipts-of-any-place": [
+    {
+      file: "sdk/brought-call.ts",
+      find: '  if (intent.aud !== gateway) throw invalid("another gateway");\n',
+      replace: "  void gateway;\n",
+    },
     {
       file: "sdk/receipt.ts",
       find: 'if (decision.enforcement !== enforcement) throw invalid("enforcement");',

@@ -3,7 +3,7 @@
  * much processor time each process spends on one, and what it leaves in the ledger. Counts do not depend on what else the machine
  * does; times do.
  *
- *   node bench/cost/run.ts [--calls 400]
+ *   node bench/cost/run.ts [--calls 400] [--only guard|gateway]
  *
  * Linux only: it asks /proc for processor time.
  */
@@ -28,15 +28,17 @@ const NS_PER_US = 1000;
 const WARM_UP = 300;
 const CHAT = { model: "gpt-test", messages: [{ role: "user", content: "hello #words=20" }] };
 
-const { values } = parseArgs({ options: { calls: { type: "string", default: "400" } } });
+const { values } = parseArgs({
+  options: { calls: { type: "string", default: "400" }, only: { type: "string" } },
+});
 const calls = Number(values.calls);
 const directory = mkdtempSync(join(tmpdir(), "bench-cost-"));
 process.env.TRUSTWARDEN_BENCH_COUNTS = directory;
 const { cpu, cores, os, load } = describeMachine();
 process.stdout.write(`${cpu}, ${cores} cores, ${os}; load ${load}\n${JSON.stringify(describeVersions())}\n`);
 try {
-  await guarded();
-  await throughGateway();
+  if (values.only !== "gateway") await guarded();
+  if (values.only !== "guard") await throughGateway();
 } finally {
   rmSync(directory, { recursive: true, force: true });
 }

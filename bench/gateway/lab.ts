@@ -49,7 +49,7 @@ export async function openGatewayLab(directory: string): Promise<GatewayLab> {
   const children: ChildProcess[] = [];
   const model = await start(children, [MODEL]);
   const metricsPort = await freePort();
-  mkdirSync(join(directory, "config"), { mode: 0o700 });
+  mkdirSync(join(directory, "config"), { mode: 0o700, recursive: true });
   const settings = JSON.stringify({ metrics: { port: metricsPort } });
   writeFileSync(join(directory, "config", "server.json"), settings, { mode: 0o600 });
   const places = ["--data", join(directory, "data"), "--config-dir", join(directory, "config")];

@@ -76,7 +76,7 @@ class Way {
   /** One allowed visit; resolves when the answer is on its way, and fails it when the service does not answer. */
   async passOn(request: IncomingMessage, response: ServerResponse, visit: Visit): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const headers = { ...forwardHeaders(request.headers), ...identityHeaders(visit) };
+    const headers = { ...forwardHeaders(request.headers), ...identityHeaders(request, visit) };
     const hasBody = visit.body.length > 0;
     const outgoing = this.#open({
       method: request.method,
@@ -133,7 +133,7 @@ class Way {
     }>();
     const headers = {
       ...forwardHeaders(request.headers),
-      ...identityHeaders(visit),
+      ...identityHeaders(request, visit),
       connection: "Upgrade",
       upgrade: "websocket",
     };
@@ -172,9 +172,17 @@ class Way {
   }
 }
 
-/** Who came, and what was decided; a visitor's own headers of these names never get this far. */
-function identityHeaders({ agent, action, resource, receipt }: Visit): Readonly<Record<string, string>> {
+/**
+ * Who came, and what was decided; a visitor's own headers of these names never get this far. Its intent does, with the
+ * salt: they are the ones that were verified, and with the receipt they show the service that this very request was decided here.
+ */
+function identityHeaders(
+  { headers }: IncomingMessage,
+  { agent, action, resource, receipt }: Visit,
+): Readonly<Record<string, string>> {
   return {
+    "trustwarden-intent": String(headers["trustwarden-intent"]),
+    "trustwarden-salt": String(headers["trustwarden-salt"]),
     "trustwarden-agent": agent.spiffeId,
     "trustwarden-agent-id": agent.agentId,
     "trustwarden-owner": agent.ownerId,

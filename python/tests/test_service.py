@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,17 @@ import httpx
 import pytest
 
 from live import LiveServer
-from trustwarden import AgentIdentity, ReceiptExpectations, Route, parse_receipt_header, verify_agent, verify_receipt
+from trustwarden import (
+    AgentIdentity,
+    BroughtCall,
+    ReceiptExpectations,
+    Route,
+    TrustWardenError,
+    parse_receipt_header,
+    verify_agent,
+    verify_brought_call,
+    verify_receipt,
+)
 from trustwarden._bytes import encode_base64url, parse_base64, parse_base64url
 from trustwarden._crypto import sha256
 from trustwarden.intent import BoundRequest
@@ -139,6 +150,24 @@ def test_the_receipt_of_an_answer_is_the_guards_and_holds(bank: Bank, forger: Fo
         enforcement="service",
     )
     assert verify_receipt(receipt, expected).decision.allow
+    # As a service behind the bank would prove it, were it brought there.
+    request = BoundRequest("POST", "/transactions", b"{}")
+    call = BroughtCall(bank.id, request, {**headers, "trustwarden-receipt": answer.headers["trustwarden-receipt"]})
+    known: dict[str, Any] = {"server": expected.server, "log_vkey": expected.log_vkey, "now": time.time()}
+    assert verify_brought_call(call, **known).intent.aud == bank.id
+    refused: list[tuple[BroughtCall, dict[str, Any]]] = [
+        (replace(call, gateway=f"{bank.id}0"), known),
+        (replace(call, request=replace(request, method="PUT")), known),
+        (replace(call, request=replace(request, body=b"{} ")), known),
+        (replace(call, headers={**call.headers, "trustwarden-intent": "e30"}), known),
+        (replace(call, headers={**call.headers, "trustwarden-salt": encode_base64url(bytes(32))}), known),
+        (replace(call, headers=headers), known),
+        (call, {**known, "now": time.time() + 40}),
+        (call, {**known, "now": float("nan")}),
+    ]
+    for other, facts in refused:
+        with pytest.raises(TrustWardenError, match="receipt_invalid"):
+            verify_brought_call(other, **facts)
 
 
 def test_the_route_table_is_for_everybody(bank: Bank, forger: Forger) -> None:

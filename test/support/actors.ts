@@ -320,7 +320,11 @@ export function ownerRequest(
 /** Asks for a decision on an agent's intent, over the socket of `caller`. */
 export function askDecision(
   server: TestServer,
-  options: { readonly caller: TestInstance; readonly agent: TestInstance; readonly intent: VerifiedIntent },
+  options: {
+    readonly caller: TestInstance;
+    readonly agent: TestInstance;
+    readonly intent: Pick<VerifiedIntent, "envelope">;
+  },
 ): Promise<RawAnswer> {
   const { caller, agent, intent } = options;
   const body = JSON.stringify({ intent: intent.envelope, svid_chain: agent.answer.svid_chain });

@@ -3,6 +3,7 @@
 from ._codes import ErrorCode
 from .act import Action
 from .attest import EvidenceSource, Exchange
+from .brought import BroughtCall, VerifiedBroughtCall, verify_brought_call
 from .errors import ApprovalRequiredError, DeniedError, TrustWardenError, TrustWardenWarning
 from .evidence import BundleReport, EvidenceTrust, verify_evidence
 from .evidence_sources import (
@@ -30,6 +31,7 @@ __all__ = [
     "AgentIdentity",
     "ApprovalRequiredError",
     "AwsCredentials",
+    "BroughtCall",
     "BundleReport",
     "Composition",
     "DeniedError",
@@ -51,6 +53,7 @@ __all__ = [
     "Secret",
     "TrustWardenError",
     "TrustWardenWarning",
+    "VerifiedBroughtCall",
     "VerifiedReceipt",
     "Visit",
     "from_aws_role",
@@ -63,6 +66,7 @@ __all__ = [
     "from_oidc",
     "parse_receipt_header",
     "verify_agent",
+    "verify_brought_call",
     "verify_evidence",
     "verify_receipt",
 ]
