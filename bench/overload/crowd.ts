@@ -1,5 +1,7 @@
 /** Owners with agents and kept connections, and what they offer: as fast as it goes, or so many a second whatever comes back. */
+
 import { setTimeout as sleep } from "node:timers/promises";
+import { createSecureContext } from "node:tls";
 import { createOwner, enrolAgent, intentOf, type TestInstance } from "../../test/support/actors.ts";
 import type { TestServer } from "../../test/support/server.ts";
 import { encodeRequest, Line } from "./line.ts";
@@ -9,6 +11,7 @@ const MS_PER_SECOND = 1000;
 const GOOD_WITHIN_MS = 1000;
 /** Who looks for the peak does not press on where it is refused. */
 const REFUSED_WAIT_MS = 20;
+const HEALTH = encodeRequest({ target: "/healthz" });
 
 /** One owner's agent. */
 export interface Member {
@@ -25,8 +28,10 @@ export interface Share {
   good: number;
   /** Answered 429 with `retry-after`. */
   refused: number;
-  /** Answered too late, or not sent at all since all of its connections waited. */
+  /** Answered too late. */
   late: number;
+  /** Not sent at all, since all of its connections waited. */
+  heldBack: number;
   /** Anything else: there should be none. */
   odd: number;
 }
@@ -38,10 +43,16 @@ export async function createMember(server: TestServer, name: string): Promise<Me
   return { agent, url: server.url, ready: [] };
 }
 
-/** Connections of an agent, which are closed when they have said nothing for ten seconds. */
+/** Connections of an agent, each with its first answer: one that has asked nothing yet is closed after ten seconds. */
 export async function connect({ agent, url }: Member, count: number): Promise<readonly Line[]> {
   const lines: Line[] = [];
-  for (let opened = 0; opened < count; opened += 1) lines.push(await Line.open(url, agent.tls));
+  // One context for all: making it reads the key and the chain.
+  const secureContext = createSecureContext(agent.tls);
+  for (let opened = 0; opened < count; opened += 1) {
+    const line = await Line.open(url, secureContext);
+    await line.ask(HEALTH);
+    lines.push(line);
+  }
   return lines;
 }
 
@@ -99,7 +110,7 @@ export async function offer(
     share.offered += 1;
     const line = free.pop();
     if (line === undefined) {
-      share.late += 1;
+      share.heldBack += 1;
       // Others of this process must get their turn even when everything is late.
       if (index % 32 === 0) await sleep(0);
       continue;
@@ -134,5 +145,5 @@ async function ask(
 }
 
 function noShare(): Share {
-  return { offered: 0, good: 0, refused: 0, late: 0, odd: 0 };
+  return { offered: 0, good: 0, refused: 0, late: 0, heldBack: 0, odd: 0 };
 }

@@ -3,8 +3,8 @@
  * who makes it is taken from the same processors as what it costs the server.
  */
 import { once } from "node:events";
-import { connect, type TLSSocket } from "node:tls";
-import type { ClientTls, RawRequest } from "../../test/support/http.ts";
+import { connect, type SecureContext, type TLSSocket } from "node:tls";
+import type { RawRequest } from "../../test/support/http.ts";
 
 const END_OF_HEAD = "\r\n\r\n";
 const STATUS_AT = "HTTP/1.1 ".length;
@@ -33,9 +33,9 @@ export class Line {
   }
 
   /** Connects. @param url - origin. */
-  static async open(url: string, tls?: ClientTls): Promise<Line> {
+  static async open(url: string, secureContext: SecureContext): Promise<Line> {
     const { hostname: host, port } = new URL(url);
-    const socket = connect({ host, port: Number(port), rejectUnauthorized: false, ...tls });
+    const socket = connect({ host, port: Number(port), rejectUnauthorized: false, secureContext });
     await once(socket, "secureConnect");
     return new Line(socket);
   }

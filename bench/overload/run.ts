@@ -2,27 +2,21 @@
  * `./dev bench overload`: what a server does that is asked three times as much as it can do, and what one owner can take
  * from the others.
  *
- *   node bench/overload/run.ts [--seconds 5] [--no-door]
+ *   node bench/overload/run.ts [--seconds 5] [--connections 200] [--no-door]
  *
  * One `warden up` in a process of its own; agents of ten owners ask for decisions over kept connections. First each asks as
  * fast as it is answered: the best of it is the peak. Then all together offer three times the peak, whatever comes back; then
- * nine offer 0.8 of a tenth each and the last fifty times its tenth. An operator's stop is asked for ten times a second
- * all the while. Everything is a ratio within this run. `--no-door` shows the same without what is measured here.
+ * nine offer 0.8 of a tenth each and the last fifty times its tenth. An owner's stop is asked for ten times a second
+ * all the while, by a third process. A connection has one request at a time, and a server that is asked too much lets those it refuses
+ * wait: what no connection was free for is `held back`. Everything is a ratio within this run. `--no-door` shows the same
+ * without what is measured here.
  */
 import type { ChildProcess } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import {
-  createOwner,
-  enrolAgent,
-  ownerRequest,
-  serverIdOf,
-  type TestInstance,
-} from "../../test/support/actors.ts";
-import { send } from "../../test/support/http.ts";
+import { serverIdOf } from "../../test/support/actors.ts";
 import { type TestServer, TRUST_DOMAIN } from "../../test/support/server.ts";
 import { describe, measure as measureProcess, start } from "../gateway/lab.ts";
 import { keepResult } from "../keep.ts";
@@ -30,17 +24,20 @@ import { describeMachine, describeVersions } from "../machine.ts";
 import { summarise } from "../revocation/statistics.ts";
 import { end } from "../warden.ts";
 import { askInTurn, connect, createMember, type Member, offer, prepare, type Share } from "./crowd.ts";
+import { prepareStops } from "./stopper.ts";
 
 const WARDEN = join(import.meta.dirname, "..", "..", "cli", "main.ts");
 const OWNERS = 10;
+/** Of those who keep to their share. */
 const CONNECTIONS = 24;
-const FLOODER_CONNECTIONS = 240;
+/** Of the one who does not, as often as of those who all ask too much. */
+const FLOODER = 2;
 const ROUNDS = 3;
 const OVERLOAD = 3;
 const FLOOD = 50;
 /** What those who keep to their share offer of it. */
 const MODEST = 0.8;
-const STOP_EVERY_MS = 100;
+const STOPS_PER_SECOND = 10;
 const TICKS_PER_SECOND = 100;
 const MS_PER_TICK = 10;
 const UNLIMITED = { perSecond: 1_000_000, burst: 1_000_000 };
@@ -48,95 +45,59 @@ const UNLIMITED = { perSecond: 1_000_000, burst: 1_000_000 };
 const { values } = parseArgs({
   options: {
     seconds: { type: "string", default: "5" },
+    connections: { type: "string", default: "200" },
     "no-door": { type: "boolean", default: false },
   },
 });
 const seconds = Number(values.seconds);
+const many = Number(values.connections);
 
-/** Enrols whom to stop. What it returns stops one ten times a second, until told to end; milliseconds of each. */
-async function prepareStops(
-  server: TestServer,
-  { aud, count }: { readonly aud: string; readonly count: number },
-): Promise<() => () => Promise<readonly number[]>> {
-  const name = `stopped-${crypto.randomUUID()}`;
-  const owner = await createOwner(server, name);
-  const victims: TestInstance[] = [];
-  for (let made = 0; made < count; made += 1)
-    victims.push(await enrolAgent(server, owner, { scope: ["read:transactions"], name: `${name}-${made}` }));
-  const took: number[] = [];
-  let isOver = false;
-  const stopOne = async ({ answer: { instance_id: id } }: TestInstance, plannedMs: number): Promise<void> => {
-    const body = JSON.stringify({ target: { kind: "instance", id } });
-    const request = ownerRequest(owner, { method: "POST", target: "/v1/revocations", body, aud });
-    const { status, text } = await send(server.stopUrl, request);
-    if (status !== 200) throw new Error(`a stop was answered ${status} ${text}`);
-    took.push(performance.now() - plannedMs);
-  };
-  // Each at its own instant, whether those before were answered or not: a lane that is slow gets more of them at once, and what
-  // a stop waits before it is sent is counted too.
-  const stop = async (): Promise<void> => {
-    const beganMs = performance.now();
-    const sent: Promise<void>[] = [];
-    for (const [index, victim] of victims.entries()) {
-      const plannedMs = beganMs + index * STOP_EVERY_MS;
-      await sleep(Math.max(0, plannedMs - performance.now()));
-      if (isOver) break;
-      const one = stopOne(victim, plannedMs);
-      // Heard of below, with all of them.
-      one.catch(() => undefined);
-      sent.push(one);
-    }
-    await Promise.all(sent);
-  };
-  return () => {
-    const stopping = stop();
-    return async () => {
-      isOver = true;
-      await stopping;
-      return took;
-    };
-  };
+interface Run {
+  readonly server: TestServer;
+  /** What the server said when it was up. */
+  readonly ready: string;
+  readonly aud: string;
+  /** Ticks of the server's processor time. */
+  readonly usage: () => number;
+  readonly children: ChildProcess[];
 }
 
-/** Runs one phase with stops beside it. */
+/** Runs one phase with stops beside it; the rate and connections of each member. */
 async function phase(
-  server: TestServer,
+  { ready, aud, usage, children }: Run,
   {
-    aud,
     members,
     rates,
-    usage,
+    connections,
   }: {
-    readonly usage: () => number;
-    readonly aud: string;
     readonly members: readonly Member[];
     readonly rates: readonly number[];
+    readonly connections: readonly number[];
   },
 ) {
-  const startStopping = await prepareStops(server, {
-    aud,
-    count: Math.ceil((seconds * 1000) / STOP_EVERY_MS),
-  });
+  const startStopping = await prepareStops(children, { ready, aud, count: seconds * STOPS_PER_SECOND });
   for (const [index, member] of members.entries())
     prepare(member, aud, Math.ceil((rates[index] ?? 0) * seconds) + 1);
   const lines = await Promise.all(
-    members.map((member, index) => connect(member, index === 0 ? FLOODER_CONNECTIONS : CONNECTIONS)),
+    members.map((member, index) => connect(member, connections[index] ?? CONNECTIONS)),
   );
-  const endStopping = startStopping();
+  const stopping = startStopping();
   const usedBefore = usage();
   const shares = await Promise.all(
     members.map((member, index) =>
       offer(member, { lines: lines[index] ?? [], perSecond: rates[index] ?? 0, seconds }),
     ),
   );
+  const stopped = await stopping.end();
   for (const line of lines.flat()) line.close();
   const cpuSeconds = (usage() - usedBefore) / TICKS_PER_SECOND;
-  const { count, p50: p50Ms, p99: p99Ms, max: maxMs } = summarise(await endStopping());
+  const { count, p50: p50Ms, p99: p99Ms, max: maxMs } = summarise(stopped);
   return {
     cpuSeconds,
     shares,
     goodPerSecond: Math.round(sum(shares, "good") / seconds),
-    offeredPerSecond: Math.round((sum(shares, "offered") - sum(shares, "late")) / seconds),
+    wantedPerSecond: Math.round(sum(shares, "offered") / seconds),
+    heldBackPerSecond: Math.round(sum(shares, "heldBack") / seconds),
     refusedPerSecond: Math.round(sum(shares, "refused") / seconds),
     odd: sum(shares, "odd"),
     stops: { count, p50Ms, p99Ms, maxMs },
@@ -147,10 +108,8 @@ function sum(shares: readonly Share[], of: keyof Share): number {
   return shares.reduce((total, share) => total + share[of], 0);
 }
 
-async function measure(
-  server: TestServer,
-  { aud, usage }: { readonly aud: string; readonly usage: () => number },
-) {
+async function measure(run: Run) {
+  const { server, aud, usage } = run;
   const members = await Promise.all(
     Array.from({ length: OWNERS }, (_unused, index) => createMember(server, `owner-${index}`)),
   );
@@ -164,9 +123,16 @@ async function measure(
     peak = Math.max(peak, found);
   }
   const each = peak / OWNERS;
-  const overload = await phase(server, { aud, usage, members, rates: members.map(() => each * OVERLOAD) });
-  const rates = members.map((_member, index) => each * (index === 0 ? FLOOD : MODEST));
-  const flood = await phase(server, { aud, usage, members, rates });
+  const overload = await phase(run, {
+    members,
+    rates: members.map(() => each * OVERLOAD),
+    connections: members.map(() => many),
+  });
+  const flood = await phase(run, {
+    members,
+    rates: members.map((_member, index) => each * (index === 0 ? FLOOD : MODEST)),
+    connections: members.map((_member, index) => (index === 0 ? many * FLOODER : CONNECTIONS)),
+  });
   const modest = flood.shares.slice(1).map(({ good, offered }) => good / offered);
   const { shares: _shares, ...rest } = flood;
   const { shares: each3, ...overloaded } = overload;
@@ -205,9 +171,12 @@ try {
   const report = {
     machine,
     versions: describeVersions(),
-    ...(await measure(server, {
+    ...(await measure({
+      server,
+      ready: JSON.stringify(answer),
       aud: await serverIdOf(server),
       usage: measureProcess(child, server.url).cpuTicks,
+      children,
     })),
   };
   keepResult("overload", report);
