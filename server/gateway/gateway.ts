@@ -129,6 +129,7 @@ async function serveCall(
     const { traceparent } = request.headers;
     tracer?.begin(arrival, { name: `gateway ${upstream.kind}`, listener: "gateway", traceparent });
     place.take();
+    await place.turn();
     const ports = keepReceipt(
       observePath(services.meter, "gateway", createGatewayPorts(services)),
       (caller, receipt) => {

@@ -12,22 +12,26 @@ import { dialectOf, formatRoute, type Route } from "./route.ts";
 import type { Services } from "./services.ts";
 
 const HEALTH = "/healthz";
-/** Refusals that go out at once, of each stretch of time; what comes beyond them waits for its end. */
+/** Refusals that go out at once, of each stretch of time; what comes beyond them waits for the end of one. */
 const AT_ONCE = 16;
 const STRETCH_MS = 200;
+/** So many more at its end, which with them is a twentieth of the thread's time: refusing must not be most of what it does. */
+const AT_END = 48;
+/** Nobody waits longer than this and a stretch, however many do. */
+const MAX_WAIT_MS = 2000;
 
 /** Puts places before a listener's requests. */
 export type Door = (handler: RequestListener) => RequestListener;
 
 /** @param headers - of everything that the listener sends. */
 export function createDoor(
-  services: Pick<Services, "intake" | "meter">,
+  services: Pick<Services, "clock" | "intake" | "meter">,
   routes: readonly Route[],
   headers: Readonly<Record<string, string>> = {},
 ): Door {
   const free = new Set(routes.filter(isFree).map(formatRoute));
   const oauth = new Set(routes.filter((route) => dialectOf(route) === "oauth").map(({ path }) => path));
-  const answerLater = createStretches();
+  const answerLater = createStretches(() => services.clock.monoMs());
   return (handler) => (request, response) => {
     const path = pathOfTarget(request.url ?? "");
     if (free.has(`${request.method} ${path}`)) return handler(request, response);
@@ -44,24 +48,33 @@ export function createDoor(
   };
 }
 
+interface Refusal {
+  readonly sinceMs: number;
+  readonly answer: () => void;
+}
+
 /**
  * Whoever is refused waits a moment for it when many are: a connection that got its refusal at once would bring the next
- * request at once, and refusing would be all that the server does.
+ * request at once, and refusing would be all that the server does. While it waits its next request is not read.
  */
-function createStretches(): (answer: () => void) => void {
+function createStretches(monoMs: () => number): (answer: () => void) => void {
   let atOnce = 0;
-  let waiting: (() => void)[] = [];
+  let waiting: Refusal[] = [];
+  const begin = (): void => void setTimeout(end, STRETCH_MS).unref();
   const end = (): void => {
-    const due = waiting;
-    waiting = [];
-    atOnce = 0;
-    for (const answer of due) answer();
+    const dueSinceMs = monoMs() - MAX_WAIT_MS;
+    const firstLater = waiting.findIndex(({ sinceMs }, index) => index >= AT_END && sinceMs > dueSinceMs);
+    const due = firstLater === -1 ? waiting : waiting.slice(0, firstLater);
+    waiting = waiting.slice(due.length);
+    atOnce = waiting.length;
+    if (waiting.length > 0) begin();
+    for (const { answer } of due) answer();
   };
   return (answer) => {
-    if (atOnce === 0) setTimeout(end, STRETCH_MS).unref();
+    if (atOnce === 0) begin();
     atOnce += 1;
     if (atOnce <= AT_ONCE) answer();
-    else waiting.push(answer);
+    else waiting.push({ sinceMs: monoMs(), answer });
   };
 }
 

@@ -11,7 +11,7 @@ import { parseJson } from "@trustwarden/core/json.ts";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { serializerCompiler, validatorCompiler } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { placeOf } from "../intake/request-places.ts";
+import { type Place, placeOf } from "../intake/request-places.ts";
 import { type Arrival, formatPeer, type HeadRules, MAX_BODY_BYTES, requireCleanHead } from "./arrival.ts";
 import { formatErrorAnswer, logFailure, toTrustWardenError } from "./errors.ts";
 import { parseForm } from "./form.ts";
@@ -66,11 +66,21 @@ export function registerRoutes(app: FastifyInstance, options: ServeOptions): voi
         const arrival = arrivalOf(request, { route, listener });
         arrival.place.take();
         // A body that is still sent, or a stream that goes on, costs this thread little.
-        const value = await serve(route, arrival).finally(() => arrival.place.leave());
+        const value = await inTurn(arrival.place, () => serve(route, arrival));
         keepStream(value);
         return answer(reply.code(route.status ?? 200), value);
       },
     });
+  }
+}
+
+/** Holds the place from before the turn until the answer. */
+async function inTurn(place: Place, work: () => Promise<unknown>): Promise<unknown> {
+  try {
+    await place.turn();
+    return await work();
+  } finally {
+    place.leave();
   }
 }
 

@@ -33,6 +33,17 @@ describe("the pace of a server's thread", () => {
     expect(lookAfter(151)).toBe(140);
   });
 
+  it("lets fewer in when one of them waited too long for its turn, though the thread comes round in time", () => {
+    createPace(1000);
+    pace.noteHeld(300);
+    for (const waitedMs of [20, 101, 40]) pace.noteWaited(waitedMs);
+    expect(lookAfter(50)).toBe(210);
+    pace.noteHeld(200);
+    pace.noteRefused();
+    pace.noteWaited(100);
+    expect(lookAfter(50)).toBe(210);
+  });
+
   it("never lets fewer in than a floor, however late it is", () => {
     createPace(1000);
     for (let round = 0; round < 20; round += 1) lookAfter(5000);

@@ -2,7 +2,8 @@
  * How many requests the one thread can have on its way at once and still come round in time: as many as it did lately.
  *
  * The thread that answers requests also beats for every lease and takes every stop, so the time it takes to come round
- * is what bounds both. When it comes late, fewer requests are let in than were on their way; when it comes in time and
+ * is what bounds both; and whatever waits for its turn in it longer than this is answered when nobody waits any more. When the
+ * thread or a turn comes late, fewer requests are let in than were on their way; when they come in time and
  * somebody was refused, a few more (additive increase, multiplicative decrease).
  */
 
@@ -21,12 +22,13 @@ export class Pace {
   readonly #timer: NodeJS.Timeout;
   #limit: number;
   #peak = 0;
+  #longestWaitMs = 0;
   #isRefusing = false;
   #lookedMs: number;
 
   /**
    * @param options.most - requests at once, however quick they are.
-   * @param options.delayMs - later than this the thread has too much to do.
+   * @param options.delayMs - later than this, or when a turn waits longer, the thread has too much to do.
    */
   constructor(options: {
     readonly most: number;
@@ -51,15 +53,20 @@ export class Pace {
     if (held > this.#peak) this.#peak = held;
   }
 
+  /** Notes how long a request waited for its turn. */
+  noteWaited(waitedMs: number): void {
+    if (waitedMs > this.#longestWaitMs) this.#longestWaitMs = waitedMs;
+  }
+
   /** Notes that somebody was refused. */
   noteRefused(): void {
     this.#isRefusing = true;
   }
 
-  /** Compares the time that passed with the time that should have. */
+  /** Compares the time that passed with the time that should have, and what waits with what may. */
   look(): void {
     const nowMs = this.#monoMs();
-    const lateMs = nowMs - this.#lookedMs - LOOK_EVERY_MS;
+    const lateMs = Math.max(nowMs - this.#lookedMs - LOOK_EVERY_MS, this.#longestWaitMs);
     const floor = Math.min(FLOOR, this.#most);
     if (lateMs > this.#delayMs) {
       this.#limit = Math.max(floor, Math.min(this.#limit, this.#peak) * DECREASE);
@@ -68,6 +75,7 @@ export class Pace {
     }
     this.#lookedMs = nowMs;
     this.#peak = 0;
+    this.#longestWaitMs = 0;
     this.#isRefusing = false;
   }
 

@@ -9,6 +9,7 @@
 import type { Socket } from "node:net";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { Admission, RETRY_AFTER_SECONDS } from "./admission.ts";
+import { LoopTurns } from "./loop-turns.ts";
 import type { Pace } from "./pace.ts";
 
 /** Whoever a request is of: the owner, and within it the agent; what has no owner stands for itself. */
@@ -23,6 +24,8 @@ export interface RequestFlow {
 export interface Place {
   /** Holds the place from now on. @throws TrustWardenError `overloaded`. */
   take(): void;
+  /** Resolves when the thread has time for it: owners in turns. Ask for it when the place is taken. */
+  turn(): Promise<void>;
   /**
    * The request turned out to be of this caller, and counts as its from now on.
    *
@@ -34,7 +37,12 @@ export interface Place {
 }
 
 /** What takes no place gives none back. */
-const NO_PLACE: Place = { take: () => undefined, moveTo: () => undefined, leave: () => undefined };
+const NO_PLACE: Place = {
+  take: () => undefined,
+  turn: () => Promise.resolve(),
+  moveTo: () => undefined,
+  leave: () => undefined,
+};
 
 /** One request or call, by any protocol. */
 export interface Arriving {
@@ -59,11 +67,16 @@ export class RequestPlaces {
   readonly #pace: Pace;
   readonly #admission: Admission;
   readonly #onRefused: OnRefused;
+  readonly #turns: LoopTurns;
   /** Whom a connection proved itself as, in an earlier request of the same connection. */
   readonly #proven = new WeakMap<Socket, RequestFlow>();
 
   constructor(pace: Pace, onRefused: OnRefused) {
     this.#pace = pace;
+    this.#turns = new LoopTurns({
+      monoMs: () => performance.now(),
+      onWaited: (waitedMs) => pace.noteWaited(waitedMs),
+    });
     this.#onRefused = onRefused;
     this.#admission = new Admission(() => pace.limit);
   }
@@ -97,6 +110,7 @@ export class RequestPlaces {
       take: () => {
         leave ??= this.#admit(flow, request.socket);
       },
+      turn: () => this.#turns.wait(flow.owner),
       moveTo: (next) => {
         if (next.owner === flow.owner && next.agent === flow.agent) return;
         leave?.();

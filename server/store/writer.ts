@@ -1,8 +1,8 @@
 /**
  * The writer: the one thread that changes the state store, and the one that holds the keys which sign what it issues.
  *
- * Takes commands by message; all that wait are committed together, without a timer. Revocations, narrowings and disabled secrets go
- * first, so that a flood of other commands never delays a stop (J11). Functions do not cross threads, so this file is
+ * Takes commands by message; what waits is committed together, without a timer, and what stops something by itself and first
+ * (`writer-queue.ts`). Functions do not cross threads, so this file is
  * for its thread what `build.ts` is for the other: randomness and signers are made here. Time comes with each command.
  */
 import { randomBytes } from "node:crypto";
@@ -18,15 +18,12 @@ import type { CommitCount } from "./remembered-reads.ts";
 import { openForWriting } from "./schema.ts";
 import { type Groups, runGroup } from "./writer-group.ts";
 import type { FromWriter, ToWriter, WriterData, WriterRequest } from "./writer-protocol.ts";
-
-/** More in one transaction would delay the replies of the first by more than a flush costs. */
-const MAX_GROUP = 64;
+import { WriterQueue } from "./writer-queue.ts";
 
 const port = requirePort();
 
-/** What waits. Lives in this thread; a command is in exactly one queue until it is answered. */
-const urgent: WriterRequest[] = [];
-const ordinary: WriterRequest[] = [];
+/** What waits. Lives in this thread. */
+const queue = new WriterQueue();
 let isClosing = false;
 let isFatal = false;
 
@@ -86,20 +83,14 @@ function openRemoteGroups(
 
 function enqueue(message: ToWriter): void {
   if (message.kind === "close") isClosing = true;
-  else (isUrgent(message) ? urgent : ordinary).push(message);
-}
-
-function isUrgent(request: WriterRequest): boolean {
-  const { kind } = request;
-  if (kind === "changeSecret") return ["disable", "delete"].includes(request.command.change);
-  return kind === "revoke" || kind === "narrow";
+  else queue.push(message);
 }
 
 /** Works until nothing waits. Messages that arrive meanwhile join the next group. */
 function work(groups: Groups, commits: CommitCount): void {
   receiveWaiting();
-  while (urgent.length + ordinary.length > 0) {
-    const group = [...urgent.splice(0, MAX_GROUP), ...ordinary.splice(0, MAX_GROUP)];
+  while (!queue.isEmpty) {
+    const group = queue.takeGroup();
     const replies = answer(groups, group);
     // Also after a failed commit, since nobody knows what it left; and first, so that an answer is never ahead of it.
     Atomics.add(commits, 0, 1);
