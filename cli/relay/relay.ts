@@ -1,8 +1,8 @@
 /**
  * A relay: holds one lease of the server, or of another relay, and gives it on to verifiers.
  *
- * It gives no more than is left of its own lease, acknowledges an epoch only when everybody behind it has, and never
- * goes backwards: after a gap it says that everything is void. It decides nothing and records nothing; its key opens
+ * It gives no more than is left of its own lease, acknowledges an epoch only when everybody behind it has and it knows whom
+ * it has to turn away, and never goes backwards: after a gap it says that everything is void. It decides nothing and records nothing; its key opens
  * its own lease and nothing else. All of what it knows is in memory; who was stopped before it heard anything it reads from
  * the server's revocation lists, and serves nobody until it has.
  *
@@ -44,6 +44,8 @@ import { StoppedList } from "./stopped-list.ts";
 const BEAT_MS = 100;
 /** Instances that were stopped since the start, of which a certificate may still live; of those before, the list knows. */
 const STOPS_HEARD = 32_768;
+/** Kinds of which a push names whoever dies by it; by most of these nobody does. */
+const NAMES_ALL: readonly RevocationTarget["kind"][] = ["instance", "narrowed", "entry", "federation"];
 /** After a gap whoever keeps copies fetches them again, and no older decision counts. */
 const AFTER_A_GAP: readonly RevocationTarget[] = [
   EVERYTHING,
@@ -224,7 +226,7 @@ class LeaseRelay implements Relay {
     const feed = this.#feed;
     if (feed === undefined) throw new Error("a push follows a hello");
     // Whom a stop of anything wider names is not in its push.
-    let isListNeeded = targets.some(({ kind }) => kind !== "instance");
+    let isListNeeded = targets.some(({ kind }) => !NAMES_ALL.includes(kind));
     for (const { kind, id } of targets) if (kind === "instance" && this.#stopped.add(id)) isListNeeded = true;
     if (isListNeeded) this.#before.want(epoch);
     if (targets.some(({ kind }) => kind === "authority")) void askNow(this.#trust);
@@ -232,7 +234,9 @@ class LeaseRelay implements Relay {
   }
 
   async #acknowledgeWhenDone(feed: Feed, targets: readonly RevocationTarget[], epoch: number): Promise<void> {
-    const { acked, expired, behind } = await feed.pass(targets, epoch);
+    // An acknowledgement covers what came before it, so it waits for the list of any epoch up to its own.
+    const listed = this.#before.whenCurrent().then(() => feed.endStopped());
+    const [{ acked, expired, behind }] = await Promise.all([feed.pass(targets, epoch), listed]);
     if (epoch <= this.#acknowledged) return;
     this.#acknowledged = epoch;
     this.#counts = { acked: acked + behind.acked, expired: expired + behind.expired };

@@ -71,6 +71,31 @@ it.each([
   await vi.waitUntil(() => list.isCurrent);
 });
 
+it("says when it knows the stops of an epoch, and not before, however many come behind it", async () => {
+  const answers = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  let asked = 0;
+  const list = new StoppedList({
+    readPublic: async () => {
+      const mine = answers[asked];
+      asked += 1;
+      await mine?.promise;
+      return { status: 200, body: listOf([]) };
+    },
+  });
+  const known: number[] = [];
+  list.want(1);
+  const first = list.whenCurrent().then(() => known.push(1));
+  list.want(2);
+  const second = list.whenCurrent().then(() => known.push(2));
+  answers[0]?.resolve();
+  await first;
+  expect(known).toEqual([1]);
+  answers[1]?.resolve();
+  await second;
+  await list.whenCurrent();
+  expect(known).toEqual([1, 2]);
+});
+
 it("asks no more when it is closed", async () => {
   let tries = 0;
   const list = new StoppedList(

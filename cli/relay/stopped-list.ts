@@ -33,6 +33,8 @@ export class StoppedList {
   #wantedEpoch = -1;
   #reading: Promise<void> | undefined;
   #isClosed = false;
+  /** Whoever waits for the list of an epoch; none of them is held yet. */
+  readonly #waiting = new Set<{ readonly epoch: number; readonly resolve: () => void }>();
 
   constructor(server: ListSource, options: { readonly retryMs?: number } = {}) {
     this.#server = server;
@@ -57,6 +59,14 @@ export class StoppedList {
     });
   }
 
+  /** Resolves when every stop up to what is wanted now is known; after `close` it may never. */
+  whenCurrent(): Promise<void> {
+    if (this.isCurrent) return Promise.resolve();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#waiting.add({ epoch: this.#wantedEpoch, resolve });
+    return promise;
+  }
+
   close(): void {
     this.#isClosed = true;
   }
@@ -65,8 +75,17 @@ export class StoppedList {
     while (!this.#isClosed && this.#heldEpoch < this.#wantedEpoch) {
       // Of now: what is wanted later, while the answer is on its way, is asked for again.
       const epoch = this.#wantedEpoch;
-      if (await this.#tryRead()) this.#heldEpoch = epoch;
+      if (await this.#tryRead()) this.#hold(epoch);
       else await setTimeout(this.#retryMs, undefined, { ref: false });
+    }
+  }
+
+  #hold(epoch: number): void {
+    this.#heldEpoch = epoch;
+    for (const one of this.#waiting) {
+      if (one.epoch > epoch) continue;
+      this.#waiting.delete(one);
+      one.resolve();
     }
   }
 

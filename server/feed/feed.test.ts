@@ -448,6 +448,16 @@ describe("the feed", () => {
     await until(() => verdict(lease, { epoch: 10, ids: [] }) === "lease_expired");
   });
 
+  test("cuts whoever may not be here any more when it is asked to, and nobody else", async () => {
+    const house = await openHouse();
+    await openLease(house.url).ready();
+    house.feed.endStopped();
+    expect(house.feed.leases).toBe(1);
+    house.live = false;
+    house.feed.endStopped();
+    expect(house.feed.leases).toBe(0);
+  });
+
   test("drops a verifier that acknowledges what never was", async () => {
     const house = await openHouse();
     const socket = await openRaw(house.port);

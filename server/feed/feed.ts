@@ -77,6 +77,8 @@ export interface Feed {
    * every epoch up to its own.
    */
   pass(targets: readonly RevocationTarget[], epoch: number): Promise<Published>;
+  /** Cuts whoever may not be here any more by `isLive`; others notice nothing. */
+  endStopped(): void;
   /** Waits for what is being published, then ends every connection. */
   close(): Promise<void>;
 }
@@ -195,6 +197,11 @@ class LeaseFeed implements Feed {
     // Another publish may have carried this epoch already; its completion is ours.
     this.#latest ??= this.#complete(this.#registry.started);
     return { ...(await this.#latest), elapsedMs: this.#clock.monoMs() - startedMs };
+  }
+
+  endStopped(): void {
+    for (const { link, verifier } of [...this.#connections.values()])
+      if (verifier.isLive?.() === false) link.end("revoked");
   }
 
   async close(): Promise<void> {

@@ -108,6 +108,10 @@ export class SharedFeed implements Feed {
     for (const waiting of this.#waiting) this.#check(waiting);
   }
 
+  endStopped(): void {
+    this.#feed.endStopped();
+  }
+
   async close(): Promise<void> {
     await Promise.all([...this.#waiting].map(({ done }) => done.promise));
     await this.#feed.close();
