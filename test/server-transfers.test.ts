@@ -261,6 +261,21 @@ describe("what is no transfer", () => {
     expect(refused(answer)).toEqual([409, "transfer_stale"]);
   });
 
+  it("is one of an agent that was stopped after the offer and is back, whatever moment the offer says", async () => {
+    const root = await enrol(alice, "back");
+    await nextSecond();
+    const iat = Math.floor(Date.now() / 1000) + 20;
+    const transfer = transferDocument(root, between(), { iat, exp: iat + 600 });
+    const offer = signTransfer(transfer, alice);
+    expect((await postAsOwner(server, alice, offering(offer))).status).toBe(200);
+    const target = { kind: "agent", id: root.answer.agent_id };
+    await postAsOwner(server, alice, { target: "/v1/revocations", body: { target } });
+    await nextSecond();
+    expect((await enrol(alice, "back")).answer.agent_id).toBe(root.answer.agent_id);
+    const answer = await postAsOwner(server, bob, accepting(offer, signTransfer(transfer, bob)));
+    expect(refused(answer)).toEqual([409, "transfer_stale"]);
+  });
+
   it("is one for which the receiver has no room: the whole subtree counts, in the same transaction", async () => {
     for (let made = 0; made < QUOTA - 1; made += 1) await enrol(bob, `full-${made}`);
     const root = await enrol(alice, "large");

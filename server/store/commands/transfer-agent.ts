@@ -26,7 +26,9 @@ import { revoke } from "./revoke.ts";
 import { requireEasyTaking } from "./velocity.ts";
 
 const CLAIM = "INSERT INTO claims (kind, issuer, id, expires_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING";
-const FIND_ENVELOPE = "SELECT id FROM claims WHERE kind = 'transfer-envelope' AND issuer = ? AND id = ?";
+/** A digest alone, from servers that did not note when, or with the second of its arrival behind it. */
+const FIND_ENVELOPE =
+  "SELECT id FROM claims WHERE kind = 'transfer-envelope' AND issuer = ? AND id >= ? AND id < ?";
 const FIND_AGENT = "SELECT owner_id, parent_agent_id, is_revoked, revoked_at FROM agents WHERE agent_id = ?";
 const FIND_OWNER = "SELECT owner_id FROM owners WHERE owner_id = ?";
 const COUNT_TREE = `${AGENT_TREE}
@@ -52,7 +54,8 @@ export function offerTransfer(
   const id = formatDocumentId(jti, digestOfTransfer(envelope));
   if (database.run(CLAIM, "transfer-offer", from, id, exp).changes === 0)
     throw new TrustWardenError("transfer_used", { jti });
-  database.run(CLAIM, "transfer-envelope", from, digestOfEnvelope(envelope), exp);
+  const arrived = `${digestOfEnvelope(envelope)}@${secondsOf(context)}`;
+  database.run(CLAIM, "transfer-envelope", from, arrived, exp);
   return { value: null, draft: draftOf(transfer, { change: "offer", offer: envelope }) };
 }
 
@@ -64,14 +67,15 @@ export function acceptTransfer(
 ): CommandResult<Transferred> {
   const { context, transfer, offer, acceptance, assertion } = command;
   const { agent, from, to, jti, exp } = transfer;
-  requireOffered(database, command);
+  const offeredAt = requireOffered(database, command);
   requireLiveOwner(database, from);
   requireLiveOwner(database, to);
   if (assertion !== null)
     acceptOwnersAssertion(database, { ownerId: to, assertion, now: secondsOf(context) });
   if (database.run(CLAIM, "transfer", from, jti, exp).changes === 0)
     throw new TrustWardenError("transfer_used", { jti });
-  requireAsOffered(database, transfer);
+  // A clock that is ahead signs for a moment that has not come: a stop before it is one after the offer all the same.
+  requireAsOffered(database, { ...transfer, iat: Math.min(transfer.iat, offeredAt) });
   const agents = database.get(COUNT_TREE, agent)?.integer("count") ?? 0;
   requireAgentQuota(database, deps, { ownerId: to, more: agents });
   requireEasyTaking(database, deps, { ownerId: to, agentId: agent, now: secondsOf(context) });
@@ -114,16 +118,20 @@ function move(database: SqliteDatabase, { context, agentId, ownerId }: Move): nu
 /**
  * The very envelope that came in: where and how a passkey signed it was checked then, and is not asked of another one.
  *
+ * @returns when it came in, Unix seconds; what it says itself of servers that did not note it.
  * @throws TrustWardenError `transfer_not_offered`, also when the passkey that offered was taken away since.
  */
 function requireOffered(
   database: SqliteDatabase,
-  { transfer: { from, jti }, offer, passkeyKeyid }: AcceptTransferCommand,
-): void {
-  if (database.get(FIND_ENVELOPE, from, digestOfEnvelope(offer)) === undefined)
-    throw new TrustWardenError("transfer_not_offered", { jti });
+  { transfer: { from, jti, iat }, offer, passkeyKeyid }: AcceptTransferCommand,
+): number {
+  const digest = digestOfEnvelope(offer);
+  const row = database.get(FIND_ENVELOPE, from, digest, `${digest}A`);
+  if (row === undefined) throw new TrustWardenError("transfer_not_offered", { jti });
   if (passkeyKeyid !== null && !isOwnersPasskey(database, from, passkeyKeyid))
     throw new TrustWardenError("transfer_not_offered", { reason: "the passkey is gone" });
+  const [, arrivedAt] = row.text("id").split("@");
+  return arrivedAt === undefined ? iat : Number(arrivedAt);
 }
 
 /**
