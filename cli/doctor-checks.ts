@@ -106,11 +106,13 @@ async function checkState({ paths }: Session): Promise<Check> {
 
 async function checkServer({ client }: Session): Promise<Check> {
   const status = await client.get("/v1/status", statusAnswer);
-  const { trust_domain, live_instances, verifiers, epoch, uptime_seconds, version } = status;
+  const { trust_domain, live_instances, verifiers, epoch, uptime_seconds, version, ledger } = status;
+  const isBehind = ledger.indexed_size !== null && ledger.indexed_size < ledger.size;
+  const index = isBehind ? `, search index at ${ledger.indexed_size} of ${ledger.size} entries` : "";
   return good(
     "socket",
     `${trust_domain} answers: version ${version}, up ${uptime_seconds} s, ${live_instances} live instance(s), ` +
-      `${verifiers} lease(s), epoch ${epoch}`,
+      `${verifiers} lease(s), epoch ${epoch}${index}`,
   );
 }
 

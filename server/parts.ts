@@ -153,6 +153,8 @@ function openIndex({ config, log, cleanups }: PartsOptions): ThreadedLedgerIndex
     path: join(config.dataDir, "index.db"),
     onLost: () =>
       log.error({ code: "store_unavailable" }, "the ledger cannot be searched until the next start"),
+    onProgress: ({ indexed, entries }) =>
+      log.info({ indexed, entries }, "the search index comes up to the ledger; questions wait for it"),
   });
   cleanups.push(() => index.close());
   return index;

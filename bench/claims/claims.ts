@@ -45,6 +45,7 @@ export function sectionsOf(found: Found): readonly Section[] {
     section("gateway", "The gateway, beside no gateway and LiteLLM", besideGateways),
     section("revocation", "From the call that stops to the last allow", revocation),
     section("overload", "Asked for three times as much", overload),
+    section("outcomes", "Outcomes brought over HTTP until they are durable", outcomes),
     section("questions", "Questions to the ledger", questions),
     section("size", "Many agents on one machine", size),
   ];
@@ -149,6 +150,20 @@ function overload({ peakPerSecond, overload: over, flood }: Results["overload"])
       row("one owner at fifty times its share", flood),
       ["the others' least share of what they asked then", flood.worstOfTheModest.toFixed(2), "", ""],
     ],
+  };
+}
+
+function outcomes({ offeredPerSecond, connections, rounds }: Results["outcomes"]): Claim {
+  const over = `${formatNumber(offeredPerSecond)}/s offered over ${connections} connection(s)`;
+  return {
+    head: [over, "came", "p50", "p99 (goal 100 ms)", "the server's processor time of one"],
+    rows: rounds.map(({ perSecond: came, p50Ms, p99Ms, cpuUsEach }, index) => [
+      `round ${index + 1}`,
+      perSecond(came),
+      `${formatNumber(p50Ms)} ms`,
+      `${formatNumber(p99Ms)} ms`,
+      `${formatNumber(cpuUsEach)} us`,
+    ]),
   };
 }
 

@@ -72,6 +72,16 @@ export interface Results {
     readonly overload: Goodput;
     readonly flood: Goodput & { readonly worstOfTheModest: number };
   };
+  readonly outcomes: Kept & {
+    readonly offeredPerSecond: number;
+    readonly connections: number;
+    readonly rounds: readonly {
+      readonly perSecond: number;
+      readonly p50Ms: number;
+      readonly p99Ms: number;
+      readonly cpuUsEach: number;
+    }[];
+  };
   readonly questions: Kept & {
     readonly events: number;
     readonly questions: readonly {

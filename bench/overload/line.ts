@@ -14,6 +14,7 @@ export interface LineAnswer {
   readonly status: number;
   /** The whole head, for what a phase wants to look at. */
   readonly head: string;
+  readonly body: string;
 }
 
 /** Owns its socket; every answer goes to who asked. */
@@ -62,8 +63,10 @@ export class Line {
     const head = this.#text.slice(0, headEnd);
     const length = Number(/\r\ncontent-length: (\d+)/i.exec(head)?.[1] ?? 0);
     if (this.#text.length < headEnd + END_OF_HEAD.length + length) return;
-    this.#text = this.#text.slice(headEnd + END_OF_HEAD.length + length);
-    this.#onAnswer?.({ status: Number(head.slice(STATUS_AT, STATUS_AT + 3)), head });
+    const end = headEnd + END_OF_HEAD.length + length;
+    const body = this.#text.slice(headEnd + END_OF_HEAD.length, end);
+    this.#text = this.#text.slice(end);
+    this.#onAnswer?.({ status: Number(head.slice(STATUS_AT, STATUS_AT + 3)), head, body });
   }
 
   #fail(error: Error): void {

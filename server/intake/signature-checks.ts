@@ -12,8 +12,10 @@ import { type Slice, Turns } from "./turns.ts";
 
 /** Fewer are checked at once when nothing waits; about a millisecond of this thread. */
 const MAX_AT_ONCE = 16;
-/** Checks in one batch: a few milliseconds of a thread. */
+/** Checks in one batch at most: a few milliseconds of a thread. */
 const BATCH = 128;
+/** Work for two is shared by two; less than this is not worth another crossing. */
+const MIN_BATCH = 32;
 /** Checks that a flow hands out before it is the next one's turn. */
 const PER_TURN = 16;
 /** Batches that a lane has: one that it works on, and the next. */
@@ -95,12 +97,16 @@ export class SignatureChecks {
     return verdicts;
   }
 
-  /** Gives every lane what it has room for. */
+  /** Gives every lane what it has room for, the one with the least to do first; what waits is shared by those that have nothing. */
   #hand(): void {
     this.#lanes ??= Array.from({ length: this.#options.threads }, () => this.#startLane());
-    for (const lane of this.#lanes.length > 0 ? this.#lanes : [this.#own]) {
-      while (lane.batches < BATCHES_PER_LANE && !this.#turns.isEmpty)
-        void this.#run(lane, this.#turns.take(BATCH));
+    const lanes = this.#lanes.length > 0 ? this.#lanes : [this.#own];
+    while (!this.#turns.isEmpty) {
+      const lane = lanes.reduce((least, other) => (other.batches < least.batches ? other : least));
+      if (lane.batches >= BATCHES_PER_LANE) return;
+      const idle = lanes.filter(({ batches }) => batches === 0).length;
+      const share = Math.ceil(this.#turns.waiting / Math.max(1, idle));
+      void this.#run(lane, this.#turns.take(Math.min(BATCH, Math.max(MIN_BATCH, share))));
     }
   }
 

@@ -23,6 +23,7 @@ export interface Slice<T> {
 export class Turns<T> {
   readonly #perTurn: number;
   readonly #flows = new Map<string, Waiting<T>[]>();
+  #waiting = 0;
 
   /** @param perTurn - items that a flow may hand out before it is the next one's turn. */
   constructor(perTurn: number) {
@@ -33,9 +34,15 @@ export class Turns<T> {
     return this.#flows.size === 0;
   }
 
+  /** Items that wait. */
+  get waiting(): number {
+    return this.#waiting;
+  }
+
   /** Puts work at the end of its flow. */
   push(flow: string, items: readonly T[]): void {
     if (items.length === 0) return;
+    this.#waiting += items.length;
     const waiting = { items, taken: 0 };
     const queue = this.#flows.get(flow);
     if (queue === undefined) this.#flows.set(flow, [waiting]);
@@ -54,6 +61,7 @@ export class Turns<T> {
       this.#flows.delete(flow);
       if (queue.length > 0) this.#flows.set(flow, queue);
     }
+    this.#waiting -= count - left;
     return slices;
   }
 }

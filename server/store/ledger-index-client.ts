@@ -84,7 +84,7 @@ export class IndexThread {
     };
     this.#waiting.set(id, waiting);
     const request: IndexRequest = { ...task, id };
-    this.#worker.postMessage(request);
+    this.#worker.postMessage(request, memoryOf(task));
     return promise;
   }
 
@@ -103,6 +103,11 @@ export class IndexThread {
     this.#waiting.clear();
     if (wasOpen) this.#onLost(cause);
   }
+}
+
+/** What changes hands with a task instead of being copied. */
+function memoryOf(task: IndexTask): ArrayBuffer[] {
+  return task.kind === "add" ? [task.entries.bytes.buffer, task.entries.ends.buffer] : [];
 }
 
 function unavailable(reason: string): TrustWardenError {

@@ -2,6 +2,7 @@
 import type { EventFilter, EventPageRequest, IntentName } from "@trustwarden/core/agentledger/query-index.ts";
 import type { ErrorCode, ErrorDetails } from "@trustwarden/core/error.ts";
 import type { IndexProgress } from "./ledger-index.ts";
+import type { PackedEntries } from "./packed-entries.ts";
 
 /** `workerData` of the index's thread. */
 export interface IndexThreadData {
@@ -13,7 +14,7 @@ export interface IndexThreadData {
 
 /** One thing to do; what is posted first is done first. */
 export type IndexTask =
-  | { readonly kind: "add"; readonly entries: readonly Uint8Array[] }
+  | { readonly kind: "add"; readonly entries: PackedEntries }
   | { readonly kind: "beginAnew" }
   | { readonly kind: "query"; readonly filter: EventFilter; readonly page: EventPageRequest }
   | { readonly kind: "findOutcome"; readonly intent: IntentName }

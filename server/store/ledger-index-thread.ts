@@ -8,6 +8,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { createLedgerIndex, type LedgerIndex, openIndexForReading } from "./ledger-index.ts";
 import type { FromIndex, IndexRequest, IndexTask, IndexThreadData } from "./ledger-index-protocol.ts";
+import { unpackEntries } from "./packed-entries.ts";
 
 start(workerData);
 
@@ -36,7 +37,7 @@ function answer(index: LedgerIndex, request: IndexRequest): FromIndex {
 function run(index: LedgerIndex, task: IndexTask): unknown {
   switch (task.kind) {
     case "add":
-      return index.add(task.entries);
+      return index.add(unpackEntries(task.entries));
     case "beginAnew":
       return index.beginAnew();
     case "query":

@@ -16,7 +16,7 @@ import { parseRecord } from "@trustwarden/core/agentledger/record.ts";
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { afterAll, describe, expect, it, vi } from "vitest";
-import { ThreadedLedgerIndex } from "./threaded-ledger-index.ts";
+import { type IndexedSoFar, ThreadedLedgerIndex } from "./threaded-ledger-index.ts";
 
 const root = mkdtempSync(join(tmpdir(), "ledger-index-"));
 /** More than a start waits for. */
@@ -52,8 +52,9 @@ function sourceOf(list: readonly Uint8Array[]) {
   };
 }
 
-function openIndex(path: string): ThreadedLedgerIndex {
-  return new ThreadedLedgerIndex({ path, onLost: () => undefined });
+function openIndex(path: string, onProgress?: (progress: IndexedSoFar) => void): ThreadedLedgerIndex {
+  const told = onProgress === undefined ? {} : { onProgress };
+  return new ThreadedLedgerIndex({ path, onLost: () => undefined, ...told });
 }
 
 async function filled(list: readonly Uint8Array[] = entries): Promise<ThreadedLedgerIndex> {
@@ -314,7 +315,8 @@ describe("the ledger index", () => {
     const outcome = issueTestOutcome(intent);
     const list = [...NO_RECORDS, intent, issueTestDecision(intent)];
     const gate = Promise.withResolvers<void>();
-    const index = openIndex(join(root, "long.db"));
+    const told: IndexedSoFar[] = [];
+    const index = openIndex(join(root, "long.db"), (progress) => told.push(progress));
     await index.follow({
       get size() {
         return list.length;
@@ -339,6 +341,8 @@ describe("the ledger index", () => {
     await vi.waitFor(() => index.query({}, { limit: 1 }), 30_000);
     expect(await idsOf(index, { outcome: "success" })).toEqual([1]);
     expect(await index.findOutcome({ ...asked, decidedAt: 9001 })).toEqual(expected);
+    expect(told.at(0)).toEqual({ indexed: 0, entries: 9002 });
+    expect(told.at(-1)).toEqual({ indexed: 9003, entries: 9003 });
     await index.close();
   });
 

@@ -21,6 +21,7 @@ import { isOfType } from "./entry-type.ts";
 import { digestOf } from "./ledger-index.ts";
 import { IndexThread } from "./ledger-index-client.ts";
 import type { IndexTask } from "./ledger-index-protocol.ts";
+import { packEntries } from "./packed-entries.ts";
 
 /** Entries written in one transaction; many cost the thread half of what single ones do. */
 const BATCH = 512;
@@ -28,6 +29,8 @@ const BATCH = 512;
 const CATCH_UP_BATCH = 8192;
 /** So few are made good before a start goes on. */
 const MAX_AWAITED = 8192;
+/** Lines of the log about one that takes long. */
+const TOLD_PARTS = 20;
 /** An outcome that is asked for meanwhile is looked for in the log, this far behind its decision. */
 const MAX_SCANNED = 65_536;
 /** When whoever is refused meanwhile is to ask again. */
@@ -44,8 +47,16 @@ export interface ThreadedIndexOptions {
   readonly path: string;
   /** Told once when the thread is gone: nothing can be searched until the next start; the log goes on. */
   readonly onLost: (error: unknown) => void;
+  /** Told while the index is made from a log that is there: at its beginning, each twentieth of it, and its end. */
+  readonly onProgress?: (progress: IndexedSoFar) => void;
   /** Milliseconds that a question may take, waiting included. */
   readonly answerMs?: number;
+}
+
+/** How far the index has come with the log. */
+export interface IndexedSoFar {
+  readonly indexed: number;
+  readonly entries: number;
 }
 
 /** Owns the threads and the entries that are not with them yet. */
@@ -73,8 +84,12 @@ export class ThreadedLedgerIndex implements QueryIndex {
   #questions = 0;
   #batch = CATCH_UP_BATCH;
   readonly #answerMs: number;
+  readonly #onProgress: (progress: IndexedSoFar) => void;
+  /** Progress is told when this many entries are with the thread; never once it has come up to the log. */
+  #toldNext = Number.POSITIVE_INFINITY;
 
-  constructor({ path, onLost, answerMs = ANSWER_MS }: ThreadedIndexOptions) {
+  constructor({ path, onLost, onProgress = () => undefined, answerMs = ANSWER_MS }: ThreadedIndexOptions) {
+    this.#onProgress = onProgress;
     this.#thread = new IndexThread({ path }, onLost);
     this.#openReader = () =>
       path === ":memory:" ? this.#thread : new IndexThread({ path, isReader: true }, onLost);
@@ -100,10 +115,24 @@ export class ThreadedLedgerIndex implements QueryIndex {
     this.#sent = isOfThisLog ? size : 0;
     this.#size = this.#sent;
     this.#droppedEnd = source.size;
+    const isLong = source.size - this.#sent > MAX_AWAITED;
+    if (isLong) this.#toldNext = this.#sent;
+    this.#tell();
     this.#catchingUp = this.#catchUp();
-    if (source.size - this.#sent <= MAX_AWAITED) await this.#catchingUp;
+    if (!isLong) await this.#catchingUp;
     // Safe to go on: questions are refused, and whoever waits for it gets the error.
     else this.#catchingUp.catch(() => undefined);
+  }
+
+  #tell(): void {
+    const indexed = this.#sent;
+    if (indexed < this.#toldNext) return;
+    const entries = Math.max(this.#size, this.#droppedEnd);
+    this.#toldNext =
+      indexed < entries
+        ? Math.min(entries, indexed + Math.ceil(entries / TOLD_PARTS))
+        : Number.POSITIVE_INFINITY;
+    this.#onProgress({ indexed, entries });
   }
 
   async #catchUp(): Promise<void> {
@@ -213,12 +242,13 @@ export class ThreadedLedgerIndex implements QueryIndex {
     try {
       while (this.#sent < this.#wanted || this.#size - this.#sent >= BATCH) {
         const entries = await this.#takeBatch();
-        await this.#thread.run<void>({ kind: "add", entries });
+        await this.#thread.run<void>({ kind: "add", entries: packEntries(entries) });
         for (let index = this.#sent; index < this.#sent + entries.length; index += 1)
           this.#kept.delete(index);
         this.#sent += entries.length;
         this.#size = Math.max(this.#size, this.#sent);
         while (this.#kept.has(this.#size)) this.#size += 1;
+        this.#tell();
       }
     } finally {
       this.#sending = null;
