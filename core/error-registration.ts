@@ -13,6 +13,15 @@ export const REGISTRATION_ERRORS = {
     status: 409,
     message: "The name looks like that of another agent; choose one that nobody confuses.",
   },
+  claim_unknown: {
+    status: 404,
+    message: "No agent waits under this code: it is mistyped, was used, or is over.",
+  },
+  claim_mismatch: {
+    status: 409,
+    message: "The ticket is not for the agent that waits, or for more than it asked.",
+  },
+  claim_waiting: { status: 409, message: "Nobody has answered for the agent yet; ask again." },
   registration_costly: {
     status: 429,
     message: "The owner registers many new agents right now: bring the work that is asked for, or wait.",

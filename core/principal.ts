@@ -45,8 +45,15 @@ export interface AgentPrincipal {
 /** Somebody who holds a document or evidence and the new key it is for, but has no identity yet. */
 export interface EnrolleePrincipal {
   readonly kind: "enrollee";
-  readonly via: "ticket" | "grant" | "verifier-ticket" | "join-token" | "attestation" | "person-link";
-  /** `jti` of the ticket or grant; digest of the join token, link or evidence. */
+  readonly via:
+    | "ticket"
+    | "grant"
+    | "verifier-ticket"
+    | "join-token"
+    | "attestation"
+    | "person-link"
+    | "claim";
+  /** `jti` of the ticket or grant; digest of the join token, link, evidence or wish. */
   readonly enrolmentId: string;
   /** RFC 7638 thumbprint of the key whose possession was proven; null for who comes through an identity provider. */
   readonly thumbprint: string | null;

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { verifyEvidence } from "../sdk/verify-evidence.ts";
 import { askTravelling, verdictOf } from "./support/evidence.ts";
-import { nameForgeries } from "./support/evidence-names.ts";
+import { heldTicket, nameForgeries } from "./support/evidence-names.ts";
 import { forgersVkey } from "./support/evidence-presented.ts";
 import { createTransferStory, rewrittenTransfer, type TransferStory } from "./support/evidence-transfers.ts";
 
@@ -17,14 +17,17 @@ const verify = (bytes: Uint8Array, vkey: string) =>
   verifyEvidence(bytes, { log: { vkey }, roots: { bundle: story.bundleText } });
 
 describe("evidence about agents", () => {
-  it("is refused when one goes by another name, or elsewhere, than its owner or parent signed", () => {
+  it("is refused when one goes by another name, elsewhere, or under another key than its owner or parent signed", () => {
     const vkey = forgersVkey(story.vkey);
     expect(verdictOf(() => verify(rewrittenTransfer(story), vkey))).toBe("verified");
+    const held = heldTicket(story);
+    expect(verdictOf(() => verify(held, vkey))).toBe("verified");
+    expect(askTravelling(held, story.bundleText, ["--vkey", vkey]).status).toBe(0);
     const verdicts = nameForgeries(story).map(({ name, bytes }) => {
       const { status } = askTravelling(bytes, story.bundleText, ["--vkey", vkey]);
       return [name, verdictOf(() => verify(bytes, vkey)), status];
     });
-    expect(verdicts).toHaveLength(4);
+    expect(verdicts).toHaveLength(6);
     for (const [name, ours, travelling] of verdicts)
       expect([name, ours, travelling]).toEqual([name, "evidence_bundle_invalid", 1]);
   });

@@ -107,6 +107,8 @@ const BODIES: Readonly<Record<string, { readonly body: object; readonly action: 
     action: "create:approval",
   },
   "/v1/approvals/:id/answer": { body: { approval: "x" }, action: "answer:approval" },
+  "/v1/claims/search": { body: { code: "x" }, action: "read:claim" },
+  "/v1/claims/acceptance": { body: { code: "x", ticket: "x" }, action: "claim:agent" },
   "/v1/transfers": { body: { transfer: "x" }, action: "transfer:agent" },
   "/v1/transfers/acceptance": { body: { offer: "x", acceptance: "x" }, action: "transfer:agent" },
   "/v1/policy/freeze": { body: { freeze: null }, action: "update:policy" },

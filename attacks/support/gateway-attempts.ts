@@ -137,6 +137,8 @@ export function strangersAttempts(world: World): readonly Attempt[] {
   });
   return [
     json("/v1/approvals", APPROVAL),
+    json("/v1/claims/search", { code: "x" }),
+    json("/v1/claims/acceptance", { code: "x", ticket: "x" }),
     json("/v1/transfers", { transfer: "x" }),
     json("/v1/transfers/acceptance", { offer: "x", acceptance: "x" }),
     json("/v1/approvals/{id}/answer", { approval: "x" }, `/v1/approvals/${APPROVAL.event_id}/answer`),

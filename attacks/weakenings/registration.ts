@@ -44,6 +44,18 @@ export const REGISTRATION_WEAKENINGS = {
       replace: "return;",
     },
   ],
+  "claims-for-any-key": [
+    {
+      file: "server/http/claim-credentials.ts",
+      find: "if (claim?.thumbprint !== proof.thumbprint)",
+      replace: "if (claim === undefined)",
+    },
+    {
+      file: "server/http/enrolment-credentials.ts",
+      find: "childThumbprint: ticket.holder_thumbprint ?? null,",
+      replace: "childThumbprint: null,",
+    },
+  ],
   "transfers-by-one": [
     {
       file: "server/http/acts/transfers.ts",

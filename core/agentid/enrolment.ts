@@ -68,6 +68,8 @@ export interface Ticket {
   /** Lifetime of the instance. */
   readonly ttl_seconds: number;
   readonly limits: SignedLimits;
+  /** RFC 7638 thumbprint of the one key that may use it, of an agent that asked to be claimed; absent for whoever holds it. */
+  readonly holder_thumbprint?: string;
 }
 
 /** Signed by the server's key for an operator: one verifier, or one relay, of this name may be enrolled once. */
@@ -267,8 +269,13 @@ function parseTicket(json: JsonObject): Ticket {
     owner: readOwnerId(members, "owner"),
     ...parseAgent(members),
   };
+  if (json.holder_thumbprint === undefined) {
+    members.end();
+    return ticket;
+  }
+  const held = { ...ticket, holder_thumbprint: members.digest("holder_thumbprint") };
   members.end();
-  return ticket;
+  return held;
 }
 
 function parseVerifierTicket(json: JsonObject): VerifierTicket {

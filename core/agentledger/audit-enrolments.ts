@@ -5,7 +5,7 @@
  * carries. Without this check a lying server could make agents in any owner's name and the log would still add up.
  */
 import { encodeBase64url } from "../bytes.ts";
-import { sha256 } from "../crypto.ts";
+import { formatThumbprint, type PublicKey, sha256 } from "../crypto.ts";
 import { parseEnvelope, parseUnverifiedPayload, type UnverifiedEnvelope, verifyEnvelope } from "../dsse.ts";
 import { TrustWardenError } from "../error.ts";
 import type { ControlRecord } from "../event.ts";
@@ -111,7 +111,10 @@ export class EnrolmentAuditor {
       return;
     }
     this.#requireWanted(subject, control);
-    this.#requirePossession(subject, control);
+    requireHolder(
+      parseUnverifiedPayload(parseEnvelope(textOf(control.details.enrolment))),
+      this.#requirePossession(subject, control),
+    );
   }
 
   #requireWanted(subject: string, control: ControlRecord): void {
@@ -221,12 +224,13 @@ export class EnrolmentAuditor {
   }
 
   /** The new key signed for this very document, so that one document cannot serve a key of somebody else. */
-  #requirePossession(subject: string, control: ControlRecord): void {
+  #requirePossession(subject: string, control: ControlRecord): PublicKey {
     const { details, time } = control;
     const { spiffeId, publicKey } = this.#svids.verify(textOf(details.svid_sha256), secondsOf(time));
     const proof = verifyEnvelope(parseEnvelope(textOf(details.possession)), "possession", publicKey);
     if (spiffeId !== subject || proof.enrolment_sha256 !== boundDigestOf(control))
       throw invalid("a proof of another key");
+    return publicKey;
   }
 }
 
@@ -241,6 +245,12 @@ function requireNamed(document: JsonObject, subject: string): void {
   const path = isService(document) ? `trustwarden/${document.kind}` : document.path;
   const place = [aud, path, name].filter((part) => part !== "").join("/");
   if (subject.split("/").slice(0, -1).join("/") !== place) throw invalid("another name than was signed");
+}
+
+/** A document that names the key which may use it lets in no other: a parent's grant, or a ticket for an agent that asked. */
+function requireHolder(document: JsonObject, key: PublicKey): void {
+  const named = document.child_thumbprint ?? document.holder_thumbprint;
+  if (named !== undefined && named !== formatThumbprint(key)) throw invalid("a document for another key");
 }
 
 function secondsOf(time: string): number {

@@ -177,7 +177,7 @@ permitted if {
 permitted if {
 	input.plane == "control"
 	input.principal.kind == "enrollee"
-	input.action.name in {"issue:instance", "issue:node", "create:person"}
+	input.action.name in {"issue:instance", "issue:node", "create:person", "create:claim", "read:claim"}
 	input.subject in {"self", "none"}
 }
 
@@ -262,6 +262,8 @@ permitted if {
 		"read:approvals",
 		"answer:approval",
 		"transfer:agent",
+		"read:claim",
+		"claim:agent",
 	}
 	input.subject in {"self", "descendant"}
 }

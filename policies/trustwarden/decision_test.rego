@@ -306,6 +306,8 @@ permitted_table := {
 		"issue:instance": {"self", "none"},
 		"issue:node": {"self", "none"},
 		"create:person": {"self", "none"},
+		"create:claim": {"self", "none"},
+		"read:claim": {"self", "none"},
 	},
 	"agent": {
 		"renew:svid": {"self"},
@@ -335,6 +337,8 @@ permitted_table := {
 		"read:approvals": {"self", "descendant"},
 		"answer:approval": {"self", "descendant"},
 		"transfer:agent": {"self", "descendant"},
+		"read:claim": {"self", "descendant"},
+		"claim:agent": {"self", "descendant"},
 	},
 	"node": {
 		"hold:lease": {"self", "none"},
@@ -357,7 +361,7 @@ permitted_table := {
 			"read:entries", "revoke:instance", "revoke:agent", "revoke:owner",
 			"narrow:instance", "read:agents", "read:ledger", "read:gateway", "stop:server",
 			"read:access-token", "revoke:access-token",
-			"create:approval", "read:approvals", "update:policy",
+			"create:approval", "read:approvals", "update:policy", "create:claim", "read:claim",
 		}
 	},
 	"nobody": {},

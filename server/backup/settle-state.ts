@@ -36,6 +36,7 @@ const END_TOKENS = "UPDATE join_tokens SET used_at = ? WHERE used_at IS NULL";
 const FORGET_APPROVALS = "DELETE FROM approvals";
 const END_SESSIONS = "UPDATE person_sessions SET ended_at = ? WHERE ended_at IS NULL";
 const SPEND_LINKS = "UPDATE person_links SET used_at = ? WHERE used_at IS NULL";
+const FORGET_CLAIMS = "DELETE FROM claim_codes";
 const FORGET_CONFIRMATIONS = "DELETE FROM confirmations";
 const REMOVE_PASSKEYS = "UPDATE passkeys SET removed_at = ? WHERE removed_at IS NULL";
 const FORGET_SUBJECTS = "DELETE FROM person_subjects";
@@ -160,6 +161,7 @@ export function closePast(database: SqliteDatabase, { epoch, nowMs }: RestoreMom
   database.run(END_SESSIONS, now);
   database.run(SPEND_LINKS, now);
   database.run(FORGET_CONFIRMATIONS);
+  database.run(FORGET_CLAIMS);
   database.run(ANNOUNCE, next);
   return next;
 }

@@ -27,6 +27,8 @@ const PERSON_ROWS: Readonly<Record<string, readonly Role[]>> = {
   "GET /v1/approvals": READERS_AND_OWNERS,
   "GET /v1/approvals/:id": READERS_AND_OWNERS,
   "POST /v1/approvals/:id/answer": ["owner"],
+  "POST /v1/claims/search": ["owner"],
+  "POST /v1/claims/acceptance": ["owner"],
   "POST /v1/transfers": ["owner"],
   "POST /v1/transfers/acceptance": ["owner"],
   "GET /v1/budgets": READERS_AND_OWNERS,

@@ -5,6 +5,7 @@
  * exactly one kind of principal; a refusal never falls through to a weaker proof. Bearer tokens are none of them.
  */
 import { pathOf } from "@trustwarden/core/agentid/spiffe-id.ts";
+import { claimCollection, claimRequest } from "@trustwarden/core/api/claims.ts";
 import { instanceRequest } from "@trustwarden/core/api/identity.ts";
 import { subjectComing, subjectLogin } from "@trustwarden/core/api/identity-providers.ts";
 import { comingRequest, loginRequest } from "@trustwarden/core/api/people.ts";
@@ -17,6 +18,7 @@ import { authenticateClient } from "../oauth/client-authentication.ts";
 import { withNewest } from "../shared/sharing.ts";
 import type { Arrival } from "./arrival.ts";
 import type { Caller, Enrolments } from "./caller.ts";
+import { verifyAsking, verifyCollecting } from "./claim-credentials.ts";
 import { verifyEnrollee } from "./enrolment-credentials.ts";
 import { verifyAttestedWorkload, verifyJoiningNode } from "./evidence-credentials.ts";
 import { formatControlResource, requireIntentOf, verifyControlIntent } from "./intent-credentials.ts";
@@ -121,6 +123,10 @@ function proveEnrollee(
       return verifyAttestedWorkload(services, attestedInstanceRequest.parse(body), now);
     case "person":
       return proveComing(services, comingRequest.parse(body));
+    case "asking":
+      return verifyAsking(services, claimRequest.parse(body), now);
+    case "collecting":
+      return verifyCollecting(services, claimCollection.parse(body), now);
     case "subject":
       return proveSubjectComing(services, subjectComing.parse(body));
   }

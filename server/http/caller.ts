@@ -13,6 +13,7 @@ import type {
   VerifierPrincipal,
 } from "@trustwarden/core/principal.ts";
 import type { OAuthCaller } from "../oauth/client-authentication.ts";
+import type { AskClaimCommand } from "../store/claim-ports.ts";
 import type { PeopleCommand } from "../store/people-ports.ts";
 import type { IssueCommand } from "../store/ports.ts";
 import type { AdmitNodeCommand, EntryIssueCommand } from "../store/registration-ports.ts";
@@ -37,6 +38,9 @@ export interface Enrolments {
   readonly workload: Omit<EntryIssueCommand, "context">;
   readonly person: Opening<"register">;
   readonly subject: Opening<"register-subject">;
+  readonly asking: Omit<AskClaimCommand, "context" | "change">;
+  /** What an owner gave to an agent that asked. */
+  readonly collecting: { readonly ownerId: string; readonly ticket: string };
 }
 
 /** A session that is about to be opened, and its secret on the way to the browser. */

@@ -65,7 +65,8 @@ export async function verifyEnrollee(
   const enrolmentSha256 = digestOfEnrolment(request.enrolment);
   const possession = verifyPossession({ envelope: request.possession, spki, enrolmentSha256 });
   if (document.childThumbprint !== null && document.childThumbprint !== possession.thumbprint) {
-    throw new TrustWardenError("grant_invalid", { reason: "made for another key" });
+    const code = document.command.via === "grant" ? "grant_invalid" : "ticket_invalid";
+    throw new TrustWardenError(code, { reason: "made for another key" });
   }
   await spendNonce(services, possession.nonce, now);
   const { thumbprint, nonce } = possession;
@@ -91,7 +92,7 @@ export async function verifyEnrollee(
 
 interface VerifiedDocument {
   readonly command: Document;
-  /** The key that a grant was made for; a ticket fits any. */
+  /** The key that a grant or ticket was made for; null for a ticket that fits any. */
   readonly childThumbprint: string | null;
 }
 
@@ -113,7 +114,7 @@ function fromTicket(envelope: string, check: EnrolmentCheck): VerifiedDocument {
   const ticket = verifyTicket(envelope, check);
   const key = check.publicKey;
   return {
-    childThumbprint: null,
+    childThumbprint: ticket.holder_thumbprint ?? null,
     command: {
       via: "ticket",
       ...(isPasskey(key) ? { passkeyKeyid: formatOwnerKeyid(key) } : {}),

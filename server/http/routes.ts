@@ -9,6 +9,7 @@ import { APPROVALS_ROUTES } from "./table/approvals.ts";
 import { AUTHORITY_ROUTES } from "./table/authority.ts";
 import { AUTHZEN_ROUTES } from "./table/authzen.ts";
 import { BUDGETS_ROUTES } from "./table/budgets.ts";
+import { CLAIMS_ROUTES } from "./table/claims.ts";
 import { CONFIRMATIONS_ROUTES } from "./table/confirmations.ts";
 import { CONSOLE_ROUTES } from "./table/console.ts";
 import { DATABASE_ROLES_ROUTES } from "./table/database-roles.ts";
@@ -46,6 +47,7 @@ export const ROUTES: readonly Route[] = admitPeople([
   ...APPROVALS_ROUTES,
   ...STOPPING_ROUTES,
   ...REGISTRY_ROUTES,
+  ...CLAIMS_ROUTES,
   ...TRANSFERS_ROUTES,
   ...WATCHING_ROUTES,
   ...FEDERATION_ROUTES,

@@ -69,6 +69,8 @@ const COMMAND_SET: Readonly<Record<Exclude<keyof StoreCommands, "close">, true>>
   createOwner: true,
   createVerifierTicket: true,
   depositTicket: true,
+  askClaim: true,
+  acceptClaim: true,
   offerTransfer: true,
   acceptTransfer: true,
   createJoinToken: true,

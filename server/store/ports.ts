@@ -19,6 +19,7 @@ import type { ApprovalCommands, ApprovalReads } from "./approval-ports.ts";
 import type { ChangeAuthorityCommand, MendAuthorityCommand, StoredAuthority } from "./authority-ports.ts";
 import type { SecretCommands, SecretReads } from "./broker-ports.ts";
 import type { BudgetCommands, BudgetReads } from "./budget-ports.ts";
+import type { ClaimCommands, ClaimReads } from "./claim-ports.ts";
 import type { CreateOwnerCommand } from "./commands/create-owner.ts";
 import type { DepositTicketCommand } from "./commands/deposit-ticket.ts";
 import type {
@@ -160,6 +161,7 @@ export interface StoreCommands
     RegistrationCommands,
     SecretCommands,
     PolicyCommands,
+    ClaimCommands,
     TransferCommands,
     WitCommands {
   /** @throws TrustWardenError `owner_exists`. */
@@ -304,6 +306,7 @@ export interface StoreReads
     GatewayReads,
     McpReads,
     OAuthReads,
+    ClaimReads,
     PeopleReads,
     RegistrationReads,
     SecretReads,

@@ -7,6 +7,7 @@ import { createApprovalReads } from "./approval-rows.ts";
 import { readAuthority } from "./authority-rows.ts";
 import { findSecret, listSecrets } from "./broker-rows.ts";
 import { listBudgets, listBudgetUse } from "./budget-rows.ts";
+import { createClaimReads } from "./claim-rows.ts";
 import { readClockFloorMs } from "./commands/clock.ts";
 import { readEpoch } from "./commands/epoch.ts";
 import { findForeignInstance, listFederations } from "./federation-rows.ts";
@@ -102,6 +103,7 @@ export function createReads(database: SqliteDatabase, nowSeconds: () => number):
     listEntries: (query) => listEntries(database, query),
     entriesOfNode: (query) => entriesOfNode(database, query),
     ...createApprovalReads(database),
+    ...createClaimReads(database),
     ...createStopReads(database),
     ...createTreeReads(database, nowSeconds),
     ...createPeopleReads(database),

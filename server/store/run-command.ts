@@ -11,6 +11,7 @@ import { changeFederation } from "./commands/change-federation.ts";
 import { approveMcp, observeMcp } from "./commands/change-mcp.ts";
 import { changeSecret, isSecretStop } from "./commands/change-secret.ts";
 import { changeUpstream } from "./commands/change-upstream.ts";
+import { changeClaim } from "./commands/claim-codes.ts";
 import { claimIntent } from "./commands/claims.ts";
 import { requireClock } from "./commands/clock.ts";
 import { recordControl } from "./commands/control-record.ts";
@@ -60,6 +61,7 @@ export function runCommand(
     case "createOwner":
     case "createVerifierTicket":
     case "depositTicket":
+    case "changeClaim":
     case "offerTransfer":
     case "acceptTransfer":
     case "setBudget":
@@ -90,9 +92,8 @@ export function runCommand(
     case "setFreeze":
       return commit<unknown>(database, deps, request.command, () => runApproval(database, request));
     case "revokeAccessToken":
-      return commitAtAnyTime(database, deps, request.command, () => revokeToken(database, request.command));
     case "revoke":
-      return commitAtAnyTime(database, deps, request.command, () => revokeAsAsked(database, request.command));
+      return commitAtAnyTime<unknown>(database, deps, request.command, () => runStop(database, request));
     case "changeAuthority":
       return commitAuthority(database, deps, request.command);
     case "mendAuthority":
@@ -117,6 +118,16 @@ export function runCommand(
     case "markSequenced":
       return keepBooks(database, request);
   }
+}
+
+/** Runs one command by which something ends. */
+function runStop(
+  database: SqliteDatabase,
+  request: Extract<WriterCommand, { readonly kind: "revokeAccessToken" | "revoke" }>,
+): CommandResult<unknown> {
+  return request.kind === "revoke"
+    ? revokeAsAsked(database, request.command)
+    : revokeToken(database, request.command);
 }
 
 /** Runs one command that only says again, signed, what was recorded before. */
@@ -239,6 +250,7 @@ function runOperators(
         | "createVerifierTicket"
         | "depositTicket"
         | "setBudget"
+        | "changeClaim"
         | keyof TransferCommands;
     }
   >,
@@ -250,6 +262,8 @@ function runOperators(
       return createVerifierTicket(database, request.command, deps);
     case "depositTicket":
       return depositTicket(database, request.command);
+    case "changeClaim":
+      return changeClaim(database, request.command, deps);
     case "offerTransfer":
       return offerTransfer(database, request.command);
     case "acceptTransfer":

@@ -109,6 +109,8 @@ function createCommands(writer: WriterClient): StoreCommands {
         command,
       }),
     depositTicket: (command) => writer.run({ kind: "depositTicket", command }),
+    askClaim: (command) => writer.run({ kind: "changeClaim", command }),
+    acceptClaim: (command) => writer.run({ kind: "changeClaim", command }),
     offerTransfer: (command) => writer.run({ kind: "offerTransfer", command }),
     acceptTransfer: (command) => writer.run({ kind: "acceptTransfer", command }),
     createVerifierTicket: (command) =>

@@ -10,6 +10,7 @@ import type {
 import type { ChangeAuthorityCommand, MendAuthorityCommand } from "./authority-ports.ts";
 import type { SecretCommand } from "./broker-ports.ts";
 import type { BudgetUseRow, SetBudgetCommand } from "./budget-ports.ts";
+import type { ClaimCommand } from "./claim-ports.ts";
 import type { CreateOwnerCommand } from "./commands/create-owner.ts";
 import type { CreateVerifierTicketCommand } from "./commands/create-verifier-ticket.ts";
 import type { DepositTicketCommand } from "./commands/deposit-ticket.ts";
@@ -58,6 +59,7 @@ export type WriterCommand =
   | { readonly kind: "createOwner"; readonly command: CreateOwnerCommand }
   | { readonly kind: "depositTicket"; readonly command: DepositTicketCommand }
   | { readonly kind: "createVerifierTicket"; readonly command: CreateVerifierTicketCommand }
+  | { readonly kind: "changeClaim"; readonly command: ClaimCommand }
   | { readonly kind: "offerTransfer"; readonly command: OfferTransferCommand }
   | { readonly kind: "acceptTransfer"; readonly command: AcceptTransferCommand }
   | { readonly kind: "issue"; readonly command: IssueCommand }

@@ -293,6 +293,9 @@ ErrorCode = Literal[
     "transfer_stale",
     "transfer_below",
     "name_confusable",
+    "claim_unknown",
+    "claim_mismatch",
+    "claim_waiting",
     "registration_costly",
     "internal",
 ]
@@ -585,6 +588,9 @@ ERRORS: dict[ErrorCode, tuple[int, str]] = {
     "transfer_stale": (409, "The agent is not any more what was offered."),
     "transfer_below": (409, "An agent that another agent made goes with that one."),
     "name_confusable": (409, "The name looks like that of another agent; choose one that nobody confuses."),
+    "claim_unknown": (404, "No agent waits under this code: it is mistyped, was used, or is over."),
+    "claim_mismatch": (409, "The ticket is not for the agent that waits, or for more than it asked."),
+    "claim_waiting": (409, "Nobody has answered for the agent yet; ask again."),
     "registration_costly": (429, "The owner registers many new agents right now: bring the work that is asked for, or wait."),
     "internal": (500, "Something went wrong inside."),
 }

@@ -1140,7 +1140,7 @@ func (l *ledger) verifyIssue(i *issue) {
 	document := parseEnvelope([]byte(i.enrolment))
 	via := optional(i.details, "via")
 	if via != "foreign" {
-		l.requirePossession(i)
+		requireKeyNamed(document.value, l.requirePossession(i))
 	}
 	kind := optional(document.value, "kind")
 	isService := kind == "verifier" || kind == "relay"
@@ -1200,7 +1200,7 @@ func (l *ledger) requireParent(i *issue, document envelope) {
 	i.by, i.what = parent, "grant"
 }
 
-func (l *ledger) requirePossession(i *issue) {
+func (l *ledger) requirePossession(i *issue) *ecdsa.PublicKey {
 	proof := parseEnvelope([]byte(text(i.details, "possession")))
 	holder := l.verifySvid(text(i.details, "svid_sha256"), i.time)
 	bound := base64url(digest([]byte(i.enrolment)))
@@ -1211,6 +1211,15 @@ func (l *ledger) requirePossession(i *issue) {
 	}
 	isBound := holder.id == i.subject && proof.kind == "possession" && proof.value["enrolment_sha256"] == bound
 	need(isBound && proof.isSignedBy(holder.key), "%s did not prove that it holds its key", i.subject)
+	return holder.key
+}
+
+// requireKeyNamed lets in no other key than the one that a document names, where it names one.
+func requireKeyNamed(document object, key *ecdsa.PublicKey) {
+	for _, member := range []string{"child_thumbprint", "holder_thumbprint"} {
+		named := document[member]
+		need(named == nil || named == thumbprintOf(key), "a document for another key")
+	}
 }
 
 // ---- 8. What an agent presents instead of an intent: a token, and a proof that it holds the token's key ----
@@ -1306,8 +1315,15 @@ func verifyProof(source, kind string, jwk object) (claims object, jkt string) {
 	isGood := len(signature) == 64 &&
 		ecdsa.Verify(key, input, new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:]))
 	need(isGood, "its proof's signature is bad")
-	thumbprint := fmt.Sprintf(`{"crv":"P-256","kty":"EC","x":"%s","y":"%s"}`, base64url(x), base64url(y))
-	return parseClaims(unbase64url(parts[1])), base64url(digest([]byte(thumbprint)))
+	return parseClaims(unbase64url(parts[1])), thumbprintOf(key)
+}
+
+// thumbprintOf is that of RFC 7638, of a P-256 key.
+func thumbprintOf(key *ecdsa.PublicKey) string {
+	point, err := key.Bytes()
+	need(err == nil && len(point) == 65, "a key is not P-256")
+	jwk := fmt.Sprintf(`{"crv":"P-256","kty":"EC","x":"%s","y":"%s"}`, base64url(point[1:33]), base64url(point[33:]))
+	return base64url(digest([]byte(jwk)))
 }
 
 // ---- 9. Events: the records of each tell one story ----

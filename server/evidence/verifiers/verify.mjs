@@ -629,7 +629,7 @@ function requireHolder({ chain, epoch }, log) {
 function verifyIssue(issue, log) {
   const document = parseEnvelope(Buffer.from(issue.enrolment));
   const { owner, parent, scope, spiffe_id: registered } = document.value;
-  if (issue.via !== "foreign") requirePossession(issue, log);
+  if (issue.via !== "foreign") requireKeyNamed(document, requirePossession(issue, log));
   if (issue.via !== "foreign") requireNamed(issue, document);
   if (isService(document)) {
     const { id, key } = verifySvid(document.keyid, log, issue.time);
@@ -683,6 +683,19 @@ function requirePossession({ subject, enrolment, possession, svid_sha256, attest
   const bound = isEvidence ? attested.evidence_sha256 : base64url(sha256(enrolment));
   const isBound = id === subject && proof.kind === "possession" && proof.value.enrolment_sha256 === bound;
   need(isBound && isSignedBy(key, proof), `${subject} did not prove that it holds its key`);
+  return key;
+}
+
+/** A document that names the key which may use it lets in no other. */
+function requireKeyNamed({ value: { child_thumbprint, holder_thumbprint } }, key) {
+  const named = child_thumbprint ?? holder_thumbprint;
+  need(named === undefined || named === thumbprintOf(key), "a document for another key");
+}
+
+/** RFC 7638, of a P-256 key. */
+function thumbprintOf(key) {
+  const { x, y } = key.export({ format: "jwk" });
+  return base64url(sha256(`{"crv":"P-256","kty":"EC","x":"${x}","y":"${y}"}`));
 }
 
 // ---- 8. What an agent presents instead of an intent: a token, and a proof that it holds the token's key ----
@@ -731,9 +744,7 @@ function verifyProof(text, { typ, jwk }) {
   const input = Buffer.from(`${head}.${body}`);
   const isGood = verify("sha256", input, { key, dsaEncoding: "ieee-p1363" }, unbase64url(sig));
   need(isGood, "its proof's signature is bad");
-  const own = key.export({ format: "jwk" });
-  const jkt = base64url(sha256(`{"crv":"P-256","kty":"EC","x":"${own.x}","y":"${own.y}"}`));
-  return { claims: JSON.parse(utf8(unbase64url(body))), jkt };
+  return { claims: JSON.parse(utf8(unbase64url(body))), jkt: thumbprintOf(key) };
 }
 
 // ---- 9. Events: the records of each tell one story ----

@@ -34,11 +34,9 @@ export function depositTicket(
   database: SqliteDatabase,
   { context, ticket, envelope, assertion }: DepositTicketCommand,
 ): CommandResult<null> {
-  const { owner: ownerId, jti, exp } = ticket;
+  const { owner: ownerId } = ticket;
   requireLiveOwner(database, ownerId);
-  acceptOwnersAssertion(database, { ownerId, assertion, now: secondsOf(context) });
-  const digest = digestOfEnrolment(envelope);
-  database.run(DEPOSIT, ownerId, formatDocumentId(jti, digest), exp);
+  keepDeposited(database, { ticket, envelope, assertion, now: secondsOf(context) });
   return {
     value: null,
     draft: {
@@ -50,11 +48,25 @@ export function depositTicket(
       details: {
         change: "sign",
         ticket: { ...ticket, scope: [...ticket.scope], limits: { ...ticket.limits } },
-        ticket_sha256: digest,
+        ticket_sha256: digestOfEnrolment(envelope),
         credential_id: assertion.credentialId,
       },
     },
   };
+}
+
+/**
+ * Takes in a ticket that a passkey signed: its assertion counts once, and the ticket from now on.
+ *
+ * @throws TrustWardenError as `acceptOwnersAssertion`.
+ */
+export function keepDeposited(
+  database: SqliteDatabase,
+  { ticket, envelope, assertion, now }: Omit<DepositTicketCommand, "context"> & { readonly now: number },
+): void {
+  const { owner: ownerId, jti, exp } = ticket;
+  acceptOwnersAssertion(database, { ownerId, assertion, now });
+  database.run(DEPOSIT, ownerId, formatDocumentId(jti, digestOfEnrolment(envelope)), exp);
 }
 
 /**

@@ -10,8 +10,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+
 from .._bytes import encode_base64url
-from .._crypto import sha256
+from .._crypto import format_thumbprint, sha256
 from .._json import Json, JsonObject
 from ..dsse import UnverifiedEnvelope, parse_envelope, parse_unverified_payload, require_signed, verify_envelope
 from ..errors import TrustWardenError
@@ -100,7 +102,8 @@ class EnrolmentAuditor:
             self._require_registered(subject, control)
             return
         self._require_wanted(subject, control)
-        self._require_possession(subject, control)
+        key = self._require_possession(subject, control)
+        _require_holder(parse_unverified_payload(parse_envelope(text_of(control.details.get("enrolment")))), key)
 
     def _require_wanted(self, subject: str, control: ControlRecord) -> None:
         details, via = control.details, control.details.get("via")
@@ -187,7 +190,7 @@ class EnrolmentAuditor:
             raise _invalid("a ticket or grant that was used before")
         self._used.add(digest)
 
-    def _require_possession(self, subject: str, control: ControlRecord) -> None:
+    def _require_possession(self, subject: str, control: ControlRecord) -> EllipticCurvePublicKey:
         """The new key signed for this very document, so that one document cannot serve a key of somebody else."""
         details = control.details
         svid = self._svids.verify(text_of(details.get("svid_sha256")), seconds_of(control.time))
@@ -196,6 +199,14 @@ class EnrolmentAuditor:
         proof = parse_unverified_payload(envelope)
         if svid.spiffe_id != subject or proof.get("enrolment_sha256") != bound_digest_of(control):
             raise _invalid("a proof of another key")
+        return svid.public_key
+
+
+def _require_holder(document: JsonObject, key: EllipticCurvePublicKey) -> None:
+    """A document that names the key which may use it lets in no other."""
+    named = document.get("child_thumbprint", document.get("holder_thumbprint"))
+    if named is not None and named != format_thumbprint(key):
+        raise _invalid("a document for another key")
 
 
 def _is_service(document: JsonObject) -> bool:

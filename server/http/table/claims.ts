@@ -1,0 +1,71 @@
+/** Rows about agents that register themselves, and wait for an owner. */
+import {
+  acceptedClaim,
+  claimAcceptance,
+  claimAnswer,
+  claimCollection,
+  claimRequest,
+  claimSearch,
+  claimView,
+  collectedClaim,
+} from "@trustwarden/core/api/claims.ts";
+import { acceptClaim, askClaim, collectClaim, searchClaim } from "../acts/claims.ts";
+import { defineGuarded, MAIN_AND_ADMIN, type Route } from "../route.ts";
+
+/** Put on the table by `routes.ts`. */
+export const CLAIMS_ROUTES: readonly Route[] = [
+  defineGuarded({
+    method: "POST",
+    path: "/v1/claims",
+    listeners: MAIN_AND_ADMIN,
+    summary: "Register oneself, and get a claim code to show to who is to answer",
+    access: ["enrollee"],
+    enrolment: "asking",
+    recording: "with_state",
+    body: claimRequest,
+    answer: claimAnswer,
+    action: () => "create:claim",
+    subject: () => "self",
+    act: askClaim,
+  }),
+  defineGuarded({
+    method: "POST",
+    path: "/v1/claims/collection",
+    listeners: MAIN_AND_ADMIN,
+    summary: "Collect the ticket that an owner gave, with the key that registered",
+    access: ["enrollee"],
+    enrolment: "collecting",
+    recording: "single",
+    body: claimCollection,
+    answer: collectedClaim,
+    action: () => "read:claim",
+    subject: () => "self",
+    act: collectClaim,
+  }),
+  defineGuarded({
+    method: "POST",
+    path: "/v1/claims/search",
+    listeners: MAIN_AND_ADMIN,
+    summary: "Which agent waits under a claim code, and what it asks for",
+    access: ["owner"],
+    recording: "single",
+    body: claimSearch,
+    answer: claimView,
+    action: () => "read:claim",
+    subject: () => "self",
+    act: searchClaim,
+  }),
+  defineGuarded({
+    method: "POST",
+    path: "/v1/claims/acceptance",
+    listeners: MAIN_AND_ADMIN,
+    summary: "Answer for the agent that waits under a claim code: a ticket for its key, signed by the owner",
+    access: ["owner"],
+    recording: "with_state",
+    body: claimAcceptance,
+    answer: acceptedClaim,
+    action: () => "claim:agent",
+    subject: () => "self",
+    act: acceptClaim,
+  }),
+];
