@@ -5,6 +5,7 @@
  * with one SVID over a connection of another would be refused: whoever acts takes one credential and uses both from it.
  */
 import type { Agent } from "node:https";
+import type { SecureContext } from "node:tls";
 import { classIdOf, type SpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
 import type { X509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
 import type { IdentityAnswer } from "@trustwarden/core/api/identity.ts";
@@ -67,7 +68,7 @@ export function createCredential(options: {
   const svidChain = answer.svid_chain.map(parseBase64url);
   const now = nowSeconds(runtime);
   const svid = verifyIssuedSvid(svidChain, { id: answer.spiffe_id, key, server, now });
-  const tls = { sha256: svid.leaf.sha256, secureContext: key.createTlsContext(svidChain) };
+  const tls = presentOnDemand(svid.leaf.sha256, () => key.createTlsContext(svidChain));
   const serverAgent = server.createAgent(() => tls);
   const peers = new Map<SpiffeId, Agent>();
   return {
@@ -85,6 +86,18 @@ export function createCredential(options: {
       peers.clear();
     },
     retire: () => [serverAgent, ...peers.values()].forEach(retireAgent),
+  };
+}
+
+/** What TLS presents, made when the first connection needs it: many a child ends its work without one of its own. */
+function presentOnDemand(sha256: string, create: () => SecureContext): CurrentSvid {
+  let context: SecureContext | undefined;
+  return {
+    sha256,
+    get secureContext() {
+      context ??= create();
+      return context;
+    },
   };
 }
 
@@ -120,6 +133,7 @@ function agentFor(
   const agent = createPeerCheckedAgent({
     svid: () => tls,
     bundle: () => server.bundle,
+    issuers: server.issuers,
     acceptPeer: (id) => id === peer,
     runtime,
   });

@@ -85,6 +85,9 @@ function discoveryOf(id: string): object {
   };
 }
 
+const beside = (text: string) => ({
+  "trustwarden-discovery": Buffer.from(text).toString("base64url"),
+});
 const contact = (url: string, authoritiesSha256 = PIN) =>
   connectServer({ url, trustDomain: TRUST_DOMAIN, authoritiesSha256 }, createTestRuntime());
 const untrusted = expect.objectContaining({ code: "server_untrusted" });
@@ -107,6 +110,27 @@ describe("first contact", () => {
     expect(asked).toEqual(["GET /v1/bundle", "GET /.well-known/trustwarden", "GET /healthz"]);
     expect(connections()).toBe(1);
     server.release();
+  });
+
+  it("takes discovery that came beside the bundle, and asks for it when it did not", async () => {
+    const brought = { ...discoveryOf(SERVER_ID), epoch: 7, nonce: "from-contact" };
+    const { url, asked } = await listen({ headers: beside(JSON.stringify(brought)) });
+    const server = await contact(url);
+    expect(asked).toEqual(["GET /v1/bundle"]);
+    expect(server.discovery.epoch).toBe(7);
+    expect(await server.takeNonce()).toBe("from-contact");
+    server.release();
+  });
+
+  it("refuses discovery beside the bundle that is another's or none, and reads it of nobody who is not proven", async () => {
+    const other = { ...discoveryOf(SERVER_ID), trust_domain: "other.test" };
+    const wrong = await listen({ headers: beside(JSON.stringify(other)) });
+    await expect(contact(wrong.url)).rejects.toThrow(untrusted);
+    const none = await listen({ headers: beside("not JSON") });
+    await expect(contact(none.url)).rejects.toThrow(expect.objectContaining({ code: "server_unreachable" }));
+    const impostor = await listen({ id: SERVICE_ID, headers: beside("not JSON") });
+    await expect(contact(impostor.url)).rejects.toThrow(untrusted);
+    expect(impostor.asked).toEqual(["GET /v1/bundle"]);
   });
 
   it("takes the nonce that discovery brought, once and while it is fresh", async () => {

@@ -6,6 +6,7 @@
  * learns neither the ticket nor the new key.
  */
 import type { Socket } from "node:net";
+import { ProvenIssuers } from "@trustwarden/core/agentid/proven-issuers.ts";
 import {
   parseSpiffeId,
   parseTrustDomain,
@@ -22,6 +23,7 @@ import {
 } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { verifyX509Svid, type X509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
 import { successionList } from "@trustwarden/core/api/authority.ts";
+import type { Discovery } from "@trustwarden/core/api/ledger.ts";
 import { parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { parseJsonObject } from "@trustwarden/core/json.ts";
@@ -31,6 +33,9 @@ import { createUnprovenPeer, peerChainOf, type UnprovenPeer } from "./tls.ts";
 
 /** Where every server publishes its trust bundle. */
 export const BUNDLE_PATH = "/v1/bundle";
+/** Asks for discovery beside the bundle. */
+const CONTACT_HEADER = "trustwarden-contact";
+const DISCOVERY_HEADER = "trustwarden-discovery";
 const SUCCESSIONS_PATH = "/v1/successions";
 /** Also of the successions: a few roots each. */
 const MAX_BUNDLE_BYTES = 262_144;
@@ -53,6 +58,17 @@ export interface Contact {
   readonly socket: Socket;
   /** Goes on with that connection, and with others to servers that the bundle of contact proves. */
   readonly peer: UnprovenPeer;
+  /** Discovery, when it came beside the bundle, on the connection that the bundle proved. */
+  readonly discovery: BroughtDiscovery | undefined;
+  /** Those that the proof went through. */
+  readonly issuers: ProvenIssuers;
+}
+
+/** What the server says of itself, as JSON. */
+export interface BroughtDiscovery {
+  readonly body: Uint8Array;
+  /** When it was asked for, monotonic. */
+  readonly atMs: number;
 }
 
 /** Whether an id is a server of the trust domain. */
@@ -82,16 +98,19 @@ export async function readPinnedBundle(
  * @throws TrustWardenError `server_untrusted`, `server_unreachable`; nothing stays open then.
  */
 export async function makeContact(origin: URL, address: ServerAddress, runtime: Runtime): Promise<Contact> {
-  const { peer, socket, body } = await readUnprovenBundle(origin);
+  const atMs = runtime.monotonicMs();
+  const { peer, socket, body: document, discovery } = await readUnprovenBundle(origin);
   try {
     const peerChain = peerChainOf(socket);
     const { trustDomain } = address;
-    const proven = requireProven({ body, peerChain, trustDomain, now: nowSeconds(runtime) });
+    const proven = requireProven({ body: document, peerChain, trustDomain, now: nowSeconds(runtime) });
     // Should that connection end now, the next one must not be anybody's.
     const acceptPeer = (id: SpiffeId) => isServerId(id, trustDomain);
     peer.prove({ bundle: () => proven.bundle, acceptPeer, refusal: "server_untrusted", runtime });
     await requirePinned(origin, { address, bundle: proven.bundle, peer });
-    return { ...proven, socket, peer };
+    // Told by whoever is proven now, and read no earlier. What is no base64url is no JSON either.
+    const body = discovery === undefined ? undefined : Buffer.from(discovery, "base64url");
+    return { ...proven, socket, peer, discovery: body === undefined ? undefined : { body, atMs } };
   } catch (error) {
     peer.agent.destroy();
     throw error;
@@ -121,10 +140,17 @@ export async function readPinnedTrustDomain(
   throw new TrustWardenError("server_untrusted", { reason: "pin" });
 }
 
-/** Asks for this one public document and leaves the connection open; the caller proves the peer or destroys it. */
-async function readUnprovenBundle(
-  origin: URL,
-): Promise<{ readonly peer: UnprovenPeer; readonly socket: Socket; readonly body: Uint8Array }> {
+/**
+ * Asks for this one public document and leaves the connection open; the caller proves the peer or destroys it. A server that
+ * knows how says in a header what it says of itself, which spares a request; what it is worth, the proof says.
+ */
+async function readUnprovenBundle(origin: URL): Promise<{
+  readonly peer: UnprovenPeer;
+  readonly socket: Socket;
+  readonly body: Uint8Array;
+  /** base64url. */
+  readonly discovery: string | undefined;
+}> {
   const peer = createUnprovenPeer();
   try {
     const call = {
@@ -132,7 +158,7 @@ async function readUnprovenBundle(
       origin,
       method: "GET",
       target: BUNDLE_PATH,
-      headers: {},
+      headers: { [CONTACT_HEADER]: "1" },
       timeoutMs: TIMEOUT_MS,
     };
     const message = await openHttps(call);
@@ -140,9 +166,11 @@ async function readUnprovenBundle(
     // remembered for the proof.
     const { socket } = message;
     peerChainOf(socket);
+    const { [DISCOVERY_HEADER]: discovery } = message.headers;
     return {
       peer,
       socket,
+      discovery: typeof discovery === "string" ? discovery : undefined,
       body: await readBody(message, { maxBytes: MAX_BUNDLE_BYTES, timeoutMs: TIMEOUT_MS }),
     };
   } catch (error) {
@@ -183,19 +211,28 @@ function requireProven(options: {
   readonly peerChain: readonly Uint8Array[];
   readonly trustDomain: TrustDomain;
   readonly now: number;
-}): Pick<Contact, "bundle" | "svid"> {
+}): Pick<Contact, "bundle" | "svid" | "issuers"> {
   const { trustDomain } = options;
+  const issuers = new ProvenIssuers();
   let bundle: TrustBundle;
   let svid: X509Svid;
   try {
     bundle = parseTrustBundle(parseUtf8(options.body), trustDomain);
-    svid = verifyX509Svid(options.peerChain, new Map([[trustDomain, bundle]]), options.now);
+    svid = verifyX509Svid(options.peerChain, new Map([[trustDomain, bundle]]), options.now, issuers);
   } catch (cause) {
     throw new TrustWardenError("server_untrusted", { reason: "bundle or chain" }, { cause });
   }
   if (!isServerId(svid.id, trustDomain))
     throw new TrustWardenError("server_untrusted", { reason: "not a server", peer: svid.id });
-  return { bundle, svid };
+  return { bundle, svid, issuers };
+}
+
+/** That discovery is the server's own. @throws TrustWardenError `server_untrusted`. */
+export function requireOwnDiscovery(discovery: Discovery, trustDomain: TrustDomain): void {
+  const isOwn =
+    discovery.trust_domain === trustDomain && isServerId(parseSpiffeId(discovery.server_id), trustDomain);
+  if (!isOwn) throw new TrustWardenError("server_untrusted", { reason: "discovery" });
+  parseOrigin(discovery.stop_url);
 }
 
 /** @throws TrustWardenError `server_untrusted` unless the text is an https origin and nothing else. */

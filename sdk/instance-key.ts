@@ -8,7 +8,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import { createSecureContext, type SecureContext } from "node:tls";
 import { inspect } from "node:util";
-import { encodeSpki, formatThumbprint } from "@trustwarden/core/crypto.ts";
+import { encodeSpki, formatThumbprintOf } from "@trustwarden/core/crypto.ts";
 import { formatPem } from "@trustwarden/core/pem.ts";
 import type { Signer } from "@trustwarden/core/signer.ts";
 
@@ -57,11 +57,12 @@ export function openDeliveredKey(pkcs8: Uint8Array): DeliveredKey {
 
 function wrapKey(privateKey: KeyObject): InstanceKey {
   const publicKey = createPublicKey(privateKey);
-  const thumbprint = formatThumbprint(publicKey);
+  const spki = encodeSpki(publicKey);
+  const thumbprint = formatThumbprintOf(spki);
   const shown = `InstanceKey(${thumbprint})`;
   const key = {
     signer: createSigner(privateKey, publicKey),
-    spki: encodeSpki(publicKey),
+    spki,
     thumbprint,
     createTlsContext: (svidChain: readonly Uint8Array[]) =>
       createSecureContext({ ...createTlsOptions(privateKey, svidChain), minVersion: "TLSv1.3" as const }),

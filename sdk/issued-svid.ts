@@ -21,7 +21,7 @@ export function verifyIssuedSvid(
   },
 ): X509Svid {
   const { id, key, server, now } = expected;
-  const svid = verifyX509Svid(chain, server.bundles, now);
+  const svid = verifyX509Svid(chain, server.bundles, now, server.issuers);
   if (svid.id !== id) throw new TrustWardenError("server_untrusted", { reason: "other id" });
   if (!isEqualBytes(svid.leaf.spki, key.spki))
     throw new TrustWardenError("server_untrusted", { reason: "other key" });

@@ -18,6 +18,7 @@ import {
   type SecureContext,
   TLSSocket,
 } from "node:tls";
+import type { ProvenIssuers } from "@trustwarden/core/agentid/proven-issuers.ts";
 import type { SpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
 import type { TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { verifyX509Svid, type X509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
@@ -54,6 +55,8 @@ export interface PeerCheck {
   /** Our SVID; without one the connection is anonymous. */
   readonly svid?: (() => CurrentSvid) | undefined;
   readonly bundle: () => TrustBundle;
+  /** Proven before under that bundle; none unless given. */
+  readonly issuers?: ProvenIssuers;
   readonly acceptPeer: (id: SpiffeId) => boolean;
   /** What a peer that is not accepted is called; `peer_untrusted` unless given. */
   readonly refusal?: "peer_untrusted" | "server_untrusted";
@@ -177,7 +180,9 @@ function settleHandshake(
     done(error);
   };
   socket.on("error", settle);
-  socket.once("close", () => settle(unreachable("closed in the handshake")));
+  socket.once("close", () => {
+    if (!isSettled) settle(unreachable("closed in the handshake"));
+  });
   socket.once("secureConnect", () => {
     const refusal = check === null ? undefined : findRefusal(socket, check);
     if (refusal === undefined) settle(null);
@@ -187,9 +192,9 @@ function settleHandshake(
 
 /** Why the peer is not the one we want, or undefined when it proved to be. */
 function findRefusal(socket: TLSSocket, check: PeerCheck): TrustWardenError | undefined {
-  const { bundle, acceptPeer, refusal = "peer_untrusted", runtime = systemRuntime } = check;
+  const { acceptPeer, refusal = "peer_untrusted" } = check;
   try {
-    const { id } = verifyPeer(socket, bundle(), nowSeconds(runtime));
+    const { id } = verifyPeer(socket, check);
     return acceptPeer(id) ? undefined : new TrustWardenError(refusal, { reason: "not accepted", peer: id });
   } catch (cause) {
     const reason = cause instanceof TrustWardenError ? cause.code : "internal";
@@ -197,8 +202,10 @@ function findRefusal(socket: TLSSocket, check: PeerCheck): TrustWardenError | un
   }
 }
 
-function verifyPeer(socket: TLSSocket, bundle: TrustBundle, now: number): X509Svid {
-  return verifyX509Svid(peerChainOf(socket), new Map([[bundle.trustDomain, bundle]]), now);
+function verifyPeer(socket: TLSSocket, { bundle, issuers, runtime = systemRuntime }: PeerCheck): X509Svid {
+  const known = bundle();
+  const bundles = new Map([[known.trustDomain, known]]);
+  return verifyX509Svid(peerChainOf(socket), bundles, nowSeconds(runtime), issuers);
 }
 
 function unreachable(reason: string): TrustWardenError {

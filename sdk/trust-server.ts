@@ -9,7 +9,8 @@ import { parseBundleMap } from "@trustwarden/core/agentid/bundle-map.ts";
 import type { Certificate } from "@trustwarden/core/agentid/certificate.ts";
 import type { BundleSource } from "@trustwarden/core/agentid/ports.ts";
 import { ProvenChains } from "@trustwarden/core/agentid/proven-chains.ts";
-import { parseSpiffeId, type TrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
+import { ProvenIssuers } from "@trustwarden/core/agentid/proven-issuers.ts";
+import type { TrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import {
   digestOfAuthorities,
   parseTrustBundle,
@@ -26,12 +27,14 @@ import { formatCanonicalJson, type JsonObject } from "@trustwarden/core/json.ts"
 import { unwatch, type Watched, watch } from "./authority-watch.ts";
 import { exchangeAgain } from "./exchange-again.ts";
 import {
+  type BroughtDiscovery,
   BUNDLE_PATH,
   type Contact,
   isServerId,
   makeContact,
   parseOrigin,
   readPinnedBundle,
+  requireOwnDiscovery,
   type ServerAddress,
 } from "./first-contact.ts";
 import { HeldNonces, NONCE_HEADER } from "./held-nonces.ts";
@@ -81,7 +84,8 @@ export async function connectServer(address: ServerAddress, runtime: Runtime): P
   const origin = parseOrigin(address.url);
   const contact = await makeContact(origin, address, runtime);
   const server = new TrustServer({ origin, bundle: contact.bundle, contact, address, runtime });
-  await server.discover();
+  if (contact.discovery === undefined) await server.discover();
+  else server.takeDiscovery(contact.discovery);
   return server;
 }
 
@@ -90,6 +94,7 @@ export class TrustServer implements Watched {
   readonly address: ServerAddress;
   readonly trustDomain: TrustDomain;
   readonly bundles: BundleSource;
+  readonly issuers: ProvenIssuers;
   readonly watchKey: string;
   readonly runtime: Runtime;
   readonly stops = new StopWatch(this);
@@ -125,8 +130,9 @@ export class TrustServer implements Watched {
     this.bundles = {
       get: (domain) => (domain === this.trustDomain ? this.#bundle : this.#federated.get(domain)),
     };
-    this.#chains = new ProvenChains(this.bundles);
     const { contact } = options;
+    this.issuers = contact?.issuers ?? new ProvenIssuers();
+    this.#chains = new ProvenChains(this.bundles, this.issuers);
     contact?.peer.prove(this.peerCheck());
     this.#anonymous = contact?.peer.agent ?? this.createAgent();
     if (contact === undefined) return;
@@ -166,6 +172,7 @@ export class TrustServer implements Watched {
     return {
       svid,
       bundle: () => this.#bundle,
+      issuers: this.issuers,
       acceptPeer: (id) => isServerId(id, this.trustDomain),
       refusal: "server_untrusted",
       runtime: this.runtime,
@@ -234,11 +241,12 @@ export class TrustServer implements Watched {
   async discover(agent?: Agent): Promise<void> {
     const atMs = this.runtime.monotonicMs();
     const call = { agent, method: "GET", target: DISCOVERY_PATH, schema: discoverySchema } as const;
-    const discovery = await this.call(call);
-    requireOwn(discovery, this.trustDomain);
-    this.#nonces.keep(discovery.nonce, atMs);
-    this.#logKey = parseVkey(discovery.log_vkey);
-    this.#discovery = discovery;
+    this.#keepDiscovery(await this.call(call), atMs);
+  }
+
+  /** The same, as first contact brought it. @throws TrustWardenError as `discover`. */
+  takeDiscovery({ body, atMs }: BroughtDiscovery): void {
+    this.#keepDiscovery(parseAnswer({ status: 200, body }, discoverySchema), atMs);
   }
 
   /** A nonce for one proof of possession: one that discovery or an answer brought just now, or another. */
@@ -317,6 +325,17 @@ export class TrustServer implements Watched {
     if (this.discovery.authority.sequence > this.#bundle.sequence) this.#keepBundle(await this.#readBundle());
   }
 
+  #tell(): void {
+    for (const listener of this.#listeners) listener();
+  }
+
+  #keepDiscovery(discovery: Discovery, atMs: number): void {
+    requireOwnDiscovery(discovery, this.trustDomain);
+    this.#nonces.keep(discovery.nonce, atMs);
+    this.#logKey = parseVkey(discovery.log_vkey);
+    this.#discovery = discovery;
+  }
+
   #keepBundle(bundle: TrustBundle): void {
     if (bundle.sequence >= this.#bundle.sequence) this.#bundle = bundle;
   }
@@ -332,10 +351,6 @@ export class TrustServer implements Watched {
       await readPinnedBundle(this.#origin, { ...this.address, authoritiesSha256 }, this.runtime),
     );
     await this.discover();
-  }
-
-  #tell(): void {
-    for (const listener of this.#listeners) listener();
   }
 
   async #exchange(call: Omit<ServerCall<unknown>, "schema">): Promise<RawAnswer> {
@@ -382,12 +397,3 @@ export class TrustServer implements Watched {
     }
   }
 }
-
-function requireOwn(discovery: Discovery, trustDomain: TrustDomain): void {
-  const isOwn =
-    discovery.trust_domain === trustDomain && isServerId(parseSpiffeId(discovery.server_id), trustDomain);
-  if (!isOwn) throw new TrustWardenError("server_untrusted", { reason: "discovery" });
-  parseOrigin(discovery.stop_url);
-}
-
-/** Connections that break and overload pass; a refusal does not. */

@@ -48,6 +48,12 @@ afterAll(async () => {
 const post = (body: object): Promise<RawAnswer> =>
   send(server.url, { method: "POST", target: "/v1/instances", body: JSON.stringify(body) });
 
+function enrolBy(enrolment: string, nonce: string): Promise<RawAnswer> {
+  const signer = createTestSigner();
+  const possession = issuePossession({ nonce, enrolmentSha256: digestOfEnrolment(enrolment) }, signer);
+  return post({ enrolment, possession, spki: encodeBase64url(encodeSpki(signer.publicKey)) });
+}
+
 async function agentsNow(): Promise<number> {
   return parseAnswer(statusAnswer, await sendAdmin(server.adminSocket, { target: "/v1/status" })).agents;
 }
@@ -77,6 +83,23 @@ describe("an enrolment", () => {
     const [event] = await eventsOf(server, "issue");
     expect(event).toMatchObject({ event_id: agent.answer.event_id, agent_identity: agent.answer.spiffe_id });
     expect(event?.indexes).toEqual([index]);
+  });
+
+  it("needs one request before it, and brings the nonce of a next one", async () => {
+    const read = (headers = {}) => send(server.url, { target: "/v1/bundle", headers });
+    const plain = await read();
+    const first = await read({ "trustwarden-contact": "1" });
+    expect(plain.headers["trustwarden-discovery"]).toBeUndefined();
+    expect(plain.headers["cache-control"]).toMatch(/^public/);
+    expect([jsonOf(first), first.headers["cache-control"]]).toEqual([jsonOf(plain), "no-store"]);
+    const said = Buffer.from(String(first.headers["trustwarden-discovery"]), "base64url").toString();
+    const { nonce, server_id } = discovery.parse(JSON.parse(said));
+    expect(server_id).toBe(await serverIdOf(server));
+    const enrolled = await enrolBy(ticketOf(owner, { name: "brought-a" }), String(nonce));
+    const next = String(enrolled.headers["trustwarden-nonce"]);
+    const again = await enrolBy(ticketOf(owner, { name: "brought-b" }), next);
+    expect([enrolled.status, again.status]).toEqual([200, 200]);
+    await expectRefused(server, () => enrolBy(ticketOf(owner, { name: "brought-c" }), next), "nonce_invalid");
   });
 
   it("works once for each ticket, however many try at the same time (B2)", async () => {

@@ -7,6 +7,7 @@
 import { concatBytes, encodeBase64url } from "../bytes.ts";
 import { sha256 } from "../crypto.ts";
 import type { BundleSource } from "./ports.ts";
+import { ProvenIssuers } from "./proven-issuers.ts";
 import { trustDomainOf } from "./spiffe-id.ts";
 import type { TrustBundle } from "./trust-bundle.ts";
 import { verifyX509Svid, type X509Svid } from "./x509-svid.ts";
@@ -30,9 +31,15 @@ export class ProvenChains {
   /** Digests of chains by the very array: a socket hands out the same one for each of its requests. */
   readonly #digests = new WeakMap<readonly Uint8Array[], string>();
 
-  /** @param bundles - a trust domain's bundle must be the same object until it changes. */
-  constructor(bundles: BundleSource) {
+  readonly #issuers: ProvenIssuers;
+
+  /**
+   * @param bundles - a trust domain's bundle must be the same object until it changes.
+   * @param issuers - shared with whoever proves chains of the same trust domains; its own unless given.
+   */
+  constructor(bundles: BundleSource, issuers = new ProvenIssuers()) {
     this.#bundles = bundles;
+    this.#issuers = issuers;
   }
 
   /**
@@ -46,7 +53,7 @@ export class ProvenChains {
     const key = this.#digestOf(chainDer);
     const known = this.#proven.get(key);
     if (known !== undefined && this.#isStillProven(known, now)) return known.svid;
-    const svid = verifyX509Svid(chainDer, this.#bundles, now);
+    const svid = verifyX509Svid(chainDer, this.#bundles, now, this.#issuers);
     this.#remember(key, svid);
     return svid;
   }

@@ -10,6 +10,7 @@ import { encodeHex, isEqualBytes } from "../bytes.ts";
 import { TrustWardenError } from "../error.ts";
 import { type Certificate, isSignedBy, parseCertificate } from "./certificate.ts";
 import type { BundleSource } from "./ports.ts";
+import { ProvenIssuers } from "./proven-issuers.ts";
 import { type SpiffeId, type TrustDomain, trustDomainOf } from "./spiffe-id.ts";
 import {
   isNamedIssuer,
@@ -44,6 +45,7 @@ interface Anchored {
  *
  * @param chainDer - leaf first, then each certificate's issuer; the root itself may be left out.
  * @param now - Unix seconds.
+ * @param issuers - those of chains that the caller proved before; nothing is remembered unless given.
  * @throws TrustWardenError `no_svid` for an empty chain, `svid_malformed`, `trust_domain_unknown`, `svid_untrusted`,
  *   `authority_revoked`, `svid_expired` or `svid_not_yet_valid`.
  * @see X509-SVID §5.1, §5.2
@@ -52,14 +54,15 @@ export function verifyX509Svid(
   chainDer: readonly Uint8Array[],
   bundles: BundleSource | ReadonlyMap<TrustDomain, TrustBundle>,
   now: number,
+  issuers = new ProvenIssuers(),
 ): X509Svid {
   if (chainDer.length > MAX_CHAIN) throw new TrustWardenError("svid_malformed", { reason: "chain too long" });
-  const chain = chainDer.map(parseCertificate);
+  const chain = chainDer.map((der) => issuers.find(der) ?? parseCertificate(der));
   const [leaf] = chain;
   if (leaf === undefined) throw new TrustWardenError("no_svid");
   const id = requireLeafProfile(leaf);
   const bundle = findBundle(bundles, trustDomainOf(id));
-  const { path, rest } = requireAnchored(chain, bundle);
+  const { path, rest } = requireAnchored(chain, bundle, issuers);
   requireKnown(rest, bundle);
   requireUnrevoked(path, bundle);
   for (const certificate of path) requireValidAt(certificate, now);
@@ -67,9 +70,13 @@ export function verifyX509Svid(
 }
 
 /** Walks up the presented chain until an authority of the bundle signed the certificate at hand. */
-function requireAnchored(chain: readonly Certificate[], bundle: TrustBundle): Anchored {
+function requireAnchored(
+  chain: readonly Certificate[],
+  bundle: TrustBundle,
+  issuers: ProvenIssuers,
+): Anchored {
   for (const [index, certificate] of chain.entries()) {
-    const anchor = findAnchor(certificate, bundle);
+    const anchor = findAnchorAgain(certificate, bundle, issuers);
     if (anchor !== undefined) {
       requireAuthorityProfile(anchor, bundle.trustDomain, index);
       return { path: [...chain.slice(0, index + 1), anchor], rest: chain.slice(index + 1) };
@@ -80,6 +87,18 @@ function requireAnchored(chain: readonly Certificate[], bundle: TrustBundle): An
     requireIssuedBy(certificate, issuer);
   }
   throw new TrustWardenError("svid_untrusted", { reason: "no authority of the bundle signed the chain" });
+}
+
+function findAnchorAgain(
+  certificate: Certificate,
+  bundle: TrustBundle,
+  issuers: ProvenIssuers,
+): Certificate | undefined {
+  const known = issuers.anchorOf(certificate, bundle);
+  if (known !== undefined) return known;
+  const anchor = findAnchor(certificate, bundle);
+  if (anchor !== undefined) issuers.remember({ certificate, anchor, bundle });
+  return anchor;
 }
 
 /** The authority of the bundle that signed a certificate, by name, key identifier and signature. */

@@ -19,11 +19,12 @@ import { verifyPossession } from "@trustwarden/core/agentid/possession.ts";
 import { workBitsOf } from "@trustwarden/core/agentid/registration-work.ts";
 import type { InstanceRequest } from "@trustwarden/core/api/identity.ts";
 import { parseBase64url } from "@trustwarden/core/bytes.ts";
-import { type PublicKey, parseP256PublicKey } from "@trustwarden/core/crypto.ts";
+import type { PublicKey } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { isPasskey, type OwnerKey } from "@trustwarden/core/passkey.ts";
 import { parseScope } from "@trustwarden/core/scope.ts";
 import { findOwnerKey } from "../console/owner-signature.ts";
+import { parseKeptKey } from "../kept-keys.ts";
 import type { IssueCommand } from "../store/ports.ts";
 import type { EnrolleeCaller } from "./caller.ts";
 import { verifyClassKey } from "./class-key.ts";
@@ -197,5 +198,5 @@ function parentKey(
   if (issued?.instanceId !== instanceId) {
     throw new TrustWardenError("grant_invalid", { reason: "parent's SVID is not known" });
   }
-  return parseP256PublicKey(issued.spki);
+  return parseKeptKey(issued.spki);
 }

@@ -31,7 +31,7 @@ import { digestOrNull, selectorTextsOf } from "../composition-request.ts";
 import type { HeadedAnswer, Visit } from "../route.ts";
 import type { Services } from "../services.ts";
 import { spendNonce } from "../used-once.ts";
-import { settleIdentity } from "./identity.ts";
+import { settleIdentity, withNextNonce } from "./identity.ts";
 import { spread } from "./revocation.ts";
 
 /** What a host's kernel and launcher can tell; every other type has a signer of its own. */
@@ -212,7 +212,5 @@ async function settleEntryIdentity(
     hint,
     entry_id: entryId,
   };
-  // A node that issues goes on issuing: this spares it a request for each. By the plain clock, since nothing may fail any more.
-  const { nonce } = services.nonces.issue(Math.floor(services.clock.nowMs() / 1000));
-  return { isHeaded: true, headers: { "trustwarden-nonce": nonce }, body };
+  return withNextNonce(services, body);
 }

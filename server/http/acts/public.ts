@@ -2,13 +2,14 @@
  * The closed public list: what a stranger may read, because it is public by nature and needed before any identity.
  */
 
-import { formatJwks, formatTrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
+import type { IncomingHttpHeaders } from "node:http";
+import { formatJwks, formatTrustBundle, type TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import type { Shard } from "@trustwarden/core/agentledger/sharded-log.ts";
 import { parseTilePath } from "@trustwarden/core/agentledger/tile.ts";
 import type { NonceAnswer, OpenIdConfiguration } from "@trustwarden/core/api/identity.ts";
 import type { Discovery, ShardList } from "@trustwarden/core/api/ledger.ts";
-import { encodeBase64url } from "@trustwarden/core/bytes.ts";
+import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { sha256 } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { formatPem } from "@trustwarden/core/pem.ts";
@@ -20,20 +21,46 @@ interface InShard {
   readonly shard?: string | undefined;
 }
 
+/** Asks for discovery beside the bundle; any value. */
+const CONTACT_HEADER = "trustwarden-contact";
+/** Discovery as base64url of its JSON. */
+const DISCOVERY_HEADER = "trustwarden-discovery";
 const PEM_TYPE = "application/pem-certificate-chain";
 const JSON_TYPE = "application/json; charset=utf-8";
 /** A full tile never changes; a partial one may be replaced by the full one. */
 const IMMUTABLE = "public, max-age=31536000, immutable";
 const SHORT = "public, max-age=5";
 
+/** Bundles are replaced and never changed, and asked for much more often. */
+const bundleTexts = new WeakMap<TrustBundle, string>();
+
 export async function health(): Promise<{ readonly status: "ok" }> {
   return { status: "ok" };
 }
 
-export async function readBundle({ authority }: Services): Promise<RawAnswer> {
-  const { bundle } = authority();
-  const cacheControl = `public, max-age=${bundle.refreshHintSeconds}`;
-  return { isRaw: true, contentType: JSON_TYPE, cacheControl, content: formatTrustBundle(bundle) };
+/**
+ * The bundle; for whoever makes first contact and says so, discovery with its nonce stands in a header beside it, so that a
+ * request is spared. Whoever asks believes neither before the bundle has proven the connection on which both came.
+ */
+export async function readBundle(
+  services: Services,
+  _params: unknown,
+  { [CONTACT_HEADER]: contact }: IncomingHttpHeaders,
+): Promise<RawAnswer> {
+  const { bundle } = services.authority();
+  const answer = { isRaw: true, contentType: JSON_TYPE, content: textOfBundle(bundle) } as const;
+  if (contact === undefined)
+    return { ...answer, cacheControl: `public, max-age=${bundle.refreshHintSeconds}` };
+  const discovery = encodeBase64url(encodeUtf8(JSON.stringify(await discover(services))));
+  return { ...answer, cacheControl: "no-store", headers: { [DISCOVERY_HEADER]: discovery } };
+}
+
+function textOfBundle(bundle: TrustBundle): string {
+  const known = bundleTexts.get(bundle);
+  if (known !== undefined) return known;
+  const text = formatTrustBundle(bundle);
+  bundleTexts.set(bundle, text);
+  return text;
 }
 
 /** The X.509 authorities alone, for programs that take a file of roots. */
