@@ -13,6 +13,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { createSecureContext } from "node:tls";
 import { parseArgs } from "node:util";
 import { decisionAnswer, MAX_OUTCOMES } from "@trustwarden/core/api/action.ts";
 import {
@@ -79,7 +80,9 @@ async function prepare(
   const outcomes: string[] = [];
   const chain = agent.answer.svid_chain;
   let asked = 0;
-  const lines = await Promise.all(Array.from({ length: ASKERS }, () => Line.open(server.url, service.tls)));
+  const lines = await Promise.all(
+    Array.from({ length: ASKERS }, () => Line.open(server.url, createSecureContext(service.tls))),
+  );
   const askInTurn = async (line: Line): Promise<void> => {
     while (asked < count) {
       asked += 1;
@@ -109,7 +112,7 @@ async function bring(
   },
 ): Promise<Round> {
   const lines = await Promise.all(
-    Array.from({ length: connections }, () => Line.open(server.url, service.tls)),
+    Array.from({ length: connections }, () => Line.open(server.url, createSecureContext(service.tls))),
   );
   const free = [...lines];
   const waiting: Due[] = [];

@@ -2,13 +2,14 @@
  * `./dev bench questions`: how long a page of the ledger's index takes on a log of ten million events, for each filter
  * alone and for combinations, and how fast the index is made.
  *
- *   node bench/questions/run.ts [--events 10000000] [--pages 200] [--rebuild 20000] [--keep FILE] [--json]
+ *   node bench/questions/run.ts [--events 10000000] [--pages 200] [--rebuild 20000] [--writes 0] [--keep FILE] [--json]
  *
  * The large index is written from made-up records by the code that writes real ones; what is left out is the reading of
  * tiles and the parsing of entries, which the second part measures on a smaller log, through real tiles. With `--keep`
- * the large index stays, and is used again by the next run.
+ * the large index stays, and is used again by the next run. With `--writes` so many entries a second come in while questions
+ * are asked, each of which is answered with everything that was in the log before it.
  */
-import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { copyFileSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -29,6 +30,7 @@ import { createLedgerIndex, digestOf } from "../../server/store/ledger-index.ts"
 import { ThreadedLedgerIndex } from "../../server/store/threaded-ledger-index.ts";
 import { keepResult } from "../keep.ts";
 import { describeMachine, describeVersions } from "../machine.ts";
+import { ComingLog } from "./coming-log.ts";
 import { measureRebuild } from "./rebuild.ts";
 
 /** A company with twenty thousand agents, half of them below one. */
@@ -149,11 +151,13 @@ const { values } = parseArgs({
     events: { type: "string", default: "10000000" },
     pages: { type: "string", default: "200" },
     rebuild: { type: "string", default: "20000" },
+    writes: { type: "string", default: "0" },
     keep: { type: "string" },
     json: { type: "boolean", default: false },
   },
 });
 const events = Number(values.events);
+const writes = Number(values.writes);
 const span = events * 250;
 const directory = mkdtempSync(join(tmpdir(), "bench-questions-"));
 try {
@@ -166,7 +170,7 @@ async function main(): Promise<void> {
   const machine = describeMachine();
   const path = values.keep ?? join(directory, "index.db");
   const written = write(path);
-  const questions = await askAll(path, written.entries);
+  const questions = await askAll(writes > 0 ? copyOf(path) : path, written.entries);
   const rebuild = await measureRebuild({
     directory: join(directory, "log"),
     actions: Number(values.rebuild),
@@ -176,6 +180,7 @@ async function main(): Promise<void> {
     machine,
     versions: describeVersions(),
     events,
+    writes_per_second: writes,
     written,
     questions,
     rebuild,
@@ -210,11 +215,21 @@ function write(path: string) {
 
 async function askAll(path: string, size: number): Promise<readonly Measured[]> {
   const index = new ThreadedLedgerIndex({ path, onLost: () => undefined });
-  await index.catchUp({ size, readEntry: async () => LAST });
+  const log = new ComingLog({ size, last: LAST, perSecond: writes });
+  await index.catchUp(log);
+  const end = writes > 0 ? log.begin(index) : () => undefined;
   const measured: Measured[] = [];
   for (const question of QUESTIONS) measured.push(await askOften(index, question));
+  end();
   await index.close();
   return measured;
+}
+
+/** What is written belongs to no log that the kept file could be of. */
+function copyOf(path: string): string {
+  const copy = join(directory, "written.db");
+  copyFileSync(path, copy);
+  return copy;
 }
 
 async function askOften(index: ThreadedLedgerIndex, { name, ask, page }: Question): Promise<Measured> {
@@ -250,6 +265,7 @@ function formatReport({ machine, versions, written, questions, rebuild }: Report
       ? "index kept from before"
       : `written in ${rate.seconds.toFixed(0)} s, ${rate.events_per_second} events/s`,
     "",
+    writes === 0 ? "nothing is written meanwhile" : `${writes} entries a second are written meanwhile`,
     ["a page of 50, through the index's thread (ms)".padEnd(52), "p50", "p95", "max", "rows"]
       .map((cell) => cell.padStart(9))
       .join(" "),
