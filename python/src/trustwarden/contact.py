@@ -16,7 +16,7 @@ from ._json import parse_json_object
 from .answers import Members
 from .bundle import TrustBundle, digest_of_roots, parse_trust_bundle
 from .errors import TrustWardenError, fail
-from .runtime import now_seconds
+from .runtime import monotonic, now_seconds
 from .spiffe import SpiffeId, TrustDomain, parse_spiffe_id, path_of, trust_domain_of
 from .succession import require_succession
 from .tls import PeerCheck
@@ -24,6 +24,8 @@ from .transport import HttpsCall, Origin, Pool
 from .x509 import X509Svid, verify_x509_svid
 
 BUNDLE_PATH = "/v1/bundle"
+_CONTACT = {"trustwarden-contact": "1"}
+"""Asks for discovery beside the bundle, which spares a request."""
 _SUCCESSIONS_PATH = "/v1/successions"
 _MAX_BUNDLE_BYTES = 262_144
 _ORIGIN = re.compile(
@@ -42,6 +44,15 @@ class ServerAddress:
 
 
 @dataclass(frozen=True)
+class BroughtDiscovery:
+    """What the server says of itself, as base64url of JSON that nobody has read yet."""
+
+    text: str
+    asked_at: float
+    """Monotonic."""
+
+
+@dataclass(frozen=True)
 class Contact:
     """A server that first contact proved, and the connection on which it did."""
 
@@ -49,6 +60,8 @@ class Contact:
     svid: X509Svid
     pool: Pool
     """Goes on with that connection, and with others to servers that the bundle of contact proves."""
+    discovery: BroughtDiscovery | None
+    """When it came beside the bundle, on the connection that the bundle proved."""
 
 
 def parse_origin(text: str) -> Origin:
@@ -92,7 +105,9 @@ def make_contact(origin: Origin, address: ServerAddress) -> Contact:
     """
     pool = Pool(None)
     try:
-        answer = pool.send(HttpsCall(origin, "GET", BUNDLE_PATH, {}))
+        asked_at = monotonic()
+        answer = pool.send(HttpsCall(origin, "GET", BUNDLE_PATH, _CONTACT))
+        brought = answer.header("trustwarden-discovery")
         chain = answer.connection.chain
         bundle, svid = _require_proven(answer.read(_MAX_BUNDLE_BYTES), chain, address.trust_domain)
         # Should that connection end now, the next one must not be anybody's.
@@ -104,7 +119,7 @@ def make_contact(origin: Origin, address: ServerAddress) -> Contact:
     except BaseException:
         pool.close()
         raise
-    return Contact(bundle, svid, pool)
+    return Contact(bundle, svid, pool, None if brought is None else BroughtDiscovery(brought, asked_at))
 
 
 def _require_proven(body: bytes, chain: Sequence[bytes], trust_domain: TrustDomain) -> tuple[TrustBundle, X509Svid]:

@@ -8,12 +8,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from ._bytes import parse_utf8
+from ._bytes import parse_base64url, parse_utf8
 from ._json import JsonObject, encode_canonical_json
 from .answers import Discovery, Members, parse_answer, parse_discovery, parse_refusal
 from .bundle import TrustBundle, digest_of_roots, parse_trust_bundle
 from .checkpoint import LatestCheckpoint
-from .contact import BUNDLE_PATH, Contact, ServerAddress, is_server_id, make_contact, parse_origin
+from .contact import (
+    BUNDLE_PATH,
+    BroughtDiscovery,
+    Contact,
+    ServerAddress,
+    is_server_id,
+    make_contact,
+    parse_origin,
+)
 from .errors import TrustWardenError, fail
 from .notes import NoteKey, parse_vkey
 from .receipts import OpenedReceipt, ReceiptExpectations, SigningLeaf, VerifiedReceipt, verify_opened_receipt
@@ -67,9 +75,10 @@ def encode_body(body: JsonObject) -> bytes:
 def connect_server(address: ServerAddress) -> TrustServer:
     """Makes first contact. Raises `server_untrusted` when the peer is not the pinned one, `server_unreachable`."""
     origin = parse_origin(address.url)
-    server = TrustServer(origin, address, make_contact(origin, address))
+    contact = make_contact(origin, address)
+    server = TrustServer(origin, address, contact)
     try:
-        server.discover()
+        server.take_discovery(contact.discovery) if contact.discovery is not None else server.discover()
     except BaseException:
         server.close()
         raise
@@ -142,7 +151,11 @@ class TrustServer:
         Reads are tried again, anything that acts is not.
         """
         answer = self._exchange(call, pool)
+        came_at = monotonic()
         body = answer.read(_MAX_ANSWER_BYTES)
+        nonce = answer.header("trustwarden-nonce")
+        if nonce is not None:
+            self._nonce = (nonce, came_at)
         return parse_answer(answer.status, body, answer.header("trustwarden-work"))
 
     def read_text(self, target: str) -> str:
@@ -167,7 +180,17 @@ class TrustServer:
     def discover(self, pool: Pool | None = None) -> None:
         """Reads what the server says of itself. Raises `server_untrusted` when that is another server."""
         asked_at = monotonic()
-        discovery = parse_discovery(self.call(ServerCall("GET", _DISCOVERY_PATH), pool))
+        self._keep_discovery(parse_discovery(self.call(ServerCall("GET", _DISCOVERY_PATH), pool)), asked_at)
+
+    def take_discovery(self, brought: BroughtDiscovery) -> None:
+        """The same, as first contact brought it. Raises as `discover`."""
+        try:
+            body = parse_base64url(brought.text)
+        except TrustWardenError as cause:
+            raise fail("server_unreachable", {"reason": "unexpected answer"}) from cause
+        self._keep_discovery(parse_discovery(parse_answer(200, body)), brought.asked_at)
+
+    def _keep_discovery(self, discovery: Discovery, asked_at: float) -> None:
         if discovery.trust_domain != self.trust_domain or not self.accept_server(discovery.server_id):
             raise fail("server_untrusted", {"reason": "discovery"})
         stop_origin = parse_origin(discovery.stop_url)
@@ -203,7 +226,7 @@ class TrustServer:
         return leaf.extensions.aki is not None and leaf.extensions.aki.hex() in self.discovery.renew
 
     def take_nonce(self) -> str:
-        """A nonce for one proof of possession: the one that discovery brought just now, or another."""
+        """A nonce for one proof of possession: one that discovery or an answer brought just now, or another."""
         with self._lock:
             held, self._nonce = self._nonce, None
         if held is not None and monotonic() - held[1] < _NONCE_FRESH_SECONDS:
