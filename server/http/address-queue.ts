@@ -1,28 +1,7 @@
 /**
  * Who waits, in turns: each network has its next one after every other had one, and in it each address, however many wait.
- *
- * Of IPv6 a network is 64 bits, which is what one customer or one machine has at least: turns by address alone would give
- * whoever has one network as many turns as it likes.
  */
-import { isIPv6 } from "node:net";
-
-const IPV4_IN_IPV6 = /^::ffff:(\d{1,3}(?:\.\d{1,3}){3})$/i;
-const GROUPS = 8;
-const NETWORK_GROUPS = 4;
-
-/** The network of an address: the first 64 bits of IPv6, and of IPv4 the address itself. */
-export function networkOf(address: string): string {
-  const [plain = ""] = address.split("%");
-  const [, ipv4] = IPV4_IN_IPV6.exec(plain) ?? [];
-  if (ipv4 !== undefined) return ipv4;
-  if (!isIPv6(plain)) return address;
-  const [head = "", tail] = plain.split("::");
-  const groups = groupsOf(head);
-  const left = groupsOf(tail ?? "");
-  const between = Array.from({ length: GROUPS - groups.length - left.length }, () => "0");
-  const network = [...groups, ...between, ...left].slice(0, NETWORK_GROUPS);
-  return `${network.map((group) => Number.parseInt(group, 16).toString(16)).join(":")}::/64`;
-}
+import { networkOf } from "../intake/network.ts";
 
 /** Owns who waits. None of the maps and lines in it is empty. */
 export class AddressQueue<Waiting> {
@@ -57,8 +36,4 @@ function shiftLine<Waiting>(lines: Map<string, Waiting[]>): Waiting | undefined 
   lines.delete(address);
   if (line.length > 0) lines.set(address, line);
   return waiting;
-}
-
-function groupsOf(text: string): readonly string[] {
-  return text === "" ? [] : text.split(":");
 }

@@ -7,7 +7,7 @@
  */
 import type { Server } from "node:http";
 import type { Socket } from "node:net";
-import { networkOf } from "./address-queue.ts";
+import { networkOf } from "../intake/network.ts";
 
 /** A young link may be somebody's stop on its way. */
 const MIN_AGE_MS = 250;

@@ -84,6 +84,28 @@ describe("places of requests", () => {
     expect(refused).toHaveLength(2);
   });
 
+  it("are those of a network of strangers together, however many addresses of it they have", () => {
+    const at = (address: string): void => {
+      const socket = new Socket();
+      Object.defineProperty(socket, "remoteAddress", { value: address });
+      requests.knock({ socket }).take();
+    };
+    const crowd = (): number => {
+      for (let host = 1; ; host += 1) {
+        try {
+          at(`2001:db8:1:2::${host.toString(16)}`);
+        } catch {
+          return requests.held;
+        }
+      }
+    };
+    expect(crowd()).toBe(30);
+    expect(() => at("2001:db8:1:2:ffff::1")).toThrow(expect.objectContaining({ code: "overloaded" }));
+    at("2001:db8:1:3::1");
+    at("192.0.2.1");
+    expect(requests.held).toBe(32);
+  });
+
   it("move to the caller when it is proven, and are given back when it has no room there", () => {
     const strangers = arrive();
     strangers.moveTo(BOB);

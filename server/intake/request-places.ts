@@ -2,7 +2,7 @@
  * A place for every request that costs something: asked for when its head has come, held from when all of it is here until it
  * is answered.
  *
- * Before anybody is proven a request belongs to whom its connection proved itself as earlier, or else to its address;
+ * Before anybody is proven a request belongs to whom its connection proved itself as earlier, or else to its network;
  * once the caller is proven its place moves to that caller, within its owner. What is over an owner's share is refused
  * for the price of reading its head. Stopping, health and operators take no place and are never refused here.
  */
@@ -10,6 +10,7 @@ import type { Socket } from "node:net";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { Admission, RETRY_AFTER_SECONDS } from "./admission.ts";
 import { LoopTurns } from "./loop-turns.ts";
+import { networkOf } from "./network.ts";
 import type { Pace } from "./pace.ts";
 
 /** Whoever a request is of: the owner, and within it the agent; what has no owner stands for itself. */
@@ -147,8 +148,7 @@ export class RequestPlaces {
   }
 }
 
-/** Nobody knows yet who it is; so it is one of those at its address. */
+/** Nobody knows yet who it is; so it is one of those in its network. */
 function strangerAt({ remoteAddress = "unix" }: Socket): RequestFlow {
-  const peer = `peer ${remoteAddress}`;
-  return { owner: peer, agent: peer };
+  return { owner: `peer ${networkOf(remoteAddress)}`, agent: `peer ${remoteAddress}` };
 }
