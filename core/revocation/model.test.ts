@@ -15,6 +15,7 @@ import {
   type ServerFrame,
 } from "./frames.ts";
 import { type Barrier, type LeaseId, LeaseRegistry } from "./lease-registry.ts";
+import { due, isAllowed, type Queue } from "./model.test.support.ts";
 import type { Instant } from "./ports.ts";
 import { RevocationView } from "./view.ts";
 
@@ -24,8 +25,8 @@ const VERIFIERS = 3;
 /** Both directions of one connection; lines arrive in order, each after its own delay, or never once it is dead. */
 interface Link {
   readonly lease: LeaseId;
-  readonly toServer: { readonly dueMs: number; readonly line: Uint8Array }[];
-  readonly toVerifier: { readonly dueMs: number; readonly line: Uint8Array }[];
+  readonly toServer: Queue;
+  readonly toVerifier: Queue;
 }
 
 interface Verifier {
@@ -280,7 +281,7 @@ class World {
     this.#send(link.toVerifier, encodeServerFrame(frame));
   }
 
-  #send(queue: { dueMs: number; line: Uint8Array }[], line: Uint8Array): void {
+  #send(queue: Queue, line: Uint8Array): void {
     queue.push({ dueMs: Math.max(this.nowMs + this.#draw(), queue.at(-1)?.dueMs ?? 0), line });
   }
 
@@ -306,24 +307,6 @@ class World {
     const one = this.#verifiers[index];
     if (one === undefined) throw new Error("a verifier of the plan");
     return one;
-  }
-}
-
-function due(queue: { dueMs: number; line: Uint8Array }[], nowMs: number): string[] {
-  const lines: string[] = [];
-  while ((queue[0]?.dueMs ?? Number.POSITIVE_INFINITY) <= nowMs) {
-    lines.push(new TextDecoder().decode(queue.shift()?.line).trimEnd());
-  }
-  return lines;
-}
-
-function isAllowed(view: RevocationView, act: { epoch: number; ids: string[] }, now: Instant): boolean {
-  try {
-    view.requireFresh(now);
-    view.requireUntouched(act);
-    return true;
-  } catch {
-    return false;
   }
 }
 
