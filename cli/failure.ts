@@ -33,6 +33,8 @@ const NEXT: Partial<Record<ErrorCode, string>> = {
   owner_exists: "Choose another name; `warden owner list` shows those that are taken.",
   owner_unknown: "See `warden owner list`; make an owner with `warden owner create <name>`.",
   not_found: "Look it up with `warden agent list` or `warden ledger query`.",
+  claim_unknown: "Have the agent ask again: a code is good for ten minutes and one owner.",
+  claim_mismatch: "Sign no more than `warden agent claim <code> --show` says that it asks for.",
   transfer_stale: "Look it up with `warden agent show`; it must be the giver's and alive.",
   transfer_below: "Hand over the agent that made it: `warden agent show` names that one.",
   transfer_expired: "Ask the giver for a new offer: `warden agent offer`.",

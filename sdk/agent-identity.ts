@@ -17,10 +17,10 @@ import { type AgentFetchInit, agentFetch } from "./agent-fetch.ts";
 import { AgentSession, type KeptReceipt } from "./agent-session.ts";
 import type { WaitForApprovalOptions } from "./approvals.ts";
 import { type AttestOptions, enrolByEvidence } from "./attest.ts";
+import { type RegisterOptions, waitToBeClaimed } from "./claim.ts";
 import type { Credential } from "./credential.ts";
-import { type Enrolled, enrol, type HeldEnrolment, readGrant, readTicket } from "./enrol.ts";
+import { type Enrolled, enrol, readGrant, readTicket } from "./enrol.ts";
 import { ticketFromEnvironment } from "./environment.ts";
-import { parseOrigin, readPinnedTrustDomain } from "./first-contact.ts";
 import {
   enrolForeign,
   type FromSvidOptions,
@@ -38,9 +38,9 @@ import {
 } from "./grant.ts";
 import { createInstanceKey, type InstanceKey } from "./instance-key.ts";
 import { LiveIdentities } from "./live-identities.ts";
-import { PeerRoutesCache } from "./peer-routes.ts";
+import { type Place, placeAt, placeOf } from "./place.ts";
 import { nowSeconds, type Runtime, systemRuntime } from "./runtime.ts";
-import { connectServer, encodeBody, type TrustServer } from "./trust-server.ts";
+import { encodeBody } from "./trust-server.ts";
 import { type AgentWit, fetchWit } from "./wit.ts";
 
 /** What an agent is to be. */
@@ -66,12 +66,6 @@ export interface IdentityRequest {
   readonly text: string;
   /** Becomes the identity that the parent granted. @param grant - what `parent.grant(text)` gave. */
   readonly complete: (grant: string) => Promise<AgentIdentity>;
-}
-
-interface Place {
-  readonly server: TrustServer;
-  readonly routes: PeerRoutesCache;
-  readonly runtime: Runtime;
 }
 
 const live = new LiveIdentities<AgentIdentity>();
@@ -160,17 +154,27 @@ export class AgentIdentity {
    *   `server_untrusted`, `server_unreachable`.
    */
   static async attest(options: AttestOptions): Promise<AgentIdentity> {
-    const { server: url, authoritiesSha256, runtime = systemRuntime } = options;
-    const trustDomain = await readPinnedTrustDomain(parseOrigin(url), { authoritiesSha256 });
-    const place = await placeOf({ address: { url, authoritiesSha256, trustDomain } }, runtime);
+    const { runtime = systemRuntime } = options;
+    const place = await placeAt(options, runtime);
     const key = createInstanceKey();
-    const { enrolled, agentId } = await enrolByEvidence({
-      server: place.server,
-      key,
-      wanted: options,
-      runtime,
-    });
+    const { server } = place;
+    const { enrolled, agentId } = await enrolByEvidence({ server, key, wanted: options, runtime });
     return new AgentIdentity(enrolled, agentId, place);
+  }
+
+  /**
+   * Registers an agent that nobody has permitted yet, and waits until somebody who is shown its claim code has. The agent then
+   * has what that owner signed, which may be less than was asked for.
+   *
+   * @throws TrustWardenError `claim_unknown` when nobody answered in time, `registration_costly`, the codes of a name or scope,
+   *   `ticket_mismatch`, `server_untrusted`, `server_unreachable`; the signal's reason.
+   */
+  static async register(options: RegisterOptions): Promise<AgentIdentity> {
+    const { runtime = systemRuntime, composition } = options;
+    const place = await placeAt(options, runtime);
+    const key = createInstanceKey();
+    const { envelope, expected } = await waitToBeClaimed({ server: place.server, key, wanted: options });
+    return AgentIdentity.#enrol({ place, key, envelope, expected, composition });
   }
 
   static async #enrol(options: {
@@ -386,9 +390,4 @@ export class AgentIdentity {
       runtime,
     });
   }
-}
-
-async function placeOf({ address }: Pick<HeldEnrolment, "address">, runtime: Runtime): Promise<Place> {
-  const server = await connectServer(address, runtime);
-  return { server, routes: new PeerRoutesCache({ server, runtime }), runtime };
 }

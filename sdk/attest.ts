@@ -15,6 +15,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { createCredential } from "./credential.ts";
 import type { Enrolled } from "./enrol.ts";
 import type { InstanceKey } from "./instance-key.ts";
+import type { PinnedServer } from "./place.ts";
 import type { Runtime } from "./runtime.ts";
 import { encodeBody, type TrustServer } from "./trust-server.ts";
 
@@ -33,11 +34,7 @@ export interface Exchange {
 export type EvidenceSource = (exchange: Exchange) => Promise<Evidence>;
 
 /** Who attests, to whom. */
-export interface AttestOptions {
-  /** https origin of the server. */
-  readonly server: string;
-  /** Pins the trust domain's authorities: `authorities_sha256` in its `/.well-known/trustwarden`, as the operator reads it. */
-  readonly authoritiesSha256: string;
+export interface AttestOptions extends PinnedServer {
   readonly evidence: EvidenceSource;
   /** The registration entry that is meant, where several could match. */
   readonly entryId?: string;

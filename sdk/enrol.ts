@@ -24,7 +24,7 @@ import { type Credential, createCredential } from "./credential.ts";
 import type { ServerAddress } from "./first-contact.ts";
 import type { InstanceKey } from "./instance-key.ts";
 import type { Runtime } from "./runtime.ts";
-import { workBitsAsked } from "./server-answer.ts";
+import { type AnswerSchema, workBitsAsked } from "./server-answer.ts";
 import { encodeBody, type TrustServer } from "./trust-server.ts";
 
 /** Enrolment waits for durable writes. */
@@ -86,26 +86,36 @@ export async function enrol(options: {
   const request = { enrolment: envelope, ...declared, ...(custody && { custody }) };
   const enrolmentSha256 = digestOfEnrolment(envelope);
   const proof = { server, key, classKey, enrolmentSha256, rest: request };
-  const answer = await registerWithWork(server, (workBits) => proveKeys({ ...proof, workBits }));
+  const answer = await callWithWork({
+    server,
+    target: "/v1/instances",
+    schema: identityAnswer,
+    prove: (workBits) => proveKeys({ ...proof, workBits }),
+  });
   return { answer, credential: createCredential({ answer, key, classKey, server, runtime }) };
 }
 
-/** Asks again with work when the owner registers many agents at once, and no more work than a caller does not notice. */
-async function registerWithWork(
-  server: TrustServer,
-  prove: (workBits: number) => Promise<Uint8Array>,
-): Promise<IdentityAnswer> {
+/**
+ * Asks again with work when many register at once, and no more work than a caller does not notice.
+ *
+ * @throws TrustWardenError the server's refusal.
+ */
+export async function callWithWork<T>({
+  server,
+  target,
+  schema,
+  prove,
+}: {
+  readonly server: TrustServer;
+  readonly target: string;
+  readonly schema: AnswerSchema<T>;
+  readonly prove: (workBits: number) => Promise<Uint8Array>;
+}): Promise<T> {
   let workBits = 0;
   for (let attempt = 1; ; attempt += 1) {
     const body = await prove(workBits);
     try {
-      return await server.call({
-        method: "POST",
-        target: "/v1/instances",
-        body,
-        schema: identityAnswer,
-        timeoutMs: ENROL_TIMEOUT_MS,
-      });
+      return await server.call({ method: "POST", target, body, schema, timeoutMs: ENROL_TIMEOUT_MS });
     } catch (error) {
       const asked = workBitsAsked(error);
       if (asked === undefined || asked > MAX_WORK_BITS || attempt === MAX_WORK_ATTEMPTS) throw error;
@@ -149,11 +159,11 @@ export async function renewCredential(options: {
   return createCredential({ answer, key, classKey, server, runtime });
 }
 
-/** Both keys are proven under one nonce. */
-async function proveKeys(options: {
+/** The body of a request by new keys: both are proven under one nonce. */
+export async function proveKeys(options: {
   readonly server: TrustServer;
   readonly key: InstanceKey;
-  readonly classKey: InstanceKey | undefined;
+  readonly classKey?: InstanceKey | undefined;
   readonly enrolmentSha256: string;
   readonly rest: JsonObject;
   /** Of the work that goes along; none unless given. */

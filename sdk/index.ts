@@ -13,6 +13,7 @@ export type { KeptReceipt } from "./agent-session.ts";
 export type { WaitForApprovalOptions } from "./approvals.ts";
 export type { AttestOptions, EvidenceSource, Exchange } from "./attest.ts";
 export { type BroughtCall, type VerifiedBroughtCall, verifyBroughtCall } from "./brought-call.ts";
+export type { ClaimCode, RegisterOptions } from "./claim.ts";
 export type { Evaluation, Question } from "./evaluate.ts";
 export {
   fromAzureIdentity,

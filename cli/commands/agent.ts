@@ -11,6 +11,7 @@ import type { Client } from "../client.ts";
 import { examples, type Runtime, repeatable, runCommand, type Session } from "../command.ts";
 import { formatSeconds, formatTable } from "../output.ts";
 import { fetchOwners } from "../owners.ts";
+import { addClaimCommand } from "./agent-claim.ts";
 import { addTicketCommand } from "./agent-ticket.ts";
 import { addTransferCommands } from "./agent-transfer.ts";
 
@@ -22,7 +23,7 @@ interface ListOptions {
 export function addAgentCommands(program: Command, runtime: Runtime): void {
   const agent = program
     .command("agent")
-    .description("agents: permit one to exist, list, show, narrow, hand over")
+    .description("agents: permit one to exist, claim one that asks, list, show, narrow, hand over")
     .addHelpText(
       "after",
       examples(
@@ -32,6 +33,7 @@ export function addAgentCommands(program: Command, runtime: Runtime): void {
       ),
     );
   addTicketCommand(agent, runtime);
+  addClaimCommand(agent, runtime);
   addListCommands(agent, runtime);
   addShowCommand(agent, runtime);
   addNarrowCommand(agent, runtime);

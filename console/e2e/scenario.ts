@@ -5,6 +5,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Page } from "playwright-core";
 import { AgentIdentity } from "trustwarden";
 import { inspect } from "./browser.ts";
+import { CLAIMS } from "./claims.ts";
 import { ORGANIZATIONS } from "./organizations.ts";
 import { PEOPLE } from "./people.ts";
 import { PROVIDERS } from "./providers.ts";
@@ -298,6 +299,7 @@ export const SCENARIO: readonly Step[] = [
   ...LOOKING,
   ...PROVING,
   ...ACTING,
+  ...CLAIMS,
   ...TWO_ADMINS,
   ...TRYING,
   ...UPKEEP,

@@ -1,6 +1,7 @@
 /** Agents: the tree from owners to agents, for any number of them: lines are fetched as they come into view. */
 import { type ReactElement, useDeferredValue, useState } from "react";
 import { Panel } from "../parts/parts.tsx";
+import { ClaimAgent } from "./claim-agent.tsx";
 import { NewAgent } from "./new-agent.tsx";
 import { Tree } from "./tree.tsx";
 
@@ -30,6 +31,7 @@ export function Agents(): ReactElement {
       >
         <Tree key={prefix} prefix={prefix} />
       </Panel>
+      <ClaimAgent />
       <NewAgent />
     </>
   );
