@@ -15,15 +15,8 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createSecureContext } from "node:tls";
 import { parseArgs } from "node:util";
-import { decisionAnswer, MAX_OUTCOMES } from "@trustwarden/core/api/action.ts";
-import {
-  createOwner,
-  enrolAgent,
-  enrolVerifier,
-  outcomeOf,
-  type TestInstance,
-  visitIntent,
-} from "../../test/support/actors.ts";
+import { MAX_OUTCOMES } from "@trustwarden/core/api/action.ts";
+import { createOwner, enrolAgent, enrolVerifier, type TestInstance } from "../../test/support/actors.ts";
 import { type TestServer, TRUST_DOMAIN } from "../../test/support/server.ts";
 import { describe, measure as measureProcess, start } from "../gateway/lab.ts";
 import { keepResult } from "../keep.ts";
@@ -31,12 +24,11 @@ import { describeMachine, describeVersions } from "../machine.ts";
 import { percentile } from "../measure.ts";
 import { end } from "../warden.ts";
 import { encodeRequest, Line } from "./line.ts";
+import { decideVisits } from "./visits.ts";
 
 const WARDEN = join(import.meta.dirname, "..", "..", "cli", "main.ts");
 const TICK_MS = 10;
 const MS_PER_CLOCK_TICK = 10;
-/** Connections that ask for the decisions. */
-const ASKERS = 16;
 const UNLIMITED = { perSecond: 1_000_000, burst: 1_000_000 };
 
 const { values } = parseArgs({
@@ -66,36 +58,6 @@ interface Round {
   readonly cpuUsEach: number;
   /** Outcomes in one request, on average. */
   readonly together: number;
-}
-
-/** Has so many visits decided, and signs their outcomes. */
-async function prepare(
-  server: TestServer,
-  {
-    agent,
-    service,
-    count,
-  }: { readonly agent: TestInstance; readonly service: TestInstance; readonly count: number },
-): Promise<readonly string[]> {
-  const outcomes: string[] = [];
-  const chain = agent.answer.svid_chain;
-  let asked = 0;
-  const lines = await Promise.all(
-    Array.from({ length: ASKERS }, () => Line.open(server.url, createSecureContext(service.tls))),
-  );
-  const askInTurn = async (line: Line): Promise<void> => {
-    while (asked < count) {
-      asked += 1;
-      const intent = visitIntent(agent, service).envelope;
-      const body = JSON.stringify({ intent, svid_chain: chain });
-      const answer = await line.ask(encodeRequest({ method: "POST", target: "/v1/decisions", body }));
-      if (answer.status !== 200) throw new Error(`a decision was answered ${answer.status} ${answer.body}`);
-      outcomes.push(outcomeOf(service, decisionAnswer.parse(JSON.parse(answer.body)).receipt));
-    }
-  };
-  await Promise.all(lines.map(askInTurn));
-  for (const line of lines) line.close();
-  return outcomes;
 }
 
 /** Brings outcomes at the rate over kept connections. */
@@ -178,7 +140,7 @@ try {
   const { cpuTicks } = measureProcess(child, server.url);
   const rounds: Round[] = [];
   for (let round = 0; round < Number(values.rounds); round += 1) {
-    const outcomes = await prepare(server, { agent, service, count: perSecond * seconds });
+    const outcomes = await decideVisits(server, { agent, service, count: perSecond * seconds });
     rounds.push(await bring(server, { service, outcomes, cpuTicks }));
   }
   const report = { machine, versions: describeVersions(), offeredPerSecond: perSecond, connections, rounds };
