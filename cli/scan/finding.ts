@@ -40,7 +40,9 @@ export const MAX_FINDINGS = 5000;
 export async function findSecrets(source: ScannedText, findForms: FormFinder): Promise<readonly Finding[]> {
   const { text, form } = source;
   const named = findNamed(text, form).toSorted((a, b) => a.start - b.start);
-  const stretches = merge([...(await findForms(text)), ...named]).slice(0, MAX_FINDINGS);
+  // A rule of others may begin at the name and end within the value: what stands under the name is the whole of it.
+  const forms = (await findForms(text)).filter(({ start, end }) => !isCutOff({ start, end }, named));
+  const stretches = merge([...forms, ...named]).slice(0, MAX_FINDINGS);
   const lines = new Lines(text);
   let next = 0;
   return stretches.map(({ start, end, rule }) => {
@@ -52,6 +54,20 @@ export async function findSecrets(source: ScannedText, findForms: FormFinder): P
     const provider = findProvider(value, name);
     return { place: source.place, ...lines.placeOf(start), start, end, rule, name, provider, value };
   });
+}
+
+/** @param named - in their order. */
+function isCutOff(form: Pick<SecretRange, "start" | "end">, named: readonly SecretRange[]): boolean {
+  let [low, high] = [0, named.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((named[middle]?.end ?? 0) <= form.start) low = middle + 1;
+    else high = middle;
+  }
+  const beside = named[low];
+  return (
+    beside !== undefined && form.start < beside.start && beside.start < form.end && form.end < beside.end
+  );
 }
 
 function merge(stretches: readonly SecretRange[]): readonly SecretRange[] {

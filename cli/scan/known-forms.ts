@@ -7,10 +7,14 @@
  * @see https://github.com/secretlint/secretlint
  */
 import { PROVIDERS } from "./providers.ts";
+import { isEverybodys, isReference } from "./secret-names.ts";
 
 const PRESET = "@secretlint/secretlint-rule-preset-recommend";
 const COMMENTS = "@secretlint/secretlint-rule-filter-comments";
 
+/** A password in an address, of whatever scheme; a token without a name (`https://<token>@host`) is long. */
+const ADDRESS =
+  /\b[a-z][a-z0-9+.-]{1,24}:\/\/(?:([^\s/:@"'<>`\\]{0,128}):([^\s/@"'<>`\\]{4,512})|([A-Za-z0-9_-]{24,512}))@(?!example\.(?:com|org|net)\b)[A-Za-z0-9[]/g;
 /** A stretch of a text that is a secret. */
 export interface SecretRange {
   readonly start: number;
@@ -30,16 +34,25 @@ export async function openFormFinder(): Promise<FormFinder> {
   ]);
   const config = { rules: [{ id: PRESET, rule: creator, rules: [{ id: COMMENTS, disabled: true }] }] };
   return async (text) => {
+    // The linter takes a byte order mark off and counts without it.
+    const mark = text.startsWith("\u{feff}") ? 1 : 0;
     const { messages } = await lintSource({
-      source: { filePath: "scanned", content: text, ext: "", contentType: "text" },
+      source: { filePath: "scanned", content: text.slice(mark), ext: "", contentType: "text" },
       options: { config, maskSecrets: true, noPhysicFilePath: true },
     });
     const kept = messages.flatMap(({ type, range, ruleId, messageId }): readonly SecretRange[] => {
       const [start, end] = range;
       if (type !== "message" || start === undefined || end === undefined || end <= start) return [];
-      return [{ start, end, rule: `${ruleId.replace(/^@secretlint\/secretlint-rule-/, "")}/${messageId}` }];
+      return [
+        {
+          start: start + mark,
+          end: end + mark,
+          rule: `${ruleId.replace(/^@secretlint\/secretlint-rule-/, "")}/${messageId}`,
+        },
+      ];
     });
-    return [...kept, ...findOwnForms(text)];
+    const found = [...kept, ...findOwnForms(text), ...findInAddresses(text)];
+    return found.filter(({ start, end }) => !isEverybodys(text.slice(start, end)));
   };
 }
 
@@ -53,4 +66,14 @@ function findOwnForms(text: string): readonly SecretRange[] {
           rule: `form/${id}`,
         })),
   );
+}
+
+function findInAddresses(text: string): readonly SecretRange[] {
+  return [...text.matchAll(ADDRESS)].flatMap((found): readonly SecretRange[] => {
+    const [whole, , password, token] = found;
+    const value = password ?? token ?? "";
+    if (isEverybodys(whole) || isReference(value)) return [];
+    const start = found.index + whole.lastIndexOf(`${value}@`);
+    return [{ start, end: start + value.length, rule: "form/address" }];
+  });
 }

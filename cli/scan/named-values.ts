@@ -4,21 +4,16 @@
  *
  * What only refers to a secret (`${NAME}`, a path, our own placeholder) is none.
  */
-import { whySecret, withoutRemark } from "../secret-input.ts";
+import { whySecret } from "../secret-input.ts";
+import { findInConfiguration, findInNetrc, findInNotebook, findInYaml, isPair } from "./config-values.ts";
 import { type JsonString, readJsonStrings } from "./json-strings.ts";
-import type { SecretRange } from "./known-forms.ts";
-import { variableOf } from "./providers.ts";
+import { isReference, isSecretUnder, type NamedRange, unquoted } from "./secret-names.ts";
 
 /** What stands where a key stood; the launcher's proxy drops it. */
 export const PLACEHOLDER = "held-by-the-gateway";
 
 /** How a text names its values. */
-export type TextForm = "environment" | "shell" | "json" | "text";
-
-/** A secret with the name that it stands under. */
-export interface NamedRange extends SecretRange {
-  readonly name: string;
-}
+export type TextForm = "environment" | "shell" | "json" | "yaml" | "ini" | "netrc" | "notebook" | "text";
 
 const ASSIGNMENT = /^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]{0,127})[ \t]*=[ \t]*(.*)$/gm;
 const INLINE_ASSIGNMENT =
@@ -26,16 +21,15 @@ const INLINE_ASSIGNMENT =
 const AUTHORIZATION = /\b(?:Bearer|Basic|Token)[ \t]+([A-Za-z0-9._~+/=-]{16,4096})/gi;
 const FLAG = /--?([A-Za-z][A-Za-z0-9-]{1,63})[ =]("[^"\n]*"|'[^'\n]*'|[^\s"']+)/g;
 const PARAMETER = /[?&]([A-Za-z0-9_.-]{1,64})=([^&#\s"'<>]{8,4096})/g;
-/** Ends of a name that say what the value is; `MAX_TOKENS` and `TOKEN_LIMIT` are none. */
-const SECRET_END =
-  /(?:^|_)(?:API_?KEY|TOKEN|SECRET|SECRET_KEY|PASSWORD|PASSWD|PASSPHRASE|PWD|CREDENTIALS?|PRIVATE_KEY|ACCESS_KEY|AUTH_?KEY|AUTHORIZATION|COOKIE|PAT|DSN)$/;
-/** A reference, a place to fill in, or a word that says how and not what. */
-const NO_SECRET =
-  /^(?:.{0,5}|\d+|\/.*|\.{0,2}\/.*|~.*|https?:\/\/[^@\s]*|(?:Bearer |Basic )?\$.*|.*\$\{[^${}]*\}.*|\{env:.*|<.*>|\[.*\]|.*\*{4}.*|[xX.\-_]+|(?:your|my|the|insert|replace)[-_ ].*|.*(?:placeholder|changeme|example|redacted).*|(?:null|none|true|false|undefined|disabled|enabled|required|optional|default|oauth2?|bearer|basic|api[-_]?key|token|password|keychain|system|secret)|held-by-the-gateway)$/i;
-
-/** A longer value refers to nothing: the pattern would begin anew at each of its words. */
-const MAX_REFERENCE_CHARS = 1024;
-
+/** `curl -u user:password`, and tools whose `-p` is a password. */
+const USER_OPTION = /(?:^|\s)(?:-u|--user)[ =]?["']?([^\s:"'$]{1,128}:[^\s"']{3,256})/gm;
+const PASSWORD_OPTION =
+  /\b(?:sshpass|mysql|mysqldump|mysqladmin|docker[ \t]+login|podman[ \t]+login|helm[ \t]+registry[ \t]+login)(?=[ \t])[^\n|;&]{0,512}?[ \t]-p[ \t]?["']?([^\s"'$-][^\s"']{5,255})/g;
+/** Hosted MCP servers have keys as a segment of their address. */
+const SEGMENT = /(?<=^https:\/\/[^/\s]{1,253}\/(?:[^?#\s]{0,512}\/)?)[A-Za-z0-9_-]{24,512}(?=[/?#]|$)/g;
+/** Longer than any address; each place of it is looked at from its beginning. */
+const MAX_ADDRESS_CHARS = 2048;
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 /** The secrets that a text names. */
 export function findNamed(text: string, form: TextForm): readonly NamedRange[] {
   switch (form) {
@@ -44,19 +38,24 @@ export function findNamed(text: string, form: TextForm): readonly NamedRange[] {
     case "environment":
       return assignments(text);
     case "shell":
-      return [...inlineAssignments(text), ...flags(text), ...authorizations(text, "Authorization")];
+      return [
+        ...inlineAssignments(text),
+        ...flags(text),
+        ...options(text),
+        ...named(text, PARAMETER, "named/parameter"),
+        ...authorizations(text, "Authorization"),
+      ];
+    case "yaml":
+      return [...findInYaml(text), ...authorizations(text, "Authorization")];
+    case "ini":
+      return [...findInConfiguration(text), ...authorizations(text, "Authorization")];
+    case "netrc":
+      return findInNetrc(text);
+    case "notebook":
+      return [...findInNotebook(text), ...authorizations(text, "Authorization")];
     case "json":
       return readJsonStrings(text).strings.flatMap((string, index, all) => ofMember(string, all[index - 1]));
   }
-}
-
-/** Whether a value is what a name of this kind would hide. */
-function isSecretUnder(name: string, value: string): boolean {
-  return SECRET_END.test(variableOf(name)) && !isReference(value);
-}
-
-function isReference(value: string): boolean {
-  return value.length <= MAX_REFERENCE_CHARS && NO_SECRET.test(value);
 }
 
 function assignments(text: string): readonly NamedRange[] {
@@ -65,11 +64,16 @@ function assignments(text: string): readonly NamedRange[] {
     const value = unquoted(rest);
     const start = found.index + whole.length - rest.length + value.offset;
     const range = { start, end: start + value.text.length, name };
-    if (isReference(value.text)) return [];
+    if (isReference(value.text) || isIdentifier(name, value.text)) return [];
     const isNamed = isSecretUnder(name, value.text);
     const why = isNamed ? "its name" : whySecret({ variable: "X", value: value.text, line: 0 });
     return why === undefined ? [] : [{ ...range, rule: isNamed ? "named/variable" : "form/variable" }];
   });
+}
+
+/** A UUID under a name that says what it is: `SESSION_ID`, `TEAM_UUID`. */
+function isIdentifier(name: string, value: string): boolean {
+  return /(?:^|_)(?:ID|UUID|GUID)$/i.test(name) && UUID.test(value);
 }
 
 function inlineAssignments(text: string): readonly NamedRange[] {
@@ -78,6 +82,17 @@ function inlineAssignments(text: string): readonly NamedRange[] {
 
 function flags(text: string): readonly NamedRange[] {
   return named(text, FLAG, "named/argument");
+}
+
+/** Passwords that commands are given by an option without a telling name. */
+function options(text: string): readonly NamedRange[] {
+  return [...text.matchAll(USER_OPTION), ...text.matchAll(PASSWORD_OPTION)].flatMap((found) => {
+    const [whole, given = ""] = found;
+    const [, password = given] = /^[^:]*:(.*)$/.exec(given) ?? [];
+    const end = found.index + whole.length;
+    if (isReference(password)) return [];
+    return [{ start: end - password.length, end, name: "password", rule: "named/argument" }];
+  });
 }
 
 /** Matches of a pattern whose first group is a name and whose last group is its value. */
@@ -115,8 +130,37 @@ function ofMember(
     ...named(raw, FLAG, "named/argument"),
   ].map(at);
   if (inner.length > 0) return inner;
-  if (isSecretUnder(nameOf(path, before), raw)) return [{ start, end, name, rule: "named/member" }];
+  const [key] = isAddress(path) ? keysInAddress(raw) : [];
+  if (key !== undefined) return [at({ ...key, name })];
+  if (isSecretUnder(nameOf(path, before), raw) || isPair(name, raw))
+    return [{ start, end, name, rule: "named/member" }];
   return [];
+}
+
+/** The address of a server in a client's list of them. */
+function isAddress(path: readonly string[]): boolean {
+  return (
+    /^(?:url|serverUrl|httpUrl)$/.test(path.at(-1) ?? "") &&
+    path.some((key) => /^(?:mcpServers|servers)$/.test(key))
+  );
+}
+
+/** What has letters of both kinds, or digits among letters, throughout: a word or an id has not. */
+function keysInAddress(address: string): readonly NamedRange[] {
+  return [...address.slice(0, MAX_ADDRESS_CHARS).matchAll(SEGMENT)]
+    .filter(
+      ([value]) =>
+        !UUID.test(value) &&
+        /\d/.test(value) &&
+        /[A-Za-z]/.test(value) &&
+        (value.match(/\d/g)?.length ?? 0) >= 3,
+    )
+    .map(({ index, 0: value }) => ({
+      start: index,
+      end: index + value.length,
+      name: "url",
+      rule: "named/address",
+    }));
 }
 
 /** Items of a list are named by the flag before them; OpenClaw's profiles keep API keys under `key`. */
@@ -127,14 +171,4 @@ function nameOf(path: readonly string[], before: JsonString | undefined): string
   const isFollowing =
     before !== undefined && before.path.slice(0, -1).join("\0") === path.slice(0, -1).join("\0");
   return isItem && isFollowing && /^--?[A-Za-z]/.test(before.raw) ? before.raw.replace(/^-+/, "") : name;
-}
-
-/** The text between quotes, or up to a remark, and where it begins. */
-function unquoted(rest: string): { readonly text: string; readonly offset: number } {
-  const quote = rest[0];
-  if (quote === '"' || quote === "'") {
-    const end = rest.indexOf(quote, 1);
-    return { text: rest.slice(1, end === -1 ? undefined : end), offset: 1 };
-  }
-  return { text: withoutRemark(rest), offset: 0 };
 }

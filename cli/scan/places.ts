@@ -34,6 +34,21 @@ export const HOME_PLACES: readonly string[] = [
   ".config/zed/settings.json",
   ".continue/config.json",
   ".continue/config.yaml",
+  ".codeium/mcp_config.json",
+  ".config/opencode/opencode.json",
+  ".aws/credentials",
+  ".config/gh/hosts.yml",
+  ".config/git/config",
+  ".config/git/credentials",
+  ".config/pip/pip.conf",
+  ".docker/config.json",
+  ".gitconfig",
+  ".git-credentials",
+  ".kube/config",
+  ".netrc",
+  ".npmrc",
+  ".pip/pip.conf",
+  ".pypirc",
 ];
 
 /** Below a working directory. */
@@ -49,6 +64,15 @@ export const PROJECT_PLACES: readonly string[] = [
   ".gemini/settings.json",
   "openclaw.json",
   "mcp.json",
+  ".codex/config.toml",
+  ".envrc",
+  ".git/config",
+  ".netrc",
+  ".npmrc",
+  "pip.conf",
+  "*compose*.yml",
+  "*compose*.yaml",
+  "*.ipynb",
 ];
 
 /** Below a home: what shells and agents remember. */
@@ -96,8 +120,12 @@ const JSON_KINDS: readonly (FileKind & { readonly path: RegExp })[] = [
   { path: /(?:^|\/)claude_desktop_config\.json$/, form: "json", client: "Claude Desktop" },
 ];
 const OTHER_JSON =
-  /(?:^|\/)(?:mcp|mcp-config|mcp_config|cline_mcp_settings|mcp_settings)\.json$|(?:^|\/)\.(?:claude|gemini|vscode|codex|continue|openclaw)\/(?:.*\/)?[^/]+\.json$|(?:^|\/)(?:Code\/User|zed)\/settings\.json$/;
-const ENVIRONMENT = /^\.env(?:\.[A-Za-z0-9_.-]+)?$|^[A-Za-z0-9_.-]+\.env$/;
+  /(?:^|\/)(?:mcp|mcp-config|mcp_config|cline_mcp_settings|mcp_settings|opencode)\.json$|(?:^|\/)\.(?:claude|gemini|vscode|codex|continue|openclaw|docker)\/(?:.*\/)?[^/]+\.json$|(?:^|\/)(?:Code\/User|zed)\/settings\.json$/;
+const YAML = /\.ya?ml$|(?:^|\/)\.kube\/config$/;
+const INI =
+  /(?:^|\/)(?:\.?npmrc|\.yarnrc|\.pypirc|pip\.(?:conf|ini)|\.gitconfig|\.git\/config|\.?git\/config|\.aws\/(?:credentials|config)|\.my\.cnf)$|(?:^|\/)\.codex\/.*\.toml$|(?:^|\/)(?:config|secrets|settings)\.toml$/;
+const NETRC = /^[._]netrc$/;
+const ENVIRONMENT = /^\.env(?:rc)?$|^\.env(?:\.[A-Za-z0-9_.-]+)?$|^[A-Za-z0-9_.-]+\.env$/;
 const SHELL =
   /^(?:\.(?:bash|zsh|sh|psql|python|node_repl)_history|fish_history|\.(?:bash|zsh)rc|\.(?:bash_|zsh)?profile|\.zshenv)$/;
 
@@ -107,7 +135,11 @@ export function kindOf(path: string): FileKind {
   const known = JSON_KINDS.find((kind) => kind.path.test(slashed));
   if (known !== undefined) return known;
   if (OTHER_JSON.test(slashed)) return { form: "json" };
+  if (slashed.endsWith(".ipynb")) return { form: "notebook" };
+  if (YAML.test(slashed)) return { form: "yaml" };
+  if (INI.test(slashed)) return { form: "ini" };
   const name = basename(slashed);
+  if (NETRC.test(name)) return { form: "netrc" };
   if (ENVIRONMENT.test(name)) return { form: "environment" };
   return { form: SHELL.test(name) || dirname(slashed).endsWith("/sessions") ? "shell" : "text" };
 }

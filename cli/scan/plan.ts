@@ -60,6 +60,10 @@ function planOne(file: PlannedFile, finding: Finding): Planned {
         finding,
         why: "a history is rewritten by nobody: replace it at its issuer, then clear the history",
       };
+    case "yaml":
+    case "ini":
+    case "netrc":
+    case "notebook":
     case "text":
       return { finding, why: adviceFor(finding) };
   }

@@ -58,6 +58,15 @@ export function applyTextEdits(text: string, edits: readonly Edit[]): string {
 export function beginRewrite(path: string, expected: string, suffix: string): Rewrite {
   const beside = join(dirname(path), `.${basename(path)}.${suffix}`);
   const before = statSync(path);
+  // The other name would keep the secret, and whoever reads through it would not see the change.
+  if (before.nlink > 1)
+    throw new TrustWardenError("not_found", {
+      why: `${path} has another name (a hard link), and was left as it is`,
+    });
+  if (!readFileSync(path).equals(Buffer.from(expected)))
+    throw new TrustWardenError("not_found", {
+      why: `${path} is no UTF-8 text, or has changed meanwhile, and was left as it is`,
+    });
   writing(beside, () => writeFileSync(beside, "", { mode: 0o600, flag: "wx" }));
   return {
     commit: (text) => {
@@ -65,7 +74,7 @@ export function beginRewrite(path: string, expected: string, suffix: string): Re
         writeDurably(beside, text, before.mode & PERMISSIONS);
         if (process.getuid?.() === 0) chownSync(beside, before.uid, before.gid);
       });
-      if (readFileSync(path, "utf8") !== expected)
+      if (!readFileSync(path).equals(Buffer.from(expected)))
         throw new TrustWardenError("not_found", {
           why: `${path} has changed meanwhile, and was left as it is`,
           next: "Close the program that writes it, then scan again.",
@@ -77,9 +86,12 @@ export function beginRewrite(path: string, expected: string, suffix: string): Re
   };
 }
 
-/** Keeps a copy that only its owner reads. @throws TrustWardenError `not_found` where it cannot be written. */
+/** Keeps a copy that only its owner reads, on disk before the file is replaced. @throws TrustWardenError `not_found` where it cannot be written. */
 export function writeBackup(path: string, text: string): void {
-  writing(path, () => writeFileSync(path, text, { mode: 0o600, flag: "wx" }));
+  writing(path, () => {
+    writeFileSync(path, text, { mode: 0o600, flag: "wx", flush: true });
+    syncDirectory(dirname(path));
+  });
 }
 
 /** What the disk refuses is a reason for a person, and ends this file only. */

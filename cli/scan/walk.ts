@@ -1,5 +1,5 @@
 /** The files that a scan looks at: of places that are known, and of directories that were named. Links are not walked. */
-import { globSync, opendirSync } from "node:fs";
+import { globSync, lstatSync, opendirSync } from "node:fs";
 import { join } from "node:path";
 
 /** A tree of more files is no agent's. */
@@ -47,11 +47,18 @@ export function walkDirectory(root: string): Walked {
         if (folder.depth < MAX_DEPTH) folders.push({ path, depth: folder.depth + 1 });
         else isCut = true;
       }
-      if (!isFolder) files.push(path);
+      files.push(...(isFolder ? kept(path, name) : [path]));
     }
     if (files.length + folders.length > MAX_FILES) return { files: files.slice(0, MAX_FILES), isCut: true };
   }
   return { files: files.toSorted(), isCut };
+}
+
+/** Of a folder that is left out, what is looked at all the same: git writes remotes with the tokens that they are asked with. */
+function kept(path: string, name: string): readonly string[] {
+  const config = join(path, "config");
+  const isThere = name === ".git" && lstatSync(config, { throwIfNoEntry: false })?.isFile() === true;
+  return isThere ? [config] : [];
 }
 
 function entriesOf(path: string): readonly { readonly name: string; readonly isFolder: boolean }[] {

@@ -173,9 +173,9 @@ class Contract:
         root = world.create(SCOPE)
 
         async def wait_for_long(word: str) -> str:
-            """An operator stops the agent while this waits."""
-            await asyncio.to_thread(world.revoke, root)
+            """An operator stops the agent while this waits; the stop may be heard before the operator has his answer."""
             try:
+                await asyncio.to_thread(world.revoke, root)
                 await asyncio.sleep(LONG_SECONDS)
             except asyncio.CancelledError:
                 desk.note("cut")

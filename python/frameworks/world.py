@@ -54,8 +54,12 @@ class World:
             time.sleep(0.02)
 
     def records(self, identity: AgentIdentity) -> list[tuple[str, str, str]]:
-        """(agent, action, outcome) of this instance and all below it, oldest first."""
-        below = [event for event in self.events(identity) if event["kind"] == "action"]
+        """(agent, action, outcome) of what this instance and all below it did, oldest first.
+
+        A decision that came too late to be worth anything, as at load, never finishes: the call was asked about anew.
+        """
+        finished = [event for event in self.events(identity) if event["outcome"] != "pending"]
+        below = [event for event in finished if event["kind"] == "action"]
         return [(str(event["agent_identity"]), str(event["action"]), str(event["outcome"])) for event in below]
 
     def events(self, identity: AgentIdentity) -> list[dict[str, Any]]:
