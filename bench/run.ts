@@ -1,7 +1,7 @@
 /**
  * `./dev bench`: what TrustWarden costs, each figure beside the raw operation that it cannot do without.
  *
- *   node bench/run.ts [--json] [--quick] [--only ID] [--out DIR]
+ *   node bench/run.ts [--json] [--quick] [--only ID,ID…] [--out DIR]
  *
  * Prints a table, or with `--json` the report as one JSON document; writes `index.html` and `report.json` below
  * `.cache/bench` either way. Measures and never judges: a goal that is missed is shown, and the exit code stays 0.
@@ -23,6 +23,7 @@ import { type BenchReport, formatResult, formatTable, type Result } from "./repo
 import { signBench } from "./sign-bench.ts";
 import { signTokenBench } from "./sign-token-bench.ts";
 import { verifyBench } from "./verify-bench.ts";
+import { WrongUse } from "./wrong-use.ts";
 
 const BENCHES: readonly Bench[] = [
   signBench,
@@ -49,13 +50,19 @@ async function main(): Promise<void> {
       out: { type: "string", default: RESULTS },
     },
   });
-  const benches = BENCHES.filter(({ id }) => values.only === undefined || id === values.only);
-  if (benches.length === 0) throw new Error(`there is no benchmark '${values.only}'`);
+  const benches = values.only === undefined ? BENCHES : values.only.split(",").map(findBench);
   const report = await measureAll(benches, values.quick);
   keepResult("report", report, values.out);
   writeFileSync(join(values.out, "index.html"), formatPage(report));
   console.log(values.json ? JSON.stringify(report, null, 2) : formatTable(report));
   console.error(`\nPlotted in ${join(values.out, "index.html")}`);
+}
+
+function findBench(wanted: string): Bench {
+  const found = BENCHES.find(({ id }) => id === wanted);
+  if (found !== undefined) return found;
+  const known = BENCHES.map(({ id }) => id).join(", ");
+  throw new WrongUse(`There is no benchmark '${wanted}'. There are: ${known}.`);
 }
 
 async function measureAll(benches: readonly Bench[], isQuick: boolean): Promise<BenchReport> {
