@@ -26,29 +26,7 @@ export const decideBench: Bench = {
   unit: "us",
   open: async () => {
     const { engine, data } = createBuiltinPolicy(POLICIES);
-    const action = parseActionName("read:transactions:acme/2026");
-    const chain = SCOPES.map(linkOf);
-    const leaf = chain.at(-1);
-    if (leaf === undefined) throw new Error("the chain has links");
-    const question: DecideInput = {
-      principal: {
-        kind: "agent",
-        ...leaf,
-        ownerId: OWNER,
-        svidSha256: "A".repeat(43),
-        custody: "agent",
-        attested: NOTHING_ATTESTED,
-        chain,
-      },
-      action,
-      resource: "postgres://finance-db/transactions",
-      class: classOf(action, data.classes),
-      plane: "data",
-      chainScopes: chain.map(({ scope }) => scope),
-      view: { fresh: true, epoch: 7 },
-      enforcement: "service",
-      context: NO_CONTEXT,
-    };
+    const question = createQuestion(data.classes);
     const input = captureInput(question, engine);
     return {
       product: { run: () => requireAllow(decide(question, engine).effect) },
@@ -56,6 +34,38 @@ export const decideBench: Bench = {
     };
   },
 };
+
+/** What the policy engine is asked for the question of this benchmark, for another that asks it elsewhere. */
+export function captureQuestion(): PolicyInput {
+  const { engine, data } = createBuiltinPolicy(POLICIES);
+  return captureInput(createQuestion(data.classes), engine);
+}
+
+function createQuestion(classes: Parameters<typeof classOf>[1]): DecideInput {
+  const action = parseActionName("read:transactions:acme/2026");
+  const chain = SCOPES.map(linkOf);
+  const leaf = chain.at(-1);
+  if (leaf === undefined) throw new Error("the chain has links");
+  return {
+    principal: {
+      kind: "agent",
+      ...leaf,
+      ownerId: OWNER,
+      svidSha256: "A".repeat(43),
+      custody: "agent",
+      attested: NOTHING_ATTESTED,
+      chain,
+    },
+    action,
+    resource: "postgres://finance-db/transactions",
+    class: classOf(action, classes),
+    plane: "data",
+    chainScopes: chain.map(({ scope }) => scope),
+    view: { fresh: true, epoch: 7 },
+    enforcement: "service",
+    context: NO_CONTEXT,
+  };
+}
 
 function linkOf(scope: readonly string[], depth: number): ChainLink {
   const instanceId = `inst-01JBENCH0000000000000000${depth}A`;

@@ -16,6 +16,7 @@ export const RESULT_NAMES = [
   "questions",
   "size",
   "overload",
+  "opa",
   "outcomes",
 ] as const;
 export type ResultName = (typeof RESULT_NAMES)[number];

@@ -22,6 +22,7 @@ const FILES: ReadonlyMap<string, string> = new Map([
   ["scale", "scale/run.ts"],
   ["console", "console/run.ts"],
   ["overload", "overload/run.ts"],
+  ["opa", "opa/run.ts"],
   ["outcomes", "overload/outcomes.ts"],
   ["revocation", "revocation/run.ts"],
   ["soak", "gateway/soak.ts"],

@@ -74,6 +74,15 @@ describe("the report", () => {
     expect(text).not.toContain("ratio to LiteLLM");
   });
 
+  it("has our decisions beside the answers of OPA's server", () => {
+    const [ours, opa] = [
+      { rate: 200, p50: 4, p99: 9 },
+      { rate: 2_000, p50: 0.4, p99: 1 },
+    ];
+    const text = writeReport({ opa: { ...KEPT, rows: [{ at_once: 1, ours, opa, ratio: 0.1 }] } });
+    expect(text).toContain("| 1 | 200/s | 4 / 9 ms | 2,000/s | 0.4 / 1 ms | 0.100 |");
+  });
+
   it("says how many calls a gateway refused", () => {
     const results = GATEWAY.results.map((row) => ({
       ...row,

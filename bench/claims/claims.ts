@@ -21,8 +21,7 @@ export interface Section {
 
 /** Claims that no benchmark here compares with the peer that the issue names. */
 export const WITHOUT_PEER: readonly string[] = [
-  "OPA as a server: `decide` is beside OPA's Wasm in process; no benchmark here runs `opa run --server`.",
-  "A server of secrets (Vault or like it): no benchmark here runs one.",
+  "A server of secrets (Vault, OpenBao): none is in Debian or npm, and a build of OpenBao out of the Go module proxy was not tried; not run.",
   "What a call costs (`./dev bench cost`), the console (`./dev bench console`) and Python (`./dev bench python`) print, and keep no result.",
 ];
 
@@ -42,6 +41,7 @@ export function sectionsOf(found: Found): readonly Section[] {
     section("report", "Single operations, beside the one raw operation of each", operations),
     section("spire", "Identities, beside SPIRE", besideSpire),
     section("tessera", "The ledger, beside Tessera", besideTessera),
+    section("opa", "A decision that is proven and recorded, beside an answer of OPA's server", besideOpa),
     section("gateway", "The gateway, beside no gateway and LiteLLM", besideGateways),
     section("revocation", "From the call that stops to the last allow", revocation),
     section("overload", "Asked for three times as much", overload),
@@ -91,6 +91,20 @@ function besideTessera({ rows }: Results["tessera"]): Claim {
       perSecond(tessera.rate),
       `${formatNumber(tessera.p50)} / ${formatNumber(tessera.p99)} ms`,
       ratio.toFixed(2),
+    ]),
+  };
+}
+
+function besideOpa({ rows }: Results["opa"]): Claim {
+  return {
+    head: ["asked at once", "TrustWarden", "p50 / p99 of all", "OPA", "p50 / p99 of all", "ratio of rates"],
+    rows: rows.map(({ at_once, ours, opa, ratio }) => [
+      String(at_once),
+      perSecond(ours.rate),
+      `${formatNumber(ours.p50)} / ${formatNumber(ours.p99)} ms`,
+      perSecond(opa.rate),
+      `${formatNumber(opa.p50)} / ${formatNumber(opa.p99)} ms`,
+      ratio.toFixed(3),
     ]),
   };
 }

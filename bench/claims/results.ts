@@ -45,6 +45,14 @@ export interface Results {
       readonly ratio: number;
     }[];
   };
+  readonly opa: Kept & {
+    readonly rows: readonly {
+      readonly at_once: number;
+      readonly ours: Run;
+      readonly opa: Run;
+      readonly ratio: number;
+    }[];
+  };
   readonly gateway: Kept & {
     readonly results: readonly {
       readonly target: string;

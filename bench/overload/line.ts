@@ -3,7 +3,8 @@
  * who makes it is taken from the same processors as what it costs the server.
  */
 import { once } from "node:events";
-import { connect, type SecureContext, type TLSSocket } from "node:tls";
+import type { Socket } from "node:net";
+import { connect, type SecureContext } from "node:tls";
 import type { RawRequest } from "../../test/support/http.ts";
 
 const END_OF_HEAD = "\r\n\r\n";
@@ -19,12 +20,12 @@ export interface LineAnswer {
 
 /** Owns its socket; every answer goes to who asked. */
 export class Line {
-  readonly #socket: TLSSocket;
+  readonly #socket: Socket;
   #text = "";
   #onAnswer: ((answer: LineAnswer) => void) | undefined;
   #onError: ((error: Error) => void) | undefined;
 
-  private constructor(socket: TLSSocket) {
+  private constructor(socket: Socket) {
     this.#socket = socket;
     socket.setEncoding("latin1");
     socket.setNoDelay(true);
@@ -38,6 +39,11 @@ export class Line {
     const { hostname: host, port } = new URL(url);
     const socket = connect({ host, port: Number(port), rejectUnauthorized: false, secureContext });
     await once(socket, "secureConnect");
+    return new Line(socket);
+  }
+
+  /** A connection that somebody else opened, without TLS. */
+  static over(socket: Socket): Line {
     return new Line(socket);
   }
 
