@@ -3,10 +3,11 @@
  * with each other, on bundles of a real server and on everything that a forger could make of them.
  */
 import { createHash, generateKeyPairSync, sign } from "node:crypto";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openEvidenceBundle } from "@trustwarden/core/agentledger/evidence-bundle.ts";
 import { parseUtf8 } from "@trustwarden/core/bytes.ts";
+import { z } from "zod";
 import { openKeys } from "../test/support/authority-keys.ts";
 import { type BundleStory, createBundleStory, STORY_JOB } from "../test/support/evidence.ts";
 import {
@@ -86,6 +87,7 @@ async function judgeEvidence(lab: Lab): Promise<Findings> {
     const verdicts: Verdict[] = [];
     const cases = [
       ...(await casesOf(lab, story)),
+      ...vectorCases(lab),
       ...presentedCases(lab, presented),
       ...passkeyCases(lab, passkeys),
       ...transferCases(lab, transferred),
@@ -115,6 +117,39 @@ async function judgeEvidence(lab: Lab): Promise<Findings> {
     await story.server.close();
     story.server.home.remove();
   }
+}
+
+const vectorFile = z.object({
+  cases: z.array(
+    z.object({
+      name: z.string(),
+      input: z.object({
+        bundle: z.string(),
+        vkey: z.string(),
+        roots: z.string(),
+        earlier: z.string().optional(),
+      }),
+      expect: z.object({ value: z.object({ alarms: z.array(z.string()) }).optional() }),
+    }),
+  ),
+});
+
+/** The golden bundles, which the SDK and the Python package are held to. */
+function vectorCases(lab: Lab): readonly Case[] {
+  const file = readFileSync(join(lab.root, "vectors/evidence.json"), "utf8");
+  return vectorFile.parse(JSON.parse(file)).cases.map(({ name, input, expect: { value } }, index): Case => {
+    const write = (kind: string, text: string) => {
+      const path = join(lab.scratch, `vector-${index}.${kind}`);
+      writeFileSync(path, text);
+      return path;
+    };
+    const { vkey, roots, earlier } = input;
+    const known = roots.startsWith("{") ? ["--bundle", write("json", roots)] : ["--root", roots];
+    const since = earlier === undefined ? [] : ["--since", write("checkpoint", earlier)];
+    const expected = value === undefined ? 1 : value.alarms.length > 0 ? 3 : 0;
+    const bytes = Buffer.from(input.bundle, "base64");
+    return { name: `vector: ${name}`, bytes, expected, anchors: ["--vkey", vkey, ...known, ...since] };
+  });
 }
 
 async function casesOf(lab: Lab, story: BundleStory): Promise<readonly Case[]> {

@@ -17,6 +17,8 @@ export interface EvidenceTrust {
   readonly log: { readonly vkey: string } | { readonly policy: string };
   /** Either the text of a SPIFFE trust bundle that you kept, or SHA-256 fingerprints (hex) of root certificates. */
   readonly roots: { readonly bundle: string } | { readonly fingerprints: readonly string[] };
+  /** A checkpoint of the log that you kept: the bundle has to show that the log was not rewritten since. */
+  readonly earlier?: string;
 }
 
 /**
@@ -25,7 +27,7 @@ export interface EvidenceTrust {
  * @throws TrustWardenError `evidence_bundle_malformed`, `evidence_bundle_invalid`, `checkpoint_malformed`,
  *   `checkpoint_untrusted`, `checkpoint_unwitnessed`, `witness_policy_malformed`, `proof_malformed`, `proof_invalid`, and the codes of the trust bundle.
  */
-export function verifyEvidence(bytes: Uint8Array, { log, roots }: EvidenceTrust): BundleReport {
+export function verifyEvidence(bytes: Uint8Array, { log, roots, earlier }: EvidenceTrust): BundleReport {
   const bundle = openEvidenceBundle(bytes);
   const trustDomain = parseTrustDomain(bundle.unverifiedManifest.trust_domain);
   const trusted =
@@ -37,7 +39,7 @@ export function verifyEvidence(bytes: Uint8Array, { log, roots }: EvidenceTrust)
         );
   const certificates = createCertificateVerifier(trusted);
   const policy = parseTlogPolicy("policy" in log ? log.policy : `log ${log.vkey}\nquorum none\n`);
-  return verifyEvidenceBundle(bundle, { policy, certificates });
+  return verifyEvidenceBundle(bundle, { policy, certificates, earlier: earlier ?? null });
 }
 
 /** The roots of the bundle that the caller knows by their fingerprints; no other is believed. */

@@ -1,7 +1,11 @@
 /** Evidence bundles of a real server, before our own verifier: what is proven, answered, and refused. */
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { parseArchive } from "@trustwarden/core/agentledger/archive.ts";
+import { issueCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import { openEvidenceBundle } from "@trustwarden/core/agentledger/evidence-bundle.ts";
-import { encodeHex, encodeUtf8, parseBase64, parseUtf8 } from "@trustwarden/core/bytes.ts";
+import { encodeBase64url, encodeHex, encodeUtf8, parseBase64, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { sha256 } from "@trustwarden/core/crypto.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { verifyEvidence } from "../sdk/verify-evidence.ts";
@@ -34,12 +38,14 @@ let story: BundleStory;
 let agentBundle: Buffer;
 let rangeBundle: Buffer;
 let key: ManifestKey;
+let logSigner: Awaited<ReturnType<typeof openKeys>>["logSigner"];
 
 beforeAll(async () => {
   story = await createBundleStory();
   agentBundle = await story.make(`agent=${story.agentId}`);
   rangeBundle = await story.make("since=2020-01-01T00:00:00Z");
-  const { serverSigner } = await openKeys(story.server.home);
+  const { serverSigner, logSigner: log } = await openKeys(story.server.home);
+  logSigner = log;
   key = manifestKeyOf(agentBundle, serverSigner);
 });
 afterAll(async () => {
@@ -133,6 +139,48 @@ describe("a bundle of more", () => {
   });
 });
 
+describe("that the log was not rewritten since a checkpoint", () => {
+  const since = (note: string) => `earlier=${encodeBase64url(encodeUtf8(note))}`;
+  const checkpointNow = async () => (await send(story.server.url, { target: "/ledger/checkpoint" })).text;
+
+  it("is shown by a bundle to whoever holds it, by both verifiers, and said to be missing without it", async () => {
+    const earlier = await checkpointNow();
+    const plain = await story.make(`event=${story.eventId}`);
+    await expect.poll(checkpointNow).not.toBe(earlier);
+    const bytes = await story.make(`event=${story.eventId}&${since(earlier)}`);
+    expect(story.verify(bytes).earlier).toMatchObject({ isYours: false });
+    const trust = { log: { vkey: story.vkey }, roots: { bundle: story.bundleText }, earlier };
+    const size = Number(earlier.split("\n")[1]);
+    expect(verifyEvidence(bytes, trust).earlier).toMatchObject({ isYours: true, size });
+    expect(verifyEvidence(plain, trust).alarms).toMatchObject([{ code: "earlier_checkpoint_missing" }]);
+    const file = join(mkdtempSync(join(tmpdir(), "warden-earlier-")), "checkpoint");
+    writeFileSync(file, earlier);
+    const ask = (of: Uint8Array) =>
+      askTravelling(of, story.bundleText, ["--vkey", story.vkey, "--since", file]);
+    expect(ask(bytes)).toMatchObject({ status: 0, stdout: expect.stringContaining(", as you hold it\n") });
+    expect(ask(plain)).toMatchObject({
+      status: 3,
+      stdout: expect.stringContaining("missing: nothing leads"),
+    });
+    const later = { ...trust, earlier: await checkpointNow() };
+    expect(verdictOf(() => verifyEvidence(bytes, later))).toBe("evidence_bundle_invalid");
+  });
+
+  it("is not asked of a checkpoint of another log, or of one that this log never had", async () => {
+    const ask = (note: string) =>
+      sendAdmin(story.server.adminSocket, { target: `/v1/evidence?event=${story.eventId}&${since(note)}` });
+    const foreign = issueCheckpoint(
+      { origin: "ledger.other.test", size: 1, root: sha256(encodeUtf8("x")) },
+      logSigner,
+    );
+    expect(codeOf(await ask(foreign))).toBe("checkpoint_untrusted");
+    const own = { origin: story.vkey.split("+")[0] ?? "", root: sha256(encodeUtf8("x")) };
+    for (const size of [1, 1_000_000])
+      expect(codeOf(await ask(issueCheckpoint({ ...own, size }, logSigner)))).toBe("proof_invalid");
+    expect(codeOf(await ask("trust me"))).toBe("checkpoint_untrusted");
+  });
+});
+
 describe("a forged bundle", () => {
   it("with one byte flipped is refused, wherever the byte is", () => {
     for (const { name, bytes } of flippedBytes(agentBundle, 150))
@@ -209,6 +257,7 @@ describe("GET /v1/evidence", () => {
     expect(codeOf(await asOwner(bob, `agent=${story.agentId}`))).toBe("not_found");
     expect(codeOf(await asOwner(bob, `job=${STORY_JOB}`))).toBe("not_found");
     expect(codeOf(await asOwner(bob, "since=2020-01-01T00:00:00Z"))).toBe("denied");
+    expect(codeOf(await asOwner(story.owner, `event=${story.eventId}&payloads=true`))).toBe("denied");
   });
 
   it("refuses a question that names nothing or two things, and what is not there", async () => {

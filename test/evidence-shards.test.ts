@@ -1,4 +1,7 @@
 /** Evidence over two shards of a ledger, and what a forger could make of it, before our verifier and `verify.mjs`. */
+import { openEvidenceBundle } from "@trustwarden/core/agentledger/evidence-bundle.ts";
+import { parseShardStart } from "@trustwarden/core/agentledger/shard.ts";
+import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { verifyEvidence } from "../sdk/verify-evidence.ts";
 import { openKeys } from "./support/authority-keys.ts";
@@ -7,6 +10,7 @@ import {
   type Forgery,
   type ManifestKey,
   manifestKeyOf,
+  resign,
   withHiddenEvent,
 } from "./support/evidence-forgeries.ts";
 import { forgersVkey } from "./support/evidence-presented.ts";
@@ -33,6 +37,12 @@ afterAll(async () => {
   await story.server.close();
   story.server.home.remove();
 });
+
+/** The checkpoint that the second shard begins with. */
+function finalOf(bytes: Uint8Array, first: number): Uint8Array {
+  const start = parseShardStart(openEvidenceBundle(bytes).entries.get(first) ?? new Uint8Array());
+  return encodeUtf8(start?.note ?? "");
+}
 
 /** What our own verifier says. */
 function ourVerdictOf(bytes: Uint8Array, vkey = story.vkey): string {
@@ -61,6 +71,23 @@ function expectRefused(
     expect([name, saidOf(bytes, vkey)]).toEqual([name, { status: 1, text }]);
   }
 }
+
+describe("a checkpoint of a shard that has ended since", () => {
+  it("is followed from shard to shard, and a bundle that breaks the chain is refused", async () => {
+    const { early: earlier, vkey, bundleText, first } = story;
+    const earlierText = encodeBase64url(encodeUtf8(earlier));
+    const bytes = await story.make(`event=${story.bridged}&earlier=${earlierText}`);
+    const trust = { log: { vkey }, roots: { bundle: bundleText }, earlier };
+    expect(verifyEvidence(bytes, trust).earlier).toMatchObject({ isYours: true });
+    expect(saidOf(bytes)).toMatchObject({
+      status: 0,
+      text: expect.stringContaining("earlier: not rewritten"),
+    });
+    const cut = resign(bytes, key, (files) => files.set("checkpoint.prev", finalOf(bytes, first)));
+    expect(verdictOf(() => verifyEvidence(cut, trust))).toBe("evidence_bundle_invalid");
+    expect(saidOf(cut).text).toContain("NOT VERIFIED: a proof of other trees");
+  });
+});
 
 describe("a bundle over two shards", () => {
   it("verifies by the program that travels with it, which names both logs", async () => {

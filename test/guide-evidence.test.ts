@@ -50,12 +50,13 @@ async function run(line: string): Promise<string> {
 describe("docs/guides/evidence.md", () => {
   it("makes bundles and verifies them, with our program and with one that shares nothing with it", async () => {
     const lines = shellLinesOf("evidence.md");
-    expect(lines.length).toBe(8);
+    expect(lines.length).toBe(11);
     let shown = "";
     for (const line of lines) shown += await run(line);
     for (const words of [
       "Verified: 1 event(s)",
       "who authorized it",
+      "as you hold it.",
       '"verified": true',
       "VERIFIED\n",
       "was revoked at epoch 1",

@@ -1,14 +1,17 @@
 /** Prompts and answers of models: kept where the operator's settings say so, opened with an event, erased with an event. */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { eventAnswer } from "@trustwarden/core/api/ledger.ts";
+import { openEvidenceBundle } from "@trustwarden/core/agentledger/evidence-bundle.ts";
+import { discovery, eventAnswer, eventPage } from "@trustwarden/core/api/ledger.ts";
 import { payloadAnswer } from "@trustwarden/core/api/payloads.ts";
 import { parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { parseEnvelope } from "@trustwarden/core/dsse.ts";
 import { parseJsonObject } from "@trustwarden/core/json.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { verifyEvidence } from "../sdk/verify-evidence.ts";
 import { createOwner, enrolAgent, type TestInstance } from "./support/actors.ts";
-import { codeOf, jsonOf, sendAdmin } from "./support/http.ts";
+import { askTravelling } from "./support/evidence.ts";
+import { codeOf, jsonOf, send, sendAdmin } from "./support/http.ts";
 import { type FakeModel, startFakeModel } from "./support/model/fake-model.ts";
 import { callModel, chatOf, FAKE_PRICES, registerModel } from "./support/model/gateway-llm.ts";
 import { eventsOf } from "./support/refusals.ts";
@@ -140,5 +143,58 @@ describe("prompts and answers", () => {
     expect(await committed(eventId)).toEqual(before);
     const [event] = await eventsOf(server, "admin");
     expect(JSON.stringify(event)).toContain(`payload:${eventId}`);
+  });
+});
+
+describe("an evidence bundle", () => {
+  const make = async (query: string) => {
+    const answer = await sendAdmin(server.adminSocket, { target: `/v1/evidence?${query}` });
+    expect(answer.status).toBe(200);
+    return answer.bytes;
+  };
+
+  it("shows what was asked and answered as the log commits to it, when the operator wants it to", async () => {
+    const { eventId, text } = await ask("kept");
+    const { log_vkey: vkey } = discovery.parse(
+      jsonOf(await send(server.url, { target: "/.well-known/trustwarden" })),
+    );
+    const bundle = (await send(server.url, { target: "/v1/bundle" })).text;
+    const trust = { log: { vkey }, roots: { bundle } };
+    const payloadsOf = (bytes: Uint8Array) => verifyEvidence(bytes, trust).payloads;
+    expect(payloadsOf(await make(`event=${eventId}`)).size).toBe(0);
+    const shown = await make(`event=${eventId}&payloads=true`);
+    const state = payloadsOf(shown).get(eventId);
+    const payload = state?.kind === "disclosed" ? state.payload : undefined;
+    expect(parseUtf8(payload?.request ?? new Uint8Array())).toContain("7 Elm Street");
+    expect(parseUtf8(payload?.answer ?? new Uint8Array())).toBe(text);
+    const said = askTravelling(shown, bundle, ["--vkey", vkey]);
+    expect(said).toMatchObject({
+      status: 0,
+      stdout: expect.stringContaining(`payload: POST /kept${PATH}, request of`),
+    });
+    expect((await erase(eventId)).status).toBe(200);
+    const erased = await make(`event=${eventId}&payloads=true`);
+    expect(payloadsOf(erased).get(eventId)).toMatchObject({ kind: "erased" });
+    expect(askTravelling(erased, bundle, ["--vkey", vkey]).stdout).toMatch(
+      / payload: erased \(entry \d+\)\n/,
+    );
+  });
+
+  it("says of what was never kept that it is withheld, and that it was read is recorded as such", async () => {
+    const { eventId } = await ask("openai");
+    const { unverifiedManifest: manifest } = openEvidenceBundle(await make(`event=${eventId}&payloads=true`));
+    expect(manifest.withheld).toContain(
+      "requests and answers of 1 events: not kept here, or not committed to",
+    );
+    const { text } = await sendAdmin(server.adminSocket, {
+      target: "/v1/events?kind=read&limit=5&proofs=true",
+    });
+    const entries = eventPage.parse(JSON.parse(text)).proof?.records.map(({ entry }) => entry) ?? [];
+    expect(entries.map((entry) => parseJsonObject(parseUtf8(parseEnvelope(entry).payload)))).toContainEqual(
+      expect.objectContaining({
+        subject: "/v1/evidence",
+        details: expect.objectContaining({ action: "read:payload" }),
+      }),
+    );
   });
 });

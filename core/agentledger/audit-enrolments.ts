@@ -18,6 +18,8 @@ import { namesOf, type Revocations } from "./audit-revocations.ts";
 import { AgentOwners } from "./audit-transfers.ts";
 import type { SvidDirectory } from "./svid-directory.ts";
 
+/** Clocks differ, and an event is written a moment after its document was looked at. */
+const SKEW_SECONDS = 30;
 const SERVER_ID = /^spiffe:\/\/[^/]+\/trustwarden\/server\/[^/]+$/;
 
 /** What an instance was issued with. */
@@ -121,6 +123,7 @@ export class EnrolmentAuditor {
     const { details, chain } = control;
     const envelope = parseEnvelope(textOf(details.enrolment));
     const document = parseUnverifiedPayload(envelope);
+    requireCurrent(document, control);
     this.#requireTimely(document, { subject, control });
     if (details.via !== "entry") this.#requireUnused(envelope);
     requireNamed(document, subject);
@@ -138,9 +141,12 @@ export class EnrolmentAuditor {
   }
 
   /** Nothing was issued: the owner's document names the SPIFFE ID, and each intent proves who holds it. */
-  #requireRegistered(subject: string, { details, chain }: ControlRecord): void {
+  #requireRegistered(subject: string, control: ControlRecord): void {
+    const { details, chain } = control;
     const envelope = parseEnvelope(textOf(details.enrolment));
-    const { kind, owner, scope, spiffe_id: spiffeId } = parseUnverifiedPayload(envelope);
+    const document = parseUnverifiedPayload(envelope);
+    const { kind, owner, scope, spiffe_id: spiffeId } = document;
+    requireCurrent(document, control);
     if (kind !== "foreign" || spiffeId !== subject) throw invalid("a registration of another workload");
     if (String(scope) !== String(details.scope)) throw invalid("another scope than was signed");
     this.#requireOwner(envelope, { type: "entry", owner, chain });
@@ -237,6 +243,15 @@ export class EnrolmentAuditor {
 /** Whether a server lets something be with it that is no agent. */
 function isService({ kind }: JsonObject): boolean {
   return kind === "verifier" || kind === "relay";
+}
+
+/** Whoever signed a document said until when it lets somebody be: at the time of the event it must have been in force. */
+function requireCurrent({ iat, exp }: JsonObject, { time }: ControlRecord): void {
+  const at = secondsOf(time);
+  if (typeof iat !== "number" || typeof exp !== "number" || exp <= iat)
+    throw invalid("a document without its time");
+  if (iat > at + SKEW_SECONDS) throw invalid("a document of later");
+  if (at >= exp + SKEW_SECONDS) throw invalid("a document that had expired");
 }
 
 /** Whoever signed a document let somebody be of one trust domain, path and name, and no other. */

@@ -38,6 +38,7 @@ export const FINDINGS = {
   sequence_gap: "alarm",
   sequence_repeated: "alarm",
   previous_mismatch: "alarm",
+  earlier_checkpoint_missing: "alarm",
 } as const satisfies Record<string, Severity>;
 
 export type FindingCode = keyof typeof FINDINGS;

@@ -92,6 +92,8 @@ export const testOrchestrator: TestParty = createTestParty(
 );
 export const testAgent: TestParty = createTestParty("spiffe://acme.test/team/finance/payment-agent/inst-01A");
 
+/** From when until when documents of enrolment are good. */
+const TIMES = { iat: TEST_NOW - 100, exp: TEST_NOW + 3600 };
 const TIME = new Date(TEST_NOW * 1000).toISOString();
 const DIGEST = encodeBase64url(sha256(encodeUtf8("digest")));
 
@@ -260,7 +262,7 @@ export function issueTestEnrolment(party: TestParty, by?: TestParty, changes: Js
   const jti = party.spiffeId;
   const segments = party.spiffeId.split("/");
   const aud = segments.slice(0, 3).join("/");
-  const named = { aud, path: segments.slice(3, -2).join("/"), name: segments.at(-2) ?? "" };
+  const named = { aud, path: segments.slice(3, -2).join("/"), name: segments.at(-2) ?? "", ...TIMES };
   if (party.spiffeId.includes("/trustwarden/"))
     return issued("ticket", { kind: "verifier", jti, ...named }, testServer);
   if (party === testOrchestrator)

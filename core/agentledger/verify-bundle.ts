@@ -21,6 +21,8 @@ import {
   type UnverifiedHead,
   unverifiedHeadsOf,
 } from "./evidence-bundle.ts";
+import { type EarlierCheckpoint, verifyGrowth } from "./evidence-growth.ts";
+import { type PayloadState, verifyPayloadFiles } from "./evidence-payloads.ts";
 import { verifyPolicyFiles } from "./evidence-policies.ts";
 import { FINDINGS, type Finding, type Report } from "./finding.ts";
 import { verifyInclusion } from "./inclusion-proof.ts";
@@ -53,6 +55,8 @@ export interface BundleTrust {
   /** The log's key, and which witnesses have to have signed. */
   readonly policy: TlogPolicy;
   readonly certificates: CertificateVerifier;
+  /** A checkpoint that the auditor holds, and asks the log to have grown out of; null without one. */
+  readonly earlier: string | null;
 }
 
 /** What a bundle turned out to show. */
@@ -67,6 +71,10 @@ export interface BundleReport {
   readonly events: readonly EventAnswer[];
   /** How many policies decided, and how many of them are in the bundle, code and data. */
   readonly policies: { readonly named: number; readonly held: number };
+  /** What the log grew out of without being rewritten; null when the bundle does not show it. */
+  readonly earlier: EarlierCheckpoint | null;
+  /** Payloads that are here and open what was committed to, or were erased; by event id. */
+  readonly payloads: ReadonlyMap<string, PayloadState>;
   /** Gaps and contradictions that somebody must explain; the bundle is what was logged all the same. */
   readonly alarms: readonly Finding[];
 }
@@ -82,8 +90,15 @@ export function verifyEvidenceBundle(bundle: OpenedBundle, trust: BundleTrust): 
   const { checkpoint, cosignatures } = heads.newest;
   requireInLog(bundle, heads.all);
   const marks = requireShardStarts(bundle, heads);
+  const earlier = verifyGrowth(bundle, { heads: heads.all, vkey: heads.vkey, held: trust.earlier });
   const findings: Finding[] = [];
   const report: Report = (finding) => findings.push({ ...finding, severity: FINDINGS[finding.code] });
+  if (trust.earlier !== null && earlier === null)
+    report({
+      code: "earlier_checkpoint_missing",
+      place: "checkpoint.prev",
+      detail: "nothing leads from yours to this log",
+    });
   const svids = new SvidDirectory(trust.certificates);
   const auditor = new RecordAuditor({ svids, report, isWhole: false });
   const records = new Map<number, UnverifiedRecord>();
@@ -108,6 +123,8 @@ export function verifyEvidenceBundle(bundle: OpenedBundle, trust: BundleTrust): 
     entries: bundle.entries.size,
     signatures: auditor.signatures,
     events: answerEvents(bundle.list.events, records),
+    earlier,
+    payloads: verifyPayloadFiles(bundle, records),
     policies: { named: named.size, held: [...named].filter((digest) => held.has(digest)).length },
     alarms: findings,
   };

@@ -434,6 +434,17 @@ describe("the audit of a log", () => {
     expect(await run(narrow(2), more(["write:transactions:eu"]))).toEqual([]);
   });
 
+  it("finds an instance by a document that had expired or is of later, but for half a minute", async () => {
+    const child = createTestParty("spiffe://acme.test/team/child/inst-01C");
+    const run = async (iat: number, exp: number) =>
+      codes(await audit([issueTestSvid(child, 9, testEnrolmentDetails(child, { iat, exp }))]));
+    expect(await run(TEST_NOW - 60, TEST_NOW - 29)).toEqual([]);
+    expect(await run(TEST_NOW - 60, TEST_NOW - 30)).toEqual(["enrolment_unproven"]);
+    expect(await run(TEST_NOW + 30, TEST_NOW + 60)).toEqual([]);
+    expect(await run(TEST_NOW + 31, TEST_NOW + 60)).toEqual(["enrolment_unproven"]);
+    expect(await run(TEST_NOW, TEST_NOW)).toEqual(["enrolment_unproven"]);
+  });
+
   it("finds an intent that saw a tree that never was (41)", async () => {
     const { vkey, notes } = await logOf([]);
     const { root } = verifyCheckpoint(notes[0] ?? "", vkey);

@@ -57,6 +57,9 @@ export const eventView = z.object({
 });
 export type EventView = z.infer<typeof eventView>;
 
+/** A checkpoint with the lines of many witnesses, as base64url in a request target. */
+const MAX_EARLIER_CHARS = 8192;
+
 const provenRecord = z.object({
   index: z.number().int(),
   entry: z.string().describe("the DSSE envelope exactly as logged"),
@@ -129,6 +132,15 @@ export const evidenceQuery = z.strictObject({
   job: z.string().min(1).max(256).optional(),
   since: z.string().max(32).optional().describe("RFC 3339"),
   until: z.string().max(32).optional().describe("RFC 3339"),
+  earlier: z
+    .base64url()
+    .max(MAX_EARLIER_CHARS)
+    .optional()
+    .describe("a checkpoint that you hold, base64url: shows that the log was not rewritten since"),
+  payloads: z
+    .enum(["true", "false"])
+    .default("false")
+    .describe("with what was kept of requests and answers; for operators"),
 });
 export type EvidenceQuery = z.output<typeof evidenceQuery>;
 

@@ -11,6 +11,7 @@ from trustwarden._json import format_canonical_json, parse_json
 from trustwarden.bundle import parse_trust_bundle
 from trustwarden.dsse import parse_envelope, verify_envelope
 from trustwarden.evidence import EvidenceTrust, verify_evidence
+from trustwarden.evidence.payloads import DisclosedPayload
 from trustwarden.log_proof import parse_range_proof, parse_tlog_policy, verify_tlog_proof
 from trustwarden.merkle import verify_consistency, verify_inclusion, verify_range
 from trustwarden.notes import verify_checkpoint
@@ -94,16 +95,20 @@ def _receipt(given: Given) -> object:
 def _evidence(given: Given) -> object:
     """Roots are a bundle document, or one fingerprint."""
     roots = given["roots"]
+    earlier = given.get("earlier")
     trust = (
-        EvidenceTrust(log_vkey=given["vkey"], bundle=roots)
+        EvidenceTrust(log_vkey=given["vkey"], bundle=roots, earlier=earlier)
         if roots.startswith("{")
-        else EvidenceTrust(log_vkey=given["vkey"], fingerprints=[roots])
+        else EvidenceTrust(log_vkey=given["vkey"], fingerprints=[roots], earlier=earlier)
     )
     report = verify_evidence(parse_base64(given["bundle"]), trust)
+    kinds = {key: "disclosed" if isinstance(one, DisclosedPayload) else "erased" for key, one in report.payloads.items()}
     return {
         "entries": report.entries,
         "signatures": report.signatures,
         "alarms": [finding.code for finding in report.alarms],
+        "earlier": None if report.earlier is None else report.earlier.checkpoint.size,
+        "payloads": [f"{kind} {event_id}" for event_id, kind in kinds.items()],
         "events": [
             {
                 "outcome": answer.event.outcome,

@@ -26,7 +26,7 @@ export interface EvidenceSource {
 }
 
 /** A record on which a verdict rests, by what the index calls it. */
-interface Need {
+export interface Need {
   readonly kind?: ControlKind;
   /** Name that the record is about; every record of the kind without one. */
   readonly about?: string;
@@ -56,16 +56,16 @@ export async function collectEvents(
 /**
  * The entries at some indexes and everything that their verdicts rest on, by index.
  *
- * @param also - SVIDs that must be there in any case, such as the one that signs the bundle.
+ * @param also - records that must be there in any case, such as those of the SVID that signs the bundle.
  */
 export async function collectEntries(
   source: EvidenceSource,
   indexes: Iterable<number>,
-  also: readonly string[],
+  also: readonly Need[],
 ): Promise<ReadonlyMap<number, Uint8Array>> {
   const entries = new Map<number, Uint8Array>();
   const asked = new Set<string>();
-  const waiting: Need[] = [{ kind: "authority" }, ...also.map((about) => ({ about }))];
+  const waiting: Need[] = [{ kind: "authority" }, ...also];
   const take = async (index: number): Promise<void> => {
     if (entries.has(index)) return;
     const entry = await source.readEntry(index);

@@ -4,9 +4,7 @@
  *
  * @see docs/decisions/0031
  */
-import { setTimeout } from "node:timers/promises";
 import { formatTrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
-import { type Checkpoint, verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import {
   CHECKPOINT_FILE,
   EVENTS_FILE,
@@ -30,7 +28,6 @@ import { eventsOfRange } from "@trustwarden/core/agentledger/range-events.ts";
 import { formatRangeProof } from "@trustwarden/core/agentledger/range-proof.ts";
 import { parseRecord, type UnverifiedRecord } from "@trustwarden/core/agentledger/record.ts";
 import { isShardMark } from "@trustwarden/core/agentledger/shard.ts";
-import type { Shard } from "@trustwarden/core/agentledger/sharded-log.ts";
 import { formatTlogProof } from "@trustwarden/core/agentledger/tlog-proof.ts";
 import { TreeReader } from "@trustwarden/core/agentledger/tree-reader.ts";
 import { encodeBase64, encodeUtf8 } from "@trustwarden/core/bytes.ts";
@@ -39,28 +36,22 @@ import { formatTime } from "@trustwarden/core/event.ts";
 import type { Services } from "../http/services.ts";
 import { collectEntries, collectEvents, type EvidenceSource } from "./collect.ts";
 import { readFixedFiles } from "./fixed-files.ts";
+import { findEarlier, proveGrowth } from "./growth.ts";
+import { type Head, headsOver } from "./heads.ts";
+import { erasuresOf, openPayloads } from "./payloads.ts";
 
-/** Witnesses answer within a second or not at all; a bundle is made for a person, who can wait a little. */
-const WITNESS_WAIT_MS = 5000;
-const WITNESS_POLL_MS = 100;
-
-/** What no bundle of this server holds. */
-const WITHHELD = [
-  "parameters, requests and results: the log holds salted commitments to them, the salts are with the agents and services",
-] as const;
+/** What a bundle without payloads does not hold. */
+const WITHHELD =
+  "parameters, requests and results: the log holds salted commitments to them, the salts are with the agents and services";
 
 /** Which events, for whom. */
 export interface EvidenceRequest extends EvidenceSelection {
   /** Owner whose subtree it must be in; undefined for operators. */
   readonly within: string | undefined;
-}
-
-/** A tree that entries of a bundle are proven under. */
-interface Head {
-  readonly shard: Shard;
-  readonly note: string;
-  readonly checkpoint: Checkpoint;
-  readonly isWitnessed: boolean;
+  /** A checkpoint that somebody holds, from which on the log is to be shown not to have been rewritten; null without one. */
+  readonly earlier: string | null;
+  /** Whether what was kept of the events' requests and answers comes along. */
+  readonly hasPayloads: boolean;
 }
 
 /**
@@ -78,11 +69,18 @@ export async function makeEvidenceBundle(services: Services, request: EvidenceRe
   const chosen = await chooseEvents(source, request);
   const range = request.kind === "range" ? rangeOf(chosen) : null;
   const indexes = range === null ? chosen.flatMap((event) => event.indexes) : numbersOf(range);
-  const entries = new Map(await collectEntries(source, indexes, [services.serverSvid().svidSha256]));
-  const heads = await headsOver(services, entries);
+  const also = [
+    { about: services.serverSvid().svidSha256 },
+    ...(request.hasPayloads ? erasuresOf(chosen) : []),
+  ];
+  const entries = new Map(await collectEntries(source, indexes, also));
+  const earlier = request.earlier === null ? null : findEarlier(ledger.log, request.earlier);
+  const heads = await headsOver(services, { entries, earlier });
   const head = heads.at(-1) ?? never();
   const files = await proveEntries(services, { entries, range, heads });
   files.set(CHECKPOINT_FILE, encodeUtf8(head.note));
+  if (earlier !== null)
+    for (const [path, text] of await proveGrowth(earlier, heads)) files.set(path, encodeUtf8(text));
   const events =
     range === null
       ? chosen.map(({ event_id, indexes: own }) => ({ event_id, indexes: own }))
@@ -92,6 +90,10 @@ export async function makeEvidenceBundle(services: Services, request: EvidenceRe
     .filter((index) => !named.has(index))
     .sort((left, right) => left - right);
   const missing = putPolicies(files, { entries, held: services.policyMaterials() });
+  const kept = request.hasPayloads
+    ? await openPayloads(services.payloads, { events, records: recordsOf(entries) })
+    : null;
+  for (const [path, content] of kept?.files ?? []) files.set(path, content);
   files.set(EVENTS_FILE, encodeUtf8(formatEventList({ events, support })));
   const { kind, value, since, until } = request;
   return encodeEvidenceBundle(files, (sumsSha256) => {
@@ -105,7 +107,7 @@ export async function makeEvidenceBundle(services: Services, request: EvidenceRe
       range,
       events: events.length,
       entries: entries.size,
-      withheld: [...WITHHELD, ...missing],
+      withheld: [...(kept?.withheld ?? [WITHHELD]), ...missing],
       sums_sha256: sumsSha256,
     };
     const { log, selection, withheld } = manifest;
@@ -192,42 +194,6 @@ function rangeOf(events: readonly JoinedEvent[]): { readonly start: number; read
 
 function* numbersOf({ start, end }: { readonly start: number; readonly end: number }): Generator<number> {
   for (let index = start; index < end; index += 1) yield index;
-}
-
-/**
- * The signed heads of the shards that hold an entry, oldest first. Of each shard but the first its beginning comes along, by
- * which a verifier knows where its positions begin.
- */
-async function headsOver(services: Services, entries: Map<number, Uint8Array>): Promise<readonly Head[]> {
-  const { log } = services.ledger;
-  const heads: Head[] = [];
-  for (const shard of log.shards) {
-    const own = [...entries.keys()].filter((index) => log.shardAt(index).first === shard.first);
-    if (own.length === 0) continue;
-    if (shard.first > 0) entries.set(shard.first, await log.readEntry(shard.first));
-    heads.push(await headOver(services, shard, Math.max(...own) + 1 - shard.first));
-  }
-  return heads;
-}
-
-/**
- * The signed head of a shard that covers its first `size` entries: with the witnesses' word where they are asked, which
- * comes a moment later than the log's own; without it, when they do not give it in time.
- */
-async function headOver({ ledger, clock }: Services, shard: Shard, size: number): Promise<Head> {
-  await shard.log.waitForCheckpoint(size);
-  const until = clock.monoMs() + WITNESS_WAIT_MS;
-  while (ledger.witnessPolicy !== null) {
-    const witnessed = await ledger.readWitnessed(shard);
-    if (witnessed !== null && witnessed.size >= size) return headOf(shard, witnessed.note, true);
-    if (clock.monoMs() >= until) break;
-    await setTimeout(WITNESS_POLL_MS);
-  }
-  return headOf(shard, shard.log.checkpoint(), false);
-}
-
-function headOf(shard: Shard, note: string, isWitnessed: boolean): Head {
-  return { shard, note, isWitnessed, checkpoint: verifyCheckpoint(note, shard.vkey) };
 }
 
 function never(): never {

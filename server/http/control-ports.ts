@@ -212,7 +212,11 @@ async function record(
         reasons: decision.reasons,
         subject: pathOfTarget(arrival.target),
         chain: chainOf(caller),
-        details: { route: formatRoute(route), class: decision.class, policy: decision.policy.name },
+        // One row may be asked for more than one action, such as evidence with payloads.
+        details: {
+          ...{ route: formatRoute(route), action: route.action(question) },
+          ...{ class: decision.class, policy: decision.policy.name },
+        },
       },
     );
   }

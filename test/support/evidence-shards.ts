@@ -46,6 +46,8 @@ export interface ShardedStory extends BundleStory {
   readonly laterPromise: string;
   /** Position of the second shard's entry 0. */
   readonly first: number;
+  /** A checkpoint of the first shard from before it ended. */
+  readonly early: string;
 }
 
 /** Ends the current shard of a server's ledger. */
@@ -63,6 +65,7 @@ export async function createShardedStory(server?: TestServer): Promise<ShardedSt
     return parseDecision(await askDecision(story.server, { caller: verifier, agent: parent, intent }));
   };
   const { receipt } = await ask(1);
+  const early = (await send(story.server.url, { target: "/ledger/checkpoint" })).text;
   const { first } = await turnLedger(story.server);
   const body = JSON.stringify({ outcome: outcomeOf(verifier, receipt) });
   const asked = { method: "POST", target: "/v1/outcomes", body };
@@ -75,6 +78,7 @@ export async function createShardedStory(server?: TestServer): Promise<ShardedSt
     laterIndex: later.decision_index,
     laterPromise: later.acknowledgement,
     first,
+    early,
   };
 }
 

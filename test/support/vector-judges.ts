@@ -162,15 +162,19 @@ function judgeConsistency(input: unknown): Json {
 
 /** Roots are a bundle document, or one fingerprint. */
 function judgeEvidence(input: unknown): Json {
-  const { bundle, vkey, roots } = z
-    .object({ bundle: bytes, vkey: z.string(), roots: z.string() })
+  const { bundle, vkey, roots, earlier } = z
+    .object({ bundle: bytes, vkey: z.string(), roots: z.string(), earlier: z.string().optional() })
     .parse(input);
   const trusted = roots.startsWith("{") ? { bundle: roots } : { fingerprints: [roots] };
-  const { entries, signatures, events, alarms } = verifyEvidence(bundle, { log: { vkey }, roots: trusted });
+  const held = earlier === undefined ? {} : { earlier };
+  const report = verifyEvidence(bundle, { log: { vkey }, roots: trusted, ...held });
+  const { entries, signatures, events, alarms, payloads } = report;
   return {
     entries,
     signatures,
     alarms: alarms.map(({ code }) => code),
+    earlier: report.earlier?.size ?? null,
+    payloads: [...payloads].map(([id, { kind }]) => `${kind} ${id}`),
     events: events.map(({ event, authorizedBy, stoppedBy }) => ({
       outcome: event.outcome,
       agent: event.agent_id,

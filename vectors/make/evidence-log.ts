@@ -1,9 +1,12 @@
 /** A log of eight entries: a server, an owner, an agent, a service, one action of the agent, and the agent's end. */
+
 import { formatOwnerKeyid } from "@trustwarden/core/agentid/enrolment.ts";
+import { formatAnswerCommitment } from "@trustwarden/core/answer-commitment.ts";
 import { encodeBase64, encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { encodeSpki, sha256 } from "@trustwarden/core/crypto.ts";
 import { issueEnvelope } from "@trustwarden/core/dsse.ts";
 import { formatTime } from "@trustwarden/core/event.ts";
+import { formatRequestCommitment } from "@trustwarden/core/intent.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
 import { createVectorDomain, createVectorParty, NOW, seededSigner, type VectorParty } from "../seeded.ts";
 
@@ -11,10 +14,22 @@ export const domain = createVectorDomain("acme.test");
 export const server = createVectorParty(domain, ["trustwarden", "server", "01S"]);
 export const verifier = createVectorParty(domain, ["trustwarden", "verifier", "bank", "inst-01V"]);
 const agent = createVectorParty(domain, ["team", "pay", "inst-01J"]);
+const child = createVectorParty(domain, ["team", "child", "inst-01C"]);
+const built = createVectorParty(domain, ["ci", "build", "inst-01B"]);
 const stranger = createVectorParty(domain, ["team", "thief", "inst-01T"]);
 const owner = seededSigner("own_1");
 const TIME = formatTime((NOW + 10) * 1000);
+const TICKET_SECONDS = 3600;
 const DIGEST = encodeBase64url(sha256(encodeUtf8("digest")));
+
+/** What the action's commitments open to. */
+export const PAYLOAD = {
+  method: "POST",
+  target: "/v1/transactions",
+  request: encodeUtf8("pay 7 Elm Street"),
+  answer: encodeUtf8("paid"),
+  salt: sha256(encodeUtf8("salt")),
+};
 
 /** What may be other than it should. */
 interface Lies {
@@ -27,6 +42,14 @@ interface Lies {
   readonly chain: readonly string[];
   readonly hasServer: boolean;
   readonly hasOutcome: boolean;
+  /** Seconds between the domain's beginning and the ticket. */
+  readonly ticketAge: number;
+  /** What the agent granted to a child; null without one. The agent itself may do `write:transactions`. */
+  readonly childScope: readonly string[] | null;
+  /** Seconds between the domain's beginning and a registration entry that let an instance be; null without one. */
+  readonly entryAge: number | null;
+  /** Whether the ledger says that the action's payload was erased. */
+  readonly isErased: boolean;
 }
 
 /** The entries, and what of them is the action. */
@@ -48,6 +71,10 @@ const HONEST: Lies = {
   chain: ["owner:own_1", "agt_pay"],
   hasServer: true,
   hasOutcome: true,
+  ticketAge: 0,
+  childScope: null,
+  entryAge: null,
+  isErased: false,
 };
 
 /** The log. */
@@ -60,12 +87,25 @@ export function makeLog(changes: Partial<Lies>): VectorLog {
     decisionEntry(intent, lies),
     ...(lies.hasOutcome ? [outcomeEntry(intent, lies)] : []),
   ];
-  const entries = [...before, ...action, revokeEntry()];
+  const more = [
+    ...(lies.childScope === null ? [] : [{ id: 95, entry: childEntry(lies.childScope) }]),
+    ...(lies.entryAge === null ? [] : [{ id: 96, entry: builtEntry(lies.entryAge) }]),
+    ...(lies.isErased ? [{ id: 97, entry: erasureEntry() }] : []),
+  ];
+  const entries = [...before, ...action, revokeEntry(), ...more.map(({ entry }) => entry)];
   const one = eventId(1);
   return {
     entries,
     eventIndexes: action.map((_, index) => before.length + index),
-    ids: [eventId(90), eventId(91), eventId(92), eventId(93), ...action.map(() => one), eventId(94)],
+    ids: [
+      eventId(90),
+      eventId(91),
+      eventId(92),
+      eventId(93),
+      ...action.map(() => one),
+      eventId(94),
+      ...more.map(({ id }) => eventId(id)),
+    ],
     lies,
   };
 }
@@ -80,14 +120,15 @@ function ownerEntry(): Uint8Array {
   return control(91, { kind: "owner", subject: "own_1", chain: ["owner:own_1"], details });
 }
 
-function agentEntry({ ticketBy, possessionBy, scope }: Lies): Uint8Array {
+function agentEntry({ ticketBy, possessionBy, scope, ticketAge }: Lies): Uint8Array {
   const signer = ticketBy === "owner" ? owner : stranger.signer;
   const document = {
     v: 1,
     kind: "agent",
     owner: "own_1",
     ...placeOf(agent.id),
-    iat: NOW,
+    iat: NOW + ticketAge,
+    exp: NOW + ticketAge + TICKET_SECONDS,
     scope: ["write:transactions"],
     jti: "01T",
   };
@@ -114,7 +155,7 @@ function placeOf(id: string): JsonObject {
 function verifierEntry(): Uint8Array {
   const ticket = issueEnvelope(
     "ticket",
-    { v: 1, kind: "verifier", ...placeOf(verifier.id), iat: NOW, jti: "01V" },
+    { v: 1, kind: "verifier", ...placeOf(verifier.id), iat: NOW, exp: NOW + TICKET_SECONDS, jti: "01V" },
     server.signer,
     server.sha256,
   );
@@ -125,6 +166,66 @@ function verifierEntry(): Uint8Array {
     possession: possessionOf(verifier, ticket),
   };
   return control(93, { kind: "issue", subject: verifier.id, principal: server.id, details });
+}
+
+/** The agent's grant for a child. */
+function childEntry(scope: readonly string[]): Uint8Array {
+  const document = {
+    v: 1,
+    parent: agent.id,
+    svid_sha256: agent.sha256,
+    ...placeOf(child.id),
+    iat: NOW,
+    exp: NOW + TICKET_SECONDS,
+    scope: [...scope],
+    jti: "01G",
+  };
+  const grant = issueEnvelope("grant", document, agent.signer, agent.sha256);
+  const details = {
+    ...carriedBy(child),
+    agent_id: "agt_child",
+    spiffe_id: child.id,
+    scope: [...scope],
+    enrolment: grant,
+    possession: possessionOf(child, grant),
+  };
+  const chain = ["owner:own_1", "agt_pay", "agt_child"];
+  return control(95, { kind: "issue", subject: child.id, chain, details });
+}
+
+/** An instance of a registration entry, by evidence of what it is. */
+function builtEntry(age: number): Uint8Array {
+  const scope = ["read:code"];
+  const document = {
+    v: 1,
+    kind: "agent",
+    owner: "own_1",
+    ...placeOf(built.id),
+    iat: NOW + age,
+    exp: NOW + age + TICKET_SECONDS,
+    scope,
+    selectors: ["github:repository_id:7"],
+    nodes: ["*"],
+    jti: "01E",
+  };
+  const entry = issueEnvelope("entry", document, owner, formatOwnerKeyid(owner.publicKey));
+  const details = {
+    ...carriedBy(built),
+    agent_id: "agt_build",
+    spiffe_id: built.id,
+    via: "entry",
+    entry_id: "ent_01E",
+    scope,
+    attested: { type: "github", selectors: ["github:repository_id:7"], evidence_sha256: DIGEST },
+    enrolment: entry,
+    possession: possessionFor(built, DIGEST),
+  };
+  return control(96, { kind: "issue", subject: built.id, chain: ["owner:own_1", "agt_build"], details });
+}
+
+function erasureEntry(): Uint8Array {
+  const details = { change: "erasure", event_id: eventId(1), reason: "GDPR article 17" };
+  return control(97, { kind: "admin", subject: `payload:${eventId(1)}`, details });
 }
 
 function revokeEntry(): Uint8Array {
@@ -139,7 +240,7 @@ function intentEntry({ intentBy }: Lies): Uint8Array {
     agent: { id: "agt_pay", spiffe_id: agent.id, svid_sha256: agent.sha256 },
     action: "write:transactions",
     resource: "postgres://finance-db/transactions",
-    request: DIGEST,
+    request: formatRequestCommitment({ ...PAYLOAD, body: PAYLOAD.request }, PAYLOAD.salt),
     params: null,
     aud: verifier.id,
     job: null,
@@ -182,7 +283,7 @@ function outcomeEntry(intent: Uint8Array, { outcomeBy }: Lies): Uint8Array {
     intent_sha256: encodeBase64url(sha256(intent)),
     decision_index: 5,
     status: "success",
-    result: null,
+    result: formatAnswerCommitment(sha256(PAYLOAD.answer), PAYLOAD.salt),
     bytes: 12,
     duration_ms: 3,
     time: TIME,
@@ -213,9 +314,12 @@ function carriedBy({ chain, sha256: digest }: VectorParty): JsonObject {
   return { svid_sha256: digest, svid_chain: chain.map(encodeBase64) };
 }
 
-function possessionOf({ signer, sha256: keyid }: VectorParty, ticket: string): string {
-  const payload = { enrolment_sha256: encodeBase64url(sha256(encodeUtf8(ticket))) };
-  return issueEnvelope("possession", payload, signer, keyid);
+function possessionOf(party: VectorParty, ticket: string): string {
+  return possessionFor(party, encodeBase64url(sha256(encodeUtf8(ticket))));
+}
+
+function possessionFor({ signer, sha256: keyid }: VectorParty, bound: string): string {
+  return issueEnvelope("possession", { enrolment_sha256: bound }, signer, keyid);
 }
 
 function eventId(number: number): string {

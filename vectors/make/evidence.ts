@@ -1,45 +1,33 @@
-/** Evidence bundles: a small log with everything that a verdict rests on, and what a liar would do to it. */
-import { formatTrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
-import type { BundleFiles } from "@trustwarden/core/agentledger/archive.ts";
 import { issueCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
+import { consistencyRanges } from "@trustwarden/core/agentledger/consistency-proof.ts";
+import { formatEntryPath, formatProofPath } from "@trustwarden/core/agentledger/evidence-bundle.ts";
 import {
-  type EventIndexes,
-  type EvidenceManifest,
-  encodeEvidenceBundle,
-  formatEntryPath,
-  formatEventList,
-  formatProofPath,
-} from "@trustwarden/core/agentledger/evidence-bundle.ts";
-import { inclusionRanges } from "@trustwarden/core/agentledger/inclusion-proof.ts";
+  EARLIER_FILE,
+  formatConsistencyProof,
+  GROWTH_FILE,
+} from "@trustwarden/core/agentledger/evidence-growth.ts";
+import { encodePayloadFile, formatPayloadPath } from "@trustwarden/core/agentledger/evidence-payloads.ts";
 import { leafHash, rootOf } from "@trustwarden/core/agentledger/merkle.ts";
-import { formatRangeProof, outerRanges } from "@trustwarden/core/agentledger/range-proof.ts";
 import { formatVkey, rawEd25519Key } from "@trustwarden/core/agentledger/signed-note.ts";
-import { formatTlogProof } from "@trustwarden/core/agentledger/tlog-proof.ts";
 import { encodeBase64, encodeHex, encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { sha256 } from "@trustwarden/core/crypto.ts";
-import { issueEnvelope } from "@trustwarden/core/dsse.ts";
 import type { ErrorCode } from "@trustwarden/core/error.ts";
-import { formatTime } from "@trustwarden/core/event.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
-import { NOW, seededLogSigner } from "../seeded.ts";
 import { casesOf, type VectorCase } from "../vector-case.ts";
-import { domain, makeLog, server, type VectorLog, verifier } from "./evidence-log.ts";
+import {
+  bundleOf,
+  type FileLies,
+  inputOf,
+  type Lie,
+  type LogLies,
+  origin,
+  rangeIndexes,
+  signer,
+  vkey,
+} from "./evidence-bundles.ts";
+import { domain, makeLog, PAYLOAD, server, verifier } from "./evidence-log.ts";
 
 const { good, bad } = casesOf("evidence");
-
-const origin = "ledger.acme.test";
-const signer = seededLogSigner("ledger");
-const vkey = formatVkey(origin, rawEd25519Key(signer.publicKey));
-const trustText = formatTrustBundle(domain.bundle);
-
-/** What a liar changes. */
-interface Lie {
-  readonly log?: Partial<VectorLog["lies"]>;
-  readonly files?: (files: Map<string, Uint8Array>) => void;
-  readonly manifest?: Partial<EvidenceManifest>;
-  readonly events?: readonly EventIndexes[];
-  readonly signedBy?: typeof server;
-}
 
 /** @returns the cases. */
 export function makeEvidence(): readonly VectorCase[] {
@@ -53,24 +41,24 @@ export function makeEvidence(): readonly VectorCase[] {
     stopped_by: 1,
   };
   return [
-    good("an event", { ...inputOf(whole) }, { entries: 8, signatures: 8, alarms: [], events: [event] }),
+    good("an event", { ...inputOf(whole) }, { ...seen(8), events: [event] }),
     good(
       "an event, under a root's fingerprint",
       { ...inputOf(whole), roots: fingerprint.toUpperCase() },
-      { entries: 8, signatures: 8, alarms: [], events: [event] },
+      { ...seen(8), events: [event] },
     ),
     good("an event whose end nobody recorded", inputOf(bundleOf({ log: { hasOutcome: false } })), {
-      entries: 7,
-      signatures: 7,
+      ...seen(7),
       alarms: ["decision_without_outcome"],
       events: [{ ...event, outcome: "pending" }],
     }),
     good("a range", inputOf(bundleOf({}, true)), {
-      entries: 8,
-      signatures: 8,
-      alarms: [],
+      ...seen(8),
       events: rangeEvents(),
     }),
+    ...makeDocuments(event),
+    ...makeGrowth(event),
+    ...makePayloads(event),
     ...lies().map(([name, lie, error]) => bad(`a bundle ${name}`, inputOf(bundleOf(lie)), error)),
     bad(
       "a range that hides an event",
@@ -95,6 +83,139 @@ export function makeEvidence(): readonly VectorCase[] {
       "evidence_bundle_malformed",
     ),
     bad("nothing", inputOf(new Uint8Array(0)), "evidence_bundle_malformed"),
+  ];
+}
+
+/** What a bundle is found to have, without anything of what may come along. */
+function seen(entries: number) {
+  return { entries, signatures: entries, alarms: [], earlier: null, payloads: [] };
+}
+
+/** Documents by which an instance was let be: from when, until when, and for how much. */
+function makeDocuments(event: JsonObject): readonly VectorCase[] {
+  const right = (what: string, log: LogLies, entries: number) =>
+    good(`a bundle whose agent's ${what}`, inputOf(bundleOf({ log })), { ...seen(entries), events: [event] });
+  const wrong = (what: string, log: LogLies) =>
+    bad(`a bundle whose agent's ${what}`, inputOf(bundleOf({ log })), "evidence_bundle_invalid");
+  return [
+    right("ticket ended half a minute before", { ticketAge: -3619 }, 8),
+    wrong("ticket had expired", { ticketAge: -3620 }),
+    right("ticket is of half a minute later", { ticketAge: 40 }, 8),
+    wrong("ticket is of later", { ticketAge: 41 }),
+    right("grant is for less than it had", { childScope: ["write:transactions:eu/**"] }, 9),
+    right("grant is for what it had", { childScope: ["write:transactions"] }, 9),
+    wrong("grant is for another verb", { childScope: ["read:transactions"] }),
+    wrong("grant is for every type", { childScope: ["write:*"] }),
+    right("registration entry is in force", { entryAge: 0 }, 9),
+    right("registration entry ends right after", { entryAge: -3589 }, 9),
+    wrong("registration entry had expired", { entryAge: -3590 }),
+  ];
+}
+
+/** A log that was not rewritten since a checkpoint, and one that was. */
+function makeGrowth(event: JsonObject): readonly VectorCase[] {
+  const grown = inputOf(bundleOf({ files: (files, leaves) => addGrowth(files, leaves, 5) }));
+  const held = earlierNote(makeLog({}).entries.map(leafHash), 5);
+  const found = { ...seen(8), events: [event] };
+  const wrong = (what: string, files: FileLies, error: ErrorCode = "evidence_bundle_invalid") =>
+    bad(`a bundle ${what}`, { ...inputOf(bundleOf({ files })), earlier: held }, error);
+  return [
+    good("a bundle whose log grew since", grown, { ...found, earlier: 5 }),
+    good(
+      "a bundle whose log grew since your checkpoint",
+      { ...grown, earlier: held },
+      { ...found, earlier: 5 },
+    ),
+    good(
+      "a bundle of the whole log that you hold",
+      {
+        ...inputOf(bundleOf({ files: (files, leaves) => addGrowth(files, leaves, 8) })),
+        earlier: earlierNote(makeLog({}).entries.map(leafHash), 8),
+      },
+      { ...found, earlier: 8 },
+    ),
+    good(
+      "a bundle without a way from your checkpoint",
+      { ...inputOf(bundleOf({})), earlier: held },
+      { ...found, alarms: ["earlier_checkpoint_missing"] },
+    ),
+    wrong("whose log grew since another checkpoint than yours", (files, leaves) =>
+      addGrowth(files, leaves, 6),
+    ),
+    wrong("whose log was rewritten", (files, leaves) => addGrowth(files, forked(leaves), 5), "proof_invalid"),
+    wrong("that has your checkpoint and no proof", (files, leaves) => {
+      addGrowth(files, leaves, 5);
+      files.delete(GROWTH_FILE);
+    }),
+    wrong("that has a proof of other trees", (files, leaves) => {
+      addGrowth(files, leaves, 6);
+      files.set(EARLIER_FILE, encodeUtf8(held));
+    }),
+    wrong(
+      "that has no proof but a text",
+      (files, leaves) => {
+        addGrowth(files, leaves, 5);
+        files.set(GROWTH_FILE, encodeUtf8("trust me\n"));
+      },
+      "proof_malformed",
+    ),
+  ];
+}
+
+function addGrowth(files: Map<string, Uint8Array>, leaves: readonly Uint8Array[], size: number): void {
+  const proof = consistencyRanges(size, leaves.length).map(({ start, end }) =>
+    rootOf(leaves.slice(start, end)),
+  );
+  files.set(EARLIER_FILE, encodeUtf8(earlierNote(leaves, size)));
+  const text = formatConsistencyProof({ oldSize: size, newSize: leaves.length, proof });
+  files.set(GROWTH_FILE, encodeUtf8(text));
+}
+
+function earlierNote(leaves: readonly Uint8Array[], size: number): string {
+  return issueCheckpoint({ origin, size, root: rootOf(leaves.slice(0, size)) }, signer);
+}
+
+/** Another first entry. */
+function forked(leaves: readonly Uint8Array[]): readonly Uint8Array[] {
+  return [leafHash(encodeUtf8("forked")), ...leaves.slice(1)];
+}
+
+/** What was asked and answered: as it was committed to, as it was not, and erased. */
+function makePayloads(event: JsonObject): readonly VectorCase[] {
+  const id = "01990000-0000-7000-8000-000000000001";
+  const withFile = (changes: Partial<Parameters<typeof encodePayloadFile>[0]>, log: LogLies = {}) => {
+    const content = encodePayloadFile({ ...PAYLOAD, ...changes });
+    return inputOf(bundleOf({ log, files: (files) => files.set(formatPayloadPath(id), content) }));
+  };
+  const wrong = (what: string, input: JsonObject) =>
+    bad(`a payload ${what}`, input, "evidence_bundle_invalid");
+  const found = { ...seen(8), events: [event] };
+  const other = encodeUtf8("pay 8 Elm Street");
+  return [
+    good("a payload", withFile({}), { ...found, payloads: [`disclosed ${id}`] }),
+    good("a payload without its answer", withFile({ answer: null }), {
+      ...found,
+      payloads: [`disclosed ${id}`],
+    }),
+    good("a payload that was erased", inputOf(bundleOf({ log: { isErased: true } })), {
+      ...seen(9),
+      events: [event],
+      payloads: [`erased ${id}`],
+    }),
+    wrong("that is here and was erased", withFile({}, { isErased: true })),
+    wrong("with another request", withFile({ request: other })),
+    wrong("with another target", withFile({ target: "/v2/transactions" })),
+    wrong("with another answer", withFile({ answer: other })),
+    wrong("with another salt", withFile({ salt: sha256(other) })),
+    wrong("with an answer that no outcome commits to", withFile({}, { hasOutcome: false })),
+    wrong(
+      "of no event",
+      inputOf(
+        bundleOf({
+          files: (files) => files.set(formatPayloadPath(id.replace(/1$/, "2")), encodePayloadFile(PAYLOAD)),
+        }),
+      ),
+    ),
   ];
 }
 
@@ -136,107 +257,6 @@ function lies(): readonly (readonly [string, Lie, ErrorCode])[] {
   ];
 }
 
-function bundleOf(lie: Lie, isRange = false): Uint8Array {
-  const { entries } = makeLog(lie.log ?? {});
-  const leaves = entries.map(leafHash);
-  const size = entries.length;
-  const root = rootOf(leaves);
-  const note = issueCheckpoint({ origin, size, root }, signer);
-  const all = entries.map((_, index) => index);
-  const eventOf = all.filter((index) => makeLog(lie.log ?? {}).eventIndexes.includes(index));
-  const chosen =
-    lie.events ??
-    (isRange ? rangeIndexes() : [{ event_id: "01990000-0000-7000-8000-000000000001", indexes: eventOf }]);
-  const named = new Set(chosen.flatMap(({ indexes }) => indexes));
-  const files = new Map<string, Uint8Array>([
-    ["checkpoint", encodeUtf8(note)],
-    [
-      "events.json",
-      encodeUtf8(formatEventList({ events: chosen, support: all.filter((index) => !named.has(index)) })),
-    ],
-    ["policy.txt", encodeUtf8(`log ${vkey}\nquorum none\n`)],
-    ["trust/bundle.json", encodeUtf8(trustText)],
-    ...entries.map((entry, index): [string, Uint8Array] => [formatEntryPath(index), entry]),
-  ]);
-  const hashes = (ranges: readonly { readonly start: number; readonly end: number }[]) =>
-    ranges.map(({ start, end }) => rootOf(leaves.slice(start, end)));
-  if (isRange) {
-    const range = { start: 0, end: size };
-    files.set(
-      "range.proof",
-      encodeUtf8(formatRangeProof({ ...range, proof: hashes(outerRanges(range, size)) })),
-    );
-  } else {
-    for (const index of all) {
-      const proof = hashes(inclusionRanges(index, size));
-      files.set(formatProofPath(index), encodeUtf8(formatTlogProof({ index, proof, checkpoint: note })));
-    }
-  }
-  lie.files?.(files);
-  const manifest = {
-    ...manifestOf({ size, root, events: chosen.length, isRange }),
-    ...lie.manifest,
-  };
-  return signed(files, manifest, lie.signedBy ?? server);
-}
-
-function signed(
-  files: BundleFiles,
-  manifest: Omit<EvidenceManifest, "sums_sha256">,
-  by: typeof server,
-): Uint8Array {
-  const { log, selection, range, withheld, ...rest } = manifest;
-  return encodeEvidenceBundle(files, (sums_sha256) =>
-    issueEnvelope(
-      "evidence",
-      {
-        ...rest,
-        log: { ...log },
-        selection: { ...selection },
-        range: range && { ...range },
-        withheld: [...withheld],
-        sums_sha256,
-      },
-      by.signer,
-      by.sha256,
-    ),
-  );
-}
-
-function manifestOf(of: {
-  readonly size: number;
-  readonly root: Uint8Array;
-  readonly events: number;
-  readonly isRange: boolean;
-}) {
-  const selection = of.isRange
-    ? ({ kind: "range", value: null, since: null, until: null } as const)
-    : ({ kind: "event", value: "01990000-0000-7000-8000-000000000001", since: null, until: null } as const);
-  return {
-    v: 1 as const,
-    time: formatTime((NOW + 60) * 1000),
-    trust_domain: "acme.test",
-    log: { vkey, size: of.size, root: encodeBase64(of.root) },
-    witnessed: false,
-    selection,
-    range: of.isRange ? { start: 0, end: of.size } : null,
-    events: of.events,
-    entries: of.size,
-    withheld: ["parameters"],
-  };
-}
-
-/** Every event of the log, by its records. */
-function rangeIndexes(): readonly EventIndexes[] {
-  const { entries, eventIndexes, ids } = makeLog({});
-  const rest = entries.map((_, index) => index).filter((index) => !eventIndexes.includes(index));
-  const all = [
-    { event_id: "01990000-0000-7000-8000-000000000001", indexes: eventIndexes },
-    ...rest.map((index) => ({ event_id: ids[index] ?? "", indexes: [index] })),
-  ];
-  return all.sort((left, right) => (left.indexes[0] ?? 0) - (right.indexes[0] ?? 0));
-}
-
 function rangeEvents(): JsonObject[] {
   const row = (outcome: string, agent: string | null, owner: string | null, by: string[], stops: number) => ({
     outcome,
@@ -273,8 +293,4 @@ function flipped(bundle: Uint8Array): Uint8Array {
   const copy = Uint8Array.from(bundle);
   copy[500] = (copy[500] ?? 0) ^ 1;
   return copy;
-}
-
-function inputOf(bundle: Uint8Array): JsonObject {
-  return { bundle: encodeBase64(bundle), vkey, roots: trustText };
 }

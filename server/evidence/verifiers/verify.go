@@ -1,10 +1,11 @@
 // Command verify checks a TrustWarden evidence bundle (.twb) with the standard library and golang.org/x/mod only, and
 // answers for each event: which agent did this, who authorized it, what stops or stopped it.
 //
-//	verify (-vkey KEY | -policy FILE) (-bundle FILE | -root SHA256...) file.twb
+//	verify (-vkey KEY | -policy FILE) (-bundle FILE | -root SHA256...) [-since FILE] file.twb
 //
 // Whom to believe comes from these arguments and never from the bundle: the log's key (alone, or in a C2SP tlog-policy
-// with witnesses and their quorum), and the trust roots (a SPIFFE bundle that you kept, or fingerprints of roots).
+// with witnesses and their quorum), and the trust roots (a SPIFFE bundle that you kept, or fingerprints of roots). With a
+// checkpoint that you kept, also that the log was not rewritten since.
 // Shares no code with the project or with verify.mjs, whose output is the same.
 //
 // Exit code 0: verified; 3: verified, and something is missing that somebody must explain; 1: not verified; 2: usage.
@@ -16,6 +17,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
@@ -726,6 +728,35 @@ func isBehind(h, ended head, known []head) bool {
 	return before.first+ended.size == h.first && isSame
 }
 
+func isSameTree(left, right head) bool {
+	return left.origin == right.origin && left.size == right.size && left.hash == right.hash
+}
+
+// readGrowth gives what the log grew out of, shard by shard, without being rewritten; nil when the bundle does not show it.
+// held is the checkpoint that you kept, if any.
+func (b *bundle) readGrowth(heads []head, p *policy, held []byte) *head {
+	_, hasNote := b.files.content["checkpoint.prev"]
+	_, hasProof := b.files.content["consistency.txt"]
+	if !hasNote && !hasProof {
+		return nil
+	}
+	earlier := p.verifyLogged(b.files.file("checkpoint.prev"))
+	at := slices.IndexFunc(heads, func(h head) bool { return h.origin == earlier.origin })
+	need(at >= 0, "the shard of the earlier checkpoint is not here")
+	lines := strings.Split(string(b.files.file("consistency.txt")), "\n")
+	isForm := len(lines) >= 3 && lines[0] == "trustwarden.dev/consistency-proof@v1" && lines[len(lines)-1] == ""
+	need(isForm && lines[1] == fmt.Sprintf("sizes %d %d", earlier.size, heads[at].size), "a proof of other trees")
+	need(earlier.size > 0 && earlier.size <= heads[at].size, "the log is shorter than the earlier checkpoint")
+	err := tlog.CheckTree(parseHashes(lines[2:len(lines)-1]), heads[at].size, heads[at].hash, earlier.size, earlier.hash)
+	need(err == nil, "the log did not grow out of the earlier checkpoint")
+	for i, h := range heads[at+1:] {
+		match := shardStart.FindSubmatch(b.entries[h.first])
+		need(match != nil && isSameTree(p.verifyLogged(match[2]), heads[at+i]), "a shard does not begin with the tree before")
+	}
+	need(held == nil || isSameTree(p.verifyLogged(held), earlier), "another tree than you hold")
+	return &earlier
+}
+
 var policyPath = regexp.MustCompile(`^policies/([0-9a-f]{64})/(policy\.wasm|data\.json|parts)$`)
 
 // maxParts is how many policies decide together.
@@ -910,9 +941,16 @@ type ownerKeys struct {
 	passkeys map[string]passkey
 }
 
+// approval is an owner's yes to one question, by the names of what it was asked.
 type approval struct {
-	text, owner string
-	isGood      bool
+	text  string
+	value object
+}
+
+// narrowing is a smaller scope of an instance from an epoch on.
+type narrowing struct {
+	scope any
+	epoch int64
 }
 
 type ledger struct {
@@ -933,6 +971,14 @@ type ledger struct {
 	order       []*record
 	records     map[int64]*record
 	missing     []string
+	// narrowed scopes, used tickets and grants, admitted nodes, removed entries, uses of approvals and erased payloads.
+	narrowed      map[string][]narrowing
+	used          map[string]bool
+	nodes         map[string]string
+	removed       map[string]bool
+	approvalUses  map[string]string
+	approvalsUsed map[string]bool
+	erased        map[string]int64
 }
 
 var serverID = regexp.MustCompile(`^spiffe://[^/]+/trustwarden/server/[^/]+$`)
@@ -943,6 +989,8 @@ func readRecords(b *bundle, roots []*x509.Certificate) *ledger {
 		foreign: map[string][]*x509.Certificate{}, chains: map[string][]*x509.Certificate{},
 		holders: map[string][]holding{}, transfers: map[string]bool{},
 		owners: map[string]*ownerKeys{}, approvals: map[string]*approval{}, issues: map[string]*issue{},
+		narrowed: map[string][]narrowing{}, used: map[string]bool{}, nodes: map[string]string{}, removed: map[string]bool{},
+		approvalUses: map[string]string{}, approvalsUsed: map[string]bool{}, erased: map[string]int64{},
 		records: map[int64]*record{}, tokens: map[string]*token{}, endedTokens: map[string]time.Time{}, proofs: map[string]bool{},
 	}
 	for _, index := range b.order {
@@ -1002,11 +1050,23 @@ func (l *ledger) collect(r *record) {
 	case "transfer":
 		l.collectTransfer(r, subject, details)
 	case "approval":
-		if details["change"] == "approve" {
-			source := text(details, "approval")
-			document := parseEnvelope([]byte(source))
-			owner := text(document.value, "owner")
-			l.approvals[subject] = &approval{source, owner, document.kind == "approval" && l.isOwners(owner, document)}
+		switch details["change"] {
+		case "approve":
+			l.collectApproval(r, subject, details)
+		case "use":
+			l.collectUse(r, subject, details)
+		}
+	case "narrow":
+		l.narrowed[subject] = append(l.narrowed[subject], narrowing{details["scope"], number(r.value["epoch"])})
+	case "node":
+		l.collectNode(r, subject, details)
+	case "entry":
+		l.collectEntry(subject, details)
+	case "admin":
+		if id := optional(details, "event_id"); details["change"] == "erasure" {
+			if _, ok := l.erased[id]; !ok {
+				l.erased[id] = r.index
+			}
 		}
 	case "token", "wit":
 		l.collectToken(r, subject, details)
@@ -1078,6 +1138,56 @@ func (l *ledger) isOwners(owner string, document envelope) bool {
 	return known && document.isAsserted(by)
 }
 
+var approvalQuestion = []string{"id", "intent_sha256", "owner", "agent", "action", "resource", "audience", "parameters"}
+
+// collectApproval takes an answer that its owner signed, in time: yes to one question.
+func (l *ledger) collectApproval(r *record, subject string, details object) {
+	source := text(details, "approval")
+	document := parseEnvelope([]byte(source))
+	for _, name := range approvalQuestion {
+		text(document.value, name)
+	}
+	isNamed := document.kind == "approval" && document.value["id"] == subject && document.value["answer"] == "approve"
+	need(isNamed, "an approval under another id, or a no")
+	need(l.isOwners(text(document.value, "owner"), document), "its approval is not the owner's")
+	need(isCurrent(document.value, text(r.value, "time"), 0), "an approval that had expired, or of later")
+	l.approvals[subject] = &approval{source, document.value}
+}
+
+// collectUse: the time of the use counts; the decision is written after it, and may be written late.
+func (l *ledger) collectUse(r *record, subject string, details object) {
+	given, ok := l.approvals[subject]
+	need(ok, "a use of an approval that nobody gave")
+	need(text(details, "envelope_sha256") == base64url(digest([]byte(given.text))), "a use of another approval")
+	_, isUsed := l.approvalUses[subject]
+	need(!isUsed, "an approval that was used before")
+	need(parseTime(text(r.value, "time")).Before(time.Unix(number(given.value["exp"]), 0)), "an approval that had expired")
+	l.approvalUses[subject] = text(details, "used_by")
+}
+
+// collectNode takes a node under its own name, which held its key when it came.
+func (l *ledger) collectNode(r *record, subject string, details object) {
+	parts := strings.Split(subject, "/")
+	isNamed := len(parts) > 5 && parts[3] == "trustwarden" && parts[4] == "node" && parts[5] == text(details, "name")
+	need(isNamed, "a node under another name")
+	l.requireHeld(subject, text(r.value, "time"), text(details, "evidence_sha256"), details)
+	l.nodes[subject] = parts[5]
+}
+
+// collectEntry: a registered entry is its owner's before any instance of it.
+func (l *ledger) collectEntry(subject string, details object) {
+	if details["change"] == "remove" {
+		l.removed[subject] = true
+	}
+	if details["change"] != "create" || details["entry_kind"] != "agent" {
+		return
+	}
+	document := parseEnvelope([]byte(text(details, "entry")))
+	need(document.kind == "entry" && subject == "ent_"+text(document.value, "jti"), "an entry under another id")
+	isSigned := document.webauthn == nil && l.isOwners(text(document.value, "owner"), document)
+	need(isSigned, "the owner did not sign its entry")
+}
+
 // holdersOf tells who has had an agent; known from its first event here, which need not be its birth.
 func (l *ledger) holdersOf(agent, owner string) []holding {
 	if l.holders[agent] == nil {
@@ -1139,6 +1249,7 @@ func (l *ledger) requireHolder(i *issue) {
 func (l *ledger) verifyIssue(i *issue) {
 	document := parseEnvelope([]byte(i.enrolment))
 	via := optional(i.details, "via")
+	l.requireInForce(i, document, via)
 	if via != "foreign" {
 		requireKeyNamed(document.value, l.requirePossession(i))
 	}
@@ -1183,11 +1294,115 @@ func (l *ledger) verifyIssue(i *issue) {
 	}
 	need(len(i.chain) == 2 && i.chain[0] == "owner:"+i.by, "a document of another owner")
 	if i.what == "entry" {
-		attested := texts(sub(i.details, "attested")["selectors"])
-		for _, selector := range texts(document.value["selectors"]) {
-			need(slices.Contains(attested, selector), "a selector that nobody attested")
+		l.requireEntry(i, document.value)
+	}
+}
+
+// skew: clocks differ, and an event is written a moment after its document was looked at. Seconds.
+const skew = 30
+
+// isCurrent tells whether a document says from when until when it is good, and a time is between.
+func isCurrent(document object, at string, late int64) bool {
+	begin, end, when := number(document["iat"]), number(document["exp"]), parseTime(at).Unix()
+	return begin < end && begin <= when+skew && when < end+late
+}
+
+// requireInForce: what was signed is in force, was not used before, and is of after every revocation of those whom it lets be.
+func (l *ledger) requireInForce(i *issue, document envelope, via string) {
+	need(isCurrent(document.value, i.time, skew), "a document that had expired, or of later")
+	if via == "foreign" {
+		return
+	}
+	names, signed := namesOf(i.subject, i.chain), number(document.value["iat"])
+	for _, r := range l.revocations {
+		isBefore := slices.Contains(names, r.subject) && r.epoch <= i.epoch && signed <= parseTime(r.time).Unix()
+		need(!isBefore, "a document of before a revocation")
+	}
+	if via == "entry" {
+		return
+	}
+	key := base64url(digest(document.raw))
+	need(!l.used[key], "a ticket or grant that was used before")
+	l.used[key] = true
+}
+
+// requireEntry: an instance of an entry is the one that was signed, in force, for what was attested, at a node that it names.
+func (l *ledger) requireEntry(i *issue, entry object) {
+	id := "ent_" + text(entry, "jti")
+	need(optional(i.details, "entry_id") == id, "another entry than was signed")
+	need(!l.removed[id], "an entry that had been removed")
+	need(isCurrent(entry, i.time, 0), "an entry that had expired")
+	attested := sub(i.details, "attested")
+	known := texts(attested["selectors"])
+	for _, selector := range texts(entry["selectors"]) {
+		need(slices.Contains(known, selector), "a selector that nobody attested")
+	}
+	if attested["type"] != "node" {
+		return
+	}
+	name, ok := l.nodes[text(attested, "node")]
+	need(ok, "%s: a node that nobody admitted", i.subject)
+	nodes := texts(entry["nodes"])
+	need(slices.Contains(nodes, "*") || slices.Contains(nodes, name), "a node that the entry does not name")
+	hasNode := false
+	for _, selector := range known {
+		if strings.HasPrefix(selector, "node:") {
+			need(selector == "node:"+name, "a selector of another node")
+			hasNode = true
 		}
 	}
+	need(hasNode, "a selector of another node")
+}
+
+var permissionWord = regexp.MustCompile(`^(\*|[a-z][a-z0-9_-]*)$`)
+var permissionSegment = regexp.MustCompile(`^(\*|[A-Za-z0-9_.-]+)$`)
+
+// wordsOf gives the words of a permission verb:type[:path]; no path means everything below.
+func wordsOf(atom string) []string {
+	parts := strings.Split(atom, ":")
+	isForm := len(atom) <= 256 && (len(parts) == 2 || len(parts) == 3)
+	need(isForm && permissionWord.MatchString(parts[0]) && permissionWord.MatchString(parts[1]), "a permission's form")
+	if len(parts) == 2 {
+		return append(parts, "**")
+	}
+	path := strings.Split(parts[2], "/")
+	for at, segment := range path {
+		isEnd := segment == "**" && at == len(path)-1 && (at == 0 || path[at-1] != "*")
+		isPlain := permissionSegment.MatchString(segment) && segment != "." && segment != ".."
+		need(isEnd || isPlain, "a permission's form")
+	}
+	return append(parts[:2:2], path...)
+}
+
+// isCovering: * stands for one word, ** at the end for any number of them.
+func isCovering(parent, child []string) bool {
+	count, isFit := len(parent), len(parent) == len(child)
+	if parent[count-1] == "**" {
+		count--
+		isFit = len(child) >= count
+	}
+	for at := 0; isFit && at < count; at++ {
+		isFit = child[at] != "**" && (parent[at] == "*" || parent[at] == child[at])
+	}
+	return isFit
+}
+
+// isWithin: each permission of a child is one of its parent's.
+func isWithin(scope, parents any) bool {
+	atoms, isList := scope.([]any)
+	above, isParentList := parents.([]any)
+	need(isList && isParentList && len(atoms) <= 64, "a scope's form")
+	var known [][]string
+	for _, atom := range texts(above) {
+		known = append(known, wordsOf(atom))
+	}
+	for _, atom := range texts(atoms) {
+		words := wordsOf(atom)
+		if !slices.ContainsFunc(known, func(parent []string) bool { return isCovering(parent, words) }) {
+			return false
+		}
+	}
+	return true
 }
 
 func (l *ledger) requireParent(i *issue, document envelope) {
@@ -1197,20 +1412,34 @@ func (l *ledger) requireParent(i *issue, document envelope) {
 	need(ok, "the issue event of the parent is not here")
 	need(maker.id == parent && document.isSignedBy(maker.key), "the parent did not sign it")
 	need(len(i.chain) > 0 && slices.Equal(above.chain, i.chain[:len(i.chain)-1]), "a grant of another parent")
+	names := namesOf(parent, above.chain)
+	for _, r := range l.revocations {
+		isDead := slices.Contains(names, r.subject) && r.epoch > above.epoch && r.epoch <= i.epoch
+		need(!isDead, "a grant of a parent that was revoked")
+	}
+	need(isWithin(i.details["scope"], above.details["scope"]), "a grant of more than the parent had")
+	for _, one := range l.narrowed[parent] {
+		need(one.epoch > i.epoch || isWithin(i.details["scope"], one.scope), "a grant of more than the parent had")
+	}
 	i.by, i.what = parent, "grant"
 }
 
 func (l *ledger) requirePossession(i *issue) *ecdsa.PublicKey {
-	proof := parseEnvelope([]byte(text(i.details, "possession")))
-	holder := l.verifySvid(text(i.details, "svid_sha256"), i.time)
 	bound := base64url(digest([]byte(i.enrolment)))
 	if attested := sub(i.details, "attested"); attested != nil && attested["type"] != "node" {
 		if evidence := optional(attested, "evidence_sha256"); evidence != "" {
 			bound = evidence
 		}
 	}
-	isBound := holder.id == i.subject && proof.kind == "possession" && proof.value["enrolment_sha256"] == bound
-	need(isBound && proof.isSignedBy(holder.key), "%s did not prove that it holds its key", i.subject)
+	return l.requireHeld(i.subject, i.time, bound, i.details)
+}
+
+// requireHeld: the new key signed for this very document or evidence.
+func (l *ledger) requireHeld(subject, at, bound string, details object) *ecdsa.PublicKey {
+	proof := parseEnvelope([]byte(text(details, "possession")))
+	holder := l.verifySvid(text(details, "svid_sha256"), at)
+	isBound := holder.id == subject && proof.kind == "possession" && proof.value["enrolment_sha256"] == bound
+	need(isBound && proof.isSignedBy(holder.key), "%s did not prove that it holds its key", subject)
 	return holder.key
 }
 
@@ -1456,7 +1685,7 @@ func (l *ledger) checkDecision(decision, intent *record) {
 		}
 	}
 	if named := sub(decision.value, "approval"); named != nil {
-		l.checkApproval(decision.index, named, chain)
+		l.checkApproval(decision, intent, named, chain)
 	}
 	if intent.kind == "presented-intent" {
 		isSigned := intent.value["signature"] != nil || (decision.value["class"] == "C" && !intent.token.isWit)
@@ -1464,13 +1693,20 @@ func (l *ledger) checkDecision(decision, intent *record) {
 	}
 }
 
-func (l *ledger) checkApproval(index int64, named object, chain []string) {
-	owner := text(named, "owner")
-	given, ok := l.approvals[text(named, "id")]
+func (l *ledger) checkApproval(decision, intent *record, named object, chain []string) {
+	index, owner, id := decision.index, text(named, "owner"), text(named, "id")
+	given, ok := l.approvals[id]
 	need(ok, "entry %d: its approval is not here", index)
-	isOwn := given.owner == owner && chain[0] == "owner:"+owner
+	isOwn := given.value["owner"] == owner && chain[0] == "owner:"+owner
 	isSame := base64url(digest([]byte(given.text))) == text(named, "envelope_sha256")
-	need(given.isGood && isOwn && isSame, "entry %d: its approval is not the owner's", index)
+	need(isOwn && isSame, "entry %d: its approval is not the owner's", index)
+	asked := intent.value
+	isThis := given.value["agent"] == sub(asked, "agent")["spiffe_id"] && given.value["action"] == asked["action"] &&
+		given.value["resource"] == asked["resource"] && given.value["audience"] == asked["aud"]
+	need(isThis && decision.value["allow"] == true, "entry %d: an approval of something else", index)
+	isUsed := l.approvalUses[id] == text(asked, "event_id") && !l.approvalsUsed[id]
+	need(isUsed, "entry %d: an approval that was not used up for this, or twice", index)
+	l.approvalsUsed[id] = true
 }
 
 func (e *event) checkOutcome() {
@@ -1530,7 +1766,61 @@ func (l *ledger) countOne(id string, intents []*record, fromFirst bool) {
 	}
 }
 
-// ---- 10. The answers ----
+// ---- 10. Payloads: what was asked and answered, as intent and outcome commit to it ----
+
+func commit(salt []byte, value object) string {
+	mac := hmac.New(sha256.New, salt)
+	mac.Write([]byte(canonical(value)))
+	return base64url(mac.Sum(nil))
+}
+
+var payloadPath = regexp.MustCompile(`^payloads/([0-9a-f-]{36})\.json$`)
+
+// readPayloads says by event id what is shown, or the entry of its erasure.
+func (b *bundle) readPayloads(l *ledger) map[string]string {
+	states := map[string]string{}
+	for id, index := range l.erased {
+		states[id] = fmt.Sprintf("  payload: erased (entry %d)", index)
+	}
+	for _, path := range b.files.names {
+		if !strings.HasPrefix(path, "payloads/") {
+			continue
+		}
+		match := payloadPath.FindStringSubmatch(path)
+		need(match != nil, "%s is no payload's", path)
+		need(states[match[1]] == "", "%s: was erased", path)
+		states[match[1]] = b.readPayload(l, path, match[1])
+	}
+	return states
+}
+
+func (b *bundle) readPayload(l *ledger, path, id string) string {
+	value := parseCanonical(b.files.content[path])
+	salt, request := unbase64url(text(value, "salt")), unbase64url(text(value, "request"))
+	answered, hasAnswer := value["answer"].(string)
+	isForm := len(value) == 5 && len(salt) == 32 && (hasAnswer || value["answer"] == nil)
+	need(isForm, "%s: its form", path)
+	method, target, answer := text(value, "method"), text(value, "target"), unbase64url(answered)
+	asked := commit(salt, object{"body_sha256": base64url(digest(request)), "method": method, "target": target})
+	result := commit(salt, object{"answer_sha256": base64url(digest(answer))})
+	isCommitted := slices.ContainsFunc(b.events, func(listed eventIndexes) bool {
+		isAsked, isAnswered := false, !hasAnswer
+		for _, index := range listed.indexes {
+			r := l.records[index]
+			isAsked = isAsked || (r.kind == "intent" && r.value["request"] == asked)
+			isAnswered = isAnswered || (r.kind == "outcome" && r.value["result"] == result)
+		}
+		return listed.id == id && isAsked && isAnswered
+	})
+	need(isCommitted, "%s: is not what the log commits to", path)
+	what := "no answer that the log commits to"
+	if hasAnswer {
+		what = fmt.Sprintf("answer of %d bytes", len(answer))
+	}
+	return fmt.Sprintf("  payload: %s %s, request of %d bytes, %s; as the log commits to it", method, target, len(request), what)
+}
+
+// ---- 11. The answers ----
 
 func (l *ledger) delegationsOf(id string) []string {
 	made, ok := l.issues[id]
@@ -1593,7 +1883,7 @@ func (e *event) didText() string {
 	return text(e.control.value, "kind") + " of " + subject
 }
 
-func (l *ledger) answer(e *event) []string {
+func (l *ledger) answer(e *event, payloads map[string]string) []string {
 	about, decided := e.about(), e.decided()
 	var chain []string
 	if decided != nil {
@@ -1634,6 +1924,9 @@ func (l *ledger) answer(e *event) []string {
 	}
 	if isAgents && !stopped {
 		lines = append(lines, fmt.Sprintf("  what stops it: revoking %s or any of %s", names[len(names)-1], strings.Join(chain, ", ")))
+	}
+	if line := payloads[text(e.records[0].value, "event_id")]; e.intent != nil && line != "" {
+		lines = append(lines, line)
 	}
 	return lines
 }
@@ -1684,8 +1977,8 @@ func (l *list) Set(value string) error {
 }
 
 type arguments struct {
-	file, vkey, policy, bundle string
-	roots                      list
+	file, vkey, policy, bundle, since string
+	roots                             list
 }
 
 func check(args arguments) (lines, missing []string) {
@@ -1699,7 +1992,15 @@ func check(args arguments) (lines, missing []string) {
 	need(text(sub(b.manifest, "log"), "vkey") == p.vkey, "the manifest names another log")
 	start, end := b.requireInLog(heads)
 	b.requireShardStarts(heads, p)
+	var held []byte
+	if args.since != "" {
+		held = read(args.since)
+	}
+	earlier := b.readGrowth(heads, p, held)
 	l := readRecords(b, trustedRoots(args, b))
+	if held != nil && earlier == nil {
+		l.miss("nothing leads from your checkpoint to this log")
+	}
 	maker := l.verifySvid(b.envelope.keyid, text(b.manifest, "time"))
 	need(serverID.MatchString(maker.id) && b.envelope.isSignedBy(maker.key), "the manifest is not signed by a server")
 	// Whose agents' counts are judged is by its word, so it has to be the word of a server of yours about itself.
@@ -1714,6 +2015,14 @@ func check(args arguments) (lines, missing []string) {
 		lines = append(lines, fmt.Sprintf("log: %s, size %d, root %s, signed by its key", h.origin, h.size, h.root))
 		lines = append(lines, h.witnesses...)
 	}
+	if earlier != nil {
+		end := "; compare it with what you hold"
+		if held != nil {
+			end = ", as you hold it"
+		}
+		lines = append(lines, fmt.Sprintf("earlier: not rewritten since %s had %d entries and root %s%s",
+			earlier.origin, earlier.size, earlier.root, end))
+	}
 	lines = append(lines, fmt.Sprintf("entries: %d in the log, %d signatures good, %d certificate chains good at the time of each record",
 		len(b.entries), len(l.records), len(l.verified)))
 	if end > 0 {
@@ -1721,7 +2030,8 @@ func check(args arguments) (lines, missing []string) {
 	} else {
 		lines = append(lines, "complete: not claimed; single events were chosen")
 	}
-	policies, named, held := readPolicies(b.files), map[string]bool{}, 0
+	payloads := b.readPayloads(l)
+	policies, named, count := readPolicies(b.files), map[string]bool{}, 0
 	for _, r := range l.order {
 		if r.kind == "decision" {
 			named[text(sub(r.value, "policy"), "bundle_sha256")] = true
@@ -1729,13 +2039,13 @@ func check(args arguments) (lines, missing []string) {
 	}
 	for name := range named {
 		if policies[name] {
-			held++
+			count++
 		}
 	}
-	lines = append(lines, fmt.Sprintf("policies: %d of %d that decided are here, code and data under their digests", held, len(named)))
+	lines = append(lines, fmt.Sprintf("policies: %d of %d that decided are here, code and data under their digests", count, len(named)))
 	lines = append(lines, fmt.Sprintf("events: %d", len(b.events)))
 	for _, e := range events {
-		lines = append(lines, l.answer(e)...)
+		lines = append(lines, l.answer(e, payloads)...)
 	}
 	for _, item := range texts(b.manifest["withheld"]) {
 		lines = append(lines, "withheld: "+item)
@@ -1821,10 +2131,11 @@ func main() {
 	flag.StringVar(&args.vkey, "vkey", "", "the log's key")
 	flag.StringVar(&args.policy, "policy", "", "file of a C2SP tlog-policy")
 	flag.StringVar(&args.bundle, "bundle", "", "file of a SPIFFE trust bundle that you kept")
+	flag.StringVar(&args.since, "since", "", "file of a checkpoint that you kept: the log must not have been rewritten since")
 	flag.Var(&args.roots, "root", "SHA-256 of a root certificate; may be repeated")
 	flag.Parse()
 	if flag.NArg() != 1 || (args.vkey == "") == (args.policy == "") || (args.bundle == "") == (len(args.roots) == 0) {
-		fmt.Fprintln(os.Stderr, "usage: verify (-vkey KEY | -policy FILE) (-bundle FILE | -root SHA256...) file.twb")
+		fmt.Fprintln(os.Stderr, "usage: verify (-vkey KEY | -policy FILE) (-bundle FILE | -root SHA256...) [-since FILE] file.twb")
 		os.Exit(2)
 	}
 	args.file = flag.Arg(0)

@@ -3,15 +3,17 @@
  * which agent did this, who authorized it, what stops or stopped it.
  *
  *   node verify.mjs <file.twb> (--vkey <log key> | --policy <file>) (--bundle <trust bundle> | --root <sha256>...)
+ *                   [--since <checkpoint>]
  *
  * Whom to believe comes from these arguments and never from the bundle: the log's key (alone, or in a C2SP tlog-policy
- * with witnesses and their quorum), and the trust roots (a SPIFFE bundle that you kept, or fingerprints of roots).
+ * with witnesses and their quorum), and the trust roots (a SPIFFE bundle that you kept, or fingerprints of roots). With a
+ * checkpoint that you kept, also that the log was not rewritten since.
  * Written from the specifications (RFC 6962, C2SP signed-note, tlog-cosignature, tlog-proof and tlog-policy, DSSE v1,
  * X509-SVID); shares no code with the project or with `verify.go`, whose output is the same.
  *
  * Exit code 0: verified; 3: verified, and something is missing that somebody must explain; 1: not verified; 2: usage.
  */
-import { createHash, createPublicKey, verify, X509Certificate } from "node:crypto";
+import { createHash, createHmac, createPublicKey, verify, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 
@@ -304,6 +306,31 @@ function requireProof(head, { index, entry, text }) {
   requireIncluded(head, { index, leaf: leafHash(entry), proof: hashes.map(toHash) });
 }
 
+/** RFC 6962: a tree of the first `size` leaves, and that of the head, from the same hashes. */
+function requireGrown(head, { size, root, proof }) {
+  const rest = [...proof];
+  const next = () => rest.pop() ?? refuse("a proof is too short");
+  // Both roots of leaves [from, to): the old one of those below `size`.
+  const climb = (from, to, isWhole) => {
+    if (size === to) {
+      const hash = isWhole ? parseBase64(root) : next();
+      return { old: hash, now: hash };
+    }
+    const middle = from + splitOf(to - from);
+    const other = next();
+    if (size <= middle) {
+      const { old, now } = climb(from, middle, isWhole);
+      return { old, now: nodeHash(now, other) };
+    }
+    const { old, now } = climb(middle, to, false);
+    return { old: nodeHash(other, old), now: nodeHash(other, now) };
+  };
+  need(size > 0 && size <= head.size, "the log is shorter than the earlier checkpoint");
+  const { old, now } = climb(0, head.size, true);
+  const isSame = old.toString("base64") === root && now.toString("base64") === head.root;
+  need(isSame && rest.length === 0, "the log did not grow out of the earlier checkpoint");
+}
+
 /** @param range in the tree of the head, whose entry 0 is at `head.first` of the ledger. */
 function requireRangeProof(head, { range, entries, text }) {
   const [header, line, ...hashes] = text.split("\n");
@@ -420,6 +447,31 @@ function isBehind({ first, rank }, ended, before) {
   return before.first + ended.size === first && isSame;
 }
 
+const isSameTree = (left, right) =>
+  left.origin === right.origin && left.size === right.size && left.root === right.root;
+
+/**
+ * What the log grew out of, shard by shard, without being rewritten; nothing when the bundle does not show it.
+ * @param held the checkpoint that you kept, if any.
+ */
+function readGrowth({ files, file, entries }, heads, { ledger, held }) {
+  if (!files.has("checkpoint.prev") && !files.has("consistency.txt")) return undefined;
+  const earlier = verifyLogged(utf8(file("checkpoint.prev")), ledger);
+  const at = heads.findIndex(({ origin }) => origin === earlier.origin);
+  need(at >= 0, "the shard of the earlier checkpoint is not here");
+  const [title, sizes, ...hashes] = utf8(file("consistency.txt")).split("\n");
+  const isForm = title === "trustwarden.dev/consistency-proof@v1" && hashes.pop() === "";
+  need(isForm && sizes === `sizes ${earlier.size} ${heads[at].size}`, "a proof of other trees");
+  requireGrown(heads[at], { ...earlier, proof: hashes.map(toHash) });
+  for (const [index, { first }] of heads.slice(at + 1).entries()) {
+    const [, , note] = START.exec(utf8(entries.get(first) ?? Buffer.alloc(0))) ?? [];
+    const isNext = isSameTree(verifyLogged(note ?? "", ledger), heads[at + index]);
+    need(isNext, "a shard does not begin with the tree before");
+  }
+  need(held === undefined || isSameTree(verifyLogged(held, ledger), earlier), "another tree than you hold");
+  return earlier;
+}
+
 /** Policies that decide together. */
 const MAX_PARTS = 8;
 
@@ -490,7 +542,9 @@ const isIntent = ({ kind }) => kind === "intent" || kind === "presented-intent";
 function readRecords(entries, { roots, marks }) {
   const log = { roots, foreign: new Map(), chains: new Map(), owners: new Map(), issues: new Map() };
   Object.assign(log, { approvals: new Map(), records: new Map(), revocations: [], verified: new Set() });
-  Object.assign(log, { holders: new Map(), transfers: new Set() });
+  Object.assign(log, { holders: new Map(), transfers: new Set(), approvalUses: new Map() });
+  Object.assign(log, { narrowed: new Map(), used: new Set(), nodes: new Map(), removed: new Set() });
+  Object.assign(log, { erased: new Map(), approvalsUsed: new Set() });
   Object.assign(log, { tokens: new Map(), endedTokens: new Map(), proofs: new Set() });
   for (const [index, entry] of entries) {
     if (marks.has(index)) continue;
@@ -502,7 +556,9 @@ function readRecords(entries, { roots, marks }) {
       record.signer = verifySigner(record, log);
       log.records.set(index, record);
       if (record.kind === "presented-intent") record.token = requirePresented(record.value, log);
-      if (record.kind === "control" && record.value.allow) collect(record, log);
+      const { allow, kind } = record.value;
+      if (record.kind === "control" && allow && Object.hasOwn(COLLECTORS, kind))
+        COLLECTORS[kind](record, log);
     } catch (error) {
       throw new Error(`entry ${index}: ${error.message}`);
     }
@@ -524,29 +580,47 @@ function verifySigner(record, log) {
   return signer;
 }
 
-function collect(record, log) {
-  const { value, index } = record;
-  const { kind, details, subject, epoch, time, chain } = value;
-  if (kind === "owner" && details.spki) {
+/** What each kind of allowed event says that later records stand on. */
+const COLLECTORS = {
+  owner({ value: { subject, details } }, log) {
+    if (!details.spki) return;
     need(!log.owners.has(subject), "an owner registered twice");
     collectKey(subject, details, log);
-  }
-  if (kind === "person" && chain.length > 0) collectPerson(chain[0].replace("owner:", ""), details, log);
-  if (kind === "revoke") log.revocations.push({ subject, epoch, time, index });
-  if (kind === "transfer") collectTransfer(record, log);
-  if (kind === "approval" && details.change === "approve") collectApproval(value, log);
-  if (kind === "token" || kind === "wit") collectToken(value, index, log);
-  if (kind === "federation" && (details.x509_authorities || details.change === "removal")) {
-    const isOwn = log.roots.some((root) => uriOf(root) === `spiffe://${details.trust_domain}`);
+  },
+  person({ value: { chain, details } }, log) {
+    if (chain.length > 0) collectPerson(chain[0].replace("owner:", ""), details, log);
+  },
+  revoke: ({ index, value: { subject, epoch, time } }, { revocations }) =>
+    revocations.push({ subject, epoch, time, index }),
+  transfer: collectTransfer,
+  approval({ value }, log) {
+    if (value.details.change === "approve") collectApproval(value, log);
+    if (value.details.change === "use") collectUse(value, log);
+  },
+  token: ({ index, value }, log) => collectToken(value, index, log),
+  wit: ({ index, value }, log) => collectToken(value, index, log),
+  narrow: ({ value: { subject, details, epoch } }, log) =>
+    addTo(log.narrowed, subject, { scope: details.scope, epoch }),
+  node: ({ value }, log) => collectNode(value, log),
+  entry: ({ value: { subject, details } }, log) => collectEntry(subject, details, log),
+  admin({ index, value: { details } }, { erased }) {
+    const { change, event_id: id } = details;
+    if (change === "erasure" && !erased.has(id)) erased.set(id, index);
+  },
+  federation({ value: { details } }, log) {
+    const { trust_domain: domain, x509_authorities: authorities, change } = details;
+    if (!authorities && change !== "removal") return;
+    const isOwn = log.roots.some((root) => uriOf(root) === `spiffe://${domain}`);
     need(!isOwn, "a federation with our own trust domain");
-    log.foreign.set(details.trust_domain, (details.x509_authorities ?? []).map(parseCertificate));
-  }
-  if (kind !== "issue") return;
-  const issue = { ...details, subject, epoch, time, chain, index };
-  issue.delegation = verifyIssue(issue, log);
-  requireHolder(issue, log);
-  log.issues.set(subject, issue);
-}
+    log.foreign.set(domain, (authorities ?? []).map(parseCertificate));
+  },
+  issue({ index, value: { details, subject, epoch, time, chain } }, log) {
+    const issue = { ...details, subject, epoch, time, chain, index };
+    issue.delegation = verifyIssue(issue, log);
+    requireHolder(issue, log);
+    log.issues.set(subject, issue);
+  },
+};
 
 /** An owner's key is a file's, or it is the passkeys of a person; one that was recovered has others from then on. */
 function collectKey(owner, { spki, credential_id: credential, rp_id: rpId }, { owners }) {
@@ -575,11 +649,49 @@ function isOwners(owner, document, { owners }) {
   return passkey !== undefined && isAsserted(passkey, document);
 }
 
-function collectApproval({ subject, details: { approval: text } }, log) {
+function addTo(map, key, value) {
+  map.set(key, [...(map.get(key) ?? []), value]);
+}
+
+const QUESTION = ["id", "intent_sha256", "owner", "agent", "action", "resource", "audience", "parameters"];
+
+/** An answer that its owner signed, in time: yes to one question. */
+function collectApproval({ subject, time, details: { approval: text } }, log) {
   const document = parseEnvelope(Buffer.from(text));
-  const { owner } = document.value;
-  const isGood = document.kind === "approval" && isOwners(owner, document, log);
-  log.approvals.set(subject, { text, owner, isGood });
+  const { id, owner, answer, iat, exp } = document.value;
+  const isForm =
+    document.kind === "approval" && QUESTION.every((name) => typeof document.value[name] === "string");
+  need(isForm && id === subject && answer === "approve", "an approval under another id, or a no");
+  need(isOwners(owner, document, log), "its approval is not the owner's");
+  need(isCurrent({ iat, exp }, time, 0), "an approval that had expired, or of later");
+  log.approvals.set(subject, { text, ...document.value });
+}
+
+/** The time of the use counts: the decision is written after it, and may be written late. */
+function collectUse({ subject, time, details }, { approvals, approvalUses }) {
+  const given = approvals.get(subject) ?? refuse("a use of an approval that nobody gave");
+  need(details.envelope_sha256 === base64url(sha256(given.text)), "a use of another approval");
+  need(typeof details.used_by === "string" && !approvalUses.has(subject), "an approval that was used before");
+  need(Date.parse(time) < given.exp * 1000, "an approval that had expired");
+  approvalUses.set(subject, details.used_by);
+}
+
+/** A node under its own name, which held its key when it came. */
+function collectNode({ subject, time, details }, log) {
+  const [, , , area, kind, name] = subject.split("/");
+  need(area === "trustwarden" && kind === "node" && name === details.name, "a node under another name");
+  requireHeld({ subject, time, ...details }, details.evidence_sha256, log);
+  log.nodes.set(subject, name);
+}
+
+/** A registered entry is its owner's before any instance of it. */
+function collectEntry(subject, { change, entry_kind: kind, entry }, log) {
+  if (change === "remove") log.removed.add(subject);
+  if (change !== "create" || kind !== "agent") return;
+  const document = parseEnvelope(Buffer.from(entry));
+  const { jti, owner } = document.value;
+  need(document.kind === "entry" && subject === `ent_${jti}`, "an entry under another id");
+  need(document.webauthn === undefined && isOwners(owner, document, log), "the owner did not sign its entry");
 }
 
 /** Who has had an agent, from which epoch on; known from its first event here, which need not be its birth. */
@@ -629,6 +741,7 @@ function requireHolder({ chain, epoch }, log) {
 function verifyIssue(issue, log) {
   const document = parseEnvelope(Buffer.from(issue.enrolment));
   const { owner, parent, scope, spiffe_id: registered } = document.value;
+  requireTimely(issue, document, log);
   if (issue.via !== "foreign") requireKeyNamed(document, requirePossession(issue, log));
   if (issue.via !== "foreign") requireNamed(issue, document);
   if (isService(document)) {
@@ -647,10 +760,7 @@ function verifyIssue(issue, log) {
   const isForm = what === "ticket" || document.webauthn === undefined;
   need(isForm && isOwners(owner, document, log), "the owner did not sign it");
   need(issue.chain.length === 2 && issue.chain[0] === `owner:${owner}`, "a document of another owner");
-  need(
-    what !== "entry" || isSubset(document.value.selectors, issue.attested?.selectors),
-    "a selector that nobody attested",
-  );
+  if (what === "entry") requireEntry(issue, document.value, log);
   need(parent === undefined || what !== "ticket", "a ticket that names a parent");
   return { by: owner, what, scope, how: document.webauthn ? " by a passkey, the user verified," : "" };
 }
@@ -665,7 +775,75 @@ function requireNamed({ subject }, document) {
   need(subject.split("/").slice(0, -1).join("/") === place, "another name than was signed");
 }
 
-const isSubset = (some, all) => some.every((one) => (all ?? []).includes(one));
+/** Clocks differ, and an event is written a moment after its document was looked at. Seconds. */
+const SKEW = 30;
+
+/** Whether a document says from when until when it is good, and a time is between. */
+function isCurrent({ iat, exp }, time, late) {
+  const at = Math.floor(Date.parse(time) / 1000);
+  return Number.isFinite(iat) && Number.isFinite(exp) && iat < exp && iat <= at + SKEW && at < exp + late;
+}
+
+/** What was signed is in force, was not used before, and is of after every revocation of those whom it lets be. */
+function requireTimely({ subject, chain, epoch, time, via }, { raw, value }, log) {
+  need(isCurrent(value, time, SKEW), "a document that had expired, or of later");
+  if (via === "foreign") return;
+  const names = namesOf(subject, chain);
+  const isBefore = (one) =>
+    names.includes(one.subject) && one.epoch <= epoch && value.iat <= Math.floor(Date.parse(one.time) / 1000);
+  need(!log.revocations.some(isBefore), "a document of before a revocation");
+  if (via === "entry") return;
+  const digest = base64url(sha256(raw));
+  need(!log.used.has(digest), "a ticket or grant that was used before");
+  log.used.add(digest);
+}
+
+/** An instance of an entry: the one that was signed, in force, for what was attested, at a node that it names. */
+function requireEntry({ subject, time, entry_id: id, attested }, entry, log) {
+  need(id === `ent_${entry.jti}`, "another entry than was signed");
+  need(!log.removed.has(id), "an entry that had been removed");
+  need(isCurrent(entry, time, 0), "an entry that had expired");
+  const known = attested?.selectors ?? [];
+  need(
+    entry.selectors.every((one) => known.includes(one)),
+    "a selector that nobody attested",
+  );
+  if (attested?.type !== "node") return;
+  const name = log.nodes.get(attested.node) ?? refuse(`${subject}: a node that nobody admitted`);
+  need(entry.nodes.includes("*") || entry.nodes.includes(name), "a node that the entry does not name");
+  const claimed = [...new Set(known)].filter((one) => one.startsWith("node:"));
+  need(String(claimed) === `node:${name}`, "a selector of another node");
+}
+
+const WORD = "(?:\\*|[a-z][a-z0-9_-]*)";
+const SEGMENT = "(?:\\*|(?!\\.{1,2}(?:/|$))[A-Za-z0-9_.-]+)";
+const ATOM = new RegExp(`^${WORD}:${WORD}(?::(?:\\*\\*|${SEGMENT}(?:/${SEGMENT})*(?:(?<!\\*)/\\*\\*)?))?$`);
+
+/** Words of a permission `verb:type[:path]`; no path means everything below. */
+function wordsOf(atom) {
+  need(typeof atom === "string" && atom.length <= 256 && ATOM.test(atom), "a permission's form");
+  const [verb, type, path = "**"] = atom.split(":");
+  return [verb, type, ...path.split("/")];
+}
+
+/** `*` stands for one word, `**` at the end for any number of them. */
+function isCovering(parent, child) {
+  const [above, below] = [wordsOf(parent), wordsOf(child)];
+  const open = above.indexOf("**");
+  const count = open < 0 ? above.length : open;
+  const isFit = open < 0 ? below.length === count : below.length >= count;
+  return (
+    isFit &&
+    above.slice(0, count).every((word, at) => below[at] !== "**" && (word === "*" || word === below[at]))
+  );
+}
+
+/** Each permission of a child is one of its parent's. */
+function isWithin(scope, parents) {
+  need(Array.isArray(scope) && Array.isArray(parents) && scope.length <= 64, "a scope's form");
+  for (const atom of parents) wordsOf(atom);
+  return scope.every((atom) => wordsOf(atom) && parents.some((parent) => isCovering(parent, atom)));
+}
 
 function requireParent(issue, document, log) {
   const { parent, svid_sha256, scope } = document.value;
@@ -673,14 +851,25 @@ function requireParent(issue, document, log) {
   const above = log.issues.get(parent) ?? refuse("the issue event of the parent is not here");
   need(id === parent && isSignedBy(key, document), "the parent did not sign it");
   need(canonical(above.chain) === canonical(issue.chain.slice(0, -1)), "a grant of another parent");
+  const names = namesOf(parent, above.chain);
+  const isDead = (one) => names.includes(one.subject) && one.epoch > above.epoch && one.epoch <= issue.epoch;
+  need(!log.revocations.some(isDead), "a grant of a parent that was revoked");
+  const narrowed = (log.narrowed.get(parent) ?? []).filter((one) => one.epoch <= issue.epoch);
+  for (const one of [above, ...narrowed])
+    need(isWithin(issue.scope, one.scope), "a grant of more than the parent had");
   return { by: parent, what: "grant", scope };
 }
 
-function requirePossession({ subject, enrolment, possession, svid_sha256, attested, time }, log) {
+function requirePossession(issue, log) {
+  const { enrolment, attested } = issue;
+  const isEvidence = attested && attested.type !== "node" && attested.evidence_sha256;
+  return requireHeld(issue, isEvidence ? attested.evidence_sha256 : base64url(sha256(enrolment)), log);
+}
+
+/** The new key signed for this very document or evidence. */
+function requireHeld({ subject, possession, svid_sha256, time }, bound, log) {
   const proof = parseEnvelope(Buffer.from(possession));
   const { id, key } = verifySvid(svid_sha256, log, time);
-  const isEvidence = attested && attested.type !== "node" && attested.evidence_sha256;
-  const bound = isEvidence ? attested.evidence_sha256 : base64url(sha256(enrolment));
   const isBound = id === subject && proof.kind === "possession" && proof.value.enrolment_sha256 === bound;
   need(isBound && isSignedBy(key, proof), `${subject} did not prove that it holds its key`);
   return key;
@@ -829,17 +1018,27 @@ function checkDecision({ value, index }, intent, log, missing) {
     names.includes(subject) && epoch > issue.epoch && epoch <= value.lease_epoch;
   if (value.allow && log.revocations.some(isDead))
     missing.push(`entry ${index}: allowed although it was revoked`);
-  if (value.approval !== null) checkApproval(value, index, log);
+  if (value.approval !== null) checkApproval(value, intent, index, log);
   if (intent.kind !== "presented-intent") return;
   const isSigned = intent.value.signature !== null || (value.class === "C" && !intent.token.isWit);
   need(isSigned || !value.allow, `entry ${index}: allowed, but nobody had signed its body`);
 }
 
-function checkApproval({ approval, chain }, index, { approvals }) {
-  const given = approvals.get(approval.id) ?? refuse(`entry ${index}: its approval is not here`);
+function checkApproval({ approval, chain, allow }, intent, index, log) {
+  const given = log.approvals.get(approval.id) ?? refuse(`entry ${index}: its approval is not here`);
+  const { agent, action, resource, aud, event_id: id } = intent.value;
   const isOwn = given.owner === approval.owner && chain[0] === `owner:${approval.owner}`;
   const isSame = base64url(sha256(given.text)) === approval.envelope_sha256;
-  need(given.isGood && isOwn && isSame, `entry ${index}: its approval is not the owner's`);
+  need(isOwn && isSame, `entry ${index}: its approval is not the owner's`);
+  const isThis =
+    given.agent === agent.spiffe_id &&
+    given.action === action &&
+    given.resource === resource &&
+    given.audience === aud;
+  need(isThis && allow, `entry ${index}: an approval of something else`);
+  const isUsed = log.approvalUses.get(approval.id) === id && !log.approvalsUsed.has(approval.id);
+  need(isUsed, `entry ${index}: an approval that was not used up for this, or twice`);
+  log.approvalsUsed.add(approval.id);
 }
 
 function checkOutcome({ intent, decision, outcome }) {
@@ -876,7 +1075,46 @@ function countOne(id, intents, { before, missing }) {
   }
 }
 
-// ---- 10. The answers ----
+// ---- 10. Payloads: what was asked and answered, as intent and outcome commit to it ----
+const commit = (salt, value) => base64url(createHmac("sha256", salt).update(canonical(value)).digest());
+
+/** By event id: what is shown, or the entry of its erasure. */
+function readPayloads({ files, list }, { records, erased }) {
+  const states = new Map([...erased].map(([id, index]) => [id, { erased: index }]));
+  for (const [path, content] of files) {
+    if (!path.startsWith("payloads/")) continue;
+    const [, id] = /^payloads\/([0-9a-f-]{36})\.json$/.exec(path) ?? refuse(`${path} is no payload's`);
+    need(!states.has(id), `${path}: was erased`);
+    const { method, target, ...rest } = parseCanonical(content);
+    const [request, salt] = [unbase64url(rest.request), unbase64url(rest.salt)];
+    const answer = rest.answer === null ? null : unbase64url(rest.answer);
+    need(Object.keys(rest).length === 3 && salt.length === 32, `${path}: its form`);
+    const asked = commit(salt, { body_sha256: base64url(sha256(request)), method, target });
+    const answered = answer && commit(salt, { answer_sha256: base64url(sha256(answer)) });
+    const isCommitted = ({ event_id, indexes }) => {
+      const own = indexes.map((index) => records.get(index));
+      const intent = own.find(({ kind }) => kind === "intent");
+      const outcome = own.find(({ kind }) => kind === "outcome");
+      const isAnswer = answer === null || outcome?.value.result === answered;
+      return event_id === id && intent?.value.request === asked && isAnswer;
+    };
+    need(list.events.some(isCommitted), `${path}: is not what the log commits to`);
+    states.set(id, { method, target, request, answer });
+  }
+  return states;
+}
+
+function payloadLines(state) {
+  if (state === undefined) return [];
+  if (state.erased !== undefined) return [`  payload: erased (entry ${state.erased})`];
+  const { method, target, request, answer } = state;
+  const what = answer === null ? "no answer that the log commits to" : `answer of ${answer.length} bytes`;
+  return [
+    `  payload: ${method} ${target}, request of ${request.length} bytes, ${what}; as the log commits to it`,
+  ];
+}
+
+// ---- 11. The answers ----
 function delegationsOf(spiffeId, { issues }) {
   const issue = issues.get(spiffeId);
   if (issue === undefined) return [];
@@ -891,7 +1129,7 @@ function outcomeOf({ decided, control, outcome }) {
   return control ? "done" : "not recorded";
 }
 
-function answer({ records, intent, decision, control, outcome }, log) {
+function answer({ records, intent, decision, control, outcome }, log, payloads) {
   const { event_id } = records[0].value;
   const about =
     intent?.value.agent.spiffe_id ?? control?.value.details.spiffe_id ?? control?.value.subject ?? "nobody";
@@ -923,6 +1161,7 @@ function answer({ records, intent, decision, control, outcome }, log) {
     ...(isAgents && stops.length === 0
       ? [`  what stops it: revoking ${names.at(-1)} or any of ${chain.join(", ")}`]
       : []),
+    ...payloadLines(intent && payloads.get(event_id)),
   ];
 }
 
@@ -947,7 +1186,13 @@ function headLines({ origin, size, root, signed }) {
   ];
 }
 
-function check(path, { vkey, policy: policyFile, bundle: bundleFile, root }) {
+function growthLines(earlier, isYours) {
+  if (earlier === undefined) return [];
+  const what = `earlier: not rewritten since ${earlier.origin} had ${earlier.size} entries and root ${earlier.root}`;
+  return [isYours ? `${what}, as you hold it` : `${what}; compare it with what you hold`];
+}
+
+function check(path, { vkey, policy: policyFile, bundle: bundleFile, root, since: sinceFile }) {
   const policy = parsePolicy(policyFile ? readFileSync(policyFile, "utf8") : `log ${vkey}\nquorum none\n`);
   const bundle = openBundle(readFileSync(path));
   const { manifest, envelope, list, entries, files, file } = bundle;
@@ -955,6 +1200,8 @@ function check(path, { vkey, policy: policyFile, bundle: bundleFile, root }) {
   need(manifest.log.vkey === policy.log.vkey, "the manifest names another log");
   requireInLog(bundle, heads);
   const marks = requireShardStarts(bundle, heads, policy.log);
+  const mine = sinceFile && readFileSync(sinceFile, "utf8");
+  const earlier = readGrowth(bundle, heads, { ledger: policy.log, held: mine });
   const offered = rootsOf(bundleFile ? readFileSync(bundleFile, "utf8") : utf8(file("trust/bundle.json")));
   const wanted = (root ?? []).map((text) => text.replaceAll(":", "").toLowerCase());
   const roots = bundleFile ? offered : offered.filter((one) => wanted.includes(fingerprintOf(one)));
@@ -965,10 +1212,11 @@ function check(path, { vkey, policy: policyFile, bundle: bundleFile, root }) {
   // Whose agents' counts are judged is by its word, so it has to be the word of a server of yours about itself.
   const isOwn = !maker.isForeign && maker.id.split("/")[2] === manifest.trust_domain;
   need(isOwn, "the manifest is of another trust domain");
-  const missing = [];
+  const missing = mine && !earlier ? ["nothing leads from your checkpoint to this log"] : [];
   const events = joinEvents(bundle, log, missing);
   countGaps(bundle, log, missing);
   const policies = readPolicies(bundle);
+  const payloads = readPayloads(bundle, log);
   const decisions = [...log.records.values()].filter((record) => record.kind === "decision");
   const named = [...new Set(decisions.map((record) => record.value.policy.bundle_sha256))];
   const held = named.filter((digest) => policies.has(digest)).length;
@@ -978,13 +1226,14 @@ function check(path, { vkey, policy: policyFile, bundle: bundleFile, root }) {
     lines: [
       `manifest: signed by ${maker.id} at ${manifest.time}, ${files.size} files, ${kind} ${value ?? ""}[${since ?? ""}, ${until ?? ""})`,
       ...heads.flatMap(headLines),
+      ...growthLines(earlier, mine !== undefined),
       `entries: ${entries.size} in the log, ${log.records.size} signatures good, ${log.verified.size} certificate chains good at the time of each record`,
       manifest.range
         ? `complete: entries ${manifest.range.start} to ${manifest.range.end - 1}, none left out`
         : "complete: not claimed; single events were chosen",
       `policies: ${held} of ${named.length} that decided are here, code and data under their digests`,
       `events: ${list.events.length}`,
-      ...events.flatMap((event) => answer(event, log)),
+      ...events.flatMap((event) => answer(event, log, payloads)),
       ...manifest.withheld.map((text) => `withheld: ${text}`),
       ...missing.map((text) => `missing: ${text}`),
     ],
@@ -993,11 +1242,17 @@ function check(path, { vkey, policy: policyFile, bundle: bundleFile, root }) {
 
 function main() {
   const text = { type: "string" };
-  const options = { vkey: text, policy: text, bundle: text, root: { type: "string", multiple: true } };
+  const options = {
+    vkey: text,
+    policy: text,
+    bundle: text,
+    since: text,
+    root: { type: "string", multiple: true },
+  };
   const { values, positionals } = parseArgs({ options, allowPositionals: true });
   if (positionals.length !== 1 || !values.vkey === !values.policy || !values.bundle === !values.root) {
     console.error(
-      "usage: verify.mjs <file.twb> (--vkey KEY | --policy FILE) (--bundle FILE | --root SHA256...)",
+      "usage: verify.mjs <file.twb> (--vkey KEY | --policy FILE) (--bundle FILE | --root SHA256...) [--since FILE]",
     );
     return 2;
   }

@@ -8,6 +8,7 @@
  * @see docs/decisions/0022-model-calls.md
  */
 import { createHash } from "node:crypto";
+import { formatAnswerCommitment } from "@trustwarden/core/answer-commitment.ts";
 import { concatBytes, parseBase64url } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { forwardHeaders } from "@trustwarden/core/gateway/headers.ts";
@@ -21,7 +22,6 @@ import { dataOfEvent, EventSplitter } from "../event-stream.ts";
 import { HeldEvents } from "../held-events.ts";
 import type { AllowedCall, UpstreamAnswer } from "../ports.ts";
 import { describeUpstream } from "../upstreams.ts";
-import { formatAnswerCommitment } from "./answer-commitment.ts";
 import { cutModelList } from "./list-models.ts";
 import { prepareBody } from "./request-body.ts";
 import { textDeltasOf } from "./text-deltas.ts";

@@ -1,4 +1,6 @@
 /** Prompts and answers that operators keep: read with an event, erased with an event. */
+
+import { formatAnswerCommitment } from "@trustwarden/core/answer-commitment.ts";
 import type {
   ErasureAnswer,
   ErasureRequest,
@@ -10,7 +12,6 @@ import { sha256 } from "@trustwarden/core/crypto.ts";
 import { parseEventId } from "@trustwarden/core/id.ts";
 import { formatRequestCommitment } from "@trustwarden/core/intent.ts";
 import { formatPrincipal } from "@trustwarden/core/principal.ts";
-import { formatAnswerCommitment } from "../../gateway/llm/answer-commitment.ts";
 import type { Visit } from "../route.ts";
 import type { Services } from "../services.ts";
 

@@ -57,8 +57,10 @@ export const LEDGER_ROUTES: readonly Route[] = [
     recording: "single",
     query: evidenceQuery,
     answer: "raw",
-    action: () => "read:ledger",
-    subject: (_services, { caller }) => (caller.principal.kind === "operator" ? "none" : "self"),
+    // With payloads it is reading them, for whoever may do so one by one.
+    action: ({ query }) => (query.payloads === "true" ? "read:payload" : "read:ledger"),
+    subject: (_services, { caller, query }) =>
+      caller.principal.kind === "operator" || query.payloads === "true" ? "none" : "self",
     act: makeEvidence,
   }),
   defineGuarded({

@@ -29,6 +29,7 @@ ALARMS = frozenset(
         "sequence_gap",
         "sequence_repeated",
         "previous_mismatch",
+        "earlier_checkpoint_missing",
     }
 )
 """Findings that leave the log whole, with a hole or contradiction that somebody must explain; all others are damage."""

@@ -29,6 +29,9 @@ from .transfers import AgentOwners
 SERVER_ID = re.compile(r"spiffe://[^/]+/trustwarden/server/[^/]+")
 """SPIFFE IDs of servers."""
 
+_SKEW_SECONDS = 30
+"""Clocks differ, and an event is written a moment after its document was looked at."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Issued:
@@ -109,6 +112,7 @@ class EnrolmentAuditor:
         details, via = control.details, control.details.get("via")
         envelope = parse_envelope(text_of(details.get("enrolment")))
         document = parse_unverified_payload(envelope)
+        _require_current(document, control)
         self._require_timely(document, subject, control)
         if via != "entry":
             self._require_unused(envelope)
@@ -130,6 +134,7 @@ class EnrolmentAuditor:
         """Nothing was issued: the owner's document names the SPIFFE ID, and each intent proves who holds it."""
         envelope = parse_envelope(text_of(control.details.get("enrolment")))
         document = parse_unverified_payload(envelope)
+        _require_current(document, control)
         if document.get("kind") != "foreign" or document.get("spiffe_id") != subject:
             raise _invalid("a registration of another workload")
         if joined(document.get("scope")) != joined(control.details.get("scope")):
@@ -212,6 +217,17 @@ def _require_holder(document: JsonObject, key: EllipticCurvePublicKey) -> None:
 def _is_service(document: JsonObject) -> bool:
     """Whether a server lets something be with it that is no agent."""
     return document.get("kind") in ("verifier", "relay")
+
+
+def _require_current(document: JsonObject, control: ControlRecord) -> None:
+    """Whoever signed a document said until when it lets somebody be: at the time of the event it must be in force."""
+    at, begin, end = seconds_of(control.time), number_of(document.get("iat")), number_of(document.get("exp"))
+    if begin is None or end is None or end <= begin:
+        raise _invalid("a document without its time")
+    if begin > at + _SKEW_SECONDS:
+        raise _invalid("a document of later")
+    if at >= end + _SKEW_SECONDS:
+        raise _invalid("a document that had expired")
 
 
 def _require_named(document: JsonObject, subject: str) -> None:

@@ -32,8 +32,10 @@ from .contents import (
     open_evidence_bundle,
 )
 from .enrolments import SERVER_ID
+from .growth import EarlierCheckpoint, verify_growth
 from .heads import invalid, require_in_log, require_shard_starts, verify_heads
 from .log_records import UnverifiedRecord, event_group_of
+from .payloads import DisclosedPayload, ErasedPayload, verify_payload_files
 from .policies import verify_policy_files
 from .svids import SvidDirectory
 
@@ -50,6 +52,8 @@ class EvidenceTrust:
     """The text of a SPIFFE trust bundle that you kept."""
     fingerprints: Sequence[str] | None = None
     """Or SHA-256 fingerprints (hex) of root certificates."""
+    earlier: str | None = None
+    """A checkpoint of the log that you kept: the bundle has to show that the log was not rewritten since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,10 @@ class BundleReport:
     signatures: int
     """Signatures of records that verified with an SVID that chains to a trust root."""
     policies: PolicyCount
+    earlier: EarlierCheckpoint | None
+    """What the log grew out of without being rewritten; None when the bundle does not show it."""
+    payloads: Mapping[str, DisclosedPayload | ErasedPayload]
+    """Payloads that are here and open what was committed to, or were erased; by event id."""
     events: tuple[EventAnswer, ...]
     alarms: tuple[Finding, ...]
     """Gaps and contradictions that somebody must explain; the bundle is what was logged all the same."""
@@ -88,7 +96,7 @@ def verify_evidence(data: bytes, trust: EvidenceTrust) -> BundleReport:
     trust_domain = parse_trust_domain(opened.unverified_manifest.trust_domain)
     svids = SvidDirectory(_trusted_roots(opened, trust, trust_domain))
     text = trust.policy if trust.policy is not None else f"log {trust.log_vkey or ''}\nquorum none\n"
-    return _verify(opened, parse_tlog_policy(text), svids)
+    return _verify(opened, parse_tlog_policy(text), svids, trust.earlier)
 
 
 def _trusted_roots(opened: OpenedBundle, trust: EvidenceTrust, trust_domain: TrustDomain) -> TrustBundle:
@@ -102,7 +110,7 @@ def _trusted_roots(opened: OpenedBundle, trust: EvidenceTrust, trust_domain: Tru
     return replace(offered, x509_authorities=known)
 
 
-def _verify(opened: OpenedBundle, policy: TlogPolicy, svids: SvidDirectory) -> BundleReport:
+def _verify(opened: OpenedBundle, policy: TlogPolicy, svids: SvidDirectory, held: str | None) -> BundleReport:
     manifest = opened.unverified_manifest
     heads = verify_heads(opened, policy, manifest.log_vkey)
     checkpoint, cosignatures = heads[-1].checkpoint, heads[-1].cosignatures
@@ -111,11 +119,15 @@ def _verify(opened: OpenedBundle, policy: TlogPolicy, svids: SvidDirectory) -> B
         raise invalid("manifest", "the manifest names another tree than the checkpoint")
     require_in_log(opened, heads)
     marks = require_shard_starts(opened, heads, manifest.log_vkey)
+    earlier = verify_growth(opened, heads, manifest.log_vkey, held)
     auditor = RecordAuditor(svids)
     found = ((index, auditor.add(index, entry)) for index, entry in opened.entries.items() if index not in marks)
     records = {index: record for index, record in found if record is not None}
     auditor.finish()
     findings = [*auditor.findings, *_audit_counts(opened, records)]
+    if held is not None and earlier is None:
+        detail = "nothing leads from yours to this log"
+        findings.insert(0, Finding("earlier_checkpoint_missing", "checkpoint.prev", detail))
     damage = next((finding for finding in findings if finding.severity == "damage"), None)
     if damage is not None:
         raise invalid(damage.code, damage.detail, damage.place)
@@ -131,6 +143,8 @@ def _verify(opened: OpenedBundle, policy: TlogPolicy, svids: SvidDirectory) -> B
         entries=len(opened.entries),
         signatures=auditor.signatures,
         policies=PolicyCount(len(named), len(named & held)),
+        earlier=earlier,
+        payloads=verify_payload_files(opened, records),
         events=answer_events(opened.events, records),
         alarms=tuple(findings),
     )
