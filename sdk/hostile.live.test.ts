@@ -2,6 +2,7 @@
 import { createServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import { inspect } from "node:util";
+import { gzipSync } from "node:zlib";
 import { eventPage } from "@trustwarden/core/api/ledger.ts";
 import { ROUTES_PATH } from "@trustwarden/core/route-table.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -52,7 +53,7 @@ beforeAll(async () => {
   hostile = await listenOn(
     createServer(guardAgents.tlsOptions(), (request, response) => {
       if (request.url === ROUTES_PATH) handler(request, response);
-      else request.socket.end(raw);
+      else request.socket.end(raw, "latin1");
     }),
   );
   agent = await AgentIdentity.create({
@@ -121,5 +122,12 @@ describe("a service that answers nonsense", () => {
       raw = `HTTP/1.1 ${status}\r\nContent-Length: 0\r\n\r\n`;
       await expect(agent.fetch(`${hostile}/rows`)).rejects.toMatchObject({ code: "receipt_invalid" });
     }
+  });
+
+  it("is not decoded, whatever coding it names: a bomb needs a decoder", async () => {
+    const bomb = gzipSync(Buffer.alloc(1 << 20));
+    raw = `HTTP/1.1 500 No\r\nContent-Encoding: gzip\r\nContent-Length: ${bomb.length}\r\n\r\n${bomb.toString("latin1")}`;
+    const answer = await agent.fetch(`${hostile}/rows`);
+    expect(Buffer.from(await answer.arrayBuffer()).equals(bomb)).toBe(true);
   });
 });

@@ -3,9 +3,15 @@ import { type webcrypto, X509Certificate } from "node:crypto";
 import { type Agent, request } from "node:https";
 import type { AddressInfo } from "node:net";
 import { createServer as createPlainServer, Socket } from "node:net";
-import { connect, createSecureContext, type SecureContext, TLSSocket } from "node:tls";
+import {
+  connect,
+  createSecureContext,
+  createServer as createTlsServer,
+  type SecureContext,
+  TLSSocket,
+} from "node:tls";
 import * as x509 from "@peculiar/x509";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { createTestDomain, startTestServer, type TestSvid } from "./tls.test.support.ts";
 import { createPeerCheckedAgent, type PeerCheck, peerChainOf } from "./tls.ts";
 
@@ -114,6 +120,24 @@ describe("createPeerCheckedAgent", () => {
       expect(requests).toEqual([]);
     },
   );
+
+  test("refuses a peer that speaks TLS 1.2 at most, and no variable of the environment makes it lenient", async () => {
+    const older = createTlsServer({ key: serverSvid.key, cert: serverSvid.cert, maxVersion: "TLSv1.2" });
+    await new Promise<void>((resolve) => older.listen(0, "127.0.0.1", resolve));
+    stops.push(() => older.close());
+    const { port } = older.address() as AddressInfo;
+    await expect(get(`https://127.0.0.1:${port}`, agentWith())).rejects.toBeInstanceOf(Error);
+    const url = await start();
+    const stranger = await start(createTestDomain().issue(["trustwarden", "server", "inst-S"]));
+    vi.stubEnv("NODE_TLS_REJECT_UNAUTHORIZED", "0");
+    vi.stubEnv("HTTPS_PROXY", "http://127.0.0.1:1");
+    try {
+      await expect(get(stranger, agentWith())).rejects.toMatchObject({ code: "peer_untrusted" });
+      expect((await get(url, agentWith())).status).toBe(200);
+    } finally {
+      vi.unstubAllEnvs();
+    }
+  });
 
   test("reports a peer that hangs up in the handshake", async () => {
     const plain = createPlainServer((socket) => socket.destroy());

@@ -19,7 +19,8 @@ const YAML_NAMED =
   /^[ \t]*-[ \t]+name:[ \t]*["']?([A-Za-z_][A-Za-z0-9_]{0,127})["']?[ \t]*\r?\n[ \t]+value:[ \t]+(\S[^\n]*)$/gm;
 const NETRC = /(?:^|\s)(password)\s+(\S{1,4096})/g;
 /** In a string of JSON a quote of the code has a backslash before it. */
-const CODE = /([A-Za-z_][A-Za-z0-9_-]{1,127})(?:\\?["'])?\]?[ \t]*[=:][ \t]*(\\?["'][^"'\\\n]{8,1024})/g;
+const CODE =
+  /(?<![A-Za-z0-9_-])([A-Za-z_][A-Za-z0-9_-]{1,127})(?:\\?["'])?\]?[ \t]*[=:][ \t]*(\\?["'][^"'\\\n]{8,1024})/g;
 const MAGIC =
   /^[ \t]*[%!](?:env|set_env|export)[ \t]+([A-Za-z_][A-Za-z0-9_]{1,127})[ \t]*=[ \t]*([^\s\\]{8,1024})/gm;
 /** Words of code are shorter than keys, or have no digit: `token = "cl100k_base"`. */

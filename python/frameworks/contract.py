@@ -173,7 +173,7 @@ class Contract:
         root = world.create(SCOPE)
 
         async def wait_for_long(word: str) -> str:
-            """An operator stops the agent while this waits; the stop may be heard before the operator has his answer."""
+            """An operator stops the agent while this waits, and may hear of it later than this does."""
             try:
                 await asyncio.to_thread(world.revoke, root)
                 await asyncio.sleep(LONG_SECONDS)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import ssl
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -9,7 +11,7 @@ import pytest
 
 from hostile import HostileService
 from live import LiveServer
-from trustwarden import AgentIdentity, TrustWardenError
+from trustwarden import AgentIdentity, TrustWardenError, plain_response
 from trustwarden.client import EXTENSION, AgentClient, AsyncAgentClient
 from trustwarden.fetch import Meaning
 
@@ -133,6 +135,56 @@ def test_a_receipt_of_another_visit_proves_nothing(
     honest = orchestrator.fetch(f"{finance}/transactions").headers["trustwarden-receipt"]
     hostile.raw = f"HTTP/1.1 200 OK\r\nTrustWarden-Receipt: {honest}\r\nContent-Length: 0\r\n\r\n".encode()
     assert refusal_of(orchestrator, f"{hostile.url}/rows") == "receipt_invalid"
+
+
+def test_an_answer_is_never_decoded_unasked(hostile: HostileService, orchestrator: AgentIdentity) -> None:
+    bomb = gzip.compress(b"\0" * 33_554_432)
+    hostile.raw = b"HTTP/1.1 500 No\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b" % (len(bomb), bomb)
+    assert orchestrator.fetch(f"{hostile.url}/rows").content == bomb
+    with orchestrator.client() as client:
+        with client.stream("GET", f"{hostile.url}/rows") as answer:
+            assert b"".join(answer.iter_bytes()) == bomb
+        assert client.get(f"{hostile.url}/rows").content == bomb
+
+    async def main() -> bytes:
+        async with orchestrator.async_client() as client:
+            return (await client.get(f"{hostile.url}/rows")).content
+
+    assert asyncio.run(main()) == bomb
+    asked = {"accept-encoding": "gzip"}
+    assert len(orchestrator.fetch(f"{hostile.url}/rows", headers=asked).content) == 33_554_432
+
+
+def test_an_answer_without_an_end_is_given_up(
+    hostile: HostileService, orchestrator: AgentIdentity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plain_response, "MAX_WHOLE_BYTES", 1_048_576)
+    hostile.raw = b"HTTP/1.1 500 No\r\nTransfer-Encoding: chunked\r\n\r\n" + b"10000\r\n%b\r\n" % (b"x" * 65_536) * 17
+    assert refusal_of(orchestrator, f"{hostile.url}/rows") == "request_too_large"
+    hostile.raw = b"HTTP/1.1 500 No\r\nContent-Length: 3\r\n\r\nabc"
+    monkeypatch.setattr(plain_response, "_PATIENCE", -1)
+    assert refusal_of(orchestrator, f"{hostile.url}/rows") == "server_unreachable"
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "ALL_PROXY", "https_proxy"])
+def test_no_variable_leads_an_agent_to_a_proxy(
+    finance: str, hostile: HostileService, live: LiveServer, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, hostile.url.replace("https:", "http:"))
+    monkeypatch.setenv("SSL_CERT_FILE", "/dev/null")
+    handshakes = hostile.handshakes
+    with AgentIdentity.create(name="unproxied", ticket=live.ticket("unproxied", ["read:transactions"])) as agent:
+        assert agent.fetch(f"{finance}/transactions").status_code == 200
+        with agent.client(base_url=finance) as client:
+            assert client.get("/transactions").status_code == 200
+    assert hostile.handshakes == handshakes
+
+
+def test_a_service_that_speaks_an_older_tls_is_nobody(hostile: HostileService, orchestrator: AgentIdentity) -> None:
+    hostile._context.minimum_version = ssl.TLSVersion.TLSv1_2  # pyright: ignore[reportPrivateUsage]
+    hostile._context.maximum_version = ssl.TLSVersion.TLSv1_2  # pyright: ignore[reportPrivateUsage]
+    assert refusal_of(orchestrator, f"{hostile.url}/rows") in ("peer_untrusted", "server_unreachable")
+    assert hostile.requests == []
 
 
 def test_libraries_that_take_a_client_make_guarded_requests(finance: str, orchestrator: AgentIdentity) -> None:

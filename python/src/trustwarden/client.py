@@ -9,6 +9,7 @@ import httpx
 
 from ._threads import in_thread
 from .fetch import Meaning
+from .plain_response import PlainResponse, asks_for_coding
 
 Visit = Callable[[httpx.Request, Meaning], httpx.Response]
 """One guarded request; the answer's body is still to be read."""
@@ -75,7 +76,8 @@ class AsyncAgentTransport(httpx.AsyncBaseTransport):
             request.method, request.url, headers=request.headers, content=body, extensions=request.extensions
         )
         response = await in_thread(lambda: self._visit(sent, meaning_of(request)), httpx.Response.close)
-        return httpx.Response(
+        make = httpx.Response if asks_for_coding(request.headers) else PlainResponse
+        return make(
             response.status_code,
             headers=response.headers,
             stream=_AsyncBody(response),

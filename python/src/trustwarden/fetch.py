@@ -6,7 +6,7 @@ gets a new intent. An answer that claims success without a receipt that holds is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import httpx
@@ -17,6 +17,7 @@ from .contact import parse_origin
 from .errors import TrustWardenError, fail
 from .gateway import MAX_GATEWAY_BODY_BYTES, Upstream, forwarded, named_for, upstream_name_of
 from .intent import BoundRequest
+from .plain_response import BodyOf, Bounds, PlainResponse, asks_for_coding
 from .receipts import open_receipt, parse_receipt_header
 from .records import Enforcement
 from .route_table import parse_request_target
@@ -63,9 +64,13 @@ class Outgoing:
 
 
 def agent_fetch(
-    session: AgentSession, routes: PeerRoutesCache, request: httpx.Request, meaning: Meaning
+    session: AgentSession,
+    routes: PeerRoutesCache,
+    request: httpx.Request,
+    meaning: Meaning,
+    bounds: Bounds | None = None,
 ) -> httpx.Response:
-    """Visits a service; the answer's body is still to be read.
+    """Visits a service; the answer's body is still to be read, within `bounds` where it has any.
 
     Raises `approval_required`, `peer_untrusted`, `server_unreachable`, `route_unknown`, `receipt_invalid`,
     `request_too_large`, `identity_expired`, `identity_closed`. A deny is an answer with status 403.
@@ -74,11 +79,11 @@ def agent_fetch(
     session.holder.current()
     outgoing = outgoing_of(request, meaning)
     if outgoing.origin == session.gateway.origin():
-        return _response_of(request, _visit_gateway(session, outgoing))
+        return _response_of(request, _visit_gateway(session, outgoing), bounds)
     if len(outgoing.request.body) > _MAX_BODY_BYTES:
         raise fail("request_too_large", {"max_bytes": _MAX_BODY_BYTES})
     if outgoing.origin == session.server.origin:
-        return _response_of(request, _visit_server(session, outgoing))
+        return _response_of(request, _visit_server(session, outgoing), bounds)
     peer = routes.get(outgoing.origin)
     try:
         answer = _visit(session, outgoing, peer)
@@ -88,7 +93,7 @@ def agent_fetch(
         # The service has another identity than before; the handshake ended there, so no intent has left this process.
         routes.forget(outgoing.origin)
         answer = _visit(session, outgoing, routes.get(outgoing.origin))
-    return _response_of(request, answer)
+    return _response_of(request, answer, bounds)
 
 
 def outgoing_of(request: httpx.Request, meaning: Meaning) -> Outgoing:
@@ -195,25 +200,15 @@ def _server_action_of(method: str, path: str) -> str:
     raise fail("route_unknown", {"method": method, "path": path})
 
 
-def _response_of(request: httpx.Request, answer: Answer) -> httpx.Response:
-    return httpx.Response(
+def _response_of(request: httpx.Request, answer: Answer, bounds: Bounds | None) -> httpx.Response:
+    make = httpx.Response if asks_for_coding(request.headers) else PlainResponse
+    return make(
         answer.status,
         headers=answer.headers,
-        stream=_Body(answer),
+        stream=BodyOf(answer, bounds),
         request=request,
         extensions={"http_version": b"HTTP/1.1", "reason_phrase": answer.reason},
     )
-
-
-class _Body(httpx.SyncByteStream):
-    def __init__(self, answer: Answer) -> None:
-        self._answer = answer
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self._answer.stream()
-
-    def close(self) -> None:
-        self._answer.close()
 
 
 def _is_own(name: str) -> bool:

@@ -11,6 +11,7 @@ from ._json import Json, JsonObject
 from ._threads import in_thread
 from .client import AgentClient, AgentTransport, AsyncAgentClient, AsyncAgentTransport, client_options
 from .fetch import Meaning, agent_fetch
+from .plain_response import whole_within
 from .routes import Place
 from .session import AgentSession
 
@@ -39,7 +40,8 @@ class IdentityVisits:
     ) -> httpx.Response:
         """One request with one signed intent, over a connection to a proven service; its answer is read whole.
 
-        `timeout` is seconds until the answer's headers are here, and between parts of its body. For answers that
+        `timeout` is seconds until the answer's headers are here, and between parts of its body; the whole of it has ten
+        times as long, and 64 MiB. It comes as it is sent, undecoded unless `headers` ask for a coding. For answers that
         stream, and for libraries that take a client, see `client`. Raises as `agent_fetch`.
         """
         meaning = Meaning(action, resource, params, verifier, approval, job)
@@ -51,7 +53,7 @@ class IdentityVisits:
             json=json,
             extensions={"timeout": httpx.Timeout(timeout).as_dict()},
         )
-        response = agent_fetch(self._session, self._place.routes, sent, meaning)
+        response = agent_fetch(self._session, self._place.routes, sent, meaning, whole_within(timeout))
         try:
             response.read()
         finally:
