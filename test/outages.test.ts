@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import { setTimeout as wait } from "node:timers/promises";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { call } from "../attacks/support/client.ts";
+import { openEvidence } from "../attacks/support/evidence.ts";
 import { visit } from "../attacks/support/visits.ts";
 import { World } from "../attacks/support/world.ts";
 import { shareStateServer } from "../server/store/postgres-state/state-server.test.support.ts";
@@ -26,7 +27,11 @@ import {
 } from "./support/outages.ts";
 import { POSTGRESQL_BIN } from "./support/postgresql.ts";
 
-const LONG = { timeout: 180_000 };
+/** How long the state's database is away: half an hour of it is `OUTAGE_SECONDS=1800`. */
+const AWAY_SECONDS = Number(process.env.OUTAGE_SECONDS ?? 5);
+/** SVIDs of agents that may delete last ten minutes; the others' an hour. */
+const CLASS_A_SECONDS = 480;
+const LONG = { timeout: 180_000 + AWAY_SECONDS * 1000 };
 /** Until every lease has run out. */
 const LEASES_MS = 1_500;
 /** Whoever has not answered by then answers nobody. */
@@ -211,17 +216,33 @@ describe("an outage", LONG, () => {
   });
 
   it.skipIf(POSTGRESQL_BIN === undefined)(
-    "of the state's database: everything goes on but what makes identities, and stops are kept",
+    "of the state's database: everything goes on but what makes identities, stops are kept, and no event is lost",
     async () => {
       const away = databaseAway(() => database);
       const scene = await open(away);
+      const reader = await scene.world.enrol(["read:transactions"]);
+      const evidence = openEvidence(scene.world.server.adminSocket, 0);
       await away.begin(scene.world);
-      for (let round = 0; round < 5; round += 1) {
-        expect(await probe(scene, { isStopped: round === 0 })).toEqual(cellsOf(away));
-        await wait(1_000);
+      const beganMs = performance.now();
+      const seconds = () => (performance.now() - beganMs) / 1000;
+      let reads = 0;
+      while (seconds() < AWAY_SECONDS) {
+        if (seconds() < CLASS_A_SECONDS)
+          expect(await probe(scene, { isStopped: reads === 0 })).toEqual(cellsOf(away));
+        else
+          expect(await cellOf(enrol(scene.world, ticketOf(await scene.world.owner())))).toBe(
+            cellsOf(away).issue,
+          );
+        expect(await cellOf(visit(scene.world, { agent: reader }))).toBe("goes on");
+        reads += 1;
+        await wait(Math.max(1_000, AWAY_SECONDS * 5));
       }
       await away.end(scene.world);
-      await expectBack(scene, { isStopped: true });
+      await (AWAY_SECONDS < CLASS_A_SECONDS
+        ? expectBack(scene, { isStopped: true })
+        : vi.waitFor(async () => expect(await stateOf(scene)).toBe("revoked"), AGAIN));
+      expect((await visit(scene.world, { agent: scene.other })).status).toBeGreaterThanOrEqual(400);
+      await evidence.expect({ principal: reader.answer.spiffe_id, outcome: "success" }, reads);
     },
   );
 });
