@@ -37,6 +37,8 @@ export async function connectPostgres(
     readonly statementTimeoutMs: number;
     /** After which an answer is not waited for any more; some time after the database's own end unless given. */
     readonly answerTimeoutMs?: number;
+    /** Of the connection itself; ten seconds unless given. */
+    readonly connectTimeoutMs?: number;
     readonly settings: Readonly<Record<string, string>>;
     readonly types?: CustomTypesConfig;
   },
@@ -54,7 +56,7 @@ export async function connectPostgres(
       .join(" "),
     application_name: options.name,
     client_encoding: "UTF8",
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    connectionTimeoutMillis: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
     query_timeout: options.answerTimeoutMs ?? options.statementTimeoutMs + CONNECT_TIMEOUT_MS,
     keepAlive: true,
     ...(options.types && { types: options.types }),

@@ -32,7 +32,12 @@ const BEAT_SHARE = 1 / 3;
 /** Of the time that the writer waits for a statement. */
 const OWN_SHARE = 3 / 4;
 const FIRST_PAUSE_MS = 100;
-const MAX_PAUSE_MS = 5000;
+/** Nothing is issued before the next try, and one costs the database little. */
+const MAX_PAUSE_MS = 1000;
+/** A try that began when the network was cut hears nothing when it is whole again; so most of them end soon. */
+const TRY_TIMEOUT_MS = 2000;
+/** Every so often one has all the time that a first connection has, for a database that is busy. */
+const PATIENT_EVERY = 4;
 /** A transaction that its writer forgot would hold rows for ever. */
 const IDLE_IN_TRANSACTION_MS = 60_000;
 const INT8 = 20;
@@ -98,7 +103,7 @@ async function query({
 }
 
 /** Makes the session, and goes on making it anew whenever it is lost. */
-async function connect(): Promise<void> {
+async function connect(connectTimeoutMs?: number): Promise<void> {
   const { login, sessionTimeoutMs, statementTimeoutMs } = data;
   // The database gives up first, so that what it was too busy for is known not to be there.
   const ownTimeoutMs = Math.ceil(statementTimeoutMs * OWN_SHARE);
@@ -106,6 +111,7 @@ async function connect(): Promise<void> {
     name: "trustwarden-state",
     statementTimeoutMs: ownTimeoutMs,
     answerTimeoutMs: statementTimeoutMs,
+    ...(connectTimeoutMs !== undefined && { connectTimeoutMs }),
     settings: {
       search_path: "trustwarden_state",
       idle_session_timeout: String(sessionTimeoutMs),
@@ -161,11 +167,12 @@ async function beat(beating: Client): Promise<void> {
 }
 
 async function reconnect(): Promise<void> {
-  for (let pauseMs = FIRST_PAUSE_MS; !isClosing; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
+  for (let tries = 1; !isClosing; tries += 1) {
+    const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** (tries - 1), MAX_PAUSE_MS);
     // Jitter, so that servers that lost one database together do not come back together.
     await setTimeout(randomInt(pauseMs / 2, pauseMs));
     try {
-      await connect();
+      await connect(tries % PATIENT_EVERY === 0 ? undefined : TRY_TIMEOUT_MS);
       tell({ kind: "linked" });
       return;
     } catch {
