@@ -1,28 +1,29 @@
-/** A log behind whose made-up entries signed ones come in, so many a second, while somebody asks. */
+/** A log behind whose made-up entries signed ones come in while somebody asks. */
 import type { EntrySource, QueryIndex } from "@trustwarden/core/agentledger/query-index.ts";
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { createDomain } from "../domain.ts";
 import { RecordWriter } from "../records.ts";
 
-const TICK_MS = 20;
-/** Signed beforehand, since signing takes the processor from what is measured. */
-const READY_SECONDS = 60;
-
-/** Owns what came in. */
+/** Owns the entries that come in: intents and decisions, in turns, signed before anything is measured. */
 export class ComingLog implements EntrySource {
   readonly #before: number;
   readonly #last: Uint8Array;
-  readonly #perSecond: number;
-  readonly #writer = new RecordWriter(createDomain());
   readonly #entries: Uint8Array[] = [];
   #come = 0;
 
-  /** @param options.last - what every entry of before is read as. */
-  constructor(options: { readonly size: number; readonly last: Uint8Array; readonly perSecond: number }) {
+  /**
+   * @param options.size - entries of before.
+   * @param options.last - what each of them is read as.
+   * @param options.count - entries that may come in.
+   */
+  constructor(options: { readonly size: number; readonly last: Uint8Array; readonly count: number }) {
     this.#before = options.size;
     this.#last = options.last;
-    this.#perSecond = options.perSecond;
-    this.#sign(options.perSecond * READY_SECONDS);
+    const writer = new RecordWriter(createDomain());
+    while (this.#entries.length < options.count) {
+      const intent = writer.nextIntent();
+      this.#entries.push(encodeUtf8(intent.envelope), writer.decide(intent));
+    }
   }
 
   get size(): number {
@@ -33,25 +34,13 @@ export class ComingLog implements EntrySource {
     return this.#entries[index - this.#before] ?? this.#last;
   }
 
-  /** Lets entries come in. @returns ends it. */
-  begin(index: Pick<QueryIndex, "observe">): () => void {
-    const startedMs = performance.now();
-    const timer = setInterval(() => {
-      const due = Math.floor(((performance.now() - startedMs) * this.#perSecond) / 1000);
-      this.#sign(due);
-      for (; this.#come < due; this.#come += 1) {
-        const entry = this.#entries[this.#come];
-        if (entry !== undefined) index.observe(this.size, entry);
-      }
-    }, TICK_MS);
-    return () => clearInterval(timer);
-  }
-
-  /** Intents and decisions, in turns. */
-  #sign(count: number): void {
-    while (this.#entries.length < count) {
-      const intent = this.#writer.nextIntent();
-      this.#entries.push(encodeUtf8(intent.envelope), this.#writer.decide(intent));
+  /** Lets the next entries come in. */
+  comeIn(index: Pick<QueryIndex, "observe">, count: number): void {
+    for (let left = count; left > 0; left -= 1) {
+      const entry = this.#entries[this.#come];
+      if (entry === undefined) throw new Error("so many entries were not signed");
+      index.observe(this.size, entry);
+      this.#come += 1;
     }
   }
 }

@@ -2,12 +2,12 @@
  * `./dev bench questions`: how long a page of the ledger's index takes on a log of ten million events, for each filter
  * alone and for combinations, and how fast the index is made.
  *
- *   node bench/questions/run.ts [--events 10000000] [--pages 200] [--rebuild 20000] [--writes 0] [--keep FILE] [--json]
+ *   node bench/questions/run.ts [--events 10000000] [--pages 200] [--rebuild 20000] [--between 0] [--keep FILE] [--json]
  *
  * The large index is written from made-up records by the code that writes real ones; what is left out is the reading of
  * tiles and the parsing of entries, which the second part measures on a smaller log, through real tiles. With `--keep`
- * the large index stays, and is used again by the next run. With `--writes` so many entries a second come in while questions
- * are asked, each of which is answered with everything that was in the log before it.
+ * the large index stays, and is used again by the next run. With `--between` so many entries come in before each
+ * question, which is answered with all of them.
  */
 import { copyFileSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -151,13 +151,13 @@ const { values } = parseArgs({
     events: { type: "string", default: "10000000" },
     pages: { type: "string", default: "200" },
     rebuild: { type: "string", default: "20000" },
-    writes: { type: "string", default: "0" },
+    between: { type: "string", default: "0" },
     keep: { type: "string" },
     json: { type: "boolean", default: false },
   },
 });
 const events = Number(values.events);
-const writes = Number(values.writes);
+const between = Number(values.between);
 const span = events * 250;
 const directory = mkdtempSync(join(tmpdir(), "bench-questions-"));
 try {
@@ -170,7 +170,7 @@ async function main(): Promise<void> {
   const machine = describeMachine();
   const path = values.keep ?? join(directory, "index.db");
   const written = write(path);
-  const questions = await askAll(writes > 0 ? copyOf(path) : path, written.entries);
+  const questions = await askAll(between > 0 ? copyOf(path) : path, written.entries);
   const rebuild = await measureRebuild({
     directory: join(directory, "log"),
     actions: Number(values.rebuild),
@@ -180,7 +180,7 @@ async function main(): Promise<void> {
     machine,
     versions: describeVersions(),
     events,
-    writes_per_second: writes,
+    entries_between: between,
     written,
     questions,
     rebuild,
@@ -215,12 +215,11 @@ function write(path: string) {
 
 async function askAll(path: string, size: number): Promise<readonly Measured[]> {
   const index = new ThreadedLedgerIndex({ path, onLost: () => undefined });
-  const log = new ComingLog({ size, last: LAST, perSecond: writes });
+  const log = new ComingLog({ size, last: LAST, count: between * QUESTIONS.length * Number(values.pages) });
   await index.catchUp(log);
-  const end = writes > 0 ? log.begin(index) : () => undefined;
   const measured: Measured[] = [];
-  for (const question of QUESTIONS) measured.push(await askOften(index, question));
-  end();
+  for (const question of QUESTIONS)
+    measured.push(await askOften(index, question, () => log.comeIn(index, between)));
   await index.close();
   return measured;
 }
@@ -232,13 +231,18 @@ function copyOf(path: string): string {
   return copy;
 }
 
-async function askOften(index: ThreadedLedgerIndex, { name, ask, page }: Question): Promise<Measured> {
+async function askOften(
+  index: ThreadedLedgerIndex,
+  { name, ask, page }: Question,
+  beforeEach: () => void,
+): Promise<Measured> {
   const roll = createDice(SEED);
   const times: number[] = [];
   let found = 0;
   for (let count = 0; count < Number(values.pages); count += 1) {
     const filter = ask(roll);
     const request = { limit: PAGE, ...page?.(roll) };
+    beforeEach();
     const startedMs = performance.now();
     const { events: shown } = await index.query(filter, request);
     times.push(performance.now() - startedMs);
@@ -265,7 +269,7 @@ function formatReport({ machine, versions, written, questions, rebuild }: Report
       ? "index kept from before"
       : `written in ${rate.seconds.toFixed(0)} s, ${rate.events_per_second} events/s`,
     "",
-    writes === 0 ? "nothing is written meanwhile" : `${writes} entries a second are written meanwhile`,
+    between === 0 ? "nothing is written meanwhile" : `${between} entries come in before each question`,
     ["a page of 50, through the index's thread (ms)".padEnd(52), "p50", "p95", "max", "rows"]
       .map((cell) => cell.padStart(9))
       .join(" "),

@@ -19,11 +19,13 @@ import type {
 import { parseRecord, type UnverifiedRecord } from "@trustwarden/core/agentledger/record.ts";
 import { parseBase64url } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { CHANGED_BLOCKS_SCHEMA, ChangedBlocks } from "./index/changed-blocks.ts";
 import { EVENT_ROWS_SCHEMA, EventRows } from "./index/event-rows.ts";
+import { BLOCK_EVENTS } from "./index/members.ts";
 import { POSTINGS_SCHEMA, Postings } from "./index/postings.ts";
 import { type IndexTables, type RequireTime, searchEvents } from "./index/search.ts";
 import { Texts } from "./index/texts.ts";
-import { TIME_ZONES_SCHEMA, TimeZones } from "./index/time-zones.ts";
+import { TIME_ZONES_SCHEMA, TimeZones, ZONE_EVENTS } from "./index/time-zones.ts";
 import { writeBatch } from "./index/write-batch.ts";
 
 /** Another number makes old files be rebuilt. */
@@ -36,11 +38,11 @@ const PRAGMAS = `
   PRAGMA page_size = 8192; PRAGMA cache_size = -65536; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
 `;
 const READER_PRAGMAS = "PRAGMA cache_size = -65536;";
-const TABLES = ["events", "texts", "postings", "zones", "progress"];
+const TABLES = ["events", "texts", "postings", "zones", "progress", "changed_blocks"];
 /** Of the version before this one, besides. */
 const OLD_TABLES = ["links", "records", "intents"];
 const SCHEMA = `
-  ${EVENT_ROWS_SCHEMA} ${POSTINGS_SCHEMA} ${TIME_ZONES_SCHEMA}
+  ${EVENT_ROWS_SCHEMA} ${POSTINGS_SCHEMA} ${TIME_ZONES_SCHEMA} ${CHANGED_BLOCKS_SCHEMA}
   CREATE TABLE texts (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
   CREATE TABLE progress (id INTEGER PRIMARY KEY, size INTEGER NOT NULL, last_sha256 TEXT NOT NULL) STRICT;
   INSERT INTO progress VALUES (0, 0, '');
@@ -83,6 +85,7 @@ function openDatabase(path: string): DatabaseSync {
     database.exec(PRAGMAS);
     const { user_version: version } = database.prepare("PRAGMA user_version").get() ?? {};
     if (version !== SCHEMA_VERSION) beginAnew(database);
+    database.exec(CHANGED_BLOCKS_SCHEMA);
     return database;
   } catch (error) {
     database.close();
@@ -112,8 +115,9 @@ export class LedgerIndex {
     this.#database = database;
     this.#monoMs = monoMs;
     this.#isReader = isReader;
-    this.#tables = openTables(database);
+    // First: what is written between the two is read again by the first question.
     this.#progress = readProgress(database);
+    this.#tables = openTables(database);
   }
 
   get progress(): IndexProgress {
@@ -186,12 +190,23 @@ export class LedgerIndex {
   }
 
   #refresh(): void {
+    const { size } = this.#progress;
     // Reading anything takes the state that the version is then asked of.
     this.#progress = readProgress(this.#database);
     const { data_version: version } = this.#database.prepare("PRAGMA data_version").get() ?? {};
     if (version === this.#version) return;
     this.#version = Number(version);
-    this.#tables = openTables(this.#database);
+    if (this.#progress.size < size) this.#tables = openTables(this.#database);
+    else this.#forgetSince(size);
+  }
+
+  /** All that was written since lies in the blocks that say so; names keep their numbers. */
+  #forgetSince(size: number): void {
+    const { changed, postings, zones } = this.#tables;
+    const blocks = changed.since(size);
+    postings.forget(blocks);
+    const zonesOfBlock = BLOCK_EVENTS / ZONE_EVENTS;
+    for (const block of blocks) zones.readAgain(block * zonesOfBlock, (block + 1) * zonesOfBlock);
   }
 
   #startTimer(): RequireTime {
@@ -206,6 +221,7 @@ function openTables(database: DatabaseSync): IndexTables {
   const texts = new Texts(database);
   return {
     texts,
+    changed: new ChangedBlocks(database),
     rows: new EventRows(database, texts),
     postings: new Postings(database),
     zones: new TimeZones(database),

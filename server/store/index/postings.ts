@@ -63,6 +63,11 @@ export class Postings {
     return members;
   }
 
+  /** Sets of these blocks are read again when they are asked for. */
+  forget(blocks: ReadonlySet<number>): void {
+    for (const key of this.#read.keys()) if (blocks.has(Math.floor(key / TERMS))) this.#read.delete(key);
+  }
+
   #forgetOldest(): void {
     const [oldest] = this.#read.keys();
     if (oldest !== undefined) this.#read.delete(oldest);

@@ -9,6 +9,7 @@ import { termsOfFilter } from "@trustwarden/core/agentledger/event-terms.ts";
 import type { JoinedEvent } from "@trustwarden/core/agentledger/join.ts";
 import type { EventFilter, EventPage, EventPageRequest } from "@trustwarden/core/agentledger/query-index.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { ChangedBlocks } from "./changed-blocks.ts";
 import type { EventRows } from "./event-rows.ts";
 import { BLOCK_EVENTS, intersect, type Members, unite } from "./members.ts";
 import type { Postings } from "./postings.ts";
@@ -20,8 +21,9 @@ const MAX_LIMIT = 500;
 /** Whether what is behind or before an event of the page is asked for, and its number. */
 const CURSOR = /^([eb])(0|[1-9]\d{0,15})$/;
 
-/** What a search reads. */
+/** What a search reads, and what says how old it is. */
 export interface IndexTables {
+  readonly changed: ChangedBlocks;
   readonly rows: EventRows;
   readonly texts: Texts;
   readonly postings: Postings;

@@ -31,11 +31,19 @@ export class TimeZones {
   readonly #zones: Zone[] = [];
   readonly #dirty = new Set<number>();
   readonly #put: StatementSync;
+  readonly #between: StatementSync;
 
   constructor(database: DatabaseSync) {
+    this.#between = database.prepare("SELECT id, first_ms, last_ms FROM zones WHERE id >= ? AND id < ?");
     this.#put = database.prepare("INSERT OR REPLACE INTO zones (id, first_ms, last_ms) VALUES (?, ?, ?)");
     for (const row of database.prepare("SELECT first_ms, last_ms FROM zones ORDER BY id").iterate())
       this.#zones.push({ firstMs: Number(row.first_ms), lastMs: Number(row.last_ms) });
+  }
+
+  /** Reads zones again that somebody else has written. */
+  readAgain(from: number, to: number): void {
+    for (const { id, first_ms, last_ms } of this.#between.all(from, to))
+      this.#zones[Number(id)] = { firstMs: Number(first_ms), lastMs: Number(last_ms) };
   }
 
   note(event: number, timeMs: number): void {

@@ -43,6 +43,10 @@ export function writeBatch(
     for (const term of linkTermsOf(record)) event.links.add(term);
   }
   for (const event of open.values()) writeEvent(tables, event);
+  tables.changed.note(
+    Array.from(open.values(), ({ id }) => id),
+    from + records.length,
+  );
   tables.postings.flush();
   tables.zones.flush();
 }
