@@ -11,6 +11,13 @@ export const BROKER_WEAKENINGS = {
         '    addFolders(writer, config.dataDir);\n    addFile(writer, { path: "unseal", from: join(config.configDir, config.trustDomain + ".unseal") });\n',
     },
   ],
+  "backups-open-to-everybody": [
+    {
+      file: "server/backup/create-backup.ts",
+      find: "    const writer = new SealedWriter(part, recipient);\n",
+      replace: "    const writer = new SealedWriter(part, null);\n",
+    },
+  ],
   "secret-kept-beside-its-settings": [
     {
       file: "server/broker/administration.ts",
