@@ -221,19 +221,21 @@ describe("an outage", LONG, () => {
       const away = databaseAway(() => database);
       const scene = await open(away);
       const reader = await scene.world.enrol(["read:transactions"]);
+      const owner = await scene.world.owner();
       const evidence = openEvidence(scene.world.server.adminSocket, 0);
       await away.begin(scene.world);
       const beganMs = performance.now();
       const seconds = () => (performance.now() - beganMs) / 1000;
       let reads = 0;
-      while (seconds() < AWAY_SECONDS) {
+      // Whoever is not answered on a machine that is busy for half an hour asks again; a wrong answer stays wrong.
+      const holds = async (): Promise<void> => {
         if (seconds() < CLASS_A_SECONDS)
           expect(await probe(scene, { isStopped: reads === 0 })).toEqual(cellsOf(away));
-        else
-          expect(await cellOf(enrol(scene.world, ticketOf(await scene.world.owner())))).toBe(
-            cellsOf(away).issue,
-          );
+        else expect(await cellOf(enrol(scene.world, ticketOf(owner)))).toBe(cellsOf(away).issue);
         expect(await cellOf(visit(scene.world, { agent: reader }))).toBe("goes on");
+      };
+      while (seconds() < AWAY_SECONDS) {
+        await (reads === 0 ? holds() : vi.waitFor(holds, AGAIN));
         reads += 1;
         await wait(Math.max(1_000, AWAY_SECONDS * 5));
       }
@@ -242,7 +244,7 @@ describe("an outage", LONG, () => {
         ? expectBack(scene, { isStopped: true })
         : vi.waitFor(async () => expect(await stateOf(scene)).toBe("revoked"), AGAIN));
       expect((await visit(scene.world, { agent: scene.other })).status).toBeGreaterThanOrEqual(400);
-      await evidence.expect({ principal: reader.answer.spiffe_id, outcome: "success" }, reads);
+      await evidence.expect({ principal: reader.answer.spiffe_id, outcome: "success" }, { atLeast: reads });
     },
   );
 });

@@ -3,13 +3,19 @@ import { expect, it } from "vitest";
 import type { ControlDraft } from "../store/ports.ts";
 import { AgentRatio } from "./agent-ratio.ts";
 
-function watch(limit: number) {
+function watch(limit: number, marked = { isOn: false }) {
   const counts = { owners: 1, agents: 0 };
   const drafts: ControlDraft[] = [];
   const warned: string[] = [];
   let isBroken = false;
   const ratio = new AgentRatio({
     limit,
+    mark: {
+      isOn: () => marked.isOn,
+      set: (isOn) => {
+        marked.isOn = isOn;
+      },
+    },
     counts: () => counts,
     record: async (draft) => {
       if (isBroken) throw new Error("the ledger is not there");
@@ -68,4 +74,13 @@ it("sounds at the next look when the ledger did not take it", async () => {
   await expect(at(10)).rejects.toThrow("not there");
   breakLedger(false);
   expect(await at(10)).toBe(1);
+});
+
+it("is on again after a start of the server, and sounds anew only after it was clearly below", async () => {
+  const marked = { isOn: false };
+  await watch(10, marked).at(10);
+  expect(marked.isOn).toBe(true);
+  const { at } = watch(10, marked);
+  expect([await at(11), await at(12)]).toEqual([0, 0]);
+  expect([await at(8), marked.isOn, await at(10)]).toEqual([0, false, 1]);
 });

@@ -1,10 +1,12 @@
 /**
- * Sounds an alarm when there are more agents per owner than anybody meant: in the log and in the ledger, once, and again only
- * after it was clearly below. Nothing is refused by it; what one owner may have at most are its quotas.
+ * Sounds an alarm when there are more agents per owner than anybody meant: in the log and in the ledger, once, also if the
+ * server starts again meanwhile, and again only after it was clearly below. Nothing is refused by it; what one owner may have at most are its quotas.
  *
  * A figure of the whole deployment, as the metric `trustwarden_agents_per_owner` is: 88 agents to an owner is how bots took
  * over a network of agents in which each owner kept within its quota.
  */
+import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { Cleanup, Parts } from "../parts.ts";
 import type { ControlDraft } from "../store/ports.ts";
@@ -14,10 +16,14 @@ const LOOK_MS = 30_000;
 /** It fell far enough below the limit for the next time to be news. */
 const CLEAR = 0.9;
 const REASON = "agents_per_owner";
+/** In the data directory while the alarm is on. */
+const MARK = "alarm-agents-per-owner";
 
 export interface AgentRatioOptions {
   /** Agents per owner from which on it sounds. */
   readonly limit: number;
+  /** Outlives the process; an alarm that was not marked sounds once more. */
+  readonly mark: { isOn(): boolean; set(isOn: boolean): void };
   readonly counts: () => { readonly owners: number; readonly agents: number };
   /** @throws TrustWardenError `ledger_unavailable`. */
   readonly record: (draft: ControlDraft) => Promise<void>;
@@ -36,6 +42,7 @@ interface RatioParts {
 /** Watches from now on. @param cleanups - take how to end that. */
 export function watchAgentRatio({ parts, ledger, identity }: RatioParts, cleanups: Cleanup[]): void {
   const { config, store, clock, log } = parts;
+  const markFile = join(config.dataDir, MARK);
   const contextNow = () => ({
     nowMs: clock.nowMs(),
     principal: identity.current().spiffeId,
@@ -45,6 +52,11 @@ export function watchAgentRatio({ parts, ledger, identity }: RatioParts, cleanup
   });
   const ratio = new AgentRatio({
     limit: config.alarms.agentsPerOwner,
+    mark: {
+      isOn: () => existsSync(markFile),
+      set: (isOn) =>
+        isOn ? writeFileSync(markFile, "", { mode: 0o600 }) : rmSync(markFile, { force: true }),
+    },
     counts: () => store.reads.counts(),
     record: async (draft) => void (await ledger.recordControl(draft, contextNow())),
     warn: (facts, message) => log.warn(facts, message),
@@ -55,15 +67,16 @@ export function watchAgentRatio({ parts, ledger, identity }: RatioParts, cleanup
   ratio.start();
 }
 
-/** Owns whether the alarm is on, and the timer. */
+/** Owns the mark that the alarm is on, and the timer. */
 export class AgentRatio {
   readonly #options: AgentRatioOptions;
-  #isOn = false;
+  #isOn: boolean;
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> = Promise.resolve();
 
   constructor(options: AgentRatioOptions) {
     this.#options = options;
+    this.#isOn = options.mark.isOn();
   }
 
   /** Looks now, and from time to time. */
@@ -85,7 +98,7 @@ export class AgentRatio {
   async look(): Promise<void> {
     const { limit, counts, record, warn } = this.#options;
     const { owners, agents } = counts();
-    if (agents < CLEAR * limit * owners) this.#isOn = false;
+    if (this.#isOn && agents < CLEAR * limit * owners) this.#set(false);
     if (this.#isOn || owners === 0 || agents < limit * owners) return;
     const facts = { agents, owners, limit };
     warn({ reason: REASON, ...facts }, "alarm");
@@ -97,6 +110,11 @@ export class AgentRatio {
       chain: [],
       details: facts,
     });
-    this.#isOn = true;
+    this.#set(true);
+  }
+
+  #set(isOn: boolean): void {
+    this.#options.mark.set(isOn);
+    this.#isOn = isOn;
   }
 }
