@@ -1,4 +1,5 @@
 /** Which vector files there are, and how each is made. */
+import { makeAgentCard } from "./make/agent-card.ts";
 import { makeCanonicalJson } from "./make/canonical-json.ts";
 import { makeEvidence } from "./make/evidence.ts";
 import { makeIntent } from "./make/intent.ts";
@@ -11,6 +12,7 @@ import type { VectorCase } from "./vector-case.ts";
 
 /** Text of each file, by its name. */
 export const VECTOR_FILES: Readonly<Record<string, () => string>> = {
+  "agent-card.json": () => textOf(makeAgentCard()),
   "canonical-json.json": () => textOf(makeCanonicalJson()),
   "evidence.json": () => textOf(makeEvidence()),
   "intent.json": () => textOf(makeIntent()),

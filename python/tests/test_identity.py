@@ -191,3 +191,12 @@ def test_an_identity_shows_its_id_and_is_neither_copied_nor_pickled(orchestrator
     for attempt in (copy.copy, copy.deepcopy, pickle.dumps):
         with pytest.raises(TypeError):
             attempt(orchestrator)
+
+
+def test_an_agent_signs_its_card_and_believes_those_of_its_trust_domain(orchestrator: AgentIdentity) -> None:
+    card = orchestrator.sign_agent_card({"name": "desk", "version": "1.0", "skills": [{"id": "ask"}]})
+    assert orchestrator.verify_agent_card(card) == orchestrator.id
+    with pytest.raises(TrustWardenError, match="signature_invalid"):
+        orchestrator.verify_agent_card({**card, "name": "till"})
+    with pytest.raises(TrustWardenError, match="agent_card_malformed"):
+        orchestrator.sign_agent_card({"name": "desk", "url": "https://desk.test"})

@@ -8,6 +8,7 @@ from typing import Any
 from trustwarden._bytes import encode_base64, parse_base64, parse_utf8
 from trustwarden._crypto import parse_p256_public_key
 from trustwarden._json import format_canonical_json, parse_json
+from trustwarden.agent_card import encode_card_payload, verify_card
 from trustwarden.bundle import parse_trust_bundle
 from trustwarden.dsse import parse_envelope, verify_envelope
 from trustwarden.evidence import EvidenceTrust, verify_evidence
@@ -63,6 +64,11 @@ def _intent(given: Given) -> object:
     }
 
 
+def _agent_card(given: Given) -> object:
+    domain = parse_trust_domain(given["trust_domain"])
+    return verify_card(given["card"], {domain: parse_trust_bundle(given["bundle"], domain)}, given["now"])
+
+
 def _x509_svid(given: Given) -> object:
     domain = parse_trust_domain(given["trust_domain"])
     chain = [parse_base64(text) for text in given["chain"]]
@@ -102,7 +108,9 @@ def _evidence(given: Given) -> object:
         else EvidenceTrust(log_vkey=given["vkey"], fingerprints=[roots], earlier=earlier)
     )
     report = verify_evidence(parse_base64(given["bundle"]), trust)
-    kinds = {key: "disclosed" if isinstance(one, DisclosedPayload) else "erased" for key, one in report.payloads.items()}
+    kinds = {
+        key: "disclosed" if isinstance(one, DisclosedPayload) else "erased" for key, one in report.payloads.items()
+    }
     return {
         "entries": report.entries,
         "signatures": report.signatures,
@@ -168,6 +176,8 @@ VECTOR_JUDGES: Mapping[str, Callable[[Given], object]] = {
     "spiffe_id": _spiffe_id,
     "envelope": _envelope,
     "intent": _intent,
+    "card_payload": lambda given: parse_utf8(encode_card_payload(given["card"])),
+    "agent_card": _agent_card,
     "x509_svid": _x509_svid,
     "trust_bundle": _trust_bundle,
     "receipt": _receipt,

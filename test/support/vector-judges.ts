@@ -1,5 +1,6 @@
 /** Answers the questions of the golden vectors with the code of this repository. */
 
+import { encodeCardPayload, verifyCard } from "@trustwarden/core/a2a/card.ts";
 import { parseActionName } from "@trustwarden/core/action.ts";
 import {
   instanceIdOf,
@@ -29,6 +30,7 @@ import { verifyEvidence } from "../../sdk/verify-evidence.ts";
 const bytes = z.string().transform((text) => parseBase64(text));
 const text = z.object({ text: z.string() });
 const hashes = z.array(bytes);
+const cardShape = z.object({ card: z.record(z.string(), z.json()) });
 
 /** What each check answers; throws what it refuses with. */
 export const VECTOR_JUDGES: Readonly<Record<string, (input: unknown) => Json>> = {
@@ -47,6 +49,8 @@ export const VECTOR_JUDGES: Readonly<Record<string, (input: unknown) => Json>> =
   },
   envelope: judgeEnvelope,
   intent: judgeIntent,
+  card_payload: (input) => parseUtf8(encodeCardPayload(cardShape.parse(input).card)),
+  agent_card: judgeCard,
   x509_svid: judgeX509Svid,
   trust_bundle: (input) => {
     const { sequence, x509Authorities } = parseTrustBundle(
@@ -113,6 +117,13 @@ function judgeIntent(input: unknown): Json {
   const { intent, sha256, payloadSha256 } = verifyIntent(envelope, { leaf, audience, now });
   requireSameRequest(intent, request, salt);
   return { action: intent.action, sha256, payload_sha256: payloadSha256 };
+}
+
+function judgeCard(input: unknown): Json {
+  const shape = cardShape.extend({ trust_domain: z.string(), bundle: z.string(), now: z.number() });
+  const { card, trust_domain, bundle, now } = shape.parse(input);
+  const trustDomain = parseTrustDomain(trust_domain);
+  return verifyCard(card, { bundles: new Map([[trustDomain, parseTrustBundle(bundle, trustDomain)]]), now });
 }
 
 function judgeX509Svid(input: unknown): Json {

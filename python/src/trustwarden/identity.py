@@ -15,6 +15,7 @@ from typing import NoReturn
 from ._json import JsonObject
 from ._threads import in_thread
 from .act import Action, SelfAction
+from .agent_card import sign_card, verify_card
 from .answers import parse_revocation
 from .attest import EvidenceSource, enrol_by_evidence
 from .contact import ServerAddress, parse_origin, read_pinned_trust_domain
@@ -37,6 +38,7 @@ from .keys import InstanceKey
 from .models import Composition, Limits, RevocationAnswer
 from .registry import LIVE
 from .routes import PeerRoutesCache, Place
+from .runtime import now_seconds
 from .server import ServerCall, connect_server, encode_body
 from .session import AgentSession
 
@@ -282,6 +284,15 @@ class AgentIdentity(IdentityFacts, IdentityVisits):
     async def ajwt(self, audience: str) -> str:
         """As `jwt`, off the event loop."""
         return await in_thread(lambda: self.jwt(audience))
+
+    def sign_agent_card(self, card: JsonObject) -> JsonObject:
+        """An A2A card, signed by this instance; sign again when the SVID is renewed. Raises `agent_card_malformed`."""
+        credential = self._session.holder.current()
+        return sign_card(card, credential.svid_chain, credential.key)
+
+    def verify_agent_card(self, card: JsonObject) -> str:
+        """The SPIFFE ID of who published an A2A card. Raises `agent_card_malformed`, `signature_invalid`."""
+        return verify_card(card, self._session.server.bundles, now_seconds())
 
     def when_stopped(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Calls a listener once, on another thread, when this identity is stopped; what is given back ends the watch.

@@ -78,6 +78,7 @@ class PlainResponse(httpx.Response):
 
     def _is_read(self) -> bool:
         try:
-            return self.content is not None
+            _ = self.content
         except httpx.ResponseNotRead:
             return False
+        return True

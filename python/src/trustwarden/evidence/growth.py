@@ -60,9 +60,7 @@ def verify_growth(
     before = heads[at].checkpoint
     if (old_size, new_size) != (earlier.size, before.size):
         raise _invalid("a proof of other trees")
-    verify_consistency(
-        old_size=old_size, old_root=earlier.root, new_size=new_size, new_root=before.root, proof=proof
-    )
+    verify_consistency(old_size=old_size, old_root=earlier.root, new_size=new_size, new_root=before.root, proof=proof)
     for head in heads[at + 1 :]:
         start = parse_shard_start(opened.entries.get(head.first, b""))
         if start is None or not _is_same(verify_shard_checkpoint(start.note, vkey), before):
