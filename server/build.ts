@@ -134,7 +134,7 @@ async function startServing(
     await services.refusals.close();
     await core.ledger.drain();
   });
-  if (parts.shared === null && config.workloadApi.witSvid) await foundTokenKey("wit", core.keeper, services);
+  if (config.workloadApi.witSvid) await foundTokenKey("wit", core.keeper, services);
   const adminSocket = join(config.dataDir, "admin.sock");
   const opened = await openListeners({
     services,
@@ -153,7 +153,7 @@ async function startServing(
   gateway = await openConfiguredGateway({ services, config, tls: tlsMaterialOf(core), cleanups });
   await openConfiguredSinks(core, cleanups);
   services.federation.start();
-  if (parts.shared === null) tendAuthority(core.keeper, services);
+  tendAuthority(core.keeper, services);
   cleanups.push(() => core.keeper.close());
   const { server: url, stop: stopUrl } = urls();
   log.info({ url, stop_url: stopUrl, trust_domain: config.trustDomain }, "listening");
@@ -220,13 +220,18 @@ function openFeed(
 }
 
 /** What this process remembers of the state beside its copy is brought up to what others wrote. */
-function followOthers({ federation, approvals, reads }: Services): void {
+function followOthers(services: Services): void {
+  const { federation, approvals, reads, keeper, log } = services;
+  if (keeper.follow())
+    services
+      .onAuthorityStep()
+      .catch(() => log.error({ code: "store_unavailable" }, "the server's SVID could not be renewed"));
   federation.follow();
   approvals.tellAnswered((id) => reads.findApproval(id)?.answer !== null);
 }
 
 function openConfiguredSinks(core: Core, cleanups: Cleanup[]): Promise<void> {
-  const { config, clock, log, keys } = core.parts;
+  const { config, clock, log, keys, shared } = core.parts;
   const settings = config.sinks;
   const svid = () => tlsMaterialOf(core);
   return openSinks({
@@ -238,6 +243,7 @@ function openConfiguredSinks(core: Core, cleanups: Cleanup[]): Promise<void> {
     signer: keys.serverSigner,
     nowMs: () => clock.nowMs(),
     log,
+    shared,
     cleanups,
   });
 }

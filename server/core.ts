@@ -49,7 +49,10 @@ export async function createCore(parts: Parts, onRenewed: (core: Core) => void):
     clock,
     witnessing: parts.witnessing,
     markSequenced: store.commands.markSequenced,
-    ...(parts.shared !== null && inOrderOfCommits(store.reads, parts.shared.appends)),
+    ...(parts.shared !== null && {
+      ...inOrderOfCommits(store.reads, parts.shared.appends),
+      decided: parts.shared.decided,
+    }),
     pace: () => setTimeout(MARK_PACE_MS, undefined, { ref: false }),
     onUnmarked: () => log.warn({ code: "store_unavailable" }, "recorded events could not be marked"),
   });
@@ -60,6 +63,8 @@ export async function createCore(parts: Parts, onRenewed: (core: Core) => void):
     reads: store.reads,
     random,
     nowMs: () => clock.nowMs(),
+    isKept: parts.config.state.storage === "postgres",
+    ...stepsWithOthers(parts),
   });
   if (parts.shared !== null) requireLiveIntermediate(keeper, Math.floor(clock.nowMs() / 1000));
   const mended = await keeper.open();
@@ -83,6 +88,18 @@ function inOrderOfCommits(
 ): Pick<LedgerOptions, "nameOwed" | "onOwed"> {
   const order = new CommitOrder({ reads, appends });
   return { nameOwed: appendIdOf, onOwed: (outboxId) => order.askBefore(outboxId) };
+}
+
+/** Any of several servers takes an operator's step; the planned ones are of the one that has the seat. */
+function stepsWithOthers({
+  shared,
+  store,
+}: Parts): Pick<ConstructorParameters<typeof AuthorityKeeper>[0], "catchUp" | "isTending"> {
+  if (shared === null) return {};
+  return {
+    catchUp: () => store.commands.markSequenced([]),
+    isTending: () => shared.duties.isSeated,
+  };
 }
 
 /** A new one is made by a server alone, since its key has to come to all of them. @throws TrustWardenError `authority_expired`. */

@@ -37,6 +37,7 @@ import type { Parts } from "./parts.ts";
 import type { OpenedPolicies } from "./policies.ts";
 import { requireNewest } from "./shared/sharing.ts";
 import { createStreamFiles } from "./ssf/stream-files.ts";
+import { createStreamNotes } from "./ssf/stream-notes.ts";
 import { SecurityEventStreams } from "./ssf/streams.ts";
 import { SERVER_VERSION } from "./version.ts";
 
@@ -44,6 +45,7 @@ import { SERVER_VERSION } from "./version.ts";
 const MAX_RECENT_DECISIONS = 50_000;
 /** What the key of nonces that several servers take is made for. */
 const NONCES = "nonces of servers that share a store";
+const OAUTH_NONCES = "nonces of OAuth of servers that share a store";
 const MS_PER_SECOND = 1000;
 
 /** Nothing of it has been started; see `build.ts`. */
@@ -95,7 +97,12 @@ export function createServices(
     approvals: new ApprovalWaiters(),
     streams: createStreams(parts),
     nonces: noncesOf(parts),
-    oauth: createAuthorizationServer({ ...parts, ...made, names: knownHosts(parts.config) }),
+    oauth: createAuthorizationServer({
+      ...parts,
+      ...made,
+      names: knownHosts(parts.config),
+      nonceKey: sharedKey(parts, OAUTH_NONCES),
+    }),
     attestors: createAttestors(parts.config.attestation),
     ownerRequests: createOwnerRequests({ ...parts.config, ...made.sharing, reads, clock }),
     raiseEpoch: (epoch) => highWater.raise({ epoch }),
@@ -119,8 +126,8 @@ function listsOf(
   });
 }
 
-function createStreams({ config, shardedLog, random, clock }: Parts): SecurityEventStreams {
-  const files = createStreamFiles(config.dataDir);
+function createStreams({ config, shardedLog, random, clock, shared }: Parts): SecurityEventStreams {
+  const files = shared === null ? createStreamFiles(config.dataDir) : createStreamNotes(shared.notes);
   return new SecurityEventStreams({ files, ledger: shardedLog, issuer: jwtIssuerOf(config), random, clock });
 }
 
@@ -150,9 +157,14 @@ function createLimits(core: Core) {
 }
 
 /** Servers that share a store take each other's nonces. */
-function noncesOf({ random, keys, shared }: Parts): Nonces {
-  if (shared === null) return new Nonces(random);
-  return new Nonces(random, hmacSha256(keys.serverPkcs8, encodeUtf8(NONCES)));
+function noncesOf(parts: Parts): Nonces {
+  const key = sharedKey(parts, NONCES);
+  return key === null ? new Nonces(parts.random) : new Nonces(parts.random, key);
+}
+
+/** Derived from the server's key, which all of them have; null for a server alone. */
+function sharedKey({ keys, shared }: Pick<Parts, "keys" | "shared">, purpose: string): Uint8Array | null {
+  return shared === null ? null : hmacSha256(keys.serverPkcs8, encodeUtf8(purpose));
 }
 
 function createSearches(parts: Pick<Core, "ledger"> & Pick<Parts, "index" | "shared">) {

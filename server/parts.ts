@@ -25,6 +25,7 @@ import { openSharedLog, type SharedLedger } from "./shared/open-shared-log.ts";
 import type { SeatMarks } from "./shared/seat-marks.ts";
 import { createPrivateDirectory } from "./signer/private-file.ts";
 import { isShared, remoteStateOf } from "./state-config.ts";
+import type { KeptKeyPlace } from "./store/authority-ports.ts";
 import { acquirePosixLock } from "./store/posix-lock.ts";
 import { createPosixHighWater } from "./store/posix-log-high-water.ts";
 import { createSqliteStore, type SqliteStore, type SqliteStoreOptions } from "./store/sqlite.ts";
@@ -117,6 +118,7 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
     },
     onSilent: (names) => log.warn({ silent: names.join(", ") }, "witnesses do not answer"),
     onRolledBack: onFatal,
+    shared,
     cleanups,
   });
   await guardState(options);
@@ -238,6 +240,7 @@ export function storeSettingsOf({
       firstAuthority: keys.firstAuthority,
       signingKeys: keys.ring.signingKeys(),
       token: keys.ring.token,
+      kept: config.state.storage === "postgres" ? placeOf(config) : null,
       jwtIssuer: jwtIssuerOf(config),
       serverKeyPkcs8: keys.serverPkcs8,
     },
@@ -248,6 +251,10 @@ export function storeSettingsOf({
       maxEntryBytes: MAX_ENTRY_BYTES,
     },
   };
+}
+
+function placeOf({ configDir, dataDir, trustDomain }: ServerConfig): KeptKeyPlace {
+  return { configDir, dataDir, trustDomain };
 }
 
 async function reconcile(

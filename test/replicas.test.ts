@@ -18,11 +18,20 @@ import {
   ticketOf,
   visitIntent,
 } from "./support/actors.ts";
-import { codeOf, send, sendAdmin } from "./support/http.ts";
+import { type FaultyLink, openFaultyLink } from "./support/faulty-link.ts";
+import { codeOf, jsonOf, send, sendAdmin } from "./support/http.ts";
 import { createTestSigner } from "./support/keys.ts";
+import { freePort, postForm, proofFor, RESOURCE } from "./support/oauth.ts";
+import { createPerson } from "./support/people.ts";
 import { POSTGRESQL_BIN } from "./support/postgresql.ts";
 import { ReplicaCampaign } from "./support/replica-campaign.ts";
-import { startReplicas, type TwoReplicas } from "./support/replicas.ts";
+import {
+  OAUTH_URL,
+  openReplicaServices,
+  type ReplicaServices,
+  sendToConsole,
+} from "./support/replica-services.ts";
+import { type Replica, startReplicas, type TwoReplicas } from "./support/replicas.ts";
 import type { TestServer } from "./support/server.ts";
 
 const START_MS = 120_000;
@@ -38,12 +47,26 @@ if (POSTGRESQL_BIN === undefined)
 
 describe.skipIf(POSTGRESQL_BIN === undefined)("two servers on one store and one ledger", () => {
   let two: TwoReplicas;
+  let services: ReplicaServices;
+  let front: FaultyLink;
+  let consolePorts: readonly [number, number];
   beforeAll(async () => {
-    two = await startReplicas({
+    services = await openReplicaServices();
+    consolePorts = [await freePort(), await freePort()];
+    front = await openFaultyLink(consolePorts[0]);
+    const origin = `http://localhost:${front.port}`;
+    two = await startReplicas((number) => ({
+      ...services.settings,
+      console: { port: consolePorts[number], origin },
       quotas: { agentsPerOwner: QUOTA, liveInstancesPerOwner: 1000, issuesPerOwnerPerHour: 1000 },
-    });
+    }));
+    await services.witness(await two.replicas[0].up());
   }, START_MS);
-  afterAll(() => two.close());
+  afterAll(async () => {
+    await two.close();
+    await front.close();
+    await services.close();
+  });
 
   test("know what the other did, and use up an intent for both", async () => {
     const [left, right] = await Promise.all(two.replicas.map((replica) => replica.up()));
@@ -115,6 +138,85 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("two servers on one store and one 
     expect([other.status, codeOf(other)]).toEqual([409, "event_conflict"]);
   });
 
+  test("let a person in at one who came in at the other, and nobody who left there", async () => {
+    const origin = `http://localhost:${front.port}`;
+    const { cookie } = await createPerson({ ...(await two.replicas[0].up()), consoleUrl: origin });
+    const [left, right] = consolePorts.map((port) => ({ port, origin }));
+    if (left === undefined || right === undefined) throw new Error("two servers");
+    const session = { target: "/v1/session" };
+    for (const place of [right, left, right])
+      expect((await sendToConsole(place, session, cookie)).status).toBe(200);
+    const end = { method: "POST", target: "/v1/session/end", body: "{}" };
+    expect((await sendToConsole(right, end, cookie)).status).toBe(200);
+    const gone = await sendToConsole(left, session, cookie);
+    expect([gone.status, codeOf(gone)]).toEqual([401, "principal_refused"]);
+  });
+
+  test("take a proof of possession once, and void a token for both (OAuth)", async () => {
+    const [left, right] = [await two.replicas[0].up(), await two.replicas[1].up()];
+    const agent = await enrolAgent(left, await createOwner(left, "oauth"), { name: "oauth" });
+    const form = {
+      grant_type: "client_credentials",
+      client_id: agent.answer.spiffe_id,
+      resource: RESOURCE,
+    };
+    const headers = await proofFor(left, createTestSigner(), { url: `${OAUTH_URL}/oauth/token` });
+    const ask = (server: TestServer) => postForm(server, "/oauth/token", { form, tls: agent.tls, headers });
+    const answers = await Promise.all([ask(right), ask(left), ask(right)]);
+    expect(answers.map(({ status }) => status).toSorted()).toEqual([200, 400, 400]);
+    const given = answers.find(({ status }) => status === 200);
+    const token = String(jsonOf(given ?? raise()).access_token);
+    const { client_id } = form;
+    const of = { form: { client_id, token }, tls: agent.tls };
+    const isActive = async (server: TestServer) =>
+      jsonOf(await postForm(server, "/oauth/introspect", of)).active;
+    expect([await isActive(left), await isActive(right)]).toEqual([true, true]);
+    expect((await postForm(right, "/oauth/revoke", of)).status).toBe(200);
+    expect([await isActive(left), await isActive(right)]).toEqual([false, false]);
+  });
+
+  test("keep one stream of security events, wherever its receiver asks", async () => {
+    const [left, right] = [await two.replicas[0].up(), await two.replicas[1].up()];
+    const receiver = await enrolVerifier(left, "mail");
+    const ask = (server: TestServer, target: string, body: object) =>
+      send(server.url, { method: "POST", target, body: JSON.stringify(body) }, receiver.tls);
+    const made = await ask(left, "/ssf/stream", {});
+    expect(made.status).toBe(201);
+    const target = `/ssf/streams/${String(jsonOf(made).stream_id)}/poll`;
+    const agent = await enrolAgent(right, await createOwner(right, "ssf"), { name: "told" });
+    const stop = JSON.stringify({ target: { kind: "instance", id: agent.answer.instance_id } });
+    await sendAdmin(right.adminSocket, { method: "POST", target: "/v1/revocations", body: stop });
+    const poll = async (server: TestServer, ack: readonly string[] = []): Promise<readonly string[]> =>
+      Object.keys(Object(jsonOf(await ask(server, target, { ack, returnImmediately: true })).sets));
+    await vi.waitFor(async () => expect(await poll(right)).not.toEqual([]), PATIENT);
+    const told = await poll(right);
+    await vi.waitFor(async () => expect(await poll(left)).toEqual(told), PATIENT);
+    expect(await poll(left, told)).toEqual([]);
+    expect(await poll(right)).toEqual([]);
+    const removed = { method: "DELETE", target: `/ssf/stream?stream_id=${jsonOf(made).stream_id}` };
+    expect((await send(right.url, removed, receiver.tls)).status).toBe(204);
+    expect((await ask(left, target, { returnImmediately: true })).status).toBe(404);
+  });
+
+  test("have the ledger witnessed, also when the one dies that had the seat", async () => {
+    const [left, right] = two.replicas;
+    const headOf = async (replica: Replica) =>
+      (await send((await replica.up()).url, { target: "/ledger/witnessed-checkpoint" })).text;
+    const sizeOf = async (replica: Replica) => Number((await headOf(replica)).split("\n")[1]);
+    await vi.waitFor(async () => expect(await headOf(left)).toBe(await headOf(right)), PATIENT);
+    let before = await sizeOf(left);
+    for (const [doomed, heir] of [
+      [left, right],
+      [right, left],
+    ] as const) {
+      await doomed.kill();
+      await vi.waitFor(async () => createOwner(await heir.up(), `witnessed-${performance.now()}`), PATIENT);
+      await vi.waitFor(async () => expect(await sizeOf(heir)).toBeGreaterThan(before), PATIENT);
+      before = await sizeOf(heir);
+      await doomed.start();
+    }
+  });
+
   test("have the ledger turned by the one that sequences it, and sequence shards that they only followed", async () => {
     const said = new Set<unknown>();
     for (let turn = 0; turn < TURNS; turn += 1) {
@@ -151,11 +253,47 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("two servers on one store and one 
     }
   });
 
-  test("refuse a step of the authority, whose key only one would have", async () => {
+  test("have told the sink every event, whichever of them had the seat and died", async () => {
     const { adminSocket } = await two.replicas[0].up();
-    const body = JSON.stringify({ step: "rotate", kind: "intermediate", force: false, reason: "by hand" });
-    const answer = await sendAdmin(adminSocket, { method: "POST", target: "/v1/authority/steps", body });
-    expect([answer.status, codeOf(answer)]).toEqual([409, "replica_refused"]);
+    const { events } = jsonOf(await sendAdmin(adminSocket, { target: "/v1/events?kind=owner&limit=100" }));
+    const owners = Array.isArray(events) ? events.map(({ event_id }) => event_id) : [];
+    expect(owners.length).toBeGreaterThan(5);
+    await vi.waitFor(() => {
+      const taken = new Set(services.taken.map(({ event_id }) => event_id));
+      expect(owners.filter((id) => !taken.has(id))).toEqual([]);
+    }, PATIENT);
+  });
+
+  test("sign with a key that either of them made, at the next start too", async () => {
+    const [left, right] = [await two.replicas[0].up(), await two.replicas[1].up()];
+    const step = async ({ adminSocket }: TestServer, body: object) => {
+      const text = JSON.stringify({ reason: "by hand", ...body });
+      const answer = await sendAdmin(adminSocket, {
+        method: "POST",
+        target: "/v1/authority/steps",
+        body: text,
+      });
+      expect([answer.status, answer.text]).toEqual([200, answer.text]);
+    };
+    const owner = await createOwner(left, "rotated");
+    const issuerAt = async (server: TestServer, name: string) => {
+      const { answer } = await enrolAgent(server, owner, { name });
+      return String(answer.svid_chain.at(1));
+    };
+    const first = await issuerAt(left, "before");
+    await step(left, { step: "rotate", kind: "intermediate", force: true });
+    const second = await issuerAt(right, "at-the-other");
+    expect(second).not.toBe(first);
+    await step(right, { step: "rotate", kind: "jwt", force: true });
+    await step(right, { step: "rotate", kind: "intermediate", force: true });
+    const third = await issuerAt(left, "and-back");
+    expect(third).not.toBe(second);
+    // The next process has it too.
+    await two.replicas[0].restart();
+    await vi.waitFor(
+      async () => expect(await issuerAt(await two.replicas[0].up(), "again")).toBe(third),
+      PATIENT,
+    );
   });
 
   test("say nothing of what was decided under a lease that is over when the ledger has it", async () => {

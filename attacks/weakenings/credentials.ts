@@ -42,7 +42,7 @@ export const CREDENTIALS_WEAKENINGS = {
   "proofs-count-twice": [
     {
       file: "server/oauth/seen-proofs.ts",
-      find: "if (this.#seen.has(key)) throw new TrustWardenError(this.#code);",
+      find: "if (this.#seen.has(key)) throw new TrustWardenError(REFUSALS[this.#kind]);",
       replace: "",
     },
   ],

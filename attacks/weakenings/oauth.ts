@@ -19,7 +19,7 @@ export const OAUTH_WEAKENINGS = {
     },
     {
       file: "server/oauth/seen-proofs.ts",
-      find: "    if (this.#seen.has(key)) throw new TrustWardenError(this.#code);\n",
+      find: "    if (this.#seen.has(key)) throw new TrustWardenError(REFUSALS[this.#kind]);\n",
       replace: "",
     },
   ],
@@ -32,7 +32,7 @@ export const OAUTH_WEAKENINGS = {
     },
     {
       file: "server/gateway/presented-wit.ts",
-      find: "  services.oauth.claimWorkloadProof({ thumbprint, jti: proof.jti }, now);\n",
+      find: "  await services.oauth.claimWorkloadProof({ thumbprint, jti: proof.jti }, now);\n",
       replace: "",
     },
   ],

@@ -56,6 +56,12 @@ interface KeeperOptions {
   readonly random: Random;
   /** Unix milliseconds. */
   readonly nowMs: () => number;
+  /** Whether the store gives keys to other servers. */
+  readonly isKept?: boolean;
+  /** Where other servers take steps too: brings what they committed. */
+  readonly catchUp?: () => Promise<void>;
+  /** Whether this is the one of several servers that takes the planned steps; the only one unless given. */
+  readonly isTending?: () => boolean;
 }
 
 /** Owns the authority's state in this process: what `current` gives is what the store committed last. */
@@ -88,6 +94,19 @@ export class AuthorityKeeper {
   /** The lists of the roots in use, the active one's first. DER. */
   rootCrls(): readonly Uint8Array[] {
     return this.#rootCrls;
+  }
+
+  /**
+   * Takes up what another server of the store did; its keys are here already.
+   *
+   * @returns whether there was anything.
+   */
+  follow(): boolean {
+    const state = this.#options.reads.authority();
+    if (state.sequence <= this.#state.sequence) return false;
+    this.#adopt(state);
+    void this.#inTurn(() => this.#tryLists()).catch(() => undefined);
+    return true;
   }
 
   /**
@@ -144,17 +163,27 @@ export class AuthorityKeeper {
   }
 
   /** Prepares and activates the first key of a kind that signs tokens; nothing when one signs already. */
-  found(kind: TokenKind, order: StepOrder, announce: Announce): Promise<void> {
-    return this.#inTurn(async () => {
-      if (this.#find(kind, "active") !== undefined) return;
-      if (this.#find(kind, "prepared") === undefined) await this.#prepare(kind, order, announce);
-      await this.#take({ step: "activate", kind, isForced: true }, order, announce);
-    });
+  async found(kind: TokenKind, order: StepOrder, announce: Announce): Promise<void> {
+    try {
+      await this.#inTurn(() => this.#found(kind, order, announce));
+    } catch (error) {
+      const isOthers = error instanceof TrustWardenError && error.code === "authority_conflict";
+      if (this.#options.catchUp === undefined || !isOthers) throw error;
+      // Another server began at the same time; whatever it left is gone on from.
+      await this.#inTurn(() => this.#found(kind, order, announce));
+    }
+  }
+
+  async #found(kind: TokenKind, order: StepOrder, announce: Announce): Promise<void> {
+    if (this.#find(kind, "active") !== undefined) return;
+    if (this.#find(kind, "prepared") === undefined) await this.#prepare(kind, order, announce);
+    await this.#take({ step: "activate", kind, isForced: true }, order, announce);
   }
 
   /** Takes the planned steps by age from now on. */
   tend(order: () => StepOrder, announce: Announce, onError: (error: unknown) => void): void {
     this.#timer = setInterval(() => {
+      if (this.#options.isTending?.() === false) return;
       this.takePlanned(order(), announce).catch(onError);
     }, TEND_MS).unref();
   }
@@ -200,7 +229,9 @@ export class AuthorityKeeper {
 
   async #prepare(kind: AuthorityKind, order: StepOrder, announce: Announce): Promise<StoredAuthority> {
     const { step, key } = await this.#makeStep(kind);
-    return this.#run({ ...order, step, key, succession: await this.#succession(step) }, announce);
+    const sealed = this.#options.isKept ? this.#options.keys.ring.sealedBytes(step.slot) : undefined;
+    const made = { ...order, step, key, succession: await this.#succession(step) };
+    return this.#run(sealed === undefined ? made : { ...made, sealed }, announce);
   }
 
   async #take(
@@ -212,13 +243,19 @@ export class AuthorityKeeper {
   }
 
   async #run(command: ChangeAuthorityCommand, announce: Announce): Promise<StoredAuthority> {
-    const committed = await this.#options.commands.changeAuthority(command);
-    this.#state = committed.value;
-    this.#current = this.#publish();
-    for (const slot of this.#state.slots.filter(isDone)) this.#options.keys.ring.destroy(slot);
+    const { catchUp, commands } = this.#options;
+    const after = catchUp === undefined ? {} : { after: this.#state.sequence };
+    const committed = await commands.changeAuthority({ ...command, ...after });
+    if (committed.value.sequence > this.#state.sequence) this.#adopt(committed.value);
     await announce(committed, command.step);
     await this.#tryLists();
     return this.#state;
+  }
+
+  #adopt(state: StoredAuthority): void {
+    this.#state = state;
+    this.#current = this.#publish();
+    for (const slot of state.slots.filter(isDone)) this.#options.keys.ring.destroy(slot);
   }
 
   async #makeStep(
@@ -346,7 +383,12 @@ export class AuthorityKeeper {
   }
 
   #inTurn<T>(run: () => Promise<T>): Promise<T> {
-    const turn = this.#last.then(run, run);
+    const upToDate = async () => {
+      await this.#options.catchUp?.();
+      if (this.#options.catchUp !== undefined) this.follow();
+      return await run();
+    };
+    const turn = this.#last.then(upToDate, upToDate);
     this.#last = turn;
     return turn;
   }

@@ -18,6 +18,7 @@ import type { Random } from "@trustwarden/core/id.ts";
 import type { RootSigner } from "@trustwarden/core/signer.ts";
 import { findKmsKey, type KmsPlace, openKmsSigner } from "../signer/aws-kms.ts";
 import { createTokenKey, destroyTokenKey, openTokenSigner } from "../signer/pkcs11.ts";
+import { readPrivateFile } from "../signer/private-file.ts";
 import { readSealedFile, type SealedFile, writeSealedFile } from "../signer/sealed-file.ts";
 import { createPrivateKeyPkcs8, createSoftwareSigner } from "../signer/software.ts";
 import type { UnsealKey } from "../signer/unseal-key.ts";
@@ -76,6 +77,11 @@ export class KeyRing {
   signingKey(name: KeyName): SigningKey {
     if (name.custody === "pkcs11") return { kind: "pkcs11", ...this.#inToken(name) };
     return { kind: "sealed", pkcs8: readSealedFile(this.#fileOf(name)) };
+  }
+
+  /** A key as it lies in its file, for the other servers of the store; undefined for one that is in no file. */
+  sealedBytes(name: KeyName): Uint8Array | undefined {
+    return name.custody === "sealed" ? readPrivateFile(this.#fileOf(name).path) : undefined;
   }
 
   /** Every online key that is in a file, by the id of its slot. */

@@ -76,7 +76,7 @@ async function authenticate(services: Services, arrival: CallArrival): Promise<G
   try {
     const now = services.clock.trustedSeconds();
     if (arrival.headers.authorization !== undefined) {
-      const presented = authenticatePresented(services, arrival);
+      const presented = await authenticatePresented(services, arrival);
       services.intake.limits.take(presented.agent);
       arrival.place.moveTo(flowOfAgent(presented.agent));
       return presented;

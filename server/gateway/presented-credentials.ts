@@ -81,7 +81,7 @@ export function verifyShownToken(
  * @throws TrustWardenError as `verifyShownToken`, `dpop_nonce_missing`, `dpop_replayed`, `message_signature_missing`,
  *   `message_signature_invalid`, and the planner's codes.
  */
-export function authenticateToken(services: Services, arrival: CallArrival): GatewayCaller {
+export async function authenticateToken(services: Services, arrival: CallArrival): Promise<GatewayCaller> {
   const now = services.clock.trustedSeconds();
   const epoch = services.reads.epoch();
   const { token, proof, proofText } = verifyShownToken(services, arrival);
@@ -93,7 +93,7 @@ export function authenticateToken(services: Services, arrival: CallArrival): Gat
   const chain = requireLiveChain(services.reads, state.clientInstanceId, now);
   const spiffeId = parseSpiffeId(token.clientId);
   const agent = agentOfToken({ spiffeId, svidSha256: proof.thumbprint, chain });
-  services.oauth.claimProof(proof, now);
+  await services.oauth.claimProof(proof, now);
   return {
     agent,
     intent: issuePresentedRecord(services, {

@@ -60,7 +60,7 @@ export function verifyShownWit(
  * @throws TrustWardenError as `verifyShownWit`, `message_signature_missing`, `message_signature_invalid`,
  *   `signature_nonce_missing`, `wpt_replayed`, the codes of a dead instance, and the planner's.
  */
-export function authenticateWit(services: Services, arrival: CallArrival): GatewayCaller {
+export async function authenticateWit(services: Services, arrival: CallArrival): Promise<GatewayCaller> {
   const now = services.clock.trustedSeconds();
   const epoch = services.reads.epoch();
   const { svid, proof, proofText } = verifyShownWit(services, arrival);
@@ -69,7 +69,7 @@ export function authenticateWit(services: Services, arrival: CallArrival): Gatew
   const chain = requireLiveChain(services.reads, instanceIdOfSpiffeId(services, svid.id), now);
   const thumbprint = svid.confirmationThumbprint;
   const agent = agentOfToken({ spiffeId: svid.id, svidSha256: thumbprint, chain });
-  services.oauth.claimWorkloadProof({ thumbprint, jti: proof.jti }, now);
+  await services.oauth.claimWorkloadProof({ thumbprint, jti: proof.jti }, now);
   return {
     agent,
     intent: issuePresentedRecord(services, {

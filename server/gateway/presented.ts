@@ -18,7 +18,7 @@ export function requireShown(
 }
 
 /** The agent of a call that presents a credential; its proof is used up. @throws TrustWardenError as its kind. */
-export function authenticatePresented(services: Services, arrival: CallArrival): GatewayCaller {
+export function authenticatePresented(services: Services, arrival: CallArrival): Promise<GatewayCaller> {
   return hasWorkloadProof(arrival.headers)
     ? authenticateWit(services, arrival)
     : authenticateToken(services, arrival);

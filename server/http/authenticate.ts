@@ -61,6 +61,8 @@ export async function authenticateCaller(
   const { arrival, route } = visit;
   // Whoever holds a bearer token can be anybody who has seen it (D2).
   if (arrival.headers.authorization !== undefined) throw new TrustWardenError("svid_bearer_refused");
+  // A session that was ended at one server counts at no other.
+  if (arrival.listener === "console" && services.sharing.isShared) await services.sharing.catchUp();
   const caller = await withNewest(services, () => proveCaller(services, visit, evidence));
   if (caller.intent !== null) await claimIntent(services, caller.intent, services.clock.trustedSeconds());
   if (!route.access.includes(caller.principal.kind)) {

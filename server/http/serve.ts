@@ -4,7 +4,7 @@
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { guard } from "@trustwarden/core/guard.ts";
 import { observePath } from "../metrics/observe.ts";
-import { requireCurrent, requireShareableRoute } from "../shared/sharing.ts";
+import { requireCurrent } from "../shared/sharing.ts";
 import { answerDecision } from "./acts/decisions.ts";
 import type { Arrival } from "./arrival.ts";
 import { createControlPorts, questionOf } from "./control-ports.ts";
@@ -35,7 +35,6 @@ export async function serve(services: Services, route: Route, arrival: Arrival):
 async function answer(services: Services, route: Route, arrival: Arrival): Promise<unknown> {
   if (route.access === "public") return route.act(services, arrival.params, arrival.headers);
   if (services.sharing.isShared) await requireCurrent(services);
-  requireShareableRoute(services, route);
   if (route.recording === "decision") return answerDecision(services, route, arrival);
   return serveGuarded(services, { route, arrival, act: (visit) => route.act(services, visit) });
 }

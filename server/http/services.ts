@@ -3,7 +3,6 @@
  */
 
 import type { Duplex } from "node:stream";
-import type { AuthorityStep } from "@trustwarden/core/agentid/authority-steps.ts";
 import type { ProvenChains } from "@trustwarden/core/agentid/proven-chains.ts";
 import type { TrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import type { PolicyMaterial } from "@trustwarden/core/agentledger/evidence-policies.ts";
@@ -105,7 +104,7 @@ export interface Services {
   /** Takes the operator's steps. */
   readonly keeper: AuthorityKeeper;
   /** Has the server's own SVID and its listeners follow a step that was announced. */
-  readonly onAuthorityStep: (step: AuthorityStep) => Promise<void>;
+  readonly onAuthorityStep: () => Promise<void>;
   /** Relationships with other trust domains, and every bundle that we trust. */
   readonly federation: Federation;
   /** Secrets for upstreams, and canaries. */

@@ -75,6 +75,8 @@ export interface LedgerOptions {
   }) => string;
   /** Told of a command's row in the step in which its entries are appended, before them. */
   readonly onOwed?: (outboxId: number) => void;
+  /** The decisions of all servers, where several share the ledger. */
+  readonly decided?: Pick<RecentDecisions, "total" | "since">;
   /** Awaited before rows are marked, so that many are marked by one transaction; no pause unless given. */
   readonly pace?: () => Promise<void>;
   /** Told when outbox rows could not be marked; they are in the ledger and will be found there at the next start. */
@@ -85,8 +87,9 @@ export interface LedgerOptions {
 export class Ledger {
   readonly origin: string;
   readonly log: LogWriter;
-  /** The latest decisions, for whoever watches. */
-  readonly decided = new RecentDecisions();
+  /** The latest decisions, for whoever watches: of all servers that share the ledger. */
+  readonly decided: Pick<RecentDecisions, "total" | "since">;
+  readonly #ownDecided = new RecentDecisions();
   readonly #options: LedgerOptions;
   #isFailed = false;
   #sequenced: number[] = [];
@@ -98,6 +101,7 @@ export class Ledger {
   constructor(options: LedgerOptions) {
     this.origin = options.origin;
     this.log = options.log;
+    this.decided = options.decided ?? this.#ownDecided;
     this.#options = options;
     options.log.onTurned(({ marks }) => {
       for (const { position, entry } of marks) options.index.observe(position, entry);
@@ -180,7 +184,7 @@ export class Ledger {
   /** Signs a decision record; the caller appends it behind its intent. */
   issueDecision(facts: DecisionFacts): string {
     const record = this.#options.records.issueDecision(facts);
-    this.decided.note(facts);
+    this.#ownDecided.note(facts);
     return record;
   }
 

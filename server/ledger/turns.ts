@@ -56,9 +56,12 @@ export function createLedgerTurns({
   clock,
   log,
 }: TurnParts): LedgerTurns {
-  shardedLog.onTurned(({ begun: { origin, vkey } }) =>
-    log.info({ origin, vkey }, "the ledger's next shard has begun"),
-  );
+  shardedLog.onTurned(({ begun }) => {
+    const { origin, vkey } = begun;
+    log.info({ origin, vkey }, "the ledger's next shard has begun");
+    // Whichever server turned it: each of them gives out what witnesses say of it.
+    if (shared !== null) witnessing?.know(begun);
+  });
   return new LedgerTurns({
     log: shardedLog,
     isQuarterly: config.ledger.shards === "quarterly" && shared === null,

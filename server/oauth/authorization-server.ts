@@ -8,6 +8,7 @@ import { type DpopProof, verifyDpopProof } from "@trustwarden/core/dpop.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Random } from "@trustwarden/core/id.ts";
 import { Nonces } from "../http/nonces.ts";
+import type { Uses } from "../shared/uses.ts";
 import type { AcceptedGrants } from "./accepted-grants.ts";
 import type { ClientDocuments } from "./client-documents.ts";
 import type { GivenGrants } from "./given-grants.ts";
@@ -36,6 +37,10 @@ export interface AuthorizationServerDeps {
   /** Every origin at which the endpoints are, as clients may spell it. */
   readonly origins: () => readonly string[];
   readonly random: Random;
+  /** Of proofs, at whichever server that shares the store they are shown. */
+  readonly uses: Uses;
+  /** Of nonces, where several servers take each other's; null for a key of its own. */
+  readonly nonceKey: Uint8Array | null;
   readonly acceptedGrants: AcceptedGrants;
   readonly givenGrants: GivenGrants;
   readonly documents: ClientDocuments;
@@ -45,13 +50,17 @@ export interface AuthorizationServerDeps {
 export class AuthorizationServer {
   readonly #deps: AuthorizationServerDeps;
   readonly #nonces: Nonces;
-  readonly #seen = new SeenProofs("dpop_replayed");
-  readonly #seenWorkloadProofs = new SeenProofs("wpt_replayed");
-  readonly #seenAttestations = new SeenProofs("client_attestation_replayed");
+  readonly #seen: SeenProofs;
+  readonly #seenWorkloadProofs: SeenProofs;
+  readonly #seenAttestations: SeenProofs;
 
   constructor(deps: AuthorizationServerDeps) {
     this.#deps = deps;
-    this.#nonces = new Nonces(deps.random);
+    const { random, nonceKey, uses } = deps;
+    this.#nonces = nonceKey === null ? new Nonces(random) : new Nonces(random, nonceKey);
+    this.#seen = new SeenProofs("dpop", uses);
+    this.#seenWorkloadProofs = new SeenProofs("wpt", uses);
+    this.#seenAttestations = new SeenProofs("attestation", uses);
   }
 
   /** `iss` of access tokens, and the audience of client assertions. */
@@ -98,18 +107,18 @@ export class AuthorizationServer {
    * The proof of a request to one of the endpoints: ours, fresh, and shown for the first time.
    *
    * @param request.now - Unix seconds.
-   * @throws TrustWardenError `dpop_invalid`, `dpop_nonce_missing` or `dpop_replayed`.
+   * @throws TrustWardenError `dpop_invalid`, `dpop_nonce_missing`, `dpop_replayed` or `store_unavailable`.
    * @see RFC 9449 §4.3, §8 and §11.1
    */
-  verifyProof(
+  async verifyProof(
     text: string,
     request: { readonly method: string; readonly path: string; readonly now: number },
-  ): DpopProof {
+  ): Promise<DpopProof> {
     const { method, path, now } = request;
     const urls = this.#deps.origins().map((origin) => `${origin}${path}`);
     const proof = verifyDpopProof(text, { method, urls, accessToken: null, now });
     this.requireFreshNonce(proof.nonce, now);
-    this.claimProof(proof, now);
+    await this.claimProof(proof, now);
     return proof;
   }
 
@@ -123,18 +132,22 @@ export class AuthorizationServer {
     return nonce !== null && this.#nonces.isFresh(nonce, now);
   }
 
-  /** Uses up a workload proof token. @throws TrustWardenError `wpt_replayed`, `rate_limited`. */
-  claimWorkloadProof(proof: Parameters<SeenProofs["claim"]>[0], now: number): void {
-    this.#seenWorkloadProofs.claim(proof, now);
+  /** Uses up a workload proof token. @throws TrustWardenError `wpt_replayed`, `rate_limited`, `store_unavailable`. */
+  claimWorkloadProof(proof: Parameters<SeenProofs["claim"]>[0], now: number): Promise<void> {
+    return this.#seenWorkloadProofs.claim(proof, now);
   }
 
-  /** Uses up the proof beside a WIT-SVID. @throws TrustWardenError `client_attestation_replayed`, `rate_limited`. */
-  claimAttestation(proof: Parameters<SeenProofs["claim"]>[0], now: number): void {
-    this.#seenAttestations.claim(proof, now);
+  /**
+   * Uses up the proof beside a WIT-SVID.
+   *
+   * @throws TrustWardenError `client_attestation_replayed`, `rate_limited`, `store_unavailable`.
+   */
+  claimAttestation(proof: Parameters<SeenProofs["claim"]>[0], now: number): Promise<void> {
+    return this.#seenAttestations.claim(proof, now);
   }
 
-  /** Uses up a proof. @throws TrustWardenError `dpop_replayed`, `rate_limited`. */
-  claimProof(proof: DpopProof, now: number): void {
-    this.#seen.claim(proof, now);
+  /** Uses up a proof. @throws TrustWardenError `dpop_replayed`, `rate_limited`, `store_unavailable`. */
+  claimProof(proof: DpopProof, now: number): Promise<void> {
+    return this.#seen.claim(proof, now);
   }
 }

@@ -74,7 +74,7 @@ export async function authenticateClient(
   const form = oauthClientForm.parse(arrival.body);
   const { client_id: clientId } = form;
   const { assertion, type } = shownAssertion(form);
-  const { principal, client } = proveClient(services, { arrival, assertion, type }, evidence);
+  const { principal, client } = await proveClient(services, { arrival, assertion, type }, evidence);
   // RFC 8705 §2 wants it with a certificate; a token names its client by itself.
   const isNamed = client.method !== "spiffe_x509";
   const documentUrl = documentUrlOf(services, clientId);
@@ -85,7 +85,7 @@ export async function authenticateClient(
   if (documentUrl !== null) {
     await requireDocument(services, { url: documentUrl, principal, client, grantType: form.grant_type });
   }
-  const proof = proofOf(services, arrival);
+  const proof = await proofOf(services, arrival);
   const bound = proof === null ? client : bindClient(client, boundTo(proof));
   return { principal, intent: null, client: bound, documentUrl };
 }
@@ -135,7 +135,7 @@ function proveClient(
     readonly type: string | undefined;
   },
   evidence: Evidence,
-): ProvenClient {
+): ProvenClient | Promise<ProvenClient> {
   const { arrival, assertion, type } = shown;
   if (hasAttestation(arrival)) {
     if (assertion !== undefined) malformed("client_assertion");
@@ -213,7 +213,7 @@ function digestOfAssertion(assertion: string): string {
   return encodeBase64url(sha256(encodeUtf8(assertion.slice(0, assertion.lastIndexOf(".")))));
 }
 
-function proofOf(services: Services, arrival: Arrival): DpopProof | null {
+async function proofOf(services: Services, arrival: Arrival): Promise<DpopProof | null> {
   const header = arrival.headers.dpop;
   if (header === undefined) return null;
   const { method, target } = arrival;

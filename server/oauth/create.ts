@@ -3,6 +3,7 @@ import type { Random } from "@trustwarden/core/id.ts";
 import { createOpenFetch } from "../attest/token-source.ts";
 import { jwtIssuerOf, type ServerConfig } from "../config.ts";
 import type { Services } from "../http/services.ts";
+import type { Sharing } from "../shared/sharing.ts";
 import { AcceptedGrants } from "./accepted-grants.ts";
 import { AuthorizationServer } from "./authorization-server.ts";
 import { ClientDocuments } from "./client-documents.ts";
@@ -14,8 +15,10 @@ export function createAuthorizationServer(options: {
   readonly random: Random;
   readonly urls: Services["urls"];
   readonly names: ReadonlySet<string>;
+  readonly sharing: Pick<Sharing, "uses">;
+  readonly nonceKey: Uint8Array | null;
 }): AuthorizationServer {
-  const { config, random, urls, names } = options;
+  const { config, random, urls, names, sharing, nonceKey } = options;
   const origin = () => config.oauth.url ?? urls().server;
   return new AuthorizationServer({
     jwtIssuer: jwtIssuerOf(config),
@@ -28,6 +31,8 @@ export function createAuthorizationServer(options: {
       ...[...names].map((name) => withName(urls().server, name)),
     ],
     random,
+    uses: sharing.uses,
+    nonceKey,
     acceptedGrants: new AcceptedGrants(
       config.oauth.grantIssuers,
       createOpenFetch("oauth.grantIssuers caFile"),

@@ -2,11 +2,12 @@
  * Which proofs of possession were shown already: the memory that makes each of them count once.
  *
  * A proof is remembered by its key and its `jti`, never by its text: an ECDSA signature has a second spelling. After a
- * restart nothing is remembered. What comes with a nonce of ours is void then; a client attestation has none, and counts
- * once more within its minute. What it buys is bound to the key of its own WIT-SVID.
+ * restart nothing is remembered by a server alone; servers that share a store claim each proof there, after their own memory.
+ * What comes with a nonce of ours is void after a restart; a client attestation has none, and counts once more within its minute. What it buys is bound to the key of its own WIT-SVID.
  */
 import { MAX_PROOF_AGE_SECONDS } from "@trustwarden/core/dpop.ts";
-import { type ErrorCode, TrustWardenError } from "@trustwarden/core/error.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { REFUSALS, type UseKind, type Uses } from "../shared/uses.ts";
 
 /** Past its age a proof is refused anyway; the rest is for a clock ahead of ours, and a margin. */
 const REMEMBER_SECONDS = MAX_PROOF_AGE_SECONDS + 60;
@@ -18,25 +19,32 @@ const MAX_REMEMBERED = 500_000;
 /** Owns the set. Between calls every claimed proof that would still verify is in it. */
 export class SeenProofs {
   readonly #seen = new Map<string, number>();
-  readonly #code: ErrorCode;
+  readonly #kind: UseKind;
+  readonly #uses: Uses;
 
-  /** @param code - of the refusal of a proof that was shown before. */
-  constructor(code: ErrorCode) {
-    this.#code = code;
+  /** @param kind - of the proofs, which says what one that was shown before is refused with. */
+  constructor(kind: UseKind, uses: Uses) {
+    this.#kind = kind;
+    this.#uses = uses;
   }
 
   /**
    * Claims a proof for this request.
    *
    * @param now - Unix seconds.
-   * @throws TrustWardenError the code of the set, or `rate_limited` when more proofs are in use than fit.
+   * @throws TrustWardenError the code of the kind, `rate_limited` when more proofs are in use than fit, `store_unavailable`.
    */
-  claim({ thumbprint, jti }: { readonly thumbprint: string; readonly jti: string }, now: number): void {
+  async claim(
+    { thumbprint, jti }: { readonly thumbprint: string; readonly jti: string },
+    now: number,
+  ): Promise<void> {
     this.#forget(now);
     const key = `${thumbprint} ${jti}`;
-    if (this.#seen.has(key)) throw new TrustWardenError(this.#code);
+    if (this.#seen.has(key)) throw new TrustWardenError(REFUSALS[this.#kind]);
     if (this.#seen.size >= MAX_REMEMBERED) throw new TrustWardenError("rate_limited");
-    this.#seen.set(key, now + REMEMBER_SECONDS);
+    const forgetAt = now + REMEMBER_SECONDS;
+    this.#seen.set(key, forgetAt);
+    await this.#uses.claim({ kind: this.#kind, name: key, forgetAt }, now);
   }
 
   /** The map is in order of claiming, and so of forgetting. */

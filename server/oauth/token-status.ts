@@ -22,7 +22,7 @@ export async function introspect(
   services: Services,
   { body, caller }: Visit<TokenForm>,
 ): Promise<IntrospectionAnswer> {
-  const token = findLiveToken(services, body.token);
+  const token = await findNewestToken(services, body.token);
   if (token === undefined) return INACTIVE;
   return caller.principal.kind === "verifier" || isPartyOf(token, caller) ? describe(token) : INACTIVE;
 }
@@ -35,7 +35,7 @@ export async function introspect(
  */
 export async function revokeAccessToken(services: Services, visit: Visit<TokenForm>): Promise<RawAnswer> {
   const done: RawAnswer = { isRaw: true, contentType: "text/plain", cacheControl: "no-store", content: "" };
-  const token = findLiveToken(services, visit.body.token);
+  const token = await findNewestToken(services, visit.body.token);
   if (token === undefined) return done;
   if (!isPartyOf(token, visit.caller)) throw new TrustWardenError("denied", { reason: "another's token" });
   const committed = await voidToken(services, visit, token);
@@ -65,6 +65,12 @@ async function voidToken(
 /** The client that it was issued to, or the one in whose name it acts. */
 function isPartyOf({ clientId, subject }: AccessToken, { principal }: Visit["caller"]): boolean {
   return "spiffeId" in principal && (principal.spiffeId === clientId || principal.spiffeId === subject);
+}
+
+/** Another server may have issued it, or ended it, a moment ago. */
+async function findNewestToken(services: Services, text: string): Promise<AccessToken | undefined> {
+  if (services.sharing.isShared) await services.sharing.catchUp();
+  return findLiveToken(services, text);
 }
 
 function findLiveToken(services: Services, text: string): AccessToken | undefined {

@@ -32,7 +32,11 @@ export function hasAttestation({ headers }: Pick<Arrival, "headers">): boolean {
  * @throws TrustWardenError `wit_disabled`, `client_attestation_invalid`, `client_attestation_replayed`, and the codes of
  *   `verifyOwnWit` and of a dead instance.
  */
-export function proveByWit(services: Services, { headers }: Arrival, evidence: Evidence): ProvenClient {
+export async function proveByWit(
+  services: Services,
+  { headers }: Arrival,
+  evidence: Evidence,
+): Promise<ProvenClient> {
   const now = services.clock.trustedSeconds();
   const { [WIT]: wit, [PROOF]: proof } = headers;
   if (typeof wit !== "string" || typeof proof !== "string") {
@@ -45,7 +49,7 @@ export function proveByWit(services: Services, { headers }: Arrival, evidence: E
   const { jti } = verifyClientAttestation(proof, confirmationKey, { audience, clientId: svid.id, now });
   const chain = requireLiveChain(services.reads, instanceIdOfSpiffeId(services, svid.id), now);
   const principal = agentOfToken({ spiffeId: svid.id, svidSha256: thumbprint, chain });
-  services.oauth.claimAttestation({ thumbprint, jti }, now);
+  await services.oauth.claimAttestation({ thumbprint, jti }, now);
   return {
     principal,
     client: {

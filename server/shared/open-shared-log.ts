@@ -19,8 +19,12 @@ import { readPrivateFile } from "../signer/private-file.ts";
 import { PostgresLogTail } from "../store/postgres-log-tail.ts";
 import { openPostgresLogin } from "../store/postgres-login.ts";
 import { PostgresAppendPost } from "../store/postgres-state/append-rows.ts";
+import { PostgresNotes } from "../store/postgres-state/note-rows.ts";
 import { PostgresUseRows } from "../store/postgres-state/use-rows.ts";
+import { FollowedDecisions } from "./followed-decisions.ts";
 import { FollowedLog } from "./followed-log.ts";
+import type { Notes } from "./notes.ts";
+import { SeatDuties } from "./seat-duties.ts";
 import { SeatMarks } from "./seat-marks.ts";
 import { SequencerSeat } from "./sequencer-seat.ts";
 import { SharedUses, type Uses } from "./uses.ts";
@@ -32,6 +36,11 @@ export interface SharedLedger {
   readonly log: FollowedLog;
   readonly appends: CarriedAppends;
   readonly uses: Uses;
+  readonly notes: Notes;
+  /** Of all of them, for whoever watches. */
+  readonly decided: FollowedDecisions;
+  /** What one of them does for all. */
+  readonly duties: SeatDuties;
 }
 
 export interface OpenSharedLogOptions {
@@ -70,7 +79,9 @@ export async function openSharedLog(options: OpenSharedLogOptions): Promise<Shar
   const post = new PostgresAppendPost(loginOfState);
   const tail = new PostgresLogTail(() => openPostgresLogin(ledgerLogin, "ledger.postgres", readPrivateFile));
   const useRows = new PostgresUseRows(loginOfState);
-  cleanups.push(() => Promise.all([post.close(), tail.close(), useRows.close()]).then(() => undefined));
+  const notes = new PostgresNotes(loginOfState);
+  const sessions = [post, tail, useRows, notes];
+  cleanups.push(() => Promise.all(sessions.map((session) => session.close())).then(() => undefined));
   const noteSigner = createNoteSigner({ name: origin, signer: keys.logSigner });
   const appends = new CarriedAppends({
     post,
@@ -78,6 +89,7 @@ export async function openSharedLog(options: OpenSharedLogOptions): Promise<Shar
     acknowledge: (place) =>
       issueAcknowledgementAs({ origin, acknowledgedAt: Math.floor(nowMs() / 1000), ...place }, noteSigner),
   });
+  const decided = new FollowedDecisions();
   const log = new FollowedLog({
     ledger: origin,
     vkey: formatVkey(origin, rawEd25519Key(keys.logSigner.publicKey)),
@@ -89,20 +101,30 @@ export async function openSharedLog(options: OpenSharedLogOptions): Promise<Shar
     },
     append: (entries, id) => appends.append(entries, id),
     turn: (name) => seat.turn(name),
-    onEntry,
+    onEntry: (position, entry) => {
+      decided.see(entry);
+      onEntry(position, entry);
+    },
   });
-  const seat = openSeat(options, { openPost: () => new PostgresAppendPost(loginOfState), followed: log });
+  const duties = new SeatDuties();
+  const openPost = () => new PostgresAppendPost(loginOfState);
+  const seat = openSeat(options, { openPost, followed: log, duties });
   cleanups.push(() => seat.close());
   post.watch(() => log.look());
   await log.start();
   cleanups.push(() => log.stop());
-  return { log, appends, uses: new SharedUses(useRows) };
+  return { log, appends, uses: new SharedUses(useRows), notes, decided, duties };
 }
 
 function openSeat(
   { config, log, nowMs, createLog, highWater, onFatal }: OpenSharedLogOptions,
-  { openPost, followed }: { readonly openPost: () => PostgresAppendPost; readonly followed: FollowedLog },
+  made: {
+    readonly openPost: () => PostgresAppendPost;
+    readonly followed: FollowedLog;
+    readonly duties: SeatDuties;
+  },
 ): SequencerSeat {
+  const { openPost, followed, duties } = made;
   return new SequencerSeat({
     open: (onLost) => {
       const closes: (() => void)[] = [];
@@ -124,7 +146,9 @@ function openSeat(
           log.error({ code: "ledger_unavailable" }, "the ledger's next shard could not be begun"),
       });
       await turns.start(ends);
+      await duties.begin();
       return async () => {
+        await duties.end();
         for (const end of ends) await end();
         log.info({}, "this server sequences the ledger no more");
       };

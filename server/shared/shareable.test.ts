@@ -25,16 +25,21 @@ const CERTIFIED = { certFile: "/nowhere/web.crt", keyFile: "/nowhere/web.key" };
 test.each([
   ["ledger.storage", { ledger: { storage: "posix" } }],
   ["gateway", { gateway: {} }],
-  ["console", { console: {} }],
-  ["witnesses", { witnesses: { policyFile: "policy" } }],
-  ["sinks", { sinks: [{ kind: "syslog", name: "siem", host: "127.0.0.1", port: 6514 }] }],
   ["policy.envoy", { policy: { envoy: { services: {} } } }],
   ["policy.listener", { policy: { listener: CERTIFIED } }],
-  ["federation.web", { federation: { web: CERTIFIED } }],
 ])("%s is refused at the start, and is none of a server's alone", (setting, change) => {
   const alone = { ...SHARED.state, servers: "one" };
   expect(() => parseConfig({ ...SHARED, state: alone, ...change })).not.toThrow();
   expectRefused(setting, { ...SHARED, ...change });
+});
+
+test.each([
+  ["console", { console: {} }],
+  ["witnesses", { witnesses: { policyFile: "policy" } }],
+  ["sinks", { sinks: [{ kind: "syslog", name: "siem", host: "127.0.0.1", port: 6514 }] }],
+  ["federation.web", { federation: { web: CERTIFIED } }],
+])("%s is of all of them", (_, change) => {
+  expect(() => parseConfig({ ...SHARED, ...change })).not.toThrow();
 });
 
 test("turns are refused to those that write at once", () => {

@@ -16,11 +16,7 @@ interface Shareable {
   };
   readonly ledger: { readonly storage: string };
   readonly gateway?: unknown;
-  readonly console?: unknown;
-  readonly witnesses?: unknown;
-  readonly sinks?: unknown;
   readonly policy: { readonly envoy?: unknown; readonly listener?: unknown };
-  readonly federation: { readonly web?: unknown };
 }
 
 /** @throws TrustWardenError `config_invalid` with the first setting that servers which share a store cannot have. */
@@ -30,12 +26,8 @@ export function requireShareable(config: Shareable): void {
     ["state.standby", config.state.standby === true, "servers that share a store do not take turns"],
     ["ledger.storage", config.ledger.storage !== "postgres", "each of them has to reach the ledger"],
     ["gateway", isThere(config.gateway), "budgets, sessions and running calls are one server's"],
-    ["console", isThere(config.console), "challenges of passkeys are one server's"],
-    ["witnesses", isThere(config.witnesses), "what witnesses cosigned is kept by one server"],
-    ["sinks", isThere(config.sinks), "how far a sink has come is kept by one server"],
     ["policy.envoy", isThere(config.policy.envoy), "its answers are bound by no lease"],
     ["policy.listener", isThere(config.policy.listener), "its answers are bound by no lease"],
-    ["federation.web", isThere(config.federation.web), "OAuth's proofs are remembered by one server"],
   ];
   for (const [setting, isRefused, reason] of refused)
     if (isRefused) throw new TrustWardenError("config_invalid", { setting, reason });

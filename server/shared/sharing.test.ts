@@ -1,16 +1,8 @@
 /** A server says nothing that others may have changed, and asks the store before it turns somebody away as unknown. */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { expect, test } from "vitest";
-import { expectCode, expectRejection } from "../../test/support/expect-code.ts";
-import {
-  ALONE,
-  askTogether,
-  requireAlone,
-  requireCurrent,
-  requireNewest,
-  requireShareableRoute,
-  withNewest,
-} from "./sharing.ts";
+import { expectRejection } from "../../test/support/expect-code.ts";
+import { ALONE, askTogether, requireCurrent, requireNewest, withNewest } from "./sharing.ts";
 
 const SHARED = { ...ALONE, isShared: true };
 const unknown = () => {
@@ -41,15 +33,6 @@ test("whom nobody knows here is looked for again upon what others wrote, once", 
   await expectRejection(withNewest({ sharing }, refused), "identity_revoked");
   await expectRejection(withNewest({ sharing: { ...ALONE, catchUp } }, unknown), "instance_unknown");
   expect(caughtUp).toBe(2);
-});
-
-test("what one server alone remembers is refused where several share a store", () => {
-  for (const path of ["/oauth/token", "/ssf/streams"]) {
-    expectCode(() => requireShareableRoute({ sharing: SHARED }, { path }), "replica_refused");
-    requireShareableRoute({ sharing: ALONE }, { path });
-  }
-  requireShareableRoute({ sharing: SHARED }, { path: "/v1/decisions" });
-  expectCode(() => requireAlone({ sharing: SHARED }, "keys"), "replica_refused");
 });
 
 test("before something is published it is asked what others wrote; a server alone asks nobody", async () => {

@@ -14,9 +14,6 @@ const LOOK_MS = 10;
 /** Another server may have made it a moment ago. */
 const UNKNOWN: readonly ErrorCode[] = ["instance_unknown", "owner_unknown", "foreign_agent_unknown"];
 
-/** OAuth's proofs of possession, and streams of security events, are remembered by the server that they were shown to. */
-const ONE_SERVERS: readonly string[] = ["/oauth/", "/ssf/"];
-
 /** One of several servers; or one that has its store alone. */
 export interface Sharing {
   /** Whether other servers write the same store. */
@@ -89,23 +86,6 @@ export function askTogether(ask: () => Promise<unknown>): () => Promise<void> {
     next ??= running.catch(() => undefined).then(begin);
     return next;
   };
-}
-
-/** @throws TrustWardenError `replica_refused` for what servers that share a store do not do. */
-export function requireAlone(
-  { sharing }: { readonly sharing: Pick<Sharing, "isShared"> },
-  reason: string,
-): void {
-  if (sharing.isShared) throw new TrustWardenError("replica_refused", { reason });
-}
-
-/** @throws TrustWardenError `replica_refused` for a row whose memory is one server's. */
-export function requireShareableRoute(
-  services: { readonly sharing: Pick<Sharing, "isShared"> },
-  { path }: { readonly path: string },
-): void {
-  const start = ONE_SERVERS.find((own) => path.startsWith(own));
-  if (start !== undefined) requireAlone(services, start);
 }
 
 /** Asks once more, upon what the others have written, before somebody is refused whom nobody knows here. */

@@ -17,7 +17,7 @@ const MAX_PENDING = 10_000;
 const MARGIN_SECONDS = 300;
 
 /** Kinds of what counts once, and what a second use is refused with. */
-const REFUSALS = {
+export const REFUSALS = {
   intent: "intent_replayed",
   nonce: "nonce_invalid",
   "owner-request": "owner_request_replayed",

@@ -11,11 +11,13 @@ import type { EventLog } from "../http/services.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { digestOfEntry } from "../ledger/tail.ts";
 import type { Cleanup } from "../parts.ts";
+import type { Notes } from "../shared/notes.ts";
+import type { SeatDuties } from "../shared/seat-duties.ts";
 import { readPrivateFile } from "../signer/private-file.ts";
 import { pushSecurityEvents } from "../ssf/push.ts";
 import { SERVER_VERSION } from "../version.ts";
 import type { SinkSettings } from "./config.ts";
-import { createCursorFile } from "./cursor.ts";
+import { createCursorFile, createCursorNote } from "./cursor.ts";
 import { Sink, type SinkOptions } from "./sink.ts";
 import { sendDelivery } from "./syslog.ts";
 import { postDelivery } from "./webhook.ts";
@@ -43,6 +45,8 @@ export interface SinkDeps {
   /** Of security events: who says them, and with which key. */
   readonly issuer: string;
   readonly signer: Signer;
+  /** Where several servers share the ledger: one of them sends, from the place that all of them know. */
+  readonly shared: { readonly notes: Notes; readonly duties: SeatDuties } | null;
 }
 
 /**
@@ -50,36 +54,66 @@ export interface SinkDeps {
  *   reading the files fails with.
  */
 export async function openSinks(deps: SinkDeps): Promise<void> {
-  const { ledger, log, dataDir, cleanups } = deps;
+  const { ledger, cleanups, shared } = deps;
+  if (deps.settings.length === 0 && Object.keys(deps.sinkFrom).length === 0) return;
+  await placeSinks(deps, ledger.log.publishedSize());
+  if (shared === null) {
+    cleanups.push(startSinks(deps));
+    return;
+  }
+  cleanups.push(() => shared.duties.end());
+  await shared.duties.add(async () => startSinks(deps));
+}
+
+/** @returns how to end them. */
+function startSinks(deps: SinkDeps): () => Promise<void> {
+  const { ledger, log, settings: all } = deps;
   const size = () => ledger.log.publishedSize();
-  await placeSinks(deps, size());
   const stream = new EventStream(ledger.log);
-  for (const settings of deps.settings) {
-    const sink = new Sink({
+  const sinks = all.map((settings) => {
+    return new Sink({
       name: settings.name,
       size,
       read: (range) => stream.read(range),
-      cursor: createCursorFile(dataDir, settings.name),
+      cursor: cursorOf(deps, settings.name),
       entryDigest: async (index) => digestOfEntry(await ledger.log.readEntry(index)),
       begin: () => (settings.begin === "now" ? size() : 0),
       deliver: createDelivery(settings, deps),
       onFailure: (facts) =>
         facts.code === "sink_ahead" ? log.error(facts, AHEAD) : log.warn(facts, REFUSED),
     });
-    cleanups.push(() => sink.close());
-  }
+  });
+  return async () => {
+    await Promise.all(sinks.map((sink) => sink.close()));
+  };
+}
+
+function cursorOf({ dataDir, shared, ledger }: SinkDeps, name: string): SinkOptions["cursor"] {
+  if (shared === null) return createCursorFile(dataDir, name);
+  const { notes } = shared;
+  return createCursorNote({ notes, name, catchUp: (size) => ledger.log.waitForCheckpoint(size) });
 }
 
 /** Before any sink runs, so that none reads its old place. */
-async function placeSinks({ settings, sinkFrom, dataDir }: SinkDeps, size: number): Promise<void> {
+async function placeSinks(deps: SinkDeps, size: number): Promise<void> {
+  const { settings, sinkFrom, shared } = deps;
+  if (shared !== null) await placeSharedSinks(deps);
   for (const [name, next] of Object.entries(sinkFrom)) {
     const isSinks = settings.some((sink) => sink.name === name);
-    if (isSinks && next <= size) await createCursorFile(dataDir, name).write({ next, last: null });
+    if (isSinks && next <= size) await cursorOf(deps, name).write({ next, last: null });
     else
       throw new TrustWardenError("config_invalid", {
         setting: "sinkFrom",
         reason: isSinks ? `the ledger has ${size} entries` : `there is no sink ${name}`,
       });
+  }
+}
+
+/** A place goes back only where nothing is kept; no other server may be sending meanwhile, which its operator sees to. */
+async function placeSharedSinks({ sinkFrom, shared }: SinkDeps): Promise<void> {
+  for (const name of Object.keys(sinkFrom)) {
+    const kept = await shared?.notes.read("sink", name);
+    if (kept !== undefined) await shared?.notes.keep({ kind: "sink", ...kept, body: null });
   }
 }
 

@@ -9,12 +9,29 @@ import { formatStreamState, parseStreamState, type StreamState } from "./stream-
 
 const ENDING = ".json";
 
+/** A stream as it is kept. */
+export interface KeptStream {
+  readonly state: StreamState;
+  /** Of this state, rising; 0 before it is kept. */
+  readonly revision: number;
+}
+
 /** Keeps streams. */
 export interface StreamFiles {
+  /** What there was at the start. */
   readonly readAll: () => readonly StreamState[];
-  /** Durable on return. */
-  readonly write: (state: StreamState) => Promise<void>;
-  readonly remove: (streamId: string) => Promise<void>;
+  /** What there is now, where several servers keep them; undefined where nobody else changes them. */
+  readonly readNewest?: () => Promise<readonly KeptStream[]>;
+  /**
+   * Durable on return.
+   *
+   * @param kept.revision - of what it replaces.
+   * @returns the revision of what is kept now.
+   * @throws TrustWardenError `store_unavailable` where another server has changed it since it was read.
+   */
+  readonly write: (kept: KeptStream) => Promise<number>;
+  /** @throws as `write`. */
+  readonly remove: (kept: KeptStream) => Promise<void>;
 }
 
 /** The folder of streams in a data directory. */
@@ -23,14 +40,15 @@ export function createStreamFiles(dataDir: string): StreamFiles {
   const pathOf = (streamId: string) => join(folder, `${streamId}${ENDING}`);
   return {
     readAll: () => namesIn(folder).map((name) => readState(join(folder, name))),
-    write: async (state) => {
+    write: async ({ state, revision }) => {
       const path = pathOf(state.streamId);
       await makeDirectory(dirname(path));
       const bytes = encodeUtf8(formatStreamState(state));
       await replaceFile({ path, temporary: `${path}.tmp`, bytes });
+      return revision + 1;
     },
-    remove: async (streamId) => {
-      await rm(pathOf(streamId), { force: true });
+    remove: async ({ state }) => {
+      await rm(pathOf(state.streamId), { force: true });
       await syncDirectory(folder);
     },
   };

@@ -11,8 +11,9 @@ import type { StreamSource } from "@trustwarden/core/agentledger/event-stream.ts
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { formatUlid, formatUuidV7, type Random } from "@trustwarden/core/id.ts";
 import { formatCanonicalJson } from "@trustwarden/core/json.ts";
+import { askTogether } from "../shared/sharing.ts";
 import { EVENT_TYPES, formatEventType, type SecurityEvent } from "./security-event.ts";
-import type { StreamFiles } from "./stream-files.ts";
+import type { KeptStream, StreamFiles } from "./stream-files.ts";
 import type { StreamState } from "./stream-state.ts";
 import { StreamWindow } from "./stream-window.ts";
 
@@ -56,6 +57,8 @@ export interface Polled {
 /** One stream at work. */
 interface Live {
   state: StreamState;
+  /** Of what is kept. */
+  revision: number;
   readonly window: StreamWindow;
   /** Polls so far; a later one ends the wait of an earlier. */
   polls: number;
@@ -77,12 +80,18 @@ interface StreamsOptions {
 export class SecurityEventStreams {
   readonly #options: StreamsOptions;
   readonly #streams = new Map<string, Live>();
+  readonly #ask = askTogether(() => this.#readNewest());
   #isClosed = false;
 
   /** @throws TrustWardenError `config_invalid` for a file that is no stream. */
   constructor(options: StreamsOptions) {
     this.#options = options;
-    for (const state of options.files.readAll()) this.#open(state);
+    for (const state of options.files.readAll()) this.#open({ state, revision: 0 });
+  }
+
+  /** Has, when it returns, what other servers changed before. @throws TrustWardenError `store_unavailable`. */
+  async refresh(): Promise<void> {
+    if (this.#options.files.readNewest !== undefined) await this.#ask();
   }
 
   /** In the order in which they were made. */
@@ -120,9 +129,9 @@ export class SecurityEventStreams {
       verifications: [],
       next: ledger.size,
     };
-    this.#open(state);
+    const live = this.#open({ state, revision: 0 });
     try {
-      await files.write(state);
+      live.revision = await files.write({ state, revision: 0 });
     } catch (error) {
       this.#streams.delete(state.streamId);
       throw error;
@@ -155,8 +164,8 @@ export class SecurityEventStreams {
   /** @throws TrustWardenError `not_found`. */
   async remove(receiver: string, streamId: string): Promise<void> {
     const live = this.#require(receiver, streamId);
+    await this.#inTurn(live, () => this.#options.files.remove(live));
     this.#streams.delete(streamId);
-    await this.#inTurn(live, () => this.#options.files.remove(streamId));
   }
 
   /** Has the stream say the receiver's word back. @throws TrustWardenError `not_found`, `rate_limited`. */
@@ -196,6 +205,7 @@ export class SecurityEventStreams {
       clock.monoMs() >= untilMs;
     while (!isOver()) {
       await setTimeout(LOOK_MS);
+      await this.refresh();
       this.#require(receiver, streamId);
       polled = await this.#look(live, { taken: new Set(), maxEvents });
     }
@@ -232,22 +242,51 @@ export class SecurityEventStreams {
   /** Kept before it counts. */
   async #keep(live: Live, changed: StreamState): Promise<StreamState> {
     const state = { ...changed, next: live.window.next };
-    await this.#options.files.write(state);
+    live.revision = await this.#options.files.write({ state, revision: live.revision });
     live.state = state;
     return state;
   }
 
-  #open(state: StreamState): void {
-    const { issuer, ledger } = this.#options;
-    // A ledger that is shorter than the place is an older one: everything is told once more.
-    const next = state.next <= ledger.size ? state.next : 0;
-    this.#streams.set(state.streamId, {
+  async #readNewest(): Promise<void> {
+    const { files } = this.#options;
+    const before = [...this.#streams].filter(([, { revision }]) => revision > 0);
+    const kept = (await files.readNewest?.()) ?? [];
+    for (const [id] of before) if (!kept.some(({ state }) => state.streamId === id)) this.#streams.delete(id);
+    for (const newest of kept) {
+      const live = this.#streams.get(newest.state.streamId);
+      if (live === undefined) this.#open(newest);
+      else if (newest.revision > live.revision)
+        await this.#inTurn(live, async () => this.#follow(live, newest));
+    }
+  }
+
+  /** What another server read and gave out is not given out here; what it left is offered here again. */
+  #follow(live: Live, { state, revision }: KeptStream): void {
+    if (revision <= live.revision) return;
+    live.state = state;
+    live.revision = revision;
+    live.window.moveTo(this.#placeOf(state));
+  }
+
+  /** A ledger that is shorter than the place is an older one: everything is told once more. */
+  #placeOf({ next }: StreamState): number {
+    const { ledger, files } = this.#options;
+    // Another server may have read on behind what is known here; then nothing is read until it is.
+    return next <= ledger.size || files.readNewest !== undefined ? next : 0;
+  }
+
+  #open({ state, revision }: KeptStream): Live {
+    const { issuer } = this.#options;
+    const live: Live = {
       state,
-      window: new StreamWindow(issuer, next),
+      revision,
+      window: new StreamWindow(issuer, this.#placeOf(state)),
       polls: 0,
       verifiedMonoMs: Number.NEGATIVE_INFINITY,
       turn: Promise.resolve(),
-    });
+    };
+    this.#streams.set(state.streamId, live);
+    return live;
   }
 
   #require(receiver: string, streamId: string): Live {

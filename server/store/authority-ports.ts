@@ -1,5 +1,5 @@
 /** The authority in the state store: its keys on their way to the thread that signs, and steps of it as commands. */
-import type { AuthorityState } from "@trustwarden/core/agentid/authority-slots.ts";
+import type { AuthorityKind, AuthorityState } from "@trustwarden/core/agentid/authority-slots.ts";
 import type { AuthorityStep } from "@trustwarden/core/agentid/authority-steps.ts";
 import type { CommandContext } from "./ports.ts";
 
@@ -16,6 +16,20 @@ export interface TokenAccess {
   readonly pin: string;
 }
 
+/** A key as it is kept for the other servers of a store: the bytes of its sealed file. */
+export interface KeptKey {
+  readonly id: string;
+  readonly kind: AuthorityKind;
+  readonly sealed: Uint8Array;
+}
+
+/** Whose unseal key opens them, and where they are laid. */
+export interface KeptKeyPlace {
+  readonly configDir: string;
+  readonly dataDir: string;
+  readonly trustDomain: string;
+}
+
 /** The authority with the successions that its roots signed, latest first. */
 export interface StoredAuthority extends AuthorityState {
   readonly successions: readonly string[];
@@ -27,6 +41,10 @@ export interface ChangeAuthorityCommand {
   readonly step: AuthorityStep;
   /** Of a prepared intermediate or JWT key; null for every other step. */
   readonly key: SigningKey | null;
+  /** The same as it lies in its file, where other servers of the store are to have it; none unless given. */
+  readonly sealed?: Uint8Array;
+  /** The state that the step was made for; any unless given. @see AuthorityState */
+  readonly after?: number;
   /** Where the set of published roots changes. */
   readonly succession: { readonly signerId: string; readonly envelope: string } | null;
   /** The operator's words. */

@@ -8,7 +8,7 @@ import type {
   KeyCustody,
   SlotState,
 } from "@trustwarden/core/agentid/authority-slots.ts";
-import type { StoredAuthority } from "./authority-ports.ts";
+import type { KeptKey, StoredAuthority } from "./authority-ports.ts";
 import type { Row, SqliteDatabase } from "./sqlite-database.ts";
 
 /** A pin older than this many changes of the roots leads nowhere; roots live for years. */
@@ -29,6 +29,14 @@ const KEEP_SUCCESSION = "INSERT INTO successions (sequence, signer_id, envelope)
 const READ_SUCCESSIONS = `
   SELECT envelope FROM successions JOIN authority_slots ON slot_id = signer_id
   WHERE authority_slots.state <> 'revoked' ORDER BY sequence DESC LIMIT ${MAX_SUCCESSIONS}`;
+
+const KEEP_KEY = "INSERT INTO authority_keys (slot_id, sealed) VALUES (?, ?)";
+const READ_KEYS = `
+  SELECT authority_keys.slot_id, authority_slots.kind, sealed FROM authority_keys
+  JOIN authority_slots ON authority_slots.slot_id = authority_keys.slot_id`;
+const FORGET_KEYS = `
+  DELETE FROM authority_keys WHERE slot_id IN
+    (SELECT slot_id FROM authority_slots WHERE state IN ('retired', 'revoked'))`;
 
 const KINDS: readonly AuthorityKind[] = ["root", "intermediate", "jwt", "wit"];
 const STATES: readonly SlotState[] = ["prepared", "active", "superseded", "retired", "tainted", "revoked"];
@@ -74,6 +82,25 @@ export function writeSuccession(
   succession: { readonly sequence: number; readonly signerId: string; readonly envelope: string },
 ): void {
   database.run(KEEP_SUCCESSION, succession.sequence, succession.signerId, succession.envelope);
+}
+
+/** Keeps a key for the other servers of the store. */
+export function writeKeptKey(database: SqliteDatabase, { id, sealed }: Pick<KeptKey, "id" | "sealed">): void {
+  database.run(KEEP_KEY, id, sealed);
+}
+
+/** What other servers made, or this one. */
+export function readKeptKeys(database: SqliteDatabase): readonly KeptKey[] {
+  return database.all(READ_KEYS).map((row) => ({
+    id: row.text("slot_id"),
+    kind: oneOf(row.text("kind"), KINDS),
+    sealed: row.bytes("sealed"),
+  }));
+}
+
+/** Of slots whose keys are done with. */
+export function forgetKeptKeys(database: SqliteDatabase): void {
+  database.run(FORGET_KEYS);
 }
 
 function parseSlot(row: Row): AuthoritySlot {

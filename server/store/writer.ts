@@ -8,6 +8,7 @@
 import { randomBytes } from "node:crypto";
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { createTakeKept } from "../authority/kept-keys.ts";
 import { openSigningKey } from "../signer/signing-key.ts";
 import { loadAuthority } from "./commands/change-authority.ts";
 import { type CommandDeps, createCommandDeps } from "./commands/deps.ts";
@@ -37,6 +38,7 @@ function start(data: WriterData): void {
       rules,
       random: pooledRandom(randomBytes),
       openSigner: openSigningKey,
+      takeKept: keys.kept === null ? null : createTakeKept(keys.kept),
     });
     const groups =
       data.remote === null ? openLocalGroups(data, deps) : openRemoteGroups(data, data.remote, deps);

@@ -13,20 +13,24 @@ import {
 } from "@trustwarden/core/agentledger/tlog-policy.ts";
 import { encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { keepFurthest, type Notes } from "../shared/notes.ts";
+import type { SeatDuties } from "../shared/seat-duties.ts";
 import { readFileIfAny, replaceFile } from "../store/posix-log-files.ts";
 import type { WitnessSettings } from "./config.ts";
 import { type PublishedHead, WitnessFollower } from "./follower.ts";
 import type { WitnessedLogSource } from "./own-history.ts";
 import { requireNewest } from "./require-newest.ts";
 import { createWitnessClient, type WitnessClient } from "./witness-client.ts";
-import { type WitnessEvent, Witnessing } from "./witnessing.ts";
+import { type WitnessEvent, type WitnessedStore, Witnessing } from "./witnessing.ts";
 
 const FILE = "witnessed-checkpoint";
 const LOOPBACK: readonly string[] = ["127.0.0.1", "[::1]", "localhost"];
 
 /** A shard as witnesses are told of it. */
 export interface WitnessedShard extends Pick<Shard, "name" | "origin" | "isFrozen"> {
-  readonly log: WitnessedLogSource;
+  readonly log: Omit<WitnessedLogSource, "catchUp"> & {
+    waitForCheckpoint(size: number): Promise<void>;
+  };
 }
 
 export interface OpenWitnessingOptions {
@@ -40,6 +44,8 @@ export interface OpenWitnessingOptions {
   readonly onEvent: (event: WitnessEvent) => void;
   readonly onSilent: (names: readonly string[]) => void;
   readonly onRolledBack: (error: unknown) => void;
+  /** Where several servers share the ledger: one of them asks the witnesses, and all of them have what they cosigned. */
+  readonly shared: { readonly notes: Notes; readonly duties: SeatDuties } | null;
   /** Takes how to close it. */
   readonly cleanups: (() => Promise<void> | void)[];
 }
@@ -66,11 +72,12 @@ export async function openWitnessing(options: OpenWitnessingOptions): Promise<Sh
   });
   for (const shard of shards) {
     if (await witnessing.isDone(shard)) continue;
-    const { log } = shard;
+    const log = witnessing.sourceOf(shard);
     const silent = await requireNewest({ policy, clients, log, whenSilent: settings.whenSilent });
     if (silent.length > 0) onSilent(silent);
     await witnessing.follow(shard);
   }
+  await witnessing.share();
   return witnessing;
 }
 
@@ -89,6 +96,10 @@ interface ShardWitnessingOptions extends OpenWitnessingOptions {
 export class ShardWitnessing {
   readonly #options: ShardWitnessingOptions;
   readonly #byOrigin = new Map<string, Witnessing>();
+  /** Those that are not done. */
+  readonly #followed = new Set<Witnessing>();
+  #look: NodeJS.Timeout | undefined;
+  #looking: Promise<void> = Promise.resolve();
 
   constructor(options: ShardWitnessingOptions) {
     this.#options = options;
@@ -113,26 +124,74 @@ export class ShardWitnessing {
 
   /** Begins to have a shard cosigned. */
   async follow(shard: WitnessedShard): Promise<void> {
-    (await this.#take(shard)).start();
+    const witnessing = await this.#take(shard);
+    this.#followed.add(witnessing);
+    const isAsking = this.#options.shared?.duties.isSeated ?? true;
+    if (isAsking) witnessing.start();
+  }
+
+  /** From now on whoever has the seat asks, and the others look at what was cosigned. Nothing for a server alone. */
+  async share(): Promise<void> {
+    const { shared, settings } = this.#options;
+    if (shared === null) return;
+    const look = async () => {
+      for (const witnessing of this.#byOrigin.values())
+        await witnessing.restore().catch((error: unknown) => this.#judge(error));
+    };
+    this.#look = setInterval(() => {
+      this.#looking = this.#looking.then(look);
+    }, settings.intervalMs).unref();
+    await shared.duties.add(async () => {
+      for (const witnessing of this.#followed) witnessing.start();
+      return async () => {
+        await Promise.all([...this.#followed].map((witnessing) => witnessing.close()));
+      };
+    });
+  }
+
+  /** Another server may have begun it. */
+  know(shard: WitnessedShard): void {
+    this.follow(shard).catch((error: unknown) => this.#judge(error));
+  }
+
+  /** A shard's log as witnesses' words are held to it. */
+  sourceOf({ log }: WitnessedShard): WitnessedLogSource {
+    if (this.#options.shared === null) return log;
+    return {
+      vkey: log.vkey,
+      checkpoint: () => log.checkpoint(),
+      proveConsistency: (oldSize, newSize) => log.proveConsistency(oldSize, newSize),
+      catchUp: (size) => log.waitForCheckpoint(size),
+    };
   }
 
   async close(): Promise<void> {
+    clearInterval(this.#look);
+    await this.#looking;
     await Promise.all([...this.#byOrigin.values()].map((witnessing) => witnessing.close()));
   }
 
-  async #take({ name, origin, log }: WitnessedShard): Promise<Witnessing> {
+  /** Safe for whatever else it is: what was known stays, and is looked for again. */
+  #judge(error: unknown): void {
+    if (error instanceof TrustWardenError && error.code === "data_rolled_back")
+      this.#options.onRolledBack(error);
+  }
+
+  async #take(shard: WitnessedShard): Promise<Witnessing> {
+    const { name, origin } = shard;
     const known = this.#byOrigin.get(origin);
     if (known !== undefined) return known;
-    const { dataDir, settings, clients } = this.#options;
+    const { dataDir, settings, clients, shared } = this.#options;
+    const log = this.sourceOf(shard);
     const witnessing = new Witnessing({
       ...this.#options,
       log,
       followers: clients.map((client) => new WitnessFollower(client, log)),
-      store: createStore(dataDir, name),
+      store: shared === null ? createStore(dataDir, name) : createSharedStore(shared.notes, shard),
       intervalMs: settings.intervalMs,
     });
-    await witnessing.restore();
     this.#byOrigin.set(origin, witnessing);
+    await witnessing.restore();
     return witnessing;
   }
 }
@@ -185,7 +244,33 @@ export function isWitnessedFile(name: string): boolean {
   return name === FILE || (name.startsWith(`${FILE}.`) && isShardName(name.slice(FILE.length + 1)));
 }
 
-function createStore(dataDir: string, shard: ShardName) {
+/** One for all servers; of two, the longer one stays. */
+function createSharedStore(notes: Notes, { origin, log }: WitnessedShard): WitnessedStore {
+  const kind = "witnessed";
+  const sizeOf = (note: string): number => {
+    try {
+      return verifyCheckpoint(note, log.vkey).size;
+    } catch (error) {
+      // Safe: what the log has not signed keeps nothing from its place; it is no news to whoever reads it.
+      if (error instanceof TrustWardenError) return -1;
+      throw error;
+    }
+  };
+  return {
+    read: async () => (await notes.read(kind, origin))?.body ?? null,
+    write: (note) => {
+      const size = sizeOf(note);
+      return keepFurthest(notes, {
+        kind,
+        name: origin,
+        body: note,
+        isAhead: (kept) => sizeOf(kept) >= size,
+      });
+    },
+  };
+}
+
+function createStore(dataDir: string, shard: ShardName): WitnessedStore {
   const path = join(dataDir, shard === null ? FILE : `${FILE}.${shard}`);
   return {
     read: async () => {

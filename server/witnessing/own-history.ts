@@ -11,6 +11,8 @@ export interface WitnessedLogSource {
   readonly vkey: string;
   checkpoint(): string;
   proveConsistency(oldSize: number, newSize: number): Promise<readonly Uint8Array[]>;
+  /** Where another server sequences the log: looks for what it has published. @throws TrustWardenError `ledger_unavailable`. */
+  readonly catchUp?: (size: number) => Promise<void>;
 }
 
 /**
@@ -25,7 +27,7 @@ export async function requireContinued(
   { note, witness }: { readonly note: string; readonly witness: string },
 ): Promise<void> {
   const known = verifyCheckpoint(note, log.vkey);
-  const head = verifyCheckpoint(log.checkpoint(), log.vkey);
+  const head = await headFor(log, known.size);
   if (known.size > head.size) throw rolledBack("witness is ahead", { known, head, witness });
   // The empty tree is the beginning of every log.
   if (known.size === 0) return;
@@ -42,6 +44,19 @@ export async function requireContinued(
     if (!(cause instanceof TrustWardenError)) throw cause;
     throw rolledBack("witness saw another history", { known, head, witness }, cause);
   }
+}
+
+/** What was shown to a witness was published before, if maybe by another server a moment ago. */
+async function headFor(log: WitnessedLogSource, size: number): Promise<Checkpoint> {
+  const head = () => verifyCheckpoint(log.checkpoint(), log.vkey);
+  if (log.catchUp === undefined || size <= head().size) return head();
+  try {
+    await log.catchUp(size);
+  } catch (error) {
+    // Safe: the log is held to the witness's note as it is.
+    if (!(error instanceof TrustWardenError) || error.code !== "ledger_unavailable") throw error;
+  }
+  return head();
 }
 
 /** What an operator reads: what happened, and what to do. */

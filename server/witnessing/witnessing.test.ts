@@ -344,10 +344,18 @@ describe("the way to a witness", () => {
       for (const cleanup of cleanups) await cleanup();
     });
     return openWitnessing({
+      shared: null,
       settings: witnessSettings.parse({ policyFile, timeoutMs: 100, whenSilent: "start", ...settings }),
       dataDir: home,
       vkey: HISTORY_VKEY,
-      shards: [{ name: null, origin: "", isFrozen: false, log: scene().log }],
+      shards: [
+        {
+          name: null,
+          origin: "",
+          isFrozen: false,
+          log: { ...scene().log, waitForCheckpoint: async () => undefined },
+        },
+      ],
       monoMs: () => 0,
       onEvent: () => undefined,
       onSilent: () => undefined,

@@ -65,7 +65,7 @@ export class Witnessing {
   }
 
   /**
-   * Takes up the witnessed checkpoint of before. One that the policy of today does not satisfy is forgotten, after it was
+   * Takes up the witnessed checkpoint of before, or of the server that asks witnesses where several share the ledger. One that the policy of today does not satisfy is forgotten, after it was
    * held against the log like a note that a witness shows.
    *
    * @throws TrustWardenError `data_rolled_back` when the log does not continue it.
@@ -73,14 +73,15 @@ export class Witnessing {
   async restore(): Promise<void> {
     const { store, policy, log } = this.#options;
     const note = await store.read();
-    if (note === null) return;
+    if (note === null || note === this.#latest?.note) return;
     await requireContinuedIfOurs(log, note);
     const size = sizeUnder(policy, note);
-    if (size !== null) this.#latest = { note, size };
+    if (size !== null && size >= (this.#latest?.size ?? 0)) this.#latest = { note, size };
   }
 
   /** Begins to ask. */
   start(): void {
+    clearInterval(this.#timer);
     this.#timer = setInterval(() => this.#tick(), this.#options.intervalMs);
     this.#timer.unref();
     this.#tick();

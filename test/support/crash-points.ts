@@ -116,13 +116,13 @@ export const AUTHORITY_POINTS: readonly CrashPoint[] = [
   {
     name: "authority: key made, step not committed",
     file: KEEPER,
-    line: /const committed = await this\.#options\.commands\.changeAuthority\(command\);/,
+    line: /const committed = await commands\.changeAuthority\(/,
     place: "before",
   },
   {
     name: "authority: step committed, nobody told",
     file: KEEPER,
-    line: /const committed = await this\.#options\.commands\.changeAuthority\(command\);/,
+    line: /const committed = await commands\.changeAuthority\(/,
     place: "after",
   },
   {

@@ -141,7 +141,8 @@ export function claimsOf(token: string): Record<string, unknown> {
 export const instanceIdOfAgent = (agent: TestInstance) =>
   instanceIdOf(parseSpiffeId(agent.answer.spiffe_id)) ?? "";
 
-function freePort(): Promise<number> {
+/** A port that was free a moment ago. */
+export function freePort(): Promise<number> {
   const { promise, resolve } = Promise.withResolvers<number>();
   const probe = createServer().listen(0, "127.0.0.1", () => {
     const address = probe.address();

@@ -92,8 +92,11 @@ export interface TwoReplicas {
   close(): Promise<void>;
 }
 
-/** @param settings - of both, beside where store and ledger are. */
-export async function startReplicas(settings: object = {}): Promise<TwoReplicas> {
+/** @param settings - of both, beside where store and ledger are; or of each by its number. */
+export async function startReplicas(
+  settings: object | ((number: 0 | 1) => object) = {},
+): Promise<TwoReplicas> {
+  const settingsAt = (number: 0 | 1) => (settings instanceof Function ? settings(number) : settings);
   const state = await startStateServer();
   const { login } = await state.create();
   const { database } = login;
@@ -104,11 +107,11 @@ export async function startReplicas(settings: object = {}): Promise<TwoReplicas>
   const objects = await startObjectStore();
   const left = new Replica(createHome(), await openFaultyLink(state.postgresql.port));
   const right = new Replica(createHome(), await openFaultyLink(state.postgresql.port));
-  const place = { login, objects, settings };
+  const place = { login, objects, settings: settingsAt(0) };
   configure(left, place);
   await left.start();
   copyKeys(left.home, right.home);
-  configure(right, place);
+  configure(right, { ...place, settings: settingsAt(1) });
   await right.start();
   return {
     state,

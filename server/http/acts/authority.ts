@@ -10,7 +10,6 @@ import type {
 } from "@trustwarden/core/api/authority.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Announce, StepOrder } from "../../authority/keeper.ts";
-import { requireAlone } from "../../shared/sharing.ts";
 import type { Committed } from "../../store/ports.ts";
 import { contextOf } from "../command-context.ts";
 import type { Visit } from "../route.ts";
@@ -37,8 +36,6 @@ export async function stepAuthority(
   services: Services,
   visit: Visit<AuthorityStepRequest>,
 ): Promise<AuthorityStepAnswer> {
-  // A key that one server makes the others do not have.
-  requireAlone(services, "steps of the authority: stop all servers but one, and start it alone");
   const spreads: Stopped[] = [];
   const announce: Announce = async (committed, step) => {
     spreads.push(await announceStep(services, committed, step));
@@ -73,7 +70,7 @@ export async function announceStep(
   const voided = { kind: "policy", id: "*" } as const;
   const targets = step.step === "revoke" ? [changed, voided] : [changed];
   const stopped = await spread(services, { committed, targets, startedMs });
-  await services.onAuthorityStep(step);
+  await services.onAuthorityStep();
   return stopped;
 }
 

@@ -11,6 +11,7 @@ import { type LiveFrame, type LiveQuery, liveFrame } from "@trustwarden/core/api
 import { formatPrincipal, type Principal } from "@trustwarden/core/principal.ts";
 import { requireSession } from "../../console/session-proof.ts";
 import type { RecentDecision } from "../../ledger/recent-decisions.ts";
+import { requireCurrent } from "../../shared/sharing.ts";
 import { requireLiveOwner } from "../peer.ts";
 import { ownerLimitOf } from "../relation.ts";
 import type { RawAnswer, Visit } from "../route.ts";
@@ -48,6 +49,8 @@ async function* frames(
   yield `retry: ${RETRY_MS}\n\n`;
   for (let frame = 0; frame < count; frame += 1) {
     if (frame > 0) await pause(FRAME_MS);
+    // Cut off from the others, what ended there would be shown to here.
+    await requireCurrent(services);
     const ownerId = ownerLimitOf(requireWatcher(services, principal)) ?? null;
     const decisions = ledger.decided.since(seen);
     const nowMs = clock.monoMs();

@@ -39,6 +39,7 @@ export async function createStream(services: Services, visit: Visit<SsfStreamReq
   requirePolled(visit.body);
   const receiver = receiverOf(visit.caller);
   const { events_requested: requested = null, description = null } = visit.body;
+  await services.streams.refresh();
   services.streams.requireRoom(receiver);
   await record(services, visit, { change: "created", requested });
   return viewOf(services, await services.streams.create(receiver, { requested, description }));
@@ -49,6 +50,7 @@ export async function readStreams(
   services: Services,
   { caller, query }: Visit<unknown, SsfStreamQuery>,
 ): Promise<SsfStream | readonly SsfStream[]> {
+  await services.streams.refresh();
   const receiver = receiverOf(caller);
   if (query.stream_id === undefined)
     return services.streams.list(receiver).map((state) => viewOf(services, state));
@@ -84,6 +86,7 @@ export async function removeStream(
   services: Services,
   visit: Visit<unknown, SsfStreamNamed>,
 ): Promise<RawAnswer> {
+  await services.streams.refresh();
   const receiver = receiverOf(visit.caller);
   const { streamId } = services.streams.read(receiver, visit.query.stream_id);
   await record(services, visit, { change: "removed", stream_id: streamId });
@@ -96,6 +99,7 @@ export async function readStreamStatus(
   services: Services,
   { caller, query }: Visit<unknown, SsfStreamNamed>,
 ): Promise<SsfStatus> {
+  await services.streams.refresh();
   return statusOf(services.streams.read(receiverOf(caller), query.stream_id));
 }
 
@@ -137,6 +141,7 @@ export async function verifyStream(
   services: Services,
   { caller, body }: Visit<SsfVerificationRequest>,
 ): Promise<RawAnswer> {
+  await services.streams.refresh();
   await services.streams.verify(receiverOf(caller), body.stream_id, body.state ?? null);
   return nothing();
 }
@@ -155,6 +160,7 @@ export async function pollStream(
     services.log.warn({ receiver, refused: refused.length }, "security events were not understood");
   // A wait costs a timer, so it holds no place.
   if (!returnImmediately) arrival.place.leave();
+  await streams.refresh();
   const { events, hasMore } = await streams.poll(receiver, params.stream_id, {
     taken: new Set([...ack, ...refused]),
     ...(maxEvents === undefined ? {} : { maxEvents }),
@@ -180,6 +186,7 @@ async function change(
 ): Promise<StreamState> {
   const receiver = receiverOf(visit.caller);
   const { streamId, to, details } = changing;
+  await services.streams.refresh();
   services.streams.requireChangeable(receiver, streamId, to);
   await record(services, visit, { ...details, stream_id: streamId });
   return services.streams.change(receiver, streamId, to);

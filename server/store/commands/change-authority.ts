@@ -7,9 +7,17 @@ import { type AuthoritySlot, bundleOfState } from "@trustwarden/core/agentid/aut
 import { type AuthorityStep, applyStep } from "@trustwarden/core/agentid/authority-steps.ts";
 import { digestOfAuthorities } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { encodeBase64 } from "@trustwarden/core/bytes.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
 import type { ChangeAuthorityCommand, MendAuthorityCommand, StoredAuthority } from "../authority-ports.ts";
-import { readAuthority, writeAuthority, writeSuccession } from "../authority-rows.ts";
+import {
+  forgetKeptKeys,
+  readAuthority,
+  readKeptKeys,
+  writeAuthority,
+  writeKeptKey,
+  writeSuccession,
+} from "../authority-rows.ts";
 import type { Replica } from "../replica.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
 import { type CommandDeps, type CommandResult, secondsOf } from "./deps.ts";
@@ -31,6 +39,8 @@ export function loadAuthority(
     database.exec("COMMIT");
     slots = first;
   }
+  const kept = deps.takeKept?.(readKeptKeys(database)) ?? new Map();
+  for (const [id, key] of kept) deps.authority.learn(id, key);
   deps.authority.use(slots);
 }
 
@@ -52,6 +62,8 @@ export function changeAuthority(
   const { step, context, reason } = command;
   const now = secondsOf(context);
   const before = readAuthority(database);
+  if (command.after !== undefined && command.after !== before.sequence)
+    throw new TrustWardenError("authority_conflict", { reason: "another server took a step meanwhile" });
   const after = takeStep(database, deps, { ...command, now });
   const [changed] = after.slots.filter((slot) => isChanged(before.slots, slot) && isNamed(step, slot));
   const id = changed?.id ?? "";
@@ -95,12 +107,16 @@ export function mendAuthority(
 function takeStep(
   database: SqliteDatabase,
   deps: CommandDeps,
-  options: Pick<ChangeAuthorityCommand, "step" | "key" | "succession"> & { readonly now: number },
+  options: Pick<ChangeAuthorityCommand, "step" | "key" | "sealed" | "succession"> & {
+    readonly now: number;
+  },
 ): StoredAuthority {
-  const { step, key, succession, now } = options;
+  const { step, key, sealed, succession, now } = options;
   const after = applyStep(readAuthority(database), step, now);
   writeAuthority(database, after);
   if (succession !== null) writeSuccession(database, { ...succession, sequence: after.sequence });
+  if (step.step === "prepare" && sealed !== undefined) writeKeptKey(database, { id: step.slot.id, sealed });
+  forgetKeptKeys(database);
   if (step.step === "prepare" && key !== null) deps.authority.learn(step.slot.id, key);
   return { ...after, successions: readAuthority(database).successions };
 }

@@ -9,7 +9,8 @@ import { encodeBase64url } from "@trustwarden/core/bytes.ts";
 import { encodeSpki, sha256 } from "@trustwarden/core/crypto.ts";
 import type { Random } from "@trustwarden/core/id.ts";
 import type { Signer } from "@trustwarden/core/signer.ts";
-import type { SigningKey, TokenAccess } from "../authority-ports.ts";
+import type { TakeKept } from "../../authority/kept-keys.ts";
+import type { KeptKeyPlace, SigningKey, TokenAccess } from "../authority-ports.ts";
 import type { ControlDraft } from "../ports.ts";
 import { SigningAuthority } from "./signing-authority.ts";
 
@@ -44,6 +45,8 @@ export interface IssuingKeys {
   readonly signingKeys: Readonly<Record<string, SigningKey>>;
   /** The hardware token that holds keys which are in no file; null without one. */
   readonly token: TokenAccess | null;
+  /** Where keys come that other servers of the store made; null where nobody else makes any. */
+  readonly kept: KeptKeyPlace | null;
   /** `iss` of JWT-SVIDs. */
   readonly jwtIssuer: string;
   readonly serverKeyPkcs8: Uint8Array;
@@ -53,6 +56,8 @@ export interface IssuingKeys {
 export interface CommandDeps {
   readonly trustDomain: TrustDomain;
   readonly authority: SigningAuthority;
+  /** Takes in keys that other servers of the store made; null where nobody does. */
+  readonly takeKept: TakeKept | null;
   /** The five of this moment; they change with the authority. */
   readonly intermediate: CaCertificate;
   readonly intermediateSigner: Signer;
@@ -87,8 +92,9 @@ export function createCommandDeps(options: {
   readonly rules: IssuingRules;
   readonly random: Random;
   readonly openSigner: (key: SigningKey) => Signer;
+  readonly takeKept?: TakeKept | null;
 }): CommandDeps {
-  const { keys, rules, random, openSigner } = options;
+  const { keys, rules, random, openSigner, takeKept = null } = options;
   const trustDomain = parseTrustDomain(keys.trustDomain);
   const serverSigner = openSigner({ kind: "sealed", pkcs8: keys.serverKeyPkcs8 });
   const serverSpki = encodeSpki(serverSigner.publicKey);
@@ -97,6 +103,7 @@ export function createCommandDeps(options: {
   return {
     trustDomain,
     authority,
+    takeKept,
     get intermediate() {
       return authority.inUse.intermediate;
     },

@@ -87,6 +87,7 @@ export function createTestAuthority({
       [jwt.id]: { kind: "sealed", pkcs8: jwtKeyPkcs8 },
     },
     token: null,
+    kept: null,
     jwtIssuer: "https://warden.acme.test",
     serverKeyPkcs8: createPrivateKeyPkcs8("ES256"),
   };

@@ -45,6 +45,17 @@ export class SigningAuthority {
     this.#token = options.token;
   }
 
+  /** What it signs with and may come to, for when what changed it turns out not to be kept. */
+  snapshot(): () => void {
+    const inUse = this.#inUse;
+    const signers = [...this.#signers];
+    return () => {
+      this.#inUse = inUse;
+      this.#signers.clear();
+      for (const [id, signer] of signers) this.#signers.set(id, signer);
+    };
+  }
+
   /** @throws TrustWardenError `authority_conflict` before the state was read. */
   get inUse(): InUse {
     if (this.#inUse === undefined)

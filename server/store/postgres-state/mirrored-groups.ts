@@ -159,13 +159,15 @@ class MirroredGroups implements Groups {
   }
 
   #run(group: readonly WriterRequest[]): GroupResult {
-    // The signers have changed with the command, and what they were cannot be had back.
+    const { deps } = this.#options;
     const hasNewSigners = group.some(({ kind }) => kind === "changeAuthority" || kind === "mendAuthority");
-    if (hasNewSigners && this.#options.settings.isShared) this.#follow();
-    let result = runGroup(this.#database, this.#options.deps, group, this.mirror);
-    for (let runs = 1; result.rejection === "behind" && !hasNewSigners && runs < MAX_RUNS; runs += 1) {
+    // The signers change with such a command, also where its group is not kept in the end.
+    const restore = hasNewSigners ? deps.authority.snapshot() : undefined;
+    let result = runGroup(this.#database, deps, group, this.mirror);
+    for (let runs = 1; result.rejection === "behind" && runs < MAX_RUNS; runs += 1) {
+      restore?.();
       if (!this.#follow()) return result;
-      result = runGroup(this.#database, this.#options.deps, group, this.mirror);
+      result = runGroup(this.#database, deps, group, this.mirror);
     }
     return result.rejection !== undefined && hasNewSigners ? { ...result, isFatal: true } : result;
   }
