@@ -29,7 +29,7 @@ import type { ChangeAuthorityCommand, StoredAuthority } from "../store/authority
 import type { CommandContext, Committed, StoreCommands, StoreReads } from "../store/ports.ts";
 import { type Issuer, makeSlot } from "./certificates.ts";
 import type { CurrentAuthority } from "./current.ts";
-import { renewRootCrl } from "./root-crl.ts";
+import { renewRootCrl, revokedBelow } from "./root-crl.ts";
 
 const DAY_SECONDS = 86_400;
 /** A third of the intermediate's 90 days: room for a server that is down for a while. */
@@ -324,7 +324,7 @@ export class AuthorityKeeper {
           path: join(keys.directory, `root-crl-${root.id}.der`),
           root: certificateOf(root, keys.trustDomain),
           rootSigner: () => keys.ring.rootSigner(root),
-          revoked: this.#revokedUnder(root, now),
+          revoked: revokedBelow(this.#state, { root, trustDomain: keys.trustDomain, now }),
           now,
           until: intermediate.expiresAt ?? now,
         }),
@@ -342,20 +342,6 @@ export class AuthorityKeeper {
       // Safe: our own checks read the state, and every minute the list is tried again, and its failure logged.
       if (!(error instanceof TrustWardenError) || error.code !== "signer_unavailable") throw error;
     }
-  }
-
-  #revokedUnder(root: AuthoritySlot, now: number) {
-    const { trustDomain } = this.#options.keys;
-    return this.#state.slots
-      .filter(
-        ({ issuerId, state, expiresAt }) =>
-          issuerId === root.id && state === "revoked" && now < (expiresAt ?? 0),
-      )
-      .map((slot) => ({
-        serialHex: certificateOf(slot, trustDomain).serialHex,
-        revokedAt: slot.supersededAt ?? now,
-        reason: "ca_compromise" as const,
-      }));
   }
 
   #issuer(): Issuer {

@@ -8,19 +8,16 @@
  * @see docs/decisions/0081
  */
 
-import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import type { Random } from "@trustwarden/core/id.ts";
 import { writePrivateFile } from "../signer/private-file.ts";
 import { readSealedFile } from "../signer/sealed-file.ts";
 import { openUnsealKey } from "../signer/unseal-key.ts";
-import type { KeptKey, KeptKeyPlace, SigningKey } from "../store/authority-ports.ts";
-
-/** Takes what is kept, and gives the keys that sign online, by the ids of their slots; each once. */
-export type TakeKept = (kept: readonly KeptKey[]) => ReadonlyMap<string, SigningKey>;
+import type { KeptKeyPlace, SigningKey, TakeKept } from "../store/authority-ports.ts";
 
 /** For the thread that signs. The unseal key is read when there is something to open. */
-export function createTakeKept(place: KeptKeyPlace): TakeKept {
+export function createTakeKept(place: KeptKeyPlace, random: Random): TakeKept {
   const taken = new Set<string>();
   return (kept) => {
     const found = new Map<string, SigningKey>();
@@ -30,7 +27,6 @@ export function createTakeKept(place: KeptKeyPlace): TakeKept {
       taken.add(id);
       // A root signs in the other thread, which finds the file.
       if (kind === "root") continue;
-      const random = (length: number) => new Uint8Array(randomBytes(length));
       const unsealKey = openUnsealKey({ ...place, create: false, random });
       const pkcs8 = readSealedFile({ path, purpose: `${kind}-key`, unsealKey });
       found.set(id, { kind: "sealed", pkcs8 });

@@ -7,13 +7,37 @@
  */
 import { existsSync } from "node:fs";
 import {
+  type AuthoritySlot,
+  type AuthorityState,
+  certificateOf,
+} from "@trustwarden/core/agentid/authority-slots.ts";
+import {
   draftCertificateRevocationList,
   parseCertificateRevocationList,
 } from "@trustwarden/core/agentid/certificate-revocation-list.ts";
 import type { RevokedCertificate } from "@trustwarden/core/agentid/certificate-revocation-list-der.ts";
+import type { TrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import type { CaCertificate } from "@trustwarden/core/agentid/svid-profile.ts";
 import type { RootSigner } from "@trustwarden/core/signer.ts";
 import { readPrivateFile, writePrivateFile } from "../signer/private-file.ts";
+
+/** Every revoked intermediate of a root that has not expired. */
+export function revokedBelow(
+  { slots }: AuthorityState,
+  below: { readonly root: AuthoritySlot; readonly trustDomain: TrustDomain; readonly now: number },
+): readonly RevokedCertificate[] {
+  const { root, trustDomain, now } = below;
+  return slots
+    .filter(
+      ({ issuerId, state, expiresAt }) =>
+        issuerId === root.id && state === "revoked" && now < (expiresAt ?? 0),
+    )
+    .map((slot) => ({
+      serialHex: certificateOf(slot, trustDomain).serialHex,
+      revokedAt: slot.supersededAt ?? now,
+      reason: "ca_compromise",
+    }));
+}
 
 /**
  * The list that is kept, or the next one when that one says something else or ends too early.

@@ -9,6 +9,7 @@ import { createNoteSigner, formatVkey, rawEd25519Key } from "@trustwarden/core/a
 import { encodeHex } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Random } from "@trustwarden/core/id.ts";
+import type { Notes } from "@trustwarden/core/notes.ts";
 import type { ServerConfig } from "../config.ts";
 import type { EventLog } from "../http/services.ts";
 import type { ServerKeys } from "../keys.ts";
@@ -23,7 +24,6 @@ import { PostgresNotes } from "../store/postgres-state/note-rows.ts";
 import { PostgresUseRows } from "../store/postgres-state/use-rows.ts";
 import { FollowedDecisions } from "./followed-decisions.ts";
 import { FollowedLog } from "./followed-log.ts";
-import type { Notes } from "./notes.ts";
 import { SeatDuties } from "./seat-duties.ts";
 import { SeatMarks } from "./seat-marks.ts";
 import { SequencerSeat } from "./sequencer-seat.ts";

@@ -1,8 +1,9 @@
 /** What is done once is done while the seat is held, by whoever holds it, and what two kept of the same work is what came further. */
+
+import { keepFurthest, type Note, type Notes } from "@trustwarden/core/notes.ts";
 import { expect, test } from "vitest";
 import { expectRejection } from "../../test/support/expect-code.ts";
 import { createCursorNote } from "../sinks/cursor.ts";
-import { keepFurthest, type Note, type Notes } from "./notes.ts";
 import { SeatDuties } from "./seat-duties.ts";
 
 /** Notes in memory, under the rules of the store. */
@@ -50,11 +51,14 @@ test("a seat that was lost while a duty begins ends it all the same", async () =
   const seen: string[] = [];
   const duties = new SeatDuties();
   const gate = Promise.withResolvers<void>();
+  const isBeginning = Promise.withResolvers<void>();
   await duties.add(async () => {
+    isBeginning.resolve();
     await gate.promise;
     return async () => void seen.push("ended");
   });
   const begun = duties.begin();
+  await isBeginning.promise;
   const ended = duties.end();
   gate.resolve();
   await Promise.all([begun, ended]);

@@ -6,7 +6,7 @@ import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { keepFurthest, type Notes } from "../shared/notes.ts";
+import { keepFurthest, type Notes } from "@trustwarden/core/notes.ts";
 import { makeDirectory, replaceFile } from "../store/posix-log-files.ts";
 import type { SinkOptions, SinkPlace } from "./sink.ts";
 

@@ -5,7 +5,7 @@
  * @see docs/decisions/0064
  */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import type { Notes } from "../shared/notes.ts";
+import type { Notes } from "@trustwarden/core/notes.ts";
 import type { KeptStream, StreamFiles } from "./stream-files.ts";
 import { formatStreamState, parseStreamState } from "./stream-state.ts";
 

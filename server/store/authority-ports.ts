@@ -23,6 +23,9 @@ export interface KeptKey {
   readonly sealed: Uint8Array;
 }
 
+/** Takes in what is kept, and gives the keys that sign online, by the ids of their slots; each once. */
+export type TakeKept = (kept: readonly KeptKey[]) => ReadonlyMap<string, SigningKey>;
+
 /** Whose unseal key opens them, and where they are laid. */
 export interface KeptKeyPlace {
   readonly configDir: string;

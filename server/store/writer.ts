@@ -33,12 +33,13 @@ start(workerData);
 function start(data: WriterData): void {
   const { keys, rules, commits } = data;
   try {
+    const random = pooledRandom(randomBytes);
     const deps = createCommandDeps({
       keys,
       rules,
-      random: pooledRandom(randomBytes),
+      random,
       openSigner: openSigningKey,
-      takeKept: keys.kept === null ? null : createTakeKept(keys.kept),
+      takeKept: keys.kept === null ? null : createTakeKept(keys.kept, random),
     });
     const groups =
       data.remote === null ? openLocalGroups(data, deps) : openRemoteGroups(data, data.remote, deps);

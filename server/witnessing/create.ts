@@ -13,7 +13,7 @@ import {
 } from "@trustwarden/core/agentledger/tlog-policy.ts";
 import { encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { keepFurthest, type Notes } from "../shared/notes.ts";
+import { keepFurthest, type Notes } from "@trustwarden/core/notes.ts";
 import type { SeatDuties } from "../shared/seat-duties.ts";
 import { readFileIfAny, replaceFile } from "../store/posix-log-files.ts";
 import type { WitnessSettings } from "./config.ts";

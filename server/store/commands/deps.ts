@@ -9,8 +9,7 @@ import { encodeBase64url } from "@trustwarden/core/bytes.ts";
 import { encodeSpki, sha256 } from "@trustwarden/core/crypto.ts";
 import type { Random } from "@trustwarden/core/id.ts";
 import type { Signer } from "@trustwarden/core/signer.ts";
-import type { TakeKept } from "../../authority/kept-keys.ts";
-import type { KeptKeyPlace, SigningKey, TokenAccess } from "../authority-ports.ts";
+import type { KeptKeyPlace, SigningKey, TakeKept, TokenAccess } from "../authority-ports.ts";
 import type { ControlDraft } from "../ports.ts";
 import { SigningAuthority } from "./signing-authority.ts";
 

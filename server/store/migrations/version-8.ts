@@ -8,7 +8,7 @@ import { REPLICA_TABLES } from "./version-8-replicas.ts";
 
 const TABLES = [CLAIM_CODES_TABLE, REPLICA_TABLES].join("\n");
 
-/** The step from version 7. What servers that share a store have beside its tables is in `postgres-state/schema-text.ts`. */
+/** The step from version 7. What servers that share a store have beside its tables is in `postgres-state/sharing-schema.ts`. */
 export const VERSION_8: MigrationStep = {
   version: 8,
   phase: "expand",

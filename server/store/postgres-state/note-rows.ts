@@ -1,5 +1,5 @@
 /** What servers keep for one another, in rows of the state's database. */
-import type { Note, NoteKind, Notes } from "../../shared/notes.ts";
+import type { Note, NoteKind, Notes } from "@trustwarden/core/notes.ts";
 import type { PostgresLogin } from "../postgres-connect.ts";
 import { PostgresSession, type SessionRow } from "../postgres-session.ts";
 

@@ -7,7 +7,7 @@
  *
  * @see docs/decisions/0064
  */
-import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { TrustWardenError } from "./error.ts";
 
 /** What notes are about. */
 export type NoteKind = "sink" | "witnessed" | "ssf";
