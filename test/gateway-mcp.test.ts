@@ -9,6 +9,8 @@ import { createOwner, enrolAgent, serverIdOf, type TestInstance, type TestOwner 
 import { codeOf, sendAdmin } from "./support/http.ts";
 import { changesOf, createGatewayFetch, pinAll, registerMcp } from "./support/mcp.ts";
 import { type RunningMcpServer, startLegacyServer, startModernServer } from "./support/mcp-servers.ts";
+import { committedOf, openPayload, readPayload } from "./support/payloads.ts";
+import { eventsOf } from "./support/refusals.ts";
 import { startTestServer, type TestServer } from "./support/server.ts";
 
 const SETTINGS = {
@@ -60,11 +62,14 @@ function fetchOf(agent: TestInstance, name: string, settings: JsonObject) {
   });
 }
 
-async function connectModern(agent: TestInstance): Promise<Client> {
+async function connectModern(
+  agent: TestInstance,
+  upstream: { readonly name: string; readonly settings: JsonObject } = { name: "search", settings: SETTINGS },
+): Promise<Client> {
   const client = new Client({ name: "test", version: "1" }, {
     versionNegotiation: { mode: "auto" },
   } as never);
-  const fetch = fetchOf(agent, "search", SETTINGS);
+  const fetch = fetchOf(agent, upstream.name, upstream.settings);
   await client.connect(
     new StreamableHTTPClientTransport(new URL("http://gateway.test/mcp"), { fetch: fetch as never }),
   );
@@ -82,6 +87,32 @@ async function connectLegacy(
 }
 
 describe("the stateless era", () => {
+  it("leaves arguments and answers with operators where the settings say so, and only their commitments elsewhere", async () => {
+    const settings = { ...SETTINGS, disclose: "full" };
+    expect((await registerMcp(server, { name: "kept", url: modern.url, settings })).status).toBe(200);
+    await pinAll(server, "kept");
+    const agent = await enrol(["list:mcp", "read:mcp"]);
+    for (const [name, known] of [
+      ["kept", settings],
+      ["search", SETTINGS],
+    ] as const) {
+      const client = await connectModern(agent, { name, settings: known });
+      await client.callTool({ name: "find", arguments: { text: "7 Elm Street" } });
+      await client.close();
+    }
+    const findAt = async (name: string) =>
+      (await eventsOf(server, "action")).find(({ action }) => action === `read:mcp:${name}/tools/find`);
+    for (const name of ["kept", "search"])
+      await expect.poll(async () => (await findAt(name))?.outcome).toBe("success");
+    const [kept, unkept] = [(await findAt("kept"))?.event_id, (await findAt("search"))?.event_id];
+    const opened = await openPayload(server, kept ?? "");
+    expect(opened.isCommitted).toBe(true);
+    expect(opened.request).toContain(`"arguments":{"text":"7 Elm Street"}`);
+    expect(opened.answer).toContain("found 7 Elm Street");
+    expect(codeOf(await readPayload(server, unkept ?? ""))).toBe("not_found");
+    expect((await committedOf(server, unkept ?? "")).answer).toHaveLength(43);
+  });
+
   it("lists exactly what may be called, calls it, and nothing else", async () => {
     const agent = await enrol([
       "list:mcp:search/**",

@@ -5,6 +5,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { Agent, request as tlsRequest } from "node:https";
 import type { EventView } from "@trustwarden/core/api/ledger.ts";
 import { parseUtf8 } from "@trustwarden/core/bytes.ts";
+import { parseReceiptHeader } from "trustwarden";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
   createOwner,
@@ -16,6 +17,7 @@ import {
   type TestOwner,
 } from "./support/actors.ts";
 import { codeOf, jsonOf, type RawAnswer, type RawRequest, send, sendAdmin } from "./support/http.ts";
+import { committedOf, openPayload, readPayload } from "./support/payloads.ts";
 import { eventsOf } from "./support/refusals.ts";
 import { startTestServer, type TestServer } from "./support/server.ts";
 
@@ -111,6 +113,35 @@ describe("a call through the gateway", () => {
     const view = await lastCall(`read:items:7`);
     expect(view).toMatchObject({ enforcement: "gateway", outcome: "success" });
   });
+
+  it("is kept where the operator says so, opens what the ledger is committed to, and can be erased", async () => {
+    expect((await register("kept", { routes: ROUTES, disclose: "full" })).status).toBe(200);
+    const item = { method: "POST", target: "/kept/items", action: "write:items", resource: "shop://items" };
+    const got = await send(gatewayUrl, signed({ ...item, body: "7 Elm Street" }), agent.tls);
+    await lastCall("write:items");
+    const eventId = parseReceiptHeader(String(got.headers["trustwarden-receipt"])).event_id;
+    expect(await openPayload(server, eventId)).toEqual({
+      request: "7 Elm Street",
+      answer: "POST /base/items",
+      isCommitted: true,
+    });
+    const erasure = { method: "POST", target: `/v1/payloads/${eventId}/erasure`, body: `{"reason":"asked"}` };
+    expect((await sendAdmin(server.adminSocket, erasure)).status).toBe(200);
+    expect(codeOf(await readPayload(server, eventId))).toBe("not_found");
+    const shop = { ...item, target: "/shop/items" };
+    const other = await send(gatewayUrl, signed({ ...shop, body: "8 Elm Street" }), agent.tls);
+    await lastCall("write:items");
+    const unkept = parseReceiptHeader(String(other.headers["trustwarden-receipt"])).event_id;
+    expect(codeOf(await readPayload(server, unkept))).toBe("not_found");
+    expect((await committedOf(server, unkept)).answer).toHaveLength(43);
+  });
+
+  it.each(["some", true, null])(
+    "is not kept by an upstream that says %j of it: there is none",
+    async (disclose) => {
+      expect(codeOf(await register("odd", { routes: ROUTES, disclose }))).toBe("upstream_malformed");
+    },
+  );
 
   it("is refused without an intent, with a bearer token, and by anybody who is no agent", async () => {
     seen = [];

@@ -2,8 +2,7 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openEvidenceBundle } from "@trustwarden/core/agentledger/evidence-bundle.ts";
-import { discovery, eventAnswer, eventPage } from "@trustwarden/core/api/ledger.ts";
-import { payloadAnswer } from "@trustwarden/core/api/payloads.ts";
+import { discovery, eventPage } from "@trustwarden/core/api/ledger.ts";
 import { parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { parseEnvelope } from "@trustwarden/core/dsse.ts";
 import { parseJsonObject } from "@trustwarden/core/json.ts";
@@ -14,6 +13,7 @@ import { askTravelling } from "./support/evidence.ts";
 import { codeOf, jsonOf, send, sendAdmin } from "./support/http.ts";
 import { type FakeModel, startFakeModel } from "./support/model/fake-model.ts";
 import { callModel, chatOf, FAKE_PRICES, registerModel } from "./support/model/gateway-llm.ts";
+import { committedOf, openPayload, readPayload } from "./support/payloads.ts";
 import { eventsOf } from "./support/refusals.ts";
 import { startTestServer, type TestServer } from "./support/server.ts";
 
@@ -50,7 +50,7 @@ async function ask(name: string, more: object = {}, prompt = PROMPT) {
   return { eventId: (await latest())?.event_id ?? "", text: answer.text };
 }
 
-const read = (eventId: string) => sendAdmin(server.adminSocket, { target: `/v1/payloads/${eventId}` });
+const read = (eventId: string) => readPayload(server, eventId);
 const erase = (eventId: string) =>
   sendAdmin(server.adminSocket, {
     method: "POST",
@@ -58,16 +58,6 @@ const erase = (eventId: string) =>
     body: JSON.stringify({ reason: "GDPR article 17" }),
   });
 const directory = () => join(server.home.dataDir, "payloads");
-
-/** The commitments in the ledger: of the intent, and of the outcome. */
-async function committed(eventId: string) {
-  const answer = await sendAdmin(server.adminSocket, { target: `/v1/events/${eventId}` });
-  const { records } = eventAnswer.parse(jsonOf(answer));
-  const [intent, , outcome] = records.map(({ entry }) =>
-    parseJsonObject(parseUtf8(parseEnvelope(entry).payload)),
-  );
-  return { request: intent?.request, answer: outcome?.result };
-}
 
 describe("prompts and answers", () => {
   it("are not kept unless the upstream's settings say so", async () => {
@@ -77,11 +67,9 @@ describe("prompts and answers", () => {
 
   it.each([{}, { stream: true }])("open what the ledger is committed to: %j", async (more) => {
     const { eventId, text } = await ask("kept", more);
-    const kept = payloadAnswer.parse(jsonOf(await read(eventId)));
-    expect(Buffer.from(kept.request, "base64url").toString()).toContain("7 Elm Street");
-    expect(Buffer.from(kept.answer, "base64url").toString()).toBe(text);
-    const { request_commitment: request, answer_commitment: answer } = kept;
-    expect({ request, answer }).toEqual(await committed(eventId));
+    const kept = await openPayload(server, eventId);
+    expect(kept.request).toContain("7 Elm Street");
+    expect([kept.answer, kept.isCommitted]).toEqual([text, true]);
     expect((await eventsOf(server, "read")).map(({ resource }) => resource)).toContain(
       `/v1/payloads/${eventId}`,
     );
@@ -90,9 +78,9 @@ describe("prompts and answers", () => {
   it("open when they are long, too", async () => {
     const prompt = `${"word ".repeat(20_000)}${PROMPT}`;
     const { eventId, text } = await ask("kept", {}, prompt);
-    const kept = payloadAnswer.parse(jsonOf(await read(eventId)));
-    expect(Buffer.from(kept.request, "base64url").toString()).toContain(prompt);
-    expect(Buffer.from(kept.answer, "base64url").toString()).toBe(text);
+    const kept = await openPayload(server, eventId);
+    expect(kept.request).toContain(prompt);
+    expect(kept.answer).toBe(text);
   });
 
   it("lie in no file in the clear", async () => {
@@ -135,12 +123,12 @@ describe("prompts and answers", () => {
 
   it("are erased with an event that does not say what they were, and the ledger stays as it was", async () => {
     const { eventId } = await ask("kept");
-    const before = await committed(eventId);
+    const before = await committedOf(server, eventId);
     expect((await erase(eventId)).status).toBe(200);
     expect(codeOf(await read(eventId))).toBe("not_found");
     expect(codeOf(await erase(eventId))).toBe("not_found");
     expect(readdirSync(directory())).not.toContain(`${eventId}.payload`);
-    expect(await committed(eventId)).toEqual(before);
+    expect(await committedOf(server, eventId)).toEqual(before);
     const [event] = await eventsOf(server, "admin");
     expect(JSON.stringify(event)).toContain(`payload:${eventId}`);
   });

@@ -6,6 +6,7 @@
  */
 import { TrustWardenError } from "../error.ts";
 import { isJsonObject, type Json, type JsonObject } from "../json.ts";
+import { type Disclosure, parseDisclosure } from "./disclosure.ts";
 
 const MAX_MODELS = 1000;
 const MAX_TOOLS = 64;
@@ -37,8 +38,8 @@ export interface LlmSettings {
   readonly remoteContent: boolean;
   /** Whether requests may read and leave state in the provider's account. */
   readonly storedState: boolean;
-  /** What is kept of prompts and answers besides commitments: nothing, or all of it, encrypted, for operators to read. */
-  readonly disclose: "none" | "full";
+  /** Of prompts and answers. */
+  readonly disclose: Disclosure;
 }
 
 /** Settings by the object they were read of, which never changes. */
@@ -54,7 +55,7 @@ export function parseLlmSettings(json: JsonObject): LlmSettings {
     hostedTools: parseTools(json.hosted_tools),
     remoteContent: parseSwitch(json.remote_content, "remote_content"),
     storedState: parseSwitch(json.stored_state, "stored_state"),
-    disclose: parseDisclose(json.disclose),
+    disclose: parseDisclosure(json.disclose),
   };
   known.set(json, settings);
   return settings;
@@ -97,11 +98,6 @@ function parseTools(json: Json | undefined): readonly string[] {
 function parseSwitch(json: Json | undefined, field: string): boolean {
   if (json === undefined) return false;
   return typeof json === "boolean" ? json : refuse(field);
-}
-
-function parseDisclose(json: Json | undefined): LlmSettings["disclose"] {
-  if (json === undefined) return "none";
-  return json === "none" || json === "full" ? json : refuse("disclose");
 }
 
 function parseCount(json: Json | undefined, most: number): number {

@@ -8,6 +8,7 @@ import {
   type RouteMatch,
   type RouteTable,
 } from "../route-table.ts";
+import { parseDisclosure } from "./disclosure.ts";
 import { type CallEffects, type CallPlan, type PlanRequest, TAINT_LABELS } from "./plan.ts";
 import type { UpstreamDescription } from "./upstream.ts";
 
@@ -34,9 +35,10 @@ function effectsOf(method: string, effects: RouteMatch["effects"]): CallEffects 
   return { reads, writesOutside: effects?.outside ?? !READING_METHODS.includes(method) };
 }
 
-/** @throws TrustWardenError `upstream_malformed` unless the settings hold a sound route table. */
+/** @throws TrustWardenError `upstream_malformed` unless the settings hold a sound route table and say soundly what is kept. */
 export function requireHttpSettings(settings: UpstreamDescription["settings"]): void {
   tableOf(settings);
+  parseDisclosure(settings.disclose);
 }
 
 function tableOf(settings: UpstreamDescription["settings"]): RouteTable {

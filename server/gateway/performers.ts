@@ -2,6 +2,7 @@
 import type { Services } from "../http/services.ts";
 import { a2aPartsOf } from "./a2a/create-a2a.ts";
 import { createA2aPerformer } from "./a2a/perform-a2a.ts";
+import { performDisclosed } from "./disclosed.ts";
 import { performLlm } from "./llm/perform-llm.ts";
 import { mcpPartsOf } from "./mcp/create-mcp.ts";
 import { createMcpPerformer } from "./mcp/perform.ts";
@@ -11,7 +12,7 @@ import { performPostgresql } from "./postgresql/perform-postgresql.ts";
 
 /** @see `Performer` */
 export async function performCall(services: Services, call: AllowedCall): Promise<void> {
-  return performerOf(services, call)(call);
+  return performDisclosed(call, performerOf(services, call), services.payloads);
 }
 
 function performerOf(services: Services, { arrival }: AllowedCall): Performer {
@@ -23,7 +24,7 @@ function performerOf(services: Services, { arrival }: AllowedCall): Performer {
     case "openai":
     case "anthropic": {
       const { kind } = arrival.upstream;
-      return (call) => performLlm(kind, call, services.payloads);
+      return (call) => performLlm(kind, call);
     }
     case "postgresql":
       return (call) => performPostgresql(services, call);

@@ -40,6 +40,9 @@ export function rememberReads(
   const epoch = memory.remember(reads.epoch);
   const labelsOf = memory.remember(reads.labelsOf);
   const freeze = memory.remember(reads.freeze);
+  const isStopped = memory.rememberBy(reads.isStopped, ({ kind, id, ownerId }) =>
+    JSON.stringify([kind, id, ownerId]),
+  );
   return {
     ...reads,
     findOwner,
@@ -47,6 +50,7 @@ export function rememberReads(
     findSvid,
     findSecret,
     labelsOf,
+    isStopped,
     epoch: () => epoch(""),
     freeze: () => freeze(""),
     counts: rememberCounts(reads.counts),
@@ -86,13 +90,19 @@ class Memory {
 
   /** A read that goes to the database only after a commit; "not found" is remembered like any answer. */
   remember<T>(read: (key: string) => T): (key: string) => T {
+    return this.rememberBy(read, (key) => key);
+  }
+
+  /** The same, of a question that has more than one part. @param keyOf - different for different questions. */
+  rememberBy<Asked, T>(read: (asked: Asked) => T, keyOf: (asked: Asked) => string): (asked: Asked) => T {
     const answers = new Map<string, { readonly answer: T }>();
     this.#forgets.push(() => answers.clear());
-    return (key) => {
+    return (asked) => {
       this.#forgetAfterCommit();
+      const key = keyOf(asked);
       const known = answers.get(key);
       if (known !== undefined) return known.answer;
-      const answer = read(key);
+      const answer = read(asked);
       if (answers.size >= MAX_REMEMBERED) answers.clear();
       answers.set(key, { answer });
       return answer;

@@ -3,6 +3,7 @@ import { parseSpiffeId, type SpiffeId } from "../../agentid/spiffe-id.ts";
 import { TrustWardenError } from "../../error.ts";
 import { Fields } from "../../fields.ts";
 import type { JsonObject } from "../../json.ts";
+import type { Disclosure } from "../disclosure.ts";
 import { TAINT_LABELS, type TaintLabel } from "../plan.ts";
 
 const PATH = /^(?:\/[A-Za-z0-9._~-]+)+\/?$|^\/$/;
@@ -23,6 +24,8 @@ export interface A2aSettings {
   readonly writesOutside: boolean;
   /** How old the gateway's last look at the card may be. */
   readonly recheckSeconds: number;
+  /** Of messages and their answers. */
+  readonly disclose: Disclosure;
 }
 
 /** Parsed once for each settings object; settings are never changed in place. */
@@ -39,6 +42,7 @@ export function parseA2aSettings(json: JsonObject): A2aSettings {
     reads: ["untrusted"],
     writes_outside: true,
     recheck_seconds: DEFAULT_RECHECK_SECONDS,
+    disclose: "none",
   };
   const fields = new Fields({ ...defaults, ...json }, CODE, "settings.");
   const signer = fields.textOrNull("signer");
@@ -51,6 +55,7 @@ export function parseA2aSettings(json: JsonObject): A2aSettings {
       .map((label) => TAINT_LABELS.find((one) => one === label) ?? fields.refuse("reads")),
     writesOutside: fields.boolean("writes_outside"),
     recheckSeconds: fields.integer("recheck_seconds", MAX_RECHECK_SECONDS),
+    disclose: fields.oneOf("disclose", ["none", "full"]),
   };
   fields.end();
   parsed.set(json, settings);

@@ -7,6 +7,7 @@
  */
 import { Fields } from "../../fields.ts";
 import { isJsonObject, type JsonObject } from "../../json.ts";
+import type { Disclosure } from "../disclosure.ts";
 import { TAINT_LABELS, type TaintLabel } from "../plan.ts";
 import { type ActionTemplate, parseActionTemplate } from "./action-template.ts";
 import { type LaunchManifest, parseLaunchManifest, WALLED_BY_DEFAULT } from "./launch-manifest.ts";
@@ -43,6 +44,8 @@ export interface McpSettings {
   readonly clientFeatures: readonly ClientFeature[];
   /** How old the gateway's last look at the upstream's tools may be when one is called; 0: it looks each time. */
   readonly recheckSeconds: number;
+  /** Of messages and their answers. */
+  readonly disclose: Disclosure;
 }
 
 /** A tool that the settings do not name: what comes back is somebody else's text, what goes out leaves us. */
@@ -71,6 +74,7 @@ export function parseMcpSettings(json: JsonObject): McpSettings {
       .texts("client_features")
       .map((name) => CLIENT_FEATURES.find((known) => known === name) ?? fields.refuse("client_features")),
     recheckSeconds: fields.integer("recheck_seconds", MAX_RECHECK_SECONDS),
+    disclose: fields.oneOf("disclose", ["none", "full"]),
   };
   fields.end();
   parsed.set(json, settings);
@@ -95,6 +99,7 @@ function withDefaults(json: JsonObject): JsonObject {
     resource_reads: ["untrusted"],
     client_features: [],
     recheck_seconds: DEFAULT_RECHECK_SECONDS,
+    disclose: "none",
     ...json,
     ...(isJsonObject(json.stdio) && { stdio: { ...WALLED_BY_DEFAULT, ...json.stdio } }),
   };

@@ -1,15 +1,10 @@
 /**
  * Does one call to a model: the request as the caller wrote it, the answer as the provider gives it, chunk by chunk, with the
- * usage read on the way and the answer committed to.
- *
- * Neither prompt nor answer is kept unless the upstream's settings say so, and then encrypted and outside of the ledger. What that gets of the answer is a commitment under the salt that the caller sent
- * with its request: the caller can open it, and nobody else without it.
+ * usage read on the way.
  *
  * @see docs/decisions/0022-model-calls.md
  */
-import { createHash } from "node:crypto";
-import { formatAnswerCommitment } from "@trustwarden/core/answer-commitment.ts";
-import { concatBytes, parseBase64url } from "@trustwarden/core/bytes.ts";
+import { concatBytes } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { forwardHeaders } from "@trustwarden/core/gateway/headers.ts";
 import type { LlmCall, LlmDialect } from "@trustwarden/core/gateway/llm-call.ts";
@@ -17,7 +12,6 @@ import { boundCost, costOfUsage, type TokenUsage, tokensOf } from "@trustwarden/
 import { type LlmSettings, parseLlmSettings } from "@trustwarden/core/gateway/llm-settings.ts";
 import { readLlmCall } from "@trustwarden/core/gateway/plan-llm.ts";
 import { parseJson } from "@trustwarden/core/json.ts";
-import type { PayloadStore } from "../../payloads/payload-store.ts";
 import { dataOfEvent, EventSplitter } from "../event-stream.ts";
 import { HeldEvents } from "../held-events.ts";
 import type { AllowedCall, UpstreamAnswer } from "../ports.ts";
@@ -29,8 +23,6 @@ import { findUsage, joinUsage } from "./usage.ts";
 
 /** A whole answer that is larger passes, but its usage is not looked for: what was reserved is charged. */
 const MAX_READ_BYTES = 16_777_216;
-/** A larger answer is committed to and not kept. */
-const MAX_KEPT_BYTES = 8_388_608;
 /** Whose account at the provider is used is the operator's business. */
 const ACCOUNT_HEADERS: ReadonlySet<string> = new Set(["openai-organization", "openai-project"]);
 
@@ -42,30 +34,16 @@ interface Passing {
   isAnswered: boolean;
   /** The usage is known to be the last word. */
   isWhole: boolean;
-  readonly hash: ReturnType<typeof createHash>;
-  /** The answer, where the operator keeps it; null where not. */
-  readonly kept: Uint8Array[] | null;
 }
 
 /** @throws TrustWardenError the codes of the upstream and of the call's end. */
-export async function performLlm(
-  dialect: LlmDialect,
-  call: AllowedCall,
-  payloads: Pick<PayloadStore, "keep">,
-): Promise<void> {
+export async function performLlm(dialect: LlmDialect, call: AllowedCall): Promise<void> {
   const { arrival, client, signal } = call;
   const { request, upstream, progress } = arrival;
   const settings = parseLlmSettings(upstream.settings);
   const llm = readLlmCall(dialect, describeUpstream(upstream), request);
   const { bytes, stripsUsage } = prepareBody(llm, request.body, settings);
-  const passing: Passing = {
-    bytes: 0,
-    usage: undefined,
-    isAnswered: false,
-    isWhole: false,
-    hash: createHash("sha256"),
-    kept: settings.disclose === "full" ? [] : null,
-  };
+  const passing: Passing = { bytes: 0, usage: undefined, isAnswered: false, isWhole: false };
   try {
     const sent = { method: request.method, path: request.target.text, headers: headersOf(call), body: bytes };
     const answer = await client.request(sent);
@@ -79,9 +57,6 @@ export async function performLlm(
     throw error;
   } finally {
     progress.usage = chargeOf({ llm, settings, passing, requestBytes: request.body.length });
-    const salt = saltOf(call);
-    progress.result = salt === null ? null : formatAnswerCommitment(passing.hash.digest(), salt);
-    await keep(call, { payloads, passing, salt });
   }
 }
 
@@ -177,28 +152,7 @@ async function passModels(call: AllowedCall, answer: UpstreamAnswer, passing: Pa
 
 async function write(call: AllowedCall, part: Uint8Array, passing: Passing): Promise<void> {
   passing.bytes += part.length;
-  passing.hash.update(part);
-  if (passing.kept !== null && passing.bytes <= MAX_KEPT_BYTES) passing.kept.push(Uint8Array.from(part));
   await call.write(part);
-}
-
-/** Prompt and answer with what opens their commitments; an answer that is too large is not kept in part. */
-async function keep(
-  { arrival, caller }: AllowedCall,
-  {
-    payloads,
-    passing,
-    salt,
-  }: {
-    readonly payloads: Pick<PayloadStore, "keep">;
-    readonly passing: Passing;
-    readonly salt: Uint8Array | null;
-  },
-): Promise<void> {
-  if (passing.kept === null || passing.bytes > MAX_KEPT_BYTES) return;
-  const { method, target, body: request } = arrival;
-  const answer = concatBytes(...passing.kept);
-  await payloads.keep(caller.intent.intent.event_id, { method, target, request, answer, salt });
 }
 
 /** What a provider writes is for the caller to judge; what does not parse says nothing of its usage. */
@@ -230,12 +184,4 @@ function chargeOf(parts: {
   if (Number.isFinite(bound.tokens)) return null;
   const seen = { ...NO_USAGE, input: requestBytes, output: passing.bytes };
   return { tokens: tokensOf(seen), microUsd: costOfUsage(seen, price) };
-}
-
-/** Null for a caller that knows only OAuth: it made no salt, and a digest without one would say what was answered. */
-function saltOf({ arrival, caller }: AllowedCall): Uint8Array | null {
-  if (caller.presented !== null) return null;
-  const salt = arrival.headers["trustwarden-salt"];
-  if (typeof salt !== "string") throw new Error("an authenticated call has a salt");
-  return parseBase64url(salt);
 }
