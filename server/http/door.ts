@@ -23,9 +23,16 @@ const MAX_WAIT_MS = 2000;
 /** Puts places before a listener's requests. */
 export type Door = (handler: RequestListener) => RequestListener;
 
+/** What a door needs of the server. */
+export interface DoorServices {
+  readonly clock: Pick<Services["clock"], "monoMs">;
+  readonly intake: { readonly requests: Pick<Services["intake"]["requests"], "knock"> };
+  readonly meter: { readonly figures: Pick<Services["meter"]["figures"], "refusals"> };
+}
+
 /** @param headers - of everything that the listener sends. */
 export function createDoor(
-  services: Pick<Services, "clock" | "intake" | "meter">,
+  services: DoorServices,
   routes: readonly Route[],
   headers: Readonly<Record<string, string>> = {},
 ): Door {
@@ -36,8 +43,8 @@ export function createDoor(
     const path = pathOfTarget(request.url ?? "");
     if (free.has(`${request.method} ${path}`)) return handler(request, response);
     try {
-      const place = services.intake.requests.knock(request);
-      response.once("close", () => place.leave());
+      // Whoever takes the place leaves it when the work is over: a caller that goes away stops none of it.
+      services.intake.requests.knock(request);
     } catch (error) {
       if (!(error instanceof TrustWardenError)) throw error;
       services.meter.figures.refusals.add({ code: error.code });
