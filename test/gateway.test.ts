@@ -167,6 +167,17 @@ describe("a call through the gateway", () => {
     expect(seen).toEqual([]);
   });
 
+  it("does not reach the upstream when its intent is too large for the ledger, a read included", async () => {
+    seen = [];
+    const { target, action, resource } = readItem("13");
+    const job = "\u0001".repeat(2048);
+    const request = signedRequest(agent, { target, aud, action, intent: { resource, job } });
+    expect(codeOf(await send(gatewayUrl, request, agent.tls))).toBe("entry_too_large");
+    expect(seen).toEqual([]);
+    const fits = signedRequest(agent, { target, aud, action, intent: { resource, job: "a".repeat(2048) } });
+    expect((await send(gatewayUrl, fits, agent.tls)).status).toBe(200);
+  });
+
   it("acts once on one intent", async () => {
     const request = signed(readItem("11"));
     expect((await send(gatewayUrl, request, agent.tls)).status).toBe(200);

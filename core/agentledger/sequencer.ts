@@ -164,11 +164,20 @@ export class Sequencer {
    */
   append(entries: readonly Uint8Array[]): Promise<readonly Appended[]> {
     return new Promise((resolve, reject) => {
-      const bytes = this.#requireAcceptable(entries);
+      const bytes = this.#bytesOfAcceptable(entries);
       this.#backlogBytes += bytes;
       this.#waiting.push({ entries, bytes, resolve, reject });
       this.#committing ??= this.#commitLoop();
     });
+  }
+
+  /**
+   * Refuses what `append` would refuse at once: for who acts while it is written.
+   *
+   * @throws TrustWardenError `entry_too_large`, `record_malformed`, `ledger_unavailable`.
+   */
+  requireAcceptable(entries: readonly Uint8Array[]): void {
+    this.#bytesOfAcceptable(entries);
   }
 
   /** The latest published checkpoint. @throws TrustWardenError `ledger_unavailable` before `start`. */
@@ -212,7 +221,7 @@ export class Sequencer {
       : [pending];
   }
 
-  #requireAcceptable(entries: readonly Uint8Array[]): number {
+  #bytesOfAcceptable(entries: readonly Uint8Array[]): number {
     if (this.#fatal !== null) throw this.#fatal;
     if (this.#phase !== "running") throw new TrustWardenError("ledger_unavailable", { reason: this.#phase });
     // An empty entry would be a record that nobody can read.

@@ -152,6 +152,11 @@ export class ShardedLog {
     await this.#live?.sequencer.stop();
   }
 
+  /** As `Sequencer.requireAcceptable`. */
+  requireAcceptable(entries: readonly Uint8Array[]): void {
+    this.#requireLive().sequencer.requireAcceptable(entries);
+  }
+
   /** As `Sequencer.append`; indexes are positions in the ledger. */
   async append(entries: readonly Uint8Array[]): Promise<readonly Appended[]> {
     // Nothing is awaited unless a turn is under way: entries keep the order in which they were given.

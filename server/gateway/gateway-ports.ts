@@ -255,6 +255,11 @@ async function recordOrRelease(services: Services, visit: DecidedCall): Promise<
   }
 }
 
+/**
+ * The record of a decision on its way into the ledger, durable for whatever is more than an allowed read.
+ *
+ * @throws TrustWardenError `ledger_unavailable`, `entry_too_large`: nothing may act then, a read neither.
+ */
 async function record(services: Services, visit: DecidedCall): Promise<CallReceipt> {
   const { agent, intent } = visit.caller;
   services.ledger.requireAvailable();
@@ -267,9 +272,11 @@ async function record(services: Services, visit: DecidedCall): Promise<CallRecei
     peer: visit.arrival.peer,
     nowMs: services.clock.nowMs(),
   });
+  const entries = [intent.envelope, decision].map(encodeUtf8);
+  services.ledger.requireAcceptable(entries);
   // What the upstream does afterwards costs this thread little.
   const { place } = visit.arrival;
-  const recorded = append(services, [intent.envelope, decision]).finally(() => place.leave());
+  const recorded = append(services, entries).finally(() => place.leave());
   const isDurableFirst = visit.decision.class !== "C" || visit.decision.effect !== "allow";
   if (isDurableFirst) await recorded;
   // Awaited before the answer begins and again by the outcome; in between it must not count as unhandled.
@@ -280,9 +287,9 @@ async function record(services: Services, visit: DecidedCall): Promise<CallRecei
 
 async function append(
   services: Services,
-  envelopes: readonly string[],
+  entries: readonly Uint8Array[],
 ): Promise<Awaited<CallReceipt["recorded"]>> {
-  const appended = await services.ledger.append(envelopes.map(encodeUtf8));
+  const appended = await services.ledger.append(entries);
   const last = appended.at(-1);
   if (last === undefined) throw new Error("entries went in");
   return { index: last.index, acknowledgement: last.acknowledgement };

@@ -196,7 +196,8 @@ async function join(ends: {
     far.destroy();
     resolve();
   };
-  if (signal.aborted) return end();
+  // Either may have ended while the decision became durable; nobody would hear of it again.
+  if (signal.aborted || near.destroyed || far.destroyed) return end();
   signal.addEventListener("abort", end, { once: true });
   for (const socket of [near, far]) {
     socket.on("error", end);

@@ -25,6 +25,7 @@ export type LogWriter = Pick<
   | "current"
   | "shardAt"
   | "waitForCheckpoint"
+  | "requireAcceptable"
   | "readEntry"
   | "readEntriesFrom"
   | "onTurned"
@@ -134,6 +135,17 @@ export class Ledger {
   /** Refuses to begin what could not be recorded. @throws TrustWardenError `ledger_unavailable`. */
   requireAvailable(): void {
     if (this.#isFailed) throw new TrustWardenError("ledger_unavailable");
+  }
+
+  /**
+   * Refuses entries that the log would not even begin to write: for what acts while its record is written, since an
+   * agent decides how large its intent is.
+   *
+   * @throws TrustWardenError `ledger_unavailable`, `entry_too_large`.
+   */
+  requireAcceptable(entries: readonly Uint8Array[]): void {
+    this.requireAvailable();
+    this.#options.log.requireAcceptable(entries);
   }
 
   /** Notes that the log is done for; called by whoever learns of it first. */

@@ -122,6 +122,9 @@ export class FollowedLog implements LogWriter {
     await this.#looking;
   }
 
+  /** Whoever has the seat looks; on such a server nothing acts before its entries are durable. */
+  requireAcceptable(): void {}
+
   async append(entries: readonly Uint8Array[], id?: string): Promise<readonly Appended[]> {
     const appended = await this.#options.append(entries, id);
     if (id !== undefined) await this.#requireOurs(entries, appended);
