@@ -10,6 +10,13 @@ export const EGRESS_WEAKENINGS = {
       replace: "if (placesOf(settings).every((pattern) => isNamed(pattern, place)))",
     },
   ],
+  "reads-before-their-record": [
+    {
+      file: "server/gateway/gateway-ports.ts",
+      find: "  services.ledger.requireAcceptable(entries);\n",
+      replace: "",
+    },
+  ],
   "receipts-of-any-gateway": [
     {
       file: "sdk/brought-call.ts",

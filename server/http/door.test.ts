@@ -14,7 +14,11 @@ it("a request whose caller has gone away holds its place until its work is over"
   const work = Promise.withResolvers<void>();
   const gone = Promise.withResolvers<void>();
   const left = Promise.withResolvers<void>();
-  const services = { clock: { monoMs: () => 0 }, intake: { requests }, meter: { figures: createFigures([]) } };
+  const services = {
+    clock: { monoMs: () => 0 },
+    intake: { requests },
+    meter: { figures: createFigures([]) },
+  };
   const server = createServer(
     createDoor(
       services,
