@@ -35,8 +35,8 @@ export const ISSUANCE_WEAKENINGS = {
   "leaf-is-authority": [
     {
       file: "core/agentid/svid-profile.ts",
-      find: "      basicConstraints: encodeSequence(),\n",
-      replace: "      basicConstraints: encodeSequence(encodeTrue()),\n",
+      find: "  basicConstraints: encodeSequence(),\n",
+      replace: "  basicConstraints: encodeSequence(encodeTrue()),\n",
     },
     { file: PROFILE, find: 'if (leaf.isCa) throw malformed("leaf is an authority");', replace: "" },
   ],

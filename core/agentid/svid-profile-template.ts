@@ -3,7 +3,7 @@
  *
  * @see RFC 5280 §4.1 and §4.2; X509-SVID §3 and §4
  */
-import { encodeHex, encodeUtf8 } from "../bytes.ts";
+import { concatBytes, encodeHex, encodeUtf8 } from "../bytes.ts";
 import { sha256 } from "../crypto.ts";
 import { isEmptyName } from "./certificate.ts";
 import { OID } from "./certificate-oids.ts";
@@ -50,12 +50,28 @@ export interface Template {
   readonly spki: Uint8Array;
   readonly uri: SpiffeId;
   readonly authorityKeyIdentifier: Uint8Array;
+  /** From `encodeUsage`. */
+  readonly usage: Uint8Array;
+}
+
+/** What a certificate may be used for. */
+export interface Usage {
   /** Content of BasicConstraints. */
   readonly basicConstraints: Uint8Array;
   /** KeyUsage bits. */
   readonly keyUsage: readonly number[];
   /** Dotted purposes; none leaves the extension out. */
   readonly extKeyUsage: readonly string[];
+}
+
+/** The extensions that say what a certificate may be used for: the same bytes for all of one profile. */
+export function encodeUsage({ basicConstraints, keyUsage, extKeyUsage }: Usage): Uint8Array {
+  const purposes = extKeyUsage.map(oidOf);
+  return concatBytes(
+    critical(OID.basicConstraints, basicConstraints),
+    critical(OID.keyUsage, encodeNamedBits(...keyUsage)),
+    ...(purposes.length === 0 ? [] : [extension(OID.extKeyUsage, encodeSequence(...purposes))]),
+  );
 }
 
 /** DER of the TBSCertificate of a template. */
@@ -115,11 +131,8 @@ export function keyIdentifierOf(spki: Uint8Array): Uint8Array {
 function encodeExtensions(template: Template): Uint8Array {
   const isSanCritical = isEmptyName(template.subject);
   const uri = encodeImplicit(6, encodeUtf8(template.uri));
-  const purposes = template.extKeyUsage.map(oidOf);
   return encodeSequence(
-    critical(OID.basicConstraints, template.basicConstraints),
-    critical(OID.keyUsage, encodeNamedBits(...template.keyUsage)),
-    ...(purposes.length === 0 ? [] : [extension(OID.extKeyUsage, encodeSequence(...purposes))]),
+    template.usage,
     (isSanCritical ? critical : extension)(OID.subjectAltName, encodeSequence(uri)),
     extension(OID.subjectKeyIdentifier, encodeOctetString(keyIdentifierOf(template.spki))),
     extension(OID.authorityKeyIdentifier, encodeSequence(encodeImplicit(0, template.authorityKeyIdentifier))),

@@ -21,6 +21,7 @@ import {
   authorityName,
   encodeCertificate,
   encodeTbs,
+  encodeUsage,
   keyIdentifierOf,
   type Template,
   workloadName,
@@ -35,6 +36,13 @@ const MAX_SERIAL_BYTES = 20;
 const ROOT_PATH_LEN = 1;
 /** Below the intermediate: leaves only. */
 const INTERMEDIATE_PATH_LEN = 0;
+
+const LEAF_USAGE: Uint8Array = encodeUsage({
+  // cA FALSE is the default and so not written, but the extension is: py-spiffe refuses a leaf without it.
+  basicConstraints: encodeSequence(),
+  keyUsage: [KEY_USAGE.digitalSignature],
+  extKeyUsage: [OID.serverAuth, OID.clientAuth],
+});
 
 /** An authority's certificate that is known to be one of ours: it can sign and says who for. */
 export type CaCertificate = Certificate & { readonly isCa: true; readonly ski: Uint8Array };
@@ -196,10 +204,7 @@ export function issueLeafCertificate(
       subject: workloadName(id),
       spki,
       uri: id,
-      // cA FALSE is the default and so not written, but the extension is: py-spiffe refuses a leaf without it.
-      basicConstraints: encodeSequence(),
-      keyUsage: [KEY_USAGE.digitalSignature],
-      extKeyUsage: [OID.serverAuth, OID.clientAuth],
+      usage: LEAF_USAGE,
       ...under(ca, options),
     },
     (leaf) => {
@@ -216,14 +221,16 @@ function authorityTemplate(options: {
   readonly spki: Uint8Array;
   readonly subject: Uint8Array;
   readonly pathLen: number;
-}): Pick<Template, "subject" | "spki" | "uri" | "basicConstraints" | "keyUsage" | "extKeyUsage"> {
+}): Pick<Template, "subject" | "spki" | "uri" | "usage"> {
   return {
     subject: options.subject,
     spki: options.spki,
     uri: formatSpiffeId(options.trustDomain, []),
-    basicConstraints: encodeSequence(encodeTrue(), encodeInteger(Uint8Array.of(options.pathLen))),
-    keyUsage: [KEY_USAGE.keyCertSign, KEY_USAGE.cRLSign],
-    extKeyUsage: [],
+    usage: encodeUsage({
+      basicConstraints: encodeSequence(encodeTrue(), encodeInteger(Uint8Array.of(options.pathLen))),
+      keyUsage: [KEY_USAGE.keyCertSign, KEY_USAGE.cRLSign],
+      extKeyUsage: [],
+    }),
   };
 }
 
