@@ -8,7 +8,7 @@ import { formatTicketValue, parseTicketValue } from "@trustwarden/core/agentid/e
 import { loadConfig } from "@trustwarden/server/config.ts";
 import { startServer } from "@trustwarden/server/main.ts";
 import { AgentIdentity } from "trustwarden";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { createHome, type Ran, runWarden } from "./testing.ts";
 
 type Running = Awaited<ReturnType<typeof startServer>>;
@@ -21,6 +21,7 @@ const ledger = join(old, "ledger");
 const key = ["--key", join(home, "backup.key")];
 /** Of a ledger with witnesses; none is asked here. */
 const WITNESSED = ["witnessed-checkpoint", "witnessed-checkpoint.2026q3"];
+let made: { readonly id: string; readonly madeBy: string };
 let usedTicket = "";
 let unusedTicket = "";
 
@@ -87,7 +88,12 @@ beforeAll(async () => {
   expect((await warden("ledger", "rotate")).exitCode).toBe(0);
   await facts("owner", "create", "carol");
   for (const name of WITNESSED) writeFileSync(join(places.dataDir, name), "cosigned");
-  await facts("backup", "--recipient", join(home, "backup.pub"), backup);
+  made = await facts("backup", "--recipient", join(home, "backup.pub"), backup);
+  const recorded = async () => (await warden("ledger", "query", "--kind", "admin", "--json")).stdout;
+  await vi.waitUntil(async () => (await recorded()).includes(`backup:${made.id}`), {
+    timeout: 20_000,
+    interval: 500,
+  });
   usedTicket = await ticketFor("later");
   unusedTicket = await ticketFor("unused");
   await (await AgentIdentity.create({ name: "later", ticket: usedTicket })).close();
@@ -137,7 +143,10 @@ describe("a restore", () => {
 
   test("with the ledger that survived brings everything back but what was stopped, and no ticket of before", async () => {
     const said = await facts("restore", ...key, "--ledger", ledger, backup);
+    const by = `uid:${process.getuid?.()}`;
     expect(said).toMatchObject({ outcome: "proven", replayed: { stops: 1, missing: {} } });
+    expect(said.made).toMatchObject({ id: made.id, by, isRecorded: true });
+    expect(made.madeBy).toBe(by);
     expect(readdirSync(places.dataDir)).toEqual(expect.arrayContaining(WITNESSED));
     const server = await start();
     try {
@@ -162,7 +171,7 @@ describe("a restore", () => {
 
   test("without one ends every identity and begins another ledger, under another key", async () => {
     const said = await facts("restore", ...key, "--void-all", "--vouch-owner", "alice", backup);
-    expect(said).toMatchObject({ outcome: "void", origin: "ledger2.acme.test" });
+    expect(said).toMatchObject({ outcome: "void", origin: "ledger2.acme.test", made: { isRecorded: false } });
     expect(readdirSync(places.dataDir).filter((name) => name.startsWith("witnessed"))).toEqual([]);
     const server = await start();
     try {

@@ -9,6 +9,7 @@ import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import type { Random } from "@trustwarden/core/id.ts";
 import type { RevocationTarget } from "@trustwarden/core/revocation/frames.ts";
+import { startBackupNotes } from "./backup/start-backup-notes.ts";
 import { startBrokers } from "./brokers.ts";
 import { type Clock, createSystemClock, FlooredClock } from "./clock.ts";
 import { jwtIssuerOf, type ServerConfig } from "./config.ts";
@@ -124,7 +125,7 @@ async function startServing(
     console: outside?.addresses.consoleUrl ?? null,
   });
   const services = createServices(core, { feed, sharing, urls, gateway: gatewayParts, ...inForce });
-  closeAtTheEnd(services, cleanups);
+  closeAtTheEnd(services, { config, cleanups });
   await requireCurrent(services);
   tendStateLink({ store, ledger: core.ledger, feed, log });
   await startBrokers(services, cleanups);
@@ -169,7 +170,12 @@ async function startServing(
 }
 
 /** What works by itself, each with its own end. */
-function closeAtTheEnd({ scrape, federation, budgets, intake, mcp }: Services, cleanups: Cleanup[]): void {
+function closeAtTheEnd(
+  services: Services,
+  { config, cleanups }: { readonly config: Pick<ServerConfig, "dataDir">; readonly cleanups: Cleanup[] },
+): void {
+  const { scrape, federation, budgets, intake, mcp } = services;
+  cleanups.push(startBackupNotes(services, config.dataDir));
   cleanups.push(() => scrape.close());
   cleanups.push(() => federation.close());
   cleanups.push(() => budgets.close());

@@ -15,7 +15,7 @@ import { MIGRATIONS } from "./store/migrations/steps.ts";
 import { acquirePosixLock } from "./store/posix-lock.ts";
 import { type MovedState, moveState } from "./store/postgres-state/move-state.ts";
 import { formatStateSchema, formatStateUpgrade } from "./store/postgres-state/schema-text.ts";
-import { breakStateSeal } from "./store/state-seal.ts";
+import { breakStateSeal, sealState, verifyStateSeal } from "./store/state-seal.ts";
 
 const MAX_SETTINGS_CHARS = 65_536;
 const ID_BYTES = 16;
@@ -43,8 +43,15 @@ export async function moveStateOf(options: {
   const lock = acquirePosixLock(join(config.dataDir, "server.lock"));
   try {
     // What is moved is what the server closed; afterwards the file says only where it went.
+    const before = await verifyStateSeal(config);
     await breakStateSeal(config);
-    return moveState({ dataDir: config.dataDir, settings, newId: encodeHex(random(ID_BYTES)) });
+    try {
+      return moveState({ dataDir: config.dataDir, settings, newId: encodeHex(random(ID_BYTES)) });
+    } catch (error) {
+      // The file is the server's again, with the move's name in it: what nobody else wrote is sealed as it was.
+      if (before === "sealed") await sealState(config);
+      throw error;
+    }
   } finally {
     lock.release();
   }

@@ -5,6 +5,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { Restored } from "@trustwarden/server/backup/restore-backup.ts";
 import type { Command } from "commander";
 import {
   examples,
@@ -135,6 +136,7 @@ async function backUp(
   });
   output.show({ file, ...made }, [
     `Backed up: ${made.files} files, ${made.bytes} bytes, ${made.size} events of the ledger; written and read again.`,
+    `Made by ${made.madeBy}; the server records that as backup:${made.id}, at its next start if it does not run.`,
     "Keep it in another place, under another account. The unseal key and the owners' keys are not in it.",
   ]);
 }
@@ -175,8 +177,21 @@ async function restore(
     nowMs: io.nowMs,
     onProgress: (step) => io.stderr(`${step} ...\n`),
   });
-  const { replayed, ...facts } = restored;
-  output.show({ ...facts, replayed: { ...replayed, missing: { ...replayed.missing } } }, linesOf(restored));
+  const { replayed, made, ...facts } = restored;
+  const json = {
+    ...facts,
+    made: made && { ...made },
+    replayed: { ...replayed, missing: { ...replayed.missing } },
+  };
+  output.show(json, [makerLine(restored), ...linesOf(restored)]);
+}
+
+function makerLine({ made }: Pick<Restored, "made">): string {
+  if (made === null) return "The backup does not say who made it.";
+  const recorded = made.isRecorded
+    ? "as the ledger at hand says too"
+    : "which the ledger at hand does not say: it may end before that, or nobody told the server";
+  return `Made on ${made.at} by ${made.by} (backup:${made.id}), ${recorded}.`;
 }
 
 function linesOf(restored: {

@@ -17,7 +17,7 @@ import { type ShardPlace, shardFolder } from "@trustwarden/core/agentledger/shar
 import { readShardChain, type ShardChain } from "@trustwarden/core/agentledger/shard-chain.ts";
 import { formatVkey, rawEd25519Key } from "@trustwarden/core/agentledger/signed-note.ts";
 import { formatTilePath, TILE_WIDTH, type TileName, tilesOf } from "@trustwarden/core/agentledger/tile.ts";
-import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
+import { encodeHex, encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Random } from "@trustwarden/core/id.ts";
 import type { ServerConfig } from "../config.ts";
@@ -29,6 +29,7 @@ import { readFileIfAny } from "../store/posix-log-files.ts";
 import { openForReading } from "../store/schema.ts";
 import { isWitnessedFile } from "../witnessing/create.ts";
 import { addBytes, addFile, addManifest, readFiles } from "./archive.ts";
+import { accountOfProcess, leaveBackupNote } from "./backup-notes.ts";
 import { SealedWriter } from "./sealed-stream.ts";
 
 /** Copied as they are, where they are there, with the witnessed checkpoints of all shards. */
@@ -36,6 +37,7 @@ const FILES: readonly string[] = ["trust-domain", "ledger-origin"];
 const FOLDERS = ["keys", "payloads", "sinks", "ssf"] as const;
 /** A segment of the write-ahead log goes as soon as its entries are in tiles. */
 const MAX_TRIES = 10;
+const ID_BYTES = 16;
 
 export interface BackupOptions {
   readonly config: ServerConfig;
@@ -56,6 +58,10 @@ export interface Backup {
   /** Entries of the ledger under the copied checkpoint. */
   readonly size: number;
   readonly epoch: number;
+  /** What its event in the ledger names it by. */
+  readonly id: string;
+  /** Account of the host that made it. */
+  readonly madeBy: string;
 }
 
 /**
@@ -83,21 +89,20 @@ export async function createBackup(options: BackupOptions): Promise<Backup> {
     const size = await addLedger(writer, source);
     const { trustDomain } = config;
     const madeAt = new Date(options.nowMs()).toISOString();
+    const id = encodeHex(options.random(ID_BYTES));
+    const madeBy = accountOfProcess();
     addManifest(writer, {
-      v: 1,
-      trust_domain: trustDomain,
-      made_at: madeAt,
-      known: source.known,
-      size,
-      epoch,
+      ...{ v: 1, trust_domain: trustDomain, made_at: madeAt, known: source.known, size, epoch },
+      ...{ id, made_by: madeBy },
     });
     writer.close();
     onProgress("check");
     const reader = writer.reopen();
     const { files, bytes } = readFiles(reader, null);
     reader.close();
+    await leaveBackupNote(config.dataDir, { id, madeBy, madeAt, size, isSealed: recipient !== null });
     renameSync(part, file);
-    return { files, bytes, size, epoch };
+    return { files, bytes, size, epoch, id, madeBy };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -30,6 +30,7 @@ import type { SqliteDatabase } from "../store/sqlite-database.ts";
 import { removeStateSeal } from "../store/state-seal.ts";
 import { isWitnessedFile } from "../witnessing/create.ts";
 import { readFiles, syncFiles } from "./archive.ts";
+import { makerOf } from "./backup-notes.ts";
 import { openShardIn, requireWhole, takeNewerLedger } from "./ledger-files.ts";
 import { SealedReader } from "./sealed-stream.ts";
 import { closePast, Replay, type Replayed, voidEverything } from "./settle-state.ts";
@@ -64,6 +65,22 @@ export interface Restored {
   readonly size: number;
   readonly epoch: number;
   readonly replayed: Replayed;
+  /** When and by whom the backup was made, and whether the ledger at hand says so too; null where the backup does not say. */
+  readonly made: MadeBackup | null;
+}
+
+interface MadeBackup {
+  readonly id: string;
+  readonly at: string;
+  readonly by: string;
+  readonly isRecorded: boolean;
+}
+
+/** What the manifest of a backup says. */
+interface Unpacked {
+  /** Size of the ledger before the state was copied. */
+  readonly known: number;
+  readonly made: Omit<MadeBackup, "isRecorded"> | null;
 }
 
 /**
@@ -90,8 +107,8 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
   mkdirSync(building, { recursive: true, mode: 0o700 });
   try {
     onProgress("files");
-    const known = await unpack(options, building);
-    const restored = await settle(options, { building, known });
+    const unpacked = await unpack(options, building);
+    const restored = await settle(options, { building, unpacked });
     // What was signed within the second of the floor is void: the next one has begun before anybody can sign on the restored server.
     await setTimeout(1000 - (options.nowMs() % 1000));
     // The seal of a state that was here before says nothing about this one, and would keep its server from starting.
@@ -111,15 +128,16 @@ function requireFree(dataDir: string): void {
     throw new TrustWardenError("config_invalid", { setting: "dataDir", reason: "there is something in it" });
 }
 
-/** @returns the size of the ledger before the state was copied. */
-async function unpack({ file, recipientKey }: RestoreOptions, building: string): Promise<number> {
+async function unpack({ file, recipientKey }: RestoreOptions, building: string): Promise<Unpacked> {
   const reader = new SealedReader(file, recipientKey);
   try {
     const { manifest, written } = readFiles(reader, building);
     await syncFiles(written);
-    const { known } = manifest;
-    if (typeof known !== "number") throw new TrustWardenError("backup_malformed", { reason: "manifest" });
-    return known;
+    const { known, made_at: at } = manifest;
+    if (typeof known !== "number" || typeof at !== "string")
+      throw new TrustWardenError("backup_malformed", { reason: "manifest" });
+    const maker = makerOf(manifest);
+    return { known, made: maker && { id: maker.id, at, by: maker.madeBy } };
   } finally {
     reader.close();
   }
@@ -137,7 +155,7 @@ interface Work {
 
 async function settle(
   options: RestoreOptions,
-  { building, known }: { readonly building: string; readonly known: number },
+  { building, unpacked }: { readonly building: string; readonly unpacked: Unpacked },
 ): Promise<Restored> {
   const { random, nowMs, onProgress } = options;
   const config = options.configOf(building);
@@ -156,7 +174,7 @@ async function settle(
   onProgress("ledger");
   const sequencer = createLog(work, nowMs);
   await sequencer.start();
-  const settled = await settleWith(options, { work, sequencer, known }).finally(() => sequencer.stop());
+  const settled = await settleWith(options, { work, sequencer, unpacked }).finally(() => sequencer.stop());
   const { isLogLost, restored } = settled;
   const { size, epoch } = restored;
   if (!isLogLost) {
@@ -195,7 +213,7 @@ interface Settled {
 
 async function settleWith(
   options: RestoreOptions,
-  parts: { readonly work: Work; readonly sequencer: ShardedLog; readonly known: number },
+  parts: { readonly work: Work; readonly sequencer: ShardedLog; readonly unpacked: Unpacked },
 ): Promise<Settled> {
   await requireWhole(parts.work);
   options.onProgress("state");
@@ -213,13 +231,14 @@ async function settleState(
     readonly work: Work;
     readonly sequencer: ShardedLog;
     readonly database: SqliteDatabase;
-    readonly known: number;
+    readonly unpacked: Unpacked;
   },
 ): Promise<Settled> {
-  const { work, sequencer, database, known } = parts;
+  const { work, sequencer, database, unpacked } = parts;
+  const { known } = unpacked;
   const { isVoidAccepted, vouched } = options;
   database.exec("BEGIN IMMEDIATE");
-  const replayed = await replayFrom(known, sequencer, database);
+  const { result: replayed, backups } = await replayFrom(known, sequencer, database);
   const epoch = readEpoch(database);
   const doubt = doubtOf({ options, work, log: sequencer, epoch });
   if (doubt !== null && !isVoidAccepted) throw new TrustWardenError("restore_loses_stops", doubt);
@@ -232,21 +251,22 @@ async function settleState(
   database.exec("COMMIT");
   const outcome = isVoidAccepted ? "void" : "proven";
   const { origin } = work;
+  const made = unpacked.made && { ...unpacked.made, isRecorded: backups.has(unpacked.made.id) };
   return {
     isLogLost: doubt?.reason === "ledger",
     origins: sequencer.shards.map((shard) => shard.origin),
-    restored: { outcome, origin, size: sequencer.size, epoch: taken, replayed },
+    restored: { outcome, origin, size: sequencer.size, epoch: taken, replayed, made },
   };
 }
 
-async function replayFrom(known: number, log: ShardedLog, database: SqliteDatabase): Promise<Replayed> {
+async function replayFrom(known: number, log: ShardedLog, database: SqliteDatabase): Promise<Replay> {
   const replay = new Replay(database);
   for (let index = known; index < log.size; ) {
     const entries = await log.readEntriesFrom(index);
     for (const entry of entries) replay.take(entry);
     index += entries.length;
   }
-  return replay.result;
+  return replay;
 }
 
 /** Why what happened since the backup is not known; null when it is. */

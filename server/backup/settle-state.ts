@@ -23,6 +23,7 @@ import { revoke } from "../store/commands/revoke.ts";
 import { repeatTransfer } from "../store/commands/transfer-agent.ts";
 import type { CommandContext } from "../store/ports.ts";
 import type { SqliteDatabase } from "../store/sqlite-database.ts";
+import { backupIdOf } from "./backup-notes.ts";
 
 const KEEP_KEY = "INSERT INTO keys (spki_sha256, holder) VALUES (?, ?) ON CONFLICT (spki_sha256) DO NOTHING";
 const ANNOUNCE = "INSERT INTO feed (epoch, kind, id) VALUES (?, 'policy', '*')";
@@ -66,6 +67,8 @@ export class Replay {
   /** What stopped somebody up to this epoch is in the backup, and takes no second one: epochs are counted to see what is missing. */
   readonly #knownEpoch: number;
   readonly #missing = new Map<string, number>();
+  /** Ids of the backups that the ledger tells of. */
+  readonly backups = new Set<string>();
   #stops = 0;
   #keys = 0;
 
@@ -85,6 +88,8 @@ export class Replay {
     const record = parseControlRecord(parseUnverifiedPayload(envelope));
     raiseClockFloor(this.#database, Date.parse(record.time));
     this.#keepKeys(record);
+    const backup = backupIdOf(record.details);
+    if (record.kind === "admin" && backup !== null) this.backups.add(backup);
     if (!record.allow || HARMLESS.has(record.kind) || isPassing(record)) return;
     if (record.epoch <= this.#knownEpoch && STOPS.includes(record.kind)) return;
     if (this.#stop(record)) this.#stops += 1;
@@ -196,7 +201,7 @@ export function voidEverything(
 /** What changes nothing that the backup has. */
 function isPassing(record: ControlRecord): boolean {
   const isOffer = record.kind === "transfer" && record.details.change === "offer";
-  return isOffer || isTokenIssued(record) || isTurn(record);
+  return isOffer || isTokenIssued(record) || isTurn(record) || backupIdOf(record.details) !== null;
 }
 
 function isTokenIssued({ kind, details }: ControlRecord): boolean {
