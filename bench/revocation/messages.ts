@@ -13,6 +13,8 @@ export const order = z.discriminatedUnion("kind", [
     origins: z.array(z.string()),
     areRelays: z.boolean(),
     beatMs: z.number().int(),
+    /** No more in a second: what opening costs is taken from those who beat already. 0 for as fast as it goes. */
+    perSecond: z.number(),
   }),
   /** A service is visited from now on, without end. */
   z.object({

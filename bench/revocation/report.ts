@@ -48,6 +48,8 @@ export interface Sizes {
   readonly watchMs: number;
   readonly pauseMs: number;
   readonly beatMs: number;
+  /** 0 for as fast as it goes. */
+  readonly openPerSecond: number;
   readonly seconds: number;
 }
 

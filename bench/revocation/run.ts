@@ -3,13 +3,14 @@
  * process busy with guarded visits, and 100 revocations one after the other.
  *
  *   node bench/revocation/run.ts [--verifiers 100] [--revokes 100] [--processes 4] [--relays 0] [--leases-each 1]
- *     [--watch-ms 1] [--pause-ms 0] [--beat-ms 200] [--seconds 170] [--fault delay=100|loss=2|cut=10s|stop]
+ *     [--watch-ms 1] [--pause-ms 0] [--beat-ms 200] [--open-per-second 0] [--seconds 170] [--fault delay=100|loss=2|cut=10s|stop]
  *
  * With relays the verifiers are behind them. `--leases-each` gives each identity that many leases; `--watch-ms` is how
  * exactly the last allow is known, and what the watching costs; `--pause-ms` lies between two visits. A beat costs about
  * 80 us of processor at both its ends together, so that two cores carry some 3,000 verifiers that beat as they should, every
  * 200 ms. `--beat-ms` lets more of them fit on one machine, by leases that last less long beyond their beats; the report
- * says how many verifiers served at the moment of the call. `bench/README.md` has the commands and what came out.
+ * says how many verifiers served at the moment of the call. `--open-per-second` opens no more at a time: handshakes as fast as they
+ * go take the processors from those who beat already, whose leases lapse, who come again with another handshake. `bench/README.md` has the commands and what came out.
  *
  * Prints a table and writes `.cache/bench/revocation.json` and `.svg`. Nothing is asserted about speed. An allow after
  * the server said that everybody stopped, or a second after a verifier was cut off, is a broken promise and no slowness:
@@ -39,6 +40,7 @@ const AFTERMATH_MS = 100;
 /** Beyond `--seconds`, in which nothing new begins, for what is under way. */
 const GRACE_MS = 45_000;
 const NS_PER_MS = 1e6;
+const MAY_BE_NOTHING = ["relays", "pauseMs", "openPerSecond"];
 
 interface Target {
   readonly instanceId: string;
@@ -126,6 +128,7 @@ function readArguments(): { readonly sizes: Sizes; readonly fault: Fault } {
       "watch-ms": { type: "string", default: "1" },
       "pause-ms": { type: "string", default: "0" },
       "beat-ms": { type: "string", default: "200" },
+      "open-per-second": { type: "string", default: "0" },
       // What was measured until then is reported.
       seconds: { type: "string", default: "170" },
       fault: { type: "string" },
@@ -141,10 +144,11 @@ function readArguments(): { readonly sizes: Sizes; readonly fault: Fault } {
     watchMs: Number(values["watch-ms"]),
     pauseMs: Number(values["pause-ms"]),
     beatMs: Number(values["beat-ms"]),
+    openPerSecond: Number(values["open-per-second"]),
     seconds: Number(values.seconds),
   };
   for (const [name, size] of Object.entries(sizes)) {
-    if (!Number.isSafeInteger(size) || size < (name === "relays" || name === "pauseMs" ? 0 : 1))
+    if (!Number.isSafeInteger(size) || size < (MAY_BE_NOTHING.includes(name) ? 0 : 1))
       throw new Error(`--${name} takes a number`);
   }
   return { sizes, fault };
@@ -171,7 +175,7 @@ async function openVerifiers(
   deployment: Deployment,
   parts: { readonly sizes: Sizes; readonly network: Network; readonly cleanups: (() => unknown)[] },
 ): Promise<readonly ChildProcess[]> {
-  const { verifiers, processes, leasesEach, relays, beatMs } = parts.sizes;
+  const { verifiers, processes, leasesEach, relays, beatMs, openPerSecond } = parts.sizes;
   const children: ChildProcess[] = [];
   const opened: Promise<Answer>[] = [];
   for (let index = 0; index < processes; index += 1) {
@@ -184,7 +188,8 @@ async function openVerifiers(
       tickets.push(await deployment.verifierTicket(`watched-${index}-${one}`));
     }
     const origins = [...parts.network.origins(index)];
-    opened.push(ask(child, { kind: "open", tickets, leases, origins, areRelays: relays > 0, beatMs }));
+    const order = { kind: "open", tickets, leases, origins, areRelays: relays > 0, beatMs } as const;
+    opened.push(ask(child, { ...order, perSecond: openPerSecond / processes }));
   }
   await Promise.all(opened);
   return children;

@@ -36,6 +36,7 @@ Error.stackTraceLimit = 0;
 const leases: Lease[] = [];
 let watched: readonly Watched[] = [];
 let timer: NodeJS.Timeout | undefined;
+let nextOpeningMs = 0;
 let visits = 0;
 let refusedVisits = 0;
 
@@ -104,7 +105,7 @@ async function openAll(given: Opening): Promise<void> {
 
 async function openLeases(
   { ticket: text, count }: { readonly ticket: string; readonly count: number },
-  { origins, areRelays, beatMs }: Opening,
+  { origins, areRelays, beatMs, perSecond }: Opening,
 ): Promise<void> {
   const runtime = systemRuntime;
   const ticket = readTicket(text);
@@ -119,6 +120,7 @@ async function openLeases(
   const [stopUrl = server.discovery.stop_url] = origins;
   const relays = areRelays ? origins : [];
   for (let opened = 0; opened < count; opened += 1) {
+    if (perSecond > 0) await takeTurn(1000 / perSecond);
     const lease = createLease({
       stopUrl,
       relays,
@@ -130,6 +132,13 @@ async function openLeases(
     await lease.ready();
     leases.push(lease);
   }
+}
+
+/** One after the other over all lanes, so far apart at least. */
+async function takeTurn(apartMs: number): Promise<void> {
+  const nowMs = performance.now();
+  nextOpeningMs = Math.max(nowMs, nextOpeningMs + apartMs);
+  await sleep(nextOpeningMs - nowMs);
 }
 
 function tryAll(): void {
