@@ -156,7 +156,9 @@ describe("the audit of a log", () => {
         const { findings } = await auditLog(slowly);
         const damage = findings.filter(({ code }) => /^(tile|bundle|root)_/.test(code));
         expect([path, ...damage.map((finding) => finding.place)]).toEqual([path, path]);
-        await expect(verifyLog(slowly)).rejects.toMatchObject({ code: "ledger_corrupt" });
+        // The same audit once more, for its refusal: once a path.
+        if (round < names.length)
+          await expect(verifyLog(slowly)).rejects.toMatchObject({ code: "ledger_corrupt" });
       }
       medium.files.set(path, bytes);
     }

@@ -49,7 +49,8 @@ export async function leaveBackupNote(dataDir: string, note: BackupNote): Promis
   await replaceFile({ path, temporary: `${path}.tmp`, bytes: encodeUtf8(formatCanonicalJson(json)) });
   // An administrator's backup is noted for the account that the server runs as.
   const { uid, gid } = statSync(dataDir);
-  if (process.getuid?.() === 0 && uid !== 0) for (const of of [folder, path]) chownSync(of, uid, gid);
+  const isForAnother = process.getuid?.() === 0 && uid !== 0;
+  if (isForAnother) for (const place of [folder, path]) chownSync(place, uid, gid);
   await syncDirectory(dataDir);
 }
 
