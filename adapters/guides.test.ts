@@ -65,15 +65,19 @@ describe("a guide", () => {
     expect(await run(stop)).toContain("support");
   });
 
-  it("mcp-tools shows an example that runs", async () => {
+  it("mcp-tools shows an example that runs, and what it leaves in the ledger", async () => {
     const text = guideOf("mcp-tools");
     const files = ["server.ts", "agent.ts"].map((name) =>
       readFileSync(join(ROOT, "examples/mcp", name), "utf8"),
     );
     expect(blocksOf(text, "ts")).toEqual(files);
-    const [start = "", ...more] = blocksOf(text, "sh");
+    const [start = "", questions = "", stop = "", ...more] = blocksOf(text, "sh");
     expect(more).toEqual([]);
     expect(await run(start)).toContain("delete_page and set were refused");
+    const shown = await run(questions);
+    for (const words of ["call:mcp:clock/now", "call:mcp:files/read_page", "denied", "support", "alice"])
+      expect(shown).toContain(words);
+    expect(await run(stop)).toContain("support");
   });
 
   it("one-process says what happens", async () => {
