@@ -11,6 +11,12 @@ import { z } from "zod";
 import { openKeys } from "../test/support/authority-keys.ts";
 import { type BundleStory, createBundleStory, STORY_JOB } from "../test/support/evidence.ts";
 import {
+  type ConfirmationStory,
+  confirmationForgeries,
+  createConfirmationStory,
+  rewrittenConfirmation,
+} from "../test/support/evidence-confirmations.ts";
+import {
   brokenArchives,
   type Forgery,
   flippedBytes,
@@ -24,6 +30,7 @@ import {
   withoutOneEntry,
   withoutSecondIntent,
 } from "../test/support/evidence-forgeries.ts";
+import { heldTicket, nameForgeries } from "../test/support/evidence-names.ts";
 import {
   createPasskeyStory,
   type PasskeyStory,
@@ -83,6 +90,7 @@ async function judgeEvidence(lab: Lab): Promise<Findings> {
   const sharded = await createShardedStory();
   const passkeys = await createPasskeyStory();
   const transferred = await createTransferStory();
+  const confirmed = await createConfirmationStory();
   try {
     const verdicts: Verdict[] = [];
     const cases = [
@@ -91,6 +99,7 @@ async function judgeEvidence(lab: Lab): Promise<Findings> {
       ...presentedCases(lab, presented),
       ...passkeyCases(lab, passkeys),
       ...transferCases(lab, transferred),
+      ...confirmationCases(lab, confirmed),
       ...(await shardedCases(lab, sharded)),
     ];
     for (const one of cases) {
@@ -112,6 +121,7 @@ async function judgeEvidence(lab: Lab): Promise<Findings> {
     await presented.close();
     await passkeys.close();
     await transferred.close();
+    await confirmed.close();
     await sharded.server.close();
     sharded.server.home.remove();
     await story.server.close();
@@ -297,7 +307,28 @@ function transferCases(lab: Lab, story: TransferStory): readonly Case[] {
       expected: 0,
       anchors: forged,
     },
-    ...transferForgeries(story).map((one): Case => ({ ...one, expected: 1, anchors: forged })),
+    { name: "a ticket for the key that used it", bytes: heldTicket(story), expected: 0, anchors: forged },
+    ...[...transferForgeries(story), ...nameForgeries(story)].map(
+      (one): Case => ({ ...one, expected: 1, anchors: forged }),
+    ),
+  ];
+}
+
+/** What a second admin confirmed by a passkey, and logs that lie about it. */
+function confirmationCases(lab: Lab, story: ConfirmationStory): readonly Case[] {
+  const bundle = join(lab.scratch, "confirmation-bundle.json");
+  writeFileSync(bundle, story.bundleText);
+  const under = (key: string) => ["--vkey", key, "--bundle", bundle];
+  const forged = under(forgersVkey(story.vkey));
+  return [
+    { name: "a confirmation", bytes: story.bytes, expected: 0, anchors: under(story.vkey) },
+    {
+      name: "a confirmation, in a log written again",
+      bytes: rewrittenConfirmation(story),
+      expected: 0,
+      anchors: forged,
+    },
+    ...confirmationForgeries(story).map((one): Case => ({ ...one, expected: 1, anchors: forged })),
   ];
 }
 

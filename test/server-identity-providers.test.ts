@@ -162,6 +162,39 @@ describe("what comes back with a browser", () => {
   });
 });
 
+describe("a further provider", () => {
+  type Purpose = Parameters<typeof challengeFor>[1];
+  type Adding = Pick<TestPerson, "cookie" | "authenticator">;
+  const add = async (person: Adding, login: string, purpose: Purpose = "add-identity") => {
+    const assertion = person.authenticator.get(await challengeFor(server, purpose));
+    return post("/v1/session/identities", { ...(await signInAt(server, login)), assertion }, person.cookie);
+  };
+  const newcomer = () => createPerson(server, { roles: ["auditor"] });
+
+  it("knows the same person, who is one and no second one by it", async () => {
+    const person = await newcomer();
+    expect((await add(person, "ivan")).status).toBe(200);
+    expect(jsonOf(await logIn("ivan"))).toMatchObject({ person_id: person.personId, roles: ["auditor"] });
+    const invited = await come("ivan", { roles: ["admin"] });
+    expect([invited.status, codeOf(invited)]).toEqual([409, "person_exists"]);
+  });
+
+  it("is added by a passkey of that person's, and by nothing less", async () => {
+    const person = await newcomer();
+    const borrowed = { cookie: person.cookie, authenticator: (await newcomer()).authenticator };
+    await expectRefused(server, () => add(borrowed, "judy"), "passkey_invalid");
+    await expectRefused(server, () => add(person, "judy", "add-passkey"), "challenge_invalid");
+    const bare = await post("/v1/session/identities", await signInAt(server, "judy"), person.cookie);
+    expect([bare.status, codeOf(bare)]).toEqual([400, "request_malformed"]);
+    await expectRefused(server, () => logIn("judy"), "identity_unknown");
+  });
+
+  it("is nobody else's: whose it is already stays who it is", async () => {
+    const taken = await add(await newcomer(), "grace");
+    expect([taken.status, codeOf(taken)]).toEqual([409, "person_exists"]);
+  });
+});
+
 describe("an owner who came through a provider", () => {
   it("is one with its first passkey, and lets an agent be by that alone", async () => {
     const came = await come("olga", { roles: ["owner"] });

@@ -242,7 +242,8 @@ const ROWS = ROUTES.filter(
     route.dialect !== "oauth" &&
     !route.access.includes("enrollee") &&
     // A person with a passkey in the body.
-    !route.path.startsWith("/v1/session/passkeys"),
+    !route.path.startsWith("/v1/session/passkeys") &&
+    route.path !== "/v1/session/identities",
 );
 
 /** Rows that are one action or another, by what they are asked. */

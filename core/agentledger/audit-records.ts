@@ -8,6 +8,7 @@ import { TrustWardenError } from "../error.ts";
 import type { ControlRecord, DecisionRecord, Intent, OutcomeRecord } from "../event.ts";
 import type { PresentedIntent } from "../presented-intent.ts";
 import { ApprovalAuditor } from "./audit-approvals.ts";
+import { ConfirmationAuditor } from "./audit-confirmations.ts";
 import { EnrolmentAuditor } from "./audit-enrolments.ts";
 import { PresentedAuditor } from "./audit-presented.ts";
 import { namesOf, Revocations } from "./audit-revocations.ts";
@@ -46,6 +47,7 @@ export class RecordAuditor {
   readonly #windowMs: number;
   readonly #enrolments: EnrolmentAuditor;
   readonly #presented = new PresentedAuditor();
+  readonly #confirmations = new ConfirmationAuditor();
   readonly #approvals = new ApprovalAuditor((owner, signed) => this.#enrolments.ownerKey(owner, signed));
   readonly #actions = new Map<string, Action>();
   readonly #payloads = new Map<string, { readonly payloadSha256: string }>();
@@ -356,6 +358,7 @@ export class RecordAuditor {
     try {
       this.#enrolments.add(control, signerId);
       this.#presented.learn(control);
+      this.#confirmations.add(control);
       if (control.kind === "federation" && control.allow) this.#svids.learn(control);
     } catch (error) {
       const reason = error instanceof TrustWardenError ? error.details.reason : undefined;

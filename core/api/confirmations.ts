@@ -36,7 +36,7 @@ export const confirmationView = z.object({
   asked_by: z.string().describe("person:prs_… or operator"),
   method: z.enum(["GET", "POST"]),
   target: z.string(),
-  digest: z.string().describe("base64url SHA-256 of method, target and body"),
+  digest: z.string().describe("base64url SHA-256 of method, target, body and a salt"),
   challenge: z.string().describe("what the second admin's passkey signs"),
   reason: z.string(),
   state: z.enum(["pending", "confirmed", "refused", "used", "expired"]),
@@ -47,7 +47,10 @@ export const confirmationView = z.object({
 export type ConfirmationView = z.infer<typeof confirmationView>;
 
 /** `GET /v1/confirmations/:id`: with the body, so that who confirms sees what it is. */
-export const confirmationDetail = confirmationView.extend({ body: z.string() });
+export const confirmationDetail = confirmationView.extend({
+  body: z.string(),
+  salt: z.string().describe("base64url; goes into the digest and not into the ledger"),
+});
 export type ConfirmationDetail = z.infer<typeof confirmationDetail>;
 
 /** `GET /v1/confirmations` */

@@ -1,6 +1,6 @@
 /** HTTP API: people who sign in through an identity provider. Served to the console. */
 import { z } from "zod";
-import { displayName, linkSecret, registrationResponse } from "./people.ts";
+import { authenticationResponse, displayName, linkSecret, registrationResponse } from "./people.ts";
 
 const providerName = z.string().regex(/^[a-z0-9][a-z0-9-]{0,31}$/);
 const base64url = z.string().regex(/^[A-Za-z0-9_-]*$/);
@@ -50,6 +50,10 @@ export type SubjectComing = z.infer<typeof subjectComing>;
 /** `POST /v1/session/passkeys/first` */
 export const firstPasskey = z.strictObject({ credential: registrationResponse });
 export type FirstPasskey = z.infer<typeof firstPasskey>;
+
+/** `POST /v1/session/identities`: the assertion is of a passkey that is there, over a challenge for `add-identity`. */
+export const identityAddition = z.strictObject({ ...providedWord, assertion: authenticationResponse });
+export type IdentityAddition = z.infer<typeof identityAddition>;
 
 /** `POST /v1/session/end` */
 export const signedOut = z.object({

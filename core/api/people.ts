@@ -47,7 +47,7 @@ export type AuthenticationResponse = z.infer<typeof authenticationResponse>;
 
 /** `GET /v1/passkeys/options/:purpose` */
 export const passkeyPurpose = z.object({
-  purpose: z.enum(["log-in", "register", "add-passkey", "remove-passkey"]),
+  purpose: z.enum(["log-in", "register", "add-passkey", "remove-passkey", "add-identity"]),
 });
 
 /** Options for the browser; give them to `parseCreationOptionsFromJSON` or `parseRequestOptionsFromJSON`. */

@@ -29,7 +29,8 @@ export async function requireConfirmed(services: Services, visiting: Visiting): 
   const id = confirmationIdOf(arrival);
   if (id === undefined) throw new TrustWardenError("confirmation_required");
   const context = contextOf(services, visiting);
-  const confirmation = { change: "use", id, digest: digestOf(arrival) } as const;
+  const salt = services.reads.findConfirmation(id)?.salt ?? "";
+  const confirmation = { change: "use", id, digest: digestOf(arrival, salt) } as const;
   const used = await services.commands.changePeople({ change: "confirmation", confirmation, context });
   await services.ledger.settle(used);
 }
@@ -40,12 +41,12 @@ export function standingBehind({ reads }: Pick<Services, "reads">, { arrival, ca
   const id = confirmationIdOf(arrival);
   const found = id === undefined ? undefined : reads.findConfirmation(id);
   const isUsed = found !== undefined && found.askedBy === asker && found.usedAt !== null;
-  const isIts = isUsed && found.digest === digestOf(arrival);
+  const isIts = isUsed && found.digest === digestOf(arrival, found.salt);
   return isIts && found.answeredBy !== null ? `${asker} person:${found.answeredBy}` : asker;
 }
 
-function digestOf({ method, target, rawBody }: Arrival): string {
-  return digestOfRequest({ method, target, body: rawBody });
+function digestOf({ method, target, rawBody }: Arrival, salt: string): string {
+  return digestOfRequest({ method, target, body: rawBody, salt });
 }
 
 function confirmationIdOf({ headers }: Arrival): string | undefined {

@@ -130,6 +130,7 @@ function needsOfDecision({ approval, policy }: DecisionRecord): readonly Need[] 
 function needsOfControl({ kind, allow, subject, details }: ControlRecord): readonly Need[] {
   if (kind === "transfer" && typeof details.owner === "string")
     return needsOfChain([`owner:${details.owner}`]);
+  if (kind === "confirmation" && subject !== null) return needsOfConfirmation(subject, details);
   if (kind !== "issue" || !allow || subject === null) return [];
   const needs: Need[] = [{ kind: "revoke", about: subject }];
   const { enrolment, entry_id: entryId, attested, via } = details;
@@ -142,5 +143,16 @@ function needsOfControl({ kind, allow, subject, details }: ControlRecord): reado
   if (isJsonObject(attested) && typeof attested.node === "string")
     needs.push({ kind: "node", about: attested.node });
   if (via === "foreign") needs.push({ kind: "federation" });
+  return needs;
+}
+
+/** What was asked, who confirmed it, and by which passkey of that person, who may be known as an owner. */
+function needsOfConfirmation(
+  id: string,
+  { answered_by: person, owner }: ControlRecord["details"],
+): readonly Need[] {
+  const needs: Need[] = [{ kind: "confirmation", about: id }];
+  if (typeof person === "string") needs.push({ kind: "person", about: person });
+  if (typeof owner === "string") needs.push({ kind: "owner", about: owner });
   return needs;
 }

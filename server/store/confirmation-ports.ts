@@ -11,8 +11,10 @@ export interface ConfirmationState {
   readonly target: string;
   /** Sealed: it may name somebody's address. */
   readonly body: string;
-  /** base64url SHA-256 of the three. */
+  /** base64url SHA-256 of the three and the salt. */
   readonly digest: string;
+  /** base64url; empty for what was asked before there was one. */
+  readonly salt: string;
   readonly reason: string;
   /** Unix seconds. */
   readonly createdAt: number;
@@ -25,7 +27,7 @@ export interface ConfirmationState {
 
 export type NewConfirmation = Pick<
   ConfirmationState,
-  "id" | "method" | "target" | "body" | "digest" | "reason" | "expiresAt"
+  "id" | "method" | "target" | "body" | "digest" | "salt" | "reason" | "expiresAt"
 >;
 
 /** An assertion as it was made, for whoever checks the ledger offline; base64url. */

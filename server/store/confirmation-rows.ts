@@ -28,6 +28,7 @@ function parseConfirmation(row: Row): ConfirmationState {
     target: row.text("target"),
     body: row.text("body"),
     digest: row.text("digest"),
+    salt: row.textOrNull("salt") ?? "",
     reason: row.text("reason"),
     createdAt: row.integer("created_at"),
     expiresAt: row.integer("expires_at"),

@@ -147,6 +147,13 @@ export type PeopleChange =
       readonly subject: UsedSubject;
       readonly session: NewSession;
     }
+  | {
+      readonly change: "add-identity";
+      readonly personId: string;
+      readonly subject: UsedSubject;
+      /** Of a passkey of that person. */
+      readonly assertion: UsedAssertion;
+    }
   | { readonly change: "log-out"; readonly sessionSha256: string }
   | {
       readonly change: "set-roles";

@@ -28,7 +28,16 @@ const begun = z.strictObject({
   nonce: z.string(),
   /** Who comes by an invitation. */
   coming: z.strictObject({ link: z.string(), name: z.string() }).nullable(),
+  /** The word of a passkey of who is here and adds a provider; it counts once, for that alone. */
+  adding: z.json().nullable(),
 });
+
+/** Why somebody goes to a provider: by an invitation, to be known there too, or, with neither, to sign in. */
+export interface Errand {
+  readonly coming: { readonly link: string; readonly name: string } | null;
+  /** The word of a passkey for `add-identity`. */
+  readonly adding: unknown;
+}
 
 /** What went wrong on the way, for a person. */
 export class SignInFailed extends Error {}
@@ -38,11 +47,8 @@ export async function listProviders(): Promise<IdentityProviderList["providers"]
   return (await callApi({ path: "/v1/identity-providers", answer: identityProviderList })).providers;
 }
 
-/** Goes to a provider's page. @param coming - of who comes by an invitation; null for who was here before. @throws ApiError. */
-export async function goToProvider(
-  provider: string,
-  coming: { readonly link: string; readonly name: string } | null,
-): Promise<void> {
+/** Goes to a provider's page. @throws ApiError. */
+export async function goToProvider(provider: string, { coming, adding }: Errand): Promise<void> {
   const path = `/v1/identity-providers/${encodeURIComponent(provider)}/options` as const;
   const { url, nonce } = await callApi({ path, answer: providerOptions });
   const [state, verifier] = [randomText(), randomText()];
@@ -50,7 +56,7 @@ export async function goToProvider(
   if (place.protocol !== "https:" && place.protocol !== "http:") throw new SignInFailed("no page to go to");
   place.searchParams.set("state", state);
   place.searchParams.set("code_challenge", encodeBase64url(sha256(new TextEncoder().encode(verifier))));
-  sessionStorage.setItem(KEY, JSON.stringify({ provider, state, verifier, nonce, coming }));
+  sessionStorage.setItem(KEY, JSON.stringify({ provider, state, verifier, nonce, coming, adding }));
   window.location.assign(place.href);
 }
 
@@ -67,9 +73,13 @@ export async function comeBack(provider: string, answered: URLSearchParams): Pro
   const isOurs = kept.success && kept.data.provider === provider && answered.get("state") === kept.data.state;
   if (!isOurs) throw new SignInFailed("This tab did not begin this sign-in.");
   if (code === null) throw new SignInFailed("Your identity provider did not let you in.");
-  const { verifier, nonce, coming } = kept.data;
+  const { verifier, nonce, coming, adding } = kept.data;
   const iss = answered.get("iss");
   const word = { provider, code, code_verifier: verifier, nonce, ...(iss === null ? {} : { iss }) };
+  if (adding !== null) {
+    const body = { ...word, assertion: adding };
+    return callApi({ path: "/v1/session/identities", body, answer: sessionAnswer });
+  }
   return coming === null
     ? callApi({ path: "/v1/session/by-provider", body: word, answer: sessionAnswer })
     : callApi({ path: "/v1/people/by-provider", body: { ...word, ...coming }, answer: sessionAnswer });

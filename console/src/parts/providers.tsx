@@ -13,7 +13,9 @@ export function Providers({
   readonly comingBy: { readonly link: string; readonly name: string } | null | undefined;
 }): ReactElement | null {
   const list = useQuery({ queryKey: ["identity-providers"], queryFn: listProviders, staleTime: Infinity });
-  const going = useMutation({ mutationFn: (name: string) => goToProvider(name, comingBy ?? null) });
+  const going = useMutation({
+    mutationFn: (name: string) => goToProvider(name, { coming: comingBy ?? null, adding: null }),
+  });
   if (list.data === undefined || list.data.length === 0) return null;
   return (
     <>

@@ -1,7 +1,8 @@
 /** My passkeys: a second one for the day the first is lost, and the end of one that is. */
-import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import type { SessionAnswer } from "@trustwarden/core/api/people.ts";
 import type { ReactElement } from "react";
+import { goToProvider, listProviders } from "../api/identity-provider.ts";
 import { addPasskey, giveWord, makeFirstPasskey, removePasskey } from "../api/passkey.ts";
 import { SESSION_KEY, useSession } from "../api/session.tsx";
 import { formatTime } from "../parts/format.ts";
@@ -39,7 +40,10 @@ export function MyPasskeys(): ReactElement {
         {session.passkeys.length === 0 ? (
           <FirstPasskey session={session} onAdded={onChanged} />
         ) : (
-          <AddPasskey session={session} onAdded={onChanged} />
+          <>
+            <AddPasskey session={session} onAdded={onChanged} />
+            <AddIdentity session={session} />
+          </>
         )}
       </div>
     </Panel>
@@ -80,6 +84,31 @@ function PasskeyRow({
         )}
       </td>
     </tr>
+  );
+}
+
+/** A further door for the same person: the passkey says so here, and the provider who it is there. */
+function AddIdentity({ session }: { readonly session: SessionAnswer }): ReactElement | null {
+  const list = useQuery({ queryKey: ["identity-providers"], queryFn: listProviders, staleTime: Infinity });
+  const adding = useMutation({
+    mutationFn: async (name: string) =>
+      goToProvider(name, { coming: null, adding: await giveWord("add-identity", session.passkeys) }),
+  });
+  if (list.data === undefined || list.data.length === 0) return null;
+  return (
+    <>
+      <p className="muted">
+        You may sign in through an identity provider too. It opens a session and signs nothing.
+      </p>
+      <div className="row">
+        {list.data.map(({ name, label }) => (
+          <button key={name} type="button" disabled={adding.isPending} onClick={() => adding.mutate(name)}>
+            Add {label}
+          </button>
+        ))}
+      </div>
+      {adding.isError ? <Problem error={adding.error} /> : null}
+    </>
   );
 }
 

@@ -90,7 +90,12 @@ export async function proveSubjectLogin(services: Services, request: SubjectLogi
   };
 }
 
-async function verifySubject(services: Services, word: ProvidedWord): Promise<UsedSubject> {
+/**
+ * Who somebody is at a provider, by what came back with its browser; the nonce is used up by the command.
+ *
+ * @throws TrustWardenError `challenge_invalid`, `identity_refused`, `identity_provider_unavailable`, `not_found`.
+ */
+export async function verifySubject(services: Services, word: ProvidedWord): Promise<UsedSubject> {
   const { people, clock } = services;
   const provider = requireProvider(services, word.provider);
   const now = clock.trustedSeconds();

@@ -290,16 +290,22 @@ var clientData = regexp.MustCompile(
 // whom the device verified, at an origin of the host that the key is bound to.
 func (e envelope) isAsserted(by passkey) bool {
 	device, browser := unbase64(text(e.webauthn, "authenticator_data")), unbase64(text(e.webauthn, "client_data"))
+	isGood := func(hash []byte) bool { return e.isDigestSigned(by.key, hash) }
+	return len(e.webauthn) == 2 && by.isAsserting(e.paeDigest(), device, browser, isGood)
+}
+
+// isAsserting checks the device's word for a digest, whatever form its signature has.
+func (by passkey) isAsserting(asked, device, browser []byte, isGood func(hash []byte) bool) bool {
 	match := clientData.FindSubmatch(browser)
-	if match == nil || len(device) != 37 || len(browser) > 1024 || len(e.webauthn) != 2 {
+	if match == nil || len(device) != 37 || len(browser) > 1024 {
 		return false
 	}
 	challenge, origin, host := string(match[1]), string(match[2]), string(match[3])
 	isVerified := device[32]&0xc5 == 0x05
 	isOfHost := bytes.Equal(device[:32], digest([]byte(host))) && (!by.isBound || by.rpID == host)
 	isSecure := strings.HasPrefix(origin, "https://") || host == "localhost"
-	isForThis := challenge == base64url(e.paeDigest())
-	return isVerified && isOfHost && isSecure && isForThis && e.isDigestSigned(by.key, digest(device, digest(browser)))
+	isForThis := challenge == base64url(asked)
+	return isVerified && isOfHost && isSecure && isForThis && isGood(digest(device, digest(browser)))
 }
 
 // ---- 3. The log: notes, cosignatures, policy, proofs ----
@@ -953,24 +959,30 @@ type narrowing struct {
 	epoch int64
 }
 
+// confirmation is a request that waits for a second person, or has its word.
+type confirmation struct {
+	asker, digest, by string
+}
+
 type ledger struct {
-	domain      string
-	roots       []*x509.Certificate
-	foreign     map[string][]*x509.Certificate
-	chains      map[string][]*x509.Certificate
-	verified    map[string]bool
-	owners      map[string]*ownerKeys
-	approvals   map[string]*approval
-	issues      map[string]*issue
-	revocations []revocation
-	holders     map[string][]holding
-	transfers   map[string]bool
-	tokens      map[string]*token
-	endedTokens map[string]time.Time
-	proofs      map[string]bool
-	order       []*record
-	records     map[int64]*record
-	missing     []string
+	confirmations map[string]*confirmation
+	domain        string
+	roots         []*x509.Certificate
+	foreign       map[string][]*x509.Certificate
+	chains        map[string][]*x509.Certificate
+	verified      map[string]bool
+	owners        map[string]*ownerKeys
+	approvals     map[string]*approval
+	issues        map[string]*issue
+	revocations   []revocation
+	holders       map[string][]holding
+	transfers     map[string]bool
+	tokens        map[string]*token
+	endedTokens   map[string]time.Time
+	proofs        map[string]bool
+	order         []*record
+	records       map[int64]*record
+	missing       []string
 	// narrowed scopes, used tickets and grants, admitted nodes, removed entries, uses of approvals and erased payloads.
 	narrowed      map[string][]narrowing
 	used          map[string]bool
@@ -987,7 +999,7 @@ func readRecords(b *bundle, roots []*x509.Certificate) *ledger {
 	l := &ledger{
 		roots: roots, domain: text(b.manifest, "trust_domain"), verified: map[string]bool{},
 		foreign: map[string][]*x509.Certificate{}, chains: map[string][]*x509.Certificate{},
-		holders: map[string][]holding{}, transfers: map[string]bool{},
+		holders: map[string][]holding{}, transfers: map[string]bool{}, confirmations: map[string]*confirmation{},
 		owners: map[string]*ownerKeys{}, approvals: map[string]*approval{}, issues: map[string]*issue{},
 		narrowed: map[string][]narrowing{}, used: map[string]bool{}, nodes: map[string]string{}, removed: map[string]bool{},
 		approvalUses: map[string]string{}, approvalsUsed: map[string]bool{}, erased: map[string]int64{},
@@ -1041,10 +1053,17 @@ func (l *ledger) collect(r *record) {
 			_, isPasskey := details["credential_id"]
 			l.collectKey(subject, details, isPasskey)
 		}
+		if person := optional(details, "person"); person != "" && optional(details, "spki") != "" {
+			l.collectPerson(person, details)
+		}
 	case "person":
 		if chain := texts(r.value["chain"]); len(chain) > 0 {
 			l.collectPerson(strings.Replace(chain[0], "owner:", "", 1), details)
 		}
+		// People confirm in their own name, whether they are owners or not.
+		l.collectPerson(subject, details)
+	case "confirmation":
+		l.collectConfirmation(subject, text(r.value, "principal"), details)
 	case "revoke":
 		l.revocations = append(l.revocations, revocation{subject, text(r.value, "time"), "", number(r.value["epoch"]), r.index})
 	case "transfer":
@@ -1186,6 +1205,47 @@ func (l *ledger) collectEntry(subject string, details object) {
 	need(document.kind == "entry" && subject == "ent_"+text(document.value, "jti"), "an entry under another id")
 	isSigned := document.webauthn == nil && l.isOwners(text(document.value, "owner"), document)
 	need(isSigned, "the owner did not sign its entry")
+}
+
+// collectConfirmation follows a request: one asks, another confirms by a passkey exactly that, and the asker does it, once.
+func (l *ledger) collectConfirmation(id, principal string, details object) {
+	change, asker, person := text(details, "change"), text(details, "asked_by"), optional(details, "answered_by")
+	asked := l.confirmations[id]
+	if change == "ask" {
+		need(asked == nil && asker == principal, "a confirmation asked twice, or in another's name")
+		l.confirmations[id] = &confirmation{asker, text(details, "digest"), ""}
+		return
+	}
+	need(asked != nil, "a confirmation that nobody asked for, or that was used")
+	need(asked.asker == asker && asked.digest == text(details, "digest"), "a confirmation of another request")
+	if change == "confirm" {
+		isOther := person != "" && principal == "person:"+person && principal != asker && asked.by == ""
+		need(isOther && l.isConfirmed(id, person, details), "a confirmation that no second person signed")
+		asked.by = person
+		return
+	}
+	need(change == "refuse" || change == "use", "an unknown change of a confirmation")
+	isUse := asked.by != "" && asked.by == person && principal == asker
+	need(change == "refuse" || isUse, "used without the word of a second one")
+	delete(l.confirmations, id)
+}
+
+func (l *ledger) isConfirmed(id, person string, details object) bool {
+	keys, credential := l.owners[person], text(details, "credential_id")
+	if keys == nil {
+		return false
+	}
+	device, browser := unbase64url(text(details, "authenticator_data")), unbase64url(text(details, "client_data_json"))
+	signature := unbase64url(text(details, "signature"))
+	lines := []string{"trustwarden-confirmation-v1", id, text(details, "asked_by"), text(details, "digest")}
+	asked := digest([]byte(strings.Join(lines, "\n")))
+	for _, by := range keys.passkeys {
+		isGood := func(hash []byte) bool { return ecdsa.VerifyASN1(by.key, hash, signature) }
+		if by.credential == credential && by.isAsserting(asked, device, browser, isGood) {
+			return true
+		}
+	}
+	return false
 }
 
 // holdersOf tells who has had an agent; known from its first event here, which need not be its birth.

@@ -126,21 +126,24 @@ const CLIENT_DATA =
   /^\{"type":"webauthn\.get","challenge":"([A-Za-z0-9_-]{43})","origin":"(https?:\/\/([a-z0-9.-]{1,253})(?::[0-9]{1,5})?)","crossOrigin":false[,}]/;
 
 /** WebAuthn: an assertion whose challenge is the digest of what a file's key would sign, by a user whom the device verified. */
-function isAsserted({ key, rpId }, envelope) {
+function isAsserted(passkey, envelope) {
   const { authenticator_data: data, client_data: client, ...more } = envelope.webauthn;
   const [device, browser] = [parseBase64(data), parseBase64(client)];
+  const isGood = (signed) => isP256(passkey.key, signed, envelope.sig);
+  return Object.keys(more).length === 0 && isAsserting(passkey, paeOf(envelope), { device, browser, isGood });
+}
+
+/** The device's word for some bytes, whatever form its signature has. */
+function isAsserting({ rpId }, bytes, { device, browser, isGood }) {
   const match = CLIENT_DATA.exec(browser.toString("latin1"));
-  if (match === null || device.length !== 37 || browser.length > 1024 || Object.keys(more).length > 0)
-    return false;
+  if (match === null || device.length !== 37 || browser.length > 1024) return false;
   const [, challenge, origin, host] = match;
   // Present, verified, and nothing behind the count.
   const isVerified = (device[32] & 0xc5) === 0x05;
   const isOfHost = device.subarray(0, 32).equals(sha256(host)) && (typeof rpId !== "string" || rpId === host);
   const isThere = isOfHost && (origin.startsWith("https://") || host === "localhost");
-  const isForThis = challenge === base64url(sha256(paeOf(envelope)));
-  return (
-    isVerified && isThere && isForThis && isP256(key, Buffer.concat([device, sha256(browser)]), envelope.sig)
-  );
+  const isForThis = challenge === base64url(sha256(bytes));
+  return isVerified && isThere && isForThis && isGood(Buffer.concat([device, sha256(browser)]));
 }
 
 // ---- 3. The log: notes, cosignatures, policy, proofs ----
@@ -544,7 +547,7 @@ function readRecords(entries, { roots, marks }) {
   Object.assign(log, { approvals: new Map(), records: new Map(), revocations: [], verified: new Set() });
   Object.assign(log, { holders: new Map(), transfers: new Set(), approvalUses: new Map() });
   Object.assign(log, { narrowed: new Map(), used: new Set(), nodes: new Map(), removed: new Set() });
-  Object.assign(log, { erased: new Map(), approvalsUsed: new Set() });
+  Object.assign(log, { erased: new Map(), approvalsUsed: new Set(), confirmations: new Map() });
   Object.assign(log, { tokens: new Map(), endedTokens: new Map(), proofs: new Set() });
   for (const [index, entry] of entries) {
     if (marks.has(index)) continue;
@@ -586,10 +589,14 @@ const COLLECTORS = {
     if (!details.spki) return;
     need(!log.owners.has(subject), "an owner registered twice");
     collectKey(subject, details, log);
+    if (details.person) collectPerson(details.person, details, log);
   },
-  person({ value: { chain, details } }, log) {
+  person({ value: { subject, chain, details } }, log) {
     if (chain.length > 0) collectPerson(chain[0].replace("owner:", ""), details, log);
+    // People confirm in their own name, whether they are owners or not.
+    collectPerson(subject, details, log);
   },
+  confirmation: ({ value }, log) => collectConfirmation(value, log),
   revoke: ({ index, value: { subject, epoch, time } }, { revocations }) =>
     revocations.push({ subject, epoch, time, index }),
   transfer: collectTransfer,
@@ -647,6 +654,44 @@ function isOwners(owner, document, { owners }) {
   if (document.webauthn === undefined) return keys.ofFile !== undefined && isSignedBy(keys.ofFile, document);
   const passkey = keys.passkeys.get(document.keyid);
   return passkey !== undefined && isAsserted(passkey, document);
+}
+
+/** One asks, another confirms by a passkey exactly what was asked, and the asker does it, once. */
+function collectConfirmation({ subject: id, principal, details }, log) {
+  const { change, asked_by: asker, answered_by: person, digest } = details;
+  const asked = log.confirmations.get(id);
+  if (change === "ask") {
+    need(asked === undefined && asker === principal, "a confirmation asked twice, or in another's name");
+    log.confirmations.set(id, { asker, digest, by: undefined });
+    return;
+  }
+  need(asked !== undefined, "a confirmation that nobody asked for, or that was used");
+  need(asked.asker === asker && asked.digest === digest, "a confirmation of another request");
+  if (change === "confirm") {
+    const isOther = principal === `person:${person}` && principal !== asker && asked.by === undefined;
+    need(isOther && isConfirmed(id, details, log), "a confirmation that no second person signed");
+    asked.by = person;
+    return;
+  }
+  need(change === "refuse" || change === "use", "an unknown change of a confirmation");
+  const isUse = asked.by !== undefined && asked.by === person && principal === asker;
+  need(change === "refuse" || isUse, "used without the word of a second one");
+  log.confirmations.delete(id);
+}
+
+function isConfirmed(id, details, log) {
+  const { asked_by, answered_by, digest, credential_id } = details;
+  const known = [...(log.owners.get(answered_by)?.passkeys.values() ?? [])];
+  const passkey = known.find(({ credential }) => credential === credential_id);
+  if (passkey === undefined) return false;
+  const [device, browser, sig] = [
+    details.authenticator_data,
+    details.client_data_json,
+    details.signature,
+  ].map(unbase64url);
+  const isGood = (signed) => verify("sha256", signed, { key: passkey.key, dsaEncoding: "der" }, sig);
+  const lines = ["trustwarden-confirmation-v1", id, asked_by, digest];
+  return isAsserting(passkey, Buffer.from(lines.join("\n")), { device, browser, isGood });
 }
 
 function addTo(map, key, value) {

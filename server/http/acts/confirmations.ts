@@ -23,6 +23,7 @@ import type { Services } from "../services.ts";
 
 /** Both are at work when it is asked. */
 const CONFIRMATION_SECONDS = 3600;
+const SALT_BYTES = 16;
 /** Far more than are ever open at once. */
 const MAX_LISTED = 200;
 
@@ -38,12 +39,14 @@ export async function askForConfirmation(
   const { clock, random, people } = services;
   const context = contextOf(services, visit);
   const id = `cnf_${formatUlid(context.nowMs, random)}`;
+  const salt = encodeBase64url(random(SALT_BYTES));
   const confirmation = {
     id,
     method,
     target,
     body: people.seal.sealText(body, id),
-    digest: digestOfRequest({ method, target, body: encodeUtf8(body) }),
+    digest: digestOfRequest({ method, target, body: encodeUtf8(body), salt }),
+    salt,
     reason,
     expiresAt: clock.trustedSeconds() + CONFIRMATION_SECONDS,
   };
@@ -61,8 +64,9 @@ export async function readConfirmation(
   services: Services,
   { params }: Visit<unknown, unknown, ById>,
 ): Promise<ConfirmationDetail> {
-  const { body } = requireConfirmation(services, params.id);
-  return { ...showConfirmation(services, params.id), body: services.people.seal.openText(body, params.id) };
+  const { body, salt } = requireConfirmation(services, params.id);
+  const opened = services.people.seal.openText(body, params.id);
+  return { ...showConfirmation(services, params.id), body: opened, salt };
 }
 
 /**

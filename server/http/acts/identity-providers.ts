@@ -1,12 +1,13 @@
 /** Identity providers: which there are, where somebody is sent, and the first passkey of who came through one. */
 import type {
   FirstPasskey,
+  IdentityAddition,
   IdentityProviderList,
   ProviderOptions,
 } from "@trustwarden/core/api/identity-providers.ts";
 import type { SessionAnswer } from "@trustwarden/core/api/people.ts";
-import { redirectUriOf, requireProvider } from "../../console/oidc/proof.ts";
-import { verifyNewPasskey } from "../../console/own-word.ts";
+import { redirectUriOf, requireProvider, verifySubject } from "../../console/oidc/proof.ts";
+import { verifyNewPasskey, verifyWordOf } from "../../console/own-word.ts";
 import { requirePlace } from "../../console/people.ts";
 import { personOf } from "../caller.ts";
 import { contextOf } from "../command-context.ts";
@@ -44,6 +45,26 @@ export async function addFirstPasskey(
   const made = await verifyNewPasskey(services, visit.body.credential);
   const context = contextOf(services, visit);
   const change = { change: "add-first-passkey", personId, sessionSha256, ...made, context } as const;
+  await services.ledger.settle(await services.commands.changePeople(change));
+  return showSession(services, visit);
+}
+
+/**
+ * A further provider of the same person. A session alone adds none, and neither does a provider: it takes a passkey.
+ *
+ * @throws TrustWardenError `passkey_invalid`, `challenge_invalid`, `challenge_used`, `identity_refused`, `identity_provider_unavailable`,
+ *   `person_exists` for a subject that is somebody, `quota_exceeded`.
+ */
+export async function addIdentity(
+  services: Services,
+  visit: Visit<IdentityAddition>,
+): Promise<SessionAnswer> {
+  const { personId } = personOf(visit.caller);
+  const { assertion: credential, ...word } = visit.body;
+  const { assertion } = await verifyWordOf(services, credential, "add-identity");
+  const subject = await verifySubject(services, word);
+  const context = contextOf(services, visit);
+  const change = { change: "add-identity", personId, subject, assertion, context } as const;
   await services.ledger.settle(await services.commands.changePeople(change));
   return showSession(services, visit);
 }

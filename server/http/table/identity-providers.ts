@@ -1,6 +1,7 @@
 /** Rows about people who sign in through an identity provider. What it says comes by a page of ours, so that no GET opens anything. */
 import {
   firstPasskey,
+  identityAddition,
   identityProviderList,
   identityProviderPath,
   providerOptions,
@@ -8,7 +9,12 @@ import {
   subjectLogin,
 } from "@trustwarden/core/api/identity-providers.ts";
 import { sessionAnswer } from "@trustwarden/core/api/people.ts";
-import { addFirstPasskey, listProviders, offerProviderOptions } from "../acts/identity-providers.ts";
+import {
+  addFirstPasskey,
+  addIdentity,
+  listProviders,
+  offerProviderOptions,
+} from "../acts/identity-providers.ts";
 import { come, logIn } from "../acts/people.ts";
 import { CONSOLE_ONLY, defineGuarded, definePublic, type Route } from "../route.ts";
 
@@ -71,5 +77,18 @@ export const IDENTITY_PROVIDER_ROUTES: readonly Route[] = [
     action: () => "create:passkey",
     subject: () => "self",
     act: addFirstPasskey,
+  }),
+  defineGuarded({
+    method: "POST",
+    path: "/v1/session/identities",
+    listeners: CONSOLE_ONLY,
+    summary: "A further identity provider by which the same person signs in, with the word of a passkey",
+    access: ["person"],
+    recording: "with_state",
+    body: identityAddition,
+    answer: sessionAnswer,
+    action: () => "create:identity",
+    subject: () => "self",
+    act: addIdentity,
   }),
 ];

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from ..errors import TrustWardenError
 from ..records import ControlRecord, DecisionRecord, Intent, OutcomeRecord, seconds_of
 from .approvals import ApprovalAuditor
+from .confirmations import ConfirmationAuditor
 from .enrolments import SERVER_ID, EnrolmentAuditor
 from .log_records import UnverifiedRecord, credential_of, intent_digest_of, parse_record, record_key, require_record
 from .presented import PresentedAuditor, PresentedIntent
@@ -87,6 +88,7 @@ class RecordAuditor:
         self._enrolments = EnrolmentAuditor(self.svids, self._revocations)
         self._presented = PresentedAuditor()
         self._approvals = ApprovalAuditor(self._enrolments.owner_key)
+        self._confirmations = ConfirmationAuditor()
         self._actions: dict[str, _Action] = {}
         self._payloads: dict[tuple[str, str, str, str], str] = {}
         self._previous: tuple[int, str] | None = None
@@ -222,7 +224,11 @@ class RecordAuditor:
         if not SERVER_ID.fullmatch(signer):
             self._find("signer_not_allowed", index, "a control record that no server signed")
         else:
-            learning = [lambda: self._enrolments.add(control, signer), lambda: self._presented.learn(control)]
+            learning = [
+                lambda: self._enrolments.add(control, signer),
+                lambda: self._presented.learn(control),
+                lambda: self._confirmations.add(control),
+            ]
             if control.kind == "federation" and control.allow:
                 learning.append(lambda: self.svids.learn(control))
             self._audit("enrolment_unproven", index, learning)

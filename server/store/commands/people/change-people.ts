@@ -10,7 +10,7 @@ import { addOwnPasskey, removeOwnPasskey } from "./own-passkeys.ts";
 import { register } from "./register.ts";
 import { logIn, logOut } from "./sessions.ts";
 import { endPerson, setRoles } from "./standing.ts";
-import { logInSubject, registerSubject } from "./subjects.ts";
+import { addIdentity, logInSubject, registerSubject } from "./subjects.ts";
 
 /** @throws TrustWardenError see `PeopleCommands.changePeople`. */
 export function changePeople(
@@ -37,6 +37,8 @@ export function changePeople(
       return setRoles(database, command);
     case "end":
       return endPerson(database, command);
+    case "add-identity":
+      return addIdentity(database, command);
     case "add-passkey":
       return addOwnPasskey(database, command);
     case "remove-passkey":

@@ -9,7 +9,7 @@ import type { JsonObject } from "@trustwarden/core/json.ts";
 import type { ConfirmationChange, ConfirmationState } from "../../confirmation-ports.ts";
 import { findConfirmation } from "../../confirmation-rows.ts";
 import type { PeopleChanged } from "../../people-ports.ts";
-import { isAdmin } from "../../people-rows.ts";
+import { findPerson, isAdmin } from "../../people-rows.ts";
 import type { CommandContext } from "../../ports.ts";
 import type { SqliteDatabase } from "../../sqlite-database.ts";
 import { type CommandResult, secondsOf } from "../deps.ts";
@@ -24,8 +24,8 @@ const KEPT_SECONDS = 86_400;
 const MAX_REMOVED = 500;
 
 const INSERT = `
-  INSERT INTO confirmations (confirmation_id, asked_by, method, target, body, digest, reason, created_at, expires_at)
-  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`;
+  INSERT INTO confirmations (confirmation_id, asked_by, method, target, body, digest, salt, reason, created_at, expires_at)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
 const COUNT_OPEN = `
   SELECT COUNT(*) AS n FROM confirmations WHERE asked_by = ? AND used_at IS NULL AND expires_at > ?`;
 const ANSWER = `
@@ -67,13 +67,13 @@ function ask(
   context: CommandContext,
 ): CommandResult<PeopleChanged> {
   const now = secondsOf(context);
-  const { id, method, target, body, digest, reason, expiresAt } = confirmation;
+  const { id, method, target, body, digest, salt, reason, expiresAt } = confirmation;
   const askedBy = context.principal;
   if ((database.get(COUNT_OPEN, askedBy, now)?.integer("n") ?? 0) >= MAX_OPEN) {
     throw new TrustWardenError("quota_exceeded", { of: "confirmations" });
   }
   database.run(REMOVE, now - KEPT_SECONDS);
-  database.run(INSERT, id, askedBy, method, target, body, digest, reason, now, expiresAt);
+  database.run(INSERT, id, askedBy, method, target, body, digest, salt, reason, now, expiresAt);
   return confirmationEvent(id, "ask", { asked_by: askedBy, method, digest, expires_at: expiresAt });
 }
 
@@ -117,6 +117,8 @@ function confirm(
   if (!isOwn) throw new TrustWardenError("second_admin_required", { reason: "passkey" });
   const { clientDataJson, authenticatorData, signature } = signed.evidence;
   return {
+    // Under whose name the passkey is found, where the person is an owner.
+    owner: findPerson(database, personId)?.ownerId ?? null,
     credential_id: passkey.credentialId,
     client_data_json: clientDataJson,
     authenticator_data: authenticatorData,

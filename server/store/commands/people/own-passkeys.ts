@@ -71,7 +71,8 @@ export function removeOwnPasskey(
   });
 }
 
-function requireOwnWord(
+/** Takes an assertion of a passkey of exactly this person, once. @throws TrustWardenError `challenge_used`, `passkey_invalid`. */
+export function requireOwnWord(
   database: SqliteDatabase,
   {
     personId,

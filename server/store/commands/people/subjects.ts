@@ -8,6 +8,7 @@ import { findSubject } from "../../people-rows.ts";
 import type { SqliteDatabase } from "../../sqlite-database.ts";
 import { type CommandResult, secondsOf } from "../deps.ts";
 import { useLink } from "./links.ts";
+import { requireOwnWord } from "./own-passkeys.ts";
 import { claimChallenge } from "./passkeys.ts";
 import { peopleEvent } from "./people-events.ts";
 import { insertPerson, ownerOf } from "./register.ts";
@@ -16,6 +17,10 @@ import { vouchFor } from "./vouching.ts";
 
 const BIND = `
   INSERT INTO person_subjects (issuer, subject, person_id, since) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`;
+
+const COUNT_OF_PERSON = "SELECT COUNT(*) AS count FROM person_subjects WHERE person_id = ?";
+/** More providers than anybody has. */
+const MAX_IDENTITIES = 8;
 
 type Change<Name extends PeopleCommand["change"]> = Extract<PeopleCommand, { readonly change: Name }>;
 
@@ -67,6 +72,27 @@ export function logInSubject(
   openSession(database, { session, personId, via: "oidc", now });
   const details = { person: personId, via: "oidc", issuer: subject.issuer };
   return peopleEvent("session", { id: personId, change: "log-in", ownerId, details });
+}
+
+/**
+ * A further provider that knows a person: one person stays one, and what is one person's is nobody else's.
+ *
+ * @throws TrustWardenError `challenge_used`, `passkey_invalid`, `person_exists` for a subject that is somebody, also this one;
+ *   `quota_exceeded`.
+ */
+export function addIdentity(
+  database: SqliteDatabase,
+  { personId, subject, assertion, context }: Change<"add-identity">,
+): CommandResult<PeopleChanged> {
+  const now = secondsOf(context);
+  const { ownerId } = requirePerson(database, personId);
+  requireOwnWord(database, { personId, assertion, now });
+  claimChallenge(database, subject.challenge);
+  const known = database.get(COUNT_OF_PERSON, personId)?.integer("count") ?? 0;
+  if (known >= MAX_IDENTITIES) throw new TrustWardenError("quota_exceeded", { of: "identities" });
+  bind(database, { personId, subject, now });
+  const details = { person: personId, by: assertion.credentialId, issuer: subject.issuer };
+  return peopleEvent("person", { id: personId, change: "add-identity", ownerId, details });
 }
 
 function bind(
