@@ -1,9 +1,9 @@
-/** An agent that registered itself is claimed by whoever has its code, and by nobody twice. */
+/** An agent that registered itself is claimed by whoever has its code, and goes to another owner when both sign. */
 import assert from "node:assert/strict";
 import { discovery } from "@trustwarden/core/api/ledger.ts";
 import { AgentIdentity } from "trustwarden";
 import { inspect } from "./browser.ts";
-import { go, step } from "./step.ts";
+import { go, heading, step } from "./step.ts";
 
 /** One after another. */
 export const CLAIMS = [
@@ -37,6 +37,35 @@ export const CLAIMS = [
       const agent = await registering;
       assert.equal((await agent.fetch(`${world.service.url}/docs/1`)).ok, true);
       await agent.close();
+    },
+  ),
+  step(
+    "an owner hands an agent over, and it is the other's when that one signs too",
+    async ({ world, browser, pictures }) => {
+      const { page } = browser;
+      const { page: visitor } = await browser.open();
+      await visitor.goto(`${world.origin}/app/welcome#${await world.link({ roles: ["owner"] })}`);
+      await visitor.getByLabel("Your name, for others to see").fill("Mary");
+      await visitor.getByRole("button", { name: "Create a passkey and come in" }).click();
+      await heading(visitor, "Now").waitFor();
+      await go(visitor, "Agents");
+      const taking = visitor.locator("form", { hasText: "Whoever gives you an agent" });
+      const id = /own_[0-9A-Z]{26}/.exec(await taking.innerHTML())?.[0] ?? "";
+      await inspect(visitor, "take-agent", pictures);
+      await go(page, "Agents");
+      await page.getByRole("searchbox", { name: /^Search owners and agents/ }).fill("foundling");
+      await page.getByRole("link", { name: "foundling", exact: true }).click();
+      await heading(page, "foundling").waitFor();
+      await page.getByLabel(/^To whom/).fill(id);
+      await page.getByRole("button", { name: "Offer it, with your passkey" }).click();
+      const offer = (await page.locator("[data-offered] code").textContent()) ?? "";
+      await inspect(page, "hand-over", pictures);
+      await visitor.getByLabel(/^Offer/).fill(offer);
+      await visitor.getByRole("button", { name: "Take it, with your passkey" }).click();
+      await visitor.locator("[data-taken]").waitFor();
+      await page.reload();
+      await page.getByRole("link", { name: id }).waitFor();
+      await visitor.context().close();
     },
   ),
 ] as const;

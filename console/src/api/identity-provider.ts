@@ -12,7 +12,7 @@ import {
   identityProviderList,
   providerOptions,
 } from "@trustwarden/core/api/identity-providers.ts";
-import { type SessionAnswer, sessionAnswer } from "@trustwarden/core/api/people.ts";
+import { authenticationResponse, type SessionAnswer, sessionAnswer } from "@trustwarden/core/api/people.ts";
 import { encodeBase64url } from "@trustwarden/core/bytes.ts";
 import { sha256 } from "@trustwarden/core/crypto.ts";
 import { z } from "zod";
@@ -29,7 +29,7 @@ const begun = z.strictObject({
   /** Who comes by an invitation. */
   coming: z.strictObject({ link: z.string(), name: z.string() }).nullable(),
   /** The word of a passkey of who is here and adds a provider; it counts once, for that alone. */
-  adding: z.json().nullable(),
+  adding: authenticationResponse.nullable(),
 });
 
 /** Why somebody goes to a provider: by an invitation, to be known there too, or, with neither, to sign in. */

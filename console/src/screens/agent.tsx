@@ -14,6 +14,7 @@ import { Badge, Empty, Id, Panel, StatusBadge, Table, Waiting } from "../parts/p
 import { Problem } from "../parts/problem.tsx";
 import { Could } from "./could.tsx";
 import { CouldSearch } from "./could-search.tsx";
+import { HandOver } from "./hand-over.tsx";
 import { EventTable } from "./ledger.tsx";
 import { ScopeOf } from "./scope.tsx";
 import { Stop } from "./stop.tsx";
@@ -78,6 +79,7 @@ export function Agent(): ReactElement {
       >
         <Credentials agent={agent} />
       </Panel>
+      <HandOver agent={agent} />
       <Panel title="Below it">
         <div className="tree-short">
           <Tree prefix="" root={agent.agent_id} />

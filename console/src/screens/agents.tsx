@@ -2,6 +2,7 @@
 import { type ReactElement, useDeferredValue, useState } from "react";
 import { Panel } from "../parts/parts.tsx";
 import { ClaimAgent } from "./claim-agent.tsx";
+import { TakeAgent } from "./hand-over.tsx";
 import { NewAgent } from "./new-agent.tsx";
 import { Tree } from "./tree.tsx";
 
@@ -33,6 +34,7 @@ export function Agents(): ReactElement {
       </Panel>
       <ClaimAgent />
       <NewAgent />
+      <TakeAgent />
     </>
   );
 }
