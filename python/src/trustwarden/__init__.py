@@ -25,10 +25,12 @@ from .secret import Secret
 from .service.evaluate import Evaluation, Question
 from .service.guard import GuardAgents, verify_agent
 from .service.visit import Refusal, Visit
+from .wit import AgentWit
 
 __all__ = [
     "Action",
     "AgentIdentity",
+    "AgentWit",
     "ApprovalRequiredError",
     "AwsCredentials",
     "BroughtCall",

@@ -2,7 +2,7 @@
 
 The key is the instance's SVID key, and its chain goes along: whoever has the bundle can say which instance published
 the card, and the card counts no longer than the SVID does. Nobody is asked here: a revoked instance's card verifies
-until its SVID ends. No card is signed or believed from which the protocol's rules would take something that means anything.
+until its SVID ends. No card is signed or believed of which the protocol's rules would leave out what means anything.
 
 See A2A 1.0.1 section 8.4: JWS (RFC 7515) over RFC 8785, without default values and without `signatures`.
 """

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
@@ -45,6 +45,8 @@ class TrustBundle:
     """Empty means that no X.509-SVID of the trust domain is trusted."""
     token_keys: tuple[EllipticCurvePublicKey, ...] = ()
     """Of JWT- and WIT-SVIDs."""
+    wit_keys: Mapping[str, EllipticCurvePublicKey] = field(default_factory=dict[str, EllipticCurvePublicKey])
+    """Those of WIT-SVIDs, by `kid`."""
     revoked_authorities: frozenset[str] = frozenset()
     """Key identifiers, lower-case hex, of authorities whose SVIDs count no more."""
 
@@ -88,6 +90,7 @@ def parse_trust_bundle_json(document: JsonObject, trust_domain: TrustDomain) -> 
         raise _malformed("too many keys")
     authorities: list[Certificate] = []
     token_keys: dict[str, EllipticCurvePublicKey] = {}
+    wit_kids: set[str] = set()
     for jwk in keys:
         if not is_json_object(jwk) or not _is_usable(jwk):
             continue
@@ -96,7 +99,8 @@ def parse_trust_bundle_json(document: JsonObject, trust_domain: TrustDomain) -> 
         if jwk["use"] == "x509-svid":
             _add_x509_authority(authorities, jwk)
         else:
-            _add_token_key(token_keys, jwk)
+            kid = _add_token_key(token_keys, jwk)
+            wit_kids.update([kid] if jwk["use"] == "wit-svid" else [])
     # Read as well, so that an odd number refuses the document here as it does elsewhere.
     _parse_whole_number(document, "spiffe_refresh_hint")
     return TrustBundle(
@@ -104,6 +108,7 @@ def parse_trust_bundle_json(document: JsonObject, trust_domain: TrustDomain) -> 
         sequence=_parse_whole_number(document, "spiffe_sequence"),
         x509_authorities=tuple(authorities),
         token_keys=tuple(token_keys.values()),
+        wit_keys={kid: key for kid, key in token_keys.items() if kid in wit_kids},
         revoked_authorities=_parse_revoked(document),
     )
 
@@ -145,14 +150,15 @@ def _is_usable(jwk: JsonObject) -> bool:
     return use in ("jwt-svid", "wit-svid") or (use == "x509-svid" and "x5c" in jwk)
 
 
-def _add_token_key(keys: dict[str, EllipticCurvePublicKey], jwk: JsonObject) -> None:
-    """A `kid` names one key of the document, whichever kind of token it signs (WIT-SVID §6.1)."""
+def _add_token_key(keys: dict[str, EllipticCurvePublicKey], jwk: JsonObject) -> str:
+    """A `kid` names one key of the document, whichever kind of token it signs (WIT-SVID §6.1). Gives it back."""
     kid = jwk.get("kid")
     if not isinstance(kid, str) or kid == "" or len(kid) > _MAX_KID_CHARS:
         raise _malformed("kid")
     if kid in keys:
         raise _malformed("repeated kid")
     keys[kid] = _parse_key(jwk)
+    return kid
 
 
 def _add_x509_authority(authorities: list[Certificate], jwk: JsonObject) -> None:

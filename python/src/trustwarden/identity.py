@@ -41,6 +41,7 @@ from .routes import PeerRoutesCache, Place
 from .runtime import now_seconds
 from .server import ServerCall, connect_server, encode_body
 from .session import AgentSession
+from .wit import AgentWit, fetch_wit
 
 
 class IdentityRequest:
@@ -284,6 +285,14 @@ class AgentIdentity(IdentityFacts, IdentityVisits):
     async def ajwt(self, audience: str) -> str:
         """As `jwt`, off the event loop."""
         return await in_thread(lambda: self.jwt(audience))
+
+    def wit(self) -> AgentWit:
+        """A WIT-SVID with a new key: for services that ask for proof of possession. It lives for minutes; ask again."""
+        return fetch_wit(self._session)
+
+    async def awit(self) -> AgentWit:
+        """As `wit`, off the event loop."""
+        return await in_thread(self.wit)
 
     def sign_agent_card(self, card: JsonObject) -> JsonObject:
         """An A2A card, signed by this instance; sign again when the SVID is renewed. Raises `agent_card_malformed`."""

@@ -1,7 +1,7 @@
 """That the log of an evidence bundle was not rewritten since an earlier checkpoint.
 
 `checkpoint.prev` is a checkpoint as somebody held it, and `consistency.txt` the proof that the tree of its shard in the
-bundle grew out of it. From there on every shard of the bundle begins with exactly the tree that the one before has here.
+bundle grew out of it. From there on every shard of the bundle begins with exactly the tree that the one before has.
 
 See: docs/decisions/0072
 """

@@ -134,7 +134,7 @@ def _verify(opened: OpenedBundle, policy: TlogPolicy, svids: SvidDirectory, held
     _require_whole_events(opened, records)
     _require_shown(opened, records)
     _require_manifest_signed(opened, svids)
-    held = verify_policy_files(opened.files)
+    policies = verify_policy_files(opened.files)
     named = {record.value.policy_sha256 for record in records.values() if isinstance(record.value, DecisionRecord)}
     return BundleReport(
         manifest=manifest,
@@ -142,7 +142,7 @@ def _verify(opened: OpenedBundle, policy: TlogPolicy, svids: SvidDirectory, held
         cosignatures=cosignatures,
         entries=len(opened.entries),
         signatures=auditor.signatures,
-        policies=PolicyCount(len(named), len(named & held)),
+        policies=PolicyCount(len(named), len(named & policies)),
         earlier=earlier,
         payloads=verify_payload_files(opened, records),
         events=answer_events(opened.events, records),
