@@ -7,7 +7,7 @@
  * rules of which the policy is one, signs the decision and answers when it is in the ledger on the disk. OPA's comes over a socket
  * of this machine, from whoever asks, and is kept nowhere. Both have the built-in policy, kept connections, and take turns.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
@@ -38,10 +38,13 @@ const effort = values.quick ? { rounds: 5, roundMs: 500 } : { rounds: 11, roundM
 
 /** OPA with the built-in policy, on a socket; it says nothing when it is ready, so it is asked. */
 async function startOpa(children: ChildProcess[], directory: string): Promise<string> {
+  // Builds it from its pinned module where it is not there yet, which needs Go.
+  const built = execFileSync("sh", [join(ROOT, "policies", "tools.sh")], { encoding: "utf8" });
+  const opa = join(built.trim().split("\n").at(-1) ?? "", "opa");
   const socket = join(directory, "opa.sock");
   const policy = ["decision.rego", "data.json"].map((name) => join(ROOT, "policies", "trustwarden", name));
   const child = spawn(
-    "opa",
+    opa,
     [
       "run",
       "--server",
