@@ -55,7 +55,7 @@ export interface Template {
 }
 
 /** What a certificate may be used for. */
-export interface Usage {
+interface Usage {
   /** Content of BasicConstraints. */
   readonly basicConstraints: Uint8Array;
   /** KeyUsage bits. */
