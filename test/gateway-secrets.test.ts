@@ -1,10 +1,11 @@
 /** Secrets through the gateway: they reach the upstream, never the agent, and end when they are taken away. */
 import type { IncomingMessage } from "node:http";
 import { request as tlsRequest } from "node:https";
-import { createLocalJWKSet, jwtVerify } from "jose";
+import { createLocalJWKSet, decodeJwt, jwtVerify } from "jose";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openHttp } from "../attacks/support/canary.ts";
 import { createOwner, enrolAgent, serverIdOf, signedRequest, type TestInstance } from "./support/actors.ts";
+import { type DpopProvider, openDpopProvider } from "./support/dpop-provider.ts";
 import { ECHO_ROUTES, ECHO_WAYS, type EchoUpstream, openEchoUpstream } from "./support/echo-upstream.ts";
 import { codeOf, type RawAnswer, type RawRequest, send, sendAdmin } from "./support/http.ts";
 import { eventsOf } from "./support/refusals.ts";
@@ -83,7 +84,7 @@ function call(
 }
 
 function signed(target: string, request: Partial<RawRequest>, by = agent): RawRequest {
-  const how = /^\/echo\/echo\/(\w+)/.exec(target)?.[1];
+  const how = /^\/\w+\/echo\/(\w+)/.exec(target)?.[1];
   const meaning =
     how === undefined
       ? { method: "POST", action: "write:notes", resource: "echo://notes" }
@@ -222,6 +223,77 @@ describe("a token of an authorization server", () => {
     ]);
     expect(asked).toEqual([agent.answer.spiffe_id, neighbour.answer.spiffe_id]);
     await register("echo", "model-key");
+  });
+});
+
+describe("a token that is bound to a key of the gateway's", () => {
+  const source = (provider: DpopProvider, more: object = {}) => ({
+    token_endpoint: `${provider.origin}/token`,
+    grant: "client_credentials",
+    client_auth: "secret_basic",
+    client_id: "gateway",
+    allow_private: true,
+    dpop: true,
+    ...more,
+  });
+  const injection = { as: "header", name: "authorization", template: "DPoP {secret}" };
+  const bind = async (provider: DpopProvider, name: string) => {
+    const upstreams = [{ name, origin: provider.origin }];
+    await put(`${name}-token`, {
+      kind: "oauth",
+      value: "s3cret-of-us",
+      source: source(provider),
+      upstreams,
+      injection,
+    });
+    const settings = { routes: ECHO_ROUTES };
+    const place = {
+      name,
+      kind: "http",
+      url: provider.origin,
+      allow_private: true,
+      secret: `${name}-token`,
+    };
+    expect((await post("/v1/upstreams", { ...place, settings })).status).toBe(200);
+  };
+
+  it("is proven to a stranger's resource server anew with each request, which may ask for its nonce at any time", async () => {
+    const provider = await openDpopProvider();
+    await bind(provider, "bound");
+    const visit = () => call("/bound/echo/body?full=1");
+    const answers = [await visit(), await visit()];
+    provider.nonce = "rs-2";
+    // Several learn of it at the same time.
+    answers.push(...(await Promise.all([visit(), visit(), visit()])));
+    expect(answers.map(({ status, text }) => [status, text])).toEqual(Array(5).fill([200, "hello gateway"]));
+    expect(answers.map(({ headers }) => headers["dpop-nonce"])).toEqual(Array(5).fill(undefined));
+    expect(provider.issued).toBe(1);
+    const { shown } = provider;
+    expect(new Set(shown.map(({ proof }) => decodeJwt(proof).jti)).size).toBe(shown.length);
+    expect(shown.filter(({ isTaken }) => isTaken)).toHaveLength(5);
+    expect(shown.length).toBeLessThanOrEqual(9);
+    const { htm, htu } = decodeJwt(shown[0]?.proof ?? "");
+    expect([htm, htu]).toEqual(["GET", `${provider.origin}/echo/body`]);
+  });
+
+  it("is not used when the server would not bind it, nor put out as a bearer token", async () => {
+    const provider = await openDpopProvider();
+    provider.tokenType = "Bearer";
+    await bind(provider, "unbound");
+    expect(codeOf(await call("/unbound/echo/body"))).toBe("secret_unavailable");
+    expect(provider.shown).toEqual([]);
+    const wrong = { name: "wrong", kind: "oauth", value: "s3cret-of-us", agents: ["agent:team/**"] };
+    const upstreams = [{ name: "bound", origin: provider.origin }];
+    const bearer = { ...injection, template: "Bearer {secret}" };
+    for (const [settings, how] of [
+      [source(provider), bearer],
+      [source(provider), { as: "query", name: "token" }],
+      [source(provider, { dpop: "yes" }), injection],
+      [source(provider, { grant: "login" }), injection],
+    ] as const)
+      expect(
+        codeOf(await post("/v1/secrets", { ...wrong, upstreams, source: settings, injection: how })),
+      ).toBe("secret_malformed");
   });
 });
 

@@ -50,6 +50,7 @@ const CALLERS_PREFIXES = ["trustwarden-", "x-forwarded-", "proxy-", "cf-", "x-en
 const ANSWERS: ReadonlySet<string> = new Set([
   "alt-svc",
   "clear-site-data",
+  "dpop-nonce",
   "set-cookie",
   "strict-transport-security",
   "www-authenticate",

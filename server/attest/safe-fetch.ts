@@ -44,6 +44,7 @@ export interface SafeRequest {
 export interface SafeResponse {
   readonly status: number;
   readonly body: Uint8Array;
+  readonly headers: IncomingMessage["headers"];
 }
 
 /**
@@ -130,7 +131,7 @@ function send(target: Target, request: SafeRequest, signal: AbortSignal): Promis
   const options = { ...optionsOf(target, request), agent, signal };
   const call = (isHttps ? requestHttps : requestHttp)(options, (response) => {
     readBody(response, request.maxBytes).then(
-      (body) => resolve({ status: response.statusCode ?? 0, body }),
+      (body) => resolve({ status: response.statusCode ?? 0, body, headers: response.headers }),
       reject,
     );
   });

@@ -161,7 +161,8 @@ export class SecretsBroker implements Broker {
     const kept = after?.secretId === secretId ? await this.#opened.open(after) : opened;
     const secrets = new Set([fetched.token, ...valuesOf(opened, source), ...valuesOf(kept, source)]);
     const echoes = new Automaton([...secrets].flatMap((secret) => formsOf(secret, 0)));
-    const made = { value: fetched.token, echoes };
+    const { dpop } = fetched;
+    const made = { value: fetched.token, echoes, ...(dpop && { dpop: dpop.proverFor(fetched.token) }) };
     this.#openedTokens.set(fetched, made);
     return made;
   }
@@ -218,6 +219,7 @@ export class SecretsBroker implements Broker {
     const redactors: EchoRedactor[] = [];
     return {
       ...injectSecret(plan, opened.value),
+      ...(opened.dpop && { dpop: opened.dpop }),
       signal: call.signal,
       redactor: () => {
         const redactor = createRedactor(opened.echoes);

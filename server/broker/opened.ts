@@ -8,6 +8,7 @@ import type { BrokerDeps } from "./deps.ts";
 import { Automaton } from "./echo/automaton.ts";
 import { formsOf } from "./echo/forms.ts";
 import { type Binding, openVersion } from "./envelope.ts";
+import type { RequestProver } from "./ports.ts";
 
 /** From the first use. */
 const KEPT_MS = 5000;
@@ -18,6 +19,8 @@ export interface OpenedSecret {
   readonly value: string;
   /** Finds every version that is not destroyed yet. */
   readonly echoes: Automaton;
+  /** Of a token that is bound to a key of ours. */
+  readonly dpop?: RequestProver;
 }
 
 interface Kept {

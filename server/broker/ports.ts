@@ -33,12 +33,22 @@ export interface Injection {
   readonly headers: Readonly<Record<string, string>>;
   /** To set in the query; empty unless the operator asked for it. */
   readonly query: Readonly<Record<string, string>>;
+  /** Signs each request, where the secret is a token that is bound to a key of ours. */
+  readonly dpop?: RequestProver;
   /** Aborts when the secret is disabled or deleted: the call must end. */
   readonly signal: AbortSignal;
   /** Finds any form of the secret in what comes back; one for each body. */
   redactor(): EchoRedactor;
   /** Ends the use, and raises the alarm when a redactor found something. Resolves when that is in the ledger. */
   release(outcome: UseOutcome): Promise<void>;
+}
+
+/** Proofs of possession for requests to an upstream. @see RFC 9449 */
+export interface RequestProver {
+  /** The `DPoP` header of one request. */
+  prove(request: { readonly method: string; readonly url: string }): string;
+  /** Notes a nonce that came from the URL's origin. @returns whether one came that can be used. */
+  learn(url: string, nonce: string | undefined): boolean;
 }
 
 /**

@@ -97,12 +97,22 @@ export function parseSettings(json: JsonObject, kind: SecretKind): SecretSetting
     source: source === undefined ? {} : fields.json("source"),
   };
   fields.end();
-  if (kind === "oauth") parseTokenSource(settings.source);
+  if (kind === "oauth") requireScheme(parseTokenSource(settings.source), settings.injection);
   else if (Object.keys(settings.source).length > 0) malformed("source");
   const isInjected = kind === "static" || kind === "oauth";
   if (isInjected !== (settings.injection !== null)) malformed("injection");
   if (!isInjected && settings.upstreams.length > 0) malformed("upstreams");
   return settings;
+}
+
+/** A bound token has a scheme of its own (RFC 9449 §7.1); under another an upstream would take it for a bearer token. */
+function requireScheme({ dpop }: TokenSource, injection: InjectionPlan | null): void {
+  if (!dpop) return;
+  const isDpop =
+    injection?.as === "header" &&
+    injection.name === "authorization" &&
+    injection.template === "DPoP {secret}";
+  if (!isDpop) malformed("injection");
 }
 
 /** The one spelling that versions are bound to. */

@@ -63,9 +63,18 @@ export class BrokeredClient implements WatchingClient {
     const traced = { ...request, headers: { ...request.headers, ...this.#call.headers } };
     const signal =
       injection === null ? this.#call.signal : AbortSignal.any([this.#call.signal, injection.signal]);
-    const answer = await connections
-      .send(arrival.upstream, withSecret(traced, injection), signal)
-      .catch((error: unknown) => throwWhy(error, injection));
+    const { upstream } = arrival;
+    const send = () =>
+      connections
+        .send(upstream, withSecret(traced, injection, upstream.url), signal)
+        .catch((error: unknown) => throwWhy(error, injection));
+    let answer = await send();
+    const hasNonce = injection?.dpop?.learn(upstream.url, answer.nonce?.text) === true;
+    if (hasNonce && answer.nonce?.isDemanded === true) {
+      // Refused before it was looked at (RFC 9449 §9): once more, with the nonce.
+      await discard(answer.body);
+      answer = await send();
+    }
     const redactor = redactorOf(injection);
     const headers = redactor === undefined ? answer.headers : redactor.headers(answer.headers);
     await this.#refuseCanaries(canaries.find(JSON.stringify(answer.headers)), "answer head");
@@ -89,7 +98,7 @@ export class BrokeredClient implements WatchingClient {
     const redactor = redactorOf(injection);
     const watch = canaries.stream();
     return {
-      sent: withSecret(request, injection),
+      sent: withSecret(request, injection, this.#call.arrival.upstream.url),
       signal: injection === null ? this.#call.signal : AbortSignal.any([this.#call.signal, injection.signal]),
       head: async (headers) => {
         await this.#refuseCanaries(canaries.find(JSON.stringify(headers)), "answer head");
@@ -195,13 +204,25 @@ function throwWhy(error: unknown, injection: Injection | null): never {
 }
 
 /** A request with its secret, at the last moment; the agent's own header or parameter of that name does not go along. */
-function withSecret(request: UpstreamRequest, injection: Injection | null): UpstreamRequest {
+function withSecret(
+  request: UpstreamRequest,
+  injection: Injection | null,
+  upstreamUrl: string,
+): UpstreamRequest {
   if (injection === null) return request;
+  const path = withParameters(request.path, injection.query);
+  const { method } = request;
+  const proof = injection.dpop?.prove({ method, url: `${upstreamUrl}${path}` });
   return {
     ...request,
-    path: withParameters(request.path, injection.query),
-    headers: { ...request.headers, ...injection.headers },
+    path,
+    headers: { ...request.headers, ...injection.headers, ...(proof === undefined ? {} : { dpop: proof }) },
   };
+}
+
+/** Gives the connection back: a part is read at most. */
+async function discard(body: AsyncIterable<Uint8Array>): Promise<void> {
+  for await (const _ of body) return;
 }
 
 function withParameters(target: string, added: Readonly<Record<string, string>>): string {

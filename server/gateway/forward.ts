@@ -70,6 +70,7 @@ export class UpstreamConnections {
       status: answer.statusCode,
       headers: answerHeaders(answer.headers),
       body: readParts(answer.body),
+      ...nonceOf(answer),
     };
   }
 
@@ -150,6 +151,14 @@ export function isAllowedAddress(
   address: string,
 ): boolean {
   return isPublicAddress(address) || (allowPrivate && isPrivateAddress(address));
+}
+
+/** @see RFC 9449 §8.2, §9 */
+function nonceOf({ statusCode, headers }: Dispatcher.ResponseData): Pick<UpstreamAnswer, "nonce"> {
+  const { "dpop-nonce": text, "www-authenticate": challenge = "" } = headers;
+  if (typeof text !== "string") return {};
+  const isDemanded = statusCode === 401 && /\bDPoP\b.*\berror="use_dpop_nonce"/i.test(String(challenge));
+  return { nonce: { text, isDemanded } };
 }
 
 function parseMethod(method: string): Dispatcher.HttpMethod {

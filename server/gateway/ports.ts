@@ -115,6 +115,8 @@ export interface UpstreamAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: AsyncIterable<Uint8Array>;
+  /** A nonce for proofs of ours (RFC 9449 §8), and whether the request was refused for want of it. */
+  readonly nonce?: { readonly text: string; readonly isDemanded: boolean };
 }
 
 /** Looks for planted strings in what a client itself does not carry. */

@@ -51,6 +51,7 @@ const sourceOf = (changes: JsonObject = {}) =>
   });
 const tokens = () =>
   new UpstreamTokens({
+    nowMs: () => Date.now(),
     openFetch: createSafeFetch,
     issueJwt: async () => "none",
     monoMs: () => 0,

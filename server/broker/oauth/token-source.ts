@@ -54,6 +54,8 @@ export interface TokenSource {
   readonly allowPrivate: boolean;
   /** PEM of authorities to believe instead of the system's. */
   readonly ca: string | null;
+  /** Whether tokens are bound to a key of ours, and each request with one is signed (RFC 9449). */
+  readonly dpop: boolean;
 }
 
 /** A request for a token. Holds secrets: never logged. */
@@ -79,12 +81,15 @@ export function parseTokenSource(json: JsonObject): TokenSource {
     body: optional(fields, json, "body", (name) => fields.oneOf(name, ["form", "json"] as const)) ?? "form",
     allowPrivate: optional(fields, json, "allow_private", (name) => fields.boolean(name)) ?? false,
     ca: optional(fields, json, "ca", (name) => fields.text(name, { maxChars: MAX_CA_CHARS })) ?? null,
+    dpop: optional(fields, json, "dpop", (name) => fields.boolean(name)) ?? false,
   };
   fields.end();
   // A person logs in to a client, which is named whether it has a secret or not.
   const isLogin = source.grant === "login";
   if ((isLogin || hasClientSecret(source)) && source.clientId === null) fields.refuse("client_id");
   if (!isClientAuthFit(source)) fields.refuse("client_auth");
+  // A login outlives our keys, which are in memory only.
+  if (isLogin && source.dpop) fields.refuse("dpop");
   return source;
 }
 

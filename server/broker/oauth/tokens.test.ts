@@ -163,6 +163,7 @@ describe("tokens", () => {
 
   const tokensOf = () =>
     new UpstreamTokens({
+      nowMs: () => Date.now(),
       openFetch: createSafeFetch,
       issueJwt: async (instanceId, audience) => `svid.${instanceId}.${audience}`,
       monoMs: () => nowMs,

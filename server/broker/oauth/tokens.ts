@@ -8,6 +8,7 @@ import { parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
 import { discoverTokenEndpoint } from "./discovery.ts";
+import { DpopKey } from "./dpop-key.ts";
 import type { RenewedLogin } from "./login-tokens.ts";
 import { formatTokenRequest, needsAgent, type TokenCredentials, type TokenSource } from "./token-source.ts";
 
@@ -15,6 +16,8 @@ const MAX_ANSWER_BYTES = 65_536;
 const MAX_TOKENS = 10_000;
 /** Tokens of cloud providers are some kilobytes long. */
 const TOKEN = /^[!-~]{8,8192}$/;
+const BEARER = ["bearer", "n_a"];
+const DPOP = ["dpop"];
 /** What an authorization server that does not say may mean. */
 const DEFAULT_SECONDS = 60;
 const MAX_SECONDS = 86_400;
@@ -34,7 +37,11 @@ export type OpenFetch = (
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string;
   readonly maxBytes: number;
-}) => Promise<{ readonly status: number; readonly body: Uint8Array }>;
+}) => Promise<{
+  readonly status: number;
+  readonly body: Uint8Array;
+  readonly headers?: Readonly<Record<string, string | readonly string[] | undefined>>;
+}>;
 
 /** For which secret, of which revision, and for whom. */
 export interface TokenUse {
@@ -51,6 +58,8 @@ interface TokenDeps {
   /** A JWT-SVID of the agent; recorded. @throws TrustWardenError the codes of a dead instance. */
   readonly issueJwt: (instanceId: string, audience: string) => Promise<string>;
   readonly monoMs: () => number;
+  /** Unix milliseconds. */
+  readonly nowMs: () => number;
 }
 
 /** A token; the same object for as long as it is the one to use. */
@@ -58,6 +67,8 @@ export interface FetchedToken {
   readonly token: string;
   /** Monotonic milliseconds. */
   readonly usableUntilMs: number;
+  /** The key that it is bound to; absent for a bearer token. */
+  readonly dpop?: DpopKey;
 }
 
 interface Kept {
@@ -69,6 +80,8 @@ interface Kept {
 export class UpstreamTokens {
   readonly #deps: TokenDeps;
   readonly #kept = new Map<string, Kept>();
+  /** By secret: two authorization servers do not learn from a key that it is the same gateway. */
+  readonly #keys = new Map<string, DpopKey>();
 
   constructor(deps: TokenDeps) {
     this.#deps = deps;
@@ -99,37 +112,51 @@ export class UpstreamTokens {
   /** A secret was changed or is gone: so are its tokens. */
   forget(secretId: string): void {
     for (const key of this.#kept.keys()) if (key.startsWith(`${secretId} `)) this.#kept.delete(key);
+    this.#keys.delete(secretId);
   }
 
-  async #fetch({ source, clientSecret, instanceId }: TokenUse): Promise<FetchedToken> {
+  async #fetch({ secretId, source, clientSecret, instanceId }: TokenUse): Promise<FetchedToken> {
     const jwtSvid = needsAgent(source) ? await this.#deps.issueJwt(instanceId, source.audience) : "";
-    const { refreshToken: _, ...fetched } = await this.ask(source, {
-      clientSecret,
-      jwtSvid,
-      refreshToken: "",
-    });
+    const key = source.dpop ? this.#keyOf(secretId) : undefined;
+    const credentials = { clientSecret, jwtSvid, refreshToken: "" };
+    const { refreshToken: _, ...fetched } = await this.ask(source, credentials, key);
     return fetched;
   }
 
-  /** One request, whose answer is kept nowhere. @throws TrustWardenError `secret_unavailable` with the reason. */
-  async ask(source: TokenSource, credentials: TokenCredentials): Promise<RenewedLogin> {
+  #keyOf(secretId: string): DpopKey {
+    const known = this.#keys.get(secretId) ?? new DpopKey(this.#deps.nowMs);
+    this.#keys.set(secretId, known);
+    return known;
+  }
+
+  /**
+   * One request, whose answer is kept nowhere; with a key a second one where the server asks for its nonce.
+   *
+   * @throws TrustWardenError `secret_unavailable` with the reason.
+   */
+  async ask(source: TokenSource, credentials: TokenCredentials, key?: DpopKey): Promise<RenewedLogin> {
     const startedMs = this.#deps.monoMs();
     const fetch = this.#deps.openFetch(originsOf(source));
     const endpoint = await endpointOf(source, fetch);
-    const request = formatTokenRequest(source, credentials);
-    const answer = await fetch({
-      url: endpoint,
-      method: "POST",
-      ...request,
-      maxBytes: MAX_ANSWER_BYTES,
-    }).catch((cause: unknown) => {
-      const details = cause instanceof TrustWardenError ? cause.details : {};
-      throw unavailable(String(details.reason ?? "no answer"), {}, cause);
-    });
-    const json = parseAnswer(answer.body);
+    const { headers, body } = formatTokenRequest(source, credentials);
+    const post = async () => {
+      const proof = key === undefined ? {} : { dpop: key.prove({ method: "POST", url: endpoint }) };
+      const request = { url: endpoint, method: "POST", body, maxBytes: MAX_ANSWER_BYTES } as const;
+      return fetch({ ...request, headers: { ...headers, ...proof } }).catch((cause: unknown) => {
+        const details = cause instanceof TrustWardenError ? cause.details : {};
+        throw unavailable(String(details.reason ?? "no answer"), {}, cause);
+      });
+    };
+    let answer = await post();
+    let json = parseAnswer(answer.body);
+    if (hasNonce(key, endpoint, answer.headers) && errorOf(json) === "use_dpop_nonce") {
+      answer = await post();
+      json = parseAnswer(answer.body);
+    }
     if (answer.status !== 200) throw unavailable("refused", { status: answer.status, error: errorOf(json) });
     return {
-      token: tokenOf(json),
+      token: tokenOf(json, key === undefined ? BEARER : DPOP),
+      ...(key && { dpop: key }),
       usableUntilMs: startedMs + secondsOf(json) * 1000 * (1 - SPARE_PART),
       refreshToken: refreshTokenOf(json),
     };
@@ -160,9 +187,21 @@ function parseAnswer(body: Uint8Array): JsonObject {
   }
 }
 
-function tokenOf({ access_token: token, token_type: type }: JsonObject): string {
-  const isBearer = typeof type === "string" && ["bearer", "n_a"].includes(type.toLowerCase());
-  if (!isBearer) throw unavailable("the token is not a bearer token");
+/** Whether a nonce came, which is noted; without a key nobody looks. */
+function hasNonce(
+  key: DpopKey | undefined,
+  endpoint: string,
+  headers: Readonly<Record<string, string | readonly string[] | undefined>> = {},
+): boolean {
+  const nonce = headers["dpop-nonce"];
+  return key?.learn(endpoint, typeof nonce === "string" ? nonce : undefined) === true;
+}
+
+/** A token of another type than was asked for would be one that anybody may use. */
+function tokenOf({ access_token: token, token_type: type }: JsonObject, types: readonly string[]): string {
+  const isFit = typeof type === "string" && types.includes(type.toLowerCase());
+  if (!isFit)
+    throw unavailable(types === DPOP ? "the token is not bound" : "the token is not a bearer token");
   if (typeof token !== "string" || !TOKEN.test(token)) throw unavailable("the answer has no usable token");
   return token;
 }
