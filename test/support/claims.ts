@@ -21,7 +21,7 @@ import type { TestServer } from "./server.ts";
 import { postAsOwner } from "./transfers.ts";
 
 /** What the first that waits has to bring. */
-export const WORK_BITS = 16;
+const WORK_BITS = 16;
 const TTL_SECONDS = 3600;
 
 /** An agent without an owner, and what it was told. */
