@@ -13,12 +13,13 @@ from trustwarden.bundle import parse_trust_bundle
 from trustwarden.dsse import parse_envelope, verify_envelope
 from trustwarden.evidence import EvidenceTrust, verify_evidence
 from trustwarden.evidence.payloads import DisclosedPayload
+from trustwarden.intent import BoundRequest
 from trustwarden.log_proof import parse_range_proof, parse_tlog_policy, verify_tlog_proof
 from trustwarden.merkle import verify_consistency, verify_inclusion, verify_range
 from trustwarden.notes import verify_checkpoint
 from trustwarden.receipts import ReceiptExpectations, SigningLeaf, parse_receipt_header, verify_receipt
 from trustwarden.scope import is_subset, parse_action, parse_scope
-from trustwarden.service.intents import BoundRequest, require_same_request, verify_intent
+from trustwarden.service.intents import require_same_request, verify_intent
 from trustwarden.spiffe import instance_id_of, parse_spiffe_id, parse_trust_domain, path_of, trust_domain_of
 from trustwarden.x509 import verify_x509_svid
 

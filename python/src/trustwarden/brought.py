@@ -14,10 +14,11 @@ from ._bytes import encode_base64url, parse_base64url, parse_utf8
 from ._crypto import sha256
 from .dsse import parse_envelope, parse_unverified_payload
 from .errors import TrustWardenError
+from .intent import BoundRequest
 from .notes import NoteKey
 from .receipts import Receipt, ReceiptExpectations, SigningLeaf, parse_receipt_header, verify_receipt
 from .records import DecisionRecord, Intent, parse_intent, seconds_of
-from .service.intents import BoundRequest, require_same_request
+from .service.intents import require_same_request
 from .service.visit import INTENT_HEADER, RECEIPT_HEADER, SALT_HEADER
 
 FRESH_SECONDS = 30

@@ -21,7 +21,7 @@ from .runtime import format_time, format_uuid_v7, now_ms
 SALT_BYTES = 32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class BoundRequest:
     """The request that an intent is bound to."""
 

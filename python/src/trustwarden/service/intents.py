@@ -14,6 +14,7 @@ from .._crypto import hmac_sha256, is_equal_secret, sha256
 from .._json import encode_canonical_json
 from ..dsse import parse_envelope, verify_envelope
 from ..errors import TrustWardenError
+from ..intent import BoundRequest
 from ..receipts import SigningLeaf
 from ..records import MAX_INTENT_SECONDS, Intent, parse_intent, seconds_of
 
@@ -32,16 +33,6 @@ class VerifiedIntent:
     """base64url SHA-256 of the envelope's UTF-8 bytes."""
     payload_sha256: str
     """base64url SHA-256 of the payload bytes: what the next intent's `prev` must be."""
-
-
-@dataclass(frozen=True, slots=True)
-class BoundRequest:
-    """The request that an intent is bound to."""
-
-    method: str
-    target: str
-    """Request target as sent: path and query."""
-    body: bytes
 
 
 def verify_intent(envelope: str, *, leaf: SigningLeaf, audience: str, now: float) -> VerifiedIntent:

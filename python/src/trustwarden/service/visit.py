@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from .._bytes import parse_base64url, parse_utf8
 from ..bundle import TrustBundle
 from ..errors import TrustWardenError, fail
+from ..intent import BoundRequest
 from ..receipts import Receipt, SigningLeaf
 from ..route_table import RequestTarget, RouteMatch
 from ..runtime import notify
 from ..spiffe import SpiffeId, TrustDomain, instance_id_of, path_of, trust_domain_of
 from ..x509 import X509Svid, verify_x509_svid
-from .intents import BoundRequest, VerifiedIntent, require_same_request, verify_intent
+from .intents import VerifiedIntent, require_same_request, verify_intent
 
 SALT_BYTES = 32
 INTENT_HEADER = "trustwarden-intent"
