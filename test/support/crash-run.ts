@@ -1,10 +1,11 @@
 /**
  * The long crash campaign: `node test/support/crash-run.ts [--kills 50] [--faults none|sample|full] [--seed N]
- * [--storage posix|postgres]`.
+ * [--storage posix|postgres] [--writers 40]`.
  *
  * Kills servers under load at so many random moments, and at each point of `crash-points.ts` on some occasion (`./dev test`
  * has an early one of each); then lets writers of the ledger meet a failing disk (`fault-run.ts`), with `postgres` instead
- * the ledger in a database and an object store. Two deployments at a time, one for each core of a small machine. Prints
+ * the ledger in a database and an object store. Then kills writers of a log (`kill-run.ts`), which cost a tenth of a server's: 2,000 kills
+ * are `--kills 0 --faults none --writers 2000`. Two deployments at a time, one for each core of a small machine. Prints
  * one line a crash and `N passed, N failed`. Exits with 1 on a failure.
  */
 import { randomInt } from "node:crypto";
@@ -14,9 +15,11 @@ import { openStorageLab } from "../../interop/storage/lab.ts";
 import { CrashCampaign } from "./crash-campaign.ts";
 import { CRASH_POINTS } from "./crash-points.ts";
 import { runFaults, type Tally } from "./fault-run.ts";
+import { runKills } from "./kill-run.ts";
 import { createRemoteLedger } from "./remote-ledger.ts";
 
 const DEFAULT_KILLS = 50;
+const DEFAULT_WRITERS = 40;
 const LANES = 2;
 /** Of one deployment: its books grow with every crash, and with them the audit after each. */
 const MAX_CRASHES = 20;
@@ -111,6 +114,21 @@ async function killPostgres(kills: number, tally: Tally): Promise<void> {
   }
 }
 
+/** A failing disk under writers of a log, and many of them killed. */
+async function disturbWriters(
+  { faults, writers, seed }: { readonly faults: string; readonly writers: number; readonly seed: number },
+  tally: Tally,
+): Promise<void> {
+  if (faults !== "none") await runFaults({ isFull: faults === "full", seed }, tally);
+  if (writers > 0) await runKills({ kills: writers, seed }, tally);
+}
+
+function countOf(name: string, given: string | number): number {
+  const count = Number(given);
+  if (!Number.isSafeInteger(count) || count < 0) throw new Error(`--${name} takes a number`);
+  return count;
+}
+
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
@@ -118,18 +136,19 @@ async function main(): Promise<void> {
       faults: { type: "string", default: "sample" },
       seed: { type: "string" },
       storage: { type: "string", default: "posix" },
+      writers: { type: "string" },
     },
   });
-  const kills = Number(values.kills ?? DEFAULT_KILLS);
-  if (!Number.isSafeInteger(kills) || kills < 0) throw new Error("--kills takes a number");
+  const kills = countOf("kills", values.kills ?? DEFAULT_KILLS);
+  const writers = countOf("writers", values.writers ?? DEFAULT_WRITERS);
   const { faults, storage } = values;
   if (faults !== "none" && faults !== "sample" && faults !== "full")
     throw new Error("--faults takes none, sample or full");
   if (storage !== "posix" && storage !== "postgres") throw new Error("--storage takes posix or postgres");
   const tally = createTally();
   if (kills > 0) await (storage === "posix" ? killPosix : killPostgres)(kills, tally);
-  if (faults !== "none" && storage === "posix")
-    await runFaults({ isFull: faults === "full", seed: Number(values.seed ?? randomInt(2 ** 31)) }, tally);
+  const seed = Number(values.seed ?? randomInt(2 ** 31));
+  if (storage === "posix") await disturbWriters({ faults, writers, seed }, tally);
   console.log(`\n${tally.passed} passed, ${tally.failed} failed`);
   process.exitCode = tally.failed > 0 || tally.passed === 0 ? 1 : 0;
 }

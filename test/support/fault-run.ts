@@ -12,8 +12,8 @@ import { hasStrace } from "./strace.ts";
 const LANES = 2;
 /** Of a sample, beside one of each kind of call and fault. */
 const SAMPLE_MS = 45_000;
-/** A log that is not written before it is acknowledged: the sweep has to see that. */
-const WEAKENED = [
+/** Options of a Node whose log is not written before it is acknowledged: whoever looks has to see that. */
+export const WEAKENED = [
   "--import",
   new URL("./crash-hook.ts?plan=none&weakening=the write-ahead log is not written", import.meta.url).href,
 ];
