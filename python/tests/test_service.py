@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
+import trustwarden
 from live import LiveServer
 from trustwarden import (
     AgentIdentity,
@@ -151,7 +152,7 @@ def test_the_receipt_of_an_answer_is_the_guards_and_holds(bank: Bank, forger: Fo
     )
     assert verify_receipt(receipt, expected).decision.allow
     # As a service behind the bank would prove it, were it brought there.
-    request = BoundRequest("POST", "/transactions", b"{}")
+    request = trustwarden.BoundRequest("POST", "/transactions", b"{}")
     call = BroughtCall(bank.id, request, {**headers, "trustwarden-receipt": answer.headers["trustwarden-receipt"]})
     known: dict[str, Any] = {"server": expected.server, "log_vkey": expected.log_vkey, "now": time.time()}
     assert verify_brought_call(call, **known).intent.aud == bank.id

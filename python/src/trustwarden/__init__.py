@@ -24,6 +24,7 @@ from .route_table import Route
 from .secret import Secret
 from .service.evaluate import Evaluation, Question
 from .service.guard import GuardAgents, verify_agent
+from .service.intents import BoundRequest
 from .service.visit import Refusal, Visit
 from .wit import AgentWit
 
@@ -33,6 +34,7 @@ __all__ = [
     "AgentWit",
     "ApprovalRequiredError",
     "AwsCredentials",
+    "BoundRequest",
     "BroughtCall",
     "BundleReport",
     "Composition",
