@@ -23,6 +23,7 @@ import { NODES_WEAKENINGS } from "./weakenings/nodes.ts";
 import { OAUTH_WEAKENINGS } from "./weakenings/oauth.ts";
 import { PEOPLE_WEAKENINGS } from "./weakenings/people.ts";
 import { REGISTRATION_WEAKENINGS } from "./weakenings/registration.ts";
+import { REPLICA_WEAKENINGS } from "./weakenings/replicas.ts";
 import { REVOCATION_WEAKENINGS } from "./weakenings/revocation.ts";
 import { SDK_WEAKENINGS } from "./weakenings/sdk.ts";
 
@@ -44,6 +45,7 @@ const WEAKENINGS = {
   ...EGRESS_WEAKENINGS,
   ...GIT_WEAKENINGS,
   ...REGISTRATION_WEAKENINGS,
+  ...REPLICA_WEAKENINGS,
   ...REVOCATION_WEAKENINGS,
   ...SDK_WEAKENINGS,
 };

@@ -8,6 +8,7 @@ import { askDecision } from "./actors.ts";
 import { auditAfterCrash, waitForBooks } from "./crash-audit.ts";
 import { CrashClients } from "./crash-clients.ts";
 import { send } from "./http.ts";
+import { openReplicaServices, type ReplicaServices } from "./replica-services.ts";
 import { type Replica, startReplicas, type TwoReplicas } from "./replicas.ts";
 
 /** Load before a kill, and after the start of the next process. */
@@ -40,17 +41,25 @@ export interface ReplicaReport {
 /** Owns servers and clients. */
 export class ReplicaCampaign {
   readonly #two: TwoReplicas;
+  readonly #services: ReplicaServices;
   readonly #lanes: readonly Lane[];
   readonly #vkey: string;
 
-  private constructor(two: TwoReplicas, lanes: readonly Lane[], vkey: string) {
-    this.#two = two;
-    this.#lanes = lanes;
-    this.#vkey = vkey;
+  private constructor(made: {
+    readonly two: TwoReplicas;
+    readonly services: ReplicaServices;
+    readonly lanes: readonly Lane[];
+    readonly vkey: string;
+  }) {
+    this.#two = made.two;
+    this.#services = made.services;
+    this.#lanes = made.lanes;
+    this.#vkey = made.vkey;
   }
 
   static async begin(): Promise<ReplicaCampaign> {
-    const two = await startReplicas();
+    const services = await openReplicaServices();
+    const two = await startReplicas(services.settings);
     try {
       const servers = await Promise.all(two.replicas.map((replica) => replica.up()));
       const lanes: Lane[] = [];
@@ -60,9 +69,11 @@ export class ReplicaCampaign {
       if (server === undefined) throw new Error("two servers");
       const { text } = await send(server.url, { method: "GET", target: "/.well-known/trustwarden" });
       const { log_vkey: vkey }: { readonly log_vkey: string } = JSON.parse(text);
-      return new ReplicaCampaign(two, lanes, vkey);
+      await services.witness(server);
+      return new ReplicaCampaign({ two, services, lanes, vkey });
     } catch (error) {
       await two.close();
+      await services.close();
       throw error;
     }
   }
@@ -90,8 +101,9 @@ export class ReplicaCampaign {
     return this.#audit({ kills, gapsMs, replays });
   }
 
-  end(): Promise<void> {
-    return this.#two.close();
+  async end(): Promise<void> {
+    await this.#two.close();
+    await this.#services.close();
   }
 
   async #work({ clients, first }: Lane, isOver: () => boolean): Promise<void> {

@@ -92,19 +92,24 @@ export interface TwoReplicas {
   close(): Promise<void>;
 }
 
+/** Store and ledger of several servers, empty. */
+export async function startStores() {
+  const state = await startStateServer();
+  const { login } = await state.create();
+  await state.postgresql.admin(readFileSync(LEDGER_SCHEMA, "utf8"), login.database);
+  await state.postgresql.admin(
+    `create role ${LEDGER_LOGIN} login password '${PASSWORD}' in role trustwarden_ledger_writer`,
+  );
+  return { state, login, objects: await startObjectStore() };
+}
+
 /** @param settings - of both, beside where store and ledger are; or of each by its number. */
 export async function startReplicas(
   settings: object | ((number: 0 | 1) => object) = {},
 ): Promise<TwoReplicas> {
   const settingsAt = (number: 0 | 1) => (settings instanceof Function ? settings(number) : settings);
-  const state = await startStateServer();
-  const { login } = await state.create();
+  const { state, login, objects } = await startStores();
   const { database } = login;
-  await state.postgresql.admin(readFileSync(LEDGER_SCHEMA, "utf8"), database);
-  await state.postgresql.admin(
-    `create role ${LEDGER_LOGIN} login password '${PASSWORD}' in role trustwarden_ledger_writer`,
-  );
-  const objects = await startObjectStore();
   const left = new Replica(createHome(), await openFaultyLink(state.postgresql.port));
   const right = new Replica(createHome(), await openFaultyLink(state.postgresql.port));
   const place = { login, objects, settings: settingsAt(0) };
@@ -135,7 +140,12 @@ interface Place {
 }
 
 function configure(replica: Replica, place: Place): void {
-  const { home } = replica;
+  writeSecrets(replica.home);
+  configureHome(replica.home, settingsOf(replica, place));
+}
+
+/** What the settings name beside the password of the state. */
+export function writeSecrets(home: Pick<TestHome, "configDir">): void {
   mkdirSync(home.configDir, { recursive: true, mode: 0o700 });
   writeFileSync(join(home.configDir, "ledger-password"), PASSWORD, { mode: 0o600 });
   writeFileSync(
@@ -143,10 +153,19 @@ function configure(replica: Replica, place: Place): void {
     JSON.stringify({ Version: 1, AccessKeyId: "AKIATESTTESTTEST", SecretAccessKey: "of-the-objects" }),
     { mode: 0o600 },
   );
-  configureHome(home, settingsOf(replica, place));
 }
 
-function settingsOf({ home, database }: Replica, { login, objects, settings }: Place): object {
+/** Of a server that reaches its database by a way of its own. */
+export function settingsOf(
+  {
+    home,
+    database,
+  }: {
+    readonly home: Pick<TestHome, "configDir">;
+    readonly database: { readonly port: number };
+  },
+  { login, objects, settings }: Place,
+): object {
   const place = { ...login, port: database.port };
   return {
     ...settings,
@@ -170,7 +189,7 @@ function settingsOf({ home, database }: Replica, { login, objects, settings }: P
 }
 
 /** As the guide says. */
-function copyKeys(from: TestHome, to: TestHome): void {
+export function copyKeys(from: TestHome, to: TestHome): void {
   mkdirSync(to.dataDir, { recursive: true, mode: 0o700 });
   cpSync(join(from.dataDir, "keys"), join(to.dataDir, "keys"), { recursive: true });
   cpSync(join(from.dataDir, "trust-domain"), join(to.dataDir, "trust-domain"));
