@@ -32,7 +32,9 @@ describe("./dev bench", () => {
     ]);
     expect([option.code, name.code, only.code]).toEqual([2, 2, 2]);
     expect(option.error).toMatch(/^bench: Unknown option '--sed'[\s\S]+\[--seed 1\]/);
-    expect(name.error).toMatch(/^bench: there is no benchmark 'nonsense'\. There are: python, [\s\S]+soak\.\n$/);
+    expect(name.error).toMatch(
+      /^bench: there is no benchmark 'nonsense'\. There are: python, [\s\S]+soak\.\n$/,
+    );
     expect(only.error).toMatch(/^bench: There is no benchmark 'nonsense'\. There are: sign, /);
     expect([option, name, only].map(({ error }) => error.includes("    at "))).toEqual([false, false, false]);
   });

@@ -11,12 +11,13 @@ import type { Cleanup } from "./parts.ts";
 import { Erasures } from "./payloads/erasures.ts";
 import { PayloadStore } from "./payloads/payload-store.ts";
 import type { ServerIdentity } from "./server-identity.ts";
+import { createPrivateKeyPkcs8, createSoftwareSigner } from "./signer/software.ts";
 
 type Brokers = Pick<Services, "broker" | "databaseRoles" | "payloads" | "erasures">;
 
 /** Neither has been started; see `startBrokers`. */
 export function createBrokers(
-  made: Omit<BrokerParts, "openFetch" | "identity" | "payloads"> &
+  made: Omit<BrokerParts, "openFetch" | "createKey" | "identity" | "payloads"> &
     Pick<Services, "gateway" | "ledger" | "clock" | "random" | "log" | "meter"> & {
       readonly identity: Pick<ServerIdentity, "current">;
       readonly config: Pick<ServerConfig, "dataDir" | "payloads">;
@@ -30,7 +31,9 @@ export function createBrokers(
     nowMs: () => clock.nowMs(),
     deployment: () => identity.current().spiffeId,
   });
-  const broker = observeBroker(made.meter, createBroker({ ...made, payloads, openFetch: createSafeFetch }));
+  const createKey = () => createSoftwareSigner(createPrivateKeyPkcs8("ES256"));
+  const parts = { ...made, payloads, createKey, openFetch: createSafeFetch };
+  const broker = observeBroker(made.meter, createBroker(parts));
   const own = { gateway, broker, ledger, clock, random, log, reads: store.reads };
   return {
     broker,

@@ -8,6 +8,7 @@ import type { JsonObject } from "@trustwarden/core/json.ts";
 import type { AgentPrincipal } from "@trustwarden/core/principal.ts";
 import { createSafeFetch } from "../attest/safe-fetch.ts";
 import { KeyEncryptionKeys } from "../signer/key-encryption.ts";
+import { createPrivateKeyPkcs8, createSoftwareSigner } from "../signer/software.ts";
 import { UnsealKey } from "../signer/unseal-key.ts";
 import type { SecretState } from "../store/broker-ports.ts";
 import {
@@ -72,6 +73,7 @@ export function createTestBroker() {
     monoMs: () => clock.nowMs,
     issueJwt: async (instanceId: string, audience: string) => `jwt-svid.of.${instanceId}.for.${audience}`,
     openFetch: createSafeFetch,
+    createKey: () => createSoftwareSigner(createPrivateKeyPkcs8("ES256")),
     payloads: { keyId: () => null, rewrap: async () => undefined },
     warn: () => undefined,
   };

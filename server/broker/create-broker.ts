@@ -26,6 +26,7 @@ export interface BrokerParts {
   /** Where strangers read the token status lists. */
   readonly publicUrl: () => string;
   readonly openFetch: BrokerDeps["openFetch"];
+  readonly createKey: BrokerDeps["createKey"];
   readonly payloads: BrokerDeps["payloads"];
   readonly identity: { current(): { readonly spiffeId: string } };
 }
@@ -41,6 +42,7 @@ export function createBroker({
   identity,
   publicUrl,
   openFetch,
+  createKey,
   payloads,
 }: BrokerParts): SecretsBroker {
   const { reads, commands } = store;
@@ -71,6 +73,7 @@ export function createBroker({
     context,
     issueJwt,
     openFetch,
+    createKey,
     payloads,
     nowMs: () => clock.nowMs(),
     monoMs: () => clock.monoMs(),

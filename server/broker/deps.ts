@@ -1,5 +1,6 @@
 /** What the broker works with, as ports. `build.ts` puts the adapters in. */
 import type { Random } from "@trustwarden/core/id.ts";
+import type { Signer } from "@trustwarden/core/signer.ts";
 import type { SecretCommands, SecretReads } from "../store/broker-ports.ts";
 import type { CommandContext, Committed, ControlDraft, StoreReads } from "../store/ports.ts";
 import type { OpenFetch } from "./oauth/tokens.ts";
@@ -27,6 +28,8 @@ export interface BrokerDeps {
   /** A JWT-SVID of a live agent, recorded. @throws TrustWardenError the codes of a dead instance. */
   readonly issueJwt: (instanceId: string, audience: string) => Promise<string>;
   readonly openFetch: OpenFetch;
+  /** A fresh P-256 key in memory. */
+  readonly createKey: () => Signer;
   /** Has one key under the same key-encryption keys. */
   readonly payloads: { keyId(): string | null; rewrap(): Promise<void> };
   /** Ids and codes only. */

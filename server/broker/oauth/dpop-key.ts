@@ -9,7 +9,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { issueDpopProof } from "@trustwarden/core/dpop.ts";
-import { createPrivateKeyPkcs8, createSoftwareSigner } from "../../signer/software.ts";
+import type { Signer } from "@trustwarden/core/signer.ts";
 import type { RequestProver } from "../ports.ts";
 
 /** RFC 9449 §8.1 sets no bound; ours keeps a header a header. */
@@ -17,11 +17,12 @@ const NONCE = /^[\x21\x23-\x5b\x5d-\x7e]{1,512}$/;
 
 /** Owns one key. */
 export class DpopKey {
-  readonly #signer = createSoftwareSigner(createPrivateKeyPkcs8("ES256"));
+  readonly #signer: Signer;
   readonly #nonces = new Map<string, string>();
   readonly #nowMs: () => number;
 
-  constructor(nowMs: () => number) {
+  constructor(signer: Signer, nowMs: () => number) {
+    this.#signer = signer;
     this.#nowMs = nowMs;
   }
 

@@ -5,6 +5,7 @@ import type { JsonObject } from "@trustwarden/core/json.ts";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { expectCode, expectRejection } from "../../../test/support/expect-code.ts";
 import { createSafeFetch } from "../../attest/safe-fetch.ts";
+import { createPrivateKeyPkcs8, createSoftwareSigner } from "../../signer/software.ts";
 import { formatTokenRequest, hasClientSecret, needsAgent, parseTokenSource } from "./token-source.ts";
 import { UpstreamTokens } from "./tokens.ts";
 
@@ -165,6 +166,7 @@ describe("tokens", () => {
     new UpstreamTokens({
       nowMs: () => Date.now(),
       openFetch: createSafeFetch,
+      createKey: () => createSoftwareSigner(createPrivateKeyPkcs8("ES256")),
       issueJwt: async (instanceId, audience) => `svid.${instanceId}.${audience}`,
       monoMs: () => nowMs,
     });

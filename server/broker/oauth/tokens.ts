@@ -7,6 +7,7 @@
 import { parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
+import type { Signer } from "@trustwarden/core/signer.ts";
 import { discoverTokenEndpoint } from "./discovery.ts";
 import { DpopKey } from "./dpop-key.ts";
 import type { RenewedLogin } from "./login-tokens.ts";
@@ -57,6 +58,8 @@ interface TokenDeps {
   readonly openFetch: OpenFetch;
   /** A JWT-SVID of the agent; recorded. @throws TrustWardenError the codes of a dead instance. */
   readonly issueJwt: (instanceId: string, audience: string) => Promise<string>;
+  /** A fresh P-256 key in memory. */
+  readonly createKey: () => Signer;
   readonly monoMs: () => number;
   /** Unix milliseconds. */
   readonly nowMs: () => number;
@@ -124,7 +127,7 @@ export class UpstreamTokens {
   }
 
   #keyOf(secretId: string): DpopKey {
-    const known = this.#keys.get(secretId) ?? new DpopKey(this.#deps.nowMs);
+    const known = this.#keys.get(secretId) ?? new DpopKey(this.#deps.createKey(), this.#deps.nowMs);
     this.#keys.set(secretId, known);
     return known;
   }
