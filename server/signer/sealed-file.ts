@@ -34,7 +34,11 @@ export function writeSealedFile(file: SealedFile, secret: Uint8Array): void {
  *   `file_mode_too_open`; file system errors as they are.
  */
 export function readSealedFile(file: SealedFile): Uint8Array {
-  const bytes = readPrivateFile(file.path);
+  return openSealedBytes(readPrivateFile(file.path), file);
+}
+
+/** The secret in bytes that are, or are to be, such a file. @throws TrustWardenError `seal_broken`. */
+export function openSealedBytes(bytes: Uint8Array, file: SealedFile): Uint8Array {
   if (!isEqualBytes(bytes.subarray(0, MAGIC.length), MAGIC)) {
     throw new TrustWardenError("seal_broken", { reason: "not a sealed file" });
   }
