@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { connect } from "node:net";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { expect, it, onTestFinished } from "vitest";
 import { Pace } from "../intake/pace.ts";
 import { placeOf, RequestPlaces } from "../intake/request-places.ts";
@@ -49,4 +50,41 @@ it("a request whose caller has gone away holds its place until its work is over"
   work.resolve();
   await left.promise;
   expect(requests.held).toBe(0);
+});
+
+it("a connection that sends more while its refusal waits is cut, so that none has many wait", async () => {
+  let refused = 0;
+  const services = {
+    clock: { monoMs: () => performance.now() },
+    intake: {
+      requests: {
+        knock: () => {
+          refused += 1;
+          throw new TrustWardenError("overloaded");
+        },
+      },
+    },
+    meter: { figures: createFigures([]) },
+  };
+  const server = createServer(createDoor(services, [])(() => undefined));
+  onTestFinished(() => void server.close());
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("a TCP listener has a port");
+  const flood = connect(address.port, "127.0.0.1");
+  const patient = connect(address.port, "127.0.0.1");
+  let answers = "";
+  flood.on("data", (bytes) => {
+    answers += String(bytes);
+  });
+  flood.on("error", () => undefined);
+  flood.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1000));
+  await once(flood, "close");
+  expect(answers.split("HTTP/1.1 429").length - 1).toBeLessThanOrEqual(16);
+  expect(refused).toBeGreaterThan(16);
+  patient.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  const [answer] = await once(patient, "data");
+  expect(String(answer)).toContain("HTTP/1.1 429");
+  patient.destroy();
 });

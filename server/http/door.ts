@@ -5,6 +5,7 @@
  * Stopping is never refused here, on any listener: its rows take no place. Neither does health.
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { MAX_BODY_BYTES, pathOfTarget } from "./arrival.ts";
 import { formatErrorAnswer } from "./errors.ts";
@@ -49,7 +50,7 @@ export function createDoor(
       if (!(error instanceof TrustWardenError)) throw error;
       services.meter.figures.refusals.add({ code: error.code });
       const dialect = oauth.has(path) ? "oauth" : "json";
-      return answerLater(() => refuse({ request, response }, error, { headers, dialect }));
+      return answerLater(request.socket, () => refuse({ request, response }, error, { headers, dialect }));
     }
     handler(request, response);
   };
@@ -57,14 +58,17 @@ export function createDoor(
 
 interface Refusal {
   readonly sinceMs: number;
+  readonly socket: Socket;
   readonly answer: () => void;
 }
 
 /**
  * Whoever is refused waits a moment for it when many are: a connection that got its refusal at once would bring the next
- * request at once, and refusing would be all that the server does. While it waits its next request is not read.
+ * request at once, and refusing would be all that the server does. One that sends more while it waits is cut: else one
+ * connection could have as many requests wait here as it can write.
  */
-function createStretches(monoMs: () => number): (answer: () => void) => void {
+function createStretches(monoMs: () => number): (socket: Socket, answer: () => void) => void {
+  const patient = new WeakSet<Socket>();
   let atOnce = 0;
   let waiting: Refusal[] = [];
   const begin = (): void => void setTimeout(end, STRETCH_MS).unref();
@@ -75,13 +79,18 @@ function createStretches(monoMs: () => number): (answer: () => void) => void {
     waiting = waiting.slice(due.length);
     atOnce = waiting.length;
     if (waiting.length > 0) begin();
-    for (const { answer } of due) answer();
+    for (const { socket, answer } of due) {
+      patient.delete(socket);
+      answer();
+    }
   };
-  return (answer) => {
+  return (socket, answer) => {
+    if (patient.has(socket)) return void socket.destroy();
     if (atOnce === 0) begin();
     atOnce += 1;
-    if (atOnce <= AT_ONCE) answer();
-    else waiting.push({ sinceMs: monoMs(), answer });
+    if (atOnce <= AT_ONCE) return answer();
+    patient.add(socket);
+    waiting.push({ sinceMs: monoMs(), socket, answer });
   };
 }
 
