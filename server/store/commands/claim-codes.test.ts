@@ -39,3 +39,15 @@ test("the more wait, the more work one more brings, and beyond 512 none is taken
   expect(() => ask(store, "none")).toThrow(costly(24));
   expect(ask(store, "later", { nowMs: NOW_MS + 600_000, workBits: 16 }).claimId).toMatch(/^clm_/);
 });
+
+test("asking anew with the same key counts as often as it was asked, so that no loop gets its events for the price of the first", () => {
+  const store = createTestStore();
+  const reads = createReads(store.database, () => NOW);
+  const first = ask(store, "loop", { workBits: 16 });
+  for (let made = 1; made < 64; made += 1) ask(store, "loop", { workBits: 16 });
+  expect(() => ask(store, "loop", { workBits: 16 })).toThrow(
+    expect.objectContaining({ code: "registration_costly", details: expect.objectContaining({ waiting: 64 }) }),
+  );
+  expect(reads.findWaitingClaim({ codeSha256: digestOfClaimCode(first.code), now: NOW })).toBeUndefined();
+  expect(reads.findClaim({ claimId: first.claimId, now: NOW })?.thumbprint).not.toBe("loop");
+});

@@ -1,7 +1,7 @@
 /**
  * Agents that register themselves: a code for each, kept as a digest, and the one owner who answers for it.
  *
- * What is kept of a stranger is little, for ten minutes, and costs it work, more of it the more are waiting: a human waits for
+ * What is kept of a stranger is little, for ten minutes, and costs it work, more of it the more have asked: a human waits for
  * one agent, a loop for thousands. Nothing here makes an agent. What an owner gives is a ticket for the key that asked.
  */
 import { createClaimCode, digestOfClaimCode } from "@trustwarden/core/agentid/claim-code.ts";
@@ -30,11 +30,13 @@ const CLAIM_SECONDS = 600;
 const FIRST_BITS = 16;
 /** As many more double the work. */
 const WAITING_A_BIT = 64;
-/** Nobody is let wait beyond this many; each is a row and an event. */
+/** Nobody is let wait beyond this many in ten minutes, void ones too; each is a row and an event. */
 const MAX_WAITING = 512;
 
 const REMOVE_ENDED = "DELETE FROM claim_codes WHERE expires_at <= ?";
-const REMOVE_EARLIER = "DELETE FROM claim_codes WHERE thumbprint = ? AND owner_id IS NULL";
+// What no code and no key finds; it counts until its time is over, since its event stays too.
+const VOID_EARLIER =
+  "UPDATE claim_codes SET code_sha256 = claim_id, thumbprint = '' WHERE thumbprint = ? AND owner_id IS NULL";
 const COUNT =
   "SELECT COUNT(*) AS count, MIN(expires_at) AS first_end FROM claim_codes WHERE owner_id IS NULL";
 const INSERT = `
@@ -67,7 +69,7 @@ function askClaim(
   database.run(REMOVE_ENDED, now);
   requireClaimWork(database, { workBits, now });
   // A further code of one key makes the earlier void, as a further link does.
-  database.run(REMOVE_EARLIER, thumbprint);
+  database.run(VOID_EARLIER, thumbprint);
   const claimId = `clm_${formatUlid(context.nowMs, deps.random)}`;
   const code = createClaimCode(deps.random);
   const expiresAt = now + CLAIM_SECONDS;
