@@ -12,7 +12,9 @@ import type { EnrolleeCaller } from "./caller.ts";
 import type { Services } from "./services.ts";
 import { spendNonce } from "./used-once.ts";
 
-type ClaimServices = Pick<Services, "reads" | "nonces" | "sharing">;
+type ClaimServices = Pick<Services, "nonces" | "sharing"> & {
+  readonly reads: Pick<Services["reads"], "findClaim">;
+};
 
 /**
  * An agent that asks to be claimed; its nonce is spent.
@@ -51,6 +53,8 @@ export async function verifyCollecting(
   const enrolmentSha256 = digestOfEnrolment(claimId);
   const proof = verifyPossession({ envelope: possession, spki: parseBase64url(spki), enrolmentSha256 });
   await spendNonce(services, proof.nonce, now);
+  // Another server may have let it wait, or have its owner's answer; here, since whoever asks anew needs another nonce.
+  if (services.sharing.isShared) await services.sharing.catchUp();
   const claim = services.reads.findClaim({ claimId, now });
   if (claim?.thumbprint !== proof.thumbprint) throw new TrustWardenError("claim_unknown", { claimId });
   if (claim.answer === null) throw new TrustWardenError("claim_waiting", { claimId });

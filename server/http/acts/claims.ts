@@ -46,6 +46,8 @@ export async function searchClaim(
   services: Services,
   { caller, body }: Visit<ClaimSearch>,
 ): Promise<ClaimView> {
+  // The agent shows its code the moment that it has it, to whichever server let it wait.
+  if (services.sharing.isShared) await services.sharing.catchUp();
   const query = { codeSha256: digestOfClaimCode(body.code), now: services.clock.trustedSeconds() };
   const claim = services.reads.findWaitingClaim(query);
   if (claim === undefined || (claim.wish.owner !== null && claim.wish.owner !== ownerOf(caller))) {

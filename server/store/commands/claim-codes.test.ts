@@ -46,7 +46,10 @@ test("asking anew with the same key counts as often as it was asked, so that no 
   const first = ask(store, "loop", { workBits: 16 });
   for (let made = 1; made < 64; made += 1) ask(store, "loop", { workBits: 16 });
   expect(() => ask(store, "loop", { workBits: 16 })).toThrow(
-    expect.objectContaining({ code: "registration_costly", details: expect.objectContaining({ waiting: 64 }) }),
+    expect.objectContaining({
+      code: "registration_costly",
+      details: expect.objectContaining({ waiting: 64 }),
+    }),
   );
   expect(reads.findWaitingClaim({ codeSha256: digestOfClaimCode(first.code), now: NOW })).toBeUndefined();
   expect(reads.findClaim({ claimId: first.claimId, now: NOW })?.thumbprint).not.toBe("loop");
