@@ -212,6 +212,28 @@ describe("the end of a person", () => {
     alone.home.remove();
   });
 
+  it("of the last two admins, who leave at the same moment, stops the agents of the one who goes and of nobody else", async () => {
+    const pair = await startTestServer(CONSOLE);
+    const owners = await Promise.all(["left", "right"].map((name) => createOwner(pair, name)));
+    const people: TestPerson[] = [];
+    for (const { ownerId } of owners)
+      people.push(await createPerson(pair, { roles: ["admin", "owner"], owner: ownerId }));
+    const answers = await Promise.all(
+      people.map(({ personId }) => {
+        const target = `/v1/people/${personId}/end`;
+        return sendAdmin(pair.adminSocket, { method: "POST", target, body: '{"subtree":"suspend"}' });
+      }),
+    );
+    expect(answers.map(verdict).toSorted()).toEqual([
+      [200, ""],
+      [409, "last_admin"],
+    ]);
+    const gone = owners[answers.findIndex(({ status }) => status === 200)];
+    expect(await eventsOf(pair, "revoke")).toEqual([expect.objectContaining({ owner_id: gone?.ownerId })]);
+    await pair.close();
+    pair.home.remove();
+  });
+
   it("that keeps other roles ends what it signed as an owner and nobody used yet", async () => {
     const person = await createPerson(server, { roles: ["owner"] });
     const ticket = await signTicket(server, { person }, { name: "unused" });

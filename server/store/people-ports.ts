@@ -9,6 +9,7 @@ import type { Role } from "@trustwarden/core/role.ts";
 import type { ConfirmationChange, ConfirmationReads } from "./confirmation-ports.ts";
 import type { OrganizationChange, OrganizationReads } from "./organization-ports.ts";
 import type { CommandContext, Committed } from "./ports.ts";
+import type { Revoked } from "./revocation-ports.ts";
 
 export const LINK_KINDS = ["first", "invitation", "recovery"] as const;
 /** `first` makes the first admin, `invitation` a further person, `recovery` a new passkey of somebody known. */
@@ -162,7 +163,12 @@ export type PeopleChange =
       /** Principals that stand behind it, separated by spaces. */
       readonly vouchers: string;
     }
-  | { readonly change: "end"; readonly personId: string }
+  | {
+      readonly change: "end";
+      readonly personId: string;
+      /** Whether an owner's agents stop in the same transaction: both or neither. */
+      readonly stopsAgents: boolean;
+    }
   | {
       readonly change: "add-passkey";
       readonly personId: string;
@@ -196,6 +202,8 @@ export type PeopleCommand = PeopleChange & { readonly context: CommandContext };
 /** What a change is about, for the answer. */
 export interface PeopleChanged {
   readonly id: string;
+  /** The stop of an owner's agents that was committed along with it, an event of its own. */
+  readonly stop?: Committed<Revoked>;
 }
 
 export interface PeopleCommands {

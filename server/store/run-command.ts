@@ -31,10 +31,11 @@ import { loadPolicy } from "./commands/load-policy.ts";
 import { narrow } from "./commands/narrow.ts";
 import { changePeople } from "./commands/people/change-people.ts";
 import { touchSession } from "./commands/people/sessions.ts";
+import { findStopOf } from "./commands/people/standing.ts";
 import { admitSvid, registerForeign } from "./commands/register-foreign.ts";
 import { renew } from "./commands/renew.ts";
 import { issueCrls } from "./commands/revocation-lists.ts";
-import { revokeAsAsked } from "./commands/revoke.ts";
+import { revoke, revokeAsAsked } from "./commands/revoke.ts";
 import { saveBudgetUse, setBudget } from "./commands/set-budget.ts";
 import { issueStatusList } from "./commands/status-slots.ts";
 import { acceptTransfer, offerTransfer } from "./commands/transfer-agent.ts";
@@ -353,9 +354,13 @@ function commitPeople(
   command: PeopleCommand,
 ): Committed<PeopleChanged> {
   const run = () => changePeople(database, command, deps);
-  return command.change === "log-out"
-    ? commitAtAnyTime(database, deps, command, run)
-    : commit(database, deps, command, run);
+  if (command.change === "log-out") return commitAtAnyTime(database, deps, command, run);
+  const stopping = command.change === "end" ? findStopOf(database, command) : undefined;
+  if (stopping === undefined) return commit(database, deps, command, run);
+  // Two events of one transaction: whoever has to stay keeps its agents, however many leave at once.
+  const stop = commit(database, deps, command, () => revoke(database, stopping));
+  const { value, ...ended } = commit(database, deps, command, run);
+  return { ...ended, value: { ...value, stop } };
 }
 
 function commit<T>(

@@ -1,5 +1,5 @@
 /**
- * Which commands the writer commits next. What stops something (revocations, narrowings, secrets that are disabled) is a group by
+ * Which commands the writer commits next. What stops something (revocations, narrowings, secrets that are disabled, owners who leave with their agents) is a group by
  * itself and the next one: it waits for the group that is being committed, and neither for those that wait nor for the
  * work of others in its own transaction (J11). After such a group one of the others has its turn, so that whoever stops
  * without end keeps nobody from being served.
@@ -35,5 +35,6 @@ export class WriterQueue {
 function isUrgent(request: WriterRequest): boolean {
   const { kind } = request;
   if (kind === "changeSecret") return ["disable", "delete"].includes(request.command.change);
+  if (kind === "changePeople") return request.command.change === "end" && request.command.stopsAgents;
   return kind === "revoke" || kind === "narrow";
 }

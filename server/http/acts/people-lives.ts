@@ -20,9 +20,6 @@ import { type PageQuery, pageOf } from "./page.ts";
 import { showSession } from "./people.ts";
 import { spread } from "./revocation.ts";
 
-/** In the event of the stop. */
-const LEAVING = "the owner leaves";
-
 type ById = { readonly id: string };
 
 export async function listPeople(
@@ -48,8 +45,8 @@ export async function changeRoles(
 }
 
 /**
- * An owner who leaves takes its agents along: they stop first, at every verifier, and only then is nobody there to answer for
- * them. Whoever is interrupted in between asks again; what was stopped stays so.
+ * An owner who leaves takes its agents along, in one transaction: they stop at every verifier before this returns, and whoever
+ * has to stay keeps them.
  *
  * @throws TrustWardenError `not_found`, `last_admin`, `owner_in_use`.
  */
@@ -57,9 +54,19 @@ export async function endPerson(
   services: Services,
   visit: Visit<EndRequest, unknown, ById>,
 ): Promise<PersonView> {
-  if (visit.body.subtree === "suspend") await suspendSubtree(services, visit);
-  await change(services, visit, { change: "end", personId: visit.params.id });
-  return showPerson(services, visit.params.id);
+  const { commands, ledger, clock } = services;
+  const startedMs = clock.monoMs();
+  const personId = visit.params.id;
+  const stopsAgents = visit.body.subtree === "suspend";
+  const context = contextOf(services, visit);
+  const ended = await commands.changePeople({ change: "end", personId, stopsAgents, context });
+  const { stop } = ended.value;
+  const stopped =
+    stop === undefined
+      ? undefined
+      : spread(services, { committed: stop, targets: stop.value.targets, startedMs });
+  await Promise.all([stopped, ledger.settle(ended)]);
+  return showPerson(services, personId);
 }
 
 /** @throws TrustWardenError `passkey_invalid`, `challenge_invalid`, `challenge_used`, `passkey_reused`, `key_reused`, `quota_exceeded`. */
@@ -93,22 +100,6 @@ export async function removePasskey(
 async function change(services: Services, visit: Visit, made: PeopleChange): Promise<void> {
   const context = contextOf(services, visit);
   await services.ledger.settle(await services.commands.changePeople({ ...made, context }));
-}
-
-async function suspendSubtree(services: Services, visit: Visit<EndRequest, unknown, ById>): Promise<void> {
-  const { reads, commands, clock } = services;
-  const person = reads.findPerson(visit.params.id);
-  if (person === undefined || person.endedAt !== null)
-    throw new TrustWardenError("not_found", { kind: "person" });
-  // Whoever has to stay anyway keeps its agents.
-  if (person.roles.includes("admin") && reads.countPeople("admin") < 2)
-    throw new TrustWardenError("last_admin");
-  if (person.ownerId === null) return;
-  const startedMs = clock.monoMs();
-  const target = { kind: "owner", id: person.ownerId } as const;
-  const context = contextOf(services, visit);
-  const committed = await commands.revoke({ context, target, ownerId: null, reason: LEAVING });
-  await spread(services, { committed, targets: committed.value.targets, startedMs });
 }
 
 function showPerson(services: Services, personId: string): PersonView {

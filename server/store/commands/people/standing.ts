@@ -6,6 +6,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Role } from "@trustwarden/core/role.ts";
 import type { PeopleChanged, PeopleCommand, PersonState } from "../../people-ports.ts";
 import { countPeople, findPerson, formatRoles } from "../../people-rows.ts";
+import type { RevokeCommand } from "../../revocation-ports.ts";
 import type { SqliteDatabase } from "../../sqlite-database.ts";
 import { type CommandResult, secondsOf } from "../deps.ts";
 import { removePasskeys } from "./passkeys.ts";
@@ -13,6 +14,8 @@ import { peopleEvent } from "./people-events.ts";
 import { endSessions } from "./sessions.ts";
 import { vouchFor } from "./vouching.ts";
 
+/** In the event of the stop. */
+const LEAVING = "the owner leaves";
 const SET_ROLES = "UPDATE people SET roles = ? WHERE person_id = ?";
 const END = "UPDATE people SET ended_at = ? WHERE person_id = ?";
 const LEAVE_ORGANIZATIONS = "DELETE FROM memberships WHERE person_id = ?";
@@ -48,6 +51,16 @@ export function setRoles(
     ownerId: person.ownerId,
     details: { person: personId, roles: [...roles], before: [...person.roles] },
   });
+}
+
+/** The stop that belongs to somebody's end: of everything that the owner who leaves answers for. */
+export function findStopOf(
+  database: SqliteDatabase,
+  { personId, stopsAgents, context }: Change<"end">,
+): RevokeCommand | undefined {
+  const ownerId = stopsAgents ? requirePerson(database, personId).ownerId : null;
+  if (ownerId === null) return undefined;
+  return { context, target: { kind: "owner", id: ownerId }, reason: LEAVING };
 }
 
 /**
