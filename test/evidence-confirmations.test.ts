@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { verifyEvidence } from "../sdk/verify-evidence.ts";
 import { askTravelling, verdictOf } from "./support/evidence.ts";
 import {
+  askedAnew,
   type ConfirmationStory,
   confirmationForgeries,
   createConfirmationStory,
@@ -27,6 +28,8 @@ it("holds with the word of a second admin's passkey, and with nothing else", () 
   expect(travelling(story.bytes, story.vkey)).toMatchObject({ status: 0 });
   const vkey = forgersVkey(story.vkey);
   expect(verdictOf(() => verify(rewrittenConfirmation(story), vkey))).toBe("verified");
+  expect(verdictOf(() => verify(askedAnew(story), vkey))).toBe("verified");
+  expect(travelling(askedAnew(story), vkey).status).toBe(0);
   const verdicts = confirmationForgeries(story).map(({ name, bytes }) => [
     name,
     verdictOf(() => verify(bytes, vkey)),
@@ -35,5 +38,5 @@ it("holds with the word of a second admin's passkey, and with nothing else", () 
   expect(verdicts.map(([, ours, theirs]) => [ours, theirs])).toEqual(
     verdicts.map(() => ["evidence_bundle_invalid", 1]),
   );
-  expect(verdicts).toHaveLength(9);
+  expect(verdicts).toHaveLength(10);
 });

@@ -32,6 +32,8 @@ export class ConfirmationAuditor {
   readonly #passkeys = new Map<string, Map<string, Passkey>>();
   /** Those that were not used. */
   readonly #asked = new Map<string, Asked>();
+  /** Those that were used or refused: an id is asked about once, or its one signature would serve again. */
+  readonly #ended = new Set<string>();
 
   /**
    * Takes an allowed event of an owner or person, and checks one of a confirmation; call in the order of the log.
@@ -64,14 +66,14 @@ export class ConfirmationAuditor {
     if (change === "ask") this.#ask(id, control);
     else if (change === "confirm") this.#confirm(id, control);
     else if (change === "use") this.#use(id, control);
-    else if (change === "refuse") this.#asked.delete(id);
+    else if (change === "refuse") this.#refuse(id, control);
     else throw invalid("an unknown change of a confirmation");
   }
 
   #ask(id: string, { principal, details }: ControlRecord): void {
     const { asked_by: askedBy, digest } = details;
     if (askedBy !== principal || typeof digest !== "string") throw invalid("asked in another's name");
-    if (this.#asked.has(id)) throw invalid("a confirmation that was asked for twice");
+    if (this.#asked.has(id) || this.#ended.has(id)) throw invalid("a confirmation that was asked for twice");
     this.#asked.set(id, { askedBy: principal, digest, confirmedBy: null });
   }
 
@@ -97,7 +99,17 @@ export class ConfirmationAuditor {
     const { askedBy, confirmedBy } = this.#requireAsked(id, details);
     const isConfirmed = confirmedBy !== null && details.answered_by === confirmedBy;
     if (!isConfirmed || principal !== askedBy) throw invalid("used without the word of a second one");
+    this.#end(id);
+  }
+
+  #refuse(id: string, { details }: ControlRecord): void {
+    this.#requireAsked(id, details);
+    this.#end(id);
+  }
+
+  #end(id: string): void {
     this.#asked.delete(id);
+    this.#ended.add(id);
   }
 
   /** What is said of a request is said of the one that was asked about. */

@@ -4,7 +4,7 @@ import { discovery } from "@trustwarden/core/api/ledger.ts";
 import { encodeBase64url } from "@trustwarden/core/bytes.ts";
 import { openKeys } from "./authority-keys.ts";
 import { type Forgery, type ManifestKey, manifestKeyOf } from "./evidence-forgeries.ts";
-import { relog } from "./evidence-presented.ts";
+import { type Payload, relog } from "./evidence-presented.ts";
 import { jsonOf, send, sendAdmin } from "./http.ts";
 import { askConfirmation, CONSOLE, confirm, confirmed, createPerson, type TestPerson } from "./people.ts";
 import { eventsOf } from "./refusals.ts";
@@ -54,8 +54,26 @@ export async function createConfirmationStory(): Promise<ConfirmationStory> {
 export const rewrittenConfirmation = ({ bytes, key, vkey }: ConfirmationStory): Uint8Array =>
   relog(bytes, { key, vkey, change: () => undefined });
 
+/** The log with the same confirmation once more at its end, under a name. */
+function again(
+  { bytes, key, vkey }: ConfirmationStory,
+  options: { id?: string; changes: readonly string[] },
+) {
+  const { id, changes } = options;
+  const more = (controls: readonly Payload[]): readonly Payload[] =>
+    controls
+      .filter(({ kind, details }) => kind === "confirmation" && changes.includes(Object(details).change))
+      .map((payload) => (id === undefined ? payload : { ...payload, subject: id }));
+  return relog(bytes, { key, vkey, change: () => undefined, more });
+}
+
+/** The log in which the same is asked anew, under a name of its own, and waits. */
+export const askedAnew = (story: ConfirmationStory): Uint8Array =>
+  again(story, { id: `cnf_${"0".repeat(26)}`, changes: ["ask"] });
+
 /** Each is signed by the server and proven in a tree of its own. */
-export function confirmationForgeries({ bytes, key, vkey, admin }: ConfirmationStory): readonly Forgery[] {
+export function confirmationForgeries(story: ConfirmationStory): readonly Forgery[] {
+  const { bytes, key, vkey, admin } = story;
   const other = encodeBase64url(randomBytes(32));
   const forge = (
     name: string,
@@ -97,5 +115,6 @@ export function confirmationForgeries({ bytes, key, vkey, admin }: ConfirmationS
     forge("refused and used all the same", ["confirm"], (_, details) =>
       Object.assign(details, { change: "refuse" }),
     ),
+    { name: "one word for the same act again", bytes: again(story, { changes: all }) },
   ];
 }

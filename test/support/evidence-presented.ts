@@ -5,8 +5,10 @@
 import { issueCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import {
   CHECKPOINT_FILE,
+  EVENTS_FILE,
   encodeEvidenceBundle,
   formatEntryPath,
+  formatEventList,
   formatProofPath,
   MANIFEST_FILE,
   openEvidenceBundle,
@@ -175,11 +177,16 @@ export function relog(
     readonly key: ManifestKey;
     readonly vkey: string;
     readonly change: (kind: string, payload: Payload) => void;
+    /** Control records that stand behind all others, made of those that are there. */
+    readonly more?: (controls: readonly Payload[]) => readonly Payload[];
   },
 ): Uint8Array {
-  const { files: before, entries, unverifiedManifest } = openEvidenceBundle(bytes);
-  const changed = rewriteEntries(entries, options);
-  const { size } = unverifiedManifest.log;
+  const { files: before, entries, list, unverifiedManifest } = openEvidenceBundle(bytes);
+  const { size: oldSize } = unverifiedManifest.log;
+  const rewritten = rewriteEntries(entries, options);
+  const more = moreEntries(rewritten, options).map((entry, at) => [oldSize + at, entry] as const);
+  const changed = new Map([...rewritten, ...more]);
+  const size = oldSize + more.length;
   const leaves = Array.from({ length: size }, (_, index) =>
     leafHash(changed.get(index) ?? new Uint8Array(1)),
   );
@@ -190,6 +197,8 @@ export function relog(
   files.delete(MANIFEST_FILE);
   files.delete(SUMS_FILE);
   files.set(CHECKPOINT_FILE, encodeUtf8(note));
+  const support = [...list.support, ...more.map(([index]) => index)];
+  files.set(EVENTS_FILE, encodeUtf8(formatEventList({ ...list, support })));
   for (const [index, entry] of changed) {
     const proof = inclusionRanges(index, size).map(({ start, end }) => rootOf(leaves.slice(start, end)));
     files.set(formatEntryPath(index), entry);
@@ -197,7 +206,9 @@ export function relog(
   }
   const log = { vkey: forgersVkey(options.vkey), size, root: encodeBase64(root) };
   return encodeEvidenceBundle(files, (sums_sha256) => {
-    const manifest: JsonObject = JSON.parse(JSON.stringify({ ...unverifiedManifest, log, sums_sha256 }));
+    const manifest: JsonObject = JSON.parse(
+      JSON.stringify({ ...unverifiedManifest, log, entries: changed.size, sums_sha256 }),
+    );
     return issueEnvelope("evidence", manifest, options.key.signer, options.key.keyid);
   });
 }
@@ -223,4 +234,22 @@ function rewriteEntries(
       return [index, written] as const;
     }),
   );
+}
+
+/** More records of the server's, each an event of its own. */
+function moreEntries(
+  entries: ReadonlyMap<number, Uint8Array>,
+  { key, more }: Pick<Parameters<typeof relog>[1], "key" | "more">,
+): readonly Uint8Array[] {
+  if (more === undefined) return [];
+  const controls = [...entries.values()].flatMap((entry): readonly Payload[] => {
+    const envelope = parseEnvelope(parseUtf8(entry));
+    const isControl = envelope.payloadType === payloadTypeOf("control");
+    return isControl ? [JSON.parse(JSON.stringify(parseUnverifiedPayload(envelope)))] : [];
+  });
+  return more(controls).map((payload, at) => {
+    const eventId = `${String(payload.event_id).slice(0, -4)}${String(at).padStart(4, "0")}`;
+    const record: JsonObject = JSON.parse(JSON.stringify({ ...payload, event_id: eventId }));
+    return encodeUtf8(issueEnvelope("control", record, key.signer, key.keyid));
+  });
 }

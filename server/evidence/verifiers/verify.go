@@ -962,6 +962,8 @@ type narrowing struct {
 // confirmation is a request that waits for a second person, or has its word.
 type confirmation struct {
 	asker, digest, by string
+	// An ended one stays known: asked anew under the same id, its one signature would serve again.
+	isEnded bool
 }
 
 type ledger struct {
@@ -1213,10 +1215,10 @@ func (l *ledger) collectConfirmation(id, principal string, details object) {
 	asked := l.confirmations[id]
 	if change == "ask" {
 		need(asked == nil && asker == principal, "a confirmation asked twice, or in another's name")
-		l.confirmations[id] = &confirmation{asker, text(details, "digest"), ""}
+		l.confirmations[id] = &confirmation{asker: asker, digest: text(details, "digest")}
 		return
 	}
-	need(asked != nil, "a confirmation that nobody asked for, or that was used")
+	need(asked != nil && !asked.isEnded, "a confirmation that nobody asked for, or that was used")
 	need(asked.asker == asker && asked.digest == text(details, "digest"), "a confirmation of another request")
 	if change == "confirm" {
 		isOther := person != "" && principal == "person:"+person && principal != asker && asked.by == ""
@@ -1227,7 +1229,7 @@ func (l *ledger) collectConfirmation(id, principal string, details object) {
 	need(change == "refuse" || change == "use", "an unknown change of a confirmation")
 	isUse := asked.by != "" && asked.by == person && principal == asker
 	need(change == "refuse" || isUse, "used without the word of a second one")
-	delete(l.confirmations, id)
+	asked.isEnded = true
 }
 
 func (l *ledger) isConfirmed(id, person string, details object) bool {

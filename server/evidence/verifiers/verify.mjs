@@ -662,10 +662,10 @@ function collectConfirmation({ subject: id, principal, details }, log) {
   const asked = log.confirmations.get(id);
   if (change === "ask") {
     need(asked === undefined && asker === principal, "a confirmation asked twice, or in another's name");
-    log.confirmations.set(id, { asker, digest, by: undefined });
+    log.confirmations.set(id, { asker, digest, by: undefined, isEnded: false });
     return;
   }
-  need(asked !== undefined, "a confirmation that nobody asked for, or that was used");
+  need(asked?.isEnded === false, "a confirmation that nobody asked for, or that was used");
   need(asked.asker === asker && asked.digest === digest, "a confirmation of another request");
   if (change === "confirm") {
     const isOther = principal === `person:${person}` && principal !== asker && asked.by === undefined;
@@ -676,7 +676,8 @@ function collectConfirmation({ subject: id, principal, details }, log) {
   need(change === "refuse" || change === "use", "an unknown change of a confirmation");
   const isUse = asked.by !== undefined && asked.by === person && principal === asker;
   need(change === "refuse" || isUse, "used without the word of a second one");
-  log.confirmations.delete(id);
+  // It stays known: asked anew under the same id, its one signature would serve again.
+  asked.isEnded = true;
 }
 
 function isConfirmed(id, details, log) {

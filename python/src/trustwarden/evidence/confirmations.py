@@ -35,6 +35,8 @@ class ConfirmationAuditor:
     def __init__(self) -> None:
         self._passkeys: dict[str, dict[str, Passkey]] = {}
         self._asked: dict[str, _Asked] = {}
+        # Used or refused: an id is asked about once, or its one signature would serve again.
+        self._ended: set[str] = set()
 
     def add(self, control: ControlRecord) -> None:
         """Takes an allowed event of an owner or person, and checks one of a confirmation; in log order.
@@ -70,7 +72,7 @@ class ConfirmationAuditor:
         change = details.get("change")
         if change == "ask":
             asked_by = text_of(details.get("asked_by"))
-            if asked_by != control.principal or subject in self._asked:
+            if asked_by != control.principal or subject in self._asked or subject in self._ended:
                 raise _invalid("asked twice, or in another's name")
             self._asked[subject] = _Asked(asked_by, text_of(details.get("digest")), None)
             return
@@ -85,11 +87,15 @@ class ConfirmationAuditor:
             is_confirmed = asked.confirmed_by is not None and details.get("answered_by") == asked.confirmed_by
             if not is_confirmed or control.principal != asked.asked_by:
                 raise _invalid("used without the word of a second one")
-            del self._asked[subject]
+            self._end(subject)
         elif change == "refuse":
-            del self._asked[subject]
+            self._end(subject)
         else:
             raise _invalid("an unknown change of a confirmation")
+
+    def _end(self, subject: str) -> None:
+        del self._asked[subject]
+        self._ended.add(subject)
 
     def _confirm(self, subject: str, asked: _Asked, control: ControlRecord) -> None:
         details = control.details
