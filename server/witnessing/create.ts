@@ -98,7 +98,9 @@ export class ShardWitnessing {
   readonly #byOrigin = new Map<string, Witnessing>();
   /** Those that are not done. */
   readonly #followed = new Set<Witnessing>();
-  #look: NodeJS.Timeout | undefined;
+  /** Those that began meanwhile, until they are followed. */
+  readonly #begun = new Set<WitnessedShard>();
+  #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> = Promise.resolve();
 
   constructor(options: ShardWitnessingOptions) {
@@ -134,13 +136,7 @@ export class ShardWitnessing {
   async share(): Promise<void> {
     const { shared, settings } = this.#options;
     if (shared === null) return;
-    const look = async () => {
-      for (const witnessing of this.#byOrigin.values())
-        await witnessing.restore().catch((error: unknown) => this.#judge(error));
-    };
-    this.#look = setInterval(() => {
-      this.#looking = this.#looking.then(look);
-    }, settings.intervalMs).unref();
+    this.#timer = setInterval(() => this.#look(), settings.intervalMs).unref();
     await shared.duties.add(async () => {
       for (const witnessing of this.#followed) witnessing.start();
       return async () => {
@@ -149,9 +145,23 @@ export class ShardWitnessing {
     });
   }
 
-  /** Another server may have begun it. */
+  /** Another server may have begun it. What is kept of it may have to be read later. */
   know(shard: WitnessedShard): void {
-    this.follow(shard).catch((error: unknown) => this.#judge(error));
+    this.#begun.add(shard);
+    this.#look();
+  }
+
+  /** At what others began and had cosigned, one look after the other. */
+  #look(): void {
+    this.#looking = this.#looking.then(async () => {
+      for (const shard of this.#begun)
+        await this.follow(shard).then(
+          () => this.#begun.delete(shard),
+          (error: unknown) => this.#judge(error),
+        );
+      for (const witnessing of this.#byOrigin.values())
+        await witnessing.restore().catch((error: unknown) => this.#judge(error));
+    });
   }
 
   /** A shard's log as witnesses' words are held to it. */
@@ -166,7 +176,7 @@ export class ShardWitnessing {
   }
 
   async close(): Promise<void> {
-    clearInterval(this.#look);
+    clearInterval(this.#timer);
     await this.#looking;
     await Promise.all([...this.#byOrigin.values()].map((witnessing) => witnessing.close()));
   }

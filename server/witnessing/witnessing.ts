@@ -95,14 +95,26 @@ export class Witnessing {
   }
 
   #tick(): void {
-    const { log, followers, monoMs } = this.#options;
-    const note = log.checkpoint();
+    const { followers, monoMs } = this.#options;
+    const note = this.#published();
+    if (note === null) return;
     const due = followers.filter((follower) => follower.isDue(note, monoMs()));
     if (due.length === 0) return;
     const head = this.#gather(note);
     for (const follower of due) {
       const running = this.#ask(follower, head).finally(() => this.#running.delete(running));
       this.#running.add(running);
+    }
+  }
+
+  /** Null while nothing is: a shard may be known of before its first checkpoint is read. */
+  #published(): string | null {
+    try {
+      return this.#options.log.checkpoint();
+    } catch (error) {
+      // Safe to go on: nothing is cosigned meanwhile, and the next look asks again.
+      if (error instanceof TrustWardenError && error.code === "ledger_unavailable") return null;
+      throw error;
     }
   }
 
