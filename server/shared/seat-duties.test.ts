@@ -1,5 +1,6 @@
 /** What is done once is done while the seat is held, by whoever holds it, and what two kept of the same work is what came further. */
 
+import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { keepFurthest, type Note, type Notes } from "@trustwarden/core/notes.ts";
 import { expect, test } from "vitest";
 import { expectRejection } from "../../test/support/expect-code.ts";
@@ -68,13 +69,27 @@ test("a seat that was lost while a duty begins ends it all the same", async () =
 test("of two sinks that sent the same, the place of the one that came further stays", async () => {
   const notes = new MemoryNotes();
   const waits: number[] = [];
-  const catchUp = async (size: number) => void waits.push(size);
-  const [old, young] = [1, 2].map(() => createCursorNote({ notes, name: "siem", catchUp }));
+  const waitForCheckpoint = async (size: number) => void waits.push(size);
+  const log = { waitForCheckpoint, refresh: async () => undefined };
+  const [old, young] = [1, 2].map(() => createCursorNote({ notes, name: "siem", log }));
   expect(await old?.read()).toBeUndefined();
   await young?.write({ next: 128, last: "y".repeat(43) });
   await old?.write({ next: 64, last: "o".repeat(43) });
   expect(await old?.read()).toEqual({ next: 128, last: "y".repeat(43) });
   expect(waits).toEqual([128]);
+});
+
+test("a ledger that cannot be read is no other ledger; one that does not show what was sent may be", async () => {
+  const notes = new MemoryNotes();
+  const away = async () => {
+    throw new TrustWardenError("ledger_unavailable");
+  };
+  const cursorIn = (refresh: () => Promise<void>) =>
+    createCursorNote({ notes, name: "siem", log: { waitForCheckpoint: away, refresh } });
+  const place = { next: 128, last: "y".repeat(43) };
+  await cursorIn(away).write(place);
+  await expectRejection(cursorIn(away).read(), "ledger_unavailable");
+  expect(await cursorIn(async () => undefined).read()).toEqual(place);
 });
 
 test("what others are always faster with is not kept, and that is said", async () => {

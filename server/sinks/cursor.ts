@@ -32,6 +32,14 @@ export function createCursorFile(dataDir: string, name: string): SinkOptions["cu
   };
 }
 
+/** What other servers publish. */
+interface PublishedByOthers {
+  /** @throws TrustWardenError `ledger_unavailable` when it does not come, or cannot be read. */
+  waitForCheckpoint(size: number): Promise<void>;
+  /** @throws TrustWardenError `ledger_unavailable` when it cannot be read. */
+  refresh(): Promise<void>;
+}
+
 /**
  * The cursor of a sink that any of several servers may run: two that send for a moment both say the truth of what was taken,
  * and the one that came further is right.
@@ -39,12 +47,11 @@ export function createCursorFile(dataDir: string, name: string): SinkOptions["cu
 export function createCursorNote({
   notes,
   name,
-  catchUp,
+  log,
 }: {
   readonly notes: Notes;
   readonly name: string;
-  /** Looks for what another server has published. @throws TrustWardenError `ledger_unavailable` when it does not come. */
-  readonly catchUp: (size: number) => Promise<void>;
+  readonly log: PublishedByOthers;
 }): SinkOptions["cursor"] {
   const kind = "sink";
   return {
@@ -52,8 +59,8 @@ export function createCursorNote({
       const kept = await notes.read(kind, name);
       if (kept === undefined) return undefined;
       const place = parsePlace(kept.body);
-      // Whoever sent up to there had it published; a ledger that never shows it is another one, which the sink finds.
-      await catchUp(place.next).catch(undefinedIfUnavailable);
+      // Whoever sent up to there had it published.
+      await lookFor(log, place.next);
       return place;
     },
     write: ({ next, last }) =>
@@ -75,9 +82,14 @@ function parsePlace(text: string): SinkPlace {
   return { next: Number(digits), last };
 }
 
-function undefinedIfUnavailable(error: unknown): undefined {
-  if (error instanceof TrustWardenError && error.code === "ledger_unavailable") return undefined;
-  throw error;
+/** @throws TrustWardenError `ledger_unavailable` for a ledger that cannot be read; one that shows less is another, which the sink finds. */
+async function lookFor(log: PublishedByOthers, size: number): Promise<void> {
+  try {
+    await log.waitForCheckpoint(size);
+  } catch (error) {
+    if (!(error instanceof TrustWardenError) || error.code !== "ledger_unavailable") throw error;
+    await log.refresh();
+  }
 }
 
 function undefinedIfMissing(error: unknown): undefined {

@@ -6,13 +6,12 @@ import { parseBase64, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { formatThumbprint } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { ControlRecord } from "@trustwarden/core/event.ts";
-import type { Notes } from "@trustwarden/core/notes.ts";
 import type { Signer } from "@trustwarden/core/signer.ts";
 import type { EventLog } from "../http/services.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { digestOfEntry } from "../ledger/tail.ts";
 import type { Cleanup } from "../parts.ts";
-import type { SeatDuties } from "../shared/seat-duties.ts";
+import type { SharedLedger } from "../shared/open-shared-log.ts";
 import { readPrivateFile } from "../signer/private-file.ts";
 import { pushSecurityEvents } from "../ssf/push.ts";
 import { SERVER_VERSION } from "../version.ts";
@@ -46,7 +45,7 @@ export interface SinkDeps {
   readonly issuer: string;
   readonly signer: Signer;
   /** Where several servers share the ledger: one of them sends, from the place that all of them know. */
-  readonly shared: { readonly notes: Notes; readonly duties: SeatDuties } | null;
+  readonly shared: Pick<SharedLedger, "notes" | "duties" | "log"> | null;
 }
 
 /**
@@ -88,10 +87,10 @@ function startSinks(deps: SinkDeps): () => Promise<void> {
   };
 }
 
-function cursorOf({ dataDir, shared, ledger }: SinkDeps, name: string): SinkOptions["cursor"] {
+function cursorOf({ dataDir, shared }: SinkDeps, name: string): SinkOptions["cursor"] {
   if (shared === null) return createCursorFile(dataDir, name);
-  const { notes } = shared;
-  return createCursorNote({ notes, name, catchUp: (size) => ledger.log.waitForCheckpoint(size) });
+  const { notes, log } = shared;
+  return createCursorNote({ notes, name, log });
 }
 
 /** Before any sink runs, so that none reads its old place. */
