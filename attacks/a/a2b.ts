@@ -2,7 +2,7 @@
 import { createOwner, enrolAgent, ownerRequest, serverIdOf } from "../../test/support/actors.ts";
 import { jsonOf, sendAdmin } from "../../test/support/http.ts";
 import { createTestSigner } from "../../test/support/keys.ts";
-import { joinToken } from "../../test/support/nodes.ts";
+import { joinToken, postNode } from "../../test/support/nodes.ts";
 import { POSTGRESQL_BIN } from "../../test/support/postgresql.ts";
 import { defineScenario, expect, expectSame } from "../scenario.ts";
 import { call, expectRefusal, UNPROVEN } from "../support/client.ts";
@@ -53,12 +53,8 @@ export const scenario = defineScenario({
       return enrolWith(world, signTicket(mallory, { name: `race-${names}` }), { signer: createTestSigner() });
     });
     expectSame([count(named, 200), count(named, 429)], [QUOTA - 1, TRIES - QUOTA + 1], "agents of one owner");
-    const hosts = [two.left, two.right].map((world) => {
-      const args = ["attacks/support/join-client.ts", world.server.url, token, String(TRIES)];
-      return world.run({ args });
-    });
-    const joined = (await Promise.all(hosts)).flatMap(({ output }): readonly number[] => JSON.parse(output));
-    expectSame(joined.filter((status) => status === 200).length, 1, "nodes of one join token");
+    const joined = await both(two, ({ server }) => postNode(server, { type: "join_token", token }));
+    expectSame(count(joined, 200), 1, "nodes of one join token");
     const aud = await serverIdOf(two.left.server);
     const body = JSON.stringify({ target: { kind: "owner", id: leaver.ownerId } });
     const leave = ownerRequest(leaver, { method: "POST", target: "/v1/revocations", body, aud });

@@ -26,14 +26,14 @@ export async function startStateServer(
   const folder = mkdtempSync(join(tmpdir(), "tw-state-"));
   const passwordFile = join(folder, "password");
   writeFileSync(passwordFile, "of the state\n", { mode: 0o600 });
-  // A server that may forget what it has committed is refused.
-  await postgresql.admin("alter system set fsync = on");
-  await postgresql.admin("select pg_reload_conf()");
   await postgresql.admin("create database template_state");
   await postgresql.admin(`begin; ${formatStateSchema(MIGRATIONS)} commit;`, "template_state");
   await postgresql.admin(
     `create role ${LOGIN} login password 'of the state' in role trustwarden_state_server`,
   );
+  // A server that may forget what it has committed is refused; what is made before a test may be forgotten.
+  await postgresql.admin("alter system set fsync = on");
+  await postgresql.admin("select pg_reload_conf()");
   let stores = 0;
   return {
     postgresql,
