@@ -3,6 +3,7 @@
  *
  * What was erased comes as the record of its erasure; what was never kept, or nobody committed to, is said to be withheld.
  */
+import { MAX_BUNDLE_BYTES } from "@trustwarden/core/agentledger/archive.ts";
 import type { EventIndexes } from "@trustwarden/core/agentledger/evidence-bundle.ts";
 import {
   type DisclosedPayload,
@@ -28,21 +29,30 @@ export function erasuresOf(events: readonly { readonly event_id: string }[]): re
 /**
  * Files of the payloads that are kept, and what is said of the others.
  *
- * @throws TrustWardenError `secret_unavailable`, `seal_broken`: what cannot be opened is not left out in silence.
+ * @throws TrustWardenError `secret_unavailable`, `seal_broken`: what cannot be opened is not left out in silence;
+ *   `evidence_bundle_too_large` before more is in memory than a bundle can hold.
  */
 export async function openPayloads(
-  payloads: PayloadStore,
+  payloads: Pick<PayloadStore, "read">,
   { events, records }: { readonly events: readonly EventIndexes[]; readonly records: Records },
 ): Promise<{ readonly files: ReadonlyMap<string, Uint8Array>; readonly withheld: readonly string[] }> {
   const erased = new Set([...records.values()].map(erasedEventOf));
   const files = new Map<string, Uint8Array>();
   let without = 0;
+  let bytes = 0;
   for (const event of events) {
     const isAction = event.indexes.some((index) => isIntent(records.get(index)));
     if (!isAction || erased.has(event.event_id)) continue;
     const payload = await openPayload(payloads, event, records);
-    if (payload === null) without += 1;
-    else files.set(formatPayloadPath(event.event_id), encodePayloadFile(payload));
+    if (payload === null) {
+      without += 1;
+      continue;
+    }
+    const file = encodePayloadFile(payload);
+    bytes += file.length;
+    if (bytes > MAX_BUNDLE_BYTES)
+      throw new TrustWardenError("evidence_bundle_too_large", { maxBytes: MAX_BUNDLE_BYTES });
+    files.set(formatPayloadPath(event.event_id), file);
   }
   const others = `requests and answers of ${without} events: not kept here, or not committed to`;
   return { files, withheld: without === 0 ? [PARAMETERS] : [PARAMETERS, others] };
@@ -50,7 +60,7 @@ export async function openPayloads(
 
 /** Null for what was never kept, is being erased, or opens no commitment of this event. */
 async function openPayload(
-  payloads: PayloadStore,
+  payloads: Pick<PayloadStore, "read">,
   event: EventIndexes,
   records: Records,
 ): Promise<DisclosedPayload | null> {
@@ -63,7 +73,7 @@ async function openPayload(
   return isCommittedBy(event, request, records) ? request : null;
 }
 
-async function readKept(payloads: PayloadStore, eventId: string) {
+async function readKept(payloads: Pick<PayloadStore, "read">, eventId: string) {
   try {
     return await payloads.read(eventId);
   } catch (error) {
