@@ -30,7 +30,13 @@ import {
   withoutOneEntry,
   withoutSecondIntent,
 } from "../test/support/evidence-forgeries.ts";
-import { heldTicket, nameForgeries } from "../test/support/evidence-names.ts";
+import {
+  childAgain,
+  entryOfOwner,
+  heldTicket,
+  lateForgeries,
+  nameForgeries,
+} from "../test/support/evidence-names.ts";
 import {
   createPasskeyStory,
   type PasskeyStory,
@@ -308,7 +314,9 @@ function transferCases(lab: Lab, story: TransferStory): readonly Case[] {
       anchors: forged,
     },
     { name: "a ticket for the key that used it", bytes: heldTicket(story), expected: 0, anchors: forged },
-    ...[...transferForgeries(story), ...nameForgeries(story)].map(
+    { name: "a child let be again", bytes: childAgain(story), expected: 0, anchors: forged },
+    { name: "an entry of its owner's", bytes: entryOfOwner(story), expected: 0, anchors: forged },
+    ...[...transferForgeries(story), ...nameForgeries(story), ...lateForgeries(story)].map(
       (one): Case => ({ ...one, expected: 1, anchors: forged }),
     ),
   ];

@@ -2,7 +2,13 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { verifyEvidence } from "../sdk/verify-evidence.ts";
 import { askTravelling, verdictOf } from "./support/evidence.ts";
-import { heldTicket, nameForgeries } from "./support/evidence-names.ts";
+import {
+  childAgain,
+  entryOfOwner,
+  heldTicket,
+  lateForgeries,
+  nameForgeries,
+} from "./support/evidence-names.ts";
 import { forgersVkey } from "./support/evidence-presented.ts";
 import { createTransferStory, rewrittenTransfer, type TransferStory } from "./support/evidence-transfers.ts";
 
@@ -30,5 +36,23 @@ describe("evidence about agents", () => {
     expect(verdicts).toHaveLength(6);
     for (const [name, ours, travelling] of verdicts)
       expect([name, ours, travelling]).toEqual([name, "evidence_bundle_invalid", 1]);
+  });
+
+  it("is refused when what let one be was used, ended or given up before, or is somebody else's", () => {
+    const vkey = forgersVkey(story.vkey);
+    const ask = (bytes: Uint8Array) => askTravelling(bytes, story.bundleText, ["--vkey", vkey]);
+    for (const sound of [childAgain(story), entryOfOwner(story)])
+      expect([verdictOf(() => verify(sound, vkey)), ask(sound).status]).toEqual(["verified", 0]);
+    const forged = lateForgeries(story);
+    expect(forged).toHaveLength(6);
+    for (const { name, bytes, why } of forged) {
+      const { status, stdout } = ask(bytes);
+      expect([name, verdictOf(() => verify(bytes, vkey)), status]).toEqual([
+        name,
+        "evidence_bundle_invalid",
+        1,
+      ]);
+      expect([name, stdout]).toEqual([name, expect.stringMatching(why)]);
+    }
   });
 });

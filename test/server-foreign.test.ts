@@ -3,8 +3,10 @@
  * like any other, and checked offline.
  */
 import { formatTrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
+import { discovery } from "@trustwarden/core/api/ledger.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runWarden } from "../cli/testing.ts";
+import { verifyEvidence } from "../sdk/verify-evidence.ts";
 import {
   askDecision,
   createOwner,
@@ -19,6 +21,7 @@ import {
   type TestOwner,
   visitIntent,
 } from "./support/actors.ts";
+import { askTravelling } from "./support/evidence.ts";
 import {
   createForeignDomain,
   foreignInstanceOf,
@@ -36,6 +39,8 @@ let server: TestServer;
 let owner: TestOwner;
 let verifier: TestInstance;
 let agent: TestInstance;
+/** Event of its first visit, under its first registration. */
+let firstId: string;
 
 const admin = (target: string, body: object) =>
   sendAdmin(server.adminSocket, { method: "POST", target, body: JSON.stringify(body) });
@@ -90,6 +95,7 @@ describe("a foreign agent", () => {
   it("is decided for and recorded, at a service and in its own process, each SVID noted once", async () => {
     const decision = parseDecision(await visit(agent));
     expect(decision).toMatchObject({ allow: true, enforcement: "service", agent: { spiffe_id: WORKLOAD } });
+    firstId = decision.receipt.event_id;
     const outcome = outcomeOf(verifier, decision.receipt);
     const report = { method: "POST", target: "/v1/outcomes", body: JSON.stringify({ outcome }) };
     expect((await send(server.url, report, verifier.tls)).status).toBe(200);
@@ -151,6 +157,22 @@ describe("a foreign agent", () => {
     );
     expect(parseDecision(await visit(again)).allow).toBe(true);
     agent = again;
+  });
+
+  it("is shown by the registration of then, also when it was registered again", async () => {
+    const target = `/v1/evidence?event=${firstId}`;
+    const { bytes } = await sendAdmin(server.adminSocket, { target });
+    const { log_vkey: vkey } = discovery.parse(
+      jsonOf(await send(server.url, { target: "/.well-known/trustwarden" })),
+    );
+    const { text: bundle } = await send(server.url, { target: "/v1/bundle" });
+    const issued = (await eventsOf(server, "issue")).filter(({ agent_identity: id }) => id === WORKLOAD);
+    const first = Math.min(...issued.flatMap(({ indexes }) => indexes));
+    const { events, alarms } = verifyEvidence(bytes, { log: { vkey }, roots: { bundle } });
+    expect([issued.length, alarms]).toEqual([2, []]);
+    expect(events[0]?.authorizedBy).toMatchObject([{ by: owner.ownerId, index: first }]);
+    const { status, stdout } = askTravelling(bytes, bundle, ["--vkey", vkey]);
+    expect([status, stdout]).toEqual([0, expect.stringContaining(`(entry ${first})`)]);
   });
 
   it("is checked offline with the rest of the ledger, and `why` names its owner's signature", async () => {

@@ -10,6 +10,7 @@ import type { JsonObject } from "../json.ts";
 import { ApprovalAuditor } from "./audit-approvals.ts";
 
 const NOW = 1_800_000_000;
+const SERVER = "spiffe://acme.test/trustwarden/server/inst-01J0000000000000000000000D";
 const OWNER = "own_01J0000000000000000000000A";
 const CALL = "01890a5d-ac96-774b-bcce-b302099a8058";
 const approval: Approval = {
@@ -85,32 +86,43 @@ function faultOf(run: () => void): unknown {
 }
 
 let auditor: ApprovalAuditor;
+const add = (record: ControlRecord, signerId = SERVER) => auditor.add(record, signerId);
 beforeEach(() => {
   auditor = new ApprovalAuditor(() => owner.publicKey);
-  auditor.add(control(NOW, { change: "approve", approval: envelope }));
+  add(control(NOW, { change: "approve", approval: envelope }));
 });
 
 it("a use in the approval's last second carries a decision that is written after its end, and no second one", () => {
-  auditor.add(used(approval.exp - 1));
+  add(used(approval.exp - 1));
   expect(faultOf(() => auditor.requireApproved(decision(approval.exp + 1), intent))).toBeNull();
   expect(faultOf(() => auditor.requireApproved(decision(approval.exp + 1), intent))).toContain("used before");
 });
 
 it("a use at its end carries none", () => {
-  expect(faultOf(() => auditor.add(used(approval.exp)))).toContain("expired");
+  expect(faultOf(() => add(used(approval.exp)))).toContain("expired");
   expect(faultOf(() => auditor.requireApproved(decision(approval.exp - 1), intent))).toContain("not used up");
 });
 
 it("a decision without a use, or with the use of another action, is not approved", () => {
   expect(faultOf(() => auditor.requireApproved(decision(NOW), intent))).toContain("not used up");
-  auditor.add(used(NOW, { used_by: approval.id }));
+  add(used(NOW, { used_by: approval.id }));
   expect(faultOf(() => auditor.requireApproved(decision(NOW), intent))).toContain("not used up");
 });
 
 it("a use is of this approval, by somebody, and once", () => {
-  expect(faultOf(() => auditor.add(used(NOW, { envelope_sha256: "B".repeat(43) })))).toContain("another");
-  expect(faultOf(() => auditor.add(used(NOW, { used_by: null })))).toContain("nobody");
-  expect(faultOf(() => auditor.add({ ...used(NOW), subject: CALL }))).toContain("nobody gave");
-  auditor.add(used(NOW));
-  expect(faultOf(() => auditor.add(used(NOW)))).toContain("used before");
+  expect(faultOf(() => add(used(NOW, { envelope_sha256: "B".repeat(43) })))).toContain("another");
+  expect(faultOf(() => add(used(NOW, { used_by: null })))).toContain("nobody");
+  expect(faultOf(() => add({ ...used(NOW), subject: CALL }))).toContain("nobody gave");
+  add(used(NOW));
+  expect(faultOf(() => add(used(NOW)))).toContain("used before");
+});
+
+it("an approval counts in its own trust domain, and under the policy that asked", () => {
+  const abroad = SERVER.replace("acme.test", "elsewhere.test");
+  const given = control(NOW, { change: "approve", approval: envelope });
+  expect(() => auditor.add(given, abroad)).toThrow(expect.objectContaining({ code: "approval_invalid" }));
+  add(used(NOW));
+  const { name } = decision(NOW).policy;
+  const other = { ...decision(NOW), policy: { name, bundle_sha256: "B".repeat(43) } };
+  expect(faultOf(() => auditor.requireApproved(other, intent))).toContain("something else");
 });

@@ -32,22 +32,23 @@ export class ApprovalAuditor {
   /**
    * Takes an `approval` event; call in the order of the log.
    *
+   * @param signerId - SPIFFE ID of the server that signed it: what was signed for another trust domain lifts nothing here.
    * @throws TrustWardenError `record_malformed`, or what the signature and the members are refused with.
    */
-  add(control: ControlRecord): void {
+  add(control: ControlRecord, signerId: string): void {
     const { kind, allow, details } = control;
     if (kind !== "approval" || !allow) return;
-    if (details.change === "approve") this.#addApproval(control);
+    if (details.change === "approve") this.#addApproval(control, signerId.split("/", 3).join("/"));
     if (details.change === "use") this.#addUse(control);
   }
 
-  #addApproval({ subject, details, time }: ControlRecord): void {
+  #addApproval({ subject, details, time }: ControlRecord, audience: string): void {
     if (typeof details.approval !== "string") throw invalid("an approval without its envelope");
     const claimed = parseUnverifiedApproval(details.approval);
     if (claimed.id !== subject) throw invalid("an approval under another id");
     verifyApproval(details.approval, claimed, {
       publicKey: this.#ownerKey(claimed.owner, parseEnvelope(details.approval)),
-      audience: claimed.aud,
+      audience,
       now: Math.floor(Date.parse(time) / 1000),
     });
     if (claimed.answer !== "approve") throw invalid("a no that was recorded as a yes");
@@ -72,7 +73,7 @@ export class ApprovalAuditor {
    *
    * @throws TrustWardenError `record_malformed`.
    */
-  requireApproved({ approval, chain, allow }: DecisionRecord, intent: ApprovedCall): void {
+  requireApproved({ approval, chain, allow, policy }: DecisionRecord, intent: ApprovedCall): void {
     if (approval === null) return;
     const envelope = this.#approved.get(approval.id);
     if (envelope === undefined) throw invalid("an approval that nobody gave");
@@ -86,7 +87,8 @@ export class ApprovalAuditor {
       signed.agent === intent.agent.spiffe_id &&
       signed.action === intent.action &&
       signed.resource === intent.resource &&
-      signed.audience === intent.aud;
+      signed.audience === intent.aud &&
+      signed.policy_sha256 === policy.bundle_sha256;
     if (!isNamed || !isSame || !allow) throw invalid("an approval of something else");
     if (this.#uses.get(approval.id) !== intent.event_id)
       throw invalid("an approval that was not used up for this");

@@ -330,7 +330,7 @@ export class RecordAuditor {
       this.#finding("signer_not_allowed", index, "a control record that no server signed");
     else {
       this.#auditEnrolment(index, { control, signerId });
-      this.#auditApproval(index, () => this.#approvals.add(control));
+      this.#auditApproval(index, () => this.#approvals.add(control, signerId));
     }
     if (control.intent_sha256 !== null) {
       const action = this.#actions.get(control.intent_sha256);

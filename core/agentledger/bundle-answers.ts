@@ -44,20 +44,19 @@ export function answerEvents(
   const controls = [...records].flatMap(([index, { unverified }]) =>
     unverified.kind === "control" && unverified.value.allow ? [{ index, control: unverified.value }] : [],
   );
-  const issues = new Map(
-    controls.filter(({ control }) => control.kind === "issue").map((one) => [one.control.subject ?? "", one]),
-  );
+  const issues = controls.filter(({ control }) => control.kind === "issue");
   const revocations = controls.filter(({ control }) => isEnding(control));
   return events.flatMap(({ indexes }) => {
     const event = joinAll(indexes, records);
     if (event === null) return [];
     const { agent_identity: identity, outcome, reasons, chain } = event;
     const names = new Set(identity === null ? [] : namesOf(identity, chain));
+    const until = indexes[1] ?? indexes[0] ?? -1;
     const stops = revocations.filter(({ control }) => names.has(control.subject ?? ""));
     return [
       {
         event,
-        authorizedBy: identity === null ? [] : delegationsOf(identity, issues),
+        authorizedBy: identity === null ? [] : delegationsOf(identity, { issues, until }),
         stoppedBy: [
           ...(outcome === "denied" ? [`denied: ${reasons.join(", ")} (${event.authorized_by})`] : []),
           ...stops.map(formatStop),
@@ -81,20 +80,26 @@ function joinAll(indexes: readonly number[], records: BundleRecords): JoinedEven
   return event;
 }
 
-/** From the owner down; an audit has refused circles and strangers, and `seen` ends what it would have refused. */
-function delegationsOf(identity: string, issues: ReadonlyMap<string, Issue>): readonly Delegation[] {
+/**
+ * From the owner down, each issued before the one that it let be: a workload of elsewhere may be registered anew when it
+ * had ended, and what it did before was by the word of before.
+ */
+function delegationsOf(
+  identity: string,
+  { issues, until }: { readonly issues: readonly Issue[]; readonly until: number },
+): readonly Delegation[] {
   const found: Delegation[] = [];
-  const seen = new Set<string>();
-  for (let subject = identity; !seen.has(subject); ) {
-    seen.add(subject);
-    const issue = issues.get(subject);
-    if (issue === undefined) break;
+  let subject = identity;
+  let last = until;
+  for (;;) {
+    const issue = issues.findLast((one) => one.index <= last && one.control.subject === subject);
+    if (issue === undefined) return found;
     const delegation = delegationOf(subject, issue);
     found.unshift(delegation);
-    if (delegation.document !== "grant") break;
+    if (delegation.document !== "grant") return found;
     subject = delegation.by;
+    last = issue.index - 1;
   }
-  return found;
 }
 
 function delegationOf(subject: string, { index, control }: Issue): Delegation {

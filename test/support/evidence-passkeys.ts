@@ -1,5 +1,5 @@
 /** Evidence of what a human authorized by a passkey: the ticket of an agent, and one call that had to wait for an answer. */
-
+import { randomUUID } from "node:crypto";
 import { digestOfEnrolment, formatOwnerKeyid } from "@trustwarden/core/agentid/enrolment.ts";
 import { approvalView, questionOf } from "@trustwarden/core/api/approval.ts";
 import { discovery } from "@trustwarden/core/api/ledger.ts";
@@ -179,15 +179,7 @@ export function passkeyForgeries({ bytes, key, vkey, person, agent }: PasskeySto
     }),
     forge(`${name}, of the approval`, approvalForger(change)),
   ];
-  const by =
-    (device: SoftwareAuthenticator): Change =>
-    (envelope, type) => {
-      const [{ keyid }] = Object(envelope.signatures);
-      return signByPasskey(draftEnvelope(type, payloadOf(envelope), keyid), {
-        person,
-        authenticator: device,
-      });
-    };
+  const by = (device: SoftwareAuthenticator) => signedBy(person, device);
   const otherwise = (options: object) =>
     by(person.authenticator.behaving({ origin: "http://localhost:1", ...options }));
   return [
@@ -208,6 +200,7 @@ export function passkeyForgeries({ bytes, key, vkey, person, agent }: PasskeySto
       const [{ keyid, sig }] = Object(envelope.signatures);
       return formatCanonicalJson({ ...envelope, signatures: [{ keyid, sig }] });
     }),
+    ...answers(person).map(({ name, change }) => forge(name, change)),
     ...planted(agent).map(({ name, change }) => forge(name, change)),
     forge("a passkey that is said to be a file's", (_, payload) => {
       if (payload.kind === "owner") delete Object(payload.details).credential_id;
@@ -215,6 +208,55 @@ export function passkeyForgeries({ bytes, key, vkey, person, agent }: PasskeySto
     forge("a passkey that was bound to another host", (_, payload) => {
       if (payload.kind === "owner") Object(payload.details).rp_id = "elsewhere.test";
     }),
+  ];
+}
+
+/** Another device's word, in the place of a human's. */
+const signedBy =
+  (person: TestPerson, device: SoftwareAuthenticator): Change =>
+  (envelope, type) => {
+    const [{ keyid }] = Object(envelope.signatures);
+    return signByPasskey(draftEnvelope(type, payloadOf(envelope), keyid), { person, authenticator: device });
+  };
+
+/** What the human signed is something else, or was used for something else. */
+function answers(person: TestPerson) {
+  /** The human's own signature, over another answer. */
+  const saying = (changes: JsonObject) => {
+    const sign = signedBy(person, person.authenticator.behaving({ origin: "http://localhost:1" }));
+    const change: Change = (envelope, type) => {
+      const payload = formatCanonicalJson({ ...payloadOf(envelope), ...changes });
+      return sign({ ...envelope, payload: Buffer.from(payload).toString("base64") }, type);
+    };
+    return approvalForger(change);
+  };
+  const ofUse = (change: (payload: Payload, details: Payload) => void) => {
+    const same = approvalForger((envelope) => formatCanonicalJson(envelope));
+    return (kind: string, payload: Payload) => {
+      same(kind, payload);
+      const details = Object(payload.details);
+      if (payload.kind === "approval" && details.change === "use") change(payload, details);
+    };
+  };
+  return [
+    { name: "an answer in another trust domain", change: saying({ aud: "spiffe://elsewhere.test" }) },
+    { name: "an answer under another policy", change: saying({ policy_sha256: "A".repeat(43) }) },
+    { name: "an answer with a word more", change: saying({ also: true }) },
+    { name: "a no", change: saying({ answer: "deny" }) },
+    {
+      name: "an answer that was used for something else",
+      change: ofUse((_, details) => Object.assign(details, { used_by: randomUUID() })),
+    },
+    {
+      name: "an answer that was never used",
+      change: ofUse((_, details) => Object.assign(details, { change: "request" })),
+    },
+    {
+      name: "an answer that was used after its end",
+      change: ofUse((payload) => {
+        payload.time = new Date(Date.parse(String(payload.time)) + 900_000).toISOString();
+      }),
+    },
   ];
 }
 

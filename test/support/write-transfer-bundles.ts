@@ -7,7 +7,7 @@
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { nameForgeries } from "./evidence-names.ts";
+import { childAgain, entryOfOwner, lateForgeries, nameForgeries } from "./evidence-names.ts";
 import { forgersVkey } from "./evidence-presented.ts";
 import { createTransferStory, rewrittenTransfer, transferForgeries } from "./evidence-transfers.ts";
 
@@ -17,11 +17,11 @@ const forgers = forgersVkey(story.vkey);
 const cases = [
   { name: "a transfer", bytes: story.bytes, vkey: story.vkey, isSound: true },
   { name: "a log written again", bytes: rewrittenTransfer(story), vkey: forgers, isSound: true },
-  ...[...transferForgeries(story), ...nameForgeries(story)].map((one) => ({
-    ...one,
-    vkey: forgers,
-    isSound: false,
-  })),
+  { name: "a child let be again", bytes: childAgain(story), vkey: forgers, isSound: true },
+  { name: "an entry of its owner's", bytes: entryOfOwner(story), vkey: forgers, isSound: true },
+  ...[...transferForgeries(story), ...nameForgeries(story), ...lateForgeries(story)].map(
+    ({ name, bytes }) => ({ name, bytes, vkey: forgers, isSound: false }),
+  ),
 ].map(({ bytes, ...one }, index) => {
   writeFileSync(join(directory, `${index}.twb`), bytes);
   return { ...one, file: `${index}.twb` };

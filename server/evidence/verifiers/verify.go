@@ -975,7 +975,7 @@ type ledger struct {
 	verified      map[string]bool
 	owners        map[string]*ownerKeys
 	approvals     map[string]*approval
-	issues        map[string]*issue
+	issues        map[string][]*issue
 	revocations   []revocation
 	holders       map[string][]holding
 	transfers     map[string]bool
@@ -1002,7 +1002,7 @@ func readRecords(b *bundle, roots []*x509.Certificate) *ledger {
 		roots: roots, domain: text(b.manifest, "trust_domain"), verified: map[string]bool{},
 		foreign: map[string][]*x509.Certificate{}, chains: map[string][]*x509.Certificate{},
 		holders: map[string][]holding{}, transfers: map[string]bool{}, confirmations: map[string]*confirmation{},
-		owners: map[string]*ownerKeys{}, approvals: map[string]*approval{}, issues: map[string]*issue{},
+		owners: map[string]*ownerKeys{}, approvals: map[string]*approval{}, issues: map[string][]*issue{},
 		narrowed: map[string][]narrowing{}, used: map[string]bool{}, nodes: map[string]string{}, removed: map[string]bool{},
 		approvalUses: map[string]string{}, approvalsUsed: map[string]bool{}, erased: map[string]int64{},
 		records: map[int64]*record{}, tokens: map[string]*token{}, endedTokens: map[string]time.Time{}, proofs: map[string]bool{},
@@ -1105,7 +1105,7 @@ func (l *ledger) collect(r *record) {
 		}
 		l.verifyIssue(made)
 		l.requireHolder(made)
-		l.issues[subject] = made
+		l.issues[subject] = append(l.issues[subject], made)
 	}
 }
 
@@ -1159,20 +1159,35 @@ func (l *ledger) isOwners(owner string, document envelope) bool {
 	return known && document.isAsserted(by)
 }
 
-var approvalQuestion = []string{"id", "intent_sha256", "owner", "agent", "action", "resource", "audience", "parameters"}
+var approvalTexts = []string{
+	"id", "intent_sha256", "owner", "agent", "action", "resource", "audience", "parameters", "policy_sha256", "aud", "answer",
+}
 
-// collectApproval takes an answer that its owner signed, in time: yes to one question.
+// collectApproval takes an answer that its owner signed, here and in time: yes to one question.
 func (l *ledger) collectApproval(r *record, subject string, details object) {
 	source := text(details, "approval")
 	document := parseEnvelope([]byte(source))
-	for _, name := range approvalQuestion {
-		text(document.value, name)
+	said := document.value
+	isForm := document.kind == "approval" && number(said["v"]) == 1 && number(said["exp"])-number(said["iat"]) <= 900
+	need(isForm && len(said) == len(approvalTexts)+3, "an approval's form")
+	for _, name := range approvalTexts {
+		text(said, name)
 	}
-	isNamed := document.kind == "approval" && document.value["id"] == subject && document.value["answer"] == "approve"
-	need(isNamed, "an approval under another id, or a no")
-	need(l.isOwners(text(document.value, "owner"), document), "its approval is not the owner's")
+	need(said["id"] == subject && said["answer"] == "approve", "an approval under another id, or a no")
+	need(said["aud"] == "spiffe://"+domainOf(r.signer.id), "an approval in another trust domain")
+	owner := text(said, "owner")
+	need(l.isOwners(owner, document) && l.isNamedKey(owner, document), "its approval is not the owner's")
 	need(isCurrent(document.value, text(r.value, "time"), 0), "an approval that had expired, or of later")
 	l.approvals[subject] = &approval{source, document.value}
+}
+
+// isNamedKey tells whether an envelope says by which of the owner's keys it is signed; a passkey is found by that.
+func (l *ledger) isNamedKey(owner string, document envelope) bool {
+	if document.webauthn != nil {
+		return true
+	}
+	spki, err := x509.MarshalPKIXPublicKey(l.owners[owner].ofFile)
+	return err == nil && document.keyid == base64url(digest(spki))
 }
 
 // collectUse: the time of the use counts; the decision is written after it, and may be written late.
@@ -1184,6 +1199,17 @@ func (l *ledger) collectUse(r *record, subject string, details object) {
 	need(!isUsed, "an approval that was used before")
 	need(parseTime(text(r.value, "time")).Before(time.Unix(number(given.value["exp"]), 0)), "an approval that had expired")
 	l.approvalUses[subject] = text(details, "used_by")
+}
+
+// issueOf gives the last issue of a name before an entry: a workload of elsewhere may be registered anew when it had ended.
+func (l *ledger) issueOf(id string, before int64) *issue {
+	var last *issue
+	for _, made := range l.issues[id] {
+		if made.index < before {
+			last = made
+		}
+	}
+	return last
 }
 
 // collectNode takes a node under its own name, which held its key when it came.
@@ -1395,6 +1421,7 @@ func (l *ledger) requireEntry(i *issue, entry object) {
 	need(!l.removed[id], "an entry that had been removed")
 	need(isCurrent(entry, i.time, 0), "an entry that had expired")
 	attested := sub(i.details, "attested")
+	need(attested != nil, "nothing was attested")
 	known := texts(attested["selectors"])
 	for _, selector := range texts(entry["selectors"]) {
 		need(slices.Contains(known, selector), "a selector that nobody attested")
@@ -1470,8 +1497,8 @@ func isWithin(scope, parents any) bool {
 func (l *ledger) requireParent(i *issue, document envelope) {
 	parent := text(document.value, "parent")
 	maker := l.verifySvid(text(document.value, "svid_sha256"), i.time)
-	above, ok := l.issues[parent]
-	need(ok, "the issue event of the parent is not here")
+	above := l.issueOf(parent, i.index)
+	need(above != nil, "the issue event of the parent is not here")
 	need(maker.id == parent && document.isSignedBy(maker.key), "the parent did not sign it")
 	need(len(i.chain) > 0 && slices.Equal(above.chain, i.chain[:len(i.chain)-1]), "a grant of another parent")
 	names := namesOf(parent, above.chain)
@@ -1489,9 +1516,7 @@ func (l *ledger) requireParent(i *issue, document envelope) {
 func (l *ledger) requirePossession(i *issue) *ecdsa.PublicKey {
 	bound := base64url(digest([]byte(i.enrolment)))
 	if attested := sub(i.details, "attested"); attested != nil && attested["type"] != "node" {
-		if evidence := optional(attested, "evidence_sha256"); evidence != "" {
-			bound = evidence
-		}
+		bound = text(attested, "evidence_sha256")
 	}
 	return l.requireHeld(i.subject, i.time, bound, i.details)
 }
@@ -1733,9 +1758,9 @@ func namesOf(id string, chain []string) []string {
 func (l *ledger) checkDecision(decision, intent *record) {
 	agent := sub(intent.value, "agent")
 	id, chain := text(agent, "spiffe_id"), texts(decision.value["chain"])
-	made, ok := l.issues[id]
-	need(ok, "entry %d: the agent's issue event is not here", decision.index)
-	need(made.index < intent.index, "entry %d: decided about an agent that was not issued yet", decision.index)
+	need(len(l.issues[id]) > 0, "entry %d: the agent's issue event is not here", decision.index)
+	made := l.issueOf(id, intent.index)
+	need(made != nil, "entry %d: decided about an agent that was not issued yet", decision.index)
 	isOwn := len(chain) > 0 && chain[len(chain)-1] == text(agent, "id") && slices.Equal(chain, made.chain)
 	need(isOwn, "entry %d: decided about another chain than was issued", decision.index)
 	names, until := namesOf(id, chain), number(decision.value["lease_epoch"])
@@ -1764,7 +1789,8 @@ func (l *ledger) checkApproval(decision, intent *record, named object, chain []s
 	need(isOwn && isSame, "entry %d: its approval is not the owner's", index)
 	asked := intent.value
 	isThis := given.value["agent"] == sub(asked, "agent")["spiffe_id"] && given.value["action"] == asked["action"] &&
-		given.value["resource"] == asked["resource"] && given.value["audience"] == asked["aud"]
+		given.value["resource"] == asked["resource"] && given.value["audience"] == asked["aud"] &&
+		given.value["policy_sha256"] == sub(decision.value, "policy")["bundle_sha256"]
 	need(isThis && decision.value["allow"] == true, "entry %d: an approval of something else", index)
 	isUsed := l.approvalUses[id] == text(asked, "event_id") && !l.approvalsUsed[id]
 	need(isUsed, "entry %d: an approval that was not used up for this, or twice", index)
@@ -1884,9 +1910,10 @@ func (b *bundle) readPayload(l *ledger, path, id string) string {
 
 // ---- 11. The answers ----
 
-func (l *ledger) delegationsOf(id string) []string {
-	made, ok := l.issues[id]
-	if !ok {
+// delegationsOf tells who let an agent be, up to the owner; each before the one that it let be.
+func (l *ledger) delegationsOf(id string, before int64) []string {
+	made := l.issueOf(id, before)
+	if made == nil {
 		return nil
 	}
 	scope := strings.Join(made.scope, " ")
@@ -1895,7 +1922,7 @@ func (l *ledger) delegationsOf(id string) []string {
 	}
 	line := fmt.Sprintf("%s signed%s the %s of %s for %s (entry %d)", made.by, made.how, made.what, id, scope, made.index)
 	if made.what == "grant" {
-		return append(l.delegationsOf(made.by), line)
+		return append(l.delegationsOf(made.by, made.index), line)
 	}
 	return []string{line}
 }
@@ -1966,7 +1993,11 @@ func (l *ledger) answer(e *event, payloads map[string]string) []string {
 	}
 	isAgents := strings.HasPrefix(about, "spiffe://")
 	if isAgents {
-		for _, line := range l.delegationsOf(about) {
+		until := e.records[0].index + 1
+		if decided != nil {
+			until = decided.index + 1
+		}
+		for _, line := range l.delegationsOf(about, until) {
 			lines = append(lines, "  who authorized it: "+line)
 		}
 	}

@@ -600,8 +600,9 @@ const COLLECTORS = {
   revoke: ({ index, value: { subject, epoch, time } }, { revocations }) =>
     revocations.push({ subject, epoch, time, index }),
   transfer: collectTransfer,
-  approval({ value }, log) {
-    if (value.details.change === "approve") collectApproval(value, log);
+  approval(record, log) {
+    const { value } = record;
+    if (value.details.change === "approve") collectApproval(record, log);
     if (value.details.change === "use") collectUse(value, log);
   },
   token: ({ index, value }, log) => collectToken(value, index, log),
@@ -625,7 +626,7 @@ const COLLECTORS = {
     const issue = { ...details, subject, epoch, time, chain, index };
     issue.delegation = verifyIssue(issue, log);
     requireHolder(issue, log);
-    log.issues.set(subject, issue);
+    addTo(log.issues, subject, issue);
   },
 };
 
@@ -654,6 +655,12 @@ function isOwners(owner, document, { owners }) {
   if (document.webauthn === undefined) return keys.ofFile !== undefined && isSignedBy(keys.ofFile, document);
   const passkey = keys.passkeys.get(document.keyid);
   return passkey !== undefined && isAsserted(passkey, document);
+}
+
+/** Whether an envelope says by which of the owner's keys it is signed; a passkey is found by that. */
+function isNamedKey(owner, { keyid, webauthn }, { owners }) {
+  if (webauthn !== undefined) return true;
+  return keyid === base64url(sha256(owners.get(owner).ofFile.export({ format: "der", type: "spki" })));
 }
 
 /** One asks, another confirms by a passkey exactly what was asked, and the asker does it, once. */
@@ -700,15 +707,24 @@ function addTo(map, key, value) {
 }
 
 const QUESTION = ["id", "intent_sha256", "owner", "agent", "action", "resource", "audience", "parameters"];
+const APPROVAL = ["v", "aud", "answer", "iat", "exp", "policy_sha256", ...QUESTION].sort();
 
-/** An answer that its owner signed, in time: yes to one question. */
-function collectApproval({ subject, time, details: { approval: text } }, log) {
+/** An answer that its owner signed, here and in time: yes to one question. */
+function collectApproval({ signer, value: { subject, time, details } }, log) {
+  const text = details.approval;
   const document = parseEnvelope(Buffer.from(text));
-  const { id, owner, answer, iat, exp } = document.value;
-  const isForm =
-    document.kind === "approval" && QUESTION.every((name) => typeof document.value[name] === "string");
-  need(isForm && id === subject && answer === "approve", "an approval under another id, or a no");
-  need(isOwners(owner, document, log), "its approval is not the owner's");
+  const { v, aud, id, owner, answer, iat, exp, policy_sha256: policy, ...question } = document.value;
+  const isForm = document.kind === "approval" && v === 1 && exp - iat <= 900;
+  need(isForm && String(Object.keys(document.value).sort()) === String(APPROVAL), "an approval's form");
+  const texts = [aud, id, owner, policy, ...Object.values(question)];
+  need(
+    texts.every((one) => typeof one === "string"),
+    "an approval's form",
+  );
+  need(id === subject && answer === "approve", "an approval under another id, or a no");
+  need(aud === signer.id.split("/", 3).join("/"), "an approval in another trust domain");
+  const isOwn = isOwners(owner, document, log) && isNamedKey(owner, document, log);
+  need(isOwn, "its approval is not the owner's");
   need(isCurrent({ iat, exp }, time, 0), "an approval that had expired, or of later");
   log.approvals.set(subject, { text, ...document.value });
 }
@@ -721,6 +737,10 @@ function collectUse({ subject, time, details }, { approvals, approvalUses }) {
   need(Date.parse(time) < given.exp * 1000, "an approval that had expired");
   approvalUses.set(subject, details.used_by);
 }
+
+/** The last issue of a name before an entry: a workload of elsewhere may be registered anew when it had ended. */
+const issueOf = (spiffeId, { issues }, before) =>
+  issues.get(spiffeId)?.findLast(({ index }) => index < before);
 
 /** A node under its own name, which held its key when it came. */
 function collectNode({ subject, time, details }, log) {
@@ -849,12 +869,12 @@ function requireEntry({ subject, time, entry_id: id, attested }, entry, log) {
   need(id === `ent_${entry.jti}`, "another entry than was signed");
   need(!log.removed.has(id), "an entry that had been removed");
   need(isCurrent(entry, time, 0), "an entry that had expired");
-  const known = attested?.selectors ?? [];
+  const known = attested?.selectors ?? refuse("nothing was attested");
   need(
     entry.selectors.every((one) => known.includes(one)),
     "a selector that nobody attested",
   );
-  if (attested?.type !== "node") return;
+  if (attested.type !== "node") return;
   const name = log.nodes.get(attested.node) ?? refuse(`${subject}: a node that nobody admitted`);
   need(entry.nodes.includes("*") || entry.nodes.includes(name), "a node that the entry does not name");
   const claimed = [...new Set(known)].filter((one) => one.startsWith("node:"));
@@ -894,7 +914,7 @@ function isWithin(scope, parents) {
 function requireParent(issue, document, log) {
   const { parent, svid_sha256, scope } = document.value;
   const { id, key } = verifySvid(svid_sha256, log, issue.time);
-  const above = log.issues.get(parent) ?? refuse("the issue event of the parent is not here");
+  const above = issueOf(parent, log, issue.index) ?? refuse("the issue event of the parent is not here");
   need(id === parent && isSignedBy(key, document), "the parent did not sign it");
   need(canonical(above.chain) === canonical(issue.chain.slice(0, -1)), "a grant of another parent");
   const names = namesOf(parent, above.chain);
@@ -908,7 +928,7 @@ function requireParent(issue, document, log) {
 
 function requirePossession(issue, log) {
   const { enrolment, attested } = issue;
-  const isEvidence = attested && attested.type !== "node" && attested.evidence_sha256;
+  const isEvidence = attested && attested.type !== "node";
   return requireHeld(issue, isEvidence ? attested.evidence_sha256 : base64url(sha256(enrolment)), log);
 }
 
@@ -916,6 +936,7 @@ function requirePossession(issue, log) {
 function requireHeld({ subject, possession, svid_sha256, time }, bound, log) {
   const proof = parseEnvelope(Buffer.from(possession));
   const { id, key } = verifySvid(svid_sha256, log, time);
+  need(typeof bound === "string", "nothing that its key signed for");
   const isBound = id === subject && proof.kind === "possession" && proof.value.enrolment_sha256 === bound;
   need(isBound && isSignedBy(key, proof), `${subject} did not prove that it holds its key`);
   return key;
@@ -1054,9 +1075,9 @@ const namesOf = (spiffeId, chain) => [
 
 function checkDecision({ value, index }, intent, log, missing) {
   const { agent } = intent.value;
-  const issue =
-    log.issues.get(agent.spiffe_id) ?? refuse(`entry ${index}: the agent's issue event is not here`);
-  need(issue.index < intent.index, `entry ${index}: decided about an agent that was not issued yet`);
+  need(log.issues.has(agent.spiffe_id), `entry ${index}: the agent's issue event is not here`);
+  const issue = issueOf(agent.spiffe_id, log, intent.index);
+  need(issue !== undefined, `entry ${index}: decided about an agent that was not issued yet`);
   const isOwn = value.chain.at(-1) === agent.id && canonical(value.chain) === canonical(issue.chain);
   need(isOwn, `entry ${index}: decided about another chain than was issued`);
   const names = namesOf(agent.spiffe_id, value.chain);
@@ -1070,7 +1091,7 @@ function checkDecision({ value, index }, intent, log, missing) {
   need(isSigned || !value.allow, `entry ${index}: allowed, but nobody had signed its body`);
 }
 
-function checkApproval({ approval, chain, allow }, intent, index, log) {
+function checkApproval({ approval, chain, allow, policy }, intent, index, log) {
   const given = log.approvals.get(approval.id) ?? refuse(`entry ${index}: its approval is not here`);
   const { agent, action, resource, aud, event_id: id } = intent.value;
   const isOwn = given.owner === approval.owner && chain[0] === `owner:${approval.owner}`;
@@ -1080,7 +1101,8 @@ function checkApproval({ approval, chain, allow }, intent, index, log) {
     given.agent === agent.spiffe_id &&
     given.action === action &&
     given.resource === resource &&
-    given.audience === aud;
+    given.audience === aud &&
+    given.policy_sha256 === policy.bundle_sha256;
   need(isThis && allow, `entry ${index}: an approval of something else`);
   const isUsed = log.approvalUses.get(approval.id) === id && !log.approvalsUsed.has(approval.id);
   need(isUsed, `entry ${index}: an approval that was not used up for this, or twice`);
@@ -1161,12 +1183,13 @@ function payloadLines(state) {
 }
 
 // ---- 11. The answers ----
-function delegationsOf(spiffeId, { issues }) {
-  const issue = issues.get(spiffeId);
+/** Who let an agent be, up to the owner; each before the one that it let be. */
+function delegationsOf(spiffeId, log, before) {
+  const issue = issueOf(spiffeId, log, before);
   if (issue === undefined) return [];
   const { by, what, scope, how = "" } = issue.delegation;
   const line = `${by} signed${how} the ${what} of ${spiffeId} for ${scope.join(" ") || "nothing"} (entry ${issue.index})`;
-  return [...(what === "grant" ? delegationsOf(by, { issues }) : []), line];
+  return [...(what === "grant" ? delegationsOf(by, log, issue.index) : []), line];
 }
 
 function outcomeOf({ decided, control, outcome }) {
@@ -1190,12 +1213,13 @@ function answer({ records, intent, decision, control, outcome }, log, payloads) 
     : `${control?.value.kind} of ${control?.value.subject}`;
   const stops = log.revocations.filter(({ subject }) => names.includes(subject));
   const isAgents = about.startsWith("spiffe://");
+  const until = (decided ?? records[0]).index + 1;
   return [
     `event ${event_id}`,
     `  which agent: ${chain.at(-1) ?? "none"}, ${about}`,
     `  did: ${did} at ${records[0].value.time}; outcome: ${outcomeOf({ decided, control, outcome })}`,
     ...(intent?.kind === "presented-intent" ? presentedLines(intent) : []),
-    ...(isAgents ? delegationsOf(about, log) : []).map((line) => `  who authorized it: ${line}`),
+    ...(isAgents ? delegationsOf(about, log, until) : []).map((line) => `  who authorized it: ${line}`),
     ...(decided
       ? [`  who authorized it: ${verdict} by ${by}, signed by ${decided.signer.id} (entry ${decided.index})`]
       : []),

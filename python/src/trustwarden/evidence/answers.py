@@ -5,7 +5,7 @@ Reads records that an audit has proven; it proves nothing itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from .._bytes import encode_base64
@@ -77,7 +77,7 @@ def answer_events(events: Iterable[EventIndexes], records: Mapping[int, Unverifi
         for index, record in records.items()
         if isinstance(record.value, ControlRecord) and record.value.allow
     ]
-    issues = {control.subject or "": (index, control) for index, control in controls if control.kind == "issue"}
+    issues = [(index, control) for index, control in controls if control.kind == "issue"]
     stops = [(index, control) for index, control in controls if is_ending(control)]
     answers: list[EventAnswer] = []
     for listed in events:
@@ -88,7 +88,8 @@ def answer_events(events: Iterable[EventIndexes], records: Mapping[int, Unverifi
         names = set[str]() if identity is None else set(names_of(identity, event.chain))
         denied = f"denied: {', '.join(event.reasons)} ({event.authorized_by})"
         stopped = [_format_stop(index, control) for index, control in stops if (control.subject or "") in names]
-        delegations = () if identity is None else _delegations_of(identity, issues)
+        until = listed.indexes[min(1, len(listed.indexes) - 1)]
+        delegations = () if identity is None else _delegations_of(identity, issues, until)
         answers.append(EventAnswer(event, delegations, (*([denied] if event.outcome == "denied" else []), *stopped)))
     return tuple(answers)
 
@@ -189,18 +190,22 @@ def _with_chain(event: JoinedEvent, chain: tuple[str, ...]) -> JoinedEvent:
     )
 
 
-def _delegations_of(identity: str, issues: Mapping[str, tuple[int, ControlRecord]]) -> tuple[Delegation, ...]:
-    """From the owner down; an audit has refused circles and strangers, and `seen` ends what it would have refused."""
+def _delegations_of(
+    identity: str, issues: Sequence[tuple[int, ControlRecord]], until: int
+) -> tuple[Delegation, ...]:
+    """From the owner down, each issued before the one that it let be.
+
+    A workload of elsewhere may be registered anew when it had ended, and what it did before was by the word of before.
+    """
     found: list[Delegation] = []
-    seen: set[str] = set()
-    subject = identity
-    while subject not in seen and subject in issues:
-        seen.add(subject)
-        delegation = _delegation_of(subject, *issues[subject])
+    subject, last = identity, until
+    while known := [one for one in issues if one[0] <= last and one[1].subject == subject]:
+        index, control = known[-1]
+        delegation = _delegation_of(subject, index, control)
         found.insert(0, delegation)
         if delegation.document != "grant":
             break
-        subject = delegation.by
+        subject, last = delegation.by, index - 1
     return tuple(found)
 
 

@@ -37,6 +37,7 @@ class Approval:
     action: str
     resource: str
     audience: str
+    policy_sha256: str
     aud: str
     answer: str
     iat: int
@@ -52,15 +53,17 @@ class ApprovalAuditor:
         self._uses: dict[str, str] = {}
         self._used: set[str] = set()
 
-    def add(self, control: ControlRecord) -> None:
-        """Takes an `approval` event; call in the order of the log.
+    def add(self, control: ControlRecord, signer: str) -> None:
+        """Takes an `approval` event of a server; call in the order of the log.
+
+        What was signed for another trust domain than the server's lifts nothing here.
 
         Raises: TrustWardenError `record_malformed`, or what the signature and the members are refused with.
         """
         if control.kind != "approval" or not control.allow:
             return
         if control.details.get("change") == "approve":
-            self._add_approval(control)
+            self._add_approval(control, "/".join(signer.split("/", 3)[:3]))
         if control.details.get("change") == "use":
             self._add_use(control)
 
@@ -81,11 +84,12 @@ class ApprovalAuditor:
             and approval.owner == signed.owner
             and decision.chain[:1] == (f"owner:{signed.owner}",)
         )
-        is_same = (signed.agent, signed.action, signed.resource, signed.audience) == (
+        is_same = (signed.agent, signed.action, signed.resource, signed.audience, signed.policy_sha256) == (
             intent.agent.spiffe_id,
             intent.action,
             intent.resource,
             intent.aud,
+            decision.policy_sha256,
         )
         if not is_named or not is_same or not decision.allow:
             raise _invalid("an approval of something else")
@@ -95,7 +99,7 @@ class ApprovalAuditor:
             raise _invalid("an approval that was used before")
         self._used.add(approval.id)
 
-    def _add_approval(self, control: ControlRecord) -> None:
+    def _add_approval(self, control: ControlRecord, audience: str) -> None:
         envelope = control.details.get("approval")
         if not isinstance(envelope, str):
             raise _invalid("an approval without its envelope")
@@ -107,6 +111,8 @@ class ApprovalAuditor:
         require_signed(parsed, "approval", key)
         if parsed.unverified_keyid != encode_base64url(sha256(encode_spki(public_key_of(key)))):
             raise TrustWardenError("approval_invalid", {"field": "keyid"})
+        if claimed.aud != audience:
+            raise TrustWardenError("approval_invalid", {"field": "aud"})
         if claimed.iat > now + _CLOCK_SKEW_SECONDS:
             raise TrustWardenError("approval_invalid", {"field": "iat"})
         if now >= claimed.exp:
@@ -149,12 +155,13 @@ def _parse_approval(json: JsonObject) -> Approval:
         action=fields.text("action"),
         resource=fields.text("resource"),
         audience=fields.text("audience"),
+        policy_sha256=fields.digest("policy_sha256"),
         aud=fields.text("aud"),
         answer=fields.one_of("answer", ("approve", "deny")),
         iat=fields.integer("iat"),
         exp=fields.integer("exp"),
     )
-    for name in ("intent_sha256", "parameters", "policy_sha256"):
+    for name in ("intent_sha256", "parameters"):
         fields.digest(name)
     fields.end()
     if not 0 < approval.exp - approval.iat <= MAX_APPROVAL_SECONDS:

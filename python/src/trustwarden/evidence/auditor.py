@@ -232,7 +232,7 @@ class RecordAuditor:
             if control.kind == "federation" and control.allow:
                 learning.append(lambda: self.svids.learn(control))
             self._audit("enrolment_unproven", index, learning)
-            self._audit("approval_unproven", index, (lambda: self._approvals.add(control),))
+            self._audit("approval_unproven", index, (lambda: self._approvals.add(control, signer),))
         if control.intent_sha256 is not None:
             action = self._actions.get(control.intent_sha256)
             if action is None or before != control.intent_sha256:
