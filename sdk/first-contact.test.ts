@@ -2,7 +2,10 @@
 import { createServer, type Server } from "node:https";
 import { createAuthority } from "@trustwarden/core/agentid/authority.ts";
 import { digestOfAuthorities, formatTrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
+import { nonceAnswer } from "@trustwarden/core/api/identity.ts";
+import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { afterEach, describe, expect, it } from "vitest";
+import { callWithWork } from "./enrol.ts";
 import { createInstanceKey } from "./instance-key.ts";
 import { systemRuntime } from "./runtime.ts";
 import {
@@ -39,6 +42,8 @@ async function listen(
     readonly port?: number;
     /** Who each connection after the first leads to. */
     readonly next?: string;
+    /** What requests of one method are answered, one after the other; status and body. */
+    readonly posts?: (readonly [number, object])[];
   } = {},
 ) {
   const { id = SERVER_ID, document = formatTrustBundle(bundle), discovery = {}, port: wanted = 0 } = options;
@@ -48,6 +53,11 @@ async function listen(
     if (options.next !== undefined) server.setSecureContext(tlsOf(options.next));
     asked.push(`${request.method} ${request.url}`);
     response.setHeader("content-type", "application/json");
+    const post = request.method === "POST" ? options.posts?.shift() : undefined;
+    if (post !== undefined) {
+      response.writeHead(post[0]).end(JSON.stringify(post[1]));
+      return;
+    }
     for (const [name, value] of Object.entries(options.headers ?? {})) response.setHeader(name, value);
     const nonce = { nonce: "from-nonce", expires_at: NOW + 60 };
     const other = request.url === "/v1/nonce" ? nonce : { ...discoveryOf(id), ...discovery };
@@ -146,6 +156,33 @@ describe("first contact", () => {
     await server.discover();
     runtime.advance(1000);
     expect(await server.takeNonce()).toBe("from-nonce");
+    server.release();
+  });
+
+  it("holds no nonce of a server that is another one since", async () => {
+    const discovery = { nonce: "of-before", server_id: SERVER_ID };
+    const { url } = await listen({ discovery });
+    const server = await contact(url);
+    Object.assign(discovery, { nonce: undefined, server_id: `${SERVER_ID}-anew` });
+    await server.discover();
+    expect(await server.takeNonce()).toBe("from-nonce");
+    server.release();
+  });
+
+  it("asks once more, with another nonce, whoever does not know the one that it held", async () => {
+    const refusal = [401, { error: { code: "nonce_invalid", message: "", request_id: "r" } }] as const;
+    const answer = { nonce: "done", expires_at: NOW };
+    const posts: (readonly [number, object])[] = [refusal, [200, answer], refusal, refusal];
+    const { url } = await listen({ discovery: { nonce: "of-before" }, posts });
+    const server = await contact(url);
+    const shown: string[] = [];
+    const prove = async () =>
+      encodeUtf8(JSON.stringify({ nonce: shown[shown.push(await server.takeNonce()) - 1] }));
+    const call = { server, target: "/v1/instances", schema: nonceAnswer, prove };
+    expect(await callWithWork(call)).toEqual(answer);
+    expect(shown).toEqual(["of-before", "from-nonce"]);
+    await expect(callWithWork(call)).rejects.toThrow(expect.objectContaining({ code: "nonce_invalid" }));
+    expect(shown).toHaveLength(4);
     server.release();
   });
 

@@ -24,7 +24,12 @@ export class HeldNonces {
     const newest = this.#held.pop();
     if (newest !== undefined && nowMs - newest.atMs < FRESH_MS) return newest.text;
     // The newest is stale, and so are all.
-    this.#held.length = 0;
+    this.clear();
     return undefined;
+  }
+
+  /** Those of a server that is another one now are worth nothing. */
+  clear(): void {
+    this.#held.length = 0;
   }
 }

@@ -257,6 +257,11 @@ export class TrustServer implements Watched {
     return nonce;
   }
 
+  /** The server does not know the nonces that it gave: it was started anew. */
+  forgetNonces(): void {
+    this.#nonces.clear();
+  }
+
   /** One call. Reads are tried again, anything that acts is not. @throws TrustWardenError the server's code. */
   async call<T>(call: ServerCall<T>): Promise<T> {
     return parseAnswer(await this.#exchange(call), call.schema);
@@ -331,6 +336,8 @@ export class TrustServer implements Watched {
 
   #keepDiscovery(discovery: Discovery, atMs: number): void {
     requireOwnDiscovery(discovery, this.trustDomain);
+    const before = this.#discovery?.server_id;
+    if (before !== undefined && discovery.server_id !== before) this.#nonces.clear();
     this.#nonces.keep(discovery.nonce, atMs);
     this.#logKey = parseVkey(discovery.log_vkey);
     this.#discovery = discovery;
