@@ -1219,7 +1219,7 @@ function answer({ records, intent, decision, control, outcome }, log, payloads) 
     `  which agent: ${chain.at(-1) ?? "none"}, ${about}`,
     `  did: ${did} at ${records[0].value.time}; outcome: ${outcomeOf({ decided, control, outcome })}`,
     ...(intent?.kind === "presented-intent" ? presentedLines(intent) : []),
-    ...(isAgents ? delegationsOf(about, log, until) : []).map((line) => `  who authorized it: ${line}`),
+    ...delegationsOf(about, log, until).map((line) => `  who authorized it: ${line}`),
     ...(decided
       ? [`  who authorized it: ${verdict} by ${by}, signed by ${decided.signer.id} (entry ${decided.index})`]
       : []),

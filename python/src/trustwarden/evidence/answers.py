@@ -190,9 +190,7 @@ def _with_chain(event: JoinedEvent, chain: tuple[str, ...]) -> JoinedEvent:
     )
 
 
-def _delegations_of(
-    identity: str, issues: Sequence[tuple[int, ControlRecord]], until: int
-) -> tuple[Delegation, ...]:
+def _delegations_of(identity: str, issues: Sequence[tuple[int, ControlRecord]], until: int) -> tuple[Delegation, ...]:
     """From the owner down, each issued before the one that it let be.
 
     A workload of elsewhere may be registered anew when it had ended, and what it did before was by the word of before.
