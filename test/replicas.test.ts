@@ -329,9 +329,14 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("two servers on one store and one 
     right.database.part();
     const refused = await ask(b);
     expect([refused.status, codeOf(refused)]).toEqual([503, "store_unavailable"]);
+    // What a step of the authority at the other server changes, too.
+    const published = ["/v1/bundle", "/v1/jwks", "/.well-known/trustwarden", "/v1/successions"];
+    const read = Promise.all(published.map((target) => send(b.url, { target })));
     expect((await send(b.url, { target: "/healthz" })).status).toBe(200);
     // It may have been the one that sequences: the other has its seat when the database has given the lock up.
     await vi.waitFor(async () => expect((await ask(a)).status).toBe(200), PATIENT);
+    for (const answer of await read)
+      expect([answer.status, codeOf(answer)]).toEqual([503, "store_unavailable"]);
     right.database.heal();
     right.database.reset();
     await vi.waitFor(async () => expect((await ask(b)).status).toBe(200), PATIENT);

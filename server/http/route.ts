@@ -108,6 +108,8 @@ export interface PublicRoute<Params extends z.ZodType = z.ZodType>
   extends RouteBase,
     Schemas<z.ZodType, z.ZodType, Params> {
   readonly access: "public";
+  /** Whether other servers that share the store change what it says, as steps of the authority do: cut off from them it says nothing. */
+  readonly isShared?: boolean;
   // A method, because methods are compared bivariantly: a row typed by its own schemas fits the table of all rows.
   act(services: Services, params: z.output<Params>, headers: Arrival["headers"]): Promise<unknown>;
 }

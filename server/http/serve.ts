@@ -33,8 +33,9 @@ export async function serve(services: Services, route: Route, arrival: Arrival):
 }
 
 async function answer(services: Services, route: Route, arrival: Arrival): Promise<unknown> {
-  if (route.access === "public") return route.act(services, arrival.params, arrival.headers);
-  if (services.sharing.isShared) await requireCurrent(services);
+  const isPublic = route.access === "public";
+  if (services.sharing.isShared && (!isPublic || route.isShared === true)) await requireCurrent(services);
+  if (isPublic) return route.act(services, arrival.params, arrival.headers);
   if (route.recording === "decision") return answerDecision(services, route, arrival);
   return serveGuarded(services, { route, arrival, act: (visit) => route.act(services, visit) });
 }

@@ -16,6 +16,7 @@ export const AUTHORITY_ROUTES: readonly Route[] = [
     listeners: MAIN_AND_ADMIN,
     summary: "Which set of roots follows which, signed by the roots",
     answer: successionList,
+    isShared: true,
     act: readSuccessions,
   }),
   defineGuarded({

@@ -38,6 +38,7 @@ export const OAUTH_ROUTES: readonly Route[] = [
     listeners: MAIN_ADMIN_AND_WEB,
     summary: "Keys of access tokens",
     answer: "raw",
+    isShared: true,
     act: readOAuthJwks,
   }),
   definePublic({

@@ -38,6 +38,7 @@ export const PUBLIC_ROUTES: readonly Route[] = [
     listeners: MAIN_ADMIN_AND_WEB,
     summary: "SPIFFE trust bundle",
     answer: "raw",
+    isShared: true,
     act: readBundle,
   }),
   definePublic({
@@ -46,6 +47,7 @@ export const PUBLIC_ROUTES: readonly Route[] = [
     listeners: MAIN_ADMIN_AND_WEB,
     summary: "Root certificates of the trust bundle, PEM",
     answer: "raw",
+    isShared: true,
     act: readBundlePem,
   }),
   definePublic({
@@ -54,6 +56,7 @@ export const PUBLIC_ROUTES: readonly Route[] = [
     listeners: MAIN_ADMIN_AND_WEB,
     summary: "Keys of JWT-SVIDs",
     answer: "raw",
+    isShared: true,
     act: readJwks,
   }),
   definePublic({
@@ -70,6 +73,7 @@ export const PUBLIC_ROUTES: readonly Route[] = [
     listeners: MAIN_ADMIN_AND_WEB,
     summary: "Revocation lists of every authority, PEM",
     answer: "raw",
+    isShared: true,
     act: readCrlPem,
   }),
   definePublic({
@@ -78,6 +82,7 @@ export const PUBLIC_ROUTES: readonly Route[] = [
     listeners: MAIN_ADMIN_AND_WEB,
     summary: "Revocation list of the root, DER",
     answer: "raw",
+    isShared: true,
     act: readRootCrl,
   }),
   definePublic({
@@ -103,6 +108,7 @@ export const PUBLIC_ROUTES: readonly Route[] = [
     listeners: MAIN_AND_ADMIN,
     summary: "Discovery",
     answer: discovery,
+    isShared: true,
     act: discover,
   }),
   definePublic({
