@@ -25,6 +25,9 @@ const handled: string[] = [];
 const logged: string[] = [];
 /** How the next answer of the hostile service looks, raw. */
 let raw = "";
+/** Whether it goes on with more of it for as long as somebody listens, and how often nobody did any more. */
+let isEndless = false;
+let left = 0;
 
 const listenOn = async (server: ReturnType<typeof createServer>): Promise<string> => {
   server.on("secureConnection", (socket) => sockets.add(socket));
@@ -53,7 +56,8 @@ beforeAll(async () => {
   hostile = await listenOn(
     createServer(guardAgents.tlsOptions(), (request, response) => {
       if (request.url === ROUTES_PATH) handler(request, response);
-      else request.socket.end(raw, "latin1");
+      else if (!isEndless) request.socket.end(raw, "latin1");
+      else pourInto(request.socket);
     }),
   );
   agent = await AgentIdentity.create({
@@ -89,6 +93,17 @@ describe("a logger in a service", () => {
     }
   });
 });
+
+function pourInto(socket: Socket): void {
+  const part = `4000\r\n${"x".repeat(0x4000)}\r\n`;
+  const pour = () => {
+    while (socket.writable && socket.write(part, "latin1"));
+  };
+  socket.on("drain", pour).once("close", () => {
+    left += 1;
+  });
+  socket.write(raw, "latin1", pour);
+}
 
 describe("a visitor that leaves while it is decided about", () => {
   it("gets nothing done, and the ledger says that it broke off", async () => {
@@ -126,8 +141,23 @@ describe("a service that answers nonsense", () => {
 
   it("is not decoded, whatever coding it names: a bomb needs a decoder", async () => {
     const bomb = gzipSync(Buffer.alloc(1 << 20));
-    raw = `HTTP/1.1 500 No\r\nContent-Encoding: gzip\r\nContent-Length: ${bomb.length}\r\n\r\n${bomb.toString("latin1")}`;
+    raw = `HTTP/1.1 500 No\r\nConnection: close\r\nContent-Encoding: gzip\r\nContent-Length: ${bomb.length}\r\n\r\n${bomb.toString("latin1")}`;
     const answer = await agent.fetch(`${hostile}/rows`);
     expect(Buffer.from(await answer.arrayBuffer()).equals(bomb)).toBe(true);
+  });
+
+  it("is heard, of an answer without end, as much as the agent reads, until it has enough", async () => {
+    raw = "HTTP/1.1 500 No\r\nTransfer-Encoding: chunked\r\n\r\n";
+    isEndless = true;
+    const stopping = new AbortController();
+    const open = async () => agent.fetch(`${hostile}/rows`, { signal: stopping.signal });
+    const [read, cancelled] = [await open(), await open()];
+    await cancelled.body?.cancel();
+    await expect.poll(() => left).toBe(1);
+    const whole = read.arrayBuffer();
+    stopping.abort(new Error("enough"));
+    await expect(whole).rejects.toThrow();
+    await expect.poll(() => left).toBe(2);
+    isEndless = false;
   });
 });
