@@ -96,8 +96,7 @@ export async function enrol(options: {
 }
 
 /**
- * Asks again with work when many register at once, and no more work than a caller does not notice; and once with another
- * nonce, since one that came with an answer is worth nothing when the server was started anew after it.
+ * Asks again with work when many register at once, and no more work than a caller does not notice.
  *
  * @throws TrustWardenError the server's refusal.
  */
@@ -113,17 +112,11 @@ export async function callWithWork<T>({
   readonly prove: (workBits: number) => Promise<Uint8Array>;
 }): Promise<T> {
   let workBits = 0;
-  let isRenewed = false;
   for (let attempt = 1; ; attempt += 1) {
     const body = await prove(workBits);
     try {
       return await server.call({ method: "POST", target, body, schema, timeoutMs: ENROL_TIMEOUT_MS });
     } catch (error) {
-      if (!isRenewed && error instanceof TrustWardenError && error.code === "nonce_invalid") {
-        server.forgetNonces();
-        isRenewed = true;
-        continue;
-      }
       const asked = workBitsAsked(error);
       if (asked === undefined || asked > MAX_WORK_BITS || attempt === MAX_WORK_ATTEMPTS) throw error;
       workBits = asked;

@@ -2,10 +2,8 @@
 import { createServer, type Server } from "node:https";
 import { createAuthority } from "@trustwarden/core/agentid/authority.ts";
 import { digestOfAuthorities, formatTrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
-import { nonceAnswer } from "@trustwarden/core/api/identity.ts";
-import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { afterEach, describe, expect, it } from "vitest";
-import { callWithWork } from "./enrol.ts";
+import { HeldNonces } from "./held-nonces.ts";
 import { createInstanceKey } from "./instance-key.ts";
 import { systemRuntime } from "./runtime.ts";
 import {
@@ -42,8 +40,6 @@ async function listen(
     readonly port?: number;
     /** Who each connection after the first leads to. */
     readonly next?: string;
-    /** What requests of one method are answered, one after the other; status and body. */
-    readonly posts?: (readonly [number, object])[];
   } = {},
 ) {
   const { id = SERVER_ID, document = formatTrustBundle(bundle), discovery = {}, port: wanted = 0 } = options;
@@ -53,11 +49,6 @@ async function listen(
     if (options.next !== undefined) server.setSecureContext(tlsOf(options.next));
     asked.push(`${request.method} ${request.url}`);
     response.setHeader("content-type", "application/json");
-    const post = request.method === "POST" ? options.posts?.shift() : undefined;
-    if (post !== undefined) {
-      response.writeHead(post[0]).end(JSON.stringify(post[1]));
-      return;
-    }
     for (const [name, value] of Object.entries(options.headers ?? {})) response.setHeader(name, value);
     const nonce = { nonce: "from-nonce", expires_at: NOW + 60 };
     const other = request.url === "/v1/nonce" ? nonce : { ...discoveryOf(id), ...discovery };
@@ -74,7 +65,14 @@ async function listen(
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
   };
-  return { url: `https://127.0.0.1:${port}`, port, asked, connections: () => connections, close };
+  return {
+    url: `https://127.0.0.1:${port}`,
+    port,
+    asked,
+    connections: () => connections,
+    closeConnections: () => server.closeAllConnections(),
+    close,
+  };
 }
 
 function tlsOf(id: string) {
@@ -169,21 +167,12 @@ describe("first contact", () => {
     server.release();
   });
 
-  it("asks once more, with another nonce, whoever does not know the one that it held", async () => {
-    const refusal = [401, { error: { code: "nonce_invalid", message: "", request_id: "r" } }] as const;
-    const answer = { nonce: "done", expires_at: NOW };
-    const posts: (readonly [number, object])[] = [refusal, [200, answer], refusal, refusal];
-    const { url } = await listen({ discovery: { nonce: "of-before" }, posts });
-    const server = await contact(url);
-    const shown: string[] = [];
-    const prove = async () =>
-      encodeUtf8(JSON.stringify({ nonce: shown[shown.push(await server.takeNonce()) - 1] }));
-    const call = { server, target: "/v1/instances", schema: nonceAnswer, prove };
-    expect(await callWithWork(call)).toEqual(answer);
-    expect(shown).toEqual(["of-before", "from-nonce"]);
-    await expect(callWithWork(call)).rejects.toThrow(expect.objectContaining({ code: "nonce_invalid" }));
-    expect(shown).toHaveLength(4);
-    server.release();
+  it("gives out no nonce that came over a connection which has ended", () => {
+    const held = new HeldNonces();
+    held.keep("over-one-that-has-ended", 0, { destroyed: true });
+    expect(held.take(0)).toBeUndefined();
+    held.keep("over-one-that-is-open", 0, { destroyed: false });
+    expect(held.take(0)).toBe("over-one-that-is-open");
   });
 
   it("takes each nonce that came with an answer once and while it is fresh", async () => {

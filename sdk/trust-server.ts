@@ -257,11 +257,6 @@ export class TrustServer implements Watched {
     return nonce;
   }
 
-  /** The server does not know the nonces that it gave: it was started anew. */
-  forgetNonces(): void {
-    this.#nonces.clear();
-  }
-
   /** One call. Reads are tried again, anything that acts is not. @throws TrustWardenError the server's code. */
   async call<T>(call: ServerCall<T>): Promise<T> {
     return parseAnswer(await this.#exchange(call), call.schema);
@@ -377,7 +372,7 @@ export class TrustServer implements Watched {
     this.#learn(message);
     const atMs = this.runtime.monotonicMs();
     const answer = await readBody(message, { maxBytes, timeoutMs });
-    this.#nonces.keep(message.headers[NONCE_HEADER], atMs);
+    this.#nonces.keep(message.headers[NONCE_HEADER], atMs, message.socket);
     return { status: message.statusCode ?? 0, body: answer, ...hintsOf(message.headers) };
   }
 

@@ -88,19 +88,12 @@ def enrol(server: TrustServer, key: InstanceKey, envelope: str, composition: Com
 
 
 def _register_with_work(server: TrustServer, prove: Callable[[int], bytes]) -> Members:
-    """Asks again with work when the owner registers many agents at once, and no more work than nobody notices.
-
-    Once with another nonce too: one that came with an answer is worth nothing when the server was started anew after it.
-    """
-    bits, is_renewed = 0, False
+    """Asks again with work when the owner registers many agents at once, and no more work than nobody notices."""
+    bits = 0
     for _ in range(_MAX_WORK_ATTEMPTS - 1):
         try:
             return server.call(ServerCall("POST", "/v1/instances", prove(bits), timeout=_ENROL_SECONDS))
         except TrustWardenError as error:
-            if error.code == "nonce_invalid" and not is_renewed:
-                # The one that was held is gone already; the next is asked for.
-                is_renewed = True
-                continue
             asked = error.details.get("work_bits")
             if error.code != "registration_costly" or not isinstance(asked, int) or asked > MAX_WORK_BITS:
                 raise
