@@ -15,6 +15,7 @@ import { type GuardPorts, guard } from "@trustwarden/core/guard.ts";
 import { parseRequestTarget } from "@trustwarden/core/request-target.ts";
 import type { UseOutcome } from "../broker/ports.ts";
 import { logFailure, toTrustWardenError } from "../http/errors.ts";
+import { takeFewAtOnce } from "../http/few-at-once.ts";
 import { knownHosts, type TlsMaterial } from "../http/listeners.ts";
 import type { Services } from "../http/services.ts";
 import type { Place } from "../intake/request-places.ts";
@@ -89,7 +90,7 @@ export async function openGateway(options: {
       insecureHTTPParser: false,
       joinDuplicateHeaders: false,
     },
-    (request, response) => track(serveCall({ services, hosts }, request, response)),
+    takeFewAtOnce((request, response) => track(serveCall({ services, hosts }, request, response))),
   );
   server.maxConnections = MAX_CONNECTIONS;
   server.on("checkContinue", (_request, response: ServerResponse) => response.writeHead(417).end());

@@ -19,6 +19,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import Fastify, { type FastifyInstance } from "fastify";
 import { type HeadRules, MAX_BODY_BYTES, MAX_HEADER_BYTES } from "./arrival.ts";
 import { createDoor } from "./door.ts";
+import { takeFewAtOnce } from "./few-at-once.ts";
 import { takeHandshakesByTurns } from "./handshake-turns.ts";
 import { createUpgradeListener } from "./lease-upgrade.ts";
 import { registerRoutes, type ServeOptions } from "./register.ts";
@@ -220,7 +221,7 @@ export function createListener(
   let server: Server | PlainServer | undefined;
   const app = Fastify({
     serverFactory: (handler) => {
-      server = make(handler);
+      server = make(takeFewAtOnce(handler));
       server.maxConnections = MAX_CONNECTIONS;
       return server;
     },
