@@ -60,7 +60,14 @@ export const CLAIMS = [
       await page.getByRole("button", { name: "Offer it, with your passkey" }).click();
       const offer = (await page.locator("[data-offered] code").textContent()) ?? "";
       await inspect(page, "hand-over", pictures);
+      await go(page, "Agents");
+      await page.getByLabel(/^Offer/).fill(offer);
+      await page.getByText("It is for another owner").waitFor();
+      assert.equal(await page.getByRole("button", { name: "Take it, with your passkey" }).isDisabled(), true);
+      await page.goBack();
+      await heading(page, "foundling").waitFor();
       await visitor.getByLabel(/^Offer/).fill(offer);
+      await visitor.locator("[data-offer]").getByText(/^agt_/).waitFor();
       await visitor.getByRole("button", { name: "Take it, with your passkey" }).click();
       await visitor.locator("[data-taken]").waitFor();
       await page.reload();

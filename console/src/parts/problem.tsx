@@ -20,6 +20,15 @@ const NEXT: Readonly<Record<string, string>> = {
     "Neither of the two may have let in or raised the other within a day; have a third admin look.",
   confirmation_pending: "Wait until another admin has confirmed it, under Confirmations.",
   confirmation_invalid: "Nothing was done. It may be over, refused or used: ask again where it is done.",
+  claim_unknown:
+    "Have the agent ask again, and read the new code: one is good for ten minutes and one owner.",
+  claim_mismatch:
+    "Nothing was signed for. Look the code up again: the agent may have asked for something else.",
+  transfer_invalid: "Copy the whole text, from two1 on; or have the giver offer it again.",
+  transfer_expired: "Ask for a new offer: one is good for ten minutes.",
+  transfer_not_offered: "Have the giver offer it again.",
+  transfer_used: "It is done, or was: look under Agents, or ask for a new offer.",
+  transfer_stale: "The agent is not the giver's any more, or was stopped: ask whether there is a new offer.",
   last_admin: "Make somebody else an admin first.",
   owner_in_use: "Have the owner's agents stop with it, or let somebody else answer for them.",
 };

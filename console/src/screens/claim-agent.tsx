@@ -10,6 +10,7 @@ import { type ReactElement, type SubmitEvent, useState } from "react";
 import { callApi } from "../api/client.ts";
 import { useSession } from "../api/session.tsx";
 import { callSigned, signByPasskey } from "../api/sign.ts";
+import { formatCount, formatSpan } from "../parts/format.ts";
 import { Panel } from "../parts/parts.tsx";
 import { Problem } from "../parts/problem.tsx";
 
@@ -17,7 +18,6 @@ import { Problem } from "../parts/problem.tsx";
 const TICKET_SECONDS = 600;
 /** Whoever wants it to have children says so in a ticket of its own. */
 const LIMITS = { depth: 0, fan_out: 0, budget: null } as const;
-const HOUR_SECONDS = 3600;
 
 /** The form, for whoever is an owner. */
 export function ClaimAgent(): ReactElement | null {
@@ -91,7 +91,8 @@ function Answer({ code, claim }: { readonly code: string; readonly claim: ClaimV
     <div className="stack" data-claim>
       <p>
         <strong>{[path, name].filter((part) => part !== "").join("/")}</strong> asks to be yours, for{" "}
-        {Math.round((ttl_seconds / HOUR_SECONDS) * 10) / 10} hours, and to be allowed to:
+        {formatSpan(ttl_seconds)} ({formatCount(ttl_seconds)} s), and to be allowed to
+        {scope.length === 0 ? " do nothing." : ":"}
       </p>
       <div className="chips">
         {scope.map((atom) => (

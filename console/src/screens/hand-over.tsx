@@ -52,7 +52,10 @@ export function HandOver({ agent }: { readonly agent: AgentView }): ReactElement
             maxLength={30}
             autoComplete="off"
             spellCheck={false}
-            onChange={(event) => setTo(event.target.value)}
+            onChange={(event) => {
+              setTo(event.target.value);
+              offering.reset();
+            }}
           />
           <small>The other owner&apos;s id (own_…), which stands on that one&apos;s page of agents.</small>
         </label>
@@ -88,6 +91,8 @@ export function TakeAgent(): ReactElement | null {
     },
   });
   if (session.owner_id === null) return null;
+  const offered = readOffer(text);
+  const isMine = offered === null || offered.to === session.owner_id;
   const submit = (event: SubmitEvent<HTMLFormElement>) => {
     event.preventDefault();
     taking.mutate();
@@ -106,11 +111,15 @@ export function TakeAgent(): ReactElement | null {
             maxLength={8192}
             autoComplete="off"
             spellCheck={false}
-            onChange={(event) => setText(event.target.value)}
+            onChange={(event) => {
+              setText(event.target.value);
+              taking.reset();
+            }}
           />
           <small>Begins with two1. Every instance of before ends, and the agent answers to you.</small>
         </label>
-        <button type="submit" disabled={taking.isPending}>
+        {offered === null ? null : <Offered offered={offered} isMine={isMine} />}
+        <button type="submit" disabled={taking.isPending || !isMine}>
           Take it, with your passkey
         </button>
       </form>
@@ -123,6 +132,35 @@ export function TakeAgent(): ReactElement | null {
       )}
     </Panel>
   );
+}
+
+/** What the receiver would sign. */
+function Offered({
+  offered: { from, agent, until },
+  isMine,
+}: {
+  readonly offered: ShownOffer;
+  readonly isMine: boolean;
+}): ReactElement {
+  return (
+    <p data-offer>
+      <Id text={from} /> gives <Id text={agent} />, with all that it made, until {until}.
+      {isMine ? "" : " It is for another owner: you cannot take it."}
+    </p>
+  );
+}
+
+type ShownOffer = Pick<Transfer, "agent" | "from" | "to"> & { readonly until: string };
+
+/** Nothing while the text is no offer, or ends at no moment; taking it says why. */
+function readOffer(text: string): ShownOffer | null {
+  try {
+    const { exp, ...transfer } = parseUnverifiedTransfer(parseOfferValue(text.trim()));
+    return { ...transfer, until: formatTime(exp) };
+  } catch {
+    // Safe: only for showing it; taking it reads it again and refuses.
+    return null;
+  }
 }
 
 function transferOf(between: Pick<Transfer, "agent" | "from" | "to">, trustDomain: string): Transfer {

@@ -94,6 +94,7 @@ function AddIdentity({ session }: { readonly session: SessionAnswer }): ReactEle
     mutationFn: async (name: string) =>
       goToProvider(name, { coming: null, adding: await giveWord("add-identity", session.passkeys) }),
   });
+  if (list.isError) return <Problem error={list.error} retry={() => list.refetch()} />;
   if (list.data === undefined || list.data.length === 0) return null;
   return (
     <>
