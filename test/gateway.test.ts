@@ -97,6 +97,9 @@ const readItem = (id: string) => ({
   resource: `shop://items/${id}`,
 });
 
+/** What is recorded of a call is there a moment after its answer. */
+const SOON = { timeout: 10_000 } as const;
+
 describe("a call through the gateway", () => {
   it("reaches the upstream with a clean head, comes back with a receipt, and leaves intent, decision and outcome", async () => {
     seen = [];
@@ -110,8 +113,9 @@ describe("a call through the gateway", () => {
     expect(sent["x-trace"]).toBe("t");
     for (const name of ["x-forwarded-for", "cookie", "x-api-key", "trustwarden-intent", "trustwarden-salt"])
       expect([name, sent[name]]).toEqual([name, undefined]);
-    const view = await lastCall(`read:items:7`);
-    expect(view).toMatchObject({ enforcement: "gateway", outcome: "success" });
+    await expect
+      .poll(() => lastCall(`read:items:7`), SOON)
+      .toMatchObject({ enforcement: "gateway", outcome: "success" });
   });
 
   it("is kept where the operator says so, opens what the ledger is committed to, and can be erased", async () => {
@@ -121,14 +125,14 @@ describe("a call through the gateway", () => {
     const eventId = parseReceiptHeader(String(got.headers["trustwarden-receipt"])).event_id;
     const kept = { request: "7 Elm Street", answer: "POST /base/items", isCommitted: true };
     // Kept, and committed to in the outcome, when the answer has gone out.
-    await vi.waitFor(async () => expect(await openPayload(server, eventId)).toEqual(kept));
+    await vi.waitFor(async () => expect(await openPayload(server, eventId)).toEqual(kept), SOON);
     const erasure = { method: "POST", target: `/v1/payloads/${eventId}/erasure`, body: `{"reason":"asked"}` };
     expect((await sendAdmin(server.adminSocket, erasure)).status).toBe(200);
     expect(codeOf(await readPayload(server, eventId))).toBe("not_found");
     const shop = { ...item, target: "/shop/items" };
     const other = await send(gatewayUrl, signed({ ...shop, body: "8 Elm Street" }), agent.tls);
     const unkept = parseReceiptHeader(String(other.headers["trustwarden-receipt"])).event_id;
-    await vi.waitFor(async () => expect((await committedOf(server, unkept)).answer).toHaveLength(43));
+    await vi.waitFor(async () => expect((await committedOf(server, unkept)).answer).toHaveLength(43), SOON);
     expect(codeOf(await readPayload(server, unkept))).toBe("not_found");
   });
 
@@ -251,7 +255,7 @@ describe("a call through the gateway", () => {
     const request = { ...readItem("12"), target: "/gone/items/12" };
     const got = await send(gatewayUrl, signed(request), agent.tls);
     expect([got.status, codeOf(got)]).toEqual([502, "upstream_unreachable"]);
-    expect(await lastCall("read:items:12")).toMatchObject({ outcome: "failure" });
+    await expect.poll(() => lastCall("read:items:12"), SOON).toMatchObject({ outcome: "failure" });
   });
 });
 
