@@ -5,8 +5,8 @@
  * presented. A `Request` has parsed its URL already: should that have changed the target, the commitment of the intent
  * no longer fits and the visit is refused.
  */
-import { concatBytes } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { GrowingBytes } from "@trustwarden/core/growing-bytes.ts";
 import { parseRequestTarget } from "@trustwarden/core/request-target.ts";
 import {
   formatRoutesDocument,
@@ -79,14 +79,13 @@ async function readArrival(
 }
 
 async function readWhole(stream: ReadableStream<Uint8Array> | null): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  let bytes = 0;
+  const body = new GrowingBytes();
   for await (const part of stream ?? []) {
-    bytes += part.length;
-    if (bytes > MAX_BODY_BYTES) throw new TrustWardenError("request_too_large", { maxBytes: MAX_BODY_BYTES });
-    parts.push(part);
+    if (body.length + part.length > MAX_BODY_BYTES)
+      throw new TrustWardenError("request_too_large", { maxBytes: MAX_BODY_BYTES });
+    body.add(part);
   }
-  return concatBytes(...parts);
+  return body.view();
 }
 
 /** The answer with its receipt; its end is reported before the visitor sees it, and when it breaks off. */

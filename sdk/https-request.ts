@@ -5,8 +5,8 @@
  */
 import type { IncomingMessage, RequestOptions } from "node:http";
 import { type Agent, request } from "node:https";
-import { concatBytes } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { GrowingBytes } from "@trustwarden/core/growing-bytes.ts";
 
 /** The highest that the web knows; a `Response` takes no other. */
 const MAX_STATUS = 599;
@@ -68,17 +68,15 @@ export async function readBody(
   message: IncomingMessage,
   { maxBytes, timeoutMs }: { readonly maxBytes: number; readonly timeoutMs: number },
 ): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  let bytes = 0;
+  const body = new GrowingBytes();
   const timer = setTimeout(
     () => message.destroy(new TrustWardenError("server_unreachable", { reason: "body timeout" })),
     timeoutMs,
   );
   try {
     for await (const part of message) {
-      bytes += part.length;
-      if (bytes > maxBytes) throw new TrustWardenError("request_too_large", { maxBytes });
-      parts.push(part);
+      if (body.length + part.length > maxBytes) throw new TrustWardenError("request_too_large", { maxBytes });
+      body.add(part);
     }
   } catch (cause) {
     if (cause instanceof TrustWardenError) throw cause;
@@ -86,7 +84,7 @@ export async function readBody(
   } finally {
     clearTimeout(timer);
   }
-  return concatBytes(...parts);
+  return body.view();
 }
 
 function requestOptions({ agent, origin, method, target, headers, body }: HttpsCall): RequestOptions {

@@ -5,6 +5,7 @@
  */
 import type { IncomingMessage } from "node:http";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { GrowingBytes } from "@trustwarden/core/growing-bytes.ts";
 import { parseRequestTarget, type RequestTarget } from "@trustwarden/core/request-target.ts";
 import { formatPeer, requireKnownHost } from "../http/arrival.ts";
 import { verifyPeerSvid } from "../http/peer.ts";
@@ -105,16 +106,14 @@ export function protocolHeaders(request: IncomingMessage): Readonly<Record<strin
 }
 
 async function readBody(request: IncomingMessage): Promise<Uint8Array> {
-  const parts: Buffer[] = [];
-  let length = 0;
+  const body = new GrowingBytes();
   const timer = setTimeout(() => request.destroy(malformed("the body is too slow")), BODY_TIMEOUT_MS);
   try {
     for await (const part of request) {
       if (!Buffer.isBuffer(part)) throw new Error("a request without encoding yields buffers");
-      length += part.length;
-      if (length > MAX_BODY_BYTES)
+      if (body.length + part.length > MAX_BODY_BYTES)
         throw new TrustWardenError("request_too_large", { maxBytes: MAX_BODY_BYTES });
-      parts.push(part);
+      body.add(part);
     }
   } catch (cause) {
     if (cause instanceof TrustWardenError) throw cause;
@@ -122,7 +121,7 @@ async function readBody(request: IncomingMessage): Promise<Uint8Array> {
   } finally {
     clearTimeout(timer);
   }
-  return Buffer.concat(parts, length);
+  return body.view();
 }
 
 function malformed(reason: string): TrustWardenError {

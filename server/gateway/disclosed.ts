@@ -9,8 +9,9 @@
  */
 import { createHash } from "node:crypto";
 import { formatAnswerCommitment } from "@trustwarden/core/answer-commitment.ts";
-import { concatBytes, parseBase64url } from "@trustwarden/core/bytes.ts";
+import { parseBase64url } from "@trustwarden/core/bytes.ts";
 import { disclosureOf } from "@trustwarden/core/gateway/disclosure.ts";
+import { GrowingBytes } from "@trustwarden/core/growing-bytes.ts";
 import type { PayloadStore } from "../payloads/payload-store.ts";
 
 import { memberCallOf } from "./mcp/member-call.ts";
@@ -27,14 +28,12 @@ export async function performDisclosed(
 ): Promise<void> {
   const { arrival } = call;
   const upstream = memberCallOf(arrival)?.upstream ?? arrival.upstream;
-  const kept: Uint8Array[] | null = disclosureOf(upstream) === "full" ? [] : null;
+  let kept = disclosureOf(upstream) === "full" ? new GrowingBytes() : null;
   const hash = createHash("sha256");
-  let bytes = 0;
   const write = async (part: Uint8Array): Promise<void> => {
-    bytes += part.length;
     hash.update(part);
-    // What comes in is the socket's buffer, which it uses again.
-    if (kept !== null && bytes <= MAX_KEPT_BYTES) kept.push(Uint8Array.from(part));
+    if (kept !== null && kept.length + part.length > MAX_KEPT_BYTES) kept = null;
+    kept?.add(part);
     await call.write(part);
   };
   try {
@@ -42,7 +41,7 @@ export async function performDisclosed(
   } finally {
     const salt = saltOf(call);
     arrival.progress.result = salt === null ? null : formatAnswerCommitment(hash.digest(), salt);
-    if (kept !== null && bytes <= MAX_KEPT_BYTES) await keep(call, { payloads, kept, salt });
+    if (kept !== null) await keep(call, { payloads, answer: kept.view(), salt });
   }
 }
 
@@ -51,16 +50,15 @@ async function keep(
   { arrival, caller }: AllowedCall,
   {
     payloads,
-    kept,
+    answer,
     salt,
   }: {
     readonly payloads: Pick<PayloadStore, "keep">;
-    readonly kept: readonly Uint8Array[];
+    readonly answer: Uint8Array;
     readonly salt: Uint8Array | null;
   },
 ): Promise<void> {
   const { method, target, body: request } = arrival;
-  const answer = concatBytes(...kept);
   await payloads.keep(caller.intent.intent.event_id, { method, target, request, answer, salt });
 }
 

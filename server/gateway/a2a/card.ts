@@ -7,10 +7,11 @@
 import { verifyCard } from "@trustwarden/core/a2a/card.ts";
 import type { BundleSource } from "@trustwarden/core/agentid/ports.ts";
 import type { SpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
-import { concatBytes, parseUtf8 } from "@trustwarden/core/bytes.ts";
+import { parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { A2aSettings } from "@trustwarden/core/gateway/a2a/settings.ts";
 import { instructionsOf } from "@trustwarden/core/gateway/mcp/definition.ts";
+import { GrowingBytes } from "@trustwarden/core/growing-bytes.ts";
 import { isJsonObject, type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
 import type { Catalogues } from "../mcp/catalogues.ts";
 import type { UpstreamClient } from "../ports.ts";
@@ -116,13 +117,11 @@ function isInstanceOf(id: SpiffeId, agent: SpiffeId): boolean {
 }
 
 async function readAll(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  let bytes = 0;
+  const whole = new GrowingBytes();
   for await (const part of body) {
-    bytes += part.length;
-    if (bytes > MAX_CARD_BYTES)
+    if (whole.length + part.length > MAX_CARD_BYTES)
       throw new TrustWardenError("upstream_answer_refused", { reason: "too large" });
-    parts.push(part);
+    whole.add(part);
   }
-  return concatBytes(...parts);
+  return whole.view();
 }

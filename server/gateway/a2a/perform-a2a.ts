@@ -4,7 +4,7 @@
  *
  * The way there is the one of MCP over HTTP without its sessions: messages of JSON-RPC, one by one or as a stream.
  */
-import { concatBytes, encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
+import { encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { type HandleOwner, openParams, sealResult } from "@trustwarden/core/gateway/a2a/handles.ts";
 import { isStreamed } from "@trustwarden/core/gateway/a2a/methods.ts";
@@ -17,6 +17,7 @@ import {
 } from "@trustwarden/core/gateway/mcp/json-rpc.ts";
 import { encodeSseEvent, SseReader } from "@trustwarden/core/gateway/mcp/sse.ts";
 import { type A2aCall, parseA2aCall } from "@trustwarden/core/gateway/plan-a2a.ts";
+import { GrowingBytes } from "@trustwarden/core/growing-bytes.ts";
 import { HeldEvents } from "../held-events.ts";
 import type { AllowedCall, Performer, UpstreamAnswer } from "../ports.ts";
 import { TextLeaves } from "../text-leaves.ts";
@@ -94,15 +95,13 @@ function versionOf({ arrival }: AllowedCall): string {
 }
 
 async function passOne(visit: A2aVisit, { status, body }: UpstreamAnswer): Promise<void> {
-  const parts: Uint8Array[] = [];
-  let bytes = 0;
+  const whole = new GrowingBytes();
   for await (const part of body) {
-    bytes += part.length;
-    if (bytes > MAX_ANSWER_BYTES) throw refused("too large");
-    parts.push(part);
+    if (whole.length + part.length > MAX_ANSWER_BYTES) throw refused("too large");
+    whole.add(part);
   }
   if (status !== 200) throw new TrustWardenError("upstream_answer_refused", { status });
-  const passed = answerOf(parseAnswer(parseUtf8(concatBytes(...parts))), visit);
+  const passed = answerOf(parseAnswer(parseUtf8(whole.view())), visit);
   await answer(visit.call, encodeUtf8(encodeRpcMessage(passed)));
 }
 

@@ -4,13 +4,13 @@
  *
  * @see docs/decisions/0022-model-calls.md
  */
-import { concatBytes } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { forwardHeaders } from "@trustwarden/core/gateway/headers.ts";
 import type { LlmCall, LlmDialect } from "@trustwarden/core/gateway/llm-call.ts";
 import { boundCost, costOfUsage, type TokenUsage, tokensOf } from "@trustwarden/core/gateway/llm-cost.ts";
 import { type LlmSettings, parseLlmSettings } from "@trustwarden/core/gateway/llm-settings.ts";
 import { readLlmCall } from "@trustwarden/core/gateway/plan-llm.ts";
+import { GrowingBytes } from "@trustwarden/core/growing-bytes.ts";
 import { parseJson } from "@trustwarden/core/json.ts";
 import { dataOfEvent, EventSplitter } from "../event-stream.ts";
 import { HeldEvents } from "../held-events.ts";
@@ -124,27 +124,25 @@ async function passWhole(
   { body }: UpstreamAnswer,
   { passing, isRead }: { readonly passing: Passing; readonly isRead: boolean },
 ): Promise<void> {
-  const kept: Uint8Array[] = [];
+  const kept = new GrowingBytes();
   for await (const part of body) {
-    if (isRead && passing.bytes <= MAX_READ_BYTES) kept.push(part);
+    if (isRead && kept.length + part.length <= MAX_READ_BYTES) kept.add(part);
     await write(call, part, passing);
   }
   if (!isRead || passing.bytes > MAX_READ_BYTES) return;
-  const value = readJson(new TextDecoder().decode(concatBytes(...kept)));
+  const value = readJson(new TextDecoder().decode(kept.view()));
   if (value !== undefined) passing.usage = findUsage(value);
 }
 
 async function passModels(call: AllowedCall, answer: UpstreamAnswer, passing: Passing): Promise<void> {
-  const kept: Uint8Array[] = [];
-  let length = 0;
+  const kept = new GrowingBytes();
   for await (const part of answer.body) {
-    length += part.length;
-    if (length > MAX_READ_BYTES)
+    if (kept.length + part.length > MAX_READ_BYTES)
       throw new TrustWardenError("upstream_answer_refused", { reason: "too large" });
-    kept.push(part);
+    kept.add(part);
   }
   const { agent } = call.caller;
-  const cut = cutModelList(concatBytes(...kept), { agent, upstream: call.arrival.upstream.name });
+  const cut = cutModelList(kept.view(), { agent, upstream: call.arrival.upstream.name });
   await call.begin(answer.status, answer.headers);
   await write(call, cut, passing);
   await call.end();

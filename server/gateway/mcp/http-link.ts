@@ -4,7 +4,7 @@
  *
  * @see MCP 2026-07-28 and 2025-11-25, "Streamable HTTP".
  */
-import { concatBytes, encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
+import { encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import {
   encodeRpcMessage,
@@ -14,6 +14,7 @@ import {
 import { nameMemberOf } from "@trustwarden/core/gateway/mcp/methods.ts";
 import { formatHeaderValue } from "@trustwarden/core/gateway/mcp/request.ts";
 import { SseReader } from "@trustwarden/core/gateway/mcp/sse.ts";
+import { GrowingBytes } from "@trustwarden/core/growing-bytes.ts";
 import type { UpstreamAnswer, UpstreamClient } from "../ports.ts";
 import type { Exchange, Incoming, McpLink, Outgoing } from "./link.ts";
 
@@ -138,15 +139,13 @@ function parseEvent(data: string): RpcMessage {
 }
 
 async function readAll(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  let bytes = 0;
+  const whole = new GrowingBytes();
   for await (const part of body) {
-    bytes += part.length;
-    if (bytes > MAX_ANSWER_BYTES)
+    if (whole.length + part.length > MAX_ANSWER_BYTES)
       throw new TrustWardenError("upstream_answer_refused", { reason: "too large" });
-    parts.push(part);
+    whole.add(part);
   }
-  return concatBytes(...parts);
+  return whole.view();
 }
 
 function sessionIdOf(header: string | undefined): string | null {
