@@ -28,8 +28,8 @@ import { type CommandDeps, type CommandResult, secondsOf } from "./deps.ts";
 const CLAIM_SECONDS = 600;
 /** Of the first; a fraction of a second of one core. */
 const FIRST_BITS = 16;
-/** As many more double the work. */
-const WAITING_A_BIT = 64;
+/** As many more double the work: the last who is let wait brings 19 bits, and SDKs bring up to 20. */
+const WAITING_A_BIT = 128;
 /** Nobody is let wait beyond this many in ten minutes, void ones too; each is a row and an event. */
 const MAX_WAITING = 512;
 
