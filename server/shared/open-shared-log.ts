@@ -145,13 +145,20 @@ function openSeat(
         onFailure: () =>
           log.error({ code: "ledger_unavailable" }, "the ledger's next shard could not be begun"),
       });
-      await turns.start(ends);
-      await duties.begin();
-      return async () => {
+      const end = async (): Promise<void> => {
         await duties.end();
-        for (const end of ends) await end();
+        for (const endOne of ends) await endOne();
         log.info({}, "this server sequences the ledger no more");
       };
+      try {
+        await turns.start(ends);
+        await duties.begin();
+      } catch (error) {
+        // Whoever could not begin all of it has no seat, and does none of it.
+        await end();
+        throw error;
+      }
+      return end;
     },
     onFatal,
   });

@@ -66,6 +66,27 @@ test("a seat that was lost while a duty begins ends it all the same", async () =
   expect([duties.isSeated, seen]).toEqual([false, ["ended"]]);
 });
 
+test("what was begun before one could not be is ended with the rest, and all of it begins with the next seat", async () => {
+  const seen: string[] = [];
+  const duties = new SeatDuties();
+  let isBroken = true;
+  await duties.add(async () => {
+    seen.push("begins");
+    return async () => void seen.push("ends");
+  });
+  await duties.add(async () => {
+    if (isBroken) throw new TrustWardenError("ledger_unavailable");
+    seen.push("second begins");
+    return async () => undefined;
+  });
+  await expectRejection(duties.begin(), "ledger_unavailable");
+  await duties.end();
+  expect([duties.isSeated, seen]).toEqual([false, ["begins", "ends"]]);
+  isBroken = false;
+  await duties.begin();
+  expect(seen).toEqual(["begins", "ends", "begins", "second begins"]);
+});
+
 test("of two sinks that sent the same, the place of the one that came further stays", async () => {
   const notes = new MemoryNotes();
   const waits: number[] = [];

@@ -96,6 +96,7 @@ export class SequencerSeat {
       await end();
       await desk.close();
     } finally {
+      this.#log = null;
       await post.close();
       // A storage that was taken away has nothing to finish; what it had promised the next one has.
       await log.stop().catch(() => undefined);
