@@ -21,11 +21,15 @@ import { parseTtl } from "@trustwarden/core/ttl.ts";
 import { callWithWork, proveKeys } from "./enrol.ts";
 import type { InstanceKey } from "./instance-key.ts";
 import type { PinnedServer } from "./place.ts";
-import type { Runtime } from "./runtime.ts";
+import { nowSeconds, type Runtime } from "./runtime.ts";
 import type { TrustServer } from "./trust-server.ts";
 
 /** A human needs longer than this. */
 const POLL_MS = 2_000;
+/** What an owner gave is kept for ten minutes after the code's end at the latest. */
+const KEPT_SECONDS = 600;
+/** What passes while a human takes minutes. */
+const PASSING: readonly string[] = ["claim_waiting", "server_unreachable", "overloaded", "store_unavailable"];
 const DEFAULT_TTL = "8h";
 
 /** What a human is to see. */
@@ -99,8 +103,8 @@ async function collect(
   const enrolmentSha256 = digestOfEnrolment(claim_id);
   for (;;) {
     await sleep(POLL_MS, undefined, signal === undefined ? {} : { signal });
-    const body = await proveKeys({ server, key, enrolmentSha256, rest: { claim_id } });
     try {
+      const body = await proveKeys({ server, key, enrolmentSha256, rest: { claim_id } });
       return await server.call({
         method: "POST",
         target: "/v1/claims/collection",
@@ -108,7 +112,8 @@ async function collect(
         schema: collectedClaim,
       });
     } catch (error) {
-      if (!(error instanceof TrustWardenError) || error.code !== "claim_waiting") throw error;
+      const isOver = nowSeconds(server.runtime) > asked.expires_at + KEPT_SECONDS;
+      if (isOver || !(error instanceof TrustWardenError) || !PASSING.includes(error.code)) throw error;
     }
   }
 }

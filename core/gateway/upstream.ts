@@ -35,6 +35,11 @@ export function originOf(url: string): string {
   return /^postgresql:\/\/[^/]+/.exec(url)?.[0] ?? new URL(url).origin;
 }
 
+/** What stands before each path that is asked of an upstream: empty, or `/` and segments. */
+export function basePathOf(url: string): string {
+  return new URL(url).pathname.replace(/\/$/, "");
+}
+
 /** @throws TrustWardenError `upstream_malformed`. */
 export function parseUpstreamName(text: string): UpstreamName {
   if (!NAME.test(text)) throw new TrustWardenError("upstream_malformed", { field: "name" });

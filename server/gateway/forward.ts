@@ -11,6 +11,7 @@ import { lookup as systemLookup } from "node:dns";
 import { isIP, type LookupFunction } from "node:net";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { answerHeaders } from "@trustwarden/core/gateway/headers.ts";
+import { basePathOf } from "@trustwarden/core/gateway/upstream.ts";
 import { Agent, type Dispatcher } from "undici";
 import { isPrivateAddress, isPublicAddress } from "../attest/addresses.ts";
 import type { UpstreamState } from "../store/gateway-ports.ts";
@@ -45,13 +46,12 @@ export class UpstreamConnections {
     { method, path, headers, body }: UpstreamRequest,
     signal: AbortSignal,
   ): Promise<UpstreamAnswer> {
-    const { origin, basePath } = splitUrl(upstream.url);
     const dispatcher = this.#agentOf(upstream);
     let answer: Dispatcher.ResponseData;
     try {
       answer = await dispatcher.request({
-        origin,
-        path: `${basePath}${path}`,
+        origin: new URL(upstream.url).origin,
+        path: `${basePathOf(upstream.url)}${path}`,
         // What is not one of its known methods undici sends as it is.
         method: parseMethod(method),
         headers,
@@ -174,11 +174,6 @@ function parseMethod(method: string): Dispatcher.HttpMethod {
     default:
       throw new TrustWardenError("method_not_allowed");
   }
-}
-
-function splitUrl(url: string): { readonly origin: string; readonly basePath: string } {
-  const { origin } = new URL(url);
-  return { origin, basePath: url.slice(origin.length) };
 }
 
 async function* readParts(body: AsyncIterable<unknown>): AsyncGenerator<Uint8Array> {
