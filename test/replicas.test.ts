@@ -302,10 +302,14 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("two servers on one store and one 
     await sleep(500);
     const asked = ask();
     await sleep(1000);
-    const beating = hold("replicas", 10);
+    const beating = hold("replicas", 30).catch((error: unknown) => String(error));
     const refused = await asked;
     expect([refused.status, codeOf(refused)]).toEqual([503, "store_unavailable"]);
-    await Promise.all([carrying, beating]);
+    await two.state.postgresql.admin(
+      "select pg_cancel_backend(pid) from pg_stat_activity where query like 'begin; lock table%replicas%'",
+    );
+    expect(await beating).toContain("canceling statement");
+    await carrying;
     await vi.waitFor(async () => expect((await ask()).status).toBe(200), PATIENT);
   });
 
