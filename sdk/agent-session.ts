@@ -27,8 +27,9 @@ import { OutcomeSpool } from "./outcome-spool.ts";
 import { type OpenedReceipt, type VerifiedReceipt, verifyOpenedReceipt } from "./receipt.ts";
 import { inTurn } from "./renewal-turns.ts";
 import type { Runtime } from "./runtime.ts";
+import type { ServerCall } from "./server-call.ts";
 import { SvidHolder } from "./svid-holder.ts";
-import type { ServerCall, TrustServer } from "./trust-server.ts";
+import type { TrustServer } from "./trust-server.ts";
 
 /** The most recent ones; who needs all of them asks the ledger. */
 const MAX_KEPT_RECEIPTS = 256;

@@ -25,6 +25,7 @@ export { createLease, LEASE_PATH, type Lease, type LeaseFollower } from "./lease
 export { isRelayId, requireRelays } from "./lease-places.ts";
 export { jitter, nowSeconds, type Runtime, systemRuntime } from "./runtime.ts";
 export type { RawAnswer } from "./server-answer.ts";
+export type { ServerCall } from "./server-call.ts";
 export { REVOCATION_LISTS_PATH } from "./stop-watch.ts";
 export { SvidHolder } from "./svid-holder.ts";
 export {
@@ -34,5 +35,5 @@ export {
   peerChainOf,
   SERVER_TLS_OPTIONS,
 } from "./tls.ts";
-export { connectServer, encodeBody, type ServerCall, TrustServer } from "./trust-server.ts";
+export { connectServer, encodeBody, TrustServer } from "./trust-server.ts";
 export { proveForSvid, verifyIssuedWit } from "./wit.ts";

@@ -40,7 +40,8 @@ import {
 import { HeldNonces, NONCE_HEADER } from "./held-nonces.ts";
 import { openHttps, readBody } from "./https-request.ts";
 import { nowSeconds, type Runtime } from "./runtime.ts";
-import { type AnswerSchema, hintsOf, parseAnswer, parseRefusal, type RawAnswer } from "./server-answer.ts";
+import { hintsOf, parseAnswer, parseRefusal, type RawAnswer } from "./server-answer.ts";
+import type { ServerCall } from "./server-call.ts";
 import { StopWatch } from "./stop-watch.ts";
 import { type CurrentSvid, createPeerCheckedAgent, type PeerCheck, peerChainOfMessage } from "./tls.ts";
 
@@ -54,21 +55,6 @@ const READ_ATTEMPTS = 3;
 const MAX_SERVER_SVIDS = 16;
 const BUNDLES_PATH = "/v1/bundles";
 const DISCOVERY_PATH = "/.well-known/trustwarden";
-
-/** One call with JSON in and out. */
-export interface ServerCall<T> {
-  /** Whose connection: the caller's own SVID, or nobody's when absent. */
-  readonly agent?: Agent | undefined;
-  readonly listener?: "main" | "stop";
-  readonly method: "GET" | "POST";
-  readonly target: string;
-  readonly headers?: Readonly<Record<string, string>>;
-  /** Exact bytes that an intent is bound to. */
-  readonly body?: Uint8Array | undefined;
-  readonly schema: AnswerSchema<T>;
-  readonly timeoutMs?: number;
-  readonly maxBytes?: number;
-}
 
 /** JSON bytes of a request body, canonical, so that what is signed is what is sent. */
 export function encodeBody(body: JsonObject): Uint8Array {
