@@ -357,8 +357,10 @@ export class TrustServer implements Watched {
     const message = await openHttps({ agent, origin, method, target, headers, body, timeoutMs });
     this.#learn(message);
     const atMs = this.runtime.monotonicMs();
+    // A message that was read to its end has no connection any more.
+    const { socket } = message;
     const answer = await readBody(message, { maxBytes, timeoutMs });
-    this.#nonces.keep(message.headers[NONCE_HEADER], atMs, message.socket);
+    this.#nonces.keep(message.headers[NONCE_HEADER], atMs, socket);
     return { status: message.statusCode ?? 0, body: answer, ...hintsOf(message.headers) };
   }
 
