@@ -25,6 +25,7 @@ import { livesAttempts, peopleAttempts, turnAttempts } from "../support/people-a
 import {
   type Attempt,
   admissionAttempts,
+  claimAttempts,
   issuanceAttempts,
   operatorsAttempts,
   secretAttempts,
@@ -197,6 +198,7 @@ async function listAttempts(world: World): Promise<readonly Attempt[]> {
     ...(await livesAttempts(world)),
     ...(await admissionAttempts(world, cast.owner)),
     ...(await issuanceAttempts(world, cast.owner)),
+    ...(await claimAttempts(world, cast.owner)),
     ...operatorsAttempts(world, cast.owner),
     ...secretAttempts(world),
     ...settingAttempts(world, cast.agent.answer.agent_id ?? ""),

@@ -49,6 +49,8 @@ export async function peopleAttempts({ server }: World): Promise<readonly Attemp
   const comeProvided = () => post("/v1/people/by-provider", { ...noWord, link, name: "x", provider: "x" });
   const logInProvided = () => post("/v1/session/by-provider", { ...noWord, provider: "x" });
   const created = device().create(await challengeFor(server, "register"));
+  const assertion = authenticator.get(await challengeFor(server, "add-identity"));
+  const addProvided = () => post("/v1/session/identities", { ...noWord, provider: "x", assertion }, cookie);
   const makeFirst = () => post("/v1/session/passkeys/first", { credential: created }, cookie);
   const stranger = { person: `prs_${"0".repeat(26)}` };
   return [
@@ -64,6 +66,13 @@ export async function peopleAttempts({ server }: World): Promise<readonly Attemp
       ask: comeProvided,
     },
     { route: BY_PROVIDER, what: "nobody's word", status: 404, kind: "refuse", ask: logInProvided },
+    {
+      route: "/v1/session/identities",
+      what: "nobody's word beside a passkey's",
+      status: 404,
+      kind: "refuse",
+      ask: addProvided,
+    },
     {
       route: "/v1/session/passkeys/first",
       what: "a second passkey as a first",

@@ -1,8 +1,17 @@
 /** Calls of the routes about nodes, entries, federation and the authority: each with the one event that it must leave. */
 import { formatTrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
 import type { TestOwner } from "../../test/support/actors.ts";
+import {
+  accept,
+  askToBeClaimed,
+  claimTicket,
+  collect,
+  postClaim,
+  wishOf,
+} from "../../test/support/claims.ts";
 import { createForeignDomain, postRegistration, registrationOf } from "../../test/support/foreign.ts";
 import { type RawAnswer, sendAdmin } from "../../test/support/http.ts";
+import { createTestSigner } from "../../test/support/keys.ts";
 import {
   askInstance,
   askRenewal,
@@ -52,6 +61,34 @@ export async function admissionAttempts(world: World, owner: TestOwner): Promise
     { route: "/v1/entries", what: "an entry", status: 200, kind: "entry", ask: register },
     { route: "/v1/entries", what: "the same entry", status: 409, kind: "refuse", ask: register },
     { route: "/v1/entries/{id}/removal", what: "an end", status: 200, kind: "entry", ask: remove },
+  ];
+}
+
+/** Agents that ask to be claimed, and come for what an owner gave. */
+export async function claimAttempts(world: World, owner: TestOwner): Promise<readonly Attempt[]> {
+  const { server } = world;
+  const claimed = await askToBeClaimed(server, wishOf(world.name("claimed")));
+  await accept(server, owner, { code: claimed.code, ticket: claimTicket(owner, claimed) });
+  const asking = { signer: createTestSigner(), bits: 0 };
+  const ask = (bits: number) => () => postClaim(server, wishOf(world.name("found")), { ...asking, bits });
+  const take = (signer: TestOwner["signer"]) => () => collect(server, claimed, signer);
+  return [
+    { route: "/v1/claims", what: "a wish", status: 200, kind: "ticket", ask: ask(16) },
+    { route: "/v1/claims", what: "a wish without work", status: 429, kind: "refuse", ask: ask(0) },
+    {
+      route: "/v1/claims/collection",
+      what: "a ticket",
+      status: 200,
+      kind: "read",
+      ask: take(claimed.signer),
+    },
+    {
+      route: "/v1/claims/collection",
+      what: "another's ticket",
+      status: 404,
+      kind: "refuse",
+      ask: take(asking.signer),
+    },
   ];
 }
 
