@@ -62,9 +62,13 @@ async function start(): Promise<TestServer> {
   return { ...server, url: `https://127.0.0.1:${link.port}` };
 }
 
+/** A try after a failure goes on with the same state. */
+let tries = 0;
+
 /** Lets clients ask while the server is killed, and says when it is over. */
 async function underKills<Result>(clients: (ground: Ground) => Promise<Result>): Promise<Result> {
-  const owner = await createOwner(await up, "many");
+  tries += 1;
+  const owner = await createOwner(await up, `many-${tries}`);
   let asked = 0;
   let isOver = false;
   const onAsked = () => {
