@@ -18,13 +18,13 @@ from .evidence_sources import (
     from_oidc,
 )
 from .identity import AgentIdentity, IdentityRequest
+from .intent import BoundRequest
 from .models import Composition, KeptReceipt, Limits, RevocationAnswer
 from .receipts import Receipt, ReceiptExpectations, VerifiedReceipt, parse_receipt_header, verify_receipt
 from .route_table import Route
 from .secret import Secret
 from .service.evaluate import Evaluation, Question
 from .service.guard import GuardAgents, verify_agent
-from .service.intents import BoundRequest
 from .service.visit import Refusal, Visit
 from .wit import AgentWit
 
