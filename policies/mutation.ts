@@ -9,7 +9,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** Takes nine tenths of the time of all tests, and is asked only about mutants that the others let through. */
+/** Takes most of the time of all tests, and is asked only about mutants that the others let through. */
 const SLOW_TEST = "test_the_control_plane_permits_the_table_and_nothing_else";
 /** Exit code of `opa test` when tests ran and some failed; a policy that does not compile gives another. */
 const TESTS_FAILED = 2;

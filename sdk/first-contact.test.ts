@@ -157,16 +157,6 @@ describe("first contact", () => {
     server.release();
   });
 
-  it("holds no nonce of a server that is another one since", async () => {
-    const discovery = { nonce: "of-before", server_id: SERVER_ID };
-    const { url } = await listen({ discovery });
-    const server = await contact(url);
-    Object.assign(discovery, { nonce: undefined, server_id: `${SERVER_ID}-anew` });
-    await server.discover();
-    expect(await server.takeNonce()).toBe("from-nonce");
-    server.release();
-  });
-
   it("gives out no nonce that came over a connection which has ended", () => {
     const held = new HeldNonces();
     held.keep("over-one-that-has-ended", 0, { destroyed: true });

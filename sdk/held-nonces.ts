@@ -34,12 +34,7 @@ export class HeldNonces {
       newest !== undefined && nowMs - newest.atMs < FRESH_MS && newest.connection?.destroyed !== true;
     if (isGood) return newest.text;
     // The newest is stale, and so are all.
-    this.clear();
-    return undefined;
-  }
-
-  /** Those of a server that is another one now are worth nothing. */
-  clear(): void {
     this.#held.length = 0;
+    return undefined;
   }
 }

@@ -317,8 +317,6 @@ export class TrustServer implements Watched {
 
   #keepDiscovery(discovery: Discovery, atMs: number): void {
     requireOwnDiscovery(discovery, this.trustDomain);
-    const before = this.#discovery?.server_id;
-    if (before !== undefined && discovery.server_id !== before) this.#nonces.clear();
     this.#nonces.keep(discovery.nonce, atMs);
     this.#logKey = parseVkey(discovery.log_vkey);
     this.#discovery = discovery;
