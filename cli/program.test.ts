@@ -96,6 +96,7 @@ describe("a command that is written wrongly", () => {
     ["a missing option", ["agent", "ticket", "--owner", "alice"]],
     ["a number out of bounds", ["ledger", "query", "--limit", "0"]],
     ["an id that is none", ["revoke", "payment-agent"]],
+    ["an option of every command without its value", ["owner", "list", "--as"]],
   ])("exits 2 for %s and shows the way to the help", async (_case, args) => {
     const { exitCode, stderr } = await runWarden(home, args);
     expect(exitCode).toBe(2);

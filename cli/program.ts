@@ -35,11 +35,9 @@ export async function runProgram(args: readonly string[], io: Io): Promise<numbe
     exitCode = code;
   };
   const usage: Usage = { command: "warden", text: "" };
-  const program = await createProgram(
-    { io, setExitCode },
-    { usage, families: familiesFor(firstWordOf(args)) },
-  );
   try {
+    const families = familiesFor(firstWordOf(args));
+    const program = await createProgram({ io, setExitCode }, { usage, families });
     await program.parseAsync([...args], { from: "user" });
   } catch (error) {
     // Commander throws for help that was asked for (exit code 0) and for usage errors.
@@ -94,7 +92,8 @@ export async function createProgram(
 
 /** The first argument that is neither an option of the program itself nor the value of one: the command. */
 function firstWordOf(args: readonly string[]): string | undefined {
-  const program = new Command();
+  // An option without its value is an error of usage here already.
+  const program = new Command().exitOverride().configureOutput({ outputError: () => undefined });
   addGlobalOptions(program);
   return program.parseOptions([...args]).operands[0];
 }
