@@ -1,13 +1,11 @@
 /** An agent that registered itself and shows a code: its owner reads what it asks for, and signs that by a passkey. */
 import { useMutation } from "@tanstack/react-query";
 import { draftTicket, type Ticket } from "@trustwarden/core/agentid/enrolment.ts";
-import { formatSpiffeId, parseTrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { acceptedClaim, type ClaimView, claimView } from "@trustwarden/core/api/claims.ts";
-import { discovery } from "@trustwarden/core/api/ledger.ts";
-import { formatUlid } from "@trustwarden/core/id.ts";
 import { parseScope } from "@trustwarden/core/scope.ts";
 import { type ReactElement, type SubmitEvent, useState } from "react";
 import { callApi } from "../api/client.ts";
+import { beginDocument } from "../api/document.ts";
 import { useSession } from "../api/session.tsx";
 import { callSigned, signByPasskey } from "../api/sign.ts";
 import { formatCount, formatSpan } from "../parts/format.ts";
@@ -70,8 +68,8 @@ function Answer({ code, claim }: { readonly code: string; readonly claim: ClaimV
   const session = useSession();
   const signing = useMutation({
     mutationFn: async () => {
-      const found = await callApi({ path: "/.well-known/trustwarden", answer: discovery });
-      const ticket = ticketFor(claim, { ownerId: session.owner_id ?? "", trustDomain: found.trust_domain });
+      const begun = await beginDocument(TICKET_SECONDS);
+      const ticket: Ticket = { ...begun, ...meantBy(claim), owner: session.owner_id ?? "" };
       const signed = await signByPasskey(session, (keyid) => draftTicket(ticket, keyid));
       return callSigned({
         path: "/v1/claims/acceptance",
@@ -113,25 +111,14 @@ function Answer({ code, claim }: { readonly code: string; readonly claim: ClaimV
 }
 
 /** What is signed: exactly what is shown. @throws TrustWardenError the codes of scopes and names. */
-function ticketFor(
-  { path, name, scope, ttl_seconds, thumbprint }: ClaimView,
-  { ownerId, trustDomain }: { readonly ownerId: string; readonly trustDomain: string },
-): Ticket {
-  const now = Date.now();
-  const iat = Math.floor(now / 1000);
+function meantBy({ path, name, scope, ttl_seconds, thumbprint }: ClaimView) {
   return {
-    v: 1,
     kind: "agent",
-    jti: formatUlid(now, (length) => crypto.getRandomValues(new Uint8Array(length))),
-    aud: formatSpiffeId(parseTrustDomain(trustDomain), []),
-    iat,
-    exp: iat + TICKET_SECONDS,
-    owner: ownerId,
     path,
     name,
     scope: parseScope(scope),
     ttl_seconds,
     limits: LIMITS,
     holder_thumbprint: thumbprint,
-  };
+  } as const;
 }

@@ -1,9 +1,7 @@
 /** An agent goes from one owner to another: one offers it, the other takes it, each by its own passkey over the same bytes. */
 import { useMutation } from "@tanstack/react-query";
-import { formatSpiffeId, parseTrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
-import { type AgentView, discovery } from "@trustwarden/core/api/ledger.ts";
+import type { AgentView } from "@trustwarden/core/api/ledger.ts";
 import { transferAnswer, transferOfferAnswer } from "@trustwarden/core/api/transfer.ts";
-import { formatUlid } from "@trustwarden/core/id.ts";
 import {
   draftTransfer,
   parseOfferValue,
@@ -11,7 +9,7 @@ import {
   type Transfer,
 } from "@trustwarden/core/transfer.ts";
 import { type ReactElement, type SubmitEvent, useState } from "react";
-import { callApi } from "../api/client.ts";
+import { beginDocument } from "../api/document.ts";
 import { useSession } from "../api/session.tsx";
 import { callSigned, signByPasskey } from "../api/sign.ts";
 import { formatTime } from "../parts/format.ts";
@@ -28,8 +26,8 @@ export function HandOver({ agent }: { readonly agent: AgentView }): ReactElement
   const { owner_id: from } = session;
   const offering = useMutation({
     mutationFn: async () => {
-      const { trust_domain } = await callApi({ path: "/.well-known/trustwarden", answer: discovery });
-      const transfer = transferOf({ agent: agent.agent_id, from: from ?? "", to: to.trim() }, trust_domain);
+      const between = { agent: agent.agent_id, from: from ?? "", to: to.trim() };
+      const transfer: Transfer = { ...(await beginDocument(OFFER_SECONDS)), ...between };
       const signed = await signByPasskey(session, (keyid) => draftTransfer(transfer, keyid));
       return callSigned({ path: "/v1/transfers", body: { transfer: signed }, answer: transferOfferAnswer });
     },
@@ -161,17 +159,4 @@ function readOffer(text: string): ShownOffer | null {
     // Safe: only for showing it; taking it reads it again and refuses.
     return null;
   }
-}
-
-function transferOf(between: Pick<Transfer, "agent" | "from" | "to">, trustDomain: string): Transfer {
-  const now = Date.now();
-  const iat = Math.floor(now / 1000);
-  return {
-    v: 1,
-    jti: formatUlid(now, (length) => crypto.getRandomValues(new Uint8Array(length))),
-    aud: formatSpiffeId(parseTrustDomain(trustDomain), []),
-    iat,
-    exp: iat + OFFER_SECONDS,
-    ...between,
-  };
 }

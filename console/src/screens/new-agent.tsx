@@ -1,13 +1,10 @@
 /** A new agent: its owner says what it may do and signs that by a passkey; the ticket is shown once. */
 import { useMutation } from "@tanstack/react-query";
 import { draftTicket, type Ticket } from "@trustwarden/core/agentid/enrolment.ts";
-import { formatSpiffeId, parseTrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { ticketAnswer } from "@trustwarden/core/api/identity.ts";
-import { discovery } from "@trustwarden/core/api/ledger.ts";
-import { formatUlid } from "@trustwarden/core/id.ts";
 import { parseScope } from "@trustwarden/core/scope.ts";
 import { type ReactElement, type SubmitEvent, useState } from "react";
-import { callApi } from "../api/client.ts";
+import { beginDocument } from "../api/document.ts";
 import { useSession } from "../api/session.tsx";
 import { callSigned, signByPasskey } from "../api/sign.ts";
 import { Command, Panel } from "../parts/parts.tsx";
@@ -33,8 +30,8 @@ export function NewAgent(): ReactElement | null {
   const [wanted, setWanted] = useState(NOTHING);
   const signing = useMutation({
     mutationFn: async () => {
-      const found = await callApi({ path: "/.well-known/trustwarden", answer: discovery });
-      const ticket = ticketOf(wanted, { ownerId: session.owner_id ?? "", trustDomain: found.trust_domain });
+      const begun = await beginDocument(TICKET_SECONDS);
+      const ticket: Ticket = { ...begun, ...meantBy(wanted), owner: session.owner_id ?? "" };
       const signed = await signByPasskey(session, (keyid) => draftTicket(ticket, keyid));
       return callSigned({ path: "/v1/tickets", body: { ticket: signed }, answer: ticketAnswer });
     },
@@ -81,25 +78,13 @@ export function NewAgent(): ReactElement | null {
 }
 
 /** What is signed: exactly what stands in the form. @throws TrustWardenError the codes of scopes and names. */
-function ticketOf(
-  { path, name, scope, hours }: Wanted,
-  { ownerId, trustDomain }: { readonly ownerId: string; readonly trustDomain: string },
-): Ticket {
-  const now = Date.now();
-  const iat = Math.floor(now / 1000);
-  const atoms = scope.split(/\s+/).filter((atom) => atom !== "");
+function meantBy({ path, name, scope, hours }: Wanted) {
   return {
-    v: 1,
     kind: "agent",
-    jti: formatUlid(now, (length) => crypto.getRandomValues(new Uint8Array(length))),
-    aud: formatSpiffeId(parseTrustDomain(trustDomain), []),
-    iat,
-    exp: iat + TICKET_SECONDS,
-    owner: ownerId,
     path: path.trim(),
     name: name.trim(),
-    scope: parseScope(atoms),
+    scope: parseScope(scope.split(/\s+/).filter((atom) => atom !== "")),
     ttl_seconds: Math.round(Number(hours) * HOUR_SECONDS),
     limits: LIMITS,
-  };
+  } as const;
 }
