@@ -25,17 +25,19 @@ describe("./dev bench", () => {
   });
 
   it("answers an option that nobody knows, and a benchmark that is not there, in one line and by the exit code", async () => {
-    const [option, name, only] = await Promise.all([
+    const [option, name, only, claim] = await Promise.all([
       bench("scale", "--sed", "2"),
       bench("nonsense"),
       bench("--only", "sign,nonsense"),
+      bench("report", "--measure", "--only", "nonsense", "--to", "/dev/null"),
     ]);
-    expect([option.code, name.code, only.code]).toEqual([2, 2, 2]);
+    expect([option.code, name.code, only.code, claim.code]).toEqual([2, 2, 2, 2]);
     expect(option.error).toMatch(/^bench: Unknown option '--sed'[\s\S]+\[--seed 1\]/);
     expect(name.error).toMatch(
       /^bench: there is no benchmark 'nonsense'\. There are: python, [\s\S]+soak\.\n$/,
     );
     expect(only.error).toMatch(/^bench: There is no benchmark 'nonsense'\. There are: sign, /);
+    expect(claim.error).toMatch(/^bench: The report has no benchmark 'nonsense'\. It has: report, /);
     expect([option, name, only].map(({ error }) => error.includes("    at "))).toEqual([false, false, false]);
   });
 });

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { keepResult, RESULT_NAMES } from "../keep.ts";
+import { sectionsOf, WITHOUT_PEER } from "./claims.ts";
 import { type Found, readResults } from "./results.ts";
 import { writeReport } from "./write.ts";
 
@@ -147,5 +148,11 @@ describe("bench/REPORT.md", () => {
     for (const section of sections)
       for (const name of ["Command", "Machine", "Load", "Versions", "Date"])
         expect(section).toContain(`\n- ${name}: `);
+  });
+
+  it("has every section, or says that it was not run, and every claim without its peer", () => {
+    const text = readFileSync(join(import.meta.dirname, "..", "REPORT.md"), "utf8");
+    for (const { title } of sectionsOf({})) expect(text).toContain(title);
+    for (const line of WITHOUT_PEER) expect(text).toContain(`\n- ${line}\n`);
   });
 });

@@ -9,7 +9,8 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { RESULT_NAMES, RESULTS } from "../keep.ts";
+import { RESULT_NAMES, RESULTS, type ResultName } from "../keep.ts";
+import { WrongUse } from "../wrong-use.ts";
 import { measureAll } from "./measure.ts";
 import { readResults } from "./results.ts";
 import { writeReport } from "./write.ts";
@@ -23,8 +24,14 @@ const { values } = parseArgs({
     to: { type: "string", default: join(import.meta.dirname, "..", "REPORT.md") },
   },
 });
-const names = RESULT_NAMES.filter((name) => values.only?.includes(name) ?? true);
+const names = values.only?.map(findName) ?? RESULT_NAMES;
 const failed = values.measure ? await measureAll(names, values.quick) : [];
 writeFileSync(values.to, writeReport(readResults(values.from, RESULT_NAMES)));
 console.log(`written: ${values.to}`);
 if (failed.length > 0) process.exitCode = 1;
+
+function findName(wanted: string): ResultName {
+  const found = RESULT_NAMES.find((name) => name === wanted);
+  if (found !== undefined) return found;
+  throw new WrongUse(`The report has no benchmark '${wanted}'. It has: ${RESULT_NAMES.join(", ")}.`);
+}
