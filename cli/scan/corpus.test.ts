@@ -1,5 +1,5 @@
 /** What a scan misses and what it takes for a secret, counted on files as agents' machines hold them; and that no output shows a value. */
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { createHome, runWarden } from "../testing.ts";
@@ -21,6 +21,14 @@ async function valuesIn({ path, text }: Sample): Promise<readonly string[]> {
   );
   return found.map(({ value }) => value);
 }
+
+test("the guide says how much it is", () => {
+  const guide = readFileSync(new URL("../../docs/guides/scan.md", import.meta.url), "utf8");
+  const secrets = LEAKS.flatMap((sample) => sample.secrets).length;
+  expect(guide).toContain(
+    `${secrets} secrets in ${LEAKS.length} files, all of them found; ${HARMLESS.length} files`,
+  );
+});
 
 describe("of a corpus of leaks", () => {
   test.each(LEAKS)("each secret of $path is found once, and nothing else", async (sample) => {
