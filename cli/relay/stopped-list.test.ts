@@ -24,7 +24,8 @@ const listOf = (serials: readonly string[]) =>
     ),
   );
 
-it("is current only when a list that was asked for after an epoch is here", async () => {
+/** Its server, which gives the first two answers when the test lets it. */
+function openList(serials: readonly string[]) {
   const answers = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   let asked = 0;
   const list = new StoppedList({
@@ -32,14 +33,19 @@ it("is current only when a list that was asked for after an epoch is here", asyn
       const mine = answers[asked];
       asked += 1;
       await mine?.promise;
-      return { status: 200, body: listOf(["2a"]), etag: `"${asked}"` };
+      return { status: 200, body: listOf(serials), etag: `"${asked}"` };
     },
   });
+  return { list, answers, asked: () => asked };
+}
+
+it("is current only when a list that was asked for after an epoch is here", async () => {
+  const { list, answers, asked } = openList(["2a"]);
   expect(list.isCurrent).toBe(false);
   list.want(0);
   list.want(5);
   answers[0]?.resolve();
-  await vi.waitUntil(() => asked === 2);
+  await vi.waitUntil(() => asked() === 2);
   expect([list.isCurrent, list.has("2a"), list.has("2b")]).toEqual([false, true, false]);
   answers[1]?.resolve();
   await vi.waitUntil(() => list.isCurrent);
@@ -72,16 +78,7 @@ it.each([
 });
 
 it("says when it knows the stops of an epoch, and not before, however many come behind it", async () => {
-  const answers = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-  let asked = 0;
-  const list = new StoppedList({
-    readPublic: async () => {
-      const mine = answers[asked];
-      asked += 1;
-      await mine?.promise;
-      return { status: 200, body: listOf([]) };
-    },
-  });
+  const { list, answers } = openList([]);
   const known: number[] = [];
   list.want(1);
   const first = list.whenCurrent().then(() => known.push(1));
