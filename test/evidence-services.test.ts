@@ -2,7 +2,6 @@
 
 import { parseTicketValue } from "@trustwarden/core/agentid/enrolment-value.ts";
 import { ticketAnswer } from "@trustwarden/core/api/identity.ts";
-import { discovery } from "@trustwarden/core/api/ledger.ts";
 import { expect, it } from "vitest";
 import { verifyEvidence } from "../sdk/verify-evidence.ts";
 import {
@@ -15,10 +14,10 @@ import {
   signedRequest,
 } from "./support/actors.ts";
 import { openKeys } from "./support/authority-keys.ts";
-import { askTravelling, verdictOf } from "./support/evidence.ts";
+import { askTravelling, readTrust, verdictOf } from "./support/evidence.ts";
 import { manifestKeyOf } from "./support/evidence-forgeries.ts";
 import { forgersVkey, type Payload, relog } from "./support/evidence-presented.ts";
-import { jsonOf, send, sendAdmin } from "./support/http.ts";
+import { send, sendAdmin } from "./support/http.ts";
 import { createTestSigner } from "./support/keys.ts";
 import { createEntry, deliver, joinNode } from "./support/nodes.ts";
 import { startTestServer, type TestServer } from "./support/server.ts";
@@ -41,10 +40,7 @@ it("holds what a relay, a service and a node's workload are by", async () => {
   const since = new Date(Date.now() - 600_000).toISOString();
   const target = `/v1/evidence?since=${since}`;
   const { bytes } = await sendAdmin(server.adminSocket, { target });
-  const bundle = (await send(server.url, { target: "/v1/bundle" })).text;
-  const vkey = discovery.parse(
-    jsonOf(await send(server.url, { target: "/.well-known/trustwarden" })),
-  ).log_vkey;
+  const { vkey, bundleText: bundle } = await readTrust(server);
   const { status, stdout } = askTravelling(bytes, bundle, ["--vkey", vkey]);
   expect(stdout).toContain("trustwarden/relay/hall");
   expect([status, status === 0 ? "" : stdout]).toEqual([0, ""]);

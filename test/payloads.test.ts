@@ -2,15 +2,15 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openEvidenceBundle } from "@trustwarden/core/agentledger/evidence-bundle.ts";
-import { discovery, eventPage } from "@trustwarden/core/api/ledger.ts";
+import { eventPage } from "@trustwarden/core/api/ledger.ts";
 import { parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { parseEnvelope } from "@trustwarden/core/dsse.ts";
 import { parseJsonObject } from "@trustwarden/core/json.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { verifyEvidence } from "../sdk/verify-evidence.ts";
 import { createOwner, enrolAgent, type TestInstance } from "./support/actors.ts";
-import { askTravelling } from "./support/evidence.ts";
-import { codeOf, jsonOf, send, sendAdmin } from "./support/http.ts";
+import { askTravelling, readTrust } from "./support/evidence.ts";
+import { codeOf, jsonOf, sendAdmin } from "./support/http.ts";
 import { type FakeModel, startFakeModel } from "./support/model/fake-model.ts";
 import { callModel, chatOf, FAKE_PRICES, registerModel } from "./support/model/gateway-llm.ts";
 import { committedOf, openPayload, readPayload } from "./support/payloads.ts";
@@ -143,10 +143,7 @@ describe("an evidence bundle", () => {
 
   it("shows what was asked and answered as the log commits to it, when the operator wants it to", async () => {
     const { eventId, text } = await ask("kept");
-    const { log_vkey: vkey } = discovery.parse(
-      jsonOf(await send(server.url, { target: "/.well-known/trustwarden" })),
-    );
-    const bundle = (await send(server.url, { target: "/v1/bundle" })).text;
+    const { vkey, bundleText: bundle } = await readTrust(server);
     const trust = { log: { vkey }, roots: { bundle } };
     const payloadsOf = (bytes: Uint8Array) => verifyEvidence(bytes, trust).payloads;
     expect(payloadsOf(await make(`event=${eventId}`)).size).toBe(0);

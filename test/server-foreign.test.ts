@@ -3,7 +3,6 @@
  * like any other, and checked offline.
  */
 import { formatTrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
-import { discovery } from "@trustwarden/core/api/ledger.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runWarden } from "../cli/testing.ts";
 import { verifyEvidence } from "../sdk/verify-evidence.ts";
@@ -21,7 +20,7 @@ import {
   type TestOwner,
   visitIntent,
 } from "./support/actors.ts";
-import { askTravelling } from "./support/evidence.ts";
+import { askTravelling, readTrust } from "./support/evidence.ts";
 import {
   createForeignDomain,
   foreignInstanceOf,
@@ -162,10 +161,7 @@ describe("a foreign agent", () => {
   it("is shown by the registration of then, also when it was registered again", async () => {
     const target = `/v1/evidence?event=${firstId}`;
     const { bytes } = await sendAdmin(server.adminSocket, { target });
-    const { log_vkey: vkey } = discovery.parse(
-      jsonOf(await send(server.url, { target: "/.well-known/trustwarden" })),
-    );
-    const { text: bundle } = await send(server.url, { target: "/v1/bundle" });
+    const { vkey, bundleText: bundle } = await readTrust(server);
     const issued = (await eventsOf(server, "issue")).filter(({ agent_identity: id }) => id === WORKLOAD);
     const first = Math.min(...issued.flatMap(({ indexes }) => indexes));
     const { events, alarms } = verifyEvidence(bytes, { log: { vkey }, roots: { bundle } });

@@ -1,11 +1,11 @@
 /** Evidence of what one admin asked and a second one confirmed, and logs that lie about it. */
 import { randomBytes } from "node:crypto";
-import { discovery } from "@trustwarden/core/api/ledger.ts";
 import { encodeBase64url } from "@trustwarden/core/bytes.ts";
 import { openKeys } from "./authority-keys.ts";
+import { readTrust } from "./evidence.ts";
 import { type Forgery, type ManifestKey, manifestKeyOf } from "./evidence-forgeries.ts";
 import { type Payload, relog } from "./evidence-presented.ts";
-import { jsonOf, send, sendAdmin } from "./http.ts";
+import { sendAdmin } from "./http.ts";
 import { askConfirmation, CONSOLE, confirm, confirmed, createPerson, type TestPerson } from "./people.ts";
 import { eventsOf } from "./refusals.ts";
 import { startTestServer } from "./server.ts";
@@ -38,8 +38,7 @@ export async function createConfirmationStory(): Promise<ConfirmationStory> {
   const { serverSigner } = await openKeys(server.home);
   return {
     bytes,
-    vkey: discovery.parse(jsonOf(await send(server.url, { target: "/.well-known/trustwarden" }))).log_vkey,
-    bundleText: (await send(server.url, { target: "/v1/bundle" })).text,
+    ...(await readTrust(server)),
     key: manifestKeyOf(bytes, serverSigner),
     admin,
     second,

@@ -2,7 +2,6 @@
 import { randomUUID } from "node:crypto";
 import { digestOfEnrolment, formatOwnerKeyid } from "@trustwarden/core/agentid/enrolment.ts";
 import { approvalView, questionOf } from "@trustwarden/core/api/approval.ts";
-import { discovery } from "@trustwarden/core/api/ledger.ts";
 import { draftApproval } from "@trustwarden/core/approval.ts";
 import { encodeBase64, encodeBase64url, parseBase64url, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { encodeSpki, sha256 } from "@trustwarden/core/crypto.ts";
@@ -19,6 +18,7 @@ import { AUDIENCE, enrolWith, nowSeconds, serverIdOf, signedRequest, type TestIn
 import { SoftwareAuthenticator } from "./authenticator.ts";
 import { openKeys } from "./authority-keys.ts";
 import { openEchoUpstream } from "./echo-upstream.ts";
+import { readTrust } from "./evidence.ts";
 import { type Forgery, type ManifestKey, manifestKeyOf } from "./evidence-forgeries.ts";
 import { type Payload, relog } from "./evidence-presented.ts";
 import { jsonOf, type RawAnswer, send, sendAdmin } from "./http.ts";
@@ -68,8 +68,7 @@ export async function createPasskeyStory(): Promise<PasskeyStory> {
   const { serverSigner } = await openKeys(server.home);
   return {
     bytes,
-    vkey: discovery.parse(jsonOf(await send(server.url, { target: "/.well-known/trustwarden" }))).log_vkey,
-    bundleText: (await send(server.url, { target: "/v1/bundle" })).text,
+    ...(await readTrust(server)),
     key: manifestKeyOf(bytes, serverSigner),
     person,
     agent,

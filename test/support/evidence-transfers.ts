@@ -1,7 +1,6 @@
 /** Evidence of an agent that went from one owner, a file's key, to another, a person with a passkey; and logs that lie about it. */
 
 import { formatOwnerKeyid } from "@trustwarden/core/agentid/enrolment.ts";
-import { discovery } from "@trustwarden/core/api/ledger.ts";
 import { issueTransfer, parseUnverifiedTransfer, type Transfer } from "@trustwarden/core/transfer.ts";
 import {
   createOwner,
@@ -14,9 +13,10 @@ import {
   type TestOwner,
 } from "./actors.ts";
 import { openKeys } from "./authority-keys.ts";
+import { readTrust } from "./evidence.ts";
 import { type Forgery, type ManifestKey, manifestKeyOf } from "./evidence-forgeries.ts";
 import { type Payload, relog } from "./evidence-presented.ts";
-import { jsonOf, type RawAnswer, send, sendAdmin } from "./http.ts";
+import { type RawAnswer, send, sendAdmin } from "./http.ts";
 import { depositTicket, signTicket } from "./passkey-documents.ts";
 import { CONSOLE, createPerson, type TestPerson } from "./people.ts";
 import { startTestServer, type TestServer } from "./server.ts";
@@ -83,8 +83,7 @@ export async function createTransferStory(): Promise<TransferStory> {
   const { iat, exp } = transfer;
   return {
     bytes,
-    vkey: discovery.parse(jsonOf(await send(server.url, { target: "/.well-known/trustwarden" }))).log_vkey,
-    bundleText: (await send(server.url, { target: "/v1/bundle" })).text,
+    ...(await readTrust(server)),
     key: manifestKeyOf(bytes, serverSigner),
     giver,
     receiver,

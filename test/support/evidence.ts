@@ -65,9 +65,7 @@ export async function createBundleStory(server?: TestServer): Promise<BundleStor
   const target = { kind: "instance", id: child.answer.instance_id };
   const body = JSON.stringify({ target, reason: "the auditor's example" });
   await sendAdmin(running.adminSocket, { method: "POST", target: "/v1/revocations", body });
-  const found = jsonOf(await send(running.url, { target: "/.well-known/trustwarden" }));
-  const { log_vkey: vkey } = discovery.parse(found);
-  const bundleText = (await send(running.url, { target: "/v1/bundle" })).text;
+  const { vkey, bundleText } = await readTrust(running);
   return {
     server: running,
     owner,
@@ -86,6 +84,12 @@ export async function createBundleStory(server?: TestServer): Promise<BundleStor
     },
     verify: (bytes) => verifyEvidence(bytes, { log: { vkey }, roots: { bundle: bundleText } }),
   };
+}
+
+/** What an auditor trusts: the key of a server's log, and its trust bundle. */
+export async function readTrust({ url }: Pick<TestServer, "url">) {
+  const { log_vkey: vkey } = discovery.parse(jsonOf(await send(url, { target: "/.well-known/trustwarden" })));
+  return { vkey, bundleText: (await send(url, { target: "/v1/bundle" })).text };
 }
 
 /** What a verification comes to: its refusal's code, or `missing` when everything is true and something is not there. */
@@ -117,9 +121,7 @@ export function askTravelling(bytes: Uint8Array, bundleText: string, trust: read
 export async function provenEventsOf(server: TestServer, eventId: string): Promise<readonly string[]> {
   const target = `/v1/evidence?event=${eventId}`;
   const { bytes } = await sendAdmin(server.adminSocket, { target });
-  const found = jsonOf(await send(server.url, { target: "/.well-known/trustwarden" }));
-  const { log_vkey: vkey } = discovery.parse(found);
-  const { text: bundle } = await send(server.url, { target: "/v1/bundle" });
+  const { vkey, bundleText: bundle } = await readTrust(server);
   const { events } = verifyEvidence(bytes, { log: { vkey }, roots: { bundle } });
   return events.map(({ event }) => event.event_id);
 }
