@@ -11,10 +11,10 @@ import { parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { A2aSettings } from "@trustwarden/core/gateway/a2a/settings.ts";
 import { instructionsOf } from "@trustwarden/core/gateway/mcp/definition.ts";
-import { GrowingBytes } from "@trustwarden/core/growing-bytes.ts";
 import { isJsonObject, type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
 import type { Catalogues } from "../mcp/catalogues.ts";
 import type { UpstreamClient } from "../ports.ts";
+import { readWhole } from "../whole-answer.ts";
 
 /** A card is read by people and models. */
 const MAX_CARD_BYTES = 65_536;
@@ -85,8 +85,9 @@ export function formatCard(card: JsonObject, url: string): JsonObject {
 
 async function fetchCard(client: UpstreamClient, path: string): Promise<JsonObject> {
   const headers = { accept: "application/json", "a2a-version": "1.0" };
-  const { status, body } = await client.request({ method: "GET", path, headers, body: null });
-  const bytes = await readAll(body);
+  const answer = await client.request({ method: "GET", path, headers, body: null });
+  const bytes = await readWhole(answer, MAX_CARD_BYTES);
+  const { status } = answer;
   if (status !== 200) throw new TrustWardenError("upstream_answer_refused", { status });
   try {
     return parseJsonObject(parseUtf8(bytes));
@@ -114,14 +115,4 @@ function signerOf(card: JsonObject, { bundles, trustedSeconds }: CardParts): Spi
 
 function isInstanceOf(id: SpiffeId, agent: SpiffeId): boolean {
   return id.startsWith(`${agent}/inst-`) && !id.slice(agent.length + 1).includes("/");
-}
-
-async function readAll(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-  const whole = new GrowingBytes();
-  for await (const part of body) {
-    if (whole.length + part.length > MAX_CARD_BYTES)
-      throw new TrustWardenError("upstream_answer_refused", { reason: "too large" });
-    whole.add(part);
-  }
-  return whole.view();
 }

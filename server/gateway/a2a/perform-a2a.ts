@@ -17,10 +17,10 @@ import {
 } from "@trustwarden/core/gateway/mcp/json-rpc.ts";
 import { encodeSseEvent, SseReader } from "@trustwarden/core/gateway/mcp/sse.ts";
 import { type A2aCall, parseA2aCall } from "@trustwarden/core/gateway/plan-a2a.ts";
-import { GrowingBytes } from "@trustwarden/core/growing-bytes.ts";
 import { HeldEvents } from "../held-events.ts";
 import type { AllowedCall, Performer, UpstreamAnswer } from "../ports.ts";
 import { TextLeaves } from "../text-leaves.ts";
+import { readWhole } from "../whole-answer.ts";
 import { type CardParts, formatCard, requireCard } from "./card.ts";
 
 /** Larger answers are no message between agents. */
@@ -94,14 +94,11 @@ function versionOf({ arrival }: AllowedCall): string {
   return version;
 }
 
-async function passOne(visit: A2aVisit, { status, body }: UpstreamAnswer): Promise<void> {
-  const whole = new GrowingBytes();
-  for await (const part of body) {
-    if (whole.length + part.length > MAX_ANSWER_BYTES) throw refused("too large");
-    whole.add(part);
-  }
+async function passOne(visit: A2aVisit, sent: UpstreamAnswer): Promise<void> {
+  const bytes = await readWhole(sent, MAX_ANSWER_BYTES);
+  const { status } = sent;
   if (status !== 200) throw new TrustWardenError("upstream_answer_refused", { status });
-  const passed = answerOf(parseAnswer(parseUtf8(whole.view())), visit);
+  const passed = answerOf(parseAnswer(parseUtf8(bytes)), visit);
   await answer(visit.call, encodeUtf8(encodeRpcMessage(passed)));
 }
 

@@ -16,6 +16,7 @@ import { dataOfEvent, EventSplitter } from "../event-stream.ts";
 import { HeldEvents } from "../held-events.ts";
 import type { AllowedCall, UpstreamAnswer } from "../ports.ts";
 import { describeUpstream } from "../upstreams.ts";
+import { readWhole } from "../whole-answer.ts";
 import { cutModelList } from "./list-models.ts";
 import { prepareBody } from "./request-body.ts";
 import { textDeltasOf } from "./text-deltas.ts";
@@ -135,14 +136,9 @@ async function passWhole(
 }
 
 async function passModels(call: AllowedCall, answer: UpstreamAnswer, passing: Passing): Promise<void> {
-  const kept = new GrowingBytes();
-  for await (const part of answer.body) {
-    if (kept.length + part.length > MAX_READ_BYTES)
-      throw new TrustWardenError("upstream_answer_refused", { reason: "too large" });
-    kept.add(part);
-  }
+  const list = await readWhole(answer, MAX_READ_BYTES);
   const { agent } = call.caller;
-  const cut = cutModelList(kept.view(), { agent, upstream: call.arrival.upstream.name });
+  const cut = cutModelList(list, { agent, upstream: call.arrival.upstream.name });
   await call.begin(answer.status, answer.headers);
   await write(call, cut, passing);
   await call.end();

@@ -14,8 +14,8 @@ import {
 import { nameMemberOf } from "@trustwarden/core/gateway/mcp/methods.ts";
 import { formatHeaderValue } from "@trustwarden/core/gateway/mcp/request.ts";
 import { SseReader } from "@trustwarden/core/gateway/mcp/sse.ts";
-import { GrowingBytes } from "@trustwarden/core/growing-bytes.ts";
 import type { UpstreamAnswer, UpstreamClient } from "../ports.ts";
+import { readWhole } from "../whole-answer.ts";
 import type { Exchange, Incoming, McpLink, Outgoing } from "./link.ts";
 
 /** Larger answers are no tool's result; files belong elsewhere. */
@@ -47,7 +47,7 @@ export function createHttpLink(client: UpstreamClient, endpoint: string): McpLin
       const headers = { accept: ACCEPT, ...sessionHeaders(version, sessionId) };
       const answer = await client.request({ method: "DELETE", path: endpoint, headers, body: null });
       // Whatever it says: the session is not used any more.
-      await readAll(answer.body);
+      await readWhole(answer, MAX_ANSWER_BYTES);
     },
   };
 }
@@ -93,7 +93,7 @@ async function readOne(answer: {
   readonly isAwaited: boolean;
 }): Promise<Exchange> {
   const { status, sessionId, contentType, isAwaited } = answer;
-  const bytes = await readAll(answer.body);
+  const bytes = await readWhole(answer, MAX_ANSWER_BYTES);
   const isMessage = contentType === "application/json" && bytes.length > 0 && (isAwaited || status >= 400);
   const message = isMessage ? messageOf(bytes, status) : undefined;
   const isSuccess = status === 200 || status === 202;
@@ -136,16 +136,6 @@ function parseEvent(data: string): RpcMessage {
   } catch (cause) {
     throw new TrustWardenError("upstream_answer_refused", { reason: "not a message" }, { cause });
   }
-}
-
-async function readAll(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-  const whole = new GrowingBytes();
-  for await (const part of body) {
-    if (whole.length + part.length > MAX_ANSWER_BYTES)
-      throw new TrustWardenError("upstream_answer_refused", { reason: "too large" });
-    whole.add(part);
-  }
-  return whole.view();
 }
 
 function sessionIdOf(header: string | undefined): string | null {
