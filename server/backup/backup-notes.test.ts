@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { BackupNotes, isBackupNoted, leaveBackupNote, makerOf } from "./backup-notes.ts";
+import { BackupNotes, leaveBackupNote, makerOf } from "./backup-notes.ts";
 
 const ID = "0123456789abcdef0123456789abcdef";
 const NOTE = { id: ID, madeBy: "uid:1000", madeAt: "2026-11-23T08:00:00.000Z", size: 7, isSealed: true };
@@ -38,7 +38,7 @@ describe("who made a backup", () => {
     await notes.look();
     const details = { change: "backup", backup: ID, made_at: NOTE.madeAt, size: 7, sealed: true };
     expect(events).toEqual([{ subject: `backup:${ID}`, details, principal: "operator", peer: "uid:1000" }]);
-    expect(isBackupNoted(dataDir, ID)).toBe(false);
+    expect(existsSync(join(dataDir, "backups", `${ID}.json`))).toBe(false);
   });
 
   it("waits for a ledger that has no place", async () => {
@@ -46,7 +46,7 @@ describe("who made a backup", () => {
     await leaveBackupNote(dataDir, NOTE);
     ledger.isFull = true;
     await expect(notes.look()).rejects.toMatchObject({ code: "ledger_unavailable" });
-    expect(isBackupNoted(dataDir, ID)).toBe(true);
+    expect(existsSync(join(dataDir, "backups", `${ID}.json`))).toBe(true);
     ledger.isFull = false;
     await notes.look();
     expect(events).toHaveLength(1);
@@ -62,6 +62,15 @@ describe("who made a backup", () => {
     writeFileSync(join(dataDir, "backups", `${ID}.json`), `{"id":"${ID}","made_by":"root"}`);
     await expect(notes.look()).rejects.toMatchObject({ code: "backup_malformed" });
     expect([events, existsSync(join(dataDir, "backups", "readme.txt"))]).toEqual([[], true]);
+  });
+
+  it("is recorded also behind a note that is none, of which is told all the same", async () => {
+    const { dataDir, events, notes } = scene();
+    mkdirSync(join(dataDir, "backups"));
+    writeFileSync(join(dataDir, "backups", `${"0".repeat(32)}.json`), "{}");
+    await leaveBackupNote(dataDir, NOTE);
+    await expect(notes.look()).rejects.toMatchObject({ code: "backup_malformed" });
+    expect(events).toHaveLength(1);
   });
 
   it("is null for a backup of before it was said, and refused where it is half said", () => {

@@ -54,11 +54,6 @@ export async function leaveBackupNote(dataDir: string, note: BackupNote): Promis
   await syncDirectory(dataDir);
 }
 
-/** Whether the server has recorded a backup, or nothing is known of it. */
-export function isBackupNoted(dataDir: string, id: string): boolean {
-  return existsSync(join(dataDir, FOLDER, `${id}.json`));
-}
-
 /** Id of the backup that an event is about; null for any other event. */
 export function backupIdOf(details: JsonObject): string | null {
   return details.change === "backup" && typeof details.backup === "string" ? details.backup : null;
@@ -103,36 +98,38 @@ export class BackupNotes {
     await this.#looking;
   }
 
-  /** Records the notes that are there. @throws TrustWardenError `ledger_unavailable`, `backup_malformed`. */
+  /**
+   * Records the notes that are there; one that cannot be keeps no other from it.
+   *
+   * @throws TrustWardenError `ledger_unavailable`, `backup_malformed`: of the first that could not.
+   */
   async look(): Promise<void> {
-    const { dataDir, record, epoch, nowMs } = this.#deps;
-    const folder = join(dataDir, FOLDER);
+    const folder = join(this.#deps.dataDir, FOLDER);
     const names = existsSync(folder) ? readdirSync(folder).filter((name) => NOTE.test(name)) : [];
+    const failures: unknown[] = [];
     for (const name of names.toSorted().slice(0, MAX_NOTES)) {
-      const path = join(folder, name);
-      // Nothing but a plain file is read: whoever may write here could else have the server read another.
-      const bytes = lstatSync(path).isFile() ? await readFileIfAny(path) : null;
-      if (bytes === null) continue;
-      const { id, madeBy, ...rest } = parseNote(bytes);
-      const details = {
-        change: "backup",
-        backup: id,
-        made_at: rest.madeAt,
-        size: rest.size,
-        sealed: rest.isSealed,
-      };
-      const draft = {
-        kind: "admin",
-        allow: true,
-        reasons: [],
-        subject: `backup:${id}`,
-        chain: [],
-        details,
-      } as const;
-      const context = { nowMs: nowMs(), principal: "operator", peer: madeBy, intent: null };
-      await record([{ draft, epoch: epoch() }], context);
-      rmSync(path);
+      await this.#record(join(folder, name)).catch((error: unknown) => failures.push(error));
     }
+    if (failures.length > 0) throw failures[0];
+  }
+
+  async #record(path: string): Promise<void> {
+    const { record, epoch, nowMs } = this.#deps;
+    // Nothing but a plain file is read: whoever may write here could else have the server read another.
+    const bytes = lstatSync(path).isFile() ? await readFileIfAny(path) : null;
+    if (bytes === null) return;
+    const { id, madeBy, madeAt, size, isSealed } = parseNote(bytes);
+    const draft = {
+      kind: "admin",
+      allow: true,
+      reasons: [],
+      subject: `backup:${id}`,
+      chain: [],
+      details: { change: "backup", backup: id, made_at: madeAt, size, sealed: isSealed },
+    } as const;
+    const context = { nowMs: nowMs(), principal: "operator", peer: madeBy, intent: null };
+    await record([{ draft, epoch: epoch() }], context);
+    rmSync(path);
   }
 }
 
