@@ -51,13 +51,24 @@ export type ClaimCommand = AskClaimCommand | AcceptClaimCommand;
 export interface ClaimCommands {
   /** @throws TrustWardenError `registration_costly`, and the codes of a name or scope that cannot be. */
   askClaim(command: AskClaimCommand): Promise<Committed<AskedClaim>>;
-  /** @throws TrustWardenError `claim_unknown`, `claim_mismatch`, `owner_unknown`, `identity_revoked`, `challenge_used`, `passkey_invalid`. */
+  /**
+   * @throws TrustWardenError `claim_unknown`, `claim_mismatch`, `owner_unknown`, `identity_revoked`, `challenge_used`,
+   *   `passkey_invalid`.
+   */
   acceptClaim(command: AcceptClaimCommand): Promise<Committed<ClaimState>>;
+}
+
+/** Who looks for an agent by its code. */
+export interface WaitingClaimQuery {
+  readonly codeSha256: string;
+  readonly ownerId: string;
+  /** Unix seconds. */
+  readonly now: number;
 }
 
 /** The reads of claims. */
 export interface ClaimReads {
   findClaim(query: { readonly claimId: string; readonly now: number }): ClaimState | undefined;
-  /** Only one that nobody has answered. */
-  findWaitingClaim(query: { readonly codeSha256: string; readonly now: number }): ClaimState | undefined;
+  /** Only one that nobody has answered, and that waits for no other owner. */
+  findWaitingClaim(query: WaitingClaimQuery): ClaimState | undefined;
 }

@@ -1,7 +1,7 @@
 /** Agents that wait to be claimed, as rows. */
 import { claimWish } from "@trustwarden/core/api/claims.ts";
 import { parseJsonObject } from "@trustwarden/core/json.ts";
-import type { ClaimReads, ClaimState } from "./claim-ports.ts";
+import type { ClaimReads, ClaimState, WaitingClaimQuery } from "./claim-ports.ts";
 import type { Row, SqliteDatabase } from "./sqlite-database.ts";
 
 const FIND = "SELECT * FROM claim_codes WHERE claim_id = ? AND expires_at > ?";
@@ -16,12 +16,13 @@ export function createClaimReads(database: SqliteDatabase): ClaimReads {
   };
 }
 
-/** One that nobody has answered, by the digest of its code. @param query.now - Unix seconds. */
+/** One that nobody has answered. Who is not the one it waits for learns no more than who has no code. */
 export function findWaitingClaim(
   database: SqliteDatabase,
-  { codeSha256, now }: { readonly codeSha256: string; readonly now: number },
+  { codeSha256, ownerId, now }: WaitingClaimQuery,
 ): ClaimState | undefined {
-  return parseFound(database.get(FIND_WAITING, codeSha256, now));
+  const claim = parseFound(database.get(FIND_WAITING, codeSha256, now));
+  return claim?.wish.owner === null || claim?.wish.owner === ownerId ? claim : undefined;
 }
 
 function parseFound(row: Row | undefined): ClaimState | undefined {

@@ -48,11 +48,12 @@ export async function searchClaim(
 ): Promise<ClaimView> {
   // The agent shows its code the moment that it has it, to whichever server let it wait.
   if (services.sharing.isShared) await services.sharing.catchUp();
-  const query = { codeSha256: digestOfClaimCode(body.code), now: services.clock.trustedSeconds() };
-  const claim = services.reads.findWaitingClaim(query);
-  if (claim === undefined || (claim.wish.owner !== null && claim.wish.owner !== ownerOf(caller))) {
-    throw new TrustWardenError("claim_unknown");
-  }
+  const claim = services.reads.findWaitingClaim({
+    codeSha256: digestOfClaimCode(body.code),
+    ownerId: ownerOf(caller),
+    now: services.clock.trustedSeconds(),
+  });
+  if (claim === undefined) throw new TrustWardenError("claim_unknown");
   return viewOf(claim);
 }
 

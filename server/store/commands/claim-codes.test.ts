@@ -5,11 +5,12 @@ import type { AskedClaim } from "../claim-ports.ts";
 import { createReads } from "../reads.ts";
 import { contextAt, createTestStore, NOW, NOW_MS, type TestStore } from "./fixture.test.support.ts";
 
+const OWNER = "own_01K0000000000000000000000A";
 const wish = (name: string) => ({ path: "", name, scope: ["read:rows"], ttl_seconds: 3600, owner: null });
 
 function ask(store: TestStore, name: string, { nowMs = NOW_MS, workBits = 30 } = {}): AskedClaim {
-  const command = { change: "ask", context: contextAt(nowMs), thumbprint: name, wish: wish(name), workBits };
-  return store.run<AskedClaim>({ kind: "changeClaim", command: { ...command, change: "ask" } }).value;
+  const command = { context: contextAt(nowMs), thumbprint: name, wish: wish(name), workBits };
+  return store.run<AskedClaim>({ kind: "changeClaim", command: { change: "ask", ...command } }).value;
 }
 
 test("a code finds its agent for ten minutes, to the second, however it is typed", () => {
@@ -19,8 +20,8 @@ test("a code finds its agent for ten minutes, to the second, however it is typed
   expect(code).toMatch(/^(?:[0-9A-HJKMNP-TV-Z]{4}-){3}[0-9A-HJKMNP-TV-Z]{4}$/);
   expect(expiresAt).toBe(NOW + 600);
   const codeSha256 = digestOfClaimCode(` ${code.toLowerCase().replaceAll("0", "o").replaceAll("1", "l")} `);
-  expect(reads.findWaitingClaim({ codeSha256, now: NOW + 599 })).toMatchObject({ claimId });
-  expect(reads.findWaitingClaim({ codeSha256, now: NOW + 600 })).toBeUndefined();
+  expect(reads.findWaitingClaim({ codeSha256, ownerId: OWNER, now: NOW + 599 })).toMatchObject({ claimId });
+  expect(reads.findWaitingClaim({ codeSha256, ownerId: OWNER, now: NOW + 600 })).toBeUndefined();
   expect(reads.findClaim({ claimId, now: NOW + 600 })).toBeUndefined();
   expect(JSON.stringify(store.dump())).not.toContain(code.replaceAll("-", ""));
 });
@@ -52,6 +53,7 @@ test("asking anew with the same key counts as often as it was asked, so that no 
       details: expect.objectContaining({ waiting: 128 }),
     }),
   );
-  expect(reads.findWaitingClaim({ codeSha256: digestOfClaimCode(first.code), now: NOW })).toBeUndefined();
+  const query = { codeSha256: digestOfClaimCode(first.code), ownerId: OWNER, now: NOW };
+  expect(reads.findWaitingClaim(query)).toBeUndefined();
   expect(reads.findClaim({ claimId: first.claimId, now: NOW })?.thumbprint).not.toBe("loop");
 });

@@ -95,11 +95,8 @@ function acceptClaim(
   const now = secondsOf(context);
   const { owner: ownerId } = ticket;
   requireLiveOwner(database, ownerId);
-  const claim = findWaitingClaim(database, { codeSha256, now });
-  // Who is not the one it waits for learns no more than who has no code.
-  if (claim === undefined || (claim.wish.owner !== null && claim.wish.owner !== ownerId)) {
-    throw new TrustWardenError("claim_unknown");
-  }
+  const claim = findWaitingClaim(database, { codeSha256, ownerId, now });
+  if (claim === undefined) throw new TrustWardenError("claim_unknown");
   requireAsAsked(ticket, claim);
   if (assertion !== null) keepDeposited(database, { ticket, envelope, assertion, now });
   const expiresAt = now + CLAIM_SECONDS;
