@@ -10,7 +10,7 @@ import { encodePae, parseEnvelope } from "@trustwarden/core/dsse.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { challengeOf, type OwnerKey, readAuthenticatorData } from "@trustwarden/core/passkey.ts";
 import type { Services } from "../http/services.ts";
-import { parseKeptKey } from "../kept-keys.ts";
+import { importKeyOnce } from "../imported-keys.ts";
 import type { PasskeyState, UsedAssertion } from "../store/people-ports.ts";
 import type { OwnerState } from "../store/ports.ts";
 import { requirePlace } from "./people.ts";
@@ -50,7 +50,7 @@ export function findOwnerKey(
  */
 export function fileKeyOf({ spki }: OwnerState): PublicKey {
   if (spki === null) throw new TrustWardenError("signature_invalid", { reason: "form of the signature" });
-  return parseKeptKey(spki);
+  return importKeyOnce(spki);
 }
 
 /**

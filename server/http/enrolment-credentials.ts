@@ -24,7 +24,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { isPasskey, type OwnerKey } from "@trustwarden/core/passkey.ts";
 import { parseScope } from "@trustwarden/core/scope.ts";
 import { findOwnerKey } from "../console/owner-signature.ts";
-import { parseKeptKey } from "../kept-keys.ts";
+import { importKeyOnce } from "../imported-keys.ts";
 import type { IssueCommand } from "../store/ports.ts";
 import type { EnrolleeCaller } from "./caller.ts";
 import { verifyClassKey } from "./class-key.ts";
@@ -198,5 +198,5 @@ function parentKey(
   if (issued?.instanceId !== instanceId) {
     throw new TrustWardenError("grant_invalid", { reason: "parent's SVID is not known" });
   }
-  return parseKeptKey(issued.spki);
+  return importKeyOnce(issued.spki);
 }

@@ -9,6 +9,6 @@ import { rememberParsed } from "./store/parsed-texts.ts";
 const importText = rememberParsed((text) => parseP256PublicKey(parseBase64url(text)));
 
 /** `parseP256PublicKey` of a row's key. @throws TrustWardenError `public_key_refused`. */
-export function parseKeptKey(spki: Uint8Array): PublicKey {
+export function importKeyOnce(spki: Uint8Array): PublicKey {
   return importText(encodeBase64url(spki));
 }
