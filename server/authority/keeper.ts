@@ -369,9 +369,12 @@ export class AuthorityKeeper {
   }
 
   #inTurn<T>(run: () => Promise<T>): Promise<T> {
+    const { catchUp } = this.#options;
     const upToDate = async () => {
-      await this.#options.catchUp?.();
-      if (this.#options.catchUp !== undefined) this.follow();
+      if (catchUp !== undefined) {
+        await catchUp();
+        this.follow();
+      }
       return await run();
     };
     const turn = this.#last.then(upToDate, upToDate);
