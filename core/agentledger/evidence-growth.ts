@@ -24,7 +24,7 @@ const MAX_HASHES = 110;
 const MAX_CHARS = 8192;
 
 /** Two sizes of one log and the hashes between them, as written; nothing is verified. */
-export interface UnverifiedConsistencyProof {
+interface UnverifiedConsistencyProof {
   readonly oldSize: number;
   readonly newSize: number;
   readonly proof: readonly Uint8Array[];
@@ -46,16 +46,6 @@ interface Head {
 export function formatConsistencyProof({ oldSize, newSize, proof }: UnverifiedConsistencyProof): string {
   const hashes = proof.map((hash) => `${encodeBase64(hash)}\n`).join("");
   return `${HEADER}\nsizes ${oldSize} ${newSize}\n${hashes}`;
-}
-
-/** @throws TrustWardenError `proof_malformed`. */
-export function parseConsistencyProof(text: string): UnverifiedConsistencyProof {
-  const [header, sizes = "", ...lines] = text.split("\n");
-  const [, oldSize, newSize] = SIZES.exec(sizes) ?? [];
-  const isForm = text.length <= MAX_CHARS && header === HEADER && lines.pop() === "";
-  if (!isForm || oldSize === undefined || newSize === undefined || lines.length > MAX_HASHES)
-    throw new TrustWardenError("proof_malformed", { reason: "form" });
-  return { oldSize: Number(oldSize), newSize: Number(newSize), proof: lines.map(parseProofHash) };
 }
 
 /**
@@ -93,6 +83,16 @@ export function verifyGrowth(
   if (isYours && !isSameTree(verifyShardCheckpoint(held, vkey), earlier))
     throw invalid("another tree than you hold");
   return { ...earlier, isYours };
+}
+
+/** @throws TrustWardenError `proof_malformed`. */
+function parseConsistencyProof(text: string): UnverifiedConsistencyProof {
+  const [header, sizes = "", ...lines] = text.split("\n");
+  const [, oldSize, newSize] = SIZES.exec(sizes) ?? [];
+  const isForm = text.length <= MAX_CHARS && header === HEADER && lines.pop() === "";
+  if (!isForm || oldSize === undefined || newSize === undefined || lines.length > MAX_HASHES)
+    throw new TrustWardenError("proof_malformed", { reason: "form" });
+  return { oldSize: Number(oldSize), newSize: Number(newSize), proof: lines.map(parseProofHash) };
 }
 
 function isSameTree(left: Checkpoint, right: Checkpoint): boolean {
