@@ -14,7 +14,10 @@ import { formatRoute, type NeedsConfirmation, type Route } from "../http/route.t
 const rolesChange = z.looseObject({ roles: rolesRequest.shape.roles.optional() });
 const always: NeedsConfirmation = () => true;
 
-/** Everybody's events of a time are a mass export, and payloads are content; what else an event, agent or job shows is neither. An owner is refused both anyway. */
+/**
+ * Everybody's events of a time are a mass export, and payloads are content; what else an event, agent or job shows is neither.
+ * An owner is refused both anyway.
+ */
 const whenOfEverybody: NeedsConfirmation = (_services, { caller, query }) => {
   if (ownerLimitOf(caller.principal) !== undefined) return false;
   const { event, agent, job, payloads } = evidenceQuery.parse(query);

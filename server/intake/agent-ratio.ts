@@ -1,6 +1,7 @@
 /**
  * Sounds an alarm when there are more agents per owner than anybody meant: in the log and in the ledger, once, also if the
- * server starts again meanwhile, and again only after it was clearly below. Nothing is refused by it; what one owner may have at most are its quotas.
+ * server starts again meanwhile, and again only after it was clearly below. Nothing is refused by it; what one owner may
+ * have at most are its quotas.
  *
  * A figure of the whole deployment, as the metric `trustwarden_agents_per_owner` is: 88 agents to an owner is how bots took
  * over a network of agents in which each owner kept within its quota.

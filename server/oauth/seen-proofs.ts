@@ -3,7 +3,8 @@
  *
  * A proof is remembered by its key and its `jti`, never by its text: an ECDSA signature has a second spelling. After a
  * restart nothing is remembered by a server alone; servers that share a store claim each proof there, after their own memory.
- * What comes with a nonce of ours is void after a restart; a client attestation has none, and counts once more within its minute. What it buys is bound to the key of its own WIT-SVID.
+ * What comes with a nonce of ours is void after a restart; a client attestation has none, and counts once more within its
+ * minute. What it buys is bound to the key of its own WIT-SVID.
  */
 import { MAX_PROOF_AGE_SECONDS } from "@trustwarden/core/dpop.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";

@@ -1,6 +1,7 @@
 /**
- * Where a sink goes on, in a file of its own, or in a note where several servers share the ledger: a number, and the digest of the entry before it; replaced whole. A file that
- * cannot be read begins anew, since at-least-once may repeat and must not skip.
+ * Where a sink goes on, in a file of its own, or in a note where several servers share the ledger: a number, and the digest of
+ * the entry before it; replaced whole. A file that cannot be read begins anew, since at-least-once may repeat and must not
+ * skip.
  */
 import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";

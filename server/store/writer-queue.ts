@@ -1,8 +1,8 @@
 /**
- * Which commands the writer commits next. What stops something (revocations, narrowings, secrets that are disabled, owners who leave with their agents) is a group by
- * itself and the next one: it waits for the group that is being committed, and neither for those that wait nor for the
- * work of others in its own transaction (J11). After such a group one of the others has its turn, so that whoever stops
- * without end keeps nobody from being served.
+ * Which commands the writer commits next. What stops something (revocations, narrowings, secrets that are disabled, owners who
+ * leave with their agents) is a group by itself and the next one: it waits for the group that is being committed, and neither
+ * for those that wait nor for the work of others in its own transaction (J11). After such a group one of the others has its
+ * turn, so that whoever stops without end keeps nobody from being served.
  */
 import type { WriterRequest } from "./writer-protocol.ts";
 

@@ -65,8 +65,8 @@ export class Witnessing {
   }
 
   /**
-   * Takes up the witnessed checkpoint of before, or of the server that asks witnesses where several share the ledger. One that the policy of today does not satisfy is forgotten, after it was
-   * held against the log like a note that a witness shows.
+   * Takes up the witnessed checkpoint of before, or of the server that asks witnesses where several share the ledger. One that
+   * the policy of today does not satisfy is forgotten, after it was held against the log like a note that a witness shows.
    *
    * @throws TrustWardenError `data_rolled_back` when the log does not continue it.
    */
