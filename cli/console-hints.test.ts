@@ -5,21 +5,14 @@ import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import { describe, expect, test } from "vitest";
 import { createProgram } from "./program.ts";
+import { SILENT } from "./testing.ts";
 
 const CONSOLE = fileURLToPath(new URL("../console/src", import.meta.url));
 const GUIDES = ["people.md", "console.md"].map((name) =>
   fileURLToPath(new URL(`../docs/guides/${name}`, import.meta.url)),
 );
 
-const silent = {
-  env: {},
-  home: "/",
-  stdout: () => undefined,
-  stderr: () => undefined,
-  nowMs: () => 0,
-  random: (length: number) => new Uint8Array(length),
-};
-const program = await createProgram({ io: silent, setExitCode: () => undefined });
+const program = await createProgram(SILENT);
 
 const sources = [
   ...readdirSync(CONSOLE, { recursive: true, encoding: "utf8" })

@@ -1,23 +1,12 @@
 import { Command } from "commander";
 import { describe, expect, test } from "vitest";
 import { FAMILIES, familiesFor } from "./families.ts";
-
-const runtime = {
-  io: {
-    env: {},
-    home: "/",
-    stdout: () => undefined,
-    stderr: () => undefined,
-    nowMs: () => 0,
-    random: (length: number) => new Uint8Array(length),
-  },
-  setExitCode: () => undefined,
-};
+import { SILENT } from "./testing.ts";
 
 describe("a family of commands", () => {
   test.each(FAMILIES)("makes the commands that it is found by: $names", async ({ names, load }) => {
     const program = new Command();
-    (await load())(program, runtime);
+    (await load())(program, SILENT);
     expect(program.commands.map((command) => command.name())).toEqual(names);
   });
 

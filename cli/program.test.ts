@@ -2,7 +2,7 @@ import { rmSync } from "node:fs";
 import type { Command } from "commander";
 import { afterAll, describe, expect, test } from "vitest";
 import { createProgram } from "./program.ts";
-import { createHome, runWarden } from "./testing.ts";
+import { createHome, runWarden, SILENT } from "./testing.ts";
 
 const home = createHome();
 afterAll(() => rmSync(home, { recursive: true, force: true }));
@@ -11,15 +11,7 @@ function pathsOf(command: Command, path: readonly string[] = []): readonly (read
   return [path, ...command.commands.flatMap((child) => pathsOf(child, [...path, child.name()]))];
 }
 
-const silent = {
-  env: {},
-  home,
-  stdout: () => undefined,
-  stderr: () => undefined,
-  nowMs: () => 0,
-  random: (length: number) => new Uint8Array(length),
-};
-const commandPaths = pathsOf(await createProgram({ io: silent, setExitCode: () => undefined }));
+const commandPaths = pathsOf(await createProgram(SILENT));
 
 describe("warden help", () => {
   test("knows every command of the contract", () => {

@@ -5,6 +5,7 @@ import { randomBytes } from "node:crypto";
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Runtime } from "./command.ts";
 import type { Io } from "./io.ts";
 import { runProgram } from "./program.ts";
 
@@ -32,6 +33,19 @@ export async function runWarden(home: string, args: readonly string[], env: Io["
   });
   return { exitCode, ...printed };
 }
+
+/** What a program is made with that is looked at and never run. */
+export const SILENT: Runtime = {
+  io: {
+    env: {},
+    home: "/",
+    stdout: () => undefined,
+    stderr: () => undefined,
+    nowMs: () => 0,
+    random: (length) => new Uint8Array(length),
+  },
+  setExitCode: () => undefined,
+};
 
 /** A fresh private directory. */
 export function createHome(): string {

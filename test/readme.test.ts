@@ -14,7 +14,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createProgram } from "../cli/program.ts";
-import { runWarden } from "../cli/testing.ts";
+import { runWarden, SILENT } from "../cli/testing.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const MAIN = join(ROOT, "cli/main.ts");
@@ -212,15 +212,6 @@ describe("the programs of both", () => {
   });
 });
 
-const silent = {
-  env: {},
-  home,
-  stdout: () => undefined,
-  stderr: () => undefined,
-  nowMs: () => 0,
-  random: (length: number) => new Uint8Array(length),
-};
-
 type Program = Awaited<ReturnType<typeof createProgram>>;
 
 function helpOf(command: Program): readonly (readonly string[])[] {
@@ -229,7 +220,7 @@ function helpOf(command: Program): readonly (readonly string[])[] {
   return [path, ...command.commands.flatMap(helpOf)];
 }
 
-const paths = helpOf(await createProgram({ io: silent, setExitCode: () => undefined }));
+const paths = helpOf(await createProgram(SILENT));
 
 describe("warden --help", () => {
   test("shows only examples that the program understands", async () => {
