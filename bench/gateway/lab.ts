@@ -49,21 +49,11 @@ export async function openGatewayLab(directory: string): Promise<GatewayLab> {
   const children: ChildProcess[] = [];
   const model = await start(children, [MODEL]);
   const metricsPort = await freePort();
-  mkdirSync(join(directory, "config"), { mode: 0o700, recursive: true });
-  const settings = JSON.stringify({ metrics: { port: metricsPort } });
-  writeFileSync(join(directory, "config", "server.json"), settings, { mode: 0o600 });
-  const places = ["--data", join(directory, "data"), "--config-dir", join(directory, "config")];
-  const ports = ["--port", "0", "--stop-port", "0", "--gateway-port", "0", "--log-level", "error"];
-  const ready = await start(children, [
-    WARDEN,
-    "up",
-    "--no-node",
-    "--trust-domain",
-    TRUST_DOMAIN,
-    ...ports,
-    ...places,
-  ]);
-  const server = describe(ready.answer);
+  const settings = { metrics: { port: metricsPort } };
+  const { child, server } = await startWarden(children, directory, {
+    settings,
+    further: ["--gateway-port", "0"],
+  });
   const modelUrl = String(model.answer.url);
   const registered = await registerModel(server, { url: modelUrl }, "openai");
   if (registered.status !== 200) throw new Error(`the model was not registered: ${registered.text}`);
@@ -72,7 +62,7 @@ export async function openGatewayLab(directory: string): Promise<GatewayLab> {
   const access = { server, serverId, model: { url: modelUrl }, kind: "openai" } as const;
   return {
     model: measure(model.child, modelUrl),
-    gateway: measure(ready.child, server.gatewayUrl ?? ""),
+    gateway: measure(child, server.gatewayUrl ?? ""),
     agent,
     sign: async (count, body) => {
       const signed: RawRequest[] = [];
@@ -101,6 +91,22 @@ async function readLoopP99Ms(port: number): Promise<number> {
   const [, seconds] = /^nodejs_eventloop_delay_seconds\{place="p99"\} (\S+)$/m.exec(page) ?? [];
   if (seconds === undefined) throw new Error("the server says nothing of its event loop");
   return Number(seconds) * 1000;
+}
+
+/** Starts `warden up` below a directory, which may be one that it worked in before. */
+export async function startWarden(
+  children: ChildProcess[],
+  directory: string,
+  { settings = {}, further = [] }: { readonly settings?: object; readonly further?: readonly string[] } = {},
+) {
+  const config = join(directory, "config");
+  mkdirSync(config, { mode: 0o700, recursive: true });
+  writeFileSync(join(config, "server.json"), JSON.stringify(settings), { mode: 0o600 });
+  const places = ["--data", join(directory, "data"), "--config-dir", config];
+  const listen = ["--trust-domain", TRUST_DOMAIN, "--port", "0", "--stop-port", "0", "--log-level", "error"];
+  const args = [WARDEN, "up", "--no-node", ...listen, ...places, ...further];
+  const { child, answer } = await start(children, args);
+  return { child, answer, server: describe(answer) };
 }
 
 /** Starts a program that says in one line of JSON when it is ready. */

@@ -9,7 +9,7 @@
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -17,9 +17,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { createSecureContext } from "node:tls";
 import { parseArgs } from "node:util";
 import { serverIdOf } from "../../test/support/actors.ts";
-import { TRUST_DOMAIN } from "../../test/support/server.ts";
 import { captureQuestion } from "../decide-bench.ts";
-import { describe, start } from "../gateway/lab.ts";
+import { startWarden } from "../gateway/lab.ts";
 import { keepResult } from "../keep.ts";
 import { describeMachine, describeVersions } from "../machine.ts";
 import { compare, type Side, type Work } from "../measure.ts";
@@ -28,7 +27,6 @@ import { encodeRequest, Line } from "../overload/line.ts";
 import { end } from "../warden.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
-const WARDEN = join(ROOT, "cli", "main.ts");
 const AT_ONCE = [1, 16];
 const OPA_READY_MS = 20_000;
 const UNLIMITED = { perSecond: 1_000_000, burst: 1_000_000 };
@@ -89,16 +87,8 @@ async function openOurs(
   children: ChildProcess[],
   directory: string,
 ): Promise<(count: number) => Promise<Work>> {
-  const config = join(directory, "config");
-  mkdirSync(config, { mode: 0o700 });
-  writeFileSync(
-    join(config, "server.json"),
-    JSON.stringify({ intake: { agent: UNLIMITED, owner: UNLIMITED } }),
-  );
-  const places = ["--data", join(directory, "data"), "--config-dir", config];
-  const listen = ["--trust-domain", TRUST_DOMAIN, "--port", "0", "--stop-port", "0", "--log-level", "error"];
-  const { answer } = await start(children, [WARDEN, "up", "--no-node", ...listen, ...places]);
-  const server = describe(answer);
+  const settings = { intake: { agent: UNLIMITED, owner: UNLIMITED } };
+  const { server } = await startWarden(children, directory, { settings });
   const aud = await serverIdOf(server);
   return async (count) => {
     const member = await createMember(server, `asks-${count}`);

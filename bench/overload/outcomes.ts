@@ -9,7 +9,7 @@
  * the processors, so the server's processor time for each is shown beside.
  */
 import type { ChildProcess } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -17,8 +17,8 @@ import { createSecureContext } from "node:tls";
 import { parseArgs } from "node:util";
 import { MAX_OUTCOMES } from "@trustwarden/core/api/action.ts";
 import { createOwner, enrolAgent, enrolVerifier, type TestInstance } from "../../test/support/actors.ts";
-import { type TestServer, TRUST_DOMAIN } from "../../test/support/server.ts";
-import { describe, measure as measureProcess, start } from "../gateway/lab.ts";
+import type { TestServer } from "../../test/support/server.ts";
+import { measure as measureProcess, startWarden } from "../gateway/lab.ts";
 import { keepResult } from "../keep.ts";
 import { describeMachine, describeVersions } from "../machine.ts";
 import { percentile } from "../measure.ts";
@@ -26,7 +26,6 @@ import { end } from "../warden.ts";
 import { encodeRequest, Line } from "./line.ts";
 import { decideVisits } from "./visits.ts";
 
-const WARDEN = join(import.meta.dirname, "..", "..", "cli", "main.ts");
 const TICK_MS = 10;
 const MS_PER_CLOCK_TICK = 10;
 const UNLIMITED = { perSecond: 1_000_000, burst: 1_000_000 };
@@ -125,16 +124,11 @@ const machine = describeMachine();
 const directory = mkdtempSync(join(tmpdir(), "outcomes-"));
 const children: ChildProcess[] = [];
 try {
-  mkdirSync(join(directory, "config"), { mode: 0o700 });
   const settings = {
     intake: { agent: UNLIMITED, owner: UNLIMITED },
     quotas: { easyAgentsPerOwnerPerMinute: 1000 },
   };
-  writeFileSync(join(directory, "config", "server.json"), JSON.stringify(settings));
-  const places = ["--data", join(directory, "data"), "--config-dir", join(directory, "config")];
-  const listen = ["--trust-domain", TRUST_DOMAIN, "--port", "0", "--stop-port", "0", "--log-level", "error"];
-  const { answer, child } = await start(children, [WARDEN, "up", "--no-node", ...listen, ...places]);
-  const server = describe(answer);
+  const { child, server } = await startWarden(children, directory, { settings });
   const agent = await enrolAgent(server, await createOwner(server), { scope: ["read:transactions"] });
   const service = await enrolVerifier(server);
   const { cpuTicks } = measureProcess(child, server.url);

@@ -12,13 +12,13 @@
  * without what is measured here.
  */
 import type { ChildProcess } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { serverIdOf } from "../../test/support/actors.ts";
-import { type TestServer, TRUST_DOMAIN } from "../../test/support/server.ts";
-import { describe, measure as measureProcess, start } from "../gateway/lab.ts";
+import type { TestServer } from "../../test/support/server.ts";
+import { measure as measureProcess, startWarden } from "../gateway/lab.ts";
 import { keepResult } from "../keep.ts";
 import { describeMachine, describeVersions } from "../machine.ts";
 import { summarise } from "../revocation/statistics.ts";
@@ -26,7 +26,6 @@ import { end } from "../warden.ts";
 import { askInTurn, connect, createMember, type Member, offer, prepare, type Share } from "./crowd.ts";
 import { prepareStops } from "./stopper.ts";
 
-const WARDEN = join(import.meta.dirname, "..", "..", "cli", "main.ts");
 const OWNERS = 10;
 /** Of those who keep to their share. */
 const CONNECTIONS = 24;
@@ -159,15 +158,11 @@ const machine = describeMachine();
 const directory = mkdtempSync(join(tmpdir(), "overload-"));
 const children: ChildProcess[] = [];
 try {
-  mkdirSync(join(directory, "config"), { mode: 0o700 });
   const door = values["no-door"] ? { requests: 1_000_000, delayMs: 3_600_000, places: 1_000_000 } : {};
   const intake = { agent: UNLIMITED, owner: UNLIMITED, ...door };
   const quotas = { easyAgentsPerOwnerPerMinute: 1_000_000 };
-  writeFileSync(join(directory, "config", "server.json"), JSON.stringify({ intake, quotas }));
-  const places = ["--data", join(directory, "data"), "--config-dir", join(directory, "config")];
-  const listen = ["--trust-domain", TRUST_DOMAIN, "--port", "0", "--stop-port", "0", "--log-level", "error"];
-  const { answer, child } = await start(children, [WARDEN, "up", "--no-node", ...listen, ...places]);
-  const server = describe(answer);
+  const settings = { intake, quotas };
+  const { answer, child, server } = await startWarden(children, directory, { settings });
   const report = {
     machine,
     versions: describeVersions(),

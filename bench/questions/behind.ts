@@ -21,14 +21,12 @@ import {
   type TestInstance,
 } from "../../test/support/actors.ts";
 import { codeOf, jsonOf, send, sendAdmin } from "../../test/support/http.ts";
-import { type TestServer, TRUST_DOMAIN } from "../../test/support/server.ts";
-import { describe, start } from "../gateway/lab.ts";
+import type { TestServer } from "../../test/support/server.ts";
+import { startWarden } from "../gateway/lab.ts";
 import { describeMachine } from "../machine.ts";
 import { percentile } from "../measure.ts";
 import { decideVisits } from "../overload/visits.ts";
 import { end } from "../warden.ts";
-
-const WARDEN = join(import.meta.dirname, "..", "..", "cli", "main.ts");
 
 /** Agents to stop, one after the other. */
 const VICTIMS = 20;
@@ -47,11 +45,9 @@ const directory = mkdtempSync(join(tmpdir(), "behind-"));
 const children: ChildProcess[] = [];
 try {
   const data = join(directory, "data");
-  const places = ["--data", data, "--config-dir", join(directory, "config")];
-  const listen = ["--trust-domain", TRUST_DOMAIN, "--port", "0", "--stop-port", "0", "--log-level", "info"];
-  const up = [WARDEN, "up", "--no-node", ...listen, ...places];
-  const first = await start(children, up);
-  const before = describe(first.answer);
+  const up = () => startWarden(children, directory, { further: ["--log-level", "info"] });
+  const first = await up();
+  const before = first.server;
   const owner = await createOwner(before);
   const agent = await enrolAgent(before, owner, { scope: ["read:transactions"] });
   const service = await enrolVerifier(before);
@@ -63,8 +59,7 @@ try {
   for (const name of readdirSync(data)) if (name.startsWith("index.db")) rmSync(join(data, name));
 
   const startedMs = performance.now();
-  const again = await start(children, up);
-  const server = describe(again.answer);
+  const { server } = await up();
   const readyMs = performance.now() - startedMs;
   const aud = await serverIdOf(server);
   const visitMs: number[] = [];
@@ -87,6 +82,7 @@ try {
     if (status !== 200) throw new Error(`a stop was answered ${status} ${text}`);
     stopMs.push(performance.now() - stoppedMs);
   }
+  if (visitMs.length === 0) throw new Error("the index had come up before anything was asked: more --visits");
   const indexedMs = performance.now() - startedMs;
   const times = (ms: readonly number[]) => ({
     count: ms.length,
