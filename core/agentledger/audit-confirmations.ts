@@ -7,16 +7,13 @@
  *
  * @see docs/decisions/0087-confirmations-verify-offline.md
  */
-import { parseBase64, parseBase64url } from "../bytes.ts";
+import { parseBase64url } from "../bytes.ts";
 import { encodeConfirmation } from "../confirmation.ts";
-import { parseP256PublicKey } from "../crypto.ts";
 import { TrustWardenError } from "../error.ts";
 import type { ControlRecord } from "../event.ts";
 import type { JsonObject } from "../json.ts";
-import { type Passkey, readDeviceSignature, requireAsserted } from "../passkey.ts";
-
-/** Changes of a person after which none of its passkeys of before counts. */
-const ENDINGS: readonly unknown[] = ["recover", "end"];
+import { readDeviceSignature, requireAsserted } from "../passkey.ts";
+import { KnownPasskeys } from "./audit-passkeys.ts";
 
 /** A request that waits. */
 interface Asked {
@@ -28,8 +25,8 @@ interface Asked {
 
 /** Owns the passkeys of people and what they confirmed, in one log; lives for one audit. */
 export class ConfirmationAuditor {
-  /** By person, by the credential's id. */
-  readonly #passkeys = new Map<string, Map<string, Passkey>>();
+  /** Of people. */
+  readonly #passkeys = new KnownPasskeys();
   /** Those that were not used. */
   readonly #asked = new Map<string, Asked>();
   /** Those that were used or refused: an id is asked about once, or its one signature would serve again. */
@@ -43,22 +40,10 @@ export class ConfirmationAuditor {
   add(control: ControlRecord): void {
     const { kind, allow, subject, details } = control;
     if (!allow || subject === null) return;
-    if (kind === "owner" && typeof details.person === "string") this.#follow(details.person, details);
-    else if (kind === "person") this.#follow(subject, details);
+    if (kind === "owner" && typeof details.person === "string")
+      this.#passkeys.follow(details.person, details);
+    else if (kind === "person") this.#passkeys.follow(subject, details);
     else if (kind === "confirmation") this.#confirmation(subject, control);
-  }
-
-  #follow(person: string, details: JsonObject): void {
-    const known = this.#passkeys.get(person) ?? new Map<string, Passkey>();
-    this.#passkeys.set(person, known);
-    if (ENDINGS.includes(details.change)) known.clear();
-    const { spki, rp_id: rpId, credential_id: credential } = details;
-    if (typeof credential !== "string") return;
-    if (typeof spki !== "string") known.delete(credential);
-    else {
-      const publicKey = parseP256PublicKey(parseBase64(spki));
-      known.set(credential, { publicKey, rpId: typeof rpId === "string" ? rpId : null, origin: null });
-    }
   }
 
   #confirmation(id: string, control: ControlRecord): void {
@@ -83,7 +68,7 @@ export class ConfirmationAuditor {
     const person = textOf(details.answered_by);
     if (principal !== `person:${person}` || principal === askedBy || asked.confirmedBy !== null)
       throw invalid("a confirmation by who could not give it");
-    const passkey = this.#passkeys.get(person)?.get(textOf(details.credential_id));
+    const passkey = this.#passkeys.findByCredential(person, textOf(details.credential_id));
     if (passkey === undefined) throw invalid("a confirmation by a passkey that was not that person's");
     requireAsserted(passkey, encodeConfirmation({ id, askedBy, digest }), {
       assertion: {
