@@ -39,6 +39,9 @@ export interface Judge {
 /** The judge is not to be had here: a failure in CI, a loud skip elsewhere. */
 export class JudgeUnavailable extends Error {}
 
+/** The judge sits only where somebody brings its program, and nobody did: a loud skip everywhere, never a pass. */
+export class JudgeNotBrought extends JudgeUnavailable {}
+
 /** One verdict beside what it had to be. */
 export interface Verdict {
   readonly name: string;

@@ -9,7 +9,7 @@ import { nameBundle } from "./x509-cases.ts";
 const AUDIENCE = "https://forum.test";
 const TTL_SECONDS = 300;
 
-type Members = Readonly<Record<string, unknown>>;
+export type Members = Readonly<Record<string, unknown>>;
 
 /** Tokens, checked at the real time: SPIFFE's library takes no other. @param now - Unix seconds. */
 export function createJwtCases(domain: Domain, other: Domain, now: number): readonly SpiffeCase[] {
@@ -96,14 +96,14 @@ function tokenOf(
 }
 
 /** Any token at all, properly signed; undefined members are left out. */
-function signToken(header: Members, claims: Members, signer: OpenSigner): string {
+export function signToken(header: Members, claims: Members, signer: OpenSigner): string {
   const input = [header, claims]
     .map((part) => Buffer.from(JSON.stringify(part)).toString("base64url"))
     .join(".");
   return `${input}.${Buffer.from(signer.sign(Buffer.from(input))).toString("base64url")}`;
 }
 
-function toJsonSerialization(token: string): string {
+export function toJsonSerialization(token: string): string {
   const [header, payload, signature] = token.split(".");
   return JSON.stringify({ protected: header, payload, signature });
 }

@@ -4,11 +4,11 @@
  *   node interop/run.ts [--only NAME] [--seed N] [--retry]
  *
  * One line a judge, and `N passed, N failed` at the end. Exits with 1 on a failure. A judge that cannot be had is a
- * failure in CI and a loud skip elsewhere; a judge that accepted nothing or refused nothing is a failure everywhere.
+ * failure in CI and a loud skip elsewhere; one that only sits where somebody brings its program is a loud skip without
+ * it everywhere; a judge that accepted nothing or refused nothing is a failure everywhere.
  * With `--retry` a judge that broke off before it said anything is heard once more; what a judge found wrong stands.
  */
 import { randomInt } from "node:crypto";
-import { mkdtempSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { authzJudge } from "./authz-judge.ts";
@@ -16,8 +16,9 @@ import { crlJudge } from "./crl-judge.ts";
 import { deployJudge } from "./deploy-judge.ts";
 import { evidenceJudge } from "./evidence-judge.ts";
 import { exportsJudge } from "./exports-judge.ts";
+import { hear, type Outcome } from "./hear.ts";
 import { hsmJudge } from "./hsm-judge.ts";
-import { closeLab, createLab, type Findings, type Judge, JudgeUnavailable, type Lab } from "./judge.ts";
+import { closeLab, createLab, type Judge } from "./judge.ts";
 import { largeLedgerJudge, quickstartLedgerJudge, turnedLedgerJudge } from "./ledger-judge.ts";
 import { litewitnessJudge } from "./litewitness/judge.ts";
 import { modelClientsJudge } from "./llm/judge.ts";
@@ -30,6 +31,7 @@ import { policyJudge } from "./policy-judge.ts";
 import { profileJudge } from "./profile-judge.ts";
 import { proofJudge } from "./proof-judge.ts";
 import { createRandom } from "./random.ts";
+import { sccJudge } from "./scc-judge.ts";
 import { spiffeJudge } from "./spiffe-judge.ts";
 import { spireFederationJudge } from "./spire/federation-judge.ts";
 import { stockOpaJudge } from "./stock-opa-judge.ts";
@@ -50,6 +52,7 @@ const JUDGES: readonly Judge[] = [
   opensslJudge,
   profileJudge,
   zlintJudge,
+  sccJudge,
   wycheproofJudge,
   largeLedgerJudge,
   quickstartLedgerJudge,
@@ -81,11 +84,6 @@ const JUDGES: readonly Judge[] = [
   ...workloadJudges,
   spireFederationJudge,
 ];
-/** Lines of what went wrong that are shown of one judge. */
-const MAX_WRONG_LINES = 20;
-
-type Outcome = "passed" | "failed" | "skipped";
-
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
@@ -108,41 +106,6 @@ async function main(): Promise<void> {
   } finally {
     closeLab(lab);
   }
-}
-
-async function hear(judge: Judge, lab: Lab, turns: number): Promise<Outcome> {
-  const startedAt = performance.now();
-  try {
-    return report(judge, await judge.run(lab), (performance.now() - startedAt) / 1000);
-  } catch (error) {
-    const said = error instanceof Error ? error.message : String(error);
-    if (error instanceof JudgeUnavailable && !process.env.CI) {
-      console.log(`SKIP ${judge.name}: NOT JUDGED, ${said}`);
-      return "skipped";
-    }
-    const why = error instanceof JudgeUnavailable ? said : (error instanceof Error && error.stack) || said;
-    if (turns > 1) {
-      // Whatever the first try left behind is not in the way of the second.
-      const scratch = mkdtempSync(join(lab.scratch, "again-"));
-      const outcome = await hear(judge, { ...lab, scratch }, turns - 1);
-      const verdict = outcome === "passed" ? "passed at the second try" : "     the first try";
-      console.log(`${verdict}: ${judge.name}: ${why}`);
-      return outcome;
-    }
-    console.log(`FAIL ${judge.name}: ${why}`);
-    return "failed";
-  }
-}
-
-function report({ name }: Judge, { accepted, refused, wrong, note }: Findings, seconds: number): Outcome {
-  const hasLooked = accepted > 0 && refused > 0;
-  const isGood = hasLooked && wrong.length === 0;
-  const remark = note === undefined ? "" : `; ${note}`;
-  const counts = `${accepted} accepted, ${refused} refused, ${wrong.length} wrong${remark}`;
-  console.log(`${isGood ? "ok  " : "FAIL"} ${name}: ${counts} (${seconds.toFixed(1)} s)`);
-  if (!hasLooked) console.log("       looked at nothing");
-  for (const line of wrong.slice(0, MAX_WRONG_LINES)) console.log(`       ${line}`);
-  return isGood ? "passed" : "failed";
 }
 
 await main();

@@ -7,7 +7,7 @@ const RANDOM_IDS = 20_000;
 const LONG_PATH = `spiffe://td/${"a".repeat(2048 - "spiffe://td/".length)}`;
 
 /** Ids that everyone must take. */
-const GOOD_IDS: readonly string[] = [
+export const GOOD_IDS: readonly string[] = [
   "spiffe://acme.test",
   "spiffe://acme.test/team/finance/payment-agent/inst-01J0000000000000000000000A",
   "spiffe://10.0.0.1/a",
@@ -22,7 +22,7 @@ const GOOD_IDS: readonly string[] = [
 ];
 
 /** Ids that nobody may take. */
-const BAD_IDS: readonly string[] = [
+export const BAD_IDS: readonly string[] = [
   "",
   "http://td/a",
   "spiffe:/td/a",
