@@ -4,9 +4,14 @@ import { join } from "node:path";
 import { slotIdOf } from "@trustwarden/core/agentid/authority-slots.ts";
 import { parseCertificate } from "@trustwarden/core/agentid/certificate.ts";
 import { parseCertificateRevocationList } from "@trustwarden/core/agentid/certificate-revocation-list.ts";
+import { verifyJwtSvid } from "@trustwarden/core/agentid/jwt-svid.ts";
 import { parseTrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { requireSuccession } from "@trustwarden/core/agentid/succession.ts";
-import { digestOfAuthorities, parseTrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
+import {
+  digestOfAuthorities,
+  parseTrustBundle,
+  type TrustBundle,
+} from "@trustwarden/core/agentid/trust-bundle.ts";
 import { verifyX509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
 import {
   type AuthorityStepAnswer,
@@ -14,12 +19,15 @@ import {
   authorityStepAnswer,
   successionList,
 } from "@trustwarden/core/api/authority.ts";
+import { jwtSvidAnswer } from "@trustwarden/core/api/identity.ts";
 import { discovery } from "@trustwarden/core/api/ledger.ts";
 import { parseBase64url } from "@trustwarden/core/bytes.ts";
+import { formatTime } from "@trustwarden/core/event.ts";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
   createOwner,
   enrolAgent,
+  parseAnswer,
   serverIdOf,
   signedRequest,
   type TestInstance,
@@ -30,6 +38,7 @@ import { eventsOf, expectRefused } from "./support/refusals.ts";
 import { startTestServer, type TestServer, TRUST_DOMAIN } from "./support/server.ts";
 
 const DAY_MS = 86_400_000;
+const TOKEN_AUDIENCE = "spiffe://acme.test/x";
 const trustDomain = parseTrustDomain(TRUST_DOMAIN);
 let skewMs = 0;
 const clock = { nowMs: () => Date.now() + skewMs, monoMs: () => performance.now() };
@@ -76,10 +85,12 @@ const discover = async () =>
 const issuerOf = ({ answer }: TestInstance) =>
   slotIdOf(parseCertificate(parseBase64url(answer.svid_chain[1] ?? "")).spki);
 async function jwt(agent: TestInstance): Promise<RawAnswer> {
+  const nowMs = clock.nowMs();
   const request = signedRequest(agent, {
+    intent: { time: formatTime(nowMs), exp: Math.floor(nowMs / 1000) + 60 },
     method: "POST",
     target: "/v1/jwt-svids",
-    body: JSON.stringify({ audience: "spiffe://acme.test/x" }),
+    body: JSON.stringify({ audience: TOKEN_AUDIENCE }),
     headers: { "content-type": "application/json" },
     action: "issue:jwt-svid",
     aud: await serverIdOf(server),
@@ -158,15 +169,35 @@ describe("a rotation of the intermediate", () => {
 });
 
 describe("a rotation of the JWT key", () => {
+  const tokenOf = async (agent: TestInstance) => parseAnswer(jwtSvidAnswer, await jwt(agent)).svid;
+  /** The key id of a token that somebody proves who read the bundle then and not since. */
+  const proveBy = (bundle: TrustBundle, token: string) => {
+    const now = Math.floor(clock.nowMs() / 1000);
+    return verifyJwtSvid(token, {
+      bundles: new Map([[trustDomain, bundle]]),
+      audience: TOKEN_AUDIENCE,
+      now,
+    }).kid;
+  };
+
   it("publishes before use: 15 minutes in the bundle, then it signs, and the old one verifies on", async () => {
+    const agent = await enrolAgent(server, owner);
     await step({ step: "prepare", kind: "jwt" });
-    expect((await bundleOf()).jwtAuthorities.size).toBe(2);
+    const published = await bundleOf();
+    expect(published.jwtAuthorities.size).toBe(2);
     expect(await refused({ step: "activate", kind: "jwt" })).toBe("authority_not_published");
     skewMs = 840_000;
     expect(await refused({ step: "activate", kind: "jwt" })).toBe("authority_not_published");
     skewMs = 901_000;
+    const early = await tokenOf(agent);
     await step({ step: "activate", kind: "jwt" });
-    expect((await bundleOf()).jwtAuthorities.size).toBe(2);
+    const late = await tokenOf(agent);
+    const activated = await bundleOf();
+    expect(activated.jwtAuthorities.size).toBe(2);
+    // Whoever read the bundle at any time since the key was published proves both, and nobody else's time matters.
+    const [earlyKid, lateKid] = [early, late].map((token) => proveBy(published, token));
+    expect(earlyKid).not.toBe(lateKid);
+    expect([early, late].map((token) => proveBy(activated, token))).toEqual([earlyKid, lateKid]);
     const old = await keyOf("jwt", "superseded");
     expect(await refused({ step: "retire", id: old })).toBe("authority_in_use");
     await step({ step: "retire", id: old, force: true });
