@@ -1,5 +1,5 @@
 /**
- * 100,000 connections to a node's Workload API, and what they leave behind: descriptors, memory, connections.
+ * `./dev bench connects`: 100,000 connections to a node's Workload API, and what they leave behind: descriptors, memory.
  *
  *   node bench/connects.ts [--count 100000] [--parallel 64] [--seconds 900]
  *

@@ -25,6 +25,8 @@ const FILES: ReadonlyMap<string, string> = new Map([
   ["opa", "opa/run.ts"],
   ["outcomes", "overload/outcomes.ts"],
   ["revocation", "revocation/run.ts"],
+  ["rotation", "rotation.ts"],
+  ["connects", "connects.ts"],
   ["soak", "gateway/soak.ts"],
 ]);
 /** The way that commands end which were asked wrongly. */

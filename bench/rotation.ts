@@ -1,8 +1,11 @@
 /**
- * From `warden ca rotate --force` to the last live agent under the new chain: 1,000 agents in processes of their own, a
- * real server, everything on loopback. Afterwards the old intermediate is revoked, and every agent acts once more.
+ * `./dev bench rotation`: from `warden ca rotate --force` to the last live agent under the new chain.
  *
  *   node bench/rotation.ts [--agents 1000] [--processes 4]
+ *
+ * The agents are in processes of their own, beside a real server, everything on loopback. Afterwards the old
+ * intermediate is revoked, and every agent acts once more. Exits with 1 when the last one took longer than 60 s, or one
+ * could not act. `sdk/rotation.live.test.ts` holds the rest: a planned rotation under load fails no visit.
  */
 import { fork } from "node:child_process";
 import { once } from "node:events";

@@ -48,28 +48,41 @@ interface Sides {
   readonly theirs: Side;
 }
 
+interface Rate {
+  readonly perSecond: number;
+  /** As many as one core of the server would have made, had it done nothing else and waited for nobody. */
+  readonly perCoreSecond: number;
+}
+
 /** Both sides in turns, the order changing; the median of the rounds. */
 async function ratesOf(
   { ours, theirs }: Sides,
   { rounds, roundMs }: Effort,
   work: (side: Side) => (caller: number) => Promise<unknown>,
 ): Promise<Pick<Figure, "ours" | "theirs">> {
-  const rates = new Map<Side, number[]>([
+  const rates = new Map<Side, Rate[]>([
     [ours, []],
     [theirs, []],
   ]);
   for (let round = -1; round < rounds; round += 1) {
     for (const side of round % 2 === 0 ? [ours, theirs] : [theirs, ours]) {
-      const rate = await rateOf(work(side), roundMs);
+      const rate = await rateOf(side, work(side), roundMs);
       // The first round warms up and does not count.
       if (round >= 0) rates.get(side)?.push(rate);
     }
   }
-  const median = (side: Side) => ({ "per second": summarise(rates.get(side) ?? []).p50 });
+  const median = (side: Side) => {
+    const of = (look: (rate: Rate) => number) => summarise((rates.get(side) ?? []).map(look)).p50;
+    return {
+      "per second": of(({ perSecond }) => perSecond),
+      "per second of a core": of(({ perCoreSecond }) => perCoreSecond),
+    };
+  };
   return { ours: median(ours), theirs: median(theirs) };
 }
 
-async function rateOf(run: (caller: number) => Promise<unknown>, timeMs: number): Promise<number> {
+async function rateOf(side: Side, run: (caller: number) => Promise<unknown>, timeMs: number): Promise<Rate> {
+  const processorBefore = side.processorSeconds();
   const startedAt = performance.now();
   let done = 0;
   const callers = Array.from({ length: IN_FLIGHT }, async (_, caller) => {
@@ -79,7 +92,8 @@ async function rateOf(run: (caller: number) => Promise<unknown>, timeMs: number)
     }
   });
   await Promise.all(callers);
-  return (done * 1000) / (performance.now() - startedAt);
+  const perSecond = (done * 1000) / (performance.now() - startedAt);
+  return { perSecond, perCoreSecond: done / (side.processorSeconds() - processorBefore) };
 }
 
 /** From the request that registers a workload to the answer that has its SVID, asked for all the time. */

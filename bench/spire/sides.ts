@@ -24,6 +24,8 @@ import { encodeField } from "../../test/workload-api-conformance/wire.ts";
 
 const IDENTITIES = 8;
 const PATIENCE_MS = 30_000;
+/** Of `/proc/<pid>/stat`. */
+const TICKS_PER_SECOND = 100;
 /** Of SPIRE's administration. */
 export const CREATE_ENTRIES = "/spire.api.server.entry.v1.Entry/BatchCreateEntry";
 const random = (length: number) => new Uint8Array(randomBytes(length));
@@ -42,6 +44,8 @@ export interface Side {
   register(name: string): Promise<{ readonly prefix: string; readonly remove: () => Promise<void> }>;
   /** Resident memory of all its processes, in MiB. */
   residentMib(): number;
+  /** Processor time of the server alone so far. With us the node is in that process. */
+  processorSeconds(): number;
   close(): Promise<void>;
 }
 
@@ -85,6 +89,7 @@ export async function openOurs(): Promise<Side> {
       };
     },
     residentMib: () => residentMib(server.pid),
+    processorSeconds: () => processorSeconds(server.pid),
     close: async () => {
       for (const identity of identities) await identity.close();
       transport.close();
@@ -134,6 +139,7 @@ export async function openTheirs(tools: SpireTools, folder: string): Promise<Sid
       return { prefix: `spiffe://spire.test/team/${name}`, remove: () => spire.deleteEntry(id) };
     },
     residentMib: () => residentMib(spire.serverPid) + residentMib(spire.agentPid),
+    processorSeconds: () => processorSeconds(spire.serverPid),
     close: async () => {
       administration.close();
       await spire.close();
@@ -180,4 +186,15 @@ async function createRequest(id: string): Promise<Uint8Array> {
 export function residentMib(pid: number): number {
   const kib = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
   return Math.round(Number(kib) / 1024);
+}
+
+/** Of all threads, those that have ended too. */
+function processorSeconds(pid: number): number {
+  const text = readFileSync(`/proc/${pid}/stat`, "utf8");
+  // The name of the program stands in brackets and may hold anything.
+  const [user, system] = text
+    .slice(text.lastIndexOf(")") + 2)
+    .split(" ")
+    .slice(11, 13);
+  return (Number(user) + Number(system)) / TICKS_PER_SECOND;
 }
