@@ -61,10 +61,22 @@ export { type EvidenceTrust, verifyEvidence } from "./verify-evidence.ts";
 export type { Visit } from "./visit.ts";
 export type { AgentWit } from "./wit.ts";
 export type { WorkloadWitSvid, WorkloadX509State, WorkloadX509Svid } from "./workload-api/answers.ts";
+export { createJwtSource, type JwtSource, type JwtSourceOptions } from "./workload-api/jwt-source.ts";
+export {
+  acceptIds,
+  acceptTrustDomain,
+  connectMutualTls,
+  createMutualTlsAgent,
+  createMutualTlsServer,
+  type MutualTls,
+  type PeerConnection,
+} from "./workload-api/mutual-tls.ts";
 export {
   createWorkloadApiClient,
   type WorkloadApiClient,
   type WorkloadApiOptions,
+  type WorkloadBundles,
   type WorkloadJwtSvid,
   type X509Watcher,
 } from "./workload-api/workload-api-client.ts";
+export { createX509Source, type X509Source, type X509SourceOptions } from "./workload-api/x509-source.ts";

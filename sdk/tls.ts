@@ -92,7 +92,7 @@ export function peerChainOfMessage(message: IncomingMessage): readonly Uint8Arra
  * refusal before a byte of it was written.
  */
 export function createPeerCheckedAgent(check: PeerCheck): Agent {
-  return createCheckingAgent(() => check);
+  return createCheckingAgent({ svid: check.svid, findRefusal: (socket) => findRefusal(socket, check) });
 }
 
 /** A peer that nobody can prove yet, asked anonymously. */
@@ -106,7 +106,9 @@ export interface UnprovenPeer {
 /** For first contact, where what proves the peer is read from the peer. Whoever does not prove it destroys the agent. */
 export function createUnprovenPeer(): UnprovenPeer {
   let check: PeerCheck | null = null;
-  const agent = createCheckingAgent(() => check);
+  const agent = createCheckingAgent({
+    findRefusal: (socket) => (check === null ? undefined : findRefusal(socket, check)),
+  });
   agent.maxSockets = 1;
   return {
     agent,
@@ -117,19 +119,36 @@ export function createUnprovenPeer(): UnprovenPeer {
   };
 }
 
-/** @param checkOf - null while there is nothing to check against. */
-function createCheckingAgent(checkOf: () => PeerCheck | null): Agent {
+/** What connections present, and which peers they do not lead to. */
+export interface Connecting {
+  /** Our SVID; without one the connection is anonymous. */
+  readonly svid?: (() => CurrentSvid) | undefined;
+  /** Why the peer is not one that we want; undefined when it is. */
+  readonly findRefusal: (socket: TLSSocket) => TrustWardenError | undefined;
+}
+
+/** An agent whose connections are handed out once the peer is not refused. What `svid` throws fails the request. */
+export function createCheckingAgent({ svid, findRefusal: refuse }: Connecting): Agent {
   const agent = new Agent({ keepAlive: true, timeout: IDLE_TIMEOUT_MS, maxCachedSessions: 0 });
   const { getName } = agent;
   // A pooled connection keeps the certificate of its handshake: it must not serve a renewed SVID.
-  agent.getName = (options) => `${getName.call(agent, options)}:${checkOf()?.svid?.().sha256 ?? "anonymous"}`;
+  agent.getName = (options) => `${getName.call(agent, options)}:${nameOf(svid)}`;
   agent.createConnection = (options, callback) => {
-    const check = checkOf();
-    const socket = connect(connectOptions(options, check?.svid));
-    settleHandshake(socket, check, (error) => callback?.(error, socket));
+    const socket = connect(connectOptions(options, svid));
+    settleHandshake(socket, refuse, (error) => callback?.(error, socket));
     return undefined;
   };
   return agent;
+}
+
+/** Tells the connections of one SVID from those of another. */
+function nameOf(svid: Connecting["svid"]): string {
+  try {
+    return svid?.().sha256 ?? "anonymous";
+  } catch {
+    // Safe: nothing is kept under this name, since the connection asks for the SVID too, and fails with what is thrown.
+    return "none";
+  }
 }
 
 function readPeerChain(socket: Socket): readonly Uint8Array[] {
@@ -163,12 +182,11 @@ function connectOptions({ host, port }: RequestOptions, svid: PeerCheck["svid"])
 }
 
 /**
- * Calls back once: without an error when the peer is proven, or nobody can prove it yet; else with the reason, and then
- * the socket is gone.
+ * Calls back once: without an error when the peer is not refused; else with the reason, and then the socket is gone.
  */
-function settleHandshake(
+export function settleHandshake(
   socket: TLSSocket,
-  check: PeerCheck | null,
+  findRefusal: Connecting["findRefusal"],
   done: (error: Error | null) => void,
 ): void {
   const timer = setTimeout(() => socket.destroy(unreachable("handshake timeout")), HANDSHAKE_TIMEOUT_MS);
@@ -184,7 +202,7 @@ function settleHandshake(
     if (!isSettled) settle(unreachable("closed in the handshake"));
   });
   socket.once("secureConnect", () => {
-    const refusal = check === null ? undefined : findRefusal(socket, check);
+    const refusal = findRefusal(socket);
     if (refusal === undefined) settle(null);
     else socket.destroy(refusal);
   });

@@ -1,6 +1,6 @@
 /**
- * The compact JWS around a JWT-SVID or WIT-SVID, read strictly: three parts, one spelling of each, one algorithm, three
- * headers.
+ * The compact JWS around a JWT-SVID or WIT-SVID, read strictly: three parts, one spelling of each, the reader's algorithms
+ * alone, three headers.
  *
  * Nothing of a token is believed here. Lenient base64url decoders take padding, white space and other spare bits, so
  * one token has many texts and a list of revoked texts is easily walked around; this parser takes one.
@@ -16,6 +16,8 @@ import type { Signer } from "../signer.ts";
 /** Fits every HTTP header and leaves no room for a bomb. */
 const MAX_TOKEN_CHARS = 8192;
 const MAX_KID_CHARS = 256;
+/** Our own tokens, and all that our guard and our server read, have this one. */
+const OURS: ReadonlySet<string> = new Set(["ES256"]);
 /** JWT-SVID §2: "Any header not described here ... MUST NOT be included"; keeps out jwk, jku, x5c, crit and b64. */
 const HEADERS: ReadonlySet<string> = new Set(["alg", "kid", "typ"]);
 /** JWT-SVID §2.3; WIT-SVID §2. */
@@ -48,6 +50,8 @@ export type TokenProfile = "jwt-svid" | "wit-svid";
 
 /** A parsed token whose signature nobody has checked yet. */
 export interface UnverifiedJws {
+  /** One of those that the reader asked for; whether the key is of that kind is still to be checked. */
+  readonly algorithm: string;
   /** Only a hint for finding the key. */
   readonly unverifiedKid: string | undefined;
   readonly unverifiedPayload: Uint8Array;
@@ -58,16 +62,21 @@ export interface UnverifiedJws {
 }
 
 /**
- * The parts of an untrusted ES256 token of one profile; one of the other is refused, so that neither passes for the other.
+ * The parts of an untrusted token of one profile; one of the other is refused, so that neither passes for the other.
  *
+ * @param algorithms - what the reader can check; ES256 alone unless given.
  * @throws TrustWardenError `svid_malformed`.
  */
-export function parseCompactJws(token: string, profile: TokenProfile = "jwt-svid"): UnverifiedJws {
+export function parseCompactJws(
+  token: string,
+  profile: TokenProfile = "jwt-svid",
+  algorithms: ReadonlySet<string> = OURS,
+): UnverifiedJws {
   if (token.length > MAX_TOKEN_CHARS) throw malformed("too long");
   const [header, payload, signature, ...rest] = token.split(".");
   if (!header || !payload || !signature || rest.length > 0) throw malformed("not a compact JWS");
   return asSvidMalformed(() => ({
-    unverifiedKid: parseHeader(parseJsonObject(parseUtf8(parseBase64url(header))), profile),
+    ...parseHeader(parseJsonObject(parseUtf8(parseBase64url(header))), { profile, algorithms }),
     unverifiedPayload: parseBase64url(payload),
     signingInput: encodeUtf8(`${header}.${payload}`),
     signature: parseBase64url(signature),
@@ -83,15 +92,18 @@ export function parsePayload(payload: Uint8Array): JsonObject {
   return asSvidMalformed(() => parseJsonObject(parseUtf8(payload)));
 }
 
-/** Checks the header and returns its `kid`; the algorithm is ours to name, never the token's. */
-function parseHeader(header: JsonObject, profile: TokenProfile): string | undefined {
+/** The algorithm is one that the reader names, never any that the token likes. */
+function parseHeader(
+  header: JsonObject,
+  { profile, algorithms }: { readonly profile: TokenProfile; readonly algorithms: ReadonlySet<string> },
+): Pick<UnverifiedJws, "algorithm" | "unverifiedKid"> {
   const { alg, kid, typ } = header;
-  if (alg !== "ES256") throw malformed("alg");
+  if (typeof alg !== "string" || !algorithms.has(alg)) throw malformed("alg");
   if (!TYPES[profile].includes(typ)) throw malformed("typ");
   if (Object.keys(header).some((name) => !HEADERS.has(name))) throw malformed("header");
-  if (kid === undefined && profile === "jwt-svid") return undefined;
+  if (kid === undefined && profile === "jwt-svid") return { algorithm: alg, unverifiedKid: undefined };
   if (typeof kid !== "string" || kid === "" || kid.length > MAX_KID_CHARS) throw malformed("kid");
-  return kid;
+  return { algorithm: alg, unverifiedKid: kid };
 }
 
 /** What is a bad request elsewhere is a bad credential here. */

@@ -1,6 +1,7 @@
 /**
  * What a workload may believe of the Workload API's answers: each SVID is proven against the bundle of its own trust
- * domain that came with it, and its key is its leaf's. An answer of which one part is wrong is refused as a whole.
+ * domain that came with it, and its key is its leaf's. An answer of which one part is wrong is refused as a whole; only
+ * authorities of kinds that we do not verify with are left out, so that a partner's choice of keys costs nobody an identity.
  *
  * @see SPIFFE_Workload_API.md §5, §6; X509-SVID §5; JWT-SVID §5
  */
@@ -18,7 +19,8 @@ import { parseTrustBundleJson, type TrustBundle } from "@trustwarden/core/agenti
 import { verifyWitSvid } from "@trustwarden/core/agentid/wit-svid.ts";
 import { verifyX509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { isJsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
+import { isJsonObject, type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
+import { parseJwtKey } from "./jwt-signature.ts";
 import {
   decodeText,
   refused,
@@ -30,6 +32,9 @@ import {
 const MAX_SVIDS = 64;
 const MAX_BUNDLES = 256;
 const MAX_CERTIFICATES = 64;
+/** As many as a trust bundle has at most. */
+const MAX_KEYS = 64;
+const MAX_KID_CHARS = 256;
 const MAX_JWKS_CHARS = 262_144;
 const MAX_JWK_CHARS = 8192;
 const TRUST_DOMAIN_ID = /^spiffe:\/\/([^/]+)$/;
@@ -60,7 +65,7 @@ export interface WorkloadWitSvid {
 
 /** Everything that the workload has now; what is not here any more is withdrawn. */
 export interface WorkloadX509State {
-  /** At least one; the first is the default. */
+  /** At least one; the first is the default. Of equal hints the first one counts. */
   readonly svids: readonly [WorkloadX509Svid, ...WorkloadX509Svid[]];
   /** Each SVID's own trust domain and the federated ones; X.509 authorities only. */
   readonly bundles: ReadonlyMap<TrustDomain, TrustBundle>;
@@ -83,7 +88,6 @@ export function verifyX509State(
     }
     const [first, ...others] = svids.map((svid) => verifySvid(svid, bundles, now));
     if (first === undefined) throw refused("no SVID");
-    requireDistinctHints([first, ...others]);
     return { svids: [first, ...others], bundles };
   });
 }
@@ -95,18 +99,27 @@ export function parseX509Bundles(
   return parseBundles(bundles, x509BundleOf);
 }
 
-/** JWT authorities by trust domain. @throws TrustWardenError `workload_answer_refused`. */
+/**
+ * JWT authorities by trust domain: keys for every algorithm that a JWT-SVID may have, for `verifyWorkloadToken`.
+ *
+ * @throws TrustWardenError `workload_answer_refused`.
+ */
 export function parseJwtBundles(
   bundles: ReadonlyMap<string, Uint8Array>,
 ): ReadonlyMap<TrustDomain, TrustBundle> {
-  return parseKeySets(bundles, "jwt-svid");
+  return parseBundles(bundles, (trustDomain, bytes) => ({
+    ...emptyBundleOf(trustDomain),
+    jwtAuthorities: jwtAuthoritiesOf(readKeys(bytes, "jwt-svid")),
+  }));
 }
 
 /** WIT authorities by trust domain. @throws TrustWardenError `workload_answer_refused`. */
 export function parseWitBundles(
   bundles: ReadonlyMap<string, Uint8Array>,
 ): ReadonlyMap<TrustDomain, TrustBundle> {
-  return parseKeySets(bundles, "wit-svid");
+  return parseBundles(bundles, (trustDomain, bytes) =>
+    parseTrustBundleJson({ keys: readKeys(bytes, "wit-svid") }, trustDomain),
+  );
 }
 
 /**
@@ -130,22 +143,35 @@ export function verifyWitState(
       return { spiffeId: id, svid, privateKey, hint, expiresAt };
     });
     if (first === undefined) throw refused("no SVID");
-    requireDistinctHints([first, ...others]);
     return [first, ...others];
   });
 }
 
-function parseKeySets(
-  bundles: ReadonlyMap<string, Uint8Array>,
-  use: "jwt-svid" | "wit-svid",
-): ReadonlyMap<TrustDomain, TrustBundle> {
-  return parseBundles(bundles, (trustDomain, bytes) => {
-    const { keys } = parseJsonObject(decodeText(bytes), MAX_JWKS_CHARS);
-    if (!Array.isArray(keys)) throw refused("a JWK Set without keys");
-    // Here the keys stand without `use`: the call says what they are for.
-    const named = keys.filter(isJsonObject).map((key) => ({ ...key, use }));
-    return parseTrustBundleJson({ keys: named }, trustDomain);
-  });
+/**
+ * The keys of a JWK Set that are for this use. Here most stand without `use`, since the call says what they are for; what
+ * names another use is another kind's key (SPIFFE Trust Domain and Bundle §4.2.2).
+ */
+function readKeys(bytes: Uint8Array, use: "jwt-svid" | "wit-svid"): JsonObject[] {
+  const { keys } = parseJsonObject(decodeText(bytes), MAX_JWKS_CHARS);
+  if (!Array.isArray(keys)) throw refused("a JWK Set without keys");
+  if (keys.length > MAX_KEYS) throw refused("too many keys");
+  return keys
+    .filter(isJsonObject)
+    .filter((key) => key.use === undefined || key.use === use)
+    .map((key) => ({ ...key, use }));
+}
+
+function jwtAuthoritiesOf(keys: readonly JsonObject[]): ReadonlyMap<string, KeyObject> {
+  const authorities = new Map<string, KeyObject>();
+  for (const jwk of keys) {
+    const key = parseJwtKey(jwk);
+    if (key === undefined) continue;
+    const { kid } = jwk;
+    if (typeof kid !== "string" || kid === "" || kid.length > MAX_KID_CHARS) throw refused("kid");
+    if (authorities.has(kid)) throw refused("repeated kid");
+    authorities.set(kid, key);
+  }
+  return authorities;
 }
 
 function parseBundles(
@@ -164,11 +190,26 @@ function parseBundles(
 }
 
 function x509BundleOf(trustDomain: TrustDomain, bytes: Uint8Array): TrustBundle {
+  const x509Authorities = splitCertificates(bytes).flatMap(parseAuthority);
+  return { ...emptyBundleOf(trustDomain), x509Authorities };
+}
+
+/** Nothing at all when it is of a kind that we do not verify with; nobody is proven by it then. */
+function parseAuthority(der: Uint8Array): readonly Certificate[] {
+  try {
+    return [parseCertificate(der)];
+  } catch (error) {
+    if (error instanceof TrustWardenError && error.code === "svid_key_refused") return [];
+    throw error;
+  }
+}
+
+function emptyBundleOf(trustDomain: TrustDomain): TrustBundle {
   return {
     trustDomain,
     sequence: 0,
     refreshHintSeconds: REFRESH_HINT_SECONDS,
-    x509Authorities: parseCertificates(bytes),
+    x509Authorities: [],
     jwtAuthorities: new Map(),
     witAuthorities: new Map(),
     revokedAuthorities: new Set(),
@@ -180,7 +221,7 @@ function verifySvid(
   bundles: ReadonlyMap<TrustDomain, TrustBundle>,
   now: number,
 ): WorkloadX509Svid {
-  const certificates = parseCertificates(chain).map(({ der }) => der);
+  const certificates = splitCertificates(chain);
   const { id, leaf } = verifyX509Svid(certificates, bundles, now);
   if (id !== spiffeId) throw refused("the leaf names another");
   const privateKey = createPrivateKey({ key: Buffer.from(keyPkcs8), format: "der", type: "pkcs8" });
@@ -188,20 +229,14 @@ function verifySvid(
   return { spiffeId: id, chain: certificates, privateKey, hint, expiresAt: leaf.notAfter };
 }
 
-/** A hint picks one SVID; if two had it, each reader might pick another. */
-function requireDistinctHints(svids: readonly { readonly hint: string }[]): void {
-  const hints = svids.map(({ hint }) => hint).filter((hint) => hint !== "");
-  if (new Set(hints).size !== hints.length) throw refused("a hint comes twice");
-}
-
-/** Certificates of concatenated DER. */
-function parseCertificates(bytes: Uint8Array): readonly Certificate[] {
-  const certificates: Certificate[] = [];
+/** The elements of concatenated DER, one a certificate. */
+function splitCertificates(bytes: Uint8Array): readonly Uint8Array[] {
+  const certificates: Uint8Array[] = [];
   let rest = bytes;
   while (rest.length > 0) {
     if (certificates.length === MAX_CERTIFICATES) throw refused("too many certificates");
     const { raw: der } = parseFirst(rest);
-    certificates.push(parseCertificate(der));
+    certificates.push(der);
     rest = rest.subarray(der.length);
   }
   return certificates;

@@ -6,12 +6,11 @@
  *
  * @see SPIFFE_Workload_API.md §4 to §6
  */
-import { verifyJwtSvid } from "@trustwarden/core/agentid/jwt-svid.ts";
 import { parseSpiffeId, type SpiffeId, type TrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import type { TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { endpointSocketFromEnvironment } from "../environment.ts";
-import { jitter, nowSeconds, type Runtime, systemRuntime } from "../runtime.ts";
+import { nowSeconds, type Runtime, systemRuntime } from "../runtime.ts";
 import {
   parseJwtBundles,
   parseWitBundles,
@@ -36,11 +35,11 @@ import {
   parseX509Response,
   refused,
 } from "./messages.ts";
+import { verifyWorkloadToken } from "./verify-token.ts";
+import { type Watcher, watchState } from "./watch.ts";
 
-const DEFAULT_TIMEOUT_MS = 10_000;
-/** Between attempts of a watch; doubled each time, with jitter, up to the longest. */
-const FIRST_DELAY_MS = 500;
-const LONGEST_DELAY_MS = 30_000;
+/** For a first answer, where the caller names none. */
+export const DEFAULT_TIMEOUT_MS = 10_000;
 const NOTHING = new Uint8Array();
 /** gRPC status. */
 const UNIMPLEMENTED = "12";
@@ -62,19 +61,20 @@ export interface WorkloadJwtSvid {
   readonly expiresAt: number;
 }
 
-/** Who hears of changes. */
-export interface X509Watcher {
-  /** The whole state, at once and at each change. */
-  readonly onState: (state: WorkloadX509State) => void;
-  /** The watch was interrupted and goes on by itself. With `no_identity` the last state is withdrawn: stop using it. */
-  readonly onError: (error: TrustWardenError) => void;
-}
+/** Trust bundles by trust domain; what is not here any more is withdrawn. */
+export type WorkloadBundles = ReadonlyMap<TrustDomain, TrustBundle>;
+
+/** Who hears of changes of the identities. */
+export type X509Watcher = Watcher<WorkloadX509State>;
 
 export interface WorkloadApiClient {
   /** @throws TrustWardenError `no_identity`, `server_unreachable`, `workload_gone`, `workload_answer_refused`; so do all. */
   fetchX509(): Promise<WorkloadX509State>;
-  /** Returns what ends the watch. */
+  /** Returns what ends the watch; so do all watches. */
   watchX509(watcher: X509Watcher): { readonly close: () => void };
+  /** For who only verifies peers. */
+  watchX509Bundles(watcher: Watcher<WorkloadBundles>): { readonly close: () => void };
+  watchJwtBundles(watcher: Watcher<WorkloadBundles>): { readonly close: () => void };
   /** One token for each identity, or for the named one. @throws TrustWardenError also `request_malformed`. */
   fetchJwtSvids(request: {
     readonly audience: readonly [string, ...string[]];
@@ -87,11 +87,11 @@ export interface WorkloadApiClient {
    */
   fetchWitSvids(spiffeId?: SpiffeId): Promise<readonly [WorkloadWitSvid, ...WorkloadWitSvid[]]>;
   /** @throws TrustWardenError also `wit_disabled`. */
-  fetchWitBundles(): Promise<ReadonlyMap<TrustDomain, TrustBundle>>;
-  fetchX509Bundles(): Promise<ReadonlyMap<TrustDomain, TrustBundle>>;
-  fetchJwtBundles(): Promise<ReadonlyMap<TrustDomain, TrustBundle>>;
+  fetchWitBundles(): Promise<WorkloadBundles>;
+  fetchX509Bundles(): Promise<WorkloadBundles>;
+  fetchJwtBundles(): Promise<WorkloadBundles>;
   /**
-   * Asks the endpoint whose token this is. To check tokens without a call each, keep `fetchJwtBundles()`.
+   * Asks the endpoint whose token this is. To check tokens without a call each: `createJwtSource`.
    *
    * @throws TrustWardenError also `request_malformed` for a token that is not valid for the audience.
    */
@@ -114,7 +114,9 @@ export function createWorkloadApiClient({
   const transport = createTransport(parseEndpointAddress(socket));
   const ask = (method: string, request: Uint8Array = NOTHING) =>
     firstMessage(transport, method, { request, timeoutMs });
-  const fetchJwtBundles = async () => parseJwtBundles(parseJwtBundlesResponse(await ask("FetchJWTBundles")));
+  const readX509State = (message: Uint8Array) =>
+    verifyX509State(parseX509Response(message), nowSeconds(runtime));
+  const fetchJwtBundles = async () => readJwtBundles(await ask("FetchJWTBundles"));
   const fetchWitBundles = async () =>
     parseWitBundles(parseWitBundlesResponse(await asWit(ask("FetchWITBundles"))));
   return {
@@ -127,9 +129,13 @@ export function createWorkloadApiClient({
       return svids;
     },
     fetchWitBundles,
-    fetchX509: async () =>
-      verifyX509State(parseX509Response(await ask("FetchX509SVID")), nowSeconds(runtime)),
-    watchX509: (watcher) => watchX509(transport, runtime, watcher),
+    fetchX509: async () => readX509State(await ask("FetchX509SVID")),
+    watchX509: (watcher) =>
+      watchState({ transport, runtime, path: pathOf("FetchX509SVID"), read: readX509State }, watcher),
+    watchX509Bundles: (watcher) =>
+      watchState({ transport, runtime, path: pathOf("FetchX509Bundles"), read: readX509Bundles }, watcher),
+    watchJwtBundles: (watcher) =>
+      watchState({ transport, runtime, path: pathOf("FetchJWTBundles"), read: readJwtBundles }, watcher),
     fetchJwtSvids: async ({ audience, spiffeId = "" }) => {
       const answer = await ask("FetchJWTSVID", encodeJwtSvidRequest(audience, spiffeId));
       const bundles = await fetchJwtBundles();
@@ -142,7 +148,7 @@ export function createWorkloadApiClient({
       if (svids.length === 0) throw refused("no token");
       return svids;
     },
-    fetchX509Bundles: async () => parseX509Bundles(parseX509BundlesResponse(await ask("FetchX509Bundles"))),
+    fetchX509Bundles: async () => readX509Bundles(await ask("FetchX509Bundles")),
     fetchJwtBundles,
     validateJwtSvid: async ({ audience, svid }) => {
       const answer = await ask("ValidateJWTSVID", encodeValidateRequest(audience, svid));
@@ -164,12 +170,12 @@ function proveToken(
     ...options
   }: {
     readonly audience: readonly [string, ...string[]];
-    readonly bundles: ReadonlyMap<TrustDomain, TrustBundle>;
+    readonly bundles: WorkloadBundles;
     readonly now: number;
   },
 ) {
   try {
-    const proven = verifyJwtSvid(svid, { ...options, audience: audience[0] });
+    const proven = verifyWorkloadToken(svid, { ...options, audience: audience[0] });
     if (!audience.every((one) => proven.audience.includes(one))) throw new TrustWardenError("svid_audience");
     return proven;
   } catch (cause) {
@@ -207,52 +213,12 @@ async function firstMessage(
   }
 }
 
-function watchX509(
-  transport: Transport,
-  runtime: Runtime,
-  { onState, onError }: X509Watcher,
-): { readonly close: () => void } {
-  const ending = new AbortController();
-  const run = async (): Promise<void> => {
-    let delayMs = FIRST_DELAY_MS;
-    while (!ending.signal.aborted) {
-      const call = transport.open(pathOf("FetchX509SVID"), NOTHING, (message) => {
-        onState(verifyX509State(parseX509Response(message), nowSeconds(runtime)));
-        delayMs = FIRST_DELAY_MS;
-      });
-      ending.signal.addEventListener("abort", call.cancel, { once: true });
-      const error = await call.ended.then(
-        () => new TrustWardenError("server_unreachable", { status: "0" }),
-        asOurs,
-      );
-      ending.signal.removeEventListener("abort", call.cancel);
-      if (ending.signal.aborted) return;
-      onError(error);
-      await pause(delayMs * (0.5 + jitter(runtime)), ending.signal);
-      delayMs = Math.min(2 * delayMs, LONGEST_DELAY_MS);
-    }
-  };
-  // What the watcher itself throws is a bug of the caller's, and ends the process like any other.
-  void run();
-  return { close: () => ending.abort() };
+function readX509Bundles(message: Uint8Array): WorkloadBundles {
+  return parseX509Bundles(parseX509BundlesResponse(message));
 }
 
-/** What a message handler threw is ours or a bug; a bug is thrown on. */
-function asOurs(error: unknown): TrustWardenError {
-  if (error instanceof TrustWardenError) return error;
-  throw error;
-}
-
-function pause(timeMs: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(done, timeMs);
-    function done(): void {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    }
-    signal.addEventListener("abort", done, { once: true });
-  });
+function readJwtBundles(message: Uint8Array): WorkloadBundles {
+  return parseJwtBundles(parseJwtBundlesResponse(message));
 }
 
 function pathOf(method: string): string {

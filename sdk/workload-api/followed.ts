@@ -1,0 +1,94 @@
+/**
+ * The latest state of one watch, for who needs it now rather than when it changes.
+ *
+ * Owns the state: undefined until the first one came, and again from the moment the endpoint withdrew it.
+ */
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { Runtime } from "../runtime.ts";
+import type { Watcher } from "./watch.ts";
+
+/** How a source tells what happens behind it; notices of the process unless given. */
+export interface SourceEvents {
+  /** There is a state, another one, or none any more. */
+  readonly onChange?: () => void;
+  /** The stream was interrupted, or an answer was not believed; the source goes on with what it has. */
+  readonly onError?: (error: TrustWardenError) => void;
+}
+
+export class Followed<State> {
+  readonly #watch: { readonly close: () => void };
+  #state: State | undefined;
+  /** Why there is no state. */
+  #lack = new TrustWardenError("server_unreachable", { reason: "nothing was answered yet" });
+
+  private constructor(
+    watch: (watcher: Watcher<State>) => { readonly close: () => void },
+    watcher: Watcher<State>,
+  ) {
+    this.#watch = watch({
+      ...watcher,
+      onState: (state) => {
+        this.#state = state;
+        watcher.onState(state);
+      },
+      onError: (error) => {
+        // Silence withdraws nothing; the endpoint's own word does.
+        if (error.code === "no_identity") this.#state = undefined;
+        if (this.#state === undefined) this.#lack = error;
+        watcher.onError(error);
+      },
+    });
+  }
+
+  /**
+   * Resolves with the first state.
+   *
+   * @throws TrustWardenError the last failure, when no state came in time or the endpoint does not take the call.
+   */
+  static async open<State>(options: {
+    readonly watch: (watcher: Watcher<State>) => { readonly close: () => void };
+    readonly events: SourceEvents;
+    readonly timeoutMs: number;
+    readonly runtime: Runtime;
+  }): Promise<Followed<State>> {
+    const { watch, events, timeoutMs, runtime } = options;
+    const first = Promise.withResolvers<void>();
+    let isOpen = false;
+    const tell = (error: TrustWardenError) =>
+      runtime.notify({ code: error.code, what: "The Workload API was interrupted.", details: error.details });
+    const followed = new Followed(watch, {
+      onState: () => {
+        first.resolve();
+        events.onChange?.();
+      },
+      onError: (error) => {
+        if (isOpen) (events.onError ?? tell)(error);
+        if (isOpen && error.code === "no_identity") events.onChange?.();
+      },
+      onEnd: first.reject,
+    });
+    const timer = setTimeout(() => first.reject(followed.#lack), timeoutMs);
+    try {
+      await first.promise;
+      isOpen = true;
+      return followed;
+    } catch (error) {
+      followed.close();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** @throws TrustWardenError `no_identity`, `identity_closed`. */
+  current(): State {
+    if (this.#state === undefined) throw this.#lack;
+    return this.#state;
+  }
+
+  close(): void {
+    this.#watch.close();
+    this.#state = undefined;
+    this.#lack = new TrustWardenError("identity_closed");
+  }
+}
