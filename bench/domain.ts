@@ -8,9 +8,12 @@ import { encodeSpki } from "@trustwarden/core/crypto.ts";
 import type { SigningLeaf } from "@trustwarden/core/intent.ts";
 import type { Signer } from "@trustwarden/core/signer.ts";
 import { createPrivateKeyPkcs8, createSoftwareSigner } from "../server/signer/software.ts";
+import { pooledRandom } from "../server/store/random-pool.ts";
 
 const HOUR_SECONDS = 3600;
 const TRUST_DOMAIN = "bench.test";
+/** As the writer draws its serials. */
+const random = pooledRandom(randomBytes);
 const ULID = "01JBENCH00000000000000000";
 
 /** An authority with the key that issues leaves. */
@@ -55,7 +58,7 @@ export function issueSvid({ authority, issuer, now }: Domain, id: SpiffeId, spki
     spki,
     ca: authority.intermediate,
     signer: issuer,
-    serial: createSerial(randomBytes),
+    serial: createSerial(random),
     now,
     notAfter: now + HOUR_SECONDS,
   });

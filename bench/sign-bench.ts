@@ -11,7 +11,7 @@ const TBS_BYTES = 420;
 
 export const signBench: Bench = {
   id: "sign",
-  what: "issue one X.509-SVID: build, sign, parse again, verify",
+  what: "issue one X.509-SVID: point of the curve, build, sign; one in 64 parsed and verified",
   reference: "one raw P-256 signature, one thread",
   unit: "us",
   open: async () => {

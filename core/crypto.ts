@@ -7,6 +7,7 @@
 import { createHmac, createPublicKey, hash, type KeyObject, timingSafeEqual, verify } from "node:crypto";
 import { concatBytes, encodeBase64url, encodeUtf8, parseBase64url } from "./bytes.ts";
 import { TrustWardenError } from "./error.ts";
+import { isP256Point } from "./p256-point.ts";
 
 /** SubjectPublicKeyInfo of a P-256 key up to the two coordinates of its uncompressed point (RFC 5480). */
 const P256_SPKI_PREFIX = Buffer.from("3059301306072a8648ce3d020106082a8648ce3d03010703420004", "hex");
@@ -48,6 +49,16 @@ export function parseP256PublicKey(spki: Uint8Array): PublicKey {
     throw new TrustWardenError("public_key_refused", { reason: "not an uncompressed P-256 key" });
   }
   return importSpki(spki);
+}
+
+/**
+ * Refuses what `parseP256PublicKey` refuses, without importing the key: for whoever certifies it and checks nothing with it.
+ *
+ * @throws TrustWardenError `public_key_refused`.
+ */
+export function requireP256Key(spki: Uint8Array): void {
+  if (!isUncompressedP256(spki) || !isP256Point(spki.subarray(P256_SPKI_PREFIX.length)))
+    throw new TrustWardenError("public_key_refused", { reason: "not an uncompressed P-256 key" });
 }
 
 /**

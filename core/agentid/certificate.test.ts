@@ -17,7 +17,7 @@ import {
   purposes,
   uriNames,
 } from "./certificate.test.support.ts";
-import { isSignedBy, parseCertificate, parseCertificateOf } from "./certificate.ts";
+import { isSignedBy, parseCertificate } from "./certificate.ts";
 import { OID } from "./certificate-oids.ts";
 import {
   encodeElement,
@@ -63,15 +63,6 @@ describe("parseCertificate", () => {
     expect(domain.root.isCa).toBe(true);
     expect(domain.root.pathLen).toBe(1);
     expect(domain.intermediate.pathLen).toBe(0);
-  });
-
-  it("takes a known key for exactly its bytes and for no others", () => {
-    const { der, signer: own } = issueTestLeaf(domain);
-    const other = createTestSigner();
-    const known = { spki: encodeSpki(own.publicKey), publicKey: own.publicKey };
-    expect(parseCertificateOf(der, known).publicKey).toBe(own.publicKey);
-    const foreign = { spki: encodeSpki(other.publicKey), publicKey: other.publicKey };
-    expect(parseCertificateOf(der, foreign).publicKey.equals(own.publicKey)).toBe(true);
   });
 
   it("does not change when the caller's buffer does", () => {

@@ -6,7 +6,7 @@
  *
  * @see RFC 5280 §4.1; X509-SVID
  */
-import { encodeBase64url, encodeHex, isEqualBytes } from "../bytes.ts";
+import { encodeBase64url, encodeHex } from "../bytes.ts";
 import { isP256Signature, type PublicKey, parseP256PublicKey, sha256 } from "../crypto.ts";
 import { TrustWardenError } from "../error.ts";
 import { type KeyUsage, parseExtensions } from "./certificate-extensions.ts";
@@ -65,13 +65,6 @@ export interface Certificate {
   readonly aki: Uint8Array | undefined;
 }
 
-/** A key that was imported already. Importing checks that it is a point of the curve, once for the same bytes. */
-export interface KnownKey {
-  /** SubjectPublicKeyInfo DER. */
-  readonly spki: Uint8Array;
-  readonly publicKey: PublicKey;
-}
-
 /**
  * The certificate in untrusted DER.
  *
@@ -79,18 +72,9 @@ export interface KnownKey {
  *   for anything but strict DER, above 16 KiB, for a repeated extension or an unknown critical one.
  */
 export function parseCertificate(der: Uint8Array): Certificate {
-  return parseCertificateOf(der, undefined);
-}
-
-/**
- * `parseCertificate`, sparing the import of the certificate's key when that has exactly the bytes of a known one.
- *
- * @throws TrustWardenError as `parseCertificate`.
- */
-export function parseCertificateOf(der: Uint8Array, known: KnownKey | undefined): Certificate {
   try {
     // A copy, so that a caller who reuses its buffer cannot change what was checked.
-    return parseFields(Uint8Array.from(der), known);
+    return parseFields(Uint8Array.from(der));
   } catch (cause) {
     if (!(cause instanceof TrustWardenError)) throw cause;
     if (cause.code === "svid_key_refused") throw cause;
@@ -108,7 +92,7 @@ export function isEmptyName(name: Uint8Array): boolean {
   return name.length === 2;
 }
 
-function parseFields(der: Uint8Array, known: KnownKey | undefined): Certificate {
+function parseFields(der: Uint8Array): Certificate {
   const [tbs, algorithm, signature, ...rest] = parseMembers(parseDer(der), DER_TAG.sequence);
   if (tbs === undefined || rest.length > 0) throw derMalformed("certificate");
   const [version, serial, innerAlgorithm, issuer, validity, subject, spki, extensions, ...more] =
@@ -127,10 +111,7 @@ function parseFields(der: Uint8Array, known: KnownKey | undefined): Certificate 
     issuer: parseName(issuer),
     subject: parseName(subject),
     ...parseValidity(validity),
-    publicKey:
-      known !== undefined && isEqualBytes(known.spki, spki.raw)
-        ? known.publicKey
-        : parseP256PublicKey(spki.raw),
+    publicKey: parseP256PublicKey(spki.raw),
     spki: spki.raw,
     sha256: encodeBase64url(sha256(der)),
     uris: subjectAltName?.uris ?? [],

@@ -82,12 +82,12 @@ export function encodeNamedBits(...bits: readonly number[]): Uint8Array {
 
 /** A UTF8String. */
 export function encodeUtf8String(text: string): Uint8Array {
-  return encodeElement(DER_TAG.utf8String, encodeUtf8(text));
+  return encodeElement(DER_TAG.utf8String, encodeText(text));
 }
 
 /** A PrintableString; the caller passes only its characters. */
 export function encodePrintableString(text: string): Uint8Array {
-  return encodeElement(DER_TAG.printableString, encodeUtf8(text));
+  return encodeElement(DER_TAG.printableString, encodeText(text));
 }
 
 /** A time in the type that RFC 5280 prescribes for its year. @param unixSeconds - whole seconds, up to year 9999. */
@@ -101,8 +101,19 @@ export function encodeTime(unixSeconds: number): Uint8Array {
     iso.slice(14, 16) +
     iso.slice(17, 19);
   return unixSeconds < FIRST_GENERALIZED_TIME
-    ? encodeElement(DER_TAG.utcTime, encodeUtf8(`${digits.slice(2)}Z`))
-    : encodeElement(DER_TAG.generalizedTime, encodeUtf8(`${digits}Z`));
+    ? encodeElement(DER_TAG.utcTime, encodeText(`${digits.slice(2)}Z`))
+    : encodeElement(DER_TAG.generalizedTime, encodeText(`${digits}Z`));
+}
+
+/** UTF-8. Our texts are short and plain: an encoder's bytes are outside the engine's heap, which costs more than writing them. */
+function encodeText(text: string): Uint8Array {
+  const bytes = new Uint8Array(text.length);
+  for (let index = 0; index < text.length; index += 1) {
+    const unit = text.charCodeAt(index);
+    if (unit > 0x7f) return encodeUtf8(text);
+    bytes[index] = unit;
+  }
+  return bytes;
 }
 
 function lengthBytes(length: number): readonly number[] {

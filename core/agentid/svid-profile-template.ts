@@ -7,8 +7,8 @@ import { concatBytes, encodeHex, encodeUtf8 } from "../bytes.ts";
 import { sha256 } from "../crypto.ts";
 import { isEmptyName } from "./certificate.ts";
 import { OID } from "./certificate-oids.ts";
+import { DER_TAG } from "./der-reader.ts";
 import {
-  encodeBitString,
   encodeExplicit,
   encodeImplicit,
   encodeInteger,
@@ -29,6 +29,8 @@ import { pathOf, type SpiffeId, trustDomainOf } from "./spiffe-id.ts";
 const KEY_IDENTIFIER_BYTES = 20;
 /** Bytes of an uncompressed P-256 point at the end of its SubjectPublicKeyInfo. */
 const POINT_BYTES = 65;
+/** Bytes of one of the two numbers of a P-256 signature. */
+const SCALAR_BYTES = 32;
 /** RFC 5280 appendix A, `ub-common-name` and `ub-organization-name`. */
 const MAX_ATTRIBUTE_CHARS = 64;
 const SIGNATURE_ALGORITHM = encodeSequence(encodeOid(OID.ecdsaWithSha256));
@@ -88,9 +90,18 @@ export function encodeTbs(template: Template): Uint8Array {
   );
 }
 
-/** DER of the certificate. @param signature - DER, over exactly `tbs`. */
+/**
+ * DER of the certificate, written in one go: most arrays above 64 bytes cost more to make than to fill.
+ *
+ * @param signature - 64 bytes r||s, over exactly `tbs`.
+ */
 export function encodeCertificate(tbs: Uint8Array, signature: Uint8Array): Uint8Array {
-  return encodeSequence(tbs, SIGNATURE_ALGORITHM, encodeBitString(signature));
+  const r = encodeInteger(signature.subarray(0, SCALAR_BYTES));
+  const s = encodeInteger(signature.subarray(SCALAR_BYTES));
+  const length = r.length + s.length;
+  // BIT STRING of whole bytes, in it the SEQUENCE of RFC 3279 section 2.2.3.
+  const head = Uint8Array.of(DER_TAG.bitString, length + 3, 0, DER_TAG.sequence, length);
+  return encodeSequence(tbs, SIGNATURE_ALGORITHM, head, r, s);
 }
 
 /** The name of an authority. No two share one: verifiers that try every root of one name give up (spire#4415). */

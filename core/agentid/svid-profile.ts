@@ -2,20 +2,21 @@
  * Issues the three certificates of a trust domain: root, intermediate and leaf, each with one fixed profile.
  *
  * Nothing comes from a request but the public key: no CSR is read, so there is no attacker-chosen name, usage or
- * lifetime to filter (CVE-2021-27098). Every certificate is parsed and proven again before it is returned.
+ * lifetime to filter (CVE-2021-27098). Every certificate is parsed and proven again before it is returned, but for leaves that
+ * a key of this process signed, of which some are (`leaf-issuer.ts`).
  *
  * @see X509-SVID §2 to §4 and appendix A; RFC 5280 §4
  */
 import { encodeHex, isEqualBytes } from "../bytes.ts";
-import { encodeSpki, parseP256PublicKey } from "../crypto.ts";
+import { encodeSpki, parseP256PublicKey, requireP256Key } from "../crypto.ts";
 import { TrustWardenError } from "../error.ts";
 import type { Random } from "../id.ts";
 import type { Signer } from "../signer.ts";
-import { type Certificate, type KnownKey, parseCertificate, parseCertificateOf } from "./certificate.ts";
+import { type Certificate, parseCertificate } from "./certificate.ts";
 import { KEY_USAGE, OID } from "./certificate-oids.ts";
-import { encodeDerSignature } from "./certificate-signature.ts";
 import { encodeInteger, encodeSequence, encodeTrue } from "./der-writer.ts";
-import { formatSpiffeId, pathOf, type SpiffeId, type TrustDomain, trustDomainOf } from "./spiffe-id.ts";
+import { LeafIssuer } from "./leaf-issuer.ts";
+import { formatSpiffeId, type SpiffeId, type TrustDomain } from "./spiffe-id.ts";
 import { requireAuthorityProfile, requireIssuedBy, requireLeafProfile } from "./svid-profile-check.ts";
 import {
   authorityName,
@@ -43,6 +44,9 @@ const LEAF_USAGE: Uint8Array = encodeUsage({
   keyUsage: [KEY_USAGE.digitalSignature],
   extKeyUsage: [OID.serverAuth, OID.clientAuth],
 });
+
+/** By the very certificate, so that nothing outlives the authority that it is about. */
+const leafIssuers = new WeakMap<CaCertificate, LeafIssuer>();
 
 /** An authority's certificate that is known to be one of ours: it can sign and says who for. */
 export type CaCertificate = Certificate & { readonly isCa: true; readonly ski: Uint8Array };
@@ -195,25 +199,25 @@ export function issueLeafCertificate(
   },
 ): Uint8Array {
   const { id, spki, ca, signer } = options;
-  const publicKey = parseP256PublicKey(spki);
-  if (pathOf(id) === "" || !ca.uris.includes(formatSpiffeId(trustDomainOf(id), []))) {
+  requireEs256(signer);
+  requireP256Key(spki);
+  // An authority's id has no path, so what goes on behind it is a path of its trust domain.
+  if (!ca.uris.some((uri) => id.startsWith(`${uri}/`))) {
     throw new TrustWardenError("spiffe_id_malformed", { reason: "not a workload of this trust domain" });
   }
-  const made = draft(
-    {
-      subject: workloadName(id),
-      spki,
-      uri: id,
-      usage: LEAF_USAGE,
-      ...under(ca, options),
-    },
-    (leaf) => {
-      requireLeafProfile(leaf);
-      requireIssuedBy(leaf, ca);
-    },
-    { spki, publicKey },
-  );
-  return signDraft(made, signer);
+  const template = { subject: workloadName(id), spki, uri: id, usage: LEAF_USAGE, ...under(ca, options) };
+  return issuerOf(ca).issue(template, signer, (der) => {
+    const leaf = parseCertificate(der);
+    requireLeafProfile(leaf);
+    requireIssuedBy(leaf, ca);
+    requireMadeFrom(leaf, template, encodeTbs(template));
+  });
+}
+
+function issuerOf(ca: CaCertificate): LeafIssuer {
+  const issuer = leafIssuers.get(ca) ?? new LeafIssuer();
+  leafIssuers.set(ca, issuer);
+  return issuer;
 }
 
 function authorityTemplate(options: {
@@ -253,37 +257,37 @@ function under(
 }
 
 function signDraft({ tbs, complete }: CertificateDraft, signer: Signer): Uint8Array {
-  if (signer.algorithm !== "ES256") throw new Error("certificates are signed with ES256");
+  requireEs256(signer);
   return complete(signer.sign(tbs));
 }
 
+function requireEs256({ algorithm }: Signer): void {
+  if (algorithm !== "ES256") throw new Error("certificates are signed with ES256");
+}
+
 /** The template as a draft, whose result is read back and given out only when it is exactly what was asked for. */
-function draft(
-  template: Template,
-  requireProfile: (made: Certificate) => void,
-  known?: KnownKey,
-): CertificateDraft {
+function draft(template: Template, requireProfile: (made: Certificate) => void): CertificateDraft {
   const tbs = encodeTbs(template);
   const complete = (signature: Uint8Array): Uint8Array => {
-    const der = encodeCertificate(tbs, encodeDerSignature(signature));
-    const made = parseCertificateOf(der, known);
+    const der = encodeCertificate(tbs, signature);
+    const made = parseCertificate(der);
     requireProfile(made);
-    if (!isMadeFrom(made, template, tbs)) throw new Error("the certificate made is not the one asked for");
+    requireMadeFrom(made, template, tbs);
     return der;
   };
   return { tbs, complete };
 }
 
-function isMadeFrom(made: Certificate, template: Template, tbs: Uint8Array): boolean {
-  return (
+function requireMadeFrom(made: Certificate, template: Template, tbs: Uint8Array): void {
+  const isExact =
     isEqualBytes(made.tbs, tbs) &&
     isEqualBytes(made.spki, template.spki) &&
     made.serialHex === encodeHex(template.serial) &&
     made.notBefore === template.notBefore &&
     made.notAfter === template.notAfter &&
     made.uris.length === 1 &&
-    made.uris[0] === template.uri
-  );
+    made.uris[0] === template.uri;
+  if (!isExact) throw new Error("the certificate made is not the one asked for");
 }
 
 function requireSerial(serial: Uint8Array): void {

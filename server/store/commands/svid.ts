@@ -90,7 +90,7 @@ function issueOf(
   return svid;
 }
 
-/** An SVID that is cut to the authority's own life; parsed and proven before it is returned. */
+/** An SVID that is cut to the authority's own life. */
 export function issueSvid(
   deps: CommandDeps,
   options: {
