@@ -20,6 +20,10 @@ const ROOT = join(import.meta.dirname, "..", "..");
 const WARDEN = join(ROOT, "cli", "main.ts");
 const MODEL = join(ROOT, "test", "support", "model", "serve.ts");
 const KIB_PER_MIB = 1024;
+const UNLIMITED = { perSecond: 1_000_000, burst: 1_000_000 };
+
+/** Settings of `intake` for who asks as fast as it goes. */
+export const NO_RATES = { agent: UNLIMITED, owner: UNLIMITED } as const;
 
 /** A process under measurement. */
 export interface Measured {

@@ -18,7 +18,7 @@ import { createSecureContext } from "node:tls";
 import { parseArgs } from "node:util";
 import { serverIdOf } from "../../test/support/actors.ts";
 import { captureQuestion } from "../decide-bench.ts";
-import { startWarden } from "../gateway/lab.ts";
+import { NO_RATES, startWarden } from "../gateway/lab.ts";
 import { keepResult } from "../keep.ts";
 import { describeMachine, describeVersions } from "../machine.ts";
 import { compare, type Side, type Work } from "../measure.ts";
@@ -29,7 +29,6 @@ import { end } from "../warden.ts";
 const ROOT = join(import.meta.dirname, "..", "..");
 const AT_ONCE = [1, 16];
 const OPA_READY_MS = 20_000;
-const UNLIMITED = { perSecond: 1_000_000, burst: 1_000_000 };
 
 const { values } = parseArgs({ options: { quick: { type: "boolean", default: false } } });
 const effort = values.quick ? { rounds: 5, roundMs: 500 } : { rounds: 11, roundMs: 2000 };
@@ -87,8 +86,7 @@ async function openOurs(
   children: ChildProcess[],
   directory: string,
 ): Promise<(count: number) => Promise<Work>> {
-  const settings = { intake: { agent: UNLIMITED, owner: UNLIMITED } };
-  const { server } = await startWarden(children, directory, { settings });
+  const { server } = await startWarden(children, directory, { settings: { intake: NO_RATES } });
   const aud = await serverIdOf(server);
   return async (count) => {
     const member = await createMember(server, `asks-${count}`);

@@ -18,7 +18,7 @@ import { parseArgs } from "node:util";
 import { MAX_OUTCOMES } from "@trustwarden/core/api/action.ts";
 import { createOwner, enrolAgent, enrolVerifier, type TestInstance } from "../../test/support/actors.ts";
 import type { TestServer } from "../../test/support/server.ts";
-import { measure as measureProcess, startWarden } from "../gateway/lab.ts";
+import { measure as measureProcess, NO_RATES, startWarden } from "../gateway/lab.ts";
 import { keepResult } from "../keep.ts";
 import { describeMachine, describeVersions } from "../machine.ts";
 import { percentile } from "../measure.ts";
@@ -28,7 +28,6 @@ import { decideVisits } from "./visits.ts";
 
 const TICK_MS = 10;
 const MS_PER_CLOCK_TICK = 10;
-const UNLIMITED = { perSecond: 1_000_000, burst: 1_000_000 };
 
 const { values } = parseArgs({
   options: {
@@ -125,7 +124,7 @@ const directory = mkdtempSync(join(tmpdir(), "outcomes-"));
 const children: ChildProcess[] = [];
 try {
   const settings = {
-    intake: { agent: UNLIMITED, owner: UNLIMITED },
+    intake: NO_RATES,
     quotas: { easyAgentsPerOwnerPerMinute: 1000 },
   };
   const { child, server } = await startWarden(children, directory, { settings });

@@ -18,7 +18,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { serverIdOf } from "../../test/support/actors.ts";
 import type { TestServer } from "../../test/support/server.ts";
-import { measure as measureProcess, startWarden } from "../gateway/lab.ts";
+import { measure as measureProcess, NO_RATES, startWarden } from "../gateway/lab.ts";
 import { keepResult } from "../keep.ts";
 import { describeMachine, describeVersions } from "../machine.ts";
 import { summarise } from "../revocation/statistics.ts";
@@ -39,7 +39,6 @@ const MODEST = 0.8;
 const STOPS_PER_SECOND = 10;
 const TICKS_PER_SECOND = 100;
 const MS_PER_TICK = 10;
-const UNLIMITED = { perSecond: 1_000_000, burst: 1_000_000 };
 
 const { values } = parseArgs({
   options: {
@@ -159,7 +158,7 @@ const directory = mkdtempSync(join(tmpdir(), "overload-"));
 const children: ChildProcess[] = [];
 try {
   const door = values["no-door"] ? { requests: 1_000_000, delayMs: 3_600_000, places: 1_000_000 } : {};
-  const intake = { agent: UNLIMITED, owner: UNLIMITED, ...door };
+  const intake = { ...NO_RATES, ...door };
   const quotas = { easyAgentsPerOwnerPerMinute: 1_000_000 };
   const settings = { intake, quotas };
   const { answer, child, server } = await startWarden(children, directory, { settings });

@@ -22,7 +22,7 @@ import {
 } from "../../test/support/actors.ts";
 import { codeOf, jsonOf, send, sendAdmin } from "../../test/support/http.ts";
 import type { TestServer } from "../../test/support/server.ts";
-import { startWarden } from "../gateway/lab.ts";
+import { NO_RATES, startWarden } from "../gateway/lab.ts";
 import { describeMachine } from "../machine.ts";
 import { percentile } from "../measure.ts";
 import { decideVisits } from "../overload/visits.ts";
@@ -45,7 +45,8 @@ const directory = mkdtempSync(join(tmpdir(), "behind-"));
 const children: ChildProcess[] = [];
 try {
   const data = join(directory, "data");
-  const up = () => startWarden(children, directory, { further: ["--log-level", "info"] });
+  const options = { settings: { intake: NO_RATES }, further: ["--log-level", "info"] };
+  const up = () => startWarden(children, directory, options);
   const first = await up();
   const before = first.server;
   const owner = await createOwner(before);
