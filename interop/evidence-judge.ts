@@ -11,12 +11,6 @@ import { z } from "zod";
 import { openKeys } from "../test/support/authority-keys.ts";
 import { type BundleStory, createBundleStory, STORY_JOB } from "../test/support/evidence.ts";
 import {
-  type ConfirmationStory,
-  confirmationForgeries,
-  createConfirmationStory,
-  rewrittenConfirmation,
-} from "../test/support/evidence-confirmations.ts";
-import {
   brokenArchives,
   type Forgery,
   flippedBytes,
@@ -30,26 +24,7 @@ import {
   withoutOneEntry,
   withoutSecondIntent,
 } from "../test/support/evidence-forgeries.ts";
-import {
-  childAgain,
-  entryOfOwner,
-  heldTicket,
-  lateForgeries,
-  nameForgeries,
-} from "../test/support/evidence-names.ts";
-import {
-  createPasskeyStory,
-  type PasskeyStory,
-  passkeyForgeries,
-  rewritten,
-} from "../test/support/evidence-passkeys.ts";
-import { repeatingPolicies } from "../test/support/evidence-policies.ts";
-import {
-  createPresentedStory,
-  forgersVkey,
-  type PresentedStory,
-  presentedForgeries,
-} from "../test/support/evidence-presented.ts";
+import { forgersVkey } from "../test/support/evidence-presented.ts";
 import {
   cosignedShards,
   createShardedStory,
@@ -58,13 +33,8 @@ import {
   type ShardedStory,
   shardForgeries,
 } from "../test/support/evidence-shards.ts";
-import {
-  createTransferStory,
-  rewrittenTransfer,
-  type TransferStory,
-  transferForgeries,
-} from "../test/support/evidence-transfers.ts";
 import { runCommand } from "./command.ts";
+import { createStories, type EvidenceCase } from "./evidence-stories.ts";
 import { countVerdicts, type Findings, type Judge, type Lab, type Verdict } from "./judge.ts";
 import { requireGoProgram } from "./tools.ts";
 
@@ -77,35 +47,21 @@ export const evidenceJudge: Judge = {
   run: judgeEvidence,
 };
 
-/** A bundle to look at, what must come of it, and against which anchors. */
-interface Case {
-  readonly name: string;
-  readonly bytes: Uint8Array;
-  /** Exit code: 0 verified, 3 something is missing, 1 refused. */
-  readonly expected: 0 | 1 | 3;
-  readonly anchors: readonly string[];
-}
-
 async function judgeEvidence(lab: Lab): Promise<Findings> {
   const program = await requireGoProgram(lab, {
     folder: join(lab.root, "server/evidence/verifiers"),
     name: "verify-evidence",
   });
   const verifier = join(lab.root, "server/evidence/verifiers/verify.mjs");
-  const [story, presented] = [await createBundleStory(), await createPresentedStory()];
+  const story = await createBundleStory();
   const sharded = await createShardedStory();
-  const passkeys = await createPasskeyStory();
-  const transferred = await createTransferStory();
-  const confirmed = await createConfirmationStory();
+  const stories = await createStories(lab);
   try {
     const verdicts: Verdict[] = [];
     const cases = [
       ...(await casesOf(lab, story)),
       ...vectorCases(lab),
-      ...presentedCases(lab, presented),
-      ...passkeyCases(lab, passkeys),
-      ...transferCases(lab, transferred),
-      ...confirmationCases(lab, confirmed),
+      ...stories.cases(),
       ...(await shardedCases(lab, sharded)),
     ];
     for (const one of cases) {
@@ -124,10 +80,7 @@ async function judgeEvidence(lab: Lab): Promise<Findings> {
     }
     return countVerdicts(verdicts, "both programs on each");
   } finally {
-    await presented.close();
-    await passkeys.close();
-    await transferred.close();
-    await confirmed.close();
+    await stories.close();
     await sharded.server.close();
     sharded.server.home.remove();
     await story.server.close();
@@ -151,24 +104,26 @@ const vectorFile = z.object({
 });
 
 /** The golden bundles, which the SDK and the Python package are held to. */
-function vectorCases(lab: Lab): readonly Case[] {
+function vectorCases(lab: Lab): readonly EvidenceCase[] {
   const file = readFileSync(join(lab.root, "vectors/evidence.json"), "utf8");
-  return vectorFile.parse(JSON.parse(file)).cases.map(({ name, input, expect: { value } }, index): Case => {
-    const write = (kind: string, text: string) => {
-      const path = join(lab.scratch, `vector-${index}.${kind}`);
-      writeFileSync(path, text);
-      return path;
-    };
-    const { vkey, roots, earlier } = input;
-    const known = roots.startsWith("{") ? ["--bundle", write("json", roots)] : ["--root", roots];
-    const since = earlier === undefined ? [] : ["--since", write("checkpoint", earlier)];
-    const expected = value === undefined ? 1 : value.alarms.length > 0 ? 3 : 0;
-    const bytes = Buffer.from(input.bundle, "base64");
-    return { name: `vector: ${name}`, bytes, expected, anchors: ["--vkey", vkey, ...known, ...since] };
-  });
+  return vectorFile
+    .parse(JSON.parse(file))
+    .cases.map(({ name, input, expect: { value } }, index): EvidenceCase => {
+      const write = (kind: string, text: string) => {
+        const path = join(lab.scratch, `vector-${index}.${kind}`);
+        writeFileSync(path, text);
+        return path;
+      };
+      const { vkey, roots, earlier } = input;
+      const known = roots.startsWith("{") ? ["--bundle", write("json", roots)] : ["--root", roots];
+      const since = earlier === undefined ? [] : ["--since", write("checkpoint", earlier)];
+      const expected = value === undefined ? 1 : value.alarms.length > 0 ? 3 : 0;
+      const bytes = Buffer.from(input.bundle, "base64");
+      return { name: `vector: ${name}`, bytes, expected, anchors: ["--vkey", vkey, ...known, ...since] };
+    });
 }
 
-async function casesOf(lab: Lab, story: BundleStory): Promise<readonly Case[]> {
+async function casesOf(lab: Lab, story: BundleStory): Promise<readonly EvidenceCase[]> {
   const { vkey, bundleText } = story;
   const bundle = join(lab.scratch, "trust-bundle.json");
   writeFileSync(bundle, bundleText);
@@ -185,10 +140,10 @@ async function casesOf(lab: Lab, story: BundleStory): Promise<readonly Case[]> {
     { name: "its parent with all below", bytes: await story.make(`agent=${story.parent.answer.agent_id}`) },
     { name: "a job", bytes: await story.make(`job=${STORY_JOB}`) },
     { name: "a time range", bytes: range },
-  ].map((one): Case => ({ ...one, expected: 0, anchors: known }));
+  ].map((one): EvidenceCase => ({ ...one, expected: 0, anchors: known }));
   const byRoot = (root: string) => ["--vkey", vkey, "--root", root];
   const refused = (forgeries: readonly Forgery[]) =>
-    forgeries.map((one): Case => ({ ...one, expected: 1, anchors: known }));
+    forgeries.map((one): EvidenceCase => ({ ...one, expected: 1, anchors: known }));
   return [
     ...sound,
     { name: "an agent, by a root's fingerprint", bytes: agent, expected: 0, anchors: byRoot(fingerprint) },
@@ -235,7 +190,7 @@ function witnessedCases(
     readonly key: ManifestKey;
     readonly anchors: readonly string[];
   },
-): readonly Case[] {
+): readonly EvidenceCase[] {
   const note = parseUtf8(openEvidenceBundle(agent).files.get("checkpoint") ?? new Uint8Array());
   const witness = createWitness("witness.example/w1");
   const policy = join(lab.scratch, "policy.txt");
@@ -256,92 +211,8 @@ function witnessedCases(
   ];
 }
 
-/** Actions for which a token was presented, and logs that lie about it; and policies that say a thing twice. */
-function presentedCases(lab: Lab, story: PresentedStory): readonly Case[] {
-  const { bytes, vkey, bundleText } = story;
-  const bundle = join(lab.scratch, "presented-bundle.json");
-  writeFileSync(bundle, bundleText);
-  const under = (key: string) => ["--vkey", key, "--bundle", bundle];
-  const policies = repeatingPolicies(vkey).map(({ name, text }, index): Case => {
-    const policy = join(lab.scratch, `repeating-${index}.txt`);
-    writeFileSync(policy, text);
-    return {
-      name: `a policy of ${name}`,
-      bytes,
-      expected: 1,
-      anchors: ["--policy", policy, "--bundle", bundle],
-    };
-  });
-  return [
-    { name: "tokens presented", bytes, expected: 0, anchors: under(vkey) },
-    ...presentedForgeries(story).map(
-      (one): Case => ({ ...one, expected: 1, anchors: under(forgersVkey(vkey)) }),
-    ),
-    ...policies,
-  ];
-}
-
-/** What a human signed by a passkey, and logs that lie about it. */
-function passkeyCases(lab: Lab, story: PasskeyStory): readonly Case[] {
-  const bundle = join(lab.scratch, "passkey-bundle.json");
-  writeFileSync(bundle, story.bundleText);
-  const under = (key: string) => ["--vkey", key, "--bundle", bundle];
-  const forged = under(forgersVkey(story.vkey));
-  return [
-    { name: "a human's passkey", bytes: story.bytes, expected: 0, anchors: under(story.vkey) },
-    {
-      name: "a human's passkey, in a log written again",
-      bytes: rewritten(story),
-      expected: 0,
-      anchors: forged,
-    },
-    ...passkeyForgeries(story).map((one): Case => ({ ...one, expected: 1, anchors: forged })),
-  ];
-}
-
-/** An agent that two owners handed over, and logs that lie about whose it is. */
-function transferCases(lab: Lab, story: TransferStory): readonly Case[] {
-  const bundle = join(lab.scratch, "transfer-bundle.json");
-  writeFileSync(bundle, story.bundleText);
-  const under = (key: string) => ["--vkey", key, "--bundle", bundle];
-  const forged = under(forgersVkey(story.vkey));
-  return [
-    { name: "an agent handed over", bytes: story.bytes, expected: 0, anchors: under(story.vkey) },
-    {
-      name: "an agent handed over, in a log written again",
-      bytes: rewrittenTransfer(story),
-      expected: 0,
-      anchors: forged,
-    },
-    { name: "a ticket for the key that used it", bytes: heldTicket(story), expected: 0, anchors: forged },
-    { name: "a child let be again", bytes: childAgain(story), expected: 0, anchors: forged },
-    { name: "an entry of its owner's", bytes: entryOfOwner(story), expected: 0, anchors: forged },
-    ...[...transferForgeries(story), ...nameForgeries(story), ...lateForgeries(story)].map(
-      (one): Case => ({ ...one, expected: 1, anchors: forged }),
-    ),
-  ];
-}
-
-/** What a second admin confirmed by a passkey, and logs that lie about it. */
-function confirmationCases(lab: Lab, story: ConfirmationStory): readonly Case[] {
-  const bundle = join(lab.scratch, "confirmation-bundle.json");
-  writeFileSync(bundle, story.bundleText);
-  const under = (key: string) => ["--vkey", key, "--bundle", bundle];
-  const forged = under(forgersVkey(story.vkey));
-  return [
-    { name: "a confirmation", bytes: story.bytes, expected: 0, anchors: under(story.vkey) },
-    {
-      name: "a confirmation, in a log written again",
-      bytes: rewrittenConfirmation(story),
-      expected: 0,
-      anchors: forged,
-    },
-    ...confirmationForgeries(story).map((one): Case => ({ ...one, expected: 1, anchors: forged })),
-  ];
-}
-
 /** A ledger that has turned to its next shard, and forged, hidden and misplaced shards. */
-async function shardedCases(lab: Lab, story: ShardedStory): Promise<readonly Case[]> {
+async function shardedCases(lab: Lab, story: ShardedStory): Promise<readonly EvidenceCase[]> {
   const bundle = join(lab.scratch, "sharded-bundle.json");
   writeFileSync(bundle, story.bundleText);
   const under = (vkey: string) => ["--vkey", vkey, "--bundle", bundle];
@@ -355,7 +226,7 @@ async function shardedCases(lab: Lab, story: ShardedStory): Promise<readonly Cas
   const witnessed = ["--policy", policy, "--bundle", bundle];
   const isOfEvents = ({ name }: Forgery) => !/range/.test(name);
   const refused = (anchors: readonly string[], forgeries: readonly Forgery[]) =>
-    forgeries.map((one): Case => ({ ...one, expected: 1, anchors }));
+    forgeries.map((one): EvidenceCase => ({ ...one, expected: 1, anchors }));
   return [
     { name: "an event over two shards", bytes: event, expected: 0, anchors: known },
     {

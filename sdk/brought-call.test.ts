@@ -4,11 +4,8 @@ import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { formatRequestCommitment } from "@trustwarden/core/intent.ts";
 import { describe, expect, it } from "vitest";
 import { type BroughtCall, verifyBroughtCall } from "./brought-call.ts";
-import { IntentWriter } from "./intent-writer.ts";
 import {
-  AGENT_ID,
-  createTestRuntime,
-  issueIdentity,
+  createTestAgent,
   issueReceipt,
   logVkey,
   SERVER_ID,
@@ -16,24 +13,18 @@ import {
   serverIdentity,
 } from "./support.test.helpers.ts";
 
-const agent = issueIdentity(AGENT_ID);
-const writer = new IntentWriter({ agentId: "agt_1", runtime: createTestRuntime(), seen: () => null });
-const svid = { spiffeId: AGENT_ID, svidSha256: agent.svid.leaf.sha256, signer: agent.key.signer };
+const sign = createTestAgent();
 const salt = new Uint8Array(32).fill(7);
 const request = { method: "POST", target: "/orders?full=1", body: encodeUtf8("one order") };
-const intent = writer.sign(
-  {
-    action: "create:orders",
-    resource: "shop://orders",
-    request: formatRequestCommitment(request, salt),
-    params: null,
-    audience: SERVICE_ID,
-  },
-  svid,
-);
+const intent = sign({
+  action: "create:orders",
+  resource: "shop://orders",
+  request: formatRequestCommitment(request, salt),
+  params: null,
+  audience: SERVICE_ID,
+});
 const receipt = issueReceipt(intent);
-const { decision } = { decision: JSON.parse(atob(JSON.parse(receipt.decision).payload)) };
-const decidedMs = Date.parse(decision.time);
+const decidedMs = Date.parse(JSON.parse(atob(JSON.parse(receipt.decision).payload)).time);
 const known = { server: serverIdentity.svid.leaf, logVkey, nowMs: decidedMs };
 const headersOf = (shown = receipt): Readonly<Record<string, string>> => ({
   "trustwarden-receipt": formatReceiptHeader(shown),
@@ -80,10 +71,13 @@ describe("a call that a gateway brings", () => {
     expect(() => verifyBroughtCall(denied, known)).toThrow(refusal("denied"));
     const own = shown(issueReceipt(intent, { enforcement: "self" }));
     expect(() => verifyBroughtCall(own, known)).toThrow(refusal("enforcement"));
-    const other = writer.sign(
-      { action: "read:t", resource: "db://t", request: null, params: null, audience: SERVICE_ID },
-      svid,
-    );
+    const other = sign({
+      action: "read:t",
+      resource: "db://t",
+      request: null,
+      params: null,
+      audience: SERVICE_ID,
+    });
     expect(() => verifyBroughtCall(shown(issueReceipt(other)), known)).toThrow(refusal("intent"));
   });
 

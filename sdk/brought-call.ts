@@ -52,11 +52,9 @@ export function verifyBroughtCall(
   { gateway, request, headers }: BroughtCall,
   { server, logVkey, nowMs }: Pick<ReceiptExpectations, "server" | "logVkey"> & { readonly nowMs: number },
 ): VerifiedBroughtCall {
-  const [receiptText, intentText, saltText] = [RECEIPT_HEADER, INTENT_HEADER, SALT_HEADER].map((name) =>
-    headerOf(headers, name),
-  );
-  const { envelope, intent, salt } = parseIntentHeaders(intentText, saltText);
-  const { receipt, decision } = verifyReceipt(parseReceiptHeader(receiptText ?? ""), {
+  const receiptText = headerOf(headers, RECEIPT_HEADER);
+  const { envelope, intent, salt } = parseIntentHeaders(headers);
+  const { receipt, decision } = verifyReceipt(parseReceiptHeader(receiptText), {
     server,
     logVkey,
     intentSha256: encodeBase64url(sha256(encodeUtf8(envelope))),
@@ -80,10 +78,12 @@ function headerOf(headers: BroughtCall["headers"], name: string): string {
   return value;
 }
 
-function parseIntentHeaders(
-  intentText = "",
-  saltText = "",
-): { readonly envelope: string; readonly intent: Intent; readonly salt: Uint8Array } {
+function parseIntentHeaders(headers: BroughtCall["headers"]): {
+  readonly envelope: string;
+  readonly intent: Intent;
+  readonly salt: Uint8Array;
+} {
+  const [intentText, saltText] = [headerOf(headers, INTENT_HEADER), headerOf(headers, SALT_HEADER)];
   try {
     const envelope = parseUtf8(parseBase64url(intentText));
     const intent = parseIntent(parseUnverifiedPayload(parseEnvelope(envelope)));

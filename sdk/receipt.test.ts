@@ -1,12 +1,11 @@
 /** When a receipt is proof, and when it is not. */
 import { formatReceiptHeader } from "@trustwarden/core/api/action.ts";
 import { describe, expect, it } from "vitest";
-import { IntentWriter } from "./intent-writer.ts";
 import { parseReceiptHeader, type ReceiptExpectations, verifyReceipt } from "./receipt.ts";
 import {
   AGENT_ID,
   acknowledge,
-  createTestRuntime,
+  createTestAgent,
   issueIdentity,
   issueReceipt,
   logVkey,
@@ -15,11 +14,9 @@ import {
   serverIdentity,
 } from "./support.test.helpers.ts";
 
-const agent = issueIdentity(AGENT_ID);
-const writer = new IntentWriter({ agentId: "agt_1", runtime: createTestRuntime(), seen: () => null });
+const sign = createTestAgent();
 const draft = { action: "read:t", resource: "db://t", request: null, params: null, audience: SERVICE_ID };
-const svid = { spiffeId: AGENT_ID, svidSha256: agent.svid.leaf.sha256, signer: agent.key.signer };
-const intent = writer.sign(draft, svid);
+const intent = sign(draft);
 const expected: ReceiptExpectations = {
   server: serverIdentity.svid.leaf,
   logVkey,
@@ -46,14 +43,14 @@ describe("a receipt", () => {
   });
 
   it("is refused for another intent, also when only one of its two members says so", () => {
-    const other = writer.sign(draft, svid);
+    const other = sign(draft);
     expect(() => verifyReceipt(issueReceipt(other), expected)).toThrow(refused);
     const shown = { ...issueReceipt(other), intent_sha256: intent.sha256 };
     expect(() => verifyReceipt(shown, expected)).toThrow(refused);
   });
 
   it("is refused when anybody else signed the decision", () => {
-    const forged = issueReceipt(intent, {}, agent);
+    const forged = issueReceipt(intent, {}, issueIdentity(AGENT_ID));
     expect(() => verifyReceipt(forged, expected)).toThrow(refused);
     const otherServer = issueIdentity(SERVER_ID);
     expect(() => verifyReceipt(issueReceipt(intent, {}, otherServer), expected)).toThrow(refused);
@@ -74,7 +71,7 @@ describe("a receipt", () => {
 
   it("is refused under another event id than the decision's", () => {
     const receipt = issueReceipt(intent);
-    const event_id = writer.sign(draft, svid).intent.event_id;
+    const event_id = sign(draft).intent.event_id;
     expect(() => verifyReceipt({ ...receipt, event_id }, expected)).toThrow(refused);
   });
 

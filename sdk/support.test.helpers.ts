@@ -16,6 +16,7 @@ import { type DecisionRecord, formatTime } from "@trustwarden/core/event.ts";
 import type { VerifiedIntent } from "@trustwarden/core/intent.ts";
 import type { Signer } from "@trustwarden/core/signer.ts";
 import { createInstanceKey, type InstanceKey } from "./instance-key.ts";
+import { type IntentDraft, IntentWriter } from "./intent-writer.ts";
 import { type Notice, type Runtime, systemRuntime } from "./runtime.ts";
 
 export const NOW = 1_800_000_000;
@@ -82,6 +83,14 @@ export function issueIdentity(
   });
   const chain = [leaf, authority.intermediate.der];
   return { key, chain, svid: verifyX509Svid(chain, bundles, NOW) };
+}
+
+/** An agent as it signs: its intents, one after the other. */
+export function createTestAgent(): (draft: IntentDraft) => VerifiedIntent {
+  const { key, svid } = issueIdentity(AGENT_ID);
+  const writer = new IntentWriter({ agentId: "agt_1", runtime: createTestRuntime(), seen: () => null });
+  const signing = { spiffeId: AGENT_ID, svidSha256: svid.leaf.sha256, signer: key.signer };
+  return (draft) => writer.sign(draft, signing);
 }
 
 export const serverIdentity = issueIdentity(SERVER_ID);
