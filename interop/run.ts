@@ -36,6 +36,7 @@ import { spiffeJudge } from "./spiffe-judge.ts";
 import { spireFederationJudge } from "./spire/federation-judge.ts";
 import { stockOpaJudge } from "./stock-opa-judge.ts";
 import { ledgerStorageJudge } from "./storage/judge.ts";
+import { suiteJudge } from "./suite-judge.ts";
 import { tracesJudge } from "./traces-judge.ts";
 import { curlJudge } from "./wild/curl-judge.ts";
 import { mariadbJudge } from "./wild/mariadb-judge.ts";
@@ -82,6 +83,7 @@ const JUDGES: readonly Judge[] = [
   openbaoJudge,
   curlJudge,
   ...workloadJudges,
+  suiteJudge,
   spireFederationJudge,
 ];
 async function main(): Promise<void> {

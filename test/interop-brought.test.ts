@@ -8,6 +8,7 @@ import { closeLab, createLab, JudgeUnavailable, type Lab } from "../interop/judg
 import { createRandom } from "../interop/random.ts";
 import { createFormCases } from "../interop/scc-cases.ts";
 import { sccJudge } from "../interop/scc-judge.ts";
+import { suiteJudge } from "../interop/suite-judge.ts";
 
 let lab: Lab;
 const lines: string[] = [];
@@ -67,6 +68,89 @@ describe("a judge whose program has to be brought", () => {
     bring({ status: "fail", code: 0 });
     expect(await hear(sccJudge, lab, 1)).toBe("failed");
     expect(lines.join("\n")).toContain("exit code 0 with 1 of 1 clauses failed");
+  });
+});
+
+/** What the client suite would write of these cases; nothing was run. */
+function bringSuite(results: readonly object[], more: object = {}, code = 0): void {
+  const program = join(lab.scratch, "brought");
+  const answer = join(lab.scratch, "answer.json");
+  writeFileSync(answer, JSON.stringify({ results, ...more }));
+  const find = 'while [ "$1" != --results-file ]; do shift; done';
+  writeFileSync(program, `#!/bin/sh\n${find}\ncp ${answer} "$2"\nexit ${code}\n`);
+  chmodSync(program, 0o700);
+  vi.stubEnv("SUITE_BIN", program);
+}
+
+/** As many cases as the catalogue has, all passed but the one that we do otherwise. */
+function casesOf(status = "PASS"): object[] {
+  const names = Array.from({ length: 82 }, (_, index) =>
+    index % 2 === 0 ? `XV-8/${index}` : `XV-1/${index}`,
+  );
+  return [...names.map((name) => ({ name, status })), { name: "JB-5/missing-use", status: "FAIL" }];
+}
+
+describe("the judge of the client", () => {
+  it.each(["true", ""])("is a loud skip where nobody brought its program, with CI=%j", async (ci) => {
+    vi.stubEnv("CI", ci);
+    vi.stubEnv("SUITE_BIN", "");
+    expect(await hear(suiteJudge, lab, 2)).toBe("skipped");
+    expect(lines).toEqual([
+      expect.stringMatching(/^SKIP spiffe-conformance-test-suite: NOT JUDGED, set SUITE_BIN /),
+    ]);
+  });
+
+  it("is a failure in CI where the named program does not run", async () => {
+    vi.stubEnv("CI", "true");
+    vi.stubEnv("SUITE_BIN", join(lab.scratch, "nothing-here"));
+    expect(await hear(suiteJudge, lab, 1)).toBe("failed");
+    expect(lines.join("\n")).toContain("SUITE_BIN names no program that runs");
+  });
+
+  it("counts what the SDK has to refuse and what it has to take, and the one that we do otherwise", async () => {
+    bringSuite(casesOf());
+    expect(await hear(suiteJudge, lab, 1)).toBe("passed");
+    expect(lines.join("\n")).toContain("41 accepted, 42 refused, 0 wrong; 83 cases, 1 exception");
+  });
+
+  it.each([
+    {
+      what: "a case that failed",
+      results: [...casesOf(), { name: "WA-1", status: "FAIL", message: "old" }],
+      says: "WA-1: expected accept; FAIL: old",
+    },
+    {
+      what: "one that was left out",
+      results: [...casesOf(), { name: "WA-1", status: "SKIP" }],
+      says: "WA-1: expected accept; SKIP",
+    },
+    {
+      what: "one that could not be run",
+      results: [...casesOf(), { name: "XV-9/client", status: "ERROR" }],
+      says: "XV-9/client: expected refuse; ERROR",
+    },
+    {
+      what: "an exception that is none any more",
+      results: [...casesOf().slice(0, 82), { name: "JB-5/missing-use", status: "PASS" }],
+      says: "JB-5/missing-use: expected refuse; PASS",
+    },
+    { what: "too few cases", results: casesOf().slice(1), says: "the suite ran 82 cases only" },
+    {
+      what: "a part of the cases",
+      results: casesOf(),
+      more: { partial: true },
+      says: "the suite ran 83 cases only",
+    },
+    {
+      what: "tokens that the endpoint validated",
+      results: [...casesOf(), { name: "JV-1", status: "PASS", delegated: true }],
+      says: "the suite judged itself",
+    },
+    { what: "a run that ended otherwise", results: casesOf(), code: 1, says: "the suite ended with 1" },
+  ])("fails by $what", async ({ results, more, code, says }) => {
+    bringSuite(results, more, code);
+    expect(await hear(suiteJudge, lab, 1)).toBe("failed");
+    expect(lines.join("\n")).toContain(says);
   });
 });
 

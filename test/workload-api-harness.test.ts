@@ -1,16 +1,19 @@
 /**
- * The harness that spiffe-conformance-test-suite talks to, as a process of its own: it keeps the suite's contract, and each
- * answer of it is the SDK's.
+ * Programs around the SDK's sources, as processes of their own: the harness that spiffe-conformance-test-suite talks to keeps the
+ * suite's contract, with answers that are the SDK's; and the block of `sdk/README.md` does what it says.
  */
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { connect } from "node:tls";
+import { promisify } from "node:util";
 import { issueJwtSvid } from "@trustwarden/core/agentid/jwt-svid.ts";
 import { formatP256Jwk } from "@trustwarden/core/crypto.ts";
 import { createMutualTlsServer, createX509Source } from "trustwarden";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, test } from "vitest";
 import { createDomain, formatPem, issueSvid } from "../interop/domain.ts";
 import {
   jwtBundles,
@@ -19,7 +22,8 @@ import {
   x509Response,
 } from "./support/scripted-endpoint.ts";
 
-const HARNESS = join(import.meta.dirname, "..", "interop", "suite", "harness.ts");
+const ROOT = join(import.meta.dirname, "..");
+const HARNESS = join(ROOT, "interop", "suite", "harness.ts");
 const now = Math.floor(Date.now() / 1000);
 const ours = createDomain("ours.test", now);
 const other = createDomain("other.test", now);
@@ -165,3 +169,51 @@ describe("the harness", () => {
     expect(await exited).toEqual([0, null]);
   });
 });
+
+test("the sources and mutual TLS of sdk/README.md do what it says", async () => {
+  const acme = createDomain("acme.test", now);
+  const billing = issueSvid(acme, ["team", "billing"], now);
+  const far = await openScriptedEndpoint();
+  closers.push(far.close);
+  const signed = { issuer: "https://acme.test", kid: "k", jti: "1", now, ttlSeconds: 300 };
+  const svid = issueJwtSvid({
+    ...{ id: billing.id, audience: ["https://api.example", "https://me.example"] as const },
+    ...{ ...signed, signer: acme.signers.jwt },
+  });
+  far.push("FetchX509SVID", x509Response({ svids: [billing], bundle: [acme.root.der] }));
+  const key = { ...formatP256Jwk(acme.signers.jwt.publicKey), kid: "k" };
+  far.push("FetchJWTBundles", jwtBundles({ "acme.test": [key] }));
+  far.push("FetchJWTSVID", { svids: [{ spiffe_id: billing.id, svid, hint: "" }] });
+
+  const blocks = [
+    ...readFileSync(join(ROOT, "sdk", "README.md"), "utf8").matchAll(/^```ts\n([\s\S]*?)^```$/gm),
+  ];
+  const block = blocks.map(([, text = ""]) => text).find((text) => text.includes("createX509Source()")) ?? "";
+  const names = ["acceptIds", "connectMutualTls", "createJwtSource", "createMutualTlsAgent"];
+  const others = ["createMutualTlsServer", "createX509Source"];
+  const program = [
+    `import { ${[...names, ...others].join(", ")} } from "trustwarden";`,
+    `const request = { token: ${JSON.stringify(svid)} };`,
+    // The reader's host and port are this machine's; what is listened on is remembered by the port.
+    block.replace("billing.acme.test", "127.0.0.1").replaceAll("8443", String(await freePort())),
+    'socket.setEncoding("utf8").on("data", (said) => {',
+    "  console.log(JSON.stringify([said, peer, jwt.spiffeId, id, typeof agent.createConnection]));",
+    "  process.exit(0);",
+    "});",
+  ];
+  const folder = mkdtempSync(join(ROOT, ".cache", "sources-"));
+  closers.push(() => rmSync(folder, { recursive: true, force: true }));
+  writeFileSync(join(folder, "program.ts"), program.join("\n"));
+  const env = { PATH: process.env.PATH ?? "", SPIFFE_ENDPOINT_SOCKET: far.socket };
+  const { stdout } = await promisify(execFile)(process.execPath, [join(folder, "program.ts")], { env });
+  const { id } = billing;
+  expect(JSON.parse(stdout)).toEqual([`hello ${id}`, id, id, id, "function"]);
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return address !== null && typeof address !== "string" ? address.port : 0;
+}

@@ -2,14 +2,26 @@
  * A real SPIRE server and ours, federated both ways by `https_spiffe`: each fetches the other's bundle and its next one,
  * each side's Workload API then proves the other's workloads, and neither believes an endpoint that is not the named one.
  */
+import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect } from "node:tls";
 import { parseSpiffeId, parseTrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { parseTrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { verifyX509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
-import { createWorkloadApiClient, type WorkloadApiClient } from "trustwarden";
+import {
+  acceptTrustDomain,
+  connectMutualTls,
+  createJwtSource,
+  createMutualTlsServer,
+  createWorkloadApiClient,
+  createX509Source,
+  type MutualTls,
+  type WorkloadApiClient,
+  type X509Source,
+} from "trustwarden";
 import { countVerdicts, type Findings, type Judge, type Lab, type Verdict } from "../judge.ts";
 import { openSpire, type SpireLab } from "../spire/lab.ts";
 import { requireSpire } from "../spire/tools.ts";
@@ -115,6 +127,7 @@ async function converse({ ours, spire }: Sides): Promise<readonly Verdict[]> {
     return [
       ...(await exchange("SPIRE's workload", there, here)),
       ...(await exchange("our workload", here, there)),
+      ...(await meet({ ours, spire })),
     ];
   } finally {
     here.close();
@@ -144,6 +157,47 @@ async function exchange(
       to.validateJwtSvid({ audience: "https://other.test", svid }),
     ),
   ];
+}
+
+/** Mutual TLS across the two trust domains, and tokens that are proven without a call, by the sources of the SDK. */
+async function meet({ ours, spire }: Pick<Sides, "ours" | "spire">): Promise<readonly Verdict[]> {
+  const sources = await Promise.all([ours, spire].map(({ socket }) => createX509Source({ socket })));
+  const tokens = await Promise.all([ours, spire].map(({ socket }) => createJwtSource({ socket })));
+  const [here, there] = sources;
+  const [verifier, issuer] = tokens;
+  if (!here || !there || !verifier || !issuer) throw new Error("four sources");
+  const listener = createMutualTlsServer(
+    { source: here, accept: acceptTrustDomain(SPIRE_DOMAIN) },
+    ({ socket, peer }) => socket.end(peer),
+  );
+  try {
+    listener.listen(0, "127.0.0.1");
+    await once(listener, "listening");
+    const place = listener.address();
+    const port = place === null || typeof place === "string" ? 0 : place.port;
+    const dial = async (source: X509Source, accept: MutualTls["accept"]) => {
+      const { socket } = await connectMutualTls({ source, accept }, { host: "127.0.0.1", port });
+      if ((await text(socket)) !== source.svid().spiffeId) throw new Error("the server took us for another");
+    };
+    const [token] = await issuer.fetch({ audience: [AUDIENCE] });
+    const prove = (audience: string) => verifier.verify({ svid: token?.svid ?? "", audience });
+    return [
+      await attempt("SPIRE's workload in mutual TLS with ours", "accept", () =>
+        dial(there, acceptTrustDomain(ours.trustDomain)),
+      ),
+      await attempt("a server of another trust domain than SPIRE's workload wants", "refuse", () =>
+        dial(there, acceptTrustDomain(SPIRE_DOMAIN)),
+      ),
+      await attempt("a caller of another trust domain than our server wants", "refuse", () =>
+        dial(here, acceptTrustDomain(ours.trustDomain)),
+      ),
+      await attempt("a token of SPIRE's, proven here without a call", "accept", async () => prove(AUDIENCE)),
+      await attempt("the same for another audience", "refuse", async () => prove("https://other.test")),
+    ];
+  } finally {
+    listener.close();
+    for (const source of [...sources, ...tokens]) source.close();
+  }
 }
 
 /** Both prepare another key, publish it, and are asked again. */

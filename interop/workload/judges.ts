@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { countVerdicts, type Findings, type Judge, type Lab, type Verdict } from "../judge.ts";
 import { federationJudge } from "./federation-judge.ts";
+import { judgeSdkPeers } from "./sdk-peers.ts";
 import { AUDITOR_UID, openWarden, type WardenServer } from "./server.ts";
 import { areInstanceAndClass, judgeClient, type Session, type Step, startSession } from "./session.ts";
 import { judgeWithSpireAgent } from "./spire-agent.ts";
@@ -97,10 +98,8 @@ async function judgeWits(lab: Lab): Promise<Findings> {
 }
 
 /** Mutual TLS between two agents, each of its own user, whose sources are the Workload API; only root can be both. */
-async function converse(
-  client: WorkloadClient,
-  { socket, pay, audit }: WardenServer,
-): Promise<readonly Verdict[]> {
+async function converse(client: WorkloadClient, warden: WardenServer): Promise<readonly Verdict[]> {
+  const { socket, pay, audit } = warden;
   if (process.getuid?.() !== 0) return [];
   const server = startSession(client, { words: ["serve", socket, pay], uid: AUDITOR_UID });
   try {
@@ -116,6 +115,7 @@ async function converse(
       verdict("mutual TLS between two agents", "accept", await dial(audit)),
       verdict("a server that is another agent", "refuse", await dial(pay)),
       verdict("a caller that is another agent", "refuse", await dial(audit, AUDITOR_UID)),
+      ...(await judgeSdkPeers(client, warden, address)),
     ];
   } finally {
     server.child.kill("SIGKILL");
