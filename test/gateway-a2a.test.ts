@@ -16,7 +16,7 @@ import { parseRequestTarget } from "@trustwarden/core/request-target.ts";
 import { AgentIdentity } from "trustwarden";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type LiveServer, startLiveServer } from "../sdk/live.test.support.ts";
-import { cardOf, messageOf, type RunningAgent, startEchoAgent } from "./support/a2a-agent.ts";
+import { cardOf, messageOf, type RunningAgent, startEchoAgent, startRestAgent } from "./support/a2a-agent.ts";
 import { expectCode, expectRejection } from "./support/expect-code.ts";
 
 const SCOPE = ["read:a2a", "send:a2a", "cancel:a2a"];
@@ -46,35 +46,40 @@ async function register(settings: JsonObject): Promise<void> {
   await server.admin("POST", "/v1/upstreams", body);
 }
 
-async function approve(): Promise<void> {
-  const looked = catalogueAnswer.parse(await server.admin("POST", "/v1/upstreams/echo/mcp/look"));
+async function approve(name = "echo"): Promise<void> {
+  const looked = catalogueAnswer.parse(await server.admin("POST", `/v1/upstreams/${name}/mcp/look`));
   const approved = looked.pins.flatMap(({ kind, name, seen }) =>
     seen === null ? [] : [{ kind, name, sha256: seen.sha256 }],
   );
-  await server.admin("POST", "/v1/upstreams/echo/mcp/approvals", { approve: approved });
+  await server.admin("POST", `/v1/upstreams/${name}/mcp/approvals`, { approve: approved });
 }
 
 const enrol = (name: string, scope: readonly string[]): Promise<AgentIdentity> =>
   AgentIdentity.create({ name, ticket: server.ticket({ name, scope }) });
 
 /** The official client, told of the agent by the card that the gateway serves. */
-function connect(agent: AgentIdentity): Promise<Client> {
+function connect(agent: AgentIdentity, name = "echo"): Promise<Client> {
   const fetchImpl = agent.fetch as typeof fetch;
   const options = ClientFactoryOptions.createFrom(ClientFactoryOptions.default, {
-    transports: [new JsonRpcTransportFactory({ fetchImpl })],
+    transports: [new JsonRpcTransportFactory({ fetchImpl, legacyCompat: { enabled: true } })],
   });
   const factory = new ClientFactory(options);
   return agent
-    .fetch(`${server.gatewayUrl}/echo/.well-known/agent-card.json`)
+    .fetch(`${server.gatewayUrl}/${name}/.well-known/agent-card.json`)
     .then((answer) => answer.json())
     .then((card) => factory.createFromAgentCard(card as AgentCard));
 }
 
 /** One call in raw JSON-RPC. */
-async function say(agent: AgentIdentity, method: string, params: object): Promise<Response> {
-  return agent.fetch(`${server.gatewayUrl}/echo/a2a`, {
+async function say(
+  agent: AgentIdentity,
+  method: string,
+  params: object,
+  { name = "echo", version = "1.0" } = {},
+): Promise<Response> {
+  return agent.fetch(`${server.gatewayUrl}/${name}/a2a`, {
     method: "POST",
-    headers: { "content-type": "application/json", "a2a-version": "1.0" },
+    headers: { "content-type": "application/json", "a2a-version": version },
     body: JSON.stringify({ jsonrpc: "2.0", id: 1, method, params }),
   });
 }
@@ -189,6 +194,49 @@ describe("another's agent behind the gateway", () => {
     const client = await connect(reader);
     await expect(client.sendMessage(requestOf("hello"))).rejects.toThrow();
     await reader.close();
+  });
+});
+
+describe("agents that speak otherwise than their callers", () => {
+  it("are called by HTTP+JSON where that is their binding, and answer, stream, cancel and refuse as others do", async () => {
+    const rest = await startRestAgent();
+    const body = { name: "rest", kind: "a2a", url: rest.url, allow_private: true };
+    const settings = { binding: "HTTP+JSON", endpoint: "/a2a" };
+    await server.admin("POST", "/v1/upstreams", { ...body, settings });
+    await approve("rest");
+    const client = await connect(one, "rest");
+    const task = await client.sendMessage(requestOf("wait"));
+    if (!("id" in task)) throw new Error("it is a task");
+    expect((await client.getTask({ id: task.id, tenant: "", historyLength: 1 } as never)).id).toBe(task.id);
+    expect((await client.cancelTask({ id: task.id, tenant: "" } as never)).id).toBe(task.id);
+    const kinds: unknown[] = [];
+    for await (const event of client.sendMessageStream(requestOf("stream"))) kinds.push(event.payload?.$case);
+    expect(kinds).toEqual(["task", "artifactUpdate", "statusUpdate"]);
+    const done = await client.sendMessage(requestOf("done"));
+    if (!("id" in done)) throw new Error("it is a task");
+    // What is over can be cancelled no more: the agent's own refusal, by its number in JSON-RPC.
+    const refused = await say(one, "CancelTask", { id: done.id }, { name: "rest" });
+    expect(await refused.json()).toMatchObject({ error: { code: -32_002 } });
+    expect((await say(one, "CancelTask", { id: "" }, { name: "rest" })).status).toBe(404);
+    const older = await say(one, "message/send", { message: {} }, { name: "rest", version: "0.3" });
+    expect([older.status, await codeIn(older)]).toEqual([400, "a2a_malformed"]);
+    rest.close();
+  });
+
+  it("of 0.3 are found and called by the protocol's own client of that version", async () => {
+    const old = await startEchoAgent({ isLegacy: true });
+    await server.admin("POST", "/v1/upstreams", {
+      name: "old",
+      kind: "a2a",
+      url: old.url,
+      allow_private: true,
+    });
+    await approve("old");
+    const client = await connect(one, "old");
+    expect(client.protocolVersion).toBe("0.3");
+    const task = await client.sendMessage(requestOf("hello"));
+    expect(JSON.stringify(task)).toContain("hello");
+    old.close();
   });
 });
 

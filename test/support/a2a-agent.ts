@@ -1,6 +1,8 @@
 /** A real A2A agent on loopback for tests, made with the protocol's own SDK: it says back what it is told. */
-import { createServer } from "node:http";
+import { createServer, type RequestListener } from "node:http";
+import { createRequire } from "node:module";
 import { AgentCard, type Message, Role, TaskState } from "@a2a-js/sdk";
+import { LegacyJsonRpcTransportHandler } from "@a2a-js/sdk/compat/v0_3/server";
 import {
   AgentEvent,
   type AgentExecutor,
@@ -10,6 +12,13 @@ import {
   ServerCallContext,
   UnauthenticatedUser,
 } from "@a2a-js/sdk/server";
+import { restHandler, UserBuilder } from "@a2a-js/sdk/server/express";
+
+/** What the SDK's routes are made for; it comes along with the SDK of MCP. */
+const express: () => RequestListener & {
+  use(path: string, handler: unknown): void;
+  get(path: string, handle: RequestListener): void;
+} = createRequire(import.meta.url)("express");
 
 /** What tests change of the agent while it runs, and what it heard. */
 export interface A2aWorld {
@@ -83,8 +92,7 @@ const executor: AgentExecutor = {
 
 /** What answers one body of JSON-RPC. */
 export function createEcho(card: Readonly<Record<string, unknown>>): JsonRpcTransportHandler {
-  const requests = new DefaultRequestHandler(AgentCard.fromJSON(card), new InMemoryTaskStore(), executor);
-  return new JsonRpcTransportHandler(requests);
+  return new JsonRpcTransportHandler(requestsOf(card));
 }
 
 /** A message of a user, as the SDK's clients send it. */
@@ -104,37 +112,71 @@ export function messageOf(text: string, more: Partial<Message> = {}): Message {
   } as Message;
 }
 
-export async function startEchoAgent(): Promise<RunningAgent> {
+/** An agent that is called by JSON-RPC, in the words of 1.0, or of 0.3 alone. */
+export async function startEchoAgent({ isLegacy = false } = {}): Promise<RunningAgent> {
   const heard: string[] = [];
-  let world: A2aWorld | undefined;
-  let echo: JsonRpcTransportHandler | undefined;
-  const server = createServer(async (request, response) => {
-    if (request.method === "GET") return void response.end(JSON.stringify(world?.card));
+  const running = await listen((request, response) => void answer(request, response));
+  const world: A2aWorld = { card: isLegacy ? legacyCardOf(running.url) : cardOf(running.url), heard };
+  const requests = requestsOf(cardOf(running.url));
+  const echo = isLegacy ? new LegacyJsonRpcTransportHandler(requests) : new JsonRpcTransportHandler(requests);
+  const answer: (...given: Parameters<RequestListener>) => Promise<void> = async (request, response) => {
+    if (request.method === "GET") return void response.end(JSON.stringify(world.card));
     const parts: Buffer[] = [];
     for await (const part of request) parts.push(part as Buffer);
     const body = Buffer.concat(parts).toString();
     heard.push(body);
     const context = new ServerCallContext({
       user: new UnauthenticatedUser(),
-      requestedVersion: "1.0",
+      requestedVersion: isLegacy ? "0.3" : "1.0",
     } as never);
-    const answer = await echo?.handle(JSON.parse(body), context);
-    if (answer === undefined || !(Symbol.asyncIterator in answer)) {
+    const said = await echo.handle(JSON.parse(body), context);
+    if (!(Symbol.asyncIterator in said)) {
       response.writeHead(200, { "content-type": "application/json" });
-      return void response.end(JSON.stringify(answer));
+      return void response.end(JSON.stringify(said));
     }
     response.writeHead(200, { "content-type": "text/event-stream" });
-    for await (const event of answer) response.write(`data: ${JSON.stringify(event)}\n\n`);
+    for await (const event of said) response.write(`data: ${JSON.stringify(event)}\n\n`);
     response.end();
-  });
+  };
+  return { ...running, world };
+}
+
+/** An agent that is called by HTTP+JSON alone, behind the SDK's own routes. */
+export async function startRestAgent(): Promise<RunningAgent> {
+  const app = express();
+  const running = await listen(app);
+  const card = {
+    ...cardOf(running.url),
+    supportedInterfaces: [
+      { url: `${running.url}/a2a`, protocolBinding: "HTTP+JSON", protocolVersion: "1.0" },
+    ],
+  };
+  app.get("/.well-known/agent-card.json", (_request, response) => void response.end(JSON.stringify(card)));
+  app.use(
+    "/a2a",
+    restHandler({ requestHandler: requestsOf(card), userBuilder: UserBuilder.noAuthentication }),
+  );
+  return { ...running, world: { card, heard: [] } };
+}
+
+function legacyCardOf(url: string): Readonly<Record<string, unknown>> {
+  const { supportedInterfaces: _, ...words } = cardOf(url);
+  return { ...words, url, protocolVersion: "0.3.0", preferredTransport: "JSONRPC" };
+}
+
+function requestsOf(card: Readonly<Record<string, unknown>>): DefaultRequestHandler {
+  return new DefaultRequestHandler(AgentCard.fromJSON(card), new InMemoryTaskStore(), executor);
+}
+
+async function listen(handle: RequestListener): Promise<{ readonly url: string; close(): void }> {
+  const server = createServer(handle);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const address = server.address();
-  const url = `http://127.0.0.1:${typeof address === "object" ? address?.port : 0}`;
-  world = { card: cardOf(url), heard };
-  echo = createEcho(world.card);
-  const close = (): void => {
-    server.closeAllConnections();
-    server.close();
+  return {
+    url: `http://127.0.0.1:${typeof address === "object" ? address?.port : 0}`,
+    close: () => {
+      server.closeAllConnections();
+      server.close();
+    },
   };
-  return { url, world, close };
 }

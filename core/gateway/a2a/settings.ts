@@ -11,9 +11,15 @@ const MAX_RECHECK_SECONDS = 3600;
 const DEFAULT_RECHECK_SECONDS = 60;
 const CODE = "upstream_malformed";
 
+/** Bindings in which an agent is called, by their names in agent cards. */
+export const A2A_BINDINGS = ["JSONRPC", "HTTP+JSON"] as const;
+export type A2aBinding = (typeof A2A_BINDINGS)[number];
+
 export interface A2aSettings {
-  /** Path of the JSON-RPC endpoint below the upstream's URL. */
+  /** Path of the agent's interface below the upstream's URL. */
   readonly endpoint: string;
+  /** How the agent itself is called; callers speak JSON-RPC to the gateway in any case. */
+  readonly binding: A2aBinding;
   /** Path of the agent card below it. */
   readonly card: string;
   /** Who must have signed the card: an instance's SPIFFE ID or the one of its agent above it; null for nobody. */
@@ -37,6 +43,7 @@ export function parseA2aSettings(json: JsonObject): A2aSettings {
   if (known !== undefined) return known;
   const defaults = {
     endpoint: "/",
+    binding: "JSONRPC",
     card: "/.well-known/agent-card.json",
     signer: null,
     reads: ["untrusted"],
@@ -48,6 +55,7 @@ export function parseA2aSettings(json: JsonObject): A2aSettings {
   const signer = fields.textOrNull("signer");
   const settings: A2aSettings = {
     endpoint: fields.matching("endpoint", PATH),
+    binding: fields.oneOf("binding", A2A_BINDINGS),
     card: fields.matching("card", PATH),
     signer: signer === null ? null : parseSigner(signer),
     reads: fields

@@ -8,6 +8,7 @@ const WORDS = { name: "echo", description: "Says it again.", skills: [{ id: "ech
 describe("the card of an agent behind the gateway", () => {
   it.each([
     ["1.0", { supportedInterfaces: [{ url: THEIRS, protocolBinding: "GRPC", protocolVersion: "1.0" }] }],
+    ["0.3", { supportedInterfaces: [{ url: THEIRS, protocolBinding: "JSONRPC", protocolVersion: "0.3.0" }] }],
     [
       "0.3",
       {
@@ -18,13 +19,16 @@ describe("the card of an agent behind the gateway", () => {
         supportsAuthenticatedExtendedCard: true,
       },
     ],
-  ])("names no way to it but the gateway, in the words of %s", (_, ways) => {
-    const card = formatCard({ ...WORDS, ...ways, securitySchemes: { oauth: { tokenUrl: THEIRS } } }, OURS);
-    expect(JSON.stringify(card)).not.toContain("agent.test");
-    expect(card).toMatchObject({ ...WORDS, supportedInterfaces: [{ url: OURS }] });
-    expect(card.security).toBeUndefined();
-    expect(card.url).toBe("url" in ways ? OURS : undefined);
-  });
+  ])(
+    "names no way to it but the gateway, and the version that it speaks, in the words of %s",
+    (protocolVersion, ways) => {
+      const card = formatCard({ ...WORDS, ...ways, securitySchemes: { oauth: { tokenUrl: THEIRS } } }, OURS);
+      expect(JSON.stringify(card)).not.toContain("agent.test");
+      expect(card).toMatchObject({ ...WORDS, supportedInterfaces: [{ url: OURS, protocolVersion }] });
+      expect(card.security).toBeUndefined();
+      expect(card.url).toBe("url" in ways ? OURS : undefined);
+    },
+  );
 
   it("promises no push, and a stream only where the agent has one", () => {
     const capabilities = { streaming: "yes", pushNotifications: true };

@@ -11,7 +11,7 @@ import { parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { A2aSettings } from "@trustwarden/core/gateway/a2a/settings.ts";
 import { instructionsOf } from "@trustwarden/core/gateway/mcp/definition.ts";
-import { isJsonObject, type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
+import { isJsonObject, type Json, type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
 import type { Catalogues } from "../mcp/catalogues.ts";
 import type { UpstreamClient } from "../ports.ts";
 import { readWhole } from "../whole-answer.ts";
@@ -19,6 +19,8 @@ import { readWhole } from "../whole-answer.ts";
 /** A card is read by people and models. */
 const MAX_CARD_BYTES = 65_536;
 const KIND = "instructions";
+/** Of the protocol, the preferred one first. */
+const VERSIONS: readonly string[] = ["1.0", "0.3"];
 
 /** What looking at a card needs. */
 export interface CardParts {
@@ -78,9 +80,28 @@ export function formatCard(card: JsonObject, url: string): JsonObject {
   return {
     ...Object.fromEntries(words),
     ...(card.url !== undefined && { url, preferredTransport: "JSONRPC" }),
-    supportedInterfaces: [{ url, protocolBinding: "JSONRPC", protocolVersion: "1.0" }],
+    supportedInterfaces: versionsOf(card).map((protocolVersion) => ({
+      url,
+      protocolBinding: "JSONRPC",
+      protocolVersion,
+    })),
     capabilities: { streaming: streaming === true, pushNotifications: false },
   };
+}
+
+/** Versions of the protocol that the agent speaks and the gateway passes on; a card of 0.3 says it by its form. */
+function versionsOf({ supportedInterfaces, url }: JsonObject): readonly string[] {
+  const named = Array.isArray(supportedInterfaces) ? supportedInterfaces : [];
+  const spoken = VERSIONS.filter((version) =>
+    named.some((one: Json) => isJsonObject(one) && isOfVersion(one.protocolVersion, version)),
+  );
+  if (spoken.length > 0) return spoken;
+  return url === undefined ? ["1.0"] : ["0.3"];
+}
+
+/** `0.3` is also written `0.3.0`. */
+function isOfVersion(text: Json | undefined, version: string): boolean {
+  return typeof text === "string" && (text === version || text.startsWith(`${version}.`));
 }
 
 async function fetchCard(client: UpstreamClient, path: string): Promise<JsonObject> {

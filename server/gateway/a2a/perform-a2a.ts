@@ -2,7 +2,7 @@
  * Does one allowed call to another agent: what was decided goes out under an id of our own, with the tasks that this agent
  * was given; what comes back are answers to this call, with its tasks sealed to this agent.
  *
- * The way there is the one of MCP over HTTP without its sessions: messages of JSON-RPC, one by one or as a stream.
+ * Callers send messages of JSON-RPC, one by one, and get one answer or a stream; what the agent itself speaks is its binding.
  */
 import { encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
@@ -11,9 +11,9 @@ import { isStreamed } from "@trustwarden/core/gateway/a2a/methods.ts";
 import { parseA2aSettings } from "@trustwarden/core/gateway/a2a/settings.ts";
 import {
   encodeRpcMessage,
-  parseRpcMessage,
   type RpcId,
   type RpcMessage,
+  type RpcRequest,
 } from "@trustwarden/core/gateway/mcp/json-rpc.ts";
 import { encodeSseEvent, SseReader } from "@trustwarden/core/gateway/mcp/sse.ts";
 import { type A2aCall, parseA2aCall } from "@trustwarden/core/gateway/plan-a2a.ts";
@@ -21,12 +21,10 @@ import { HeldEvents } from "../held-events.ts";
 import type { AllowedCall, Performer, UpstreamAnswer } from "../ports.ts";
 import { TextLeaves } from "../text-leaves.ts";
 import { readWhole } from "../whole-answer.ts";
+import { BINDINGS, type Binding, MAX_ANSWER_BYTES } from "./bindings.ts";
 import { type CardParts, formatCard, requireCard } from "./card.ts";
 
-/** Larger answers are no message between agents. */
-const MAX_ANSWER_BYTES = 8_388_608;
-/** The versions of the protocol that are passed on; a client that names none speaks the oldest. */
-const VERSIONS: readonly string[] = ["1.0", "0.3"];
+/** Of a client that names no version of the protocol. */
 const OLDEST_VERSION = "0.3";
 
 /** What performing needs of the server. */
@@ -40,6 +38,7 @@ export interface A2aParts extends CardParts {
 /** One call on its way. */
 interface A2aVisit {
   readonly call: AllowedCall;
+  readonly binding: Binding;
   readonly owner: HandleOwner;
   /** The client's id of its request, and ours. */
   readonly clientId: RpcId;
@@ -59,7 +58,9 @@ export function createA2aPerformer(parts: A2aParts): Performer {
       return answer(call, encodeUtf8(JSON.stringify(formatCard(card, url))));
     }
     const owner = { upstream: name, agentId: caller.agent.agentId, key: parts.handleKey };
-    const visit = { call, owner, clientId: parsed.message.id, ownId: caller.intent.intent.event_id };
+    const ownId = caller.intent.intent.event_id;
+    const binding = BINDINGS[settings.binding];
+    const visit = { call, binding, owner, clientId: parsed.message.id, ownId };
     await pass(visit, parsed, settings.endpoint);
   };
 }
@@ -69,17 +70,15 @@ async function pass(
   { message, subject }: Extract<A2aCall, { readonly message: object }>,
   endpoint: string,
 ): Promise<void> {
-  const { call, owner, ownId } = visit;
-  const sent: RpcMessage = { ...message, id: ownId, params: openParams(message.params, owner) };
+  const { call, binding, owner, ownId } = visit;
+  const sent: RpcRequest = { ...message, id: ownId, params: openParams(message.params, owner) };
   const answered = await call.client.request({
-    method: "POST",
-    path: endpoint,
+    ...binding.requestOf({ subject, message: sent, endpoint }),
     headers: {
       "content-type": "application/json",
-      accept: isStreamed(subject) ? "text/event-stream, application/json" : "application/json",
-      "a2a-version": versionOf(call),
+      accept: isStreamed(subject) ? `text/event-stream, ${binding.accept}` : binding.accept,
+      "a2a-version": versionOf(visit),
     },
-    body: encodeUtf8(encodeRpcMessage(sent)),
   });
   const contentType = (answered.headers["content-type"] ?? "").split(";")[0]?.trim().toLowerCase();
   const isStream = answered.status === 200 && contentType === "text/event-stream";
@@ -88,22 +87,24 @@ async function pass(
 }
 
 /** @throws TrustWardenError `a2a_malformed`: what it means in another version was not decided. */
-function versionOf({ arrival }: AllowedCall): string {
-  const version = arrival.request.headers["a2a-version"] ?? OLDEST_VERSION;
-  if (!VERSIONS.includes(version)) throw new TrustWardenError("a2a_malformed", { reason: "version" });
+function versionOf({ call, binding }: A2aVisit): string {
+  const version = call.arrival.request.headers["a2a-version"] ?? OLDEST_VERSION;
+  if (!binding.versions.includes(version)) throw new TrustWardenError("a2a_malformed", { reason: "version" });
   return version;
 }
 
 async function passOne(visit: A2aVisit, sent: UpstreamAnswer): Promise<void> {
-  const bytes = await readWhole(sent, MAX_ANSWER_BYTES);
+  const text = parseUtf8(await readWhole(sent, MAX_ANSWER_BYTES));
   const { status } = sent;
-  if (status !== 200) throw new TrustWardenError("upstream_answer_refused", { status });
-  const passed = answerOf(parseAnswer(parseUtf8(bytes)), visit);
+  const { binding, ownId } = visit;
+  const said = status === 200 ? binding.readAnswer(text, ownId) : binding.readRefusal(status, text, ownId);
+  if (said === undefined) throw new TrustWardenError("upstream_answer_refused", { status });
+  const passed = answerOf(said, visit);
   await answer(visit.call, encodeUtf8(encodeRpcMessage(passed)));
 }
 
 async function passStream(visit: A2aVisit, { body }: UpstreamAnswer): Promise<void> {
-  const { call } = visit;
+  const { call, binding, ownId } = visit;
   await call.begin(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
   const reader = new SseReader();
   const leaves = new TextLeaves();
@@ -111,7 +112,7 @@ async function passStream(visit: A2aVisit, { body }: UpstreamAnswer): Promise<vo
   for await (const bytes of body) {
     for (const { data } of reader.push(bytes)) {
       if (data === "") continue;
-      const passed = answerOf(parseAnswer(data), visit);
+      const passed = answerOf(binding.readAnswer(data, ownId), visit);
       await held.push(encodeSseEvent({ data: encodeRpcMessage(passed), id: null, retryMs: null }));
     }
     const ready = held.take();
@@ -120,14 +121,6 @@ async function passStream(visit: A2aVisit, { body }: UpstreamAnswer): Promise<vo
   const rest = held.rest();
   if (rest.length > 0) await call.write(rest);
   await call.end();
-}
-
-function parseAnswer(text: string): RpcMessage {
-  try {
-    return parseRpcMessage(text, MAX_ANSWER_BYTES);
-  } catch (cause) {
-    throw new TrustWardenError("upstream_answer_refused", { reason: "not a message" }, { cause });
-  }
 }
 
 /** An answer to this call, and to nothing else. */
