@@ -113,6 +113,40 @@ describe("the stateless era", () => {
     expect((await committedOf(server, unkept ?? "")).answer).toHaveLength(43);
   });
 
+  it("describes a server as far as it passes, and its answers are nobody else's to keep", async () => {
+    const agent = await enrol(["list:mcp:search/**", "read:mcp:search/**"]);
+    const fetch = fetchOf(agent, "search", SETTINGS);
+    const ask = async (method: string, params: object = {}) => {
+      const meta = {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": { name: "test", version: "1" },
+        "io.modelcontextprotocol/clientCapabilities": {},
+      };
+      const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method, params: { ...params, _meta: meta } });
+      const headers = { "mcp-protocol-version": "2026-07-28", "mcp-method": method };
+      const answer = await fetch("http://gateway.test/mcp", {
+        method: "POST",
+        headers: {
+          ...headers,
+          "content-type": "application/json",
+          accept: "application/json, text/event-stream",
+        },
+        body,
+      });
+      return JSON.parse(await answer.text()).result;
+    };
+    const described = await ask("server/discover");
+    expect(described.supportedVersions).toContain("2026-07-28");
+    expect(Object.keys(described.capabilities).sort()).toEqual(["prompts", "resources", "tools"]);
+    expect(described.instructions).toBe("Be careful.");
+    expect(await ask("tools/list")).toMatchObject({
+      resultType: "complete",
+      ttlMs: 0,
+      cacheScope: "private",
+    });
+    expect(described.cacheScope ?? "private").toBe("private");
+  });
+
   it("lists exactly what may be called, calls it, and nothing else", async () => {
     const agent = await enrol([
       "list:mcp:search/**",

@@ -28,6 +28,11 @@ export function servedVersionsOf(versions: Json | undefined): readonly string[] 
   return served.filter((version) => versions.includes(version));
 }
 
+/** A result as this agent may keep it: whether another may have it was not decided, whatever the server says of that. */
+export function ownResultOf(result: JsonObject): JsonObject {
+  return result.cacheScope === undefined ? result : { ...result, cacheScope: "private" };
+}
+
 /** The parameters of `initialize`, promising the server no more than its settings allow. */
 export function initializeParamsOf(params: JsonObject, features: readonly ClientFeature[]): JsonObject {
   return { ...params, capabilities: pick(params.capabilities, features) };

@@ -5,7 +5,7 @@ import { parseActionName } from "../../action.ts";
 import { encodeUtf8 } from "../../bytes.ts";
 import { isCovered, parseScope } from "../../scope.ts";
 import { actionOfTemplate, parseActionTemplate } from "./action-template.ts";
-import { requestMetaOf, requireAllowedQuestions, serverCapabilitiesOf } from "./capabilities.ts";
+import { ownResultOf, requestMetaOf, requireAllowedQuestions, serverCapabilitiesOf } from "./capabilities.ts";
 import { parseDefinitions } from "./definition.ts";
 import { encodeRpcMessage, parseRpcMessage } from "./json-rpc.ts";
 import { CLIENT_NOTIFICATIONS, CLIENT_REQUESTS, REFUSED_METHODS, subjectOf } from "./methods.ts";
@@ -333,6 +333,21 @@ describe("what a server says of itself", () => {
       ...META,
       "io.modelcontextprotocol/clientCapabilities": { roots: {} },
     });
+  });
+
+  it("carries trace context that is well formed, and no other", () => {
+    const traceparent = `00-${"a".repeat(32)}-${"b".repeat(16)}-01`;
+    const sound = { ...META, traceparent, tracestate: "vendor=1", baggage: "k=v" };
+    expect(requestMetaOf(sound, [])).toEqual(sound);
+    for (const odd of [{ traceparent: "x" }, { tracestate: "a\nb" }, { baggage: 7 }, { traceparent: null }])
+      expect(requestMetaOf({ ...META, ...odd }, [])).toEqual(META);
+  });
+
+  it("is for its own client to keep, whatever it says of others", () => {
+    const read = { contents: [], ttlMs: 60_000 };
+    expect(ownResultOf({ ...read, cacheScope: "public" })).toEqual({ ...read, cacheScope: "private" });
+    expect(ownResultOf({ ...read, cacheScope: 7 })).toEqual({ ...read, cacheScope: "private" });
+    expect(ownResultOf(read)).toEqual(read);
   });
 
   it("asks the client only what the settings allow, and only where the revision lets it", () => {

@@ -3,6 +3,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { isVariable } from "@trustwarden/core/gateway/mcp/action-template.ts";
 import { formatMemberResult } from "@trustwarden/core/gateway/mcp/aggregate.ts";
 import {
+  ownResultOf,
   requireAllowedQuestions,
   servedVersionsOf,
   serverCapabilitiesOf,
@@ -30,8 +31,9 @@ export function resultMapOf(
   // On a resumed stream the method is not known any more; none of the legacy era's results asks anything.
   const method = request?.method ?? "";
   const { member } = visit;
-  return async (result) => {
-    requireAllowedQuestions(result, { method, features });
+  return async (answered) => {
+    requireAllowedQuestions(answered, { method, features });
+    const result = ownResultOf(answered);
     if (member !== null) return formatMemberResult(member, result);
     if (method === "initialize") return describeServer(visit, requireSpoken(result));
     if (method === "server/discover")
