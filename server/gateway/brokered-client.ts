@@ -20,6 +20,9 @@ import type { UpstreamConnections } from "./forward.ts";
 import type { CallArrival, GatewayCaller, UpstreamAnswer, UpstreamRequest, WatchingClient } from "./ports.ts";
 import { WatchedText } from "./watched-text.ts";
 
+/** Of an answer that nobody wants; a new connection costs less than reading more. */
+const MAX_DISCARDED_BYTES = 16_384;
+
 /** Whose call it is, and what it goes through. */
 export interface BrokeredCall {
   readonly arrival: Pick<CallArrival, "upstream" | "peer">;
@@ -220,9 +223,13 @@ function withSecret(
   };
 }
 
-/** Gives the connection back: a part is read at most. */
+/** Reads a short answer to its end, so that its connection can be used again; a long one is given up, connection and all. */
 async function discard(body: AsyncIterable<Uint8Array>): Promise<void> {
-  for await (const _ of body) return;
+  let read = 0;
+  for await (const part of body) {
+    read += part.length;
+    if (read > MAX_DISCARDED_BYTES) return;
+  }
 }
 
 function withParameters(target: string, added: Readonly<Record<string, string>>): string {

@@ -119,6 +119,7 @@ async function serveTunnel(
     const arrived = await arrive();
     arrival = arrived.arrival;
     place.take();
+    await place.turn();
     const ports = observePath(services.meter, "gateway", createGatewayPorts(services));
     await guard(ports, arrived.arrival, (permit) =>
       runTunnel(services, permit, async (client, signal) => {

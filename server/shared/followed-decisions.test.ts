@@ -20,6 +20,26 @@ test("a decision is shown with what its intent says, and counted on from where s
   expect(decided.since(1)).toEqual([]);
 });
 
+test("a watcher finds the newest, as many as have room, however long agents made them", () => {
+  const decided = new FollowedDecisions();
+  const seeOften = (intent: Uint8Array, times: number): void => {
+    const decision = issueTestDecision(intent);
+    for (let count = 0; count < times; count += 1) {
+      decided.see(intent);
+      decided.see(decision);
+    }
+  };
+  seeOften(issueTestIntent({ resource: `file:///${"x".repeat(2000)}` }), 8192);
+  expect(decided.keptBytes).toBeGreaterThan(15 * 1024 * 1024);
+  expect(decided.keptBytes).toBeLessThanOrEqual(16 * 1024 * 1024);
+  expect(decided.total).toBe(8192);
+  expect(decided.since(0).length).toBeLessThan(8000);
+  expect(decided.since(8190)).toHaveLength(2);
+  seeOften(issueTestIntent(), 9000);
+  expect(decided.since(0)).toHaveLength(8192);
+  expect(decided.since(decided.total - 2)).toHaveLength(2);
+});
+
 test("a decision whose intent is elsewhere is nobody's", () => {
   const decided = new FollowedDecisions();
   decided.see(issueTestOwner());

@@ -8,6 +8,8 @@ import { isOfType } from "../store/entry-type.ts";
 
 /** As many as a server alone keeps of its own. */
 const MAX_KEPT = 8192;
+/** Of their entries, which an agent may make long: as many of a kilobyte each. */
+const MAX_KEPT_BYTES = 16 * 1024 * 1024;
 const OWNER = "owner:";
 
 /** An intent and its decision are neighbours. */
@@ -16,10 +18,15 @@ interface Pair {
   readonly decision: Uint8Array;
 }
 
-/** Owns the ring: the decision with number `n` is at `n % MAX_KEPT`, until a later one takes its place. */
+/**
+ * Owns the ring: the decision with number `n` is at `n % MAX_KEPT`, from `#first` up to `#total`. `#bytes` is what these have
+ * in memory, and that is all they hold: entries are copied out of whatever they were read with.
+ */
 export class FollowedDecisions {
-  readonly #ring: Pair[] = [];
+  readonly #ring: (Pair | undefined)[] = [];
   #total = 0;
+  #first = 0;
+  #bytes = 0;
   #last: Uint8Array | undefined;
 
   /** How many there were since the start; the cursor of who has seen all of them. */
@@ -27,18 +34,30 @@ export class FollowedDecisions {
     return this.#total;
   }
 
+  /** Of the entries that are kept. */
+  get keptBytes(): number {
+    return this.#bytes;
+  }
+
   /** Sees the ledger's next entry. */
   see(entry: Uint8Array): void {
     const intent = this.#last;
     this.#last = entry;
     if (intent === undefined || !isOfType(entry, "decision")) return;
-    this.#ring[this.#total % MAX_KEPT] = { intent, decision: entry };
+    const pair = { intent: intent.slice(), decision: entry.slice() };
+    this.#bytes += bytesOf(pair);
+    while (
+      this.#total - this.#first >= MAX_KEPT ||
+      (this.#bytes > MAX_KEPT_BYTES && this.#first < this.#total)
+    )
+      this.#forgetOldest();
+    this.#ring[this.#total % MAX_KEPT] = pair;
     this.#total += 1;
   }
 
   /** Those from a number on, oldest first, as far as they are still there. */
   since(number: number): readonly RecentDecision[] {
-    const from = Math.max(number, this.#total - MAX_KEPT, 0);
+    const from = Math.max(number, this.#first);
     return Array.from(
       { length: Math.max(0, this.#total - from) },
       (_, at) => this.#ring[(from + at) % MAX_KEPT],
@@ -46,6 +65,18 @@ export class FollowedDecisions {
       .filter((pair) => pair !== undefined)
       .flatMap(decisionOf);
   }
+
+  #forgetOldest(): void {
+    const at = this.#first % MAX_KEPT;
+    const pair = this.#ring[at];
+    if (pair !== undefined) this.#bytes -= bytesOf(pair);
+    this.#ring[at] = undefined;
+    this.#first += 1;
+  }
+}
+
+function bytesOf({ intent, decision }: Pair): number {
+  return intent.length + decision.length;
 }
 
 function decisionOf(pair: Pair): readonly RecentDecision[] {
