@@ -201,6 +201,12 @@ describe("architecture", () => {
     ).toEqual([]);
   });
 
+  it("has whoever takes a place wait for a turn of the thread (docs/decisions/0084)", () => {
+    const takers = shipped.filter(({ text }) => text.includes("place.take()"));
+    expect(takers.length).toBeGreaterThan(3);
+    expect(takers.filter(({ text }) => !text.includes("place.turn()")).map(({ path }) => path)).toEqual([]);
+  });
+
   it("keeps every file readable in one sitting", () => {
     const long = shipped
       .map(({ path, text }) => ({ path, lines: text.split("\n").length - 1 }))

@@ -262,6 +262,8 @@ describe("a token that is bound to a key of the gateway's", () => {
     await bind(provider, "bound");
     const visit = () => call("/bound/echo/body?full=1");
     const answers = [await visit(), await visit()];
+    // The refusal that told the nonce was read to its end: its connection is used again.
+    expect(provider.sockets.size).toBe(1);
     provider.nonce = "rs-2";
     // Several learn of it at the same time.
     answers.push(...(await Promise.all([visit(), visit(), visit()])));

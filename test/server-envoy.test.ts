@@ -1,15 +1,14 @@
 /** External authorization for proxies, on the wire: frames, refusals, and what stands in the ledger. */
-import { connect } from "node:http2";
 import { eventPage } from "@trustwarden/core/api/ledger.ts";
 import { concatBytes } from "@trustwarden/core/bytes.ts";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { encodeField, parseMessage } from "../server/envoy/protobuf.ts";
 import { createOwner, enrolAgent, enrolVerifier, parseAnswer, type TestInstance } from "./support/actors.ts";
-import { type ClientTls, sendAdmin } from "./support/http.ts";
+import { callEnvoy, framed, requestFor } from "./support/envoy.ts";
+import { sendAdmin } from "./support/http.ts";
 import { startTestServer, type TestServer } from "./support/server.ts";
 
-const CHECK = "/envoy.service.auth.v3.Authorization/Check";
 const ROUTES = [
   { method: "GET", path: "/rows", action: "read:transactions", resource: "sqlite://finance/rows" },
 ];
@@ -32,38 +31,8 @@ afterAll(async () => {
   server.home.remove();
 });
 
-const requestFor = (principal: string, method: string, path: string, certificate = "") =>
-  encodeField(
-    1,
-    concatBytes(
-      encodeField(1, concatBytes(encodeField(4, principal), encodeField(5, certificate))),
-      encodeField(4, encodeField(2, concatBytes(encodeField(2, method), encodeField(4, path)))),
-    ),
-  );
-const framed = (message: Uint8Array) => {
-  const prefix = new Uint8Array(5);
-  new DataView(prefix.buffer).setUint32(1, message.length);
-  return concatBytes(prefix, message);
-};
-
-/** One call; the status of gRPC, and the message when there is one. */
-async function call(bytes: Uint8Array, { path = CHECK, tls }: { path?: string; tls?: ClientTls } = {}) {
-  const session = connect(`https://127.0.0.1:${server.envoyPort}`, { rejectUnauthorized: false, ...tls });
-  const stream = session.request({ ":method": "POST", ":path": path, "content-type": "application/grpc" });
-  const parts: Buffer[] = [];
-  let status = "";
-  stream.on("response", (headers) => {
-    status = String(headers["grpc-status"] ?? status);
-  });
-  stream.on("trailers", (headers) => {
-    status = String(headers["grpc-status"] ?? status);
-  });
-  stream.on("data", (chunk: Buffer) => parts.push(chunk));
-  stream.end(bytes);
-  await new Promise((resolve) => stream.once("close", resolve));
-  session.close();
-  return { status, text: Buffer.concat(parts).toString("latin1") };
-}
+const call = (bytes: Uint8Array, options: Parameters<typeof callEnvoy>[2] = {}) =>
+  callEnvoy(server, bytes, options);
 
 const evaluations = async () =>
   parseAnswer(

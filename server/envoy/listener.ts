@@ -20,6 +20,7 @@ import type { Services } from "../http/services.ts";
 import { CHECK_ROUTE } from "../http/table/envoy.ts";
 import type { Place } from "../intake/request-places.ts";
 import type { EnvoyConfig } from "../opa/config.ts";
+import { requireNewest } from "../shared/sharing.ts";
 import { check, type EnvoyTables } from "./check.ts";
 import { encodeCheckAnswer, parseCheckRequest } from "./messages.ts";
 
@@ -112,6 +113,8 @@ async function answerStream(services: Services, tables: EnvoyTables, call: Call)
     place = services.intake.requests.knock({ socket });
     const arrival = arrivalOf(call, { socket, place, message: await readCall(call) });
     place.take();
+    await place.turn();
+    await requireNewest(services);
     const answer = await serveGuarded(services, {
       route: CHECK_ROUTE,
       arrival,

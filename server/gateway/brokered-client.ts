@@ -6,6 +6,7 @@
  *
  * @see ATTACKS.md F1, F2, F8, F12
  */
+import { setImmediate as letOthersGoOn } from "node:timers/promises";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { originOf } from "@trustwarden/core/gateway/upstream.ts";
 import type {
@@ -230,6 +231,8 @@ async function discard(body: AsyncIterable<Uint8Array>): Promise<void> {
     read += part.length;
     if (read > MAX_DISCARDED_BYTES) return;
   }
+  // The connection is free in the next round; asked for at once, another one would be made beside it.
+  await letOthersGoOn();
 }
 
 function withParameters(target: string, added: Readonly<Record<string, string>>): string {

@@ -22,6 +22,8 @@ export interface DpopProvider {
   origin: string;
   /** Proofs that came with requests to the resource, and what became of each. */
   readonly shown: { readonly proof: string; readonly isTaken: boolean }[];
+  /** Connections that requests to the resource came over. */
+  readonly sockets: Set<object>;
   /** How many tokens were issued. */
   issued: number;
   /** The nonce that the resource wants from now on. */
@@ -34,7 +36,14 @@ export interface DpopProvider {
 export async function openDpopProvider(): Promise<DpopProvider> {
   const keys = await generateKeyPair("ES256");
   const jwk = { ...(await exportJWK(keys.publicKey)), kid: "1", alg: "ES256", use: "sig" };
-  const provider: DpopProvider = { shown: [], issued: 0, nonce: "rs-1", tokenType: "DPoP", origin: "" };
+  const provider: DpopProvider = {
+    shown: [],
+    sockets: new Set(),
+    issued: 0,
+    nonce: "rs-1",
+    tokenType: "DPoP",
+    origin: "",
+  };
   provider.origin = await openHttp(async (request, response) => {
     if (request.url === "/jwks") return void response.end(JSON.stringify({ keys: [jwk] }));
     if (request.url === "/token") return answerToken(provider, keys.privateKey, { request, response });
@@ -80,6 +89,7 @@ async function answerResource(provider: DpopProvider, { request, response }: Vis
   const proof = String(request.headers.dpop);
   const isTaken = decodeJwt(proof).nonce === provider.nonce;
   provider.shown.push({ proof, isTaken });
+  provider.sockets.add(request.socket);
   if (!isTaken) {
     const challenge = { "www-authenticate": 'DPoP error="use_dpop_nonce"', "dpop-nonce": provider.nonce };
     return void response.writeHead(401, challenge).end("a nonce, please");
