@@ -3,7 +3,7 @@ import { createHmac } from "node:crypto";
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import type { z } from "zod";
 import type { identityProvider } from "../server/console/oidc/config.ts";
 import { HostileProvider } from "./support/hostile-provider.ts";
@@ -19,7 +19,11 @@ const clientSecretFile = join(folder, "secret");
 let provider: HostileProvider;
 let other: HostileProvider;
 let server: TestServer;
+/** The library has the clock of the process; all others follow it here. */
+const processNow = Date.now;
 let offsetMs = 0;
+/** A key that is unknown is asked for again when the last look at the keys is so old. */
+const KEY_LOOK_MS = 61_000;
 
 type Setting = z.input<typeof identityProvider>;
 const configOf = ({ issuer }: HostileProvider, name: string, more: Partial<Setting> = {}): Setting => ({
@@ -33,13 +37,15 @@ beforeAll(async () => {
   provider = await HostileProvider.open();
   other = await HostileProvider.open();
   const identityProviders = [configOf(provider, "acme", { clientSecretFile }), configOf(other, "other")];
-  const clock = { nowMs: () => Date.now() + offsetMs, monoMs: () => performance.now() };
+  vi.spyOn(Date, "now").mockImplementation(() => processNow() + offsetMs);
+  const clock = { nowMs: () => Date.now(), monoMs: () => performance.now() };
   server = await startTestServer({ console: { port: 0, identityProviders } }, createHome(), clock);
   const link = await createLink(server, { roles: ["auditor"] });
   const came = await post("/v1/people/by-provider", { link, name: "Grace", ...(await returned()) });
   expect(came.status).toBe(200);
 });
 afterAll(async () => {
+  vi.restoreAllMocks();
   await server.close();
   server.home.remove();
   provider.close();
@@ -82,7 +88,7 @@ describe("an honest answer", () => {
 
   it("is taken by a key that the provider changed to, once its word is old enough to be asked again", async () => {
     await provider.changeKey("second", true);
-    offsetMs += 31_000;
+    offsetMs += KEY_LOOK_MS;
     expect((await logIn()).status).toBe(200);
   });
 });
@@ -92,6 +98,7 @@ describe("an ID token", () => {
     ["of another issuer", () => ({ iss: "https://login.evil.test" })],
     ["for another client", () => ({ aud: "somebody-else" })],
     ["for another client too", () => ({ aud: ["trustwarden", "somebody-else"] })],
+    ["for another client beside us", () => ({ aud: ["trustwarden", "somebody-else"], azp: "trustwarden" })],
     ["that another client asked for", () => ({ azp: "somebody-else" })],
     ["with another nonce", () => ({ nonce: "another" })],
     ["without a nonce", () => ({ nonce: undefined })],
@@ -107,7 +114,7 @@ describe("an ID token", () => {
   });
 
   it("of a clock that is a little ahead is taken", async () => {
-    provider.world.claims = { iat: now() + 35, exp: now() + 300 };
+    provider.world.claims = { iat: now() + 5, exp: now() + 300 };
     expect((await logIn()).status).toBe(200);
   });
 
@@ -124,7 +131,13 @@ describe("an ID token", () => {
     const unsigned = `${segment({ alg: "none" })}.${claims}.`;
     const signed = `${segment({ alg: "HS256", kid: "second" })}.${claims}`;
     const mac = createHmac("sha256", provider.publicText).update(signed).digest("base64url");
-    for (const token of [unsigned, `${signed}.${mac}`, "x", ""]) {
+    for (const token of [
+      unsigned,
+      `${signed}.${mac}`,
+      `${segment({ alg: "RS256", kid: "second" })}.${claims}.!`,
+      "x",
+      "",
+    ]) {
       provider.world.token = token;
       await expectRefused(
         server,
@@ -143,7 +156,7 @@ describe("an ID token", () => {
     provider.world.header = {};
     await expectRefused(server, () => logIn(), "identity_refused");
     await provider.changeKey("third", true);
-    offsetMs += 31_000;
+    offsetMs += KEY_LOOK_MS;
     expect((await logIn()).status).toBe(200);
   });
 
@@ -188,26 +201,35 @@ describe("a provider that does not answer as one", () => {
 });
 
 describe("a discovery document", () => {
-  it.each([
+  const lies = [
     ["of another issuer", { issuer: "https://login.evil.test" }],
     ["that sends people elsewhere", { authorization_endpoint: "https://login.evil.test/authorize" }],
     ["that sends codes elsewhere", { token_endpoint: "https://login.evil.test/token" }],
+    ["that has its keys elsewhere", { jwks_uri: "https://login.evil.test/keys" }],
     ["that names no place for codes", { token_endpoint: undefined }],
     ["that sends people to a program", { authorization_endpoint: "javascript:alert(1)" }],
     ["that ends sessions elsewhere", { end_session_endpoint: "https://login.evil.test/end" }],
-  ])("%s is not followed", async (_name, metadata) => {
-    const liar = await HostileProvider.open();
-    liar.world.metadata = metadata;
-    const home = createHome();
-    const alone = await startTestServer(
-      { console: { port: 0, identityProviders: [configOf(liar, "liar")] } },
-      home,
-    );
-    const answer = await sendConsole(alone, { target: "/v1/identity-providers/liar/options" });
+  ] as const;
+  const liars: HostileProvider[] = [];
+  let asking: TestServer;
+  beforeAll(async () => {
+    for (const [, metadata] of lies) {
+      const liar = await HostileProvider.open();
+      liar.world.metadata = metadata;
+      liars.push(liar);
+    }
+    const identityProviders = liars.map((liar, index) => configOf(liar, `liar-${index}`));
+    asking = await startTestServer({ console: { port: 0, identityProviders } }, createHome());
+  });
+  afterAll(async () => {
+    await asking.close();
+    asking.home.remove();
+    for (const liar of liars) liar.close();
+  });
+
+  it.each(lies.map(([name], index) => [name, index] as const))("%s is not followed", async (_name, index) => {
+    const answer = await sendConsole(asking, { target: `/v1/identity-providers/liar-${index}/options` });
     expect([answer.status, codeOf(answer)]).toEqual([503, "identity_provider_unavailable"]);
-    await alone.close();
-    home.remove();
-    liar.close();
   });
 
   it("is not fetched again for each stranger who asks", async () => {
@@ -252,6 +274,8 @@ describe("the settings", () => {
     };
     expect(await start([{ ...good, discovery: undefined, endpoints }])).toBe("config_invalid");
     expect(await start([{ ...good, endpoints }])).toBe("config_invalid");
+    const discovery = { url: `${provider.issuer}/discovery`, allowPrivate: true };
+    expect(await start([{ ...good, discovery }])).toBe("config_invalid");
     chmodSync(clientSecretFile, 0o644);
     expect(await start([good])).toBe("file_mode_too_open");
     chmodSync(clientSecretFile, 0o600);

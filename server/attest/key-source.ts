@@ -73,7 +73,7 @@ class CachedKeys implements KeySource {
 }
 
 /** A JSON document of an origin. @throws TrustWardenError `attestation_unavailable`. */
-export async function fetchJson(fetch: SafeFetch, url: string, maxBytes: number): Promise<JsonObject> {
+async function fetchJson(fetch: SafeFetch, url: string, maxBytes: number): Promise<JsonObject> {
   const { status, body } = await fetch({ url, maxBytes });
   if (status !== 200) throw unavailable("the issuer answered with another status than 200");
   try {

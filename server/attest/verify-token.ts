@@ -15,7 +15,7 @@ import { expired, malformed, refused, untrustedIssuer } from "./refusal.ts";
 import { type Algorithm, importFor } from "./verification-key.ts";
 
 /** How far an issuer's clock may be ahead of ours. */
-const CLOCK_SKEW_SECONDS = 10;
+export const CLOCK_SKEW_SECONDS = 10;
 
 /** What a token must be. */
 export interface TokenRules {
@@ -69,12 +69,22 @@ export async function verifyToken(
   return { claims, expiresAt: requireWithinLifetime(claims, rules, nowSeconds), digest };
 }
 
-function requireOneAudience(aud: Json | undefined, audience: string): void {
+/** One audience and no other beside it. @throws TrustWardenError `attestation_refused`. */
+export function requireOneAudience(aud: Json | undefined, audience: string): void {
   const list: readonly Json[] = Array.isArray(aud) ? aud : [aud ?? null];
   if (list.length !== 1 || list[0] !== audience) throw refused("audience");
 }
 
-function requireWithinLifetime(claims: JsonObject, rules: TokenRules, nowSeconds: number): number {
+/**
+ * A token within its time, which is not too long. @param nowSeconds - Unix seconds. @returns `exp`.
+ *
+ * @throws TrustWardenError `attestation_malformed`, `attestation_expired`.
+ */
+export function requireWithinLifetime(
+  claims: JsonObject,
+  rules: Pick<TokenRules, "maxTokenSeconds">,
+  nowSeconds: number,
+): number {
   const expiresAt = instantOf(claims, "exp");
   const issuedAt = instantOf(claims, "iat");
   const notBeforeAt = claims.nbf === undefined ? issuedAt : instantOf(claims, "nbf");

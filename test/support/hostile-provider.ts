@@ -82,7 +82,8 @@ export class HostileProvider {
     this.asked.push({ form, authorization });
     const { status, location, token } = this.world;
     if (location !== undefined) return { status: 307, body: {}, location };
-    return { status, body: { token_type: "Bearer", id_token: token ?? (await this.#issue(claimsOf(form))) } };
+    const idToken = token ?? (await this.#issue(claimsOf(form)));
+    return { status, body: { access_token: "unused", token_type: "Bearer", id_token: idToken } };
   }
 
   #metadata(): object {

@@ -13,13 +13,11 @@ import {
   providerOptions,
 } from "@trustwarden/core/api/identity-providers.ts";
 import { authenticationResponse, type SessionAnswer, sessionAnswer } from "@trustwarden/core/api/people.ts";
-import { encodeBase64url } from "@trustwarden/core/bytes.ts";
-import { sha256 } from "@trustwarden/core/crypto.ts";
+import { calculatePKCECodeChallenge, randomPKCECodeVerifier, randomState } from "openid-client";
 import { z } from "zod";
 import { callApi } from "./client.ts";
 
 const KEY = "trustwarden-sign-in";
-const RANDOM_BYTES = 32;
 
 const begun = z.strictObject({
   provider: z.string(),
@@ -51,11 +49,11 @@ export async function listProviders(): Promise<IdentityProviderList["providers"]
 export async function goToProvider(provider: string, { coming, adding }: Errand): Promise<void> {
   const path = `/v1/identity-providers/${encodeURIComponent(provider)}/options` as const;
   const { url, nonce } = await callApi({ path, answer: providerOptions });
-  const [state, verifier] = [randomText(), randomText()];
+  const [state, verifier] = [randomState(), randomPKCECodeVerifier()];
   const place = new URL(url);
   if (place.protocol !== "https:" && place.protocol !== "http:") throw new SignInFailed("no page to go to");
   place.searchParams.set("state", state);
-  place.searchParams.set("code_challenge", encodeBase64url(sha256(new TextEncoder().encode(verifier))));
+  place.searchParams.set("code_challenge", await calculatePKCECodeChallenge(verifier));
   sessionStorage.setItem(KEY, JSON.stringify({ provider, state, verifier, nonce, coming, adding }));
   window.location.assign(place.href);
 }
@@ -83,8 +81,4 @@ export async function comeBack(provider: string, answered: URLSearchParams): Pro
   return coming === null
     ? callApi({ path: "/v1/session/by-provider", body: word, answer: sessionAnswer })
     : callApi({ path: "/v1/people/by-provider", body: { ...word, ...coming }, answer: sessionAnswer });
-}
-
-function randomText(): string {
-  return encodeBase64url(crypto.getRandomValues(new Uint8Array(RANDOM_BYTES)));
 }

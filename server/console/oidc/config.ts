@@ -3,8 +3,10 @@
  *
  * Issuers, clients and origins are named here and never taken from a token or a browser.
  */
+import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { z } from "zod";
-import { endpoint } from "../../attest/config.ts";
+import { isLoopbackHost } from "../../attest/addresses.ts";
+import { type Endpoint, endpoint } from "../../attest/config.ts";
 import { ALGORITHMS } from "../../attest/verification-key.ts";
 
 const url = z.url({ protocol: /^https?$/ }).max(2048);
@@ -37,7 +39,12 @@ export const identityProvider = z.strictObject({
   /** Holds the client's secret; without it the client is a public one. */
   clientSecretFile: z.string().min(1).max(4096).optional(),
   /** The issuer's discovery document; at its place below the issuer unless it is given. */
-  discovery: endpoint.optional(),
+  discovery: endpoint
+    .refine(
+      ({ url: place }) => place.includes("/.well-known/"),
+      "a discovery document lies below /.well-known/",
+    )
+    .optional(),
   /** Instead of discovery. */
   endpoints: endpoints.optional(),
   algorithms: z.array(z.enum(ALGORITHMS)).min(1).max(ALGORITHMS.length).default(["RS256", "ES256"]),
@@ -56,3 +63,22 @@ export const identityProviders = z
     (all) => all.every(({ discovery, endpoints }) => discovery === undefined || endpoints === undefined),
     "either discovery or endpoints",
   );
+
+/** The discovery document of a provider. */
+export function discoveryOf({ issuer, discovery }: IdentityProviderConfig): Endpoint {
+  const place = `${issuer.replace(/\/$/, "")}/.well-known/openid-configuration`;
+  return discovery ?? { url: place, allowPrivate: false };
+}
+
+/** Whether a place may be asked in the clear: only on this machine, for tests; the way out asks again. */
+export function isClear(place: string | undefined): boolean {
+  const found = place === undefined ? null : URL.parse(place);
+  return found?.protocol === "http:" && isLoopbackHost(found.hostname);
+}
+
+/** Refuses a place without https that browsers would be sent to. @throws TrustWardenError `config_invalid`. */
+export function requireForBrowsers(place: string): void {
+  if (URL.parse(place)?.protocol === "https:" || isClear(place)) return;
+  const reason = "the authorization endpoint is not https";
+  throw new TrustWardenError("config_invalid", { setting: "console.identityProviders", reason });
+}

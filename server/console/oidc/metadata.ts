@@ -4,97 +4,69 @@
  * Everything that is found lies at the origin of the document, so that whoever can alter it sends neither people nor codes
  * anywhere else; and the document names the very issuer that is configured.
  *
- * @see OpenID Connect Discovery 1.0 §4.3; RFC 9207 §3
+ * @see OpenID Connect Discovery 1.0 §4.3
  */
-import { TrustWardenError } from "@trustwarden/core/error.ts";
-import type { JsonObject } from "@trustwarden/core/json.ts";
-import { isLoopbackHost } from "../../attest/addresses.ts";
-import type { Endpoint } from "../../attest/config.ts";
-import { fetchJson } from "../../attest/key-source.ts";
+import {
+  allowInsecureRequests,
+  type CustomFetch,
+  customFetch,
+  discovery,
+  type ServerMetadata,
+} from "openid-client";
 import { Refreshed } from "../../attest/refreshed.ts";
 import { unavailable } from "../../attest/refusal.ts";
-import type { OpenFetch } from "../../attest/token-source.ts";
-import type { IdentityProviderConfig } from "./config.ts";
+import { discoveryOf, type IdentityProviderConfig, isClear } from "./config.ts";
+import { asRefusal } from "./refusals.ts";
 
-const MAX_DISCOVERY_BYTES = 65_536;
-
-/** What a sign-in needs to know of a provider. */
-export interface ProviderMetadata {
-  readonly authorizationEndpoint: string;
-  readonly tokenEndpoint: string;
-  /** Where somebody ends its session there; null where there is no such place. */
-  readonly endSessionEndpoint: string | null;
-  /** Whether its answers to browsers name the issuer. */
-  readonly namesIssuer: boolean;
-}
+/** Of a discovery document, the places that a sign-in leads to. */
+const PLACES = ["authorization_endpoint", "token_endpoint", "jwks_uri"] as const;
 
 /** @param nowSeconds - Unix seconds. @throws TrustWardenError `attestation_unavailable`. */
-export type FindMetadata = (nowSeconds: number) => Promise<ProviderMetadata>;
+export type FindMetadata = (nowSeconds: number) => Promise<ServerMetadata>;
 
-/** The discovery document of a provider. */
-export function discoveryOf({ issuer, discovery }: IdentityProviderConfig): Endpoint {
-  const url = `${issuer.replace(/\/$/, "")}/.well-known/openid-configuration`;
-  return discovery ?? { url, allowPrivate: false };
-}
-
-/** Finds them, as the configuration says. @throws TrustWardenError `config_invalid` for a place without https. */
-export function createMetadata(config: IdentityProviderConfig, openFetch: OpenFetch): FindMetadata {
-  const { endpoints, issuer } = config;
+/** Finds them, as the configuration says. */
+export function createMetadata(config: IdentityProviderConfig, fetch: CustomFetch): FindMetadata {
+  const { endpoints, issuer, algorithms } = config;
+  // The library takes a token by one of these and no other, whatever the provider says that it signs by.
+  const ours = { issuer, id_token_signing_alg_values_supported: [...algorithms] };
   if (endpoints !== undefined) {
-    if (!isForBrowsers(endpoints.authorization)) {
-      throw new TrustWardenError("config_invalid", {
-        setting: "console.identityProviders",
-        reason: "the authorization endpoint is not https",
-      });
-    }
-    const { authorization: authorizationEndpoint, token, namesIssuer } = endpoints;
-    const given = { authorizationEndpoint, tokenEndpoint: token.url, endSessionEndpoint: null, namesIssuer };
+    const given: ServerMetadata = {
+      ...ours,
+      authorization_endpoint: endpoints.authorization,
+      token_endpoint: endpoints.token.url,
+      jwks_uri: endpoints.keys.url,
+      authorization_response_iss_parameter_supported: endpoints.namesIssuer,
+    };
     return async () => given;
   }
-  const place = discoveryOf(config);
-  const fetch = openFetch(place);
-  const documents = new Refreshed(async () =>
-    parseMetadata(await fetchJson(fetch, place.url, MAX_DISCOVERY_BYTES), { issuer, url: place.url }),
-  );
+  const documents = new Refreshed(async () => ({ ...(await discover(config, fetch)), ...ours }));
   return (nowSeconds) => documents.get(nowSeconds);
 }
 
-function parseMetadata(
-  document: JsonObject,
-  { issuer, url }: { readonly issuer: string; readonly url: string },
-): ProviderMetadata {
-  if (document.issuer !== issuer) throw unavailable("the discovery document is another issuer's");
-  const origin = new URL(url).origin;
-  const place = (name: string): string => {
-    const found = optionalPlace(document, { name, origin });
-    if (found === null) throw unavailable(`the discovery document has no ${name}`);
-    return found;
-  };
-  return {
-    authorizationEndpoint: place("authorization_endpoint"),
-    tokenEndpoint: place("token_endpoint"),
-    endSessionEndpoint: optionalPlace(document, { name: "end_session_endpoint", origin }),
-    namesIssuer: document.authorization_response_iss_parameter_supported === true,
-  };
+async function discover(config: IdentityProviderConfig, fetch: CustomFetch): Promise<ServerMetadata> {
+  const url = new URL(discoveryOf(config).url);
+  const found = await ask(url, config.clientId, fetch);
+  if (found.issuer !== config.issuer) throw unavailable("the discovery document is another issuer's");
+  const { end_session_endpoint: end } = found;
+  for (const place of [...PLACES.map((name) => found[name]), ...(end === undefined ? [] : [end])])
+    requireAt(place, url.origin);
+  return found;
 }
 
-function optionalPlace(
-  document: JsonObject,
-  { name, origin }: { readonly name: string; readonly origin: string },
-): string | null {
-  const text = document[name];
-  if (text === undefined || text === null) return null;
-  const found = typeof text === "string" ? URL.parse(text) : null;
-  const isPlain = found !== null && found.username === "" && found.password === "" && found.hash === "";
-  if (!isPlain || found.origin !== origin || !isForBrowsers(found.href)) {
-    throw unavailable("the discovery document points to another origin");
+async function ask(url: URL, clientId: string, fetch: CustomFetch): Promise<ServerMetadata> {
+  try {
+    const execute = isClear(url.href) ? [allowInsecureRequests] : [];
+    const options = { execute, [customFetch]: fetch };
+    return (await discovery(url, clientId, undefined, undefined, options)).serverMetadata();
+  } catch (error) {
+    const cause = asRefusal(error);
+    throw unavailable(String(cause.details.reason ?? cause.code), cause);
   }
-  return found.href;
 }
 
-/** Plain HTTP is for tests on this machine. */
-function isForBrowsers(text: string): boolean {
-  const url = URL.parse(text);
-  if (url === null) return false;
-  return url.protocol === "https:" || (url.protocol === "http:" && isLoopbackHost(url.hostname));
+/** A document points to its own origin, by addresses that hold nothing else. */
+function requireAt(place: unknown, origin: string): void {
+  const url = typeof place === "string" ? URL.parse(place) : null;
+  const isPlain = url?.username === "" && url.password === "" && url.hash === "";
+  if (!isPlain || url.origin !== origin) throw unavailable("the discovery document points to another origin");
 }
