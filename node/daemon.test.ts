@@ -2,6 +2,7 @@
 import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
+import { formatJoinTokenValue, parseJoinTokenValue } from "@trustwarden/core/agentid/enrolment-value.ts";
 import { parseTrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { parseTrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { verifyX509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
@@ -9,6 +10,7 @@ import { joinTokenAnswer } from "@trustwarden/core/api/registration.ts";
 import { systemRuntime } from "trustwarden/peer.ts";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createOwner, parseAnswer, type TestOwner } from "../test/support/actors.ts";
+import { openFaultyLink } from "../test/support/faulty-link.ts";
 import { send, sendAdmin } from "../test/support/http.ts";
 import { createEntry, removeEntry } from "../test/support/nodes.ts";
 import { createHome, startTestServer, type TestServer, TRUST_DOMAIN } from "../test/support/server.ts";
@@ -20,6 +22,8 @@ import { createTestClient, temporaryDirectory } from "./workload-api/endpoint.te
 
 const UID = isRoot ? NOBODY : (process.getuid?.() ?? 0);
 const OWN_UID = process.getuid?.() ?? 0;
+/** Eight are asked at once, each over a connection with the node's SVID and, for its nonce, one without. */
+const MAX_SHARED = 16;
 const NO_IDENTITY = { status: status.PERMISSION_DENIED, text: "no identity issued" };
 
 let server: TestServer;
@@ -33,12 +37,12 @@ const admin = async (target: string, body: object) =>
   sendAdmin(server.adminSocket, { method: "POST", target, body: JSON.stringify(body) });
 const joinToken = async () =>
   parseAnswer(joinTokenAnswer, await admin("/v1/join-tokens", { name: "host-1" })).token;
-const start = async () => {
+const start = async (token = joinToken) => {
   node = await startNode({
     dataDir: join(directory.path, "node"),
     identityDir: join(directory.path, "node"),
     socketPath: join(directory.path, "agent.sock"),
-    joinToken,
+    joinToken: token,
     runtime: quiet,
   });
   return node;
@@ -183,6 +187,31 @@ describe("warden node", () => {
     expect(verdicts.find(({ id }) => id === "E-6")).toMatchObject({ verdict: "pass" });
     expect(verdicts.filter(({ verdict }) => verdict === "pass").length).toBeGreaterThan(70);
   }, 120_000);
+
+  it("shares a few connections to its server among all that ask, however many ask at once", async () => {
+    const link = await openFaultyLink(Number(new URL(server.url).port));
+    const way = `https://127.0.0.1:${link.port}`;
+    const { socketPath } = await start(async () =>
+      formatJoinTokenValue({ ...parseJoinTokenValue(await joinToken()), server: way }),
+    );
+    await register([`unix:uid:${OWN_UID}`]);
+    const client = createTestClient(socketPath);
+    await expect.poll(() => isServed(client), { timeout: 20_000 }).toBe(true);
+    let most = 0;
+    const counting = setInterval(() => {
+      most = Math.max(most, link.connections);
+    }, 1);
+    const answers = await Promise.all(
+      Array.from({ length: 60 }, () => client.unary("FetchJWTSVID", { audience: ["a"] })),
+    );
+    clearInterval(counting);
+    expect(answers).toHaveLength(60);
+    expect(most).toBeGreaterThan(0);
+    expect(most).toBeLessThanOrEqual(MAX_SHARED);
+    client.close();
+    await node?.close();
+    await link.close();
+  });
 
   it("keeps its own key in a file that only it can read, and starts again with it", async () => {
     const first = await start();

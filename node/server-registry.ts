@@ -29,6 +29,7 @@ import {
   createDeliveredKey,
   type DeliveredKey,
   encodeBody,
+  inTurn,
   nowSeconds,
   proveForSvid,
   type Runtime,
@@ -62,6 +63,13 @@ interface KeyPair {
   readonly class: DeliveredKey;
 }
 
+interface Issuance {
+  readonly target: string;
+  readonly enrolmentSha256: string;
+  /** Made when its turn has come: what an agent is made of is measured then. */
+  readonly request: () => JsonObject;
+}
+
 /** Owns what was last read of federated bundles. */
 export class ServerRegistry {
   readonly #options: ServerRegistryOptions;
@@ -79,28 +87,32 @@ export class ServerRegistry {
         this.#issue({
           target: "/v1/node/instances",
           enrolmentSha256: entry.enrolmentSha256,
-          request: {
+          request: () => ({
             entry_id: entry.entryId,
             selectors: [...formatSelectors(selectors)],
             facts: { ...facts },
             composition: this.#compositionOf(formatAgent(entry)),
             custody: "delivered",
-          },
+          }),
         }),
       renewInstance: async ({ instanceId, svid }) =>
         this.#issue({
           target: "/v1/node/renewals",
           enrolmentSha256: svid.svidSha256,
-          request: { instance_id: instanceId, composition: this.#compositionOf(agentOfId(svid.spiffeId)) },
+          request: () => ({
+            instance_id: instanceId,
+            composition: this.#compositionOf(agentOfId(svid.spiffeId)),
+          }),
         }),
       issueJwt: async ({ instanceId }, { audience, identity }) => {
         const body = { instance_id: instanceId, audiences: [...audience], identity };
-        return (await this.#post("/v1/node/jwt-svids", body, nodeJwtAnswer)).svid;
+        return (await this.#inTurn(() => this.#post("/v1/node/jwt-svids", body, nodeJwtAnswer))).svid;
       },
       isWitServed: () => this.#options.server.discovery.wit_svid,
-      issueWit: (instance, request) => this.#issueWit(instance, request),
+      issueWit: (instance, request) => this.#inTurn(() => this.#issueWit(instance, request)),
       endInstance: async (instanceId, reason) => {
-        await this.#post("/v1/node/endings", { instance_id: instanceId, reason }, revocationAnswer);
+        const body = { instance_id: instanceId, reason };
+        await this.#inTurn(() => this.#post("/v1/node/endings", body, revocationAnswer));
       },
       refresh: () => this.#refresh(),
       bundles: () => [this.#options.server.bundle, ...this.#federated],
@@ -126,11 +138,16 @@ export class ServerRegistry {
     throw new TrustWardenError("server_untrusted", { reason: "the list of entries does not end" });
   }
 
-  async #issue(options: {
-    readonly target: string;
-    readonly enrolmentSha256: string;
-    readonly request: JsonObject;
-  }): Promise<IssuedInstance> {
+  /** A host that starts a thousand processes is no crowd of connections: a few are kept, and shared by all its agents. */
+  #inTurn<T>(ask: () => Promise<T>): Promise<T> {
+    return inTurn(`node ${this.#options.server.watchKey}`, ask);
+  }
+
+  #issue(options: Issuance): Promise<IssuedInstance> {
+    return this.#inTurn(() => this.#issueNow(options));
+  }
+
+  async #issueNow(options: Issuance): Promise<IssuedInstance> {
     const { server, runtime } = this.#options;
     const keys = { instance: createDeliveredKey(), class: createDeliveredKey() };
     const nonce = await server.takeNonce();
@@ -138,7 +155,7 @@ export class ServerRegistry {
       spki: encodeBase64url(key.spki),
       possession: issuePossession({ nonce, enrolmentSha256: options.enrolmentSha256 }, key.signer),
     });
-    const body = { ...options.request, ...prove(keys.instance), class: prove(keys.class) };
+    const body = { ...options.request(), ...prove(keys.instance), class: prove(keys.class) };
     const answer = await this.#post(options.target, body, nodeIdentityAnswer);
     return readIssued({ answer, keys, server, now: nowSeconds(runtime) });
   }

@@ -1,5 +1,5 @@
 /**
- * A few renewals of one process at once, and the others after them.
+ * A few renewals of one process at once, and the others after them; for a node also whatever else it asks for its agents.
  *
  * A forced rotation has every identity of a process renew within seconds. All at once they would wait for the server's
  * processor on open connections until their time is over, and begin again with a handshake each: a crowd that only grows.
@@ -11,7 +11,7 @@ const MAX_AT_ONCE = 8;
 /** Of this process, by server; an entry is there as long as somebody renews. */
 const queues = new Map<string, RenewalQueue>();
 
-/** Runs a renewal when fewer than eight of the same server are under way. */
+/** Runs a renewal, or what a node asks, when fewer than eight under the same key are under way. */
 export async function inTurn<T>(serverKey: string, renew: () => Promise<T>): Promise<T> {
   const queue = queues.get(serverKey) ?? new RenewalQueue();
   queues.set(serverKey, queue);
