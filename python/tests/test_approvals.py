@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import time
@@ -97,6 +98,26 @@ def test_a_no_is_told_and_nothing_is_done(asking: LiveServer, mover: AgentIdenti
         with pytest.raises(TrustWardenError) as failed:
             waiting.result()
     assert failed.value.code == "approval_denied"
+
+
+def test_whoever_is_cancelled_waits_for_no_human_and_the_question_stays(
+    asking: LiveServer, mover: AgentIdentity
+) -> None:
+    request = asked_by(mover, {"to": 5})
+
+    async def give_up() -> float:
+        waiting = asyncio.ensure_future(mover.await_approval(request))
+        while not [view for view in asking.admin("GET", "/v1/approvals")["approvals"] if view["id"] == request]:
+            await asyncio.sleep(0.01)
+        started = time.monotonic()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        return time.monotonic() - started
+
+    assert asyncio.run(give_up()) < 5
+    answer(asking, request, "approve")
+    assert mover.wait_for_approval(request) == request
 
 
 def test_silence_is_no_approval(mover: AgentIdentity) -> None:

@@ -10,10 +10,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from live import LiveServer
-from trustwarden import AgentIdentity, tls
+from trustwarden import AgentIdentity, TrustWardenError, tls
 from trustwarden._crypto import is_p256_signature
+from trustwarden.enrol import read_ticket
 from trustwarden.keys import InstanceKey
 
 
@@ -86,3 +88,44 @@ def test_a_key_of_another_certificate_makes_no_context(orchestrator: AgentIdenti
     other = InstanceKey()
     with pytest.raises(OSError, match=r"."):
         tls.client_context(other, credential.svid_chain)
+
+
+def test_no_frame_of_a_failure_holds_what_opens_a_key(orchestrator: AgentIdentity) -> None:
+    """What reports crashes copies the variables of every frame, and those of an encrypted key and its passphrase."""
+    credential = orchestrator._session.holder.current()  # pyright: ignore[reportPrivateUsage]
+    with pytest.raises(OSError, match=r".") as failed:
+        tls.client_context(InstanceKey(), credential.svid_chain)
+    frames = [entry.frame.f_locals for entry in failed.traceback]
+    texts = [value for frame in frames for value in frame.values() if isinstance(value, bytes)]
+    sealed = [text for text in texts if b"ENCRYPTED PRIVATE KEY" in text]
+    assert sealed, "the frames are those of the failure"
+    for text in sealed:
+        for secret in texts:
+            with pytest.raises(ValueError, match=r"."):
+                load_pem_private_key(text, secret[:1023])
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_key_signs_in_no_forked_child() -> None:
+    key = InstanceKey()
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        for attempt in (lambda: key.sign(b"data"), key.lend_to_tls):
+            try:
+                attempt()
+                os.write(writer, b"signed ")
+            except TrustWardenError as error:
+                os.write(writer, f"{error.code} ".encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as stream:
+        assert stream.read() == "identity_closed identity_closed "
+    os.waitpid(child, 0)
+    assert key.sign(b"data")
+
+
+def test_a_held_ticket_is_not_shown(live: LiveServer) -> None:
+    held = read_ticket(live.ticket("unseen", ["read:transactions"]))
+    assert held.envelope not in repr(held)
+    assert "sig" not in repr(held)

@@ -4,6 +4,7 @@ from ._codes import ErrorCode
 from .act import Action
 from .attest import EvidenceSource, Exchange
 from .brought import BroughtCall, VerifiedBroughtCall, verify_brought_call
+from .claim import ClaimCode
 from .errors import ApprovalRequiredError, DeniedError, TrustWardenError, TrustWardenWarning
 from .evidence import BundleReport, EvidenceTrust, verify_evidence
 from .evidence_sources import (
@@ -17,6 +18,7 @@ from .evidence_sources import (
     from_kubernetes,
     from_oidc,
 )
+from .foreign import ForeignSvid
 from .identity import AgentIdentity, IdentityRequest
 from .intent import BoundRequest
 from .models import Composition, KeptReceipt, Limits, RevocationAnswer
@@ -27,6 +29,14 @@ from .service.evaluate import Evaluation, Question
 from .service.guard import GuardAgents, verify_agent
 from .service.visit import Refusal, Visit
 from .wit import AgentWit
+from .workload_api import (
+    WorkloadApiClient,
+    WorkloadJwtSvid,
+    WorkloadWitSvid,
+    WorkloadX509State,
+    WorkloadX509Svid,
+    create_workload_api_client,
+)
 
 __all__ = [
     "Action",
@@ -37,6 +47,7 @@ __all__ = [
     "BoundRequest",
     "BroughtCall",
     "BundleReport",
+    "ClaimCode",
     "Composition",
     "DeniedError",
     "ErrorCode",
@@ -44,6 +55,7 @@ __all__ = [
     "EvidenceSource",
     "EvidenceTrust",
     "Exchange",
+    "ForeignSvid",
     "GuardAgents",
     "IdentityRequest",
     "KeptReceipt",
@@ -60,6 +72,12 @@ __all__ = [
     "VerifiedBroughtCall",
     "VerifiedReceipt",
     "Visit",
+    "WorkloadApiClient",
+    "WorkloadJwtSvid",
+    "WorkloadWitSvid",
+    "WorkloadX509State",
+    "WorkloadX509Svid",
+    "create_workload_api_client",
     "from_aws_role",
     "from_azure_identity",
     "from_azure_machine",

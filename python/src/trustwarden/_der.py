@@ -51,6 +51,12 @@ def parse_der(data: bytes) -> DerElement:
     return element
 
 
+def read_first(data: bytes) -> bytes:
+    """The bytes of the first of several elements. Raises as `parse_der`."""
+    element = _read_element(data, 0)
+    return element.raw
+
+
 def parse_members(element: DerElement | None, tag: int) -> list[DerElement]:
     """The members of a constructed element of the given tag, not descending further."""
     content = parse_content(element, tag)

@@ -31,6 +31,22 @@ async def in_thread(call: Callable[[], T], discard: Callable[[T], object] | None
         raise
 
 
+async def in_leavable_thread(
+    call: Callable[[], T], leave: Callable[[], object], discard: Callable[[T], object] | None = None
+) -> T:
+    """As `in_thread`, for a call that waits for a human: a cancelled caller goes at once; `leave` tells the call."""
+    job = _Job(call, discard)
+    try:
+        return await to_thread.run_sync(job.run, abandon_on_cancel=True)
+    except BaseException:
+        leave()
+        leftover = job.abandon()
+        if leftover is not None:
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(leftover)
+        raise
+
+
 class _Job(Generic[T]):
     """Owns the question who takes the result: the caller, or nobody."""
 

@@ -79,19 +79,21 @@ class OpenQuestions:
                     del self._questions[next(iter(self._questions))]
         raise fail("approval_required", {"request": request, "reasons": decision.reasons})
 
-    def wait(self, call: Call, request: str, timeout: float) -> str:
-        """Asks the owner and waits for the answer.
+    def wait(self, call: Call, request: str, timeout: float, left: threading.Event) -> str:
+        """Asks the owner and waits for the answer, unless whoever asked has `left`.
 
-        Raises `approval_denied`, `approval_expired`, `approval_used`, and the server's refusals, such as
-        `approval_unknown` for a question of nobody here.
+        Raises `approval_denied`, `approval_expired`, `approval_used`, `call_aborted`, and the server's refusals, such
+        as `approval_unknown` for a question of nobody here.
         """
         ends_at = monotonic() + timeout
         answer = self._ask(call, request, min(_MAX_WAIT_SECONDS, max(1, math.ceil(timeout))))
         while answer.text("status") == "pending":
-            left = ends_at - monotonic()
-            if left <= 0:
+            remaining = ends_at - monotonic()
+            if left.is_set():
+                raise fail("call_aborted")
+            if remaining <= 0:
                 raise fail("approval_expired", {"id": request})
-            answer = _look(call, request, min(_POLL_SECONDS, math.ceil(left)))
+            answer = _look(call, request, min(_POLL_SECONDS, math.ceil(remaining)))
         status = answer.text("status")
         if status == "approved":
             return request

@@ -45,6 +45,8 @@ class TrustBundle:
     """Empty means that no X.509-SVID of the trust domain is trusted."""
     token_keys: tuple[EllipticCurvePublicKey, ...] = ()
     """Of JWT- and WIT-SVIDs."""
+    jwt_keys: Mapping[str, EllipticCurvePublicKey] = field(default_factory=dict[str, EllipticCurvePublicKey])
+    """Those of JWT-SVIDs, by `kid`."""
     wit_keys: Mapping[str, EllipticCurvePublicKey] = field(default_factory=dict[str, EllipticCurvePublicKey])
     """Those of WIT-SVIDs, by `kid`."""
     revoked_authorities: frozenset[str] = frozenset()
@@ -108,6 +110,7 @@ def parse_trust_bundle_json(document: JsonObject, trust_domain: TrustDomain) -> 
         sequence=_parse_whole_number(document, "spiffe_sequence"),
         x509_authorities=tuple(authorities),
         token_keys=tuple(token_keys.values()),
+        jwt_keys={kid: key for kid, key in token_keys.items() if kid not in wit_kids},
         wit_keys={kid: key for kid, key in token_keys.items() if kid in wit_kids},
         revoked_authorities=_parse_revoked(document),
     )

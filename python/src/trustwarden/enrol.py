@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ._bytes import encode_base64url, parse_base64url, parse_utf8
 from ._codes import ErrorCode
@@ -43,8 +43,8 @@ class HeldEnrolment:
     """A ticket or grant as its holder reads it."""
 
     address: ServerAddress
-    envelope: str
-    """Sent as it is."""
+    envelope: str = field(repr=False)
+    """Sent as it is: a bearer secret until it is used."""
     unverified: JsonObject
     """What it says; nobody here has proven it."""
 
@@ -83,22 +83,24 @@ def enrol(server: TrustServer, key: InstanceKey, envelope: str, composition: Com
     """Enrols a new key. Raises the server's refusal, `server_untrusted`, `server_unreachable`."""
     digest = encode_base64url(sha256(envelope.encode()))
     rest: dict[str, Json] = {"enrolment": envelope, **_declared(composition)}
-    answer = parse_identity(_register_with_work(server, lambda bits: _prove(server, key, digest, rest, bits)))
+    answer = parse_identity(
+        call_with_work(server, "/v1/instances", lambda bits: prove_key(server, key, digest, rest, bits))
+    )
     return Enrolled(answer, Credential(answer, key, server))
 
 
-def _register_with_work(server: TrustServer, prove: Callable[[int], bytes]) -> Members:
+def call_with_work(server: TrustServer, target: str, prove: Callable[[int], bytes]) -> Members:
     """Asks again with work when the owner registers many agents at once, and no more work than nobody notices."""
     bits = 0
     for _ in range(_MAX_WORK_ATTEMPTS - 1):
         try:
-            return server.call(ServerCall("POST", "/v1/instances", prove(bits), timeout=_ENROL_SECONDS))
+            return server.call(ServerCall("POST", target, prove(bits), timeout=_ENROL_SECONDS))
         except TrustWardenError as error:
             asked = error.details.get("work_bits")
             if error.code != "registration_costly" or not isinstance(asked, int) or asked > MAX_WORK_BITS:
                 raise
             bits = asked
-    return server.call(ServerCall("POST", "/v1/instances", prove(bits), timeout=_ENROL_SECONDS))
+    return server.call(ServerCall("POST", target, prove(bits), timeout=_ENROL_SECONDS))
 
 
 def renew_credential(
@@ -111,7 +113,7 @@ def renew_credential(
     # One connection for what is read and what is asked: many that renew at one moment make half the handshakes.
     server.refresh(current.server_pool)
     key = InstanceKey()
-    body = _prove(server, key, current.svid.leaf.sha256, _declared(composition))
+    body = prove_key(server, key, current.svid.leaf.sha256, _declared(composition))
     call = ServerCall("POST", "/v1/svids/renew", body, sign(body), timeout=_ENROL_SECONDS)
     answer = parse_identity(server.call(call, current.server_pool))
     if answer.spiffe_id != current.svid.id:
@@ -130,7 +132,10 @@ def issue_possession(nonce: str, enrolment_sha256: str, key: InstanceKey) -> str
     return issue_envelope("possession", payload, key.sign, key.thumbprint)
 
 
-def _prove(server: TrustServer, key: InstanceKey, enrolment_sha256: str, rest: JsonObject, work_bits: int = 0) -> bytes:
+def prove_key(
+    server: TrustServer, key: InstanceKey, enrolment_sha256: str, rest: JsonObject, work_bits: int = 0
+) -> bytes:
+    """A body that proves possession of a key, for one document and with as much work as was asked for."""
     possession = issue_possession(server.take_nonce(), enrolment_sha256, key)
     work: dict[str, Json] = {} if work_bits == 0 else {"work": find_work(possession, work_bits)}
     return encode_body({**rest, **work, "possession": possession, "spki": encode_base64url(key.spki)})

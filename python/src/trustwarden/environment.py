@@ -18,6 +18,11 @@ def relays_from_environment() -> tuple[str, ...]:
     return tuple(origin for origin in named if origin)
 
 
+def endpoint_socket_from_environment() -> str | None:
+    """Where the Workload API of this host is, if the process was told. See: SPIFFE_Workload_Endpoint.md section 4."""
+    return os.environ.get("SPIFFE_ENDPOINT_SOCKET")
+
+
 def github_token_request_from_environment() -> tuple[str, Secret] | None:
     """Where a job of GitHub Actions gets its OIDC token, and with what; None outside of one, or without permission."""
     url, token = os.environ.get("ACTIONS_ID_TOKEN_REQUEST_URL"), os.environ.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN")

@@ -22,7 +22,7 @@ from .models import Composition, Limits
 from .runtime import format_ulid, now_seconds
 from .scope import parse_name, parse_scope, parse_ttl
 from .server import TrustServer
-from .spiffe import format_spiffe_id
+from .spiffe import format_spiffe_id, instance_id_of, parse_spiffe_id
 
 _DEFAULT_TTL = "1h"
 _MAX_GRANT_SECONDS = 60
@@ -103,6 +103,9 @@ def issue_grant(
 ) -> SignedGrant:
     """Signs a grant with the parent's live SVID key: for this child's key, once, within a minute."""
     expected = expected_of(wanted)
+    if instance_id_of(parse_spiffe_id(parent.spiffe_id)) is None:
+        # A workload of a federated trust domain is nobody's parent here.
+        raise fail("grant_invalid", {"field": "parent"})
     now = now_seconds()
     grant: JsonObject = {
         "v": 1,

@@ -8,18 +8,17 @@ async twin whose name begins with `a`; it is the same call in a worker thread (`
 from __future__ import annotations
 
 import atexit
+import threading
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import NoReturn
 
 from ._json import JsonObject
-from ._threads import in_thread
+from ._threads import in_leavable_thread, in_thread
 from .act import Action, SelfAction
 from .agent_card import sign_card, verify_card
 from .answers import parse_revocation
-from .attest import EvidenceSource, enrol_by_evidence
-from .contact import ServerAddress, parse_origin, read_pinned_trust_domain
-from .enrol import Enrolled, enrol, read_grant, read_ticket
+from .contact import ServerAddress
+from .enrol import read_grant, read_ticket
 from .environment import ticket_from_environment
 from .grant import (
     Expected,
@@ -29,17 +28,17 @@ from .grant import (
     format_request,
     issue_grant,
     parse_request,
-    require_issued_as,
     require_ticket_for,
 )
 from .identity_facts import IdentityFacts
+from .identity_life import IdentityLife, begin_at, enrol_with
 from .identity_visits import IdentityVisits
 from .keys import InstanceKey
 from .models import Composition, Limits, RevocationAnswer
 from .registry import LIVE
-from .routes import PeerRoutesCache, Place
+from .routes import Place
 from .runtime import now_seconds
-from .server import ServerCall, connect_server, encode_body
+from .server import ServerCall, encode_body
 from .session import AgentSession
 from .wit import AgentWit, fetch_wit
 
@@ -63,13 +62,12 @@ class IdentityRequest:
         return await in_thread(lambda: self.complete(grant), AgentIdentity.close)
 
 
-class AgentIdentity(IdentityFacts, IdentityVisits):
+class AgentIdentity(IdentityLife, IdentityFacts, IdentityVisits):
     """A live instance of an agent. Close it when its work is done, or use it as a context manager."""
 
     def __init__(self, session: AgentSession, place: Place) -> None:
         """For this package; `create`, `spawn` and `request` make identities."""
-        self._session = session
-        self._place = place
+        super().__init__(session, place)
         LIVE.add(self)
 
     @classmethod
@@ -143,62 +141,6 @@ class AgentIdentity(IdentityFacts, IdentityVisits):
         """
         return IdentityRequest(Wanted(name, scope, ttl, limits, composition))
 
-    @classmethod
-    def attest(
-        cls,
-        *,
-        server: str,
-        authorities_sha256: str,
-        evidence: EvidenceSource,
-        entry_id: str | None = None,
-        name: str | None = None,
-        composition: Composition | None = None,
-    ) -> AgentIdentity:
-        """Becomes the agent that a registration entry makes of this process, by its platform's evidence.
-
-        `server` is an https origin, and `authorities_sha256` pins its authorities, as its operator reads it in
-        `/.well-known/trustwarden`. `entry_id` says which entry is meant where several could match, `name` which agent
-        it must make.
-
-        Raises `evidence_unavailable`, `entry_not_matched` and the server's other refusals, `server_untrusted`,
-        `server_unreachable`.
-        """
-        domain = read_pinned_trust_domain(parse_origin(server), authorities_sha256)
-        connected = connect_server(ServerAddress(server, domain, authorities_sha256))
-        try:
-            enrolled, agent_id = enrol_by_evidence(
-                connected, evidence, entry_id=entry_id, name=name, composition=composition
-            )
-            session = AgentSession(enrolled, agent_id, connected, composition=composition)
-            return AgentIdentity(session, Place(connected, PeerRoutesCache(connected)))
-        except BaseException:
-            connected.close()
-            raise
-
-    @classmethod
-    async def aattest(
-        cls,
-        *,
-        server: str,
-        authorities_sha256: str,
-        evidence: EvidenceSource,
-        entry_id: str | None = None,
-        name: str | None = None,
-        composition: Composition | None = None,
-    ) -> AgentIdentity:
-        """As `attest`, off the event loop."""
-        return await in_thread(
-            lambda: cls.attest(
-                server=server,
-                authorities_sha256=authorities_sha256,
-                evidence=evidence,
-                entry_id=entry_id,
-                name=name,
-                composition=composition,
-            ),
-            AgentIdentity.close,
-        )
-
     def spawn(
         self,
         *,
@@ -253,11 +195,12 @@ class AgentIdentity(IdentityFacts, IdentityVisits):
         `request` is the error's. Then make exactly the same call again with `approval` set to what this gives. Raises
         `approval_denied`, `approval_expired`, `approvals_pending`, and the server's refusals.
         """
-        return self._session.questions.wait(self._session.call, request, timeout)
+        return self._wait_for_approval(request, timeout, threading.Event())
 
     async def await_approval(self, request: str, *, timeout: float = 900.0) -> str:
-        """As `wait_for_approval`, off the event loop."""
-        return await in_thread(lambda: self.wait_for_approval(request, timeout=timeout))
+        """As `wait_for_approval`, off the event loop. Cancelling ends the waiting, and the question stays."""
+        left = threading.Event()
+        return await in_leavable_thread(lambda: self._wait_for_approval(request, timeout, left), left.set)
 
     def revoke(self, reason: str = "", *, child: str | AgentIdentity | None = None) -> RevocationAnswer:
         """Ends this identity and everything below it, or one descendant and everything below that.
@@ -323,27 +266,7 @@ class AgentIdentity(IdentityFacts, IdentityVisits):
     def close(self) -> None:
         """Forgets the key and closes the connections. The identity stays valid until it ends; `revoke` ends it."""
         LIVE.remove(self)
-        self._session.close()
-
-    async def aclose(self) -> None:
-        """As `close`, off the event loop."""
-        await in_thread(self.close)
-
-    def __enter__(self) -> AgentIdentity:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> AgentIdentity:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
+        super().close()
 
     def __repr__(self) -> str:
         return f"AgentIdentity({self.id})"
@@ -352,12 +275,14 @@ class AgentIdentity(IdentityFacts, IdentityVisits):
         """Never leaves the process, nor into a copy."""
         raise TypeError("an identity is neither copied nor pickled; see AgentIdentity.request")
 
+    def _wait_for_approval(self, request: str, timeout: float, left: threading.Event) -> str:
+        return self._session.questions.wait(self._session.call, request, timeout, left)
+
     def _spawn(self, wanted: Wanted) -> AgentIdentity:
         key = InstanceKey()
         granted = self._issue_grant(wanted, key.thumbprint)
-        server = self._place.server
-        enrolled = enrol(server, key, granted.envelope, wanted.composition)
-        return _identity_of(enrolled, granted.expected, self._place, wanted.composition)
+        place, composition = self._place, wanted.composition
+        return enrol_with(AgentIdentity, place, key, granted.envelope, granted.expected, composition)
 
     def _issue_grant(self, wanted: Wanted, thumbprint: str) -> SignedGrant:
         expected_of(wanted)
@@ -368,20 +293,7 @@ class AgentIdentity(IdentityFacts, IdentityVisits):
 def _enrol_at(
     address: ServerAddress, key: InstanceKey, envelope: str, expected: Expected, composition: Composition | None
 ) -> AgentIdentity:
-    server = connect_server(address)
-    try:
-        enrolled = enrol(server, key, envelope, composition)
-        return _identity_of(enrolled, expected, Place(server, PeerRoutesCache(server)), composition)
-    except BaseException:
-        server.close()
-        raise
-
-
-def _identity_of(
-    enrolled: Enrolled, expected: Expected, place: Place, composition: Composition | None
-) -> AgentIdentity:
-    agent_id = require_issued_as(enrolled.answer, expected)
-    return AgentIdentity(AgentSession(enrolled, agent_id, place.server, composition=composition), place)
+    return begin_at(address, lambda place: enrol_with(AgentIdentity, place, key, envelope, expected, composition))
 
 
 def _close_all() -> None:

@@ -12,18 +12,25 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from ._crypto import encode_spki, format_thumbprint
+from .errors import fail
+from .runtime import process_id
 
 _ES256 = ec.ECDSA(SHA256())
 _SCALAR_BYTES = 32
 
 
 class InstanceKey:
-    """A P-256 key of this process: it signs and opens TLS connections, and is never shown, copied or pickled."""
+    """A P-256 key of this process: it signs and opens TLS connections, and is never shown, copied or pickled.
 
-    __slots__ = ("_private", "public_key", "spki", "thumbprint")
+    A forked child has a copy in its memory, which signs nothing: two processes that act as one would number their
+    intents twice, and one that is stopped would go on in the other.
+    """
+
+    __slots__ = ("_pid", "_private", "public_key", "spki", "thumbprint")
 
     def __init__(self, private: ec.EllipticCurvePrivateKey | None = None) -> None:
         self._private = private or ec.generate_private_key(ec.SECP256R1())
+        self._pid = process_id()
         self.public_key = self._private.public_key()
         self.spki = encode_spki(self.public_key)
         """SubjectPublicKeyInfo, DER."""
@@ -31,13 +38,19 @@ class InstanceKey:
         """RFC 7638, base64url."""
 
     def sign(self, data: bytes) -> bytes:
-        """64 bytes r||s over SHA-256(data)."""
+        """64 bytes r||s over SHA-256(data). Raises `identity_closed` in a forked child."""
+        self._require_own_process()
         r, s = decode_dss_signature(self._private.sign(data, _ES256))
         return r.to_bytes(_SCALAR_BYTES, "big") + s.to_bytes(_SCALAR_BYTES, "big")
 
     def lend_to_tls(self) -> ec.EllipticCurvePrivateKey:
-        """The key for `tls.py`, which hands it to OpenSSL; nobody else calls this."""
+        """The key for `tls.py`, which hands it to OpenSSL; nobody else calls this. Raises as `sign`."""
+        self._require_own_process()
         return self._private
+
+    def _require_own_process(self) -> None:
+        if process_id() != self._pid:
+            raise fail("identity_closed", {"reason": "the process was forked"})
 
     def __repr__(self) -> str:
         return f"InstanceKey({self.thumbprint})"

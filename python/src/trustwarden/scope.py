@@ -12,11 +12,15 @@ import re
 from collections.abc import Sequence
 from typing import cast
 
+from ._bytes import count_units
 from .errors import TrustWardenError, fail
 
 _MAX_ATOM_CHARS = 256
 _MAX_ATOMS = 64
 _MAX_ACTION_CHARS = 1024
+_MAX_PATH_SEGMENTS = 8
+_MAX_PATH_CHARS = 255
+_RESERVED_PREFIX = "trustwarden"
 _WORD = r"[a-z][a-z0-9_-]*"
 _SEGMENT = r"(?!\.{1,2}(?:/|\Z))[A-Za-z0-9_.-]+"
 _ATOM_WORD = rf"(?:\*|{_WORD})"
@@ -75,6 +79,17 @@ def parse_name(text: str) -> str:
     if not is_name or text.startswith("inst-"):
         raise fail("name_malformed", {"reason": "segment"})
     return text
+
+
+def parse_label(path: str, name: str) -> None:
+    """Requires an agent's place, segments joined by `/` or none, and its name. Raises `name_malformed`."""
+    segments = [*(path.split("/") if path else ()), name]
+    if count_units(path) > _MAX_PATH_CHARS or len(segments) > _MAX_PATH_SEGMENTS + 1:
+        raise fail("name_malformed", {"reason": "path too long"})
+    for segment in segments:
+        parse_name(segment)
+    if segments[0].startswith(_RESERVED_PREFIX):
+        raise fail("name_malformed", {"reason": "reserved"})
 
 
 def _parse_atom(text: object) -> str:

@@ -11,7 +11,7 @@ from typing import TypeVar
 from ._bytes import parse_base64url, parse_utf8
 from ._json import JsonObject, encode_canonical_json
 from .answers import Discovery, Members, parse_answer, parse_discovery, parse_refusal
-from .bundle import TrustBundle, digest_of_roots, parse_trust_bundle
+from .bundle import TrustBundle, digest_of_roots, parse_bundle_map, parse_trust_bundle
 from .checkpoint import LatestCheckpoint
 from .contact import (
     BUNDLE_PATH,
@@ -42,6 +42,7 @@ _RETRY_SECONDS = 0.1
 _MAX_SERVER_SVIDS = 16
 """Server SVIDs live an hour and are renewed at half life: more than this are of no use."""
 _NONCE_FRESH_SECONDS = 1.0
+_BUNDLES_PATH = "/v1/bundles"
 _DISCOVERY_PATH = "/.well-known/trustwarden"
 
 
@@ -95,6 +96,7 @@ class TrustServer:
         self._pid = process_id()
         self._lock = threading.Lock()
         self._bundle = contact.bundle
+        self._federated: Mapping[TrustDomain, TrustBundle] = {}
         self._discovery: Discovery | None = None
         self._log_key: NoteKey | None = None
         self._stop_origin: Origin | None = None
@@ -120,8 +122,8 @@ class TrustServer:
 
     @property
     def bundles(self) -> Mapping[TrustDomain, TrustBundle]:
-        """The bundle by its trust domain."""
-        return {self.trust_domain: self._bundle}
+        """The own bundle, and those of federated trust domains as they were last read; none for who never asked."""
+        return {**self._federated, self.trust_domain: self._bundle}
 
     @property
     def discovery(self) -> Discovery:
@@ -214,6 +216,15 @@ class TrustServer:
             self._keep_bundle(parse_trust_bundle(self.read_text(BUNDLE_PATH), self.trust_domain))
         if self._bundle.sequence != before or self.discovery.renew:
             self._tell()
+
+    def refresh_federated(self) -> None:
+        """Reads the bundles of federated trust domains in place of those before: what is trusted no more is gone.
+
+        Nobody is ever told of our own trust domain here. Raises `server_unreachable`, `bundle_malformed`.
+        """
+        found = parse_bundle_map(self.read_text(_BUNDLES_PATH))
+        found.pop(self.trust_domain, None)
+        self._federated = found
 
     def on_authority(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Hears of each change of the authority; the answer ends it."""

@@ -82,10 +82,14 @@ def client_context(key: InstanceKey, chain: Sequence[bytes]) -> ssl.SSLContext:
 def load_key(context: ssl.SSLContext, key: InstanceKey, chain: Sequence[bytes]) -> None:
     """Hands a key to OpenSSL, which takes paths only: encrypted under a passphrase that exists in memory alone."""
     passphrase = secrets.token_bytes(32)
-    pem = key.lend_to_tls().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(passphrase))
-    certificates = "".join(map(ssl.DER_cert_to_PEM_cert, chain)).encode()
-    with _readable_once(certificates) as chain_path, _readable_once(pem) as key_path:
-        context.load_cert_chain(chain_path, key_path, passphrase)
+    try:
+        pem = key.lend_to_tls().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(passphrase))
+        certificates = "".join(map(ssl.DER_cert_to_PEM_cert, chain)).encode()
+        with _readable_once(certificates) as chain_path, _readable_once(pem) as key_path:
+            context.load_cert_chain(chain_path, key_path, passphrase)
+    finally:
+        # What reports crashes copies the variables of each frame: with this one it would have the key.
+        del passphrase
 
 
 @contextmanager

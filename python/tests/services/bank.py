@@ -23,6 +23,9 @@ ROUTES = [
     Route("DELETE", "/transactions/{id}", "delete:transactions", "bank://ledger/transactions/{id}"),
     Route("GET", "/stream", "read:stream", "bank://ledger/stream"),
     Route("GET", "/broken", "read:broken", "bank://ledger/broken"),
+    Route("GET", "/talk", "talk:transactions", "bank://ledger/talk"),
+    Route("GET", "/talk/broken", "talk:failure", "bank://ledger/talk/broken"),
+    Route("GET", "/talk/closed", "talk:refusal", "bank://ledger/talk/closed"),
 ]
 LOG = Path(os.environ["BANK_LOG"])
 
@@ -51,6 +54,9 @@ def act(visit: Visit, path: str) -> bytes:
 async def _asgi(scope: Scope, receive: Receive, send: Send) -> None:
     visit = asgi_visit_of(scope)
     message = await receive()
+    if scope["type"] == "websocket":
+        await _talk(visit, receive, send)
+        return
     if message["body"] != visit.body:
         raise ValueError("the body that was signed is the body that is read")
     body = act(visit, scope["path"])
@@ -64,6 +70,19 @@ async def _asgi(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.body", "body": b"tick\n", "more_body": True})
         await asyncio.sleep(0.02)
     await send({"type": "http.response.body", "body": body})
+
+
+async def _talk(visit: Visit, receive: Receive, send: Send) -> None:
+    """Says back what it hears."""
+    if visit.action == "talk:refusal":
+        await send({"type": "websocket.close", "code": 1000})
+        return
+    log(did=visit.action, resource=visit.resource, agent=visit.agent.spiffe_id, body="", path="/talk")
+    await send({"type": "websocket.accept", "headers": [(b"trustwarden-receipt", b"forged")]})
+    if visit.action == "talk:failure":
+        raise ValueError("broken")
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": f"{visit.agent.spiffe_id} said {message['text']}"})
 
 
 def _wsgi(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

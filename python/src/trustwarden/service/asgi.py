@@ -1,17 +1,18 @@
 """ASGI: an application around the service's own one.
 
 Reads the body itself, since the intent is bound to it, and gives it to the application again. The visit is over when
-the answer is; one that breaks off is reported as aborted, and one that may not go on is cut. WebSockets are refused.
+the answer is; one that breaks off is reported as aborted, and one that may not go on is cut. WebSockets are in
+`asgi_websocket.py`.
 
-See: ASGI 3.0, HTTP & WebSocket message format; the TLS extension 0.2, which no server of today implements
+See: ASGI 3.0, HTTP & WebSocket message format
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, MutableMapping
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING, cast
 
 from .. import scheduler
 from .._threads import in_thread
@@ -20,32 +21,32 @@ from ..receipts import format_receipt_header
 from ..records import Status
 from ..route_table import ROUTES_PATH, RouteTable, parse_request_target
 from .answer import RefusalAnswer, create_refusal
-from .reception import Permit, Reception
-from .tls_server import parse_pem_chain
-from .visit import (
-    APPROVAL_HEADER,
-    INTENT_HEADER,
-    RECEIPT_HEADER,
-    SALT_HEADER,
-    Refusal,
-    Visit,
-    VisitArrival,
-    only_header,
+from .asgi_scope import (
+    PEER,
+    VISIT,
+    AsgiApp,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    arrival_of,
+    give_up,
+    own_headers,
+    peer_chain_of,
+    require_same_path,
+    target_of,
+    tell,
+    visit_of,
 )
+from .asgi_websocket import WebSocketVisit
+from .reception import Permit, Reception
+from .visit import RECEIPT_HEADER, Refusal, Visit, VisitArrival
 
 if TYPE_CHECKING:
     from .guard import OnRefusal
 
-Scope: TypeAlias = MutableMapping[str, Any]
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
-AsgiApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+__all__ = ["PEER", "VISIT", "AsgiApp", "Message", "Receive", "Scope", "Send", "guard_asgi", "visit_of"]
 
-VISIT = "trustwarden.visit"
-"""Key of the `Visit` in an application's scope."""
-PEER = "trustwarden.peer"
-"""Key in a scope's extensions under which our server adapters put a function that gives the visitor's chain."""
 MAX_BODY_BYTES = 1_048_576
 _BODY_SECONDS = 10.0
 _STOP_SECONDS = 1.0
@@ -61,15 +62,9 @@ def guard_asgi(reception: Reception, table: RouteTable, app: AsgiApp, on_refusal
         elif scope["type"] == "http":
             await _HttpVisit(reception, table, app, on_refusal, scope, receive, send).run()
         else:
-            await receive()
-            await send({"type": "websocket.close", "code": 1008})
+            await WebSocketVisit(reception, table, app, on_refusal, scope, receive, send).run()
 
     return guarded
-
-
-def visit_of(scope: Scope) -> Visit:
-    """The visit that an application is called for."""
-    return cast("Visit", scope[VISIT])
 
 
 class _HttpVisit:
@@ -107,7 +102,7 @@ class _HttpVisit:
             arrival = await self._arrive(target)
             if arrival is None:
                 return
-            self._permit = await in_thread(lambda: self._reception.admit(arrival), _give_up)
+            self._permit = await in_thread(lambda: self._reception.admit(arrival), give_up)
             visit = self._permit.begin()
         except (TrustWardenError, OSError) as error:
             await self._refuse(error, target)
@@ -121,23 +116,11 @@ class _HttpVisit:
         if method == "GET" and target.path == ROUTES_PATH:
             await self._answer(_routes(self._table.document(self._reception.id)))
             return None
-        if self._scope["path"] != target.path:
-            # The application is routed by this one; a layer before us has changed it.
-            raise fail("request_malformed", {"reason": "target: another path is read"})
-        match = self._table.match(method, target)
-        peer_chain = _peer_chain_of(self._scope)
-        body = await self._read_body()
-        headers = cast("list[tuple[bytes, bytes]]", self._scope["headers"])
-        return VisitArrival(
-            method=method,
-            target=target,
-            match=match,
-            body=body,
-            peer_chain=peer_chain,
-            intent=_header(headers, INTENT_HEADER),
-            salt=_header(headers, SALT_HEADER),
-            approval=_header(headers, APPROVAL_HEADER),
-        )
+        # What may not be visited is refused before its body is read.
+        require_same_path(self._scope, target)
+        self._table.match(method, target)
+        peer_chain_of(self._scope)
+        return arrival_of(self._scope, method, self._table, text, await self._read_body())
 
     async def _read_body(self) -> bytes:
         parts: list[bytes] = []
@@ -163,7 +146,7 @@ class _HttpVisit:
         """Calls the application, and ends it when the visit may not go on or the visitor has left."""
         loop = asyncio.get_running_loop()
         cut = asyncio.Event()
-        visit.signal.on_cut(lambda: _tell(loop, cut))
+        visit.signal.on_cut(lambda: tell(loop, cut))
         scope = {**self._scope, VISIT: visit}
         listening = asyncio.ensure_future(self._listen())
         acting = asyncio.ensure_future(self._app(scope, self._receive_again(visit.body), self._send_checked))
@@ -242,8 +225,7 @@ class _HttpVisit:
             visit.signal.raise_if_cut()
         if message["type"] == "http.response.start" and self._permit is not None:
             receipt = (RECEIPT_HEADER.encode(), format_receipt_header(self._permit.receipt).encode())
-            own = [pair for pair in _pairs(message) if pair[0].lower() != RECEIPT_HEADER.encode()]
-            message = {**message, "headers": [*own, receipt]}
+            message = {**message, "headers": [*own_headers(message), receipt]}
             self._status = int(message["status"])
         await self._send(message)
         self._is_started = True
@@ -272,46 +254,10 @@ class _HttpVisit:
         await self._send({"type": "http.response.body", "body": answer.body})
 
 
-def target_of(scope: Scope) -> str:
-    """The target of the request line as it was sent, for all that a server tells of it."""
-    raw = cast("bytes | None", scope.get("raw_path"))
-    path = raw.decode("latin-1") if raw is not None else cast("str", scope["path"])
-    query = cast("bytes", scope.get("query_string", b"")).decode("latin-1")
-    return f"{path}?{query}" if query else path
-
-
-def _peer_chain_of(scope: Scope) -> tuple[bytes, ...]:
-    extensions = cast("dict[str, Any]", scope.get("extensions") or {})
-    if PEER in extensions:
-        return cast("Callable[[], tuple[bytes, ...]]", extensions[PEER])()
-    tls = cast("dict[str, Any]", extensions.get("tls") or {})
-    return parse_pem_chain(cast("Iterable[str]", tls.get("client_cert_chain") or ()))
-
-
-def _header(headers: Iterable[tuple[bytes, bytes]], name: str) -> str | None:
-    wanted = name.encode()
-    return only_header([value.decode("latin-1") for key, value in headers if key.lower() == wanted])
-
-
-def _pairs(message: Message) -> list[tuple[bytes, bytes]]:
-    return [(bytes(name), bytes(value)) for name, value in message.get("headers", ())]
-
-
 def _routes(document: str) -> RefusalAnswer:
     body = document.encode()
     headers = {"cache-control": "no-store", "content-type": "application/json", "content-length": str(len(body))}
     return RefusalAnswer(200, headers, body)
-
-
-def _give_up(permit: Permit) -> None:
-    """Whoever asked has left while it was decided; nothing was done."""
-    permit.refuse()
-
-
-def _tell(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
-    # A loop that has ended has no answer left to cut.
-    with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(event.set)
 
 
 @contextlib.asynccontextmanager

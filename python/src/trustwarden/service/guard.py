@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import ssl
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from .. import scheduler
 from .._threads import in_thread
-from ..bundle import TrustBundle, parse_bundle_map
+from ..bundle import TrustBundle
 from ..contact import parse_origin
 from ..credential import Credential
 from ..enrol import enrol, read_ticket, renew_credential
@@ -26,7 +26,7 @@ from ..renewal import SvidHolder
 from ..route_table import Route, RouteTable, create_route_table
 from ..runtime import notify
 from ..server import TrustServer, connect_server
-from ..spiffe import TrustDomain, parse_spiffe_id, path_of
+from ..spiffe import parse_spiffe_id, path_of
 from ..transport import Origin
 from .asgi import AsgiApp, guard_asgi
 from .evaluate import Evaluation, Question, ask_about
@@ -153,12 +153,11 @@ class _Opened:
         self.server = server
         self._lock = threading.Lock()
         self._is_closed = False
-        self._federated: Mapping[TrustDomain, TrustBundle] = {}
         enrolled = enrol(server, InstanceKey(), envelope, None)
         spiffe_id = parse_spiffe_id(enrolled.answer.spiffe_id)
         if not path_of(spiffe_id).startswith("/trustwarden/verifier/"):
             raise fail("server_untrusted", {"reason": "id"})
-        self._refresh_federated()
+        self.server.refresh_federated()
         self.tls = ServerTls(enrolled.credential, self._known_bundles())
         self._holder = holder = SvidHolder(enrolled.credential, self._renew, enrolled.answer.instance_expires_at)
         follower = LeaseFollower(on_kinds=self._on_kinds, on_connected=self._on_connected)
@@ -178,7 +177,6 @@ class _Opened:
             holder=holder,
             lease=lease,
             outcomes=OutcomeSpool(lambda sent: send_outcomes(server, holder.latest.server_pool, sent)),
-            federated=lambda: self._federated,
         )
 
     def close(self) -> None:
@@ -214,7 +212,7 @@ class _Opened:
     def _ask_anew(self) -> None:
         try:
             self.server.refresh()
-            self._refresh_federated()
+            self.server.refresh_federated()
             self.tls.update(self._holder.latest, self._known_bundles())
         except Exception as error:
             # Safe to go on: the bundles at hand only say whose chain is a good one; the server decides with its own.
@@ -222,14 +220,8 @@ class _Opened:
                 code = error.code if isinstance(error, TrustWardenError) else "internal"
                 notify(code, "The trust bundles could not be read again.")
 
-    def _refresh_federated(self) -> None:
-        """What the server trusts no more is gone; nobody is ever told of our own trust domain here."""
-        found = parse_bundle_map(self.server.read_text(_BUNDLES_PATH))
-        found.pop(self.server.trust_domain, None)
-        self._federated = found
-
     def _known_bundles(self) -> list[TrustBundle]:
-        return [self.server.bundle, *self._federated.values()]
+        return [*self.server.bundles.values()]
 
 
 class _Latest:

@@ -8,14 +8,13 @@ asynchronous adapters call it on threads.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .._bytes import encode_base64url
 from .._crypto import sha256
 from .._json import Json
 from ..answers import Members
-from ..bundle import TrustBundle
 from ..errors import TrustWardenError, fail
 from ..outcomes import OutcomeSpool, issue_outcome
 from ..receipts import (
@@ -28,7 +27,7 @@ from ..records import Status
 from ..renewal import SvidHolder
 from ..runtime import monotonic, now_seconds
 from ..server import ServerCall, TrustServer, encode_body
-from ..spiffe import SpiffeId, TrustDomain
+from ..spiffe import SpiffeId
 from .lease import Lease
 from .live_visits import LiveVisits
 from .visit import Visit, VisitAgent, VisitArrival, Visitor, authenticate_visit
@@ -59,7 +58,6 @@ class Reception:
         holder: SvidHolder,
         lease: Lease,
         outcomes: OutcomeSpool,
-        federated: Callable[[], Mapping[TrustDomain, TrustBundle]],
     ) -> None:
         self.id = spiffe_id
         self.server = server
@@ -67,7 +65,6 @@ class Reception:
         self.lease = lease
         self.outcomes = outcomes
         self.visits = LiveVisits()
-        self._federated = federated
 
     def admit(self, arrival: VisitArrival) -> Permit:
         """Walks the path up to the act; nothing has been done before `Permit.begin`.
@@ -89,8 +86,7 @@ class Reception:
 
     def _authenticate(self, arrival: VisitArrival) -> Visitor:
         self.lease.require_fresh()
-        bundles = {**self._federated(), **self.server.bundles}
-        return authenticate_visit(arrival, receiver=self.id, bundles=bundles, now=now_seconds())
+        return authenticate_visit(arrival, receiver=self.id, bundles=self.server.bundles, now=now_seconds())
 
     def _ask(self, arrival: VisitArrival, visitor: Visitor) -> _Answer:
         """Asks once: an intent that was sent is never sent again."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
+from copy import copy
 from typing import TYPE_CHECKING, Any, cast
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from .asgi import PEER, Receive, Scope, Send
+from .asgi_scope import BREAK_OFF, PEER, Receive, Scope, Send
 from .tls_server import peer_chain_of
 
 if TYPE_CHECKING:
@@ -31,10 +32,16 @@ class VisitProtocol(H11Protocol):
 
         async def with_peer(scope: Scope, receive: Receive, send: Send) -> None:
             known = cast("dict[str, Any]", scope.get("extensions") or {})
-            extensions = {**known, PEER: lambda: peer_chain_of(connection)}
+            extensions = {**known, PEER: lambda: peer_chain_of(connection), BREAK_OFF: transport.abort}
             await app({**scope, "extensions": extensions}, receive, send)  # pyright: ignore[reportArgumentType]
 
         self.app = with_peer  # pyright: ignore[reportAttributeAccessIssue]
+
+    def handle_websocket_upgrade(self, event: Any) -> None:
+        """A WebSocket's protocol takes its application from the configuration: it gets the one that knows the peer."""
+        self.config = copy(self.config)
+        self.config.loaded_app = self.app
+        super().handle_websocket_upgrade(event)
 
 
 def context_of(guard: GuardAgents) -> Callable[[Any, Callable[[], ssl.SSLContext]], ssl.SSLContext]:

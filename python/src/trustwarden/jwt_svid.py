@@ -1,0 +1,133 @@
+"""JWT-SVIDs, as a workload gets them: proven before anybody sees them. Our own guard takes none as an identity.
+
+Every token has one accepted spelling of each part before any of it is believed.
+
+See: JWT-SVID sections 2 to 5
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ._bytes import parse_base64url, parse_utf8
+from ._crypto import is_p256_signature
+from ._json import Json, JsonObject, is_json_list, is_safe_integer, parse_json_object
+from .bundle import TrustBundle
+from .errors import TrustWardenError, fail
+from .spiffe import SpiffeId, TrustDomain, parse_spiffe_id, path_of, trust_domain_of
+
+_MAX_TOKEN_CHARS = 8192
+"""Fits every HTTP header and leaves no room for a bomb."""
+_MAX_AUDIENCES = 16
+_CLOCK_SKEW_SECONDS = 10
+"""How far the issuer's clock may be ahead of ours; `exp` has no leeway."""
+_MAX_LIFETIME_SECONDS = 3600
+"""Longer-lived tokens are refused even when correctly signed: a stolen one must die soon."""
+_HEADERS = {"alg", "kid", "typ"}
+"""Keeps out jwk, jku, x5c, crit and b64 (JWT-SVID section 2)."""
+_TYPES = (None, "JWT", "JOSE")
+
+
+@dataclass(frozen=True)
+class JwtSvid:
+    """A proven token."""
+
+    id: SpiffeId
+    audience: tuple[str, ...]
+    expires_at: int
+    """Unix seconds."""
+
+
+def verify_jwt_svid(
+    token: str, *, audience: Sequence[str], bundles: Mapping[TrustDomain, TrustBundle], now: float
+) -> JwtSvid:
+    """Proves a token for all of some audiences against the bundle of its subject's trust domain.
+
+    Raises: TrustWardenError `svid_malformed`, `trust_domain_unknown`, `svid_untrusted`, `svid_audience`,
+    `svid_expired`, `svid_not_yet_valid`, `svid_too_long_lived`.
+    """
+    header, claims, signed, signature = _parse_compact(token)
+    spiffe_id = _parse_subject(claims.get("sub"))
+    named = _parse_audience(claims.get("aud"))
+    expires_at = _parse_instant(claims, "exp")
+    if expires_at is None:
+        raise _malformed("exp")
+    starts = [_parse_instant(claims, "nbf"), _parse_instant(claims, "iat")]
+    bundle = bundles.get(trust_domain_of(spiffe_id))
+    if bundle is None or bundle.trust_domain != trust_domain_of(spiffe_id):
+        raise fail("trust_domain_unknown", {"trustDomain": trust_domain_of(spiffe_id)})
+    kid = header.get("kid")
+    keys = [*bundle.jwt_keys.values()] if kid is None else [bundle.jwt_keys.get(str(kid))]
+    if not any(key is not None and is_p256_signature(key, signed, signature) for key in keys):
+        raise fail("svid_untrusted", {"reason": "no key of the bundle signed the token"})
+    if not all(one in named for one in audience):
+        raise fail("svid_audience")
+    _require_within(expires_at, starts, now)
+    return JwtSvid(spiffe_id, named, expires_at)
+
+
+def _parse_compact(token: str) -> tuple[JsonObject, JsonObject, bytes, bytes]:
+    """Header, claims, what is signed, and the signature."""
+    parts = token.split(".")
+    if len(token) > _MAX_TOKEN_CHARS or len(parts) != 3 or not all(parts):
+        raise _malformed("not a compact JWS")
+    try:
+        header, claims = (parse_json_object(parse_utf8(parse_base64url(part))) for part in parts[:2])
+        signature = parse_base64url(parts[2])
+    except TrustWardenError as cause:
+        raise _malformed("part") from cause
+    # The algorithm is ours to name, never the token's.
+    if header.get("alg") != "ES256" or header.get("typ") not in _TYPES or not _HEADERS.issuperset(header):
+        raise _malformed("header")
+    if "kid" in header and (not isinstance(header["kid"], str) or header["kid"] == ""):
+        raise _malformed("kid")
+    if "typ" in header and header["typ"] is None:
+        raise _malformed("header")
+    return header, claims, f"{parts[0]}.{parts[1]}".encode(), signature
+
+
+def _parse_subject(sub: Json) -> SpiffeId:
+    if not isinstance(sub, str):
+        raise _malformed("sub")
+    try:
+        spiffe_id = parse_spiffe_id(sub)
+    except TrustWardenError as cause:
+        raise _malformed("sub") from cause
+    if path_of(spiffe_id) == "":
+        raise _malformed("sub without a path")
+    return spiffe_id
+
+
+def _parse_audience(aud: Json) -> tuple[str, ...]:
+    """RFC 7519 allows one text or a list of them."""
+    listed: Sequence[Json] = aud if is_json_list(aud) else [aud]
+    named = tuple(one for one in listed if isinstance(one, str) and one != "")
+    if not 0 < len(named) <= _MAX_AUDIENCES or len(named) != len(listed):
+        raise _malformed("aud")
+    return named
+
+
+def _parse_instant(claims: JsonObject, name: str) -> int | None:
+    """Whole seconds only: 1e400 is infinite and a text is not a time."""
+    value = claims.get(name)
+    if name not in claims:
+        return None
+    if not is_safe_integer(value) or value < 0:
+        raise _malformed("time")
+    return value
+
+
+def _require_within(expires_at: int, starts: Sequence[int | None], now: float) -> None:
+    if now >= expires_at:
+        raise fail("svid_expired", {"expires_at": expires_at})
+    known = [start for start in starts if start is not None]
+    if known and now < max(known) - _CLOCK_SKEW_SECONDS:
+        raise fail("svid_not_yet_valid", {"starts_at": max(known)})
+    issued_at = starts[1]
+    if expires_at - (now if issued_at is None else issued_at) > _MAX_LIFETIME_SECONDS:
+        raise fail("svid_too_long_lived", {"expires_at": expires_at})
+
+
+def _malformed(reason: str) -> TrustWardenError:
+    return fail("svid_malformed", {"reason": reason})
