@@ -121,7 +121,7 @@ async function startServing(
   const urls = () => ({
     server: formatUrl(config.host, listeners?.port ?? 0),
     stop: formatUrl(config.host, listeners?.stopPort ?? 0),
-    policy: outside?.addresses.policyUrl ?? null,
+    policy: config.policy.listener?.url ?? outside?.addresses.policyUrl ?? null,
     console: outside?.addresses.consoleUrl ?? null,
   });
   const services = createServices(core, { feed, sharing, urls, gateway: gatewayParts, ...inForce });

@@ -10,6 +10,7 @@ import { isAbsolute, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseTrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { HTTPS_ORIGIN } from "@trustwarden/core/https-origin.ts";
 import { type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
 import { z } from "zod";
 import { attestationSettings } from "./attest/config.ts";
@@ -30,9 +31,6 @@ import { witnessSettings } from "./witnessing/config.ts";
 const MAX_FILE_CHARS = 262_144;
 const DEFAULT_TRUST_DOMAIN = "trustwarden.localhost";
 const POLICIES = fileURLToPath(new URL("../policies/", import.meta.url));
-
-/** Lower case, without path or trailing slash: relying parties compare issuers as text. */
-const HTTPS_ORIGIN = /^https:\/\/[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?(?::[1-9][0-9]{0,4})?$/;
 
 const port = z.coerce.number().int().min(0).max(65_535);
 const count = z.coerce.number().int().min(1).max(10_000_000);

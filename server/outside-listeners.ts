@@ -50,9 +50,11 @@ async function openWeb(
   { config, cleanups }: Opening,
   listener: "web" | "policy",
 ): Promise<string | null> {
-  const listen = listener === "web" ? config.federation.web : config.policy.listener;
+  const { listener: policy } = config.policy;
+  const listen = listener === "web" ? config.federation.web : policy;
   if (listen === undefined) return null;
-  const hosts = [...config.hosts, config.trustDomain, new URL(services.jwtIssuer).hostname];
+  const named = policy?.url === undefined ? [] : [new URL(policy.url).hostname];
+  const hosts = [...config.hosts, config.trustDomain, new URL(services.jwtIssuer).hostname, ...named];
   const opened = await openWebListener({ services, routes: ROUTES, listen: { ...listen, hosts }, listener });
   cleanups.push(() => opened.close());
   return formatUrl(listen.host, opened.port);

@@ -15,9 +15,11 @@ import {
   parseDecision,
   postEnrolment,
   serverIdOf,
+  type TestInstance,
   ticketOf,
   visitIntent,
 } from "./support/actors.ts";
+import { callEnvoy, framed, requestFor } from "./support/envoy.ts";
 import { type FaultyLink, openFaultyLink } from "./support/faulty-link.ts";
 import { codeOf, jsonOf, send, sendAdmin } from "./support/http.ts";
 import { createTestSigner } from "./support/keys.ts";
@@ -41,6 +43,10 @@ const KILLS = 2;
 const QUOTA = 5;
 const EACH = 8;
 const TURNS = 3;
+const PDP = "https://pdp.acme.test";
+const ROUTES = [
+  { method: "GET", path: "/rows", action: "read:transactions", resource: "sqlite://finance/rows" },
+];
 
 if (POSTGRESQL_BIN === undefined)
   process.stderr.write("SKIPPED: servers that share a store; install Debian's postgresql\n");
@@ -50,14 +56,35 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("two servers on one store and one 
   let services: ReplicaServices;
   let front: FaultyLink;
   let consolePorts: readonly [number, number];
+  let policyPorts: readonly [number, number];
+  let envoyPorts: readonly [number, number];
+  /** What another's enforcement point asks at one of the servers. */
+  const askPdp = (number: 0 | 1, edge: TestInstance, agent: TestInstance) => {
+    const subject = { type: "spiffe", id: agent.answer.spiffe_id };
+    const asked = { subject, action: { name: "read" }, resource: { type: "transactions", id: "2026" } };
+    const request = { method: "POST", target: "/access/v1/evaluation", body: JSON.stringify(asked) };
+    return send(`https://127.0.0.1:${policyPorts[number]}`, request, edge.tls);
+  };
+  const askEnvoy = (number: 0 | 1, edge: TestInstance, agent: TestInstance) =>
+    callEnvoy(
+      { envoyPort: envoyPorts[number] },
+      framed(requestFor(agent.answer.spiffe_id, "GET", "/rows")),
+      edge,
+    );
   beforeAll(async () => {
     services = await openReplicaServices();
     consolePorts = [await freePort(), await freePort()];
+    policyPorts = [await freePort(), await freePort()];
+    envoyPorts = [await freePort(), await freePort()];
     front = await openFaultyLink(consolePorts[0]);
     const origin = `http://localhost:${front.port}`;
     two = await startReplicas((number) => ({
       ...services.settings,
       console: { port: consolePorts[number], origin },
+      policy: {
+        listener: { port: policyPorts[number], url: PDP, ...services.web },
+        envoy: { port: envoyPorts[number], services: { edge: ROUTES } },
+      },
       quotas: { agentsPerOwner: QUOTA, liveInstancesPerOwner: 1000, issuesPerOwnerPerHour: 1000 },
     }));
     await services.witness(await two.replicas[0].up());
@@ -173,6 +200,29 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("two servers on one store and one 
     expect([await isActive(left), await isActive(right)]).toEqual([true, true]);
     expect((await postForm(right, "/oauth/revoke", of)).status).toBe(200);
     expect([await isActive(left), await isActive(right)]).toEqual([false, false]);
+  });
+
+  test("answer enforcement points of others by what either of them did (AuthZEN, Envoy)", async () => {
+    const left = await two.replicas[0].up();
+    const edge = await enrolVerifier(left, "edge");
+    const agent = await enrolAgent(left, await createOwner(left, "asked"), { name: "asked" });
+    const answers = async () => {
+      const evaluated = await Promise.all(([1, 0] as const).map((at) => askPdp(at, edge, agent)));
+      const checked = await Promise.all(([1, 0] as const).map((at) => askEnvoy(at, edge, agent)));
+      return {
+        decisions: evaluated.map((answer) => jsonOf(answer).decision),
+        checks: checked.map(({ status, text }) => [status, text.includes("x-trustwarden-agent")]),
+      };
+    };
+    const yes = ["0", true];
+    expect(await answers()).toEqual({ decisions: [true, true], checks: [yes, yes] });
+    const stop = JSON.stringify({ target: { kind: "instance", id: agent.answer.instance_id } });
+    await sendAdmin(left.adminSocket, { method: "POST", target: "/v1/revocations", body: stop });
+    const no = ["0", false];
+    expect(await answers()).toEqual({ decisions: [false, false], checks: [no, no] });
+    const target = "/.well-known/authzen-configuration";
+    const described = await send(`https://127.0.0.1:${policyPorts[1]}`, { target });
+    expect(jsonOf(described).policy_decision_point).toBe(PDP);
   });
 
   test("keep one stream of security events, wherever its receiver asks", async () => {
@@ -319,11 +369,23 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("two servers on one store and one 
     const owner = await createOwner(a, "parted");
     const agent = await enrolAgent(a, owner, { name: "parted" });
     const verifier = await enrolVerifier(a);
+    const edge = await enrolVerifier(a, "edge");
     const ask = (server: TestServer) =>
       askDecision(server, { caller: verifier, agent, intent: visitIntent(agent, verifier) });
     right.database.part();
-    const refused = await ask(b);
+    const [refused, evaluated, checked] = await Promise.all([
+      ask(b),
+      askPdp(1, edge, agent),
+      askEnvoy(1, edge, agent),
+    ]);
     expect([refused.status, codeOf(refused)]).toEqual([503, "store_unavailable"]);
+    // Which of the two ways to the database failed first.
+    expect([evaluated.status, codeOf(evaluated)]).toEqual([
+      503,
+      expect.stringMatching(/^(store|ledger)_unavailable$/),
+    ]);
+    // No answer at all: the proxy lets nobody in.
+    expect(checked.status).toBe("14");
     // What a step of the authority at the other server changes, too.
     const published = ["/v1/bundle", "/v1/jwks", "/.well-known/trustwarden", "/v1/successions"];
     const read = Promise.all(published.map((target) => send(b.url, { target })));

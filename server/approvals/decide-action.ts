@@ -6,7 +6,7 @@
  * the gateway and questions of others (AuthZEN, Envoy) all come here. What an approval lifts is decided twice, without
  * it and with it, so that an approval is only used up where one is needed, and never lifts anything but what was asked.
  */
-import { classOf } from "@trustwarden/core/action.ts";
+import { type ActionClass, classOf } from "@trustwarden/core/action.ts";
 import type { DecideInput } from "@trustwarden/core/agentscope/decide.ts";
 import { formatParameters } from "@trustwarden/core/approval.ts";
 import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
@@ -14,6 +14,7 @@ import { sha256 } from "@trustwarden/core/crypto.ts";
 import { type Decision, denyFor } from "@trustwarden/core/decision.ts";
 import { type ErrorCode, TrustWardenError } from "@trustwarden/core/error.ts";
 import { formatPrincipal } from "@trustwarden/core/principal.ts";
+import { requireNewest } from "../shared/sharing.ts";
 import type { Freeze } from "../store/approval-ports.ts";
 import type { AskedAction, DecidedAction, DecidingServices, NamedApproval } from "./ports.ts";
 import { isPolicyStopped } from "./stopped-policy.ts";
@@ -49,7 +50,7 @@ export function questionAbout(
     context: {
       arguments: asked.arguments,
       labels: labelsOf(services, asked),
-      outside: asked.effects?.outside ?? actionClass !== "C",
+      outside: isOutside(asked, actionClass),
       frozen: findFreeze(services) !== undefined,
       approved: isApproved,
     },
@@ -92,6 +93,8 @@ export async function decideAction(
   asked: AskedAction,
   named: NamedApproval | null,
 ): Promise<DecidedAction> {
+  // Another server may have put a label on the job a moment ago, and no epoch says so.
+  if (isMovedByLabels(services, asked)) await requireNewest(services);
   const first = await previewAction(services, asked);
   const decided =
     first.effect === "ask" && named !== null
@@ -141,6 +144,16 @@ function labelsOf({ reads }: Pick<DecidingServices, "reads">, asked: AskedAction
   const holders = new Set([...asked.agent.chain.map(({ instanceId }) => instanceId), ...holdersOf(asked)]);
   const labels = [...holders].flatMap((holder) => reads.labelsOf(holder));
   return labels.length === 0 ? labels : [...new Set(labels)].sort();
+}
+
+/** Labels are the built-in policy's business where something is carried outside, and a custom policy's anywhere. */
+function isMovedByLabels({ policy }: Pick<DecidingServices, "policy">, asked: AskedAction): boolean {
+  return policy.references.length > 1 || isOutside(asked, classOf(asked.action, policy.classes));
+}
+
+/** Where nobody says what an action does, whatever is more than a read counts as going outside. */
+function isOutside({ effects }: Pick<AskedAction, "effects">, actionClass: ActionClass): boolean {
+  return effects?.outside ?? actionClass !== "C";
 }
 
 async function keepLabels(services: DecidingServices, asked: AskedAction): Promise<void> {

@@ -8,6 +8,7 @@ import type { AgentPrincipal, Enforcement } from "@trustwarden/core/principal.ts
 import type { Scope } from "@trustwarden/core/scope.ts";
 import type { Appended } from "../ledger/ledger.ts";
 import type { Policy } from "../opa/ports.ts";
+import type { Sharing } from "../shared/sharing.ts";
 import type { ApprovalCommands, ApprovalReads } from "../store/approval-ports.ts";
 import type { Committed } from "../store/ports.ts";
 import type { StopReads } from "../store/revocation-ports.ts";
@@ -19,6 +20,7 @@ export interface DecidingServices {
   readonly reads: Pick<ApprovalReads, "labelsOf" | "freeze"> & StopReads;
   readonly commands: Pick<ApprovalCommands, "useApproval" | "addLabels">;
   readonly ledger: { settle(committed: Committed<unknown>): Promise<Appended> };
+  readonly sharing: Pick<Sharing, "isShared" | "isCurrent" | "catchUp">;
 }
 
 /** What an action does to what its job knows, as the enforcement point's own table says. */

@@ -1,4 +1,5 @@
 /** The `policy` section of the server's configuration: whose custom policies are taken, and who may ask from outside. */
+import { HTTPS_ORIGIN } from "@trustwarden/core/https-origin.ts";
 import { z } from "zod";
 
 const file = z.string().min(1).max(4096);
@@ -10,6 +11,12 @@ const listener = z.strictObject({
   port: port.default(8444),
   certFile: file.describe("PEM: leaf, then intermediates"),
   keyFile: file.describe("PEM, readable by this user alone"),
+  url: z
+    .string()
+    .max(512)
+    .regex(HTTPS_ORIGIN)
+    .describe("origin by which it is called, where that is another")
+    .optional(),
 });
 
 /** A thread that gets no time on a busy machine needs longer than the evaluation, which takes microseconds. */

@@ -2,7 +2,7 @@
  * Which settings servers that share a store may have: what a server remembers by itself alone, and others would have to know,
  * is refused at the start. Nothing of it works in part.
  *
- * @see docs/decisions/0064, with the reason for each
+ * @see docs/decisions/0064 and 0094, with the reason for each
  */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 
@@ -16,7 +16,6 @@ interface Shareable {
   };
   readonly ledger: { readonly storage: string };
   readonly gateway?: unknown;
-  readonly policy: { readonly envoy?: unknown; readonly listener?: unknown };
 }
 
 /** @throws TrustWardenError `config_invalid` with the first setting that servers which share a store cannot have. */
@@ -26,8 +25,6 @@ export function requireShareable(config: Shareable): void {
     ["state.standby", config.state.standby === true, "servers that share a store do not take turns"],
     ["ledger.storage", config.ledger.storage !== "postgres", "each of them has to reach the ledger"],
     ["gateway", isThere(config.gateway), "budgets, sessions and running calls are one server's"],
-    ["policy.envoy", isThere(config.policy.envoy), "its answers are bound by no lease"],
-    ["policy.listener", isThere(config.policy.listener), "its answers are bound by no lease"],
   ];
   for (const [setting, isRefused, reason] of refused)
     if (isRefused) throw new TrustWardenError("config_invalid", { setting, reason });

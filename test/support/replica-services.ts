@@ -27,6 +27,8 @@ export interface ReplicaServices {
   /** What the endpoint took, repetitions too. */
   readonly taken: readonly TakenEvent[];
   readonly settings: object;
+  /** A certificate of the web, for listeners of theirs. */
+  readonly web: { readonly certFile: string; readonly keyFile: string };
   /** Has the witnesses know the log. */
   witness(server: TestServer): Promise<void>;
   close(): Promise<void>;
@@ -53,6 +55,7 @@ export async function openReplicaServices(): Promise<ReplicaServices> {
   writeFileSync(caFile, web.ca);
   return {
     taken,
+    web: { certFile: web.certFile, keyFile: web.keyFile },
     settings: {
       sinks: [{ kind: "webhook", name: "siem", url: `https://127.0.0.1:${port}/hook`, caFile }],
       witnesses: { policyFile, whenSilent: "start", intervalMs: 100 },

@@ -15,6 +15,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { type Evaluation, evaluate, recordEvaluations } from "../../authzen/evaluate.ts";
 import type { FoundPage } from "../../authzen/page.ts";
 import { searchActions, searchResources, searchSubjects } from "../../authzen/search.ts";
+import { requireNewest } from "../../shared/sharing.ts";
 import type { Visit } from "../route.ts";
 import type { Services } from "../services.ts";
 
@@ -37,6 +38,7 @@ export async function evaluateOne(
   services: Services,
   visit: Visit<EvaluationRequest>,
 ): Promise<EvaluationAnswer> {
+  await requireNewest(services);
   const evaluation = await evaluate(services, visit.body);
   const [answer] = await recordEvaluations(services, visit, [{ request: visit.body, evaluation }]);
   if (answer === undefined) throw new Error("one evaluation has one answer");
@@ -57,6 +59,7 @@ export async function evaluateMany(
   if (items.length === 0) return evaluateOne(services, { ...visit, body: requireWhole(defaults) });
   const requests = items.map((item) => requireWhole({ ...defaults, ...item }));
   const semantic = options?.evaluations_semantic ?? "execute_all";
+  await requireNewest(services);
   const decided: { request: EvaluationRequest; evaluation: Evaluation }[] = [];
   for (const request of requests) {
     const evaluation = await evaluate(services, request);
@@ -70,6 +73,7 @@ export async function findSubjects(
   services: Services,
   { body }: Visit<SubjectSearch>,
 ): Promise<EntitySearchAnswer> {
+  await requireNewest(services);
   return formatPage(await searchSubjects(services, body));
 }
 
@@ -77,6 +81,7 @@ export async function findResources(
   services: Services,
   { body }: Visit<ResourceSearch>,
 ): Promise<EntitySearchAnswer> {
+  await requireNewest(services);
   return formatPage(await searchResources(services, body));
 }
 
@@ -84,6 +89,7 @@ export async function findActions(
   services: Services,
   { body }: Visit<ActionSearch>,
 ): Promise<ActionSearchAnswer> {
+  await requireNewest(services);
   return formatPage(await searchActions(services, body));
 }
 
