@@ -8,7 +8,7 @@
  */
 import { encodeBase64url, encodeUtf8 } from "./bytes.ts";
 import { hmacSha256, isEqualSecret, type PublicKey, sha256 } from "./crypto.ts";
-import { draftEnvelope, parseEnvelope, signDraft, verifyEnvelope } from "./dsse.ts";
+import { draftEnvelope, parseEnvelope, parseUnverifiedPayload, requireSigned, signDraft } from "./dsse.ts";
 import { TrustWardenError } from "./error.ts";
 import { type Intent, MAX_INTENT_SECONDS, parseIntent } from "./event.ts";
 import { encodeCanonicalJson, type JsonObject } from "./json.ts";
@@ -33,6 +33,22 @@ export interface VerifiedIntent {
   readonly sha256: string;
   /** base64url SHA-256 of the payload bytes: what the next intent's `prev` must be. */
   readonly payloadSha256: string;
+}
+
+/** An intent that holds in all but its signature, which nobody has checked yet. */
+export interface OpenedIntent {
+  readonly unverifiedIntent: Intent;
+  /** Exact envelope text. */
+  readonly envelope: string;
+  /** @throws TrustWardenError `signature_invalid`. */
+  prove(): VerifiedIntent;
+}
+
+/** Whose intent it has to be, for whom, and when; `now` in Unix seconds. */
+interface IntentExpectations {
+  readonly leaf: SigningLeaf;
+  readonly audience: string;
+  readonly now: number;
 }
 
 /** The request that an intent is bound to. */
@@ -77,19 +93,46 @@ export function issueIntent(intent: Intent, signer: Signer): VerifiedIntent {
  * @throws TrustWardenError `dsse_malformed`, `record_malformed`, `signature_invalid`, `svid_mismatch`,
  *   `intent_audience` or `intent_expired`.
  */
-export function verifyIntent(
-  envelope: string,
-  { leaf, audience, now }: { readonly leaf: SigningLeaf; readonly audience: string; readonly now: number },
-): VerifiedIntent {
+export function verifyIntent(envelope: string, expected: IntentExpectations): VerifiedIntent {
+  return openIntent(envelope, expected).prove();
+}
+
+/**
+ * `verifyIntent` up to the signature, for whoever has something to wait for while that is checked.
+ *
+ * @throws TrustWardenError as `verifyIntent`: what is refused for anything else has a good signature.
+ */
+export function openIntent(envelope: string, { leaf, audience, now }: IntentExpectations): OpenedIntent {
   const parsed = parseEnvelope(envelope);
-  const intent = parseIntent(verifyEnvelope(parsed, "intent", leaf.publicKey));
-  // A key may be certified twice: the certificate counts, not only the key.
-  if (intent.agent.svid_sha256 !== leaf.sha256 || parsed.unverifiedKeyid !== leaf.sha256) {
-    throw new TrustWardenError("svid_mismatch");
+  const requireSignature = (): void => requireSigned(parsed, "intent", leaf.publicKey);
+  const intent = signatureFirst(requireSignature, () => {
+    const read = parseIntent(parseUnverifiedPayload(parsed));
+    // A key may be certified twice: the certificate counts, not only the key.
+    if (read.agent.svid_sha256 !== leaf.sha256 || parsed.unverifiedKeyid !== leaf.sha256) {
+      throw new TrustWardenError("svid_mismatch");
+    }
+    requireAudience(read, audience);
+    requireNow(read, now);
+    return read;
+  });
+  return {
+    unverifiedIntent: intent,
+    envelope,
+    prove: () => {
+      requireSignature();
+      return { intent, envelope, ...digestsOf(envelope, parsed.payload) };
+    },
+  };
+}
+
+/** What `read` gives; where it refuses, a bad signature is what is wrong first. */
+export function signatureFirst<Read>(requireSignature: () => unknown, read: () => Read): Read {
+  try {
+    return read();
+  } catch (error) {
+    requireSignature();
+    throw error;
   }
-  if (intent.aud !== audience) throw new TrustWardenError("intent_audience", { audience: intent.aud });
-  requireNow(intent, now);
-  return { intent, envelope, ...digestsOf(envelope, parsed.payload) };
 }
 
 /**
@@ -102,6 +145,10 @@ export function requireSameRequest(intent: Intent, request: BoundRequest, salt: 
   if (intent.request === null || !isEqualSecret(encodeUtf8(intent.request), expected)) {
     throw new TrustWardenError("intent_mismatch", { reason: "request" });
   }
+}
+
+function requireAudience(intent: Intent, audience: string): void {
+  if (intent.aud !== audience) throw new TrustWardenError("intent_audience", { audience: intent.aud });
 }
 
 function requireNow({ exp, time }: Intent, now: number): void {

@@ -2,8 +2,10 @@
  * The path, as a service that agents visit walks it: the ports of `guard` for one visit.
  *
  * The server decides and records in one round trip; the service proves the answer, looks at its own lease immediately
- * before it acts, and reports what came of it. Whatever is missing, late or odd is a deny.
+ * before it acts, and reports what came of it. Whatever is missing, late or odd is a deny. The server is on its way to an
+ * answer while the service checks the signature of the intent, which both check; nothing is done with the answer before.
  */
+import { setImmediate } from "node:timers/promises";
 import type { SpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
 import type { DecisionAnswer } from "@trustwarden/core/api/action.ts";
 import type { OpenedApproval } from "@trustwarden/core/approval.ts";
@@ -21,7 +23,7 @@ import { type OpenedReceipt, openReceipt, type VerifiedReceipt, verifyOpenedRece
 import { nowSeconds, type Runtime } from "./runtime.ts";
 import type { SvidHolder } from "./svid-holder.ts";
 import type { TrustServer } from "./trust-server.ts";
-import { authenticateVisit, type Visit, type VisitArrival, type Visitor } from "./visit.ts";
+import { type OpenedVisit, openVisit, type Visit, type VisitArrival, type Visitor } from "./visit.ts";
 
 /** What a service needs to receive visits. */
 export interface Reception {
@@ -93,6 +95,7 @@ class VisitState<T> implements EndOfVisit {
   readonly ports: VisitPorts;
   readonly #reception: Reception;
   readonly #startedAtMs: number;
+  #asking: Promise<Answered> | undefined;
   #answered: Answered | undefined;
   #ending: Ending = { status: "success", bytes: 0 };
   #isDeferred = false;
@@ -105,8 +108,8 @@ class VisitState<T> implements EndOfVisit {
     this.#leave = reception.visits.enter();
     this.#startedAtMs = reception.runtime.monotonicMs();
     this.ports = {
-      authenticate: async (arrival) => this.#authenticate(arrival),
-      decide: async (arrival, visitor) => decisionOf((await this.#ask(arrival, visitor)).opened),
+      authenticate: (arrival) => this.#authenticate(arrival),
+      decide: async () => decisionOf(await this.#receiveAnswer()),
       record: async (_, visitor) => {
         const verified = await this.#prove(visitor);
         act.onReceipt(verified);
@@ -168,23 +171,34 @@ class VisitState<T> implements EndOfVisit {
     };
   }
 
-  #authenticate(arrival: VisitArrival): Visitor {
+  async #authenticate(arrival: VisitArrival): Promise<Visitor> {
     const { id, server, lease, runtime } = this.#reception;
     lease.requireFresh();
-    return authenticateVisit(arrival, { id, chains: server.chains, now: nowSeconds(runtime) });
+    const opened = openVisit(arrival, { id, chains: server.chains, now: nowSeconds(runtime) });
+    this.#asking = this.#ask(arrival, opened);
+    // Safe: whoever is let in awaits it, and for whoever is refused here its end says nothing.
+    this.#asking.catch(() => undefined);
+    // The question leaves before this thread is busy with the signature.
+    await setImmediate();
+    return opened.prove();
   }
 
-  async #ask(arrival: VisitArrival, { svid, intent }: Visitor): Promise<Answered> {
+  async #receiveAnswer(): Promise<OpenedReceipt> {
+    if (this.#asking === undefined) throw new Error("the path authenticates before it decides");
+    this.#answered = await this.#asking;
+    return this.#answered.opened;
+  }
+
+  async #ask(arrival: VisitArrival, { svid, envelope }: OpenedVisit): Promise<Answered> {
     const { server, holder } = this.#reception;
     const answer = await askForDecision(server, {
       agent: holder.current().serverAgent,
-      intent: intent.envelope,
+      intent: envelope,
       svidChain: svid.chain.map(({ der }) => der),
       ...(arrival.match.effects && { effects: arrival.match.effects }),
       ...presentedBy(arrival),
     });
-    this.#answered = { answer, opened: openReceipt(answer.receipt) };
-    return this.#answered;
+    return { answer, opened: openReceipt(answer.receipt) };
   }
 
   async #prove({ intent, svid }: Visitor): Promise<VerifiedReceipt> {

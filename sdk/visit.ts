@@ -9,7 +9,13 @@ import type { X509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
 import type { Receipt } from "@trustwarden/core/api/action.ts";
 import { parseBase64url, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { requireSameRequest, type VerifiedIntent, verifyIntent } from "@trustwarden/core/intent.ts";
+import type { Intent } from "@trustwarden/core/event.ts";
+import {
+  openIntent,
+  requireSameRequest,
+  signatureFirst,
+  type VerifiedIntent,
+} from "@trustwarden/core/intent.ts";
 import type { RequestTarget } from "@trustwarden/core/request-target.ts";
 import type { RouteMatch } from "@trustwarden/core/route-table.ts";
 
@@ -34,6 +40,15 @@ export interface VisitArrival {
 export interface Visitor {
   readonly svid: X509Svid;
   readonly intent: VerifiedIntent;
+}
+
+/** A visitor of whom everything is proven but the signature of the intent. */
+export interface OpenedVisit {
+  readonly svid: X509Svid;
+  /** The intent, exact envelope text. */
+  readonly envelope: string;
+  /** @throws TrustWardenError `signature_invalid`. */
+  prove(): Visitor;
 }
 
 /** What the service's own code gets to see of an allowed visit. */
@@ -76,22 +91,35 @@ export interface Receiver {
  *   agent instance's, `no_intent`, the codes of `verifyIntent`, and `intent_mismatch` for an intent about anything
  *   else: another action, another resource, another method, target or body.
  */
-export function authenticateVisit(arrival: VisitArrival, { id, chains, now }: Receiver): Visitor {
+export function authenticateVisit(arrival: VisitArrival, receiver: Receiver): Visitor {
+  return openVisit(arrival, receiver).prove();
+}
+
+/**
+ * `authenticateVisit` up to the intent's signature: the server checks that too, and is asked meanwhile.
+ *
+ * @throws TrustWardenError as `authenticateVisit`; a bad signature comes before anything else that is wrong with an intent.
+ */
+export function openVisit(arrival: VisitArrival, { id, chains, now }: Receiver): OpenedVisit {
   const svid = chains.verify(arrival.peerChain, now);
   requireAgentInstance(svid.id, id);
   const { envelope, salt } = parseHeaders(arrival);
-  const intent = verifyIntent(envelope, { leaf: svid.leaf, audience: id, now });
-  const { agent, action, resource } = intent.intent;
+  const opened = openIntent(envelope, { leaf: svid.leaf, audience: id, now });
+  signatureFirst(opened.prove, () => requireAbout(arrival, { svid, salt, intent: opened.unverifiedIntent }));
+  return { svid, envelope, prove: () => ({ svid, intent: opened.prove() }) };
+}
+
+/** Refuses an intent that is not the visitor's own, or not about this request. */
+function requireAbout(
+  { method, target, match, body }: VisitArrival,
+  { svid, salt, intent }: { readonly svid: X509Svid; readonly salt: Uint8Array; readonly intent: Intent },
+): void {
+  const { agent, action, resource } = intent;
   if (agent.spiffe_id !== svid.id) throw new TrustWardenError("svid_mismatch", { reason: "SPIFFE ID" });
   // The table of the service decides what a request is; a read's intent cannot buy a delete.
-  if (action !== arrival.match.action) throw mismatch("action");
-  if (resource !== arrival.match.resource) throw mismatch("resource");
-  requireSameRequest(
-    intent.intent,
-    { method: arrival.method, target: arrival.target.text, body: arrival.body },
-    salt,
-  );
-  return { svid, intent };
+  if (action !== match.action) throw mismatch("action");
+  if (resource !== match.resource) throw mismatch("resource");
+  requireSameRequest(intent, { method, target: target.text, body }, salt);
 }
 
 /** One of ours names its instance; which agent a workload of a federated trust domain is, the server knows. */

@@ -159,10 +159,10 @@ export const DECISIONS_WEAKENINGS = {
     },
   ],
   "intent-for-any-request": [
-    { file: VISIT, find: 'if (action !== arrival.match.action) throw mismatch("action");', replace: "" },
+    { file: VISIT, find: 'if (action !== match.action) throw mismatch("action");', replace: "" },
     {
       file: VISIT,
-      find: 'if (resource !== arrival.match.resource) throw mismatch("resource");',
+      find: 'if (resource !== match.resource) throw mismatch("resource");',
       replace: "",
     },
     {

@@ -31,7 +31,7 @@ export interface Acknowledgement {
 const SUFFIX = "/ack";
 const DECIMAL = /^(?:0|[1-9]\d{0,15})$/;
 
-/** Signs the promise; only for an entry that is durable in the write-ahead log. */
+/** Signs the promise; it leaves only when the entry is durable in the write-ahead log. */
 export function issueAcknowledgement(acknowledgement: Acknowledgement, signer: Signer): string {
   return issueAcknowledgementAs(acknowledgement, createNoteSigner({ name: acknowledgement.origin, signer }));
 }

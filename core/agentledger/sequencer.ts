@@ -70,6 +70,19 @@ interface Request {
   readonly reject: (error: unknown) => void;
 }
 
+/** Entries of a group on their way to the disk. */
+interface PlacedLeaves {
+  /** Index of the first one in the log. */
+  readonly first: number;
+  readonly leaves: readonly TreeLeaf[];
+}
+
+/** Promises that become true with the write, of each request of the group; the time in Unix seconds. */
+interface Promised {
+  readonly acknowledgedAt: number;
+  readonly entries: readonly (readonly SequencedEntry[])[];
+}
+
 /** One call of `waitForCheckpoint`. */
 interface Coverage {
   readonly size: number;
@@ -256,10 +269,12 @@ export class Sequencer {
       const entries = group.flatMap((request) => request.entries);
       const durable = this.#appendWal(encodeWalRecord({ first, entries })); // 1
       const leaves = entries.map((entry) => ({ entry, leafHash: leafHash(entry) }));
+      const prepared = this.#promise(group, { first, leaves });
+      signAhead(prepared);
       await durable;
       if (this.#fatal !== null) throw this.#fatal;
       this.#tree.add(leaves);
-      this.#acknowledge(group, { first, leaves }); // 2
+      this.#acknowledge(group, { first, leaves, prepared }); // 2
       this.#integrating ??= this.#integrateLoop();
     } catch (error) {
       const unavailable = unavailableBecause(error);
@@ -279,26 +294,30 @@ export class Sequencer {
     this.#walBytes += record.length;
   }
 
+  /** Hands out the promises that were prepared, made anew where the write took into another second: they tell when it was over. */
   #acknowledge(
     group: readonly Request[],
-    { first, leaves }: { readonly first: number; readonly leaves: readonly TreeLeaf[] },
+    { prepared, ...placed }: PlacedLeaves & { readonly prepared: Promised },
   ): void {
+    const isOfNow = prepared.acknowledgedAt === this.#options.now();
+    const { entries } = isOfNow ? prepared : this.#promise(group, placed);
+    for (const [position, { resolve }] of group.entries()) resolve(entries[position] ?? []);
+  }
+
+  /** The promise of each entry, request by request; nobody gets one before it is true. */
+  #promise(group: readonly Request[], { first, leaves }: PlacedLeaves): Promised {
     const { ledger: origin } = this.#shard;
     const acknowledgedAt = this.#options.now();
     let offset = 0;
-    for (const { entries, resolve } of group) {
-      const start = this.#shard.first + first + offset;
-      const own = leaves.slice(offset, offset + entries.length);
-      resolve(
-        own.map((leaf, position) => {
-          return new SequencedEntry(
-            { origin, index: start + position, leafHash: leaf.leafHash, acknowledgedAt },
-            this.#noteSigner,
-          );
-        }),
-      );
-      offset += entries.length;
-    }
+    const entries = group.map((request) => {
+      const start = offset;
+      offset += request.entries.length;
+      return leaves.slice(start, offset).map(({ leafHash: hash }, position) => {
+        const index = this.#shard.first + first + start + position;
+        return new SequencedEntry({ origin, index, leafHash: hash, acknowledgedAt }, this.#noteSigner);
+      });
+    });
+    return { acknowledgedAt, entries };
   }
 
   /** Steps 3 to 8 until every durable entry is under a published checkpoint. */
@@ -354,6 +373,11 @@ export class Sequencer {
     if (published === null) throw new TrustWardenError("ledger_unavailable", { reason: "not started" });
     return published;
   }
+}
+
+/** Signs, while the disk writes, what is most likely waited for: behind neighbours' last one somebody waits for an answer. */
+function signAhead({ entries: [only, ...others] }: Promised): void {
+  if (only !== undefined && only.length > 1 && others.length === 0) void only.at(-1)?.acknowledgement;
 }
 
 /** Removes from the front of the queue what goes into one group commit; at least one request. */
