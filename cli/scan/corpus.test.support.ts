@@ -222,12 +222,73 @@ export const LEAKS: readonly Sample[] = [
   sample(".codex/history.jsonl", (hide) => [
     `{"session_id":"0b6e1e0a","ts":1790000000,"text":"use ${hide(createKey("anthropic"))} please"}`,
   ]),
+  sample(".claude/.credentials.json", (hide) => [
+    `{"claudeAiOauth": {"accessToken": "${hide(opaque(52))}", "refreshToken": "${hide(opaque(53))}",`,
+    '"expiresAt": 1790000000000, "scopes": ["user:inference", "user:profile"], "subscriptionType": "max"},',
+    `"mcpOAuth": {"search|5d0c6f2be1a9": {"serverName": "search", "serverUrl": "https://mcp.search.test/mcp", "clientId": "c1",`,
+    `"clientSecret": "${hide(opaque(54))}", "accessToken": "${hide(opaque(55))}"}}}`,
+  ]),
+  sample(".codex/auth.json", (hide) => [
+    `{"auth_mode": "chatgpt", "OPENAI_API_KEY": null, "tokens": {"id_token": "${hide(opaque(56))}",`,
+    `"access_token": "${hide(opaque(57))}", "refresh_token": "${hide(opaque(58))}",`,
+    '"account_id": "0b6e1e0a-6a1f-4f57-9c8f-2a52f6a3b9c1"}, "last_refresh": "2026-11-23T12:00:00Z"}',
+  ]),
+  sample(".codex/.credentials.json", (hide) => [
+    '{"search|91c3e07ab24f": {"server_name": "search", "server_url": "https://mcp.search.test/mcp", "client_id": "app_7",',
+    `"access_token": "${hide(opaque(59))}", "refresh_token": "${hide(opaque(60))}", "expires_at": 1790000000000, "scopes": []}}`,
+  ]),
+  sample(".codex/work.config.toml", (hide) => [
+    "[mcp_servers.search]",
+    'url = "https://mcp.search.test/mcp"',
+    `http_headers = { Authorization = "Bearer ${hide(opaque(61))}" }`,
+    'env_http_headers = { "X-Team" = "TEAM_TOKEN" }',
+  ]),
+  sample(".gemini/settings.json", (hide) => [
+    '{"security": {"auth": {"selectedType": "gemini-api-key"}}, "mcpServers": {',
+    `"search": {"httpUrl": "https://mcp.search.test/mcp", "headers": {"Authorization": "Bearer ${hide(opaque(62))}"}, "timeout": 5000},`,
+    `"local": {"command": "uvx", "args": ["tool"], "env": {"API_KEY": "$MY_API_TOKEN", "OTHER_KEY": "x", "TOOL_API_KEY": "${hide(opaque(63))}"}}}}`,
+  ]),
+  sample(".gemini/.env", (hide) => [`GEMINI_API_KEY=${hide(opaque(64))}`, "GOOGLE_CLOUD_PROJECT=shop"]),
+  sample(".gemini/oauth_creds.json", (hide) => [
+    `{"access_token": "${hide(opaque(65))}", "scope": "https://www.googleapis.com/auth/cloud-platform openid",`,
+    `"token_type": "Bearer", "id_token": "${hide(opaque(66))}", "expiry_date": 1790000000000, "refresh_token": "${hide(opaque(67))}"}`,
+  ]),
+  sample(".gemini/mcp-oauth-tokens.json", (hide) => [
+    `[{"serverName": "search", "token": {"accessToken": "${hide(opaque(68))}", "tokenType": "Bearer", "scope": "read"}, "clientId": "c2", "updatedAt": 1790000000000}]`,
+  ]),
+  sample(".openclaw/agents/main/agent/auth-profiles.json", (hide) => [
+    `{"version": 1, "profiles": {"shop:default": {"type": "api_key", "provider": "shop", "key": "${hide(opaque(69))}"},`,
+    `"shop:login": {"type": "token", "provider": "shop", "token": "${hide(opaque(70))}"},`,
+    `"shop:kept": {"type": "api_key", "provider": "shop", "keyRef": {"source": "env", "provider": "default", "id": "SHOP_API_KEY"}},`,
+    `"shop:oauth": {"type": "oauth", "provider": "shop", "access": "${hide(opaque(71))}", "refresh": "${hide(opaque(72))}", "expires": 1790000000000, "email": "alice@shop.test"}}}`,
+  ]),
+  sample(".openclaw/credentials/oauth.json", (hide) => [
+    `{"shop": {"refresh": "${hide(opaque(73))}", "access": "${hide(opaque(74))}", "expires": 1790000000000, "accountId": "0b6e1e0a-6a1f-4f57-9c8f-2a52f6a3b9c1"}}`,
+  ]),
+  sample(".openclaw/secrets.json", (hide) => [
+    `{"providers": {"shop": {"apiKey": "${hide(opaque(75))}"}}, "channels": {"telegram": {"botToken": "${hide(`81234567:${opaque(76)}`)}"}}}`,
+  ]),
+  sample(".local/share/opencode/auth.json", (hide) => [
+    `{"shop": {"type": "api", "key": "${hide(opaque(77))}"},`,
+    `"copilot": {"type": "oauth", "refresh": "${hide(opaque(78))}", "access": "${hide(opaque(79))}", "expires": 0}}`,
+  ]),
+  sample(".config/goose/secrets.yaml", (hide) => [`SHOP_API_KEY: ${hide(opaque(80))}`]),
+  sample(".config/github-copilot/apps.json", (hide) => [
+    `{"github.com:Iv1.b507a08c87ecfe98": {"user": "alice", "oauth_token": "${hide(createKey("github", 4))}", "githubAppId": "Iv1.b507a08c87ecfe98"}}`,
+  ]),
+  sample(".config/Code/User/profiles/4f1c/mcp.json", (hide) => [
+    `{"servers": {"search": {"type": "http", "url": "https://mcp.search.test/mcp", "headers": {"X-Api-Key": "${hide(opaque(81))}"}}}, "inputs": []}`,
+  ]),
 ];
 
 const plain = (path: string, lines: readonly string[]): Sample => sample(path, () => lines);
 
 /** Files in which nothing is a secret, though much looks like one. */
 export const HARMLESS: readonly Sample[] = [
+  plain("clean/.gemini/settings.json", [
+    '{"mcpServers": {"search": {"httpUrl": "https://mcp.search.test/mcp", "headers": {"Authorization": "Bearer $SEARCH_TOKEN"}, "oauth": {"enabled": true}}},',
+    '"tools": {"core": ["ReadFile"], "access": "read-only-unless-the-user-says-2026"}, "editor": {"key": "ctrl+shift+alt+super+f12", "refresh": "2026-11-23T12:00:00.000Z"}}',
+  ]),
   plain("clean/package-lock.json", [
     '{"packages": {"node_modules/a": {"version": "1.0.0", "resolved": "https://registry.shop.test/a/-/a-1.0.0.tgz",',
     '"integrity": "sha512-T3aQ1bB9v0mY7kZrj2d9wq8Wc1oQn3y6p0HkZyT1o0YgC9o8m7v6q5r4s3t2u1v0w9x8y7z6A5B4C3D2E1F0Gg=="}}}',

@@ -29,6 +29,10 @@ const PASSWORD_OPTION =
 const SEGMENT = /(?<=^https:\/\/[^/\s]{1,253}\/(?:[^?#\s]{0,512}\/)?)[A-Za-z0-9_-]{24,512}(?=[/?#]|$)/g;
 /** Longer than any address; each place of it is looked at from its beginning. */
 const MAX_ADDRESS_CHARS = 2048;
+/** From letters to digits and back; words with a year have none. */
+const MIN_CHANGES = 3;
+/** No time, no address, no sentence. */
+const OPAQUE = /^(?=.*[A-Za-z])[A-Za-z0-9._~+/=-]{20,8192}$/;
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 /** The secrets that a text names. */
 export function findNamed(text: string, form: TextForm): readonly NamedRange[] {
@@ -132,7 +136,7 @@ function ofMember(
   if (inner.length > 0) return inner;
   const [key] = isAddress(path) ? keysInAddress(raw) : [];
   if (key !== undefined) return [at({ ...key, name })];
-  if (isSecretUnder(nameOf(path, before), raw) || isPair(name, raw))
+  if (isSecretUnder(nameOf(path, before), raw) || isPair(name, raw) || isOfLogin(path, raw))
     return [{ start, end, name, rule: "named/member" }];
   return [];
 }
@@ -161,6 +165,17 @@ function keysInAddress(address: string): readonly NamedRange[] {
       name: "url",
       rule: "named/address",
     }));
+}
+
+/**
+ * What a login left: OpenClaw and OpenCode keep tokens under `access` and `refresh`, and keys under `key`, of a provider.
+ * Elsewhere these are words, so only what looks drawn at random counts.
+ */
+function isOfLogin(path: readonly string[], value: string): boolean {
+  const isPlace = path.length === 2 || (path.length === 3 && path[0] === "profiles");
+  if (!isPlace || !/^(?:access|refresh|key)$/.test(path.at(-1) ?? "")) return false;
+  const changes = value.match(/(?<=[A-Za-z])\d|(?<=\d)[A-Za-z]/g)?.length ?? 0;
+  return OPAQUE.test(value) && !UUID.test(value) && changes >= MIN_CHANGES;
 }
 
 /** Items of a list are named by the flag before them; OpenClaw's profiles keep API keys under `key`. */
