@@ -165,7 +165,7 @@ describe("what comes back with a browser", () => {
 describe("a further provider", () => {
   type Purpose = Parameters<typeof challengeFor>[1];
   type Adding = Pick<TestPerson, "cookie" | "authenticator">;
-  const add = async (person: Adding, login: string, purpose: Purpose = "add-identity") => {
+  const add = async (person: Adding, login: string, purpose: Purpose = "add-identity:acme") => {
     const assertion = person.authenticator.get(await challengeFor(server, purpose));
     return post("/v1/session/identities", { ...(await signInAt(server, login)), assertion }, person.cookie);
   };
@@ -184,6 +184,7 @@ describe("a further provider", () => {
     const borrowed = { cookie: person.cookie, authenticator: (await newcomer()).authenticator };
     await expectRefused(server, () => add(borrowed, "judy"), "passkey_invalid");
     await expectRefused(server, () => add(person, "judy", "add-passkey"), "challenge_invalid");
+    await expectRefused(server, () => add(person, "judy", "add-identity:other"), "challenge_invalid");
     const bare = await post("/v1/session/identities", await signInAt(server, "judy"), person.cookie);
     expect([bare.status, codeOf(bare)]).toEqual([400, "request_malformed"]);
     await expectRefused(server, () => logIn("judy"), "identity_unknown");

@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import { parseActionName } from "@trustwarden/core/action.ts";
 import { parsePolicyData } from "@trustwarden/core/agentscope/policy-data.ts";
+import { eventPage } from "@trustwarden/core/api/ledger.ts";
 import { parseJsonObject } from "@trustwarden/core/json.ts";
 import { ROLES, type Role } from "@trustwarden/core/role.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -328,6 +329,36 @@ describe("the policy", () => {
     );
     const actions = new Set(rows.flatMap(({ method, path }) => actionsOf(method, path)));
     expect([...actions].sort()).toEqual([...(parsePolicyData(POLICY).roles[role] ?? [])].sort());
+  });
+});
+
+/** The newest event of somebody's. */
+async function newestOf(principal: string): Promise<string> {
+  const { text } = await sendAdmin(server.adminSocket, { target: "/v1/events?limit=20" });
+  const { events } = eventPage.parse(JSON.parse(text));
+  return events.find(({ authorized_by: by }) => by === principal)?.event_id ?? "none yet";
+}
+
+describe("an admin", () => {
+  it("reads and changes nothing without an event of its own: row by row, all there are", async () => {
+    const { cookie, personId } = people.admin;
+    const rows = ROWS.filter(
+      (route) =>
+        route.access !== "public" &&
+        route.listeners.includes("console") &&
+        (route.roles ?? ["admin"]).includes("admin") &&
+        route.path !== "/v1/session/end",
+    );
+    expect(rows.length).toBeGreaterThan(60);
+    const silent: string[] = [];
+    let last = await newestOf(`person:${personId}`);
+    for (const { method, path } of rows) {
+      const answer = await sendConsole(server, requestOf(method, path), cookie);
+      const newest = await newestOf(`person:${personId}`);
+      if (newest === last) silent.push(`${method} ${path} ${answer.status} ${codeOf(answer)}`);
+      last = newest;
+    }
+    expect(silent).toEqual([]);
   });
 });
 

@@ -49,7 +49,7 @@ export async function peopleAttempts({ server }: World): Promise<readonly Attemp
   const comeProvided = () => post("/v1/people/by-provider", { ...noWord, link, name: "x", provider: "x" });
   const logInProvided = () => post("/v1/session/by-provider", { ...noWord, provider: "x" });
   const created = device().create(await challengeFor(server, "register"));
-  const assertion = authenticator.get(await challengeFor(server, "add-identity"));
+  const assertion = authenticator.get(await challengeFor(server, "add-identity:x"));
   const addProvided = () => post("/v1/session/identities", { ...noWord, provider: "x", assertion }, cookie);
   const makeFirst = () => post("/v1/session/passkeys/first", { credential: created }, cookie);
   const stranger = { person: `prs_${"0".repeat(26)}` };

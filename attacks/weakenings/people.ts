@@ -52,6 +52,13 @@ export const PEOPLE_WEAKENINGS = {
       replace: "database.run(USE, now, link.linkSha256, now)",
     },
   ],
+  "challenges-count-again": [
+    {
+      file: "server/store/commands/people/passkeys.ts",
+      find: "if (database.run(CLAIM, id, expiresAt).changes === 0) throw",
+      replace: "if (database.run(CLAIM, id, expiresAt).changes > 1) throw",
+    },
+  ],
   "one-is-enough": [
     {
       file: "server/console/confirm.ts",

@@ -11,6 +11,8 @@ import { type Browser, type CDPSession, chromium, type Page } from "playwright-c
 const NAMES = ["chromium", "chromium-browser", "google-chrome"];
 const DESKTOP = { width: 1280, height: 860 };
 const PHONE = { width: 390, height: 844 };
+/** What is left of a desktop's window at 200 % zoom. */
+const ZOOMED = { width: 640, height: 430 };
 /** Pictures are drawn by the processor, which other tasks may keep busy. */
 const STEP_TIMEOUT_MS = 120_000;
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -134,7 +136,7 @@ async function auditAccessibility(page: Page): Promise<readonly string[]> {
 }
 
 /**
- * Looks at a screen in both themes and on a phone, keeps pictures of it, and asks axe-core about each.
+ * Looks at a screen in both themes, at 200 % zoom and on a phone, keeps pictures of it, and asks axe-core about it in each theme.
  *
  * @throws Error with everything that was found.
  */
@@ -146,10 +148,15 @@ export async function inspect(page: Page, name: string, folder: string): Promise
     await page.screenshot({ path: join(folder, `${name}-${theme}.png`) });
     found.push(...(await auditAccessibility(page)).map((text) => `${theme}: ${text}`));
   }
-  await page.setViewportSize(PHONE);
-  await page.screenshot({ path: join(folder, `${name}-phone.png`) });
-  const overflow = Number(await page.evaluate("document.documentElement.scrollWidth - window.innerWidth"));
-  if (overflow > 0) found.push(`phone: the page is ${overflow} pixels too wide`);
+  for (const [where, size] of [
+    ["zoomed", ZOOMED],
+    ["phone", PHONE],
+  ] as const) {
+    await page.setViewportSize(size);
+    const overflow = Number(await page.evaluate("document.documentElement.scrollWidth - window.innerWidth"));
+    if (overflow > 0) found.push(`${where}: the page is ${overflow} pixels too wide`);
+  }
+  await page.screenshot({ path: join(folder, `${name}-phone.png`), fullPage: true });
   await page.setViewportSize(DESKTOP);
   await page.evaluate('document.documentElement.setAttribute("data-theme", "light")');
   if (found.length > 0) throw new Error(found.join("\n"));

@@ -1,7 +1,25 @@
 /** Organizations: made and filled by an admin of the place, and looked at by one of their own. */
 import assert from "node:assert/strict";
+import type { Locator, Page } from "playwright-core";
 import { inspect } from "./browser.ts";
 import { go, heading, step } from "./step.ts";
+
+/** What an admin of an organization may: see the agents of its members, and stop one. */
+async function lookAfter(visitor: Page, organization: Locator): Promise<void> {
+  const page = organization.page();
+  const ada = /prs_[0-9A-Z]{26}/.exec(await page.locator('[data-person="Ada"]').innerHTML())?.[0] ?? "";
+  await organization.getByLabel("Id of somebody in the list above (prs_…)").fill(ada);
+  await organization.getByLabel("There as").selectOption("member");
+  await organization.getByRole("button", { name: "Add, or change" }).click();
+  await organization.locator('[data-member="Ada"]').waitFor();
+  await go(visitor, "Agents");
+  await visitor.getByPlaceholder("Name, or path/name").fill("bookkeeper");
+  await visitor.getByRole("link", { name: "bookkeeper", exact: true }).click();
+  await heading(visitor, "bookkeeper").waitFor();
+  await visitor.getByRole("button", { name: "Stop", exact: true }).click();
+  await visitor.getByRole("button", { name: "Stop it now" }).click();
+  await visitor.locator("[data-stopped]").waitFor();
+}
 
 /** One after another. */
 export const ORGANIZATIONS = [
@@ -32,7 +50,17 @@ export const ORGANIZATIONS = [
       await visitor.reload();
       await visitor.locator('[data-organization="payments"]').getByText("payments", { exact: true }).click();
       await visitor.locator('[data-member="Lise"]').getByRole("link").waitFor();
+      await lookAfter(visitor, made);
+      await made.getByLabel("Id of somebody in the list above (prs_…)").fill(id);
+      await made.getByLabel("There as").selectOption("member");
+      await made.getByRole("button", { name: "Add, or change" }).click();
+      await made.locator('[data-member="Lise"]').getByText("member", { exact: true }).waitFor();
+      await visitor.reload();
+      await heading(visitor, "bookkeeper").waitFor({ state: "detached" });
+      await visitor.getByRole("alert").waitFor();
       await visitor.context().close();
+      await made.getByRole("button", { name: "Remove Ada" }).click();
+      await made.locator('[data-member="Ada"]').waitFor({ state: "detached" });
       await made.getByRole("button", { name: "Remove Lise" }).click();
       await made.locator('[data-member="Lise"]').waitFor({ state: "detached" });
       await made.getByRole("button", { name: "End this organization" }).click();

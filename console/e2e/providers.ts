@@ -54,6 +54,33 @@ export const PROVIDERS = [
       await stranger.context().close();
     },
   ),
+  step(
+    "whoever has a passkey adds a provider by its word, and is the same person by either",
+    async ({ world, browser, pictures }) => {
+      const { page } = await browser.open();
+      await page.goto(`${world.origin}/app/welcome#${await world.link({ roles: ["auditor"] })}`);
+      await page.getByLabel("Your name, for others to see").fill("Ivan");
+      await page.getByRole("button", { name: "Create a passkey and come in" }).click();
+      await heading(page, "Now").waitFor();
+      await go(page, "People");
+      const asked = page.waitForRequest("**/v1/passkeys/options/*");
+      await page.getByRole("button", { name: "Add Acme" }).click();
+      assert.match((await asked).url(), /\/add-identity(:|%3A)acme$/);
+      await signInThere(page, "ivan");
+      await heading(page, "Now").waitFor();
+      await page.context().close();
+      const { page: again } = await browser.open();
+      await again.goto(world.origin);
+      await again.getByRole("button", { name: "Sign in with Acme" }).click();
+      await signInThere(again, "ivan");
+      await heading(again, "Now").waitFor();
+      assert.ok(await again.getByText("Ivan", { exact: true }).isVisible());
+      await go(again, "People");
+      await again.locator("[data-passkey]").first().waitFor();
+      await inspect(again, "further-provider", pictures);
+      await again.context().close();
+    },
+  ),
   step("an answer that this tab did not ask for is thrown away", async ({ world, browser }) => {
     const { page } = await browser.open();
     let asked = 0;

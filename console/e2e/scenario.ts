@@ -60,6 +60,7 @@ const LOOKING = [
     assert.equal(denied.ok, false);
     await page.getByRole("link", { name: "write:doc" }).first().waitFor();
     await page.getByText("denied", { exact: true }).last().waitFor();
+    await page.getByRole("img", { name: /agents per owner/ }).waitFor();
     await inspect(page, "now", pictures);
   }),
   step("the tree leads from the owner to its agents and their children", async ({ browser, pictures }) => {
@@ -123,6 +124,9 @@ const PROVING = [
         await page.getByRole("heading", { name }).waitFor();
       }
       await page.getByText("Proven in this browser").waitFor();
+      const custody = page.getByRole("list", { name: "From the human to the action" });
+      await custody.getByText("orchestrator").waitFor();
+      await custody.getByText("write:doc", { exact: true }).last().waitFor();
       await inspect(page, "question", pictures);
     },
   ),

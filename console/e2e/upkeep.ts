@@ -50,6 +50,31 @@ export const UPKEEP = [
     await page.locator("[data-turned]").waitFor();
     await inspect(page, "turned", pictures);
   }),
+  step(
+    "another trust domain is believed by two admins, and not any more by one",
+    async ({ browser, pictures }) => {
+      const { page, other } = browser;
+      await go(page, "Settings");
+      await page.getByText("Nobody else is believed").waitFor();
+      await page.getByText("Believe another trust domain", { exact: true }).click();
+      const form = page.getByRole("form", { name: "Believe another trust domain" });
+      await form.getByLabel("Trust domain").fill("partner.test");
+      // Nobody listens there: the relationship is made all the same, and says that no bundle came.
+      await form.getByLabel("Bundle endpoint").fill("https://127.0.0.1:9/bundle");
+      await inspect(page, "federate", pictures);
+      await form.getByRole("button", { name: "Believe it" }).click();
+      await askSecond(page, "we work with them");
+      await confirm(other, { reason: "we work with them", title: "Believe another trust domain" });
+      await page.locator('[data-awaited="confirmed"]').waitFor();
+      await page.getByRole("button", { name: "Do it now" }).click();
+      const made = page.locator('[data-federation="partner.test"]');
+      await made.waitFor();
+      await inspect(page, "federated", pictures);
+      await made.getByRole("button", { name: "End", exact: true }).click();
+      await made.getByRole("button", { name: /^End partner.test/ }).click();
+      await made.waitFor({ state: "detached" });
+    },
+  ),
   step("a freeze is put on and lifted by one admin", async ({ browser, pictures }) => {
     const { page } = browser;
     await go(page, "Policies");

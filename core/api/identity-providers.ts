@@ -1,8 +1,13 @@
 /** HTTP API: people who sign in through an identity provider. Served to the console. */
 import { z } from "zod";
-import { authenticationResponse, displayName, linkSecret, registrationResponse } from "./people.ts";
+import {
+  authenticationResponse,
+  displayName,
+  linkSecret,
+  providerName,
+  registrationResponse,
+} from "./people.ts";
 
-const providerName = z.string().regex(/^[a-z0-9][a-z0-9-]{0,31}$/);
 const base64url = z.string().regex(/^[A-Za-z0-9_-]*$/);
 
 /** `GET /v1/identity-providers` */
@@ -51,7 +56,7 @@ export type SubjectComing = z.infer<typeof subjectComing>;
 export const firstPasskey = z.strictObject({ credential: registrationResponse });
 export type FirstPasskey = z.infer<typeof firstPasskey>;
 
-/** `POST /v1/session/identities`: the assertion is of a passkey that is there, over a challenge for `add-identity`. */
+/** `POST /v1/session/identities`: the assertion is of a passkey that is there, over a challenge for `add-identity:<provider>`. */
 export const identityAddition = z.strictObject({ ...providedWord, assertion: authenticationResponse });
 export type IdentityAddition = z.infer<typeof identityAddition>;
 

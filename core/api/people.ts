@@ -3,6 +3,8 @@ import { z } from "zod";
 import { ROLES } from "../role.ts";
 
 const base64url = z.string().regex(/^[A-Za-z0-9_-]*$/);
+/** As `console.identityProviders` names it. */
+export const providerName = z.string().regex(/^[a-z0-9][a-z0-9-]{0,31}$/);
 const credentialId = base64url.min(1).max(1366);
 /** Far more than an authenticator's data takes. */
 const blob = base64url.max(16_384);
@@ -47,7 +49,10 @@ export type AuthenticationResponse = z.infer<typeof authenticationResponse>;
 
 /** `GET /v1/passkeys/options/:purpose` */
 export const passkeyPurpose = z.object({
-  purpose: z.enum(["log-in", "register", "add-passkey", "remove-passkey", "add-identity"]),
+  purpose: z.union([
+    z.enum(["log-in", "register", "add-passkey", "remove-passkey"]),
+    z.templateLiteral(["add-identity:", providerName]).describe("for the identity provider of that name"),
+  ]),
 });
 
 /** Options for the browser; give them to `parseCreationOptionsFromJSON` or `parseRequestOptionsFromJSON`. */

@@ -18,7 +18,13 @@ const MAC_BYTES = 32;
 const BODY_BYTES = RANDOM_BYTES + EXPIRY_BYTES;
 
 /** What is to be allowed by a passkey. */
-export type PasskeyPurpose = "register" | "log-in" | "add-passkey" | "remove-passkey" | "add-identity";
+export type PasskeyPurpose =
+  | "register"
+  | "log-in"
+  | "add-passkey"
+  | "remove-passkey"
+  /** A word for one provider is no word for another. */
+  | `add-identity:${string}`;
 /** `provider:<name>` is a sign-in through that identity provider. */
 type ChallengePurpose = PasskeyPurpose | `provider:${string}`;
 

@@ -40,6 +40,8 @@ const whenOfAdmin: NeedsConfirmation = ({ reads }, { params, body }) => {
 
 const CONFIRMED_ROWS: Readonly<Record<string, NeedsConfirmation>> = {
   "POST /v1/authority/steps": always,
+  "POST /v1/federations": always,
+  "POST /v1/federations/:trust_domain/bundle": always,
   "POST /v1/policy": always,
   "POST /v1/ledger/turns": always,
   "POST /v1/secret-keys/rotation": always,

@@ -54,6 +54,9 @@ const PERSON_ROWS: Readonly<Record<string, readonly Role[]>> = {
   "POST /v1/policy/freeze": ADMINS,
   // Runs what was sent, in a thread that reaches nothing; auditors read what came of policies, and try none.
   "POST /v1/policy/replays": OPERATORS,
+  "POST /v1/federations/:trust_domain/refresh": ADMINS,
+  // A stop: nobody of that trust domain is believed any more, by one admin's word.
+  "POST /v1/federations/:trust_domain/removal": ADMINS,
   "POST /v1/entries/:id/removal": STOPPERS,
   "POST /v1/join-tokens": OPERATORS,
   "POST /v1/verifier-tickets": OPERATORS,
@@ -83,6 +86,8 @@ const PERSON_ROWS: Readonly<Record<string, readonly Role[]>> = {
   "GET /v1/confirmations/:id": READERS,
   // With a second admin's word alone (`confirmed-rows.ts`).
   "POST /v1/authority/steps": ADMINS,
+  "POST /v1/federations": ADMINS,
+  "POST /v1/federations/:trust_domain/bundle": ADMINS,
   "POST /v1/policy": ADMINS,
   "POST /v1/ledger/turns": ADMINS,
   "POST /v1/secret-keys/rotation": ADMINS,

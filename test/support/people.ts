@@ -55,7 +55,7 @@ export async function createLink(server: TestServer, body: object = {}): Promise
 /** A fresh challenge. */
 export async function challengeFor(
   server: TestServer,
-  purpose: "register" | "log-in" | "add-passkey" | "remove-passkey" | "add-identity",
+  purpose: "register" | "log-in" | "add-passkey" | "remove-passkey" | `add-identity:${string}`,
 ): Promise<string> {
   const { challenge } = jsonOf(await sendConsole(server, { target: `/v1/passkeys/options/${purpose}` }));
   return String(challenge);

@@ -33,7 +33,7 @@ const begun = z.strictObject({
 /** Why somebody goes to a provider: by an invitation, to be known there too, or, with neither, to sign in. */
 export interface Errand {
   readonly coming: { readonly link: string; readonly name: string } | null;
-  /** The word of a passkey for `add-identity`. */
+  /** The word of a passkey for `add-identity:<provider>`. */
   readonly adding: unknown;
 }
 

@@ -33,7 +33,7 @@ export async function comeIn(person: {
 
 /** The word of a passkey that is there, for what a session alone does not allow. It counts for five minutes. @throws ApiError, DOMException. */
 export async function giveWord(
-  purpose: "add-passkey" | "remove-passkey" | "add-identity",
+  purpose: "add-passkey" | "remove-passkey" | `add-identity:${string}`,
   passkeys: SessionAnswer["passkeys"],
 ): Promise<unknown> {
   const { challenge } = await callApi({ path: `/v1/passkeys/options/${purpose}`, answer: passkeyOptions });

@@ -12,7 +12,12 @@ const LEAST_PEAK = 5;
 export function Pulse({ frames }: { readonly frames: readonly LiveFrame[] }): ReactElement {
   const canvas = useRef<HTMLCanvasElement>(null);
   useEffect(() => {
-    if (canvas.current !== null) draw(canvas.current, frames);
+    const drawn = canvas.current;
+    if (drawn === null) return;
+    // Drawn by its width: at each frame, and when the window is another.
+    const sized = new ResizeObserver(() => draw(drawn, frames));
+    sized.observe(drawn);
+    return () => sized.disconnect();
   }, [frames]);
   const peak = Math.max(
     0,

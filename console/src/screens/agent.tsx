@@ -8,6 +8,8 @@ import type { ReactElement } from "react";
 import { callApi, pathWith } from "../api/client.ts";
 import { useSession } from "../api/session.tsx";
 import { useApi } from "../api/use-api.ts";
+import { useOwnerName } from "../api/use-people.ts";
+import { Custody, type CustodyStep } from "../parts/custody.tsx";
 import { formatCount, formatSpan, formatTime } from "../parts/format.ts";
 import { Icon } from "../parts/icons.tsx";
 import { Badge, Empty, Id, Panel, StatusBadge, Table, Waiting } from "../parts/parts.tsx";
@@ -105,23 +107,32 @@ export function Agent(): ReactElement {
 
 function Chain({ line }: { readonly line: readonly AgentView[] }): ReactElement {
   const owner = line[0]?.owner_id ?? "";
-  return (
-    <ol className="chain">
-      <li>
-        <Link className="chip" to="/owners/$id" params={{ id: owner }}>
-          {owner}
+  const name = useOwnerName()(owner);
+  const human: CustodyStep = {
+    id: owner,
+    icon: "people",
+    name: (
+      <Link to="/owners/$id" params={{ id: owner }}>
+        {owner}
+      </Link>
+    ),
+    note: name,
+  };
+  const agents = line.map(
+    ({ agent_id: id, name: agent, status }, depth): CustodyStep => ({
+      id,
+      icon: "agents",
+      by: depth === 0 ? "answers for" : "created",
+      name: (
+        <Link to="/agents/$id" params={{ id }}>
+          {agent}
         </Link>
-      </li>
-      {line.map(({ agent_id: id, name, status }) => (
-        <li key={id}>
-          <Link className="chip" to="/agents/$id" params={{ id }}>
-            {name}
-          </Link>
-          {status === "live" ? null : <StatusBadge status={status} />}
-        </li>
-      ))}
-    </ol>
+      ),
+      note: status === "live" ? null : <StatusBadge status={status} />,
+      tone: status === "revoked" ? "bad" : "plain",
+    }),
   );
+  return <Custody steps={[human, ...agents]} />;
 }
 
 function Credentials({ agent }: { readonly agent: AgentView }): ReactElement {

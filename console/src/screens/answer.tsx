@@ -3,6 +3,8 @@
 import { Link } from "@tanstack/react-router";
 import type { EventAnswer } from "@trustwarden/core/agentledger/bundle-answers.ts";
 import { type ReactElement, useEffect, useState } from "react";
+import { useOwnerName } from "../api/use-people.ts";
+import { Custody, type CustodyStep } from "../parts/custody.tsx";
 import { formatAgentName, formatCount, formatTime } from "../parts/format.ts";
 import { Icon } from "../parts/icons.tsx";
 import { Badge, Facts, Id, Panel, Waiting } from "../parts/parts.tsx";
@@ -114,9 +116,69 @@ function Proven({
   const answer = checked.report.events.find(({ event }) => event.event_id === found.eventId);
   return (
     <>
-      {answer === undefined ? null : <Answers answer={answer} />}
+      {answer === undefined ? null : (
+        <>
+          <HowItCame answer={answer} />
+          <Answers answer={answer} />
+        </>
+      )}
       <Rests checked={checked} found={found} />
     </>
+  );
+}
+
+/** The proven records as a picture; nothing of an event without an agent. */
+function HowItCame({ answer }: { readonly answer: EventAnswer }): ReactElement | null {
+  const nameOf = useOwnerName();
+  const [first] = answer.authorizedBy;
+  if (first === undefined) return null;
+  return (
+    <Panel title="From the human to the action">
+      <Custody steps={custodyOf(answer, nameOf(first.by))} />
+    </Panel>
+  );
+}
+
+function custodyOf({ event, authorizedBy }: EventAnswer, human: string | null): readonly CustodyStep[] {
+  const by = authorizedBy[0]?.by ?? "";
+  const agents = authorizedBy.map(({ subject, document, signedBy, scope, index }) => ({
+    id: String(index),
+    icon: "agents" as const,
+    name: formatAgentName(subject),
+    by: `${document}, signed by a ${signedBy}`,
+    note: <ScopeChips scope={scope} />,
+  }));
+  const isDenied = event.outcome === "denied";
+  return [
+    { id: "human", icon: "people", name: human ?? by, note: human === null ? null : <Id text={by} /> },
+    ...agents,
+    {
+      id: "policy",
+      icon: "policies",
+      name: isDenied ? "denied" : "allowed",
+      by: "decided by policy",
+      tone: isDenied ? "bad" : "good",
+    },
+    {
+      id: "action",
+      icon: isDenied ? "cross" : "now",
+      name: event.action ?? event.kind,
+      by: isDenied ? "did not happen" : event.outcome,
+      note: event.resource === null ? null : <Id text={event.resource} />,
+      tone: isDenied ? "bad" : "plain",
+    },
+  ];
+}
+
+function ScopeChips({ scope }: { readonly scope: readonly string[] }): ReactElement {
+  return (
+    <div className="chips">
+      {scope.map((atom) => (
+        <span className="chip" key={atom}>
+          {atom}
+        </span>
+      ))}
+    </div>
   );
 }
 
@@ -151,13 +213,7 @@ function Answers({ answer }: { readonly answer: EventAnswer }): ReactElement {
               <li key={index}>
                 <strong>{by.startsWith("spiffe://") ? formatAgentName(by) : by}</strong> by a {document} to{" "}
                 {formatAgentName(subject)}
-                <div className="chips">
-                  {scope.map((atom) => (
-                    <span className="chip" key={atom}>
-                      {atom}
-                    </span>
-                  ))}
-                </div>
+                <ScopeChips scope={scope} />
               </li>
             ))}
           </ol>

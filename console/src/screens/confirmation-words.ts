@@ -8,6 +8,8 @@ const MAX_SHOWN_CHARS = 20_000;
 
 const MEANINGS: readonly (readonly [request: RegExp, meaning: string])[] = [
   [/^POST \/v1\/authority\/steps$/, "A step of the authority"],
+  [/^POST \/v1\/federations$/, "Believe another trust domain"],
+  [/^POST \/v1\/federations\/[^/]+\/bundle$/, "Set the keys of another trust domain"],
   [/^POST \/v1\/policy$/, "Load a policy"],
   [/^POST \/v1\/ledger\/turns$/, "Turn the ledger"],
   [/^POST \/v1\/secret-keys\/rotation$/, "Rotate the key of the secrets"],

@@ -92,7 +92,7 @@ function AddIdentity({ session }: { readonly session: SessionAnswer }): ReactEle
   const list = useQuery({ queryKey: ["identity-providers"], queryFn: listProviders, staleTime: Infinity });
   const adding = useMutation({
     mutationFn: async (name: string) =>
-      goToProvider(name, { coming: null, adding: await giveWord("add-identity", session.passkeys) }),
+      goToProvider(name, { coming: null, adding: await giveWord(`add-identity:${name}`, session.passkeys) }),
   });
   if (list.isError) return <Problem error={list.error} retry={() => list.refetch()} />;
   if (list.data === undefined || list.data.length === 0) return null;

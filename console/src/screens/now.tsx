@@ -7,9 +7,8 @@ import { type Live, useLive } from "../api/live.tsx";
 import { formatAgentName, formatClock, formatCount, formatRatio } from "../parts/format.ts";
 import { Badge, Empty, Figure, Panel, Waiting } from "../parts/parts.tsx";
 import { Pulse } from "../parts/pulse.tsx";
+import { MANY_AGENTS_PER_OWNER, Ratio } from "../parts/ratio.tsx";
 
-/** More agents for each owner than a person can answer for. */
-const MANY_AGENTS_PER_OWNER = 50;
 /** Decisions a second are told from this many frames: two seconds. */
 const RATE_FRAMES = 4;
 
@@ -41,6 +40,11 @@ export function Now(): ReactElement {
           <Pulse frames={live.frames} />
         </div>
       </Panel>
+      {frame === undefined || frame.counts === null ? null : (
+        <Panel title="Agents for each owner">
+          <Ratio agents={frame.counts.agents} owners={frame.counts.owners} />
+        </Panel>
+      )}
       <Panel title="Latest decisions">
         <Latest recent={live.recent} />
       </Panel>

@@ -2,15 +2,15 @@
 
 import { useQuery } from "@tanstack/react-query";
 import { authorityAnswer } from "@trustwarden/core/api/authority.ts";
-import { federationList } from "@trustwarden/core/api/federation.ts";
 import type { ReactElement } from "react";
 import { useSession } from "../api/session.tsx";
 import { useApi } from "../api/use-api.ts";
 import { formatTime } from "../parts/format.ts";
-import { Badge, Command, Empty, Facts, Id, Panel, Table, type Tone, Waiting } from "../parts/parts.tsx";
+import { Badge, Command, Facts, Id, Panel, Table, type Tone, Waiting } from "../parts/parts.tsx";
 import { Problem } from "../parts/problem.tsx";
 import { type AnchorState, pin, readAnchors } from "../verify/anchors.ts";
 import { AuthoritySteps } from "./authority-steps.tsx";
+import { Federations } from "./federations.tsx";
 import { Upkeep } from "./upkeep.tsx";
 
 /** The screen. */
@@ -130,40 +130,6 @@ function AuthorityKeys(): ReactElement {
       {isAdmin ? <AuthoritySteps keys={authority.data.keys} onDone={() => void authority.refetch()} /> : null}
       <div className="panel-body">
         <Command text="warden ca rotate --kind intermediate" />
-      </div>
-    </>
-  );
-}
-
-function Federations(): ReactElement {
-  const federations = useApi("/v1/federations", federationList);
-  if (federations.isError) return <Problem error={federations.error} />;
-  if (federations.data === undefined) return <Waiting what="Reading" />;
-  if (federations.data.federations.length === 0) {
-    return (
-      <Empty title="Nobody else is believed" command="warden federation create partner.example --help">
-        With a relationship, agents of another trust domain can prove themselves here.
-      </Empty>
-    );
-  }
-  return (
-    <>
-      <Table columns={["Trust domain", "How", "Sequence", "Changed", "Last fetch"]}>
-        {federations.data.federations.map((one) => (
-          <tr key={one.trust_domain}>
-            <td>{one.trust_domain}</td>
-            <td>{one.profile ?? "set by hand"}</td>
-            <td>{one.sequence ?? "no bundle yet"}</td>
-            <td>{one.changed_at === null ? "" : formatTime(one.changed_at)}</td>
-            <td>{one.failure === null ? "good" : <Badge tone="bad">{one.failure}</Badge>}</td>
-          </tr>
-        ))}
-      </Table>
-      <div className="panel-body stack">
-        <p className="muted">
-          A relationship lets a whole trust domain in. It is made, and ended, on the server’s own terminal.
-        </p>
-        <Command text="warden federation list" />
       </div>
     </>
   );

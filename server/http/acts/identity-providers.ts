@@ -50,7 +50,8 @@ export async function addFirstPasskey(
 }
 
 /**
- * A further provider of the same person. A session alone adds none, and neither does a provider: it takes a passkey.
+ * A further provider of the same person. A session alone adds none, and neither does a provider: it takes a passkey's word for that
+ * provider, so that a page that has a word for one adds no other.
  *
  * @throws TrustWardenError `passkey_invalid`, `challenge_invalid`, `challenge_used`, `identity_refused`, `identity_provider_unavailable`,
  *   `person_exists` for a subject that is somebody, `quota_exceeded`.
@@ -61,7 +62,7 @@ export async function addIdentity(
 ): Promise<SessionAnswer> {
   const { personId } = personOf(visit.caller);
   const { assertion: credential, ...word } = visit.body;
-  const { assertion } = await verifyWordOf(services, credential, "add-identity");
+  const { assertion } = await verifyWordOf(services, credential, `add-identity:${word.provider}`);
   const subject = await verifySubject(services, word);
   const context = contextOf(services, visit);
   const change = { change: "add-identity", personId, subject, assertion, context } as const;
