@@ -5,6 +5,8 @@ import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { createDomain, issueSvid } from "../interop/domain.ts";
+import { openScriptedEndpoint, x509Response } from "../test/support/scripted-endpoint.ts";
 import { createHome, runWarden } from "./testing.ts";
 
 const MAIN = join(import.meta.dirname, "main.ts");
@@ -89,4 +91,23 @@ test("takes the files away when the agent is stopped", async () => {
   const id = /agt_[0-9A-Z]+/.exec(listed.stdout)?.[0] ?? "";
   expect((await runWarden(home, ["stop", id, ...places])).exitCode).toBe(0);
   await vi.waitFor(() => expect(existsSync(file("svid.key"))).toBe(false), { timeout: 10_000 });
+});
+
+test("ends, and takes the files away, when the endpoint does not take the call any more", async () => {
+  const now = Math.floor(Date.now() / 1000);
+  const domain = createDomain("acme.test", now);
+  const endpoint = await openScriptedEndpoint();
+  try {
+    const svids = [issueSvid(domain, ["a"], now)];
+    endpoint.push("FetchX509SVID", x509Response({ svids, bundle: [domain.root.der] }));
+    const ran = runWarden(home, ["svid", "write", "--dir", directory, "--socket", endpoint.socket]);
+    await vi.waitFor(() => expect(endpoint.calls.length).toBe(2), { timeout: 10_000 });
+    endpoint.fail("FetchX509SVID", 3);
+    const { exitCode, stderr } = await ran;
+    expect([exitCode, stderr]).toEqual([1, expect.stringContaining("request_malformed")]);
+    expect(stderr).not.toContain("trying again");
+    expect(existsSync(file("svid.key"))).toBe(false);
+  } finally {
+    endpoint.close();
+  }
 });

@@ -381,6 +381,22 @@ describe("XV: peers that are proven and peers that are not", () => {
     expect((await call(port, b)).said).toBe(`${b.id}\n`);
   });
 
+  it("goes on when a peer breaks its connection off, although nobody listens for that", async () => {
+    const { source } = await openSource();
+    const closed: boolean[] = [];
+    const server = createMutualTlsServer({ source, accept: () => true }, ({ socket }) => {
+      socket.write("x".repeat(65_536));
+      socket.on("close", (hadError) => closed.push(hadError));
+    });
+    const port = await listenOn(server);
+    const socket = connectTcp(port, "127.0.0.1");
+    const peer = connectTls({ socket, rejectUnauthorized: false, ...keysOf(b) });
+    peer.on("error", () => undefined);
+    await once(peer, "readable");
+    socket.resetAndDestroy();
+    await expect.poll(() => closed).toEqual([true]);
+  });
+
   it("accepts only whom the caller names, in both roles, although all are proven", async () => {
     const { source } = await openSource();
     for (const [accept, isAccepted] of [

@@ -72,6 +72,8 @@ async function keepFiles({ io, output }: Session, { dir, socket, hint }: WriteOp
       },
       onError: ({ code }) => {
         if (code === "no_identity") removeIdentityFiles(dir);
+        // The end of the watch is the end of the command, which says why.
+        if (code === "request_malformed") return;
         output.note(`${code}: ${code === "no_identity" ? "the files were taken away" : "trying again"}`);
       },
     });
@@ -107,6 +109,7 @@ async function followUntilStopped(
       }
     },
     onError,
+    onEnd: failed.reject,
   });
   // Nothing else keeps the process alive while the endpoint is away.
   const keepAlive = setInterval(() => {}, 60_000);

@@ -1,5 +1,5 @@
 /** The JWT profile as a black box shows it: tokens, their bundles, and what `ValidateJWTSVID` lets pass. */
-import { createPublicKey, generateKeyPairSync, type webcrypto } from "node:crypto";
+import { createHmac, createPublicKey, generateKeyPairSync, type webcrypto } from "node:crypto";
 import { decodeProtectedHeader, type JWTPayload, jwtVerify, SignJWT } from "jose";
 import {
   firstMessage,
@@ -17,6 +17,7 @@ import {
   describeEnding,
   Failed,
   type Level,
+  NotSeen,
   type Row,
   requireStatus,
   requireThat,
@@ -137,6 +138,19 @@ const fetchRows: readonly Row[] = [
           requireThat(svids.length === 1 && svids[0]?.spiffeId === spiffeId, `${spiffeId}: another answer`);
         }
         return `${bench.snapshot.x509.svids.length} id(s)`;
+      }),
+  },
+  {
+    id: "A-8c",
+    level: "M",
+    text: "hints are unique among the tokens of a response",
+    check: (bench) =>
+      bench.using(async (connection) => {
+        const { svids } = await fetchTokens(bench, connection, jwtSvidRequest([AUDIENCE]));
+        const hints = svids.map(({ hint }) => hint).filter((hint) => hint !== "");
+        if (hints.length === 0) throw new NotSeen("no token has a hint");
+        requireThat(new Set(hints).size === hints.length, `a hint comes twice: ${hints.join(", ")}`);
+        return `${hints.length} hint(s)`;
       }),
   },
   refusesFetch("A-11d", {
@@ -301,6 +315,23 @@ function unsigned(id: string): string {
   return `${part({ alg: "none" })}.${part({ sub: id, aud: AUDIENCE, exp })}.`;
 }
 
+/** Whoever lets the token choose its algorithm takes the public key, which everybody has, for the secret of an HMAC. */
+function keyedWithPublicKey(id: string, bench: Bench): string {
+  const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const [jwk] = ownKeys(bench);
+  requireThat(jwk !== undefined, "no key in the own bundle");
+  const exp = Math.floor(Date.now() / 1000) + 300;
+  const input = `${part({ alg: "HS256", kid: jwk.kid })}.${part({ sub: id, aud: AUDIENCE, exp })}`;
+  const secret = createPublicKey({ key: jwk, format: "jwk" }).export({ type: "spki", format: "pem" });
+  return `${input}.${createHmac("sha256", secret).update(input).digest("base64url")}`;
+}
+
+/** The good token in the flattened form, which JWT-SVID §1 forbids. */
+function inJson(token: string): string {
+  const [header, payload, signature] = token.split(".");
+  return JSON.stringify({ protected: header, payload, signature });
+}
+
 /** The good token, with the payload of another. */
 function spliced(token: string): string {
   const [header = "", payload = "", signature = ""] = token.split(".");
@@ -377,6 +408,14 @@ const validateRows: readonly Row[] = [
   ),
   refusesToken("A-13g", "a token without a signature (J-3)", ({ spiffeId }) =>
     validateRequest(AUDIENCE, unsigned(spiffeId)),
+  ),
+  refusesToken(
+    "A-13i",
+    "a token that an HMAC of the bundle's public key signed (J-3)",
+    ({ spiffeId }, bench) => validateRequest(AUDIENCE, keyedWithPublicKey(spiffeId, bench)),
+  ),
+  refusesToken("A-13j", "a good token in JSON serialization (J-1)", ({ svid }) =>
+    validateRequest(AUDIENCE, inJson(svid)),
   ),
   refusesToken("A-13h", "a word that is no token", () => validateRequest(AUDIENCE, "token")),
   refusesToken("A-5d", "nothing", () => validateRequest(AUDIENCE, "")),

@@ -1,8 +1,11 @@
 /** The suite finds an endpoint without fault to be so, and each fault where it is. */
+import { issueJwtSvid } from "@trustwarden/core/agentid/jwt-svid.ts";
+import { formatP256Jwk } from "@trustwarden/core/crypto.ts";
 import { afterEach, describe, expect, it } from "vitest";
 import { breakChains } from "../../interop/broken-chains.ts";
 import { createDomain, encodePkcs8, issueSvid } from "../../interop/domain.ts";
 import type { DeliveredWit } from "../../node/ports.ts";
+import { jwtBundles, openScriptedEndpoint, x509Response } from "../support/scripted-endpoint.ts";
 import type { X509Svid } from "./api.ts";
 import { parseTarget } from "./grpc.ts";
 import {
@@ -188,3 +191,30 @@ function withMembers(part: string, change: Change): string {
   const parsed = { ...JSON.parse(Buffer.from(part, "base64url").toString()), ...change };
   return Buffer.from(JSON.stringify(parsed)).toString("base64url");
 }
+
+describe("an endpoint that says yes to every token", () => {
+  it("fails each row that shows it one that is none, and the row of hints by giving one twice", async () => {
+    const ours = issueSvid(domain, ["a"], now);
+    const root = Buffer.from(domain.root.der);
+    const svid = issueJwtSvid({
+      ...{ id: ours.id, audience: "spiffe://conformance.test/audience", issuer: "https://acme.test" },
+      ...{ kid: domain.jwtKid, jti: "1", now, ttlSeconds: 300, signer: domain.signers.jwt },
+    });
+    const key = { ...formatP256Jwk(domain.signers.jwt.publicKey), kid: domain.jwtKid };
+    const token = { spiffe_id: ours.id, svid, hint: "one" };
+    const yes = await openScriptedEndpoint();
+    endpoint = { ...yes, rotate: () => undefined, withdraw: () => undefined, close: async () => yes.close() };
+    yes.push("FetchX509SVID", x509Response({ svids: [ours], bundle: [domain.root.der] }));
+    yes.push("FetchX509Bundles", { bundles: { "spiffe://acme.test": root } });
+    yes.push("FetchJWTBundles", jwtBundles({ "acme.test": [key] }));
+    yes.push("FetchJWTSVID", { svids: [token, token] });
+    yes.push("ValidateJWTSVID", { spiffe_id: ours.id });
+    const isAsked = (id: string) => /^A-(13[c-j]|8c|5[de])$/.test(id);
+    const verdicts = await runSuite({ socket: yes.socket, selects: isAsked });
+    expect(verdicts.map(({ id, verdict }) => `${id} ${verdict}`).toSorted()).toEqual(
+      ["13c", "13d", "13e", "13f", "13g", "13h", "13i", "13j", "5d", "5e", "8c"].map(
+        (row) => `A-${row} fail`,
+      ),
+    );
+  });
+});
