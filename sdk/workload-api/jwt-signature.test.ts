@@ -49,6 +49,23 @@ describe("signatures of JWT-SVIDs", () => {
     },
   );
 
+  it("JV-6: no key is used as another kind's, and PSS has the salt of RFC 7518 alone", () => {
+    const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    const der = sign("sha256", data, privateKey);
+    for (const algorithm of ["RS256", "PS256"])
+      expect(isJwtSignature({ algorithm, key: publicKey, data, signature: der }), algorithm).toBe(false);
+    const short = sign("sha384", data, { key: privateKey, dsaEncoding: "ieee-p1363" });
+    expect(isJwtSignature({ algorithm: "ES384", key: publicKey, data, signature: short })).toBe(false);
+    const salted = (saltLength: number) =>
+      isJwtSignature({
+        algorithm: "PS256",
+        key: rsa.publicKey,
+        data,
+        signature: sign("sha256", data, { key: rsa.privateKey, padding: 6, saltLength }),
+      });
+    expect([salted(32), salted(20), salted(0)]).toEqual([true, false, false]);
+  });
+
   it("JV-3 and JV-4: neither none nor an HMAC keyed with the public key is one, and JV-5 nor is EdDSA", () => {
     const { publicKey } = signWith("ES256");
     const pem = publicKey.export({ type: "spki", format: "pem" });

@@ -137,8 +137,6 @@ function createListener(
   const { ALPNProtocols: _, ...manners } = SERVER_TLS_OPTIONS;
   const listener = createTlsServer({ ...manners, ...keysOf(svid), handshakeTimeout: HANDSHAKE_TIMEOUT_MS });
   listener.on("secureConnection", (socket) => {
-    // A peer that resets its connection must not end the process; whoever cares about the error hears it too.
-    socket.on("error", () => undefined);
     const refusal = findRefusal(socket, options);
     if (refusal === undefined) return onConnection({ socket, peer: peerOf(socket) });
     socket.destroy();
