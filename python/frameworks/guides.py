@@ -50,6 +50,10 @@ def expect_blocks_do_what_they_say(page: str, folder: str, asks: str, reader: di
     blocks = [match.groups() for match in BLOCK.finditer(text)]
     [program] = [block for language, _, block in blocks if language == "python"]
     assert program == (example / "agent.py").read_text()
+    [before] = [block for language, _, block in blocks if language == "console"]
+    # What a reader has to have before the first command that is run here.
+    assert f"/python[{page.removeprefix('python-')}]" in before
+    assert f"/examples/python/{folder}/model.py" in before
     work = tmp_path / "work"
     work.mkdir()
     for name in ("agent.py", "model.py"):
