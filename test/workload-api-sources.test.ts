@@ -200,6 +200,23 @@ describe("EP: a source and its endpoint", () => {
     expect(endpoint.calls).toHaveLength(2);
   });
 
+  it("EP-7 nothing counts any more once the endpoint takes the call no more, since nobody would tell what is withdrawn", async () => {
+    const { endpoint, source } = await openSource();
+    endpoint.push("FetchJWTBundles", jwtBundles({ "ours.test": [] }));
+    const { socket } = endpoint;
+    const changes: string[] = [];
+    const events = { onError: () => undefined, onChange: () => void changes.push("change") };
+    const tokens = kept(await createJwtSource({ socket, runtime, ...events }));
+    const verify = () => tokens.verify({ svid: "a.b.c", audience: "a" }).id;
+    expect([idOf(source), trying(verify), changes]).toEqual([a.id, "svid_malformed", ["change"]]);
+    endpoint.fail("FetchX509SVID", 3);
+    endpoint.fail("FetchJWTBundles", 12);
+    await expect.poll(() => trying(() => idOf(source))).toBe("request_malformed");
+    await expect.poll(() => changes).toEqual(["change", "change"]);
+    expect(() => source.verifyPeer(b.chain)).toThrow(code("request_malformed"));
+    expect(trying(verify)).toBe("server_unreachable");
+  });
+
   it("EP-8 waits for an endpoint that is not there yet, and gives up in time", async () => {
     const first = await openEndpoint();
     first.close();

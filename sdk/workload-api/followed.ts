@@ -1,7 +1,7 @@
 /**
  * The latest state of one watch, for who needs it now rather than when it changes.
  *
- * Owns the state: undefined until the first one came, and again from the moment the endpoint withdrew it.
+ * Owns the state: undefined until the first one came, and again from the moment the endpoint withdrew it or ended the watch.
  */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Runtime } from "../runtime.ts";
@@ -37,6 +37,12 @@ export class Followed<State> {
         if (this.#state === undefined) this.#lack = error;
         watcher.onError(error);
       },
+      onEnd: (error) => {
+        // From here on nobody would tell what is withdrawn, so nothing counts any more.
+        this.#state = undefined;
+        this.#lack = error;
+        watcher.onEnd?.(error);
+      },
     });
   }
 
@@ -65,7 +71,10 @@ export class Followed<State> {
         if (isOpen) (events.onError ?? tell)(error);
         if (isOpen && error.code === "no_identity") events.onChange?.();
       },
-      onEnd: first.reject,
+      onEnd: (error) => {
+        first.reject(error);
+        if (isOpen) events.onChange?.();
+      },
     });
     const timer = setTimeout(() => first.reject(followed.#lack), timeoutMs);
     try {
@@ -80,7 +89,7 @@ export class Followed<State> {
     }
   }
 
-  /** @throws TrustWardenError `no_identity`, `identity_closed`. */
+  /** @throws TrustWardenError `no_identity`, `identity_closed`; what ended the watch, when the endpoint takes the call no more. */
   current(): State {
     if (this.#state === undefined) throw this.#lack;
     return this.#state;

@@ -22,7 +22,12 @@ export interface X509SourceOptions extends WorkloadApiOptions, SourceEvents {
 
 /** Changes under the caller's hands: ask it for each connection, and keep nothing of what it says. */
 export interface X509Source {
-  /** All identities and bundles. @throws TrustWardenError `no_identity` once withdrawn, `identity_closed`. */
+  /**
+   * All identities and bundles.
+   *
+   * @throws TrustWardenError `no_identity` once withdrawn, `identity_closed`; `request_malformed` or `server_unreachable`
+   *   once the endpoint takes the call no more.
+   */
   current(): WorkloadX509State;
   /**
    * The identity to present.
