@@ -12,8 +12,9 @@ async function lookAfter(visitor: Page, organization: Locator): Promise<void> {
   await organization.getByLabel("There as").selectOption("member");
   await organization.getByRole("button", { name: "Add, or change" }).click();
   await organization.locator('[data-member="Ada"]').waitFor();
-  await go(visitor, "Agents");
-  await visitor.getByPlaceholder("Name, or path/name").fill("bookkeeper");
+  await visitor.reload();
+  await visitor.locator('[data-organization="payments"]').getByText("payments", { exact: true }).click();
+  await visitor.locator('[data-member="Ada"]').getByRole("link").click();
   await visitor.getByRole("link", { name: "bookkeeper", exact: true }).click();
   await heading(visitor, "bookkeeper").waitFor();
   await visitor.getByRole("button", { name: "Stop", exact: true }).click();

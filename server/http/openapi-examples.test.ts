@@ -71,6 +71,19 @@ describe("the examples of the OpenAPI document", () => {
     expect(problems).toEqual({ body: "", query: "", params: "", answer: "", refusal: "" });
   });
 
+  it("has a good answer for every row, also where it has a form of its own", () => {
+    const rows = Object.entries(Object(document.paths)).flatMap(([path, row]) =>
+      Object.entries(Object(row)).map(
+        ([method, one]) => [`${method} ${path}`, Object(one).responses] as const,
+      ),
+    );
+    const without = rows.filter(
+      ([, responses]) => !Object.keys(responses).some((code) => /^[12]/.test(code)),
+    );
+    expect(without.map(([name]) => name)).toEqual([]);
+    expect(rows.length).toBeGreaterThan(150);
+  });
+
   it("leaves no reference that points nowhere, and no operation without a name of its own", () => {
     const text = JSON.stringify(document);
     const pointed = [...text.matchAll(/"\$ref":"#\/components\/schemas\/([^"]+)"/g)].map(

@@ -5,6 +5,7 @@ import swagger from "@fastify/swagger";
 import { parseJsonObject } from "@trustwarden/core/json.ts";
 import Fastify from "fastify";
 import { jsonSchemaTransform, serializerCompiler, validatorCompiler } from "fastify-type-provider-zod";
+import { withOwnForms } from "./openapi-answers.ts";
 import { withExamples } from "./openapi-examples.ts";
 import { withSharedRefusals } from "./openapi-refusals.ts";
 import { schemaOf } from "./register.ts";
@@ -33,7 +34,9 @@ export async function formatOpenApi(routes: readonly Route[], version: string): 
   await app.ready();
   const document = parseJsonObject(JSON.stringify(app.swagger()), MAX_DOCUMENT_CHARS);
   await app.close();
-  return `${JSON.stringify(withSharedRefusals(withExamples(document)), null, 2)}\n`;
+  const upgrades = new Set(routes.filter(({ answer }) => answer === "upgrade").map(({ path }) => path));
+  const whole = withSharedRefusals(withExamples(withOwnForms(document, upgrades)));
+  return `${JSON.stringify(whole, null, 2)}\n`;
 }
 
 /** Who may come, and where: what the schemas do not say. */

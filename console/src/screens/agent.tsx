@@ -136,7 +136,13 @@ function Chain({ line }: { readonly line: readonly AgentView[] }): ReactElement 
 }
 
 function Credentials({ agent }: { readonly agent: AgentView }): ReactElement {
-  if (agent.instances.length === 0) return <Empty title="No instance was ever issued an identity" />;
+  if (agent.instances.length === 0) {
+    return (
+      <Empty title="No instance was ever issued an identity" command="warden agent ticket --help">
+        Its owner signs a ticket, and the program enrols with it.
+      </Empty>
+    );
+  }
   return (
     <>
       <Table columns={["Instance", "Status", "Key", "Attested", "Issued", "Ends"]}>
@@ -181,7 +187,13 @@ function Activity({ id }: { readonly id: string }): ReactElement {
   const page = useApi(pathWith("/v1/events", { actor: id, limit: 20 }), eventPage);
   if (page.isError) return <Problem error={page.error} retry={() => void page.refetch()} />;
   if (page.data === undefined) return <Waiting what="Searching the ledger" />;
-  if (page.data.events.length === 0) return <Empty title="It has done nothing yet" />;
+  if (page.data.events.length === 0) {
+    return (
+      <Empty title="It has done nothing yet" command="warden run --help">
+        What it asks and what was decided appears here.
+      </Empty>
+    );
+  }
   return (
     <>
       <EventTable events={page.data.events} />

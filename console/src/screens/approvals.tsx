@@ -36,7 +36,7 @@ export function Approvals(): ReactElement {
         {list.isPending ? <Waiting what="Reading" /> : null}
         {list.isError ? <Problem error={list.error} retry={() => void list.refetch()} /> : null}
         {list.data?.approvals.length === 0 ? (
-          <Empty title="Nothing waits for a human">
+          <Empty title="Nothing waits for a human" command="warden approvals list">
             An action waits when a policy says so; then it appears here.
           </Empty>
         ) : null}

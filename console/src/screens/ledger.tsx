@@ -116,7 +116,11 @@ function Found({
   readonly isJob: boolean;
 }): ReactElement {
   if (events.length === 0) {
-    return <Empty title="Nothing matches">Take a filter away, or widen the time.</Empty>;
+    return (
+      <Empty title="Nothing matches" command="warden ledger query --help">
+        Take a filter away, or widen the time.
+      </Empty>
+    );
   }
   return isJob ? <Timeline events={events} /> : <EventTable events={events} />;
 }

@@ -11,7 +11,7 @@ import { type ReactElement, type SubmitEvent, useState } from "react";
 import { callApi } from "../api/client.ts";
 import { useSession } from "../api/session.tsx";
 import { useAct } from "../api/use-act.ts";
-import { Badge, Panel, Table } from "../parts/parts.tsx";
+import { Badge, Empty, Panel, Table } from "../parts/parts.tsx";
 import { Problem } from "../parts/problem.tsx";
 import { Outcome } from "../parts/second-admin.tsx";
 
@@ -35,7 +35,11 @@ export function Organizations(): ReactElement | null {
     <Panel title="Organizations">
       <div className="panel-body stack">
         {all.isError ? <Problem error={all.error} /> : null}
-        {shown.length === 0 ? <p className="muted">There is none yet.</p> : null}
+        {shown.length === 0 ? (
+          <Empty title="No organization yet" command="warden organization create payments">
+            Whoever looks after one sees and stops the agents of its members.
+          </Empty>
+        ) : null}
         {shown.map(({ organization_id: id, name }) => (
           <details key={id} data-organization={name}>
             <summary>{name}</summary>

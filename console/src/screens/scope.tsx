@@ -14,7 +14,13 @@ export function ScopeOf({
   readonly instance: Instance | undefined;
   readonly line: readonly AgentView[];
 }): ReactElement {
-  if (instance === undefined) return <Empty title="No instance, no scope" />;
+  if (instance === undefined) {
+    return (
+      <Empty title="No instance, no scope" command="warden agent ticket --help">
+        What it may do comes with the ticket or grant of an instance.
+      </Empty>
+    );
+  }
   const effective = new Set(instance.effective_scope);
   const held = instance.scope.filter((atom) => !effective.has(atom));
   return (

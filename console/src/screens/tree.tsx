@@ -94,9 +94,24 @@ export function Tree({
   );
 }
 
+/** As an agent's program writes it. */
+const CHILD = 'AgentIdentity.create({ name: "helper", parent: agent, scope: ["read:doc"] })';
+
 function NoAgents({ prefix, root }: { readonly prefix: string; readonly root: string }): ReactElement {
-  if (prefix !== "") return <Empty title={`Nothing begins with “${prefix}”`} />;
-  if (root.startsWith("agt_")) return <Empty title="It has created nobody" />;
+  if (prefix !== "") {
+    return (
+      <Empty title={`Nothing begins with “${prefix}”`} command="warden agent list">
+        Names of owners, and names or paths of agents, are searched by their beginning.
+      </Empty>
+    );
+  }
+  if (root.startsWith("agt_")) {
+    return (
+      <Empty title="It has created nobody" command={CHILD}>
+        An agent whose ticket allows it creates others, with less than it may do itself.
+      </Empty>
+    );
+  }
   if (root !== "") {
     return (
       <Empty title="No agent yet" command="warden agent ticket --help">

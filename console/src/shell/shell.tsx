@@ -42,6 +42,10 @@ function Frame(): ReactElement {
   useEffect(() => {
     const place = PLACES.find(({ to }) => to === path);
     document.title = place === undefined ? "TrustWarden" : `${place.name} · TrustWarden`;
+    // On a phone the rail is wider than the window.
+    document
+      .querySelector('.rail a[aria-current="page"]')
+      ?.scrollIntoView({ inline: "center", block: "nearest" });
   }, [path]);
   return (
     <div className="shell">
