@@ -55,21 +55,22 @@ export class IntentWriter {
   /** Signs the next intent of the instance. */
   sign(draft: IntentDraft, svid: IntentSvid): VerifiedIntent {
     const nowMs = this.#runtime.nowMs();
+    // In the order of the canonical form, which is then written without sorting.
     const intent: Intent = {
-      v: 1,
-      event_id: formatUuidV7(nowMs, this.#runtime.random),
-      agent: { id: this.#agentId, spiffe_id: svid.spiffeId, svid_sha256: svid.svidSha256 },
       action: draft.action,
-      resource: draft.resource,
-      request: draft.request,
-      params: draft.params,
+      agent: { id: this.#agentId, spiffe_id: svid.spiffeId, svid_sha256: svid.svidSha256 },
       aud: draft.audience,
-      job: draft.job ?? null,
-      time: formatTime(nowMs),
+      event_id: formatUuidV7(nowMs, this.#runtime.random),
       exp: Math.floor(nowMs / 1000) + MAX_INTENT_SECONDS,
-      seq: this.#seq + 1,
+      job: draft.job ?? null,
+      params: draft.params,
       prev: this.#prev,
+      request: draft.request,
+      resource: draft.resource,
       seen: this.#seen(),
+      seq: this.#seq + 1,
+      time: formatTime(nowMs),
+      v: 1,
     };
     const signed = issueIntent(intent, svid.signer);
     this.#seq = intent.seq;

@@ -41,7 +41,7 @@ export class LatestCheckpoint {
     this.#refreshWhenOld();
     if (this.#latest === undefined) return null;
     const { origin, size, root } = this.#latest;
-    return { origin, size, root: encodeBase64(root) };
+    return { origin, root: encodeBase64(root), size };
   }
 
   /** Waits for the refresh under way, if any; it never rejects, since its failure is already reported. */

@@ -20,16 +20,17 @@ export interface FinishedAction {
 /** The outcome's envelope text. @param keyid - base64url SHA-256 of the signer's SVID. */
 export function issueOutcome(finished: FinishedAction, signer: Signer, keyid: string): string {
   const { receipt, status, bytes, durationMs, nowMs } = finished;
+  // In the order of the canonical form, which is then written without sorting.
   const record: OutcomeRecord = {
-    v: 1,
+    bytes,
+    decision_index: receipt.decision_index,
+    duration_ms: Math.max(0, Math.round(durationMs)),
     event_id: receipt.event_id,
     intent_sha256: receipt.intent_sha256,
-    decision_index: receipt.decision_index,
-    status,
     result: null,
-    bytes,
-    duration_ms: Math.max(0, Math.round(durationMs)),
+    status,
     time: formatTime(nowMs),
+    v: 1,
   };
   return issueEnvelope("outcome", { ...record }, signer, keyid);
 }

@@ -151,26 +151,27 @@ function formatDecision({
   approval = null,
   nowMs,
 }: DecisionFacts): DecisionRecord {
+  // In the order of the canonical form, or all of it would be sorted to be written: it is signed for each action.
   return {
-    v: 1,
-    event_id: intent.intent.event_id,
-    intent_sha256: intent.sha256,
     allow: decision.effect === "allow",
-    reasons: decision.reasons,
-    class: decision.class,
-    chain: formatChain(agent),
-    policy: { name: decision.policy.name, bundle_sha256: decision.policy.bundleSha256 },
     approval,
-    from: { peer },
-    custody: agent.custody,
     attested: {
-      type: agent.attested.type,
-      strength: agent.attested.strength,
       composition_sha256: agent.attested.compositionSha256,
+      strength: agent.attested.strength,
+      type: agent.attested.type,
     },
+    chain: formatChain(agent),
+    class: decision.class,
+    custody: agent.custody,
     enforcement,
+    event_id: intent.intent.event_id,
+    from: { peer },
+    intent_sha256: intent.sha256,
     lease_epoch: decision.epoch,
+    policy: { bundle_sha256: decision.policy.bundleSha256, name: decision.policy.name },
+    reasons: decision.reasons,
     time: formatTime(nowMs),
+    v: 1,
   };
 }
 
