@@ -29,6 +29,8 @@ import {
   cosignedShards,
   createShardedStory,
   hiddenShardForgeries,
+  keyForgeries,
+  rekeyed,
   relogged,
   type ShardedStory,
   shardForgeries,
@@ -267,6 +269,9 @@ async function shardedCases(lab: Lab, story: ShardedStory): Promise<readonly Evi
       { name: "an event of two shards shown to nobody", bytes: withHiddenEvent(range, key) },
     ]),
     ...refused(forged, [...hiddenShardForgeries(range, key), ...hiddenShardForgeries(event, key)]),
+    { name: "an event behind a change of key", bytes: rekeyed(event, key), expected: 0, anchors: forged },
+    { name: "a range behind a change of key", bytes: rekeyed(range, key), expected: 3, anchors: forged },
+    ...refused(forged, [...keyForgeries(range, key), ...keyForgeries(event, key)]),
   ];
 }
 

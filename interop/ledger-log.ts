@@ -3,6 +3,7 @@ import { createPublicKey, generateKeyPairSync, sign } from "node:crypto";
 import { cpSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { issueCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
+import { oneLogKey } from "@trustwarden/core/agentledger/log-keys.ts";
 import { leafHash } from "@trustwarden/core/agentledger/merkle.ts";
 import { Sequencer } from "@trustwarden/core/agentledger/sequencer.ts";
 import { shardFolder } from "@trustwarden/core/agentledger/shard.ts";
@@ -83,7 +84,7 @@ export async function createTurnedLedger(folder: string, random: Random): Promis
   mkdirSync(folder, { recursive: true });
   const log = new ShardedLog({
     ledger: LEDGER,
-    signer: createLogSigner(),
+    keys: oneLogKey(createLogSigner()),
     openShard: (name) => {
       const directory = join(data, shardFolder(name));
       return { storage: new PosixLogStorage(directory), reader: new PosixLogReader(directory) };

@@ -125,7 +125,7 @@ export class AgentSession {
     const { enrolled, server, runtime } = options;
     const checkpoint = new LatestCheckpoint({
       read: () => server.readText("/ledger/latest-checkpoint"),
-      vkey: () => server.discovery.log_vkey,
+      verify: (note) => server.ledgerKeys.verifyCheckpoint(note),
       runtime,
     });
     this.server = server;
@@ -232,12 +232,11 @@ export class AgentSession {
     }: { readonly signed: SignedAction; readonly enforcement: DecisionRecord["enforcement"] },
   ): Promise<VerifiedReceipt> {
     const { receipt } = opened;
-    const verified = verifyOpenedReceipt(opened, {
-      server: await this.server.findServerSvid(opened.envelope.unverifiedKeyid),
-      logVkey: this.server.logKey,
-      intentSha256: signed.intent.sha256,
-      enforcement,
-    });
+    const server = await this.server.findServerSvid(opened.envelope.unverifiedKeyid);
+    const intentSha256 = signed.intent.sha256;
+    const verified = await this.server.ledgerKeys.withKeyAt(receipt.decision_index, ({ key: logVkey }) =>
+      verifyOpenedReceipt(opened, { server, logVkey, intentSha256, enforcement }),
+    );
     const { action, resource, params } = signed.asked;
     const { allow, reasons } = verified.decision;
     this.#receipts.push({ receipt, allow, reasons, action, resource, params, paramsSalt: signed.paramsSalt });

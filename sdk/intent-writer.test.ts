@@ -1,5 +1,7 @@
 /** Numbers and back links of an instance's intents, and what they say they have seen. */
+
 import { issueCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
+import { verifyShardCheckpoint } from "@trustwarden/core/agentledger/shard.ts";
 import { encodeBase64 } from "@trustwarden/core/bytes.ts";
 import { sha256 } from "@trustwarden/core/crypto.ts";
 import { verifyIntent } from "@trustwarden/core/intent.ts";
@@ -31,7 +33,15 @@ function createCheckpoint(runtime = createTestRuntime()) {
     state.reads += 1;
     return state.note;
   };
-  return { checkpoint: new LatestCheckpoint({ read, vkey: () => logVkey, runtime }), state, runtime };
+  return {
+    checkpoint: new LatestCheckpoint({
+      read,
+      verify: async (note) => verifyShardCheckpoint(note, logVkey),
+      runtime,
+    }),
+    state,
+    runtime,
+  };
 }
 
 describe("an instance's intents", () => {

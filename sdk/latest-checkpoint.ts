@@ -6,7 +6,7 @@
  * reported at once and never adopted.
  */
 import type { Checkpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
-import { isShardSuccessor, verifyShardCheckpoint } from "@trustwarden/core/agentledger/shard.ts";
+import { isShardSuccessor } from "@trustwarden/core/agentledger/shard.ts";
 import { encodeBase64, isEqualBytes } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Intent } from "@trustwarden/core/event.ts";
@@ -18,7 +18,7 @@ const MIN_REFRESH_MS = 5000;
 /** Holds the newest verified checkpoint; its size never falls. */
 export class LatestCheckpoint {
   readonly #read: () => Promise<string>;
-  readonly #vkey: () => string;
+  readonly #verify: (note: string) => Promise<Checkpoint>;
   readonly #runtime: Runtime;
   #latest: Checkpoint | undefined;
   #refreshedAtMs = Number.NEGATIVE_INFINITY;
@@ -28,11 +28,12 @@ export class LatestCheckpoint {
   constructor(options: {
     /** Reads the signed note from the server. */
     readonly read: () => Promise<string>;
-    readonly vkey: () => string;
+    /** Proves it to be of the ledger. */
+    readonly verify: (note: string) => Promise<Checkpoint>;
     readonly runtime: Runtime;
   }) {
     this.#read = options.read;
-    this.#vkey = options.vkey;
+    this.#verify = options.verify;
     this.#runtime = options.runtime;
   }
 
@@ -58,7 +59,7 @@ export class LatestCheckpoint {
 
   async #refresh(): Promise<void> {
     try {
-      this.#adopt(verifyShardCheckpoint(await this.#read(), this.#vkey()));
+      this.#adopt(await this.#verify(await this.#read()));
     } catch (error) {
       // Safe to go on: `seen` only bounds backdating, and the old checkpoint still does.
       const code = error instanceof TrustWardenError ? error.code : "internal";

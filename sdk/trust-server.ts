@@ -17,9 +17,10 @@ import {
   type TrustBundle,
 } from "@trustwarden/core/agentid/trust-bundle.ts";
 import type { X509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
-import { type NoteKey, parseVkey } from "@trustwarden/core/agentledger/signed-note.ts";
+import { FollowedKeys } from "@trustwarden/core/agentledger/followed-keys.ts";
+import type { ListedShard } from "@trustwarden/core/agentledger/ledger-keys.ts";
 import { nonceAnswer } from "@trustwarden/core/api/identity.ts";
-import { type Discovery, discovery as discoverySchema } from "@trustwarden/core/api/ledger.ts";
+import { type Discovery, discovery as discoverySchema, shardList } from "@trustwarden/core/api/ledger.ts";
 import { encodeHex, encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { SigningLeaf } from "@trustwarden/core/intent.ts";
@@ -94,7 +95,7 @@ export class TrustServer implements Watched {
   #bundle: TrustBundle;
   /** Of federated trust domains; empty for who receives no visits. Never our own. */
   #federated: ReadonlyMap<TrustDomain, TrustBundle> = new Map();
-  #logKey: NoteKey | undefined;
+  #ledgerKeys: FollowedKeys | undefined;
   #discovery: Discovery | undefined;
   readonly #nonces = new HeldNonces();
   #holders = 0;
@@ -136,10 +137,10 @@ export class TrustServer implements Watched {
     return this.#chains;
   }
 
-  /** Verifier key of the ledger; known since first contact. */
-  get logKey(): NoteKey {
-    if (this.#logKey === undefined) throw new Error("discovery is read on first contact");
-    return this.#logKey;
+  /** Keys of the ledger: the first is known since first contact, and others are followed from it. */
+  get ledgerKeys(): FollowedKeys {
+    if (this.#ledgerKeys === undefined) throw new Error("discovery is read on first contact");
+    return this.#ledgerKeys;
   }
 
   /** What the server says of itself; known since first contact. */
@@ -307,6 +308,10 @@ export class TrustServer implements Watched {
     return parseTrustBundle(await this.readText(BUNDLE_PATH), this.trustDomain);
   }
 
+  async #readShards(): Promise<readonly ListedShard[]> {
+    return (await this.call({ method: "GET", target: "/ledger/shards", schema: shardList })).shards;
+  }
+
   async #keepUp(): Promise<void> {
     if (this.discovery.authority.sequence > this.#bundle.sequence) this.#keepBundle(await this.#readBundle());
   }
@@ -318,7 +323,8 @@ export class TrustServer implements Watched {
   #keepDiscovery(discovery: Discovery, atMs: number): void {
     requireOwnDiscovery(discovery, this.trustDomain);
     this.#nonces.keep(discovery.nonce, atMs);
-    this.#logKey = parseVkey(discovery.log_vkey);
+    if (this.#ledgerKeys?.vkey !== discovery.log_vkey)
+      this.#ledgerKeys = new FollowedKeys(discovery.log_vkey, () => this.#readShards());
     this.#discovery = discovery;
   }
 

@@ -204,12 +204,11 @@ class VisitState<T> implements EndOfVisit {
   async #prove({ intent, svid }: Visitor): Promise<VerifiedReceipt> {
     const { server } = this.#reception;
     const { answer, opened } = this.#decided();
-    const verified = verifyOpenedReceipt(opened, {
-      server: await server.findServerSvid(opened.envelope.unverifiedKeyid),
-      logVkey: server.logKey,
-      intentSha256: intent.sha256,
-      enforcement: "service",
-    });
+    const leaf = await server.findServerSvid(opened.envelope.unverifiedKeyid);
+    const { sha256: intentSha256 } = intent;
+    const verified = await server.ledgerKeys.withKeyAt(opened.receipt.decision_index, ({ key: logVkey }) =>
+      verifyOpenedReceipt(opened, { server: leaf, logVkey, intentSha256, enforcement: "service" }),
+    );
     requireProven(answer, { record: verified.decision, spiffeId: svid.id });
     return verified;
   }

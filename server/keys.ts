@@ -19,6 +19,7 @@ import {
 } from "./authority/first-authority.ts";
 import { KeyRing } from "./authority/key-ring.ts";
 import { readAwsEnvironment, type ServerConfig, trustDomainFile } from "./config.ts";
+import { createFirstLogKey, LogKeyFiles } from "./log-keys.ts";
 import { parseAwsCredentials, readAwsCredentials } from "./signer/aws-credentials.ts";
 import type { KmsPlace } from "./signer/aws-kms.ts";
 import { KeyEncryptionKeys, type KeyEncryptionPlace } from "./signer/key-encryption.ts";
@@ -28,12 +29,8 @@ import { createPrivateKeyPkcs8, createSoftwareSigner } from "./signer/software.t
 import { openUnsealKey, type UnsealKey } from "./signer/unseal-key.ts";
 import type { TokenAccess } from "./store/authority-ports.ts";
 
-/** Keys of the server itself, which are no authority's. */
-const ROLES = { server: "ES256", log: "Ed25519" } as const satisfies Record<string, Signer["algorithm"]>;
 const PEOPLE_KEY_BYTES = 32;
 const FIRST_AUTHORITY = "first-authority.json";
-
-type Role = keyof typeof ROLES;
 
 /** Everything that signs. */
 export interface ServerKeys {
@@ -46,7 +43,7 @@ export interface ServerKeys {
   /** Unencrypted PKCS#8, for the writer's thread and for TLS; memory only. */
   readonly serverPkcs8: Uint8Array;
   readonly serverSigner: Signer;
-  readonly logSigner: Signer;
+  readonly logKeys: LogKeyFiles;
   /** Key-encryption keys of the secrets broker. */
   readonly secretKeys: KeyEncryptionKeys;
   /** Seals what names people; memory only. `isNew` where there was none before this start. */
@@ -109,9 +106,8 @@ async function createKeys(place: KeyPlace): Promise<void> {
   // What an interrupted first start left behind was never used.
   rmSync(fresh.directory, { recursive: true, force: true });
   createPrivateDirectory(fresh.directory);
-  for (const role of ["server", "log"] as const) {
-    writeSealedFile(sealedFile(fresh, role), createPrivateKeyPkcs8(ROLES[role]));
-  }
+  writeSealedFile(serverKeyFile(fresh), createPrivateKeyPkcs8("ES256"));
+  createFirstLogKey(fresh);
   const first = await makeFirstAuthority({ ...fresh, ring: new KeyRing(fresh) });
   writePrivateFile(join(fresh.directory, FIRST_AUTHORITY), encodeFirstAuthority(first));
   renameSync(fresh.directory, place.directory);
@@ -124,13 +120,12 @@ export function replaceLogKey(options: {
 }): void {
   const { config, random } = options;
   const unsealKey = openUnsealKey({ ...config, create: false, random });
-  const place = { directory: join(config.dataDir, "keys"), unsealKey };
-  writeSealedFile(sealedFile(place, "log"), createPrivateKeyPkcs8(ROLES.log));
+  createFirstLogKey({ directory: join(config.dataDir, "keys"), unsealKey });
 }
 
 function openKeys(place: KeyPlace): ServerKeys {
   const { directory, trustDomain } = place;
-  const serverPkcs8 = readSealedFile(sealedFile(place, "server"));
+  const serverPkcs8 = readSealedFile(serverKeyFile(place));
   return {
     trustDomain,
     directory,
@@ -138,7 +133,7 @@ function openKeys(place: KeyPlace): ServerKeys {
     firstAuthority: parseFirstAuthority(readPrivateFile(join(directory, FIRST_AUTHORITY)), trustDomain),
     serverPkcs8,
     serverSigner: createSoftwareSigner(serverPkcs8),
-    logSigner: createSoftwareSigner(readSealedFile(sealedFile(place, "log"))),
+    logKeys: new LogKeyFiles(place),
     secretKeys: new KeyEncryptionKeys({ ...place, ...place.secretKeys }),
     peopleKey: openPeopleKey(place),
   };
@@ -182,6 +177,7 @@ function openSecretKeys(
   };
 }
 
-function sealedFile({ directory, unsealKey }: Pick<KeyPlace, "directory" | "unsealKey">, role: Role) {
-  return { path: join(directory, `${role}.key`), purpose: `${role}-key`, unsealKey };
+/** The server's own, which is no authority's. */
+function serverKeyFile({ directory, unsealKey }: Pick<KeyPlace, "directory" | "unsealKey">) {
+  return { path: join(directory, "server.key"), purpose: "server-key", unsealKey };
 }

@@ -53,7 +53,7 @@ export interface MovedLedger extends MovedLog {
 export async function moveLedger(options: MoveOptions): Promise<MovedLedger> {
   const { config, settingsFile, waitMs, random, nowMs, onCopied } = options;
   requireDataDirectory(config);
-  const { logSigner } = await openServerKeys({ config, random, nowMs });
+  const { logKeys } = await openServerKeys({ config, random, nowMs });
   const ledger = originOf(config);
   const lost = Promise.withResolvers<never>();
   lost.promise.catch(() => undefined);
@@ -63,7 +63,7 @@ export async function moveLedger(options: MoveOptions): Promise<MovedLedger> {
       const place = { origin, shard, nowMs, onLost: lost.reject };
       return createLedgerStorage({ dataDir: config.dataDir, ledger: settings }, place);
     });
-  const vkey = formatVkey(ledger, rawEd25519Key(logSigner.publicKey));
+  const vkey = formatVkey(ledger, rawEd25519Key(logKeys.first));
   const move: Move = {
     source: open(config.ledger),
     target: open(readSettings(settingsFile)),

@@ -178,7 +178,7 @@ async function openLog(
   const createLog = (onLost: OnFatal, closes: Cleanup[], marks?: SeatMarks) =>
     new ShardedLog({
       ledger: origin,
-      signer: keys.logSigner,
+      keys: keys.logKeys,
       openShard: (shard) => {
         const place = { origin: shardOrigin(origin, shard), shard };
         marks?.open(place.origin);
@@ -199,6 +199,8 @@ async function openLog(
   const shardedLog = createLog(onFatal, cleanups);
   await shardedLog.start();
   cleanups.push(() => shardedLog.stop());
+  keys.logKeys.keepOnly(shardedLog.current.vkey);
+  shardedLog.onTurned(({ begun }) => keys.logKeys.keepOnly(begun.vkey));
   return { shardedLog, highWater, shared: null };
 }
 

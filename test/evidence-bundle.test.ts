@@ -7,10 +7,11 @@ import { issueCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import { openEvidenceBundle } from "@trustwarden/core/agentledger/evidence-bundle.ts";
 import { encodeBase64url, encodeHex, encodeUtf8, parseBase64, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { sha256 } from "@trustwarden/core/crypto.ts";
+import type { Signer } from "@trustwarden/core/signer.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { verifyEvidence } from "../sdk/verify-evidence.ts";
 import { createOwner, enrolAgent, ownerRequest, serverIdOf } from "./support/actors.ts";
-import { openKeys } from "./support/authority-keys.ts";
+import { openKeys, openLogSigner } from "./support/authority-keys.ts";
 import {
   askTravelling,
   type BundleStory,
@@ -38,14 +39,14 @@ let story: BundleStory;
 let agentBundle: Buffer;
 let rangeBundle: Buffer;
 let key: ManifestKey;
-let logSigner: Awaited<ReturnType<typeof openKeys>>["logSigner"];
+let logSigner: Signer;
 
 beforeAll(async () => {
   story = await createBundleStory();
   agentBundle = await story.make(`agent=${story.agentId}`);
   rangeBundle = await story.make("since=2020-01-01T00:00:00Z");
-  const { serverSigner, logSigner: log } = await openKeys(story.server.home);
-  logSigner = log;
+  const { serverSigner } = await openKeys(story.server.home);
+  logSigner = await openLogSigner(story.server.home);
   key = manifestKeyOf(agentBundle, serverSigner);
 });
 afterAll(async () => {

@@ -1,6 +1,8 @@
 /** Evidence over two shards of a ledger, and what a forger could make of it, before our verifier and `verify.mjs`. */
+import { verifyAcknowledgement } from "@trustwarden/core/agentledger/acknowledgement.ts";
 import { openEvidenceBundle } from "@trustwarden/core/agentledger/evidence-bundle.ts";
-import { parseShardStart } from "@trustwarden/core/agentledger/shard.ts";
+import { parseShardStart, vkeyFor } from "@trustwarden/core/agentledger/shard.ts";
+import { parseVkey } from "@trustwarden/core/agentledger/signed-note.ts";
 import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { verifyEvidence } from "../sdk/verify-evidence.ts";
@@ -16,10 +18,14 @@ import {
 import { forgersVkey } from "./support/evidence-presented.ts";
 import {
   createShardedStory,
+  decideAgain,
   hiddenShardForgeries,
+  keyForgeries,
+  rekeyed,
   relogged,
   type ShardedStory,
   shardForgeries,
+  turnLedger,
 } from "./support/evidence-shards.ts";
 
 let story: ShardedStory;
@@ -124,5 +130,43 @@ describe("a bundle over two shards", () => {
       ]);
       expectRefused(hiddenShardForgeries(bytes, key), { vkey, isAsked: bytes === range });
     }
+  });
+});
+
+describe("a shard with a key of its own", () => {
+  it("is followed by the end of the shard before, and by nothing else", () => {
+    const vkey = forgersVkey(story.vkey);
+    for (const bytes of [range, event]) {
+      const sound = rekeyed(bytes, key);
+      expect([ourVerdictOf(sound, vkey), saidOf(sound, vkey).status]).toEqual([
+        ourVerdictOf(bytes),
+        saidOf(bytes).status,
+      ]);
+      expectRefused(keyForgeries(bytes, key), { vkey, isAsked: bytes === event });
+    }
+  });
+});
+
+// Last: from here on the ledger of the story has another key.
+describe("a ledger that has changed its key", () => {
+  it("gives evidence that leads from the first key to the newest shard, and promises by the new one", async () => {
+    const { vkey } = await turnLedger(story.server, { new_key: true });
+    const { receipt } = await decideAgain(story, 3);
+    const newKey = vkeyFor(vkey, parseVkey(story.vkey).name);
+    expect(verifyAcknowledgement(receipt.acknowledgement, newKey).index).toBe(receipt.decision_index);
+    expect(() => verifyAcknowledgement(receipt.acknowledgement, story.vkey)).toThrow();
+    const earlier = `earlier=${encodeBase64url(encodeUtf8(story.early))}`;
+    for (const query of [`event=${receipt.event_id}`, `event=${receipt.event_id}&${earlier}`]) {
+      const bytes = await story.make(query);
+      // It has no outcome yet, which is said.
+      expect(ourVerdictOf(bytes)).toBe("missing");
+      const { status, text } = saidOf(bytes);
+      expect([status, text.includes(vkey.split("+")[0] ?? "")]).toEqual([3, true]);
+    }
+    const whole = await story.make("since=2020-01-01T00:00:00Z");
+    expect(saidOf(whole).text.match(/^log: /gm)).toHaveLength(3);
+    expect(ourVerdictOf(whole)).toBe("missing");
+    // The new key alone leads nowhere: a ledger is known by its first one.
+    expect(ourVerdictOf(whole, newKey)).toMatch(/_(invalid|untrusted)$/);
   });
 });

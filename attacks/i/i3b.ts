@@ -8,7 +8,7 @@ import { TreeReader } from "@trustwarden/core/agentledger/tree-reader.ts";
 import { turnAnswer } from "@trustwarden/core/api/ledger.ts";
 import { PosixLogReader, PosixLogStorage } from "../../server/store/posix-log.ts";
 import { createPosixHighWater } from "../../server/store/posix-log-high-water.ts";
-import { openKeys } from "../../test/support/authority-keys.ts";
+import { openLogSigner } from "../../test/support/authority-keys.ts";
 import { jsonOf, send, sendAdmin } from "../../test/support/http.ts";
 import { TRUST_DOMAIN } from "../../test/support/server.ts";
 import { defineScenario, expect, expectSame } from "../scenario.ts";
@@ -33,7 +33,7 @@ async function forgeShard(
   { shard, first }: { readonly shard: string; readonly first: number },
 ) {
   const ledger = join(home.dataDir, "ledger");
-  const { logSigner: signer } = await openKeys(home);
+  const signer = await openLogSigner(home);
   const older = new PosixLogReader(ledger);
   const size = first - HIDDEN;
   const root = await new TreeReader(older, first).readRoot(size);

@@ -17,7 +17,7 @@ import {
   type TestInstance,
   visitIntent,
 } from "../../test/support/actors.ts";
-import { openKeys } from "../../test/support/authority-keys.ts";
+import { openKeys, openLogSigner } from "../../test/support/authority-keys.ts";
 import { TRUST_DOMAIN } from "../../test/support/server.ts";
 import { call } from "./client.ts";
 import type { World } from "./world.ts";
@@ -78,7 +78,7 @@ export async function appendAsOperator(world: World, entries: readonly Uint8Arra
   const { dataDir, configDir } = world.home;
   const log = new Sequencer({
     origin: `ledger.${TRUST_DOMAIN}`,
-    signer: (await openKeys(world.home)).logSigner,
+    signer: await openLogSigner(world.home),
     storage: new PosixLogStorage(join(dataDir, "ledger")),
     highWater: createPosixHighWater({
       path: join(configDir, `${TRUST_DOMAIN}.high-water`),

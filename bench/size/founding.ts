@@ -6,6 +6,7 @@ import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { Sequencer } from "@trustwarden/core/agentledger/sequencer.ts";
+import { formatVkey, rawEd25519Key } from "@trustwarden/core/agentledger/signed-note.ts";
 import { parseConfig, type ServerConfig, type ServerSettings } from "../../server/config.ts";
 import { openServerKeys } from "../../server/keys.ts";
 import { createLedgerStorage, highWaterPlaceOf } from "../../server/ledger-storage.ts";
@@ -96,7 +97,7 @@ export class Filling {
     const origin = `ledger.${config.trustDomain}`;
     const sequencer = new Sequencer({
       origin,
-      signer: keys.logSigner,
+      signer: keys.logKeys.signerOf(formatVkey(origin, rawEd25519Key(keys.logKeys.first))),
       storage: createLedgerStorage(config, { origin, nowMs: Date.now, onLost: fatal }).storage,
       highWater,
       now: () => Math.floor(Date.now() / 1000),

@@ -7,16 +7,32 @@ export function addRotateCommand(ledger: Command, runtime: Runtime): void {
   ledger
     .command("rotate")
     .description("end the current shard of the ledger and begin the next; nothing that was recorded moves")
-    .addHelpText("after", examples("warden ledger rotate", "warden ledger rotate --json"))
-    .action((_options: unknown, command: Command) =>
-      runCommand({ runtime, command, refusal: "The next shard was not begun.", run: rotate }),
+    .option(
+      "--new-key",
+      "sign the next shard with a new key, which the end of this one names; the old key is destroyed",
+    )
+    .addHelpText("after", examples("warden ledger rotate", "warden ledger rotate --new-key"))
+    .action((options: RotateOptions, command: Command) =>
+      runCommand({
+        runtime,
+        command,
+        refusal: "The next shard was not begun.",
+        run: (session) => rotate(session, options),
+      }),
     );
 }
 
-async function rotate({ client, output }: Session): Promise<void> {
+interface RotateOptions {
+  readonly newKey?: true;
+}
+
+async function rotate(
+  { client, output }: Session,
+  { newKey = false }: { readonly newKey?: boolean },
+): Promise<void> {
   const { origin, vkey, first } = await client.post({
     target: "/v1/ledger/turns",
-    body: {},
+    body: newKey ? { new_key: true } : {},
     schema: turnAnswer,
   });
   output.show({ origin, vkey, first }, [

@@ -4,7 +4,7 @@
  * Whatever the log signed and cannot both be true is kept as evidence before it is reported.
  */
 
-import { verifyAcknowledgement } from "@trustwarden/core/agentledger/acknowledgement.ts";
+import { unverifiedPositionOf } from "@trustwarden/core/agentledger/acknowledgement.ts";
 import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import {
   type Comparison,
@@ -14,10 +14,13 @@ import {
   redeemAcknowledgement,
 } from "@trustwarden/core/agentledger/monitor.ts";
 import { findNextShard, requireBegunBehind } from "@trustwarden/core/agentledger/next-shard.ts";
-import type { ShardName, ShardPlace } from "@trustwarden/core/agentledger/shard.ts";
+import { type ShardName, type ShardPlace, vkeyFor } from "@trustwarden/core/agentledger/shard.ts";
 import { parseVkey } from "@trustwarden/core/agentledger/signed-note.ts";
-import { isEqualBytes } from "@trustwarden/core/bytes.ts";
+import { shardList } from "@trustwarden/core/api/ledger.ts";
+import { isEqualBytes, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { parseJsonObject } from "@trustwarden/core/json.ts";
+import { ZodError } from "zod";
 import type { LogSource } from "./log-source.ts";
 import { type EndedShard, keepEvidence, type MonitorState } from "./monitor-state.ts";
 
@@ -26,6 +29,10 @@ const FRESH_ATTEMPTS = 3;
 /** Shards that one look goes through; the next look goes on. */
 const MAX_TURNS = 64;
 const MS_PER_SECOND = 1000;
+/** Below the prefix of the first shard. */
+const SHARD_LIST = "shards";
+/** A thousand shards. */
+const MAX_SHARD_LIST_CHARS = 4_194_304;
 
 /** Something that is wrong. `isProof`: the log's own signatures convict it. */
 export interface MonitorFinding {
@@ -193,14 +200,28 @@ class MonitorPass {
 
   /** The shard that this one has ended for; null while it goes on, or while its tiles do not say. */
   async #readNext({ head }: Followed): Promise<ShardPlace | null> {
-    const { vkey: ledger, now } = this.#options;
+    const { vkey, now } = this.#options;
     if (!this.#isFresh) return null;
     try {
-      const at = { place: this.#place, head, ledger, nowMs: now() * MS_PER_SECOND };
+      const [ledger, shown] = [parseVkey(vkey).name, await this.#readShown()];
+      const at = { place: this.#place, head, ledger, shown, nowMs: now() * MS_PER_SECOND };
       return await findNextShard(this.#log.reader, at);
     } catch (error) {
       this.#explain(error, this.#log.name, []);
       return null;
+    }
+  }
+
+  /** Keys of shards as the log lists them, where it does: held against what is signed, and not believed. */
+  async #readShown(): Promise<readonly string[]> {
+    try {
+      const text = parseUtf8(await this.#options.open(null).log.reader.readObject(SHARD_LIST));
+      const { shards } = shardList.parse(parseJsonObject(text, MAX_SHARD_LIST_CHARS));
+      return shards.map(({ vkey }) => vkey);
+    } catch (error) {
+      // Safe to go on: a log that hides its list, or has none, is followed as far as names can be guessed.
+      if (error instanceof TrustWardenError || error instanceof ZodError) return [];
+      throw error;
     }
   }
 
@@ -297,21 +318,20 @@ class MonitorPass {
   async #redeem(
     followed: Followed | null,
   ): Promise<{ readonly kept: number; readonly pending: readonly string[] }> {
-    const { vkey, state, acknowledgements, now, delaySeconds } = this.#options;
+    const { state, acknowledgements, now, delaySeconds } = this.#options;
     const open = [...new Set([...state.pending, ...acknowledgements])];
     if (followed === null) return { kept: 0, pending: open };
     const pending: string[] = [];
     let kept = 0;
     for (const acknowledgement of open) {
-      const { index } = verifyAcknowledgement(acknowledgement, vkey);
-      const { reader, first, head, note } = this.#shardAt(index, followed);
+      const { reader, index, first, head, note, key } = this.#shardOf(acknowledgement, followed);
       // An older checkpoint than the promise says nothing against it.
       if (!this.#isFresh && index >= first + head.size) {
         pending.push(acknowledgement);
         continue;
       }
       try {
-        const options = { acknowledgement, vkey, followed: { head }, now: now(), delaySeconds, first };
+        const options = { acknowledgement, vkey: key, followed: { head }, now: now(), delaySeconds, first };
         const redemption = await redeemAcknowledgement(reader, options);
         if (redemption === "kept") kept += 1;
         else if (redemption !== "broken") pending.push(acknowledgement);
@@ -328,11 +348,20 @@ class MonitorPass {
     return { kept, pending };
   }
 
+  /** The shard that a promise is about, proven by that shard's key, or by the ledger's first one while it is not followed so far. */
+  #shardOf(acknowledgement: string, followed: Followed) {
+    const { vkey } = this.#options;
+    const index = unverifiedPositionOf(acknowledgement);
+    const shard = this.#shardAt(index, followed);
+    const key = vkeyFor(shard.vkey, parseVkey(vkey).name);
+    return { ...shard, index, key };
+  }
+
   /** Where the tree is that holds a position. */
   #shardAt(index: number, { head, note }: Followed) {
     const ended = this.#ended.findLast(({ first }) => first <= index);
     if (index >= this.#place.first || ended === undefined)
-      return { reader: this.#log.reader, first: this.#place.first, head, note };
+      return { reader: this.#log.reader, first: this.#place.first, head, note, vkey: this.#place.vkey };
     const { reader } = this.#options.open(ended.name).log;
     return { ...ended, reader, head: verifyCheckpoint(ended.note, ended.vkey) };
   }

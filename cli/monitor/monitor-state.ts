@@ -57,8 +57,12 @@ export function readMonitorState(file: string, vkey: string): MonitorState {
   try {
     const json = parseJsonObject(readTextFile(file), MAX_STATE_CHARS);
     const { note, levels, pending } = json;
-    const ended = json.ended === undefined ? [] : parseEnded(listOf(json.ended).map(textOf), first);
-    const place = typeof json.shard === "string" ? placeBehind(ended, { vkey, name: json.shard }) : first;
+    // A state without keys is of a ledger with one.
+    const keys = json.keys === undefined ? [] : listOf(json.keys).map(textOf);
+    const ended = json.ended === undefined ? [] : parseEnded(listOf(json.ended).map(textOf), { vkey, keys });
+    const key = keys[ended.length] ?? vkey;
+    const place =
+      typeof json.shard === "string" ? placeBehind(ended, { vkey: key, name: json.shard }) : first;
     if (note === null) return { ended, place, followed: null, pending: listOf(pending).map(textOf) };
     if (typeof note !== "string") throw new TypeError("note");
     const head = verifyCheckpoint(note, place.vkey);
@@ -85,6 +89,7 @@ export function writeMonitorState(file: string, { ended, place, followed, pendin
   const json: JsonObject = {
     ended: ended.map(({ note }) => note),
     shard: place.name,
+    keys: [...ended, place].map((shard) => vkeyFor(shard.vkey, ledgerOf(shard))),
     note: followed?.note ?? null,
     levels: (followed?.edge.levels ?? []).map((level) => level.map(encodeBase64)),
     pending: [...pending],
@@ -95,14 +100,24 @@ export function writeMonitorState(file: string, { ended, place, followed, pendin
 }
 
 /** Each final checkpoint names its own shard, and its size says where the next one begins. */
-function parseEnded(notes: readonly string[], { vkey }: ShardPlace): readonly EndedShard[] {
+function parseEnded(
+  notes: readonly string[],
+  { vkey, keys }: { readonly vkey: string; readonly keys: readonly string[] },
+): readonly EndedShard[] {
   const ended: EndedShard[] = [];
-  for (const note of notes) {
-    const { origin } = verifyShardCheckpoint(note, vkey);
+  for (const [at, note] of notes.entries()) {
+    const key = keys[at] ?? vkey;
+    const { origin } = verifyShardCheckpoint(note, key);
     const name = shardNameOf(parseVkey(vkey).name, origin);
-    ended.push({ ...placeBehind(ended, { vkey, name }), note });
+    ended.push({ ...placeBehind(ended, { vkey: key, name }), note });
   }
   return ended;
+}
+
+/** Name of the ledger that a shard is of. */
+function ledgerOf({ name, vkey }: ShardPlace): string {
+  const origin = parseVkey(vkey).name;
+  return name === null ? origin : origin.slice(0, -`/${name}`.length);
 }
 
 function placeBehind(

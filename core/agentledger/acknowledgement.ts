@@ -70,6 +70,18 @@ export function verifyAcknowledgement(note: string, vkey: string | NoteKey): Ack
   }
 }
 
+/**
+ * The position that a promise is about; nothing is verified.
+ *
+ * @throws TrustWardenError `receipt_invalid` for what is no promise.
+ */
+export function unverifiedPositionOf(note: string): number {
+  const [first = "", index = ""] = note.split("\n", 2);
+  if (!first.endsWith(SUFFIX))
+    throw new TrustWardenError("receipt_invalid", { reason: "no acknowledgement" });
+  return parseNumber(index);
+}
+
 function parseNumber(text: string): number {
   const value = Number(text);
   if (!DECIMAL.test(text) || !Number.isSafeInteger(value)) {

@@ -58,12 +58,16 @@ export function issueCosignature(
  * The checkpoint of a note that satisfies a policy: signed by one of its logs, and by a quorum of its witnesses. Under
  * `quorum none` the log's own word is enough.
  *
+ * @param key - vkey of the log, where the chain of shards has led to another one than the policy names.
  * @throws TrustWardenError `checkpoint_malformed`; `checkpoint_untrusted` for a log that the policy does not name and
  *   for a bad line of one that it does; `checkpoint_unwitnessed`.
  */
-export function verifyWitnessedCheckpoint(note: string, policy: TlogPolicy): WitnessedCheckpoint {
-  const [origin = ""] = note.split("\n", 1);
-  const checkpoint = verifyCheckpoint(note, vkeyUnder(policy, origin));
+export function verifyWitnessedCheckpoint(
+  note: string,
+  policy: TlogPolicy,
+  key?: string,
+): WitnessedCheckpoint {
+  const checkpoint = verifyCheckpoint(note, key ?? vkeyUnder(policy, originOfNote(note)));
   const witnesses = policy.witnesses.map((witness) => ({
     name: witness.name,
     cosignatures: verifyCosignatures(note, [witness.key]),
@@ -75,14 +79,24 @@ export function verifyWitnessedCheckpoint(note: string, policy: TlogPolicy): Wit
   return { checkpoint, cosignatures: witnesses.flatMap(({ cosignatures }) => cosignatures) };
 }
 
-/** A policy that names a ledger is about all its shards of the same key. @throws TrustWardenError `checkpoint_untrusted`. */
-function vkeyUnder({ logs }: TlogPolicy, origin: string): string {
+/** The log that a note says to be of; nothing is verified. */
+export function originOfNote(note: string): string {
+  return note.split("\n", 1)[0] ?? "";
+}
+
+/**
+ * The key of a log under a policy: one that names a ledger is about all its shards of the same key.
+ *
+ * @param changed - key that the chain of shards has led to, of the ledger's name; the policy's own unless given.
+ * @throws TrustWardenError `checkpoint_untrusted`.
+ */
+export function vkeyUnder({ logs }: TlogPolicy, origin: string, changed?: string): string {
   const named = logs.find(({ key }) => key.name === origin);
   if (named !== undefined) return named.vkey;
   const ledger = logs.find(({ key }) => isShardOrigin(key.name, origin));
   if (ledger === undefined)
     throw new TrustWardenError("checkpoint_untrusted", { reason: "no log of the policy" });
-  return vkeyFor(ledger.vkey, origin);
+  return vkeyFor(changed ?? ledger.vkey, origin);
 }
 
 /**

@@ -9,10 +9,11 @@
  */
 import { encodeBase64, isEqualBytes, parseUtf8 } from "../bytes.ts";
 import { TrustWardenError } from "../error.ts";
-import { type Checkpoint, parseProofHash } from "./checkpoint.ts";
+import { type Checkpoint, parseProofHash, verifyCheckpoint } from "./checkpoint.ts";
 import { verifyConsistency } from "./consistency-proof.ts";
+import { originOfNote } from "./cosignature.ts";
 import type { OpenedBundle } from "./evidence-bundle.ts";
-import { parseShardStart, verifyShardCheckpoint } from "./shard.ts";
+import { parseShardStart } from "./shard.ts";
 
 export const EARLIER_FILE = "checkpoint.prev";
 export const GROWTH_FILE = "consistency.txt";
@@ -39,6 +40,7 @@ export interface EarlierCheckpoint extends Checkpoint {
 /** A tree of the bundle, and where its shard begins. */
 interface Head {
   readonly first: number;
+  readonly vkey: string;
   readonly checkpoint: Checkpoint;
 }
 
@@ -51,36 +53,36 @@ export function formatConsistencyProof({ oldSize, newSize, proof }: UnverifiedCo
 /**
  * The earlier checkpoint that a bundle grew out of; null without one.
  *
- * @param trees.heads - oldest first; their beginnings are proven already.
+ * @param trees.heads - oldest first; their beginnings and keys are proven already.
  * @param trees.held - the checkpoint that the auditor holds; null without one.
  * @throws TrustWardenError `evidence_bundle_invalid` for another tree than the auditor holds, or shards that do not connect;
  *   `checkpoint_malformed`, `checkpoint_untrusted`, `proof_malformed`, `proof_invalid`.
  */
 export function verifyGrowth(
   { files, entries }: Pick<OpenedBundle, "files" | "entries">,
-  trees: { readonly heads: readonly Head[]; readonly vkey: string; readonly held: string | null },
+  { heads, held }: { readonly heads: readonly Head[]; readonly held: string | null },
 ): EarlierCheckpoint | null {
-  const { heads, vkey, held } = trees;
   const [note, text] = [files.get(EARLIER_FILE), files.get(GROWTH_FILE)];
   if (note === undefined && text === undefined) return null;
   if (note === undefined || text === undefined) throw invalid("a checkpoint or its proof is missing");
-  const earlier = verifyShardCheckpoint(parseUtf8(note), vkey);
-  const at = heads.findIndex(({ checkpoint }) => checkpoint.origin === earlier.origin);
+  const given = parseUtf8(note);
+  const at = heads.findIndex(({ checkpoint }) => checkpoint.origin === originOfNote(given));
   const [head, ...later] = heads.slice(Math.max(0, at));
   if (at < 0 || head === undefined) throw invalid("its shard is not here");
+  const earlier = verifyCheckpoint(given, head.vkey);
   const { oldSize, newSize, proof } = parseConsistencyProof(parseUtf8(text));
   const { size, root } = head.checkpoint;
   if (oldSize !== earlier.size || newSize !== size) throw invalid("a proof of other trees");
   verifyConsistency({ oldSize, oldRoot: earlier.root, newSize, newRoot: root, proof });
-  let before = head.checkpoint;
-  for (const { first, checkpoint } of later) {
-    const start = parseShardStart(entries.get(first) ?? new Uint8Array());
-    if (start === null || !isSameTree(verifyShardCheckpoint(start.note, vkey), before))
+  let before = head;
+  for (const one of later) {
+    const start = parseShardStart(entries.get(one.first) ?? new Uint8Array());
+    if (start === null || !isOfTree(start.note, before))
       throw invalid("a shard after it does not begin with the tree before");
-    before = checkpoint;
+    before = one;
   }
   const isYours = held !== null;
-  if (isYours && !isSameTree(verifyShardCheckpoint(held, vkey), earlier))
+  if (isYours && !isOfTree(held, { vkey: head.vkey, checkpoint: earlier }))
     throw invalid("another tree than you hold");
   return { ...earlier, isYours };
 }
@@ -95,8 +97,11 @@ function parseConsistencyProof(text: string): UnverifiedConsistencyProof {
   return { oldSize: Number(oldSize), newSize: Number(newSize), proof: lines.map(parseProofHash) };
 }
 
-function isSameTree(left: Checkpoint, right: Checkpoint): boolean {
-  return left.origin === right.origin && left.size === right.size && isEqualBytes(left.root, right.root);
+/** @throws TrustWardenError `checkpoint_malformed`, `checkpoint_untrusted` for a note of that log which its key did not sign. */
+function isOfTree(note: string, { vkey, checkpoint }: Pick<Head, "vkey" | "checkpoint">): boolean {
+  if (originOfNote(note) !== checkpoint.origin) return false;
+  const { size, root } = verifyCheckpoint(note, vkey);
+  return size === checkpoint.size && isEqualBytes(root, checkpoint.root);
 }
 
 function invalid(detail: string): TrustWardenError {

@@ -22,7 +22,7 @@ const treeOf = (list: readonly Uint8Array[]) =>
   );
 
 /** Asks for what the signed entries name, of somebody who shows the tiles of others, or of these. */
-function find(signed: readonly Uint8Array[], shown = signed) {
+function find(signed: readonly Uint8Array[], shown = signed, listed: readonly string[] = []) {
   const files = new Map(treeOf(shown).objects.map(({ path, bytes }) => [path, bytes]));
   const readObject = async (path: string): Promise<Uint8Array> => {
     const bytes = files.get(path);
@@ -30,7 +30,7 @@ function find(signed: readonly Uint8Array[], shown = signed) {
     return bytes;
   };
   const head = { origin: ORIGIN, size: signed.length, root: treeOf(signed).root };
-  const at = { place: { name: null, vkey: ledger, first: 0 }, head, ledger, nowMs };
+  const at = { place: { name: null, vkey: ledger, first: 0 }, head, ledger: ORIGIN, shown: listed, nowMs };
   return findNextShard({ readObject, readCheckpoint: async () => null }, at);
 }
 
@@ -40,6 +40,17 @@ test("an end names its shard, and any other last entry none", async () => {
   expect(await find([...entries, endFor(name)])).toEqual({ name, vkey, first: 301 });
   expect(await find(entries)).toBeNull();
   expect(await find([])).toBeNull();
+});
+
+test("an end that names another key is found by who shows that key, and by nothing else that is shown", async () => {
+  const name = "2026q4";
+  const vkey = formatVkey(shardOrigin(ORIGIN, name), rawEd25519Key(createTestLogSigner(9).publicKey));
+  const signed = [...entries, encodeShardEnd(vkey)];
+  const strangers = formatVkey(shardOrigin(ORIGIN, name), rawEd25519Key(createTestLogSigner(8).publicKey));
+  expect(await find(signed)).toBeNull();
+  expect(await find(signed, signed, ["nobody", strangers])).toBeNull();
+  expect(await find(signed, signed, ["nobody", strangers, vkey])).toEqual({ name, vkey, first: 301 });
+  expect(await find(entries, entries, [vkey])).toBeNull();
 });
 
 test("a shard of a quarter to come is not looked for", async () => {

@@ -3,7 +3,8 @@
  * and perhaps none of its entries.
  *
  * Nobody is asked for a name. The last leaf of a signed tree is the digest of an end that names one shard with one key; names
- * that are possible are few, so each is held against it. A log that goes on has another leaf there.
+ * that are possible are few, so each is held against it with the key of this shard. Another key nobody can guess: somebody has
+ * to show it, and is believed because its digest is that leaf. A log that goes on has another leaf there.
  */
 import { isEqualBytes } from "../bytes.ts";
 import type { Checkpoint } from "./checkpoint.ts";
@@ -15,8 +16,10 @@ import {
   encodeShardEnd,
   encodeShardStart,
   isComingShard,
+  isShardSuccessor,
   type ShardName,
   type ShardPlace,
+  shardNameOf,
   shardOrigin,
 } from "./shard.ts";
 import { formatVkey, type NoteKey, ownNoteOf, parseVkey, rawEd25519Key } from "./signed-note.ts";
@@ -35,15 +38,22 @@ interface EndedShard {
 }
 
 /**
- * The shard that the last entry of a tree names, with the key of this one; null for a log that goes on.
+ * The shard that the last entry of a tree names; null for a log that goes on, and where it names a key that nobody shows.
  *
- * @param options.ledger - vkey of the ledger's first log.
+ * @param options.ledger - name of the ledger's first log.
+ * @param options.shown - vkeys of shards as somebody lists them; nothing of them is believed.
  * @param options.nowMs - Unix milliseconds; shards of later quarters are not looked for.
  * @throws TrustWardenError `ledger_corrupt`, `not_found`, `proof_invalid` when the tiles do not give the head.
  */
 export async function findNextShard(
   reader: LogReader,
-  { place, head, ledger, nowMs }: EndedShard & { readonly ledger: string; readonly nowMs: number },
+  {
+    place,
+    head,
+    ledger,
+    shown,
+    nowMs,
+  }: EndedShard & { readonly ledger: string; readonly shown: readonly string[]; readonly nowMs: number },
 ): Promise<ShardPlace | null> {
   if (head.size === 0) return null;
   const index = head.size - 1;
@@ -51,14 +61,18 @@ export async function findNextShard(
   const last = await tree.readLeafHash(index);
   const proof = await tree.readInclusionProof(index, head.size);
   verifyInclusion({ index, size: head.size, leaf: last, proof, root: head.root });
-  const { name: origin, publicKey } = parseVkey(ledger);
-  const key = rawEd25519Key(publicKey);
+  const first = place.first + head.size;
+  const isNamed = (vkey: string) => isEqualBytes(leafHash(encodeShardEnd(vkey)), last);
+  const key = rawEd25519Key(parseVkey(place.vkey).publicKey);
   for (const name of namesAfter(place.name, nowMs)) {
-    const vkey = formatVkey(shardOrigin(origin, name), key);
-    if (isEqualBytes(leafHash(encodeShardEnd(vkey)), last))
-      return { name, vkey, first: place.first + head.size };
+    const vkey = formatVkey(shardOrigin(ledger, name), key);
+    if (isNamed(vkey)) return { name, vkey, first };
   }
-  return null;
+  const vkey = shown.find(isNamed);
+  if (vkey === undefined) return null;
+  const { name: origin } = parseVkey(vkey);
+  const isNext = isShardSuccessor(shardOrigin(ledger, place.name), origin);
+  return isNext ? { name: shardNameOf(ledger, origin), vkey, first } : null;
 }
 
 /**

@@ -10,7 +10,7 @@
  *
  * @see docs/decisions/0043
  */
-import { encodeUtf8 } from "../bytes.ts";
+import { encodeUtf8, isEqualBytes } from "../bytes.ts";
 import { TrustWardenError } from "../error.ts";
 import { type Checkpoint, verifyCheckpoint } from "./checkpoint.ts";
 import { formatVkey, parseVkey, rawEd25519Key } from "./signed-note.ts";
@@ -128,10 +128,15 @@ export function vkeyFor(vkey: string, origin: string): string {
   return formatVkey(origin, rawEd25519Key(parseVkey(vkey).publicKey));
 }
 
+/** Whether two logs sign with one key, under whatever names. */
+export function isSameLogKey(left: string, right: string): boolean {
+  return isEqualBytes(rawEd25519Key(parseVkey(left).publicKey), rawEd25519Key(parseVkey(right).publicKey));
+}
+
 /**
  * A checkpoint of any shard of a ledger whose key is known, and which shard that is.
  *
- * @param vkey - of the ledger's first log; a shard with a key of its own is followed through its chain instead.
+ * @param vkey - of the ledger's name: of its first log, or of a later key that the chain has led to.
  * @throws TrustWardenError `checkpoint_malformed`, `checkpoint_untrusted`.
  */
 export function verifyShardCheckpoint(note: string, vkey: string): Checkpoint {

@@ -5,6 +5,7 @@ import { auditShards } from "./audit-shards.ts";
 import { verifyCheckpoint } from "./checkpoint.ts";
 import { verifyInclusion } from "./inclusion-proof.ts";
 import { createTestLogSigner, type Fault, FaultyLogStorage } from "./ledger.test.support.ts";
+import { type LogKeys, oneLogKey } from "./log-keys.ts";
 import {
   createMemoryMedium,
   MemoryHighWater,
@@ -15,6 +16,7 @@ import { leafHash } from "./merkle.ts";
 import type { HighWater, LogStorage } from "./ports.ts";
 import {
   encodeShardStart,
+  isSameLogKey,
   isShardMark,
   isShardSuccessor,
   nextShardName,
@@ -26,10 +28,20 @@ import {
   vkeyFor,
 } from "./shard.ts";
 import { ShardedLog, type ShardedLogOptions } from "./sharded-log.ts";
+import { formatVkey, rawEd25519Key } from "./signed-note.ts";
 
 const ledger = "ledger.acme.test";
 const signer = createTestLogSigner();
+const later = createTestLogSigner(2);
 const names = ["2027q1", "2027q2"] as const;
+/** Of the ledger's first key, and of another that a shard may have. */
+const keys: LogKeys = {
+  first: signer.publicKey,
+  signerOf: (vkey) =>
+    isSameLogKey(vkey, formatVkey("later", rawEd25519Key(later.publicKey)))
+      ? later
+      : oneLogKey(signer).signerOf(vkey),
+};
 
 /** What is left when a process ends: the media of the shards and the mark kept elsewhere. */
 class Place {
@@ -50,7 +62,7 @@ class Place {
     for (const medium of this.media.values()) medium.isLocked = false;
     return new ShardedLog({
       ledger,
-      signer,
+      keys,
       highWater: this.highWater,
       openShard: (name) => ({
         storage: wrap(new MemoryLogStorage(this.medium(name))),
@@ -153,6 +165,27 @@ describe("a ledger of shards", () => {
     await log.stop();
   });
 
+  it("goes on under another key from a turn on, when the end of the shard before names it", async () => {
+    const place = new Place();
+    const log = await place.started();
+    const { vkey } = await log.turn("2027q1", later.publicKey);
+    expect(isSameLogKey(vkey, log.vkey)).toBe(false);
+    expect(parseShardEnd(await log.readEntry(0))).toBe(vkey);
+    const [promised] = await log.append([entryOf(1)]);
+    const promise = promised?.acknowledgement ?? "";
+    expect(verifyAcknowledgement(promise, vkeyFor(vkey, ledger)).index).toBe(2);
+    expect(() => verifyAcknowledgement(promise, log.vkey)).toThrow();
+    // A turn without a key goes on with that of the shard that ends.
+    expect(isSameLogKey((await log.turn("2027q2")).vkey, vkey)).toBe(true);
+    await log.stop();
+    const again = await place.started();
+    expect(again.current).toMatchObject({ name: "2027q2", vkey: vkeyFor(vkey, `${ledger}/2027q2`) });
+    await again.stop();
+    await expect(place.started(undefined, { keys: oneLogKey(signer) })).rejects.toMatchObject({
+      code: "signer_unavailable",
+    });
+  });
+
   it("keeps the epoch of the mark over a turn", async () => {
     const place = new Place();
     const log = await place.started();
@@ -199,7 +232,7 @@ describe("a crash while it turns", () => {
       await log.start();
       await append(0);
       for (const [index, name] of names.entries()) {
-        const turned = log.turn(name);
+        const turned = log.turn(name, index === 0 ? later.publicKey : undefined);
         await Promise.all([append(10 * index + 1), append(10 * index + 2), turned]);
       }
       await append(99);

@@ -11,10 +11,12 @@
  * Step 1 decides: from then on the old shard takes nothing more, in any later process either, and only the shard that it
  * names can be begun. So there is never a second live shard, and an entry is in the old one or in the next, never in both.
  */
+
+import type { PublicKey } from "../crypto.ts";
 import { TrustWardenError } from "../error.ts";
-import type { Signer } from "../signer.ts";
 import { verifyCheckpoint } from "./checkpoint.ts";
 import { readFrozenShard } from "./frozen-shard.ts";
+import type { LogKeys } from "./log-keys.ts";
 import type { HighWater, LogReader, LogStorage } from "./ports.ts";
 import { type Appended, Sequencer, type SequencerOptions } from "./sequencer.ts";
 import {
@@ -61,7 +63,7 @@ export interface ShardedLogOptions
   extends Pick<SequencerOptions, "now" | "onFatal" | "pace" | "maxEntryBytes"> {
   /** Name of the ledger, and origin of its first shard. */
   readonly ledger: string;
-  readonly signer: Signer;
+  readonly keys: LogKeys;
   readonly highWater: HighWater;
   readonly openShard: (name: ShardName) => ShardStorage;
 }
@@ -80,7 +82,7 @@ interface Live extends Shard {
 
 /** Owns the shards. Between calls all but the last are frozen, and each names its neighbours. */
 export class ShardedLog {
-  /** Key of the ledger's name: of its first shard, and of every promise. */
+  /** Key of the ledger's name: of its first shard, and of every promise until a shard has another one. */
   readonly vkey: string;
   readonly #options: ShardedLogOptions;
   readonly #frozen: Shard[] = [];
@@ -90,7 +92,7 @@ export class ShardedLog {
 
   constructor(options: ShardedLogOptions) {
     this.#options = options;
-    this.vkey = formatVkey(options.ledger, rawEd25519Key(options.signer.publicKey));
+    this.vkey = formatVkey(options.ledger, rawEd25519Key(options.keys.first));
   }
 
   /** All shards, oldest first. */
@@ -192,17 +194,20 @@ export class ShardedLog {
   /**
    * Ends the current shard and begins the next one; a turn under way is the same turn.
    *
+   * @param key - of the next shard: durable already, since from its end on nothing else can go on with the ledger. That of
+   *   the current one unless given.
    * @throws TrustWardenError `ledger_unavailable`: the process must stop then, and the next start goes on with it.
    */
-  turn(name: string): Promise<Shard> {
-    this.#turning ??= this.#turn(this.#requireLive(), name).finally(() => {
+  turn(name: string, key?: PublicKey): Promise<Shard> {
+    this.#turning ??= this.#turn(this.#requireLive(), name, key).finally(() => {
       this.#turning = null;
     });
     return this.#turning;
   }
 
-  async #turn(old: Live, name: string): Promise<Shard> {
-    const next = vkeyFor(this.vkey, shardOrigin(this.#options.ledger, name));
+  async #turn(old: Live, name: string, key: PublicKey | undefined): Promise<Shard> {
+    const origin = shardOrigin(this.#options.ledger, name);
+    const next = key === undefined ? vkeyFor(old.vkey, origin) : formatVkey(origin, rawEd25519Key(key));
     // Given to the sequencer before anything is awaited: everything accepted until now comes before it.
     const end = encodeShardEnd(next);
     await old.sequencer.append([end]); // 1
@@ -233,11 +238,11 @@ export class ShardedLog {
 
   /** Steps 3 and 4. */
   async #begin(place: ShardPlace, { storage, reader }: ShardStorage): Promise<Live> {
-    const { ledger, signer, highWater, now, onFatal, pace, maxEntryBytes } = this.#options;
+    const { ledger, keys, highWater, now, onFatal, pace, maxEntryBytes } = this.#options;
     const origin = shardOrigin(ledger, place.name);
     const sequencer = new Sequencer({
       origin,
-      signer,
+      signer: keys.signerOf(place.vkey),
       storage,
       highWater: followingMark(highWater, this.#frozen.at(-1)?.origin),
       now,

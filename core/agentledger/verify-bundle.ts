@@ -12,7 +12,13 @@ import { RecordAuditor } from "./audit-records.ts";
 import { auditSequences, type SequencedIntent } from "./audit-sequences.ts";
 import { answerEvents, type BundleRecords, type EventAnswer } from "./bundle-answers.ts";
 import type { Checkpoint } from "./checkpoint.ts";
-import { type Cosignature, verifyWitnessedCheckpoint, type WitnessedCheckpoint } from "./cosignature.ts";
+import {
+  type Cosignature,
+  originOfNote,
+  verifyWitnessedCheckpoint,
+  vkeyUnder,
+  type WitnessedCheckpoint,
+} from "./cosignature.ts";
 import {
   type EvidenceManifest,
   fileOf,
@@ -46,7 +52,12 @@ import type { TlogPolicy } from "./tlog-policy.ts";
 import { parseTlogProof } from "./tlog-proof.ts";
 
 /** A tree that entries are proven in. */
-interface BundleHead extends UnverifiedHead, WitnessedCheckpoint {}
+interface BundleHead extends UnverifiedHead, WitnessedCheckpoint {
+  /** Key that signed it. */
+  readonly vkey: string;
+  /** Key of the shard that its last entry names, when the bundle has that and it is the end of a shard; null otherwise. */
+  readonly next: string | null;
+}
 
 const SERVER_ID = /^spiffe:\/\/[^/]+\/trustwarden\/server\/[^/]+$/;
 
@@ -90,7 +101,7 @@ export function verifyEvidenceBundle(bundle: OpenedBundle, trust: BundleTrust): 
   const { checkpoint, cosignatures } = heads.newest;
   requireInLog(bundle, heads.all);
   const marks = requireShardStarts(bundle, heads);
-  const earlier = verifyGrowth(bundle, { heads: heads.all, vkey: heads.vkey, held: trust.earlier });
+  const earlier = verifyGrowth(bundle, { heads: heads.all, held: trust.earlier });
   const findings: Finding[] = [];
   const report: Report = (finding) => findings.push({ ...finding, severity: FINDINGS[finding.code] });
   if (trust.earlier !== null && earlier === null)
@@ -136,14 +147,12 @@ function policyOf({ unverified }: UnverifiedRecord): readonly string[] {
 
 /** Each tree under the auditor's policy; that the manifest names the newest keeps its words honest. */
 function verifyHeads(
-  { files, unverifiedManifest }: OpenedBundle,
+  bundle: OpenedBundle,
   policy: TlogPolicy,
-): { readonly all: readonly BundleHead[]; readonly newest: BundleHead; readonly vkey: string } {
-  const all = unverifiedHeadsOf(files).map((head) => {
-    return { ...head, ...verifyWitnessedCheckpoint(head.note, policy) };
-  });
+): { readonly all: readonly BundleHead[]; readonly newest: BundleHead; readonly ledger: string } {
+  const all = followHeads(bundle, policy);
   const newest = all.at(-1);
-  const { vkey, size, root } = unverifiedManifest.log;
+  const { vkey, size, root } = bundle.unverifiedManifest.log;
   const log = policy.logs.find((known) => known.vkey === vkey);
   if (
     log === undefined ||
@@ -152,10 +161,29 @@ function verifyHeads(
     root !== encodeBase64(newest.checkpoint.root)
   )
     throw invalid("manifest", { detail: "the manifest names another tree than the checkpoint" });
+  const { name: ledger } = log.key;
   for (const { first, checkpoint } of all)
-    if ((shardNameOf(log.key.name, checkpoint.origin) === null) !== (first === 0))
+    if ((shardNameOf(ledger, checkpoint.origin) === null) !== (first === 0))
       throw invalid("shard", { place: checkpoint.origin, detail: "begins elsewhere" });
-  return { all, newest, vkey };
+  return { all, newest, ledger };
+}
+
+/**
+ * The trees from the auditor's key on: the last entry of a shard may name another key for the next. That this entry is in
+ * that tree is shown like of any other, and nothing is believed of a bundle in which one is not.
+ */
+function followHeads({ files, entries }: OpenedBundle, policy: TlogPolicy): readonly BundleHead[] {
+  const heads: BundleHead[] = [];
+  let key: string | undefined;
+  for (const head of unverifiedHeadsOf(files)) {
+    const vkey = vkeyUnder(policy, originOfNote(head.note), key);
+    const verified = verifyWitnessedCheckpoint(head.note, policy, vkey);
+    const last = entries.get(head.first + verified.checkpoint.size - 1);
+    const next = last === undefined ? null : parseShardEnd(last);
+    heads.push({ ...head, ...verified, vkey, next });
+    key = next ?? vkey;
+  }
+  return heads;
 }
 
 function requireInLog(
@@ -201,30 +229,47 @@ function requireRange(
 
 /**
  * Each shard but the first begins where it says, by its own entry 0, which is in its tree like any other entry, and behind
- * the shard whose final checkpoint that is.
+ * the shard whose final checkpoint that is; and it is the one that the shard before names, where the bundle has that one's end.
  *
- * @returns the indexes of entries that are no records: the beginnings of shards, and the ends before them.
+ * @returns the indexes of entries that are no records: the beginnings of shards, and their ends.
  */
 function requireShardStarts(
   { entries }: OpenedBundle,
-  { all, vkey }: { readonly all: readonly BundleHead[]; readonly vkey: string },
+  { all, ledger }: { readonly all: readonly BundleHead[]; readonly ledger: string },
 ): ReadonlySet<number> {
   const marks = new Set<number>();
   for (const [at, head] of all.entries()) {
     const { first, checkpoint } = head;
+    if (head.next !== null) {
+      if (!isNamed(head, all[at + 1]))
+        throw invalid("shard", { place: checkpoint.origin, detail: "names another shard than follows" });
+      marks.add(first + checkpoint.size - 1);
+    }
     if (first === 0) continue;
     const start = parseShardStart(entries.get(first) ?? new Uint8Array());
     if (start?.first !== first)
       throw invalid("shard", { place: checkpoint.origin, detail: "begins elsewhere" });
-    const ended = verifyShardCheckpoint(start.note, vkey);
-    if (!isBehind(head, { ended, ledger: parseVkey(vkey).name, before: all[at - 1] }))
+    const before = all[at - 1];
+    // A shard between two that are here has the key of the later one: a bundle brings along every end that changes it.
+    const isBefore = before?.checkpoint.origin === originOfNote(start.note);
+    const ended = verifyShardCheckpoint(start.note, vkeyFor(isBefore ? before.vkey : head.vkey, ledger));
+    if (!isBehind(head, { ended, ledger, before }))
       throw invalid("shard", { place: checkpoint.origin, detail: "does not follow the shard before" });
     marks.add(first);
-    const before = entries.get(first - 1);
-    if (before !== undefined && parseShardEnd(before) === vkeyFor(vkey, checkpoint.origin))
-      marks.add(first - 1);
   }
   return marks;
+}
+
+/** Whether what a shard's end names is a later shard, and the next one here, where that begins right behind. */
+function isNamed({ first, checkpoint, next }: BundleHead, after: BundleHead | undefined): boolean {
+  if (next === null) return false;
+  const { name } = parseVkey(next);
+  if (!isShardSuccessor(checkpoint.origin, name)) return false;
+  if (after === undefined) return true;
+  const end = first + checkpoint.size;
+  return after.first === end
+    ? after.vkey === next
+    : after.first > end && isShardSuccessor(name, after.checkpoint.origin);
 }
 
 /** Whether a shard can follow the one that ended with a checkpoint, and that one the shard before it in the bundle. */

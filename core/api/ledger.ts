@@ -91,6 +91,13 @@ export const shardList = z.object({
       first: z.number().int().describe("index of its entry 0 in the ledger"),
       size: z.number().int().describe("entries under its newest checkpoint"),
       frozen: z.boolean(),
+      named_by: z
+        .string()
+        .nullable()
+        .default(null)
+        .describe(
+          "where its key is another than before: C2SP tlog-proof of the last entry of the shard before",
+        ),
     }),
   ),
 });
@@ -256,7 +263,13 @@ export const consistencyQuery = z.strictObject({
 export const consistencyAnswer = z.object({ proof: z.array(z.string()), checkpoint: z.string() });
 export type ConsistencyAnswer = z.infer<typeof consistencyAnswer>;
 /** `POST /v1/ledger/turns` (operator): ends the current shard and begins the next. */
-export const turnRequest = z.strictObject({});
+export const turnRequest = z.strictObject({
+  new_key: z
+    .boolean()
+    .default(false)
+    .describe("whether the next shard has another key, which the end of this one names"),
+});
+export type TurnRequest = z.infer<typeof turnRequest>;
 export const turnAnswer = z.object({
   shard: z.string().nullable(),
   origin: z.string(),

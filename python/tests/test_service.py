@@ -100,7 +100,7 @@ def test_the_receipt_of_an_answer_is_the_guards_and_holds(bank: Bank, forger: Fo
     intent = parse_base64url(headers["trustwarden-intent"])
     expected = ReceiptExpectations(
         server=SigningLeaf(leaf.sha256, leaf.public_key),
-        log_vkey=forger.server.log_key,
+        log_vkey=forger.server.ledger_keys.vkey,
         intent_sha256=encode_base64url(sha256(intent)),
         enforcement="service",
     )

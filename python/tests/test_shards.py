@@ -10,14 +10,17 @@ import pytest
 from bundle_cases import judge_bundles
 from live import LiveServer
 from trustwarden import TrustWardenError
+from trustwarden._json import parse_json_object
+from trustwarden.answers import Members
 from trustwarden.checkpoint import LatestCheckpoint
-from trustwarden.notes import Checkpoint
+from trustwarden.ledger_keys import FollowedKeys
+from trustwarden.notes import Checkpoint, parse_vkey
 from trustwarden.shards import parse_shard_start, shard_rank, verify_shard_checkpoint
 
 
 def test_evidence_over_two_shards_holds_and_no_forged_or_hidden_shard_does(tmp_path: Path) -> None:
     reports = judge_bundles("write-shard-bundles.ts", tmp_path, refusal=r".*_(malformed|invalid|untrusted)")
-    assert len(reports) == 3
+    assert len(reports) == 5
     assert all(report.entries > 0 for report in reports)
 
 
@@ -27,7 +30,7 @@ def test_what_an_agent_names_as_seen_follows_the_ledger_to_its_next_shard() -> N
         turned = live.admin("POST", "/v1/ledger/turns", {})
         before = verify_shard_checkpoint(live.read_text("/ledger/checkpoint"), vkey)
         text = live.read_text("/ledger/latest-checkpoint")
-        latest = LatestCheckpoint(lambda: text, lambda: vkey)
+        latest = LatestCheckpoint(lambda: text, lambda note: verify_shard_checkpoint(note, vkey))
         latest.adopt(before)
         after = verify_shard_checkpoint(text, vkey)
         latest.adopt(after)
@@ -39,6 +42,29 @@ def test_what_an_agent_names_as_seen_follows_the_ledger_to_its_next_shard() -> N
             latest.adopt(Checkpoint(before.origin, before.size + 9, before.root))
         with pytest.raises(TrustWardenError, match="checkpoint_untrusted"):
             latest.adopt(Checkpoint(after.origin, after.size, bytes(32)))
+
+
+def test_an_agent_follows_the_ledger_to_another_key_and_to_none_that_no_shard_names() -> None:
+    with closing(LiveServer()) as live:
+        vkey: str = live.discovery["log_vkey"]
+        listed: list[Members] = []
+        keys = FollowedKeys(vkey, lambda: listed)
+        turned = live.admin("POST", "/v1/ledger/turns", {"new_key": True})
+        note = live.read_text("/ledger/latest-checkpoint")
+        with pytest.raises(TrustWardenError, match="checkpoint_untrusted"):
+            keys.verify_checkpoint(note)
+        shards = parse_json_object(live.read_text("/ledger/shards"))["shards"]
+        assert isinstance(shards, list)
+        listed[:] = [Members({**shard, "named_by": None}) for shard in shards if isinstance(shard, dict)]
+        with pytest.raises(TrustWardenError, match="checkpoint_untrusted"):
+            keys.verify_checkpoint(note)
+        listed[:] = [Members(shard) for shard in shards]
+        assert keys.verify_checkpoint(note).origin == turned["origin"]
+        assert (
+            keys.verify_checkpoint(live.read_text("/ledger/checkpoint")).origin == turned["origin"].rpartition("/")[0]
+        )
+        assert keys.with_key_at(turned["first"], lambda key: key.raw) == parse_vkey(turned["vkey"]).raw
+        assert keys.with_key_at(0, lambda key: key.raw) == parse_vkey(vkey).raw
 
 
 @pytest.mark.parametrize(

@@ -123,8 +123,8 @@ async function openSource({ config, random, nowMs }: BackupOptions): Promise<Sou
   // The file of before the move may still be there, and is not the state any more.
   if (config.state.storage !== "sqlite")
     throw new TrustWardenError("config_invalid", { setting: "state", reason: "not on this machine's disk" });
-  const { logSigner } = await openServerKeys({ config, random, nowMs });
-  const vkey = formatVkey(originOf(config), rawEd25519Key(logSigner.publicKey));
+  const { logKeys } = await openServerKeys({ config, random, nowMs });
+  const vkey = formatVkey(originOf(config), rawEd25519Key(logKeys.first));
   const directory = ledger.directory ?? join(dataDir, "ledger");
   const chain = await chainOf({ directory, vkey });
   const { name, vkey: liveKey, first } = chain.live;

@@ -166,7 +166,7 @@ async function settle(
     });
   const keys = await openServerKeys({ config, random, nowMs });
   const origin = originOf(config);
-  const vkey = formatVkey(origin, rawEd25519Key(keys.logSigner.publicKey));
+  const vkey = formatVkey(origin, rawEd25519Key(keys.logKeys.first));
   const highWater = highWaterPlaceOf({ ...config, dataDir: options.dataDir });
   const mark = await createPosixHighWater(highWater).read();
   const work: Work = { config, keys, origin, vkey, mark, directory: join(building, "ledger") };
@@ -293,7 +293,7 @@ function createLog({ origin: ledger, keys, directory }: Work, nowMs: () => numbe
   const mark = { origin: ledger, size: 0, root: EMPTY_ROOT, epoch: 0 };
   return new ShardedLog({
     ledger,
-    signer: keys.logSigner,
+    keys: keys.logKeys,
     openShard: (name) => {
       mark.origin = shardOrigin(ledger, name);
       return openShardIn(directory, name);

@@ -104,6 +104,7 @@ const CONSOLE_PUBLIC_ROWS: readonly string[] = [
   "GET /ledger/witnessed-checkpoint",
   "GET /ledger/witness-policy",
   "GET /ledger/tile/*",
+  "GET /ledger/shards",
 ];
 
 /** The same rows, with people let in where the list says so. */

@@ -6,6 +6,7 @@
 
 import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import { verifyConsistency } from "@trustwarden/core/agentledger/consistency-proof.ts";
+import { originOfNote } from "@trustwarden/core/agentledger/cosignature.ts";
 import {
   EARLIER_FILE,
   formatConsistencyProof,
@@ -23,8 +24,10 @@ import type { Earlier, Head } from "./heads.ts";
  *   ahead of this ledger.
  */
 export function findEarlier(log: Services["ledger"]["log"], note: string): Earlier {
-  const checkpoint = verifyShardCheckpoint(note, log.vkey);
-  const shard = log.shards.find(({ origin }) => origin === checkpoint.origin);
+  const shard = log.shards.find(({ origin }) => origin === originOfNote(note));
+  // Of no shard here: whether it is of this ledger at all is said by its key.
+  const checkpoint =
+    shard === undefined ? verifyShardCheckpoint(note, log.vkey) : verifyCheckpoint(note, shard.vkey);
   const size = shard === undefined ? 0 : verifyCheckpoint(shard.log.checkpoint(), shard.vkey).size;
   if (shard === undefined || checkpoint.size === 0 || checkpoint.size > size)
     throw new TrustWardenError("proof_invalid", {

@@ -6,6 +6,7 @@
  */
 import { setTimeout } from "node:timers/promises";
 import { type Checkpoint, verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
+import { isSameLogKey } from "@trustwarden/core/agentledger/shard.ts";
 import type { Shard } from "@trustwarden/core/agentledger/sharded-log.ts";
 import type { Services } from "../http/services.ts";
 
@@ -30,13 +31,16 @@ export interface Earlier {
 
 /**
  * The signed heads of the shards that hold an entry, oldest first, and of all from an earlier checkpoint on. Of each shard but
- * the first its beginning comes along, by which a verifier knows where its positions begin.
+ * the first its beginning comes along, by which a verifier knows where its positions begin, and of each that changed the log's
+ * key its end, by which it knows the next key.
  */
 export async function headsOver(
   services: Services,
   { entries, earlier }: { readonly entries: Map<number, Uint8Array>; readonly earlier: Earlier | null },
 ): Promise<readonly Head[]> {
   const { log } = services.ledger;
+  const newest = earlier === null ? Math.max(...entries.keys()) : log.size;
+  for (const [position, end] of await changesOfKey(log, newest)) entries.set(position, end);
   const heads: Head[] = [];
   for (const shard of log.shards) {
     const own = [...entries.keys()].filter((index) => log.shardAt(index).first === shard.first);
@@ -51,6 +55,23 @@ export async function headsOver(
     heads.push(await headOver(services, shard, Math.max(size, held)));
   }
   return heads;
+}
+
+/**
+ * The ends of shards that name another key for the next one, by position: without them nobody could follow the auditor's key to
+ * a shard at or before `newest`.
+ */
+async function changesOfKey(
+  log: Services["ledger"]["log"],
+  newest: number,
+): Promise<ReadonlyMap<number, Uint8Array>> {
+  const ends = new Map<number, Uint8Array>();
+  for (const [at, shard] of log.shards.entries()) {
+    const before = log.shards[at - 1];
+    if (before === undefined || shard.first > newest || isSameLogKey(before.vkey, shard.vkey)) continue;
+    ends.set(shard.first - 1, await log.readEntry(shard.first - 1));
+  }
+  return ends;
 }
 
 /**

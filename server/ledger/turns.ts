@@ -5,16 +5,20 @@
  */
 import {
   isLaterQuarter,
+  isSameLogKey,
   isShardMark,
   nextShardName,
   quarterOf,
 } from "@trustwarden/core/agentledger/shard.ts";
 import type { Shard, ShardedLog } from "@trustwarden/core/agentledger/sharded-log.ts";
+import { formatVkey, rawEd25519Key } from "@trustwarden/core/agentledger/signed-note.ts";
 import { parseUtf8 } from "@trustwarden/core/bytes.ts";
+import type { PublicKey } from "@trustwarden/core/crypto.ts";
 import { parseEnvelope, parseUnverifiedPayload } from "@trustwarden/core/dsse.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { ServerConfig } from "../config.ts";
 import type { EventLog } from "../http/services.ts";
+import type { LogKeyFiles } from "../log-keys.ts";
 import type { Cleanup } from "../parts.ts";
 import type { ShardWitnessing } from "../witnessing/create.ts";
 import type { ServerLog } from "./ledger.ts";
@@ -30,6 +34,8 @@ export interface LedgerTurnsOptions {
   readonly isQuarterly: boolean;
   /** Unix milliseconds. */
   readonly nowMs: () => number;
+  /** A key for the next shard, durable when this returns; undefined where none is ever asked for. */
+  readonly makeKey?: () => PublicKey;
   /** Awaited by whoever asked for the turn; the ledger goes on meanwhile. */
   readonly onTurned: (shard: Shard) => Promise<void> | undefined;
   /** A look that failed; another follows. */
@@ -43,6 +49,7 @@ interface TurnParts {
   /** There where servers share the ledger: whoever has the seat looks at the quarter. */
   readonly shared: unknown;
   readonly witnessing: ShardWitnessing | null;
+  readonly keys: { readonly logKeys: Pick<LogKeyFiles, "make"> };
   readonly clock: { readonly nowMs: () => number };
   readonly log: EventLog;
 }
@@ -53,6 +60,7 @@ export function createLedgerTurns({
   shardedLog,
   shared,
   witnessing,
+  keys,
   clock,
   log,
 }: TurnParts): LedgerTurns {
@@ -66,6 +74,14 @@ export function createLedgerTurns({
     log: shardedLog,
     isQuarterly: config.ledger.shards === "quarterly" && shared === null,
     nowMs: () => clock.nowMs(),
+    makeKey: () => {
+      // The key would be in this server's files alone, and any of them may sequence the next shard.
+      if (shared !== null)
+        throw new TrustWardenError("replica_refused", {
+          reason: "another key, where servers share the ledger",
+        });
+      return keys.logKeys.make();
+    },
     onTurned: (shard) => witnessing?.follow(shard),
     onFailure: () => log.error({ code: "ledger_unavailable" }, "the ledger's next shard could not be begun"),
   });
@@ -105,10 +121,18 @@ export class LedgerTurns {
     if (begun !== null && isLaterQuarter(quarterOf(nowMs()), begun)) await this.turn();
   }
 
-  /** Ends the current shard and begins the next. @throws TrustWardenError `ledger_unavailable`. */
-  async turn(): Promise<Shard> {
-    const { log, nowMs, onTurned } = this.#options;
-    const shard = await log.turn(nextShardName(log.current.name, nowMs()));
+  /**
+   * Ends the current shard and begins the next.
+   *
+   * @throws TrustWardenError `ledger_unavailable`; `replica_refused` for another key, where servers share the ledger.
+   */
+  async turn(key: "same key" | "new key" = "same key"): Promise<Shard> {
+    const { log, nowMs, onTurned, makeKey } = this.#options;
+    const made = key === "new key" ? makeKey?.() : undefined;
+    const shard = await log.turn(nextShardName(log.current.name, nowMs()), made);
+    // A turn that was under way is the same turn: whoever asked for a key must not believe that it has come.
+    if (made !== undefined && !isSameLogKey(shard.vkey, formatVkey(shard.origin, rawEd25519Key(made))))
+      throw new TrustWardenError("ledger_unavailable", { reason: "another turn was under way" });
     await onTurned(shard);
     return shard;
   }

@@ -5,7 +5,12 @@
 import { issueAcknowledgementAs } from "@trustwarden/core/agentledger/acknowledgement.ts";
 import type { HighWater } from "@trustwarden/core/agentledger/ports.ts";
 import type { ShardedLog } from "@trustwarden/core/agentledger/sharded-log.ts";
-import { createNoteSigner, formatVkey, rawEd25519Key } from "@trustwarden/core/agentledger/signed-note.ts";
+import {
+  createNoteSigner,
+  formatVkey,
+  type NoteSigner,
+  rawEd25519Key,
+} from "@trustwarden/core/agentledger/signed-note.ts";
 import { encodeHex } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Random } from "@trustwarden/core/id.ts";
@@ -45,7 +50,7 @@ export interface SharedLedger {
 
 export interface OpenSharedLogOptions {
   readonly config: ServerConfig;
-  readonly keys: Pick<ServerKeys, "logSigner">;
+  readonly keys: Pick<ServerKeys, "logKeys">;
   readonly origin: string;
   readonly random: Random;
   readonly log: EventLog;
@@ -82,17 +87,28 @@ export async function openSharedLog(options: OpenSharedLogOptions): Promise<Shar
   const notes = new PostgresNotes(loginOfState);
   const sessions = [post, tail, useRows, notes];
   cleanups.push(() => Promise.all(sessions.map((session) => session.close())).then(() => undefined));
-  const noteSigner = createNoteSigner({ name: origin, signer: keys.logSigner });
+  // A ledger that other servers share keeps its key, which may be another than that of its name.
+  let noteSigner: { readonly vkey: string; readonly signer: NoteSigner } | undefined;
+  const signerOf = (vkey: string) => {
+    if (noteSigner?.vkey !== vkey) {
+      const signer = createNoteSigner({ name: origin, signer: keys.logKeys.signerOf(vkey) });
+      noteSigner = { vkey, signer };
+    }
+    return noteSigner.signer;
+  };
   const appends = new CarriedAppends({
     post,
     newId: () => encodeHex(random(ID_BYTES)),
     acknowledge: (place) =>
-      issueAcknowledgementAs({ origin, acknowledgedAt: Math.floor(nowMs() / 1000), ...place }, noteSigner),
+      issueAcknowledgementAs(
+        { origin, acknowledgedAt: Math.floor(nowMs() / 1000), ...place },
+        signerOf(log.current.vkey),
+      ),
   });
   const decided = new FollowedDecisions();
   const log = new FollowedLog({
     ledger: origin,
-    vkey: formatVkey(origin, rawEd25519Key(keys.logSigner.publicKey)),
+    vkey: formatVkey(origin, rawEd25519Key(keys.logKeys.first)),
     tail,
     readerOf: (shard) => {
       const opened = createLedgerStorage(config, { origin, shard, nowMs, onLost: () => undefined });

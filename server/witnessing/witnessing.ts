@@ -75,7 +75,7 @@ export class Witnessing {
     const note = await store.read();
     if (note === null || note === this.#latest?.note) return;
     await requireContinuedIfOurs(log, note);
-    const size = sizeUnder(policy, note);
+    const size = sizeUnder(note, policy, log.vkey);
     if (size !== null && size >= (this.#latest?.size ?? 0)) this.#latest = { note, size };
   }
 
@@ -147,7 +147,7 @@ export class Witnessing {
     const { size } = gathered;
     const note = gathered.note + [...gathered.lines.values()].join("");
     // What a reader would refuse is never called witnessed, whatever was counted here.
-    verifyWitnessedCheckpoint(note, policy);
+    verifyWitnessedCheckpoint(note, policy, this.#options.log.vkey);
     this.#writing = this.#writing.then(() => this.#keep({ note, size }));
   }
 
@@ -185,9 +185,9 @@ async function requireContinuedIfOurs(log: WitnessedLogSource, note: string): Pr
   }
 }
 
-function sizeUnder(policy: TlogPolicy, note: string): number | null {
+function sizeUnder(note: string, policy: TlogPolicy, vkey: string): number | null {
   try {
-    return verifyWitnessedCheckpoint(note, policy).checkpoint.size;
+    return verifyWitnessedCheckpoint(note, policy, vkey).checkpoint.size;
   } catch (error) {
     // Safe to go on: the policy may have changed, and what it does not satisfy is simply not witnessed.
     if (!(error instanceof TrustWardenError)) throw error;

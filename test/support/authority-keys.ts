@@ -4,6 +4,8 @@
  */
 import { randomBytes } from "node:crypto";
 import { activeSlotOf, bundleOfState, certificateOf } from "@trustwarden/core/agentid/authority-slots.ts";
+import { formatVkey, rawEd25519Key } from "@trustwarden/core/agentledger/signed-note.ts";
+import type { Signer } from "@trustwarden/core/signer.ts";
 import { openServerKeys, type ServerKeys } from "../../server/keys.ts";
 import { readAuthority } from "../../server/store/authority-rows.ts";
 import { openForReading } from "../../server/store/schema.ts";
@@ -34,6 +36,12 @@ export async function openAuthority(home: TestHome) {
   } finally {
     database.close();
   }
+}
+
+/** What signs the ledger's first log. */
+export async function openLogSigner(home: TestHome): Promise<Signer> {
+  const { logKeys } = await openKeys(home);
+  return logKeys.signerOf(formatVkey(`ledger.${TRUST_DOMAIN}`, rawEd25519Key(logKeys.first)));
 }
 
 /** Every key of the directory. */

@@ -15,6 +15,8 @@ export interface CrashPoint {
   readonly place: "before" | "after";
   /** Whether an ordinary start comes by. */
   readonly inStart?: boolean;
+  /** Whether a turn has not begun there. */
+  readonly hasNotTurned?: boolean;
 }
 
 /**
@@ -137,6 +139,13 @@ const SHARDS = "core/agentledger/sharded-log.ts";
 
 /** Of each step of a ledger's turn to its next shard; tried by `crash-turns.test.ts`. */
 export const TURN_POINTS: readonly CrashPoint[] = [
+  {
+    name: "turn: its key is made, and nothing names it",
+    file: "server/ledger/turns.ts",
+    line: /^\s*const made = key === "new key" \? makeKey\?\.\(\) : undefined;$/,
+    place: "after",
+    hasNotTurned: true,
+  },
   { name: "turn step 1: the end is durable", file: SHARDS, line: /\/\/ 1$/, place: "after" },
   { name: "turn step 2: the old shard is closed", file: SHARDS, line: /\/\/ 2$/, place: "after" },
   { name: "turn step 3: the next shard is open", file: SHARDS, line: /\/\/ 3$/, place: "after" },

@@ -14,6 +14,7 @@ import {
   openEvidenceBundle,
 } from "@trustwarden/core/agentledger/evidence-bundle.ts";
 import { inclusionRanges } from "@trustwarden/core/agentledger/inclusion-proof.ts";
+import { createTestLogSigner } from "@trustwarden/core/agentledger/ledger.test.support.ts";
 import { leafHash, rootOf } from "@trustwarden/core/agentledger/merkle.ts";
 import { formatRangeProof, outerRanges } from "@trustwarden/core/agentledger/range-proof.ts";
 import {
@@ -24,10 +25,11 @@ import {
   verifyShardCheckpoint,
   vkeyFor,
 } from "@trustwarden/core/agentledger/shard.ts";
-import { parseVkey } from "@trustwarden/core/agentledger/signed-note.ts";
+import { formatVkey, parseVkey, rawEd25519Key } from "@trustwarden/core/agentledger/signed-note.ts";
 import { formatTlogProof } from "@trustwarden/core/agentledger/tlog-proof.ts";
 import { turnAnswer } from "@trustwarden/core/api/ledger.ts";
 import { encodeBase64, encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
+import type { Signer } from "@trustwarden/core/signer.ts";
 import { askDecision, outcomeOf, parseAnswer, parseDecision, visitIntent } from "./actors.ts";
 import { type BundleStory, createBundleStory } from "./evidence.ts";
 import { type Forgery, type ManifestKey, resign, swap } from "./evidence-forgeries.ts";
@@ -51,27 +53,29 @@ export interface ShardedStory extends BundleStory {
 }
 
 /** Ends the current shard of a server's ledger. */
-async function turnLedger({ adminSocket }: Pick<TestServer, "adminSocket">) {
-  const asked = { method: "POST", target: "/v1/ledger/turns", body: "{}" };
+export async function turnLedger({ adminSocket }: Pick<TestServer, "adminSocket">, body: object = {}) {
+  const asked = { method: "POST", target: "/v1/ledger/turns", body: JSON.stringify(body) };
   return parseAnswer(turnAnswer, await sendAdmin(adminSocket, asked));
+}
+
+/** One more decision of a story; what its agent and its service got. */
+export async function decideAgain({ server, parent, verifier }: BundleStory, seq: number) {
+  const intent = visitIntent(parent, verifier, { seq });
+  return parseDecision(await askDecision(server, { caller: verifier, agent: parent, intent }));
 }
 
 /** The story of `createBundleStory`, with one action that begins before a turn and ends after it, and one behind. */
 export async function createShardedStory(server?: TestServer): Promise<ShardedStory> {
   const story = await createBundleStory(server);
-  const { parent, verifier } = story;
-  const ask = async (seq: number) => {
-    const intent = visitIntent(parent, verifier, { seq });
-    return parseDecision(await askDecision(story.server, { caller: verifier, agent: parent, intent }));
-  };
-  const { receipt } = await ask(1);
+  const { verifier } = story;
+  const { receipt } = await decideAgain(story, 1);
   const early = (await send(story.server.url, { target: "/ledger/checkpoint" })).text;
   const { first } = await turnLedger(story.server);
   const body = JSON.stringify({ outcome: outcomeOf(verifier, receipt) });
   const asked = { method: "POST", target: "/v1/outcomes", body };
   const { status, text } = await send(story.server.url, asked, verifier.tls);
   if (status !== 200) throw new Error(`${status} ${text}`);
-  const later = (await ask(2)).receipt;
+  const later = (await decideAgain(story, 2)).receipt;
   return {
     ...story,
     bridged: receipt.event_id,
@@ -138,7 +142,74 @@ export function shardForgeries(bytes: Uint8Array, key: ManifestKey): readonly Fo
 
 /** The same bundle from logs of a forger's, nothing wrong with it: what the forgeries below differ from. */
 export function relogged(bytes: Uint8Array, key: ManifestKey): Uint8Array {
-  return relogShards(bytes, key, (start) => encodeShardStart(start));
+  return relogShards(bytes, key, {});
+}
+
+/** Key of a second shard that has one of its own. */
+const laterLog = createTestLogSigner(18);
+
+/** As `relogged`, with another key for the second shard, which the end of the first one names. */
+export function rekeyed(bytes: Uint8Array, key: ManifestKey): Uint8Array {
+  return relogShards(bytes, key, { later: laterLog });
+}
+
+/** Another key for the second shard that the first one does not name, or not so: none of it is a change of key. */
+export function keyForgeries(bytes: Uint8Array, key: ManifestKey): readonly Forgery[] {
+  const { unverifiedManifest } = openEvidenceBundle(bytes);
+  const { name: ledger } = parseVkey(unverifiedManifest.log.vkey);
+  const last = laterFirstOf(bytes) - 1;
+  const forge = (name: string, how: Relog): Forgery => ({ name, bytes: relogShards(bytes, key, how) });
+  const named = (name: string, end: (vkey: string) => string) =>
+    forge(name, { later: laterLog, end: (vkey) => encodeShardEnd(end(vkey)) });
+  const strangers = rawEd25519Key(createTestLogSigner(19).publicKey);
+  const honest = rekeyed(bytes, key);
+  const { list, entries } = openEvidenceBundle(honest);
+  return [
+    named("another key, and an end that names the old one", (vkey) =>
+      vkeyFor(forgersVkey(unverifiedManifest.log.vkey), parseVkey(vkey).name),
+    ),
+    named("another key than the end names", (vkey) => formatVkey(parseVkey(vkey).name, strangers)),
+    named("an end that names the key for an earlier shard", (vkey) => vkeyFor(vkey, `${ledger}/2001q1`)),
+    named("an end that names the key for a later shard", (vkey) => vkeyFor(vkey, `${ledger}/9999q4`)),
+    named("an end that names the key for the ledger itself", (vkey) => vkeyFor(vkey, ledger)),
+    named("an end that names the key for another ledger", (vkey) =>
+      vkeyFor(vkey, "ledger.other.test/2026q4"),
+    ),
+    forge("the old key, and an end that names another", {
+      end: (vkey) => encodeShardEnd(formatVkey(parseVkey(vkey).name, strangers)),
+    }),
+    forge("an end that names no key", {
+      later: laterLog,
+      end: () => encodeUtf8("trustwarden.dev/shard-end@v1\nnext nobody\n"),
+    }),
+    forge("a beginning whose final checkpoint is signed by the key that came after it", {
+      later: laterLog,
+      write: (start) =>
+        encodeShardStart({
+          ...start,
+          note: issueCheckpoint(
+            verifyShardCheckpoint(start.note, forgersVkey(unverifiedManifest.log.vkey)),
+            laterLog,
+          ),
+        }),
+    }),
+    {
+      name: "the end that names the key left out",
+      bytes: resign(honest, key, (files, manifest) => {
+        files.delete(formatEntryPath(last));
+        files.delete(formatProofPath(last));
+        const support = list.support.filter((index) => index !== last);
+        files.set(EVENTS_FILE, encodeUtf8(formatEventList({ ...list, support })));
+        manifest.entries = entries.size - 1;
+      }),
+    },
+    {
+      name: "an end that names another key and is not in the tree",
+      bytes: resign(honest, key, (files) =>
+        files.set(formatEntryPath(last), encodeShardEnd(formatVkey(`${ledger}/9999q4`, strangers))),
+      ),
+    },
+  ];
 }
 
 /** The bundle with more lines on the checkpoints of its shards, in all their proofs. */
@@ -166,7 +237,7 @@ export function hiddenShardForgeries(bytes: Uint8Array, key: ManifestKey): reado
   const { name: ledger } = parseVkey(vkey);
   const forge = (name: string, write: (start: ShardStart) => ShardStart): Forgery => ({
     name,
-    bytes: relogShards(bytes, key, (start) => encodeShardStart(write(start))),
+    bytes: relogShards(bytes, key, { write: (start) => encodeShardStart(write(start)) }),
   });
   const ending = (start: ShardStart, change: { origin?: string; size?: number; root?: Uint8Array }) => {
     const head = verifyShardCheckpoint(start.note, vkey);
@@ -191,32 +262,50 @@ export function hiddenShardForgeries(bytes: Uint8Array, key: ManifestKey): reado
     forge("a shard that says another place", (start) => ({ ...start, first: start.first + 1 })),
     {
       name: "a shard without a beginning",
-      bytes: relogShards(bytes, key, () => encodeShardEnd(vkey)),
+      bytes: relogShards(bytes, key, { write: () => encodeShardEnd(vkey) }),
     },
   ];
 }
 
-/** The bundle as it would be had the forger's logs held its entries, with another beginning of the second. */
+/** What is other in a forger's logs than in honest ones of one key. */
+interface Relog {
+  /** Entry 0 of the second shard. */
+  readonly write?: (start: ShardStart) => Uint8Array;
+  /** Last entry of the first. @param vkey - of the second. */
+  readonly end?: (vkey: string) => Uint8Array;
+  /** Signs the second. */
+  readonly later?: Signer;
+}
+
+/** The bundle as it would be had the forger's logs held its entries, with another end of the first or beginning of the second. */
 function relogShards(
   bytes: Uint8Array,
   key: ManifestKey,
-  write: (start: ShardStart) => Uint8Array,
+  { write = encodeShardStart, end = encodeShardEnd, later: laterSigner = forgersLog }: Relog,
 ): Uint8Array {
-  const { files: before, entries, unverifiedManifest } = openEvidenceBundle(bytes);
+  const { files: before, entries, list, unverifiedManifest } = openEvidenceBundle(bytes);
   const { log, range } = unverifiedManifest;
   const [first, vkey] = [laterFirstOf(bytes), forgersVkey(log.vkey)];
   const originOf = (path: string) => parseUtf8(before.get(path) ?? new Uint8Array()).split("\n", 1)[0] ?? "";
   const later = originOf(formatShardCheckpointPath(first));
   const changed = new Map(entries);
-  if (changed.has(first - 1)) changed.set(first - 1, encodeShardEnd(vkeyFor(vkey, later)));
+  const isNew = !changed.has(first - 1);
+  changed.set(first - 1, end(formatVkey(later, rawEd25519Key(laterSigner.publicKey))));
   return resign(bytes, key, (files, manifest) => {
-    const old = { first: 0, size: first, origin: originOf(formatShardCheckpointPath(0)) };
+    if (isNew) {
+      files.set(formatProofPath(first - 1), new Uint8Array());
+      const support = [...list.support, first - 1].sort((left, right) => left - right);
+      files.set(EVENTS_FILE, encodeUtf8(formatEventList({ ...list, support })));
+      manifest.entries = changed.size;
+    }
+    const old = { first: 0, size: first, origin: originOf(formatShardCheckpointPath(0)), signer: forgersLog };
     const { note } = prove(files, { ...old, entries: changed, range });
     changed.set(first, write({ first, note }));
     const newest = prove(files, {
       first,
       size: log.size,
       origin: later,
+      signer: laterSigner,
       entries: changed,
       range,
     });
@@ -233,12 +322,14 @@ function prove(
     first,
     size,
     origin,
+    signer,
     entries,
     range,
   }: {
     readonly first: number;
     readonly size: number;
     readonly origin: string;
+    readonly signer: Signer;
     readonly entries: ReadonlyMap<number, Uint8Array>;
     readonly range: { readonly start: number; readonly end: number } | null;
   },
@@ -247,7 +338,7 @@ function prove(
     leafHash(entries.get(first + index) ?? new Uint8Array(1)),
   );
   const root = rootOf(leaves);
-  const note = issueCheckpoint({ origin, size, root }, forgersLog);
+  const note = issueCheckpoint({ origin, size, root }, signer);
   const hashes = (ranges: readonly { readonly start: number; readonly end: number }[]) =>
     ranges.map(({ start, end }) => rootOf(leaves.slice(start, end)));
   files.set(formatShardCheckpointPath(first), encodeUtf8(note));

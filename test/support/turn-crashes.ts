@@ -2,6 +2,7 @@
  * kill -9 at each step of a turn to the next shard: the next start finishes the turn once, whatever was promised stands
  * where the promise says, and the chain of shards verifies as a whole. Every storage runs this one matrix.
  */
+import { firstLedgerKey, followLedgerKeys } from "@trustwarden/core/agentledger/ledger-keys.ts";
 import { discovery, shardList } from "@trustwarden/core/api/ledger.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createAdminTransport } from "../../cli/admin-transport.ts";
@@ -17,8 +18,12 @@ import type { TestServer } from "./server.ts";
 const CRASH_TIMEOUT_MS = 180_000;
 
 /** Asks for a turn. */
-export const askTurn = (server: Pick<TestServer, "adminSocket">) =>
-  sendAdmin(server.adminSocket, { method: "POST", target: "/v1/ledger/turns", body: "{}" });
+export const askTurn = (server: Pick<TestServer, "adminSocket">, body: object = {}) =>
+  sendAdmin(server.adminSocket, {
+    method: "POST",
+    target: "/v1/ledger/turns",
+    body: JSON.stringify(body),
+  });
 
 /** The shards that a server shows. */
 export const readShards = async (server: Pick<TestServer, "adminSocket">) =>
@@ -42,9 +47,13 @@ export function describeTurnCrashes(name: string, createSettings: () => Promise<
       async (point) => {
         const before = await readShards(crashing.server);
         await enrolAgent(crashing.server, owner, { name: `before-${before.length}` });
-        await crashing.crash({ point, hit: 1 }, () => askTurn(crashing.server));
+        await crashing.crash({ point, hit: 1 }, () => askTurn(crashing.server, { new_key: true }));
         const shards = await readShards(crashing.server);
-        expect(shards.map(({ frozen }) => frozen)).toEqual([...before.map(() => true), false]);
+        // Whatever was durable before the kill: the next shard has a key of its own, and the chain of keys is proven.
+        const keys = followLedgerKeys([firstLedgerKey(shards[0]?.vkey ?? "")], shards);
+        expect(keys).toHaveLength(shards.length);
+        const ended = point.hasNotTurned === true ? before.slice(1) : before;
+        expect(shards.map(({ frozen }) => frozen)).toEqual([...ended.map(() => true), false]);
         await enrolAgent(crashing.server, owner, { name: `after-${before.length}` });
         await expectSoundChain(crashing.server, shards.length);
       },

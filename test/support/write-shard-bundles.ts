@@ -10,7 +10,14 @@ import { join } from "node:path";
 import { openKeys } from "./authority-keys.ts";
 import { manifestKeyOf } from "./evidence-forgeries.ts";
 import { forgersVkey } from "./evidence-presented.ts";
-import { createShardedStory, hiddenShardForgeries, relogged, shardForgeries } from "./evidence-shards.ts";
+import {
+  createShardedStory,
+  hiddenShardForgeries,
+  keyForgeries,
+  rekeyed,
+  relogged,
+  shardForgeries,
+} from "./evidence-shards.ts";
 
 const [, , directory = ""] = process.argv;
 const story = await createShardedStory();
@@ -22,9 +29,14 @@ const cases = [
   { name: "an event", bytes: event, vkey: story.vkey, isSound: true },
   { name: "a range", bytes: range, vkey: story.vkey, isSound: true },
   { name: "another log's", bytes: relogged(range, key), vkey: forgers, isSound: true },
+  { name: "another key", bytes: rekeyed(range, key), vkey: forgers, isSound: true },
+  { name: "an event under another key", bytes: rekeyed(event, key), vkey: forgers, isSound: true },
   ...shardForgeries(range, key).map((one) => ({ ...one, vkey: story.vkey, isSound: false })),
   ...hiddenShardForgeries(range, key).map((one) => ({ ...one, vkey: forgers, isSound: false })),
   ...hiddenShardForgeries(event, key).map((one) => ({ ...one, vkey: forgers, isSound: false })),
+  ...[range, event].flatMap((one) =>
+    keyForgeries(one, key).map((forgery) => ({ ...forgery, vkey: forgers, isSound: false })),
+  ),
 ].map(({ bytes, ...one }, index) => {
   writeFileSync(join(directory, `${index}.twb`), bytes);
   return { ...one, file: `${index}.twb` };

@@ -2,7 +2,7 @@
 
 import { useMutation } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
-import { eventPage } from "@trustwarden/core/api/ledger.ts";
+import { eventPage, shardList } from "@trustwarden/core/api/ledger.ts";
 import { type ReactElement, type SubmitEvent, useEffect, useState } from "react";
 import { useAsk, useAsked } from "../api/asked.tsx";
 import { callApi, fetchBytes, pathWith } from "../api/client.ts";
@@ -25,11 +25,18 @@ type Outcome =
   | { readonly kind: "found"; readonly found: Found }
   | { readonly kind: "agent" | "owner"; readonly id: string };
 
+const SHARDS = { path: "/ledger/shards", answer: shardList } as const;
+
 /** The verifier comes when the first question is asked: it is half of the console's code. */
 async function ask(pasted: string): Promise<Outcome> {
-  const { questionOf } = await import("../verify/pasted.ts");
+  const [{ questionOf }, { FollowedKeys }] = await Promise.all([
+    import("../verify/pasted.ts"),
+    import("@trustwarden/core/agentledger/followed-keys.ts"),
+  ]);
   const anchors = await readAnchors();
-  const question = questionOf(pasted, anchors.pinned);
+  const { bundle, vkey } = anchors.pinned;
+  const keys = new FollowedKeys(vkey, async () => (await callApi(SHARDS)).shards);
+  const question = await questionOf(pasted, { bundle, keys });
   if (question.kind === "agent" || question.kind === "owner") return question;
   const eventId = question.kind === "event" ? question.eventId : await findEvent(question);
   const evidence = await fetchBytes(pathWith("/v1/evidence", { event: eventId }));

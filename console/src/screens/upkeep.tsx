@@ -54,6 +54,13 @@ function Turn(): ReactElement {
         >
           Begin the next shard
         </button>
+        <button
+          type="button"
+          disabled={turning.isPending}
+          onClick={() => turning.mutate({ path: "/v1/ledger/turns", body: { new_key: true } })}
+        >
+          Begin it with a new key
+        </button>
       </div>
       <Outcome act={turning} />
       {turning.data === undefined ? null : (

@@ -6,6 +6,7 @@ import { type Certificate, parseCertificate } from "@trustwarden/core/agentid/ce
 import { verifyDetachedCms } from "@trustwarden/core/agentid/cms.ts";
 import { parseSignedMessage, splitSigned } from "@trustwarden/core/agentid/git-signature.ts";
 import { verifyAcknowledgement } from "@trustwarden/core/agentledger/acknowledgement.ts";
+import type { FollowedKeys } from "@trustwarden/core/agentledger/followed-keys.ts";
 import { leafHash } from "@trustwarden/core/agentledger/merkle.ts";
 import { encodeUtf8, isEqualBytes, parseBase64, parseBase64url, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { isP256Signature, parseP256Jwk } from "@trustwarden/core/crypto.ts";
@@ -35,7 +36,10 @@ export type Question =
  *
  * @throws TrustWardenError `request_malformed` for what is none of them, and the codes of what it claims to be.
  */
-export function questionOf(pasted: string, { vkey, bundle }: Anchors): Question {
+export async function questionOf(
+  pasted: string,
+  { bundle, keys }: Pick<Anchors, "bundle"> & { readonly keys: FollowedKeys },
+): Promise<Question> {
   const text = pasted.trim();
   if (text.length > MAX_CHARS) throw new TrustWardenError("request_too_large");
   if (UUID.test(text)) return { kind: "event", eventId: text, proven: null };
@@ -47,7 +51,7 @@ export function questionOf(pasted: string, { vkey, bundle }: Anchors): Question 
     return questionOfCertificate(parseCertificate(parseBase64((pem[1] ?? "").replaceAll(/\s/g, ""))));
   if (text.startsWith("tree ") || text.startsWith("object ")) return questionOfCommit(pasted);
   if (JWT.test(text)) return questionOfToken(text, bundle);
-  return questionOfReceipt(text, vkey);
+  return questionOfReceipt(text, keys);
 }
 
 function links(agent: string, only: "issue" | "jwt" | null, proven: string | null): Question {
@@ -84,12 +88,17 @@ function questionOfToken(text: string, bundle: string): Question {
 }
 
 /** A `TrustWarden-Receipt` header, or its JSON. */
-function questionOfReceipt(text: string, vkey: string): Question {
+async function questionOfReceipt(text: string, keys: FollowedKeys): Promise<Question> {
   const json = parseReceipt(text);
   const { event_id: eventId, decision, acknowledgement, decision_index: index } = json;
-  if (typeof eventId !== "string" || typeof decision !== "string" || typeof acknowledgement !== "string")
+  if (
+    typeof eventId !== "string" ||
+    typeof decision !== "string" ||
+    typeof acknowledgement !== "string" ||
+    typeof index !== "number"
+  )
     throw new TrustWardenError("receipt_invalid", { reason: "members" });
-  const promised = verifyAcknowledgement(acknowledgement, vkey);
+  const promised = await keys.withKeyAt(index, ({ key }) => verifyAcknowledgement(acknowledgement, key));
   if (promised.index !== index || !isEqualBytes(promised.leafHash, leafHash(encodeUtf8(decision))))
     throw new TrustWardenError("receipt_invalid", { reason: "leaf" });
   const proven = `The log's key promised this decision the place ${promised.index}.`;

@@ -14,9 +14,9 @@ from . import scheduler
 from ._bytes import encode_base64
 from ._json import JsonObject
 from .errors import TrustWardenError, fail
-from .notes import Checkpoint, parse_vkey
+from .notes import Checkpoint
 from .runtime import monotonic, notify
-from .shards import shard_rank, verify_shard_checkpoint
+from .shards import is_shard_successor
 
 _MIN_REFRESH_SECONDS = 5.0
 """A public route, asked by every process: not more often than this."""
@@ -25,9 +25,9 @@ _MIN_REFRESH_SECONDS = 5.0
 class LatestCheckpoint:
     """Holds the newest verified checkpoint; its size never falls, and an older shard never follows a newer one."""
 
-    def __init__(self, read: Callable[[], str], vkey: Callable[[], str]) -> None:
+    def __init__(self, read: Callable[[], str], verify: Callable[[str], Checkpoint]) -> None:
         self._read = read
-        self._vkey = vkey
+        self._verify = verify
         self._lock = threading.Lock()
         self._latest: Checkpoint | None = None
         self._refreshed_at = float("-inf")
@@ -47,7 +47,7 @@ class LatestCheckpoint:
 
     def _refresh(self) -> None:
         try:
-            self.adopt(verify_shard_checkpoint(self._read(), self._vkey()))
+            self.adopt(self._verify(self._read()))
         except Exception as error:
             code = error.code if isinstance(error, TrustWardenError) else "internal"
             notify(code, "The ledger's checkpoint could not be read.")
@@ -58,8 +58,7 @@ class LatestCheckpoint:
             latest = self._latest
             if latest is not None and following.origin != latest.origin:
                 # A size says nothing about another tree; shards only follow one another.
-                ledger = parse_vkey(self._vkey()).name
-                if shard_rank(ledger, following.origin) < shard_rank(ledger, latest.origin):
+                if not is_shard_successor(latest.origin, following.origin):
                     raise fail("checkpoint_untrusted", {"reason": "an earlier shard"})
                 self._latest = following
                 return

@@ -158,28 +158,42 @@ def parse_proof_hash(line: str) -> bytes:
         raise _malformed("hash") from cause
 
 
-def verify_witnessed_checkpoint(note: str, policy: TlogPolicy) -> tuple[Checkpoint, tuple[Cosignature, ...]]:
+def verify_witnessed_checkpoint(
+    note: str, policy: TlogPolicy, vkey: str | None = None
+) -> tuple[Checkpoint, tuple[Cosignature, ...]]:
     """The checkpoint of a note that satisfies a policy: signed by one of its logs and by a quorum of its witnesses.
+
+    The vkey is the log's, where the chain of shards has led to another one than the policy names.
 
     Raises: TrustWardenError `checkpoint_malformed`; `checkpoint_untrusted` for a log that the policy does not name and
     for a bad line of one that it does; `checkpoint_unwitnessed`.
     """
-    checkpoint = verify_checkpoint(note, _vkey_under(policy, note.split("\n", 1)[0]))
+    checkpoint = verify_checkpoint(note, vkey or vkey_under(policy, origin_of_note(note)))
     found = {name: cosigned for name, key in policy.witnesses if (cosigned := _verify_cosignature(note, key))}
     if not is_quorum(policy, found.keys()):
         raise TrustWardenError("checkpoint_unwitnessed", {"cosignatures": len(found)})
     return checkpoint, tuple(found.values())
 
 
-def _vkey_under(policy: TlogPolicy, origin: str) -> str:
-    """A policy that names a ledger is about all its shards of the same key."""
+def origin_of_note(note: str) -> str:
+    """The log that a note says to be of; nothing is verified."""
+    return note.split("\n", 1)[0]
+
+
+def vkey_under(policy: TlogPolicy, origin: str, changed: str | None = None) -> str:
+    """The key of a log under a policy: one that names a ledger is about all its shards of the same key.
+
+    `changed` is a key of the ledger that the chain of shards has led to, instead of the policy's own.
+
+    Raises: TrustWardenError `checkpoint_untrusted`.
+    """
     named = next((vkey for vkey, key in policy.logs if key.name == origin), None)
     if named is not None:
         return named
     ledger = next((vkey for vkey, key in policy.logs if is_shard_origin(key.name, origin)), None)
     if ledger is None:
         raise TrustWardenError("checkpoint_untrusted", {"reason": "no log of the policy"})
-    return vkey_for(ledger, origin)
+    return vkey_for(changed or ledger, origin)
 
 
 def is_quorum(policy: TlogPolicy, witnesses: AbstractSet[str]) -> bool:

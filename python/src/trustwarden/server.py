@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -23,7 +23,7 @@ from .contact import (
     parse_origin,
 )
 from .errors import TrustWardenError, fail
-from .notes import NoteKey, parse_vkey
+from .ledger_keys import FollowedKeys
 from .receipts import OpenedReceipt, ReceiptExpectations, SigningLeaf, VerifiedReceipt, verify_opened_receipt
 from .records import Enforcement
 from .runtime import jitter, monotonic, process_id
@@ -98,7 +98,7 @@ class TrustServer:
         self._bundle = contact.bundle
         self._federated: Mapping[TrustDomain, TrustBundle] = {}
         self._discovery: Discovery | None = None
-        self._log_key: NoteKey | None = None
+        self._ledger_keys: FollowedKeys | None = None
         self._stop_origin: Origin | None = None
         self._nonce: tuple[str, float] | None = None
         self._svids: dict[str, Certificate] = {}
@@ -111,7 +111,7 @@ class TrustServer:
         self.stops = StopWatch(self)
         """Who of this process is stopped while it works."""
         self.checkpoint = LatestCheckpoint(
-            lambda: self.read_text("/ledger/latest-checkpoint"), lambda: self.discovery.log_vkey
+            lambda: self.read_text("/ledger/latest-checkpoint"), lambda note: self.ledger_keys.verify_checkpoint(note)
         )
         """One for all identities of this server: what one of them saw, all have seen."""
 
@@ -133,11 +133,11 @@ class TrustServer:
         return self._discovery
 
     @property
-    def log_key(self) -> NoteKey:
-        """Verifier key of the ledger; known since first contact."""
-        if self._log_key is None:
+    def ledger_keys(self) -> FollowedKeys:
+        """Keys of the ledger: the first is known since first contact, and others are followed from it."""
+        if self._ledger_keys is None:
             raise RuntimeError("discovery is read on first contact")
-        return self._log_key
+        return self._ledger_keys
 
     def accept_server(self, spiffe_id: str) -> bool:
         """Whether a peer is this server."""
@@ -196,10 +196,12 @@ class TrustServer:
         if discovery.trust_domain != self.trust_domain or not self.accept_server(discovery.server_id):
             raise fail("server_untrusted", {"reason": "discovery"})
         stop_origin = parse_origin(discovery.stop_url)
-        log_key = parse_vkey(discovery.log_vkey)
+        keys = self._ledger_keys
+        if keys is None or keys.vkey != discovery.log_vkey:
+            keys = FollowedKeys(discovery.log_vkey, self._read_shards)
         with self._lock:
             self._nonce = None if discovery.nonce is None else (discovery.nonce, asked_at)
-            self._log_key = log_key
+            self._ledger_keys = keys
             self._stop_origin = stop_origin
             self._discovery = discovery
 
@@ -248,12 +250,16 @@ class TrustServer:
         """Holds a receipt against this server's SVID and log. Raises `receipt_invalid`."""
         leaf = self.find_server_svid(opened.envelope.unverified_keyid)
         server = SigningLeaf(leaf.sha256, leaf.public_key)
-        return verify_opened_receipt(
-            opened,
-            ReceiptExpectations(
-                server=server, log_vkey=self.log_key, intent_sha256=intent_sha256, enforcement=enforcement
+        return self.ledger_keys.with_key_at(
+            opened.receipt.decision_index,
+            lambda key: verify_opened_receipt(
+                opened,
+                ReceiptExpectations(server=server, log_vkey=key, intent_sha256=intent_sha256, enforcement=enforcement),
             ),
         )
+
+    def _read_shards(self) -> Sequence[Members]:
+        return self.call(ServerCall("GET", "/ledger/shards")).objects("shards")
 
     def find_server_svid(self, sha256: str) -> Certificate:
         """The server's SVID with a digest; looks at a new connection when it is not known yet.

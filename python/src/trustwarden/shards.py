@@ -1,9 +1,10 @@
-"""Shards of a ledger: logs one after the other, with one key, chained at both ends.
+"""Shards of a ledger: logs one after the other, chained at both ends.
 
-The first log has the ledger's own name, the next ones are `<ledger>/<year>q<quarter>`. Entry 0 of a shard is the final
-checkpoint of the one before, and says at which position of the ledger it stands.
+The first log has the ledger's own name, the next ones are `<ledger>/<year>q<quarter>`. The last entry of a shard names
+the next one with its key, which may be another. Entry 0 of a shard is the final checkpoint of the one before, and says
+at which position of the ledger it stands.
 
-See: docs/decisions/0043
+See: docs/decisions/0043, docs/decisions/0093
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from .errors import TrustWardenError
 from .notes import ALGORITHM_ED25519, Checkpoint, parse_vkey, verify_checkpoint
 
 _NAME = re.compile(r"([1-9][0-9]{3})q([1-4])(?:\.([2-9]|[1-9][0-9]{1,2}))?")
+_END = re.compile(r"trustwarden\.dev/shard-end@v1\nnext ([^\n]+)\n")
 _START = re.compile(r"trustwarden\.dev/shard-start@v1\nfirst (0|[1-9][0-9]{0,15})\n\n(.*)", re.DOTALL)
 _MAX_MARK_BYTES = 65_535
 
@@ -50,6 +52,14 @@ def shard_rank(ledger: str, origin: str) -> tuple[int, int, int]:
     return (int(name[1]), int(name[2]), int(name[3] or 1))
 
 
+def is_shard_successor(origin: str, following: str) -> bool:
+    """Whether one log of a ledger can come after another."""
+    for ledger in (origin, origin.rpartition("/")[0]):
+        if is_shard_origin(ledger, following) and (origin == ledger or is_shard_origin(ledger, origin)):
+            return shard_rank(ledger, origin) < shard_rank(ledger, following)
+    return False
+
+
 def _name_of(ledger: str, origin: str) -> re.Match[str] | None:
     start = f"{ledger}/"
     return _NAME.fullmatch(origin, len(start)) if origin.startswith(start) else None
@@ -65,8 +75,13 @@ def vkey_for(vkey: str, origin: str) -> str:
     return f"{origin}+{key_id.hex()}+{encode_base64(typed)}"
 
 
+def is_same_log_key(left: str, right: str) -> bool:
+    """Whether two logs sign with one key, under whatever names. Raises `checkpoint_malformed`."""
+    return parse_vkey(left).raw == parse_vkey(right).raw
+
+
 def verify_shard_checkpoint(note: str, vkey: str) -> Checkpoint:
-    """A checkpoint of any shard of a ledger; the vkey is that of its first log.
+    """A checkpoint of any shard of a ledger; the vkey is of its first log, or of a key that the chain has led to.
 
     Raises: TrustWardenError `checkpoint_malformed`, `checkpoint_untrusted`.
     """
@@ -91,3 +106,15 @@ def parse_shard_start(entry: bytes) -> UnverifiedShardStart | None:
 def encode_shard_end(vkey: str) -> bytes:
     """The last entry of a shard, which names the key of the next one."""
     return f"trustwarden.dev/shard-end@v1\nnext {vkey}\n".encode()
+
+
+def parse_shard_end(entry: bytes) -> str | None:
+    """Key of the next shard that the last entry of one names; None for any other entry.
+
+    Raises: TrustWardenError `checkpoint_malformed` for an end that names what is no key.
+    """
+    found = _END.fullmatch(entry.decode("latin-1")) if len(entry) <= _MAX_MARK_BYTES else None
+    if found is None:
+        return None
+    parse_vkey(found[1])
+    return found[1]

@@ -430,12 +430,15 @@ type head struct {
 	// first is the position in the ledger of the tree's entry 0, and path where the proof of a range in it is.
 	first                          int64
 	note, origin, root, vkey, path string
+	// key is the one that signed the tree; next is the key of the next shard, when its last entry is here and names it.
+	key  []byte
+	next string
 	rank, size                     int64
 	hash                           tlog.Hash
 	witnesses                      []string
 }
 
-// A ledger is one log, or several one after the other: the next ones have a quarter behind its name, and its key.
+// A ledger is one log, or several one after the other: the next ones have a quarter behind its name.
 var shardName = regexp.MustCompile(`^([1-9]\d{3})q([1-4])(?:\.([2-9]|[1-9]\d{1,2}))?$`)
 
 // rankOf says where a log stands among those of the ledger: 0 is the first.
@@ -458,18 +461,24 @@ func (p *policy) rankOf(origin string) int64 {
 	return rank
 }
 
-// keyUnder is the key of one of the ledger's logs: the same bytes under the log's own name.
-func (p *policy) keyUnder(origin string) string {
-	id := digest([]byte(origin+"\n"), p.key)[:4]
-	return fmt.Sprintf("%s+%x+%s", origin, id, base64.StdEncoding.EncodeToString(p.key))
+// keyUnder is the key of one of the ledger's logs: the bytes of the key in force under the log's own name.
+func keyUnder(key []byte, origin string) string {
+	id := digest([]byte(origin+"\n"), key)[:4]
+	return fmt.Sprintf("%s+%x+%s", origin, id, base64.StdEncoding.EncodeToString(key))
+}
+
+// originOf is the log that a checkpoint says to be of; nothing is verified.
+func originOf(data []byte) string {
+	origin, _, _ := strings.Cut(string(data), "\n")
+	return origin
 }
 
 var checkpointText = regexp.MustCompile(`^([^\n]+)\n(0|[1-9]\d{0,15})\n([^\n]{44})\n$`)
 
-// verifyLogged reads a checkpoint that the ledger's key signed, and looks at the lines of others as well.
-func (p *policy) verifyLogged(data []byte, others ...note.Verifier) head {
-	origin, _, _ := strings.Cut(string(data), "\n")
-	h := head{note: string(data), origin: origin, rank: p.rankOf(origin), vkey: p.keyUnder(origin)}
+// verifyLogged reads a checkpoint that a key of the ledger signed, and looks at the lines of others as well.
+func (p *policy) verifyLogged(data, key []byte, others ...note.Verifier) head {
+	origin := originOf(data)
+	h := head{note: string(data), origin: origin, rank: p.rankOf(origin), vkey: keyUnder(key, origin), key: key}
 	log, err := note.NewVerifier(h.vkey)
 	need(err == nil, "the name of a log")
 	opened, err := note.Open(data, note.VerifierList(append(others, log)...))
@@ -487,14 +496,14 @@ func (p *policy) verifyLogged(data []byte, others ...note.Verifier) head {
 	return h
 }
 
-func verifyCheckpoint(data []byte, p *policy) head {
+func verifyCheckpoint(data, key []byte, p *policy) head {
 	var verifiers []note.Verifier
 	for _, name := range p.names {
 		// What a witness said of another tree is not said of this one.
 		p.witnesses[name].signed = 0
 		verifiers = append(verifiers, p.witnesses[name])
 	}
-	h := p.verifyLogged(data, verifiers...)
+	h := p.verifyLogged(data, key, verifiers...)
 	need(p.isMet(p.quorum, 0), "too few of your witnesses signed the checkpoint")
 	h.witnesses = witnessLines(p)
 	return h
@@ -632,28 +641,38 @@ const maxSafe = 1<<53 - 1
 
 var shardPath = regexp.MustCompile(`^shards/(0|[1-9]\d{0,15})\.checkpoint$`)
 
+var shardEnd = regexp.MustCompile(`^trustwarden\.dev/shard-end@v1\nnext ([^\n]+)\n$`)
+
 // readHeads gives the trees that entries are in, oldest first: that of `checkpoint`, or those of `shards/`, the newest of
-// which it is.
+// which it is. From your key on: the end of a shard may name another key for the next one. That the end is in its tree is
+// shown like of any other entry.
 func (b *bundle) readHeads(p *policy) []head {
 	var heads []head
 	newest := b.files.file("checkpoint")
 	for _, name := range b.files.names {
 		if match := shardPath.FindStringSubmatch(name); match != nil {
-			h := verifyCheckpoint(b.files.content[name], p)
-			h.first, _ = strconv.ParseInt(match[1], 10, 64)
-			h.path = fmt.Sprintf("shards/%d.range.proof", h.first)
-			heads = append(heads, h)
+			first, err := strconv.ParseInt(match[1], 10, 64)
+			need(err == nil && first <= maxSafe, "a shard begins elsewhere")
+			heads = append(heads, head{first: first, note: string(b.files.content[name]), path: fmt.Sprintf("shards/%d.range.proof", first)})
 		}
 	}
 	if heads == nil {
-		h := verifyCheckpoint(newest, p)
-		h.path = "range.proof"
-		heads = []head{h}
+		heads = []head{{note: string(newest), path: "range.proof"}}
 	}
 	slices.SortFunc(heads, func(left, right head) int { return cmp.Compare(left.first, right.first) })
 	need(heads[len(heads)-1].note == string(newest), "the newest shard is not the one of the checkpoint")
-	for _, h := range heads {
-		need(h.first <= maxSafe && (h.first == 0) == (h.rank == 0), "a shard begins elsewhere")
+	key := p.key
+	for i, named := range heads {
+		h := verifyCheckpoint([]byte(named.note), key, p)
+		h.first, h.path = named.first, named.path
+		need((h.first == 0) == (h.rank == 0), "a shard begins elsewhere")
+		if match := shardEnd.FindSubmatch(b.entries[h.first+h.size-1]); match != nil {
+			h.next = string(match[1])
+			_, err := note.NewVerifier(h.next)
+			need(err == nil, "a shard's end names no key of a log")
+			key = unbase64(strings.SplitN(h.next, "+", 3)[2])
+		}
+		heads[i] = h
 	}
 	return heads
 }
@@ -701,19 +720,43 @@ func (b *bundle) requireRangeInLogs(heads []head, start, end int64) {
 var shardStart = regexp.MustCompile(`(?s)^trustwarden\.dev/shard-start@v1\nfirst (0|[1-9]\d{0,15})\n\n(.*)$`)
 
 // requireShardStarts: each shard but the first begins where its own entry 0 says, with the final checkpoint of the one
-// before. It takes the entries that are no records, which are these and the ends of shards before them, out of the order.
+// before, and is the one that this one's end names. It takes the entries that are no records, which are beginnings and ends,
+// out of the order.
 func (b *bundle) requireShardStarts(heads []head, p *policy) {
 	for i, h := range heads {
+		if h.next != "" {
+			need(p.isNamed(h, heads[i+1:]), "a shard names another one than follows")
+			b.order = slices.DeleteFunc(b.order, func(index int64) bool { return index == h.first+h.size-1 })
+		}
 		if h.first == 0 {
 			continue
 		}
 		match := shardStart.FindSubmatch(b.entries[h.first])
 		need(match != nil && string(match[1]) == strconv.FormatInt(h.first, 10), "a shard begins elsewhere")
-		need(isBehind(h, p.verifyLogged(match[2]), heads[:i]), "a shard does not follow the one before")
-		end := fmt.Sprintf("trustwarden.dev/shard-end@v1\nnext %s\n", h.vkey)
-		b.order = slices.DeleteFunc(b.order, func(index int64) bool {
-			return index == h.first || (index == h.first-1 && string(b.entries[index]) == end)
-		})
+		// A shard between two that are here has the key of the later one: every end that changes it is brought along.
+		key := h.key
+		if i > 0 && heads[i-1].origin == originOf(match[2]) {
+			key = heads[i-1].key
+		}
+		need(isBehind(h, p.verifyLogged(match[2], key), heads[:i]), "a shard does not follow the one before")
+		b.order = slices.DeleteFunc(b.order, func(index int64) bool { return index == h.first })
+	}
+}
+
+// isNamed says whether what a shard's end names is a later shard, and the next one here, where that begins right behind.
+func (p *policy) isNamed(h head, after []head) bool {
+	named := p.rankOf(strings.SplitN(h.next, "+", 2)[0])
+	if named <= h.rank {
+		return false
+	}
+	end := h.first + h.size
+	switch {
+	case len(after) == 0:
+		return true
+	case after[0].first == end:
+		return after[0].vkey == h.next
+	default:
+		return after[0].first > end && after[0].rank > named
 	}
 }
 
@@ -746,9 +789,10 @@ func (b *bundle) readGrowth(heads []head, p *policy, held []byte) *head {
 	if !hasNote && !hasProof {
 		return nil
 	}
-	earlier := p.verifyLogged(b.files.file("checkpoint.prev"))
-	at := slices.IndexFunc(heads, func(h head) bool { return h.origin == earlier.origin })
+	prev := b.files.file("checkpoint.prev")
+	at := slices.IndexFunc(heads, func(h head) bool { return h.origin == originOf(prev) })
 	need(at >= 0, "the shard of the earlier checkpoint is not here")
+	earlier := p.verifyLogged(prev, heads[at].key)
 	lines := strings.Split(string(b.files.file("consistency.txt")), "\n")
 	isForm := len(lines) >= 3 && lines[0] == "trustwarden.dev/consistency-proof@v1" && lines[len(lines)-1] == ""
 	need(isForm && lines[1] == fmt.Sprintf("sizes %d %d", earlier.size, heads[at].size), "a proof of other trees")
@@ -757,9 +801,10 @@ func (b *bundle) readGrowth(heads []head, p *policy, held []byte) *head {
 	need(err == nil, "the log did not grow out of the earlier checkpoint")
 	for i, h := range heads[at+1:] {
 		match := shardStart.FindSubmatch(b.entries[h.first])
-		need(match != nil && isSameTree(p.verifyLogged(match[2]), heads[at+i]), "a shard does not begin with the tree before")
+		before := heads[at+i]
+		need(match != nil && isSameTree(p.verifyLogged(match[2], before.key), before), "a shard does not begin with the tree before")
 	}
-	need(held == nil || isSameTree(p.verifyLogged(held), earlier), "another tree than you hold")
+	need(held == nil || isSameTree(p.verifyLogged(held, heads[at].key), earlier), "another tree than you hold")
 	return &earlier
 }
 
@@ -901,6 +946,8 @@ type record struct {
 	signer signer
 	// token is the one that was presented instead of an intent.
 	token *token
+	// isRepeated: the record is there already, and says nothing new.
+	isRepeated bool
 }
 
 func (r *record) isIntent() bool { return r.kind == "intent" || r.kind == "presented-intent" }
@@ -993,6 +1040,9 @@ type ledger struct {
 	approvalUses  map[string]string
 	approvalsUsed map[string]bool
 	erased        map[string]int64
+	// payloads of records by what each is alone under, and what intents were made with.
+	payloads    map[string]string
+	credentials map[string]string
 }
 
 var serverID = regexp.MustCompile(`^spiffe://[^/]+/trustwarden/server/[^/]+$`)
@@ -1005,6 +1055,7 @@ func readRecords(b *bundle, roots []*x509.Certificate) *ledger {
 		owners: map[string]*ownerKeys{}, approvals: map[string]*approval{}, issues: map[string][]*issue{},
 		narrowed: map[string][]narrowing{}, used: map[string]bool{}, nodes: map[string]string{}, removed: map[string]bool{},
 		approvalUses: map[string]string{}, approvalsUsed: map[string]bool{}, erased: map[string]int64{},
+		payloads: map[string]string{}, credentials: map[string]string{},
 		records: map[int64]*record{}, tokens: map[string]*token{}, endedTokens: map[string]time.Time{}, proofs: map[string]bool{},
 	}
 	for _, index := range b.order {
@@ -1038,12 +1089,38 @@ func (l *ledger) read(index int64, entry []byte) {
 	}
 	l.order = append(l.order, r)
 	l.records[index] = r
+	if r.isRepeated = l.isRepeated(r); r.isRepeated {
+		return
+	}
 	if r.kind == "presented-intent" {
 		r.token = l.requirePresented(r.value)
 	}
 	if r.kind == "control" && r.value["allow"] == true {
 		l.collect(r)
 	}
+}
+
+// isRepeated says whether a record is there already: the same payload by the same signer about the same intent, however its
+// signature is spelled. Another payload in its place contradicts it.
+func (l *ledger) isRepeated(r *record) bool {
+	credential := "-"
+	switch {
+	case r.kind == "intent":
+		credential = text(sub(r.value, "agent"), "svid_sha256")
+	case r.kind == "presented-intent":
+		credential = text(sub(r.value, "token"), "jkt")
+	case l.credentials[optional(r.value, "intent_sha256")] != "":
+		credential = l.credentials[optional(r.value, "intent_sha256")]
+	}
+	if r.isIntent() && l.credentials[r.sha256] == "" {
+		l.credentials[r.sha256] = credential
+	}
+	key := strings.Join([]string{r.kind, r.keyid, credential, text(r.value, "event_id")}, " ")
+	payload := base64url(digest(r.raw))
+	known, isKnown := l.payloads[key]
+	need(!isKnown || known == payload, "another record of the same event by the same signer")
+	l.payloads[key] = payload
+	return isKnown
 }
 
 func (l *ledger) collect(r *record) {
@@ -1707,6 +1784,10 @@ func (l *ledger) joinEvents(b *bundle) []*event {
 
 func (l *ledger) joinRecords(e *event) {
 	for _, r := range e.records {
+		if r.isRepeated {
+			l.miss("entry %d: this record is in the log already", r.index)
+			continue
+		}
 		part := map[string]**record{"decision": &e.decision, "outcome": &e.outcome, "control": &e.control}[r.kind]
 		if r.isIntent() {
 			part = &e.intent
@@ -1716,7 +1797,7 @@ func (l *ledger) joinRecords(e *event) {
 	}
 	if e.intent == nil {
 		for _, r := range e.records {
-			if r.kind != "control" {
+			if r.kind != "control" && !r.isRepeated {
 				l.miss("entry %d: a %s whose intent is not here", r.index, r.kind)
 			}
 		}

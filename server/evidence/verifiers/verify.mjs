@@ -156,7 +156,7 @@ function parseVkey(vkey) {
   return { vkey, name, id, type: typed[0], typed, key: createPublicKey({ key: jwk, format: "jwk" }) };
 }
 
-/** A ledger is one log, or several one after the other: the next ones have a quarter behind its name, and its key. */
+/** A ledger is one log, or several one after the other: the next ones have a quarter behind its name. */
 const SHARD = /^([1-9]\d{3})q([1-4])(?:\.([2-9]|[1-9]\d{1,2}))?$/;
 
 /** Where a log stands among those of a ledger: 0 is the first. Refuses the name of another. */
@@ -167,7 +167,7 @@ function rankOf(origin, { name }) {
   return (Number(year) * 4 + Number(quarter)) * 1000 + Number(count ?? 1);
 }
 
-/** The key of one of a ledger's logs: the same bytes under the log's own name. */
+/** The key of one of a ledger's logs: the bytes of the key in force under the log's own name. */
 function keyUnder(log, name) {
   const id = sha256(`${name}\n`, log.typed).toString("hex", 0, 4);
   return { ...log, name, id, vkey: `${name}+${id}+${log.typed.toString("base64")}` };
@@ -232,8 +232,8 @@ function verifyLogged(note, ledger) {
   return { note, text, lines, origin, rank, vkey, size: Number(size), root };
 }
 
-function verifyCheckpoint(note, policy) {
-  const { text, lines, ...head } = verifyLogged(note, policy.log);
+function verifyCheckpoint(note, policy, ledger) {
+  const { text, lines, ...head } = verifyLogged(note, ledger);
   const signed = new Map();
   for (const [name, witness] of policy.witnesses) {
     const own = lines.filter((line) => line.name === witness.name && line.id === witness.id);
@@ -370,8 +370,22 @@ function openBundle(bytes) {
   return { files, file, envelope, manifest, list, entries };
 }
 
-/** The trees that entries are in, oldest first: that of `checkpoint`, or those of `shards/`, the newest of which it is. */
-function readHeads({ file, files }, policy) {
+const END = /^trustwarden\.dev\/shard-end@v1\nnext (.+)\n$/;
+
+/** The key of the next shard, when this is the end of one. That it is in the tree is shown like of any other entry. */
+function parseShardEnd(entry) {
+  const vkey = END.exec(entry?.toString("latin1") ?? "")?.[1];
+  if (vkey === undefined) return undefined;
+  const next = parseVkey(vkey);
+  need(next.type === 1, "a shard's end names no key of a log");
+  return next;
+}
+
+/**
+ * The trees that entries are in, oldest first: that of `checkpoint`, or those of `shards/`, the newest of which it is. From your
+ * key on: the end of a shard may name another key for the next one.
+ */
+function readHeads({ file, files, entries }, policy) {
   const newest = utf8(file("checkpoint"));
   const firsts = [...files.keys()]
     .map((name) => /^shards\/(0|[1-9]\d{0,15})\.checkpoint$/.exec(name)?.[1])
@@ -384,7 +398,13 @@ function readHeads({ file, files }, policy) {
     `shards/${first}.range.proof`,
   ]);
   const all = named.length > 0 ? named : [[0, newest, "range.proof"]];
-  const heads = all.map(([first, note, path]) => ({ first, path, ...verifyCheckpoint(note, policy) }));
+  let ledger = policy.log;
+  const heads = all.map(([first, note, path]) => {
+    const head = { first, path, ledger, ...verifyCheckpoint(note, policy, ledger) };
+    const next = parseShardEnd(entries.get(first + head.size - 1));
+    if (next !== undefined) ledger = keyUnder(next, policy.log.name);
+    return { ...head, next };
+  });
   need(all.at(-1)[1] === newest, "the newest shard is not the one of the checkpoint");
   const isPlaced = ({ first, rank }) => Number.isSafeInteger(first) && (first === 0) === (rank === 0);
   need(heads.every(isPlaced), "a shard begins elsewhere");
@@ -422,22 +442,36 @@ function requireRangeInLogs(heads, { file, range, entries }) {
 const START = /^trustwarden\.dev\/shard-start@v1\nfirst (0|[1-9]\d{0,15})\n\n(.*)$/s;
 
 /**
- * Each shard but the first begins where its own entry 0 says, with the final checkpoint of the one before.
- * Gives the entries that are no records: these, and the ends of shards before them.
+ * Each shard but the first begins where its own entry 0 says, with the final checkpoint of the one before, and is the one that
+ * this one's end names. Gives the entries that are no records: beginnings and ends.
  */
-function requireShardStarts({ entries }, heads, ledger) {
+function requireShardStarts({ entries }, heads) {
   const marks = new Set();
   for (const [at, head] of heads.entries()) {
-    const { first } = head;
+    const { first, size, next } = head;
+    if (next !== undefined) {
+      need(isNamed(head, heads[at + 1]), "a shard names another one than follows");
+      marks.add(first + size - 1);
+    }
     if (first === 0) continue;
     const [, place, note] = START.exec(utf8(entries.get(first) ?? Buffer.alloc(0))) ?? [];
     need(Number(place) === first, "a shard begins elsewhere");
-    need(isBehind(head, verifyLogged(note, ledger), heads[at - 1]), "a shard does not follow the one before");
+    // A shard between two that are here has the key of the later one: every end that changes it is brought along.
+    const before = heads[at - 1];
+    const { ledger } = before?.origin === note.split("\n", 1)[0] ? before : head;
+    need(isBehind(head, verifyLogged(note, ledger), before), "a shard does not follow the one before");
     marks.add(first);
-    const end = Buffer.from(`trustwarden.dev/shard-end@v1\nnext ${head.vkey}\n`);
-    if (entries.get(first - 1)?.equals(end)) marks.add(first - 1);
   }
   return marks;
+}
+
+/** Whether what a shard's end names is a later shard, and the next one here, where that begins right behind. */
+function isNamed({ first, size, rank, ledger, next }, after) {
+  const named = rankOf(next.name, ledger);
+  if (named <= rank) return false;
+  if (after === undefined) return true;
+  const end = first + size;
+  return after.first === end ? after.vkey === next.vkey : after.first > end && after.rank > named;
 }
 
 /** Whether a shard can follow the one that ended so, and that one the shard which the bundle has before it. */
@@ -457,21 +491,24 @@ const isSameTree = (left, right) =>
  * What the log grew out of, shard by shard, without being rewritten; nothing when the bundle does not show it.
  * @param held the checkpoint that you kept, if any.
  */
-function readGrowth({ files, file, entries }, heads, { ledger, held }) {
+function readGrowth({ files, file, entries }, heads, held) {
   if (!files.has("checkpoint.prev") && !files.has("consistency.txt")) return undefined;
-  const earlier = verifyLogged(utf8(file("checkpoint.prev")), ledger);
-  const at = heads.findIndex(({ origin }) => origin === earlier.origin);
+  const note = utf8(file("checkpoint.prev"));
+  const at = heads.findIndex(({ origin }) => origin === note.split("\n", 1)[0]);
   need(at >= 0, "the shard of the earlier checkpoint is not here");
+  const earlier = verifyLogged(note, heads[at].ledger);
   const [title, sizes, ...hashes] = utf8(file("consistency.txt")).split("\n");
   const isForm = title === "trustwarden.dev/consistency-proof@v1" && hashes.pop() === "";
   need(isForm && sizes === `sizes ${earlier.size} ${heads[at].size}`, "a proof of other trees");
   requireGrown(heads[at], { ...earlier, proof: hashes.map(toHash) });
   for (const [index, { first }] of heads.slice(at + 1).entries()) {
-    const [, , note] = START.exec(utf8(entries.get(first) ?? Buffer.alloc(0))) ?? [];
-    const isNext = isSameTree(verifyLogged(note ?? "", ledger), heads[at + index]);
+    const before = heads[at + index];
+    const [, , start] = START.exec(utf8(entries.get(first) ?? Buffer.alloc(0))) ?? [];
+    const isNext = isSameTree(verifyLogged(start ?? "", before.ledger), before);
     need(isNext, "a shard does not begin with the tree before");
   }
-  need(held === undefined || isSameTree(verifyLogged(held, ledger), earlier), "another tree than you hold");
+  const isYours = held === undefined || isSameTree(verifyLogged(held, heads[at].ledger), earlier);
+  need(isYours, "another tree than you hold");
   return earlier;
 }
 
@@ -549,6 +586,7 @@ function readRecords(entries, { roots, marks }) {
   Object.assign(log, { narrowed: new Map(), used: new Set(), nodes: new Map(), removed: new Set() });
   Object.assign(log, { erased: new Map(), approvalsUsed: new Set(), confirmations: new Map() });
   Object.assign(log, { tokens: new Map(), endedTokens: new Map(), proofs: new Set() });
+  Object.assign(log, { payloads: new Map(), credentials: new Map() });
   for (const [index, entry] of entries) {
     if (marks.has(index)) continue;
     try {
@@ -557,7 +595,9 @@ function readRecords(entries, { roots, marks }) {
       const chain = (record.value.details?.svid_chain ?? []).map(parseCertificate);
       if (chain.length > 0) log.chains.set(base64url(sha256(chain[0].raw)), chain);
       record.signer = verifySigner(record, log);
+      record.isRepeated = isRepeated(record, log);
       log.records.set(index, record);
+      if (record.isRepeated) continue;
       if (record.kind === "presented-intent") record.token = requirePresented(record.value, log);
       const { allow, kind } = record.value;
       if (record.kind === "control" && allow && Object.hasOwn(COLLECTORS, kind))
@@ -567,6 +607,22 @@ function readRecords(entries, { roots, marks }) {
     }
   }
   return log;
+}
+
+/**
+ * Whether a record is there already: the same payload by the same signer about the same intent, however its signature is spelled.
+ * Another payload in its place contradicts it.
+ */
+function isRepeated({ kind, value, keyid, raw, sha256: digest }, { payloads, credentials }) {
+  const of =
+    kind === "intent" ? value.agent.svid_sha256 : kind === "presented-intent" ? value.token.jkt : null;
+  if (of !== null && !credentials.has(digest)) credentials.set(digest, of);
+  const credential = of ?? credentials.get(value.intent_sha256) ?? "-";
+  const key = [kind, keyid, credential, value.event_id].join(" ");
+  const [payload, known] = [base64url(sha256(raw)), payloads.get(key)];
+  need(known === undefined || known === payload, "another record of the same event by the same signer");
+  payloads.set(key, payload);
+  return known !== undefined;
 }
 
 const KINDS = ["intent", "presented-intent", "decision", "outcome", "control"];
@@ -1043,14 +1099,19 @@ function joinRecords(records, log, missing) {
   const event = { records };
   for (const record of records) {
     const part = isIntent(record) ? "intent" : record.kind;
+    if (record.isRepeated) {
+      missing.push(`entry ${record.index}: this record is in the log already`);
+      continue;
+    }
     const isFirst = event[part] === undefined || event.intent === undefined;
     need(isFirst, `entry ${record.index}: a second ${part} of one event`);
     event[part] = record;
   }
   if (event.intent !== undefined) checkAction(event, log, missing);
   else
-    for (const { kind, index } of records)
-      if (kind !== "control") missing.push(`entry ${index}: a ${kind} whose intent is not here`);
+    for (const { kind, index, isRepeated } of records)
+      if (kind !== "control" && !isRepeated)
+        missing.push(`entry ${index}: a ${kind} whose intent is not here`);
   return event;
 }
 
@@ -1269,9 +1330,9 @@ function check(path, { vkey, policy: policyFile, bundle: bundleFile, root, since
   const heads = readHeads(bundle, policy);
   need(manifest.log.vkey === policy.log.vkey, "the manifest names another log");
   requireInLog(bundle, heads);
-  const marks = requireShardStarts(bundle, heads, policy.log);
+  const marks = requireShardStarts(bundle, heads);
   const mine = sinceFile && readFileSync(sinceFile, "utf8");
-  const earlier = readGrowth(bundle, heads, { ledger: policy.log, held: mine });
+  const earlier = readGrowth(bundle, heads, mine);
   const offered = rootsOf(bundleFile ? readFileSync(bundleFile, "utf8") : utf8(file("trust/bundle.json")));
   const wanted = (root ?? []).map((text) => text.replaceAll(":", "").toLowerCase());
   const roots = bundleFile ? offered : offered.filter((one) => wanted.includes(fingerprintOf(one)));

@@ -5,8 +5,10 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { formatJwks, formatTrustBundle, type TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
+import { isSameLogKey } from "@trustwarden/core/agentledger/shard.ts";
 import type { Shard } from "@trustwarden/core/agentledger/sharded-log.ts";
 import { parseTilePath } from "@trustwarden/core/agentledger/tile.ts";
+import { formatTlogProof } from "@trustwarden/core/agentledger/tlog-proof.ts";
 import type { NonceAnswer, OpenIdConfiguration } from "@trustwarden/core/api/identity.ts";
 import type { Discovery, ShardList } from "@trustwarden/core/api/ledger.ts";
 import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
@@ -124,10 +126,24 @@ export async function issueNonce({ nonces, clock }: Services): Promise<NonceAnsw
 
 /** The shards of the ledger; the last one is the one that grows. */
 export async function listShards({ ledger }: Services): Promise<ShardList> {
-  const shards = ledger.log.shards.map(({ name, origin, vkey, first, log, isFrozen: frozen }) => {
-    return { name, origin, vkey, first, size: verifyCheckpoint(log.checkpoint(), vkey).size, frozen };
-  });
-  return { shards };
+  const { shards } = ledger.log;
+  return {
+    shards: await Promise.all(
+      shards.map(async ({ name, origin, vkey, first, log, isFrozen: frozen }, at) => {
+        const { size } = verifyCheckpoint(log.checkpoint(), vkey);
+        return { name, origin, vkey, first, size, frozen, named_by: await proveKey(vkey, shards[at - 1]) };
+      }),
+    ),
+  };
+}
+
+/** That the last entry of the shard before names a key; null where that is its own. */
+async function proveKey(vkey: string, before: Shard | undefined): Promise<string | null> {
+  if (before === undefined || isSameLogKey(before.vkey, vkey)) return null;
+  const checkpoint = before.log.checkpoint();
+  const { size } = verifyCheckpoint(checkpoint, before.vkey);
+  const proof = await before.log.proveInclusion(size - 1, size);
+  return formatTlogProof({ index: size - 1, proof, checkpoint });
 }
 
 /** The newest checkpoint of a shard: with the cosignatures, if it is the witnessed one; otherwise at once, without. */

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 from .._bytes import parse_utf8
 from ..errors import TrustWardenError
-from ..log_proof import parse_proof_hash
+from ..log_proof import origin_of_note, parse_proof_hash
 from ..merkle import verify_consistency
-from ..notes import Checkpoint
-from ..shards import parse_shard_start, verify_shard_checkpoint
+from ..notes import Checkpoint, verify_checkpoint
+from ..shards import parse_shard_start
 from .contents import OpenedBundle
 from .heads import BundleHead, invalid
 
@@ -39,9 +39,7 @@ class EarlierCheckpoint:
     """Whether it is the one that the auditor holds; else somebody has to compare it."""
 
 
-def verify_growth(
-    opened: OpenedBundle, heads: Sequence[BundleHead], vkey: str, held: str | None
-) -> EarlierCheckpoint | None:
+def verify_growth(opened: OpenedBundle, heads: Sequence[BundleHead], held: str | None) -> EarlierCheckpoint | None:
     """The earlier checkpoint that a bundle grew out of; None without one.
 
     Raises: TrustWardenError `evidence_bundle_invalid` for another tree than the auditor holds, or shards that do not
@@ -52,22 +50,24 @@ def verify_growth(
         return None
     if note is None or text is None:
         raise _invalid("a checkpoint or its proof is missing")
-    earlier = verify_shard_checkpoint(parse_utf8(note), vkey)
-    at = next((at for at, head in enumerate(heads) if head.checkpoint.origin == earlier.origin), None)
+    given = parse_utf8(note)
+    at = next((at for at, head in enumerate(heads) if head.checkpoint.origin == origin_of_note(given)), None)
     if at is None:
         raise _invalid("its shard is not here")
+    before = heads[at]
+    earlier = verify_checkpoint(given, before.vkey)
     old_size, new_size, proof = _parse_proof(parse_utf8(text))
-    before = heads[at].checkpoint
-    if (old_size, new_size) != (earlier.size, before.size):
+    if (old_size, new_size) != (earlier.size, before.checkpoint.size):
         raise _invalid("a proof of other trees")
-    verify_consistency(old_size=old_size, old_root=earlier.root, new_size=new_size, new_root=before.root, proof=proof)
+    new_root = before.checkpoint.root
+    verify_consistency(old_size=old_size, old_root=earlier.root, new_size=new_size, new_root=new_root, proof=proof)
+    if held is not None and not _is_of(held, before.vkey, earlier):
+        raise _invalid("another tree than you hold")
     for head in heads[at + 1 :]:
         start = parse_shard_start(opened.entries.get(head.first, b""))
-        if start is None or not _is_same(verify_shard_checkpoint(start.note, vkey), before):
+        if start is None or not _is_of(start.note, before.vkey, before.checkpoint):
             raise _invalid("a shard after it does not begin with the tree before")
-        before = head.checkpoint
-    if held is not None and not _is_same(verify_shard_checkpoint(held, vkey), earlier):
-        raise _invalid("another tree than you hold")
+        before = head
     return EarlierCheckpoint(earlier, held is not None)
 
 
@@ -80,8 +80,9 @@ def _parse_proof(text: str) -> tuple[int, int, list[bytes]]:
     return int(sizes[1]), int(sizes[2]), [parse_proof_hash(line) for line in lines[2:-1]]
 
 
-def _is_same(left: Checkpoint, right: Checkpoint) -> bool:
-    return (left.origin, left.size, left.root) == (right.origin, right.size, right.root)
+def _is_of(note: str, vkey: str, tree: Checkpoint) -> bool:
+    """Whether a note is of a tree. Raises `checkpoint_malformed`, `checkpoint_untrusted` for another signature."""
+    return origin_of_note(note) == tree.origin and verify_checkpoint(note, vkey) == tree
 
 
 def _invalid(detail: str) -> TrustWardenError:

@@ -12,10 +12,18 @@ from dataclasses import dataclass
 from .._bytes import parse_utf8
 from .._json import MAX_SAFE_INTEGER
 from ..errors import TrustWardenError
-from ..log_proof import Cosignature, TlogPolicy, parse_range_proof, parse_tlog_proof, verify_witnessed_checkpoint
+from ..log_proof import (
+    Cosignature,
+    TlogPolicy,
+    origin_of_note,
+    parse_range_proof,
+    parse_tlog_proof,
+    verify_witnessed_checkpoint,
+    vkey_under,
+)
 from ..merkle import leaf_hash, verify_inclusion, verify_range
 from ..notes import Checkpoint, parse_vkey
-from ..shards import encode_shard_end, parse_shard_start, shard_rank, verify_shard_checkpoint, vkey_for
+from ..shards import parse_shard_end, parse_shard_start, shard_rank, verify_shard_checkpoint, vkey_for
 from .archive import malformed
 from .contents import CHECKPOINT_FILE, RANGE_FILE, OpenedBundle, file_of
 
@@ -32,10 +40,16 @@ class BundleHead:
     range_path: str
     checkpoint: Checkpoint
     cosignatures: tuple[Cosignature, ...]
+    vkey: str
+    """Key that signed it."""
+    following: str | None
+    """Key of the shard that its last entry names, when the bundle has that and it is the end of a shard."""
 
 
 def verify_heads(opened: OpenedBundle, policy: TlogPolicy, vkey: str) -> list[BundleHead]:
     """The trees of a bundle, oldest first, at least one. The vkey is that of the ledger's first log.
+
+    The end of a shard may name another key for the next one; that it is in its tree is shown like of any other entry.
 
     Raises: TrustWardenError `evidence_bundle_malformed`, `evidence_bundle_invalid`, `checkpoint_malformed`,
     `checkpoint_untrusted`, `checkpoint_unwitnessed`.
@@ -44,9 +58,14 @@ def verify_heads(opened: OpenedBundle, policy: TlogPolicy, vkey: str) -> list[Bu
     firsts = sorted(int(match[1]) for path in opened.files if (match := _SHARD_PATH.fullmatch(path)))
     paths = [(first, f"shards/{first}.checkpoint", f"shards/{first}.range.proof") for first in firsts]
     heads: list[BundleHead] = []
+    key: str | None = None
     for first, path, range_path in paths or [(0, CHECKPOINT_FILE, RANGE_FILE)]:
         note = parse_utf8(file_of(opened.files, path))
-        heads.append(BundleHead(first, note, range_path, *verify_witnessed_checkpoint(note, policy)))
+        own = vkey_under(policy, origin_of_note(note), key)
+        checkpoint, cosignatures = verify_witnessed_checkpoint(note, policy, own)
+        following = parse_shard_end(opened.entries.get(first + checkpoint.size - 1, b""))
+        heads.append(BundleHead(first, note, range_path, checkpoint, cosignatures, own, following))
+        key = following or own
     if heads[-1].note != newest:
         raise malformed("the newest shard is not the one of the checkpoint")
     if all(vkey != known for known, _ in policy.logs):
@@ -101,27 +120,47 @@ def _require_range(opened: OpenedBundle, heads: Sequence[BundleHead], span: tupl
 
 
 def require_shard_starts(opened: OpenedBundle, heads: Sequence[BundleHead], vkey: str) -> set[int]:
-    """Requires each shard but the first to begin where its own entry 0 says, as the one before ended.
+    """Requires each shard but the first to begin where its own entry 0 says, as the one before ended and names it.
 
-    Gives the indexes of entries that are no records: these, and the ends of shards before them.
+    Gives the indexes of entries that are no records: beginnings and ends.
 
     Raises: TrustWardenError `evidence_bundle_invalid`, `checkpoint_malformed`, `checkpoint_untrusted`.
     """
     marks: set[int] = set()
+    ledger = parse_vkey(vkey).name
     for at, head in enumerate(heads):
+        origin = head.checkpoint.origin
+        if head.following is not None:
+            if not _is_named(head, head.following, heads[at + 1 : at + 2], ledger):
+                raise invalid("shard", "names another shard than follows", origin)
+            marks.add(head.first + head.checkpoint.size - 1)
         if head.first == 0:
             continue
-        origin = head.checkpoint.origin
         start = parse_shard_start(opened.entries.get(head.first, b""))
         if start is None or start.first != head.first:
             raise invalid("shard", "begins elsewhere", origin)
-        ended = verify_shard_checkpoint(start.note, vkey)
-        if not _is_behind(head, ended, heads[at - 1] if at > 0 else None, parse_vkey(vkey).name):
+        before = heads[at - 1] if at > 0 else None
+        # A shard between two that are here has the key of the later one: every end that changes it is brought along.
+        is_before = before is not None and before.checkpoint.origin == origin_of_note(start.note)
+        key = before.vkey if before is not None and is_before else head.vkey
+        ended = verify_shard_checkpoint(start.note, vkey_for(key, ledger))
+        if not _is_behind(head, ended, before, ledger):
             raise invalid("shard", "does not follow the shard before", origin)
         marks.add(head.first)
-        if opened.entries.get(head.first - 1) == encode_shard_end(vkey_for(vkey, origin)):
-            marks.add(head.first - 1)
     return marks
+
+
+def _is_named(head: BundleHead, following: str, after: Sequence[BundleHead], ledger: str) -> bool:
+    """Whether what a shard's end names is a later shard, and the next one here, where that begins right behind."""
+    named = shard_rank(ledger, parse_vkey(following).name)
+    if named <= shard_rank(ledger, head.checkpoint.origin):
+        return False
+    if not after:
+        return True
+    end = head.first + head.checkpoint.size
+    if after[0].first == end:
+        return after[0].vkey == following
+    return after[0].first > end and shard_rank(ledger, after[0].checkpoint.origin) > named
 
 
 def _is_behind(head: BundleHead, ended: Checkpoint, before: BundleHead | None, ledger: str) -> bool:

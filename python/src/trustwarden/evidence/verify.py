@@ -119,7 +119,7 @@ def _verify(opened: OpenedBundle, policy: TlogPolicy, svids: SvidDirectory, held
         raise invalid("manifest", "the manifest names another tree than the checkpoint")
     require_in_log(opened, heads)
     marks = require_shard_starts(opened, heads, manifest.log_vkey)
-    earlier = verify_growth(opened, heads, manifest.log_vkey, held)
+    earlier = verify_growth(opened, heads, held)
     auditor = RecordAuditor(svids)
     found = ((index, auditor.add(index, entry)) for index, entry in opened.entries.items() if index not in marks)
     records = {index: record for index, record in found if record is not None}
