@@ -17,7 +17,7 @@ import {
   SERVICE_ID,
   type TestIdentity,
 } from "./support.test.helpers.ts";
-import { authenticateVisit, type VisitArrival } from "./visit.ts";
+import { authenticateVisit, openVisit, type VisitArrival } from "./visit.ts";
 
 const table = createRouteTable([
   { method: "GET", path: "/t/{id}", action: "read:transactions", resource: "postgres://db/t" },
@@ -127,6 +127,20 @@ describe("a visit", () => {
   it("is refused when another key signed, though the certificate is genuine", () => {
     const thief = { ...agent, key: createInstanceKey() };
     expect(codeOf({ signer: thief })).toBe("signature_invalid");
+  });
+
+  it("is opened before its signature is checked, and nobody is let in before that", () => {
+    const thief = { ...agent, key: createInstanceKey() };
+    const opened = openVisit(arrive({ signer: thief }), receiver);
+    expect(() => opened.prove()).toThrow(expect.objectContaining({ code: "signature_invalid" }));
+    // Nothing else is said of an intent that nobody signed.
+    const badly: Changes = { signer: thief, draft: { action: "read:reports", audience: SERVER_ID } };
+    expect(() => openVisit(arrive(badly), receiver)).toThrow(
+      expect.objectContaining({ code: "signature_invalid" }),
+    );
+    expect(() => openVisit(arrive({ draft: { action: "read:reports" } }), receiver)).toThrow(
+      expect.objectContaining({ code: "intent_mismatch" }),
+    );
   });
 
   it("is refused when the intent belongs to another agent than the socket", () => {

@@ -34,7 +34,7 @@ WARM_UP = {"full": 2000, "quick": 400}
 """Calls before any is counted, as in `guard` of `./dev bench`: server and service compile what they run often."""
 
 RETRY_SECONDS = 0.02
-"""A decision that came too late, as when a disk stalls, is asked for again, on the clock: as in `guard` of `./dev bench`."""
+"""A decision that came too late, as when a disk stalls, is asked for again, on the clock, as in `./dev bench`."""
 
 WARM_UP_CREATES = {"full": 150, "quick": 40}
 """Identities before any is counted, as in `create` of `./dev bench`."""
