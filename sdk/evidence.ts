@@ -5,6 +5,8 @@
  * it is used, and never appears in an error. `docs/guides/attestation.md` says what each kind proves.
  */
 import { readFile } from "node:fs/promises";
+import { request as askHttp, Agent as HttpAgent, type IncomingMessage } from "node:http";
+import { request as askHttps, Agent as HttpsAgent } from "node:https";
 import { formatAzureNonce } from "@trustwarden/core/agentid/attestation-nonce.ts";
 import { parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
@@ -113,27 +115,45 @@ export function fromAzureMachine({ metadataUrl = METADATA_URL }: MetadataOptions
   };
 }
 
-async function ask(
-  url: URL,
-  init: { readonly method?: string; readonly headers: Readonly<Record<string, string>> },
-): Promise<string> {
+/** One question to a platform. */
+interface Asked {
+  readonly method?: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+async function ask(url: URL, asked: Asked): Promise<string> {
+  const signal = AbortSignal.timeout(TIMEOUT_MS);
   try {
-    const response = await fetch(url, {
-      ...init,
-      redirect: "error",
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-    });
-    if (response.status !== 200) throw unavailable(`status ${response.status}`);
+    const response = await open(url, asked, signal);
+    if (response.statusCode !== 200) {
+      response.destroy();
+      throw unavailable(`status ${response.statusCode ?? 0}`);
+    }
     return parseUtf8(await readBounded(response));
   } catch (cause) {
     throw cause instanceof TrustWardenError ? cause : unavailable("no answer", cause);
   }
 }
 
-async function readBounded({ body }: Response): Promise<Uint8Array> {
+/**
+ * By an agent of its own: `fetch` and the global agents follow `NODE_USE_ENV_PROXY`, and whoever is the proxy of a
+ * plain-text metadata service has the evidence before the server. Redirects are not followed.
+ */
+function open(url: URL, asked: Asked, signal: AbortSignal): Promise<IncomingMessage> {
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+  const outgoing =
+    url.protocol === "https:"
+      ? askHttps(url, { ...asked, signal, agent: new HttpsAgent() }, resolve)
+      : askHttp(url, { ...asked, signal, agent: new HttpAgent() }, resolve);
+  outgoing.on("error", reject);
+  outgoing.end();
+  return promise;
+}
+
+async function readBounded(body: IncomingMessage): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   let length = 0;
-  for await (const part of body ?? []) {
+  for await (const part of body) {
     length += part.length;
     if (length > MAX_BYTES) throw unavailable("the answer is too large");
     parts.push(part);
