@@ -83,6 +83,52 @@ describe("the sequencer", () => {
     await sequencer.stop();
   });
 
+  it("signs the promise of neighbours' last one while the disk writes, and hands it out when it is true", async () => {
+    const medium = createMemoryMedium();
+    let now = 1_795_000_000;
+    let signed = 0;
+    const counting = {
+      ...signer,
+      sign: (data: Uint8Array) => {
+        // Checkpoints are signed with the same key; their first line has no suffix.
+        if (Buffer.from(data).toString().startsWith(`${origin}/ack\n`)) signed += 1;
+        return signer.sign(data);
+      },
+    };
+    const storage = new MemoryLogStorage(medium);
+    let during = (): void => undefined;
+    const { appendWal } = storage;
+    storage.appendWal = async (record) => {
+      await Promise.resolve();
+      during();
+      await appendWal.call(storage, record);
+    };
+    const sequencer = create(storage, new MemoryHighWater(), { signer: counting, now: () => now });
+    await sequencer.start();
+    const signedDuring: number[] = [];
+    during = () => void signedDuring.push(signed);
+    const [, decision] = await sequencer.append([entryOf("wish"), entryOf("answer")]);
+    expect(signedDuring).toEqual([1]);
+    expect(verifyAcknowledgement(decision?.acknowledgement ?? "", sequencer.vkey).index).toBe(1);
+    expect(signed).toBe(1);
+    // A write that takes into another second: the promise says when it was true.
+    during = () => {
+      now += 1;
+    };
+    const [, late] = await sequencer.append([entryOf("wish 2"), entryOf("answer 2")]);
+    expect(verifyAcknowledgement(late?.acknowledgement ?? "", sequencer.vkey)).toMatchObject({
+      index: 3,
+      acknowledgedAt: 1_795_000_001,
+    });
+    // Nobody gets one that did not become true.
+    during = () => {
+      throw new Error("the disk is gone");
+    };
+    await expect(sequencer.append([entryOf("wish 3"), entryOf("answer 3")])).rejects.toMatchObject({
+      code: "ledger_unavailable",
+    });
+  });
+
   it("proves that every published tree continues every earlier one", async () => {
     const sequencer = await started(createMemoryMedium(), new MemoryHighWater());
     const heads = [verifyCheckpoint(sequencer.checkpoint(), sequencer.vkey)];
