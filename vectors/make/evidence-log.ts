@@ -42,6 +42,8 @@ interface Lies {
   readonly chain: readonly string[];
   readonly hasServer: boolean;
   readonly hasOutcome: boolean;
+  /** What stands behind the outcome under its own key: nothing, itself again, or another one. */
+  readonly repeats: "nothing" | "outcome" | "another outcome";
   /** Seconds between the domain's beginning and the ticket. */
   readonly ticketAge: number;
   /** What the agent granted to a child; null without one. The agent itself may do `write:transactions`. */
@@ -71,6 +73,7 @@ const HONEST: Lies = {
   chain: ["owner:own_1", "agt_pay"],
   hasServer: true,
   hasOutcome: true,
+  repeats: "nothing",
   ticketAge: 0,
   childScope: null,
   entryAge: null,
@@ -86,6 +89,8 @@ export function makeLog(changes: Partial<Lies>): VectorLog {
     intent,
     decisionEntry(intent, lies),
     ...(lies.hasOutcome ? [outcomeEntry(intent, lies)] : []),
+    ...(lies.repeats === "outcome" ? [outcomeEntry(intent, lies)] : []),
+    ...(lies.repeats === "another outcome" ? [outcomeEntry(intent, lies, "failure")] : []),
   ];
   const more = [
     ...(lies.childScope === null ? [] : [{ id: 95, entry: childEntry(lies.childScope) }]),
@@ -275,14 +280,18 @@ function decisionEntry(intent: Uint8Array, { decisionBy, chain }: Lies): Uint8Ar
   return encodeUtf8(issueEnvelope("decision", payload, by.signer, by.sha256));
 }
 
-function outcomeEntry(intent: Uint8Array, { outcomeBy }: Lies): Uint8Array {
+function outcomeEntry(
+  intent: Uint8Array,
+  { outcomeBy }: Lies,
+  status: "success" | "failure" = "success",
+): Uint8Array {
   const by = outcomeBy === "verifier" ? verifier : agent;
   const payload = {
     v: 1,
     event_id: eventId(1),
     intent_sha256: encodeBase64url(sha256(intent)),
     decision_index: 5,
-    status: "success",
+    status,
     result: formatAnswerCommitment(sha256(PAYLOAD.answer), PAYLOAD.salt),
     bytes: 12,
     duration_ms: 3,

@@ -52,6 +52,16 @@ export function makeEvidence(): readonly VectorCase[] {
       alarms: ["decision_without_outcome"],
       events: [{ ...event, outcome: "pending" }],
     }),
+    good("an event whose end was recorded twice", inputOf(bundleOf({ log: { repeats: "outcome" } })), {
+      ...seen(9),
+      alarms: ["record_repeated"],
+      events: [event],
+    }),
+    bad(
+      "an event whose end was recorded in two ways",
+      inputOf(bundleOf({ log: { repeats: "another outcome" } })),
+      "evidence_bundle_invalid",
+    ),
     good("a range", inputOf(bundleOf({}, true)), {
       ...seen(8),
       events: rangeEvents(),
