@@ -85,7 +85,7 @@ beforeAll(async () => {
     await (await AgentIdentity.create({ name, ticket: await ticketFor(name) })).close();
   expect((await warden("backup-key", join(home, "backup"))).exitCode).toBe(0);
   expect(await refused("backup", backup)).toBe("config_invalid");
-  expect((await warden("ledger", "rotate")).exitCode).toBe(0);
+  expect((await warden("ledger", "rotate", "--new-key")).exitCode).toBe(0);
   await facts("owner", "create", "carol");
   for (const name of WITNESSED) writeFileSync(join(places.dataDir, name), "cosigned");
   made = await facts("backup", "--recipient", join(home, "backup.pub"), backup);

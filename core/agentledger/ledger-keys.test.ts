@@ -15,9 +15,10 @@ import {
 import { createMemoryMedium, MemoryHighWater, MemoryLogStorage } from "./memory-log-storage.ts";
 import { leafHash } from "./merkle.ts";
 import { encodeShardEnd, isSameLogKey, shardOrigin, vkeyFor } from "./shard.ts";
-import { ShardedLog } from "./sharded-log.ts";
+import { ShardedLog, type ShardLog } from "./sharded-log.ts";
 import { formatVkey, parseVkey, rawEd25519Key } from "./signed-note.ts";
-import { formatTlogProof } from "./tlog-proof.ts";
+import { parseTlogPolicy } from "./tlog-policy.ts";
+import { formatTlogProof, verifyTlogProof } from "./tlog-proof.ts";
 
 const ledger = "ledger.acme.test";
 const signers = [1, 2, 3].map(createTestLogSigner);
@@ -51,6 +52,8 @@ async function turnTwice() {
   await log.start();
   const append = async () => (await log.append([encodeUtf8("entry")]))[0]?.acknowledgement ?? "";
   const promises = [await append()];
+  await log.waitForCheckpoint(1);
+  const early = await proveAt(log.current.log, 0);
   for (const [at, name] of ["2026q4", "2026q4.2"].entries()) {
     await log.turn(name, signers[at + 1]?.publicKey);
     promises.push(await append());
@@ -61,13 +64,17 @@ async function turnTwice() {
     const before = log.shards[at - 1];
     shards.push({ vkey, first, named_by: before === undefined ? null : await proveLast(before.log) });
   }
-  return { log, shards, promises };
+  return { log, shards, promises, early };
 }
 
-async function proveLast(log: ShardedLog["current"]["log"]): Promise<string> {
+async function proveLast(log: ShardLog): Promise<string> {
+  return proveAt(log, verifyCheckpoint(log.checkpoint(), log.vkey).size - 1);
+}
+
+async function proveAt(log: ShardLog, index: number): Promise<string> {
   const checkpoint = log.checkpoint();
   const { size } = verifyCheckpoint(checkpoint, log.vkey);
-  return formatTlogProof({ index: size - 1, proof: await log.proveInclusion(size - 1, size), checkpoint });
+  return formatTlogProof({ index, proof: await log.proveInclusion(index, size), checkpoint });
 }
 
 const codeOf = (run: () => unknown): string => {
@@ -96,6 +103,22 @@ describe("keys of a ledger", () => {
     const origins = [ledger, shardOrigin(ledger, "2026q4"), shardOrigin(ledger, "2026q4.2")];
     expect(origins.map((origin) => ledgerKeyOf(keys, origin))).toEqual(keys);
     expect(ledgerKeyOf(keys, shardOrigin(ledger, "2027q1"))).toBe(keys[2]);
+    await log.stop();
+  });
+
+  it("leave proofs of before and after a change as they were, each under its own key (35)", async () => {
+    const { log, early } = await turnTwice();
+    const under = (vkey: string) => parseTlogPolicy(`log ${vkey}\nquorum none\n`);
+    const entry = encodeUtf8("entry");
+    const [first, , third] = log.shards;
+    if (first === undefined || third === undefined) never();
+    const late = await proveAt(first.log, 0);
+    for (const text of [early, late]) verifyTlogProof(text, { entry, policy: under(log.vkey) });
+    const ofThird = await proveAt(third.log, 1);
+    verifyTlogProof(ofThird, { entry, policy: under(third.vkey) });
+    expect(codeOf(() => verifyTlogProof(ofThird, { entry, policy: under(log.vkey) }))).toBe(
+      "checkpoint_untrusted",
+    );
     await log.stop();
   });
 
