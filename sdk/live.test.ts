@@ -3,7 +3,10 @@ import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { inspect } from "node:util";
 import { parseSpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
-import { eventPage } from "@trustwarden/core/api/ledger.ts";
+import { verifyAcknowledgement } from "@trustwarden/core/agentledger/acknowledgement.ts";
+import { vkeyFor } from "@trustwarden/core/agentledger/shard.ts";
+import { parseVkey } from "@trustwarden/core/agentledger/signed-note.ts";
+import { discovery, eventPage, turnAnswer } from "@trustwarden/core/api/ledger.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { AgentIdentity } from "./agent-identity.ts";
 import { createInstanceKey } from "./instance-key.ts";
@@ -409,6 +412,24 @@ describe("a service", () => {
       impostor.close();
     }
     await expect(agent.fetch("http://127.0.0.1:1/")).rejects.toThrow(code("peer_untrusted"));
+  });
+});
+
+describe("a ledger that changes its key", () => {
+  it("is followed by agents and services, which take promises of the new shard by the new key", async () => {
+    const before = agent.receipts.length;
+    const turned = turnAnswer.parse(await live.admin("POST", "/v1/ledger/turns", { new_key: true }));
+    expect((await agent.fetch(`${service.url}/transactions/42`)).status).toBe(200);
+    await agent.act("write:report", "file://behind the turn", null, async () => undefined);
+    const kept = agent.receipts.slice(before).map(({ receipt }) => receipt);
+    expect(kept).toHaveLength(2);
+    const { log_vkey: first } = discovery.parse(await live.admin("GET", "/.well-known/trustwarden"));
+    const { name: ledger } = parseVkey(first);
+    for (const { acknowledgement, decision_index: index } of kept) {
+      expect(index).toBeGreaterThan(turned.first);
+      expect(() => verifyAcknowledgement(acknowledgement, first)).toThrow(code("receipt_invalid"));
+      expect(verifyAcknowledgement(acknowledgement, vkeyFor(turned.vkey, ledger)).index).toBe(index);
+    }
   });
 });
 
