@@ -22,6 +22,8 @@ const DEADLINE_MS = 240_000;
 const LOOK_MS = 100;
 /** Enrolments at once in one process; the server's writer is what they wait for. */
 const LANES = 16;
+const BUSY: ReadonlySet<string> = new Set(["overloaded", "server_unreachable"]);
+const RETRY_MS = 500;
 /** Longer than an SVID, so that a renewed one ends later than the one before. */
 const INSTANCE_SECONDS = 14_400;
 
@@ -149,11 +151,26 @@ async function enrolAll(tickets: readonly { readonly name: string; readonly tick
   const made: AgentIdentity[] = [];
   const lane = async () => {
     for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-      made.push(await AgentIdentity.create({ ...next }));
+      made.push(await enrolPatiently(next));
     }
   };
   await Promise.all(Array.from({ length: LANES }, lane));
   return made;
+}
+
+/** A server that has too much to do, as on a machine that others use, says so, and is asked again: this is not measured. */
+async function enrolPatiently(agent: {
+  readonly name: string;
+  readonly ticket: string;
+}): Promise<AgentIdentity> {
+  for (;;) {
+    try {
+      return await AgentIdentity.create({ ...agent });
+    } catch (error) {
+      if (!BUSY.has(Object(error).code)) throw error;
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    }
+  }
 }
 
 async function actAll(agents: readonly AgentIdentity[]): Promise<number> {

@@ -38,6 +38,8 @@ async function listen(
     readonly discovery?: object;
     readonly headers?: Readonly<Record<string, string>>;
     readonly port?: number;
+    /** 200 unless given; for the named document alone. */
+    readonly status?: { readonly of: string; readonly code: number };
     /** Who each connection after the first leads to. */
     readonly next?: string;
   } = {},
@@ -50,6 +52,8 @@ async function listen(
     asked.push(`${request.method} ${request.url}`);
     response.setHeader("content-type", "application/json");
     for (const [name, value] of Object.entries(options.headers ?? {})) response.setHeader(name, value);
+    const { status } = options;
+    if (status !== undefined && status.of === request.url) response.statusCode = status.code;
     const nonce = { nonce: "from-nonce", expires_at: NOW + 60 };
     const other = request.url === "/v1/nonce" ? nonce : { ...discoveryOf(id), ...discovery };
     response.end(request.url === "/v1/bundle" ? document : JSON.stringify(other));
@@ -101,6 +105,24 @@ const contact = (url: string, authoritiesSha256 = PIN) =>
 const untrusted = expect.objectContaining({ code: "server_untrusted" });
 
 describe("first contact", () => {
+  it.each([429, 503])("with a server that is too busy, %i, does not call it an impostor", async (code) => {
+    const refusal = '{"error":{"code":"overloaded","message":"wait"}}';
+    const busy = await listen({ status: { of: "/v1/bundle", code }, document: refusal });
+    await expect(contact(busy.url)).rejects.toMatchObject({
+      code: "server_unreachable",
+      details: { status: code },
+    });
+  });
+
+  it("with a server that has no time to show how it came to its roots, does not call it an impostor", async () => {
+    const busy = await listen({ status: { of: "/v1/successions", code: 429 } });
+    const otherPin = "A".repeat(43);
+    await expect(contact(busy.url, otherPin)).rejects.toMatchObject({
+      code: "server_unreachable",
+      details: { status: 429 },
+    });
+  });
+
   it("believes the server whose chain leads to the pinned authorities", async () => {
     const { url } = await listen();
     const server = await contact(url);

@@ -5,6 +5,7 @@
  * the ticket pins, or follow from those by successions that they signed, and the peer only when its SVID chains to them. Nothing else is sent before that, so an impostor
  * learns neither the ticket nor the new key.
  */
+import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import { ProvenIssuers } from "@trustwarden/core/agentid/proven-issuers.ts";
 import {
@@ -171,12 +172,25 @@ async function readUnprovenBundle(origin: URL): Promise<{
       peer,
       socket,
       discovery: typeof discovery === "string" ? discovery : undefined,
-      body: await readBody(message, { maxBytes: MAX_BUNDLE_BYTES, timeoutMs: TIMEOUT_MS }),
+      body: await readDocument(message),
     };
   } catch (error) {
     peer.agent.destroy();
     throw error;
   }
+}
+
+/**
+ * The body of a public document. A server that is too busy to give it has not proven to be another one, which nobody would try
+ * again; what it says of why is not believed before it is proven.
+ *
+ * @throws TrustWardenError `server_unreachable` with the status when it is another than 200.
+ */
+async function readDocument(message: IncomingMessage): Promise<Uint8Array> {
+  const body = await readBody(message, { maxBytes: MAX_BUNDLE_BYTES, timeoutMs: TIMEOUT_MS });
+  const { statusCode: status = 0 } = message;
+  if (status !== 200) throw new TrustWardenError("server_unreachable", { reason: "no document", status });
+  return body;
 }
 
 /**
@@ -195,8 +209,7 @@ async function requirePinned(
   const target = digestOfAuthorities(bundle);
   if (target === pin) return;
   const call = { agent: peer.agent, origin, method: "GET", target: SUCCESSIONS_PATH, headers: {} };
-  const message = await openHttps({ ...call, timeoutMs: TIMEOUT_MS });
-  const body = await readBody(message, { maxBytes: MAX_BUNDLE_BYTES, timeoutMs: TIMEOUT_MS });
+  const body = await readDocument(await openHttps({ ...call, timeoutMs: TIMEOUT_MS }));
   try {
     const { successions } = successionList.parse(parseJsonObject(parseUtf8(body), MAX_BUNDLE_BYTES));
     requireSuccession(successions, { trustDomain, pin, target });
