@@ -63,3 +63,13 @@ def test_whoever_is_not_proven_is_not_read(live: LiveServer, is_readable: bool) 
             connect_server(address_of(live, service.url))
         assert refused.value.code == "server_untrusted"
         assert [request.split(b"\r\n")[0] for request in service.requests] == [b"GET /v1/bundle HTTP/1.1"]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_server_that_is_too_busy_is_not_called_an_impostor(live: LiveServer, status: int) -> None:
+    with closing(HostileService(live, "busy")) as service:
+        body = b'{"error":{"code":"overloaded","message":"wait"}}'
+        service.raw = f"HTTP/1.1 {status} Busy\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+        with pytest.raises(TrustWardenError) as refused:
+            connect_server(address_of(live, service.url))
+        assert (refused.value.code, refused.value.details["status"]) == ("server_unreachable", status)

@@ -20,7 +20,7 @@ from .runtime import monotonic, now_seconds
 from .spiffe import SpiffeId, TrustDomain, parse_spiffe_id, path_of, trust_domain_of
 from .succession import require_succession
 from .tls import PeerCheck
-from .transport import HttpsCall, Origin, Pool
+from .transport import Answer, HttpsCall, Origin, Pool
 from .x509 import X509Svid, verify_x509_svid
 
 BUNDLE_PATH = "/v1/bundle"
@@ -85,7 +85,7 @@ def read_pinned_trust_domain(origin: Origin, authorities_sha256: str) -> TrustDo
     """
     pool = Pool(None)
     try:
-        body = pool.send(HttpsCall(origin, "GET", BUNDLE_PATH, {})).read(_MAX_BUNDLE_BYTES)
+        body = _read_document(pool.send(HttpsCall(origin, "GET", BUNDLE_PATH, {})))
     finally:
         pool.close()
     try:
@@ -109,7 +109,7 @@ def make_contact(origin: Origin, address: ServerAddress) -> Contact:
         answer = pool.send(HttpsCall(origin, "GET", BUNDLE_PATH, _CONTACT))
         brought = answer.header("trustwarden-discovery")
         chain = answer.connection.chain
-        bundle, svid = _require_proven(answer.read(_MAX_BUNDLE_BYTES), chain, address.trust_domain)
+        bundle, svid = _require_proven(_read_document(answer), chain, address.trust_domain)
         # Should that connection end now, the next one must not be anybody's.
         domain = address.trust_domain
         pool.check = PeerCheck(
@@ -120,6 +120,14 @@ def make_contact(origin: Origin, address: ServerAddress) -> Contact:
         pool.close()
         raise
     return Contact(bundle, svid, pool, None if brought is None else BroughtDiscovery(brought, asked_at))
+
+
+def _read_document(answer: Answer) -> bytes:
+    """A server too busy to give it has not proven to be another one; why it is, is not believed before it is proven."""
+    body = answer.read(_MAX_BUNDLE_BYTES)
+    if answer.status != 200:
+        raise fail("server_unreachable", {"reason": "no document", "status": answer.status})
+    return body
 
 
 def _require_proven(body: bytes, chain: Sequence[bytes], trust_domain: TrustDomain) -> tuple[TrustBundle, X509Svid]:
@@ -139,7 +147,7 @@ def _require_pinned(pool: Pool, origin: Origin, address: ServerAddress, bundle: 
     target = digest_of_roots(bundle.x509_authorities)
     if target == address.authorities_sha256:
         return
-    body = pool.send(HttpsCall(origin, "GET", _SUCCESSIONS_PATH, {})).read(_MAX_BUNDLE_BYTES)
+    body = _read_document(pool.send(HttpsCall(origin, "GET", _SUCCESSIONS_PATH, {})))
     try:
         successions = Members(parse_json_object(parse_utf8(body), _MAX_BUNDLE_BYTES)).texts("successions")
         require_succession(successions, address.trust_domain, pin=address.authorities_sha256, target=target)
