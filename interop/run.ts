@@ -25,6 +25,7 @@ import { modelClientsJudge } from "./llm/judge.ts";
 import { mcpAuthJudge } from "./mcp/mcp-auth-judge.ts";
 import { mcpClientJudge } from "./mcp/mcp-client-judge.ts";
 import { mcpServerJudge } from "./mcp/mcp-judge.ts";
+import { openapiJudge } from "./openapi-judge.ts";
 import { openbaoJudge } from "./openbao-judge.ts";
 import { opensslJudge } from "./openssl-judge.ts";
 import { policyJudge } from "./policy-judge.ts";
@@ -66,6 +67,7 @@ const JUDGES: readonly Judge[] = [
   exportsJudge,
   tracesJudge,
   deployJudge,
+  openapiJudge,
   policyJudge,
   stockOpaJudge,
   mcpServerJudge,
