@@ -8,6 +8,8 @@ import pickle
 import queue
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -441,6 +443,17 @@ def test_an_address_has_one_form(text: str, monkeypatch: pytest.MonkeyPatch) -> 
     assert code_of(lambda: create_workload_api_client(socket=text)) == "endpoint_malformed"
     monkeypatch.delenv("SPIFFE_ENDPOINT_SOCKET", raising=False)
     assert code_of(create_workload_api_client) == "endpoint_malformed"
+
+
+def test_who_lacks_the_extra_hears_its_name(socket_of: str) -> None:
+    program = (
+        "import sys; sys.modules['h2'] = None\n"
+        "import trustwarden\n"
+        "trustwarden.create_workload_api_client(socket=sys.argv[1]).fetch_x509()"
+    )
+    ran = subprocess.run([sys.executable, "-c", program, socket_of], capture_output=True, text=True)
+    assert ran.returncode == 1
+    assert "needs the extra `workload-api`" in ran.stderr
 
 
 def test_the_address_comes_from_the_environment(socket_of: str, monkeypatch: pytest.MonkeyPatch) -> None:

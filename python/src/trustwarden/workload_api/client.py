@@ -257,8 +257,13 @@ def _read_jwt_bundles(message: bytes) -> WorkloadBundles:
 
 
 def _open(address: EndpointAddress, method: str, request: bytes, timeout: float, *, stays_open: bool = False) -> Call:
-    # h2 comes with the extra `workload-api`; nothing else of this package needs it.
-    from .grpc import Call
+    # h2 comes with an extra; nothing else of this package needs it.
+    try:
+        from .grpc import Call
+    except ModuleNotFoundError as cause:
+        raise ModuleNotFoundError(
+            "the Workload API needs the extra `workload-api` of trustwarden", name=cause.name
+        ) from cause
 
     return Call(address, f"/SpiffeWorkloadAPI/{method}", request, timeout, stays_open=stays_open)
 
