@@ -9,8 +9,14 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { parseJsonObject } from "@trustwarden/core/json.ts";
-import { createOwner, enrolAgent, serverIdOf, type TestInstance } from "../../test/support/actors.ts";
-import type { RawRequest } from "../../test/support/http.ts";
+import {
+  createOwner,
+  enrolAgent,
+  serverIdOf,
+  signedRequest,
+  type TestInstance,
+} from "../../test/support/actors.ts";
+import { type RawRequest, sendAdmin } from "../../test/support/http.ts";
 import { registerModel, signedModelCall } from "../../test/support/model/gateway-llm.ts";
 import { type TestServer, TRUST_DOMAIN } from "../../test/support/server.ts";
 import { observation } from "../observe.ts";
@@ -20,6 +26,9 @@ const ROOT = join(import.meta.dirname, "..", "..");
 const WARDEN = join(ROOT, "cli", "main.ts");
 const MODEL = join(ROOT, "test", "support", "model", "serve.ts");
 const KIB_PER_MIB = 1024;
+const CHAT = "/v1/chat/completions";
+/** The model as a service whose calls are writes. */
+const WRITES = { name: "writes", action: "write:chat", resource: "model://chat" } as const;
 const UNLIMITED = { perSecond: 1_000_000, burst: 1_000_000 };
 
 /** Settings of `intake` for who asks as fast as it goes. */
@@ -43,6 +52,8 @@ export interface GatewayLab {
   readonly agent: TestInstance;
   /** Signed calls of one kind, good for a minute. */
   sign(count: number, body: object): Promise<readonly RawRequest[]>;
+  /** The same calls to the same model as writes of class B, which are durable before the model hears of them. */
+  signWrites(count: number, body: object): readonly RawRequest[];
   /** Of the gateway's event loop since the last question: 99 in 100 delays are below, in milliseconds. */
   loopP99Ms(): Promise<number>;
   close(): Promise<void>;
@@ -61,7 +72,9 @@ export async function openGatewayLab(directory: string): Promise<GatewayLab> {
   const modelUrl = String(model.answer.url);
   const registered = await registerModel(server, { url: modelUrl }, "openai");
   if (registered.status !== 200) throw new Error(`the model was not registered: ${registered.text}`);
-  const agent = await enrolAgent(server, await createOwner(server), { scope: ["infer:llm:openai/**"] });
+  await registerWrites(server, modelUrl);
+  const scope = ["infer:llm:openai/**", WRITES.action];
+  const agent = await enrolAgent(server, await createOwner(server), { scope });
   const serverId = await serverIdOf(server);
   const access = { server, serverId, model: { url: modelUrl }, kind: "openai" } as const;
   return {
@@ -71,15 +84,39 @@ export async function openGatewayLab(directory: string): Promise<GatewayLab> {
     sign: async (count, body) => {
       const signed: RawRequest[] = [];
       for (let index = 0; index < count; index += 1)
-        signed.push(await signedModelCall(access, agent, { path: "/v1/chat/completions", body }));
+        signed.push(await signedModelCall(access, agent, { path: CHAT, body }));
       return signed;
     },
+    signWrites: (count, body) =>
+      Array.from({ length: count }, () =>
+        signedRequest(agent, {
+          method: "POST",
+          target: `/${WRITES.name}${CHAT}`,
+          body: JSON.stringify(body),
+          headers: { "content-type": "application/json" },
+          aud: serverId,
+          action: WRITES.action,
+          intent: { action: WRITES.action, resource: WRITES.resource },
+        }),
+      ),
     loopP99Ms: () => readLoopP99Ms(metricsPort),
     close: async () => {
       for (const child of children.toReversed()) await end(child);
       rmSync(directory, { recursive: true, force: true });
     },
   };
+}
+
+async function registerWrites(server: TestServer, url: string): Promise<void> {
+  const { name, action, resource } = WRITES;
+  const settings = { routes: [{ method: "POST", path: CHAT, action, resource }] };
+  const body = JSON.stringify({ name, kind: "http", url, allow_private: true, settings });
+  const { status, text } = await sendAdmin(server.adminSocket, {
+    method: "POST",
+    target: "/v1/upstreams",
+    body,
+  });
+  if (status !== 200) throw new Error(`the model was not registered for writes: ${text}`);
 }
 
 async function freePort(): Promise<number> {
