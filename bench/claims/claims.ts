@@ -109,9 +109,16 @@ function besideOpa({ rows }: Results["opa"]): Claim {
   };
 }
 
+/** By their names in the results; those that were not run are left out. */
+const GATEWAY_PEERS: Readonly<Record<string, string>> = {
+  direct: "straight to the model",
+  litellm: "LiteLLM",
+  portkey: "Portkey",
+};
+
 function besideGateways({ results }: Results["gateway"]): Claim {
   const own = results.filter(({ target }) => target === "trustwarden");
-  const peers = ["direct", "litellm"].filter((name) => results.some(({ target }) => target === name));
+  const peers = Object.keys(GATEWAY_PEERS).filter((name) => results.some(({ target }) => target === name));
   const rows = own.map((ours) => {
     const beside = peers.map((name) =>
       results.find(({ target, form, rate }) => target === name && form === ours.form && rate === ours.rate),
@@ -122,7 +129,7 @@ function besideGateways({ results }: Results["gateway"]): Claim {
       ...beside.map((peer) => (peer === undefined ? "not run" : ratioOf(ours.achieved, peer.achieved))),
     ];
   });
-  const heads = peers.map((name) => (name === "direct" ? "straight to the model" : "LiteLLM"));
+  const heads = peers.map((name) => GATEWAY_PEERS[name] ?? name);
   return {
     head: ["got, p50 / p99", "TrustWarden", ...heads, ...heads.map((name) => `ratio to ${name}`)],
     rows,

@@ -119,7 +119,8 @@ async function registerWrites(server: TestServer, url: string): Promise<void> {
   if (status !== 200) throw new Error(`the model was not registered for writes: ${text}`);
 }
 
-async function freePort(): Promise<number> {
+/** One that nobody has at this moment. */
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const address = server.address();

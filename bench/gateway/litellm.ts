@@ -1,9 +1,9 @@
 /** LiteLLM's proxy before the same fake model, with its defaults, one worker and no database. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { freePort } from "./lab.ts";
 
 export const LITELLM_VERSION = "1.106.2";
 const READY_MS = 90_000;
@@ -58,13 +58,4 @@ export async function startLitellm(
       throw new Error("LiteLLM did not become ready");
     await sleep(250);
   }
-}
-
-async function freePort(): Promise<number> {
-  const { promise, resolve } = Promise.withResolvers<number>();
-  const probe = createServer().listen(0, "127.0.0.1", () => {
-    const { port } = Object(probe.address()) as AddressInfo; // the one cast: a TCP server's address
-    probe.close(() => resolve(port));
-  });
-  return promise;
 }

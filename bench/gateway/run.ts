@@ -1,10 +1,10 @@
 /**
- * `./dev bench gateway`: what the gateway adds to a call, its ledger durable and included, beside LiteLLM.
+ * `./dev bench gateway`: what the gateway adds to a call, its ledger durable and included, beside LiteLLM and Portkey's gateway.
  *
  *   node bench/gateway/run.ts [--json] [--quick] [--no-peer]
  *
- * The same fake model, the same bodies and the same generator for all three: straight to the model, through the gateway, and
- * through LiteLLM. Measures and never judges; a target that does not sustain a rate is shown as that, and so is how many calls it
+ * The same fake model, the same bodies and the same generator for all: straight to the model, through the gateway, and
+ * through the others. Measures and never judges; a target that does not sustain a rate is shown as that, and so is how many calls it
  * refused as `overloaded`: its times are of those that it answered. Any other failure ends the run.
  */
 import type { ChildProcess } from "node:child_process";
@@ -20,6 +20,7 @@ import { end } from "../warden.ts";
 import { type GatewayLab, measure, openGatewayLab } from "./lab.ts";
 import { LITELLM_VERSION, startLitellm } from "./litellm.ts";
 import { type LoadResult, runLoad } from "./load.ts";
+import { PORTKEY_VERSION, startPortkey } from "./portkey.ts";
 
 const RATES = [100, 1000] as const;
 const SECONDS = { full: 10, quick: 3 } as const;
@@ -27,7 +28,7 @@ const WARM_UP = 500;
 const TICKS_PER_SECOND = 100;
 const PATH = "/v1/chat/completions";
 const JSON_BODY = { model: "gpt-test", messages: [{ role: "user", content: "hello #words=20" }] };
-/** `write` is the call of `json` as one of class B; LiteLLM knows no such difference. */
+/** `write` is the call of `json` as one of class B; the peers know no such difference. */
 const BODIES = {
   json: JSON_BODY,
   write: JSON_BODY,
@@ -35,10 +36,12 @@ const BODIES = {
 } as const;
 
 type Form = keyof typeof BODIES;
+const FORMS: readonly Form[] = ["json", "stream", "write"];
 
-/** One of the three. */
+/** One of those that are compared. */
 interface Target {
   readonly name: string;
+  readonly forms: readonly Form[];
   /** Calls, good for one run each. */
   readonly requests: (count: number, form: Form) => Promise<readonly RawRequest[]>;
   readonly run: (requests: readonly RawRequest[], rate: number) => Promise<LoadResult>;
@@ -70,10 +73,10 @@ const directory = mkdtempSync(join(tmpdir(), "bench-gateway-"));
 const children: ChildProcess[] = [];
 const lab = await openGatewayLab(directory);
 try {
-  const targets = [direct(lab), ours(lab), ...(options["no-peer"] === true ? [] : [await litellm(lab)])];
+  const targets = [direct(lab), ours(lab), ...(options["no-peer"] === true ? [] : await peersOf(lab))];
   const rows: Row[] = [];
-  for (const form of ["json", "stream", "write"] as const) {
-    const asked = form === "write" ? targets.filter(({ name }) => name !== "litellm") : targets;
+  for (const form of FORMS) {
+    const asked = targets.filter(({ forms }) => forms.includes(form));
     for (const target of asked) await target.run(await target.requests(WARM_UP, form), 200);
     for (const rate of RATES) for (const target of asked) rows.push(await measureRow(target, form, rate));
   }
@@ -121,6 +124,7 @@ function plain(body: object, key: string): RawRequest {
 function direct({ model }: GatewayLab): Target {
   return {
     name: "direct",
+    forms: FORMS,
     requests: async (count, form) => Array.from({ length: count }, () => plain(BODIES[form], "sk-direct")),
     run: (requests, rate) => runLoad({ url: model.url, rate, requests }),
     cpuTicks: model.cpuTicks,
@@ -131,10 +135,34 @@ function direct({ model }: GatewayLab): Target {
 function ours({ gateway, agent, sign, signWrites }: GatewayLab): Target {
   return {
     name: "trustwarden",
+    forms: FORMS,
     requests: async (count, form) => (form === "write" ? signWrites : sign)(count, BODIES[form]),
     run: (requests, rate) => runLoad({ url: gateway.url, tls: agent.tls, rate, requests }),
     cpuTicks: gateway.cpuTicks,
     residentMib: gateway.residentMib,
+  };
+}
+
+async function peersOf(lab: GatewayLab): Promise<readonly Target[]> {
+  return [await litellm(lab), await portkey(lab)];
+}
+
+async function portkey({ model }: GatewayLab): Promise<Target> {
+  const { url, headers, child } = await startPortkey(model.url, directory);
+  children.push(child);
+  const measured = measure(child, url);
+  const call = (form: Form): RawRequest => {
+    const request = plain(BODIES[form], "sk-direct");
+    return { ...request, headers: { ...request.headers, ...headers } };
+  };
+  return {
+    name: "portkey",
+    // A stream it answers with 500 on this Node: it changes headers of an answer that may not be changed.
+    forms: ["json"],
+    requests: async (count, form) => Array.from({ length: count }, () => call(form)),
+    run: (requests, rate) => runLoad({ url, rate, requests }),
+    cpuTicks: measured.cpuTicks,
+    residentMib: measured.residentMib,
   };
 }
 
@@ -144,6 +172,7 @@ async function litellm({ model }: GatewayLab): Promise<Target> {
   const measured = measure(child, url);
   return {
     name: "litellm",
+    forms: ["json", "stream"],
     requests: async (count, form) => Array.from({ length: count }, () => plain(BODIES[form], key)),
     run: (requests, rate) => runLoad({ url, rate, requests }),
     cpuTicks: measured.cpuTicks,
@@ -153,7 +182,7 @@ async function litellm({ model }: GatewayLab): Promise<Target> {
 
 function print(rows: readonly Row[], targets: readonly Target[]): void {
   const residentMib = Object.fromEntries(targets.map(({ name, residentMib: read }) => [name, read()]));
-  const versions = { ...describeVersions(), litellm: LITELLM_VERSION };
+  const versions = { ...describeVersions(), litellm: LITELLM_VERSION, portkey: PORTKEY_VERSION };
   const added = rows.map((row) => ({ ...row, ...addedTo(rows, row) }));
   const report = { machine, versions, seconds, results: added, resident_mib: residentMib };
   keepResult("gateway", report);
