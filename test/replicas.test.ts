@@ -225,6 +225,24 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("two servers on one store and one 
     expect(jsonOf(described).policy_decision_point).toBe(PDP);
   });
 
+  test("let no job carry outside at one what it read at the other a moment ago (F7)", async () => {
+    const [left, right] = [await two.replicas[0].up(), await two.replicas[1].up()];
+    const scope = ["read:mail", "send:mail"];
+    const agent = await enrolAgent(left, await createOwner(left, "mailer"), { name: "mailer", scope });
+    const verifier = await enrolVerifier(left, "mailbox");
+    const decide = async (server: TestServer, action: string, effects: object) => {
+      const intent = visitIntent(agent, verifier, { action, job: "post" });
+      const body = { intent: intent.envelope, svid_chain: agent.answer.svid_chain, effects };
+      const request = { method: "POST", target: "/v1/decisions", body: JSON.stringify(body) };
+      return parseDecision(await send(server.url, request, verifier.tls));
+    };
+    const outside = { reads: [], outside: true };
+    expect((await decide(right, "send:mail", outside)).allow).toBe(true);
+    const reads = ["private", "untrusted"];
+    expect((await decide(left, "read:mail", { reads, outside: false })).allow).toBe(true);
+    expect(await decide(right, "send:mail", outside)).toMatchObject({ allow: false, reasons: ["tainted"] });
+  });
+
   test("keep one stream of security events, wherever its receiver asks", async () => {
     const [left, right] = [await two.replicas[0].up(), await two.replicas[1].up()];
     const receiver = await enrolVerifier(left, "mail");
