@@ -14,7 +14,7 @@ import {
   shardOrigin,
   vkeyFor,
 } from "@trustwarden/core/agentledger/shard.ts";
-import { formatVkey, rawEd25519Key } from "@trustwarden/core/agentledger/signed-note.ts";
+import { formatVkey, parseVkey, rawEd25519Key } from "@trustwarden/core/agentledger/signed-note.ts";
 import { EMPTY_EDGE, growTree } from "@trustwarden/core/agentledger/tree-edge.ts";
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { afterAll, describe, expect, it, onTestFinished } from "vitest";
@@ -32,13 +32,13 @@ let made = 0;
 async function publish(size: number, forkAt?: number) {
   made += 1;
   const root = join(home, `log-${made}`);
-  const write = (entries: readonly Uint8Array[], shard: string | null = null) => {
+  const write = (entries: readonly Uint8Array[], shard: string | null = null, by = signer) => {
     const tree = growTree(
       EMPTY_EDGE,
       entries.map((entry) => ({ entry, leafHash: leafHash(entry) })),
     );
     const head = { origin: shardOrigin(ORIGIN, shard), size: entries.length, root: tree.root };
-    const note = issueCheckpoint(head, signer);
+    const note = issueCheckpoint(head, by);
     for (const { path, bytes } of [...tree.objects, { path: "checkpoint", bytes: encodeUtf8(note) }]) {
       const file = join(root, shardFolder(shard), path);
       mkdirSync(dirname(file), { recursive: true });
@@ -82,11 +82,11 @@ function watcher(url: string) {
   return { look, state, evidence };
 }
 
-const promise = (index: number, text: string, acknowledgedAt: number) => {
+const promise = (index: number, text: string, acknowledgedAt: number, by = signer) => {
   made += 1;
   const file = join(home, `promise-${made}`);
   const promised = { origin: ORIGIN, index, leafHash: leafHash(encodeUtf8(text)), acknowledgedAt };
-  writeFileSync(file, issueAcknowledgement(promised, signer));
+  writeFileSync(file, issueAcknowledgement(promised, by));
   return file;
 };
 
@@ -121,6 +121,35 @@ describe("warden monitor", () => {
     log.write([start, encodeUtf8("entry 302"), encodeUtf8("entry 303")], name);
     expect(await look()).toMatchObject({ exitCode: 0, previous_size: 303, size: 304 });
     expect(await look("--ack", promise(5, "entry 6", now))).toMatchObject({ exitCode: 3 });
+  });
+
+  it("follows a log to another key that its end names, once the log shows that key, and believes no other", async () => {
+    const log = await publish(1);
+    const { look } = watcher(log.url);
+    const [name, later] = ["2026q3", createTestLogSigner(8)];
+    const next = formatVkey(shardOrigin(ORIGIN, name), rawEd25519Key(later.publicKey));
+    const show = (...keys: readonly string[]) => {
+      const shards = keys.map((key) => {
+        return { name, origin: parseVkey(key).name, vkey: key, first: 2, size: 1, frozen: false };
+      });
+      writeFileSync(join(log.root, "shards"), JSON.stringify({ shards }));
+    };
+    const note = log.write([encodeUtf8("entry 0"), encodeShardEnd(next)]);
+    log.write([encodeShardStart({ first: 2, note }), encodeUtf8("entry 3")], name, later);
+    expect(await look()).toMatchObject({ exitCode: 0, size: 2, origin: ORIGIN });
+    show(vkeyFor(vkey, shardOrigin(ORIGIN, name)));
+    expect(await look()).toMatchObject({ exitCode: 0, size: 2, origin: ORIGIN });
+    show(vkeyFor(vkey, shardOrigin(ORIGIN, name)), next);
+    const now = Math.floor(Date.now() / 1000);
+    const promises = [promise(0, "entry 0", now), promise(3, "entry 3", now, later)];
+    expect(await look(...promises.flatMap((file) => ["--ack", file]))).toMatchObject({
+      exitCode: 0,
+      size: 4,
+      origin: parseVkey(next).name,
+      acknowledgements: { kept: 2 },
+    });
+    // From its state, which keeps the key; and the key of before promises nothing behind its end.
+    expect(await look("--ack", promise(3, "entry 3", now))).toMatchObject({ exitCode: 1, size: 4 });
   });
 
   it("follows no shard that does not begin with the end of the one before, or that no end names", async () => {
