@@ -18,6 +18,8 @@ const folder = mkdtempSync(join(tmpdir(), "tw-oidc-"));
 const clientSecretFile = join(folder, "secret");
 let provider: HostileProvider;
 let other: HostileProvider;
+/** Whose places are in the settings. */
+let placed: HostileProvider;
 let server: TestServer;
 /** The library has the clock of the process; all others follow it here. */
 const processNow = Date.now;
@@ -36,7 +38,14 @@ beforeAll(async () => {
   writeFileSync(clientSecretFile, "s3cret of:us\n", { mode: 0o600 });
   provider = await HostileProvider.open();
   other = await HostileProvider.open();
-  const identityProviders = [configOf(provider, "acme", { clientSecretFile }), configOf(other, "other")];
+  placed = await HostileProvider.open();
+  const at = (path: string) => ({ url: `${placed.issuer}${path}`, allowPrivate: true });
+  const endpoints = { authorization: at("/authorize").url, token: at("/token"), keys: at("/keys") };
+  const identityProviders = [
+    configOf(provider, "acme", { clientSecretFile }),
+    configOf(other, "other"),
+    configOf(placed, "placed", { discovery: undefined, endpoints }),
+  ];
   vi.spyOn(Date, "now").mockImplementation(() => processNow() + offsetMs);
   const clock = { nowMs: () => Date.now(), monoMs: () => performance.now() };
   server = await startTestServer({ console: { port: 0, identityProviders } }, createHome(), clock);
@@ -50,6 +59,7 @@ afterAll(async () => {
   server.home.remove();
   provider.close();
   other.close();
+  placed.close();
   rmSync(folder, { recursive: true });
 });
 beforeEach(() => {
@@ -84,6 +94,18 @@ describe("an honest answer", () => {
     expect(Buffer.from(pair, "base64").toString()).toBe("trustwarden:s3cret+of%3Aus");
     // The provider would let the code count again; the nonce does not.
     await expectRefused(server, () => post("/v1/session/by-provider", body), "challenge_used");
+  });
+
+  it("comes from the places of the settings too, whose provider is asked for no document of its own", async () => {
+    const link = await createLink(server, { roles: ["auditor"] });
+    const word = await returned("placed", placed);
+    const came = await post("/v1/people/by-provider", { link, name: "Mary", ...word });
+    expect([came.status, jsonOf(came).via]).toEqual([200, "oidc"]);
+    expect(placed.paths).toEqual(["/token", "/keys"]);
+    expect(Object.fromEntries(placed.asked[0]?.form ?? [])).toMatchObject({ client_id: "trustwarden" });
+    placed.world.claims = { iss: other.issuer };
+    const stolen = await returned("placed", placed);
+    await expectRefused(server, () => post("/v1/session/by-provider", stolen), "identity_refused");
   });
 
   it("is taken by a key that the provider changed to, once its word is old enough to be asked again", async () => {

@@ -149,6 +149,7 @@ describe("the browser's signatures", () => {
     for (const spki of [offCurve, p256Spki.subarray(1), new Uint8Array(91)]) {
       expect(told(() => crypto.parseP256PublicKey(spki))).toBe("public_key_refused");
       expect(told(() => coreCrypto.parseP256PublicKey(spki))).toBe("public_key_refused");
+      expect(told(() => crypto.requireP256Key(spki))).toBe("public_key_refused");
     }
     for (const jwk of [
       {},

@@ -68,6 +68,11 @@ export function parseP256PublicKey(spki: Uint8Array): PublicKey {
   return p256Key(spki.slice(P256_SPKI_PREFIX.length));
 }
 
+/** Refuses what `parseP256PublicKey` refuses. @throws TrustWardenError `public_key_refused`. */
+export function requireP256Key(spki: Uint8Array): void {
+  parseP256PublicKey(spki);
+}
+
 /** An Ed25519 public key from its 32 raw bytes. @throws TrustWardenError `public_key_refused`. */
 export function parseEd25519PublicKey(raw: Uint8Array): PublicKey {
   if (raw.length !== 32) throw refused("not 32 bytes");
