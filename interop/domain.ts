@@ -59,16 +59,20 @@ export function createDomain(name: string, now: number): Domain {
 export function issueSvid(domain: Domain, path: readonly string[], now: number): IssuedSvid {
   const signer = createSigner();
   const id = formatSpiffeId(domain.trustDomain, path);
-  const leaf = issueLeafCertificate({
-    id,
-    spki: encodeSpki(signer.publicKey),
-    ca: domain.intermediate,
-    signer: domain.signers.intermediate,
-    serial: createSerial(randomBytes),
-    now,
-    notAfter: now + HOUR_SECONDS,
-  });
-  return { id, chain: [leaf, domain.intermediate.der], signer };
+  const spki = encodeSpki(signer.publicKey);
+  const issue = (): Uint8Array =>
+    issueLeafCertificate({
+      id,
+      spki,
+      ca: domain.intermediate,
+      signer: domain.signers.intermediate,
+      serial: createSerial(randomBytes),
+      now,
+      notAfter: now + HOUR_SECONDS,
+    });
+  // The first of its kind is written by the encoder; strangers judge one that a stencil gave, as most are (decision 0092).
+  issue();
+  return { id, chain: [issue(), domain.intermediate.der], signer };
 }
 
 /** Certificates as PEM text. */
