@@ -10,6 +10,7 @@ import type { ServerConfig } from "@trustwarden/server/config.ts";
 import type { Session } from "./command.ts";
 import { attempt, bad, type Check, good, unknown } from "./doctor-check.ts";
 import { type DatabasePlace, reachDatabase, reachStore, shakeHands } from "./doctor-reach.ts";
+import { checkServers } from "./doctor-servers.ts";
 import { isLoopback } from "./listen.ts";
 import { loadServerConfig } from "./server-config.ts";
 import { CLI_VERSION } from "./version.ts";
@@ -50,6 +51,7 @@ export async function checkDeployment(session: Session, file: string | undefined
     await asked("witnesses", async (status) => checkWitnesses(config, status)),
     ...(await checkLedgerPlaces(config)),
     ...(await checkStatePlace(config)),
+    ...(await checkServers(config, () => session.io.nowMs())),
   ];
 }
 

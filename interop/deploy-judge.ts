@@ -125,13 +125,19 @@ async function judgeChart(lab: Lab): Promise<readonly Verdict[]> {
   const helm = await requireHelm(lab);
   const schemas = await requirePythonTools(lab, "deploy");
   const chart = join(lab.root, "deploy", "helm", "trustwarden");
-  const large = join(lab.root, "deploy", "examples", "values-postgres-s3.yaml");
+  const examples = join(lab.root, "deploy", "examples");
+  const large = join(examples, "values-postgres-s3.yaml");
+  const several = join(examples, "values-servers.yaml");
   const small = join(lab.scratch, "small.yaml");
   writeFileSync(small, 'image: { repository: example, tag: "1" }\ntrustDomain: acme.test\n');
   const run = (args: readonly string[]) =>
     runCommand(helm, [...args, "--kube-version", KUBERNETES], { timeoutMs: TIMEOUT_MS });
   const verdicts: Verdict[] = [];
-  for (const [name, values] of [["small", small] as const, ["with PostgreSQL and S3", large] as const]) {
+  for (const [name, values] of [
+    ["small", small],
+    ["with PostgreSQL and S3", large],
+    ["two servers", several],
+  ] as const) {
     const linted = await run(["lint", "--strict", chart, "--values", values]);
     verdicts.push({
       name: `lint, ${name}`,
@@ -142,16 +148,8 @@ async function judgeChart(lab: Lab): Promise<readonly Verdict[]> {
     const { stdout, stderr, code } = await run(["template", "tw", chart, "--values", values]);
     verdicts.push({ name: `template, ${name}`, expected: "accept", isAccepted: code === 0, said: stderr });
     const validate = async (text: string, expected: Verdict["expected"], what: string): Promise<void> => {
-      const file = join(lab.scratch, "manifests.yaml");
-      writeFileSync(file, text);
-      const judged = await runCommand(
-        join(schemas, "kubernetes-validate"),
-        ["--strict", "-k", "1.33", file],
-        { timeoutMs: TIMEOUT_MS },
-      );
-      const passed = judged.stdout.match(/passed for resource/g)?.length ?? 0;
-      const isAccepted = judged.code === 0 && passed >= 5;
-      verdicts.push({ name: `${what}, ${name}`, expected, isAccepted, said: judged.stdout });
+      const judged = await validateManifests(lab, { schemas, text });
+      verdicts.push({ name: `${what}, ${name}`, expected, ...judged });
     };
     // Of the collector's own kind there is no published schema among Kubernetes'.
     const known = stdout.split(/^---$/m).filter((text) => !text.includes("kind: ServiceMonitor"));
@@ -159,9 +157,28 @@ async function judgeChart(lab: Lab): Promise<readonly Verdict[]> {
     await validate(known.join("---").replace("runAsNonRoot", "runAsNonroot"), "refuse", "a word misspelt");
     verdicts.push(judgeSettings(stdout, name));
   }
+  // Of several servers each would make keys of its own, or have the state alone.
+  for (const unset of ["sharedKeys.secretName=", "settings.state.servers=one"]) {
+    const { code } = await run(["template", "tw", chart, "--values", several, "--set", unset]);
+    verdicts.push({ name: `two servers, ${unset}`, expected: "refuse", isAccepted: code === 0 });
+  }
   const empty = await run(["template", "tw", chart]);
   verdicts.push({ name: "no image, no domain", expected: "refuse", isAccepted: empty.code === 0 });
   return verdicts;
+}
+
+/** Against Kubernetes' own schemas. */
+async function validateManifests(
+  { scratch }: Lab,
+  { schemas, text }: { readonly schemas: string; readonly text: string },
+): Promise<Pick<Verdict, "isAccepted" | "said">> {
+  const file = join(scratch, "manifests.yaml");
+  writeFileSync(file, text);
+  const judged = await runCommand(join(schemas, "kubernetes-validate"), ["--strict", "-k", "1.33", file], {
+    timeoutMs: TIMEOUT_MS,
+  });
+  const passed = judged.stdout.match(/passed for resource/g)?.length ?? 0;
+  return { isAccepted: judged.code === 0 && passed >= 5, said: judged.stdout };
 }
 
 function judgeSettings(manifests: string, name: string): Verdict {

@@ -205,6 +205,7 @@ function openFeed(
     random,
     feed: { clock, onEvent, onPush },
     onFollowed,
+    notices: shared.notices,
     onUnannounced: () => log.error({ code: "store_unavailable" }, "what others stopped could not be told"),
   });
   cleanups.push(() => replica.close());

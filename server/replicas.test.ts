@@ -8,13 +8,17 @@ import { mkdtempSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
+import type { Notices } from "@trustwarden/core/notices.ts";
 import { LEASE_PROTOCOL } from "@trustwarden/core/revocation/frames.ts";
-import { afterEach, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { verdict } from "../sdk/lease.test.support.ts";
 import { createLease, type Lease } from "../sdk/lease.ts";
 import { systemRuntime } from "../sdk/runtime.ts";
 import { createTestDomain, startTestServer } from "../sdk/tls.test.support.ts";
+import { HAS_NATS, startNats, type TestNats } from "../test/support/nats.ts";
 import { POSTGRESQL_BIN } from "../test/support/postgresql.ts";
+import { natsSettings } from "./nats/config.ts";
+import { NatsNotices } from "./nats/nats-notices.ts";
 import { openReplica, type Replica } from "./replicas.ts";
 import {
   contextAt,
@@ -54,10 +58,10 @@ interface House {
 }
 
 /** One server: its copy of the store, its feed and its listener. */
-async function openHouse(settings: StateSettings): Promise<House> {
+async function openHouse(settings: StateSettings, notices?: Notices): Promise<House> {
   const store = await createSqliteStore({
     dataDir: mkdtempSync(join(folder, "data-")),
-    remote: settings,
+    remote: { ...settings, hasNotices: notices !== undefined },
     keys,
     rules: RULES,
     nowMs: () => NOW_MS,
@@ -70,6 +74,7 @@ async function openHouse(settings: StateSettings): Promise<House> {
     settings,
     random: (length) => new Uint8Array(randomBytes(length)),
     feed: { clock: { monoMs: () => performance.now() } },
+    notices,
     onUnannounced: (error) => {
       throw error;
     },
@@ -119,15 +124,22 @@ async function openVerifier(port: number): Promise<Lease> {
   return lease;
 }
 
-async function openBoth(settings: StateSettings, of = (each: StateSettings) => each) {
-  const [left, right] = [await openHouse(settings), await openHouse(of(settings))];
+async function openBoth(
+  settings: StateSettings,
+  {
+    of = (each) => each,
+    notices,
+  }: { readonly of?: (each: StateSettings) => StateSettings; readonly notices?: () => Notices } = {},
+) {
+  const left = await openHouse(settings, notices?.());
+  const right = await openHouse(of(settings), notices?.());
   const owner = await createOwnerIn(left.store);
   const { value } = await left.store.commands.issue(ticketCommand(owner, { name: "agent" }));
   const verifiers = await Promise.all([left.verifier(), right.verifier()]);
   const act = { epoch: left.replica.feed.epoch, ids: [value.instanceId] };
   const verdicts = () => verifiers.map((lease) => verdict(lease, act));
   await vi.waitFor(() => expect(verdicts()).toEqual(["allowed", "allowed"]), PATIENT);
-  return { left, right, verifiers, verdicts, agent: value.instanceId };
+  return { left, right, verifiers, verdicts, owner, agent: value.instanceId };
 }
 
 const shared = () => database.create({ goesOn: false, isShared: true });
@@ -146,7 +158,7 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("two servers that share a store", 
   test("a server that is cut off from the database gives nothing, and a stop by the other does not wait for it", async () => {
     const proxy = await startProxy(database.postgresql.port);
     cleanups.push(() => proxy.close());
-    const { left, right, verdicts, agent } = await openBoth(await shared(), proxy.of);
+    const { left, right, verdicts, agent } = await openBoth(await shared(), { of: proxy.of });
     proxy.hang();
     const told = await left.stop(agent);
     expect(verdicts()).not.toContain("allowed");
@@ -164,5 +176,44 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("two servers that share a store", 
     const told = await left.stop(agent);
     expect(verdicts()).not.toContain("allowed");
     expect(told.behind.acked).toBe(0);
+  });
+});
+
+describe.skipIf(POSTGRESQL_BIN === undefined || !HAS_NATS)("two servers with their notices over NATS", () => {
+  let nats: TestNats;
+  beforeAll(async () => {
+    nats = await startNats();
+  });
+  afterAll(() => nats.close());
+
+  const notices = (): Notices => {
+    const settings = natsSettings.parse(nats.settings);
+    const opened = new NatsNotices({ settings, name: "test", onLink: () => undefined });
+    cleanups.push(() => opened.close());
+    return opened;
+  };
+
+  test("stop an agent at the verifiers of both, with NATS and when it is gone, and wake no session of the database", async () => {
+    const settings = await shared();
+    const { left, right, verdicts, owner, agent } = await openBoth(settings, { notices });
+    const [{ listening } = {}] = await database.postgresql.admin(
+      `select count(*)::int as listening from pg_stat_activity
+        where datname = '${settings.login.database}' and query ilike 'listen %'`,
+    );
+    expect(listening).toBe(0);
+    const told = await right.stop(agent);
+    expect(verdicts()).not.toContain("allowed");
+    expect(told.acked + told.expired + told.behind.acked + told.behind.expired).toBe(2);
+    await vi.waitFor(() => expect(verdicts().filter((said) => !KNOWS.includes(said))).toEqual([]), PATIENT);
+
+    const { value } = await left.store.commands.issue(ticketCommand(owner, { name: "late" }));
+    const verifiers = [await left.verifier(), await right.verifier()];
+    const act = { epoch: left.replica.feed.epoch, ids: [value.instanceId] };
+    const late = () => verifiers.map((lease) => verdict(lease, act));
+    await vi.waitFor(() => expect(late()).toEqual(["allowed", "allowed"]), PATIENT);
+    await nats.stop();
+    await left.stop(value.instanceId);
+    expect(late()).not.toContain("allowed");
+    await vi.waitFor(() => expect(late().filter((said) => !KNOWS.includes(said))).toEqual([]), PATIENT);
   });
 });

@@ -4,9 +4,11 @@
  */
 import { encodeHex } from "@trustwarden/core/bytes.ts";
 import type { Random } from "@trustwarden/core/id.ts";
+import type { Notices } from "@trustwarden/core/notices.ts";
 import { ReplicaLeases } from "@trustwarden/core/revocation/replica-leases.ts";
 import { createFeed, type Feed, type FeedOptions } from "./feed/feed.ts";
 import { SharedFeed } from "./feed/shared-feed.ts";
+import { askTogether } from "./shared/sharing.ts";
 import { readPrivateFile } from "./signer/private-file.ts";
 import { openPostgresLogin } from "./store/postgres-login.ts";
 import type { StateSettings } from "./store/postgres-state/protocol.ts";
@@ -26,15 +28,18 @@ export interface Replica {
 
 /** Starts to beat; there is no lease before the first answer. */
 export function openReplica(options: {
-  readonly store: Pick<SqliteStore, "reads" | "watchFollowed">;
+  readonly store: Pick<SqliteStore, "reads" | "watchFollowed" | "watchKept"> & {
+    readonly commands: Pick<SqliteStore["commands"], "markSequenced">;
+  };
   readonly settings: Pick<StateSettings, "login">;
   readonly random: Random;
   readonly feed: Omit<FeedOptions, "store" | "leftMs">;
   /** The copy has what others wrote; called before any verifier is told. */
   readonly onFollowed?: () => void;
   readonly onUnannounced: (error: unknown) => void;
+  readonly notices?: Notices | undefined;
 }): Replica {
-  const { store, settings, random, onFollowed, onUnannounced } = options;
+  const { store, settings, random, onFollowed, onUnannounced, notices } = options;
   const { clock } = options.feed;
   const monoMs = () => clock.monoMs();
   const leases = new ReplicaLeases(monoMs());
@@ -51,7 +56,12 @@ export function openReplica(options: {
       leases.hear(heard, monoMs());
       feed.look();
     },
+    notices,
   });
+  store.watchKept(() => notices?.tell("state"));
+  // A group that changes nothing reads what others wrote. Safe: what cannot be read now is looked for by the clock.
+  const look = askTogether(() => store.commands.markSequenced([]));
+  notices?.watch("state", () => void look().catch(() => undefined));
   store.watchFollowed(() => {
     onFollowed?.();
     const epoch = store.reads.epoch();

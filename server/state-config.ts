@@ -2,6 +2,7 @@
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { z } from "zod";
 import { type ledgerSettings, postgresSettings, requireProtected } from "./ledger/config.ts";
+import { natsSettings, requireProtectedNats } from "./nats/config.ts";
 import type { StateSettings } from "./store/postgres-state/protocol.ts";
 
 /** A server that is started again at once after a crash finds its own lock for a moment. */
@@ -31,6 +32,9 @@ export const stateSettings = z.discriminatedUnion("storage", [
       .enum(["one", "many"])
       .default("one")
       .describe("`many`: several servers write the store and the ledger at once, and any of them may end"),
+    notices: natsSettings
+      .optional()
+      .describe("by which several servers tell one another that there is news, instead of the database"),
   }),
 ]);
 
@@ -43,7 +47,8 @@ export function remoteStateOf(state: State): StateSettings | undefined {
   const lockWaitMs = state.standby ? null : LOCK_WAIT_MS;
   const isMany = isShared(state);
   const goesOn = !state.standby && !isMany;
-  return { login, sessionTimeoutMs, statementTimeoutMs, lockWaitMs, goesOn, isShared: isMany };
+  const hasNotices = state.notices !== undefined;
+  return { login, sessionTimeoutMs, statementTimeoutMs, lockWaitMs, goesOn, isShared: isMany, hasNotices };
 }
 
 /** Whether other servers write the same store at the same time. */
@@ -58,6 +63,7 @@ export function isShared(state: State): boolean {
 export function requireProtectedState(state: State, ledger: z.output<typeof ledgerSettings>): void {
   if (state.storage === "sqlite") return;
   requireProtected(state.postgres, "state.postgres");
+  requireNotices(state);
   if (state.standby && 2 * state.postgres.statementTimeoutMs > state.postgres.sessionTimeoutMs) {
     // Else one that is cut off would answer its verifiers when another has taken its place.
     const reason = "servers that take turns notice a lost database in half of sessionTimeoutMs";
@@ -67,4 +73,13 @@ export function requireProtectedState(state: State, ledger: z.output<typeof ledg
     const reason = "servers that take turns need a ledger that each of them reaches";
     throw new TrustWardenError("config_invalid", { setting: "state.standby", reason });
   }
+}
+
+function requireNotices({ notices, servers }: Extract<State, { storage: "postgres" }>): void {
+  if (notices === undefined) return;
+  if (servers !== "many") {
+    const reason = "a server that has its store alone tells nobody";
+    throw new TrustWardenError("config_invalid", { setting: "state.notices", reason });
+  }
+  requireProtectedNats(notices);
 }

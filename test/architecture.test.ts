@@ -102,6 +102,7 @@ const SERVER_COMMANDS: Readonly<Record<string, readonly string[]>> = {
   "cli/relay/relay-listener.ts": ["server/feed/connection.ts", "server/http/handshake-turns.ts"],
   "cli/doctor-checks.ts": ["server/store/state-seal.ts"],
   "cli/doctor-deployment.ts": ["server/config.ts"],
+  "cli/doctor-servers.ts": ["server/config.ts", "server/look-at-servers.ts"],
   "cli/commands/backup.ts": [
     "server/backup/create-backup.ts",
     "server/backup/restore-backup.ts",

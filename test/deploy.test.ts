@@ -1,5 +1,9 @@
 /** The files of `deploy/` against the server: what dashboards and alarms ask for exists, and what units say is so. */
-import { readdirSync, readFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parseConfig } from "../server/config.ts";
 import { createFigures, familiesOf } from "../server/metrics/figures.ts";
@@ -81,6 +85,50 @@ describe("deploy/", () => {
     const [, data = ""] = /TRUSTWARDEN_DATA_DIR=(\S+)/.exec(image) ?? [];
     const [, keys = ""] = /TRUSTWARDEN_CONFIG_DIR=(\S+)/.exec(image) ?? [];
     expect(keys.startsWith(`${data}/`)).toBe(false);
+  });
+
+  it("takes the keys that servers share out of the first, and lays them where there are none, for nobody else to read", () => {
+    const script = fileURLToPath(new URL("../deploy/helm/trustwarden/files/keys.cjs", import.meta.url));
+    const run = (place: { readonly dataDir: string; readonly configDir: string }, ...args: string[]) =>
+      execFileSync(process.execPath, [script, ...args], {
+        encoding: "utf8",
+        env: { TRUSTWARDEN_DATA_DIR: place.dataDir, TRUSTWARDEN_CONFIG_DIR: place.configDir },
+      });
+    const files = (directory: string) =>
+      readdirSync(directory, { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile())
+        .map(({ parentPath, name }) => relative(directory, join(parentPath, name)))
+        .toSorted();
+    const root = mkdtempSync(join(tmpdir(), "tw-keys-"));
+    try {
+      const other = { dataDir: join(root, "state"), configDir: join(root, "config") };
+      const shared = join(root, "files.json");
+      mkdirSync(join(server.home.configDir, "owners"), { recursive: true });
+      writeFileSync(join(server.home.configDir, "owners", "alice.pem"), "not to be spread");
+      writeFileSync(shared, run(server.home, "out"));
+      run(other, "in", shared);
+      const [data, config] = [files(other.dataDir), files(other.configDir)];
+      expect(data).toContain("trust-domain");
+      expect(data.filter((path) => path !== "trust-domain")).toEqual(
+        files(join(server.home.dataDir, "keys")).map((path) => join("keys", path)),
+      );
+      expect(config.filter((path) => path.endsWith(".unseal")).length).toBe(1);
+      expect(config.filter((path) => /owners|high-water|state-seal|json$/.test(path))).toEqual([]);
+      for (const path of data) {
+        const [own, laid] = [join(server.home.dataDir, path), join(other.dataDir, path)];
+        expect(readFileSync(laid)).toEqual(readFileSync(own));
+        expect(statSync(laid).mode & 0o077).toBe(0);
+      }
+      // Who has keys keeps them; and nothing leaves the two directories.
+      writeFileSync(shared, JSON.stringify({ "data/trust-domain": "", "data/keys/server.key": "" }));
+      run(other, "in", shared);
+      expect(readFileSync(join(other.dataDir, "trust-domain"), "utf8")).not.toBe("");
+      rmSync(other.dataDir, { recursive: true });
+      writeFileSync(shared, JSON.stringify({ "data/../outside": "" }));
+      expect(() => run(other, "in", shared)).toThrow("not a file of ours");
+    } finally {
+      rmSync(root, { recursive: true });
+    }
   });
 
   it("opens figures to a network only over TLS", () => {

@@ -15,6 +15,7 @@ import { encodeHex } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Random } from "@trustwarden/core/id.ts";
 import type { Notes } from "@trustwarden/core/notes.ts";
+import type { Notices } from "@trustwarden/core/notices.ts";
 import type { ServerConfig } from "../config.ts";
 import type { EventLog } from "../http/services.ts";
 import type { ServerKeys } from "../keys.ts";
@@ -42,6 +43,8 @@ export interface SharedLedger {
   readonly appends: CarriedAppends;
   readonly uses: Uses;
   readonly notes: Notes;
+  /** Where the database itself does not say that there is news. */
+  readonly notices: Notices | undefined;
   /** Of all of them, for whoever watches. */
   readonly decided: FollowedDecisions;
   /** What one of them does for all. */
@@ -81,7 +84,8 @@ export async function openSharedLog(options: OpenSharedLogOptions): Promise<Shar
   const { sessionTimeoutMs: _, statementTimeoutMs: __, ...login } = state.postgres;
   const { sessionTimeoutMs: ___, ...ledgerLogin } = ledger.postgres;
   const loginOfState = () => openPostgresLogin(login, "state.postgres", readPrivateFile);
-  const post = new PostgresAppendPost(loginOfState);
+  const notices = await openNotices(options);
+  const post = new PostgresAppendPost(loginOfState, notices);
   const tail = new PostgresLogTail(() => openPostgresLogin(ledgerLogin, "ledger.postgres", readPrivateFile));
   const useRows = new PostgresUseRows(loginOfState);
   const notes = new PostgresNotes(loginOfState);
@@ -123,13 +127,30 @@ export async function openSharedLog(options: OpenSharedLogOptions): Promise<Shar
     },
   });
   const duties = new SeatDuties();
-  const openPost = () => new PostgresAppendPost(loginOfState);
+  const openPost = () => new PostgresAppendPost(loginOfState, notices);
   const seat = openSeat(options, { openPost, followed: log, duties });
   cleanups.push(() => seat.close());
   post.watch(() => log.look());
   await log.start();
   cleanups.push(() => log.stop());
-  return { log, appends, uses: new SharedUses(useRows), notes, decided, duties };
+  return { log, appends, uses: new SharedUses(useRows), notes, notices, decided, duties };
+}
+
+/** A library that only such a server has: it is loaded where it is asked for. */
+async function openNotices({ config, log, cleanups }: OpenSharedLogOptions): Promise<Notices | undefined> {
+  const { state } = config;
+  if (state.storage !== "postgres" || state.notices === undefined) return undefined;
+  const { NatsNotices } = await import("../nats/nats-notices.ts");
+  const notices = new NatsNotices({
+    settings: state.notices,
+    name: "trustwarden",
+    onLink: (isLinked) =>
+      isLinked
+        ? log.info({}, "NATS carries the notices of the servers")
+        : log.warn({}, "NATS is away: what other servers write is looked for by the clock"),
+  });
+  cleanups.push(() => notices.close());
+  return notices;
 }
 
 function openSeat(

@@ -61,6 +61,8 @@ export interface SqliteStore {
   watchLink(onLink: (link: StateLink) => void): void;
   /** Has one listener told when the copy has what other servers wrote. */
   watchFollowed(onFollowed: () => void): void;
+  /** Has one listener told when the database has what this server wrote, where the database itself does not tell the others. */
+  watchKept(onKept: () => void): void;
   /** Finishes what waits, then closes both connections. */
   close(): Promise<void>;
 }
@@ -92,6 +94,9 @@ export async function createSqliteStore(options: SqliteStoreOptions): Promise<Sq
     },
     watchFollowed: (onFollowed) => {
       writer.onFollowed = onFollowed;
+    },
+    watchKept: (onKept) => {
+      writer.onKept = onKept;
     },
     close: async () => {
       // The writer last: only the last connection, if it may write, folds the write-ahead log into the one file.
@@ -191,6 +196,7 @@ class WriterClient {
   readonly ready: Promise<void>;
   onLink: ((link: StateLink) => void) | undefined;
   onFollowed: (() => void) | undefined;
+  onKept: (() => void) | undefined;
   readonly #worker: Worker;
   readonly #waiting = new Map<number, Waiting>();
   readonly #exited: Promise<void>;
@@ -212,6 +218,7 @@ class WriterClient {
       else if (message.kind === "refused") ready.reject(new TrustWardenError(message.code, message.details));
       else if (message.kind === "link") this.onLink?.(message);
       else if (message.kind === "followed") this.onFollowed?.();
+      else if (message.kind === "kept") this.onKept?.();
       else this.#receive(message.replies, message.isFatal);
     });
     // Every exit is preceded by `error` or by our own close; pending commands fail in either case.

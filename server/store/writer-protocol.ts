@@ -136,10 +136,17 @@ export interface StateFollowed {
   readonly kind: "followed";
 }
 
+/** The database of several servers has a group of this one: the others want to know. */
+export interface StateKept {
+  readonly kind: "kept";
+}
+
+/** What a store elsewhere says unasked. */
+export type StateNews = StateLink | StateFollowed | StateKept;
+
 /** From the writer. `fatal`: a commit failed in an unknown state; nothing is written any more. */
 export type FromWriter =
   | { readonly kind: "ready" }
   | { readonly kind: "refused"; readonly code: ErrorCode; readonly details: ErrorDetails }
-  | StateLink
-  | StateFollowed
+  | StateNews
   | { readonly kind: "replies"; readonly replies: readonly WriterReply[]; readonly isFatal: boolean };

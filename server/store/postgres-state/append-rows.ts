@@ -11,6 +11,7 @@ import type {
 } from "@trustwarden/core/agentledger/append-post.ts";
 import { encodeBase64, parseBase64 } from "@trustwarden/core/bytes.ts";
 import { isErrorCode } from "@trustwarden/core/error.ts";
+import type { Notices } from "@trustwarden/core/notices.ts";
 import type { PostgresLogin } from "../postgres-connect.ts";
 import { PostgresSession, type SessionRow } from "../postgres-session.ts";
 
@@ -28,18 +29,27 @@ const LOOK_MS = 250;
 export class PostgresAppendPost implements AppendPost {
   readonly #session: PostgresSession;
   readonly #listeners: (() => void)[] = [];
+  readonly #notices: Notices | undefined;
   readonly #look: NodeJS.Timeout;
+  readonly #unwatch: () => void;
 
-  /** @param login - asked for at each connection: a password may have changed. */
-  constructor(login: () => PostgresLogin) {
+  /**
+   * @param login - asked for at each connection: a password may have changed.
+   * @param notices - by which the others are told; the database tells them without it.
+   */
+  constructor(login: () => PostgresLogin, notices?: Notices) {
     const onNotice = () => this.#tell();
-    this.#session = new PostgresSession({ login, name: "trustwarden-appends", channel: CHANNEL, onNotice });
+    const own = { login, name: "trustwarden-appends" };
+    this.#session = new PostgresSession(notices === undefined ? { ...own, channel: CHANNEL, onNotice } : own);
+    this.#notices = notices;
+    this.#unwatch = notices?.watch("appends", onNotice) ?? (() => undefined);
     this.#look = setInterval(onNotice, LOOK_MS);
   }
 
   async ask(asked: readonly AskedAppend[]): Promise<void> {
     const rows = asked.map(({ id, entries }) => ({ id, entries: entries.map(encodeBase64) }));
     await this.#session.query(ASK, [JSON.stringify(rows)]);
+    this.#notices?.tell("appends");
   }
 
   async answersTo(ids: readonly string[]): Promise<ReadonlyMap<string, AppendAnswer>> {
@@ -61,6 +71,7 @@ export class PostgresAppendPost implements AppendPost {
       answer.kind === "placed" ? { id, position: answer.index } : { id, refusal: answer.code },
     );
     await this.#session.query(ANSWER, [JSON.stringify(rows)]);
+    this.#notices?.tell("appends");
   }
 
   watch(onNews: () => void): void {
@@ -68,6 +79,7 @@ export class PostgresAppendPost implements AppendPost {
   }
 
   async close(): Promise<void> {
+    this.#unwatch();
     clearInterval(this.#look);
     await this.#session.close();
   }

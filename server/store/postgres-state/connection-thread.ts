@@ -144,11 +144,13 @@ async function connect(connectTimeoutMs?: number): Promise<void> {
 
 /** Hears of what other servers write, at once or a little later. */
 async function listen(made: Client): Promise<void> {
-  const { rows } = await made.query("select pg_backend_pid() as own");
-  made.on("notification", ({ processId }) => {
-    if (processId !== rows[0]?.own) tell({ kind: "written" });
-  });
-  await made.query(`listen ${CHANNEL}`);
+  if (data.hasNotices !== true) {
+    const { rows } = await made.query("select pg_backend_pid() as own");
+    made.on("notification", ({ processId }) => {
+      if (processId !== rows[0]?.own) tell({ kind: "written" });
+    });
+    await made.query(`listen ${CHANNEL}`);
+  }
   const look = setInterval(() => tell({ kind: "written" }), LOOK_MS);
   made.once("end", () => clearInterval(look));
 }

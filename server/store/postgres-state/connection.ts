@@ -54,12 +54,13 @@ export class PostgresConnection {
    */
   constructor(settings: StateSettings, onEvent: (event: ConnectionEvent) => void, marginMs = MARGIN_MS) {
     const { port1, port2 } = new MessageChannel();
-    const { login, sessionTimeoutMs, statementTimeoutMs, isShared } = settings;
+    const { login, sessionTimeoutMs, statementTimeoutMs, isShared, hasNotices = false } = settings;
     const workerData: ConnectionData = {
       login,
       sessionTimeoutMs,
       statementTimeoutMs,
       isShared,
+      hasNotices,
       requests: port2,
       answered: this.#answered,
     };

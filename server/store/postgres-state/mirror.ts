@@ -53,6 +53,7 @@ export class Mirror implements Replica {
   readonly #remote: RemoteStore;
   readonly #newId: () => string;
   readonly #isShared: boolean;
+  readonly #onKept: () => void;
   #recorder: ChangeRecorder | null = null;
   #standing: Standing = "linked";
 
@@ -62,11 +63,14 @@ export class Mirror implements Replica {
     readonly newId: () => string;
     /** Whether others write too. */
     readonly isShared: boolean;
+    /** The database has a group of this server, and others may read it. */
+    readonly onKept?: () => void;
   }) {
     this.#database = options.database;
     this.#remote = options.remote;
     this.#newId = options.newId;
     this.#isShared = options.isShared;
+    this.#onKept = options.onKept ?? (() => undefined);
   }
 
   /** Whether the database takes groups. */
@@ -117,6 +121,7 @@ export class Mirror implements Replica {
       const rejection = this.#remote.apply(group);
       if (rejection !== null) this.#reject(rejection);
       setMirror(this.#database, { ...before, version, groupId: group.id });
+      this.#onKept();
     } else {
       addUnsent(this.#database, { ...group, requests: serialize(requests) });
       setMirror(this.#database, { ...before, version });

@@ -15,7 +15,7 @@ import { latestVersion, MIGRATIONS } from "../migrations/steps.ts";
 import { openForWriting } from "../schema.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
 import { type GroupResult, type Groups, runGroup } from "../writer-group.ts";
-import type { StateFollowed, StateLink, WriterReply, WriterRequest } from "../writer-protocol.ts";
+import type { StateNews, WriterReply, WriterRequest } from "../writer-protocol.ts";
 import { PostgresConnection } from "./connection.ts";
 import { Mirror } from "./mirror.ts";
 import { prepareMirror, readMirror } from "./mirror-file.ts";
@@ -36,7 +36,7 @@ interface MirroredOptions {
   readonly settings: StateSettings;
   readonly deps: CommandDeps;
   readonly firstAuthority: readonly AuthoritySlot[];
-  readonly onNews: (news: StateLink | StateFollowed) => void;
+  readonly onNews: (news: StateNews) => void;
   /** This server is the writer no longer, and must end. */
   readonly onFatal: () => void;
 }
@@ -83,8 +83,11 @@ class MirroredGroups implements Groups {
     this.#database = database;
     this.#connection = new PostgresConnection(options.settings, (event) => this.#hear(event));
     this.#remote = new RemoteStore(this.#connection, options.settings);
-    const { isShared } = options.settings;
-    this.mirror = new Mirror({ database, remote: this.#remote, newId, isShared });
+    const { isShared, hasNotices } = options.settings;
+    const onKept = () => {
+      if (hasNotices === true) options.onNews({ kind: "kept" });
+    };
+    this.mirror = new Mirror({ database, remote: this.#remote, newId, isShared, onKept });
   }
 
   start(): void {

@@ -17,6 +17,8 @@ export interface StateSettings {
   readonly goesOn: boolean;
   /** Whether other servers write too, each upon what the others wrote. */
   readonly isShared: boolean;
+  /** Whether somebody else than the database tells these servers that one of them wrote. */
+  readonly hasNotices?: boolean;
 }
 
 /** Holder of a store that several servers share; the statements of `schema-text.ts` say the same. */
@@ -24,7 +26,10 @@ export const SHARERS = "replicas";
 
 /** `workerData` of the connection's thread. */
 export interface ConnectionData
-  extends Pick<StateSettings, "login" | "sessionTimeoutMs" | "statementTimeoutMs" | "isShared"> {
+  extends Pick<
+    StateSettings,
+    "login" | "sessionTimeoutMs" | "statementTimeoutMs" | "isShared" | "hasNotices"
+  > {
   readonly requests: MessagePort;
   /** Counts answers; waited on. */
   readonly answered: Int32Array<SharedArrayBuffer>;

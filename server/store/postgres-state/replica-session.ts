@@ -8,6 +8,7 @@
  */
 import { setTimeout } from "node:timers/promises";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { Notices } from "@trustwarden/core/notices.ts";
 import { LEASE_MS } from "@trustwarden/core/revocation/frames.ts";
 import type { HeardBeat } from "@trustwarden/core/revocation/replica-leases.ts";
 import type { Client } from "pg";
@@ -40,6 +41,8 @@ export interface ReplicaSessionOptions {
   readonly monoMs: () => number;
   readonly own: () => OwnBeat;
   readonly onHeard: (heard: HeardBeat) => void;
+  /** By which the others are told that more is acknowledged; the database tells them without it. */
+  readonly notices?: Notices | undefined;
 }
 
 /** Owns the connection and the loop. At most one beat is under way. */
@@ -50,9 +53,11 @@ export class ReplicaSession {
   #wait = new AbortController();
   #isHurried = false;
   #isClosed = false;
+  #told = -1;
 
   constructor(options: ReplicaSessionOptions) {
     this.#options = options;
+    options.notices?.watch("replicas", () => this.beatNow());
     this.#running = this.#run();
   }
 
@@ -88,6 +93,7 @@ export class ReplicaSession {
     const sentAtMs = monoMs();
     const { acked, leases } = own();
     await client.query(BEAT, [name, acked, leases]);
+    this.#tell(acked);
     const { rows } = await client.query<Readonly<Record<string, unknown>>>(ASK);
     const [first] = rows;
     // A server that has taken the store for itself alone waits for no lease of ours.
@@ -101,6 +107,13 @@ export class ReplicaSession {
     onHeard({ sentAtMs, epoch: Number(first.epoch), others: all.filter((other) => other.name !== name) });
   }
 
+  /** Whoever waits for what is acknowledged looks when more is; the database says it of the same beats. */
+  #tell(acked: number): void {
+    if (acked <= this.#told) return;
+    this.#told = acked;
+    this.#options.notices?.tell("replicas");
+  }
+
   async #connected(): Promise<Client> {
     if (this.#client !== undefined) return this.#client;
     const client = await connectPostgres(this.#options.login(), {
@@ -109,8 +122,10 @@ export class ReplicaSession {
       answerTimeoutMs: ANSWER_MS,
       settings: { search_path: "" },
     });
-    client.on("notification", () => this.beatNow());
-    await client.query(`listen ${CHANNEL}`);
+    if (this.#options.notices === undefined) {
+      client.on("notification", () => this.beatNow());
+      await client.query(`listen ${CHANNEL}`);
+    }
     this.#client = client;
     return client;
   }

@@ -1,0 +1,86 @@
+/** The checks of `warden doctor` on servers that share a store: who lives, whose clocks agree, and what carries their notices. */
+import type { ServerConfig } from "@trustwarden/server/config.ts";
+import { lookAtServers, type SeenServers, sendThroughNats } from "@trustwarden/server/look-at-servers.ts";
+import { bad, type Check, good } from "./doctor-check.ts";
+
+/** A command that is dated 30 s before the latest of all servers is refused; long before that something is wrong. */
+const MAX_CLOCK_APART_MS = 5000;
+/** What is on its way is there within seconds; more than this waits. */
+const MAX_OWED = 1000;
+
+/** @param nowMs - of this machine, Unix milliseconds. */
+export async function checkServers(
+  { state }: Pick<ServerConfig, "state">,
+  nowMs: () => number,
+): Promise<readonly Check[]> {
+  if (state.storage !== "postgres" || state.servers !== "many") return [];
+  const notices = state.notices === undefined ? [] : [await checkNotices(state.notices)];
+  try {
+    const seen = await lookAtServers(state.postgres);
+    return [judgeServers(seen), judgeClock(seen, nowMs()), judgeOwed(seen), ...notices];
+  } catch (error) {
+    // Safe: a database that does not let this command in is the finding.
+    const why = `the state database does not say who lives: ${codeOf(error)}`;
+    return [bad("servers", why, "Look at `state.postgres`, its password file and the network."), ...notices];
+  }
+}
+
+function judgeServers({ servers, epoch, isShared }: SeenServers): Check {
+  const name = "servers";
+  if (!isShared)
+    return bad(
+      name,
+      "the store is not set up for several servers yet",
+      "Start one with `servers` set to `many`.",
+    );
+  const behind = servers.filter(({ acked }) => acked < epoch).length;
+  const leases = servers.reduce((sum, server) => sum + server.leases, 0);
+  const found = `${servers.length} live, with ${leases} lease(s); ${servers.length - behind} know epoch ${epoch}`;
+  if (servers.length < 2) return bad(name, found, "Start another: when this one ends, nobody answers.");
+  return behind === 0
+    ? good(name, found)
+    : bad(name, found, "Look again; if it stays, look at those that are behind.");
+}
+
+function judgeClock({ nowMs }: SeenServers, ownMs: number): Check {
+  const apartMs = Math.abs(nowMs - ownMs);
+  const found = `the database's clock and this one agree within ${Math.ceil(apartMs / 1000)} s`;
+  return apartMs <= MAX_CLOCK_APART_MS
+    ? good("clocks of the servers", found)
+    : bad(
+        "clocks of the servers",
+        `the database's clock is ${Math.round(apartMs / 1000)} s apart`,
+        "Set the clocks (NTP): what is dated 30 s before the latest of all servers is refused.",
+      );
+}
+
+function judgeOwed({ owed }: SeenServers): Check {
+  const found = `${owed} event(s) on their way to the ledger`;
+  return owed <= MAX_OWED
+    ? good("outbox", found)
+    : bad("outbox", found, "Nobody sequences: look at the ledger's database and object store.");
+}
+
+async function checkNotices(
+  settings: NonNullable<Extract<ServerConfig["state"], { storage: "postgres" }>["notices"]>,
+): Promise<Check> {
+  const where = settings.servers.join(", ");
+  try {
+    await sendThroughNats(settings);
+    return good("notices", `a message came through NATS at ${where}`);
+  } catch (error) {
+    // Safe: nothing hangs on NATS but how soon one server looks at what another wrote.
+    const why = `NATS at ${where} carries nothing: ${codeOf(error)}`;
+    return bad(
+      "notices",
+      why,
+      "Until it does, servers look by the clock: answers wait up to half a second longer.",
+    );
+  }
+}
+
+/** Drivers quote values in their sentences; their codes and names do not. */
+function codeOf(error: unknown): string {
+  if (!(error instanceof Error)) return "unknown";
+  return "code" in error && typeof error.code === "string" ? error.code : error.name;
+}

@@ -1,0 +1,86 @@
+/**
+ * What servers that share a store leave where all of them meet, for whoever looks after them: who of them lives, by whose clock,
+ * and whether a notice comes through. Reads only; over NATS it sends one message that no server looks for.
+ */
+import { setTimeout } from "node:timers/promises";
+import type { NatsConnection } from "@nats-io/transport-node";
+import type { NatsSettings } from "./nats/config.ts";
+import { readPrivateFile } from "./signer/private-file.ts";
+import { connectPostgres } from "./store/postgres-connect.ts";
+import { type LoginSettings, openPostgresLogin } from "./store/postgres-login.ts";
+
+const TIMEOUT_MS = 5000;
+const STORE = `select s.schema_version::int as schema, s.holder, extract(epoch from clock_timestamp())::float8 * 1000 as now_ms,
+    (select coalesce(max(epoch), 0)::int from trustwarden_state.feed) as epoch,
+    (select count(*)::int from trustwarden_state.outbox) as owed
+  from trustwarden_state_log.store s`;
+// A server beats ten times a second; one that was silent for longer has ended, or is cut off.
+const SERVERS = `select acked::int as acked, leases from trustwarden_state_log.replicas
+  where seen_at > now() - interval '3 seconds'`;
+
+/** Who meets in a database. */
+export interface SeenServers {
+  /** Version of the tables. */
+  readonly schema: number;
+  /** Whether they are set up for several. */
+  readonly isShared: boolean;
+  /** The database's clock, Unix milliseconds. */
+  readonly nowMs: number;
+  readonly epoch: number;
+  /** Events that the ledger is owed. */
+  readonly owed: number;
+  readonly servers: readonly { readonly acked: number; readonly leases: number }[];
+}
+
+/** @throws TrustWardenError `config_invalid`, `file_mode_too_open`; and what the driver throws. */
+export async function lookAtServers(login: LoginSettings): Promise<SeenServers> {
+  const client = await connectPostgres(openPostgresLogin(login, "state.postgres", readPrivateFile), {
+    name: "trustwarden-doctor",
+    statementTimeoutMs: TIMEOUT_MS,
+    connectTimeoutMs: TIMEOUT_MS,
+    settings: { search_path: "" },
+  });
+  try {
+    const [store = {}] = (await client.query<Readonly<Record<string, unknown>>>(STORE)).rows;
+    const { rows } = await client.query<Readonly<Record<string, unknown>>>(SERVERS);
+    return {
+      schema: Number(store.schema),
+      isShared: store.holder === "replicas",
+      nowMs: Number(store.now_ms),
+      epoch: Number(store.epoch),
+      owed: Number(store.owed),
+      servers: rows.map(({ acked, leases }) => ({ acked: Number(acked), leases: Number(leases) })),
+    };
+  } finally {
+    await client.end();
+  }
+}
+
+/** Has a message come back. @throws what the driver throws, and Error when none came. */
+export async function sendThroughNats(settings: NatsSettings): Promise<void> {
+  const { connectNats } = await import("./nats/connect-nats.ts");
+  const [sender, receiver] = await Promise.all(
+    ["trustwarden-doctor", "trustwarden-doctor-ear"].map((name) => connectNats(settings, name)),
+  );
+  try {
+    if (sender !== undefined && receiver !== undefined) await passOne(settings.subject, { sender, receiver });
+  } finally {
+    await Promise.all([sender?.close(), receiver?.close()]);
+  }
+}
+
+async function passOne(
+  subject: string,
+  { sender, receiver }: { readonly sender: NatsConnection; readonly receiver: NatsConnection },
+): Promise<void> {
+  const heard = Promise.withResolvers<void>();
+  receiver.subscribe(`${subject}.doctor`, {
+    callback: (error) => (error === null ? heard.resolve() : heard.reject(error)),
+  });
+  await receiver.flush();
+  sender.publish(`${subject}.doctor`);
+  const late = setTimeout(TIMEOUT_MS, undefined, { ref: false }).then(() => {
+    throw new Error("no message came through");
+  });
+  await Promise.race([heard.promise, late]);
+}
