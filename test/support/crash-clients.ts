@@ -75,6 +75,10 @@ export class CrashClients {
   readonly inDoubt: SentIntent[] = [];
   /** Answers that no correct server gives. */
   readonly surprises: string[] = [];
+  /** What a server in trouble may say; whoever hears it asks again. */
+  #expected: RegExp | undefined;
+  #excused = 0;
+  #isOver = false;
   readonly owner: TestOwner;
   readonly verifier: TestInstance;
   readonly #speakers: readonly Speaker[];
@@ -106,7 +110,7 @@ export class CrashClients {
     return new CrashClients({ owner, verifier, agents });
   }
 
-  /** All clients at once; resolves when the server is gone for each of them. */
+  /** All clients at once; resolves when the server is gone for each of them, or `end` was called. */
   async load(server: TestServer): Promise<void> {
     const lanes = [
       () => this.#enrolOne(server),
@@ -115,6 +119,21 @@ export class CrashClients {
       ...this.#speakers.map((speaker) => () => this.#visit(server, speaker)),
     ];
     await Promise.all(lanes.map((lane) => this.#repeat(lane)));
+  }
+
+  /** Errors that were no surprise. */
+  get excused(): number {
+    return this.#excused;
+  }
+
+  /** Nothing new is asked any more. */
+  end(): void {
+    this.#isOver = true;
+  }
+
+  /** From now on an error of this form is no surprise. */
+  expect(error: RegExp): void {
+    this.#expected = error;
   }
 
   /** A new intent of a standing agent, or of any other one. */
@@ -141,11 +160,15 @@ export class CrashClients {
   }
 
   async #repeat(lane: () => Promise<void>): Promise<void> {
-    for (;;) {
+    while (!this.#isOver) {
       try {
         await lane();
         await sleep(PAUSE_MS);
       } catch (error) {
+        if (this.#expected?.test(String(error))) {
+          this.#excused += 1;
+          continue;
+        }
         // A connection that broke is what a crash looks like from outside; anything else is a finding.
         if (!isBroken(error)) this.surprises.push(String(error));
         return;
@@ -215,7 +238,7 @@ export function digestOfText(text: string): string {
 }
 
 /** An error of a socket and not of us. */
-function isBroken(error: unknown): boolean {
+export function isBroken(error: unknown): boolean {
   return (
     error instanceof Error &&
     "code" in error &&

@@ -56,9 +56,23 @@ export function cancelCrash(home: TestHome): void {
   rmSync(planFileOf(home), { force: true });
 }
 
+/** What a process is, when it is not this checkout's server, or not on this machine's network. */
+export interface Program {
+  /** Of another checkout. */
+  readonly root?: string;
+  /** What its command line begins with. */
+  readonly within?: readonly string[];
+}
+
 /** Starts `server/main.ts`; it runs until it is killed or a plan says so. */
-export function startProcess(home: TestHome, weakening?: Weakening): Starting {
-  const child = spawn(process.execPath, ["--import", formatHook(home, weakening), MAIN], {
+export function startProcess(home: TestHome, weakening?: Weakening, program: Program = {}): Starting {
+  const { root, within = [] } = program;
+  const own =
+    root === undefined ? ["--import", formatHook(home, weakening), MAIN] : [join(root, "server/main.ts")];
+  const [command = process.execPath, ...args] = [...within, process.execPath, ...own];
+  const child = spawn(command, args, {
+    // A group of its own: whoever brings it in is killed with it.
+    detached: within.length > 0,
     env: {
       TRUSTWARDEN_DATA_DIR: home.dataDir,
       TRUSTWARDEN_CONFIG_DIR: home.configDir,
@@ -74,7 +88,11 @@ export function startProcess(home: TestHome, weakening?: Weakening): Starting {
   const gone = Promise.withResolvers<string | null>();
   child.once("close", (_code, signal) => gone.resolve(signal));
   child.once("error", (error) => errors.push(error.message));
-  const kill = () => child.kill("SIGKILL");
+  const kill = () => {
+    if (within.length > 0 && child.pid !== undefined && child.exitCode === null)
+      process.kill(-child.pid, "SIGKILL");
+    else child.kill("SIGKILL");
+  };
   const close = async () => {
     kill();
     await gone.promise;

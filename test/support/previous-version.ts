@@ -1,6 +1,6 @@
 /**
- * The last version of this program whose state store is older, out of git's history, in a folder of its own: its code with
- * the libraries of this checkout.
+ * An earlier version of this program out of git's history, in a folder of its own: its code with the libraries of this checkout.
+ * The last one whose state store is older, or the first one whose store is of this version and shared as it is now.
  */
 import { execFileSync } from "node:child_process";
 import { lstatSync, mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, symlinkSync } from "node:fs";
@@ -11,6 +11,8 @@ import { fileURLToPath } from "node:url";
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 /** A change of it is a new version of the state store. */
 const VERSIONS = "server/store/migrations/steps.ts";
+/** A change of it lets servers that share a store have other settings. */
+const SHAREABLE = "server/shared/shareable.ts";
 const MAX_ARCHIVE_BYTES = 256 * 1024 * 1024;
 
 export interface PreviousVersion {
@@ -19,9 +21,9 @@ export interface PreviousVersion {
   remove(): void;
 }
 
-/** Undefined where the history does not reach back so far, as in a shallow clone. */
-export function checkOutPreviousVersion(): PreviousVersion | undefined {
-  const commit = findCommit();
+/** Undefined where the history does not reach back so far, as in a shallow clone. @param store - against this one's. */
+export function checkOutPreviousVersion(store: "older" | "same" = "older"): PreviousVersion | undefined {
+  const commit = store === "older" ? findCommit([VERSIONS], "^") : findCommit([VERSIONS, SHAREABLE], "");
   if (commit === undefined) return undefined;
   const directory = mkdtempSync(join(tmpdir(), "tw-previous-"));
   const archive = execFileSync("git", ["archive", "--format=tar", commit], {
@@ -33,7 +35,7 @@ export function checkOutPreviousVersion(): PreviousVersion | undefined {
   return { commit, directory, remove: () => rmSync(directory, { recursive: true, force: true }) };
 }
 
-function findCommit(): string | undefined {
+function findCommit(files: readonly string[], step: "^" | ""): string | undefined {
   const git = (...args: readonly string[]) =>
     execFileSync("git", [...args], {
       cwd: ROOT,
@@ -41,8 +43,8 @@ function findCommit(): string | undefined {
       stdio: ["ignore", "pipe", "ignore"],
     }).trim();
   try {
-    const changed = git("log", "-1", "--format=%H", "--", VERSIONS);
-    return changed === "" ? undefined : git("rev-parse", "--verify", `${changed}^`);
+    const changed = git("log", "-1", "--format=%H", "--", ...files);
+    return changed === "" ? undefined : git("rev-parse", "--verify", `${changed}${step}`);
   } catch {
     // No repository, or none with that commit: whoever asked says so.
     return undefined;

@@ -1,23 +1,41 @@
 /**
- * Two servers that share store and ledger, each killed in the middle of work while clients go on at the other: nothing that
- * was promised is lost, doubled or contradicted, nothing is used twice, and no check fails.
+ * Two servers that share store and ledger with all that goes with them (a sink, witnesses, people, OAuth, a receiver's stream,
+ * steps of the authority), each killed in the middle of work while the network troubles both and clients go on at the other:
+ * nothing that was promised is lost, doubled or contradicted, nothing is used twice, and no check fails.
  */
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
+import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import { askDecision } from "./actors.ts";
-import { auditAfterCrash, waitForBooks } from "./crash-audit.ts";
+import { type Balancer, openBalancer } from "./balancer.ts";
+import { auditAfterCrash, type Books, waitForBooks } from "./crash-audit.ts";
 import { CrashClients } from "./crash-clients.ts";
-import { send } from "./http.ts";
+import { jsonOf, send } from "./http.ts";
+import { freePort } from "./oauth.ts";
+import { type PartsReport, ReplicaParts } from "./replica-parts.ts";
 import { openReplicaServices, type ReplicaServices } from "./replica-services.ts";
 import { type Replica, startReplicas, type TwoReplicas } from "./replicas.ts";
 
 /** Load before a kill, and after the start of the next process. */
-const MIN_WORK_MS = 1000;
+const MIN_WORK_MS = 500;
 const MAX_WORK_MS = 3000;
 /** A server brings in within seconds what another died owing; a busy machine takes longer. */
 const OWED_MS = 60_000;
 /** Answered intents that are shown to the other server. */
 const REPLAYS = 10;
+/** A link that is late, and loses one segment of two hundred. */
+const LATE = { delayMs: 20, loss: 0.005 } as const;
+/** Longer than a lease, or shorter. */
+const MAX_PARTED_MS = 2500;
+/** One start in so many is killed too, somewhere on its way. */
+const DYING_STARTS = 8;
+const MAX_START_MS = 3000;
+/** A server that is cut off, or lost what was under way with the database, says so; the other is asked then. */
+const CUT_OFF = /"(?:store|ledger)_unavailable"/;
+const COSIGNERS = 2;
+const POLL_MS = 100;
+/** Whoever waits so long for the other server has nobody. */
+const MAX_GAP_MS = 120_000;
 
 interface Lane {
   readonly clients: CrashClients;
@@ -26,7 +44,7 @@ interface Lane {
 }
 
 /** What a campaign saw. */
-export interface ReplicaReport {
+export interface ReplicaReport extends PartsReport {
   readonly kills: number;
   readonly entries: number;
   readonly decisions: number;
@@ -34,80 +52,151 @@ export interface ReplicaReport {
   readonly revocations: number;
   /** Answered intents that the other server refused. */
   readonly replays: number;
+  /** Questions that a server in trouble answered with 503. */
+  readonly excused: number;
+  /** Events that the sink was told of. */
+  readonly sunk: number;
   /** From a kill to the next decision that anybody got, in milliseconds, for each kill. */
   readonly gapsMs: readonly number[];
 }
 
+type Trouble = "none" | "late" | "reset" | "parted" | "deaf";
+const TROUBLES: readonly Trouble[] = ["none", "late", "reset", "parted", "deaf"];
+
+/** What a campaign is held with. */
+export interface CampaignOptions {
+  /** `state.notices` of both. */
+  readonly notices?: { readonly servers: readonly string[] };
+  /** Whether links are late, reset and parted too. */
+  readonly hasTroubles?: boolean;
+  /** Whether each is in a network namespace of its own. */
+  readonly hasNamespaces?: boolean;
+  /** Of the version that both are until they are killed. */
+  readonly from?: string;
+  readonly random?: () => number;
+}
+
+interface Made extends Required<Pick<CampaignOptions, "hasTroubles" | "random">> {
+  readonly two: TwoReplicas;
+  readonly services: ReplicaServices;
+  readonly balancer: Balancer;
+  readonly lanes: readonly Lane[];
+  readonly parts: ReplicaParts;
+  readonly vkey: string;
+}
+
 /** Owns servers and clients. */
 export class ReplicaCampaign {
-  readonly #two: TwoReplicas;
-  readonly #services: ReplicaServices;
-  readonly #lanes: readonly Lane[];
-  readonly #vkey: string;
+  readonly #made: Made;
 
-  private constructor(made: {
-    readonly two: TwoReplicas;
-    readonly services: ReplicaServices;
-    readonly lanes: readonly Lane[];
-    readonly vkey: string;
-  }) {
-    this.#two = made.two;
-    this.#services = made.services;
-    this.#lanes = made.lanes;
-    this.#vkey = made.vkey;
+  private constructor(made: Made) {
+    this.#made = made;
   }
 
-  static async begin(): Promise<ReplicaCampaign> {
+  static async begin({
+    notices,
+    hasTroubles = false,
+    hasNamespaces = false,
+    from,
+    random = Math.random,
+  }: CampaignOptions = {}): Promise<ReplicaCampaign> {
     const services = await openReplicaServices();
-    const two = await startReplicas(services.settings);
+    const consolePorts = [await freePort(), await freePort()] as const;
+    let replicas: readonly Replica[] = [];
+    const balancer = await openBalancer(() => consolePorts.filter((_, at) => replicas[at]?.isListening));
+    const origin = `http://localhost:${balancer.port}`;
+    const settingsAt = (number: 0 | 1) => ({
+      ...services.settings,
+      console: { port: consolePorts[number], origin },
+    });
+    const out = [...services.ports, ...portsOf(notices)];
+    const ways = hasNamespaces ? { out, own: consolePorts.map((port) => [port]) } : undefined;
+    const two = await startReplicas(settingsAt, { notices, ways, root: from });
+    replicas = two.replicas;
     try {
       const servers = await Promise.all(two.replicas.map((replica) => replica.up()));
       const lanes: Lane[] = [];
       for (const [first, server] of servers.entries())
         lanes.push({ clients: await CrashClients.enrol(server, `owner-${first}`), first });
+      if (hasTroubles) for (const { clients } of lanes) clients.expect(CUT_OFF);
       const [server] = servers;
       if (server === undefined) throw new Error("two servers");
-      const { text } = await send(server.url, { method: "GET", target: "/.well-known/trustwarden" });
-      const { log_vkey: vkey }: { readonly log_vkey: string } = JSON.parse(text);
+      const { log_vkey: vkey } = jsonOf(await send(server.url, { target: "/.well-known/trustwarden" }));
       await services.witness(server);
-      return new ReplicaCampaign({ two, services, lanes, vkey });
+      const parts = await ReplicaParts.begin({ replicas: two.replicas, consolePorts, origin });
+      const made = { two, services, balancer, lanes, parts, vkey: String(vkey), hasTroubles, random };
+      return new ReplicaCampaign(made);
     } catch (error) {
       await two.close();
+      await balancer.close();
       await services.close();
       throw error;
     }
   }
 
   /** Kills one server after the other, and audits what they left. @throws AssertionError for whatever does not hold. */
-  async run(kills: number, random: () => number = Math.random): Promise<ReplicaReport> {
-    const { replicas } = this.#two;
+  async run(kills: number): Promise<ReplicaReport> {
+    const { two, lanes, parts, random } = this.#made;
     let isOver = false;
-    const work = this.#lanes.map((lane) => this.#work(lane, () => isOver));
+    const work = [...lanes.map((lane) => this.#work(lane, () => isOver)), parts.work(() => isOver)];
     const gapsMs: number[] = [];
     for (let kill = 0; kill < kills; kill += 1) {
       await sleep(MIN_WORK_MS + random() * (MAX_WORK_MS - MIN_WORK_MS));
-      const replica = replicas[kill % replicas.length];
-      if (replica === undefined) throw new Error("two servers");
-      const restarting = replica.restart();
+      // Both at least once, then any of them.
+      const at = kill < two.replicas.length ? kill : Math.floor(random() * two.replicas.length);
+      const [doomed, other] = at === 0 ? two.replicas : two.replicas.toReversed();
+      if (doomed === undefined || other === undefined) throw new Error("two servers");
+      await this.#trouble(doomed, other);
+      doomed.use();
+      const dyingMs = kill % DYING_STARTS === DYING_STARTS - 1 ? random() * MAX_START_MS : undefined;
+      const restarting = doomed.restart(dyingMs);
       gapsMs.push(await this.#gap());
       await restarting;
     }
     await sleep(MIN_WORK_MS);
     isOver = true;
-    const replays = await this.#replay();
-    // What works goes on until its server is gone.
-    for (const replica of replicas) await replica.restart();
+    for (const replica of two.replicas) heal(replica);
+    for (const { clients } of lanes) clients.end();
     await Promise.all(work);
+    const replays = await this.#replay();
     return this.#audit({ kills, gapsMs, replays });
   }
 
   async end(): Promise<void> {
-    await this.#two.close();
-    await this.#services.close();
+    const { two, balancer, services } = this.#made;
+    await two.close();
+    await balancer.close();
+    await services.close();
+  }
+
+  /** What the network does before a server dies; of the one before, nothing is left but what it did. */
+  async #trouble(doomed: Replica, other: Replica): Promise<void> {
+    const { hasTroubles, random } = this.#made;
+    if (!hasTroubles) return;
+    for (const replica of [doomed, other]) heal(replica);
+    const links = [doomed, other].flatMap(({ database, front }) => [database, front]);
+    const trouble = TROUBLES[Math.floor(random() * TROUBLES.length)];
+    switch (trouble) {
+      case undefined:
+      case "none":
+        return;
+      case "late":
+        for (const link of links) link.weather(LATE);
+        return;
+      case "reset":
+        for (const link of links) link.reset();
+        return;
+      case "parted":
+      case "deaf":
+        doomed.database.part(trouble === "deaf" ? "down" : undefined);
+        await sleep(random() * MAX_PARTED_MS);
+        doomed.database.heal();
+        doomed.database.reset();
+    }
   }
 
   async #work({ clients, first }: Lane, isOver: () => boolean): Promise<void> {
-    const { replicas } = this.#two;
+    const { replicas } = this.#made.two;
     for (let turn = first; !isOver(); turn += 1) {
       const replica: Replica | undefined = replicas[turn % replicas.length];
       if (replica !== undefined) await clients.load(await replica.up());
@@ -116,19 +205,27 @@ export class ReplicaCampaign {
 
   /** How long nobody gets a decision from now on. */
   async #gap(): Promise<number> {
+    const { lanes } = this.#made;
     const fromMs = performance.now();
-    const count = () => this.#lanes.reduce((sum, { clients }) => sum + clients.decisions.length, 0);
+    const count = () => lanes.reduce((sum, { clients }) => sum + clients.decisions.length, 0);
     const before = count();
-    while (count() === before) await sleep(5);
+    while (count() === before) {
+      const surprises = lanes.flatMap(({ clients }) => clients.surprises);
+      assert.ok(
+        performance.now() - fromMs < MAX_GAP_MS,
+        `the other server goes on deciding: ${surprises.slice(-5).join("; ")}`,
+      );
+      await sleep(5);
+    }
     return performance.now() - fromMs;
   }
 
   /** What was answered is shown to both servers, and both refuse it. */
   async #replay(): Promise<number> {
     let replays = 0;
-    for (const { clients } of this.#lanes) {
+    for (const { clients } of this.#made.lanes) {
       for (const { agent, intent } of clients.replayable(Date.now()).slice(-REPLAYS)) {
-        for (const replica of this.#two.replicas) {
+        for (const replica of this.#made.two.replicas) {
           const server = await replica.up();
           const answer = await askDecision(server, { caller: clients.verifier, agent, intent });
           assert.equal(answer.status, 401, "an intent is used once");
@@ -140,34 +237,84 @@ export class ReplicaCampaign {
   }
 
   async #audit(seen: Pick<ReplicaReport, "kills" | "gapsMs" | "replays">): Promise<ReplicaReport> {
-    const all = this.#lanes.map(({ clients }) => clients);
-    for (const replica of this.#two.replicas) process.stderr.write(replica.errors());
+    const { lanes, two, parts, vkey } = this.#made;
+    const all = lanes.map(({ clients }) => clients);
+    for (const replica of two.replicas) process.stderr.write(replica.errors());
     assert.deepEqual(
       all.flatMap(({ surprises }) => surprises),
       [],
       "no check fails, and nothing is answered that no correct server says",
     );
-    let entries = 0;
-    for (const replica of this.#two.replicas) {
+    const stopped = all.flatMap(({ revocations }) => revocations.map(({ agent }) => agent.answer.spiffe_id));
+    const told = await parts.audit(stopped);
+    const held = {
+      certificates: all.flatMap(({ certificates }) => certificates),
+      decisions: all.flatMap(({ decisions }) => decisions),
+      outcomes: all.flatMap(({ outcomes }) => outcomes),
+      revocations: all.flatMap(({ revocations }) => revocations),
+    };
+    let books: Books | undefined;
+    for (const replica of two.replicas) {
       const server = await replica.up();
       await waitForBooks(server.home.dataDir, OWED_MS);
-      for (const clients of all) {
-        const books = await auditAfterCrash(server, {
-          clients,
-          vkey: this.#vkey,
-          olderCheckpoint: undefined,
-        });
-        entries = books.entries.length;
-      }
+      books = await auditAfterCrash(server, { clients: held, vkey, olderCheckpoint: undefined });
     }
-    const sum = (count: (clients: CrashClients) => number) =>
-      all.reduce((total, clients) => total + count(clients), 0);
+    if (books === undefined) throw new Error("two servers");
+    const sunk = await this.#requireSunk(books);
+    await this.#requireWitnessed(books);
     return {
       ...seen,
-      entries,
-      decisions: sum(({ decisions }) => decisions.length),
-      certificates: sum(({ certificates }) => certificates.length),
-      revocations: sum(({ revocations }) => revocations.length),
+      ...told,
+      sunk,
+      excused: all.reduce((sum, { excused }) => sum + excused, 0),
+      entries: books.entries.length,
+      decisions: held.decisions.length,
+      certificates: held.certificates.length,
+      revocations: held.revocations.length,
     };
   }
+
+  /** The sink has every event of the books, once at least. */
+  async #requireSunk({ records }: Books): Promise<number> {
+    const events = records.flatMap(({ unverified }) =>
+      unverified.kind === "control" ? [unverified.value.event_id] : [],
+    );
+    const untilMs = performance.now() + OWED_MS;
+    for (;;) {
+      const taken = new Set(this.#made.services.taken.map(({ event_id }) => event_id));
+      const missing = events.filter((id) => !taken.has(id));
+      if (missing.length === 0) return taken.size;
+      assert.ok(performance.now() < untilMs, `the sink is told of all: not of ${missing.length}`);
+      await sleep(POLL_MS);
+    }
+  }
+
+  /** Both give out a checkpoint of all that the books have, which enough witnesses signed. */
+  async #requireWitnessed({ entries }: Books): Promise<void> {
+    const { two, vkey } = this.#made;
+    const untilMs = performance.now() + OWED_MS;
+    for (const replica of two.replicas) {
+      const { url } = await replica.up();
+      for (;;) {
+        const { status, text } = await send(url, { target: "/ledger/witnessed-checkpoint" });
+        const cosigned = text.match(/^— witness-/gm)?.length ?? 0;
+        if (status === 200 && cosigned >= COSIGNERS && verifyCheckpoint(text, vkey).size >= entries.length)
+          break;
+        assert.ok(performance.now() < untilMs, `the ledger is witnessed to its end: ${text}`);
+        await sleep(POLL_MS);
+      }
+    }
+  }
+}
+
+function heal({ database, front }: Replica): void {
+  for (const link of [database, front]) {
+    link.weather({});
+    link.heal();
+  }
+}
+
+/** Of a NATS on this machine. */
+function portsOf(notices: { readonly servers?: readonly string[] } | undefined): readonly number[] {
+  return (notices?.servers ?? []).map((server) => Number(server.slice(server.lastIndexOf(":") + 1)));
 }

@@ -29,6 +29,8 @@ export interface ReplicaServices {
   readonly settings: object;
   /** A certificate of the web, for listeners of theirs. */
   readonly web: { readonly certFile: string; readonly keyFile: string };
+  /** Of this machine, where servers reach them. */
+  readonly ports: readonly number[];
   /** Has the witnesses know the log. */
   witness(server: TestServer): Promise<void>;
   close(): Promise<void>;
@@ -56,6 +58,7 @@ export async function openReplicaServices(): Promise<ReplicaServices> {
   return {
     taken,
     web: { certFile: web.certFile, keyFile: web.keyFile },
+    ports: [port, ...witnesses.map(({ url }) => Number(new URL(url).port))],
     settings: {
       sinks: [{ kind: "webhook", name: "siem", url: `https://127.0.0.1:${port}/hook`, caFile }],
       witnesses: { policyFile, whenSilent: "start", intervalMs: 100 },

@@ -4,18 +4,21 @@
  */
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import {
   startStateServer,
   type TestStateServer,
 } from "../../server/store/postgres-state/state-database.test.support.ts";
-import { configureHome, type Starting, startProcess } from "./crash-server.ts";
+import { configureHome, type Program, type Starting, startProcess } from "./crash-server.ts";
 import { type FaultyLink, openFaultyLink } from "./faulty-link.ts";
+import { type Namespace, openNamespace } from "./namespace.ts";
 import { startObjectStore, type TestObjectStore } from "./object-store.ts";
 import { createHome, type TestHome, type TestServer } from "./server.ts";
 
 const LEDGER_SCHEMA = new URL("../../server/store/postgres-log.sql", import.meta.url);
 const LEDGER_LOGIN = "tw_ledger";
 const PASSWORD = "of the ledger";
+const MAX_STARTS = 5;
 
 /** One of the servers: a process that may be another one at the next call. */
 export class Replica {
@@ -26,10 +29,24 @@ export class Replica {
   #running: Starting | undefined;
   #up: Promise<TestServer> | undefined;
   #front: FaultyLink | undefined;
+  #isListening = false;
+  #namespace: Namespace | undefined;
+  #program: Program = {};
 
   constructor(home: TestHome, database: FaultyLink) {
     this.home = home;
     this.database = database;
+  }
+
+  /** From the next start on it is another version's program. @param root - of another checkout; this one's unless given. */
+  use(root?: string): void {
+    this.#program = root === undefined ? {} : { root };
+  }
+
+  /** From the next start on it has no network but `ways` out, and `own` in, beside the one listener that clients call. */
+  async wallIn(ways: readonly number[], own: readonly number[]): Promise<void> {
+    this.#namespace = await openNamespace(ways);
+    for (const port of own) await this.#namespace.enter(port, port);
   }
 
   /** The process that listens, when there is one. */
@@ -39,6 +56,11 @@ export class Replica {
   get front(): FaultyLink {
     if (this.#front === undefined) throw new Error("not started");
     return this.#front;
+  }
+
+  /** Whether a balancer that looks after it would send anybody there. */
+  get isListening(): boolean {
+    return this.#isListening;
   }
 
   start(): Promise<TestServer> {
@@ -53,31 +75,62 @@ export class Replica {
 
   /** Kills the process; nobody has it start again. */
   async kill(): Promise<void> {
+    this.#isListening = false;
     this.#running?.kill();
     await this.#running?.gone;
   }
 
-  /** Kills the process, and starts the next. */
-  async restart(): Promise<TestServer> {
-    this.#up = this.kill().then(() => this.#start());
+  /** Kills the process, and starts the next. @param dyingMs - a process between the two, killed when it is so old. */
+  async restart(dyingMs?: number): Promise<TestServer> {
+    this.#up = this.kill()
+      .then(() => (dyingMs === undefined ? undefined : this.#startToDie(dyingMs)))
+      .then(() => this.#start());
     return this.#up;
   }
 
   async close(): Promise<void> {
     await this.kill();
     await this.#front?.close();
+    await this.#namespace?.close();
     await this.database.close();
   }
 
+  #startProcess(): Starting {
+    const within = this.#namespace?.prefix;
+    return startProcess(this.home, undefined, { ...this.#program, ...(within !== undefined && { within }) });
+  }
+
+  /** A server whose way to the database fails in its start ends, and whoever looks after it starts it again. */
+  async #tryToStart(): Promise<TestServer> {
+    for (let tries = 1; ; tries += 1) {
+      const running = this.#startProcess();
+      this.#running = running;
+      const server = await running.ready;
+      if (server !== undefined) {
+        this.#said.push(running.errors);
+        return server;
+      }
+      if (tries === MAX_STARTS || !running.errors().includes("store_unavailable"))
+        throw new Error(running.errors());
+    }
+  }
+
+  async #startToDie(afterMs: number): Promise<void> {
+    const { errors, gone, kill } = this.#startProcess();
+    this.#said.push(errors);
+    const isEnded = await Promise.race([gone.then(() => true), sleep(afterMs, false)]);
+    if (isEnded) throw new Error(errors());
+    kill();
+    await gone;
+  }
+
   async #start(): Promise<TestServer> {
-    const running = startProcess(this.home);
-    this.#running = running;
-    this.#said.push(running.errors);
-    const server = await running.ready;
-    if (server === undefined) throw new Error(running.errors());
+    const server = await this.#tryToStart();
     const before = this.#front;
-    this.#front = await openFaultyLink(Number(new URL(server.url).port));
+    const port = Number(new URL(server.url).port);
+    this.#front = await openFaultyLink((await this.#namespace?.enter(port)) ?? port);
     await before?.close();
+    this.#isListening = true;
     return { ...server, url: `https://127.0.0.1:${this.#front.port}` };
   }
 }
@@ -92,6 +145,18 @@ export interface TwoReplicas {
   close(): Promise<void>;
 }
 
+/** What is not as usual about both. */
+export interface ReplicaOptions {
+  /** `state.notices`; the database's own unless given. */
+  readonly notices?: object | undefined;
+  /** Of the checkout whose program they are until they `use` another. */
+  readonly root?: string | undefined;
+  /** Each in a network namespace that reaches these ports of this machine, and has these of its own. */
+  readonly ways?:
+    | { readonly out: readonly number[]; readonly own: readonly (readonly number[])[] }
+    | undefined;
+}
+
 /** Store and ledger of several servers, empty. */
 export async function startStores() {
   const state = await startStateServer();
@@ -103,17 +168,26 @@ export async function startStores() {
   return { state, login, objects: await startObjectStore() };
 }
 
-/** @param settings - of both, beside where store and ledger are; or of each by its number. */
+/**
+ * @param settings - of both, beside where store and ledger are; or of each by its number.
+ */
 export async function startReplicas(
   settings: object | ((number: 0 | 1) => object) = {},
+  { notices, root, ways }: ReplicaOptions = {},
 ): Promise<TwoReplicas> {
   const settingsAt = (number: 0 | 1) => (settings instanceof Function ? settings(number) : settings);
   const { state, login, objects } = await startStores();
   const { database } = login;
   const left = new Replica(createHome(), await openFaultyLink(state.postgresql.port));
   const right = new Replica(createHome(), await openFaultyLink(state.postgresql.port));
-  const place = { login, objects, settings: settingsAt(0) };
+  const place = { login, objects, settings: settingsAt(0), notices };
   configure(left, place);
+  const { port: objectsPort } = new URL(objects.endpoint);
+  for (const [number, replica] of [left, right].entries()) {
+    replica.use(root);
+    const own = [replica.database.port, Number(objectsPort)];
+    if (ways !== undefined) await replica.wallIn([...ways.out, ...own], ways.own[number] ?? []);
+  }
   await left.start();
   copyKeys(left.home, right.home);
   configure(right, { ...place, settings: settingsAt(1) });
@@ -137,6 +211,7 @@ interface Place {
   readonly login: object;
   readonly objects: TestObjectStore;
   readonly settings: object;
+  readonly notices?: object | undefined;
 }
 
 function configure(replica: Replica, place: Place): void {
@@ -164,12 +239,12 @@ export function settingsOf(
     readonly home: Pick<TestHome, "configDir">;
     readonly database: { readonly port: number };
   },
-  { login, objects, settings }: Place,
+  { login, objects, settings, notices }: Place,
 ): object {
   const place = { ...login, port: database.port };
   return {
     ...settings,
-    state: { storage: "postgres", servers: "many", postgres: place },
+    state: { storage: "postgres", servers: "many", postgres: place, notices },
     ledger: {
       storage: "postgres",
       postgres: {
