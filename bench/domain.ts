@@ -3,7 +3,12 @@ import { randomBytes } from "node:crypto";
 import { type Authority, createAuthority } from "@trustwarden/core/agentid/authority.ts";
 import { parseCertificate } from "@trustwarden/core/agentid/certificate.ts";
 import { formatSpiffeId, parseTrustDomain, type SpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
-import { createSerial, issueLeafCertificate } from "@trustwarden/core/agentid/svid-profile.ts";
+import {
+  createSerial,
+  draftLeafCertificate,
+  issueLeafCertificate,
+} from "@trustwarden/core/agentid/svid-profile.ts";
+import { encodeCertificate } from "@trustwarden/core/agentid/svid-profile-template.ts";
 import { encodeSpki } from "@trustwarden/core/crypto.ts";
 import type { SigningLeaf } from "@trustwarden/core/intent.ts";
 import type { Signer } from "@trustwarden/core/signer.ts";
@@ -52,16 +57,25 @@ export function createDomain(): Domain {
 }
 
 /** One more SVID, valid for an hour. */
-export function issueSvid({ authority, issuer, now }: Domain, id: SpiffeId, spki: Uint8Array): Uint8Array {
-  return issueLeafCertificate({
+export function issueSvid(domain: Domain, id: SpiffeId, spki: Uint8Array): Uint8Array {
+  return issueLeafCertificate({ ...leafOf(domain, id, spki), signer: domain.issuer });
+}
+
+/** The same without the proof that each SVID has before it leaves. */
+export function signSvid(domain: Domain, id: SpiffeId, spki: Uint8Array): Uint8Array {
+  const { tbs } = draftLeafCertificate(leafOf(domain, id, spki));
+  return encodeCertificate(tbs, domain.issuer.sign(tbs));
+}
+
+function leafOf({ authority, now }: Domain, id: SpiffeId, spki: Uint8Array) {
+  return {
     id,
     spki,
     ca: authority.intermediate,
-    signer: issuer,
     serial: createSerial(random),
     now,
     notAfter: now + HOUR_SECONDS,
-  });
+  };
 }
 
 /** The three who sign what is in a ledger. */

@@ -20,13 +20,14 @@ import { describeMachine, describeVersions } from "./machine.ts";
 import { compare, type Effort } from "./measure.ts";
 import { formatPage } from "./page.ts";
 import { type BenchReport, formatResult, formatTable, type Result } from "./report.ts";
-import { signBench } from "./sign-bench.ts";
+import { issueBench, signBench } from "./sign-bench.ts";
 import { signTokenBench } from "./sign-token-bench.ts";
 import { verifyBench } from "./verify-bench.ts";
 import { WrongUse } from "./wrong-use.ts";
 
 const BENCHES: readonly Bench[] = [
   signBench,
+  issueBench,
   signTokenBench,
   createBench,
   createChildBench,

@@ -1,4 +1,4 @@
-/** `sign-pkcs11`: the same as `sign` with the intermediate's key in SoftHSM, where it is installed. */
+/** `sign-pkcs11`: the same as `issue` with the intermediate's key in SoftHSM, where it is installed. */
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
@@ -19,7 +19,7 @@ const PIN = "1234";
 
 export const signTokenBench: Bench = {
   id: "sign-pkcs11",
-  what: "the same with the intermediate's key in SoftHSM (PKCS#11)",
+  what: "issue one X.509-SVID with the intermediate's key in SoftHSM (PKCS#11)",
   reference: "one signature in SoftHSM, one thread",
   unit: "us",
   isAvailable: () => moduleOf() !== undefined,

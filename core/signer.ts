@@ -8,8 +8,6 @@ import type { PublicKey } from "./crypto.ts";
 export interface Signer {
   readonly algorithm: "ES256" | "Ed25519";
   readonly publicKey: PublicKey;
-  /** Whether the key is in this process's memory and its own library signs: only then a signature may go unproven (docs/decisions/0092). */
-  readonly isInProcess?: true;
   /** ES256: 64 bytes r||s over SHA-256(data). Ed25519: 64 bytes over data. Synchronous, because issuing a certificate
    * happens inside one database transaction (docs/decisions/0004). */
   sign(data: Uint8Array): Uint8Array;

@@ -2,8 +2,7 @@
  * Issues the three certificates of a trust domain: root, intermediate and leaf, each with one fixed profile.
  *
  * Nothing comes from a request but the public key: no CSR is read, so there is no attacker-chosen name, usage or
- * lifetime to filter (CVE-2021-27098). Every certificate is parsed and proven again before it is returned, but for leaves that
- * a key of this process signed, of which some are (`leaf-issuer.ts`).
+ * lifetime to filter (CVE-2021-27098). Every certificate is parsed and proven again before it is returned.
  *
  * @see X509-SVID §2 to §4 and appendix A; RFC 5280 §4
  */
@@ -15,7 +14,6 @@ import type { Signer } from "../signer.ts";
 import { type Certificate, parseCertificate } from "./certificate.ts";
 import { KEY_USAGE, OID } from "./certificate-oids.ts";
 import { encodeInteger, encodeSequence, encodeTrue } from "./der-writer.ts";
-import { LeafIssuer } from "./leaf-issuer.ts";
 import { formatSpiffeId, type SpiffeId, type TrustDomain } from "./spiffe-id.ts";
 import { requireAuthorityProfile, requireIssuedBy, requireLeafProfile } from "./svid-profile-check.ts";
 import {
@@ -27,6 +25,7 @@ import {
   type Template,
   workloadName,
 } from "./svid-profile-template.ts";
+import { TbsStencils } from "./tbs-stencil.ts";
 
 /** A verifier whose clock is a little behind still accepts a fresh certificate (SPIRE uses the same cushion). */
 const NOT_BEFORE_CUSHION_SECONDS = 10;
@@ -46,7 +45,7 @@ const LEAF_USAGE: Uint8Array = encodeUsage({
 });
 
 /** By the very certificate, so that nothing outlives the authority that it is about. */
-const leafIssuers = new WeakMap<CaCertificate, LeafIssuer>();
+const stencilsOf = new WeakMap<CaCertificate, TbsStencils>();
 
 /** An authority's certificate that is known to be one of ours: it can sign and says who for. */
 export type CaCertificate = Certificate & { readonly isCa: true; readonly ski: Uint8Array };
@@ -60,6 +59,13 @@ interface Issuance {
   /** Unix seconds; shortened to the issuer's own `notAfter`. */
   readonly notAfter: number;
 }
+
+/** What a leaf says, and whose it is. */
+type LeafIssuance = Issuance & {
+  readonly id: SpiffeId;
+  readonly spki: Uint8Array;
+  readonly ca: CaCertificate;
+};
 
 /** A fresh serial: 17 bytes, positive, 134 of its bits random, and the same in DER and in hex. */
 export function createSerial(random: Random): Uint8Array {
@@ -190,34 +196,34 @@ export function draftIntermediate(
  * @throws TrustWardenError `public_key_refused`, `ttl_malformed`, `spiffe_id_malformed` for an id without a path or
  *   of another trust domain, `authority_expired`, or `clock_rolled_back` before the authority's own beginning.
  */
-export function issueLeafCertificate(
-  options: Issuance & {
-    readonly id: SpiffeId;
-    readonly spki: Uint8Array;
-    readonly ca: CaCertificate;
-    readonly signer: Signer;
-  },
-): Uint8Array {
-  const { id, spki, ca, signer } = options;
-  requireEs256(signer);
+export function issueLeafCertificate(options: LeafIssuance & { readonly signer: Signer }): Uint8Array {
+  return signDraft(draftLeafCertificate(options), options.signer);
+}
+
+/** What `issueLeafCertificate` signs, and its proof of what it signed. @throws TrustWardenError as it does. */
+export function draftLeafCertificate(options: LeafIssuance): CertificateDraft {
+  const { id, spki, ca } = options;
   requireP256Key(spki);
   // An authority's id has no path, so what goes on behind it is a path of its trust domain.
   if (!ca.uris.some((uri) => id.startsWith(`${uri}/`))) {
     throw new TrustWardenError("spiffe_id_malformed", { reason: "not a workload of this trust domain" });
   }
   const template = { subject: workloadName(id), spki, uri: id, usage: LEAF_USAGE, ...under(ca, options) };
-  return issuerOf(ca).issue(template, signer, (der) => {
-    const leaf = parseCertificate(der);
-    requireLeafProfile(leaf);
-    requireIssuedBy(leaf, ca);
-    requireMadeFrom(leaf, template, encodeTbs(template));
-  });
+  const tbs = leafStencils(ca).encode(template);
+  return draft(
+    template,
+    (leaf) => {
+      requireLeafProfile(leaf);
+      requireIssuedBy(leaf, ca);
+    },
+    tbs,
+  );
 }
 
-function issuerOf(ca: CaCertificate): LeafIssuer {
-  const issuer = leafIssuers.get(ca) ?? new LeafIssuer();
-  leafIssuers.set(ca, issuer);
-  return issuer;
+function leafStencils(ca: CaCertificate): TbsStencils {
+  const stencils = stencilsOf.get(ca) ?? new TbsStencils();
+  stencilsOf.set(ca, stencils);
+  return stencils;
 }
 
 function authorityTemplate(options: {
@@ -257,17 +263,16 @@ function under(
 }
 
 function signDraft({ tbs, complete }: CertificateDraft, signer: Signer): Uint8Array {
-  requireEs256(signer);
+  if (signer.algorithm !== "ES256") throw new Error("certificates are signed with ES256");
   return complete(signer.sign(tbs));
 }
 
-function requireEs256({ algorithm }: Signer): void {
-  if (algorithm !== "ES256") throw new Error("certificates are signed with ES256");
-}
-
 /** The template as a draft, whose result is read back and given out only when it is exactly what was asked for. */
-function draft(template: Template, requireProfile: (made: Certificate) => void): CertificateDraft {
-  const tbs = encodeTbs(template);
+function draft(
+  template: Template,
+  requireProfile: (made: Certificate) => void,
+  tbs = encodeTbs(template),
+): CertificateDraft {
   const complete = (signature: Uint8Array): Uint8Array => {
     const der = encodeCertificate(tbs, signature);
     const made = parseCertificate(der);

@@ -6,7 +6,7 @@
  * certificate that is asked for, what the encoder gives for it, byte for byte. Whatever goes into a place is as long as
  * the place: other lengths are another stencil.
  *
- * @see docs/decisions/0092-what-is-signed-here.md
+ * @see docs/decisions/0092-leaves-by-stencil.md
  */
 import { concatBytes, isEqualBytes } from "../bytes.ts";
 import { isEmptyName } from "./certificate.ts";
@@ -41,24 +41,20 @@ export class TbsStencils {
   /** By the lengths of what differs, oldest first. */
   readonly #stencils = new Map<string, Stencil>();
 
-  /**
-   * DER of the TBSCertificate of a template, the same bytes as `encodeTbs` gives.
-   *
-   * @returns `isNew` when there was no stencil for it yet.
-   */
-  encode(template: Template): { readonly tbs: Uint8Array; readonly isNew: boolean } {
+  /** DER of the TBSCertificate of a template, the same bytes as `encodeTbs` gives. */
+  encode(template: Template): Uint8Array {
     const validity = encodeValidity(template);
     const { serial, subject, spki, uri } = template;
     const lengths = [serial, subject, spki, uri, validity].map(({ length }) => length).join();
     const known = this.#stencils.get(lengths);
-    if (known !== undefined) return { tbs: fill(known, template, validity), isNew: false };
+    if (known !== undefined) return fill(known, template, validity);
     const tbs = encodeTbs(template);
     const stencil = cutStencil(template, validity);
-    if (stencil === undefined) return { tbs, isNew: true };
+    if (stencil === undefined) return tbs;
     if (!isEqualBytes(fill(stencil, template, validity), tbs))
       throw new Error("a stencil gives other bytes than the encoder");
     this.#keep(lengths, stencil);
-    return { tbs, isNew: true };
+    return tbs;
   }
 
   #keep(lengths: string, stencil: Stencil): void {

@@ -22,7 +22,7 @@ export function createSoftwareSigner(privateKeyPkcs8: Uint8Array): Signer {
   }
   if (type === "ec" && privateKey.asymmetricKeyDetails?.namedCurve === "prime256v1") {
     const key = { key: privateKey, dsaEncoding: "ieee-p1363" } as const;
-    return { algorithm: "ES256", publicKey, isInProcess: true, sign: (data) => sign("sha256", data, key) };
+    return { algorithm: "ES256", publicKey, sign: (data) => sign("sha256", data, key) };
   }
   throw new TrustWardenError("config_invalid", { reason: "the private key is neither P-256 nor Ed25519" });
 }
