@@ -309,6 +309,20 @@ describe("WA: a source and its stream", () => {
     expect(() => source.svid()).toThrow(code("identity_closed"));
     expect(() => source.verifyPeer(b.chain)).toThrow(code("identity_closed"));
   });
+
+  it("has and tells nothing more once it is closed, whatever came with the message before", async () => {
+    const endpoint = await openEndpoint();
+    endpoint.push("FetchX509SVID", stateOf(a));
+    let changes = 0;
+    const onChange = () => {
+      changes += 1;
+      if (changes === 2) source.close();
+    };
+    const source = await createX509Source({ socket: endpoint.socket, runtime, onChange });
+    endpoint.push("FetchX509SVID", stateOf(b), stateOf(a), stateOf(b));
+    await expect.poll(() => changes).toBe(2);
+    expect(trying(() => idOf(source))).toBe("identity_closed");
+  });
 });
 
 describe("XS: what is presented, and whom it trusts", () => {

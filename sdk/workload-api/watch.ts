@@ -90,6 +90,8 @@ async function followOnce<State>(
   let hasWaited = false;
   let givingUp: NodeJS.Timeout | undefined;
   const call = transport.open(path, NOTHING, (message) => {
+    // One piece of the stream may hold several messages, and the watcher may have ended the watch upon the one before.
+    if (signal.aborted) return;
     const state = believe(read, message);
     clearTimeout(givingUp);
     isDoubted = state instanceof TrustWardenError;

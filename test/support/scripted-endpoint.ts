@@ -32,8 +32,8 @@ export interface RecordedCall {
 export interface ScriptedEndpoint {
   readonly socket: string;
   readonly calls: readonly RecordedCall[];
-  /** What the method answers from now on, and at once on every open stream of it. */
-  push(method: Method, message: Members): void;
+  /** What the method answers from now on, the last of these, and all of them at once, in one piece, on every open stream of it. */
+  push(method: Method, ...messages: readonly [Members, ...Members[]]): void;
   /** Ends the open streams of the method with this status, which is also the answer to the next calls. */
   fail(method: Method, status: number, times?: number): void;
   close(): void;
@@ -79,11 +79,12 @@ export async function openScriptedEndpoint(place?: string): Promise<ScriptedEndp
   return {
     socket,
     calls,
-    push: (method, message) => {
+    push: (method, ...messages) => {
       const script = scriptOf(method);
+      const framed = messages.map((message) => frame(method, message));
       script.failures = 0;
-      script.message = frame(method, message);
-      for (const stream of script.open) stream.write(script.message);
+      script.message = framed.at(-1);
+      for (const stream of script.open) stream.write(Buffer.concat(framed));
     },
     fail: (method, status, times = Number.POSITIVE_INFINITY) => {
       const script = scriptOf(method);
