@@ -9,18 +9,19 @@ import type { BundleSource } from "@trustwarden/core/agentid/ports.ts";
 import type { SpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import type { A2aSettings } from "@trustwarden/core/gateway/a2a/settings.ts";
+import type { A2aBinding, A2aSettings } from "@trustwarden/core/gateway/a2a/settings.ts";
 import { instructionsOf } from "@trustwarden/core/gateway/mcp/definition.ts";
 import { isJsonObject, type Json, type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
 import type { Catalogues } from "../mcp/catalogues.ts";
 import type { UpstreamClient } from "../ports.ts";
 import { readWhole } from "../whole-answer.ts";
+import { BINDINGS } from "./bindings.ts";
 
 /** A card is read by people and models. */
 const MAX_CARD_BYTES = 65_536;
 const KIND = "instructions";
-/** Of the protocol, the preferred one first. */
-const VERSIONS: readonly string[] = ["1.0", "0.3"];
+/** Says by its form, not by a number, that it is of this one. */
+const OLDEST_VERSION = "0.3";
 
 /** What looking at a card needs. */
 export interface CardParts {
@@ -72,15 +73,25 @@ const WAYS: readonly string[] = [
   "supportsAuthenticatedExtendedCard",
 ];
 
-/** The card as clients of the gateway get it, of either version: with the gateway as the one way to the agent. */
-export function formatCard(card: JsonObject, url: string): JsonObject {
+/**
+ * The card as clients of the gateway get it, of either version: with the gateway as the one way to the agent.
+ *
+ * @param options.url - the gateway's own address for it.
+ * @param options.binding - how the gateway calls the agent.
+ */
+export function formatCard(
+  card: JsonObject,
+  { url, binding }: { readonly url: string; readonly binding: A2aBinding },
+): JsonObject {
   const { capabilities } = card;
   const { streaming } = isJsonObject(capabilities) ? capabilities : {};
   const words = Object.entries(card).filter(([name]) => !WAYS.includes(name));
+  const versions = versionsOf(card, binding);
+  const isOld = card.url !== undefined && BINDINGS[binding].versions.includes(OLDEST_VERSION);
   return {
     ...Object.fromEntries(words),
-    ...(card.url !== undefined && { url, preferredTransport: "JSONRPC" }),
-    supportedInterfaces: versionsOf(card).map((protocolVersion) => ({
+    ...(isOld && { url, preferredTransport: "JSONRPC" }),
+    supportedInterfaces: versions.map((protocolVersion) => ({
       url,
       protocolBinding: "JSONRPC",
       protocolVersion,
@@ -89,14 +100,18 @@ export function formatCard(card: JsonObject, url: string): JsonObject {
   };
 }
 
-/** Versions of the protocol that the agent speaks and the gateway passes on; a card of 0.3 says it by its form. */
-function versionsOf({ supportedInterfaces, url }: JsonObject): readonly string[] {
-  const named = Array.isArray(supportedInterfaces) ? supportedInterfaces : [];
-  const spoken = VERSIONS.filter((version) =>
-    named.some((one: Json) => isJsonObject(one) && isOfVersion(one.protocolVersion, version)),
+/** Versions of the protocol that the agent speaks in the binding by which it is called, the preferred one first. */
+function versionsOf({ supportedInterfaces, url }: JsonObject, binding: A2aBinding): readonly string[] {
+  const { versions } = BINDINGS[binding];
+  const named = Array.isArray(supportedInterfaces) ? supportedInterfaces.filter(isJsonObject) : [];
+  const called = named.filter(({ protocolBinding }) => protocolBinding === binding);
+  // Whoever is called by a binding that its card does not name is taken by its word about the versions alone.
+  const said = called.length > 0 ? called : named;
+  const spoken = versions.filter((version) =>
+    said.some(({ protocolVersion }) => isOfVersion(protocolVersion, version)),
   );
   if (spoken.length > 0) return spoken;
-  return url === undefined ? ["1.0"] : ["0.3"];
+  return url !== undefined && versions.includes(OLDEST_VERSION) ? [OLDEST_VERSION] : ["1.0"];
 }
 
 /** `0.3` is also written `0.3.0`. */

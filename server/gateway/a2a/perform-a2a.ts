@@ -55,7 +55,7 @@ export function createA2aPerformer(parts: A2aParts): Performer {
     const card = await requireCard(parts, { upstream: name, settings, client });
     if (parsed.message === null) {
       const url = `${parts.url() ?? ""}/${name}/a2a`;
-      return answer(call, encodeUtf8(JSON.stringify(formatCard(card, url))));
+      return answer(call, encodeUtf8(JSON.stringify(formatCard(card, { url, binding: settings.binding }))));
     }
     const owner = { upstream: name, agentId: caller.agent.agentId, key: parts.handleKey };
     const ownId = caller.intent.intent.event_id;
