@@ -40,6 +40,16 @@ test("a watcher finds the newest, as many as have room, however long agents made
   expect(decided.since(decided.total - 2)).toHaveLength(2);
 });
 
+test("what is kept holds nothing of what it was read with, whichever kind of bytes that was", () => {
+  const decided = new FollowedDecisions();
+  const intent = Buffer.from(issueTestIntent());
+  const decision = Buffer.from(issueTestDecision(intent));
+  decided.see(intent);
+  decided.see(decision);
+  for (const bytes of [intent, decision]) bytes.fill(0);
+  expect(decided.since(0)).toHaveLength(1);
+});
+
 test("a decision whose intent is elsewhere is nobody's", () => {
   const decided = new FollowedDecisions();
   decided.see(issueTestOwner());

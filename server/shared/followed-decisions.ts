@@ -44,7 +44,7 @@ export class FollowedDecisions {
     const intent = this.#last;
     this.#last = entry;
     if (intent === undefined || !isOfType(entry, "decision")) return;
-    const pair = { intent: intent.slice(), decision: entry.slice() };
+    const pair = { intent: new Uint8Array(intent), decision: new Uint8Array(entry) };
     this.#bytes += bytesOf(pair);
     while (
       this.#total - this.#first >= MAX_KEPT ||
