@@ -2,11 +2,12 @@
  * `warden monitor`: watches a log from outside, ours or anybody's, and keeps what convicts it.
  */
 import { setTimeout } from "node:timers/promises";
-import { unverifiedPositionOf } from "@trustwarden/core/agentledger/acknowledgement.ts";
+import { parseUnverifiedAcknowledgement } from "@trustwarden/core/agentledger/acknowledgement.ts";
 import { type ShardName, shardFolder, shardOrigin } from "@trustwarden/core/agentledger/shard.ts";
 import { parseVkey } from "@trustwarden/core/agentledger/signed-note.ts";
 import { originHash } from "@trustwarden/core/agentledger/witness.ts";
 import { discovery } from "@trustwarden/core/api/ledger.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Command } from "commander";
 import { examples, type Runtime, repeatable, runCommand, type Session, wholeNumber } from "../command.ts";
 import { EXIT_FAILED } from "../failure.ts";
@@ -90,8 +91,10 @@ async function monitor(session: Session, options: Options, { setExitCode }: Runt
   const { client, io } = session;
   const vkey = options.vkey ?? (await client.get("/.well-known/trustwarden", discovery)).log_vkey;
   const acknowledgements = (options.ack ?? []).map(readTextFile);
-  // A promise that is none is the caller's mistake, not the log's.
-  for (const acknowledgement of acknowledgements) unverifiedPositionOf(acknowledgement);
+  // What is no promise of this log is the caller's mistake, not the log's.
+  for (const acknowledgement of acknowledgements)
+    if (parseUnverifiedAcknowledgement(acknowledgement).origin !== parseVkey(vkey).name)
+      throw new TrustWardenError("receipt_invalid", { reason: "a promise of another log" });
   const ca = options.caFile === undefined ? undefined : readTextFile(options.caFile);
   const opened = new Map<ShardName, ShardSources>();
   const open = (shard: ShardName): ShardSources => {

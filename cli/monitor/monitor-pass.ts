@@ -4,7 +4,7 @@
  * Whatever the log signed and cannot both be true is kept as evidence before it is reported.
  */
 
-import { unverifiedPositionOf } from "@trustwarden/core/agentledger/acknowledgement.ts";
+import { parseUnverifiedAcknowledgement } from "@trustwarden/core/agentledger/acknowledgement.ts";
 import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import {
   type Comparison,
@@ -16,23 +16,17 @@ import {
 import { findNextShard, requireBegunBehind } from "@trustwarden/core/agentledger/next-shard.ts";
 import { type ShardName, type ShardPlace, vkeyFor } from "@trustwarden/core/agentledger/shard.ts";
 import { parseVkey } from "@trustwarden/core/agentledger/signed-note.ts";
-import { shardList } from "@trustwarden/core/api/ledger.ts";
-import { isEqualBytes, parseUtf8 } from "@trustwarden/core/bytes.ts";
+import { isEqualBytes } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { parseJsonObject } from "@trustwarden/core/json.ts";
-import { ZodError } from "zod";
 import type { LogSource } from "./log-source.ts";
 import { type EndedShard, keepEvidence, type MonitorState } from "./monitor-state.ts";
+import { readListedKeys } from "./shard-list.ts";
 
 /** What a log may show late: caches, and what was signed while this pass ran. */
 const FRESH_ATTEMPTS = 3;
 /** Shards that one look goes through; the next look goes on. */
 const MAX_TURNS = 64;
 const MS_PER_SECOND = 1000;
-/** Below the prefix of the first shard. */
-const SHARD_LIST = "shards";
-/** A thousand shards. */
-const MAX_SHARD_LIST_CHARS = 4_194_304;
 
 /** Something that is wrong. `isProof`: the log's own signatures convict it. */
 export interface MonitorFinding {
@@ -203,25 +197,15 @@ class MonitorPass {
     const { vkey, now } = this.#options;
     if (!this.#isFresh) return null;
     try {
-      const [ledger, shown] = [parseVkey(vkey).name, await this.#readShown()];
+      const [ledger, shown] = [
+        parseVkey(vkey).name,
+        await readListedKeys(this.#options.open(null).log.reader),
+      ];
       const at = { place: this.#place, head, ledger, shown, nowMs: now() * MS_PER_SECOND };
       return await findNextShard(this.#log.reader, at);
     } catch (error) {
       this.#explain(error, this.#log.name, []);
       return null;
-    }
-  }
-
-  /** Keys of shards as the log lists them, where it does: held against what is signed, and not believed. */
-  async #readShown(): Promise<readonly string[]> {
-    try {
-      const text = parseUtf8(await this.#options.open(null).log.reader.readObject(SHARD_LIST));
-      const { shards } = shardList.parse(parseJsonObject(text, MAX_SHARD_LIST_CHARS));
-      return shards.map(({ vkey }) => vkey);
-    } catch (error) {
-      // Safe to go on: a log that hides its list, or has none, is followed as far as names can be guessed.
-      if (error instanceof TrustWardenError || error instanceof ZodError) return [];
-      throw error;
     }
   }
 
@@ -318,40 +302,46 @@ class MonitorPass {
   async #redeem(
     followed: Followed | null,
   ): Promise<{ readonly kept: number; readonly pending: readonly string[] }> {
-    const { state, acknowledgements, now, delaySeconds } = this.#options;
+    const { state, acknowledgements } = this.#options;
     const open = [...new Set([...state.pending, ...acknowledgements])];
     if (followed === null) return { kept: 0, pending: open };
     const pending: string[] = [];
     let kept = 0;
     for (const acknowledgement of open) {
-      const { reader, index, first, head, note, key } = this.#shardOf(acknowledgement, followed);
-      // An older checkpoint than the promise says nothing against it.
-      if (!this.#isFresh && index >= first + head.size) {
-        pending.push(acknowledgement);
-        continue;
-      }
-      try {
-        const options = { acknowledgement, vkey: key, followed: { head }, now: now(), delaySeconds, first };
-        const redemption = await redeemAcknowledgement(reader, options);
-        if (redemption === "kept") kept += 1;
-        else if (redemption !== "broken") pending.push(acknowledgement);
-        const detail = `entry ${index} was promised and is not under the checkpoint of ${first + head.size}`;
-        if (redemption === "broken")
-          this.#report("promise_broken", { detail, notes: [acknowledgement, note] });
-        // Reported at each look: with its checkpoint it would be kept anew each time.
-        if (redemption === "late") this.#report("promise_late", { detail, notes: [acknowledgement] });
-      } catch (error) {
-        this.#explain(error, this.#log.name, [acknowledgement, note]);
-        pending.push(acknowledgement);
-      }
+      const redemption = await this.#redeemOne(acknowledgement, followed);
+      if (redemption === "kept") kept += 1;
+      if (redemption === "open") pending.push(acknowledgement);
     }
     return { kept, pending };
   }
 
-  /** The shard that a promise is about, proven by that shard's key, or by the ledger's first one while it is not followed so far. */
+  /** Whether a promise is kept, stays open, or was reported for good. */
+  async #redeemOne(acknowledgement: string, followed: Followed): Promise<"kept" | "open" | "over"> {
+    const { now, delaySeconds } = this.#options;
+    const { reader, index, first, head, note, key } = this.#shardOf(acknowledgement, followed);
+    // An older checkpoint than the promise says nothing against it.
+    if (!this.#isFresh && index >= first + head.size) return "open";
+    const detail = `entry ${index} was promised and is not under the checkpoint of ${first + head.size}`;
+    try {
+      const options = { acknowledgement, vkey: key, followed: { head }, now: now(), delaySeconds, first };
+      const redemption = await redeemAcknowledgement(reader, options);
+      if (redemption === "kept") return "kept";
+      // Reported at each look: with its checkpoint it would be kept anew each time.
+      if (redemption === "late") this.#report("promise_late", { detail, notes: [acknowledgement] });
+      if (redemption !== "broken") return "open";
+      this.#report("promise_broken", { detail, notes: [acknowledgement, note] });
+      return "over";
+    } catch (error) {
+      this.#explain(error, this.#log.name, [acknowledgement, note]);
+      // What the key of its place did not sign is no promise, and will be none; it is in the evidence.
+      return isNoPromise(error) ? "over" : "open";
+    }
+  }
+
+  /** The shard that a promise is about, with its key; the newest that is followed while that one is not. */
   #shardOf(acknowledgement: string, followed: Followed) {
     const { vkey } = this.#options;
-    const index = unverifiedPositionOf(acknowledgement);
+    const { index } = parseUnverifiedAcknowledgement(acknowledgement);
     const shard = this.#shardAt(index, followed);
     const key = vkeyFor(shard.vkey, parseVkey(vkey).name);
     return { ...shard, index, key };
@@ -372,6 +362,7 @@ class MonitorPass {
     if (error.code === "log_misbehaved") this.#report("split_view", { source, detail, notes });
     else if (error.code === "checkpoint_untrusted" || error.code === "checkpoint_malformed")
       this.#report("untrusted", { source, detail, notes: [] });
+    else if (isNoPromise(error)) this.#report("untrusted", { source, detail, notes });
     else if (error.code === "server_unreachable") this.#report("unreachable", { source, detail, notes: [] });
     else this.#report("damaged", { source, detail, notes: [] });
   }
@@ -391,4 +382,8 @@ class MonitorPass {
       notes.length === 0 ? null : keepEvidence(evidenceDirectory, { code, texts: { ...texts, vkey } });
     this.#findings.push({ code, isProof, source, detail, evidence });
   }
+}
+
+function isNoPromise(error: unknown): boolean {
+  return error instanceof TrustWardenError && error.code === "receipt_invalid";
 }

@@ -82,10 +82,10 @@ function watcher(url: string) {
   return { look, state, evidence };
 }
 
-const promise = (index: number, text: string, acknowledgedAt: number, by = signer) => {
+const promise = (index: number, text: string, acknowledgedAt: number, by = signer, origin = ORIGIN) => {
   made += 1;
   const file = join(home, `promise-${made}`);
-  const promised = { origin: ORIGIN, index, leafHash: leafHash(encodeUtf8(text)), acknowledgedAt };
+  const promised = { origin, index, leafHash: leafHash(encodeUtf8(text)), acknowledgedAt };
   writeFileSync(file, issueAcknowledgement(promised, by));
   return file;
 };
@@ -139,8 +139,18 @@ describe("warden monitor", () => {
     expect(await look()).toMatchObject({ exitCode: 0, size: 2, origin: ORIGIN });
     show(vkeyFor(vkey, shardOrigin(ORIGIN, name)));
     expect(await look()).toMatchObject({ exitCode: 0, size: 2, origin: ORIGIN });
-    show(vkeyFor(vkey, shardOrigin(ORIGIN, name)), next);
     const now = Math.floor(Date.now() / 1000);
+    // Of a key that the log hides: late some day, as any other that nothing comes of.
+    const hidden = watcher(log.url);
+    expect(await hidden.look("--ack", promise(3, "entry 3", now, later))).toMatchObject({
+      exitCode: 0,
+      acknowledgements: { kept: 0, pending: 1 },
+    });
+    expect(await hidden.look("--ack", promise(3, "entry 3", now - 100_000, later))).toMatchObject({
+      exitCode: 1,
+      findings: [{ code: "promise_late" }],
+    });
+    show(vkeyFor(vkey, shardOrigin(ORIGIN, name)), next);
     const promises = [promise(0, "entry 0", now), promise(3, "entry 3", now, later)];
     expect(await look(...promises.flatMap((file) => ["--ack", file]))).toMatchObject({
       exitCode: 0,
@@ -149,7 +159,27 @@ describe("warden monitor", () => {
       acknowledgements: { kept: 2 },
     });
     // From its state, which keeps the key; and the key of before promises nothing behind its end.
-    expect(await look("--ack", promise(3, "entry 3", now))).toMatchObject({ exitCode: 1, size: 4 });
+    expect(await look("--ack", promise(3, "entry 3", now))).toMatchObject({
+      exitCode: 1,
+      size: 4,
+      findings: [{ code: "untrusted" }],
+    });
+    expect(await look()).toMatchObject({ exitCode: 0, acknowledgements: { pending: 0 } });
+  });
+
+  it("takes no promise of another log, and says once of one that no key of this log signed that it is none", async () => {
+    const log = await publish(2);
+    const { look, state } = watcher(log.url);
+    const [now, stranger] = [Math.floor(Date.now() / 1000), createTestLogSigner(9)];
+    const elsewhere = promise(0, "entry 0", now, stranger, "log.other.test");
+    const places = ["--url", log.url, "--vkey", vkey, "--state", state, "--once", "--ack", elsewhere];
+    expect((await runWarden(home, ["monitor", ...places])).exitCode).toBe(1);
+    expect(existsSync(state)).toBe(false);
+    expect(await look("--ack", promise(0, "entry 0", now, stranger))).toMatchObject({
+      exitCode: 1,
+      findings: [{ code: "untrusted", is_proof: false }],
+    });
+    expect(await look()).toMatchObject({ exitCode: 0, findings: [], acknowledgements: { pending: 0 } });
   });
 
   it("follows no shard that does not begin with the end of the one before, or that no end names", async () => {

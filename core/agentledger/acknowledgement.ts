@@ -15,6 +15,7 @@ import {
   issueNote,
   type NoteKey,
   type NoteSigner,
+  parseNote,
   parseVkey,
   verifyNote,
 } from "./signed-note.ts";
@@ -51,35 +52,43 @@ export function issueAcknowledgementAs(acknowledgement: Acknowledgement, signer:
  * @throws TrustWardenError `receipt_invalid`.
  */
 export function verifyAcknowledgement(note: string, vkey: string | NoteKey): Acknowledgement {
-  try {
+  return asPromise(() => {
     const key = typeof vkey === "string" ? parseVkey(vkey) : vkey;
-    const origin = key.name;
-    const [first, index = "", hash = "", time = "", end, ...extra] = verifyNote(note, key).split("\n");
-    if (first !== `${origin}${SUFFIX}` || end !== "" || extra.length > 0) {
+    const promised = parseText(verifyNote(note, key));
+    if (promised.origin !== key.name)
       throw new TrustWardenError("receipt_invalid", { reason: "not an acknowledgement of this log" });
-    }
-    return {
-      origin,
-      index: parseNumber(index),
-      leafHash: parseHash(hash),
-      acknowledgedAt: parseNumber(time),
-    };
+    return promised;
+  });
+}
+
+/**
+ * What a promise says; nothing is verified.
+ *
+ * @throws TrustWardenError `receipt_invalid` for what is no promise.
+ */
+export function parseUnverifiedAcknowledgement(note: string): Acknowledgement {
+  return asPromise(() => parseText(parseNote(note).unverifiedText));
+}
+
+function asPromise(read: () => Acknowledgement): Acknowledgement {
+  try {
+    return read();
   } catch (cause) {
     if (!(cause instanceof TrustWardenError)) throw cause;
     throw new TrustWardenError("receipt_invalid", { reason: cause.code }, { cause });
   }
 }
 
-/**
- * The position that a promise is about; nothing is verified.
- *
- * @throws TrustWardenError `receipt_invalid` for what is no promise.
- */
-export function unverifiedPositionOf(note: string): number {
-  const [first = "", index = ""] = note.split("\n", 2);
-  if (!first.endsWith(SUFFIX))
+function parseText(text: string): Acknowledgement {
+  const [first = "", index = "", hash = "", time = "", end, ...extra] = text.split("\n");
+  if (!first.endsWith(SUFFIX) || end !== "" || extra.length > 0)
     throw new TrustWardenError("receipt_invalid", { reason: "no acknowledgement" });
-  return parseNumber(index);
+  return {
+    origin: first.slice(0, -SUFFIX.length),
+    index: parseNumber(index),
+    leafHash: parseHash(hash),
+    acknowledgedAt: parseNumber(time),
+  };
 }
 
 function parseNumber(text: string): number {

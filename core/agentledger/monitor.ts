@@ -7,7 +7,11 @@
  */
 import { isEqualBytes } from "../bytes.ts";
 import { TrustWardenError } from "../error.ts";
-import { type Acknowledgement, verifyAcknowledgement } from "./acknowledgement.ts";
+import {
+  type Acknowledgement,
+  parseUnverifiedAcknowledgement,
+  verifyAcknowledgement,
+} from "./acknowledgement.ts";
 import { type Checkpoint, verifyCheckpoint } from "./checkpoint.ts";
 import { verifyConsistency } from "./consistency-proof.ts";
 import { verifyInclusion } from "./inclusion-proof.ts";
@@ -109,7 +113,8 @@ export async function compareCheckpoint(
 }
 
 /**
- * Whether a promise is kept: the leaf lies at its index under the followed checkpoint.
+ * Whether a promise is kept: the leaf lies at its index under the followed checkpoint. Who signed it is looked at when that
+ * checkpoint covers the index, since the key may be that of a shard to come.
  *
  * @param options.vkey - of the ledger, under whose name promises are signed.
  * @param options.now - Unix seconds.
@@ -129,10 +134,13 @@ export async function redeemAcknowledgement(
   },
 ): Promise<Redemption> {
   const { acknowledgement, vkey, followed, now, delaySeconds, first = 0 } = options;
+  const { head } = followed;
+  const unverified = parseUnverifiedAcknowledgement(acknowledgement);
+  // Perhaps of a later shard and its key, which nobody can know before that is followed.
+  if (unverified.index - first >= head.size)
+    return now > unverified.acknowledgedAt + delaySeconds ? "late" : "pending";
   const promised = verifyAcknowledgement(acknowledgement, vkey);
   const promise = { ...promised, index: promised.index - first };
-  const { head } = followed;
-  if (promise.index >= head.size) return now > promise.acknowledgedAt + delaySeconds ? "late" : "pending";
   const tree = new TreeReader(reader, head.size);
   const proof = await tree.readInclusionProof(promise.index, head.size);
   const claim = { ...promise, size: head.size, leaf: promise.leafHash, proof, root: head.root };
