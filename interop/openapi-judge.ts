@@ -14,6 +14,7 @@ import { countVerdicts, type Findings, type Judge, type Lab, type Verdict } from
 import { requirePythonTools } from "./tools.ts";
 
 const TIMEOUT_MS = 300_000;
+const MAX_TOLD_CHARS = 500;
 const CHECKS = [
   "not_a_server_error",
   "status_code_conformance",
@@ -50,6 +51,8 @@ async function judgeOpenapi(lab: Lab): Promise<Findings> {
         timeoutMs: TIMEOUT_MS,
         cwd: lab.scratch,
       });
+      // A program that asks nothing finds nothing, and one that does not start refuses nothing.
+      if (proxy.asked() === 0) throw new Error(`Schemathesis asked nothing: ${stdout.slice(-MAX_TOLD_CHARS)}`);
       asked += proxy.asked();
       verdicts.push({ name, expected, isAccepted: code === 0, said: tellOf(stdout) });
     } finally {
