@@ -52,7 +52,8 @@ async function judgeOpenapi(lab: Lab): Promise<Findings> {
         cwd: lab.scratch,
       });
       // A program that asks nothing finds nothing, and one that does not start refuses nothing.
-      if (proxy.asked() === 0) throw new Error(`Schemathesis asked nothing: ${stdout.slice(-MAX_TOLD_CHARS)}`);
+      if (proxy.asked() === 0)
+        throw new Error(`Schemathesis asked nothing: ${stdout.slice(-MAX_TOLD_CHARS)}`);
       asked += proxy.asked();
       verdicts.push({ name, expected, isAccepted: code === 0, said: tellOf(stdout) });
     } finally {
