@@ -445,11 +445,13 @@ def test_an_address_has_one_form(text: str, monkeypatch: pytest.MonkeyPatch) -> 
     assert code_of(create_workload_api_client) == "endpoint_malformed"
 
 
-def test_who_lacks_the_extra_hears_its_name(socket_of: str) -> None:
+@pytest.mark.parametrize("asked", ["fetch_x509()", "watch_x509(print, print)"])
+def test_who_lacks_the_extra_hears_its_name(socket_of: str, asked: str) -> None:
     program = (
         "import sys; sys.modules['h2'] = None\n"
         "import trustwarden\n"
-        "trustwarden.create_workload_api_client(socket=sys.argv[1]).fetch_x509()"
+        "trustwarden.create_workload_api_client(socket=sys.argv[1])."
+        f"{asked}"
     )
     ran = subprocess.run([sys.executable, "-c", program, socket_of], capture_output=True, text=True)
     assert ran.returncode == 1

@@ -204,7 +204,7 @@ class WorkloadApiClient:
 
     def _ask(self, method: str, request: bytes = b"") -> bytes:
         """The first message of a call, which is then ended."""
-        call = _open(self._address, method, request, self._timeout)
+        call = _call_type()(self._address, _path_of(method), request, self._timeout)
         try:
             for message in call.messages():
                 return message
@@ -228,8 +228,11 @@ class WorkloadApiClient:
         on_state: Callable[[T], None],
         on_error: Callable[[TrustWardenError], None],
     ) -> Callable[[], None]:
+        # Here, and not on the watch's thread: whoever lacks the extra has to hear of it.
+        make_call = _call_type()
+
         def open_call() -> Call:
-            return _open(self._address, method, b"", self._timeout, stays_open=True)
+            return make_call(self._address, _path_of(method), b"", self._timeout, stays_open=True)
 
         watch = Watch(Watched(open_call, read, on_state, on_error, self._forget))
         with self._lock:
@@ -256,7 +259,7 @@ def _read_jwt_bundles(message: bytes) -> WorkloadBundles:
     return parse_key_sets(parse_key_sets_response(message), "jwt-svid")
 
 
-def _open(address: EndpointAddress, method: str, request: bytes, timeout: float, *, stays_open: bool = False) -> Call:
+def _call_type() -> type[Call]:
     # h2 comes with an extra; nothing else of this package needs it.
     try:
         from .grpc import Call
@@ -264,8 +267,11 @@ def _open(address: EndpointAddress, method: str, request: bytes, timeout: float,
         raise ModuleNotFoundError(
             "the Workload API needs the extra `workload-api` of trustwarden", name=cause.name
         ) from cause
+    return Call
 
-    return Call(address, f"/SpiffeWorkloadAPI/{method}", request, timeout, stays_open=stays_open)
+
+def _path_of(method: str) -> str:
+    return f"/SpiffeWorkloadAPI/{method}"
 
 
 def _prove_token(
