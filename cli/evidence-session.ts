@@ -4,9 +4,16 @@
 import { parseBundleMap } from "@trustwarden/core/agentid/bundle-map.ts";
 import { parseTrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { parseTrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
+import { FollowedKeys } from "@trustwarden/core/agentledger/followed-keys.ts";
 import { isSaidByEntries } from "@trustwarden/core/agentledger/rejoin.ts";
 import type { TlogPolicy } from "@trustwarden/core/agentledger/tlog-policy.ts";
-import { discovery, type EventAnswer, type EventPage, eventAnswer } from "@trustwarden/core/api/ledger.ts";
+import {
+  discovery,
+  type EventAnswer,
+  type EventPage,
+  eventAnswer,
+  shardList,
+} from "@trustwarden/core/api/ledger.ts";
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Client } from "./client.ts";
@@ -47,13 +54,14 @@ export interface PageProof {
 export async function createEventProver(client: Client, policy: TlogPolicy | null): Promise<EventProver> {
   const found = await client.get("/.well-known/trustwarden", discovery);
   const { trust_domain, log_vkey: vkey, server_id: serverId } = found;
+  const keys = new FollowedKeys(vkey, async () => (await client.get("/ledger/shards", shardList)).shards);
   const parsed = parseTrustBundle(await client.getText("/v1/bundle"), parseTrustDomain(trust_domain));
   // An intermediate that was revoked since was good when its records were logged: their place in the log says when.
   const own = { ...parsed, revokedAuthorities: new Set<string>() };
   const federated = parseBundleMap(await client.getText("/v1/bundles"));
   const bundles = new Map([...federated, [own.trustDomain, own]]);
   const svids = new SvidFinder({ client, bundles, serverId });
-  const verify = (answer: EventAnswer): Promise<Evidence> => verifyEvidence(answer, { vkey, svids, policy });
+  const verify = (answer: EventAnswer): Promise<Evidence> => verifyEvidence(answer, { keys, svids, policy });
   return {
     svids,
     prove: async (eventId) => {

@@ -4,9 +4,9 @@
  *
  * Proves what the log says. That everybody is shown the same log takes witnesses, by a policy of this side.
  */
+import type { FollowedKeys } from "@trustwarden/core/agentledger/followed-keys.ts";
 import { verifyInclusion } from "@trustwarden/core/agentledger/inclusion-proof.ts";
 import { leafHash } from "@trustwarden/core/agentledger/merkle.ts";
-import { verifyShardCheckpoint } from "@trustwarden/core/agentledger/shard.ts";
 import type { TlogPolicy } from "@trustwarden/core/agentledger/tlog-policy.ts";
 import type { EventAnswer, ShardHeadView } from "@trustwarden/core/api/ledger.ts";
 import { encodeUtf8, parseBase64 } from "@trustwarden/core/bytes.ts";
@@ -88,12 +88,12 @@ interface RecordKind<R> {
 export async function verifyEvidence(
   answer: EventAnswer,
   {
-    vkey,
+    keys,
     svids,
     policy,
-  }: { readonly vkey: string; readonly svids: SvidFinder; readonly policy: TlogPolicy | null },
+  }: { readonly keys: FollowedKeys; readonly svids: SvidFinder; readonly policy: TlogPolicy | null },
 ): Promise<Evidence> {
-  const proof = verifyPlaces(answer, { vkey, policy });
+  const proof = await verifyPlaces(answer, { keys, policy });
   const prove = <R extends AnyRecord>(kind: RecordKind<R>): Promise<Proven<R> | undefined> =>
     proveRecord({ answer, kind, svids });
   const none = (): readonly string[] => [];
@@ -135,17 +135,20 @@ export function headOfRecord(
 }
 
 /** Every record is in the tree of its shard; the newest of them, and how far all are witnessed. */
-function verifyPlaces(
+async function verifyPlaces(
   answer: EventAnswer,
-  { vkey, policy }: { readonly vkey: string; readonly policy: TlogPolicy | null },
-): Omit<ProofStatus, "indexes"> {
+  { keys, policy }: { readonly keys: FollowedKeys; readonly policy: TlogPolicy | null },
+): Promise<Omit<ProofStatus, "indexes">> {
   let newest: Omit<ProofStatus, "indexes"> | undefined;
   for (const { index, entry, inclusion_proof } of answer.records) {
     const { first, checkpoint, witnessed: isClaimed } = headOfRecord(answer, index);
-    const { origin, size, root } = verifyShardCheckpoint(checkpoint, vkey);
+    const { origin, size, root } = await keys.verifyCheckpoint(checkpoint);
     const leaf = leafHash(encodeUtf8(entry));
     verifyInclusion({ index: index - first, size, leaf, proof: inclusion_proof.map(parseBase64), root });
-    const witnessed = readWitnessStatus(checkpoint, { policy, vkey, isClaimed });
+    const { vkey } = keys;
+    const witnessed = await keys.withKeyOf(checkpoint, ({ vkey: key }) =>
+      readWitnessStatus(checkpoint, { policy, vkey, key, isClaimed }),
+    );
     // What one record is not, the event is not.
     const worst = newest === undefined || newest.witnessed.kind === "proven" ? witnessed : newest.witnessed;
     newest = { origin, size, witnessed: worst };

@@ -1,20 +1,35 @@
 /** A server that lies about an event of a page is found out on this side, whatever it says of its proofs. */
-import { type EventPage, eventPage } from "@trustwarden/core/api/ledger.ts";
-import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { issueCosignature } from "@trustwarden/core/agentledger/cosignature.ts";
+import { createTestLogSigner } from "@trustwarden/core/agentledger/ledger.test.support.ts";
+import { shardFolder, shardNameOf } from "@trustwarden/core/agentledger/shard.ts";
+import {
+  ALGORITHM_COSIGNATURE,
+  createNoteSigner,
+  formatVkey,
+  parseNote,
+  parseVkey,
+  rawEd25519Key,
+} from "@trustwarden/core/agentledger/signed-note.ts";
+import { parseTlogPolicy } from "@trustwarden/core/agentledger/tlog-policy.ts";
+import { discovery, type EventPage, eventPage, turnAnswer } from "@trustwarden/core/api/ledger.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { expectRejection } from "../test/support/expect-code.ts";
 import { sendAdmin } from "../test/support/http.ts";
 import { startTestServer, type TestServer } from "../test/support/server.ts";
 import { createClient } from "./client.ts";
 import { createEventProver, formatPageProof } from "./evidence-session.ts";
+import { exportLog } from "./log-directory.ts";
+import { auditDirectory } from "./verify-directory.ts";
 
 let server: TestServer;
 let page: EventPage;
 
 const client = createClient({
   send: async ({ method, target }) => {
-    const { status, text } = await sendAdmin(server.adminSocket, { method, target });
-    return { status, body: encodeUtf8(text) };
+    const { status, bytes } = await sendAdmin(server.adminSocket, { method, target });
+    return { status, body: bytes };
   },
   close: () => undefined,
 });
@@ -58,4 +73,49 @@ describe("a page with proofs", () => {
       "proof_invalid",
     );
   });
+});
+
+// Last: from here on the ledger has another key.
+test("events of after a change of the log's key are proven from its first key, and by no policy of another log", async () => {
+  const { log_vkey: first } = await client.get("/.well-known/trustwarden", discovery);
+  const turn = { method: "POST", target: "/v1/ledger/turns", body: JSON.stringify({ new_key: true }) };
+  const { status, text } = await sendAdmin(server.adminSocket, turn);
+  expect(status).toBe(200);
+  await client.get("/v1/events?limit=1", eventPage);
+  const later = await client.get("/v1/events?proofs=true&order=newest&limit=1", eventPage);
+  const { origin, vkey } = turnAnswer.parse(JSON.parse(text));
+  const under = (log: string) => parseTlogPolicy(`log ${log}\nquorum none\n`);
+  for (const policy of [null, parseTlogPolicy("quorum none\n"), under(first)]) {
+    const prover = await createEventProver(client, policy);
+    expect(await prover.provePage(later)).toMatchObject({ origin, witnessed: { kind: "unchecked" } });
+    expect((await prover.provePage(page)).origin).toBe(parseVkey(first).name);
+  }
+  const ofShard = await createEventProver(client, under(vkey));
+  expect((await ofShard.provePage(later)).origin).toBe(origin);
+  const directory = join(server.home.dataDir, "export");
+  await exportLog(client, directory);
+  const signer = createTestLogSigner(3);
+  const witness = createNoteSigner({ name: "w.test/1", signer, algorithm: ALGORITHM_COSIGNATURE });
+  const place = join(directory, shardFolder(shardNameOf(parseVkey(first).name, origin)));
+  const note = readFileSync(join(place, "checkpoint"), "utf8");
+  writeFileSync(
+    join(place, "witnessed-checkpoint"),
+    note + issueCosignature(parseNote(note).unverifiedText, witness, 1),
+  );
+  const witnessVkey = formatVkey("w.test/1", rawEd25519Key(signer.publicKey), ALGORITHM_COSIGNATURE);
+  const policy = parseTlogPolicy(`witness one ${witnessVkey}\nquorum one\n`);
+  const { witnessed, findings } = await auditDirectory({
+    directory,
+    vkey: first,
+    olderCheckpoint: undefined,
+    policy,
+  });
+  expect(findings.filter(({ severity }) => severity === "damage")).toEqual([]);
+  expect(witnessed.kind).toBe("proven");
+  const strangers = formatVkey(parseVkey(first).name, new Uint8Array(32).fill(9));
+  for (const one of [page, later])
+    await expectRejection(
+      createEventProver(client, under(strangers)).then((prover) => prover.provePage(one)),
+      "checkpoint_untrusted",
+    );
 });

@@ -5,11 +5,14 @@
 import { parseTrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { parseTrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { parseCheckpointText } from "@trustwarden/core/agentledger/checkpoint.ts";
-import { parseNote } from "@trustwarden/core/agentledger/signed-note.ts";
+import { originOfNote } from "@trustwarden/core/agentledger/cosignature.ts";
+import { readShardChain } from "@trustwarden/core/agentledger/shard-chain.ts";
+import { parseNote, parseVkey } from "@trustwarden/core/agentledger/signed-note.ts";
 import type { TlogPolicy } from "@trustwarden/core/agentledger/tlog-policy.ts";
 import { auditLog, type LogAudit, type LogReport } from "@trustwarden/core/agentledger/verify-log.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { createCertificateVerifier } from "trustwarden/peer.ts";
-import { openLogDirectory } from "./log-directory.ts";
+import { type LogDirectory, openLogDirectory } from "./log-directory.ts";
 import { readWitnessStatus, type WitnessStatus } from "./witness-policy.ts";
 
 /** What to hold an export against; what is not given is taken from the export itself, which then only proves itself. */
@@ -52,7 +55,12 @@ export async function auditDirectory({
   const log = openLogDirectory(directory);
   const key = vkey ?? log.vkey;
   const note = log.witnessed ?? (await log.reader.readCheckpoint()) ?? "";
-  const witnessed = readWitnessStatus(note, { policy, vkey: key, isClaimed: log.witnessed !== null });
+  const witnessed = readWitnessStatus(note, {
+    policy,
+    vkey: key,
+    key: policy === null ? key : await keyOfShard(note, key, log),
+    isClaimed: log.witnessed !== null,
+  });
   const isProven = witnessed.kind === "proven";
   const report = await auditLog({
     reader: log.reader,
@@ -67,6 +75,18 @@ export async function auditDirectory({
     ...(isProven ? { witnessedCheckpoint: note } : {}),
   });
   return { ...report, witnessed, witnessedSize: isProven ? witnessedSizeOf(note, report) : null };
+}
+
+/** The key to which the ends of shards lead from the first one; that one where they lead to no shard of a note. */
+async function keyOfShard(note: string, vkey: string, { openShard }: LogDirectory): Promise<string> {
+  try {
+    const { ended, live } = await readShardChain(vkey, openShard);
+    return [...ended, live].find((shard) => parseVkey(shard.vkey).name === originOfNote(note))?.vkey ?? vkey;
+  } catch (error) {
+    // Safe: damage is the audit's to report, and a note that the first key did not sign is refused.
+    if (error instanceof TrustWardenError) return vkey;
+    throw error;
+  }
 }
 
 /** Entries of the ledger under a witnessed checkpoint, with all shards before its own. */

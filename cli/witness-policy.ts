@@ -4,7 +4,12 @@
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { verifyWitnessedCheckpoint } from "@trustwarden/core/agentledger/cosignature.ts";
+import {
+  originOfNote,
+  verifyWitnessedCheckpoint,
+  vkeyUnder,
+} from "@trustwarden/core/agentledger/cosignature.ts";
+import { isSameLogKey, vkeyFor } from "@trustwarden/core/agentledger/shard.ts";
 import { parseVkey } from "@trustwarden/core/agentledger/signed-note.ts";
 import {
   needsWitnesses,
@@ -45,12 +50,25 @@ export function readWitnessStatus(
   {
     policy,
     vkey,
+    key = vkey,
     isClaimed,
-  }: { readonly policy: TlogPolicy | null; readonly vkey: string; readonly isClaimed: boolean },
+  }: {
+    readonly policy: TlogPolicy | null;
+    /** Of the ledger's first log. */
+    readonly vkey: string;
+    /** To which that one leads at the note's shard, of the ledger's name; the first unless given. */
+    readonly key?: string;
+    readonly isClaimed: boolean;
+  },
 ): WitnessStatus {
   if (policy === null) return { kind: "unchecked", isClaimed };
   try {
-    const { cosignatures } = verifyWitnessedCheckpoint(note, completePolicy(policy, vkey));
+    const complete = completePolicy(policy, vkey);
+    const { cosignatures } = verifyWitnessedCheckpoint(
+      note,
+      complete,
+      keyUnder(complete, { note, vkey, key }),
+    );
     // Under `quorum none` nobody else has to have said anything, so whoever did proves nothing to anybody else.
     if (!needsWitnesses(policy)) return { kind: "unchecked", isClaimed };
     return {
@@ -77,6 +95,16 @@ export function formatWitnessStatus(status: WitnessStatus): string {
         ? "unwitnessed as far as this side knows: the server says otherwise, and a policy of your own would check it (docs/guides/witnesses.md)"
         : "unwitnessed: nobody else has countersigned this tree, so it shows tampering only to who kept an earlier checkpoint";
   }
+}
+
+/** The policy's key for a note's log; where that is the ledger's first key, the one that it leads to. */
+function keyUnder(
+  policy: TlogPolicy,
+  { note, vkey, key }: { readonly note: string; readonly vkey: string; readonly key: string },
+): string {
+  const origin = originOfNote(note);
+  const own = vkeyUnder(policy, origin);
+  return isSameLogKey(own, vkey) ? vkeyFor(key, origin) : own;
 }
 
 /** A policy that names no log is about the log of this key. */

@@ -45,13 +45,15 @@ export class FollowedKeys {
     return this.#withKey(() => ledgerKeyAt(this.#keys, position), verify);
   }
 
+  /** Verifies a checkpoint, or more of it, by the key of the shard that it is of. @throws whatever `verify` throws. */
+  withKeyOf<T>(note: string, verify: (key: LedgerKey) => T): Promise<T> {
+    const origin = note.split("\n", 1)[0] ?? "";
+    return this.#withKey(() => ledgerKeyOf(this.#keys, origin), verify);
+  }
+
   /** A checkpoint of any shard. @throws TrustWardenError `checkpoint_malformed`, `checkpoint_untrusted`. */
   verifyCheckpoint(note: string): Promise<Checkpoint> {
-    const origin = note.split("\n", 1)[0] ?? "";
-    return this.#withKey(
-      () => ledgerKeyOf(this.#keys, origin),
-      ({ vkey }) => verifyShardCheckpoint(note, vkey),
-    );
+    return this.withKeyOf(note, ({ vkey }) => verifyShardCheckpoint(note, vkey));
   }
 
   /** Another key is looked for only when the known one does not do: a change is rare, and nothing is asked before it. */
