@@ -37,7 +37,9 @@ async function rotate(
   });
   output.show({ origin, vkey, first }, [
     `${origin} has begun at entry ${first}; the shard before it takes nothing more.`,
-    "`warden witness` follows it by itself; other witnesses have to know its key:",
+    newKey
+      ? "No witness knows its key, and until they do it is not called proven: name it to each, beside the old one (`warden witness serve --log`):"
+      : "`warden witness` follows it by itself; other witnesses have to know its key:",
     vkey,
   ]);
 }

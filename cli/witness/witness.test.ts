@@ -32,12 +32,13 @@ const sound = createHistory();
 let made = 0;
 
 /** A witness in a new directory, served in this process. */
-async function serve() {
+async function serve(...later: readonly string[]) {
   made += 1;
   const path = join(home, `witness-${made}`);
   const vkey = createWitnessDirectory(path, `w${made}.test/1`);
   const directory = openWitnessDirectory(path);
-  const logs = new Map([[HISTORY_ORIGIN, { vkey: HISTORY_VKEY, key: parseVkey(HISTORY_VKEY) }]]);
+  const told = [HISTORY_VKEY, ...later].map((one) => ({ vkey: one, key: parseVkey(one) }));
+  const logs = new Map(told.map((log) => [log.key.name, log]));
   const events: unknown[] = [];
   const server = createWitnessServer({
     directory,
@@ -114,6 +115,24 @@ describe("a running witness", () => {
     expect(await offer(noteOf("2026q4").replaceAll(HISTORY_ORIGIN, "other.test"))).toBe(404);
     const shown = await fetch(`${url}/${originHash(`${HISTORY_ORIGIN}/2026q4`)}/checkpoint`);
     expect(await shown.text()).toContain(noteOf("2026q4"));
+  });
+
+  it("goes on by the key of the newest shard that it was told of, and by none that was replaced", async () => {
+    const noteOf = (name: string, key: number) => {
+      const head = { origin: `${HISTORY_ORIGIN}/${name}`, size: 1, root: leafHash(encodeUtf8(name)) };
+      return issueCheckpoint(head, createTestLogSigner(key));
+    };
+    const told = formatVkey(`${HISTORY_ORIGIN}/2026q3`, rawEd25519Key(createTestLogSigner(2).publicKey));
+    const { url } = await serve(told);
+    const offer = async (note: string) =>
+      (await submit(url, formatSubmission({ oldSize: 0, proof: [], checkpoint: note }))).status;
+    expect(await offer(noteOf("2026q3", 1))).toBe(403);
+    expect(await offer(noteOf("2026q3", 2))).toBe(200);
+    expect(await offer(noteOf("2026q3.2", 1))).toBe(403);
+    expect(await offer(noteOf("2026q3.2", 2))).toBe(200);
+    expect(await offer(noteOf("2026q4", 1))).toBe(403);
+    expect(await offer(noteOf("2026q4", 2))).toBe(200);
+    expect(await offer(noteOf("2026q2", 1))).toBe(404);
   });
 
   it("keeps two roots of one size as evidence against the log, once", async () => {

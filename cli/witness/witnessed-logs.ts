@@ -1,5 +1,6 @@
 /**
- * The logs that a witness knows: those it was told of, and the shards that such a log turns to under the same key.
+ * The logs that a witness knows: those it was told of, and the shards that such a log turns to under the same key: that of the
+ * newest shard before them which it was told of.
  *
  * A shard needs no telling: its checkpoints are signed by the key of its ledger under a name that begins with the ledger's own. What a
  * witness says of it is what it says of any log, that it only grows; whether it is the shard that the one before names is shown by
@@ -9,6 +10,7 @@ import {
   compareShardNames,
   isComingShard,
   isShardOrigin,
+  isShardSuccessor,
   vkeyFor,
 } from "@trustwarden/core/agentledger/shard.ts";
 import { parseVkey } from "@trustwarden/core/agentledger/signed-note.ts";
@@ -41,10 +43,17 @@ export class WitnessedLogs {
   get(origin: string): WitnessedLog | undefined {
     const told = this.#told.get(origin);
     if (told !== undefined) return told;
-    const [ledger, log] = [...this.#told].find(([name]) => isShardOrigin(name, origin)) ?? [];
-    if (ledger === undefined || log === undefined || !this.#mayFollow(ledger, origin)) return undefined;
+    const [before, log] = this.#newestBefore(origin);
+    const ledger = origin.slice(0, Math.max(0, origin.lastIndexOf("/")));
+    if (before === undefined || log === undefined || !this.#mayFollow(ledger, origin)) return undefined;
     const vkey = vkeyFor(log.vkey, origin);
     return { vkey, key: parseVkey(vkey) };
+  }
+
+  /** Of the logs that this can be a later shard of, the newest one: a key that it replaced begins nothing any more. */
+  #newestBefore(origin: string): readonly [string, WitnessedLog] | readonly [] {
+    const before = [...this.#told].filter(([name]) => isShardSuccessor(name, origin));
+    return before.find(([name]) => before.every(([other]) => !isShardSuccessor(name, other))) ?? [];
   }
 
   /** The origin with a hash, of those that something is remembered of. */
