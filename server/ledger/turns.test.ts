@@ -57,6 +57,12 @@ describe("a turn with a new key", () => {
     });
   });
 
+  it("is never one with the key of before, where nobody makes keys", async () => {
+    const { turns, asked } = turnsOf(old);
+    await expect(turns.turn("new key")).rejects.toThrow("no key is made here");
+    expect(asked).toEqual([]);
+  });
+
   it("is not believed of a turn that was under way with another key", async () => {
     const { turns } = turnsOf(old, { makeKey });
     await expect(turns.turn("new key")).rejects.toMatchObject({ code: "ledger_unavailable" });

@@ -127,14 +127,20 @@ export class LedgerTurns {
    * @throws TrustWardenError `ledger_unavailable`; `replica_refused` for another key, where servers share the ledger.
    */
   async turn(key: "same key" | "new key" = "same key"): Promise<Shard> {
-    const { log, nowMs, onTurned, makeKey } = this.#options;
-    const made = key === "new key" ? makeKey?.() : undefined;
+    const { log, nowMs, onTurned } = this.#options;
+    const made = key === "new key" ? this.#makeKey() : undefined;
     const shard = await log.turn(nextShardName(log.current.name, nowMs()), made);
     // A turn that was under way is the same turn: whoever asked for a key must not believe that it has come.
     if (made !== undefined && !isSameLogKey(shard.vkey, formatVkey(shard.origin, rawEd25519Key(made))))
       throw new TrustWardenError("ledger_unavailable", { reason: "another turn was under way" });
     await onTurned(shard);
     return shard;
+  }
+
+  #makeKey(): PublicKey {
+    const { makeKey } = this.#options;
+    if (makeKey === undefined) throw new Error("no key is made here");
+    return makeKey();
   }
 
   /** By the first record with a time; null while there is none. */
