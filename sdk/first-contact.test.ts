@@ -114,6 +114,14 @@ describe("first contact", () => {
     });
   });
 
+  it.each([302, 404])("with what answers %i for a bundle does not call it the server", async (code) => {
+    const other = await listen({ status: { of: "/v1/bundle", code } });
+    await expect(contact(other.url)).rejects.toMatchObject({
+      code: "server_untrusted",
+      details: { status: code },
+    });
+  });
+
   it("with a server that has no time to show how it came to its roots, does not call it an impostor", async () => {
     const busy = await listen({ status: { of: "/v1/successions", code: 429 } });
     const otherPin = "A".repeat(43);

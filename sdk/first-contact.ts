@@ -40,6 +40,8 @@ const DISCOVERY_HEADER = "trustwarden-discovery";
 const SUCCESSIONS_PATH = "/v1/successions";
 /** Also of the successions: a few roots each. */
 const MAX_BUNDLE_BYTES = 262_144;
+const TOO_MANY_REQUESTS = 429;
+const FIRST_SERVER_FAULT = 500;
 const TIMEOUT_MS = 10_000;
 
 /** Where the server is and what proves it; from a ticket or a grant. */
@@ -184,12 +186,14 @@ async function readUnprovenBundle(origin: URL): Promise<{
  * The body of a public document. A server that is too busy to give it has not proven to be another one, which nobody would try
  * again; what it says of why is not believed before it is proven.
  *
- * @throws TrustWardenError `server_unreachable` with the status when it is another than 200.
+ * @throws TrustWardenError `server_unreachable` with the status 429 or of a server's own fault; `server_untrusted` with any other but 200.
  */
 async function readDocument(message: IncomingMessage): Promise<Uint8Array> {
   const body = await readBody(message, { maxBytes: MAX_BUNDLE_BYTES, timeoutMs: TIMEOUT_MS });
   const { statusCode: status = 0 } = message;
-  if (status !== 200) throw new TrustWardenError("server_unreachable", { reason: "no document", status });
+  const isBusy = status === TOO_MANY_REQUESTS || status >= FIRST_SERVER_FAULT;
+  if (isBusy) throw new TrustWardenError("server_unreachable", { reason: "no document", status });
+  if (status !== 200) throw new TrustWardenError("server_untrusted", { reason: "no document", status });
   return body;
 }
 

@@ -73,3 +73,12 @@ def test_a_server_that_is_too_busy_is_not_called_an_impostor(live: LiveServer, s
         with pytest.raises(TrustWardenError) as refused:
             connect_server(address_of(live, service.url))
         assert (refused.value.code, refused.value.details["status"]) == ("server_unreachable", status)
+
+
+@pytest.mark.parametrize("status", [302, 404])
+def test_what_answers_otherwise_is_not_called_the_server(live: LiveServer, status: int) -> None:
+    with closing(HostileService(live, "other")) as service:
+        service.raw = f"HTTP/1.1 {status} Elsewhere\r\nLocation: /\r\nContent-Length: 2\r\n\r\n{{}}".encode()
+        with pytest.raises(TrustWardenError) as refused:
+            connect_server(address_of(live, service.url))
+        assert (refused.value.code, refused.value.details["status"]) == ("server_untrusted", status)

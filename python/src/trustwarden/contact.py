@@ -125,8 +125,10 @@ def make_contact(origin: Origin, address: ServerAddress) -> Contact:
 def _read_document(answer: Answer) -> bytes:
     """A server too busy to give it has not proven to be another one; why it is, is not believed before it is proven."""
     body = answer.read(_MAX_BUNDLE_BYTES)
-    if answer.status != 200:
+    if answer.status == 429 or answer.status >= 500:
         raise fail("server_unreachable", {"reason": "no document", "status": answer.status})
+    if answer.status != 200:
+        raise fail("server_untrusted", {"reason": "no document", "status": answer.status})
     return body
 
 
