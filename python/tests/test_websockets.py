@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import count
 
 import pytest
@@ -15,7 +15,7 @@ from test_service import Bank
 from trustwarden import parse_receipt_header
 from visitors import Forger
 
-SCOPE = ["talk:transactions", "talk:failure", "talk:refusal", "read:transactions"]
+SCOPE = ["talk:transactions", "talk:failure", "talk:refusal", "talk:on", "read:transactions"]
 TALK = ("/talk", "talk:transactions", "bank://ledger/talk")
 _numbers = count()
 
@@ -116,6 +116,22 @@ def test_a_conversation_is_cut_when_its_agent_is_stopped(bank: Bank, live: LiveS
             assert conversation.hear() in ("[1008]", "gone")
             assert time.monotonic() - started < 5
         assert eventually(lambda: outcome_of(live, event_id) == "aborted")
+
+
+def test_an_application_that_goes_on_hears_nothing_more_of_who_was_stopped(bank: Bank, live: LiveServer) -> None:
+    with closing(Forger(live, f"stopped-{next(_numbers)}", SCOPE)) as stopped:
+        with closing(talk(bank, stopped, "/talk/stubborn", "talk:on", "bank://ledger/talk/stubborn")) as conversation:
+            event_id = event_of(conversation)
+            target = {"kind": "instance", "id": stopped.enrolled.answer.instance_id}
+            live.owner("/v1/revocations", {"target": target, "reason": "enough"})
+            ends_at = time.monotonic() + 10
+            with suppress(OSError):
+                while time.monotonic() < ends_at:
+                    conversation.say("pay me")
+                    time.sleep(0.02)
+            assert time.monotonic() < ends_at
+        assert eventually(lambda: outcome_of(live, event_id) == "aborted")
+    assert not [entry for entry in bank.said() if "heard" in entry]
 
 
 def test_an_application_that_fails_or_refuses_is_no_success(bank: Bank, live: LiveServer, forger: Forger) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import threading
@@ -26,6 +27,7 @@ ROUTES = [
     Route("GET", "/talk", "talk:transactions", "bank://ledger/talk"),
     Route("GET", "/talk/broken", "talk:failure", "bank://ledger/talk/broken"),
     Route("GET", "/talk/closed", "talk:refusal", "bank://ledger/talk/closed"),
+    Route("GET", "/talk/stubborn", "talk:on", "bank://ledger/talk/stubborn"),
 ]
 LOG = Path(os.environ["BANK_LOG"])
 
@@ -81,8 +83,21 @@ async def _talk(visit: Visit, receive: Receive, send: Send) -> None:
     await send({"type": "websocket.accept", "headers": [(b"trustwarden-receipt", b"forged")]})
     if visit.action == "talk:failure":
         raise ValueError("broken")
+    if visit.action == "talk:on":
+        listening = asyncio.ensure_future(_listen_on(visit, receive))
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.shield(listening)
+        await listening
+        return
     while (message := await receive())["type"] == "websocket.receive":
         await send({"type": "websocket.send", "text": f"{visit.agent.spiffe_id} said {message['text']}"})
+
+
+async def _listen_on(visit: Visit, receive: Receive) -> None:
+    """Does not stop when it is told to, and writes down what it is told by whom it should hear no more."""
+    while (message := await receive())["type"] == "websocket.receive":
+        if visit.signal.is_cut:
+            log(heard=message["text"])
 
 
 def _wsgi(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

@@ -151,6 +151,9 @@ class WebSocketVisit:
             self._is_told = True
             return {"type": "websocket.connect"}
         message = await self._receive()
+        if self._permit is None or self._permit.visit.signal.is_cut:
+            # An application that goes on in a task of its own would act on the word of who was stopped.
+            message = {"type": "websocket.disconnect", "code": _POLICY_VIOLATION}
         if message["type"] == "websocket.disconnect":
             self._is_over = True
         return message
