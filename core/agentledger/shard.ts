@@ -13,7 +13,7 @@
 import { encodeUtf8, isEqualBytes } from "../bytes.ts";
 import { TrustWardenError } from "../error.ts";
 import { type Checkpoint, verifyCheckpoint } from "./checkpoint.ts";
-import { formatVkey, parseVkey, rawEd25519Key } from "./signed-note.ts";
+import { ALGORITHM_ED25519, formatVkey, parseVkey, rawEd25519Key } from "./signed-note.ts";
 
 const START = "trustwarden.dev/shard-start@v1";
 const END = "trustwarden.dev/shard-end@v1";
@@ -175,12 +175,13 @@ export function encodeShardEnd(vkey: string): Uint8Array {
 /**
  * Key of the next shard that the last entry of one names; null for any other entry.
  *
- * @throws TrustWardenError `checkpoint_malformed` for an end that names what is no key.
+ * @throws TrustWardenError `checkpoint_malformed` for an end that names what is no key of a log.
  */
 export function parseShardEnd(entry: Uint8Array): string | null {
   const vkey = /^next (.+)\n$/.exec(lineOf(entry, END) ?? "")?.[1];
   if (vkey === undefined) return null;
-  parseVkey(vkey);
+  if (parseVkey(vkey).algorithm !== ALGORITHM_ED25519)
+    throw new TrustWardenError("checkpoint_malformed", { reason: "no key of a log" });
   return vkey;
 }
 

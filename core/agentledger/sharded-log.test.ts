@@ -15,6 +15,7 @@ import {
 import { leafHash } from "./merkle.ts";
 import type { HighWater, LogStorage } from "./ports.ts";
 import {
+  encodeShardEnd,
   encodeShardStart,
   isSameLogKey,
   isShardMark,
@@ -28,7 +29,7 @@ import {
   vkeyFor,
 } from "./shard.ts";
 import { ShardedLog, type ShardedLogOptions } from "./sharded-log.ts";
-import { formatVkey, rawEd25519Key } from "./signed-note.ts";
+import { ALGORITHM_COSIGNATURE, formatVkey, rawEd25519Key } from "./signed-note.ts";
 
 const ledger = "ledger.acme.test";
 const signer = createTestLogSigner();
@@ -362,5 +363,15 @@ describe("names of shards", () => {
     expect(parseShardStart(mark.subarray(0, 30))).toBeNull();
     expect(parseShardStart(encodeUtf8("{}"))).toBeNull();
     expect(parseShardEnd(mark)).toBeNull();
+  });
+
+  it("name a log's key, and no witness's", () => {
+    const name = `${ledger}/2026q4`;
+    const raw = new Uint8Array(32).fill(9);
+    const [own, witness] = [formatVkey(name, raw), formatVkey(name, raw, ALGORITHM_COSIGNATURE)];
+    expect(parseShardEnd(encodeShardEnd(own))).toBe(own);
+    expect(() => parseShardEnd(encodeShardEnd(witness))).toThrow(
+      expect.objectContaining({ code: "checkpoint_malformed" }),
+    );
   });
 });

@@ -10,12 +10,14 @@ import pytest
 from bundle_cases import judge_bundles
 from live import LiveServer
 from trustwarden import TrustWardenError
+from trustwarden._bytes import encode_base64
+from trustwarden._crypto import sha256
 from trustwarden._json import parse_json_object
 from trustwarden.answers import Members
 from trustwarden.checkpoint import LatestCheckpoint
 from trustwarden.ledger_keys import FollowedKeys
-from trustwarden.notes import Checkpoint, parse_vkey
-from trustwarden.shards import parse_shard_start, shard_rank, verify_shard_checkpoint
+from trustwarden.notes import ALGORITHM_COSIGNATURE, ALGORITHM_ED25519, Checkpoint, parse_vkey
+from trustwarden.shards import encode_shard_end, parse_shard_end, parse_shard_start, shard_rank, verify_shard_checkpoint
 
 
 def test_evidence_over_two_shards_holds_and_no_forged_or_hidden_shard_does(tmp_path: Path) -> None:
@@ -85,3 +87,17 @@ def test_shards_of_a_ledger_stand_in_the_order_of_their_names() -> None:
 @pytest.mark.parametrize("entry", [b"", b"{}", b"\xff", b"trustwarden.dev/shard-start@v1\nfirst 01\n\nx"])
 def test_other_entries_are_no_beginning_of_a_shard(entry: bytes) -> None:
     assert parse_shard_start(entry) is None
+
+
+def test_the_end_of_a_shard_names_a_logs_key_and_no_witnesss() -> None:
+    own, witness = (_vkey_of(algorithm) for algorithm in (ALGORITHM_ED25519, ALGORITHM_COSIGNATURE))
+    assert parse_shard_end(encode_shard_end(own)) == own
+    with pytest.raises(TrustWardenError) as refused:
+        parse_shard_end(encode_shard_end(witness))
+    assert refused.value.code == "checkpoint_malformed"
+
+
+def _vkey_of(algorithm: int) -> str:
+    name, typed = "ledger.acme.test/2026q4", bytes([algorithm]) + bytes([9]) * 32
+    key_id = sha256(name.encode() + b"\n" + typed)[:4]
+    return f"{name}+{key_id.hex()}+{encode_base64(typed)}"

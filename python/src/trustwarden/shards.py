@@ -111,10 +111,11 @@ def encode_shard_end(vkey: str) -> bytes:
 def parse_shard_end(entry: bytes) -> str | None:
     """Key of the next shard that the last entry of one names; None for any other entry.
 
-    Raises: TrustWardenError `checkpoint_malformed` for an end that names what is no key.
+    Raises: TrustWardenError `checkpoint_malformed` for an end that names what is no key of a log.
     """
     found = _END.fullmatch(entry.decode("latin-1")) if len(entry) <= _MAX_MARK_BYTES else None
     if found is None:
         return None
-    parse_vkey(found[1])
+    if parse_vkey(found[1]).algorithm != ALGORITHM_ED25519:
+        raise TrustWardenError("checkpoint_malformed", {"reason": "no key of a log"})
     return found[1]
