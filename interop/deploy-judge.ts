@@ -157,8 +157,8 @@ async function judgeChart(lab: Lab): Promise<readonly Verdict[]> {
     await validate(known.join("---").replace("runAsNonRoot", "runAsNonroot"), "refuse", "a word misspelt");
     verdicts.push(judgeSettings(stdout, name));
   }
-  // Of several servers each would make keys of its own, or have the state alone.
-  for (const unset of ["sharedKeys.secretName=", "settings.state.servers=one"]) {
+  // Of several servers each would make keys of its own, have the state alone, or not start with a gateway (decision 0094).
+  for (const unset of ["sharedKeys.secretName=", "settings.state.servers=one", "gateway.enabled=true"]) {
     const { code } = await run(["template", "tw", chart, "--values", several, "--set", unset]);
     verdicts.push({ name: `two servers, ${unset}`, expected: "refuse", isAccepted: code === 0 });
   }
