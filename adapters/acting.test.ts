@@ -158,8 +158,10 @@ describe("the gate", () => {
     });
     const kept = gate.run({ agent: other }, call, () => late.promise);
     await begun.promise;
+    // Listened to first: the stop is heard of before it has been answered, now and then.
+    const given = expect(cut).rejects.toMatchObject({ code: "identity_revoked" });
     await root.revoke({ child: stopped, reason: "enough" });
-    await expect(cut).rejects.toMatchObject({ code: "identity_revoked" });
+    await given;
     await world.expectCut(stopped);
     late.resolve("late");
     expect(await kept).toBe("late");

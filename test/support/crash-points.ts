@@ -142,7 +142,7 @@ export const TURN_POINTS: readonly CrashPoint[] = [
   {
     name: "turn: its key is made, and nothing names it",
     file: "server/ledger/turns.ts",
-    line: /^\s*const made = key === "new key" \? makeKey\?\.\(\) : undefined;$/,
+    line: /^\s*const made = key === "new key" \? this\.#makeKey\(\) : undefined;$/,
     place: "after",
     hasNotTurned: true,
   },
