@@ -1,5 +1,4 @@
 /** A5: somebody reads another agent's claim code and claims it. */
-import { readFileSync } from "node:fs";
 import { digestOfClaimCode } from "@trustwarden/core/agentid/claim-code.ts";
 import { identityAnswer } from "@trustwarden/core/api/identity.ts";
 import { formatThumbprint } from "@trustwarden/core/crypto.ts";
@@ -16,7 +15,7 @@ import {
 import { send } from "../../test/support/http.ts";
 import { createTestSigner } from "../../test/support/keys.ts";
 import { defineScenario, expectSame } from "../scenario.ts";
-import { filesIn } from "../support/backups.ts";
+import { textsIn } from "../support/backups.ts";
 import { expectRefusal, UNPROVEN } from "../support/client.ts";
 import { expectCode } from "../support/people-cast.ts";
 
@@ -64,7 +63,7 @@ export const scenario = defineScenario({
     expectRefusal(await postEnrolment(server, ticket, key), UNPROVEN, "the ticket under another key");
     const again = await accept(server, owner, { code: wanted.code, ticket: claimTicket(owner, wanted) });
     expectCode(again, UNKNOWN, "a code that was used");
-    const texts = filesIn(home.dataDir).map((path) => readFileSync(path, "latin1"));
+    const texts = textsIn(home.dataDir);
     const isKept = (word: string) => texts.some((text) => text.includes(word));
     for (const code of [agent.code, agent.code.replaceAll("-", "")])
       expectSame(isKept(code), false, "the code in the data directory");

@@ -1,5 +1,5 @@
 /** Backups of a world: the files that `warden backup` makes, what is restored of them, and whoever takes them apart. */
-import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { readFiles } from "../../server/backup/archive.ts";
 import { createRecipient, SealedReader } from "../../server/backup/sealed-stream.ts";
@@ -58,4 +58,16 @@ export function filesIn(directory: string): readonly string[] {
   return readdirSync(directory, { withFileTypes: true, recursive: true })
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name));
+}
+
+/** What the files below a directory say; one that a running server has taken away meanwhile says nothing. */
+export function textsIn(directory: string): readonly string[] {
+  return filesIn(directory).flatMap((path) => {
+    try {
+      return [readFileSync(path, "latin1")];
+    } catch (error) {
+      if (Object(error).code === "ENOENT") return [];
+      throw error;
+    }
+  });
 }
