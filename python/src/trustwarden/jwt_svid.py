@@ -10,15 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ._bytes import parse_base64url, parse_utf8
 from ._crypto import is_p256_signature
-from ._json import Json, JsonObject, is_json_list, is_safe_integer, parse_json_object
+from ._json import Json, JsonObject, is_json_list, is_safe_integer
+from ._jws import malformed_token, parse_compact_jws
 from .bundle import TrustBundle
 from .errors import TrustWardenError, fail
 from .spiffe import SpiffeId, TrustDomain, parse_spiffe_id, path_of, trust_domain_of
 
-_MAX_TOKEN_CHARS = 8192
-"""Fits every HTTP header and leaves no room for a bomb."""
 _MAX_AUDIENCES = 16
 _CLOCK_SKEW_SECONDS = 10
 """How far the issuer's clock may be ahead of ours; `exp` has no leeway."""
@@ -47,19 +45,21 @@ def verify_jwt_svid(
     Raises: TrustWardenError `svid_malformed`, `trust_domain_unknown`, `svid_untrusted`, `svid_audience`,
     `svid_expired`, `svid_not_yet_valid`, `svid_too_long_lived`.
     """
-    header, claims, signed, signature = _parse_compact(token)
+    jws = parse_compact_jws(token)
+    _require_header(jws.header)
+    claims = jws.claims
     spiffe_id = _parse_subject(claims.get("sub"))
     named = _parse_audience(claims.get("aud"))
     expires_at = _parse_instant(claims, "exp")
     if expires_at is None:
-        raise _malformed("exp")
+        raise malformed_token("exp")
     starts = [_parse_instant(claims, "nbf"), _parse_instant(claims, "iat")]
     bundle = bundles.get(trust_domain_of(spiffe_id))
     if bundle is None or bundle.trust_domain != trust_domain_of(spiffe_id):
         raise fail("trust_domain_unknown", {"trustDomain": trust_domain_of(spiffe_id)})
-    kid = header.get("kid")
+    kid = jws.header.get("kid")
     keys = [*bundle.jwt_keys.values()] if kid is None else [bundle.jwt_keys.get(str(kid))]
-    if not any(key is not None and is_p256_signature(key, signed, signature) for key in keys):
+    if not any(key is not None and is_p256_signature(key, jws.signed, jws.signature) for key in keys):
         raise fail("svid_untrusted", {"reason": "no key of the bundle signed the token"})
     if not all(one in named for one in audience):
         raise fail("svid_audience")
@@ -67,35 +67,25 @@ def verify_jwt_svid(
     return JwtSvid(spiffe_id, named, expires_at)
 
 
-def _parse_compact(token: str) -> tuple[JsonObject, JsonObject, bytes, bytes]:
-    """Header, claims, what is signed, and the signature."""
-    parts = token.split(".")
-    if len(token) > _MAX_TOKEN_CHARS or len(parts) != 3 or not all(parts):
-        raise _malformed("not a compact JWS")
-    try:
-        header, claims = (parse_json_object(parse_utf8(parse_base64url(part))) for part in parts[:2])
-        signature = parse_base64url(parts[2])
-    except TrustWardenError as cause:
-        raise _malformed("part") from cause
+def _require_header(header: JsonObject) -> None:
     # The algorithm is ours to name, never the token's.
     if header.get("alg") != "ES256" or header.get("typ") not in _TYPES or not _HEADERS.issuperset(header):
-        raise _malformed("header")
+        raise malformed_token("header")
     if "kid" in header and (not isinstance(header["kid"], str) or header["kid"] == ""):
-        raise _malformed("kid")
+        raise malformed_token("kid")
     if "typ" in header and header["typ"] is None:
-        raise _malformed("header")
-    return header, claims, f"{parts[0]}.{parts[1]}".encode(), signature
+        raise malformed_token("header")
 
 
 def _parse_subject(sub: Json) -> SpiffeId:
     if not isinstance(sub, str):
-        raise _malformed("sub")
+        raise malformed_token("sub")
     try:
         spiffe_id = parse_spiffe_id(sub)
     except TrustWardenError as cause:
-        raise _malformed("sub") from cause
+        raise malformed_token("sub") from cause
     if path_of(spiffe_id) == "":
-        raise _malformed("sub without a path")
+        raise malformed_token("sub without a path")
     return spiffe_id
 
 
@@ -104,7 +94,7 @@ def _parse_audience(aud: Json) -> tuple[str, ...]:
     listed: Sequence[Json] = aud if is_json_list(aud) else [aud]
     named = tuple(one for one in listed if isinstance(one, str) and one != "")
     if not 0 < len(named) <= _MAX_AUDIENCES or len(named) != len(listed):
-        raise _malformed("aud")
+        raise malformed_token("aud")
     return named
 
 
@@ -114,7 +104,7 @@ def _parse_instant(claims: JsonObject, name: str) -> int | None:
     if name not in claims:
         return None
     if not is_safe_integer(value) or value < 0:
-        raise _malformed("time")
+        raise malformed_token("time")
     return value
 
 
@@ -127,7 +117,3 @@ def _require_within(expires_at: int, starts: Sequence[int | None], now: float) -
     issued_at = starts[1]
     if expires_at - (now if issued_at is None else issued_at) > _MAX_LIFETIME_SECONDS:
         raise fail("svid_too_long_lived", {"expires_at": expires_at})
-
-
-def _malformed(reason: str) -> TrustWardenError:
-    return fail("svid_malformed", {"reason": reason})

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
-from ._bytes import encode_base64url, parse_base64url, parse_utf8
+from ._bytes import encode_base64url
 from ._crypto import format_thumbprint, is_p256_signature, parse_p256_jwk
-from ._json import Json, JsonObject, is_json_object, is_safe_integer, parse_json_object
+from ._json import Json, JsonObject, is_json_object, is_safe_integer
+from ._jws import malformed_token, parse_compact_jws
 from .enrol import issue_possession
 from .errors import TrustWardenError, fail
 from .keys import InstanceKey
@@ -23,7 +24,6 @@ from .runtime import now_seconds
 from .server import ServerCall, encode_body
 from .session import AgentSession
 
-_MAX_TOKEN_CHARS = 8192
 _MAX_LIFETIME_SECONDS = 3600
 _CLOCK_SKEW_SECONDS = 10
 _HEADERS = {"alg", "kid", "typ"}
@@ -73,19 +73,13 @@ def verify_wit(token: str, spiffe_id: str, thumbprint: str, keys: Mapping[str, E
 
     Raises `svid_malformed`, `svid_untrusted`, `svid_expired`, `svid_not_yet_valid`, `svid_too_long_lived`.
     """
-    parts = token.split(".")
-    if len(token) > _MAX_TOKEN_CHARS or len(parts) != 3:
-        raise _malformed("not a compact JWS")
-    try:
-        header, claims = (parse_json_object(parse_utf8(parse_base64url(part))) for part in parts[:2])
-        signature = parse_base64url(parts[2])
-    except TrustWardenError as cause:
-        raise _malformed("part") from cause
+    jws = parse_compact_jws(token)
+    header, claims = jws.header, jws.claims
     kid = header.get("kid")
     if header.get("alg") != "ES256" or header.get("typ") != "wit+jwt" or set(header) != _HEADERS:
-        raise _malformed("header")
+        raise malformed_token("header")
     key = keys.get(kid) if isinstance(kid, str) else None
-    if key is None or not is_p256_signature(key, f"{parts[0]}.{parts[1]}".encode(), signature):
+    if key is None or not is_p256_signature(key, jws.signed, jws.signature):
         raise fail("svid_untrusted", {"reason": "no key of the bundle signed the token"})
     if claims.get("sub") != spiffe_id or _confirmed_by(claims.get("cnf")) != thumbprint:
         raise fail("server_untrusted", {"reason": "a token of another key or id"})
@@ -95,7 +89,7 @@ def verify_wit(token: str, spiffe_id: str, thumbprint: str, keys: Mapping[str, E
 def _confirmed_by(cnf: Json) -> str:
     jwk = cnf.get("jwk") if is_json_object(cnf) else None
     if not is_json_object(jwk) or jwk.get("alg") != "ES256" or "d" in jwk:
-        raise _malformed("cnf.jwk")
+        raise malformed_token("cnf.jwk")
     return format_thumbprint(parse_p256_jwk(jwk))
 
 
@@ -103,7 +97,7 @@ def _require_within(claims: JsonObject) -> int:
     expires_at, not_before, now = claims.get("exp"), claims.get("nbf", 0), now_seconds()
     # One that names an audience could pass for a bearer token somewhere (WIT-SVID section 3.8).
     if not is_safe_integer(expires_at) or not is_safe_integer(not_before) or "aud" in claims:
-        raise _malformed("claims")
+        raise malformed_token("claims")
     if now >= expires_at:
         raise fail("svid_expired", {"expires_at": expires_at})
     if now < not_before - _CLOCK_SKEW_SECONDS:
@@ -111,7 +105,3 @@ def _require_within(claims: JsonObject) -> int:
     if expires_at - now > _MAX_LIFETIME_SECONDS:
         raise fail("svid_too_long_lived", {"expires_at": expires_at})
     return expires_at
-
-
-def _malformed(reason: str) -> TrustWardenError:
-    return fail("svid_malformed", {"reason": reason})

@@ -25,6 +25,7 @@ from .asgi_scope import (
     PEER,
     VISIT,
     AsgiApp,
+    AsgiCall,
     Message,
     Receive,
     Scope,
@@ -40,7 +41,7 @@ from .asgi_scope import (
 )
 from .asgi_websocket import WebSocketVisit
 from .reception import Permit, Reception
-from .visit import RECEIPT_HEADER, Refusal, Visit, VisitArrival
+from .visit import RECEIPT_HEADER, Visit, VisitArrival
 
 if TYPE_CHECKING:
     from .guard import OnRefusal
@@ -50,7 +51,6 @@ __all__ = ["PEER", "VISIT", "AsgiApp", "Message", "Receive", "Scope", "Send", "g
 MAX_BODY_BYTES = 1_048_576
 _BODY_SECONDS = 10.0
 _STOP_SECONDS = 1.0
-_MAX_SHOWN_CHARS = 256
 
 
 def guard_asgi(reception: Reception, table: RouteTable, app: AsgiApp, on_refusal: OnRefusal) -> AsgiApp:
@@ -60,9 +60,9 @@ def guard_asgi(reception: Reception, table: RouteTable, app: AsgiApp, on_refusal
         if scope["type"] == "lifespan":
             await app(scope, receive, send)
         elif scope["type"] == "http":
-            await _HttpVisit(reception, table, app, on_refusal, scope, receive, send).run()
+            await _HttpVisit(AsgiCall(reception, table, app, on_refusal, scope, receive, send)).run()
         else:
-            await WebSocketVisit(reception, table, app, on_refusal, scope, receive, send).run()
+            await WebSocketVisit(AsgiCall(reception, table, app, on_refusal, scope, receive, send)).run()
 
     return guarded
 
@@ -70,23 +70,8 @@ def guard_asgi(reception: Reception, table: RouteTable, app: AsgiApp, on_refusal
 class _HttpVisit:
     """One request from its arrival to the end of its answer."""
 
-    def __init__(
-        self,
-        reception: Reception,
-        table: RouteTable,
-        app: AsgiApp,
-        on_refusal: OnRefusal,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-    ) -> None:
-        self._reception = reception
-        self._table = table
-        self._app = app
-        self._on_refusal = on_refusal
-        self._scope = scope
-        self._receive = receive
-        self._send = send
+    def __init__(self, call: AsgiCall) -> None:
+        self._call = call
         self._permit: Permit | None = None
         self._is_whole = False
         self._status = 0
@@ -97,12 +82,12 @@ class _HttpVisit:
 
     async def run(self) -> None:
         """Never raises before an answer has begun: what stops a visit becomes its answer."""
-        target = target_of(self._scope)
+        target = target_of(self._call.scope)
         try:
             arrival = await self._arrive(target)
             if arrival is None:
                 return
-            self._permit = await in_thread(lambda: self._reception.admit(arrival), give_up)
+            self._permit = await in_thread(lambda: self._call.reception.admit(arrival), give_up)
             visit = self._permit.begin()
         except (TrustWardenError, OSError) as error:
             await self._refuse(error, target)
@@ -111,16 +96,16 @@ class _HttpVisit:
 
     async def _arrive(self, text: str) -> VisitArrival | None:
         """What came, with its whole body; None when it was the question for the route table, which is answered."""
-        method = cast("str", self._scope["method"])
+        method = cast("str", self._call.scope["method"])
         target = parse_request_target(text)
         if method == "GET" and target.path == ROUTES_PATH:
-            await self._answer(_routes(self._table.document(self._reception.id)))
+            await self._answer(_routes(self._call.table.document(self._call.reception.id)))
             return None
         # What may not be visited is refused before its body is read.
-        require_same_path(self._scope, target)
-        self._table.match(method, target)
-        peer_chain_of(self._scope)
-        return arrival_of(self._scope, method, self._table, text, await self._read_body())
+        require_same_path(self._call.scope, target)
+        self._call.table.match(method, target)
+        peer_chain_of(self._call.scope)
+        return arrival_of(self._call.scope, method, self._call.table, text, await self._read_body())
 
     async def _read_body(self) -> bytes:
         parts: list[bytes] = []
@@ -128,7 +113,7 @@ class _HttpVisit:
         try:
             async with _deadline(_BODY_SECONDS):
                 while True:
-                    message = await self._receive()
+                    message = await self._call.receive()
                     if message["type"] == "http.disconnect":
                         raise fail("call_aborted")
                     parts.append(message.get("body", b""))
@@ -147,9 +132,9 @@ class _HttpVisit:
         loop = asyncio.get_running_loop()
         cut = asyncio.Event()
         visit.signal.on_cut(lambda: tell(loop, cut))
-        scope = {**self._scope, VISIT: visit}
+        scope = {**self._call.scope, VISIT: visit}
         listening = asyncio.ensure_future(self._listen())
-        acting = asyncio.ensure_future(self._app(scope, self._receive_again(visit.body), self._send_checked))
+        acting = asyncio.ensure_future(self._call.app(scope, self._receive_again(visit.body), self._send_checked))
         cutting = asyncio.ensure_future(cut.wait())
         try:
             await asyncio.wait((acting, cutting), return_when=asyncio.FIRST_COMPLETED)
@@ -190,7 +175,7 @@ class _HttpVisit:
         if not self._is_started:
             await self._refuse(known, target)
             return
-        self._tell_refusal(known, target)
+        self._call.tell_refusal(known, str(self._call.scope["method"]), target)
         raise RuntimeError("the answer was cut off") from known
 
     def _end(self, status: Status) -> None:
@@ -201,7 +186,7 @@ class _HttpVisit:
 
     async def _listen(self) -> None:
         """Waits for the visitor to leave; the server's `receive` is asked here and nowhere else."""
-        while (await self._receive())["type"] != "http.disconnect":
+        while (await self._call.receive())["type"] != "http.disconnect":
             pass
         if not self._is_complete:
             self._gone.set()
@@ -227,31 +212,22 @@ class _HttpVisit:
             receipt = (RECEIPT_HEADER.encode(), format_receipt_header(self._permit.receipt).encode())
             message = {**message, "headers": [*own_headers(message), receipt]}
             self._status = int(message["status"])
-        await self._send(message)
+        await self._call.send(message)
         self._is_started = True
         if message["type"] == "http.response.body":
             self._size += len(message.get("body", b""))
             self._is_complete = not message.get("more_body", False)
 
     async def _refuse(self, error: BaseException, target: str) -> None:
-        permit = self._permit
-        if permit is not None:
-            scheduler.soon(permit.refuse)
-        # The service's own log knows before the visitor does.
-        self._tell_refusal(error, target)
-        receipt = None if permit is None else permit.receipt
+        receipt = self._call.refuse(self._permit, error, str(self._call.scope["method"]), target)
         # Whoever has left hears nothing of it.
         with contextlib.suppress(OSError):
             await self._answer(create_refusal(error, receipt, is_whole=self._is_whole))
 
-    def _tell_refusal(self, error: BaseException, target: str) -> None:
-        method = str(self._scope["method"])
-        self._on_refusal(Refusal(error, method[:16], target.partition("?")[0][:_MAX_SHOWN_CHARS]))
-
     async def _answer(self, answer: RefusalAnswer) -> None:
         headers = [(name.encode(), value.encode()) for name, value in answer.headers.items()]
-        await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await self._send({"type": "http.response.body", "body": answer.body})
+        await self._call.send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await self._call.send({"type": "http.response.body", "body": answer.body})
 
 
 def _routes(document: str) -> RefusalAnswer:

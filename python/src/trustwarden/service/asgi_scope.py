@@ -8,13 +8,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any, TypeAlias, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+from .. import scheduler
 from ..errors import fail
+from ..receipts import Receipt
 from ..route_table import RequestTarget, RouteTable, parse_request_target
-from .reception import Permit
+from .reception import Permit, Reception
 from .tls_server import parse_pem_chain
-from .visit import APPROVAL_HEADER, INTENT_HEADER, RECEIPT_HEADER, SALT_HEADER, Visit, VisitArrival, only_header
+from .visit import (
+    APPROVAL_HEADER,
+    INTENT_HEADER,
+    RECEIPT_HEADER,
+    SALT_HEADER,
+    Refusal,
+    Visit,
+    VisitArrival,
+    only_header,
+)
+
+if TYPE_CHECKING:
+    from .guard import OnRefusal
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -28,6 +43,33 @@ PEER = "trustwarden.peer"
 """Key in a scope's extensions under which our server adapters put a function that gives the visitor's chain."""
 BREAK_OFF = "trustwarden.break_off"
 """Key beside it, of a function that ends the connection without a word more."""
+_MAX_SHOWN_CHARS = 256
+_MAX_SHOWN_METHOD_CHARS = 16
+
+
+@dataclass(frozen=True)
+class AsgiCall:
+    """One call of a guarded application: whose it is, and what ASGI gave."""
+
+    reception: Reception
+    table: RouteTable
+    app: AsgiApp
+    on_refusal: OnRefusal
+    scope: Scope
+    receive: Receive
+    send: Send
+
+    def refuse(self, permit: Permit | None, error: BaseException, method: str, target: str) -> Receipt | None:
+        """Says so in the service's own log, which knows before the visitor does, and to the server."""
+        if permit is not None:
+            scheduler.soon(permit.refuse)
+        self.tell_refusal(error, method, target)
+        return None if permit is None else permit.receipt
+
+    def tell_refusal(self, error: BaseException, method: str, target: str) -> None:
+        """To the service's own log."""
+        path = target.partition("?")[0][:_MAX_SHOWN_CHARS]
+        self.on_refusal(Refusal(error, method[:_MAX_SHOWN_METHOD_CHARS], path))
 
 
 def visit_of(scope: Scope) -> Visit:

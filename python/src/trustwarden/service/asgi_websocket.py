@@ -10,22 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
 
 from .. import scheduler
 from .._threads import in_thread
 from ..errors import TrustWardenError, fail
 from ..receipts import format_receipt_header
 from ..records import Status
-from ..route_table import RouteTable
 from .answer import create_refusal
 from .asgi_scope import (
     VISIT,
-    AsgiApp,
+    AsgiCall,
     Message,
-    Receive,
-    Scope,
-    Send,
     arrival_of,
     break_off,
     give_up,
@@ -33,14 +28,12 @@ from .asgi_scope import (
     target_of,
     tell,
 )
-from .reception import Permit, Reception
-from .visit import RECEIPT_HEADER, Refusal, Visit
-
-if TYPE_CHECKING:
-    from .guard import OnRefusal
+from .reception import Permit
+from .visit import RECEIPT_HEADER, Visit
 
 _STOP_SECONDS = 1.0
-_MAX_SHOWN_CHARS = 256
+_METHOD = "GET"
+"""Of the request that asks for a WebSocket (RFC 6455 section 4.1)."""
 _POLICY_VIOLATION, _INTERNAL_ERROR = 1008, 1011
 """Close codes of RFC 6455."""
 _FIRST_REFUSAL_STATUS = 400
@@ -49,23 +42,8 @@ _FIRST_REFUSAL_STATUS = 400
 class WebSocketVisit:
     """One connection from its arrival to its end."""
 
-    def __init__(
-        self,
-        reception: Reception,
-        table: RouteTable,
-        app: AsgiApp,
-        on_refusal: OnRefusal,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-    ) -> None:
-        self._reception = reception
-        self._table = table
-        self._app = app
-        self._on_refusal = on_refusal
-        self._scope = scope
-        self._receive = receive
-        self._send = send
+    def __init__(self, call: AsgiCall) -> None:
+        self._call = call
         self._permit: Permit | None = None
         self._is_told = False
         self._is_accepted = False
@@ -75,11 +53,11 @@ class WebSocketVisit:
 
     async def run(self) -> None:
         """What stops a visit becomes its answer; nothing is accepted before it is permitted."""
-        target = target_of(self._scope)
-        await self._receive()
+        target = target_of(self._call.scope)
+        await self._call.receive()
         try:
-            arrival = arrival_of(self._scope, "GET", self._table, target, b"")
-            self._permit = await in_thread(lambda: self._reception.admit(arrival), give_up)
+            arrival = arrival_of(self._call.scope, _METHOD, self._call.table, target, b"")
+            self._permit = await in_thread(lambda: self._call.reception.admit(arrival), give_up)
             visit = self._permit.begin()
         except (TrustWardenError, OSError) as error:
             await self._refuse(error, target)
@@ -92,7 +70,7 @@ class WebSocketVisit:
         cut = asyncio.Event()
         visit.signal.on_cut(lambda: tell(loop, cut))
         acting = asyncio.ensure_future(
-            self._app({**self._scope, VISIT: visit}, self._receive_again, self._send_checked)
+            self._call.app({**self._call.scope, VISIT: visit}, self._receive_again, self._send_checked)
         )
         cutting = asyncio.ensure_future(cut.wait())
         try:
@@ -126,16 +104,16 @@ class WebSocketVisit:
             visit.signal.raise_if_cut()
         except TrustWardenError as cause:
             if self._is_accepted or self._is_refused:
-                self._tell_refusal(cause, target)
+                self._call.tell_refusal(cause, _METHOD, target)
                 await self._close(_POLICY_VIOLATION)
-                break_off(self._scope)
+                break_off(self._call.scope)
             else:
                 await self._refuse(cause, target)
 
     async def _break_off(self, permit: Permit, error: BaseException, target: str) -> None:
         self._end(permit, "failure")
         if self._is_accepted:
-            self._tell_refusal(error, target)
+            self._call.tell_refusal(error, _METHOD, target)
             await self._close(_INTERNAL_ERROR)
         else:
             await self._refuse(error, target)
@@ -150,7 +128,7 @@ class WebSocketVisit:
         if not self._is_told:
             self._is_told = True
             return {"type": "websocket.connect"}
-        message = await self._receive()
+        message = await self._call.receive()
         if self._permit is None or self._permit.visit.signal.is_cut:
             # An application that goes on in a task of its own would act on the word of who was stopped.
             message = {"type": "websocket.disconnect", "code": _POLICY_VIOLATION}
@@ -167,7 +145,7 @@ class WebSocketVisit:
         if kind in ("websocket.accept", "websocket.http.response.start"):
             receipt = (RECEIPT_HEADER.encode(), format_receipt_header(permit.receipt).encode())
             message = {**message, "headers": [*own_headers(message), receipt]}
-        await self._send(message)
+        await self._call.send(message)
         if kind == "websocket.accept":
             self._is_accepted = True
         elif kind == "websocket.send":
@@ -179,24 +157,19 @@ class WebSocketVisit:
             self._is_over = True
 
     async def _refuse(self, error: BaseException, target: str) -> None:
-        permit = self._permit
-        if permit is not None:
-            scheduler.soon(permit.refuse)
-        # The service's own log knows before the visitor does.
-        self._tell_refusal(error, target)
-        if "websocket.http.response" not in (self._scope.get("extensions") or {}):
+        receipt = self._call.refuse(self._permit, error, _METHOD, target)
+        if "websocket.http.response" not in (self._call.scope.get("extensions") or {}):
             await self._close(_POLICY_VIOLATION)
             return
-        answer = create_refusal(error, None if permit is None else permit.receipt, is_whole=True)
+        answer = create_refusal(error, receipt, is_whole=True)
         headers = [(name.encode(), value.encode()) for name, value in answer.headers.items()]
         with contextlib.suppress(OSError):
-            await self._send({"type": "websocket.http.response.start", "status": answer.status, "headers": headers})
-            await self._send({"type": "websocket.http.response.body", "body": answer.body})
+            await self._call.send(
+                {"type": "websocket.http.response.start", "status": answer.status, "headers": headers}
+            )
+            await self._call.send({"type": "websocket.http.response.body", "body": answer.body})
 
     async def _close(self, code: int) -> None:
         # Whoever has left hears nothing of it; a server may say that by an error of its own.
         with contextlib.suppress(Exception):
-            await self._send({"type": "websocket.close", "code": code})
-
-    def _tell_refusal(self, error: BaseException, target: str) -> None:
-        self._on_refusal(Refusal(error, "GET", target.partition("?")[0][:_MAX_SHOWN_CHARS]))
+            await self._call.send({"type": "websocket.close", "code": code})
