@@ -9,10 +9,16 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import StreamEnded
 
+from trustwarden import TrustWardenError, create_workload_api_client
+from trustwarden.workload_api.messages import parse_x509_response
+
+REFUSED = "workload_answer_refused"
+GARBAGE = b"\x30\x03\x02\x01"
 GOOD = (("grpc-status", "0"),)
 HEAD = ((":status", "200"), ("content-type", "application/grpc"))
 
@@ -115,3 +121,22 @@ class Endpoint:
                 wire.sendall(link.data_to_send())
                 if any(isinstance(event, StreamEnded) for event in events):
                     self._manner(Answering(link, wire), number)
+
+
+def code_of(attempt: Callable[[], object]) -> str:
+    with pytest.raises(TrustWardenError) as refused:
+        attempt()
+    return refused.value.code
+
+
+def fetch_from(manner: Manner, timeout: float = 10.0) -> str:
+    with contextlib.closing(Endpoint(manner)) as endpoint:
+        asker = create_workload_api_client(socket=endpoint.socket, timeout=timeout)
+        return code_of(asker.fetch_x509)
+
+
+def changed(good: bytes, number: int, value: bytes) -> bytes:
+    """The first SVID of an answer alone, with one member changed."""
+    svid = parse_x509_response(good).svids[0]
+    members = {1: svid.spiffe_id.encode(), 2: svid.chain, 3: svid.key_pkcs8, 4: svid.bundle, 5: b""}
+    return encode_field(1, b"".join(encode_field(each, data) for each, data in {**members, number: value}.items()))
