@@ -16,7 +16,14 @@ import { parseRequestTarget } from "@trustwarden/core/request-target.ts";
 import { AgentIdentity } from "trustwarden";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type LiveServer, startLiveServer } from "../sdk/live.test.support.ts";
-import { cardOf, messageOf, type RunningAgent, startEchoAgent, startRestAgent } from "./support/a2a-agent.ts";
+import {
+  cardOf,
+  listen,
+  messageOf,
+  type RunningAgent,
+  startEchoAgent,
+  startRestAgent,
+} from "./support/a2a-agent.ts";
 import { expectCode, expectRejection } from "./support/expect-code.ts";
 
 const SCOPE = ["read:a2a", "send:a2a", "cancel:a2a"];
@@ -237,6 +244,24 @@ describe("agents that speak otherwise than their callers", () => {
     const task = await client.sendMessage(requestOf("hello"));
     expect(JSON.stringify(task)).toContain("hello");
     old.close();
+  });
+
+  it("and say what is no text are refused as what they are, and their callers are not", async () => {
+    const odd = await listen((request, response) => {
+      if (request.method === "GET") return void response.end(JSON.stringify(cardOf(odd.url)));
+      request.resume();
+      response.writeHead(request.url === "/broken" ? 500 : 200, { "content-type": "application/json" });
+      response.end(Uint8Array.of(0xff));
+    });
+    for (const name of ["odd", "broken"]) {
+      const settings = { endpoint: `/${name}` };
+      const body = { name, kind: "a2a", url: odd.url, allow_private: true, settings };
+      await server.admin("POST", "/v1/upstreams", body);
+      await approve(name);
+      const answer = await say(one, "SendMessage", { message: messageOf("hello") }, { name });
+      expect([answer.status, await codeIn(answer)]).toEqual([502, "upstream_answer_refused"]);
+    }
+    odd.close();
   });
 });
 

@@ -168,7 +168,8 @@ function requestsOf(card: Readonly<Record<string, unknown>>): DefaultRequestHand
   return new DefaultRequestHandler(AgentCard.fromJSON(card), new InMemoryTaskStore(), executor);
 }
 
-async function listen(handle: RequestListener): Promise<{ readonly url: string; close(): void }> {
+/** An agent of any make. */
+export async function listen(handle: RequestListener): Promise<{ readonly url: string; close(): void }> {
   const server = createServer(handle);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const address = server.address();

@@ -54,7 +54,7 @@ const JSON_RPC: Binding = {
     path: endpoint,
     body: encodeUtf8(encodeRpcMessage(message)),
   }),
-  readAnswer: (text) => parsed(() => parseRpcMessage(text, MAX_ANSWER_BYTES)),
+  readAnswer: (text) => asMessage(() => parseRpcMessage(text, MAX_ANSWER_BYTES)),
   readRefusal: () => undefined,
 };
 
@@ -88,10 +88,11 @@ function failureOf(
 }
 
 function readObject(text: string): JsonObject {
-  return parsed(() => parseJsonObject(text, MAX_ANSWER_BYTES));
+  return asMessage(() => parseJsonObject(text, MAX_ANSWER_BYTES));
 }
 
-function parsed<T>(parse: () => T): T {
+/** What an answer is read as. @throws TrustWardenError `upstream_answer_refused` where it is none, whatever is wrong with it. */
+export function asMessage<T>(parse: () => T): T {
   try {
     return parse();
   } catch (cause) {

@@ -21,7 +21,7 @@ import { HeldEvents } from "../held-events.ts";
 import type { AllowedCall, Performer, UpstreamAnswer } from "../ports.ts";
 import { TextLeaves } from "../text-leaves.ts";
 import { readWhole } from "../whole-answer.ts";
-import { BINDINGS, type Binding, MAX_ANSWER_BYTES } from "./bindings.ts";
+import { asMessage, BINDINGS, type Binding, MAX_ANSWER_BYTES } from "./bindings.ts";
 import { type CardParts, formatCard, requireCard } from "./card.ts";
 
 /** Of a client that names no version of the protocol. */
@@ -94,7 +94,8 @@ function versionOf({ call, binding }: A2aVisit): string {
 }
 
 async function passOne(visit: A2aVisit, sent: UpstreamAnswer): Promise<void> {
-  const text = parseUtf8(await readWhole(sent, MAX_ANSWER_BYTES));
+  const bytes = await readWhole(sent, MAX_ANSWER_BYTES);
+  const text = asMessage(() => parseUtf8(bytes));
   const { status } = sent;
   const { binding, ownId } = visit;
   const said = status === 200 ? binding.readAnswer(text, ownId) : binding.readRefusal(status, text, ownId);
