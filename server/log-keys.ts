@@ -10,8 +10,7 @@
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { LogKeys } from "@trustwarden/core/agentledger/log-keys.ts";
-import { isSameLogKey } from "@trustwarden/core/agentledger/shard.ts";
-import { formatVkey, parseVkey, rawEd25519Key } from "@trustwarden/core/agentledger/signed-note.ts";
+import { parseVkey, rawEd25519Key } from "@trustwarden/core/agentledger/signed-note.ts";
 import { encodeHex } from "@trustwarden/core/bytes.ts";
 import { type PublicKey, parseEd25519PublicKey, sha256 } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
@@ -56,7 +55,7 @@ export class LogKeyFiles implements LogKeys {
     if (!existsSync(file.path))
       throw new TrustWardenError("signer_unavailable", { reason: "the ledger's key is not here", vkey });
     const signer = readSigner(file);
-    if (!isSameLogKey(vkeyOf(signer.publicKey), vkey))
+    if (!signer.publicKey.equals(parseVkey(vkey).publicKey))
       throw new TrustWardenError("seal_broken", { reason: "another key of the ledger" });
     return signer;
   }
@@ -83,8 +82,8 @@ export class LogKeyFiles implements LogKeys {
   }
 
   #fileOf(vkey: string): SealedFile {
-    const isFirst = isSameLogKey(vkey, vkeyOf(this.first));
-    return fileOf(this.#place, isFirst ? FIRST : nameOf(parseVkey(vkey).publicKey));
+    const { publicKey } = parseVkey(vkey);
+    return fileOf(this.#place, publicKey.equals(this.first) ? FIRST : nameOf(publicKey));
   }
 }
 
@@ -102,9 +101,4 @@ function readSigner(file: SealedFile): Signer {
 
 function nameOf(publicKey: PublicKey): string {
   return `log-${encodeHex(sha256(rawEd25519Key(publicKey)).subarray(0, NAME_BYTES))}.key`;
-}
-
-/** Under a name of no log: only its bytes are looked at. */
-function vkeyOf(publicKey: PublicKey): string {
-  return formatVkey("key", rawEd25519Key(publicKey));
 }

@@ -5,11 +5,10 @@
  *
  * @see docs/decisions/0093
  */
-import { isEqualBytes } from "../bytes.ts";
 import type { PublicKey } from "../crypto.ts";
 import { TrustWardenError } from "../error.ts";
 import type { Signer } from "../signer.ts";
-import { parseVkey, rawEd25519Key } from "./signed-note.ts";
+import { parseVkey } from "./signed-note.ts";
 
 /** What a ledger's shards are signed with. */
 export interface LogKeys {
@@ -24,8 +23,7 @@ export function oneLogKey(signer: Signer): LogKeys {
   return {
     first: signer.publicKey,
     signerOf: (vkey) => {
-      const wanted = rawEd25519Key(parseVkey(vkey).publicKey);
-      if (isEqualBytes(wanted, rawEd25519Key(signer.publicKey))) return signer;
+      if (parseVkey(vkey).publicKey.equals(signer.publicKey)) return signer;
       throw new TrustWardenError("signer_unavailable", { reason: "the shard has another key" });
     },
   };

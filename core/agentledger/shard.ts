@@ -10,7 +10,7 @@
  *
  * @see docs/decisions/0043
  */
-import { encodeUtf8, isEqualBytes } from "../bytes.ts";
+import { encodeUtf8 } from "../bytes.ts";
 import { TrustWardenError } from "../error.ts";
 import { type Checkpoint, verifyCheckpoint } from "./checkpoint.ts";
 import { ALGORITHM_ED25519, formatVkey, parseVkey, rawEd25519Key } from "./signed-note.ts";
@@ -130,7 +130,7 @@ export function vkeyFor(vkey: string, origin: string): string {
 
 /** Whether two logs sign with one key, under whatever names. */
 export function isSameLogKey(left: string, right: string): boolean {
-  return isEqualBytes(rawEd25519Key(parseVkey(left).publicKey), rawEd25519Key(parseVkey(right).publicKey));
+  return parseVkey(left).publicKey.equals(parseVkey(right).publicKey);
 }
 
 /**

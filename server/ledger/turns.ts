@@ -5,13 +5,12 @@
  */
 import {
   isLaterQuarter,
-  isSameLogKey,
   isShardMark,
   nextShardName,
   quarterOf,
 } from "@trustwarden/core/agentledger/shard.ts";
 import type { Shard, ShardedLog } from "@trustwarden/core/agentledger/sharded-log.ts";
-import { formatVkey, rawEd25519Key } from "@trustwarden/core/agentledger/signed-note.ts";
+import { parseVkey } from "@trustwarden/core/agentledger/signed-note.ts";
 import { parseUtf8 } from "@trustwarden/core/bytes.ts";
 import type { PublicKey } from "@trustwarden/core/crypto.ts";
 import { parseEnvelope, parseUnverifiedPayload } from "@trustwarden/core/dsse.ts";
@@ -131,7 +130,7 @@ export class LedgerTurns {
     const made = key === "new key" ? this.#makeKey() : undefined;
     const shard = await log.turn(nextShardName(log.current.name, nowMs()), made);
     // A turn that was under way is the same turn: whoever asked for a key must not believe that it has come.
-    if (made !== undefined && !isSameLogKey(shard.vkey, formatVkey(shard.origin, rawEd25519Key(made))))
+    if (made !== undefined && !parseVkey(shard.vkey).publicKey.equals(made))
       throw new TrustWardenError("ledger_unavailable", { reason: "another turn was under way" });
     await onTurned(shard);
     return shard;
