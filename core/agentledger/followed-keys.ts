@@ -7,6 +7,7 @@
 
 import { TrustWardenError } from "../error.ts";
 import type { Checkpoint } from "./checkpoint.ts";
+import { originOfNote } from "./cosignature.ts";
 import {
   firstLedgerKey,
   followLedgerKeys,
@@ -47,8 +48,7 @@ export class FollowedKeys {
 
   /** Verifies a checkpoint, or more of it, by the key of the shard that it is of. @throws whatever `verify` throws. */
   withKeyOf<T>(note: string, verify: (key: LedgerKey) => T): Promise<T> {
-    const origin = note.split("\n", 1)[0] ?? "";
-    return this.#withKey(() => ledgerKeyOf(this.#keys, origin), verify);
+    return this.#withKey(() => ledgerKeyOf(this.#keys, originOfNote(note)), verify);
   }
 
   /** A checkpoint of any shard. @throws TrustWardenError `checkpoint_malformed`, `checkpoint_untrusted`. */

@@ -12,6 +12,7 @@ import { RecordAuditor } from "./audit-records.ts";
 import { type AuditedShard, auditShards } from "./audit-shards.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { verifyCheckpoint } from "./checkpoint.ts";
+import { originOfNote } from "./cosignature.ts";
 import { FINDINGS, type Finding, type Report } from "./finding.ts";
 import type { CertificateVerifier, LogReader } from "./ports.ts";
 import type { RecordKind, UnverifiedRecord } from "./record.ts";
@@ -157,7 +158,7 @@ class SeenAuditor {
 
   /** @throws TrustWardenError `checkpoint_malformed`, `checkpoint_untrusted` for one of no shard's key. */
   async requireContinues(note: string): Promise<void> {
-    const [origin] = note.split("\n", 1);
+    const origin = originOfNote(note);
     const shard = this.#shards.find(({ checkpoint }) => checkpoint.origin === origin) ?? this.#shards.at(-1);
     if (shard === undefined) return;
     const { checkpoint, vkey } = shard;

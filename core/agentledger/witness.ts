@@ -13,7 +13,7 @@ import { TrustWardenError } from "../error.ts";
 import { parseSubmission, type Submission, TLOG_SIZE_TYPE } from "./add-checkpoint.ts";
 import { type Checkpoint, parseCheckpointText, verifyCheckpoint } from "./checkpoint.ts";
 import { verifyConsistency } from "./consistency-proof.ts";
-import { issueCosignature } from "./cosignature.ts";
+import { issueCosignature, originOfNote } from "./cosignature.ts";
 import { EMPTY_ROOT } from "./merkle.ts";
 import { type NoteKey, type NoteSigner, ownNoteOf, parseNote } from "./signed-note.ts";
 
@@ -71,7 +71,7 @@ export function readSubmission(
     const submission = parseSubmission(body);
     const { unverifiedText } = parseNote(submission.checkpoint);
     // The origin before the rest: what an unknown log signs is not for us to read.
-    const log = logs.get(unverifiedText.split("\n", 1)[0] ?? "");
+    const log = logs.get(originOfNote(unverifiedText));
     if (log === undefined) return plain(404, "unknown log");
     const head = verifyCheckpoint(submission.checkpoint, log.vkey);
     return { ...submission, head, text: unverifiedText, note: ownNoteOf(submission.checkpoint, log.key) };
