@@ -59,13 +59,13 @@ export async function lookAtServers(login: LoginSettings): Promise<SeenServers> 
 /** Has a message come back. @throws what the driver throws, and Error when none came. */
 export async function sendThroughNats(settings: NatsSettings): Promise<void> {
   const { connectNats } = await import("./nats/connect-nats.ts");
-  const [sender, receiver] = await Promise.all(
-    ["trustwarden-doctor", "trustwarden-doctor-ear"].map((name) => connectNats(settings, name)),
-  );
+  const sender = await connectNats(settings, "trustwarden-doctor");
   try {
-    if (sender !== undefined && receiver !== undefined) await passOne(settings.subject, { sender, receiver });
+    // Another one: none hears what it says itself.
+    const receiver = await connectNats(settings, "trustwarden-doctor-ear");
+    await passOne(settings.subject, { sender, receiver }).finally(() => receiver.close());
   } finally {
-    await Promise.all([sender?.close(), receiver?.close()]);
+    await sender.close();
   }
 }
 
@@ -77,7 +77,8 @@ async function passOne(
   receiver.subscribe(`${subject}.doctor`, {
     callback: (error) => (error === null ? heard.resolve() : heard.reject(error)),
   });
-  await receiver.flush();
+  // A refusal of the subscription may come before the answer.
+  await Promise.race([receiver.flush(), heard.promise]);
   sender.publish(`${subject}.doctor`);
   const late = setTimeout(TIMEOUT_MS, undefined, { ref: false }).then(() => {
     throw new Error("no message came through");
