@@ -21,6 +21,7 @@ import {
   type Snapshot,
   type Watched,
 } from "./row.ts";
+import { validateRows } from "./validate-rows.ts";
 import { witRows } from "./wit-rows.ts";
 import { domainOf, x509Rows } from "./x509-rows.ts";
 
@@ -31,6 +32,7 @@ const ROWS: readonly Row[] = [
   ...endpointRows,
   ...x509Rows,
   ...jwtRows,
+  ...validateRows,
   ...callerRows,
   ...witRows,
   ...robustnessRows,
