@@ -4,7 +4,6 @@
  */
 import { fork } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { inspect } from "node:util";
 import { formatTicketValue } from "@trustwarden/core/agentid/enrolment-value.ts";
@@ -23,6 +22,7 @@ import {
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createOwner, ticketOf } from "./support/actors.ts";
 import { expectCode, expectRejection } from "./support/expect-code.ts";
+import { freePort } from "./support/free-port.ts";
 import { jsonOf, send } from "./support/http.ts";
 import { startTestServer, type TestServer } from "./support/server.ts";
 import { type StandInProviders, startStandInProviders } from "./support/stand-in-providers.ts";
@@ -279,14 +279,4 @@ async function runProgram(
 function mkdirp(path: string): string {
   mkdirSync(path, { recursive: true });
   return path;
-}
-
-function freePort(): Promise<number> {
-  const probe = createServer();
-  return new Promise((resolve) => {
-    probe.listen(0, "127.0.0.1", () => {
-      const address = probe.address();
-      probe.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
-  });
 }

@@ -4,7 +4,6 @@
  */
 import { execFile, execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -16,6 +15,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { runWarden } from "../cli/testing.ts";
 import { type RunningNode, startNode } from "../node/daemon.ts";
 import { parseAnswer } from "./support/actors.ts";
+import { freePort } from "./support/free-port.ts";
 import { send, sendAdmin } from "./support/http.ts";
 import { eventsOf } from "./support/refusals.ts";
 import { startTestServer, type TestServer } from "./support/server.ts";
@@ -127,12 +127,3 @@ test("both profiles bring the other's bundle here, and its workload acts as an a
   });
   await warden("warden stop worker");
 });
-
-function freePort(): Promise<number> {
-  const { promise, resolve } = Promise.withResolvers<number>();
-  const probe = createServer().listen(0, "127.0.0.1", () => {
-    const address = probe.address();
-    probe.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-  });
-  return promise;
-}

@@ -7,7 +7,6 @@
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -15,6 +14,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createProgram } from "../cli/program.ts";
 import { runWarden, SILENT } from "../cli/testing.ts";
+import { freePort } from "./support/free-port.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const MAIN = join(ROOT, "cli/main.ts");
@@ -89,14 +89,6 @@ function start(args: readonly string[], extra: Readonly<Record<string, string>> 
     createInterface({ input: child.stdout }).once("line", resolve);
     child.once("exit", () => reject(new Error(`${args[0]} ended`)));
   });
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => server.once("listening", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === "object" && address !== null ? address.port : 0;
 }
 
 const READY = 'console.log("ready");';

@@ -23,9 +23,10 @@ import {
 } from "./support/actors.ts";
 import { callEnvoy, framed, requestFor } from "./support/envoy.ts";
 import { type FaultyLink, openFaultyLink } from "./support/faulty-link.ts";
+import { freePort } from "./support/free-port.ts";
 import { codeOf, jsonOf, send, sendAdmin } from "./support/http.ts";
 import { createTestSigner } from "./support/keys.ts";
-import { freePort, postForm, proofFor, RESOURCE } from "./support/oauth.ts";
+import { postForm, proofFor, RESOURCE } from "./support/oauth.ts";
 import { createPerson } from "./support/people.ts";
 import { POSTGRESQL_BIN } from "./support/postgresql.ts";
 import { checkOutPreviousVersion } from "./support/previous-version.ts";

@@ -5,7 +5,6 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { connect } from "node:tls";
@@ -15,6 +14,7 @@ import { formatP256Jwk } from "@trustwarden/core/crypto.ts";
 import { createMutualTlsServer, createX509Source } from "trustwarden";
 import { afterAll, beforeAll, describe, expect, it, test } from "vitest";
 import { createDomain, formatPem, issueSvid } from "../interop/domain.ts";
+import { freePort } from "./support/free-port.ts";
 import {
   jwtBundles,
   openScriptedEndpoint,
@@ -209,11 +209,3 @@ test("the sources and mutual TLS of sdk/README.md do what it says", async () => 
   const { id } = billing;
   expect(JSON.parse(stdout)).toEqual([`hello ${id}`, id, id, id, "function"]);
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return address !== null && typeof address !== "string" ? address.port : 0;
-}

@@ -5,7 +5,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { parseJsonObject } from "@trustwarden/core/json.ts";
@@ -16,6 +15,7 @@ import {
   signedRequest,
   type TestInstance,
 } from "../../test/support/actors.ts";
+import { freePort } from "../../test/support/free-port.ts";
 import { type RawRequest, sendAdmin } from "../../test/support/http.ts";
 import { registerModel, signedModelCall } from "../../test/support/model/gateway-llm.ts";
 import { type TestServer, TRUST_DOMAIN } from "../../test/support/server.ts";
@@ -117,15 +117,6 @@ async function registerWrites(server: TestServer, url: string): Promise<void> {
     body,
   });
   if (status !== 200) throw new Error(`the model was not registered for writes: ${text}`);
-}
-
-/** One that nobody has at this moment. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === "object" && address !== null ? address.port : 0;
 }
 
 async function readLoopP99Ms(port: number): Promise<number> {

@@ -3,7 +3,7 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { freePort } from "./lab.ts";
+import { freePort } from "../../test/support/free-port.ts";
 
 export const LITELLM_VERSION = "1.106.2";
 const READY_MS = 90_000;

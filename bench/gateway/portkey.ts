@@ -3,7 +3,7 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { freePort } from "./lab.ts";
+import { freePort } from "../../test/support/free-port.ts";
 
 export const PORTKEY_VERSION = "1.15.2";
 const READY_MS = 60_000;

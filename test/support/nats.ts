@@ -6,7 +6,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { freePort } from "./oauth.ts";
+import { freePort } from "./free-port.ts";
 import { createWebCertificate } from "./web-certificate.ts";
 
 const PROGRAM = "/usr/sbin/nats-server";

@@ -1,11 +1,11 @@
 /** Clients of the OAuth endpoints for tests: raw forms, and the `fetch` that client libraries take. */
 import { randomUUID } from "node:crypto";
-import { createServer } from "node:net";
 import { instanceIdOf, parseSpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { jwtSvidAnswer } from "@trustwarden/core/api/identity.ts";
 import { issueDpopProof } from "@trustwarden/core/dpop.ts";
 import type { ServerSettings } from "@trustwarden/server/config.ts";
 import { parseAnswer, serverIdOf, signedRequest, type TestInstance } from "./actors.ts";
+import { freePort } from "./free-port.ts";
 import { type ClientTls, jsonOf, type RawAnswer, send } from "./http.ts";
 import { createTestSigner } from "./keys.ts";
 import { startTestServer, type TestServer } from "./server.ts";
@@ -140,15 +140,5 @@ export function claimsOf(token: string): Record<string, unknown> {
 /** Instance id of a test instance. */
 export const instanceIdOfAgent = (agent: TestInstance) =>
   instanceIdOf(parseSpiffeId(agent.answer.spiffe_id)) ?? "";
-
-/** A port that was free a moment ago. */
-export function freePort(): Promise<number> {
-  const { promise, resolve } = Promise.withResolvers<number>();
-  const probe = createServer().listen(0, "127.0.0.1", () => {
-    const address = probe.address();
-    probe.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-  });
-  return promise;
-}
 
 export { createTestSigner };
