@@ -21,7 +21,7 @@ export interface Section {
 
 /** Claims that no benchmark here compares with the peer that the issue names. */
 export const WITHOUT_PEER: readonly string[] = [
-  "A server of secrets (Vault, OpenBao): none is in Debian or npm, and a build of OpenBao out of the Go module proxy was not tried; not run.",
+  "A server of secrets (Vault, OpenBao): no benchmark here asks one; `./dev interop --only openbao` runs a real OpenBao, for what it answers and not for how fast.",
   "What a call costs (`./dev bench cost`), the console (`./dev bench console`) and Python (`./dev bench python`) print, and keep no result.",
 ];
 
@@ -42,7 +42,7 @@ export function sectionsOf(found: Found): readonly Section[] {
     section("spire", "Identities, beside SPIRE", besideSpire),
     section("tessera", "The ledger, beside Tessera", besideTessera),
     section("opa", "A decision that is proven and recorded, beside an answer of OPA's server", besideOpa),
-    section("gateway", "The gateway, beside no gateway and LiteLLM", besideGateways),
+    section("gateway", "The gateway, beside no gateway, LiteLLM and Portkey's", besideGateways),
     section("revocation", "From the call that stops to the last allow", revocation),
     section("overload", "Asked for three times as much", overload),
     section("outcomes", "Outcomes brought over HTTP until they are durable", outcomes),
