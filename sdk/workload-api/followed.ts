@@ -1,11 +1,17 @@
 /**
  * The latest state of one watch, for who needs it now rather than when it changes.
  *
- * Owns the state: undefined until the first one came, and again from the moment the endpoint withdrew it or ended the watch.
+ * Owns the client of the watch, and the state: undefined until the first one came, and again from the moment the endpoint
+ * withdrew it or ended the watch.
  */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import type { Runtime } from "../runtime.ts";
+import { systemRuntime } from "../runtime.ts";
 import type { Watcher } from "./watch.ts";
+import {
+  DEFAULT_TIMEOUT_MS,
+  type WorkloadApiClient,
+  type WorkloadApiOptions,
+} from "./workload-api-client.ts";
 
 /** How a source tells what happens behind it; notices of the process unless given. */
 export interface SourceEvents {
@@ -15,16 +21,18 @@ export interface SourceEvents {
   readonly onError?: (error: TrustWardenError) => void;
 }
 
+/** Follows one stream of a client. */
+type Watch<State> = (watcher: Watcher<State>) => { readonly close: () => void };
+
 export class Followed<State> {
-  readonly #watch: { readonly close: () => void };
+  readonly #client: WorkloadApiClient;
+  readonly #watch: ReturnType<Watch<State>>;
   #state: State | undefined;
   /** Why there is no state. */
   #lack = new TrustWardenError("server_unreachable", { reason: "nothing was answered yet" });
 
-  private constructor(
-    watch: (watcher: Watcher<State>) => { readonly close: () => void },
-    watcher: Watcher<State>,
-  ) {
+  private constructor(client: WorkloadApiClient, watch: Watch<State>, watcher: Watcher<State>) {
+    this.#client = client;
     this.#watch = watch({
       ...watcher,
       onState: (state) => {
@@ -47,33 +55,32 @@ export class Followed<State> {
   }
 
   /**
-   * Resolves with the first state.
+   * Resolves with the first state; what could not be opened leaves no connection behind.
    *
    * @throws TrustWardenError the last failure, when no state came in time or the endpoint does not take the call.
    */
-  static async open<State>(options: {
-    readonly watch: (watcher: Watcher<State>) => { readonly close: () => void };
-    readonly events: SourceEvents;
-    readonly timeoutMs: number;
-    readonly runtime: Runtime;
-  }): Promise<Followed<State>> {
-    const { watch, events, timeoutMs, runtime } = options;
+  static async open<State>(
+    client: WorkloadApiClient,
+    watch: Watch<State>,
+    options: SourceEvents & Pick<WorkloadApiOptions, "timeoutMs" | "runtime">,
+  ): Promise<Followed<State>> {
+    const { timeoutMs = DEFAULT_TIMEOUT_MS, runtime = systemRuntime } = options;
     const first = Promise.withResolvers<void>();
     let isOpen = false;
     const tell = (error: TrustWardenError) =>
       runtime.notify({ code: error.code, what: "The Workload API was interrupted.", details: error.details });
-    const followed = new Followed(watch, {
+    const followed = new Followed(client, watch, {
       onState: () => {
         first.resolve();
-        events.onChange?.();
+        options.onChange?.();
       },
       onError: (error) => {
-        if (isOpen) (events.onError ?? tell)(error);
-        if (isOpen && error.code === "no_identity") events.onChange?.();
+        if (isOpen) (options.onError ?? tell)(error);
+        if (isOpen && error.code === "no_identity") options.onChange?.();
       },
       onEnd: (error) => {
         first.reject(error);
-        if (isOpen) events.onChange?.();
+        if (isOpen) options.onChange?.();
       },
     });
     const timer = setTimeout(() => first.reject(followed.#lack), timeoutMs);
@@ -97,6 +104,7 @@ export class Followed<State> {
 
   close(): void {
     this.#watch.close();
+    this.#client.close();
     this.#state = undefined;
     this.#lack = new TrustWardenError("identity_closed");
   }

@@ -9,12 +9,10 @@ import { Followed, type SourceEvents } from "./followed.ts";
 import { verifyWorkloadToken } from "./verify-token.ts";
 import {
   createWorkloadApiClient,
-  DEFAULT_TIMEOUT_MS,
   type WorkloadApiClient,
   type WorkloadApiOptions,
   type WorkloadBundles,
 } from "./workload-api-client.ts";
-import { openOrClose } from "./x509-source.ts";
 
 export interface JwtSourceOptions extends WorkloadApiOptions, SourceEvents {}
 
@@ -38,23 +36,17 @@ export interface JwtSource {
  * @throws TrustWardenError as `createX509Source`.
  */
 export async function createJwtSource(options: JwtSourceOptions = {}): Promise<JwtSource> {
-  const { timeoutMs = DEFAULT_TIMEOUT_MS, runtime = systemRuntime } = options;
+  const { runtime = systemRuntime } = options;
   const client = createWorkloadApiClient(options);
-  const followed = await openOrClose(client, () =>
-    Followed.open<WorkloadBundles>({
-      watch: (watcher) => client.watchJwtBundles(watcher),
-      events: options,
-      timeoutMs,
-      runtime,
-    }),
+  const followed = await Followed.open<WorkloadBundles>(
+    client,
+    (watcher) => client.watchJwtBundles(watcher),
+    options,
   );
   return {
     fetch: (request) => client.fetchJwtSvids(request),
     verify: ({ svid, audience }) =>
       verifyWorkloadToken(svid, { bundles: followed.current(), audience, now: nowSeconds(runtime) }),
-    close: () => {
-      followed.close();
-      client.close();
-    },
+    close: () => followed.close(),
   };
 }

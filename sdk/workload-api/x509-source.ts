@@ -9,11 +9,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { nowSeconds, systemRuntime } from "../runtime.ts";
 import type { WorkloadX509State, WorkloadX509Svid } from "./answers.ts";
 import { Followed, type SourceEvents } from "./followed.ts";
-import {
-  createWorkloadApiClient,
-  DEFAULT_TIMEOUT_MS,
-  type WorkloadApiOptions,
-} from "./workload-api-client.ts";
+import { createWorkloadApiClient, type WorkloadApiOptions } from "./workload-api-client.ts";
 
 export interface X509SourceOptions extends WorkloadApiOptions, SourceEvents {
   /** Which identity to present, where there are several; the first unless given. */
@@ -53,15 +49,12 @@ export interface X509Source {
  *   `workload_answer_refused`, and at once `request_malformed` for an endpoint that does not take the call.
  */
 export async function createX509Source(options: X509SourceOptions = {}): Promise<X509Source> {
-  const { hint, timeoutMs = DEFAULT_TIMEOUT_MS, runtime = systemRuntime } = options;
+  const { hint, runtime = systemRuntime } = options;
   const client = createWorkloadApiClient(options);
-  const followed = await openOrClose(client, () =>
-    Followed.open<WorkloadX509State>({
-      watch: (watcher) => client.watchX509(watcher),
-      events: options,
-      timeoutMs,
-      runtime,
-    }),
+  const followed = await Followed.open<WorkloadX509State>(
+    client,
+    (watcher) => client.watchX509(watcher),
+    options,
   );
   return {
     current: () => followed.current(),
@@ -74,22 +67,6 @@ export async function createX509Source(options: X509SourceOptions = {}): Promise
       return svid;
     },
     verifyPeer: (chain) => verifyX509Svid(chain, followed.current().bundles, nowSeconds(runtime)).id,
-    close: () => {
-      followed.close();
-      client.close();
-    },
+    close: () => followed.close(),
   };
-}
-
-/** What could not be opened leaves no connection behind. */
-export async function openOrClose<T>(
-  client: { readonly close: () => void },
-  open: () => Promise<T>,
-): Promise<T> {
-  try {
-    return await open();
-  } catch (error) {
-    client.close();
-    throw error;
-  }
 }
