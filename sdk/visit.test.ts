@@ -17,7 +17,7 @@ import {
   SERVICE_ID,
   type TestIdentity,
 } from "./support.test.helpers.ts";
-import { authenticateVisit, openVisit, type VisitArrival } from "./visit.ts";
+import { openVisit, type VisitArrival } from "./visit.ts";
 
 const table = createRouteTable([
   { method: "GET", path: "/t/{id}", action: "read:transactions", resource: "postgres://db/t" },
@@ -71,7 +71,7 @@ function arrive({ signer = agent, draft = {}, signedFor = {}, arrival = {} }: Ch
 
 function codeOf(changes: Changes): string | undefined {
   try {
-    authenticateVisit(arrive(changes), receiver);
+    openVisit(arrive(changes), receiver).prove();
   } catch (error) {
     return error instanceof Error && "code" in error ? String(error.code) : String(error);
   }
@@ -80,7 +80,7 @@ function codeOf(changes: Changes): string | undefined {
 
 describe("a visit", () => {
   it("is proven by the socket's SVID and an intent for this request", () => {
-    const visitor = authenticateVisit(arrive(), receiver);
+    const visitor = openVisit(arrive(), receiver).prove();
     expect(visitor.svid.id).toBe(AGENT_ID);
     expect(visitor.intent.intent.action).toBe("read:transactions");
   });
@@ -159,13 +159,13 @@ describe("a visit", () => {
   });
 
   it("is refused after the intent's minute and the allowed skew", () => {
-    const at = (now: number) => () => authenticateVisit(arrive(), { ...receiver, now });
+    const at = (now: number) => () => openVisit(arrive(), { ...receiver, now }).prove();
     expect(at(NOW + 89)).not.toThrow();
     expect(at(NOW + 90)).toThrow(expect.objectContaining({ code: "intent_expired" }));
   });
 
   it("is refused after the SVID's end, also with a fresh intent", () => {
-    const at = (now: number) => () => authenticateVisit(arrive(), { ...receiver, now });
+    const at = (now: number) => () => openVisit(arrive(), { ...receiver, now }).prove();
     expect(at(NOW + 3601)).toThrow(expect.objectContaining({ code: "svid_expired" }));
   });
 

@@ -85,20 +85,13 @@ export interface Receiver {
 }
 
 /**
- * Proves who visits and that the intent is for this request.
+ * Proves who visits and that the intent is for this request, up to the intent's signature: the server checks that too, and is
+ * asked meanwhile.
  *
  * @throws TrustWardenError `no_svid`, the codes of `verifyX509Svid`, `svid_bearer_refused` for an SVID that is no
  *   agent instance's, `no_intent`, the codes of `verifyIntent`, and `intent_mismatch` for an intent about anything
- *   else: another action, another resource, another method, target or body.
- */
-export function authenticateVisit(arrival: VisitArrival, receiver: Receiver): Visitor {
-  return openVisit(arrival, receiver).prove();
-}
-
-/**
- * `authenticateVisit` up to the intent's signature: the server checks that too, and is asked meanwhile.
- *
- * @throws TrustWardenError as `authenticateVisit`; a bad signature comes before anything else that is wrong with an intent.
+ *   else: another action, another resource, another method, target or body. A bad signature comes before anything else that
+ *   is wrong with an intent.
  */
 export function openVisit(arrival: VisitArrival, { id, chains, now }: Receiver): OpenedVisit {
   const svid = chains.verify(arrival.peerChain, now);
