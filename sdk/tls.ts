@@ -26,7 +26,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { nowSeconds, type Runtime, systemRuntime } from "./runtime.ts";
 
 /** TCP and TLS handshake together. */
-const HANDSHAKE_TIMEOUT_MS = 10_000;
+export const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** How long an idle connection is kept; short, so that a renewed SVID or a changed bundle soon counts everywhere. */
 const IDLE_TIMEOUT_MS = 15_000;
 /** Leaf, intermediates, and one to spare; a longer chain is an attempt to make us work. */

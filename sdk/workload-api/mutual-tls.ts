@@ -22,15 +22,13 @@ import { formatPemChain } from "../instance-key.ts";
 import {
   type CurrentSvid,
   createCheckingAgent,
+  HANDSHAKE_TIMEOUT_MS,
   peerChainOf,
   SERVER_TLS_OPTIONS,
   settleHandshake,
 } from "../tls.ts";
 import type { WorkloadX509Svid } from "./answers.ts";
 import type { X509Source } from "./x509-source.ts";
-
-/** TCP and TLS handshake together. */
-const HANDSHAKE_TIMEOUT_MS = 10_000;
 
 const peers = new WeakMap<TLSSocket, SpiffeId>();
 const presented = new WeakMap<WorkloadX509Svid, CurrentSvid>();
