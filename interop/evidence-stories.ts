@@ -98,7 +98,8 @@ export async function createStories(
 
 function casesOf(lab: Lab, { name, story, sound, forgeries }: Told): readonly EvidenceCase[] {
   const { bytes, vkey } = story;
-  const under = (key: string) => ["--vkey", key, "--bundle", writeBundle(lab, name, story)];
+  const bundle = writeBundle(lab, name, story);
+  const under = (key: string) => ["--vkey", key, "--bundle", bundle];
   const forged = under(forgersVkey(vkey));
   return [
     { name, bytes, expected: 0, anchors: under(vkey) },

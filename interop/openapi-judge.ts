@@ -6,11 +6,11 @@
  * out of an answer, or says 500, and the program has to find either.
  */
 import { createServer, request } from "node:http";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { startTestServer, type TestServer } from "../test/support/server.ts";
 import { runCommand } from "./command.ts";
 import { countVerdicts, type Findings, type Judge, type Lab, type Verdict } from "./judge.ts";
+import { listenLocally } from "./listen.ts";
 import { requirePythonTools } from "./tools.ts";
 
 const TIMEOUT_MS = 300_000;
@@ -111,8 +111,7 @@ async function openProxy({ adminSocket }: Pick<TestServer, "adminSocket">, bend:
     passed.on("error", () => outgoing.destroy());
     incoming.pipe(passed);
   });
-  await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
-  const { port } = proxy.address() as AddressInfo; // cast: a TCP server that listens has a port
+  const port = await listenLocally(proxy);
   return {
     url: `http://127.0.0.1:${port}`,
     asked: () => asked,

@@ -88,6 +88,7 @@ const JUDGES: readonly Judge[] = [
   suiteJudge,
   spireFederationJudge,
 ];
+
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {

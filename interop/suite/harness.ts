@@ -7,7 +7,6 @@
  * @see the suite's harness contract, version 1 (README of `interop/`)
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { Server } from "node:net";
 import { parseSpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
 import {
   connectMutualTls,
@@ -19,6 +18,7 @@ import {
   TrustWardenError,
 } from "trustwarden";
 import { z } from "zod";
+import { listenLocally } from "../listen.ts";
 
 /** A first answer may come late: cases let the endpoint fail a few times first. */
 const TIMEOUT_MS = 60_000;
@@ -42,7 +42,7 @@ async function main(): Promise<void> {
   });
   const tokens = createTokens();
   const control = createServer((incoming, response) => void respond(incoming, response, { tls, tokens }));
-  const ports = await Promise.all([x509, control].map(listen));
+  const ports = await Promise.all([x509, control].map(listenLocally));
   process.stdout.write(
     `SPIFFE_HARNESS_VERSION=1\nSPIFFE_X509_PORT=${ports[0]}\nSPIFFE_CONTROL_PORT=${ports[1]}\nREADY\n`,
   );
@@ -122,15 +122,6 @@ async function readJson(incoming: IncomingMessage): Promise<unknown> {
     if (size > MAX_BODY_BYTES) throw new Error("too large");
   }
   return JSON.parse(Buffer.concat(chunks).toString("utf8"));
-}
-
-function listen(server: Server): Promise<number> {
-  return new Promise((resolve) => {
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      resolve(address === null || typeof address === "string" ? 0 : address.port);
-    });
-  });
 }
 
 /** To standard error, which the suite shows beside what it could not run. */

@@ -2,7 +2,6 @@
  * A real SPIRE server and ours, federated both ways by `https_spiffe`: each fetches the other's bundle and its next one,
  * each side's Workload API then proves the other's workloads, and neither believes an endpoint that is not the named one.
  */
-import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
@@ -23,16 +22,17 @@ import {
   type X509Source,
 } from "trustwarden";
 import { countVerdicts, type Findings, type Judge, type Lab, type Verdict } from "../judge.ts";
+import { listenLocally } from "../listen.ts";
 import { openSpire, type SpireLab } from "../spire/lab.ts";
 import { requireSpire } from "../spire/tools.ts";
+import { attempt, until } from "./attempt.ts";
 import { openWarden, type WardenServer } from "./server.ts";
 
 const SPIRE_DOMAIN = "spire.test";
 const SPIRE_ENDPOINT = `spiffe://${SPIRE_DOMAIN}/spire/server`;
 const AUDIENCE = "https://federated.test";
-/** SPIRE's agent asks its server every five seconds. */
-const PATIENCE_MS = 45_000;
-const POLL_MS = 500;
+/** Between a refresh and the list that shows it. */
+const REFRESH_MS = 500;
 
 export const federationJudge: Judge = { name: "spire-federation-workloads 1.15.3", run: judgeFederation };
 
@@ -55,21 +55,6 @@ async function judgeFederation(lab: Lab): Promise<Findings> {
   } finally {
     await ours.close();
     await spire.close();
-  }
-}
-
-/** A verdict on something that has to work, or has to be refused, by whether it throws. */
-async function attempt(
-  name: string,
-  expected: "accept" | "refuse",
-  work: () => Promise<unknown>,
-): Promise<Verdict> {
-  try {
-    await work();
-    return { name, expected, isAccepted: true };
-  } catch (error) {
-    const said = error instanceof Error ? error.message.slice(0, 300) : String(error);
-    return { name, expected, isAccepted: false, said };
   }
 }
 
@@ -171,10 +156,7 @@ async function meet({ ours, spire }: Pick<Sides, "ours" | "spire">): Promise<rea
     ({ socket, peer }) => socket.end(peer),
   );
   try {
-    listener.listen(0, "127.0.0.1");
-    await once(listener, "listening");
-    const place = listener.address();
-    const port = place === null || typeof place === "string" ? 0 : place.port;
+    const port = await listenLocally(listener);
     const dial = async (source: X509Source, accept: MutualTls["accept"]) => {
       const { socket } = await connectMutualTls({ source, accept }, { host: "127.0.0.1", port });
       if ((await text(socket)) !== source.svid().spiffeId) throw new Error("the server took us for another");
@@ -220,7 +202,7 @@ async function renew({ ours, spire }: Sides): Promise<readonly Verdict[]> {
       await ours.prepare("jwt");
       await until(async () => {
         await spire.server("federation", "refresh", "-id", ours.trustDomain);
-        await sleep(POLL_MS);
+        await sleep(REFRESH_MS);
         return ((await listed()).match(/"kid"/g)?.length ?? 0) > known;
       });
     }),
@@ -237,14 +219,6 @@ async function untilFederated(client: WorkloadApiClient, trustDomain: string): P
       return false;
     }
   });
-}
-
-async function until(isTrue: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + PATIENCE_MS;
-  while (!(await isTrue())) {
-    if (Date.now() > deadline) throw new Error("it did not happen in time");
-    await sleep(POLL_MS);
-  }
 }
 
 /** The SPIFFE ID in the certificate that a listener shows; whether to believe it is the other side's business. */

@@ -4,7 +4,6 @@
  *
  * This process is the user of `pay`; the Go program is started as the auditor.
  */
-import { once } from "node:events";
 import { text } from "node:stream/consumers";
 import {
   connectMutualTls,
@@ -15,12 +14,21 @@ import {
   type X509Source,
 } from "trustwarden";
 import type { Verdict } from "../judge.ts";
+import { listenLocally } from "../listen.ts";
+import { attempt, until } from "./attempt.ts";
 import { AUDITOR_UID, type WardenServer } from "./server.ts";
-import { AUDIENCE, type Session, startSession } from "./session.ts";
+import { AUDIENCE, startSession } from "./session.ts";
 import type { WorkloadClient } from "./tools.ts";
 
-const PATIENCE_MS = 20_000;
-const POLL_MS = 50;
+/** Who meets whom. */
+interface Meeting {
+  /** Ours, of `pay`. */
+  readonly source: X509Source;
+  readonly client: WorkloadClient;
+  readonly server: WardenServer;
+  /** Of the Go library's server. */
+  readonly address: string;
+}
 
 /** Both as clients and as servers, before and after a forced rotation. @param address - of the Go library's server. */
 export async function judgeSdkPeers(
@@ -29,19 +37,16 @@ export async function judgeSdkPeers(
   address: string,
 ): Promise<readonly Verdict[]> {
   const source = await createX509Source({ socket: server.socket, onError: () => undefined });
+  const meeting: Meeting = { source, client, server, address };
   try {
-    const meet = async (when: string): Promise<readonly Verdict[]> => [
-      await dialGo(source, { server, address, when }),
-      await beDialled(source, { client, server, when }),
-    ];
-    const before = await meet("");
+    const before = await acceptEach(meeting, "");
     const [leaf] = source.svid().chain;
     await server.rotate();
-    await until(() => source.svid().chain[0] !== leaf);
+    await until(async () => source.svid().chain[0] !== leaf);
     return [
       ...before,
-      ...(await meet(", after a rotation")),
-      ...(await refuse(source, { client, server, address })),
+      ...(await acceptEach(meeting, ", after a rotation")),
+      ...(await refuseEach(meeting)),
       ...(await judgeTokens(server)),
     ];
   } finally {
@@ -51,55 +56,27 @@ export async function judgeSdkPeers(
 
 const instanceOf = (className: string) => (id: string) => id.startsWith(`${className}/inst-`);
 
-async function dialGo(
-  source: X509Source,
-  {
-    server,
-    address,
-    when,
-  }: { readonly server: WardenServer; readonly address: string; readonly when: string },
-): Promise<Verdict> {
-  const said = await greet({ source, accept: instanceOf(server.audit) }, address);
-  const isAccepted = said.startsWith(`hello ${server.pay}/inst-`);
-  return { name: `our SDK dials go-spiffe${when}`, expected: "accept", isAccepted, said };
-}
-
-async function beDialled(
-  source: X509Source,
-  {
-    client,
-    server,
-    when,
-  }: { readonly client: WorkloadClient; readonly server: WardenServer; readonly when: string },
-): Promise<Verdict> {
-  const said = await dialUs(client, server, {
-    source,
-    accept: instanceOf(server.audit),
-    expected: server.pay,
-  });
-  const isAccepted = said.startsWith(`hello ${server.audit}/inst-`);
-  return { name: `go-spiffe dials our SDK${when}`, expected: "accept", isAccepted, said };
+/** Each dials the other, and wants whom it meets. */
+async function acceptEach(meeting: Meeting, when: string): Promise<readonly Verdict[]> {
+  const { pay, audit } = meeting.server;
+  const verdict = (name: string, said: string, peer: string): Verdict => {
+    const isAccepted = said.startsWith(`hello ${peer}/inst-`);
+    return { name: `${name}${when}`, expected: "accept", isAccepted, said };
+  };
+  const byUs = await greet(meeting, instanceOf(audit));
+  const byThem = await dialUs(meeting, { accept: instanceOf(audit), expected: pay });
+  return [verdict("our SDK dials go-spiffe", byUs, pay), verdict("go-spiffe dials our SDK", byThem, audit)];
 }
 
 /** Proven peers, each other than the one that is wanted. */
-async function refuse(
-  source: X509Source,
-  {
-    client,
-    server,
-    address,
-  }: { readonly client: WorkloadClient; readonly server: WardenServer; readonly address: string },
-): Promise<readonly Verdict[]> {
-  const byUs = await greet({ source, accept: instanceOf(server.pay) }, address);
-  const served = await dialUs(client, server, {
-    source,
-    accept: instanceOf(server.pay),
-    expected: server.pay,
-  });
-  const byThem = await dialUs(client, server, { source, accept: () => true, expected: server.audit });
-  const verdict = (name: string, said: string): Verdict => ({
-    ...{ name, expected: "refuse", isAccepted: said.startsWith("hello "), said },
-  });
+async function refuseEach(meeting: Meeting): Promise<readonly Verdict[]> {
+  const { pay, audit } = meeting.server;
+  const verdict = (name: string, said: string): Verdict => {
+    return { name, expected: "refuse", isAccepted: said.startsWith("hello "), said };
+  };
+  const byUs = await greet(meeting, instanceOf(pay));
+  const served = await dialUs(meeting, { accept: instanceOf(pay), expected: pay });
+  const byThem = await dialUs(meeting, { accept: () => true, expected: audit });
   return [
     verdict("our SDK dials a go-spiffe that it does not want", byUs),
     verdict("our SDK is dialled by a go-spiffe that it does not want", served),
@@ -113,24 +90,24 @@ async function judgeTokens({ socket }: WardenServer): Promise<readonly Verdict[]
   try {
     const [found] = await tokens.fetch({ audience: [AUDIENCE] });
     const svid = found?.svid ?? "";
-    const prove = (audience: string) => verdictOf(() => tokens.verify({ svid, audience }).id);
+    const prove = async (audience: string): Promise<void> => {
+      if (tokens.verify({ svid, audience }).id !== found?.spiffeId) throw new Error("another's token");
+    };
     return [
-      { name: "our SDK proves a token", expected: "accept", isAccepted: prove(AUDIENCE) === found?.spiffeId },
-      {
-        ...{ name: "our SDK takes a token for another", expected: "refuse" as const },
-        isAccepted: prove("https://other.test") === found?.spiffeId,
-      },
+      await attempt("our SDK proves a token", "accept", () => prove(AUDIENCE)),
+      await attempt("our SDK takes a token for another", "refuse", () => prove("https://other.test")),
     ];
   } finally {
     tokens.close();
   }
 }
 
-/** What a server answers to our greeting, or why it was not greeted. */
-async function greet(options: MutualTls, address: string): Promise<string> {
+/** What the Go library's server answers to our greeting, or why it was not greeted. */
+async function greet({ source, address }: Meeting, accept: MutualTls["accept"]): Promise<string> {
   const [host = "", port = ""] = address.split(":");
   try {
-    const { socket } = await connectMutualTls(options, { host, port: Number(port) });
+    const place = { host, port: Number(port) };
+    const { socket } = await connectMutualTls({ source, accept }, place);
     socket.write("hello");
     return await text(socket);
   } catch (error) {
@@ -138,42 +115,21 @@ async function greet(options: MutualTls, address: string): Promise<string> {
   }
 }
 
-/** What a go-spiffe of the auditor is answered at a server of ours. */
+/** What a go-spiffe of the auditor is answered at a server of ours. @param options.expected - whom it wants. */
 async function dialUs(
-  client: WorkloadClient,
-  { socket: endpoint }: WardenServer,
-  { expected, ...options }: MutualTls & { readonly expected: string },
+  { source, client, server }: Meeting,
+  { expected, ...options }: Pick<MutualTls, "accept"> & { readonly expected: string },
 ): Promise<string> {
-  const listener = createMutualTlsServer(options, ({ socket, peer }) => {
+  const listener = createMutualTlsServer({ source, ...options }, ({ socket, peer }) => {
     socket.on("error", () => undefined);
     socket.once("data", () => socket.end(`hello ${peer}`));
   });
-  listener.listen(0, "127.0.0.1");
-  await once(listener, "listening");
-  const place = listener.address();
-  const port = place === null || typeof place === "string" ? 0 : place.port;
-  const words = ["dial", endpoint, expected, `127.0.0.1:${port}`];
-  const session: Session = startSession(client, { words, uid: AUDITOR_UID });
+  const port = await listenLocally(listener);
+  const words = ["dial", server.socket, expected, `127.0.0.1:${port}`];
   try {
-    const steps = await session.ended;
+    const steps = await startSession(client, { words, uid: AUDITOR_UID }).ended;
     return steps.at(-1)?.said ?? "";
   } finally {
     listener.close();
-  }
-}
-
-function verdictOf(prove: () => string): string {
-  try {
-    return prove();
-  } catch (error) {
-    return String(error);
-  }
-}
-
-async function until(isTrue: () => boolean): Promise<void> {
-  const deadline = Date.now() + PATIENCE_MS;
-  while (!isTrue()) {
-    if (Date.now() > deadline) throw new Error("the rotation did not arrive in time");
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
 }
