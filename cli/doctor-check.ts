@@ -2,6 +2,9 @@
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { explainFailure } from "./failure.ts";
 
+/** Long before answers are refused for it; more apart means that a machine was suspended or its clock was set. */
+const MAX_CLOCK_APART_MS = 5000;
+
 /** What one check found. */
 export interface Check {
   readonly name: string;
@@ -32,4 +35,15 @@ export function bad(name: string, found: string, next: string): Check {
 
 export function unknown(name: string, found: string, next: string): Check {
   return { name, state: "unknown", found, next };
+}
+
+/** How far a clock is from this one. @param apartMs - either way. */
+export function judgeClock(
+  name: string,
+  { whose, apartMs, next }: { readonly whose: string; readonly apartMs: number; readonly next: string },
+): Check {
+  const apart = Math.abs(apartMs);
+  return apart <= MAX_CLOCK_APART_MS
+    ? good(name, `${whose} clock and this one agree within ${Math.ceil(apart / 1000)} s`)
+    : bad(name, `${whose} clock is ${Math.round(apart / 1000)} s apart`, next);
 }

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { nonceAnswer } from "@trustwarden/core/api/identity.ts";
 import { statusAnswer } from "@trustwarden/core/api/ledger.ts";
 import type { Session } from "./command.ts";
-import { attempt, bad, type Check, good, unknown } from "./doctor-check.ts";
+import { attempt, bad, type Check, good, judgeClock, unknown } from "./doctor-check.ts";
 import { checkDeployment } from "./doctor-deployment.ts";
 import { explainFailure } from "./failure.ts";
 import { requireOutsideData } from "./paths.ts";
@@ -17,8 +17,6 @@ import { readWitnessPolicy } from "./witness-policy.ts";
 
 /** Below this an embedded deployment will soon be unable to record, and then denies. */
 const MIN_FREE_BYTES = 256 * 1024 * 1024;
-/** The server and this command read the same clock; more apart means that one of them was suspended or moved. */
-const MAX_CLOCK_APART_MS = 5_000;
 /** Lifetime of a nonce, from the API. */
 const NONCE_SECONDS = 60;
 const OTHERS = 0o077;
@@ -120,15 +118,11 @@ async function checkServer({ client }: Session): Promise<Check> {
 async function checkClock({ client, io }: Session): Promise<Check> {
   const before = io.nowMs();
   const { expires_at } = await client.get("/v1/nonce", nonceAnswer);
-  const apartMs = Math.abs(expires_at * 1000 - NONCE_SECONDS * 1000 - before);
-  const found = `the server's clock and this one agree within ${Math.ceil(apartMs / 1000)} s`;
-  return apartMs <= MAX_CLOCK_APART_MS
-    ? good("clock", found)
-    : bad(
-        "clock",
-        `the server's clock is ${Math.round(apartMs / 1000)} s apart`,
-        "Set the clock (NTP); what expires is decided by it.",
-      );
+  return judgeClock("clock", {
+    whose: "the server's",
+    apartMs: (expires_at - NONCE_SECONDS) * 1000 - before,
+    next: "Set the clock (NTP); what expires is decided by it.",
+  });
 }
 
 async function checkLedger({ client, paths }: Session): Promise<Check> {

@@ -1,10 +1,8 @@
 /** The checks of `warden doctor` on servers that share a store: who lives, whose clocks agree, and what carries their notices. */
 import type { ServerConfig } from "@trustwarden/server/config.ts";
 import { lookAtServers, type SeenServers, sendThroughNats } from "@trustwarden/server/look-at-servers.ts";
-import { bad, type Check, good } from "./doctor-check.ts";
+import { bad, type Check, good, judgeClock } from "./doctor-check.ts";
 
-/** A command that is dated 30 s before the latest of all servers is refused; long before that something is wrong. */
-const MAX_CLOCK_APART_MS = 5000;
 /** What is on its way is there within seconds; more than this waits. */
 const MAX_OWED = 1000;
 
@@ -17,7 +15,7 @@ export async function checkServers(
   const notices = state.notices === undefined ? [] : [await checkNotices(state.notices)];
   try {
     const seen = await lookAtServers(state.postgres);
-    return [judgeServers(seen), judgeClock(seen, nowMs()), judgeOwed(seen), ...notices];
+    return [judgeServers(seen), clockOf(seen, nowMs()), judgeOwed(seen), ...notices];
   } catch (error) {
     // Safe: a database that does not let this command in is the finding.
     const why = `the state database does not say who lives: ${codeOf(error)}`;
@@ -42,16 +40,12 @@ function judgeServers({ servers, epoch, isShared }: SeenServers): Check {
     : bad(name, found, "Look again; if it stays, look at those that are behind.");
 }
 
-function judgeClock({ nowMs }: SeenServers, ownMs: number): Check {
-  const apartMs = Math.abs(nowMs - ownMs);
-  const found = `the database's clock and this one agree within ${Math.ceil(apartMs / 1000)} s`;
-  return apartMs <= MAX_CLOCK_APART_MS
-    ? good("clocks of the servers", found)
-    : bad(
-        "clocks of the servers",
-        `the database's clock is ${Math.round(apartMs / 1000)} s apart`,
-        "Set the clocks (NTP): what is dated 30 s before the latest of all servers is refused.",
-      );
+function clockOf({ nowMs }: SeenServers, ownMs: number): Check {
+  return judgeClock("clocks of the servers", {
+    whose: "the database's",
+    apartMs: nowMs - ownMs,
+    next: "Set the clocks (NTP): what is dated 30 s before the latest of all servers is refused.",
+  });
 }
 
 function judgeOwed({ owed }: SeenServers): Check {

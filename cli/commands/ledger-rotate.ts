@@ -3,6 +3,10 @@ import { turnAnswer } from "@trustwarden/core/api/ledger.ts";
 import type { Command } from "commander";
 import { examples, type Runtime, runCommand, type Session } from "../command.ts";
 
+interface RotateOptions {
+  readonly newKey?: boolean;
+}
+
 export function addRotateCommand(ledger: Command, runtime: Runtime): void {
   ledger
     .command("rotate")
@@ -22,14 +26,7 @@ export function addRotateCommand(ledger: Command, runtime: Runtime): void {
     );
 }
 
-interface RotateOptions {
-  readonly newKey?: true;
-}
-
-async function rotate(
-  { client, output }: Session,
-  { newKey = false }: { readonly newKey?: boolean },
-): Promise<void> {
+async function rotate({ client, output }: Session, { newKey = false }: RotateOptions): Promise<void> {
   const { origin, vkey, first } = await client.post({
     target: "/v1/ledger/turns",
     body: newKey ? { new_key: true } : {},

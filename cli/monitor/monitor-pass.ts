@@ -194,13 +194,11 @@ class MonitorPass {
 
   /** The shard that this one has ended for; null while it goes on, or while its tiles do not say. */
   async #readNext({ head }: Followed): Promise<ShardPlace | null> {
-    const { vkey, now } = this.#options;
+    const { vkey, open, now } = this.#options;
     if (!this.#isFresh) return null;
     try {
-      const [ledger, shown] = [
-        parseVkey(vkey).name,
-        await readListedKeys(this.#options.open(null).log.reader),
-      ];
+      const { name: ledger } = parseVkey(vkey);
+      const shown = await readListedKeys(open(null).log.reader);
       const at = { place: this.#place, head, ledger, shown, nowMs: now() * MS_PER_SECOND };
       return await findNextShard(this.#log.reader, at);
     } catch (error) {

@@ -86,10 +86,12 @@ export function readMonitorState(file: string, vkey: string): MonitorState {
 /** Replaces the state in one step. */
 export function writeMonitorState(file: string, { ended, place, followed, pending }: MonitorState): void {
   if (followed === null && ended.length === 0) return;
+  // The first shard has the name of the ledger.
+  const { name: ledger } = parseVkey((ended[0] ?? place).vkey);
   const json: JsonObject = {
     ended: ended.map(({ note }) => note),
     shard: place.name,
-    keys: [...ended, place].map((shard) => vkeyFor(shard.vkey, ledgerOf(shard))),
+    keys: [...ended, place].map((shard) => vkeyFor(shard.vkey, ledger)),
     note: followed?.note ?? null,
     levels: (followed?.edge.levels ?? []).map((level) => level.map(encodeBase64)),
     pending: [...pending],
@@ -112,12 +114,6 @@ function parseEnded(
     ended.push({ ...placeBehind(ended, { vkey: key, name }), note });
   }
   return ended;
-}
-
-/** Name of the ledger that a shard is of. */
-function ledgerOf({ name, vkey }: ShardPlace): string {
-  const origin = parseVkey(vkey).name;
-  return name === null ? origin : origin.slice(0, -`/${name}`.length);
 }
 
 function placeBehind(

@@ -9,9 +9,9 @@ import { useApi } from "./use-api.ts";
 /** As many as a page may have. */
 const MAX_PEOPLE = 500;
 
-/** A page of people. @param cursor - of the page before; empty for the first. */
-export function usePeople(cursor = ""): UseQueryResult<PeopleList> {
-  return useApi(pathWith("/v1/people", { limit: MAX_PEOPLE, cursor }), peopleList);
+/** A page of people. @param cursor - of the page before; empty for the first, and `null` asks nothing. */
+export function usePeople(cursor: string | null = ""): UseQueryResult<PeopleList> {
+  return useApi(cursor === null ? null : pathWith("/v1/people", { limit: MAX_PEOPLE, cursor }), peopleList);
 }
 
 /** Names by id, as far as the first page goes; an id has no name where it cannot be read. */
@@ -26,8 +26,7 @@ export function useNames(): ReadonlyMap<string, string> {
  */
 export function useOwnerName(): (ownerId: string) => string | null {
   const { owner_id: mine, name, roles } = useSession();
-  const path = isWide(roles) ? pathWith("/v1/people", { limit: MAX_PEOPLE }) : null;
-  const { data } = useApi(path, peopleList);
+  const { data } = usePeople(isWide(roles) ? "" : null);
   return (ownerId) =>
     ownerId === mine ? name : (data?.people.find(({ owner_id: id }) => id === ownerId)?.name ?? null);
 }
