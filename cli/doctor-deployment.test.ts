@@ -5,6 +5,7 @@ import { encodeHighWaterMark } from "@trustwarden/core/agentledger/log-state.ts"
 import { parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { describe, expect, it } from "vitest";
 import { checkMark, checkStatePlace } from "./doctor-deployment.ts";
+import { checkServers } from "./doctor-servers.ts";
 
 const server = { epoch: 7, ledger: { size: 100 } };
 
@@ -43,6 +44,16 @@ describe("the database of the state", () => {
     expect(await checkStatePlace({ state: stateAt(port) })).toMatchObject([
       { name: "state database", state: "bad", next: expect.stringContaining("Start the database") },
     ]);
+  });
+
+  it("is where several servers meet: it and NATS are bad where nobody answers, and one server needs neither", async () => {
+    const notices = { kind: "nats" as const, servers: ["localhost:1"], subject: "trustwarden" };
+    const state = { ...stateAt(1), servers: "many" as const, notices };
+    expect(await checkServers({ state }, () => 0)).toMatchObject([
+      { name: "servers", state: "bad", found: expect.stringContaining("ECONNREFUSED") },
+      { name: "notices", state: "bad", found: expect.stringContaining("localhost:1 carries nothing") },
+    ]);
+    expect(await checkServers({ state: stateAt(1) }, () => 0)).toEqual([]);
   });
 
   it("is nothing to look at where the state is on the disk", async () => {

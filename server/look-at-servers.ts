@@ -10,7 +10,7 @@ import { connectPostgres } from "./store/postgres-connect.ts";
 import { type LoginSettings, openPostgresLogin } from "./store/postgres-login.ts";
 
 const TIMEOUT_MS = 5000;
-const STORE = `select s.schema_version::int as schema, s.holder, extract(epoch from clock_timestamp())::float8 * 1000 as now_ms,
+const STORE = `select s.holder, extract(epoch from clock_timestamp())::float8 * 1000 as now_ms,
     (select coalesce(max(epoch), 0)::int from trustwarden_state.feed) as epoch,
     (select count(*)::int from trustwarden_state.outbox) as owed
   from trustwarden_state_log.store s`;
@@ -20,9 +20,7 @@ const SERVERS = `select acked::int as acked, leases from trustwarden_state_log.r
 
 /** Who meets in a database. */
 export interface SeenServers {
-  /** Version of the tables. */
-  readonly schema: number;
-  /** Whether they are set up for several. */
+  /** Whether its tables are set up for several. */
   readonly isShared: boolean;
   /** The database's clock, Unix milliseconds. */
   readonly nowMs: number;
@@ -44,7 +42,6 @@ export async function lookAtServers(login: LoginSettings): Promise<SeenServers> 
     const [store = {}] = (await client.query<Readonly<Record<string, unknown>>>(STORE)).rows;
     const { rows } = await client.query<Readonly<Record<string, unknown>>>(SERVERS);
     return {
-      schema: Number(store.schema),
       isShared: store.holder === "replicas",
       nowMs: Number(store.now_ms),
       epoch: Number(store.epoch),
