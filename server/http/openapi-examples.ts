@@ -224,10 +224,12 @@ function exampleNumber({ minimum, maximum }: JsonObject, name: string): number {
   return typeof maximum === "number" && maximum < least ? maximum : least;
 }
 
-function mapMembers(object: JsonObject, map: (value: Json, name: string) => Json): JsonObject {
+/** An object with each member mapped. */
+export function mapMembers(object: JsonObject, map: (value: Json, name: string) => Json): JsonObject {
   return Object.fromEntries(Object.entries(object).map(([name, value]) => [name, map(value, name)]));
 }
 
-function objectOf(value: Json | undefined): JsonObject {
+/** What is an object; else one without members. */
+export function objectOf(value: Json | undefined): JsonObject {
   return isJsonObject(value) ? value : {};
 }
