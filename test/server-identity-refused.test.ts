@@ -214,6 +214,14 @@ describe("a provider that does not answer as one", () => {
     expect([answer.status, codeOf(answer)]).toEqual([503, "identity_provider_unavailable"]);
   });
 
+  it("and says no keys is out of order too, whatever it says instead", async () => {
+    await provider.changeKey("unheard of", true);
+    provider.world.keys = "none";
+    offsetMs += KEY_LOOK_MS;
+    const answer = await logIn();
+    expect([answer.status, codeOf(answer)]).toEqual([503, "identity_provider_unavailable"]);
+  });
+
   it("and sends on elsewhere is not followed", async () => {
     provider.world.location = `${other.issuer}/token`;
     other.paths.length = 0;

@@ -11,6 +11,8 @@ export interface ProviderWorld {
   metadata: Members;
   claims: Members;
   header: Members;
+  /** Instead of the set of its keys. */
+  keys: unknown;
   /** Instead of the ID token. */
   token: string | undefined;
   status: number;
@@ -42,7 +44,8 @@ export class HostileProvider {
   }
 
   static honest(): ProviderWorld {
-    return { metadata: {}, claims: {}, header: {}, token: undefined, status: 200, location: undefined };
+    const instead = { keys: undefined, token: undefined, location: undefined };
+    return { metadata: {}, claims: {}, header: {}, status: 200, ...instead };
   }
 
   static async open(): Promise<HostileProvider> {
@@ -76,7 +79,7 @@ export class HostileProvider {
     const parts: Buffer[] = [];
     for await (const part of request) parts.push(Buffer.from(part));
     if (pathname === "/.well-known/openid-configuration") return { status: 200, body: this.#metadata() };
-    if (pathname === "/keys") return { status: 200, body: { keys: this.#published } };
+    if (pathname === "/keys") return { status: 200, body: this.world.keys ?? { keys: this.#published } };
     const { authorization } = request.headers;
     const form = new URLSearchParams(Buffer.concat(parts).toString());
     this.asked.push({ form, authorization });

@@ -28,8 +28,9 @@ export function createWayOut(config: IdentityProviderConfig, openFetch: OpenFetc
     const { status, body } = await fetch({ url, ...requestOf(options), maxBytes: MAX_ANSWER_BYTES });
     if (status >= 500) throw unavailable("the provider is out of order");
     // 400 is of this code, 401 of our client: neither is this person's proof.
-    if (status !== 200) throw (isForm ? refused : unavailable)(`the answer's status is ${status}`);
-    return new Response(parseDocument(body), { headers: JSON_HEADERS });
+    const fail = isForm ? refused : unavailable;
+    if (status !== 200) throw fail(`the answer's status is ${status}`);
+    return new Response(parseDocument(body, fail), { headers: JSON_HEADERS });
   };
 }
 
@@ -41,13 +42,13 @@ function requestOf({ method, headers, body }: CustomFetchOptions): Omit<SafeRequ
 }
 
 /** The same text, once it is one JSON object that our parser takes: no member twice, no abyss. */
-function parseDocument(body: Uint8Array): string {
+function parseDocument(body: Uint8Array, fail: typeof refused): string {
   try {
     const text = parseUtf8(body);
     parseJsonObject(text, MAX_ANSWER_BYTES);
     return text;
   } catch (cause) {
     if (!(cause instanceof TrustWardenError)) throw cause;
-    throw refused("the answer is not JSON", cause);
+    throw fail("the answer is not JSON", cause);
   }
 }
