@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { parseJsonObject } from "@trustwarden/core/json.ts";
@@ -20,12 +20,12 @@ import { type RawRequest, sendAdmin } from "../../test/support/http.ts";
 import { registerModel, signedModelCall } from "../../test/support/model/gateway-llm.ts";
 import { type TestServer, TRUST_DOMAIN } from "../../test/support/server.ts";
 import { observation } from "../observe.ts";
+import { processorTicks, residentMib } from "../process-use.ts";
 import { end } from "../warden.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
 const WARDEN = join(ROOT, "cli", "main.ts");
 const MODEL = join(ROOT, "test", "support", "model", "serve.ts");
-const KIB_PER_MIB = 1024;
 const CHAT = "/v1/chat/completions";
 /** The model as a service whose calls are writes. */
 const WRITES = { name: "writes", action: "write:chat", resource: "model://chat" } as const;
@@ -184,18 +184,11 @@ export function describe(answer: ReturnType<typeof parseJsonObject>): TestServer
 export function measure({ pid = 0 }: ChildProcess, url: string): Measured {
   return {
     url,
-    residentMib: () => {
-      const [, kib = "0"] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
-      return Math.round(Number(kib) / KIB_PER_MIB);
-    },
+    residentMib: () => residentMib(pid),
     descriptors: () => readdirSync(`/proc/${pid}/fd`).length,
     cpuTicks: () => {
-      const text = readFileSync(`/proc/${pid}/stat`, "utf8");
-      const [user = "0", system = "0"] = text
-        .slice(text.lastIndexOf(")") + 2)
-        .split(" ")
-        .slice(11, 13);
-      return Number(user) + Number(system);
+      const { user, system } = processorTicks(pid);
+      return user + system;
     },
   };
 }

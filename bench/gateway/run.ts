@@ -15,6 +15,7 @@ import { parseArgs } from "node:util";
 import type { RawRequest } from "../../test/support/http.ts";
 import { keepResult } from "../keep.ts";
 import { describeMachine, describeVersions } from "../machine.ts";
+import { TICKS_PER_SECOND } from "../process-use.ts";
 import { summarise } from "../revocation/statistics.ts";
 import { end } from "../warden.ts";
 import { type GatewayLab, measure, openGatewayLab } from "./lab.ts";
@@ -25,7 +26,6 @@ import { PORTKEY_VERSION, startPortkey } from "./portkey.ts";
 const RATES = [100, 1000] as const;
 const SECONDS = { full: 10, quick: 3 } as const;
 const WARM_UP = 500;
-const TICKS_PER_SECOND = 100;
 const PATH = "/v1/chat/completions";
 const JSON_BODY = { model: "gpt-test", messages: [{ role: "user", content: "hello #words=20" }] };
 /** `write` is the call of `json` as one of class B; the peers know no such difference. */

@@ -21,6 +21,7 @@ import type { TestServer } from "../../test/support/server.ts";
 import { measure as measureProcess, NO_RATES, startWarden } from "../gateway/lab.ts";
 import { keepResult } from "../keep.ts";
 import { describeMachine, describeVersions } from "../machine.ts";
+import { TICKS_PER_SECOND } from "../process-use.ts";
 import { summarise } from "../revocation/statistics.ts";
 import { end } from "../warden.ts";
 import { askInTurn, connect, createMember, type Member, offer, prepare, type Share } from "./crowd.ts";
@@ -37,7 +38,6 @@ const FLOOD = 50;
 /** What those who keep to their share offer of it. */
 const MODEST = 0.8;
 const STOPS_PER_SECOND = 10;
-const TICKS_PER_SECOND = 100;
 const MS_PER_TICK = 10;
 
 const { values } = parseArgs({

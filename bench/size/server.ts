@@ -1,17 +1,16 @@
 /** A server in a process of its own on a large data directory, and what the system counts of it. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { JsonObject } from "@trustwarden/core/json.ts";
 import { observation } from "../observe.ts";
+import { processorTicks, residentMib, TICKS_PER_SECOND } from "../process-use.ts";
 import { askOperator, end } from "../warden.ts";
 import { QUOTAS, TRUST_DOMAIN } from "./founding.ts";
 
 const WARDEN = join(import.meta.dirname, "..", "..", "cli", "main.ts");
-/** Of `/proc/<pid>/stat`. */
-const TICKS_PER_SECOND = 100;
 const START_TIMEOUT_MS = 900_000;
 
 /** Seconds of processor time, and memory. */
@@ -72,12 +71,11 @@ export async function openServer(directory: string, further: readonly string[] =
   };
 }
 
-function readUse({ pid }: ChildProcess): Use {
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
-  const kib = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
+function readUse({ pid = 0 }: ChildProcess): Use {
+  const { user, system } = processorTicks(pid);
   return {
-    cpuSeconds: (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND,
-    systemSeconds: Number(fields[12]) / TICKS_PER_SECOND,
-    rssMib: Math.round(Number(kib) / 1024),
+    cpuSeconds: (user + system) / TICKS_PER_SECOND,
+    systemSeconds: system / TICKS_PER_SECOND,
+    rssMib: residentMib(pid),
   };
 }

@@ -16,8 +16,9 @@ import { requireSpire, SPIRE_VERSION } from "../../interop/spire/tools.ts";
 import { AgentIdentity } from "../../sdk/index.ts";
 import { openConnection } from "../../test/workload-api-conformance/grpc.ts";
 import { describeMachine } from "../machine.ts";
+import { residentMib } from "../process-use.ts";
 import { openDeployment } from "../revocation/deployment.ts";
-import { CREATE_ENTRIES, encodeEntry, residentMib } from "./sides.ts";
+import { CREATE_ENTRIES, encodeEntry } from "./sides.ts";
 
 /** Enrolments at once. */
 const LANES = 8;

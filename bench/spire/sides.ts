@@ -1,6 +1,5 @@
 /** The two that are measured: our server with its node in one process, and SPIRE's server and agent. */
 import { randomBytes, webcrypto } from "node:crypto";
-import { readFileSync } from "node:fs";
 import "@trustwarden/core/agentid/reflect.test.support.ts";
 import { Pkcs10CertificateRequestGenerator, SubjectAlternativeNameExtension } from "@peculiar/x509";
 import {
@@ -21,11 +20,10 @@ import type { SpireTools } from "../../interop/spire/tools.ts";
 import { AUDITOR_UID, openWarden } from "../../interop/workload/server.ts";
 import { openConnection } from "../../test/workload-api-conformance/grpc.ts";
 import { encodeField } from "../../test/workload-api-conformance/wire.ts";
+import { processorTicks, residentMib, TICKS_PER_SECOND } from "../process-use.ts";
 
 const IDENTITIES = 8;
 const PATIENCE_MS = 30_000;
-/** Of `/proc/<pid>/stat`. */
-const TICKS_PER_SECOND = 100;
 /** Of SPIRE's administration. */
 export const CREATE_ENTRIES = "/spire.api.server.entry.v1.Entry/BatchCreateEntry";
 const random = (length: number) => new Uint8Array(randomBytes(length));
@@ -183,18 +181,8 @@ async function createRequest(id: string): Promise<Uint8Array> {
   return new Uint8Array(request.rawData);
 }
 
-export function residentMib(pid: number): number {
-  const kib = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
-  return Math.round(Number(kib) / 1024);
-}
-
-/** Of all threads, those that have ended too. */
+/** Processor time so far. */
 function processorSeconds(pid: number): number {
-  const text = readFileSync(`/proc/${pid}/stat`, "utf8");
-  // The name of the program stands in brackets and may hold anything.
-  const [user, system] = text
-    .slice(text.lastIndexOf(")") + 2)
-    .split(" ")
-    .slice(11, 13);
-  return (Number(user) + Number(system)) / TICKS_PER_SECOND;
+  const { user, system } = processorTicks(pid);
+  return (user + system) / TICKS_PER_SECOND;
 }
