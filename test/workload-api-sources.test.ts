@@ -20,18 +20,18 @@ import {
   createMutualTlsServer,
   createX509Source,
   type MutualTls,
-  systemRuntime,
-  TrustWardenError,
   type X509Source,
 } from "trustwarden";
 import { afterEach, describe, expect, it } from "vitest";
 import { createDomain, formatPem, type IssuedSvid, issueSvid } from "../interop/domain.ts";
+import { valueOrCode } from "./support/expect-code.ts";
 import { forgeBrokenPeers, forgeRsaAuthority, forgeSoundPeers, type Peer } from "./support/forged-peers.ts";
 import {
   jwtBundles,
   type Members,
   type Method,
   openScriptedEndpoint,
+  runtime,
   type ScriptedEndpoint,
   svidMessage,
   x509Response,
@@ -46,12 +46,6 @@ const b = issueSvid(ours, ["team", "b"], now);
 const stateOf = (...svids: readonly IssuedSvid[]): Members =>
   x509Response({ svids, bundle: [ours.root.der] });
 const svidOf = (svid: IssuedSvid) => svidMessage(svid, [ours.root.der]);
-/** Backoffs of half their length, so that nobody waits for nothing. */
-const runtime = {
-  ...systemRuntime,
-  random: (length: number) => new Uint8Array(length),
-  notify: () => undefined,
-};
 const code = (expected: string) => expect.objectContaining({ code: expected });
 const closers: (() => void)[] = [];
 
@@ -136,16 +130,6 @@ function chainOf(socket: TLSSocket): readonly Buffer[] {
   return chain;
 }
 
-/** What comes of it, or the code of the refusal. */
-function trying(read: () => string): string {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof TrustWardenError) return error.code;
-    throw error;
-  }
-}
-
 function dial(source: X509Source, port: number) {
   return connectMutualTls({ source, accept: () => true }, { host: "127.0.0.1", port });
 }
@@ -208,13 +192,13 @@ describe("EP: a source and its endpoint", () => {
     const events = { onError: () => undefined, onChange: () => void changes.push("change") };
     const tokens = kept(await createJwtSource({ socket, runtime, ...events }));
     const verify = () => tokens.verify({ svid: "a.b.c", audience: "a" }).id;
-    expect([idOf(source), trying(verify), changes]).toEqual([a.id, "svid_malformed", ["change"]]);
+    expect([idOf(source), valueOrCode(verify), changes]).toEqual([a.id, "svid_malformed", ["change"]]);
     endpoint.fail("FetchX509SVID", 3);
     endpoint.fail("FetchJWTBundles", 12);
-    await expect.poll(() => trying(() => idOf(source))).toBe("request_malformed");
+    await expect.poll(() => valueOrCode(() => idOf(source))).toBe("request_malformed");
     await expect.poll(() => changes).toEqual(["change", "change"]);
     expect(() => source.verifyPeer(b.chain)).toThrow(code("request_malformed"));
-    expect(trying(verify)).toBe("server_unreachable");
+    expect(valueOrCode(verify)).toBe("server_unreachable");
   });
 
   it("EP-8 waits for an endpoint that is not there yet, and gives up in time", async () => {
@@ -283,7 +267,7 @@ describe("WA: a source and its stream", () => {
     const port = await serve(source, { onRefusal: (error) => refusals.push(error.code) });
     expect((await call(port, b)).said).toBe(`${b.id}\n`);
     endpoint.fail("FetchX509SVID", 7, 1);
-    await expect.poll(() => trying(() => idOf(source))).toBe("no_identity");
+    await expect.poll(() => valueOrCode(() => idOf(source))).toBe("no_identity");
     const { said, shown } = await call(port, b);
     expect([said, shown, refusals]).toEqual(["", [], ["no_identity"]]);
     const target = await serveAs(b);
@@ -292,7 +276,7 @@ describe("WA: a source and its stream", () => {
       code("no_identity"),
     );
     endpoint.push("FetchX509SVID", stateOf(b));
-    await expect.poll(() => trying(() => idOf(source))).toBe(b.id);
+    await expect.poll(() => valueOrCode(() => idOf(source))).toBe(b.id);
     expect((await call(port, a)).said).toBe(`${a.id}\n`);
   });
 
@@ -321,7 +305,7 @@ describe("WA: a source and its stream", () => {
     const source = await createX509Source({ socket: endpoint.socket, runtime, onChange });
     endpoint.push("FetchX509SVID", stateOf(b), stateOf(a), stateOf(b));
     await expect.poll(() => changes).toBe(2);
-    expect(trying(() => idOf(source))).toBe("identity_closed");
+    expect(valueOrCode(() => idOf(source))).toBe("identity_closed");
   });
 });
 

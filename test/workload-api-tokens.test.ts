@@ -4,19 +4,15 @@
  * @see JWT-SVID §2 to §6; SPIFFE_Workload_API.md §4.4, §6.2, §6.3; SPIFFE_Trust_Domain_and_Bundle.md §4
  */
 import { createHmac, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
-import { createJwtSource, systemRuntime, TrustWardenError } from "trustwarden";
+import { createJwtSource } from "trustwarden";
 import { afterEach, describe, expect, it } from "vitest";
-import { jwtBundles, openScriptedEndpoint } from "./support/scripted-endpoint.ts";
+import { valueOrCode } from "./support/expect-code.ts";
+import { jwtBundles, openScriptedEndpoint, runtime } from "./support/scripted-endpoint.ts";
 
 type Members = Readonly<Record<string, unknown>>;
 type Pair = { readonly privateKey: KeyObject; readonly publicKey: KeyObject };
 
 const now = Math.floor(Date.now() / 1000);
-const runtime = {
-  ...systemRuntime,
-  random: (length: number) => new Uint8Array(length),
-  notify: () => undefined,
-};
 const rsa = generateKeyPairSync("rsa", { modulusLength: 2048 });
 const ed25519 = generateKeyPairSync("ed25519");
 const ec = (namedCurve: string) => generateKeyPairSync("ec", { namedCurve });
@@ -69,17 +65,8 @@ async function open(bundles: Members = jwtBundles({ "ours.test": OURS, "fed.test
   endpoint.push("FetchJWTBundles", bundles);
   const source = await createJwtSource({ socket: endpoint.socket, runtime });
   closers.push(() => source.close(), endpoint.close);
-  const verify = (svid: string) => verdictOf(() => source.verify({ svid, audience: "conformance" }).id);
+  const verify = (svid: string) => valueOrCode(() => source.verify({ svid, audience: "conformance" }).id);
   return { endpoint, source, verify };
-}
-
-function verdictOf(read: () => string): string {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof TrustWardenError) return error.code;
-    throw error;
-  }
 }
 
 const ID = "spiffe://ours.test/team/a";

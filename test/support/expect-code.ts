@@ -16,6 +16,16 @@ export async function expectRejection(promise: Promise<unknown>, code: ErrorCode
   expect(settled).toBe(code);
 }
 
+/** What comes of it, or the code of its refusal; whatever else it throws is thrown. */
+export function valueOrCode(read: () => string): string {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof TrustWardenError) return error.code;
+    throw error;
+  }
+}
+
 function codeThrownBy(run: () => unknown): unknown {
   try {
     run();

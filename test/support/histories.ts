@@ -4,7 +4,7 @@
  *
  * The servers are a list, since one object is what all replicas together have to be.
  */
-
+import assert from "node:assert/strict";
 import { identityAnswer } from "@trustwarden/core/api/identity.ts";
 import { policyAnswer, policyLoadAnswer } from "@trustwarden/core/api/policy.ts";
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
@@ -20,7 +20,7 @@ import {
 } from "./actors.ts";
 import { codeOf, type RawAnswer, send, sendAdmin } from "./http.ts";
 import { createTestSigner } from "./keys.ts";
-import { type Model, type Operation, Recorder } from "./linearizability.ts";
+import { findLinearization, type Model, type Operation, Recorder } from "./linearizability.ts";
 import { joinToken, postNode } from "./nodes.ts";
 import { exampleFiles, loadBundle, type PolicyKey, packSigned } from "./policies.ts";
 import type { TestServer } from "./server.ts";
@@ -44,6 +44,16 @@ export interface Ground {
 export interface Recorded<State, Input, Output> {
   readonly history: readonly Operation<Input, Output>[];
   readonly model: Model<State, Input, Output>;
+}
+
+/** @throws AssertionError for a history that is none of the model's, and when none of them has an answer. */
+export function requireOrders<State, Input, Output>(
+  recorded: readonly Recorded<State, Input, Output>[],
+): void {
+  const decided = recorded.filter(({ history }) => history.some(({ output }) => output !== undefined));
+  assert.ok(decided.length > 0, "something was answered");
+  for (const { history, model } of decided)
+    assert.ok(findLinearization(history, model) !== undefined, JSON.stringify(history));
 }
 
 type Registering = "register" | "stop";

@@ -8,14 +8,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { createOwner } from "./actors.ts";
 import {
   type Ground,
-  type Recorded,
   recordJoinTokens,
   recordPolicy,
   recordQuota,
   recordStops,
+  requireOrders,
   stoppedByMany,
 } from "./histories.ts";
-import { findLinearization } from "./linearizability.ts";
 import { createPolicyKey } from "./policies.ts";
 import type { Replica, TwoReplicas } from "./replicas.ts";
 
@@ -88,11 +87,4 @@ async function part({ database }: Replica): Promise<void> {
   await sleep(PARTED_MS);
   database.heal();
   database.reset();
-}
-
-function requireOrders<State, Input, Output>(recorded: readonly Recorded<State, Input, Output>[]): void {
-  const decided = recorded.filter(({ history }) => history.some(({ output }) => output !== undefined));
-  assert.ok(decided.length > 0, "something was answered");
-  for (const { history, model } of decided)
-    assert.ok(findLinearization(history, model) !== undefined, JSON.stringify(history));
 }

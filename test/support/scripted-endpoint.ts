@@ -7,10 +7,18 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Http2Server, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { systemRuntime } from "trustwarden";
 import { encodePkcs8, type IssuedSvid } from "../../interop/domain.ts";
 import { WORKLOAD_SERVICE } from "../../node/workload-api/protocol.ts";
 
 const GRPC = { ":status": 200, "content-type": "application/grpc" };
+
+/** Of a client under test: backoffs of half their length, so that nobody waits for nothing. */
+export const runtime = {
+  ...systemRuntime,
+  random: (length: number) => new Uint8Array(length),
+  notify: () => undefined,
+};
 
 export type Method =
   | "FetchX509SVID"
