@@ -1,7 +1,7 @@
 /** The answer to a question: a verdict first, then the three answers, then what the verdict rests on. */
 
 import { Link } from "@tanstack/react-router";
-import type { EventAnswer } from "@trustwarden/core/agentledger/bundle-answers.ts";
+import type { Delegation, EventAnswer } from "@trustwarden/core/agentledger/bundle-answers.ts";
 import { type ReactElement, useEffect, useState } from "react";
 import { useOwnerName } from "../api/use-people.ts";
 import { Custody, type CustodyStep } from "../parts/custody.tsx";
@@ -10,6 +10,7 @@ import { Icon } from "../parts/icons.tsx";
 import { Badge, Facts, Id, Panel, Waiting } from "../parts/parts.tsx";
 import { Problem } from "../parts/problem.tsx";
 import type { CheckedEvidence } from "../verify/evidence.ts";
+import { decisionStepOf } from "./decided.ts";
 import type { Found } from "./question.tsx";
 
 type Verdict =
@@ -127,47 +128,46 @@ function Proven({
   );
 }
 
-/** The proven records as a picture; nothing of an event without an agent. */
+/** The proven records as a picture; nothing of an event that is no agent's action. */
 function HowItCame({ answer }: { readonly answer: EventAnswer }): ReactElement | null {
   const nameOf = useOwnerName();
   const [first] = answer.authorizedBy;
-  if (first === undefined) return null;
+  const decision = decisionStepOf(answer.event);
+  if (first === undefined || decision === null) return null;
+  const human = humanStepOf(first.by, nameOf(first.by));
   return (
     <Panel title="From the human to the action">
-      <Custody steps={custodyOf(answer, nameOf(first.by))} />
+      <Custody
+        steps={[human, ...answer.authorizedBy.map(agentStepOf), decision, actionStepOf(answer.event)]}
+      />
     </Panel>
   );
 }
 
-function custodyOf({ event, authorizedBy }: EventAnswer, human: string | null): readonly CustodyStep[] {
-  const by = authorizedBy[0]?.by ?? "";
-  const agents = authorizedBy.map(({ subject, document, signedBy, scope, index }) => ({
+function humanStepOf(by: string, name: string | null): CustodyStep {
+  return { id: "human", icon: "people", name: name ?? by, note: name === null ? null : <Id text={by} /> };
+}
+
+function agentStepOf({ subject, document, signedBy, scope, index }: Delegation): CustodyStep {
+  return {
     id: String(index),
-    icon: "agents" as const,
+    icon: "agents",
     name: formatAgentName(subject),
     by: `${document}, signed by a ${signedBy}`,
     note: <ScopeChips scope={scope} />,
-  }));
-  const isDenied = event.outcome === "denied";
-  return [
-    { id: "human", icon: "people", name: human ?? by, note: human === null ? null : <Id text={by} /> },
-    ...agents,
-    {
-      id: "policy",
-      icon: "policies",
-      name: isDenied ? "denied" : "allowed",
-      by: "decided by policy",
-      tone: isDenied ? "bad" : "good",
-    },
-    {
-      id: "action",
-      icon: isDenied ? "cross" : "now",
-      name: event.action ?? event.kind,
-      by: isDenied ? "did not happen" : event.outcome,
-      note: event.resource === null ? null : <Id text={event.resource} />,
-      tone: isDenied ? "bad" : "plain",
-    },
-  ];
+  };
+}
+
+function actionStepOf({ action, kind, outcome, resource }: EventAnswer["event"]): CustodyStep {
+  const isDenied = outcome === "denied";
+  return {
+    id: "action",
+    icon: isDenied ? "cross" : "now",
+    name: action ?? kind,
+    by: isDenied ? "did not happen" : outcome,
+    note: resource === null ? null : <Id text={resource} />,
+    tone: isDenied ? "bad" : "plain",
+  };
 }
 
 function ScopeChips({ scope }: { readonly scope: readonly string[] }): ReactElement {
