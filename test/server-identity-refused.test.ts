@@ -306,6 +306,9 @@ describe("the settings", () => {
     expect(await start([{ ...good, endpoints }])).toBe("config_invalid");
     const discovery = { url: `${provider.issuer}/discovery`, allowPrivate: true };
     expect(await start([{ ...good, discovery }])).toBe("config_invalid");
+    const place = `${provider.issuer}/.well-known/openid-configuration`;
+    const uncertified = { url: place, allowPrivate: true, caFile: join(folder, "nowhere") };
+    expect(await start([{ ...good, discovery: uncertified }])).toBe("config_invalid");
     chmodSync(clientSecretFile, 0o644);
     expect(await start([good])).toBe("file_mode_too_open");
     chmodSync(clientSecretFile, 0o600);

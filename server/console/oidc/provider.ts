@@ -11,6 +11,7 @@ import type { OpenFetch } from "../../attest/token-source.ts";
 import { readPrivateFile } from "../../signer/private-file.ts";
 import { type IdentityProviderConfig, requireForBrowsers } from "./config.ts";
 import type { RelyingParty } from "./relying-party.ts";
+import { createWayOut } from "./way-out.ts";
 
 /** A question that a page is about to ask. */
 export interface Asked {
@@ -44,16 +45,20 @@ export class IdentityProvider {
   readonly #load: () => Promise<RelyingParty>;
   #party: Promise<RelyingParty> | undefined;
 
-  /** @throws TrustWardenError `config_invalid`, `file_mode_too_open` for a secret that others can read. */
+  /**
+   * @throws TrustWardenError `config_invalid` for files and places that cannot be used, which are looked at here, at the start;
+   *   `file_mode_too_open` for a secret that others can read.
+   */
   constructor(config: IdentityProviderConfig, openFetch: OpenFetch) {
     this.name = config.name;
     this.label = config.label;
     this.issuer = config.issuer;
     if (config.endpoints !== undefined) requireForBrowsers(config.endpoints.authorization);
     const secret = readSecret(config);
+    const fetch = createWayOut(config, openFetch);
     this.#load = async () => {
       const library = await import("./relying-party.ts");
-      return new library.RelyingParty(config, { secret, openFetch });
+      return new library.RelyingParty(config, { secret, fetch });
     };
   }
 

@@ -27,13 +27,11 @@ import {
 import { parseCompactToken } from "../../attest/compact-token.ts";
 import { createLimit } from "../../attest/concurrency.ts";
 import { refused } from "../../attest/refusal.ts";
-import type { OpenFetch } from "../../attest/token-source.ts";
 import { CLOCK_SKEW_SECONDS, requireOneAudience, requireWithinLifetime } from "../../attest/verify-token.ts";
 import { type IdentityProviderConfig, isClear } from "./config.ts";
 import { createMetadata, type FindMetadata } from "./metadata.ts";
 import type { Asked, ReturnedCode, SigningOut } from "./provider.ts";
 import { translated } from "./refusals.ts";
-import { createWayOut } from "./way-out.ts";
 
 /** OpenID Connect Core §2: at most 255 ASCII characters. */
 const SUBJECT = /^[\x20-\x7e]{1,255}$/;
@@ -48,16 +46,19 @@ export class RelyingParty {
   readonly #limit = createLimit();
   #keys: ExportedJWKSCache | undefined;
 
-  /** @param secret - of a confidential client; null for a public one. */
+  /**
+   * @param options.secret - of a confidential client; null for a public one.
+   * @param options.fetch - the one way out.
+   */
   constructor(
     config: IdentityProviderConfig,
-    { secret, openFetch }: { readonly secret: string | null; readonly openFetch: OpenFetch },
+    { secret, fetch }: { readonly secret: string | null; readonly fetch: CustomFetch },
   ) {
     this.#clientId = config.clientId;
     this.#maxTokenSeconds = config.maxTokenSeconds;
     this.#authentication = secret === null ? None() : ClientSecretBasic(secret);
-    this.#fetch = createWayOut(config, openFetch);
-    this.#metadata = createMetadata(config, this.#fetch);
+    this.#fetch = fetch;
+    this.#metadata = createMetadata(config, fetch);
   }
 
   /** @throws TrustWardenError `identity_provider_unavailable`. */

@@ -17,7 +17,11 @@ import { discoveryOf, type IdentityProviderConfig } from "./config.ts";
 const MAX_ANSWER_BYTES = 262_144;
 const JSON_HEADERS = { "content-type": "application/json" };
 
-/** What the library fetches by; any other origin is `attestation_unavailable`, and so is no good answer to a GET. */
+/**
+ * What the library fetches by; any other origin is `attestation_unavailable`, and so is no good answer to a GET.
+ *
+ * @throws TrustWardenError `config_invalid` for a file without a certificate.
+ */
 export function createWayOut(config: IdentityProviderConfig, openFetch: OpenFetch): CustomFetch {
   const { endpoints } = config;
   const toTokens = openFetch(endpoints?.token ?? discoveryOf(config));
