@@ -56,6 +56,11 @@ export function isShared(state: State): boolean {
   return state.storage === "postgres" && state.servers === "many";
 }
 
+/** Whether another server may go on with what this one wrote: at the same time, or after it. */
+export function hasOthers(state: State): boolean {
+  return isShared(state) || (state.storage === "postgres" && state.standby);
+}
+
 /**
  * @throws TrustWardenError `config_invalid` for a database beyond this machine without TLS, and for servers that take
  *   turns with a ledger that only one of them has.

@@ -41,12 +41,15 @@ describe("a turn with a new key", () => {
     expect(asked).toEqual([made, undefined]);
   });
 
-  it("is refused where servers share the ledger, before anything is made", async () => {
+  it.each([
+    ["share the ledger", {}, { storage: "postgres", servers: "many", standby: false }],
+    ["take turns at it", null, { storage: "postgres", servers: "one", standby: true }],
+  ])("is refused where servers %s, before anything is made", async (_, shared, state) => {
     const log = { current: { name: null }, onTurned: () => undefined, turn: never };
     const parts = {
-      config: { ledger: {} },
+      config: { ledger: {}, state },
       shardedLog: log,
-      shared: {},
+      shared,
       witnessing: null,
       keys: { logKeys: { make: never } },
       clock: { nowMs: () => 0 },

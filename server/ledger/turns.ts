@@ -19,6 +19,7 @@ import type { ServerConfig } from "../config.ts";
 import type { EventLog } from "../http/services.ts";
 import type { LogKeyFiles } from "../log-keys.ts";
 import type { Cleanup } from "../parts.ts";
+import { hasOthers } from "../state-config.ts";
 import type { ShardWitnessing } from "../witnessing/create.ts";
 import type { ServerLog } from "./ledger.ts";
 
@@ -43,7 +44,7 @@ export interface LedgerTurnsOptions {
 
 /** What turning needs of an opened server. */
 interface TurnParts {
-  readonly config: Pick<ServerConfig, "ledger">;
+  readonly config: Pick<ServerConfig, "ledger" | "state">;
   readonly shardedLog: ServerLog;
   /** There where servers share the ledger: whoever has the seat looks at the quarter. */
   readonly shared: unknown;
@@ -74,10 +75,10 @@ export function createLedgerTurns({
     isQuarterly: config.ledger.shards === "quarterly" && shared === null,
     nowMs: () => clock.nowMs(),
     makeKey: () => {
-      // The key would be in this server's files alone, and any of them may sequence the next shard.
-      if (shared !== null)
+      // The key would be in this server's files alone, and another may have to sequence the next shard.
+      if (hasOthers(config.state))
         throw new TrustWardenError("replica_refused", {
-          reason: "another key, where servers share the ledger",
+          reason: "another key, where servers share the ledger or take turns at it",
         });
       return keys.logKeys.make();
     },
@@ -123,7 +124,7 @@ export class LedgerTurns {
   /**
    * Ends the current shard and begins the next.
    *
-   * @throws TrustWardenError `ledger_unavailable`; `replica_refused` for another key, where servers share the ledger.
+   * @throws TrustWardenError `ledger_unavailable`; `replica_refused` for another key, where servers share the ledger or take turns at it.
    */
   async turn(key: "same key" | "new key" = "same key"): Promise<Shard> {
     const { log, nowMs, onTurned } = this.#options;
