@@ -46,6 +46,10 @@ const REQUIRED: readonly string[] = [
   ...prefixed("CAT-", [1, 2]),
   ...prefixed("JAG-", numbers(1, 13)),
   ...prefixed("CIMD-", numbers(1, 8)),
+  // Clients of the Workload API: a row may stand for several cases of the catalogue, and says which.
+  ...prefixed("EP-", [1, 2, 4, 5, 7, 8]),
+  ...prefixed("WA-", numbers(1, 4)),
+  ...["XS-1", "XS-4", "XV-1", "XV-5", "XF-1", "JV-1", "JV-2", "JV-3", "JB-1", "JB-4", "JB-5", "JF-1"],
   ...prefixed("", numbers(1, 47)),
   ...prefixed("O-", numbers(1, 20)),
   ...prefixed("WPT-", numbers(1, 4)),
