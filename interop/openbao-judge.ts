@@ -5,6 +5,7 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { runWarden } from "../cli/testing.ts";
+import { freePort } from "../test/support/free-port.ts";
 import { startTestServer, type TestServer } from "../test/support/server.ts";
 import {
   countVerdicts,
@@ -15,7 +16,7 @@ import {
   type Verdict,
 } from "./judge.ts";
 import { requireProgram, requirePythonTools } from "./tools.ts";
-import { freePort, type RunningProgram, startProgram } from "./wild/program.ts";
+import { type RunningProgram, startProgram } from "./wild/program.ts";
 
 const ROOT_TOKEN = "interop-root";
 const VALUES = {

@@ -10,8 +10,8 @@ import { createInterface } from "node:readline";
 import { DatabaseSync } from "node:sqlite";
 import { EMPTY_ROOT } from "@trustwarden/core/agentledger/merkle.ts";
 import { parseVkey } from "@trustwarden/core/agentledger/signed-note.ts";
+import { freePort } from "../../test/support/free-port.ts";
 import type { TlogTools } from "../tools.ts";
-import { freePort } from "../wild/program.ts";
 
 const START_TIMEOUT_MS = 20_000;
 

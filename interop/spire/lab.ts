@@ -6,10 +6,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
+import { freePort } from "../../test/support/free-port.ts";
 import { requireOutput, runCommand } from "../command.ts";
 import type { SpireTools } from "./tools.ts";
 
@@ -128,17 +128,6 @@ function entryArguments({
     ...(x509TtlSeconds === undefined ? [] : ["-x509SVIDTTL", String(x509TtlSeconds)]),
     ...(federatesWith === undefined ? [] : ["-federatesWith", federatesWith]),
   ];
-}
-
-/** A port that nobody has now. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
 }
 
 interface Settings extends SpireOptions {

@@ -14,10 +14,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import type { RemoteLab } from "../../server/store/log-place.test.support.ts";
+import { freePort } from "../../test/support/free-port.ts";
 import { requireOutput, runCommand } from "../command.ts";
 import { JudgeUnavailable } from "../judge.ts";
 import { requireGoProgram, requireProgram } from "../tools.ts";
-import { freePort, type RunningProgram, startProgram } from "../wild/program.ts";
+import { type RunningProgram, startProgram } from "../wild/program.ts";
 
 const DEBIAN = "/usr/lib/postgresql";
 const REMEDY = "install Debian's postgresql";

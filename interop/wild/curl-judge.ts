@@ -1,10 +1,11 @@
 /** curl and OpenSSL: the recipes of `docs/guides/x509-curl.md`. */
+import { freePort } from "../../test/support/free-port.ts";
 import { requireOutput, runCommand } from "../command.ts";
 import { countVerdicts, type Findings, type Judge, type Lab, type Verdict } from "../judge.ts";
 import { requireProgram } from "../tools.ts";
 import { letCallersTry } from "./callers.ts";
 import { readBlock } from "./guide.ts";
-import { freePort, type RunningProgram, startProgram } from "./program.ts";
+import { type RunningProgram, startProgram } from "./program.ts";
 import { createWildDomain, type WildDomain } from "./wild-domain.ts";
 
 const GUIDE = "x509-curl.md";

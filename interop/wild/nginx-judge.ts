@@ -1,12 +1,12 @@
 /** nginx: the recipe of `docs/guides/x509-nginx.md`, with every kind of caller. */
 import { join } from "node:path";
+import { freePort } from "../../test/support/free-port.ts";
 import { requireOutput } from "../command.ts";
 import { countVerdicts, type Findings, type Judge, type Lab } from "../judge.ts";
 import { requireProgram } from "../tools.ts";
 import { letCallersTry } from "./callers.ts";
 import { readBlock } from "./guide.ts";
 import { requireNginx, startNginx } from "./nginx.ts";
-import { freePort } from "./program.ts";
 import { createWildDomain } from "./wild-domain.ts";
 
 const GUIDE = "x509-nginx.md";

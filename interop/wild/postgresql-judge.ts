@@ -1,12 +1,13 @@
 /** PostgreSQL: the recipe of `docs/guides/x509-postgresql.md`: a certificate logs in as a role. */
 import { chownSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { freePort } from "../../test/support/free-port.ts";
 import { requireOutput } from "../command.ts";
 import { countVerdicts, type Findings, type Judge, type Lab } from "../judge.ts";
 import { findUser, requirePostgresql, waitUntilReady } from "../storage/lab.ts";
 import { letCallersTry } from "./callers.ts";
 import { readBlock } from "./guide.ts";
-import { freePort, type RunningProgram, startProgram } from "./program.ts";
+import { type RunningProgram, startProgram } from "./program.ts";
 import { createWildDomain, type WildDomain } from "./wild-domain.ts";
 
 const GUIDE = "x509-postgresql.md";

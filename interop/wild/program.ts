@@ -1,7 +1,7 @@
 /** A stranger's server that runs as long as a judge needs it. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { createServer, connect as openSocket } from "node:net";
+import { connect as openSocket } from "node:net";
 import { setTimeout } from "node:timers/promises";
 
 const START_TIMEOUT_MS = 20_000;
@@ -63,17 +63,6 @@ async function stop(child: ChildProcess, exited: Promise<unknown>): Promise<void
   const timer = setTimeout(STOP_TIMEOUT_MS, undefined, { ref: false }).then(() => child.kill("SIGKILL"));
   await Promise.race([exited, timer]);
   await exited;
-}
-
-/** A port that was free a moment ago. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  if (address === null || typeof address === "string") throw new Error("not listening on a port");
-  return address.port;
 }
 
 function isListening(port: number | string): Promise<boolean> {

@@ -1,12 +1,13 @@
 /** Redis: the recipes of `docs/guides/x509-redis.md`, alone and behind nginx, with what Redis alone does not see. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { freePort } from "../../test/support/free-port.ts";
 import { countVerdicts, type Findings, type Judge, type Lab, type Verdict } from "../judge.ts";
 import { requireProgram } from "../tools.ts";
 import { letCallersTry } from "./callers.ts";
 import { readBlock } from "./guide.ts";
 import { requireNginx, startNginx } from "./nginx.ts";
-import { freePort, type RunningProgram, startProgram } from "./program.ts";
+import { type RunningProgram, startProgram } from "./program.ts";
 import { createWildDomain, type WildDomain } from "./wild-domain.ts";
 
 const GUIDE = "x509-redis.md";
