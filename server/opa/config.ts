@@ -1,6 +1,6 @@
 /** The `policy` section of the server's configuration: whose custom policies are taken, and who may ask from outside. */
+import { HTTPS_ORIGIN } from "@trustwarden/core/https-origin.ts";
 import { z } from "zod";
-import { HTTPS_ORIGIN } from "../https-origin.ts";
 
 const file = z.string().min(1).max(4096);
 const port = z.coerce.number().int().min(0).max(65_535);
