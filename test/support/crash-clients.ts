@@ -82,6 +82,8 @@ export class CrashClients {
   readonly owner: TestOwner;
   readonly verifier: TestInstance;
   readonly #speakers: readonly Speaker[];
+  /** What is being asked for, and since when, by the clock of this process. */
+  readonly #open = new Map<symbol, { readonly what: string; readonly sinceMs: number }>();
   #names = 0;
 
   private constructor(options: {
@@ -112,13 +114,19 @@ export class CrashClients {
 
   /** All clients at once; resolves when the server is gone for each of them, or `end` was called. */
   async load(server: TestServer): Promise<void> {
-    const lanes = [
-      () => this.#enrolOne(server),
-      () => this.#spawnOne(server),
-      () => this.#stopOne(server),
-      ...this.#speakers.map((speaker) => () => this.#visit(server, speaker)),
-    ];
-    await Promise.all(lanes.map((lane) => this.#repeat(lane)));
+    const visits = this.#speakers.map((speaker) => () => this.#visit(server, speaker));
+    await Promise.all([
+      this.#repeat("enrol", () => this.#enrolOne(server)),
+      this.#repeat("spawn", () => this.#spawnOne(server)),
+      this.#repeat("stop", () => this.#stopOne(server)),
+      ...visits.map((visit) => this.#repeat("visit", visit)),
+    ]);
+  }
+
+  /** What nobody has answered yet: for whoever wonders why nothing goes on. */
+  get waiting(): readonly string[] {
+    const now = performance.now();
+    return [...this.#open.values()].map(({ what, sinceMs }) => `${what} for ${Math.round(now - sinceMs)} ms`);
   }
 
   /** Errors that were no surprise. */
@@ -159,8 +167,10 @@ export class CrashClients {
     }
   }
 
-  async #repeat(lane: () => Promise<void>): Promise<void> {
+  async #repeat(what: string, lane: () => Promise<void>): Promise<void> {
+    const id = Symbol(what);
     while (!this.#isOver) {
+      this.#open.set(id, { what, sinceMs: performance.now() });
       try {
         await lane();
       } catch (error) {
@@ -170,6 +180,8 @@ export class CrashClients {
           return;
         }
         this.#excused += 1;
+      } finally {
+        this.#open.delete(id);
       }
       await sleep(PAUSE_MS);
     }

@@ -13,6 +13,7 @@ import { CrashClients } from "./crash-clients.ts";
 import { freePort } from "./free-port.ts";
 import { jsonOf, send } from "./http.ts";
 import { type PartsReport, ReplicaParts } from "./replica-parts.ts";
+import { pictureOf } from "./replica-picture.ts";
 import { openReplicaServices, type ReplicaServices } from "./replica-services.ts";
 import { type Replica, startReplicas, type TwoReplicas } from "./replicas.ts";
 
@@ -34,13 +35,15 @@ const MAX_START_MS = 3000;
 const CUT_OFF = /"(?:store|ledger)_unavailable"/;
 const COSIGNERS = 2;
 const POLL_MS = 100;
+/** After so long without a decision it is said who holds what. */
+const LONG_GAP_MS = 10_000;
 /** Whoever waits so long for the other server has nobody. */
 const MAX_GAP_MS = 120_000;
 
 interface Lane {
   readonly clients: CrashClients;
-  /** The server that it asks first. */
-  readonly first: number;
+  /** The server that it asks, or is waiting for. */
+  at: number;
 }
 
 /** What a campaign saw. */
@@ -116,8 +119,8 @@ export class ReplicaCampaign {
     try {
       const servers = await Promise.all(two.replicas.map((replica) => replica.up()));
       const lanes: Lane[] = [];
-      for (const [first, server] of servers.entries())
-        lanes.push({ clients: await CrashClients.enrol(server, `owner-${first}`), first });
+      for (const [at, server] of servers.entries())
+        lanes.push({ clients: await CrashClients.enrol(server, `owner-${at}`), at });
       if (hasTroubles) for (const { clients } of lanes) clients.expect(CUT_OFF);
       const [server] = servers;
       if (server === undefined) throw new Error("two servers");
@@ -195,11 +198,11 @@ export class ReplicaCampaign {
     }
   }
 
-  async #work({ clients, first }: Lane, isOver: () => boolean): Promise<void> {
+  async #work(lane: Lane, isOver: () => boolean): Promise<void> {
     const { replicas } = this.#made.two;
-    for (let turn = first; !isOver(); turn += 1) {
-      const replica: Replica | undefined = replicas[turn % replicas.length];
-      if (replica !== undefined) await clients.load(await replica.up());
+    for (; !isOver(); lane.at = (lane.at + 1) % replicas.length) {
+      const replica: Replica | undefined = replicas[lane.at];
+      if (replica !== undefined) await lane.clients.load(await replica.up());
     }
   }
 
@@ -209,7 +212,11 @@ export class ReplicaCampaign {
     const fromMs = performance.now();
     const count = () => lanes.reduce((sum, { clients }) => sum + clients.decisions.length, 0);
     const before = count();
+    let isShown = false;
     while (count() === before) {
+      const isLong = performance.now() - fromMs > LONG_GAP_MS;
+      if (isLong && !isShown) process.stderr.write(`${await this.#picture()}\n`);
+      isShown = isLong;
       const surprises = lanes.flatMap(({ clients }) => clients.surprises);
       assert.ok(
         performance.now() - fromMs < MAX_GAP_MS,
@@ -218,6 +225,18 @@ export class ReplicaCampaign {
       await sleep(5);
     }
     return performance.now() - fromMs;
+  }
+
+  /** Why nobody decides: who holds what, and what the clients wait for. */
+  async #picture(): Promise<string> {
+    const { two, lanes } = this.#made;
+    const links = two.replicas.map(({ database, front }) => [database.connections, front.connections]);
+    const waiting = lanes.map(({ clients, at }) => `asks server ${at}: ${clients.waiting.join(", ")}`);
+    return [
+      await pictureOf(two),
+      `connections to the database and of clients: ${JSON.stringify(links)}`,
+      ...waiting,
+    ].join("\n");
   }
 
   /** What was answered is shown to both servers, and both refuse it. */
