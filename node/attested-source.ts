@@ -114,6 +114,13 @@ export class AttestedSource implements WorkloadSource {
     return (await this.#provide(peer)).describe();
   }
 
+  async grant(
+    peer: WorkloadPeer,
+    asked: { readonly request: string; readonly parent: string },
+  ): Promise<string> {
+    return (await this.#provide(peer)).issueGrant(asked);
+  }
+
   /** What the node has of a process, without giving it anything. */
   describeProcess(processKey: string): readonly InstanceDescription[] {
     return this.#workloads.get(processKey)?.describe() ?? [];

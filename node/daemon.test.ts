@@ -7,8 +7,8 @@ import { parseTrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { parseTrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { verifyX509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
 import { joinTokenAnswer } from "@trustwarden/core/api/registration.ts";
-import { systemRuntime } from "trustwarden/peer.ts";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { DeliveredIdentity, systemRuntime } from "trustwarden/peer.ts";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createOwner, parseAnswer, type TestOwner } from "../test/support/actors.ts";
 import { openFaultyLink } from "../test/support/faulty-link.ts";
 import { send, sendAdmin } from "../test/support/http.ts";
@@ -18,6 +18,7 @@ import { runSuite } from "../test/workload-api-conformance/suite.ts";
 import { isRoot, NOBODY } from "./attest/attest.test.support.ts";
 import { type Caller, startCaller } from "./caller.test.support.ts";
 import { type RunningNode, startNode } from "./daemon.ts";
+import { requestParentGrant } from "./launcher/parent-grant.ts";
 import { createTestClient, temporaryDirectory } from "./workload-api/endpoint.test.support.ts";
 
 const UID = isRoot ? NOBODY : (process.getuid?.() ?? 0);
@@ -172,6 +173,49 @@ describe("warden node", () => {
     const keys = () =>
       JSON.parse(String(Object(jwts.messages.at(-1)).bundles["spiffe://acme.test"])).keys.length;
     await expect.poll(keys, { timeout: 10_000 }).toBe(2);
+    client.close();
+  });
+
+  it("grants children of the caller's own instances and of no other, and they end with it", async () => {
+    const { socketPath } = await start();
+    const entries = ["one", "two"].map((name) => register([`unix:uid:${OWN_UID}`], { name }));
+    if (isRoot) entries.push(register([`unix:uid:${UID}`], { name: "stranger" }));
+    await Promise.all(entries);
+    const client = createTestClient(socketPath);
+    const describe = async (): Promise<readonly Readonly<Record<string, string>>[]> =>
+      client.unary("Describe", {}).then(
+        (answer) => Object(answer).instances,
+        () => [],
+      );
+    await expect.poll(async () => (await describe()).length, { timeout: 5000 }).toBe(2);
+    const [one, two] = (await describe()).toSorted((left, right) =>
+      String(left.spiffe_id).localeCompare(String(right.spiffe_id)),
+    );
+    const grant = async (request: string, parent = "") =>
+      String(Object(await client.unary("Grant", { request, parent })).grant);
+    const child = { name: "helper", scope: ["fetch:web"] };
+    const create = (parentId: string | undefined) =>
+      DeliveredIdentity.fromParent({
+        child,
+        grant: (request) => requestParentGrant(`unix://${socketPath}`, { request, parentId }),
+        events: { onChange: () => {}, onRevoked },
+        runtime: quiet,
+      });
+    const onRevoked = vi.fn();
+    // Which of two would be a guess.
+    const missing = expect.objectContaining({ code: "parent_proof_missing" });
+    await expect(create(undefined)).rejects.toEqual(missing);
+    const stranger = isRoot ? await callUntilServed() : undefined;
+    const foreign = stranger?.first.ids?.[0] ?? "spiffe://acme.test/team/web/other/inst-1";
+    await expect(create(foreign)).rejects.toEqual(missing);
+    const bare = grant("twr1.", foreign.split("/").at(-1));
+    await expect(bare).rejects.toMatchObject({ code: status.PERMISSION_DENIED });
+    const made = await create(two?.agent_id);
+    expect(made.answer.chain).toEqual([...Object(two).chain, made.answer.agent_id]);
+    expect(made.answer.chain).not.toContain(one?.agent_id);
+    await admin("/v1/revocations", { target: { kind: "instance", id: two?.spiffe_id } });
+    await expect.poll(() => onRevoked.mock.calls.length, { timeout: 5000 }).toBe(1);
+    await made.close();
     client.close();
   });
 

@@ -119,12 +119,14 @@ export interface WorkloadSource {
    */
   describe?(peer: WorkloadPeer): Promise<readonly InstanceDescription[]>;
   /**
-   * A grant for the text of a child's request, signed with the peer's key, for `trustwarden.node.v1.AgentApi`; Unimplemented
-   * where the holder of the key does not grant.
+   * A grant for the text of a child's request, signed with the key of one of the peer's instances, for
+   * `trustwarden.node.v1.AgentApi`; Unimplemented where the holder of the key does not grant.
    *
-   * @throws TrustWardenError as `subscribe`, and the codes of the request.
+   * @param asked.parent - id of that instance; empty where the peer has only one.
+   * @throws TrustWardenError as `subscribe`, and the codes of the request; `no_identity` for an instance that is not the
+   *   peer's, and where none is named of several.
    */
-  grant?(peer: WorkloadPeer, request: string): Promise<string>;
+  grant?(peer: WorkloadPeer, asked: { readonly request: string; readonly parent: string }): Promise<string>;
   /**
    * Has an action inside the peer's process decided and recorded in its name, for `trustwarden.node.v1.AgentApi`;
    * Unimplemented where the holder of the key signs no intents.

@@ -52,6 +52,11 @@ export interface Registry {
     instance: IssuedInstance,
     request: { readonly identity: "instance" | "class"; readonly key: DeliveredKey },
   ) => Promise<{ readonly svid: string; readonly expiresAt: number }>;
+  /** A grant for the text of a child's request, signed with the instance's key. @throws TrustWardenError `request_malformed`. */
+  readonly issueGrant: (
+    instance: IssuedInstance,
+    asked: { readonly path: string; readonly request: string },
+  ) => string;
   readonly endInstance: (instanceId: string, reason: string) => Promise<void>;
   /** Reads bundles and what the server says of its authorities again. */
   readonly refresh: () => Promise<void>;

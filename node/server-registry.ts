@@ -30,7 +30,10 @@ import {
   type DeliveredKey,
   encodeBody,
   inTurn,
+  issueGrantFor,
   nowSeconds,
+  openDeliveredKey,
+  parseRequest,
   proveForSvid,
   type Runtime,
   type SvidHolder,
@@ -44,6 +47,8 @@ import type { IssuedInstance, IssuedSvid, Registry } from "./registry.ts";
 
 /** Issuing waits for durable writes. */
 const ISSUE_TIMEOUT_MS = 15_000;
+/** A child's request says what it may hand on. */
+const NOTHING_OF_ITS_OWN = { depth: 0, fan_out: 0, budget: 0 } as const;
 /** A page has at least one entry; more pages than this is a server that never ends. */
 const MAX_PAGES = 1000;
 
@@ -110,6 +115,7 @@ export class ServerRegistry {
       },
       isWitServed: () => this.#options.server.discovery.wit_svid,
       issueWit: (instance, request) => this.#inTurn(() => this.#issueWit(instance, request)),
+      issueGrant: (instance, asked) => this.#issueGrant(instance, asked),
       endInstance: async (instanceId, reason) => {
         const body = { instance_id: instanceId, reason };
         await this.#inTurn(() => this.#post("/v1/node/endings", body, revocationAnswer));
@@ -182,6 +188,21 @@ export class ServerRegistry {
     const answer = await this.#post("/v1/node/wit-svids", body, witSvidAnswer);
     const proven = await verifyIssuedWit(answer, { server, key, id, runtime });
     return { svid: proven.svid, expiresAt: proven.expires_at };
+  }
+
+  #issueGrant(
+    { svid }: IssuedInstance,
+    { path, request }: { readonly path: string; readonly request: string },
+  ): string {
+    const { server, runtime } = this.#options;
+    const { signer } = openDeliveredKey(svid.keyPkcs8).key;
+    return issueGrantFor({
+      ...parseRequest(request),
+      parent: { path, spiffe_id: svid.spiffeId, limits: NOTHING_OF_ITS_OWN },
+      credential: { key: { signer }, svid: { leaf: { sha256: svid.svidSha256 } } },
+      server,
+      runtime,
+    }).text;
   }
 
   async #post<T>(target: string, body: JsonObject, schema: { parse(value: unknown): T }): Promise<T> {

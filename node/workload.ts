@@ -167,6 +167,18 @@ export class Workload {
     return Promise.all(requests);
   }
 
+  /** @throws TrustWardenError as `WorkloadSource.grant`. */
+  issueGrant({ request, parent }: { readonly request: string; readonly parent: string }): string {
+    const [instance, ...others] = this.#usable().filter(
+      ({ issued }) => parent === "" || parent === issued.instanceId,
+    );
+    // Whose child it is must never be a guess.
+    if (instance === undefined || others.length > 0) throw new TrustWardenError("no_identity");
+    this.#context.rates.take(this.#peer.uid, 1);
+    const { path } = instance.entry;
+    return this.#context.registry.issueGrant(instance.issued, { path, request });
+  }
+
   describe(): readonly InstanceDescription[] {
     return this.#usable().map(({ issued, entry }) => ({
       spiffeId: issued.svid.spiffeId,

@@ -4,6 +4,7 @@
  * The holder of a ticket or grant also checks here that it says what was asked for, and that what was issued is what
  * it says: a mistaken ticket is a clear error at the start and not a missing permission later.
  */
+import type { Certificate } from "@trustwarden/core/agentid/certificate.ts";
 import type { Composition } from "@trustwarden/core/agentid/composition.ts";
 import type { Limits } from "@trustwarden/core/agentid/delegation.ts";
 import { formatLimits, issueGrant, MAX_GRANT_SECONDS } from "@trustwarden/core/agentid/enrolment.ts";
@@ -21,7 +22,7 @@ import { formatUlid } from "@trustwarden/core/id.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
 import { parseScope, type Scope } from "@trustwarden/core/scope.ts";
 import { parseTtl } from "@trustwarden/core/ttl.ts";
-import type { Credential } from "./credential.ts";
+import type { InstanceKey } from "./instance-key.ts";
 import { nowSeconds, type Runtime } from "./runtime.ts";
 import type { TrustServer } from "./trust-server.ts";
 
@@ -91,9 +92,13 @@ export function parseRequest(text: string): { readonly child: ChildOptions; read
 export function issueGrantFor(options: {
   readonly child: ChildOptions;
   readonly thumbprint: string;
-  readonly parent: IdentityAnswer;
-  readonly credential: Credential;
-  readonly server: TrustServer;
+  /** Its limits bound the child's where the child names none. */
+  readonly parent: Pick<IdentityAnswer, "path" | "spiffe_id" | "limits">;
+  readonly credential: {
+    readonly key: Pick<InstanceKey, "signer">;
+    readonly svid: { readonly leaf: Pick<Certificate, "sha256"> };
+  };
+  readonly server: Pick<TrustServer, "trustDomain" | "address" | "bundle">;
   readonly runtime: Runtime;
 }): SignedGrant {
   const { child, thumbprint, parent, credential, server, runtime } = options;
@@ -152,7 +157,7 @@ export function requireIssuedAs(answer: IdentityAnswer, { name, scope }: Expecte
   return answer.agent_id;
 }
 
-function defaultLimits({ limits }: IdentityAnswer): Limits {
+function defaultLimits({ limits }: Pick<IdentityAnswer, "limits">): Limits {
   // A budget is shared out on purpose or not at all.
   return {
     depth: Math.max(limits.depth - 1, 0),

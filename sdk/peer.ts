@@ -13,7 +13,7 @@ export { parseOrigin, readPinnedBundle, readPinnedTrustDomain, type ServerAddres
 export { FreshServers } from "./fresh-servers.ts";
 export type { GatewayCall } from "./gateway-call.ts";
 export type { GatewayTunnel } from "./gateway-tunnel.ts";
-export type { ChildOptions } from "./grant.ts";
+export { type ChildOptions, issueGrantFor, parseRequest } from "./grant.ts";
 export {
   createDeliveredKey,
   createInstanceKey,

@@ -199,6 +199,24 @@ describe.skipIf(process.platform !== "linux")("warden run", () => {
     expect(alone.stderr.toString()).toContain("parent_proof_missing");
   });
 
+  test("starts a child of the parent that is named, and of none that it is not", async () => {
+    const inner = (who: string) =>
+      `"${process.execPath}" "${MAIN}" run --parent ${who} --agent helped --scope fetch:web -- "${process.execPath}" "${CLIENT}" --once`;
+    const lines = [
+      `own=$("${process.execPath}" "${CLIENT}" --once | sed 's/.*\\[ *"\\([^"]*\\)".*/\\1/')`,
+      inner("agt_01J00000000000000000000000"),
+      inner("--owner alice"),
+      inner('"$own"'),
+    ];
+    const { stdout, report } = await shell(as("namer", "fetch:web", "read:files"), lines.join("; "), {
+      HOME: home,
+    });
+    expect(stdout.match(/inst-/g)).toHaveLength(1);
+    expect(stdout).toMatch(/spiffe:\/\/acme\.test\/helped\/inst-/);
+    expect(report).toContain("parent_proof_missing");
+    expect(report).toContain("--parent or --owner");
+  });
+
   test.skipIf(!isRoot)("is not for another process of the same account, when it could be bound", async () => {
     const running = start(as("bound", "fetch:web"), [
       "sh",

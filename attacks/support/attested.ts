@@ -7,7 +7,7 @@ import { encodeBase64url } from "@trustwarden/core/bytes.ts";
 import { encodeSpki } from "@trustwarden/core/crypto.ts";
 import { formatUlid } from "@trustwarden/core/id.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
-import { parseScope } from "@trustwarden/core/scope.ts";
+import { parseScope, type Scope } from "@trustwarden/core/scope.ts";
 import { nonceOf } from "../../test/support/actors.ts";
 import type { RawAnswer } from "../../test/support/http.ts";
 import { createTestSigner } from "../../test/support/keys.ts";
@@ -19,8 +19,19 @@ import type { World } from "./world.ts";
 /** Whom evidence must be made for. */
 export const AUDIENCE = `spiffe://${TRUST_DOMAIN}`;
 
+/** What an entry's agents may do and hand on. */
+export interface ParentOfMany {
+  readonly scope: Scope;
+  readonly depth: number;
+  readonly fanOut: number;
+}
+
 /** Registers that workloads with these selectors are an agent; its name. */
-export async function registerEntry(world: World, selectors: readonly string[]): Promise<string> {
+export async function registerEntry(
+  world: World,
+  selectors: readonly string[],
+  { scope = parseScope(["read:transactions"]), depth = 0, fanOut = 0 }: Partial<ParentOfMany> = {},
+): Promise<string> {
   const owner = await world.owner();
   const now = Math.floor(Date.now() / 1000);
   const name = world.name("attested");
@@ -35,9 +46,9 @@ export async function registerEntry(world: World, selectors: readonly string[]):
       owner: owner.ownerId,
       path: "team/finance",
       name,
-      scope: parseScope(["read:transactions"]),
+      scope,
       ttl_seconds: 600,
-      limits: { depth: 0, fan_out: 0, budget: null },
+      limits: { depth, fan_out: fanOut, budget: null },
       selectors,
       nodes: ["*"],
       hint: "",

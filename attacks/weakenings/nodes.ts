@@ -41,6 +41,14 @@ export const NODES_WEAKENINGS = {
       replace: "attestAgain: async () => {},",
     },
   ],
+  "anybodys-parent": [
+    {
+      file: "node/attested-source.ts",
+      find: "return (await this.#provide(peer)).issueGrant(asked);",
+      replace:
+        "const named = [...this.#workloads.values()].find((one) => one.describe().some(({ instanceId }) => instanceId === asked.parent)); return (named ?? (await this.#provide(peer))).issueGrant(asked);",
+    },
+  ],
   "anybody-belongs": [
     {
       file: "node/launcher/binding.ts",

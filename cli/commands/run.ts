@@ -36,7 +36,7 @@ interface RunCommandOptions {
   readonly scope?: readonly string[];
   readonly ttl: string;
   readonly owner?: string;
-  readonly parent?: true;
+  readonly parent?: true | string;
   readonly uid?: number;
   readonly gid?: number;
   readonly sandbox?: true;
@@ -60,7 +60,10 @@ export function addRunCommand(program: Command, runtime: Runtime): void {
     .addOption(repeatable("--scope <atom>", "what it may do, verb:type[:path]; repeat for each"))
     .option("--ttl <time>", "lifetime of the instance", "8h")
     .option("--owner <name>", "whose key on this machine permits it; else TRUSTWARDEN_TICKET does")
-    .option("--parent", "as a child of the agent that this command runs in (SPIFFE_ENDPOINT_SOCKET)")
+    .option(
+      "--parent [id]",
+      "as a child of the agent that this command runs in (SPIFFE_ENDPOINT_SOCKET): inst-…, agt_… or its SPIFFE ID where it has several",
+    )
     .option(
       "--uid <n>",
       "run it as this account, which then is what binds the identity; needs root, and an account that nothing else uses",
@@ -94,6 +97,7 @@ export function addRunCommand(program: Command, runtime: Runtime): void {
         "TRUSTWARDEN_TICKET=tw1.… warden run -- ./agent",
         "warden run --owner alice --agent crawler --scope fetch:web --sandbox --allow api.example:443 -- node crawler.js",
         "warden run --parent --agent helper --scope fetch:web:docs --ttl 10m -- ./helper     # inside another run",
+        "warden run --parent agt_01J… --agent helper --scope fetch:web:docs -- ./helper      # of several that a node gives",
       ),
     )
     .action((words: readonly string[], options: RunCommandOptions, command: Command) =>
@@ -145,14 +149,7 @@ async function run(
 async function identityOf(session: Session, options: RunCommandOptions): Promise<LaunchIdentity> {
   const { env } = session.io;
   const { owner, agent, scope, ttl, path } = options;
-  if (options.parent === true) {
-    const socketPath = env.SPIFFE_ENDPOINT_SOCKET;
-    if (agent === undefined || scope === undefined)
-      throw new TrustWardenError("usage", { why: "--parent needs --agent and --scope" });
-    if (socketPath === undefined)
-      throw new TrustWardenError("parent_proof_missing", { reason: "SPIFFE_ENDPOINT_SOCKET" });
-    return { kind: "parent", socketPath, child: { name: agent, scope, ttl } };
-  }
+  if (options.parent !== undefined) return parentOf(options, env.SPIFFE_ENDPOINT_SOCKET);
   if (owner !== undefined) {
     if (agent === undefined || scope === undefined)
       throw new TrustWardenError("usage", { why: "--owner needs --agent and --scope" });
@@ -171,6 +168,23 @@ async function identityOf(session: Session, options: RunCommandOptions): Promise
   const ticket = env.TRUSTWARDEN_TICKET;
   if (ticket === undefined || ticket === "") throw new TrustWardenError("ticket_missing");
   return { kind: "ticket", ticket };
+}
+
+/** A parent proves itself by its key, which is behind this process's own socket: no owner stands in for it. */
+function parentOf(
+  { parent, owner, agent, scope, ttl }: RunCommandOptions,
+  socketPath: string | undefined,
+): LaunchIdentity {
+  if (owner !== undefined)
+    throw new TrustWardenError("usage", {
+      why: "a child is permitted by its parent and by no owner: --parent or --owner",
+    });
+  if (agent === undefined || scope === undefined)
+    throw new TrustWardenError("usage", { why: "--parent needs --agent and --scope" });
+  if (socketPath === undefined)
+    throw new TrustWardenError("parent_proof_missing", { reason: "SPIFFE_ENDPOINT_SOCKET" });
+  const parentId = parent === true ? undefined : parent;
+  return { kind: "parent", socketPath, parentId, child: { name: agent, scope, ttl } };
 }
 
 function accountOf({

@@ -11,21 +11,21 @@ import { AGENT_SERVICE } from "../workload-api/protocol.ts";
 const TIMEOUT_MS = 10_000;
 
 /**
- * The text that the answer to a unary call holds.
+ * What the answer to a unary call holds, as `read` finds it.
  *
  * @param options.address - `unix:///path`, as in `SPIFFE_ENDPOINT_SOCKET`.
- * @param options.field - the member of the answer.
- * @param options.refuse - makes what is thrown for a status, or for undefined when the answer has no such member.
+ * @param options.read - takes the answer's members; undefined when it is not in them.
+ * @param options.refuse - makes what is thrown for a status, or for undefined when `read` found nothing.
  * @throws TrustWardenError `endpoint_malformed`, and what `refuse` makes.
  */
-export async function callAgentApi(options: {
+export async function callAgentApi<T>(options: {
   readonly address: string;
-  readonly method: "Grant" | "Decide";
+  readonly method: "Describe" | "Grant" | "Decide";
   readonly request: Readonly<Record<string, string>>;
-  readonly field: string;
+  readonly read: (members: ReadonlyMap<string, unknown>) => T | undefined;
   readonly refuse: (status: number | undefined, cause?: ServiceError) => TrustWardenError;
-}): Promise<string> {
-  const { address, request, field, refuse } = options;
+}): Promise<T> {
+  const { address, request, read, refuse } = options;
   const method = AGENT_SERVICE[options.method];
   if (method === undefined) throw new Error(`no method ${options.method}`);
   const client = new Client(`unix:${parseEndpointAddress(address)}`, credentials.createInsecure());
@@ -42,10 +42,18 @@ export async function callAgentApi(options: {
     (cause, answer) => (cause === null ? resolve(answer) : reject(refuse(cause.code, cause))),
   );
   try {
-    const text = new Map(Object.entries(Object(await promise))).get(field);
-    if (typeof text !== "string" || text === "") throw refuse(undefined);
-    return text;
+    const found = read(new Map(Object.entries(Object(await promise))));
+    if (found === undefined) throw refuse(undefined);
+    return found;
   } finally {
     client.close();
   }
+}
+
+/** Reads one member of an answer: its text, unless that is empty. */
+export function textOf(name: string): (members: ReadonlyMap<string, unknown>) => string | undefined {
+  return (members) => {
+    const text = members.get(name);
+    return typeof text === "string" && text !== "" ? text : undefined;
+  };
 }

@@ -114,9 +114,14 @@ export class LaunchedSource implements WorkloadSource {
     ];
   }
 
-  async grant(peer: WorkloadPeer, request: string): Promise<string> {
+  async grant(
+    peer: WorkloadPeer,
+    { request, parent }: { readonly request: string; readonly parent: string },
+  ): Promise<string> {
     this.#requireBelongs(peer);
     this.#current();
+    if (parent !== "" && parent !== this.#identity.answer.instance_id)
+      throw new TrustWardenError("no_identity", { pid: peer.pid });
     return this.#identity.grant(request);
   }
 

@@ -6,7 +6,7 @@
  */
 import { status } from "@grpc/grpc-js";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { callAgentApi } from "./agent-api-call.ts";
+import { callAgentApi, textOf } from "./agent-api-call.ts";
 
 /**
  * The event's id of an action that is allowed.
@@ -23,7 +23,7 @@ export function requestOwnDecision(
     address,
     method: "Decide",
     request: { action, resource },
-    field: "event_id",
+    read: textOf("event_id"),
     refuse: (code, cause) => new TrustWardenError(codeOf(code), { action, status: code ?? null }, { cause }),
   });
 }

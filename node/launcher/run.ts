@@ -43,8 +43,14 @@ const END_TIMEOUT_MS = 5_000;
 /** Where the identity comes from. */
 export type LaunchIdentity =
   | { readonly kind: "ticket"; readonly ticket: string }
-  /** A child of the process that asks; `socketPath` is that process's own endpoint. */
-  | { readonly kind: "parent"; readonly socketPath: string; readonly child: ChildOptions };
+  /** A child of an instance of the process that asks; `socketPath` is that process's own endpoint. */
+  | {
+      readonly kind: "parent";
+      readonly socketPath: string;
+      /** Which instance, where the process has several or it must be this one. */
+      readonly parentId: string | undefined;
+      readonly child: ChildOptions;
+    };
 
 /** What is run, and how. */
 export interface RunOptions {
@@ -146,10 +152,10 @@ function enrolIdentity(
     case "ticket":
       return DeliveredIdentity.fromTicket({ ticket: identity.ticket, ...given });
     case "parent": {
-      const { child, socketPath } = identity;
+      const { child, socketPath, parentId } = identity;
       return DeliveredIdentity.fromParent({
         child,
-        grant: (request) => requestParentGrant(socketPath, request),
+        grant: (request) => requestParentGrant(socketPath, { request, parentId }),
         ...given,
       });
     }

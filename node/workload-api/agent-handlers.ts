@@ -55,7 +55,8 @@ async function grant(
   { source, gate }: HandlerContext,
 ): Promise<GrantResponse> {
   if (source.grant === undefined) throw grpcFailure(status.UNIMPLEMENTED, "this endpoint grants nothing");
-  return { grant: await source.grant(gate.peerOf(call), call.request.request) };
+  const { request, parent } = call.request;
+  return { grant: await source.grant(gate.peerOf(call), { request, parent }) };
 }
 
 async function decide(

@@ -91,6 +91,7 @@ export interface DescribeResponse {
 
 export interface GrantRequest {
   readonly request: string;
+  readonly parent: string;
 }
 
 export interface GrantResponse {
