@@ -7,10 +7,11 @@ import { lstatSync, mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, s
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { latestVersion, MIGRATIONS } from "../../server/store/migrations/steps.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
-/** A change of it is a new version of the state store. */
-const VERSIONS = "server/store/migrations/steps.ts";
+/** Came with the version of the state store that this server works on. */
+const NEWEST = `server/store/migrations/version-${latestVersion(MIGRATIONS)}.ts`;
 /** A change of it lets servers that share a store have other settings. */
 const SHAREABLE = "server/shared/shareable.ts";
 const MAX_ARCHIVE_BYTES = 256 * 1024 * 1024;
@@ -23,7 +24,10 @@ export interface PreviousVersion {
 
 /** Undefined where the history does not reach back so far, as in a shallow clone. @param store - against this one's. */
 export function checkOutPreviousVersion(store: "older" | "same" = "older"): PreviousVersion | undefined {
-  const commit = store === "older" ? findCommit([VERSIONS], "^") : findCommit([VERSIONS, SHAREABLE], "");
+  const commit =
+    store === "older"
+      ? findCommit(["--diff-filter=A", "--", NEWEST], "^")
+      : findCommit(["--", NEWEST, SHAREABLE], "");
   if (commit === undefined) return undefined;
   const directory = mkdtempSync(join(tmpdir(), "tw-previous-"));
   const archive = execFileSync("git", ["archive", "--format=tar", commit], {
@@ -35,7 +39,8 @@ export function checkOutPreviousVersion(store: "older" | "same" = "older"): Prev
   return { commit, directory, remove: () => rmSync(directory, { recursive: true, force: true }) };
 }
 
-function findCommit(files: readonly string[], step: "^" | ""): string | undefined {
+/** @param which - the newest commit of those, as `git log` is told. */
+function findCommit(which: readonly string[], step: "^" | ""): string | undefined {
   const git = (...args: readonly string[]) =>
     execFileSync("git", [...args], {
       cwd: ROOT,
@@ -43,7 +48,7 @@ function findCommit(files: readonly string[], step: "^" | ""): string | undefine
       stdio: ["ignore", "pipe", "ignore"],
     }).trim();
   try {
-    const changed = git("log", "-1", "--format=%H", "--", ...files);
+    const changed = git("log", "-1", "--format=%H", ...which);
     return changed === "" ? undefined : git("rev-parse", "--verify", `${changed}${step}`);
   } catch {
     // No repository, or none with that commit: whoever asked says so.

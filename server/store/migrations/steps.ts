@@ -13,6 +13,7 @@ import { VERSION_5 } from "./version-5.ts";
 import { VERSION_6 } from "./version-6.ts";
 import { VERSION_7 } from "./version-7.ts";
 import { VERSION_8 } from "./version-8.ts";
+import { VERSION_9 } from "./version-9.ts";
 
 /** A column's check that admits more from now on. Its old check stands in the same column of the table before. */
 interface WidenedCheck {
@@ -42,7 +43,7 @@ export interface Migrations {
 /** Of this server. */
 export const MIGRATIONS: Migrations = {
   base: { version: 4, sql: VERSION_4 },
-  steps: [VERSION_5, VERSION_6, VERSION_7, VERSION_8],
+  steps: [VERSION_5, VERSION_6, VERSION_7, VERSION_8, VERSION_9],
 };
 
 /** The version that a server with these migrations works on. */
