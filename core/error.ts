@@ -252,6 +252,11 @@ export const ERRORS = {
 
   // record
   event_conflict: { status: 409, message: "Another record with this event id exists." },
+  checkpoint_unpublished: {
+    status: 409,
+    message:
+      "This ledger never published the checkpoint that the intent names: it was put back from an older copy, or shows another history. Ask its operator before going on; an identity that is made anew begins without a checkpoint.",
+  },
   ledger_unavailable: { status: 503, message: UNAVAILABLE },
   ledger_search_late: { status: 503, message: "The search took too long; ask for less at once." },
   ledger_index_behind: { status: 503, message: "The search index is behind the ledger; ask again later." },

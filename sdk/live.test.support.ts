@@ -50,8 +50,8 @@ export interface LiveServer {
   /** The owner's signed answer to a request that waits. */
   readonly answer: (id: string, answer: "approve" | "deny") => Promise<ApprovalView>;
   readonly admin: (method: string, path: string, body?: object) => Promise<unknown>;
-  /** Ends the process's server and starts another on the same data and ports. Leases must be closed before. */
-  readonly restart: () => Promise<void>;
+  /** Ends the process's server and starts another on the same data and ports. Leases must be closed before. @param meanwhile - what somebody does to the files of the whole machine. */
+  readonly restart: (meanwhile?: (directory: string) => void) => Promise<void>;
   readonly close: () => Promise<void>;
 }
 
@@ -116,12 +116,13 @@ export async function startLiveServer({
       answerAs({ key, ownerId: owner.owner_id, admin, socketPath: server.adminSocket }, id, answer),
     verifierTicket: async (name) =>
       ticketAnswer.parse(await admin("POST", "/v1/verifier-tickets", { name, ttl_seconds: 3600 })).ticket,
-    restart: async () => {
+    restart: async (meanwhile = () => undefined) => {
       const ports = {
         port: Number(new URL(server.url).port),
         stopPort: Number(new URL(server.stopUrl).port),
       };
       await server.close();
+      meanwhile(directory);
       server = await startServer({ ...config, ...ports });
     },
     close: async () => {

@@ -26,6 +26,7 @@ import { ROUTES } from "./http/routes.ts";
 import type { Services } from "./http/services.ts";
 import { createIntake } from "./intake/create-intake.ts";
 import { Outcomes } from "./ledger/outcomes.ts";
+import { PublishedCheckpoints } from "./ledger/published-checkpoints.ts";
 import { LedgerQueries } from "./ledger/queries.ts";
 import { RecordedDecisions } from "./ledger/recorded-decisions.ts";
 import { type Refusal, Refusals } from "./ledger/refusals.ts";
@@ -85,6 +86,7 @@ export function createServices(
     decisions: new RecordedDecisions(parts.shardedLog),
     ...createSearches({ ledger, index, shared: parts.shared }),
     seen: parts.seen,
+    published: new PublishedCheckpoints({ ledger: ledger.origin, log: parts.shardedLog }),
     ...createLimits(core),
     policy: policies,
     customPolicies: custom,

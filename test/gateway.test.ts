@@ -19,6 +19,7 @@ import {
 import { codeOf, jsonOf, type RawAnswer, type RawRequest, send, sendAdmin } from "./support/http.ts";
 import { committedOf, openPayload, readPayload } from "./support/payloads.ts";
 import { eventsOf } from "./support/refusals.ts";
+import { falseSeen, latestSeen, type Seen } from "./support/seen.ts";
 import { startTestServer, type TestServer } from "./support/server.ts";
 
 const ROUTES = [
@@ -176,6 +177,24 @@ describe("a call through the gateway", () => {
     expect(seen).toEqual([]);
     const fits = signedRequest(agent, { target, aud, action, intent: { resource, job: "a".repeat(2048) } });
     expect((await send(gatewayUrl, fits, agent.tls)).status).toBe(200);
+  });
+
+  it("is refused when its intent names a tree that the ledger never showed, and taken with the newest (41)", async () => {
+    seen = [];
+    const { target, action, resource } = readItem("14");
+    const call = (claimed: Seen) =>
+      send(
+        gatewayUrl,
+        signedRequest(agent, { target, aud, action, intent: { resource, seen: claimed } }),
+        agent.tls,
+      );
+    const latest = await latestSeen(server);
+    for (const claimed of Object.values(falseSeen(latest))) {
+      const refused = await call(claimed);
+      expect([refused.status, codeOf(refused)]).toEqual([409, "checkpoint_unpublished"]);
+    }
+    expect(seen).toEqual([]);
+    expect((await call(latest)).status).toBe(200);
   });
 
   it("acts once on one intent", async () => {

@@ -38,6 +38,7 @@ import {
   sendToConsole,
 } from "./support/replica-services.ts";
 import { type Replica, startReplicas, type TwoReplicas } from "./support/replicas.ts";
+import { falseSeen, latestSeen, type Seen } from "./support/seen.ts";
 import type { TestServer } from "./support/server.ts";
 
 const START_MS = 120_000;
@@ -167,6 +168,27 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("two servers on one store and one 
     );
     const other = await report(left, "failure");
     expect([other.status, codeOf(other)]).toEqual([409, "event_conflict"]);
+  });
+
+  test("take a tree as seen that the other published a moment ago, and none that nobody published (41)", async () => {
+    const [left, right] = [await two.replicas[0].up(), await two.replicas[1].up()];
+    const agent = await enrolAgent(left, await createOwner(left, "seer"), { name: "seer" });
+    const verifier = await enrolVerifier(right);
+    const ask = (server: TestServer, seen: Seen) =>
+      askDecision(server, { caller: verifier, agent, intent: visitIntent(agent, verifier, { seen }) });
+    let latest = await latestSeen(left);
+    for (let turn = 0; turn < TURNS; turn += 1) {
+      const before = latest.size;
+      // What is recorded here makes the tree grow; whichever of them shows the larger one, the other is asked.
+      expect(parseDecision(await ask(left, latest)).allow).toBe(true);
+      await vi.waitFor(async () => {
+        latest = await latestSeen(turn % 2 === 0 ? left : right);
+        expect(latest.size).toBeGreaterThan(before);
+      }, PATIENT);
+      expect(parseDecision(await ask(turn % 2 === 0 ? right : left, latest)).allow).toBe(true);
+    }
+    for (const seen of Object.values(falseSeen(latest)))
+      expect(codeOf(await ask(right, seen))).toBe("checkpoint_unpublished");
   });
 
   test("let a person in at one who came in at the other, and nobody who left there", async () => {

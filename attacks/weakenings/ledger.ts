@@ -24,6 +24,13 @@ export const LEDGER_WEAKENINGS = {
       replace: '  if (name !== "") return true;\n',
     },
   ],
+  "any-tree-was-seen": [
+    {
+      file: "server/ledger/published-checkpoints.ts",
+      find: "    if (this.#known.has(key)) return null;\n",
+      replace: '    if (key !== "") return null;\n',
+    },
+  ],
   "moved-without-a-fence": [
     {
       file: "core/agentledger/move-log.ts",

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -217,3 +218,15 @@ def test_receipts_are_kept_up_to_a_bound_and_prove_what_they_say(orchestrator: A
         pass
     (kept,) = orchestrator.receipts
     assert (kept.action, kept.resource, kept.reasons, kept.params_salt) == ("write:reports", RESOURCE, (), None)
+
+
+def test_who_has_seen_more_than_the_ledger_holds_is_told_so(live: LiveServer, orchestrator: AgentIdentity) -> None:
+    session = cast(AgentSession, orchestrator._session)  # pyright: ignore[reportPrivateUsage]
+    checkpoint = session.server.checkpoint
+    note = live.read_text("/ledger/latest-checkpoint")
+    newest = session.server.ledger_keys.verify_checkpoint(note)
+    checkpoint.adopt(replace(newest, size=newest.size + 1_000_000, root=bytes(32)))
+    told = pytest.raises(TrustWardenError, match="put back from an older copy")
+    with told as refused, orchestrator.act("write:reports", RESOURCE):
+        pytest.fail("it was done")
+    assert refused.value.code == "checkpoint_unpublished"

@@ -94,6 +94,7 @@ async function authenticate(services: Services, arrival: CallArrival): Promise<G
     requireMeaning(intent, plan);
     services.intake.limits.take(agent);
     services.seen.claim(intent, now);
+    await services.published.requireSeen(intent.intent, agent);
     return { agent, intent, plan, action: plan.action, epoch, expiresAt: endOf(peer), presented: null };
   } catch (error) {
     if (error instanceof TrustWardenError) await recordRefusal(services, { arrival, spiffeId, error });

@@ -51,7 +51,7 @@ export interface Evidence {
  * The caller of a guarded route of the control plane.
  *
  * @param evidence - filled in on the way, for the record of a refusal.
- * @throws TrustWardenError any 401 code; 400 codes for credentials that do not parse; `clock_rolled_back`.
+ * @throws TrustWardenError any 401 code; 400 codes for credentials that do not parse; `checkpoint_unpublished`; `clock_rolled_back`.
  */
 export async function authenticateCaller(
   services: Services,
@@ -73,7 +73,18 @@ export async function authenticateCaller(
   }
   requireRole(route, caller);
   requireWithinLimits(services, visit, caller);
+  await requireSeen(services, route, caller);
   return caller;
+}
+
+/** A stop waits for nothing that has to be read: a claim of who stops itself is found by an audit. */
+async function requireSeen(
+  { published }: Services,
+  { isStopLane }: GuardedRoute,
+  { intent, principal }: Caller,
+): Promise<void> {
+  if (intent !== null && !isStopLane && principal.kind === "agent")
+    await published.requireSeen(intent.intent, principal);
 }
 
 /** @throws TrustWardenError `principal_refused` for a person without any of the row's roles. */

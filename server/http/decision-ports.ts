@@ -105,6 +105,7 @@ async function authenticate(services: Services, visit: ArrivedVisit): Promise<De
     await admitForeignPeer(services, visit.arrival);
     await admitForeignVisitor(services, visit.arrival, decisionRequest.parse(visit.arrival.body));
     const caller = await withNewest(services, () => authenticateAgent(services, visit, evidence));
+    await services.published.requireSeen(caller.intent.intent, caller.agent);
     await claimIntent(services, caller.intent, services.clock.trustedSeconds());
     return caller;
   } catch (error) {

@@ -25,6 +25,7 @@ import type { DatabaseRoles } from "../gateway/postgresql/database-roles.ts";
 import type { Intake } from "../intake/create-intake.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { Outcomes } from "../ledger/outcomes.ts";
+import type { PublishedCheckpoints } from "../ledger/published-checkpoints.ts";
 import type { LedgerQueries } from "../ledger/queries.ts";
 import type { RecordedDecisions } from "../ledger/recorded-decisions.ts";
 import type { Refusals } from "../ledger/refusals.ts";
@@ -131,6 +132,8 @@ export interface Services {
   /** Entries that the search index has without a gap. */
   readonly indexedSize: () => number;
   readonly seen: SeenIntents;
+  /** What intents may name as seen. */
+  readonly published: PublishedCheckpoints;
   /** The other servers of the same store. */
   readonly sharing: Sharing;
   readonly refusals: Refusals;

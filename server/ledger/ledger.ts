@@ -36,6 +36,8 @@ export type LogWriter = Pick<
    * @param id - under which another server may append the same; whoever has its ledger alone needs none.
    */
   append(entries: readonly Uint8Array[], id?: string): Promise<readonly SequencedEntry[]>;
+  /** Knows, when it returns, of everything that was durable when it was called; there where other servers sequence as well. */
+  refresh?(): Promise<void>;
 };
 
 /** The same, with the turn to its next shard. */
