@@ -171,7 +171,12 @@ describe("a restore", () => {
 
   test("without one ends every identity and begins another ledger, under another key", async () => {
     const said = await facts("restore", ...key, "--void-all", "--vouch-owner", "alice", backup);
-    expect(said).toMatchObject({ outcome: "void", origin: "ledger2.acme.test", made: { isRecorded: false } });
+    expect(said).toMatchObject({
+      outcome: "void",
+      origin: "ledger2.acme.test",
+      isHeld: false,
+      made: { isRecorded: false },
+    });
     expect(readdirSync(places.dataDir).filter((name) => name.startsWith("witnessed"))).toEqual([]);
     const server = await start();
     try {

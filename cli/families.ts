@@ -70,7 +70,7 @@ export const FAMILIES: readonly Family[] = [
   { names: ["svid"], load: async () => (await import("./commands/svid.ts")).addSvidCommands },
   { names: ["token"], load: async () => (await import("./commands/token.ts")).addTokenCommand },
   {
-    names: ["backup", "backup-key", "restore"],
+    names: ["backup", "backup-key", "restore", "restore-status"],
     load: async () => (await import("./commands/backup.ts")).addBackupCommands,
   },
   { names: ["doctor"], load: async () => (await import("./commands/doctor.ts")).addDoctorCommand },

@@ -23,6 +23,10 @@ export const PEOPLE_ERRORS = {
   confirmation_pending: { status: 403, message: "Nobody has confirmed this request yet." },
   confirmation_invalid: { status: 403, message: "The confirmation is not for this request now." },
   second_admin_required: { status: 403, message: "Another admin has to confirm this." },
+  restore_held: {
+    status: 503,
+    message: "This server was restored, and issues and allows nothing until two admins have agreed to that.",
+  },
   last_admin: { status: 409, message: "Somebody has to be an admin." },
   owner_in_use: { status: 409, message: "Somebody has to answer for the owner's live agents." },
   organization_exists: { status: 409, message: "An organization has, or had, this name." },

@@ -10,6 +10,7 @@ import { join } from "node:path";
 import type { Random } from "@trustwarden/core/id.ts";
 import type { RevocationTarget } from "@trustwarden/core/revocation/frames.ts";
 import { startBackupNotes } from "./backup/start-backup-notes.ts";
+import { tellRestore } from "./backup/tell-restore.ts";
 import { startBrokers } from "./brokers.ts";
 import { type Clock, createSystemClock, FlooredClock } from "./clock.ts";
 import { jwtIssuerOf, type ServerConfig } from "./config.ts";
@@ -126,7 +127,7 @@ async function startServing(
   });
   const services = createServices(core, { feed, sharing, urls, gateway: gatewayParts, ...inForce });
   closeAtTheEnd(services, { config, cleanups });
-  await requireCurrent(services);
+  await beginWith(services);
   tendStateLink({ store, ledger: core.ledger, feed, log });
   await startBrokers(services, cleanups);
   await services.turns.start(cleanups);
@@ -167,6 +168,12 @@ async function startServing(
     failed: parts.failed,
     close,
   };
+}
+
+/** What others wrote is here, and how this state was restored is in the ledger, before anybody is served. */
+async function beginWith(services: Services): Promise<void> {
+  await requireCurrent(services);
+  await tellRestore(services);
 }
 
 /** What works by itself, each with its own end. */

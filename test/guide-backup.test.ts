@@ -36,7 +36,8 @@ async function run(line: string): Promise<string> {
 }
 
 it("backs a working server up, and restores it with its ledger and without", async () => {
-  const [makeKey = "", backUp = "", withLedger = "", without = "", ...more] = shellLinesOf("backup.md");
+  const [makeKey = "", backUp = "", withLedger = "", without = "", status = "", ...more] =
+    shellLinesOf("backup.md");
   expect(more).toEqual([]);
   const server = await start();
   await run("warden owner create alice");
@@ -46,7 +47,9 @@ it("backs a working server up, and restores it with its ledger and without", asy
   renameSync(places.dataDir, join(home, "old-data"));
   expect(await run(withLedger)).toContain("0 stop(s) after the backup are in force again");
   // It goes on, and is lost with its ledger.
-  await (await start()).close();
+  const restored = await start();
+  expect(await run(status)).toContain("It issues and allows.");
+  await restored.close();
   rmSync(places.dataDir, { recursive: true });
   expect(await run(without)).toContain("The ledger is ledger2.acme.test");
 });

@@ -44,6 +44,7 @@ export async function peopleAttempts({ server }: World): Promise<readonly Attemp
   const id = await askConfirmation(server, { cookie }, asked);
   const answer = (session: string) => () =>
     post(`/v1/confirmations/${id}/answer`, { answer: "refuse" }, session);
+  const release = () => post("/v1/restore/release", { restore: `rst_${"0".repeat(32)}` }, cookie);
   const logOut = () => post("/v1/session/end", {}, cookie);
   const noWord = { code: "x", code_verifier: "A".repeat(43), nonce: "A" };
   const comeProvided = () => post("/v1/people/by-provider", { ...noWord, link, name: "x", provider: "x" });
@@ -65,6 +66,7 @@ export async function peopleAttempts({ server }: World): Promise<readonly Attemp
       kind: "refuse",
       ask: comeProvided,
     },
+    { route: "/v1/restore/release", what: "one admin's word", status: 403, kind: "refuse", ask: release },
     { route: BY_PROVIDER, what: "nobody's word", status: 404, kind: "refuse", ask: logInProvided },
     {
       route: "/v1/session/identities",

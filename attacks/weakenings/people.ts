@@ -67,6 +67,13 @@ export const PEOPLE_WEAKENINGS = {
         "  return isBound && kind.length === 0 && route.needsConfirmation?.(services, question) === true;\n",
     },
   ],
+  "restores-wait-for-nobody": [
+    {
+      file: "server/approvals/held.ts",
+      find: "  return reads.restore()?.isHeld === true;\n",
+      replace: "  return reads.restore()?.isTold === false;\n",
+    },
+  ],
   "admin-rows-everywhere": [
     {
       file: "server/http/route.ts",

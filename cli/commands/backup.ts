@@ -4,6 +4,7 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
+import { type RestoreAnswer, restoreAnswer } from "@trustwarden/core/api/restore.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Restored } from "@trustwarden/server/backup/restore-backup.ts";
 import type { Command } from "commander";
@@ -15,7 +16,13 @@ import {
   runCommand,
   type Session,
 } from "../command.ts";
+import { formatSeconds } from "../output.ts";
 import { resolvePaths } from "../paths.ts";
+
+const HELD =
+  "The server is held: it stops, shows and proves what is there, and issues and allows nothing (restore_held).";
+const WHO_AGREES =
+  "Two admins agree in the console, by passkeys that are older than the restore; a newer one counts after a day.";
 
 interface BackupOptions {
   readonly recipient?: string;
@@ -66,6 +73,34 @@ export function addBackupCommands(program: Command, runtime: Runtime): void {
       runCommand({ runtime, command, refusal: "No key was made.", run: (session) => makeKey(session, name) }),
     );
   addRestoreCommand(program, runtime);
+  addRestoreStatusCommand(program, runtime);
+}
+
+function addRestoreStatusCommand(program: Command, runtime: Runtime): void {
+  program
+    .command("restore-status")
+    .description(
+      "the restore that this server came back by, and whether two admins still have to agree to it",
+    )
+    .addHelpText("after", examples("warden restore-status --json"))
+    .action((_options: object, command: Command) =>
+      runCommand({
+        runtime,
+        command,
+        refusal: "What was restored is not known.",
+        run: async ({ client, output }) => {
+          const answer = await client.get("/v1/restore", restoreAnswer);
+          output.show(answer, statusLines(answer));
+        },
+      }),
+    );
+}
+
+function statusLines({ restore }: RestoreAnswer): readonly string[] {
+  if (restore === null) return ["No restore made this server's state."];
+  const { id, restored_at, outcome, restored_by, held } = restore;
+  const made = `Restored at ${formatSeconds(restored_at)} by ${restored_by} (${outcome}, restore:${id}).`;
+  return held ? [made, HELD, WHO_AGREES] : [made, "It issues and allows."];
 }
 
 function addRestoreCommand(program: Command, runtime: Runtime): void {
@@ -194,11 +229,7 @@ function makerLine({ made }: Pick<Restored, "made">): string {
   return `Made on ${made.at} by ${made.by} (backup:${made.id}), ${recorded}.`;
 }
 
-function linesOf(restored: {
-  readonly outcome: string;
-  readonly origin: string;
-  readonly replayed: { readonly stops: number };
-}) {
+function linesOf(restored: Pick<Restored, "outcome" | "origin" | "replayed" | "admins" | "isHeld">) {
   const what =
     restored.outcome === "proven"
       ? `Restored. ${restored.replayed.stops} stop(s) after the backup are in force again.`
@@ -206,6 +237,9 @@ function linesOf(restored: {
   return [
     what,
     `The ledger is ${restored.origin}. Tickets, grants and entries that were signed before now are void.`,
+    ...(restored.isHeld
+      ? [HELD, WHO_AGREES]
+      : [`It waits for nobody: ${restored.admins} admin(s) are known, and two are needed to agree.`]),
   ];
 }
 

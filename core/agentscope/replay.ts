@@ -36,6 +36,7 @@ const BESIDE_POLICIES: readonly string[] = [
   "job_stopped",
   "policy_stopped",
   "price_unknown",
+  "restore_held",
 ];
 
 /** A decision as the ledger has it. */

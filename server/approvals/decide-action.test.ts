@@ -26,7 +26,12 @@ function servicesOf(written: readonly string[]): DecidingServices & { readonly a
   return {
     clock: { nowMs: () => 0, trustedSeconds: () => 0 },
     policy,
-    reads: { labelsOf: () => known, freeze: () => undefined, isStopped: () => false },
+    reads: {
+      labelsOf: () => known,
+      freeze: () => undefined,
+      restore: () => undefined,
+      isStopped: () => false,
+    },
     commands: { useApproval: refuse, addLabels: refuse },
     ledger: { settle: refuse },
     sharing: {

@@ -16,6 +16,7 @@ import { type ErrorCode, TrustWardenError } from "@trustwarden/core/error.ts";
 import { formatPrincipal } from "@trustwarden/core/principal.ts";
 import { requireNewest } from "../shared/sharing.ts";
 import type { Freeze } from "../store/approval-ports.ts";
+import { isHeld } from "./held.ts";
 import type { AskedAction, DecidedAction, DecidingServices, NamedApproval } from "./ports.ts";
 import { isPolicyStopped } from "./stopped-policy.ts";
 
@@ -67,7 +68,7 @@ export async function previewAction(
   return withStops(services, asked, decision);
 }
 
-/** A stopped job is not worked on, and a stopped policy allows nothing; neither can be lifted by an approval. */
+/** A stopped job is not worked on; a stopped policy, and a server held after a restore, allow nothing. No approval lifts any of it. */
 export function withStops(
   services: Pick<DecidingServices, "policy" | "reads">,
   { agent, job }: Pick<AskedAction, "agent" | "job">,
@@ -78,6 +79,7 @@ export function withStops(
   const stopped = [
     ...(isJobStopped ? ["job_stopped"] : []),
     ...(isPolicyStopped(services) ? ["policy_stopped"] : []),
+    ...(isHeld(services) ? ["restore_held"] : []),
   ];
   return stopped.length === 0 ? decision : denyFor(decision, stopped);
 }

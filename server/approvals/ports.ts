@@ -11,13 +11,14 @@ import type { Policy } from "../opa/ports.ts";
 import type { Sharing } from "../shared/sharing.ts";
 import type { ApprovalCommands, ApprovalReads } from "../store/approval-ports.ts";
 import type { Committed } from "../store/ports.ts";
+import type { RestoreReads } from "../store/restore-ports.ts";
 import type { StopReads } from "../store/revocation-ports.ts";
 
 /** The part of the services that decides. */
 export interface DecidingServices {
   readonly clock: { nowMs(): number; trustedSeconds(): number };
   readonly policy: Pick<Policy, "classes" | "decide" | "references">;
-  readonly reads: Pick<ApprovalReads, "labelsOf" | "freeze"> & StopReads;
+  readonly reads: Pick<ApprovalReads, "labelsOf" | "freeze"> & StopReads & RestoreReads;
   readonly commands: Pick<ApprovalCommands, "useApproval" | "addLabels">;
   readonly ledger: { settle(committed: Committed<unknown>): Promise<Appended> };
   readonly sharing: Pick<Sharing, "isShared" | "isCurrent" | "catchUp">;

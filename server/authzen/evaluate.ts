@@ -11,6 +11,7 @@ import type { PolicyReference } from "@trustwarden/core/decision.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
 import { formatChain, formatPrincipal } from "@trustwarden/core/principal.ts";
+import { isHeld } from "../approvals/held.ts";
 import { isPolicyStopped } from "../approvals/stopped-policy.ts";
 import type { Visit } from "../http/route.ts";
 import type { Services } from "../http/services.ts";
@@ -180,6 +181,7 @@ async function evaluateForeign(services: Services, request: EvaluationRequest): 
   try {
     const isAllowed = await services.policy.isAllowed(inputOf(request));
     if (isPolicyStopped(services)) return denied(services, request, { reason: "policy_stopped" });
+    if (isHeld(services)) return denied(services, request, { reason: "restore_held" });
     const reason = isAllowed === undefined ? "subject_unknown" : "denied_by_policy";
     const evaluation = { ...denied(services, request, { reason }), epoch };
     const policy = services.policy.references.at(-1) ?? evaluation.policy;

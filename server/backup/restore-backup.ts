@@ -30,7 +30,8 @@ import type { SqliteDatabase } from "../store/sqlite-database.ts";
 import { removeStateSeal } from "../store/state-seal.ts";
 import { isWitnessedFile } from "../witnessing/create.ts";
 import { readFiles, syncFiles } from "./archive.ts";
-import { makerOf } from "./backup-notes.ts";
+import { accountOfProcess, makerOf } from "./backup-notes.ts";
+import { adminsOf, isHeldBy, keepRestore } from "./hold-restore.ts";
 import { openShardIn, requireWhole, takeNewerLedger } from "./ledger-files.ts";
 import { SealedReader } from "./sealed-stream.ts";
 import { closePast, Replay, type Replayed, voidEverything } from "./settle-state.ts";
@@ -67,6 +68,9 @@ export interface Restored {
   readonly replayed: Replayed;
   /** When and by whom the backup was made, and whether the ledger at hand says so too; null where the backup does not say. */
   readonly made: MadeBackup | null;
+  /** Admins that the backup and the ledger at hand know; from two on, two of them have to agree before anything is issued or allowed. */
+  readonly admins: number;
+  readonly isHeld: boolean;
 }
 
 interface MadeBackup {
@@ -238,24 +242,33 @@ async function settleState(
   const { known } = unpacked;
   const { isVoidAccepted, vouched } = options;
   database.exec("BEGIN IMMEDIATE");
-  const { result: replayed, backups } = await replayFrom(known, sequencer, database);
+  const { result: replayed, backups, admins } = await replayFrom(known, sequencer, database);
   const epoch = readEpoch(database);
   const doubt = doubtOf({ options, work, log: sequencer, epoch });
   if (doubt !== null && !isVoidAccepted) throw new TrustWardenError("restore_loses_stops", doubt);
   if (Object.keys(replayed.missing).length > 0 && !options.areOlderRulesAccepted)
     throw new TrustWardenError("restore_loses_stops", { reason: "rules changed since", ...replayed.missing });
   const moment = { epoch: Math.max(work.mark?.epoch ?? 0, epoch), nowMs: options.nowMs() };
+  const knownAdmins = admins.over(adminsOf(database));
+  const agreeing = isHeldBy(knownAdmins) ? knownAdmins : [];
   const taken = isVoidAccepted
-    ? voidEverything(database, { ...moment, vouched })
+    ? voidEverything(database, { ...moment, vouched, agreeing })
     : closePast(database, moment);
-  database.exec("COMMIT");
   const outcome = isVoidAccepted ? "void" : "proven";
+  const { isHeld } = keepRestore(database, {
+    ...{ outcome, backup: unpacked.made?.id ?? null, restoredAt: Math.floor(moment.nowMs / 1000) },
+    ...{ restoredBy: accountOfProcess(), admins: knownAdmins, random: options.random },
+  });
+  database.exec("COMMIT");
   const { origin } = work;
   const made = unpacked.made && { ...unpacked.made, isRecorded: backups.has(unpacked.made.id) };
   return {
     isLogLost: doubt?.reason === "ledger",
     origins: sequencer.shards.map((shard) => shard.origin),
-    restored: { outcome, origin, size: sequencer.size, epoch: taken, replayed, made },
+    restored: {
+      ...{ outcome, origin, size: sequencer.size, epoch: taken, replayed, made },
+      ...{ admins: knownAdmins.length, isHeld },
+    },
   };
 }
 

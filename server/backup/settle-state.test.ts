@@ -189,6 +189,6 @@ it("closes every session and link of people, and where nothing is proven their p
   expect(openOf()).toEqual([1, 1, 1, 1, 1]);
   closePast(database, { epoch: 0, nowMs: NOW_MS });
   expect(openOf()).toEqual([0, 0, 0, 1, 1]);
-  voidEverything(database, { epoch: 0, nowMs: NOW_MS, vouched: [] });
+  voidEverything(database, { epoch: 0, nowMs: NOW_MS, vouched: [], agreeing: [] });
   expect(openOf()).toEqual([0, 0, 0, 0, 0]);
 });

@@ -24,6 +24,8 @@ import { repeatTransfer } from "../store/commands/transfer-agent.ts";
 import type { CommandContext } from "../store/ports.ts";
 import type { SqliteDatabase } from "../store/sqlite-database.ts";
 import { backupIdOf } from "./backup-notes.ts";
+import { AdminsSince } from "./hold-restore.ts";
+import { repeatPeople } from "./repeat-people.ts";
 
 const KEEP_KEY = "INSERT INTO keys (spki_sha256, holder) VALUES (?, ?) ON CONFLICT (spki_sha256) DO NOTHING";
 const ANNOUNCE = "INSERT INTO feed (epoch, kind, id) VALUES (?, 'policy', '*')";
@@ -39,7 +41,9 @@ const END_SESSIONS = "UPDATE person_sessions SET ended_at = ? WHERE ended_at IS 
 const SPEND_LINKS = "UPDATE person_links SET used_at = ? WHERE used_at IS NULL";
 const FORGET_CLAIMS = "DELETE FROM claim_codes";
 const FORGET_CONFIRMATIONS = "DELETE FROM confirmations";
-const REMOVE_PASSKEYS = "UPDATE passkeys SET removed_at = ? WHERE removed_at IS NULL";
+const REMOVE_PASSKEYS = `
+  UPDATE passkeys SET removed_at = ?
+  WHERE removed_at IS NULL AND person_id NOT IN (SELECT value FROM json_each(?))`;
 const FORGET_SUBJECTS = "DELETE FROM person_subjects";
 
 /** Kinds after which nothing that was true in the backup is more permissive than it was. */
@@ -69,6 +73,7 @@ export class Replay {
   readonly #missing = new Map<string, number>();
   /** Ids of the backups that the ledger tells of. */
   readonly backups = new Set<string>();
+  readonly admins = new AdminsSince();
   #stops = 0;
   #keys = 0;
 
@@ -90,6 +95,7 @@ export class Replay {
     this.#keepKeys(record);
     const backup = backupIdOf(record.details);
     if (record.kind === "admin" && backup !== null) this.backups.add(backup);
+    this.admins.take(record);
     if (!record.allow || HARMLESS.has(record.kind) || isPassing(record)) return;
     if (record.epoch <= this.#knownEpoch && STOPS.includes(record.kind)) return;
     if (this.#stop(record)) this.#stops += 1;
@@ -98,6 +104,7 @@ export class Replay {
 
   /** Whether it is a stop that this server knows how to repeat. What is stopped and was born later is not there to be stopped. */
   #stop({ kind, subject, details, time, principal }: ControlRecord): boolean {
+    if (kind === "person") return repeatPeople(this.#database, { details, time });
     const context: CommandContext = { nowMs: Date.parse(time), principal, peer: "restore", intent: null };
     if (kind === "revoke") {
       const { target_kind: of, target_id: id } = details;
@@ -176,11 +183,17 @@ export function closePast(database: SqliteDatabase, { epoch, nowMs }: RestoreMom
  * under the same names.
  *
  * @param vouched - names of owners.
+ * @param agreeing - people who keep their passkeys until two of them have agreed to the restore.
  * @throws TrustWardenError `owner_unknown` for a name that no living owner of the backup has.
  */
 export function voidEverything(
   database: SqliteDatabase,
-  { epoch, nowMs, vouched }: RestoreMoment & { readonly vouched: readonly string[] },
+  {
+    epoch,
+    nowMs,
+    vouched,
+    agreeing,
+  }: RestoreMoment & { readonly vouched: readonly string[]; readonly agreeing: readonly string[] },
 ): number {
   const owners = database.all(OWNERS).map((row) => ({ id: row.text("owner_id"), name: row.text("name") }));
   const unknown = vouched.find((name) => !owners.some((owner) => owner.name === name));
@@ -192,7 +205,7 @@ export function voidEverything(
   database.run(END_AGENTS, now);
   database.run(END_ENTRIES, taken);
   database.run(FORGET_NODES);
-  database.run(REMOVE_PASSKEYS, now);
+  database.run(REMOVE_PASSKEYS, now, JSON.stringify(agreeing));
   database.run(FORGET_SUBJECTS);
   for (const { id, name } of owners) if (!vouched.includes(name)) database.run(END_OWNER, taken, id);
   return taken;
@@ -201,11 +214,22 @@ export function voidEverything(
 /** What changes nothing that the backup has. */
 function isPassing(record: ControlRecord): boolean {
   const isOffer = record.kind === "transfer" && record.details.change === "offer";
-  return isOffer || isTokenIssued(record) || isTurn(record) || backupIdOf(record.details) !== null;
+  return (
+    isOffer ||
+    isTokenIssued(record) ||
+    isTurn(record) ||
+    isRestore(record) ||
+    backupIdOf(record.details) !== null
+  );
 }
 
 function isTokenIssued({ kind, details }: ControlRecord): boolean {
   return kind === "token" && details.change === "issue";
+}
+
+/** An earlier restore, and that two admins agreed to it: this one is agreed to by itself. */
+function isRestore({ kind, details }: ControlRecord): boolean {
+  return kind === "admin" && typeof details.restore === "string";
 }
 
 /** That the ledger has turned to another shard is read from the ledger itself. */

@@ -2,7 +2,8 @@
  * What no admin does alone, row by row: the whole list. Asked with a session it is done once a second admin has confirmed exactly
  * that request; the admin socket belongs to the host's operator, who may have the same asked there (`console.secondAdmin`).
  *
- * Restoring a backup is on no list: it happens without a server, by whoever has the host and the key.
+ * A restore happens without a server, by whoever has the host and the key. The server that comes of it waits for two admins: that is
+ * the row of its release.
  */
 import { evidenceQuery } from "@trustwarden/core/api/ledger.ts";
 import { linkRequest, personPath, rolesRequest } from "@trustwarden/core/api/people.ts";
@@ -47,6 +48,7 @@ const CONFIRMED_ROWS: Readonly<Record<string, NeedsConfirmation>> = {
   "POST /v1/secret-keys/rotation": always,
   "GET /v1/payloads/:event_id": always,
   "POST /v1/payloads/:event_id/erasure": always,
+  "POST /v1/restore/release": always,
   "GET /v1/evidence": whenOfEverybody,
   "POST /v1/people/links": whenOfPower,
   "POST /v1/people/:id/roles": whenOfAdmin,

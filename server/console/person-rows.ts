@@ -84,7 +84,9 @@ const PERSON_ROWS: Readonly<Record<string, readonly Role[]>> = {
   "POST /v1/confirmations": READERS,
   "GET /v1/confirmations": READERS,
   "GET /v1/confirmations/:id": READERS,
+  "GET /v1/restore": READERS,
   // With a second admin's word alone (`confirmed-rows.ts`).
+  "POST /v1/restore/release": ADMINS,
   "POST /v1/authority/steps": ADMINS,
   "POST /v1/federations": ADMINS,
   "POST /v1/federations/:trust_domain/bundle": ADMINS,
@@ -115,7 +117,7 @@ export function admitPeople(routes: readonly Route[]): readonly Route[] {
     const confirmed = withConfirmation(route);
     const roles = PERSON_ROWS[name];
     if (roles === undefined) return confirmed;
-    return onConsole({ ...confirmed, access: [...confirmed.access, "person"], roles });
+    return onConsole({ ...confirmed, access: [...new Set([...confirmed.access, "person" as const])], roles });
   });
 }
 
@@ -130,5 +132,5 @@ function withConfirmation(route: GuardedRoute): GuardedRoute {
 }
 
 function onConsole<R extends Route>(route: R): R {
-  return { ...route, listeners: [...route.listeners, "console"] };
+  return { ...route, listeners: [...new Set([...route.listeners, "console" as const])] };
 }

@@ -19,6 +19,7 @@ import { type Arrival, pathOfTarget } from "./arrival.ts";
 import { authenticateCaller, type Evidence } from "./authenticate.ts";
 import { type Caller, isInstance } from "./caller.ts";
 import { admitForeignPeer } from "./foreign.ts";
+import { isHeldBack } from "./held.ts";
 import { formatControlResource } from "./intent-credentials.ts";
 import { requireLiveChain, requireLiveOwner } from "./peer.ts";
 import { flowOfCaller } from "./request-flow.ts";
@@ -27,6 +28,8 @@ import type { Services } from "./services.ts";
 
 /** Where an instance renews its own SVID. */
 const OWN_RENEWAL = "/v1/svids/renew";
+
+const HELD = "restore_held";
 
 /** Where the decision went: an entry of its own, or nothing yet because the act's own event will say it. */
 export type ControlReceipt = Appended | null;
@@ -199,6 +202,7 @@ async function record(
 ): Promise<ControlReceipt> {
   const { arrival, route, caller, decision } = visit;
   const isAllowed = decision.effect === "allow";
+  if (isAllowed && isHeldBack(services, route, caller)) await refuseHeld(services, visit);
   const question = questionOf(arrival, caller);
   if (isAllowed && needsConfirmation(services, route, question)) await confirm(services, route, question);
   if (!isAllowed && !mayRecordRefusal(services, { arrival, route, caller, reason: "denied" })) return null;
@@ -236,6 +240,17 @@ async function confirm(services: Services, route: GuardedRoute, question: Questi
     }
     throw error;
   }
+}
+
+/** Whoever retries until the server works is counted beyond an allowance. @throws TrustWardenError `restore_held`, always. */
+async function refuseHeld(
+  services: Services,
+  { arrival, route, caller }: Pick<OwnRefusal, "arrival" | "route" | "caller">,
+): Promise<never> {
+  const principal = formatPrincipal(caller.principal);
+  const refused = refusedOf({ arrival, route, caller, reason: HELD });
+  await services.refusals.record({ principal, peer: arrival.peer, code: HELD, ...refused });
+  throw new TrustWardenError(HELD);
 }
 
 async function recordFailure(services: Services, failed: OwnRefusal): Promise<void> {

@@ -32,6 +32,7 @@ import { PEOPLE_LIVES_ROUTES } from "./table/people-lives.ts";
 import { POLICY_ROUTES } from "./table/policy.ts";
 import { PUBLIC_ROUTES } from "./table/public.ts";
 import { REGISTRY_ROUTES } from "./table/registry.ts";
+import { RESTORE_ROUTES } from "./table/restore.ts";
 import { SECRETS_ROUTES } from "./table/secrets.ts";
 import { SHARD_ROUTES } from "./table/shards.ts";
 import { SSF_ROUTES } from "./table/ssf.ts";
@@ -73,6 +74,7 @@ export const ROUTES: readonly Route[] = admitPeople([
   ...PEOPLE_LIVES_ROUTES,
   ...ORGANIZATION_ROUTES,
   ...CONFIRMATIONS_ROUTES,
+  ...RESTORE_ROUTES,
   ...SSF_ROUTES,
   ...CONSOLE_ROUTES,
 ]);

@@ -37,6 +37,7 @@ export const REASONS: readonly string[] = [
   "policy_unavailable",
   "price_unknown",
   "principal_not_permitted",
+  "restore_held",
   "scope_not_covered",
   "secret_unavailable",
   "self_enforcement_refused",

@@ -9,6 +9,7 @@ import type { Role } from "@trustwarden/core/role.ts";
 import type { ConfirmationChange, ConfirmationReads } from "./confirmation-ports.ts";
 import type { OrganizationChange, OrganizationReads } from "./organization-ports.ts";
 import type { CommandContext, Committed } from "./ports.ts";
+import type { RestoreChange, RestoreReads } from "./restore-ports.ts";
 import type { Revoked } from "./revocation-ports.ts";
 
 export const LINK_KINDS = ["first", "invitation", "recovery"] as const;
@@ -195,7 +196,8 @@ export type PeopleChange =
       readonly assertion: UsedAssertion;
     }
   | { readonly change: "confirmation"; readonly confirmation: ConfirmationChange }
-  | { readonly change: "organization"; readonly organization: OrganizationChange };
+  | { readonly change: "organization"; readonly organization: OrganizationChange }
+  | { readonly change: "restore"; readonly restore: RestoreChange };
 
 export type PeopleCommand = PeopleChange & { readonly context: CommandContext };
 
@@ -209,15 +211,15 @@ export interface PeopleChanged {
 export interface PeopleCommands {
   /**
    * @throws TrustWardenError `link_invalid`, `person_exists`, `passkey_reused`, `passkey_invalid`, `challenge_used`,
-   *   `session_invalid`, `sign_in_again`, `not_found`, `last_admin`, `owner_in_use`, and those of `changeConfirmation`
-   *   and `changeOrganization`.
+   *   `session_invalid`, `sign_in_again`, `not_found`, `last_admin`, `owner_in_use`, and those of `changeConfirmation`,
+   *   `changeOrganization` and `changeRestore`.
    */
   changePeople(command: PeopleCommand): Promise<Committed<PeopleChanged>>;
   /** Notes that a session is in use; leaves nothing in the ledger. */
   touchSession(touch: { readonly sessionSha256: string; readonly now: number }): Promise<null>;
 }
 
-export interface PeopleReads extends ConfirmationReads, OrganizationReads {
+export interface PeopleReads extends ConfirmationReads, OrganizationReads, RestoreReads {
   findPerson(personId: string): PersonState | undefined;
   /** By id, after one of them. */
   listPeople(query: { readonly after: string; readonly limit: number }): readonly PersonState[];

@@ -11,6 +11,7 @@ import type {
   UsedSubject,
 } from "./people-ports.ts";
 import { LINK_KINDS } from "./people-ports.ts";
+import { createRestoreReads } from "./restore-rows.ts";
 import type { Row, SqliteDatabase } from "./sqlite-database.ts";
 
 const FIND_PERSON = "SELECT * FROM people WHERE person_id = ?";
@@ -33,6 +34,7 @@ export function createPeopleReads(database: SqliteDatabase): PeopleReads {
   return {
     ...createConfirmationReads(database),
     ...createOrganizationReads(database),
+    ...createRestoreReads(database),
     findPerson: (personId) => findPerson(database, personId),
     listPeople: ({ after, limit }) => database.all(LIST_PEOPLE, after, limit).map(parsePerson),
     countPeople: (role) => countPeople(database, role),
@@ -106,7 +108,8 @@ function rolesOf(row: Row): readonly Role[] {
   return parseRoles(row.text("roles").split(" "));
 }
 
-function parsePerson(row: Row): PersonState {
+/** One row of `people`. */
+export function parsePerson(row: Row): PersonState {
   return {
     personId: row.text("person_id"),
     ownerId: row.textOrNull("owner_id"),

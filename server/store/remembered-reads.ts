@@ -40,6 +40,7 @@ export function rememberReads(
   const epoch = memory.remember(reads.epoch);
   const labelsOf = memory.remember(reads.labelsOf);
   const freeze = memory.remember(reads.freeze);
+  const restore = memory.remember(reads.restore);
   const isStopped = memory.rememberBy(reads.isStopped, ({ kind, id, ownerId }) =>
     JSON.stringify([kind, id, ownerId]),
   );
@@ -53,6 +54,7 @@ export function rememberReads(
     isStopped,
     epoch: () => epoch(""),
     freeze: () => freeze(""),
+    restore: () => restore(""),
     counts: rememberCounts(reads.counts),
   };
 }

@@ -5,6 +5,7 @@ import { AskedProvider, useAsk } from "../api/asked.tsx";
 import { LiveProvider, useLive } from "../api/live.tsx";
 import { SessionGate, useSession, useSignOut } from "../api/session.tsx";
 import { useServer } from "../api/use-server.ts";
+import { Held } from "../parts/held.tsx";
 import { Icon } from "../parts/icons.tsx";
 import { Newcomer } from "../screens/newcomer.tsx";
 import { Help, useKeys } from "./keys.tsx";
@@ -38,6 +39,7 @@ function Frame(): ReactElement {
   const ask = useRef<HTMLInputElement>(null);
   const help = useRef<HTMLDialogElement>(null);
   const path = useRouterState({ select: ({ location }) => location.pathname });
+  const { roles } = useSession();
   useKeys(ask, help);
   useEffect(() => {
     const place = PLACES.find(({ to }) => to === path);
@@ -62,6 +64,7 @@ function Frame(): ReactElement {
         </div>
       </header>
       <main className="main" id="main" tabIndex={-1}>
+        {roles.some((role) => role !== "owner") ? <Held /> : null}
         <Outlet />
       </main>
       <Help dialog={help} />

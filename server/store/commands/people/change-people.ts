@@ -8,6 +8,7 @@ import { createLink } from "./links.ts";
 import { changeOrganization } from "./organizations.ts";
 import { addOwnPasskey, removeOwnPasskey } from "./own-passkeys.ts";
 import { register } from "./register.ts";
+import { changeRestore } from "./restores.ts";
 import { logIn, logOut } from "./sessions.ts";
 import { endPerson, setRoles } from "./standing.ts";
 import { addIdentity, logInSubject, registerSubject } from "./subjects.ts";
@@ -47,5 +48,7 @@ export function changePeople(
       return changeOrganization(database, { change: command.organization, context: command.context });
     case "confirmation":
       return changeConfirmation(database, { change: command.confirmation, context: command.context });
+    case "restore":
+      return changeRestore(database, { change: command.restore, context: command.context });
   }
 }
