@@ -6,7 +6,7 @@
  *
  * @see docs/guides/relays.md
  */
-import type { Agent } from "node:https";
+import type { TLSSocket } from "node:tls";
 import {
   instanceIdOf,
   pathOf,
@@ -18,7 +18,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { RevocationTarget } from "@trustwarden/core/revocation/frames.ts";
 import { parseOrigin } from "./first-contact.ts";
 import type { Runtime } from "./runtime.ts";
-import { createPeerCheckedAgent, type PeerCheck } from "./tls.ts";
+import { connectToPeer, type PeerCheck } from "./tls.ts";
 
 /** Where relays have their identities. */
 const RELAYS = "/trustwarden/relay/";
@@ -41,16 +41,18 @@ export function requireRelays(relays: readonly string[]): void {
   for (const relay of relays) parseOrigin(relay);
 }
 
-/** Owns the connections to the places, and knows which comes next. */
+/** Knows which place comes next, and whom to take for it. */
 export class LeasePlaces {
-  readonly agent: Agent;
   /** Whether these are relays, which know the server's word only at second hand. */
   readonly areRelays: boolean;
   readonly #urls: readonly URL[];
   readonly #refused = new Set<string>();
+  readonly #peer: PeerCheck;
   #next: number;
   /** Of the relay that the latest connection proved. */
   #relay: string | undefined;
+  /** Where we are followers. */
+  #settled: { readonly next: number; readonly relay: string | undefined } | undefined;
 
   /**
    * @param options.relays - origins; the server's `stopUrl` when there is none.
@@ -71,7 +73,7 @@ export class LeasePlaces {
     // Not all verifiers of a fleet begin at the same relay.
     this.#next = (runtime.random(1)[0] ?? 0) % this.#urls.length;
     const acceptPeer = this.areRelays ? (id: SpiffeId) => this.#acceptRelay(id, peer) : peer.acceptPeer;
-    this.agent = createPeerCheckedAgent({ ...peer, acceptPeer, runtime });
+    this.#peer = { ...peer, acceptPeer, runtime };
   }
 
   /** Where to connect now. */
@@ -81,7 +83,25 @@ export class LeasePlaces {
     return url;
   }
 
-  /** After a connection failed or ended. */
+  /** Connects to where it is time to. @param done - once, when the peer is accepted, or with what is wrong. */
+  connect(done: (error: Error | null) => void): TLSSocket {
+    const { hostname, port } = this.url;
+    return connectToPeer({ host: hostname, port }, this.#peer, done);
+  }
+
+  /** The latest connection is the one that is followed from now on. */
+  settle(): void {
+    this.#settled = { next: this.#next, relay: this.#relay };
+  }
+
+  /** Whoever was asked meanwhile does not count; we are where we were. */
+  goBack(): void {
+    if (this.#settled === undefined) return;
+    this.#next = this.#settled.next;
+    this.#relay = this.#settled.relay;
+  }
+
+  /** After a connection failed or ended, or was silent for long. */
   moveOn(): void {
     this.#next = (this.#next + 1) % this.#urls.length;
     this.#relay = undefined;

@@ -3,20 +3,18 @@
  *
  * Sends a nonce every 200 ms and reconnects for ever, with jitter. Decides nothing: what the frames mean is the
  * business of `RevocationView`, and while nothing arrives, the lease runs out there by itself. So a suspended process,
- * a blocked event loop or a cut network all end the same way: refused, until the server has been heard again.
+ * a blocked event loop or a cut network all end the same way: refused, until the server has been heard again. A connection
+ * that is silent is kept while another one is sought: a server that is only late is not made later by those who leave it.
  *
  * @see docs/path.md, "The lease"
  */
-import { request } from "node:https";
 import type { Duplex } from "node:stream";
 import { encodeBase64url } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import {
-  BEAT_MS,
   type Beat,
   encodeBeat,
   LEASE_MS,
-  LEASE_PROTOCOL,
   MAX_SERVER_LINE_BYTES,
   parseServerFrame,
   type RevocationTarget,
@@ -25,22 +23,17 @@ import {
 import { LineSplitter } from "@trustwarden/core/revocation/line-splitter.ts";
 import type { Instant } from "@trustwarden/core/revocation/ports.ts";
 import { type PendingAct, RevocationView } from "@trustwarden/core/revocation/view.ts";
+import { LeasePatience } from "./lease-patience.ts";
 import { LeasePlaces } from "./lease-places.ts";
+import { type LeaseTry, tryLease } from "./lease-try.ts";
 import { jitter, type Runtime } from "./runtime.ts";
 import type { PeerCheck } from "./tls.ts";
 
 /** Where the stop listener takes leases. */
 export const LEASE_PATH = "/v1/lease";
 const NONCE_BYTES = 16;
-/** Nothing from the server for this long means that the connection is dead, whatever TCP thinks. */
-const MAX_SILENCE_MS = 2 * LEASE_MS;
-/** From connecting to the answer to the upgrade. */
-const UPGRADE_TIMEOUT_MS = 5_000;
 /** An acknowledgement goes out at once after a push, but a burst of pushes shares one. */
 const MIN_BEAT_GAP_MS = 10;
-/** The first retry comes soon, since the lease of before may still bridge it; 10,000 verifiers must not come at once. */
-const FIRST_RETRY_MS = 100;
-const MAX_RETRY_MS = 2_000;
 const READY_TIMEOUT_MS = 10_000;
 
 /** What a lease needs. */
@@ -105,11 +98,11 @@ export function createLease(options: LeaseOptions): Lease {
   return new KeptLease(options);
 }
 
-/** Owns the connection, its timers and the view. At most one connection or one retry is under way. */
+/** Owns the connection, its timers and the view. At most one connection is followed, and one try or retry under way beside it. */
 class KeptLease implements Lease {
   readonly #places: LeasePlaces;
   readonly #runtime: Runtime;
-  readonly #beatMs: number;
+  readonly #patience: LeasePatience;
   readonly #acknowledge: () => Pick<Beat, "ack" | "behind">;
   readonly #view = new RevocationView();
   readonly #readyTimeoutMs: number;
@@ -119,25 +112,24 @@ class KeptLease implements Lease {
   #socket: Duplex | undefined;
   #beatTimer: NodeJS.Timeout | undefined;
   #retryTimer: NodeJS.Timeout | undefined;
-  #failures = 0;
+  #try: LeaseTry | undefined;
   /** Why the last try failed. */
   #lastFailure: unknown;
   #lastBeatMs = Number.NEGATIVE_INFINITY;
-  #lastFrameMs = 0;
   /** The latest epoch that a decision of the server named, and when it was first heard of here. */
   #named = { epoch: 0, sinceMs: 0 };
   #isClosed = false;
 
   constructor(options: LeaseOptions) {
     const { stopUrl, peer, runtime, readyTimeoutMs, follower, headers, relays = [] } = options;
-    this.#beatMs = options.beatMs ?? BEAT_MS;
+    this.#patience = new LeasePatience({ jitter: () => jitter(runtime), beatMs: options.beatMs });
     this.#acknowledge = options.acknowledge ?? (() => ({ ack: this.#view.epoch }));
     this.#headers = headers ?? (() => ({}));
     this.#follower = follower;
     this.#readyTimeoutMs = readyTimeoutMs ?? READY_TIMEOUT_MS;
     this.#runtime = runtime;
     this.#places = new LeasePlaces({ stopUrl, relays, path: LEASE_PATH, peer, runtime });
-    this.#connect();
+    this.#ask();
   }
 
   get epoch(): number {
@@ -183,8 +175,8 @@ class KeptLease implements Lease {
     this.#isClosed = true;
     clearTimeout(this.#retryTimer);
     clearTimeout(this.#beatTimer);
+    this.#try?.giveUp();
     this.#socket?.destroy();
-    this.#places.agent.destroy();
     for (const { reject } of this.#waiting) reject(new TrustWardenError("identity_closed"));
   }
 
@@ -200,68 +192,61 @@ class KeptLease implements Lease {
     throw new TrustWardenError("lease_expired", { reason: "the feed is behind the server's decisions" });
   }
 
-  #connect(): void {
-    let headers: Readonly<Record<string, string>>;
+  /** Asks the next place; whom we follow we go on following meanwhile. */
+  #ask(): void {
+    const places = this.#places;
     try {
-      headers = this.#headers();
+      this.#try = tryLease(
+        {
+          url: places.url,
+          headers: this.#headers(),
+          timeoutMs: this.#patience.upgradeMs,
+          connect: (done) => places.connect(done),
+        },
+        {
+          onUpgraded: (socket, head) => this.#follow(socket, head),
+          onFailed: (failure, answer) => {
+            if (answer?.status === 401 || answer?.status === 403) this.#follower?.onRefused?.(answer.status);
+            this.#retry(failure, answer?.afterMs);
+          },
+        },
+      );
     } catch (error) {
       // An identity that ran out while the server was away; thrown in a timer, this would end the process.
       this.#retry(error);
-      return;
     }
-    this.#upgrade(headers);
-  }
-
-  #upgrade(headers: Readonly<Record<string, string>>): void {
-    const upgrade = request(this.#places.url, {
-      agent: this.#places.agent,
-      timeout: UPGRADE_TIMEOUT_MS,
-      headers: { ...headers, connection: "Upgrade", upgrade: LEASE_PROTOCOL },
-    });
-    let failure: unknown;
-    let isUpgraded = false;
-    upgrade.once("timeout", () => upgrade.destroy(unreachable("upgrade timeout")));
-    upgrade.once("response", ({ statusCode = 0 }) => {
-      upgrade.destroy(unreachable(`status ${statusCode}`));
-      if (statusCode === 401 || statusCode === 403) this.#follower?.onRefused?.(statusCode);
-    });
-    upgrade.once("error", (error) => {
-      failure = error;
-    });
-    upgrade.once("upgrade", (_answer, socket, head) => {
-      isUpgraded = true;
-      this.#follow(socket, head);
-    });
-    // Emitted in every case; after an upgrade only the end of the socket counts.
-    upgrade.once("close", () => {
-      if (!isUpgraded) this.#retry(failure);
-    });
-    upgrade.end();
   }
 
   #follow(socket: Duplex, head: Uint8Array): void {
-    if (this.#isClosed) {
-      socket.destroy();
-      return;
-    }
+    this.#try = undefined;
+    const before = this.#socket;
     this.#socket = socket;
+    before?.destroy();
+    this.#places.settle();
     const lines = new LineSplitter(MAX_SERVER_LINE_BYTES);
     this.#view.onConnect();
-    this.#lastFrameMs = this.#runtime.monotonicMs();
+    this.#patience.begin(this.#runtime.monotonicMs());
     let failure: unknown;
-    socket.on("data", (chunk: Uint8Array) => this.#onData(lines, chunk));
+    socket.on("data", (chunk: Uint8Array) => {
+      if (socket === this.#socket) this.#onData(lines, chunk);
+    });
     socket.on("error", (error) => {
       failure = error;
     });
     socket.on("end", () => socket.destroy());
     socket.on("close", () => {
-      this.#socket = undefined;
-      clearTimeout(this.#beatTimer);
-      this.#retry(failure);
+      if (socket === this.#socket) this.#onLost(failure);
     });
     if ("unref" in socket && typeof socket.unref === "function") socket.unref();
     if (head.length > 0) this.#onData(lines, head);
-    this.#scheduleBeat(this.#beatMs);
+    this.#scheduleBeat(this.#patience.nextBeatMs(this.#runtime.monotonicMs()));
+  }
+
+  #onLost(failure: unknown): void {
+    this.#socket = undefined;
+    clearTimeout(this.#beatTimer);
+    // Whoever is being asked already is not asked twice.
+    if (this.#try === undefined) this.#retry(failure);
   }
 
   #onData(lines: LineSplitter, chunk: Uint8Array): void {
@@ -282,12 +267,22 @@ class KeptLease implements Lease {
       this.#drop(unreachable("the feed has a gap or went back"));
       return;
     }
-    this.#lastFrameMs = this.#runtime.monotonicMs();
-    if (this.#view.isFollowing && (!wasFollowing || this.#view.epoch !== before)) this.#beatSoon();
+    const wasLate = this.#patience.hear(this.#runtime.monotonicMs());
+    this.#stay();
+    if (this.#view.isFollowing && (wasLate || !wasFollowing || this.#view.epoch !== before)) this.#beatSoon();
     this.#settleReady();
     this.#tell(heard);
     if (heard.some((frame) => frame.kind === "push" && this.#places.refuseStopped(frame.targets)))
       this.#drop(unreachable("the relay was stopped"));
+  }
+
+  /** Whom we follow is heard again: what was asked of another place meanwhile is not wanted any more. */
+  #stay(): void {
+    if (this.#try === undefined) return;
+    this.#try.giveUp();
+    this.#try = undefined;
+    this.#places.goBack();
+    this.#patience.fail(this.#runtime.monotonicMs());
   }
 
   /** After the acknowledgement is on its way: a follower's work must not make a revocation wait. */
@@ -307,14 +302,17 @@ class KeptLease implements Lease {
 
   #beat(): void {
     const now = this.#now();
-    this.#scheduleBeat(this.#beatMs);
-    if (now.monotonicMs - this.#lastFrameMs > MAX_SILENCE_MS) {
-      this.#drop(unreachable("no answer"));
-      return;
+    const patience = this.#patience;
+    this.#scheduleBeat(patience.nextBeatMs(now.monotonicMs));
+    const isAsking = this.#try !== undefined;
+    if (!isAsking && patience.isOver(now.monotonicMs)) {
+      this.#places.moveOn();
+      this.#ask();
     }
     if (!this.#view.isFollowing) return;
     const nonce = encodeBase64url(this.#runtime.random(NONCE_BYTES));
     this.#lastBeatMs = now.monotonicMs;
+    patience.beat();
     // Noted before it is written: the lease counts from sending.
     this.#view.onSent(nonce, now);
     this.#socket?.write(encodeBeat({ nonce, ...this.#acknowledge() }));
@@ -330,19 +328,24 @@ class KeptLease implements Lease {
     this.#socket?.destroy(failure instanceof Error ? failure : undefined);
   }
 
-  #retry(failure: unknown): void {
+  /** A try failed, or whom we followed is gone. With somebody to follow the next beat asks again, when it is time. */
+  #retry(failure: unknown, afterMs?: number): void {
+    this.#try = undefined;
     if (this.#isClosed) return;
     this.#lastFailure = failure;
+    const waitMs = this.#patience.fail(this.#runtime.monotonicMs(), afterMs);
+    if (this.#socket !== undefined) {
+      this.#places.goBack();
+      return;
+    }
     this.#places.moveOn();
-    const ceilingMs = Math.min(FIRST_RETRY_MS * 2 ** this.#failures, MAX_RETRY_MS);
-    this.#failures += 1;
-    this.#retryTimer = setTimeout(() => this.#connect(), ceilingMs * jitter(this.#runtime));
+    clearTimeout(this.#retryTimer);
+    this.#retryTimer = setTimeout(() => this.#ask(), waitMs);
     this.#retryTimer.unref();
   }
 
   #settleReady(): void {
     if (!this.#isFresh()) return;
-    this.#failures = 0;
     for (const { resolve } of this.#waiting) resolve();
   }
 

@@ -141,6 +141,23 @@ export function createCheckingAgent({ svid, findRefusal: refuse }: Connecting): 
   return agent;
 }
 
+/**
+ * One connection to an accepted peer, for whoever may have to break it off: destroying the socket ends it at any stage. It
+ * may take as long as the caller lets it.
+ *
+ * @param done - once: without an error when the peer is proven and accepted; else with the reason, and the socket is gone.
+ * @throws whatever `svid` does.
+ */
+export function connectToPeer(
+  to: Pick<RequestOptions, "host" | "port">,
+  check: PeerCheck,
+  done: (error: Error | null) => void,
+): TLSSocket {
+  const socket = connect(connectOptions(to, check.svid));
+  settle(socket, { findRefusal: (peer) => findRefusal(peer, check), done });
+  return socket;
+}
+
 /** Tells the connections of one SVID from those of another. */
 function nameOf(svid: Connecting["svid"]): string {
   try {
@@ -190,20 +207,36 @@ export function settleHandshake(
   done: (error: Error | null) => void,
 ): void {
   const timer = setTimeout(() => socket.destroy(unreachable("handshake timeout")), HANDSHAKE_TIMEOUT_MS);
+  settle(socket, {
+    findRefusal,
+    done: (error) => {
+      clearTimeout(timer);
+      done(error);
+    },
+  });
+}
+
+function settle(
+  socket: TLSSocket,
+  {
+    findRefusal: refuse,
+    done,
+  }: {
+    readonly findRefusal: Connecting["findRefusal"];
+    readonly done: (error: Error | null) => void;
+  },
+): void {
   let isSettled = false;
-  const settle = (error: Error | null): void => {
+  const end = (error: Error | null): void => {
     if (isSettled) return;
     isSettled = true;
-    clearTimeout(timer);
     done(error);
   };
-  socket.on("error", settle);
-  socket.once("close", () => {
-    if (!isSettled) settle(unreachable("closed in the handshake"));
-  });
+  socket.on("error", end);
+  socket.once("close", () => end(unreachable("closed in the handshake")));
   socket.once("secureConnect", () => {
-    const refusal = findRefusal(socket);
-    if (refusal === undefined) settle(null);
+    const refusal = refuse(socket);
+    if (refusal === undefined) end(null);
     else socket.destroy(refusal);
   });
 }

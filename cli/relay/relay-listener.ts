@@ -113,6 +113,7 @@ function verifyComer(
 function refuse(socket: Duplex, error: unknown, onRefused: ListenerOptions["onRefused"]): void {
   const code = error instanceof TrustWardenError ? error.code : "internal";
   onRefused(code);
-  const status = code === "server_unreachable" ? "503 Service Unavailable" : "401 Unauthorized";
+  const status =
+    code === "server_unreachable" ? "503 Service Unavailable\r\nRetry-After: 1" : "401 Unauthorized";
   socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () => socket.destroy());
 }

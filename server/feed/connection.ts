@@ -13,20 +13,16 @@ import { LineSplitter } from "@trustwarden/core/revocation/line-splitter.ts";
 const MAX_BUFFERED_BYTES = 262_144;
 /** Five a second are normal, and one more for each burst of pushes; the SDK sends at most 100. */
 const MAX_BEATS_PER_SECOND = 200;
-/** A verifier that is silent for three leases is gone, whatever TCP thinks. */
-const MAX_SILENCE_MS = 3 * LEASE_MS;
+/** A verifier that is only late is kept: nobody waits for it, and a new connection costs a hundred beats. After so long it is gone. */
+const MAX_SILENCE_MS = 20 * LEASE_MS;
 
-/**
- * Why a connection ended. `lagging`: its lease ran out before it acknowledged a revocation. `replaced`: its instance follows
- * the feed over newer ones.
- */
+/** Why a connection ended. `replaced`: its instance follows the feed over newer ones. */
 export type EndReason =
   | "closed"
   | "malformed"
   | "too_fast"
   | "too_slow"
   | "silent"
-  | "lagging"
   | "replaced"
   | "revoked"
   | "shutdown";

@@ -105,6 +105,14 @@ interface Step {
   readonly targets: readonly RevocationTarget[];
 }
 
+/** Who is connected. */
+interface Following {
+  readonly link: FeedConnection;
+  readonly verifier: FeedVerifier;
+  /** The epoch that it has to acknowledge before it gets another lease; 0 unless one ran out instead. */
+  owes: number;
+}
+
 interface Publication {
   readonly barrier: Barrier;
   readonly done: PromiseWithResolvers<Counts>;
@@ -127,10 +135,7 @@ class LeaseFeed implements Feed {
   readonly #onPush: (targets: readonly RevocationTarget[]) => void;
   readonly #leftMs: (() => number) | undefined;
   readonly #registry: LeaseRegistry;
-  readonly #connections = new Map<
-    LeaseId,
-    { readonly link: FeedConnection; readonly verifier: FeedVerifier }
-  >();
+  readonly #connections = new Map<LeaseId, Following>();
   readonly #publications = new Set<Publication>();
   /** Completion of the last push; it includes every earlier one. */
   #latest: Promise<Counts> | undefined;
@@ -177,7 +182,7 @@ class LeaseFeed implements Feed {
       onBeat: (beat) => this.#onBeat(lease, beat),
       onEnd: (reason) => this.#onEnd(lease, reason),
     });
-    this.#connections.set(lease, { link, verifier });
+    this.#connections.set(lease, { link, verifier, owes: 0 });
     this.#onEvent({ kind: "opened", spiffeId: verifier.spiffeId });
     const { epoch } = this.#registry;
     link.send(encodeServerFrame({ kind: "hello", epoch, leaseMs: LEASE_MS, seq: this.#seq }));
@@ -263,7 +268,9 @@ class LeaseFeed implements Feed {
     if (behind !== undefined && verifier.isRelay !== true)
       throw new TrustWardenError("request_malformed", { frame: "lease", reason: "behind" });
     this.#registry.ack(lease, ack, behind);
-    this.#answer(lease, { nonce, link, isFollower: verifier.isFollower === true });
+    // A reader that stands still would make every revocation wait for its lease: it gets none until it has read on.
+    if (ack >= connection.owes)
+      this.#answer(lease, { nonce, link, isFollower: verifier.isFollower === true });
     for (const publication of this.#publications) this.#check(publication);
   }
 
@@ -317,8 +324,10 @@ class LeaseFeed implements Feed {
     }
     clearTimeout(publication.timer);
     this.#publications.delete(publication);
-    // A reader that stands still would make every revocation wait for its lease: it has to connect anew.
-    for (const lease of completion.expired) this.#connections.get(lease)?.link.end("lagging");
+    for (const lease of completion.expired) {
+      const connection = this.#connections.get(lease);
+      if (connection !== undefined) connection.owes = publication.barrier.epoch;
+    }
     const { acked, expired, behind } = completion;
     publication.done.resolve({ acked, expired: expired.length, behind });
   }

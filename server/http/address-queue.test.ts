@@ -22,3 +22,12 @@ it("gives each network its turn, and in it each address, however many wait at on
     undefined,
   ]);
 });
+
+it("gives every other turn of an address to its newest comer, so that nobody stands behind all of a crowd", () => {
+  const queue = new AddressQueue<number>();
+  for (const one of [1, 2, 3, 4, 5, 6]) queue.push("192.0.2.1", one);
+  expect([queue.shift(), queue.shift(), queue.shift()]).toEqual([1, 6, 2]);
+  queue.push("192.0.2.1", 7);
+  expect([queue.shift(), queue.shift(), queue.shift(), queue.shift()]).toEqual([7, 3, 5, 4]);
+  expect(queue.isEmpty).toBe(true);
+});

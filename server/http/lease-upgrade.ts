@@ -125,11 +125,12 @@ function isLive(services: Services, { socket }: Arrival, caller: Caller): boolea
 }
 
 function refuse(socket: Duplex, failure: TrustWardenError): void {
-  const { status, body } = formatErrorAnswer(failure);
+  const { status, body, headers } = formatErrorAnswer(failure);
+  const wait = headers["retry-after"] === undefined ? "" : `Retry-After: ${headers["retry-after"]}\r\n`;
   const text = JSON.stringify(body);
   const length = Buffer.byteLength(text);
   socket.end(
-    `HTTP/1.1 ${status} Refused\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${length}\r\nConnection: close\r\n\r\n${text}`,
+    `HTTP/1.1 ${status} Refused\r\nContent-Type: application/json; charset=utf-8\r\n${wait}Content-Length: ${length}\r\nConnection: close\r\n\r\n${text}`,
     () => socket.destroy(),
   );
 }

@@ -19,18 +19,17 @@ from ..errors import TrustWardenError, fail
 from ..runtime import jitter, monotonic, now_ms, random_bytes
 from ..tls import connect_tls
 from ..transport import Origin
-from .frames import BEAT_MS, LEASE_MS, LEASE_PROTOCOL, LineSplitter, PushFrame, encode_beat, parse_server_frame
+from .frames import LEASE_MS, LEASE_PROTOCOL, LineSplitter, PushFrame, encode_beat, parse_server_frame
+from .lease_patience import LeasePatience
 from .lease_places import LeasePlaces
 from .view import Instant, RevocationView
 
 LEASE_PATH = "/v1/lease"
 """Where the stop listener takes leases."""
-_MAX_SILENCE_SECONDS = 2 * LEASE_MS / 1000
-_UPGRADE_SECONDS = 5.0
+_SEND_SECONDS = 2 * LEASE_MS / 1000
+"""A beat that cannot even be written for so long: the connection is gone."""
 _MAX_HEAD_BYTES = 16_384
 _MIN_BEAT_GAP_SECONDS = 0.01
-_FIRST_RETRY_SECONDS = 0.1
-_MAX_RETRY_SECONDS = 2.0
 _READY_SECONDS = 10.0
 
 
@@ -55,7 +54,7 @@ class Lease:
         self._ready = threading.Event()
         self._closed = threading.Event()
         self._last_failure: TrustWardenError | None = None
-        self._failures = 0
+        self._patience = LeasePatience(jitter)
         # The latest epoch that a decision of the server named, and when it was first heard of here.
         self._named = (0, 0.0)
         # Set by whoever finds the feed behind; the lease's thread then ends the connection.
@@ -114,21 +113,20 @@ class Lease:
                 # Safe to go on: the lease ends by itself, and everything is refused until the next echo.
                 self._last_failure = error if isinstance(error, TrustWardenError) else _unreachable("connection")
             self._places.move_on()
-            ceiling = min(_FIRST_RETRY_SECONDS * 2**self._failures, _MAX_RETRY_SECONDS)
-            self._failures = min(self._failures + 1, 16)
-            self._closed.wait(ceiling * jitter())
+            self._closed.wait(self._patience.fail(monotonic()))
 
     def _follow(self) -> None:
         origin = self._places.origin
-        connection = connect_tls(origin.host, origin.port, self._places.check, _UPGRADE_SECONDS)
+        seconds = self._patience.upgrade_seconds
+        connection = connect_tls(origin.host, origin.port, self._places.check, seconds)
         self._is_behind = False
         with contextlib.closing(connection.socket) as wire:
-            wire.settimeout(_UPGRADE_SECONDS)
+            wire.settimeout(seconds)
             wire.sendall(_upgrade_request(origin))
             rest = _read_upgraded(wire.recv)
             with self._lock:
                 self._view.on_connect()
-            _Following(self, wire.recv, wire.sendall, wire.settimeout).run(rest)
+            _Following(self, self._patience, wire.recv, wire.sendall, wire.settimeout).run(rest)
 
     # What `_Following` needs of the state that all connections share.
 
@@ -143,7 +141,6 @@ class Lease:
             wants_beat = not was_following or self._view.epoch != before
             is_fresh = _is_fresh(self._view)
         if is_fresh:
-            self._failures = 0
             self._ready.set()
         if not was_following:
             self._follower.on_connected()
@@ -173,18 +170,21 @@ class _Following:
     def __init__(
         self,
         lease: Lease,
+        patience: LeasePatience,
         receive: Callable[[int], bytes],
         send: Callable[[bytes], object],
         set_timeout: Callable[[float], None],
     ) -> None:
         self._lease = lease
+        self._patience = patience
         self._receive = receive
         self._send = send
         self._set_timeout = set_timeout
         self._lines = LineSplitter()
-        self._last_frame_at = monotonic()
         self._last_beat_at = 0.0
-        self._next_beat_at = monotonic() + BEAT_MS / 1000
+        now = monotonic()
+        patience.begin(now)
+        self._next_beat_at = now + patience.next_beat_seconds(now)
 
     def run(self, first: bytes) -> None:
         """Follows until the connection or the lease ends, which raises or returns."""
@@ -205,20 +205,21 @@ class _Following:
 
     def _feed(self, data: bytes) -> None:
         for line in self._lines.push(data):
-            self._last_frame_at = monotonic()
+            was_late = self._patience.hear(monotonic())
             # An acknowledgement goes out at once after a push, but a burst of pushes shares one.
-            if self._lease._take(line):  # pyright: ignore[reportPrivateUsage]
+            if self._lease._take(line) or was_late:  # pyright: ignore[reportPrivateUsage]
                 self._next_beat_at = max(monotonic(), self._last_beat_at + _MIN_BEAT_GAP_SECONDS)
 
     def _beat(self) -> None:
         now = monotonic()
-        self._next_beat_at = now + BEAT_MS / 1000
-        if now - self._last_frame_at > _MAX_SILENCE_SECONDS:
+        self._next_beat_at = now + self._patience.next_beat_seconds(now)
+        if self._patience.is_over(now):
             raise _unreachable("no answer")
         beat = self._lease._next_beat()  # pyright: ignore[reportPrivateUsage]
         if beat is not None:
             self._last_beat_at = now
-            self._set_timeout(_MAX_SILENCE_SECONDS)
+            self._patience.beat()
+            self._set_timeout(_SEND_SECONDS)
             self._send(beat)
 
 

@@ -1,0 +1,49 @@
+"""How long a lease waits, with the time given."""
+
+from __future__ import annotations
+
+import pytest
+
+from trustwarden.service.lease_patience import LeasePatience
+
+
+@pytest.mark.parametrize(("jitter", "seconds"), [(0.0, 1.4), (1.0, 2.8)])
+def test_a_silent_connection_is_left_after_a_while_of_its_own(jitter: float, seconds: float) -> None:
+    patience = LeasePatience(lambda: jitter)
+    patience.begin(0)
+    now = 0.0
+    while not patience.is_over(now):
+        patience.beat()
+        now += patience.next_beat_seconds(now)
+    assert seconds <= now < seconds * 1.25
+
+
+def test_a_suspended_process_sends_its_beats_before_it_leaves() -> None:
+    patience = LeasePatience(lambda: 0.0)
+    patience.begin(0)
+    patience.beat()
+    assert not patience.is_over(60)
+    patience.beat()
+    patience.beat()
+    assert patience.is_over(60)
+
+
+def test_beats_become_rarer_while_nobody_answers_them() -> None:
+    patience = LeasePatience(lambda: 0.0)
+    patience.begin(0)
+    assert [patience.next_beat_seconds(now) for now in (0, 0.699, 1.6, 60)] == [0.2, 0.2, 0.4, 4.0]
+    assert patience.hear(60)
+    assert patience.next_beat_seconds(60) == 0.2
+    assert not patience.hear(60.2)
+
+
+def test_what_was_in_vain_makes_it_longer_and_calm_makes_it_short_again() -> None:
+    patience = LeasePatience(lambda: 1.0)
+    assert [patience.fail(0) for _ in range(6)] == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0]
+    assert patience.upgrade_seconds == 40
+    patience.begin(0)
+    for tick in range(1, 50):
+        patience.hear(tick / 5)
+    assert patience.upgrade_seconds == 40
+    patience.hear(10)
+    assert patience.upgrade_seconds == 5
