@@ -307,6 +307,27 @@ describe("while the server is away", () => {
     mine.close();
   });
 
+  it("a token is its process's own for as long as it lasts, and nobody's when the server refuses it", async () => {
+    await setEntries(testEntry(1, [`unix:uid:${process.getuid?.()}`]));
+    const mine = createTestClient(api.socketPath);
+    const fetch = async (audience: string) =>
+      Object(await mine.unary("FetchJWTSVID", { audience: [audience] }));
+    const before = await fetch("a");
+    registry.failure = AWAY;
+    expect(await fetch("a")).toEqual(before);
+    await expect(fetch("b")).rejects.toMatchObject({ code: status.UNAVAILABLE });
+    registry.now += 270;
+    expect(await fetch("a")).toEqual(before);
+    registry.now += 1;
+    await expect(fetch("a")).rejects.toMatchObject({ code: status.UNAVAILABLE });
+    registry.now -= 270;
+    for (const code of ["principal_refused", "rate_limited", "not_found"] as const) {
+      registry.failure = new TrustWardenError(code);
+      await expect(fetch("a")).rejects.toBeDefined();
+    }
+    mine.close();
+  });
+
   it("new streams are refused after ten minutes of silence, and served again when the server is heard", async () => {
     await setEntries(testEntry(1, [`unix:uid:${process.getuid?.()}`]));
     const mine = createTestClient(api.socketPath);

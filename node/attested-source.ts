@@ -159,6 +159,7 @@ export class AttestedSource implements WorkloadSource {
     const known = this.#workloads.get(attestation.processKey);
     const workload = known ?? new Workload(this.#context, peer, attestation);
     this.#workloads.set(attestation.processKey, workload);
+    workload.noteAsked();
     try {
       await workload.update(attestation);
     } finally {

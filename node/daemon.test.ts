@@ -1,4 +1,5 @@
 /** The whole daemon against a real server in this process: join, entries, attestation, streams, revocation, restarts. */
+import { X509Certificate } from "node:crypto";
 import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
@@ -7,7 +8,8 @@ import { parseTrustDomain } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { parseTrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { verifyX509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
 import { joinTokenAnswer } from "@trustwarden/core/api/registration.ts";
-import { DeliveredIdentity, systemRuntime } from "trustwarden/peer.ts";
+import { parseScope } from "@trustwarden/core/scope.ts";
+import { DeliveredIdentity, renewalAgeMs, systemRuntime } from "trustwarden/peer.ts";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createOwner, parseAnswer, type TestOwner } from "../test/support/actors.ts";
 import { openFaultyLink } from "../test/support/faulty-link.ts";
@@ -347,6 +349,65 @@ describe("warden node", () => {
     client.close();
   });
 });
+
+describe("an outage across the moment of renewal", () => {
+  it("costs no agent of class A its SVID, which is renewed when the server is back, and never a stopped one's", async () => {
+    // Everybody's clock: minutes pass in a moment.
+    let aheadMs = 0;
+    const clock = { nowMs: () => Date.now() + aheadMs, monoMs: () => performance.now() + aheadMs };
+    const runtime = { ...quiet, nowMs: clock.nowMs };
+    await server.close();
+    server = await startTestServer({}, server.home, clock);
+    node = await startNode({
+      dataDir: join(directory.path, "node"),
+      socketPath: join(directory.path, "agent.sock"),
+      joinToken,
+      runtime,
+    });
+    const scope = ["delete:files", "read:files"];
+    for (const name of ["keeper", "doomed"])
+      await register([`unix:uid:${OWN_UID}`], { name, scope: parseScope(scope), ttl_seconds: 7200 });
+    const client = createTestClient(node.socketPath);
+    await expect.poll(async () => (await leavesOf(client)).length, { timeout: 5000 }).toBe(2);
+    const first = await leavesOf(client);
+    const ofDoomed = /spiffe:\S+\/doomed\/inst-\w+/.exec(
+      first.map(({ subjectAltName }) => subjectAltName).join(" "),
+    )?.[0];
+    const lifeMs = Date.parse(first[0]?.validTo ?? "") - clock.nowMs();
+    expect(lifeMs).toBeLessThanOrEqual(600_000);
+    const ports = { port: Number(new URL(server.url).port), stopPort: Number(new URL(server.stopUrl).port) };
+    // Up to the latest moment of renewal, and then five minutes without a server.
+    aheadMs += renewalAgeMs(lifeMs) - 1000;
+    await server.close();
+    aheadMs += 300_000;
+    expect(serialsOf(await leavesOf(client))).toEqual(serialsOf(first));
+    server = await startTestServer(ports, server.home, clock);
+    const doomed = await admin("/v1/revocations", { target: { kind: "instance", id: ofDoomed } });
+    expect(doomed.status).toBe(200);
+    await expect.poll(async () => (await leavesOf(client)).length, { timeout: 15_000 }).toBe(1);
+    const [kept] = await leavesOf(client);
+    expect(kept?.subjectAltName).toContain("/keeper/");
+    expect(serialsOf(first)).not.toContain(kept?.serialNumber);
+    expect(Date.parse(kept?.validTo ?? "")).toBeGreaterThan(clock.nowMs() + 500_000);
+    client.close();
+  });
+});
+
+/** Certificates of the instances that a new stream is given; none while there is no identity. */
+async function leavesOf(client: ReturnType<typeof createTestClient>): Promise<readonly X509Certificate[]> {
+  const stream = client.stream("FetchX509SVID");
+  await Promise.race([stream.have(1), stream.ended]);
+  stream.cancel();
+  const svids: readonly { readonly spiffe_id: string; readonly x509_svid: Buffer }[] =
+    Object(stream.messages[0]).svids ?? [];
+  return svids
+    .filter(({ spiffe_id }) => spiffe_id.includes("/inst-"))
+    .map(({ x509_svid }) => new X509Certificate(splitDer(x509_svid)[0] ?? new Uint8Array()));
+}
+
+function serialsOf(leaves: readonly X509Certificate[]): readonly string[] {
+  return leaves.map(({ serialNumber }) => serialNumber);
+}
 
 async function isServed(client: ReturnType<typeof createTestClient>): Promise<boolean> {
   return client.unary("Describe", {}).then(

@@ -1,13 +1,16 @@
 /**
- * One instance of one process: its SVIDs, renewed at half life for as long as somebody listens.
+ * One instance of one process: its SVIDs, renewed at half life or sooner for as long as somebody listens or asked lately.
  *
- * An SVID that cannot be renewed is served until it ends and not a second longer. A process that nobody listens for
- * keeps its SVID and renews when it comes back.
+ * An SVID that cannot be renewed is served until it ends and not a second longer, and so is a token. A process that nobody
+ * listens for keeps its SVID and renews when it comes back.
+ *
+ * @see docs/decisions/0106-a-node-outlasts-a-short-outage.md
  */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { jitter, nowSeconds, type Runtime } from "trustwarden/peer.ts";
+import { nowSeconds, type Runtime, renewalAgeMs, renewalDelayMs } from "trustwarden/peer.ts";
 import type { NodeEntry } from "./entries.ts";
 import type { IssuedInstance, Registry } from "./registry.ts";
+import { type TokenRequest, TokensAtHand } from "./tokens-at-hand.ts";
 
 const MIN_RETRY_MS = 1000;
 const MAX_RETRY_MS = 30_000;
@@ -27,7 +30,7 @@ export interface InstanceEvents {
    * @throws TrustWardenError `workload_gone`, `workload_unattested`.
    */
   readonly attestAgain: () => Promise<void>;
-  /** Whether somebody listens, and the server has been heard just now. */
+  /** Whether somebody listens or asked lately, and the server has been heard just now. */
   readonly isWanted: () => boolean;
   readonly isServerHeard: () => boolean;
 }
@@ -38,6 +41,7 @@ export class WorkloadInstance {
   readonly #registry: Registry;
   readonly #events: InstanceEvents;
   readonly #runtime: Runtime;
+  readonly #tokens: TokensAtHand;
   #issued: IssuedInstance;
   #timer: NodeJS.Timeout | undefined;
   #expiry: NodeJS.Timeout | undefined;
@@ -56,6 +60,7 @@ export class WorkloadInstance {
     this.#registry = options.registry;
     this.#events = options.events;
     this.#runtime = options.runtime;
+    this.#tokens = new TokensAtHand(options.runtime);
     this.#schedule();
   }
 
@@ -75,9 +80,26 @@ export class WorkloadInstance {
     return [instanceId, agentId, ownerId, ...chain];
   }
 
-  /** Renews when half of the SVID's life is over, or at once; one renewal at a time. Failures are tried again. */
+  /**
+   * A JWT-SVID; while the server is away the one at hand.
+   *
+   * @throws TrustWardenError the server's refusal, `server_unreachable` without one at hand.
+   */
+  async issueJwt(request: TokenRequest): Promise<string> {
+    try {
+      const token = await this.#registry.issueJwt(this.#issued, request);
+      this.#tokens.keep(request, token);
+      return token.svid;
+    } catch (error) {
+      const atHand = isAway(error) && this.isUsable ? this.#tokens.find(request) : undefined;
+      if (atHand === undefined) throw error;
+      return atHand;
+    }
+  }
+
+  /** Renews when the SVID is due, or at once; one renewal at a time. Failures are tried again. */
   async freshen({ force }: { readonly force: boolean }): Promise<void> {
-    if (this.#isClosed || !(force || this.#isHalfOver())) return;
+    if (this.#isClosed || !(force || this.#isDue())) return;
     this.#renewing ??= this.#renew().finally(() => {
       this.#renewing = undefined;
     });
@@ -141,16 +163,15 @@ export class WorkloadInstance {
     return this.#issued.svidExpiresAt >= this.#issued.instanceExpiresAt;
   }
 
-  #isHalfOver(): boolean {
+  #isDue(): boolean {
     const { issuedAt, svidExpiresAt } = this.#issued;
     if (this.#isLast()) return false;
-    return this.#runtime.nowMs() / 1000 >= issuedAt + (svidExpiresAt - issuedAt) / 2;
+    return this.#runtime.nowMs() - issuedAt * 1000 >= renewalAgeMs((svidExpiresAt - issuedAt) * 1000);
   }
 
   #schedule(): void {
     const leftMs = this.#issued.svidExpiresAt * 1000 - this.#runtime.nowMs();
-    // Later by up to a tenth, so that the workloads of one start do not renew at once.
-    if (!this.#isLast()) this.#renewIn((leftMs / 2) * (1 + 0.1 * jitter(this.#runtime)));
+    if (!this.#isLast()) this.#renewIn(renewalDelayMs(leftMs, this.#runtime));
     clearTimeout(this.#expiry);
     this.#expiry = setTimeout(
       () => this.#events.onChange(),
@@ -168,4 +189,9 @@ export class WorkloadInstance {
   async #renewIfWanted(): Promise<void> {
     if (this.#events.isWanted()) await this.freshen({ force: true });
   }
+}
+
+/** Whether the server gave no answer; what it refuses is refused. */
+function isAway(error: unknown): boolean {
+  return error instanceof TrustWardenError && error.status >= 502;
 }

@@ -90,7 +90,8 @@ export function createMemoryRegistry(): MemoryRegistry {
     issueJwt: async ({ svid, classSvid }, { audience, identity }) => {
       fail();
       const id = identity === "class" && classSvid !== undefined ? classSvid.spiffeId : svid.spiffeId;
-      return issueTestJwt(domain, { id, audience: audience[0] ?? "" });
+      const token = issueTestJwt(domain, { id, audience: audience[0] ?? "" });
+      return { svid: token, expiresAt: registry.now + 300 };
     },
     isWitServed: () => true,
     issueWit: async ({ svid, classSvid }, { identity, key: { key } }) => {

@@ -7,6 +7,7 @@ import type { TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
 import type { DeliveredKey } from "trustwarden/peer.ts";
 import type { Attestation } from "./attest/unix-attestor.ts";
 import type { NodeEntry } from "./entries.ts";
+import type { IssuedToken, TokenRequest } from "./tokens-at-hand.ts";
 
 /** One SVID with the key that goes with it; both are for the workload. */
 export interface IssuedSvid {
@@ -41,10 +42,7 @@ export interface Registry {
   readonly entries: () => Promise<readonly NodeEntry[]>;
   readonly createInstance: (entry: NodeEntry, attestation: Attestation) => Promise<IssuedInstance>;
   readonly renewInstance: (instance: IssuedInstance) => Promise<IssuedInstance>;
-  readonly issueJwt: (
-    instance: IssuedInstance,
-    request: { readonly audience: readonly string[]; readonly identity: "instance" | "class" },
-  ) => Promise<string>;
+  readonly issueJwt: (instance: IssuedInstance, request: TokenRequest) => Promise<IssuedToken>;
   /** Whether the server issues WIT-SVIDs, as of the last `refresh`. */
   readonly isWitServed: () => boolean;
   /** A WIT-SVID for this key; proven to be for it. */

@@ -111,7 +111,8 @@ export class ServerRegistry {
         }),
       issueJwt: async ({ instanceId }, { audience, identity }) => {
         const body = { instance_id: instanceId, audiences: [...audience], identity };
-        return (await this.#inTurn(() => this.#post("/v1/node/jwt-svids", body, nodeJwtAnswer))).svid;
+        const answer = await this.#inTurn(() => this.#post("/v1/node/jwt-svids", body, nodeJwtAnswer));
+        return { svid: answer.svid, expiresAt: answer.expires_at };
       },
       isWitServed: () => this.#options.server.discovery.wit_svid,
       issueWit: (instance, request) => this.#inTurn(() => this.#issueWit(instance, request)),

@@ -9,7 +9,7 @@ import { sha256 } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { encodeCanonicalJson } from "@trustwarden/core/json.ts";
 import { isDeathOf, type RevocationTarget } from "@trustwarden/core/revocation/frames.ts";
-import type { Runtime } from "trustwarden/peer.ts";
+import { nowSeconds, type Runtime } from "trustwarden/peer.ts";
 import type { AccountRates } from "./account-rates.ts";
 import type { Attestation, UnixAttestor } from "./attest/unix-attestor.ts";
 import { matchEntries, type NodeEntry } from "./entries.ts";
@@ -24,6 +24,9 @@ import type {
 } from "./ports.ts";
 import type { IssuedInstance, Registry } from "./registry.ts";
 import { formatPrivateJwk, WitKeys } from "./wit-keys.ts";
+
+/** The life of an SVID of most scopes: beyond it nobody is waited for. */
+const ASKED_LATELY_SECONDS = 3600;
 
 /** What all workloads of a node share. */
 export interface WorkloadContext {
@@ -54,6 +57,8 @@ export class Workload {
   readonly #subscribers = new Set<Subscriber>();
   readonly #witKeys: WitKeys;
   #attestation: Attestation;
+  /** Unix seconds. */
+  #askedAt = 0;
   #isClosed = false;
 
   constructor(context: WorkloadContext, peer: WorkloadPeer, attestation: Attestation) {
@@ -80,6 +85,11 @@ export class Workload {
       this.#issuing.size === 0 &&
       this.#barred.size === 0
     );
+  }
+
+  /** Notes that the process itself asked. */
+  noteAsked(): void {
+    this.#askedAt = nowSeconds(this.#context.runtime);
   }
 
   /** The instances of every entry that matches, issued or renewed where needed. The process may have changed since. */
@@ -147,18 +157,18 @@ export class Workload {
   }
 
   async issueJwts(audience: readonly string[], wanted: string | null) {
-    const { registry } = this.#context;
-    const requests = this.#takeIdentities(wanted).map(async ({ svid, identity, issued, entry }) => ({
+    const requests = this.#takeIdentities(wanted).map(async ({ svid, identity, instance }) => ({
       spiffeId: svid.spiffeId,
-      svid: await registry.issueJwt(issued, { audience, identity }),
-      hint: hintOf(entry, identity),
+      svid: await instance.issueJwt({ audience, identity }),
+      hint: hintOf(instance.entry, identity),
     }));
     return Promise.all(requests);
   }
 
   async issueWits(wanted: string | null): Promise<readonly DeliveredWit[]> {
     const { registry } = this.#context;
-    const requests = this.#takeIdentities(wanted).map(async ({ svid, identity, issued, entry }) => {
+    const requests = this.#takeIdentities(wanted).map(async ({ svid, identity, instance }) => {
+      const { issued, entry } = instance;
       const key = this.#witKeys.keyOf(svid.spiffeId);
       const wit = await registry.issueWit(issued, { identity, key });
       const hint = hintOf(entry, identity);
@@ -206,10 +216,10 @@ export class Workload {
 
   /** The identities that tokens are wanted of, counted against what the account may have issued. */
   #takeIdentities(wanted: string | null) {
-    const identities = this.#usable().flatMap(({ issued, entry }) =>
-      identitiesOf(issued)
+    const identities = this.#usable().flatMap((instance) =>
+      identitiesOf(instance.issued)
         .filter(({ svid }) => wanted === null || svid.spiffeId === wanted)
-        .map((one) => ({ ...one, issued, entry })),
+        .map((one) => ({ ...one, instance })),
     );
     if (identities.length === 0) throw new TrustWardenError("no_identity");
     this.#context.rates.take(this.#peer.uid, identities.length);
@@ -268,7 +278,7 @@ export class Workload {
           this.publish();
         },
         attestAgain: () => this.#attestAgain(),
-        isWanted: () => this.#subscribers.size > 0,
+        isWanted: () => this.#subscribers.size > 0 || this.#isAskedLately(),
         isServerHeard,
       },
     });
@@ -287,6 +297,11 @@ export class Workload {
     if (this.#isClosed) return;
     if (this.#isOver(instance) && this.#subscribers.size > 0) await this.reconsider();
     else this.publish();
+  }
+
+  /** A program that asks now and then, and keeps no stream, finds its SVID alive when the server is away. */
+  #isAskedLately(): boolean {
+    return nowSeconds(this.#context.runtime) - this.#askedAt < ASKED_LATELY_SECONDS;
   }
 
   #revoke(instance: WorkloadInstance): void {

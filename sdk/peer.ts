@@ -23,6 +23,7 @@ export {
 export { verifyIssuedSvid } from "./issued-svid.ts";
 export { createLease, LEASE_PATH, type Lease, type LeaseFollower } from "./lease.ts";
 export { isRelayId, requireRelays } from "./lease-places.ts";
+export { renewalAgeMs, renewalDelayMs } from "./renewal-time.ts";
 export { inTurn } from "./renewal-turns.ts";
 export { jitter, nowSeconds, type Runtime, systemRuntime } from "./runtime.ts";
 export type { RawAnswer } from "./server-answer.ts";

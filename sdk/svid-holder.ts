@@ -1,11 +1,12 @@
 /**
- * Keeps an instance's credential fresh: a new key and SVID at half life, long before the old one ends.
+ * Keeps an instance's credential fresh: a new key and SVID at half life at the latest, long before the old one ends.
  *
  * An SVID that cannot be renewed is used until it ends and not a second longer; every failed try is reported.
  */
 import type { Certificate } from "@trustwarden/core/agentid/certificate.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Credential } from "./credential.ts";
+import { renewalDelayMs } from "./renewal-time.ts";
 import { jitter, nowSeconds, type Runtime } from "./runtime.ts";
 import type { CurrentSvid } from "./tls.ts";
 
@@ -41,7 +42,7 @@ export class SvidHolder {
     this.#instanceExpiresAt = options.instanceExpiresAt;
     this.#onRenewed = options.onRenewed ?? (() => undefined);
     this.#runtime = options.runtime;
-    this.#scheduleAtHalfLife();
+    this.#scheduleWhenDue();
   }
 
   /**
@@ -107,16 +108,14 @@ export class SvidHolder {
     this.#credential.retire();
     this.#credential = next;
     this.#isAsked = false;
-    this.#scheduleAtHalfLife();
+    this.#scheduleWhenDue();
     this.#onRenewed(next);
   }
 
-  #scheduleAtHalfLife(): void {
+  #scheduleWhenDue(): void {
     const { expiresAt } = this.#credential;
     if (expiresAt >= this.#instanceExpiresAt) return;
-    const halfLifeMs = (expiresAt * 1000 - this.#runtime.nowMs()) / 2;
-    // Early by up to a tenth, so that a thousand instances of one start do not come back at once.
-    this.#scheduleIn(halfLifeMs * (1 - 0.1 * jitter(this.#runtime)));
+    this.#scheduleIn(renewalDelayMs(expiresAt * 1000 - this.#runtime.nowMs(), this.#runtime));
   }
 
   #scheduleIn(delayMs: number): void {

@@ -49,6 +49,18 @@ export const NODES_WEAKENINGS = {
         "const named = [...this.#workloads.values()].find((one) => one.describe().some(({ instanceId }) => instanceId === asked.parent)); return (named ?? (await this.#provide(peer))).issueGrant(asked);",
     },
   ],
+  "deaf-and-glad": [
+    {
+      file: "node/daemon.ts",
+      find: "source.onTargets(targets);",
+      replace: "",
+    },
+    {
+      file: "node/daemon.ts",
+      find: "refresher.soonThen(() => source.renewAll(() => true));",
+      replace: "refresher.soon();",
+    },
+  ],
   "anybody-belongs": [
     {
       file: "node/launcher/binding.ts",

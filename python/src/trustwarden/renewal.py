@@ -1,4 +1,4 @@
-"""Keeps an instance's credential fresh: a new key and SVID at half life, long before the old one ends.
+"""Keeps an instance's credential fresh: a new key and SVID at half life at the latest, long before the old one ends.
 
 An SVID that cannot be renewed is used until it ends and not a second longer; every failed try is reported.
 """
@@ -16,6 +16,9 @@ from .runtime import jitter, notify, now_seconds, process_id
 _MIN_RETRY_SECONDS = 1.0
 _MAX_RETRY_SECONDS = 30.0
 
+# A server is away for five minutes, and the next try comes within half a minute.
+_OUTAGE_SECONDS = 330
+
 
 class SvidHolder:
     """Owns the current credential and the timer of its renewal. Safe for threads, of no use to a forked child."""
@@ -31,7 +34,7 @@ class SvidHolder:
         self._is_closed = False
         self._is_asked = False
         self._spread = 0.0
-        self._schedule_at_half_life()
+        self._schedule_when_due()
 
     def current(self) -> Credential:
         """The credential to act with now. Raises `identity_closed`, `identity_expired`."""
@@ -81,14 +84,14 @@ class SvidHolder:
         before, self._credential = self._credential, following
         before.retire()
         self._is_asked = False
-        self._schedule_at_half_life()
+        self._schedule_when_due()
 
-    def _schedule_at_half_life(self) -> None:
+    def _schedule_when_due(self) -> None:
         expires_at = self._credential.expires_at
         # An SVID that lasts as long as its instance is the last one.
         if expires_at < self._instance_expires_at:
             # Early by up to a tenth, so that a thousand instances of one start do not come back at once.
-            self._schedule_in((expires_at - now_seconds()) / 2 * (1 - 0.1 * jitter()))
+            self._schedule_in(_renewal_age(expires_at - now_seconds()) * (1 - 0.1 * jitter()))
 
     def _schedule_in(self, seconds: float) -> None:
         self._cancel()
@@ -117,3 +120,8 @@ class SvidHolder:
         if self._is_asked:
             return _MIN_RETRY_SECONDS + self._spread * jitter()
         return min(max(left / 4, _MIN_RETRY_SECONDS), _MAX_RETRY_SECONDS)
+
+
+def _renewal_age(life: float) -> float:
+    """The age at which an SVID is due: half of its life, or sooner where a short outage would outlast what is left."""
+    return max(min(life / 2, life - _OUTAGE_SECONDS), life / 3)
