@@ -29,7 +29,7 @@ import type { KeptKeyPlace } from "./store/authority-ports.ts";
 import { acquirePosixLock } from "./store/posix-lock.ts";
 import { createPosixHighWater } from "./store/posix-log-high-water.ts";
 import { createSqliteStore, type SqliteStore, type SqliteStoreOptions } from "./store/sqlite.ts";
-import { breakStateSeal, sealState } from "./store/state-seal.ts";
+import { breakStateSeal, sealState, verifyStateSeal } from "./store/state-seal.ts";
 import { ThreadedLedgerIndex } from "./store/threaded-ledger-index.ts";
 import { openWitnessing, type ShardWitnessing } from "./witnessing/create.ts";
 
@@ -97,6 +97,7 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
   createPrivateDirectory(config.dataDir);
   const lock = acquirePosixLock(join(config.dataDir, "server.lock"));
   cleanups.push(() => lock.release());
+  const sealed = lookAtState(config);
   const keys = await openServerKeys({ config, random, nowMs: () => clock.nowMs() });
   const policy = createBuiltinPolicy(config.policyDir);
   const failure = Promise.withResolvers<unknown>();
@@ -121,7 +122,7 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
     shared,
     cleanups,
   });
-  await guardState(options);
+  await guardState(options, sealed);
   const store = await openStore(options, { keys, policy, onFatal });
   index = openIndex(options);
   const seen = new SeenIntents();
@@ -204,10 +205,22 @@ async function openLog(
   return { shardedLog, highWater, shared: null };
 }
 
+/** Holds the state against its seal while the rest is opened: with a million agents it has gigabytes, and all of them are read. */
+function lookAtState(config: ServerConfig): ReturnType<typeof verifyStateSeal> {
+  const looked =
+    config.state.storage === "sqlite" ? verifyStateSeal(config) : Promise.resolve("open" as const);
+  // Safe: whoever opens the state waits for it first. A start that fails for another reason says that one.
+  looked.catch(() => undefined);
+  return looked;
+}
+
 /** Only the file that the last server closed is opened, and it is sealed again once the store has closed it. */
-async function guardState({ config, cleanups }: PartsOptions): Promise<void> {
+async function guardState(
+  { config, cleanups }: PartsOptions,
+  sealed: ReturnType<typeof verifyStateSeal>,
+): Promise<void> {
   if (config.state.storage !== "sqlite") return;
-  await breakStateSeal(config);
+  await breakStateSeal(config, sealed);
   cleanups.push(() => sealState(config));
 }
 

@@ -1,4 +1,5 @@
 /** The seal on the state database: every change while no server runs is noticed, wherever it is. */
+import { createHash } from "node:crypto";
 import {
   appendFileSync,
   existsSync,
@@ -6,6 +7,7 @@ import {
   mkdtempSync,
   readFileSync,
   rmSync,
+  statSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
@@ -64,6 +66,38 @@ describe("a sealed state", () => {
     }
     writeFileSync(state(), sound);
     await breakStateSeal(place);
+  });
+
+  it("is refused with two of its parts exchanged", async () => {
+    await removeStateSeal(place);
+    const sound = Buffer.concat([Buffer.alloc(CHUNK_BYTES, 1), Buffer.alloc(CHUNK_BYTES, 2)]);
+    writeFileSync(state(), sound);
+    await sealState(place);
+    writeFileSync(state(), Buffer.concat([sound.subarray(CHUNK_BYTES), sound.subarray(0, CHUNK_BYTES)]));
+    await expect(breakStateSeal(place)).rejects.toMatchObject({ code: "state_changed" });
+  });
+
+  it("is held against the seal of an older server, made of digests", async () => {
+    const parts = [0, CHUNK_BYTES, 2 * CHUNK_BYTES].map((at) =>
+      readFileSync(state()).subarray(at, at + CHUNK_BYTES),
+    );
+    const sha256 = parts.map((part) => createHash("sha256").update(part).digest("base64"));
+    writeFileSync(sealFile(), JSON.stringify({ v: 1, size: SIZE, chunk_bytes: CHUNK_BYTES, sha256 }));
+    expect(await verifyStateSeal(place)).toBe("sealed");
+    writeFileSync(
+      sealFile(),
+      JSON.stringify({ v: 1, size: SIZE, chunk_bytes: CHUNK_BYTES, sha256: sha256.toReversed() }),
+    );
+    await expect(breakStateSeal(place)).rejects.toMatchObject({ code: "state_changed" });
+  });
+
+  it("has a key of its own in each seal, which nobody else may read", async () => {
+    const keyOf = () => JSON.parse(readFileSync(sealFile(), "utf8")).key;
+    const before = keyOf();
+    expect(statSync(sealFile()).mode & 0o777).toBe(0o600);
+    await breakStateSeal(place);
+    await sealState(place);
+    expect(keyOf()).not.toBe(before);
   });
 
   it.each([
