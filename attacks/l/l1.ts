@@ -45,7 +45,7 @@ export const scenario = defineScenario({
     const [image, plain] = [join(vault.directory, "image"), join(vault.directory, "plain")];
     mkdirSync(image);
     copyLiveDirectory(world.home.dataDir, image);
-    takeApart(await backUp(world, vault, { isPlain: true }), plain);
+    await takeApart(await backUp(world, vault, { isPlain: true }), plain);
     const sealed = await backUp(world, vault);
     for (const path of [...filesIn(image), ...filesIn(plain), sealed]) {
       const bytes = readFileSync(path, "latin1");

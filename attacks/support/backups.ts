@@ -43,11 +43,11 @@ export async function mustRun(world: World, ...args: readonly string[]): Promise
 }
 
 /** Takes a backup apart that is sealed to nobody, by the code that everybody has. */
-export function takeApart(file: string, into: string): void {
+export async function takeApart(file: string, into: string): Promise<void> {
   const reader = new SealedReader(file, null);
   try {
     mkdirSync(into, { mode: 0o700 });
-    readFiles(reader, into);
+    await readFiles(reader, into);
   } finally {
     reader.close();
   }

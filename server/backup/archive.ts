@@ -1,15 +1,15 @@
 /** Files one after the other in a backup, each under its path below the data directory; a manifest ends them. */
-import { closeSync, mkdirSync, openSync, readSync, statSync, writeSync } from "node:fs";
-import { open } from "node:fs/promises";
+import { closeSync, fsync, mkdirSync, openSync, statSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { promisify } from "node:util";
 import { encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { formatCanonicalJson, type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
 import type { SealedReader, SealedWriter } from "./sealed-stream.ts";
 
-const CHUNK_BYTES = 1_048_576;
-/** Syncs at once: the file system's journal takes them together, and one after the other they take longer than all the writing. */
-const SYNCS_AT_ONCE = 16;
+/** Files whose syncs are under way: the disk works while the next ones are opened and written. */
+const SYNCS_AT_ONCE = 64;
+const sync = promisify(fsync);
 const LENGTH_BYTES = 4;
 const MAX_HEADER_BYTES = 65_536;
 /** Of the data directory: lower-case names, digits, and the dots and signs that its files have; no `..`, nothing absolute. */
@@ -21,14 +21,8 @@ export function addFile(writer: SealedWriter, file: { readonly path: string; rea
   addHeader(writer, { path: file.path, size });
   const descriptor = openSync(file.from, "r");
   try {
-    const chunk = Buffer.alloc(CHUNK_BYTES);
-    for (let left = size; left > 0; ) {
-      const read = readSync(descriptor, chunk, 0, Math.min(left, CHUNK_BYTES), null);
-      if (read === 0)
-        throw new TrustWardenError("backup_malformed", { reason: "a file shrank", path: file.path });
-      writer.write(chunk.subarray(0, read));
-      left -= read;
-    }
+    if (!writer.writeFrom(descriptor, size))
+      throw new TrustWardenError("backup_malformed", { reason: "a file shrank", path: file.path });
   } finally {
     closeSync(descriptor);
   }
@@ -61,18 +55,16 @@ export interface ReadFiles {
   readonly manifest: JsonObject;
   readonly files: number;
   readonly bytes: number;
-  /** Where they were written; not yet durable. */
-  readonly written: readonly string[];
 }
 
 /**
- * Reads all files; where a target is given, into it, for `syncFiles` to make durable.
+ * Reads all files; where a target is given, into it. What was written is durable when it returns, names excepted.
  *
  * @param target - an empty directory, or null to prove the backup alone.
  * @throws TrustWardenError `backup_malformed`; what was written until then is worth nothing.
  */
-export function readFiles(reader: SealedReader, target: string | null): ReadFiles {
-  const written: string[] = [];
+export async function readFiles(reader: SealedReader, target: string | null): Promise<ReadFiles> {
+  const syncs = new Syncs();
   let files = 0;
   let total = 0;
   for (;;) {
@@ -80,29 +72,50 @@ export function readFiles(reader: SealedReader, target: string | null): ReadFile
     const { manifest } = header;
     if (typeof manifest === "object" && manifest !== null && !Array.isArray(manifest)) {
       reader.end();
-      return { manifest: Object(manifest), files, bytes: total, written };
+      await syncs.settle(0);
+      return { manifest: Object(manifest), files, bytes: total };
     }
     const { path, size } = header;
     if (typeof path !== "string" || !PATH.test(path) || path.includes("..")) throw malformed("a path");
     if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0) throw malformed("a size");
-    const to = target === null ? null : join(target, path);
-    copyOut(reader, { size, path: to });
-    if (to !== null) written.push(to);
+    if (target === null) copyOut(reader, size, null);
+    else {
+      syncs.begin(writeOut(reader, size, join(target, path)));
+      await syncs.settle(SYNCS_AT_ONCE);
+    }
     files += 1;
     total += size;
   }
 }
 
-/** Makes files durable that were written before. */
-export async function syncFiles(paths: readonly string[]): Promise<void> {
-  const left = [...paths];
-  const syncNext = async (): Promise<void> => {
-    for (let path = left.pop(); path !== undefined; path = left.pop()) {
-      const file = await open(path, "r+");
-      await file.sync().finally(() => file.close());
-    }
-  };
-  await Promise.all(Array.from({ length: SYNCS_AT_ONCE }, syncNext));
+/** Owns files that were written, until they are durable and closed. */
+class Syncs {
+  #failure: unknown;
+  readonly #under = new Set<Promise<void>>();
+
+  /** Takes a file over. */
+  begin(descriptor: number): void {
+    const syncing = syncAndClose(descriptor)
+      .catch((error: unknown) => {
+        this.#failure ??= error;
+      })
+      .finally(() => this.#under.delete(syncing));
+    this.#under.add(syncing);
+  }
+
+  /** Returns when so few are under way. @throws the first failure of any. */
+  async settle(count: number): Promise<void> {
+    while (this.#under.size > count) await Promise.race(this.#under);
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+}
+
+async function syncAndClose(descriptor: number): Promise<void> {
+  try {
+    await sync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 function readHeader(reader: SealedReader): JsonObject {
@@ -116,20 +129,24 @@ function readHeader(reader: SealedReader): JsonObject {
   }
 }
 
-function copyOut(
-  reader: SealedReader,
-  { size, path }: { readonly size: number; readonly path: string | null },
-): void {
-  if (path !== null) mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  const descriptor = path === null ? null : openSync(path, "wx", 0o600);
+/** @returns the open file. */
+function writeOut(reader: SealedReader, size: number, path: string): number {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  const descriptor = openSync(path, "wx", 0o600);
   try {
-    for (let left = size; left > 0; ) {
-      const bytes = reader.read(Math.min(left, CHUNK_BYTES));
-      if (descriptor !== null) for (let at = 0; at < bytes.length; ) at += writeSync(descriptor, bytes, at);
-      left -= bytes.length;
-    }
-  } finally {
-    if (descriptor !== null) closeSync(descriptor);
+    copyOut(reader, size, descriptor);
+    return descriptor;
+  } catch (error) {
+    closeSync(descriptor);
+    throw error;
+  }
+}
+
+function copyOut(reader: SealedReader, size: number, descriptor: number | null): void {
+  for (let left = size; left > 0; ) {
+    const bytes = reader.readSome(left);
+    if (descriptor !== null) for (let at = 0; at < bytes.length; ) at += writeSync(descriptor, bytes, at);
+    left -= bytes.length;
   }
 }
 

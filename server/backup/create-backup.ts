@@ -98,7 +98,7 @@ export async function createBackup(options: BackupOptions): Promise<Backup> {
     writer.close();
     onProgress("check");
     const reader = writer.reopen();
-    const { files, bytes } = readFiles(reader, null);
+    const { files, bytes } = await readFiles(reader, null);
     reader.close();
     await leaveBackupNote(config.dataDir, { id, madeBy, madeAt, size, isSealed: recipient !== null });
     renameSync(part, file);

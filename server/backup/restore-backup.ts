@@ -29,7 +29,7 @@ import { openForWriting } from "../store/schema.ts";
 import type { SqliteDatabase } from "../store/sqlite-database.ts";
 import { removeStateSeal } from "../store/state-seal.ts";
 import { isWitnessedFile } from "../witnessing/create.ts";
-import { readFiles, syncFiles } from "./archive.ts";
+import { readFiles } from "./archive.ts";
 import { accountOfProcess, makerOf } from "./backup-notes.ts";
 import { adminsOf, isHeldBy, keepRestore } from "./hold-restore.ts";
 import { openShardIn, requireWhole, takeNewerLedger } from "./ledger-files.ts";
@@ -135,8 +135,7 @@ function requireFree(dataDir: string): void {
 async function unpack({ file, recipientKey }: RestoreOptions, building: string): Promise<Unpacked> {
   const reader = new SealedReader(file, recipientKey);
   try {
-    const { manifest, written } = readFiles(reader, building);
-    await syncFiles(written);
+    const { manifest } = await readFiles(reader, building);
     const { known, made_at: at } = manifest;
     if (typeof known !== "number" || typeof at !== "string")
       throw new TrustWardenError("backup_malformed", { reason: "manifest" });

@@ -70,8 +70,9 @@ export class SealedWriter {
   readonly #path: string;
   readonly #file: number;
   readonly #key: Uint8Array;
-  #waiting: Uint8Array[] = [];
-  #waitingBytes = 0;
+  /** The frame that is being filled: a full one waits until something follows it, since the last one is marked. */
+  readonly #frame = Buffer.allocUnsafeSlow(FRAME_BYTES);
+  #filled = 0;
   #frames = 0;
 
   /** @param path - of a file that must not exist. @param recipient - null for nobody. */
@@ -93,20 +94,30 @@ export class SealedWriter {
   }
 
   write(bytes: Uint8Array): void {
-    this.#waiting.push(Uint8Array.from(bytes));
-    this.#waitingBytes += bytes.length;
-    if (this.#waitingBytes < FRAME_BYTES) return;
-    const all = Buffer.concat(this.#waiting);
-    let at = 0;
-    for (; all.length - at > FRAME_BYTES; at += FRAME_BYTES)
-      this.#seal(all.subarray(at, at + FRAME_BYTES), MORE);
-    this.#waiting = [all.subarray(at)];
-    this.#waitingBytes = all.length - at;
+    for (let at = 0; at < bytes.length; ) {
+      const place = this.#place();
+      const part = bytes.subarray(at, at + place.length);
+      place.set(part);
+      this.#filled += part.length;
+      at += part.length;
+    }
+  }
+
+  /** Has the bytes of a file put where they are sealed: exactly so many. @returns false when the file had fewer. */
+  writeFrom(descriptor: number, count: number): boolean {
+    for (let left = count; left > 0; ) {
+      const place = this.#place();
+      const read = readSync(descriptor, place, 0, Math.min(left, place.length), null);
+      if (read === 0) return false;
+      this.#filled += read;
+      left -= read;
+    }
+    return true;
   }
 
   /** Writes what waits as the last frame and puts the file on the disk. */
   close(): void {
-    this.#seal(Buffer.concat(this.#waiting), LAST);
+    this.#seal(LAST);
     fsyncSync(this.#file);
     closeSync(this.#file);
   }
@@ -116,15 +127,23 @@ export class SealedWriter {
     return new SealedReader(this.#path, { key: this.#key });
   }
 
-  #seal(plain: Uint8Array, mark: Uint8Array): void {
+  /** Where the next bytes go; never empty. */
+  #place(): Uint8Array {
+    if (this.#filled === FRAME_BYTES) this.#seal(MORE);
+    return this.#frame.subarray(this.#filled);
+  }
+
+  #seal(mark: Uint8Array): void {
     const cipher = createCipheriv(CIPHER, this.#key, nonceOf(this.#frames), { authTagLength: TAG_BYTES });
-    this.#frames += 1;
     cipher.setAAD(mark);
-    const sealed = Buffer.concat([cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
+    const sealed = cipher.update(this.#frame.subarray(0, this.#filled));
+    // This cipher keeps no bytes back, so that nothing is left to be appended but the tag.
+    cipher.final();
     const length = Buffer.alloc(LENGTH_BYTES);
-    length.writeUInt32BE(sealed.length);
-    writeAll(this.#file, length);
-    writeAll(this.#file, sealed);
+    length.writeUInt32BE(sealed.length + TAG_BYTES);
+    for (const part of [length, sealed, cipher.getAuthTag()]) writeAll(this.#file, part);
+    this.#frames += 1;
+    this.#filled = 0;
   }
 }
 
@@ -132,6 +151,8 @@ export class SealedWriter {
 export class SealedReader {
   readonly #file: number;
   readonly #key: Uint8Array;
+  /** A frame as it lies in the file; each is read into the same memory. */
+  readonly #sealed = Buffer.allocUnsafeSlow(FRAME_BYTES + TAG_BYTES);
   #plain: Uint8Array = new Uint8Array(0);
   #frames = 0;
   #isEnded = false;
@@ -155,13 +176,19 @@ export class SealedReader {
   read(count: number): Uint8Array {
     const parts: Uint8Array[] = [];
     for (let left = count; left > 0; ) {
-      if (this.#plain.length === 0) this.#open();
-      const part = this.#plain.subarray(0, left);
-      this.#plain = this.#plain.subarray(part.length);
+      const part = this.readSome(left);
       left -= part.length;
       parts.push(part);
     }
     return parts.length === 1 ? (parts[0] ?? new Uint8Array(0)) : Buffer.concat(parts);
+  }
+
+  /** What is at hand, one byte at least and so many at most: for whoever passes a file on. @throws as `read` does. */
+  readSome(atMost: number): Uint8Array {
+    if (this.#plain.length === 0) this.#open();
+    const part = this.#plain.subarray(0, atMost);
+    this.#plain = this.#plain.subarray(part.length);
+    return part;
   }
 
   /** @throws TrustWardenError `backup_malformed` when there is more, or less, than was read. */
@@ -178,7 +205,7 @@ export class SealedReader {
     if (this.#isEnded) throw malformed("it ends too early");
     const length = this.#take(LENGTH_BYTES).readUInt32BE();
     if (length < TAG_BYTES || length > FRAME_BYTES + TAG_BYTES) throw malformed("length of a frame");
-    const sealed = this.#take(length);
+    const sealed = this.#fill(this.#sealed.subarray(0, length));
     const opened = this.#unseal(sealed, MORE);
     this.#isEnded = opened === null;
     this.#plain = opened ?? this.#unseal(sealed, LAST) ?? refuseFrame();
@@ -201,10 +228,13 @@ export class SealedReader {
   }
 
   #take(count: number): Buffer {
-    // Filled below, whole or not at all.
-    const bytes = Buffer.allocUnsafe(count);
-    for (let read = 0; read < count; ) {
-      const got = readSync(this.#file, bytes, read, count - read, null);
+    return this.#fill(Buffer.alloc(count));
+  }
+
+  /** Whole or not at all. */
+  #fill(bytes: Buffer): Buffer {
+    for (let read = 0; read < bytes.length; ) {
+      const got = readSync(this.#file, bytes, read, bytes.length - read, null);
       if (got === 0) throw malformed("it ends too early");
       read += got;
     }
