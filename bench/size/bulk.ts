@@ -5,7 +5,6 @@
  * An owner's first agent is issued for real; the events of the others carry its certificate's bytes, so that they have the size of real
  * ones. Their SVIDs' digests, serials and keys are random: the rows are like real ones, and nobody can act as them.
  */
-import { randomBytes } from "node:crypto";
 import { NOTHING_ATTESTED } from "@trustwarden/core/attestation.ts";
 import { encodeBase64url, encodeHex, encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { issueEnvelope } from "@trustwarden/core/dsse.ts";
@@ -29,8 +28,10 @@ const INSERT_SVID = `
 const INSERT_CLAIM = "INSERT INTO claims (kind, issuer, id, expires_at) VALUES (?, ?, ?, ?)";
 const SVID_SECONDS = 3600;
 const CLAIM_SECONDS = 600;
+const DIGEST_BYTES = 32;
 const SPKI_BYTES = 91;
 const SERIAL_BYTES = 16;
+const MAX_UINT32 = 0xffff_ffff;
 
 /** Where an agent stands, as far as its children and its event need it. */
 export interface Placed {
@@ -58,10 +59,22 @@ export interface BulkAgent {
 export class BulkWriter {
   readonly #database: SqliteDatabase;
   readonly #deps: CommandDeps;
+  readonly #expected: number;
+  #added = 0;
+  #keyid = "";
+  #epoch = 0;
 
-  constructor(database: SqliteDatabase, deps: CommandDeps) {
+  /** @param expected - agents that will be added in all. */
+  constructor(database: SqliteDatabase, deps: CommandDeps, expected: number) {
     this.#database = database;
     this.#deps = deps;
+    this.#expected = expected;
+  }
+
+  /** At the beginning of each transaction: what is the same in all of its events. */
+  begin(): void {
+    this.#keyid = readServerKeyid(this.#database, this.#deps);
+    this.#epoch = readEpoch(this.#database);
   }
 
   add(agent: BulkAgent): { readonly placed: Placed; readonly event: Uint8Array } {
@@ -88,16 +101,17 @@ export class BulkWriter {
     } as const;
     const instance = createInstance(database, this.#deps, { draft, segments: [path, name], nowMs });
     const { instanceId, spiffeId } = instance;
-    const digest = encodeBase64url(randomBytes(32));
+    this.#added += 1;
+    const digest = encodeBase64url(this.#ascending(DIGEST_BYTES));
     const issuer = this.#deps.intermediate.serialHex;
-    const serial = encodeHex(randomBytes(SERIAL_BYTES));
-    database.run(INSERT_KEY, encodeBase64url(randomBytes(32)), instanceId);
+    const serial = encodeHex(this.#ascending(SERIAL_BYTES));
+    database.run(INSERT_KEY, encodeBase64url(this.#ascending(DIGEST_BYTES)), instanceId);
     database.run(
       INSERT_SVID,
       digest,
       instanceId,
       serial,
-      randomBytes(SPKI_BYTES),
+      this.#deps.random(SPKI_BYTES),
       now + SVID_SECONDS,
       issuer,
     );
@@ -110,6 +124,18 @@ export class BulkWriter {
     return { placed, event: this.#sign(placed, { agent, digest, serial, nowMs }) };
   }
 
+  /**
+   * Random but for a beginning that ascends through the whole filling: rows then come to the end of their trees, instead of each
+   * touching a page of its own. What is there in the end is spread as digests are.
+   */
+  #ascending(length: number): Uint8Array {
+    const bytes = this.#deps.random(length);
+    const share = Math.min(1, this.#added / this.#expected);
+    new DataView(bytes.buffer, bytes.byteOffset).setUint32(0, Math.floor(share * MAX_UINT32));
+    return bytes;
+  }
+
+  /** Members are in the order of the canonical form, so that writing it is one pass. */
   #sign(
     { agentId, instanceId, spiffeId, chain }: Placed,
     options: {
@@ -121,33 +147,32 @@ export class BulkWriter {
   ): Uint8Array {
     const { agent, digest, serial, nowMs } = options;
     const record = {
-      v: 1,
-      event_id: formatUuidV7(nowMs, this.#deps.random),
-      kind: "issue",
       allow: true,
-      reasons: [],
-      subject: spiffeId,
       chain: [...chain],
       details: {
         ...agent.details,
         agent_id: agentId,
+        expires_at: Math.floor(nowMs / 1000) + agent.ttlSeconds,
         instance_id: instanceId,
-        spiffe_id: spiffeId,
+        limits: { budget: null, depth: agent.depthLeft, fan_out: 1_000_000 },
         owner: agent.ownerId,
         parent: agent.parent?.spiffeId ?? null,
         scope: [...agent.scope],
-        limits: { depth: agent.depthLeft, fan_out: 1_000_000, budget: null },
-        expires_at: Math.floor(nowMs / 1000) + agent.ttlSeconds,
-        svid_sha256: digest,
         serial,
+        spiffe_id: spiffeId,
+        svid_sha256: digest,
       },
-      principal: "enrollee:bench",
-      intent_sha256: null,
-      epoch: readEpoch(this.#database),
+      epoch: this.#epoch,
+      event_id: formatUuidV7(nowMs, this.#deps.random),
       from: { peer: "127.0.0.1" },
+      intent_sha256: null,
+      kind: "issue",
+      principal: "enrollee:bench",
+      reasons: [],
+      subject: spiffeId,
       time: formatTime(nowMs),
+      v: 1,
     };
-    const keyid = readServerKeyid(this.#database, this.#deps);
-    return encodeUtf8(issueEnvelope("control", record, this.#deps.serverSigner, keyid));
+    return encodeUtf8(issueEnvelope("control", record, this.#deps.serverSigner, this.#keyid));
   }
 }

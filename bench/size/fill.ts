@@ -11,12 +11,12 @@ const { positionals, values } = parseArgs({
     owners: { type: "string", default: "17000" },
     agents: { type: "string", default: "1500000" },
     nodes: { type: "string", default: "100" },
-    entries: { type: "string", default: "30000" },
+    entries: { type: "string", default: "10000" },
   },
 });
 const [directory = ""] = positionals;
 const startedMs = performance.now();
-const filling = await Filling.open(sizeConfig(directory));
+const filling = await Filling.open(sizeConfig(directory), Number(values.agents));
 const names = Array.from({ length: Number(values.nodes) }, (_, at) => `node-${at}`);
 const made = await generate(filling, {
   shape: { owners: Number(values.owners), agents: Number(values.agents) },

@@ -19,6 +19,7 @@ import { raiseClockFloor } from "../../server/store/commands/clock.ts";
 import { type CommandDeps, createCommandDeps } from "../../server/store/commands/deps.ts";
 import type { CommandContext, Committed } from "../../server/store/ports.ts";
 import { createPosixHighWater } from "../../server/store/posix-log-high-water.ts";
+import { pooledRandom } from "../../server/store/random-pool.ts";
 import { openForWriting } from "../../server/store/schema.ts";
 import type { SqliteDatabase } from "../../server/store/sqlite-database.ts";
 import { breakStateSeal } from "../../server/store/state-seal.ts";
@@ -35,8 +36,14 @@ const CHECKPOINT_PACE_MS = 500;
 const MAX_AHEAD = 6000;
 /** The server's own SVID lasts an hour. */
 const RENEW_MS = 1_800_000;
-/** Pages in memory while filling: the random keys of a million rows touch them all. */
-const FILLING = "PRAGMA cache_size = -2000000; PRAGMA wal_autocheckpoint = 20000;";
+/**
+ * While filling: pages in memory, and no disk waited for, since a filling that was cut off is begun anew. The index of names is made at
+ * the end, of all rows at once: an agent's name is in another place of it than the one before.
+ */
+const FILLING = "PRAGMA cache_size = -2000000; PRAGMA journal_mode = MEMORY; DROP INDEX agents_by_name;";
+const WITHOUT_SYNC = "PRAGMA synchronous = OFF";
+const FILLED = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;";
+const NAMES = "SELECT sql FROM sqlite_schema WHERE name = 'agents_by_name'";
 
 /** Limits that the largest owner fits into. */
 export const QUOTAS = {
@@ -66,7 +73,10 @@ export class Filling {
   readonly #deps: CommandDeps;
   readonly #sequencer: Sequencer;
   readonly #bulk: BulkWriter;
+  readonly #indexOfNames: string;
   #pending: readonly number[] = [];
+  /** Events of the rows that were written last, on their way into the ledger. */
+  #behind: Promise<void> = Promise.resolve();
   #renewedMs = 0;
   readonly #epochRaised: () => Promise<void>;
 
@@ -75,16 +85,23 @@ export class Filling {
     readonly deps: CommandDeps;
     readonly sequencer: Sequencer;
     readonly epochRaised: () => Promise<void>;
+    readonly indexOfNames: string;
+    readonly expected: number;
   }) {
     this.#database = parts.database;
     this.#deps = parts.deps;
     this.#sequencer = parts.sequencer;
     this.#epochRaised = parts.epochRaised;
-    this.#bulk = new BulkWriter(parts.database, parts.deps);
+    this.#indexOfNames = parts.indexOfNames;
+    this.#bulk = new BulkWriter(parts.database, parts.deps, parts.expected);
   }
 
-  /** A server is started once, so that everything is there that a first start makes. */
-  static async open(config: ServerConfig): Promise<Filling> {
+  /**
+   * A server is started once, so that everything is there that a first start makes.
+   *
+   * @param expected - agents that will be written.
+   */
+  static async open(config: ServerConfig, expected: number): Promise<Filling> {
     const server = await startServer(config);
     await server.close();
     // It sealed the state of now; what is filled in is nobody's tampering.
@@ -108,16 +125,19 @@ export class Filling {
     await sequencer.start();
     const deps = createCommandDeps({
       ...storeSettingsOf({ config, keys, policy: createBuiltinPolicy(config.policyDir) }),
-      random: randomBytes,
+      random: pooledRandom(randomBytes),
       openSigner: openSigningKey,
     });
     const database = openForWriting(config.dataDir);
+    const indexOfNames = database.get(NAMES)?.text("sql") ?? "";
     database.exec(FILLING);
     loadAuthority(database, deps, keys.firstAuthority);
     return new Filling({
       database,
       deps,
       sequencer,
+      indexOfNames,
+      expected,
       epochRaised: () => highWater.raise({ origin, epoch: currentEpoch(database) }),
     });
   }
@@ -128,6 +148,8 @@ export class Filling {
     const marked = { kind: "markSequenced", outboxIds: this.#pending } as const;
     const asked = [...(await this.#renewals()), ...commands];
     const requests = [...asked, marked].map((command, id) => ({ ...command, id }));
+    await this.#behind;
+    this.#database.exec(WITHOUT_SYNC);
     const { replies, isFatal } = runGroup(this.#database, this.#deps, requests);
     if (isFatal) throw new Error("the group was not committed");
     const committed = replies.slice(0, -1).map((reply) => committedOf<T>(reply));
@@ -136,31 +158,39 @@ export class Filling {
     return committed.slice(asked.length - commands.length);
   }
 
-  /** Writes agents as rows, in one transaction, and their events behind it. */
+  /** Writes agents as rows, in one transaction; their events go into the ledger while the next ones are made. */
   async write(agents: readonly BulkAgent[]): Promise<readonly Placed[]> {
     await this.run([]);
+    this.#database.exec(WITHOUT_SYNC);
     this.#database.exec("BEGIN IMMEDIATE");
+    this.#bulk.begin();
     const written = agents.map((agent) => this.#bulk.add(agent));
     raiseClockFloor(this.#database, Date.now());
     this.#database.exec("COMMIT");
-    await this.#sequence(written.map(({ event }) => event));
+    await this.#behind;
+    this.#behind = this.#sequence(written.map(({ event }) => event));
+    // Whoever comes next waits for it and hears of a failure.
+    this.#behind.catch(() => undefined);
     return written.map(({ placed }) => placed);
   }
 
   async close(): Promise<void> {
     await this.run([]);
+    await this.#behind;
     await this.run([]);
     await this.#epochRaised();
     await this.#sequencer.stop();
-    this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE);");
+    this.#database.exec(this.#indexOfNames);
+    this.#database.exec(FILLED);
     this.#database.close();
   }
 
   /** As many as the ledger takes at once, and no more than it has put under a checkpoint some groups later. */
   async #sequence(entries: readonly Uint8Array[]): Promise<void> {
-    for (let at = 0; at < entries.length; at += ENTRIES_AT_ONCE) {
-      await this.#sequencer.append(entries.slice(at, at + ENTRIES_AT_ONCE));
-    }
+    const appended: Promise<unknown>[] = [];
+    for (let at = 0; at < entries.length; at += ENTRIES_AT_ONCE)
+      appended.push(this.#sequencer.append(entries.slice(at, at + ENTRIES_AT_ONCE)));
+    await Promise.all(appended);
     await this.#sequencer.waitForCheckpoint(Math.max(0, this.#sequencer.size - MAX_AHEAD));
   }
 

@@ -28,8 +28,8 @@ import {
 import { type Filling, operatorContext } from "./founding.ts";
 import { MAX_DEPTH, ownerSizes, planTrees, type Shape } from "./shape.ts";
 
-/** Commands committed together. */
-const GROUP = 1024;
+/** Commands, or agents as rows, committed together. */
+const GROUP = 2048;
 
 /** Nodes and their entries. */
 export interface NodePlan {
