@@ -15,7 +15,7 @@ describe("a move of the state that fails", () => {
     for (const path of [dataDir, configDir]) mkdirSync(path, { mode: 0o700 });
     const place = { dataDir, configDir, trustDomain: "acme.test" };
     openForWriting(dataDir).close();
-    await sealState(place);
+    await sealState(place, (length) => new Uint8Array(length));
     expect(await verifyStateSeal(place)).toBe("sealed");
     const settingsFile = join(home, "state.json");
     const postgres = { host: "127.0.0.1", port: 1, database: "none", user: "nobody" };

@@ -43,13 +43,14 @@ export async function moveStateOf(options: {
   const lock = acquirePosixLock(join(config.dataDir, "server.lock"));
   try {
     // What is moved is what the server closed; afterwards the file says only where it went.
-    const before = await verifyStateSeal(config);
-    await breakStateSeal(config);
+    const verified = verifyStateSeal(config);
+    const before = await verified;
+    await breakStateSeal(config, verified);
     try {
       return moveState({ dataDir: config.dataDir, settings, newId: encodeHex(random(ID_BYTES)) });
     } catch (error) {
       // The file is the server's again, with the move's name in it: what nobody else wrote is sealed as it was.
-      if (before === "sealed") await sealState(config);
+      if (before === "sealed") await sealState(config, random);
       throw error;
     }
   } finally {

@@ -216,12 +216,12 @@ function lookAtState(config: ServerConfig): ReturnType<typeof verifyStateSeal> {
 
 /** Only the file that the last server closed is opened, and it is sealed again once the store has closed it. */
 async function guardState(
-  { config, cleanups }: PartsOptions,
+  { config, random, cleanups }: PartsOptions,
   sealed: ReturnType<typeof verifyStateSeal>,
 ): Promise<void> {
   if (config.state.storage !== "sqlite") return;
   await breakStateSeal(config, sealed);
-  cleanups.push(() => sealState(config));
+  cleanups.push(() => sealState(config, random));
 }
 
 async function openStore(

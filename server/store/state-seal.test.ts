@@ -1,5 +1,5 @@
 /** The seal on the state database: every change while no server runs is noticed, wherever it is. */
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import {
   appendFileSync,
   existsSync,
@@ -26,6 +26,7 @@ import {
 const CHUNK_BYTES = 1_048_576;
 const SIZE = 2 * CHUNK_BYTES + 12_345;
 const FLIPS = 60;
+const random = (length: number) => new Uint8Array(randomBytes(length));
 
 let root: string;
 let place: StateSealPlace;
@@ -37,7 +38,7 @@ beforeEach(async () => {
   place = { dataDir: join(root, "data"), configDir: join(root, "config"), trustDomain: "acme.test" };
   mkdirSync(place.dataDir);
   writeFileSync(state(), Buffer.alloc(SIZE, 7));
-  await sealState(place);
+  await sealState(place, random);
 });
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
@@ -72,7 +73,7 @@ describe("a sealed state", () => {
     await removeStateSeal(place);
     const sound = Buffer.concat([Buffer.alloc(CHUNK_BYTES, 1), Buffer.alloc(CHUNK_BYTES, 2)]);
     writeFileSync(state(), sound);
-    await sealState(place);
+    await sealState(place, random);
     writeFileSync(state(), Buffer.concat([sound.subarray(CHUNK_BYTES), sound.subarray(0, CHUNK_BYTES)]));
     await expect(breakStateSeal(place)).rejects.toMatchObject({ code: "state_changed" });
   });
@@ -96,7 +97,7 @@ describe("a sealed state", () => {
     const before = keyOf();
     expect(statSync(sealFile()).mode & 0o777).toBe(0o600);
     await breakStateSeal(place);
-    await sealState(place);
+    await sealState(place, random);
     expect(keyOf()).not.toBe(before);
   });
 
@@ -117,11 +118,11 @@ describe("a sealed state", () => {
   it("is not sealed while something lies beside it that is not folded in, or when there is none", async () => {
     await removeStateSeal(place);
     writeFileSync(`${state()}-wal`, "x");
-    await sealState(place);
+    await sealState(place, random);
     expect(existsSync(sealFile())).toBe(false);
     rmSync(`${state()}-wal`);
     rmSync(state());
-    await sealState(place);
+    await sealState(place, random);
     expect(existsSync(sealFile())).toBe(false);
   });
 });
@@ -155,7 +156,7 @@ it("is not what it says while a journal lies beside it: SQLite would roll the fi
   database.exec("pragma journal_mode = wal; create table t (word text); insert into t values ('revoked')");
   database.close();
   const [size, sound] = [4096, readFileSync(state())];
-  await sealState(place);
+  await sealState(place, random);
   const page = Buffer.from(sound.subarray(size, 2 * size));
   page.write("current", page.indexOf("revoked"));
   const journal = journalOf({ page, number: 2, pages: sound.length / size });

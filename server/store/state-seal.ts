@@ -13,11 +13,12 @@
  *
  * @see docs/decisions/0060-a-seal-on-the-state.md, docs/decisions/0099-starts-and-restores-at-size.md; NIST SP 800-38D (GMAC)
  */
-import { createCipheriv, createHash, randomBytes } from "node:crypto";
+import { createCipheriv, createHash } from "node:crypto";
 import { open, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { encodeBase64, encodeUtf8, isEqualBytes, parseBase64, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { Random } from "@trustwarden/core/id.ts";
 import { z } from "zod";
 import { isFileError, makeDirectory, readFileIfAny, replaceFile, syncDirectory } from "./posix-log-files.ts";
 
@@ -103,10 +104,10 @@ export async function removeStateSeal(place: StateSealPlace): Promise<void> {
 }
 
 /** Seals the state, when the store that had it open has folded everything into the one file. */
-export async function sealState(place: StateSealPlace): Promise<void> {
+export async function sealState(place: StateSealPlace, random: Random): Promise<void> {
   const state = statePathOf(place);
   if ((await isWrittenBeside(place)) || (await sizeOf(state)) === 0) return;
-  const key = randomBytes(KEY_BYTES);
+  const key = random(KEY_BYTES);
   const { size, tags } = await tagAll(state, gmacWith(key));
   const gmac = tags.map(encodeBase64);
   const sealed: Seal = { v: 2, size, chunk_bytes: CHUNK_BYTES, key: encodeBase64(key), gmac };
