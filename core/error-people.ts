@@ -23,6 +23,8 @@ export const PEOPLE_ERRORS = {
   confirmation_pending: { status: 403, message: "Nobody has confirmed this request yet." },
   confirmation_invalid: { status: 403, message: "The confirmation is not for this request now." },
   second_admin_required: { status: 403, message: "Another admin has to confirm this." },
+  backup_not_configured: { status: 409, message: "This server has no place for backups." },
+  backup_running: { status: 409, message: "A backup is being made." },
   restore_held: {
     status: 503,
     message: "This server was restored, and issues and allows nothing until two admins have agreed to that.",

@@ -183,6 +183,7 @@ function closeAtTheEnd(
 ): void {
   const { scrape, federation, budgets, intake, mcp } = services;
   cleanups.push(startBackupNotes(services, config.dataDir));
+  cleanups.push(() => services.backups.close());
   cleanups.push(() => scrape.close());
   cleanups.push(() => federation.close());
   cleanups.push(() => budgets.close());

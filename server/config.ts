@@ -14,6 +14,7 @@ import { HTTPS_ORIGIN } from "@trustwarden/core/https-origin.ts";
 import { type JsonObject, parseJsonObject } from "@trustwarden/core/json.ts";
 import { z } from "zod";
 import { attestationSettings } from "./attest/config.ts";
+import { backupSettings } from "./backup/config.ts";
 import { consoleSettings } from "./console/config.ts";
 import { intakeSettings } from "./intake/config.ts";
 import { ledgerSettings, requireProtectedLedger } from "./ledger/config.ts";
@@ -158,6 +159,8 @@ const settings = z.strictObject({
   /** Where the state is kept. See docs/guides/state-storage.md. */
   state: stateSettings.prefault({ storage: "sqlite" }),
   secretKeys: secretKeys.prefault({}),
+  /** Where backups that are ordered from the server go, and who may open them. See docs/guides/backup.md. */
+  backup: backupSettings.optional(),
   /** What upstreams with `disclose: full` have the server keep. See docs/guides/llm-gateway.md. */
   payloads: z
     .strictObject({

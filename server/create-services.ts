@@ -5,6 +5,7 @@ import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { hmacSha256 } from "@trustwarden/core/crypto.ts";
 import { ApprovalWaiters } from "./approvals/waiters.ts";
 import { createAttestors } from "./attest/attestors.ts";
+import { BackupOrders } from "./backup/backup-orders.ts";
 import { createBrokers } from "./brokers.ts";
 import { jwtIssuerOf } from "./config.ts";
 import { createPeople } from "./console/create-people.ts";
@@ -83,6 +84,7 @@ export function createServices(
     reads,
     ledger,
     turns: createLedgerTurns(parts),
+    backups: new BackupOrders({ config: parts.config, random, nowMs: () => clock.nowMs() }),
     decisions: new RecordedDecisions(parts.shardedLog),
     ...createSearches({ ledger, index, shared: parts.shared }),
     seen: parts.seen,

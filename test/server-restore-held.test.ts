@@ -3,13 +3,13 @@
  * than the restore, have agreed that it was wanted.
  */
 import { randomBytes } from "node:crypto";
-import { cpSync, renameSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { isJsonObject } from "@trustwarden/core/json.ts";
 import { parseConfig } from "@trustwarden/server/config.ts";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createBackup } from "../server/backup/create-backup.ts";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { type Restored, restoreBackup } from "../server/backup/restore-backup.ts";
+import { createRecipient, parseRecipientKey } from "../server/backup/sealed-stream.ts";
 import {
   askDecision,
   createOwner,
@@ -40,19 +40,23 @@ import { createHome, startTestServer, type TestServer, TRUST_DOMAIN } from "./su
 
 const DAY_MS = 86_400_000;
 const home = createHome();
-const backup = join(home.dataDir, "..", "monday.tw");
+const vault = join(home.dataDir, "..", "vault");
+const recipient = createRecipient();
+const recipientFile = join(vault, "backup.pub");
 const old = `${home.dataDir}.old`;
 const config = `${home.configDir}.then`;
 
 let offsetMs = 0;
 let server: TestServer;
 let owner: TestOwner;
+let backup = "";
 let agent: TestInstance;
 let service: TestInstance;
 let admins: readonly [TestPerson, TestPerson];
 
 const nowMs = () => Date.now() + offsetMs;
-const start = () => startTestServer(CONSOLE, home, { nowMs, monoMs: () => performance.now() });
+const SETTINGS = { ...CONSOLE, backup: { directory: vault, recipientFile } };
+const start = () => startTestServer(SETTINGS, home, { nowMs, monoMs: () => performance.now() });
 const random = (length: number) => new Uint8Array(randomBytes(length));
 const configOf = (dataDir: string) =>
   parseConfig({ trustDomain: TRUST_DOMAIN, dataDir, configDir: home.configDir });
@@ -62,7 +66,13 @@ async function restore(outcome: Restored["outcome"]): Promise<Restored> {
   rmSync(home.dataDir, { recursive: true, force: true });
   cpSync(config, home.configDir, { recursive: true });
   return restoreBackup({
-    ...{ file: backup, recipientKey: null, dataDir: home.dataDir, configOf, vouched: ["alice"] },
+    ...{
+      file: backup,
+      recipientKey: parseRecipientKey(recipient.privatePem),
+      dataDir: home.dataDir,
+      configOf,
+      vouched: ["alice"],
+    },
     ...{ ledger: outcome === "proven" ? join(old, "ledger") : null, isVoidAccepted: outcome === "void" },
     ...{ areOlderRulesAccepted: true, random, nowMs, onProgress: () => undefined },
   });
@@ -106,21 +116,43 @@ async function lastOf(change: string) {
 const verdict = (answer: RawAnswer) => [answer.status, answer.status === 200 ? "" : codeOf(answer)];
 const enrol = () => postEnrolment(server, ticketOf(owner, { name: "late" }), createTestSigner());
 
+const lastBackup = async () =>
+  Object(jsonOf(await sendAdmin(server.adminSocket, { target: "/v1/backups" })).last);
+
+/** By two admins, in the console. @returns the file. */
+async function orderBackup(): Promise<string> {
+  const [first, second] = admins;
+  const order = { method: "POST", target: "/v1/backups", body: "{}" } as const;
+  expect(verdict(await sendConsole(server, order, first.cookie))).toEqual([403, "confirmation_required"]);
+  const id = await askConfirmation(server, first, order);
+  await confirm(server, second, id);
+  expect(jsonOf(await confirmed(server, first, order, id))).toMatchObject({ last: { state: "running" } });
+  expect(verdict(await operate("/v1/backups", {}))).toEqual([409, "backup_running"]);
+  await vi.waitUntil(async () => (await lastBackup()).state !== "running", { timeout: 30_000 });
+  const { state, file, code } = await lastBackup();
+  expect([state, code]).toEqual(["made", null]);
+  return join(vault, String(file));
+}
+
 beforeAll(async () => {
+  mkdirSync(vault);
+  writeFileSync(recipientFile, recipient.publicPem);
   server = await start();
   admins = [await admit({}), await admit({ roles: ["admin"] })];
   owner = await createOwner(server, "alice");
   agent = await enrolAgent(server, owner, { scope: ["read:transactions"] });
   service = await enrolVerifier(server);
-  await createBackup({
-    ...{ config: configOf(home.dataDir), file: backup, recipient: null, random, nowMs },
-    onProgress: () => undefined,
-  });
+  backup = await orderBackup();
   await server.close();
   renameSync(home.dataDir, old);
   cpSync(home.configDir, config, { recursive: true });
 });
 afterAll(() => home.remove());
+
+it("is of a backup that two admins ordered: sealed, in the configured place, and nowhere else", () => {
+  expect(readdirSync(vault).toSorted()).toEqual([basename(backup), "backup.pub"].toSorted());
+  expect(readFileSync(backup, "latin1")).not.toContain("SQLite format");
+});
 
 describe("a restore of a place with two admins", () => {
   beforeAll(async () => {

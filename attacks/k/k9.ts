@@ -12,6 +12,7 @@ const ALONE = [
   TURN,
   ROTATION,
   { target: "/v1/evidence?since=2026-01-01T00:00:00Z" },
+  posting("/v1/backups", {}),
   posting("/v1/people/links", { roles: ["admin"] }),
 ];
 

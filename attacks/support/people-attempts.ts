@@ -44,6 +44,7 @@ export async function peopleAttempts({ server }: World): Promise<readonly Attemp
   const id = await askConfirmation(server, { cookie }, asked);
   const answer = (session: string) => () =>
     post(`/v1/confirmations/${id}/answer`, { answer: "refuse" }, session);
+  const orderBackup = () => post("/v1/backups", {}, cookie);
   const release = () => post("/v1/restore/release", { restore: `rst_${"0".repeat(32)}` }, cookie);
   const logOut = () => post("/v1/session/end", {}, cookie);
   const noWord = { code: "x", code_verifier: "A".repeat(43), nonce: "A" };
@@ -66,6 +67,7 @@ export async function peopleAttempts({ server }: World): Promise<readonly Attemp
       kind: "refuse",
       ask: comeProvided,
     },
+    { route: "/v1/backups", what: "one admin's order", status: 403, kind: "refuse", ask: orderBackup },
     { route: "/v1/restore/release", what: "one admin's word", status: 403, kind: "refuse", ask: release },
     { route: BY_PROVIDER, what: "nobody's word", status: 404, kind: "refuse", ask: logInProvided },
     {

@@ -6,7 +6,14 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { BackupNotes, leaveBackupNote, makerOf } from "./backup-notes.ts";
 
 const ID = "0123456789abcdef0123456789abcdef";
-const NOTE = { id: ID, madeBy: "uid:1000", madeAt: "2026-11-23T08:00:00.000Z", size: 7, isSealed: true };
+const NOTE = {
+  id: ID,
+  madeBy: "uid:1000",
+  orderedBy: null,
+  madeAt: "2026-11-23T08:00:00.000Z",
+  size: 7,
+  isSealed: true,
+};
 
 function scene() {
   const dataDir = mkdtempSync(join(tmpdir(), "tw-notes-"));
@@ -39,6 +46,13 @@ describe("who made a backup", () => {
     const details = { change: "backup", backup: ID, made_at: NOTE.madeAt, size: 7, sealed: true };
     expect(events).toEqual([{ subject: `backup:${ID}`, details, principal: "operator", peer: "uid:1000" }]);
     expect(existsSync(join(dataDir, "backups", `${ID}.json`))).toBe(false);
+  });
+
+  it("says who ordered it from the server, where somebody did", async () => {
+    const { dataDir, events, notes } = scene();
+    await leaveBackupNote(dataDir, { ...NOTE, orderedBy: "person:prs_1 person:prs_2" });
+    await notes.look();
+    expect(events).toMatchObject([{ details: { ordered_by: "person:prs_1 person:prs_2" } }]);
   });
 
   it("waits for a ledger that has no place", async () => {

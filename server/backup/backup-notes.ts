@@ -31,6 +31,8 @@ export interface BackupNote {
   readonly id: string;
   /** `uid:<number>` of the host's account. */
   readonly madeBy: string;
+  /** Principals who ordered it from the server, separated by spaces; null for one that was made beside it. */
+  readonly orderedBy: string | null;
   /** RFC 3339. */
   readonly madeAt: string;
   /** Entries of the ledger in it. */
@@ -44,8 +46,8 @@ export async function leaveBackupNote(dataDir: string, note: BackupNote): Promis
   const folder = join(dataDir, FOLDER);
   if (!existsSync(folder)) mkdirSync(folder, { mode: 0o700 });
   const path = join(folder, `${note.id}.json`);
-  const { id, madeBy, madeAt, size, isSealed } = note;
-  const json = { id, made_by: madeBy, made_at: madeAt, size, sealed: isSealed };
+  const { id, madeBy, orderedBy, madeAt, size, isSealed } = note;
+  const json = { id, made_by: madeBy, ordered_by: orderedBy, made_at: madeAt, size, sealed: isSealed };
   await replaceFile({ path, temporary: `${path}.tmp`, bytes: encodeUtf8(formatCanonicalJson(json)) });
   // An administrator's backup is noted for the account that the server runs as.
   const { uid, gid } = statSync(dataDir);
@@ -118,14 +120,15 @@ export class BackupNotes {
     // Nothing but a plain file is read: whoever may write here could else have the server read another.
     const bytes = lstatSync(path).isFile() ? await readFileIfAny(path) : null;
     if (bytes === null) return;
-    const { id, madeBy, madeAt, size, isSealed } = parseNote(bytes);
+    const { id, madeBy, orderedBy, madeAt, size, isSealed } = parseNote(bytes);
+    const ordered = orderedBy === null ? {} : { ordered_by: orderedBy };
     const draft = {
       kind: "admin",
       allow: true,
       reasons: [],
       subject: `backup:${id}`,
       chain: [],
-      details: { change: "backup", backup: id, made_at: madeAt, size, sealed: isSealed },
+      details: { change: "backup", backup: id, made_at: madeAt, size, sealed: isSealed, ...ordered },
     } as const;
     const context = { nowMs: nowMs(), principal: "operator", peer: madeBy, intent: null };
     await record([{ draft, epoch: epoch() }], context);
@@ -134,10 +137,13 @@ export class BackupNotes {
 }
 
 function parseNote(bytes: Uint8Array): BackupNote {
-  const fields = new Fields(parseJsonObject(parseUtf8(bytes), MAX_NOTE_CHARS), "backup_malformed");
+  const json = parseJsonObject(parseUtf8(bytes), MAX_NOTE_CHARS);
+  const fields = new Fields(json, "backup_malformed");
   const note = {
     id: fields.matching("id", ID),
     madeBy: fields.matching("made_by", /^uid:(?:\d{1,10}|unknown)$/),
+    // A warden of before leaves none.
+    orderedBy: json.ordered_by === undefined ? null : fields.textOrNull("ordered_by"),
     madeAt: fields.time("made_at"),
     size: fields.integer("size"),
     isSealed: fields.boolean("sealed"),

@@ -39,10 +39,19 @@ const FOLDERS = ["keys", "payloads", "sinks", "ssf"] as const;
 const MAX_TRIES = 10;
 const ID_BYTES = 16;
 
+/** A backup that somebody ordered from the server. */
+export interface BackupOrder {
+  readonly id: string;
+  /** Principals that stand behind it, separated by spaces. */
+  readonly orderedBy: string;
+}
+
 export interface BackupOptions {
   readonly config: ServerConfig;
   /** Made; must not exist. */
   readonly file: string;
+  /** Of one that was ordered; others get an id here. */
+  readonly order?: BackupOrder;
   /** Public X25519 key; null only where the operator said so. */
   readonly recipient: KeyObject | null;
   readonly random: Random;
@@ -89,7 +98,7 @@ export async function createBackup(options: BackupOptions): Promise<Backup> {
     const size = await addLedger(writer, source);
     const { trustDomain } = config;
     const madeAt = new Date(options.nowMs()).toISOString();
-    const id = encodeHex(options.random(ID_BYTES));
+    const id = options.order?.id ?? encodeHex(options.random(ID_BYTES));
     const madeBy = accountOfProcess();
     addManifest(writer, {
       ...{ v: 1, trust_domain: trustDomain, made_at: madeAt, known: source.known, size, epoch },
@@ -100,7 +109,15 @@ export async function createBackup(options: BackupOptions): Promise<Backup> {
     const reader = writer.reopen();
     const { files, bytes } = await readFiles(reader, null);
     reader.close();
-    await leaveBackupNote(config.dataDir, { id, madeBy, madeAt, size, isSealed: recipient !== null });
+    const orderedBy = options.order?.orderedBy ?? null;
+    await leaveBackupNote(config.dataDir, {
+      id,
+      madeBy,
+      orderedBy,
+      madeAt,
+      size,
+      isSealed: recipient !== null,
+    });
     renameSync(part, file);
     return { files, bytes, size, epoch, id, madeBy };
   } finally {

@@ -7,6 +7,7 @@ import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { issueEnvelope } from "@trustwarden/core/dsse.ts";
 import { formatTime } from "@trustwarden/core/event.ts";
 import { formatUuidV7 } from "@trustwarden/core/id.ts";
+import type { JsonObject } from "@trustwarden/core/json.ts";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { readEpoch } from "../store/commands/epoch.ts";
 import {
@@ -22,6 +23,7 @@ import type { RevokeCommand } from "../store/revocation-ports.ts";
 import { openForWriting } from "../store/schema.ts";
 import { createSqliteStore } from "../store/sqlite.ts";
 import type { SqliteDatabase } from "../store/sqlite-database.ts";
+import { adminsOf, isHeldBy } from "./hold-restore.ts";
 import { closePast, Replay, voidEverything } from "./settle-state.ts";
 
 const { keys } = createTestAuthority();
@@ -102,24 +104,32 @@ it("repeats stops of every kind, each with its own epoch, and none that the back
   expect(agent?.integer("revoked_epoch")).toBe(before + 4);
 });
 
-/** That an agent went to an owner, as a server that lived on wrote it into the ledger. */
-function transferEntry(agentId: string, owner: string, change = "accept"): Uint8Array {
+/** An event as a server that lived on wrote it into the ledger. */
+function entryOf(about: {
+  readonly kind: string;
+  readonly principal: string;
+  readonly subject: string;
+  readonly chain: string[];
+  readonly details: JsonObject;
+}): Uint8Array {
   const record = {
-    v: 1,
-    event_id: formatUuidV7(NOW_MS, randomBytes),
-    kind: "transfer",
-    allow: true,
-    reasons: [],
-    principal: `owner:${owner}`,
-    subject: agentId,
-    chain: [`owner:${ownerId}`, agentId],
-    intent_sha256: null,
-    epoch: readEpoch(database) + 1,
-    from: { peer: "test" },
-    details: { change, agent_id: agentId, from: ownerId, owner },
-    time: formatTime(NOW_MS),
+    ...{ v: 1, event_id: formatUuidV7(NOW_MS, randomBytes), allow: true, reasons: [], intent_sha256: null },
+    ...{ epoch: readEpoch(database) + 1, from: { peer: "test" }, time: formatTime(NOW_MS) },
+    ...about,
   };
   return encodeUtf8(issueEnvelope("control", record, createTestKey().signer, "A".repeat(43)));
+}
+
+/** That an agent went to an owner. */
+function transferEntry(agentId: string, owner: string, change = "accept"): Uint8Array {
+  const details = { change, agent_id: agentId, from: ownerId, owner };
+  const chain = [`owner:${ownerId}`, agentId];
+  return entryOf({ kind: "transfer", principal: `owner:${owner}`, subject: agentId, chain, details });
+}
+
+/** What happened to somebody. */
+function personEntry(details: JsonObject): Uint8Array {
+  return entryOf({ kind: "person", principal: "operator", subject: "p", chain: [], details });
 }
 
 it("repeats who has which agent, and ends one that went to somebody whom the backup does not know", () => {
@@ -191,4 +201,29 @@ it("closes every session and link of people, and where nothing is proven their p
   expect(openOf()).toEqual([0, 0, 0, 1, 1]);
   voidEverything(database, { epoch: 0, nowMs: NOW_MS, vouched: [], agreeing: [] });
   expect(openOf()).toEqual([0, 0, 0, 0, 0]);
+});
+
+it("takes from people again what was taken since, and counts what it cannot repeat", () => {
+  admitPerson();
+  const replay = new Replay(database);
+  replay.take(personEntry({ change: "link", person: "p" }));
+  expect([replay.result, openOf()[3]]).toMatchObject([{ stops: 0, missing: { person: 1 } }, 1]);
+  replay.take(personEntry({ change: "remove-passkey", person: "p", credential_id: "c" }));
+  expect([replay.result.stops, openOf()[3]]).toEqual([1, 0]);
+  replay.take(personEntry({ change: "end", person: "p", roles: ["admin"] }));
+  expect([replay.result.stops, countOf("people WHERE ended_at IS NULL")]).toEqual([2, 0]);
+});
+
+it("knows the admins of the backup, without those who went since and with those who came", () => {
+  admitPerson();
+  const replay = new Replay(database);
+  expect([adminsOf(database), replay.admins.over(adminsOf(database))]).toEqual([["p"], ["p"]]);
+  replay.take(personEntry({ change: "register", person: "q", roles: ["admin"] }));
+  replay.take(personEntry({ change: "register", person: "r", roles: ["auditor"] }));
+  expect(replay.admins.over(["p"])).toEqual(["p", "q"]);
+  replay.take(personEntry({ change: "roles", person: "p", roles: ["auditor"], before: ["admin"] }));
+  expect(replay.admins.over(["p"])).toEqual(["q"]);
+  replay.take(personEntry({ change: "end", person: "q", roles: ["admin"] }));
+  expect(replay.admins.over([])).toEqual([]);
+  expect([isHeldBy(["p", "q"]), isHeldBy(["p"])]).toEqual([true, false]);
 });

@@ -49,6 +49,7 @@ const CONFIRMED_ROWS: Readonly<Record<string, NeedsConfirmation>> = {
   "GET /v1/payloads/:event_id": always,
   "POST /v1/payloads/:event_id/erasure": always,
   "POST /v1/restore/release": always,
+  "POST /v1/backups": always,
   "GET /v1/evidence": whenOfEverybody,
   "POST /v1/people/links": whenOfPower,
   "POST /v1/people/:id/roles": whenOfAdmin,

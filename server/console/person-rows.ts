@@ -85,8 +85,10 @@ const PERSON_ROWS: Readonly<Record<string, readonly Role[]>> = {
   "GET /v1/confirmations": READERS,
   "GET /v1/confirmations/:id": READERS,
   "GET /v1/restore": READERS,
+  "GET /v1/backups": READERS,
   // With a second admin's word alone (`confirmed-rows.ts`).
   "POST /v1/restore/release": ADMINS,
+  "POST /v1/backups": ADMINS,
   "POST /v1/authority/steps": ADMINS,
   "POST /v1/federations": ADMINS,
   "POST /v1/federations/:trust_domain/bundle": ADMINS,

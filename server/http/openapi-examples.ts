@@ -87,6 +87,7 @@ const PATTERNED: readonly string[] = [
   `own_${ULID}`,
   `org_${ULID}`,
   `rst_${HEX_DIGEST.slice(0, 32)}`,
+  HEX_DIGEST.slice(0, 32),
   HEX_DIGEST.slice(0, 40),
   HEX_DIGEST,
   "eu-central-1",

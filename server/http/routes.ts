@@ -8,6 +8,7 @@ import { ACTIONS_ROUTES } from "./table/actions.ts";
 import { APPROVALS_ROUTES } from "./table/approvals.ts";
 import { AUTHORITY_ROUTES } from "./table/authority.ts";
 import { AUTHZEN_ROUTES } from "./table/authzen.ts";
+import { BACKUP_ROUTES } from "./table/backups.ts";
 import { BUDGETS_ROUTES } from "./table/budgets.ts";
 import { CLAIMS_ROUTES } from "./table/claims.ts";
 import { CONFIRMATIONS_ROUTES } from "./table/confirmations.ts";
@@ -75,6 +76,7 @@ export const ROUTES: readonly Route[] = admitPeople([
   ...ORGANIZATION_ROUTES,
   ...CONFIRMATIONS_ROUTES,
   ...RESTORE_ROUTES,
+  ...BACKUP_ROUTES,
   ...SSF_ROUTES,
   ...CONSOLE_ROUTES,
 ]);

@@ -13,6 +13,7 @@ import type { ApprovalWaiters } from "../approvals/waiters.ts";
 import type { Attestors } from "../attest/ports.ts";
 import type { CurrentAuthority } from "../authority/current.ts";
 import type { AuthorityKeeper } from "../authority/keeper.ts";
+import type { BackupOrders } from "../backup/backup-orders.ts";
 import type { SecretsBroker } from "../broker/broker.ts";
 import type { FlooredClock } from "../clock.ts";
 import type { People } from "../console/people.ts";
@@ -124,6 +125,8 @@ export interface Services {
   readonly commands: StoreCommands;
   readonly reads: StoreReads;
   readonly ledger: Ledger;
+  /** Backups that are ordered from here. */
+  readonly backups: BackupOrders;
   /** When the ledger's next shard begins. */
   readonly turns: LedgerTurns;
   readonly decisions: RecordedDecisions;

@@ -15,6 +15,7 @@ const MEANINGS: readonly (readonly [request: RegExp, meaning: string])[] = [
   [/^POST \/v1\/secret-keys\/rotation$/, "Rotate the key of the secrets"],
   [/^GET \/v1\/payloads\/[^/]+$/, "Read what an agent sent"],
   [/^POST \/v1\/payloads\/[^/]+\/erasure$/, "Erase what an agent sent"],
+  [/^POST \/v1\/backups$/, "A backup of everything"],
   [/^POST \/v1\/restore\/release$/, "Agree to a restore"],
   [/^GET \/v1\/evidence$/, "Evidence of everybody’s actions"],
   [/^POST \/v1\/people\/links$/, "A link that lets somebody in"],

@@ -1,0 +1,56 @@
+/** Backups that are ordered: one at a time, and only where there is a place for them that is not the server's own. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, it, onTestFinished } from "vitest";
+import { parseConfig } from "../config.ts";
+import type { BackupJobEnd } from "./backup-job.ts";
+import { BackupOrders } from "./backup-orders.ts";
+
+function scene(directory?: string) {
+  const root = mkdtempSync(join(tmpdir(), "tw-orders-"));
+  onTestFinished(() => rmSync(root, { recursive: true }));
+  const recipientFile = join(root, "backup.pub");
+  writeFileSync(recipientFile, "a key");
+  const places = { dataDir: join(root, "data"), configDir: join(root, "config") };
+  const backup = { directory: join(root, directory ?? "vault"), recipientFile };
+  const config = parseConfig({ ...places, ...(directory === "" ? {} : { backup }) });
+  const ends: ((end: BackupJobEnd) => void)[] = [];
+  const open = () =>
+    new BackupOrders({
+      config,
+      random: (length) => new Uint8Array(length),
+      nowMs: () => 0,
+      start: () => ({ end: new Promise((resolve) => ends.push(resolve)), stop: async () => undefined }),
+    });
+  return { open, ends, recipientFile };
+}
+
+const refused = (code: string) => expect.objectContaining({ code });
+
+it("are made one after another, and what came of the last is known", async () => {
+  const { open, ends } = scene();
+  const orders = open();
+  expect(orders.order("operator")).toMatchObject({ orderedAt: 0, made: null });
+  expect(() => orders.order("operator")).toThrow(refused("backup_running"));
+  ends[0]?.({ code: "config_invalid" });
+  await expect.poll(() => orders.last).toMatchObject({ made: null, code: "config_invalid", endedAt: 0 });
+  orders.order("operator");
+  ends[1]?.({ bytes: 7, size: 3 });
+  const file = "trustwarden.localhost-19700101T000000Z-00000000.tw";
+  await expect.poll(() => orders.last?.made).toEqual({ file, bytes: 7, size: 3 });
+});
+
+it("are refused without a place, and without the recipient's key, which stands in nobody's way afterwards", () => {
+  expect(() => scene("").open().order("operator")).toThrow(refused("backup_not_configured"));
+  const { open, recipientFile } = scene();
+  rmSync(recipientFile);
+  const orders = open();
+  expect(() => orders.order("operator")).toThrow(refused("config_invalid"));
+  expect(orders.last).toBeNull();
+  writeFileSync(recipientFile, "a key");
+});
+
+it.each(["data", "data/backups", "config"])("never go to the server's own directories: %s", (directory) => {
+  expect(() => scene(directory).open()).toThrow(refused("config_invalid"));
+});

@@ -1,0 +1,116 @@
+/**
+ * Backups that are ordered from the server: one at a time, always sealed, written to the configured place and never sent to anybody.
+ *
+ * The server can write there and therefore delete there: move them away, or keep versions (docs/guides/backup.md).
+ */
+import { readFileSync } from "node:fs";
+import { join, resolve, sep } from "node:path";
+import { encodeHex } from "@trustwarden/core/bytes.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { Random } from "@trustwarden/core/id.ts";
+import type { ServerConfig } from "../config.ts";
+import { type BackupJob, type RunningBackup, startBackupJob } from "./backup-job.ts";
+import type { BackupSettings } from "./config.ts";
+
+const ID_BYTES = 16;
+
+/** A backup that was ordered, and what came of it. */
+export interface OrderedBackup {
+  readonly id: string;
+  /** Unix seconds. */
+  readonly orderedAt: number;
+  readonly endedAt: number | null;
+  /** Name in the configured directory, size, and entries of the ledger; null until it is made. */
+  readonly made: { readonly file: string; readonly bytes: number; readonly size: number } | null;
+  /** Why it was not made. */
+  readonly code: string | null;
+}
+
+/** Owns the one job that runs. What was ordered is known until the server ends; that it was made is in the ledger. */
+export class BackupOrders {
+  readonly #config: ServerConfig;
+  readonly #random: Random;
+  readonly #nowMs: () => number;
+  readonly #start: (job: BackupJob) => RunningBackup;
+  #running: RunningBackup | null = null;
+  #last: OrderedBackup | null = null;
+
+  constructor(options: {
+    readonly config: ServerConfig;
+    readonly random: Random;
+    readonly nowMs: () => number;
+    readonly start?: (job: BackupJob) => RunningBackup;
+  }) {
+    this.#config = options.config;
+    this.#random = options.random;
+    this.#nowMs = options.nowMs;
+    this.#start = options.start ?? startBackupJob;
+    const { backup, dataDir, configDir } = options.config;
+    if (backup !== undefined) requireElsewhere(backup, [dataDir, configDir]);
+  }
+
+  get isConfigured(): boolean {
+    return this.#config.backup !== undefined;
+  }
+
+  /** The latest; null when none was ordered since the start. */
+  get last(): OrderedBackup | null {
+    return this.#last;
+  }
+
+  /**
+   * Begins one.
+   *
+   * @param orderedBy - principals that stand behind it, separated by spaces.
+   * @throws TrustWardenError `backup_not_configured`, `backup_running`, `config_invalid` when the recipient's key is not there.
+   */
+  order(orderedBy: string): OrderedBackup {
+    const { backup, trustDomain } = this.#config;
+    if (backup === undefined) throw new TrustWardenError("backup_not_configured");
+    if (this.#running !== null) throw new TrustWardenError("backup_running");
+    const nowMs = this.#nowMs();
+    const id = encodeHex(this.#random(ID_BYTES));
+    const name = `${trustDomain}-${new Date(nowMs).toISOString().replaceAll(/[-:]|\.\d+/g, "")}-${id.slice(0, 8)}.tw`;
+    const ordered = { id, orderedAt: Math.floor(nowMs / 1000), endedAt: null, made: null, code: null };
+    const running = this.#start({
+      config: this.#config,
+      file: join(backup.directory, name),
+      recipientPem: readRecipient(backup.recipientFile),
+      order: { id, orderedBy },
+    });
+    this.#running = running;
+    this.#last = ordered;
+    void running.end.then((end) => {
+      this.#running = null;
+      const endedAt = Math.floor(this.#nowMs() / 1000);
+      this.#last =
+        "code" in end
+          ? { ...ordered, endedAt, code: end.code }
+          : { ...ordered, endedAt, made: { file: name, ...end } };
+    });
+    return ordered;
+  }
+
+  /** Breaks off what runs. */
+  async close(): Promise<void> {
+    await this.#running?.stop();
+  }
+}
+
+function readRecipient(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (cause) {
+    throw new TrustWardenError("config_invalid", { setting: "backup.recipientFile", path }, { cause });
+  }
+}
+
+/** A backup beside what it is a backup of is lost with it, and one in it would be in the next. */
+function requireElsewhere({ directory }: BackupSettings, own: readonly string[]): void {
+  const place = `${resolve(directory)}${sep}`;
+  if (own.some((one) => place.startsWith(`${resolve(one)}${sep}`)))
+    throw new TrustWardenError("config_invalid", {
+      setting: "backup.directory",
+      reason: "it is the server's own",
+    });
+}
