@@ -25,6 +25,7 @@ const FILES: ReadonlyMap<string, string> = new Map([
   ["opa", "opa/run.ts"],
   ["outcomes", "overload/outcomes.ts"],
   ["revocation", "revocation/run.ts"],
+  ["revocations", "revocation/all.ts"],
   ["rotation", "rotation.ts"],
   ["connects", "connects.ts"],
   ["soak", "gateway/soak.ts"],

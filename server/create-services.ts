@@ -23,6 +23,7 @@ import { Nonces } from "./http/nonces.ts";
 import { formatOpenApi } from "./http/openapi.ts";
 import { PublishedLists } from "./http/published-lists.ts";
 import { Latest, Recent } from "./http/recent.ts";
+import { flowOfPeer } from "./http/request-flow.ts";
 import { ROUTES } from "./http/routes.ts";
 import type { Services } from "./http/services.ts";
 import { createIntake } from "./intake/create-intake.ts";
@@ -154,8 +155,10 @@ function createLimits(core: Core) {
     write: (refusal) => writeRefusal(core, refusal),
     onError: () => log.error({ code: "ledger_unavailable" }, "dropped refusals could not be counted"),
   });
-  const intake = createIntake(parts, (error, socket) =>
-    countTurnedAway({ refusals }, error, { peer: formatPeer(socket) }),
+  const intake = createIntake(
+    parts,
+    (error, socket) => countTurnedAway({ refusals }, error, { peer: formatPeer(socket) }),
+    (socket) => flowOfPeer(parts.store.reads, socket),
   );
   return { refusals, intake } satisfies Partial<Services>;
 }

@@ -50,9 +50,13 @@ function ask(agent: TestInstance, over: Agent): Promise<RawAnswer> {
   return sendOver(server.url, { method: "POST", target: "/v1/decisions", body }, over);
 }
 
+/** Each request over a connection of its own. */
+function newConnections(agent: TestInstance): Agent {
+  return new Agent({ keepAlive: false, rejectUnauthorized: false, maxCachedSessions: 0, ...agent.tls });
+}
+
 /** Floods until told to end; every answer. */
-function flood(): () => Promise<readonly RawAnswer[]> {
-  const over = connections(flooder);
+function flood(over = connections(flooder)): () => Promise<readonly RawAnswer[]> {
   const answers: RawAnswer[] = [];
   let isOver = false;
   const lanes = Array.from({ length: 30 }, async () => {
@@ -83,6 +87,13 @@ describe("a server that one owner's agent floods", () => {
         "1",
       ]);
     }
+  });
+
+  it("refuses nobody else's new connection either, whose first request is its owner's", async () => {
+    const end = flood(newConnections(flooder));
+    const over = newConnections(modest);
+    for (let asked = 0; asked < 10; asked += 1) expect((await ask(modest, over)).status).toBe(200);
+    expect((await end()).some(({ status }) => status === 429)).toBe(true);
   });
 
   it("keeps no place for those who send their bodies slowly", async () => {

@@ -18,8 +18,8 @@ const AT_ONCE = 16;
 const STRETCH_MS = 200;
 /** So many more at its end, which with them is a twentieth of the thread's time: refusing must not be most of what it does. */
 const AT_END = 48;
-/** Nobody waits longer than this and a stretch, however many do. */
-const MAX_WAIT_MS = 2000;
+/** Nobody waits longer than this and a stretch, however many do; who has few refused waits for the end of one stretch. */
+const MAX_WAIT_MS = 4000;
 
 /** Puts places before a listener's requests. */
 export type Door = (handler: RequestListener) => RequestListener;
@@ -27,7 +27,7 @@ export type Door = (handler: RequestListener) => RequestListener;
 /** What a door needs of the server. */
 export interface DoorServices {
   readonly clock: Pick<Services["clock"], "monoMs">;
-  readonly intake: { readonly requests: Pick<Services["intake"]["requests"], "knock"> };
+  readonly intake: { readonly requests: Pick<Services["intake"]["requests"], "knock" | "ownerOf"> };
   readonly meter: { readonly figures: Pick<Services["meter"]["figures"], "refusals"> };
 }
 
@@ -50,33 +50,44 @@ export function createDoor(
       if (!(error instanceof TrustWardenError)) throw error;
       services.meter.figures.refusals.add({ code: error.code });
       const dialect = oauth.has(path) ? "oauth" : "json";
-      return answerLater(request.socket, () => refuse({ request, response }, error, { headers, dialect }));
+      const { socket } = request;
+      return answerLater({
+        socket,
+        owner: services.intake.requests.ownerOf(socket),
+        answer: () => refuse({ request, response }, error, { headers, dialect }),
+      });
     }
     handler(request, response);
   };
 }
 
 interface Refusal {
-  readonly sinceMs: number;
   readonly socket: Socket;
+  readonly owner: string;
   readonly answer: () => void;
+}
+
+interface WaitingRefusal extends Refusal {
+  readonly sinceMs: number;
 }
 
 /**
  * Whoever is refused waits a moment for it when many are: a connection that got its refusal at once would bring the next
- * request at once, and refusing would be all that the server does. One that sends more while it waits is cut: else one
- * connection could have as many requests wait here as it can write.
+ * request at once, and refusing would be all that the server does. Owners take turns: whoever keeps to its share and is refused
+ * once does not wait behind all that a flood is refused, or its connections would all be waiting. One that sends more while it
+ * waits is cut: else one connection could have as many requests wait here as it can write.
  */
-function createStretches(monoMs: () => number): (socket: Socket, answer: () => void) => void {
+function createStretches(monoMs: () => number): (refusal: Refusal) => void {
   const patient = new WeakSet<Socket>();
   let atOnce = 0;
-  let waiting: Refusal[] = [];
+  let waiting: WaitingRefusal[] = [];
   const begin = (): void => void setTimeout(end, STRETCH_MS).unref();
   const end = (): void => {
     const dueSinceMs = monoMs() - MAX_WAIT_MS;
-    const firstLater = waiting.findIndex(({ sinceMs }, index) => index >= AT_END && sinceMs > dueSinceMs);
-    const due = firstLater === -1 ? waiting : waiting.slice(0, firstLater);
-    waiting = waiting.slice(due.length);
+    const inTurns = sortByTurns(waiting);
+    const due = inTurns.filter(({ sinceMs }, index) => index < AT_END || sinceMs <= dueSinceMs);
+    const gone = new Set(due);
+    waiting = waiting.filter((refusal) => !gone.has(refusal));
     atOnce = waiting.length;
     if (waiting.length > 0) begin();
     for (const { socket, answer } of due) {
@@ -84,14 +95,26 @@ function createStretches(monoMs: () => number): (socket: Socket, answer: () => v
       answer();
     }
   };
-  return (socket, answer) => {
+  return (refusal) => {
+    const { socket, answer } = refusal;
     if (patient.has(socket)) return void socket.destroy();
     if (atOnce === 0) begin();
     atOnce += 1;
     if (atOnce <= AT_ONCE) return answer();
     patient.add(socket);
-    waiting.push({ sinceMs: monoMs(), socket, answer });
+    waiting.push({ ...refusal, sinceMs: monoMs() });
   };
+}
+
+/** The oldest of each owner, then the next of each, and so on. */
+function sortByTurns(waiting: readonly WaitingRefusal[]): readonly WaitingRefusal[] {
+  const counts = new Map<string, number>();
+  const turns = waiting.map((refusal) => {
+    const turn = counts.get(refusal.owner) ?? 0;
+    counts.set(refusal.owner, turn + 1);
+    return { refusal, turn };
+  });
+  return turns.sort((one, other) => one.turn - other.turn).map(({ refusal }) => refusal);
 }
 
 function isFree(route: Route): boolean {

@@ -1,7 +1,12 @@
 /** Whose a request is, once its caller is proven: of its owner, and within that of the agent or person itself. */
+import type { Socket } from "node:net";
+import { encodeBase64url } from "@trustwarden/core/bytes.ts";
+import { sha256 } from "@trustwarden/core/crypto.ts";
 import { type AgentPrincipal, formatPrincipal, type Principal } from "@trustwarden/core/principal.ts";
 import type { RequestFlow } from "../intake/request-places.ts";
+import type { StoreReads } from "../store/ports.ts";
 import type { Caller } from "./caller.ts";
+import { peerChainOf } from "./peer-chain.ts";
 
 /** The flow of a caller; undefined for those who stay with their address. */
 export function flowOfCaller(caller: Caller): RequestFlow | undefined {
@@ -10,6 +15,33 @@ export function flowOfCaller(caller: Caller): RequestFlow | undefined {
     return typeof owner === "string" ? { owner, agent: "enrolling" } : undefined;
   }
   return flowOf(caller.principal);
+}
+
+/**
+ * Whose a connection is before its first request: the instance to which this server issued its certificate, whose key the
+ * handshake proved. Decides nothing but whose places a request takes: else the first request of everybody's new connection
+ * would be the same stranger's.
+ */
+export function flowOfPeer(
+  reads: Pick<StoreReads, "findSvid" | "chainOf">,
+  socket: Socket,
+): RequestFlow | undefined {
+  const leaf = leafOf(socket);
+  const issued = leaf === undefined ? undefined : reads.findSvid(encodeBase64url(sha256(leaf)));
+  const instance = issued === undefined ? undefined : reads.chainOf(issued.instanceId).at(-1);
+  if (instance === undefined) return undefined;
+  const { spiffeId, ownerId, agentId } = instance;
+  return { owner: ownerId ?? spiffeId, agent: agentId ?? spiffeId, principal: spiffeId };
+}
+
+/** The chain is read once for each socket, so this is what authentication finds read. */
+function leafOf(socket: Socket): Uint8Array | undefined {
+  try {
+    return peerChainOf(socket)[0];
+  } catch {
+    // Safe: without a certificate, or with an odd chain, it is a stranger, who is refused where proof is asked for.
+    return undefined;
+  }
 }
 
 /** All instances of an agent are one, and gain nothing by being many. */

@@ -1,11 +1,12 @@
 /** What stands before the ledger: places for requests and for records on their way, limits of who asks, threads that check signatures. */
+import type { Socket } from "node:net";
 import type { Parts } from "../parts.ts";
 import { Admission } from "./admission.ts";
 import { createThreadLane } from "./check-lane.ts";
 import { OpenStreams } from "./open-streams.ts";
 import { Pace } from "./pace.ts";
 import { RateLimits } from "./rate-limits.ts";
-import { type OnRefused, RequestPlaces } from "./request-places.ts";
+import { type OnRefused, type RequestFlow, RequestPlaces } from "./request-places.ts";
 import { SignatureChecks } from "./signature-checks.ts";
 
 /** As the routes use them. */
@@ -21,12 +22,13 @@ export interface Intake {
 export function createIntake(
   { config, clock, log }: Pick<Parts, "config" | "clock" | "log">,
   onRefused: OnRefused,
+  recognise: (socket: Socket) => RequestFlow | undefined,
 ): Intake {
   const { agent, owner, places, threads, requests, delayMs } = config.intake;
   const monoMs = () => clock.monoMs();
   const onLost = () => log.error({ code: "internal" }, "a thread that checks signatures has ended");
   return {
-    requests: new RequestPlaces(new Pace({ most: requests, delayMs, monoMs }), onRefused),
+    requests: new RequestPlaces(new Pace({ most: requests, delayMs, monoMs }), onRefused, recognise),
     streams: new OpenStreams(),
     limits: new RateLimits({ agent, owner, monoMs }),
     admission: new Admission(places),

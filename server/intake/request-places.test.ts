@@ -56,6 +56,25 @@ describe("places of requests", () => {
     expect(flood(ALICES_OTHER).length).toBeGreaterThan(3);
   });
 
+  it("are of whom a new connection's handshake proved from its first request on, and each is asked once", () => {
+    requests.close();
+    const asked: Socket[] = [];
+    const alices = new Socket();
+    requests = new RequestPlaces(
+      new Pace({ most: 60, delayMs: 100, monoMs: () => 0 }),
+      () => undefined,
+      (socket) => {
+        asked.push(socket);
+        return socket === alices ? ALICE : undefined;
+      },
+    );
+    for (const socket of [alices, alices, new Socket()]) requests.knock({ socket });
+    expect(asked).toHaveLength(2);
+    expect(requests.ownerOf(alices)).toBe("own_alice");
+    requests.know(alices, BOB);
+    expect(requests.ownerOf(alices)).toBe("own_bob");
+  });
+
   it("name who was refused, or nobody where nobody is proven", () => {
     flood(ALICE);
     expect(() => arrive(ALICE)).toThrow(

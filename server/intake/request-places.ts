@@ -2,7 +2,8 @@
  * A place for every request that costs something: asked for when its head has come, held from when all of it is here until it
  * is answered.
  *
- * Before anybody is proven a request belongs to whom its connection proved itself as earlier, or else to its network;
+ * Before anybody is proven a request belongs to whom its connection proved itself as earlier, or to whom its certificate was
+ * issued, or else to its network;
  * once the caller is proven its place moves to that caller, within its owner. What is over an owner's share is refused
  * for the price of reading its head. Stopping, health and operators take no place and are never refused here.
  */
@@ -68,12 +69,19 @@ export class RequestPlaces {
   readonly #pace: Pace;
   readonly #admission: Admission;
   readonly #onRefused: OnRefused;
+  readonly #recognise: (socket: Socket) => RequestFlow | undefined;
   readonly #turns: LoopTurns;
-  /** Whom a connection proved itself as, in an earlier request of the same connection. */
-  readonly #proven = new WeakMap<Socket, RequestFlow>();
+  /** Whom a connection proved itself as, in an earlier request or in its handshake; null for a stranger so far. */
+  readonly #proven = new WeakMap<Socket, RequestFlow | null>();
 
-  constructor(pace: Pace, onRefused: OnRefused) {
+  /** @param recognise - whose a new connection is, as far as its handshake says; asked once for each. */
+  constructor(
+    pace: Pace,
+    onRefused: OnRefused,
+    recognise: (socket: Socket) => RequestFlow | undefined = () => undefined,
+  ) {
     this.#pace = pace;
+    this.#recognise = recognise;
     this.#turns = new LoopTurns({
       monoMs: () => performance.now(),
       onWaited: (waitedMs) => pace.noteWaited(waitedMs),
@@ -104,7 +112,7 @@ export class RequestPlaces {
    * @throws TrustWardenError `overloaded`, with `principal` where it is known.
    */
   knock(request: Arriving): Place {
-    const flow = this.#proven.get(request.socket) ?? strangerAt(request.socket);
+    const flow = this.#flowOf(request.socket);
     this.#admit(flow, request.socket)();
     let leave: (() => void) | undefined;
     const place: Place = {
@@ -121,6 +129,20 @@ export class RequestPlaces {
     };
     placesOf.set(request, place);
     return place;
+  }
+
+  /** Whose a refusal is, so that owners can have theirs in turns. */
+  ownerOf(socket: Socket): string {
+    return this.#flowOf(socket).owner;
+  }
+
+  #flowOf(socket: Socket): RequestFlow {
+    let known = this.#proven.get(socket);
+    if (known === undefined) {
+      known = this.#recognise(socket) ?? null;
+      this.#proven.set(socket, known);
+    }
+    return known ?? strangerAt(socket);
   }
 
   #admit(flow: RequestFlow, socket: Socket): () => void {
