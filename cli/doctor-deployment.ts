@@ -11,6 +11,7 @@ import type { Session } from "./command.ts";
 import { attempt, bad, type Check, good, unknown } from "./doctor-check.ts";
 import { type DatabasePlace, reachDatabase, reachStore, shakeHands } from "./doctor-reach.ts";
 import { checkServers } from "./doctor-servers.ts";
+import { checkWitnesses } from "./doctor-witnesses.ts";
 import { isLoopback } from "./listen.ts";
 import { loadServerConfig } from "./server-config.ts";
 import { CLI_VERSION } from "./version.ts";
@@ -20,8 +21,6 @@ const OTHERS = 0o077;
 const MIN_CERTIFICATE_MS = 10 * 60_000;
 /** A lease, an agent and an upstream each take one; below this a hundred agents are too many. */
 const MIN_DESCRIPTORS = 4096;
-/** A witness is asked every few seconds. */
-const MAX_UNWITNESSED = 10_000;
 /** Settings that name a file with a secret. */
 const SECRET_FILES: readonly string[] = [
   "passwordFile",
@@ -48,7 +47,7 @@ export async function checkDeployment(session: Session, file: string | undefined
     await asked("main listener", (status) => checkListener(session, "main listener", status.server_url)),
     await asked("stop listener", (status) => checkListener(session, "stop listener", status.stop_url)),
     await asked("high-water mark", async (status) => checkMark(mark, status)),
-    await asked("witnesses", async (status) => checkWitnesses(config, status)),
+    await asked("witnesses", (status) => checkWitnesses(session, config, status)),
     ...(await checkLedgerPlaces(config)),
     ...(await checkStatePlace(config)),
     ...(await checkServers(config, () => session.io.nowMs())),
@@ -218,20 +217,6 @@ export function checkMark(
         name,
         `${mark.size} entries and epoch ${mark.epoch} were seen, the server has fewer`,
         "Stop it: its data directory is an old copy.",
-      );
-}
-
-function checkWitnesses({ witnesses }: ServerConfig, { ledger }: StatusAnswer): Check {
-  const name = "witnesses";
-  if (witnesses === undefined)
-    return good(name, "nobody countersigns; a ledger that was cut off is noticed by its verifiers only");
-  const missing = ledger.size - (ledger.witnessed_size ?? 0);
-  return missing <= MAX_UNWITNESSED
-    ? good(name, `all but the last ${missing} entries are witnessed`)
-    : bad(
-        name,
-        `${missing} entries are not witnessed`,
-        "Ask the witnesses; the server's log names those that are silent.",
       );
 }
 

@@ -103,6 +103,8 @@ const SERVER_COMMANDS: Readonly<Record<string, readonly string[]>> = {
   "cli/doctor-checks.ts": ["server/store/state-seal.ts"],
   "cli/doctor-deployment.ts": ["server/config.ts"],
   "cli/doctor-servers.ts": ["server/config.ts", "server/look-at-servers.ts"],
+  // A witness is asked as the server asks it.
+  "cli/doctor-witnesses.ts": ["server/config.ts", "server/witnessing/witness-client.ts"],
   "cli/commands/backup.ts": [
     "server/backup/create-backup.ts",
     "server/backup/restore-backup.ts",

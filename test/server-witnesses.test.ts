@@ -3,14 +3,18 @@ import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs
 import { join } from "node:path";
 import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import { verifyWitnessedCheckpoint } from "@trustwarden/core/agentledger/cosignature.ts";
+import { isSameLogKey } from "@trustwarden/core/agentledger/shard.ts";
 import { parseTlogPolicy } from "@trustwarden/core/agentledger/tlog-policy.ts";
 import { discovery, eventAnswer, eventPage, statusAnswer, turnAnswer } from "@trustwarden/core/api/ledger.ts";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { checkWitnesses } from "../cli/doctor-witnesses.ts";
 import { runWarden } from "../cli/testing.ts";
 import { createWitnessDirectory } from "../cli/witness/witness-directory.ts";
+import { witnessSettings } from "../server/witnessing/config.ts";
 import { createOwner, parseAnswer } from "./support/actors.ts";
+import { turnLedger } from "./support/evidence-shards.ts";
 import { expectRejection } from "./support/expect-code.ts";
-import { codeOf, send, sendAdmin } from "./support/http.ts";
+import { codeOf, jsonOf, send, sendAdmin } from "./support/http.ts";
 import { createHome, startTestServer, type TestHome, type TestServer } from "./support/server.ts";
 import { follow, startTestWitnesses, type TestWitness } from "./support/witnesses.ts";
 
@@ -222,5 +226,39 @@ describe("a server with witnesses", () => {
     await server.close();
     await start();
     expect(await text("/ledger/latest-checkpoint")).toContain(`${origin}\n`);
+  });
+
+  it("is followed to another key by witnesses that it shows the end to, also by one that was away, over a restart", async () => {
+    const [first, , away] = witnesses;
+    await away?.stop();
+    const { shard, vkey: next } = await turnLedger(server, { new_key: true });
+    expect(isSameLogKey(next, vkey)).toBe(false);
+    const policy = parseTlogPolicy(await text("/ledger/witness-policy"));
+    const cosigned = async () => {
+      const note = await text(`/ledger/shard/${shard}/witnessed-checkpoint`);
+      return verifyWitnessedCheckpoint(note, policy, next).cosignatures.length;
+    };
+    await vi.waitFor(async () => expect(await cosigned()).toBe(2), PATIENCE);
+    // As of another make: it neither comes to know of the shard nor shows any of it.
+    const doctor = await checkWitnesses(
+      Object({ client: { get: async (target: string) => jsonOf(await send(server.url, { target })) } }),
+      { witnesses: witnessSettings.parse({ policyFile, timeoutMs: 2000 }) },
+      await readStatus(),
+    );
+    expect(doctor).toMatchObject({
+      state: "bad",
+      found: expect.stringMatching(/^w3 show nothing of the shard/),
+    });
+    expect(doctor.next).toContain(next);
+    await server.close();
+    await away?.start();
+    // A witness remembers what it was shown.
+    await first?.stop();
+    await first?.start();
+    await start();
+    await vi.waitFor(async () => {
+      await createOwner(server, `frank-${performance.now()}`);
+      expect(await cosigned()).toBe(3);
+    }, PATIENCE);
   });
 });

@@ -31,6 +31,14 @@ export const LEDGER_WEAKENINGS = {
       replace: '    if (key !== "") return null;\n',
     },
   ],
+  "witness-follows-any-key": [
+    {
+      file: "core/agentledger/add-shard.ts",
+      find: "    verifyInclusion({ index, size: head.size, leaf, proof, root: head.root });\n",
+      replace:
+        "    if (leaf.length === 0) verifyInclusion({ index, size: head.size, leaf, proof, root: head.root });\n",
+    },
+  ],
   "moved-without-a-fence": [
     {
       file: "core/agentledger/move-log.ts",

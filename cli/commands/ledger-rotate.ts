@@ -35,7 +35,7 @@ async function rotate({ client, output }: Session, { newKey = false }: RotateOpt
   output.show({ origin, vkey, first }, [
     `${origin} has begun at entry ${first}; the shard before it takes nothing more.`,
     newKey
-      ? "No witness knows its key, and until they do it is not called proven: name it to each, beside the old one (`warden witness serve --log`):"
+      ? "`warden witness` is shown the end of the shard before, and follows; other witnesses have to be told its key (`warden doctor` names those that do not follow):"
       : "`warden witness` follows it by itself; other witnesses have to know its key:",
     vkey,
   ]);

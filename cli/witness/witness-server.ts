@@ -7,6 +7,12 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { MAX_SUBMISSION_BYTES } from "@trustwarden/core/agentledger/add-checkpoint.ts";
 import {
+  ADD_SHARD,
+  decideAnnouncement,
+  endedOrigin,
+  parseAnnouncement,
+} from "@trustwarden/core/agentledger/add-shard.ts";
+import {
   decideSubmission,
   readSubmission,
   type WitnessAnswer,
@@ -76,29 +82,45 @@ async function answerRequest(request: IncomingMessage, options: Known): Promise<
     const note = origin === undefined ? null : options.directory.store.read(origin);
     return note === null ? refuse(404, "no checkpoint") : { status: 200, contentType: PLAIN, body: note };
   }
-  if (url !== "/add-checkpoint") return refuse(404, "not here");
+  const add = ADDITIONS.get(url);
+  if (add === undefined) return refuse(404, "not here");
   if (method !== "POST") return refuse(405, "POST is meant");
   const body = await readBody(request);
-  return body === null ? refuse(413, "too large") : addCheckpoint(body, options);
+  return body === null ? refuse(413, "too large") : addText(body, (text) => add(text, options));
 }
 
-function addCheckpoint(bytes: Uint8Array, { directory, logs, now, onEvent }: Known): Answer {
-  let body: string;
+function addText(bytes: Uint8Array, add: (text: string) => Answer): Answer {
   try {
-    body = parseUtf8(bytes);
+    return add(parseUtf8(bytes));
   } catch (error) {
     // Safe to go on: this is the refusal.
     if (!(error instanceof TrustWardenError)) throw error;
     return refuse(400, "malformed");
   }
+}
+
+/** The end of a log, and the key of the shard that follows. */
+function addShard(body: string, { directory, logs, now, onEvent }: Known): Answer {
+  const announcement = parseAnnouncement(body);
+  const origin = endedOrigin(announcement);
+  const log = logs.get(origin);
+  const { answer } = directory.store.end(origin, (remembered) =>
+    decideAnnouncement(announcement, { log, remembered, nowMs: now() * MS_PER_SECOND }),
+  );
+  const event = { status: answer.status };
+  onEvent(answer.status === 200 ? { ...event, ended: origin, next: announcement.vkey } : event);
+  return answer;
+}
+
+function addCheckpoint(body: string, { directory, logs, now, onEvent }: Known): Answer {
   const submission = readSubmission(body, logs);
   if ("status" in submission) {
     onEvent({ status: submission.status });
     return submission;
   }
   const { head } = submission;
-  const step = directory.store.update(head.origin, (remembered) =>
-    decideSubmission(submission, { remembered, witness: directory.signer, now: now() }),
+  const step = directory.store.update(head.origin, (remembered, hasEnded) =>
+    decideSubmission(submission, { remembered, hasEnded, witness: directory.signer, now: now() }),
   );
   const kept =
     step.kind === "refused" && step.contradiction !== null
@@ -108,6 +130,11 @@ function addCheckpoint(bytes: Uint8Array, { directory, logs, now, onEvent }: Kno
   onEvent(kept === null ? event : { ...event, evidence: kept });
   return step.answer;
 }
+
+const ADDITIONS: ReadonlyMap<string, (body: string, options: Known) => Answer> = new Map([
+  ["/add-checkpoint", addCheckpoint],
+  [ADD_SHARD, addShard],
+]);
 
 /** Null for a body beyond the limit. */
 async function readBody(request: IncomingMessage): Promise<Uint8Array | null> {

@@ -7,6 +7,7 @@
  */
 import { existsSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
+import type { AnnouncementStep } from "@trustwarden/core/agentledger/add-shard.ts";
 import { parseCheckpointText } from "@trustwarden/core/agentledger/checkpoint.ts";
 import { parseNote } from "@trustwarden/core/agentledger/signed-note.ts";
 import type { WitnessStep } from "@trustwarden/core/agentledger/witness.ts";
@@ -19,6 +20,10 @@ const SCHEMA = `
     origin text primary key,
     size integer not null,
     note text not null
+  ) strict, without rowid;
+  create table if not exists ends (
+    origin text primary key,
+    next text not null
   ) strict, without rowid;
 `;
 /** The condition repeats what was decided: a smaller tree never takes the place of a larger one. */
@@ -34,12 +39,16 @@ export class WitnessStore {
   readonly #find: StatementSync;
   readonly #origins: StatementSync;
   readonly #remember: StatementSync;
+  readonly #nexts: StatementSync;
+  readonly #follow: StatementSync;
 
   private constructor(database: DatabaseSync) {
     this.#database = database;
     this.#find = database.prepare("select note from checkpoints where origin = ?");
     this.#origins = database.prepare("select origin from checkpoints");
     this.#remember = database.prepare(REMEMBER);
+    this.#nexts = database.prepare("select origin, next from ends");
+    this.#follow = database.prepare("insert into ends (origin, next) values (?, ?) on conflict do nothing");
   }
 
   /** Makes the database of a new witness. @throws TrustWardenError `usage` when there is one. */
@@ -64,6 +73,8 @@ export class WitnessStore {
     const database = new DatabaseSync(path, { timeout: LOCK_TIMEOUT_MS });
     // EXTRA: the commit is durable even when the power goes before the journal's name is gone from the directory.
     database.exec("pragma synchronous = extra");
+    // Of a witness that was made before logs could end under it.
+    database.exec(SCHEMA);
     return new WitnessStore(database);
   }
 
@@ -78,22 +89,48 @@ export class WitnessStore {
     return this.#origins.all().flatMap(({ origin }) => (typeof origin === "string" ? [origin] : []));
   }
 
+  /** Keys of the shards that follow logs which have ended, by the origin of the log before. */
+  nexts(): ReadonlyMap<string, string> {
+    const rows = this.#nexts.all();
+    return new Map(
+      rows.flatMap(({ origin, next }) =>
+        typeof origin === "string" && typeof next === "string" ? [[origin, next] as const] : [],
+      ),
+    );
+  }
+
+  /** Decides on the end of a log and remembers the key that it names, as one. Durable on return. */
+  end(origin: string, decide: (remembered: string | null) => AnnouncementStep): AnnouncementStep {
+    return this.#asOne(() => {
+      const step = decide(this.read(origin));
+      if (step.next !== null) this.#follow.run(origin, step.next);
+      return step;
+    });
+  }
+
   /** Decides on what is remembered and remembers what was decided, as one. Durable on return. */
-  update(origin: string, decide: (remembered: string | null) => WitnessStep): WitnessStep {
+  update(origin: string, decide: (remembered: string | null, hasEnded: boolean) => WitnessStep): WitnessStep {
+    return this.#asOne(() => {
+      const step = decide(this.read(origin), this.nexts().has(origin));
+      if (step.kind === "accepted") this.#replace(origin, step.remember);
+      return step;
+    });
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+
+  #asOne<T>(run: () => T): T {
     this.#database.exec("begin immediate");
     try {
-      const step = decide(this.read(origin));
-      if (step.kind === "accepted") this.#replace(origin, step.remember);
+      const step = run();
       this.#database.exec("commit");
       return step;
     } catch (error) {
       if (this.#database.isTransaction) this.#database.exec("rollback");
       throw error;
     }
-  }
-
-  close(): void {
-    this.#database.close();
   }
 
   #replace(origin: string, note: string): void {

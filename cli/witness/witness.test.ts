@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { formatSubmission, MAX_SUBMISSION_BYTES } from "@trustwarden/core/agentledger/add-checkpoint.ts";
+import { announceEnd, formatAnnouncement } from "@trustwarden/core/agentledger/add-shard.ts";
 import { issueCheckpoint, verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import { verifyWitnessedCheckpoint } from "@trustwarden/core/agentledger/cosignature.ts";
 import {
@@ -13,9 +14,17 @@ import {
   HISTORY_VKEY,
 } from "@trustwarden/core/agentledger/history.test.support.ts";
 import { createTestLogSigner } from "@trustwarden/core/agentledger/ledger.test.support.ts";
+import {
+  createMemoryMedium,
+  MemoryHighWater,
+  MemoryLogStorage,
+} from "@trustwarden/core/agentledger/memory-log-storage.ts";
 import { leafHash } from "@trustwarden/core/agentledger/merkle.ts";
+import { Sequencer } from "@trustwarden/core/agentledger/sequencer.ts";
+import { encodeShardEnd } from "@trustwarden/core/agentledger/shard.ts";
 import { formatVkey, parseVkey, rawEd25519Key } from "@trustwarden/core/agentledger/signed-note.ts";
 import { parseTlogPolicy } from "@trustwarden/core/agentledger/tlog-policy.ts";
+import { parseTlogProof } from "@trustwarden/core/agentledger/tlog-proof.ts";
 import { originHash } from "@trustwarden/core/agentledger/witness.ts";
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { afterAll, describe, expect, it, onTestFinished } from "vitest";
@@ -55,6 +64,34 @@ async function serve(...later: readonly string[]) {
   });
   const { port } = server.address() as AddressInfo; // The cast: a TCP server has an address of that form.
   return { path, vkey, events, url: `http://127.0.0.1:${port}` };
+}
+
+const nextOf = (name: string, key: number) =>
+  formatVkey(`${HISTORY_ORIGIN}/${name}`, rawEd25519Key(createTestLogSigner(key).publicKey));
+
+/** A log that has ended and names a key for the next shard, and what its server sends to witnesses. */
+async function ending(key: number, name = "2026q3") {
+  const log = new Sequencer({
+    origin: HISTORY_ORIGIN,
+    signer: createTestLogSigner(),
+    storage: new MemoryLogStorage(createMemoryMedium()),
+    highWater: new MemoryHighWater(),
+    now: () => 1_795_000_000,
+    onFatal: () => undefined,
+  });
+  await log.start();
+  const next = nextOf(name, key);
+  await log.append([encodeUtf8("an entry")]);
+  await log.append([encodeShardEnd(next)]);
+  await log.waitForCheckpoint(log.size);
+  const text = formatAnnouncement(await announceEnd(log, next));
+  const submission = async (oldSize: number) =>
+    formatSubmission({
+      oldSize,
+      proof: oldSize === 0 ? [] : await log.proveConsistency(oldSize, log.size),
+      checkpoint: log.checkpoint(),
+    });
+  return { log, next, submission, announced: () => text };
 }
 
 async function submit(url: string, body: string) {
@@ -133,6 +170,72 @@ describe("a running witness", () => {
     expect(await offer(noteOf("2026q4", 1))).toBe(403);
     expect(await offer(noteOf("2026q4", 2))).toBe(200);
     expect(await offer(noteOf("2026q2", 1))).toBe(404);
+  });
+
+  it("follows a log to another key by its last entry, which it has cosigned, and then nothing by the key before", async () => {
+    const { url, path } = await serve();
+    const { log, announced, next, submission } = await ending(2);
+    const announce = async (text: string) => {
+      const answer = await fetch(`${url}/add-shard`, { method: "POST", body: text });
+      return { status: answer.status, body: await answer.text() };
+    };
+    expect(await announce(announced())).toMatchObject({ status: 409, body: "0\n" });
+    expect((await submit(url, await submission(0))).status).toBe(200);
+    const noteOf = (name: string, key: number) => {
+      const head = { origin: `${HISTORY_ORIGIN}/${name}`, size: 1, root: leafHash(encodeUtf8(name)) };
+      return formatSubmission({
+        oldSize: 0,
+        proof: [],
+        checkpoint: issueCheckpoint(head, createTestLogSigner(key)),
+      });
+    };
+    const offer = async (name: string, key: number) => (await submit(url, noteOf(name, key))).status;
+    expect(await offer("2026q3", 2)).toBe(403);
+    const thiefs = nextOf("2026q3", 3);
+    const proof = parseTlogProof(announced().slice(announced().indexOf("\n\n") + 2));
+    const forged = {
+      "another key than the end names": [422, formatAnnouncement({ vkey: thiefs, proof })],
+      "another shard": [422, formatAnnouncement({ vkey: nextOf("2026q2", 2), proof })],
+      "no last entry": [422, formatAnnouncement({ vkey: next, proof: { ...proof, index: proof.index - 1 } })],
+      "no proof": [422, formatAnnouncement({ vkey: next, proof: { ...proof, proof: [] } })],
+      "a tree that was not cosigned": [422, (await ending(3)).announced()],
+      "a checkpoint that the log did not sign": [
+        403,
+        announced().replace(
+          /(— \S+ ).*\n$/,
+          (_, name) => `${name}${Buffer.alloc(68, 1).toString("base64")}\n`,
+        ),
+      ],
+      "a log that nobody knows": [404, announced().replaceAll(`\n${HISTORY_ORIGIN}\n`, "\nother.test\n")],
+      nonsense: [400, "next\n\n"],
+      "a large one": [413, announced() + "x".repeat(MAX_SUBMISSION_BYTES)],
+    } as const;
+    for (const [name, [status, text]] of Object.entries(forged))
+      expect([name, (await announce(text)).status]).toEqual([name, status]);
+    expect(await offer("2026q3", 2)).toBe(403);
+    expect((await announce(announced())).status).toBe(200);
+    expect((await announce(announced())).status).toBe(200);
+    // The old key begins nothing any more, neither beside the shard nor behind it, and the old log is over.
+    for (const name of ["2026q2", "2026q3", "2026q3.2", "2026q4"])
+      expect([name, [403, 404].includes(await offer(name, 1))]).toEqual([name, true]);
+    await log.append([encodeUtf8("more")]);
+    await log.waitForCheckpoint(log.size);
+    expect(await submit(url, await submission(log.size - 1))).toMatchObject({ status: 422 });
+    expect(await offer("2026q3", 2)).toBe(200);
+    const kept = WitnessStore.open(join(path, "witness.db"));
+    expect([...kept.nexts()]).toEqual([[HISTORY_ORIGIN, next]]);
+    kept.close();
+    expect(await offer("2026q4", 2)).toBe(200);
+    await log.stop();
+  });
+
+  it("follows no key of a shard to come, and none beyond what it was told of", async () => {
+    const { url } = await serve();
+    const { announced, log, submission } = await ending(2, "2027q1");
+    await submit(url, await submission(0));
+    const answer = await fetch(`${url}/add-shard`, { method: "POST", body: announced() });
+    expect(answer.status).toBe(422);
+    await log.stop();
   });
 
   it("keeps two roots of one size as evidence against the log, once", async () => {

@@ -1,6 +1,6 @@
 /**
- * The logs that a witness knows: those it was told of, and the shards that such a log turns to under the same key: that of the
- * newest shard before them which it was told of.
+ * The logs that a witness knows: those it was told of, the shards whose key the end of such a log named to it, and the shards that
+ * these turn to under the same key: that of the newest one before them.
  *
  * A shard needs no telling: its checkpoints are signed by the key of its ledger under a name that begins with the ledger's own. What a
  * witness says of it is what it says of any log, that it only grows; whether it is the shard that the one before names is shown by
@@ -25,13 +25,13 @@ const CLOCK_SKEW_MS = 3_600_000;
 /** Finds logs by their origin. */
 export class WitnessedLogs {
   readonly #told: ReadonlyMap<string, WitnessedLog>;
-  readonly #store: Pick<WitnessStore, "origins">;
+  readonly #store: Pick<WitnessStore, "origins" | "nexts">;
   readonly #nowMs: () => number;
 
   /** @param options.nowMs - Unix milliseconds. */
   constructor(options: {
     readonly told: ReadonlyMap<string, WitnessedLog>;
-    readonly store: Pick<WitnessStore, "origins">;
+    readonly store: Pick<WitnessStore, "origins" | "nexts">;
     readonly nowMs: () => number;
   }) {
     this.#told = options.told;
@@ -41,19 +41,25 @@ export class WitnessedLogs {
 
   /** The log of an origin, nothing of it remembered yet perhaps; undefined for one that is nobody's. */
   get(origin: string): WitnessedLog | undefined {
-    const told = this.#told.get(origin);
+    const known = this.#known();
+    const told = known.get(origin);
     if (told !== undefined) return told;
-    const [before, log] = this.#newestBefore(origin);
+    const [before, log] = newestBefore(known, origin);
     const ledger = origin.slice(0, Math.max(0, origin.lastIndexOf("/")));
     if (before === undefined || log === undefined || !this.#mayFollow(ledger, origin)) return undefined;
     const vkey = vkeyFor(log.vkey, origin);
     return { vkey, key: parseVkey(vkey) };
   }
 
-  /** Of the logs that this can be a later shard of, the newest one: a key that it replaced begins nothing any more. */
-  #newestBefore(origin: string): readonly [string, WitnessedLog] | readonly [] {
-    const before = [...this.#told].filter(([name]) => isShardSuccessor(name, origin));
-    return before.find(([name]) => before.every(([other]) => !isShardSuccessor(name, other))) ?? [];
+  /** Those it was told of, and what the ends of these and of their shards named. What it was told counts before what it was shown. */
+  #known(): ReadonlyMap<string, WitnessedLog> {
+    const known = new Map(this.#told);
+    for (const vkey of this.#store.nexts().values()) {
+      const key = parseVkey(vkey);
+      const isOurs = [...this.#told.keys()].some((name) => isShardSuccessor(name, key.name));
+      if (isOurs && !known.has(key.name)) known.set(key.name, { vkey, key });
+    }
+    return known;
   }
 
   /** The origin with a hash, of those that something is remembered of. */
@@ -66,7 +72,8 @@ export class WitnessedLogs {
     const known = this.#store.origins();
     if (known.includes(origin)) return true;
     const nameOf = (one: string) => one.slice(ledger.length + 1);
-    const shards = known.filter((one) => isShardOrigin(ledger, one)).map(nameOf);
+    const named = [...this.#store.nexts().values()].map((vkey) => parseVkey(vkey).name);
+    const shards = [...known, ...named].filter((one) => isShardOrigin(ledger, one)).map(nameOf);
     const name = nameOf(origin);
     return (
       shards.length < MAX_SHARDS &&
@@ -74,4 +81,13 @@ export class WitnessedLogs {
       !isComingShard(name, this.#nowMs() + CLOCK_SKEW_MS)
     );
   }
+}
+
+/** Of the logs that this can be a later shard of, the newest one: a key that it replaced begins nothing any more. */
+function newestBefore(
+  known: ReadonlyMap<string, WitnessedLog>,
+  origin: string,
+): readonly [string, WitnessedLog] | readonly [] {
+  const before = [...known].filter(([name]) => isShardSuccessor(name, origin));
+  return before.find(([name]) => before.every(([other]) => !isShardSuccessor(name, other))) ?? [];
 }

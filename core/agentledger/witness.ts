@@ -92,10 +92,16 @@ export function readSubmission(
  */
 export function decideSubmission(
   submission: SignedSubmission,
-  options: { readonly remembered: string | null; readonly witness: NoteSigner; readonly now: number },
+  options: {
+    readonly remembered: string | null;
+    readonly witness: NoteSigner;
+    readonly now: number;
+    /** Whether what is remembered ends with the end of the log: then whatever is longer convicts it. */
+    readonly hasEnded?: boolean;
+  },
 ): WitnessStep {
   const { head, oldSize, text, note } = submission;
-  const { remembered, witness, now } = options;
+  const { remembered, witness, now, hasEnded = false } = options;
   const last = remembered === null ? null : parseCheckpointText(parseNote(remembered).unverifiedText);
   const lastSize = last?.size ?? 0;
   if (oldSize > head.size) return refused(plain(400, "old size beyond the checkpoint"));
@@ -105,6 +111,7 @@ export function decideSubmission(
   if (head.size === lastSize && last !== null && !isEqualBytes(head.root, last.root)) {
     return refused(plain(422, "another root for the same size"), [remembered ?? "", note]);
   }
+  if (hasEnded && head.size > lastSize) return refused(plain(422, "the log has ended"));
   if (!isContinued(submission, last)) return refused(plain(422, "the proof does not show a continuation"));
   const line = issueCosignature(text, witness, now);
   return {

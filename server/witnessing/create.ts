@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import { isShardName, type ShardName } from "@trustwarden/core/agentledger/shard.ts";
-import type { Shard } from "@trustwarden/core/agentledger/sharded-log.ts";
+import type { Shard, ShardLog } from "@trustwarden/core/agentledger/sharded-log.ts";
 import {
   isQuorum,
   needsWitnesses,
@@ -16,6 +16,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { keepFurthest, type Notes } from "@trustwarden/core/notes.ts";
 import type { SeatDuties } from "../shared/seat-duties.ts";
 import { readFileIfAny, replaceFile } from "../store/posix-log-files.ts";
+import { announcing, type EndingLog } from "./announcing.ts";
 import type { WitnessSettings } from "./config.ts";
 import { type PublishedHead, WitnessFollower } from "./follower.ts";
 import type { WitnessedLogSource } from "./own-history.ts";
@@ -28,9 +29,7 @@ const LOOPBACK: readonly string[] = ["127.0.0.1", "[::1]", "localhost"];
 
 /** A shard as witnesses are told of it. */
 export interface WitnessedShard extends Pick<Shard, "name" | "origin" | "isFrozen"> {
-  readonly log: Omit<WitnessedLogSource, "catchUp"> & {
-    waitForCheckpoint(size: number): Promise<void>;
-  };
+  readonly log: EndingLog & Pick<ShardLog, "waitForCheckpoint">;
 }
 
 export interface OpenWitnessingOptions {
@@ -73,7 +72,8 @@ export async function openWitnessing(options: OpenWitnessingOptions): Promise<Sh
   for (const shard of shards) {
     if (await witnessing.isDone(shard)) continue;
     const log = witnessing.sourceOf(shard);
-    const silent = await requireNewest({ policy, clients, log, whenSilent: settings.whenSilent });
+    const asked = { policy, clients: witnessing.clientsOf(shard), log };
+    const silent = await requireNewest({ ...asked, whenSilent: settings.whenSilent });
     if (silent.length > 0) onSilent(silent);
     await witnessing.follow(shard);
   }
@@ -96,6 +96,8 @@ interface ShardWitnessingOptions extends OpenWitnessingOptions {
 export class ShardWitnessing {
   readonly #options: ShardWitnessingOptions;
   readonly #byOrigin = new Map<string, Witnessing>();
+  /** In their order. */
+  readonly #logs = new Map<string, { readonly log: EndingLog; readonly before: EndingLog | undefined }>();
   /** Those that are not done. */
   readonly #followed = new Set<Witnessing>();
   /** Those that began meanwhile, until they are followed. */
@@ -164,6 +166,12 @@ export class ShardWitnessing {
     });
   }
 
+  /** The witnesses, who are told of a shard whose key they do not know. */
+  clientsOf({ origin, log: { vkey } }: WitnessedShard): readonly WitnessClient[] {
+    const before = this.#logs.get(origin)?.before;
+    return this.#options.clients.map((client) => announcing(client, { vkey, before }));
+  }
+
   /** A shard's log as witnesses' words are held to it. */
   sourceOf({ log }: WitnessedShard): WitnessedLogSource {
     if (this.#options.shared === null) return log;
@@ -191,12 +199,13 @@ export class ShardWitnessing {
     const { name, origin } = shard;
     const known = this.#byOrigin.get(origin);
     if (known !== undefined) return known;
-    const { dataDir, settings, clients, shared } = this.#options;
+    const { dataDir, settings, shared } = this.#options;
+    this.#logs.set(origin, { log: shard.log, before: [...this.#logs.values()].at(-1)?.log });
     const log = this.sourceOf(shard);
     const witnessing = new Witnessing({
       ...this.#options,
       log,
-      followers: clients.map((client) => new WitnessFollower(client, log)),
+      followers: this.clientsOf(shard).map((client) => new WitnessFollower(client, log)),
       store: shared === null ? createStore(dataDir, name) : createSharedStore(shared.notes, shard),
       intervalMs: settings.intervalMs,
     });

@@ -73,6 +73,7 @@ async function open() {
         return history.note(5);
       },
       proveConsistency: async (from, to) => history.proof(from, to),
+      proveInclusion: async () => [],
       waitForCheckpoint: async () => undefined,
     },
   };

@@ -4,12 +4,14 @@
  *
  * @see C2SP tlog-witness
  */
+
 import {
   formatSubmission,
   parseTlogSize,
   type Submission,
   TLOG_SIZE_TYPE,
 } from "@trustwarden/core/agentledger/add-checkpoint.ts";
+import { ADD_SHARD, type Announcement, formatAnnouncement } from "@trustwarden/core/agentledger/add-shard.ts";
 import { verifyCosignatures } from "@trustwarden/core/agentledger/cosignature.ts";
 import { formatSignatureLine, parseNote, signaturesOf } from "@trustwarden/core/agentledger/signed-note.ts";
 import type { PolicyWitness } from "@trustwarden/core/agentledger/tlog-policy.ts";
@@ -20,18 +22,24 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 /** A checkpoint with dozens of signatures. */
 const MAX_ANSWER_BYTES = 131_072;
 
-/** What came of a submission. */
-export type SubmissionAnswer =
-  | { readonly kind: "cosigned"; readonly lines: string }
+type Refusal =
   /** The witness knows another size than was thought. */
-  | { readonly kind: "behind"; readonly size: number }
-  | { readonly kind: "refused"; readonly status: number };
+  { readonly kind: "behind"; readonly size: number } | { readonly kind: "refused"; readonly status: number };
+
+/** What came of a submission. */
+export type SubmissionAnswer = { readonly kind: "cosigned"; readonly lines: string } | Refusal;
 
 /** A witness that can be asked. */
 export interface WitnessClient {
   readonly witness: PolicyWitness;
   /** @throws TrustWardenError `witnesses_unreachable` when it gives no answer of the protocol. */
   submit(submission: Submission): Promise<SubmissionAnswer>;
+  /**
+   * Shows it the end of a log and the key of the next one. One of another make does not know the request.
+   *
+   * @throws as `submit`.
+   */
+  announce(announcement: Announcement): Promise<Refusal | { readonly kind: "followed" }>;
   /** The note that it remembers of a log, unverified; null when it shows none. @throws as `submit`. */
   readLatest(origin: string): Promise<string | null>;
 }
@@ -49,13 +57,14 @@ export function createWitnessClient(
   return {
     witness,
     submit: async (submission) => {
-      const { status, type, body } = await call("/add-checkpoint", {
-        method: "POST",
-        body: formatSubmission(submission),
-      });
-      if (status === 200) return { kind: "cosigned", lines: body };
-      if (status === 409 && type === TLOG_SIZE_TYPE) return { kind: "behind", size: parseTlogSize(body) };
-      return { kind: "refused", status };
+      const body = formatSubmission(submission);
+      const answer = await call("/add-checkpoint", { method: "POST", body });
+      return answer.status === 200 ? { kind: "cosigned", lines: answer.body } : refusalOf(answer);
+    },
+    announce: async (announcement) => {
+      const body = formatAnnouncement(announcement);
+      const answer = await call(ADD_SHARD, { method: "POST", body });
+      return answer.status === 200 ? { kind: "followed" } : refusalOf(answer);
     },
     readLatest: async (origin) => {
       const { status, body } = await call(`/${originHash(origin)}/checkpoint`, {});
@@ -64,6 +73,11 @@ export function createWitnessClient(
       return body;
     },
   };
+}
+
+function refusalOf({ status, type, body }: Exchanged): Refusal {
+  if (status === 409 && type === TLOG_SIZE_TYPE) return { kind: "behind", size: parseTlogSize(body) };
+  return { kind: "refused", status };
 }
 
 /**
@@ -86,11 +100,17 @@ export function requireOwnLine(
   return line;
 }
 
+interface Exchanged {
+  readonly status: number;
+  readonly type: string;
+  readonly body: string;
+}
+
 async function exchange(
   url: string,
   init: RequestInit,
   { timeoutMs, ended }: { readonly timeoutMs: number; readonly ended: AbortSignal },
-): Promise<{ readonly status: number; readonly type: string; readonly body: string }> {
+): Promise<Exchanged> {
   try {
     const signal = AbortSignal.any([ended, AbortSignal.timeout(timeoutMs)]);
     const answer = await fetch(url, { ...init, redirect: "error", signal });

@@ -94,6 +94,12 @@ class TestWitness implements WitnessClient {
       : ({ kind: "refused", status } as const);
   }
 
+  /** As a witness of another make. */
+  async announce() {
+    this.#requireNetwork();
+    return { kind: "refused", status: 404 } as const;
+  }
+
   async readLatest() {
     this.#requireNetwork();
     return this.isShowing ? this.remembered : null;
@@ -353,7 +359,11 @@ describe("the way to a witness", () => {
           name: null,
           origin: "",
           isFrozen: false,
-          log: { ...scene().log, waitForCheckpoint: async () => undefined },
+          log: {
+            ...scene().log,
+            proveInclusion: async () => [],
+            waitForCheckpoint: async () => undefined,
+          },
         },
       ],
       monoMs: () => 0,
