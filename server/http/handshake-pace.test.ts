@@ -20,3 +20,9 @@ test("halves when the thread comes late, never stops, and grows by one while it 
   for (let stretch = 0; stretch < 40; stretch += 1) after(50);
   expect(after(50)).toBe(32);
 });
+
+test("begins as many as its listener needs, however late", () => {
+  const pace = new HandshakePace(4);
+  for (let stretch = 0; stretch < 9; stretch += 1) pace.next(500);
+  expect(countOf(pace)).toBe(4);
+});

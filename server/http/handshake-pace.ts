@@ -12,13 +12,19 @@ const LATE_MS = 25;
 /** 640 a second, which is more than one thread can do. */
 const MOST = 32;
 /** 20 a second, however late: who waits must come in at some time. */
-const LEAST = 1;
+const LEAST_EACH_STRETCH = 1;
 const DECREASE = 0.5;
 
 /** Owns the number. */
 export class HandshakePace {
+  readonly #least: number;
   #each = MOST;
   #left = MOST;
+
+  /** @param least - in each stretch, however late. */
+  constructor(least = LEAST_EACH_STRETCH) {
+    this.#least = least;
+  }
 
   /** Whether one more may begin in this stretch. */
   get hasRoom(): boolean {
@@ -33,7 +39,8 @@ export class HandshakePace {
   /** Begins the next stretch. @param tookMs - from the beginning of the one before. */
   next(tookMs: number): void {
     const isLate = tookMs - STRETCH_MS > LATE_MS;
-    this.#each = isLate ? Math.max(LEAST, Math.floor(this.#each * DECREASE)) : Math.min(MOST, this.#each + 1);
+    const fewer = Math.max(this.#least, Math.floor(this.#each * DECREASE));
+    this.#each = isLate ? fewer : Math.min(MOST, this.#each + 1);
     this.#left = this.#each;
   }
 }

@@ -35,6 +35,8 @@ interface Limits {
   readonly maxWaitMs?: number;
   readonly maxTurnMs?: number;
   readonly maxSilenceMs?: number;
+  /** Begun in each stretch, however late the thread is. */
+  readonly leastEachStretch?: number;
 }
 
 /** Puts turns before the handshakes of a server; call it before the server listens. */
@@ -64,7 +66,7 @@ type Named = Pick<Socket, "remoteAddress" | "remotePort">;
 class HandshakeTurns {
   readonly #limits: Limits;
   readonly #begin: (socket: Socket) => void;
-  readonly #pace = new HandshakePace();
+  readonly #pace: HandshakePace;
   readonly #queue = new AddressQueue<Waiting>();
   readonly #underWay = new Map<string, NodeJS.Timeout>();
   #isRoundDue = false;
@@ -73,6 +75,7 @@ class HandshakeTurns {
   constructor(limits: Limits, begin: (socket: Socket) => void) {
     this.#limits = limits;
     this.#begin = begin;
+    this.#pace = new HandshakePace(limits.leastEachStretch);
   }
 
   wait(waiting: Waiting): void {

@@ -36,6 +36,8 @@ const KEEP_ALIVE_TIMEOUT_MS = 75_000;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** Strangers who connect and say nothing must not hold the places of those who come to stop something. */
 const STOP_HANDSHAKE_TIMEOUT_MS = 2000;
+/** 80 a second, a fifth of the thread: among those who come may be somebody's stop, which does not wait behind a crowd for seconds. */
+const LEAST_STOP_HANDSHAKES = 4;
 /** A stop is one short request; whoever takes longer for its head or its body waits for something else. */
 const STOP_REQUEST_TIMEOUT_MS = 5000;
 /** How often links that wait are looked for while the stop listener is full: looking costs time for each link. */
@@ -147,7 +149,11 @@ function createListeners({
   const stop = createListener({ ...options, listener: "stop" }, (handler) => {
     const server = makeStop(handler);
     const monotonicMs = () => services.clock.monoMs();
-    takeHandshakesByTurns(server, { monotonicMs, maxSilenceMs: STOP_HANDSHAKE_TIMEOUT_MS });
+    takeHandshakesByTurns(server, {
+      monotonicMs,
+      maxSilenceMs: STOP_HANDSHAKE_TIMEOUT_MS,
+      leastEachStretch: LEAST_STOP_HANDSHAKES,
+    });
     makeRoomIn(server, new SilentLinks(server, monotonicMs));
     return server;
   });
