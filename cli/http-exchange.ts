@@ -3,8 +3,12 @@
  */
 import { request as httpRequest, type IncomingMessage, type RequestOptions } from "node:http";
 import { type Agent, request as httpsRequest } from "node:https";
+import { promisify } from "node:util";
+import { gunzip } from "node:zlib";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { type ApiAnswer, type ApiRequest, MAX_ANSWER_BYTES } from "./client.ts";
+
+const inflate = promisify(gunzip);
 
 /** A revoke waits for one lease (700 ms); nothing else is silent for long. */
 const TIMEOUT_MS = 15_000;
@@ -84,9 +88,28 @@ async function readAnswer(answer: IncomingMessage): Promise<ApiAnswer> {
   for await (const part of answer) {
     const bytes = Buffer.from(part);
     size += bytes.length;
-    if (size > MAX_ANSWER_BYTES)
-      throw new TrustWardenError("request_too_large", { maxBytes: MAX_ANSWER_BYTES });
+    if (size > MAX_ANSWER_BYTES) throw tooLarge();
     parts.push(bytes);
   }
-  return { status: answer.statusCode ?? 0, body: Buffer.concat(parts) };
+  const body = Buffer.concat(parts);
+  const encoding = answer.headers["content-encoding"];
+  return {
+    status: answer.statusCode ?? 0,
+    body: encoding === undefined ? body : await decode(body, encoding),
+  };
+}
+
+/** A log may keep its entries compressed and give them out so (C2SP tlog-tiles); a few bytes must not become a full memory. */
+async function decode(body: Uint8Array, encoding: string): Promise<Uint8Array> {
+  if (encoding !== "gzip") throw new TrustWardenError("server_unreachable", { why: "another encoding" });
+  try {
+    return await inflate(body, { maxOutputLength: MAX_ANSWER_BYTES });
+  } catch (cause) {
+    if (cause instanceof RangeError) throw tooLarge(cause);
+    throw new TrustWardenError("server_unreachable", { why: "it does not inflate" }, { cause });
+  }
+}
+
+function tooLarge(cause?: unknown): TrustWardenError {
+  return new TrustWardenError("request_too_large", { maxBytes: MAX_ANSWER_BYTES }, { cause });
 }

@@ -73,7 +73,9 @@ export class LogKeyFiles implements LogKeys {
     const { directory } = this.#place;
     const kept = this.#fileOf(vkey).path;
     if (!existsSync(kept)) throw new Error("the key of the shard that goes on is here");
-    if (kept !== join(directory, FIRST))
+    // Written while the first key is still there, and then once for all: a start changes no file that is as it should be.
+    const isNamed = existsSync(join(directory, FIRST_PUBLIC)) && !existsSync(join(directory, FIRST));
+    if (kept !== join(directory, FIRST) && !isNamed)
       writeSealedFile(fileOf(this.#place, FIRST_PUBLIC), rawEd25519Key(this.first));
     for (const name of readdirSync(directory)) {
       const path = join(directory, name);

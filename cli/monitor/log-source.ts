@@ -71,6 +71,8 @@ export function createUrlSource(
       target: `${prefix}/${path}`,
       body: new Uint8Array(),
       lane: "main",
+      // As it is, or as a log keeps its entries compressed.
+      headers: { "accept-encoding": "gzip" },
     } as const;
     const answer =
       url.protocol === "https:"

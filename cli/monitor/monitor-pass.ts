@@ -20,6 +20,7 @@ import { isEqualBytes } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { LogSource } from "./log-source.ts";
 import { type EndedShard, keepEvidence, type MonitorState } from "./monitor-state.ts";
+import { isNoPromise, isOfKeyBefore } from "./promise-key.ts";
 import { readListedKeys } from "./shard-list.ts";
 
 /** What a log may show late: caches, and what was signed while this pass ran. */
@@ -37,6 +38,8 @@ export interface MonitorFinding {
     | "behind"
     | "damaged"
     | "untrusted"
+    /** A promise by a key of this log for a place at which another one had taken over: whoever has the old key made it. */
+    | "key_replaced"
     | "unreachable";
   readonly isProof: boolean;
   readonly source: string;
@@ -330,7 +333,11 @@ class MonitorPass {
       this.#report("promise_broken", { detail, notes: [acknowledgement, note] });
       return "over";
     } catch (error) {
-      this.#explain(error, this.#log.name, [acknowledgement, note]);
+      const before = [this.#options.vkey, ...this.#ended.map((shard) => shard.vkey)];
+      if (isNoPromise(error) && isOfKeyBefore(acknowledgement, { key, before })) {
+        const why = `entry ${index} is promised by a key of this log that it had replaced before: whoever has that key made it`;
+        this.#report("key_replaced", { detail: why, notes: [acknowledgement, note] });
+      } else this.#explain(error, this.#log.name, [acknowledgement, note]);
       // What the key of its place did not sign is no promise, and will be none; it is in the evidence.
       return isNoPromise(error) ? "over" : "open";
     }
@@ -380,8 +387,4 @@ class MonitorPass {
       notes.length === 0 ? null : keepEvidence(evidenceDirectory, { code, texts: { ...texts, vkey } });
     this.#findings.push({ code, isProof, source, detail, evidence });
   }
-}
-
-function isNoPromise(error: unknown): boolean {
-  return error instanceof TrustWardenError && error.code === "receipt_invalid";
 }

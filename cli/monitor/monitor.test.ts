@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { dirname, join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { issueAcknowledgement } from "@trustwarden/core/agentledger/acknowledgement.ts";
 import { issueCheckpoint, verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import { createTestLogSigner } from "@trustwarden/core/agentledger/ledger.test.support.ts";
@@ -56,8 +57,12 @@ async function publish(size: number, forkAt?: number) {
   log.grow(size, forkAt);
   const server = createServer((request, response) => {
     const file = join(root, request.url ?? "");
-    response.writeHead(existsSync(file) ? 200 : 404);
-    response.end(existsSync(file) ? readFileSync(file) : "");
+    // As a store that has bundles compressed and nothing else of them.
+    const isCompressed = existsSync(`${file}.gz`) && request.headers["accept-encoding"] === "gzip";
+    if (isCompressed) response.setHeader("content-encoding", "gzip");
+    const shown = isCompressed ? `${file}.gz` : file;
+    response.writeHead(existsSync(shown) ? 200 : 404);
+    response.end(existsSync(shown) ? readFileSync(shown) : "");
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -162,7 +167,7 @@ describe("warden monitor", () => {
     expect(await look("--ack", promise(3, "entry 3", now))).toMatchObject({
       exitCode: 1,
       size: 4,
-      findings: [{ code: "untrusted" }],
+      findings: [{ code: "key_replaced", is_proof: false }],
     });
     expect(await look()).toMatchObject({ exitCode: 0, acknowledgements: { pending: 0 } });
   });
@@ -306,6 +311,25 @@ describe("warden monitor", () => {
       });
     log.grow(400);
     expect(await look()).toMatchObject({ exitCode: 0, acknowledgements: { kept: 1, pending: 0 } });
+  });
+
+  it("reads a log that gives its bundles out compressed, and no more of them than fits (15)", async () => {
+    const { root, url } = await publish(300);
+    const bundles = ["000", "001.p/44"].map((name) => join(root, "tile/entries", name));
+    for (const file of bundles) {
+      writeFileSync(`${file}.gz`, gzipSync(readFileSync(file)));
+      rmSync(file);
+    }
+    const { look } = watcher(url);
+    expect(await look()).toMatchObject({ exitCode: 0, size: 300, findings: [] });
+    const [full = ""] = bundles;
+    const { reader } = createUrlSource(url, { ca: undefined });
+    const refused = async (bytes: Uint8Array, code: string) => {
+      writeFileSync(`${full}.gz`, bytes);
+      await expect(reader.readObject("tile/entries/000")).rejects.toThrow(expect.objectContaining({ code }));
+    };
+    await refused(gzipSync(Buffer.alloc(17_000_001)), "request_too_large");
+    await refused(gzipSync("entries").subarray(0, -4), "server_unreachable");
   });
 
   it("waits for no place that sends its bytes one by one for ever", async () => {
