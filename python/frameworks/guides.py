@@ -48,15 +48,16 @@ def expect_blocks_do_what_they_say(page: str, folder: str, asks: str, reader: di
     text = (ROOT / f"docs/guides/{page}.md").read_text()
     example = ROOT / "examples/python" / folder
     blocks = [match.groups() for match in BLOCK.finditer(text)]
-    [program] = [block for language, _, block in blocks if language == "python"]
-    assert program == (example / "agent.py").read_text()
+    programs = [block for language, _, block in blocks if language == "python"]
+    assert programs == [(example / name).read_text() for name in ("agent.py", "clerk.py")]
     [before] = [block for language, _, block in blocks if language == "console"]
     # What a reader has to have before the first command that is run here.
     assert f"/python[{page.removeprefix('python-')}]" in before
-    assert f"/examples/python/{folder}/model.py" in before
+    for name in ("model.py", "records.py"):
+        assert f"/examples/python/{folder}/{name}" in before
     work = tmp_path / "work"
     work.mkdir()
-    for name in ("agent.py", "model.py"):
+    for name in ("agent.py", "clerk.py", "model.py", "records.py"):
         (work / name).write_text((example / name).read_text())
     script = "set -e\n" + "".join(block for language, _, block in blocks if language == "sh")
     ran = subprocess.run(["sh", "-c", script], cwd=work, env=reader, capture_output=True, text=True)
@@ -65,4 +66,12 @@ def expect_blocks_do_what_they_say(page: str, folder: str, asks: str, reader: di
     assert asks in ran.stdout
     assert "read:file:reports/q3" in ran.stdout
     assert "delete:file:reports/q3" in ran.stdout
+    # Of the MCP server's tool: the one record that the scope names, and the other one denied.
+    assert "Record 7 is paid." in ran.stdout
+    assert "success" in _line_of(ran.stdout, "read:record:7")
+    assert "denied" in _line_of(ran.stdout, "read:record:8")
     assert "alice" in ran.stdout
+
+
+def _line_of(shown: str, action: str) -> str:
+    return next((line for line in shown.splitlines() if action in line), "")

@@ -8,11 +8,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from trustwarden import TrustWardenError
 from trustwarden._bytes import encode_base64url
 from trustwarden._crypto import hmac_sha256
+from trustwarden._json import JsonObject
 from trustwarden.bundle import TrustBundle
+from trustwarden.jwt_signature import JwtKey, parse_jwt_key
 from trustwarden.jwt_svid import verify_jwt_svid
 from trustwarden.keys import InstanceKey
 from trustwarden.spiffe import TrustDomain
@@ -28,7 +33,7 @@ BUNDLES = {
         0,
         (),
         token_keys=(KEY.public_key, OTHER.public_key),
-        jwt_keys={"k1": KEY.public_key},
+        jwt_keys={"k1": JwtKey(KEY.public_key)},
         wit_keys={"k2": OTHER.public_key},
     )
 }
@@ -120,3 +125,82 @@ def test_a_token_just_inside_of_the_rules_is_believed(good: str) -> None:
 )
 def test_a_token_outside_of_the_rules_is_refused(code: str, bad: str) -> None:
     assert verify(bad) == code
+
+
+CURVES = {"ES256": ec.SECP256R1(), "ES384": ec.SECP384R1(), "ES512": ec.SECP521R1()}
+EC_KEYS = {name: ec.generate_private_key(curve) for name, curve in CURVES.items()}
+RSA_KEY = rsa.generate_private_key(65_537, 2048)
+HASHES: dict[str, hashes.HashAlgorithm] = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
+RSA_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+
+
+def octets(value: int, size: int | None = None) -> str:
+    return encode_base64url(value.to_bytes(size or (value.bit_length() + 7) // 8, "big"))
+
+
+def jwk_of(algorithm: str) -> JsonObject:
+    if algorithm in EC_KEYS:
+        size = (EC_KEYS[algorithm].key_size + 7) // 8
+        point = EC_KEYS[algorithm].public_key().public_numbers()
+        crv = f"P-{EC_KEYS[algorithm].key_size}"
+        return {"kty": "EC", "crv": crv, "x": octets(point.x, size), "y": octets(point.y, size)}
+    numbers = RSA_KEY.public_key().public_numbers()
+    return {"kty": "RSA", "n": octets(numbers.n), "e": octets(numbers.e)}
+
+
+def signed_by(algorithm: str, data: bytes) -> bytes:
+    digest = HASHES[algorithm[2:]]
+    if algorithm in EC_KEYS:
+        size = (EC_KEYS[algorithm].key_size + 7) // 8
+        r, s = decode_dss_signature(EC_KEYS[algorithm].sign(data, ec.ECDSA(digest)))
+        return r.to_bytes(size, "big") + s.to_bytes(size, "big")
+    pss = padding.PSS(padding.MGF1(digest), padding.PSS.DIGEST_LENGTH)
+    return RSA_KEY.sign(data, pss if algorithm.startswith("PS") else padding.PKCS1v15(), digest)
+
+
+def verified(algorithm: str, jwk: JsonObject, alg: str | None = None, kid: object = "k1") -> str:
+    key = parse_jwt_key(jwk)
+    bundles = {DOMAIN: TrustBundle(DOMAIN, 0, (), jwt_keys={} if key is None else {"k1": key})}
+    text = token({"alg": alg or algorithm, "kid": kid}, sign=lambda data: signed_by(algorithm, data))
+    try:
+        return verify_jwt_svid(text, audience=["a"], bundles=bundles, now=NOW).id
+    except TrustWardenError as error:
+        return error.code
+
+
+@pytest.mark.parametrize("algorithm", [*EC_KEYS, *RSA_ALGORITHMS])
+def test_each_of_the_nine_algorithms_is_proven_by_a_key_of_its_kind_and_by_no_other(algorithm: str) -> None:
+    jwk = jwk_of(algorithm)
+    assert verified(algorithm, jwk) == CLAIMS["sub"]
+    assert verified(algorithm, {**jwk, "alg": algorithm}) == CLAIMS["sub"]
+    for other in (*EC_KEYS, *RSA_ALGORITHMS):
+        if other == algorithm:
+            continue
+        # A token chooses neither how a key is used, nor what the key itself says it is for.
+        assert verified(algorithm, jwk, alg=other) == "svid_untrusted"
+        assert verified(algorithm, {**jwk, "alg": other}) == "svid_untrusted"
+        assert verified(other, jwk_of(other), kid="k2") == "svid_untrusted"
+
+
+@pytest.mark.parametrize(
+    ("jwk", "code"),
+    [
+        ({**jwk_of("ES256"), "alg": "EdDSA"}, None),
+        ({**jwk_of("ES256"), "alg": ["ES256"]}, None),
+        ({**jwk_of("ES256"), "key_ops": ["sign"]}, None),
+        ({"kty": "OKP", "crv": "Ed25519", "x": "AA"}, None),
+        ({**jwk_of("ES256"), "crv": ["P-256"]}, None),
+        ({"kty": "RSA", "n": octets((1 << 2046) + 1), "e": "AQAB"}, None),
+        ({**jwk_of("ES256"), "d": "AA"}, "public_key_refused"),
+        ({**jwk_of("ES256"), "x": jwk_of("ES384")["x"]}, "public_key_refused"),
+        ({**jwk_of("ES256"), "y": octets(1, 32)}, "public_key_refused"),
+        ({**jwk_of("RS256"), "e": "Ag"}, "public_key_refused"),
+        ({"kty": "RSA", "n": 1, "e": "AQAB"}, "public_key_refused"),
+    ],
+)
+def test_a_key_of_another_kind_is_left_out_and_a_malformed_one_refused(jwk: JsonObject, code: str | None) -> None:
+    try:
+        assert parse_jwt_key(jwk) is None
+        assert code is None
+    except TrustWardenError as error:
+        assert error.code == code

@@ -66,6 +66,15 @@ describe("signatures of JWT-SVIDs", () => {
     expect([salted(32), salted(20), salted(0)]).toEqual([true, false, false]);
   });
 
+  it("are good by the one algorithm that the key's JWK names, where it names one", () => {
+    const { signature, publicKey } = signWith("RS256");
+    const judge = (alg: string) => {
+      const key = parseJwtKey(jwkOf(publicKey, { alg }));
+      return key !== undefined && isJwtSignature({ algorithm: "RS256", key, data, signature });
+    };
+    expect(["RS256", "RS384", "PS256"].map(judge)).toEqual([true, false, false]);
+  });
+
   it("JV-3 and JV-4: neither none nor an HMAC keyed with the public key is one, and JV-5 nor is EdDSA", () => {
     const { publicKey } = signWith("ES256");
     const pem = publicKey.export({ type: "spki", format: "pem" });

@@ -30,13 +30,15 @@ const ALGORITHMS: ReadonlyMap<string, Algorithm> = new Map<string, Algorithm>([
   ["PS512", { hash: "sha512", padding: PSS }],
 ]);
 const CURVES: ReadonlySet<unknown> = new Set(["P-256", "P-384", "P-521"]);
+/** The one algorithm of a key whose JWK names it (RFC 7517 §4.4). */
+const named = new WeakMap<KeyObject, string>();
 
 /** Every `alg` that a JWT-SVID may have. */
 export const JWT_SVID_ALGORITHMS: ReadonlySet<string> = new Set(ALGORITHMS.keys());
 
 /**
- * Whether the signature is good. A key of another kind or curve than the algorithm's is never asked, so that no token
- * chooses how its key is used.
+ * Whether the signature is good. A key of another kind or curve than the algorithm's is never asked, nor one whose JWK
+ * names another algorithm, so that no token chooses how its key is used.
  */
 export function isJwtSignature({
   algorithm,
@@ -50,7 +52,7 @@ export function isJwtSignature({
   readonly signature: Uint8Array;
 }): boolean {
   const known = ALGORITHMS.get(algorithm);
-  if (known === undefined) return false;
+  if (known === undefined || (named.get(key) ?? algorithm) !== algorithm) return false;
   if ("curve" in known) {
     if (key.asymmetricKeyDetails?.namedCurve !== known.curve) return false;
     return verify(known.hash, data, { key, dsaEncoding: "ieee-p1363" }, signature);
@@ -74,6 +76,7 @@ export function parseJwtKey(jwk: JsonObject): KeyObject | undefined {
   if (d !== undefined) throw refused("a private key in a bundle");
   const key = importJwk(kty === "RSA" ? { kty, n, e } : { kty, crv, x, y });
   const bits = key.asymmetricKeyDetails?.modulusLength ?? MIN_RSA_BITS;
+  if (typeof alg === "string") named.set(key, alg);
   return bits < MIN_RSA_BITS ? undefined : key;
 }
 

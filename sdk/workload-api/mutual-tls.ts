@@ -54,7 +54,7 @@ export function acceptIds(...ids: readonly string[]): MutualTls["accept"] {
   return (peer) => accepted.has(peer);
 }
 
-/** Accepts every workload of a trust domain. @throws TrustWardenError `trust_domain_malformed`. */
+/** Accepts every workload of a trust domain. @throws TrustWardenError `spiffe_id_malformed`. */
 export function acceptTrustDomain(name: string): MutualTls["accept"] {
   const accepted = parseTrustDomain(name);
   return (peer) => trustDomainOf(peer) === accepted;

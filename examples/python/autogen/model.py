@@ -59,3 +59,4 @@ desk_model = Scripted(calls(researcher={"task": "How was the third quarter?"}), 
 researcher_model = Scripted(
     calls(read_file={"path": "reports/q3"}, delete_file={"path": "reports/q3"}), say("Profits rose.")
 )
+clerk_model = Scripted(calls(read_record={"id": "7"}), calls(read_record={"id": "8"}), say("Record 7 is paid."))

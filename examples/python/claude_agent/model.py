@@ -16,6 +16,11 @@ turns: list[Any] = [
     "Profits rose.",
     "It was good.",
 ]
+clerk_turns: list[Any] = [
+    {"mcp__records__read_record": {"id": "7"}},
+    {"mcp__records__read_record": {"id": "8"}},
+    "Record 7 is paid.",
+]
 
 
 def events_of(turn: Any) -> Iterator[dict[str, Any]]:

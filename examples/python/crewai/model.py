@@ -43,3 +43,8 @@ desk_model = scripted(
 researcher_model = scripted(
     calls(read_file={"path": "reports/q3"}, delete_file={"path": "reports/q3"}), "Profits rose."
 )
+clerk_model = scripted(
+    calls(python_records_py_read_record={"id": "7"}),
+    calls(python_records_py_read_record={"id": "8"}),
+    "Record 7 is paid.",
+)

@@ -23,3 +23,6 @@ researcher_model = Scripted(
         [calls(read_file={"path": "reports/q3"}, delete_file={"path": "reports/q3"}), AIMessage("Profits rose.")]
     )
 )
+clerk_model = Scripted(
+    messages=iter([calls(read_record={"id": "7"}), calls(read_record={"id": "8"}), AIMessage("Record 7 is paid.")])
+)

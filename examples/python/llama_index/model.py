@@ -36,3 +36,4 @@ desk_model = Scripted({"ask_researcher": {"question": "How was the third quarter
 researcher_model = Scripted(
     {"read_file": {"path": "reports/q3"}, "delete_file": {"path": "reports/q3"}}, "Profits rose."
 )
+clerk_model = Scripted({"read_record": {"id": "7"}}, {"read_record": {"id": "8"}}, "Record 7 is paid.")

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import AsyncIterator
+from itertools import count
 from typing import Any
 
 from agents import Model, ModelResponse, Usage, set_tracing_disabled
 from openai.types.responses import ResponseFunctionToolCall, ResponseOutputMessage, ResponseOutputText
 
 set_tracing_disabled(True)
+numbers = count()
 
 
 def say(text: str) -> list[Any]:
@@ -17,7 +19,9 @@ def say(text: str) -> list[Any]:
 
 def calls(**tools: dict[str, str]) -> list[Any]:
     return [
-        ResponseFunctionToolCall(type="function_call", call_id=name, name=name, arguments=json.dumps(args))
+        ResponseFunctionToolCall(
+            type="function_call", call_id=f"call_{next(numbers)}", name=name, arguments=json.dumps(args)
+        )
         for name, args in tools.items()
     ]
 
@@ -37,3 +41,4 @@ desk_model = Scripted(calls(ask_researcher={"input": "How was the third quarter?
 researcher_model = Scripted(
     calls(read_file={"path": "reports/q3"}, delete_file={"path": "reports/q3"}), say("Profits rose.")
 )
+clerk_model = Scripted(calls(read_record={"id": "7"}), calls(read_record={"id": "8"}), say("Record 7 is paid."))

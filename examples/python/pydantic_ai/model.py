@@ -19,3 +19,4 @@ desk_model = scripted(calls(ask_researcher={"question": "How was the third quart
 researcher_model = scripted(
     calls(read_file={"path": "reports/q3"}, delete_file={"path": "reports/q3"}), [TextPart("Profits rose.")]
 )
+clerk_model = scripted(calls(read_record={"id": "7"}), calls(read_record={"id": "8"}), [TextPart("Record 7 is paid.")])

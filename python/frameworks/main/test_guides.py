@@ -9,9 +9,7 @@ from guides import expect_blocks_do_what_they_say
 
 GUIDES = {
     "python-agent-framework": "agent_framework",
-    "python-autogen": "autogen",
     "python-claude-agent": "claude_agent",
-    "python-langchain": "langchain",
     "python-llama-index": "llama_index",
     "python-openai-agents": "openai_agents",
     "python-pydantic-ai": "pydantic_ai",

@@ -19,6 +19,7 @@ from ._bytes import encode_base64url, parse_base64
 from ._crypto import encode_spki, parse_p256_jwk, sha256
 from ._json import Json, JsonObject, is_json_list, is_json_object, is_safe_integer, parse_json_object
 from .errors import TrustWardenError
+from .jwt_signature import JwtKey
 from .spiffe import TrustDomain, format_spiffe_id, parse_trust_domain
 from .x509 import Certificate, parse_certificate
 
@@ -27,7 +28,7 @@ MAX_KEYS = 64
 MAX_BUNDLE_CHARS = 262_144
 MAX_BUNDLES = 256
 _MAX_MAP_CHARS = 4_194_304
-_MAX_KID_CHARS = 256
+MAX_KID_CHARS = 256
 _MAX_REVOKED = 64
 # Ours, beside the specification's members; consumers that do not know it ignore it.
 _REVOKED_MEMBER = "trustwarden_revoked"
@@ -45,8 +46,8 @@ class TrustBundle:
     """Empty means that no X.509-SVID of the trust domain is trusted."""
     token_keys: tuple[EllipticCurvePublicKey, ...] = ()
     """Of JWT- and WIT-SVIDs."""
-    jwt_keys: Mapping[str, EllipticCurvePublicKey] = field(default_factory=dict[str, EllipticCurvePublicKey])
-    """Those of JWT-SVIDs, by `kid`."""
+    jwt_keys: Mapping[str, JwtKey] = field(default_factory=dict[str, JwtKey])
+    """Those of JWT-SVIDs, by `kid`; of the Workload API also those of kinds that our own servers do not sign with."""
     wit_keys: Mapping[str, EllipticCurvePublicKey] = field(default_factory=dict[str, EllipticCurvePublicKey])
     """Those of WIT-SVIDs, by `kid`."""
     revoked_authorities: frozenset[str] = frozenset()
@@ -110,7 +111,7 @@ def parse_trust_bundle_json(document: JsonObject, trust_domain: TrustDomain) -> 
         sequence=_parse_whole_number(document, "spiffe_sequence"),
         x509_authorities=tuple(authorities),
         token_keys=tuple(token_keys.values()),
-        jwt_keys={kid: key for kid, key in token_keys.items() if kid not in wit_kids},
+        jwt_keys={kid: JwtKey(key, "ES256") for kid, key in token_keys.items() if kid not in wit_kids},
         wit_keys={kid: key for kid, key in token_keys.items() if kid in wit_kids},
         revoked_authorities=_parse_revoked(document),
     )
@@ -156,7 +157,7 @@ def _is_usable(jwk: JsonObject) -> bool:
 def _add_token_key(keys: dict[str, EllipticCurvePublicKey], jwk: JsonObject) -> str:
     """A `kid` names one key of the document, whichever kind of token it signs (WIT-SVID §6.1). Gives it back."""
     kid = jwk.get("kid")
-    if not isinstance(kid, str) or kid == "" or len(kid) > _MAX_KID_CHARS:
+    if not isinstance(kid, str) or kid == "" or len(kid) > MAX_KID_CHARS:
         raise _malformed("kid")
     if kid in keys:
         raise _malformed("repeated kid")

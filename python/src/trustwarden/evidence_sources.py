@@ -11,7 +11,6 @@ import hmac
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -21,6 +20,7 @@ from ._json import parse_json_object
 from .attest import EvidenceSource, Exchange
 from .environment import github_token_request_from_environment
 from .errors import TrustWardenError, fail
+from .exchange.aws import AwsCredentials
 from .runtime import now_ms
 from .secret import Secret
 
@@ -32,17 +32,6 @@ _AZURE_NONCE_DIGITS = 10
 _REGION = re.compile(r"[a-z]{2}[a-z0-9-]{3,30}")
 _STS_BODY = "Action=GetCallerIdentity&Version=2011-06-15"
 _STS_ALGORITHM = "AWS4-HMAC-SHA256"
-
-
-@dataclass(frozen=True)
-class AwsCredentials:
-    """Temporary security credentials of an assumed role."""
-
-    access_key_id: str
-    secret_access_key: Secret
-    session_token: Secret
-    expires_at: int = 0
-    """Unix seconds; 0 where nobody said."""
 
 
 def from_github_actions() -> EvidenceSource:

@@ -79,11 +79,11 @@ def agent_fetch(
     session.holder.current()
     outgoing = outgoing_of(request, meaning)
     if outgoing.origin == session.gateway.origin():
-        return _response_of(request, _visit_gateway(session, outgoing), bounds)
+        return response_of(request, _visit_gateway(session, outgoing), bounds)
     if len(outgoing.request.body) > _MAX_BODY_BYTES:
         raise fail("request_too_large", {"max_bytes": _MAX_BODY_BYTES})
     if outgoing.origin == session.server.origin:
-        return _response_of(request, _visit_server(session, outgoing), bounds)
+        return response_of(request, _visit_server(session, outgoing), bounds)
     peer = routes.get(outgoing.origin)
     try:
         answer = _visit(session, outgoing, peer)
@@ -93,7 +93,7 @@ def agent_fetch(
         # The service has another identity than before; the handshake ended there, so no intent has left this process.
         routes.forget(outgoing.origin)
         answer = _visit(session, outgoing, routes.get(outgoing.origin))
-    return _response_of(request, answer, bounds)
+    return response_of(request, answer, bounds)
 
 
 def outgoing_of(request: httpx.Request, meaning: Meaning) -> Outgoing:
@@ -139,6 +139,18 @@ def send(outgoing: Outgoing, signed: SignedAction, pool: Pool) -> Answer:
     headers = {**outgoing.headers, **signed.headers, **approval_header(outgoing.meaning.approval)}
     body = request.body if outgoing.has_body else None
     return pool.send(HttpsCall(outgoing.origin, request.method, request.target, headers, body, outgoing.timeout))
+
+
+def response_of(request: httpx.Request, answer: Answer, bounds: Bounds | None) -> httpx.Response:
+    """An answer as `httpx` has it; its body is still to be read."""
+    make = httpx.Response if asks_for_coding(request.headers) else PlainResponse
+    return make(
+        answer.status,
+        headers=answer.headers,
+        stream=BodyOf(answer, bounds),
+        request=request,
+        extensions={"http_version": b"HTTP/1.1", "reason_phrase": answer.reason},
+    )
 
 
 def _visit(session: AgentSession, outgoing: Outgoing, peer: PeerRoutes) -> Answer:
@@ -198,17 +210,6 @@ def _server_action_of(method: str, path: str) -> str:
     if method == "GET" and (path.startswith("/v1/events") or path == "/v1/ledger/consistency"):
         return "read:ledger"
     raise fail("route_unknown", {"method": method, "path": path})
-
-
-def _response_of(request: httpx.Request, answer: Answer, bounds: Bounds | None) -> httpx.Response:
-    make = httpx.Response if asks_for_coding(request.headers) else PlainResponse
-    return make(
-        answer.status,
-        headers=answer.headers,
-        stream=BodyOf(answer, bounds),
-        request=request,
-        extensions={"http_version": b"HTTP/1.1", "reason_phrase": answer.reason},
-    )
 
 
 def _is_own(name: str) -> bool:

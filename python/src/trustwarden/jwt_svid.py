@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ._crypto import is_p256_signature
 from ._json import Json, JsonObject, is_json_list, is_safe_integer
 from ._jws import malformed_token, parse_compact_jws
 from .bundle import TrustBundle
 from .errors import TrustWardenError, fail
+from .jwt_signature import is_jwt_algorithm, is_jwt_signature
 from .spiffe import SpiffeId, TrustDomain, parse_spiffe_id, path_of, trust_domain_of
 
 _MAX_AUDIENCES = 16
@@ -59,7 +59,9 @@ def verify_jwt_svid(
         raise fail("trust_domain_unknown", {"trustDomain": trust_domain_of(spiffe_id)})
     kid = jws.header.get("kid")
     keys = [*bundle.jwt_keys.values()] if kid is None else [bundle.jwt_keys.get(str(kid))]
-    if not any(key is not None and is_p256_signature(key, jws.signed, jws.signature) for key in keys):
+    algorithm = str(jws.header["alg"])
+    # The standard lets a token go without a kid; then each key of the bundle may be the one.
+    if not any(key is not None and is_jwt_signature(key, algorithm, jws.signed, jws.signature) for key in keys):
         raise fail("svid_untrusted", {"reason": "no key of the bundle signed the token"})
     if not all(one in named for one in audience):
         raise fail("svid_audience")
@@ -68,8 +70,10 @@ def verify_jwt_svid(
 
 
 def _require_header(header: JsonObject) -> None:
-    # The algorithm is ours to name, never the token's.
-    if header.get("alg") != "ES256" or header.get("typ") not in _TYPES or not _HEADERS.issuperset(header):
+    # Of the nine that sign; how a key is used is the key's own to say, never the token's.
+    if not is_jwt_algorithm(header.get("alg")) or not _HEADERS.issuperset(header):
+        raise malformed_token("header")
+    if header.get("typ") not in _TYPES:
         raise malformed_token("header")
     if "kid" in header and (not isinstance(header["kid"], str) or header["kid"] == ""):
         raise malformed_token("kid")

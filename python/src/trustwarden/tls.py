@@ -49,6 +49,19 @@ class TlsIdentity(Protocol):
         ...
 
 
+class ConnectionCheck(Protocol):
+    """Who we are and whom we accept; asked for each connection."""
+
+    @property
+    def identity(self) -> TlsIdentity | None:
+        """Our SVID; without one the connection is anonymous."""
+        ...
+
+    def require(self, chain: Sequence[bytes]) -> X509Svid:
+        """The SVID of a peer that is accepted; raises for any other."""
+        ...
+
+
 @dataclass(frozen=True)
 class PeerCheck:
     """Who we are and whom we accept; asked for each connection."""
@@ -58,6 +71,10 @@ class PeerCheck:
     refusal: ErrorCode = "peer_untrusted"
     identity: TlsIdentity | None = None
     """Our SVID; without one the connection is anonymous."""
+
+    def require(self, chain: Sequence[bytes]) -> X509Svid:
+        """As `require_peer`."""
+        return require_peer(chain, self)
 
 
 def anonymous_context() -> ssl.SSLContext:
@@ -76,6 +93,24 @@ def client_context(key: InstanceKey, chain: Sequence[bytes]) -> ssl.SSLContext:
     """What a client with an SVID presents. `chain` is DER, leaf first."""
     context = anonymous_context()
     load_key(context, key, chain)
+    return context
+
+
+def server_context(
+    key: InstanceKey, chain: Sequence[bytes], roots: Sequence[bytes], mode: ssl.VerifyMode
+) -> ssl.SSLContext:
+    """What a server with an SVID presents, and the roots (DER) that a client's chain has to lead to, if it shows one.
+
+    No session is ever resumed.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.options |= ssl.OP_NO_TICKET
+    context.num_tickets = 0
+    load_key(context, key, chain)
+    if roots:
+        context.load_verify_locations(cadata=b"".join(roots))
+    context.verify_mode = mode
     return context
 
 
@@ -119,7 +154,7 @@ def _temporary_file(data: bytes) -> Generator[str, None, None]:
         Path(name).unlink()
 
 
-def connect_tls(host: str, port: int, check: PeerCheck | None, timeout: float | None) -> TlsConnection:
+def connect_tls(host: str, port: int, check: ConnectionCheck | None, timeout: float | None) -> TlsConnection:
     """A connection whose peer is proven, or, without a check, to nobody in particular.
 
     Raises the check's refusal, or `server_unreachable`.
@@ -141,7 +176,7 @@ def connect_tls(host: str, port: int, check: PeerCheck | None, timeout: float | 
         raise _unreachable(host, port, cause) from cause
     try:
         chain = peer_chain_of(wrapped)
-        svid = None if check is None else require_peer(chain, check)
+        svid = None if check is None else check.require(chain)
     except BaseException:
         wrapped.close()
         raise

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from .errors import TrustWardenError, fail
 from .http1 import AnswerHead, AnswerReader, MalformedAnswerError, encode_request
 from .runtime import monotonic, process_id
-from .tls import PeerCheck, TlsConnection, connect_tls
+from .tls import ConnectionCheck, TlsConnection, connect_tls
 
 _IDLE_SECONDS = 15.0
 """How long an idle connection is kept."""
@@ -58,7 +58,7 @@ class HttpsCall:
 class Pool:
     """Connections of one SVID, or of nobody, to peers that one check accepts. Safe for threads."""
 
-    def __init__(self, check: PeerCheck | None, max_connections: int = _MAX_CONNECTIONS) -> None:
+    def __init__(self, check: ConnectionCheck | None, max_connections: int = _MAX_CONNECTIONS) -> None:
         self.check = check
         self._max_connections = max_connections
         self._pid = process_id()

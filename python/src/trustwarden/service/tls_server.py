@@ -16,7 +16,7 @@ from typing import Any, cast
 from ..bundle import TrustBundle
 from ..credential import Credential
 from ..errors import fail
-from ..tls import load_key
+from ..tls import server_context
 
 _MAX_CHAIN = 4
 
@@ -76,17 +76,10 @@ def parse_pem_chain(texts: Iterable[str]) -> tuple[bytes, ...]:
 
 
 def _context(credential: Credential, bundles: Iterable[TrustBundle]) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.options |= ssl.OP_NO_TICKET
-    context.num_tickets = 0
-    context.set_alpn_protocols(["http/1.1"])
-    load_key(context, credential.key, credential.svid_chain)
-    roots = b"".join(root.der for bundle in bundles for root in bundle.x509_authorities)
-    if roots:
-        context.load_verify_locations(cadata=roots)
+    roots = [root.der for bundle in bundles for root in bundle.x509_authorities]
     # Optional, since the route table is for everybody; whoever shows none is no agent.
-    context.verify_mode = ssl.CERT_OPTIONAL
+    context = server_context(credential.key, credential.svid_chain, roots, ssl.CERT_OPTIONAL)
+    context.set_alpn_protocols(["http/1.1"])
     return context
 
 

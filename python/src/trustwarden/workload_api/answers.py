@@ -21,9 +21,10 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key
 from .._bytes import parse_base64url
 from .._crypto import encode_spki, parse_p256_jwk
 from .._der import read_first
-from .._json import Json, is_json_list, is_json_object, parse_json_object
-from ..bundle import MAX_BUNDLES, TrustBundle, parse_trust_bundle_json
+from .._json import Json, JsonObject, is_json_list, is_json_object, parse_json_object
+from ..bundle import MAX_BUNDLES, MAX_KEYS, MAX_KID_CHARS, TrustBundle, parse_trust_bundle_json
 from ..errors import TrustWardenError
+from ..jwt_signature import JwtKey, parse_jwt_key
 from ..keys import InstanceKey
 from ..spiffe import SpiffeId, TrustDomain, parse_spiffe_id, parse_trust_domain, trust_domain_of
 from ..wit import verify_wit
@@ -117,12 +118,31 @@ def parse_key_sets(
         keys = parse_json_object(decode_text(data), _MAX_JWKS_CHARS).get("keys")
         if not is_json_list(keys):
             raise refused("a JWK Set without keys")
+        if len(keys) > MAX_KEYS:
+            raise refused("too many keys")
         # Here most keys stand without `use`: the call says what they are for. What names another is another kind's.
         ours = [key for key in keys if is_json_object(key) and key.get("use", use) == use]
+        if use == "jwt-svid":
+            return TrustBundle(trust_domain, 0, (), jwt_keys=_jwt_keys_of(ours))
         named: list[Json] = [{**key, "use": use} for key in ours]
         return parse_trust_bundle_json({"keys": named}, trust_domain)
 
     return _parse_bundles(bundles, parse)
+
+
+def _jwt_keys_of(keys: Sequence[JsonObject]) -> Mapping[str, JwtKey]:
+    found: dict[str, JwtKey] = {}
+    for jwk in keys:
+        key = parse_jwt_key(jwk)
+        if key is None:
+            continue
+        kid = jwk.get("kid")
+        if not isinstance(kid, str) or kid == "" or len(kid) > MAX_KID_CHARS:
+            raise refused("kid")
+        if kid in found:
+            raise refused("repeated kid")
+        found[kid] = key
+    return found
 
 
 def _parse_bundles(

@@ -25,7 +25,7 @@ T = TypeVar("T")
 _FIRST_DELAY_SECONDS = 0.5
 """Between attempts; doubled each time, with jitter, up to the longest."""
 _LONGEST_DELAY_SECONDS = 30.0
-_FINAL = ("3", "12")
+FINAL = ("3", "12")
 """InvalidArgument and Unimplemented: report an error, do not retry."""
 
 
@@ -73,7 +73,7 @@ class Watch(Generic[T]):
                 return
             if error is not None:
                 tell(self._watched.on_error, error)
-                if error.details.get("status") in _FINAL:
+                if error.details.get("status") in FINAL:
                     self.close()
                     return
             delay = _FIRST_DELAY_SECONDS if self._has_spoken else delay
