@@ -15,6 +15,8 @@ export const RESULT_NAMES = [
   "tessera",
   "questions",
   "size",
+  "restore",
+  "console",
   "overload",
   "opa",
   "outcomes",

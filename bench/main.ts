@@ -14,6 +14,7 @@ import { isWrongUse } from "./wrong-use.ts";
 const FILES: ReadonlyMap<string, string> = new Map([
   ["spire", "spire/run.ts"],
   ["size", "size/run.ts"],
+  ["restore", "size/restore.ts"],
   ["questions", "questions/run.ts"],
   ["cost", "cost/run.ts"],
   ["gateway", "gateway/run.ts"],

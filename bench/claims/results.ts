@@ -14,6 +14,10 @@ export interface Kept {
   readonly versions?: Readonly<Record<string, string>>;
 }
 
+interface Spent {
+  readonly seconds: number;
+  readonly cpu_seconds: number;
+}
 type Values = Readonly<Record<string, number>>;
 interface Run {
   readonly rate: number;
@@ -104,6 +108,24 @@ export interface Results {
     readonly started: { readonly listening_seconds: number; readonly first_issue_ms: number };
     readonly renewals: { readonly per_second: number; readonly server_cpu_ms_each: number };
     readonly stops: readonly { readonly descendants: number; readonly ms: number }[];
+  };
+  readonly restore: Kept & {
+    readonly agents: number;
+    readonly bytes: number;
+    readonly backup: Spent;
+    readonly restore: Spent;
+    readonly started: Spent;
+    readonly rto_seconds: number;
+  };
+  readonly console: Kept & {
+    readonly agents: number;
+    readonly first_paint: { readonly median_ms: number; readonly worst_ms: number };
+    readonly live: {
+      readonly longest_ms: number;
+      readonly frames_a_second: number;
+      readonly late_frames: number;
+      readonly late_frames_idle: number;
+    };
   };
 }
 

@@ -1,16 +1,18 @@
 /**
  * `./dev bench console`: what a person waits for. The first paint of the agents page on a large data directory, and long
- * tasks of the live view at 1,000 decisions a second, in Debian's Chromium in front of a real server.
+ * tasks and late frames of the live view at 1,000 decisions a second, in Debian's Chromium in front of a real server.
  *
  *   node bench/console/run.ts [--keep DIRECTORY] [--owners 17000] [--agents 1500000] [--loads 5] [--seconds 20]
  *
  * The live view's frames come from the real server at its pace; what they count is raised in the page to what they would
  * count at 1,000 decisions a second, with as many named decisions as a frame has. So this measures the page, and not how
- * fast this machine decides (`./dev bench`). Wall time on a machine that others use: its load is in the report.
+ * fast this machine decides (`./dev bench`). A frame is late when it comes more than half of one behind its time; an empty page of
+ * the same browser has late ones too where others use the machine, and is counted before. Its load is in the report.
  */
 import { parseArgs } from "node:util";
 import { buildConsole } from "../../console/build.ts";
 import { openBrowser, type Screen } from "../../console/e2e/browser.ts";
+import { keepResult } from "../keep.ts";
 import { describeMachine, describeVersions } from "../machine.ts";
 import { inFilledDirectory } from "../size/fill-directory.ts";
 import type { Made } from "../size/generate.ts";
@@ -64,12 +66,17 @@ const RAISE = `
   };
 `;
 
-/** Animation frames of the time that is measured. */
+/** Animation frames of the time that is measured, and how many of them were late by the screen's 60 a second. */
 const FRAMES = `new Promise((resolve) => {
   const end = performance.now() + ${Number(values.seconds) * 1000};
-  let count = 0;
-  const next = () => performance.now() > end ? resolve(count) : (count++, requestAnimationFrame(next));
-  next();
+  let [count, late, before] = [0, 0, null];
+  const next = (now) => {
+    if (before !== null && now - before > 1.5 * 1000 / 60) late += Math.round((now - before) / (1000 / 60)) - 1;
+    before = now;
+    if (performance.now() > end) resolve({ count, late });
+    else { count += 1; requestAnimationFrame(next); }
+  };
+  requestAnimationFrame(next);
 })`;
 
 type Page = Screen["page"];
@@ -101,6 +108,7 @@ async function measureAll(directory: string, { agents }: Made): Promise<void> {
         first_paint: agentsPage,
         live,
       };
+      keepResult("console", report);
       console.log(JSON.stringify({ ...report, ended: describeMachine().load }, null, 2));
       const isHeld = agentsPage.median_ms <= BARS.firstPaintMs && live.longest_ms <= BARS.longTaskMs;
       if (!isHeld) process.exitCode = 1;
@@ -144,21 +152,30 @@ async function measureFirstPaint(page: Page, address: string) {
 
 /** Long tasks while the stream runs, without those of the loading itself. */
 async function measureLive(page: Page, address: string) {
+  await page.goto("about:blank");
+  const idle = await countFrames(page);
   await page.addInitScript(RAISE);
   await page.goto(address);
   await page.locator('[data-state="live"]').waitFor();
   await page.waitForTimeout(3000);
   await page.evaluate("window.longTasks.length = 0");
-  const frames = Number(await page.evaluate(FRAMES));
+  const frames = await countFrames(page);
   const durations = Object(await page.evaluate("window.longTasks.map(({ duration }) => duration)"));
   const shown = await page.locator(".figures").textContent();
   return {
     seconds: Number(values.seconds),
     decisions_shown: /Decisions a second([\d,]+)/.exec(shown ?? "")?.[1] ?? "none",
-    frames_a_second: round(frames / Number(values.seconds)),
+    frames_a_second: round(frames.count / Number(values.seconds)),
+    late_frames: frames.late,
+    late_frames_idle: idle.late,
     long_tasks: durations.length,
     longest_ms: round(Math.max(0, ...durations)),
   };
+}
+
+async function countFrames(page: Page): Promise<{ readonly count: number; readonly late: number }> {
+  const { count, late } = Object(await page.evaluate(FRAMES));
+  return { count: Number(count), late: Number(late) };
 }
 
 function median(times: readonly number[]): number {

@@ -10,7 +10,8 @@ import { processorTicks, residentMib, TICKS_PER_SECOND } from "../process-use.ts
 import { askOperator, end } from "../warden.ts";
 import { QUOTAS, TRUST_DOMAIN } from "./founding.ts";
 
-const WARDEN = join(import.meta.dirname, "..", "..", "cli", "main.ts");
+/** The command. */
+export const WARDEN = join(import.meta.dirname, "..", "..", "cli", "main.ts");
 const START_TIMEOUT_MS = 900_000;
 
 /** Seconds of processor time, and memory. */
