@@ -28,6 +28,7 @@ export const FAMILIES: readonly Family[] = [
     load: async () => (await import("./commands/confirmation.ts")).addConfirmationCommands,
   },
   { names: ["agent"], load: async () => (await import("./commands/agent.ts")).addAgentCommands },
+  { names: ["offers"], load: async () => (await import("./commands/offers.ts")).addOffersCommand },
   { names: ["entry"], load: async () => (await import("./commands/entry.ts")).addEntryCommands },
   { names: ["relay"], load: async () => (await import("./commands/relay.ts")).addRelayCommands },
   { names: ["verifier"], load: async () => (await import("./commands/verifier.ts")).addVerifierCommands },

@@ -62,6 +62,7 @@ export async function startLiveServer({
   readonly hasGateway?: boolean;
   readonly policyDir?: string;
   readonly console?: NonNullable<ServerSettings["console"]>;
+  readonly backup?: NonNullable<ServerSettings["backup"]>;
 } = {}): Promise<LiveServer> {
   const directory = mkdtempSync(join(tmpdir(), "trustwarden-sdk-"));
   const dataDir = join(directory, "data");

@@ -199,6 +199,7 @@ const READS: Readonly<Record<string, string>> = {
   "/v1/entries": "read:entries",
   "/v1/node/entries": "read:entries",
   "/v1/agents": "read:agents",
+  "/v1/offers": "read:agents",
   "/v1/agents/:id": "read:agents",
   "/v1/tree": "read:agents",
   "/v1/live": "read:ledger",

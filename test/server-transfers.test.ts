@@ -71,6 +71,43 @@ async function handOver(agent: TestInstance): Promise<RawAnswer> {
   return postAsOwner(server, bob, accepting(offer, signTransfer(transfer, bob)));
 }
 
+describe("an offer that waits", () => {
+  const listed = async (owner?: TestOwner) => {
+    const target = "/v1/offers";
+    if (owner === undefined) return jsonOf(await sendAdmin(server.adminSocket, { target })).offers;
+    const aud = await serverIdOf(server);
+    return jsonOf(await send(server.url, ownerRequest(owner, { method: "GET", target, aud }))).offers;
+  };
+
+  it("is listed for who gave it, for whom it is, and for the operator, until it is taken or withdrawn", async () => {
+    const carol = await createOwner(server, `carol-${names}`);
+    const [first, second] = [await enrol(alice, "offered"), await enrol(alice, "withdrawn")];
+    const documents = [first, second].map((agent) => transferDocument(agent, between()));
+    const offers = documents.map((document) => signTransfer(document, alice));
+    for (const offer of offers) expect((await postAsOwner(server, alice, offering(offer))).status).toBe(200);
+    const views = documents.map(({ agent, exp }) => ({
+      ...{ kind: "transfer", agent_id: agent, from: alice.ownerId, to: bob.ownerId, expires_at: exp },
+    }));
+    for (const owner of [alice, bob, undefined])
+      expect(await listed(owner)).toEqual(expect.arrayContaining(views));
+    expect(await listed(carol)).toEqual([]);
+    const stop = JSON.stringify({ target: { kind: "agent", id: second.answer.agent_id } });
+    await sendAdmin(server.adminSocket, { method: "POST", target: "/v1/revocations", body: stop });
+    const [[taken], [offer]] = [documents, offers];
+    if (taken === undefined || offer === undefined) throw new Error("two were offered");
+    expect(await listed(bob)).toEqual(views.slice(0, 1));
+    expect((await postAsOwner(server, bob, accepting(offer, signTransfer(taken, bob)))).status).toBe(200);
+    expect(await listed(bob)).toEqual([]);
+  });
+
+  it("is an invitation too, which an owner is not shown", async () => {
+    await createLink(server, { roles: ["auditor"] });
+    const invited = { kind: "invitation", roles: ["auditor"], created_by: "operator" };
+    expect(await listed()).toContainEqual(expect.objectContaining(invited));
+    expect(await listed(alice)).toEqual([]);
+  });
+});
+
 describe("a transfer that both owners signed", () => {
   it("gives the agent with all below it, and ends every instance of before", async () => {
     const root = await enrol(alice, "keeper");

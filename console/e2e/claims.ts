@@ -60,6 +60,14 @@ export const CLAIMS = [
       await page.getByRole("button", { name: "Offer it, with your passkey" }).click();
       const offer = (await page.locator("[data-offered] code").textContent()) ?? "";
       await inspect(page, "hand-over", pictures);
+      for (const one of [page, visitor]) {
+        await go(one, "Offers");
+        await one.locator('[data-offer="transfer"]').getByText("hand-over").waitFor();
+      }
+      await visitor.getByRole("cell", { name: "you", exact: true }).waitFor();
+      await inspect(page, "offers", pictures);
+      await page.goBack();
+      await go(visitor, "Agents");
       await go(page, "Agents");
       await page.getByLabel(/^Offer/).fill(offer);
       await page.getByText("It is for another owner").waitFor();

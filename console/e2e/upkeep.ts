@@ -50,6 +50,17 @@ export const UPKEEP = [
     await page.locator("[data-turned]").waitFor();
     await inspect(page, "turned", pictures);
   }),
+  step("a backup is ordered by two admins, and goes to no browser", async ({ browser, pictures }) => {
+    const { page, other } = browser;
+    await go(page, "Settings");
+    await page.getByRole("button", { name: "Order a backup" }).click();
+    await askSecond(page, "before the update");
+    await confirm(other, { reason: "before the update", title: "A backup of everything" });
+    await page.locator('[data-awaited="confirmed"]').waitFor();
+    await page.getByRole("button", { name: "Do it now" }).click();
+    await page.locator('[data-backup="made"]').waitFor();
+    await inspect(page, "backup", pictures);
+  }),
   step(
     "another trust domain is believed by two admins, and not any more by one",
     async ({ browser, pictures }) => {

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { linkAnswer } from "@trustwarden/core/api/people.ts";
 import type { Role } from "@trustwarden/core/role.ts";
+import { createRecipient } from "@trustwarden/server/backup/sealed-stream.ts";
 import { AgentIdentity } from "trustwarden";
 import {
   type LiveServer,
@@ -45,9 +46,13 @@ export interface World {
 /** Starts all of it. */
 export async function createWorld(): Promise<World> {
   const policyDir = askingPolicies();
+  const vault = mkdtempSync(join(tmpdir(), "tw-e2e-vault-"));
+  const recipientFile = join(vault, "backup.pub");
+  writeFileSync(recipientFile, createRecipient().publicPem);
   const provider = await startOidcProvider();
   const live = await startLiveServer({
     policyDir,
+    backup: { directory: vault, recipientFile },
     console: { port: 0, identityProviders: [settingOf(provider)] },
   });
   await provider.serve([publicClient(live)]);
@@ -78,7 +83,7 @@ export async function createWorld(): Promise<World> {
       await service.close();
       await live.close();
       provider.close();
-      rmSync(policyDir, { recursive: true, force: true });
+      for (const folder of [policyDir, vault]) rmSync(folder, { recursive: true, force: true });
     },
   };
 }

@@ -10,6 +10,7 @@ import { Confirmation } from "./screens/confirmation.tsx";
 import { Confirmations } from "./screens/confirmations.tsx";
 import { Ledger, parseLedgerSearch } from "./screens/ledger.tsx";
 import { Now } from "./screens/now.tsx";
+import { Offers } from "./screens/offers.tsx";
 import { Owner } from "./screens/owner.tsx";
 import { People } from "./screens/people.tsx";
 import { Policies } from "./screens/policies.tsx";
@@ -45,6 +46,7 @@ const routes = [
     validateSearch: parseLedgerSearch,
   }),
   createRoute({ getParentRoute: under, path: "/approvals", component: Approvals }),
+  createRoute({ getParentRoute: under, path: "/offers", component: Offers }),
   createRoute({ getParentRoute: under, path: "/confirmations", component: Confirmations }),
   createRoute({ getParentRoute: under, path: "/confirmations/$id", component: Confirmation }),
   createRoute({ getParentRoute: under, path: "/policies", component: Policies }),

@@ -17,6 +17,7 @@ const ADMINS: readonly Role[] = ["admin"];
 /** Roles by row. */
 const PERSON_ROWS: Readonly<Record<string, readonly Role[]>> = {
   "GET /v1/agents": READERS_AND_OWNERS,
+  "GET /v1/offers": READERS_AND_OWNERS,
   "GET /v1/agents/:id": READERS_AND_OWNERS,
   "GET /v1/tree": READERS_AND_OWNERS,
   "GET /v1/live": READERS_AND_OWNERS,

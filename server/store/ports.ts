@@ -31,6 +31,7 @@ import type {
 import type { GatewayCommands, GatewayReads } from "./gateway-ports.ts";
 import type { McpCommands, McpReads } from "./mcp-ports.ts";
 import type { OAuthCommands, OAuthReads } from "./oauth-ports.ts";
+import type { OfferReads } from "./offer-ports.ts";
 import type { PeopleCommands, PeopleReads } from "./people-ports.ts";
 import type { PolicyCommands, PolicyReads } from "./policy-ports.ts";
 import type { ProvenKey, RegistrationCommands, RegistrationReads } from "./registration-ports.ts";
@@ -307,6 +308,7 @@ export interface StoreReads
     McpReads,
     OAuthReads,
     ClaimReads,
+    OfferReads,
     PeopleReads,
     RegistrationReads,
     SecretReads,

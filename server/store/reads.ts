@@ -14,6 +14,7 @@ import { findForeignInstance, listFederations } from "./federation-rows.ts";
 import { listUpstreams } from "./gateway-rows.ts";
 import { listPins } from "./mcp-rows.ts";
 import { findAccessToken } from "./oauth-rows.ts";
+import { createOfferReads } from "./offer-rows.ts";
 import { createPeopleReads } from "./people-rows.ts";
 import { findPolicy } from "./policy-rows.ts";
 import type { AgentState, FeedTarget, InstanceState, OwnerState, StoreReads, SvidState } from "./ports.ts";
@@ -104,6 +105,7 @@ export function createReads(database: SqliteDatabase, nowSeconds: () => number):
     entriesOfNode: (query) => entriesOfNode(database, query),
     ...createApprovalReads(database),
     ...createClaimReads(database),
+    ...createOfferReads(database),
     ...createStopReads(database),
     ...createTreeReads(database, nowSeconds),
     ...createPeopleReads(database),

@@ -134,7 +134,7 @@ export function Facts({
   );
 }
 
-/** A table that scrolls by itself where it is too wide. @param children - its rows. */
+/** A table; on a phone each row is a card, whose lines are named by the columns. @param children - its rows. */
 export function Table({
   columns,
   children,
@@ -142,9 +142,11 @@ export function Table({
   readonly columns: readonly string[];
   readonly children: ReactNode;
 }): ReactElement {
+  // Read by the cards' style sheet: a row's cells do not know their columns.
+  const names = Object.fromEntries(columns.map((name, at) => [`--column-${at + 1}`, JSON.stringify(name)]));
   return (
     <div className="table-wrap">
-      <table>
+      <table style={names}>
         <thead>
           <tr>
             {columns.map((name) => (

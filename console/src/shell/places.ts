@@ -8,6 +8,7 @@ export const PLACES = [
   { to: "/question", name: "Question", icon: "question", key: "q" },
   { to: "/ledger", name: "Ledger", icon: "ledger", key: "l" },
   { to: "/approvals", name: "Approvals", icon: "approvals", key: "w" },
+  { to: "/offers", name: "Offers", icon: "offers", key: "f" },
   { to: "/confirmations", name: "Confirmations", icon: "confirmations", key: "c" },
   { to: "/policies", name: "Policies", icon: "policies", key: "p" },
   { to: "/people", name: "People", icon: "people", key: "o" },

@@ -1,4 +1,5 @@
 /** Rows about owners, services and agents. */
+
 import {
   ownerAnswer,
   ownerRequest,
@@ -7,7 +8,9 @@ import {
   verifierTicketRequest,
 } from "@trustwarden/core/api/identity.ts";
 import { agentList, agentQuery, agentView, ownerList, ownerQuery } from "@trustwarden/core/api/ledger.ts";
+import { offerList } from "@trustwarden/core/api/offers.ts";
 import { z } from "zod";
+import { listOffers } from "../acts/offers.ts";
 import { createOwner, createVerifierTicket, listAgents, listOwners, showAgent } from "../acts/registry.ts";
 import { depositTicket } from "../acts/tickets.ts";
 import { ownerLimitOf, relationOf } from "../relation.ts";
@@ -69,6 +72,19 @@ export const REGISTRY_ROUTES: readonly Route[] = [
     action: () => "create:ticket",
     subject: () => "self",
     act: depositTicket,
+  }),
+  defineGuarded({
+    method: "GET",
+    path: "/v1/offers",
+    listeners: MAIN_AND_ADMIN,
+    summary: "Agents that wait to be taken over or claimed, and people who were invited",
+    access: ["owner", "operator"],
+    recording: "single",
+    answer: offerList,
+    action: () => "read:agents",
+    subject: (_services, { caller: { principal } }) =>
+      ownerLimitOf(principal) === undefined ? "none" : "self",
+    act: listOffers,
   }),
   defineGuarded({
     method: "GET",

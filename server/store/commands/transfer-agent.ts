@@ -26,6 +26,7 @@ import { revoke } from "./revoke.ts";
 import { requireEasyTaking } from "./velocity.ts";
 
 const CLAIM = "INSERT INTO claims (kind, issuer, id, expires_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING";
+const TAKEN = "DELETE FROM claims WHERE kind = 'transfer-waits' AND issuer = ? AND id = ?";
 /** A digest alone, from servers that did not note when, or with the second of its arrival behind it. */
 const FIND_ENVELOPE =
   "SELECT id FROM claims WHERE kind = 'transfer-envelope' AND issuer = ? AND id >= ? AND id < ?";
@@ -56,6 +57,7 @@ export function offerTransfer(
     throw new TrustWardenError("transfer_used", { jti });
   const arrived = `${digestOfEnvelope(envelope)}@${secondsOf(context)}`;
   database.run(CLAIM, "transfer-envelope", from, arrived, exp);
+  database.run(CLAIM, "transfer-waits", from, waitingIdOf(transfer), exp);
   return { value: null, draft: draftOf(transfer, { change: "offer", offer: envelope }) };
 }
 
@@ -76,6 +78,7 @@ export function acceptTransfer(
     throw new TrustWardenError("transfer_used", { jti });
   // A clock that is ahead signs for a moment that has not come: a stop before it is one after the offer all the same.
   requireAsOffered(database, { ...transfer, iat: Math.min(transfer.iat, offeredAt) });
+  database.run(TAKEN, from, waitingIdOf(transfer));
   const agents = database.get(COUNT_TREE, agent)?.integer("count") ?? 0;
   requireAgentQuota(database, deps, { ownerId: to, more: agents });
   requireEasyTaking(database, deps, { ownerId: to, agentId: agent, now: secondsOf(context) });
@@ -83,6 +86,11 @@ export function acceptTransfer(
   const instances = move(database, { context, agentId: agent, ownerId: to });
   const details = { change: "accept", offer, acceptance, agents, instances };
   return { value: { agents, instances, target }, draft: draftOf(transfer, details) };
+}
+
+/** What the list of offers shows, and nobody acts on; the ids after the document's own are of one length each. */
+function waitingIdOf({ jti, agent, to }: Transfer): string {
+  return `${jti} ${agent} ${to}`;
 }
 
 /** Who takes what, and when. */
