@@ -127,6 +127,7 @@ function issue(
 ): IssuedInstance {
   const svidExpiresAt = Math.min(now + TTL_SECONDS, instanceExpiresAt);
   return {
+    uid: 0,
     instanceId,
     agentId: `agt_${instanceId}`,
     ownerId: "own_1",

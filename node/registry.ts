@@ -22,6 +22,8 @@ export interface IssuedSvid {
 
 /** An instance's SVIDs as the server issued them now; proven to be for these keys and this trust domain. */
 export interface IssuedInstance {
+  /** Whose process it is, by the kernel: accounts have their turns with the server. */
+  readonly uid: number;
   readonly instanceId: string;
   readonly agentId: string;
   readonly ownerId: string;

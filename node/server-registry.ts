@@ -69,6 +69,7 @@ interface KeyPair {
 }
 
 interface Issuance {
+  readonly uid: number;
   readonly target: string;
   readonly enrolmentSha256: string;
   /** Made when its turn has come: what an agent is made of is measured then. */
@@ -90,6 +91,7 @@ export class ServerRegistry {
       entries: () => this.#entries(),
       createInstance: async (entry, { selectors, facts }) =>
         this.#issue({
+          uid: facts.uid,
           target: "/v1/node/instances",
           enrolmentSha256: entry.enrolmentSha256,
           request: () => ({
@@ -100,8 +102,9 @@ export class ServerRegistry {
             custody: "delivered",
           }),
         }),
-      renewInstance: async ({ instanceId, svid }) =>
+      renewInstance: async ({ uid, instanceId, svid }) =>
         this.#issue({
+          uid,
           target: "/v1/node/renewals",
           enrolmentSha256: svid.svidSha256,
           request: () => ({
@@ -109,17 +112,17 @@ export class ServerRegistry {
             composition: this.#compositionOf(agentOfId(svid.spiffeId)),
           }),
         }),
-      issueJwt: async ({ instanceId }, { audience, identity }) => {
+      issueJwt: async ({ uid, instanceId }, { audience, identity }) => {
         const body = { instance_id: instanceId, audiences: [...audience], identity };
-        const answer = await this.#inTurn(() => this.#post("/v1/node/jwt-svids", body, nodeJwtAnswer));
+        const answer = await this.#inTurn(uid, () => this.#post("/v1/node/jwt-svids", body, nodeJwtAnswer));
         return { svid: answer.svid, expiresAt: answer.expires_at };
       },
       isWitServed: () => this.#options.server.discovery.wit_svid,
-      issueWit: (instance, request) => this.#inTurn(() => this.#issueWit(instance, request)),
+      issueWit: (instance, request) => this.#inTurn(instance.uid, () => this.#issueWit(instance, request)),
       issueGrant: (instance, asked) => this.#issueGrant(instance, asked),
       endInstance: async (instanceId, reason) => {
         const body = { instance_id: instanceId, reason };
-        await this.#inTurn(() => this.#post("/v1/node/endings", body, revocationAnswer));
+        await this.#inTurn("endings", () => this.#post("/v1/node/endings", body, revocationAnswer));
       },
       refresh: () => this.#refresh(),
       bundles: () => [this.#options.server.bundle, ...this.#federated],
@@ -145,13 +148,16 @@ export class ServerRegistry {
     throw new TrustWardenError("server_untrusted", { reason: "the list of entries does not end" });
   }
 
-  /** A host that starts a thousand processes is no crowd of connections: a few are kept, and shared by all its agents. */
-  #inTurn<T>(ask: () => Promise<T>): Promise<T> {
-    return inTurn(`node ${this.#options.server.watchKey}`, ask);
+  /**
+   * A host that starts a thousand processes is no crowd of connections: a few are kept, and shared by all its agents. Its accounts
+   * have their turns, and so have ends of instances, so that none of them waits behind all that another one asks.
+   */
+  #inTurn<T>(whose: number | "endings", ask: () => Promise<T>): Promise<T> {
+    return inTurn(`node ${this.#options.server.watchKey}`, ask, String(whose));
   }
 
   #issue(options: Issuance): Promise<IssuedInstance> {
-    return this.#inTurn(() => this.#issueNow(options));
+    return this.#inTurn(options.uid, () => this.#issueNow(options));
   }
 
   async #issueNow(options: Issuance): Promise<IssuedInstance> {
@@ -164,7 +170,7 @@ export class ServerRegistry {
     });
     const body = { ...options.request(), ...prove(keys.instance), class: prove(keys.class) };
     const answer = await this.#post(options.target, body, nodeIdentityAnswer);
-    return readIssued({ answer, keys, server, now: nowSeconds(runtime) });
+    return { uid: options.uid, ...readIssued({ answer, keys, server, now: nowSeconds(runtime) }) };
   }
 
   #compositionOf(agent: string): JsonObject | null {
@@ -248,7 +254,7 @@ function readIssued(options: {
   readonly keys: KeyPair;
   readonly server: TrustServer;
   readonly now: number;
-}): IssuedInstance {
+}): Omit<IssuedInstance, "uid"> {
   const { answer, keys, server, now } = options;
   const { agent_id, owner_id, class_svid_chain } = answer;
   if (agent_id === null || owner_id === null) throw untrusted("no agent");

@@ -25,4 +25,26 @@ describe("renewals of one process", () => {
     expect((await settled).filter(({ status }) => status === "fulfilled")).toHaveLength(10);
     expect(await inTurn("server", async () => "again")).toBe("again");
   });
+
+  it("have their turn by accounts: a thousand of one hold up another's by eight", async () => {
+    const ends: (() => void)[] = [];
+    const begun: string[] = [];
+    const ask = (account: string) =>
+      inTurn(
+        "shared",
+        () => {
+          begun.push(account);
+          return new Promise<void>((resolve) => ends.push(resolve));
+        },
+        account,
+      );
+    const asked = [...Array<string>(1000).fill("many"), "few", "few", "other"].map(ask);
+    for (let ended = 0; ended < asked.length; ended += 1) {
+      ends[ended]?.();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await Promise.all(asked);
+    expect(begun.slice(8, 14)).toEqual(["many", "few", "other", "many", "few", "many"]);
+    expect(begun).toHaveLength(1003);
+  });
 });

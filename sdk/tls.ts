@@ -184,17 +184,33 @@ function readPeerChain(socket: Socket): readonly Uint8Array[] {
   return chain;
 }
 
-function connectOptions({ host, port }: RequestOptions, svid: PeerCheck["svid"]): ConnectionOptions {
-  const name = host ?? "localhost";
+function connectOptions(
+  { host, port }: Pick<RequestOptions, "host" | "port">,
+  svid: PeerCheck["svid"],
+): ConnectionOptions {
+  const secureContext = svid?.().secureContext ?? ANONYMOUS_CONTEXT;
+  const place = { host: host ?? "localhost", port: Number(port ?? 443) };
+  return { ...unprovenOptions({ ...place, secureContext }), ALPNProtocols: ["http/1.1"] };
+}
+
+/** Options of a connection whose peer nobody has proven yet: `settleHandshake` tells whether it may be used. */
+export function unprovenOptions({
+  host,
+  port,
+  secureContext,
+}: {
+  readonly host: string;
+  readonly port: number;
+  readonly secureContext: SecureContext;
+}): ConnectionOptions {
   return {
-    host: name,
-    port: Number(port ?? 443),
-    ...(isIP(name) === 0 ? { servername: name } : {}),
-    secureContext: svid?.().secureContext ?? ANONYMOUS_CONTEXT,
-    // Our own check below decides.
+    host,
+    port,
+    ...(isIP(host) === 0 ? { servername: host } : {}),
+    secureContext,
+    // Our own check decides.
     rejectUnauthorized: false,
     minVersion: "TLSv1.3",
-    ALPNProtocols: ["http/1.1"],
   };
 }
 

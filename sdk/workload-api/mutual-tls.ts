@@ -7,7 +7,7 @@
  * @see X509-SVID §5; SPIFFE_Workload_API.md §4.6, §5.2.1, §8
  */
 import type { Agent } from "node:https";
-import { createServer, isIP, type Server } from "node:net";
+import { createServer, type Server } from "node:net";
 import { connect, createSecureContext, createServer as createTlsServer, type TLSSocket } from "node:tls";
 import {
   parseSpiffeId,
@@ -26,6 +26,7 @@ import {
   peerChainOf,
   SERVER_TLS_OPTIONS,
   settleHandshake,
+  unprovenOptions,
 } from "../tls.ts";
 import type { WorkloadX509Svid } from "./answers.ts";
 import type { X509Source } from "./x509-source.ts";
@@ -78,15 +79,7 @@ export async function connectMutualTls(
   { host, port }: { readonly host: string; readonly port: number },
 ): Promise<PeerConnection> {
   const { secureContext } = presentedOf(options.source.svid());
-  const socket = connect({
-    host,
-    port,
-    ...(isIP(host) === 0 ? { servername: host } : {}),
-    secureContext,
-    minVersion: "TLSv1.3",
-    // Our own check decides.
-    rejectUnauthorized: false,
-  });
+  const socket = connect(unprovenOptions({ host, port, secureContext }));
   return new Promise((resolve, reject) => {
     settleHandshake(
       socket,
