@@ -34,7 +34,20 @@ describe("bytes and their text forms", () => {
     },
   );
 
-  it.each(["YQ", "YQ=", "YR==", "-_==", "YQ== "])("refuses the other base64 spelling %j", (text) => {
+  it.each([
+    "YQ",
+    "YQ=",
+    "YR==",
+    "-_==",
+    "YQ== ",
+    "Y\nQ==",
+    "YQ=\t=",
+    " YWJj",
+    "YWJj\f",
+    "YWJjYQ",
+    "=",
+    "====",
+  ])("refuses the other base64 spelling %j", (text) => {
     malformed(() => parseBase64(text), "base64_malformed");
   });
 
@@ -46,6 +59,23 @@ describe("bytes and their text forms", () => {
         } catch (error) {
           expect(error).toBeInstanceOf(TrustWardenError);
         }
+      }),
+    );
+  });
+
+  it("reads base64 by the engine exactly as it would be written again, whatever is put into it", () => {
+    const near = fc.tuple(
+      fc.uint8Array({ maxLength: 9 }),
+      fc.nat(12),
+      fc.constantFrom("", "=", " ", "\n", "-", "A", "é"),
+    );
+    fc.assert(
+      fc.property(near, ([bytes, at, odd]) => {
+        const text = encodeBase64(bytes);
+        const bent = text.slice(0, at) + odd + text.slice(at);
+        const isWritten = Buffer.from(bent, "base64").toString("base64") === bent;
+        if (isWritten) expect(encodeBase64(parseBase64(bent))).toBe(bent);
+        else malformed(() => parseBase64(bent), "base64_malformed");
       }),
     );
   });
