@@ -237,7 +237,7 @@ async function openStore(
     ...storeSettingsOf({ config, keys, policy }),
     nowMs: () => clock.nowMs(),
     remote: remoteStateOf(config.state),
-    onFatal: () => onFatal(new TrustWardenError("store_unavailable")),
+    onFatal: (why) => onFatal(new TrustWardenError("store_unavailable", why)),
   });
   cleanups.push(() => store.close());
   return observeStore(meter, store);

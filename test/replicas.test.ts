@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { checkServers } from "../cli/doctor-servers.ts";
 import { parseConfig } from "../server/config.ts";
+import { latestVersion, MIGRATIONS } from "../server/store/migrations/steps.ts";
 import {
   askDecision,
   createOwner,
@@ -465,17 +466,23 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("two servers on one store and one 
   });
 });
 
-const previous = POSTGRESQL_BIN === undefined ? undefined : checkOutPreviousVersion("same");
+const previous = POSTGRESQL_BIN === undefined ? undefined : checkOutPreviousVersion();
+const OLDER = latestVersion(MIGRATIONS) - 1;
 
 test.skipIf(POSTGRESQL_BIN === undefined)(
-  "two servers of the version before that are killed in turn and go on as this one lose, double and contradict nothing, and no check fails",
+  "two servers of the version before live through the tables of this one, and are killed in turn and go on as this one: they lose, double and contradict nothing, no check fails, and none of before comes back",
   async () => {
-    const campaign = await ReplicaCampaign.begin(previous === undefined ? {} : { from: previous.directory });
+    const from = previous && { directory: previous.directory, store: OLDER };
+    const campaign = await ReplicaCampaign.begin(from === undefined ? {} : { from });
     try {
+      if (from !== undefined) await campaign.bringUp(OLDER);
       const seen = await campaign.run(KILLS);
       expect(seen.decisions).toBeGreaterThan(KILLS);
       expect(seen.replays).toBeGreaterThan(0);
       expect(Math.min(seen.sessions, seen.tokens, seen.told, seen.sunk)).toBeGreaterThan(0);
+      if (from === undefined) return;
+      await campaign.settle();
+      expect(await campaign.refusalOf(from.directory)).toContain("config_invalid");
     } finally {
       await campaign.end();
       previous?.remove();

@@ -7,7 +7,7 @@
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
-import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { type ErrorDetails, TrustWardenError } from "@trustwarden/core/error.ts";
 import { threadEnvironment } from "../thread-environment.ts";
 import type { ApprovalCommands } from "./approval-ports.ts";
 import type { StoredAuthority } from "./authority-ports.ts";
@@ -51,7 +51,7 @@ export interface SqliteStoreOptions {
   /** Where the state is kept, when it is not on this machine's disk: the file is then a copy. */
   readonly remote?: StateSettings | undefined;
   /** Called once when the writer failed in an unknown state or died: the process must stop. */
-  readonly onFatal: () => void;
+  readonly onFatal: (why: ErrorDetails) => void;
 }
 
 export interface SqliteStore {
@@ -200,12 +200,12 @@ class WriterClient {
   readonly #worker: Worker;
   readonly #waiting = new Map<number, Waiting>();
   readonly #exited: Promise<void>;
-  readonly #onFatal: () => void;
+  readonly #onFatal: (why: ErrorDetails) => void;
   #nextId = 1;
   #isClosed = false;
   #isFatal = false;
 
-  constructor(data: WriterData, onFatal: () => void) {
+  constructor(data: WriterData, onFatal: (why: ErrorDetails) => void) {
     const file = `./writer${extname(fileURLToPath(import.meta.url))}`;
     this.#onFatal = onFatal;
     this.#worker = new Worker(new URL(file, import.meta.url), { workerData: data, env: threadEnvironment() });
@@ -219,7 +219,7 @@ class WriterClient {
       else if (message.kind === "link") this.onLink?.(message);
       else if (message.kind === "followed") this.onFollowed?.();
       else if (message.kind === "kept") this.onKept?.();
-      else this.#receive(message.replies, message.isFatal);
+      else this.#receive(message);
     });
     // Every exit is preceded by `error` or by our own close; pending commands fail in either case.
     this.#worker.on("error", (cause) => ready.reject(unavailable("the writer died", cause)));
@@ -252,12 +252,12 @@ class WriterClient {
     return this.#exited;
   }
 
-  #receive(replies: readonly WriterReply[], isFatal: boolean): void {
+  #receive({ replies, isFatal, why = {} }: Extract<FromWriter, { readonly kind: "replies" }>): void {
     for (const reply of replies) {
       this.#waiting.get(reply.id)?.settle(reply);
       this.#waiting.delete(reply.id);
     }
-    if (isFatal) this.#fail();
+    if (isFatal) this.#fail(why);
   }
 
   /** The thread is gone: what it had not answered is in an unknown state, and so refused. */
@@ -267,13 +267,13 @@ class WriterClient {
       waiting.settle({ id, isDone: false, code: "store_unavailable", details });
     }
     this.#waiting.clear();
-    if (!this.#isClosed) this.#fail();
+    if (!this.#isClosed) this.#fail(details);
   }
 
-  #fail(): void {
+  #fail(why: ErrorDetails): void {
     if (this.#isFatal) return;
     this.#isFatal = true;
-    this.#onFatal();
+    this.#onFatal(why);
   }
 
   #send(message: ToWriter): void {

@@ -6,7 +6,7 @@
  * the group fails and the writer must not go on. A replica that does not take a group, and says so before the commit, is
  * no such failure: the group is rolled back, and whoever asked hears that the store is not available.
  */
-import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { type ErrorDetails, TrustWardenError } from "@trustwarden/core/error.ts";
 import { removeEnded } from "./commands/claims.ts";
 import { raiseClockFloor } from "./commands/clock.ts";
 import { type CommandDeps, secondsOf } from "./commands/deps.ts";
@@ -29,6 +29,8 @@ export interface GroupResult {
   readonly replies: readonly WriterReply[];
   /** True when the commit failed: what is on disk is unknown. */
   readonly isFatal: boolean;
+  /** For whoever looks after the server. */
+  readonly why?: ErrorDetails;
   /** Why the group was rolled back as a whole, where a replica did not take it. */
   readonly rejection?: Rejection;
 }
@@ -67,7 +69,8 @@ export function runGroup(
     return { replies, isFatal: false };
   } catch (error) {
     const replies = requests.map(({ id }) => unavailable(id, error));
-    if (!(error instanceof GroupNotKept)) return { replies, isFatal: true };
+    if (!(error instanceof GroupNotKept))
+      return { replies, isFatal: true, why: { reason: messageOf(error) } };
     const { rejection } = error;
     return { replies, isFatal: rejection === "fenced" || !canExec(database, "ROLLBACK"), rejection };
   } finally {

@@ -144,9 +144,14 @@ export interface StateKept {
 /** What a store elsewhere says unasked. */
 export type StateNews = StateLink | StateFollowed | StateKept;
 
-/** From the writer. `fatal`: a commit failed in an unknown state; nothing is written any more. */
+/** From the writer. `isFatal`: a commit failed in an unknown state, or the store is another's; nothing is written any more. */
 export type FromWriter =
   | { readonly kind: "ready" }
   | { readonly kind: "refused"; readonly code: ErrorCode; readonly details: ErrorDetails }
   | StateNews
-  | { readonly kind: "replies"; readonly replies: readonly WriterReply[]; readonly isFatal: boolean };
+  | {
+      readonly kind: "replies";
+      readonly replies: readonly WriterReply[];
+      readonly isFatal: boolean;
+      readonly why?: ErrorDetails;
+    };

@@ -77,9 +77,9 @@ function openRemoteGroups(
       Atomics.add(commits, 0, 1);
       send(news);
     },
-    onFatal: () => {
+    onFatal: (why) => {
       isFatal = true;
-      send({ kind: "replies", replies: [], isFatal });
+      send({ kind: "replies", replies: [], isFatal, why });
     },
   });
 }
@@ -113,9 +113,9 @@ function answer(groups: Groups, group: readonly WriterRequest[]): FromWriter {
     );
     return { kind: "replies", replies, isFatal };
   }
-  const { replies, isFatal: hasFailed } = groups.run(group);
+  const { replies, isFatal: hasFailed, why } = groups.run(group);
   isFatal = hasFailed;
-  return { kind: "replies", replies, isFatal };
+  return { kind: "replies", replies, isFatal, ...(why !== undefined && { why }) };
 }
 
 function receiveWaiting(): void {

@@ -6,6 +6,8 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
+import { MIGRATIONS } from "../../server/store/migrations/steps.ts";
+import { formatStateUpgrade } from "../../server/store/postgres-state/schema-text.ts";
 import { askDecision } from "./actors.ts";
 import { type Balancer, openBalancer } from "./balancer.ts";
 import { auditAfterCrash, type Books, waitForBooks } from "./crash-audit.ts";
@@ -74,8 +76,8 @@ export interface CampaignOptions {
   readonly hasTroubles?: boolean;
   /** Whether each is in a network namespace of its own. */
   readonly hasNamespaces?: boolean;
-  /** Of the version that both are until they are killed. */
-  readonly from?: string;
+  /** Of the version that both are until they are killed; its store, too, where that is older. */
+  readonly from?: { readonly directory: string; readonly store: number };
   readonly random?: () => number;
 }
 
@@ -114,7 +116,7 @@ export class ReplicaCampaign {
     });
     const out = [...services.ports, ...portsOf(notices)];
     const ways = hasNamespaces ? { out, own: consolePorts.map((port) => [port]) } : undefined;
-    const two = await startReplicas(settingsAt, { notices, ways, root: from });
+    const two = await startReplicas(settingsAt, { notices, ways, root: from?.directory, store: from?.store });
     replicas = two.replicas;
     try {
       const servers = await Promise.all(two.replicas.map((replica) => replica.up()));
@@ -135,6 +137,35 @@ export class ReplicaCampaign {
       await services.close();
       throw error;
     }
+  }
+
+  /** The tables get what this version's have beside those of the one before, whose servers work on. */
+  async bringUp(from: number): Promise<void> {
+    const { state, database } = this.#made.two;
+    await state.postgresql.admin(`begin; ${formatStateUpgrade(MIGRATIONS, from)} commit;`, database);
+  }
+
+  /** Returns once the store is this version's alone: as if the last of the version before had been gone for a minute. */
+  async settle(): Promise<void> {
+    const { state, database } = this.#made.two;
+    const say = (sql: string) => state.postgresql.admin(sql, database);
+    await say("delete from trustwarden_state_log.replicas where knows is null");
+    const untilMs = performance.now() + OWED_MS;
+    for (;;) {
+      const [store] = await say("select schema_version, tables_version from trustwarden_state_log.store");
+      if (store?.schema_version === store?.tables_version) return;
+      assert.ok(performance.now() < untilMs, "the store is settled");
+      await sleep(POLL_MS);
+    }
+  }
+
+  /** Why a server of that version does not start any more. */
+  async refusalOf(root: string): Promise<string> {
+    const [, last] = this.#made.two.replicas;
+    await last.kill();
+    last.use(root);
+    const refused = await last.start().catch(String);
+    return typeof refused === "string" ? refused : "it started";
   }
 
   /** Kills one server after the other, and audits what they left. @throws AssertionError for whatever does not hold. */

@@ -6,6 +6,7 @@
  * Prints what each saw. Exits with 1 when anything does not hold.
  */
 import { parseArgs } from "node:util";
+import { latestVersion, MIGRATIONS } from "../../server/store/migrations/steps.ts";
 import { startNats } from "./nats.ts";
 import { ReplicaCampaign } from "./replica-campaign.ts";
 import { HISTORY_SETTINGS, requireLinearizable } from "./replica-histories.ts";
@@ -28,7 +29,7 @@ async function play(): Promise<void> {
   const { troubles, namespaces, from } = values;
   const campaign = await ReplicaCampaign.begin({
     ...(nats !== undefined && { notices: nats.settings }),
-    ...(from !== undefined && { from }),
+    ...(from !== undefined && { from: { directory: from, store: latestVersion(MIGRATIONS) } }),
     hasTroubles: troubles,
     hasNamespaces: namespaces,
   });

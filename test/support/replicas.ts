@@ -5,6 +5,8 @@
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { MIGRATIONS } from "../../server/store/migrations/steps.ts";
+import { formatStateSchema } from "../../server/store/postgres-state/schema-text.ts";
 import {
   startStateServer,
   type TestStateServer,
@@ -151,6 +153,8 @@ export interface ReplicaOptions {
   readonly notices?: object | undefined;
   /** Of the checkout whose program they are until they `use` another. */
   readonly root?: string | undefined;
+  /** Version of the state's tables; the latest unless given. */
+  readonly store?: number | undefined;
   /** Each in a network namespace that reaches these ports of this machine, and has these of its own. */
   readonly ways?:
     | { readonly out: readonly number[]; readonly own: readonly (readonly number[])[] }
@@ -158,9 +162,17 @@ export interface ReplicaOptions {
 }
 
 /** Store and ledger of several servers, empty. */
-export async function startStores() {
+export async function startStores(store?: number) {
   const state = await startStateServer();
   const { login } = await state.create();
+  if (store !== undefined) {
+    const steps = MIGRATIONS.steps.filter(({ version }) => version <= store);
+    await state.postgresql.admin(
+      `begin; drop schema trustwarden_state, trustwarden_state_log cascade;
+       ${formatStateSchema({ ...MIGRATIONS, steps })} commit;`,
+      login.database,
+    );
+  }
   await state.postgresql.admin(readFileSync(LEDGER_SCHEMA, "utf8"), login.database);
   await state.postgresql.admin(
     `create role ${LEDGER_LOGIN} login password '${PASSWORD}' in role trustwarden_ledger_writer`,
@@ -173,10 +185,10 @@ export async function startStores() {
  */
 export async function startReplicas(
   settings: object | ((number: 0 | 1) => object) = {},
-  { notices, root, ways }: ReplicaOptions = {},
+  { notices, root, store, ways }: ReplicaOptions = {},
 ): Promise<TwoReplicas> {
   const settingsAt = (number: 0 | 1) => (settings instanceof Function ? settings(number) : settings);
-  const { state, login, objects } = await startStores();
+  const { state, login, objects } = await startStores(store);
   const { database } = login;
   const left = new Replica(createHome(), await openFaultyLink(state.postgresql.port));
   const right = new Replica(createHome(), await openFaultyLink(state.postgresql.port));

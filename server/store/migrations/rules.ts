@@ -38,6 +38,31 @@ export function brokenRules({ base, steps }: Migrations): readonly string[] {
   });
 }
 
+/** Servers of this version and later live with the tables of the next one. */
+const LIVING_SINCE = 8;
+/** Servers of this version and later read rows by the names of their columns, and can so live with more of them. */
+const NAMING_SINCE = 9;
+
+/**
+ * Why servers of the version before cannot work while a step is brought in, or after it; nothing where they can.
+ *
+ * @see docs/decisions/0101
+ */
+export function reasonsToStop({ version, sql, widens }: MigrationStep): readonly string[] {
+  if (version <= LIVING_SINCE) return [`version ${version} is older than that`];
+  const statements = statementsOf(sql);
+  const made = statements.flatMap((statement) => CREATE_TABLE.exec(statement)?.[1] ?? []);
+  const refersBack = (statement: string) =>
+    [...statement.matchAll(/\bREFERENCES (\w+)/g)].some(([, table = ""]) => !made.includes(table));
+  const reasons = statements.flatMap((statement) => {
+    if (DROP_COLUMN.test(statement)) return [`rows change their form: ${statement}`];
+    if (version <= NAMING_SINCE && ADD_COLUMN.test(statement)) return [`version 8 cannot read: ${statement}`];
+    // The server of before may take the row away that the new one refers to, and knows of no such reference.
+    return refersBack(statement) ? [`refers to rows of before: ${statement}`] : [];
+  });
+  return [...reasons, ...widens.map(({ table, column }) => `${table}.${column} is widened`)];
+}
+
 function reproach(
   step: MigrationStep,
   { statement, retired }: { readonly statement: string; readonly retired: ReadonlySet<string> },

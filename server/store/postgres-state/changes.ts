@@ -27,7 +27,8 @@ export interface TableChanges {
 }
 
 const OPERATIONS: Readonly<Record<number, Operation>> = { 9: "D", 18: "I", 23: "U" };
-const TABLE_MARK = 0x54;
+/** Begins what changed of one table. */
+export const TABLE_MARK = 0x54;
 
 /**
  * The changes with whole rows, read where the group's transaction is still open. What is deleted comes first: an instant
@@ -73,7 +74,8 @@ function rowOf(
   return encodeRow(row.values);
 }
 
-function columnsOf(database: SqliteDatabase, table: string): readonly string[] {
+/** The names of a table's columns, in order; none for a table that is not here. */
+export function columnsOf(database: SqliteDatabase, table: string): readonly string[] {
   return database.all("SELECT name FROM pragma_table_info(?)", table).map((row) => row.text("name"));
 }
 
@@ -102,7 +104,7 @@ function* parseChanges(recorded: Uint8Array): Generator<ChangedRow> {
 }
 
 /** Reads forward through recorded changes. */
-class Reader {
+export class Reader {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   #at = 0;
@@ -114,6 +116,11 @@ class Reader {
 
   get isAtEnd(): boolean {
     return this.#at >= this.#bytes.length;
+  }
+
+  /** Where the next is read. */
+  get at(): number {
+    return this.#at;
   }
 
   byte(): number {

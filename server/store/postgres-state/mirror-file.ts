@@ -25,6 +25,11 @@ const TABLES = `
 const TABLE_NAMES = `
   SELECT name FROM sqlite_schema
   WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT IN ('mirror', 'mirror_unsent') ORDER BY name`;
+const HAS_COPIED = "SELECT 1 FROM pragma_table_info('mirror') WHERE name = 'copied_version'";
+const ADD_COPIED = "ALTER TABLE mirror ADD COLUMN copied_version INTEGER";
+const IS_COPIED =
+  "SELECT 1 FROM mirror WHERE store_id = '' OR copied_version = (SELECT user_version FROM pragma_user_version)";
+const SET_COPIED = "UPDATE mirror SET copied_version = (SELECT user_version FROM pragma_user_version)";
 const READ = "SELECT holder, store_id, version, group_id FROM mirror";
 const CREATE =
   "INSERT INTO mirror (only_one, holder, store_id, version, group_id) VALUES (1, ?, '', 0, '') ON CONFLICT DO NOTHING";
@@ -60,7 +65,18 @@ export interface MirrorState {
 /** Makes what a mirror has beside the store's tables. @param newHolder - used at the first time. */
 export function prepareMirror(database: SqliteDatabase, newHolder: string): void {
   database.exec(TABLES);
+  if (database.get(HAS_COPIED) === undefined) database.exec(ADD_COPIED);
   database.run(CREATE, newHolder);
+}
+
+/** Whether the copy was made by a server of this version, or there is none yet. */
+export function isCopiedAsKnown(database: SqliteDatabase): boolean {
+  return database.get(IS_COPIED) !== undefined;
+}
+
+/** The copy is whole, as this version knows the tables. */
+export function setCopied(database: SqliteDatabase): void {
+  database.run(SET_COPIED);
 }
 
 export function readMirror(database: SqliteDatabase): MirrorState {

@@ -13,12 +13,15 @@ import { serialize } from "node:v8";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { GroupNotKept, type Rejection, type Replica } from "../replica.ts";
 import type { ChangeRecorder, SqliteDatabase, SqlValue } from "../sqlite-database.ts";
-import { describeChanges } from "./changes.ts";
+import { columnsOf, describeChanges } from "./changes.ts";
+import { fitChanges } from "./fitted-changes.ts";
 import {
   addUnsent,
+  isCopiedAsKnown,
   listUnsent,
   readMirror,
   removeUnsent,
+  setCopied,
   setMirror,
   tablesOfStore,
   type UnsentGroup,
@@ -71,6 +74,8 @@ export class Mirror implements Replica {
     this.#newId = options.newId;
     this.#isShared = options.isShared;
     this.#onKept = options.onKept ?? (() => undefined);
+    // A server of the version before left out what it does not know, and no number says so.
+    if (!isCopiedAsKnown(this.#database)) this.#standing = "apart";
   }
 
   /** Whether the database takes groups. */
@@ -260,7 +265,9 @@ export class Mirror implements Replica {
     place: Pick<StorePlace, "version" | "storeId"> & { readonly groupId: string },
   ): boolean {
     return this.#withoutReferences(() => {
-      if (!changes.every((group) => this.#database.applyChanges(group))) return false;
+      const fit = (group: Uint8Array) =>
+        fitChanges(group, (table) => columnsOf(this.#database, table).length);
+      if (!changes.every((group) => this.#database.applyChanges(fit(group)))) return false;
       setMirror(this.#database, place);
       return true;
     });
@@ -268,14 +275,16 @@ export class Mirror implements Replica {
 
   /** Makes the copy anew, in one step for whoever reads meanwhile. */
   #copyAll(): void {
-    const tables = tablesOfStore(this.#database);
+    const names = tablesOfStore(this.#database);
+    const tables = names.map((name) => ({ name, columns: columnsOf(this.#database, name) }));
     this.#withoutReferences(() => {
-      for (const table of tables) this.#database.run(`DELETE FROM "${table}"`);
+      for (const name of names) this.#database.run(`DELETE FROM "${name}"`);
       const place = this.#remote.readAll(tables, (table, rows) => {
         for (const row of rows) insert(this.#database, table, row);
       });
       if (this.#isShared) countOutboxFrom(this.#database, this.#remote.freshOutboxId());
       setMirror(this.#database, { ...place, groupId: "" });
+      setCopied(this.#database);
       return true;
     });
   }

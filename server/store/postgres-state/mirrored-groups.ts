@@ -7,7 +7,7 @@
 import { deserialize } from "node:v8";
 import type { AuthoritySlot } from "@trustwarden/core/agentid/authority-slots.ts";
 import { encodeHex } from "@trustwarden/core/bytes.ts";
-import { type ErrorCode, TrustWardenError } from "@trustwarden/core/error.ts";
+import { type ErrorCode, type ErrorDetails, TrustWardenError } from "@trustwarden/core/error.ts";
 import { isAuthorityStop, loadAuthority } from "../commands/change-authority.ts";
 import { isSecretStop } from "../commands/change-secret.ts";
 import type { CommandDeps } from "../commands/deps.ts";
@@ -29,6 +29,8 @@ const RETRY_MS = 250;
 const ENDS: readonly ErrorCode[] = ["state_fenced", "data_rolled_back"];
 /** A group that others were faster than is run again; one of them had its way each time, so that this is many. */
 const MAX_RUNS = 100;
+/** Between two looks whether servers of the version before are left. */
+const SETTLE_MS = 5000;
 const OUTBOX = "SELECT outbox_id FROM outbox ORDER BY outbox_id";
 
 interface MirroredOptions {
@@ -38,7 +40,7 @@ interface MirroredOptions {
   readonly firstAuthority: readonly AuthoritySlot[];
   readonly onNews: (news: StateNews) => void;
   /** This server is the writer no longer, and must end. */
-  readonly onFatal: () => void;
+  readonly onFatal: (why: ErrorDetails) => void;
 }
 
 /**
@@ -74,6 +76,7 @@ class MirroredGroups implements Groups {
   #unfit: readonly Uint8Array[] = [];
   #retry: NodeJS.Timeout | undefined;
   #isEnded = false;
+  #nextSettleMs = 0;
 
   constructor(
     options: MirroredOptions,
@@ -172,7 +175,12 @@ class MirroredGroups implements Groups {
       if (!this.#follow()) return result;
       result = runGroup(this.#database, deps, group, this.mirror);
     }
-    return result.rejection !== undefined && hasNewSigners ? { ...result, isFatal: true } : result;
+    if (result.rejection === undefined || !hasNewSigners) return result;
+    // Several servers read what the database has of it with the next group; one that is alone has no such moment.
+    if (!this.#options.settings.isShared)
+      return { ...result, isFatal: true, why: { reason: "a step of the authority was not kept" } };
+    restore?.();
+    return result;
   }
 
   /** Lets go of the store, and closes copy and connection. */
@@ -198,16 +206,16 @@ class MirroredGroups implements Groups {
   }
 
   /** This server writes no more: the lock is for whoever waits for it. */
-  #fail(): void {
+  #fail(error?: unknown): void {
     this.mirror.unlink();
     this.#endConnection();
-    this.#options.onFatal();
+    this.#options.onFatal(whyOf(error));
   }
 
   #hear(event: ConnectionEvent): void {
     if (this.#isEnded) return;
     if (event.kind === "written") {
-      if (this.mirror.isLinked) this.#follow();
+      if (this.mirror.isLinked && this.#follow()) this.#settle();
       return;
     }
     if (event.kind === "linked") {
@@ -229,8 +237,20 @@ class MirroredGroups implements Groups {
       return true;
     } catch (error) {
       // A key that is not here signs nothing: the servers that share a store have the same ones.
-      if (!(error instanceof TrustWardenError) || error.code !== "store_unavailable") this.#fail();
+      if (!(error instanceof TrustWardenError) || error.code !== "store_unavailable") this.#fail(error);
       return false;
+    }
+  }
+
+  /** Once servers of the version before are gone, the tables are this version's alone. */
+  #settle(): void {
+    const nowMs = performance.now();
+    if (this.#remote.isSettled || nowMs < this.#nextSettleMs) return;
+    this.#nextSettleMs = nowMs + SETTLE_MS;
+    try {
+      this.#remote.settle();
+    } catch {
+      // Safe: older servers are let in for as long as this fails, and it is tried again.
     }
   }
 
@@ -269,7 +289,7 @@ class MirroredGroups implements Groups {
       if (isShared) this.#tellFollowed();
       this.#options.onNews({ kind: "link", isLinked: true, orphans });
     } catch (error) {
-      if (error instanceof TrustWardenError && ENDS.includes(error.code)) this.#fail();
+      if (error instanceof TrustWardenError && ENDS.includes(error.code)) this.#fail(error);
       else this.#retry = setTimeout(() => this.#comeBack(), RETRY_MS);
     }
   }
@@ -301,6 +321,14 @@ function isStop(request: WriterRequest): boolean {
 function mayGoOn(request: WriterRequest): boolean {
   const books = ["markSequenced", "addLabels", "saveBudgetUse", "issueCrls", "issueStatusList"];
   return isStop(request) || books.includes(request.kind);
+}
+
+/** For the log: a server ends of it. */
+function whyOf(error: unknown): ErrorDetails {
+  if (error instanceof TrustWardenError) return { ...error.details, because: error.code };
+  return {
+    reason: error instanceof Error ? error.message : "the database is away, and another server takes over",
+  };
 }
 
 function refuse(id: number): WriterReply {

@@ -11,10 +11,15 @@ import { type PostgresRow, type PostgresValue, SHARERS, type StateSettings } fro
 const LOCK = "select pg_try_advisory_lock(hashtextextended('trustwarden-state', 0)) as locked";
 /** Servers that share the store hold the lock together, and keep out whoever wants it alone. */
 const SHARED_LOCK = "select pg_try_advisory_lock_shared(hashtextextended('trustwarden-state', 0)) as locked";
-const STORE =
-  "select schema_version, store_id, version, epoch, holder, source from trustwarden_state_log.store";
-const TAKE_OVER = "select epoch, version, store_id, source from trustwarden_state_log.take_over($1, $2)";
-const JOIN = "select epoch, version, store_id, source from trustwarden_state_log.join_store()";
+// Tables of before version 9 do not say which they are.
+const STORE = `select schema_version, (to_jsonb(s) ->> 'tables_version')::integer as tables_version, store_id, version,
+    epoch, holder, source from trustwarden_state_log.store s`;
+const PLACE = "select epoch, version, store_id, source, schema_version from trustwarden_state_log";
+const TAKE_OVER = `${PLACE}.take_over($1, $2, $3)`;
+const JOIN = `${PLACE}.join_store($1)`;
+const SETTLE = "select trustwarden_state_log.settle($1, $2) as settled";
+const TABLES =
+  "select relname as name from pg_class where relnamespace = 'trustwarden_state'::regnamespace and relkind = 'r'";
 const NAME_SOURCE = "select trustwarden_state_log.name_source($1, $2)";
 const LET_GO = "select trustwarden_state_log.let_go($1)";
 const APPLY = "select trustwarden_state_log.apply_group($1, $2, $3, $4, $5)";
@@ -28,6 +33,10 @@ const TAKEOVER_PAUSE_MS = 3000;
 const FETCH_ROWS = 2000;
 const NO_SCHEMA: readonly string[] = ["3F000", "42P01", "42501"];
 const FENCED = "TW001";
+/** The tables are a later version's. */
+const TOO_NEW = "TW004";
+/** A server of the version before that was not heard of for so long does not start again as that one. */
+const QUIET_SECONDS = 60;
 /** Somebody else's group has the number. */
 const MOVED_ON = "TW002";
 /** The tables have changed without this writer. */
@@ -49,14 +58,24 @@ export interface StorePlace {
   readonly epoch: number;
   /** Which store was moved here; empty for none. */
   readonly source: string;
+  /** What a server has to know at least to work on it. */
+  readonly schemaVersion: number;
 }
 
-/** Owns nothing but the writer's epoch; the connection is its opener's. */
+/** A table as this server has it. */
+export interface KnownTable {
+  readonly name: string;
+  readonly columns: readonly string[];
+}
+
+/** Owns nothing but the writer's epoch, and whether older servers may write too; the connection is its opener's. */
 export class RemoteStore {
   readonly #connection: PostgresConnection;
   readonly #isShared: boolean;
   #epoch = 0;
   #holder = "";
+  #ownVersion = 0;
+  #schemaVersion = 0;
 
   constructor(connection: PostgresConnection, { isShared }: Pick<StateSettings, "isShared">) {
     this.#connection = connection;
@@ -66,23 +85,39 @@ export class RemoteStore {
   /**
    * Becomes the writer, or one of those who share the store.
    *
-   * @param schemaVersion - which the tables must be of.
+   * @param ownVersion - which this server knows: the tables have it, or are on the way from it to the next.
    * @throws TrustWardenError `config_invalid`, `data_locked`, `store_unavailable`.
    */
-  takeOver(holder: string, settings: StateSettings, schemaVersion: number): StorePlace {
-    requireSchema(this.#ask(STORE), schemaVersion);
+  takeOver(holder: string, settings: StateSettings, ownVersion: number): StorePlace {
+    this.#ownVersion = ownVersion;
+    requireSchema(this.#ask(STORE), ownVersion);
     if (!this.#waitForLock(settings.lockWaitMs)) throw locked("another server is its writer");
     const before = this.#ask(STORE)[0]?.holder;
     // One that lost the database and did not let go may answer its verifiers until it has ended.
     const name = this.#isShared ? SHARERS : holder;
     if (!settings.goesOn && before !== null && before !== name) pause(TAKEOVER_PAUSE_MS);
-    const [row] = this.#isShared ? this.#ask(JOIN) : this.#ask(TAKE_OVER, name, String(settings.goesOn));
+    // Nobody else is there, of whatever version.
+    if (!this.#isShared) this.#ask(SETTLE, ownVersion, 0);
+    const [row] = this.#isShared
+      ? this.#ask(JOIN, ownVersion)
+      : this.#ask(TAKE_OVER, name, String(settings.goesOn), ownVersion);
     if (row === undefined)
       throw locked("the server that wrote last goes on without the database, and has not let go");
     const place = placeOf(row);
     this.#epoch = place.epoch;
+    this.#schemaVersion = place.schemaVersion;
     this.#holder = name;
     return place;
+  }
+
+  /** Whether no server of the version before can write any more. */
+  get isSettled(): boolean {
+    return this.#schemaVersion === this.#ownVersion;
+  }
+
+  /** Shuts out servers of the version before, once none of them is left. The next look at the place says so. */
+  settle(): void {
+    this.#ask(SETTLE, this.#ownVersion, QUIET_SECONDS);
   }
 
   /**
@@ -106,9 +141,17 @@ export class RemoteStore {
     const [row = {}] = this.#ask(STORE);
     const place = placeOf(row);
     // In a database that was put back another writer may have had the same epoch.
-    if (place.epoch !== this.#epoch || row.holder !== this.#holder)
-      throw new TrustWardenError("state_fenced", {});
+    const isOurs = place.epoch === this.#epoch || this.#isSettledSince(place);
+    if (!isOurs || row.holder !== this.#holder) throw new TrustWardenError("state_fenced", {});
+    this.#epoch = place.epoch;
+    this.#schemaVersion = place.schemaVersion;
     return place;
+  }
+
+  /** Whether it is another epoch for no more than that the version before was shut out. */
+  #isSettledSince({ epoch, schemaVersion }: StorePlace): boolean {
+    const isNext = epoch === this.#epoch + 1 && schemaVersion === this.#schemaVersion + 1;
+    return this.#isShared && isNext && schemaVersion <= this.#ownVersion;
   }
 
   /** Puts a group into the tables; null when it is there. */
@@ -129,10 +172,22 @@ export class RemoteStore {
   }
 
   #rejectionOf(sqlState: string): Rejection {
-    if (sqlState === FENCED) return "fenced";
+    if (sqlState === FENCED) return this.#isOvertaken() ? "behind" : "fenced";
     if (sqlState === MOVED_ON) return this.#isShared ? "behind" : "moved";
     if (sqlState === OTHERS) return "moved";
     return UNFIT.test(sqlState) ? "unfit" : "lost";
+  }
+
+  /** Whether what was fenced was the epoch before the version before was shut out. */
+  #isOvertaken(): boolean {
+    const before = this.#epoch;
+    try {
+      this.place();
+    } catch {
+      // Safe: the group is refused as another writer's, and whoever looks next finds out.
+      return false;
+    }
+    return this.#epoch !== before;
   }
 
   /** Which group has a number; undefined for one that is too old, or was a change by hand. */
@@ -150,16 +205,19 @@ export class RemoteStore {
     }));
   }
 
-  /** All rows of the tables as of one instant. @returns the version of that instant. */
+  /** All rows of the tables as of one instant, as this server knows them. @returns the version of that instant. */
   readAll(
-    tables: readonly string[],
+    tables: readonly KnownTable[],
     onRows: (table: string, rows: readonly PostgresRow[]) => void,
   ): StorePlace {
     this.#ask("begin isolation level repeatable read read only");
     const [store] = this.#ask(STORE);
     if (store === undefined) throw new Error("the store has one row");
-    for (const table of tables) {
-      this.#ask(`declare every_row no scroll cursor for select * from "${table}"`);
+    // One that this server writes no more may be gone with the next version.
+    const there = new Set(this.#ask(TABLES).map((row) => row.name));
+    for (const { name: table, columns } of tables.filter(({ name }) => there.has(name))) {
+      const named = columns.map((column) => `"${column}"`).join(", ");
+      this.#ask(`declare every_row no scroll cursor for select ${named} from "${table}"`);
       for (;;) {
         const rows = this.#ask(`fetch ${FETCH_ROWS} from every_row`);
         if (rows.length === 0) break;
@@ -208,8 +266,15 @@ function pause(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)), 0, 0, ms);
 }
 
-function placeOf({ version, store_id: storeId, epoch, source }: PostgresRow): StorePlace {
+function placeOf({
+  version,
+  store_id: storeId,
+  epoch,
+  source,
+  schema_version: schemaVersion,
+}: PostgresRow): StorePlace {
   return {
+    schemaVersion: Number(schemaVersion),
     version: Number(version),
     storeId: String(storeId),
     epoch: Number(epoch),
@@ -217,21 +282,28 @@ function placeOf({ version, store_id: storeId, epoch, source }: PostgresRow): St
   };
 }
 
+/** Servers of the version before may still be there, or those of the next one come already. */
 function requireSchema([store]: readonly PostgresRow[], wanted: number): void {
   const found = Number(store?.schema_version);
-  if (found === wanted) return;
-  const reason = `the schema trustwarden_state is of version ${found}, not ${wanted}: apply what \`warden state sql\` prints`;
+  const tables = Number(store?.tables_version ?? found);
+  if (found === wanted || (found === wanted - 1 && tables === wanted)) return;
+  const reason = `the schema trustwarden_state is of version ${Math.max(found, tables)}, not ${wanted}: apply what \`warden state sql\` prints`;
   throw new TrustWardenError("config_invalid", { setting: "state.postgres", reason });
 }
 
 /** What a missing schema, or one that is not granted, is refused with. */
 export function explainMissingSchema(error: unknown): unknown {
-  if (!(error instanceof StatementFailure) || !NO_SCHEMA.includes(error.sqlState)) return error;
-  const reason = "the schema is missing or not granted: apply what `warden state sql` prints";
+  if (!(error instanceof StatementFailure)) return error;
+  const { sqlState } = error;
+  if (sqlState !== TOO_NEW && !NO_SCHEMA.includes(sqlState)) return error;
+  const reason =
+    sqlState === TOO_NEW
+      ? "the tables are a later version's by now: start that one's server"
+      : "the schema is missing or not granted: apply what `warden state sql` prints";
   return new TrustWardenError("config_invalid", {
     setting: "state.postgres",
     reason,
-    sqlState: error.sqlState,
+    sqlState,
   });
 }
 

@@ -12,6 +12,7 @@ import type { Notices } from "@trustwarden/core/notices.ts";
 import { LEASE_MS } from "@trustwarden/core/revocation/frames.ts";
 import type { HeardBeat } from "@trustwarden/core/revocation/replica-leases.ts";
 import type { Client } from "pg";
+import { latestVersion, MIGRATIONS } from "../migrations/steps.ts";
 import { connectPostgres, type PostgresLogin } from "../postgres-connect.ts";
 import { SHARERS } from "./protocol.ts";
 
@@ -19,7 +20,8 @@ import { SHARERS } from "./protocol.ts";
 const BEAT_MS = 100;
 /** An answer that takes longer is worth nothing. */
 const ANSWER_MS = 2 * LEASE_MS;
-const BEAT = "select trustwarden_state_log.beat($1, $2, $3)";
+const BEAT = "select trustwarden_state_log.beat($1, $2, $3, $4)";
+const OWN_VERSION = latestVersion(MIGRATIONS);
 // Asked for after the beat is kept, in a statement of its own: what it does not tell was committed later.
 const ASK = `select s.holder, (select coalesce(max(epoch), 0)::int from trustwarden_state.feed) as epoch,
     r.name, r.beats::int as beats, r.acked::int as acked, r.leases
@@ -92,7 +94,7 @@ export class ReplicaSession {
     const { name, monoMs, own, onHeard } = this.#options;
     const sentAtMs = monoMs();
     const { acked, leases } = own();
-    await client.query(BEAT, [name, acked, leases]);
+    await client.query(BEAT, [name, acked, leases, OWN_VERSION]);
     this.#tell(acked);
     const { rows } = await client.query<Readonly<Record<string, unknown>>>(ASK);
     const [first] = rows;

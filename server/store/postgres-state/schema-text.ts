@@ -7,12 +7,11 @@
  *
  * @see docs/decisions/0045; docs/guides/state-storage.md
  */
+import { reasonsToStop } from "../migrations/rules.ts";
 import { latestVersion, type Migrations } from "../migrations/steps.ts";
 import { statementsOfStep, tablesOf } from "./dialect.ts";
 import { sharingBetween } from "./sharing-schema.ts";
-
-/** Groups that stay in the log: a copy that is further behind is made anew. */
-const KEPT_GROUPS = 10_000;
+import { KEPT_GROUPS, WINDOW_SINCE } from "./window-schema.ts";
 
 const LOG = `
 create schema trustwarden_state;
@@ -193,21 +192,39 @@ grant usage on schema trustwarden_state_log to trustwarden_state_reader;
 export function formatStateSchema(migrations: Migrations): string {
   const version = latestVersion(migrations);
   return `${LOG}insert into store (schema_version) values (${version});
-${inTables(tablesOf(migrations))}${FUNCTIONS}${sharingBetween(0, version)}${ARRANGE}`;
+${inTables(tablesOf(migrations))}${FUNCTIONS}${sharingBetween(0, version)}${nameTables(version)}${ARRANGE}`;
 }
 
-/** What brings a schema of an earlier version up; nothing changes unless it is of that version. */
+/**
+ * What brings a schema of an earlier version up; nothing changes unless it is of that version. Where servers of that version
+ * can live with what comes, it stays theirs until none of them is left.
+ */
 export function formatStateUpgrade(migrations: Migrations, from: number): string {
   const version = latestVersion(migrations);
   const steps = migrations.steps.filter((step) => step.version > from);
-  return `do $$ begin
-  if (select schema_version from trustwarden_state_log.store) <> ${from} then raise exception 'of another version'; end if;
+  const reasons = from < version - 1 ? ["more than one version"] : steps.flatMap(reasonsToStop);
+  const [first = "", settled] =
+    reasons.length === 0
+      ? [`-- Servers of version ${from} may work on while this runs, and after it.`, ""]
+      : [
+          `-- Stop all servers first: ${reasons.join("; ")}.`,
+          `update trustwarden_state_log.store set schema_version = ${version}, version = version + 1;\n`,
+        ];
+  return `${first}
+set local lock_timeout = '2s';
+do $$ begin
+  if exists (select 1 from trustwarden_state_log.store s where s.schema_version <> ${from}
+      or coalesce((to_jsonb(s) ->> 'tables_version')::integer, ${from}) <> ${from}) then raise exception 'of another version'; end if;
 end $$;
-update trustwarden_state_log.store set schema_version = ${version}, version = version + 1;
-${inTables(steps.flatMap(statementsOfStep))}${sharingBetween(from, version)}${ARRANGE}`;
+${settled}${inTables(steps.flatMap(statementsOfStep))}${sharingBetween(from, version)}${nameTables(version)}${ARRANGE}`;
 }
 
 const ARRANGE = "set local search_path = '';\nselect trustwarden_state_log.arrange();\n";
+
+function nameTables(version: number): string {
+  if (version < WINDOW_SINCE) return "";
+  return `update trustwarden_state_log.store set tables_version = ${version};\n`;
+}
 
 function inTables(statements: readonly string[]): string {
   return `set local search_path = trustwarden_state;\n${statements.map((text) => `${text};\n`).join("")}`;

@@ -5,6 +5,8 @@
  * @see docs/decisions/0053, 0064
  */
 
+import { WINDOW, WINDOW_SINCE } from "./window-schema.ts";
+
 /** Since version 6: servers that share the store. */
 const REPLICAS_SINCE = 6;
 const REPLICAS = `
@@ -211,6 +213,7 @@ export function sharingBetween(from: number, to: number): string {
     { since: REPLICAS_SINCE, text: REPLICAS },
     { since: USES_SINCE, text: USES },
     { since: NOTES_SINCE, text: NOTES },
+    { since: WINDOW_SINCE, text: WINDOW },
   ]
     .filter(({ since }) => from < since && since <= to)
     .map(({ text }) => text)
