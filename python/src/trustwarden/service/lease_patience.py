@@ -1,9 +1,9 @@
 """How long a lease waits: for a connection that is silent, for a place that does not answer, and before it comes again.
 
-Whoever gives a lease and has too much to do is helped by nobody who leaves: a new connection costs it as much as a hundred
-beats. So a silent connection is left after a while that is another one for each verifier, beats become rarer while nobody
-answers them, and whatever was in vain makes all of it longer. None of this decides whether anything is allowed: without
-an echo the lease runs out by itself. See docs/decisions/0100.
+Whoever gives a lease and has too much to do is helped by nobody who leaves: a new connection costs it as much as a
+hundred beats. So a silent connection is left after a while that is another one for each verifier, beats become rarer
+while nobody answers them, and whatever was in vain makes all of it longer. None of this decides whether anything is
+allowed: without an echo the lease runs out by itself. See docs/decisions/0100.
 """
 
 from __future__ import annotations

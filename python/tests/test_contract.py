@@ -1,0 +1,116 @@
+"""The contract that both SDKs keep against a real server: `test/sdk-contract.json`, which TypeScript reads too."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import pytest
+
+from live import ROOT, LiveServer
+from trustwarden import AgentIdentity, TrustWardenError
+
+ROWS: list[dict[str, Any]] = json.loads((ROOT / "test/sdk-contract.json").read_text())["rows"]
+PATIENCE = 20
+TOO_LATE = ("lease_expired", 503)
+"""What a loaded machine decides too late is a refusal, as it must be; nothing was done, and it is asked for again."""
+_numbers = count()
+
+
+class PlannedError(Exception):
+    """What an act itself raises."""
+
+
+class Stage:
+    """The identities of one row, by their names in it, and how each step ends."""
+
+    def __init__(self, live: LiveServer, service: str) -> None:
+        self._live = live
+        self._service = service
+        self._name = f"contract-{next(_numbers)}"
+        self._tickets: dict[str, str] = {}
+        self._made: dict[str, AgentIdentity] = {}
+
+    def play(self, step: dict[str, Any]) -> str | int:
+        """`ok`, the status of an answer, `failed` for an act that failed by itself, or the code of a refusal."""
+        ended: str | int = ""
+        moves: dict[str, Callable[[dict[str, Any]], str | int | None]] = {
+            "create": self._create,
+            "spawn": self._spawn,
+            "act": self._act,
+            "fetch": self._fetch,
+            "jwt": self._jwt,
+            "revoke": self._revoke,
+            "stop": self._stop,
+            "close": self._close,
+        }
+        for _ in range(PATIENCE):
+            try:
+                ended = moves[step["do"]](step) or "ok"
+            except PlannedError:
+                ended = "failed"
+            except TrustWardenError as error:
+                ended = error.code
+            if ended not in TOO_LATE:
+                break
+        return ended
+
+    def outcomes(self) -> list[list[str]]:
+        """Action and outcome of what the server has of the first identity and those below it, oldest first."""
+        events = self._live.events(subtree=self._made["root"].agent_id, kind="action", limit="100")
+        finished = [event for event in reversed(events) if event["outcome"] != "pending"]
+        return [[str(event["action"]), str(event["outcome"])] for event in finished]
+
+    def close(self) -> None:
+        for identity in self._made.values():
+            identity.close()
+
+    def _create(self, step: dict[str, Any]) -> None:
+        name = f"{self._name}-{step.get('ticket', 'root')}"
+        ticket = self._tickets.get(name) or self._live.ticket(name, step["scope"], limits=step.get("limits"))
+        self._tickets[name] = ticket
+        self._made[step["who"]] = AgentIdentity.create(
+            name=step.get("name", name), ticket=ticket, scope=step.get("claimed")
+        )
+
+    def _spawn(self, step: dict[str, Any]) -> None:
+        parent = self._made[step["who"]]
+        name = step.get("name", f"{self._name}-{step['new']}")
+        self._made[step["new"]] = parent.spawn(name=name, scope=step["scope"], ttl=step.get("ttl"))
+
+    def _act(self, step: dict[str, Any]) -> None:
+        with self._made[step["who"]].act(step["action"], step["resource"]):
+            if step.get("fails"):
+                raise PlannedError
+
+    def _fetch(self, step: dict[str, Any]) -> int:
+        said = {name: step[name] for name in ("action", "verifier") if name in step}
+        url = self._service + step["path"]
+        return self._made[step["who"]].fetch(url, method=step["method"], **said).status_code
+
+    def _jwt(self, step: dict[str, Any]) -> None:
+        assert self._made[step["who"]].jwt(step["audience"]).count(".") == 2
+
+    def _revoke(self, step: dict[str, Any]) -> None:
+        self._made[step["who"]].revoke("contract")
+
+    def _stop(self, step: dict[str, Any]) -> None:
+        self._made[step["by"]].revoke("contract", child=self._made[step["who"]])
+
+    def _close(self, step: dict[str, Any]) -> None:
+        self._made[step["who"]].close()
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row["what"] for row in ROWS])
+def test_it_is_kept(row: dict[str, Any], live: LiveServer, finance: str) -> None:
+    stage = Stage(live, finance)
+    ends = [stage.play(step) for step in row["steps"]]
+    assert ends == [step["ends"] for step in row["steps"]]
+    stage.close()
+    ends_at = time.monotonic() + 30
+    while stage.outcomes() != row["ledger"] and time.monotonic() < ends_at:
+        time.sleep(0.05)
+    assert stage.outcomes() == row["ledger"]
