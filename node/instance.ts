@@ -7,7 +7,7 @@
  * @see docs/decisions/0106-a-node-outlasts-a-short-outage.md
  */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { nowSeconds, type Runtime, renewalAgeMs, renewalDelayMs } from "trustwarden/peer.ts";
+import { jitter, nowSeconds, type Runtime, renewalAgeMs, renewalDelayMs } from "trustwarden/peer.ts";
 import type { NodeEntry } from "./entries.ts";
 import type { IssuedInstance, Registry } from "./registry.ts";
 import { type TokenRequest, TokensAtHand } from "./tokens-at-hand.ts";
@@ -155,7 +155,10 @@ export class WorkloadInstance {
       details: { id: svid.spiffeId, svidExpiresAt },
     });
     const leftMs = svidExpiresAt * 1000 - this.#runtime.nowMs();
-    if (leftMs > 0) this.#renewIn(Math.min(Math.max(leftMs / 4, MIN_RETRY_MS), MAX_RETRY_MS));
+    if (leftMs <= 0) return;
+    const ceilingMs = Math.min(Math.max(leftMs / 4, MIN_RETRY_MS), MAX_RETRY_MS);
+    // What fails for all in one moment does not come back in one moment.
+    this.#renewIn(ceilingMs * (1 - 0.25 * jitter(this.#runtime)));
   }
 
   /** An SVID that lasts as long as its instance is the last one, unless its authority is replaced. */
