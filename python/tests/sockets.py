@@ -40,7 +40,11 @@ class Conversation:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.body = b""
-        self._hear_answer()
+        try:
+            self._hear_answer()
+        except BaseException:
+            self._wire.close()
+            raise
 
     def say(self, text: str) -> None:
         self._say(TextMessage(text))

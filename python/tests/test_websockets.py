@@ -8,6 +8,7 @@ from contextlib import closing, suppress
 from itertools import count
 
 import pytest
+from wsproto.utilities import RemoteProtocolError
 
 from live import LiveServer
 from sockets import Conversation, upgrade
@@ -15,7 +16,7 @@ from test_service import Bank
 from trustwarden import parse_receipt_header
 from visitors import Forger
 
-SCOPE = ["talk:transactions", "talk:failure", "talk:refusal", "talk:on", "read:transactions"]
+SCOPE = ["talk:transactions", "talk:failure", "talk:refusal", "talk:torn", "talk:on", "read:transactions"]
 TALK = ("/talk", "talk:transactions", "bank://ledger/talk")
 _numbers = count()
 
@@ -147,3 +148,16 @@ def test_an_application_that_fails_or_refuses_is_no_success(bank: Bank, live: Li
         return [event["outcome"] for event in live.events() if event["action"] == "talk:refusal"]
 
     assert eventually(lambda: refusals() == ["failure"])
+
+
+def test_a_refusal_that_the_application_began_is_the_only_one(bank: Bank, live: LiveServer, forger: Forger) -> None:
+    before = len(bank.refused())
+    # What had begun breaks off; a second head behind it would be another answer.
+    with pytest.raises(RemoteProtocolError, match="Bad HTTP message"):
+        talk(bank, forger, "/talk/torn", "talk:torn", "bank://ledger/talk/torn")
+
+    def outcomes() -> list[str]:
+        return [event["outcome"] for event in live.events() if event["action"] == "talk:torn"]
+
+    assert eventually(lambda: outcomes() == ["failure"])
+    assert bank.refused()[before:] == ["ValueError"]

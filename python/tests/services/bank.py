@@ -27,6 +27,7 @@ ROUTES = [
     Route("GET", "/talk", "talk:transactions", "bank://ledger/talk"),
     Route("GET", "/talk/broken", "talk:failure", "bank://ledger/talk/broken"),
     Route("GET", "/talk/closed", "talk:refusal", "bank://ledger/talk/closed"),
+    Route("GET", "/talk/torn", "talk:torn", "bank://ledger/talk/torn"),
     Route("GET", "/talk/stubborn", "talk:on", "bank://ledger/talk/stubborn"),
 ]
 LOG = Path(os.environ["BANK_LOG"])
@@ -79,6 +80,9 @@ async def _talk(visit: Visit, receive: Receive, send: Send) -> None:
     if visit.action == "talk:refusal":
         await send({"type": "websocket.close", "code": 1000})
         return
+    if visit.action == "talk:torn":
+        await send({"type": "websocket.http.response.start", "status": 418, "headers": [(b"content-length", b"9")]})
+        raise ValueError("torn")
     log(did=visit.action, resource=visit.resource, agent=visit.agent.spiffe_id, body="", path="/talk")
     await send({"type": "websocket.accept", "headers": [(b"trustwarden-receipt", b"forged")]})
     if visit.action == "talk:failure":

@@ -115,6 +115,10 @@ class WebSocketVisit:
         if self._is_accepted:
             self._call.tell_refusal(error, _METHOD, target)
             await self._close(_INTERNAL_ERROR)
+        elif self._is_refused:
+            # The head of the application's own refusal has left: a second one would be another answer.
+            self._call.tell_refusal(error, _METHOD, target)
+            break_off(self._call.scope)
         else:
             await self._refuse(error, target)
 
