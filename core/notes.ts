@@ -3,14 +3,14 @@
  * the one that was read.
  *
  * Nothing here allows anything by itself: a place from which to go on, a note of witnesses that is verified again by whoever
- * reads it, a receiver's stream.
+ * reads it, a receiver's stream, a key that is sealed under one that the store never sees.
  *
  * @see docs/decisions/0064
  */
 import { TrustWardenError } from "./error.ts";
 
 /** What notes are about. */
-export type NoteKind = "sink" | "witnessed" | "ssf";
+export type NoteKind = "sink" | "witnessed" | "ssf" | "secret-key";
 
 /** A text as it was read. */
 export interface Note {

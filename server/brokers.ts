@@ -7,34 +7,39 @@ import type { ServerConfig } from "./config.ts";
 import { createDatabaseRoles } from "./gateway/postgresql/create-database-roles.ts";
 import type { Services } from "./http/services.ts";
 import { observeBroker } from "./metrics/observe.ts";
-import type { Cleanup } from "./parts.ts";
+import type { Cleanup, Parts } from "./parts.ts";
 import { Erasures } from "./payloads/erasures.ts";
 import { PayloadStore } from "./payloads/payload-store.ts";
 import type { ServerIdentity } from "./server-identity.ts";
+import { SharedSecretKeys } from "./shared/shared-secret-keys.ts";
 import { createPrivateKeyPkcs8, createSoftwareSigner } from "./signer/software.ts";
+import type { StoreReads } from "./store/ports.ts";
 
 type Brokers = Pick<Services, "broker" | "databaseRoles" | "payloads" | "erasures">;
 
 /** Neither has been started; see `startBrokers`. */
 export function createBrokers(
-  made: Omit<BrokerParts, "openFetch" | "createKey" | "identity" | "payloads"> &
-    Pick<Services, "gateway" | "ledger" | "clock" | "random" | "log" | "meter"> & {
+  made: Omit<BrokerParts, "openFetch" | "createKey" | "identity" | "payloads" | "keysOfAll" | "shared"> &
+    Pick<Parts, "keys" | "shared"> &
+    Pick<Services, "sharing" | "gateway" | "ledger" | "clock" | "random" | "log" | "meter"> & {
       readonly identity: Pick<ServerIdentity, "current">;
       readonly config: Pick<ServerConfig, "dataDir" | "payloads">;
     },
 ): Brokers {
   const { gateway, ledger, clock, random, log, store, identity } = made;
+  const keysOfAll = shareKeys(made, () => payloads.keyId());
   const payloads = new PayloadStore({
     directory: join(made.config.dataDir, "payloads"),
-    keys: made.keys.secretKeys,
+    keys: keysOfAll ?? made.keys.secretKeys,
     random,
     nowMs: () => clock.nowMs(),
     deployment: () => identity.current().spiffeId,
   });
   const createKey = () => createSoftwareSigner(createPrivateKeyPkcs8("ES256"));
-  const parts = { ...made, payloads, createKey, openFetch: createSafeFetch };
+  const parts = { ...made, payloads, keysOfAll, createKey, openFetch: createSafeFetch };
   const broker = observeBroker(made.meter, createBroker(parts));
-  const own = { gateway, broker, ledger, clock, random, log, reads: store.reads };
+  const { sharing } = made;
+  const own = { gateway, broker, ledger, clock, random, log, sharing, reads: store.reads };
   return {
     broker,
     payloads,
@@ -49,8 +54,34 @@ export function createBrokers(
       onFailure: (error) =>
         log.warn({ code: codeOf(error) }, "what was kept for long enough is not erased yet"),
     }),
-    databaseRoles: createDatabaseRoles({ ...own, serverSvid: () => identity.current() }),
+    databaseRoles: createDatabaseRoles({
+      ...own,
+      serverSvid: () => identity.current(),
+      isTending: () => made.shared?.duties.isSeated === true,
+    }),
   };
+}
+
+/** Null for a server alone, whose keys are its own. */
+function shareKeys(
+  {
+    keys,
+    shared,
+    sharing,
+    store,
+  }: Pick<Parts, "keys" | "shared"> &
+    Pick<Services, "sharing"> & { readonly store: { readonly reads: Pick<StoreReads, "listSecrets"> } },
+  keptUnder: () => string | null,
+): SharedSecretKeys | null {
+  if (shared === null) return null;
+  return new SharedSecretKeys({
+    own: keys.secretKeys,
+    notes: shared.notes,
+    catchUp: () => sharing.catchUp(),
+    isUsed: (id) =>
+      keptUnder() === id ||
+      store.reads.listSecrets().some(({ versions }) => versions.some(({ keyId }) => keyId === id)),
+  });
 }
 
 function codeOf(error: unknown): string {

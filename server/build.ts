@@ -18,6 +18,8 @@ import { type Core, createCore, tlsMaterialOf } from "./core.ts";
 import { createServices } from "./create-services.ts";
 import { createFeed, type Feed, type FeedOptions } from "./feed/feed.ts";
 import { createGatewayParts, openConfiguredGateway } from "./gateway/build-gateway.ts";
+import { takeOverBudgets, tendBudgets } from "./gateway/create-budgets.ts";
+import { followGateway } from "./gateway/follow-others.ts";
 import type { Gateway } from "./gateway/gateway.ts";
 import { formatUrl, knownHosts, type Listeners, openListeners } from "./http/listeners.ts";
 import { formatRoute } from "./http/route.ts";
@@ -37,6 +39,7 @@ import { ALONE, askTogether, requireCurrent, type Sharing } from "./shared/shari
 import { openSinks } from "./sinks/open-sinks.ts";
 import { remoteStateOf } from "./state-config.ts";
 import { tendStateLink } from "./state-link.ts";
+import type { OnFollowed } from "./store/sqlite.ts";
 import { openTraces } from "./traces/open-traces.ts";
 
 /** A server that is listening. */
@@ -88,6 +91,7 @@ export async function buildServer(
       clock: new FlooredClock(clock),
       cleanups,
     });
+    await takeOverBudgets(parts);
     return await startServing(parts, { cleanups, close });
   } catch (error) {
     await close();
@@ -118,7 +122,8 @@ async function startServing(
     services.mcp.sweep();
     void services.databaseRoles.sweep();
   };
-  const { feed, sharing } = openFeed(parts, { onPush, onFollowed: () => followOthers(services) }, cleanups);
+  const onFollowed: OnFollowed = (tables) => followOthers(services, tables);
+  const { feed, sharing } = openFeed(parts, { onPush, onFollowed }, cleanups);
   const urls = () => ({
     server: formatUrl(config.host, listeners?.port ?? 0),
     stop: formatUrl(config.host, listeners?.stopPort ?? 0),
@@ -127,8 +132,7 @@ async function startServing(
   });
   const services = createServices(core, { feed, sharing, urls, gateway: gatewayParts, ...inForce });
   closeAtTheEnd(services, { config, cleanups });
-  await beginWith(services);
-  tendStateLink({ store, ledger: core.ledger, feed, log });
+  await beginWith(parts, services, feed);
   await startBrokers(services, cleanups);
   await services.turns.start(cleanups);
   watchAgentRatio(core, cleanups);
@@ -170,10 +174,16 @@ async function startServing(
   };
 }
 
-/** What others wrote is here, and how this state was restored is in the ledger, before anybody is served. */
-async function beginWith(services: Services): Promise<void> {
+/**
+ * What others wrote is here, and how this state was restored is in the ledger, before anybody is served; from now on this server
+ * goes on while the store is away as far as it may, and looks after what others left.
+ */
+async function beginWith(parts: Parts, services: Services, feed: Feed): Promise<void> {
+  services.gateway.calls.holdTo(services.sharing.leftMs);
   await requireCurrent(services);
   await tellRestore(services);
+  tendStateLink({ store: parts.store, ledger: services.ledger, feed, log: parts.log });
+  await tendBudgets({ ...parts, sharing: services.sharing });
 }
 
 /** What works by itself, each with its own end. */
@@ -195,7 +205,7 @@ function closeAtTheEnd(
 /** The feed of a server alone, or of one of those that share the store: then the outbox of all of them is looked after too. */
 function openFeed(
   { config, store, clock, log, meter, random, shared }: Parts,
-  told: { readonly onPush: NonNullable<FeedOptions["onPush"]>; readonly onFollowed: () => void },
+  told: { readonly onPush: NonNullable<FeedOptions["onPush"]>; readonly onFollowed: OnFollowed },
   cleanups: Cleanup[],
 ): { readonly feed: Feed; readonly sharing: Sharing } {
   const { onPush, onFollowed } = told;
@@ -227,21 +237,25 @@ function openFeed(
   cleanups.push(() => sweep.close());
   const sharing = {
     isShared: true,
+    name: replica.name,
+    others: () => replica.others(),
     uses: shared.uses,
     isCurrent: () => replica.leftMs() > 0,
+    leftMs: () => replica.leftMs(),
     catchUp: askTogether(() => store.commands.markSequenced([])),
   };
   return { feed: observeFeed(meter, replica.feed), sharing };
 }
 
 /** What this process remembers of the state beside its copy is brought up to what others wrote. */
-function followOthers(services: Services): void {
+function followOthers(services: Services, tables: Parameters<OnFollowed>[0]): void {
   const { federation, approvals, reads, keeper, log } = services;
   if (keeper.follow())
     services
       .onAuthorityStep()
       .catch(() => log.error({ code: "store_unavailable" }, "the server's SVID could not be renewed"));
   federation.follow();
+  followGateway(services, tables);
   approvals.tellAnswered((id) => reads.findApproval(id)?.answer !== null);
 }
 

@@ -15,7 +15,7 @@ import type { Core } from "./core.ts";
 import { Federation } from "./federation/federation.ts";
 import { fetchBundle } from "./federation/fetch-bundle.ts";
 import { createBudgets } from "./gateway/create-budgets.ts";
-import { createMcpGateway } from "./gateway/mcp/create-mcp.ts";
+import { createMcpGateway, type McpGateway } from "./gateway/mcp/create-mcp.ts";
 import { formatPeer } from "./http/arrival.ts";
 import { countTurnedAway } from "./http/control-ports.ts";
 import { knownHosts } from "./http/listeners.ts";
@@ -49,6 +49,7 @@ const MAX_RECENT_DECISIONS = 50_000;
 /** What the key of nonces that several servers take is made for. */
 const NONCES = "nonces of servers that share a store";
 const OAUTH_NONCES = "nonces of OAuth of servers that share a store";
+const TASKS = "tasks of A2A agents of servers that share a store";
 const MS_PER_SECOND = 1000;
 
 /** Nothing of it has been started; see `build.ts`. */
@@ -76,7 +77,7 @@ export function createServices(
     lists: listsOf(parts, { ...made, publicUrl }),
     rootCrls: () => keeper.rootCrls(),
     federation,
-    ...createBrokers({ ...parts, ledger, identity, gateway: made.gateway, publicUrl }),
+    ...createBrokers({ ...parts, ...made, ledger, identity, publicUrl }),
     chains: new ProvenChains(federation.bundles),
     serverSvid: () => identity.current(),
     serverKey: keys.serverSigner.publicKey,
@@ -95,8 +96,8 @@ export function createServices(
     customPolicies: custom,
     opaDecisions: new Recent(MAX_RECENT_DECISIONS),
     opaStatuses: new Latest(MAX_RECENT_DECISIONS),
-    budgets: createBudgets(parts),
-    mcp: createMcpGateway({ ...parts, ...store, ledger, serverSvid: () => identity.current() }),
+    budgets: createBudgets({ ...parts, ...made }),
+    mcp: createMcp(core),
     consoleFiles: readConsoleFiles(),
     people: peopleOf(parts, made),
     approvals: new ApprovalWaiters(),
@@ -117,6 +118,17 @@ export function createServices(
     scrape: createScrape(parts),
     openApi: () => formatOpenApi(ROUTES, SERVER_VERSION),
   };
+}
+
+function createMcp({ parts, ledger, identity }: Core): McpGateway {
+  const handleKey = sharedKey(parts, TASKS);
+  return createMcpGateway({
+    ...parts,
+    ...parts.store,
+    ledger,
+    serverSvid: () => identity.current(),
+    handleKey,
+  });
 }
 
 function listsOf(

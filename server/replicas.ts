@@ -13,13 +13,17 @@ import { readPrivateFile } from "./signer/private-file.ts";
 import { openPostgresLogin } from "./store/postgres-login.ts";
 import type { StateSettings } from "./store/postgres-state/protocol.ts";
 import { ReplicaSession } from "./store/postgres-state/replica-session.ts";
-import type { SqliteStore } from "./store/sqlite.ts";
+import type { OnFollowed, SqliteStore } from "./store/sqlite.ts";
 
 const NAME_BYTES = 16;
 
 /** One of several servers, as the others know it. */
 export interface Replica {
   readonly feed: Feed;
+  /** By which the store knows this process. */
+  readonly name: string;
+  /** Names of the others of which it has heard within a day. */
+  others(): readonly string[];
   /** What is left of the lease that this server has itself, in milliseconds: 0 means that it must not say what is current. */
   leftMs(): number;
   /** Ends what it gives. */
@@ -35,7 +39,7 @@ export function openReplica(options: {
   readonly random: Random;
   readonly feed: Omit<FeedOptions, "store" | "leftMs">;
   /** The copy has what others wrote; called before any verifier is told. */
-  readonly onFollowed?: () => void;
+  readonly onFollowed?: OnFollowed;
   readonly onUnannounced: (error: unknown) => void;
   readonly notices?: Notices | undefined;
 }): Replica {
@@ -43,13 +47,14 @@ export function openReplica(options: {
   const { clock } = options.feed;
   const monoMs = () => clock.monoMs();
   const leases = new ReplicaLeases(monoMs());
+  // A server that starts again is another one: nobody knows what its verifiers were told before.
+  const name = encodeHex(random(NAME_BYTES));
   const leftMs = (): number => leases.leftMs(own.epoch, monoMs());
   const own = createFeed({ ...options.feed, store: store.reads, leftMs });
   const feed = new SharedFeed({ feed: own, leases, clock, beatNow: () => session.beatNow() });
   const session = new ReplicaSession({
     login: () => openPostgresLogin(settings.login, "state.postgres", readPrivateFile),
-    // A server that starts again is another one: nobody knows what its verifiers were told before.
-    name: encodeHex(random(NAME_BYTES)),
+    name,
     monoMs,
     own: () => ({ acked: feed.acknowledged, leases: own.leases + own.leasesBehind }),
     onHeard: (heard) => {
@@ -62,13 +67,15 @@ export function openReplica(options: {
   // A group that changes nothing reads what others wrote. Safe: what cannot be read now is looked for by the clock.
   const look = askTogether(() => store.commands.markSequenced([]));
   notices?.watch("state", () => void look().catch(() => undefined));
-  store.watchFollowed(() => {
-    onFollowed?.();
+  store.watchFollowed((tables) => {
+    onFollowed?.(tables);
     const epoch = store.reads.epoch();
     if (epoch > own.epoch) feed.follow(store.reads.targetsSince(own.epoch), epoch).catch(onUnannounced);
   });
   return {
     feed,
+    name,
+    others: () => leases.names,
     leftMs,
     close: async () => {
       await feed.close();

@@ -33,6 +33,17 @@ import { POSTGRESQL_BIN } from "./support/postgresql.ts";
 import { checkOutPreviousVersion } from "./support/previous-version.ts";
 import { ReplicaCampaign } from "./support/replica-campaign.ts";
 import {
+  beginStream,
+  CALLS,
+  openReplicaShop,
+  type ReplicaShop,
+  registerShop,
+  SHOP_SCOPE,
+  type ShopCall,
+  sendCall,
+  signCall,
+} from "./support/replica-gateway.ts";
+import {
   OAUTH_URL,
   openReplicaServices,
   type ReplicaServices,
@@ -64,6 +75,8 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("two servers on one store and one 
   let consolePorts: readonly [number, number];
   let policyPorts: readonly [number, number];
   let envoyPorts: readonly [number, number];
+  let gatewayPorts: readonly [number, number];
+  let shop: ReplicaShop;
   /** What another's enforcement point asks at one of the servers. */
   const askPdp = (number: 0 | 1, edge: TestInstance, agent: TestInstance) => {
     const subject = { type: "spiffe", id: agent.answer.spiffe_id };
@@ -77,11 +90,35 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("two servers on one store and one 
       framed(requestFor(agent.answer.spiffe_id, "GET", "/rows")),
       edge,
     );
+  const callAt = async (number: 0 | 1, agent: TestInstance, call: ShopCall, intent = {}) =>
+    sendCall(
+      gatewayPorts[number],
+      await signCall(await two.replicas[number].up(), agent, call, intent),
+      agent,
+    );
+  const streamAt = async (number: 0 | 1, agent: TestInstance) =>
+    beginStream(
+      gatewayPorts[number],
+      await signCall(await two.replicas[number].up(), agent, CALLS.stream),
+      agent,
+    );
+  const administer = async (number: 0 | 1, target: string, body: object, method = "POST") => {
+    const { adminSocket } = await two.replicas[number].up();
+    const answer = await sendAdmin(adminSocket, { method, target, body: JSON.stringify(body) });
+    expect([answer.status, answer.text]).toEqual([200, answer.text]);
+    return jsonOf(answer);
+  };
+  const enrolBuyer = async (name: string) => {
+    const left = await two.replicas[0].up();
+    return enrolAgent(left, await createOwner(left, name), { name, scope: SHOP_SCOPE });
+  };
   beforeAll(async () => {
     services = await openReplicaServices();
     consolePorts = [await freePort(), await freePort()];
     policyPorts = [await freePort(), await freePort()];
     envoyPorts = [await freePort(), await freePort()];
+    gatewayPorts = [await freePort(), await freePort()];
+    shop = await openReplicaShop();
     front = await openFaultyLink(consolePorts[0]);
     const origin = `http://localhost:${front.port}`;
     two = await startReplicas((number) => ({
@@ -91,6 +128,7 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("two servers on one store and one 
         listener: { port: policyPorts[number], url: PDP, ...services.web },
         envoy: { port: envoyPorts[number], services: { edge: ROUTES } },
       },
+      gateway: { port: gatewayPorts[number] },
       quotas: { agentsPerOwner: QUOTA, liveInstancesPerOwner: 1000, issuesPerOwnerPerHour: 1000 },
     }));
     await services.witness(await two.replicas[0].up());
@@ -99,6 +137,7 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("two servers on one store and one 
     await two.close();
     await front.close();
     await services.close();
+    shop.close();
   });
 
   test("know what the other did, and use up an intent for both", async () => {
@@ -270,6 +309,91 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("two servers on one store and one 
     expect(await decide(right, "send:mail", outside)).toMatchObject({ allow: false, reasons: ["tainted"] });
   });
 
+  describe("with gateways", () => {
+    test("answer by what was registered at the other a moment ago, and use up an intent for both (E1)", async () => {
+      const [left, right] = [await two.replicas[0].up(), await two.replicas[1].up()];
+      const agent = await enrolBuyer("caller");
+      const unknown = await callAt(1, agent, CALLS.items);
+      expect([unknown.status, codeOf(unknown)]).toEqual([404, "upstream_unknown"]);
+      expect((await registerShop(left, shop)).status).toBe(200);
+      for (const [asked, other] of [
+        [1, 0],
+        [0, 1],
+      ] as const) {
+        const call = await signCall(left, agent, CALLS.notes);
+        const reached = shop.seen.length;
+        expect((await sendCall(gatewayPorts[asked], call, agent)).status).toBe(200);
+        const again = await sendCall(gatewayPorts[other], call, agent);
+        expect([again.status, codeOf(again)]).toEqual([401, "principal_refused"]);
+        expect(shop.seen.length).toBe(reached + 1);
+      }
+      const kept = await registerShop(right, shop, {
+        name: "kept",
+        settings: { disclose: "full", routes: [] },
+      });
+      expect([kept.status, codeOf(kept)]).toEqual([409, "replica_refused"]);
+    });
+
+    test("cut what runs at one when the other stops its agent, or takes its upstream away", async () => {
+      const stopped = await enrolBuyer("streamer");
+      const running = await streamAt(1, stopped);
+      const target = { kind: "instance", id: stopped.answer.instance_id };
+      await administer(0, "/v1/revocations", { target });
+      expect(await running.end()).toBeLessThan(1000);
+      const other = await streamAt(0, await enrolBuyer("other"));
+      await registerShop(await two.replicas[1].up(), shop, { settings: { routes: [] } });
+      await other.end();
+      expect((await registerShop(await two.replicas[0].up(), shop)).status).toBe(200);
+    });
+
+    test("send out a secret that was sealed at the other, and end what runs with one that is disabled there", async () => {
+      const name = "shop-key";
+      const injection = { as: "header", name: "authorization", template: "Bearer {secret}" };
+      const upstreams = [{ name: "shop", origin: shop.url }];
+      const secret = { name, value: "sk-of-both-servers", upstreams, injection, agents: ["agent:**"] };
+      await administer(0, "/v1/secrets", secret);
+      await registerShop(await two.replicas[1].up(), shop, { secret: name });
+      const agent = await enrolBuyer("keyed");
+      for (const number of [1, 0] as const) {
+        expect((await callAt(number, agent, CALLS.items)).status).toBe(200);
+        expect(shop.seen.at(-1)?.authorization).toBe("Bearer sk-of-both-servers");
+      }
+      const running = await streamAt(0, agent);
+      await administer(1, `/v1/secrets/${name}/disabling`, { reason: "test" });
+      await running.end();
+      const refused = await callAt(0, agent, CALLS.items);
+      expect([refused.status, codeOf(refused)]).toEqual([403, "secret_disabled"]);
+      await registerShop(await two.replicas[0].up(), shop);
+    });
+
+    test("let no job carry outside at one what it read at the other a moment ago (F7)", async () => {
+      const agent = await enrolBuyer("reader");
+      const job = { job: "post" };
+      expect((await callAt(1, agent, CALLS.notes, job)).status).toBe(200);
+      expect((await callAt(0, agent, CALLS.mail, job)).status).toBe(200);
+      const refused = await callAt(1, agent, CALLS.notes, job);
+      expect([refused.status, codeOf(refused)]).toEqual([403, "approval_required"]);
+    });
+
+    test("let in at both together no more calls than a budget has (F16)", async () => {
+      const agent = await enrolBuyer("spender");
+      const subject = agent.answer.instance_id;
+      const limits = { calls: EACH, tokens: null, micro_usd: null };
+      await administer(0, "/v1/budgets", { subject, window: "day", limits });
+      const [left, right] = [await two.replicas[0].up(), await two.replicas[1].up()];
+      const calls = await Promise.all(
+        [left, right, left, right, left, right, left, right, left, right, left, right].map((server) =>
+          signCall(server, agent, CALLS.items),
+        ),
+      );
+      const first = await Promise.all(
+        calls.map((call, at) => sendCall(gatewayPorts[at % 2 === 0 ? 0 : 1], call, agent)),
+      );
+      const allowed = first.filter(({ status }) => status === 200).length;
+      expect([allowed, new Set(first.map(({ status }) => status))]).toEqual([EACH, new Set([200, 429])]);
+    });
+  });
+
   test("keep one stream of security events, wherever its receiver asks", async () => {
     const [left, right] = [await two.replicas[0].up(), await two.replicas[1].up()];
     const receiver = await enrolVerifier(left, "mail");
@@ -316,8 +440,13 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("two servers on one store and one 
     }
   });
 
-  test("have the ledger witnessed, also when the one dies that had the seat and the next one only followed its shard", async () => {
+  test("have the ledger witnessed, also when the one dies that had the seat and the next one only followed its shard; what runs there is spent", async () => {
     const [left, right] = two.replicas;
+    expect((await registerShop(await left.up(), shop)).status).toBe(200);
+    const spender = await enrolBuyer("dying");
+    const limits = { calls: 1, tokens: null, micro_usd: null };
+    await administer(0, "/v1/budgets", { subject: spender.answer.instance_id, window: "day", limits });
+    const running = await streamAt(0, spender);
     const { shards } = jsonOf(await send((await left.up()).url, { target: "/ledger/shards" }));
     const name: unknown = Array.isArray(shards) ? shards.at(-1).name : "";
     // The first shard has no name; it is the last one where nobody turned the ledger yet.
@@ -337,6 +466,11 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("two servers on one store and one 
       await vi.waitFor(async () => createOwner(await heir.up(), `witnessed-${performance.now()}`), PATIENT);
       await vi.waitFor(async () => expect(await sizeOf(heir)).toBeGreaterThan(before), PATIENT);
       before = await sizeOf(heir);
+      if (heir === right) {
+        await running.end();
+        const late = await callAt(1, spender, CALLS.items);
+        expect([late.status, codeOf(late)]).toEqual([429, "budget_exhausted"]);
+      }
       await doomed.start();
     }
   });
@@ -438,7 +572,13 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("two servers on one store and one 
     const edge = await enrolVerifier(a, "edge");
     const ask = (server: TestServer) =>
       askDecision(server, { caller: verifier, agent, intent: visitIntent(agent, verifier) });
+    const streamer = await enrolAgent(a, owner, { name: "streaming", scope: SHOP_SCOPE });
+    const running = await beginStream(gatewayPorts[1], await signCall(b, streamer, CALLS.stream), streamer);
     right.database.part();
+    // What runs ends with the lease, which nobody answers for any more.
+    expect(await running.end()).toBeLessThan(1000);
+    const late = await sendCall(gatewayPorts[1], await signCall(a, streamer, CALLS.items), streamer);
+    expect([late.status, codeOf(late)]).toEqual([503, "store_unavailable"]);
     const [refused, evaluated, checked] = await Promise.all([
       ask(b),
       askPdp(1, edge, agent),

@@ -82,6 +82,11 @@ export class ReplicaLeases {
     return [...this.#others.values()].filter(({ sinceMs }) => nowMs - sinceMs < SILENT_MS);
   }
 
+  /** Of every other server that the store knows, with a lease or without. */
+  get names(): readonly string[] {
+    return [...this.#others.keys()];
+  }
+
   /** Notes the answer to a beat. */
   hear({ sentAtMs, epoch, others }: HeardBeat, nowMs: number): void {
     this.#grants = [...this.#grants, { sentAtMs, epoch }].slice(-MAX_GRANTS);

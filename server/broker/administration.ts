@@ -70,6 +70,7 @@ export class SecretAdministration {
   async put(secret: NewSecret, order: SecretOrder): Promise<SecretState> {
     const name = parseSecretName(secret.name);
     const value = parseValueOf(secret.value, secret.kind, secret.settings);
+    await this.#followKeys();
     await this.#ensureKey();
     const secretId = `sec_${formatUlid(this.#deps.nowMs(), this.#deps.random)}`;
     const settings = formatSettings(secret.settings);
@@ -98,6 +99,7 @@ export class SecretAdministration {
     },
     order: SecretOrder,
   ): Promise<SecretState> {
+    await this.#followKeys();
     const state = this.#get(name);
     if (revision !== undefined && revision !== state.revision)
       throw new TrustWardenError("secret_conflict", { name, revision: state.revision });
@@ -110,6 +112,7 @@ export class SecretAdministration {
     { name, graceSeconds }: { readonly name: string; readonly graceSeconds: number },
     order: SecretOrder,
   ): Promise<SecretState> {
+    await this.#followKeys();
     const state = this.#get(name);
     const now = Math.floor(this.#deps.nowMs() / 1000);
     const before = state.versions.find(({ endsAt }) => endsAt !== null && endsAt > now);
@@ -124,6 +127,7 @@ export class SecretAdministration {
 
   /** Other upstreams, agents or injection: every version is sealed again. @throws TrustWardenError `not_found`. */
   async bind(name: string, settings: SecretSettings, order: SecretOrder): Promise<SecretState> {
+    await this.#followKeys();
     const state = this.#get(name);
     const bound = { ...state, settings: formatSettings(settings) };
     const sealed = await Promise.all(
@@ -157,6 +161,7 @@ export class SecretAdministration {
 
   /** Makes the next key-encryption key; `rewrap` brings the data keys under it. @throws TrustWardenError `secret_unavailable`. */
   async beginKeyRotation(): Promise<string> {
+    await this.#followKeys();
     return this.#deps.keys.create();
   }
 
@@ -167,6 +172,7 @@ export class SecretAdministration {
    */
   async rewrap(order: SecretOrder): Promise<KeyProgress> {
     const { keys, reads, commands, settle } = this.#deps;
+    await this.#followKeys();
     const keyId = await this.#ensureKey();
     const stale = reads
       .listSecrets()
@@ -184,6 +190,7 @@ export class SecretAdministration {
     const { payloads } = this.#deps;
     if (payloads.keyId() !== null && payloads.keyId() !== keyId) await payloads.rewrap();
     await settle(await commands.changeSecret({ change: "rewrap", keyId, keys: batch, ...order }));
+    await this.#followKeys();
     const progress = this.keyProgress();
     for (const { id, versions } of progress.keys) if (id !== keyId && versions === 0) await keys.remove(id);
     return this.keyProgress();
@@ -220,6 +227,11 @@ export class SecretAdministration {
     return sealVersion(value, { ...bindingOf(state, this.#deps), version }, this.#deps);
   }
 
+  /** Where several servers share the store, others may have made the key in use, or destroyed it. */
+  async #followKeys(): Promise<void> {
+    await this.#deps.shared?.followKeys();
+  }
+
   async #ensureKey(): Promise<string> {
     return this.#deps.keys.ids().at(-1) ?? this.beginKeyRotation();
   }
@@ -234,6 +246,8 @@ export class SecretAdministration {
     if (state === undefined) throw new Error("a secret that was changed was known");
     await this.#onChanged(state, change.change);
     await this.#deps.settle(committed);
+    // What was sealed under a key that another server destroyed meanwhile has it given again.
+    await this.#followKeys();
     return state;
   }
 }

@@ -46,6 +46,10 @@ export class SecretsBroker implements Broker {
   readonly #settings = new WeakMap<SecretState, SecretSettings>();
   /** Null while the canaries cannot be opened: then nothing goes through. */
   #watch: CanaryWatch | null = null;
+  /** Loads one after the other: the last one to begin knows of every change before it. */
+  #loading: Promise<void> = Promise.resolve();
+  /** As they were when what others changed was looked for last. */
+  #seen: ReadonlyMap<string, SecretState> = new Map();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(deps: BrokerDeps) {
@@ -58,14 +62,39 @@ export class SecretsBroker implements Broker {
 
   /** Loads the canaries, and begins to destroy versions whose time is over. */
   async start(): Promise<void> {
+    await this.#deps.shared?.followKeys();
+    this.#seen = this.#states();
     await this.#loadCanaries();
     this.#timer = setInterval(() => void this.#expire(), EXPIRE_EVERY_MS).unref();
+  }
+
+  /** Other servers have changed secrets: what is open, fetched or under way with one of them is over where it has to be. */
+  follow(): void {
+    const before = this.#seen;
+    this.#seen = this.#states();
+    // What this server changed itself is among it, and is followed once more.
+    const changed = [...new Map([...before, ...this.#seen]).values()].filter(({ secretId }) => {
+      const [was, now] = [before.get(secretId), this.#seen.get(secretId)];
+      // Disabling is no revision: nothing was sealed.
+      return was?.revision !== now?.revision || was?.isDisabled !== now?.isDisabled;
+    });
+    for (const { secretId } of changed) {
+      this.#forget(secretId);
+      if (this.#seen.get(secretId)?.isDisabled !== false) this.#cut(secretId);
+    }
+    // Nothing is planned before it is done, and a call on its way has begun before it.
+    if (changed.some(({ kind }) => kind === "canary")) this.#loadCanaries().catch(() => undefined);
+  }
+
+  /** Returns when the watch knows what was followed. */
+  followed(): Promise<void> {
+    return this.#loading;
   }
 
   close(): void {
     clearInterval(this.#timer);
     this.#opened.close();
-    for (const calls of this.#live.values()) for (const call of calls) call.abort();
+    for (const secretId of this.#live.keys()) this.#cut(secretId);
   }
 
   requireUsable(use: Pick<SecretUse, "secret" | "upstream" | "origin" | "agent">): void {
@@ -145,6 +174,9 @@ export class SecretsBroker implements Broker {
     const opened = await this.#opened.open(state);
     if (state.kind !== "oauth") return opened;
     const source = parseTokenSource(settings.source);
+    // Two servers that renew it at once show a refresh token twice, which reads as a theft and ends the login.
+    if (source.grant === "login" && this.#deps.shared !== undefined)
+      throw new TrustWardenError("secret_unavailable", { from: "login", reason: "several servers" });
     const { secretId, revision } = state;
     const fetched =
       source.grant === "login"
@@ -286,16 +318,35 @@ export class SecretsBroker implements Broker {
     { secretId, kind }: Pick<SecretState, "secretId" | "kind">,
     change: SecretChange["change"],
   ): Promise<void> {
-    this.#opened.forget(secretId);
-    this.#tokens.forget(secretId);
-    this.#logins.forget(secretId);
-    if (change === "disable" || change === "delete") {
-      for (const call of this.#live.get(secretId) ?? []) call.abort();
-    }
+    this.#forget(secretId);
+    if (change === "disable" || change === "delete") this.#cut(secretId);
     if (kind === "canary") await this.#loadCanaries();
   }
 
-  async #loadCanaries(): Promise<void> {
+  #forget(secretId: string): void {
+    this.#opened.forget(secretId);
+    this.#tokens.forget(secretId);
+    this.#logins.forget(secretId);
+  }
+
+  #cut(secretId: string): void {
+    for (const call of this.#live.get(secretId) ?? []) call.abort();
+  }
+
+  #states(): ReadonlyMap<string, SecretState> {
+    return new Map(this.#deps.reads.listSecrets().map((state) => [state.secretId, state]));
+  }
+
+  #loadCanaries(): Promise<void> {
+    const loaded = this.#loading.then(() => this.#loadNow());
+    // Whoever asked for it hears of its failure, which leaves no watch; the next load begins all the same.
+    this.#loading = loaded.catch(() => {
+      this.#watch = null;
+    });
+    return loaded;
+  }
+
+  async #loadNow(): Promise<void> {
     const canaries = this.#deps.reads
       .listSecrets()
       .filter((state) => state.kind === "canary" && !state.isDisabled);
@@ -315,6 +366,7 @@ export class SecretsBroker implements Broker {
   }
 
   async #expire(): Promise<void> {
+    if (this.#deps.shared?.isTending() === false) return;
     try {
       await this.administration.expire({ context: this.#deps.context(), reason: "grace is over" });
     } catch (error) {

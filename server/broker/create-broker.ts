@@ -1,4 +1,6 @@
 /** The broker of what the server is made of. */
+import type { SharedLedger } from "../shared/open-shared-log.ts";
+import type { SharedSecretKeys } from "../shared/shared-secret-keys.ts";
 import type { ControlDraft, StoreCommands, StoreReads } from "../store/ports.ts";
 import { SecretsBroker } from "./broker.ts";
 import type { BrokerDeps } from "./deps.ts";
@@ -28,6 +30,8 @@ export interface BrokerParts {
   readonly openFetch: BrokerDeps["openFetch"];
   readonly createKey: BrokerDeps["createKey"];
   readonly payloads: BrokerDeps["payloads"];
+  readonly keysOfAll: SharedSecretKeys | null;
+  readonly shared: Pick<SharedLedger, "duties"> | null;
   readonly identity: { current(): { readonly spiffeId: string } };
 }
 
@@ -44,6 +48,8 @@ export function createBroker({
   openFetch,
   createKey,
   payloads,
+  keysOfAll,
+  shared,
 }: BrokerParts): SecretsBroker {
   const { reads, commands } = store;
   const deployment = () => identity.current().spiffeId;
@@ -64,7 +70,11 @@ export function createBroker({
   return new SecretsBroker({
     reads,
     commands,
-    keys: keys.secretKeys,
+    keys: keysOfAll ?? keys.secretKeys,
+    ...(keysOfAll !== null &&
+      shared !== null && {
+        shared: { followKeys: () => keysOfAll.follow(), isTending: () => shared.duties.isSeated },
+      }),
     random,
     trustDomain: keys.trustDomain,
     deployment,

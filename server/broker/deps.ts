@@ -30,6 +30,13 @@ export interface BrokerDeps {
   readonly openFetch: OpenFetch;
   /** A fresh P-256 key in memory. */
   readonly createKey: () => Signer;
+  /** Of one of several servers that share the store; absent for a server alone. */
+  readonly shared?: {
+    /** Takes in the keys that others made, and gives them its own. @throws TrustWardenError `store_unavailable`. */
+    readonly followKeys: () => Promise<void>;
+    /** Whether this server does what one of them does for all. */
+    readonly isTending: () => boolean;
+  };
   /** Has one key under the same key-encryption keys. */
   readonly payloads: { keyId(): string | null; rewrap(): Promise<void> };
   /** Ids and codes only. */

@@ -17,7 +17,7 @@ import {
   parseBuckets,
   subtractAmounts,
 } from "@trustwarden/core/gateway/budget.ts";
-import type { BudgetUseRow } from "../store/budget-ports.ts";
+import type { BudgetUseRow, ShareBudgetUse, SharedUse } from "../store/budget-ports.ts";
 
 /** What is saved ahead of need: this part of each limit. A crash loses at most so much. */
 const AHEAD = 1 / 100;
@@ -26,6 +26,14 @@ const AHEAD = 1 / 100;
 interface Save {
   readonly row: BudgetUseRow;
   readonly covered: Amount;
+}
+
+/** One save under way of a server that shares the store. */
+export interface ShareSave {
+  readonly row: ShareBudgetUse["rows"][number];
+  /** What was ever taken less what is open: what the row has besides what it holds. */
+  readonly settled: Amount;
+  readonly life: number;
 }
 
 /**
@@ -44,7 +52,13 @@ export class BudgetAccount {
   endsAt: number | null = null;
   /** Whether anything was ever charged by this process. */
   isTouched = false;
-  readonly #use: BudgetUse;
+  #use: BudgetUse;
+  /** What others used and hold, where several servers share the store. */
+  #others: BudgetUse;
+  /** Whether this server has a row beside those of others. */
+  #isKnown = false;
+  /** Counts how often this server began anew. */
+  #life = 0;
   #open: Amount = NOTHING;
   #net: Amount = NOTHING;
   #covered: Amount = NOTHING;
@@ -60,6 +74,13 @@ export class BudgetAccount {
     this.window = window;
     this.limits = limits;
     this.#use = new BudgetUse(window, saved === undefined ? [] : parseBuckets(saved));
+    this.#others = new BudgetUse(window);
+  }
+
+  /** Takes note of what others used and hold, and begins anew where this server was taken for dead: its use is theirs then. */
+  follow({ others, hasOwn }: SharedUse): void {
+    this.#others = new BudgetUse(this.window, others);
+    if (this.#isKnown && !hasOwn) this.#restart();
   }
 
   /** The limits that were set, and the ticket's. */
@@ -77,15 +98,18 @@ export class BudgetAccount {
   }
 
   state(now: number): { readonly used: Amount; readonly open: Amount } {
-    return { used: this.#use.total(now), open: this.#open };
+    return { used: addAmounts(this.#use.total(now), this.#others.total(now)), open: this.#open };
   }
 
   used(now: number): Amount {
-    return addAmounts(this.#use.total(now), this.#open);
+    const { used, open } = this.state(now);
+    return addAmounts(used, open);
   }
 
   secondsToForget(now: number): number | null {
-    return this.#use.secondsToForget(now);
+    const own = this.#use.secondsToForget(now);
+    const others = this.#others.secondsToForget(now);
+    return own === null || others === null ? (own ?? others) : Math.min(own, others);
   }
 
   open(amount: Amount): void {
@@ -108,6 +132,56 @@ export class BudgetAccount {
 
   /** What to write now, a little ahead of need. */
   prepareSave(now: number): Save {
+    const ahead = this.#ahead(now);
+    return { row: this.rowOf(addAmounts(this.#open, ahead), now), covered: addAmounts(this.#net, ahead) };
+  }
+
+  /**
+   * What to write now beside what others hold: a little ahead of need where a call waits, and nothing ahead where none does, so
+   * that others have it.
+   */
+  prepareShare(now: number): ShareSave {
+    const { subjectId, window } = this;
+    const isNeeded = !this.isCovered();
+    const asked = isNeeded ? addAmounts(this.#open, this.#ahead(now)) : this.#open;
+    const settled = subtractAmounts(this.#net, this.#open);
+    const firm: Record<Measure, number> = { ...NOTHING };
+    const covered: Record<Measure, number> = { ...NOTHING };
+    for (const measure of MEASURES) {
+      const waiting = Math.max(0, this.#net[measure] - this.#covered[measure]);
+      firm[measure] = Math.max(0, this.#open[measure] - waiting);
+      // Nobody is let in meanwhile by what is given back.
+      covered[measure] = Math.min(this.#covered[measure], settled[measure] + asked[measure]);
+    }
+    this.#covered = covered;
+    const { limits, used } = { limits: this.effectiveLimits(), used: this.#use.snapshot(NOTHING, now) };
+    return {
+      row: { subjectId, window, limits, used, firm, asked, isKnown: this.#isKnown },
+      settled,
+      life: this.#life,
+    };
+  }
+
+  /** What this server holds now; null where others took it for dead, and what it had used counts as theirs. */
+  confirmShare({ settled, life }: ShareSave, held: Amount | null): void {
+    if (life !== this.#life) return;
+    if (held === null) {
+      this.#restart();
+      return;
+    }
+    this.#isKnown = true;
+    this.#covered = addAmounts(settled, held);
+  }
+
+  #restart(): void {
+    this.#life += 1;
+    this.#isKnown = false;
+    this.#use = new BudgetUse(this.window);
+    this.#net = this.#open;
+    this.#covered = NOTHING;
+  }
+
+  #ahead(now: number): Amount {
     const limits = this.effectiveLimits();
     const used = this.used(now);
     const ahead: Record<Measure, number> = { ...NOTHING };
@@ -116,7 +190,7 @@ export class BudgetAccount {
       if (limit !== null)
         ahead[measure] = Math.max(0, Math.min(Math.floor(limit * AHEAD), limit - used[measure]));
     }
-    return { row: this.rowOf(addAmounts(this.#open, ahead), now), covered: addAmounts(this.#net, ahead) };
+    return ahead;
   }
 
   /** The save is on disk. */

@@ -1,7 +1,9 @@
 /** Budgets against a real store: who is charged, what a crash leaves, and that nobody spends what is not left. */
+import { TrustWardenError } from "@trustwarden/core/error.ts";
+import type { Amount } from "@trustwarden/core/gateway/budget.ts";
 import { parseScope } from "@trustwarden/core/scope.ts";
 import { describe, expect, it } from "vitest";
-import type { BudgetUseRow } from "../store/budget-ports.ts";
+import type { BudgetUseRow, ShareBudgetUse } from "../store/budget-ports.ts";
 import {
   contextAt,
   createTestStore,
@@ -9,6 +11,7 @@ import {
   NOW_MS,
   type TestStore,
 } from "../store/commands/fixture.test.support.ts";
+import { foldBudgetShares, shareBudgetUse } from "../store/commands/share-budget.ts";
 import type { IssuedIdentity } from "../store/ports.ts";
 import { createReads } from "../store/reads.ts";
 import { Budgets } from "./budgets.ts";
@@ -190,3 +193,125 @@ describe("budgets", () => {
     await budgets.close();
   });
 });
+
+describe("budgets of servers that share a store", () => {
+  /** Two servers, and how one of them is killed: nothing more is heard of it, and its row stays. */
+  function openTwo(store: TestStore) {
+    const reads = createReads(store.database, () => NOW);
+    const openOne = (server: string, share?: Share) =>
+      new Budgets({
+        reads,
+        save: () => Promise.reject(new Error("rows of servers alone")),
+        shared: { server, share: share ?? (async (command) => shareIn(store, command)) },
+        now: () => NOW,
+        onError: () => {},
+      });
+    return { left: openOne("left"), right: openOne("right"), openOne, reads };
+  }
+  type Share = (command: ShareBudgetUse) => Promise<readonly (Amount | null)[]>;
+  const shareIn = (store: TestStore, command: ShareBudgetUse) => shareBudgetUse(store.database, command);
+
+  it("let in at both together no more calls than there are, however many ask at once", async () => {
+    const { store, root } = family({ root: null, child: null });
+    const { left, right } = openTwo(store);
+    for (const budgets of [left, right])
+      set(store, budgets, { kind: "owner", id: ownerOf(store, root) }, { calls: 7 });
+    const agent = principalOf(store, root);
+    const asked = await Promise.allSettled(
+      Array.from({ length: 40 }, (_, at) => (at % 2 === 0 ? left : right).reserve(agent, call)),
+    );
+    expect(asked.filter(({ status }) => status === "fulfilled")).toHaveLength(7);
+    for (const one of asked) if (one.status === "rejected") expect(one.reason).toEqual(exhausted({}));
+    for (const one of asked) if (one.status === "fulfilled") one.value.settle({ tokens: 1, microUsd: 1 });
+    await Promise.all([left.close(), right.close()]);
+    expect(left.list(agent.ownerId)).toMatchObject([{ used: { calls: 7, tokens: 7, microUsd: 7 } }]);
+    expect(right.list(agent.ownerId)).toEqual(left.list(agent.ownerId));
+  });
+
+  it("never give what a killed server held to another, and give all of it back that a living one needs no more", async () => {
+    const { store, root } = family({ root: null, child: null });
+    const { left, right } = openTwo(store);
+    const owner = { kind: "owner", id: ownerOf(store, root) } as const;
+    for (const budgets of [left, right]) set(store, budgets, owner, { calls: 1000 });
+    const agent = principalOf(store, root);
+    const first = await left.reserve(agent, call);
+    // One call, and a hundredth ahead of it.
+    expect(right.list(owner.id)).toMatchObject([{ used: { calls: 11 } }]);
+    for (let calls = 0; calls < 9; calls += 1) (await left.reserve(agent, call)).cancel();
+    first.cancel();
+    await left.close();
+    expect(right.list(owner.id)).toMatchObject([{ used: { calls: 0 } }]);
+    await left.reserve(agent, call);
+    foldBudgetShares(store.database, { servers: ["right"], now: NOW });
+    expect(right.list(owner.id)).toMatchObject([{ used: { calls: 11 } }]);
+    const rest = await Promise.allSettled(Array.from({ length: 1000 }, () => right.reserve(agent, call)));
+    expect(rest.filter(({ status }) => status === "fulfilled")).toHaveLength(989);
+  });
+
+  it("have a server that was taken for dead begin anew, and let in what it held only beside what counts as used", async () => {
+    const { store, root } = family({ root: null, child: null });
+    const { left, right } = openTwo(store);
+    const owner = { kind: "owner", id: ownerOf(store, root) } as const;
+    for (const budgets of [left, right]) set(store, budgets, owner, { calls: 5 });
+    const agent = principalOf(store, root);
+    for (let calls = 0; calls < 3; calls += 1)
+      (await left.reserve(agent, call)).settle({ tokens: 1, microUsd: 1 });
+    foldBudgetShares(store.database, { servers: [], now: NOW });
+    for (let calls = 0; calls < 2; calls += 1)
+      (await left.reserve(agent, call)).settle({ tokens: 1, microUsd: 1 });
+    await expect(left.reserve(agent, call)).rejects.toEqual(exhausted({ measure: "calls" }));
+    await expect(right.reserve(agent, call)).rejects.toEqual(exhausted({ measure: "calls" }));
+  });
+
+  it("take nothing where nobody knows whether the store has it, and not twice when it is asked again", async () => {
+    const { store, root } = family({ root: null, child: null });
+    let isLost = true;
+    const { openOne } = openTwo(store);
+    const budgets = openOne("third", async (command) => {
+      const held = shareIn(store, command);
+      if (isLost) throw new TrustWardenError("store_unavailable");
+      return held;
+    });
+    const owner = { kind: "owner", id: ownerOf(store, root) } as const;
+    set(store, budgets, owner, { calls: 3 });
+    const agent = principalOf(store, root);
+    await expect(budgets.reserve(agent, call)).rejects.toMatchObject({ code: "store_unavailable" });
+    isLost = false;
+    for (let calls = 0; calls < 3; calls += 1) await budgets.reserve(agent, call);
+    await expect(budgets.reserve(agent, call)).rejects.toEqual(exhausted({ measure: "calls" }));
+  });
+
+  it("are a server's alone when the others are no more, with what was used at each", async () => {
+    const { store, root } = family({ root: null, child: null });
+    const { left, right } = openTwo(store);
+    const owner = { kind: "owner", id: ownerOf(store, root) } as const;
+    for (const budgets of [left, right]) set(store, budgets, owner, { calls: 9 });
+    const agent = principalOf(store, root);
+    for (const budgets of [left, right])
+      (await budgets.reserve(agent, call)).settle({ tokens: 5, microUsd: 5 });
+    await Promise.all([left.close(), right.close()]);
+    foldBudgetShares(store.database, { servers: [], now: NOW });
+    expect(open(store).list(owner.id)).toMatchObject([{ used: { calls: 2, tokens: 10, microUsd: 10 } }]);
+  });
+
+  it("forget what was used by every server when the budget is taken away", async () => {
+    const { store, root } = family({ root: null, child: null });
+    const { left, right, reads } = openTwo(store);
+    const owner = { kind: "owner", id: ownerOf(store, root) } as const;
+    for (const budgets of [left, right]) set(store, budgets, owner, { calls: 2 });
+    const agent = principalOf(store, root);
+    (await left.reserve(agent, call)).settle({ tokens: 1, microUsd: 1 });
+    set(store, right, owner, {});
+    left.readAgain();
+    expect(reads.listBudgetShares()).toEqual([]);
+    expect(left.list(owner.id)).toEqual([]);
+    set(store, right, owner, { calls: 2 });
+    left.readAgain();
+    for (const budgets of [left, right]) await budgets.reserve(agent, call);
+    await expect(left.reserve(agent, call)).rejects.toEqual(exhausted({ measure: "calls" }));
+  });
+});
+
+function ownerOf(store: TestStore, root: Pick<IssuedIdentity, "instanceId">): string {
+  return principalOf(store, root).ownerId;
+}

@@ -6,7 +6,10 @@
  * disk is always at least that much: each save counts what is open, and a little ahead of need, so that most calls wait for
  * no disk. After a crash what was ahead and what was open counts as spent.
  *
- * @see docs/decisions/0022-model-calls.md
+ * Of several servers that share the store each has a row of its own of each budget, and room is what the rows of all leave: taken
+ * in the transaction that the others see, so that nothing is spent twice, and given back within a second when nobody needs it.
+ *
+ * @see docs/decisions/0022-model-calls.md, 0102
  */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import {
@@ -24,6 +27,9 @@ import { BudgetAccount } from "./budget-account.ts";
 
 /** How long settled use may wait for the disk. Only what returns to a budget waits: what leaves it was saved before. */
 const SAVE_EVERY_MS = 1_000;
+/** Of a call whose room others take each time; there is always one that gets it. */
+const MAX_TRIES = 4;
+const UNLIMITED: BudgetLimits = { calls: null, tokens: null, microUsd: null };
 
 /** Room that was taken for one call; exactly one of the two is called, once. */
 export interface Reservation {
@@ -45,6 +51,12 @@ export interface BudgetView {
 interface BudgetParts {
   readonly reads: BudgetReads & Pick<StoreReads, "chainOf" | "findInstance">;
   readonly save: BudgetCommands["saveBudgetUse"];
+  /** Absent for a server that has its store alone. */
+  readonly shared?: {
+    /** By which the others know this process. */
+    readonly server: string;
+    readonly share: BudgetCommands["shareBudgetUse"];
+  };
   /** Unix seconds. */
   readonly now: () => number;
   /** Told once each time that a save failed; what was reserved stays reserved. */
@@ -65,7 +77,8 @@ export class Budgets {
 
   constructor(parts: BudgetParts) {
     this.#parts = parts;
-    const rows = parts.reads.listBudgetUse();
+    // What was used before is everybody's, where several servers share the store.
+    const rows = parts.shared === undefined ? parts.reads.listBudgetUse() : [];
     this.#saved = new Map(rows.map((row) => [keyOf(row), row.buckets ?? ""]));
     this.#ended.push(...rows.filter((row) => this.#isEnded(row)).map((row) => ({ ...row, buckets: null })));
     for (const budget of parts.reads.listBudgets()) this.apply(budget);
@@ -80,6 +93,15 @@ export class Budgets {
     this.#accounts.set(subject.id, accounts);
   }
 
+  /** Other servers have set budgets. */
+  readAgain(): void {
+    const all = this.#parts.reads.listBudgets();
+    const set = new Set(all.map(({ subject, window }) => keyOf({ subjectId: subject.id, window })));
+    for (const account of [...this.#accounts.values()].flat())
+      if (!set.has(keyOf(account))) account.limits = UNLIMITED;
+    for (const budget of all) this.apply(budget);
+  }
+
   /**
    * Takes room for one call in every budget of its chain, or in none.
    *
@@ -89,20 +111,38 @@ export class Budgets {
   async reserve(agent: AgentPrincipal, bound: CostBound | null): Promise<Reservation> {
     const accounts = this.#accountsOf(agent);
     if (accounts.length === 0) return FREE;
-    const now = this.#parts.now();
-    const taken = accounts.map((account) => ({ account, amount: takeOrRefuse(account, bound, now) }));
-    for (const { account, amount } of taken) account.open(amount);
-    const reservation = this.#reservationOf(taken);
-    try {
-      while (accounts.some((account) => !account.isCovered())) {
-        for (const account of accounts) this.#changed.add(account);
-        await this.#save();
+    for (let tries = 1; ; tries += 1) {
+      const now = this.#parts.now();
+      for (const account of accounts) this.#followOthers(account);
+      const taken = accounts.map((account) => ({ account, amount: takeOrRefuse(account, bound, now) }));
+      for (const { account, amount } of taken) account.open(amount);
+      const reservation = this.#reservationOf(taken);
+      try {
+        if (await this.#cover(accounts)) return reservation;
+        const { subjectId: subject = "" } = accounts.find((account) => !account.isCovered()) ?? {};
+        if (tries === MAX_TRIES) throw new TrustWardenError("budget_exhausted", { subject });
+      } catch (error) {
+        reservation.cancel();
+        throw error;
       }
-      return reservation;
-    } catch (error) {
+      // Another server was faster; what it left may still do.
       reservation.cancel();
-      throw error;
     }
+  }
+
+  /** Returns whether the store counts what was opened: always, unless others took the room of it meanwhile. */
+  async #cover(accounts: readonly BudgetAccount[]): Promise<boolean> {
+    while (accounts.some((account) => !account.isCovered())) {
+      for (const account of accounts) this.#changed.add(account);
+      await this.#save();
+      if (this.#parts.shared !== undefined) return accounts.every((account) => account.isCovered());
+    }
+    return true;
+  }
+
+  #followOthers(account: BudgetAccount): void {
+    const { reads, shared } = this.#parts;
+    if (shared !== undefined) account.follow(reads.useOfOthers({ ...keyPartsOf(account), ...shared }));
   }
 
   /** Every budget of one subject, with its use. */
@@ -113,6 +153,10 @@ export class Budgets {
     const accounts = this.#accounts.get(subjectId) ?? [];
     return accounts
       .filter((account) => !account.isUnlimited())
+      .map((account) => {
+        this.#followOthers(account);
+        return account;
+      })
       .map((account) => ({
         subjectId,
         window: account.window,
@@ -127,6 +171,10 @@ export class Budgets {
     this.#timer = undefined;
     await this.#saving?.catch(() => {});
     const accounts = [...this.#accounts.values()].flat();
+    if (this.#parts.shared !== undefined) {
+      for (const account of accounts) if (account.isTouched) this.#changed.add(account);
+      return this.#save();
+    }
     const now = this.#parts.now();
     const rows = accounts
       .filter((account) => account.isTouched)
@@ -156,7 +204,7 @@ export class Budgets {
       known.ticketUnits = limits.budget;
       return;
     }
-    const account = this.#open(instanceId, "lifetime", { calls: null, tokens: null, microUsd: null });
+    const account = this.#open(instanceId, "lifetime", UNLIMITED);
     account.ticketUnits = limits.budget;
     account.endsAt = expiresAt;
     accounts.push(account);
@@ -218,6 +266,7 @@ export class Budgets {
     const accounts = [...this.#changed];
     this.#changed.clear();
     const now = this.#parts.now();
+    if (this.#parts.shared !== undefined) return this.#shareNow(accounts, { ...this.#parts.shared, now });
     const saves = accounts.map((account) => ({ account, save: account.prepareSave(now) }));
     try {
       await this.#parts.save([...saves.map(({ save }) => save.row), ...this.#ended]);
@@ -227,6 +276,22 @@ export class Budgets {
       throw error;
     }
     for (const { account, save } of saves) account.confirm(save);
+  }
+
+  async #shareNow(
+    accounts: readonly BudgetAccount[],
+    { server, share, now }: NonNullable<BudgetParts["shared"]> & { readonly now: number },
+  ): Promise<void> {
+    const saves = accounts.map((account) => ({ account, save: account.prepareShare(now) }));
+    try {
+      const ended = [...this.#ended];
+      const held = await share({ server, now, rows: saves.map(({ save }) => save.row), ended });
+      this.#ended.splice(0, ended.length);
+      for (const [at, { account, save }] of saves.entries()) account.confirmShare(save, held[at] ?? null);
+    } catch (error) {
+      for (const account of accounts) this.#changed.add(account);
+      throw error;
+    }
   }
 
   #isEnded({ subjectId }: BudgetUseRow): boolean {
@@ -268,6 +333,10 @@ function takeOrRefuse(account: BudgetAccount, bound: CostBound | null, now: numb
     measure: taken.short,
     retryAfterSeconds: account.secondsToForget(now),
   });
+}
+
+function keyPartsOf({ subjectId, window }: BudgetAccount): Pick<BudgetUseRow, "subjectId" | "window"> {
+  return { subjectId, window };
 }
 
 function keyOf({ subjectId, window }: Pick<BudgetUseRow, "subjectId" | "window">): string {

@@ -10,6 +10,7 @@
 import { createHash } from "node:crypto";
 import { formatAnswerCommitment } from "@trustwarden/core/answer-commitment.ts";
 import { parseBase64url } from "@trustwarden/core/bytes.ts";
+import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { disclosureOf } from "@trustwarden/core/gateway/disclosure.ts";
 import { GrowingBytes } from "@trustwarden/core/growing-bytes.ts";
 import type { PayloadStore } from "../payloads/payload-store.ts";
@@ -20,15 +21,22 @@ import type { AllowedCall, Performer } from "./ports.ts";
 /** A larger answer is committed to and not kept. */
 const MAX_KEPT_BYTES = 8_388_608;
 
-/** Performs a call with what stays of it. @throws TrustWardenError what `perform` throws, or why it could not be kept. */
+/**
+ * Performs a call with what stays of it.
+ *
+ * @param payloads - null where nothing can be kept, since the disk of one of several servers is no place for it.
+ * @throws TrustWardenError what `perform` throws, or why it could not be kept; `replica_refused` before anything is done.
+ */
 export async function performDisclosed(
   call: AllowedCall,
   perform: Performer,
-  payloads: Pick<PayloadStore, "keep">,
+  payloads: Pick<PayloadStore, "keep"> | null,
 ): Promise<void> {
   const { arrival } = call;
   const upstream = memberCallOf(arrival)?.upstream ?? arrival.upstream;
-  let kept = disclosureOf(upstream) === "full" ? new GrowingBytes() : null;
+  const isFull = disclosureOf(upstream) === "full";
+  if (isFull && payloads === null) throw new TrustWardenError("replica_refused", { setting: "disclose" });
+  let kept = isFull ? new GrowingBytes() : null;
   const hash = createHash("sha256");
   const write = async (part: Uint8Array): Promise<void> => {
     hash.update(part);
@@ -41,7 +49,7 @@ export async function performDisclosed(
   } finally {
     const salt = saltOf(call);
     arrival.progress.result = salt === null ? null : formatAnswerCommitment(hash.digest(), salt);
-    if (kept !== null) await keep(call, { payloads, answer: kept.view(), salt });
+    if (kept !== null && payloads !== null) await keep(call, { payloads, answer: kept.view(), salt });
   }
 }
 

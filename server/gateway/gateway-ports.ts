@@ -26,6 +26,7 @@ import { requireSigner } from "../http/intent-credentials.ts";
 import { agentOf, type LivePeer, requireLiveChain, requireLivePeer, verifyPeerSvid } from "../http/peer.ts";
 import { flowOfAgent } from "../http/request-flow.ts";
 import type { Services } from "../http/services.ts";
+import { claimIntent } from "../http/used-once.ts";
 import type { UpstreamState } from "../store/gateway-ports.ts";
 import { decideWithinBudget, releaseBudget, settleBudget } from "./call-budget.ts";
 import { decideWithSecret } from "./call-secret.ts";
@@ -93,7 +94,7 @@ async function authenticate(services: Services, arrival: CallArrival): Promise<G
     const plan = planCall(describeUpstream(arrival.upstream), arrival.request);
     requireMeaning(intent, plan);
     services.intake.limits.take(agent);
-    services.seen.claim(intent, now);
+    await claimIntent(services, intent, now);
     await services.published.requireSeen(intent.intent, agent);
     return { agent, intent, plan, action: plan.action, epoch, expiresAt: endOf(peer), presented: null };
   } catch (error) {
@@ -299,12 +300,14 @@ async function append(
 /**
  * The chain of now must be alive and cover the action; nothing of it may have changed since the decision.
  *
- * @throws TrustWardenError the codes of a dead instance, `decision_stale`, or `secret_unavailable`.
+ * @throws TrustWardenError the codes of a dead instance, `decision_stale`, `secret_unavailable` or `store_unavailable`.
  */
 function requireStillAllowed(services: Services, caller: GatewayCaller, { epoch }: Decision): void {
   const { agent } = caller;
   // A watch for planted strings that cannot be opened stops every call, also those that nobody looks into.
   services.broker.canaries();
+  if (!services.sharing.isCurrent())
+    throw new TrustWardenError("store_unavailable", { reason: "nobody tells this server whom others stop" });
   requireLiveChain(services.reads, agent.instanceId, services.clock.trustedSeconds());
   // A token ends without an epoch.
   if (services.reads.epoch() === epoch && caller.presented === null) return;
@@ -316,6 +319,7 @@ export function liveCallOf(services: Services, caller: GatewayCaller, upstream: 
   return {
     agent: watchedAgentOf(services, caller),
     upstream,
+    isPresented: caller.presented !== null,
     endsInMs: caller.expiresAt * 1000 - services.clock.nowMs(),
     mayGoOn: () => mayGoOn(services, caller),
   };

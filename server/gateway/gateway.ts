@@ -26,6 +26,7 @@ import { BODY_TIMEOUT_MS, readArrival, requireCleanHead } from "./arrival.ts";
 import { BrokeredClient } from "./brokered-client.ts";
 import { refusalOf } from "./call-budget.ts";
 import { answerMetadata, formatChallenge, isMetadata, nonceFor } from "./challenges.ts";
+import { readNewest } from "./follow-others.ts";
 import type { UpstreamConnections } from "./forward.ts";
 import { type CallPermit, createGatewayPorts, liveCallOf } from "./gateway-ports.ts";
 import type { LiveCalls } from "./live-calls.ts";
@@ -125,6 +126,7 @@ async function serveCall(
     requireCleanHead(request, { hosts: context.hosts, allowsUpgrade: false });
     const target = parseRequestTarget(request.url ?? "");
     if (isMetadata(target)) return answerMetadata(services, { request, response, target });
+    if (services.sharing.isShared) await readNewest(services, request);
     upstream = services.gateway.upstreams.find(target.segments[0] ?? "");
     arrival = await readArrival(services, { request, target, upstream });
     const { traceparent } = request.headers;
@@ -184,7 +186,12 @@ async function perform(
   try {
     await calls.run(liveCallOf(services, caller, upstream), async (cut) => {
       const { signal } = gone;
-      cut.addEventListener("abort", () => gone.abort(cut.reason), { once: true });
+      const onCut = (): void => {
+        gone.abort(cut.reason);
+        // At once: its outcome waits for the ledger, and that may be away.
+        if (response.headersSent) response.destroy();
+      };
+      cut.addEventListener("abort", onCut, { once: true });
       const answer = new CallAnswer({ response, progress: arrival.progress, receipt, caller, signal });
       const { broker } = services;
       const clients: BrokeredClient[] = [];

@@ -3,7 +3,8 @@
  *
  * An answer may stream for minutes. Whoever of its chain is revoked, narrowed or expires in that time, and whatever
  * policy changes, ends it: at each push of the revocation feed every call that the push may concern is asked again
- * whether it may go on, in the same synchronous step in which verifiers are told.
+ * whether it may go on, in the same synchronous step in which verifiers are told. One of several servers is told of what the others
+ * stopped for as long as it has a lease of the store, and with that lease every call ends.
  */
 import type { AgentPrincipal } from "@trustwarden/core/principal.ts";
 import type { RevocationTarget } from "@trustwarden/core/revocation/frames.ts";
@@ -16,6 +17,8 @@ const MAX_DELAY_MS = 2_147_483_647;
 export interface LiveCall {
   readonly agent: AgentPrincipal;
   readonly upstream: UpstreamState;
+  /** Whether it was let in by a credential that ends without a push. */
+  readonly isPresented: boolean;
   /** Milliseconds until its credentials end. */
   readonly endsInMs: number;
   /** Decides once more, on the state of now. */
@@ -25,10 +28,17 @@ export interface LiveCall {
 /** Owns the set of running calls; each is in it from before its act until its outcome. */
 export class LiveCalls {
   readonly #calls = new Map<LiveCall, AbortController>();
+  #leftMs = (): number => Number.POSITIVE_INFINITY;
+  #watch: NodeJS.Timeout | undefined;
 
   /** How many are running. */
   get size(): number {
     return this.#calls.size;
+  }
+
+  /** From now on no call runs on when this server is told of others' stops no more. @param leftMs - of its lease. */
+  holdTo(leftMs: () => number): void {
+    this.#leftMs = leftMs;
   }
 
   /** Runs a call; its signal fires when it must end. */
@@ -36,6 +46,7 @@ export class LiveCalls {
     const controller = new AbortController();
     const expiry = setTimeout(() => controller.abort(), Math.min(Math.max(call.endsInMs, 0), MAX_DELAY_MS));
     this.#calls.set(call, controller);
+    if (this.#watch === undefined) this.#watchLease();
     try {
       return await act(controller.signal);
     } finally {
@@ -51,6 +62,12 @@ export class LiveCalls {
     }
   }
 
+  /** Cuts what is no longer allowed of what ends without a push. */
+  cutPresented(): void {
+    for (const [call, controller] of this.#calls)
+      if (call.isPresented && !isAllowed(call)) controller.abort();
+  }
+
   /** Cuts the calls of an upstream that is registered no more, or anew. @returns how many. */
   cutStale(isCurrent: (upstream: UpstreamState) => boolean): number {
     const stale = [...this.#calls].filter(([{ upstream }]) => !isCurrent(upstream));
@@ -58,9 +75,20 @@ export class LiveCalls {
     return stale.length;
   }
 
-  /** Cuts everything; the gateway is closing. */
+  /** Cuts everything; the gateway is closing, or nobody tells it whom others stop. */
   close(): void {
+    clearTimeout(this.#watch);
+    this.#watch = undefined;
     for (const controller of this.#calls.values()) controller.abort();
+  }
+
+  /** Looks again when the lease of now would be over: it is renewed long before, or everything ends. */
+  #watchLease(): void {
+    this.#watch = undefined;
+    const leftMs = this.#leftMs();
+    if (this.#calls.size === 0 || !Number.isFinite(leftMs)) return;
+    if (leftMs <= 0) this.close();
+    else this.#watch = setTimeout(() => this.#watchLease(), leftMs);
   }
 }
 

@@ -12,7 +12,8 @@ import { performPostgresql } from "./postgresql/perform-postgresql.ts";
 
 /** @see `Performer` */
 export async function performCall(services: Services, call: AllowedCall): Promise<void> {
-  return performDisclosed(call, performerOf(services, call), services.payloads);
+  const payloads = services.sharing.isShared ? null : services.payloads;
+  return performDisclosed(call, performerOf(services, call), payloads);
 }
 
 function performerOf(services: Services, { arrival }: AllowedCall): Performer {

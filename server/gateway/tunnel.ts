@@ -25,6 +25,7 @@ import { formatReceipt } from "./answer.ts";
 import { newProgress, protocolHeaders, readArrival, requireCleanHead } from "./arrival.ts";
 import { BrokeredClient, type BrokeredUpgrade } from "./brokered-client.ts";
 import { refusalOf } from "./call-budget.ts";
+import { readNewest } from "./follow-others.ts";
 import { isAllowedAddress } from "./forward.ts";
 import { type CallPermit, createGatewayPorts, liveCallOf } from "./gateway-ports.ts";
 import type { CallArrival, CallProgress } from "./ports.ts";
@@ -67,6 +68,7 @@ export async function serveUpgrade({ services, hosts }: Context, taken: Taken): 
     if (request.method !== "GET" || request.headers.upgrade?.toLowerCase() !== "websocket")
       throw new TrustWardenError("request_malformed", { reason: "upgrade" });
     const target = parseRequestTarget(request.url ?? "");
+    await readNewest(services, request);
     const upstream = services.gateway.upstreams.find(target.segments[0] ?? "");
     if (upstream.kind !== "http") throw new TrustWardenError("route_unknown", { kind: upstream.kind });
     const arrival = await readArrival(services, { request, target, upstream });
@@ -79,6 +81,7 @@ export async function serveConnect({ services }: Context, taken: Taken): Promise
   const { request } = taken;
   await serveTunnel(services, taken, async () => {
     const place = parseAuthority(request.url ?? "");
+    await readNewest(services, request);
     const upstream = services.gateway.upstreams.findEgress();
     const arrival: CallArrival = {
       socket: request.socket,

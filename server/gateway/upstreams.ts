@@ -1,7 +1,7 @@
 /**
  * What is registered behind the gateway: checked when it comes, held ready for each call.
  *
- * Owns the list in memory; it is that of the store after each change made through here.
+ * Owns the list in memory; it is that of the store after each change, made here or followed.
  */
 import { isIP } from "node:net";
 import { isDeepStrictEqual } from "node:util";
@@ -37,8 +37,13 @@ export class Upstreams {
     this.reload();
   }
 
-  /** Reads the store again; after each change. What has not changed stays the same object, so that its calls go on. */
-  reload(): void {
+  /**
+   * Reads the store again; after each change. What has not changed stays the same object, so that its calls go on.
+   *
+   * @returns names of what is another registration now, or none.
+   */
+  reload(): ReadonlySet<string> {
+    const before = this.#known;
     const read = this.#reads.listUpstreams();
     const own = read.map((upstream) => (isEndpoint(upstream) ? upstream : this.#same(upstream)));
     this.#known = new Map(
@@ -47,6 +52,8 @@ export class Upstreams {
         isEndpoint(upstream) ? this.#same(withMembers(upstream, own)) : upstream,
       ]),
     );
+    const names = new Set([...before.keys(), ...this.#known.keys()]);
+    return new Set([...names].filter((name) => before.get(name) !== this.#known.get(name)));
   }
 
   #same(upstream: UpstreamState): UpstreamState {

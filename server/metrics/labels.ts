@@ -88,6 +88,8 @@ const COMMAND_SET: Readonly<Record<Exclude<keyof StoreCommands, "close">, true>>
   changeSecret: true,
   setBudget: true,
   saveBudgetUse: true,
+  shareBudgetUse: true,
+  foldBudgetShares: true,
   changeFederation: true,
   changeUpstream: true,
   observeMcp: true,

@@ -2,7 +2,7 @@
  * Which settings servers that share a store may have: what a server remembers by itself alone, and others would have to know,
  * is refused at the start. Nothing of it works in part.
  *
- * @see docs/decisions/0064 and 0094, with the reason for each
+ * @see docs/decisions/0064, 0094 and 0102, with the reason for each
  */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 
@@ -15,7 +15,6 @@ interface Shareable {
     readonly postgres?: { readonly statementTimeoutMs: number; readonly sessionTimeoutMs: number };
   };
   readonly ledger: { readonly storage: string };
-  readonly gateway?: unknown;
 }
 
 /** @throws TrustWardenError `config_invalid` with the first setting that servers which share a store cannot have. */
@@ -24,13 +23,7 @@ export function requireShareable(config: Shareable): void {
   const refused: readonly (readonly [setting: string, isRefused: boolean, reason: string])[] = [
     ["state.standby", config.state.standby === true, "servers that share a store do not take turns"],
     ["ledger.storage", config.ledger.storage !== "postgres", "each of them has to reach the ledger"],
-    ["gateway", isThere(config.gateway), "budgets, sessions and running calls are one server's"],
   ];
   for (const [setting, isRefused, reason] of refused)
     if (isRefused) throw new TrustWardenError("config_invalid", { setting, reason });
-}
-
-/** Whether somebody set it; an empty list is as good as none. */
-function isThere(setting: unknown): boolean {
-  return Array.isArray(setting) ? setting.length > 0 : setting !== undefined && setting !== null;
 }

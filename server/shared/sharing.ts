@@ -18,9 +18,15 @@ const UNKNOWN: readonly ErrorCode[] = ["instance_unknown", "owner_unknown", "for
 export interface Sharing {
   /** Whether other servers write the same store. */
   readonly isShared: boolean;
+  /** Of this process among them; empty when it has its store alone. */
+  readonly name: string;
+  /** Names of the others of which the store has heard within a day. */
+  others(): readonly string[];
   readonly uses: Uses;
   /** Whether this server may say what is current; always, when it has its store alone. */
   isCurrent(): boolean;
+  /** For how many milliseconds more it may, unless it hears of the store; endless when it has its store alone. */
+  leftMs(): number;
   /** Returns when this server has everything that was committed before. @throws TrustWardenError `store_unavailable`. */
   catchUp(): Promise<void>;
 }
@@ -28,8 +34,11 @@ export interface Sharing {
 /** What a server that has its store alone owes others: nothing. */
 export const ALONE: Sharing = {
   isShared: false,
+  name: "",
+  others: () => [],
   uses: OWN_USES,
   isCurrent: () => true,
+  leftMs: () => Number.POSITIVE_INFINITY,
   catchUp: () => Promise.resolve(),
 };
 

@@ -22,8 +22,8 @@ import {
   unwrapInToken,
   wrapInToken,
 } from "./pkcs11-wrapping.ts";
-import { createPrivateDirectory } from "./private-file.ts";
-import { readSealedFile, writeSealedFile } from "./sealed-file.ts";
+import { createPrivateDirectory, readPrivateFile, writePrivateFile } from "./private-file.ts";
+import { openSealedBytes, readSealedFile, sealBytes } from "./sealed-file.ts";
 import { UnsealKey } from "./unseal-key.ts";
 
 const KEY_BYTES = 32;
@@ -50,6 +50,13 @@ export interface KeyEncryptionPlace {
   /** Null where the configuration names none; keys in it do not open then. */
   readonly token: TokenPlace | null;
   readonly kms: KmsPlace | null;
+}
+
+/** A key, or the way to one, as the bytes of its sealed file: whoever has no unseal key has nothing. */
+export interface SealedKey {
+  readonly id: string;
+  readonly form: "key" | "ref";
+  readonly sealed: Uint8Array;
 }
 
 const CUSTODIES = ["sealed", "pkcs11", "aws-kms"] as const;
@@ -84,13 +91,32 @@ export class KeyEncryptionKeys {
    * @throws TrustWardenError `secret_unavailable` when the token or KMS cannot be asked, `config_invalid`.
    */
   async create(): Promise<string> {
-    const made = await available(() => this.#make());
+    const prepared = await this.prepare();
+    this.take(prepared);
+    return prepared.id;
+  }
+
+  /** The next key, which nothing is under before it was taken. @throws TrustWardenError as `create`. */
+  async prepare(): Promise<SealedKey> {
+    const { form, bytes } = await available(() => this.#make());
     const latest = Number(FILE.exec(`${this.ids().at(-1)}.key`)?.groups?.number ?? 0);
     const id = `kek_${String(latest + 1).padStart(8, "0")}_${encodeHex(this.#place.random(NAME_BYTES))}`;
+    return { id, form, sealed: sealBytes(this.#fileOf(id, form), bytes) };
+  }
+
+  /** Lays a key beside the others, durably. @throws TrustWardenError `seal_broken` for one that is not of this deployment. */
+  take({ id, form, sealed }: SealedKey): void {
+    if (!FILE.test(`${id}.${form}`)) throw new TrustWardenError("seal_broken", { reason: "no key's name" });
+    const held = this.#hold(form, openSealedBytes(sealed, this.#fileOf(id, form)));
     createPrivateDirectory(this.#place.directory);
-    writeSealedFile(this.#fileOf(id, made.form), made.bytes);
-    this.#keys.set(id, this.#open(id, made.form));
-    return id;
+    writePrivateFile(this.#fileOf(id, form).path, sealed);
+    this.#keys.set(id, held);
+  }
+
+  /** A key as it lies here. @throws TrustWardenError `secret_unavailable` for one that does not. */
+  sealedKey(id: string): SealedKey {
+    const form = this.#get(id).custody === "sealed" ? "key" : "ref";
+    return { id, form, sealed: readPrivateFile(this.#fileOf(id, form).path) };
   }
 
   /** Destroys a key: what is under it never opens again. One in a KMS is its operator's, and only forgotten. */
@@ -98,6 +124,11 @@ export class KeyEncryptionKeys {
     const held = this.#keys.get(id);
     if (held?.custody === "pkcs11")
       await available(async () => destroyTokenWrappingKey(this.#token(), held.name));
+    this.forget(id);
+  }
+
+  /** Takes the file of a key away that somebody else destroyed. */
+  forget(id: string): void {
     this.#keys.delete(id);
     for (const form of ["key", "ref"]) rmSync(join(this.#place.directory, `${id}.${form}`), { force: true });
   }
@@ -164,7 +195,10 @@ export class KeyEncryptionKeys {
   }
 
   #open(id: string, form: "key" | "ref"): Held {
-    const bytes = readSealedFile(this.#fileOf(id, form));
+    return this.#hold(form, readSealedFile(this.#fileOf(id, form)));
+  }
+
+  #hold(form: "key" | "ref", bytes: Uint8Array): Held {
     if (form === "key") return { custody: "sealed", key: new UnsealKey(bytes, this.#place.random) };
     const fields = new Fields(parseJsonObject(parseUtf8(bytes)), "seal_broken");
     const found = { custody: fields.oneOf("custody", ["pkcs11", "aws-kms"]), name: fields.text("name") };

@@ -23,8 +23,12 @@ export interface SealedFile {
 
 /** Seals a secret into a file (0600), replacing it atomically and durably. */
 export function writeSealedFile(file: SealedFile, secret: Uint8Array): void {
-  const sealed = file.unsealKey.seal({ plaintext: secret, context: encodeContext(file) });
-  writePrivateFile(file.path, concatBytes(MAGIC, sealed));
+  writePrivateFile(file.path, sealBytes(file, secret));
+}
+
+/** The bytes of such a file, wherever they are to lie. */
+export function sealBytes(file: SealedFile, secret: Uint8Array): Uint8Array {
+  return concatBytes(MAGIC, file.unsealKey.seal({ plaintext: secret, context: encodeContext(file) }));
 }
 
 /**

@@ -6,7 +6,7 @@ import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { createApprovalReads } from "./approval-rows.ts";
 import { readAuthority } from "./authority-rows.ts";
 import { findSecret, listSecrets } from "./broker-rows.ts";
-import { listBudgets, listBudgetUse } from "./budget-rows.ts";
+import { listBudgetShares, listBudgets, listBudgetUse, useOfOthers } from "./budget-rows.ts";
 import { createClaimReads } from "./claim-rows.ts";
 import { readClockFloorMs } from "./commands/clock.ts";
 import { readEpoch } from "./commands/epoch.ts";
@@ -95,6 +95,8 @@ export function createReads(database: SqliteDatabase, nowSeconds: () => number):
     listFederations: () => listFederations(database),
     listBudgets: () => listBudgets(database),
     listBudgetUse: () => listBudgetUse(database),
+    listBudgetShares: () => listBudgetShares(database),
+    useOfOthers: (of) => useOfOthers(database, of),
     listUpstreams: () => listUpstreams(database),
     findAccessToken: (jti) => findAccessToken(database, jti),
     findSecret: (name) => findSecret(database, name),

@@ -57,7 +57,7 @@ export function runCommand(
   database: SqliteDatabase,
   deps: CommandDeps,
   request: WriterCommand,
-): Committed<unknown> | StoredAuthority | IssuedCrls | IssuedStatusList | null {
+): Committed<unknown> | ReturnType<typeof runUnrecorded> | ReturnType<typeof keepBooks> {
   switch (request.kind) {
     case "createOwner":
     case "createVerifierTicket":
@@ -224,13 +224,12 @@ function keepBooks(
     WriterCommand,
     { readonly kind: "addLabels" | "saveBudgetUse" | "touchSession" | "markSequenced" }
   >,
-): null {
+): ReturnType<typeof saveBudgetUse> {
   switch (request.kind) {
     case "addLabels":
       return addLabels(database, request.command);
     case "saveBudgetUse":
-      saveBudgetUse(database, request.rows);
-      return null;
+      return saveBudgetUse(database, request.rows);
     case "touchSession":
       return touchSession(database, request.touch);
     case "markSequenced":

@@ -59,13 +59,16 @@ export interface SqliteStore {
   readonly reads: StoreReads;
   /** Has one listener told when the database of a store elsewhere went away, and when it is back. */
   watchLink(onLink: (link: StateLink) => void): void;
-  /** Has one listener told when the copy has what other servers wrote. */
-  watchFollowed(onFollowed: () => void): void;
+  /** Has one listener told when the copy has what other servers wrote, and in which tables; null where it may be any. */
+  watchFollowed(onFollowed: OnFollowed): void;
   /** Has one listener told when the database has what this server wrote, where the database itself does not tell the others. */
   watchKept(onKept: () => void): void;
   /** Finishes what waits, then closes both connections. */
   close(): Promise<void>;
 }
+
+/** @see `SqliteStore.watchFollowed` */
+export type OnFollowed = (tables: readonly string[] | null) => void;
 
 /** A command on its way; the writer answers each with its own type of value. */
 interface Waiting {
@@ -154,6 +157,10 @@ function createCommands(writer: WriterClient): StoreCommands {
     saveBudgetUse: async (rows) => {
       await writer.run<null>({ kind: "saveBudgetUse", rows });
     },
+    shareBudgetUse: (command) => writer.run({ kind: "saveBudgetUse", rows: command }),
+    foldBudgetShares: async (command) => {
+      await writer.run<null>({ kind: "saveBudgetUse", rows: command });
+    },
     markSequenced: async (outboxIds) => {
       await writer.run<null>({ kind: "markSequenced", outboxIds });
     },
@@ -195,7 +202,7 @@ function createRegistrationCommands(writer: WriterClient): RegistrationCommands 
 class WriterClient {
   readonly ready: Promise<void>;
   onLink: ((link: StateLink) => void) | undefined;
-  onFollowed: (() => void) | undefined;
+  onFollowed: OnFollowed | undefined;
   onKept: (() => void) | undefined;
   readonly #worker: Worker;
   readonly #waiting = new Map<number, Waiting>();
@@ -217,7 +224,7 @@ class WriterClient {
       if (message.kind === "ready") ready.resolve();
       else if (message.kind === "refused") ready.reject(new TrustWardenError(message.code, message.details));
       else if (message.kind === "link") this.onLink?.(message);
-      else if (message.kind === "followed") this.onFollowed?.();
+      else if (message.kind === "followed") this.onFollowed?.(message.tables);
       else if (message.kind === "kept") this.onKept?.();
       else this.#receive(message);
     });

@@ -9,7 +9,7 @@ import type {
 } from "./approval-ports.ts";
 import type { ChangeAuthorityCommand, MendAuthorityCommand } from "./authority-ports.ts";
 import type { SecretCommand } from "./broker-ports.ts";
-import type { BudgetUseRow, SetBudgetCommand } from "./budget-ports.ts";
+import type { BudgetUseRow, FoldBudgetShares, SetBudgetCommand, ShareBudgetUse } from "./budget-ports.ts";
 import type { ClaimCommand } from "./claim-ports.ts";
 import type { CreateOwnerCommand } from "./commands/create-owner.ts";
 import type { CreateVerifierTicketCommand } from "./commands/create-verifier-ticket.ts";
@@ -101,7 +101,10 @@ export type WriterCommand =
   | { readonly kind: "changeAuthority"; readonly command: ChangeAuthorityCommand }
   | { readonly kind: "mendAuthority"; readonly command: MendAuthorityCommand }
   | { readonly kind: "setBudget"; readonly command: SetBudgetCommand }
-  | { readonly kind: "saveBudgetUse"; readonly rows: readonly BudgetUseRow[] }
+  | {
+      readonly kind: "saveBudgetUse";
+      readonly rows: readonly BudgetUseRow[] | ShareBudgetUse | FoldBudgetShares;
+    }
   | { readonly kind: "changePeople"; readonly command: PeopleCommand }
   | {
       readonly kind: "touchSession";
@@ -134,6 +137,8 @@ export interface StateLink {
 /** Other servers have written: whoever reads the copy may find an epoch that nobody here was told of. */
 export interface StateFollowed {
   readonly kind: "followed";
+  /** In which they did; null where it may be any. */
+  readonly tables: readonly string[] | null;
 }
 
 /** The database of several servers has a group of this one: the others want to know. */

@@ -29,7 +29,7 @@ const OLDEST_VERSION = "0.3";
 
 /** What performing needs of the server. */
 export interface A2aParts extends CardParts {
-  /** Seals the tasks of agents to them; made at the start, so that a restart forgets every task. */
+  /** Seals the tasks of agents to them; a server alone makes it at its start, so that a restart forgets every task. */
   readonly handleKey: Uint8Array;
   /** Of the gateway. */
   readonly url: () => string | null;

@@ -1,7 +1,7 @@
 /**
  * What every MCP upstream offers and what of it was approved, held ready for each call.
  *
- * Owns the catalogue in memory; it is that of the store after each change made through here. A definition is usable
+ * Owns the catalogue in memory; it is that of the store after each change, made here or followed. A definition is usable
  * only while the last look saw exactly what was approved: a changed one is blocked from the moment it is noticed, over
  * restarts too, until an operator takes it (F5).
  */
@@ -32,6 +32,8 @@ export interface CataloguePorts {
 
 interface Catalogue {
   pins: ReadonlyMap<string, PinState>;
+  /** Another server has changed pins since these were read. */
+  isStale: boolean;
   /** Monotonic milliseconds of the last whole look at a kind; a kind that was never seen is not in it. */
   readonly lookedAt: Map<DefinitionKind, number>;
 }
@@ -52,6 +54,11 @@ export class Catalogues {
   /** Forgets an upstream that was registered anew or removed. */
   forget(upstream: string): void {
     this.#known.delete(upstream);
+  }
+
+  /** Other servers have changed pins: those of each upstream are read again when they are asked for. */
+  readAgain(): void {
+    for (const catalogue of this.#known.values()) catalogue.isStale = true;
   }
 
   /** What was approved and is still offered, of one kind. */
@@ -128,7 +135,9 @@ export class Catalogues {
 
   async #take(upstream: string, committed: Committed<readonly PinState[]>): Promise<void> {
     // In force at once: a change that was noticed blocks before its event is sequenced.
-    this.#of(upstream).pins = indexOf(committed.value);
+    const catalogue = this.#of(upstream);
+    catalogue.pins = indexOf(committed.value);
+    catalogue.isStale = false;
     await this.#ports.settle(committed);
   }
 
@@ -142,8 +151,13 @@ export class Catalogues {
 
   #of(upstream: string): Catalogue {
     const known = this.#known.get(upstream);
-    if (known !== undefined) return known;
-    const catalogue = { pins: indexOf(this.#ports.listPins(upstream)), lookedAt: new Map() };
+    if (known !== undefined) {
+      if (known.isStale) known.pins = indexOf(this.#ports.listPins(upstream));
+      known.isStale = false;
+      return known;
+    }
+    const pins = indexOf(this.#ports.listPins(upstream));
+    const catalogue: Catalogue = { pins, isStale: false, lookedAt: new Map() };
     this.#known.set(upstream, catalogue);
     return catalogue;
   }

@@ -28,7 +28,7 @@ export interface McpGateway {
   readonly catalogues: Catalogues;
   readonly dialogues: Dialogues;
   readonly stdio: StdioServers;
-  /** Seals the tasks of A2A agents to those who got them; of this start. */
+  /** Seals the tasks of A2A agents to those who got them: of this start, or of all servers that share the store. */
   readonly handleKey: Uint8Array;
   /** Ends what belongs to instances that are dead; after each revocation, and now and then. */
   sweep(): void;
@@ -38,6 +38,8 @@ export interface McpGateway {
 export function createMcpGateway(
   made: Pick<Services, "commands" | "reads" | "ledger" | "clock" | "random" | "serverSvid" | "log"> & {
     readonly config: ServerConfig;
+    /** Of all servers that share the store; null for a server alone. */
+    readonly handleKey: Uint8Array | null;
   },
 ): McpGateway {
   const { commands, reads, ledger, clock, random, log } = made;
@@ -50,7 +52,7 @@ export function createMcpGateway(
   return {
     dialogues,
     stdio,
-    handleKey: random(HANDLE_KEY_BYTES),
+    handleKey: made.handleKey ?? random(HANDLE_KEY_BYTES),
     sweep: () => {
       const isKept = (instanceId: string) => isKnownAlive(reads, instanceId, () => clock.trustedSeconds());
       dialogues.sweep(isKept);

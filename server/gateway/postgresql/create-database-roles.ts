@@ -11,14 +11,19 @@ import type { FoundRole } from "./roles.ts";
 export function createDatabaseRoles(
   services: Pick<
     Services,
-    "gateway" | "broker" | "reads" | "clock" | "ledger" | "serverSvid" | "random" | "log"
-  >,
+    "gateway" | "broker" | "reads" | "clock" | "ledger" | "serverSvid" | "random" | "log" | "sharing"
+  > & {
+    /** Whether this server does what one of several does for all; one that has its store alone found all at its start. */
+    readonly isTending: () => boolean;
+  },
 ): DatabaseRoles {
   const { gateway, broker, reads, clock, ledger, random, log } = services;
   return new DatabaseRoles({
     upstreams: gateway.upstreams,
     lookupFor: (upstream) => gateway.connections.lookupFor(upstream),
     broker,
+    catchUp: () => services.sharing.catchUp(),
+    isTending: services.isTending,
     mayHave: (role) => mayHave(services, role),
     deployment: () => services.serverSvid().spiffeId,
     record: (draft, by) =>

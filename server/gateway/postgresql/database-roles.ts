@@ -24,6 +24,8 @@ const PASSWORD_BYTES = 24;
 const SALT_BYTES = 16;
 /** Between two looks at what is over, and at what could not be reached the last time. */
 const TICK_MS = 2000;
+/** Between two looks at what others may have left behind. */
+const LOOK_MS = 30_000;
 
 /** Why a role ended, as its event says it. */
 export type RoleEnd = "given back" | "undelivered" | "agent" | "expired" | "template" | "upstream removed";
@@ -33,6 +35,10 @@ export interface DatabaseRolesDeps {
   readonly upstreams: { list(): readonly UpstreamState[] };
   readonly lookupFor: (upstream: UpstreamState) => LookupFunction;
   readonly broker: Pick<SecretsBroker, "credentialsFor">;
+  /** Returns when this server has everything that others committed before; at once for a server alone. */
+  readonly catchUp: () => Promise<void>;
+  /** Whether this server looks after what others made and left behind. */
+  readonly isTending: () => boolean;
   /** Whether a live instance's chain still covers the role. */
   readonly mayHave: (role: Pick<FoundRole, "instanceId" | "upstream" | "template">) => boolean;
   /** SPIFFE ID of the server. */
@@ -74,6 +80,7 @@ export class DatabaseRoles {
   /** The last piece of work of each upstream. */
   readonly #lanes = new Map<string, Promise<unknown>>();
   #timer: NodeJS.Timeout | undefined;
+  #lookedMs = Number.NEGATIVE_INFINITY;
 
   constructor(deps: DatabaseRolesDeps) {
     this.#deps = deps;
@@ -81,7 +88,7 @@ export class DatabaseRoles {
 
   /** Looks through every database for what an earlier process left behind, and goes on doing so. */
   start(): void {
-    for (const { name } of this.#upstreams()) this.#due.add(name);
+    this.#lookAtAll();
     this.#timer = setInterval(() => void this.sweep(), TICK_MS).unref();
     void this.sweep();
   }
@@ -159,6 +166,8 @@ export class DatabaseRoles {
 
   /** Ends what is over; after each revocation, and now and then. Never rejects: what failed is tried again. */
   async sweep(): Promise<void> {
+    // Whoever made a role may have died, and each process knows only what it made or has seen.
+    if (this.#deps.isTending() && this.#deps.nowMs() - this.#lookedMs >= LOOK_MS) this.#lookAtAll();
     for (const role of this.#known.values()) if (this.#endOf(role) !== null) this.#due.add(role.upstream);
     const due = this.#upstreams().filter(({ name }) => this.#due.has(name));
     await Promise.all(
@@ -179,14 +188,18 @@ export class DatabaseRoles {
     );
   }
 
+  #lookAtAll(): void {
+    this.#lookedMs = this.#deps.nowMs();
+    for (const { name } of this.#upstreams()) this.#due.add(name);
+  }
+
   /** Whether there was such a role of this deployment. */
   async #drop(upstream: UpstreamState, name: string): Promise<boolean> {
     let isFound = false;
     await this.#inLane(upstream, async (place) => {
       await withAdministrator(place, async (client) => {
         const roles = await listRoles(client, this.#place(upstream));
-        isFound = roles.some((role) => role.name === name);
-        if (isFound) await dropRole(client, name);
+        isFound = roles.some((role) => role.name === name) && (await dropRole(client, name));
       });
       this.#known.delete(keyOf(upstream.name, name));
     });
@@ -196,13 +209,17 @@ export class DatabaseRoles {
   async #sweepOne(upstream: UpstreamState, endOf: (role: FoundRole) => RoleEnd | null): Promise<void> {
     await this.#inLane(upstream, (place) =>
       withAdministrator(place, async (client) => {
-        for (const role of await listRoles(client, this.#place(upstream))) {
+        const roles = await listRoles(client, this.#place(upstream));
+        // Another server makes a role for an agent of which this one has not heard; who has one by now was committed before.
+        await this.#deps.catchUp();
+        for (const role of roles) {
           const key = keyOf(upstream.name, role.name);
           this.#known.set(key, role);
           const reason = endOf(role);
           if (reason === null) continue;
-          await dropRole(client, role.name);
+          const isDropped = await dropRole(client, role.name);
           this.#known.delete(key);
+          if (!isDropped) continue;
           const facts = { change: "role_end", reason, event_id: null };
           await this.#record({ upstream: upstream.name, name: role.name, facts }, null);
         }

@@ -139,11 +139,14 @@ export async function listRoles(
 /**
  * Ends a role: it logs in no more, its sessions end, what it owns goes to a group of its template, and it is dropped. Never
  * to the administrator: a function that its maker lets run with its owner's rights (`SECURITY DEFINER`) would then run
- * with the administrator's. Each step holds by itself, so that a failure in a later one leaves a role that cannot be used.
+ * with the administrator's. Each step holds by itself, so that a failure in a later one leaves a role that cannot be used. Of
+ * two servers that do it at once one fails, and finds nothing the next time.
+ *
+ * @returns whether it was there.
  */
-export async function dropRole(client: Client, role: string): Promise<void> {
+export async function dropRole(client: Client, role: string): Promise<boolean> {
   const { rows } = await client.query(FIND, [role]);
-  if (rows.length === 0) return;
+  if (rows.length === 0) return false;
   const name = escapeIdentifier(role);
   await client.query(`ALTER ROLE ${name} NOLOGIN`);
   // Whoever is a member may end the sessions, and take over what is left.
@@ -155,6 +158,7 @@ export async function dropRole(client: Client, role: string): Promise<void> {
     await client.query(`DROP OWNED BY ${name}`);
     await client.query(`DROP ROLE ${name}`);
   });
+  return true;
 }
 
 /** Gives what a role owns to a group of its own, so that its heirs can do with it what it could, and no more. */

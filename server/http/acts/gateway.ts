@@ -10,14 +10,21 @@ import {
   upstreamSettings,
 } from "@trustwarden/core/api/gateway.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { disclosureOf } from "@trustwarden/core/gateway/disclosure.ts";
 import { parseUpstreamName } from "@trustwarden/core/gateway/upstream.ts";
+import { followUpstreams } from "../../gateway/follow-others.ts";
 import { describeUpstream, requireSoundUpstream } from "../../gateway/upstreams.ts";
 import type { UpstreamChange, UpstreamDocument, UpstreamState } from "../../store/gateway-ports.ts";
 import { contextOf } from "../command-context.ts";
 import type { Visit } from "../route.ts";
 import type { Services } from "../services.ts";
 
-/** Registers or replaces. @throws TrustWardenError `upstream_malformed`, `config_invalid`, `quota_exceeded`. */
+/**
+ * Registers or replaces.
+ *
+ * @throws TrustWardenError `upstream_malformed`, `config_invalid`, `quota_exceeded`; `replica_refused` where calls would be kept on
+ *   the disk of one of several servers.
+ */
 export async function setUpstream(
   services: Services,
   visit: Visit<UpstreamRequest>,
@@ -33,6 +40,8 @@ export async function setUpstream(
     settings: settingsOf(settings),
   };
   requireSoundUpstream(upstream);
+  if (services.sharing.isShared && disclosureOf(upstream) === "full")
+    throw new TrustWardenError("replica_refused", { setting: "disclose" });
   await change(services, visit, { change: "set", upstream });
   return formatUpstream(services.gateway.upstreams.find(name));
 }
@@ -72,18 +81,17 @@ async function change(
   visit: Pick<Visit, "caller" | "arrival">,
   changed: UpstreamChange,
 ): Promise<number> {
-  const { upstreams, calls, connections } = services.gateway;
+  const { upstreams } = services.gateway;
   const { name } = changed.change === "set" ? changed.upstream : changed;
   const before = upstreams.list().find((upstream) => upstream.name === name);
   const committed = await services.commands.changeUpstream({
     context: contextOf(services, visit),
     ...changed,
   });
-  upstreams.reload();
+  // Also where the registration is the same again: its pins and programs are not.
   services.mcp.catalogues.forget(name);
   services.mcp.stdio.end((caller) => caller.upstream !== name);
-  const cut = calls.cutStale((upstream) => upstreams.isCurrent(upstream));
-  connections.drop((upstream) => upstreams.isCurrent(upstream));
+  const cut = followUpstreams(services);
   await services.ledger.settle(committed);
   await endRoles(services, before);
   return cut;

@@ -5,11 +5,19 @@
  */
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { type BudgetLimits, isUnlimited } from "@trustwarden/core/gateway/budget.ts";
-import type { BudgetState, BudgetSubject, BudgetUseRow, SetBudgetCommand } from "../budget-ports.ts";
+import type {
+  BudgetState,
+  BudgetSubject,
+  BudgetUseRow,
+  FoldBudgetShares,
+  SetBudgetCommand,
+  ShareBudgetUse,
+} from "../budget-ports.ts";
 import { listBudgets } from "../budget-rows.ts";
 import type { SqliteDatabase } from "../sqlite-database.ts";
 import { formatLine, lineOf } from "../sqlite-instance.ts";
 import { type CommandResult, secondsOf } from "./deps.ts";
+import { foldBudgetShares, forgetUse, shareBudgetUse } from "./share-budget.ts";
 
 /** All are held in memory. */
 const MAX_BUDGETS = 100_000;
@@ -37,7 +45,7 @@ export function setBudget(database: SqliteDatabase, command: SetBudgetCommand): 
   const setAt = secondsOf(command.context);
   if (isUnlimited(limits)) {
     database.run(REMOVE, subject.id, window);
-    database.run(FORGET, subject.id, window);
+    forgetUse(database, subject.id, window);
   } else {
     if (before === undefined) requireRoom(database);
     const { calls, tokens, microUsd } = limits;
@@ -60,12 +68,18 @@ export function setBudget(database: SqliteDatabase, command: SetBudgetCommand): 
   };
 }
 
-/** Overwrites what is known of each use. */
-export function saveBudgetUse(database: SqliteDatabase, rows: readonly BudgetUseRow[]): void {
+/** Overwrites what is known of each use: of a server alone, or of one of several, which hears what it holds. */
+export function saveBudgetUse(
+  database: SqliteDatabase,
+  rows: readonly BudgetUseRow[] | ShareBudgetUse | FoldBudgetShares,
+): ReturnType<typeof shareBudgetUse> | null {
+  if ("server" in rows) return shareBudgetUse(database, rows);
+  if ("servers" in rows) return foldBudgetShares(database, rows);
   for (const { subjectId, window, buckets } of rows) {
     if (buckets === null) database.run(FORGET, subjectId, window);
     else database.run(SAVE, subjectId, window, buckets);
   }
+  return null;
 }
 
 /** @returns the chain that the subject's event carries. */

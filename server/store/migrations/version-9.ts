@@ -6,8 +6,9 @@
  * it: no column is added to a table of before, and nothing new refers to one whose rows it may take away.
  */
 import type { MigrationStep } from "./steps.ts";
+import { BUDGET_SHARES_TABLE } from "./version-9-budgets.ts";
 
-const TABLES = [""].join("\n");
+const TABLES = [BUDGET_SHARES_TABLE].join("\n");
 
 /** The step from version 8. What servers that share a store have beside its tables is in `postgres-state/sharing-schema.ts`. */
 export const VERSION_9: MigrationStep = {

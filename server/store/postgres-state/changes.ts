@@ -48,6 +48,11 @@ export function describeChanges(database: SqliteDatabase, recorded: Uint8Array):
   return [...found.values()].toSorted((left, right) => (left.o < right.o ? -1 : left.o > right.o ? 1 : 0));
 }
 
+/** The tables of recorded changes. */
+export function tablesOfChanges(recorded: Uint8Array): ReadonlySet<string> {
+  return new Set([...parseChanges(recorded)].map(({ table }) => table));
+}
+
 /** A row as JSON that PostgreSQL reads as a row. @throws GroupNotKept for a text that it cannot hold. */
 export function encodeRow(row: Readonly<Record<string, unknown>>): TableChanges["r"][number] {
   return Object.fromEntries(Object.entries(row).map(([name, value]) => [name, encodeValue(value)]));

@@ -13,7 +13,7 @@ import { serialize } from "node:v8";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { GroupNotKept, type Rejection, type Replica } from "../replica.ts";
 import type { ChangeRecorder, SqliteDatabase, SqlValue } from "../sqlite-database.ts";
-import { columnsOf, describeChanges } from "./changes.ts";
+import { columnsOf, describeChanges, tablesOfChanges } from "./changes.ts";
 import { fitChanges } from "./fitted-changes.ts";
 import {
   addUnsent,
@@ -58,6 +58,8 @@ export class Mirror implements Replica {
   readonly #isShared: boolean;
   readonly #onKept: () => void;
   #recorder: ChangeRecorder | null = null;
+  /** Tables in which others changed something since somebody asked; null for any. */
+  #followed: Set<string> | null = new Set();
   #standing: Standing = "linked";
 
   constructor(options: {
@@ -92,6 +94,13 @@ export class Mirror implements Replica {
   isBehind({ version, storeId }: StorePlace): boolean {
     const own = readMirror(this.#database);
     return own.version !== version || own.storeId !== storeId;
+  }
+
+  /** The tables in which others changed something since this was asked last; null where it may be any. */
+  takeFollowed(): readonly string[] | null {
+    const followed = this.#followed;
+    this.#followed = new Set();
+    return followed === null ? null : [...followed];
   }
 
   /** The database is away: from now on groups are kept here alone. */
@@ -269,6 +278,7 @@ export class Mirror implements Replica {
         fitChanges(group, (table) => columnsOf(this.#database, table).length);
       if (!changes.every((group) => this.#database.applyChanges(fit(group)))) return false;
       setMirror(this.#database, place);
+      for (const group of changes) for (const table of tablesOfChanges(group)) this.#followed?.add(table);
       return true;
     });
   }
@@ -277,6 +287,7 @@ export class Mirror implements Replica {
   #copyAll(): void {
     const names = tablesOfStore(this.#database);
     const tables = names.map((name) => ({ name, columns: columnsOf(this.#database, name) }));
+    this.#followed = null;
     this.#withoutReferences(() => {
       for (const name of names) this.#database.run(`DELETE FROM "${name}"`);
       const place = this.#remote.readAll(tables, (table, rows) => {

@@ -257,7 +257,7 @@ class MirroredGroups implements Groups {
   #tellFollowed(): void {
     const { deps, firstAuthority, onNews } = this.#options;
     loadAuthority(this.#database, deps, firstAuthority, this.mirror);
-    onNews({ kind: "followed" });
+    onNews({ kind: "followed", tables: this.mirror.takeFollowed() });
   }
 
   #leave(): void {
