@@ -115,7 +115,8 @@ export async function beginStream(
   sent.on("error", () => undefined);
   sent.end();
   const [answer]: IncomingMessage[] = await once(sent, "response");
-  if (answer?.statusCode !== 200) throw new Error(`the stream was answered ${answer?.statusCode}`);
+  if (answer?.statusCode !== 200)
+    throw new Error(`the stream was answered ${answer?.statusCode} ${answer?.read()}`);
   answer.on("error", () => undefined);
   await once(answer, "data");
   const closed = new Promise<void>((resolve) => answer.once("close", () => resolve()));
