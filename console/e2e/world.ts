@@ -4,7 +4,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { linkAnswer } from "@trustwarden/core/api/people.ts";
 import type { Role } from "@trustwarden/core/role.ts";
-import { createRecipient } from "@trustwarden/server/backup/sealed-stream.ts";
 import { AgentIdentity } from "trustwarden";
 import {
   type LiveServer,
@@ -12,6 +11,7 @@ import {
   startLiveServer,
   startLiveService,
 } from "../../sdk/live.test.support.ts";
+import { writeRecipient } from "../../test/support/backup-recipient.ts";
 import { publicClient, settingOf, startOidcProvider } from "../../test/support/oidc-provider.ts";
 
 const POLICIES = join(import.meta.dirname, "../../policies");
@@ -47,12 +47,10 @@ export interface World {
 export async function createWorld(): Promise<World> {
   const policyDir = askingPolicies();
   const vault = mkdtempSync(join(tmpdir(), "tw-e2e-vault-"));
-  const recipientFile = join(vault, "backup.pub");
-  writeFileSync(recipientFile, createRecipient().publicPem);
   const provider = await startOidcProvider();
   const live = await startLiveServer({
     policyDir,
-    backup: { directory: vault, recipientFile },
+    backup: { directory: vault, recipientFile: writeRecipient(vault) },
     console: { port: 0, identityProviders: [settingOf(provider)] },
   });
   await provider.serve([publicClient(live)]);
