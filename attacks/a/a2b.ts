@@ -8,7 +8,7 @@ import { defineScenario, expect, expectSame } from "../scenario.ts";
 import { call, expectRefusal, UNPROVEN } from "../support/client.ts";
 import { signTicket } from "../support/documents.ts";
 import { openTwoServers, type TwoServers } from "../support/two-servers.ts";
-import { callAsAgent, enrolWith } from "../support/visits.ts";
+import { callAsAgent, enrolWith, renew } from "../support/visits.ts";
 
 const QUOTA = 5;
 const TRIES = 20;
@@ -44,6 +44,11 @@ export const scenario = defineScenario({
       expectSame((await callAsAgent(world, agent, READ)).status, 200, "an agent at either");
   },
   attack: async (_world, { two, mallory, leaver, agent, token }) => {
+    const nobody = { ownerId: `own_${"0".repeat(26)}`, signer: createTestSigner() };
+    const ownerless = await both(two, (world) =>
+      enrolWith(world, signTicket(nobody, { name: "nobodys" }), { signer: createTestSigner() }),
+    );
+    expectSame(count(ownerless, UNPROVEN.status), TRIES, "agents of nobody");
     const ticket = signTicket(mallory, { name: "once" });
     const shown = await both(two, (world) => enrolWith(world, ticket, { signer: createTestSigner() }));
     expectSame(count(shown, 200), 1, "agents of one ticket");
@@ -62,8 +67,13 @@ export const scenario = defineScenario({
     expectSame((await call(two.left.server.url, look)).status, 200, "what an owner signed");
     expectRefusal(await call(two.right.server.url, look), UNPROVEN, "the same, shown to the other");
     expectSame((await call(two.right.server.stopUrl, leave)).status, 200, "the owner leaves");
-    for (const world of [two.left, two.right])
+    const kept = signTicket(leaver, { name: "kept" });
+    for (const world of [two.left, two.right]) {
       expectRefusal(await callAsAgent(world, agent, READ), UNPROVEN, "an agent of who left");
+      expectRefusal(await renew(world, agent), UNPROVEN, "a renewal for who left");
+      const late = await enrolWith(world, kept, { signer: createTestSigner() });
+      expectRefusal(late, UNPROVEN, "a ticket that was kept");
+    }
   },
   evidence: async (_ledger, { two }) => {
     for (const { server } of [two.left, two.right]) {

@@ -1,25 +1,12 @@
 /** A6: an owner leaves, and its agents go on. */
-import { issuePossession } from "@trustwarden/core/agentid/possession.ts";
-import { encodeBase64url } from "@trustwarden/core/bytes.ts";
-import { encodeSpki } from "@trustwarden/core/crypto.ts";
-import { createOwner, enrolAgent, nonceOf, type TestInstance } from "../../test/support/actors.ts";
+import { createOwner, enrolAgent } from "../../test/support/actors.ts";
 import { createTestSigner } from "../../test/support/keys.ts";
 import { defineScenario, expectSame } from "../scenario.ts";
 import { expectRefusal, UNPROVEN } from "../support/client.ts";
 import { signTicket } from "../support/documents.ts";
-import { callAsAgent, callAsOwner, enrolWith } from "../support/visits.ts";
-import type { World } from "../support/world.ts";
+import { callAsAgent, callAsOwner, enrolWith, renew } from "../support/visits.ts";
 
 const READ = { target: "/v1/events", action: "read:ledger" };
-
-async function renew(world: World, agent: TestInstance) {
-  const signer = createTestSigner();
-  const nonce = await nonceOf(world.server);
-  const possession = issuePossession({ nonce, enrolmentSha256: agent.svidSha256 }, signer);
-  const body = JSON.stringify({ possession, spki: encodeBase64url(encodeSpki(signer.publicKey)) });
-  const target = "/v1/svids/renew";
-  return callAsAgent(world, agent, { method: "POST", target, body, action: "renew:svid" });
-}
 
 /** Played by the runner. */
 export const scenario = defineScenario({

@@ -1,18 +1,22 @@
 /** Visits to the finance API and requests to the server, signed by an agent and then bent as an attack wants them. */
+
 import { randomBytes } from "node:crypto";
+import { issuePossession } from "@trustwarden/core/agentid/possession.ts";
 import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
+import { encodeSpki } from "@trustwarden/core/crypto.ts";
 import type { Intent } from "@trustwarden/core/event.ts";
 import { formatRequestCommitment, type VerifiedIntent } from "@trustwarden/core/intent.ts";
 import {
   enrolmentBody,
   intentOf,
+  nonceOf,
   ownerRequest,
   signedRequest,
   type TestInstance,
   type TestOwner,
 } from "../../test/support/actors.ts";
 import type { ClientTls, RawAnswer, RawRequest } from "../../test/support/http.ts";
-import type { createTestSigner } from "../../test/support/keys.ts";
+import { createTestSigner } from "../../test/support/keys.ts";
 import { call } from "./client.ts";
 import type { World } from "./world.ts";
 
@@ -97,6 +101,16 @@ export async function callAsAgent(
   const { lane, ...rest } = request;
   const signed = signedRequest(agent, { ...rest, aud: await world.serverId() });
   return call(lane === "stop" ? world.server.stopUrl : world.server.url, signed, { tls: agent.tls });
+}
+
+/** Asks for the next SVID of an agent, for a new key. */
+export async function renew(world: World, agent: TestInstance): Promise<RawAnswer> {
+  const signer = createTestSigner();
+  const nonce = await nonceOf(world.server);
+  const possession = issuePossession({ nonce, enrolmentSha256: agent.svidSha256 }, signer);
+  const body = JSON.stringify({ possession, spki: encodeBase64url(encodeSpki(signer.publicKey)) });
+  const target = "/v1/svids/renew";
+  return callAsAgent(world, agent, { method: "POST", target, body, action: "renew:svid" });
 }
 
 /** A request that the world's owner signs, to the stop listener when it stops. */

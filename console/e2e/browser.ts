@@ -13,6 +13,8 @@ const DESKTOP = { width: 1280, height: 860 };
 const PHONE = { width: 390, height: 844 };
 /** What is left of a desktop's window at 200 % zoom. */
 const ZOOMED = { width: 640, height: 430 };
+/** Of a long list the first ones stand for the rest. */
+const MAX_STOPS = 40;
 /** Pictures are drawn by the processor, which other tasks may keep busy. */
 const STEP_TIMEOUT_MS = 120_000;
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -136,13 +138,50 @@ async function auditAccessibility(page: Page): Promise<readonly string[]> {
 }
 
 /**
- * Looks at a screen in both themes, at 200 % zoom and on a phone, keeps pictures of it, and asks axe-core about it in each theme.
+ * Goes through the screen, or the dialog that is open, by the tabulator alone: whatever can be used is reached, in its order, and
+ * shows that it is where one is.
+ */
+async function walkByKeyboard(page: Page): Promise<readonly string[]> {
+  const count = Number(
+    await page.evaluate(`(() => {
+    const root = document.querySelector("dialog[open]") ?? document.querySelector("#main") ?? document.body;
+    const all = [...root.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex='0']")];
+    const isUsed = (one) => one.checkVisibility() && !one.disabled && one.tabIndex >= 0
+      && (one.type !== "radio" || one.checked);
+    window.walked = [];
+    window.wanted = all.filter(isUsed).slice(0, ${MAX_STOPS});
+    window.onWalk ??= addEventListener("focusin", ({ target }) => {
+      const { outlineStyle, boxShadow } = getComputedStyle(target);
+      window.walked.push({ target, isSeen: outlineStyle !== "none" || boxShadow !== "none" });
+    }) ?? true;
+    document.activeElement?.blur();
+    if (root.tabIndex < 0) root.focus();
+    window.walked = [];
+    return window.wanted.length;
+  })()`),
+  );
+  for (let stop = 0; stop < count; stop += 1) await page.keyboard.press("Tab");
+  const missed: unknown = await page.evaluate(`(() => {
+    const name = (one) => one.outerHTML.slice(0, 100);
+    const places = window.wanted.map((one) => window.walked.findIndex(({ target }) => target === one));
+    return window.wanted.flatMap((one, at) => {
+      if (places[at] < 0) return ["not reached by the keyboard: " + name(one)];
+      if (places[at] < (places[at - 1] ?? -1)) return ["out of its order by the keyboard: " + name(one)];
+      return window.walked[places[at]].isSeen ? [] : ["shows no focus: " + name(one)];
+    });
+  })()`);
+  return Array.isArray(missed) ? missed.map(String) : ["the walk said nothing"];
+}
+
+/**
+ * Looks at a screen in both themes, at 200 % zoom and on a phone, keeps pictures of it, and asks axe-core about it in each theme. Walks
+ * through it by the keyboard.
  *
  * @throws Error with everything that was found.
  */
 export async function inspect(page: Page, name: string, folder: string): Promise<void> {
   mkdirSync(folder, { recursive: true });
-  const found: string[] = [];
+  const found: string[] = [...(await walkByKeyboard(page))];
   for (const theme of ["light", "dark"] as const) {
     await page.evaluate(`document.documentElement.setAttribute("data-theme", "${theme}")`);
     await page.screenshot({ path: join(folder, `${name}-${theme}.png`) });
@@ -157,7 +196,8 @@ export async function inspect(page: Page, name: string, folder: string): Promise
     if (overflow > 0) found.push(`${where}: the page is ${overflow} pixels too wide`);
   }
   await page.screenshot({ path: join(folder, `${name}-phone.png`), fullPage: true });
-  await page.setViewportSize(DESKTOP);
   await page.evaluate('document.documentElement.setAttribute("data-theme", "light")');
+  await page.screenshot({ path: join(folder, `${name}-phone-light.png`), fullPage: true });
+  await page.setViewportSize(DESKTOP);
   if (found.length > 0) throw new Error(found.join("\n"));
 }

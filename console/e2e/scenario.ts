@@ -1,7 +1,10 @@
 /** What a person does in front of the console, in order; each step leaves the next one what it needs. */
 import assert from "node:assert/strict";
 import { formatReceiptHeader } from "@trustwarden/core/api/action.ts";
+import { eventAnswer, eventPage } from "@trustwarden/core/api/ledger.ts";
+import { parseEnvelope, parseUnverifiedPayload } from "@trustwarden/core/dsse.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { isJsonObject } from "@trustwarden/core/json.ts";
 import type { Page } from "playwright-core";
 import { AgentIdentity } from "trustwarden";
 import { inspect } from "./browser.ts";
@@ -13,6 +16,7 @@ import { go, heading, type Step, step } from "./step.ts";
 import { TRYING } from "./trying.ts";
 import { TWO_ADMINS } from "./two-admins.ts";
 import { UPKEEP } from "./upkeep.ts";
+import type { World } from "./world.ts";
 
 /** Asks in the bar above. */
 async function ask(page: Page, text: string): Promise<void> {
@@ -177,6 +181,42 @@ const PROVING = [
   ),
 ];
 
+/** A living agent's certificate, as the record of its issue has it. */
+async function certificateOf({ live, child }: World): Promise<string> {
+  const target = `/v1/events?kind=issue&agent=${child.instanceId}&limit=1`;
+  const [event] = eventPage.parse(await live.admin("GET", target)).events;
+  assert.ok(event);
+  const { records } = eventAnswer.parse(await live.admin("GET", `/v1/events/${event.event_id}`));
+  const { details } = parseUnverifiedPayload(parseEnvelope(records[0]?.entry ?? ""));
+  assert.ok(isJsonObject(details) && Array.isArray(details.svid_chain));
+  const lines = String(details.svid_chain[0]).match(/.{1,64}/g) ?? [];
+  return ["-----BEGIN CERTIFICATE-----", ...lines, "-----END CERTIFICATE-----"].join("\n");
+}
+
+const PASTING = [
+  step(
+    "a certificate and a token lead to whose they are; a forged token does not",
+    async ({ world, browser }) => {
+      const { page } = browser;
+      const asking = async (text: string) => {
+        await go(page, "Question");
+        await page.getByRole("textbox", { name: /^An event, a receipt/ }).fill(text);
+        await page.getByRole("button", { name: "Ask", exact: true }).click();
+      };
+      await asking(await certificateOf(world));
+      await proven(page);
+      await page.getByText("reader").first().waitFor();
+      const token = await world.agent.jwt("https://cloud.example");
+      await asking(token);
+      await page.getByText("The token is signed by a key of the trust bundle").waitFor();
+      await proven(page);
+      const [head = "", claims = "", signature = ""] = token.split(".");
+      await asking([head, `${claims.slice(0, -1)}${claims.endsWith("A") ? "B" : "A"}`, signature].join("."));
+      await page.getByText("signature_invalid").waitFor();
+    },
+  ),
+];
+
 const ACTING = [
   step(
     "what waits for a human is shown, answered by the owner's key, and used once",
@@ -274,6 +314,46 @@ const REST = [
     await page.keyboard.press("l");
     await heading(page, "Ledger").waitFor();
   }),
+  step(
+    "forms are filled and sent by the keyboard alone, and what went wrong is announced",
+    async ({ browser }) => {
+      const { page } = browser;
+      const keys = async (...pressed: readonly string[]) => {
+        for (const key of pressed) await page.keyboard.press(key);
+      };
+      /** Tabs until what has this name is where one is. */
+      const reach = async (name: RegExp) => {
+        for (let stop = 0; stop < 60; stop += 1) {
+          const label = String(
+            await page.evaluate(
+              "[document.activeElement.labels?.[0]?.textContent, document.activeElement.textContent].join(' ').trim()",
+            ),
+          );
+          if (name.test(label)) return;
+          await page.keyboard.press("Tab");
+        }
+        throw new Error(`the keyboard does not come to ${name}`);
+      };
+      await page.evaluate("document.activeElement.blur()");
+      await keys("g", "p");
+      await heading(page, "Policies").waitFor();
+      await reach(/^Why/);
+      await page.keyboard.type("by the keyboard");
+      await page.keyboard.press("Enter");
+      await page.getByRole("button", { name: "Lift it" }).waitFor();
+      await page.evaluate("document.activeElement.blur()");
+      await reach(/^Lift it/);
+      await page.keyboard.press("Enter");
+      await page.getByRole("form", { name: "Freeze" }).waitFor();
+      await page.evaluate("document.activeElement.blur()");
+      await keys("g", "a");
+      await heading(page, "Agents").waitFor();
+      await reach(/^Claim code/);
+      await page.keyboard.type("0000-0000-0000-0000");
+      await page.keyboard.press("Enter");
+      await page.getByRole("alert").getByText("No agent waits under this code").waitFor();
+    },
+  ),
   step("what a script would put into the page is stopped, and told", async ({ browser }) => {
     const { page } = browser;
     // What a hole in the page would do; Trusted Types must not let it.
@@ -302,6 +382,7 @@ export const SCENARIO: readonly Step[] = [
   ...COMING,
   ...LOOKING,
   ...PROVING,
+  ...PASTING,
   ...ACTING,
   ...CLAIMS,
   ...TWO_ADMINS,
