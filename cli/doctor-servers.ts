@@ -14,8 +14,8 @@ export async function checkServers(
   if (state.storage !== "postgres" || state.servers !== "many") return [];
   const notices = state.notices === undefined ? [] : [await checkNotices(state.notices)];
   try {
-    const seen = await lookAtServers(state.postgres);
-    return [judgeServers(seen), clockOf(seen, nowMs()), judgeOwed(seen), ...notices];
+    const seen = await lookAtServers(state.postgres, nowMs);
+    return [judgeServers(seen), judgeClocks(seen), judgeOwed(seen), ...notices];
   } catch (error) {
     // Safe: a database that does not let this command in is the finding.
     const why = `the state database does not say who lives: ${codeOf(error)}`;
@@ -40,10 +40,10 @@ function judgeServers({ servers, epoch, isShared }: SeenServers): Check {
     : bad(name, found, "Look again; if it stays, look at those that are behind.");
 }
 
-function clockOf({ nowMs }: SeenServers, ownMs: number): Check {
+function judgeClocks({ apartMs }: SeenServers): Check {
   return judgeClock("clocks of the servers", {
     whose: "the database's",
-    apartMs: nowMs - ownMs,
+    apartMs,
     next: "Set the clocks (NTP): what is dated 30 s before the latest of all servers is refused.",
   });
 }

@@ -22,16 +22,19 @@ const SERVERS = `select acked::int as acked, leases from trustwarden_state_log.r
 export interface SeenServers {
   /** Whether its tables are set up for several. */
   readonly isShared: boolean;
-  /** The database's clock, Unix milliseconds. */
-  readonly nowMs: number;
+  /** By how many milliseconds the database's clock is ahead of this one, as of the middle between question and answer. */
+  readonly apartMs: number;
   readonly epoch: number;
   /** Events that the ledger is owed. */
   readonly owed: number;
   readonly servers: readonly { readonly acked: number; readonly leases: number }[];
 }
 
-/** @throws TrustWardenError `config_invalid`, `file_mode_too_open`; and what the driver throws. */
-export async function lookAtServers(login: LoginSettings): Promise<SeenServers> {
+/**
+ * @param nowMs - of this machine, Unix milliseconds.
+ * @throws TrustWardenError `config_invalid`, `file_mode_too_open`; and what the driver throws.
+ */
+export async function lookAtServers(login: LoginSettings, nowMs: () => number): Promise<SeenServers> {
   const client = await connectPostgres(openPostgresLogin(login, "state.postgres", readPrivateFile), {
     name: "trustwarden-doctor",
     statementTimeoutMs: TIMEOUT_MS,
@@ -39,11 +42,13 @@ export async function lookAtServers(login: LoginSettings): Promise<SeenServers> 
     settings: { search_path: "" },
   });
   try {
+    const askedMs = nowMs();
     const [store = {}] = (await client.query<Readonly<Record<string, unknown>>>(STORE)).rows;
+    const ownMs = (askedMs + nowMs()) / 2;
     const { rows } = await client.query<Readonly<Record<string, unknown>>>(SERVERS);
     return {
       isShared: store.holder === "replicas",
-      nowMs: Number(store.now_ms),
+      apartMs: Number(store.now_ms) - ownMs,
       epoch: Number(store.epoch),
       owed: Number(store.owed),
       servers: rows.map(({ acked, leases }) => ({ acked: Number(acked), leases: Number(leases) })),
