@@ -9,7 +9,7 @@ import type { identityProvider } from "../server/console/oidc/config.ts";
 import { HostileProvider } from "./support/hostile-provider.ts";
 import { codeOf, jsonOf } from "./support/http.ts";
 import { beginAt } from "./support/oidc-provider.ts";
-import { createLink, originOf, sendConsole } from "./support/people.ts";
+import { cookieOf, createLink, originOf, sendConsole } from "./support/people.ts";
 import { expectRefused } from "./support/refusals.ts";
 import { createHome, startTestServer, type TestServer } from "./support/server.ts";
 
@@ -38,6 +38,8 @@ beforeAll(async () => {
   writeFileSync(clientSecretFile, "s3cret of:us\n", { mode: 0o600 });
   provider = await HostileProvider.open();
   other = await HostileProvider.open();
+  // As some say what they do not have.
+  other.world.metadata = { end_session_endpoint: null };
   placed = await HostileProvider.open();
   const at = (path: string) => ({ url: `${placed.issuer}${path}`, allowPrivate: true });
   const endpoints = { authorization: at("/authorize").url, token: at("/token"), keys: at("/keys") };
@@ -64,7 +66,7 @@ afterAll(async () => {
 });
 beforeEach(() => {
   Object.assign(provider.world, HostileProvider.honest());
-  provider.asked.length = 0;
+  for (const { asked } of [provider, other]) asked.length = 0;
 });
 
 const post = (target: string, body: object) =>
@@ -106,6 +108,18 @@ describe("an honest answer", () => {
     placed.world.claims = { iss: other.issuer };
     const stolen = await returned("placed", placed);
     await expectRefused(server, () => post("/v1/session/by-provider", stolen), "identity_refused");
+  });
+
+  it("opens a session whose end leads nowhere else, when its provider has no place for that and says so by null", async () => {
+    const link = await createLink(server, { roles: ["auditor"] });
+    const word = await returned("other", other);
+    other.world.claims = { sub: "lise" };
+    const came = await post("/v1/people/by-provider", { link, name: "Lise", ...word });
+    other.world.claims = {};
+    expect(came.status).toBe(200);
+    const ending = { method: "POST", target: "/v1/session/end", body: "{}" };
+    const ended = await sendConsole(server, ending, cookieOf(came));
+    expect(jsonOf(ended)).toEqual({ ended: true, elsewhere: null });
   });
 
   it("is taken by a key that the provider changed to, once its word is old enough to be asked again", async () => {

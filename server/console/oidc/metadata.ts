@@ -45,12 +45,13 @@ export function createMetadata(config: IdentityProviderConfig, fetch: CustomFetc
 
 async function discover(config: IdentityProviderConfig, fetch: CustomFetch): Promise<ServerMetadata> {
   const url = new URL(discoveryOf(config).url);
-  const found = await ask(url, config.clientId, fetch);
+  const { end_session_endpoint: said, ...found } = await ask(url, config.clientId, fetch);
   if (found.issuer !== config.issuer) throw unavailable("the discovery document is another issuer's");
-  const { end_session_endpoint: end } = found;
+  // Some say null for a place that they do not have.
+  const end = said ?? undefined;
   for (const place of [...PLACES.map((name) => found[name]), ...(end === undefined ? [] : [end])])
     requireAt(place, url.origin);
-  return found;
+  return end === undefined ? found : { ...found, end_session_endpoint: end };
 }
 
 async function ask(url: URL, clientId: string, fetch: CustomFetch): Promise<ServerMetadata> {
