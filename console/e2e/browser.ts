@@ -15,23 +15,6 @@ const PHONE = { width: 390, height: 844 };
 const ZOOMED = { width: 640, height: 430 };
 /** Of a long list the first ones stand for the rest. */
 const MAX_STOPS = 40;
-/** Screens that are walked through by the keyboard: each once, as it is when somebody comes to it or fills its form. */
-const WALKED: ReadonlySet<string> = new Set([
-  ...[
-    "sign-in",
-    "welcome",
-    "now",
-    "agents",
-    "agent",
-    "ledger",
-    "approvals",
-    "new-agent",
-    "claim",
-    "take-agent",
-  ],
-  ...["hand-over", "offers", "confirmations-empty", "authority-step", "turned"],
-  ...["policies", "people", "secrets", "settings"],
-]);
 /** Pictures are drawn by the processor, which other tasks may keep busy. */
 const STEP_TIMEOUT_MS = 120_000;
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -195,14 +178,14 @@ async function walkByKeyboard(page: Page): Promise<readonly string[]> {
 }
 
 /**
- * Looks at a screen in both themes, at 200 % zoom and on a phone, keeps pictures of it, and asks axe-core about it in each theme. Walks
- * through the screens of the list by the keyboard.
+ * Walks through a screen by the keyboard, looks at it in both themes, at 200 % zoom and on a phone, keeps pictures of it, and asks
+ * axe-core about it in each theme.
  *
  * @throws Error with everything that was found.
  */
 export async function inspect(page: Page, name: string, folder: string): Promise<void> {
   mkdirSync(folder, { recursive: true });
-  const found: string[] = WALKED.has(name) ? [...(await walkByKeyboard(page))] : [];
+  const found: string[] = [...(await walkByKeyboard(page))];
   for (const theme of ["light", "dark"] as const) {
     await page.evaluate(`document.documentElement.setAttribute("data-theme", "${theme}")`);
     await page.screenshot({ path: join(folder, `${name}-${theme}.png`) });
