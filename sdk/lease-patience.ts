@@ -19,7 +19,7 @@ const MAX_DOUBLINGS = 3;
 /** The first retry comes soon, since the lease of before may still bridge it. */
 const FIRST_RETRY_MS = 100;
 const MAX_RETRY_MS = 2_000;
-/** Whatever a server asks for, nobody waits longer. */
+/** Whatever a server asks for, nobody waits longer than this and as much again, drawn by each for itself. */
 const MAX_RETRY_AFTER_MS = 60_000;
 /** Without trouble for so long, everything is as in the beginning. */
 const CALM_MS = 10_000;
@@ -53,6 +53,7 @@ export class LeasePatience {
   /** A connection begins. */
   begin(nowMs: number): void {
     this.#heardMs = nowMs;
+    this.#unanswered = 0;
     this.#draw(nowMs);
   }
 
@@ -70,7 +71,7 @@ export class LeasePatience {
     return isLate;
   }
 
-  /** A beat goes out. */
+  /** It is time for a beat. */
   beat(): void {
     this.#unanswered += 1;
   }

@@ -309,10 +309,11 @@ class KeptLease implements Lease {
       this.#places.moveOn();
       this.#ask();
     }
+    // Before a hello there is nothing to beat for, and who never says one is silent like anybody else.
+    patience.beat();
     if (!this.#view.isFollowing) return;
     const nonce = encodeBase64url(this.#runtime.random(NONCE_BYTES));
     this.#lastBeatMs = now.monotonicMs;
-    patience.beat();
     // Noted before it is written: the lease counts from sending.
     this.#view.onSent(nonce, now);
     this.#socket?.write(encodeBeat({ nonce, ...this.#acknowledge() }));

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pytest
 
+from trustwarden import TrustWardenError
+from trustwarden.service import lease
 from trustwarden.service.lease_patience import LeasePatience
 
 
@@ -47,3 +51,31 @@ def test_what_was_in_vain_makes_it_longer_and_calm_makes_it_short_again() -> Non
     assert patience.upgrade_seconds == 40
     patience.hear(10)
     assert patience.upgrade_seconds == 5
+
+
+class SilentLease:
+    """What a connection sees of a lease whose view waits for a hello."""
+
+    _is_over = False
+
+    def _next_beat(self) -> None:
+        return None
+
+
+def test_a_place_that_upgrades_and_does_not_even_say_hello_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    waits: list[float] = []
+
+    def receive(_: int) -> bytes:
+        assert clock[0] < 60
+        clock[0] += waits[-1]
+        raise TimeoutError
+
+    monkeypatch.setattr(lease, "monotonic", lambda: clock[0])
+    silent = cast("Any", SilentLease())
+    following = lease._Following(  # pyright: ignore[reportPrivateUsage]
+        silent, LeasePatience(lambda: 0.0), receive, lambda _: None, waits.append
+    )
+    with pytest.raises(TrustWardenError) as left:
+        following.run(b"")
+    assert (left.value.code, clock[0] < 2) == ("server_unreachable", True)

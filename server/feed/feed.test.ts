@@ -39,6 +39,8 @@ interface House {
   live: boolean;
   isStoreBroken: boolean;
   isListenerBroken: boolean;
+  /** Upgrades, and does not even say hello. */
+  isMute: boolean;
   commit(target: RevocationTarget): { readonly targets: readonly RevocationTarget[]; readonly epoch: number };
   revoke(target: RevocationTarget): ReturnType<Feed["publish"]>;
   restart(): Promise<void>;
@@ -64,6 +66,7 @@ async function openHouse(): Promise<House> {
     live: true,
     isStoreBroken: false,
     isListenerBroken: false,
+    isMute: false,
     commit: (target) => {
       stored.push({ ...target, epoch: epochOf() + 1 });
       return { targets: [target], epoch: epochOf() };
@@ -104,7 +107,7 @@ async function openHouse(): Promise<House> {
       const isFollower = uri.includes("/agent-of-a-launcher/");
       const instanceId = uri.split("/").at(-1) ?? "";
       const verifier = { spiffeId: uri, instanceId, isFollower, isLive: () => house.live };
-      house.feed.accept(socket, verifier);
+      if (!house.isMute) house.feed.accept(socket, verifier);
     });
   }
   async function stop(): Promise<void> {
@@ -394,6 +397,16 @@ describe("a lease", () => {
     await lease.ready();
     expect(house.sockets).toHaveLength(2);
     expect(verdict(lease, { epoch: 10, ids: [] })).toBe("allowed");
+  });
+
+  test("leaves a place that upgrades and does not even say hello", async () => {
+    const house = await openHouse();
+    house.isMute = true;
+    const lease = openLease(house.url);
+    await until(() => house.sockets.length === 1);
+    house.isMute = false;
+    await lease.ready();
+    expect(house.sockets.map(({ destroyed }) => destroyed)).toEqual([true, false]);
   });
 
   test("goes on over a broken connection", async () => {

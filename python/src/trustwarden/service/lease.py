@@ -215,10 +215,11 @@ class _Following:
         self._next_beat_at = now + self._patience.next_beat_seconds(now)
         if self._patience.is_over(now):
             raise _unreachable("no answer")
+        # Before a hello there is nothing to beat for, and who never says one is silent like anybody else.
+        self._patience.beat()
         beat = self._lease._next_beat()  # pyright: ignore[reportPrivateUsage]
         if beat is not None:
             self._last_beat_at = now
-            self._patience.beat()
             self._set_timeout(_SEND_SECONDS)
             self._send(beat)
 

@@ -65,7 +65,7 @@ class LeasePatience:
         return is_late
 
     def beat(self) -> None:
-        """A beat goes out."""
+        """It is time for a beat."""
         self._unanswered += 1
 
     def next_beat_seconds(self, now: float) -> float:
