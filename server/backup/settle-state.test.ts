@@ -18,6 +18,7 @@ import {
   RULES,
   ticketCommand,
 } from "../store/commands/fixture.test.support.ts";
+import { findPerson } from "../store/people-rows.ts";
 import type { Committed } from "../store/ports.ts";
 import type { RevokeCommand } from "../store/revocation-ports.ts";
 import { openForWriting } from "../store/schema.ts";
@@ -212,6 +213,19 @@ it("takes from people again what was taken since, and counts what it cannot repe
   expect([replay.result.stops, openOf()[3]]).toEqual([1, 0]);
   replay.take(personEntry({ change: "end", person: "p", roles: ["admin"] }));
   expect([replay.result.stops, countOf("people WHERE ended_at IS NULL")]).toEqual([2, 0]);
+});
+
+it("takes a role from somebody again, and gives none that came since", () => {
+  admitPerson();
+  const replay = new Replay(database);
+  const roles = (before: string[], ...after: string[]) =>
+    replay.take(personEntry({ change: "roles", person: "p", roles: after, before }));
+  const there = () => findPerson(database, "p")?.roles;
+  database.run("UPDATE people SET roles = 'auditor admin'");
+  roles(["auditor", "admin"], "auditor");
+  expect([there(), adminsOf(database), replay.result]).toMatchObject([["auditor"], [], { missing: {} }]);
+  roles(["auditor"], "operator");
+  expect([there(), replay.result]).toMatchObject([[], { stops: 1, missing: { person: 1 } }]);
 });
 
 it("knows the admins of the backup, without those who went since and with those who came", () => {
