@@ -18,12 +18,12 @@ alter table trustwarden_state_log.store add column tables_version integer;
 -- The version that a server knows; null is version 8.
 alter table trustwarden_state_log.replicas add column knows integer;
 
--- Locks the store's row, so that it is not settled while somebody comes in who does not know.
+-- Locks the store's row whatever it says, and reads it after: so it is not settled while somebody comes in who does not know.
 create function trustwarden_state_log.require_known(p_version integer) returns void
   language plpgsql security definer set search_path = '' as $$
 begin
-  perform 1 from trustwarden_state_log.store where schema_version > p_version for update;
-  if found then
+  perform 1 from trustwarden_state_log.store for update;
+  if exists (select 1 from trustwarden_state_log.store where schema_version > p_version) then
     raise exception 'the tables are of a later version' using errcode = 'TW004';
   end if;
 end

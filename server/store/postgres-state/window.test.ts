@@ -153,6 +153,20 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("servers of two versions on one st
       await expect(there(`select trustwarden_state_log.${call}`)).rejects.toMatchObject({ code: "TW004" });
   });
 
+  test("one of before that comes in at the same moment stays out too, and has no epoch of those who go on", async () => {
+    await bringUp();
+    const settled = there(`begin; select trustwarden_state_log.settle(${OWN + 1}, 0);
+      select pg_sleep(0.5) as held; commit`);
+    const held = "select count(*)::int as n from pg_stat_activity where wait_event = 'PgSleep'";
+    await expect.poll(() => there(held)).toEqual([{ n: 1 }]);
+    const coming = [`join_store(${OWN})`, "join_store()", `take_over('old', true, ${OWN})`];
+    const came = await Promise.allSettled(
+      coming.map((call) => there(`select trustwarden_state_log.${call}`)),
+    );
+    for (const one of came) expect(one).toMatchObject({ status: "rejected", reason: { code: "TW004" } });
+    await settled;
+  });
+
   test("one that has the store alone waits for nobody of before", async () => {
     await bringUp();
     settings = { ...settings, isShared: false, goesOn: true };
