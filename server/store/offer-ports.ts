@@ -30,9 +30,14 @@ interface WaitingQuery {
   readonly limit: number;
 }
 
+interface OwnersQuery extends WaitingQuery {
+  /** Who gave it or may take it; null for everybody's. Asked of the store, or others' could stand before an owner's own. */
+  readonly ownerId: string | null;
+}
+
 /** The reads of offers; soonest to end first. */
 export interface OfferReads {
-  listWaitingTransfers(query: WaitingQuery): readonly WaitingTransfer[];
-  listWaitingClaims(query: WaitingQuery): readonly WaitingClaim[];
+  listWaitingTransfers(query: OwnersQuery): readonly WaitingTransfer[];
+  listWaitingClaims(query: OwnersQuery): readonly WaitingClaim[];
   listInvitations(query: WaitingQuery): readonly WaitingInvitation[];
 }

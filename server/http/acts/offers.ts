@@ -10,9 +10,9 @@ const MAX_LISTED = 500;
 export async function listOffers({ reads, clock }: Services, { caller }: Visit): Promise<OfferList> {
   const ownerId = ownerLimitOf(caller.principal);
   const query = { now: clock.trustedSeconds(), limit: MAX_LISTED };
-  const isOwn = (...owners: readonly (string | null)[]) => ownerId === undefined || owners.includes(ownerId);
-  const transfers = reads.listWaitingTransfers(query).filter(({ from, to }) => isOwn(from, to));
-  const claims = reads.listWaitingClaims(query).filter((claim) => isOwn(claim.ownerId));
+  const owned = { ...query, ownerId: ownerId ?? null };
+  const transfers = reads.listWaitingTransfers(owned);
+  const claims = reads.listWaitingClaims(owned);
   const invitations = ownerId === undefined ? reads.listInvitations(query) : [];
   return {
     offers: [
