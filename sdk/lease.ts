@@ -267,6 +267,8 @@ class KeptLease implements Lease {
       this.#drop(unreachable("the feed has a gap or went back"));
       return;
     }
+    // Bytes that become no line are no answer: who drips them keeps nobody.
+    if (heard.length === 0) return;
     const wasLate = this.#patience.hear(this.#runtime.monotonicMs());
     this.#stay();
     if (this.#view.isFollowing && (wasLate || !wasFollowing || this.#view.epoch !== before)) this.#beatSoon();

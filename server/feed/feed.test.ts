@@ -39,7 +39,7 @@ interface House {
   live: boolean;
   isStoreBroken: boolean;
   isListenerBroken: boolean;
-  /** Upgrades, and does not even say hello. */
+  /** Upgrades, and says nothing to its end, not even hello. */
   isMute: boolean;
   commit(target: RevocationTarget): { readonly targets: readonly RevocationTarget[]; readonly epoch: number };
   revoke(target: RevocationTarget): ReturnType<Feed["publish"]>;
@@ -107,7 +107,8 @@ async function openHouse(): Promise<House> {
       const isFollower = uri.includes("/agent-of-a-launcher/");
       const instanceId = uri.split("/").at(-1) ?? "";
       const verifier = { spiffeId: uri, instanceId, isFollower, isLive: () => house.live };
-      if (!house.isMute) house.feed.accept(socket, verifier);
+      if (house.isMute) drip(socket);
+      else house.feed.accept(socket, verifier);
     });
   }
   async function stop(): Promise<void> {
@@ -143,6 +144,12 @@ function openLease(
   });
   cleanups.push(() => lease.close());
   return lease;
+}
+
+/** Bytes that never become a line. */
+function drip(socket: TLSSocket): void {
+  const dripping = setInterval(() => socket.write("{"), 100);
+  socket.once("close", () => clearInterval(dripping));
 }
 
 /** A wire between two ports whose connections can go dead without either end noticing; new ones are not. */
@@ -399,7 +406,7 @@ describe("a lease", () => {
     expect(verdict(lease, { epoch: 10, ids: [] })).toBe("allowed");
   });
 
-  test("leaves a place that upgrades and does not even say hello", async () => {
+  test("leaves a place that upgrades and says nothing to its end, not even hello", async () => {
     const house = await openHouse();
     house.isMute = true;
     const lease = openLease(house.url);
