@@ -200,6 +200,10 @@ describe("the exchange with a provider", () => {
     expectCode(() => azureCredentials({ ...place(), ...ids }), "config_invalid");
   });
 
+  it.each(["", "no certificate"])("takes %j for no authorities, and not for the web's", (none) => {
+    expectCode(() => openAiCredentials({ ...place(), ...openAi, ca: none }), "config_invalid");
+  });
+
   it("shows no secret to a log, a serialiser or an inspector", async () => {
     const credentials = await awsCredentials({ ...place(), ...aws }).get();
     const shown = [inspect(credentials, { depth: 9, showHidden: true }), JSON.stringify(credentials)].join();

@@ -196,6 +196,8 @@ CONFUSED: list[tuple[Callable[..., object], dict[str, Any]]] = [
     (open_ai_credentials, {**OPEN_AI, "identity_provider_id": ""}),
     (azure_credentials, {**AZURE, "tenant_id": "common/.."}),
     (open_ai_credentials, {**OPEN_AI, "endpoint": "http://127.0.0.1"}),
+    (open_ai_credentials, {**OPEN_AI, "ca": ""}),
+    (gcp_credentials, {**GCP, "ca": "no certificate"}),
 ]
 
 

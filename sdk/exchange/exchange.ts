@@ -6,6 +6,7 @@
  * `docs/guides/workload-identity-federation.md`.
  */
 import { nowSeconds, type Runtime, systemRuntime } from "../runtime.ts";
+import { type ProviderPlace, requirePlace } from "./provider-answer.ts";
 
 /** A credential is renewed this long before its end, so that a request that begins with it also ends with it. */
 const RENEW_BEFORE_SECONDS = 60;
@@ -36,14 +37,15 @@ export interface ExchangeOptions {
   readonly runtime?: Runtime;
 }
 
-/** Keeps one credential fresh. */
+/** Keeps one credential fresh. @throws TrustWardenError `config_invalid` for a place that cannot be meant. */
 export function createProviderCredentials<T extends Expiring>(
-  { agent, runtime = systemRuntime }: ExchangeOptions,
+  { agent, runtime = systemRuntime, ...place }: ExchangeOptions & ProviderPlace,
   {
     audience,
     exchange,
   }: { readonly audience: string; readonly exchange: (token: string, now: number) => Promise<T> },
 ): ProviderCredentials<T> {
+  requirePlace(place);
   let current: T | undefined;
   let pending: Promise<T> | undefined;
   const renew = async (): Promise<T> => {

@@ -2,6 +2,7 @@
  * One request to a provider's token endpoint, and its answer in JSON or XML: bounded, without redirects, and never shown
  * in an error. Of a refusal the provider's own code is kept when it looks like one, and nothing else.
  */
+import { X509Certificate } from "node:crypto";
 import { Agent } from "node:https";
 import { encodeUtf8, parseUtf8 } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
@@ -34,6 +35,16 @@ export interface ProviderCall {
   readonly target: string;
   readonly body: { readonly form: Readonly<Record<string, string>> } | { readonly json: JsonObject };
   readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Refuses authorities that are none: an empty text would be the web's. @throws TrustWardenError `config_invalid`. */
+export function requirePlace({ ca }: ProviderPlace): void {
+  if (ca === undefined) return;
+  try {
+    new X509Certificate(ca);
+  } catch (cause) {
+    throw new TrustWardenError("config_invalid", { setting: "ca" }, { cause });
+  }
 }
 
 /**

@@ -45,6 +45,8 @@ class ProviderPlace:
     def __post_init__(self) -> None:
         if self.endpoint is not None and _ORIGIN.fullmatch(self.endpoint) is None:
             raise fail("config_invalid", {"setting": "endpoint"})
+        if self.ca is not None:
+            _context_of(self.ca)
 
 
 @dataclass(frozen=True)
@@ -143,9 +145,12 @@ def _authorities_of(place: ProviderPlace) -> ssl.SSLContext:
 
 
 def _context_of(ca: str) -> ssl.SSLContext:
+    # An empty text would be the web's authorities.
+    if ca == "":
+        raise fail("config_invalid", {"setting": "ca"})
     try:
         return ssl.create_default_context(cadata=ca)
-    except ValueError as cause:
+    except (ValueError, ssl.SSLError) as cause:
         raise fail("config_invalid", {"setting": "ca"}) from cause
 
 
