@@ -66,7 +66,7 @@ export class SecretAdministration {
     this.#onChanged = onChanged;
   }
 
-  /** @throws TrustWardenError `secret_malformed`, `secret_exists`, `quota_exceeded`. */
+  /** @throws TrustWardenError `secret_malformed`, `secret_exists`, `secret_conflict` while keys change, `quota_exceeded`. */
   async put(secret: NewSecret, order: SecretOrder): Promise<SecretState> {
     const name = parseSecretName(secret.name);
     const value = parseValueOf(secret.value, secret.kind, secret.settings);
@@ -75,8 +75,9 @@ export class SecretAdministration {
     const secretId = `sec_${formatUlid(this.#deps.nowMs(), this.#deps.random)}`;
     const settings = formatSettings(secret.settings);
     const identity = { secretId, name, kind: secret.kind, settings };
+    const newestKey = this.#newestKey();
     const sealed = await sealVersion(value, { ...bindingOf(identity, this.#deps), version: 1 }, this.#deps);
-    return this.#change({ change: "put", ...identity, sealed }, order);
+    return this.#change({ change: "put", ...identity, sealed, newestKey }, order);
   }
 
   /**
@@ -192,16 +193,15 @@ export class SecretAdministration {
     await settle(await commands.changeSecret({ change: "rewrap", keyId, keys: batch, ...order }));
     await this.#followKeys();
     const progress = this.keyProgress();
-    for (const { id, versions } of progress.keys) if (id !== keyId && versions === 0) await keys.remove(id);
+    // A newer one is somebody else's rotation that has just begun.
+    for (const { id, versions } of progress.keys) if (id < keyId && versions === 0) await keys.remove(id);
     return this.keyProgress();
   }
 
   keyProgress(): KeyProgress {
     const here = this.#deps.keys.ids();
     const keyId = here.at(-1) ?? null;
-    const secrets = this.#deps.reads
-      .listSecrets()
-      .flatMap(({ versions }) => versions.map((version) => version.keyId));
+    const secrets = this.#keysInUse();
     const payloads = this.#deps.payloads.keyId();
     const used = payloads === null ? secrets : [...secrets, payloads];
     const ids = [...new Set([...here, ...used])].toSorted();
@@ -214,6 +214,14 @@ export class SecretAdministration {
         isHere: here.includes(id),
       })),
     };
+  }
+
+  #keysInUse(): readonly string[] {
+    return this.#deps.reads.listSecrets().flatMap(({ versions }) => versions.map(({ keyId }) => keyId));
+  }
+
+  #newestKey(): string | null {
+    return this.#keysInUse().toSorted().at(-1) ?? null;
   }
 
   #get(name: string): SecretState {

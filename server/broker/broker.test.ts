@@ -216,6 +216,45 @@ describe("a rotation", () => {
     );
     expect(next > old).toBe(true);
   });
+
+  it("destroys no newer key, which somebody else has just begun a rotation with", async () => {
+    await made.put("model-key");
+    let newer = "";
+    let follows = 0;
+    const followKeys = async () => {
+      follows += 1;
+      if (follows === 3) newer = await made.keys.create();
+    };
+    const { administration } = new SecretsBroker({
+      ...made.deps,
+      shared: { followKeys, isTending: () => false },
+    });
+    const next = await administration.beginKeyRotation();
+    await administration.rewrap(made.order());
+    expect(made.keys.ids()).toEqual([next, newer]);
+  });
+
+  it("lets no new secret in under the old key that was sealed while the last one was brought under the next", async () => {
+    await made.put("model-key");
+    let isRotating = true;
+    const { commands } = made.deps;
+    const changeSecret: typeof commands.changeSecret = async (command) => {
+      if (isRotating) {
+        isRotating = false;
+        await made.broker.administration.beginKeyRotation();
+        await made.broker.administration.rewrap(made.order());
+      }
+      return commands.changeSecret(command);
+    };
+    const { administration } = new SecretsBroker({ ...made.deps, commands: { ...commands, changeSecret } });
+    const settings = parseSettings(settingsOf(), "static");
+    const secret = { name: "late", kind: "static", settings, value: VALUE } as const;
+    await expectRejection(administration.put(secret, made.order()), "secret_conflict");
+    await administration.put(secret, made.order());
+    expect(
+      (await made.broker.inject(useOf(made.agent(), { secret: "late" }))).headers.authorization,
+    ).toContain(VALUE);
+  });
 });
 
 describe("what is stored", () => {

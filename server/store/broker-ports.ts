@@ -60,6 +60,8 @@ export type SecretChange =
       readonly kind: SecretKind;
       readonly settings: string;
       readonly sealed: SealedVersion;
+      /** Under which any secret was when this one was sealed; null without any. Another one by now may have ended its own. */
+      readonly newestKey: string | null;
     }
   | {
       readonly change: "rotate" | "rollback";

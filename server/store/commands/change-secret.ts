@@ -15,6 +15,7 @@ const MAX_SECRETS = 10_000;
 const INSERT = `
   INSERT INTO secrets (name, secret_id, kind, settings, is_disabled, revision, created_at, changed_at)
   VALUES (?, ?, ?, ?, 0, 0, ?, ?)`;
+const NEWEST_KEY = "SELECT MAX(key_id) AS key_id FROM secret_versions";
 const INSERT_VERSION = `
   INSERT INTO secret_versions (name, version, key_id, wrapped_key, ciphertext, created_at) VALUES (?, ?, ?, ?, ?, ?)`;
 const END_VERSIONS =
@@ -56,10 +57,14 @@ function put(
   command: Extract<SecretChange, { readonly change: "put" }>,
   { before, now }: { readonly before: SecretState | undefined; readonly now: number },
 ): void {
-  const { name, secretId, kind, settings, sealed } = command;
+  const { name, secretId, kind, settings, sealed, newestKey } = command;
   if (before !== undefined) throw new TrustWardenError("secret_exists", { name });
   if (listSecrets(database).length >= MAX_SECRETS)
     throw new TrustWardenError("quota_exceeded", { limit: MAX_SECRETS });
+  // Every other change is held to its secret's revision, which a rotation of the keys raises; a new secret has none.
+  const newest = database.get(NEWEST_KEY)?.textOrNull("key_id") ?? null;
+  if (newest !== null && newest > (newestKey ?? sealed.keyId))
+    throw new TrustWardenError("secret_conflict", { name, reason: "another key is in use by now" });
   database.run(INSERT, name, secretId, kind, settings, now, now);
   insertVersion(database, { name, sealed, now });
 }
