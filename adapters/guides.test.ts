@@ -46,6 +46,19 @@ const blocksOf = (text: string, language: string): readonly string[] =>
   [...text.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, "gm"))].map(
     ([, block = ""]) => block,
   );
+const examplesOf = (folder: string, names: readonly string[]): readonly string[] =>
+  names.map((name) => readFileSync(join(ROOT, "examples", folder, name), "utf8"));
+
+/** Of the MCP server's tool: the record that the scope names was read, and the other one was denied. */
+async function expectPolicy(script: string): Promise<void> {
+  const shown = await run(script);
+  expect(shown).toContain("Record 7 is paid");
+  const rows = [...shown.matchAll(/(\w+) +(read:record:\d) /g)].map(([, ...row]) => row);
+  expect(rows).toEqual([
+    ["success", "read:record:7"],
+    ["denied", "read:record:8"],
+  ]);
+}
 
 describe("a guide", () => {
   it.each([
@@ -54,30 +67,30 @@ describe("a guide", () => {
     ["openai-agents-js", ["use:tool:read_page", "use:tool:delete_page"]],
     ["mastra", ["use:tool:read_page", "use:tool:delete_page"]],
     ["claude-agent-js", ["use:tool:Bash", "use:tool:Write"]],
-  ])("%s shows an example that runs, and what it leaves in the ledger", async (guide, actions) => {
+  ])("%s shows examples that run, and what they leave in the ledger", async (guide, actions) => {
     const text = guideOf(guide);
-    expect(blocksOf(text, "ts")).toEqual([readFileSync(join(ROOT, "examples", guide, "agent.ts"), "utf8")]);
-    const [start = "", questions = "", stop = "", ...more] = blocksOf(text, "sh");
+    const clerk = text.includes("clerk.ts") ? ["clerk.ts"] : [];
+    expect(blocksOf(text, "ts")).toEqual(examplesOf(guide, ["agent.ts", ...clerk]));
+    const [start = "", questions = "", stop = "", policy = "", ...more] = blocksOf(text, "sh");
     expect(more).toEqual([]);
     expect(await run(start)).toContain("Parcel 7 arrives tomorrow");
     const shown = await run(questions);
     for (const words of [...actions, "denied", "support", "alice"]) expect(shown).toContain(words);
     expect(await run(stop)).toContain("support");
+    if (clerk.length > 0) await expectPolicy(policy);
   });
 
-  it("mcp-tools shows an example that runs, and what it leaves in the ledger", async () => {
+  it("mcp-tools shows examples that run, and what they leave in the ledger", async () => {
     const text = guideOf("mcp-tools");
-    const files = ["server.ts", "agent.ts"].map((name) =>
-      readFileSync(join(ROOT, "examples/mcp", name), "utf8"),
-    );
-    expect(blocksOf(text, "ts")).toEqual(files);
-    const [start = "", questions = "", stop = "", ...more] = blocksOf(text, "sh");
+    expect(blocksOf(text, "ts")).toEqual(examplesOf("mcp", ["server.ts", "agent.ts", "clerk.ts"]));
+    const [start = "", questions = "", stop = "", policy = "", ...more] = blocksOf(text, "sh");
     expect(more).toEqual([]);
     expect(await run(start)).toContain("delete_page and set were refused");
     const shown = await run(questions);
     for (const words of ["call:mcp:clock/now", "call:mcp:files/read_page", "denied", "support", "alice"])
       expect(shown).toContain(words);
     expect(await run(stop)).toContain("support");
+    await expectPolicy(policy);
   });
 
   it("one-process says what happens", async () => {

@@ -1,4 +1,4 @@
-/** Two models that say what a script says, so that the example needs no provider; put yours in their place. */
+/** Models that say what a script says, so that the example needs no provider; put yours in their place. */
 import { MockLanguageModelV4 } from "ai/test";
 
 const usage = {
@@ -29,5 +29,12 @@ export const researchModel = new MockLanguageModelV4({
     call("read_page", { page: "parcels/7" }),
     call("delete_page", { page: "parcels/7" }),
     say("Tomorrow; and I may not delete pages."),
+  ],
+});
+export const clerkModel = new MockLanguageModelV4({
+  doGenerate: [
+    call("read_record", { id: "7" }),
+    call("read_record", { id: "8" }),
+    say("Record 7 is paid; of 8 I may know nothing."),
   ],
 });

@@ -1,4 +1,4 @@
-/** Two models that say what a script says, so that the example needs no provider; put yours in their place. */
+/** Models that say what a script says, so that the example needs no provider; put yours in their place. */
 import type { AgentConfig } from "@mastra/core/agent";
 import { MockLanguageModelV4 } from "ai/test";
 
@@ -35,4 +35,9 @@ export const researchModel: AgentConfig["model"] = scripted(
   call("read_page", { page: "parcels/7" }),
   call("delete_page", { page: "parcels/7" }),
   say("Tomorrow; and I may not delete pages."),
+);
+export const clerkModel: AgentConfig["model"] = scripted(
+  call("records_read_record", { id: "7" }),
+  call("records_read_record", { id: "8" }),
+  say("Record 7 is paid; of 8 I may know nothing."),
 );

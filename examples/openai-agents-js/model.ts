@@ -1,4 +1,4 @@
-/** Two models that say what a script says, so that the example needs no provider; leave them out to use OpenAI's. */
+/** Models that say what a script says, so that the example needs no provider; leave them out to use OpenAI's. */
 import { type Model, type ModelResponse, Usage } from "@openai/agents";
 
 type Output = ModelResponse["output"][number];
@@ -34,4 +34,9 @@ export const researchModel = scripted(
   call("read_page", { page: "parcels/7" }),
   call("delete_page", { page: "parcels/7" }),
   say("Parcel 7 arrives tomorrow; and I may not delete pages."),
+);
+export const clerkModel = scripted(
+  call("read_record", { id: "7" }),
+  call("read_record", { id: "8" }),
+  say("Record 7 is paid; of 8 I may know nothing."),
 );
