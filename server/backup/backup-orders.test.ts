@@ -1,7 +1,7 @@
 /** Backups that are ordered: one at a time, and only where there is a place for them that is not the server's own. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { expect, it, onTestFinished } from "vitest";
 import { parseConfig } from "../config.ts";
 import type { BackupJobEnd } from "./backup-job.ts";
@@ -23,7 +23,7 @@ function scene(directory?: string) {
       nowMs: () => 0,
       start: () => ({ end: new Promise((resolve) => ends.push(resolve)), stop: async () => undefined }),
     });
-  return { open, ends, recipientFile };
+  return { open, ends, recipientFile, config, directory: backup.directory };
 }
 
 const refused = (code: string) => expect.objectContaining({ code });
@@ -39,6 +39,30 @@ it("are made one after another, and what came of the last is known", async () =>
   ends[1]?.({ bytes: 7, size: 3 });
   const file = "trustwarden.localhost-19700101T000000Z-00000000.tw";
   await expect.poll(() => orders.last?.made).toEqual({ file, bytes: 7, size: 3 });
+});
+
+it("leave no open copy of the state where they are written when they are broken off, also by an earlier end", async () => {
+  const { config, directory } = scene();
+  mkdirSync(directory);
+  const left = (file: string) => {
+    const folder = mkdtempSync(join(directory, `.${file}-`));
+    writeFileSync(join(folder, "state.db"), "open");
+  };
+  left("trustwarden.localhost-20261123T080000Z-0123abcd.tw");
+  left("somebody-elses.tw");
+  const ended = Promise.withResolvers<BackupJobEnd>();
+  const orders = new BackupOrders({
+    config,
+    random: (length) => new Uint8Array(length),
+    nowMs: () => 0,
+    start: ({ file }) => {
+      left(basename(file));
+      return { end: ended.promise, stop: async () => ended.resolve({ code: "internal" }) };
+    },
+  });
+  orders.order("operator");
+  await orders.close();
+  expect(readdirSync(directory)).toEqual([expect.stringMatching(/^\.somebody-elses\.tw-/)]);
 });
 
 it("are refused without a place, and without the recipient's key, which stands in nobody's way afterwards", () => {

@@ -3,7 +3,7 @@
  *
  * The server can write there and therefore delete there: move them away, or keep versions (docs/guides/backup.md).
  */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join, resolve, sep } from "node:path";
 import { encodeHex } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
@@ -13,6 +13,8 @@ import { type BackupJob, type RunningBackup, startBackupJob } from "./backup-job
 import type { BackupSettings } from "./config.ts";
 
 const ID_BYTES = 16;
+/** After the trust domain, the file of an ordered backup, and the folder beside it in which it is made: there is an open copy of the state. */
+const MAKING = /^-\d{8}T\d{6}Z-[0-9a-f]{8}\.tw-\w{6}$/;
 
 /** A backup that was ordered, and what came of it. */
 export interface OrderedBackup {
@@ -33,6 +35,8 @@ export class BackupOrders {
   readonly #nowMs: () => number;
   readonly #start: (job: BackupJob) => RunningBackup;
   #running: RunningBackup | null = null;
+  /** The end of what runs, with everything after it. */
+  #ended: Promise<void> = Promise.resolve();
   #last: OrderedBackup | null = null;
 
   constructor(options: {
@@ -46,7 +50,9 @@ export class BackupOrders {
     this.#nowMs = options.nowMs;
     this.#start = options.start ?? startBackupJob;
     const { backup, dataDir, configDir } = options.config;
-    if (backup !== undefined) requireElsewhere(backup, [dataDir, configDir]);
+    if (backup === undefined) return;
+    requireElsewhere(backup, [dataDir, configDir]);
+    this.#removeUnfinished(backup);
   }
 
   get isConfigured(): boolean {
@@ -80,8 +86,9 @@ export class BackupOrders {
     });
     this.#running = running;
     this.#last = ordered;
-    void running.end.then((end) => {
+    this.#ended = running.end.then((end) => {
       this.#running = null;
+      this.#removeUnfinished(backup);
       const endedAt = Math.floor(this.#nowMs() / 1000);
       this.#last =
         "code" in end
@@ -94,6 +101,19 @@ export class BackupOrders {
   /** Breaks off what runs. */
   async close(): Promise<void> {
     await this.#running?.stop();
+    await this.#ended;
+  }
+
+  /** Whoever is broken off, or killed, takes nothing away any more. */
+  #removeUnfinished({ directory }: BackupSettings): void {
+    const begin = `.${this.#config.trustDomain}`;
+    try {
+      for (const name of readdirSync(directory))
+        if (name.startsWith(begin) && MAKING.test(name.slice(begin.length)))
+          rmSync(join(directory, name), { recursive: true, force: true });
+    } catch {
+      // Safe to go on: a place that cannot be read or written refuses the next backup, which says why; and this is tried again.
+    }
   }
 }
 
