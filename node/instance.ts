@@ -194,7 +194,7 @@ export class WorkloadInstance {
   }
 }
 
-/** Whether the server gave no answer; what it refuses is refused. */
+/** Whether the server gave no answer; what it refuses is refused, and so is what it cannot or may not do now. */
 function isAway(error: unknown): boolean {
-  return error instanceof TrustWardenError && error.status >= 502;
+  return error instanceof TrustWardenError && error.code === "server_unreachable";
 }
