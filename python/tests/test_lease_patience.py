@@ -79,3 +79,16 @@ def test_a_place_that_upgrades_and_does_not_even_say_hello_is_left(monkeypatch: 
     with pytest.raises(TrustWardenError) as left:
         following.run(b"")
     assert (left.value.code, clock[0] < 2) == ("server_unreachable", True)
+
+
+def test_a_place_that_drips_its_answer_is_left_when_the_try_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+
+    def drip(_: int) -> bytes:
+        clock[0] += 1
+        return b"H"
+
+    monkeypatch.setattr(lease, "monotonic", lambda: clock[0])
+    with pytest.raises(TrustWardenError) as left:
+        lease._read_upgraded(drip, lambda _: None, 5.0)  # pyright: ignore[reportPrivateUsage]
+    assert (left.value.code, clock[0]) == ("server_unreachable", 5)

@@ -240,6 +240,28 @@ def test_who_shows_nothing_another_chain_or_no_tls_is_refused_and_the_next_one_s
 
 
 def test_a_peer_of_whom_nobody_vouches_is_refused_by_the_client(source: X509Source) -> None:
+    asked: list[str] = []
+
+    def note(peer: str) -> bool:
+        asked.append(peer)
+        return True
+
+    options = MutualTls(source, note)
+    with (
+        closing(Program(["test/support/workload-endpoint.ts"])) as program,
+        closing(create_x509_source(socket=program.ready["socket"])) as namesake,
+        serving(MutualTls(namesake, accept_trust_domain("ours.test"), lambda _: None), greet) as port,
+    ):
+        # The same name by another authority.
+        assert namesake.svid().spiffe_id == INSTANCE
+        assert code_of(lambda: connect_mutual_tls(options, host="127.0.0.1", port=port)) == "peer_untrusted"
+    assert asked == []
+    with serving(MutualTls(source, accept_ids(INSTANCE)), greet) as port:
+        assert hear(connect_mutual_tls(options, host="127.0.0.1", port=port)) == f"{INSTANCE}\n"
+    assert asked == [INSTANCE]
+
+
+def test_who_ends_the_handshake_is_not_there(source: X509Source) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = int(listener.getsockname()[1])
         options = MutualTls(source, accept_trust_domain("ours.test"))

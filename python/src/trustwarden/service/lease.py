@@ -123,7 +123,7 @@ class Lease:
         with contextlib.closing(connection.socket) as wire:
             wire.settimeout(seconds)
             wire.sendall(_upgrade_request(origin))
-            rest = _read_upgraded(wire.recv)
+            rest = _read_upgraded(wire.recv, wire.settimeout, monotonic() + seconds)
             with self._lock:
                 self._view.on_connect()
             _Following(self, self._patience, wire.recv, wire.sendall, wire.settimeout).run(rest)
@@ -230,13 +230,17 @@ def _upgrade_request(origin: Origin) -> bytes:
     return "\r\n".join((*head, "", "")).encode("ascii")
 
 
-def _read_upgraded(receive: Callable[[int], bytes]) -> bytes:
-    """What follows the head of the answer.
+def _read_upgraded(receive: Callable[[int], bytes], set_timeout: Callable[[float], None], ends_at: float) -> bytes:
+    """What follows the head of the answer, which has to be there in time however its bytes come.
 
     Raises: TrustWardenError `server_unreachable` for any other answer than the upgrade.
     """
     head = b""
     while b"\r\n\r\n" not in head:
+        left = ends_at - monotonic()
+        if left <= 0:
+            raise _unreachable("upgrade timeout")
+        set_timeout(left)
         part = receive(4096)
         head += part
         if part == b"" or len(head) > _MAX_HEAD_BYTES:

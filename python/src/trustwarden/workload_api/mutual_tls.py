@@ -75,8 +75,10 @@ def connect_mutual_tls(options: MutualTls, *, host: str, port: int, timeout: flo
     check = _WorkloadCheck(options, options.source.svid())
     with _only_proven():
         connection = connect_tls(host, port, check, timeout)
+    if connection.svid is None:
+        raise RuntimeError("a checked connection has a peer")
     connection.socket.settimeout(None)
-    return PeerConnection(connection.socket, require_accepted(connection.chain, options).id)
+    return PeerConnection(connection.socket, connection.svid.id)
 
 
 def create_mutual_tls_agent(options: MutualTls) -> MutualTlsAgent:
