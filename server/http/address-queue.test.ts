@@ -31,3 +31,19 @@ it("gives every other turn of an address to its newest comer, so that nobody sta
   expect([queue.shift(), queue.shift(), queue.shift(), queue.shift()]).toEqual([7, 3, 5, 4]);
   expect(queue.isEmpty).toBe(true);
 });
+
+it("lets go of those who have gone, long before their turn", () => {
+  const gone = new Set<number>();
+  const queue = new AddressQueue<number>((one) => gone.has(one));
+  for (let one = 0; one < 1000; one += 1) queue.push("192.0.2.1", one);
+  for (let one = 1; one < 999; one += 1) {
+    gone.add(one);
+    queue.noteGone("192.0.2.1");
+    expect(queue.size).toBeLessThanOrEqual(2 * (1000 - one));
+  }
+  expect([queue.shift(), queue.shift()]).toEqual([0, 999]);
+  queue.push("192.0.2.1", 1);
+  queue.noteGone("192.0.2.1");
+  queue.noteGone("192.0.2.2");
+  expect(queue.isEmpty).toBe(true);
+});

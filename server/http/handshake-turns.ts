@@ -67,7 +67,7 @@ class HandshakeTurns {
   readonly #limits: Limits;
   readonly #begin: (socket: Socket) => void;
   readonly #pace: HandshakePace;
-  readonly #queue = new AddressQueue<Waiting>();
+  readonly #queue = new AddressQueue<Waiting>(({ socket }) => socket.destroyed);
   readonly #underWay = new Map<string, NodeJS.Timeout>();
   #isRoundDue = false;
   #stretch: NodeJS.Timeout | undefined;
@@ -79,7 +79,10 @@ class HandshakeTurns {
   }
 
   wait(waiting: Waiting): void {
-    this.#queue.push(waiting.socket.remoteAddress ?? "", waiting);
+    const { socket } = waiting;
+    const address = socket.remoteAddress ?? "";
+    this.#queue.push(address, waiting);
+    socket.once("close", () => this.#queue.noteGone(address));
     this.#next();
   }
 
