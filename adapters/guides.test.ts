@@ -69,15 +69,14 @@ describe("a guide", () => {
     ["claude-agent-js", ["use:tool:Bash", "use:tool:Write"]],
   ])("%s shows examples that run, and what they leave in the ledger", async (guide, actions) => {
     const text = guideOf(guide);
-    const clerk = text.includes("clerk.ts") ? ["clerk.ts"] : [];
-    expect(blocksOf(text, "ts")).toEqual(examplesOf(guide, ["agent.ts", ...clerk]));
+    expect(blocksOf(text, "ts")).toEqual(examplesOf(guide, ["agent.ts", "clerk.ts"]));
     const [start = "", questions = "", stop = "", policy = "", ...more] = blocksOf(text, "sh");
     expect(more).toEqual([]);
     expect(await run(start)).toContain("Parcel 7 arrives tomorrow");
     const shown = await run(questions);
     for (const words of [...actions, "denied", "support", "alice"]) expect(shown).toContain(words);
     expect(await run(stop)).toContain("support");
-    if (clerk.length > 0) await expectPolicy(policy);
+    await expectPolicy(policy);
   });
 
   it("mcp-tools shows examples that run, and what they leave in the ledger", async () => {

@@ -1,17 +1,10 @@
 /** OpenAI Agents itself, with a model that follows a script, on a real server. */
-import {
-  type Model,
-  type ModelResponse,
-  Runner,
-  setTracingDisabled,
-  tool,
-  Usage,
-  webSearchTool,
-} from "@openai/agents";
+import { Runner, setTracingDisabled, tool, webSearchTool } from "@openai/agents";
 import type { AgentIdentity } from "trustwarden";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { actAs, currentAgent } from "./acting.ts";
+import { resultsOf, scripted } from "./openai-agents.test.support.ts";
 import { guardAgent, type ToolDefinition } from "./openai-agents.ts";
 import { startWorld, type World } from "./world.test.support.ts";
 
@@ -19,41 +12,6 @@ setTracingDisabled(true);
 const runner = new Runner({ tracingDisabled: true });
 
 const done: string[] = [];
-let calls = 0;
-type Step = string | readonly (readonly [name: string, input: object])[];
-
-/** A model that says what the script says, step by step. */
-function scripted(...steps: readonly Step[]): Model {
-  const left = [...steps];
-  const outputOf = (step: Step): ModelResponse["output"] => {
-    if (typeof step === "string")
-      return [
-        {
-          type: "message",
-          role: "assistant",
-          status: "completed",
-          content: [{ type: "output_text", text: step }],
-        },
-      ];
-    return step.map(([name, input]) => {
-      calls += 1;
-      return {
-        type: "function_call",
-        callId: `call-${calls}`,
-        name,
-        status: "completed",
-        arguments: JSON.stringify(input),
-      };
-    });
-  };
-  return {
-    getResponse: async () => ({ usage: new Usage(), output: outputOf(left.shift() ?? "the script is over") }),
-    getStreamedResponse: () => {
-      throw new Error("not in this script");
-    },
-  };
-}
-
 const toolNamed = (name: string): ToolDefinition => ({
   name,
   description: name,
@@ -63,11 +21,6 @@ const toolNamed = (name: string): ToolDefinition => ({
     return `${name} of ${of}`;
   },
 });
-const resultsOf = (result: { readonly newItems: readonly { readonly type: string }[] }) =>
-  result.newItems
-    .filter(({ type }) => type === "tool_call_output_item")
-    .map((item) => String(Object(item).output));
-
 let world: World;
 let root: AgentIdentity;
 beforeAll(async () => {
@@ -205,12 +158,10 @@ describe("an agent of OpenAI Agents", () => {
     ).not.toThrow();
   });
 
-  it("takes no tools from an MCP server or a stored prompt, unless these are named", () => {
+  it("takes no tools from a stored prompt, unless it is named", () => {
     const refused = expect.objectContaining({ code: "tool_unguarded" });
-    const mcpServers = [Object({ name: "files" })];
-    expect(() => guardAgent({ name: "a", mcpServers }, root)).toThrow(refused);
-    expect(() => guardAgent({ name: "a", prompt: { promptId: "pmpt_1" } }, root)).toThrow(refused);
-    expect(() => guardAgent({ name: "a", mcpServers: [] }, root)).not.toThrow();
-    expect(() => guardAgent({ name: "a", mcpServers }, root, { unguarded: ["mcpServers"] })).not.toThrow();
+    const stored = { name: "a", prompt: { promptId: "pmpt_1" } };
+    expect(() => guardAgent(stored, root)).toThrow(refused);
+    expect(() => guardAgent(stored, root, { unguarded: ["prompt"] })).not.toThrow();
   });
 });

@@ -21,6 +21,7 @@ import { type AgentIdentity, TrustWardenError } from "trustwarden";
 import { actAs } from "./acting.ts";
 import { CallGate } from "./call-gate.ts";
 import type { GuardOptions } from "./guard-options.ts";
+import { guardMcpServers, type McpCall } from "./openai-agents-mcp.ts";
 import { describeRefusal } from "./refusal-text.ts";
 import { planToolCall } from "./tool-rules.ts";
 import { type Turn, Turns, type Who } from "./turns.ts";
@@ -51,8 +52,8 @@ export interface GuardedSettings extends Omit<AgentOptions, "tools" | "handoffs"
 /** What a run is given: a text, a conversation, or the state of one that was interrupted. */
 export type RunInput = string | AgentInputItem[] | RunState<unknown, AnyAgent>;
 
-/** Members of an agent's settings with which the SDK adds tools of its own: here, or at the model's provider. */
-const BRING_TOOLS = ["mcpServers", "prompt"] as const;
+/** The member of an agent's settings with which the provider adds tools of its own. */
+const BRINGS_TOOLS = "prompt";
 
 /** The instance that an agent's tools belong to, once there is one. */
 interface Bound {
@@ -82,7 +83,8 @@ export class GuardedAgent {
     this.#options = options;
     this.#turns = new Turns(who);
     for (const given of settings.tools ?? []) this.#requireGuardable(given);
-    for (const member of BRING_TOOLS) this.#requireNothingIn(member);
+    if (settings[BRINGS_TOOLS] !== undefined && !options.unguarded?.includes(BRINGS_TOOLS))
+      throw new TrustWardenError("tool_unguarded", { tool: BRINGS_TOOLS });
   }
 
   /**
@@ -119,11 +121,17 @@ export class GuardedAgent {
   /** The SDK's agent, with tools of one instance; that of a handed-over agent comes with the handover. */
   #build(bound: Bound, handed: Turn[]): AnyAgent {
     const { tools = [], handoffs = [], ...rest } = this.#settings;
-    return new Agent({
+    const agent = new Agent({
       ...rest,
       tools: tools.map((given) => ("execute" in given ? this.#guardTool(given, bound) : given)),
       handoffs: handoffs.map((other) => other.#handoffFrom(bound, handed)),
     });
+    if (!this.#options.unguarded?.includes("mcpServers"))
+      guardMcpServers(agent, {
+        needsApproval: (call) => this.#needsApproval(bound, call),
+        run: (call, work, refused) => this.#run({ bound, call, refused }, work),
+      });
+    return agent;
   }
 
   #handoffFrom(from: Bound, handed: Turn[]): ReturnType<typeof handoff> {
@@ -139,41 +147,48 @@ export class GuardedAgent {
 
   #guardTool(given: ToolDefinition, bound: Bound): Tool {
     const { name, execute } = given;
-    const { rules } = this.#options;
-    const guarded = async (input: unknown, context?: RunContext, details?: CallDetails) => {
-      const agent = agentOf(bound);
-      const call = planToolCall(name, input, rules);
-      const id = details?.toolCall?.callId;
-      try {
-        return await this.#gate.run({ agent, id, signal: details?.signal }, call, async () =>
-          execute(input, context, details),
-        );
-      } catch (error) {
-        bound.turn?.onFailure(error);
-        if (error instanceof TrustWardenError) return describeRefusal(error, call);
-        throw error;
-      }
+    const guarded = (input: unknown, context?: RunContext, details?: CallDetails): Promise<unknown> => {
+      const call = { tool: name, id: details?.toolCall?.callId, input, signal: details?.signal };
+      const refused = (text: string): unknown => text;
+      return this.#run({ bound, call, refused }, async () => execute(input, context, details));
     };
-    const needsApproval = async (_: unknown, input: unknown, id?: string): Promise<boolean> => {
-      if (id === undefined) return false;
-      const verdict = await this.#gate.begin({ agent: agentOf(bound), id }, planToolCall(name, input, rules));
-      return verdict.kind === "ask";
-    };
+    const needsApproval = (_: unknown, input: unknown, id?: string) =>
+      this.#needsApproval(bound, { tool: name, id, input });
     const settings: ToolSettings = Object({ ...given, execute: guarded, needsApproval });
     return tool(settings);
+  }
+
+  /** The work of an allowed call; what the model reads instead, of a refused one. */
+  async #run<T>(
+    {
+      bound,
+      call: { tool, id, input, signal },
+      refused,
+    }: { readonly bound: Bound; readonly call: McpCall; readonly refused: (text: string) => T },
+    work: () => Promise<T>,
+  ): Promise<T> {
+    const agent = agentOf(bound);
+    const call = planToolCall(tool, input, this.#options.rules);
+    try {
+      return await this.#gate.run({ agent, id, signal }, call, work);
+    } catch (error) {
+      bound.turn?.onFailure(error);
+      if (error instanceof TrustWardenError) return refused(describeRefusal(error, call));
+      throw error;
+    }
+  }
+
+  async #needsApproval(bound: Bound, { tool, id, input }: McpCall): Promise<boolean> {
+    if (id === undefined) return false;
+    const call = planToolCall(tool, input, this.#options.rules);
+    const verdict = await this.#gate.begin({ agent: agentOf(bound), id }, call);
+    return verdict.kind === "ask";
   }
 
   #requireGuardable(given: ToolDefinition | Tool): void {
     if ("execute" in given && !("type" in given)) return;
     if (this.#options.unguarded?.includes(String(given.name))) return;
     throw new TrustWardenError("tool_unguarded", { tool: String(given.name) });
-  }
-
-  #requireNothingIn(member: (typeof BRING_TOOLS)[number]): void {
-    const given: unknown = this.#settings[member];
-    const isEmpty = given === undefined || (Array.isArray(given) && given.length === 0);
-    if (!isEmpty && !this.#options.unguarded?.includes(member))
-      throw new TrustWardenError("tool_unguarded", { tool: member });
   }
 }
 
