@@ -163,6 +163,10 @@ describe("the exchange with a provider", () => {
       "exchange_malformed",
     ],
     [
+      { status: 200, body: '{"access_token":"x\\r\\ny","token_type":"Bearer","expires_in":3600}' },
+      "exchange_malformed",
+    ],
+    [
       { status: 200, body: '{"access_token":"x","token_type":"Bearer","expires_in":"1h"}' },
       "exchange_malformed",
     ],

@@ -114,6 +114,13 @@ def test_it_impersonates_a_service_account_with_the_federated_token(providers: P
     assert providers.asked() == ["gcp ok", "gcp impersonation ok"]
 
 
+def test_it_shows_nobody_a_federated_token_that_cannot_stand_in_a_header(providers: Providers) -> None:
+    account = "reporter@acme.iam.gserviceaccount.com"
+    providers.answer_next(200, '{"access_token":"ya29.sécret","token_type":"Bearer","expires_in":3600}')
+    more: dict[str, Any] = {"service_account": account, "credentials_endpoint": providers.url}
+    assert code_of(gcp_credentials(**providers.place, **GCP, **more).get) == MALFORMED
+
+
 def test_it_happens_once_however_many_wait_and_again_shortly_before_the_end_or_when_forgotten(
     providers: Providers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,6 +167,8 @@ MALFORMED = "exchange_malformed"
         (200, "[]", MALFORMED),
         (200, '{"token_type":"Bearer","expires_in":3600}', MALFORMED),
         (200, '{"access_token":"x","token_type":"mac","expires_in":3600}', MALFORMED),
+        (200, '{"access_token":"sécret","token_type":"Bearer","expires_in":3600}', MALFORMED),
+        (200, '{"access_token":"x\\r\\ny","token_type":"Bearer","expires_in":3600}', MALFORMED),
         (200, '{"access_token":"x","token_type":"Bearer","expires_in":"1h"}', MALFORMED),
         (200, '{"access_token":"x","token_type":"Bearer","expires_in":1e12}', MALFORMED),
         (302, "", "exchange_refused"),

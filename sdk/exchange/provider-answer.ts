@@ -15,6 +15,8 @@ const TIMEOUT_MS = 15_000;
 const MAX_BYTES = 65_536;
 /** Longer than any provider lets a token live. */
 const MAX_LIFETIME_SECONDS = 604_800;
+/** RFC 6749 appendix A.12: what can stand in a header, and nothing that would end it. */
+const TOKEN = /^[\x21-\x7e]+$/;
 const ERROR_CODE = /^[A-Za-z][A-Za-z0-9_.-]{0,63}$/;
 const XML_ERROR_CODE = /<Code>([^<]{1,64})<\/Code>/;
 
@@ -98,7 +100,8 @@ export class ProviderAnswer {
 
   /** @throws TrustWardenError `exchange_malformed`. */
   secret(name: string): Secret {
-    return new Secret(this.text(name));
+    const text = this.text(name);
+    return TOKEN.test(text) ? new Secret(text) : malformed(this.#provider, name);
   }
 
   /** Requires a bearer token, the only kind that we know how to use. @throws TrustWardenError `exchange_malformed`. */

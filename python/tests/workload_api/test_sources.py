@@ -34,6 +34,7 @@ from trustwarden import (
 )
 from trustwarden.keys import InstanceKey
 from trustwarden.tls import anonymous_context, client_context
+from trustwarden.workload_api import mutual_tls_server as mutual_tls_module
 from trustwarden.workload_api.watch import FINAL
 from workload import GARBAGE, HEAD, REFUSED, Answering, Endpoint, changed, code_of, frame
 
@@ -284,6 +285,22 @@ def test_work_that_fails_ends_its_connection_and_no_other(source: X509Source) ->
         good = connect_mutual_tls(options, host="127.0.0.1", port=port)
         good.socket.sendall(b".")
         assert hear(good) == f"{INSTANCE}\n"
+
+
+def test_a_connection_for_which_there_is_no_thread_keeps_no_place(
+    source: X509Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mutual_tls_module, "_MAX_CONNECTIONS", 1)
+    server = mutual_tls_module.create_mutual_tls_server(MutualTls(source, accept_ids(INSTANCE)), greet)
+    with server, monkeypatch.context() as without, pytest.warns(match="mutual TLS failed"):
+        without.setattr(threading.Thread, "start", _no_thread)
+        with socket.create_connection(("127.0.0.1", int(server.server_address[1]))):
+            server.handle_request()
+        assert server._places.acquire(blocking=False)  # pyright: ignore[reportPrivateUsage]
+
+
+def _no_thread(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
 
 
 def test_http_goes_between_two_workloads_each_proven_to_the_other(source: X509Source) -> None:

@@ -27,6 +27,8 @@ _MAX_BYTES = 65_536
 """Tokens are a few kilobytes."""
 _MAX_LIFETIME_SECONDS = 604_800
 """Longer than any provider lets a token live."""
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+"""RFC 6749 appendix A.12: what can stand in a header, and nothing that would end it."""
 _ERROR_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _XML_ERROR_CODE = re.compile(r"<Code>([^<]{1,64})</Code>")
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d{1,9})?Z", re.ASCII)
@@ -108,7 +110,10 @@ class ProviderAnswer:
 
     def secret(self, name: str) -> Secret:
         """Raises `exchange_malformed`."""
-        return Secret(self.text(name))
+        text = self.text(name)
+        if _TOKEN.fullmatch(text) is None:
+            raise malformed(self._provider, name)
+        return Secret(text)
 
     def require_bearer(self) -> None:
         """Requires a bearer token, the only kind that we know how to use. Raises `exchange_malformed`."""

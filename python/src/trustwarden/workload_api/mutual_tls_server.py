@@ -66,6 +66,14 @@ class MutualTlsServer(socketserver.ThreadingTCPServer):
         """Whether there is a place for one more."""
         return self._places.acquire(blocking=False)
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """A thread for it; one that cannot be begun keeps no place."""
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._places.release()
+            raise
+
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """One connection, from its handshake to its end."""
         try:
