@@ -38,7 +38,8 @@ export function followGateway(services: Services, tables: readonly string[] | nu
 }
 
 /**
- * Returns when this server may plan a call on what it knows. Strangers do not get to ask the store: they are refused on the path.
+ * Returns when this server may plan a call on what it knows. Who shows nothing does not get to ask the store, and is refused on the
+ * path; a token is looked at there too, so that whoever writes one asks, though all who ask at once cost one way to the store.
  *
  * @throws TrustWardenError `store_unavailable`.
  */

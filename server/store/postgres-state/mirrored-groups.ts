@@ -168,11 +168,14 @@ class MirroredGroups implements Groups {
     const { deps } = this.#options;
     const hasNewSigners = group.some(({ kind }) => kind === "changeAuthority" || kind === "mendAuthority");
     // The signers change with such a command, also where its group is not kept in the end.
-    const restore = hasNewSigners ? deps.authority.snapshot() : undefined;
+    const snapshot = () => (hasNewSigners ? deps.authority.snapshot() : undefined);
+    let restore = snapshot();
     let result = runGroup(this.#database, deps, group, this.mirror);
     for (let runs = 1; result.rejection === "behind" && runs < MAX_RUNS; runs += 1) {
       restore?.();
       if (!this.#follow()) return result;
+      // With the steps that others took meanwhile: what comes back is never what they put out of use.
+      restore = snapshot();
       result = runGroup(this.#database, deps, group, this.mirror);
     }
     if (result.rejection === undefined || !hasNewSigners) return result;
