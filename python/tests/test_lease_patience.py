@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Any, cast
 
 import pytest
@@ -51,6 +52,25 @@ def test_what_was_in_vain_makes_it_longer_and_calm_makes_it_short_again() -> Non
     assert patience.upgrade_seconds == 40
     patience.hear(10)
     assert patience.upgrade_seconds == 5
+
+
+@pytest.mark.parametrize(("jitter", "waits"), [(0.0, (3, 60)), (0.5, (4.5, 90)), (1.0, (6, 120))])
+def test_what_a_server_asks_for_is_waited_and_by_each_a_little_longer(
+    jitter: float, waits: tuple[float, float]
+) -> None:
+    assert (LeasePatience(lambda: jitter).fail(0, 3), LeasePatience(lambda: jitter).fail(0, 86_400)) == waits
+
+
+@pytest.mark.parametrize(
+    ("line", "asked_for"),
+    [("", None), ("Retry-After: 7\r\n", 7), ("retry-after:60\r\n", 60), ("Retry-After: soon\r\n", None)],
+)
+def test_a_busy_listener_says_when_to_come_again(line: str, asked_for: int | None) -> None:
+    head = f"HTTP/1.1 503 Service Unavailable\r\n{line}Connection: close\r\n\r\n".encode()
+    with pytest.raises(TrustWardenError) as refused:
+        lease._read_upgraded(lambda _: head, lambda _: None, monotonic() + 60)  # pyright: ignore[reportPrivateUsage]
+    assert (refused.value.code, refused.value.details["reason"]) == ("server_unreachable", "status 503")
+    assert refused.value.details.get("retryAfterSeconds") == asked_for
 
 
 class SilentLease:

@@ -10,12 +10,13 @@ See: docs/path.md, "The lease"
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from .._bytes import encode_base64url
-from ..errors import TrustWardenError, fail
+from ..errors import Detail, TrustWardenError, fail
 from ..runtime import jitter, monotonic, now_ms, random_bytes
 from ..tls import connect_tls
 from ..transport import Origin
@@ -29,6 +30,8 @@ LEASE_PATH = "/v1/lease"
 _SEND_SECONDS = 2 * LEASE_MS / 1000
 """A beat that cannot even be written for so long: the connection is gone."""
 _MAX_HEAD_BYTES = 16_384
+_RETRY_AFTER = re.compile(rb"\r\nretry-after:[ \t]*([0-9]{1,4})[ \t]*(?=\r\n|$)", re.IGNORECASE)
+"""RFC 9110 section 10.2.3, the form in seconds; ours are one or two digits."""
 _MIN_BEAT_GAP_SECONDS = 0.01
 _READY_SECONDS = 10.0
 
@@ -107,13 +110,15 @@ class Lease:
 
     def _keep(self) -> None:
         while not self._closed.is_set():
+            asked_for: Detail = 0
             try:
                 self._follow()
             except Exception as error:
                 # Safe to go on: the lease ends by itself, and everything is refused until the next echo.
-                self._last_failure = error if isinstance(error, TrustWardenError) else _unreachable("connection")
+                failure = error if isinstance(error, TrustWardenError) else _unreachable("connection")
+                self._last_failure, asked_for = failure, failure.details.get("retryAfterSeconds")
             self._places.move_on()
-            self._closed.wait(self._patience.fail(monotonic()))
+            self._closed.wait(self._patience.fail(monotonic(), asked_for if isinstance(asked_for, int) else 0))
 
     def _follow(self) -> None:
         origin = self._places.origin
@@ -247,8 +252,15 @@ def _read_upgraded(receive: Callable[[int], bytes], set_timeout: Callable[[float
             raise _unreachable("no upgrade")
     head, _, rest = head.partition(b"\r\n\r\n")
     if not head.startswith(b"HTTP/1.1 101 "):
-        raise _unreachable(f"status {head[9:12].decode('latin-1')}")
+        raise _not_now(head)
     return rest
+
+
+def _not_now(head: bytes) -> TrustWardenError:
+    """Another answer than the upgrade, with what it says of coming again."""
+    found = _RETRY_AFTER.search(head)
+    asked_for = {"retryAfterSeconds": int(found[1])} if found else {}
+    return fail("server_unreachable", {"reason": f"status {head[9:12].decode('latin-1')}", **asked_for})
 
 
 def _is_fresh(view: RevocationView) -> bool:

@@ -23,6 +23,8 @@ _MAX_DOUBLINGS = 3
 _FIRST_RETRY_SECONDS = 0.1
 """The first retry comes soon, since the lease of before may still bridge it."""
 _MAX_RETRY_SECONDS = 2.0
+_MAX_RETRY_AFTER_SECONDS = 60
+"""Whatever a server asks for, nobody waits longer than this and as much again, drawn by each for itself."""
 _CALM_SECONDS = 10.0
 """Without trouble for so long, everything is as in the beginning."""
 _MAX_PROBE_SECONDS = 4.0
@@ -77,13 +79,14 @@ class LeasePatience:
         """Whether the connection is silent for so long that it is left."""
         return now >= self._over_at and self._unanswered >= _UNANSWERED_BEATS
 
-    def fail(self, now: float) -> float:
-        """A connection ended, or a try for one; how long to wait before the next."""
+    def fail(self, now: float, asked_for: float = 0) -> float:
+        """A connection ended, or a try for one; how long to wait before the next. `asked_for` by the server."""
         ceiling = min(_FIRST_RETRY_SECONDS * 2**self._failures, _MAX_RETRY_SECONDS)
         self._failures = min(self._failures + 1, 16)
         self._trouble_at = now
         self._draw(now)
-        return ceiling * self._jitter()
+        asked = min(asked_for, _MAX_RETRY_AFTER_SECONDS)
+        return asked + max(ceiling, asked) * self._jitter()
 
     @property
     def _factor(self) -> int:
