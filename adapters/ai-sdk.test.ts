@@ -1,4 +1,7 @@
 /** The AI SDK itself, with a model that follows a script, on a real server. */
+import { createMCPClient } from "@ai-sdk/mcp";
+import { InMemoryTransport } from "@modelcontextprotocol/sdk/inMemory.js";
+import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js";
 import { type ModelMessage, type ToolSet, tool } from "ai";
 import type { AgentIdentity } from "trustwarden";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -58,6 +61,25 @@ describe("an agent of the AI SDK", () => {
       "use:tool:erase denied",
       "use:tool:look success",
     ]);
+  });
+
+  it("has the failure that an MCP server's answer says in the ledger, and the answer", async () => {
+    const broken = await world.createAgent(["use:tool:broken"], "broken");
+    const server = new McpServer({ name: "records", version: "1" });
+    const answer = { isError: true, content: [{ type: "text" as const, text: "out of order" }] };
+    server.registerTool("broken", {}, async () => answer);
+    const [near, far] = InMemoryTransport.createLinkedPair();
+    await server.connect(far);
+    const client = await createMCPClient({ transport: Object(near) });
+    const agent = guardAgent(
+      { model: scripted([["broken", {}]], "sorry"), tools: await client.tools() },
+      broken,
+    );
+    const { steps } = await agent.generate({ prompt: "go" });
+    const [result] = steps.flatMap(({ content }) => content).filter(({ type }) => type === "tool-result");
+    expect(result).toMatchObject({ output: answer });
+    expect(await world.actionsOf(broken)).toMatchObject([{ action: "use:tool:broken", outcome: "failure" }]);
+    await client.close();
   });
 
   it("is called by another as its child: its own id, the caller as parent, a strict subset, over with the run", async () => {

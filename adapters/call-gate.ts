@@ -63,12 +63,16 @@ export class CallGate {
 
   /**
    * Runs the work of an allowed call, as the agent's. A call that waits for a human waits here until the owner has
-   * answered.
+   * answered. An answer that calls itself a failure (`isError`) is one in the ledger.
    *
    * @throws TrustWardenError `denied`, `approval_required`, `approval_denied`, `approval_expired`, `lease_expired`,
    *   `agent_missing`, `agent_mismatch`, the server's refusals; and whatever the work throws.
    */
-  async run<T>(name: CallName, call: ToolCall, work: () => Promise<T>): Promise<T> {
+  run<T>(name: CallName, call: ToolCall, work: () => Promise<T>): Promise<T> {
+    return honestly(work, (told) => this.#run(name, call, told));
+  }
+
+  async #run<T>(name: CallName, call: ToolCall, work: () => Promise<T>): Promise<T> {
     const agent = requireActing(name.agent);
     const key = `${agent.instanceId} ${name.id}`;
     const known = name.id === undefined ? undefined : this.#open.get(key);
@@ -85,6 +89,32 @@ export class CallGate {
       case "run":
         return pickUp(known, act, () => perform(agent, call, act));
     }
+  }
+}
+
+/** The work's answer calls itself a failure. */
+class FailedAnswer extends Error {}
+
+/**
+ * What a tool of an MCP server answers may be a failure by the server's own word, which frameworks give to the model as
+ * any other answer. On the way through the guard it is what it says; the framework gets the answer.
+ */
+async function honestly<T>(
+  work: () => Promise<T>,
+  guarded: (told: () => Promise<T>) => Promise<T>,
+): Promise<T> {
+  let failed: { readonly answer: T } | undefined;
+  const told = async (): Promise<T> => {
+    const answer = await work();
+    if (Object(answer).isError !== true) return answer;
+    failed = { answer };
+    throw new FailedAnswer("the answer is a failure by its own word");
+  };
+  try {
+    return await guarded(told);
+  } catch (error) {
+    if (error instanceof FailedAnswer && failed !== undefined) return failed.answer;
+    throw error;
   }
 }
 

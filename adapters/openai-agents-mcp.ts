@@ -67,7 +67,7 @@ function nameCalls(tool: Tool, guard: McpGuard): Tool {
 
 function guardServer(server: MCPServer, guard: McpGuard): MCPServer {
   const { callToolResult } = server;
-  const call = <T extends object>(
+  const call = <T>(
     given: Parameters<CallTool>,
     work: () => Promise<T>,
     refused: (text: string) => T,
@@ -75,9 +75,8 @@ function guardServer(server: MCPServer, guard: McpGuard): MCPServer {
     const [name, input, , options] = given;
     const named = current.getStore();
     if (named === undefined) throw new TrustWardenError("tool_unguarded", { tool: name });
-    return current.run(undefined, () =>
-      runToItsEnd(guard, { ...named, input, signal: options?.signal }, work, refused),
-    );
+    const asked = { ...named, input, signal: options?.signal };
+    return current.run(undefined, () => guard.run(asked, work, refused));
   };
   const refusedContent = (text: string): Content => [{ type: "text", text }];
   const refusedResult = (text: string): Result => ({ content: refusedContent(text), isError: true });
@@ -96,34 +95,4 @@ function guardServer(server: MCPServer, guard: McpGuard): MCPServer {
     Object.fromEntries(SETTINGS.map((member) => [member, server[member]])),
     Object(guarded),
   );
-}
-
-/** An answer that the server itself calls a failure: the outcome is one, and the model gets the answer. */
-class FailedAnswer extends Error {
-  readonly answer: object;
-
-  constructor(answer: object) {
-    super("the server answered with a failure");
-    this.answer = answer;
-  }
-}
-
-async function runToItsEnd<T extends object>(
-  guard: McpGuard,
-  call: McpCall,
-  work: () => Promise<T>,
-  refused: (text: string) => T,
-): Promise<T> {
-  let answer: T | undefined;
-  const ended = async (): Promise<T> => {
-    answer = await work();
-    if (Object(answer).isError === true) throw new FailedAnswer(answer);
-    return answer;
-  };
-  try {
-    return await guard.run(call, ended, refused);
-  } catch (error) {
-    if (error instanceof FailedAnswer && error.answer === answer) return answer;
-    throw error;
-  }
 }
