@@ -46,6 +46,15 @@ const blocksOf = (text: string, language: string): readonly string[] =>
   [...text.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, "gm"))].map(
     ([, block = ""]) => block,
   );
+/** What each guide answers, in the order in which its blocks of commands come. */
+const PARTS = [
+  /^# Give your .+ an identity in 5 minutes/m,
+  /^## The three questions$/m,
+  /^## Stop an agent$/m,
+  /^## Put a policy on an MCP tool$/m,
+];
+const partsOf = (text: string): readonly number[] => PARTS.map((part) => text.search(part));
+
 const examplesOf = (folder: string, names: readonly string[]): readonly string[] =>
   names.map((name) => readFileSync(join(ROOT, "examples", folder, name), "utf8"));
 
@@ -61,6 +70,15 @@ async function expectPolicy(script: string): Promise<void> {
 }
 
 describe("a guide", () => {
+  it.each(["ai-sdk", "langchain-js", "openai-agents-js", "mastra", "claude-agent-js", "mcp-tools"])(
+    "%s has each part",
+    (guide) => {
+      const places = partsOf(guideOf(guide));
+      expect(places).not.toContain(-1);
+      expect(places).toEqual(places.toSorted((one, other) => one - other));
+    },
+  );
+
   it.each([
     ["ai-sdk", ["use:tool:read_page", "use:tool:delete_page"]],
     ["langchain-js", ["use:tool:read_page", "use:tool:delete_page"]],
