@@ -11,7 +11,7 @@ import type { ControlRecord } from "@trustwarden/core/event.ts";
 import type { Random } from "@trustwarden/core/id.ts";
 import { parsePerson } from "../store/people-rows.ts";
 import type { RestoreState } from "../store/restore-ports.ts";
-import { writeRestore } from "../store/restore-rows.ts";
+import { readRestore, writeRestore } from "../store/restore-rows.ts";
 import type { SqliteDatabase } from "../store/sqlite-database.ts";
 
 const ID_BYTES = 16;
@@ -54,14 +54,17 @@ export function isHeldBy(admins: readonly string[]): boolean {
 /** Leaves in the state how it was restored; the caller holds the transaction. */
 export function keepRestore(
   database: SqliteDatabase,
-  made: Omit<RestoreState, "id" | "isHeld" | "isTold" | "admins"> & {
+  made: Omit<RestoreState, "id" | "isHeld" | "heldSince" | "isTold" | "admins"> & {
     readonly admins: readonly string[];
     readonly random: Random;
   },
 ): RestoreState {
   const { admins, random, ...facts } = made;
+  const before = readRestore(database);
+  // Else a backup of the held server, restored, would make its new passkeys old ones.
+  const heldSince = before?.isHeld === true ? before.heldSince : facts.restoredAt;
   const id = `rst_${encodeHex(random(ID_BYTES))}`;
-  const restore = { ...facts, id, admins: admins.length, isHeld: isHeldBy(admins), isTold: false };
+  const restore = { ...facts, id, admins: admins.length, isHeld: isHeldBy(admins), heldSince, isTold: false };
   writeRestore(database, restore);
   return restore;
 }

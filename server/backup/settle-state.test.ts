@@ -18,13 +18,14 @@ import {
   RULES,
   ticketCommand,
 } from "../store/commands/fixture.test.support.ts";
+import { changeRestore } from "../store/commands/people/restores.ts";
 import { findPerson } from "../store/people-rows.ts";
 import type { Committed } from "../store/ports.ts";
 import type { RevokeCommand } from "../store/revocation-ports.ts";
 import { openForWriting } from "../store/schema.ts";
 import { createSqliteStore } from "../store/sqlite.ts";
 import type { SqliteDatabase } from "../store/sqlite-database.ts";
-import { adminsOf, isHeldBy } from "./hold-restore.ts";
+import { adminsOf, isHeldBy, keepRestore } from "./hold-restore.ts";
 import { closePast, Replay, voidEverything } from "./settle-state.ts";
 
 const { keys } = createTestAuthority();
@@ -240,4 +241,30 @@ it("knows the admins of the backup, without those who went since and with those 
   replay.take(personEntry({ change: "end", person: "q", roles: ["admin"] }));
   expect(replay.admins.over([])).toEqual([]);
   expect([isHeldBy(["p", "q"]), isHeldBy(["p"])]).toEqual([true, false]);
+});
+
+it("lets nobody agree by a passkey that was made while an earlier restore waited, and was then backed up and restored again", () => {
+  admitPerson();
+  database.run("INSERT INTO people (person_id, roles, sealed, created_at) VALUES ('q', 'admin', x'00', 1)");
+  database.run(`INSERT INTO passkeys
+    (credential_id, person_id, spki, counter, is_backup_eligible, is_backed_up, transports, created_at)
+    VALUES ('d', 'q', x'00', 0, 0, 0, '', 200)`);
+  const restoreAt = (restoredAt: number) =>
+    keepRestore(database, {
+      ...{ outcome: "proven", backup: null, restoredBy: "uid:0", restoredAt },
+      ...{ admins: ["p", "q"], random: randomBytes },
+    });
+  const release = (nowMs: number) =>
+    changeRestore(database, {
+      change: { change: "release", personId: "p", confirmedBy: "q", sessionSha256: "s" },
+      context: contextAt(nowMs),
+    });
+  restoreAt(100);
+  restoreAt(300);
+  expect(() => release(400_000)).toThrow(
+    expect.objectContaining({ code: "second_admin_required", details: { reason: "a new passkey" } }),
+  );
+  release((200 + 86_400) * 1000);
+  restoreAt(300);
+  release(400_000);
 });

@@ -22,6 +22,8 @@ export interface RestoreState {
   readonly admins: number;
   /** Nothing is issued or allowed until two of them have agreed. */
   readonly isHeld: boolean;
+  /** Unix seconds; of the first of several restores that nobody agreed to: what came after it is none of before. */
+  readonly heldSince: number;
   /** Whether the ledger of the restored server has it. */
   readonly isTold: boolean;
 }

@@ -20,9 +20,12 @@ export function readRestore(database: SqliteDatabase): RestoreState | undefined 
 }
 
 export function writeRestore(database: SqliteDatabase, restore: RestoreState): void {
-  const { id, restoredAt, outcome, backup, restoredBy, admins, isHeld, isTold } = restore;
+  const { id, restoredAt, outcome, backup, restoredBy, admins, isHeld, heldSince, isTold } = restore;
   const row = { id, restored_at: restoredAt, outcome, backup, restored_by: restoredBy };
-  database.run(WRITE, formatCanonicalJson({ ...row, admins, held: isHeld, told: isTold }));
+  database.run(
+    WRITE,
+    formatCanonicalJson({ ...row, admins, held: isHeld, held_since: heldSince, told: isTold }),
+  );
 }
 
 function parseRestore(text: string): RestoreState {
@@ -35,6 +38,7 @@ function parseRestore(text: string): RestoreState {
     restoredBy: fields.text("restored_by"),
     admins: fields.integer("admins"),
     isHeld: fields.boolean("held"),
+    heldSince: fields.integer("held_since"),
     isTold: fields.boolean("told"),
   };
   fields.end();

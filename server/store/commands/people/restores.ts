@@ -73,7 +73,7 @@ function requireStanding(
   { admin, restore, now }: { readonly admin: string; readonly restore: RestoreState; readonly now: number },
 ): void {
   if (!isAdmin(database, admin)) throw refused("no admin");
-  const latest = Math.max(restore.restoredAt, now - STANDING_SECONDS);
+  const latest = Math.max(restore.heldSince, now - STANDING_SECONDS);
   if ((database.get(STANDING, admin, latest)?.integer("n") ?? 0) === 0) throw refused("a new passkey");
 }
 
