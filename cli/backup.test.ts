@@ -2,9 +2,19 @@
  * A server is backed up while it works; what was stopped after that is never alive again, whatever is left of it. Its ledger
  * turns to another shard before the backup, and to one more after it.
  */
-import { cpSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { formatTicketValue, parseTicketValue } from "@trustwarden/core/agentid/enrolment-value.ts";
+import { SealedWriter } from "@trustwarden/server/backup/sealed-stream.ts";
 import { loadConfig } from "@trustwarden/server/config.ts";
 import { startServer } from "@trustwarden/server/main.ts";
 import { AgentIdentity } from "trustwarden";
@@ -21,7 +31,13 @@ const ledger = join(old, "ledger");
 const key = ["--key", join(home, "backup.key")];
 /** Of a ledger with witnesses; none is asked here. */
 const WITNESSED = ["witnessed-checkpoint", "witnessed-checkpoint.2026q3"];
+/** Copies of backups that were broken off, and when. */
+const LEFT = [
+  [".backup-old", new Date(Date.now() - 2 * 86_400_000)],
+  [".backup-today", new Date()],
+] as const;
 let made: { readonly id: string; readonly madeBy: string };
+const beside = new Set<string>();
 let usedTicket = "";
 let unusedTicket = "";
 
@@ -77,6 +93,20 @@ function forget(): void {
   rmSync(places.dataDir, { recursive: true, force: true });
 }
 
+/** Looks, while bytes are sealed, at what lies where the backup is to be. */
+function watchBeside() {
+  const { writeFrom } = SealedWriter.prototype;
+  const spy = vi.spyOn(SealedWriter.prototype, "writeFrom").mockImplementation(function (
+    this: SealedWriter,
+    ...given
+  ) {
+    for (const folder of readdirSync(home).filter((name) => name.startsWith(".monday.tw")))
+      for (const name of readdirSync(join(home, folder))) beside.add(name);
+    return writeFrom.apply(this, given);
+  });
+  return { end: () => spy.mockRestore() };
+}
+
 beforeAll(async () => {
   const server = await start();
   await facts("owner", "create", "alice");
@@ -88,7 +118,13 @@ beforeAll(async () => {
   expect((await warden("ledger", "rotate", "--new-key")).exitCode).toBe(0);
   await facts("owner", "create", "carol");
   for (const name of WITNESSED) writeFileSync(join(places.dataDir, name), "cosigned");
+  for (const [name, at] of LEFT) {
+    mkdirSync(join(places.dataDir, name));
+    utimesSync(join(places.dataDir, name), at, at);
+  }
+  const watch = watchBeside();
   made = await facts("backup", "--recipient", join(home, "backup.pub"), backup);
+  watch.end();
   const recorded = async () => (await warden("ledger", "query", "--kind", "admin", "--json")).stdout;
   await vi.waitUntil(async () => (await recorded()).includes(`backup:${made.id}`), {
     timeout: 20_000,
@@ -115,6 +151,12 @@ describe("a backup", () => {
     }
     expect(bytes.includes("alice")).toBe(false);
     expect(bytes.includes("SQLite format")).toBe(false);
+  });
+
+  test("lies in its place sealed and never otherwise, also while it is made", () => {
+    expect([...beside]).toEqual(["backup"]);
+    // What was broken off long ago is gone too; what may still be under way is not.
+    expect(readdirSync(old).filter((name) => name.startsWith(".backup-"))).toEqual([".backup-today"]);
   });
 
   test("opens with its recipient's key alone, and not after one changed byte or a cut", async () => {

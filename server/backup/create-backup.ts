@@ -38,6 +38,10 @@ const FOLDERS = ["keys", "payloads", "sinks", "ssf"] as const;
 /** A segment of the write-ahead log goes as soon as its entries are in tiles. */
 const MAX_TRIES = 10;
 const ID_BYTES = 16;
+/** A copy of the state, in the data directory. */
+const COPY_PREFIX = ".backup-";
+/** Longer than the copy of any state is read. */
+const LEFTOVER_MS = 86_400_000;
 
 /** A backup that somebody ordered from the server. */
 export interface BackupOrder {
@@ -87,12 +91,9 @@ export async function createBackup(options: BackupOptions): Promise<Backup> {
   const folder = mkdtempSync(join(dirname(file), `.${basename(file)}-`));
   try {
     onProgress("state");
-    const state = join(folder, "state.db");
-    const epoch = snapshot(config.dataDir, state);
     const part = join(folder, "backup");
     const writer = new SealedWriter(part, recipient);
-    addFile(writer, { path: "state.db", from: state });
-    rmSync(state);
+    const epoch = addState(writer, options);
     addFolders(writer, config.dataDir);
     onProgress("ledger");
     const size = await addLedger(writer, source);
@@ -152,6 +153,35 @@ async function openSource({ config, random, nowMs }: BackupOptions): Promise<Sou
 
 function chainOf({ directory, vkey }: Pick<Source, "directory" | "vkey">): Promise<ShardChain> {
   return readShardChain(vkey, (name) => new PosixLogReader(join(directory, shardFolder(name))));
+}
+
+/**
+ * The state, by a copy that lies in the data directory while it is sealed: in the clear it comes to no other place, since who keeps
+ * backups may not be who may read them.
+ */
+function addState(writer: SealedWriter, { config: { dataDir }, nowMs }: BackupOptions): number {
+  removeLeftovers(dataDir, nowMs());
+  const folder = mkdtempSync(join(dataDir, COPY_PREFIX));
+  try {
+    const state = join(folder, "state.db");
+    const epoch = snapshot(dataDir, state);
+    addFile(writer, { path: "state.db", from: state });
+    return epoch;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** What a backup left that was broken off in the middle. */
+function removeLeftovers(dataDir: string, nowMs: number): void {
+  for (const name of readdirSync(dataDir)) {
+    if (!name.startsWith(COPY_PREFIX)) continue;
+    const folder = join(dataDir, name);
+    // Another backup may be under way, and end its copy meanwhile.
+    const made = statSync(folder, { throwIfNoEntry: false });
+    if (made !== undefined && nowMs - made.mtimeMs > LEFTOVER_MS)
+      rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 /** One read transaction beside the writer's. */
