@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { sendAdmin } from "../../test/support/http.ts";
 import { defineScenario, expect } from "../scenario.ts";
-import { filesIn } from "../support/backups.ts";
+import { textsIn } from "../support/backups.ts";
 import { expectKeyInUse, expectNoKey, openBrokered, WITH_GATEWAY } from "../support/brokered.ts";
 import { call } from "../support/client.ts";
 import { readAsOperator } from "../support/operator.ts";
@@ -21,8 +21,8 @@ async function readTargets(world: World, name: string): Promise<readonly string[
   return [...named, `/v1/secrets/${name}`, ...guessed];
 }
 
-function filesOf({ home }: World): readonly string[] {
-  return [home.dataDir, home.configDir].flatMap(filesIn);
+function textsOf({ home }: World): readonly string[] {
+  return [home.dataDir, home.configDir].flatMap(textsIn);
 }
 
 /** What the system shows of the server's process to its own account. */
@@ -70,7 +70,7 @@ export const scenario = defineScenario({
     ]) {
       expectNoKey((await world.warden("secret", ...args)).output, `warden secret ${args.join(" ")}`);
     }
-    for (const path of filesOf(world)) expectNoKey(readFileSync(path, "latin1"), path);
+    for (const text of textsOf(world)) expectNoKey(text, "a file of the server");
     expectNoKey(readProcess(world.child.pid), "/proc");
     expectNoKey(world.outputs().join("\n"), "what the server wrote");
   },
