@@ -1,12 +1,12 @@
 /** I12: what was said is to be forgotten, and the log is to stay true. */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { payloadAnswer } from "@trustwarden/core/api/payloads.ts";
 import type { TestInstance } from "../../test/support/actors.ts";
 import { jsonOf, sendAdmin } from "../../test/support/http.ts";
 import { signedModelCall } from "../../test/support/model/gateway-llm.ts";
 import { defineScenario, expect, expectSame } from "../scenario.ts";
-import { filesIn } from "../support/backups.ts";
+import { textsIn } from "../support/backups.ts";
 import { operate, WITH_GATEWAY } from "../support/brokered.ts";
 import { openHttp } from "../support/canary.ts";
 import { call, expectRefusal } from "../support/client.ts";
@@ -74,10 +74,8 @@ export const scenario = defineScenario({
     expect(!readdirSync(directoryOf(scene)).includes(`${eventId}.payload`), "its file is gone");
     const { text: events } = await sendAdmin(world.server.adminSocket, { target: "/v1/events?kind=admin" });
     expect(events.includes(`payload:${eventId}`), "that it was erased is in the ledger");
-    for (const path of filesIn(world.home.dataDir)) {
-      const text = readFileSync(path, "latin1");
-      expect(!text.includes("Elm Street"), `nothing of it is in ${path}`);
-    }
+    for (const text of textsIn(world.home.dataDir))
+      expect(!text.includes("Elm Street"), "nothing of it is in the data directory");
   },
   evidence: async (ledger, { agent }) => {
     await ledger.expect({ kind: "action", principal: agent.answer.spiffe_id, outcome: "success" }, 1);
