@@ -28,13 +28,19 @@ export async function openHolder(
   owner: TestOwner,
   { scope, ttlSeconds }: { readonly scope: readonly string[]; readonly ttlSeconds?: number },
 ): Promise<TestHolder> {
-  const directory = mkdtempSync(join(tmpdir(), "git-holder-"));
   const described = discovery.parse(jsonOf(await send(server.url, { target: "/.well-known/trustwarden" })));
-  const ticket = formatTicketValue({
-    authoritiesSha256: described.authorities_sha256,
-    server: server.url,
-    ticket: ticketOf(owner, { scope, ...(ttlSeconds === undefined ? {} : { ttlSeconds }) }),
-  });
+  return holdTicket(
+    formatTicketValue({
+      authoritiesSha256: described.authorities_sha256,
+      server: server.url,
+      ticket: ticketOf(owner, { scope, ...(ttlSeconds === undefined ? {} : { ttlSeconds }) }),
+    }),
+  );
+}
+
+/** The agent of a ticket, as `warden` hands tickets out, held here. */
+export async function holdTicket(ticket: string): Promise<TestHolder> {
+  const directory = mkdtempSync(join(tmpdir(), "git-holder-"));
   const binding = bindToSameAccount(process.getuid?.() ?? 0);
   let source: LaunchedSource | undefined;
   const identity = await DeliveredIdentity.fromTicket({

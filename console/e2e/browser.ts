@@ -177,6 +177,18 @@ async function walkByKeyboard(page: Page): Promise<readonly string[]> {
   return Array.isArray(missed) ? missed.map(String) : ["the walk said nothing"];
 }
 
+/** Where a row is a card, the name of a line's column stands beside what the line says, and never under it. */
+async function auditCards(page: Page): Promise<readonly string[]> {
+  const found: unknown =
+    await page.evaluate(`[...document.querySelectorAll(".table-wrap td")].flatMap((cell) => {
+    const { left, width, content } = getComputedStyle(cell, "::before");
+    if (!cell.checkVisibility() || content === "none") return cell.checkVisibility() ? ["phone: a line without a name"] : [];
+    const isBeside = parseFloat(getComputedStyle(cell).paddingLeft) >= parseFloat(left) + parseFloat(width);
+    return isBeside ? [] : ["phone: " + content + " lies under " + cell.textContent.slice(0, 40)];
+  })`);
+  return Array.isArray(found) ? found.map(String) : ["the cards said nothing"];
+}
+
 /**
  * Walks through a screen by the keyboard, looks at it in both themes, at 200 % zoom and on a phone, keeps pictures of it, and asks
  * axe-core about it in each theme.
@@ -199,6 +211,7 @@ export async function inspect(page: Page, name: string, folder: string): Promise
     const overflow = Number(await page.evaluate("document.documentElement.scrollWidth - window.innerWidth"));
     if (overflow > 0) found.push(`${where}: the page is ${overflow} pixels too wide`);
   }
+  found.push(...(await auditCards(page)));
   await page.screenshot({ path: join(folder, `${name}-phone.png`), fullPage: true });
   await page.evaluate('document.documentElement.setAttribute("data-theme", "light")');
   await page.screenshot({ path: join(folder, `${name}-phone-light.png`), fullPage: true });

@@ -1,32 +1,18 @@
 /** What a person does in front of the console, in order; each step leaves the next one what it needs. */
 import assert from "node:assert/strict";
 import { formatReceiptHeader } from "@trustwarden/core/api/action.ts";
-import { eventAnswer, eventPage } from "@trustwarden/core/api/ledger.ts";
-import { parseEnvelope, parseUnverifiedPayload } from "@trustwarden/core/dsse.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { isJsonObject } from "@trustwarden/core/json.ts";
-import type { Page } from "playwright-core";
 import { AgentIdentity } from "trustwarden";
 import { inspect } from "./browser.ts";
 import { CLAIMS } from "./claims.ts";
 import { ORGANIZATIONS } from "./organizations.ts";
+import { PASTING } from "./pasting.ts";
 import { PEOPLE } from "./people.ts";
 import { PROVIDERS } from "./providers.ts";
-import { go, heading, type Step, step } from "./step.ts";
+import { ask, go, heading, proven, refused, type Step, step } from "./step.ts";
 import { TRYING } from "./trying.ts";
 import { TWO_ADMINS } from "./two-admins.ts";
 import { UPKEEP } from "./upkeep.ts";
-import type { World } from "./world.ts";
-
-/** Asks in the bar above. */
-async function ask(page: Page, text: string): Promise<void> {
-  const box = page.getByRole("search").getByRole("searchbox");
-  await box.fill(text);
-  await box.press("Enter");
-}
-
-const proven = (page: Page) => page.locator('[data-verdict="proven"]').waitFor();
-const refused = (page: Page) => page.locator('[data-verdict="refused"]').waitFor();
 
 const COMING = [
   step("whoever has no session sees a door and nothing else", async ({ world, browser, pictures }) => {
@@ -177,43 +163,6 @@ const PROVING = [
       await page.getByText("receipt_invalid").waitFor();
       await ask(page, world.child.instanceId);
       await proven(page);
-    },
-  ),
-];
-
-/** A living agent's certificate, as the record of its issue has it. */
-async function certificateOf({ live, child }: World): Promise<string> {
-  const target = `/v1/events?kind=issue&agent=${child.instanceId}&limit=1`;
-  const [event] = eventPage.parse(await live.admin("GET", target)).events;
-  assert.ok(event);
-  const { records } = eventAnswer.parse(await live.admin("GET", `/v1/events/${event.event_id}`));
-  const { details } = parseUnverifiedPayload(parseEnvelope(records[0]?.entry ?? ""));
-  assert.ok(isJsonObject(details) && Array.isArray(details.svid_chain));
-  const lines = String(details.svid_chain[0]).match(/.{1,64}/g) ?? [];
-  return ["-----BEGIN CERTIFICATE-----", ...lines, "-----END CERTIFICATE-----"].join("\n");
-}
-
-const PASTING = [
-  step(
-    "a certificate and a token lead to whose they are; a forged token does not",
-    async ({ world, browser }) => {
-      const { page } = browser;
-      const asking = async (text: string) => {
-        await go(page, "Question");
-        await page.getByRole("textbox", { name: /^An event, a receipt/ }).fill(text);
-        await page.getByRole("button", { name: "Ask", exact: true }).click();
-      };
-      await asking(await certificateOf(world));
-      await proven(page);
-      await page.getByText("reader").first().waitFor();
-      const token = await world.agent.jwt("https://cloud.example");
-      await asking(token);
-      await page.getByText("The token is signed by a key of the trust bundle").waitFor();
-      await proven(page);
-      // The middle of the signature says another number.
-      const at = token.length - 40;
-      await asking(`${token.slice(0, at)}${token[at] === "A" ? "B" : "A"}${token.slice(at + 1)}`);
-      await page.getByText("signature_invalid").waitFor();
     },
   ),
 ];

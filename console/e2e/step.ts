@@ -26,3 +26,14 @@ export async function go(page: Page, name: string): Promise<void> {
   await page.getByRole("navigation", { name: "Screens" }).getByRole("link", { name, exact: true }).click();
   await heading(page, name).waitFor();
 }
+
+/** Asks in the bar above. */
+export async function ask(page: Page, text: string): Promise<void> {
+  const box = page.getByRole("search").getByRole("searchbox");
+  await box.fill(text);
+  await box.press("Enter");
+}
+
+/** What the browser found of the evidence. */
+export const proven = (page: Page) => page.locator('[data-verdict="proven"]').waitFor();
+export const refused = (page: Page) => page.locator('[data-verdict="refused"]').waitFor();

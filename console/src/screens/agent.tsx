@@ -77,7 +77,11 @@ export function Agent(): ReactElement {
       </div>
       <Panel
         title="Credentials"
-        aside={<span className="muted">{formatCount(agent.instances.length)} instances</span>}
+        aside={
+          <span className="muted">
+            {formatCount(agent.instances.length)} {agent.instances.length === 1 ? "instance" : "instances"}
+          </span>
+        }
       >
         <Credentials agent={agent} />
       </Panel>

@@ -21,6 +21,7 @@ type Verdict =
 /** Checks, and shows; a person may break the evidence to see that it is refused. */
 export function Answer({ found }: { readonly found: Found }): ReactElement {
   const [isBroken, setBroken] = useState(false);
+  const { eventId } = found.asked;
   const verdict = useVerdict(found, isBroken);
   return (
     <>
@@ -31,24 +32,25 @@ export function Answer({ found }: { readonly found: Found }): ReactElement {
         <button type="button" onClick={() => setBroken(!isBroken)}>
           {isBroken ? "Check the evidence as it came" : "Change one bit and check again"}
         </button>
-        <a className="button" href={`/v1/evidence?event=${found.eventId}`} download={`${found.eventId}.twb`}>
+        <a className="button" href={`/v1/evidence?event=${eventId}`} download={`${eventId}.twb`}>
           <Icon name="download" /> Evidence
         </a>
         <span className="muted">
-          Check it elsewhere: <code>warden evidence verify {found.eventId}.twb --help</code>
+          Check it elsewhere: <code>warden evidence verify {eventId}.twb --help</code>
         </span>
       </div>
     </>
   );
 }
 
-function useVerdict({ evidence, anchors }: Found, isBroken: boolean): Verdict {
+function useVerdict({ asked, evidence, anchors }: Found, isBroken: boolean): Verdict {
   const [verdict, setVerdict] = useState<Verdict>({ kind: "checking" });
   useEffect(() => {
     let isCurrent = true;
     const check = async () => {
       const { breakEvidence, checkEvidence } = await import("../verify/evidence.ts");
-      return checkEvidence(isBroken ? breakEvidence(evidence) : evidence, anchors.pinned);
+      const bytes = isBroken ? breakEvidence(evidence) : evidence;
+      return checkEvidence(bytes, { anchors: anchors.pinned, asked });
     };
     check().then(
       (checked) => isCurrent && setVerdict({ kind: "proven", checked }),
@@ -57,7 +59,7 @@ function useVerdict({ evidence, anchors }: Found, isBroken: boolean): Verdict {
     return () => {
       isCurrent = false;
     };
-  }, [evidence, anchors, isBroken]);
+  }, [asked, evidence, anchors, isBroken]);
   return verdict;
 }
 
@@ -84,6 +86,12 @@ function Headline({ verdict, found }: { readonly verdict: Verdict; readonly foun
             <h2>Proven in this browser</h2>
             <p>{sentenceOf(verdict.checked)}</p>
             {found.proven === null ? null : <p>{found.proven}</p>}
+            {found.isQuoted ? (
+              <p data-quoted>
+                That is the event which the text names. What else the text says, and who wrote it, is proven
+                by nothing here.
+              </p>
+            ) : null}
             {found.anchors.isSame ? null : <Changed />}
           </div>
         </div>
@@ -114,15 +122,11 @@ function Proven({
   readonly checked: CheckedEvidence;
   readonly found: Found;
 }): ReactElement {
-  const answer = checked.report.events.find(({ event }) => event.event_id === found.eventId);
+  const { answer } = checked;
   return (
     <>
-      {answer === undefined ? null : (
-        <>
-          <HowItCame answer={answer} />
-          <Answers answer={answer} />
-        </>
-      )}
+      <HowItCame answer={answer} />
+      <Answers answer={answer} />
       <Rests checked={checked} found={found} />
     </>
   );

@@ -9,16 +9,19 @@ import { callApi, fetchBytes, pathWith } from "../api/client.ts";
 import { Empty, Panel, Waiting } from "../parts/parts.tsx";
 import { Problem } from "../parts/problem.tsx";
 import { type AnchorState, readAnchors } from "../verify/anchors.ts";
-import type { Question as Asked } from "../verify/pasted.ts";
+import type { Asked } from "../verify/evidence.ts";
+import type { Question as PastedQuestion } from "../verify/pasted.ts";
 import { Answer } from "./answer.tsx";
 
 /** What was found: evidence to be checked, or a place to look at. */
 export interface Found {
-  readonly eventId: string;
+  readonly asked: Asked;
   readonly evidence: Uint8Array;
   readonly anchors: AnchorState;
   /** What the pasted text proved by itself. */
   readonly proven: string | null;
+  /** Whether what was pasted is a text in which the event is named, and of which nothing else is proven. */
+  readonly isQuoted: boolean;
 }
 
 type Outcome =
@@ -38,12 +41,23 @@ async function ask(pasted: string): Promise<Outcome> {
   const keys = new FollowedKeys(vkey, async () => (await callApi(SHARDS)).shards);
   const question = await questionOf(pasted, { bundle, keys });
   if (question.kind === "agent" || question.kind === "owner") return question;
-  const eventId = question.kind === "event" ? question.eventId : await findEvent(question);
-  const evidence = await fetchBytes(pathWith("/v1/evidence", { event: eventId }));
-  return { kind: "found", found: { eventId, evidence, anchors, proven: question.proven } };
+  const asked = await askedOf(question);
+  const evidence = await fetchBytes(pathWith("/v1/evidence", { event: asked.eventId }));
+  const isQuoted = question.kind === "event" && question.isQuoted;
+  return { kind: "found", found: { asked, evidence, anchors, proven: question.proven, isQuoted } };
 }
 
-async function findEvent({ agent, only }: Extract<Asked, { readonly kind: "links" }>): Promise<string> {
+async function askedOf(
+  question: Exclude<PastedQuestion, { readonly kind: "agent" | "owner" }>,
+): Promise<Asked> {
+  if (question.kind === "event") return { eventId: question.eventId, index: question.index, name: null };
+  return { eventId: await findEvent(question), index: null, name: question.agent };
+}
+
+async function findEvent({
+  agent,
+  only,
+}: Extract<PastedQuestion, { readonly kind: "links" }>): Promise<string> {
   const path = pathWith("/v1/events", { agent, kind: only ?? undefined, limit: 1 });
   const { events } = await callApi({ path, answer: eventPage });
   const [event] = events;
@@ -96,7 +110,10 @@ function Form({ q }: { readonly q: string }): ReactElement {
     <Panel title="Ask">
       <form className="panel-body stack" onSubmit={submit}>
         <label className="field">
-          <span>An event, a receipt, a certificate, a token, a signed commit, an instance or an agent</span>
+          <span>
+            An event, a receipt, a post with one of them in it, a certificate, a token, a signed commit, an
+            instance or an agent
+          </span>
           <textarea
             name="pasted"
             rows={text.includes("\n") || text.length > 200 ? 8 : 2}
@@ -121,8 +138,9 @@ function Hints(): ReactElement {
   return (
     <Panel title="Where to find one">
       <Empty title="Take any line of the ledger" command="git cat-file commit HEAD">
-        Or paste the <code>TrustWarden-Receipt</code> header of an answer, an SVID in PEM, a JWT-SVID, or a
-        signed commit the way git prints it. <Link to="/ledger">Search the ledger</Link>
+        Or paste the <code>TrustWarden-Receipt</code> header of an answer, a text that an agent published with
+        its receipt or event id in it, an SVID in PEM, a JWT-SVID, or a signed commit the way git prints it.{" "}
+        <Link to="/ledger">Search the ledger</Link>
       </Empty>
     </Panel>
   );

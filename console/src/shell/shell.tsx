@@ -114,6 +114,13 @@ function Ask({ input }: { readonly input: RefObject<HTMLInputElement | null> }):
           spellCheck={false}
           aria-label="Ask about an event, a receipt, a certificate, a token or an agent"
           placeholder="Which agent did this? Paste an event, receipt, certificate or token"
+          onPaste={(event) => {
+            // A line of its own has no lines: what has some is asked as it is.
+            const text = event.clipboardData.getData("text");
+            if (!text.trim().includes("\n")) return;
+            event.preventDefault();
+            ask(text);
+          }}
         />
         <kbd>/</kbd>
       </form>
