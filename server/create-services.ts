@@ -170,7 +170,7 @@ function createLimits(core: Core) {
   const intake = createIntake(
     parts,
     (error, socket) => countTurnedAway({ refusals }, error, { peer: formatPeer(socket) }),
-    (socket) => flowOfPeer(parts.store.reads, socket),
+    (socket) => flowOfPeer({ reads: parts.store.reads, clock }, socket),
   );
   return { refusals, intake } satisfies Partial<Services>;
 }
