@@ -313,7 +313,6 @@ describe("while the server is away", () => {
     const mine = createTestClient(api.socketPath);
     const fetch = async (audience: string) =>
       Object(await mine.unary("FetchJWTSVID", { audience: [audience] }));
-    const before = await fetch("a");
     for (const code of [
       "principal_refused",
       "rate_limited",
@@ -321,9 +320,15 @@ describe("while the server is away", () => {
       "restore_held",
       "ledger_unavailable",
     ] as const) {
+      registry.failure = undefined;
+      await fetch("a");
       registry.failure = new TrustWardenError(code);
       await expect(fetch("a")).rejects.toMatchObject({ code: grpcFailureOf(registry.failure).code });
+      registry.failure = AWAY;
+      await expect(fetch("a")).rejects.toMatchObject({ code: status.UNAVAILABLE });
     }
+    registry.failure = undefined;
+    const before = await fetch("a");
     registry.failure = AWAY;
     expect(await fetch("a")).toEqual(before);
     await expect(fetch("b")).rejects.toMatchObject({ code: status.UNAVAILABLE });
@@ -331,6 +336,24 @@ describe("while the server is away", () => {
     expect(await fetch("a")).toEqual(before);
     registry.now += 1;
     await expect(fetch("a")).rejects.toMatchObject({ code: status.UNAVAILABLE });
+    mine.close();
+  });
+
+  it("a token comes soon also where a network swallows what the server is asked, and the answer counts when it comes", async () => {
+    await setEntries(testEntry(1, [`unix:uid:${process.getuid?.()}`]));
+    const mine = createTestClient(api.socketPath);
+    const fetch = () => mine.unary("FetchJWTSVID", { audience: ["a"] });
+    const before = await fetch();
+    const swallowed = Promise.withResolvers<never>();
+    Object.assign(registry, { issueJwt: () => swallowed.promise });
+    isHeard = false;
+    const askedAtMs = performance.now();
+    expect(await fetch()).toEqual(before);
+    expect(performance.now() - askedAtMs).toBeLessThan(9_000);
+    swallowed.reject(new TrustWardenError("principal_refused"));
+    await expect(fetch()).rejects.toBeDefined();
+    Object.assign(registry, { issueJwt: () => Promise.reject(AWAY) });
+    await expect(fetch()).rejects.toMatchObject({ code: status.UNAVAILABLE });
     mine.close();
   });
 

@@ -14,6 +14,8 @@ import { type TokenRequest, TokensAtHand } from "./tokens-at-hand.ts";
 
 const MIN_RETRY_MS = 1000;
 const MAX_RETRY_MS = 30_000;
+/** For an answer of a server that is not heard, where a token is at hand: clients of the Workload API wait for about ten seconds. */
+const PATIENCE_MS = 2000;
 /** `setTimeout` counts in 32 bits. */
 const MAX_TIMER_MS = 2_147_483_647;
 
@@ -86,14 +88,26 @@ export class WorkloadInstance {
    * @throws TrustWardenError the server's refusal, `server_unreachable` without one at hand.
    */
   async issueJwt(request: TokenRequest): Promise<string> {
+    const asked = this.#askForJwt(request);
+    try {
+      const isLate = !this.#events.isServerHeard() && this.#tokens.find(request) !== undefined;
+      return await (isLate ? withinPatience(asked) : asked);
+    } catch (error) {
+      const atHand = isAway(error) && this.isUsable ? this.#tokens.find(request) : undefined;
+      if (atHand === undefined) throw error;
+      return atHand;
+    }
+  }
+
+  /** What comes after all is kept too, and what is refused leaves nothing at hand. */
+  async #askForJwt(request: TokenRequest): Promise<string> {
     try {
       const token = await this.#registry.issueJwt(this.#issued, request);
       this.#tokens.keep(request, token);
       return token.svid;
     } catch (error) {
-      const atHand = isAway(error) && this.isUsable ? this.#tokens.find(request) : undefined;
-      if (atHand === undefined) throw error;
-      return atHand;
+      if (!isAway(error)) this.#tokens.forget();
+      throw error;
     }
   }
 
@@ -191,6 +205,25 @@ export class WorkloadInstance {
 
   async #renewIfWanted(): Promise<void> {
     if (this.#events.isWanted()) await this.freshen({ force: true });
+  }
+}
+
+/**
+ * The answer, when it comes soon: a network that swallows everything would hold up the token at hand for longer than its process
+ * waits for it. @throws TrustWardenError `server_unreachable`.
+ */
+async function withinPatience(asked: Promise<string>): Promise<string> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => late.reject(new TrustWardenError("server_unreachable", { reason: "no answer yet" })),
+    PATIENCE_MS,
+  );
+  // Safe: whoever waits is told by the race, and nobody waits for what fails after it.
+  asked.catch(() => undefined);
+  try {
+    return await Promise.race([asked, late.promise]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

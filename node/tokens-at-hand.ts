@@ -2,7 +2,8 @@
  * The JWT-SVIDs that one instance was given lately, for a server that is away: a token that its process had a moment ago
  * is its own still.
  *
- * Nothing is read from here while the server answers, so a refusal of the server is never answered with a token of before.
+ * Nothing is read from here while the server answers, and nothing is left here by a refusal: it is never followed by a token of
+ * before.
  */
 import { nowSeconds, type Runtime } from "trustwarden/peer.ts";
 
@@ -32,6 +33,11 @@ export class TokensAtHand {
     this.#tokens.set(name, token);
     const [oldest] = this.#tokens.keys();
     if (this.#tokens.size > MAX_TOKENS && oldest !== undefined) this.#tokens.delete(oldest);
+  }
+
+  /** After a refusal. */
+  forget(): void {
+    this.#tokens.clear();
   }
 
   /** The token of exactly this request; undefined when it ends too soon. */
