@@ -41,12 +41,12 @@ it("are made one after another, and what came of the last is known", async () =>
   await expect.poll(() => orders.last?.made).toEqual({ file, bytes: 7, size: 3 });
 });
 
-it("leave no open copy of the state where they are written when they are broken off, also by an earlier end", async () => {
+it("leave nothing behind where they are written when they are broken off, also by an earlier end", async () => {
   const { config, directory } = scene();
   mkdirSync(directory);
   const left = (file: string) => {
     const folder = mkdtempSync(join(directory, `.${file}-`));
-    writeFileSync(join(folder, "state.db"), "open");
+    writeFileSync(join(folder, "backup"), "half");
   };
   left("trustwarden.localhost-20261123T080000Z-0123abcd.tw");
   left("somebody-elses.tw");

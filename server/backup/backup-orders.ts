@@ -13,7 +13,7 @@ import { type BackupJob, type RunningBackup, startBackupJob } from "./backup-job
 import type { BackupSettings } from "./config.ts";
 
 const ID_BYTES = 16;
-/** After the trust domain, the file of an ordered backup, and the folder beside it in which it is made: there is an open copy of the state. */
+/** After the trust domain, the folder in which an ordered backup is made beside its file. */
 const MAKING = /^-\d{8}T\d{6}Z-[0-9a-f]{8}\.tw-\w{6}$/;
 
 /** A backup that was ordered, and what came of it. */
@@ -104,7 +104,7 @@ export class BackupOrders {
     await this.#ended;
   }
 
-  /** Whoever is broken off, or killed, takes nothing away any more. */
+  /** Whoever is broken off, or killed, takes nothing away any more: half a backup, which nobody can use, would fill the place. */
   #removeUnfinished({ directory }: BackupSettings): void {
     const begin = `.${this.#config.trustDomain}`;
     try {
