@@ -5,8 +5,8 @@ import { eventAnswer, eventPage } from "@trustwarden/core/api/ledger.ts";
 import { parseEnvelope, parseUnverifiedPayload } from "@trustwarden/core/dsse.ts";
 import { isJsonObject } from "@trustwarden/core/json.ts";
 import type { Page } from "playwright-core";
+import { commitBy } from "../../test/support/signed-commit.ts";
 import { inspect } from "./browser.ts";
-import { commitBy } from "./commit.ts";
 import { ask, go, proven, refused, step } from "./step.ts";
 import type { World } from "./world.ts";
 
