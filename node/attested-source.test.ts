@@ -339,17 +339,24 @@ describe("while the server is away", () => {
     mine.close();
   });
 
-  it("a token comes soon also where a network swallows what the server is asked, and the answer counts when it comes", async () => {
+  it("what is at hand comes soon also where a network swallows what the server is asked, and an answer counts when it comes", async () => {
     await setEntries(testEntry(1, [`unix:uid:${process.getuid?.()}`]));
     const mine = createTestClient(api.socketPath);
     const fetch = () => mine.unary("FetchJWTSVID", { audience: ["a"] });
+    await fetch();
+    registry.now += 1700;
     const before = await fetch();
     const swallowed = Promise.withResolvers<never>();
-    Object.assign(registry, { issueJwt: () => swallowed.promise });
+    const swallow = () => swallowed.promise;
+    Object.assign(registry, { issueJwt: swallow, renewInstance: swallow });
     isHeard = false;
+    // The SVID of an hour is due, and its renewal swallowed as well.
+    registry.now += 150;
     const askedAtMs = performance.now();
     expect(await fetch()).toEqual(before);
     expect(performance.now() - askedAtMs).toBeLessThan(9_000);
+    const stream = mine.stream("FetchX509SVID");
+    await stream.have(1);
     swallowed.reject(new TrustWardenError("principal_refused"));
     await expect(fetch()).rejects.toBeDefined();
     Object.assign(registry, { issueJwt: () => Promise.reject(AWAY) });

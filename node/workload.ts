@@ -244,7 +244,11 @@ export class Workload {
 
   async #provide(entry: NodeEntry): Promise<void> {
     const known = this.#instances.get(entry.entryId);
-    if (known !== undefined && !this.#isOver(known)) return known.freshen({ force: false });
+    if (known !== undefined && !this.#isOver(known)) {
+      const renewed = known.freshen({ force: false });
+      // Its instance goes on trying, and tells its streams: what is at hand does not wait for a server that is not heard.
+      return known.isUsable && !this.#context.isServerHeard() ? undefined : renewed;
+    }
     const underWay = this.#issuing.get(entry.entryId);
     if (underWay !== undefined) return underWay;
     known?.close();
