@@ -51,7 +51,7 @@ export interface LiveServer {
   readonly answer: (id: string, answer: "approve" | "deny") => Promise<ApprovalView>;
   readonly admin: (method: string, path: string, body?: object) => Promise<unknown>;
   /** Ends the process's server and starts another on the same data and ports. Leases must be closed before. @param meanwhile - what somebody does to the files of the whole machine. */
-  readonly restart: (meanwhile?: (directory: string) => void) => Promise<void>;
+  readonly restart: (meanwhile?: (directory: string) => void | Promise<void>) => Promise<void>;
   readonly close: () => Promise<void>;
 }
 
@@ -122,9 +122,11 @@ export async function startLiveServer({
         port: Number(new URL(server.url).port),
         stopPort: Number(new URL(server.stopUrl).port),
       };
+      const { console: shown } = config;
+      const again = shown && { ...shown, port: Number(new URL(server.consoleUrl ?? "").port) };
       await server.close();
-      meanwhile(directory);
-      server = await startServer({ ...config, ...ports });
+      await meanwhile(directory);
+      server = await startServer({ ...config, ...ports, console: again });
     },
     close: async () => {
       await server.close();

@@ -9,6 +9,7 @@ import { ORGANIZATIONS } from "./organizations.ts";
 import { PASTING } from "./pasting.ts";
 import { PEOPLE } from "./people.ts";
 import { PROVIDERS } from "./providers.ts";
+import { RESTORED } from "./restored.ts";
 import { ask, go, heading, proven, refused, type Step, step } from "./step.ts";
 import { TRYING } from "./trying.ts";
 import { TWO_ADMINS } from "./two-admins.ts";
@@ -342,4 +343,5 @@ export const SCENARIO: readonly Step[] = [
   ...PROVIDERS,
   ...ORGANIZATIONS,
   ...REST,
+  ...RESTORED,
 ];
