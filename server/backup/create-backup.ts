@@ -179,8 +179,12 @@ function removeLeftovers(dataDir: string, nowMs: number): void {
     const folder = join(dataDir, name);
     // Another backup may be under way, and end its copy meanwhile.
     const made = statSync(folder, { throwIfNoEntry: false });
-    if (made !== undefined && nowMs - made.mtimeMs > LEFTOVER_MS)
+    if (made === undefined || nowMs - made.mtimeMs <= LEFTOVER_MS) continue;
+    try {
       rmSync(folder, { recursive: true, force: true });
+    } catch {
+      // Safe to go on: an administrator's, which the server's account cannot remove, takes room and stands in nobody's way.
+    }
   }
 }
 
