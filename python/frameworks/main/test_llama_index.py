@@ -15,6 +15,7 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools import FunctionTool
 from llama_index.core.workflow import HumanResponseEvent, InputRequiredEvent
+from mcp.types import CallToolResult
 from questions import PausingContract
 from world import World
 
@@ -157,6 +158,21 @@ class TestLlamaIndex(PausingContract, ToolObjects):
         assert harness.run(workflow, "async").final == "closed"
         [(first, _), (second, _)] = desk.done
         assert (first, f"/{root.name}.closer/" in second) == (root.id, True)
+        root.close()
+
+    def test_an_answer_of_an_mcp_tool_that_says_it_failed_is_a_failure_in_the_ledger(
+        self, world: World, harness: LlamaHarness
+    ) -> None:
+        def break_it() -> CallToolResult:
+            """Fails."""
+            return CallToolResult(content=[], is_error=True)
+
+        turns: list[Turn] = [[Call("break_it", {}, "c1")], "done"]
+        root = world.create(["use:tool:break_it"])
+        agent = harness.make(Definition("desk", turns, [break_it]))
+        protect(agent, root, actions=ACTIONS)
+        assert harness.run(agent, "async").final == "done"
+        world.expect_records(root, [(root.id, "use:tool:break_it", "failure")])
         root.close()
 
     def test_an_agent_that_runs_code_is_refused(self, world: World) -> None:

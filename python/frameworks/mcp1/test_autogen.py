@@ -130,7 +130,7 @@ class Remote(Workbench):
         self._desk = desk
 
     async def list_tools(self) -> list[ToolSchema]:
-        return [ToolSchema(name=name, description=name) for name in ("lookup", "delete_file")]
+        return [ToolSchema(name=name, description=name) for name in ("lookup", "delete_file", "break_it")]
 
     async def call_tool(
         self,
@@ -139,7 +139,8 @@ class Remote(Workbench):
         cancellation_token: CancellationToken | None = None,
         call_id: str | None = None,
     ) -> ToolResult:
-        return ToolResult(name=name, result=[TextResultContent(content=self._desk.note(name))])
+        said = TextResultContent(content=self._desk.note(name))
+        return ToolResult(name=name, result=[said], is_error=name == "break_it")
 
     async def start(self) -> None:
         pass
@@ -239,6 +240,17 @@ class TestAutoGen(WaitingContract, ToolObjects):
         assert (result.final, desk.done) == ("done", [(root.id, "lookup")])
         assert result.results["c2"][1]
         assert "TrustWarden refused 'delete_file'" in asyncio.run(workbench.call_tool("delete_file")).to_text()
+        root.close()
+
+    def test_an_answer_of_a_workbench_that_says_it_failed_is_a_failure_in_the_ledger(
+        self, world: World, desk: Desk
+    ) -> None:
+        turns: list[Turn] = [[Call("break_it", {}, "c1")], "done"]
+        root = world.create([*SCOPE, "use:tool:break_it"])
+        agent = protect(assistant("desk", turns, workbench=Remote(desk)), root, actions=ACTIONS)
+        result = came_of(asyncio.run(agent.run(task="go")))
+        assert (result.results["c1"][1], desk.done) == (True, [(root.id, "break_it")])
+        world.expect_records(root, [(root.id, "use:tool:break_it", "failure")])
         root.close()
 
     def test_what_cannot_be_guarded_is_refused(self, desk: Desk) -> None:

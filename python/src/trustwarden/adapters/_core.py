@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
+from typing import TypeVar
 
 from ..act import Action
 from ..errors import ApprovalRequiredError, TrustWardenError, fail
@@ -21,6 +22,8 @@ from ._approvals import Question
 from ._cut import Cut
 from ._mapping import ActionOf, Args, ToolMapping, Unmapped, to_params
 from ._names import child_name
+
+T = TypeVar("T")
 
 MAX_CAUSES = 16
 MAX_HELD_RUNS = 1024
@@ -190,6 +193,10 @@ class Guard:
         return True
 
 
+class _AnswerFailedError(Exception):
+    """What the ledger is told of an answer that calls itself a failure."""
+
+
 class ToolCall:
     """The decision before a tool's body and the outcome after it: `with call.decided()`, `async with` for `adecided`.
 
@@ -204,6 +211,7 @@ class ToolCall:
         self._key = key
         self._action: Action | None = None
         self._cut: Cut | None = None
+        self._answer_failed = False
 
     def decided(self) -> ToolCall:
         """Asks, and waits for the answer; then use the call as a context manager around the tool's body."""
@@ -262,6 +270,14 @@ class ToolCall:
         if ended is not None:
             raise ended from error
 
+    def answered(self, answer: T) -> T:
+        """The body's answer. One that calls itself a failure, as a tool of an MCP server may, is one in the ledger."""
+        said = (answer, getattr(answer, "raw_output", None))
+        self._answer_failed = any(
+            getattr(each, name, None) is True for each in said for name in ("is_error", "isError")
+        )
+        return answer
+
     @asynccontextmanager
     async def in_parts(self) -> AsyncGenerator[ToolCall]:
         """Instead of `async with` around a body that gives its result in parts: it is refused, not cancelled."""
@@ -291,6 +307,8 @@ class ToolCall:
         if ended is not None:
             cut = fail("call_cut", {"reason": "the agent was stopped"})
             return type(cut), cut
+        if error is None and self._answer_failed:
+            return _AnswerFailedError, _AnswerFailedError()
         if not isinstance(error, self._guard.pauses):
             return kind, error
         aborted = fail("call_aborted", {"reason": "the run pauses"})

@@ -284,9 +284,9 @@ def _guard_workbench(workbench: Workbench, guard: Guard) -> None:
     async def call_tool(self: Any, name: str, arguments: Any = None, *rest: Any, **options: Any) -> Any:
         try:
             with noting_end():
-                async with await adecided(guard, name, dict(arguments or {})):
+                async with await adecided(guard, name, dict(arguments or {})) as call:
                     with turn_body(guard, name):
-                        return await original.call_tool(self, name, arguments, *rest, **options)
+                        return call.answered(await original.call_tool(self, name, arguments, *rest, **options))
         except Refused as refused:
             return _error_of(name, refused)
         except RunEnded as ended:

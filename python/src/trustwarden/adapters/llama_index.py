@@ -254,8 +254,8 @@ def _guarded(tool: BaseTool, guard: Guard, spec: AgentSpec) -> AsyncBaseTool:
         run = _known_run(spec) or current_run()
         if run is None:
             raise Refused(fail("agent_missing", {"reason": "see acting_as()"}), name)
-        with run.step(), _told(guard, name, seen), body_of(guard, name):
-            return original.call(self, *args, **kwargs)
+        with run.step(), _told(guard, name, seen) as told, body_of(guard, name):
+            return told.answered(original.call(self, *args, **kwargs))
 
     async def acall(self: Any, *args: Any, **kwargs: Any) -> ToolOutput:
         name = self.metadata.get_name()
@@ -264,9 +264,9 @@ def _guarded(tool: BaseTool, guard: Guard, spec: AgentSpec) -> AsyncBaseTool:
         if run is None:
             raise Refused(fail("agent_missing", {"reason": "see acting_as()"}), name)
         with run.step():
-            async with await _decided(guard, name, _visible(self, args, kwargs)):
+            async with await _decided(guard, name, _visible(self, args, kwargs)) as told:
                 with body_of(guard, name):
-                    return await original.acall(self, *args, **kwargs)
+                    return told.answered(await original.acall(self, *args, **kwargs))
 
     _swap(guarded, guard, {"call": call, "acall": acall})
     return guarded
