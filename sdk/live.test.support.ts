@@ -55,27 +55,17 @@ export interface LiveServer {
   readonly close: () => Promise<void>;
 }
 
-export async function startLiveServer({
-  hasGateway = false,
-  ...settings
-}: {
+interface LiveSettings {
   readonly hasGateway?: boolean;
   readonly policyDir?: string;
   readonly console?: NonNullable<ServerSettings["console"]>;
   readonly backup?: NonNullable<ServerSettings["backup"]>;
-} = {}): Promise<LiveServer> {
+}
+
+export async function startLiveServer(settings: LiveSettings = {}): Promise<LiveServer> {
   const directory = mkdtempSync(join(tmpdir(), "trustwarden-sdk-"));
   const dataDir = join(directory, "data");
-  const config = parseConfig({
-    dataDir,
-    configDir: join(directory, "config"),
-    trustDomain: TRUST_DOMAIN,
-    port: 0,
-    stopPort: 0,
-    logLevel: "silent",
-    ...(hasGateway && { gateway: { port: 0 } }),
-    ...settings,
-  });
+  const config = parseLiveConfig(directory, { ...settings, dataDir });
   let server = await startServer(config);
   const admin = (method: string, path: string, body?: object) =>
     callAdmin({ socketPath: server.adminSocket, method, path, body });
@@ -133,6 +123,21 @@ export async function startLiveServer({
       rmSync(directory, { recursive: true, force: true });
     },
   };
+}
+
+function parseLiveConfig(
+  directory: string,
+  { hasGateway = false, ...settings }: LiveSettings & { readonly dataDir: string },
+) {
+  return parseConfig({
+    configDir: join(directory, "config"),
+    trustDomain: TRUST_DOMAIN,
+    port: 0,
+    stopPort: 0,
+    logLevel: "silent",
+    ...(hasGateway && { gateway: { port: 0 } }),
+    ...settings,
+  });
 }
 
 async function answerAs(
