@@ -1,39 +1,16 @@
 /** The server comes back by a restore, and two admins of before agree that it was wanted. */
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
-import { renameSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { createBackup } from "@trustwarden/server/backup/create-backup.ts";
-import { restoreBackup } from "@trustwarden/server/backup/restore-backup.ts";
-import { parseConfig } from "@trustwarden/server/config.ts";
+import { restoreLiveServer } from "../../test/support/restored-server.ts";
 import { inspect } from "./browser.ts";
 import { go, heading, step } from "./step.ts";
 import type { World } from "./world.ts";
 
-/** Backs it up, and puts that back in the place of what was there. */
+/** Whoever acts and answers there ends first: leases of before would be asked of a server that is away. */
 async function restore({ live, agent, child, service }: World): Promise<void> {
-  const directory = dirname(live.dataDir);
-  const configOf = (dataDir: string) =>
-    parseConfig({ dataDir, configDir: join(directory, "config"), trustDomain: "acme.test" });
-  const file = join(directory, "backup.tw");
-  const common = {
-    file,
-    random: (length: number) => new Uint8Array(randomBytes(length)),
-    nowMs: () => Date.now(),
-    onProgress: () => undefined,
-  };
-  await createBackup({ ...common, config: configOf(live.dataDir), recipient: null });
-  for (const one of [child, agent, service]) await one.close();
-  await live.restart(async () => {
-    const kept = join(directory, "kept");
-    renameSync(live.dataDir, kept);
-    const { isHeld } = await restoreBackup({
-      ...common,
-      ...{ dataDir: live.dataDir, configOf, recipientKey: null, ledger: join(kept, "ledger") },
-      ...{ isVoidAccepted: false, vouched: [], areOlderRulesAccepted: true },
-    });
-    assert.equal(isHeld, true);
+  const isHeld = await restoreLiveServer(live, async () => {
+    for (const one of [child, agent, service]) await one.close();
   });
+  assert.equal(isHeld, true);
 }
 
 /** The last of all: nothing of before goes on. */

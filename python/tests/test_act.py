@@ -221,7 +221,7 @@ def test_receipts_are_kept_up_to_a_bound_and_prove_what_they_say(orchestrator: A
 
 
 def test_who_has_seen_more_than_the_ledger_holds_is_told_so(live: LiveServer, orchestrator: AgentIdentity) -> None:
-    session = cast(AgentSession, orchestrator._session)  # pyright: ignore[reportPrivateUsage]
+    session = orchestrator._session  # pyright: ignore[reportPrivateUsage]
     checkpoint = session.server.checkpoint
     note = live.read_text("/ledger/latest-checkpoint")
     newest = session.server.ledger_keys.verify_checkpoint(note)

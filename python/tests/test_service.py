@@ -128,7 +128,7 @@ def test_the_receipt_of_an_answer_is_the_guards_and_holds(bank: Bank, forger: Fo
 def test_the_route_table_is_for_everybody(bank: Bank, forger: Forger) -> None:
     answer = forger.send(f"{bank.url}/.well-known/trustwarden-routes", {}, is_known=False)
     assert answer.json()["verifier"] == bank.id
-    assert len(answer.json()["routes"]) == 9
+    assert len(answer.json()["routes"]) == 10
 
 
 Visit = Callable[[Bank, Forger], httpx.Response]
