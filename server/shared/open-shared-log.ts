@@ -12,7 +12,7 @@ import {
   rawEd25519Key,
 } from "@trustwarden/core/agentledger/signed-note.ts";
 import { encodeHex } from "@trustwarden/core/bytes.ts";
-import { TrustWardenError } from "@trustwarden/core/error.ts";
+import { type ErrorCode, TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Random } from "@trustwarden/core/id.ts";
 import type { Notes } from "@trustwarden/core/notes.ts";
 import type { Notices } from "@trustwarden/core/notices.ts";
@@ -131,7 +131,9 @@ export async function openSharedLog(options: OpenSharedLogOptions): Promise<Shar
   const seat = openSeat(options, { openPost, followed: log, duties });
   cleanups.push(() => seat.close());
   post.watch(() => log.look());
-  await log.start();
+  await log.start().catch((error: unknown) => {
+    throw explained(error, seat.trouble);
+  });
   cleanups.push(() => log.stop());
   return { log, appends, uses: new SharedUses(useRows), notes, notices, decided, duties };
 }
@@ -197,8 +199,15 @@ function openSeat(
       }
       return end;
     },
+    onTrouble: (code) => log.warn({ code }, "this server cannot sequence the ledger now, and tries again"),
     onFatal,
   });
+}
+
+/** A ledger that nobody begins: why this server, which may be the only one, does not. */
+function explained(error: unknown, because: ErrorCode | null): unknown {
+  if (because === null || !(error instanceof TrustWardenError)) return error;
+  return new TrustWardenError(error.code, { ...error.details, because }, { cause: error });
 }
 
 function endAll(ends: readonly (() => void)[]): void {

@@ -37,16 +37,19 @@ export interface SequencerSeatOptions {
   readonly open: (onLost: (error: unknown) => void) => Seated;
   /** Works with the log while this server has the seat. @returns how to end that. */
   readonly onSeated: (log: ShardedLog) => Promise<() => Promise<void>>;
+  /** Why this one does not sequence, where that is not because another does; told once until it is another reason. */
+  readonly onTrouble: (code: ErrorCode) => void;
   /** What is no matter of turns: the ledger is damaged, or older than it was. */
   readonly onFatal: (error: unknown) => void;
 }
 
-/** Owns the loop. `#log` is there while this server sequences. */
+/** Owns the loop. `#log` is there while this server sequences; `#trouble` is why it last could not. */
 export class SequencerSeat {
   readonly #options: SequencerSeatOptions;
   readonly #ended = Promise.withResolvers<void>();
   readonly #running: Promise<void>;
   #log: ShardedLog | null = null;
+  #trouble: ErrorCode | null = null;
   #isClosed = false;
 
   constructor(options: SequencerSeatOptions) {
@@ -59,6 +62,11 @@ export class SequencerSeat {
     if (this.#log === null)
       throw new TrustWardenError("replica_refused", { reason: "another server sequences the ledger" });
     await this.#log.turn(name);
+  }
+
+  /** Why this server could not sit when it last tried, where nobody else did; null otherwise. */
+  get trouble(): ErrorCode | null {
+    return this.#trouble;
   }
 
   /** Gives the seat up, with everything answered that was taken. */
@@ -77,10 +85,17 @@ export class SequencerSeat {
           this.#options.onFatal(error);
           return;
         }
+        this.#note(error.code === "data_locked" ? null : error.code);
         // Waiting for the lock has taken its time already.
         if (error.code !== "data_locked") await setTimeout(PAUSE_MS);
       }
     }
+  }
+
+  #note(trouble: ErrorCode | null): void {
+    const before = this.#trouble;
+    this.#trouble = trouble;
+    if (trouble !== null && trouble !== before) this.#options.onTrouble(trouble);
   }
 
   async #sit(): Promise<void> {
@@ -90,6 +105,7 @@ export class SequencerSeat {
       await log.start();
       const desk = await AppendDesk.open({ post, log });
       this.#log = log;
+      this.#note(null);
       const end = await this.#options.onSeated(log);
       await Promise.race([lost.promise, this.#ended.promise]);
       this.#log = null;

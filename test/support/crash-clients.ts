@@ -112,14 +112,19 @@ export class CrashClients {
     return new CrashClients({ owner, verifier, agents });
   }
 
-  /** All clients at once; resolves when the server is gone for each of them, or `end` was called. */
+  /**
+   * All clients at once; resolves when the server is gone for one of them, or `end` was called. They leave together: a connection that
+   * was reset looks the same, and whoever it did not meet would go on alone at a server that nobody else asks.
+   */
   async load(server: TestServer): Promise<void> {
-    const visits = this.#speakers.map((speaker) => () => this.#visit(server, speaker));
+    const leaving = new AbortController();
+    const repeat = (what: string, lane: () => Promise<void>) =>
+      this.#repeat(what, lane, leaving.signal).finally(() => leaving.abort());
     await Promise.all([
-      this.#repeat("enrol", () => this.#enrolOne(server)),
-      this.#repeat("spawn", () => this.#spawnOne(server)),
-      this.#repeat("stop", () => this.#stopOne(server)),
-      ...visits.map((visit) => this.#repeat("visit", visit)),
+      repeat("enrol", () => this.#enrolOne(server)),
+      repeat("spawn", () => this.#spawnOne(server)),
+      repeat("stop", () => this.#stopOne(server)),
+      ...this.#speakers.map((speaker) => repeat("visit", () => this.#visit(server, speaker))),
     ]);
   }
 
@@ -167,9 +172,9 @@ export class CrashClients {
     }
   }
 
-  async #repeat(what: string, lane: () => Promise<void>): Promise<void> {
+  async #repeat(what: string, lane: () => Promise<void>, leaving: AbortSignal): Promise<void> {
     const id = Symbol(what);
-    while (!this.#isOver) {
+    while (!this.#isOver && !leaving.aborted) {
       this.#open.set(id, { what, sinceMs: performance.now() });
       try {
         await lane();

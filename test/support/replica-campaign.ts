@@ -93,6 +93,8 @@ interface Made extends Required<Pick<CampaignOptions, "hasTroubles" | "random">>
 /** Owns servers and clients. */
 export class ReplicaCampaign {
   readonly #made: Made;
+  #isOver = false;
+  #working: Promise<unknown> = Promise.resolve();
 
   private constructor(made: Made) {
     this.#made = made;
@@ -171,8 +173,10 @@ export class ReplicaCampaign {
   /** Kills one server after the other, and audits what they left. @throws AssertionError for whatever does not hold. */
   async run(kills: number): Promise<ReplicaReport> {
     const { two, lanes, parts, random } = this.#made;
-    let isOver = false;
-    const work = [...lanes.map((lane) => this.#work(lane, () => isOver)), parts.work(() => isOver)];
+    const isOver = () => this.#isOver;
+    const working = Promise.all([...lanes.map((lane) => this.#work(lane)), parts.work(isOver)]);
+    // Whoever does not come to the end hears of something else first.
+    this.#working = working.catch(() => undefined);
     const gapsMs: number[] = [];
     for (let kill = 0; kill < kills; kill += 1) {
       await sleep(MIN_WORK_MS + random() * (MAX_WORK_MS - MIN_WORK_MS));
@@ -183,24 +187,30 @@ export class ReplicaCampaign {
       await this.#trouble(doomed, other);
       doomed.use();
       const dyingMs = kill % DYING_STARTS === DYING_STARTS - 1 ? random() * MAX_START_MS : undefined;
-      const restarting = doomed.restart(dyingMs);
-      gapsMs.push(await this.#gap());
-      await restarting;
+      const [gapMs] = await Promise.all([this.#gap(), doomed.restart(dyingMs)]);
+      gapsMs.push(gapMs);
     }
     await sleep(MIN_WORK_MS);
-    isOver = true;
     for (const replica of two.replicas) heal(replica);
-    for (const { clients } of lanes) clients.end();
-    await Promise.all(work);
+    this.#leave();
+    await working;
     const replays = await this.#replay();
     return this.#audit({ kills, gapsMs, replays });
   }
 
+  /** Clients go before what they ask: those of a campaign that failed would take the processor from the next one. */
   async end(): Promise<void> {
     const { two, balancer, services } = this.#made;
+    this.#leave();
     await two.close();
+    await this.#working;
     await balancer.close();
     await services.close();
+  }
+
+  #leave(): void {
+    this.#isOver = true;
+    for (const { clients } of this.#made.lanes) clients.end();
   }
 
   /** What the network does before a server dies; of the one before, nothing is left but what it did. */
@@ -229,9 +239,9 @@ export class ReplicaCampaign {
     }
   }
 
-  async #work(lane: Lane, isOver: () => boolean): Promise<void> {
+  async #work(lane: Lane): Promise<void> {
     const { replicas } = this.#made.two;
-    for (; !isOver(); lane.at = (lane.at + 1) % replicas.length) {
+    for (; !this.#isOver; lane.at = (lane.at + 1) % replicas.length) {
       const replica: Replica | undefined = replicas[lane.at];
       if (replica !== undefined) await lane.clients.load(await replica.up());
     }
@@ -244,7 +254,8 @@ export class ReplicaCampaign {
     const count = () => lanes.reduce((sum, { clients }) => sum + clients.decisions.length, 0);
     const before = count();
     let isShown = false;
-    while (count() === before) {
+    while (count() === before && !this.#isOver) {
+      this.#requireNoneEnded();
       const isLong = performance.now() - fromMs > LONG_GAP_MS;
       if (isLong && !isShown) process.stderr.write(`${await this.#picture()}\n`);
       isShown = isLong;
@@ -256,6 +267,11 @@ export class ReplicaCampaign {
       await sleep(5);
     }
     return performance.now() - fromMs;
+  }
+
+  /** Whoever is killed is started again; nobody else ends, whatever the network does. */
+  #requireNoneEnded(): void {
+    for (const { ended } of this.#made.two.replicas) assert.equal(ended, undefined);
   }
 
   /** Why nobody decides: who holds what, and what the clients wait for. */
@@ -289,6 +305,7 @@ export class ReplicaCampaign {
   async #audit(seen: Pick<ReplicaReport, "kills" | "gapsMs" | "replays">): Promise<ReplicaReport> {
     const { lanes, two, parts, vkey } = this.#made;
     const all = lanes.map(({ clients }) => clients);
+    this.#requireNoneEnded();
     for (const replica of two.replicas) process.stderr.write(replica.errors());
     assert.deepEqual(
       all.flatMap(({ surprises }) => surprises),

@@ -21,6 +21,7 @@ const LEDGER_SCHEMA = new URL("../../server/store/postgres-log.sql", import.meta
 const LEDGER_LOGIN = "tw_ledger";
 const PASSWORD = "of the ledger";
 const MAX_STARTS = 5;
+const KILLED = "SIGKILL";
 
 /** One of the servers: a process that may be another one at the next call. */
 export class Replica {
@@ -32,6 +33,7 @@ export class Replica {
   #up: Promise<TestServer> | undefined;
   #front: FaultyLink | undefined;
   #isListening = false;
+  #ended: string | undefined;
   #namespace: Namespace | undefined;
   #program: Program = {};
 
@@ -68,6 +70,11 @@ export class Replica {
   start(): Promise<TestServer> {
     this.#up = this.#start();
     return this.#up;
+  }
+
+  /** What a process said that ended although nobody killed it; undefined while none did. */
+  get ended(): string | undefined {
+    return this.#ended;
   }
 
   /** What its processes said of errors. */
@@ -110,11 +117,20 @@ export class Replica {
       const server = await running.ready;
       if (server !== undefined) {
         this.#said.push(running.errors);
+        void running.gone.then((signal) => {
+          if (signal !== KILLED) this.#noteEnd(running);
+        });
         return server;
       }
       if (tries === MAX_STARTS || !running.errors().includes("store_unavailable"))
         throw new Error(running.errors());
     }
+  }
+
+  /** Nobody starts it again: that it ended is what whoever holds it has to hear. */
+  #noteEnd({ errors }: Starting): void {
+    this.#ended = `a server ended by itself: ${errors()}`;
+    this.#isListening = false;
   }
 
   async #startToDie(afterMs: number): Promise<void> {

@@ -8,6 +8,8 @@ export interface Proxy {
   of(settings: StateSettings): StateSettings;
   /** The next group of commands arrives, and its answer never. */
   loseNextAnswer(): void;
+  /** Returns when a group of commands is on its way, whether it gets through or not. */
+  untilGroup(): Promise<void>;
   /** Ends every connection, and refuses new ones until `mend`. */
   cut(): void;
   mend(): void;
@@ -20,9 +22,17 @@ export interface Proxy {
 export async function startProxy(target: number): Promise<Proxy> {
   const link = await openFaultyLink(target);
   const { port } = link;
+  const isGroup = (sent: Buffer) => sent.includes("apply_group");
   return {
     of: (settings) => ({ ...settings, login: { ...settings.login, port } }),
-    loseNextAnswer: () => link.loseNextAnswer((sent) => sent.includes("apply_group")),
+    loseNextAnswer: () => link.loseNextAnswer(isGroup),
+    untilGroup: () =>
+      new Promise((resolve) =>
+        link.loseNextAnswer((sent) => {
+          if (isGroup(sent)) resolve();
+          return false;
+        }),
+      ),
     cut: () => link.cut(),
     mend: () => link.heal(),
     hang: () => link.part(),

@@ -2,15 +2,22 @@
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { serialize } from "node:v8";
+import { activeSlotOf, newTokenSlot } from "@trustwarden/core/agentid/authority-slots.ts";
 import { parseUtf8 } from "@trustwarden/core/bytes.ts";
+import { encodeSpki } from "@trustwarden/core/crypto.ts";
 import { parseEnvelope } from "@trustwarden/core/dsse.ts";
 import { formatUlid } from "@trustwarden/core/id.ts";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { POSTGRESQL_BIN } from "../../../test/support/postgresql.ts";
+import { sealBytes } from "../../signer/sealed-file.ts";
+import { createPrivateKeyPkcs8, createSoftwareSigner } from "../../signer/software.ts";
+import { openUnsealKey } from "../../signer/unseal-key.ts";
+import type { ChangeAuthorityCommand } from "../authority-ports.ts";
+import type { IssuingKeys } from "../commands/deps.ts";
 import {
   contextAt,
   createOwnerIn,
@@ -48,11 +55,15 @@ afterEach(async () => {
 
 const directory = () => mkdtempSync(join(folder, "data-"));
 
-async function open(remote = settings, dataDir = directory()): Promise<SqliteStore> {
+async function open(
+  remote = settings,
+  dataDir = directory(),
+  kept: IssuingKeys["kept"] = null,
+): Promise<SqliteStore> {
   const store = await createSqliteStore({
     dataDir,
     remote,
-    keys,
+    keys: { ...keys, kept },
     rules: RULES,
     nowMs: () => NOW_MS,
     onFatal,
@@ -61,6 +72,41 @@ async function open(remote = settings, dataDir = directory()): Promise<SqliteSto
   await store.commands.issueServerSvid({ context: contextAt(NOW_MS), reason: "start" });
   return store;
 }
+
+/** One whose keys the others have, sealed under the key that all of them have in a file. */
+function openKeeping(configDir: string, remote = settings): Promise<SqliteStore> {
+  const dataDir = directory();
+  mkdirSync(join(dataDir, "keys"), { mode: 0o700 });
+  return open(remote, dataDir, { configDir, dataDir, trustDomain: keys.trustDomain });
+}
+
+const authorityStep = (
+  { commands }: SqliteStore,
+  step: Omit<ChangeAuthorityCommand, "context" | "succession" | "reason">,
+) => commands.changeAuthority({ context: contextAt(NOW_MS), succession: null, reason: "by hand", ...step });
+
+/** Makes the next key of JWT-SVIDs. @returns its id. */
+async function prepareToken(store: SqliteStore, configDir: string): Promise<string> {
+  const pkcs8 = createPrivateKeyPkcs8("ES256");
+  const place = { custody: "sealed", keyRef: null } as const;
+  const slot = newTokenSlot("jwt", encodeSpki(createSoftwareSigner(pkcs8).publicKey), place);
+  const random = (length: number) => new Uint8Array(randomBytes(length));
+  const dataDir = opened.get(store) ?? "";
+  const unsealKey = openUnsealKey({
+    configDir,
+    dataDir,
+    trustDomain: keys.trustDomain,
+    create: true,
+    random,
+  });
+  const file = { path: join(dataDir, "keys", `jwt-${slot.id}.key`), purpose: "jwt-key", unsealKey };
+  const key = { kind: "sealed", pkcs8 } as const;
+  await authorityStep(store, { step: { step: "prepare", slot }, key, sealed: sealBytes(file, pkcs8) });
+  return slot.id;
+}
+
+const activateToken = (store: SqliteStore) =>
+  authorityStep(store, { step: { step: "activate", kind: "jwt", isForced: true }, key: null });
 
 async function close(store: SqliteStore): Promise<void> {
   opened.delete(store);
@@ -231,6 +277,36 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("servers that share a state store"
     await vi.waitFor(() => expect(right.reads.findOwnerByName("bob")).toBeDefined(), PATIENT);
     const [here, there] = [left, right].map((store) => dumpMirror(opened.get(store) ?? ""));
     expect(here).toEqual(there);
+    await close(left);
+    await proxy.close();
+  });
+
+  test("lose a step of the authority with its answer, and not what the other did: both go on with the same keys", async () => {
+    const proxy = await startProxy(server.postgresql.port);
+    const configDir = mkdtempSync(join(folder, "config-"));
+    const [left, right] = [await openKeeping(configDir, proxy.of(settings)), await openKeeping(configDir)];
+    const said: boolean[] = [];
+    left.watchLink(({ isLinked }) => said.push(isLinked));
+    // What it asks is on its way when the other takes its steps: behind, so that it reads these, and runs its own again.
+    proxy.hang();
+    const isSent = proxy.untilGroup();
+    const step = prepareToken(left, configDir).catch(({ code }) => code);
+    await isSent;
+    const kid = await prepareToken(right, configDir);
+    await activateToken(right);
+    proxy.loseNextAnswer();
+    proxy.mend();
+    expect(await step).toBe("store_unavailable");
+    await vi.waitFor(() => expect(said.at(-1)).toBe(true), PATIENT);
+    const keyOf = (store: SqliteStore) => activeSlotOf(store.reads.authority(), "jwt").id;
+    expect([keyOf(left), keyOf(right)]).toEqual([kid, kid]);
+    // It signs with what the other made, and with what it made itself: that was committed, and nobody heard of it.
+    await createOwnerIn(left);
+    await activateToken(left);
+    await vi.waitFor(() => expect(keyOf(right)).toBe(keyOf(left)), PATIENT);
+    expect(keyOf(right)).not.toBe(kid);
+    await createOwnerIn(right, "bob");
+    expect(onFatal).not.toHaveBeenCalled();
     await close(left);
     await proxy.close();
   });
