@@ -38,8 +38,13 @@ export const answer = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("done") }),
   z.object({
     kind: z.literal("report"),
-    /** Of each verifier, the machine's monotonic nanoseconds before and after the last check that allowed. */
-    lastAllows: z.array(z.object({ before: z.string(), after: z.string() }).nullable()),
+    /**
+     * Of each verifier, the machine's monotonic nanoseconds before and after the last check that allowed, and when the next
+     * one had refused, before which it may have allowed; null while none has.
+     */
+    lastAllows: z.array(
+      z.object({ before: z.string(), after: z.string(), until: z.string().nullable() }).nullable(),
+    ),
     /** Guarded visits since the start: allowed, and refused for any reason. */
     visits: z.number().int(),
     refusedVisits: z.number().int(),

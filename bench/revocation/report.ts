@@ -5,6 +5,7 @@ import { keepResult, RESULTS } from "../keep.ts";
 import { describeVersions } from "../machine.ts";
 import type { Machine } from "../report.ts";
 import type { Fault } from "./faults.ts";
+import { formatSpent, type LeaseCosts, type Spent } from "./processors.ts";
 import { createHistogram, formatHistogram, summarise } from "./statistics.ts";
 
 /** What is promised of a verifier that hears nothing. */
@@ -13,7 +14,7 @@ const MAX_CUT_OFF_MS = 1_000;
 /** One revocation, in milliseconds from the call. */
 export interface Measured {
   readonly answeredMs: number;
-  /** The last allow of each verifier that allowed at all. */
+  /** The last allow of each verifier that allowed at all: no later than its next check, which refused. */
   readonly lastAllowsMs: readonly number[];
   readonly acked: number;
   readonly expired: number;
@@ -67,8 +68,10 @@ export function report(run: {
   readonly load: Load;
   /** Of the revocations, for the rate of visits. */
   readonly seconds: number;
+  /** What a lease costs, and who had the processors during the revocations. */
+  readonly use: { readonly costs: LeaseCosts; readonly stopping: Spent };
 }): boolean {
-  const { machine, sizes, fault, measured, load } = run;
+  const { machine, sizes, fault, measured, load, use } = run;
   const lastAllows = measured.map(({ lastAllowsMs }) => Math.max(0, ...lastAllowsMs));
   const times = {
     last_allow: summarise(lastAllows),
@@ -86,6 +89,7 @@ export function report(run: {
     ...load,
     least_serving: Math.min(...measured.map(({ serving }) => serving)),
     visits_per_second: Math.round(load.visits / run.seconds),
+    ...use,
   };
   const histogram = createHistogram(lastAllows);
   const json = {
@@ -118,6 +122,10 @@ export function report(run: {
   });
   console.log(
     `leases that acknowledged: ${totals.acked}, ran out: ${totals.expired}; behind ${sizes.relays} relays: ${totals.behind_acked} and ${totals.behind_expired}; allows after the answer: ${totals.broken}`,
+  );
+  const { opened_ms, beat_us } = use.costs;
+  console.log(
+    `processor: ${opened_ms} ms to open a lease, at both ends; ${beat_us.giver} us a beat at whoever gives the lease, ${beat_us.verifier} us at the verifier; during the revocations ${formatSpent(use.stopping)}`,
   );
   console.log("written: .cache/bench/revocation.json and .cache/bench/revocation.svg");
   return measured.length > 0 && totals.broken === 0 && faults.isKept;

@@ -29,12 +29,15 @@ import { end } from "../warden.ts";
 import { type Deployment, openDeployment } from "./deployment.ts";
 import { type Fault, type Network, openNetwork, parseFault } from "./faults.ts";
 import { type Answer, answer, type Order, type ReportAnswer } from "./messages.ts";
+import { countProcessors, type LeaseCosts, leaseCosts, type Processes } from "./processors.ts";
 import { type Load, type Measured, report, type Sizes } from "./report.ts";
 import { share } from "./statistics.ts";
 
 const VERIFIERS = join(import.meta.dirname, "verifiers.ts");
 /** Revocations come at any moment of the verifiers' beats. */
 const MAX_PAUSE_MS = 200;
+/** With every lease open and nothing else to do, for the processor time of a beat. */
+const BEATING_MS = 3_000;
 /** After the answer the verifiers are watched a little longer: somebody might allow again. */
 const AFTERMATH_MS = 100;
 /** Beyond `--seconds`, in which nothing new begins, for what is under way. */
@@ -74,14 +77,19 @@ async function main(): Promise<void> {
     cleanups.push(() => deployment.close());
     const targets = await enrolTargets(deployment, sizes.revokes);
     say(`${targets.length} agents to stop`);
-    const origins = await openOrigins(deployment, sizes.relays, cleanups);
+    const { origins, relays } = await openOrigins(deployment, sizes.relays, cleanups);
     const network = await openNetwork(fault, { origins, serverPid: deployment.pid });
     cleanups.push(() => network.close());
-    const children = await openVerifiers(deployment, { sizes, network, cleanups });
-    say(`${sizes.verifiers} leases`);
+    const { children, processes, costs } = await openCounted(deployment, {
+      sizes,
+      network,
+      cleanups,
+      relays,
+    });
     const scene = { deployment, children, network, fault, sizes };
     await serve(scene);
     if (fault.kind === "delay" || fault.kind === "loss") network.strike();
+    const spent = countProcessors(processes);
     const loadStartedMs = performance.now();
     const measured: Measured[] = [];
     for (const target of targets) {
@@ -93,7 +101,8 @@ async function main(): Promise<void> {
       throw new Error("the time was over before the first revocation: give more --seconds");
     const load = await readLoad(children);
     const seconds = (performance.now() - loadStartedMs) / 1000;
-    if (!report({ machine, sizes, fault, measured, load, seconds })) process.exitCode = 1;
+    const use = { costs, stopping: spent() };
+    if (!report({ machine, sizes, fault, measured, load, seconds, use })) process.exitCode = 1;
   } finally {
     clearTimeout(deadline);
     await cleanUp();
@@ -159,40 +168,80 @@ async function openOrigins(
   deployment: Deployment,
   relays: number,
   cleanups: (() => unknown)[],
-): Promise<readonly string[]> {
+): Promise<{ readonly origins: readonly string[]; readonly relays: readonly number[] }> {
   const urls: string[] = [];
+  const pids: number[] = [];
   for (let index = 0; index < relays; index += 1) {
     const { url, child } = await deployment.openRelay(`relay-${index}`);
     cleanups.push(() => end(child));
     urls.push(url);
+    pids.push(Number(child.pid));
   }
   if (relays > 0) say(`${relays} relays`);
-  return relays === 0 ? [deployment.stopUrl] : urls;
+  return { origins: relays === 0 ? [deployment.stopUrl] : urls, relays: pids };
+}
+
+/** Opens every lease and lets them beat for a while, with what both cost. */
+async function openCounted(
+  deployment: Deployment,
+  parts: {
+    readonly sizes: Sizes;
+    readonly network: Network;
+    readonly cleanups: (() => unknown)[];
+    readonly relays: readonly number[];
+  },
+): Promise<{
+  readonly children: readonly ChildProcess[];
+  readonly processes: Processes;
+  readonly costs: LeaseCosts;
+}> {
+  const { relays, sizes } = parts;
+  const children = forkVerifiers(parts);
+  const verifiers = children.map(({ pid }) => Number(pid));
+  const processes = { server: deployment.pid, relays, verifiers };
+  const opening = countProcessors(processes);
+  await openVerifiers(deployment, children, parts);
+  const opened = opening();
+  say(`${sizes.verifiers} leases`);
+  const beating = countProcessors(processes);
+  await sleep(BEATING_MS);
+  const costs = leaseCosts(opened, { spent: beating(), beatMs: sizes.beatMs }, sizes.verifiers);
+  return { children, processes, costs };
+}
+
+function forkVerifiers({
+  sizes,
+  cleanups,
+}: {
+  readonly sizes: Sizes;
+  readonly cleanups: (() => unknown)[];
+}): readonly ChildProcess[] {
+  return Array.from({ length: sizes.processes }, (_, index) => {
+    const child = fork(VERIFIERS, [`visitor-${index}`]);
+    cleanups.push(() => end(child));
+    return child;
+  });
 }
 
 /** Each process has its share of the watched verifiers. */
 async function openVerifiers(
   deployment: Deployment,
-  parts: { readonly sizes: Sizes; readonly network: Network; readonly cleanups: (() => unknown)[] },
-): Promise<readonly ChildProcess[]> {
-  const { verifiers, processes, leasesEach, relays, beatMs, openPerSecond } = parts.sizes;
-  const children: ChildProcess[] = [];
+  children: readonly ChildProcess[],
+  { sizes, network }: { readonly sizes: Sizes; readonly network: Network },
+): Promise<void> {
+  const { verifiers, processes, leasesEach, relays, beatMs, openPerSecond } = sizes;
   const opened: Promise<Answer>[] = [];
-  for (let index = 0; index < processes; index += 1) {
-    const child = fork(VERIFIERS, [`visitor-${index}`]);
-    parts.cleanups.push(() => end(child));
-    children.push(child);
+  for (const [index, child] of children.entries()) {
     const leases = share(verifiers, processes, index);
     const tickets: string[] = [];
     for (let one = 0; one < Math.ceil(leases / leasesEach); one += 1) {
       tickets.push(await deployment.verifierTicket(`watched-${index}-${one}`));
     }
-    const origins = [...parts.network.origins(index)];
+    const origins = [...network.origins(index)];
     const order = { kind: "open", tickets, leases, origins, areRelays: relays > 0, beatMs } as const;
     opened.push(ask(child, { ...order, perSecond: openPerSecond / processes }));
   }
   await Promise.all(opened);
-  return children;
 }
 
 /** A service with a visitor in each process. */
@@ -237,7 +286,7 @@ async function measure(scene: Scene, { instanceId, ids }: Target): Promise<Measu
   const recently = called - BigInt(2 * sizes.watchMs + AFTERMATH_MS) * BigInt(NS_PER_MS);
   return {
     answeredMs: msBetween(called, answered),
-    lastAllowsMs: allows.map(({ after }) => Math.max(0, msBetween(called, BigInt(after)))),
+    lastAllowsMs: allows.map(({ after, until }) => Math.max(0, msBetween(called, BigInt(until ?? after)))),
     serving: allows.filter(({ after }) => BigInt(after) >= recently).length,
     acked,
     expired,

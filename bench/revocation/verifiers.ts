@@ -26,7 +26,7 @@ const PROGRESS_MS = 5_000;
 
 interface Watched {
   readonly act: PendingAct;
-  last: { readonly before: bigint; readonly after: bigint } | null;
+  last: { readonly before: bigint; readonly after: bigint; until: bigint | null } | null;
   refusals: number;
 }
 
@@ -78,7 +78,13 @@ function describe(): Answer {
   return {
     kind: "report",
     lastAllows: watched.map(({ last }) =>
-      last === null ? null : { before: String(last.before), after: String(last.after) },
+      last === null
+        ? null
+        : {
+            before: String(last.before),
+            after: String(last.after),
+            until: last.until === null ? null : String(last.until),
+          },
     ),
     visits,
     refusedVisits,
@@ -150,8 +156,11 @@ function tryAll(): void {
       continue;
     }
     const before = process.hrtime.bigint();
-    if (isAllowed(leases[index], one.act)) one.last = { before, after: process.hrtime.bigint() };
-    else one.refusals += 1;
+    if (isAllowed(leases[index], one.act)) one.last = { before, after: process.hrtime.bigint(), until: null };
+    else {
+      one.refusals += 1;
+      if (one.last?.until === null) one.last.until = process.hrtime.bigint();
+    }
   }
 }
 
