@@ -16,6 +16,9 @@ export interface Confirming {
   readonly confirmation?: string;
 }
 
+/** Codes of what an admin's word is asked for. */
+const WAITING = /"(?:confirmation_required|mass_export_unconfirmed)"/;
+
 /** Sends with the id that was given; asks when there is a reason to be told. */
 export function confirming(transport: Transport, { ask, confirmation }: Confirming): Transport {
   const headers = confirmation === undefined ? {} : { [CONFIRMATION_HEADER]: confirmation };
@@ -24,7 +27,7 @@ export function confirming(transport: Transport, { ask, confirmation }: Confirmi
     send: async (request) => {
       const answer = await transport.send({ ...request, headers });
       const isAsking = ask !== undefined && answer.status === 403;
-      if (isAsking && parseUtf8(answer.body).includes('"confirmation_required"')) {
+      if (isAsking && WAITING.test(parseUtf8(answer.body))) {
         return askFor(transport, request, ask);
       }
       return answer;

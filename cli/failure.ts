@@ -73,6 +73,8 @@ const NEXT: Partial<Record<ErrorCode, string>> = {
   federation_rollback: "Ask the other side. If it started anew, remove the relationship and create it again.",
   confirmation_required:
     "Repeat the command with --ask <reason>, have an admin confirm it in the console, then repeat it with --confirmation <id>.",
+  mass_export_unconfirmed:
+    "Look at one agent or one job, or repeat the command with --ask <reason>, have an admin confirm it in the console, then repeat it with --confirmation <id>.",
   rate_limited: "Wait a few seconds and try again.",
   overloaded: "Wait a few seconds and try again.",
 };

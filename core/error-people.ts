@@ -20,6 +20,11 @@ export const PEOPLE_ERRORS = {
     status: 403,
     message: "A second admin has to confirm exactly this request first: POST /v1/confirmations.",
   },
+  mass_export_unconfirmed: {
+    status: 403,
+    message:
+      "You have read as much of everybody's today as one person may alone. A second admin has to confirm exactly this request: POST /v1/confirmations.",
+  },
   confirmation_pending: { status: 403, message: "Nobody has confirmed this request yet." },
   confirmation_invalid: { status: 403, message: "The confirmation is not for this request now." },
   second_admin_required: { status: 403, message: "Another admin has to confirm this." },

@@ -135,7 +135,7 @@ async function startServing(
   await beginWith(parts, services, feed);
   await startBrokers(services, cleanups);
   await services.turns.start(cleanups);
-  watchAgentRatio(core, cleanups);
+  watchAgentRatio(core, services.ratioHistory, cleanups);
   cleanups.push(async () => {
     await services.refusals.close();
     await core.ledger.drain();

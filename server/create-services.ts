@@ -1,4 +1,5 @@
 /** Makes the services that routes work with, from the opened parts and what was made of them. */
+import { join } from "node:path";
 import { ProvenChains } from "@trustwarden/core/agentid/proven-chains.ts";
 import type { TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
@@ -27,6 +28,7 @@ import { flowOfPeer } from "./http/request-flow.ts";
 import { ROUTES } from "./http/routes.ts";
 import type { Services } from "./http/services.ts";
 import { createIntake } from "./intake/create-intake.ts";
+import { RatioHistory } from "./intake/ratio-history.ts";
 import { Outcomes } from "./ledger/outcomes.ts";
 import { PublishedCheckpoints } from "./ledger/published-checkpoints.ts";
 import { LedgerQueries } from "./ledger/queries.ts";
@@ -102,6 +104,7 @@ export function createServices(
     people: peopleOf(parts, made),
     approvals: new ApprovalWaiters(),
     streams: createStreams(parts),
+    ratioHistory: new RatioHistory(join(parts.config.dataDir, "agents-per-owner")),
     nonces: noncesOf(parts),
     oauth: createAuthorizationServer({
       ...parts,
@@ -155,6 +158,8 @@ function peopleOf({ keys, random, store, config }: Parts, { urls }: Pick<Service
     reads: store.reads,
     origin: () => urls().console,
     isSocketConfirmed: config.console?.secondAdmin === "everywhere",
+    // Without a console there are no people, and the socket is not counted.
+    linesPerDay: config.console?.linesPerDay ?? 0,
     providers: config.console?.identityProviders ?? [],
   });
 }

@@ -146,7 +146,7 @@ describe("a confirmation", () => {
     expect(shown).toMatchObject({ ...TURN, state: "pending", asked_by: `person:${admin.personId}` });
     const list = await sendAdmin(server.adminSocket, { target: "/v1/confirmations" });
     expect(list.text).toContain(id);
-    const body = JSON.stringify({ method: "GET", target: "/v1/agents", reason: "none" });
+    const body = JSON.stringify({ method: "GET", target: "/v1/status", reason: "none" });
     const asked = await sendConsole(
       server,
       { method: "POST", target: "/v1/confirmations", body },

@@ -37,12 +37,18 @@ describe("the live row", () => {
     const frames = framesOf(answer);
     expect(frames).toHaveLength(2);
     expect(frames[0]?.counts).toMatchObject({ owners: 1, agents: 1, live_instances: 1 });
+    // As the server found it at its start; later frames have none.
+    expect(frames.map(({ ratio }) => ratio)).toEqual([
+      [{ at: expect.any(Number), owners: 0, agents: 0 }],
+      undefined,
+    ]);
     expect(frames[1]?.ledger.size).toBeGreaterThan(0);
   });
 
   it("shows an owner no counts of everybody", async () => {
     const [frame] = framesOf(await asOwner("/v1/live?frames=1"));
     expect(frame?.counts).toBeNull();
+    expect(frame?.ratio).toBeUndefined();
   });
 
   it("refuses more frames than a minute's, and whoever proves nothing", async () => {

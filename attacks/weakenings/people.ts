@@ -67,6 +67,19 @@ export const PEOPLE_WEAKENINGS = {
         "  return isBound && kind.length === 0 && route.needsConfirmation?.(services, question) === true;\n",
     },
   ],
+  "pages-without-end": [
+    {
+      file: "server/console/reading-allowance.ts",
+      find: "  return read >= allowanceOf(services, kind);\n",
+      replace: "  return read >= 1000 * allowanceOf(services, kind);\n",
+    },
+    {
+      file: "server/console/counted-reads.ts",
+      find: "  if (before[kind] < allowanceOf(services, kind) || isConfirmed(services, visit)) return;\n",
+      replace:
+        "  if (before[kind] < 1000 * allowanceOf(services, kind) || isConfirmed(services, visit)) return;\n",
+    },
+  ],
   "restores-wait-for-nobody": [
     {
       file: "server/approvals/held.ts",

@@ -57,6 +57,13 @@ export const liveQuery = z.strictObject({
 });
 export type LiveQuery = z.output<typeof liveQuery>;
 
+const ratioPoint = z.object({
+  at: z.number().int().describe("Unix seconds"),
+  owners: z.number().int(),
+  agents: z.number().int(),
+});
+export type RatioPoint = z.infer<typeof ratioPoint>;
+
 /** One frame of `GET /v1/live`: what has happened since the frame before, however much it was. */
 export const liveFrame = z.object({
   at_ms: z.number().int(),
@@ -68,6 +75,12 @@ export const liveFrame = z.object({
     .object({ owners: z.number().int(), agents: z.number().int(), live_instances: z.number().int() })
     .nullable()
     .describe("null for whoever sees its own agents only"),
+  ratio: z
+    .array(ratioPoint)
+    .optional()
+    .describe(
+      "with the first frame, where there are counts: the last week in steps of ten minutes, oldest first",
+    ),
   epoch: z.number().int(),
   verifiers: z.number().int().describe("live leases"),
   ledger: z.object({

@@ -18,6 +18,8 @@ export const consoleSettings = z
     origin: z.string().max(512).regex(ORIGIN).optional(),
     /** Where nobody does alone what needs a second admin: in the console, or at the admin socket too. */
     secondAdmin: z.enum(["console", "everywhere"]).default("console"),
+    /** Lines of everybody's events, agents and owners that one person reads alone in a day. See docs/decisions/0107. */
+    linesPerDay: z.coerce.number().int().min(100).max(1_000_000_000).default(20_000),
     /** By which people may sign in, beside their passkeys. See docs/guides/people.md. */
     identityProviders: identityProviders.default([]),
     tls: z.strictObject({ certFile: directory, keyFile: directory }).optional(),

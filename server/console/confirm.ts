@@ -9,11 +9,21 @@ import type { Arrival } from "../http/arrival.ts";
 import { contextOf } from "../http/command-context.ts";
 import type { GuardedRoute, Question } from "../http/route.ts";
 import type { Services } from "../http/services.ts";
+import { isBeyondAllowance } from "./reading-allowance.ts";
 
 type Visiting = Pick<Question, "arrival" | "caller">;
 
-/** Whether a question waits for a second admin, by whom it is asked. */
-export function needsConfirmation(services: Services, route: GuardedRoute, question: Question): boolean {
+/** What a question is refused with until a second admin has confirmed it; null for one that waits for nobody. */
+export function whyConfirmed(
+  services: Services,
+  route: GuardedRoute,
+  question: Question,
+): "confirmation_required" | "mass_export_unconfirmed" | null {
+  if (needsConfirmation(services, route, question)) return "confirmation_required";
+  return isBeyondAllowance(services, route, question) ? "mass_export_unconfirmed" : null;
+}
+
+function needsConfirmation(services: Services, route: GuardedRoute, question: Question): boolean {
   const { kind } = question.caller.principal;
   const isBound = kind === "person" || (kind === "operator" && services.people.isSocketConfirmed);
   return isBound && route.needsConfirmation?.(services, question) === true;
@@ -22,12 +32,17 @@ export function needsConfirmation(services: Services, route: GuardedRoute, quest
 /**
  * Uses up the confirmation that came with a request.
  *
- * @throws TrustWardenError `confirmation_required`, `confirmation_pending`, `confirmation_invalid`, `second_admin_required`.
+ * @param without - what it is refused with when none came.
+ * @throws TrustWardenError that, `confirmation_pending`, `confirmation_invalid`, `second_admin_required`.
  */
-export async function requireConfirmed(services: Services, visiting: Visiting): Promise<void> {
+export async function requireConfirmed(
+  services: Services,
+  visiting: Visiting,
+  without: NonNullable<ReturnType<typeof whyConfirmed>>,
+): Promise<void> {
   const { arrival } = visiting;
   const id = confirmationIdOf(arrival);
-  if (id === undefined) throw new TrustWardenError("confirmation_required");
+  if (id === undefined) throw new TrustWardenError(without);
   const context = contextOf(services, visiting);
   const salt = services.reads.findConfirmation(id)?.salt ?? "";
   const confirmation = { change: "use", id, digest: digestOf(arrival, salt) } as const;
@@ -36,13 +51,23 @@ export async function requireConfirmed(services: Services, visiting: Visiting): 
 }
 
 /** Who stands behind a request, as principals: who asked, and who confirmed exactly that; a word on another request names nobody. */
-export function standingBehind({ reads }: Pick<Services, "reads">, { arrival, caller }: Visiting): string {
-  const asker = formatPrincipal(caller.principal);
+export function standingBehind(services: Pick<Services, "reads">, visiting: Visiting): string {
+  const asker = formatPrincipal(visiting.caller.principal);
+  const confirmedBy = confirmerOf(services, visiting);
+  return confirmedBy === null ? asker : `${asker} person:${confirmedBy}`;
+}
+
+/** Whether another admin's word on exactly this request was used up for it. */
+export function isConfirmed(services: Pick<Services, "reads">, visiting: Visiting): boolean {
+  return confirmerOf(services, visiting) !== null;
+}
+
+function confirmerOf({ reads }: Pick<Services, "reads">, { arrival, caller }: Visiting): string | null {
   const id = confirmationIdOf(arrival);
   const found = id === undefined ? undefined : reads.findConfirmation(id);
-  const isUsed = found !== undefined && found.askedBy === asker && found.usedAt !== null;
-  const isIts = isUsed && found.digest === digestOf(arrival, found.salt);
-  return isIts && found.answeredBy !== null ? `${asker} person:${found.answeredBy}` : asker;
+  const isUsed =
+    found !== undefined && found.askedBy === formatPrincipal(caller.principal) && found.usedAt !== null;
+  return isUsed && found.digest === digestOf(arrival, found.salt) ? found.answeredBy : null;
 }
 
 function digestOf({ method, target, rawBody }: Arrival, salt: string): string {

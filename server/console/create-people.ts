@@ -20,9 +20,10 @@ export function createPeople(options: {
   /** Where browsers find the console; null without one. */
   readonly origin: () => string | null;
   readonly isSocketConfirmed: boolean;
+  readonly linesPerDay: number;
   readonly providers: readonly IdentityProviderConfig[];
 }): People {
-  const { key, random, reads, origin, isSocketConfirmed } = options;
+  const { key, random, reads, origin, isSocketConfirmed, linesPerDay } = options;
   if (key.isNew && reads.listPeople({ after: "", limit: 1 }).length > 0) {
     throw new TrustWardenError("seal_broken", { reason: "the key of people is missing" });
   }
@@ -33,5 +34,6 @@ export function createPeople(options: {
   };
   const openFetch = createOpenFetch("console.identityProviders caFile");
   const providers = options.providers.map((config) => new IdentityProvider(config, openFetch));
-  return { isSocketConfirmed, providers, seal, challenges: new Challenges(seal.challengeKey, random), place };
+  const challenges = new Challenges(seal.challengeKey, random);
+  return { isSocketConfirmed, linesPerDay, providers, seal, challenges, place };
 }

@@ -24,6 +24,8 @@ export const INVITATION_SECONDS = 24 * 60 * 60;
 export interface People {
   /** Whether the admin socket too waits for a second admin, where nobody acts alone. */
   readonly isSocketConfirmed: boolean;
+  /** Lines of everybody's that one person reads alone in a day (`reading-allowance.ts`). */
+  readonly linesPerDay: number;
   readonly seal: PersonSeal;
   readonly challenges: Challenges;
   /** Identity providers by which people may sign in. */

@@ -7,6 +7,7 @@
 import type { Role } from "@trustwarden/core/role.ts";
 import { formatRoute, type GuardedRoute, type Route } from "../http/route.ts";
 import { confirmationOf } from "./confirmed-rows.ts";
+import { countReads } from "./counted-reads.ts";
 
 const READERS: readonly Role[] = ["auditor", "operator", "admin"];
 const READERS_AND_OWNERS: readonly Role[] = ["owner", ...READERS];
@@ -117,7 +118,7 @@ export function admitPeople(routes: readonly Route[]): readonly Route[] {
   return routes.map((route) => {
     const name = formatRoute(route);
     if (route.access === "public") return CONSOLE_PUBLIC_ROWS.includes(name) ? onConsole(route) : route;
-    const confirmed = withConfirmation(route);
+    const confirmed = countReads(withConfirmation(route));
     const roles = PERSON_ROWS[name];
     if (roles === undefined) return confirmed;
     return onConsole({ ...confirmed, access: [...new Set([...confirmed.access, "person" as const])], roles });

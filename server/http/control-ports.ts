@@ -11,7 +11,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { GuardPorts } from "@trustwarden/core/guard.ts";
 import { formatChain, formatPrincipal } from "@trustwarden/core/principal.ts";
 import { isPolicyStopped } from "../approvals/stopped-policy.ts";
-import { needsConfirmation, requireConfirmed } from "../console/confirm.ts";
+import { requireConfirmed, whyConfirmed } from "../console/confirm.ts";
 import { requireSession } from "../console/session-proof.ts";
 import type { Appended } from "../ledger/ledger.ts";
 import type { ControlDraft } from "../store/ports.ts";
@@ -204,7 +204,7 @@ async function record(
   const isAllowed = decision.effect === "allow";
   if (isAllowed && isHeldBack(services, route, caller)) await refuseHeld(services, visit);
   const question = questionOf(arrival, caller);
-  if (isAllowed && needsConfirmation(services, route, question)) await confirm(services, route, question);
+  if (isAllowed) await confirm(services, route, question);
   if (!isAllowed && !mayRecordRefusal(services, { arrival, route, caller, reason: "denied" })) return null;
   if (!isAllowed || route.recording === "single") {
     return append(
@@ -231,8 +231,10 @@ async function record(
 
 /** A second admin's word is used up before anything is recorded as allowed; without it the refusal is, also of a read. */
 async function confirm(services: Services, route: GuardedRoute, question: Question): Promise<void> {
+  const why = whyConfirmed(services, route, question);
+  if (why === null) return;
   try {
-    await requireConfirmed(services, question);
+    await requireConfirmed(services, question, why);
   } catch (error) {
     const { arrival, caller } = question;
     if (error instanceof TrustWardenError && error.status < 500) {

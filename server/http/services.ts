@@ -24,6 +24,7 @@ import type { GatewayParts } from "../gateway/gateway.ts";
 import type { McpGateway } from "../gateway/mcp/create-mcp.ts";
 import type { DatabaseRoles } from "../gateway/postgresql/database-roles.ts";
 import type { Intake } from "../intake/create-intake.ts";
+import type { RatioHistory } from "../intake/ratio-history.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { Outcomes } from "../ledger/outcomes.ts";
 import type { PublishedCheckpoints } from "../ledger/published-checkpoints.ts";
@@ -174,6 +175,8 @@ export interface Services {
   readonly approvals: ApprovalWaiters;
   /** Streams of security events that receivers made. */
   readonly streams: SecurityEventStreams;
+  /** Agents per owner of the last week. */
+  readonly ratioHistory: RatioHistory;
   readonly nonces: Nonces;
   readonly oauth: AuthorizationServer;
   readonly attestors: Attestors;

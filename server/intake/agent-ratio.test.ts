@@ -7,6 +7,7 @@ function watch(limit: number, marked = { isOn: false }) {
   const counts = { owners: 1, agents: 0 };
   const drafts: ControlDraft[] = [];
   const warned: string[] = [];
+  const noted: number[] = [];
   let isBroken = false;
   const ratio = new AgentRatio({
     limit,
@@ -17,6 +18,7 @@ function watch(limit: number, marked = { isOn: false }) {
       },
     },
     counts: () => counts,
+    note: ({ agents }) => noted.push(agents),
     record: async (draft) => {
       if (isBroken) throw new Error("the ledger is not there");
       drafts.push(draft);

@@ -11,6 +11,7 @@ import { join } from "node:path";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { Cleanup, Parts } from "../parts.ts";
 import type { ControlDraft } from "../store/ports.ts";
+import type { RatioHistory } from "./ratio-history.ts";
 
 /** Counting a million agents takes a few milliseconds of the thread that keeps the leases. */
 const LOOK_MS = 30_000;
@@ -26,6 +27,8 @@ export interface AgentRatioOptions {
   /** Outlives the process; an alarm that was not marked sounds once more. */
   readonly mark: { isOn(): boolean; set(isOn: boolean): void };
   readonly counts: () => { readonly owners: number; readonly agents: number };
+  /** Told what each look found. */
+  readonly note: (counts: { readonly owners: number; readonly agents: number }) => void;
   /** @throws TrustWardenError `ledger_unavailable`. */
   readonly record: (draft: ControlDraft) => Promise<void>;
   readonly warn: (facts: Readonly<Record<string, string | number>>, message: string) => void;
@@ -41,7 +44,11 @@ interface RatioParts {
 }
 
 /** Watches from now on. @param cleanups - take how to end that. */
-export function watchAgentRatio({ parts, ledger, identity }: RatioParts, cleanups: Cleanup[]): void {
+export function watchAgentRatio(
+  { parts, ledger, identity }: RatioParts,
+  history: Pick<RatioHistory, "note">,
+  cleanups: Cleanup[],
+): void {
   const { config, store, clock, log } = parts;
   const markFile = join(config.dataDir, MARK);
   const contextNow = () => ({
@@ -59,10 +66,10 @@ export function watchAgentRatio({ parts, ledger, identity }: RatioParts, cleanup
         isOn ? writeFileSync(markFile, "", { mode: 0o600 }) : rmSync(markFile, { force: true }),
     },
     counts: () => store.reads.counts(),
+    note: ({ owners, agents }) => history.note({ at: Math.floor(clock.nowMs() / 1000), owners, agents }),
     record: async (draft) => void (await ledger.recordControl(draft, contextNow())),
     warn: (facts, message) => log.warn(facts, message),
-    onFailure: () =>
-      log.error({ code: "ledger_unavailable" }, "the alarm about agents per owner was not kept"),
+    onFailure: () => log.error({ code: "ledger_unavailable" }, "the look at agents per owner was not kept"),
   });
   cleanups.push(() => ratio.close());
   ratio.start();
@@ -97,8 +104,13 @@ export class AgentRatio {
 
   /** Sounds when the limit is passed. @throws TrustWardenError `ledger_unavailable`: then it sounds at the next look. */
   async look(): Promise<void> {
-    const { limit, counts, record, warn } = this.#options;
-    const { owners, agents } = counts();
+    const found = this.#options.counts();
+    await this.#sound(found);
+    this.#options.note(found);
+  }
+
+  async #sound({ owners, agents }: { readonly owners: number; readonly agents: number }): Promise<void> {
+    const { limit, record, warn } = this.#options;
     if (this.#isOn && agents < CLEAR * limit * owners) this.#set(false);
     if (this.#isOn || owners === 0 || agents < limit * owners) return;
     const facts = { agents, owners, limit };

@@ -96,6 +96,7 @@ const COMMAND_SET: Readonly<Record<Exclude<keyof StoreCommands, "close">, true>>
   approveMcp: true,
   loadPolicy: true,
   changePeople: true,
+  countReading: true,
   touchSession: true,
   changeAuthority: true,
   mendAuthority: true,

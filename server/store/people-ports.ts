@@ -9,6 +9,7 @@ import type { Role } from "@trustwarden/core/role.ts";
 import type { ConfirmationChange, ConfirmationReads } from "./confirmation-ports.ts";
 import type { OrganizationChange, OrganizationReads } from "./organization-ports.ts";
 import type { CommandContext, Committed } from "./ports.ts";
+import type { ReadingCommands, ReadingReads } from "./reading-ports.ts";
 import type { RestoreChange, RestoreReads } from "./restore-ports.ts";
 import type { Revoked } from "./revocation-ports.ts";
 
@@ -208,7 +209,7 @@ export interface PeopleChanged {
   readonly stop?: Committed<Revoked>;
 }
 
-export interface PeopleCommands {
+export interface PeopleCommands extends ReadingCommands {
   /**
    * @throws TrustWardenError `link_invalid`, `person_exists`, `passkey_reused`, `passkey_invalid`, `challenge_used`,
    *   `session_invalid`, `sign_in_again`, `not_found`, `last_admin`, `owner_in_use`, and those of `changeConfirmation`,
@@ -219,7 +220,7 @@ export interface PeopleCommands {
   touchSession(touch: { readonly sessionSha256: string; readonly now: number }): Promise<null>;
 }
 
-export interface PeopleReads extends ConfirmationReads, OrganizationReads, RestoreReads {
+export interface PeopleReads extends ConfirmationReads, OrganizationReads, ReadingReads, RestoreReads {
   findPerson(personId: string): PersonState | undefined;
   /** By id, after one of them. */
   listPeople(query: { readonly after: string; readonly limit: number }): readonly PersonState[];

@@ -11,6 +11,7 @@ import type {
   UsedSubject,
 } from "./people-ports.ts";
 import { LINK_KINDS } from "./people-ports.ts";
+import { createReadingReads } from "./reading-rows.ts";
 import { createRestoreReads } from "./restore-rows.ts";
 import type { Row, SqliteDatabase } from "./sqlite-database.ts";
 
@@ -34,6 +35,7 @@ export function createPeopleReads(database: SqliteDatabase): PeopleReads {
   return {
     ...createConfirmationReads(database),
     ...createOrganizationReads(database),
+    ...createReadingReads(database),
     ...createRestoreReads(database),
     findPerson: (personId) => findPerson(database, personId),
     listPeople: ({ after, limit }) => database.all(LIST_PEOPLE, after, limit).map(parsePerson),

@@ -41,6 +41,8 @@ import { issueStatusList } from "./commands/status-slots.ts";
 import { acceptTransfer, offerTransfer } from "./commands/transfer-agent.ts";
 import type { PeopleChanged, PeopleCommand } from "./people-ports.ts";
 import type { CommandContext, Committed, IssuedCrls, IssuedStatusList } from "./ports.ts";
+import type { ReadingState } from "./reading-ports.ts";
+import { countReading } from "./reading-rows.ts";
 import type { RegistrationCommands } from "./registration-ports.ts";
 import type { SqliteDatabase } from "./sqlite-database.ts";
 import type { TransferCommands } from "./transfer-ports.ts";
@@ -49,15 +51,26 @@ import type { WriterCommand } from "./writer-protocol.ts";
 
 const MARK_SEQUENCED = "DELETE FROM outbox WHERE outbox_id = ?";
 
+const BOOKS = {
+  addLabels: true,
+  saveBudgetUse: true,
+  countReading: true,
+  touchSession: true,
+  markSequenced: true,
+} as const;
+
+/** Of which the ledger is told nothing. */
+type Bookkeeping = Extract<WriterCommand, { readonly kind: keyof typeof BOOKS }>;
+
+/** What came of a command. */
+type Ran = Committed<unknown> | ReturnType<typeof runUnrecorded> | ReturnType<typeof keepBooks>;
+
 /**
  * Runs one command; those of agents and operators with all that belongs to each of them. Revoking does not look at the
  * clock: stopping must work whatever it says.
  */
-export function runCommand(
-  database: SqliteDatabase,
-  deps: CommandDeps,
-  request: WriterCommand,
-): Committed<unknown> | ReturnType<typeof runUnrecorded> | ReturnType<typeof keepBooks> {
+export function runCommand(database: SqliteDatabase, deps: CommandDeps, request: WriterCommand): Ran {
+  if (isBookkeeping(request)) return keepBooks(database, request);
   switch (request.kind) {
     case "createOwner":
     case "createVerifierTicket":
@@ -113,11 +126,6 @@ export function runCommand(
       return commitSecret(database, deps, request.command);
     case "changePeople":
       return commitPeople(database, deps, request.command);
-    case "addLabels":
-    case "saveBudgetUse":
-    case "touchSession":
-    case "markSequenced":
-      return keepBooks(database, request);
   }
 }
 
@@ -217,19 +225,22 @@ function runNeighbours(
   }
 }
 
+function isBookkeeping(request: WriterCommand): request is Bookkeeping {
+  return Object.hasOwn(BOOKS, request.kind);
+}
+
 /** Runs a command that the ledger is told nothing of: it only remembers what something else has recorded. */
 function keepBooks(
   database: SqliteDatabase,
-  request: Extract<
-    WriterCommand,
-    { readonly kind: "addLabels" | "saveBudgetUse" | "touchSession" | "markSequenced" }
-  >,
-): ReturnType<typeof saveBudgetUse> {
+  request: Bookkeeping,
+): ReturnType<typeof saveBudgetUse> | ReadingState {
   switch (request.kind) {
     case "addLabels":
       return addLabels(database, request.command);
     case "saveBudgetUse":
       return saveBudgetUse(database, request.rows);
+    case "countReading":
+      return countReading(database, request.reading);
     case "touchSession":
       return touchSession(database, request.touch);
     case "markSequenced":

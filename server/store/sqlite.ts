@@ -152,6 +152,7 @@ function createCommands(writer: WriterClient): StoreCommands {
       writer.run<Committed<RegisteredForeign>>({ kind: "registerForeign", command }),
     admitSvid: (command) => writer.run<Committed<null>>({ kind: "admitSvid", command }),
     changePeople: (command) => writer.run({ kind: "changePeople", command }),
+    countReading: (reading) => writer.run({ kind: "countReading", reading }),
     touchSession: (touch) => writer.run({ kind: "touchSession", touch }),
     setBudget: (command) => writer.run<Committed<BudgetState>>({ kind: "setBudget", command }),
     saveBudgetUse: async (rows) => {

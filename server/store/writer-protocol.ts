@@ -30,6 +30,7 @@ import type { PeopleCommand } from "./people-ports.ts";
 import type { LoadPolicyCommand } from "./policy-ports.ts";
 import type { CommandContext, IssueCommand, JwtCommand, RenewCommand } from "./ports.ts";
 import type { StateSettings } from "./postgres-state/protocol.ts";
+import type { NewReading } from "./reading-ports.ts";
 import type {
   AdmitNodeCommand,
   CreateEntryCommand,
@@ -106,6 +107,7 @@ export type WriterCommand =
       readonly rows: readonly BudgetUseRow[] | ShareBudgetUse | FoldBudgetShares;
     }
   | { readonly kind: "changePeople"; readonly command: PeopleCommand }
+  | { readonly kind: "countReading"; readonly reading: NewReading }
   | {
       readonly kind: "touchSession";
       readonly touch: { readonly sessionSha256: string; readonly now: number };

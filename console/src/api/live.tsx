@@ -22,9 +22,11 @@ export interface Live {
   readonly frames: readonly LiveFrame[];
   /** Newest first. */
   readonly recent: LiveFrame["recent"];
+  /** Agents per owner of the last week, oldest first; empty for whoever sees no counts. */
+  readonly ratio: NonNullable<LiveFrame["ratio"]>;
 }
 
-const NOTHING: Live = { isConnected: false, frames: [], recent: [] };
+const NOTHING: Live = { isConnected: false, frames: [], recent: [], ratio: [] };
 const LiveContext = createContext<Live>(NOTHING);
 
 /** What happens now. */
@@ -67,10 +69,11 @@ function follow(change: (next: (live: Live) => Live) => void, onRefused: () => v
   };
 }
 
-function withFrame({ frames, recent }: Live, frame: LiveFrame): Live {
+function withFrame({ frames, recent, ratio }: Live, frame: LiveFrame): Live {
   return {
     isConnected: true,
     frames: [...frames.slice(1 - MAX_FRAMES), frame],
+    ratio: frame.ratio ?? ratio,
     recent: frame.recent.length === 0 ? recent : [...frame.recent, ...recent].slice(0, MAX_RECENT),
   };
 }

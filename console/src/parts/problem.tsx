@@ -18,6 +18,8 @@ const NEXT: Readonly<Record<string, string>> = {
   NotAllowedError: "Nothing was signed. Try again when your passkey is at hand.",
   second_admin_required:
     "Neither of the two may have let in or raised the other within a day; have a third admin look.",
+  mass_export_unconfirmed:
+    "An agent, a job or an event by its name goes on. More of everybody's is a second admin's to agree to: a page of the Ledger at a time, or all of it as one file.",
   confirmation_pending: "Wait until another admin has confirmed it, under Confirmations.",
   confirmation_invalid: "Nothing was done. It may be over, refused or used: ask again where it is done.",
   claim_unknown:

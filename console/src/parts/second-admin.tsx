@@ -17,6 +17,9 @@ const LOOK_MS = 4000;
 /** Ten minutes; whoever looks on for longer asks by hand, so that an empty chair does not keep a session alive. */
 const MAX_LOOKS = 150;
 
+/** Refusals that a second admin's word lifts. */
+const ASKED: readonly string[] = ["confirmation_required", "mass_export_unconfirmed"];
+
 export const CONFIRMATION_TONES: Readonly<Record<ConfirmationView["state"], Tone>> = {
   pending: "warn",
   confirmed: "good",
@@ -29,7 +32,7 @@ export const CONFIRMATION_TONES: Readonly<Record<ConfirmationView["state"], Tone
 export function Outcome<Answer>({ act }: { readonly act: Act<Answer> }): ReactElement | null {
   const { error, variables: asking } = act;
   if (error === null || asking === undefined) return null;
-  if (!isApiError(error) || error.code !== "confirmation_required") return <Problem error={error} />;
+  if (!isApiError(error) || !ASKED.includes(error.code)) return <Problem error={error} />;
   return (
     <SecondAdmin
       request={exactRequestOf(asking)}
@@ -38,7 +41,8 @@ export function Outcome<Answer>({ act }: { readonly act: Act<Answer> }): ReactEl
   );
 }
 
-function SecondAdmin({
+/** Asks for one, and offers to do it when there is one. */
+export function SecondAdmin({
   request,
   onGo,
 }: {

@@ -8,7 +8,7 @@ import { useApi } from "../api/use-api.ts";
 import { formatAgentName, formatTime } from "../parts/format.ts";
 import { Icon } from "../parts/icons.tsx";
 import { Empty, Panel, Table, Waiting } from "../parts/parts.tsx";
-import { Problem } from "../parts/problem.tsx";
+import { ReadProblem } from "../parts/read-problem.tsx";
 import { OutcomeBadge } from "./answer.tsx";
 
 const FILTERS = [
@@ -55,7 +55,7 @@ export function Ledger(): ReactElement {
       <Panel title="Search" aside={<EvidenceLink search={search} />}>
         <Filters key={JSON.stringify(search)} search={search} />
         {page.isPending ? <Waiting what="Searching" /> : null}
-        {page.isError ? <Problem error={page.error} retry={() => void page.refetch()} /> : null}
+        {page.isError ? <ReadProblem of={page} path={path} answer={eventPage} /> : null}
         {page.data === undefined ? null : <Found events={page.data.events} isJob={isJob} />}
         {page.data === undefined ? null : (
           <Pages search={search} next={page.data.next_cursor} previous={page.data.previous_cursor} />

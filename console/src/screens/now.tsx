@@ -8,6 +8,7 @@ import { formatAgentName, formatClock, formatCount, formatRatio } from "../parts
 import { Badge, Empty, Figure, Panel, Waiting } from "../parts/parts.tsx";
 import { Pulse } from "../parts/pulse.tsx";
 import { MANY_AGENTS_PER_OWNER, Ratio } from "../parts/ratio.tsx";
+import { RatioHistory } from "../parts/ratio-history.tsx";
 
 /** Decisions a second are told from this many frames: two seconds. */
 const RATE_FRAMES = 4;
@@ -43,6 +44,7 @@ export function Now(): ReactElement {
       {frame === undefined || frame.counts === null ? null : (
         <Panel title="Agents for each owner">
           <Ratio agents={frame.counts.agents} owners={frame.counts.owners} />
+          <RatioHistory past={live.ratio} agents={frame.counts.agents} owners={frame.counts.owners} />
         </Panel>
       )}
       <Panel title="Latest decisions">

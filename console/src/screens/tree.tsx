@@ -79,18 +79,21 @@ export function Tree({
   useEffect(() => {
     if (wanted?.kind === "more") load(wanted.under);
   }, [wanted, load]);
-  if (error !== null) return <Problem error={error} />;
+  if (error !== null && !branches.has("")) return <Problem error={error} />;
   if (!branches.has("")) return <Waiting what="Reading the tree" />;
   if (lines.length === 0) return <NoAgents prefix={prefix} root={root} />;
   return (
-    <div className="tree" ref={box} data-lines={lines.length}>
-      <ul className="tree-body" style={{ height: rows.getTotalSize() }}>
-        {shown.map(({ index, start, key }) => {
-          const line = lines[index];
-          return line === undefined ? null : <TreeLine key={key} line={line} top={start} toggle={toggle} />;
-        })}
-      </ul>
-    </div>
+    <>
+      {error === null ? null : <Problem error={error} />}
+      <div className="tree" ref={box} data-lines={lines.length}>
+        <ul className="tree-body" style={{ height: rows.getTotalSize() }}>
+          {shown.map(({ index, start, key }) => {
+            const line = lines[index];
+            return line === undefined ? null : <TreeLine key={key} line={line} top={start} toggle={toggle} />;
+          })}
+        </ul>
+      </div>
+    </>
   );
 }
 

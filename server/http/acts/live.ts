@@ -58,7 +58,8 @@ async function* frames(
     const mine = decisions.filter((decision) => ownerId === null || decision.ownerId === ownerId);
     const shown = await frameOf(services, { mine, ownerId, spanMs: Math.round(nowMs - lastMs) });
     lastMs = nowMs;
-    yield `data: ${JSON.stringify(liveFrame.parse(shown))}\n\n`;
+    const ratio = frame === 0 && ownerId === null ? { ratio: services.ratioHistory.points } : {};
+    yield `data: ${JSON.stringify(liveFrame.parse({ ...shown, ...ratio }))}\n\n`;
   }
 }
 
