@@ -47,7 +47,9 @@ export async function checkDeployment(session: Session, file: string | undefined
     await asked("main listener", (status) => checkListener(session, "main listener", status.server_url)),
     await asked("stop listener", (status) => checkListener(session, "stop listener", status.stop_url)),
     await asked("high-water mark", async (status) => checkMark(mark, status)),
-    await asked("witnesses", (status) => checkWitnesses(session, config, status)),
+    await asked("witnesses", (status) =>
+      checkWitnesses(session, { config, status, nowMs: session.io.nowMs() }),
+    ),
     ...(await checkLedgerPlaces(config)),
     ...(await checkStatePlace(config)),
     ...(await checkServers(config, () => session.io.nowMs())),

@@ -3,8 +3,9 @@
  * because nobody told them its key.
  */
 import { readFileSync } from "node:fs";
+import { isLaterQuarter, quarterOf } from "@trustwarden/core/agentledger/shard.ts";
 import { parseTlogPolicy } from "@trustwarden/core/agentledger/tlog-policy.ts";
-import { type StatusAnswer, shardList } from "@trustwarden/core/api/ledger.ts";
+import { type StatusAnswer, shardList, tailAnswer } from "@trustwarden/core/api/ledger.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { ServerConfig } from "@trustwarden/server/config.ts";
 import { createWitnessClient } from "@trustwarden/server/witnessing/witness-client.ts";
@@ -15,15 +16,33 @@ const NAME = "witnesses";
 /** A witness is asked every few seconds. */
 const MAX_UNWITNESSED = 10_000;
 
-/** @throws what the server or the policy's file cannot be read for. */
+/** What the check is made of. */
+interface WitnessCheck {
+  readonly config: Pick<ServerConfig, "witnesses" | "ledger">;
+  readonly status: StatusAnswer;
+  /** Unix milliseconds. */
+  readonly nowMs: number;
+}
+
+/**
+ * @param nowMs - Unix milliseconds.
+ * @throws what the server or the policy's file cannot be read for.
+ */
 export async function checkWitnesses(
-  { client }: Session,
-  { witnesses }: Pick<ServerConfig, "witnesses">,
-  { ledger }: StatusAnswer,
+  { client }: Pick<Session, "client">,
+  { config: { witnesses, ledger: settings }, status, nowMs }: WitnessCheck,
 ): Promise<Check> {
+  const { ledger } = status;
   if (witnesses === undefined)
     return good(NAME, "nobody countersigns; a ledger that was cut off is noticed by its verifiers only");
   const current = (await client.get("/ledger/shards", shardList)).shards.at(-1);
+  const begun = current?.name ?? (await quarterOfFirst(client));
+  if (settings.shards === "quarterly" && begun !== null && isLaterQuarter(quarterOf(nowMs), begun))
+    return bad(
+      NAME,
+      `the ledger still is in the shard of ${begun}: too few witnesses would follow the next one, or its clock has just been set`,
+      "The server's log names the witnesses, and the key that each has to be told (docs/guides/witnesses.md).",
+    );
   if (current !== undefined && current.name !== null) {
     const { origin, vkey } = current;
     const absent = await absentFrom(origin, witnesses);
@@ -42,6 +61,13 @@ export async function checkWitnesses(
         `${missing} entries are not witnessed`,
         "Ask the witnesses; the server's log names those that are silent.",
       );
+}
+
+/** Of a ledger that never turned: by one of its first events. */
+async function quarterOfFirst(client: Session["client"]): Promise<string | null> {
+  const { events } = await client.get("/v1/ledger/tail?from=0&limit=16", tailAnswer);
+  const [first] = events;
+  return first === undefined ? null : quarterOf(Date.parse(first.event.timestamp));
 }
 
 /** Names of the witnesses that show no checkpoint of a log. */

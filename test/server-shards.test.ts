@@ -1,4 +1,5 @@
 /** A ledger that has turned to its next shard, over the API: nothing is lost between two logs, and each part is proven. */
+import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { verifyAcknowledgement } from "@trustwarden/core/agentledger/acknowledgement.ts";
@@ -12,15 +13,21 @@ import { createAdminTransport } from "../cli/admin-transport.ts";
 import { createClient } from "../cli/client.ts";
 import { createTemporaryExport } from "../cli/temporary-export.ts";
 import { auditDirectory } from "../cli/verify-directory.ts";
+import { createBackup } from "../server/backup/create-backup.ts";
+import { parseConfig } from "../server/config.ts";
 import { parseAnswer } from "./support/actors.ts";
 import { STORY_JOB } from "./support/evidence.ts";
-import { createShardedStory, type ShardedStory } from "./support/evidence-shards.ts";
+import { createShardedStory, type ShardedStory, turnLedger } from "./support/evidence-shards.ts";
 import { codeOf, jsonOf, send, sendAdmin } from "./support/http.ts";
-import { startTestServer } from "./support/server.ts";
+import { startTestServer, type TestServer, TRUST_DOMAIN } from "./support/server.ts";
 
 let story: ShardedStory;
 let bridged: string;
 
+const namesOf = async ({ adminSocket }: TestServer) =>
+  parseAnswer(shardList, await sendAdmin(adminSocket, { target: "/ledger/shards" })).shards.map(
+    ({ name }) => name,
+  );
 const asOperator = (target: string) => sendAdmin(story.server.adminSocket, { target });
 
 beforeAll(async () => {
@@ -132,20 +139,46 @@ describe("a ledger that has turned", () => {
     expect(codeOf(answer)).toBe("not_found");
   });
 
-  it("goes on after a start, by itself at the turn of a quarter, where it is told to", async () => {
+  it("is backed up whole, also when it turns while it is copied", async () => {
+    const { dataDir, configDir } = story.server.home;
+    const file = join(configDir, "..", "turned.tw");
+    const before = await namesOf(story.server);
+    let isFirst = true;
+    const { size } = await createBackup({
+      config: parseConfig({ trustDomain: TRUST_DOMAIN, dataDir, configDir }),
+      file,
+      recipient: null,
+      random: (length) => new Uint8Array(randomBytes(length)),
+      nowMs: () => Date.now(),
+      onProgress: async (step) => {
+        if (step !== "ledger" || !isFirst) return;
+        isFirst = false;
+        await turnLedger(story.server);
+      },
+    });
+    const { shards } = parseAnswer(shardList, await asOperator("/ledger/shards"));
+    expect(shards).toHaveLength(before.length + 1);
+    expect(size).toBeGreaterThan(shards.at(-1)?.first ?? 0);
+  });
+
+  it("goes on after a start, by itself at the turn of a quarter, unless it is told not to", async () => {
     const { home } = story.server;
     await story.server.close();
     const nowMs = Date.now() + 100 * 86_400_000;
     const clock = { nowMs: () => nowMs, monoMs: () => performance.now() };
-    const server = await startTestServer({ ledger: { storage: "posix", shards: "quarterly" } }, home, clock);
+    const settings = (shards: "quarterly" | "manual") => ({ ledger: { storage: "posix", shards } }) as const;
+    const manual = await startTestServer(settings("manual"), home, clock);
+    expect(await namesOf(manual)).toHaveLength(3);
+    await manual.close();
+    const server = await startTestServer({}, home, clock);
     const { shards } = shardList.parse(
       jsonOf(await sendAdmin(server.adminSocket, { target: "/ledger/shards" })),
     );
-    expect(shards.map(({ frozen }) => frozen)).toEqual([true, true, false]);
+    expect(shards.map(({ frozen }) => frozen)).toEqual([true, true, true, false]);
     await server.close();
-    const again = await startTestServer({ ledger: { storage: "posix", shards: "quarterly" } }, home, clock);
+    const again = await startTestServer(settings("quarterly"), home, clock);
     story = { ...story, server: again };
-    expect(parseAnswer(shardList, await asOperator("/ledger/shards")).shards).toHaveLength(3);
+    expect(parseAnswer(shardList, await asOperator("/ledger/shards")).shards).toHaveLength(4);
     const found = parseAnswer(eventAnswer, await asOperator(`/v1/events/${bridged}`));
     expect(found.records.map(({ index }) => index)).toEqual(found.event.indexes);
   });

@@ -3,10 +3,19 @@ import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs
 import { join } from "node:path";
 import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import { verifyWitnessedCheckpoint } from "@trustwarden/core/agentledger/cosignature.ts";
-import { isSameLogKey } from "@trustwarden/core/agentledger/shard.ts";
+import { isSameLogKey, quarterOf } from "@trustwarden/core/agentledger/shard.ts";
 import { parseTlogPolicy } from "@trustwarden/core/agentledger/tlog-policy.ts";
-import { discovery, eventAnswer, eventPage, statusAnswer, turnAnswer } from "@trustwarden/core/api/ledger.ts";
+import {
+  discovery,
+  eventAnswer,
+  eventPage,
+  shardList,
+  statusAnswer,
+  turnAnswer,
+} from "@trustwarden/core/api/ledger.ts";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { createAdminTransport } from "../cli/admin-transport.ts";
+import { createClient } from "../cli/client.ts";
 import { checkWitnesses } from "../cli/doctor-witnesses.ts";
 import { runWarden } from "../cli/testing.ts";
 import { createWitnessDirectory } from "../cli/witness/witness-directory.ts";
@@ -14,7 +23,7 @@ import { witnessSettings } from "../server/witnessing/config.ts";
 import { createOwner, parseAnswer } from "./support/actors.ts";
 import { turnLedger } from "./support/evidence-shards.ts";
 import { expectRejection } from "./support/expect-code.ts";
-import { codeOf, jsonOf, send, sendAdmin } from "./support/http.ts";
+import { codeOf, send, sendAdmin } from "./support/http.ts";
 import { createHome, startTestServer, type TestHome, type TestServer } from "./support/server.ts";
 import { follow, startTestWitnesses, type TestWitness } from "./support/witnesses.ts";
 
@@ -28,12 +37,23 @@ let policyFile: string;
 let vkey: string;
 
 const root = () => join(home.dataDir, "..");
-const start = async (whenSilent: "refuse" | "start" = "refuse") => {
-  server = await startTestServer(
-    { witnesses: { policyFile, intervalMs: 20, timeoutMs: 2000, whenSilent } },
-    home,
-  );
+const start = async (whenSilent: "refuse" | "start" = "refuse", aheadMs = 0) => {
+  const clock = { nowMs: () => Date.now() + aheadMs, monoMs: () => performance.now() };
+  const settings = { policyFile, intervalMs: 20, timeoutMs: 2000, whenSilent };
+  server = await startTestServer({ witnesses: settings }, home, clock);
 };
+const diagnose = async (nowMs = Date.now()) =>
+  checkWitnesses(
+    { client: createClient(createAdminTransport(server.adminSocket)) },
+    {
+      config: {
+        witnesses: witnessSettings.parse({ policyFile, timeoutMs: 2000 }),
+        ledger: { storage: "posix", shards: "quarterly" },
+      },
+      status: await readStatus(),
+      nowMs,
+    },
+  );
 const text = async (target: string) => (await send(server.url, { target })).text;
 const sizeOf = (note: string) => verifyCheckpoint(note, vkey).size;
 const publishedSize = async () => sizeOf(await text("/ledger/checkpoint"));
@@ -240,11 +260,7 @@ describe("a server with witnesses", () => {
     };
     await vi.waitFor(async () => expect(await cosigned()).toBe(2), PATIENCE);
     // As of another make: it neither comes to know of the shard nor shows any of it.
-    const doctor = await checkWitnesses(
-      Object({ client: { get: async (target: string) => jsonOf(await send(server.url, { target })) } }),
-      { witnesses: witnessSettings.parse({ policyFile, timeoutMs: 2000 }) },
-      await readStatus(),
-    );
+    const doctor = await diagnose();
     expect(doctor).toMatchObject({
       state: "bad",
       found: expect.stringMatching(/^w3 show nothing of the shard/),
@@ -260,5 +276,38 @@ describe("a server with witnesses", () => {
       await createOwner(server, `frank-${performance.now()}`);
       expect(await cosigned()).toBe(3);
     }, PATIENCE);
+  });
+
+  it("ends its shard with the quarter once its witnesses would follow, and goes on with it until then", async () => {
+    const aheadMs = 100 * 86_400_000;
+    const names = async () => {
+      const { shards } = parseAnswer(shardList, await send(server.url, { target: "/ledger/shards" }));
+      return shards.map(({ name }) => name ?? "");
+    };
+    const before = await names();
+    await server.close();
+    await start("refuse", aheadMs);
+    // To their clocks such a shard is one to come.
+    expect(await names()).toEqual(before);
+    expect(await diagnose()).toMatchObject({ state: "good" });
+    expect(await diagnose(Date.now() + aheadMs)).toMatchObject({
+      state: "bad",
+      found: expect.stringMatching(/^the ledger still is in the shard of /),
+    });
+    await server.close();
+    for (const witness of witnesses) witness.aheadMs = aheadMs;
+    await start("refuse", aheadMs);
+    const turned = await names();
+    expect(turned).toEqual([...before, quarterOf(Date.now() + aheadMs)]);
+    const policy = parseTlogPolicy(await text("/ledger/witness-policy"));
+    const list = parseAnswer(shardList, await send(server.url, { target: "/ledger/shards" }));
+    const vkeyOfShard = list.shards.at(-1)?.vkey;
+    await vi.waitFor(async () => {
+      const note = await text(`/ledger/shard/${turned.at(-1)}/witnessed-checkpoint`);
+      expect(verifyWitnessedCheckpoint(note, policy, vkeyOfShard).cosignatures.length).toBeGreaterThanOrEqual(
+        2,
+      );
+    }, PATIENCE);
+    expect(await diagnose(Date.now() + aheadMs)).toMatchObject({ state: "good" });
   });
 });

@@ -20,6 +20,7 @@ import type { LogKeys } from "./log-keys.ts";
 import type { HighWater, LogReader, LogStorage } from "./ports.ts";
 import { type Appended, Sequencer, type SequencerOptions } from "./sequencer.ts";
 import {
+  compareShardNames,
   encodeShardEnd,
   encodeShardStart,
   parseShardEnd,
@@ -192,7 +193,8 @@ export class ShardedLog {
   }
 
   /**
-   * Ends the current shard and begins the next one; a turn under way is the same turn.
+   * Ends the current shard and begins the next one; a turn under way is the same turn, and so is one to a shard that is not later
+   * than the current one: that has been made. Whoever asks may know less than this log.
    *
    * @param key - of the next shard: durable already, since from its end on nothing else can go on with the ledger. That of
    *   the current one unless given.
@@ -207,6 +209,7 @@ export class ShardedLog {
 
   async #turn(old: Live, name: string, key: PublicKey | undefined): Promise<Shard> {
     const origin = shardOrigin(this.#options.ledger, name);
+    if (old.name !== null && compareShardNames(name, old.name) <= 0) return old;
     const next = key === undefined ? vkeyFor(old.vkey, origin) : formatVkey(origin, rawEd25519Key(key));
     // Given to the sequencer before anything is awaited: everything accepted until now comes before it.
     const end = encodeShardEnd(next);

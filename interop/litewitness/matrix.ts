@@ -6,6 +6,7 @@ import { issueCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import { createTestLogSigner, startTestLog } from "@trustwarden/core/agentledger/ledger.test.support.ts";
 import { MemoryLogStorage } from "@trustwarden/core/agentledger/memory-log-storage.ts";
 import type { Sequencer } from "@trustwarden/core/agentledger/sequencer.ts";
+import { shardOrigin, vkeyFor } from "@trustwarden/core/agentledger/shard.ts";
 import { parseTlogPolicy } from "@trustwarden/core/agentledger/tlog-policy.ts";
 import { TreeReader } from "@trustwarden/core/agentledger/tree-reader.ts";
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
@@ -15,6 +16,7 @@ import {
   requireOwnLine,
   type WitnessClient,
 } from "../../server/witnessing/witness-client.ts";
+import { absentFrom } from "../../server/witnessing/would-follow.ts";
 import type { Verdict } from "../judge.ts";
 import type { Litewitness } from "./witness.ts";
 
@@ -57,6 +59,7 @@ export async function judgeMatrix(litewitness: Litewitness): Promise<readonly Ve
     ...(await hearMalformed(litewitness)),
     ...(await race(client, sound)),
     await catchUp(client, sound),
+    ...(await askOfShard(litewitness, client, sound)),
   ];
   ended.abort();
   return verdicts;
@@ -220,4 +223,35 @@ async function catchUp(client: WitnessClient, { log }: MatrixLog): Promise<Verdi
   const lines = await new WitnessFollower(client, log).cosign({ note, size: LARGEST }, 0);
   const name = "a client that catches up (24)";
   return { name, expected: "accept", isAccepted: lines !== null, said: lines ?? "nothing" };
+}
+
+/** What a server asks before it turns by the calendar: who was not told of the next shard says so, and who was cosigns its empty tree. */
+async function askOfShard(
+  litewitness: Litewitness,
+  client: WitnessClient,
+  sound: MatrixLog,
+): Promise<readonly Verdict[]> {
+  const origin = shardOrigin(ORIGIN, "2027q1");
+  const note = await sign(sound, 0, { origin });
+  const policy = parseTlogPolicy(`witness lite ${litewitness.vkey} ${litewitness.url}\nquorum lite\n`);
+  const ask = () => absentFrom({ policy, clients: [client], note });
+  const [untold] = await ask();
+  litewitness.follow(vkeyFor(sound.log.vkey, origin));
+  const [told] = [await ask(), await ask()].flat();
+  const attempt = {
+    about: "the first tree of the shard",
+    outcome: "cosigned",
+    oldSize: 0,
+    proof: [],
+  } as const;
+  return [
+    {
+      name: "a shard to come, untold",
+      expected: "refuse",
+      isAccepted: untold === undefined,
+      said: `${untold}`,
+    },
+    { name: "a shard to come, told", expected: "accept", isAccepted: told === undefined, said: `${told}` },
+    await hear(client, { ...attempt, checkpoint: await sign(sound, 1, { origin }) }),
+  ];
 }

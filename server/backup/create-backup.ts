@@ -40,6 +40,8 @@ const MAX_TRIES = 10;
 const ID_BYTES = 16;
 /** A copy of the state, in the data directory. */
 const COPY_PREFIX = ".backup-";
+/** Of a backup that would hold parts of two shards, and neither whole. */
+const TURNED = "the ledger turned meanwhile: back up again";
 /** Longer than the copy of any state is read. */
 const LEFTOVER_MS = 86_400_000;
 
@@ -61,7 +63,7 @@ export interface BackupOptions {
   readonly random: Random;
   /** Unix milliseconds. */
   readonly nowMs: () => number;
-  readonly onProgress: (step: string) => void;
+  readonly onProgress: (step: string) => Promise<void> | void;
 }
 
 /** What a backup holds. */
@@ -84,18 +86,28 @@ export interface Backup {
  *   written does not read, and the codes of opening keys.
  */
 export async function createBackup(options: BackupOptions): Promise<Backup> {
-  const { config, file, recipient, onProgress } = options;
-  if (existsSync(file))
+  if (existsSync(options.file))
     throw new TrustWardenError("config_invalid", { setting: "file", reason: "it exists" });
+  try {
+    return await writeBackup(options);
+  } catch (error) {
+    // It turns with the quarter, and takes a moment for it: what has begun since holds the whole of it.
+    if (!(error instanceof TrustWardenError) || error.details.reason !== TURNED) throw error;
+    return writeBackup(options);
+  }
+}
+
+async function writeBackup(options: BackupOptions): Promise<Backup> {
+  const { config, file, recipient, onProgress } = options;
   const source = await openSource(options);
   const folder = mkdtempSync(join(dirname(file), `.${basename(file)}-`));
   try {
-    onProgress("state");
+    await onProgress("state");
     const part = join(folder, "backup");
     const writer = new SealedWriter(part, recipient);
     const epoch = addState(writer, options);
     addFolders(writer, config.dataDir);
-    onProgress("ledger");
+    await onProgress("ledger");
     const size = await addLedger(writer, source);
     const { trustDomain } = config;
     const madeAt = new Date(options.nowMs()).toISOString();
@@ -106,7 +118,7 @@ export async function createBackup(options: BackupOptions): Promise<Backup> {
       ...{ id, made_by: madeBy },
     });
     writer.close();
-    onProgress("check");
+    await onProgress("check");
     const reader = writer.reopen();
     const { files, bytes } = await readFiles(reader, null);
     reader.close();
@@ -234,10 +246,7 @@ async function addLedger(writer: SealedWriter, { directory, vkey, chain }: Sourc
   const { live } = chain;
   const size = await addLive(writer, { directory, live });
   const { live: now } = await chainOf({ directory, vkey });
-  if (now.name !== live.name)
-    throw new TrustWardenError("ledger_unavailable", {
-      reason: "the ledger turned meanwhile: back up again",
-    });
+  if (now.name !== live.name) throw new TrustWardenError("ledger_unavailable", { reason: TURNED });
   return live.first + size;
 }
 

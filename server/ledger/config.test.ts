@@ -22,7 +22,7 @@ function ledgerOf(changed: { readonly postgres?: object; readonly objects?: obje
 }
 
 it("is this machine's disk unless the configuration says otherwise", () => {
-  expect(parseConfig(directories).ledger).toEqual({ storage: "posix", shards: "manual" });
+  expect(parseConfig(directories).ledger).toEqual({ storage: "posix", shards: "quarterly" });
   expect(ledgerOf({})).toMatchObject({
     postgres: { port: 5432, sessionTimeoutMs: 30_000 },
     objects: { prefix: "", retryForMs: 60_000 },

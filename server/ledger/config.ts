@@ -55,8 +55,8 @@ const objects = z.strictObject({
 
 const shards = z
   .enum(["quarterly", "manual"])
-  .default("manual")
-  .describe("whether a new shard begins with each quarter, or only when an operator says so");
+  .default("quarterly")
+  .describe("whether a shard ends with its quarter, by the server's clock, or only when an operator says so");
 
 /** Of `ledger` in the configuration. */
 export const ledgerSettings = z.discriminatedUnion("storage", [

@@ -23,7 +23,8 @@ function turnsOf(begun: PublicKey | undefined, more: Partial<LedgerTurnsOptions>
       },
     },
     isQuarterly: false,
-    nowMs: () => Date.UTC(2026, 10, 23),
+    clock: { nowMs: () => Date.UTC(2026, 10, 23), monoMs: () => 0 },
+    duties: null,
     onTurned: () => undefined,
     onFailure: () => undefined,
     ...more,
@@ -52,7 +53,7 @@ describe("a turn with a new key", () => {
       shared,
       witnessing: null,
       keys: { logKeys: { make: never } },
-      clock: { nowMs: () => 0 },
+      clock: { nowMs: () => 0, monoMs: () => 0 },
       log: {},
     };
     await expect(createLedgerTurns(Object(parts)).turn("new key")).rejects.toMatchObject({

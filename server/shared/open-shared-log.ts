@@ -20,7 +20,6 @@ import type { ServerConfig } from "../config.ts";
 import type { EventLog } from "../http/services.ts";
 import type { ServerKeys } from "../keys.ts";
 import { CarriedAppends } from "../ledger/carried-appends.ts";
-import { LedgerTurns } from "../ledger/turns.ts";
 import { createLedgerStorage } from "../ledger-storage.ts";
 import { readPrivateFile } from "../signer/private-file.ts";
 import { PostgresLogTail } from "../store/postgres-log-tail.ts";
@@ -156,7 +155,7 @@ async function openNotices({ config, log, cleanups }: OpenSharedLogOptions): Pro
 }
 
 function openSeat(
-  { config, log, nowMs, createLog, highWater, onFatal }: OpenSharedLogOptions,
+  { log, createLog, highWater, onFatal }: OpenSharedLogOptions,
   made: {
     readonly openPost: () => PostgresAppendPost;
     readonly followed: FollowedLog;
@@ -173,24 +172,13 @@ function openSeat(
         close: () => endAll(closes),
       };
     },
-    onSeated: async (sharded) => {
+    onSeated: async () => {
       log.info({}, "this server sequences the ledger");
-      const ends: (() => Promise<void> | void)[] = [];
-      const turns = new LedgerTurns({
-        log: sharded,
-        isQuarterly: config.ledger.shards === "quarterly",
-        nowMs,
-        onTurned: () => undefined,
-        onFailure: () =>
-          log.error({ code: "ledger_unavailable" }, "the ledger's next shard could not be begun"),
-      });
       const end = async (): Promise<void> => {
         await duties.end();
-        for (const endOne of ends) await endOne();
         log.info({}, "this server sequences the ledger no more");
       };
       try {
-        await turns.start(ends);
         await duties.begin();
       } catch (error) {
         // Whoever could not begin all of it has no seat, and does none of it.

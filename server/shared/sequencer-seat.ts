@@ -35,8 +35,8 @@ export interface Seated {
 export interface SequencerSeatOptions {
   /** @param onLost - called when the storage takes nothing more of this one. */
   readonly open: (onLost: (error: unknown) => void) => Seated;
-  /** Works with the log while this server has the seat. @returns how to end that. */
-  readonly onSeated: (log: ShardedLog) => Promise<() => Promise<void>>;
+  /** Does what is this server's to do while it has the seat. @returns how to end that. */
+  readonly onSeated: () => Promise<() => Promise<void>>;
   /** Why this one does not sequence, where that is not because another does; told once until it is another reason. */
   readonly onTrouble: (code: ErrorCode) => void;
   /** What is no matter of turns: the ledger is damaged, or older than it was. */
@@ -106,7 +106,7 @@ export class SequencerSeat {
       const desk = await AppendDesk.open({ post, log });
       this.#log = log;
       this.#note(null);
-      const end = await this.#options.onSeated(log);
+      const end = await this.#options.onSeated();
       await Promise.race([lost.promise, this.#ended.promise]);
       this.#log = null;
       await end();

@@ -23,6 +23,7 @@ import type { WitnessedLogSource } from "./own-history.ts";
 import { requireNewest } from "./require-newest.ts";
 import { createWitnessClient, type WitnessClient } from "./witness-client.ts";
 import { type WitnessEvent, type WitnessedStore, Witnessing } from "./witnessing.ts";
+import { absentFrom } from "./would-follow.ts";
 
 const FILE = "witnessed-checkpoint";
 const LOOPBACK: readonly string[] = ["127.0.0.1", "[::1]", "localhost"];
@@ -164,6 +165,12 @@ export class ShardWitnessing {
       for (const witnessing of this.#byOrigin.values())
         await witnessing.restore().catch((error: unknown) => this.#judge(error));
     });
+  }
+
+  /** Names of the witnesses for which a turn has to wait; none when enough would follow. @param note - empty tree of the shard to come. */
+  absentFrom(note: string): Promise<readonly string[]> {
+    const { policy, clients } = this.#options;
+    return absentFrom({ policy, clients, note });
   }
 
   /** The witnesses, who are told of a shard whose key they do not know. */

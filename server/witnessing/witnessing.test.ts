@@ -6,7 +6,7 @@ import {
   parseTlogSize,
   type Submission,
 } from "@trustwarden/core/agentledger/add-checkpoint.ts";
-import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
+import { issueCheckpoint, verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import { verifyWitnessedCheckpoint } from "@trustwarden/core/agentledger/cosignature.ts";
 import {
   createHistory,
@@ -14,6 +14,8 @@ import {
   HISTORY_VKEY,
 } from "@trustwarden/core/agentledger/history.test.support.ts";
 import { createTestLogSigner } from "@trustwarden/core/agentledger/ledger.test.support.ts";
+import { EMPTY_ROOT } from "@trustwarden/core/agentledger/merkle.ts";
+import { shardOrigin, vkeyFor } from "@trustwarden/core/agentledger/shard.ts";
 import {
   ALGORITHM_COSIGNATURE,
   createNoteSigner,
@@ -22,7 +24,11 @@ import {
   rawEd25519Key,
 } from "@trustwarden/core/agentledger/signed-note.ts";
 import { parseTlogPolicy } from "@trustwarden/core/agentledger/tlog-policy.ts";
-import { decideSubmission, readSubmission } from "@trustwarden/core/agentledger/witness.ts";
+import {
+  decideSubmission,
+  readSubmission,
+  type WitnessedLog,
+} from "@trustwarden/core/agentledger/witness.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { afterAll, describe, expect, it, onTestFinished, vi } from "vitest";
 import { witnessSettings } from "./config.ts";
@@ -31,6 +37,7 @@ import { WitnessFollower } from "./follower.ts";
 import { requireNewest } from "./require-newest.ts";
 import type { WitnessClient } from "./witness-client.ts";
 import { type WitnessEvent, Witnessing } from "./witnessing.ts";
+import { absentFrom } from "./would-follow.ts";
 
 const NAMES = ["a", "b", "c"] as const;
 const signers = NAMES.map((name, index) =>
@@ -59,6 +66,7 @@ const sound = createHistory();
 class TestWitness implements WitnessClient {
   readonly witness;
   remembered: string | null = null;
+  logs: ReadonlyMap<string, WitnessedLog> = logs;
   isSilent = false;
   /** Whether it shows what it remembers. */
   isShowing = true;
@@ -75,7 +83,7 @@ class TestWitness implements WitnessClient {
   async submit(parts: Submission) {
     this.submissions += 1;
     this.#requireNetwork();
-    const submission = readSubmission(formatSubmission(parts), logs);
+    const submission = readSubmission(formatSubmission(parts), this.logs);
     if ("status" in submission) return { kind: "refused", status: submission.status } as const;
     const witness = signers[this.#index];
     if (witness === undefined) throw new Error("there are three");
@@ -447,5 +455,48 @@ describe("the question at the start", () => {
     const odd = scene();
     for (const witness of odd.witnesses.slice(0, 2)) witness.remembered = "nonsense";
     await expect(ask(odd)).rejects.toThrow(refusal("witnesses_unreachable"));
+  });
+});
+
+describe("the question before a turn by the calendar", () => {
+  const origin = shardOrigin(HISTORY_ORIGIN, "2027q1");
+  const shard = vkeyFor(HISTORY_VKEY, origin);
+  const note = issueCheckpoint({ origin, size: 0, root: EMPTY_ROOT }, createTestLogSigner());
+  const ask = ({ witnesses }: ReturnType<typeof scene>) => absentFrom({ policy, clients: witnesses, note });
+  const told = (...names: readonly string[]) => {
+    const asked = scene();
+    for (const witness of asked.witnesses)
+      if (names.includes(witness.witness.name))
+        witness.logs = new Map([[origin, { vkey: shard, key: parseVkey(shard) }]]);
+    return asked;
+  };
+
+  it("puts the turn off for those that do not know the shard, unless enough others do", async () => {
+    expect(await ask(told())).toEqual(["a", "b", "c"]);
+    expect(await ask(told("a"))).toEqual(["b", "c"]);
+    const two = told("a", "b");
+    expect([await ask(two), await ask(two)]).toEqual([[], []]);
+    // The shard begins with what they were asked about.
+    const [first] = two.witnesses;
+    expect(await first?.submit({ oldSize: 0, proof: [], checkpoint: note })).toMatchObject({
+      kind: "cosigned",
+    });
+  });
+
+  it("puts it off for those that are silent, or say yes without a signature of their own", async () => {
+    const silent = told("a", "b", "c");
+    for (const witness of silent.witnesses.slice(0, 2)) witness.isSilent = true;
+    expect(await ask(silent)).toEqual(["a", "b"]);
+    const odd = told("a", "b", "c");
+    for (const witness of odd.witnesses.slice(1))
+      witness.submit = async () => ({ kind: "cosigned", lines: "welcome\n" }) as const;
+    expect(await ask(odd)).toEqual(["b", "c"]);
+  });
+
+  it("puts it off for one that was shown such a shard already", async () => {
+    const shown = told("a", "b", "c");
+    for (const witness of shown.witnesses.slice(1))
+      witness.submit = async () => ({ kind: "behind", size: 7 }) as const;
+    expect(await ask(shown)).toEqual(["b", "c"]);
   });
 });

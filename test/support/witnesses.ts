@@ -15,6 +15,8 @@ export interface TestWitness {
   readonly directory: string;
   /** Logs that it follows once it is started again, by origin. */
   readonly logs: Map<string, WitnessedLog>;
+  /** By how much its clock is ahead of this machine's. */
+  aheadMs: number;
   stop(): Promise<void>;
   start(): Promise<void>;
 }
@@ -23,18 +25,21 @@ export interface TestWitness {
 async function startTestWitness(directory: string, name: string): Promise<TestWitness> {
   const vkey = createWitnessDirectory(directory, name);
   const logs = new Map<string, WitnessedLog>();
-  let running = await serve(directory, logs, 0);
+  const nowMs = () => Date.now() + witness.aheadMs;
+  let running = await serve(directory, { logs, nowMs }, 0);
   const { url, port } = running;
-  return {
+  const witness: TestWitness = {
     vkey,
     url,
     directory,
     logs,
+    aheadMs: 0,
     stop: () => running.stop(),
     start: async () => {
-      running = await serve(directory, logs, port);
+      running = await serve(directory, { logs, nowMs }, port);
     },
   };
+  return witness;
 }
 
 /** Three of them, and the policy file of 2 of 3. */
@@ -61,12 +66,16 @@ export async function follow(witnesses: readonly TestWitness[], vkey: string): P
   }
 }
 
-async function serve(path: string, logs: ReadonlyMap<string, WitnessedLog>, port: number) {
+async function serve(
+  path: string,
+  { logs, nowMs }: { readonly logs: ReadonlyMap<string, WitnessedLog>; readonly nowMs: () => number },
+  port: number,
+) {
   const directory = openWitnessDirectory(path);
   const server = createWitnessServer({
     directory,
     logs,
-    now: () => Math.floor(Date.now() / 1000),
+    now: () => Math.floor(nowMs() / 1000),
     onEvent: () => undefined,
   });
   server.listen(port, "127.0.0.1");
