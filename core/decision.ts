@@ -14,6 +14,9 @@ export interface PolicyReference {
 /** What a human may lift for one call. A decision with any other reason against it is a deny. */
 const LIFTABLE: readonly string[] = ["approval_required", "tainted"];
 
+/** Of an engine that is missing, late or odd. */
+const NO_ANSWER = "policy_unavailable";
+
 export interface Decision {
   /** `ask` waits for a human and is no permission: only the answer to another intent, with an approval, can be. */
   readonly effect: "allow" | "deny" | "ask";
@@ -29,6 +32,12 @@ export interface Decision {
 export function effectOf(reasons: readonly string[]): Decision["effect"] {
   if (reasons.length === 0) return "allow";
   return reasons.every((reason) => LIFTABLE.includes(reason)) ? "ask" : "deny";
+}
+
+/** Whether the engine's silence is all that stands against the action: nobody decided then, and asking again may help. */
+export function isUndecided(reasons: readonly string[]): boolean {
+  const others = reasons.filter((reason) => reason !== NO_ANSWER);
+  return others.length < reasons.length && effectOf(others) !== "deny";
 }
 
 /** The same decision, denied for further reasons. */

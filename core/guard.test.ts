@@ -48,6 +48,19 @@ describe("the path", () => {
     expect(trace).toEqual(["authenticate", "decide", "record"]);
   });
 
+  it.each([
+    { reasons: ["policy_unavailable"], code: "policy_unavailable" },
+    { reasons: ["approval_required", "policy_unavailable"], code: "policy_unavailable" },
+    { reasons: ["policy_unavailable", "scope_not_covered"], code: "denied" },
+  ])(
+    "does not act when no engine answered, and says so where nothing else is against it: $reasons",
+    async ({ reasons, code }) => {
+      const { ports, trace, act } = tracedPorts({ ...deny, reasons });
+      await expect(guard(ports, "call", act)).rejects.toMatchObject({ code, details: { reasons } });
+      expect(trace).toEqual(["authenticate", "decide", "record"]);
+    },
+  );
+
   it("records what waits for a human, and does not act", async () => {
     const reasons = ["approval_required"];
     const { ports, trace, act } = tracedPorts({ ...allow, effect: "ask", reasons });

@@ -7,7 +7,7 @@
  *
  * Fails closed: any throw before `act` means that nothing was done.
  */
-import type { Decision } from "./decision.ts";
+import { type Decision, isUndecided } from "./decision.ts";
 import { TrustWardenError } from "./error.ts";
 
 /** What the five ports of the path must do for one kind of arrival. */
@@ -53,7 +53,7 @@ export async function authorize<Arrival, Principal, Receipt>(
 /**
  * The whole path around one act.
  *
- * @throws TrustWardenError a 401 code from authenticate, `denied` or `approval_required` from decide, `ledger_unavailable` from record,
+ * @throws TrustWardenError a 401 code from authenticate, `denied`, `approval_required` or `policy_unavailable` from decide, `ledger_unavailable` from record,
  *   `lease_expired` or `identity_revoked` from the re-check; and whatever `act` throws.
  */
 export async function guard<Arrival, Principal, Receipt, Answer>(
@@ -85,8 +85,9 @@ async function actOnce<Arrival, Principal, Receipt, Answer>(
   }
 }
 
-/** What asks for a human is refused like a deny, by a code that says what would help. */
+/** What asks for a human, and what no engine answered, is refused like a deny, by a code that says what would help. */
 function requireAllowed({ effect, reasons }: Decision): void {
   if (effect === "allow") return;
+  if (isUndecided(reasons)) throw new TrustWardenError("policy_unavailable", { reasons });
   throw new TrustWardenError(effect === "ask" ? "approval_required" : "denied", { reasons });
 }

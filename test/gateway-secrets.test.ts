@@ -278,6 +278,17 @@ describe("a token that is bound to a key of the gateway's", () => {
     expect([htm, htu]).toEqual(["GET", `${provider.origin}/echo/body`]);
   });
 
+  it("is shown again a moment later to a server whose refusal never ends", async () => {
+    const provider = await openDpopProvider();
+    provider.trickles = true;
+    await bind(provider, "trickling");
+    const fromMs = performance.now();
+    expect((await call("/trickling/echo/body")).text).toBe("hello gateway");
+    expect(performance.now() - fromMs).toBeLessThan(10_000);
+    // Given up with its connection.
+    expect([provider.sockets.size, provider.shown.map(({ isTaken }) => isTaken)]).toEqual([2, [false, true]]);
+  });
+
   it("is not used when the server would not bind it, nor put out as a bearer token", async () => {
     const provider = await openDpopProvider();
     provider.tokenType = "Bearer";

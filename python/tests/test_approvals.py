@@ -13,6 +13,7 @@ import pytest
 
 from live import ROOT, TRUST_DOMAIN, LiveServer
 from trustwarden import AgentIdentity, ApprovalRequiredError, TrustWardenError
+from trustwarden.approvals import refusal_of
 from trustwarden.dsse import issue_envelope
 
 RESOURCE = "db://rows/7"
@@ -128,3 +129,17 @@ def test_silence_is_no_approval(mover: AgentIdentity) -> None:
     with pytest.raises(TrustWardenError) as failed:
         mover.wait_for_approval("01a2040a-8846-7a55-b727-b30f9c7fa8d7")
     assert failed.value.details["from"] == "server"
+
+
+@pytest.mark.parametrize(
+    ("reasons", "code"),
+    [
+        (["policy_unavailable"], "policy_unavailable"),
+        (["approval_required", "policy_unavailable"], "policy_unavailable"),
+        (["policy_unavailable", "scope_not_covered"], "denied"),
+        (["approval_required", "tainted"], "approval_required"),
+        (["scope_not_covered"], "denied"),
+    ],
+)
+def test_what_no_engine_answered_is_no_deny_of_anybodys(reasons: list[str], code: str) -> None:
+    assert refusal_of(reasons) == code

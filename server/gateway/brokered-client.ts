@@ -21,8 +21,9 @@ import type { UpstreamConnections } from "./forward.ts";
 import type { CallArrival, GatewayCaller, UpstreamAnswer, UpstreamRequest, WatchingClient } from "./ports.ts";
 import { WatchedText } from "./watched-text.ts";
 
-/** Of an answer that nobody wants; a new connection costs less than reading more. */
+/** Of an answer that nobody wants; a new connection costs less than reading more, or than waiting longer. */
 const MAX_DISCARDED_BYTES = 16_384;
+const MAX_DISCARDING_MS = 250;
 
 /** Whose call it is, and what it goes through. */
 export interface BrokeredCall {
@@ -68,16 +69,18 @@ export class BrokeredClient implements WatchingClient {
     const signal =
       injection === null ? this.#call.signal : AbortSignal.any([this.#call.signal, injection.signal]);
     const { upstream } = arrival;
-    const send = () =>
+    const send = (until: AbortSignal) =>
       connections
-        .send(upstream, withSecret(traced, injection, upstream.url), signal)
+        .send(upstream, withSecret(traced, injection, upstream.url), until)
         .catch((error: unknown) => throwWhy(error, injection));
-    let answer = await send();
+    const unwanted = new AbortController();
+    const mayBeRefused = injection?.dpop !== undefined;
+    let answer = await send(mayBeRefused ? AbortSignal.any([signal, unwanted.signal]) : signal);
     const hasNonce = injection?.dpop?.learn(upstream.url, answer.nonce?.text) === true;
     if (hasNonce && answer.nonce?.isDemanded === true) {
       // Refused before it was looked at (RFC 9449 §9): once more, with the nonce.
-      await discard(answer.body);
-      answer = await send();
+      await discard(answer.body, () => unwanted.abort());
+      answer = await send(signal);
     }
     const redactor = redactorOf(injection);
     const headers = redactor === undefined ? answer.headers : redactor.headers(answer.headers);
@@ -224,12 +227,23 @@ function withSecret(
   };
 }
 
-/** Reads a short answer to its end, so that its connection can be used again; a long one is given up, connection and all. */
-async function discard(body: AsyncIterable<Uint8Array>): Promise<void> {
-  let read = 0;
-  for await (const part of body) {
-    read += part.length;
-    if (read > MAX_DISCARDED_BYTES) return;
+/**
+ * Reads a short answer to its end, so that its connection can be used again; a long or a slow one is given up, connection
+ * and all: whoever sends it could hold the call for as long as it likes.
+ */
+async function discard(body: AsyncIterable<Uint8Array>, giveUp: () => void): Promise<void> {
+  const timer = setTimeout(giveUp, MAX_DISCARDING_MS);
+  try {
+    let read = 0;
+    for await (const part of body) {
+      read += part.length;
+      if (read > MAX_DISCARDED_BYTES) return giveUp();
+    }
+  } catch (error) {
+    // Safe to go on: nobody wants this answer; where the call itself is over, the next request is not sent.
+    if (!(error instanceof TrustWardenError)) throw error;
+  } finally {
+    clearTimeout(timer);
   }
   // The connection is free in the next round; asked for at once, another one would be made beside it.
   await letOthersGoOn();

@@ -15,6 +15,8 @@ import {
 import { allowInsecureRequests, validateJwtAccessToken } from "oauth4webapi";
 import { openHttp } from "../../attacks/support/canary.ts";
 
+/** Far more often than any wait for the next byte ends. */
+const TRICKLE_MS = 20;
 const AUDIENCE = "https://api.test";
 
 /** Both servers at one origin. */
@@ -30,6 +32,8 @@ export interface DpopProvider {
   nonce: string;
   /** Of the tokens. */
   tokenType: string;
+  /** Whether its refusals go on for ever, a byte at a time. */
+  trickles: boolean;
 }
 
 /** Opens both; they are closed with the process. */
@@ -42,6 +46,7 @@ export async function openDpopProvider(): Promise<DpopProvider> {
     issued: 0,
     nonce: "rs-1",
     tokenType: "DPoP",
+    trickles: false,
     origin: "",
   };
   provider.origin = await openHttp(async (request, response) => {
@@ -92,7 +97,9 @@ async function answerResource(provider: DpopProvider, { request, response }: Vis
   provider.sockets.add(request.socket);
   if (!isTaken) {
     const challenge = { "www-authenticate": 'DPoP error="use_dpop_nonce"', "dpop-nonce": provider.nonce };
-    return void response.writeHead(401, challenge).end("a nonce, please");
+    response.writeHead(401, challenge);
+    if (provider.trickles) return trickle(response);
+    return void response.end("a nonce, please");
   }
   const { authorization = "" } = request.headers;
   const { method = "" } = request;
@@ -108,4 +115,9 @@ async function answerResource(provider: DpopProvider, { request, response }: Vis
   } catch (error) {
     response.writeHead(401).end(String(error));
   }
+}
+
+function trickle(response: ServerResponse): void {
+  const timer = setInterval(() => response.write("."), TRICKLE_MS);
+  response.once("close", () => clearInterval(timer));
 }

@@ -20,6 +20,7 @@ from ._bytes import encode_base64url
 from ._json import JsonObject
 from ._threads import in_thread
 from .answers import DecisionAnswer, parse_decision
+from .approvals import refusal_of
 from .errors import TrustWardenError, fail
 from .models import KeptReceipt
 from .outcomes import Status, issue_outcome
@@ -191,7 +192,7 @@ def _ask(session: AgentSession, wanted: SelfAction) -> _Permit:
         session.questions.require_answered(signed, verified)
         decision = verified.decision
         if not decision.allow:
-            raise fail("denied", {"reasons": decision.reasons})
+            raise fail(refusal_of(decision.reasons), {"reasons": decision.reasons})
     except BaseException:
         release()
         raise

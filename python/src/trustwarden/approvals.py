@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ._bytes import encode_base64url
+from ._codes import ErrorCode
 from ._crypto import sha256
 from ._json import JsonObject
 from .answers import Members
@@ -56,6 +57,14 @@ def approval_header(approval: str | None) -> Mapping[str, str]:
 def is_ask(reasons: Sequence[str]) -> bool:
     """Whether a human may lift every reason against an action."""
     return len(reasons) > 0 and all(reason in _LIFTABLE for reason in reasons)
+
+
+def refusal_of(reasons: Sequence[str]) -> ErrorCode:
+    """The code of a decision that is no allow; `policy_unavailable` where an engine's silence is all that stands against it."""
+    others = [reason for reason in reasons if reason != "policy_unavailable"]
+    if len(others) < len(reasons) and (len(others) == 0 or is_ask(others)):
+        return "policy_unavailable"
+    return "approval_required" if is_ask(reasons) else "denied"
 
 
 class OpenQuestions:

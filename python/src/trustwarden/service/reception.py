@@ -15,6 +15,7 @@ from .._bytes import encode_base64url
 from .._crypto import sha256
 from .._json import Json
 from ..answers import Members
+from ..approvals import refusal_of
 from ..errors import TrustWardenError, fail
 from ..outcomes import OutcomeSpool, issue_outcome
 from ..receipts import (
@@ -34,7 +35,6 @@ from .visit import Visit, VisitAgent, VisitArrival, Visitor, authenticate_visit
 
 _DECISION_SECONDS = 5.0
 """One round trip to the server and its durable write."""
-_LIFTABLE = ("approval_required", "tainted")
 
 
 @dataclass(frozen=True)
@@ -170,13 +170,12 @@ class Permit:
     def begin(self) -> Visit:
         """Requires an allow and that it still holds at this very moment, and watches the visit from now on.
 
-        Raises: TrustWardenError `denied`, `approval_required`, `lease_expired`, `identity_revoked`, `decision_stale`,
-        `svid_expired`; the caller then calls `refuse` and answers with the receipt.
+        Raises: TrustWardenError `denied`, `approval_required`, `policy_unavailable`, `lease_expired`, `identity_revoked`,
+        `decision_stale`, `svid_expired`; the caller then calls `refuse` and answers with the receipt.
         """
         decision = self._verified.decision
         if not decision.allow:
-            is_ask = bool(decision.reasons) and all(reason in _LIFTABLE for reason in decision.reasons)
-            raise fail("approval_required" if is_ask else "denied", {"reasons": decision.reasons})
+            raise fail(refusal_of(decision.reasons), {"reasons": decision.reasons})
         self._require_live()
         self._reception.visits.watch(self.visit.signal, self._require_live)
         return self.visit
