@@ -4,8 +4,11 @@
  * The file's own transaction is open from `begin` until after `keep`, and is committed only when `keep` has returned.
  */
 
-/** Why a group was not kept; after `doubt` nobody knows whether it was, and after `behind` it may be run again at once. */
-export type Rejection = "fenced" | "behind" | "moved" | "unfit" | "lost" | "doubt";
+/**
+ * Why a group was not kept; after `doubt` nobody knows whether it was, and after `behind` it may be run again at once. One that is
+ * `early` uses what servers of the version before do not know, while they are there.
+ */
+export type Rejection = "fenced" | "behind" | "moved" | "unfit" | "early" | "lost" | "doubt";
 
 /** A second place for groups. */
 export interface Replica {

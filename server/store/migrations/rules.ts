@@ -7,7 +7,7 @@ import type { MigrationStep, Migrations } from "./steps.ts";
 const CREATE_TABLE = /^CREATE TABLE (\w+) \(.*PRIMARY KEY.*\) STRICT(?:, WITHOUT ROWID)?$/s;
 const CREATE_INDEX = /^CREATE (UNIQUE )?INDEX \w+ ON (\w+) \([^;]+$/s;
 const ADD_COLUMN =
-  /^ALTER TABLE \w+ ADD COLUMN \w+ (?:TEXT|INTEGER|BLOB)(?! .*\b(?:NOT NULL|DEFAULT|UNIQUE|PRIMARY)\b)/s;
+  /^ALTER TABLE (\w+) ADD COLUMN (\w+) (?:TEXT|INTEGER|BLOB)(?! .*\b(?:NOT NULL|DEFAULT|UNIQUE|PRIMARY)\b)/s;
 const DROP_TABLE = /^DROP TABLE (\w+)$/;
 const DROP_COLUMN = /^ALTER TABLE (\w+) DROP COLUMN (\w+)$/;
 const DROP_INDEX = /^DROP INDEX \w+$/;
@@ -61,6 +61,16 @@ export function reasonsToStop({ version, sql, widens }: MigrationStep): readonly
     return refersBack(statement) ? [`refers to rows of before: ${statement}`] : [];
   });
   return [...reasons, ...widens.map(({ table, column }) => `${table}.${column} is widened`)];
+}
+
+/** What a step adds: `table`, or `table.column` of one that was there. */
+export function additionsOf({ sql }: Pick<MigrationStep, "sql">): readonly string[] {
+  return statementsOf(sql).flatMap((statement) => {
+    const [, table] = CREATE_TABLE.exec(statement) ?? [];
+    if (table !== undefined) return [table];
+    const [, of, column] = ADD_COLUMN.exec(statement) ?? [];
+    return of === undefined ? [] : [`${of}.${column}`];
+  });
 }
 
 function reproach(

@@ -14,6 +14,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { GroupNotKept, type Rejection, type Replica } from "../replica.ts";
 import type { ChangeRecorder, SqliteDatabase, SqlValue } from "../sqlite-database.ts";
 import { columnsOf, describeChanges, tablesOfChanges } from "./changes.ts";
+import { findEarlyUse } from "./early-use.ts";
 import { fitChanges } from "./fitted-changes.ts";
 import {
   addUnsent,
@@ -43,6 +44,7 @@ type Standing = "linked" | "away" | "doubt" | "apart";
 /** What a group that was not kept makes of it. */
 const STANDINGS: Readonly<Record<Rejection, Standing>> = {
   unfit: "linked",
+  early: "linked",
   behind: "linked",
   lost: "away",
   fenced: "away",
@@ -56,6 +58,7 @@ export class Mirror implements Replica {
   readonly #remote: RemoteStore;
   readonly #newId: () => string;
   readonly #isShared: boolean;
+  readonly #waiting: ReadonlySet<string>;
   readonly #onKept: () => void;
   #recorder: ChangeRecorder | null = null;
   /** Tables in which others changed something since somebody asked; null for any. */
@@ -68,6 +71,8 @@ export class Mirror implements Replica {
     readonly newId: () => string;
     /** Whether others write too. */
     readonly isShared: boolean;
+    /** What nobody uses before the store is settled. */
+    readonly waiting: ReadonlySet<string>;
     /** The database has a group of this server, and others may read it. */
     readonly onKept?: () => void;
   }) {
@@ -75,6 +80,7 @@ export class Mirror implements Replica {
     this.#remote = options.remote;
     this.#newId = options.newId;
     this.#isShared = options.isShared;
+    this.#waiting = options.waiting;
     this.#onKept = options.onKept ?? (() => undefined);
     // A server of the version before left out what it does not know, and no number says so.
     if (!isCopiedAsKnown(this.#database)) this.#standing = "apart";
@@ -129,8 +135,9 @@ export class Mirror implements Replica {
     }
     const before = readMirror(this.#database);
     const version = before.version + 1;
-    const described = JSON.stringify(describeChanges(this.#database, changes));
-    const group = { version, id: this.#newId(), changes, described };
+    const made = describeChanges(this.#database, changes);
+    if (!this.#remote.isSettled && findEarlyUse(made, this.#waiting) !== undefined) this.#reject("early");
+    const group = { version, id: this.#newId(), changes, described: JSON.stringify(made) };
     if (this.isLinked) {
       const rejection = this.#remote.apply(group);
       if (rejection !== null) this.#reject(rejection);

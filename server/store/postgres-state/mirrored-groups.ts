@@ -17,6 +17,7 @@ import type { SqliteDatabase } from "../sqlite-database.ts";
 import { type GroupResult, type Groups, runGroup } from "../writer-group.ts";
 import type { StateNews, WriterReply, WriterRequest } from "../writer-protocol.ts";
 import { PostgresConnection } from "./connection.ts";
+import { waitingOf } from "./early-use.ts";
 import { Mirror } from "./mirror.ts";
 import { prepareMirror, readMirror } from "./mirror-file.ts";
 import type { ConnectionEvent, StateSettings } from "./protocol.ts";
@@ -90,7 +91,8 @@ class MirroredGroups implements Groups {
     const onKept = () => {
       if (hasNotices === true) options.onNews({ kind: "kept" });
     };
-    this.mirror = new Mirror({ database, remote: this.#remote, newId, isShared, onKept });
+    const waiting = waitingOf(MIGRATIONS);
+    this.mirror = new Mirror({ database, remote: this.#remote, newId, isShared, waiting, onKept });
   }
 
   start(): void {
@@ -156,7 +158,8 @@ class MirroredGroups implements Groups {
   /** One of them may have what the database refuses; the others must not suffer for it. */
   #runApart(group: readonly WriterRequest[]): GroupResult {
     const result = this.#run(group);
-    if (result.rejection !== "unfit" || result.isFatal || group.length === 1) return result;
+    const isOfOne = result.rejection === "unfit" || result.rejection === "early";
+    if (!isOfOne || result.isFatal || group.length === 1) return result;
     const single = group.map((request) => this.run([request]));
     return {
       replies: single.flatMap(({ replies }) => replies),

@@ -7,11 +7,12 @@ import { gunzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { POSTGRESQL_BIN } from "../../../test/support/postgresql.ts";
 import { migrateSqlite } from "../migrations/migrate-sqlite.ts";
-import { reasonsToStop } from "../migrations/rules.ts";
+import { additionsOf, reasonsToStop } from "../migrations/rules.ts";
 import { latestVersion, MIGRATIONS, type MigrationStep, type Migrations } from "../migrations/steps.ts";
 import { VERSION_9 } from "../migrations/version-9.ts";
 import { SqliteDatabase } from "../sqlite-database.ts";
 import { PostgresConnection } from "./connection.ts";
+import { NEED_NOT_WAIT, waitingOf } from "./early-use.ts";
 import { Mirror } from "./mirror.ts";
 import { prepareMirror } from "./mirror-file.ts";
 import type { StateSettings } from "./protocol.ts";
@@ -47,7 +48,11 @@ afterEach(() => {
 });
 
 /** One server's copy and connection, without a thread. */
-function join(migrations: Migrations, database = new SqliteDatabase(":memory:", {})) {
+function join(
+  migrations: Migrations,
+  database = new SqliteDatabase(":memory:", {}),
+  waiting: ReadonlySet<string> = new Set(),
+) {
   migrateSqlite(database, migrations);
   prepareMirror(database, "test");
   const connection = new PostgresConnection(settings, () => undefined);
@@ -56,7 +61,7 @@ function join(migrations: Migrations, database = new SqliteDatabase(":memory:", 
   const remote = new RemoteStore(connection, settings);
   let ids = 0;
   const newId = () => `${latestVersion(migrations)} ${++ids}`;
-  const mirror = new Mirror({ database, remote, newId, isShared: true });
+  const mirror = new Mirror({ database, remote, newId, isShared: true, waiting });
   mirror.bringTogether(remote.takeOver("test", settings, latestVersion(migrations)), { isStart: true });
   const follow = () => mirror.bringTogether(remote.place(), { isStart: false });
   return {
@@ -69,9 +74,15 @@ function join(migrations: Migrations, database = new SqliteDatabase(":memory:", 
       mirror.begin();
       database.exec("BEGIN IMMEDIATE");
       database.run(sql, ...values);
-      mirror.keep([]);
-      database.exec("COMMIT");
-      mirror.end();
+      try {
+        mirror.keep([]);
+        database.exec("COMMIT");
+      } catch (error) {
+        database.exec("ROLLBACK");
+        throw error;
+      } finally {
+        mirror.end();
+      }
     },
     owners: () => database.all("SELECT * FROM owners ORDER BY owner_id").map(({ values }) => ({ ...values })),
   };
@@ -167,6 +178,30 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("servers of two versions on one st
     await settled;
   });
 
+  test("nobody uses what is new before it is settled, unless it is named with why: a group that does is not kept", async () => {
+    await bringUp();
+    await there(`select trustwarden_state_log.beat('old', 0, 0, ${OWN})`);
+    const next = join(NEXT, undefined, waitingOf(NEXT));
+    const early = expect.objectContaining({ rejection: "early" });
+    next.write(ADD_OWNER, "own_1", "alice");
+    const remark = () => next.write("INSERT INTO remarks VALUES (?, 'of the next')", "rem_1");
+    expect(remark).toThrow(early);
+    const note = () => next.write("UPDATE owners SET note = 'new' WHERE owner_id = ?", "own_1");
+    expect(note).toThrow(early);
+    expect(await there("select count(*)::int as n from trustwarden_state.remarks")).toEqual([{ n: 0 }]);
+    // One that may is as any other, and so is what both know of the same row.
+    join(NEXT, undefined, waitingOf(NEXT, { remarks: "of the test" })).write(
+      "INSERT INTO remarks VALUES (?, 'early')",
+      "rem_0",
+    );
+    next.write("UPDATE owners SET name = 'alicia' WHERE owner_id = ?", "own_1");
+    await there("update trustwarden_state_log.replicas set seen_at = now() - interval '61 seconds'");
+    next.remote.settle();
+    remark();
+    note();
+    expect(next.owners()).toMatchObject([{ name: "alicia", note: "new" }]);
+  });
+
   test("one that has the store alone waits for nobody of before", async () => {
     await bringUp();
     settings = { ...settings, isShared: false, goesOn: true };
@@ -198,6 +233,17 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("servers of two versions on one st
     ).toBeDefined();
     now.write(ADD_OWNER, "own_9", "of both");
   });
+});
+
+test("what need not wait is of the latest version, and says why", () => {
+  const added = MIGRATIONS.steps.slice(-1).flatMap(additionsOf);
+  expect(added.length).toBeGreaterThan(0);
+  for (const [name, why] of Object.entries(NEED_NOT_WAIT)) {
+    expect(added).toContain(name);
+    expect(why.length).toBeGreaterThan(40);
+  }
+  // A feature that comes with the next version waits unless somebody says otherwise.
+  expect([...waitingOf(NEXT)]).toEqual(["owners.note", "remarks"]);
 });
 
 describe("a step that servers of the version before live with", () => {
