@@ -15,7 +15,7 @@ export async function checkServers(
   const notices = state.notices === undefined ? [] : [await checkNotices(state.notices)];
   try {
     const seen = await lookAtServers(state.postgres, nowMs);
-    return [judgeServers(seen), judgeClocks(seen), judgeOwed(seen), ...notices];
+    return [judgeServers(seen), judgeVersions(seen), judgeClocks(seen), judgeOwed(seen), ...notices];
   } catch (error) {
     // Safe: a database that does not let this command in is the finding.
     const why = `the state database does not say who lives: ${codeOf(error)}`;
@@ -38,6 +38,27 @@ function judgeServers({ servers, epoch, isShared }: SeenServers): Check {
   return behind === 0
     ? good(name, found)
     : bad(name, found, "Look again; if it stays, look at those that are behind.");
+}
+
+function judgeVersions({ store, servers, programs }: SeenServers): Check {
+  const name = "versions of the servers";
+  const { settled, tables } = store;
+  const running = countedOf(programs).join(", ") || "none that says its own";
+  const knowing = countedOf(servers.map(({ knows }) => `tables ${knows}`)).join(", ");
+  const found = `servers: ${running}; they know ${knowing || "nothing"}; the store has tables ${tables}, settled at ${settled}`;
+  const isMixed = servers.some(({ knows }) => knows < tables);
+  if (isMixed)
+    return bad(
+      name,
+      found,
+      "Update the servers that know less; the store is settled a minute after the last of them.",
+    );
+  return good(name, found);
+}
+
+/** Each once, with how often. */
+function countedOf(texts: readonly string[]): readonly string[] {
+  return [...new Set(texts)].map((text) => `${texts.filter((other) => other === text).length} x ${text}`);
 }
 
 function judgeClocks({ apartMs }: SeenServers): Check {

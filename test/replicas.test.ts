@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { checkServers } from "../cli/doctor-servers.ts";
 import { parseConfig } from "../server/config.ts";
 import { latestVersion, MIGRATIONS } from "../server/store/migrations/steps.ts";
+import { SERVER_VERSION } from "../server/version.ts";
 import {
   askDecision,
   createOwner,
@@ -526,12 +527,25 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("two servers on one store and one 
       async () =>
         expect(await seen(Date.now())).toEqual([
           ["servers", "good"],
+          ["versions of the servers", "good"],
           ["clocks of the servers", "good"],
           ["outbox", "good"],
         ]),
       PATIENT,
     );
     expect(await seen(Date.now() + 60_000)).toContainEqual(["clocks of the servers", "bad"]);
+    const versions = async () =>
+      (await checkServers({ state }, Date.now)).find(({ name }) => /^versions/.test(name));
+    const tables = latestVersion(MIGRATIONS);
+    expect((await versions())?.found).toBe(
+      `servers: 2 x ${SERVER_VERSION}; they know 2 x tables ${tables}; the store has tables ${tables}, settled at ${tables}`,
+    );
+    // As the beat of a server of the version before leaves it, which says nothing of the kind.
+    await two.state.postgresql.admin(
+      "insert into trustwarden_state_log.replicas (name, acked, leases) values ('of before', 1000000, 0)",
+      two.database,
+    );
+    expect(await versions()).toMatchObject({ state: "bad", next: expect.stringContaining("Update") });
     await two.replicas[1].kill();
     await vi.waitFor(async () => expect(await seen(Date.now())).toContainEqual(["servers", "bad"]), PATIENT);
     await two.replicas[1].start();

@@ -31,13 +31,14 @@ export interface PostgresPlace extends PostgresLogin {
   readonly lockWaitMs: number;
 }
 
-/** A writer that may write. */
+/** A writer that may write. Statements go one after the other: the driver takes one at a time, and a beat comes when it likes. */
 export class PostgresLogSession {
   readonly #client: Client;
   readonly #log: string;
   readonly #epoch: string;
   readonly #heart: NodeJS.Timeout;
   readonly #onLost: (error: unknown) => void;
+  #turn: Promise<unknown> = Promise.resolve();
   #lost: TrustWardenError | null = null;
   #isClosing = false;
 
@@ -119,7 +120,13 @@ export class PostgresLogSession {
     throw fenced;
   }
 
-  async #query(sql: string, values: readonly unknown[]): Promise<QueryResult> {
+  #query(sql: string, values: readonly unknown[]): Promise<QueryResult> {
+    const asked = this.#turn.then(() => this.#run(sql, values));
+    this.#turn = asked.catch(() => undefined);
+    return asked;
+  }
+
+  async #run(sql: string, values: readonly unknown[]): Promise<QueryResult> {
     if (this.#lost !== null) throw this.#lost;
     try {
       return await this.#client.query(sql, [...values]);

@@ -51,6 +51,8 @@ let client: Client | null = null;
 let isClosing = false;
 /** Statements that the database has been asked and has not answered. */
 let open = 0;
+/** The sign of life that is under way: the driver takes one statement at a time. */
+let beating: Promise<void> | undefined;
 
 data.requests.on("message", ({ id, request }: Asked) => {
   void answer(request).then((found) => {
@@ -88,10 +90,12 @@ async function query({
   if (used === null) throw new TrustWardenError("store_unavailable", { reason: "the database is away" });
   open += 1;
   try {
-    const result = await used.query<PostgresRow>(
-      sql,
-      values.map((value) => (value instanceof Uint8Array ? bufferOf(value) : value)),
-    );
+    const statement = {
+      text: sql,
+      values: values.map((value) => (value instanceof Uint8Array ? bufferOf(value) : value)),
+      query_timeout: await afterBeat(used),
+    };
+    const result = await used.query<PostgresRow>(statement);
     return result.rows.map(withOwnBytes);
   } catch (error) {
     // Whoever got no answer, or the database's last word, has no session any more.
@@ -100,6 +104,22 @@ async function query({
   } finally {
     open -= 1;
   }
+}
+
+/**
+ * Waits for the sign of life before a statement. @returns the milliseconds that are left for the statement.
+ *
+ * @throws TrustWardenError `store_unavailable` where the session is lost over it: nothing was sent.
+ */
+async function afterBeat(used: Client): Promise<number> {
+  const { statementTimeoutMs } = data;
+  if (beating === undefined) return statementTimeoutMs;
+  const fromMs = performance.now();
+  await Promise.race([beating, setTimeout(statementTimeoutMs, undefined, { ref: false })]);
+  const leftMs = Math.ceil(fromMs + statementTimeoutMs - performance.now());
+  if (beating === undefined && client === used && leftMs > 0) return leftMs;
+  void used.end().catch(() => undefined);
+  throw new TrustWardenError("store_unavailable", { reason: "the database is away" });
 }
 
 /** Makes the session, and goes on making it anew whenever it is lost. */
@@ -132,7 +152,16 @@ async function connect(connectTimeoutMs?: number): Promise<void> {
   }
   if (data.isShared) await listen(made);
   client = made;
-  const heart = setInterval(() => void beat(made), Math.ceil(sessionTimeoutMs / BEATS));
+  const heart = setInterval(
+    () => {
+      // A statement that is under way is a sign of life, and has an end of its own.
+      if (open > 0 || beating !== undefined) return;
+      beating = beat(made).finally(() => {
+        beating = undefined;
+      });
+    },
+    Math.ceil(sessionTimeoutMs / BEATS),
+  );
   made.once("end", () => {
     clearInterval(heart);
     client = null;
@@ -156,15 +185,13 @@ async function listen(made: Client): Promise<void> {
 }
 
 /** Known to be lost well before the database gives the place to another: whoever waits behind it counts on that. */
-async function beat(beating: Client): Promise<void> {
-  // A statement that is under way is a sign of life, and has an end of its own.
-  if (open > 0) return;
+async function beat(client: Client): Promise<void> {
   try {
     const sign = { text: "select 1", query_timeout: Math.ceil(data.sessionTimeoutMs * BEAT_SHARE) };
-    await beating.query(sign);
+    await client.query(sign);
   } catch {
     // The session is over either way; its end is what is acted on.
-    await beating.end().catch(() => undefined);
+    await client.end().catch(() => undefined);
   }
 }
 

@@ -24,6 +24,9 @@ export interface StateSettings {
 /** Holder of a store that several servers share; the statements of `schema-text.ts` say the same. */
 export const SHARERS = "replicas";
 
+/** Begins what the database lists a server's beats as; its program's version follows. */
+export const REPLICA_SESSION = "trustwarden-replica";
+
 /** `workerData` of the connection's thread. */
 export interface ConnectionData
   extends Pick<

@@ -12,9 +12,10 @@ import type { Notices } from "@trustwarden/core/notices.ts";
 import { LEASE_MS } from "@trustwarden/core/revocation/frames.ts";
 import type { HeardBeat } from "@trustwarden/core/revocation/replica-leases.ts";
 import type { Client } from "pg";
+import { SERVER_VERSION } from "../../version.ts";
 import { latestVersion, MIGRATIONS } from "../migrations/steps.ts";
 import { connectPostgres, type PostgresLogin } from "../postgres-connect.ts";
-import { SHARERS } from "./protocol.ts";
+import { REPLICA_SESSION, SHARERS } from "./protocol.ts";
 
 /** Twice as often as a verifier beats: what is left of this is all that verifiers get. */
 const BEAT_MS = 100;
@@ -119,7 +120,8 @@ export class ReplicaSession {
   async #connected(): Promise<Client> {
     if (this.#client !== undefined) return this.#client;
     const client = await connectPostgres(this.#options.login(), {
-      name: "trustwarden-replica",
+      // For whoever looks after the servers: which of them is which version.
+      name: `${REPLICA_SESSION} ${SERVER_VERSION}`,
       statementTimeoutMs: LEASE_MS,
       answerTimeoutMs: ANSWER_MS,
       settings: { search_path: "" },
