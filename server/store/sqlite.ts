@@ -102,6 +102,8 @@ export async function createSqliteStore(options: SqliteStoreOptions): Promise<Sq
       writer.onKept = onKept;
     },
     close: async () => {
+      // What others wrote is read by nobody any more: whoever is told would ask a copy that is closed.
+      writer.leave();
       // The writer last: only the last connection, if it may write, folds the write-ahead log into the one file.
       reads.close();
       await writer.close();
@@ -252,6 +254,13 @@ class WriterClient {
     this.#waiting.set(id, waiting);
     this.#send({ ...command, id });
     return promise;
+  }
+
+  /** Nobody is told of anything from now on. */
+  leave(): void {
+    this.onLink = undefined;
+    this.onFollowed = undefined;
+    this.onKept = undefined;
   }
 
   close(): Promise<void> {

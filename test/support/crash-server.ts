@@ -86,7 +86,11 @@ export function startProcess(home: TestHome, weakening?: Weakening, program: Pro
   const errors: string[] = [];
   child.stderr.on("data", (chunk) => errors.push(String(chunk)));
   const gone = Promise.withResolvers<string | null>();
-  child.once("close", (_code, signal) => gone.resolve(signal));
+  child.once("close", (code, signal) => {
+    // Whoever wonders why it did not start has this at least.
+    if (errors.length === 0) errors.push(`it said nothing; exit code ${code}, signal ${signal}`);
+    gone.resolve(signal);
+  });
   child.once("error", (error) => errors.push(error.message));
   const kill = () => {
     if (within.length > 0 && child.pid !== undefined && child.exitCode === null)

@@ -159,6 +159,22 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("servers that share a state store"
     await Promise.all([close(left), close(right)]);
   });
 
+  test("tell nobody what others wrote once they are closed, when nothing can be read", async () => {
+    const [left, right] = [await open(), await open()];
+    let isClosed = false;
+    const late = vi.fn();
+    right.watchFollowed(() => {
+      if (isClosed) late();
+      else right.reads.authority();
+    });
+    await createOwnerIn(left);
+    const asked = right.commands.markSequenced([]);
+    const closing = close(right);
+    isClosed = true;
+    await Promise.all([asked, closing]);
+    expect(late).not.toHaveBeenCalled();
+  });
+
   test("sign with an SVID of their own whose event the ledger has, whatever else is committed before it", async () => {
     const [left, right] = [await open(), await open()];
     const owner = await createOwnerIn(left);
