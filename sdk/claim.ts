@@ -59,6 +59,8 @@ export interface RegisterOptions extends PinnedServer {
   readonly runtime?: Runtime;
 }
 
+type Wished = Pick<RegisterOptions, "name" | "path" | "scope" | "ttl" | "owner">;
+
 /** What an owner gave. */
 export interface Claimed {
   readonly envelope: string;
@@ -76,7 +78,7 @@ export async function waitToBeClaimed({
   readonly wanted: RegisterOptions;
 }): Promise<Claimed> {
   const wish = wishOf(wanted);
-  const enrolmentSha256 = digestOfEvidence({ ...wish });
+  const enrolmentSha256 = digestOfWish(wish);
   const asked = await callWithWork({
     server,
     target: "/v1/claims",
@@ -88,9 +90,15 @@ export async function waitToBeClaimed({
   return { envelope: claimed.ticket, expected: requireAsked(claimed, { wish, key }) };
 }
 
-function wishOf({ name, path = "", scope, ttl = DEFAULT_TTL, owner }: RegisterOptions): ClaimWish {
+/** A wish as it is sent. @throws TrustWardenError `name_malformed`, `scope_malformed`, `ttl_malformed`. */
+export function wishOf({ name, path = "", scope, ttl = DEFAULT_TTL, owner }: Wished): ClaimWish {
   const label = parseAgentLabel({ path, name });
   return { ...label, scope: [...parseScope([...scope])], ttl_seconds: parseTtl(ttl), owner: owner ?? null };
+}
+
+/** base64url SHA-256 of what a proof of possession binds itself to. */
+export function digestOfWish(wish: ClaimWish): string {
+  return digestOfEvidence({ ...wish });
 }
 
 /** Asks until there is an answer; the server says when it is too late. */
@@ -123,9 +131,9 @@ async function collect(
  *
  * @throws TrustWardenError `ticket_mismatch`.
  */
-function requireAsked(
-  { ticket, owner_id }: CollectedClaim,
-  { wish, key }: { readonly wish: ClaimWish; readonly key: InstanceKey },
+export function requireAsked(
+  { ticket, owner_id }: Pick<CollectedClaim, "ticket" | "owner_id">,
+  { wish, key }: { readonly wish: ClaimWish; readonly key: Pick<InstanceKey, "thumbprint"> },
 ): Claimed["expected"] {
   const { name, path, owner, scope, holder_thumbprint } = parseUnverifiedPayload(parseEnvelope(ticket));
   const given = parseScope(Array.isArray(scope) ? scope.map(String) : []);

@@ -6,7 +6,7 @@
  */
 import { issuePossession } from "@trustwarden/core/agentid/possession.ts";
 import { classIdOf } from "@trustwarden/core/agentid/spiffe-id.ts";
-import { verifyWitSvid } from "@trustwarden/core/agentid/wit-svid.ts";
+import { verifyWitSvid, type WitSvid } from "@trustwarden/core/agentid/wit-svid.ts";
 import { type NamedIdentity, type WitSvidAnswer, witSvidAnswer } from "@trustwarden/core/api/identity.ts";
 import { encodeBase64url } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
@@ -16,6 +16,16 @@ import type { AgentSession } from "./agent-session.ts";
 import type { InstanceKey } from "./instance-key.ts";
 import { nowSeconds, type Runtime } from "./runtime.ts";
 import { encodeBody, type TrustServer } from "./trust-server.ts";
+
+/** What a token of ours is refused with. */
+const REFUSED: ReadonlySet<string> = new Set([
+  "svid_malformed",
+  "svid_untrusted",
+  "svid_expired",
+  "svid_not_yet_valid",
+  "svid_too_long_lived",
+  "trust_domain_unknown",
+]);
 
 /** A token and what proves possession of its key. */
 export interface AgentWit {
@@ -72,15 +82,39 @@ export async function verifyIssuedWit(
   },
 ): Promise<WitSvidAnswer> {
   const { server, key, id, runtime } = options;
-  const proven = await proveWit(answer.svid, server, runtime);
-  const isOurs = proven.id === id && proven.confirmationThumbprint === key.thumbprint;
+  const { thumbprint } = key;
+  const prove = () =>
+    verifyWitOf(answer.svid, { bundles: server.bundles, now: nowSeconds(runtime), id, thumbprint });
+  try {
+    return { ...answer, expires_at: (await proveTwice(prove, server)).expiresAt };
+  } catch (cause) {
+    // A server that is proven, and gives what nobody may believe.
+    if (!(cause instanceof TrustWardenError) || !REFUSED.has(cause.code)) throw cause;
+    throw new TrustWardenError("server_untrusted", { reason: cause.code }, { cause });
+  }
+}
+
+/**
+ * A token that is for this key and this identity.
+ *
+ * @throws TrustWardenError as `verifyWitSvid`; `server_untrusted` for a token of another key or id.
+ */
+export function verifyWitOf(
+  token: string,
+  {
+    id,
+    thumbprint,
+    ...proof
+  }: Parameters<typeof verifyWitSvid>[1] & { readonly id: string; readonly thumbprint: string },
+): WitSvid {
+  const proven = verifyWitSvid(token, proof);
+  const isOurs = proven.id === id && proven.confirmationThumbprint === thumbprint;
   if (!isOurs) throw new TrustWardenError("server_untrusted", { reason: "a token of another key or id" });
-  return { ...answer, expires_at: proven.expiresAt };
+  return proven;
 }
 
 /** The key that signs may be newer than our bundle; then the bundle is read again, once. */
-async function proveWit(token: string, server: TrustServer, runtime: Runtime) {
-  const prove = () => verifyWitSvid(token, { bundles: server.bundles, now: nowSeconds(runtime) });
+async function proveTwice(prove: () => WitSvid, server: TrustServer): Promise<WitSvid> {
   try {
     return prove();
   } catch (error) {

@@ -4,7 +4,7 @@
  * The keys are made from their names and worth nothing. ECDSA signs with a nonce that is a function of key and message
  * (as RFC 6979 does, though not by its exact derivation), because the vectors have to come out byte for byte the same.
  */
-import { createECDH, createHmac, createPrivateKey, createPublicKey, sign } from "node:crypto";
+import { createECDH, createHmac, createPrivateKey, createPublicKey, type KeyObject, sign } from "node:crypto";
 import { type Authority, createAuthority } from "@trustwarden/core/agentid/authority.ts";
 import { formatSpiffeId, parseTrustDomain, type SpiffeId } from "@trustwarden/core/agentid/spiffe-id.ts";
 import { createSerial, issueLeafCertificate } from "@trustwarden/core/agentid/svid-profile.ts";
@@ -28,17 +28,17 @@ const ORDER = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551
 
 /** A P-256 signer whose key and signatures are functions of its name. */
 export function seededSigner(name: string): Signer {
-  const scalar = sha256(encodeUtf8(`trustwarden vectors ${name}`));
-  const privateKey = createPrivateKey({
-    key: concatBuffers(SEC1.head, scalar, SEC1.tail),
-    format: "der",
-    type: "sec1",
-  });
+  const { scalar, privateKey } = seededKey(name);
   return {
     algorithm: "ES256",
     publicKey: createPublicKey(privateKey),
     sign: (data) => signWith(scalar, data),
   };
+}
+
+/** PKCS #8 DER of the key of `seededSigner`, for cases in which an SDK signs. */
+export function seededPkcs8(name: string): Uint8Array {
+  return new Uint8Array(seededKey(name).privateKey.export({ format: "der", type: "pkcs8" }));
 }
 
 /** An Ed25519 signer whose key is a function of its name. */
@@ -109,6 +109,12 @@ export function createVectorParty(domain: VectorDomain, segments: readonly strin
     notAfter: now + 3600,
   });
   return { id, signer, chain: [leaf, domain.intermediate.der], sha256: encodeBase64url(sha256(leaf)), spki };
+}
+
+function seededKey(name: string): { readonly scalar: Uint8Array; readonly privateKey: KeyObject } {
+  const scalar = sha256(encodeUtf8(`trustwarden vectors ${name}`));
+  const key = concatBuffers(SEC1.head, scalar, SEC1.tail);
+  return { scalar, privateKey: createPrivateKey({ key, format: "der", type: "sec1" }) };
 }
 
 /** s = (z + r d) / k, with the nonce k from an HMAC of the message under the key. */

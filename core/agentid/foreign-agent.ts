@@ -126,7 +126,7 @@ export function formatForeignValue(value: ForeignValue): string {
   return `${VALUE_PREFIX}${encodeBase64url(encodeUtf8(formatCanonicalJson(json)))}`;
 }
 
-/** @throws TrustWardenError `entry_invalid`. */
+/** @throws TrustWardenError `entry_invalid`, and the codes of its id, name and scope. */
 export function parseForeignValue(text: string): ForeignValue {
   const members = new Fields(parseValue(text), "entry_invalid");
   const value: ForeignValue = {
@@ -137,8 +137,7 @@ export function parseForeignValue(text: string): ForeignValue {
     agentId: members.text("agentId"),
     instanceId: members.text("instanceId"),
     ownerId: readOwnerId(members, "ownerId"),
-    path: members.text("path", { allowEmpty: true }),
-    name: members.text("name"),
+    ...parseAgentLabel({ path: members.text("path", { allowEmpty: true }), name: members.text("name") }),
     scope: readScope(members, "scope"),
     chain: members.texts("chain"),
     expiresAt: members.integer("expiresAt"),

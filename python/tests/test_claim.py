@@ -104,25 +104,25 @@ def test_a_wish_that_nobody_could_grant_asks_nobody(live: LiveServer, wish: dict
 def test_an_answer_for_another_wish_is_not_taken(
     live: LiveServer, monkeypatch: pytest.MonkeyPatch, member: str, other: object
 ) -> None:
-    require = claim._require_asked  # pyright: ignore[reportPrivateUsage]
+    require = claim.require_asked
 
-    def of_another_wish(claimed: Members, wish: JsonObject, key: InstanceKey) -> Expected:
+    def of_another_wish(claimed: Members, wish: JsonObject, thumbprint: str) -> Expected:
         """The agent remembers another wish than the one that the owner answered."""
-        return require(claimed, cast("JsonObject", {**wish, member: other}), key)
+        return require(claimed, cast("JsonObject", {**wish, member: other}), thumbprint)
 
-    monkeypatch.setattr("trustwarden.claim._require_asked", of_another_wish)
+    monkeypatch.setattr("trustwarden.claim.require_asked", of_another_wish)
     with pytest.raises(TrustWardenError) as refused:
         AgentIdentity.register(**pinned(live), on_code=lambda code: accept(live, code))
     assert refused.value.code == "ticket_mismatch"
 
 
 def test_an_answer_for_another_key_is_not_taken(live: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    require = claim._require_asked  # pyright: ignore[reportPrivateUsage]
+    require = claim.require_asked
 
-    def of_another_key(claimed: Members, wish: JsonObject, _: InstanceKey) -> Expected:
-        return require(claimed, wish, InstanceKey())
+    def of_another_key(claimed: Members, wish: JsonObject, _: str) -> Expected:
+        return require(claimed, wish, InstanceKey().thumbprint)
 
-    monkeypatch.setattr("trustwarden.claim._require_asked", of_another_key)
+    monkeypatch.setattr("trustwarden.claim.require_asked", of_another_key)
     with pytest.raises(TrustWardenError) as refused:
         AgentIdentity.register(**pinned(live), on_code=lambda code: accept(live, code))
     assert refused.value.code == "ticket_mismatch"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ import pytest
 from trustwarden import TrustWardenError
 from vector_judges import VECTOR_JUDGES
 
-FILES = sorted((Path(__file__).resolve().parents[2] / "vectors").glob("*.json"))
+ROOT = Path(__file__).resolve().parents[2]
+FILES = sorted((ROOT / "vectors").glob("*.json"))
 
 
 def test_there_are_vectors_to_judge() -> None:
-    assert len(FILES) >= 7
+    assert len(FILES) >= 13
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -28,6 +30,20 @@ def test_every_case_comes_out_as_it_says(path: Path) -> None:
     ]
     assert cases
     assert wrong == []
+
+
+def test_every_form_that_this_package_reads_or_writes_has_vectors_which_it_judges() -> None:
+    forms: dict[str, dict[str, Any]] = json.loads((ROOT / "test/sdk-forms.json").read_text())
+    source = "".join(path.read_text() for path in (ROOT / "python/src/trustwarden").rglob("*.py"))
+    found = set(re.findall(r"(?:issue_envelope(?:_of)?|verify_envelope|require_signed)\([^)]*?\"([a-z-]+)\"", source))
+    texts = set(re.findall(r'"(tw[a-z]?1\.)"', source))
+    assert len(found) > 8
+    assert texts
+    assert found <= {*forms["dsse"], *forms["no_vector_yet"]}
+    assert texts <= set(forms["texts"])
+    checks = {check for kind in ("dsse", "texts", "others") for named in forms[kind].values() for check in named}
+    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    assert [check for check in checks if check not in VECTOR_JUDGES and f'"{check}"' not in tests] == []
 
 
 def _answer(check: str, given: dict[str, Any]) -> dict[str, object]:

@@ -14,8 +14,10 @@ from trustwarden import AgentIdentity, TrustWardenError
 from trustwarden._bytes import encode_base64url, parse_base64url
 from trustwarden._crypto import format_p256_jwk, is_p256_signature, parse_p256_jwk
 from trustwarden._json import JsonObject, encode_canonical_json
+from trustwarden.bundle import TrustBundle
 from trustwarden.keys import InstanceKey
 from trustwarden.runtime import now_seconds
+from trustwarden.spiffe import TrustDomain
 from trustwarden.wit import verify_wit
 
 ID = "spiffe://acme.test/team/desk/inst-01J"
@@ -78,11 +80,16 @@ def test_no_other_token_is_taken(header: JsonObject, claims: JsonObject, code: s
         "cnf": {"jwk": {**format_p256_jwk(own.public_key), "alg": "ES256"}},
     }
     head: JsonObject = {"alg": "ES256", "kid": "k", "typ": "wit+jwt"}
-    keys = {"k": issuer.public_key}
-    assert verify_wit(token_of(issuer, good, head), ID, own.thumbprint, keys) == good["exp"]
+    domain = TrustDomain("acme.test")
+    bundles = {domain: TrustBundle(domain, 0, (), wit_keys={"k": issuer.public_key})}
+
+    def verify(token: str, thumbprint: str = own.thumbprint) -> int:
+        return verify_wit(token, ID, thumbprint, bundles=bundles, now=now_seconds())
+
+    assert verify(token_of(issuer, good, head)) == good["exp"]
     for signer, thumbprint in ((own, own.thumbprint), (issuer, issuer.thumbprint)):
         with pytest.raises(TrustWardenError):
-            verify_wit(token_of(signer, good, head), ID, thumbprint, keys)
+            verify(token_of(signer, good, head), thumbprint)
     with pytest.raises(TrustWardenError) as refused:
-        verify_wit(token_of(issuer, {**good, **claims}, {**head, **header}), ID, own.thumbprint, keys)
+        verify(token_of(issuer, {**good, **claims}, {**head, **header}))
     assert refused.value.code == code

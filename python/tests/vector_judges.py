@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from more_vector_judges import MORE_JUDGES
 from trustwarden._bytes import encode_base64, parse_base64, parse_utf8
 from trustwarden._crypto import parse_p256_public_key
 from trustwarden._json import format_canonical_json, parse_json
@@ -170,6 +171,7 @@ def _tlog_proof(given: Given) -> object:
 
 
 VECTOR_JUDGES: Mapping[str, Callable[[Given], object]] = {
+    **MORE_JUDGES,
     "canonical_json": _canonical_json,
     "scope": _scope,
     "scope_subset": _scope_subset,

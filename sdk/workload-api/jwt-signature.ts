@@ -11,6 +11,8 @@ import { refused } from "./messages.ts";
 
 /** RFC 7518 §3.3. */
 const MIN_RSA_BITS = 2048;
+/** A larger key makes each check cost more than it is worth. */
+const MAX_RSA_BITS = 8192;
 
 /** How one algorithm signs: ECDSA on one curve, or RSA with one padding. */
 type Algorithm =
@@ -64,7 +66,7 @@ export function isJwtSignature({
 }
 
 /**
- * The public key of a JWK; undefined for a kind that signs no JWT-SVID, and for RSA keys too short to be believed.
+ * The public key of a JWK; undefined for a kind that signs no JWT-SVID, and for RSA keys of an odd size.
  *
  * @throws TrustWardenError `workload_answer_refused` for a malformed key of a kind that does, and for a private one.
  */
@@ -75,9 +77,15 @@ export function parseJwtKey(jwk: JsonObject): KeyObject | undefined {
   if (kty !== "RSA" && !(kty === "EC" && CURVES.has(crv))) return undefined;
   if (d !== undefined) throw refused("a private key in a bundle");
   const key = importJwk(kty === "RSA" ? { kty, n, e } : { kty, crv, x, y });
-  const bits = key.asymmetricKeyDetails?.modulusLength ?? MIN_RSA_BITS;
   if (typeof alg === "string") named.set(key, alg);
-  return bits < MIN_RSA_BITS ? undefined : key;
+  return isOddSize(key) ? undefined : key;
+}
+
+/** Of an RSA key. @throws TrustWardenError `workload_answer_refused` for an exponent that no such key has. */
+function isOddSize({ asymmetricKeyDetails: details = {} }: KeyObject): boolean {
+  const { modulusLength: bits = MIN_RSA_BITS, publicExponent = 3n } = details;
+  if (publicExponent < 3n || publicExponent % 2n === 0n) throw refused("not a public key");
+  return bits < MIN_RSA_BITS || bits > MAX_RSA_BITS;
 }
 
 function importJwk(jwk: Readonly<Record<string, unknown>>): KeyObject {

@@ -26,6 +26,9 @@ import { isSubset, parseScope } from "@trustwarden/core/scope.ts";
 import { z } from "zod";
 import { parseReceiptHeader, verifyReceipt } from "../../sdk/receipt.ts";
 import { verifyEvidence } from "../../sdk/verify-evidence.ts";
+import { ENROLMENT_JUDGES } from "./enrolment-judges.ts";
+import { RECORD_JUDGES } from "./record-judges.ts";
+import { TOKEN_JUDGES } from "./token-judges.ts";
 
 const bytes = z.string().transform((text) => parseBase64(text));
 const text = z.object({ text: z.string() });
@@ -34,6 +37,9 @@ const cardShape = z.object({ card: z.record(z.string(), z.json()) });
 
 /** What each check answers; throws what it refuses with. */
 export const VECTOR_JUDGES: Readonly<Record<string, (input: unknown) => Json>> = {
+  ...ENROLMENT_JUDGES,
+  ...RECORD_JUDGES,
+  ...TOKEN_JUDGES,
   canonical_json: (input) => formatCanonicalJson(parseJson(text.parse(input).text)),
   scope: (input) => [...parseScope(z.object({ atoms: z.array(z.any()) }).parse(input).atoms)],
   scope_subset: (input) => {

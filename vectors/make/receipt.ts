@@ -13,7 +13,7 @@ import { casesOf, type VectorCase } from "../vector-case.ts";
 
 const { good, bad } = casesOf("receipt");
 
-const domain = createVectorDomain("acme.test");
+export const domain = createVectorDomain("acme.test");
 const server = createVectorParty(domain, ["trustwarden", "server", "01S"]);
 const impostor = createVectorParty(domain, ["trustwarden", "server", "01X"]);
 const log = seededLogSigner("ledger");
@@ -24,7 +24,7 @@ const otherSha256 = encodeBase64url(sha256(encodeUtf8("another intent")));
 const eventId = "01990000-0000-7000-8000-000000000001";
 const index = 41;
 
-const decided: DecisionRecord = {
+export const decided: DecisionRecord = {
   v: 1,
   event_id: eventId,
   intent_sha256: intentSha256,
@@ -144,21 +144,22 @@ function badHeaders(): readonly VectorCase[] {
   const headers: readonly (readonly [string, string])[] = [
     ["nothing", ""],
     ["no base64url", "{}"],
-    ["padded base64", `${header(receipt)}=`],
+    ["padded base64", `${headerOf(receipt)}=`],
     ["bytes that are no text", encodeBase64url(Uint8Array.of(0xff, 0xfe))],
-    ["a list", header([])],
-    ["a member less", header({ ...receipt, event_id: undefined })],
-    ["a member more", header({ ...receipt, more: 1 })],
-    ["an index that is text", header({ ...receipt, decision_index: "41" })],
-    ["an index with a fraction", header({ ...receipt, decision_index: 41.5 })],
-    ["16 KiB and more", header({ ...receipt, decision: "x".repeat(16_384) })],
+    ["a list", headerOf([])],
+    ["a member less", headerOf({ ...receipt, event_id: undefined })],
+    ["a member more", headerOf({ ...receipt, more: 1 })],
+    ["an index that is text", headerOf({ ...receipt, decision_index: "41" })],
+    ["an index with a fraction", headerOf({ ...receipt, decision_index: 41.5 })],
+    ["16 KiB and more", headerOf({ ...receipt, decision: "x".repeat(16_384) })],
   ];
   return headers.map(([name, text]) =>
     bad(`a header of ${name}`, { ...inputOf(receipt), header: text }, "receipt_invalid"),
   );
 }
 
-function receiptOf(record: DecisionRecord, by = server) {
+/** What the server answers about a decision. */
+export function receiptOf(record: DecisionRecord, by = server) {
   const { policy, approval, from, attested, ...rest } = record;
   const payload = {
     ...rest,
@@ -178,9 +179,10 @@ function receiptOf(record: DecisionRecord, by = server) {
   };
 }
 
-function inputOf(receipt: ReturnType<typeof receiptOf>): JsonObject {
+/** What a verifier is asked. */
+export function inputOf(receipt: ReturnType<typeof receiptOf>) {
   return {
-    header: header(receipt),
+    header: headerOf(receipt),
     server_sha256: server.sha256,
     server_spki: encodeBase64(server.spki),
     log_vkey: logVkey,
@@ -195,6 +197,7 @@ function flipPayload(envelope: string): string {
   return JSON.stringify({ ...json, payload: Buffer.from(payload).toString("base64") });
 }
 
-function header(value: unknown): string {
+/** As a header has it. */
+export function headerOf(value: unknown): string {
   return encodeBase64url(encodeUtf8(JSON.stringify(value)));
 }

@@ -99,7 +99,8 @@ def require_json_object(value: object) -> JsonObject:
 
 def is_json_object(value: object) -> TypeGuard[JsonObject]:
     """Whether a JSON value is an object."""
-    return isinstance(value, Mapping)
+    # The abstract class alone would be asked in Python, for what is a `dict` nearly always.
+    return isinstance(value, (dict, Mapping))
 
 
 def is_json_list(value: object) -> TypeGuard[Sequence[Json]]:

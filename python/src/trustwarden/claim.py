@@ -71,16 +71,17 @@ def wait_to_be_claimed(
     server: TrustServer, key: InstanceKey, wish: Wish, on_code: Callable[[ClaimCode], None], patience: Patience
 ) -> tuple[str, Expected]:
     """The ticket that an owner signed for this key, and what it must make. Raises as `AgentIdentity.register`."""
-    asked = _wish_of(wish)
-    digest = encode_base64url(sha256(encode_canonical_json(asked)))
+    asked = wish_of(wish)
+    digest = digest_of_wish(asked)
     answer = call_with_work(server, "/v1/claims", lambda bits: prove_key(server, key, digest, {"wish": asked}, bits))
     expires_at = answer.integer("expires_at")
     on_code(ClaimCode(answer.text("code"), expires_at))
     claimed = _collect(server, key, answer.text("claim_id"), expires_at, patience)
-    return claimed.text("ticket"), _require_asked(claimed, asked, key)
+    return claimed.text("ticket"), require_asked(claimed, asked, key.thumbprint)
 
 
-def _wish_of(wish: Wish) -> JsonObject:
+def wish_of(wish: Wish) -> JsonObject:
+    """A wish as it is sent. Raises `name_malformed`, `scope_malformed`, `ttl_malformed`."""
     parse_label(wish.path, wish.name)
     return {
         "path": wish.path,
@@ -89,6 +90,11 @@ def _wish_of(wish: Wish) -> JsonObject:
         "ttl_seconds": parse_ttl(wish.ttl or _DEFAULT_TTL),
         "owner": wish.owner,
     }
+
+
+def digest_of_wish(wish: JsonObject) -> str:
+    """base64url SHA-256 of what a proof of possession binds itself to."""
+    return encode_base64url(sha256(encode_canonical_json(wish)))
 
 
 def _collect(server: TrustServer, key: InstanceKey, claim_id: str, expires_at: int, patience: Patience) -> Members:
@@ -105,7 +111,7 @@ def _collect(server: TrustServer, key: InstanceKey, claim_id: str, expires_at: i
                 raise
 
 
-def _require_asked(claimed: Members, wish: JsonObject, key: InstanceKey) -> Expected:
+def require_asked(claimed: Members, wish: JsonObject, thumbprint: str) -> Expected:
     """The ticket is for this agent and this key; whether an owner signed it, the server proves when it is used."""
     ticket = parse_unverified_payload(parse_envelope(claimed.text("ticket")))
     atoms = ticket.get("scope")
@@ -114,7 +120,7 @@ def _require_asked(claimed: Members, wish: JsonObject, key: InstanceKey) -> Expe
     if ticket.get("owner") != owner or wish["owner"] not in (None, owner):
         raise fail("ticket_mismatch", {"field": "owner"})
     is_ours = all(ticket.get(member) == wish[member] for member in ("name", "path"))
-    if not is_ours or ticket.get("holder_thumbprint") != key.thumbprint:
+    if not is_ours or ticket.get("holder_thumbprint") != thumbprint:
         raise fail("ticket_mismatch", {"field": "holder"})
     wished = wish["scope"]
     if not is_subset(parent=[str(atom) for atom in wished] if is_json_list(wished) else [], child=given):

@@ -69,12 +69,12 @@ def read_grant(text: str) -> HeldEnrolment:
     return _read_enrolment(text, "twg1.", "grant", "grant_invalid")
 
 
-def read_value(text: str, prefix: str, code: ErrorCode) -> JsonObject:
+def read_value(text: str, prefix: str, code: ErrorCode, max_chars: int = _MAX_VALUE_CHARS) -> JsonObject:
     """The members of a `tw…1.` text. Raises the code."""
-    if len(text) > _MAX_VALUE_CHARS or not text.startswith(prefix):
+    if len(text) > max_chars or not text.startswith(prefix):
         raise fail(code, {"field": "prefix"})
     try:
-        return parse_json_object(parse_utf8(parse_base64url(text[len(prefix) :])), _MAX_VALUE_CHARS)
+        return parse_json_object(parse_utf8(parse_base64url(text[len(prefix) :])), max_chars)
     except TrustWardenError as cause:
         raise fail(code, {"field": "encoding"}) from cause
 

@@ -6,6 +6,7 @@ from the workload's own source, such as the Workload API, at the start and whene
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias
@@ -22,6 +23,9 @@ from .keys import InstanceKey
 from .scope import parse_label, parse_scope
 from .server import TrustServer
 from .spiffe import parse_spiffe_id, trust_domain_of
+
+_MAX_VALUE_CHARS = 65_536
+_OWNER_ID = re.compile(r"own_[0-7][0-9A-HJKMNP-TV-Z]{25}")
 
 
 class ForeignSvid(Protocol):
@@ -54,15 +58,18 @@ class Registration:
 
 def read_registration(text: str) -> Registration:
     """What a `twf1.` text says. Raises `entry_invalid`, and the codes of a name, scope or id."""
-    fields = Fields(read_value(text.strip(), "twf1.", "entry_invalid"), "entry_invalid")
+    fields = Fields(read_value(text.strip(), "twf1.", "entry_invalid", _MAX_VALUE_CHARS), "entry_invalid")
     pin, url = fields.digest("authoritiesSha256"), fields.text("server")
     trust_domain = trust_domain_of(parse_spiffe_id(fields.text("trustDomain")))
     spiffe_id = parse_spiffe_id(fields.text("spiffeId"))
     agent_id, instance_id = fields.text("agentId"), fields.text("instanceId")
-    fields.text("ownerId")
+    fields.matching("ownerId", _OWNER_ID)
     path = fields.text("path") if fields.take("path") != "" else ""
     name = fields.text("name")
     atoms = fields.texts("scope")
+    scope = parse_scope(atoms)
+    if scope != atoms:
+        fields.refuse("scope")
     chain = fields.texts("chain")
     expires_at = fields.integer("expiresAt")
     fields.end()
@@ -73,7 +80,7 @@ def read_registration(text: str) -> Registration:
         instance_id=instance_id,
         name=name,
         path=path,
-        scope=parse_scope(atoms),
+        scope=scope,
         depth=0,
         fan_out=0,
         budget=0,

@@ -89,13 +89,14 @@ def parse_request(text: str) -> tuple[Wanted, str]:
     name = parse_name(fields.text("name"))
     atoms = fields.texts("scope")
     scope = parse_scope(atoms)
-    ttl_seconds = fields.integer("ttl_seconds")
+    ttl = f"{fields.integer('ttl_seconds')}s"
+    parse_ttl(ttl)
     limits = _read_limits(fields.object("limits"))
     thumbprint = fields.digest("thumbprint")
     fields.end()
     if scope != atoms:
         fields.refuse("scope")
-    return Wanted(name, scope, f"{ttl_seconds}s", limits), thumbprint
+    return Wanted(name, scope, ttl, limits), thumbprint
 
 
 def issue_grant(

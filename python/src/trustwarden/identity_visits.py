@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import httpx
@@ -14,6 +15,9 @@ from .fetch import Meaning, agent_fetch
 from .plain_response import whole_within
 from .routes import Place
 from .session import AgentSession
+
+_MAX_KNOWN_URLS = 64
+"""Most agents ask the same few again and again, and reading one costs as much as signing for it."""
 
 
 class IdentityVisits:
@@ -45,13 +49,9 @@ class IdentityVisits:
         stream, and for libraries that take a client, see `client`. Raises as `agent_fetch`.
         """
         meaning = Meaning(action, resource, params, verifier, approval, job)
+        timeouts = dict.fromkeys(("connect", "read", "write", "pool"), timeout)
         sent = httpx.Request(
-            method,
-            url,
-            headers=headers,
-            content=content,
-            json=json,
-            extensions={"timeout": httpx.Timeout(timeout).as_dict()},
+            method, _parsed(url), headers=headers, content=content, json=json, extensions={"timeout": timeouts}
         )
         response = agent_fetch(self._session, self._place.routes, sent, meaning, whole_within(timeout))
         try:
@@ -107,3 +107,9 @@ class IdentityVisits:
 
     def _visit(self, request: httpx.Request, meaning: Meaning) -> httpx.Response:
         return agent_fetch(self._session, self._place.routes, request, meaning)
+
+
+@lru_cache(_MAX_KNOWN_URLS)
+def _parsed(url: str) -> httpx.URL:
+    """A URL never changes once it is read. Raises `httpx.InvalidURL`."""
+    return httpx.URL(url)

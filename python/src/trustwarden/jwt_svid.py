@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ._bytes import count_units
 from ._json import Json, JsonObject, is_json_list, is_safe_integer
 from ._jws import malformed_token, parse_compact_jws
-from .bundle import TrustBundle
+from .bundle import MAX_KID_CHARS, TrustBundle
 from .errors import TrustWardenError, fail
 from .jwt_signature import is_jwt_algorithm, is_jwt_signature
 from .spiffe import SpiffeId, TrustDomain, parse_spiffe_id, path_of, trust_domain_of
@@ -48,12 +49,13 @@ def verify_jwt_svid(
     jws = parse_compact_jws(token)
     _require_header(jws.header)
     claims = jws.claims
-    spiffe_id = _parse_subject(claims.get("sub"))
+    spiffe_id = parse_subject(claims.get("sub"))
     named = _parse_audience(claims.get("aud"))
-    expires_at = _parse_instant(claims, "exp")
+    expires_at = parse_instant(claims, "exp")
     if expires_at is None:
         raise malformed_token("exp")
-    starts = [_parse_instant(claims, "nbf"), _parse_instant(claims, "iat")]
+    starts = [parse_instant(claims, "nbf"), parse_instant(claims, "iat")]
+    require_texts(claims)
     bundle = bundles.get(trust_domain_of(spiffe_id))
     if bundle is None or bundle.trust_domain != trust_domain_of(spiffe_id):
         raise fail("trust_domain_unknown", {"trustDomain": trust_domain_of(spiffe_id)})
@@ -75,13 +77,26 @@ def _require_header(header: JsonObject) -> None:
         raise malformed_token("header")
     if header.get("typ") not in _TYPES:
         raise malformed_token("header")
-    if "kid" in header and (not isinstance(header["kid"], str) or header["kid"] == ""):
-        raise malformed_token("kid")
+    if "kid" in header:
+        require_kid(header["kid"])
     if "typ" in header and header["typ"] is None:
         raise malformed_token("header")
 
 
-def _parse_subject(sub: Json) -> SpiffeId:
+def require_kid(kid: Json) -> None:
+    """Refuses what names no key. Raises `svid_malformed`."""
+    if not isinstance(kid, str) or kid == "" or count_units(kid) > MAX_KID_CHARS:
+        raise malformed_token("kid")
+
+
+def require_texts(claims: JsonObject) -> None:
+    """Refuses an issuer or an id that is no text, where there is one. Raises `svid_malformed`."""
+    if any(name in claims and not isinstance(claims[name], str) for name in ("iss", "jti")):
+        raise malformed_token("text")
+
+
+def parse_subject(sub: Json) -> SpiffeId:
+    """`sub` of a JWT-SVID or WIT-SVID. Raises `svid_malformed`."""
     if not isinstance(sub, str):
         raise malformed_token("sub")
     try:
@@ -102,8 +117,8 @@ def _parse_audience(aud: Json) -> tuple[str, ...]:
     return named
 
 
-def _parse_instant(claims: JsonObject, name: str) -> int | None:
-    """Whole seconds only: 1e400 is infinite and a text is not a time."""
+def parse_instant(claims: JsonObject, name: str) -> int | None:
+    """Whole seconds only: 1e400 is infinite and a text is not a time. Raises `svid_malformed`."""
     value = claims.get(name)
     if name not in claims:
         return None

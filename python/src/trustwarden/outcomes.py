@@ -6,6 +6,7 @@ shows. The spool keeps trying, in memory, and when it is full nothing new is don
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -42,7 +43,8 @@ def issue_outcome(
         "status": status,
         "result": None,
         "bytes": size,
-        "duration_ms": max(0, round(seconds * 1000)),
+        # Halves go up, as in the other SDK; Python's own rounding takes them to the even side.
+        "duration_ms": max(0, math.floor(seconds * 1000 + 0.5)),
         "time": format_time(now_ms()),
     }
     return issue_envelope("outcome", payload, key.sign, keyid)

@@ -65,20 +65,13 @@ class PlainResponse(httpx.Response):
 
     def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
         """As `iter_raw`; once read, the bytes that are kept."""
-        if not self._is_read():
+        if not self.is_stream_consumed:
             yield from self.iter_raw(chunk_size)
             return
         yield from super().iter_bytes(chunk_size)
 
     async def aiter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
         """As `aiter_raw`; once read, the bytes that are kept."""
-        parts = super().aiter_bytes(chunk_size) if self._is_read() else self.aiter_raw(chunk_size)
+        parts = super().aiter_bytes(chunk_size) if self.is_stream_consumed else self.aiter_raw(chunk_size)
         async for part in parts:
             yield part
-
-    def _is_read(self) -> bool:
-        try:
-            _ = self.content
-        except httpx.ResponseNotRead:
-            return False
-        return True

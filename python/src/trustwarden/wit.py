@@ -11,22 +11,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-
 from ._bytes import encode_base64url
 from ._crypto import format_thumbprint, is_p256_signature, parse_p256_jwk
-from ._json import Json, JsonObject, is_json_object, is_safe_integer
+from ._json import Json, JsonObject, is_json_object
 from ._jws import malformed_token, parse_compact_jws
+from .bundle import TrustBundle
 from .enrol import issue_possession
 from .errors import TrustWardenError, fail
+from .jwt_svid import parse_instant, parse_subject, require_kid, require_texts
 from .keys import InstanceKey
 from .runtime import now_seconds
 from .server import ServerCall, encode_body
 from .session import AgentSession
+from .spiffe import SpiffeId, TrustDomain, trust_domain_of
 
 _MAX_LIFETIME_SECONDS = 3600
 _CLOCK_SKEW_SECONDS = 10
 _HEADERS = {"alg", "kid", "typ"}
+_REFUSED = (
+    "svid_malformed",
+    "svid_untrusted",
+    "svid_expired",
+    "svid_not_yet_valid",
+    "svid_too_long_lived",
+    "trust_domain_unknown",
+)
+"""What a token of ours is refused with."""
 
 
 @dataclass(frozen=True)
@@ -58,46 +68,79 @@ def fetch_wit(session: AgentSession) -> AgentWit:
     answer = session.call("issue:jwt-svid", ServerCall("POST", "/v1/wit-svids", encode_body(proof)))
     token = answer.text("svid")
     try:
-        expires_at = verify_wit(token, session.holder.current().svid.id, key.thumbprint, server.bundle.wit_keys)
-    except TrustWardenError as error:
-        if error.code != "svid_untrusted":
-            raise fail("server_untrusted", {"reason": error.code}) from error
-        # The key that signs may be newer than our bundle; then the bundle is read again, once.
-        server.refresh()
-        expires_at = verify_wit(token, session.holder.current().svid.id, key.thumbprint, server.bundle.wit_keys)
+        expires_at = _prove_twice(token, session, key.thumbprint)
+    except TrustWardenError as cause:
+        if cause.code not in _REFUSED:
+            raise
+        # A server that is proven, and gives what nobody may believe.
+        raise fail("server_untrusted", {"reason": cause.code}) from cause
     return AgentWit(token, key.thumbprint, expires_at, key)
 
 
-def verify_wit(token: str, spiffe_id: str, thumbprint: str, keys: Mapping[str, EllipticCurvePublicKey]) -> int:
-    """When a token ends that is for this id and this key, by a key of the bundle.
+def _prove_twice(token: str, session: AgentSession, thumbprint: str) -> int:
+    """The key that signs may be newer than our bundle; then the bundle is read again, once."""
+    server = session.server
+    try:
+        return verify_wit(
+            token, session.holder.current().svid.id, thumbprint, bundles=server.bundles, now=now_seconds()
+        )
+    except TrustWardenError as error:
+        if error.code != "svid_untrusted":
+            raise
+    server.refresh()
+    return verify_wit(token, session.holder.current().svid.id, thumbprint, bundles=server.bundles, now=now_seconds())
 
-    Raises `svid_malformed`, `svid_untrusted`, `svid_expired`, `svid_not_yet_valid`, `svid_too_long_lived`.
+
+def verify_wit(
+    token: str, spiffe_id: str, thumbprint: str, *, bundles: Mapping[TrustDomain, TrustBundle], now: float
+) -> int:
+    """When a token ends that is for this id and this key, by a key of its subject's bundle; in Unix seconds, as `now`.
+
+    Raises `svid_malformed`, `trust_domain_unknown`, `svid_untrusted`, `svid_expired`, `svid_not_yet_valid`,
+    `svid_too_long_lived`, and `server_untrusted` for a token of another key or id.
     """
     jws = parse_compact_jws(token)
     header, claims = jws.header, jws.claims
     kid = header.get("kid")
     if header.get("alg") != "ES256" or header.get("typ") != "wit+jwt" or set(header) != _HEADERS:
         raise malformed_token("header")
-    key = keys.get(kid) if isinstance(kid, str) else None
+    require_kid(kid)
+    subject, confirmed = _parse_claims(claims)
+    bundle = bundles.get(trust_domain_of(subject))
+    if bundle is None:
+        raise fail("trust_domain_unknown", {"trustDomain": trust_domain_of(subject)})
+    key = bundle.wit_keys.get(str(kid))
     if key is None or not is_p256_signature(key, jws.signed, jws.signature):
         raise fail("svid_untrusted", {"reason": "no key of the bundle signed the token"})
-    if claims.get("sub") != spiffe_id or _confirmed_by(claims.get("cnf")) != thumbprint:
+    expires_at = _require_within(claims, now)
+    if subject != spiffe_id or confirmed != thumbprint:
         raise fail("server_untrusted", {"reason": "a token of another key or id"})
-    return _require_within(claims)
+    return expires_at
+
+
+def _parse_claims(claims: JsonObject) -> tuple[SpiffeId, str]:
+    """Subject and thumbprint of the key, where every claim has its form; nothing of it is proven."""
+    # One that names an audience could pass for a bearer token somewhere (WIT-SVID section 3.8).
+    if "aud" in claims or parse_instant(claims, "exp") is None:
+        raise malformed_token("claims")
+    parse_instant(claims, "iat")
+    parse_instant(claims, "nbf")
+    require_texts(claims)
+    return parse_subject(claims.get("sub")), _confirmed_by(claims.get("cnf"))
 
 
 def _confirmed_by(cnf: Json) -> str:
     jwk = cnf.get("jwk") if is_json_object(cnf) else None
     if not is_json_object(jwk) or jwk.get("alg") != "ES256" or "d" in jwk:
         raise malformed_token("cnf.jwk")
-    return format_thumbprint(parse_p256_jwk(jwk))
+    try:
+        return format_thumbprint(parse_p256_jwk(jwk))
+    except TrustWardenError as cause:
+        raise malformed_token("cnf.jwk") from cause
 
 
-def _require_within(claims: JsonObject) -> int:
-    expires_at, not_before, now = claims.get("exp"), claims.get("nbf", 0), now_seconds()
-    # One that names an audience could pass for a bearer token somewhere (WIT-SVID section 3.8).
-    if not is_safe_integer(expires_at) or not is_safe_integer(not_before) or "aud" in claims:
-        raise malformed_token("claims")
+def _require_within(claims: JsonObject, now: float) -> int:
+    expires_at, not_before = parse_instant(claims, "exp") or 0, parse_instant(claims, "nbf") or 0
     if now >= expires_at:
         raise fail("svid_expired", {"expires_at": expires_at})
     if now < not_before - _CLOCK_SKEW_SECONDS:

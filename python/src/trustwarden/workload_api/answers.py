@@ -93,13 +93,13 @@ def verify_x509_state(state: UnverifiedX509State, now: float) -> WorkloadX509Sta
 
 
 def verify_wit_state(
-    tokens: Sequence[UnverifiedToken], bundles: Mapping[TrustDomain, TrustBundle]
+    tokens: Sequence[UnverifiedToken], bundles: Mapping[TrustDomain, TrustBundle], now: float
 ) -> tuple[WorkloadWitSvid, ...]:
     """Tokens that are proven, each with the key that it is bound to. Raises `workload_answer_refused`."""
 
     def read() -> tuple[WorkloadWitSvid, ...]:
         _require_few(tokens)
-        return tuple(_verify_wit(token, bundles) for token in tokens)
+        return tuple(_verify_wit(token, bundles, now) for token in tokens)
 
     return _believe(read)
 
@@ -184,14 +184,11 @@ def _verify_svid(svid: UnverifiedX509Svid, bundles: Mapping[TrustDomain, TrustBu
     return WorkloadX509Svid(proven.id, chain, private, svid.hint, proven.leaf.not_after)
 
 
-def _verify_wit(token: UnverifiedToken, bundles: Mapping[TrustDomain, TrustBundle]) -> WorkloadWitSvid:
+def _verify_wit(token: UnverifiedToken, bundles: Mapping[TrustDomain, TrustBundle], now: float) -> WorkloadWitSvid:
     spiffe_id = parse_spiffe_id(token.spiffe_id)
-    bundle = bundles.get(trust_domain_of(spiffe_id))
-    if bundle is None:
-        raise refused("trust_domain_unknown")
     private = _parse_private_jwk(token.key_jwk)
     # Proves also that the token names this id and this key.
-    expires_at = verify_wit(token.svid, spiffe_id, InstanceKey(private).thumbprint, bundle.wit_keys)
+    expires_at = verify_wit(token.svid, spiffe_id, InstanceKey(private).thumbprint, bundles=bundles, now=now)
     return WorkloadWitSvid(spiffe_id, token.svid, private, token.hint, expires_at)
 
 

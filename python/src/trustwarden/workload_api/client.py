@@ -146,7 +146,7 @@ class WorkloadApiClient:
         Raises also `request_malformed`, and `wit_disabled` where the endpoint does not have them.
         """
         answer = self._ask_wit("FetchWITSVID", encode_wit_svid_request(spiffe_id))
-        svids = verify_wit_state(parse_wit_svid_response(answer), self.fetch_wit_bundles())
+        svids = verify_wit_state(parse_wit_svid_response(answer), self.fetch_wit_bundles(), now_seconds())
         if spiffe_id != "" and any(svid.spiffe_id != spiffe_id for svid in svids):
             raise refused("the token names another")
         return svids
