@@ -23,6 +23,7 @@ import type {
   WorkloadSubscription,
 } from "./ports.ts";
 import type { IssuedInstance, Registry } from "./registry.ts";
+import { RenewalGrid } from "./renewal-grid.ts";
 import { Workload, type WorkloadContext } from "./workload.ts";
 
 /** How long identities at hand are given to new streams without a word from the server. */
@@ -65,6 +66,7 @@ export class AttestedSource implements WorkloadSource {
       isServerHeard,
       entries: () => this.#entries,
       rates: new AccountRates(runtime.monotonicMs),
+      grid: new RenewalGrid(runtime),
       endInstance: (instanceId, reason) => this.#endings.add(instanceId, reason),
     };
     this.#timer = setInterval(() => this.#watch(), WATCH_MS);

@@ -10,6 +10,7 @@ import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { jitter, nowSeconds, type Runtime, renewalAgeMs, renewalDelayMs } from "trustwarden/peer.ts";
 import type { NodeEntry } from "./entries.ts";
 import type { IssuedInstance, Registry } from "./registry.ts";
+import type { RenewalGrid } from "./renewal-grid.ts";
 import { type TokenRequest, TokensAtHand } from "./tokens-at-hand.ts";
 
 const MIN_RETRY_MS = 1000;
@@ -43,6 +44,7 @@ export class WorkloadInstance {
   readonly #registry: Registry;
   readonly #events: InstanceEvents;
   readonly #runtime: Runtime;
+  readonly #grid: RenewalGrid;
   readonly #tokens: TokensAtHand;
   #issued: IssuedInstance;
   #timer: NodeJS.Timeout | undefined;
@@ -56,12 +58,14 @@ export class WorkloadInstance {
     readonly registry: Registry;
     readonly events: InstanceEvents;
     readonly runtime: Runtime;
+    readonly grid: RenewalGrid;
   }) {
     this.entry = options.entry;
     this.#issued = options.issued;
     this.#registry = options.registry;
     this.#events = options.events;
     this.#runtime = options.runtime;
+    this.#grid = options.grid;
     this.#tokens = new TokensAtHand(options.runtime);
     this.#schedule();
   }
@@ -188,7 +192,7 @@ export class WorkloadInstance {
 
   #schedule(): void {
     const leftMs = this.#issued.svidExpiresAt * 1000 - this.#runtime.nowMs();
-    if (!this.#isLast()) this.#renewIn(renewalDelayMs(leftMs, this.#runtime));
+    if (!this.#isLast()) this.#renewIn(this.#grid.align(renewalDelayMs(leftMs, this.#runtime), leftMs));
     clearTimeout(this.#expiry);
     this.#expiry = setTimeout(
       () => this.#events.onChange(),

@@ -15,11 +15,14 @@ import type { TrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
 import { verifyX509Svid } from "@trustwarden/core/agentid/x509-svid.ts";
 import { witSvidAnswer } from "@trustwarden/core/api/identity.ts";
 import {
+  MAX_RENEWALS,
   type NodeEntriesAnswer,
   type NodeIdentityAnswer,
+  type NodeRenewalsAnswer,
   nodeEntriesAnswer,
   nodeIdentityAnswer,
   nodeJwtAnswer,
+  nodeRenewalsAnswer,
 } from "@trustwarden/core/api/registration.ts";
 import { revocationAnswer } from "@trustwarden/core/api/revocation.ts";
 import { encodeBase64url, encodeHex, parseBase64url } from "@trustwarden/core/bytes.ts";
@@ -36,6 +39,7 @@ import {
   parseRequest,
   proveForSvid,
   type Runtime,
+  refusalOf,
   type SvidHolder,
   type TrustServer,
   verifyIssuedSvid,
@@ -44,11 +48,13 @@ import {
 import type { Measure } from "./composition-file.ts";
 import { formatAgent, parseNodeEntries } from "./entries.ts";
 import type { IssuedInstance, IssuedSvid, Registry } from "./registry.ts";
+import { RenewalBatches } from "./renewal-batches.ts";
 
 /** Issuing waits for durable writes. */
 const ISSUE_TIMEOUT_MS = 15_000;
 /** A child's request says what it may hand on. */
 const NOTHING_OF_ITS_OWN = { depth: 0, fan_out: 0, budget: 0 } as const;
+const RENEWALS_PATH = "/v1/node/renewals";
 /** A page has at least one entry; more pages than this is a server that never ends. */
 const MAX_PAGES = 1000;
 
@@ -68,6 +74,9 @@ interface KeyPair {
   readonly class: DeliveredKey;
 }
 
+/** What a node reads of an issuance; a promise of the event's place it keeps of none. */
+type IssuedAnswer = Omit<NodeIdentityAnswer, "acknowledgement">;
+
 interface Issuance {
   readonly uid: number;
   readonly target: string;
@@ -79,10 +88,17 @@ interface Issuance {
 /** Owns what was last read of federated bundles. */
 export class ServerRegistry {
   readonly #options: ServerRegistryOptions;
+  readonly #renewals: RenewalBatches<IssuedInstance, IssuedInstance>;
   #federated: readonly TrustBundle[] = [];
 
   constructor(options: ServerRegistryOptions) {
     this.#options = options;
+    const { server } = options;
+    this.#renewals = new RenewalBatches({
+      accountOf: ({ uid }) => String(uid),
+      max: () => Math.min(server.discovery.renewals, MAX_RENEWALS),
+      ask: (due) => this.#inTurn("renewals", () => this.#renew(due)),
+    });
   }
 
   /** The port. */
@@ -102,16 +118,7 @@ export class ServerRegistry {
             custody: "delivered",
           }),
         }),
-      renewInstance: async ({ uid, instanceId, svid }) =>
-        this.#issue({
-          uid,
-          target: "/v1/node/renewals",
-          enrolmentSha256: svid.svidSha256,
-          request: () => ({
-            instance_id: instanceId,
-            composition: this.#compositionOf(agentOfId(svid.spiffeId)),
-          }),
-        }),
+      renewInstance: (instance) => this.#renewInstance(instance),
       issueJwt: async ({ uid, instanceId }, { audience, identity }) => {
         const body = { instance_id: instanceId, audiences: [...audience], identity };
         const answer = await this.#inTurn(uid, () => this.#post("/v1/node/jwt-svids", body, nodeJwtAnswer));
@@ -152,7 +159,7 @@ export class ServerRegistry {
    * A host that starts a thousand processes is no crowd of connections: a few are kept, and shared by all its agents. Its accounts
    * have their turns, and so have ends of instances, so that none of them waits behind all that another one asks.
    */
-  #inTurn<T>(whose: number | "endings", ask: () => Promise<T>): Promise<T> {
+  #inTurn<T>(whose: number | "endings" | "renewals", ask: () => Promise<T>): Promise<T> {
     return inTurn(`node ${this.#options.server.watchKey}`, ask, String(whose));
   }
 
@@ -160,17 +167,60 @@ export class ServerRegistry {
     return this.#inTurn(options.uid, () => this.#issueNow(options));
   }
 
-  async #issueNow(options: Issuance): Promise<IssuedInstance> {
-    const { server, runtime } = this.#options;
-    const keys = { instance: createDeliveredKey(), class: createDeliveredKey() };
-    const nonce = await server.takeNonce();
-    const prove = ({ key }: DeliveredKey) => ({
-      spki: encodeBase64url(key.spki),
-      possession: issuePossession({ nonce, enrolmentSha256: options.enrolmentSha256 }, key.signer),
+  async #issueNow({ uid, target, ...asked }: Issuance): Promise<IssuedInstance> {
+    const keys = createKeys();
+    const nonce = await this.#options.server.takeNonce();
+    const body = formatAsked({ ...asked, keys, nonce });
+    return this.#readIssued(uid, await this.#post(target, body, nodeIdentityAnswer), keys);
+  }
+
+  /** A server of before takes them one by one, eight at once. */
+  async #renewInstance(instance: IssuedInstance): Promise<IssuedInstance> {
+    if (this.#options.server.discovery.renewals > 1) return this.#renewals.renew(instance);
+    const [end] = await this.#inTurn(instance.uid, () => this.#renew([instance]));
+    if (end?.status !== "fulfilled") throw end?.reason;
+    return end.value;
+  }
+
+  /** Several renewals in one request, all proofs under one nonce. One that cannot even be asked for holds up none of the others. */
+  async #renew(due: readonly IssuedInstance[]): Promise<readonly PromiseSettledResult<IssuedInstance>[]> {
+    const nonce = await this.#options.server.takeNonce();
+    const asked = due.map((instance) => settled(() => this.#askToRenew(instance, nonce)));
+    const renewals = asked.flatMap((one) => (one.status === "fulfilled" ? [one.value.body] : []));
+    const answers = renewals.length === 0 ? [] : await this.#postRenewals(renewals);
+    let at = 0;
+    return asked.map((one) => {
+      if (one.status === "rejected") return one;
+      const answer = answers[at];
+      at += 1;
+      return settled(() => {
+        if (answer === undefined) throw untrusted("not an answer to each renewal");
+        if ("error" in answer) throw refusalOf(answer);
+        return this.#readIssued(one.value.uid, answer, one.value.keys);
+      });
     });
-    const body = { ...options.request(), ...prove(keys.instance), class: prove(keys.class) };
-    const answer = await this.#post(options.target, body, nodeIdentityAnswer);
-    return { uid: options.uid, ...readIssued({ answer, keys, server, now: nowSeconds(runtime) }) };
+  }
+
+  #askToRenew({ uid, instanceId, svid }: IssuedInstance, nonce: string) {
+    const keys = createKeys();
+    const request = () => ({
+      instance_id: instanceId,
+      composition: this.#compositionOf(agentOfId(svid.spiffeId)),
+    });
+    return { uid, keys, body: formatAsked({ enrolmentSha256: svid.svidSha256, request, keys, nonce }) };
+  }
+
+  async #postRenewals(renewals: readonly JsonObject[]): Promise<NodeRenewalsAnswer["renewals"]> {
+    const [only] = renewals;
+    // What every server understands, those of before too.
+    if (only !== undefined && renewals.length === 1)
+      return [await this.#post(RENEWALS_PATH, only, nodeIdentityAnswer)];
+    return (await this.#post(RENEWALS_PATH, { renewals }, nodeRenewalsAnswer)).renewals;
+  }
+
+  #readIssued(uid: number, answer: IssuedAnswer, keys: KeyPair): IssuedInstance {
+    const { server, runtime } = this.#options;
+    return { uid, ...readIssued({ answer, keys, server, now: nowSeconds(runtime) }) };
   }
 
   #compositionOf(agent: string): JsonObject | null {
@@ -249,8 +299,36 @@ export class ServerRegistry {
   }
 }
 
+function createKeys(): KeyPair {
+  return { instance: createDeliveredKey(), class: createDeliveredKey() };
+}
+
+/** A request with the proofs of its keys. */
+function formatAsked(asked: {
+  readonly enrolmentSha256: string;
+  readonly request: () => JsonObject;
+  readonly keys: KeyPair;
+  readonly nonce: string;
+}): JsonObject {
+  const { enrolmentSha256, request, keys, nonce } = asked;
+  const prove = ({ key }: DeliveredKey) => ({
+    spki: encodeBase64url(key.spki),
+    possession: issuePossession({ nonce, enrolmentSha256 }, key.signer),
+  });
+  return { ...request(), ...prove(keys.instance), class: prove(keys.class) };
+}
+
+function settled<T>(run: () => T): PromiseSettledResult<T> {
+  try {
+    return { status: "fulfilled", value: run() };
+  } catch (reason) {
+    // Safe: it is the end of this one renewal, and whoever asked for it is told.
+    return { status: "rejected", reason };
+  }
+}
+
 function readIssued(options: {
-  readonly answer: NodeIdentityAnswer;
+  readonly answer: IssuedAnswer;
   readonly keys: KeyPair;
   readonly server: TrustServer;
   readonly now: number;

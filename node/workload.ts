@@ -23,6 +23,7 @@ import type {
   WorkloadSubscription,
 } from "./ports.ts";
 import type { IssuedInstance, Registry } from "./registry.ts";
+import type { RenewalGrid } from "./renewal-grid.ts";
 import { formatPrivateJwk, WitKeys } from "./wit-keys.ts";
 
 /** The life of an SVID of most scopes: beyond it nobody is waited for. */
@@ -36,6 +37,7 @@ export interface WorkloadContext {
   readonly nodeName: string;
   readonly entries: () => readonly NodeEntry[];
   readonly rates: AccountRates;
+  readonly grid: RenewalGrid;
   readonly isServerHeard: () => boolean;
   /** Tells the server, now or when it can be reached again. */
   readonly endInstance: (instanceId: string, reason: string) => void;
@@ -275,6 +277,7 @@ export class Workload {
       issued,
       registry,
       runtime,
+      grid: this.#context.grid,
       events: {
         onChange: () => void this.#onChange(instance),
         onRefused: () => {

@@ -26,7 +26,7 @@ export { isRelayId, requireRelays } from "./lease-places.ts";
 export { renewalAgeMs, renewalDelayMs } from "./renewal-time.ts";
 export { inTurn } from "./renewal-turns.ts";
 export { jitter, nowSeconds, type Runtime, systemRuntime } from "./runtime.ts";
-export type { RawAnswer } from "./server-answer.ts";
+export { type RawAnswer, refusalOf } from "./server-answer.ts";
 export type { ServerCall } from "./server-call.ts";
 export { REVOCATION_LISTS_PATH } from "./stop-watch.ts";
 export { SvidHolder } from "./svid-holder.ts";

@@ -4,8 +4,9 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { errorAnswer } from "@trustwarden/core/api/ledger.ts";
 import { parseUtf8 } from "@trustwarden/core/bytes.ts";
-import { type ErrorCode, isErrorCode, TrustWardenError } from "@trustwarden/core/error.ts";
+import { type ErrorCode, type ErrorDetails, isErrorCode, TrustWardenError } from "@trustwarden/core/error.ts";
 import { parseJson } from "@trustwarden/core/json.ts";
+import type { z } from "zod";
 
 /** The part of a zod schema that reading needs. */
 export interface AnswerSchema<T> {
@@ -70,19 +71,23 @@ export function parseAnswer<T>(answer: RawAnswer, schema: AnswerSchema<T>): T {
   }
 }
 
+/** The refusal of a part of an answer, or of the whole. */
+export function refusalOf(
+  { error }: z.infer<typeof errorAnswer>,
+  hints: ErrorDetails = {},
+): TrustWardenError {
+  const code: ErrorCode = isErrorCode(error.code) ? error.code : "internal";
+  const details = { ...hints, from: "server" };
+  const { counterexample } = error;
+  return new TrustWardenError(code, counterexample === undefined ? details : { ...details, counterexample });
+}
+
 /** The refusal in an answer; what is no refusal of ours keeps its status and says nothing else. */
 export function parseRefusal({ status, body, retryAfterSeconds, workBits }: RawAnswer): TrustWardenError {
   try {
-    const { error } = errorAnswer.parse(parseJson(parseUtf8(body)));
-    const code: ErrorCode = isErrorCode(error.code) ? error.code : "internal";
     const wait = retryAfterSeconds === undefined ? {} : { retryAfterSeconds };
     const work = workBits === undefined ? {} : { workBits };
-    const details = { status, from: "server", ...wait, ...work };
-    const { counterexample } = error;
-    return new TrustWardenError(
-      code,
-      counterexample === undefined ? details : { ...details, counterexample },
-    );
+    return refusalOf(errorAnswer.parse(parseJson(parseUtf8(body))), { status, ...wait, ...work });
   } catch (cause) {
     return new TrustWardenError("server_unreachable", { reason: "unexpected answer", status }, { cause });
   }

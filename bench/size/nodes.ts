@@ -20,6 +20,8 @@ export interface NodesOrder {
   readonly instances: number;
   /** Renewals a second, of all nodes together. */
   readonly rate: number;
+  /** Renewals of one node that fall due at one instant. */
+  readonly together: number;
   readonly seconds: number;
   /** Renewals before those that count: a server that has just begun compiles what it runs. */
   readonly warmUp: number;
@@ -96,32 +98,48 @@ async function renewSteadily(
 ): Promise<NodesReport> {
   const times: number[] = [];
   const errors = new Set<string>();
-  const free = [...all];
+  const free = inGroups(all);
   const under = new Set<Promise<void>>();
   let failed = 0;
   const startedMs = performance.now();
-  for (let begun = 0; begun < total; begun += 1) {
+  for (let begun = 0; begun < total; ) {
     const dueMs = startedMs + (begun / order.rate) * 1000;
     if (dueMs > performance.now()) await sleep(dueMs - performance.now());
     if (performance.now() - startedMs > boundMs) break;
-    const one = free.shift();
-    if (one === undefined) {
+    const group = free.shift();
+    if (group === undefined) {
       await Promise.race(under);
       continue;
     }
-    const renewing = renew(one, times).catch((error: unknown) => {
-      failed += 1;
-      errors.add(String(error).slice(0, 200));
-    });
+    begun += group.length;
+    const renewing = Promise.all(
+      group.map((one) =>
+        renew(one, times).catch((error: unknown) => {
+          failed += 1;
+          errors.add(String(error).slice(0, 200));
+        }),
+      ),
+    ).then(() => undefined);
     under.add(renewing);
     void renewing.finally(() => {
       under.delete(renewing);
-      free.push(one);
+      free.push(group);
     });
   }
   await Promise.all(under);
   const seconds = (performance.now() - startedMs) / 1000;
   return { held: all.length, renewed: times.length, failed, seconds, times, errors: [...errors] };
+}
+
+/** What falls due together is of one node; the nodes in turns. */
+function inGroups(all: readonly Holding[]): Holding[][] {
+  const groups = [...Map.groupBy(all, ({ registry }) => registry).values()].flatMap((own) =>
+    Array.from({ length: Math.ceil(own.length / order.together) }, (_, at) => ({
+      at,
+      group: own.slice(at * order.together, (at + 1) * order.together),
+    })),
+  );
+  return groups.sort((one, other) => one.at - other.at).map(({ group }) => group);
 }
 
 async function renew(one: Holding, times: number[]): Promise<void> {

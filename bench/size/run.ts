@@ -36,6 +36,7 @@ const { values } = parseArgs({
     instances: { type: "string", default: "50" },
     rate: { type: "string", default: "833" },
     seconds: { type: "string", default: "30" },
+    together: { type: "string", default: "16" },
     "warm-up": { type: "string", default: "3000" },
     "no-stop": { type: "boolean", default: false },
   },
@@ -125,6 +126,7 @@ async function measureRenewals(server: LargeServer) {
     tokens,
     instances: Number(values.instances),
     rate: Number(values.rate),
+    together: Number(values.together),
     seconds: Number(values.seconds),
     warmUp: Number(values["warm-up"]),
   };

@@ -231,6 +231,12 @@ export const discovery = z.object({
       .describe("key identifiers (hex) of intermediates whose SVIDs must be renewed now"),
   }),
   wit_svid: z.boolean().default(false).describe("whether WIT-SVIDs are issued here"),
+  renewals: z
+    .number()
+    .int()
+    .min(1)
+    .default(1)
+    .describe("how many renewals a node may ask for in one request"),
   nonce: z
     .string()
     .max(128)

@@ -6,6 +6,7 @@
 import { z } from "zod";
 import { evidence } from "./attestation.ts";
 import { composition, identityAnswer, keyProof, namedIdentity } from "./identity.ts";
+import { errorAnswer } from "./ledger.ts";
 
 const envelope = z.string().min(1).max(65_535);
 const base64url = z
@@ -157,6 +158,21 @@ export const nodeRenewalRequest = z.strictObject({
   composition: composition.nullable().default(null).describe("another than at birth is refused"),
 });
 export type NodeRenewalRequest = z.output<typeof nodeRenewalRequest>;
+/** One request is one connection's and waits for the slowest of them; more would hardly cost less each. */
+export const MAX_RENEWALS = 16;
+/** Several renewals in one request: the node is proven once, and each of them is decided about and recorded by itself. */
+export const nodeRenewalsRequest = z.strictObject({
+  renewals: z
+    .array(nodeRenewalRequest)
+    .min(1)
+    .max(MAX_RENEWALS)
+    .describe("all proofs carry one nonce; what is refused of one says nothing of the others"),
+});
+/** In order: the identity without a promise of its event's place, which `/v1/events/<event_id>` proves, or the refusal. */
+export const nodeRenewalsAnswer = z.object({
+  renewals: z.array(z.union([nodeIdentityAnswer.omit({ acknowledgement: true }), errorAnswer])),
+});
+export type NodeRenewalsAnswer = z.infer<typeof nodeRenewalsAnswer>;
 
 /** `POST /v1/node/jwt-svids` (node) */
 export const nodeJwtRequest = z.strictObject({

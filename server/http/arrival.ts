@@ -10,6 +10,7 @@ import type { Socket } from "node:net";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Place } from "../intake/request-places.ts";
 import type { ListenerName, Route } from "./route.ts";
+import type { SharedNonce } from "./used-once.ts";
 
 /** Largest body of any route: an envelope, a few certificates, and room to spare. */
 export const MAX_BODY_BYTES = 131_072;
@@ -42,6 +43,8 @@ export interface Arrival {
   readonly body: unknown;
   readonly query: unknown;
   readonly params: unknown;
+  /** Of a part of a request that brought several: all their proofs are under this one. */
+  readonly nonce?: SharedNonce;
 }
 
 /** The path of a target, without its query. */

@@ -23,6 +23,7 @@ import {
   isRawAnswer,
   type ListenerName,
   type Route,
+  type Several,
 } from "./route.ts";
 import type { EventLog } from "./services.ts";
 
@@ -88,15 +89,29 @@ async function inTurn(place: Place, work: () => Promise<unknown>): Promise<unkno
 export function schemaOf(route: Route): Record<string, unknown> {
   return {
     summary: route.summary,
-    ...(route.body === undefined ? {} : { body: route.body }),
+    ...(route.body === undefined ? {} : { body: bodyOf(route, route.body) }),
     ...(route.params === undefined ? {} : { params: route.params }),
     querystring: route.query ?? NO_QUERY,
     response: {
-      ...(typeof route.answer === "string" ? {} : { [route.status ?? 200]: route.answer }),
+      ...(typeof route.answer === "string" ? {} : { [route.status ?? 200]: answerOf(route, route.answer) }),
       "4xx": dialectOf(route) === "oauth" ? oauthErrorAnswer : errorAnswer,
       "5xx": dialectOf(route) === "oauth" ? oauthErrorAnswer : errorAnswer,
     },
   };
+}
+
+function bodyOf(route: Route, body: z.ZodType): z.ZodType {
+  const several = severalOf(route);
+  return several === undefined ? body : z.union([body, several.body]);
+}
+
+function answerOf(route: Route, answer: z.ZodType): z.ZodType {
+  const several = severalOf(route);
+  return several === undefined ? answer : z.union([answer, several.answer]);
+}
+
+function severalOf(route: Route): Several | undefined {
+  return route.access === "public" ? undefined : route.several;
 }
 
 function prepareServer(app: FastifyInstance, { rules, log, routes, headers = {} }: ServeOptions): void {

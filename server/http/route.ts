@@ -114,6 +114,16 @@ export interface PublicRoute<Params extends z.ZodType = z.ZodType>
   act(services: Services, params: z.output<Params>, headers: Arrival["headers"]): Promise<unknown>;
 }
 
+/**
+ * How one request may bring several bodies of a row, and how it is answered: each under this member, in order. `several.ts` has
+ * each of them walk the path.
+ */
+export interface Several {
+  readonly member: string;
+  readonly body: z.ZodType;
+  readonly answer: z.ZodType;
+}
+
 /** A guarded row. */
 export interface GuardedRoute<
   Body extends z.ZodType = z.ZodType,
@@ -137,6 +147,8 @@ export interface GuardedRoute<
   readonly opens?: "passkey" | "provider";
   /** Pages ask it by themselves as long as they are open: it is no use of a session, which ends as if nobody asked. */
   readonly isBackground?: true;
+  /** Absent for rows of which a request brings one. */
+  readonly several?: Several;
   /** Stopping goes on when the ledger cannot record. */
   readonly isStopLane: boolean;
   /** Control action, such as `revoke:instance`. */

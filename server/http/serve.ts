@@ -10,6 +10,7 @@ import type { Arrival } from "./arrival.ts";
 import { createControlPorts, questionOf } from "./control-ports.ts";
 import { formatRoute, type GuardedRoute, type Route, type Visit } from "./route.ts";
 import type { Services } from "./services.ts";
+import { partsOf, serveSeveral } from "./several.ts";
 
 /** The answer of a route to one arrival, counted. @throws TrustWardenError whatever the path or the act is stopped by. */
 export async function serve(services: Services, route: Route, arrival: Arrival): Promise<unknown> {
@@ -37,6 +38,8 @@ async function answer(services: Services, route: Route, arrival: Arrival): Promi
   if (services.sharing.isShared && (!isPublic || route.isShared === true)) await requireCurrent(services);
   if (isPublic) return route.act(services, arrival.params, arrival.headers);
   if (route.recording === "decision") return answerDecision(services, route, arrival);
+  const parts = partsOf(route, arrival.body);
+  if (parts !== undefined) return serveSeveral(services, { route, arrival, parts });
   return serveGuarded(services, { route, arrival, act: (visit) => route.act(services, visit) });
 }
 

@@ -59,6 +59,7 @@ interface Witnessed {
 export interface Appended {
   readonly eventId: string;
   readonly index: number;
+  /** Signed when it is first read: most events are only ever counted. */
   readonly acknowledgement: string;
 }
 
@@ -176,7 +177,7 @@ export class Ledger {
   /** Signs and appends a control event, with the agent's intent before it. @throws TrustWardenError `ledger_unavailable`. */
   async recordControl(draft: ControlDraft, context: EventContext): Promise<Appended> {
     const { eventId, entries } = this.#options.records.issueControl(draft, context);
-    return { eventId, ...lastOf(await this.append(entries)) };
+    return appendedOf(eventId, await this.append(entries));
   }
 
   /**
@@ -223,7 +224,7 @@ export class Ledger {
     const appended = await this.append(committed.entries, this.#options.nameOwed?.(committed));
     this.#sequenced.push(committed.outboxId);
     this.#marking ??= this.#markLoop();
-    return { eventId: committed.eventId, ...lastOf(appended) };
+    return appendedOf(committed.eventId, appended);
   }
 
   /** Returns when every settled outbox row is marked; marks wait for nothing from here on. */
@@ -269,11 +270,14 @@ export class Ledger {
   }
 }
 
-function lastOf(appended: readonly SequencedEntry[]): {
-  readonly index: number;
-  readonly acknowledgement: string;
-} {
+function appendedOf(eventId: string, appended: readonly SequencedEntry[]): Appended {
   const last = appended.at(-1);
   if (last === undefined) throw new Error("an event has at least one entry");
-  return { index: last.index, acknowledgement: last.acknowledgement };
+  return {
+    eventId,
+    index: last.index,
+    get acknowledgement() {
+      return last.acknowledgement;
+    },
+  };
 }

@@ -169,6 +169,23 @@ export async function askRenewal(
   return post(server, node, "/v1/node/renewals", body);
 }
 
+/** Asks as a node for further SVIDs of several instances in one request, all proofs under one nonce unless one says another. */
+export async function askRenewals(
+  server: TestServer,
+  node: TestInstance,
+  asks: readonly (NodeAsk & { readonly instance: TestInstance })[],
+): Promise<RawAnswer> {
+  const nonce = await nonceOf(server);
+  const renewals = await Promise.all(
+    asks.map(async ({ instance, ...ask }) => ({
+      instance_id: instance.answer.instance_id,
+      ...(await keysOf(server, { nonce, ...ask }, ask.enrolmentSha256 ?? instance.svidSha256)),
+      ...ask.members,
+    })),
+  );
+  return post(server, node, "/v1/node/renewals", { renewals });
+}
+
 /** Asks with evidence of its own for an instance. */
 export async function postEvidence(
   server: TestServer,

@@ -67,6 +67,15 @@ export async function settleIdentity(
   services: Services,
   committed: Committed<IssuedIdentity>,
 ): Promise<IdentityAnswer> {
+  const appended = await services.ledger.settle(committed);
+  return { ...formatIdentity(committed.value, appended), acknowledgement: appended.acknowledgement };
+}
+
+/** `settleIdentity` for whoever keeps no promise of the event's place. */
+export async function settleWithoutPromise(
+  services: Services,
+  committed: Committed<IssuedIdentity>,
+): Promise<Omit<IdentityAnswer, "acknowledgement">> {
   return formatIdentity(committed.value, await services.ledger.settle(committed));
 }
 
@@ -79,7 +88,10 @@ export function withNextNonce<Body>({ nonces, clock }: Services, body: Body): He
   return { isHeaded: true, headers: { "trustwarden-nonce": nonce }, body };
 }
 
-function formatIdentity(identity: IssuedIdentity, appended: Appended): IdentityAnswer {
+function formatIdentity(
+  identity: IssuedIdentity,
+  { eventId }: Pick<Appended, "eventId">,
+): Omit<IdentityAnswer, "acknowledgement"> {
   const { depth, fanOut, budget } = identity.limits;
   return {
     spiffe_id: identity.spiffeId,
@@ -96,7 +108,6 @@ function formatIdentity(identity: IssuedIdentity, appended: Appended): IdentityA
     svid_expires_at: identity.svidExpiresAt,
     instance_expires_at: identity.instanceExpiresAt,
     ttl_shortened: identity.ttlShortened,
-    event_id: appended.eventId,
-    acknowledgement: appended.acknowledgement,
+    event_id: eventId,
   };
 }

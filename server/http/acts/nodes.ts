@@ -31,7 +31,7 @@ import { digestOrNull, selectorTextsOf } from "../composition-request.ts";
 import type { HeadedAnswer, Visit } from "../route.ts";
 import type { Services } from "../services.ts";
 import { spendNonce } from "../used-once.ts";
-import { settleIdentity, withNextNonce } from "./identity.ts";
+import { settleIdentity, settleWithoutPromise, withNextNonce } from "./identity.ts";
 import { spread } from "./revocation.ts";
 
 /** What a host's kernel and launcher can tell; every other type has a signer of its own. */
@@ -98,7 +98,7 @@ export async function issueForNode(
   const { body } = visit;
   const entry = services.reads.findEntry(body.entry_id);
   if (entry?.kind !== "agent") throw new TrustWardenError("entry_unknown");
-  const keys = await verifyKeys(services, body, digestOfEnrolment(entry.envelope));
+  const keys = await verifyKeys(services, visit, digestOfEnrolment(entry.envelope));
   const { instanceId: nodeInstanceId, svidSha256: nodeSvidSha256 } = nodeOf(visit.caller);
   const { strength, ...facts } = body.facts;
   const committed = await services.commands.issueByEntry({
@@ -124,11 +124,11 @@ export async function issueForNode(
 export async function renewForNode(
   services: Services,
   visit: Visit<NodeRenewalRequest>,
-): Promise<HeadedAnswer> {
+): Promise<HeadedAnswer | Omit<NodeIdentityAnswer, "acknowledgement">> {
   const { body } = visit;
   // The proof names the SVID that it follows; whether that is a live one of this instance, the transaction decides.
   const svidSha256 = parseUnverifiedEnrolmentDigest(body.possession);
-  const keys = await verifyKeys(services, body, svidSha256);
+  const keys = await verifyKeys(services, visit, svidSha256);
   const { instanceId: nodeInstanceId, svidSha256: nodeSvidSha256 } = nodeOf(visit.caller);
   const committed = await services.commands.renewByNode({
     context: contextOf(services, visit),
@@ -139,7 +139,10 @@ export async function renewForNode(
     compositionSha256: digestOrNull(body.composition),
     ...keys,
   });
-  return settleEntryIdentity(services, committed);
+  // One of several brings neither a promise nor a nonce of its own: signing the one and making the other is more than all else here.
+  if (visit.arrival.nonce === undefined) return settleEntryIdentity(services, committed);
+  const { entryId, hint } = committed.value;
+  return { ...(await settleWithoutPromise(services, committed)), hint, entry_id: entryId };
 }
 
 /** A JWT-SVID of an instance of the calling node, or of its class. */
@@ -193,12 +196,16 @@ function vouchedSelectors(texts: readonly string[]): readonly string[] {
  */
 async function verifyKeys(
   services: Services,
-  body: Pick<NodeInstanceRequest, "spki" | "possession" | "class">,
+  {
+    body,
+    arrival,
+  }: Pick<Visit<Pick<NodeInstanceRequest, "spki" | "possession" | "class">>, "body" | "arrival">,
   enrolmentSha256: string,
 ): Promise<{ readonly key: ProvenKey; readonly classKey: ProvenKey | null }> {
   const key = { spki: parseBase64url(body.spki), possession: body.possession };
   const { nonce } = verifyPossession({ envelope: key.possession, spki: key.spki, enrolmentSha256 });
-  await spendNonce(services, nonce, services.clock.trustedSeconds());
+  const now = services.clock.trustedSeconds();
+  await (arrival.nonce?.spend(services, nonce, now) ?? spendNonce(services, nonce, now));
   return { key, classKey: verifyClassKey(body.class, { enrolmentSha256, nonce }) };
 }
 

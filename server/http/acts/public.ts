@@ -13,6 +13,7 @@ import { parseTilePath } from "@trustwarden/core/agentledger/tile.ts";
 import { formatTlogProof } from "@trustwarden/core/agentledger/tlog-proof.ts";
 import type { NonceAnswer, OpenIdConfiguration } from "@trustwarden/core/api/identity.ts";
 import type { Discovery, ShardList } from "@trustwarden/core/api/ledger.ts";
+import { MAX_RENEWALS } from "@trustwarden/core/api/registration.ts";
 import { encodeBase64url, encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { sha256 } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
@@ -115,6 +116,7 @@ export async function discover(services: Services): Promise<Discovery> {
       renew: [...renew],
     },
     wit_svid: services.witSvid,
+    renewals: MAX_RENEWALS,
     // By the plain clock: a clock that is wrong refuses the nonce when it is spent, not the whole document.
     nonce: services.nonces.issue(Math.floor(services.clock.nowMs() / 1000)).nonce,
   };

@@ -12,6 +12,8 @@ import {
   nodeJwtAnswer,
   nodeJwtRequest,
   nodeRenewalRequest,
+  nodeRenewalsAnswer,
+  nodeRenewalsRequest,
   nodeRequest,
   nodeWitRequest,
 } from "@trustwarden/core/api/registration.ts";
@@ -112,6 +114,7 @@ export const NODES_ROUTES: readonly Route[] = [
     answer: nodeIdentityAnswer,
     action: () => "renew:svid",
     subject: relationToInstance,
+    several: { member: "renewals", body: nodeRenewalsRequest, answer: nodeRenewalsAnswer },
     act: renewForNode,
   }),
   defineGuarded({
