@@ -7,6 +7,7 @@ import { eventPage } from "@trustwarden/core/api/ledger.ts";
 import { parseJsonObject } from "@trustwarden/core/json.ts";
 import { ROLES, type Role } from "@trustwarden/core/role.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { formatRoute, type Route } from "../server/http/route.ts";
 import { ROUTES } from "../server/http/routes.ts";
 import {
   createOwner,
@@ -20,7 +21,7 @@ import {
 } from "./support/actors.ts";
 import { codeOf, type RawAnswer, type RawRequest, send, sendAdmin } from "./support/http.ts";
 import { joinNode } from "./support/nodes.ts";
-import { CONSOLE, createPerson, sendConsole, type TestPerson } from "./support/people.ts";
+import { CONSOLE, createPerson, refresh, sendConsole, type TestPerson } from "./support/people.ts";
 import { startTestServer, type TestServer } from "./support/server.ts";
 
 const POLICY = parseJsonObject(readFileSync("policies/trustwarden/data.json", "utf8"));
@@ -377,7 +378,7 @@ describe("the matrix of routes and roles", () => {
       const { method, path, listeners } = route;
       const request = requestOf(method, path);
       const cells = [
-        await cellOf(listeners.includes("console"), () => sendConsole(server, request)),
+        await cellOf(isOpen(listeners), () => askAsNobody(listeners, request)),
         ...(await inTurn(ROLES, (role) =>
           cellOf(listeners.includes("console"), async () => {
             const answer = await sendConsole(server, request, people[role].cookie);
@@ -395,9 +396,52 @@ describe("the matrix of routes and roles", () => {
       lines.push(`| \`${method} ${path}\` | ${cells.join(" | ")} |`);
     }
     expect(lines.length).toBeGreaterThan(60);
+    // Sessions are over by now: theirs are made anew.
+    people = Object.fromEntries(
+      await Promise.all(ROLES.map(async (role) => [role, await refresh(server, people[role])])),
+    );
+    for (const route of ROUTES.filter((row) => !ROWS.includes(row)).toSorted(byName))
+      lines.push(await lineOfOpen(route));
+    expect(lines.length).toBe(ROUTES.length);
     await expect(formatMatrix(lines)).toMatchFileSnapshot("../docs/access.md");
   });
 });
+
+/** Whether strangers reach it, by the console or by the main listener. */
+const isOpen = (listeners: Route["listeners"]) => listeners.includes("console") || listeners.includes("main");
+
+/** Whoever shows nothing asks where the row is. */
+function askAsNobody(listeners: Route["listeners"], request: RawRequest): Promise<RawAnswer> {
+  return listeners.includes("console") ? sendConsole(server, request) : send(server.url, request);
+}
+
+const byName = (left: Route, right: Route) => formatRoute(left).localeCompare(formatRoute(right));
+
+/** A row that is anybody's, or that no role opens: a proof of its own does, and none comes with these requests. */
+async function lineOfOpen(route: Route): Promise<string> {
+  const { method, path, listeners, access } = route;
+  const request = { ...requestOf(method, path), action: "read:ledger" };
+  const cell = async (isServed: boolean, asking: () => Promise<RawAnswer>): Promise<string> => {
+    const { status } = await asking();
+    const isPublic = isServed && access === "public";
+    const isWrong = isPublic ? status === 401 || status === 403 : status < 400;
+    expect([method, path, status, isWrong]).toEqual([method, path, status, false]);
+    if (!isServed) return "-";
+    return access === "public" ? "yes" : "proof";
+  };
+  const isOnConsole = listeners.includes("console");
+  const cells = [
+    await cell(isOpen(listeners), () => askAsNobody(listeners, request)),
+    ...(await inTurn(ROLES, (role) =>
+      cell(isOnConsole, () => sendConsole(server, request, people[role].cookie)),
+    )),
+    ...(await inTurn(["agent", "owner"] as const, (kind) =>
+      cell(listeners.includes("main"), () => ask(kind, request, false)),
+    )),
+    await cell(listeners.includes("admin"), () => sendAdmin(server.adminSocket, request)),
+  ];
+  return `| \`${formatRoute(route)}\` | ${cells.join(" | ")} |`;
+}
 
 async function inTurn<T>(items: readonly T[], run: (item: T) => Promise<string>): Promise<readonly string[]> {
   const cells: string[] = [];
@@ -419,12 +463,11 @@ async function cellOf(isServed: boolean, ask: () => Promise<RawAnswer>): Promise
 function formatMatrix(lines: readonly string[]): string {
   return `# Who may ask what
 
-Every guarded row of the route table with each kind of caller, by what a running server answers: \`yes\` may come (and may
+Every row of the route table with each kind of caller, by what a running server answers: \`yes\` may come (and may
 still be told that what it named is not there, or not its own), \`two\` may with a second admin's word on exactly that request,
-\`no\` is refused before any policy is asked, \`-\` is not
-served there. People come by the console with a session; agents and owners' keys by the main listener; \`socket\` is the admin
-socket of the host. Rows whose proof is in the request itself (a link, a passkey, a ticket, evidence, an OAuth client) and those
-of enforcement points have tests of their own. Written by \`vitest run test/server-matrix.test.ts -u\`, and compared by it.
+\`no\` is refused before any policy is asked, \`proof\` is opened by no role and no session but by what the request itself proves (a link, a passkey, a
+ticket, evidence, an OAuth client, a lease), of which the rows have tests of their own, and \`-\` is not served there. People come by the console with a session; agents and owners' keys by the main listener; \`socket\` is the admin
+socket of the host; rows of further listeners (the web's, policies', metrics', proxies') are \`-\` in every column. Written by \`vitest run test/server-matrix.test.ts -u\`, and compared by it.
 
 | row | anonymous | owner | auditor | operator | admin | agent | owner's key | socket |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |
